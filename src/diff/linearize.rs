@@ -1,0 +1,113 @@
+//! Forward mode: the tangent of every node, as nodes of the same graph.
+
+use std::collections::HashMap;
+
+use indexmap::IndexMap;
+
+use crate::op::{Expr, NodeId, Op, RegisterId};
+use crate::shape::Rate;
+use crate::tape::{Scope, Tape};
+
+/// The linear graph: tangents and the registers that carry them.
+#[derive(Debug)]
+pub(crate) struct Linearization {
+    /// The tangent of each node that has one; a node without is constant along every seed.
+    pub(crate) tangents: HashMap<NodeId, NodeId>,
+    /// The tangent register of each register that has one.
+    pub(crate) registers: IndexMap<RegisterId, RegisterId>,
+}
+
+impl Linearization {
+    pub(crate) fn tangent<'b>(&self, scope: &'b Scope, id: NodeId) -> Option<Expr<'b>> {
+        self.tangents.get(&id).map(|t| scope.expr(*t))
+    }
+}
+
+/// Writes the tangents of `targets` for perturbations of the nodes in `seeds`.
+///
+/// `seeds` maps a node to the leaf that is its perturbation. For a leaf of the graph that is its
+/// tangent; for an inner node it is *injected*, added to the tangent that the node has anyway.
+pub(crate) fn linearize(
+    scope: &Scope,
+    seeds: &IndexMap<NodeId, NodeId>,
+    targets: &[NodeId],
+) -> Linearization {
+    // The tape grows while it is read, so what is differentiated is a copy of it.
+    let primal = scope.with(Tape::clone);
+    let live = primal.live(targets.iter().copied());
+    let (active, active_registers) = activity(&primal, seeds, &live);
+    let mut result = Linearization { tangents: HashMap::new(), registers: IndexMap::new() };
+    for r in active_registers {
+        let register = primal.register(r);
+        let name = format!("{}.dot", register.name).into();
+        let (tangent, read) = scope.register(name, register.direction, register.ty, None);
+        result.registers.insert(r, tangent);
+        let node = primal.nodes().find(|(_, n)| n.op == Op::Read(r)).map(|(id, _)| id);
+        if let (Some(node), Some(read)) = (node, read.id()) {
+            result.tangents.insert(node, read);
+        }
+    }
+    for (id, node) in primal.nodes() {
+        if !active[id.index()] {
+            continue;
+        }
+        let own = match node.op {
+            Op::Read(_) => result.tangent(scope, id),
+            _ => {
+                let x: Vec<Expr<'_>> = node.args.iter().map(|a| scope.expr(*a)).collect();
+                let x_dot: Vec<_> = node.args.iter().map(|a| result.tangent(scope, *a)).collect();
+                if x_dot.iter().any(Option::is_some) {
+                    node.op.tangent(&x, scope.expr(id), &x_dot)
+                } else {
+                    None
+                }
+            }
+        };
+        let seed = seeds.get(&id).map(|s| scope.expr(*s));
+        if let Some(tangent) = Expr::sum_all(own.into_iter().chain(seed)).and_then(Expr::id) {
+            result.tangents.insert(id, tangent);
+        }
+    }
+    for (r, tangent) in &result.registers {
+        let register = primal.register(*r);
+        let carried = |id: Option<NodeId>| id.and_then(|id| result.tangent(scope, id));
+        let init = carried(register.init).and_then(Expr::id);
+        // A register can be active through its initial value alone; it then carries zeros.
+        let def = carried(register.def).or_else(|| Some(scope.expr(register.def?).zeros_like()));
+        if let Some(def) = def.and_then(|d| d.hold(Rate::Step).id()) {
+            scope.set_register(*tangent, init, def);
+        }
+    }
+    result
+}
+
+/// Which live nodes and registers depend on a seed: the least fixpoint over the register edges.
+fn activity(
+    tape: &Tape,
+    seeds: &IndexMap<NodeId, NodeId>,
+    live: &[bool],
+) -> (Vec<bool>, Vec<RegisterId>) {
+    let mut active = vec![false; tape.len()];
+    let mut registers = vec![false; tape.registers().len()];
+    loop {
+        for (id, node) in tape.nodes().filter(|(id, _)| live[id.index()]) {
+            active[id.index()] = seeds.contains_key(&id)
+                || match node.op {
+                    Op::Read(r) => registers[r.index()],
+                    _ => node.args.iter().any(|a| active[a.index()]),
+                };
+        }
+        let is_active = |id: Option<NodeId>| id.is_some_and(|id| active[id.index()]);
+        let mut changed = false;
+        for (i, register) in tape.registers().iter().enumerate() {
+            if !registers[i] && (is_active(register.def) || is_active(register.init)) {
+                registers[i] = true;
+                changed = true;
+            }
+        }
+        if !changed {
+            let found = (0..registers.len()).filter(|i| registers[*i]).map(RegisterId::new);
+            return (active, found.collect());
+        }
+    }
+}

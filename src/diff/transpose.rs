@@ -1,0 +1,133 @@
+//! Reverse mode as the transpose of a linear graph.
+
+use std::collections::HashMap;
+
+use indexmap::IndexMap;
+
+use super::{Linearization, accumulate};
+use crate::error::{Error, Result};
+use crate::op::{Edge, Expr, NodeId, Op, RegisterId};
+use crate::tape::{Direction, Scope, Tape};
+
+/// Writes the cotangent of each seed, given those of some tangents.
+///
+/// `outputs` pairs linear nodes with their cotangents; `seeds` are the leaves of the linear graph.
+/// A seed that no output depends on has no cotangent: it is zero.
+///
+/// # Errors
+/// [`Error::CustomOp`] when a custom op's tangent is not linear in the tangents it was given.
+pub(crate) fn transpose(
+    scope: &Scope,
+    linear: &Linearization,
+    outputs: &[(NodeId, NodeId)],
+    seeds: &[NodeId],
+) -> Result<HashMap<NodeId, NodeId>> {
+    let tape = scope.with(Tape::clone);
+    let order = linear_order(&tape, linear, outputs, seeds);
+    let mut cotangents: Vec<Option<Expr<'_>>> = vec![None; tape.len()];
+    for (node, y_bar) in outputs {
+        accumulate(&mut cotangents[node.index()], scope.expr(*y_bar));
+    }
+    // A delay becomes an advance: what is read at t was carried from t − 1, so the cotangent of
+    // what is read at t + 1 arrives at what is carried at t.
+    let mut transposed: IndexMap<RegisterId, RegisterId> = IndexMap::new();
+    for id in order.keys() {
+        let Op::Read(r) = tape.node(*id).op else { continue };
+        let register = tape.register(r);
+        let direction = register.direction.reversed();
+        let (opposite, read) = scope.register(bar(register.name()), direction, register.ty, None);
+        transposed.insert(r, opposite);
+        if let Some(def) = register.def {
+            accumulate(&mut cotangents[def.index()], read);
+        }
+    }
+    for (id, active) in order.iter().rev() {
+        let Some(y_bar) = cotangents[id.index()] else { continue };
+        let node = tape.node(*id);
+        if let Op::Read(r) = node.op {
+            let register = tape.register(r);
+            if let Some(def) = y_bar.id() {
+                scope.set_register(transposed[&r], None, def);
+            }
+            if let Some(init) = register.init {
+                let x_bar = match register.direction {
+                    Direction::Forward => y_bar.pick(Edge::First),
+                    Direction::Backward => y_bar.pick(Edge::Last),
+                };
+                accumulate(&mut cotangents[init.index()], x_bar);
+            }
+            continue;
+        }
+        if !node.op.is_linear_in(active) {
+            return Err(not_linear(&tape, *id));
+        }
+        let x: Vec<Expr<'_>> = node.args.iter().map(|a| scope.expr(*a)).collect();
+        for i in (0..x.len()).filter(|i| active[*i]) {
+            if let Some(x_bar) = node.op.transpose(i, &x, scope.expr(*id), y_bar) {
+                accumulate(&mut cotangents[node.args[i].index()], x_bar);
+            }
+        }
+    }
+    Ok(seeds
+        .iter()
+        .filter_map(|seed| Some((*seed, cotangents[seed.index()]?.id()?)))
+        .collect())
+}
+
+/// The linear nodes that the outputs depend on, each after what it is computed from (the initial
+/// value of a register counts), with the arguments in which they are linear.
+fn linear_order(
+    tape: &Tape,
+    linear: &Linearization,
+    outputs: &[(NodeId, NodeId)],
+    seeds: &[NodeId],
+) -> IndexMap<NodeId, Vec<bool>> {
+    let mut is_linear = vec![false; tape.len()];
+    for (id, node) in tape.nodes() {
+        is_linear[id.index()] = seeds.contains(&id)
+            || match node.op {
+                Op::Read(r) => linear.registers.values().any(|tangent| *tangent == r),
+                _ => node.args.iter().any(|a| is_linear[a.index()]),
+            };
+    }
+    let live = tape.live(outputs.iter().map(|(node, _)| *node));
+    let mut order = IndexMap::new();
+    let mut stack: Vec<(NodeId, bool)> = Vec::new();
+    for (root, _) in tape.nodes().filter(|(id, _)| live[id.index()] && is_linear[id.index()]) {
+        stack.push((root, false));
+        while let Some((id, computed)) = stack.pop() {
+            if order.contains_key(&id) {
+                continue;
+            }
+            let node = tape.node(id);
+            if computed {
+                let active = node.args.iter().map(|a| is_linear[a.index()]).collect();
+                order.insert(id, active);
+                continue;
+            }
+            stack.push((id, true));
+            let init = match node.op {
+                Op::Read(r) => tape.register(r).init,
+                _ => None,
+            };
+            let before = node.args.iter().copied().chain(init);
+            stack.extend(before.filter(|a| is_linear[a.index()]).map(|a| (a, false)));
+        }
+    }
+    order
+}
+
+/// The name of the register that carries a cotangent: `h.dot` becomes `h.bar`.
+fn bar(name: &str) -> std::sync::Arc<str> {
+    format!("{}.bar", name.strip_suffix(".dot").unwrap_or(name)).into()
+}
+
+fn not_linear(tape: &Tape, id: NodeId) -> Error {
+    Error::CustomOp {
+        op: "tangent".into(),
+        reason: format!(
+            "it is not linear in the tangents: `{}` multiplies or bends them",
+            tape.definition(id)
+        ),
+    }
+}

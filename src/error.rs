@@ -1,0 +1,245 @@
+//! The one public error type. Every message says what, where, what was expected and what was
+//! found.
+
+use std::fmt;
+use std::panic::Location;
+
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// One mistake in a definition: what is wrong and the line that wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// What is wrong, naming the expression and the shapes.
+    pub message: String,
+    /// The source file, line and column of the call, when there is one.
+    pub place: Option<(String, u32, u32)>,
+}
+
+impl Mistake {
+    pub(crate) fn new(message: impl Into<String>, at: &Location<'_>) -> Self {
+        Self {
+            message: message.into(),
+            place: Some((at.file().into(), at.line(), at.column())),
+        }
+    }
+
+    pub(crate) fn anywhere(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            place: None,
+        }
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.place {
+            Some((file, line, column)) => write!(f, "\n      at {file}:{line}:{column}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A definition has mistakes; all that were found are listed.
+    #[error("recurrence `{recurrence}` has {} mistake{}:{}", mistakes.len(),
+        if mistakes.len() == 1 { "" } else { "s" }, listed(mistakes))]
+    Definition {
+        /// The name of the recurrence.
+        recurrence: String,
+        /// The mistakes, in the order in which they were written.
+        mistakes: Vec<Mistake>,
+    },
+
+    /// A name that does not exist.
+    #[error("there is no {what} named `{name}`{}", known_names(name, known))]
+    UnknownName {
+        /// What was looked for: "parameter", "input", "output", …
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// The names that exist.
+        known: Vec<String>,
+    },
+
+    /// An array that is needed was not given.
+    #[error("{what} `{name}` is missing: expected an array of shape {expected}")]
+    Missing {
+        /// "parameter" or "input".
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// The shape it should have.
+        expected: String,
+    },
+
+    /// An array of the wrong shape.
+    #[error("{what} `{name}`: expected shape {expected}, found {found:?}")]
+    ArrayShape {
+        /// "parameter" or "input".
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// The shape it should have.
+        expected: String,
+        /// The shape it has.
+        found: Vec<usize>,
+    },
+
+    /// Real numbers were given for a class or the other way round.
+    #[error("input `{name}`: expected {expected}, found {found}")]
+    ArrayKind {
+        /// The name.
+        name: String,
+        /// What it should be.
+        expected: &'static str,
+        /// What it is.
+        found: &'static str,
+    },
+
+    /// Two arrays disagree about a named dimension.
+    #[error("dimension {dim} is {first} in `{first_array}` but {second} in `{second_array}`")]
+    DimConflict {
+        /// The dimension.
+        dim: String,
+        /// The array that fixed it.
+        first_array: String,
+        /// The size there.
+        first: usize,
+        /// The array that disagrees.
+        second_array: String,
+        /// The size there.
+        second: usize,
+    },
+
+    /// No array determines a named dimension.
+    #[error("dimension {dim} cannot be read off any array; give it with `Batch::size`")]
+    UnknownSize {
+        /// The dimension.
+        dim: String,
+    },
+
+    /// A NaN or an infinity in the data.
+    #[error("{what} `{name}` is not finite: entry {index:?} is {value}")]
+    NonFiniteData {
+        /// "parameter" or "input".
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// The index of the first such entry.
+        index: Vec<usize>,
+        /// Its value.
+        value: f64,
+    },
+
+    /// A class outside its range.
+    #[error("input `{name}`: entry {index:?} is class {value}, expected 0 to {}", classes.saturating_sub(1))]
+    ClassOutOfRange {
+        /// The name.
+        name: String,
+        /// The index of the first such entry.
+        index: Vec<usize>,
+        /// Its value.
+        value: usize,
+        /// The number of classes.
+        classes: usize,
+    },
+
+    /// A batch without steps, without samples, or with impossible lengths.
+    #[error("the batch is not usable: {reason}")]
+    Batch {
+        /// Why.
+        reason: String,
+    },
+
+    /// A size of zero.
+    #[error("dimension {dim} is 0 in `{array}`: every size must be at least 1")]
+    ZeroSize {
+        /// The dimension.
+        dim: String,
+        /// The array.
+        array: String,
+    },
+
+    /// A derivative was asked for that does not exist.
+    #[error("cannot differentiate with respect to `{name}`: {reason}")]
+    NotDifferentiable {
+        /// The name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+
+    /// A gradient was asked of a recurrence without a loss.
+    #[error("recurrence `{recurrence}` has no loss; add one with `loss` or `final_loss`")]
+    NoLoss {
+        /// The name of the recurrence.
+        recurrence: String,
+    },
+
+    /// A custom op broke its contract.
+    #[error("custom op `{op}` breaks its contract: {reason}")]
+    CustomOp {
+        /// The op.
+        op: String,
+        /// How.
+        reason: String,
+    },
+
+    /// A number that is not finite appeared in a run.
+    #[error("{expression} is {value} at {place}, entry {entry:?}: the first value that is not finite")]
+    NonFiniteValue {
+        /// The expression that produced it.
+        expression: String,
+        /// The sample and the step, as far as the value varies with them.
+        place: String,
+        /// The entry of the value.
+        entry: Vec<usize>,
+        /// The value.
+        value: f64,
+    },
+}
+
+fn listed(mistakes: &[Mistake]) -> String {
+    mistakes
+        .iter()
+        .enumerate()
+        .map(|(i, m)| format!("\n  {}. {m}", i + 1))
+        .collect()
+}
+
+fn known_names(name: &str, known: &[String]) -> String {
+    if known.is_empty() {
+        return "; there are none".into();
+    }
+    let nearest = known
+        .iter()
+        .map(|k| (distance(name, k), k))
+        .min()
+        .filter(|(d, k)| *d <= 2.max(k.chars().count() / 3) && *d < k.chars().count());
+    match nearest {
+        Some((_, nearest)) => format!("; did you mean `{nearest}`?"),
+        None => format!("; there is `{}`", known.join("`, `")),
+    }
+}
+
+/// The number of insertions, deletions and substitutions between two names.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}

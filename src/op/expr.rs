@@ -1,0 +1,479 @@
+//! The handle in which users write recurrences and rows write derivatives.
+
+use std::fmt;
+use std::ops::{Add, Div, Mul, Neg, Sub};
+use std::panic::Location;
+
+use super::{
+    Axis, Broadcast, Concat, Edge, Gather, Hold, Impulse, Linear, NodeId, Op, Over, Pad, Pick,
+    Pointwise, Reduce, Scatter, Slice, Sum, Time, Total, Transpose,
+};
+use crate::shape::{Dim, Kind, Rate, Shape, Type};
+
+/// A mistake found while an expression is built; the builder adds what the expression looks like.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The op does not accept these arguments.
+    Arguments { op: Op, args: Vec<NodeId>, reason: String },
+    /// Anything else, in words.
+    Other(String),
+}
+
+/// What an expression is built on: the arena, seen from below.
+pub(crate) trait Build {
+    /// Appends `op(args)`. Arguments are held up to their common rate. A mistake is recorded, and
+    /// `None` is returned; `None` among the arguments is passed on silently.
+    fn apply(&self, op: Op, args: &[Option<NodeId>], at: &'static Location<'static>)
+    -> Option<NodeId>;
+    fn type_of(&self, id: NodeId) -> Type;
+    fn fail(&self, fault: Fault, at: &'static Location<'static>);
+    fn name(&self, id: NodeId, name: &str, at: &'static Location<'static>);
+}
+
+/// A value in a recurrence that is being defined.
+///
+/// Expressions are small handles to copy around. Operators never panic: a mistake (shapes that
+/// do not fit, say) is remembered, and the definition returns all of them as one error.
+///
+/// `a + b`, `a - b`, `a * b`, `a / b` work entry by entry on equal shapes; a scalar or a number is
+/// spread over the other operand. `a.dot(b)` is the matrix product.
+#[derive(Clone, Copy)]
+pub struct Expr<'b> {
+    build: &'b dyn Build,
+    id: Option<NodeId>,
+}
+
+impl fmt::Debug for Expr<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Expr").field(&self.id).finish()
+    }
+}
+
+impl<'b> Expr<'b> {
+    pub(crate) fn new(build: &'b dyn Build, id: Option<NodeId>) -> Self {
+        Self { build, id }
+    }
+
+    pub(crate) fn id(self) -> Option<NodeId> {
+        self.id
+    }
+
+    /// Whether this expression was built on `build`.
+    pub(crate) fn belongs_to(self, build: &dyn Build) -> bool {
+        std::ptr::addr_eq(self.build, build)
+    }
+
+    fn ty(self) -> Option<Type> {
+        self.id.map(|id| self.build.type_of(id))
+    }
+
+    /// The shape, unless the expression is a mistake.
+    #[must_use]
+    pub fn shape(self) -> Option<Shape> {
+        self.ty().map(|t| t.shape)
+    }
+
+    /// The rate, unless the expression is a mistake.
+    #[must_use]
+    pub fn rate(self) -> Option<Rate> {
+        self.ty().map(|t| t.rate)
+    }
+
+    /// Applies any op. At least one argument is needed, to know the recurrence.
+    #[track_caller]
+    pub(crate) fn apply(op: Op, args: &[Self]) -> Self {
+        Self::apply_in(args[0].build, op, args)
+    }
+
+    /// Applies any op, in the recurrence that is being built by `build`.
+    #[track_caller]
+    pub(crate) fn apply_in(build: &'b dyn Build, op: Op, args: &[Self]) -> Self {
+        let at = Location::caller();
+        let mut ids = Vec::with_capacity(args.len());
+        for arg in args {
+            if arg.belongs_to(build) {
+                ids.push(arg.id);
+            } else {
+                let text = "an argument belongs to another recurrence";
+                build.fail(Fault::Other(text.into()), at);
+                ids.push(None);
+            }
+        }
+        Self::new(build, build.apply(op, &ids, at))
+    }
+
+    #[track_caller]
+    fn fail(self, text: impl Into<String>) -> Self {
+        self.build.fail(Fault::Other(text.into()), Location::caller());
+        Self { id: None, ..self }
+    }
+
+    /// Adds up expressions of one shape from left to right; `None` when there are none.
+    pub(crate) fn sum_all(terms: impl IntoIterator<Item = Self>) -> Option<Self> {
+        terms.into_iter().reduce(|a, b| a + b)
+    }
+
+    /// Gives this value a name, shown in errors, dumps and derivations. Returns the same value.
+    #[must_use]
+    #[track_caller]
+    pub fn named(self, name: &str) -> Self {
+        if let Some(id) = self.id {
+            self.build.name(id, name, Location::caller());
+        }
+        self
+    }
+
+    /// The number `value`, a static scalar of the same recurrence.
+    #[must_use]
+    pub fn constant(self, value: f64) -> Self {
+        let at = Location::caller();
+        Self::new(self.build, self.build.apply(Op::constant(value), &[], at))
+    }
+
+    /// An array filled with `value`, of this shape.
+    #[must_use]
+    pub fn full_like(self, value: f64) -> Self {
+        self.constant(value).spread_like(self)
+    }
+
+    /// Zeros of this shape and rate.
+    pub(crate) fn zeros_like(self) -> Self {
+        let zeros = self.full_like(0.0);
+        self.rate().map_or(zeros, |rate| zeros.hold(rate))
+    }
+
+    /// A scalar spread over the shape of `other`.
+    fn spread_like(self, other: Self) -> Self {
+        match other.shape() {
+            Some(shape) => self.spread(shape),
+            None => Self { id: None, ..self },
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn pointwise2(self, op: Pointwise, other: Self) -> Self {
+        let (a, b) = self.align(other);
+        Self::apply(Op::Pointwise(op), &[a, b])
+    }
+
+    /// Spreads the scalar one of two operands over the other.
+    fn align(self, other: Self) -> (Self, Self) {
+        match (self.shape(), other.shape()) {
+            (Some(Shape::Scalar), Some(shape)) if shape != Shape::Scalar && self.is_real() => {
+                (self.spread(shape), other)
+            }
+            (Some(shape), Some(Shape::Scalar)) if shape != Shape::Scalar && other.is_real() => {
+                (self, other.spread(shape))
+            }
+            _ => (self, other),
+        }
+    }
+
+    fn is_real(self) -> bool {
+        self.ty().is_some_and(Type::is_real)
+    }
+
+    #[track_caller]
+    pub(super) fn pointwise1(self, op: Pointwise) -> Self {
+        Self::apply(Op::Pointwise(op), &[self])
+    }
+
+    /// `yes` where `self` is not zero, `no` elsewhere.
+    #[must_use]
+    #[track_caller]
+    pub fn select(self, yes: Self, no: Self) -> Self {
+        let (yes, no) = yes.align(no);
+        let (condition, yes) = self.align(yes);
+        Self::apply(Op::Linear(Linear::Select(super::linear::Select)), &[condition, yes, no])
+    }
+
+    /// The product: matrix · vector, matrix · matrix, or the inner product of two vectors.
+    ///
+    /// As in `ndarray`, a vector before a matrix counts as a row: `v.dot(m)` is `mᵀ v`.
+    #[must_use]
+    #[track_caller]
+    pub fn dot(self, other: Self) -> Self {
+        let op = match (self.shape(), other.shape()) {
+            (Some(Shape::Vector(_)), Some(Shape::Vector(_))) => {
+                Linear::Dot(super::linear::Dot)
+            }
+            (Some(Shape::Vector(_)), Some(Shape::Matrix(..))) => return other.t().dot(self),
+            _ => Linear::MatMul(super::linear::MatMul),
+        };
+        Self::apply(Op::Linear(op), &[self, other])
+    }
+
+    /// The Frobenius inner product `Σ selfᵢⱼ otherᵢⱼ` of two values of one shape.
+    #[must_use]
+    #[track_caller]
+    pub fn inner(self, other: Self) -> Self {
+        if self.shape() == Some(Shape::Scalar) && other.shape() == Some(Shape::Scalar) {
+            return self * other;
+        }
+        Self::apply(Op::Linear(Linear::Dot(super::linear::Dot)), &[self, other])
+    }
+
+    /// The outer product `self otherᵀ` of two vectors.
+    #[must_use]
+    #[track_caller]
+    pub fn outer(self, other: Self) -> Self {
+        Self::apply(Op::Linear(Linear::Outer(super::linear::Outer)), &[self, other])
+    }
+
+    /// The transpose of a matrix.
+    #[must_use]
+    #[track_caller]
+    pub fn t(self) -> Self {
+        Self::apply(Op::Linear(Linear::Transpose(Transpose)), &[self])
+    }
+
+    /// The sum of all entries.
+    #[must_use]
+    #[track_caller]
+    pub fn sum(self) -> Self {
+        if self.shape() == Some(Shape::Scalar) && self.is_real() {
+            return self;
+        }
+        self.sum_over(Over::All)
+    }
+
+    /// The sum of a matrix down its columns (over the rows), or along its rows.
+    #[must_use]
+    #[track_caller]
+    pub fn sum_axis(self, axis: Axis) -> Self {
+        self.sum_over(Over::Axis(axis))
+    }
+
+    #[track_caller]
+    pub(super) fn sum_over(self, over: Over) -> Self {
+        Self::apply(Op::Linear(Linear::Sum(Sum(over))), &[self])
+    }
+
+    /// A scalar repeated over `shape`.
+    #[must_use]
+    #[track_caller]
+    pub fn spread(self, shape: impl Into<Shape>) -> Self {
+        let shape = shape.into();
+        if shape == Shape::Scalar && self.shape() == Some(Shape::Scalar) {
+            return self;
+        }
+        self.broadcast(shape, Over::All)
+    }
+
+    /// A vector repeated `count` times along a new axis: as every row (`Axis::Rows`) or as every
+    /// column (`Axis::Columns`) of a matrix.
+    #[must_use]
+    #[track_caller]
+    pub fn repeat(self, axis: Axis, count: impl Into<Dim>) -> Self {
+        let count = count.into();
+        match (self.shape(), axis) {
+            (Some(Shape::Vector(n)), Axis::Rows) => {
+                self.broadcast(Shape::Matrix(count, n), Over::Axis(axis))
+            }
+            (Some(Shape::Vector(n)), Axis::Columns) => {
+                self.broadcast(Shape::Matrix(n, count), Over::Axis(axis))
+            }
+            (Some(_), _) => self.fail("only a vector can be repeated into a matrix"),
+            (None, _) => self,
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn broadcast(self, shape: Shape, over: Over) -> Self {
+        Self::apply(Op::Linear(Linear::Broadcast(Broadcast { shape, over })), &[self])
+    }
+
+    /// Entries `start .. start + len` of a vector, or those rows of a matrix.
+    #[must_use]
+    #[track_caller]
+    pub fn slice(self, start: impl Into<Dim>, len: impl Into<Dim>) -> Self {
+        self.slice_axis(Axis::Rows, start.into(), len.into())
+    }
+
+    /// Columns `start .. start + len` of a matrix.
+    #[must_use]
+    #[track_caller]
+    pub fn slice_columns(self, start: impl Into<Dim>, len: impl Into<Dim>) -> Self {
+        self.slice_axis(Axis::Columns, start.into(), len.into())
+    }
+
+    #[track_caller]
+    pub(super) fn slice_axis(self, axis: Axis, start: Dim, len: Dim) -> Self {
+        Self::apply(Op::Linear(Linear::Slice(Slice { axis, start, len })), &[self])
+    }
+
+    #[track_caller]
+    pub(super) fn pad(self, axis: Axis, before: Dim, after: Dim) -> Self {
+        Self::apply(Op::Linear(Linear::Pad(Pad { axis, before, after })), &[self])
+    }
+
+    /// Entry `class` of a vector, or row `class` of a matrix (an embedding).
+    #[must_use]
+    #[track_caller]
+    pub fn gather(self, class: Self) -> Self {
+        self.gather_axis(Axis::Rows, class)
+    }
+
+    /// Column `class` of a matrix.
+    #[must_use]
+    #[track_caller]
+    pub fn gather_column(self, class: Self) -> Self {
+        self.gather_axis(Axis::Columns, class)
+    }
+
+    #[track_caller]
+    pub(super) fn gather_axis(self, axis: Axis, class: Self) -> Self {
+        Self::apply(Op::Linear(Linear::Gather(Gather { axis })), &[self, class])
+    }
+
+    #[track_caller]
+    pub(super) fn scatter(self, axis: Axis, class: Self) -> Self {
+        match class.ty().map(|t| t.kind) {
+            Some(Kind::Class(len)) => {
+                let op = Linear::Scatter(Scatter { axis, len });
+                Self::apply(Op::Linear(op), &[self, class])
+            }
+            Some(Kind::Real) => self.fail("scatter needs a class, found a real value"),
+            None => Self { id: None, ..self },
+        }
+    }
+
+    /// The unit vector of a class: 1 at the class, 0 elsewhere.
+    #[must_use]
+    #[track_caller]
+    pub fn one_hot(self) -> Self {
+        self.constant(1.0).scatter(Axis::Rows, self)
+    }
+
+    /// `ln Σ exp(selfᵢ)` of a vector.
+    #[must_use]
+    #[track_caller]
+    pub fn logsumexp(self) -> Self {
+        Self::apply(Op::Reduce(Reduce::LogSumExp), &[self])
+    }
+
+    /// `exp(selfᵢ) / Σⱼ exp(selfⱼ)` of a vector.
+    #[must_use]
+    #[track_caller]
+    pub fn softmax(self) -> Self {
+        Self::apply(Op::Reduce(Reduce::Softmax), &[self])
+    }
+
+    /// `selfᵢ − logsumexp(self)` of a vector.
+    #[must_use]
+    #[track_caller]
+    pub fn log_softmax(self) -> Self {
+        Self::apply(Op::Reduce(Reduce::LogSoftmax), &[self])
+    }
+
+    /// The same value for every sample, or for every step.
+    #[must_use]
+    #[track_caller]
+    pub fn hold(self, rate: Rate) -> Self {
+        if self.rate() == Some(rate) {
+            return self;
+        }
+        Self::apply(Op::Time(Time::Hold(Hold(rate))), &[self])
+    }
+
+    /// The sum over the steps of each sample (`Rate::Sample`), or over everything.
+    #[must_use]
+    #[track_caller]
+    pub fn total(self, rate: Rate) -> Self {
+        if self.rate() == Some(rate) {
+            return self;
+        }
+        Self::apply(Op::Time(Time::Total(Total(rate))), &[self])
+    }
+
+    /// The value at the first step.
+    #[must_use]
+    #[track_caller]
+    pub fn first(self) -> Self {
+        Self::apply(Op::Time(Time::Pick(Pick(Edge::First))), &[self])
+    }
+
+    /// The value at the last step.
+    #[must_use]
+    #[track_caller]
+    pub fn last(self) -> Self {
+        Self::apply(Op::Time(Time::Pick(Pick(Edge::Last))), &[self])
+    }
+
+    #[track_caller]
+    pub(super) fn impulse(self, edge: Edge) -> Self {
+        Self::apply(Op::Time(Time::Impulse(Impulse(edge))), &[self])
+    }
+
+    #[track_caller]
+    pub(crate) fn pick(self, edge: Edge) -> Self {
+        Self::apply(Op::Time(Time::Pick(Pick(edge))), &[self])
+    }
+
+    /// Applies a user's own op to arguments of one recurrence; see [`CustomOp`](super::CustomOp).
+    #[must_use]
+    #[track_caller]
+    pub fn custom<const N: usize>(
+        op: &std::sync::Arc<dyn super::CustomOp>,
+        args: [Self; N],
+    ) -> Self {
+        const { assert!(N > 0, "a custom op takes at least one argument") };
+        Self::apply(Op::Custom(super::Custom::new(op)), &args)
+    }
+}
+
+/// Vectors one below the other, `[a; b; …]`.
+#[must_use]
+#[track_caller]
+pub fn concat<'b, const N: usize>(parts: [Expr<'b>; N]) -> Expr<'b> {
+    const { assert!(N > 0, "there must be something to join") };
+    Expr::apply(Op::Linear(Linear::Concat(Concat { axis: Axis::Rows })), &parts)
+}
+
+/// Matrices one below the other; the same as [`concat`], for matrices with equal columns.
+#[must_use]
+#[track_caller]
+pub fn stack_rows<'b, const N: usize>(parts: [Expr<'b>; N]) -> Expr<'b> {
+    concat(parts)
+}
+
+macro_rules! operator {
+    ($trait:ident, $method:ident, $op:expr) => {
+        impl<'b> $trait for Expr<'b> {
+            type Output = Self;
+            #[track_caller]
+            fn $method(self, other: Self) -> Self {
+                self.pointwise2($op, other)
+            }
+        }
+
+        impl<'b> $trait<f64> for Expr<'b> {
+            type Output = Self;
+            #[track_caller]
+            fn $method(self, other: f64) -> Self {
+                self.pointwise2($op, self.full_like(other))
+            }
+        }
+
+        impl<'b> $trait<Expr<'b>> for f64 {
+            type Output = Expr<'b>;
+            #[track_caller]
+            fn $method(self, other: Expr<'b>) -> Expr<'b> {
+                other.full_like(self).pointwise2($op, other)
+            }
+        }
+    };
+}
+
+operator!(Add, add, Pointwise::Add);
+operator!(Sub, sub, Pointwise::Sub);
+operator!(Mul, mul, Pointwise::Mul);
+operator!(Div, div, Pointwise::Div);
+
+impl Neg for Expr<'_> {
+    type Output = Self;
+    #[track_caller]
+    fn neg(self) -> Self {
+        self.pointwise1(Pointwise::Neg)
+    }
+}

@@ -1,0 +1,307 @@
+//! The op table: everything a recurrence can be built from, and the contract each row fulfils.
+//!
+//! A row states, in one place, what an op computes and how it is differentiated; nothing outside
+//! this folder knows a derivative. There are three families (see `docs/architecture.md`):
+//!
+//! | family | a row supplies | what follows |
+//! |---|---|---|
+//! | [`Pointwise`] | scalar value, symbolic partials | tangent, cotangent, every higher order |
+//! | [`Linear`] and [`Time`] | shape, value, transpose | tangent, every higher order |
+//! | [`Reduce`] and [`CustomOp`] | shape, value, tangent | cotangent, every higher order |
+
+mod custom;
+mod expr;
+mod linear;
+mod notation;
+mod pointwise;
+mod reduce;
+mod time;
+mod value;
+
+use std::hash::Hash;
+
+pub use custom::{CustomOp, ScalarFunction};
+pub(crate) use custom::Custom;
+pub(crate) use expr::{Build, Fault};
+pub use expr::{Expr, concat, stack_rows};
+pub use linear::{Axis, Linear, Over};
+pub(crate) use linear::{Broadcast, Concat, Gather, Pad, Scatter, Slice, Sum, Transpose};
+pub use notation::{Notation, Setting};
+pub use pointwise::Pointwise;
+pub use reduce::Reduce;
+pub use time::{Edge, Time};
+pub(crate) use time::{Hold, Impulse, Pick, Total};
+pub use value::{Scalar, Value};
+
+use crate::shape::{Dim, Kind, Rate, Shape, Type};
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(u32);
+
+        impl $name {
+            pub(crate) fn new(index: usize) -> Self {
+                Self(u32::try_from(index).expect("an arena holds fewer than 2^32 entries"))
+            }
+
+            /// The position in its arena.
+            #[must_use]
+            pub const fn index(self) -> usize {
+                self.0 as usize
+            }
+        }
+    };
+}
+
+id!(
+    /// A node of a tape.
+    NodeId
+);
+id!(
+    /// A leaf of a tape: a parameter or an input.
+    LeafId
+);
+id!(
+    /// A register of a tape.
+    RegisterId
+);
+
+/// A constant, compared by its bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Constant(u64);
+
+impl Constant {
+    /// Wraps a number.
+    #[must_use]
+    pub const fn new(value: f64) -> Self {
+        Self(value.to_bits())
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn value(self) -> f64 {
+        f64::from_bits(self.0)
+    }
+}
+
+/// One operation.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// A number.
+    Constant(Constant),
+    /// A parameter or an input.
+    Leaf(LeafId),
+    /// The value a register holds: its definition one step earlier or later.
+    Read(RegisterId),
+    /// A scalar function applied entry by entry.
+    Pointwise(Pointwise),
+    /// Linear in every argument, or in all of them together.
+    Linear(Linear),
+    /// A reduction that is neither.
+    Reduce(Reduce),
+    /// A change of rate.
+    Time(Time),
+    /// A user's own op.
+    Custom(Custom),
+}
+
+/// How an op depends on its real arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Linearity {
+    /// Linear in each real argument while the others are held fixed.
+    Each,
+    /// Linear in all the arguments from this position on taken together.
+    Jointly(usize),
+}
+
+/// Why arguments do not fit, in the words of an error message.
+pub(crate) type Reason = &'static str;
+
+/// What a row that is linear in its arguments supplies.
+pub(crate) trait LinearRule: Copy + Hash + Eq {
+    const NAME: &'static str;
+    fn linearity(&self) -> Linearity;
+    /// The type of the result at the common rate of the arguments.
+    fn infer(&self, args: &[Type]) -> Result<Type, Reason>;
+    fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F>;
+    /// The cotangent of argument `i` when the result has cotangent `y_bar`.
+    fn transpose<'b>(&self, i: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b>;
+    fn notation(&self) -> Notation;
+    /// The same op with its sizes replaced.
+    #[must_use]
+    fn map_dims(self, _f: &dyn Fn(Dim) -> Dim) -> Self {
+        self
+    }
+}
+
+impl Op {
+    pub(crate) fn constant(value: f64) -> Self {
+        Self::Constant(Constant::new(value))
+    }
+
+    /// The name in the table, which is also its spelling as a function.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Constant(_) => "constant",
+            Self::Leaf(_) => "leaf",
+            Self::Read(_) => "read",
+            Self::Pointwise(op) => op.name(),
+            Self::Linear(op) => op.name(),
+            Self::Reduce(op) => op.name(),
+            Self::Time(op) => op.name(),
+            Self::Custom(op) => op.name(),
+        }
+    }
+
+    /// The type of the result, or why the arguments do not fit. Arguments have one common rate.
+    pub(crate) fn infer(&self, args: &[Type]) -> Result<Type, String> {
+        let rate = args.iter().map(|t| t.rate).max().unwrap_or(Rate::Static);
+        match self {
+            Self::Constant(_) => Ok(Type::real((), Rate::Static)),
+            Self::Leaf(_) | Self::Read(_) => unreachable!("leaves are declared with a type"),
+            Self::Pointwise(op) => op.infer(args).map_err(Into::into),
+            Self::Linear(op) => op.infer(args).map_err(Into::into),
+            Self::Reduce(op) => op.infer(args).map_err(Into::into),
+            Self::Time(op) => op.infer(args).map_err(Into::into),
+            Self::Custom(op) => {
+                if args.iter().any(|t| !t.is_real()) {
+                    return Err("a custom op takes real arguments, not classes".into());
+                }
+                let shapes: Vec<Shape> = args.iter().map(|t| t.shape).collect();
+                Ok(Type::real(op.rule().shape(&shapes)?, rate))
+            }
+        }
+    }
+
+    /// The value; only for ops that need nothing but their arguments.
+    pub(crate) fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F> {
+        match self {
+            Self::Constant(c) => Value::scalar(F::of(c.value())),
+            Self::Leaf(_) | Self::Read(_) => unreachable!("the evaluator supplies leaves"),
+            Self::Pointwise(op) => op.eval_arrays(args),
+            Self::Linear(op) => op.eval(args),
+            Self::Reduce(op) => op.eval(args),
+            Self::Time(op) => op.eval(args),
+            Self::Custom(op) => op.eval(args),
+        }
+    }
+
+    /// The tangent of the result, an expression linear in the tangents `x_dot`; `None` is zero.
+    pub(crate) fn tangent<'b>(
+        &self,
+        x: &[Expr<'b>],
+        y: Expr<'b>,
+        x_dot: &[Option<Expr<'b>>],
+    ) -> Option<Expr<'b>> {
+        match self {
+            Self::Constant(_) | Self::Leaf(_) | Self::Read(_) => None,
+            Self::Pointwise(op) => op.tangent(x, y, x_dot),
+            Self::Linear(_) | Self::Time(_) => self.linear_tangent(x, x_dot),
+            Self::Reduce(op) => op.tangent(x, y, x_dot),
+            Self::Custom(op) => op.rule().tangent(x, y, x_dot),
+        }
+    }
+
+    fn linearity(&self) -> Option<Linearity> {
+        match self {
+            Self::Linear(op) => Some(op.linearity()),
+            Self::Time(op) => Some(op.linearity()),
+            _ => None,
+        }
+    }
+
+    fn linear_tangent<'b>(
+        &self,
+        x: &[Expr<'b>],
+        x_dot: &[Option<Expr<'b>>],
+    ) -> Option<Expr<'b>> {
+        if x_dot.iter().all(Option::is_none) {
+            return None;
+        }
+        match self.linearity()? {
+            Linearity::Jointly(first) => {
+                let args: Vec<Expr<'b>> = (0..x.len())
+                    .map(|i| if i < first { x[i] } else { x_dot[i].unwrap_or_else(|| x[i].zeros_like()) })
+                    .collect();
+                Some(Expr::apply(self.clone(), &args))
+            }
+            Linearity::Each => Expr::sum_all((0..x.len()).filter_map(|i| {
+                let mut args = x.to_vec();
+                args[i] = x_dot[i]?;
+                Some(Expr::apply(self.clone(), &args))
+            })),
+        }
+    }
+
+    /// The cotangent of argument `i` of an op that is linear in it.
+    ///
+    /// `None` when the op has no such rule: it is not linear in that argument.
+    pub(crate) fn transpose<'b>(
+        &self,
+        i: usize,
+        x: &[Expr<'b>],
+        y: Expr<'b>,
+        y_bar: Expr<'b>,
+    ) -> Option<Expr<'b>> {
+        match self {
+            Self::Constant(_) | Self::Leaf(_) | Self::Read(_) | Self::Reduce(_) => None,
+            // In an argument that an op is linear in, the partial does not mention that argument.
+            Self::Pointwise(op) => op.partial(i, x, y).times(y_bar),
+            Self::Linear(op) => Some(op.transpose(i, x, y_bar)),
+            Self::Time(op) => Some(op.transpose(i, x, y_bar)),
+            Self::Custom(op) => op.rule().transpose(i, x, y_bar),
+        }
+    }
+
+    /// Whether the op is linear in the arguments marked in `active`, all taken together.
+    pub(crate) fn is_linear_in(&self, active: &[bool]) -> bool {
+        let count = active.iter().filter(|a| **a).count();
+        match self {
+            Self::Constant(_) | Self::Leaf(_) | Self::Read(_) => count == 0,
+            Self::Pointwise(op) => op.is_linear_in(active),
+            Self::Reduce(_) => false,
+            Self::Custom(op) => op.rule().is_linear_in(active),
+            Self::Linear(_) | Self::Time(_) => match self.linearity() {
+                Some(Linearity::Jointly(first)) => active[..first.min(active.len())].iter().all(|a| !a),
+                _ => count <= 1,
+            },
+        }
+    }
+
+    /// How the op is written.
+    #[must_use]
+    pub fn notation(&self) -> Notation {
+        match self {
+            Self::Constant(_) | Self::Leaf(_) | Self::Read(_) => Notation::Atom,
+            Self::Pointwise(op) => op.notation(),
+            Self::Linear(op) => op.notation(),
+            Self::Reduce(op) => op.notation(),
+            Self::Time(op) => op.notation(),
+            Self::Custom(op) => op.rule().notation(),
+        }
+    }
+
+    pub(crate) fn map_dims(&self, f: &dyn Fn(Dim) -> Dim) -> Self {
+        match self {
+            Self::Linear(op) => Self::Linear(op.map_dims(f)),
+            other => other.clone(),
+        }
+    }
+}
+
+/// The common shape of real arguments that must all have the same one.
+pub(crate) fn common_shape(args: &[Type]) -> Result<Shape, Reason> {
+    let Some((first, rest)) = args.split_first() else {
+        return Err("it needs an argument");
+    };
+    if args.iter().any(|t| matches!(t.kind, Kind::Class(_))) {
+        return Err("a class is not a number; use `gather` or `one_hot`");
+    }
+    if rest.iter().any(|t| t.shape != first.shape) {
+        return Err("the shapes differ");
+    }
+    Ok(first.shape)
+}

@@ -1,0 +1,90 @@
+//! How an op is written, in the recurrence language and in LaTeX.
+
+use crate::shape::Dim;
+
+/// How an op is written around its arguments: `text` as in the recurrence language, `latex` as on
+/// paper.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notation {
+    /// Its own name or number.
+    Atom,
+    /// Only its argument: a change of rate, which an equation leaves unsaid.
+    Silent,
+    /// Between its two arguments.
+    Infix {
+        /// The operator in text.
+        text: &'static str,
+        /// The operator in LaTeX.
+        latex: &'static str,
+        /// Binding strength: 1 for a comparison, 2 for a sum, 3 for a product.
+        strength: u8,
+    },
+    /// Before its argument, as a sign.
+    Prefix {
+        /// The operator in text and in LaTeX.
+        text: &'static str,
+    },
+    /// After its argument, binding most tightly: `x^2`, `Wᵀ`.
+    Suffix {
+        /// The suffix in text.
+        text: String,
+        /// The suffix in LaTeX.
+        latex: String,
+    },
+    /// A function call.
+    Call {
+        /// The function's name in text.
+        text: String,
+        /// The function's name in LaTeX.
+        latex: String,
+        /// Settings written after the arguments, such as the axis of a sum.
+        settings: Vec<Setting>,
+    },
+}
+
+/// A setting of an op, written after its arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// A word.
+    Word(&'static str),
+    /// A size.
+    Size(Dim),
+}
+
+impl Notation {
+    /// A function written the same way with no settings.
+    #[must_use]
+    pub fn call(text: &str, latex: &str) -> Self {
+        Self::Call {
+            text: text.into(),
+            latex: latex.into(),
+            settings: Vec::new(),
+        }
+    }
+
+    pub(crate) fn call_with(text: &str, latex: &str, settings: Vec<Setting>) -> Self {
+        Self::Call {
+            text: text.into(),
+            latex: latex.into(),
+            settings,
+        }
+    }
+
+    pub(crate) const fn infix(text: &'static str, latex: &'static str, strength: u8) -> Self {
+        Self::Infix {
+            text,
+            latex,
+            strength,
+        }
+    }
+
+    /// How tightly the whole binds, for parentheses: 5 never needs any.
+    pub(crate) const fn strength(&self) -> u8 {
+        match self {
+            Self::Infix { strength, .. } => *strength,
+            Self::Prefix { .. } => 3,
+            Self::Suffix { .. } => 4,
+            Self::Atom | Self::Silent | Self::Call { .. } => 5,
+        }
+    }
+}

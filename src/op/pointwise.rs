@@ -1,0 +1,475 @@
+//! Scalar functions applied entry by entry, one row each.
+//!
+//! A row states the value and the partial derivatives of one entry; `y` in a partial is the
+//! result, so that `tanh` needs nothing but its output to be differentiated. Tangents, cotangents,
+//! every higher order and the method on [`Expr`] follow from the row.
+
+use ndarray::Zip;
+
+use super::{Expr, Notation, Op, Reason, Scalar, Value, common_shape};
+use crate::shape::{Rate, Type};
+
+/// A partial derivative.
+pub(crate) enum Partial<'b> {
+    Zero,
+    One,
+    MinusOne,
+    By(Expr<'b>),
+}
+
+use Partial::{MinusOne, One, Zero};
+
+impl<'b> From<Expr<'b>> for Partial<'b> {
+    fn from(e: Expr<'b>) -> Self {
+        Self::By(e)
+    }
+}
+
+impl<'b> Partial<'b> {
+    /// The partial times a tangent or cotangent; `None` is zero.
+    pub(crate) fn times(self, x: Expr<'b>) -> Option<Expr<'b>> {
+        match self {
+            Zero => None,
+            One => Some(x),
+            MinusOne => Some(-x),
+            Self::By(partial) => Some(partial * x),
+        }
+    }
+}
+
+/// How the result depends on the arguments.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// Linear in all arguments together.
+    Sum,
+    /// Linear in each argument.
+    Product,
+    /// Linear in the first argument.
+    Quotient,
+    /// Linear in none.
+    Curved,
+}
+
+use Form::{Curved, Product, Quotient, Sum};
+
+macro_rules! method {
+    (operator $variant:ident $name:ident [] ($($x:ident),+) $($doc:literal)+) => {};
+    (function $variant:ident $name:ident [] ($x:ident) $($doc:literal)+) => {
+        impl Expr<'_> {
+            $(#[doc = $doc])+
+            #[must_use]
+            #[track_caller]
+            pub fn $name(self) -> Self {
+                self.pointwise1(Pointwise::$variant)
+            }
+        }
+    };
+    (function $variant:ident $name:ident [] ($x:ident, $z:ident) $($doc:literal)+) => {
+        impl Expr<'_> {
+            $(#[doc = $doc])+
+            #[must_use]
+            #[track_caller]
+            pub fn $name(self, other: Self) -> Self {
+                self.pointwise2(Pointwise::$variant, other)
+            }
+        }
+    };
+    (function $variant:ident $name:ident [$setting:ident: $ty:ty] ($x:ident) $($doc:literal)+) => {
+        impl Expr<'_> {
+            $(#[doc = $doc])+
+            #[must_use]
+            #[track_caller]
+            pub fn $name(self, $setting: $ty) -> Self {
+                self.pointwise1(Pointwise::$variant($setting))
+            }
+        }
+    };
+}
+
+macro_rules! pointwise {
+    ($(
+        $(#[doc = $doc:literal])+
+        $style:ident $variant:ident = $name:ident $([$setting:ident : $ty:ty = $example:expr])?
+        ($($x:ident),+) -> $y:ident {
+            eval: $eval:expr,
+            partials: [$($partial:expr),+],
+            form: $form:expr,
+            kink: $kink:expr,
+            sample: [$($range:expr),+],
+            notation: $notation:expr,
+        }
+    )+) => {
+        /// The pointwise ops.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Pointwise {
+            $($(#[doc = $doc])+ $variant $(($ty))?,)+
+        }
+
+        #[allow(unused_variables, reason = "a row need not mention every argument or setting")]
+        impl Pointwise {
+            /// Every row of the table.
+            pub const ALL: &'static [Self] = &[$(Self::$variant $(($example))?),+];
+
+            /// The name of the function.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant $(($setting))? => stringify!($name),)+ }
+            }
+
+            /// The number of arguments.
+            #[must_use]
+            pub const fn arity(self) -> usize {
+                match self { $(Self::$variant $(($setting))? => [$(stringify!($x)),+].len(),)+ }
+            }
+
+            /// What the op computes for one entry.
+            ///
+            /// # Panics
+            /// When the number of arguments is not [`arity`](Self::arity).
+            pub fn eval<F: Scalar>(self, args: &[F]) -> F {
+                match self {
+                    $(Self::$variant $(($setting))? => {
+                        let &[$($x),+] = args else { panic!("{} takes {} arguments", self.name(), self.arity()) };
+                        $eval
+                    })+
+                }
+            }
+
+            /// The partial derivative with respect to argument `i`.
+            pub(crate) fn partial<'b>(self, i: usize, args: &[Expr<'b>], y: Expr<'b>) -> Partial<'b> {
+                match self {
+                    $(Self::$variant $(($setting))? => {
+                        let &[$($x),+] = args else { unreachable!("arity is checked on insertion") };
+                        let $y = y;
+                        let partials: [&dyn Fn() -> Partial<'b>; [$(stringify!($x)),+].len()] =
+                            [$(&|| Partial::from($partial)),+];
+                        partials[i]()
+                    })+
+                }
+            }
+
+            /// A number whose change of sign marks a point where the derivative jumps.
+            pub(crate) fn kink<F: Scalar>(self, args: &[F]) -> Option<F> {
+                match self {
+                    $(Self::$variant $(($setting))? => {
+                        let &[$($x),+] = args else { unreachable!("arity is checked on insertion") };
+                        $kink
+                    })+
+                }
+            }
+
+            /// For each argument, a range inside the domain, for tests.
+            #[must_use]
+            pub const fn sample(self) -> &'static [(f64, f64)] {
+                match self { $(Self::$variant $(($setting))? => &[$($range),+],)+ }
+            }
+
+            /// How the op is written.
+            #[must_use]
+            pub fn notation(self) -> Notation {
+                match self { $(Self::$variant $(($setting))? => $notation,)+ }
+            }
+
+            const fn form(self) -> Form {
+                match self { $(Self::$variant $(($setting))? => $form,)+ }
+            }
+        }
+
+        $(method!($style $variant $name [$($setting: $ty)?] ($($x),+) $($doc)+);)+
+    };
+}
+
+pointwise! {
+    /// `a + b`.
+    operator Add = add(a, b) -> y {
+        eval: a + b,
+        partials: [One, One],
+        form: Sum,
+        kink: None,
+        sample: [(-3.0, 3.0), (-3.0, 3.0)],
+        notation: Notation::infix("+", "+", 2),
+    }
+    /// `a - b`.
+    operator Sub = sub(a, b) -> y {
+        eval: a - b,
+        partials: [One, MinusOne],
+        form: Sum,
+        kink: None,
+        sample: [(-3.0, 3.0), (-3.0, 3.0)],
+        notation: Notation::infix("-", "-", 2),
+    }
+    /// `a b`.
+    operator Mul = mul(a, b) -> y {
+        eval: a * b,
+        partials: [b, a],
+        form: Product,
+        kink: None,
+        sample: [(-3.0, 3.0), (-3.0, 3.0)],
+        notation: Notation::infix("*", r"\odot", 3),
+    }
+    /// `a / b`.
+    operator Div = div(a, b) -> y {
+        eval: a / b,
+        partials: [b.recip(), -(y / b)],
+        form: Quotient,
+        kink: None,
+        sample: [(-3.0, 3.0), (0.5, 3.0)],
+        notation: Notation::infix("/", r"\oslash", 3),
+    }
+    /// `-x`.
+    operator Neg = neg(x) -> y {
+        eval: -x,
+        partials: [MinusOne],
+        form: Sum,
+        kink: None,
+        sample: [(-3.0, 3.0)],
+        notation: Notation::Prefix { text: "-" },
+    }
+    /// The reciprocal `1 / x`.
+    function Recip = recip(x) -> y {
+        eval: x.recip(),
+        partials: [-(y * y)],
+        form: Curved,
+        kink: None,
+        sample: [(0.4, 3.0)],
+        notation: Notation::call("recip", r"\operatorname{recip}"),
+    }
+    /// The exponential.
+    function Exp = exp(x) -> y {
+        eval: x.exp(),
+        partials: [y],
+        form: Curved,
+        kink: None,
+        sample: [(-2.0, 2.0)],
+        notation: Notation::call("exp", r"\exp"),
+    }
+    /// The natural logarithm; the argument must be positive.
+    function Ln = ln(x) -> y {
+        eval: x.ln(),
+        partials: [x.recip()],
+        form: Curved,
+        kink: None,
+        sample: [(0.3, 4.0)],
+        notation: Notation::call("ln", r"\ln"),
+    }
+    /// The square root; the argument must be positive for the derivative to be finite.
+    function Sqrt = sqrt(x) -> y {
+        eval: x.sqrt(),
+        partials: [0.5 / y],
+        form: Curved,
+        kink: None,
+        sample: [(0.3, 4.0)],
+        notation: Notation::call("sqrt", r"\sqrt"),
+    }
+    /// The square `x²`.
+    function Square = square(x) -> y {
+        eval: x * x,
+        partials: [2.0 * x],
+        form: Curved,
+        kink: None,
+        sample: [(-2.0, 2.0)],
+        notation: Notation::Suffix { text: "^2".into(), latex: "^{2}".into() },
+    }
+    /// A fixed integer power, entry by entry.
+    function Powi = powi[n: i32 = 3](x) -> y {
+        eval: x.powi(n),
+        partials: [match n {
+            0 => Zero,
+            1 => One,
+            _ => Partial::By(f64::from(n) * x.powi(n.saturating_sub(1))),
+        }],
+        form: Curved,
+        kink: None,
+        sample: [(0.5, 2.0)],
+        notation: Notation::Suffix { text: format!("^{n}"), latex: format!("^{{{n}}}") },
+    }
+    /// A real power, entry by entry; the base must be positive.
+    function Powf = powf(x, p) -> y {
+        eval: x.powf(p),
+        partials: [p * x.powf(p - 1.0), y * x.ln()],
+        form: Curved,
+        kink: None,
+        sample: [(0.4, 2.5), (-2.0, 2.0)],
+        notation: Notation::call("pow", r"\operatorname{pow}"),
+    }
+    /// The sine.
+    function Sin = sin(x) -> y {
+        eval: x.sin(),
+        partials: [x.cos()],
+        form: Curved,
+        kink: None,
+        sample: [(-3.0, 3.0)],
+        notation: Notation::call("sin", r"\sin"),
+    }
+    /// The cosine.
+    function Cos = cos(x) -> y {
+        eval: x.cos(),
+        partials: [-x.sin()],
+        form: Curved,
+        kink: None,
+        sample: [(-3.0, 3.0)],
+        notation: Notation::call("cos", r"\cos"),
+    }
+    /// The hyperbolic tangent.
+    function Tanh = tanh(x) -> y {
+        eval: x.tanh(),
+        partials: [1.0 - y * y],
+        form: Curved,
+        kink: None,
+        sample: [(-2.0, 2.0)],
+        notation: Notation::call("tanh", r"\tanh"),
+    }
+    /// The logistic function `1 / (1 + exp(-x))`.
+    function Sigmoid = sigmoid(x) -> y {
+        eval: (F::one() + (-x).exp()).recip(),
+        partials: [y * (1.0 - y)],
+        form: Curved,
+        kink: None,
+        sample: [(-3.0, 3.0)],
+        notation: Notation::call("sigmoid", r"\sigma"),
+    }
+    /// `max(x, 0)`, with derivative 0 at 0.
+    function Relu = relu(x) -> y {
+        eval: larger(x, F::zero()),
+        partials: [x.full_like(0.0).less(x)],
+        form: Curved,
+        kink: Some(x),
+        sample: [(-3.0, 3.0)],
+        notation: Notation::call("relu", r"\operatorname{relu}"),
+    }
+    /// `ln(1 + exp(x))`.
+    function Softplus = softplus(x) -> y {
+        eval: x.softplus(),
+        partials: [x.sigmoid()],
+        form: Curved,
+        kink: None,
+        sample: [(-3.0, 3.0)],
+        notation: Notation::call("softplus", r"\operatorname{softplus}"),
+    }
+    /// The absolute value, with derivative 0 at 0.
+    function Abs = abs(x) -> y {
+        eval: x.abs(),
+        partials: [x.sign()],
+        form: Curved,
+        kink: Some(x),
+        sample: [(-3.0, 3.0)],
+        notation: Notation::call("abs", r"\operatorname{abs}"),
+    }
+    /// −1, 0 or 1; the derivative is 0.
+    function Sign = sign(x) -> y {
+        eval: if x > F::zero() {
+            F::one()
+        } else if x < F::zero() {
+            -F::one()
+        } else {
+            x
+        },
+        partials: [Zero],
+        form: Curved,
+        kink: Some(x),
+        sample: [(-3.0, 3.0)],
+        notation: Notation::call("sign", r"\operatorname{sign}"),
+    }
+    /// The larger of two values, entry by entry; where they are equal each gets half the
+    /// derivative.
+    function Max = max(a, b) -> y {
+        eval: larger(a, b),
+        partials: [b.less(a) + 0.5 * a.equal(b), a.less(b) + 0.5 * a.equal(b)],
+        form: Curved,
+        kink: Some(a - b),
+        sample: [(-3.0, 3.0), (-3.0, 3.0)],
+        notation: Notation::call("max", r"\max"),
+    }
+    /// The smaller of two values, entry by entry; where they are equal each gets half the
+    /// derivative.
+    function Min = min(a, b) -> y {
+        eval: -larger(-a, -b),
+        partials: [a.less(b) + 0.5 * a.equal(b), b.less(a) + 0.5 * a.equal(b)],
+        form: Curved,
+        kink: Some(a - b),
+        sample: [(-3.0, 3.0), (-3.0, 3.0)],
+        notation: Notation::call("min", r"\min"),
+    }
+    /// 1 where `self < other`, else 0; the derivative is 0.
+    function Less = less(a, b) -> y {
+        eval: if a < b { F::one() } else { F::zero() },
+        partials: [Zero, Zero],
+        form: Curved,
+        kink: Some(a - b),
+        sample: [(-3.0, 3.0), (-3.0, 3.0)],
+        notation: Notation::infix("<", "<", 1),
+    }
+    /// 1 where `self ≤ other`, else 0; the derivative is 0.
+    function LessEq = less_eq(a, b) -> y {
+        eval: if a <= b { F::one() } else { F::zero() },
+        partials: [Zero, Zero],
+        form: Curved,
+        kink: Some(a - b),
+        sample: [(-3.0, 3.0), (-3.0, 3.0)],
+        notation: Notation::infix("<=", r"\le", 1),
+    }
+    /// 1 where `self = other`, else 0; the derivative is 0.
+    function Equal = equal(a, b) -> y {
+        eval: if a == b { F::one() } else { F::zero() },
+        partials: [Zero, Zero],
+        form: Curved,
+        kink: Some(a - b),
+        sample: [(-3.0, 3.0), (-3.0, 3.0)],
+        notation: Notation::infix("==", "=", 1),
+    }
+}
+
+/// The larger of two numbers; unlike `f64::max`, a NaN is never dropped.
+fn larger<F: Scalar>(a: F, b: F) -> F {
+    if a > b || a.is_nan() { a } else { b }
+}
+
+impl Pointwise {
+    pub(super) fn infer(self, args: &[Type]) -> Result<Type, Reason> {
+        if args.len() != self.arity() {
+            return Err("the number of arguments is wrong");
+        }
+        let shape = common_shape(args)?;
+        Ok(Type::real(shape, args.first().map_or(Rate::Static, |t| t.rate)))
+    }
+
+    pub(super) fn eval_arrays<F: Scalar>(self, args: &[&Value<F>]) -> Value<F> {
+        match args {
+            [x] => x.real().mapv(|x| self.eval(&[x])).into(),
+            [a, b] => Zip::from(a.real())
+                .and(b.real())
+                .map_collect(|&a, &b| self.eval(&[a, b]))
+                .into(),
+            _ => unreachable!("arity is checked on insertion"),
+        }
+    }
+
+    pub(super) fn tangent<'b>(
+        self,
+        x: &[Expr<'b>],
+        y: Expr<'b>,
+        x_dot: &[Option<Expr<'b>>],
+    ) -> Option<Expr<'b>> {
+        Expr::sum_all((0..x.len()).filter_map(|i| {
+            let x_dot = x_dot[i]?;
+            self.partial(i, x, y).times(x_dot)
+        }))
+    }
+
+    pub(super) fn is_linear_in(self, active: &[bool]) -> bool {
+        let count = active.iter().filter(|a| **a).count();
+        match self.form() {
+            _ if count == 0 => true,
+            Sum => true,
+            Product => count == 1,
+            Quotient => active == [true, false],
+            Curved => false,
+        }
+    }
+}
+
+impl From<Pointwise> for Op {
+    fn from(op: Pointwise) -> Self {
+        Self::Pointwise(op)
+    }
+}

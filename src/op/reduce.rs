@@ -1,0 +1,75 @@
+//! Reductions that are neither pointwise nor linear: a row states value and tangent.
+
+use super::{Expr, Notation, Reason, Scalar, Value};
+use crate::shape::{Shape, Type};
+
+/// The reductions of a vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reduce {
+    /// `ln Σ exp(xᵢ)`, computed relative to the largest entry.
+    LogSumExp,
+    /// `exp(xᵢ) / Σ exp(xⱼ)`.
+    Softmax,
+    /// `xᵢ − ln Σ exp(xⱼ)`.
+    LogSoftmax,
+}
+
+impl Reduce {
+    /// Every row of the table.
+    pub const ALL: &'static [Self] = &[Self::LogSumExp, Self::Softmax, Self::LogSoftmax];
+
+    /// The name of the function.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LogSumExp => "logsumexp",
+            Self::Softmax => "softmax",
+            Self::LogSoftmax => "log_softmax",
+        }
+    }
+
+    pub(super) fn infer(self, args: &[Type]) -> Result<Type, Reason> {
+        match args {
+            [x] if x.is_real() && x.shape.rank() == 1 => Ok(Type {
+                shape: if self == Self::LogSumExp { Shape::Scalar } else { x.shape },
+                ..*x
+            }),
+            [_] => Err("it is defined for a vector"),
+            _ => Err("it takes one argument"),
+        }
+    }
+
+    pub(super) fn eval<F: Scalar>(self, args: &[&Value<F>]) -> Value<F> {
+        let x = args[0].vector();
+        let largest = x.iter().copied().fold(F::neg_infinity(), F::max);
+        let shift = if largest.is_finite() { largest } else { F::zero() };
+        let total: F = x.iter().map(|&v| (v - shift).exp()).sum();
+        match self {
+            Self::LogSumExp => Value::scalar(shift + total.ln()),
+            Self::Softmax => x.mapv(|v| (v - shift).exp() / total).into(),
+            Self::LogSoftmax => x.mapv(|v| v - shift - total.ln()).into(),
+        }
+    }
+
+    pub(super) fn tangent<'b>(
+        self,
+        x: &[Expr<'b>],
+        y: Expr<'b>,
+        x_dot: &[Option<Expr<'b>>],
+    ) -> Option<Expr<'b>> {
+        let (x, x_dot) = (x[0], x_dot[0]?);
+        Some(match self {
+            Self::LogSumExp => x.softmax().dot(x_dot),
+            Self::Softmax => y * x_dot - y * y.dot(x_dot),
+            Self::LogSoftmax => x_dot - y.exp().dot(x_dot).spread(x.shape()?),
+        })
+    }
+
+    pub(super) fn notation(self) -> Notation {
+        match self {
+            Self::LogSumExp => Notation::call("logsumexp", r"\operatorname{logsumexp}"),
+            Self::Softmax => Notation::call("softmax", r"\operatorname{softmax}"),
+            Self::LogSoftmax => Notation::call("log_softmax", r"\operatorname{logsoftmax}"),
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Changes of rate: the only ops, beside the registers, that know about time.
+//!
+//! Every one is linear, and they come in pairs that are each other's transpose.
+
+use ndarray::ArrayD;
+
+use super::{Expr, LinearRule, Linearity, Notation, Reason, Scalar, Value};
+use crate::shape::{Rate, Type};
+
+/// An end of a sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Edge {
+    /// The step t = 1.
+    First,
+    /// The step t = T.
+    Last,
+}
+
+/// The same value for every sample, or for every step. The transpose is [`Total`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Hold(pub Rate);
+
+/// The sum over steps, over samples, or over both. The transpose is [`Hold`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Total(pub Rate);
+
+/// The value at an end of the sequence. The transpose is [`Impulse`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Pick(pub Edge);
+
+/// The value at one end of the sequence, zero at every other step. The transpose is [`Pick`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Impulse(pub Edge);
+
+macro_rules! time_ops {
+    ($($variant:ident),+) => {
+        /// The time ops.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Time {
+            $(#[doc = concat!("See [`", stringify!($variant), "`].")] $variant($variant),)+
+        }
+
+        impl Time {
+            pub(super) const fn name(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $variant::NAME,)+ }
+            }
+            pub(super) fn linearity(&self) -> Linearity {
+                match self { $(Self::$variant(op) => op.linearity(),)+ }
+            }
+            pub(super) fn infer(&self, args: &[Type]) -> Result<Type, Reason> {
+                match self { $(Self::$variant(op) => op.infer(args),)+ }
+            }
+            pub(super) fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F> {
+                match self { $(Self::$variant(op) => op.eval(args),)+ }
+            }
+            pub(super) fn transpose<'b>(
+                &self, i: usize, args: &[Expr<'b>], y_bar: Expr<'b>,
+            ) -> Expr<'b> {
+                match self { $(Self::$variant(op) => op.transpose(i, args, y_bar),)+ }
+            }
+            pub(super) fn notation(&self) -> Notation {
+                match self { $(Self::$variant(op) => op.notation(),)+ }
+            }
+        }
+    };
+}
+
+time_ops!(Hold, Total, Pick, Impulse);
+
+impl Time {
+    /// Every row of the table.
+    pub const ALL: &'static [Self] = &[
+        Self::Hold(Hold(Rate::Sample)),
+        Self::Hold(Hold(Rate::Step)),
+        Self::Total(Total(Rate::Static)),
+        Self::Total(Total(Rate::Sample)),
+        Self::Pick(Pick(Edge::First)),
+        Self::Pick(Pick(Edge::Last)),
+        Self::Impulse(Impulse(Edge::First)),
+        Self::Impulse(Impulse(Edge::Last)),
+    ];
+}
+
+fn one_real(args: &[Type]) -> Result<Type, Reason> {
+    match args {
+        [x] if x.is_real() => Ok(*x),
+        [_] => Err("a class is not a number"),
+        _ => Err("it takes one argument"),
+    }
+}
+
+/// The op's value where a single step and sample are all there is: its argument.
+fn pass<F: Scalar>(args: &[&Value<F>]) -> Value<F> {
+    Value::Real(ArrayD::clone(args[0].real()))
+}
+
+fn rate_of(x: Expr<'_>) -> Rate {
+    x.rate().unwrap_or(Rate::Step)
+}
+
+impl LinearRule for Hold {
+    const NAME: &'static str = "hold";
+    fn linearity(&self) -> Linearity {
+        Linearity::Each
+    }
+    fn infer(&self, args: &[Type]) -> Result<Type, Reason> {
+        match args {
+            // A class may be held: it is an index, the same at every step.
+            [x] if x.rate < self.0 => Ok(x.at(self.0)),
+            [_] => Err("it can only go from a slower rate to a faster one"),
+            _ => Err("it takes one argument"),
+        }
+    }
+    fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F> {
+        args[0].clone()
+    }
+    fn transpose<'b>(&self, _: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
+        y_bar.total(rate_of(args[0]))
+    }
+    fn notation(&self) -> Notation {
+        Notation::Silent
+    }
+}
+
+impl LinearRule for Total {
+    const NAME: &'static str = "total";
+    fn linearity(&self) -> Linearity {
+        Linearity::Each
+    }
+    fn infer(&self, args: &[Type]) -> Result<Type, Reason> {
+        let x = one_real(args)?;
+        if x.rate > self.0 && self.0 != Rate::Step {
+            Ok(x.at(self.0))
+        } else {
+            Err("there is nothing to sum over: the value does not vary with steps or samples")
+        }
+    }
+    fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F> {
+        pass(args)
+    }
+    fn transpose<'b>(&self, _: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
+        y_bar.hold(rate_of(args[0]))
+    }
+    fn notation(&self) -> Notation {
+        match self.0 {
+            Rate::Sample => Notation::call("total_steps", r"\sum_t"),
+            _ => Notation::call("total", r"\sum"),
+        }
+    }
+}
+
+impl LinearRule for Pick {
+    const NAME: &'static str = "pick";
+    fn linearity(&self) -> Linearity {
+        Linearity::Each
+    }
+    fn infer(&self, args: &[Type]) -> Result<Type, Reason> {
+        let x = one_real(args)?;
+        if x.rate == Rate::Step {
+            Ok(x.at(Rate::Sample))
+        } else {
+            Err("only a value that varies with the step has a first and a last one")
+        }
+    }
+    fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F> {
+        pass(args)
+    }
+    fn transpose<'b>(&self, _: usize, _: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
+        y_bar.impulse(self.0)
+    }
+    fn notation(&self) -> Notation {
+        match self.0 {
+            Edge::First => Notation::call("first", r"\operatorname{first}"),
+            Edge::Last => Notation::call("last", r"\operatorname{last}"),
+        }
+    }
+}
+
+impl LinearRule for Impulse {
+    const NAME: &'static str = "impulse";
+    fn linearity(&self) -> Linearity {
+        Linearity::Each
+    }
+    fn infer(&self, args: &[Type]) -> Result<Type, Reason> {
+        let x = one_real(args)?;
+        if x.rate == Rate::Sample {
+            Ok(x.at(Rate::Step))
+        } else {
+            Err("an impulse is made of one value per sample")
+        }
+    }
+    fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F> {
+        pass(args)
+    }
+    fn transpose<'b>(&self, _: usize, _: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
+        y_bar.pick(self.0)
+    }
+    fn notation(&self) -> Notation {
+        match self.0 {
+            Edge::First => Notation::call("impulse_first", r"\operatorname{impulse}_1"),
+            Edge::Last => Notation::call("impulse_last", r"\operatorname{impulse}_T"),
+        }
+    }
+}

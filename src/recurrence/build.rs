@@ -1,0 +1,398 @@
+//! Writing a recurrence down.
+
+use std::cell::RefCell;
+use std::panic::Location;
+use std::sync::Arc;
+
+use super::{Draft, LOSS, Recurrence, State};
+use crate::error::{Mistake, Result};
+use crate::op::{Build, Expr, NodeId, RegisterId};
+use crate::shape::{Dim, Rate, Shape, Type};
+use crate::tape::{Direction, Role, Scope, check_name};
+
+/// A recurrence being defined; see [`Recurrence::define`].
+#[derive(Debug)]
+pub struct Definition {
+    scope: Scope,
+    names: RefCell<Vec<Arc<str>>>,
+    states: RefCell<Vec<State>>,
+    outputs: RefCell<Vec<(Arc<str>, NodeId)>>,
+    losses: RefCell<Vec<NodeId>>,
+}
+
+impl Recurrence {
+    /// Defines a recurrence. The closure writes one step, with `r` to declare what it is made of.
+    ///
+    /// ```
+    /// use bptt::Recurrence;
+    /// let rnn = Recurrence::define("rnn", |r| {
+    ///     let (hidden, inputs) = (r.dim("H"), r.dim("K"));
+    ///     let w_h = r.param("W_H", [hidden, hidden]);
+    ///     let w_x = r.param("W_X", [hidden, inputs]);
+    ///     let b_h = r.param("b_h", [hidden]);
+    ///     let x = r.input("x", [inputs]);
+    ///     let h = r.state("h", [hidden]);
+    ///     let h = r.next(h, (w_h.dot(h) + w_x.dot(x) + b_h).tanh());
+    ///     r.output("h", h);
+    /// })?;
+    /// assert_eq!(rnn.states().collect::<Vec<_>>(), ["h"]);
+    ///
+    /// let error = Recurrence::define("wrong", |r| {
+    ///     let w = r.param("w", [r.dim("H"), r.dim("K")]);
+    ///     r.output("y", w.dot(r.state("h", [r.dim("H")])));
+    /// }).unwrap_err();
+    /// assert!(error.to_string().contains("the inner dimensions differ"));
+    /// # Ok::<(), bptt::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Definition`](crate::Error::Definition) with every mistake that was made.
+    pub fn define(name: &str, f: impl FnOnce(&Definition)) -> Result<Self> {
+        let definition = Definition {
+            scope: Scope::default(),
+            names: RefCell::default(),
+            states: RefCell::default(),
+            outputs: RefCell::default(),
+            losses: RefCell::default(),
+        };
+        f(&definition);
+        definition.finish(name)
+    }
+}
+
+impl Definition {
+    fn finish(self, name: &str) -> Result<Recurrence> {
+        let missing: Vec<Mistake> = self.scope.with(|tape| {
+            let states = self.states.borrow();
+            let open = states.iter().filter(|s| tape.register(s.register).def().is_none());
+            open.map(|s| Mistake::anywhere(format!("state `{}` has no next value", s.name)))
+                .collect()
+        });
+        missing.into_iter().for_each(|m| self.scope.mistake(m));
+        let mut draft = Draft { states: self.states.take(), ..Draft::default() };
+        let losses = self.losses.take();
+        let loss = Expr::sum_all(losses.into_iter().map(|id| self.scope.expr(id)));
+        if let Some(loss) = loss.and_then(Expr::id) {
+            draft.outputs.insert(LOSS.into(), loss);
+        }
+        draft.outputs.extend(self.outputs.take());
+        draft.finish(self.scope, name)
+    }
+
+    #[track_caller]
+    fn fail(&self, message: impl Into<String>) {
+        self.scope.mistake(Mistake::new(message, Location::caller()));
+    }
+
+    /// Checks and takes a name for a leaf or a state.
+    #[track_caller]
+    fn take_name(&self, name: &str) -> Arc<str> {
+        let known = self.names.borrow().iter().any(|n| **n == *name);
+        if let Err(message) = check_name(name) {
+            self.fail(message);
+        } else if known || self.scope.with(|t| t.named(name)).is_some() {
+            self.fail(format!("the name `{name}` is used twice"));
+        }
+        let name: Arc<str> = name.into();
+        self.names.borrow_mut().push(Arc::clone(&name));
+        name
+    }
+
+    /// A named size; the same name is the same size. Its value is read off the data.
+    #[track_caller]
+    pub fn dim(&self, name: &str) -> Dim {
+        if let Err(message) = check_name(name) {
+            self.fail(message);
+        }
+        self.scope.dim(name)
+    }
+
+    #[track_caller]
+    fn leaf(&self, name: &str, role: Role, ty: Type) -> Expr<'_> {
+        let taken = self.take_name(name);
+        if ty.shape.dims().iter().any(|d| d.is_invalid()) {
+            self.fail(format!("the shape of `{name}` is {}", ty.shape.text(&[])));
+        }
+        let (_, leaf) = self.scope.leaf(Arc::clone(&taken), role, ty);
+        if let Some(id) = leaf.id() {
+            self.scope.rename(id, &taken);
+        }
+        leaf
+    }
+
+    /// A parameter: `()` is a scalar, `[n]` a vector, `[m, n]` a matrix.
+    #[track_caller]
+    pub fn param(&self, name: &str, shape: impl Into<Shape>) -> Expr<'_> {
+        self.leaf(name, Role::Parameter, Type::real(shape, Rate::Static))
+    }
+
+    /// An input given for every step of every sample, data `[T, B, …shape]`.
+    #[track_caller]
+    pub fn input(&self, name: &str, shape: impl Into<Shape>) -> Expr<'_> {
+        self.leaf(name, Role::Input, Type::real(shape, Rate::Step))
+    }
+
+    /// An input given once for every sample, data `[B, …shape]`; for example an initial state.
+    #[track_caller]
+    pub fn sample_input(&self, name: &str, shape: impl Into<Shape>) -> Expr<'_> {
+        self.leaf(name, Role::Input, Type::real(shape, Rate::Sample))
+    }
+
+    /// An integer in `0..classes` for every step of every sample, data `[T, B]`.
+    #[track_caller]
+    pub fn class(&self, name: &str, classes: impl Into<Dim>) -> Expr<'_> {
+        self.leaf(name, Role::Input, Type::class(classes.into(), Rate::Step))
+    }
+
+    /// An integer in `0..classes` for every sample, data `[B]`.
+    #[track_caller]
+    pub fn sample_class(&self, name: &str, classes: impl Into<Dim>) -> Expr<'_> {
+        self.leaf(name, Role::Input, Type::class(classes.into(), Rate::Sample))
+    }
+
+    /// The number `value`.
+    pub fn constant(&self, value: f64) -> Expr<'_> {
+        self.scope.poison().constant(value)
+    }
+
+    #[track_caller]
+    fn register(
+        &self,
+        name: Arc<str>,
+        direction: Direction,
+        shape: Shape,
+        init: Option<Expr<'_>>,
+    ) -> (RegisterId, Expr<'_>) {
+        let init = init.and_then(|e| match e.rate() {
+            Some(Rate::Step) => {
+                self.fail(format!(
+                    "state `{name}`: the initial value varies with the step; use `first` or `last`"
+                ));
+                None
+            }
+            _ => e.hold(Rate::Sample).id(),
+        });
+        self.scope.register(name, direction, Type::real(shape, Rate::Step), init)
+    }
+
+    #[track_caller]
+    fn declare_state(
+        &self,
+        name: &str,
+        direction: Direction,
+        shape: Option<Shape>,
+        init: Option<Expr<'_>>,
+    ) -> Expr<'_> {
+        let name = self.take_name(name);
+        let Some(shape) = shape else { return self.scope.poison() };
+        let (register, read) = self.register(Arc::clone(&name), direction, shape, init);
+        self.states.borrow_mut().push(State { name, register });
+        read
+    }
+
+    /// A state that starts at zero. The result is its value before the step, `h_{t-1}`.
+    #[track_caller]
+    pub fn state(&self, name: &str, shape: impl Into<Shape>) -> Expr<'_> {
+        self.declare_state(name, Direction::Forward, Some(shape.into()), None)
+    }
+
+    /// A state that starts at `init`: a parameter, a per-sample input, or an expression of such.
+    #[track_caller]
+    pub fn state_from(&self, name: &str, init: Expr<'_>) -> Expr<'_> {
+        self.declare_state(name, Direction::Forward, init.shape(), Some(init))
+    }
+
+    /// A state that runs backwards from zero. The result is its value at the step after, `h_{t+1}`.
+    #[track_caller]
+    pub fn backward_state(&self, name: &str, shape: impl Into<Shape>) -> Expr<'_> {
+        self.declare_state(name, Direction::Backward, Some(shape.into()), None)
+    }
+
+    /// A state that runs backwards from `init`.
+    #[track_caller]
+    pub fn backward_state_from(&self, name: &str, init: Expr<'_>) -> Expr<'_> {
+        self.declare_state(name, Direction::Backward, init.shape(), Some(init))
+    }
+
+    /// Says what a state becomes, and returns that value.
+    #[track_caller]
+    pub fn next<'d>(&'d self, state: Expr<'_>, value: Expr<'d>) -> Expr<'d> {
+        let (Some(read), Some(found)) = (state.id(), value.shape()) else {
+            // The mistake that poisoned an operand is reported already; close the state quietly.
+            self.close(state);
+            return value;
+        };
+        if !state.belongs_to(&self.scope) || !value.belongs_to(&self.scope) {
+            self.fail("`next` was given a value of another recurrence");
+            return value;
+        }
+        let states = self.states.borrow();
+        let known = self.scope.with(|tape| {
+            let register = tape.register_read_by(read)?;
+            states.iter().find(|s| s.register == register).cloned()
+        });
+        let Some(State { name, register }) = known else {
+            let text = self.scope.with(|t| t.expression(read));
+            self.fail(format!("`next` needs a state, found `{text}`"));
+            return value;
+        };
+        let (expected, init, done) = self.scope.with(|tape| {
+            let r = tape.register(register);
+            (r.ty.shape, r.init(), r.def().is_some())
+        });
+        if done {
+            self.fail(format!("state `{name}` is given a next value twice"));
+            return value;
+        }
+        if expected != found {
+            let text = self.scope.with(|tape| {
+                let names = tape.dim_names();
+                format!(
+                    "state `{name}` is {}, but its next value `{}` is {}",
+                    expected.text(&names),
+                    value.id().map(|id| tape.expression(id)).unwrap_or_default(),
+                    found.text(&names)
+                )
+            });
+            self.fail(text);
+            self.close(state);
+            return value;
+        }
+        let value = value.hold(Rate::Step);
+        if let Some(id) = value.id() {
+            self.scope.set_register(register, init, id);
+            if self.scope.with(|t| t.named(&name).is_some_and(|n| n != id)) {
+                self.fail(format!("the name `{name}` is used twice"));
+            }
+            self.scope.rename(id, &name);
+        }
+        value
+    }
+
+    /// Gives a state some next value, so that one mistake is not reported as two.
+    fn close(&self, state: Expr<'_>) {
+        let Some(read) = state.id() else { return };
+        let register = self.scope.with(|tape| tape.register_read_by(read));
+        if let Some(register) = register {
+            self.scope.set_register(register, None, read);
+        }
+    }
+
+    #[track_caller]
+    fn shifted<'d>(
+        &'d self,
+        value: Expr<'d>,
+        direction: Direction,
+        init: Option<Expr<'_>>,
+    ) -> Expr<'d> {
+        let value = value.hold(Rate::Step);
+        let (Some(id), Some(shape)) = (value.id(), value.shape()) else { return value };
+        let text = self.scope.with(|t| t.expression(id));
+        let name = match direction {
+            Direction::Forward => format!("before({text})"),
+            Direction::Backward => format!("after({text})"),
+        };
+        if init.is_some_and(|i| i.shape() != Some(shape)) {
+            self.fail(format!("`{name}`: the initial value has another shape"));
+            return self.scope.poison();
+        }
+        let (register, read) = self.register(name.into(), direction, shape, init);
+        let init = self.scope.with(|t| t.register(register).init());
+        self.scope.set_register(register, init, id);
+        read
+    }
+
+    /// The value one step earlier, zero at the first step: `delay(h)` is `h_{t-2}` for a state
+    /// `h_{t-1}`.
+    #[track_caller]
+    pub fn delay<'d>(&'d self, value: Expr<'d>) -> Expr<'d> {
+        self.shifted(value, Direction::Forward, None)
+    }
+
+    /// The value one step earlier, `init` at the first step.
+    #[track_caller]
+    pub fn delay_from<'d>(&'d self, value: Expr<'d>, init: Expr<'_>) -> Expr<'d> {
+        self.shifted(value, Direction::Forward, Some(init))
+    }
+
+    /// The value one step later, zero at the last step.
+    #[track_caller]
+    pub fn advance<'d>(&'d self, value: Expr<'d>) -> Expr<'d> {
+        self.shifted(value, Direction::Backward, None)
+    }
+
+    /// Makes a value an output.
+    #[track_caller]
+    pub fn output(&self, name: &str, value: Expr<'_>) {
+        if let Err(message) = check_name(name) {
+            self.fail(message);
+        }
+        let Some(id) = value.id() else { return };
+        if !value.belongs_to(&self.scope) {
+            self.fail(format!("output `{name}` belongs to another recurrence"));
+        } else if !self.scope.type_of(id).is_real() {
+            self.fail(format!("output `{name}` is a class, expected real numbers"));
+        } else if self.outputs.borrow().iter().any(|(n, _)| **n == *name) {
+            self.fail(format!("the output `{name}` is declared twice"));
+        } else {
+            self.outputs.borrow_mut().push((name.into(), id));
+        }
+    }
+
+    #[track_caller]
+    fn check_loss<'d>(&self, value: Expr<'d>) -> Option<Expr<'d>> {
+        let id = value.id()?;
+        if !value.belongs_to(&self.scope) {
+            self.fail("the loss belongs to another recurrence");
+            return None;
+        }
+        if !self.scope.type_of(id).is_real() || value.shape() != Some(Shape::Scalar) {
+            let text = self.scope.with(|t| {
+                format!("`{}` is {}", t.expression(id), t.ty(id).text(&t.dim_names()))
+            });
+            self.fail(format!("a loss must be a scalar, use `sum`: {text}"));
+            return None;
+        }
+        Some(value)
+    }
+
+    #[track_caller]
+    fn add_loss(&self, value: Expr<'_>) {
+        if let Some(id) = value.total(Rate::Static).id() {
+            self.losses.borrow_mut().push(id);
+        }
+    }
+
+    /// Adds a scalar to the loss, summed over steps and samples. May be called several times.
+    #[track_caller]
+    pub fn loss(&self, value: Expr<'_>) {
+        if let Some(value) = self.check_loss(value) {
+            self.add_loss(value);
+        }
+    }
+
+    /// Adds a scalar to the loss, averaged over the active steps of all samples.
+    #[track_caller]
+    pub fn mean_loss(&self, value: Expr<'_>) {
+        if let Some(value) = self.check_loss(value) {
+            let count = value.constant(1.0).hold(value.rate().unwrap_or(Rate::Static));
+            self.add_loss(value.total(Rate::Static) / count.total(Rate::Static));
+        }
+    }
+
+    /// Adds the value of a scalar at the last step to the loss, summed over samples.
+    #[track_caller]
+    pub fn final_loss(&self, value: Expr<'_>) {
+        if let Some(value) = self.check_loss(value) {
+            self.add_loss(value.hold(Rate::Step).last());
+        }
+    }
+
+    /// Adds the value of a scalar at the last step to the loss, averaged over samples.
+    #[track_caller]
+    pub fn mean_final_loss(&self, value: Expr<'_>) {
+        if let Some(value) = self.check_loss(value) {
+            self.mean_loss(value.hold(Rate::Step).last());
+        }
+    }
+}

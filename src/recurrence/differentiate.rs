@@ -1,0 +1,239 @@
+//! Derivatives of recurrences, as recurrences.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use super::{Draft, LOSS, Recurrence};
+use crate::diff::{linearize, transpose};
+use crate::error::{Error, Result};
+use crate::op::{Expr, NodeId};
+use crate::shape::{Rate, Type};
+use crate::tape::{Leaf, Role, Scope};
+
+/// With respect to what to differentiate.
+///
+/// Names are those of parameters, real inputs (initial states given as inputs among them), states
+/// and named values. The derivative with respect to a state or named value `v` is the derivative
+/// with respect to `ε_t` when every `v_t` is replaced by `v_t + ε_t`: the δ of backpropagation
+/// through time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrt<'a> {
+    /// Every parameter.
+    Parameters,
+    /// Every parameter and every real input.
+    Everything,
+    /// These names.
+    Names(&'a [&'a str]),
+}
+
+impl<'a> From<&'a [&'a str]> for Wrt<'a> {
+    fn from(names: &'a [&'a str]) -> Self {
+        Self::Names(names)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [&'a str; N]> for Wrt<'a> {
+    fn from(names: &'a [&'a str; N]) -> Self {
+        Self::Names(names)
+    }
+}
+
+/// A name and its node.
+pub(super) type Target = (Arc<str>, NodeId);
+
+impl Recurrence {
+    /// The nodes that `wrt` asks for.
+    pub(super) fn targets(&self, wrt: Wrt<'_>) -> Result<Vec<Target>> {
+        let leaves = |keep: fn(&Leaf) -> bool| {
+            let leaves = self.tape.leaves().iter().filter(|l| l.ty.is_real() && keep(l));
+            leaves.map(|l| (Arc::clone(&l.name), l.node)).collect()
+        };
+        match wrt {
+            Wrt::Parameters => Ok(leaves(|l| l.role == Role::Parameter)),
+            Wrt::Everything => Ok(leaves(|_| true)),
+            Wrt::Names(names) => names.iter().map(|name| self.target(name)).collect(),
+        }
+    }
+
+    fn target(&self, name: &str) -> Result<Target> {
+        let leaf = self.tape.leaves().iter().find(|l| *l.name == *name);
+        let Some(node) = leaf.map(|l| l.node).or_else(|| self.tape.named(name)) else {
+            let mut known: Vec<String> = self.tape.names().map(|(n, _)| n.to_string()).collect();
+            let leaves = self.tape.leaves().iter().map(|l| l.name.to_string());
+            known.extend(leaves.filter(|l| self.tape.named(l).is_none()));
+            return Err(Error::UnknownName { what: "parameter, input, state or value", name: name.into(), known });
+        };
+        if !self.tape.ty(node).is_real() {
+            return Err(Error::NotDifferentiable {
+                name: name.into(),
+                reason: "it is a class, not a real number".into(),
+            });
+        }
+        Ok((name.into(), node))
+    }
+
+    /// A perturbation leaf for each target.
+    fn seeds(&self, scope: &Scope, targets: &[Target]) -> IndexMap<NodeId, NodeId> {
+        let seed = |(name, node): &Target| {
+            let leaf = derived_leaf(scope, &format!("{name}.dot"), self.tape.ty(*node));
+            Some((*node, leaf.id()?))
+        };
+        targets.iter().filter_map(seed).collect()
+    }
+
+    /// The gradient of the loss: a recurrence whose outputs are `loss` and, under their own names,
+    /// the derivatives with respect to `wrt`, each of the shape of what it is the derivative of.
+    ///
+    /// A derivative with respect to a parameter is summed over steps and samples; with respect to
+    /// a per-step input it is one value for each sample and step.
+    ///
+    /// ```
+    /// use bptt::{Recurrence, Wrt};
+    /// let r = Recurrence::define("decay", |r| {
+    ///     let (a, x0) = (r.param("a", ()), r.sample_input("x0", ()));
+    ///     let x = r.state_from("x", x0);
+    ///     r.final_loss(r.next(x, a * x));
+    /// })?;
+    /// let gradient = r.gradient(&["a", "x0", "x"])?;
+    /// assert_eq!(gradient.outputs().collect::<Vec<_>>(), ["loss", "a", "x0", "x"]);
+    /// # Ok::<(), bptt::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When there is no loss, a name is unknown or not differentiable, or a custom op breaks its
+    /// contract.
+    pub fn gradient<'a>(&self, wrt: impl Into<Wrt<'a>>) -> Result<Self> {
+        let loss = self.loss()?;
+        let targets = self.targets(wrt.into())?;
+        let scope = Scope::new(self.tape.clone());
+        let one = scope.expr(loss).full_like(1.0);
+        let cotangents = [(loss, one)];
+        let mut outputs = IndexMap::from([(LOSS.into(), loss)]);
+        outputs.extend(self.pull(&scope, &cotangents, &targets)?);
+        self.derived(scope, outputs, "gradient")
+    }
+
+    /// The pullback `ȳ ↦ Jᵀ ȳ` of some outputs: a recurrence with an extra input `y.bar` for each
+    /// output `y` (a parameter where the output is static), whose outputs are named by `wrt`.
+    ///
+    /// # Errors
+    /// As for [`gradient`](Self::gradient); also when an output is unknown.
+    pub fn pullback<'a>(&self, outputs: &[&str], wrt: impl Into<Wrt<'a>>) -> Result<Self> {
+        let targets = self.targets(wrt.into())?;
+        let scope = Scope::new(self.tape.clone());
+        let mut cotangents = Vec::new();
+        for name in outputs {
+            let node = self.output(name)?;
+            let y_bar = derived_leaf(&scope, &format!("{name}.bar"), self.tape.ty(node));
+            cotangents.push((node, y_bar));
+        }
+        let found = self.pull(&scope, &cotangents, &targets)?;
+        self.derived(scope, found.into_iter().collect(), "pullback")
+    }
+
+    /// Linearise, then transpose.
+    fn pull<'b>(
+        &self,
+        scope: &'b Scope,
+        cotangents: &[(NodeId, Expr<'b>)],
+        targets: &[Target],
+    ) -> Result<Vec<Target>> {
+        let seeds = self.seeds(scope, targets);
+        let outputs: Vec<NodeId> = cotangents.iter().map(|(node, _)| *node).collect();
+        let linear = linearize(scope, &seeds, &outputs);
+        let active: Vec<(NodeId, NodeId)> = cotangents
+            .iter()
+            .filter_map(|(node, y_bar)| Some((*linear.tangents.get(node)?, y_bar.id()?)))
+            .collect();
+        let seed_leaves: Vec<NodeId> = seeds.values().copied().collect();
+        let found: HashMap<NodeId, NodeId> = transpose(scope, &linear, &active, &seed_leaves)?;
+        let cotangent = |node: &NodeId| {
+            let known = seeds.get(node).and_then(|seed| found.get(seed)).copied();
+            known.or_else(|| scope.expr(*node).zeros_like().id())
+        };
+        Ok(targets
+            .iter()
+            .filter_map(|(name, node)| Some((Arc::clone(name), cotangent(node)?)))
+            .collect())
+    }
+
+    /// Forward mode, `v ↦ J v`: a recurrence with an extra leaf `p.dot` for each name `p` in
+    /// `wrt`, the direction, and an extra output `y.dot` for each output `y`, its derivative in
+    /// that direction.
+    ///
+    /// # Errors
+    /// When a name is unknown or not differentiable.
+    pub fn tangent<'a>(&self, wrt: impl Into<Wrt<'a>>) -> Result<Self> {
+        let (scope, tangents) = self.push(wrt.into())?;
+        let mut outputs = self.outputs.clone();
+        outputs.extend(tangents.into_iter().map(|(n, id)| (format!("{n}.dot").into(), id)));
+        self.derived(scope, outputs, "tangent")
+    }
+
+    /// The tangents of all outputs.
+    fn push(&self, wrt: Wrt<'_>) -> Result<(Scope, Vec<Target>)> {
+        let targets = self.targets(wrt)?;
+        let scope = Scope::new(self.tape.clone());
+        let seeds = self.seeds(&scope, &targets);
+        let nodes: Vec<NodeId> = self.outputs.values().copied().collect();
+        let linear = linearize(&scope, &seeds, &nodes);
+        let mut found = Vec::new();
+        for (name, node) in &self.outputs {
+            let zero = || scope.expr(*node).zeros_like();
+            let tangent = linear.tangent(&scope, *node).unwrap_or_else(zero);
+            found.extend(tangent.id().map(|id| (Arc::clone(name), id)));
+        }
+        Ok((scope, found))
+    }
+
+    /// The product of the Hessian of the loss with a direction, `v ↦ H v`, by forward mode over
+    /// the gradient: a recurrence with an extra leaf `p.dot` for each name `p` in `wrt`, the
+    /// direction, whose outputs are `loss` and, under their own names, the parts of `H v`.
+    ///
+    /// # Errors
+    /// As for [`gradient`](Self::gradient).
+    pub fn hessian_vector<'a>(&self, wrt: impl Into<Wrt<'a>>) -> Result<Self> {
+        let wrt = wrt.into();
+        let gradient = self.gradient(wrt)?;
+        let names: Vec<Arc<str>> = self.targets(wrt)?.into_iter().map(|(name, _)| name).collect();
+        let names: Vec<&str> = names.iter().map(|n| &**n).collect();
+        let (scope, tangents) = gradient.push(Wrt::Names(&names))?;
+        let mut outputs = IndexMap::from([(LOSS.into(), gradient.loss()?)]);
+        outputs.extend(tangents.into_iter().filter(|(name, _)| **name != *LOSS));
+        gradient.derived(scope, outputs, "hessian_vector")
+    }
+
+    /// Finishes a derivative: what its outputs do not need is dropped, but its leaves stay, so
+    /// that it takes the data of the recurrence it was derived from.
+    fn derived(
+        &self,
+        scope: Scope,
+        outputs: IndexMap<Arc<str>, NodeId>,
+        what: &str,
+    ) -> Result<Self> {
+        let draft = Draft { states: self.states.clone(), outputs };
+        let own: Vec<&Leaf> = self.tape.leaves().iter().collect();
+        let asked = match what {
+            "gradient" => "",
+            "pullback" => ".bar",
+            _ => ".dot",
+        };
+        let name = format!("{what} of {}", self.name);
+        draft.finish_pruned(scope, &name, |leaf| {
+            own.iter().any(|l| l.name == leaf.name)
+                || (!asked.is_empty() && leaf.name.contains(asked))
+        })
+    }
+}
+
+/// A leaf for a tangent or cotangent: a parameter where it is static, else an input. A second
+/// direction for the same name is numbered.
+fn derived_leaf<'b>(scope: &'b Scope, name: &str, ty: Type) -> Expr<'b> {
+    let role = if ty.rate == Rate::Static { Role::Parameter } else { Role::Input };
+    let taken = |name: &str| scope.with(|t| t.leaves().iter().any(|l| *l.name == *name));
+    let numbered = (2..).map(|n| format!("{name}{n}"));
+    let free = std::iter::once(name.to_owned()).chain(numbered).find(|n| !taken(n));
+    scope.leaf(free.unwrap_or_default().into(), role, ty).1
+}

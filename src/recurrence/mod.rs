@@ -1,0 +1,248 @@
+//! A recurrence: a timed graph with named leaves, states and outputs.
+
+mod bind;
+mod build;
+pub mod cells;
+mod differentiate;
+mod losses;
+mod mask;
+mod tape_gradient;
+mod unroll;
+
+use std::fmt;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+pub use bind::{Batch, Params};
+pub use build::Definition;
+pub use differentiate::Wrt;
+pub use unroll::{Outputs, Unrolled};
+
+use crate::error::{Error, Mistake, Result};
+use crate::op::{NodeId, RegisterId, Scalar};
+use crate::tape::{Edit, Leaf, Role, Scope, Tape, Transplant, Unchanged};
+
+/// The name of the loss among the outputs.
+pub(crate) const LOSS: &str = "loss";
+
+/// A state: a register the user named.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub(crate) name: Arc<str>,
+    pub(crate) register: RegisterId,
+}
+
+/// A recurrence `s_t = f(s_{t-1}, x_t, θ)` with outputs and, usually, a loss.
+///
+/// Its meaning is this loop and nothing else:
+///
+/// ```text
+/// for t in 1..=T:  compute every node at t, reading forward registers at t-1
+///                  and backward registers at t+1
+/// ```
+///
+/// Every derivative of a recurrence is again a recurrence, with the same parameters and inputs.
+///
+/// ```
+/// use bptt::{Batch, Params, Recurrence, Wrt};
+/// use ndarray::array;
+///
+/// // h_t = tanh(w h_{t-1} + x_t), L = Σ ½ (h_t − y_t)²
+/// let rnn = Recurrence::define("scalar rnn", |r| {
+///     let (w, x, y) = (r.param("w", ()), r.input("x", ()), r.input("y", ()));
+///     let h = r.state("h", ());
+///     let h = r.next(h, (w * h + x).tanh());
+///     r.loss(h.squared_error(y));
+/// })?;
+/// let params = Params::new().with("w", ndarray::arr0(0.5));
+/// let batch = Batch::new(3, 1)
+///     .with("x", array![[1.0], [0.0], [-1.0]])
+///     .with("y", array![[0.5], [0.5], [0.5]]);
+/// let found = rnn.gradient(Wrt::Parameters)?.evaluate(&params, &batch)?;
+/// assert!((found["loss"].sum() - 0.777_287_756_8).abs() < 1e-9, "{}", found["loss"].sum());
+/// # Ok::<(), bptt::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Recurrence {
+    name: String,
+    tape: Tape,
+    states: Vec<State>,
+    outputs: IndexMap<Arc<str>, NodeId>,
+}
+
+impl Recurrence {
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The graph of one step.
+    #[must_use]
+    pub fn tape(&self) -> &Tape {
+        &self.tape
+    }
+
+    /// The names of the parameters, in order of declaration.
+    pub fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.leaves(Role::Parameter).map(Leaf::name)
+    }
+
+    /// The names of the inputs, in order of declaration.
+    pub fn inputs(&self) -> impl Iterator<Item = &str> {
+        self.leaves(Role::Input).map(Leaf::name)
+    }
+
+    /// The names of the states, in order of declaration.
+    pub fn states(&self) -> impl Iterator<Item = &str> {
+        self.states.iter().map(|s| &*s.name)
+    }
+
+    /// The names of the outputs; the loss is called `loss`.
+    pub fn outputs(&self) -> impl Iterator<Item = &str> {
+        self.outputs.keys().map(|s| &**s)
+    }
+
+    fn leaves(&self, role: Role) -> impl Iterator<Item = &Leaf> {
+        self.tape.leaves().iter().filter(move |l| l.role == role)
+    }
+
+    pub(crate) fn output(&self, name: &str) -> Result<NodeId> {
+        self.outputs.get(name).copied().ok_or_else(|| Error::UnknownName {
+            what: "output",
+            name: name.into(),
+            known: self.outputs().map(Into::into).collect(),
+        })
+    }
+
+    pub(crate) fn loss(&self) -> Result<NodeId> {
+        self.output(LOSS).map_err(|_| Error::NoLoss { recurrence: self.name.clone() })
+    }
+
+    /// Runs the recurrence on the tape evaluator: every node at every step, in order.
+    ///
+    /// # Errors
+    /// When data and recurrence do not fit, or a value that is not finite appears.
+    pub fn evaluate<F: Scalar>(&self, params: &Params<F>, batch: &Batch<F>) -> Result<Outputs<F>> {
+        self.unroll_for(params, batch)?.evaluate(params, batch)
+    }
+
+    /// Unrolls the recurrence to the lengths and sizes of some data.
+    ///
+    /// # Errors
+    /// When data and recurrence do not fit.
+    pub fn unroll_for<F: Scalar>(&self, params: &Params<F>, batch: &Batch<F>) -> Result<Unrolled> {
+        let bound = self.bind(params, batch)?;
+        Ok(self.unroll(bound.sizes(), &bound.lengths()))
+    }
+
+    /// A copy with changes made to its graph.
+    ///
+    /// This is how the tests make wrong gradients on purpose; it can also express a rewrite such
+    /// as a mask.
+    ///
+    /// # Errors
+    /// [`Error::Definition`] when the changed graph is not a recurrence.
+    pub fn edit(&self, edit: &mut dyn for<'b> Edit<'b>) -> Result<Self> {
+        let scope = Scope::default();
+        self.transplant(&scope, edit).finish(scope, &self.name)
+    }
+
+    /// Copies the graph into a scope, with every leaf, state, output and named value.
+    fn transplant<'b, E: Edit<'b> + ?Sized>(&self, scope: &'b Scope, edit: &mut E) -> Draft {
+        let mut roots: Vec<NodeId> = self.outputs.values().copied().collect();
+        roots.extend(self.states.iter().filter_map(|s| self.tape.register(s.register).def()));
+        roots.extend(self.tape.names().map(|(_, id)| id));
+        let copy = Transplant::new(&self.tape, scope, &roots, |_| true, edit);
+        let outputs = self.outputs.iter();
+        let states = self.states.iter();
+        Draft {
+            outputs: outputs.filter_map(|(n, id)| Some((Arc::clone(n), copy.get(*id)?))).collect(),
+            states: states
+                .filter_map(|s| {
+                    let register = copy.register(s.register)?;
+                    Some(State { name: Arc::clone(&s.name), register })
+                })
+                .collect(),
+        }
+    }
+}
+
+/// The roles of a graph still under construction.
+#[derive(Debug, Default)]
+struct Draft {
+    states: Vec<State>,
+    outputs: IndexMap<Arc<str>, NodeId>,
+}
+
+impl Draft {
+    /// Checks the graph; all mistakes come back as one error.
+    fn finish(self, scope: Scope, name: &str) -> Result<Recurrence> {
+        let (tape, mut mistakes) = scope.finish();
+        if mistakes.is_empty() {
+            mistakes.extend(tape.verify().into_iter().map(Mistake::anywhere));
+        }
+        if !mistakes.is_empty() {
+            return Err(Error::Definition { recurrence: name.into(), mistakes });
+        }
+        Ok(Recurrence { name: name.into(), tape, states: self.states, outputs: self.outputs })
+    }
+
+    /// The same, keeping only what the outputs need, and every leaf that `keep` asks for.
+    fn finish_pruned(
+        self,
+        scope: Scope,
+        name: &str,
+        keep: impl Fn(&Leaf) -> bool,
+    ) -> Result<Recurrence> {
+        let whole = self.finish(scope, name)?;
+        let scope = Scope::default();
+        let roots: Vec<NodeId> = whole.outputs.values().copied().collect();
+        let copy = Transplant::new(&whole.tape, &scope, &roots, keep, &mut Unchanged);
+        let outputs = whole.outputs.iter();
+        let draft = Self {
+            outputs: outputs.filter_map(|(n, id)| Some((Arc::clone(n), copy.get(*id)?))).collect(),
+            states: whole
+                .states
+                .into_iter()
+                .filter_map(|s| Some(State { register: copy.register(s.register)?, ..s }))
+                .collect(),
+        };
+        draft.finish(scope, name)
+    }
+}
+
+impl fmt::Display for Recurrence {
+    /// The definition as equations, one line per leaf, named value, state and output.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.tape.dim_names();
+        writeln!(f, "recurrence {}", self.name)?;
+        for leaf in self.tape.leaves() {
+            let role = match leaf.role {
+                Role::Parameter => "param",
+                Role::Input => "input",
+            };
+            writeln!(f, "  {role:<6} {} : {}", leaf.name, leaf.ty.text(&names))?;
+        }
+        for state in &self.states {
+            let register = self.tape.register(state.register);
+            let init = register.init.map_or("0".into(), |i| self.tape.expression(i));
+            let direction = register.direction.text();
+            let ty = register.ty.text(&names);
+            writeln!(f, "  state  {} : {ty}, {direction}, starts at {init}", state.name)?;
+        }
+        for (name, id) in self.tape.names() {
+            let node = self.tape.node(id);
+            if node.args.is_empty() {
+                continue;
+            }
+            let prime = if self.states.iter().any(|s| s.name == *name) { "'" } else { "" };
+            writeln!(f, "  {name}{prime} = {}", self.tape.definition(id))?;
+        }
+        for (name, id) in &self.outputs {
+            writeln!(f, "  output {name} = {}", self.tape.expression(*id))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,423 @@
+//! The meaning of a recurrence: one literal copy of the step for every sample and step.
+
+use std::ops::Index;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use ndarray::{ArrayD, Axis, IxDyn};
+
+use super::bind::Bound;
+use super::{Batch, Params, Recurrence};
+use crate::error::{Error, Result};
+use crate::op::{Broadcast, Edge, Linear, NodeId, Op, Over, Pointwise, Scalar, Time, Value};
+use crate::shape::{Dim, Rate, Shape, Type};
+use crate::tape::{Direction, Tape, evaluate, kinks};
+
+/// A node of the recurrence at one sample and step (0 where it does not vary with them).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    node: NodeId,
+    sample: usize,
+    step: usize,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct UnrolledOutput {
+    pub(super) name: Arc<str>,
+    pub(super) rate: Rate,
+    pub(super) shape: Vec<usize>,
+    /// One node for each place, samples first, then steps.
+    pub(super) nodes: Vec<NodeId>,
+}
+
+/// A recurrence unrolled over given lengths: a flat tape without time in it.
+///
+/// It can be evaluated many times with different numbers of the same sizes and lengths.
+#[derive(Clone, Debug)]
+pub struct Unrolled {
+    pub(super) recurrence: Recurrence,
+    pub(super) tape: Tape,
+    pub(super) sizes: Vec<usize>,
+    pub(super) lengths: Vec<usize>,
+    pub(super) outputs: Vec<UnrolledOutput>,
+    /// For each leaf of the flat tape, where its value comes from: leaf, sample, step.
+    pub(super) leaves: Vec<(usize, usize, usize)>,
+    /// For each node of the flat tape, what it is a copy of.
+    pub(super) origins: Vec<Option<Place>>,
+}
+
+/// The values of outputs by name: `[T, B, …]`, `[B, …]` or `[…]` as they vary with the step, the
+/// sample or neither. Beyond the length of a sample there are zeros.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outputs<F> {
+    arrays: IndexMap<Arc<str>, ArrayD<F>>,
+}
+
+impl<F: Scalar> Outputs<F> {
+    /// An output.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&ArrayD<F>> {
+        self.arrays.get(name)
+    }
+
+    /// Every output with its name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &ArrayD<F>)> {
+        self.arrays.iter().map(|(n, a)| (&**n, a))
+    }
+
+    /// The loss.
+    ///
+    /// # Errors
+    /// [`Error::NoLoss`] when the recurrence has none.
+    pub fn loss(&self) -> Result<F> {
+        let loss = self.get(super::LOSS).and_then(|a| a.first());
+        loss.copied().ok_or_else(|| Error::NoLoss { recurrence: "evaluated".into() })
+    }
+
+    pub(crate) fn insert(&mut self, name: &str, array: ArrayD<F>) {
+        self.arrays.insert(name.into(), array);
+    }
+}
+
+impl<F> Index<&str> for Outputs<F> {
+    type Output = ArrayD<F>;
+
+    /// An output.
+    ///
+    /// # Panics
+    /// When there is none of that name; [`Outputs::get`] does not.
+    fn index(&self, name: &str) -> &ArrayD<F> {
+        &self.arrays[name]
+    }
+}
+
+impl Recurrence {
+    /// Unrolls over the given lengths, one per sample, for given sizes of the named dimensions.
+    pub(crate) fn unroll(&self, sizes: &[usize], lengths: &[usize]) -> Unrolled {
+        let mut unroller = Unroller::new(self, sizes, lengths);
+        let mut outputs = Vec::with_capacity(self.outputs.len());
+        for (name, node) in &self.outputs {
+            let ty = self.tape.ty(*node);
+            let nodes = unroller.places(*node).into_iter().map(|p| unroller.demand(p)).collect();
+            let shape = ty.shape.values(sizes);
+            outputs.push(UnrolledOutput { name: Arc::clone(name), rate: ty.rate, shape, nodes });
+        }
+        Unrolled {
+            recurrence: self.clone(),
+            sizes: sizes.to_vec(),
+            lengths: lengths.to_vec(),
+            outputs,
+            leaves: unroller.leaves,
+            origins: unroller.origins,
+            tape: unroller.flat,
+        }
+    }
+}
+
+struct Unroller<'a> {
+    source: &'a Tape,
+    sizes: &'a [usize],
+    lengths: &'a [usize],
+    /// Where each sample's steps start among all steps.
+    starts: Vec<usize>,
+    flat: Tape,
+    leaves: Vec<(usize, usize, usize)>,
+    origins: Vec<Option<Place>>,
+    /// For each node of the source, a slot for each of its places.
+    done: Vec<Vec<Option<NodeId>>>,
+}
+
+impl<'a> Unroller<'a> {
+    fn new(recurrence: &'a Recurrence, sizes: &'a [usize], lengths: &'a [usize]) -> Self {
+        let starts = lengths
+            .iter()
+            .scan(0, |total, l| Some(std::mem::replace(total, *total + l)))
+            .collect();
+        Self {
+            source: &recurrence.tape,
+            sizes,
+            lengths,
+            starts,
+            flat: Tape::default(),
+            leaves: Vec::new(),
+            origins: Vec::new(),
+            done: vec![Vec::new(); recurrence.tape.len()],
+        }
+    }
+
+    fn places(&self, node: NodeId) -> Vec<Place> {
+        let place = |sample, step| Place { node, sample, step };
+        let samples = 0..self.lengths.len();
+        match self.source.ty(node).rate {
+            Rate::Static => vec![place(0, 0)],
+            Rate::Sample => samples.map(|b| place(b, 0)).collect(),
+            Rate::Step => {
+                samples.flat_map(|b| (0..self.lengths[b]).map(move |t| place(b, t))).collect()
+            }
+        }
+    }
+
+    fn slot(&mut self, place: Place) -> &mut Option<NodeId> {
+        let total: usize = self.lengths.iter().sum();
+        let (index, count) = match self.source.ty(place.node).rate {
+            Rate::Static => (0, 1),
+            Rate::Sample => (place.sample, self.lengths.len()),
+            Rate::Step => (self.starts[place.sample] + place.step, total),
+        };
+        let slots = &mut self.done[place.node.index()];
+        if slots.is_empty() {
+            slots.resize(count, None);
+        }
+        &mut slots[index]
+    }
+
+    /// The flat node for a place, made together with all it needs. The stack is explicit, so a
+    /// sequence may be as long as memory allows.
+    fn demand(&mut self, place: Place) -> NodeId {
+        let mut stack = vec![place];
+        while let Some(place) = stack.last().copied() {
+            if self.slot(place).is_some() {
+                stack.pop();
+                continue;
+            }
+            let needs = self.needs(place);
+            let missing: Vec<Place> =
+                needs.iter().copied().filter(|p| self.slot(*p).is_none()).collect();
+            if missing.is_empty() {
+                let args: Vec<NodeId> = needs
+                    .iter()
+                    .map(|p| self.slot(*p).expect("what is needed was made first"))
+                    .collect();
+                let made = self.make(place, &args);
+                self.origins.resize(self.flat.len(), None);
+                self.origins[made.index()].get_or_insert(place);
+                *self.slot(place) = Some(made);
+                stack.pop();
+            } else {
+                stack.extend(missing.into_iter().rev());
+            }
+        }
+        self.slot(place).expect("the stack is empty only when the place is made")
+    }
+
+    /// The places whose values a place is computed from: the loop of the definition.
+    fn needs(&self, place: Place) -> Vec<Place> {
+        let Place { node: id, sample, step } = place;
+        let node = self.source.node(id);
+        let at = |node: NodeId, step| match self.source.ty(node).rate {
+            Rate::Static => Place { node, sample: 0, step: 0 },
+            Rate::Sample => Place { node, sample, step: 0 },
+            Rate::Step => Place { node, sample, step },
+        };
+        match &node.op {
+            Op::Read(r) => {
+                let register = self.source.register(*r);
+                let neighbour = match register.direction {
+                    Direction::Forward => step.checked_sub(1),
+                    Direction::Backward => Some(step + 1).filter(|t| *t < self.lengths[sample]),
+                };
+                match neighbour {
+                    Some(t) => register.def.iter().map(|def| at(*def, t)).collect(),
+                    None => register.init.iter().map(|init| at(*init, 0)).collect(),
+                }
+            }
+            Op::Time(Time::Total(_)) if node.ty.rate == Rate::Sample => {
+                (0..self.lengths[sample]).map(|t| at(node.args[0], t)).collect()
+            }
+            Op::Time(Time::Total(_)) => self.places(node.args[0]),
+            Op::Time(Time::Pick(pick)) => vec![at(node.args[0], self.edge(pick.0, sample))],
+            Op::Time(Time::Impulse(impulse)) if step != self.edge(impulse.0, sample) => vec![],
+            _ => node.args.iter().map(|a| at(*a, step)).collect(),
+        }
+    }
+
+    fn edge(&self, edge: Edge, sample: usize) -> usize {
+        match edge {
+            Edge::First => 0,
+            Edge::Last => self.lengths[sample] - 1,
+        }
+    }
+
+    fn make(&mut self, place: Place, args: &[NodeId]) -> NodeId {
+        let node = self.source.node(place.node);
+        let sizes = self.sizes;
+        let fix = |d: Dim| Dim::fixed(d.value(sizes));
+        match &node.op {
+            Op::Leaf(leaf) => {
+                let ty = Type {
+                    shape: node.ty.shape.map(fix),
+                    rate: Rate::Static,
+                    kind: match node.ty.kind {
+                        crate::shape::Kind::Class(n) => crate::shape::Kind::Class(fix(n)),
+                        real => real,
+                    },
+                };
+                let source = self.source.leaf(*leaf);
+                self.leaves.push((leaf.index(), place.sample, place.step));
+                let flat = self.flat.add_leaf(Arc::clone(&source.name), source.role, ty);
+                self.flat.leaf(flat).node
+            }
+            Op::Read(_) | Op::Time(Time::Impulse(_)) => {
+                args.first().copied().unwrap_or_else(|| self.zeros(node.ty.shape.map(fix)))
+            }
+            Op::Time(Time::Hold(_) | Time::Pick(_)) => args[0],
+            Op::Time(Time::Total(_)) => self.total(place.node, args),
+            op => self.push(op.map_dims(&fix), args),
+        }
+    }
+
+    /// Sums over steps within each sample first, then over samples, always in this order.
+    fn total(&mut self, node: NodeId, terms: &[NodeId]) -> NodeId {
+        let arg = self.source.node(node).args[0];
+        let over_all = self.source.ty(node).rate == Rate::Static;
+        let group = |b: usize| if self.source.ty(arg).rate == Rate::Step { self.lengths[b] } else { 1 };
+        let groups: Vec<usize> = if over_all {
+            (0..self.lengths.len()).map(group).collect()
+        } else {
+            vec![terms.len()]
+        };
+        let mut rest = terms;
+        let mut parts = Vec::with_capacity(groups.len());
+        for len in groups {
+            let (part, others) = rest.split_at(len);
+            parts.push(self.sum(part));
+            rest = others;
+        }
+        self.sum(&parts)
+    }
+
+    fn sum(&mut self, terms: &[NodeId]) -> NodeId {
+        let mut sum = terms[0];
+        for term in &terms[1..] {
+            sum = self.push(Pointwise::Add.into(), &[sum, *term]);
+        }
+        sum
+    }
+
+    fn zeros(&mut self, shape: Shape) -> NodeId {
+        let zero = self.push(Op::constant(0.0), &[]);
+        let broadcast = Broadcast { shape, over: Over::All };
+        match shape {
+            Shape::Scalar => zero,
+            _ => self.push(Op::Linear(Linear::Broadcast(broadcast)), &[zero]),
+        }
+    }
+
+    fn push(&mut self, op: Op, args: &[NodeId]) -> NodeId {
+        self.flat.push(op, args).expect("a checked recurrence unrolls to a well-typed tape")
+    }
+}
+
+impl Unrolled {
+    /// The flat tape.
+    #[must_use]
+    pub fn tape(&self) -> &Tape {
+        &self.tape
+    }
+
+    /// Computes the outputs.
+    ///
+    /// # Errors
+    /// When the data does not fit, or has other sizes or lengths than this was unrolled for; and
+    /// [`Error::NonFiniteValue`] naming the first value that is not finite, if one reaches an
+    /// output.
+    pub fn evaluate<F: Scalar>(&self, params: &Params<F>, batch: &Batch<F>) -> Result<Outputs<F>> {
+        let values = self.values(params, batch)?;
+        self.read(&values)
+    }
+
+    /// The value of every node of the flat tape.
+    pub(crate) fn values<F: Scalar>(
+        &self,
+        params: &Params<F>,
+        batch: &Batch<F>,
+    ) -> Result<Vec<Value<F>>> {
+        let bound = self.recurrence.bind(params, batch)?;
+        if bound.sizes() != self.sizes || bound.lengths() != self.lengths {
+            return Err(Error::Batch {
+                reason: format!(
+                    "it was unrolled for sizes {:?} and lengths {:?}, found {:?} and {:?}",
+                    self.sizes,
+                    self.lengths,
+                    bound.sizes(),
+                    bound.lengths()
+                ),
+            });
+        }
+        Ok(self.values_bound(&bound))
+    }
+
+    fn values_bound<F: Scalar>(&self, bound: &Bound<'_, F>) -> Vec<Value<F>> {
+        evaluate(&self.tape, |leaf| {
+            let (source, sample, step) = self.leaves[leaf.index()];
+            bound.value(source, sample, step)
+        })
+    }
+
+    /// On which side of its kinks every value lies.
+    pub(crate) fn kinks<F: Scalar>(&self, values: &[Value<F>]) -> Vec<bool> {
+        kinks(&self.tape, values)
+    }
+
+    fn read<F: Scalar>(&self, values: &[Value<F>]) -> Result<Outputs<F>> {
+        let mut outputs = Outputs::default();
+        let steps = self.lengths.iter().copied().max().unwrap_or(0);
+        for output in &self.outputs {
+            if output.nodes.iter().any(|n| !values[n.index()].is_finite()) {
+                return Err(self.first_non_finite(values));
+            }
+            let mut places = output.nodes.iter().map(|n| values[n.index()].real());
+            let outer: Vec<usize> = match output.rate {
+                Rate::Static => vec![],
+                Rate::Sample => vec![self.lengths.len()],
+                Rate::Step => vec![steps, self.lengths.len()],
+            };
+            let dims: Vec<usize> = outer.iter().chain(&output.shape).copied().collect();
+            let mut array = ArrayD::zeros(IxDyn(&dims));
+            for b in 0..self.lengths.len() {
+                let count = if output.rate == Rate::Step { self.lengths[b] } else { 1 };
+                for (t, value) in places.by_ref().take(count).enumerate() {
+                    let mut part = array.view_mut();
+                    if output.rate == Rate::Step {
+                        part = part.index_axis_move(Axis(0), t);
+                    }
+                    if output.rate >= Rate::Sample {
+                        part = part.index_axis_move(Axis(0), b);
+                    }
+                    part.assign(value);
+                }
+                if output.rate == Rate::Static {
+                    break;
+                }
+            }
+            outputs.insert(&output.name, array);
+        }
+        Ok(outputs)
+    }
+
+    /// Names the earliest node whose value is not finite.
+    fn first_non_finite<F: Scalar>(&self, values: &[Value<F>]) -> Error {
+        let first = self.tape.nodes().find_map(|(id, node)| {
+            let value = &values[id.index()];
+            if value.is_finite() || matches!(node.op, Op::Leaf(_)) {
+                return None;
+            }
+            let array = value.real();
+            let (entry, x) = array.indexed_iter().find(|(_, x)| !x.is_finite())?;
+            Some((id, ndarray::Dimension::as_array_view(&entry).to_vec(), Scalar::to_f64(*x)))
+        });
+        let Some((id, entry, value)) = first else {
+            unreachable!("it is called when some value is not finite, and data is checked");
+        };
+        let source = &self.recurrence.tape;
+        let (expression, place) = match self.origins.get(id.index()).copied().flatten() {
+            Some(p) => (source.definition(p.node), match source.ty(p.node).rate {
+                Rate::Static => "no particular step".into(),
+                Rate::Sample => format!("sample {}", p.sample),
+                Rate::Step => format!("step {} of sample {}", p.step + 1, p.sample),
+            }),
+            None => ("a sum over steps and samples".into(), "no particular step".into()),
+        };
+        Error::NonFiniteValue { expression: format!("`{expression}`"), place, entry, value }
+    }
+}

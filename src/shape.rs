@@ -1,0 +1,360 @@
+//! Sizes, shapes and rates: what every node of a recurrence is typed with.
+
+use std::ops::{Add, Mul};
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+/// The index of a named dimension of one recurrence, in order of declaration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Symbol(pub(crate) u16);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Term {
+    symbol: Symbol,
+    /// Zero marks an unused place; used places come first, sorted by symbol.
+    coefficient: u16,
+}
+
+const UNUSED: Term = Term {
+    symbol: Symbol(0),
+    coefficient: 0,
+};
+
+/// The most named dimensions one sum may mention (`H + K + 1` mentions two).
+pub const MAX_TERMS: usize = 3;
+
+/// A size: a number, a named dimension, or a sum of such (`3`, `H`, `4 H`, `H + K + 1`).
+///
+/// Two sizes are equal when they are equal for *every* value of the names, so a shape error is
+/// found when a recurrence is defined, even where two sizes agree by accident in the data.
+///
+/// ```
+/// use bptt::Recurrence;
+/// let r = Recurrence::define("sizes", |r| {
+///     let (h, k) = (r.dim("H"), r.dim("K"));
+///     assert_eq!(h + k, k + h);
+///     assert_ne!(h * 2, h + k);
+///     r.output("w", r.param("w", [h + k]));
+/// })?;
+/// # Ok::<(), bptt::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Dim {
+    constant: u32,
+    terms: [Term; MAX_TERMS],
+}
+
+impl Dim {
+    /// A sum that could not be represented; every use of it is reported as a mistake.
+    pub(crate) const INVALID: Self = Self {
+        constant: u32::MAX,
+        terms: [UNUSED; MAX_TERMS],
+    };
+
+    /// The size `n`.
+    #[must_use]
+    pub const fn fixed(n: usize) -> Self {
+        if n >= u32::MAX as usize {
+            return Self::INVALID;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "compared with u32::MAX above")]
+        let constant = n as u32;
+        Self {
+            constant,
+            terms: [UNUSED; MAX_TERMS],
+        }
+    }
+
+    pub(crate) const fn named(symbol: Symbol) -> Self {
+        let mut terms = [UNUSED; MAX_TERMS];
+        terms[0] = Term {
+            symbol,
+            coefficient: 1,
+        };
+        Self { constant: 0, terms }
+    }
+
+    pub(crate) fn is_invalid(self) -> bool {
+        self == Self::INVALID
+    }
+
+    fn used(&self) -> impl Iterator<Item = Term> + '_ {
+        self.terms.iter().copied().filter(|t| t.coefficient > 0)
+    }
+
+    /// The number, when no named dimension is involved.
+    #[must_use]
+    pub fn as_fixed(self) -> Option<usize> {
+        (self.used().next().is_none() && !self.is_invalid()).then_some(self.constant as usize)
+    }
+
+    /// The named dimensions with their coefficients.
+    pub(crate) fn named_terms(&self) -> impl Iterator<Item = (Symbol, usize)> + '_ {
+        self.used().map(|t| (t.symbol, t.coefficient.into()))
+    }
+
+    pub(crate) fn constant(self) -> usize {
+        self.constant as usize
+    }
+
+    /// The value when named dimension `i` has size `sizes[i]`.
+    pub(crate) fn value(self, sizes: &[usize]) -> usize {
+        let named: usize = self
+            .named_terms()
+            .map(|(symbol, coefficient)| coefficient * sizes[symbol.0 as usize])
+            .sum();
+        self.constant() + named
+    }
+
+    /// Combines coefficient by coefficient; `None` when a result is negative or too large.
+    fn combine(self, other: Self, f: impl Fn(i64, i64) -> i64) -> Option<Self> {
+        if self.is_invalid() || other.is_invalid() {
+            return None;
+        }
+        let mut symbols: SmallVec<[Symbol; 6]> =
+            self.used().chain(other.used()).map(|t| t.symbol).collect();
+        symbols.sort_unstable();
+        symbols.dedup();
+        let coefficient = |d: &Self, s: Symbol| {
+            d.used()
+                .find(|t| t.symbol == s)
+                .map_or(0, |t| i64::from(t.coefficient))
+        };
+        let constant = u32::try_from(f(self.constant.into(), other.constant.into())).ok()?;
+        let mut terms = [UNUSED; MAX_TERMS];
+        let mut count = 0;
+        for symbol in symbols {
+            let c = f(coefficient(&self, symbol), coefficient(&other, symbol));
+            let coefficient = u16::try_from(c).ok()?;
+            if coefficient > 0 {
+                *terms.get_mut(count)? = Term {
+                    symbol,
+                    coefficient,
+                };
+                count += 1;
+            }
+        }
+        (constant != u32::MAX).then_some(Self { constant, terms })
+    }
+
+    /// `self - other`, when that is a size for every value of the names.
+    #[must_use]
+    pub fn checked_sub(self, other: Self) -> Option<Self> {
+        self.combine(other, |a, b| a - b)
+    }
+
+    pub(crate) fn text(self, names: &[Arc<str>]) -> String {
+        if self.is_invalid() {
+            return format!("(a sum of more than {MAX_TERMS} named dimensions)");
+        }
+        let mut parts: Vec<String> = self
+            .named_terms()
+            .map(|(symbol, coefficient)| {
+                let name = names
+                    .get(symbol.0 as usize)
+                    .map_or_else(|| format!("?{}", symbol.0), ToString::to_string);
+                match coefficient {
+                    1 => name,
+                    c => format!("{c} {name}"),
+                }
+            })
+            .collect();
+        if self.constant > 0 || parts.is_empty() {
+            parts.push(self.constant.to_string());
+        }
+        parts.join(" + ")
+    }
+}
+
+impl From<usize> for Dim {
+    fn from(n: usize) -> Self {
+        Self::fixed(n)
+    }
+}
+
+impl Add for Dim {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        self.combine(other, |a, b| a + b).unwrap_or(Self::INVALID)
+    }
+}
+
+impl Add<usize> for Dim {
+    type Output = Self;
+    fn add(self, n: usize) -> Self {
+        self + Self::fixed(n)
+    }
+}
+
+impl Mul<usize> for Dim {
+    type Output = Self;
+    fn mul(self, n: usize) -> Self {
+        i64::try_from(n)
+            .ok()
+            .and_then(|n| self.combine(self, |a, _| a.saturating_mul(n)))
+            .unwrap_or(Self::INVALID)
+    }
+}
+
+/// The shape of one value: a scalar, a column vector or a matrix (`rows × columns`).
+///
+/// There is no batch axis and no time axis: those are added when a recurrence is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Shape {
+    /// A number, `[]`.
+    Scalar,
+    /// A column vector, `[n]`.
+    Vector(Dim),
+    /// A matrix, `[rows, columns]`.
+    Matrix(Dim, Dim),
+}
+
+impl Shape {
+    /// The sizes of the axes.
+    #[must_use]
+    pub fn dims(self) -> SmallVec<[Dim; 2]> {
+        match self {
+            Self::Scalar => SmallVec::new(),
+            Self::Vector(n) => SmallVec::from_slice(&[n]),
+            Self::Matrix(m, n) => SmallVec::from_slice(&[m, n]),
+        }
+    }
+
+    pub(crate) fn from_dims(dims: &[Dim]) -> Option<Self> {
+        match *dims {
+            [] => Some(Self::Scalar),
+            [n] => Some(Self::Vector(n)),
+            [m, n] => Some(Self::Matrix(m, n)),
+            _ => None,
+        }
+    }
+
+    /// The number of axes: 0, 1 or 2.
+    #[must_use]
+    pub fn rank(self) -> usize {
+        self.dims().len()
+    }
+
+    pub(crate) fn map(self, f: impl Fn(Dim) -> Dim) -> Self {
+        match self {
+            Self::Scalar => Self::Scalar,
+            Self::Vector(n) => Self::Vector(f(n)),
+            Self::Matrix(m, n) => Self::Matrix(f(m), f(n)),
+        }
+    }
+
+    pub(crate) fn values(self, sizes: &[usize]) -> Vec<usize> {
+        self.dims().iter().map(|d| d.value(sizes)).collect()
+    }
+
+    /// The sizes, when no named dimension is involved.
+    pub(crate) fn as_fixed(self) -> Option<Vec<usize>> {
+        self.dims().iter().map(|d| d.as_fixed()).collect()
+    }
+
+    pub(crate) fn text(self, names: &[Arc<str>]) -> String {
+        let dims: Vec<String> = self.dims().iter().map(|d| d.text(names)).collect();
+        format!("[{}]", dims.join(", "))
+    }
+}
+
+impl From<()> for Shape {
+    fn from((): ()) -> Self {
+        Self::Scalar
+    }
+}
+
+impl<D: Into<Dim>> From<[D; 1]> for Shape {
+    fn from([n]: [D; 1]) -> Self {
+        Self::Vector(n.into())
+    }
+}
+
+impl<D: Into<Dim>> From<[D; 2]> for Shape {
+    fn from([m, n]: [D; 2]) -> Self {
+        Self::Matrix(m.into(), n.into())
+    }
+}
+
+/// What a value varies with. A rate only changes through an explicit `hold`, `total`, `first` or
+/// `last`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rate {
+    /// One value for everything, such as a parameter.
+    Static,
+    /// One value for each sequence of the batch, such as an initial state.
+    Sample,
+    /// One value for each sequence and step.
+    Step,
+}
+
+impl Rate {
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Static => "static",
+            Self::Sample => "sample",
+            Self::Step => "step",
+        }
+    }
+}
+
+/// Whether a value is a real number (or an array of them) or a class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Real numbers; differentiable.
+    Real,
+    /// One integer in `0..n`; never differentiable.
+    Class(Dim),
+}
+
+/// The type of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Type {
+    /// The shape of one value.
+    pub shape: Shape,
+    /// What the value varies with.
+    pub rate: Rate,
+    /// Real or class.
+    pub kind: Kind,
+}
+
+impl Type {
+    /// A real value of the given shape and rate.
+    pub fn real(shape: impl Into<Shape>, rate: Rate) -> Self {
+        Self {
+            shape: shape.into(),
+            rate,
+            kind: Kind::Real,
+        }
+    }
+
+    /// A class in `0..classes`.
+    #[must_use]
+    pub const fn class(classes: Dim, rate: Rate) -> Self {
+        Self {
+            shape: Shape::Scalar,
+            rate,
+            kind: Kind::Class(classes),
+        }
+    }
+
+    /// The same type at another rate.
+    #[must_use]
+    pub const fn at(self, rate: Rate) -> Self {
+        Self { rate, ..self }
+    }
+
+    /// Whether this is a real value.
+    #[must_use]
+    pub fn is_real(self) -> bool {
+        self.kind == Kind::Real
+    }
+
+    pub(crate) fn text(self, names: &[Arc<str>]) -> String {
+        match self.kind {
+            Kind::Real => format!("{} {}", self.shape.text(names), self.rate.text()),
+            Kind::Class(n) => format!("class({}) {}", n.text(names), self.rate.text()),
+        }
+    }
+}

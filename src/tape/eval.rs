@@ -1,0 +1,46 @@
+//! The evaluator: node by node, in order. Slow, obvious, and what everything faster is held to.
+
+use super::Tape;
+use crate::op::{LeafId, Op, Scalar, Value};
+
+/// The value of every node of a flat tape.
+///
+/// `leaf` supplies the values of the leaves; they are already checked against their types.
+pub(crate) fn evaluate<F: Scalar>(
+    tape: &Tape,
+    mut leaf: impl FnMut(LeafId) -> Value<F>,
+) -> Vec<Value<F>> {
+    tape.assert_flat();
+    let mut values: Vec<Value<F>> = Vec::with_capacity(tape.len());
+    for (_, node) in tape.nodes() {
+        let value = match node.op {
+            Op::Leaf(id) => leaf(id),
+            _ => {
+                let args: smallvec::SmallVec<[&Value<F>; 3]> =
+                    node.args.iter().map(|a| &values[a.index()]).collect();
+                node.op.eval(&args)
+            }
+        };
+        values.push(value);
+    }
+    values
+}
+
+/// On which side of every kink the values lie, entry by entry: two evaluations with equal answers
+/// have no point of non-differentiability between them that shows.
+pub(crate) fn kinks<F: Scalar>(tape: &Tape, values: &[Value<F>]) -> Vec<bool> {
+    let mut sides = Vec::new();
+    for (_, node) in tape.nodes() {
+        let Op::Pointwise(op) = node.op else { continue };
+        let mut side = |args: &[F]| sides.extend(op.kink(args).map(|k| k > F::zero()));
+        match *node.args {
+            [x] => values[x.index()].real().iter().for_each(|x| side(&[*x])),
+            [a, b] => {
+                let (a, b) = (values[a.index()].real(), values[b.index()].real());
+                a.iter().zip(b.iter()).for_each(|(a, b)| side(&[*a, *b]));
+            }
+            _ => {}
+        }
+    }
+    sides
+}

@@ -1,0 +1,353 @@
+//! The tape: the arena under every recurrence.
+//!
+//! Append-only and hash-consed (equal nodes are one node), so it is in SSA order by construction.
+//! Types are checked on insertion, and a few rewrites that never change a bit of any result are
+//! applied there ([`simplify`]). Time enters through registers alone.
+
+mod components;
+mod eval;
+mod rewrite;
+mod scope;
+mod simplify;
+mod text;
+mod verify;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use indexmap::{IndexMap, IndexSet};
+use smallvec::SmallVec;
+
+pub(crate) use eval::{evaluate, kinks};
+pub(crate) use rewrite::{Transplant, Unchanged};
+pub use rewrite::{Edit, NodeSite, RegisterEdit, RegisterSite};
+pub(crate) use scope::{Scope, check_name};
+
+use crate::op::{LeafId, NodeId, Op, RegisterId};
+use crate::shape::{Dim, Rate, Symbol, Type};
+
+/// The arguments of a node.
+pub(crate) type Args = SmallVec<[NodeId; 3]>;
+
+/// One operation applied to earlier nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Node {
+    pub(crate) op: Op,
+    pub(crate) args: Args,
+    pub(crate) ty: Type,
+}
+
+impl Node {
+    /// The operation.
+    #[must_use]
+    pub const fn op(&self) -> &Op {
+        &self.op
+    }
+
+    /// The arguments, all of them earlier nodes.
+    #[must_use]
+    pub fn args(&self) -> &[NodeId] {
+        &self.args
+    }
+
+    /// The type of the value.
+    #[must_use]
+    pub const fn ty(&self) -> Type {
+        self.ty
+    }
+}
+
+/// Which way a register carries its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// A delay: the value read at step t is the one defined at t − 1.
+    Forward,
+    /// An advance: the value read at step t is the one defined at t + 1.
+    Backward,
+}
+
+impl Direction {
+    /// The direction of the transpose.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        match self {
+            Self::Forward => Self::Backward,
+            Self::Backward => Self::Forward,
+        }
+    }
+
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Backward => "backward",
+        }
+    }
+}
+
+/// A value carried from one step to the next, or to the one before.
+#[derive(Clone, Debug)]
+pub struct Register {
+    pub(crate) name: Arc<str>,
+    pub(crate) direction: Direction,
+    /// The type of what is read; its rate is `Step`.
+    pub(crate) ty: Type,
+    /// What is read at the end of the sequence where nothing was defined; `None` is zero.
+    pub(crate) init: Option<NodeId>,
+    /// What is carried; `None` only while a definition is under way.
+    pub(crate) def: Option<NodeId>,
+}
+
+impl Register {
+    /// The name, that of its state when it belongs to one.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Which way the value is carried.
+    #[must_use]
+    pub const fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// The value read where nothing was carried yet; `None` is zero.
+    #[must_use]
+    pub const fn init(&self) -> Option<NodeId> {
+        self.init
+    }
+
+    /// The value that is carried.
+    #[must_use]
+    pub const fn def(&self) -> Option<NodeId> {
+        self.def
+    }
+}
+
+/// What a leaf is to the recurrence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Trained; the same for every sample and step.
+    Parameter,
+    /// Data; given per sample or per step.
+    Input,
+}
+
+/// A value that comes from outside.
+#[derive(Clone, Debug)]
+pub struct Leaf {
+    pub(crate) name: Arc<str>,
+    pub(crate) role: Role,
+    pub(crate) ty: Type,
+    pub(crate) node: NodeId,
+}
+
+impl Leaf {
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Parameter or input.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The type.
+    #[must_use]
+    pub const fn ty(&self) -> Type {
+        self.ty
+    }
+}
+
+/// The arena.
+#[derive(Clone, Debug, Default)]
+pub struct Tape {
+    nodes: IndexSet<Node>,
+    leaves: Vec<Leaf>,
+    registers: Vec<Register>,
+    dims: IndexSet<Arc<str>>,
+    names: IndexMap<Arc<str>, NodeId>,
+    labels: HashMap<NodeId, Arc<str>>,
+}
+
+impl Tape {
+    /// The number of nodes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there are no nodes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// A node.
+    ///
+    /// # Panics
+    /// When `id` is of another tape.
+    #[must_use]
+    pub fn node(&self, id: NodeId) -> &Node {
+        self.nodes
+            .get_index(id.index())
+            .expect("a node id is used with the tape it came from")
+    }
+
+    /// Every node with its id, arguments before the nodes that use them.
+    pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &Node)> {
+        self.nodes.iter().enumerate().map(|(i, n)| (NodeId::new(i), n))
+    }
+
+    /// The registers, in order of declaration.
+    #[must_use]
+    pub fn registers(&self) -> &[Register] {
+        &self.registers
+    }
+
+    pub(crate) fn register(&self, id: RegisterId) -> &Register {
+        &self.registers[id.index()]
+    }
+
+    /// The register of which this node is the read.
+    pub(crate) fn register_read_by(&self, id: NodeId) -> Option<RegisterId> {
+        match self.node(id).op {
+            Op::Read(r) => Some(r),
+            _ => None,
+        }
+    }
+
+    /// The leaves, in order of declaration.
+    #[must_use]
+    pub fn leaves(&self) -> &[Leaf] {
+        &self.leaves
+    }
+
+    pub(crate) fn leaf(&self, id: LeafId) -> &Leaf {
+        &self.leaves[id.index()]
+    }
+
+    /// The names of the dimensions.
+    pub fn dims(&self) -> impl Iterator<Item = &str> {
+        self.dims.iter().map(|d| &**d)
+    }
+
+    pub(crate) fn dim_names(&self) -> Vec<Arc<str>> {
+        self.dims.iter().cloned().collect()
+    }
+
+    /// The type of a node.
+    #[must_use]
+    pub fn ty(&self, id: NodeId) -> Type {
+        self.node(id).ty
+    }
+
+    /// The name of a node, if it has one.
+    #[must_use]
+    pub fn label(&self, id: NodeId) -> Option<&str> {
+        self.labels.get(&id).map(|s| &**s)
+    }
+
+    /// The node of that name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<NodeId> {
+        self.names.get(name).copied()
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = (&Arc<str>, NodeId)> {
+        self.names.iter().map(|(name, id)| (name, *id))
+    }
+
+    pub(crate) fn dim(&mut self, name: &str) -> Option<Dim> {
+        let (index, _) = self.dims.insert_full(name.into());
+        Some(Dim::named(Symbol(u16::try_from(index).ok()?)))
+    }
+
+    /// Names a node; false when the name is taken by another.
+    pub(crate) fn set_name(&mut self, id: NodeId, name: &str) -> bool {
+        let name: Arc<str> = name.into();
+        let holder = *self.names.entry(Arc::clone(&name)).or_insert(id);
+        self.labels.entry(id).or_insert(name);
+        holder == id
+    }
+
+    fn insert(&mut self, op: Op, args: Args, ty: Type) -> NodeId {
+        NodeId::new(self.nodes.insert_full(Node { op, args, ty }).0)
+    }
+
+    /// Declares a leaf. Two leaves are never the same node.
+    pub(crate) fn add_leaf(&mut self, name: Arc<str>, role: Role, ty: Type) -> LeafId {
+        let id = LeafId::new(self.leaves.len());
+        let node = self.insert(Op::Leaf(id), Args::new(), ty);
+        self.leaves.push(Leaf { name, role, ty, node });
+        id
+    }
+
+    /// Declares a register; its `def` follows later.
+    pub(crate) fn add_register(
+        &mut self,
+        name: Arc<str>,
+        direction: Direction,
+        ty: Type,
+        init: Option<NodeId>,
+    ) -> (RegisterId, NodeId) {
+        let id = RegisterId::new(self.registers.len());
+        let ty = ty.at(Rate::Step);
+        self.registers.push(Register { name, direction, ty, init, def: None });
+        (id, self.insert(Op::Read(id), Args::new(), ty))
+    }
+
+    pub(crate) fn set_register(&mut self, id: RegisterId, init: Option<NodeId>, def: NodeId) {
+        let register = &mut self.registers[id.index()];
+        register.init = init;
+        register.def = Some(def);
+    }
+
+    /// Appends `op(args)`, or finds the node that already is the same.
+    ///
+    /// # Errors
+    /// Why the arguments do not fit.
+    pub(crate) fn push(&mut self, op: Op, args: &[NodeId]) -> Result<NodeId, String> {
+        let types: SmallVec<[Type; 3]> = args.iter().map(|a| self.ty(*a)).collect();
+        if let Some(first) = types.first() {
+            if types.iter().any(|t| t.rate != first.rate) {
+                return Err("the arguments vary with different things".into());
+            }
+        }
+        let ty = op.infer(&types)?;
+        if ty.shape.dims().iter().any(|d| d.is_invalid()) {
+            return Err("a size is a sum of too many named dimensions".into());
+        }
+        if let Some(id) = self.simplify(&op, args, ty) {
+            return Ok(id);
+        }
+        Ok(self.insert(op, args.into(), ty))
+    }
+
+    /// Pushes an op whose arguments are known to fit.
+    fn push_valid(&mut self, op: Op, args: &[NodeId]) -> NodeId {
+        self.push(op, args)
+            .expect("a rewrite keeps the types of the node it replaces")
+    }
+
+    /// Every node the roots depend on, through registers as well.
+    pub(crate) fn live(&self, roots: impl IntoIterator<Item = NodeId>) -> Vec<bool> {
+        let mut live = vec![false; self.len()];
+        let mut stack: Vec<NodeId> = roots.into_iter().collect();
+        while let Some(id) = stack.pop() {
+            if std::mem::replace(&mut live[id.index()], true) {
+                continue;
+            }
+            let node = self.node(id);
+            stack.extend_from_slice(&node.args);
+            if let Op::Read(r) = node.op {
+                let register = self.register(r);
+                stack.extend(register.init);
+                stack.extend(register.def);
+            }
+        }
+        live
+    }
+}

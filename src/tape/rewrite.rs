@@ -1,0 +1,178 @@
+//! Copying a tape, with changes: what pruning, masking and mutation are made of.
+
+use std::sync::Arc;
+
+use super::{Direction, Leaf, Node, Register, Scope, Tape};
+use crate::op::{Expr, NodeId, Op, RegisterId};
+use crate::shape::Rate;
+
+/// A node about to be copied.
+#[derive(Debug)]
+pub struct NodeSite<'a, 'b> {
+    /// Its id in the original.
+    pub id: NodeId,
+    /// The original.
+    pub node: &'a Node,
+    /// The copied arguments.
+    pub args: Vec<Expr<'b>>,
+    /// What the copy would be without a change.
+    pub copy: Expr<'b>,
+    /// For the read of a register: its copied initial value; `None` is zero.
+    pub init: Option<Expr<'b>>,
+    /// For the read of a register: its direction in the original.
+    pub direction: Option<Direction>,
+}
+
+/// A register whose contents have been copied.
+#[derive(Debug)]
+pub struct RegisterSite<'a, 'b> {
+    /// Its id in the original.
+    pub id: RegisterId,
+    /// The original.
+    pub register: &'a Register,
+    /// The copy of what is read, before any change to it.
+    pub read: Expr<'b>,
+    /// The copied initial value; `None` is zero.
+    pub init: Option<Expr<'b>>,
+    /// The copy of what is carried.
+    pub def: Expr<'b>,
+}
+
+/// What a register becomes.
+#[derive(Debug)]
+pub struct RegisterEdit<'b> {
+    /// The initial value; `None` is zero.
+    pub init: Option<Expr<'b>>,
+    /// What is carried.
+    pub def: Expr<'b>,
+}
+
+/// Changes made to a graph while it is copied. Each method, left out, changes nothing.
+pub trait Edit<'b> {
+    /// What takes the place of a node.
+    fn node(&mut self, site: NodeSite<'_, 'b>) -> Expr<'b> {
+        site.copy
+    }
+
+    /// The direction of a register.
+    fn direction(&mut self, id: RegisterId, register: &Register) -> Direction {
+        let _ = id;
+        register.direction
+    }
+
+    /// What a register starts with and carries.
+    fn register(&mut self, site: RegisterSite<'_, 'b>) -> RegisterEdit<'b> {
+        RegisterEdit { init: site.init, def: site.def }
+    }
+}
+
+/// No change.
+pub(crate) struct Unchanged;
+
+impl Edit<'_> for Unchanged {}
+
+/// The copy of a tape inside a scope.
+#[derive(Debug)]
+pub(crate) struct Transplant {
+    nodes: Vec<Option<NodeId>>,
+    registers: Vec<Option<RegisterId>>,
+}
+
+impl Transplant {
+    /// Copies the nodes that `roots` need, and every leaf in `keep` whether needed or not.
+    pub(crate) fn new<'b, E: Edit<'b> + ?Sized>(
+        source: &Tape,
+        scope: &'b Scope,
+        roots: &[NodeId],
+        keep: impl Fn(&Leaf) -> bool,
+        edit: &mut E,
+    ) -> Self {
+        let live = source.live(roots.iter().copied());
+        for dim in source.dims() {
+            scope.dim(dim);
+        }
+        let mut copy = Self {
+            nodes: vec![None; source.len()],
+            registers: vec![None; source.registers().len()],
+        };
+        let mut reads: Vec<Option<NodeId>> = vec![None; source.registers().len()];
+        for (id, node) in source.nodes() {
+            let alive = live[id.index()];
+            let copied = match &node.op {
+                Op::Leaf(leaf) => {
+                    let leaf = source.leaf(*leaf);
+                    if !alive && !keep(leaf) {
+                        continue;
+                    }
+                    scope.leaf(Arc::clone(&leaf.name), leaf.role, leaf.ty).1
+                }
+                _ if !alive => continue,
+                Op::Read(r) => {
+                    let register = source.register(*r);
+                    let (new, read) = scope.register(
+                        Arc::clone(&register.name),
+                        edit.direction(*r, register),
+                        register.ty,
+                        None,
+                    );
+                    copy.registers[r.index()] = Some(new);
+                    reads[r.index()] = read.id();
+                    read
+                }
+                op => Expr::apply_in(scope, op.clone(), &copy.args(scope, node)),
+            };
+            let register = match node.op {
+                Op::Read(r) => Some(source.register(r)),
+                _ => None,
+            };
+            let init = register.and_then(|r| copy.expr(scope, r.init?));
+            let direction = register.map(|r| r.direction);
+            let args = copy.args(scope, node);
+            let site = NodeSite { id, node, args, copy: copied, init, direction };
+            copy.nodes[id.index()] = edit.node(site).id();
+        }
+        for (i, register) in source.registers().iter().enumerate() {
+            let (Some(new), Some(read)) = (copy.registers[i], reads[i]) else { continue };
+            let (Some(def), init) = (register.def, register.init) else { continue };
+            let site = RegisterSite {
+                id: RegisterId::new(i),
+                register,
+                read: scope.expr(read),
+                init: init.and_then(|id| copy.expr(scope, id)),
+                def: copy.expr(scope, def).unwrap_or_else(|| scope.poison()),
+            };
+            let edited = edit.register(site);
+            let init = edited.init.and_then(|e| e.hold(Rate::Sample).id());
+            if let Some(def) = edited.def.hold(Rate::Step).id() {
+                scope.set_register(new, init, def);
+            }
+        }
+        for (name, id) in source.names() {
+            if let Some(copied) = copy.nodes[id.index()] {
+                scope.rename(copied, name);
+            }
+        }
+        copy
+    }
+
+    /// Where a node went.
+    pub(crate) fn get(&self, id: NodeId) -> Option<NodeId> {
+        self.nodes[id.index()]
+    }
+
+    /// Where a register went.
+    pub(crate) fn register(&self, id: RegisterId) -> Option<RegisterId> {
+        self.registers[id.index()]
+    }
+
+    fn expr<'b>(&self, scope: &'b Scope, id: NodeId) -> Option<Expr<'b>> {
+        self.get(id).map(|id| scope.expr(id))
+    }
+
+    fn args<'b>(&self, scope: &'b Scope, node: &Node) -> Vec<Expr<'b>> {
+        node.args
+            .iter()
+            .map(|a| self.expr(scope, *a).unwrap_or_else(|| scope.poison()))
+            .collect()
+    }
+}

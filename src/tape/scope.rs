@@ -1,0 +1,151 @@
+//! A tape under construction: what expressions are built on.
+
+use std::cell::RefCell;
+use std::panic::Location;
+use std::sync::Arc;
+
+use super::{Direction, Role, Tape};
+use crate::error::Mistake;
+use crate::op::{Build, Expr, Fault, Hold, LeafId, NodeId, Op, RegisterId, Time};
+use crate::shape::{Dim, Rate, Type};
+
+/// A tape that grows through shared handles, and the mistakes made on the way.
+#[derive(Debug, Default)]
+pub(crate) struct Scope {
+    tape: RefCell<Tape>,
+    mistakes: RefCell<Vec<Mistake>>,
+}
+
+impl Scope {
+    pub(crate) fn new(tape: Tape) -> Self {
+        Self {
+            tape: RefCell::new(tape),
+            mistakes: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn finish(self) -> (Tape, Vec<Mistake>) {
+        (self.tape.into_inner(), self.mistakes.into_inner())
+    }
+
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&Tape) -> R) -> R {
+        f(&self.tape.borrow())
+    }
+
+    pub(crate) fn expr(&self, id: NodeId) -> Expr<'_> {
+        Expr::new(self, Some(id))
+    }
+
+    pub(crate) fn poison(&self) -> Expr<'_> {
+        Expr::new(self, None)
+    }
+
+    pub(crate) fn mistake(&self, mistake: Mistake) {
+        self.mistakes.borrow_mut().push(mistake);
+    }
+
+    pub(crate) fn dim(&self, name: &str) -> Dim {
+        self.tape.borrow_mut().dim(name).unwrap_or(Dim::INVALID)
+    }
+
+    pub(crate) fn leaf(&self, name: Arc<str>, role: Role, ty: Type) -> (LeafId, Expr<'_>) {
+        let mut tape = self.tape.borrow_mut();
+        let leaf = tape.add_leaf(name, role, ty);
+        (leaf, self.expr(tape.leaf(leaf).node))
+    }
+
+    pub(crate) fn register(
+        &self,
+        name: Arc<str>,
+        direction: Direction,
+        ty: Type,
+        init: Option<NodeId>,
+    ) -> (RegisterId, Expr<'_>) {
+        let (id, read) = self.tape.borrow_mut().add_register(name, direction, ty, init);
+        (id, self.expr(read))
+    }
+
+    pub(crate) fn set_register(&self, id: RegisterId, init: Option<NodeId>, def: NodeId) {
+        self.tape.borrow_mut().set_register(id, init, def);
+    }
+
+    /// Names a node as it was named in the tape it was copied from.
+    pub(crate) fn rename(&self, id: NodeId, name: &str) {
+        self.tape.borrow_mut().set_name(id, name);
+    }
+
+    /// The text of a mistake in the arguments of an op.
+    fn describe(&self, op: &Op, args: &[NodeId], reason: &str) -> String {
+        let tape = self.tape.borrow();
+        let names = tape.dim_names();
+        let found: Vec<String> = args
+            .iter()
+            .map(|a| format!("`{}` is {}", tape.expression(*a), tape.ty(*a).text(&names)))
+            .collect();
+        format!("{}: {reason}: {}", tape.application(op, args), found.join(", "))
+    }
+}
+
+impl Build for Scope {
+    fn apply(
+        &self,
+        op: Op,
+        args: &[Option<NodeId>],
+        at: &'static Location<'static>,
+    ) -> Option<NodeId> {
+        let given: Vec<NodeId> = args.iter().copied().collect::<Option<_>>()?;
+        let mut args = given.clone();
+        let result = {
+            let mut tape = self.tape.borrow_mut();
+            let rate = args.iter().map(|a| tape.ty(*a).rate).max().unwrap_or(Rate::Static);
+            for arg in &mut args {
+                if tape.ty(*arg).rate < rate {
+                    *arg = tape.push_valid(Op::Time(Time::Hold(Hold(rate))), &[*arg]);
+                }
+            }
+            tape.push(op.clone(), &args)
+        };
+        match result {
+            Ok(id) => Some(id),
+            Err(reason) => {
+                self.fail(Fault::Arguments { op, args: given, reason }, at);
+                None
+            }
+        }
+    }
+
+    fn type_of(&self, id: NodeId) -> Type {
+        self.tape.borrow().ty(id)
+    }
+
+    fn fail(&self, fault: Fault, at: &'static Location<'static>) {
+        let message = match fault {
+            Fault::Arguments { op, args, reason } => self.describe(&op, &args, &reason),
+            Fault::Other(text) => text,
+        };
+        self.mistake(Mistake::new(message, at));
+    }
+
+    fn name(&self, id: NodeId, name: &str, at: &'static Location<'static>) {
+        if let Err(message) = check_name(name) {
+            self.mistake(Mistake::new(message, at));
+        } else if !self.tape.borrow_mut().set_name(id, name) {
+            self.mistake(Mistake::new(format!("the name `{name}` is used twice"), at));
+        }
+    }
+}
+
+/// A name is a letter or underscore, then letters, digits and underscores; `loss` is taken.
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
+    let mut chars = name.chars();
+    let starts = chars.next().is_some_and(|c| c.is_alphabetic() || c == '_');
+    if !starts || !chars.all(|c| c.is_alphanumeric() || c == '_') {
+        return Err(format!(
+            "`{name}` is not a name: expected a letter, then letters, digits and `_`"
+        ));
+    }
+    if name == "loss" {
+        return Err("the name `loss` is taken: it is what the loss is called in results".into());
+    }
+    Ok(())
+}

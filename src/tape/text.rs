@@ -1,0 +1,135 @@
+//! A tape in words: expressions as a person would write them, and a dump of every node.
+
+use std::fmt::{self, Write};
+
+use super::Tape;
+use crate::op::{Axis, Linear, NodeId, Notation, Op, Over, Setting, Sum};
+
+/// How deep an expression is written out before it is cut with `…`.
+const DEPTH: usize = 6;
+
+impl Tape {
+    /// The expression of a node, in the recurrence language, down to names.
+    #[must_use]
+    pub fn expression(&self, id: NodeId) -> String {
+        self.operand(id, 0, DEPTH)
+    }
+
+    /// The definition of a node: one step further down than its name.
+    #[must_use]
+    pub fn definition(&self, id: NodeId) -> String {
+        let node = self.node(id);
+        self.written(&node.op, &node.args, 0, DEPTH)
+    }
+
+    /// An op applied to nodes, whether or not it may be.
+    pub(super) fn application(&self, op: &Op, args: &[NodeId]) -> String {
+        format!("`{}`", self.written(op, args, 0, DEPTH))
+    }
+
+    fn operand(&self, id: NodeId, strength: u8, depth: usize) -> String {
+        if let Some(name) = self.label(id) {
+            // The value a state takes next is `h'`; `h` is the one it had before the step.
+            let next = self.registers.iter().any(|r| r.def == Some(id) && &*r.name == name);
+            return if next { format!("{name}'") } else { name.into() };
+        }
+        let node = self.node(id);
+        if depth == 0 && !node.args.is_empty() {
+            return "…".into();
+        }
+        self.written(&node.op, &node.args, strength, depth)
+    }
+
+    fn written(&self, op: &Op, args: &[NodeId], strength: u8, depth: usize) -> String {
+        let depth = depth.saturating_sub(1);
+        let notation = op.notation();
+        let own = notation.strength();
+        let text = match notation {
+            Notation::Atom => self.atom(op),
+            Notation::Silent => return self.operand(args[0], strength, depth + 1),
+            Notation::Infix { text, .. } => {
+                // The right operand of `-` and `/` binds more tightly than the left one.
+                let [left, right] = [args[0], args[1]];
+                let (l, r) = (self.operand(left, own, depth), self.operand(right, own + 1, depth));
+                format!("{l} {text} {r}")
+            }
+            Notation::Prefix { text } => format!("{text}{}", self.operand(args[0], own + 1, depth)),
+            Notation::Suffix { text, .. } => {
+                format!("{}{text}", self.operand(args[0], own + 1, depth))
+            }
+            Notation::Call { text, settings, .. } => {
+                let names = self.dim_names();
+                let parts: Vec<String> = args
+                    .iter()
+                    .map(|a| self.operand(*a, 0, depth))
+                    .chain(settings.iter().map(|s| match s {
+                        Setting::Word(w) => (*w).into(),
+                        Setting::Size(d) => d.text(&names),
+                    }))
+                    .collect();
+                format!("{text}({})", parts.join(", "))
+            }
+        };
+        if own < strength { format!("({text})") } else { text }
+    }
+
+    fn atom(&self, op: &Op) -> String {
+        match op {
+            Op::Constant(c) => format!("{}", c.value()),
+            Op::Leaf(leaf) => self.leaf(*leaf).name.to_string(),
+            Op::Read(register) => self.register(*register).name.to_string(),
+            _ => op.name().into(),
+        }
+    }
+}
+
+impl fmt::Display for Tape {
+    /// Every node on a line of its own, then the registers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.dim_names();
+        for (id, node) in self.nodes() {
+            let mut line = format!("%{} = {}", id.index(), mnemonic(&node.op));
+            match &node.op {
+                Op::Constant(_) | Op::Leaf(_) | Op::Read(_) => {
+                    write!(line, " {}", self.atom(&node.op))?;
+                }
+                _ => {
+                    let args: Vec<String> =
+                        node.args.iter().map(|a| format!("%{}", a.index())).collect();
+                    write!(line, " {}", args.join(" "))?;
+                }
+            }
+            let name = self.label(id).map(|n| format!("  # {n}")).unwrap_or_default();
+            writeln!(f, "{line:<32} : {}{name}", node.ty.text(&names))?;
+        }
+        for register in &self.registers {
+            let show = |id: Option<NodeId>| id.map_or("0".into(), |i| format!("%{}", i.index()));
+            writeln!(
+                f,
+                "register {} : {}, init {}, carries {}",
+                register.name,
+                register.direction.text(),
+                show(register.init),
+                show(register.def)
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// The name of an op with the settings that tell it from its siblings.
+fn mnemonic(op: &Op) -> String {
+    match op {
+        Op::Pointwise(p) => match p.notation() {
+            Notation::Suffix { text, .. } => format!("{}{text}", p.name()),
+            _ => p.name().into(),
+        },
+        Op::Linear(Linear::Sum(Sum(Over::Axis(Axis::Rows)))) => "sum_rows".into(),
+        Op::Linear(Linear::Sum(Sum(Over::Axis(Axis::Columns)))) => "sum_columns".into(),
+        Op::Time(_) => match op.notation() {
+            Notation::Call { text, .. } => text,
+            _ => op.name().into(),
+        },
+        _ => op.name().into(),
+    }
+}

@@ -1,0 +1,59 @@
+//! Checks that a tape is what its type promises. Run on every recurrence that is finished.
+
+use super::Tape;
+use crate::op::{NodeId, Op};
+use crate::shape::{Rate, Type};
+
+impl Tape {
+    /// Everything that is wrong, in words; empty for a sound tape.
+    pub(crate) fn verify(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for (id, node) in self.nodes() {
+            if node.args.iter().any(|a| *a >= id) {
+                wrong.push(format!("%{} uses a later node", id.index()));
+                continue;
+            }
+            let types: Vec<Type> = node.args.iter().map(|a| self.ty(*a)).collect();
+            let expected = match node.op {
+                Op::Leaf(leaf) => Ok(self.leaf(leaf).ty),
+                Op::Read(register) => Ok(self.register(register).ty),
+                _ => node.op.infer(&types),
+            };
+            if expected != Ok(node.ty) {
+                wrong.push(format!("%{} is typed {:?}, expected {expected:?}", id.index(), node.ty));
+            }
+        }
+        for register in self.registers() {
+            let Some(def) = register.def else {
+                wrong.push(format!("state `{}` has no next value", register.name));
+                continue;
+            };
+            if self.ty(def) != register.ty {
+                wrong.push(format!("register `{}` carries another type", register.name));
+            }
+            if register.init.is_some_and(|i| self.ty(i) != register.ty.at(Rate::Sample)) {
+                wrong.push(format!("register `{}` starts with another type", register.name));
+            }
+        }
+        if wrong.is_empty() {
+            wrong.extend(self.components().iter().filter_map(|c| self.obstacle(c)));
+        }
+        wrong
+    }
+
+    /// Whether there is nothing of time in it: only then can it be evaluated node by node.
+    pub(crate) fn is_flat(&self) -> bool {
+        self.registers.is_empty()
+            && self.nodes.iter().all(|n| n.ty.rate == Rate::Static && n.ty.shape.as_fixed().is_some())
+    }
+
+    /// The nodes of rate `Static` and no time in them that a flat tape is made of.
+    pub(crate) fn assert_flat(&self) {
+        debug_assert!(self.is_flat(), "an unrolled tape has no time ops, registers or named sizes");
+    }
+
+    /// The id of the last node.
+    pub(crate) fn last(&self) -> Option<NodeId> {
+        self.len().checked_sub(1).map(NodeId::new)
+    }
+}
