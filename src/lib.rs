@@ -1,6 +1,7 @@
 //! Differentiate a recurrence.
 #![warn(clippy::print_stdout)]
 
+pub mod check;
 mod diff;
 mod error;
 mod op;
@@ -8,6 +9,7 @@ mod recurrence;
 mod shape;
 mod tape;
 
+pub use check::{Certificate, Check, check};
 pub use error::{Error, Mistake, Result};
 pub use op::{
     Axis, Constant, CustomOp, Edge, Expr, LeafId, NodeId, Notation, Op, RegisterId, Scalar,

@@ -32,3 +32,16 @@ fn smoke() {
         assert!(worst < 1e-8);
     }
 }
+#[test]
+fn certificate() {
+    let r = Recurrence::define("leaky", |r| {
+        let (a, b) = (r.param("a", ()), r.param("b", ()));
+        let s = r.state_from("s", r.sample_input("s0", ()));
+        let s = r.next(s, (a * s + b * r.input("x", ())).tanh());
+        r.loss(s.squared_error(r.input("y", ())));
+    }).unwrap();
+    let params = Params::new().with("a", arr0(0.8)).with("b", arr0(-0.6));
+    let batch = Batch::new(4, 1).with("s0", array![0.3]).with("x", array![[0.5], [-1.0], [0.25], [2.0]]).with("y", array![[0.1], [0.2], [-0.3], [0.4]]);
+    let c = bptt::check(&r, &params, &batch).unwrap();
+    println!("{c}"); assert!(c.passed());
+}

@@ -359,7 +359,8 @@ impl Unrolled {
         kinks(&self.tape, values)
     }
 
-    fn read<F: Scalar>(&self, values: &[Value<F>]) -> Result<Outputs<F>> {
+    /// The outputs among the values of all nodes.
+    pub(crate) fn read<F: Scalar>(&self, values: &[Value<F>]) -> Result<Outputs<F>> {
         let mut outputs = Outputs::default();
         let steps = self.lengths.iter().copied().max().unwrap_or(0);
         for output in &self.outputs {

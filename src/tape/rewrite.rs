@@ -21,6 +21,17 @@ pub struct NodeSite<'a, 'b> {
     pub init: Option<Expr<'b>>,
     /// For the read of a register: its direction in the original.
     pub direction: Option<Direction>,
+    scope: &'b Scope,
+    copied: &'a [Option<NodeId>],
+}
+
+impl<'b> NodeSite<'_, 'b> {
+    /// What became of an earlier node of the original; `None` when it was not copied.
+    #[must_use]
+    pub fn earlier(&self, id: NodeId) -> Option<Expr<'b>> {
+        let id = self.copied.get(id.index()).copied().flatten()?;
+        Some(self.scope.expr(id))
+    }
 }
 
 /// A register whose contents have been copied.
@@ -128,8 +139,18 @@ impl Transplant {
             let init = register.and_then(|r| copy.expr(scope, r.init?));
             let direction = register.map(|r| r.direction);
             let args = copy.args(scope, node);
-            let site = NodeSite { id, node, args, copy: copied, init, direction };
-            copy.nodes[id.index()] = edit.node(site).id();
+            let site = NodeSite {
+                id,
+                node,
+                args,
+                copy: copied,
+                init,
+                direction,
+                scope,
+                copied: &copy.nodes,
+            };
+            let edited = edit.node(site).id();
+            copy.nodes[id.index()] = edited;
         }
         for (i, register) in source.registers().iter().enumerate() {
             let (Some(new), Some(read)) = (copy.registers[i], reads[i]) else { continue };

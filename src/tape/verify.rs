@@ -1,7 +1,7 @@
 //! Checks that a tape is what its type promises. Run on every recurrence that is finished.
 
 use super::Tape;
-use crate::op::{NodeId, Op};
+use crate::op::Op;
 use crate::shape::{Rate, Type};
 
 impl Tape {
@@ -47,13 +47,8 @@ impl Tape {
             && self.nodes.iter().all(|n| n.ty.rate == Rate::Static && n.ty.shape.as_fixed().is_some())
     }
 
-    /// The nodes of rate `Static` and no time in them that a flat tape is made of.
+    /// Panics in debug builds when there is something of time left.
     pub(crate) fn assert_flat(&self) {
         debug_assert!(self.is_flat(), "an unrolled tape has no time ops, registers or named sizes");
-    }
-
-    /// The id of the last node.
-    pub(crate) fn last(&self) -> Option<NodeId> {
-        self.len().checked_sub(1).map(NodeId::new)
     }
 }
