@@ -192,7 +192,9 @@ pub enum Error {
     },
 
     /// A number that is not finite appeared in a run.
-    #[error("{expression} is {value} at {place}, entry {entry:?}: the first value that is not finite")]
+    #[error(
+        "{expression} is {value} at {place}, entry {entry:?}: the first value that is not finite"
+    )]
     NonFiniteValue {
         /// The expression that produced it.
         expression: String,

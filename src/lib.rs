@@ -17,7 +17,9 @@ pub use op::{
 };
 pub use recurrence::{Batch, Definition, Outputs, Params, Recurrence, Unrolled, Wrt, cells};
 pub use shape::{Dim, Kind, MAX_TERMS, Rate, Shape, Symbol, Type};
-pub use tape::{Direction, Edit, Leaf, Node, NodeSite, Register, RegisterEdit, RegisterSite, Role, Tape};
+pub use tape::{
+    Direction, Edit, Leaf, Node, NodeSite, Register, RegisterEdit, RegisterSite, Role, Tape,
+};
 
 /// The rows of the op table.
 pub mod ops {

@@ -58,7 +58,10 @@ impl Dim {
         if n >= u32::MAX as usize {
             return Self::INVALID;
         }
-        #[expect(clippy::cast_possible_truncation, reason = "compared with u32::MAX above")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "compared with u32::MAX above"
+        )]
         let constant = n as u32;
         Self {
             constant,
@@ -98,7 +101,15 @@ impl Dim {
         self.constant as usize
     }
 
-    /// The value when named dimension `i` has size `sizes[i]`.
+    /// The value when named dimension `i`, in order of declaration, has size `sizes[i]`.
+    ///
+    /// # Panics
+    /// When there are fewer sizes than named dimensions.
+    #[must_use]
+    pub fn value_at(self, sizes: &[usize]) -> usize {
+        self.value(sizes)
+    }
+
     pub(crate) fn value(self, sizes: &[usize]) -> usize {
         let named: usize = self
             .named_terms()

@@ -28,10 +28,15 @@ pub(super) fn derivative(
 ) -> Option<Vec<Estimate>> {
     let mut best: Option<Vec<Estimate>> = None;
     for first in STEPS {
-        if best.as_ref().is_some_and(|b| b.iter().all(|e| e.error <= goal)) {
+        if best
+            .as_ref()
+            .is_some_and(|b| b.iter().all(|e| e.error <= goal))
+        {
             break;
         }
-        let Some(found) = table(first * scale, len, &mut f) else { continue };
+        let Some(found) = table(first * scale, len, &mut f) else {
+            continue;
+        };
         best = Some(match best {
             None => found,
             Some(old) => old
@@ -50,12 +55,21 @@ fn table(
     f: &mut impl FnMut(f64) -> Option<Vec<f64>>,
 ) -> Option<Vec<Estimate>> {
     let mut rows: Vec<Vec<f64>> = Vec::new();
-    let mut estimates = vec![Estimate { value: 0.0, error: f64::INFINITY }; len];
+    let mut estimates = vec![
+        Estimate {
+            value: 0.0,
+            error: f64::INFINITY
+        };
+        len
+    ];
     let mut step = first;
     for level in 0..LEVELS {
         let (up, down) = (f(step)?, f(-step)?);
-        let mut row: Vec<f64> =
-            up.iter().zip(&down).map(|(u, d)| (u - d) / (2.0 * step)).collect();
+        let mut row: Vec<f64> = up
+            .iter()
+            .zip(&down)
+            .map(|(u, d)| (u - d) / (2.0 * step))
+            .collect();
         let mut powers = 4.0;
         let mut next = vec![row.clone()];
         for coarse in rows.iter().take(level) {
@@ -70,7 +84,10 @@ fn table(
             {
                 let error = (value - fine).abs().max((value - coarse).abs());
                 if error < estimate.error {
-                    *estimate = Estimate { value: *value, error };
+                    *estimate = Estimate {
+                        value: *value,
+                        error,
+                    };
                 }
             }
             powers *= 4.0;
@@ -106,6 +123,9 @@ mod tests {
 
     #[test]
     fn nowhere_defined_is_no_derivative() {
-        assert!(derivative(1.0, 1e-12, 1, |_| None).is_none(), "there is nothing to difference");
+        assert!(
+            derivative(1.0, 1e-12, 1, |_| None).is_none(),
+            "there is nothing to difference"
+        );
     }
 }

@@ -64,21 +64,33 @@ impl<'a> Check<'a> {
     /// A certification of the gradient that this crate derives.
     #[must_use]
     pub const fn new(recurrence: &'a Recurrence) -> Self {
-        Self { recurrence, gradient: None, hessian: None, entries: 4, seed: 1 }
+        Self {
+            recurrence,
+            gradient: None,
+            hessian: None,
+            entries: 4,
+            seed: 1,
+        }
     }
 
     /// Certifies this gradient instead: a recurrence with the outputs of
     /// [`Recurrence::gradient`] with respect to `Wrt::Everything`, however it was made.
     #[must_use]
     pub const fn gradient(self, gradient: &'a Recurrence) -> Self {
-        Self { gradient: Some(gradient), ..self }
+        Self {
+            gradient: Some(gradient),
+            ..self
+        }
     }
 
     /// Certifies this Hessian product instead: a recurrence with the leaves and outputs of
     /// [`Recurrence::hessian_vector`] with respect to `Wrt::Everything`.
     #[must_use]
     pub const fn hessian_vector(self, hessian: &'a Recurrence) -> Self {
-        Self { hessian: Some(hessian), ..self }
+        Self {
+            hessian: Some(hessian),
+            ..self
+        }
     }
 
     /// How many entries of each array are perturbed one by one (4 unless told); all entries

@@ -114,7 +114,9 @@ impl Certificate {
     #[must_use]
     pub fn worst(&self) -> Option<&Finding> {
         let excess = |f: &Finding| f.error / f.route.tolerance();
-        self.findings.iter().max_by(|a, b| excess(a).total_cmp(&excess(b)))
+        self.findings
+            .iter()
+            .max_by(|a, b| excess(a).total_cmp(&excess(b)))
     }
 }
 
@@ -126,8 +128,17 @@ impl fmt::Display for Certificate {
                 names.push(&finding.name);
             }
         }
-        let width = names.iter().map(|n| n.chars().count()).max().unwrap_or(0).max(10);
-        writeln!(f, "gradient of {}: worst relative error by route", self.recurrence)?;
+        let width = names
+            .iter()
+            .map(|n| n.chars().count())
+            .max()
+            .unwrap_or(0)
+            .max(10);
+        writeln!(
+            f,
+            "gradient of {}: worst relative error by route",
+            self.recurrence
+        )?;
         write!(f, "  {:width$}", "")?;
         for route in Route::ALL {
             write!(f, " {:>12}", route.title())?;
@@ -136,7 +147,10 @@ impl fmt::Display for Certificate {
         for name in names {
             write!(f, "  {name:width$}")?;
             for route in Route::ALL {
-                let found = self.findings.iter().find(|x| x.name == name && x.route == route);
+                let found = self
+                    .findings
+                    .iter()
+                    .find(|x| x.name == name && x.route == route);
                 let text = match found {
                     Some(x) if x.compared == 0 => "not resolved".into(),
                     Some(x) => format!("{:.1e}{}", x.error, if x.agrees() { "" } else { " ✗" }),
@@ -153,7 +167,10 @@ impl fmt::Display for Certificate {
         writeln!(f)?;
         let compared: usize = self.findings.iter().map(|x| x.compared).sum();
         let skipped: usize = self.findings.iter().map(|x| x.skipped).sum();
-        write!(f, "  {compared} numbers compared, {skipped} left out near a kink or unresolved: ")?;
+        write!(
+            f,
+            "  {compared} numbers compared, {skipped} left out near a kink or unresolved: "
+        )?;
         match self.worst() {
             Some(w) if !self.passed() => write!(
                 f,

@@ -71,7 +71,12 @@ struct Worst {
 
 impl Worst {
     const fn new() -> Self {
-        Self { error: 0.0, index: Vec::new(), compared: 0, skipped: 0 }
+        Self {
+            error: 0.0,
+            index: Vec::new(),
+            compared: 0,
+            skipped: 0,
+        }
     }
 
     fn see(&mut self, error: f64, index: &[usize]) {
@@ -86,12 +91,20 @@ impl Worst {
     fn see_all(&mut self, expected: &ArrayD<f64>, found: &ArrayD<f64>, scale: f64) {
         for (index, e) in expected.indexed_iter() {
             let index = index.as_array_view().to_vec();
-            let error = found.get(&*index).map_or(f64::NAN, |f| (f - e).abs() / scale);
+            let error = found
+                .get(&*index)
+                .map_or(f64::NAN, |f| (f - e).abs() / scale);
             self.see(error, &index);
         }
     }
 
-    fn see_estimate(&mut self, estimate: Option<Estimate>, found: f64, scale: f64, index: &[usize]) {
+    fn see_estimate(
+        &mut self,
+        estimate: Option<Estimate>,
+        found: f64,
+        scale: f64,
+        index: &[usize],
+    ) {
         match estimate {
             Some(e) if e.error <= Route::Differences.tolerance() * scale => {
                 self.see((e.value - found).abs() / scale, index);
@@ -113,11 +126,22 @@ impl<'a> Runner<'a> {
         let reference = tape.evaluate(params, batch)?;
         let gradient = match check.gradient {
             Some(gradient) => gradient.evaluate(params, batch)?,
-            None => recurrence.gradient(Wrt::Everything)?.evaluate(params, batch)?,
+            None => recurrence
+                .gradient(Wrt::Everything)?
+                .evaluate(params, batch)?,
         };
         let largest = |a: &ArrayD<f64>| a.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
-        let leaves = || recurrence.tape().leaves().iter().filter(|l| l.ty().is_real());
-        let overall = leaves().filter_map(|l| reference.get(l.name())).map(largest).fold(0.0, f64::max);
+        let leaves = || {
+            recurrence
+                .tape()
+                .leaves()
+                .iter()
+                .filter(|l| l.ty().is_real())
+        };
+        let overall = leaves()
+            .filter_map(|l| reference.get(l.name()))
+            .map(largest)
+            .fold(0.0, f64::max);
         let mut targets = Vec::new();
         for leaf in leaves() {
             let own = found(&reference, leaf.name())?;
@@ -130,7 +154,10 @@ impl<'a> Runner<'a> {
                 second_scale: 1.0,
             });
         }
-        let data = Data { params: params.clone(), batch: batch.clone() };
+        let data = Data {
+            params: params.clone(),
+            batch: batch.clone(),
+        };
         let mut runner = Self {
             check,
             data,
@@ -225,7 +252,11 @@ impl<'a> Runner<'a> {
                 let own = found(&self.gradient, &self.targets[i].name)?;
                 let terms = own * &direction;
                 // A direction adds up many entries, and their rounding errors with them.
-                let size = terms.iter().map(|x| x.abs()).sum::<f64>().max(self.targets[i].scale);
+                let size = terms
+                    .iter()
+                    .map(|x| x.abs())
+                    .sum::<f64>()
+                    .max(self.targets[i].scale);
                 worst.see((terms.sum() - slope).abs() / size, &index);
             }
             self.record(i, Route::Forward, worst);
@@ -236,7 +267,11 @@ impl<'a> Runner<'a> {
     /// Adds an array of zeros for every direction leaf; returns their names, in target order.
     fn add_directions(&self, derived: &Recurrence, data: &mut Data) -> Vec<String> {
         let own = self.check.recurrence.tape().leaves();
-        let added = derived.tape().leaves().iter().filter(|l| own.iter().all(|o| o.name() != l.name()));
+        let added = derived
+            .tape()
+            .leaves()
+            .iter()
+            .filter(|l| own.iter().all(|o| o.name() != l.name()));
         let mut names = Vec::new();
         for (leaf, target) in added.zip(&self.targets) {
             let zeros = ArrayD::zeros(&target.shape[..]);
@@ -286,8 +321,9 @@ impl<'a> Runner<'a> {
         };
         let mut data = self.data.clone();
         let names = self.add_directions(hessian, &mut data);
-        let direction: Vec<ArrayD<f64>> =
-            (0..self.targets.len()).map(|i| self.noise.array(&self.targets[i].shape)).collect();
+        let direction: Vec<ArrayD<f64>> = (0..self.targets.len())
+            .map(|i| self.noise.array(&self.targets[i].shape))
+            .collect();
         for (name, direction) in names.iter().zip(&direction) {
             if let Some(array) = data.get_mut(name) {
                 array.assign(direction);
@@ -325,7 +361,11 @@ impl<'a> Runner<'a> {
     ) -> Result<()> {
         let root = self.tape.values(&self.data.params, &self.data.batch)?;
         let sides = self.tape.kinks(&root);
-        let len = self.targets.iter().map(|t| t.shape.iter().product::<usize>()).sum();
+        let len = self
+            .targets
+            .iter()
+            .map(|t| t.shape.iter().product::<usize>())
+            .sum();
         let gradient = |step: f64| {
             let mut data = self.data.clone();
             for (target, direction) in self.targets.iter().zip(direction) {
@@ -336,9 +376,18 @@ impl<'a> Runner<'a> {
                 return None;
             }
             let out = self.tape.read(&values).ok()?;
-            Some(self.targets.iter().flat_map(|t| found_or_zero(&out, &t.name)).collect())
+            Some(
+                self.targets
+                    .iter()
+                    .flat_map(|t| found_or_zero(&out, &t.name))
+                    .collect(),
+            )
         };
-        let smallest = self.targets.iter().map(|t| t.second_scale).fold(f64::INFINITY, f64::min);
+        let smallest = self
+            .targets
+            .iter()
+            .map(|t| t.second_scale)
+            .fold(f64::INFINITY, f64::min);
         let found_all = derivative(1.0, GOAL * smallest, len, gradient);
         let mut estimates = found_all.map(Vec::into_iter);
         for i in 0..self.targets.len() {
@@ -376,6 +425,10 @@ fn found_or_zero(outputs: &Outputs<f64>, name: &str) -> ArrayD<f64> {
 /// The size of the numbers that are moved, at least 1 for a whole direction and the entry itself
 /// for one that is large.
 fn size_of(data: &Data, name: &str, index: &[usize]) -> f64 {
-    let entry = data.get(name).and_then(|a| a.get(index)).copied().unwrap_or(1.0);
+    let entry = data
+        .get(name)
+        .and_then(|a| a.get(index))
+        .copied()
+        .unwrap_or(1.0);
     entry.abs().max(1.0)
 }

@@ -36,13 +36,19 @@ pub(crate) fn linearize(
     let primal = scope.with(Tape::clone);
     let live = primal.live(targets.iter().copied());
     let (active, active_registers) = activity(&primal, seeds, &live);
-    let mut result = Linearization { tangents: HashMap::new(), registers: IndexMap::new() };
+    let mut result = Linearization {
+        tangents: HashMap::new(),
+        registers: IndexMap::new(),
+    };
     for r in active_registers {
         let register = primal.register(r);
         let name = format!("{}.dot", register.name).into();
         let (tangent, read) = scope.register(name, register.direction, register.ty, None);
         result.registers.insert(r, tangent);
-        let node = primal.nodes().find(|(_, n)| n.op == Op::Read(r)).map(|(id, _)| id);
+        let node = primal
+            .nodes()
+            .find(|(_, n)| n.op == Op::Read(r))
+            .map(|(id, _)| id);
         if let (Some(node), Some(read)) = (node, read.id()) {
             result.tangents.insert(node, read);
         }
@@ -55,7 +61,11 @@ pub(crate) fn linearize(
             Op::Read(_) => result.tangent(scope, id),
             _ => {
                 let x: Vec<Expr<'_>> = node.args.iter().map(|a| scope.expr(*a)).collect();
-                let x_dot: Vec<_> = node.args.iter().map(|a| result.tangent(scope, *a)).collect();
+                let x_dot: Vec<_> = node
+                    .args
+                    .iter()
+                    .map(|a| result.tangent(scope, *a))
+                    .collect();
                 if x_dot.iter().any(Option::is_some) {
                     node.op.tangent(&x, scope.expr(id), &x_dot)
                 } else {
@@ -106,7 +116,9 @@ fn activity(
             }
         }
         if !changed {
-            let found = (0..registers.len()).filter(|i| registers[*i]).map(RegisterId::new);
+            let found = (0..registers.len())
+                .filter(|i| registers[*i])
+                .map(RegisterId::new);
             return (active, found.collect());
         }
     }

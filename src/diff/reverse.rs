@@ -30,8 +30,15 @@ pub(crate) fn reverse(
         if !needed[id.index()] {
             continue;
         }
-        let Some(y_bar) = cotangents[id.index()] else { continue };
-        for (i, arg) in node.args.iter().enumerate().filter(|(_, a)| needed[a.index()]) {
+        let Some(y_bar) = cotangents[id.index()] else {
+            continue;
+        };
+        for (i, arg) in node
+            .args
+            .iter()
+            .enumerate()
+            .filter(|(_, a)| needed[a.index()])
+        {
             if let Some(x_bar) = pullback(scope, &tape, id, i, y_bar)? {
                 accumulate(&mut cotangents[arg.index()], x_bar);
             }
@@ -64,10 +71,19 @@ fn pullback<'b>(
 ) -> Result<Option<Expr<'b>>> {
     let node = tape.node(id);
     let x: Vec<Expr<'b>> = node.args.iter().map(|a| scope.expr(*a)).collect();
+    if !tape.ty(node.args[i]).is_real() {
+        return Ok(None);
+    }
     match node.op {
+        // The condition of a `select` is all that the linear ops are constant in.
+        Op::Linear(_) | Op::Time(_) if !node.op.is_linear_in(&only(i, x.len())) => Ok(None),
         Op::Reduce(_) | Op::Custom(_) => through_tangent(scope, node, scope.expr(id), &x, i, y_bar),
         _ => Ok(node.op.transpose(i, &x, scope.expr(id), y_bar)),
     }
+}
+
+fn only(i: usize, count: usize) -> Vec<bool> {
+    (0..count).map(|k| k == i).collect()
 }
 
 /// For an op that states only its tangent: write it, and transpose that.
@@ -93,7 +109,9 @@ fn through_tangent<'b>(
     let seed = leaf_for(x[i]);
     let mut x_dot = vec![None; x.len()];
     x_dot[i] = Some(seed);
-    let Some(tangent) = node.op.tangent(&inner_x, inner_y, &x_dot) else { return Ok(None) };
+    let Some(tangent) = node.op.tangent(&inner_x, inner_y, &x_dot) else {
+        return Ok(None);
+    };
     let fits = tangent.shape() == y.shape();
     let (Some(seed), Some(tangent), Some(y_bar), true) =
         (seed.id(), tangent.id(), inner_bar.id(), fits)
@@ -103,10 +121,15 @@ fn through_tangent<'b>(
             reason: "its tangent does not have the shape of its value".into(),
         });
     };
-    let linear = Linearization { tangents: HashMap::new(), registers: IndexMap::new() };
+    let linear = Linearization {
+        tangents: HashMap::new(),
+        registers: IndexMap::new(),
+    };
     let found = transpose(&aside, &linear, &[(tangent, y_bar)], &[seed])?;
     let (small, _) = aside.finish();
-    Ok(found.get(&seed).map(|result| copy_over(&small, *result, scope, &outside)))
+    Ok(found
+        .get(&seed)
+        .map(|result| copy_over(&small, *result, scope, &outside)))
 }
 
 /// Copies an expression of a small tape, with its leaves replaced.

@@ -32,7 +32,9 @@ pub(crate) fn transpose(
     // what is read at t + 1 arrives at what is carried at t.
     let mut transposed: IndexMap<RegisterId, RegisterId> = IndexMap::new();
     for id in order.keys() {
-        let Op::Read(r) = tape.node(*id).op else { continue };
+        let Op::Read(r) = tape.node(*id).op else {
+            continue;
+        };
         let register = tape.register(r);
         let direction = register.direction.reversed();
         let (opposite, read) = scope.register(bar(register.name()), direction, register.ty, None);
@@ -42,7 +44,9 @@ pub(crate) fn transpose(
         }
     }
     for (id, active) in order.iter().rev() {
-        let Some(y_bar) = cotangents[id.index()] else { continue };
+        let Some(y_bar) = cotangents[id.index()] else {
+            continue;
+        };
         let node = tape.node(*id);
         if let Op::Read(r) = node.op {
             let register = tape.register(r);
@@ -93,7 +97,10 @@ fn linear_order(
     let live = tape.live(outputs.iter().map(|(node, _)| *node));
     let mut order = IndexMap::new();
     let mut stack: Vec<(NodeId, bool)> = Vec::new();
-    for (root, _) in tape.nodes().filter(|(id, _)| live[id.index()] && is_linear[id.index()]) {
+    for (root, _) in tape
+        .nodes()
+        .filter(|(id, _)| live[id.index()] && is_linear[id.index()])
+    {
         stack.push((root, false));
         while let Some((id, computed)) = stack.pop() {
             if order.contains_key(&id) {

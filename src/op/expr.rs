@@ -14,7 +14,11 @@ use crate::shape::{Dim, Kind, Rate, Shape, Type};
 #[derive(Debug)]
 pub(crate) enum Fault {
     /// The op does not accept these arguments.
-    Arguments { op: Op, args: Vec<NodeId>, reason: String },
+    Arguments {
+        op: Op,
+        args: Vec<NodeId>,
+        reason: String,
+    },
     /// Anything else, in words.
     Other(String),
 }
@@ -23,8 +27,12 @@ pub(crate) enum Fault {
 pub(crate) trait Build {
     /// Appends `op(args)`. Arguments are held up to their common rate. A mistake is recorded, and
     /// `None` is returned; `None` among the arguments is passed on silently.
-    fn apply(&self, op: Op, args: &[Option<NodeId>], at: &'static Location<'static>)
-    -> Option<NodeId>;
+    fn apply(
+        &self,
+        op: Op,
+        args: &[Option<NodeId>],
+        at: &'static Location<'static>,
+    ) -> Option<NodeId>;
     fn type_of(&self, id: NodeId) -> Type;
     fn fail(&self, fault: Fault, at: &'static Location<'static>);
     fn name(&self, id: NodeId, name: &str, at: &'static Location<'static>);
@@ -104,7 +112,8 @@ impl<'b> Expr<'b> {
 
     #[track_caller]
     fn fail(self, text: impl Into<String>) -> Self {
-        self.build.fail(Fault::Other(text.into()), Location::caller());
+        self.build
+            .fail(Fault::Other(text.into()), Location::caller());
         Self { id: None, ..self }
     }
 
@@ -184,7 +193,10 @@ impl<'b> Expr<'b> {
     pub fn select(self, yes: Self, no: Self) -> Self {
         let (yes, no) = yes.align(no);
         let (condition, yes) = self.align(yes);
-        Self::apply(Op::Linear(Linear::Select(super::linear::Select)), &[condition, yes, no])
+        Self::apply(
+            Op::Linear(Linear::Select(super::linear::Select)),
+            &[condition, yes, no],
+        )
     }
 
     /// The product: matrix · vector, matrix · matrix, or the inner product of two vectors.
@@ -194,9 +206,7 @@ impl<'b> Expr<'b> {
     #[track_caller]
     pub fn dot(self, other: Self) -> Self {
         let op = match (self.shape(), other.shape()) {
-            (Some(Shape::Vector(_)), Some(Shape::Vector(_))) => {
-                Linear::Dot(super::linear::Dot)
-            }
+            (Some(Shape::Vector(_)), Some(Shape::Vector(_))) => Linear::Dot(super::linear::Dot),
             (Some(Shape::Vector(_)), Some(Shape::Matrix(..))) => return other.t().dot(self),
             _ => Linear::MatMul(super::linear::MatMul),
         };
@@ -217,7 +227,10 @@ impl<'b> Expr<'b> {
     #[must_use]
     #[track_caller]
     pub fn outer(self, other: Self) -> Self {
-        Self::apply(Op::Linear(Linear::Outer(super::linear::Outer)), &[self, other])
+        Self::apply(
+            Op::Linear(Linear::Outer(super::linear::Outer)),
+            &[self, other],
+        )
     }
 
     /// The transpose of a matrix.
@@ -280,7 +293,10 @@ impl<'b> Expr<'b> {
 
     #[track_caller]
     pub(super) fn broadcast(self, shape: Shape, over: Over) -> Self {
-        Self::apply(Op::Linear(Linear::Broadcast(Broadcast { shape, over })), &[self])
+        Self::apply(
+            Op::Linear(Linear::Broadcast(Broadcast { shape, over })),
+            &[self],
+        )
     }
 
     /// Entries `start .. start + len` of a vector, or those rows of a matrix.
@@ -299,12 +315,22 @@ impl<'b> Expr<'b> {
 
     #[track_caller]
     pub(super) fn slice_axis(self, axis: Axis, start: Dim, len: Dim) -> Self {
-        Self::apply(Op::Linear(Linear::Slice(Slice { axis, start, len })), &[self])
+        Self::apply(
+            Op::Linear(Linear::Slice(Slice { axis, start, len })),
+            &[self],
+        )
     }
 
     #[track_caller]
     pub(super) fn pad(self, axis: Axis, before: Dim, after: Dim) -> Self {
-        Self::apply(Op::Linear(Linear::Pad(Pad { axis, before, after })), &[self])
+        Self::apply(
+            Op::Linear(Linear::Pad(Pad {
+                axis,
+                before,
+                after,
+            })),
+            &[self],
+        )
     }
 
     /// Entry `class` of a vector, or row `class` of a matrix (an embedding).
@@ -427,7 +453,10 @@ impl<'b> Expr<'b> {
 #[track_caller]
 pub fn concat<'b, const N: usize>(parts: [Expr<'b>; N]) -> Expr<'b> {
     const { assert!(N > 0, "there must be something to join") };
-    Expr::apply(Op::Linear(Linear::Concat(Concat { axis: Axis::Rows })), &parts)
+    Expr::apply(
+        Op::Linear(Linear::Concat(Concat { axis: Axis::Rows })),
+        &parts,
+    )
 }
 
 /// Matrices one below the other; the same as [`concat`], for matrices with equal columns.

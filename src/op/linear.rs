@@ -158,7 +158,9 @@ impl LinearRule for MatMul {
             (Shape::Matrix(..), Shape::Vector(_) | Shape::Matrix(..)) => {
                 Err("the inner dimensions differ")
             }
-            _ => Err("a matrix product needs a matrix on the left, and a vector or matrix on the right"),
+            _ => Err(
+                "a matrix product needs a matrix on the left, and a vector or matrix on the right",
+            ),
         }
     }
     fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F> {
@@ -260,7 +262,12 @@ impl LinearRule for Transpose {
     fn infer(&self, args: &[Type]) -> Result<Type, Reason> {
         all_real(args)?;
         match args {
-            [Type { shape: Shape::Matrix(m, n), .. }] => Ok(real(args, Shape::Matrix(*n, *m))),
+            [
+                Type {
+                    shape: Shape::Matrix(m, n),
+                    ..
+                },
+            ] => Ok(real(args, Shape::Matrix(*n, *m))),
             _ => Err("only a matrix can be transposed"),
         }
     }
@@ -304,7 +311,10 @@ impl LinearRule for Sum {
     fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F> {
         match self.0 {
             Over::All => Value::scalar(args[0].real().sum()),
-            Over::Axis(axis) => args[0].matrix().sum_axis(ndarray::Axis(axis.index())).into(),
+            Over::Axis(axis) => args[0]
+                .matrix()
+                .sum_axis(ndarray::Axis(axis.index()))
+                .into(),
         }
     }
     fn transpose<'b>(&self, _: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
@@ -316,9 +326,11 @@ impl LinearRule for Sum {
     fn notation(&self) -> Notation {
         match self.0 {
             Over::All => Notation::call("sum", r"\operatorname{sum}"),
-            Over::Axis(axis) => {
-                Notation::call_with("sum", r"\operatorname{sum}", vec![Setting::Word(axis.text())])
-            }
+            Over::Axis(axis) => Notation::call_with(
+                "sum",
+                r"\operatorname{sum}",
+                vec![Setting::Word(axis.text())],
+            ),
         }
     }
 }
@@ -370,19 +382,28 @@ impl LinearRule for Broadcast {
         repeated.into()
     }
     fn transpose<'b>(&self, _: usize, _: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
-        if self.shape == Shape::Scalar { y_bar } else { y_bar.sum_over(self.over) }
+        if self.shape == Shape::Scalar {
+            y_bar
+        } else {
+            y_bar.sum_over(self.over)
+        }
     }
     fn notation(&self) -> Notation {
         match self.over {
             // A scalar next to an array is spread without being said.
             Over::All => Notation::Silent,
-            Over::Axis(axis) => {
-                Notation::call_with("repeat", r"\operatorname{repeat}", vec![Setting::Word(axis.text())])
-            }
+            Over::Axis(axis) => Notation::call_with(
+                "repeat",
+                r"\operatorname{repeat}",
+                vec![Setting::Word(axis.text())],
+            ),
         }
     }
     fn map_dims(self, f: &dyn Fn(Dim) -> Dim) -> Self {
-        Self { shape: self.shape.map(f), ..self }
+        Self {
+            shape: self.shape.map(f),
+            ..self
+        }
     }
 }
 
@@ -481,12 +502,19 @@ impl LinearRule for Slice {
         y_bar.pad(self.axis, self.start, after.unwrap_or(Dim::INVALID))
     }
     fn notation(&self) -> Notation {
-        let extra =
-            vec![Setting::Word(self.axis.text()), Setting::Size(self.start), Setting::Size(self.len)];
+        let extra = vec![
+            Setting::Word(self.axis.text()),
+            Setting::Size(self.start),
+            Setting::Size(self.len),
+        ];
         Notation::call_with("slice", r"\operatorname{slice}", extra)
     }
     fn map_dims(self, f: &dyn Fn(Dim) -> Dim) -> Self {
-        Self { start: f(self.start), len: f(self.len), ..self }
+        Self {
+            start: f(self.start),
+            len: f(self.len),
+            ..self
+        }
     }
 }
 
@@ -525,7 +553,9 @@ impl LinearRule for Pad {
         let mut dims = x.shape().to_vec();
         dims[axis.index()] = before + len + fixed(self.after);
         let mut padded = ArrayD::zeros(IxDyn(&dims));
-        padded.slice_axis_mut(axis, Span::from(before..before + len)).assign(x);
+        padded
+            .slice_axis_mut(axis, Span::from(before..before + len))
+            .assign(x);
         padded.into()
     }
     fn transpose<'b>(&self, _: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
@@ -533,12 +563,19 @@ impl LinearRule for Pad {
         y_bar.slice_axis(self.axis, self.before, len.unwrap_or(Dim::INVALID))
     }
     fn notation(&self) -> Notation {
-        let extra =
-            vec![Setting::Word(self.axis.text()), Setting::Size(self.before), Setting::Size(self.after)];
+        let extra = vec![
+            Setting::Word(self.axis.text()),
+            Setting::Size(self.before),
+            Setting::Size(self.after),
+        ];
         Notation::call_with("pad", r"\operatorname{pad}", extra)
     }
     fn map_dims(self, f: &dyn Fn(Dim) -> Dim) -> Self {
-        Self { before: f(self.before), after: f(self.after), ..self }
+        Self {
+            before: f(self.before),
+            after: f(self.after),
+            ..self
+        }
     }
 }
 
@@ -567,15 +604,22 @@ impl LinearRule for Gather {
         if total != count {
             return Err("the number of classes is not the size of the axis");
         }
-        Ok(real(args, match (x.shape, self.axis) {
-            (Shape::Matrix(_, n), Axis::Rows) => Shape::Vector(n),
-            (Shape::Matrix(m, _), Axis::Columns) => Shape::Vector(m),
-            _ => Shape::Scalar,
-        }))
+        Ok(real(
+            args,
+            match (x.shape, self.axis) {
+                (Shape::Matrix(_, n), Axis::Rows) => Shape::Vector(n),
+                (Shape::Matrix(m, _), Axis::Columns) => Shape::Vector(m),
+                _ => Shape::Scalar,
+            },
+        ))
     }
     fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F> {
         let axis = ndarray::Axis(self.axis.index());
-        args[0].real().index_axis(axis, args[1].class()).to_owned().into()
+        args[0]
+            .real()
+            .index_axis(axis, args[1].class())
+            .to_owned()
+            .into()
     }
     fn transpose<'b>(&self, _: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
         y_bar.scatter(self.axis, args[1])
@@ -630,7 +674,8 @@ impl LinearRule for Scatter {
             Axis::Columns => (x.len(), len),
         };
         let mut out = Array2::zeros(dims);
-        out.index_axis_mut(ndarray::Axis(self.axis.index()), class).assign(&x);
+        out.index_axis_mut(ndarray::Axis(self.axis.index()), class)
+            .assign(&x);
         out.into()
     }
     fn transpose<'b>(&self, _: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
@@ -643,7 +688,10 @@ impl LinearRule for Scatter {
         }
     }
     fn map_dims(self, f: &dyn Fn(Dim) -> Dim) -> Self {
-        Self { len: f(self.len), ..self }
+        Self {
+            len: f(self.len),
+            ..self
+        }
     }
 }
 

@@ -20,8 +20,8 @@ mod value;
 
 use std::hash::Hash;
 
-pub use custom::{CustomOp, ScalarFunction};
 pub(crate) use custom::Custom;
+pub use custom::{CustomOp, ScalarFunction};
 pub(crate) use expr::{Build, Fault};
 pub use expr::{Expr, concat, stack_rows};
 pub use linear::{Axis, Linear, Over};
@@ -213,18 +213,20 @@ impl Op {
         }
     }
 
-    fn linear_tangent<'b>(
-        &self,
-        x: &[Expr<'b>],
-        x_dot: &[Option<Expr<'b>>],
-    ) -> Option<Expr<'b>> {
+    fn linear_tangent<'b>(&self, x: &[Expr<'b>], x_dot: &[Option<Expr<'b>>]) -> Option<Expr<'b>> {
         if x_dot.iter().all(Option::is_none) {
             return None;
         }
         match self.linearity()? {
             Linearity::Jointly(first) => {
                 let args: Vec<Expr<'b>> = (0..x.len())
-                    .map(|i| if i < first { x[i] } else { x_dot[i].unwrap_or_else(|| x[i].zeros_like()) })
+                    .map(|i| {
+                        if i < first {
+                            x[i]
+                        } else {
+                            x_dot[i].unwrap_or_else(|| x[i].zeros_like())
+                        }
+                    })
                     .collect();
                 Some(Expr::apply(self.clone(), &args))
             }
@@ -265,7 +267,9 @@ impl Op {
             Self::Reduce(_) => false,
             Self::Custom(op) => op.rule().is_linear_in(active),
             Self::Linear(_) | Self::Time(_) => match self.linearity() {
-                Some(Linearity::Jointly(first)) => active[..first.min(active.len())].iter().all(|a| !a),
+                Some(Linearity::Jointly(first)) => {
+                    active[..first.min(active.len())].iter().all(|a| !a)
+                }
                 _ => count <= 1,
             },
         }

@@ -430,7 +430,10 @@ impl Pointwise {
             return Err("the number of arguments is wrong");
         }
         let shape = common_shape(args)?;
-        Ok(Type::real(shape, args.first().map_or(Rate::Static, |t| t.rate)))
+        Ok(Type::real(
+            shape,
+            args.first().map_or(Rate::Static, |t| t.rate),
+        ))
     }
 
     pub(super) fn eval_arrays<F: Scalar>(self, args: &[&Value<F>]) -> Value<F> {

@@ -31,7 +31,11 @@ impl Reduce {
     pub(super) fn infer(self, args: &[Type]) -> Result<Type, Reason> {
         match args {
             [x] if x.is_real() && x.shape.rank() == 1 => Ok(Type {
-                shape: if self == Self::LogSumExp { Shape::Scalar } else { x.shape },
+                shape: if self == Self::LogSumExp {
+                    Shape::Scalar
+                } else {
+                    x.shape
+                },
                 ..*x
             }),
             [_] => Err("it is defined for a vector"),
@@ -42,7 +46,11 @@ impl Reduce {
     pub(super) fn eval<F: Scalar>(self, args: &[&Value<F>]) -> Value<F> {
         let x = args[0].vector();
         let largest = x.iter().copied().fold(F::neg_infinity(), F::max);
-        let shift = if largest.is_finite() { largest } else { F::zero() };
+        let shift = if largest.is_finite() {
+            largest
+        } else {
+            F::zero()
+        };
         let total: F = x.iter().map(|&v| (v - shift).exp()).sum();
         match self {
             Self::LogSumExp => Value::scalar(shift + total.ln()),

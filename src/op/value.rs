@@ -35,7 +35,10 @@ impl Scalar for f64 {
 }
 
 impl Scalar for f32 {
-    #[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is what is asked for")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "rounding to f32 is what is asked for"
+    )]
     fn of(x: f64) -> Self {
         x as Self
     }
@@ -82,7 +85,10 @@ impl<F: Scalar> Value<F> {
     }
 
     pub(crate) fn item(&self) -> F {
-        *self.real().first().expect("the tape is typed: a scalar stands here")
+        *self
+            .real()
+            .first()
+            .expect("the tape is typed: a scalar stands here")
     }
 
     pub(crate) fn vector(&self) -> ArrayView1<'_, F> {

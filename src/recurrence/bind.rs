@@ -19,7 +19,9 @@ impl<F: Scalar> Params<F> {
     /// No parameters yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { arrays: IndexMap::new() }
+        Self {
+            arrays: IndexMap::new(),
+        }
     }
 
     /// Adds or replaces an array; its shape is that of the parameter.
@@ -81,20 +83,28 @@ impl<F: Scalar> Batch<F> {
     /// A batch of `samples` sequences of `steps` steps, without inputs yet.
     #[must_use]
     pub fn new(steps: usize, samples: usize) -> Self {
-        Self { steps, samples, inputs: IndexMap::new(), lengths: None, sizes: IndexMap::new() }
+        Self {
+            steps,
+            samples,
+            inputs: IndexMap::new(),
+            lengths: None,
+            sizes: IndexMap::new(),
+        }
     }
 
     /// Adds or replaces real data.
     #[must_use]
     pub fn with<D: Dimension>(mut self, name: &str, array: Array<F, D>) -> Self {
-        self.inputs.insert(name.into(), Data::Real(array.into_dyn()));
+        self.inputs
+            .insert(name.into(), Data::Real(array.into_dyn()));
         self
     }
 
     /// Adds or replaces classes.
     #[must_use]
     pub fn with_classes<D: Dimension>(mut self, name: &str, array: Array<usize, D>) -> Self {
-        self.inputs.insert(name.into(), Data::Class(array.into_dyn()));
+        self.inputs
+            .insert(name.into(), Data::Class(array.into_dyn()));
         self
     }
 
@@ -142,7 +152,9 @@ impl<F: Scalar> Batch<F> {
     }
 
     pub(crate) fn lengths(&self) -> Vec<usize> {
-        self.lengths.clone().unwrap_or_else(|| vec![self.steps; self.samples])
+        self.lengths
+            .clone()
+            .unwrap_or_else(|| vec![self.steps; self.samples])
     }
 
     fn check(&self) -> Result<()> {
@@ -153,7 +165,9 @@ impl<F: Scalar> Batch<F> {
         if self.samples == 0 {
             return refuse("it has no samples (B = 0)".into());
         }
-        let Some(lengths) = &self.lengths else { return Ok(()) };
+        let Some(lengths) = &self.lengths else {
+            return Ok(());
+        };
         if lengths.len() != self.samples {
             let found = lengths.len();
             return refuse(format!("expected {} lengths, found {found}", self.samples));
@@ -202,7 +216,9 @@ impl<F: Scalar> Bound<'_, F> {
         match self.batch.inputs.get(&*leaf.name).expect(missing) {
             Data::Class(a) => Value::Class(a[IxDyn(index)]),
             Data::Real(a) => {
-                let view = index.iter().fold(a.view(), |v, i| v.index_axis_move(ndarray::Axis(0), *i));
+                let view = index
+                    .iter()
+                    .fold(a.view(), |v, i| v.index_axis_move(ndarray::Axis(0), *i));
                 Value::Real(view.to_owned())
             }
         }
@@ -222,17 +238,34 @@ impl Recurrence {
             name: name.clone(),
             known: known.into_iter().map(Into::into).collect(),
         };
-        if let Some(name) = params.arrays.keys().find(|n| !self.parameters().any(|p| p == **n)) {
+        if let Some(name) = params
+            .arrays
+            .keys()
+            .find(|n| !self.parameters().any(|p| p == **n))
+        {
             return Err(unknown("parameter", name, self.parameters().collect()));
         }
-        if let Some(name) = batch.inputs.keys().find(|n| !self.inputs().any(|p| p == **n)) {
+        if let Some(name) = batch
+            .inputs
+            .keys()
+            .find(|n| !self.inputs().any(|p| p == **n))
+        {
             return Err(unknown("input", name, self.inputs().collect()));
         }
-        if let Some(name) = batch.sizes.keys().find(|n| !self.tape.dims().any(|d| d == **n)) {
+        if let Some(name) = batch
+            .sizes
+            .keys()
+            .find(|n| !self.tape.dims().any(|d| d == **n))
+        {
             return Err(unknown("dimension", name, self.tape.dims().collect()));
         }
         let sizes = Sizes::solve(self, params, batch)?.finish()?;
-        let bound = Bound { recurrence: self, params, batch, sizes };
+        let bound = Bound {
+            recurrence: self,
+            params,
+            batch,
+            sizes,
+        };
         for leaf in self.tape.leaves() {
             bound.check_entries(leaf)?;
         }
@@ -243,7 +276,13 @@ impl Recurrence {
 /// The shape that data for a leaf should have, in words.
 fn expected_shape(recurrence: &Recurrence, leaf: &Leaf) -> String {
     let names = recurrence.tape.dim_names();
-    let own: Vec<String> = leaf.ty.shape.dims().iter().map(|d| d.text(&names)).collect();
+    let own: Vec<String> = leaf
+        .ty
+        .shape
+        .dims()
+        .iter()
+        .map(|d| d.text(&names))
+        .collect();
     let outer: &[&str] = match leaf.ty.rate {
         Rate::Static => &[],
         Rate::Sample => &["B"],
@@ -270,7 +309,12 @@ impl<'a, F: Scalar> Sizes<'a, F> {
     ) -> Result<Self> {
         let given = |name: &str| Some((*batch.sizes.get(name)?, "Batch::size".to_owned()));
         let known = recurrence.tape.dims().map(given).collect();
-        let mut sizes = Self { recurrence, params, batch, known };
+        let mut sizes = Self {
+            recurrence,
+            params,
+            batch,
+            known,
+        };
         // A sum of names is solved for its last unknown, so passes repeat until nothing is learnt.
         loop {
             let before = sizes.known.iter().flatten().count();
@@ -289,7 +333,10 @@ impl<'a, F: Scalar> Sizes<'a, F> {
             .into_iter()
             .zip(names)
             .map(|(known, dim)| match known {
-                Some((0, array)) => Err(Error::ZeroSize { dim: dim.into(), array }),
+                Some((0, array)) => Err(Error::ZeroSize {
+                    dim: dim.into(),
+                    array,
+                }),
                 Some((size, _)) => Ok(size),
                 None => Err(Error::UnknownSize { dim: dim.into() }),
             })
@@ -304,7 +351,11 @@ impl<'a, F: Scalar> Sizes<'a, F> {
         let name = leaf.name.to_string();
         let expected = || expected_shape(self.recurrence, leaf);
         let Some(found) = found else {
-            return Err(Error::Missing { what, name, expected: expected() });
+            return Err(Error::Missing {
+                what,
+                name,
+                expected: expected(),
+            });
         };
         let outer: &[usize] = match leaf.ty.rate {
             Rate::Static => &[],
@@ -315,18 +366,36 @@ impl<'a, F: Scalar> Sizes<'a, F> {
         if found.len() != outer.len() + dims.len() || found[..outer.len()] != *outer {
             let expected = match leaf.ty.rate {
                 Rate::Static => expected(),
-                _ => format!("{} with T = {}, B = {}", expected(), self.batch.steps, self.batch.samples),
+                _ => format!(
+                    "{} with T = {}, B = {}",
+                    expected(),
+                    self.batch.steps,
+                    self.batch.samples
+                ),
             };
-            return Err(Error::ArrayShape { what, name, expected, found: found.into() });
+            return Err(Error::ArrayShape {
+                what,
+                name,
+                expected,
+                found: found.into(),
+            });
         }
-        let axes: Vec<(Dim, usize)> =
-            dims.iter().copied().zip(found[outer.len()..].iter().copied()).collect();
+        let axes: Vec<(Dim, usize)> = dims
+            .iter()
+            .copied()
+            .zip(found[outer.len()..].iter().copied())
+            .collect();
         let whole = found.to_vec();
         for (dim, size) in axes {
             self.unify(dim, size, &name).map_err(|error| match error {
                 Error::ArrayShape { .. } => {
                     let expected = expected_shape(self.recurrence, leaf);
-                    Error::ArrayShape { what, name: name.clone(), expected, found: whole.clone() }
+                    Error::ArrayShape {
+                        what,
+                        name: name.clone(),
+                        expected,
+                        found: whole.clone(),
+                    }
                 }
                 other => other,
             })?;
@@ -367,7 +436,9 @@ impl<'a, F: Scalar> Sizes<'a, F> {
 
     /// A disagreement about a single name says who said what.
     fn conflict(&self, dim: Dim, size: usize, array: &str) -> Option<Error> {
-        let (symbol, 1) = dim.named_terms().next()? else { return None };
+        let (symbol, 1) = dim.named_terms().next()? else {
+            return None;
+        };
         if dim != Dim::named(symbol) {
             return None;
         }
@@ -395,14 +466,16 @@ impl<F: Scalar> Bound<'_, F> {
             Rate::Step => index[0] < lengths[index[1]],
             _ => true,
         };
-        let Some(data) = self.batch.inputs.get(&*leaf.name) else { return Ok(()) };
+        let Some(data) = self.batch.inputs.get(&*leaf.name) else {
+            return Ok(());
+        };
         match (leaf.ty.kind, data) {
             (Kind::Real, Data::Real(array)) => finite("input", &name, array, inside),
             (Kind::Class(count), Data::Class(array)) => {
                 let classes = count.value(&self.sizes);
-                let outside = array
-                    .indexed_iter()
-                    .find(|(i, c)| **c >= classes && inside(i.as_array_view().as_slice().unwrap_or(&[])));
+                let outside = array.indexed_iter().find(|(i, c)| {
+                    **c >= classes && inside(i.as_array_view().as_slice().unwrap_or(&[]))
+                });
                 match outside {
                     Some((index, value)) => Err(Error::ClassOutOfRange {
                         name,
@@ -413,12 +486,16 @@ impl<F: Scalar> Bound<'_, F> {
                     None => Ok(()),
                 }
             }
-            (Kind::Real, Data::Class(_)) => {
-                Err(Error::ArrayKind { name, expected: "real numbers", found: "classes" })
-            }
-            (Kind::Class(_), Data::Real(_)) => {
-                Err(Error::ArrayKind { name, expected: "classes", found: "real numbers" })
-            }
+            (Kind::Real, Data::Class(_)) => Err(Error::ArrayKind {
+                name,
+                expected: "real numbers",
+                found: "classes",
+            }),
+            (Kind::Class(_), Data::Real(_)) => Err(Error::ArrayKind {
+                name,
+                expected: "classes",
+                found: "real numbers",
+            }),
         }
     }
 }
@@ -434,9 +511,12 @@ fn finite<F: Scalar>(
         .map(|(i, x)| (i.as_array_view().to_vec(), *x))
         .find(|(i, x)| !x.is_finite() && inside(i));
     match bad {
-        Some((index, value)) => {
-            Err(Error::NonFiniteData { what, name: name.into(), index, value: value.to_f64() })
-        }
+        Some((index, value)) => Err(Error::NonFiniteData {
+            what,
+            name: name.into(),
+            index,
+            value: value.to_f64(),
+        }),
         None => Ok(()),
     }
 }

@@ -64,12 +64,17 @@ impl Definition {
     fn finish(self, name: &str) -> Result<Recurrence> {
         let missing: Vec<Mistake> = self.scope.with(|tape| {
             let states = self.states.borrow();
-            let open = states.iter().filter(|s| tape.register(s.register).def().is_none());
+            let open = states
+                .iter()
+                .filter(|s| tape.register(s.register).def().is_none());
             open.map(|s| Mistake::anywhere(format!("state `{}` has no next value", s.name)))
                 .collect()
         });
         missing.into_iter().for_each(|m| self.scope.mistake(m));
-        let mut draft = Draft { states: self.states.take(), ..Draft::default() };
+        let mut draft = Draft {
+            states: self.states.take(),
+            ..Draft::default()
+        };
         let losses = self.losses.take();
         let loss = Expr::sum_all(losses.into_iter().map(|id| self.scope.expr(id)));
         if let Some(loss) = loss.and_then(Expr::id) {
@@ -81,7 +86,8 @@ impl Definition {
 
     #[track_caller]
     fn fail(&self, message: impl Into<String>) {
-        self.scope.mistake(Mistake::new(message, Location::caller()));
+        self.scope
+            .mistake(Mistake::new(message, Location::caller()));
     }
 
     /// Checks and takes a name for a leaf or a state.
@@ -172,7 +178,8 @@ impl Definition {
             }
             _ => e.hold(Rate::Sample).id(),
         });
-        self.scope.register(name, direction, Type::real(shape, Rate::Step), init)
+        self.scope
+            .register(name, direction, Type::real(shape, Rate::Step), init)
     }
 
     #[track_caller]
@@ -184,7 +191,9 @@ impl Definition {
         init: Option<Expr<'_>>,
     ) -> Expr<'_> {
         let name = self.take_name(name);
-        let Some(shape) = shape else { return self.scope.poison() };
+        let Some(shape) = shape else {
+            return self.scope.poison();
+        };
         let (register, read) = self.register(Arc::clone(&name), direction, shape, init);
         self.states.borrow_mut().push(State { name, register });
         read
@@ -286,7 +295,9 @@ impl Definition {
         init: Option<Expr<'_>>,
     ) -> Expr<'d> {
         let value = value.hold(Rate::Step);
-        let (Some(id), Some(shape)) = (value.id(), value.shape()) else { return value };
+        let (Some(id), Some(shape)) = (value.id(), value.shape()) else {
+            return value;
+        };
         let text = self.scope.with(|t| t.expression(id));
         let name = match direction {
             Direction::Forward => format!("before({text})"),
@@ -348,7 +359,11 @@ impl Definition {
         }
         if !self.scope.type_of(id).is_real() || value.shape() != Some(Shape::Scalar) {
             let text = self.scope.with(|t| {
-                format!("`{}` is {}", t.expression(id), t.ty(id).text(&t.dim_names()))
+                format!(
+                    "`{}` is {}",
+                    t.expression(id),
+                    t.ty(id).text(&t.dim_names())
+                )
             });
             self.fail(format!("a loss must be a scalar, use `sum`: {text}"));
             return None;
@@ -375,7 +390,9 @@ impl Definition {
     #[track_caller]
     pub fn mean_loss(&self, value: Expr<'_>) {
         if let Some(value) = self.check_loss(value) {
-            let count = value.constant(1.0).hold(value.rate().unwrap_or(Rate::Static));
+            let count = value
+                .constant(1.0)
+                .hold(value.rate().unwrap_or(Rate::Static));
             self.add_loss(value.total(Rate::Static) / count.total(Rate::Static));
         }
     }

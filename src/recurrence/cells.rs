@@ -130,13 +130,19 @@ impl Cell {
     /// Appended to every name, to tell layers apart.
     #[must_use]
     pub fn suffix(self, suffix: &str) -> Self {
-        Self { suffix: suffix.into(), ..self }
+        Self {
+            suffix: suffix.into(),
+            ..self
+        }
     }
 
     /// Runs from the last step to the first.
     #[must_use]
     pub fn backward(self) -> Self {
-        Self { direction: Direction::Backward, ..self }
+        Self {
+            direction: Direction::Backward,
+            ..self
+        }
     }
 
     /// Where the states start.
@@ -148,7 +154,10 @@ impl Cell {
     /// Leaves out the biases.
     #[must_use]
     pub fn without_bias(self) -> Self {
-        Self { bias: false, ..self }
+        Self {
+            bias: false,
+            ..self
+        }
     }
 
     /// Writes the cell into a definition and returns its hidden state `h_t`, `[hidden]`.
@@ -156,7 +165,12 @@ impl Cell {
     /// `x` is a vector; the names are those of the equations plus the suffix.
     #[track_caller]
     pub fn apply<'d>(&self, r: &'d Definition, x: Expr<'d>, hidden: Dim) -> Expr<'d> {
-        let step = Step { cell: self, r, x, hidden };
+        let step = Step {
+            cell: self,
+            r,
+            x,
+            hidden,
+        };
         match self.equations {
             Equations::TanhRnn => step.elman(Expr::tanh),
             Equations::ReluRnn => step.elman(Expr::relu),
@@ -190,7 +204,10 @@ impl Cell {
 /// The affine readout `W_O h + b_q`.
 #[track_caller]
 pub fn readout<'d>(r: &'d Definition, suffix: &str, h: Expr<'d>, outputs: Dim) -> Expr<'d> {
-    let size = h.shape().and_then(|s| s.dims().first().copied()).unwrap_or(outputs);
+    let size = h
+        .shape()
+        .and_then(|s| s.dims().first().copied())
+        .unwrap_or(outputs);
     let w = r.param(&format!("W_O{suffix}"), [outputs, size]);
     w.dot(h) + r.param(&format!("b_q{suffix}"), [outputs])
 }
@@ -230,16 +247,24 @@ impl<'d> Step<'_, 'd> {
 
     fn input_product(&self, name: &str) -> Expr<'d> {
         let size = self.x.shape().and_then(|s| s.dims().first().copied());
-        let w = self.r.param(&self.name(name), [self.hidden, size.unwrap_or(self.hidden)]);
+        let w = self
+            .r
+            .param(&self.name(name), [self.hidden, size.unwrap_or(self.hidden)]);
         w.dot(self.x)
     }
 
     fn state_product(&self, name: &str, h: Expr<'d>) -> Expr<'d> {
-        self.r.param(&self.name(name), [self.hidden, self.hidden]).dot(h)
+        self.r
+            .param(&self.name(name), [self.hidden, self.hidden])
+            .dot(h)
     }
 
     fn biased(&self, sum: Expr<'d>, name: &str) -> Expr<'d> {
-        if self.cell.bias { sum + self.vector(name) } else { sum }
+        if self.cell.bias {
+            sum + self.vector(name)
+        } else {
+            sum
+        }
     }
 
     /// `W_q x + U_q h + b_q`.
@@ -262,7 +287,11 @@ impl<'d> Step<'_, 'd> {
     fn lstm(&self, peepholes: bool) -> Expr<'d> {
         let (h, c) = (self.state("h"), self.state("c"));
         let peep = |sum: Expr<'d>, q: &str, c: Expr<'d>| {
-            if peepholes { sum + self.vector(&format!("p_{q}")) * c } else { sum }
+            if peepholes {
+                sum + self.vector(&format!("p_{q}")) * c
+            } else {
+                sum
+            }
         };
         let i = self.named(peep(self.gate("i", h), "i", c).sigmoid(), "i");
         let f = self.named(peep(self.gate("f", h), "f", c).sigmoid(), "f");

@@ -47,7 +47,11 @@ impl Recurrence {
     /// The nodes that `wrt` asks for.
     pub(super) fn targets(&self, wrt: Wrt<'_>) -> Result<Vec<Target>> {
         let leaves = |keep: fn(&Leaf) -> bool| {
-            let leaves = self.tape.leaves().iter().filter(|l| l.ty.is_real() && keep(l));
+            let leaves = self
+                .tape
+                .leaves()
+                .iter()
+                .filter(|l| l.ty.is_real() && keep(l));
             leaves.map(|l| (Arc::clone(&l.name), l.node)).collect()
         };
         match wrt {
@@ -63,7 +67,11 @@ impl Recurrence {
             let mut known: Vec<String> = self.tape.names().map(|(n, _)| n.to_string()).collect();
             let leaves = self.tape.leaves().iter().map(|l| l.name.to_string());
             known.extend(leaves.filter(|l| self.tape.named(l).is_none()));
-            return Err(Error::UnknownName { what: "parameter, input, state or value", name: name.into(), known });
+            return Err(Error::UnknownName {
+                what: "parameter, input, state or value",
+                name: name.into(),
+                known,
+            });
         };
         if !self.tape.ty(node).is_real() {
             return Err(Error::NotDifferentiable {
@@ -168,7 +176,11 @@ impl Recurrence {
     pub fn tangent<'a>(&self, wrt: impl Into<Wrt<'a>>) -> Result<Self> {
         let (scope, tangents) = self.push(wrt.into())?;
         let mut outputs = self.outputs.clone();
-        outputs.extend(tangents.into_iter().map(|(n, id)| (format!("{n}.dot").into(), id)));
+        outputs.extend(
+            tangents
+                .into_iter()
+                .map(|(n, id)| (format!("{n}.dot").into(), id)),
+        );
         self.derived(scope, outputs, "tangent")
     }
 
@@ -197,7 +209,11 @@ impl Recurrence {
     pub fn hessian_vector<'a>(&self, wrt: impl Into<Wrt<'a>>) -> Result<Self> {
         let wrt = wrt.into();
         let gradient = self.gradient(wrt)?;
-        let names: Vec<Arc<str>> = self.targets(wrt)?.into_iter().map(|(name, _)| name).collect();
+        let names: Vec<Arc<str>> = self
+            .targets(wrt)?
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
         let names: Vec<&str> = names.iter().map(|n| &**n).collect();
         let (scope, tangents) = gradient.push(Wrt::Names(&names))?;
         let mut outputs = IndexMap::from([(LOSS.into(), gradient.loss()?)]);
@@ -213,7 +229,10 @@ impl Recurrence {
         outputs: IndexMap<Arc<str>, NodeId>,
         what: &str,
     ) -> Result<Self> {
-        let draft = Draft { states: self.states.clone(), outputs };
+        let draft = Draft {
+            states: self.states.clone(),
+            outputs,
+        };
         let own: Vec<&Leaf> = self.tape.leaves().iter().collect();
         let asked = match what {
             "gradient" => "",
@@ -231,9 +250,15 @@ impl Recurrence {
 /// A leaf for a tangent or cotangent: a parameter where it is static, else an input. A second
 /// direction for the same name is numbered.
 fn derived_leaf<'b>(scope: &'b Scope, name: &str, ty: Type) -> Expr<'b> {
-    let role = if ty.rate == Rate::Static { Role::Parameter } else { Role::Input };
+    let role = if ty.rate == Rate::Static {
+        Role::Parameter
+    } else {
+        Role::Input
+    };
     let taken = |name: &str| scope.with(|t| t.leaves().iter().any(|l| *l.name == *name));
     let numbered = (2..).map(|n| format!("{name}{n}"));
-    let free = std::iter::once(name.to_owned()).chain(numbered).find(|n| !taken(n));
+    let free = std::iter::once(name.to_owned())
+        .chain(numbered)
+        .find(|n| !taken(n));
     scope.leaf(free.unwrap_or_default().into(), role, ty).1
 }

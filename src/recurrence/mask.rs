@@ -23,7 +23,13 @@ impl Recurrence {
     pub fn with_mask(&self, name: &str) -> Result<Self> {
         let scope = Scope::default();
         let active = self.new_input(&scope, name)?;
-        let draft = self.transplant(&scope, &mut Mask { scope: &scope, active });
+        let draft = self.transplant(
+            &scope,
+            &mut Mask {
+                scope: &scope,
+                active,
+            },
+        );
         draft.finish(scope, &self.name)
     }
 
@@ -37,7 +43,13 @@ impl Recurrence {
         let scope = Scope::default();
         let reset = self.new_input(&scope, name)?;
         let ends = carried(&scope, Direction::Backward, "reset", reset, |_| reset);
-        let draft = self.transplant(&scope, &mut Reset { begins: reset, ends });
+        let draft = self.transplant(
+            &scope,
+            &mut Reset {
+                begins: reset,
+                ends,
+            },
+        );
         draft.finish(scope, &self.name)
     }
 
@@ -52,7 +64,9 @@ impl Recurrence {
         if taken || self.tape.named(name).is_some() {
             return Err(refuse(format!("the name `{name}` is used twice")));
         }
-        Ok(scope.leaf(name.into(), Role::Input, Type::real((), Rate::Step)).1)
+        Ok(scope
+            .leaf(name.into(), Role::Input, Type::real((), Rate::Step))
+            .1)
     }
 }
 
@@ -64,7 +78,9 @@ fn carried<'b>(
     like: Expr<'b>,
     def: impl FnOnce(Expr<'b>) -> Expr<'b>,
 ) -> Expr<'b> {
-    let Some(shape) = like.shape() else { return like };
+    let Some(shape) = like.shape() else {
+        return like;
+    };
     let ty = Type::real(shape, Rate::Step);
     let (register, read) = scope.register(name.into(), direction, ty, None);
     if let Some(id) = def(read).hold(Rate::Step).id() {
@@ -80,11 +96,14 @@ struct Mask<'b> {
 
 impl<'b> Edit<'b> for Mask<'b> {
     fn node(&mut self, site: NodeSite<'_, 'b>) -> Expr<'b> {
-        let Some(x) = site.args.first().copied() else { return site.copy };
+        let Some(x) = site.args.first().copied() else {
+            return site.copy;
+        };
         match site.node.op() {
-            Op::Time(Time::Total(_)) if x.rate() == Some(Rate::Step) => {
-                self.active.select(x, x.zeros_like()).total(site.node.ty().rate)
-            }
+            Op::Time(Time::Total(_)) if x.rate() == Some(Rate::Step) => self
+                .active
+                .select(x, x.zeros_like())
+                .total(site.node.ty().rate),
             Op::Time(Time::Pick(pick)) => {
                 // The value at the nearest active step on the way to that end.
                 let direction = match pick.0 {
@@ -108,7 +127,10 @@ impl<'b> Edit<'b> for Mask<'b> {
     }
 
     fn register(&mut self, site: RegisterSite<'_, 'b>) -> RegisterEdit<'b> {
-        RegisterEdit { init: site.init, def: self.active.select(site.def, site.read) }
+        RegisterEdit {
+            init: site.init,
+            def: self.active.select(site.def, site.read),
+        }
     }
 }
 

@@ -109,15 +109,20 @@ impl Recurrence {
     }
 
     pub(crate) fn output(&self, name: &str) -> Result<NodeId> {
-        self.outputs.get(name).copied().ok_or_else(|| Error::UnknownName {
-            what: "output",
-            name: name.into(),
-            known: self.outputs().map(Into::into).collect(),
-        })
+        self.outputs
+            .get(name)
+            .copied()
+            .ok_or_else(|| Error::UnknownName {
+                what: "output",
+                name: name.into(),
+                known: self.outputs().map(Into::into).collect(),
+            })
     }
 
     pub(crate) fn loss(&self) -> Result<NodeId> {
-        self.output(LOSS).map_err(|_| Error::NoLoss { recurrence: self.name.clone() })
+        self.output(LOSS).map_err(|_| Error::NoLoss {
+            recurrence: self.name.clone(),
+        })
     }
 
     /// Runs the recurrence on the tape evaluator: every node at every step, in order.
@@ -152,17 +157,26 @@ impl Recurrence {
     /// Copies the graph into a scope, with every leaf, state, output and named value.
     fn transplant<'b, E: Edit<'b> + ?Sized>(&self, scope: &'b Scope, edit: &mut E) -> Draft {
         let mut roots: Vec<NodeId> = self.outputs.values().copied().collect();
-        roots.extend(self.states.iter().filter_map(|s| self.tape.register(s.register).def()));
+        roots.extend(
+            self.states
+                .iter()
+                .filter_map(|s| self.tape.register(s.register).def()),
+        );
         roots.extend(self.tape.names().map(|(_, id)| id));
         let copy = Transplant::new(&self.tape, scope, &roots, |_| true, edit);
         let outputs = self.outputs.iter();
         let states = self.states.iter();
         Draft {
-            outputs: outputs.filter_map(|(n, id)| Some((Arc::clone(n), copy.get(*id)?))).collect(),
+            outputs: outputs
+                .filter_map(|(n, id)| Some((Arc::clone(n), copy.get(*id)?)))
+                .collect(),
             states: states
                 .filter_map(|s| {
                     let register = copy.register(s.register)?;
-                    Some(State { name: Arc::clone(&s.name), register })
+                    Some(State {
+                        name: Arc::clone(&s.name),
+                        register,
+                    })
                 })
                 .collect(),
         }
@@ -184,9 +198,17 @@ impl Draft {
             mistakes.extend(tape.verify().into_iter().map(Mistake::anywhere));
         }
         if !mistakes.is_empty() {
-            return Err(Error::Definition { recurrence: name.into(), mistakes });
+            return Err(Error::Definition {
+                recurrence: name.into(),
+                mistakes,
+            });
         }
-        Ok(Recurrence { name: name.into(), tape, states: self.states, outputs: self.outputs })
+        Ok(Recurrence {
+            name: name.into(),
+            tape,
+            states: self.states,
+            outputs: self.outputs,
+        })
     }
 
     /// The same, keeping only what the outputs need, and every leaf that `keep` asks for.
@@ -202,11 +224,18 @@ impl Draft {
         let copy = Transplant::new(&whole.tape, &scope, &roots, keep, &mut Unchanged);
         let outputs = whole.outputs.iter();
         let draft = Self {
-            outputs: outputs.filter_map(|(n, id)| Some((Arc::clone(n), copy.get(*id)?))).collect(),
+            outputs: outputs
+                .filter_map(|(n, id)| Some((Arc::clone(n), copy.get(*id)?)))
+                .collect(),
             states: whole
                 .states
                 .into_iter()
-                .filter_map(|s| Some(State { register: copy.register(s.register)?, ..s }))
+                .filter_map(|s| {
+                    Some(State {
+                        register: copy.register(s.register)?,
+                        ..s
+                    })
+                })
                 .collect(),
         };
         draft.finish(scope, name)
@@ -227,17 +256,27 @@ impl fmt::Display for Recurrence {
         }
         for state in &self.states {
             let register = self.tape.register(state.register);
-            let init = register.init.map_or("0".into(), |i| self.tape.expression(i));
+            let init = register
+                .init
+                .map_or("0".into(), |i| self.tape.expression(i));
             let direction = register.direction.text();
             let ty = register.ty.text(&names);
-            writeln!(f, "  state  {} : {ty}, {direction}, starts at {init}", state.name)?;
+            writeln!(
+                f,
+                "  state  {} : {ty}, {direction}, starts at {init}",
+                state.name
+            )?;
         }
         for (name, id) in self.tape.names() {
             let node = self.tape.node(id);
             if node.args.is_empty() {
                 continue;
             }
-            let prime = if self.states.iter().any(|s| s.name == *name) { "'" } else { "" };
+            let prime = if self.states.iter().any(|s| s.name == *name) {
+                "'"
+            } else {
+                ""
+            };
             writeln!(f, "  {name}{prime} = {}", self.tape.definition(id))?;
         }
         for (name, id) in &self.outputs {

@@ -50,22 +50,48 @@ impl Unrolled {
         let scope = Scope::new(self.tape.clone());
         let nodes: Vec<NodeId> = self.tape.leaves().iter().map(|l| l.node).collect();
         let found = reverse(&scope, root.nodes[0], &nodes)?;
-        let positions: HashMap<_, usize> =
-            self.leaves.iter().enumerate().map(|(i, place)| (*place, i)).collect();
-        let mut outputs = vec![UnrolledOutput { name: LOSS.into(), ..root.clone() }];
+        let positions: HashMap<_, usize> = self
+            .leaves
+            .iter()
+            .enumerate()
+            .map(|(i, place)| (*place, i))
+            .collect();
+        let mut outputs = vec![UnrolledOutput {
+            name: LOSS.into(),
+            ..root.clone()
+        }];
         for (name, leaf) in wanted {
             let ty = self.recurrence.tape.leaves()[leaf].ty;
             let shape = ty.shape.values(&self.sizes);
             let at = |place: (usize, usize)| {
                 let flat = positions.get(&(leaf, place.0, place.1));
                 flat.and_then(|i| found.get(&nodes[*i]).copied())
-                    .or_else(|| scope.expr(root.nodes[0]).full_like(0.0).spread(fixed(&shape)).id())
+                    .or_else(|| {
+                        scope
+                            .expr(root.nodes[0])
+                            .full_like(0.0)
+                            .spread(fixed(&shape))
+                            .id()
+                    })
             };
-            let nodes = self.leaf_places(ty.rate).into_iter().filter_map(at).collect();
-            outputs.push(UnrolledOutput { name, rate: ty.rate, shape, nodes });
+            let nodes = self
+                .leaf_places(ty.rate)
+                .into_iter()
+                .filter_map(at)
+                .collect();
+            outputs.push(UnrolledOutput {
+                name,
+                rate: ty.rate,
+                shape,
+                nodes,
+            });
         }
         let (tape, _) = scope.finish();
-        let mut copy = Self { tape, outputs, ..self.clone() };
+        let mut copy = Self {
+            tape,
+            outputs,
+            ..self.clone()
+        };
         copy.origins.resize(copy.tape.len(), None);
         Ok(copy)
     }
@@ -76,7 +102,9 @@ impl Unrolled {
         match rate {
             Rate::Static => vec![(0, 0)],
             Rate::Sample => samples.map(|b| (b, 0)).collect(),
-            Rate::Step => samples.flat_map(|b| (0..self.lengths[b]).map(move |t| (b, t))).collect(),
+            Rate::Step => samples
+                .flat_map(|b| (0..self.lengths[b]).map(move |t| (b, t)))
+                .collect(),
         }
     }
 }

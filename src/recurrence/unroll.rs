@@ -71,7 +71,9 @@ impl<F: Scalar> Outputs<F> {
     /// [`Error::NoLoss`] when the recurrence has none.
     pub fn loss(&self) -> Result<F> {
         let loss = self.get(super::LOSS).and_then(|a| a.first());
-        loss.copied().ok_or_else(|| Error::NoLoss { recurrence: "evaluated".into() })
+        loss.copied().ok_or_else(|| Error::NoLoss {
+            recurrence: "evaluated".into(),
+        })
     }
 
     pub(crate) fn insert(&mut self, name: &str, array: ArrayD<F>) {
@@ -98,9 +100,18 @@ impl Recurrence {
         let mut outputs = Vec::with_capacity(self.outputs.len());
         for (name, node) in &self.outputs {
             let ty = self.tape.ty(*node);
-            let nodes = unroller.places(*node).into_iter().map(|p| unroller.demand(p)).collect();
+            let nodes = unroller
+                .places(*node)
+                .into_iter()
+                .map(|p| unroller.demand(p))
+                .collect();
             let shape = ty.shape.values(sizes);
-            outputs.push(UnrolledOutput { name: Arc::clone(name), rate: ty.rate, shape, nodes });
+            outputs.push(UnrolledOutput {
+                name: Arc::clone(name),
+                rate: ty.rate,
+                shape,
+                nodes,
+            });
         }
         Unrolled {
             recurrence: self.clone(),
@@ -151,9 +162,9 @@ impl<'a> Unroller<'a> {
         match self.source.ty(node).rate {
             Rate::Static => vec![place(0, 0)],
             Rate::Sample => samples.map(|b| place(b, 0)).collect(),
-            Rate::Step => {
-                samples.flat_map(|b| (0..self.lengths[b]).map(move |t| place(b, t))).collect()
-            }
+            Rate::Step => samples
+                .flat_map(|b| (0..self.lengths[b]).map(move |t| place(b, t)))
+                .collect(),
         }
     }
 
@@ -181,8 +192,11 @@ impl<'a> Unroller<'a> {
                 continue;
             }
             let needs = self.needs(place);
-            let missing: Vec<Place> =
-                needs.iter().copied().filter(|p| self.slot(*p).is_none()).collect();
+            let missing: Vec<Place> = needs
+                .iter()
+                .copied()
+                .filter(|p| self.slot(*p).is_none())
+                .collect();
             if missing.is_empty() {
                 let args: Vec<NodeId> = needs
                     .iter()
@@ -197,16 +211,29 @@ impl<'a> Unroller<'a> {
                 stack.extend(missing.into_iter().rev());
             }
         }
-        self.slot(place).expect("the stack is empty only when the place is made")
+        self.slot(place)
+            .expect("the stack is empty only when the place is made")
     }
 
     /// The places whose values a place is computed from: the loop of the definition.
     fn needs(&self, place: Place) -> Vec<Place> {
-        let Place { node: id, sample, step } = place;
+        let Place {
+            node: id,
+            sample,
+            step,
+        } = place;
         let node = self.source.node(id);
         let at = |node: NodeId, step| match self.source.ty(node).rate {
-            Rate::Static => Place { node, sample: 0, step: 0 },
-            Rate::Sample => Place { node, sample, step: 0 },
+            Rate::Static => Place {
+                node,
+                sample: 0,
+                step: 0,
+            },
+            Rate::Sample => Place {
+                node,
+                sample,
+                step: 0,
+            },
             Rate::Step => Place { node, sample, step },
         };
         match &node.op {
@@ -221,9 +248,9 @@ impl<'a> Unroller<'a> {
                     None => register.init.iter().map(|init| at(*init, 0)).collect(),
                 }
             }
-            Op::Time(Time::Total(_)) if node.ty.rate == Rate::Sample => {
-                (0..self.lengths[sample]).map(|t| at(node.args[0], t)).collect()
-            }
+            Op::Time(Time::Total(_)) if node.ty.rate == Rate::Sample => (0..self.lengths[sample])
+                .map(|t| at(node.args[0], t))
+                .collect(),
             Op::Time(Time::Total(_)) => self.places(node.args[0]),
             Op::Time(Time::Pick(pick)) => vec![at(node.args[0], self.edge(pick.0, sample))],
             Op::Time(Time::Impulse(impulse)) if step != self.edge(impulse.0, sample) => vec![],
@@ -254,12 +281,15 @@ impl<'a> Unroller<'a> {
                 };
                 let source = self.source.leaf(*leaf);
                 self.leaves.push((leaf.index(), place.sample, place.step));
-                let flat = self.flat.add_leaf(Arc::clone(&source.name), source.role, ty);
+                let flat = self
+                    .flat
+                    .add_leaf(Arc::clone(&source.name), source.role, ty);
                 self.flat.leaf(flat).node
             }
-            Op::Read(_) | Op::Time(Time::Impulse(_)) => {
-                args.first().copied().unwrap_or_else(|| self.zeros(node.ty.shape.map(fix)))
-            }
+            Op::Read(_) | Op::Time(Time::Impulse(_)) => args
+                .first()
+                .copied()
+                .unwrap_or_else(|| self.zeros(node.ty.shape.map(fix))),
             Op::Time(Time::Hold(_) | Time::Pick(_)) => args[0],
             Op::Time(Time::Total(_)) => self.total(place.node, args),
             op => self.push(op.map_dims(&fix), args),
@@ -270,7 +300,13 @@ impl<'a> Unroller<'a> {
     fn total(&mut self, node: NodeId, terms: &[NodeId]) -> NodeId {
         let arg = self.source.node(node).args[0];
         let over_all = self.source.ty(node).rate == Rate::Static;
-        let group = |b: usize| if self.source.ty(arg).rate == Rate::Step { self.lengths[b] } else { 1 };
+        let group = |b: usize| {
+            if self.source.ty(arg).rate == Rate::Step {
+                self.lengths[b]
+            } else {
+                1
+            }
+        };
         let groups: Vec<usize> = if over_all {
             (0..self.lengths.len()).map(group).collect()
         } else {
@@ -296,7 +332,10 @@ impl<'a> Unroller<'a> {
 
     fn zeros(&mut self, shape: Shape) -> NodeId {
         let zero = self.push(Op::constant(0.0), &[]);
-        let broadcast = Broadcast { shape, over: Over::All };
+        let broadcast = Broadcast {
+            shape,
+            over: Over::All,
+        };
         match shape {
             Shape::Scalar => zero,
             _ => self.push(Op::Linear(Linear::Broadcast(broadcast)), &[zero]),
@@ -304,7 +343,9 @@ impl<'a> Unroller<'a> {
     }
 
     fn push(&mut self, op: Op, args: &[NodeId]) -> NodeId {
-        self.flat.push(op, args).expect("a checked recurrence unrolls to a well-typed tape")
+        self.flat
+            .push(op, args)
+            .expect("a checked recurrence unrolls to a well-typed tape")
     }
 }
 
@@ -376,7 +417,11 @@ impl Unrolled {
             let dims: Vec<usize> = outer.iter().chain(&output.shape).copied().collect();
             let mut array = ArrayD::zeros(IxDyn(&dims));
             for b in 0..self.lengths.len() {
-                let count = if output.rate == Rate::Step { self.lengths[b] } else { 1 };
+                let count = if output.rate == Rate::Step {
+                    self.lengths[b]
+                } else {
+                    1
+                };
                 for (t, value) in places.by_ref().take(count).enumerate() {
                     let mut part = array.view_mut();
                     if output.rate == Rate::Step {
@@ -405,20 +450,35 @@ impl Unrolled {
             }
             let array = value.real();
             let (entry, x) = array.indexed_iter().find(|(_, x)| !x.is_finite())?;
-            Some((id, ndarray::Dimension::as_array_view(&entry).to_vec(), Scalar::to_f64(*x)))
+            Some((
+                id,
+                ndarray::Dimension::as_array_view(&entry).to_vec(),
+                Scalar::to_f64(*x),
+            ))
         });
         let Some((id, entry, value)) = first else {
             unreachable!("it is called when some value is not finite, and data is checked");
         };
         let source = &self.recurrence.tape;
         let (expression, place) = match self.origins.get(id.index()).copied().flatten() {
-            Some(p) => (source.definition(p.node), match source.ty(p.node).rate {
-                Rate::Static => "no particular step".into(),
-                Rate::Sample => format!("sample {}", p.sample),
-                Rate::Step => format!("step {} of sample {}", p.step + 1, p.sample),
-            }),
-            None => ("a sum over steps and samples".into(), "no particular step".into()),
+            Some(p) => (
+                source.definition(p.node),
+                match source.ty(p.node).rate {
+                    Rate::Static => "no particular step".into(),
+                    Rate::Sample => format!("sample {}", p.sample),
+                    Rate::Step => format!("step {} of sample {}", p.step + 1, p.sample),
+                },
+            ),
+            None => (
+                "a sum over steps and samples".into(),
+                "no particular step".into(),
+            ),
         };
-        Error::NonFiniteValue { expression: format!("`{expression}`"), place, entry, value }
+        Error::NonFiniteValue {
+            expression: format!("`{expression}`"),
+            place,
+            entry,
+            value,
+        }
     }
 }

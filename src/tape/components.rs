@@ -96,10 +96,17 @@ impl Tape {
             names.join(", ")
         };
         let (forward, backward) = (listed(Direction::Forward), listed(Direction::Backward));
-        if let Some(id) = component.nodes.iter().find(|id| self.ty(**id).rate != Rate::Step) {
+        if let Some(id) = component
+            .nodes
+            .iter()
+            .find(|id| self.ty(**id).rate != Rate::Step)
+        {
             return Some(format!(
                 "a loop without a delay: {} depends on `{}`, which needs every step of it",
-                [&*forward, &*backward].iter().find(|s| !s.is_empty()).unwrap_or(&"a value"),
+                [&*forward, &*backward]
+                    .iter()
+                    .find(|s| !s.is_empty())
+                    .unwrap_or(&"a value"),
                 self.definition(*id),
             ));
         }

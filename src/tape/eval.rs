@@ -1,7 +1,7 @@
 //! The evaluator: node by node, in order. Slow, obvious, and what everything faster is held to.
 
 use super::Tape;
-use crate::op::{LeafId, Op, Scalar, Value};
+use crate::op::{LeafId, Linear, Op, Scalar, Value};
 
 /// The value of every node of a flat tape.
 ///
@@ -31,7 +31,15 @@ pub(crate) fn evaluate<F: Scalar>(
 pub(crate) fn kinks<F: Scalar>(tape: &Tape, values: &[Value<F>]) -> Vec<bool> {
     let mut sides = Vec::new();
     for (_, node) in tape.nodes() {
-        let Op::Pointwise(op) = node.op else { continue };
+        let op = match node.op {
+            Op::Pointwise(op) => op,
+            Op::Linear(Linear::Select(_)) => {
+                let condition = values[node.args[0].index()].real();
+                sides.extend(condition.iter().map(|c| *c != F::zero()));
+                continue;
+            }
+            _ => continue,
+        };
         let mut side = |args: &[F]| sides.extend(op.kink(args).map(|k| k > F::zero()));
         match *node.args {
             [x] => values[x.index()].real().iter().for_each(|x| side(&[*x])),

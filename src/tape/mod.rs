@@ -19,8 +19,8 @@ use indexmap::{IndexMap, IndexSet};
 use smallvec::SmallVec;
 
 pub(crate) use eval::{evaluate, kinks};
-pub(crate) use rewrite::{Transplant, Unchanged};
 pub use rewrite::{Edit, NodeSite, RegisterEdit, RegisterSite};
+pub(crate) use rewrite::{Transplant, Unchanged};
 pub(crate) use scope::{Scope, check_name};
 
 use crate::op::{LeafId, NodeId, Op, RegisterId};
@@ -198,7 +198,10 @@ impl Tape {
 
     /// Every node with its id, arguments before the nodes that use them.
     pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &Node)> {
-        self.nodes.iter().enumerate().map(|(i, n)| (NodeId::new(i), n))
+        self.nodes
+            .iter()
+            .enumerate()
+            .map(|(i, n)| (NodeId::new(i), n))
     }
 
     /// The registers, in order of declaration.
@@ -281,7 +284,12 @@ impl Tape {
     pub(crate) fn add_leaf(&mut self, name: Arc<str>, role: Role, ty: Type) -> LeafId {
         let id = LeafId::new(self.leaves.len());
         let node = self.insert(Op::Leaf(id), Args::new(), ty);
-        self.leaves.push(Leaf { name, role, ty, node });
+        self.leaves.push(Leaf {
+            name,
+            role,
+            ty,
+            node,
+        });
         id
     }
 
@@ -295,7 +303,13 @@ impl Tape {
     ) -> (RegisterId, NodeId) {
         let id = RegisterId::new(self.registers.len());
         let ty = ty.at(Rate::Step);
-        self.registers.push(Register { name, direction, ty, init, def: None });
+        self.registers.push(Register {
+            name,
+            direction,
+            ty,
+            init,
+            def: None,
+        });
         (id, self.insert(Op::Read(id), Args::new(), ty))
     }
 

@@ -26,6 +26,12 @@ pub struct NodeSite<'a, 'b> {
 }
 
 impl<'b> NodeSite<'_, 'b> {
+    /// The same op applied to other arguments.
+    #[must_use]
+    pub fn with_args(&self, args: &[Expr<'b>]) -> Expr<'b> {
+        Expr::apply_in(self.scope, self.node.op.clone(), args)
+    }
+
     /// What became of an earlier node of the original; `None` when it was not copied.
     #[must_use]
     pub fn earlier(&self, id: NodeId) -> Option<Expr<'b>> {
@@ -73,7 +79,10 @@ pub trait Edit<'b> {
 
     /// What a register starts with and carries.
     fn register(&mut self, site: RegisterSite<'_, 'b>) -> RegisterEdit<'b> {
-        RegisterEdit { init: site.init, def: site.def }
+        RegisterEdit {
+            init: site.init,
+            def: site.def,
+        }
     }
 }
 
@@ -153,8 +162,12 @@ impl Transplant {
             copy.nodes[id.index()] = edited;
         }
         for (i, register) in source.registers().iter().enumerate() {
-            let (Some(new), Some(read)) = (copy.registers[i], reads[i]) else { continue };
-            let (Some(def), init) = (register.def, register.init) else { continue };
+            let (Some(new), Some(read)) = (copy.registers[i], reads[i]) else {
+                continue;
+            };
+            let (Some(def), init) = (register.def, register.init) else {
+                continue;
+            };
             let site = RegisterSite {
                 id: RegisterId::new(i),
                 register,

@@ -61,7 +61,10 @@ impl Scope {
         ty: Type,
         init: Option<NodeId>,
     ) -> (RegisterId, Expr<'_>) {
-        let (id, read) = self.tape.borrow_mut().add_register(name, direction, ty, init);
+        let (id, read) = self
+            .tape
+            .borrow_mut()
+            .add_register(name, direction, ty, init);
         (id, self.expr(read))
     }
 
@@ -82,7 +85,11 @@ impl Scope {
             .iter()
             .map(|a| format!("`{}` is {}", tape.expression(*a), tape.ty(*a).text(&names)))
             .collect();
-        format!("{}: {reason}: {}", tape.application(op, args), found.join(", "))
+        format!(
+            "{}: {reason}: {}",
+            tape.application(op, args),
+            found.join(", ")
+        )
     }
 }
 
@@ -97,7 +104,11 @@ impl Build for Scope {
         let mut args = given.clone();
         let result = {
             let mut tape = self.tape.borrow_mut();
-            let rate = args.iter().map(|a| tape.ty(*a).rate).max().unwrap_or(Rate::Static);
+            let rate = args
+                .iter()
+                .map(|a| tape.ty(*a).rate)
+                .max()
+                .unwrap_or(Rate::Static);
             for arg in &mut args {
                 if tape.ty(*arg).rate < rate {
                     *arg = tape.push_valid(Op::Time(Time::Hold(Hold(rate))), &[*arg]);
@@ -108,7 +119,14 @@ impl Build for Scope {
         match result {
             Ok(id) => Some(id),
             Err(reason) => {
-                self.fail(Fault::Arguments { op, args: given, reason }, at);
+                self.fail(
+                    Fault::Arguments {
+                        op,
+                        args: given,
+                        reason,
+                    },
+                    at,
+                );
                 None
             }
         }

@@ -22,7 +22,11 @@ impl Tape {
             Op::Linear(Linear::Slice(s)) => {
                 let dims = self.ty(args[0]).shape.dims();
                 let whole = dims.contains(&s.len) && self.ty(args[0]).shape == ty.shape;
-                if whole { Some(args[0]) } else { self.hoist(op, args, ty) }
+                if whole {
+                    Some(args[0])
+                } else {
+                    self.hoist(op, args, ty)
+                }
             }
             Op::Linear(_) | Op::Reduce(_) | Op::Custom(_) => self.hoist(op, args, ty),
         }
@@ -73,7 +77,9 @@ impl Tape {
             let node = self.node(id);
             match &node.op {
                 Op::Constant(c) => return Some(c.value()),
-                Op::Linear(Linear::Broadcast(Broadcast { over: Over::All, .. }))
+                Op::Linear(Linear::Broadcast(Broadcast {
+                    over: Over::All, ..
+                }))
                 | Op::Time(Time::Hold(_)) => id = node.args[0],
                 _ => return None,
             }
@@ -88,7 +94,10 @@ impl Tape {
         }
         let mut id = self.push_valid(Op::constant(value), &[]);
         if ty.shape != Shape::Scalar {
-            let broadcast = Broadcast { shape: ty.shape, over: Over::All };
+            let broadcast = Broadcast {
+                shape: ty.shape,
+                over: Over::All,
+            };
             id = self.push_valid(Op::Linear(Linear::Broadcast(broadcast)), &[id]);
         }
         if ty.rate != Rate::Static {

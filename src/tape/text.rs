@@ -30,8 +30,15 @@ impl Tape {
     fn operand(&self, id: NodeId, strength: u8, depth: usize) -> String {
         if let Some(name) = self.label(id) {
             // The value a state takes next is `h'`; `h` is the one it had before the step.
-            let next = self.registers.iter().any(|r| r.def == Some(id) && &*r.name == name);
-            return if next { format!("{name}'") } else { name.into() };
+            let next = self
+                .registers
+                .iter()
+                .any(|r| r.def == Some(id) && &*r.name == name);
+            return if next {
+                format!("{name}'")
+            } else {
+                name.into()
+            };
         }
         let node = self.node(id);
         if depth == 0 && !node.args.is_empty() {
@@ -50,7 +57,10 @@ impl Tape {
             Notation::Infix { text, .. } => {
                 // The right operand of `-` and `/` binds more tightly than the left one.
                 let [left, right] = [args[0], args[1]];
-                let (l, r) = (self.operand(left, own, depth), self.operand(right, own + 1, depth));
+                let (l, r) = (
+                    self.operand(left, own, depth),
+                    self.operand(right, own + 1, depth),
+                );
                 format!("{l} {text} {r}")
             }
             Notation::Prefix { text } => format!("{text}{}", self.operand(args[0], own + 1, depth)),
@@ -70,7 +80,11 @@ impl Tape {
                 format!("{text}({})", parts.join(", "))
             }
         };
-        if own < strength { format!("({text})") } else { text }
+        if own < strength {
+            format!("({text})")
+        } else {
+            text
+        }
     }
 
     fn atom(&self, op: &Op) -> String {
@@ -94,12 +108,18 @@ impl fmt::Display for Tape {
                     write!(line, " {}", self.atom(&node.op))?;
                 }
                 _ => {
-                    let args: Vec<String> =
-                        node.args.iter().map(|a| format!("%{}", a.index())).collect();
+                    let args: Vec<String> = node
+                        .args
+                        .iter()
+                        .map(|a| format!("%{}", a.index()))
+                        .collect();
                     write!(line, " {}", args.join(" "))?;
                 }
             }
-            let name = self.label(id).map(|n| format!("  # {n}")).unwrap_or_default();
+            let name = self
+                .label(id)
+                .map(|n| format!("  # {n}"))
+                .unwrap_or_default();
             writeln!(f, "{line:<32} : {}{name}", node.ty.text(&names))?;
         }
         for register in &self.registers {

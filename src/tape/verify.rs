@@ -20,7 +20,11 @@ impl Tape {
                 _ => node.op.infer(&types),
             };
             if expected != Ok(node.ty) {
-                wrong.push(format!("%{} is typed {:?}, expected {expected:?}", id.index(), node.ty));
+                wrong.push(format!(
+                    "%{} is typed {:?}, expected {expected:?}",
+                    id.index(),
+                    node.ty
+                ));
             }
         }
         for register in self.registers() {
@@ -31,8 +35,14 @@ impl Tape {
             if self.ty(def) != register.ty {
                 wrong.push(format!("register `{}` carries another type", register.name));
             }
-            if register.init.is_some_and(|i| self.ty(i) != register.ty.at(Rate::Sample)) {
-                wrong.push(format!("register `{}` starts with another type", register.name));
+            if register
+                .init
+                .is_some_and(|i| self.ty(i) != register.ty.at(Rate::Sample))
+            {
+                wrong.push(format!(
+                    "register `{}` starts with another type",
+                    register.name
+                ));
             }
         }
         if wrong.is_empty() {
@@ -44,11 +54,17 @@ impl Tape {
     /// Whether there is nothing of time in it: only then can it be evaluated node by node.
     pub(crate) fn is_flat(&self) -> bool {
         self.registers.is_empty()
-            && self.nodes.iter().all(|n| n.ty.rate == Rate::Static && n.ty.shape.as_fixed().is_some())
+            && self
+                .nodes
+                .iter()
+                .all(|n| n.ty.rate == Rate::Static && n.ty.shape.as_fixed().is_some())
     }
 
     /// Panics in debug builds when there is something of time left.
     pub(crate) fn assert_flat(&self) {
-        debug_assert!(self.is_flat(), "an unrolled tape has no time ops, registers or named sizes");
+        debug_assert!(
+            self.is_flat(),
+            "an unrolled tape has no time ops, registers or named sizes"
+        );
     }
 }

@@ -1,0 +1,70 @@
+//! What several test files need: data for a recurrence from a seed.
+#![allow(dead_code, reason = "each test file uses a part of this")]
+
+use bptt::{Batch, Kind, Params, Rate, Recurrence, Role};
+use ndarray::ArrayD;
+
+/// Numbers from a seed (splitmix64).
+pub struct Noise(pub u64);
+
+impl Noise {
+    pub fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A number in [−1, 1) that is at least 0.1 away from zero.
+    pub fn number(&mut self) -> f64 {
+        let x = (self.bits() >> 11) as f64 / (1u64 << 52) as f64 - 1.0;
+        x * 0.9 + 0.1f64.copysign(x)
+    }
+
+    pub fn array(&mut self, shape: &[usize]) -> ArrayD<f64> {
+        ArrayD::from_shape_simple_fn(shape, || self.number())
+    }
+}
+
+/// Random parameters and inputs for the given sizes of the named dimensions.
+pub fn instance(
+    recurrence: &Recurrence,
+    sizes: &[(&str, usize)],
+    lengths: &[usize],
+    seed: u64,
+) -> (Params<f64>, Batch<f64>) {
+    let mut noise = Noise(seed);
+    let tape = recurrence.tape();
+    let dims: Vec<usize> = tape
+        .dims()
+        .map(|d| {
+            sizes
+                .iter()
+                .find(|(name, _)| *name == d)
+                .expect("a size for each dimension")
+                .1
+        })
+        .collect();
+    let steps = *lengths.iter().max().expect("a sample");
+    let mut params = Params::new();
+    let mut batch = Batch::new(steps, lengths.len()).with_lengths(lengths);
+    for leaf in tape.leaves() {
+        let mut shape = match leaf.ty().rate {
+            Rate::Static => vec![],
+            Rate::Sample => vec![lengths.len()],
+            Rate::Step => vec![steps, lengths.len()],
+        };
+        shape.extend(leaf.ty().shape.dims().iter().map(|d| d.value_at(&dims)));
+        match (leaf.ty().kind, leaf.role()) {
+            (Kind::Class(n), _) => {
+                let n = n.value_at(&dims) as u64;
+                let classes = ArrayD::from_shape_simple_fn(shape, || (noise.bits() % n) as usize);
+                batch = batch.with_classes(leaf.name(), classes);
+            }
+            (Kind::Real, Role::Parameter) => params.insert(leaf.name(), noise.array(&shape)),
+            (Kind::Real, Role::Input) => batch = batch.with(leaf.name(), noise.array(&shape)),
+        }
+    }
+    (params, batch)
+}
