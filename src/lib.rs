@@ -1,4 +1,79 @@
-//! Differentiate a recurrence.
+//! Differentiate a recurrence: write the step once, as on paper, and get its gradients exact and
+//! certified.
+//!
+//! A recurrence `s_t = f(s_{t-1}, x_t, θ)` is a graph of operations on signals plus registers, and
+//! its meaning is this loop and nothing else:
+//!
+//! ```text
+//! for t in 1..=T:  compute every node at t, reading forward registers at t-1
+//!                  and backward registers at t+1
+//! ```
+//!
+//! Its gradient is again a recurrence, in which each delay has become an advance; so is the
+//! gradient's derivative, and so on. See `docs/architecture.md` for how that works and
+//! `docs/math.md` for notation, conventions and the policy at points without a derivative.
+//!
+//! # Example
+//!
+//! A network with a cell of one's own, its gradient, a Hessian product, and the proof:
+//!
+//! ```
+//! use bptt::{Batch, Params, Recurrence, Wrt};
+//! use ndarray::{Array1, Array2, Array3};
+//!
+//! let cell = Recurrence::define("leaky integrator", |r| {
+//!     let (hidden, inputs) = (r.dim("H"), r.dim("K"));
+//!     let (w, u) = (r.param("W", [hidden, inputs]), r.param("U", [hidden, hidden]));
+//!     let leak = r.param("leak", [hidden]).sigmoid();
+//!     let h0 = r.param("h0", [hidden]);
+//!     let x = r.input("x", [inputs]);
+//!     let y = r.input("y", [hidden]);
+//!
+//!     let h = r.state_from("h", h0);                              // h_{t-1}
+//!     let drive = (w.dot(x) + u.dot(h)).tanh();
+//!     let h = r.next(h, leak * h + (1.0 - leak) * drive);         // h_t
+//!     r.output("h", h);
+//!     r.mean_loss(h.squared_error(y));
+//! })?;
+//!
+//! // Sizes are read off the data: H = 3, K = 2, T = 5 steps, B = 2 sequences.
+//! let wave = |i: usize| (i as f64 * 1.7 + 0.3).sin();
+//! let params = Params::new()
+//!     .with("W", Array2::from_shape_fn((3, 2), |(i, j)| wave(2 * i + j)))
+//!     .with("U", Array2::from_shape_fn((3, 3), |(i, j)| wave(i + 5 * j + 7)))
+//!     .with("leak", Array1::from_shape_fn(3, wave))
+//!     .with("h0", Array1::from_shape_fn(3, |i| wave(i + 20)));
+//! let batch = Batch::new(5, 2)
+//!     .with("x", Array3::from_shape_fn((5, 2, 2), |(t, b, i)| wave(t + 9 * b + 3 * i)))
+//!     .with("y", Array3::from_shape_fn((5, 2, 3), |(t, b, i)| wave(4 * t + b + i)));
+//!
+//! let gradient = cell.gradient(Wrt::Parameters)?.evaluate(&params, &batch)?;
+//! assert_eq!(gradient["U"].shape(), [3, 3]);
+//!
+//! // δ_t, the gradient with respect to the hidden state at every step.
+//! let delta = cell.gradient(&["h"])?.evaluate(&params, &batch)?;
+//! assert_eq!(delta["h"].shape(), [5, 2, 3]);
+//!
+//! // The Hessian times a direction, by forward mode over the gradient.
+//! let direction = params.clone().with("U.dot", Array2::ones((3, 3)));
+//! let product = cell.hessian_vector(&["U"])?.evaluate(&direction, &batch)?;
+//! assert_eq!(product["U"].shape(), [3, 3]);
+//!
+//! // Five independent routes agree.
+//! let certificate = bptt::check(&cell, &params, &batch)?;
+//! assert!(certificate.passed(), "{certificate}");
+//! # Ok::<(), bptt::Error>(())
+//! ```
+//!
+//! # Where to look
+//!
+//! - [`Recurrence::define`] and [`Definition`] write a recurrence; [`Expr`] is what one writes with.
+//! - [`Recurrence::gradient`], [`tangent`](Recurrence::tangent),
+//!   [`pullback`](Recurrence::pullback) and [`hessian_vector`](Recurrence::hessian_vector)
+//!   differentiate it.
+//! - [`Params`] and [`Batch`] are data; [`Recurrence::evaluate`] runs.
+//! - [`check()`] certifies; [`CustomOp`] adds an operation; [`cells`] has the classical networks.
+
 #![warn(clippy::print_stdout)]
 
 pub mod check;
@@ -25,3 +100,8 @@ pub use tape::{
 pub mod ops {
     pub use crate::op::{Linear, Over, Pointwise, Reduce, Time};
 }
+
+/// The example of the README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

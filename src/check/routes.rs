@@ -240,11 +240,11 @@ impl<'a> Runner<'a> {
         let mut data = self.data.clone();
         let names = self.add_directions(&tangent, &mut data);
         let unrolled = tangent.unroll_for(&data.params, &data.batch)?;
-        for i in 0..self.targets.len() {
+        for (i, name) in names.iter().enumerate() {
             let mut worst = Worst::new();
             for (index, direction) in self.directions(i) {
                 let mut data = data.clone();
-                if let Some(array) = data.get_mut(&names[i]) {
+                if let Some(array) = data.get_mut(name) {
                     array.assign(&direction);
                 }
                 let out = unrolled.evaluate(&data.params, &data.batch)?;

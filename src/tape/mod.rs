@@ -325,10 +325,8 @@ impl Tape {
     /// Why the arguments do not fit.
     pub(crate) fn push(&mut self, op: Op, args: &[NodeId]) -> Result<NodeId, String> {
         let types: SmallVec<[Type; 3]> = args.iter().map(|a| self.ty(*a)).collect();
-        if let Some(first) = types.first() {
-            if types.iter().any(|t| t.rate != first.rate) {
-                return Err("the arguments vary with different things".into());
-            }
+        if types.iter().any(|t| t.rate != types[0].rate) {
+            return Err("the arguments vary with different things".into());
         }
         let ty = op.infer(&types)?;
         if ty.shape.dims().iter().any(|d| d.is_invalid()) {

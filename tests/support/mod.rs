@@ -5,10 +5,10 @@ use bptt::{Batch, Kind, Params, Rate, Recurrence, Role};
 use ndarray::ArrayD;
 
 /// Numbers from a seed (splitmix64).
-pub struct Noise(pub u64);
+pub(crate) struct Noise(pub(crate) u64);
 
 impl Noise {
-    pub fn bits(&mut self) -> u64 {
+    pub(crate) fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -17,18 +17,18 @@ impl Noise {
     }
 
     /// A number in [−1, 1) that is at least 0.1 away from zero.
-    pub fn number(&mut self) -> f64 {
+    pub(crate) fn number(&mut self) -> f64 {
         let x = (self.bits() >> 11) as f64 / (1u64 << 52) as f64 - 1.0;
         x * 0.9 + 0.1f64.copysign(x)
     }
 
-    pub fn array(&mut self, shape: &[usize]) -> ArrayD<f64> {
+    pub(crate) fn array(&mut self, shape: &[usize]) -> ArrayD<f64> {
         ArrayD::from_shape_simple_fn(shape, || self.number())
     }
 }
 
 /// Random parameters and inputs for the given sizes of the named dimensions.
-pub fn instance(
+pub(crate) fn instance(
     recurrence: &Recurrence,
     sizes: &[(&str, usize)],
     lengths: &[usize],
@@ -59,7 +59,9 @@ pub fn instance(
         match (leaf.ty().kind, leaf.role()) {
             (Kind::Class(n), _) => {
                 let n = n.value_at(&dims) as u64;
-                let classes = ArrayD::from_shape_simple_fn(shape, || (noise.bits() % n) as usize);
+                let classes = ArrayD::from_shape_simple_fn(shape, || {
+                    usize::try_from(noise.bits() % n).expect("a class fits")
+                });
                 batch = batch.with_classes(leaf.name(), classes);
             }
             (Kind::Real, Role::Parameter) => params.insert(leaf.name(), noise.array(&shape)),
