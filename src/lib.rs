@@ -88,7 +88,7 @@ pub use check::{Certificate, Check, check};
 pub use error::{Error, Mistake, Result};
 pub use op::{
     Axis, Constant, CustomOp, Edge, Expr, LeafId, NodeId, Notation, Op, RegisterId, Scalar,
-    ScalarFunction, Setting, Value, concat, stack_rows,
+    ScalarFunction, Setting, Value, concat,
 };
 pub use recurrence::{Batch, Definition, Outputs, Params, Recurrence, Unrolled, Wrt, cells};
 pub use shape::{Dim, Kind, MAX_TERMS, Rate, Shape, Symbol, Type};

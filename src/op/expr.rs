@@ -448,7 +448,7 @@ impl<'b> Expr<'b> {
     }
 }
 
-/// Vectors one below the other, `[a; b; …]`.
+/// Vectors one below the other, `[a; b; …]`, or matrices with equal numbers of columns.
 #[must_use]
 #[track_caller]
 pub fn concat<'b, const N: usize>(parts: [Expr<'b>; N]) -> Expr<'b> {
@@ -457,13 +457,6 @@ pub fn concat<'b, const N: usize>(parts: [Expr<'b>; N]) -> Expr<'b> {
         Op::Linear(Linear::Concat(Concat { axis: Axis::Rows })),
         &parts,
     )
-}
-
-/// Matrices one below the other; the same as [`concat`], for matrices with equal columns.
-#[must_use]
-#[track_caller]
-pub fn stack_rows<'b, const N: usize>(parts: [Expr<'b>; N]) -> Expr<'b> {
-    concat(parts)
 }
 
 macro_rules! operator {

@@ -23,7 +23,7 @@ use std::hash::Hash;
 pub(crate) use custom::Custom;
 pub use custom::{CustomOp, ScalarFunction};
 pub(crate) use expr::{Build, Fault};
-pub use expr::{Expr, concat, stack_rows};
+pub use expr::{Expr, concat};
 pub use linear::{Axis, Linear, Over};
 pub(crate) use linear::{Broadcast, Concat, Gather, Pad, Scatter, Slice, Sum, Transpose};
 pub use notation::{Notation, Setting};

@@ -400,9 +400,6 @@ impl<'a, F: Scalar> Sizes<'a, F> {
                 other => other,
             })?;
         }
-        if let Kind::Class(count) = leaf.ty.kind {
-            let _ = count;
-        }
         Ok(())
     }
 

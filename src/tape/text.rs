@@ -3,10 +3,10 @@
 use std::fmt::{self, Write};
 
 use super::Tape;
-use crate::op::{Axis, Linear, NodeId, Notation, Op, Over, Setting, Sum};
+use crate::op::{Axis, Linear, NodeId, Notation, Op, Over, Pointwise, Setting, Sum};
 
 /// How deep an expression is written out before it is cut with `…`.
-const DEPTH: usize = 6;
+const DEPTH: usize = 10;
 
 impl Tape {
     /// The expression of a node, in the recurrence language, down to names.
@@ -140,10 +140,7 @@ impl fmt::Display for Tape {
 /// The name of an op with the settings that tell it from its siblings.
 fn mnemonic(op: &Op) -> String {
     match op {
-        Op::Pointwise(p) => match p.notation() {
-            Notation::Suffix { text, .. } => format!("{}{text}", p.name()),
-            _ => p.name().into(),
-        },
+        Op::Pointwise(Pointwise::Powi(n)) => format!("powi^{n}"),
         Op::Linear(Linear::Sum(Sum(Over::Axis(Axis::Rows)))) => "sum_rows".into(),
         Op::Linear(Linear::Sum(Sum(Over::Axis(Axis::Columns)))) => "sum_columns".into(),
         Op::Time(_) => match op.notation() {
