@@ -6,6 +6,8 @@ mod error;
 mod op;
 mod recurrence;
 mod shape;
+#[cfg(feature = "proptest")]
+pub mod strategy;
 mod tape;
 
 pub use error::{Error, Mistake, Result};

@@ -1,0 +1,263 @@
+//! The square commutes: for random recurrences, every way to a derivative leads to the same numbers.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::BTreeSet;
+
+use bptt::cells::{self, Cell, Loss, Start};
+use bptt::ops::{Linear, Pointwise, Reduce, Time};
+use bptt::strategy::{self, Instance};
+use bptt::{Batch, Op, Outputs, Params, Rate, Recurrence, Wrt, concat};
+use ndarray::{ArrayD, Axis, Dimension, IxDyn, Slice, concatenate};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
+
+fn config(cases: u32) -> Config {
+    let failures = FileFailurePersistence::WithSource("regressions");
+    Config {
+        cases,
+        failure_persistence: Some(Box::new(failures)),
+        ..Config::default()
+    }
+}
+
+/// Numbers in [-1, 1] that look random.
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        f64::from(u32::try_from(self.0 >> 32).unwrap()) / f64::from(1_u32 << 31) - 1.0
+    }
+
+    fn array(&mut self, shape: &[usize]) -> ArrayD<f64> {
+        ArrayD::from_shape_simple_fn(IxDyn(shape), || self.next())
+    }
+
+    fn like(&mut self, outputs: &Outputs<f64>) -> Vec<(String, ArrayD<f64>)> {
+        named(outputs).map(|(n, a)| (n.into(), self.array(a.shape()))).collect()
+    }
+}
+
+/// The derivatives among some outputs.
+fn named(outputs: &Outputs<f64>) -> impl Iterator<Item = (&str, &ArrayD<f64>)> {
+    outputs.iter().filter(|(n, _)| *n != "loss")
+}
+
+fn norm(a: &ArrayD<f64>) -> f64 {
+    a.iter().fold(0.0, |m, x| m.max(x.abs()))
+}
+
+/// The largest entry of all derivatives.
+fn overall(outputs: &Outputs<f64>) -> f64 {
+    named(outputs).fold(0.0, |m, (_, a)| m.max(norm(a)))
+}
+
+/// The largest difference, relative to the largest entry of each array; what is tiny next to the
+/// other arrays is held to the rounding error of those.
+fn distance(a: &Outputs<f64>, b: &Outputs<f64>) -> f64 {
+    let floor = 1e-2 * overall(a) + 1e-3;
+    named(a).fold(0.0, |worst, (name, a)| {
+        let b = b.get(name).unwrap_or_else(|| panic!("`{name}` is missing"));
+        assert_eq!(a.shape(), b.shape(), "{name}");
+        worst.max(norm(&(a - b)) / norm(a).max(floor))
+    })
+}
+
+fn inner(a: &Outputs<f64>, v: &[(String, ArrayD<f64>)]) -> (f64, f64) {
+    v.iter().fold((0.0, 0.0), |(sum, size), (name, v)| {
+        let terms = &a[name.as_str()] * v;
+        (sum + terms.sum(), size + terms.mapv(f64::abs).sum())
+    })
+}
+
+fn is_param(r: &Recurrence, name: &str) -> bool {
+    r.parameters().any(|p| p == name)
+}
+
+/// Adds arrays under names with a suffix, wherever the recurrence wants them.
+fn with(i: &Instance, r: &Recurrence, suffix: &str, v: &[(String, ArrayD<f64>)]) -> Instance {
+    let mut out = i.clone();
+    out.recurrence = r.clone();
+    for (name, a) in v {
+        let name = format!("{name}{suffix}");
+        if is_param(r, &name) {
+            out.params.insert(&name, a.clone());
+        } else {
+            out.batch = out.batch.with(&name, a.clone());
+        }
+    }
+    out
+}
+
+fn run(i: &Instance) -> Outputs<f64> {
+    let i_ = &i.recurrence;
+    i_.evaluate(&i.params, &i.batch).unwrap()
+}
+
+fn slot<'a>(params: &'a mut Params<f64>, batch: &'a mut Batch<f64>, name: &str) -> &'a mut ArrayD<f64> {
+    if params.get(name).is_some() {
+        params.get_mut(name).unwrap()
+    } else {
+        batch.get_mut(name).unwrap()
+    }
+}
+
+/// The derivative of `f` at 0 by Richardson extrapolation, or `None` where `f` is not smooth.
+fn slope(f: &mut dyn FnMut(f64) -> f64, h: f64, tolerance: f64) -> Option<f64> {
+    let mut d = |h: f64| (f(h) - f(-h)) / (2.0 * h);
+    let d = [d(h), d(h / 2.0), d(h / 4.0), d(h / 8.0)];
+    let e = [0, 1, 2].map(|i| (4.0 * d[i + 1] - d[i]) / 3.0);
+    let r = [0, 1].map(|i| (16.0 * e[i + 1] - e[i]) / 15.0);
+    ((r[0] - r[1]).abs() <= tolerance).then_some((64.0 * r[1] - r[0]) / 63.0)
+}
+
+/// What a test has seen.
+#[derive(Debug, Default)]
+struct Seen {
+    checked: usize,
+    skipped: usize,
+    /// How many derivatives were far from zero.
+    curved: usize,
+    worst: [f64; 4],
+}
+
+impl Seen {
+    fn note(&mut self, i: usize, error: f64) {
+        self.worst[i] = self.worst[i].max(error);
+    }
+
+    fn report(&self, what: &str) {
+        println!("{what}: {self:?}");
+        assert!(self.skipped * 10 <= self.checked + self.skipped, "{what}: skips are rare: {self:?}");
+    }
+}
+
+/// Runs a property on random instances; what it has seen is summed up over all of them.
+fn for_all(cases: u32, what: &str, s: impl Strategy<Value = Instance>, test: impl Fn(&Instance, &mut Seen) -> Result<(), TestCaseError>) {
+    let seen = std::cell::RefCell::new(Seen::default());
+    let mut config = config(cases);
+    config.source_file = Some(file!());
+    let mut runner = TestRunner::new(config);
+    runner.run(&s, |i| test(&i, &mut seen.borrow_mut())).unwrap_or_else(|e| panic!("{what}: {e}"));
+    seen.borrow().report(what);
+}
+
+#[test]
+fn every_op_occurs() {
+    let mut runner = TestRunner::deterministic();
+    let mut names = BTreeSet::new();
+    for _ in 0..400 {
+        let i = strategy::recurrence().new_tree(&mut runner).unwrap().current();
+        let gradient = i.recurrence.gradient(Wrt::Everything).unwrap();
+        for tape in [i.recurrence.tape(), gradient.tape()] {
+            names.extend(tape.nodes().map(|(_, n)| n.op().name().to_owned()));
+        }
+    }
+    let table = Pointwise::ALL.iter().map(|o| Op::Pointwise(*o));
+    let table = table.chain(Linear::ALL.iter().map(|o| Op::Linear(*o)));
+    let table = table.chain(Reduce::ALL.iter().map(|o| Op::Reduce(*o)));
+    let table = table.chain(Time::ALL.iter().map(|o| Op::Time(*o)));
+    let missing: Vec<_> = table.filter(|o| !names.contains(o.name())).collect();
+    assert!(missing.is_empty(), "never drawn: {missing:?}");
+    assert!(names.contains("swish"), "custom ops are drawn");
+}
+
+#[test]
+fn gradients_agree_four_ways() {
+    for_all(200, "first order", strategy::recurrence(), |i, seen| {
+        let g = run(&Instance { recurrence: i.recurrence.gradient(Wrt::Everything).unwrap(), ..i.clone() });
+        let unrolled = i.recurrence.unroll_for(&i.params, &i.batch).unwrap();
+        let tape = unrolled.gradient(Wrt::Everything).unwrap().evaluate(&i.params, &i.batch).unwrap();
+        let error = distance(&g, &tape);
+        seen.curved += usize::from(overall(&g) > 1e-3);
+        seen.note(0, error);
+        prop_assert!(error < 1e-12, "reverse mode on the tape: {error:e}");
+        prop_assert!(g["loss"] == tape["loss"], "the losses differ");
+
+        let v = Numbers(7).like(&g);
+        let forward = i.recurrence.tangent(Wrt::Everything).unwrap();
+        let forward = run(&with(i, &forward, ".dot", &v))["loss.dot"].sum();
+        let (sum, size) = inner(&g, &v);
+        let error = (forward - sum).abs() / (size + 1e-3);
+        seen.note(1, error);
+        prop_assert!(error < 1e-12, "forward mode: {forward} {sum} {error:e}");
+
+        let loss = g["loss"].sum().abs();
+        for (name, exact) in named(&g) {
+            let scale = norm(exact) + 1e-2 * overall(&g) + 1e-6 * loss + 1e-6;
+            let Some((at, exact)) = exact.indexed_iter().nth(exact.len() / 3) else { continue };
+            let t = at.as_array_view().to_vec();
+            let (mut params, mut batch) = (i.params.clone(), i.batch.clone());
+            let was = slot(&mut params, &mut batch, name)[IxDyn(&t)];
+            let mut f = |e: f64| {
+                slot(&mut params, &mut batch, name)[IxDyn(&t)] = was + e;
+                unrolled.evaluate(&params, &batch).unwrap().loss().unwrap()
+            };
+            match slope(&mut f, 4e-3, 1e-7 * scale) {
+                Some(found) => {
+                    seen.checked += 1;
+                    let error = (found - exact).abs() / scale;
+                    seen.note(2, error);
+                    prop_assert!(error < 1e-7, "{name}{t:?}: {exact} but differences give {found}");
+                }
+                None => seen.skipped += 1,
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn second_derivatives_agree() {
+    for_all(40, "second order", strategy::recurrence(), |i, seen| {
+        let gradient = i.recurrence.gradient(Wrt::Everything).unwrap();
+        let at = |p: &Params<f64>, b: &Batch<f64>, u: &bptt::Unrolled| u.evaluate(p, b).unwrap();
+        let unrolled = gradient.unroll_for(&i.params, &i.batch).unwrap();
+        let g = at(&i.params, &i.batch, &unrolled);
+        let mut numbers = Numbers(3);
+        // Forward mode moves what lies beyond the length of a sequence without effect.
+        let (u, v) = (numbers.like(&g), numbers.like(&g));
+        let hessian = i.recurrence.hessian_vector(Wrt::Everything).unwrap();
+        let hv = run(&with(i, &hessian, ".dot", &v));
+        let hu = run(&with(i, &hessian, ".dot", &u));
+
+        let names: Vec<&str> = named(&g).map(|(n, _)| n).collect();
+        let twice = gradient.pullback(&names, Wrt::Everything).unwrap();
+        let error = distance(&hv, &run(&with(i, &twice, ".bar", &v)));
+        seen.curved += usize::from(overall(&hv) > 1e-3);
+        seen.note(0, error);
+        prop_assert!(error < 1e-11, "reverse over reverse: {error:e}");
+
+        let tangent = with(i, &i.recurrence.tangent(Wrt::Everything).unwrap(), ".dot", &v);
+        let tape = tangent.recurrence.unroll_for(&tangent.params, &tangent.batch).unwrap();
+        let tape = tape.gradient_of("loss.dot", Wrt::Names(&names)).unwrap();
+        let error = distance(&hv, &tape.evaluate(&tangent.params, &tangent.batch).unwrap());
+        seen.note(1, error);
+        prop_assert!(error < 1e-11, "tape reverse over forward: {error:e}");
+
+        let ((a, size), (b, other)) = (inner(&hv, &u), inner(&hu, &v));
+        let error = (a - b).abs() / (size + other + 1e-3);
+        seen.note(2, error);
+        prop_assert!(error < 1e-12, "symmetry: {a} {b}");
+
+        let f = &mut |e: f64| {
+            let (mut p, mut b) = (i.params.clone(), i.batch.clone());
+            for (name, v) in &v {
+                slot(&mut p, &mut b, name).scaled_add(e, v);
+            }
+            inner(&at(&p, &b, &unrolled), &u).0
+        };
+        let scale = size + 1e-2 * overall(&hv) + 1e-4 * overall(&g) + 1e-3;
+        match slope(f, 1e-3, 1e-6 * scale) {
+            Some(found) => {
+                seen.checked += 1;
+                let error = (found - a).abs() / scale;
+                seen.note(3, error);
+                prop_assert!(error < 1e-6, "differences of the gradient: {a} {found}");
+            }
+            None => seen.skipped += 1,
+        }
+        Ok(())
+    });
+}
