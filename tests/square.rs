@@ -261,3 +261,221 @@ fn second_derivatives_agree() {
         Ok(())
     });
 }
+
+/// What to do with the data of each input that varies with the sample.
+fn map_batch(
+    i: &Instance,
+    mut out: Batch<f64>,
+    real: impl Fn(&ArrayD<f64>, Rate) -> ArrayD<f64>,
+    class: impl Fn(&ArrayD<usize>, Rate) -> ArrayD<usize>,
+) -> Batch<f64> {
+    for leaf in i.recurrence.tape().leaves() {
+        if let Some(a) = i.batch.get(leaf.name()) {
+            out = out.with(leaf.name(), real(a, leaf.ty().rate));
+        } else if let Some(a) = i.batch.classes(leaf.name()) {
+            out = out.with_classes(leaf.name(), class(a, leaf.ty().rate));
+        }
+    }
+    out
+}
+
+fn part<T: Clone>(a: &ArrayD<T>, axis: usize, from: usize, to: usize) -> ArrayD<T> {
+    a.slice_axis(Axis(axis), Slice::from(from..to)).to_owned()
+}
+
+/// Steps `from .. to` of every sequence.
+fn steps(i: &Instance, from: usize, to: usize) -> Batch<f64> {
+    let batch = Batch::new(to - from, i.batch.samples());
+    let cut = |rate| if rate == Rate::Step { Some((from, to)) } else { None };
+    map_batch(
+        i,
+        batch,
+        |a, rate| cut(rate).map_or(a.clone(), |(f, t)| part(a, 0, f, t)),
+        |a, rate| cut(rate).map_or(a.clone(), |(f, t)| part(a, 0, f, t)),
+    )
+}
+
+fn gradient(i: &Instance) -> Outputs<f64> {
+    let recurrence = i.recurrence.gradient(Wrt::Everything).unwrap();
+    run(&Instance { recurrence, ..i.clone() })
+}
+
+fn rate_of(r: &Recurrence, name: &str) -> Rate {
+    r.tape().leaves().iter().find(|l| l.name() == name).unwrap().ty().rate
+}
+
+/// The gradient of sequences one after the other, from those of the parts.
+fn check_resets(i: &Instance, cut: usize) -> f64 {
+    let (total, samples) = (i.batch.steps(), i.batch.samples());
+    let first = gradient(&Instance { batch: steps(i, 0, cut), ..i.clone() });
+    let second = gradient(&Instance { batch: steps(i, cut, total), ..i.clone() });
+    let recurrence = i.recurrence.with_resets("reset").unwrap();
+    let mut reset = ArrayD::zeros(IxDyn(&[total, samples]));
+    reset.index_axis_mut(Axis(0), cut).fill(1.0);
+    let batch = steps(i, 0, total).with("reset", reset);
+    let whole = gradient(&Instance { recurrence, batch, params: i.params.clone() });
+    let floor = 1e-2 * overall(&whole) + 1e-3;
+    let mut worst = (whole["loss"].sum() - first["loss"].sum() - second["loss"].sum()).abs();
+    for (name, a) in named(&first) {
+        let b = &second[name];
+        let sum = match rate_of(&i.recurrence, name) {
+            Rate::Step => concatenate(Axis(0), &[a.view(), b.view()]).unwrap(),
+            _ => a + b,
+        };
+        worst = worst.max(norm(&(&sum - &whole[name])) / norm(&sum).max(floor));
+    }
+    worst
+}
+
+#[test]
+fn a_reset_separates_two_sequences() {
+    for_all(80, "resets", strategy::per_step(), |i, seen| {
+        let error = check_resets(i, i.batch.steps() / 2);
+        seen.note(0, error);
+        prop_assert!(error < 1e-12, "{error:e}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_batch_is_the_sum_of_its_samples() {
+    for_all(60, "ragged", strategy::per_sample(), |i, seen| {
+        let whole = gradient(i);
+        let floor = 1e-2 * overall(&whole) + 1e-3;
+        let mut sums: Vec<(String, ArrayD<f64>)> = Vec::new();
+        for (b, length) in i.batch.lengths().into_iter().enumerate() {
+            let one = Batch::new(length, 1);
+            fn cut<T: Clone>(a: &ArrayD<T>, rate: Rate, b: usize, length: usize) -> ArrayD<T> {
+                match rate {
+                    Rate::Step => part(&part(a, 1, b, b + 1), 0, 0, length),
+                    _ => part(a, 0, b, b + 1),
+                }
+            }
+            let one = map_batch(i, one, |a, r| cut(a, r, b, length), |a, r| cut(a, r, b, length));
+            let found = gradient(&Instance { batch: one, ..i.clone() });
+            for (name, a) in found.iter() {
+                if name == "loss" || is_param(&i.recurrence, name) {
+                    match sums.iter_mut().find(|(n, _)| n == name) {
+                        Some((_, sum)) => *sum += a,
+                        None => sums.push((name.into(), a.clone())),
+                    }
+                } else {
+                    let expected = cut(&whole[name], rate_of(&i.recurrence, name), b, length);
+                    let error = norm(&(a - &expected)) / norm(a).max(floor);
+                    seen.note(0, error);
+                    prop_assert!(error < 1e-13, "{name} of sample {b}: {error:e}");
+                }
+            }
+        }
+        for (name, sum) in sums {
+            let error = norm(&(&sum - &whole[name.as_str()])) / norm(&sum).max(floor);
+            seen.note(1, error);
+            prop_assert!(error < 1e-12, "{name}: {error:e}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_mask_is_a_length() {
+    for_all(80, "masks", strategy::recurrence(), |i, seen| {
+        let expected = gradient(i);
+        let (lengths, padded) = (i.batch.lengths(), i.batch.steps() + 1);
+        fn pad<T: Copy>(a: &ArrayD<T>, rate: Rate) -> ArrayD<T> {
+            match rate {
+                Rate::Step => concatenate(Axis(0), &[a.view(), part(a, 0, 0, 1).view()]).unwrap(),
+                _ => a.clone(),
+            }
+        }
+        let batch = map_batch(i, Batch::new(padded, i.batch.samples()), pad, pad);
+        let active = ArrayD::from_shape_fn(IxDyn(&[padded, i.batch.samples()]), |at| {
+            f64::from(u8::from(at[0] < lengths[at[1]]))
+        });
+        let recurrence = i.recurrence.with_mask("active").unwrap();
+        let found = gradient(&Instance {
+            recurrence,
+            batch: batch.with("active", active),
+            params: i.params.clone(),
+        });
+        let floor = 1e-2 * overall(&expected) + 1e-3;
+        for (name, a) in expected.iter() {
+            let rate = if name == "loss" { Rate::Static } else { rate_of(&i.recurrence, name) };
+            let mut padding = 0.0;
+            let mut b = found[name].clone();
+            if rate == Rate::Step {
+                padding = norm(&part(&b, 0, padded - 1, padded));
+                b = part(&b, 0, 0, padded - 1);
+            }
+            let error = norm(&(a - &b)) / norm(a).max(floor);
+            seen.note(0, error);
+            prop_assert!(error < 1e-13 && padding == 0.0, "{name}: {error:e}, {padding}");
+        }
+        Ok(())
+    });
+}
+
+/// Runs `f` where there is little room for recursion.
+fn on_a_small_stack(f: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::Builder::new().stack_size(2 << 20);
+    thread.spawn(f).unwrap().join().unwrap();
+}
+
+#[test]
+fn a_sequence_may_be_long() {
+    on_a_small_stack(|| {
+        let recurrence = Recurrence::define("long", |r| {
+            let (w, x) = (r.param("w", ()), r.input("x", ()));
+            let h = r.state("h", ());
+            let h = r.next(h, (w * h + x).tanh());
+            r.loss(0.5 * h * h);
+        })
+        .unwrap();
+        let t = 100_000;
+        let params = Params::new().with("w", ndarray::arr0(0.9));
+        let batch = Batch::new(t, 1).with("x", Numbers(5).array(&[t, 1]));
+        let i = Instance { recurrence, params, batch };
+        let start = std::time::Instant::now();
+        let symbolic = gradient(&i);
+        println!("unrolled gradient: {:?}", start.elapsed());
+        let tape = i.recurrence.unroll_for(&i.params, &i.batch).unwrap();
+        let tape = tape.gradient(Wrt::Everything).unwrap();
+        let tape = tape.evaluate(&i.params, &i.batch).unwrap();
+        println!("and reverse mode on the tape: {:?}", start.elapsed());
+        let error = distance(&symbolic, &tape);
+        assert!(error < 1e-12, "{error:e}");
+    });
+}
+
+#[test]
+fn delta_is_the_derivative_by_injection() {
+    // ε is added to h wherever it is used; the δ of the recurrence without ε is the same number.
+    let write = |inject: bool| {
+        Recurrence::define("injected", |r| {
+            let (w, x) = (r.param("w", [3, 3]), r.input("x", [3]));
+            let h = r.state("h", [3]);
+            let mut next = (w.dot(h) + x).tanh();
+            if inject {
+                next = next + r.input("e", [3]);
+            }
+            let h = r.next(h, next);
+            r.loss((h * x).sin().sum());
+            r.final_loss(h.square().sum());
+        })
+        .unwrap()
+    };
+    let mut numbers = Numbers(11);
+    let params = Params::new().with("w", numbers.array(&[3, 3]));
+    let batch = Batch::new(5, 2).with("x", numbers.array(&[5, 2, 3])).with_lengths([5, 3]);
+    let delta = write(false).gradient(&["h"]).unwrap().evaluate(&params, &batch).unwrap();
+    let (injected, zeros) = (write(true), ArrayD::zeros(IxDyn(&[5, 2, 3])));
+    for (at, exact) in delta["h"].indexed_iter() {
+        let mut f = |e: f64| {
+            let mut moved = zeros.clone();
+            moved[&at] = e;
+            let batch = batch.clone().with("e", moved);
+            injected.evaluate(&params, &batch).unwrap().loss().unwrap()
+        };
+        let found = slope(&mut f, 1e-2, 1e-7).unwrap();
+        assert!((found - exact).abs() < 1e-9, "{at:?}: {found} {exact}");
+    }
+}
