@@ -263,7 +263,14 @@ impl<'d> Writer<'d> {
     fn leaves(&mut self) {
         let r = self.r;
         let shape = |form| self.shape(form);
-        let params = [Number, Vector(H), Vector(K), Matrix(H, H), Matrix(H, K), Matrix(K, K)];
+        let params = [
+            Number,
+            Vector(H),
+            Vector(K),
+            Matrix(H, H),
+            Matrix(H, K),
+            Matrix(K, K),
+        ];
         let names = ["p", "p_h", "p_k", "p_hh", "p_hk", "p_kk"];
         let inputs = [Number, Vector(H), Vector(K)];
         let mut found = Vec::new();
@@ -302,19 +309,27 @@ impl<'d> Writer<'d> {
 
     fn vector(&self, number: u8) -> (Entry<'d>, Size) {
         let e = self.choose(|e| matches!(e.form, Vector(_)), number);
-        let Vector(n) = e.form else { unreachable!("a vector was asked for") };
+        let Vector(n) = e.form else {
+            unreachable!("a vector was asked for")
+        };
         (e, n)
     }
 
     fn matrix(&self, number: u8) -> (Entry<'d>, Size, Size) {
         let e = self.choose(|e| matches!(e.form, Matrix(..)), number);
-        let Matrix(m, n) = e.form else { unreachable!("a matrix was asked for") };
+        let Matrix(m, n) = e.form else {
+            unreachable!("a matrix was asked for")
+        };
         (e, m, n)
     }
 
     /// `e`, or a value of its form that depends on no open state.
     fn closed(&self, e: Entry<'d>, number: u8) -> Entry<'d> {
-        if e.open { self.choose(|c| c.form == e.form && !c.open, number) } else { e }
+        if e.open {
+            self.choose(|c| c.form == e.form && !c.open, number)
+        } else {
+            e
+        }
     }
 
     fn push(&mut self, expr: Expr<'d>, form: Form, bound: f64, open: bool) {
@@ -340,9 +355,8 @@ impl<'d> Writer<'d> {
             let form = forms[usize::from(form) % 4];
             let name = format!("s{}", self.states);
             self.states += 1;
-            let slow = |e: &Entry<'d>| {
-                e.form == form && !e.open && e.expr.rate() != Some(Rate::Step)
-            };
+            let slow =
+                |e: &Entry<'d>| e.form == form && !e.open && e.expr.rate() != Some(Rate::Step);
             let init = self.choose(slow, number).expr;
             let init = match start % 4 {
                 0 => None,
@@ -487,7 +501,12 @@ impl<'d> Writer<'d> {
                 let columns = size(c % 2 == 0);
                 let n = self.pick(Matrix(inner, columns), b);
                 let bound = SIZE * m.bound * n.bound;
-                self.push(m.expr.dot(n.expr), Matrix(rows, columns), bound, m.open || n.open);
+                self.push(
+                    m.expr.dot(n.expr),
+                    Matrix(rows, columns),
+                    bound,
+                    m.open || n.open,
+                );
             }
             4 => {
                 let ((v, m), (w, n)) = (self.vector(a), self.vector(b));
@@ -516,13 +535,21 @@ impl<'d> Writer<'d> {
             }
             9 => {
                 let (m, rows, columns) = self.matrix(a);
-                let (axis, n) = if b % 2 == 0 { (Axis::Rows, columns) } else { (Axis::Columns, rows) };
+                let (axis, n) = if b % 2 == 0 {
+                    (Axis::Rows, columns)
+                } else {
+                    (Axis::Columns, rows)
+                };
                 self.push(m.expr.sum_axis(axis), Vector(n), SIZE * m.bound, m.open);
             }
             10 => {
                 let e = self.pick(Number, a);
                 let n = size(b % 2 == 0);
-                let form = if c % 2 == 0 { Vector(n) } else { Matrix(n, size(c % 4 == 1)) };
+                let form = if c % 2 == 0 {
+                    Vector(n)
+                } else {
+                    Matrix(n, size(c % 4 == 1))
+                };
                 self.push(e.expr.spread(self.shape(form)), form, e.bound, e.open);
             }
             11 => {
@@ -545,7 +572,12 @@ impl<'d> Writer<'d> {
                 let len = if c % 3 == 0 { m } else { n };
                 let joined = concat([v.expr, w.expr]);
                 let bound = v.bound.max(w.bound);
-                self.push(joined.slice(start, self.dim(len)), Vector(len), bound, v.open || w.open);
+                self.push(
+                    joined.slice(start, self.dim(len)),
+                    Vector(len),
+                    bound,
+                    v.open || w.open,
+                );
             }
             13 => {
                 let (m, rows, columns) = self.matrix(a);
@@ -557,7 +589,10 @@ impl<'d> Writer<'d> {
                 let (expr, form) = if c % 4 < 2 {
                     (joined.slice(start, len), Matrix(others, columns))
                 } else {
-                    (joined.t().slice_columns(start, len), Matrix(columns, others))
+                    (
+                        joined.t().slice_columns(start, len),
+                        Matrix(columns, others),
+                    )
                 };
                 self.push(expr, form, bound, m.open || n.open);
             }
@@ -575,7 +610,12 @@ impl<'d> Writer<'d> {
             15 => {
                 let (n, m) = (size(b % 2 == 0), size(c % 2 == 0));
                 let e = self.pick(Matrix(m, n), a);
-                self.push(e.expr.gather_column(self.class(n)), Vector(m), e.bound, e.open);
+                self.push(
+                    e.expr.gather_column(self.class(n)),
+                    Vector(m),
+                    e.bound,
+                    e.open,
+                );
             }
             _ => {
                 let n = size(b % 2 == 0);
@@ -587,7 +627,11 @@ impl<'d> Writer<'d> {
     }
 
     fn class(&self, size: Size) -> Expr<'d> {
-        if size == H { self.step_class } else { self.sample_class }
+        if size == H {
+            self.step_class
+        } else {
+            self.sample_class
+        }
     }
 
     fn other(&mut self, i: Instruction) {
@@ -607,7 +651,12 @@ impl<'d> Writer<'d> {
             }
             3 => {
                 let e = self.choose(|_| true, a);
-                self.push(Expr::custom(&self.custom, [e.expr]), e.form, e.bound, e.open);
+                self.push(
+                    Expr::custom(&self.custom, [e.expr]),
+                    e.form,
+                    e.bound,
+                    e.open,
+                );
             }
             4..=6 => self.shifted(Direction::Forward, i),
             7 | 8 => self.shifted(Direction::Backward, i),
@@ -636,7 +685,10 @@ impl<'d> Writer<'d> {
         match kind % 7 {
             0 | 1 => r.loss(self.weight * number),
             2 => {
-                let cross = self.pick(Vector(H), a).expr.softmax_cross_entropy(self.step_class);
+                let cross = self
+                    .pick(Vector(H), a)
+                    .expr
+                    .softmax_cross_entropy(self.step_class);
                 r.loss(self.weight * cross);
             }
             3 => r.loss(self.weight * e.expr.squared_error(f.expr)),

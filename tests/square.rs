@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use bptt::cells::{self, Cell, Loss, Start};
+use bptt::cells::{self, Cell, Start};
 use bptt::ops::{Linear, Pointwise, Reduce, Time};
 use bptt::strategy::{self, Instance};
-use bptt::{Batch, Op, Outputs, Params, Rate, Recurrence, Wrt, concat};
+use bptt::{Batch, Dim, Op, Outputs, Params, Rate, Recurrence, Wrt, concat};
 use ndarray::{ArrayD, Axis, Dimension, IxDyn, Slice, concatenate};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -26,7 +26,10 @@ struct Numbers(u64);
 
 impl Numbers {
     fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         f64::from(u32::try_from(self.0 >> 32).unwrap()) / f64::from(1_u32 << 31) - 1.0
     }
 
@@ -35,7 +38,9 @@ impl Numbers {
     }
 
     fn like(&mut self, outputs: &Outputs<f64>) -> Vec<(String, ArrayD<f64>)> {
-        named(outputs).map(|(n, a)| (n.into(), self.array(a.shape()))).collect()
+        named(outputs)
+            .map(|(n, a)| (n.into(), self.array(a.shape())))
+            .collect()
     }
 }
 
@@ -95,7 +100,11 @@ fn run(i: &Instance) -> Outputs<f64> {
     i_.evaluate(&i.params, &i.batch).unwrap()
 }
 
-fn slot<'a>(params: &'a mut Params<f64>, batch: &'a mut Batch<f64>, name: &str) -> &'a mut ArrayD<f64> {
+fn slot<'a>(
+    params: &'a mut Params<f64>,
+    batch: &'a mut Batch<f64>,
+    name: &str,
+) -> &'a mut ArrayD<f64> {
     if params.get(name).is_some() {
         params.get_mut(name).unwrap()
     } else {
@@ -129,17 +138,27 @@ impl Seen {
 
     fn report(&self, what: &str) {
         println!("{what}: {self:?}");
-        assert!(self.skipped * 10 <= self.checked + self.skipped, "{what}: skips are rare: {self:?}");
+        assert!(
+            self.skipped * 10 <= self.checked + self.skipped,
+            "{what}: skips are rare: {self:?}"
+        );
     }
 }
 
 /// Runs a property on random instances; what it has seen is summed up over all of them.
-fn for_all(cases: u32, what: &str, s: impl Strategy<Value = Instance>, test: impl Fn(&Instance, &mut Seen) -> Result<(), TestCaseError>) {
+fn for_all(
+    cases: u32,
+    what: &str,
+    s: impl Strategy<Value = Instance>,
+    test: impl Fn(&Instance, &mut Seen) -> Result<(), TestCaseError>,
+) {
     let seen = std::cell::RefCell::new(Seen::default());
     let mut config = config(cases);
     config.source_file = Some(file!());
     let mut runner = TestRunner::new(config);
-    runner.run(&s, |i| test(&i, &mut seen.borrow_mut())).unwrap_or_else(|e| panic!("{what}: {e}"));
+    runner
+        .run(&s, |i| test(&i, &mut seen.borrow_mut()))
+        .unwrap_or_else(|e| panic!("{what}: {e}"));
     seen.borrow().report(what);
 }
 
@@ -148,7 +167,10 @@ fn every_op_occurs() {
     let mut runner = TestRunner::deterministic();
     let mut names = BTreeSet::new();
     for _ in 0..400 {
-        let i = strategy::recurrence().new_tree(&mut runner).unwrap().current();
+        let i = strategy::recurrence()
+            .new_tree(&mut runner)
+            .unwrap()
+            .current();
         let gradient = i.recurrence.gradient(Wrt::Everything).unwrap();
         for tape in [i.recurrence.tape(), gradient.tape()] {
             names.extend(tape.nodes().map(|(_, n)| n.op().name().to_owned()));
@@ -166,9 +188,16 @@ fn every_op_occurs() {
 #[test]
 fn gradients_agree_four_ways() {
     for_all(200, "first order", strategy::recurrence(), |i, seen| {
-        let g = run(&Instance { recurrence: i.recurrence.gradient(Wrt::Everything).unwrap(), ..i.clone() });
+        let g = run(&Instance {
+            recurrence: i.recurrence.gradient(Wrt::Everything).unwrap(),
+            ..i.clone()
+        });
         let unrolled = i.recurrence.unroll_for(&i.params, &i.batch).unwrap();
-        let tape = unrolled.gradient(Wrt::Everything).unwrap().evaluate(&i.params, &i.batch).unwrap();
+        let tape = unrolled
+            .gradient(Wrt::Everything)
+            .unwrap()
+            .evaluate(&i.params, &i.batch)
+            .unwrap();
         let error = distance(&g, &tape);
         seen.curved += usize::from(overall(&g) > 1e-3);
         seen.note(0, error);
@@ -186,7 +215,9 @@ fn gradients_agree_four_ways() {
         let loss = g["loss"].sum().abs();
         for (name, exact) in named(&g) {
             let scale = norm(exact) + 1e-2 * overall(&g) + 1e-6 * loss + 1e-6;
-            let Some((at, exact)) = exact.indexed_iter().nth(exact.len() / 3) else { continue };
+            let Some((at, exact)) = exact.indexed_iter().nth(exact.len() / 3) else {
+                continue;
+            };
             let t = at.as_array_view().to_vec();
             let (mut params, mut batch) = (i.params.clone(), i.batch.clone());
             let was = slot(&mut params, &mut batch, name)[IxDyn(&t)];
@@ -199,7 +230,10 @@ fn gradients_agree_four_ways() {
                     seen.checked += 1;
                     let error = (found - exact).abs() / scale;
                     seen.note(2, error);
-                    prop_assert!(error < 1e-7, "{name}{t:?}: {exact} but differences give {found}");
+                    prop_assert!(
+                        error < 1e-7,
+                        "{name}{t:?}: {exact} but differences give {found}"
+                    );
                 }
                 None => seen.skipped += 1,
             }
@@ -229,10 +263,21 @@ fn second_derivatives_agree() {
         seen.note(0, error);
         prop_assert!(error < 1e-11, "reverse over reverse: {error:e}");
 
-        let tangent = with(i, &i.recurrence.tangent(Wrt::Everything).unwrap(), ".dot", &v);
-        let tape = tangent.recurrence.unroll_for(&tangent.params, &tangent.batch).unwrap();
+        let tangent = with(
+            i,
+            &i.recurrence.tangent(Wrt::Everything).unwrap(),
+            ".dot",
+            &v,
+        );
+        let tape = tangent
+            .recurrence
+            .unroll_for(&tangent.params, &tangent.batch)
+            .unwrap();
         let tape = tape.gradient_of("loss.dot", Wrt::Names(&names)).unwrap();
-        let error = distance(&hv, &tape.evaluate(&tangent.params, &tangent.batch).unwrap());
+        let error = distance(
+            &hv,
+            &tape.evaluate(&tangent.params, &tangent.batch).unwrap(),
+        );
         seen.note(1, error);
         prop_assert!(error < 1e-11, "tape reverse over forward: {error:e}");
 
@@ -286,7 +331,13 @@ fn part<T: Clone>(a: &ArrayD<T>, axis: usize, from: usize, to: usize) -> ArrayD<
 /// Steps `from .. to` of every sequence.
 fn steps(i: &Instance, from: usize, to: usize) -> Batch<f64> {
     let batch = Batch::new(to - from, i.batch.samples());
-    let cut = |rate| if rate == Rate::Step { Some((from, to)) } else { None };
+    let cut = |rate| {
+        if rate == Rate::Step {
+            Some((from, to))
+        } else {
+            None
+        }
+    };
     map_batch(
         i,
         batch,
@@ -297,23 +348,42 @@ fn steps(i: &Instance, from: usize, to: usize) -> Batch<f64> {
 
 fn gradient(i: &Instance) -> Outputs<f64> {
     let recurrence = i.recurrence.gradient(Wrt::Everything).unwrap();
-    run(&Instance { recurrence, ..i.clone() })
+    run(&Instance {
+        recurrence,
+        ..i.clone()
+    })
 }
 
 fn rate_of(r: &Recurrence, name: &str) -> Rate {
-    r.tape().leaves().iter().find(|l| l.name() == name).unwrap().ty().rate
+    r.tape()
+        .leaves()
+        .iter()
+        .find(|l| l.name() == name)
+        .unwrap()
+        .ty()
+        .rate
 }
 
 /// The gradient of sequences one after the other, from those of the parts.
 fn check_resets(i: &Instance, cut: usize) -> f64 {
     let (total, samples) = (i.batch.steps(), i.batch.samples());
-    let first = gradient(&Instance { batch: steps(i, 0, cut), ..i.clone() });
-    let second = gradient(&Instance { batch: steps(i, cut, total), ..i.clone() });
+    let first = gradient(&Instance {
+        batch: steps(i, 0, cut),
+        ..i.clone()
+    });
+    let second = gradient(&Instance {
+        batch: steps(i, cut, total),
+        ..i.clone()
+    });
     let recurrence = i.recurrence.with_resets("reset").unwrap();
     let mut reset = ArrayD::zeros(IxDyn(&[total, samples]));
     reset.index_axis_mut(Axis(0), cut).fill(1.0);
     let batch = steps(i, 0, total).with("reset", reset);
-    let whole = gradient(&Instance { recurrence, batch, params: i.params.clone() });
+    let whole = gradient(&Instance {
+        recurrence,
+        batch,
+        params: i.params.clone(),
+    });
     let floor = 1e-2 * overall(&whole) + 1e-3;
     let mut worst = (whole["loss"].sum() - first["loss"].sum() - second["loss"].sum()).abs();
     for (name, a) in named(&first) {
@@ -351,8 +421,16 @@ fn a_batch_is_the_sum_of_its_samples() {
                     _ => part(a, 0, b, b + 1),
                 }
             }
-            let one = map_batch(i, one, |a, r| cut(a, r, b, length), |a, r| cut(a, r, b, length));
-            let found = gradient(&Instance { batch: one, ..i.clone() });
+            let one = map_batch(
+                i,
+                one,
+                |a, r| cut(a, r, b, length),
+                |a, r| cut(a, r, b, length),
+            );
+            let found = gradient(&Instance {
+                batch: one,
+                ..i.clone()
+            });
             for (name, a) in found.iter() {
                 if name == "loss" || is_param(&i.recurrence, name) {
                     match sums.iter_mut().find(|(n, _)| n == name) {
@@ -399,7 +477,11 @@ fn a_mask_is_a_length() {
         });
         let floor = 1e-2 * overall(&expected) + 1e-3;
         for (name, a) in expected.iter() {
-            let rate = if name == "loss" { Rate::Static } else { rate_of(&i.recurrence, name) };
+            let rate = if name == "loss" {
+                Rate::Static
+            } else {
+                rate_of(&i.recurrence, name)
+            };
             let mut padding = 0.0;
             let mut b = found[name].clone();
             if rate == Rate::Step {
@@ -408,7 +490,10 @@ fn a_mask_is_a_length() {
             }
             let error = norm(&(a - &b)) / norm(a).max(floor);
             seen.note(0, error);
-            prop_assert!(error < 1e-13 && padding == 0.0, "{name}: {error:e}, {padding}");
+            prop_assert!(
+                error < 1e-13 && padding == 0.0,
+                "{name}: {error:e}, {padding}"
+            );
         }
         Ok(())
     });
@@ -433,7 +518,11 @@ fn a_sequence_may_be_long() {
         let t = 100_000;
         let params = Params::new().with("w", ndarray::arr0(0.9));
         let batch = Batch::new(t, 1).with("x", Numbers(5).array(&[t, 1]));
-        let i = Instance { recurrence, params, batch };
+        let i = Instance {
+            recurrence,
+            params,
+            batch,
+        };
         let start = std::time::Instant::now();
         let symbolic = gradient(&i);
         println!("unrolled gradient: {:?}", start.elapsed());
@@ -465,8 +554,14 @@ fn delta_is_the_derivative_by_injection() {
     };
     let mut numbers = Numbers(11);
     let params = Params::new().with("w", numbers.array(&[3, 3]));
-    let batch = Batch::new(5, 2).with("x", numbers.array(&[5, 2, 3])).with_lengths([5, 3]);
-    let delta = write(false).gradient(&["h"]).unwrap().evaluate(&params, &batch).unwrap();
+    let batch = Batch::new(5, 2)
+        .with("x", numbers.array(&[5, 2, 3]))
+        .with_lengths([5, 3]);
+    let delta = write(false)
+        .gradient(&["h"])
+        .unwrap()
+        .evaluate(&params, &batch)
+        .unwrap();
     let (injected, zeros) = (write(true), ArrayD::zeros(IxDyn(&[5, 2, 3])));
     for (at, exact) in delta["h"].indexed_iter() {
         let mut f = |e: f64| {
@@ -477,5 +572,82 @@ fn delta_is_the_derivative_by_injection() {
         };
         let found = slope(&mut f, 1e-2, 1e-7).unwrap();
         assert!((found - exact).abs() < 1e-9, "{at:?}: {found} {exact}");
+    }
+}
+
+/// A cell in both directions, with data.
+fn bidirectional(cell: fn() -> Cell) -> Instance {
+    let recurrence = Recurrence::define("bidirectional", |r| {
+        let (hidden, outputs) = (Dim::fixed(3), Dim::fixed(4));
+        let x = r.input("x", [2]);
+        let forward = cell().suffix("_fw").start(Start::Input);
+        let backward = cell().suffix("_bw").start(Start::Parameter).backward();
+        let forward = forward.apply(r, x, hidden);
+        let backward = backward.apply(r, x, hidden);
+        let o = cells::readout(r, "", concat([forward, backward]), outputs);
+        r.loss(o.squared_error(r.input("y", [outputs])));
+    })
+    .unwrap();
+    let (steps, samples) = (5, 2);
+    let mut numbers = Numbers(17);
+    let mut params = Params::new();
+    let mut batch = Batch::new(steps, samples);
+    for leaf in recurrence.tape().leaves() {
+        let mut shape = match leaf.ty().rate {
+            Rate::Static => vec![],
+            Rate::Sample => vec![samples],
+            Rate::Step => vec![steps, samples],
+        };
+        shape.extend(leaf.ty().shape.dims().iter().map(|d| d.as_fixed().unwrap()));
+        let array = numbers.array(&shape);
+        if is_param(&recurrence, leaf.name()) {
+            params.insert(leaf.name(), array);
+        } else {
+            batch = batch.with(leaf.name(), array);
+        }
+    }
+    Instance {
+        recurrence,
+        params,
+        batch,
+    }
+}
+
+#[test]
+fn a_reset_separates_two_sequences_of_a_bidirectional_cell() {
+    for cell in [Cell::rnn, Cell::lstm, Cell::peephole_lstm, Cell::gru] {
+        let error = check_resets(&bidirectional(cell), 2);
+        assert!(error < 1e-12, "{:?}: {error:e}", cell());
+    }
+}
+
+#[test]
+fn third_derivatives_agree_with_differences() {
+    let i = bidirectional(Cell::rnn);
+    let v = Numbers(23).like(&gradient(&i));
+    let u = Numbers(29).like(&gradient(&i));
+    let hessian = i.recurrence.hessian_vector(Wrt::Everything).unwrap();
+    let names: Vec<&str> = v.iter().map(|(n, _)| n.as_str()).collect();
+    // The derivative of u · H v in every leaf, by reverse mode over forward over reverse.
+    let third = hessian.pullback(&names, Wrt::Names(&names)).unwrap();
+    let at = with(&with(&i, &third, ".dot", &v), &third, ".bar", &u);
+    let found = run(&at);
+    let hessian = with(&i, &hessian, ".dot", &v);
+    let unrolled = hessian
+        .recurrence
+        .unroll_for(&hessian.params, &hessian.batch)
+        .unwrap();
+    for seed in 0..3 {
+        let w = Numbers(seed).like(&found);
+        let mut f = |e: f64| {
+            let (mut p, mut b) = (hessian.params.clone(), hessian.batch.clone());
+            for (name, w) in &w {
+                slot(&mut p, &mut b, name).scaled_add(e, w);
+            }
+            inner(&unrolled.evaluate(&p, &b).unwrap(), &u).0
+        };
+        let (exact, size) = inner(&found, &w);
+        let slope = slope(&mut f, 2e-3, 1e-6 * size).unwrap();
+        assert!((exact - slope).abs() < 1e-7 * size, "{exact} {slope}");
     }
 }
