@@ -300,7 +300,7 @@ impl<'d> Writer<'d> {
     fn choose(&self, fits: impl Fn(&Entry<'d>) -> bool, number: u8) -> Entry<'d> {
         let found: Vec<&Entry<'d>> = self.pool.iter().rev().filter(|e| fits(e)).collect();
         let number = usize::from(number);
-        *found[number * number * found.len() >> 16]
+        *found[(number * number * found.len()) >> 16]
     }
 
     fn pick(&self, form: Form, number: u8) -> Entry<'d> {

@@ -244,7 +244,7 @@ fn gradients_agree_four_ways() {
 
 #[test]
 fn second_derivatives_agree() {
-    for_all(40, "second order", strategy::recurrence(), |i, seen| {
+    for_all(100, "second order", strategy::recurrence(), |i, seen| {
         let gradient = i.recurrence.gradient(Wrt::Everything).unwrap();
         let at = |p: &Params<f64>, b: &Batch<f64>, u: &bptt::Unrolled| u.evaluate(p, b).unwrap();
         let unrolled = gradient.unroll_for(&i.params, &i.batch).unwrap();
