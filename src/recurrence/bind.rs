@@ -151,7 +151,18 @@ impl<F: Scalar> Batch<F> {
         }
     }
 
-    pub(crate) fn lengths(&self) -> Vec<usize> {
+    /// The classes of that name.
+    #[must_use]
+    pub fn classes(&self, name: &str) -> Option<&ArrayD<usize>> {
+        match self.inputs.get(name)? {
+            Data::Class(a) => Some(a),
+            Data::Real(_) => None,
+        }
+    }
+
+    /// The length of each sequence.
+    #[must_use]
+    pub fn lengths(&self) -> Vec<usize> {
         self.lengths
             .clone()
             .unwrap_or_else(|| vec![self.steps; self.samples])
