@@ -7,7 +7,7 @@ mod random;
 
 use bptt::cells::Cell;
 use bptt::check::strategy::{self, Instance};
-use bptt::{Batch, Outputs, Params, Rate, Recurrence, Wrt};
+use bptt::{Batch, Rate, Recurrence};
 use ndarray::{ArrayD, Axis, IxDyn, Slice, concatenate};
 use proptest::prelude::*;
 use random::*;

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use indexmap::IndexMap;
 
+use crate::error::{Error, Result};
 use crate::op::{Expr, NodeId, Op, RegisterId};
 use crate::shape::Rate;
-use crate::tape::{Scope, Tape};
+use crate::tape::{Node, Scope, Tape};
 
 /// The linear graph: tangents and the registers that carry them.
 #[derive(Debug)]
@@ -27,11 +28,14 @@ impl Linearization {
 ///
 /// `seeds` maps a node to the leaf that is its perturbation. For a leaf of the graph that is its
 /// tangent; for an inner node it is *injected*, added to the tangent that the node has anyway.
+///
+/// # Errors
+/// [`Error::CustomOp`] when a custom op's tangent has another shape than its value.
 pub(crate) fn linearize(
     scope: &Scope,
     seeds: &IndexMap<NodeId, NodeId>,
     targets: &[NodeId],
-) -> Linearization {
+) -> Result<Linearization> {
     // The tape grows while it is read, so what is differentiated is a copy of it.
     let primal = scope.with(Tape::clone);
     let live = primal.live(targets.iter().copied());
@@ -67,7 +71,7 @@ pub(crate) fn linearize(
                     .map(|a| result.tangent(scope, *a))
                     .collect();
                 if x_dot.iter().any(Option::is_some) {
-                    node.op.tangent(&x, scope.expr(id), &x_dot)
+                    checked(node, node.op.tangent(&x, scope.expr(id), &x_dot))?
                 } else {
                     None
                 }
@@ -88,7 +92,19 @@ pub(crate) fn linearize(
             scope.set_register(*tangent, init, def);
         }
     }
-    result
+    Ok(result)
+}
+
+/// The tangent of a node, refused where a custom op gave one of another shape: a scalar would be
+/// spread over the rest of the expression without a word.
+pub(super) fn checked<'b>(node: &Node, tangent: Option<Expr<'b>>) -> Result<Option<Expr<'b>>> {
+    match tangent {
+        Some(t) if t.shape() != Some(node.ty().shape) => Err(Error::CustomOp {
+            op: node.op().name().into(),
+            reason: "its tangent does not have the shape of its value".into(),
+        }),
+        fits => Ok(fits),
+    }
 }
 
 /// Which live nodes and registers depend on a seed: the least fixpoint over the register edges.

@@ -169,15 +169,17 @@ impl Definition {
         shape: Shape,
         init: Option<Expr<'_>>,
     ) -> (RegisterId, Expr<'_>) {
-        let init = init.and_then(|e| match e.rate() {
-            Some(Rate::Step) => {
+        // Not a closure: that would hide the caller's line from the mistake.
+        let init = match init {
+            Some(e) if e.rate() == Some(Rate::Step) => {
                 self.fail(format!(
                     "state `{name}`: the initial value varies with the step; use `first` or `last`"
                 ));
                 None
             }
-            _ => e.hold(Rate::Sample).id(),
-        });
+            Some(e) => e.hold(Rate::Sample).id(),
+            None => None,
+        };
         self.scope
             .register(name, direction, Type::real(shape, Rate::Step), init)
     }

@@ -385,10 +385,10 @@ impl Unrolled {
                 ),
             });
         }
-        Ok(self.values_bound(&bound))
+        self.values_bound(&bound)
     }
 
-    fn values_bound<F: Scalar>(&self, bound: &Bound<'_, F>) -> Vec<Value<F>> {
+    fn values_bound<F: Scalar>(&self, bound: &Bound<'_, F>) -> Result<Vec<Value<F>>> {
         evaluate(&self.tape, |leaf| {
             let (source, sample, step) = self.leaves[leaf.index()];
             bound.value(source, sample, step)
