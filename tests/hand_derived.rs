@@ -71,7 +71,7 @@ proptest! {
     }
 }
 
-/// The comparison itself must be able to fail: a sequence one step longer has another gradient.
+/// The comparison itself must be able to fail: `h0` is made wrong by one part in 1e11.
 #[test]
 fn the_comparison_sees_a_wrong_gradient() {
     let case = Case {

@@ -1,6 +1,6 @@
 //! GARCH(1,1) on the Deutschemark–pound returns of Bollerslev and Ghysels (1996), the benchmark of
-//! Fiorentini, Calzolari and Panattoni (1996): log-likelihood,
-//! gradient, Hessian, estimate and standard errors over 1974 steps.
+//! Fiorentini, Calzolari and Panattoni (1996): log-likelihood, gradient, Hessian, estimate and
+//! standard errors over 1974 steps.
 //!
 //! `h_t = ω + α ε²_{t−1} + β h_{t−1}` with `ε_t = y_t − μ`; before the sample both `ε²` and `h` are
 //! the mean of `ε²`, which depends on `μ`.
