@@ -3,6 +3,7 @@
 
 mod diff;
 mod error;
+pub mod fit;
 mod op;
 mod recurrence;
 mod shape;
