@@ -6,9 +6,9 @@ use ndarray::Array3;
 use crate::Failure;
 
 const CSV: &str = include_str!("../../../data/sunspots.csv");
-/// What a sunspot number is divided by, after `MEAN` is taken off: both of the order of the data.
+/// What a sunspot number is divided by, after [`MEAN`] is taken off.
 pub(crate) const SCALE: f64 = 50.0;
-/// About the mean of the training years.
+/// A round number near the mean of the training years.
 pub(crate) const MEAN: f64 = 50.0;
 /// The last year that the fit sees.
 pub(crate) const LAST_TRAINING_YEAR: usize = 1920;

@@ -51,6 +51,12 @@ pub(crate) fn run(out: &mut dyn Write) -> Result<(), Failure> {
         gradients(out, &network.params, &found)?;
     }
     heading(out, "4. Is the gradient right?")?;
+    paragraph(
+        out,
+        "The gradient comes from the equations of one step. Another way to it is to write every \
+         step of the sequence down, one after another, and to apply the chain rule backwards \
+         through that long list. Both must agree up to rounding, about 1e-16.",
+    )?;
     for network in &networks {
         certify(out, &network.every, &network.params, &batch)?;
     }
@@ -117,7 +123,7 @@ fn certify(
         .evaluate(params, batch)?;
     writeln!(
         out,
-        "recurrence {}: the gradient of the recurrence against that of its {} unrolled operations\n",
+        "\n{}: the gradient against that of the list of {} operations\n",
         recurrence.name(),
         unrolled.tape().len(),
     )?;
@@ -137,7 +143,6 @@ fn certify(
             return Err(format!("the gradient of `{name}` failed its certification").into());
         }
     }
-    writeln!(out)?;
     Ok(())
 }
 
@@ -214,9 +219,10 @@ fn reach(out: &mut dyn Write, columns: &[Reach]) -> Result<(), Failure> {
         &format!(
             "L is now the loss of the last forecast only, that of {LAST_TRAINING_YEAR}. The chart \
              shows the norm of dL/dh_{{T-k}}, the derivative with respect to the state k years \
-             earlier, as a part of that at k = 0. The bars are logarithmic: full at 1, empty at \
-             one millionth. Where they end, nothing can be learnt from the past. A < marks whole \
-             cycles of {CYCLE} years.",
+             earlier, as a part of that at k=0. The bars are logarithmic: full at 1, empty at one \
+             millionth. Where a bar is short, a fit hears little of what happened that long ago. \
+             (The memory c of the LSTM carries more, past h.) A < marks whole cycles of {CYCLE} \
+             years.",
         ),
     )?;
     writeln!(out)?;
@@ -255,8 +261,7 @@ fn reach(out: &mut dyn Write, columns: &[Reach]) -> Result<(), Failure> {
             paragraph(
                 out,
                 &format!(
-                    "The fit made the part that reaches the {} one cycle back {factor:.1} times \
-                     {word}.",
+                    "In the {}, the fit made what is left one cycle back {factor:.1} times {word}.",
                     after.network
                 ),
             )?;

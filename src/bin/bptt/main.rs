@@ -25,14 +25,18 @@ seconds, reads nothing and writes nothing but this text.
 fn main() -> ExitCode {
     let mut out = io::stdout().lock();
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    let done = match arguments.first().map(|a| a.to_string_lossy()).as_deref() {
-        None => demo::run(&mut out),
-        Some("-h" | "--help") => write!(out, "{HELP}").map_err(Failure::from),
-        Some("-V" | "--version") => {
+    let arguments: Vec<_> = arguments.iter().map(|a| a.to_string_lossy()).collect();
+    let arguments: Vec<&str> = arguments.iter().map(AsRef::as_ref).collect();
+    let done = match arguments[..] {
+        [] => demo::run(&mut out),
+        ["-h" | "--help"] => write!(out, "{HELP}").map_err(Failure::from),
+        ["-V" | "--version"] => {
             writeln!(out, "bptt {}", env!("CARGO_PKG_VERSION")).map_err(Failure::from)
         }
-        Some(unknown) => {
-            let text = format!("bptt: unknown argument `{unknown}`; see `bptt --help`\n");
+        [first, ref rest @ ..] => {
+            let known = ["-h", "--help", "-V", "--version"].contains(&first);
+            let unknown = rest.first().filter(|_| known).unwrap_or(&first);
+            let text = format!("bptt: unexpected argument `{unknown}`; see `bptt --help`\n");
             // Nothing is left to be done when even this cannot be written.
             let _ = io::stderr().write_all(text.as_bytes());
             return ExitCode::from(2);

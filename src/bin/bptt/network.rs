@@ -2,13 +2,15 @@
 
 use bptt::cells::{self, Cell};
 use bptt::fit::{Adam, clip_global_norm};
-use bptt::{Batch, Params, Recurrence, Wrt};
+use bptt::{Batch, Dim, Params, Recurrence, Wrt};
 use ndarray::{ArrayD, Axis};
 
 use crate::Failure;
 
 /// The size of the state.
 pub(crate) const HIDDEN: usize = 8;
+/// The steps of the fit, its step size, and the norm at which a gradient is clipped: round
+/// numbers, not tuned.
 pub(crate) const STEPS: usize = 250;
 pub(crate) const RATE: f64 = 0.01;
 pub(crate) const THRESHOLD: f64 = 1.0;
@@ -111,7 +113,7 @@ fn define(name: &str, cell: &Cell, loss: Loss) -> Result<Recurrence, Failure> {
     Ok(Recurrence::define(name, |r| {
         let (x, y) = (r.input("x", [1]), r.input("y", [1]));
         let h = cell.apply(r, x, r.dim("H"));
-        let o = cells::readout(r, "", h, bptt::Dim::fixed(1));
+        let o = cells::readout(r, "", h, Dim::fixed(1)).named("o");
         r.output("o", o);
         let error = o.squared_error(y);
         match loss {
