@@ -79,6 +79,7 @@
 pub mod check;
 mod diff;
 mod error;
+pub mod fit;
 mod op;
 mod recurrence;
 mod shape;

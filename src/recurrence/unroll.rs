@@ -76,6 +76,11 @@ impl<F: Scalar> Outputs<F> {
         })
     }
 
+    /// Every output with its name, to be changed in place.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut ArrayD<F>)> {
+        self.arrays.iter_mut().map(|(n, a)| (&**n, a))
+    }
+
     pub(crate) fn insert(&mut self, name: &str, array: ArrayD<F>) {
         self.arrays.insert(name.into(), array);
     }
