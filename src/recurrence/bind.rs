@@ -24,6 +24,55 @@ impl<F: Scalar> Params<F> {
         }
     }
 
+    /// An array for every parameter of a recurrence, made by `f` from its name and shape; `sizes`
+    /// gives the named dimensions.
+    ///
+    /// ```
+    /// use bptt::{Params, cells::{Cell, Loss}};
+    /// let rnn = Cell::rnn().model("rnn", Loss::SquaredError)?;
+    /// let sizes = [("K", 2), ("H", 4), ("O", 1)];
+    /// let params = Params::from_fn(&rnn, &sizes, |name, shape| match name {
+    ///     "W_H" => 0.5 * ndarray::Array2::eye(shape[0]).into_dyn(),
+    ///     _ => ndarray::ArrayD::zeros(shape),
+    /// })?;
+    /// assert_eq!(params.get("W_X").map(|w| w.shape()), Some(&[4, 2][..]));
+    /// # Ok::<(), bptt::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When a size is missing, or is of a dimension that does not exist. The arrays are checked
+    /// when they are used.
+    pub fn from_fn(
+        recurrence: &Recurrence,
+        sizes: &[(&str, usize)],
+        mut f: impl FnMut(&str, &[usize]) -> ArrayD<F>,
+    ) -> Result<Self> {
+        let known: Vec<String> = recurrence.tape.dims().map(Into::into).collect();
+        if let Some((name, _)) = sizes.iter().find(|(n, _)| !known.iter().any(|k| k == n)) {
+            let name = (*name).into();
+            return Err(Error::UnknownName {
+                what: "dimension",
+                name,
+                known,
+            });
+        }
+        let size = |dim: &String| sizes.iter().find(|(n, _)| n == dim).map(|(_, size)| *size);
+        // Only the dimensions of parameters have to be known here.
+        let values: Vec<usize> = known.iter().map(|d| size(d).unwrap_or(0)).collect();
+        let mut params = Self::new();
+        for leaf in recurrence.leaves(Role::Parameter) {
+            let dims = leaf.ty.shape.dims();
+            let mut mentioned = dims.iter().flat_map(Dim::named_terms);
+            if let Some((symbol, _)) = mentioned.find(|(s, _)| size(&known[s.index()]).is_none()) {
+                return Err(Error::UnknownSize {
+                    dim: known[symbol.index()].clone(),
+                });
+            }
+            params.insert(&leaf.name, f(&leaf.name, &leaf.ty.shape.values(&values)));
+        }
+        Ok(params)
+    }
+
     /// Adds or replaces an array; its shape is that of the parameter.
     #[must_use]
     pub fn with<D: Dimension>(mut self, name: &str, array: Array<F, D>) -> Self {
@@ -425,7 +474,7 @@ impl<'a, F: Scalar> Sizes<'a, F> {
         let mut rest = size.checked_sub(dim.constant());
         let mut unknown = None;
         for (symbol, coefficient) in dim.named_terms() {
-            match &self.known[symbol.0 as usize] {
+            match &self.known[symbol.index()] {
                 Some((value, _)) => rest = rest.and_then(|r| r.checked_sub(value * coefficient)),
                 None if unknown.is_none() => unknown = Some((symbol, coefficient)),
                 // With two unknowns, another array has to come first.
@@ -434,7 +483,7 @@ impl<'a, F: Scalar> Sizes<'a, F> {
         }
         match (unknown, rest) {
             (Some((symbol, coefficient)), Some(rest)) if rest % coefficient == 0 => {
-                self.known[symbol.0 as usize] = Some((rest / coefficient, array.into()));
+                self.known[symbol.index()] = Some((rest / coefficient, array.into()));
                 Ok(())
             }
             (None, Some(0)) => Ok(()),
@@ -450,7 +499,7 @@ impl<'a, F: Scalar> Sizes<'a, F> {
         if dim != Dim::named(symbol) {
             return None;
         }
-        let (first, first_array) = self.known[symbol.0 as usize].clone()?;
+        let (first, first_array) = self.known[symbol.index()].clone()?;
         Some(Error::DimConflict {
             dim: dim.text(&self.recurrence.tape.dim_names()),
             first_array,

@@ -285,7 +285,10 @@ impl fmt::Display for Recurrence {
             writeln!(f, "  {name}{prime} = {}", self.tape.definition(id))?;
         }
         for (name, id) in &self.outputs {
-            writeln!(f, "  output {name} = {}", self.tape.expression(*id))?;
+            match self.tape.expression(*id) {
+                text if text == **name => writeln!(f, "  output {name}")?,
+                text => writeln!(f, "  output {name} = {text}")?,
+            }
         }
         Ok(())
     }

@@ -61,7 +61,7 @@ impl Network {
         equations: &'static [&'static str],
     ) -> Result<Self, Failure> {
         let every = define(short, cell, Loss::EveryForecast)?;
-        let params = initial(&every);
+        let params = initial(&every)?;
         Ok(Self {
             name,
             equations,
@@ -113,7 +113,7 @@ fn define(name: &str, cell: &Cell, loss: Loss) -> Result<Recurrence, Failure> {
     Ok(Recurrence::define(name, |r| {
         let (x, y) = (r.input("x", [1]), r.input("y", [1]));
         let h = cell.apply(r, x, r.dim("H"));
-        let o = cells::readout(r, "", h, Dim::fixed(1)).named("o");
+        let o = cells::readout(r, "", h, Dim::fixed(1));
         r.output("o", o);
         let error = o.squared_error(y);
         match loss {
@@ -124,27 +124,15 @@ fn define(name: &str, cell: &Cell, loss: Loss) -> Result<Recurrence, Failure> {
 }
 
 /// Weights uniform within 1/√H of zero, biases zero except that of the forget gate, which is 1.
-fn initial(recurrence: &Recurrence) -> Params<f64> {
+fn initial(recurrence: &Recurrence) -> Result<Params<f64>, Failure> {
     let mut numbers = SplitMix64(2008);
-    let mut params = Params::new();
-    for name in recurrence.parameters() {
-        let shape: &[usize] = match name {
-            "W_O" => &[1, HIDDEN],
-            "b_q" => &[1],
-            "W_H" => &[HIDDEN, HIDDEN],
-            _ if name.starts_with("U_") => &[HIDDEN, HIDDEN],
-            _ if name.starts_with("W_") => &[HIDDEN, 1],
-            _ => &[HIDDEN],
-        };
-        let bound = (HIDDEN as f64).sqrt().recip();
-        let array = match name {
-            "b_f" => ArrayD::from_elem(shape, 1.0),
-            _ if name.starts_with('b') => ArrayD::zeros(shape),
-            _ => ArrayD::from_shape_simple_fn(shape, || bound * (2.0 * numbers.unit() - 1.0)),
-        };
-        params.insert(name, array);
-    }
-    params
+    let bound = (HIDDEN as f64).sqrt().recip();
+    let params = Params::from_fn(recurrence, &[("H", HIDDEN)], |name, shape| match name {
+        "b_f" => ArrayD::from_elem(shape, 1.0),
+        _ if name.starts_with('b') => ArrayD::zeros(shape),
+        _ => ArrayD::from_shape_simple_fn(shape, || bound * (2.0 * numbers.unit() - 1.0)),
+    })?;
+    Ok(params)
 }
 
 /// The generator of Steele, Lea and Flood (2014).
