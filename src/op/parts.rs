@@ -1,10 +1,10 @@
-//! Linear ops that take values apart and put them together, one row each; see [`super::linear`].
+//! Taking values apart and putting them together, one row each.
 
 use ndarray::{Array1, Array2, ArrayD, IxDyn, Slice as Span};
 use smallvec::SmallVec;
 
-use super::linear::{Axis, all_real, fixed, real, size, with_size};
-use super::{Expr, LinearRule, Linearity, Notation, Reason, Scalar, Setting, Value};
+use super::axis::{Axis, all_real, fixed, real, size, with_size};
+use super::{Expr, LinearRule, Linearity, Notation, Reason, Scalar, Setting, Value, common_shape};
 use crate::shape::{Dim, Kind, Shape, Type};
 
 /// Values joined along an axis. The transpose is [`Slice`].
@@ -292,5 +292,48 @@ impl LinearRule for Scatter {
             len: f(self.len),
             ..self
         }
+    }
+}
+
+/// One of two values, entry by entry, by a condition that is zero (no) or not (yes). Linear in
+/// the two values together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Select;
+
+impl LinearRule for Select {
+    const NAME: &'static str = "select";
+    fn linearity(&self) -> Linearity {
+        Linearity::Jointly(1)
+    }
+    fn infer(&self, args: &[Type]) -> Result<Type, Reason> {
+        if args.len() != 3 {
+            return Err("it takes a condition and two values");
+        }
+        Ok(real(args, common_shape(args)?))
+    }
+    fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F> {
+        ndarray::Zip::from(args[0].real())
+            .and(args[1].real())
+            .and(args[2].real())
+            .map_collect(|&c, &yes, &no| {
+                if c.is_nan() {
+                    c
+                } else if c == F::zero() {
+                    no
+                } else {
+                    yes
+                }
+            })
+            .into()
+    }
+    fn transpose<'b>(&self, i: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
+        let zeros = y_bar.zeros_like();
+        match i {
+            1 => args[0].select(y_bar, zeros),
+            _ => args[0].select(zeros, y_bar),
+        }
+    }
+    fn notation(&self) -> Notation {
+        Notation::call("select", r"\operatorname{select}")
     }
 }
