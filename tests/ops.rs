@@ -266,7 +266,7 @@ fn check(r: &Recurrence, ranges: &[(f64, f64)]) {
         (vhw - whv).abs() <= 1e-12 * (1.0 + vhw.abs()),
         "{r}symmetry {vhw} {whv}"
     );
-    assert!(r.to_string().contains("output y = "), "{r}");
+    assert!(r.to_string().contains("y = "), "{r}");
 }
 
 #[test]
