@@ -267,3 +267,14 @@ fn third_derivatives_agree_with_differences() {
         assert!((exact - slope).abs() < 1e-7 * size, "{exact} {slope}");
     }
 }
+
+#[test]
+fn certification_raises_no_false_alarm() {
+    for_all(60, "certification", strategy::recurrence(), |i, seen| {
+        let check = bptt::Check::new(&i.recurrence).entries(1);
+        let certificate = check.run(&i.params, &i.batch).unwrap();
+        seen.checked += 1;
+        prop_assert!(certificate.passed(), "{certificate}\n{}", i.recurrence);
+        Ok(())
+    });
+}

@@ -85,6 +85,15 @@ impl<F: Scalar> Params<F> {
         self.arrays.insert(name.into(), array.into_dyn());
     }
 
+    /// The same numbers in another type, rounded where it is narrower.
+    #[must_use]
+    pub fn cast<G: Scalar>(&self) -> Params<G> {
+        let cast = |(name, a): (&String, &ArrayD<F>)| (name.clone(), cast(a));
+        Params {
+            arrays: self.arrays.iter().map(cast).collect(),
+        }
+    }
+
     /// An array.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&ArrayD<F>> {
@@ -171,6 +180,25 @@ impl<F: Scalar> Batch<F> {
         self
     }
 
+    /// The same data in another type, rounded where it is narrower.
+    #[must_use]
+    pub fn cast<G: Scalar>(&self) -> Batch<G> {
+        let cast = |(name, data): (&String, &Data<F>)| {
+            let data = match data {
+                Data::Real(a) => Data::Real(cast(a)),
+                Data::Class(a) => Data::Class(a.clone()),
+            };
+            (name.clone(), data)
+        };
+        Batch {
+            steps: self.steps,
+            samples: self.samples,
+            inputs: self.inputs.iter().map(cast).collect(),
+            lengths: self.lengths.clone(),
+            sizes: self.sizes.clone(),
+        }
+    }
+
     /// The number of steps `T` of the longest sequence the arrays have room for.
     #[must_use]
     pub const fn steps(&self) -> usize {
@@ -240,4 +268,8 @@ impl<F: Scalar> Batch<F> {
             None => Ok(()),
         }
     }
+}
+
+fn cast<F: Scalar, G: Scalar>(array: &ArrayD<F>) -> ArrayD<G> {
+    array.mapv(|x| G::of(Scalar::to_f64(x)))
 }
