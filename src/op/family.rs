@@ -40,7 +40,7 @@ macro_rules! linear_family {
         $(#[doc = $doc])+
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum $family {
-            $(#[doc = concat!("See [`", stringify!($row), "`].")] $row($row),)+
+            $(#[doc = concat!("The row `", stringify!($row), "`.")] $row($row),)+
         }
 
         impl $family {
