@@ -253,13 +253,20 @@ pub(crate) fn lines() -> impl Iterator<Item = Line> {
 }
 
 impl Line {
-    /// Compares with a tolerance of 8 units of roundoff of the number itself, plus `floor`.
+    /// Compares with a tolerance of 8 units of roundoff of the number itself, plus `slack`, which
+    /// depends on the entry.
     #[track_caller]
-    pub(crate) fn assert(&self, what: &str, found: &[f64], expected: &[f64], floor: f64) {
+    pub(crate) fn assert(
+        &self,
+        what: &str,
+        found: &[f64],
+        expected: &[f64],
+        slack: impl Fn(usize) -> f64,
+    ) {
         assert_eq!(found.len(), expected.len(), "{} {:?}", self.op, self.args);
-        for (a, b) in found.iter().zip(expected) {
+        for (i, (a, b)) in found.iter().zip(expected).enumerate() {
             assert!(
-                (a - b).abs() <= 8.0 * f64::EPSILON * b.abs() + floor,
+                (a - b).abs() <= 8.0 * f64::EPSILON * b.abs() + slack(i),
                 "{what} of {} at {:?}: {a:e}, not {b:e}",
                 self.op,
                 self.args
