@@ -1,12 +1,12 @@
 //! The pointwise rows of the op table: value, `f32`, tangent, transpose, second order, printing,
-//! and what they do where there is no derivative or no number. The other rows are in
-//! `ops_linear.rs`.
+//! and what they do where there is no derivative or no number; values of the reductions against
+//! high precision. The other rows are in `ops_linear.rs`.
 
 #[path = "support/rows.rs"]
 mod rows;
 mod support;
 
-use bptt::{Batch, Definition, Error, Expr, Op, Params, Recurrence, Wrt, ops};
+use bptt::{Batch, Definition, Error, Expr, Op, Params, Recurrence, Scalar, Wrt, ops};
 use ndarray::arr0;
 use rows::{Line, check_derivatives, is_silent, lines, point, printed};
 
@@ -79,7 +79,7 @@ fn partials(args: &[f64], f: impl FnOnce(&Definition)) -> Vec<f64> {
 
 fn row_partials(op: ops::Pointwise, args: &[f64]) -> Vec<f64> {
     partials(args, |r| {
-        r.loss(apply(op, r.param("a", ()), || r.param("b", ())).0)
+        r.loss(apply(op, r.param("a", ()), || r.param("b", ())).0);
     })
 }
 
@@ -133,7 +133,7 @@ fn single_precision_is_close_to_double_precision() {
         let (r, _) = vectors(*op);
         rows::check_single(&r, "y", &point(&r, op.sample()));
         for line in lines.iter().filter(|l| l.op == op.name()) {
-            let narrow: Vec<f32> = line.args.iter().map(|x| *x as f32).collect();
+            let narrow: Vec<f32> = line.args.iter().map(|x| f32::of(*x)).collect();
             let wide: Vec<f64> = narrow.iter().map(|x| f64::from(*x)).collect();
             let (a, b) = (op.eval(&narrow), op.eval(&wide));
             let tiny = f64::from(f32::MIN_POSITIVE);
@@ -263,7 +263,7 @@ fn nothing_drops_a_nan() {
             args[i] = f64::NAN;
             let args = &args[..op.arity()];
             assert_eq!(op.eval(args).is_nan(), expected, "{op:?} {args:?}");
-            let args: Vec<f32> = args.iter().map(|x| *x as f32).collect();
+            let args: Vec<f32> = args.iter().map(|x| f32::of(*x)).collect();
             assert_eq!(op.eval(&args).is_nan(), expected, "{op:?} {args:?}");
         }
     }
@@ -284,4 +284,73 @@ fn a_branch_that_is_not_taken_may_be_anything() {
         4.0,
         "the branch that was taken"
     );
+}
+
+fn reduce(op: ops::Reduce, a: Expr<'_>) -> Expr<'_> {
+    match op {
+        ops::Reduce::LogSumExp => a.logsumexp(),
+        ops::Reduce::Softmax => a.softmax(),
+        ops::Reduce::LogSoftmax => a.log_softmax(),
+    }
+}
+
+#[test]
+fn reductions_against_high_precision() {
+    for op in ops::Reduce::ALL {
+        let r = Recurrence::define("row", |r| {
+            let y = reduce(*op, r.param("a", [3]));
+            r.output("y", y);
+            let is_scalar = y.shape() == Some(bptt::Shape::Scalar);
+            r.loss(if is_scalar { y } else { y.slice(0, 1).sum() });
+        })
+        .expect("it is sound");
+        let gradient = r.gradient(Wrt::Parameters).expect("it has one");
+        let own: Vec<_> = lines().filter(|l| l.op == op.name()).collect();
+        assert!(own.len() >= 5, "`{}` has {} values", op.name(), own.len());
+        for line in own {
+            let p = Params::new().with("a", ndarray::Array1::from(line.args.clone()));
+            let run = |r: &Recurrence| r.evaluate(&p, &Batch::new(1, 1)).expect("it runs");
+            let found: Vec<f64> = run(&r)["y"].iter().copied().collect();
+            line.assert("value", &found, &line.value, |_| 0.0);
+            let narrow = line.args.iter().map(|x| f32::of(*x)).collect();
+            let single = Params::new().with("a", ndarray::Array1::from_vec(narrow));
+            let single = r.evaluate(&single, &Batch::<f32>::new(1, 1));
+            for (a, b) in single.expect("it runs")["y"].iter().zip(&line.value) {
+                let size = b.abs().max(f64::from(f32::MIN_POSITIVE));
+                let fits = (f64::from(*a) - b).abs() <= 8.0 * f64::from(f32::EPSILON) * size;
+                assert!(fits, "{op:?} at {:?} in f32: {a:e}, not {b:e}", line.args);
+            }
+            let found: Vec<f64> = run(&gradient)["a"].iter().copied().collect();
+            // The tangent of `log_softmax` takes the exponential of its result `y`: a relative
+            // error of `y` is one of the size of `y` times that.
+            let slack = |i: usize| match op {
+                ops::Reduce::LogSoftmax => f64::EPSILON * (line.value[i] * line.partials[i]).abs(),
+                _ => 0.0,
+            };
+            line.assert("partials", &found, &line.partials, slack);
+        }
+    }
+}
+
+/// Data are finite, so the NaN is made on the way; were it dropped, there would be a result.
+#[test]
+fn no_reduction_or_sum_drops_a_nan() {
+    type F = for<'b> fn(Expr<'b>) -> Expr<'b>;
+    let cases: &[(&str, F)] = &[
+        ("logsumexp", |x| x.logsumexp()),
+        ("softmax", |x| x.softmax().sum()),
+        ("log_softmax", |x| x.log_softmax().sum()),
+        ("sum", |x| x.sum()),
+        ("dot with zeros", |x| x.dot(x.full_like(0.0))),
+        ("outer with zeros", |x| x.outer(x.full_like(0.0)).sum()),
+        ("a slice", |x| x.slice(1, 1).sum()),
+    ];
+    for (what, f) in cases {
+        let r = Recurrence::define("nan", |r| r.output("y", f(r.param("a", [3]).sqrt())));
+        let r = r.expect("it is sound");
+        let p = Params::new().with("a", ndarray::array![4.0, -1.0, 9.0]);
+        let y = r.evaluate(&p, &Batch::new(1, 1));
+        let is_refused = matches!(y, Err(Error::NonFiniteValue { .. }));
+        assert!(is_refused, "{what}: {y:?}");
+    }
 }

@@ -1,13 +1,13 @@
 //! The rows of the op table that are not pointwise: value, `f32`, tangent, transpose, second
-//! order and printing. The pointwise rows are in `ops.rs`.
+//! order and printing. The pointwise rows, and the accuracy of the reductions, are in `ops.rs`.
 
 #[path = "support/rows.rs"]
 mod rows;
 mod support;
 
-use bptt::{Axis, Batch, Definition, Expr, Op, Params, Rate, Recurrence, Wrt, concat, ops};
-use ndarray::{Array1, ArrayD};
-use rows::{Data, LENGTHS, check_derivatives, check_single, is_silent, lines, point, printed};
+use bptt::{Axis, Definition, Expr, Op, Rate, Recurrence, concat, ops};
+use ndarray::ArrayD;
+use rows::{Data, LENGTHS, check_derivatives, check_single, is_silent, point, printed};
 use support::Noise;
 
 /// One use of a row.
@@ -337,6 +337,23 @@ const CASES: &[Case] = &[
         },
     },
     Case {
+        row: "select",
+        define: |r| {
+            let on = r.input("b", [3]).less(r.param("d", ()));
+            y(r, on.select(r.sample_input("a", ()), on.constant(0.5)));
+        },
+        text: "select(b < d, a, 0.5)",
+        loops: |d| {
+            steps(&[3], |t, b, i| {
+                if d.array("b")[[t, b, i[0]]] < d.array("d").sum() {
+                    d.array("a")[[b]]
+                } else {
+                    0.5
+                }
+            })
+        },
+    },
+    Case {
         row: "Hold(Hold(Sample))",
         define: |r| y(r, r.param("a", [2]) * r.sample_input("b", [2])),
         text: "a * b",
@@ -520,44 +537,6 @@ fn every_row_is_printed_as_it_is_written() {
             if key(node.op()).is_some() && is_silent(node.op()) {
                 assert!(silent(node.op()), "{:?}", node.op());
             }
-        }
-    }
-}
-
-fn reduce(op: ops::Reduce, a: Expr<'_>) -> Expr<'_> {
-    match op {
-        ops::Reduce::LogSumExp => a.logsumexp(),
-        ops::Reduce::Softmax => a.softmax(),
-        ops::Reduce::LogSoftmax => a.log_softmax(),
-    }
-}
-
-#[test]
-fn reductions_against_high_precision() {
-    for op in ops::Reduce::ALL {
-        let r = Recurrence::define("row", |r| {
-            let y = reduce(*op, r.param("a", [3]));
-            r.output("y", y);
-            let is_scalar = y.shape() == Some(bptt::Shape::Scalar);
-            r.loss(if is_scalar { y } else { y.slice(0, 1).sum() });
-        })
-        .expect("it is sound");
-        let gradient = r.gradient(Wrt::Parameters).expect("it has one");
-        let own: Vec<_> = lines().filter(|l| l.op == op.name()).collect();
-        assert!(own.len() >= 5, "`{}` has {} values", op.name(), own.len());
-        for line in own {
-            let p = Params::new().with("a", Array1::from(line.args.clone()));
-            let run = |r: &Recurrence| r.evaluate(&p, &Batch::new(1, 1)).expect("it runs");
-            let found: Vec<f64> = run(&r)["y"].iter().copied().collect();
-            line.assert("value", &found, &line.value, |_| 0.0);
-            let found: Vec<f64> = run(&gradient)["a"].iter().copied().collect();
-            // The tangent of `log_softmax` takes the exponential of its result `y`: a relative
-            // error of `y` is one of the size of `y` times that.
-            let slack = |i: usize| match op {
-                ops::Reduce::LogSoftmax => f64::EPSILON * (line.value[i] * line.partials[i]).abs(),
-                _ => 0.0,
-            };
-            line.assert("partials", &found, &line.partials, slack);
         }
     }
 }

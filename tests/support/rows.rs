@@ -1,7 +1,7 @@
 //! What the tests of the op table share: data for a row, its derivatives, `f32` next to `f64`.
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
-use bptt::{Batch, Notation, Op, Params, Rate, Recurrence, Role, Wrt};
+use bptt::{Batch, Notation, Op, Params, Rate, Recurrence, Role, Scalar, Wrt};
 use ndarray::ArrayD;
 
 use crate::support::Noise;
@@ -195,7 +195,7 @@ pub(crate) fn check_derivatives(r: &Recurrence, ranges: &[(f64, f64)]) {
 /// Runs in `f32` and in `f64` on numbers that both hold, and compares `output`: within 4 units of
 /// roundoff of the sum of the sizes of its terms, which is what it is for the sizes of the data.
 pub(crate) fn check_single(r: &Recurrence, output: &str, x: &Data) {
-    let x = x.map(r, |x| f64::from(x as f32));
+    let x = x.map(r, |x| f64::from(f32::of(x)));
     let mut params = Params::<f32>::new();
     let mut batch = Batch::<f32>::new(3, 2).with_lengths(LENGTHS);
     for leaf in r.tape().leaves() {
@@ -203,7 +203,7 @@ pub(crate) fn check_single(r: &Recurrence, output: &str, x: &Data) {
             batch = batch.with_classes(leaf.name(), classes.clone());
             continue;
         }
-        let narrow = x.array(leaf.name()).mapv(|x| x as f32);
+        let narrow = x.array(leaf.name()).mapv(f32::of);
         match leaf.role() {
             Role::Parameter => params.insert(leaf.name(), narrow),
             Role::Input => batch = batch.with(leaf.name(), narrow),
