@@ -294,3 +294,31 @@ fn breaches_of_the_contract_are_errors() {
         );
     }
 }
+
+#[test]
+fn a_tangent_that_is_not_linear_is_the_fault_of_its_op() {
+    let (good, bad): (Arc<dyn CustomOp>, Arc<dyn CustomOp>) =
+        (swish(), Arc::new(Breach::NotLinear));
+    let r = Recurrence::define("two ops", |r| {
+        let x = Expr::custom(&good, [r.param("x", [2])]);
+        let h = r.state("h", [2]);
+        let h = r.next(h, Expr::custom(&bad, [h + x]));
+        r.loss(Expr::custom(&good, [h]).sum());
+    })
+    .expect("the definition itself is sound");
+    let text = r
+        .gradient(Wrt::Parameters)
+        .expect_err("it cannot be turned");
+    let start = "custom op `breach` breaks its contract: its tangent is not linear in the \
+                 tangents of its arguments: `";
+    let (text, end) = (text.to_string(), "` multiplies or bends them");
+    assert!(text.starts_with(start) && text.ends_with(end), "{text}");
+    let p = Params::new().with("x", array![0.5, -0.25]);
+    let tape = r.unroll_for(&p, &Batch::new(2, 1)).expect("it fits");
+    let tape = tape
+        .gradient(Wrt::Parameters)
+        .expect_err("nor can the tape");
+    let tape = tape.to_string();
+    assert!(tape.starts_with(start) && tape.ends_with(end), "{tape}");
+    assert!(text.contains("dot"), "it shows the tangents: {text}");
+}

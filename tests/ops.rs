@@ -1,395 +1,356 @@
-//! Every row of the op table: value, tangent, transpose, second order and printing.
-//!
-//! `data/op_values.csv` was made with mpmath at 60 digits: each argument is the exact value of
-//! the double that is written, and results are printed to 30 digits. The partials of a vector row
-//! are those of its first entry (`logsumexp`: of its only one).
+//! The pointwise rows of the op table: value, `f32`, tangent, transpose, second order, printing,
+//! and what they do where there is no derivative or no number; values of the reductions against
+//! high precision. The other rows are in `ops_linear.rs`.
 
-use bptt::{Batch, Definition, Expr, Op, Params, Rate, Recurrence, Role, concat, ops};
-use ndarray::{ArrayD, IxDyn};
+#[path = "support/rows.rs"]
+mod rows;
+mod support;
 
-type Case = (&'static str, fn(&Definition));
+use bptt::{Batch, Definition, Error, Expr, Op, Params, Recurrence, Scalar, Wrt, ops};
+use ndarray::arr0;
+use rows::{Line, check_derivatives, is_silent, lines, point, printed};
 
-fn finish(r: &Definition, y: Expr<'_>) {
-    r.output("y", y);
-    r.loss(y.square().sum());
+/// A row as it is applied, and as it is printed. Panics for a row without a case here.
+fn applied<'b>(op: ops::Pointwise, a: Expr<'b>, b: Expr<'b>) -> (Expr<'b>, &'static str) {
+    match op.name() {
+        "neg" => (-a, "-a"),
+        "recip" => (a.recip(), "recip(a)"),
+        "exp" => (a.exp(), "exp(a)"),
+        "ln" => (a.ln(), "ln(a)"),
+        "sqrt" => (a.sqrt(), "sqrt(a)"),
+        "square" => (a.square(), "a^2"),
+        "powi" => (a.powi(3), "a^3"),
+        "sin" => (a.sin(), "sin(a)"),
+        "cos" => (a.cos(), "cos(a)"),
+        "tanh" => (a.tanh(), "tanh(a)"),
+        "sigmoid" => (a.sigmoid(), "sigmoid(a)"),
+        "relu" => (a.relu(), "relu(a)"),
+        "softplus" => (a.softplus(), "softplus(a)"),
+        "abs" => (a.abs(), "abs(a)"),
+        "sign" => (a.sign(), "sign(a)"),
+        "add" => (a + b, "a + b"),
+        "sub" => (a - b, "a - b"),
+        "mul" => (a * b, "a * b"),
+        "div" => (a / b, "a / b"),
+        "powf" => (a.powf(b), "pow(a, b)"),
+        "max" => (a.max(b), "max(a, b)"),
+        "min" => (a.min(b), "min(a, b)"),
+        "less" => (a.less(b), "a < b"),
+        "less_eq" => (a.less_eq(b), "a <= b"),
+        "equal" => (a.equal(b), "a == b"),
+        other => panic!("`{other}` has no test"),
+    }
 }
 
-/// One definition for each row that is not pointwise. The transposes that cannot be written by
-/// hand (`pad`, `scatter`, `impulse`) occur in the gradients of the others.
-const CASES: &[Case] = &[
-    ("logsumexp", |r| finish(r, r.param("a", [3]).logsumexp())),
-    ("softmax", |r| finish(r, r.param("a", [3]).softmax())),
-    ("log_softmax", |r| {
-        finish(r, r.param("a", [3]).log_softmax());
-    }),
-    ("matmul", |r| {
-        finish(r, r.param("a", [2, 3]).dot(r.param("b", [3])));
-    }),
-    ("matmul", |r| {
-        finish(r, r.param("a", [2, 3]).dot(r.param("b", [3, 2])));
-    }),
-    ("dot", |r| {
-        finish(r, r.param("a", [3]).dot(r.param("b", [3])));
-    }),
-    ("dot", |r| {
-        finish(r, r.param("a", [3, 2]).inner(r.param("b", [3, 2])));
-    }),
-    ("outer", |r| {
-        finish(r, r.param("a", [3]).outer(r.param("b", [2])));
-    }),
-    ("transpose", |r| finish(r, r.param("a", [3, 2]).t())),
-    ("sum", |r| finish(r, r.param("a", [3, 2]).sum())),
-    ("sum", |r| {
-        finish(r, r.param("a", [3, 2]).sum_axis(bptt::Axis::Rows));
-    }),
-    ("sum", |r| {
-        finish(r, r.param("a", [3, 2]).sum_axis(bptt::Axis::Columns));
-    }),
-    ("broadcast", |r| finish(r, r.param("a", ()).spread([3, 2]))),
-    ("broadcast", |r| {
-        finish(r, r.param("a", [3]).repeat(bptt::Axis::Rows, 2));
-    }),
-    ("concat", |r| {
-        finish(r, concat([r.param("a", [3]), r.param("b", [2])]));
-    }),
-    ("slice", |r| finish(r, r.param("a", [4]).slice(1, 2))),
-    ("slice", |r| {
-        finish(r, r.param("a", [3, 4]).slice_columns(1, 2));
-    }),
-    ("gather", |r| {
-        finish(r, r.param("a", [3, 2]).gather(r.class("c", 3)));
-    }),
-    ("gather", |r| {
-        finish(r, r.param("a", [2, 3]).gather_column(r.class("c", 3)));
-    }),
-    ("select", |r| {
-        let c = r.param("c", [3]);
-        let on = c.full_like(0.0).less(c);
-        finish(r, on.select(r.param("a", [3]), r.param("b", [3])));
-    }),
-    ("hold", |r| {
-        finish(r, r.sample_input("a", [2]) * r.input("b", [2]));
-    }),
-    ("total", |r| {
-        finish(r, r.input("a", [2]).total(Rate::Sample));
-    }),
-    ("total", |r| {
-        finish(r, r.input("a", [2]).total(Rate::Static));
-    }),
-    ("pick", |r| finish(r, r.input("a", [2]).first())),
-    ("pick", |r| finish(r, r.input("a", [2]).last())),
-];
+fn apply<'b>(
+    op: ops::Pointwise,
+    a: Expr<'b>,
+    b: impl Fn() -> Expr<'b>,
+) -> (Expr<'b>, &'static str) {
+    applied(op, a, if op.arity() == 1 { a } else { b() })
+}
 
-fn pointwise(op: ops::Pointwise) -> Recurrence {
-    Recurrence::define(op.name(), |r| {
-        let a = r.param("a", [4]);
-        let y = if op.arity() == 1 {
-            unary(op, a)
-        } else {
-            binary(op, a, r.param("b", [4]))
-        };
-        finish(r, y);
+/// A row on vectors, with its text.
+fn vectors(op: ops::Pointwise) -> (Recurrence, &'static str) {
+    let mut text = "";
+    let r = Recurrence::define(op.name(), |r| {
+        let (y, t) = apply(op, r.param("a", [4]), || r.param("b", [4]));
+        text = t;
+        r.output("y", y);
+        r.loss(y.square().sum());
+    });
+    (r.expect("it is sound"), text)
+}
+
+fn scalars(args: &[f64]) -> Params<f64> {
+    let named = ["a", "b", "c"].iter().zip(args);
+    named.fold(Params::new(), |p, (n, x)| p.with(n, arr0(*x)))
+}
+
+/// The derivatives of a scalar expression in the scalars `a`, `b`, … .
+fn partials(args: &[f64], f: impl FnOnce(&Definition)) -> Vec<f64> {
+    let r = Recurrence::define("row", f).expect("it is sound");
+    let g = r.gradient(Wrt::Parameters).expect("it has one");
+    let g = g.evaluate(&scalars(args), &Batch::new(1, 1));
+    let g = g.expect("it runs");
+    let names = ["a", "b", "c"].iter().take(args.len());
+    names.map(|n| g[n].sum()).collect()
+}
+
+fn row_partials(op: ops::Pointwise, args: &[f64]) -> Vec<f64> {
+    partials(args, |r| {
+        r.loss(apply(op, r.param("a", ()), || r.param("b", ())).0);
     })
-    .expect("it is sound")
-}
-
-/// Panics for a row without a case here.
-fn unary<'b>(op: ops::Pointwise, x: Expr<'b>) -> Expr<'b> {
-    match op.name() {
-        "neg" => -x,
-        "recip" => x.recip(),
-        "exp" => x.exp(),
-        "ln" => x.ln(),
-        "sqrt" => x.sqrt(),
-        "square" => x.square(),
-        "powi" => x.powi(3),
-        "sin" => x.sin(),
-        "cos" => x.cos(),
-        "tanh" => x.tanh(),
-        "sigmoid" => x.sigmoid(),
-        "relu" => x.relu(),
-        "softplus" => x.softplus(),
-        "abs" => x.abs(),
-        "sign" => x.sign(),
-        other => panic!("`{other}` has no test"),
-    }
-}
-
-fn binary<'b>(op: ops::Pointwise, a: Expr<'b>, b: Expr<'b>) -> Expr<'b> {
-    match op.name() {
-        "add" => a + b,
-        "sub" => a - b,
-        "mul" => a * b,
-        "div" => a / b,
-        "powf" => a.powf(b),
-        "max" => a.max(b),
-        "min" => a.min(b),
-        "less" => a.less(b),
-        "less_eq" => a.less_eq(b),
-        "equal" => a.equal(b),
-        other => panic!("`{other}` has no test"),
-    }
-}
-
-#[derive(Clone)]
-struct Data(Params<f64>, Batch<f64>);
-
-/// Distinct numbers for the leaves of `r` that `take` accepts; none is at a kink.
-fn fill(
-    r: &Recurrence,
-    mut d: Data,
-    ranges: &[(f64, f64)],
-    take: fn(&str) -> bool,
-    salt: usize,
-) -> Data {
-    for (n, leaf) in r
-        .tape()
-        .leaves()
-        .iter()
-        .enumerate()
-        .filter(|(_, l)| take(l.name()))
-    {
-        let outer: &[usize] = match leaf.ty().rate {
-            Rate::Static => &[],
-            Rate::Sample => &[2],
-            Rate::Step => &[3, 2],
-        };
-        let own = leaf.ty().shape.dims();
-        let own = own.iter().map(|n| n.as_fixed().expect("fixed sizes"));
-        let shape: Vec<usize> = outer.iter().copied().chain(own).collect();
-        if !leaf.ty().is_real() {
-            let mut i = 0;
-            let classes = ArrayD::from_shape_simple_fn(IxDyn(&shape), || {
-                i += 1;
-                (2 * i) % 3
-            });
-            d.1 = d.1.with_classes(leaf.name(), classes);
-            continue;
-        }
-        let (lo, hi) = ranges.get(n).copied().unwrap_or((-1.5, 1.5));
-        let mut i = salt;
-        let next = || {
-            i += 1;
-            let k = u32::try_from((7 * i + 3 * n) % 16).expect("small");
-            lo + (hi - lo) * (f64::from(k) + if n == 0 { 0.25 } else { 0.75 }) / 16.0
-        };
-        let array = ArrayD::from_shape_simple_fn(IxDyn(&shape), next);
-        match leaf.role() {
-            Role::Parameter => d.0.insert(leaf.name(), array),
-            Role::Input => d.1 = d.1.with(leaf.name(), array),
-        }
-    }
-    d
-}
-
-impl Data {
-    fn array(&self, name: &str) -> &ArrayD<f64> {
-        self.0
-            .get(name)
-            .or_else(|| self.1.get(name))
-            .expect("it is there")
-    }
-    fn moved(&self, v: &Self, s: f64, names: &[&str]) -> Self {
-        let mut d = self.clone();
-        for n in names {
-            let step = v.array(&format!("{n}.dot")) * s;
-            match d.0.get_mut(n) {
-                Some(a) => *a += &step,
-                None => *d.1.get_mut(n).expect("it is there") += &step,
-            }
-        }
-        d
-    }
-    fn run(&self, r: &Recurrence) -> bptt::Outputs<f64> {
-        r.evaluate(&self.0, &self.1).expect("it runs")
-    }
-}
-
-fn dot(a: &ArrayD<f64>, b: &ArrayD<f64>) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-fn check(r: &Recurrence, ranges: &[(f64, f64)]) {
-    let empty = Data(Params::new(), Batch::new(3, 2));
-    let x = fill(r, empty, ranges, |_| true, 0);
-    let names: Vec<&str> = ["a", "b"]
-        .into_iter()
-        .filter(|n| r.tape().named(n).is_some())
-        .collect();
-    let wrt = bptt::Wrt::Names(&names);
-    let tangent = r.tangent(wrt).expect("it has one");
-    let seeds = |n: &str| n.ends_with(".dot");
-    let v = fill(&tangent, x.clone(), &[], seeds, 5);
-    let jv = v.run(&tangent)["y.dot"].clone();
-    let slope = |h: f64| {
-        (&x.moved(&v, h, &names).run(r)["y"] - &x.moved(&v, -h, &names).run(r)["y"]) / (2.0 * h)
-    };
-    let expected = (slope(1e-3) * 4.0 - slope(2e-3)) / 3.0;
-    for (a, b) in jv.iter().zip(&expected) {
-        assert!(
-            (a - b).abs() <= 1e-8 * (1.0 + b.abs()),
-            "{r}tangent {a} {b}"
-        );
-    }
-    let pullback = r.pullback(&["y"], wrt).expect("it has one");
-    let u = fill(&pullback, x.clone(), &[], |n| n.ends_with(".bar"), 9);
-    let found = u.run(&pullback);
-    let left = dot(u.array("y.bar"), &jv);
-    let right: f64 = names
-        .iter()
-        .map(|n| dot(&found[n], v.array(&format!("{n}.dot"))))
-        .sum();
-    assert!(
-        (left - right).abs() <= 1e-12 * (1.0 + left.abs()),
-        "{r}transpose {left} {right}"
-    );
-    let (hessian, gradient) = (
-        r.hessian_vector(wrt).expect("one"),
-        r.gradient(wrt).expect("one"),
-    );
-    let w = fill(&tangent, x.clone(), &[], seeds, 11);
-    let (hv, hw) = (v.run(&hessian), w.run(&hessian));
-    let (mut vhw, mut whv) = (0.0, 0.0);
-    for n in &names {
-        let g = |s: f64| x.moved(&v, s, &names).run(&gradient)[n].clone();
-        let expected = ((g(1e-3) - g(-1e-3)) * 4.0 / 2e-3 - (g(2e-3) - g(-2e-3)) / 4e-3) / 3.0;
-        for (a, b) in hv[n].iter().zip(&expected) {
-            assert!(
-                (a - b).abs() <= 1e-7 * (1.0 + b.abs()),
-                "{r}second order {a} {b}"
-            );
-        }
-        vhw += dot(&hw[n], v.array(&format!("{n}.dot")));
-        whv += dot(&hv[n], w.array(&format!("{n}.dot")));
-    }
-    assert!(
-        (vhw - whv).abs() <= 1e-12 * (1.0 + vhw.abs()),
-        "{r}symmetry {vhw} {whv}"
-    );
-    assert!(r.to_string().contains("y = "), "{r}");
 }
 
 #[test]
-fn derivatives_of_every_pointwise_row() {
+fn derivatives_of_every_row() {
     for op in ops::Pointwise::ALL {
-        check(&pointwise(*op), op.sample());
+        check_derivatives(&vectors(*op).0, op.sample());
     }
 }
 
 #[test]
-fn derivatives_of_every_other_row() {
-    let mut seen: Vec<String> = Vec::new();
-    for (name, f) in CASES {
-        let r = Recurrence::define(name, f).expect("it is sound");
-        check(&r, &[]);
-        let g = r.gradient(bptt::Wrt::Everything).expect("it has one");
-        let ops = |r: &Recurrence| {
-            r.tape()
-                .nodes()
-                .map(|(_, n)| n.op().name().to_owned())
-                .collect::<Vec<_>>()
-        };
-        assert!(
-            ops(&r).iter().any(|n| n == name),
-            "{name} does not occur in\n{}",
-            r.tape()
-        );
-        seen.extend(ops(&r));
-        seen.extend(ops(&g));
-    }
-    let linear = ops::Linear::ALL.iter().map(|o| Op::Linear(*o));
-    let others = ops::Reduce::ALL.iter().map(|o| Op::Reduce(*o));
-    let time = ops::Time::ALL.iter().map(|o| Op::Time(*o));
-    for op in linear.chain(others).chain(time) {
-        assert!(
-            seen.iter().any(|n| n == op.name()),
-            "`{}` has no test",
-            op.name()
-        );
+fn every_row_is_printed_as_it_is_written() {
+    for op in ops::Pointwise::ALL {
+        let (r, text) = vectors(*op);
+        assert_eq!(printed(&r, "y"), text, "{op:?}");
+        assert!(!is_silent(&Op::Pointwise(*op)), "{op:?} can be seen");
     }
 }
 
-/// A reduction of a vector, in `f64`, to 8 units of roundoff.
-fn reduction(name: &str, args: &[f64], value: &[f64]) {
-    let r = Recurrence::define("row", |r| {
-        let a = r.param("a", [3]);
-        r.output(
-            "y",
-            match name {
-                "logsumexp" => a.logsumexp(),
-                "softmax" => a.softmax(),
-                _ => a.log_softmax(),
-            },
-        );
-    })
-    .expect("it is sound");
-    let p = Params::new().with("a", ndarray::Array1::from(args.to_vec()));
-    let y = r.evaluate(&p, &Batch::new(1, 1)).expect("it runs");
-    for (a, b) in y["y"].iter().zip(value) {
-        assert!(
-            (a - b).abs() <= 8.0 * f64::EPSILON * b.abs().max(1.0),
-            "{name} {args:?}: {a} {b}"
-        );
+/// The derivative of `tanh` is `1 - y²` and that of the sigmoid `y (1 - y)`, from the result `y`.
+/// Where `y` has been rounded to 1 a subtraction leaves nothing but its roundoff; only there is
+/// the tolerance absolute.
+fn floor(line: &Line) -> f64 {
+    match line.op {
+        "tanh" | "sigmoid" => 8.0 * f64::EPSILON,
+        _ => 0.0,
     }
 }
 
-/// Values and partials within 8 units of roundoff of the larger of 1 and the number.
 #[test]
 fn values_and_partials_against_high_precision() {
-    let numbers = |s: &str| {
-        s.split(';')
-            .map(|x| x.parse::<f64>().expect("a number"))
-            .collect::<Vec<_>>()
-    };
-    let close = |a: f64, b: f64, eps: f64| (a - b).abs() <= 8.0 * eps * b.abs().max(1.0);
-    let mut seen = Vec::new();
-    for line in include_str!("data/op_values.csv").lines().skip(1) {
-        let fields: Vec<&str> = line.split(',').collect();
-        let (args, value, partials) = (numbers(fields[1]), numbers(fields[2]), numbers(fields[3]));
-        seen.push(fields[0]);
-        let Some(op) = ops::Pointwise::ALL.iter().find(|o| o.name() == fields[0]) else {
-            continue;
-        };
-        assert!(close(op.eval(&args), value[0], f64::EPSILON), "{line}");
-        let r = Recurrence::define("row", |r| {
-            let a = r.param("a", ());
-            r.loss(if op.arity() == 1 {
-                unary(*op, a)
-            } else {
-                binary(*op, a, r.param("b", ()))
-            });
-        })
-        .expect("it is sound");
-        let mut p = Params::new().with("a", ndarray::arr0(args[0]));
-        if op.arity() == 2 {
-            p.insert("b", ndarray::arr0(args[1]));
-        }
-        let g = r
-            .gradient(bptt::Wrt::Parameters)
-            .expect("one")
-            .evaluate(&p, &Batch::new(1, 1));
-        let g = g.expect("it runs");
-        for (n, expected) in ["a", "b"].iter().zip(&partials) {
-            assert!(
-                close(g[n].sum(), *expected, f64::EPSILON),
-                "{line}: {n} {}",
-                g[n]
-            );
+    let lines: Vec<Line> = lines().collect();
+    for op in ops::Pointwise::ALL {
+        let own: Vec<&Line> = lines.iter().filter(|l| l.op == op.name()).collect();
+        assert!(own.len() >= 5, "`{}` has {} values", op.name(), own.len());
+        for line in own {
+            line.assert("value", &[op.eval(&line.args)], &line.value, |_| 0.0);
+            let found = row_partials(*op, &line.args);
+            line.assert("partials", &found, &line.partials, |_| floor(line));
         }
     }
+}
+
+/// Within 4 units of roundoff, at numbers that both types hold; what is too large for `f32` is
+/// infinite, and what is below its normal numbers is small.
+#[test]
+fn single_precision_is_close_to_double_precision() {
+    let mut checked = std::collections::HashSet::new();
+    let lines: Vec<Line> = lines().collect();
     for op in ops::Pointwise::ALL {
-        assert!(seen.contains(&op.name()), "`{}` has no values", op.name());
+        let (r, _) = vectors(*op);
+        rows::check_single(&r, "y", &point(&r, op.sample()));
+        for line in lines.iter().filter(|l| l.op == op.name()) {
+            let narrow: Vec<f32> = line.args.iter().map(|x| f32::of(*x)).collect();
+            let wide: Vec<f64> = narrow.iter().map(|x| f64::from(*x)).collect();
+            let (a, b) = (op.eval(&narrow), op.eval(&wide));
+            let tiny = f64::from(f32::MIN_POSITIVE);
+            let fits = if b.abs() > f64::from(f32::MAX) {
+                a.is_infinite() && f64::from(a.signum()) == b.signum()
+            } else {
+                let floor = if b.abs() < tiny { tiny } else { 0.0 };
+                (f64::from(a) - b).abs() <= 4.0 * f64::from(f32::EPSILON) * b.abs() + floor
+            };
+            assert!(fits, "{op:?} at {narrow:?}: {a:e}, not {b:e}");
+            checked.insert(op.name());
+        }
+    }
+    assert_eq!(
+        checked.len(),
+        ops::Pointwise::ALL.len(),
+        "every row is seen"
+    );
+}
+
+/// The policy where there is no derivative, exactly: `docs/math.md`.
+#[test]
+fn derivatives_at_kinks_are_the_documented_ones() {
+    use ops::Pointwise::{Abs, Equal, Less, LessEq, Max, Min, Relu, Sign};
+    let unary = [
+        (Relu, 0.0, 0.0, 0.0),
+        (Relu, 1e-300, 1e-300, 1.0),
+        (Relu, -1e-300, 0.0, 0.0),
+        (Abs, 0.0, 0.0, 0.0),
+        (Abs, 1e-300, 1e-300, 1.0),
+        (Abs, -1e-300, 1e-300, -1.0),
+        (Sign, 0.0, 0.0, 0.0),
+        (Sign, 1e-300, 1.0, 0.0),
+        (Sign, -1e-300, -1.0, 0.0),
+    ];
+    for (op, x, value, derivative) in unary {
+        assert_eq!(op.eval(&[x]), value, "{op:?} of {x}");
+        assert_eq!(row_partials(op, &[x]), [derivative], "{op:?} at {x}");
+    }
+    let (next, none) = (1.0 + f64::EPSILON, [0.0, 0.0]);
+    let binary = [
+        (Max, 1.0, 1.0, 1.0, [0.5, 0.5]),
+        (Max, 0.0, -0.0, 0.0, [0.5, 0.5]),
+        (Max, next, 1.0, next, [1.0, 0.0]),
+        (Max, 1.0, next, next, [0.0, 1.0]),
+        (Min, 1.0, 1.0, 1.0, [0.5, 0.5]),
+        (Min, 0.0, -0.0, 0.0, [0.5, 0.5]),
+        (Min, next, 1.0, 1.0, [0.0, 1.0]),
+        (Min, 1.0, next, 1.0, [1.0, 0.0]),
+        (Less, 1.0, next, 1.0, none),
+        (Less, 1.0, 1.0, 0.0, none),
+        (Less, next, 1.0, 0.0, none),
+        (LessEq, 1.0, next, 1.0, none),
+        (LessEq, 1.0, 1.0, 1.0, none),
+        (LessEq, next, 1.0, 0.0, none),
+        (Equal, 1.0, next, 0.0, none),
+        (Equal, 1.0, 1.0, 1.0, none),
+        (Equal, 0.0, -0.0, 1.0, none),
+    ];
+    for (op, a, b, value, derivatives) in binary {
+        assert_eq!(op.eval(&[a, b]), value, "{op:?} of {a}, {b}");
+        assert_eq!(row_partials(op, &[a, b]), derivatives, "{op:?} at {a}, {b}");
     }
 }
 
 #[test]
-fn nothing_drops_a_nan() {
-    let nan = f64::NAN;
-    for op in [ops::Pointwise::Max, ops::Pointwise::Min] {
-        assert!(
-            op.eval(&[nan, 1.0]).is_nan() && op.eval(&[1.0, nan]).is_nan(),
-            "{op:?}"
-        );
+fn select_is_no_at_zero_only_and_constant_in_its_condition() {
+    let select = |r: &Definition| {
+        let (yes, no) = (r.param("a", ()), r.param("b", ()));
+        r.loss(r.param("c", ()).select(3.0 * yes, 5.0 * no));
+    };
+    let r = Recurrence::define("select", select).expect("it is sound");
+    for (c, value, derivatives) in [
+        (0.0, 35.0, [0.0, 5.0, 0.0]),
+        (-0.0, 35.0, [0.0, 5.0, 0.0]),
+        (1.0, 6.0, [3.0, 0.0, 0.0]),
+        (-2.5, 6.0, [3.0, 0.0, 0.0]),
+        (5e-324, 6.0, [3.0, 0.0, 0.0]),
+    ] {
+        let args = [2.0, 7.0, c];
+        let y = r.evaluate(&scalars(&args), &Batch::new(1, 1));
+        let y = y.and_then(|o| o.loss()).expect("it runs");
+        assert_eq!(y, value, "select on {c}");
+        assert_eq!(partials(&args, select), derivatives, "select on {c}");
     }
-    assert!(ops::Pointwise::Relu.eval(&[nan]).is_nan(), "relu");
+}
+
+/// Data are finite, so the NaN is made on the way; were it dropped, there would be a result.
+#[test]
+fn nothing_drops_a_nan() {
+    type F = for<'b> fn(Expr<'b>, Expr<'b>) -> Expr<'b>;
+    let cases: &[(&str, F)] = &[
+        ("max on the left", |nan, x| nan.max(x)),
+        ("max on the right", |nan, x| x.max(nan)),
+        ("min on the left", |nan, x| nan.min(x)),
+        ("min on the right", |nan, x| x.min(nan)),
+        ("relu", |nan, _| nan.relu()),
+        ("abs", |nan, _| nan.abs()),
+        ("sign", |nan, _| nan.sign()),
+        ("softplus", |nan, _| nan.softplus()),
+        ("sigmoid", |nan, _| nan.sigmoid()),
+        ("tanh", |nan, _| nan.tanh()),
+        ("select, condition", |nan, x| nan.select(x, x)),
+        ("select, yes", |nan, x| x.full_like(1.0).select(nan, x)),
+        ("select, no", |nan, x| x.full_like(0.0).select(x, nan)),
+    ];
+    for (what, f) in cases {
+        let r = Recurrence::define("nan", |r| {
+            r.output("y", f(r.param("a", [2]).sqrt(), r.param("b", [2])));
+        });
+        let r = r.expect("it is sound");
+        for b in [-2.0, 0.0, 2.0] {
+            let p = Params::new()
+                .with("a", ndarray::array![-1.0, 4.0])
+                .with("b", ndarray::array![b, b]);
+            let y = r.evaluate(&p, &Batch::new(1, 1));
+            let is_refused = matches!(y, Err(Error::NonFiniteValue { .. }));
+            assert!(is_refused, "{what}: {y:?}");
+        }
+    }
+    for op in ops::Pointwise::ALL {
+        use ops::Pointwise::{Equal, Less, LessEq};
+        // A comparison with NaN is false, as everywhere.
+        let expected = !matches!(op, Less | LessEq | Equal);
+        for i in 0..op.arity() {
+            let mut args = [2.0, 2.0];
+            args[i] = f64::NAN;
+            let args = &args[..op.arity()];
+            assert_eq!(op.eval(args).is_nan(), expected, "{op:?} {args:?}");
+            let args: Vec<f32> = args.iter().map(|x| f32::of(*x)).collect();
+            assert_eq!(op.eval(&args).is_nan(), expected, "{op:?} {args:?}");
+        }
+    }
+}
+
+#[test]
+fn a_branch_that_is_not_taken_may_be_anything() {
+    let r = Recurrence::define("nan", |r| {
+        let a = r.param("a", ());
+        let on = a.full_like(0.0).less(a);
+        r.output("y", on.select(a, (-a).sqrt()));
+    });
+    let y = r
+        .expect("it is sound")
+        .evaluate(&scalars(&[4.0]), &Batch::new(1, 1));
+    assert_eq!(
+        y.expect("it runs")["y"].sum(),
+        4.0,
+        "the branch that was taken"
+    );
+}
+
+fn reduce(op: ops::Reduce, a: Expr<'_>) -> Expr<'_> {
+    match op {
+        ops::Reduce::LogSumExp => a.logsumexp(),
+        ops::Reduce::Softmax => a.softmax(),
+        ops::Reduce::LogSoftmax => a.log_softmax(),
+    }
+}
+
+#[test]
+fn reductions_against_high_precision() {
+    for op in ops::Reduce::ALL {
+        let r = Recurrence::define("row", |r| {
+            let y = reduce(*op, r.param("a", [3]));
+            r.output("y", y);
+            let is_scalar = y.shape() == Some(bptt::Shape::Scalar);
+            r.loss(if is_scalar { y } else { y.slice(0, 1).sum() });
+        })
+        .expect("it is sound");
+        let gradient = r.gradient(Wrt::Parameters).expect("it has one");
+        let own: Vec<_> = lines().filter(|l| l.op == op.name()).collect();
+        assert!(own.len() >= 5, "`{}` has {} values", op.name(), own.len());
+        for line in own {
+            let p = Params::new().with("a", ndarray::Array1::from(line.args.clone()));
+            let run = |r: &Recurrence| r.evaluate(&p, &Batch::new(1, 1)).expect("it runs");
+            let found: Vec<f64> = run(&r)["y"].iter().copied().collect();
+            line.assert("value", &found, &line.value, |_| 0.0);
+            let narrow = line.args.iter().map(|x| f32::of(*x)).collect();
+            let single = Params::new().with("a", ndarray::Array1::from_vec(narrow));
+            let single = r.evaluate(&single, &Batch::<f32>::new(1, 1));
+            for (a, b) in single.expect("it runs")["y"].iter().zip(&line.value) {
+                let size = b.abs().max(f64::from(f32::MIN_POSITIVE));
+                let fits = (f64::from(*a) - b).abs() <= 8.0 * f64::from(f32::EPSILON) * size;
+                assert!(fits, "{op:?} at {:?} in f32: {a:e}, not {b:e}", line.args);
+            }
+            let found: Vec<f64> = run(&gradient)["a"].iter().copied().collect();
+            // The tangent of `log_softmax` takes the exponential of its result `y`: a relative
+            // error of `y` is one of the size of `y` times that.
+            let slack = |i: usize| match op {
+                ops::Reduce::LogSoftmax => f64::EPSILON * (line.value[i] * line.partials[i]).abs(),
+                _ => 0.0,
+            };
+            line.assert("partials", &found, &line.partials, slack);
+        }
+    }
+}
+
+/// Data are finite, so the NaN is made on the way; were it dropped, there would be a result.
+#[test]
+fn no_reduction_or_sum_drops_a_nan() {
+    type F = for<'b> fn(Expr<'b>) -> Expr<'b>;
+    let cases: &[(&str, F)] = &[
+        ("logsumexp", |x| x.logsumexp()),
+        ("softmax", |x| x.softmax().sum()),
+        ("log_softmax", |x| x.log_softmax().sum()),
+        ("sum", |x| x.sum()),
+        ("dot with zeros", |x| x.dot(x.full_like(0.0))),
+        ("outer with zeros", |x| x.outer(x.full_like(0.0)).sum()),
+        ("a slice", |x| x.slice(1, 1).sum()),
+    ];
+    for (what, f) in cases {
+        let r = Recurrence::define("nan", |r| r.output("y", f(r.param("a", [3]).sqrt())));
+        let r = r.expect("it is sound");
+        let p = Params::new().with("a", ndarray::array![4.0, -1.0, 9.0]);
+        let y = r.evaluate(&p, &Batch::new(1, 1));
+        let is_refused = matches!(y, Err(Error::NonFiniteValue { .. }));
+        assert!(is_refused, "{what}: {y:?}");
+    }
 }

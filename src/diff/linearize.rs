@@ -1,6 +1,7 @@
 //! Forward mode: the tangent of every node, as nodes of the same graph.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use indexmap::IndexMap;
 
@@ -16,11 +17,20 @@ pub(crate) struct Linearization {
     pub(crate) tangents: HashMap<NodeId, NodeId>,
     /// The tangent register of each register that has one.
     pub(crate) registers: IndexMap<RegisterId, RegisterId>,
+    /// The nodes that were written as the tangent of a custom op, and its name: should they not
+    /// be linear, it is to blame.
+    pub(crate) custom: Vec<(Range<usize>, String)>,
 }
 
 impl Linearization {
     pub(crate) fn tangent<'b>(&self, scope: &'b Scope, id: NodeId) -> Option<Expr<'b>> {
         self.tangents.get(&id).map(|t| scope.expr(*t))
+    }
+
+    /// The custom op whose tangent a node belongs to.
+    pub(crate) fn author(&self, id: NodeId) -> Option<&str> {
+        let written = self.custom.iter().find(|(r, _)| r.contains(&id.index()));
+        written.map(|(_, op)| op.as_str())
     }
 }
 
@@ -43,6 +53,7 @@ pub(crate) fn linearize(
     let mut result = Linearization {
         tangents: HashMap::new(),
         registers: IndexMap::new(),
+        custom: Vec::new(),
     };
     for r in active_registers {
         let register = primal.register(r);
@@ -71,7 +82,13 @@ pub(crate) fn linearize(
                     .map(|a| result.tangent(scope, *a))
                     .collect();
                 if x_dot.iter().any(Option::is_some) {
-                    checked(node, node.op.tangent(&x, scope.expr(id), &x_dot))?
+                    let start = scope.with(Tape::len);
+                    let tangent = checked(node, node.op.tangent(&x, scope.expr(id), &x_dot))?;
+                    if let Op::Custom(_) = node.op {
+                        let written = start..scope.with(Tape::len);
+                        result.custom.push((written, node.op.name().into()));
+                    }
+                    tangent
                 } else {
                     None
                 }

@@ -63,7 +63,7 @@ pub(crate) fn transpose(
             continue;
         }
         if !node.op.is_linear_in(active) {
-            return Err(not_linear(&tape, *id));
+            return Err(not_linear(&tape, linear, *id));
         }
         let x: Vec<Expr<'_>> = node.args.iter().map(|a| scope.expr(*a)).collect();
         for i in (0..x.len()).filter(|i| active[*i]) {
@@ -146,11 +146,13 @@ fn bar(name: &str) -> std::sync::Arc<str> {
     format!("{}.bar", name.strip_suffix(".dot").unwrap_or(name)).into()
 }
 
-fn not_linear(tape: &Tape, id: NodeId) -> Error {
+/// Only a custom op can write a tangent that is not linear: every other row is tested for it.
+fn not_linear(tape: &Tape, linear: &Linearization, id: NodeId) -> Error {
     Error::CustomOp {
-        op: "tangent".into(),
+        op: linear.author(id).unwrap_or("tangent").into(),
         reason: format!(
-            "it is not linear in the tangents: `{}` multiplies or bends them",
+            "its tangent is not linear in the tangents of its arguments: `{}` multiplies or bends \
+             them",
             tape.definition(id)
         ),
     }

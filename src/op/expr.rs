@@ -187,12 +187,14 @@ impl<'b> Expr<'b> {
         Self::apply(Op::Pointwise(op), &[self])
     }
 
-    /// `yes` where `self` is not zero, `no` elsewhere.
+    /// `yes` where `self` is not zero, `no` elsewhere. Scalars among the three are spread over
+    /// the others.
     #[must_use]
     #[track_caller]
     pub fn select(self, yes: Self, no: Self) -> Self {
         let (yes, no) = yes.align(no);
         let (condition, yes) = self.align(yes);
+        let (_, no) = condition.align(no);
         Self::apply(
             Op::Linear(Linear::Select(super::Select)),
             &[condition, yes, no],
