@@ -7,6 +7,7 @@ mod random;
 use std::collections::BTreeSet;
 
 use bptt::cells::Cell;
+use bptt::check::Verdict;
 use bptt::check::strategy::{self, Instance};
 use bptt::ops::{Linear, Pointwise, Reduce, Time};
 use bptt::{Batch, Op, Params, Recurrence, Wrt};
@@ -273,8 +274,11 @@ fn certification_raises_no_false_alarm() {
     for_all(60, "certification", strategy::recurrence(), |i, seen| {
         let check = bptt::Check::new(&i.recurrence).entries(1);
         let certificate = check.run(&i.params, &i.batch).unwrap();
-        seen.checked += 1;
-        prop_assert!(certificate.passed(), "{certificate}\n{}", i.recurrence);
+        match certificate.verdict() {
+            Verdict::Certified => seen.checked += 1,
+            Verdict::Incomplete => seen.skipped += 1,
+            Verdict::Rejected => prop_assert!(false, "{certificate}\n{}", i.recurrence),
+        }
         Ok(())
     });
 }

@@ -17,9 +17,10 @@ const LEVELS: usize = 4;
 /// The derivative at 0 of `f`, a function of a displacement, each entry for itself.
 ///
 /// `f` answers `None` where it cannot be evaluated or lies beyond a kink. Ridders' table: central
-/// differences with halved steps, extrapolated to a step of zero; the error is the change made by
-/// the last extrapolation. The smallest error wins; tables are made until every error is within
-/// `goal`, or none is left to try. `None` when there is no table at all.
+/// differences with halved steps, extrapolated to a step of zero; its error is the change made by
+/// the last extrapolation, and no less than what rounding does. Two tables with different steps
+/// must confirm each other; more are made until every error is within `goal`, or none is left to
+/// try. `None` when there is no table at all.
 pub(super) fn derivative(
     scale: f64,
     goal: f64,
@@ -27,26 +28,38 @@ pub(super) fn derivative(
     mut f: impl FnMut(f64) -> Option<Vec<f64>>,
 ) -> Option<Vec<Estimate>> {
     let mut best: Option<Vec<Estimate>> = None;
+    let mut confirmed = false;
     for first in STEPS {
-        if best
-            .as_ref()
-            .is_some_and(|b| b.iter().all(|e| e.error <= goal))
-        {
+        let done = |b: &Vec<Estimate>| b.iter().all(|e| e.error <= goal);
+        if confirmed && best.as_ref().is_some_and(done) {
             break;
         }
         let Some(found) = table(first * scale, len, &mut f) else {
             continue;
         };
+        confirmed = best.is_some();
         best = Some(match best {
             None => found,
-            Some(old) => old
-                .into_iter()
-                .zip(found)
-                .map(|(a, b)| if b.error < a.error { b } else { a })
-                .collect(),
+            Some(old) => old.into_iter().zip(found).map(|(a, b)| a.or(b)).collect(),
         });
     }
     best
+}
+
+impl Estimate {
+    /// The better of two estimates, with an error that covers what the other one contradicts.
+    fn or(self, other: Self) -> Self {
+        let (best, rest) = if other.error < self.error {
+            (other, self)
+        } else {
+            (self, other)
+        };
+        let contradiction = (best.value - rest.value).abs() - rest.error;
+        Self {
+            error: best.error.max(contradiction),
+            ..best
+        }
+    }
 }
 
 fn table(
@@ -63,8 +76,12 @@ fn table(
         len
     ];
     let mut step = first;
+    let mut largest = vec![0.0_f64; len];
     for level in 0..LEVELS {
         let (up, down) = (f(step)?, f(-step)?);
+        for (largest, (u, d)) in largest.iter_mut().zip(up.iter().zip(&down)) {
+            *largest = largest.max(u.abs()).max(d.abs());
+        }
         let mut row: Vec<f64> = up
             .iter()
             .zip(&down)
@@ -95,6 +112,10 @@ fn table(
         }
         rows = next;
         step /= 2.0;
+    }
+    // The values that are subtracted are rounded, and the difference is divided by the step.
+    for (estimate, largest) in estimates.iter_mut().zip(largest) {
+        estimate.error = estimate.error.max(f64::EPSILON * largest / first);
     }
     Some(estimates)
 }

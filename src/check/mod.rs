@@ -11,7 +11,7 @@ pub mod strategy;
 
 use ndarray::ArrayD;
 
-pub use report::{Certificate, Finding, Route};
+pub use report::{Certificate, Finding, Route, Verdict};
 
 use crate::error::Result;
 use crate::recurrence::{Batch, Params, Recurrence};
@@ -43,7 +43,8 @@ use crate::recurrence::{Batch, Params, Recurrence};
 ///
 /// # Errors
 /// When the recurrence has no loss or the data does not fit. A gradient that is wrong is no
-/// error: it is a certificate that has not [`passed`](Certificate::passed).
+/// error: it is a certificate that has not [`passed`](Certificate::passed), with a
+/// [`Verdict`] that says whether it is wrong or could not be told.
 pub fn check(
     recurrence: &Recurrence,
     params: &Params<f64>,

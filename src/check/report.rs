@@ -48,6 +48,19 @@ impl Route {
     }
 }
 
+/// What a certification comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every route agrees about every parameter and input.
+    Certified,
+    /// No route disagrees, but some could not say anything: the data lies on a kink, at the end of
+    /// a domain or where differences do not resolve the derivative, or there is nothing real to
+    /// differentiate. Other data may help.
+    Incomplete,
+    /// Some route disagrees.
+    Rejected,
+}
+
 /// The worst disagreement of one route about one parameter or input.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
@@ -72,10 +85,16 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Whether the route agrees.
+    /// Whether the route does not disagree.
     #[must_use]
     pub fn agrees(&self) -> bool {
         self.error <= self.route.tolerance()
+    }
+
+    /// Whether the route had anything to say.
+    #[must_use]
+    pub const fn is_resolved(&self) -> bool {
+        self.compared > 0
     }
 
     fn place(&self) -> String {
@@ -99,10 +118,22 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Whether every route agrees about every parameter and input.
+    /// What the findings come to.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        if !self.findings.iter().all(Finding::agrees) {
+            Verdict::Rejected
+        } else if self.findings.is_empty() || !self.findings.iter().all(Finding::is_resolved) {
+            Verdict::Incomplete
+        } else {
+            Verdict::Certified
+        }
+    }
+
+    /// Whether every route agrees about every parameter and input, and none is missing.
     #[must_use]
     pub fn passed(&self) -> bool {
-        self.findings.iter().all(Finding::agrees)
+        self.verdict() == Verdict::Certified
     }
 
     /// Everything that was found.
@@ -172,16 +203,20 @@ impl fmt::Display for Certificate {
             f,
             "  {compared} numbers compared, {skipped} left out near a kink or unresolved: "
         )?;
-        match self.worst() {
-            Some(w) if !self.passed() => write!(
+        match (self.verdict(), self.worst()) {
+            (Verdict::Certified, _) => write!(f, "certified"),
+            (Verdict::Rejected, Some(w)) => write!(
                 f,
-                "NOT CERTIFIED\n  the worst: `{}` by {}, off by {:.1e} at {}",
+                "REJECTED\n  the worst: `{}` by {}, off by {:.1e} at {}",
                 w.name,
                 w.route.title(),
                 w.error,
                 w.place()
             ),
-            _ => write!(f, "certified"),
+            _ => write!(
+                f,
+                "INCOMPLETE\n  some routes could not say anything; try other data"
+            ),
         }
     }
 }

@@ -8,6 +8,9 @@ use crate::error::{Error, Result};
 use crate::recurrence::{Batch, Outputs, Params, Recurrence, Unrolled, Wrt};
 use crate::shape::Rate;
 
+/// What differences say counts when they are surer of it than this part of the tolerance.
+const RESOLVED: f64 = 0.5;
+
 /// Differences are refined until they are known this well, relative to the derivative.
 const GOAL: f64 = 1e-9;
 
@@ -45,9 +48,9 @@ struct Target {
     name: String,
     rate: Rate,
     shape: Vec<usize>,
-    /// The numbers against which errors are measured, for first and second order.
-    scale: f64,
-    second_scale: f64,
+    /// Against what errors are measured, for first and second order.
+    scale: Scale,
+    second_scale: Scale,
 }
 
 pub(super) struct Runner<'a> {
@@ -88,13 +91,11 @@ impl Worst {
         }
     }
 
-    fn see_all(&mut self, expected: &ArrayD<f64>, found: &ArrayD<f64>, scale: f64) {
+    fn see_all(&mut self, expected: &ArrayD<f64>, found: &ArrayD<f64>, scale: Scale) {
         for (index, e) in expected.indexed_iter() {
             let index = index.as_array_view().to_vec();
-            let error = found
-                .get(&*index)
-                .map_or(f64::NAN, |f| (f - e).abs() / scale);
-            self.see(error, &index);
+            let found = found.get(&*index).copied().unwrap_or(f64::NAN);
+            self.see(scale.exact(found - e, 0.0), &index);
         }
     }
 
@@ -106,7 +107,7 @@ impl Worst {
         index: &[usize],
     ) {
         match estimate {
-            Some(e) if e.error <= Route::Differences.tolerance() * scale => {
+            Some(e) if e.error <= RESOLVED * Route::Differences.tolerance() * scale => {
                 self.see((e.value - found).abs() / scale, index);
             }
             _ => self.skipped += 1,
@@ -145,7 +146,7 @@ impl<'a> Runner<'a> {
                 rate: leaf.ty().rate,
                 shape: own.shape().to_vec(),
                 scale: sizes.scale(leaf.name()),
-                second_scale: 1.0,
+                second_scale: Scale::default(),
             });
         }
         let data = Data {
@@ -246,12 +247,9 @@ impl<'a> Runner<'a> {
                 let own = found(&self.gradient, &self.targets[i].name)?;
                 let terms = own * &direction;
                 // A direction adds up many entries, and their rounding errors with them.
-                let size = terms
-                    .iter()
-                    .map(|x| x.abs())
-                    .sum::<f64>()
-                    .max(self.targets[i].scale);
-                worst.see((terms.sum() - slope).abs() / size, &index);
+                let size = terms.iter().map(|x| x.abs()).sum::<f64>();
+                let error = terms.sum() - slope;
+                worst.see(self.targets[i].scale.exact(error, size), &index);
             }
             self.record(i, Route::Forward, worst);
         }
@@ -293,10 +291,11 @@ impl<'a> Runner<'a> {
                     }
                     Some(vec![self.loss.read(&values).ok()?.loss().ok()?])
                 };
+                let scale = scale.size;
                 let goal = GOAL * scale;
                 let found = derivative(size_of(&self.data, name, &index), goal, 1, loss);
                 let own = (found_or_zero(&self.gradient, name) * &direction).sum();
-                worst.see_estimate(found.map(|f| f[0]), own, *scale, &index);
+                worst.see_estimate(found.map(|f| f[0]), own, scale, &index);
             }
             self.record(i, Route::Differences, worst);
         }
@@ -315,9 +314,7 @@ impl<'a> Runner<'a> {
         };
         let mut data = self.data.clone();
         let names = self.add_directions(hessian, &mut data);
-        let direction: Vec<ArrayD<f64>> = (0..self.targets.len())
-            .map(|i| self.noise.array(&self.targets[i].shape))
-            .collect();
+        let direction = self.smooth_direction()?;
         for (name, direction) in names.iter().zip(&direction) {
             if let Some(array) = data.get_mut(name) {
                 array.assign(direction);
@@ -340,6 +337,27 @@ impl<'a> Runner<'a> {
             self.record(i, Route::SecondTape, worst);
         }
         self.second_differences(&direction, &product)
+    }
+
+    /// A random direction along which no kink is crossed at once. Inputs that only say yes or no,
+    /// such as a mask, stay as they are.
+    fn smooth_direction(&mut self) -> Result<Vec<ArrayD<f64>>> {
+        let root = self.loss.values(&self.data.params, &self.data.batch)?;
+        let sides = self.loss.kinks(&root);
+        let mut directions = Vec::new();
+        for i in 0..self.targets.len() {
+            let mut direction = self.noise.array(&self.targets[i].shape);
+            let smooth = |step: f64| {
+                let data = self.data.moved(&self.targets[i].name, &direction, step);
+                let values = self.loss.values(&data.params, &data.batch);
+                values.is_ok_and(|values| self.loss.kinks(&values) == sides)
+            };
+            if !smooth(1e-6) || !smooth(-1e-6) {
+                direction.fill(0.0);
+            }
+            directions.push(direction);
+        }
+        Ok(directions)
     }
 
     fn second_differences(
@@ -374,7 +392,7 @@ impl<'a> Runner<'a> {
         let smallest = self
             .targets
             .iter()
-            .map(|t| t.second_scale)
+            .map(|t| t.second_scale.size)
             .fold(f64::INFINITY, f64::min);
         let found_all = derivative(1.0, GOAL * smallest, len, gradient);
         let mut estimates = found_all.map(Vec::into_iter);
@@ -384,7 +402,7 @@ impl<'a> Runner<'a> {
             for (index, own) in own.indexed_iter() {
                 let estimate = estimates.as_mut().and_then(Iterator::next);
                 let index = index.as_array_view().to_vec();
-                worst.see_estimate(estimate, *own, self.targets[i].second_scale, &index);
+                worst.see_estimate(estimate, *own, self.targets[i].second_scale.size, &index);
             }
             self.record(i, Route::SecondDifferences, worst);
         }
@@ -398,6 +416,7 @@ struct Magnitudes {
     largest: Vec<f64>,
     /// The largest difference that rounding to `f32` makes.
     rounding: Vec<f64>,
+    loss: f64,
 }
 
 impl Magnitudes {
@@ -415,6 +434,7 @@ impl Magnitudes {
             names: Vec::new(),
             largest: Vec::new(),
             rounding: Vec::new(),
+            loss: values.loss().map_or(0.0, f64::abs),
         };
         for (name, a) in values.iter().filter(|(name, _)| *name != "loss") {
             let differences = rounded
@@ -430,9 +450,7 @@ impl Magnitudes {
         sizes
     }
 
-    /// What errors of one array are measured against: its largest entry, unless that is negligible
-    /// next to the other arrays or next to the rounding of the terms it is the sum of.
-    fn scale(&self, name: &str) -> f64 {
+    fn scale(&self, name: &str) -> Scale {
         /// Rounding errors in `f64` are this much smaller than in `f32`.
         const NARROWER: f64 = 1.0 / (1u64 << 29) as f64;
         /// A rounding error may be this many times the one that was observed.
@@ -440,11 +458,32 @@ impl Magnitudes {
         let position = self.names.iter().position(|n| n == name);
         let (own, rounding) = position.map_or((0.0, 0.0), |i| (self.largest[i], self.rounding[i]));
         let overall = self.largest.iter().copied().fold(0.0, f64::max);
-        let any_rounding = self.rounding.iter().copied().fold(0.0, f64::max);
-        let noise = MARGIN * NARROWER * rounding.max(1e-2 * any_rounding);
-        own.max(1e-4 * overall)
-            .max(noise / Route::TapeReverse.tolerance())
-            .max(f64::MIN_POSITIVE)
+        Scale {
+            size: own
+                .max(1e-4 * overall)
+                .max(1e-4 * self.loss.min(1.0))
+                .max(f64::MIN_POSITIVE),
+            noise: MARGIN * NARROWER * rounding,
+        }
+    }
+}
+
+/// Against what the errors of one array are measured.
+#[derive(Clone, Copy, Debug, Default)]
+struct Scale {
+    /// The largest entry of the array, unless that is negligible next to the other arrays or to
+    /// the loss (where that is small).
+    size: f64,
+    /// How large rounding errors are, judging by those that `f32` makes.
+    noise: f64,
+}
+
+impl Scale {
+    /// The relative error of an exact route for a number of this size. Near an optimum a gradient
+    /// is a small difference of large terms; their rounding is not held against it.
+    fn exact(self, difference: f64, size: f64) -> f64 {
+        let rounding = self.noise / Route::TapeReverse.tolerance();
+        difference.abs() / (self.size.max(size) + rounding)
     }
 }
 
