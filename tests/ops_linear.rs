@@ -66,6 +66,12 @@ fn class(d: &Data, t: usize, b: usize) -> usize {
 
 const CASES: &[Case] = &[
     Case {
+        row: "alias",
+        define: |r| y(r, r.param("a", [3]).named("same")),
+        text: "same",
+        loops: |d| d.array("a").clone(),
+    },
+    Case {
         row: "logsumexp",
         define: |r| y(r, r.param("a", [3]).logsumexp()),
         text: "logsumexp(a)",
@@ -527,8 +533,9 @@ fn every_row_is_printed_as_it_is_written() {
         let (r, output, _) = case.shown();
         assert_eq!(printed(&r, output), case.text, "{}", case.row);
     }
-    // A scalar next to an array, and a value next to one of a faster rate, need no word.
-    let silent = |op: &Op| matches!(op.name(), "hold" | "broadcast");
+    // A scalar next to an array, a value next to one of a faster rate, and another name for the
+    // same value need no word.
+    let silent = |op: &Op| matches!(op.name(), "hold" | "broadcast" | "alias");
     for op in every_row() {
         assert_eq!(is_silent(&op), silent(&op), "{op:?}");
     }

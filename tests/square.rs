@@ -282,3 +282,39 @@ fn certification_raises_no_false_alarm() {
         Ok(())
     });
 }
+
+/// Equal nodes are one node; a second name for one is a value that is defined as the first, with a
+/// δ of its own.
+#[test]
+fn a_second_name_for_a_value_has_a_derivative_of_its_own() {
+    let r = Recurrence::define("twice", |r| {
+        let x = r.input("x", ());
+        let (a, b) = (x.sin().named("a"), x.sin().named("b"));
+        r.loss(a * a + b * 3.0);
+        let before = r.state("before", ());
+        r.next(before, x);
+        r.loss(x * 5.0 + before);
+        let (p, q) = (r.state("p", ()), r.state("q", ()));
+        let (p, q) = (r.next(p, x.cos()), r.next(q, x.cos()));
+        r.loss(p * 2.0 + q * 7.0);
+    })
+    .unwrap();
+    let x = ndarray::array![[0.3], [-0.7], [1.1]];
+    let batch = Batch::new(3, 1).with("x", x.clone());
+    let names = ["a", "b", "before", "p", "q"];
+    let found = r
+        .gradient(&names)
+        .unwrap()
+        .evaluate(&Params::new(), &batch)
+        .unwrap();
+    let expected = [
+        x.mapv(|x: f64| 2.0 * x.sin() + 3.0),
+        x.mapv(|_| 3.0),
+        ndarray::array![[1.0], [1.0], [0.0]],
+        x.mapv(|_| 2.0 + 7.0),
+        x.mapv(|_| 7.0),
+    ];
+    for (name, expected) in names.iter().zip(expected) {
+        assert_eq!(found[*name], expected.into_dyn(), "{name}");
+    }
+}

@@ -36,6 +36,9 @@ pub(crate) trait Build {
     fn type_of(&self, id: NodeId) -> Type;
     fn fail(&self, fault: Fault, at: &'static Location<'static>);
     fn name(&self, id: NodeId, name: &str, at: &'static Location<'static>);
+    /// A number for an alias, when the node already is something in its own right: a leaf, what a
+    /// register holds or carries, or a named value.
+    fn identity(&self, id: NodeId) -> Option<u32>;
 }
 
 /// A value in a recurrence that is being defined.
@@ -122,14 +125,29 @@ impl<'b> Expr<'b> {
         terms.into_iter().reduce(|a, b| a + b)
     }
 
-    /// Gives this value a name, shown in errors, dumps and derivations. Returns the same value.
+    /// Gives this value a name, shown in errors, dumps and derivations, and with respect to which
+    /// one can differentiate. Use the result in its place.
+    ///
+    /// A value that already is a parameter, an input, a state or has a name gets a second identity:
+    /// what is used under the new name is told apart from what is used under the old one.
     #[must_use]
     #[track_caller]
     pub fn named(self, name: &str) -> Self {
-        if let Some(id) = self.id {
-            self.build.name(id, name, Location::caller());
+        let at = Location::caller();
+        let named = self.distinct();
+        if let Some(id) = named.id {
+            self.build.name(id, name, at);
         }
-        self
+        named
+    }
+
+    /// This value, as a node that nothing else is known by.
+    #[track_caller]
+    pub(crate) fn distinct(self) -> Self {
+        match self.id.and_then(|id| self.build.identity(id)) {
+            Some(number) => Self::apply(Op::Linear(Linear::Alias(super::Alias(number))), &[self]),
+            None => self,
+        }
     }
 
     /// The number `value`, a static scalar of the same recurrence.

@@ -2,7 +2,7 @@
 
 use super::axis::{Axis, Over};
 use super::family::{LinearRule, linear_family};
-use super::parts::{Concat, Gather, Pad, Scatter, Select, Slice};
+use super::parts::{Alias, Concat, Gather, Pad, Scatter, Select, Slice};
 use super::products::{Dot, MatMul, Outer, Transpose};
 use super::spread::{Broadcast, Sum};
 use crate::shape::{Dim, Shape};
@@ -25,5 +25,6 @@ linear_family! {
         Gather: [Gather { axis: ROWS }],
         Scatter: [Scatter { axis: ROWS, len: ONE }],
         Select: [Select],
+        Alias: [Alias(0)],
     }
 }

@@ -31,7 +31,7 @@ pub use expr::{Expr, concat};
 pub(crate) use family::{LinearRule, Linearity};
 pub use linear::Linear;
 pub use notation::{Notation, Setting};
-pub(crate) use parts::{Concat, Gather, Pad, Scatter, Select, Slice};
+pub(crate) use parts::{Alias, Concat, Gather, Pad, Scatter, Select, Slice};
 pub use pointwise::Pointwise;
 pub(crate) use products::{Dot, MatMul, Outer, Transpose};
 pub use reduce::Reduce;
@@ -197,6 +197,10 @@ impl Op {
     fn linear_tangent<'b>(&self, x: &[Expr<'b>], x_dot: &[Option<Expr<'b>>]) -> Option<Expr<'b>> {
         if x_dot.iter().all(Option::is_none) {
             return None;
+        }
+        // A tangent needs no identity of its own.
+        if let Self::Linear(Linear::Alias(_)) = self {
+            return x_dot[0];
         }
         match self.linearity()? {
             Linearity::Jointly(first) => {

@@ -337,3 +337,31 @@ impl LinearRule for Select {
         Notation::call("select", r"\operatorname{select}")
     }
 }
+
+/// The same value under an identity of its own. Equal nodes are one node; a value that is to have
+/// a name or a δ apart from another one that is equal to it is told apart by a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Alias(pub u32);
+
+impl LinearRule for Alias {
+    const NAME: &'static str = "alias";
+    fn linearity(&self) -> Linearity {
+        Linearity::Each
+    }
+    fn infer(&self, args: &[Type]) -> Result<Type, Reason> {
+        match args {
+            [x] if x.is_real() => Ok(*x),
+            [_] => Err("a class is not a number; use `gather` or `one_hot`"),
+            _ => Err("it takes one argument"),
+        }
+    }
+    fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F> {
+        args[0].clone()
+    }
+    fn transpose<'b>(&self, _: usize, _: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
+        y_bar
+    }
+    fn notation(&self) -> Notation {
+        Notation::Silent
+    }
+}

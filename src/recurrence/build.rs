@@ -278,7 +278,7 @@ impl Definition {
             self.close(state);
             return value;
         }
-        let value = value.hold(Rate::Step);
+        let value = value.hold(Rate::Step).distinct();
         if let Some(id) = value.id() {
             self.scope.set_register(register, init, id);
             if self.scope.with(|t| t.named(&name).is_some_and(|n| n != id)) {

@@ -132,6 +132,14 @@ impl Build for Scope {
         }
     }
 
+    fn identity(&self, id: NodeId) -> Option<u32> {
+        let tape = self.tape.borrow();
+        let known = tape.label(id).is_some()
+            || matches!(tape.node(id).op, Op::Leaf(_) | Op::Read(_))
+            || tape.registers().iter().any(|r| r.def == Some(id));
+        known.then(|| u32::try_from(tape.len()).unwrap_or(u32::MAX))
+    }
+
     fn type_of(&self, id: NodeId) -> Type {
         self.tape.borrow().ty(id)
     }

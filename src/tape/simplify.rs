@@ -29,6 +29,8 @@ impl Tape {
                     self.hoist(op, args, ty)
                 }
             }
+            // What has a name or is a state keeps its rate.
+            Op::Linear(Linear::Alias(_)) => None,
             Op::Linear(_) | Op::Reduce(_) | Op::Custom(_) => self.hoist(op, args, ty),
         }
     }
