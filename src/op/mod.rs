@@ -25,7 +25,9 @@ pub use custom::{CustomOp, ScalarFunction};
 pub(crate) use expr::{Build, Fault};
 pub use expr::{Expr, concat};
 pub use linear::{Axis, Linear, Over};
-pub(crate) use linear::{Broadcast, Concat, Gather, Pad, Scatter, Slice, Sum, Transpose};
+pub(crate) use linear::{
+    Broadcast, Concat, Dot, Gather, MatMul, Outer, Pad, Scatter, Select, Slice, Sum, Transpose,
+};
 pub use notation::{Notation, Setting};
 pub use pointwise::Pointwise;
 pub use reduce::Reduce;
