@@ -417,8 +417,130 @@ fn survive(source: &str) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// A vector of size `H`, in many forms.
+fn vector() -> impl Strategy<Value = String> {
+    let leaf = prop::sample::select(vec![
+        "x",
+        "a",
+        "h",
+        "k",
+        "v",
+        "s",
+        "p",
+        "2",
+        "0.5",
+        "-1",
+        "-3e-7",
+        "M @ x",
+        "h * a",
+        "spread(p, [H])",
+    ])
+    .prop_map(String::from);
+    leaf.prop_recursive(5, 40, 3, |inner| {
+        let unary = prop::sample::select(vec![
+            "-#",
+            "(-(#))^2",
+            "(#)^3",
+            "(#)²",
+            "tanh(#)",
+            "σ(#)",
+            "M @ (a + #)",
+            "(a * (#)) @ M",
+            "sum(a * (#))",
+            "delay(#)",
+            "delay(#, a)",
+            "advance(tanh(x) * (#))",
+            "concat(x, # + a)[H:2*H]",
+            "pad(a + #, 1, H)[1:H + 1]",
+            "softmax(x + #)",
+            "gather(x + #, c)",
+            "total(s + sum(x + #))",
+            "last(x + #)",
+            "hold(first(x - #), step)",
+            "outer(a + #, x) @ (a - #)",
+            "exp(-abs(#))",
+            "(M.T * (sum(x * #)))[0:H, 0:H] @ x",
+            "sum(repeat(x + #, rows, H), columns)",
+            "(#)",
+        ]);
+        let binary = prop::sample::select(vec![
+            "# + %",
+            "# - %",
+            "(#) * (%)",
+            "(#) / (2 + (%)^2)",
+            "# < %",
+            "(#) <= (%)",
+            "# == %",
+            "max(#, %)",
+            "# - (%)",
+            "(# - %) * a",
+            "select(#, %, x)",
+            "select(s < 0, #, %)",
+            "dot(a + #, x + %)",
+            "-(#) * %",
+            "pow(1 + (#)^2, %)",
+            "# * % / 2",
+            "x + # - % - a",
+        ]);
+        prop_oneof![
+            (unary, inner.clone()).prop_map(|(form, a)| form.replace('#', &a)),
+            (binary, inner.clone(), inner).prop_map(|(form, a, b)| {
+                let parts: Vec<&str> = form.split('%').collect();
+                parts.join("\u{1}").replace('#', &a).replace('\u{1}', &b)
+            }),
+        ]
+    })
+}
+
+/// Programs most of which mean something.
+fn program() -> impl Strategy<Value = String> {
+    prop::collection::vec(vector(), 5).prop_map(|e| {
+        format!(
+            "dim H\ninput x[H], s, c: class(H)\nparam a[H], M[H, H], p\nsample input h0[H]\n\
+             state h[H] = h0\nbackward state k[H]\nv = {}\nw = a + {}\nh' = 0.1 * h + a * ({})\n\
+             k' = 0.1 * x + k * 0.5\noutput w, q = {}\noutput h'\nloss sum(a * tanh({}))\n",
+            e[0].replace('v', "x"),
+            e[1],
+            e[2],
+            e[3],
+            e[4],
+        )
+    })
+}
+
+#[test]
+fn most_random_programs_mean_something() {
+    use proptest::strategy::ValueTree;
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let good = (0..100).filter(|_| {
+        let source = program().new_tree(&mut runner).unwrap().current();
+        Recurrence::parse("random.rec", &source).is_ok()
+    });
+    let good = good.count();
+    assert!(good >= 30, "only {good} of 100");
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #[test]
+    fn random_programs_are_written_as_they_were_read(source in program()) {
+        survive(&source)?;
+        if let Ok(recurrence) = Recurrence::parse("random.rec", &source) {
+            let text = recurrence.source().unwrap();
+            let again = parse("random", &text);
+            let (params, batch) = instance(&recurrence, SIZES, LENGTHS, 2);
+            let one = recurrence.evaluate(&params, &batch);
+            let two = again.evaluate(&params, &batch);
+            prop_assert_eq!(one.is_ok(), two.is_ok());
+            if let (Ok(one), Ok(two)) = (one, two) {
+                for name in recurrence.outputs() {
+                    let bits = |o: &Outputs<f64>| o[name].mapv(f64::to_bits);
+                    prop_assert_eq!(bits(&one), bits(&two), "{}\n{}", name, text);
+                }
+            }
+            let gradient = recurrence.gradient(Wrt::Everything).unwrap();
+            survive(&gradient.source().unwrap())?;
+        }
+    }
 
     #[test]
     fn any_text_is_survived(bytes in prop::collection::vec(any::<u8>(), 0..400)) {

@@ -9,6 +9,7 @@ mod diagnostic;
 mod eval;
 mod functions;
 mod lexer;
+mod lines;
 mod order;
 mod parser;
 mod print;

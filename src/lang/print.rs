@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::lexer::is_name;
+use super::lines::Lines;
 use super::print_expr::Writer;
 use crate::error::{Error, Result};
 use crate::op::{Broadcast, Linear, NodeId, Op, Over, Pick, Time, Total};
@@ -19,9 +20,6 @@ use crate::tape::{Direction, Leaf, Register, Role, Tape};
 
 /// Where an expression without names is cut.
 const HEIGHT: usize = 24;
-
-/// How long a line of declarations may grow.
-const LINE: usize = 90;
 
 pub(super) fn source(recurrence: &Recurrence) -> Result<String> {
     let refuse = |reason: String| Error::NotInLanguage {
@@ -345,6 +343,25 @@ impl<'r> Printer<'r> {
         order
     }
 
+    /// Outputs that are defined where they are needed come in the order of that; from the first
+    /// that would come too early or too late on, they are listed at the end instead.
+    fn keep_outputs_in_order(&mut self, order: &[NodeId], outputs: &[(&str, NodeId)]) {
+        let heads = order
+            .iter()
+            .filter(|id| matches!(self.statements[*id].head, Head::Output));
+        let heads: Vec<NodeId> = heads.copied().collect();
+        let own = |i: usize| {
+            let (name, id) = outputs[i];
+            heads.get(i) == Some(&id) && self.statements[&id].name == name
+        };
+        let kept = (0..outputs.len()).take_while(|i| own(*i)).count();
+        for id in &heads[kept..] {
+            if let Some(statement) = self.statements.get_mut(id) {
+                statement.head = Head::Value;
+            }
+        }
+    }
+
     fn print(mut self) -> Result<String, String> {
         let registers: Vec<&Register> = self
             .states
@@ -363,6 +380,7 @@ impl<'r> Printer<'r> {
         roots.extend(self.aliases.iter().map(|a| a.1));
         roots.extend(self.tape.names().map(|n| n.1));
         let order = self.ordered(&roots);
+        self.keep_outputs_in_order(&order, &outputs);
         let mut count = 0;
         for id in &order {
             if self.statements[id].name.is_empty() {
@@ -524,53 +542,6 @@ fn leaf_text(leaf: &Leaf, writer: &Writer<'_>) -> (&'static str, String) {
         Kind::Real => format!("{}{}", leaf.name(), writer.shape(ty.shape)),
     };
     (keyword, item)
-}
-
-/// Lines in the making; declarations of one kind share a line while it is short.
-#[derive(Default)]
-struct Lines {
-    done: String,
-    keyword: &'static str,
-    open: String,
-}
-
-impl Lines {
-    fn item(&mut self, keyword: &'static str, item: String) {
-        if self.keyword == keyword && self.open.len() + item.len() < LINE {
-            self.open = format!("{}, {item}", self.open);
-        } else {
-            self.flush();
-            self.keyword = keyword;
-            self.open = format!("{keyword} {item}");
-        }
-    }
-
-    fn flush(&mut self) {
-        if !self.open.is_empty() {
-            self.done.push_str(&self.open);
-            self.done.push('\n');
-            self.open.clear();
-        }
-        self.keyword = "";
-    }
-
-    fn gap(&mut self) {
-        self.flush();
-        if !self.done.is_empty() {
-            self.done.push('\n');
-        }
-    }
-
-    fn line(&mut self, line: String) {
-        self.flush();
-        self.done.push_str(&line);
-        self.done.push('\n');
-    }
-
-    fn finish(mut self) -> String {
-        self.flush();
-        self.done
-    }
 }
 
 /// Names of sizes.
