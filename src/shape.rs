@@ -9,6 +9,12 @@ use smallvec::SmallVec;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Symbol(pub(crate) u16);
 
+impl Symbol {
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Term {
     symbol: Symbol,
@@ -113,7 +119,7 @@ impl Dim {
     pub(crate) fn value(self, sizes: &[usize]) -> usize {
         let named: usize = self
             .named_terms()
-            .map(|(symbol, coefficient)| coefficient * sizes[symbol.0 as usize])
+            .map(|(symbol, coefficient)| coefficient * sizes[symbol.index()])
             .sum();
         self.constant() + named
     }
@@ -163,7 +169,7 @@ impl Dim {
             .named_terms()
             .map(|(symbol, coefficient)| {
                 let name = names
-                    .get(symbol.0 as usize)
+                    .get(symbol.index())
                     .map_or_else(|| format!("?{}", symbol.0), ToString::to_string);
                 match coefficient {
                     1 => name,

@@ -586,3 +586,24 @@ proptest! {
         survive(&chars.into_iter().collect::<String>())?;
     }
 }
+
+proptest! {
+    /// Recurrences that no text was the source of.
+    #[test]
+    fn random_recurrences_are_written_and_read(instance in bptt::check::strategy::recurrence()) {
+        // A custom op has no spelling.
+        let custom = instance.recurrence.tape().nodes();
+        let custom = custom.filter(|(_, n)| matches!(n.op(), bptt::Op::Custom(_))).count() > 0;
+        let text = instance.recurrence.source();
+        prop_assert!(text.is_ok() || custom, "{:?}", text);
+        let Ok(text) = text else { return Ok(()) };
+        let again = parse("random", &text);
+        prop_assert_eq!(again.source().unwrap(), text.clone());
+        let one = instance.recurrence.evaluate(&instance.params, &instance.batch).unwrap();
+        let two = again.evaluate(&instance.params, &instance.batch).unwrap();
+        for name in instance.recurrence.outputs() {
+            let bits = |o: &Outputs<f64>| o[name].mapv(f64::to_bits);
+            prop_assert_eq!(bits(&one), bits(&two), "{}\n{}", name, text);
+        }
+    }
+}

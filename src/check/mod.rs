@@ -6,6 +6,8 @@
 mod differences;
 mod report;
 mod routes;
+#[cfg(feature = "proptest")]
+pub mod strategy;
 
 use ndarray::ArrayD;
 

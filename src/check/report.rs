@@ -55,8 +55,9 @@ pub struct Finding {
     pub name: String,
     /// The route.
     pub route: Route,
-    /// The largest difference, relative to the largest entry of the derivative (or to a
-    /// ten-thousandth of the largest entry of any, if that is more).
+    /// The largest difference, relative to the largest entry of the derivative; where that is
+    /// negligible, to a ten-thousandth of the largest entry of any, or to what the same computation
+    /// in `f32` shows its rounding errors to be.
     pub error: f64,
     /// The sample and the step (from 1), where the worst entry has them.
     pub sample: Option<usize>,

@@ -130,27 +130,21 @@ impl<'a> Runner<'a> {
                 .gradient(Wrt::Everything)?
                 .evaluate(params, batch)?,
         };
-        let largest = |a: &ArrayD<f64>| a.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
-        let leaves = || {
-            recurrence
-                .tape()
-                .leaves()
-                .iter()
-                .filter(|l| l.ty().is_real())
-        };
-        let overall = leaves()
-            .filter_map(|l| reference.get(l.name()))
-            .map(largest)
-            .fold(0.0, f64::max);
+        let sizes = Magnitudes::new(&tape, &reference, params, batch);
         let mut targets = Vec::new();
-        for leaf in leaves() {
+        for leaf in recurrence
+            .tape()
+            .leaves()
+            .iter()
+            .filter(|l| l.ty().is_real())
+        {
             let own = found(&reference, leaf.name())?;
             found(&gradient, leaf.name())?;
             targets.push(Target {
                 name: leaf.name().into(),
                 rate: leaf.ty().rate,
                 shape: own.shape().to_vec(),
-                scale: scale(largest(own), overall),
+                scale: sizes.scale(leaf.name()),
                 second_scale: 1.0,
             });
         }
@@ -333,19 +327,13 @@ impl<'a> Runner<'a> {
 
         let tangent = recurrence.tangent(Wrt::Everything)?;
         let own: Vec<&str> = self.targets.iter().map(|t| &*t.name).collect();
-        let exact = tangent
-            .unroll_for(&data.params, &data.batch)?
-            .gradient_of("loss.dot", Wrt::Names(&own))?
-            .evaluate(&data.params, &data.batch)?;
-        let largest = |a: &ArrayD<f64>| a.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
-        let overall = self
-            .targets
-            .iter()
-            .map(|t| largest(&found_or_zero(&exact, &t.name)))
-            .fold(0.0, f64::max);
+        let second = tangent.unroll_for(&data.params, &data.batch)?;
+        let second = second.gradient_of("loss.dot", Wrt::Names(&own))?;
+        let exact = second.evaluate(&data.params, &data.batch)?;
+        let sizes = Magnitudes::new(&second, &exact, &data.params, &data.batch);
         for i in 0..self.targets.len() {
             let expected = found(&exact, &self.targets[i].name)?;
-            self.targets[i].second_scale = scale(largest(expected), overall);
+            self.targets[i].second_scale = sizes.scale(&self.targets[i].name);
             let mut worst = Worst::new();
             let own = found(&product, &self.targets[i].name)?;
             worst.see_all(expected, own, self.targets[i].second_scale);
@@ -404,10 +392,60 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// What errors of one array are measured against: its largest entry, unless that is negligible
-/// next to all the others.
-fn scale(own: f64, overall: f64) -> f64 {
-    own.max(1e-4 * overall).max(f64::MIN_POSITIVE)
+/// How large the entries of some derivatives are, and how far rounding moves them.
+struct Magnitudes {
+    names: Vec<String>,
+    largest: Vec<f64>,
+    /// The largest difference that rounding to `f32` makes.
+    rounding: Vec<f64>,
+}
+
+impl Magnitudes {
+    fn new(
+        unrolled: &Unrolled,
+        values: &Outputs<f64>,
+        params: &Params<f64>,
+        batch: &Batch<f64>,
+    ) -> Self {
+        // What overflows in `f32` says nothing about rounding; there is no allowance then.
+        let rounded = unrolled
+            .evaluate::<f32>(&params.cast(), &batch.cast())
+            .unwrap_or_default();
+        let mut sizes = Self {
+            names: Vec::new(),
+            largest: Vec::new(),
+            rounding: Vec::new(),
+        };
+        for (name, a) in values.iter().filter(|(name, _)| *name != "loss") {
+            let differences = rounded
+                .get(name)
+                .into_iter()
+                .flat_map(|r| r.iter().zip(a).map(|(r, a)| (f64::from(*r) - a).abs()));
+            sizes.rounding.push(differences.fold(0.0, f64::max));
+            sizes
+                .largest
+                .push(a.iter().fold(0.0, |m: f64, x| m.max(x.abs())));
+            sizes.names.push(name.into());
+        }
+        sizes
+    }
+
+    /// What errors of one array are measured against: its largest entry, unless that is negligible
+    /// next to the other arrays or next to the rounding of the terms it is the sum of.
+    fn scale(&self, name: &str) -> f64 {
+        /// Rounding errors in `f64` are this much smaller than in `f32`.
+        const NARROWER: f64 = 1.0 / (1u64 << 29) as f64;
+        /// A rounding error may be this many times the one that was observed.
+        const MARGIN: f64 = 64.0;
+        let position = self.names.iter().position(|n| n == name);
+        let (own, rounding) = position.map_or((0.0, 0.0), |i| (self.largest[i], self.rounding[i]));
+        let overall = self.largest.iter().copied().fold(0.0, f64::max);
+        let any_rounding = self.rounding.iter().copied().fold(0.0, f64::max);
+        let noise = MARGIN * NARROWER * rounding.max(1e-2 * any_rounding);
+        own.max(1e-4 * overall)
+            .max(noise / Route::TapeReverse.tolerance())
+            .max(f64::MIN_POSITIVE)
+    }
 }
 
 fn found<'o>(outputs: &'o Outputs<f64>, name: &str) -> Result<&'o ArrayD<f64>> {

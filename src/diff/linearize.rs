@@ -1,12 +1,14 @@
 //! Forward mode: the tangent of every node, as nodes of the same graph.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use indexmap::IndexMap;
 
+use crate::error::{Error, Result};
 use crate::op::{Expr, NodeId, Op, RegisterId};
 use crate::shape::Rate;
-use crate::tape::{Scope, Tape};
+use crate::tape::{Node, Scope, Tape};
 
 /// The linear graph: tangents and the registers that carry them.
 #[derive(Debug)]
@@ -15,11 +17,20 @@ pub(crate) struct Linearization {
     pub(crate) tangents: HashMap<NodeId, NodeId>,
     /// The tangent register of each register that has one.
     pub(crate) registers: IndexMap<RegisterId, RegisterId>,
+    /// The nodes that were written as the tangent of a custom op, and its name: should they not
+    /// be linear, it is to blame.
+    pub(crate) custom: Vec<(Range<usize>, String)>,
 }
 
 impl Linearization {
     pub(crate) fn tangent<'b>(&self, scope: &'b Scope, id: NodeId) -> Option<Expr<'b>> {
         self.tangents.get(&id).map(|t| scope.expr(*t))
+    }
+
+    /// The custom op whose tangent a node belongs to.
+    pub(crate) fn author(&self, id: NodeId) -> Option<&str> {
+        let written = self.custom.iter().find(|(r, _)| r.contains(&id.index()));
+        written.map(|(_, op)| op.as_str())
     }
 }
 
@@ -27,11 +38,14 @@ impl Linearization {
 ///
 /// `seeds` maps a node to the leaf that is its perturbation. For a leaf of the graph that is its
 /// tangent; for an inner node it is *injected*, added to the tangent that the node has anyway.
+///
+/// # Errors
+/// [`Error::CustomOp`] when a custom op's tangent has another shape than its value.
 pub(crate) fn linearize(
     scope: &Scope,
     seeds: &IndexMap<NodeId, NodeId>,
     targets: &[NodeId],
-) -> Linearization {
+) -> Result<Linearization> {
     // The tape grows while it is read, so what is differentiated is a copy of it.
     let primal = scope.with(Tape::clone);
     let live = primal.live(targets.iter().copied());
@@ -39,6 +53,7 @@ pub(crate) fn linearize(
     let mut result = Linearization {
         tangents: HashMap::new(),
         registers: IndexMap::new(),
+        custom: Vec::new(),
     };
     for r in active_registers {
         let register = primal.register(r);
@@ -67,7 +82,13 @@ pub(crate) fn linearize(
                     .map(|a| result.tangent(scope, *a))
                     .collect();
                 if x_dot.iter().any(Option::is_some) {
-                    node.op.tangent(&x, scope.expr(id), &x_dot)
+                    let start = scope.with(Tape::len);
+                    let tangent = checked(node, node.op.tangent(&x, scope.expr(id), &x_dot))?;
+                    if let Op::Custom(_) = node.op {
+                        let written = start..scope.with(Tape::len);
+                        result.custom.push((written, node.op.name().into()));
+                    }
+                    tangent
                 } else {
                     None
                 }
@@ -88,7 +109,19 @@ pub(crate) fn linearize(
             scope.set_register(*tangent, init, def);
         }
     }
-    result
+    Ok(result)
+}
+
+/// The tangent of a node, refused where a custom op gave one of another shape: a scalar would be
+/// spread over the rest of the expression without a word.
+pub(super) fn checked<'b>(node: &Node, tangent: Option<Expr<'b>>) -> Result<Option<Expr<'b>>> {
+    match tangent {
+        Some(t) if t.shape() != Some(node.ty().shape) => Err(Error::CustomOp {
+            op: node.op().name().into(),
+            reason: "its tangent does not have the shape of its value".into(),
+        }),
+        fits => Ok(fits),
+    }
 }
 
 /// Which live nodes and registers depend on a seed: the least fixpoint over the register edges.

@@ -124,6 +124,7 @@ fn through_tangent<'b>(
     let linear = Linearization {
         tangents: HashMap::new(),
         registers: IndexMap::new(),
+        custom: vec![(0..aside.with(Tape::len), node.op.name().into())],
     };
     let found = transpose(&aside, &linear, &[(tangent, y_bar)], &[seed])?;
     let (small, _) = aside.finish();

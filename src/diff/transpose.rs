@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use super::{Linearization, accumulate};
 use crate::error::{Error, Result};
 use crate::op::{Edge, Expr, NodeId, Op, RegisterId};
-use crate::tape::{Direction, Scope, Tape};
+use crate::tape::{Direction, Node, Scope, Tape};
 
 /// Writes the cotangent of each seed, given those of some tangents.
 ///
@@ -63,11 +63,15 @@ pub(crate) fn transpose(
             continue;
         }
         if !node.op.is_linear_in(active) {
-            return Err(not_linear(&tape, *id));
+            return Err(not_linear(&tape, linear, *id));
         }
         let x: Vec<Expr<'_>> = node.args.iter().map(|a| scope.expr(*a)).collect();
         for i in (0..x.len()).filter(|i| active[*i]) {
-            if let Some(x_bar) = node.op.transpose(i, &x, scope.expr(*id), y_bar) {
+            let x_bar = node.op.transpose(i, &x, scope.expr(*id), y_bar);
+            if let Op::Custom(_) = node.op {
+                check_custom(node, x_bar, x[i])?;
+            }
+            if let Some(x_bar) = x_bar {
                 accumulate(&mut cotangents[node.args[i].index()], x_bar);
             }
         }
@@ -76,6 +80,19 @@ pub(crate) fn transpose(
         .iter()
         .filter_map(|seed| Some((*seed, cotangents[seed.index()]?.id()?)))
         .collect())
+}
+
+/// A custom op that says it is linear must give a cotangent of the shape of the argument.
+fn check_custom(node: &Node, x_bar: Option<Expr<'_>>, x: Expr<'_>) -> Result<()> {
+    let reason = match x_bar {
+        Some(x_bar) if x_bar.shape() == x.shape() => return Ok(()),
+        Some(_) => "its transpose does not have the shape of its argument",
+        None => "it says that it is linear, but gives no transpose",
+    };
+    Err(Error::CustomOp {
+        op: node.op.name().into(),
+        reason: reason.into(),
+    })
 }
 
 /// The linear nodes that the outputs depend on, each after what it is computed from (the initial
@@ -129,11 +146,13 @@ fn bar(name: &str) -> std::sync::Arc<str> {
     format!("{}.bar", name.strip_suffix(".dot").unwrap_or(name)).into()
 }
 
-fn not_linear(tape: &Tape, id: NodeId) -> Error {
+/// Only a custom op can write a tangent that is not linear: every other row is tested for it.
+fn not_linear(tape: &Tape, linear: &Linearization, id: NodeId) -> Error {
     Error::CustomOp {
-        op: "tangent".into(),
+        op: linear.author(id).unwrap_or("tangent").into(),
         reason: format!(
-            "it is not linear in the tangents: `{}` multiplies or bends them",
+            "its tangent is not linear in the tangents of its arguments: `{}` multiplies or bends \
+             them",
             tape.definition(id)
         ),
     }

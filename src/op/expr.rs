@@ -187,14 +187,16 @@ impl<'b> Expr<'b> {
         Self::apply(Op::Pointwise(op), &[self])
     }
 
-    /// `yes` where `self` is not zero, `no` elsewhere.
+    /// `yes` where `self` is not zero, `no` elsewhere. Scalars among the three are spread over
+    /// the others.
     #[must_use]
     #[track_caller]
     pub fn select(self, yes: Self, no: Self) -> Self {
         let (yes, no) = yes.align(no);
         let (condition, yes) = self.align(yes);
+        let (_, no) = condition.align(no);
         Self::apply(
-            Op::Linear(Linear::Select(super::linear::Select)),
+            Op::Linear(Linear::Select(super::Select)),
             &[condition, yes, no],
         )
     }
@@ -206,9 +208,9 @@ impl<'b> Expr<'b> {
     #[track_caller]
     pub fn dot(self, other: Self) -> Self {
         let op = match (self.shape(), other.shape()) {
-            (Some(Shape::Vector(_)), Some(Shape::Vector(_))) => Linear::Dot(super::linear::Dot),
+            (Some(Shape::Vector(_)), Some(Shape::Vector(_))) => Linear::Dot(super::Dot),
             (Some(Shape::Vector(_)), Some(Shape::Matrix(..))) => return other.t().dot(self),
-            _ => Linear::MatMul(super::linear::MatMul),
+            _ => Linear::MatMul(super::MatMul),
         };
         Self::apply(Op::Linear(op), &[self, other])
     }
@@ -220,17 +222,14 @@ impl<'b> Expr<'b> {
         if self.shape() == Some(Shape::Scalar) && other.shape() == Some(Shape::Scalar) {
             return self * other;
         }
-        Self::apply(Op::Linear(Linear::Dot(super::linear::Dot)), &[self, other])
+        Self::apply(Op::Linear(Linear::Dot(super::Dot)), &[self, other])
     }
 
     /// The outer product `self otherᵀ` of two vectors.
     #[must_use]
     #[track_caller]
     pub fn outer(self, other: Self) -> Self {
-        Self::apply(
-            Op::Linear(Linear::Outer(super::linear::Outer)),
-            &[self, other],
-        )
+        Self::apply(Op::Linear(Linear::Outer(super::Outer)), &[self, other])
     }
 
     /// The transpose of a matrix.

@@ -9,28 +9,33 @@
 //! | [`Linear`] and [`Time`] | shape, value, transpose | tangent, every higher order |
 //! | [`Reduce`] and [`CustomOp`] | shape, value, tangent | cotangent, every higher order |
 
+mod axis;
 mod custom;
 mod expr;
+mod family;
 mod linear;
 mod notation;
+mod parts;
 mod pointwise;
+mod products;
 mod reduce;
+mod spread;
 mod time;
 mod value;
 
-use std::hash::Hash;
-
+pub use axis::{Axis, Over};
 pub(crate) use custom::Custom;
 pub use custom::{CustomOp, ScalarFunction};
 pub(crate) use expr::{Build, Fault};
 pub use expr::{Expr, concat};
-pub use linear::{Axis, Linear, Over};
-pub(crate) use linear::{
-    Broadcast, Concat, Dot, Gather, MatMul, Outer, Pad, Scatter, Select, Slice, Sum, Transpose,
-};
+pub(crate) use family::{LinearRule, Linearity};
+pub use linear::Linear;
 pub use notation::{Notation, Setting};
+pub(crate) use parts::{Concat, Gather, Pad, Scatter, Select, Slice};
 pub use pointwise::Pointwise;
+pub(crate) use products::{Dot, MatMul, Outer, Transpose};
 pub use reduce::Reduce;
+pub(crate) use spread::{Broadcast, Sum};
 pub use time::{Edge, Time};
 pub(crate) use time::{Hold, Impulse, Pick, Total};
 pub use value::{Scalar, Value};
@@ -109,34 +114,8 @@ pub enum Op {
     Custom(Custom),
 }
 
-/// How an op depends on its real arguments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Linearity {
-    /// Linear in each real argument while the others are held fixed.
-    Each,
-    /// Linear in all the arguments from this position on taken together.
-    Jointly(usize),
-}
-
 /// Why arguments do not fit, in the words of an error message.
 pub(crate) type Reason = &'static str;
-
-/// What a row that is linear in its arguments supplies.
-pub(crate) trait LinearRule: Copy + Hash + Eq {
-    const NAME: &'static str;
-    fn linearity(&self) -> Linearity;
-    /// The type of the result at the common rate of the arguments.
-    fn infer(&self, args: &[Type]) -> Result<Type, Reason>;
-    fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F>;
-    /// The cotangent of argument `i` when the result has cotangent `y_bar`.
-    fn transpose<'b>(&self, i: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b>;
-    fn notation(&self) -> Notation;
-    /// The same op with its sizes replaced.
-    #[must_use]
-    fn map_dims(self, _f: &dyn Fn(Dim) -> Dim) -> Self {
-        self
-    }
-}
 
 impl Op {
     pub(crate) fn constant(value: f64) -> Self {
@@ -293,6 +272,7 @@ impl Op {
     pub(crate) fn map_dims(&self, f: &dyn Fn(Dim) -> Dim) -> Self {
         match self {
             Self::Linear(op) => Self::Linear(op.map_dims(f)),
+            Self::Time(op) => Self::Time(op.map_dims(f)),
             other => other.clone(),
         }
     }

@@ -4,7 +4,8 @@
 
 use ndarray::ArrayD;
 
-use super::{Expr, LinearRule, Linearity, Notation, Reason, Scalar, Value};
+use super::family::{LinearRule, Linearity, linear_family};
+use super::{Expr, Notation, Reason, Scalar, Value};
 use crate::shape::{Rate, Type};
 
 /// An end of a sequence.
@@ -32,53 +33,14 @@ pub struct Pick(pub Edge);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Impulse(pub Edge);
 
-macro_rules! time_ops {
-    ($($variant:ident),+) => {
-        /// The time ops.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum Time {
-            $(#[doc = concat!("See [`", stringify!($variant), "`].")] $variant($variant),)+
-        }
-
-        impl Time {
-            pub(super) const fn name(&self) -> &'static str {
-                match self { $(Self::$variant(_) => $variant::NAME,)+ }
-            }
-            pub(super) fn linearity(&self) -> Linearity {
-                match self { $(Self::$variant(op) => op.linearity(),)+ }
-            }
-            pub(super) fn infer(&self, args: &[Type]) -> Result<Type, Reason> {
-                match self { $(Self::$variant(op) => op.infer(args),)+ }
-            }
-            pub(super) fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F> {
-                match self { $(Self::$variant(op) => op.eval(args),)+ }
-            }
-            pub(super) fn transpose<'b>(
-                &self, i: usize, args: &[Expr<'b>], y_bar: Expr<'b>,
-            ) -> Expr<'b> {
-                match self { $(Self::$variant(op) => op.transpose(i, args, y_bar),)+ }
-            }
-            pub(super) fn notation(&self) -> Notation {
-                match self { $(Self::$variant(op) => op.notation(),)+ }
-            }
-        }
-    };
-}
-
-time_ops!(Hold, Total, Pick, Impulse);
-
-impl Time {
-    /// Every row of the table.
-    pub const ALL: &'static [Self] = &[
-        Self::Hold(Hold(Rate::Sample)),
-        Self::Hold(Hold(Rate::Step)),
-        Self::Total(Total(Rate::Static)),
-        Self::Total(Total(Rate::Sample)),
-        Self::Pick(Pick(Edge::First)),
-        Self::Pick(Pick(Edge::Last)),
-        Self::Impulse(Impulse(Edge::First)),
-        Self::Impulse(Impulse(Edge::Last)),
-    ];
+linear_family! {
+    /// The time ops.
+    Time {
+        Hold: [Hold(Rate::Sample), Hold(Rate::Step)],
+        Total: [Total(Rate::Static), Total(Rate::Sample)],
+        Pick: [Pick(Edge::First), Pick(Edge::Last)],
+        Impulse: [Impulse(Edge::First), Impulse(Edge::Last)],
+    }
 }
 
 fn one_real(args: &[Type]) -> Result<Type, Reason> {

@@ -1,186 +1,13 @@
-//! Data for a recurrence, checked against it before anything is computed.
+//! Data checked against a recurrence before anything is computed.
 
-use indexmap::IndexMap;
-use ndarray::{Array, ArrayD, Dimension, IxDyn};
+use ndarray::{ArrayD, Dimension, IxDyn};
 
-use super::Recurrence;
+use super::data::Data;
+use super::{Batch, Params, Recurrence};
 use crate::error::{Error, Result};
 use crate::op::{Scalar, Value};
 use crate::shape::{Dim, Kind, Rate};
 use crate::tape::{Leaf, Role};
-
-/// Parameters by name.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Params<F> {
-    arrays: IndexMap<String, ArrayD<F>>,
-}
-
-impl<F: Scalar> Params<F> {
-    /// No parameters yet.
-    #[must_use]
-    pub fn new() -> Self {
-        Self {
-            arrays: IndexMap::new(),
-        }
-    }
-
-    /// Adds or replaces an array; its shape is that of the parameter.
-    #[must_use]
-    pub fn with<D: Dimension>(mut self, name: &str, array: Array<F, D>) -> Self {
-        self.insert(name, array);
-        self
-    }
-
-    /// Adds or replaces an array.
-    pub fn insert<D: Dimension>(&mut self, name: &str, array: Array<F, D>) {
-        self.arrays.insert(name.into(), array.into_dyn());
-    }
-
-    /// An array.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&ArrayD<F>> {
-        self.arrays.get(name)
-    }
-
-    /// An array, to be changed in place.
-    pub fn get_mut(&mut self, name: &str) -> Option<&mut ArrayD<F>> {
-        self.arrays.get_mut(name)
-    }
-
-    /// Every array with its name, in order of insertion.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &ArrayD<F>)> {
-        self.arrays.iter().map(|(n, a)| (&**n, a))
-    }
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum Data<F> {
-    Real(ArrayD<F>),
-    Class(ArrayD<usize>),
-}
-
-impl<F> Data<F> {
-    fn shape(&self) -> &[usize] {
-        match self {
-            Self::Real(a) => a.shape(),
-            Self::Class(a) => a.shape(),
-        }
-    }
-}
-
-/// The inputs of `B` sequences of up to `T` steps, time first: `[T, B, …]` for what varies with
-/// the step, `[B, …]` for what is given once per sample.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Batch<F> {
-    steps: usize,
-    samples: usize,
-    inputs: IndexMap<String, Data<F>>,
-    lengths: Option<Vec<usize>>,
-    sizes: IndexMap<String, usize>,
-}
-
-impl<F: Scalar> Batch<F> {
-    /// A batch of `samples` sequences of `steps` steps, without inputs yet.
-    #[must_use]
-    pub fn new(steps: usize, samples: usize) -> Self {
-        Self {
-            steps,
-            samples,
-            inputs: IndexMap::new(),
-            lengths: None,
-            sizes: IndexMap::new(),
-        }
-    }
-
-    /// Adds or replaces real data.
-    #[must_use]
-    pub fn with<D: Dimension>(mut self, name: &str, array: Array<F, D>) -> Self {
-        self.inputs
-            .insert(name.into(), Data::Real(array.into_dyn()));
-        self
-    }
-
-    /// Adds or replaces classes.
-    #[must_use]
-    pub fn with_classes<D: Dimension>(mut self, name: &str, array: Array<usize, D>) -> Self {
-        self.inputs
-            .insert(name.into(), Data::Class(array.into_dyn()));
-        self
-    }
-
-    /// The length of each sequence; what lies beyond is not looked at.
-    #[must_use]
-    pub fn with_lengths(mut self, lengths: impl Into<Vec<usize>>) -> Self {
-        self.lengths = Some(lengths.into());
-        self
-    }
-
-    /// Fixes a named dimension that no array determines.
-    #[must_use]
-    pub fn size(mut self, dim: &str, size: usize) -> Self {
-        self.sizes.insert(dim.into(), size);
-        self
-    }
-
-    /// The number of steps `T` of the longest sequence the arrays have room for.
-    #[must_use]
-    pub const fn steps(&self) -> usize {
-        self.steps
-    }
-
-    /// The number of sequences `B`.
-    #[must_use]
-    pub const fn samples(&self) -> usize {
-        self.samples
-    }
-
-    /// The real data of that name.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&ArrayD<F>> {
-        match self.inputs.get(name)? {
-            Data::Real(a) => Some(a),
-            Data::Class(_) => None,
-        }
-    }
-
-    /// The real data of that name, to be changed in place.
-    pub fn get_mut(&mut self, name: &str) -> Option<&mut ArrayD<F>> {
-        match self.inputs.get_mut(name)? {
-            Data::Real(a) => Some(a),
-            Data::Class(_) => None,
-        }
-    }
-
-    pub(crate) fn lengths(&self) -> Vec<usize> {
-        self.lengths
-            .clone()
-            .unwrap_or_else(|| vec![self.steps; self.samples])
-    }
-
-    fn check(&self) -> Result<()> {
-        let refuse = |reason: String| Err(Error::Batch { reason });
-        if self.steps == 0 {
-            return refuse("it has no steps (T = 0)".into());
-        }
-        if self.samples == 0 {
-            return refuse("it has no samples (B = 0)".into());
-        }
-        let Some(lengths) = &self.lengths else {
-            return Ok(());
-        };
-        if lengths.len() != self.samples {
-            let found = lengths.len();
-            return refuse(format!("expected {} lengths, found {found}", self.samples));
-        }
-        match lengths.iter().position(|l| *l == 0 || *l > self.steps) {
-            Some(i) => refuse(format!(
-                "the length of sample {i} is {}, expected 1 to {}",
-                lengths[i], self.steps
-            )),
-            None => Ok(()),
-        }
-    }
-}
 
 /// Data that fits its recurrence.
 #[derive(Debug)]
@@ -414,7 +241,7 @@ impl<'a, F: Scalar> Sizes<'a, F> {
         let mut rest = size.checked_sub(dim.constant());
         let mut unknown = None;
         for (symbol, coefficient) in dim.named_terms() {
-            match &self.known[symbol.0 as usize] {
+            match &self.known[symbol.index()] {
                 Some((value, _)) => rest = rest.and_then(|r| r.checked_sub(value * coefficient)),
                 None if unknown.is_none() => unknown = Some((symbol, coefficient)),
                 // With two unknowns, another array has to come first.
@@ -423,7 +250,7 @@ impl<'a, F: Scalar> Sizes<'a, F> {
         }
         match (unknown, rest) {
             (Some((symbol, coefficient)), Some(rest)) if rest % coefficient == 0 => {
-                self.known[symbol.0 as usize] = Some((rest / coefficient, array.into()));
+                self.known[symbol.index()] = Some((rest / coefficient, array.into()));
                 Ok(())
             }
             (None, Some(0)) => Ok(()),
@@ -439,7 +266,7 @@ impl<'a, F: Scalar> Sizes<'a, F> {
         if dim != Dim::named(symbol) {
             return None;
         }
-        let (first, first_array) = self.known[symbol.0 as usize].clone()?;
+        let (first, first_array) = self.known[symbol.index()].clone()?;
         Some(Error::DimConflict {
             dim: dim.text(&self.recurrence.tape.dim_names()),
             first_array,

@@ -15,7 +15,8 @@ use crate::tape::{Direction, Role, Scope, check_name};
 pub struct Definition {
     scope: Scope,
     names: RefCell<Vec<Arc<str>>>,
-    states: RefCell<Vec<State>>,
+    /// The states, and the lines that declared them.
+    states: RefCell<Vec<(State, &'static Location<'static>)>>,
     outputs: RefCell<Vec<(Arc<str>, NodeId)>>,
     losses: RefCell<Vec<NodeId>>,
 }
@@ -62,17 +63,18 @@ impl Recurrence {
 
 impl Definition {
     fn finish(self, name: &str) -> Result<Recurrence> {
-        let missing: Vec<Mistake> = self.scope.with(|tape| {
-            let states = self.states.borrow();
-            let open = states
-                .iter()
-                .filter(|s| tape.register(s.register).def().is_none());
-            open.map(|s| Mistake::anywhere(format!("state `{}` has no next value", s.name)))
-                .collect()
-        });
-        missing.into_iter().for_each(|m| self.scope.mistake(m));
+        let states = self.states.take();
+        for (state, at) in &states {
+            if self
+                .scope
+                .with(|t| t.register(state.register).def().is_none())
+            {
+                let message = format!("state `{}` has no next value", state.name);
+                self.scope.mistake(Mistake::new(message, at));
+            }
+        }
         let mut draft = Draft {
-            states: self.states.take(),
+            states: states.into_iter().map(|(state, _)| state).collect(),
             ..Draft::default()
         };
         let losses = self.losses.take();
@@ -169,15 +171,17 @@ impl Definition {
         shape: Shape,
         init: Option<Expr<'_>>,
     ) -> (RegisterId, Expr<'_>) {
-        let init = init.and_then(|e| match e.rate() {
-            Some(Rate::Step) => {
+        // Not a closure: that would hide the caller's line from the mistake.
+        let init = match init {
+            Some(e) if e.rate() == Some(Rate::Step) => {
                 self.fail(format!(
                     "state `{name}`: the initial value varies with the step; use `first` or `last`"
                 ));
                 None
             }
-            _ => e.hold(Rate::Sample).id(),
-        });
+            Some(e) => e.hold(Rate::Sample).id(),
+            None => None,
+        };
         self.scope
             .register(name, direction, Type::real(shape, Rate::Step), init)
     }
@@ -195,7 +199,10 @@ impl Definition {
             return self.scope.poison();
         };
         let (register, read) = self.register(Arc::clone(&name), direction, shape, init);
-        self.states.borrow_mut().push(State { name, register });
+        let at = Location::caller();
+        self.states
+            .borrow_mut()
+            .push((State { name, register }, at));
         read
     }
 
@@ -238,7 +245,11 @@ impl Definition {
         let states = self.states.borrow();
         let known = self.scope.with(|tape| {
             let register = tape.register_read_by(read)?;
-            states.iter().find(|s| s.register == register).cloned()
+            states
+                .iter()
+                .map(|(s, _)| s)
+                .find(|s| s.register == register)
+                .cloned()
         });
         let Some(State { name, register }) = known else {
             let text = self.scope.with(|t| t.expression(read));
@@ -332,7 +343,7 @@ impl Definition {
         self.shifted(value, Direction::Backward, None)
     }
 
-    /// Makes a value an output.
+    /// Makes a value an output. A value that has no name yet is named like the output.
     #[track_caller]
     pub fn output(&self, name: &str, value: Expr<'_>) {
         if let Err(message) = check_name(name) {
@@ -346,6 +357,14 @@ impl Definition {
         } else if self.outputs.borrow().iter().any(|(n, _)| **n == *name) {
             self.fail(format!("the output `{name}` is declared twice"));
         } else {
+            let taken = self.names.borrow().iter().any(|n| **n == *name);
+            if !taken
+                && self
+                    .scope
+                    .with(|t| t.label(id).is_none() && t.named(name).is_none())
+            {
+                self.scope.rename(id, name);
+            }
             self.outputs.borrow_mut().push((name.into(), id));
         }
     }

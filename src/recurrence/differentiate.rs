@@ -150,7 +150,7 @@ impl Recurrence {
     ) -> Result<Vec<Target>> {
         let seeds = self.seeds(scope, targets);
         let outputs: Vec<NodeId> = cotangents.iter().map(|(node, _)| *node).collect();
-        let linear = linearize(scope, &seeds, &outputs);
+        let linear = linearize(scope, &seeds, &outputs)?;
         let active: Vec<(NodeId, NodeId)> = cotangents
             .iter()
             .filter_map(|(node, y_bar)| Some((*linear.tangents.get(node)?, y_bar.id()?)))
@@ -190,7 +190,7 @@ impl Recurrence {
         let scope = Scope::new(self.tape.clone());
         let seeds = self.seeds(&scope, &targets);
         let nodes: Vec<NodeId> = self.outputs.values().copied().collect();
-        let linear = linearize(&scope, &seeds, &nodes);
+        let linear = linearize(&scope, &seeds, &nodes)?;
         let mut found = Vec::new();
         for (name, node) in &self.outputs {
             let zero = || scope.expr(*node).zeros_like();

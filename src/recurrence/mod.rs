@@ -3,6 +3,7 @@
 mod bind;
 mod build;
 pub mod cells;
+mod data;
 mod differentiate;
 mod losses;
 mod mask;
@@ -14,8 +15,8 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-pub use bind::{Batch, Params};
 pub use build::Definition;
+pub use data::{Batch, Params};
 pub use differentiate::Wrt;
 pub use unroll::{Outputs, Unrolled};
 
@@ -290,7 +291,10 @@ impl fmt::Display for Recurrence {
             writeln!(f, "  {name}{prime} = {}", self.tape.definition(id))?;
         }
         for (name, id) in &self.outputs {
-            writeln!(f, "  output {name} = {}", self.tape.expression(*id))?;
+            match self.tape.expression(*id) {
+                text if text == **name => writeln!(f, "  output {name}")?,
+                text => writeln!(f, "  output {name} = {text}")?,
+            }
         }
         Ok(())
     }

@@ -76,6 +76,11 @@ impl<F: Scalar> Outputs<F> {
         })
     }
 
+    /// Every output with its name, to be changed in place.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut ArrayD<F>)> {
+        self.arrays.iter_mut().map(|(n, a)| (&**n, a))
+    }
+
     pub(crate) fn insert(&mut self, name: &str, array: ArrayD<F>) {
         self.arrays.insert(name.into(), array);
     }
@@ -385,10 +390,10 @@ impl Unrolled {
                 ),
             });
         }
-        Ok(self.values_bound(&bound))
+        self.values_bound(&bound)
     }
 
-    fn values_bound<F: Scalar>(&self, bound: &Bound<'_, F>) -> Vec<Value<F>> {
+    fn values_bound<F: Scalar>(&self, bound: &Bound<'_, F>) -> Result<Vec<Value<F>>> {
         evaluate(&self.tape, |leaf| {
             let (source, sample, step) = self.leaves[leaf.index()];
             bound.value(source, sample, step)

@@ -1,15 +1,19 @@
 //! The evaluator: node by node, in order. Slow, obvious, and what everything faster is held to.
 
-use super::Tape;
+use super::{Node, Tape};
+use crate::error::{Error, Result};
 use crate::op::{LeafId, Linear, Op, Scalar, Value};
 
 /// The value of every node of a flat tape.
 ///
 /// `leaf` supplies the values of the leaves; they are already checked against their types.
+///
+/// # Errors
+/// [`Error::CustomOp`] when a custom op's value has another shape than it said.
 pub(crate) fn evaluate<F: Scalar>(
     tape: &Tape,
     mut leaf: impl FnMut(LeafId) -> Value<F>,
-) -> Vec<Value<F>> {
+) -> Result<Vec<Value<F>>> {
     tape.assert_flat();
     let mut values: Vec<Value<F>> = Vec::with_capacity(tape.len());
     for (_, node) in tape.nodes() {
@@ -18,12 +22,28 @@ pub(crate) fn evaluate<F: Scalar>(
             _ => {
                 let args: smallvec::SmallVec<[&Value<F>; 3]> =
                     node.args.iter().map(|a| &values[a.index()]).collect();
-                node.op.eval(&args)
+                checked(node, node.op.eval(&args))?
             }
         };
         values.push(value);
     }
-    values
+    Ok(values)
+}
+
+/// The value of a node, refused where a custom op gave one of another shape than it said.
+fn checked<F: Scalar>(node: &Node, value: Value<F>) -> Result<Value<F>> {
+    if let (Op::Custom(op), Value::Real(array)) = (&node.op, &value) {
+        let expected = node.ty.shape.as_fixed().unwrap_or_default();
+        if array.shape() != expected {
+            let found = array.shape();
+            let reason = format!("its value has shape {found:?}, it said {expected:?}");
+            return Err(Error::CustomOp {
+                op: op.rule().name().into(),
+                reason,
+            });
+        }
+    }
+    Ok(value)
 }
 
 /// On which side of every kink the values lie, entry by entry: two evaluations with equal answers

@@ -1,4 +1,5 @@
-//! Rewrites applied on insertion. Each leaves every bit of every result as it was.
+//! Rewrites applied on insertion. Each leaves every bit of every result in `f64` as it was; constants
+//! are combined in `f64`, which in `f32` can only be more accurate.
 
 use super::{Args, Tape};
 use crate::op::{Broadcast, Hold, Linear, NodeId, Op, Over, Pointwise, Scalar, Time};

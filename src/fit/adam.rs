@@ -1,0 +1,111 @@
+//! Adam.
+
+use indexmap::IndexMap;
+use ndarray::{ArrayD, Zip};
+
+use super::{check, gradients};
+use crate::error::Result;
+use crate::op::Scalar;
+use crate::recurrence::{Outputs, Params};
+
+/// Adam with bias correction: Kingma and Ba, *Adam: a method for stochastic optimization* (ICLR
+/// 2015), Algorithm 1.
+///
+/// ```text
+/// m ← β₁ m + (1 − β₁) g        v ← β₂ v + (1 − β₂) g²
+/// θ ← θ − rate · m̂ / (√v̂ + ε)  with  m̂ = m / (1 − β₁ᵗ),  v̂ = v / (1 − β₂ᵗ)
+/// ```
+///
+/// Everything is entry by entry; `m` and `v` have the shape of their parameter and start at zero.
+///
+/// ```
+/// use bptt::{Batch, Params, Recurrence, Wrt, fit::Adam};
+/// use ndarray::array;
+/// let r = Recurrence::define("parabola", |r| {
+///     r.loss((r.param("w", [r.dim("N")]) - 1.0).square().sum());
+/// })?;
+/// let mut params = Params::new().with("w", array![3.0, -5.0]);
+/// let batch = Batch::new(1, 1);
+/// let gradient = r.gradient(Wrt::Parameters)?.unroll_for(&params, &batch)?;
+/// let mut adam = Adam::new(0.1);
+/// for _ in 0..500 {
+///     let found = gradient.evaluate(&params, &batch)?;
+///     adam.step(&mut params, &found)?;
+/// }
+/// assert!(params.get("w").is_some_and(|w| w.iter().all(|x: &f64| (x - 1.0).abs() < 1e-6)));
+/// # Ok::<(), bptt::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adam<F> {
+    rate: f64,
+    beta_1: f64,
+    beta_2: f64,
+    epsilon: f64,
+    steps: i32,
+    moments: IndexMap<String, (ArrayD<F>, ArrayD<F>)>,
+}
+
+impl<F: Scalar> Adam<F> {
+    /// With the defaults of the paper: β₁ = 0.9, β₂ = 0.999, ε = 10⁻⁸. There, `rate` is 0.001.
+    #[must_use]
+    pub fn new(rate: f64) -> Self {
+        Self {
+            rate,
+            beta_1: 0.9,
+            beta_2: 0.999,
+            epsilon: 1e-8,
+            steps: 0,
+            moments: IndexMap::new(),
+        }
+    }
+
+    /// The rates of decay of the two moments, each in [0, 1).
+    #[must_use]
+    pub fn betas(self, beta_1: f64, beta_2: f64) -> Self {
+        Self {
+            beta_1,
+            beta_2,
+            ..self
+        }
+    }
+
+    /// What is added to the root of the second moment.
+    #[must_use]
+    pub fn epsilon(self, epsilon: f64) -> Self {
+        Self { epsilon, ..self }
+    }
+
+    /// Changes the step size from here on; the moments stay.
+    pub fn set_rate(&mut self, rate: f64) {
+        self.rate = rate;
+    }
+
+    /// One step down the gradient.
+    ///
+    /// # Errors
+    /// When an output other than the loss is not a parameter, has another shape or is not finite.
+    /// Then nothing is changed.
+    pub fn step(&mut self, params: &mut Params<F>, gradient: &Outputs<F>) -> Result<()> {
+        check(params, gradient)?;
+        self.steps = self.steps.saturating_add(1);
+        let (b1, b2, epsilon) = (F::of(self.beta_1), F::of(self.beta_2), F::of(self.epsilon));
+        let correction_1 = F::of(1.0 - self.beta_1.powi(self.steps));
+        let correction_2 = F::of(1.0 - self.beta_2.powi(self.steps));
+        let rate = F::of(self.rate);
+        for (name, g) in gradients(gradient) {
+            let Some(p) = params.get_mut(name) else {
+                continue;
+            };
+            let (m, v) = self
+                .moments
+                .entry(name.to_owned())
+                .or_insert_with(|| (ArrayD::zeros(g.raw_dim()), ArrayD::zeros(g.raw_dim())));
+            Zip::from(p).and(g).and(m).and(v).for_each(|p, &g, m, v| {
+                *m = b1 * *m + (F::one() - b1) * g;
+                *v = b2 * *v + (F::one() - b2) * g * g;
+                *p -= rate * (*m / correction_1) / ((*v / correction_2).sqrt() + epsilon);
+            });
+        }
+        Ok(())
+    }
+}

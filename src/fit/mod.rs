@@ -1,0 +1,285 @@
+//! Just enough to train: two optimisers and the clipping of a gradient.
+//!
+//! An optimiser takes the [`Outputs`] of a gradient and changes the [`Params`] in place. What has
+//! no gradient stays as it is, so a part of the parameters is frozen by leaving it out of the
+//! names that [`Recurrence::gradient`](crate::Recurrence::gradient) is asked for.
+//!
+//! ```
+//! use bptt::{Batch, Params, Recurrence, Wrt, fit::{Adam, clip_global_norm}};
+//! use ndarray::{arr0, array};
+//!
+//! // Find the decay rate a of x_t = a x_{t−1} from three observations.
+//! let decay = Recurrence::define("decay", |r| {
+//!     let (a, x0, y) = (r.param("a", ()), r.sample_input("x0", ()), r.input("y", ()));
+//!     let x = r.state_from("x", x0);
+//!     r.loss(r.next(x, a * x).squared_error(y));
+//! })?;
+//! let mut params = Params::new().with("a", arr0(0.1));
+//! let batch = Batch::new(3, 1)
+//!     .with("x0", array![1.0])
+//!     .with("y", array![[0.5], [0.25], [0.125]]);
+//! let gradient = decay.gradient(Wrt::Parameters)?.unroll_for(&params, &batch)?;
+//! let mut adam = Adam::new(0.02);
+//! for _ in 0..300 {
+//!     let mut found = gradient.evaluate(&params, &batch)?;
+//!     clip_global_norm(&mut found, 1.0);
+//!     adam.step(&mut params, &found)?;
+//! }
+//! let a = params.get("a").map_or(f64::NAN, |a| a.sum());
+//! assert!((a - 0.5).abs() < 1e-3, "{a}");
+//! # Ok::<(), bptt::Error>(())
+//! ```
+
+mod adam;
+mod clip;
+mod sgd;
+
+pub use adam::Adam;
+pub use clip::clip_global_norm;
+pub use sgd::Sgd;
+
+use ndarray::{ArrayD, Dimension};
+
+use crate::error::{Error, Result};
+use crate::op::Scalar;
+use crate::recurrence::{Outputs, Params};
+
+/// The gradients among the outputs: everything but the loss.
+fn gradients<F: Scalar>(outputs: &Outputs<F>) -> impl Iterator<Item = (&str, &ArrayD<F>)> {
+    outputs
+        .iter()
+        .filter(|(name, _)| *name != crate::recurrence::LOSS)
+}
+
+/// Refuses a gradient that does not fit the parameters, before any of them is changed.
+fn check<F: Scalar>(params: &Params<F>, gradient: &Outputs<F>) -> Result<()> {
+    for (name, g) in gradients(gradient) {
+        let Some(p) = params.get(name) else {
+            let known = params.iter().map(|(n, _)| n.into()).collect();
+            return Err(Error::UnknownName {
+                what: "parameter",
+                name: name.into(),
+                known,
+            });
+        };
+        if p.shape() != g.shape() {
+            return Err(Error::ArrayShape {
+                what: "gradient",
+                name: name.into(),
+                expected: format!("{:?}", p.shape()),
+                found: g.shape().to_vec(),
+            });
+        }
+        if let Some((index, x)) = g.indexed_iter().find(|(_, x)| !x.is_finite()) {
+            return Err(Error::NonFiniteData {
+                what: "gradient",
+                name: name.into(),
+                index: index.as_array_view().to_vec(),
+                value: Scalar::to_f64(*x),
+            });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{ArrayD, arr0, array};
+
+    use super::*;
+    use crate::{Batch, Recurrence, Wrt};
+
+    /// `L = ½ Σ a_i (w_i − m_i)²`, whose gradient is `a ⊙ (w − m)`.
+    fn quadratic() -> (Recurrence, Batch<f64>) {
+        let recurrence = Recurrence::define("quadratic", |r| {
+            let n = r.dim("N");
+            let (w, a, m) = (
+                r.param("w", [n]),
+                r.sample_input("a", [n]),
+                r.sample_input("m", [n]),
+            );
+            r.loss(0.5 * (a * (w - m).square()).sum());
+        });
+        let batch = Batch::new(1, 1)
+            .with("a", array![[1.0, 4.0]])
+            .with("m", array![[1.0, -2.0]]);
+        (recurrence.unwrap(), batch)
+    }
+
+    fn start() -> Params<f64> {
+        Params::new().with("w", array![3.0, 0.5])
+    }
+
+    fn close(found: &ArrayD<f64>, expected: [f64; 2]) {
+        for (x, y) in found.iter().zip(expected) {
+            assert!(
+                (x - y).abs() < 1e-14,
+                "found {found}, expected {expected:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn two_steps_of_adam_are_those_of_the_paper() {
+        let (recurrence, batch) = quadratic();
+        let gradient = recurrence.gradient(Wrt::Parameters).unwrap();
+        let mut params = start();
+        let mut adam = Adam::new(0.1).betas(0.8, 0.95).epsilon(1e-3);
+        let (rate, b1, b2, eps) = (0.1, 0.8, 0.95, 1e-3);
+        // Algorithm 1, written out for t = 1 and t = 2.
+        let g1 = [1.0 * (3.0 - 1.0), 4.0 * (0.5 + 2.0)];
+        let w1 = [0, 1].map(|i| {
+            let m_hat: f64 = (1.0 - b1) * g1[i] / (1.0 - b1);
+            let v_hat: f64 = (1.0 - b2) * g1[i] * g1[i] / (1.0 - b2);
+            [3.0, 0.5][i] - rate * m_hat / (v_hat.sqrt() + eps)
+        });
+        let g2 = [w1[0] - 1.0, 4.0 * (w1[1] + 2.0)];
+        let w2 = [0, 1].map(|i| {
+            let m = b1 * (1.0 - b1) * g1[i] + (1.0 - b1) * g2[i];
+            let v = b2 * (1.0 - b2) * g1[i] * g1[i] + (1.0 - b2) * g2[i] * g2[i];
+            let (m_hat, v_hat): (f64, f64) = (m / (1.0 - b1 * b1), v / (1.0 - b2 * b2));
+            w1[i] - rate * m_hat / (v_hat.sqrt() + eps)
+        });
+        for expected in [w1, w2] {
+            let found = gradient.evaluate(&params, &batch).unwrap();
+            adam.step(&mut params, &found).unwrap();
+            close(params.get("w").unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn two_steps_of_momentum() {
+        let (recurrence, batch) = quadratic();
+        let gradient = recurrence.gradient(Wrt::Parameters).unwrap();
+        let mut params = start();
+        let mut sgd = Sgd::new(0.1).momentum(0.5);
+        // v = g1 = [2, 10]; w1 = w − 0.1 v.
+        let w1 = [3.0 - 0.2, 0.5 - 1.0];
+        // v = 0.5 v + g2 with g2 = [1.8, 6].
+        let w2 = [w1[0] - 0.1 * (1.0 + 1.8), w1[1] - 0.1 * (5.0 + 6.0)];
+        for expected in [w1, w2] {
+            let found = gradient.evaluate(&params, &batch).unwrap();
+            sgd.step(&mut params, &found).unwrap();
+            close(params.get("w").unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn both_find_the_minimum() {
+        let (recurrence, batch) = quadratic();
+        let gradient = recurrence.gradient(Wrt::Parameters).unwrap();
+        let (mut a, mut s) = (start(), start());
+        let (mut adam, mut sgd) = (Adam::new(0.05), Sgd::new(0.1));
+        for _ in 0..1000 {
+            let found = gradient.evaluate(&a, &batch).unwrap();
+            adam.step(&mut a, &found).unwrap();
+            let found = gradient.evaluate(&s, &batch).unwrap();
+            sgd.step(&mut s, &found).unwrap();
+        }
+        for params in [a, s] {
+            let w = params.get("w").unwrap();
+            assert!(
+                (w[0] - 1.0).abs() < 1e-6 && (w[1] + 2.0).abs() < 1e-6,
+                "{w}"
+            );
+        }
+    }
+
+    fn outputs(entries: &[(&str, ArrayD<f64>)]) -> Outputs<f64> {
+        let mut outputs = Outputs::default();
+        for (name, array) in entries {
+            outputs.insert(name, array.clone());
+        }
+        outputs
+    }
+
+    #[test]
+    fn clipping_takes_all_parameters_together_and_leaves_the_loss() {
+        let loss = arr0(1000.0).into_dyn();
+        let (u, v) = (array![3.0, 0.0].into_dyn(), array![[-4.0]].into_dyn());
+        let given = outputs(&[("loss", loss.clone()), ("u", u), ("v", v)]);
+        let mut found = given.clone();
+        assert!(
+            (clip_global_norm(&mut found, 1.0) - 5.0).abs() < 1e-15,
+            "the norm before"
+        );
+        assert_eq!(found["loss"], loss);
+        assert!((found["u"][0] - 0.6).abs() < 1e-15, "the direction is kept");
+        assert!(
+            (found["v"][[0, 0]] + 0.8).abs() < 1e-15,
+            "the direction is kept"
+        );
+
+        let mut found = given.clone();
+        assert!(
+            (clip_global_norm(&mut found, 5.5) - 5.0).abs() < 1e-15,
+            "the norm before"
+        );
+        assert_eq!(
+            found, given,
+            "a gradient shorter than the threshold is not touched"
+        );
+        assert!(
+            (clip_global_norm(&mut found, f64::NAN) - 5.0).abs() < 1e-15,
+            "the norm before"
+        );
+        assert_eq!(
+            found, given,
+            "a threshold that is not a number clips nothing"
+        );
+        clip_global_norm(&mut found, 0.0);
+        assert!(
+            found["u"].iter().chain(&found["v"]).all(|x| *x == 0.0),
+            "nothing is left at 0"
+        );
+    }
+
+    #[test]
+    fn clipping_does_not_overflow() {
+        let mut found = outputs(&[("u", array![3e200, -4e200].into_dyn())]);
+        assert!(
+            (clip_global_norm(&mut found, 10.0) / 5e200 - 1.0).abs() < 1e-15,
+            "the norm"
+        );
+        assert!((found["u"][0] - 6.0).abs() < 1e-12, "{}", found["u"]);
+        let mut zero = outputs(&[("u", array![0.0].into_dyn())]);
+        assert!(
+            clip_global_norm(&mut zero, 0.0) == 0.0,
+            "a gradient of zero stays zero"
+        );
+        assert!(zero["u"][0] == 0.0, "a gradient of zero stays zero");
+    }
+
+    #[test]
+    fn a_gradient_that_does_not_fit_changes_nothing() {
+        let before = start().with("b", arr0(1.0));
+        let good = array![1.0, 1.0].into_dyn();
+        let bad = [
+            ("c", arr0(1.0).into_dyn(), "there is no parameter named `c`"),
+            (
+                "b",
+                array![1.0, 2.0].into_dyn(),
+                "gradient `b`: expected shape [], found [2]",
+            ),
+            ("b", arr0(f64::NAN).into_dyn(), "gradient `b` is not finite"),
+        ];
+        for (name, array, message) in bad {
+            let gradient = outputs(&[("w", good.clone()), (name, array)]);
+            let mut params = before.clone();
+            let mut adam = Adam::new(0.1);
+            for error in [
+                adam.step(&mut params, &gradient).unwrap_err(),
+                Sgd::new(0.1).step(&mut params, &gradient).unwrap_err(),
+            ] {
+                assert!(error.to_string().contains(message), "{error}");
+            }
+            assert_eq!(params, before);
+            // Nor does a refused step count for the bias correction.
+            let gradient = outputs(&[("w", good.clone())]);
+            let mut other = before.clone();
+            adam.step(&mut params, &gradient).unwrap();
+            Adam::new(0.1).step(&mut other, &gradient).unwrap();
+            assert_eq!(params, other);
+        }
+    }
+}

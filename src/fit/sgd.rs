@@ -1,0 +1,80 @@
+//! Gradient descent with momentum.
+
+use indexmap::IndexMap;
+use ndarray::{ArrayD, Zip};
+
+use super::{check, gradients};
+use crate::error::Result;
+use crate::op::Scalar;
+use crate::recurrence::{Outputs, Params};
+
+/// Gradient descent with the momentum of Polyak (1964), as in Sutskever, Martens, Dahl and
+/// Hinton, *On the importance of initialization and momentum in deep learning* (ICML 2013).
+///
+/// ```text
+/// v ← μ v + g        θ ← θ − rate · v
+/// ```
+///
+/// `v` has the shape of its parameter and starts at zero.
+///
+/// ```
+/// use bptt::{Batch, Params, Recurrence, Wrt, fit::Sgd};
+/// use ndarray::arr0;
+/// let r = Recurrence::define("parabola", |r| r.loss(r.param("w", ()).square()))?;
+/// let mut params = Params::new().with("w", arr0(1.0));
+/// let found = r.gradient(Wrt::Parameters)?.evaluate(&params, &Batch::new(1, 1))?;
+/// Sgd::new(0.25).step(&mut params, &found)?;
+/// assert_eq!(params.get("w"), Some(&arr0(0.5).into_dyn()));
+/// # Ok::<(), bptt::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sgd<F> {
+    rate: f64,
+    momentum: f64,
+    velocity: IndexMap<String, ArrayD<F>>,
+}
+
+impl<F: Scalar> Sgd<F> {
+    /// Plain gradient descent.
+    #[must_use]
+    pub fn new(rate: f64) -> Self {
+        Self {
+            rate,
+            momentum: 0.0,
+            velocity: IndexMap::new(),
+        }
+    }
+
+    /// The momentum μ, in [0, 1).
+    #[must_use]
+    pub fn momentum(self, momentum: f64) -> Self {
+        Self { momentum, ..self }
+    }
+
+    /// Changes the step size from here on; the velocity stays.
+    pub fn set_rate(&mut self, rate: f64) {
+        self.rate = rate;
+    }
+
+    /// One step down the gradient.
+    ///
+    /// # Errors
+    /// When an output other than the loss is not a parameter, has another shape or is not finite.
+    /// Then nothing is changed.
+    pub fn step(&mut self, params: &mut Params<F>, gradient: &Outputs<F>) -> Result<()> {
+        check(params, gradient)?;
+        let (rate, momentum) = (F::of(self.rate), F::of(self.momentum));
+        for (name, g) in gradients(gradient) {
+            let Some(p) = params.get_mut(name) else {
+                continue;
+            };
+            let velocity = self.velocity.entry(name.to_owned());
+            let v = velocity.or_insert_with(|| ArrayD::zeros(g.raw_dim()));
+            Zip::from(p).and(g).and(v).for_each(|p, &g, v| {
+                *v = momentum * *v + g;
+                *p -= rate * *v;
+            });
+        }
+        Ok(())
+    }
+}

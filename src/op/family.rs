@@ -1,0 +1,86 @@
+//! What a family of linear ops has in common: the contract of a row, and the enum of the rows.
+
+use std::hash::Hash;
+
+use super::{Expr, Notation, Reason, Scalar, Value};
+use crate::shape::{Dim, Type};
+
+/// How an op depends on its real arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Linearity {
+    /// Linear in each real argument while the others are held fixed.
+    Each,
+    /// Linear in all the arguments from this position on taken together.
+    Jointly(usize),
+}
+
+/// What a row that is linear in its arguments supplies.
+pub(crate) trait LinearRule: Copy + Hash + Eq {
+    const NAME: &'static str;
+    fn linearity(&self) -> Linearity;
+    /// The type of the result at the common rate of the arguments.
+    fn infer(&self, args: &[Type]) -> Result<Type, Reason>;
+    fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F>;
+    /// The cotangent of argument `i` when the result has cotangent `y_bar`.
+    fn transpose<'b>(&self, i: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b>;
+    fn notation(&self) -> Notation;
+    /// The same op with its sizes replaced.
+    #[must_use]
+    fn map_dims(self, _f: &dyn Fn(Dim) -> Dim) -> Self {
+        self
+    }
+}
+
+/// Makes the enum of a family from its rows, each with example settings.
+macro_rules! linear_family {
+    (
+        $(#[doc = $doc:literal])+
+        $family:ident { $($row:ident: [$($example:expr),+],)+ }
+    ) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $family {
+            $(#[doc = concat!("The row `", stringify!($row), "`.")] $row($row),)+
+        }
+
+        impl $family {
+            /// Every row of the table, with example settings.
+            pub const ALL: &'static [Self] = &[$($(Self::$row($example)),+),+];
+
+            pub(super) const fn name(&self) -> &'static str {
+                match self { $(Self::$row(_) => <$row as LinearRule>::NAME,)+ }
+            }
+            pub(super) fn linearity(&self) -> $crate::op::family::Linearity {
+                match self { $(Self::$row(op) => op.linearity(),)+ }
+            }
+            pub(super) fn infer(
+                &self,
+                args: &[$crate::shape::Type],
+            ) -> Result<$crate::shape::Type, $crate::op::Reason> {
+                match self { $(Self::$row(op) => op.infer(args),)+ }
+            }
+            pub(super) fn eval<F: $crate::op::Scalar>(
+                &self,
+                args: &[&$crate::op::Value<F>],
+            ) -> $crate::op::Value<F> {
+                match self { $(Self::$row(op) => op.eval(args),)+ }
+            }
+            pub(super) fn transpose<'b>(
+                &self,
+                i: usize,
+                args: &[$crate::op::Expr<'b>],
+                y_bar: $crate::op::Expr<'b>,
+            ) -> $crate::op::Expr<'b> {
+                match self { $(Self::$row(op) => op.transpose(i, args, y_bar),)+ }
+            }
+            pub(super) fn notation(&self) -> $crate::op::Notation {
+                match self { $(Self::$row(op) => op.notation(),)+ }
+            }
+            pub(super) fn map_dims(self, f: &dyn Fn($crate::shape::Dim) -> $crate::shape::Dim) -> Self {
+                match self { $(Self::$row(op) => Self::$row(op.map_dims(f)),)+ }
+            }
+        }
+    };
+}
+
+pub(super) use linear_family;

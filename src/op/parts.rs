@@ -1,0 +1,339 @@
+//! Taking values apart and putting them together, one row each.
+
+use ndarray::{Array1, Array2, ArrayD, IxDyn, Slice as Span};
+use smallvec::SmallVec;
+
+use super::axis::{Axis, all_real, fixed, real, size, with_size};
+use super::{Expr, LinearRule, Linearity, Notation, Reason, Scalar, Setting, Value, common_shape};
+use crate::shape::{Dim, Kind, Shape, Type};
+
+/// Values joined along an axis. The transpose is [`Slice`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Concat {
+    /// The axis along which to join.
+    pub axis: Axis,
+}
+
+impl LinearRule for Concat {
+    const NAME: &'static str = "concat";
+    fn linearity(&self) -> Linearity {
+        Linearity::Jointly(0)
+    }
+    fn infer(&self, args: &[Type]) -> Result<Type, Reason> {
+        all_real(args)?;
+        let first = args.first().ok_or("it needs an argument")?.shape;
+        let mut total: Option<Dim> = None;
+        for arg in args {
+            let len = size(arg.shape, self.axis).ok_or("a scalar cannot be joined to others")?;
+            if with_size(arg.shape, self.axis, Dim::fixed(1))
+                != with_size(first, self.axis, Dim::fixed(1))
+            {
+                return Err("the shapes differ across the axis along which they are joined");
+            }
+            total = Some(total.map_or(len, |t| t + len));
+        }
+        let total = total.ok_or("it needs an argument")?;
+        if total.is_invalid() {
+            return Err("the joined size is a sum of too many named dimensions");
+        }
+        Ok(real(args, with_size(first, self.axis, total)))
+    }
+    fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F> {
+        let views: Vec<_> = args.iter().map(|a| a.real().view()).collect();
+        ndarray::concatenate(ndarray::Axis(self.axis.index()), &views)
+            .expect("the shapes are checked on insertion")
+            .into()
+    }
+    fn transpose<'b>(&self, i: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
+        let lens: SmallVec<[Dim; 4]> = args
+            .iter()
+            .filter_map(|a| size(a.shape()?, self.axis))
+            .collect();
+        let start = lens[..i].iter().fold(Dim::fixed(0), |a, b| a + *b);
+        y_bar.slice_axis(self.axis, start, lens[i])
+    }
+    fn notation(&self) -> Notation {
+        Notation::call("concat", r"\operatorname{concat}")
+    }
+}
+
+/// A contiguous part of a vector, or of the rows or columns of a matrix. The transpose is
+/// [`Pad`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Slice {
+    /// The axis to cut.
+    pub axis: Axis,
+    /// The first index, counted from 0.
+    pub start: Dim,
+    /// The number of indices.
+    pub len: Dim,
+}
+
+impl LinearRule for Slice {
+    const NAME: &'static str = "slice";
+    fn linearity(&self) -> Linearity {
+        Linearity::Each
+    }
+    fn infer(&self, args: &[Type]) -> Result<Type, Reason> {
+        all_real(args)?;
+        let [x] = args else {
+            return Err("it takes one argument");
+        };
+        let total = size(x.shape, self.axis).ok_or("there is no such axis to slice")?;
+        if total.checked_sub(self.start + self.len).is_none() {
+            return Err("the slice is not inside the value for every size of the dimensions");
+        }
+        Ok(real(args, with_size(x.shape, self.axis, self.len)))
+    }
+    fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F> {
+        let start = fixed(self.start);
+        let span = Span::from(start..start + fixed(self.len));
+        args[0]
+            .real()
+            .slice_axis(ndarray::Axis(self.axis.index()), span)
+            .to_owned()
+            .into()
+    }
+    fn transpose<'b>(&self, _: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
+        let after = args[0]
+            .shape()
+            .and_then(|s| size(s, self.axis))
+            .and_then(|total| total.checked_sub(self.start + self.len));
+        y_bar.pad(self.axis, self.start, after.unwrap_or(Dim::INVALID))
+    }
+    fn notation(&self) -> Notation {
+        let extra = vec![
+            Setting::Word(self.axis.text()),
+            Setting::Size(self.start),
+            Setting::Size(self.len),
+        ];
+        Notation::call_with("slice", r"\operatorname{slice}", extra)
+    }
+    fn map_dims(self, f: &dyn Fn(Dim) -> Dim) -> Self {
+        Self {
+            start: f(self.start),
+            len: f(self.len),
+            ..self
+        }
+    }
+}
+
+/// Zeros put before and after. The transpose is [`Slice`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Pad {
+    /// The axis to lengthen.
+    pub axis: Axis,
+    /// How many zeros come before.
+    pub before: Dim,
+    /// How many zeros come after.
+    pub after: Dim,
+}
+
+impl LinearRule for Pad {
+    const NAME: &'static str = "pad";
+    fn linearity(&self) -> Linearity {
+        Linearity::Each
+    }
+    fn infer(&self, args: &[Type]) -> Result<Type, Reason> {
+        all_real(args)?;
+        let [x] = args else {
+            return Err("it takes one argument");
+        };
+        let len = size(x.shape, self.axis).ok_or("there is no such axis to pad")?;
+        let total = self.before + len + self.after;
+        if total.is_invalid() {
+            return Err("the padded size is a sum of too many named dimensions");
+        }
+        Ok(real(args, with_size(x.shape, self.axis, total)))
+    }
+    fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F> {
+        let x = args[0].real();
+        let axis = ndarray::Axis(self.axis.index());
+        let (before, len) = (fixed(self.before), x.len_of(axis));
+        let mut dims = x.shape().to_vec();
+        dims[axis.index()] = before + len + fixed(self.after);
+        let mut padded = ArrayD::zeros(IxDyn(&dims));
+        padded
+            .slice_axis_mut(axis, Span::from(before..before + len))
+            .assign(x);
+        padded.into()
+    }
+    fn transpose<'b>(&self, _: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
+        let len = args[0].shape().and_then(|s| size(s, self.axis));
+        y_bar.slice_axis(self.axis, self.before, len.unwrap_or(Dim::INVALID))
+    }
+    fn notation(&self) -> Notation {
+        let extra = vec![
+            Setting::Word(self.axis.text()),
+            Setting::Size(self.before),
+            Setting::Size(self.after),
+        ];
+        Notation::call_with("pad", r"\operatorname{pad}", extra)
+    }
+    fn map_dims(self, f: &dyn Fn(Dim) -> Dim) -> Self {
+        Self {
+            before: f(self.before),
+            after: f(self.after),
+            ..self
+        }
+    }
+}
+
+/// An entry of a vector, or a row or column of a matrix, chosen by a class. The transpose is
+/// [`Scatter`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Gather {
+    /// The axis along which the class chooses.
+    pub axis: Axis,
+}
+
+impl LinearRule for Gather {
+    const NAME: &'static str = "gather";
+    fn linearity(&self) -> Linearity {
+        Linearity::Each
+    }
+    fn infer(&self, args: &[Type]) -> Result<Type, Reason> {
+        let [x, class] = args else {
+            return Err("it takes two arguments");
+        };
+        let Kind::Class(count) = class.kind else {
+            return Err("the second argument must be a class");
+        };
+        all_real(&args[..1])?;
+        let total = size(x.shape, self.axis).ok_or("a scalar has no entries to choose from")?;
+        if total != count {
+            return Err("the number of classes is not the size of the axis");
+        }
+        Ok(real(
+            args,
+            match (x.shape, self.axis) {
+                (Shape::Matrix(_, n), Axis::Rows) => Shape::Vector(n),
+                (Shape::Matrix(m, _), Axis::Columns) => Shape::Vector(m),
+                _ => Shape::Scalar,
+            },
+        ))
+    }
+    fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F> {
+        let axis = ndarray::Axis(self.axis.index());
+        args[0]
+            .real()
+            .index_axis(axis, args[1].class())
+            .to_owned()
+            .into()
+    }
+    fn transpose<'b>(&self, _: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
+        y_bar.scatter(self.axis, args[1])
+    }
+    fn notation(&self) -> Notation {
+        match self.axis {
+            Axis::Rows => Notation::call("gather", r"\operatorname{gather}"),
+            Axis::Columns => Notation::call("gather_column", r"\operatorname{gather}"),
+        }
+    }
+}
+
+/// Zeros with a value at the entry, row or column of a class. The transpose is [`Gather`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Scatter {
+    /// The axis along which the class chooses.
+    pub axis: Axis,
+    /// The number of classes.
+    pub len: Dim,
+}
+
+impl LinearRule for Scatter {
+    const NAME: &'static str = "scatter";
+    fn linearity(&self) -> Linearity {
+        Linearity::Each
+    }
+    fn infer(&self, args: &[Type]) -> Result<Type, Reason> {
+        let [x, class] = args else {
+            return Err("it takes two arguments");
+        };
+        all_real(&args[..1])?;
+        if class.kind != Kind::Class(self.len) {
+            return Err("the second argument must be a class of that size");
+        }
+        match (x.shape, self.axis) {
+            (Shape::Scalar, Axis::Rows) => Ok(real(args, Shape::Vector(self.len))),
+            (Shape::Vector(n), Axis::Rows) => Ok(real(args, Shape::Matrix(self.len, n))),
+            (Shape::Vector(m), Axis::Columns) => Ok(real(args, Shape::Matrix(m, self.len))),
+            _ => Err("a number is scattered into a vector, a vector into a matrix"),
+        }
+    }
+    fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F> {
+        let (class, len) = (args[1].class(), fixed(self.len));
+        if args[0].rank() == 0 {
+            let mut out = Array1::zeros(len);
+            out[class] = args[0].item();
+            return out.into();
+        }
+        let x = args[0].vector();
+        let dims = match self.axis {
+            Axis::Rows => (len, x.len()),
+            Axis::Columns => (x.len(), len),
+        };
+        let mut out = Array2::zeros(dims);
+        out.index_axis_mut(ndarray::Axis(self.axis.index()), class)
+            .assign(&x);
+        out.into()
+    }
+    fn transpose<'b>(&self, _: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
+        y_bar.gather_axis(self.axis, args[1])
+    }
+    fn notation(&self) -> Notation {
+        match self.axis {
+            Axis::Rows => Notation::call("scatter", r"\operatorname{scatter}"),
+            Axis::Columns => Notation::call("scatter_column", r"\operatorname{scatter}"),
+        }
+    }
+    fn map_dims(self, f: &dyn Fn(Dim) -> Dim) -> Self {
+        Self {
+            len: f(self.len),
+            ..self
+        }
+    }
+}
+
+/// One of two values, entry by entry, by a condition that is zero (no) or not (yes). Linear in
+/// the two values together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Select;
+
+impl LinearRule for Select {
+    const NAME: &'static str = "select";
+    fn linearity(&self) -> Linearity {
+        Linearity::Jointly(1)
+    }
+    fn infer(&self, args: &[Type]) -> Result<Type, Reason> {
+        if args.len() != 3 {
+            return Err("it takes a condition and two values");
+        }
+        Ok(real(args, common_shape(args)?))
+    }
+    fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F> {
+        ndarray::Zip::from(args[0].real())
+            .and(args[1].real())
+            .and(args[2].real())
+            .map_collect(|&c, &yes, &no| {
+                if c.is_nan() {
+                    c
+                } else if c == F::zero() {
+                    no
+                } else {
+                    yes
+                }
+            })
+            .into()
+    }
+    fn transpose<'b>(&self, i: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
+        let zeros = y_bar.zeros_like();
+        match i {
+            1 => args[0].select(y_bar, zeros),
+            _ => args[0].select(zeros, y_bar),
+        }
+    }
+    fn notation(&self) -> Notation {
+        Notation::call("select", r"\operatorname{select}")
+    }
+}

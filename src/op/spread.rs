@@ -1,0 +1,127 @@
+//! Sums over axes and their transposes, broadcasts, one row each.
+
+use ndarray::{ArrayD, IxDyn};
+
+use super::axis::{Axis, Over, all_real, fixed, real, size};
+use super::{Expr, LinearRule, Linearity, Notation, Reason, Scalar, Setting, Value};
+use crate::shape::{Dim, Shape, Type};
+
+/// The sum over everything or over one axis. The transpose is [`Broadcast`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Sum(pub Over);
+
+impl LinearRule for Sum {
+    const NAME: &'static str = "sum";
+    fn linearity(&self) -> Linearity {
+        Linearity::Each
+    }
+    fn infer(&self, args: &[Type]) -> Result<Type, Reason> {
+        all_real(args)?;
+        let [x] = args else {
+            return Err("it takes one argument");
+        };
+        match (self.0, x.shape) {
+            (Over::All, _) => Ok(real(args, Shape::Scalar)),
+            (Over::Axis(Axis::Rows), Shape::Matrix(_, n)) => Ok(real(args, Shape::Vector(n))),
+            (Over::Axis(Axis::Columns), Shape::Matrix(m, _)) => Ok(real(args, Shape::Vector(m))),
+            _ => Err("only a matrix can be summed over one axis"),
+        }
+    }
+    fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F> {
+        match self.0 {
+            Over::All => Value::scalar(args[0].real().sum()),
+            Over::Axis(axis) => args[0]
+                .matrix()
+                .sum_axis(ndarray::Axis(axis.index()))
+                .into(),
+        }
+    }
+    fn transpose<'b>(&self, _: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
+        match args[0].shape() {
+            Some(shape) => y_bar.broadcast(shape, self.0),
+            None => y_bar,
+        }
+    }
+    fn notation(&self) -> Notation {
+        match self.0 {
+            Over::All => Notation::call("sum", r"\operatorname{sum}"),
+            Over::Axis(axis) => Notation::call_with(
+                "sum",
+                r"\operatorname{sum}",
+                vec![Setting::Word(axis.text())],
+            ),
+        }
+    }
+}
+
+/// A scalar repeated over a shape, or a vector repeated along a new axis. The transpose is
+/// [`Sum`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Broadcast {
+    /// The shape of the result.
+    pub shape: Shape,
+    /// What is repeated: a scalar everywhere, or a vector along a new axis.
+    pub over: Over,
+}
+
+impl LinearRule for Broadcast {
+    const NAME: &'static str = "broadcast";
+    fn linearity(&self) -> Linearity {
+        Linearity::Each
+    }
+    fn infer(&self, args: &[Type]) -> Result<Type, Reason> {
+        all_real(args)?;
+        let [x] = args else {
+            return Err("it takes one argument");
+        };
+        let fits = match (self.over, x.shape) {
+            (Over::All, Shape::Scalar) => true,
+            (Over::Axis(axis), Shape::Vector(n)) => {
+                self.shape.rank() == 2 && size(self.shape, axis.other()) == Some(n)
+            }
+            _ => false,
+        };
+        if fits {
+            Ok(real(args, self.shape))
+        } else {
+            Err("the value cannot be repeated to that shape")
+        }
+    }
+    fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F> {
+        let dims: Vec<usize> = self.shape.dims().iter().map(|d| fixed(*d)).collect();
+        let repeated: ArrayD<F> = match self.over {
+            Over::All => ArrayD::from_elem(IxDyn(&dims), args[0].item()),
+            Over::Axis(axis) => args[0]
+                .vector()
+                .insert_axis(ndarray::Axis(axis.index()))
+                .broadcast(IxDyn(&dims))
+                .expect("the shape is checked on insertion")
+                .to_owned(),
+        };
+        repeated.into()
+    }
+    fn transpose<'b>(&self, _: usize, _: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
+        if self.shape == Shape::Scalar {
+            y_bar
+        } else {
+            y_bar.sum_over(self.over)
+        }
+    }
+    fn notation(&self) -> Notation {
+        match self.over {
+            // A scalar next to an array is spread without being said.
+            Over::All => Notation::Silent,
+            Over::Axis(axis) => Notation::call_with(
+                "repeat",
+                r"\operatorname{repeat}",
+                vec![Setting::Word(axis.text())],
+            ),
+        }
+    }
+    fn map_dims(self, f: &dyn Fn(Dim) -> Dim) -> Self {
+        Self {
+            shape: self.shape.map(f),
+            ..self
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! The numbers a recurrence is run on: parameters and batches.
+
+use indexmap::IndexMap;
+use ndarray::{Array, ArrayD, Dimension};
+
+use super::Recurrence;
+use crate::error::{Error, Result};
+use crate::op::Scalar;
+use crate::shape::Dim;
+use crate::tape::Role;
+
+/// Parameters by name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Params<F> {
+    pub(super) arrays: IndexMap<String, ArrayD<F>>,
+}
+
+impl<F: Scalar> Params<F> {
+    /// No parameters yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            arrays: IndexMap::new(),
+        }
+    }
+
+    /// An array for every parameter of a recurrence, made by `f` from its name and shape; `sizes`
+    /// gives the named dimensions.
+    ///
+    /// ```
+    /// use bptt::{Params, cells::{Cell, Loss}};
+    /// let rnn = Cell::rnn().model("rnn", Loss::SquaredError)?;
+    /// let sizes = [("K", 2), ("H", 4), ("O", 1)];
+    /// let params = Params::from_fn(&rnn, &sizes, |name, shape| match name {
+    ///     "W_H" => 0.5 * ndarray::Array2::eye(shape[0]).into_dyn(),
+    ///     _ => ndarray::ArrayD::zeros(shape),
+    /// })?;
+    /// assert_eq!(params.get("W_X").map(|w| w.shape()), Some(&[4, 2][..]));
+    /// # Ok::<(), bptt::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When a size is missing, or is of a dimension that does not exist. The arrays are checked
+    /// when they are used.
+    pub fn from_fn(
+        recurrence: &Recurrence,
+        sizes: &[(&str, usize)],
+        mut f: impl FnMut(&str, &[usize]) -> ArrayD<F>,
+    ) -> Result<Self> {
+        let known: Vec<String> = recurrence.tape.dims().map(Into::into).collect();
+        if let Some((name, _)) = sizes.iter().find(|(n, _)| !known.iter().any(|k| k == n)) {
+            let name = (*name).into();
+            return Err(Error::UnknownName {
+                what: "dimension",
+                name,
+                known,
+            });
+        }
+        let size = |dim: &String| sizes.iter().find(|(n, _)| n == dim).map(|(_, size)| *size);
+        // Only the dimensions of parameters have to be known here.
+        let values: Vec<usize> = known.iter().map(|d| size(d).unwrap_or(0)).collect();
+        let mut params = Self::new();
+        for leaf in recurrence.leaves(Role::Parameter) {
+            let dims = leaf.ty.shape.dims();
+            let mut mentioned = dims.iter().flat_map(Dim::named_terms);
+            if let Some((symbol, _)) = mentioned.find(|(s, _)| size(&known[s.index()]).is_none()) {
+                return Err(Error::UnknownSize {
+                    dim: known[symbol.index()].clone(),
+                });
+            }
+            params.insert(&leaf.name, f(&leaf.name, &leaf.ty.shape.values(&values)));
+        }
+        Ok(params)
+    }
+
+    /// Adds or replaces an array; its shape is that of the parameter.
+    #[must_use]
+    pub fn with<D: Dimension>(mut self, name: &str, array: Array<F, D>) -> Self {
+        self.insert(name, array);
+        self
+    }
+
+    /// Adds or replaces an array.
+    pub fn insert<D: Dimension>(&mut self, name: &str, array: Array<F, D>) {
+        self.arrays.insert(name.into(), array.into_dyn());
+    }
+
+    /// The same numbers in another type, rounded where it is narrower.
+    #[must_use]
+    pub fn cast<G: Scalar>(&self) -> Params<G> {
+        let cast = |(name, a): (&String, &ArrayD<F>)| (name.clone(), cast(a));
+        Params {
+            arrays: self.arrays.iter().map(cast).collect(),
+        }
+    }
+
+    /// An array.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&ArrayD<F>> {
+        self.arrays.get(name)
+    }
+
+    /// An array, to be changed in place.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut ArrayD<F>> {
+        self.arrays.get_mut(name)
+    }
+
+    /// Every array with its name, in order of insertion.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &ArrayD<F>)> {
+        self.arrays.iter().map(|(n, a)| (&**n, a))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Data<F> {
+    Real(ArrayD<F>),
+    Class(ArrayD<usize>),
+}
+
+impl<F> Data<F> {
+    pub(super) fn shape(&self) -> &[usize] {
+        match self {
+            Self::Real(a) => a.shape(),
+            Self::Class(a) => a.shape(),
+        }
+    }
+}
+
+/// The inputs of `B` sequences of up to `T` steps, time first: `[T, B, …]` for what varies with
+/// the step, `[B, …]` for what is given once per sample.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch<F> {
+    pub(super) steps: usize,
+    pub(super) samples: usize,
+    pub(super) inputs: IndexMap<String, Data<F>>,
+    lengths: Option<Vec<usize>>,
+    pub(super) sizes: IndexMap<String, usize>,
+}
+
+impl<F: Scalar> Batch<F> {
+    /// A batch of `samples` sequences of `steps` steps, without inputs yet.
+    #[must_use]
+    pub fn new(steps: usize, samples: usize) -> Self {
+        Self {
+            steps,
+            samples,
+            inputs: IndexMap::new(),
+            lengths: None,
+            sizes: IndexMap::new(),
+        }
+    }
+
+    /// Adds or replaces real data.
+    #[must_use]
+    pub fn with<D: Dimension>(mut self, name: &str, array: Array<F, D>) -> Self {
+        self.inputs
+            .insert(name.into(), Data::Real(array.into_dyn()));
+        self
+    }
+
+    /// Adds or replaces classes.
+    #[must_use]
+    pub fn with_classes<D: Dimension>(mut self, name: &str, array: Array<usize, D>) -> Self {
+        self.inputs
+            .insert(name.into(), Data::Class(array.into_dyn()));
+        self
+    }
+
+    /// The length of each sequence; what lies beyond is not looked at.
+    #[must_use]
+    pub fn with_lengths(mut self, lengths: impl Into<Vec<usize>>) -> Self {
+        self.lengths = Some(lengths.into());
+        self
+    }
+
+    /// Fixes a named dimension that no array determines.
+    #[must_use]
+    pub fn size(mut self, dim: &str, size: usize) -> Self {
+        self.sizes.insert(dim.into(), size);
+        self
+    }
+
+    /// The same data in another type, rounded where it is narrower.
+    #[must_use]
+    pub fn cast<G: Scalar>(&self) -> Batch<G> {
+        let cast = |(name, data): (&String, &Data<F>)| {
+            let data = match data {
+                Data::Real(a) => Data::Real(cast(a)),
+                Data::Class(a) => Data::Class(a.clone()),
+            };
+            (name.clone(), data)
+        };
+        Batch {
+            steps: self.steps,
+            samples: self.samples,
+            inputs: self.inputs.iter().map(cast).collect(),
+            lengths: self.lengths.clone(),
+            sizes: self.sizes.clone(),
+        }
+    }
+
+    /// The number of steps `T` of the longest sequence the arrays have room for.
+    #[must_use]
+    pub const fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// The number of sequences `B`.
+    #[must_use]
+    pub const fn samples(&self) -> usize {
+        self.samples
+    }
+
+    /// The real data of that name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&ArrayD<F>> {
+        match self.inputs.get(name)? {
+            Data::Real(a) => Some(a),
+            Data::Class(_) => None,
+        }
+    }
+
+    /// The real data of that name, to be changed in place.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut ArrayD<F>> {
+        match self.inputs.get_mut(name)? {
+            Data::Real(a) => Some(a),
+            Data::Class(_) => None,
+        }
+    }
+
+    /// The classes of that name.
+    #[must_use]
+    pub fn classes(&self, name: &str) -> Option<&ArrayD<usize>> {
+        match self.inputs.get(name)? {
+            Data::Class(a) => Some(a),
+            Data::Real(_) => None,
+        }
+    }
+
+    /// The length of each sequence.
+    #[must_use]
+    pub fn lengths(&self) -> Vec<usize> {
+        self.lengths
+            .clone()
+            .unwrap_or_else(|| vec![self.steps; self.samples])
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        let refuse = |reason: String| Err(Error::Batch { reason });
+        if self.steps == 0 {
+            return refuse("it has no steps (T = 0)".into());
+        }
+        if self.samples == 0 {
+            return refuse("it has no samples (B = 0)".into());
+        }
+        let Some(lengths) = &self.lengths else {
+            return Ok(());
+        };
+        if lengths.len() != self.samples {
+            let found = lengths.len();
+            return refuse(format!("expected {} lengths, found {found}", self.samples));
+        }
+        match lengths.iter().position(|l| *l == 0 || *l > self.steps) {
+            Some(i) => refuse(format!(
+                "the length of sample {i} is {}, expected 1 to {}",
+                lengths[i], self.steps
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+fn cast<F: Scalar, G: Scalar>(array: &ArrayD<F>) -> ArrayD<G> {
+    array.mapv(|x| G::of(Scalar::to_f64(x)))
+}
