@@ -67,10 +67,8 @@ fn data(name: &str, recurrence: &Recurrence, seed: u64) -> (Params<f64>, Batch<f
         params.get_mut(n).unwrap().mapv_inplace(f64::abs);
     }
     let first = ArrayD::from_elem(vec![LENGTHS.len()], 0.7);
-    match name {
-        "garch11" => batch = batch.with("v0", first),
-        "nile_local_level" => batch = batch.with("P1", first),
-        _ => {}
+    if name == "nile_local_level" {
+        batch = batch.with("P1", first);
     }
     (params, batch)
 }
@@ -165,6 +163,30 @@ fn built_in() -> Vec<(&'static str, Recurrence)> {
         ("lstm_stacked", stacked.unwrap()),
         ("lstm_bidirectional", both.unwrap()),
     ]
+}
+
+/// The likelihood is that of the loop a textbook writes.
+#[test]
+fn garch_is_what_its_source_says() {
+    let garch = named("garch11");
+    let (params, _) = data("garch11", &garch, 21);
+    let of = |name: &str| params.get(name).unwrap().sum();
+    let (mu, omega, alpha, beta) = (of("mu"), of("omega"), of("alpha"), of("beta"));
+    let returns = [0.3, -1.2, 0.7, 0.1];
+    let column = ndarray::Array2::from_shape_vec((4, 1), returns.to_vec()).unwrap();
+    let batch = Batch::new(4, 1).with("r", column);
+    let squares = returns.map(|r| (r - mu).powi(2));
+    let presample = squares.iter().sum::<f64>() / 4.0;
+    let (mut last, mut variance, mut expected) = (presample, presample, 0.0);
+    for square in squares {
+        variance = omega + alpha * last + beta * variance;
+        let two_pi = 2.0 * std::f64::consts::PI;
+        expected += 0.5 * (two_pi.ln() + variance.ln() + square / variance);
+        last = square;
+    }
+    let found = garch.evaluate(&params, &batch).unwrap();
+    let found = found.loss().unwrap();
+    assert!((found - expected).abs() < 1e-13, "{found} {expected}");
 }
 
 #[test]
