@@ -245,7 +245,17 @@ impl<'r> Printer<'r> {
         }
         terms.push(left);
         terms.reverse();
-        terms
+        // A sum of which nothing is a sum over steps or samples is one loss.
+        let counted = |id: &NodeId| {
+            let node = self.tape.node(*id);
+            let total = |id: NodeId| matches!(self.tape.node(id).op, Op::Time(Time::Total(_)));
+            total(*id) || (node.op == Op::Pointwise(Pointwise::Div) && total(node.args[0]))
+        };
+        if terms.iter().any(counted) {
+            terms
+        } else {
+            vec![id]
+        }
     }
 
     /// Makes a statement of every value that is used twice and of expressions that grow long.
