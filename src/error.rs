@@ -182,6 +182,15 @@ pub enum Error {
         recurrence: String,
     },
 
+    /// A recurrence that the recurrence language cannot say.
+    #[error("recurrence `{recurrence}` cannot be written in the recurrence language: {reason}")]
+    NotInLanguage {
+        /// The name of the recurrence.
+        recurrence: String,
+        /// What it is that cannot be said.
+        reason: String,
+    },
+
     /// A custom op broke its contract.
     #[error("custom op `{op}` breaks its contract: {reason}")]
     CustomOp {
@@ -219,15 +228,20 @@ fn known_names(name: &str, known: &[String]) -> String {
     if known.is_empty() {
         return "; there are none".into();
     }
-    let nearest = known
-        .iter()
-        .map(|k| (distance(name, k), k))
-        .min()
-        .filter(|(d, k)| *d <= 2.max(k.chars().count() / 3) && *d < k.chars().count());
-    match nearest {
-        Some((_, nearest)) => format!("; did you mean `{nearest}`?"),
+    match nearest(name, known.iter().map(|k| &**k)) {
+        Some(nearest) => format!("; did you mean `{nearest}`?"),
         None => format!("; there is `{}`", known.join("`, `")),
     }
+}
+
+/// The known name that was probably meant.
+pub(crate) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    known
+        .into_iter()
+        .map(|k| (distance(name, k), k))
+        .min()
+        .filter(|(d, k)| *d <= 2.max(k.chars().count() / 3) && *d < k.chars().count())
+        .map(|(_, k)| k)
 }
 
 /// The number of insertions, deletions and substitutions between two names.

@@ -68,6 +68,8 @@
 //! # Where to look
 //!
 //! - [`Recurrence::define`] and [`Definition`] write a recurrence; [`Expr`] is what one writes with.
+//! - [`Recurrence::parse`] reads one from a text file, [`Recurrence::source`] writes it; see
+//!   [`lang`].
 //! - [`Recurrence::gradient`], [`tangent`](Recurrence::tangent),
 //!   [`pullback`](Recurrence::pullback) and [`hessian_vector`](Recurrence::hessian_vector)
 //!   differentiate it.
@@ -80,6 +82,7 @@ pub mod check;
 mod diff;
 mod error;
 pub mod fit;
+pub mod lang;
 mod op;
 mod recurrence;
 mod shape;
@@ -87,6 +90,7 @@ mod tape;
 
 pub use check::{Certificate, Check, check};
 pub use error::{Error, Mistake, Result};
+pub use lang::{Diagnostic, Diagnostics};
 pub use op::{
     Axis, Constant, CustomOp, Edge, Expr, LeafId, NodeId, Notation, Op, RegisterId, Scalar,
     ScalarFunction, Setting, Value, concat,

@@ -11,6 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["tape"],
     &["diff"],
     &["recurrence"],
+    &["lang"],
     &["check", "fit"],
 ];
 

@@ -74,7 +74,7 @@ impl<'b> Expr<'b> {
         std::ptr::addr_eq(self.build, build)
     }
 
-    fn ty(self) -> Option<Type> {
+    pub(crate) fn ty(self) -> Option<Type> {
         self.id.map(|id| self.build.type_of(id))
     }
 

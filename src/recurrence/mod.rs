@@ -105,6 +105,11 @@ impl Recurrence {
         self.states.iter().map(|s| &*s.name)
     }
 
+    /// The registers of the states, in order of declaration.
+    pub(crate) fn state_registers(&self) -> impl Iterator<Item = RegisterId> {
+        self.states.iter().map(|s| s.register)
+    }
+
     /// The names of the outputs; the loss is called `loss`.
     pub fn outputs(&self) -> impl Iterator<Item = &str> {
         self.outputs.keys().map(|s| &**s)

@@ -1,0 +1,191 @@
+//! What the parser makes of a file: statements sorted by what they declare, and expressions.
+
+use std::collections::HashSet;
+
+use super::diagnostic::Span;
+
+/// A name and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Name {
+    pub(super) text: String,
+    pub(super) span: Span,
+}
+
+/// An operator between two operands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Infix {
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Product,
+    Power,
+    Less,
+    LessEq,
+    Greater,
+    GreaterEq,
+    Equal,
+}
+
+impl Infix {
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::Add => "+",
+            Self::Sub => "-",
+            Self::Mul => "*",
+            Self::Div => "/",
+            Self::Product => "@",
+            Self::Power => "^",
+            Self::Less => "<",
+            Self::LessEq => "<=",
+            Self::Greater => ">",
+            Self::GreaterEq => ">=",
+            Self::Equal => "==",
+        }
+    }
+}
+
+/// One place of a slice, `a:b`, either end of which may be left out.
+#[derive(Debug)]
+pub(super) struct Range {
+    pub(super) start: Option<Expr>,
+    pub(super) end: Option<Expr>,
+}
+
+#[derive(Debug)]
+pub(super) enum Kind {
+    Number(f64),
+    Name(String),
+    /// `h'`
+    Next(String),
+    Neg(Box<Expr>),
+    Transpose(Box<Expr>),
+    Infix(Infix, Box<Expr>, Box<Expr>),
+    Call(Name, Vec<Expr>),
+    Slice(Box<Expr>, Vec<Range>),
+    /// `[H, K]`, an argument of `spread`.
+    Shape(Vec<Expr>),
+}
+
+#[derive(Debug)]
+pub(super) struct Expr {
+    pub(super) kind: Kind,
+    pub(super) span: Span,
+    /// The height of the tree, which is bounded so that nothing recurses without end.
+    pub(super) height: usize,
+}
+
+impl Expr {
+    pub(super) fn new(kind: Kind, span: Span) -> Self {
+        let mut height = 0;
+        let mut see = |e: &Self| height = height.max(e.height);
+        match &kind {
+            Kind::Number(_) | Kind::Name(_) | Kind::Next(_) => {}
+            Kind::Neg(a) | Kind::Transpose(a) => see(a),
+            Kind::Infix(_, a, b) => {
+                see(a);
+                see(b);
+            }
+            Kind::Call(_, args) | Kind::Shape(args) => args.iter().for_each(see),
+            Kind::Slice(a, ranges) => {
+                see(a);
+                let ends = ranges.iter().flat_map(|r| [&r.start, &r.end]);
+                ends.flatten().for_each(see);
+            }
+        }
+        Self {
+            kind,
+            span,
+            height: height + 1,
+        }
+    }
+
+    /// The number, when this is a number with or without a sign.
+    pub(super) fn literal(&self) -> Option<f64> {
+        match &self.kind {
+            Kind::Number(n) => Some(*n),
+            Kind::Neg(a) => match a.kind {
+                Kind::Number(n) => Some(-n),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The name, when this is nothing but a name.
+    pub(super) fn word(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Name(n) => Some(n),
+            _ => None,
+        }
+    }
+}
+
+/// What a leaf is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LeafKind {
+    Param,
+    Input,
+    SampleInput,
+}
+
+#[derive(Debug)]
+pub(super) struct LeafDecl {
+    pub(super) kind: LeafKind,
+    pub(super) name: Name,
+    pub(super) shape: Vec<Expr>,
+    /// The number of classes, for an input that is a class.
+    pub(super) classes: Option<Expr>,
+}
+
+#[derive(Debug)]
+pub(super) struct StateDecl {
+    pub(super) backward: bool,
+    pub(super) name: Name,
+    pub(super) shape: Vec<Expr>,
+    pub(super) init: Option<Expr>,
+}
+
+/// `a = …` or, for a state, `h' = …`.
+#[derive(Debug)]
+pub(super) struct Equation {
+    pub(super) name: Name,
+    pub(super) value: Expr,
+}
+
+#[derive(Debug)]
+pub(super) struct OutputDecl {
+    pub(super) name: Name,
+    pub(super) value: Expr,
+    /// Whether the value was written out after `=`, so that the name may be used for it.
+    pub(super) defines: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct LossDecl {
+    pub(super) mean: bool,
+    pub(super) last: bool,
+    pub(super) value: Expr,
+}
+
+#[derive(Debug)]
+pub(super) struct Function {
+    pub(super) name: Name,
+    pub(super) parameters: Vec<Name>,
+    pub(super) body: Expr,
+}
+
+/// A whole file.
+#[derive(Debug, Default)]
+pub(super) struct Program {
+    pub(super) dims: Vec<Name>,
+    pub(super) leaves: Vec<LeafDecl>,
+    pub(super) states: Vec<StateDecl>,
+    pub(super) equations: Vec<Equation>,
+    pub(super) nexts: Vec<Equation>,
+    pub(super) outputs: Vec<OutputDecl>,
+    pub(super) losses: Vec<LossDecl>,
+    pub(super) functions: Vec<Function>,
+    /// Names in statements that could not be read: that they are undefined is no news.
+    pub(super) suspects: HashSet<String>,
+}

@@ -1,0 +1,342 @@
+//! Expressions of the language, written as expressions of a definition.
+
+use std::collections::HashMap;
+
+use super::ast::{self, Infix, Kind, Name, Range};
+use super::diagnostic::{Diagnostic, Span};
+use super::resolve::Resolver;
+use crate::op::{
+    Axis, Broadcast, Dot, Expr, Linear, MatMul, Op, Over, Pointwise, Select, Slice, Transpose,
+};
+use crate::shape::{Dim, Kind as Content, Rate, Shape, Type};
+
+/// How deep evaluation may go, through expressions and the functions they call.
+const MAX_DEPTH: usize = 200;
+
+/// How many operations functions may be expanded to.
+const MAX_WORK: usize = 200_000;
+
+/// The arguments of the function that is being expanded.
+pub(super) struct Frame<'p, 'd> {
+    pub(super) arguments: HashMap<&'p str, Option<Expr<'d>>>,
+    pub(super) call: Span,
+}
+
+/// An argument and where it stands.
+pub(super) type Argument<'d> = (Expr<'d>, Span);
+
+impl<'d, 'p> Resolver<'d, 'p> {
+    pub(super) fn report(&self, diagnostic: Diagnostic, frame: Option<&Frame<'p, 'd>>) {
+        self.reports.push(match frame {
+            Some(frame) => diagnostic.label(frame.call, "in this call"),
+            None => diagnostic,
+        });
+    }
+
+    /// A value, which may be a class. `None` when it is a mistake, which is reported.
+    pub(super) fn eval(&self, e: &'p ast::Expr, frame: Option<&Frame<'p, 'd>>) -> Option<Expr<'d>> {
+        if frame.is_some() {
+            self.work.set(self.work.get() + 1);
+            if self.work.get() > MAX_WORK {
+                let text = format!("the functions expand to more than {MAX_WORK} operations");
+                self.reports.push(Diagnostic::new(text));
+                return None;
+            }
+        }
+        if self.depth.get() >= MAX_DEPTH {
+            let text = format!("the functions expand to more than {MAX_DEPTH} levels");
+            let help = "a function cannot call itself, and an expression should have named parts";
+            self.report(Diagnostic::at(e.span, text).help(help), frame);
+            return None;
+        }
+        self.depth.set(self.depth.get() + 1);
+        let value = self.eval_inner(e, frame);
+        self.depth.set(self.depth.get() - 1);
+        value
+    }
+
+    fn eval_inner(&self, e: &'p ast::Expr, frame: Option<&Frame<'p, 'd>>) -> Option<Expr<'d>> {
+        match &e.kind {
+            Kind::Number(n) => Some(self.r.constant(*n)),
+            Kind::Name(name) => self.name(name, e.span, frame),
+            Kind::Next(name) => self.lookup_next(name, e.span),
+            Kind::Neg(a) => {
+                let a = (self.eval(a, frame)?, a.span);
+                self.pointwise(Pointwise::Neg, &[a], "-", e.span, frame)
+            }
+            Kind::Transpose(a) => {
+                let op = Op::Linear(Linear::Transpose(Transpose));
+                let a = (self.eval(a, frame)?, a.span);
+                self.apply(op, &[a], ".T", e.span, frame)
+            }
+            Kind::Infix(op, a, b) => self.infix(*op, a, b, e.span, frame),
+            Kind::Call(name, args) => self.call(name, args, e.span, frame),
+            Kind::Slice(a, ranges) => self.cut(a, ranges, e.span, frame),
+            Kind::Shape(_) => {
+                let text = "a shape is no value; it can be an argument of `spread`";
+                self.report(Diagnostic::at(e.span, text), frame);
+                None
+            }
+        }
+    }
+
+    /// A value that must be real.
+    pub(super) fn real(&self, e: &'p ast::Expr, frame: Option<&Frame<'p, 'd>>) -> Option<Expr<'d>> {
+        let value = self.eval(e, frame)?;
+        if value.ty().is_some_and(Type::is_real) {
+            return Some(value);
+        }
+        let text = "a class is not a number; use `gather` or `one_hot`";
+        self.report(Diagnostic::at(e.span, text), frame);
+        None
+    }
+
+    fn name(&self, name: &str, span: Span, frame: Option<&Frame<'p, 'd>>) -> Option<Expr<'d>> {
+        if let Some(value) = frame.and_then(|f| f.arguments.get(name)) {
+            return *value;
+        }
+        if let Some(value) = self.lookup(name) {
+            return value;
+        }
+        let inner = frame.map(|f| f.arguments.keys().copied().collect());
+        self.undefined(name, span, inner);
+        None
+    }
+
+    fn infix(
+        &self,
+        op: Infix,
+        a: &'p ast::Expr,
+        b: &'p ast::Expr,
+        span: Span,
+        frame: Option<&Frame<'p, 'd>>,
+    ) -> Option<Expr<'d>> {
+        if op == Infix::Power {
+            return self.power(a, b, span, frame);
+        }
+        let (left, right) = (self.eval(a, frame), self.eval(b, frame));
+        let (left, right) = ((left?, a.span), (right?, b.span));
+        let (op_row, args) = match op {
+            Infix::Add => (Pointwise::Add, [left, right]),
+            Infix::Sub => (Pointwise::Sub, [left, right]),
+            Infix::Mul => (Pointwise::Mul, [left, right]),
+            Infix::Div => (Pointwise::Div, [left, right]),
+            Infix::Less => (Pointwise::Less, [left, right]),
+            Infix::LessEq => (Pointwise::LessEq, [left, right]),
+            Infix::Greater => (Pointwise::Less, [right, left]),
+            Infix::GreaterEq => (Pointwise::LessEq, [right, left]),
+            Infix::Equal => (Pointwise::Equal, [left, right]),
+            Infix::Product | Infix::Power => return self.product(left, right, span, frame),
+        };
+        self.pointwise(op_row, &args, op.text(), span, frame)
+    }
+
+    fn product(
+        &self,
+        left: Argument<'d>,
+        right: Argument<'d>,
+        span: Span,
+        frame: Option<&Frame<'p, 'd>>,
+    ) -> Option<Expr<'d>> {
+        let matmul = Op::Linear(Linear::MatMul(MatMul));
+        match (left.0.shape(), right.0.shape()) {
+            (Some(Shape::Vector(_)), Some(Shape::Vector(_))) => {
+                let op = Op::Linear(Linear::Dot(Dot));
+                self.apply(op, &[left, right], "@", span, frame)
+            }
+            // As in `Expr::dot`, a vector before a matrix is a row.
+            (Some(Shape::Vector(n)), Some(Shape::Matrix(m, _))) if m == n => {
+                let turned = (right.0.t(), right.1);
+                self.apply(matmul, &[turned, left], "@", span, frame)
+            }
+            _ => self.apply(matmul, &[left, right], "@", span, frame),
+        }
+    }
+
+    fn power(
+        &self,
+        a: &'p ast::Expr,
+        b: &'p ast::Expr,
+        span: Span,
+        frame: Option<&Frame<'p, 'd>>,
+    ) -> Option<Expr<'d>> {
+        let base = (self.eval(a, frame)?, a.span);
+        let whole = b.literal().filter(|n| n.fract() == 0.0);
+        let whole = whole.and_then(|n| format!("{n}").parse::<i32>().ok());
+        match whole {
+            Some(2) => self.pointwise(Pointwise::Square, &[base], "^", span, frame),
+            Some(n) => self.pointwise(Pointwise::Powi(n), &[base], "^", span, frame),
+            None => {
+                let exponent = (self.eval(b, frame)?, b.span);
+                self.pointwise(Pointwise::Powf, &[base, exponent], "^", span, frame)
+            }
+        }
+    }
+
+    fn cut(
+        &self,
+        a: &'p ast::Expr,
+        ranges: &'p [Range],
+        span: Span,
+        frame: Option<&Frame<'p, 'd>>,
+    ) -> Option<Expr<'d>> {
+        let mut value = self.real(a, frame)?;
+        let dims = value.shape()?.dims();
+        if ranges.len() > dims.len() {
+            let found = self.shape_text(value.shape()?);
+            let text = format!(
+                "too many ranges: expected at most {}, found {}",
+                dims.len(),
+                ranges.len()
+            );
+            let text = Diagnostic::new(text).label(a.span, format!("this is {found}"));
+            self.report(text, frame);
+            return None;
+        }
+        for (i, range) in ranges.iter().enumerate() {
+            let axis = if i == 0 { Axis::Rows } else { Axis::Columns };
+            let start = match &range.start {
+                Some(start) => self.dim(start)?,
+                None => Dim::fixed(0),
+            };
+            let end = match &range.end {
+                Some(end) => self.dim(end)?,
+                None => dims[i],
+            };
+            let inside = dims[i].checked_sub(end);
+            let Some(len) = end.checked_sub(start).filter(|_| inside.is_some()) else {
+                let found = self.shape_text(value.shape()?);
+                let text = "the slice is not inside the value for every size of the dimensions";
+                let text = Diagnostic::at(span, text).label(a.span, format!("this is {found}"));
+                self.report(text, frame);
+                return None;
+            };
+            let op = Op::Linear(Linear::Slice(Slice { axis, start, len }));
+            value = self.apply(op, &[(value, a.span)], "[…]", span, frame)?;
+        }
+        Some(value)
+    }
+
+    /// A pointwise op; a scalar is spread over the other argument.
+    pub(super) fn pointwise(
+        &self,
+        op: Pointwise,
+        args: &[Argument<'d>],
+        what: &str,
+        span: Span,
+        frame: Option<&Frame<'p, 'd>>,
+    ) -> Option<Expr<'d>> {
+        self.apply(Op::Pointwise(op), &aligned(args), what, span, frame)
+    }
+
+    /// `select`, with scalars spread over the other arguments.
+    pub(super) fn select(
+        &self,
+        args: &[Argument<'d>],
+        span: Span,
+        frame: Option<&Frame<'p, 'd>>,
+    ) -> Option<Expr<'d>> {
+        let op = Op::Linear(Linear::Select(Select));
+        self.apply(op, &aligned(args), "select", span, frame)
+    }
+
+    /// Any op, or a report of why the arguments do not fit.
+    pub(super) fn apply(
+        &self,
+        op: Op,
+        args: &[Argument<'d>],
+        what: &str,
+        span: Span,
+        frame: Option<&Frame<'p, 'd>>,
+    ) -> Option<Expr<'d>> {
+        let types: Vec<Type> = args.iter().map(|(e, _)| e.ty()).collect::<Option<_>>()?;
+        let rate = types.iter().map(|t| t.rate).max().unwrap_or(Rate::Static);
+        let held: Vec<Type> = types.iter().map(|t| t.at(rate)).collect();
+        match op.infer(&held) {
+            Ok(_) => {
+                let args: Vec<Expr<'d>> = args.iter().map(|a| a.0).collect();
+                let value = Expr::apply(op, &args);
+                value.id().is_some().then_some(value)
+            }
+            Err(reason) => {
+                let mut diagnostic = Diagnostic::new(format!("`{what}`: {reason}"));
+                for (ty, (_, span)) in types.iter().zip(args) {
+                    let text = match ty.kind {
+                        Content::Class(_) => "this is a class".into(),
+                        Content::Real => format!("this is {}", self.shape_text(ty.shape)),
+                    };
+                    diagnostic = diagnostic.label(*span, text);
+                }
+                if args.is_empty() {
+                    diagnostic = diagnostic.label(span, "");
+                }
+                let product = matches!(types[..], [Type { shape: Shape::Matrix(_, n), .. }, Type { shape: Shape::Vector(m), .. }] if n == m);
+                if product && what == "*" {
+                    let help = "`*` works entry by entry; the matrix product is `@`";
+                    diagnostic = diagnostic.help(help);
+                }
+                self.report(diagnostic, frame);
+                None
+            }
+        }
+    }
+
+    /// Replaces a call by the body of the function.
+    pub(super) fn expand(
+        &self,
+        name: &'p Name,
+        args: &'p [ast::Expr],
+        span: Span,
+        frame: Option<&Frame<'p, 'd>>,
+    ) -> Option<Expr<'d>> {
+        let function = *self.functions.get(&*name.text)?;
+        let count = function.parameters.len();
+        if count != args.len() {
+            self.wrong_count(name, &count.to_string(), args.len(), span, frame);
+            return None;
+        }
+        let values = args.iter().map(|a| self.eval(a, frame));
+        let names = function.parameters.iter().map(|p| &*p.text);
+        let inner = Frame {
+            arguments: names.zip(values).collect(),
+            call: frame.map_or(span, |f| f.call),
+        };
+        self.eval(&function.body, Some(&inner))
+    }
+
+    pub(super) fn wrong_count(
+        &self,
+        name: &Name,
+        expected: &str,
+        found: usize,
+        span: Span,
+        frame: Option<&Frame<'p, 'd>>,
+    ) {
+        let plural = if expected == "1" { "" } else { "s" };
+        let text = format!(
+            "`{}` takes {expected} argument{plural}, found {found}",
+            name.text
+        );
+        self.report(Diagnostic::at(span, text), frame);
+    }
+}
+
+/// The arguments with real scalars spread over the shape of those that are none.
+fn aligned<'d>(args: &[Argument<'d>]) -> Vec<Argument<'d>> {
+    let real = |e: &Expr<'d>| e.ty().is_some_and(Type::is_real);
+    let shape = args
+        .iter()
+        .filter_map(|(e, _)| e.shape())
+        .find(|s| *s != Shape::Scalar);
+    let spread = |e: Expr<'d>| match shape {
+        Some(shape) if e.shape() == Some(Shape::Scalar) && real(&e) => {
+            let over = Over::All;
+            Expr::apply(
+                Op::Linear(Linear::Broadcast(Broadcast { shape, over })),
+                &[e],
+            )
+        }
+        _ => e,
+    };
+    args.iter().map(|(e, span)| (spread(*e), *span)).collect()
+}

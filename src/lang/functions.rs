@@ -1,0 +1,393 @@
+//! The functions of the language: every row of the op table, and a few compositions of them.
+
+use super::ast::{self, Name};
+use super::diagnostic::{Diagnostic, Span};
+use super::eval::{Argument, Frame};
+use super::resolve::Resolver;
+use crate::error::nearest;
+use crate::op::{
+    Axis, Broadcast, Concat, Dot, Edge, Expr, Gather, Hold, Impulse, Linear, MatMul, Op, Outer,
+    Over, Pad, Pick, Pointwise, Reduce, Scatter, Slice, Sum, Time, Total, Transpose,
+};
+use crate::shape::{Dim, Kind, Rate, Shape, Type};
+
+/// The functions that are not found in the table by their name alone.
+const OTHERS: &[&str] = &[
+    "pow",
+    "powi",
+    "σ",
+    "matmul",
+    "dot",
+    "outer",
+    "transpose",
+    "sum",
+    "spread",
+    "repeat",
+    "concat",
+    "concat_columns",
+    "slice",
+    "pad",
+    "gather",
+    "gather_column",
+    "scatter",
+    "scatter_column",
+    "one_hot",
+    "select",
+    "hold",
+    "total",
+    "total_steps",
+    "first",
+    "last",
+    "impulse_first",
+    "impulse_last",
+    "delay",
+    "advance",
+    "squared_error",
+    "softmax_cross_entropy",
+    "binary_cross_entropy",
+];
+
+fn pointwise(name: &str) -> Option<Pointwise> {
+    match name {
+        "σ" => Some(Pointwise::Sigmoid),
+        "pow" => Some(Pointwise::Powf),
+        "powi" => None,
+        _ => Pointwise::ALL.iter().copied().find(|op| op.name() == name),
+    }
+}
+
+fn reduce(name: &str) -> Option<Reduce> {
+    Reduce::ALL.iter().copied().find(|op| op.name() == name)
+}
+
+/// Whether the language has a function of this name.
+pub(super) fn is_known(name: &str) -> bool {
+    pointwise(name).is_some() || reduce(name).is_some() || OTHERS.contains(&name)
+}
+
+/// The names of all functions.
+fn names<'k>() -> impl Iterator<Item = &'k str> {
+    let pointwise = Pointwise::ALL.iter().map(|op| op.name());
+    let reduce = Reduce::ALL.iter().map(|op| op.name());
+    pointwise.chain(reduce).chain(OTHERS.iter().copied())
+}
+
+/// What was probably meant; a long name is not compared with all others.
+pub(super) fn suggestion<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    if name.len() > 64 {
+        return None;
+    }
+    nearest(name, known.filter(|k| k.len() <= 64))
+}
+
+impl<'d, 'p> Resolver<'d, 'p> {
+    /// A call of a function of the file or of the language.
+    pub(super) fn call(
+        &self,
+        name: &'p Name,
+        args: &'p [ast::Expr],
+        span: Span,
+        frame: Option<&Frame<'p, 'd>>,
+    ) -> Option<Expr<'d>> {
+        let text = &*name.text;
+        if self.functions.contains_key(text) {
+            return self.expand(name, args, span, frame);
+        }
+        let call = Call {
+            resolver: self,
+            name,
+            args,
+            span,
+            frame,
+        };
+        if let Some(op) = pointwise(text) {
+            let values = call.values(op.arity())?;
+            return self.pointwise(op, &values, text, span, frame);
+        }
+        if let Some(op) = reduce(text) {
+            return call.op(Op::Reduce(op), 1);
+        }
+        if OTHERS.contains(&text) {
+            return call.other();
+        }
+        if self.program.suspects.contains(text) || self.reports.is_full() {
+            return None;
+        }
+        let diagnostic = if self.table.contains_key(text) {
+            let text = format!("`{text}` is a value and cannot be called");
+            Diagnostic::at(name.span, text).help("a product is written `a * b` or `A @ b`")
+        } else {
+            let near = suggestion(text, names().chain(self.functions.keys().copied()));
+            Diagnostic::at(name.span, format!("there is no function `{text}`")).suggest(near)
+        };
+        self.report(diagnostic, frame);
+        None
+    }
+}
+
+struct Call<'c, 'd, 'p> {
+    resolver: &'c Resolver<'d, 'p>,
+    name: &'p Name,
+    args: &'p [ast::Expr],
+    span: Span,
+    frame: Option<&'c Frame<'p, 'd>>,
+}
+
+impl<'d> Call<'_, 'd, '_> {
+    fn counted(&self, fits: bool, expected: &str) -> Option<()> {
+        if !fits {
+            let found = self.args.len();
+            self.resolver
+                .wrong_count(self.name, expected, found, self.span, self.frame);
+        }
+        fits.then_some(())
+    }
+
+    /// Every argument, a value each.
+    fn values(&self, count: usize) -> Option<Vec<Argument<'d>>> {
+        self.counted(self.args.len() == count, &count.to_string())?;
+        self.all(self.args.len())
+    }
+
+    /// The first arguments, a value each.
+    fn all(&self, count: usize) -> Option<Vec<Argument<'d>>> {
+        let args = self.args[..count].iter();
+        let values: Vec<_> = args
+            .map(|a| Some((self.resolver.eval(a, self.frame)?, a.span)))
+            .collect();
+        values.into_iter().collect()
+    }
+
+    fn fail(&self, text: &str) -> Option<Expr<'d>> {
+        let diagnostic = Diagnostic::at(self.span, format!("`{}`: {text}", self.name.text));
+        self.resolver.report(diagnostic, self.frame);
+        None
+    }
+
+    fn apply(&self, op: Op, args: &[Argument<'d>]) -> Option<Expr<'d>> {
+        self.resolver
+            .apply(op, args, &self.name.text, self.span, self.frame)
+    }
+
+    fn op(&self, op: Op, count: usize) -> Option<Expr<'d>> {
+        let values = self.values(count)?;
+        self.apply(op, &values)
+    }
+
+    fn linear(&self, op: Linear, count: usize) -> Option<Expr<'d>> {
+        self.op(Op::Linear(op), count)
+    }
+
+    /// The axis an argument names.
+    fn axis(&self, i: usize) -> Option<Axis> {
+        match self.args.get(i)?.word()? {
+            "rows" => Some(Axis::Rows),
+            "columns" => Some(Axis::Columns),
+            _ => None,
+        }
+    }
+
+    /// `f(x, from, to)` or `f(x, axis, from, to)`.
+    fn placed(&self, op: impl FnOnce(Axis, Dim, Dim) -> Linear) -> Option<Expr<'d>> {
+        let axis = self.axis(1);
+        let skip = 1 + usize::from(axis.is_some());
+        self.counted(
+            self.args.len() == skip + 2,
+            "a value, perhaps an axis, and 2",
+        )?;
+        let dim = |i: usize| self.resolver.dim(&self.args[skip + i]);
+        let (from, to) = (dim(0)?, dim(1)?);
+        let op = op(axis.unwrap_or(Axis::Rows), from, to);
+        self.apply(Op::Linear(op), &self.all(1)?)
+    }
+
+    fn other(&self) -> Option<Expr<'d>> {
+        let r = self.resolver;
+        match &*self.name.text {
+            "powi" => {
+                self.counted(self.args.len() == 2, "2")?;
+                let n = self.args[1].literal().filter(|n| n.fract() == 0.0);
+                let Some(n) = n.and_then(|n| format!("{n}").parse().ok()) else {
+                    return self.fail("the exponent must be a whole number");
+                };
+                self.apply(Op::Pointwise(Pointwise::Powi(n)), &self.all(1)?)
+            }
+            "matmul" => self.linear(Linear::MatMul(MatMul), 2),
+            "dot" => {
+                let values = self.values(2)?;
+                if values.iter().all(|v| v.0.shape() == Some(Shape::Scalar)) {
+                    return r.pointwise(Pointwise::Mul, &values, "dot", self.span, self.frame);
+                }
+                self.apply(Op::Linear(Linear::Dot(Dot)), &values)
+            }
+            "outer" => self.linear(Linear::Outer(Outer), 2),
+            "transpose" => self.linear(Linear::Transpose(Transpose), 1),
+            "sum" => self.sum(),
+            "spread" => self.spread(),
+            "repeat" => self.repeat(),
+            "concat" | "concat_columns" => {
+                self.counted(!self.args.is_empty(), "at least 1")?;
+                let axis = match &*self.name.text {
+                    "concat" => Axis::Rows,
+                    _ => Axis::Columns,
+                };
+                self.linear(Linear::Concat(Concat { axis }), self.args.len())
+            }
+            "slice" => self.placed(|axis, start, len| Linear::Slice(Slice { axis, start, len })),
+            "pad" => self.placed(|axis, before, after| {
+                Linear::Pad(Pad {
+                    axis,
+                    before,
+                    after,
+                })
+            }),
+            "gather" => self.linear(Linear::Gather(Gather { axis: Axis::Rows }), 2),
+            "gather_column" => {
+                let axis = Axis::Columns;
+                self.linear(Linear::Gather(Gather { axis }), 2)
+            }
+            "scatter" => self.scatter(Axis::Rows, self.values(2)?),
+            "scatter_column" => self.scatter(Axis::Columns, self.values(2)?),
+            "one_hot" => {
+                let class = self.values(1)?;
+                let one = (r.r.constant(1.0), self.span);
+                self.scatter(Axis::Rows, vec![one, class[0]])
+            }
+            "select" => r.select(&self.values(3)?, self.span, self.frame),
+            _ => self.in_time(),
+        }
+    }
+
+    fn in_time(&self) -> Option<Expr<'d>> {
+        let time = |op| self.op(Op::Time(op), 1);
+        match &*self.name.text {
+            "hold" => {
+                self.counted(self.args.len() == 2, "2")?;
+                let rate = match self.args[1].word() {
+                    Some("sample") => Rate::Sample,
+                    Some("step") => Rate::Step,
+                    _ => return self.fail("write `hold(x, step)` or `hold(x, sample)`"),
+                };
+                let value = self.all(1)?;
+                if value[0].0.rate() == Some(rate) {
+                    return Some(value[0].0);
+                }
+                self.apply(Op::Time(Time::Hold(Hold(rate))), &value)
+            }
+            "total" => time(Time::Total(Total(Rate::Static))),
+            "total_steps" => time(Time::Total(Total(Rate::Sample))),
+            "first" => time(Time::Pick(Pick(Edge::First))),
+            "last" => time(Time::Pick(Pick(Edge::Last))),
+            "impulse_first" => time(Time::Impulse(Impulse(Edge::First))),
+            "impulse_last" => time(Time::Impulse(Impulse(Edge::Last))),
+            "delay" | "advance" => self.shifted(),
+            _ => self.loss(),
+        }
+    }
+
+    fn sum(&self) -> Option<Expr<'d>> {
+        self.counted(matches!(self.args.len(), 1 | 2), "1 or 2")?;
+        let over = match (self.args.len(), self.axis(1)) {
+            (1, _) => Over::All,
+            (_, Some(axis)) => Over::Axis(axis),
+            _ => return self.fail("write `sum(x)`, `sum(x, rows)` or `sum(x, columns)`"),
+        };
+        let value = self.all(1)?;
+        if over == Over::All && value[0].0.ty() == value[0].0.rate().map(|r| Type::real((), r)) {
+            return Some(value[0].0);
+        }
+        self.apply(Op::Linear(Linear::Sum(Sum(over))), &value)
+    }
+
+    fn spread(&self) -> Option<Expr<'d>> {
+        self.counted(self.args.len() == 2, "2")?;
+        let ast::Kind::Shape(sizes) = &self.args[1].kind else {
+            return self.fail("write the shape in brackets: `spread(x, [H, K])`");
+        };
+        let shape = self.resolver.shape(sizes)?;
+        let over = Over::All;
+        let op = Linear::Broadcast(Broadcast { shape, over });
+        self.apply(Op::Linear(op), &self.all(1)?)
+    }
+
+    fn repeat(&self) -> Option<Expr<'d>> {
+        self.counted(self.args.len() == 3, "3")?;
+        let Some(axis) = self.axis(1) else {
+            return self.fail("write `repeat(v, rows, n)` or `repeat(v, columns, n)`");
+        };
+        let count = self.resolver.dim(&self.args[2])?;
+        let value = self.all(1)?;
+        let Some(Shape::Vector(n)) = value[0].0.shape() else {
+            return self.fail("only a vector can be repeated into a matrix");
+        };
+        let shape = match axis {
+            Axis::Rows => Shape::Matrix(count, n),
+            Axis::Columns => Shape::Matrix(n, count),
+        };
+        let over = Over::Axis(axis);
+        self.apply(
+            Op::Linear(Linear::Broadcast(Broadcast { shape, over })),
+            &value,
+        )
+    }
+
+    fn scatter(&self, axis: Axis, values: Vec<Argument<'d>>) -> Option<Expr<'d>> {
+        let Some(Kind::Class(len)) = values[1].0.ty().map(|t| t.kind) else {
+            return self.fail("expected a class, found a real value");
+        };
+        self.apply(Op::Linear(Linear::Scatter(Scatter { axis, len })), &values)
+    }
+
+    fn shifted(&self) -> Option<Expr<'d>> {
+        let r = self.resolver;
+        let delay = self.name.text == "delay";
+        let two = delay && self.args.len() == 2;
+        let expected = if delay { "1 or 2" } else { "1" };
+        self.counted(two || self.args.len() == 1, expected)?;
+        let value = r.real(&self.args[0], self.frame)?;
+        if !delay {
+            return Some(r.r.advance(value));
+        }
+        if !two {
+            return Some(r.r.delay(value));
+        }
+        let mut init = r.real(&self.args[1], self.frame)?;
+        let shape = value.shape()?;
+        if init.shape() == Some(Shape::Scalar) {
+            init = init.spread(shape);
+        }
+        if init.rate() == Some(Rate::Step) {
+            return self.fail("the initial value varies with the step");
+        }
+        if init.shape() != Some(shape) {
+            return self.fail("the initial value has another shape");
+        }
+        Some(r.r.delay_from(value, init))
+    }
+
+    fn loss(&self) -> Option<Expr<'d>> {
+        let values = self.values(2)?;
+        let [a, b] = [values[0], values[1]];
+        let r = self.resolver;
+        let pointwise =
+            |op, args: &[_]| r.pointwise(op, args, &self.name.text, self.span, self.frame);
+        match &*self.name.text {
+            "squared_error" => {
+                let error = pointwise(Pointwise::Sub, &[a, b])?;
+                Some(0.5 * error.square().sum())
+            }
+            "softmax_cross_entropy" => {
+                let total = self.apply(Op::Reduce(Reduce::LogSumExp), &[a])?;
+                let axis = Axis::Rows;
+                let chosen = self.apply(Op::Linear(Linear::Gather(Gather { axis })), &[a, b])?;
+                Some(total - chosen)
+            }
+            _ => {
+                let product = pointwise(Pointwise::Mul, &[b, a])?;
+                let soft = pointwise(Pointwise::Softplus, &[a])?;
+                let difference = pointwise(Pointwise::Sub, &[(soft, a.1), (product, b.1)])?;
+                Some(difference.sum())
+            }
+        }
+    }
+}

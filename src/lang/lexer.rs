@@ -1,0 +1,198 @@
+//! From characters to tokens, in ASCII or in the signs of a paper.
+
+use super::diagnostic::{Diagnostic, Reports, Span};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Token<'s> {
+    Name(&'s str),
+    Number(f64),
+    Plus,
+    Minus,
+    Star,
+    Slash,
+    At,
+    Caret,
+    Less,
+    LessEq,
+    Greater,
+    GreaterEq,
+    Equals,
+    TwoEquals,
+    Open,
+    Close,
+    OpenBracket,
+    CloseBracket,
+    Comma,
+    Colon,
+    Prime,
+    /// `.T` or `ᵀ`
+    Transpose,
+    /// `²` or `³`
+    Superscript(f64),
+    Newline,
+    End,
+}
+
+impl Token<'_> {
+    /// The token, as an error message calls it.
+    pub(super) fn text(self) -> String {
+        let sign = match self {
+            Self::Name(name) => return format!("`{name}`"),
+            Self::Number(_) => return "a number".into(),
+            Self::Newline => return "the end of the line".into(),
+            Self::End => return "the end of the file".into(),
+            Self::Plus => "+",
+            Self::Minus => "-",
+            Self::Star => "*",
+            Self::Slash => "/",
+            Self::At => "@",
+            Self::Caret => "^",
+            Self::Less => "<",
+            Self::LessEq => "<=",
+            Self::Greater => ">",
+            Self::GreaterEq => ">=",
+            Self::Equals => "=",
+            Self::TwoEquals => "==",
+            Self::Open => "(",
+            Self::Close => ")",
+            Self::OpenBracket => "[",
+            Self::CloseBracket => "]",
+            Self::Comma => ",",
+            Self::Colon => ":",
+            Self::Prime => "'",
+            Self::Transpose => ".T",
+            Self::Superscript(_) => return "a superscript".into(),
+        };
+        format!("`{sign}`")
+    }
+}
+
+fn starts_name(c: char) -> bool {
+    (c.is_alphabetic() && c != 'ᵀ') || c == '_'
+}
+
+fn continues_name(c: char) -> bool {
+    (c.is_alphanumeric() && !matches!(c, 'ᵀ' | '²' | '³')) || c == '_'
+}
+
+/// Whether the language can spell this name.
+pub(super) fn is_name(text: &str) -> bool {
+    text.starts_with(starts_name) && text.chars().all(continues_name)
+}
+
+/// The tokens with their places; the last one is `End`. What is no token is reported and left out.
+pub(super) fn tokens<'s>(source: &'s str, reports: &Reports) -> Vec<(Token<'s>, Span)> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(c) = source[at..].chars().next() {
+        let rest = &source[at..];
+        let (token, len) = match c {
+            '\n' => (Some(Token::Newline), 1),
+            '#' => (None, rest.find('\n').unwrap_or(rest.len())),
+            c if c.is_whitespace() => (None, c.len_utf8()),
+            c if starts_name(c) => {
+                let len = rest.find(|c| !continues_name(c)).unwrap_or(rest.len());
+                (Some(Token::Name(&rest[..len])), len)
+            }
+            c if c.is_ascii_digit() || (c == '.' && followed_by_digit(rest)) => {
+                let len = number_len(rest);
+                let span = Span::new(at, at + len);
+                (
+                    Some(Token::Number(number(&rest[..len], span, reports))),
+                    len,
+                )
+            }
+            _ => match sign(rest) {
+                Some((token, len)) => (Some(token), len),
+                None => {
+                    let text = format!("{c:?} is not part of the language");
+                    reports.push(Diagnostic::at(Span::new(at, at + c.len_utf8()), text));
+                    (None, c.len_utf8())
+                }
+            },
+        };
+        if let Some(token) = token {
+            found.push((token, Span::new(at, at + len)));
+        }
+        at += len;
+    }
+    found.push((Token::End, Span::new(source.len(), source.len())));
+    found
+}
+
+fn sign(rest: &str) -> Option<(Token<'static>, usize)> {
+    const SIGNS: &[(&str, Token<'static>)] = &[
+        ("<=", Token::LessEq),
+        (">=", Token::GreaterEq),
+        ("==", Token::TwoEquals),
+        ("+", Token::Plus),
+        ("-", Token::Minus),
+        ("−", Token::Minus),
+        ("*", Token::Star),
+        ("⊙", Token::Star),
+        ("/", Token::Slash),
+        ("@", Token::At),
+        ("·", Token::At),
+        ("⋅", Token::At),
+        ("^", Token::Caret),
+        ("<", Token::Less),
+        ("≤", Token::LessEq),
+        (">", Token::Greater),
+        ("≥", Token::GreaterEq),
+        ("=", Token::Equals),
+        ("(", Token::Open),
+        (")", Token::Close),
+        ("[", Token::OpenBracket),
+        ("]", Token::CloseBracket),
+        (",", Token::Comma),
+        (":", Token::Colon),
+        ("'", Token::Prime),
+        ("′", Token::Prime),
+        ("ᵀ", Token::Transpose),
+        ("²", Token::Superscript(2.0)),
+        ("³", Token::Superscript(3.0)),
+    ];
+    if let Some(after) = rest.strip_prefix(".T") {
+        return (!after.starts_with(continues_name)).then_some((Token::Transpose, 2));
+    }
+    let (text, token) = SIGNS.iter().find(|(text, _)| rest.starts_with(text))?;
+    Some((*token, text.len()))
+}
+
+fn followed_by_digit(rest: &str) -> bool {
+    rest[1..].starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// The length of what was meant as a number, right or wrong.
+fn number_len(rest: &str) -> usize {
+    let mut previous = ' ';
+    let end = rest.char_indices().find(|(_, c)| {
+        let part = (continues_name(*c) || *c == '.')
+            || (matches!(c, '+' | '-') && matches!(previous, 'e' | 'E'));
+        previous = *c;
+        !part
+    });
+    let len = end.map_or(rest.len(), |(i, _)| i);
+    // `2.T` is no number, but neither is it one without its suffix.
+    rest[..len].strip_suffix(".T").map_or(len, str::len)
+}
+
+fn number(text: &str, span: Span, reports: &Reports) -> f64 {
+    let plain = text
+        .chars()
+        .all(|c| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-'));
+    match text.parse::<f64>() {
+        Ok(n) if plain && n.is_finite() => n,
+        Ok(_) if plain => {
+            let text = format!("the number `{text}` is too large");
+            reports.push(Diagnostic::at(span, text));
+            1.0
+        }
+        _ => {
+            let text = format!("`{text}` is not a number");
+            let help = "numbers are written `3`, `0.5` or `1.5e-3`, names start with a letter";
+            reports.push(Diagnostic::at(span, text).help(help));
+            1.0
+        }
+    }
+}

@@ -1,0 +1,567 @@
+//! The canonical text of a recurrence.
+//!
+//! The graph is cut into statements at its states, outputs and named values, and where a value is
+//! used twice or an expression grows too long. Statements come in the order in which they need
+//! each other, starting from the states, the outputs, the losses and the remaining names; nothing
+//! depends on the order in which the graph was built, so reading and writing again changes nothing.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::lexer::is_name;
+use super::lines::Lines;
+use super::print_expr::Writer;
+use crate::error::{Error, Result};
+use crate::op::{Broadcast, Linear, NodeId, Op, Over, Pick, Time, Total};
+use crate::op::{Edge, Pointwise, RegisterId};
+use crate::recurrence::{LOSS, Recurrence};
+use crate::shape::{Dim, Kind, Rate, Shape};
+use crate::tape::{Direction, Leaf, Register, Role, Tape};
+
+/// Where an expression without names is cut.
+const HEIGHT: usize = 24;
+
+pub(super) fn source(recurrence: &Recurrence) -> Result<String> {
+    let refuse = |reason: String| Error::NotInLanguage {
+        recurrence: recurrence.name().into(),
+        reason,
+    };
+    let printer = Printer::new(recurrence).map_err(refuse)?;
+    printer.print().map_err(refuse)
+}
+
+/// How a statement begins.
+#[derive(Clone, Debug)]
+enum Head {
+    /// `h' =`
+    Next,
+    /// `a =`
+    Value,
+    /// `output a =`
+    Output,
+}
+
+struct Statement {
+    head: Head,
+    /// How the value is written where it is used; empty for a name still to be invented.
+    name: String,
+}
+
+/// A state: of the recurrence, or a register that can only be written as one.
+struct State {
+    register: RegisterId,
+    name: String,
+}
+
+struct Printer<'r> {
+    recurrence: &'r Recurrence,
+    tape: &'r Tape,
+    states: Vec<State>,
+    statements: HashMap<NodeId, Statement>,
+    taken: HashSet<String>,
+    /// Names for values that are something else already.
+    aliases: Vec<(String, NodeId)>,
+    losses: Vec<NodeId>,
+}
+
+impl<'r> Printer<'r> {
+    fn new(recurrence: &'r Recurrence) -> Result<Self, String> {
+        let tape = recurrence.tape();
+        let mut printer = Self {
+            recurrence,
+            tape,
+            states: Vec::new(),
+            statements: HashMap::new(),
+            taken: HashSet::new(),
+            aliases: Vec::new(),
+            losses: Vec::new(),
+        };
+        printer.take_leaves()?;
+        printer.take_states();
+        printer.take_names();
+        printer.take_outputs()?;
+        printer.cut();
+        Ok(printer)
+    }
+
+    fn register(&self, id: RegisterId) -> &'r Register {
+        self.tape.register(id)
+    }
+
+    fn take_leaves(&mut self) -> Result<(), String> {
+        if let Some(dim) = self.tape.dims().find(|d| !is_name(d)) {
+            return Err(format!("the size `{dim}` is no name"));
+        }
+        for leaf in self.tape.leaves() {
+            if !is_name(leaf.name()) || !self.taken.insert(leaf.name().into()) {
+                let what = match leaf.role() {
+                    Role::Parameter => "parameter",
+                    Role::Input => "input",
+                };
+                return Err(format!("the {what} `{}` is no name", leaf.name()));
+            }
+        }
+        Ok(())
+    }
+
+    /// A name like `text` that is free.
+    fn free(&mut self, text: &str) -> String {
+        let letter = |c: char| if c.is_alphanumeric() { c } else { '_' };
+        let mut name: String = text.chars().map(letter).collect();
+        if !is_name(&name) || name == LOSS {
+            name = "value".into();
+        }
+        let plain = name.clone();
+        let mut count = 2;
+        while !self.taken.insert(name.clone()) {
+            name = format!("{plain}_{count}");
+            count += 1;
+        }
+        name
+    }
+
+    fn live(&self) -> Vec<bool> {
+        let outputs = self.recurrence.outputs();
+        let mut roots: Vec<NodeId> = outputs
+            .filter_map(|n| self.recurrence.output(n).ok())
+            .collect();
+        roots.extend(self.tape.names().map(|(_, id)| id));
+        for id in self.recurrence.state_registers() {
+            roots.extend(self.register(id).def());
+            roots.extend(self.register(id).init());
+        }
+        self.tape.live(roots)
+    }
+
+    fn take_states(&mut self) {
+        let mut registers: Vec<RegisterId> = self.recurrence.state_registers().collect();
+        let live = self.live();
+        for (id, node) in self.tape.nodes() {
+            let Op::Read(register) = node.op else {
+                continue;
+            };
+            // A delay of something earlier needs no state.
+            let earlier = |n: Option<NodeId>| n.is_none_or(|n| n < id);
+            let r = self.register(register);
+            let delay = earlier(r.def())
+                && earlier(r.init())
+                && (r.direction() == Direction::Forward || r.init().is_none());
+            if !delay && live[id.index()] && !registers.contains(&register) {
+                registers.push(register);
+            }
+        }
+        for register in registers {
+            let name = self.free(self.register(register).name());
+            self.states.push(State { register, name });
+        }
+        for i in 0..self.states.len() {
+            let State { register, name } = &self.states[i];
+            let Some(def) = self.register(*register).def() else {
+                continue;
+            };
+            let name = format!("{name}'");
+            if !self.is_trivial(self.core(def)) && !self.statements.contains_key(&def) {
+                let head = Head::Next;
+                self.statements.insert(def, Statement { head, name });
+            }
+        }
+    }
+
+    /// Whether a value is as short as a name.
+    fn is_trivial(&self, id: NodeId) -> bool {
+        match &self.tape.node(id).op {
+            Op::Constant(_) | Op::Leaf(_) => true,
+            Op::Read(r) => self.states.iter().any(|s| s.register == *r),
+            _ => false,
+        }
+    }
+
+    /// What is held or spread, down to a statement.
+    fn core(&self, mut id: NodeId) -> NodeId {
+        while !self.statements.contains_key(&id) {
+            let node = self.tape.node(id);
+            match node.op {
+                Op::Time(Time::Hold(_))
+                | Op::Linear(Linear::Broadcast(Broadcast {
+                    over: Over::All, ..
+                })) => {
+                    id = node.args[0];
+                }
+                _ => break,
+            }
+        }
+        id
+    }
+
+    fn take_names(&mut self) {
+        for (name, id) in self.tape.names() {
+            let leaf = matches!(&self.tape.node(id).op, Op::Leaf(l) if self.tape.leaf(*l).name() == &**name);
+            let state = self.states.iter().any(|s| {
+                let register = self.register(s.register);
+                register.name() == &**name && register.def() == Some(id)
+            });
+            if leaf || state {
+                continue;
+            }
+            let name = self.free(name);
+            if self.is_trivial(id) || self.statements.contains_key(&id) {
+                self.aliases.push((name, id));
+            } else {
+                let head = Head::Value;
+                self.statements.insert(id, Statement { head, name });
+            }
+        }
+    }
+
+    fn take_outputs(&mut self) -> Result<(), String> {
+        for name in self.recurrence.outputs() {
+            let Ok(id) = self.recurrence.output(name) else {
+                continue;
+            };
+            if name == LOSS {
+                self.losses = self.loss_terms(id);
+                continue;
+            }
+            if !is_name(name) {
+                return Err(format!("the output `{name}` is no name"));
+            }
+            let new = !self.is_trivial(id) && !self.statements.contains_key(&id);
+            if new && self.taken.insert(name.into()) {
+                let (head, name) = (Head::Output, name.into());
+                self.statements.insert(id, Statement { head, name });
+            }
+        }
+        Ok(())
+    }
+
+    /// The terms of a sum, from left to right.
+    fn loss_terms(&self, id: NodeId) -> Vec<NodeId> {
+        let mut terms = Vec::new();
+        let mut left = id;
+        while self.tape.node(left).op == Op::Pointwise(Pointwise::Add) {
+            let args = &self.tape.node(left).args;
+            terms.push(args[1]);
+            left = args[0];
+        }
+        terms.push(left);
+        terms.reverse();
+        // A sum of which nothing is a sum over steps or samples is one loss.
+        let counted = |id: &NodeId| {
+            let node = self.tape.node(*id);
+            let total = |id: NodeId| matches!(self.tape.node(id).op, Op::Time(Time::Total(_)));
+            total(*id) || (node.op == Op::Pointwise(Pointwise::Div) && total(node.args[0]))
+        };
+        if terms.iter().any(counted) {
+            terms
+        } else {
+            vec![id]
+        }
+    }
+
+    /// Makes a statement of every value that is used twice and of expressions that grow long.
+    fn cut(&mut self) {
+        let live = self.live();
+        let mut uses: HashMap<NodeId, usize> = HashMap::new();
+        let mut edges = Vec::new();
+        for (id, node) in self.tape.nodes().filter(|(id, _)| live[id.index()]) {
+            if self.core(id) == id {
+                edges.extend_from_slice(&node.args);
+            }
+            if let Op::Read(r) = node.op {
+                edges.extend(self.register(r).def());
+                edges.extend(self.register(r).init());
+            }
+        }
+        let outputs = self.recurrence.outputs();
+        edges.extend(outputs.filter_map(|n| self.recurrence.output(n).ok()));
+        for edge in edges {
+            *uses.entry(self.core(edge)).or_default() += 1;
+        }
+        let mut heights: Vec<usize> = Vec::with_capacity(self.tape.len());
+        for (id, node) in self.tape.nodes() {
+            let mut height = 0;
+            let mut see = |id: NodeId| {
+                if !self.statements.contains_key(&id) {
+                    height = height.max(heights.get(id.index()).copied().unwrap_or_default() + 1);
+                }
+            };
+            node.args.iter().copied().for_each(&mut see);
+            if let Op::Read(r) = node.op
+                && !self.is_trivial(id)
+            {
+                let register = self.register(r);
+                register
+                    .def()
+                    .into_iter()
+                    .chain(register.init())
+                    .for_each(see);
+            }
+            let shared = uses.get(&id).is_some_and(|n| *n > 1) || height > HEIGHT;
+            let own = self.core(id) == id && !self.is_trivial(id);
+            if live[id.index()] && shared && own && !self.statements.contains_key(&id) {
+                let (head, name) = (Head::Value, String::new());
+                self.statements.insert(id, Statement { head, name });
+            }
+            heights.push(height);
+        }
+    }
+
+    /// The statements an expression mentions, in the order in which it does; `of` is not cut at
+    /// its own statement.
+    fn mentioned(&self, of: NodeId, found: &mut Vec<NodeId>) {
+        let mut stack = vec![(of, true)];
+        while let Some((id, whole)) = stack.pop() {
+            if !whole && self.statements.contains_key(&id) {
+                found.push(id);
+                continue;
+            }
+            let node = self.tape.node(id);
+            let mut next: Vec<NodeId> = node.args.to_vec();
+            if let Op::Read(r) = node.op
+                && !self.is_trivial(id)
+            {
+                next.extend(self.register(r).def());
+                next.extend(self.register(r).init());
+            }
+            stack.extend(next.into_iter().rev().map(|n| (n, false)));
+        }
+    }
+
+    /// Statements, each after those it mentions, depth first from the roots.
+    fn ordered(&self, roots: &[NodeId]) -> Vec<NodeId> {
+        let mut order = Vec::new();
+        let mut seen: HashSet<NodeId> = HashSet::new();
+        for root in roots {
+            let mut starts = Vec::new();
+            if self.statements.contains_key(root) {
+                starts.push(*root);
+            } else {
+                self.mentioned(*root, &mut starts);
+            }
+            let mut stack: Vec<(NodeId, bool)> = starts.iter().rev().map(|s| (*s, false)).collect();
+            while let Some((id, done)) = stack.pop() {
+                if done {
+                    order.push(id);
+                } else if seen.insert(id) {
+                    stack.push((id, true));
+                    let mut next = Vec::new();
+                    self.mentioned(id, &mut next);
+                    stack.extend(next.into_iter().rev().map(|n| (n, false)));
+                }
+            }
+        }
+        order
+    }
+
+    /// Outputs that are defined where they are needed come in the order of that; from the first
+    /// that would come too early or too late on, they are listed at the end instead.
+    fn keep_outputs_in_order(&mut self, order: &[NodeId], outputs: &[(&str, NodeId)]) {
+        let heads = order
+            .iter()
+            .filter(|id| matches!(self.statements[*id].head, Head::Output));
+        let heads: Vec<NodeId> = heads.copied().collect();
+        let own = |i: usize| {
+            let (name, id) = outputs[i];
+            heads.get(i) == Some(&id) && self.statements[&id].name == name
+        };
+        let kept = (0..outputs.len()).take_while(|i| own(*i)).count();
+        for id in &heads[kept..] {
+            if let Some(statement) = self.statements.get_mut(id) {
+                statement.head = Head::Value;
+            }
+        }
+    }
+
+    fn print(mut self) -> Result<String, String> {
+        let registers: Vec<&Register> = self
+            .states
+            .iter()
+            .map(|s| self.register(s.register))
+            .collect();
+        let mut roots: Vec<NodeId> = registers.iter().filter_map(|r| r.init()).collect();
+        roots.extend(registers.iter().filter_map(|r| r.def()));
+        let recurrence = self.recurrence;
+        let outputs = recurrence.outputs().filter(|n| *n != LOSS);
+        let outputs: Vec<(&str, NodeId)> = outputs
+            .filter_map(|n| Some((n, recurrence.output(n).ok()?)))
+            .collect();
+        roots.extend(outputs.iter().map(|o| o.1));
+        roots.extend(&self.losses);
+        roots.extend(self.aliases.iter().map(|a| a.1));
+        roots.extend(self.tape.names().map(|n| n.1));
+        let order = self.ordered(&roots);
+        self.keep_outputs_in_order(&order, &outputs);
+        let mut count = 0;
+        for id in &order {
+            if self.statements[id].name.is_empty() {
+                let name = loop {
+                    count += 1;
+                    let name = format!("v{count}");
+                    if self.taken.insert(name.clone()) {
+                        break name;
+                    }
+                };
+                if let Some(statement) = self.statements.get_mut(id) {
+                    statement.name = name;
+                }
+            }
+        }
+        let names = self.statements.iter();
+        let states = self.states.iter();
+        let writer = Writer {
+            tape: self.tape,
+            dims: self.tape.dim_names(),
+            names: names.map(|(id, s)| (*id, s.name.clone())).collect(),
+            states: states.map(|s| (s.register, s.name.clone())).collect(),
+        };
+        self.write(&writer, &order, &outputs)
+    }
+
+    fn write(
+        &self,
+        writer: &Writer<'_>,
+        order: &[NodeId],
+        outputs: &[(&str, NodeId)],
+    ) -> Result<String, String> {
+        let mut lines = Lines::default();
+        for dim in &writer.dims {
+            lines.item("dim", dim.to_string());
+        }
+        for leaf in self.tape.leaves() {
+            let (keyword, item) = leaf_text(leaf, writer);
+            lines.item(keyword, item);
+        }
+        for State { register, name } in &self.states {
+            let register = self.register(*register);
+            let keyword = match register.direction() {
+                Direction::Forward => "state",
+                Direction::Backward => "backward state",
+            };
+            let mut item = format!("{name}{}", writer.shape(register.ty.shape));
+            if let Some(init) = register.init() {
+                item = format!("{item} = {}", writer.value(self.unheld(init))?);
+            }
+            lines.item(keyword, item);
+        }
+        lines.gap();
+        for id in order {
+            let Statement { head, name } = &self.statements[id];
+            match head {
+                Head::Next => {
+                    let def = match self.tape.node(*id).op {
+                        Op::Time(Time::Hold(_)) => self.tape.node(*id).args[0],
+                        _ => *id,
+                    };
+                    let text = match def == *id {
+                        true => writer.definition(def)?,
+                        false => writer.value(def)?,
+                    };
+                    lines.line(format!("{name} = {text}"));
+                }
+                Head::Value => lines.line(format!("{name} = {}", writer.definition(*id)?)),
+                Head::Output => {
+                    lines.line(format!("output {name} = {}", writer.definition(*id)?));
+                }
+            }
+        }
+        for State { register, name } in &self.states {
+            let Some(def) = self.register(*register).def() else {
+                continue;
+            };
+            let own = format!("{name}'");
+            if self.statements.get(&def).is_none_or(|s| s.name != own) {
+                lines.line(format!("{own} = {}", writer.value(self.unheld(def))?));
+            }
+        }
+        for (name, id) in &self.aliases {
+            lines.line(format!("{name} = {}", writer.value(*id)?));
+        }
+        for (name, id) in outputs {
+            let statement = self.statements.get(id);
+            if statement.is_some_and(|s| matches!(s.head, Head::Output) && s.name == **name) {
+                continue;
+            }
+            let text = writer.value(*id)?;
+            lines.line(if text == **name || text == format!("{name}'") {
+                format!("output {text}")
+            } else {
+                format!("output {name} = {text}")
+            });
+        }
+        for loss in &self.losses {
+            lines.line(self.loss(*loss, writer)?);
+        }
+        Ok(lines.finish())
+    }
+
+    /// A value whose hold goes without saying.
+    fn unheld(&self, id: NodeId) -> NodeId {
+        match self.tape.node(id) {
+            n if matches!(n.op, Op::Time(Time::Hold(_))) && !self.statements.contains_key(&id) => {
+                n.args[0]
+            }
+            _ => id,
+        }
+    }
+
+    fn loss(&self, term: NodeId, writer: &Writer<'_>) -> Result<String, String> {
+        let total = |id: NodeId| {
+            let node = self.tape.node(id);
+            (node.op == Op::Time(Time::Total(Total(Rate::Static)))).then(|| node.args[0])
+        };
+        let last = |id: NodeId| {
+            let node = self.tape.node(id);
+            let last = node.op == Op::Time(Time::Pick(Pick(Edge::Last)));
+            last.then(|| node.args[0])
+        };
+        let free = |id: NodeId| !self.statements.contains_key(&id);
+        let node = self.tape.node(term);
+        let (mut words, mut value) = ("loss", term);
+        if let Some(inner) = total(term) {
+            value = inner;
+        } else if node.op == Op::Pointwise(Pointwise::Div)
+            && let (Some(sum), Some(count)) = (total(node.args[0]), total(node.args[1]))
+            && self.tape.fill(count) == Some(1.0)
+            && self.tape.ty(count) == self.tape.ty(sum)
+        {
+            (words, value) = ("mean loss", sum);
+        }
+        if value != term
+            && free(value)
+            && let Some(inner) = last(value)
+        {
+            words = match words {
+                "loss" => "final loss",
+                _ => "mean final loss",
+            };
+            value = self.unheld(inner);
+        }
+        Ok(format!("{words} {}", writer.value(value)?))
+    }
+}
+
+fn leaf_text(leaf: &Leaf, writer: &Writer<'_>) -> (&'static str, String) {
+    let ty = leaf.ty();
+    let keyword = match (leaf.role(), ty.rate) {
+        (Role::Parameter, _) => "param",
+        (Role::Input, Rate::Sample) => "sample input",
+        (Role::Input, _) => "input",
+    };
+    let item = match ty.kind {
+        Kind::Class(n) => format!("{}: class({})", leaf.name(), writer.dim(n)),
+        Kind::Real => format!("{}{}", leaf.name(), writer.shape(ty.shape)),
+    };
+    (keyword, item)
+}
+
+/// Names of sizes.
+pub(super) type Names = Vec<Arc<str>>;
+
+/// A shape in brackets, nothing for a scalar.
+pub(super) fn brackets(shape: Shape, dim: impl Fn(Dim) -> String) -> String {
+    let dims: Vec<String> = shape.dims().iter().map(|d| dim(*d)).collect();
+    match dims.is_empty() {
+        true => String::new(),
+        false => format!("[{}]", dims.join(", ")),
+    }
+}

@@ -1,0 +1,590 @@
+//! From statements to a recurrence: names are looked up, everything is put in order and written
+//! through the same [`Definition`] that Rust programs use.
+
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::ast::{self, Equation, Function, LeafKind, Name, Program};
+use super::diagnostic::{Diagnostic, Reports, Span};
+use super::functions;
+use super::order::{Item, Mentions, Order, order};
+use crate::error::{Error, nearest};
+use crate::op::Expr;
+use crate::recurrence::{Definition, Recurrence};
+use crate::shape::{Dim, Rate, Shape};
+
+/// Builds the recurrence, or reports why not.
+pub(super) fn resolve(name: &str, program: &Program, reports: &Reports) -> Option<Recurrence> {
+    let defined = Recurrence::define(name, |r| Resolver::new(r, program, reports).run());
+    if !reports.is_empty() {
+        return None;
+    }
+    match defined {
+        Ok(recurrence) => Some(recurrence),
+        Err(Error::Definition { mistakes, .. }) => {
+            for mistake in mistakes {
+                // What is found on the finished graph is told at the state it names.
+                let quoted: Vec<&str> = mistake.message.split('`').collect();
+                let state = program
+                    .states
+                    .iter()
+                    .find(|s| quoted.contains(&&*s.name.text));
+                let mut diagnostic = Diagnostic::new(mistake.message.clone());
+                if let Some(state) = state {
+                    diagnostic = diagnostic.label(state.name.span, "");
+                }
+                reports.push(diagnostic);
+            }
+            None
+        }
+        Err(other) => {
+            reports.push(Diagnostic::new(other.to_string()));
+            None
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Entry {
+    Leaf(usize),
+    Item(Item),
+}
+
+/// `a = …` or `output a = …`.
+struct Value<'p> {
+    name: &'p Name,
+    value: &'p ast::Expr,
+    /// Whether the name becomes that of the node.
+    labels: bool,
+}
+
+pub(super) struct Resolver<'d, 'p> {
+    pub(super) r: &'d Definition,
+    pub(super) program: &'p Program,
+    pub(super) reports: &'p Reports,
+    pub(super) functions: HashMap<&'p str, &'p Function>,
+    pub(super) table: HashMap<&'p str, Entry>,
+    pub(super) dims: HashMap<&'p str, Dim>,
+    dim_names: Vec<Arc<str>>,
+    values: Vec<Value<'p>>,
+    nexts: HashMap<&'p str, usize>,
+    leaves: Vec<Option<Expr<'d>>>,
+    built: HashMap<Item, Option<Expr<'d>>>,
+    /// How many operations the functions were expanded to.
+    pub(super) work: Cell<usize>,
+    pub(super) depth: Cell<usize>,
+}
+
+impl<'d, 'p> Resolver<'d, 'p> {
+    fn new(r: &'d Definition, program: &'p Program, reports: &'p Reports) -> Self {
+        Self {
+            r,
+            program,
+            reports,
+            functions: HashMap::new(),
+            table: HashMap::new(),
+            dims: HashMap::new(),
+            dim_names: Vec::new(),
+            values: Vec::new(),
+            nexts: HashMap::new(),
+            leaves: Vec::new(),
+            built: HashMap::new(),
+            work: Cell::new(0),
+            depth: Cell::new(0),
+        }
+    }
+
+    fn run(mut self) {
+        self.declare_functions();
+        self.declare_dims();
+        self.declare_leaves();
+        self.declare_items();
+        let order = self.order();
+        for cycle in &order.loops {
+            self.report_loop(cycle);
+        }
+        let stuck: HashSet<Item> = order.loops.iter().flatten().copied().collect();
+        for item in order.items {
+            let value = if stuck.contains(&item) {
+                None
+            } else {
+                self.build(item)
+            };
+            self.built.insert(item, value);
+        }
+        self.finish();
+    }
+
+    pub(super) fn fail(&self, span: Span, text: impl Into<String>) {
+        self.reports.push(Diagnostic::at(span, text));
+    }
+
+    fn twice(&self, name: &Name, first: Option<Span>) {
+        let text = format!("the name `{}` is used twice", name.text);
+        let mut diagnostic = Diagnostic::new(text).label(name.span, "");
+        if let Some(first) = first {
+            diagnostic = Diagnostic::new(diagnostic.message())
+                .label(name.span, "used again here")
+                .label(first, "first used here");
+        }
+        self.reports.push(diagnostic);
+    }
+
+    fn declare_functions(&mut self) {
+        for function in &self.program.functions {
+            let name = &function.name;
+            if functions::is_known(&name.text) {
+                let text = format!("there already is a function `{}`", name.text);
+                self.fail(name.span, text);
+            } else if let Some(first) = self.functions.get(&*name.text) {
+                self.twice(name, Some(first.name.span));
+            } else {
+                self.functions.insert(&name.text, function);
+            }
+        }
+    }
+
+    fn declare_dims(&mut self) {
+        for name in &self.program.dims {
+            if self.dims.contains_key(&*name.text) {
+                self.twice(name, None);
+                continue;
+            }
+            if name.text == "loss" {
+                self.fail(name.span, "the name `loss` is taken");
+                continue;
+            }
+            self.dims.insert(&name.text, self.r.dim(&name.text));
+            self.dim_names.push((*name.text).into());
+        }
+    }
+
+    /// Takes a name for a value.
+    fn take(&mut self, name: &'p Name, entry: Entry) -> bool {
+        if name.text == "loss" {
+            let text = "the name `loss` is taken: it is what the loss is called in results";
+            let help = "a loss is written `loss e`, without `=`";
+            self.reports
+                .push(Diagnostic::at(name.span, text).help(help));
+            return false;
+        }
+        if let Some(first) = self.table.get(&*name.text) {
+            self.twice(name, Some(self.declared_at(*first)));
+            return false;
+        }
+        self.table.insert(&name.text, entry);
+        true
+    }
+
+    fn declared_at(&self, entry: Entry) -> Span {
+        match entry {
+            Entry::Leaf(i) => self.program.leaves[i].name.span,
+            Entry::Item(Item::State(i)) => self.program.states[i].name.span,
+            Entry::Item(Item::Value(i)) => self.values[i].name.span,
+            Entry::Item(Item::Next(i)) => self.program.nexts[i].name.span,
+        }
+    }
+
+    fn declare_leaves(&mut self) {
+        for (i, leaf) in self.program.leaves.iter().enumerate() {
+            self.leaves.push(None);
+            if !self.take(&leaf.name, Entry::Leaf(i)) {
+                continue;
+            }
+            let (r, name) = (self.r, &*leaf.name.text);
+            self.leaves[i] = match (&leaf.classes, leaf.kind) {
+                (Some(classes), kind) => self.dim(classes).map(|n| match kind {
+                    LeafKind::SampleInput => r.sample_class(name, n),
+                    LeafKind::Input | LeafKind::Param => r.class(name, n),
+                }),
+                (None, kind) => self.shape(&leaf.shape).map(|shape| match kind {
+                    LeafKind::Param => r.param(name, shape),
+                    LeafKind::Input => r.input(name, shape),
+                    LeafKind::SampleInput => r.sample_input(name, shape),
+                }),
+            };
+        }
+    }
+
+    fn declare_items(&mut self) {
+        let program = self.program;
+        for (i, state) in program.states.iter().enumerate() {
+            self.take(&state.name, Entry::Item(Item::State(i)));
+        }
+        for equation in &program.equations {
+            self.add_value(&equation.name, &equation.value, true);
+        }
+        for output in program.outputs.iter().filter(|o| o.defines) {
+            // The name of an output may be that of something else, such as a state.
+            if !self.table.contains_key(&*output.name.text) && output.name.text != "loss" {
+                self.add_value(&output.name, &output.value, false);
+            }
+        }
+        for (i, next) in program.nexts.iter().enumerate() {
+            let name = &*next.name.text;
+            match self.table.get(name) {
+                Some(Entry::Item(Item::State(_))) => {}
+                // That the name is used twice was said where it was declared.
+                Some(_) if program.states.iter().any(|s| s.name.text == name) => continue,
+                Some(_) => {
+                    let text = format!("`{name}` is not a state, so it has no next value");
+                    self.fail(next.name.span, text);
+                    continue;
+                }
+                None => {
+                    self.undefined(name, next.name.span, None);
+                    continue;
+                }
+            }
+            if let Some(first) = self.nexts.get(name) {
+                let text = format!("the state `{name}` is given a next value twice");
+                let first = program.nexts[*first].name.span;
+                self.reports.push(
+                    Diagnostic::new(text)
+                        .label(next.name.span, "given again here")
+                        .label(first, "first given here"),
+                );
+            } else {
+                self.nexts.insert(name, i);
+            }
+        }
+        for state in &program.states {
+            let name = &*state.name.text;
+            let is_state = matches!(self.table.get(name), Some(Entry::Item(Item::State(_))));
+            let known = self.nexts.contains_key(name) || program.suspects.contains(name);
+            if is_state && !known {
+                let text = format!("the state `{name}` has no next value");
+                let help = format!("say what it becomes: `{name}' = …`");
+                self.reports
+                    .push(Diagnostic::at(state.name.span, text).help(help));
+            }
+        }
+    }
+
+    fn add_value(&mut self, name: &'p Name, value: &'p ast::Expr, labels: bool) {
+        let i = self.values.len();
+        self.values.push(Value {
+            name,
+            value,
+            labels,
+        });
+        self.take(name, Entry::Item(Item::Value(i)));
+    }
+
+    fn equation(&self, item: Item) -> Option<&'p ast::Expr> {
+        match item {
+            Item::State(i) => self.program.states[i].init.as_ref(),
+            Item::Value(i) => Some(self.values[i].value),
+            Item::Next(i) => Some(&self.program.nexts[i].value),
+        }
+    }
+
+    fn order(&self) -> Order {
+        let states = (0..self.program.states.len()).map(Item::State);
+        let values = (0..self.values.len()).map(Item::Value);
+        let nexts = self.program.nexts.iter().enumerate();
+        let nexts = nexts
+            .filter(|(i, n)| self.nexts.get(&*n.name.text) == Some(i))
+            .map(|(i, _)| Item::Next(i));
+        let items: Vec<Item> = states.chain(values).chain(nexts).collect();
+        let mut dependencies = HashMap::new();
+        for item in &items {
+            let mut on = Vec::new();
+            if let Some(expr) = self.equation(*item) {
+                let mentions = Mentions::of(expr, &self.functions);
+                on.extend(
+                    mentions
+                        .names
+                        .iter()
+                        .filter_map(|n| match self.table.get(n) {
+                            Some(Entry::Item(item)) => Some(*item),
+                            _ => None,
+                        }),
+                );
+                let nexts = mentions.nexts.iter();
+                on.extend(nexts.filter_map(|n| Some(Item::Next(*self.nexts.get(n)?))));
+            }
+            if let Item::Next(i) = item
+                && let Some(Entry::Item(state)) = self.table.get(&*self.program.nexts[*i].name.text)
+            {
+                on.push(*state);
+            }
+            // By position in the file, not by the order of a hash table.
+            on.sort_unstable();
+            dependencies.insert(*item, on);
+        }
+        order(&items, &dependencies)
+    }
+
+    fn item_text(&self, item: Item) -> (String, Span) {
+        match item {
+            Item::State(i) => {
+                let name = &self.program.states[i].name;
+                (name.text.clone(), name.span)
+            }
+            Item::Value(i) => (self.values[i].name.text.clone(), self.values[i].name.span),
+            Item::Next(i) => {
+                let name = &self.program.nexts[i].name;
+                (format!("{}'", name.text), name.span)
+            }
+        }
+    }
+
+    fn report_loop(&self, cycle: &[Item]) {
+        let mut parts: Vec<(String, Span)> = cycle.iter().map(|i| self.item_text(*i)).collect();
+        // Told from where it starts in the file.
+        let first = (0..parts.len()).min_by_key(|i| parts[*i].1.start);
+        parts.rotate_left(first.unwrap_or(0));
+        let names: Vec<String> = parts.iter().map(|(n, _)| format!("`{n}`")).collect();
+        let start = names.first().cloned().unwrap_or_default();
+        let text = format!(
+            "a loop without a delay: {} needs {start}",
+            names.join(" needs ")
+        );
+        let help = "a value may depend on its own past: declare it as a `state`";
+        let mut diagnostic = Diagnostic::new(text).help(help);
+        for (_, span) in parts {
+            diagnostic = diagnostic.label(span, "");
+        }
+        self.reports.push(diagnostic);
+    }
+
+    fn build(&self, item: Item) -> Option<Expr<'d>> {
+        match item {
+            Item::State(i) => self.build_state(i),
+            Item::Value(i) => {
+                let value = &self.values[i];
+                let built = self.eval(value.value, None)?;
+                if value.labels {
+                    return Some(built.named(&value.name.text));
+                }
+                Some(built)
+            }
+            Item::Next(i) => self.build_next(&self.program.nexts[i]),
+        }
+    }
+
+    fn build_state(&self, i: usize) -> Option<Expr<'d>> {
+        let (r, state) = (self.r, &self.program.states[i]);
+        let name = &*state.name.text;
+        let shape = self.shape(&state.shape)?;
+        let Some(init) = &state.init else {
+            return Some(if state.backward {
+                r.backward_state(name, shape)
+            } else {
+                r.state(name, shape)
+            });
+        };
+        let mut start = self.real(init, None)?;
+        if start.shape() == Some(Shape::Scalar) {
+            start = start.spread(shape);
+        }
+        if start.rate() == Some(Rate::Step) {
+            let text = format!("the initial value of `{name}` varies with the step");
+            let help = "use `first(…)` or `last(…)` of it, or declare it as a `sample input`";
+            self.reports
+                .push(Diagnostic::at(init.span, text).help(help));
+            return None;
+        }
+        self.same_shape(&state.name, shape, init.span, start)?;
+        Some(if state.backward {
+            r.backward_state_from(name, start)
+        } else {
+            r.state_from(name, start)
+        })
+    }
+
+    fn same_shape(&self, name: &Name, shape: Shape, span: Span, value: Expr<'d>) -> Option<()> {
+        let found = value.shape()?;
+        if found == shape {
+            return Some(());
+        }
+        let (expected, found) = (self.shape_text(shape), self.shape_text(found));
+        let text = format!("`{}` is {expected}, found {found}", name.text);
+        self.reports.push(
+            Diagnostic::new(text)
+                .label(span, format!("expected {expected}, found {found}"))
+                .label(name.span, format!("this is {expected}")),
+        );
+        None
+    }
+
+    fn build_next(&self, next: &'p Equation) -> Option<Expr<'d>> {
+        let value = self.real(&next.value, None)?;
+        let Some(Entry::Item(Item::State(i))) = self.table.get(&*next.name.text) else {
+            return None;
+        };
+        let state = self.built.get(&Item::State(*i)).copied().flatten()?;
+        let declared = &self.program.states[*i].name;
+        self.same_shape(declared, state.shape()?, next.value.span, value)?;
+        Some(self.r.next(state, value))
+    }
+
+    fn finish(&self) {
+        let mut seen: HashMap<&str, Span> = HashMap::new();
+        for output in &self.program.outputs {
+            let name = &*output.name.text;
+            if let Some(first) = seen.insert(name, output.name.span) {
+                self.twice(&output.name, Some(first));
+                continue;
+            }
+            if name == "loss" {
+                let text = "the name `loss` is taken: it is what the loss is called in results";
+                self.fail(output.name.span, text);
+                continue;
+            }
+            // A value of the same name was built from this very output.
+            let value = match (output.defines, self.table.get(name)) {
+                (true, Some(Entry::Item(Item::Value(i)))) if !self.values[*i].labels => self
+                    .built
+                    .get(&Item::Value(*i))
+                    .copied()
+                    .flatten()
+                    .filter(|v| v.ty().is_some_and(|t| t.is_real())),
+                _ => self.real(&output.value, None),
+            };
+            if let Some(value) = value {
+                self.r.output(name, value);
+            }
+        }
+        for loss in &self.program.losses {
+            let Some(value) = self.real(&loss.value, None) else {
+                continue;
+            };
+            if value.shape() != Some(Shape::Scalar) {
+                let found = value
+                    .shape()
+                    .map(|s| self.shape_text(s))
+                    .unwrap_or_default();
+                let text = format!("a loss must be a scalar, found {found}");
+                let help = "use `sum(…)` of it";
+                self.reports
+                    .push(Diagnostic::at(loss.value.span, text).help(help));
+                continue;
+            }
+            match (loss.mean, loss.last) {
+                (false, false) => self.r.loss(value),
+                (true, false) => self.r.mean_loss(value),
+                (false, true) => self.r.final_loss(value),
+                (true, true) => self.r.mean_final_loss(value),
+            }
+        }
+    }
+
+    pub(super) fn shape_text(&self, shape: Shape) -> String {
+        match shape {
+            Shape::Scalar => "a scalar".into(),
+            shape => shape.text(&self.dim_names),
+        }
+    }
+
+    /// Reports a name nobody defined.
+    pub(super) fn undefined(&self, name: &str, span: Span, inner: Option<Vec<&str>>) {
+        if self.program.suspects.contains(name) || self.reports.is_full() {
+            return;
+        }
+        if self.dims.contains_key(name) {
+            self.fail(span, format!("`{name}` is a size, expected a value"));
+            return;
+        }
+        if self.functions.contains_key(name) || functions::is_known(name) {
+            self.fail(span, format!("`{name}` is a function, expected a value"));
+            return;
+        }
+        let known = self.table.keys().copied();
+        let known = known.chain(inner.into_iter().flatten());
+        let text = format!("`{name}` is not defined");
+        let near = functions::suggestion(name, known);
+        self.reports.push(Diagnostic::at(span, text).suggest(near));
+    }
+
+    /// The value of a name.
+    pub(super) fn lookup(&self, name: &str) -> Option<Option<Expr<'d>>> {
+        Some(match self.table.get(name)? {
+            Entry::Leaf(i) => self.leaves[*i],
+            Entry::Item(item) => self.built.get(item).copied().flatten(),
+        })
+    }
+
+    /// The value of `h'`.
+    pub(super) fn lookup_next(&self, name: &str, span: Span) -> Option<Expr<'d>> {
+        match self.table.get(name) {
+            Some(Entry::Item(Item::State(_))) => {
+                let i = self.nexts.get(name)?;
+                self.built.get(&Item::Next(*i)).copied().flatten()
+            }
+            Some(_) => {
+                let text = format!("`{name}` is not a state, so there is no `{name}'`");
+                self.fail(span, text);
+                None
+            }
+            None => {
+                self.undefined(name, span, None);
+                None
+            }
+        }
+    }
+
+    pub(super) fn shape(&self, sizes: &[ast::Expr]) -> Option<Shape> {
+        let dims: Vec<Option<Dim>> = sizes.iter().map(|s| self.dim(s)).collect();
+        let dims: Vec<Dim> = dims.into_iter().collect::<Option<_>>()?;
+        let shape = Shape::from_dims(&dims);
+        if shape.is_none() {
+            let span = sizes[0].span.to(sizes[sizes.len() - 1].span);
+            self.fail(span, "a value has at most two axes");
+        }
+        shape
+    }
+
+    /// A size: a number, a name, or a sum of such.
+    pub(super) fn dim(&self, e: &ast::Expr) -> Option<Dim> {
+        use ast::{Infix, Kind};
+        let size = match &e.kind {
+            Kind::Number(n) if n.fract() == 0.0 && *n < 1e9 => {
+                format!("{n}").parse().ok().map(Dim::fixed)
+            }
+            Kind::Name(name) => {
+                let Some(dim) = self.dims.get(&**name) else {
+                    self.undefined_size(name, e.span);
+                    return None;
+                };
+                Some(*dim)
+            }
+            Kind::Infix(Infix::Add, a, b) => Some(self.dim(a)? + self.dim(b)?),
+            Kind::Infix(Infix::Sub, a, b) => self.dim(a)?.checked_sub(self.dim(b)?),
+            Kind::Infix(Infix::Mul, a, b) => {
+                let (a, b) = (self.dim(a)?, self.dim(b)?);
+                match (a.as_fixed(), b.as_fixed()) {
+                    (Some(n), _) => Some(b * n),
+                    (_, Some(n)) => Some(a * n),
+                    _ => None,
+                }
+            }
+            _ => {
+                let text = "expected a size, such as `H`, `3` or `2*H + 1`";
+                self.fail(e.span, text);
+                return None;
+            }
+        };
+        let size = size.filter(|d| !d.is_invalid());
+        if size.is_none() {
+            let text = "this is not a size: expected a whole number, or a sum of at most three \
+                        names with whole factors, that is never negative";
+            self.fail(e.span, text);
+        }
+        size
+    }
+
+    fn undefined_size(&self, name: &str, span: Span) {
+        if self.program.suspects.contains(name) || self.reports.is_full() {
+            return;
+        }
+        let near = nearest(name, self.dims.keys().copied());
+        let diagnostic = Diagnostic::at(span, format!("`{name}` is not a size"));
+        self.reports.push(match near {
+            Some(_) => diagnostic.suggest(near),
+            None => diagnostic.help(format!("declare it: `dim {name}`")),
+        });
+    }
+}
