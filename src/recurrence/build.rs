@@ -237,11 +237,9 @@ impl Definition {
             }
             Some(e) => {
                 let what = format!("state `{name}`: the initial value");
-                let real = e.id().is_some_and(|id| self.check_real(id, &what));
-                if real {
-                    e.hold(Rate::Sample).id()
-                } else {
-                    None
+                match e.id() {
+                    Some(id) if self.check_real(id, &what) => e.hold(Rate::Sample).id(),
+                    _ => None,
                 }
             }
             None => None,
@@ -312,7 +310,7 @@ impl Definition {
             self.close(state);
             return self.scope.poison();
         }
-        let (Some(read), Some(found)) = (state.id(), value.shape()) else {
+        let (Some(read), Some(id), Some(found)) = (state.id(), value.id(), value.shape()) else {
             // The mistake that poisoned an operand is reported already; close the state quietly.
             self.close(state);
             return value;
@@ -354,7 +352,7 @@ impl Definition {
             return value;
         }
         let what = format!("state `{name}`: the next value");
-        if !value.id().is_some_and(|id| self.check_real(id, &what)) {
+        if !self.check_real(id, &what) {
             self.close(state);
             return self.scope.poison();
         }
