@@ -180,7 +180,7 @@ fn sizes() {
         r.loss(one.sum());
     })
     .expect("it is sound");
-    let p = Params::new().with("p", ndarray::arr0(1.5));
+    let p = Params::new().with("p", arr0(1.5));
     let error = r
         .evaluate(&p, &Batch::new(1, 1))
         .expect_err("N is not known");

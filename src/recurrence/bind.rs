@@ -278,7 +278,8 @@ impl<'a, F: Scalar> Sizes<'a, F> {
         for (symbol, coefficient) in dim.named_terms() {
             match &self.known[symbol.index()] {
                 Some((value, _)) => {
-                    rest = rest.and_then(|r| r.checked_sub(value.checked_mul(coefficient)?))
+                    let part = value.checked_mul(coefficient);
+                    rest = rest.zip(part).and_then(|(r, p)| r.checked_sub(p));
                 }
                 None if unknown.is_none() => unknown = Some((symbol, coefficient)),
                 // With two unknowns, another array has to come first.
