@@ -52,7 +52,7 @@ pub struct Dim {
 }
 
 impl Dim {
-    /// A sum that could not be represented; every use of it is reported as a mistake.
+    /// A size that could not be represented; every use of it is reported as a mistake.
     pub(crate) const INVALID: Self = Self {
         constant: u32::MAX,
         terms: [UNUSED; MAX_TERMS],
@@ -61,7 +61,7 @@ impl Dim {
     /// The size `n`.
     #[must_use]
     pub const fn fixed(n: usize) -> Self {
-        if n >= u32::MAX as usize {
+        if Self::is_too_large(n) {
             return Self::INVALID;
         }
         #[expect(
@@ -82,6 +82,11 @@ impl Dim {
             coefficient: 1,
         };
         Self { constant: 0, terms }
+    }
+
+    /// Whether the value is too large to be a size.
+    pub(crate) const fn is_too_large(value: usize) -> bool {
+        value >= u32::MAX as usize
     }
 
     pub(crate) fn is_invalid(self) -> bool {
@@ -119,9 +124,9 @@ impl Dim {
     pub(crate) fn value(self, sizes: &[usize]) -> usize {
         let named: usize = self
             .named_terms()
-            .map(|(symbol, coefficient)| coefficient * sizes[symbol.index()])
-            .sum();
-        self.constant() + named
+            .map(|(symbol, coefficient)| coefficient.saturating_mul(sizes[symbol.index()]))
+            .fold(0, usize::saturating_add);
+        self.constant().saturating_add(named)
     }
 
     /// Combines coefficient by coefficient; `None` when a result is negative or too large.
@@ -163,7 +168,9 @@ impl Dim {
 
     pub(crate) fn text(self, names: &[Arc<str>]) -> String {
         if self.is_invalid() {
-            return format!("(a sum of more than {MAX_TERMS} named dimensions)");
+            return format!(
+                "(a size that is too large, or a sum of more than {MAX_TERMS} named dimensions)"
+            );
         }
         let mut parts: Vec<String> = self
             .named_terms()

@@ -1,7 +1,9 @@
 //! Data that does not fit its recurrence is refused before anything is computed, in words.
 
-use bptt::{Batch, Error, Params, Recurrence};
-use ndarray::{Array1, Array2, Array3, ArrayD, IxDyn};
+use std::sync::Arc;
+
+use bptt::{Batch, CustomOp, Error, Expr, Params, Recurrence, Shape, Wrt};
+use ndarray::{Array1, Array2, Array3, ArrayD, ArrayViewD, IxDyn, arr0};
 use proptest::prelude::*;
 
 fn model() -> Recurrence {
@@ -178,7 +180,7 @@ fn sizes() {
         r.loss(one.sum());
     })
     .expect("it is sound");
-    let p = Params::new().with("p", ndarray::arr0(1.5));
+    let p = Params::new().with("p", arr0(1.5));
     let error = r
         .evaluate(&p, &Batch::new(1, 1))
         .expect_err("N is not known");
@@ -210,6 +212,164 @@ fn overflow_is_named() {
     for word in ["s^2", "inf", "step 2", "sample 1"] {
         assert!(text.contains(word), "{word} in {text}");
     }
+}
+
+/// It refuses odd sizes, which only the data can tell; or it changes its mind about its shape.
+#[derive(Debug)]
+struct Moody {
+    refuses: bool,
+}
+
+impl CustomOp for Moody {
+    fn name(&self) -> &str {
+        "moody"
+    }
+    fn shape(&self, args: &[Shape]) -> Result<Shape, String> {
+        match args[0] {
+            Shape::Vector(n) if n.as_fixed().is_some_and(|n| n % 2 == 1) => {
+                if self.refuses {
+                    Err("the size is odd".into())
+                } else {
+                    Ok(Shape::Scalar)
+                }
+            }
+            shape => Ok(shape),
+        }
+    }
+    fn eval(&self, args: &[ArrayViewD<'_, f64>]) -> ArrayD<f64> {
+        args[0].to_owned()
+    }
+    fn tangent<'b>(
+        &self,
+        _: &[Expr<'b>],
+        _: Expr<'b>,
+        x_dot: &[Option<Expr<'b>>],
+    ) -> Option<Expr<'b>> {
+        x_dot[0]
+    }
+}
+
+#[test]
+fn a_custom_op_may_refuse_the_sizes_of_the_data() {
+    for (refuses, words) in [(true, "the size is odd"), (false, "expected shape [3]")] {
+        let op: Arc<dyn CustomOp> = Arc::new(Moody { refuses });
+        let r = Recurrence::define("moody", |r| {
+            let y = Expr::custom(&op, [r.param("p", [r.dim("H")])]);
+            r.output("y", y);
+            r.loss(y.sum());
+        })
+        .expect("it is sound as far as can be seen");
+        let batch = Batch::new(1, 1);
+        let of = |n: usize| Params::new().with("p", Array1::from_elem(n, 1.5));
+        assert!(r.evaluate(&of(2), &batch).is_ok(), "2 is even");
+        let error = r.evaluate(&of(3), &batch).expect_err("3 is odd");
+        assert!(matches!(error, Error::CustomOp { .. }), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains("moody") && text.contains(words), "{text}");
+        assert!(
+            bptt::check(&r, &of(3), &batch).is_err(),
+            "neither can be checked"
+        );
+    }
+}
+
+#[test]
+fn sizes_that_are_too_large() {
+    let r = Recurrence::define("large", |r| {
+        let h = r.dim("H");
+        r.output("y", r.param("p", ()).spread([h * 4, h]).sum());
+    })
+    .expect("it is sound");
+    let p = Params::new().with("p", arr0(1.5));
+    for size in [5_000_000_000, usize::MAX / 2, usize::MAX, 2_000_000_000] {
+        let batch = Batch::new(1, 1).size("H", size);
+        let error = r.evaluate(&p, &batch).expect_err("too large");
+        assert!(matches!(error, Error::Batch { .. }), "{error:?}");
+        assert!(error.to_string().contains("too large"), "{error}");
+    }
+    // Each size is possible, but not their product with T and B.
+    let each = Recurrence::define("each", |r| {
+        let h = r.dim("H");
+        let x = r.input("x", ());
+        r.output("y", x.spread([h, h]).sum());
+    })
+    .expect("it is sound");
+    let batch = Batch::new(2, 1)
+        .with("x", Array2::<f64>::ones((2, 1)))
+        .size("H", 1_000_000_000);
+    let error = each
+        .evaluate(&Params::new(), &batch)
+        .expect_err("too large");
+    assert!(error.to_string().contains("too large"), "{error}");
+    for (steps, samples) in [(usize::MAX, 2), (2, usize::MAX), (70_000, 70_000)] {
+        let batch = Batch::new(steps, samples).size("H", 2);
+        let error = r.evaluate(&p, &batch).expect_err("too many steps");
+        assert!(matches!(error, Error::Batch { .. }), "{error:?}");
+        assert!(error.to_string().contains("too many steps"), "{error}");
+    }
+    // A size that is given is compared with arrays without overflow.
+    let w = Recurrence::define("w", |r| {
+        r.output("y", r.param("w", [r.dim("H") * 4]));
+    })
+    .expect("it is sound");
+    let p = Params::new().with("w", Array1::from_elem(8, 1.0));
+    let batch = Batch::new(1, 1).size("H", usize::MAX / 2);
+    let error = w.evaluate(&p, &batch).expect_err("too large");
+    assert!(error.to_string().contains("too large"), "{error}");
+}
+
+#[test]
+fn arrays_may_have_room_for_more_steps_than_there_are() {
+    let r = Recurrence::define("room", |r| {
+        let h = r.state("h", ());
+        let h = r.next(h, (r.param("w", ()) * h + r.input("x", ())).tanh());
+        r.loss(h.square());
+        r.output("h", h);
+    })
+    .expect("it is sound");
+    let params = Params::new().with("w", arr0(0.5));
+    let x = Array2::from_shape_fn((5, 2), |(t, b)| if t < 3 - b { 0.3 } else { f64::NAN });
+    let batch = Batch::new(5, 2).with("x", x).with_lengths([3, 2]);
+    let gradient = r.gradient(Wrt::Everything).expect("it has a loss");
+    let routes = [
+        gradient.evaluate(&params, &batch),
+        r.unroll_for(&params, &batch)
+            .and_then(|u| u.gradient(Wrt::Everything))
+            .and_then(|u| u.evaluate(&params, &batch)),
+    ];
+    for found in routes {
+        let found = found.expect("it fits");
+        assert_eq!(found["x"].shape(), [5, 2], "as the input");
+        assert_ne!(found["x"][[2, 0]], 0.0, "the last step counts");
+        assert_eq!(found["x"][[2, 1]], 0.0, "beyond the second length");
+        assert_eq!(found["x"][[4, 0]], 0.0, "beyond both");
+    }
+    let outputs = r.evaluate(&params, &batch).expect("it fits");
+    assert_eq!(outputs["h"].shape(), [5, 2], "as the batch");
+    let shorter = Batch::new(3, 2)
+        .with("x", Array2::from_elem((3, 2), 0.3))
+        .with_lengths([3, 2]);
+    let error = r
+        .unroll_for(&params, &batch)
+        .and_then(|u| u.evaluate(&params, &shorter))
+        .expect_err("unrolled for another T");
+    assert!(error.to_string().contains("T = 5, found T = 3"), "{error}");
+    let finite = Batch::new(5, 2)
+        .with("x", Array2::from_elem((5, 2), 0.3))
+        .with_lengths([3, 2]);
+    bptt::check(&r, &params, &finite).expect("it can be certified");
+}
+
+#[test]
+fn without_a_loss_there_is_no_gradient() {
+    let r = Recurrence::define("none", |r| r.output("y", r.param("p", ()))).expect("sound");
+    let p = Params::new().with("p", arr0(1.5));
+    let b = Batch::new(1, 1);
+    let none = |error: Error| assert!(matches!(error, Error::NoLoss { .. }), "{error:?}");
+    none(r.gradient(Wrt::Parameters).expect_err("no loss"));
+    none(bptt::check(&r, &p, &b).map(|_| ()).expect_err("no loss"));
+    let unrolled = r.unroll_for(&p, &b).expect("it fits");
+    none(unrolled.gradient(Wrt::Parameters).expect_err("no loss"));
 }
 
 proptest! {

@@ -297,3 +297,121 @@ fn derivatives_that_do_not_exist() {
     assert!(matches!(error, Error::NoLoss { .. }), "{error}");
     assert!(error.to_string().contains("`none` has no loss"), "{error}");
 }
+
+#[test]
+fn dimensions_of_another_recurrence_and_sizes_that_are_none() {
+    let outer = Recurrence::define("outer", |a| {
+        let far = {
+            a.dim("A");
+            a.dim("B")
+        };
+        let words = ["`v`", "dimension belongs to another recurrence"];
+        refused(&words, |b| b.output("y", b.param("v", [far])));
+        refused(&words, |b| b.output("y", b.input("v", [far])));
+        refused(&words, |b| b.output("y", b.class("v", far).spread(())));
+        refused(&words, |b| {
+            let v = b.state("v", [far]);
+            b.output("y", b.next(v, v));
+        });
+        refused(&["dimension belongs to another recurrence"], |b| {
+            b.output("y", b.param("p", ()).spread([far]));
+        });
+        a.output("y", a.param("p", [far]));
+    });
+    assert!(outer.is_ok(), "{outer:?}");
+    refused(&["`s`", "a size that is too large"], |r| {
+        let s = r.state("s", [usize::MAX]);
+        r.output("y", r.next(s, s));
+    });
+    refused(&["`w`", "a size that is too large"], |r| {
+        r.output("y", r.param("w", [r.dim("H") * 100_000]));
+    });
+    refused(&["`w` is [0, 3]", "size 0"], |r| {
+        r.output("y", r.param("w", [0, 3]));
+    });
+    refused(&["`s` is [0]", "size 0"], |r| {
+        let s = r.state("s", [0]);
+        r.output("y", r.next(s, s));
+    });
+    refused(&["`c` is class(0)", "size 0"], |r| {
+        r.output("y", r.param("p", [2]).gather(r.class("c", 0)));
+    });
+}
+
+#[test]
+fn a_definition_inside_another() {
+    let outer = Recurrence::define("outer", |a| {
+        let (p, s) = (a.param("p", ()), a.state("s", ()));
+        let words = ["another recurrence"];
+        refused(&words, |b| b.output("y", b.delay(p)));
+        refused(&words, |b| b.output("y", b.advance(p)));
+        refused(&words, |b| b.output("y", b.delay_from(b.param("q", ()), p)));
+        refused(&words, |b| b.output("y", b.next(s, b.param("q", ()))));
+        refused(&words, |b| b.output("y", b.next(s, p)));
+        refused(&words, |b| {
+            let t = b.state("t", ());
+            b.output("y", b.next(t, p));
+        });
+        refused(&words, |b| {
+            let t = b.state_from("t", p);
+            b.output("y", b.next(t, t));
+        });
+        refused(&words, |b| {
+            let t = b.backward_state_from("t", p);
+            b.output("y", b.next(t, t));
+        });
+        refused(&words, |b| b.loss(p));
+        refused(&words, |b| b.mean_loss(p));
+        refused(&words, |b| b.final_loss(p));
+        refused(&words, |b| b.mean_final_loss(p));
+        a.output("y", a.next(s, s + p));
+    });
+    let outer = outer.expect("the outer definition has no mistake");
+    let text = outer.to_string();
+    assert!(text.contains("s' = s + p"), "{text}");
+}
+
+#[test]
+fn a_foreign_value_is_one_mistake() {
+    let outer = Recurrence::define("outer", |a| {
+        let p = a.param("p", ());
+        let found = mistakes(|b| {
+            let t = b.state("t", ());
+            b.output("y", b.next(t, p));
+        });
+        assert_eq!(found.len(), 1, "{found:#?}");
+        a.output("y", p);
+    });
+    assert!(outer.is_ok(), "{outer:?}");
+}
+
+#[test]
+fn classes_are_not_carried() {
+    let words = ["`c` is class(3) step", "expected real numbers"];
+    refused(&["state `h`", words[0], words[1]], |r| {
+        let h = r.state("h", ());
+        r.output("y", r.next(h, r.class("c", 3)) + h);
+    });
+    refused(&words, |r| r.output("y", r.delay(r.class("c", 3))));
+    refused(&words, |r| r.output("y", r.advance(r.class("c", 3))));
+    let words = ["`c` is class(3) sample", "expected real numbers"];
+    refused(&["state `h`", words[0], words[1]], |r| {
+        let h = r.state_from("h", r.sample_class("c", 3));
+        r.output("y", r.next(h, h));
+    });
+    refused(&words, |r| {
+        r.output("y", r.delay_from(r.input("x", ()), r.sample_class("c", 3)));
+    });
+}
+
+#[test]
+fn a_name_given_twice_counts_once() {
+    let r = good();
+    let names = ["h", "weight", "h", "weight"];
+    let gradient = r.gradient(&names).expect("it has a loss");
+    let found: Vec<_> = gradient.outputs().collect();
+    assert_eq!(found, ["loss", "h", "weight"], "in the order asked for");
+    let tangent = r.tangent(&["weight", "weight"]).expect("it is real");
+    let found: Vec<_> = tangent.parameters().collect();
+    assert_eq!(found, ["weight", "v", "weight.dot"], "one direction");
+}

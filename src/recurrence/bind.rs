@@ -86,7 +86,15 @@ impl Recurrence {
         {
             return Err(unknown("dimension", name, self.tape.dims().collect()));
         }
+        for (dim, size) in &batch.sizes {
+            if Dim::is_too_large(*size) {
+                return Err(Error::Batch {
+                    reason: format!("dimension {dim} is {size}, which is too large"),
+                });
+            }
+        }
         let sizes = Sizes::solve(self, params, batch)?.finish()?;
+        self.check_extent(&sizes, batch.steps, batch.samples)?;
         let bound = Bound {
             recurrence: self,
             params,
@@ -97,6 +105,33 @@ impl Recurrence {
             bound.check_entries(leaf)?;
         }
         Ok(bound)
+    }
+
+    /// Refuses sizes for which some value would have more entries than can be counted.
+    fn check_extent(&self, sizes: &[usize], steps: usize, samples: usize) -> Result<()> {
+        for (id, node) in self.tape.nodes() {
+            let shape = node.ty.shape.values(sizes);
+            let places: &[usize] = match node.ty.rate {
+                Rate::Static => &[],
+                Rate::Sample => &[samples],
+                Rate::Step => &[steps, samples],
+            };
+            let bytes = places
+                .iter()
+                .chain(&shape)
+                .try_fold(size_of::<f64>(), |all, n| all.checked_mul(*n));
+            let fits = bytes.is_some_and(|b| isize::try_from(b).is_ok());
+            if !fits || shape.iter().any(|n| Dim::is_too_large(*n)) {
+                return Err(Error::Batch {
+                    reason: format!(
+                        "`{}` would have shape {shape:?} at {steps} steps of {samples} samples, \
+                         which is too large",
+                        self.tape.expression(id)
+                    ),
+                });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -242,7 +277,10 @@ impl<'a, F: Scalar> Sizes<'a, F> {
         let mut unknown = None;
         for (symbol, coefficient) in dim.named_terms() {
             match &self.known[symbol.index()] {
-                Some((value, _)) => rest = rest.and_then(|r| r.checked_sub(value * coefficient)),
+                Some((value, _)) => {
+                    let part = value.checked_mul(coefficient);
+                    rest = rest.zip(part).and_then(|(r, p)| r.checked_sub(p));
+                }
                 None if unknown.is_none() => unknown = Some((symbol, coefficient)),
                 // With two unknowns, another array has to come first.
                 None => return Ok(()),

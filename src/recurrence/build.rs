@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::{Draft, LOSS, Recurrence, State};
 use crate::error::{Mistake, Result};
 use crate::op::{Build, Expr, NodeId, RegisterId};
-use crate::shape::{Dim, Rate, Shape, Type};
-use crate::tape::{Direction, Role, Scope, check_name};
+use crate::shape::{Dim, Kind, Rate, Shape, Type};
+use crate::tape::{Direction, Role, Scope, Tape, check_name};
 
 /// A recurrence being defined; see [`Recurrence::define`].
 #[derive(Debug)]
@@ -115,11 +115,60 @@ impl Definition {
         self.scope.dim(name)
     }
 
+    /// Refuses what cannot be the type of a leaf or a state.
+    #[track_caller]
+    fn check_type(&self, name: &str, ty: Type) -> bool {
+        let names = self.scope.with(Tape::dim_names);
+        let foreign = |d: &Dim| d.named_terms().any(|(s, _)| s.index() >= names.len());
+        let (dims, what) = match ty.kind {
+            Kind::Real => (ty.shape.dims().to_vec(), ty.shape.text(&names)),
+            Kind::Class(n) => (vec![n], format!("class({})", n.text(&names))),
+        };
+        let wrong = if dims.iter().any(foreign) {
+            ": a dimension belongs to another recurrence"
+        } else if dims.iter().any(|d| d.as_fixed() == Some(0)) {
+            ": a size 0, expected at least 1"
+        } else if dims.iter().any(|d| d.is_invalid()) {
+            ""
+        } else {
+            return true;
+        };
+        self.fail(format!("the shape of `{name}` is {what}{wrong}"));
+        false
+    }
+
+    /// Refuses a value of another definition.
+    #[track_caller]
+    fn check_own(&self, value: Expr<'_>, what: &str) -> bool {
+        let own = value.belongs_to(&self.scope);
+        if !own {
+            self.fail(format!("{what} belongs to another recurrence"));
+        }
+        own
+    }
+
+    /// Refuses a class where a real number is needed.
+    #[track_caller]
+    fn check_real(&self, id: NodeId, what: &str) -> bool {
+        let ty = self.scope.type_of(id);
+        if !ty.is_real() {
+            let text = self.scope.with(|t| {
+                format!(
+                    "{what} `{}` is {}, expected real numbers",
+                    t.expression(id),
+                    ty.text(&t.dim_names())
+                )
+            });
+            self.fail(text);
+        }
+        ty.is_real()
+    }
+
     #[track_caller]
     fn leaf(&self, name: &str, role: Role, ty: Type) -> Expr<'_> {
         let taken = self.take_name(name);
-        if ty.shape.dims().iter().any(|d| d.is_invalid()) {
-            self.fail(format!("the shape of `{name}` is {}", ty.shape.text(&[])));
+        if !self.check_type(name, ty) {
+            return self.scope.poison();
         }
         let (_, leaf) = self.scope.leaf(Arc::clone(&taken), role, ty);
         if let Some(id) = leaf.id() {
@@ -179,7 +228,13 @@ impl Definition {
                 ));
                 None
             }
-            Some(e) => e.hold(Rate::Sample).id(),
+            Some(e) => {
+                let what = format!("state `{name}`: the initial value");
+                match e.id() {
+                    Some(id) if self.check_real(id, &what) => e.hold(Rate::Sample).id(),
+                    _ => None,
+                }
+            }
             None => None,
         };
         self.scope
@@ -195,9 +250,17 @@ impl Definition {
         init: Option<Expr<'_>>,
     ) -> Expr<'_> {
         let name = self.take_name(name);
+        if let Some(init) = init
+            && !self.check_own(init, &format!("the initial value of state `{name}`"))
+        {
+            return self.scope.poison();
+        }
         let Some(shape) = shape else {
             return self.scope.poison();
         };
+        if !self.check_type(&name, Type::real(shape, Rate::Step)) {
+            return self.scope.poison();
+        }
         let (register, read) = self.register(Arc::clone(&name), direction, shape, init);
         let at = Location::caller();
         self.states
@@ -233,15 +296,18 @@ impl Definition {
     /// Says what a state becomes, and returns that value.
     #[track_caller]
     pub fn next<'d>(&'d self, state: Expr<'_>, value: Expr<'d>) -> Expr<'d> {
-        let (Some(read), Some(found)) = (state.id(), value.shape()) else {
+        if !self.check_own(state, "the state given to `next`") {
+            return self.scope.poison();
+        }
+        if !self.check_own(value, "the value given to `next`") {
+            self.close(state);
+            return self.scope.poison();
+        }
+        let (Some(read), Some(id), Some(found)) = (state.id(), value.id(), value.shape()) else {
             // The mistake that poisoned an operand is reported already; close the state quietly.
             self.close(state);
             return value;
         };
-        if !state.belongs_to(&self.scope) || !value.belongs_to(&self.scope) {
-            self.fail("`next` was given a value of another recurrence");
-            return value;
-        }
         let states = self.states.borrow();
         let known = self.scope.with(|tape| {
             let register = tape.register_read_by(read)?;
@@ -278,6 +344,11 @@ impl Definition {
             self.close(state);
             return value;
         }
+        let what = format!("state `{name}`: the next value");
+        if !self.check_real(id, &what) {
+            self.close(state);
+            return self.scope.poison();
+        }
         let value = value.hold(Rate::Step).distinct();
         if let Some(id) = value.id() {
             self.scope.set_register(register, init, id);
@@ -305,10 +376,21 @@ impl Definition {
         direction: Direction,
         init: Option<Expr<'_>>,
     ) -> Expr<'d> {
+        if !self.check_own(value, "the value to shift in time") {
+            return self.scope.poison();
+        }
+        if let Some(init) = init
+            && !self.check_own(init, "the initial value")
+        {
+            return self.scope.poison();
+        }
         let value = value.hold(Rate::Step);
         let (Some(id), Some(shape)) = (value.id(), value.shape()) else {
             return value;
         };
+        if !self.check_real(id, "the value to shift in time") {
+            return self.scope.poison();
+        }
         let text = self.scope.with(|t| t.expression(id));
         let name = match direction {
             Direction::Forward => format!("before({text})"),
@@ -349,10 +431,11 @@ impl Definition {
         if let Err(message) = check_name(name) {
             self.fail(message);
         }
+        if !self.check_own(value, &format!("output `{name}`")) {
+            return;
+        }
         let Some(id) = value.id() else { return };
-        if !value.belongs_to(&self.scope) {
-            self.fail(format!("output `{name}` belongs to another recurrence"));
-        } else if !self.scope.type_of(id).is_real() {
+        if !self.scope.type_of(id).is_real() {
             self.fail(format!("output `{name}` is a class, expected real numbers"));
         } else if self.outputs.borrow().iter().any(|(n, _)| **n == *name) {
             self.fail(format!("the output `{name}` is declared twice"));
@@ -371,11 +454,10 @@ impl Definition {
 
     #[track_caller]
     fn check_loss<'d>(&self, value: Expr<'d>) -> Option<Expr<'d>> {
-        let id = value.id()?;
-        if !value.belongs_to(&self.scope) {
-            self.fail("the loss belongs to another recurrence");
+        if !self.check_own(value, "the loss") {
             return None;
         }
+        let id = value.id()?;
         if !self.scope.type_of(id).is_real() || value.shape() != Some(Shape::Scalar) {
             let text = self.scope.with(|t| {
                 format!(

@@ -253,6 +253,13 @@ impl<F: Scalar> Batch<F> {
         if self.samples == 0 {
             return refuse("it has no samples (B = 0)".into());
         }
+        let all = self.steps.checked_mul(self.samples);
+        if all.is_none_or(Dim::is_too_large) {
+            return refuse(format!(
+                "it has too many steps (T = {}, B = {})",
+                self.steps, self.samples
+            ));
+        }
         let Some(lengths) = &self.lengths else {
             return Ok(());
         };

@@ -24,7 +24,7 @@ pub enum Wrt<'a> {
     Parameters,
     /// Every parameter and every real input.
     Everything,
-    /// These names.
+    /// These names; one given twice counts once.
     Names(&'a [&'a str]),
 }
 
@@ -57,7 +57,16 @@ impl Recurrence {
         match wrt {
             Wrt::Parameters => Ok(leaves(|l| l.role == Role::Parameter)),
             Wrt::Everything => Ok(leaves(|_| true)),
-            Wrt::Names(names) => names.iter().map(|name| self.target(name)).collect(),
+            Wrt::Names(names) => {
+                let mut targets: Vec<Target> = Vec::new();
+                for name in names {
+                    let target = self.target(name)?;
+                    if !targets.iter().any(|(known, _)| *known == target.0) {
+                        targets.push(target);
+                    }
+                }
+                Ok(targets)
+            }
         }
     }
 
@@ -171,6 +180,9 @@ impl Recurrence {
     /// `wrt`, the direction, and an extra output `y.dot` for each output `y`, its derivative in
     /// that direction.
     ///
+    /// The direction of a parameter (or of anything static) goes into [`Params`](super::Params),
+    /// that of an input, state or named value into the [`Batch`](super::Batch).
+    ///
     /// # Errors
     /// When a name is unknown or not differentiable.
     pub fn tangent<'a>(&self, wrt: impl Into<Wrt<'a>>) -> Result<Self> {
@@ -203,6 +215,9 @@ impl Recurrence {
     /// The product of the Hessian of the loss with a direction, `v ↦ H v`, by forward mode over
     /// the gradient: a recurrence with an extra leaf `p.dot` for each name `p` in `wrt`, the
     /// direction, whose outputs are `loss` and, under their own names, the parts of `H v`.
+    ///
+    /// The direction of a parameter (or of anything static) goes into [`Params`](super::Params),
+    /// that of an input, state or named value into the [`Batch`](super::Batch).
     ///
     /// # Errors
     /// As for [`gradient`](Self::gradient).

@@ -150,7 +150,7 @@ impl Recurrence {
     /// When data and recurrence do not fit.
     pub fn unroll_for<F: Scalar>(&self, params: &Params<F>, batch: &Batch<F>) -> Result<Unrolled> {
         let bound = self.bind(params, batch)?;
-        Ok(self.unroll(bound.sizes(), &bound.lengths()))
+        self.unroll(bound.sizes(), batch.steps(), &bound.lengths())
     }
 
     /// A copy with changes made to its graph.

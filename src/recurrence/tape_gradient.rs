@@ -16,8 +16,9 @@ impl Unrolled {
     /// [`Recurrence::gradient`](super::Recurrence::gradient), for leaves: parameters and inputs.
     ///
     /// # Errors
-    /// When there is no loss, or a name is not that of a differentiable leaf.
+    /// [`Error::NoLoss`], or when a name is not that of a differentiable leaf.
     pub fn gradient<'a>(&self, wrt: impl Into<Wrt<'a>>) -> Result<Self> {
+        self.recurrence.loss()?;
         self.gradient_of(LOSS, wrt)
     }
 

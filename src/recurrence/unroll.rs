@@ -38,6 +38,8 @@ pub struct Unrolled {
     pub(super) recurrence: Recurrence,
     pub(super) tape: Tape,
     pub(super) sizes: Vec<usize>,
+    /// The number of steps the data has room for: the first axis of what varies with the step.
+    pub(super) steps: usize,
     pub(super) lengths: Vec<usize>,
     pub(super) outputs: Vec<UnrolledOutput>,
     /// For each leaf of the flat tape, where its value comes from: leaf, sample, step.
@@ -99,8 +101,17 @@ impl<F> Index<&str> for Outputs<F> {
 }
 
 impl Recurrence {
-    /// Unrolls over the given lengths, one per sample, for given sizes of the named dimensions.
-    pub(crate) fn unroll(&self, sizes: &[usize], lengths: &[usize]) -> Unrolled {
+    /// Unrolls over the given lengths, one per sample and at most `steps`, for given sizes of the
+    /// named dimensions.
+    ///
+    /// # Errors
+    /// When a custom op refuses these sizes.
+    pub(crate) fn unroll(
+        &self,
+        sizes: &[usize],
+        steps: usize,
+        lengths: &[usize],
+    ) -> Result<Unrolled> {
         let mut unroller = Unroller::new(self, sizes, lengths);
         let mut outputs = Vec::with_capacity(self.outputs.len());
         for (name, node) in &self.outputs {
@@ -109,7 +120,7 @@ impl Recurrence {
                 .places(*node)
                 .into_iter()
                 .map(|p| unroller.demand(p))
-                .collect();
+                .collect::<Result<_>>()?;
             let shape = ty.shape.values(sizes);
             outputs.push(UnrolledOutput {
                 name: Arc::clone(name),
@@ -118,15 +129,16 @@ impl Recurrence {
                 nodes,
             });
         }
-        Unrolled {
+        Ok(Unrolled {
             recurrence: self.clone(),
             sizes: sizes.to_vec(),
+            steps,
             lengths: lengths.to_vec(),
             outputs,
             leaves: unroller.leaves,
             origins: unroller.origins,
             tape: unroller.flat,
-        }
+        })
     }
 }
 
@@ -189,7 +201,7 @@ impl<'a> Unroller<'a> {
 
     /// The flat node for a place, made together with all it needs. The stack is explicit, so a
     /// sequence may be as long as memory allows.
-    fn demand(&mut self, place: Place) -> NodeId {
+    fn demand(&mut self, place: Place) -> Result<NodeId> {
         let mut stack = vec![place];
         while let Some(place) = stack.last().copied() {
             if self.slot(place).is_some() {
@@ -207,7 +219,7 @@ impl<'a> Unroller<'a> {
                     .iter()
                     .map(|p| self.slot(*p).expect("what is needed was made first"))
                     .collect();
-                let made = self.make(place, &args);
+                let made = self.make(place, &args)?;
                 self.origins.resize(self.flat.len(), None);
                 self.origins[made.index()].get_or_insert(place);
                 *self.slot(place) = Some(made);
@@ -216,8 +228,9 @@ impl<'a> Unroller<'a> {
                 stack.extend(missing.into_iter().rev());
             }
         }
-        self.slot(place)
-            .expect("the stack is empty only when the place is made")
+        Ok(self
+            .slot(place)
+            .expect("the stack is empty only when the place is made"))
     }
 
     /// The places whose values a place is computed from: the loop of the definition.
@@ -270,7 +283,7 @@ impl<'a> Unroller<'a> {
         }
     }
 
-    fn make(&mut self, place: Place, args: &[NodeId]) -> NodeId {
+    fn make(&mut self, place: Place, args: &[NodeId]) -> Result<NodeId> {
         let node = self.source.node(place.node);
         let sizes = self.sizes;
         let fix = |d: Dim| Dim::fixed(d.value(sizes));
@@ -289,20 +302,34 @@ impl<'a> Unroller<'a> {
                 let flat = self
                     .flat
                     .add_leaf(Arc::clone(&source.name), source.role, ty);
-                self.flat.leaf(flat).node
+                Ok(self.flat.leaf(flat).node)
             }
-            Op::Read(_) | Op::Time(Time::Impulse(_)) => args
-                .first()
-                .copied()
-                .unwrap_or_else(|| self.zeros(node.ty.shape.map(fix))),
-            Op::Time(Time::Hold(_) | Time::Pick(_)) => args[0],
+            Op::Read(_) | Op::Time(Time::Impulse(_)) => match args {
+                [value, ..] => Ok(*value),
+                [] => self.zeros(node.ty.shape.map(fix)),
+            },
+            Op::Time(Time::Hold(_) | Time::Pick(_)) => Ok(args[0]),
             Op::Time(Time::Total(_)) => self.total(place.node, args),
-            op => self.push(op.map_dims(&fix), args),
+            op => {
+                let made = self.push(op.map_dims(&fix), args)?;
+                let (expected, found) = (node.ty.shape.map(fix), self.flat.ty(made).shape);
+                match op {
+                    Op::Custom(custom) if found != expected => Err(Error::CustomOp {
+                        op: custom.rule().name().into(),
+                        reason: format!(
+                            "expected shape {}, as in the definition, found {}",
+                            expected.text(&[]),
+                            found.text(&[])
+                        ),
+                    }),
+                    _ => Ok(made),
+                }
+            }
         }
     }
 
     /// Sums over steps within each sample first, then over samples, always in this order.
-    fn total(&mut self, node: NodeId, terms: &[NodeId]) -> NodeId {
+    fn total(&mut self, node: NodeId, terms: &[NodeId]) -> Result<NodeId> {
         let arg = self.source.node(node).args[0];
         let over_all = self.source.ty(node).rate == Rate::Static;
         let group = |b: usize| {
@@ -321,36 +348,43 @@ impl<'a> Unroller<'a> {
         let mut parts = Vec::with_capacity(groups.len());
         for len in groups {
             let (part, others) = rest.split_at(len);
-            parts.push(self.sum(part));
+            parts.push(self.sum(part)?);
             rest = others;
         }
         self.sum(&parts)
     }
 
-    fn sum(&mut self, terms: &[NodeId]) -> NodeId {
+    fn sum(&mut self, terms: &[NodeId]) -> Result<NodeId> {
         let mut sum = terms[0];
         for term in &terms[1..] {
-            sum = self.push(Pointwise::Add.into(), &[sum, *term]);
+            sum = self.push(Pointwise::Add.into(), &[sum, *term])?;
         }
-        sum
+        Ok(sum)
     }
 
-    fn zeros(&mut self, shape: Shape) -> NodeId {
-        let zero = self.push(Op::constant(0.0), &[]);
+    fn zeros(&mut self, shape: Shape) -> Result<NodeId> {
+        let zero = self.push(Op::constant(0.0), &[])?;
         let broadcast = Broadcast {
             shape,
             over: Over::All,
         };
         match shape {
-            Shape::Scalar => zero,
+            Shape::Scalar => Ok(zero),
             _ => self.push(Op::Linear(Linear::Broadcast(broadcast)), &[zero]),
         }
     }
 
-    fn push(&mut self, op: Op, args: &[NodeId]) -> NodeId {
-        self.flat
-            .push(op, args)
-            .expect("a checked recurrence unrolls to a well-typed tape")
+    fn push(&mut self, op: Op, args: &[NodeId]) -> Result<NodeId> {
+        let custom = match &op {
+            Op::Custom(custom) => Some(custom.rule().name().to_owned()),
+            _ => None,
+        };
+        self.flat.push(op, args).map_err(|reason| match custom {
+            Some(op) => Error::CustomOp { op, reason },
+            None => Error::Batch {
+                reason: format!("it cannot be unrolled: {reason}"),
+            },
+        })
     }
 }
 
@@ -379,6 +413,15 @@ impl Unrolled {
         batch: &Batch<F>,
     ) -> Result<Vec<Value<F>>> {
         let bound = self.recurrence.bind(params, batch)?;
+        if batch.steps() != self.steps {
+            return Err(Error::Batch {
+                reason: format!(
+                    "it was unrolled for T = {}, found T = {}",
+                    self.steps,
+                    batch.steps()
+                ),
+            });
+        }
         if bound.sizes() != self.sizes || bound.lengths() != self.lengths {
             return Err(Error::Batch {
                 reason: format!(
@@ -408,7 +451,6 @@ impl Unrolled {
     /// The outputs among the values of all nodes.
     pub(crate) fn read<F: Scalar>(&self, values: &[Value<F>]) -> Result<Outputs<F>> {
         let mut outputs = Outputs::default();
-        let steps = self.lengths.iter().copied().max().unwrap_or(0);
         for output in &self.outputs {
             if output.nodes.iter().any(|n| !values[n.index()].is_finite()) {
                 return Err(self.first_non_finite(values));
@@ -417,7 +459,7 @@ impl Unrolled {
             let outer: Vec<usize> = match output.rate {
                 Rate::Static => vec![],
                 Rate::Sample => vec![self.lengths.len()],
-                Rate::Step => vec![steps, self.lengths.len()],
+                Rate::Step => vec![self.steps, self.lengths.len()],
             };
             let dims: Vec<usize> = outer.iter().chain(&output.shape).copied().collect();
             let mut array = ArrayD::zeros(IxDyn(&dims));

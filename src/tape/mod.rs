@@ -330,7 +330,11 @@ impl Tape {
         }
         let ty = op.infer(&types)?;
         if ty.shape.dims().iter().any(|d| d.is_invalid()) {
-            return Err("a size is a sum of too many named dimensions".into());
+            return Err("a size is too large, or a sum of too many named dimensions".into());
+        }
+        let known = |d: &Dim| d.named_terms().all(|(s, _)| s.index() < self.dims.len());
+        if !ty.shape.dims().iter().all(known) {
+            return Err("a dimension belongs to another recurrence".into());
         }
         if let Some(id) = self.simplify(&op, args, ty) {
             return Ok(id);

@@ -226,7 +226,7 @@ impl Data<'_> {
         c0: &ArrayD<f64>,
     ) -> BTreeMap<String, ArrayD<f64>> {
         let samples = self.case.lengths.len();
-        let steps = self.case.lengths.iter().copied().max().unwrap_or(0);
+        let steps = self.case.steps;
         let mut g = Gradients::default();
         let mut loss = 0.0;
         let mut dx = ArrayD::zeros(IxDyn(&[steps, samples, self.case.k]));
