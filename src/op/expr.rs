@@ -37,7 +37,7 @@ pub(crate) trait Build {
     fn fail(&self, fault: Fault, at: &'static Location<'static>);
     fn name(&self, id: NodeId, name: &str, at: &'static Location<'static>);
     /// A number for an alias, when the node already is something in its own right: a leaf, what a
-    /// register holds or carries, or a named value.
+    /// register holds or carries, a named value, or a constant, which is shared by all that use it.
     fn identity(&self, id: NodeId) -> Option<u32>;
 }
 

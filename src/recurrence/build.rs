@@ -442,9 +442,9 @@ impl Definition {
         } else {
             let taken = self.names.borrow().iter().any(|n| **n == *name);
             if !taken
-                && self
-                    .scope
-                    .with(|t| t.label(id).is_none() && t.named(name).is_none())
+                && self.scope.with(|t| {
+                    t.label(id).is_none() && t.named(name).is_none() && t.fill(id).is_none()
+                })
             {
                 self.scope.rename(id, name);
             }

@@ -135,6 +135,7 @@ impl Build for Scope {
     fn identity(&self, id: NodeId) -> Option<u32> {
         let tape = self.tape.borrow();
         let known = tape.label(id).is_some()
+            || tape.fill(id).is_some()
             || matches!(tape.node(id).op, Op::Leaf(_) | Op::Read(_))
             || tape.registers().iter().any(|r| r.def == Some(id));
         known.then(|| u32::try_from(tape.len()).unwrap_or(u32::MAX))

@@ -83,7 +83,7 @@ impl<'d> Writer<'d> {
     pub(super) fn outputs(&self) {
         if let [.., a, b] = self.pool[..] {
             self.r.output("a", a.expr);
-            self.r.output("b", b.expr);
+            self.r.output("b", b.expr.named("one").named("two"));
             self.r.output("c", self.weight.named("weight_again"));
         }
     }
