@@ -2,6 +2,7 @@
 
 use std::hash::Hash;
 
+use super::lowering::{Extent, Lowering};
 use super::{Expr, Notation, Reason, Scalar, Value};
 use crate::shape::{Dim, Type};
 
@@ -23,6 +24,8 @@ pub(crate) trait LinearRule: Copy + Hash + Eq {
     fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F>;
     /// The cotangent of argument `i` when the result has cotangent `y_bar`.
     fn transpose<'b>(&self, i: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b>;
+    /// Its memory pattern, for arguments and a result of these extents.
+    fn lower(&self, args: &[Extent], out: Extent) -> Lowering;
     fn notation(&self) -> Notation;
     /// The same op with its sizes replaced.
     #[must_use]
@@ -72,6 +75,13 @@ macro_rules! linear_family {
                 y_bar: $crate::op::Expr<'b>,
             ) -> $crate::op::Expr<'b> {
                 match self { $(Self::$row(op) => op.transpose(i, args, y_bar),)+ }
+            }
+            pub(super) fn lower(
+                &self,
+                args: &[$crate::op::Extent],
+                out: $crate::op::Extent,
+            ) -> $crate::op::Lowering {
+                match self { $(Self::$row(op) => op.lower(args, out),)+ }
             }
             pub(super) fn notation(&self) -> $crate::op::Notation {
                 match self { $(Self::$row(op) => op.notation(),)+ }

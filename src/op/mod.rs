@@ -14,6 +14,7 @@ mod custom;
 mod expr;
 mod family;
 mod linear;
+mod lowering;
 mod notation;
 mod parts;
 mod pointwise;
@@ -30,14 +31,17 @@ pub(crate) use expr::{Build, Fault};
 pub use expr::{Expr, concat};
 pub(crate) use family::{LinearRule, Linearity};
 pub use linear::Linear;
+pub(crate) use lowering::{Contract, Extent, Lowering, Move, Strides, entries};
 pub use notation::{Notation, Setting};
 pub(crate) use parts::{Alias, Concat, Gather, Pad, Scatter, Select, Slice};
 pub use pointwise::Pointwise;
+pub(crate) use pointwise::{Entry, EntryVisitor};
 pub(crate) use products::{Dot, MatMul, Outer, Transpose};
 pub use reduce::Reduce;
 pub(crate) use spread::{Broadcast, Sum};
 pub use time::{Edge, Time};
 pub(crate) use time::{Hold, Impulse, Pick, Total};
+pub(crate) use value::Number;
 pub use value::{Scalar, Value};
 
 use crate::shape::{Dim, Kind, Rate, Shape, Type};
@@ -257,6 +261,19 @@ impl Op {
                 }
                 _ => count <= 1,
             },
+        }
+    }
+
+    /// The memory pattern, for arguments and a result of these extents; sizes are fixed.
+    pub(crate) fn lower(&self, args: &[Extent], out: Extent) -> Lowering {
+        match self {
+            Self::Constant(c) => Lowering::Constant(c.value()),
+            Self::Leaf(_) | Self::Read(_) => Lowering::Source,
+            Self::Pointwise(op) => Lowering::Pointwise(*op),
+            Self::Linear(op) => op.lower(args, out),
+            Self::Reduce(op) => Lowering::Reduce(*op),
+            Self::Time(op) => op.lower(args, out),
+            Self::Custom(op) => Lowering::Custom(op.clone()),
         }
     }
 

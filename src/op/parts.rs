@@ -4,6 +4,7 @@ use ndarray::{Array1, Array2, ArrayD, IxDyn, Slice as Span};
 use smallvec::SmallVec;
 
 use super::axis::{Axis, all_real, fixed, real, size, with_size};
+use super::lowering::{Extent, Lowering, Move, Strides};
 use super::{Expr, LinearRule, Linearity, Notation, Reason, Scalar, Setting, Value, common_shape};
 use crate::shape::{Dim, Kind, Shape, Type};
 
@@ -51,6 +52,22 @@ impl LinearRule for Concat {
             .collect();
         let start = lens[..i].iter().fold(Dim::fixed(0), |a, b| a + *b);
         y_bar.slice_axis(self.axis, start, lens[i])
+    }
+    fn lower(&self, args: &[Extent], out: Extent) -> Lowering {
+        if self.axis == Axis::Rows {
+            return Lowering::Join;
+        }
+        let mut start = 0;
+        let place = |extent: &Extent| {
+            let moved = Move {
+                extent: *extent,
+                from: Strides::of(extent[1], 1),
+                to: Strides::of(out[1], 1).starting(start),
+            };
+            start += extent[1];
+            moved
+        };
+        Lowering::Move(args.iter().map(place).collect())
     }
     fn notation(&self) -> Notation {
         Notation::call("concat", r"\operatorname{concat}")
@@ -100,6 +117,17 @@ impl LinearRule for Slice {
             .and_then(|s| size(s, self.axis))
             .and_then(|total| total.checked_sub(self.start + self.len));
         y_bar.pad(self.axis, self.start, after.unwrap_or(Dim::INVALID))
+    }
+    fn lower(&self, args: &[Extent], out: Extent) -> Lowering {
+        let (start, columns) = (fixed(self.start), args[0][1]);
+        match self.axis {
+            Axis::Rows => Lowering::Part(start * columns),
+            Axis::Columns => Lowering::Move(vec![Move {
+                extent: out,
+                from: Strides::of(columns, 1).starting(start),
+                to: Strides::of(out[1], 1),
+            }]),
+        }
     }
     fn notation(&self) -> Notation {
         let extra = vec![
@@ -161,6 +189,18 @@ impl LinearRule for Pad {
     fn transpose<'b>(&self, _: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
         let len = args[0].shape().and_then(|s| size(s, self.axis));
         y_bar.slice_axis(self.axis, self.before, len.unwrap_or(Dim::INVALID))
+    }
+    fn lower(&self, args: &[Extent], out: Extent) -> Lowering {
+        let before = fixed(self.before);
+        let start = match self.axis {
+            Axis::Rows => before * out[1],
+            Axis::Columns => before,
+        };
+        Lowering::Move(vec![Move {
+            extent: args[0],
+            from: Strides::of(args[0][1], 1),
+            to: Strides::of(out[1], 1).starting(start),
+        }])
     }
     fn notation(&self) -> Notation {
         let extra = vec![
@@ -224,6 +264,18 @@ impl LinearRule for Gather {
     fn transpose<'b>(&self, _: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
         y_bar.scatter(self.axis, args[1])
     }
+    fn lower(&self, args: &[Extent], out: Extent) -> Lowering {
+        let columns = args[0][1];
+        let from = match self.axis {
+            Axis::Rows => Strides::of(1, 1).chosen(columns),
+            Axis::Columns => Strides::of(columns, 1).chosen(1),
+        };
+        Lowering::Move(vec![Move {
+            extent: out,
+            from,
+            to: Strides::of(1, 1),
+        }])
+    }
     fn notation(&self) -> Notation {
         match self.axis {
             Axis::Rows => Notation::call("gather", r"\operatorname{gather}"),
@@ -281,6 +333,17 @@ impl LinearRule for Scatter {
     fn transpose<'b>(&self, _: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
         y_bar.gather_axis(self.axis, args[1])
     }
+    fn lower(&self, args: &[Extent], out: Extent) -> Lowering {
+        let to = match self.axis {
+            Axis::Rows => Strides::of(1, 1).chosen(out[1]),
+            Axis::Columns => Strides::of(out[1], 1).chosen(1),
+        };
+        Lowering::Move(vec![Move {
+            extent: args[0],
+            from: Strides::of(1, 1),
+            to,
+        }])
+    }
     fn notation(&self) -> Notation {
         match self.axis {
             Axis::Rows => Notation::call("scatter", r"\operatorname{scatter}"),
@@ -333,6 +396,9 @@ impl LinearRule for Select {
             _ => args[0].select(zeros, y_bar),
         }
     }
+    fn lower(&self, _: &[Extent], _: Extent) -> Lowering {
+        Lowering::Select
+    }
     fn notation(&self) -> Notation {
         Notation::call("select", r"\operatorname{select}")
     }
@@ -360,6 +426,9 @@ impl LinearRule for Alias {
     }
     fn transpose<'b>(&self, _: usize, _: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
         y_bar
+    }
+    fn lower(&self, _: &[Extent], _: Extent) -> Lowering {
+        Lowering::Same
     }
     fn notation(&self) -> Notation {
         Notation::Silent

@@ -6,7 +6,7 @@
 
 use ndarray::Zip;
 
-use super::{Expr, Notation, Op, Reason, Scalar, Value, common_shape};
+use super::{Expr, Notation, Number, Op, Reason, Scalar, Value, common_shape};
 use crate::shape::{Rate, Type};
 
 /// A partial derivative.
@@ -37,11 +37,35 @@ impl<'b> Partial<'b> {
     }
 }
 
+/// A row as a function of one entry of each argument, for any kind of number: this is how a row
+/// becomes a loop over vector registers.
+pub(crate) trait Entry: Copy {
+    /// The number of arguments; with one, the second is ignored.
+    const ARITY: usize;
+    fn call<N: Number>(self, args: [N; 2]) -> N;
+}
+
+/// Something to be done with the [`Entry`] of a row.
+pub(crate) trait EntryVisitor {
+    type Output;
+    fn visit<E: Entry>(self, entry: E) -> Self::Output;
+}
+
+/// Computes the entry.
+pub(super) struct Eval<N>(pub(super) [N; 2]);
+
+impl<F: Number> EntryVisitor for Eval<F> {
+    type Output = F;
+    fn visit<E: Entry>(self, entry: E) -> F {
+        entry.call(self.0)
+    }
+}
+
 /// How the result depends on the arguments.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// Linear in all arguments together.
-    Sum,
+    /// The sum of the arguments, each with this sign.
+    Sum(&'static [i8]),
     /// Linear in each argument.
     Product,
     /// Linear in the first argument.
@@ -122,15 +146,23 @@ macro_rules! pointwise {
                 match self { $(Self::$variant $(($setting))? => [$(stringify!($x)),+].len(),)+ }
             }
 
-            /// What the op computes for one entry.
-            ///
-            /// # Panics
-            /// When the number of arguments is not [`arity`](Self::arity).
-            pub fn eval<F: Scalar>(self, args: &[F]) -> F {
+            /// Does something with what the row computes for one entry.
+            #[inline(always)]
+            pub(crate) fn visit<V: EntryVisitor>(self, visitor: V) -> V::Output {
                 match self {
                     $(Self::$variant $(($setting))? => {
-                        let &[$($x),+] = args else { panic!("{} takes {} arguments", self.name(), self.arity()) };
-                        $eval
+                        #[derive(Clone, Copy)]
+                        struct Row { $($setting: $ty)? }
+                        impl Entry for Row {
+                            const ARITY: usize = [$(stringify!($x)),+].len();
+                            #[inline(always)]
+                            fn call<N: Number>(self, args: [N; 2]) -> N {
+                                $(let $setting = self.$setting;)?
+                                let [$($x,)+ ..] = args;
+                                $eval
+                            }
+                        }
+                        visitor.visit(Row { $($setting)? })
                     })+
                 }
             }
@@ -184,7 +216,7 @@ pointwise! {
     operator Add = add(a, b) -> y {
         eval: a + b,
         partials: [One, One],
-        form: Sum,
+        form: Sum(&[1, 1]),
         kink: None,
         sample: [(-3.0, 3.0), (-3.0, 3.0)],
         notation: Notation::infix("+", "+", 2),
@@ -193,7 +225,7 @@ pointwise! {
     operator Sub = sub(a, b) -> y {
         eval: a - b,
         partials: [One, MinusOne],
-        form: Sum,
+        form: Sum(&[1, -1]),
         kink: None,
         sample: [(-3.0, 3.0), (-3.0, 3.0)],
         notation: Notation::infix("-", "-", 2),
@@ -220,7 +252,7 @@ pointwise! {
     operator Neg = neg(x) -> y {
         eval: -x,
         partials: [MinusOne],
-        form: Sum,
+        form: Sum(&[-1]),
         kink: None,
         sample: [(-3.0, 3.0)],
         notation: Notation::Prefix { text: "-" },
@@ -321,7 +353,7 @@ pointwise! {
     }
     /// The logistic function `1 / (1 + exp(-x))`.
     function Sigmoid = sigmoid(x) -> y {
-        eval: (F::one() + (-x).exp()).recip(),
+        eval: x.sigmoid(),
         partials: [y * (1.0 - y)],
         form: Curved,
         kink: None,
@@ -330,7 +362,7 @@ pointwise! {
     }
     /// `max(x, 0)`, with derivative 0 at 0.
     function Relu = relu(x) -> y {
-        eval: larger(x, F::zero()),
+        eval: x.larger(N::of(0.0)),
         partials: [x.full_like(0.0).less(x)],
         form: Curved,
         kink: Some(x),
@@ -357,13 +389,7 @@ pointwise! {
     }
     /// −1, 0 or 1; the derivative is 0.
     function Sign = sign(x) -> y {
-        eval: if x > F::zero() {
-            F::one()
-        } else if x < F::zero() {
-            -F::one()
-        } else {
-            x
-        },
+        eval: x.sign(),
         partials: [Zero],
         form: Curved,
         kink: Some(x),
@@ -373,7 +399,7 @@ pointwise! {
     /// The larger of two values, entry by entry; where they are equal each gets half the
     /// derivative.
     function Max = max(a, b) -> y {
-        eval: larger(a, b),
+        eval: a.larger(b),
         partials: [b.less(a) + 0.5 * a.equal(b), a.less(b) + 0.5 * a.equal(b)],
         form: Curved,
         kink: Some(a - b),
@@ -383,7 +409,7 @@ pointwise! {
     /// The smaller of two values, entry by entry; where they are equal each gets half the
     /// derivative.
     function Min = min(a, b) -> y {
-        eval: -larger(-a, -b),
+        eval: -((-a).larger(-b)),
         partials: [a.less(b) + 0.5 * a.equal(b), b.less(a) + 0.5 * a.equal(b)],
         form: Curved,
         kink: Some(a - b),
@@ -392,7 +418,7 @@ pointwise! {
     }
     /// 1 where `self < other`, else 0; the derivative is 0.
     function Less = less(a, b) -> y {
-        eval: if a < b { F::one() } else { F::zero() },
+        eval: a.less(b),
         partials: [Zero, Zero],
         form: Curved,
         kink: Some(a - b),
@@ -401,7 +427,7 @@ pointwise! {
     }
     /// 1 where `self ≤ other`, else 0; the derivative is 0.
     function LessEq = less_eq(a, b) -> y {
-        eval: if a <= b { F::one() } else { F::zero() },
+        eval: a.less_eq(b),
         partials: [Zero, Zero],
         form: Curved,
         kink: Some(a - b),
@@ -410,7 +436,7 @@ pointwise! {
     }
     /// 1 where `self = other`, else 0; the derivative is 0.
     function Equal = equal(a, b) -> y {
-        eval: if a == b { F::one() } else { F::zero() },
+        eval: a.equal(b),
         partials: [Zero, Zero],
         form: Curved,
         kink: Some(a - b),
@@ -419,12 +445,24 @@ pointwise! {
     }
 }
 
-/// The larger of two numbers; unlike `f64::max`, a NaN is never dropped.
-fn larger<F: Scalar>(a: F, b: F) -> F {
-    if a > b || a.is_nan() { a } else { b }
-}
-
 impl Pointwise {
+    /// What the op computes for one entry.
+    ///
+    /// # Panics
+    /// When the number of arguments is not [`arity`](Self::arity).
+    pub fn eval<F: Scalar>(self, args: &[F]) -> F {
+        assert_eq!(args.len(), self.arity(), "arguments of {}", self.name());
+        F::entry(self, [args[0], args[args.len() - 1]])
+    }
+
+    /// The sign of each argument, of an op that adds them up.
+    pub(crate) const fn signs(self) -> Option<&'static [i8]> {
+        match self.form() {
+            Sum(signs) => Some(signs),
+            _ => None,
+        }
+    }
+
     pub(super) fn infer(self, args: &[Type]) -> Result<Type, Reason> {
         if args.len() != self.arity() {
             return Err("the number of arguments is wrong");
@@ -463,7 +501,7 @@ impl Pointwise {
         let count = active.iter().filter(|a| **a).count();
         match self.form() {
             _ if count == 0 => true,
-            Sum => true,
+            Sum(_) => true,
             Product => count == 1,
             Quotient => active == [true, false],
             Curved => false,

@@ -3,6 +3,7 @@
 use ndarray::Array2;
 
 use super::axis::{all_real, real};
+use super::lowering::{Contract, Extent, Lowering, entries};
 use super::{Expr, LinearRule, Linearity, Notation, Reason, Scalar, Value, common_shape};
 use crate::shape::{Shape, Type};
 
@@ -53,6 +54,9 @@ impl LinearRule for MatMul {
             _ => args[0].t().dot(y_bar),
         }
     }
+    fn lower(&self, _: &[Extent], _: Extent) -> Lowering {
+        Lowering::Product
+    }
     fn notation(&self) -> Notation {
         Notation::infix("@", r"\,", 3)
     }
@@ -84,6 +88,15 @@ impl LinearRule for Dot {
     }
     fn transpose<'b>(&self, i: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
         args[1 - i] * y_bar
+    }
+    fn lower(&self, args: &[Extent], _: Extent) -> Lowering {
+        Lowering::Contract(Contract {
+            m: 1,
+            k: entries(args[0]),
+            n: 1,
+            a: [0, 1],
+            b: [1, 0],
+        })
     }
     fn notation(&self) -> Notation {
         Notation::call("dot", r"\operatorname{dot}")
@@ -119,6 +132,9 @@ impl LinearRule for Outer {
             _ => y_bar.t().dot(args[0]),
         }
     }
+    fn lower(&self, _: &[Extent], _: Extent) -> Lowering {
+        Lowering::Outer
+    }
     fn notation(&self) -> Notation {
         Notation::call("outer", r"\operatorname{outer}")
     }
@@ -152,6 +168,9 @@ impl LinearRule for Transpose {
     }
     fn transpose<'b>(&self, _: usize, _: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
         y_bar.t()
+    }
+    fn lower(&self, _: &[Extent], _: Extent) -> Lowering {
+        Lowering::Transpose
     }
     fn notation(&self) -> Notation {
         Notation::Suffix {

@@ -1,5 +1,7 @@
 //! Reductions that are neither pointwise nor linear: a row states value and tangent.
 
+use ndarray::Array1;
+
 use super::{Expr, Notation, Reason, Scalar, Value};
 use crate::shape::{Shape, Type};
 
@@ -44,7 +46,17 @@ impl Reduce {
     }
 
     pub(super) fn eval<F: Scalar>(self, args: &[&Value<F>]) -> Value<F> {
-        let x = args[0].vector();
+        let x = args[0].vector().to_vec();
+        let mut out = vec![F::zero(); if self == Self::LogSumExp { 1 } else { x.len() }];
+        self.eval_row(&x, &mut out);
+        match self {
+            Self::LogSumExp => Value::scalar(out[0]),
+            _ => Array1::from(out).into(),
+        }
+    }
+
+    /// The value, from entries into entries.
+    pub(crate) fn eval_row<F: Scalar>(self, x: &[F], out: &mut [F]) {
         let largest = x.iter().copied().fold(F::neg_infinity(), F::max);
         let shift = if largest.is_finite() {
             largest
@@ -53,9 +65,9 @@ impl Reduce {
         };
         let total: F = x.iter().map(|&v| (v - shift).exp()).sum();
         match self {
-            Self::LogSumExp => Value::scalar(shift + total.ln()),
-            Self::Softmax => x.mapv(|v| (v - shift).exp() / total).into(),
-            Self::LogSoftmax => x.mapv(|v| v - shift - total.ln()).into(),
+            Self::LogSumExp => out[0] = shift + total.ln(),
+            Self::Softmax => entrywise(x, out, |v| (v - shift).exp() / total),
+            Self::LogSoftmax => entrywise(x, out, |v| v - shift - total.ln()),
         }
     }
 
@@ -79,5 +91,11 @@ impl Reduce {
             Self::Softmax => Notation::call("softmax", r"\operatorname{softmax}"),
             Self::LogSoftmax => Notation::call("log_softmax", r"\operatorname{logsoftmax}"),
         }
+    }
+}
+
+fn entrywise<F: Scalar>(x: &[F], out: &mut [F], f: impl Fn(F) -> F) {
+    for (out, x) in out.iter_mut().zip(x) {
+        *out = f(*x);
     }
 }

@@ -3,6 +3,7 @@
 use ndarray::{ArrayD, IxDyn};
 
 use super::axis::{Axis, Over, all_real, fixed, real, size};
+use super::lowering::{Contract, Extent, Lowering, Move, Strides};
 use super::{Expr, LinearRule, Linearity, Notation, Reason, Scalar, Setting, Value};
 use crate::shape::{Dim, Shape, Type};
 
@@ -41,6 +42,16 @@ impl LinearRule for Sum {
             Some(shape) => y_bar.broadcast(shape, self.0),
             None => y_bar,
         }
+    }
+    fn lower(&self, args: &[Extent], _: Extent) -> Lowering {
+        let [rows, columns] = args[0];
+        let (m, k, a) = match self.0 {
+            Over::All => (1, rows * columns, [0, 1]),
+            Over::Axis(Axis::Rows) => (columns, rows, [1, columns]),
+            Over::Axis(Axis::Columns) => (rows, columns, [columns, 1]),
+        };
+        let (n, b) = (1, [0, 0]);
+        Lowering::Contract(Contract { m, k, n, a, b })
     }
     fn notation(&self) -> Notation {
         match self.0 {
@@ -106,6 +117,19 @@ impl LinearRule for Broadcast {
         } else {
             y_bar.sum_over(self.over)
         }
+    }
+    fn lower(&self, _: &[Extent], out: Extent) -> Lowering {
+        let from = match self.over {
+            Over::All => return Lowering::Spread,
+            Over::Axis(Axis::Rows) => Strides::of(0, 1),
+            Over::Axis(Axis::Columns) => Strides::of(1, 0),
+        };
+        let to = Strides::of(out[1], 1);
+        Lowering::Move(vec![Move {
+            extent: out,
+            from,
+            to,
+        }])
     }
     fn notation(&self) -> Notation {
         match self.over {

@@ -5,6 +5,7 @@
 use ndarray::ArrayD;
 
 use super::family::{LinearRule, Linearity, linear_family};
+use super::lowering::{Extent, Lowering};
 use super::{Expr, Notation, Reason, Scalar, Value};
 use crate::shape::{Rate, Type};
 
@@ -79,6 +80,9 @@ impl LinearRule for Hold {
     fn transpose<'b>(&self, _: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
         y_bar.total(rate_of(args[0]))
     }
+    fn lower(&self, _: &[Extent], _: Extent) -> Lowering {
+        Lowering::Same
+    }
     fn notation(&self) -> Notation {
         Notation::Silent
     }
@@ -102,6 +106,9 @@ impl LinearRule for Total {
     }
     fn transpose<'b>(&self, _: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
         y_bar.hold(rate_of(args[0]))
+    }
+    fn lower(&self, _: &[Extent], _: Extent) -> Lowering {
+        Lowering::Total
     }
     fn notation(&self) -> Notation {
         match self.0 {
@@ -130,6 +137,9 @@ impl LinearRule for Pick {
     fn transpose<'b>(&self, _: usize, _: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
         y_bar.impulse(self.0)
     }
+    fn lower(&self, _: &[Extent], _: Extent) -> Lowering {
+        Lowering::Pick(self.0)
+    }
     fn notation(&self) -> Notation {
         match self.0 {
             Edge::First => Notation::call("first", r"\operatorname{first}"),
@@ -156,6 +166,9 @@ impl LinearRule for Impulse {
     }
     fn transpose<'b>(&self, _: usize, _: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
         y_bar.pick(self.0)
+    }
+    fn lower(&self, _: &[Extent], _: Extent) -> Lowering {
+        Lowering::Impulse(self.0)
     }
     fn notation(&self) -> Notation {
         match self.0 {

@@ -1,10 +1,12 @@
 //! The numbers an evaluator computes with.
 
 use std::fmt::Debug;
+use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use ndarray::{ArrayD, ArrayView1, ArrayView2, IxDyn, NdFloat};
 
-use super::CustomOp;
+use super::pointwise::Eval;
+use super::{CustomOp, Pointwise};
 
 /// A floating-point type the engine runs in: `f64` or `f32`.
 pub trait Scalar: NdFloat + std::iter::Sum + Default {
@@ -15,6 +17,9 @@ pub trait Scalar: NdFloat + std::iter::Sum + Default {
     /// Calls a user's op in this type.
     #[doc(hidden)]
     fn call(op: &dyn CustomOp, args: &[&Value<Self>]) -> ArrayD<Self>;
+    /// What a pointwise op computes for one entry.
+    #[doc(hidden)]
+    fn entry(op: Pointwise, args: [Self; 2]) -> Self;
     /// `ln(1 + exp(x))` without overflow or cancellation.
     fn softplus(self) -> Self {
         self.max(Self::zero()) + (-self.abs()).exp().ln_1p()
@@ -27,6 +32,9 @@ impl Scalar for f64 {
     }
     fn to_f64(self) -> f64 {
         self
+    }
+    fn entry(op: Pointwise, args: [Self; 2]) -> Self {
+        op.visit(Eval(args))
     }
     fn call(op: &dyn CustomOp, args: &[&Value<Self>]) -> ArrayD<Self> {
         let views: Vec<_> = args.iter().map(|v| v.real().view()).collect();
@@ -45,11 +53,124 @@ impl Scalar for f32 {
     fn to_f64(self) -> f64 {
         self.into()
     }
+    fn entry(op: Pointwise, args: [Self; 2]) -> Self {
+        op.visit(Eval(args))
+    }
     fn call(op: &dyn CustomOp, args: &[&Value<Self>]) -> ArrayD<Self> {
         let views: Vec<_> = args.iter().map(|v| v.real().view()).collect();
         op.eval_f32(&views)
     }
 }
+
+/// What the rows of the pointwise ops compute with: a number, or a register full of them.
+pub(crate) trait Number:
+    Copy
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+{
+    /// The nearest value to `x`.
+    fn of(x: f64) -> Self;
+    fn recip(self) -> Self;
+    fn exp(self) -> Self;
+    fn ln(self) -> Self;
+    fn sqrt(self) -> Self;
+    fn powi(self, n: i32) -> Self;
+    fn powf(self, p: Self) -> Self;
+    fn sin(self) -> Self;
+    fn cos(self) -> Self;
+    fn tanh(self) -> Self;
+    fn sigmoid(self) -> Self;
+    fn softplus(self) -> Self;
+    fn abs(self) -> Self;
+    /// −1, 0 or 1, or NaN.
+    fn sign(self) -> Self;
+    /// The larger of two numbers; unlike in `f64::max`, a NaN is never dropped.
+    fn larger(self, other: Self) -> Self;
+    /// 1 where `self < other`, else 0.
+    fn less(self, other: Self) -> Self;
+    /// 1 where `self ≤ other`, else 0.
+    fn less_eq(self, other: Self) -> Self;
+    /// 1 where `self = other`, else 0.
+    fn equal(self, other: Self) -> Self;
+}
+
+macro_rules! number {
+    ($float:ident) => {
+        impl Number for $float {
+            #[inline(always)]
+            fn of(x: f64) -> Self {
+                Scalar::of(x)
+            }
+            fn recip(self) -> Self {
+                1.0 / self
+            }
+            fn exp(self) -> Self {
+                $float::exp(self)
+            }
+            fn ln(self) -> Self {
+                $float::ln(self)
+            }
+            fn sqrt(self) -> Self {
+                $float::sqrt(self)
+            }
+            fn powi(self, n: i32) -> Self {
+                $float::powi(self, n)
+            }
+            fn powf(self, p: Self) -> Self {
+                $float::powf(self, p)
+            }
+            fn sin(self) -> Self {
+                $float::sin(self)
+            }
+            fn cos(self) -> Self {
+                $float::cos(self)
+            }
+            fn tanh(self) -> Self {
+                $float::tanh(self)
+            }
+            fn sigmoid(self) -> Self {
+                1.0 / (1.0 + $float::exp(-self))
+            }
+            fn softplus(self) -> Self {
+                Scalar::softplus(self)
+            }
+            fn abs(self) -> Self {
+                $float::abs(self)
+            }
+            fn sign(self) -> Self {
+                if self > 0.0 {
+                    1.0
+                } else if self < 0.0 {
+                    -1.0
+                } else {
+                    self
+                }
+            }
+            fn larger(self, other: Self) -> Self {
+                if self > other || self.is_nan() {
+                    self
+                } else {
+                    other
+                }
+            }
+            fn less(self, other: Self) -> Self {
+                if self < other { 1.0 } else { 0.0 }
+            }
+            fn less_eq(self, other: Self) -> Self {
+                if self <= other { 1.0 } else { 0.0 }
+            }
+            fn equal(self, other: Self) -> Self {
+                if self == other { 1.0 } else { 0.0 }
+            }
+        }
+    };
+}
+
+number!(f64);
+number!(f32);
 
 /// The value of one node: an array of rank 0, 1 or 2, or a class.
 #[derive(Clone, Debug, PartialEq)]
