@@ -84,6 +84,7 @@ mod error;
 pub mod fit;
 pub mod lang;
 mod op;
+mod plan;
 mod recurrence;
 mod shape;
 mod tape;

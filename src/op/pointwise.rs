@@ -463,6 +463,11 @@ impl Pointwise {
         }
     }
 
+    /// Whether it is the product of its arguments.
+    pub(crate) fn is_product(self) -> bool {
+        self.form() == Product
+    }
+
     pub(super) fn infer(self, args: &[Type]) -> Result<Type, Reason> {
         if args.len() != self.arity() {
             return Err("the number of arguments is wrong");

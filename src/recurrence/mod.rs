@@ -115,6 +115,10 @@ impl Recurrence {
         self.outputs.keys().map(|s| &**s)
     }
 
+    pub(crate) fn output_nodes(&self) -> impl Iterator<Item = (&Arc<str>, NodeId)> {
+        self.outputs.iter().map(|(name, id)| (name, *id))
+    }
+
     fn leaves(&self, role: Role) -> impl Iterator<Item = &Leaf> {
         self.tape.leaves().iter().filter(move |l| l.role == role)
     }

@@ -13,65 +13,29 @@ pub(crate) struct Component {
 }
 
 impl Tape {
-    /// The components, each after those it depends on (Tarjan 1972, with an explicit stack).
+    /// The components, each after those it depends on.
     pub(crate) fn components(&self) -> Vec<Component> {
-        const UNSEEN: usize = usize::MAX;
-        let count = self.len();
-        let edges: Vec<Vec<NodeId>> = self.nodes().map(|(id, _)| self.dependencies(id)).collect();
-        let mut index = vec![UNSEEN; count];
-        let mut low = vec![0; count];
-        let mut on_path = vec![false; count];
-        let (mut path, mut components, mut next) = (Vec::new(), Vec::new(), 0);
-        for root in 0..count {
-            if index[root] != UNSEEN {
-                continue;
-            }
-            let mut calls = vec![(root, 0)];
-            while let Some((v, edge)) = calls.pop() {
-                if edge == 0 {
-                    (index[v], low[v]) = (next, next);
-                    next += 1;
-                    path.push(v);
-                    on_path[v] = true;
-                }
-                match edges[v].get(edge) {
-                    Some(w) => {
-                        let w = w.index();
-                        calls.push((v, edge + 1));
-                        if index[w] == UNSEEN {
-                            calls.push((w, 0));
-                        } else if on_path[w] {
-                            low[v] = low[v].min(index[w]);
-                        }
-                    }
-                    None => {
-                        if low[v] == index[v] {
-                            let start = path.iter().rposition(|w| *w == v).unwrap_or(0);
-                            let members = path.split_off(start);
-                            members.iter().for_each(|w| on_path[*w] = false);
-                            let cyclic = members.len() > 1 || edges[v].contains(&NodeId::new(v));
-                            let mut nodes: Vec<_> = members.into_iter().map(NodeId::new).collect();
-                            nodes.sort_unstable();
-                            components.push(Component { nodes, cyclic });
-                        }
-                        if let Some((parent, _)) = calls.last() {
-                            low[*parent] = low[*parent].min(low[v]);
-                        }
-                    }
-                }
-            }
-        }
-        components
+        let edges: Vec<Vec<usize>> = self.nodes().map(|(id, _)| self.dependencies(id)).collect();
+        let component = |mut members: Vec<usize>| {
+            members.sort_unstable();
+            let cyclic = members.len() > 1 || edges[members[0]].contains(&members[0]);
+            let nodes = members.into_iter().map(NodeId::new).collect();
+            Component { nodes, cyclic }
+        };
+        strongly_connected(&edges)
+            .into_iter()
+            .map(component)
+            .collect()
     }
 
-    fn dependencies(&self, id: NodeId) -> Vec<NodeId> {
+    fn dependencies(&self, id: NodeId) -> Vec<usize> {
         let node = self.node(id);
         let mut on: Vec<NodeId> = node.args.to_vec();
         if let Op::Read(r) = node.op {
             on.extend(self.register(r).init);
             on.extend(self.register(r).def);
         }
-        on
+        on.into_iter().map(NodeId::index).collect()
     }
 
     /// Why a component cannot be run in one direction of time, if so.
@@ -117,4 +81,48 @@ impl Tape {
             )
         })
     }
+}
+
+/// The strongly connected components of a graph given by what each node depends on, each after
+/// those it depends on (Tarjan 1972, with an explicit stack).
+pub(crate) fn strongly_connected(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
+    const UNSEEN: usize = usize::MAX;
+    let count = edges.len();
+    let mut index = vec![UNSEEN; count];
+    let mut low = vec![0; count];
+    let mut on_path = vec![false; count];
+    let (mut path, mut components, mut next) = (Vec::new(), Vec::new(), 0);
+    for root in 0..count {
+        if index[root] != UNSEEN {
+            continue;
+        }
+        let mut calls = vec![(root, 0)];
+        while let Some((v, edge)) = calls.pop() {
+            if edge == 0 {
+                (index[v], low[v]) = (next, next);
+                next += 1;
+                path.push(v);
+                on_path[v] = true;
+            }
+            if let Some(w) = edges[v].get(edge).copied() {
+                calls.push((v, edge + 1));
+                if index[w] == UNSEEN {
+                    calls.push((w, 0));
+                } else if on_path[w] {
+                    low[v] = low[v].min(index[w]);
+                }
+                continue;
+            }
+            if low[v] == index[v] {
+                let start = path.iter().rposition(|w| *w == v).unwrap_or(0);
+                let members = path.split_off(start);
+                members.iter().for_each(|w| on_path[*w] = false);
+                components.push(members);
+            }
+            if let Some((parent, _)) = calls.last() {
+                low[*parent] = low[*parent].min(low[v]);
+            }
+        }
+    }
+    components
 }

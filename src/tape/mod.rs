@@ -18,6 +18,7 @@ use std::sync::Arc;
 use indexmap::{IndexMap, IndexSet};
 use smallvec::SmallVec;
 
+pub(crate) use components::strongly_connected;
 pub(crate) use eval::{evaluate, kinks};
 pub use rewrite::{Edit, NodeSite, RegisterEdit, RegisterSite};
 pub(crate) use rewrite::{Transplant, Unchanged};

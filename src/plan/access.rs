@@ -1,0 +1,108 @@
+//! Where a value is found: some nodes are only another way to look at a value in memory.
+
+use super::graph::{Graph, Id, Kind};
+use crate::shape::Rate;
+use crate::tape::Direction;
+
+/// A way to look at a value in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Access {
+    /// The node whose value it is.
+    pub(super) base: Id,
+    /// The first entry.
+    pub(super) start: usize,
+    /// How many steps later (1) or earlier (−1) than the current one.
+    pub(super) shift: i8,
+    /// Whether a single entry stands for all.
+    pub(super) spread: bool,
+}
+
+impl Graph {
+    /// Where the value of a node is found.
+    pub(super) fn access(&self, id: Id) -> Access {
+        let node = &self.nodes[id];
+        match node.kind {
+            Kind::Read(r) => {
+                let register = &self.registers[r];
+                let shift = match register.direction {
+                    Direction::Forward => -1,
+                    Direction::Backward => 1,
+                };
+                let base = register.def;
+                Access {
+                    base,
+                    start: 0,
+                    shift,
+                    spread: false,
+                }
+            }
+            Kind::Part(start) => {
+                let whole = self.access(node.args[0]);
+                Access {
+                    start: whole.start + start,
+                    ..whole
+                }
+            }
+            Kind::Spread => Access {
+                spread: true,
+                ..self.access(node.args[0])
+            },
+            _ => Access {
+                base: id,
+                start: 0,
+                shift: 0,
+                spread: false,
+            },
+        }
+    }
+
+    /// Whether a node computes a value of its own.
+    pub(super) fn is_computed(&self, id: Id) -> bool {
+        !matches!(
+            self.nodes[id].kind,
+            Kind::Leaf(_) | Kind::Constant(_) | Kind::Read(_) | Kind::Part(_) | Kind::Spread
+        )
+    }
+
+    /// Inserts copies where a value must be in memory, or in memory of its own, and is not.
+    pub(super) fn materialise(&mut self) {
+        for id in 0..self.nodes.len() {
+            if self.nodes[id].kind.is_entrywise() {
+                continue;
+            }
+            for i in 0..self.nodes[id].args.len() {
+                self.nodes[id].args[i] = self.in_memory(self.nodes[id].args[i]);
+            }
+        }
+        for i in 0..self.outputs.len() {
+            self.outputs[i].node = self.in_memory(self.outputs[i].node);
+        }
+        let mut claimed: Vec<(Id, Direction, Option<Id>)> = Vec::new();
+        for r in 0..self.registers.len() {
+            let mut register = self.registers[r];
+            register.init = register.init.map(|init| self.in_memory(init));
+            let conflict = |(def, direction, init): &(Id, Direction, Option<Id>)| {
+                *def == register.def && *direction == register.direction && *init != register.init
+            };
+            let own = self.is_computed(register.def)
+                && self.nodes[register.def].rate == Rate::Step
+                && !claimed.iter().any(conflict);
+            if !own {
+                register.def = self.copy(register.def, Rate::Step);
+            }
+            claimed.push((register.def, register.direction, register.init));
+            self.registers[r] = register;
+        }
+    }
+
+    fn in_memory(&mut self, id: Id) -> Id {
+        match self.nodes[id].kind {
+            Kind::Constant(_) | Kind::Spread => self.copy(id, self.nodes[id].rate),
+            _ => id,
+        }
+    }
+
+    fn copy(&mut self, id: Id, rate: Rate) -> Id {
+        self.add_like(id, Kind::Sum(vec![1]), vec![id], rate)
+    }
+}

@@ -1,0 +1,446 @@
+//! From nodes with a place and a time to instructions.
+
+use std::collections::BTreeMap;
+
+use super::Plan;
+use super::graph::{Graph, Id, Kind};
+use super::instruction::{
+    Carry, Input, Instruction, Operand, Pack, PackPart, Pass, Program, Stage as Group,
+};
+use super::layout::{Buffer, Layout, Stage, Storage};
+use super::program::Writer;
+use super::schedule::Schedule;
+use crate::shape::Rate;
+use crate::tape::Direction;
+
+/// The vectors a product multiplies, in order.
+pub(super) fn vectors(graph: &Graph, id: Id) -> Vec<Id> {
+    let node = &graph.nodes[id];
+    match node.kind {
+        Kind::Gemm { init, .. } => {
+            let pairs = &node.args[usize::from(init)..];
+            pairs.chunks(2).filter_map(|p| p.get(1).copied()).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+pub(super) struct Emitter<'a> {
+    graph: &'a Graph,
+    schedule: &'a Schedule,
+    layout: &'a Layout,
+    buffers: Vec<Buffer>,
+    /// The buffer of each leaf.
+    leaves: BTreeMap<usize, usize>,
+    packs: Vec<Pack>,
+}
+
+impl<'a> Emitter<'a> {
+    pub(super) fn emit(graph: &'a Graph, schedule: &'a Schedule, layout: &'a Layout) -> Plan {
+        let mut emitter = Self {
+            graph,
+            schedule,
+            layout,
+            buffers: layout.buffers.clone(),
+            leaves: BTreeMap::new(),
+            packs: Vec::new(),
+        };
+        for id in &schedule.order {
+            if let Kind::Leaf(leaf) = graph.nodes[*id].kind {
+                emitter.buffers.push(Buffer {
+                    storage: Storage::Leaf(leaf),
+                    width: graph.nodes[*id].len(),
+                });
+                emitter.leaves.insert(leaf, emitter.buffers.len() - 1);
+            }
+        }
+        emitter.plan()
+    }
+
+    fn plan(mut self) -> Plan {
+        let mut stages: BTreeMap<Stage, Vec<Id>> = BTreeMap::new();
+        for id in &self.schedule.order {
+            if self.graph.is_computed(*id) {
+                stages.entry(self.layout.stages[*id]).or_default().push(*id);
+            }
+        }
+        let count = self.schedule.passes.len();
+        let mut once: Vec<Vec<Instruction>> = vec![Vec::new(); count + 1];
+        let mut passes: Vec<Pass> = self
+            .schedule
+            .passes
+            .iter()
+            .map(|d| Pass {
+                forward: *d == Direction::Forward,
+                stages: Vec::new(),
+            })
+            .collect();
+        for (stage, nodes) in stages {
+            let is_loop = nodes.iter().any(|id| self.layout.is_loop[*id]);
+            let packs = self.packs.len();
+            let body = self.stage(&nodes);
+            // A matrix is packed as soon as it is known, which is before the pass that uses it.
+            for pack in packs..self.packs.len() {
+                if stage.in_pass {
+                    once[stage.pass].push(Instruction::Pack(pack));
+                }
+            }
+            if stage.in_pass {
+                passes[stage.pass].stages.push(Group { is_loop, body });
+            } else {
+                once[stage.pass].extend(body);
+            }
+        }
+        let carries = self.carries();
+        let outputs = self.graph.outputs.iter();
+        let outputs = outputs
+            .map(|o| super::OutputSpec {
+                name: o.name.clone(),
+                operand: self.operand(o.node),
+                shape: o.shape.clone(),
+                rate: o.rate,
+            })
+            .collect();
+        Plan {
+            buffers: self.buffers,
+            packs: self.packs,
+            once,
+            passes,
+            carries,
+            outputs,
+        }
+    }
+
+    fn carries(&self) -> Vec<Carry> {
+        let mut carries: Vec<Carry> = Vec::new();
+        for register in &self.graph.registers {
+            let forward = register.direction == Direction::Forward;
+            let value = self.operand(register.def);
+            if carries
+                .iter()
+                .any(|c| c.value == value && c.forward == forward)
+            {
+                continue;
+            }
+            carries.push(Carry {
+                value,
+                init: register.init.map(|i| self.operand(i)),
+                forward,
+                pass: self.schedule.run_in(self.graph, register.def).unwrap_or(0),
+            });
+        }
+        carries
+    }
+
+    fn operand(&self, id: Id) -> Operand {
+        let access = self.graph.access(id);
+        let len = if access.spread {
+            1
+        } else {
+            self.graph.nodes[id].len()
+        };
+        let base = &self.graph.nodes[access.base];
+        let (buffer, start) = match base.kind {
+            Kind::Leaf(leaf) => (self.leaves[&leaf], 0),
+            _ => {
+                let home = self.layout.homes[access.base];
+                let home = home.expect("a value that is used from memory has a home");
+                (home.buffer, home.start)
+            }
+        };
+        Operand {
+            buffer,
+            start: start + access.start,
+            len,
+            shift: access.shift,
+            rate: base.rate,
+        }
+    }
+
+    fn stage(&mut self, nodes: &[Id]) -> Vec<Instruction> {
+        let mut levels: BTreeMap<usize, Vec<Id>> = BTreeMap::new();
+        for id in nodes {
+            levels.entry(self.layout.levels[*id]).or_default().push(*id);
+        }
+        let mut body = Vec::new();
+        for nodes in levels.values() {
+            let (fused, single): (Vec<Id>, Vec<Id>) = nodes
+                .iter()
+                .partition(|id| self.graph.nodes[**id].kind.is_entrywise());
+            self.singles(&single, &mut body);
+            let mut programs: BTreeMap<(usize, Rate), Vec<Id>> = BTreeMap::new();
+            for id in fused {
+                programs
+                    .entry(self.graph.nodes[id].len())
+                    .or_default()
+                    .push(id);
+            }
+            for members in programs.into_values() {
+                body.extend(self.program(members));
+            }
+        }
+        body
+    }
+
+    /// The fused pass of nodes of one length.
+    fn program(&self, members: Vec<Id>) -> Option<Instruction> {
+        let members = self.in_order(members);
+        let stored = |id: Id| self.layout.homes[id].is_some();
+        let draft = Writer::write(self.graph, &members, &stored);
+        if draft.outputs.is_empty() {
+            return None;
+        }
+        let numbered = draft.number();
+        let input = |access: &super::access::Access| {
+            let base = &self.graph.nodes[access.base];
+            let (buffer, start) = match base.kind {
+                Kind::Leaf(leaf) => (self.leaves[&leaf], 0),
+                _ => self.layout.homes[access.base].map_or((0, 0), |h| (h.buffer, h.start)),
+            };
+            let len = self.graph.nodes[members[0]].len();
+            Input {
+                operand: Operand {
+                    buffer,
+                    start: start + access.start,
+                    len: if access.spread { 1 } else { len },
+                    shift: access.shift,
+                    rate: base.rate,
+                },
+                spread: access.spread,
+            }
+        };
+        Some(Instruction::Program(Program {
+            len: self.graph.nodes[members[0]].len(),
+            ops: numbered.ops,
+            registers: numbered.registers,
+            constants: numbered.constants,
+            inputs: draft.inputs.iter().map(input).collect(),
+            outputs: draft
+                .outputs
+                .iter()
+                .map(|(id, _)| self.operand(*id))
+                .collect(),
+        }))
+    }
+
+    /// Members of a program, each after those it uses.
+    fn in_order(&self, members: Vec<Id>) -> Vec<Id> {
+        let mut ordered = Vec::with_capacity(members.len());
+        let mut stack: Vec<Id> = members.iter().rev().copied().collect();
+        while let Some(id) = stack.last().copied() {
+            let args = &self.graph.nodes[id].args;
+            let missing = args
+                .iter()
+                .find(|a| members.contains(a) && !ordered.contains(*a));
+            match missing {
+                _ if ordered.contains(&id) => {
+                    stack.pop();
+                }
+                Some(arg) => stack.push(*arg),
+                None => {
+                    ordered.push(id);
+                    stack.pop();
+                }
+            }
+        }
+        ordered
+    }
+
+    fn singles(&mut self, nodes: &[Id], body: &mut Vec<Instruction>) {
+        let mut gemms: BTreeMap<(bool, Vec<Id>), Vec<Id>> = BTreeMap::new();
+        let mut outers: BTreeMap<Id, Vec<Id>> = BTreeMap::new();
+        let mut totals: BTreeMap<Rate, Vec<Id>> = BTreeMap::new();
+        for id in nodes.iter().copied() {
+            let node = &self.graph.nodes[id];
+            match &node.kind {
+                Kind::Gemm { init, .. } => {
+                    let key = (*init, vectors(self.graph, id));
+                    gemms.entry(key).or_default().push(id);
+                }
+                Kind::OuterTotal => outers.entry(node.args[1]).or_default().push(id),
+                Kind::Total => totals.entry(node.rate).or_default().push(id),
+                _ => body.push(self.single(id)),
+            }
+        }
+        for ((accumulate, _), members) in gemms {
+            self.gemms(members, accumulate, body);
+        }
+        for (b, members) in outers {
+            let b = self.operand(b);
+            let pairs = members.iter().map(|id| {
+                (
+                    self.operand(*id),
+                    self.operand(self.graph.nodes[*id].args[0]),
+                )
+            });
+            for (out, a) in runs(pairs.collect()) {
+                body.push(Instruction::OuterTotal { out, a, b });
+            }
+        }
+        for members in totals.into_values() {
+            let pairs = members.iter().map(|id| {
+                (
+                    self.operand(*id),
+                    self.operand(self.graph.nodes[*id].args[0]),
+                )
+            });
+            for (out, from) in runs(pairs.collect()) {
+                body.push(Instruction::Total { out, from });
+            }
+        }
+    }
+
+    /// Products of the same vectors that lie side by side are one product.
+    fn gemms(&mut self, mut members: Vec<Id>, accumulate: bool, body: &mut Vec<Instruction>) {
+        members.sort_by_key(|id| self.layout.homes[*id]);
+        let mut rest = &members[..];
+        while let Some(first) = rest.first() {
+            let mut out = self.operand(*first);
+            let mut count = 1;
+            while let Some(next) = rest.get(count).map(|id| self.operand(*id)) {
+                if !out.continues_in(&next) {
+                    break;
+                }
+                out.len += next.len;
+                count += 1;
+            }
+            body.push(self.gemm(&rest[..count], out, accumulate));
+            rest = &rest[count..];
+        }
+    }
+
+    fn gemm(&mut self, members: &[Id], out: Operand, accumulate: bool) -> Instruction {
+        let vectors: Vec<Operand> = vectors(self.graph, members[0])
+            .iter()
+            .map(|v| self.operand(*v))
+            .collect();
+        let mut order: Vec<usize> = (0..vectors.len()).collect();
+        order.sort_by_key(|i| (vectors[*i].buffer, vectors[*i].shift, vectors[*i].start));
+        let (mut segments, mut parts, mut row): (Vec<Operand>, Vec<PackPart>, usize) =
+            (Vec::new(), Vec::new(), 0);
+        for i in order {
+            let vector = vectors[i];
+            match segments.last_mut() {
+                Some(last) if last.continues_in(&vector) => last.len += vector.len,
+                _ => segments.push(vector),
+            }
+            let mut column = 0;
+            for id in members {
+                let node = &self.graph.nodes[*id];
+                let Kind::Gemm { init, transposed } = &node.kind else {
+                    continue;
+                };
+                let matrix = node.args[usize::from(*init) + 2 * i];
+                parts.push(PackPart {
+                    matrix: self.operand(matrix),
+                    columns: self.graph.nodes[matrix].extent[1],
+                    transposed: transposed[i],
+                    at: [row, column],
+                    k: vector.len,
+                    n: node.len(),
+                });
+                column += node.len();
+            }
+            row += vector.len;
+        }
+        self.packs.push(Pack {
+            k: row,
+            n: out.len,
+            parts,
+        });
+        Instruction::Gemm {
+            out,
+            accumulate,
+            segments,
+            pack: self.packs.len() - 1,
+        }
+    }
+
+    fn single(&self, id: Id) -> Instruction {
+        let node = &self.graph.nodes[id];
+        let (out, args) = (self.operand(id), &node.args);
+        let arg = |i: usize| self.operand(args[i]);
+        let class = |moves_class: bool| {
+            let last = args.last().copied();
+            last.filter(|_| moves_class).map(|id| self.operand(id))
+        };
+        match &node.kind {
+            Kind::MoveTotal(moved) => Instruction::MoveTotal {
+                out,
+                from: arg(0),
+                moved: *moved,
+                class: class(moved.from.class + moved.to.class > 0),
+            },
+            Kind::Pick(edge) => Instruction::Pick {
+                out,
+                from: arg(0),
+                edge: *edge,
+            },
+            Kind::Impulse(edge) => Instruction::Impulse {
+                out,
+                from: arg(0),
+                edge: *edge,
+            },
+            Kind::Join => {
+                let mut start = 0;
+                let place = |a: &Id| {
+                    let from = self.operand(*a);
+                    let moved = super::contiguous(start, from.len);
+                    start += from.len;
+                    (moved, from)
+                };
+                Instruction::Move {
+                    out,
+                    moves: args.iter().map(place).collect(),
+                    class: None,
+                }
+            }
+            Kind::Move(moves) => Instruction::Move {
+                out,
+                moves: moves
+                    .iter()
+                    .enumerate()
+                    .map(|(i, m)| (*m, arg(i)))
+                    .collect(),
+                class: class(moves.iter().any(|m| m.from.class + m.to.class > 0)),
+            },
+            Kind::Contract(contract) => Instruction::Contract {
+                out,
+                a: arg(0),
+                b: args.get(1).map(|b| self.operand(*b)),
+                contract: *contract,
+            },
+            Kind::Reduce(op) => Instruction::Reduce {
+                out,
+                from: arg(0),
+                op: *op,
+            },
+            Kind::Custom(op) => Instruction::Custom {
+                out,
+                args: args
+                    .iter()
+                    .map(|a| (self.operand(*a), self.graph.nodes[*a].shape.clone()))
+                    .collect(),
+                shape: node.shape.clone(),
+                op: op.clone(),
+            },
+            other => unreachable!("{other:?} is emitted elsewhere"),
+        }
+    }
+}
+
+/// Pairs merged where both sides continue.
+fn runs(mut pairs: Vec<(Operand, Operand)>) -> Vec<(Operand, Operand)> {
+    pairs.sort_by_key(|(_, from)| (from.buffer, from.shift, from.start));
+    let mut merged: Vec<(Operand, Operand)> = Vec::new();
+    for (out, from) in pairs {
+        match merged.last_mut() {
+            Some((o, f)) if o.continues_in(&out) && f.continues_in(&from) => {
+                o.len += out.len;
+                f.len += from.len;
+            }
+            _ => merged.push((out, from)),
+        }
+    }
+    merged
+}

@@ -1,0 +1,530 @@
+//! The graph a plan is made from: a recurrence with its sizes fixed, in terms of memory patterns
+//! rather than ops. What only renames a value (a change of rate, a second identity) is gone,
+//! chains of additions are one sum, and a sum over time of an outer product is one node.
+
+use std::collections::HashMap;
+
+use crate::op::{Contract, Custom, Edge, Extent, Lowering, Move, NodeId, Op, Pointwise, Reduce};
+use crate::recurrence::Recurrence;
+use crate::shape::{Dim, Rate};
+use crate::tape::{Direction, Tape};
+
+/// A node of the graph, by its place.
+pub(super) type Id = usize;
+
+/// What a node computes.
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    /// A leaf of the recurrence.
+    Leaf(usize),
+    /// The same number everywhere.
+    Constant(f64),
+    /// What a register holds.
+    Read(usize),
+    Pointwise(Pointwise),
+    Select,
+    /// The arguments with these signs, added up.
+    Sum(Vec<i8>),
+    /// The one entry of the argument, repeated.
+    Spread,
+    /// A run of the argument's entries.
+    Part(usize),
+    /// The arguments' entries one after the other.
+    Join,
+    /// `A v`, or `Aᵀ v`, with a matrix that is the same for all samples and steps.
+    Product {
+        transposed: bool,
+    },
+    /// The initial value, if any, plus products `A v`, `B w`, …: the arguments after it in pairs.
+    Gemm {
+        init: bool,
+        transposed: Vec<bool>,
+    },
+    /// `Σ a bᵀ` over samples and steps.
+    OuterTotal,
+    /// The sum over what the result no longer varies with.
+    Total,
+    /// The sum over samples and steps of entries put somewhere.
+    MoveTotal(Move),
+    Pick(Edge),
+    Impulse(Edge),
+    Move(Vec<Move>),
+    Contract(Contract),
+    Reduce(Reduce),
+    Custom(Custom),
+}
+
+impl Kind {
+    /// Whether it works entry by entry and can be fused with others that do.
+    pub(super) const fn is_entrywise(&self) -> bool {
+        matches!(
+            self,
+            Self::Pointwise(_) | Self::Select | Self::Sum(_) | Self::Spread
+        )
+    }
+
+    /// Whether it adds up over time, so that its value is there only after the last step.
+    pub(super) const fn ends_time(&self) -> bool {
+        matches!(
+            self,
+            Self::OuterTotal | Self::Total | Self::MoveTotal(_) | Self::Pick(_)
+        )
+    }
+}
+
+/// One node.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) kind: Kind,
+    pub(super) args: Vec<Id>,
+    pub(super) rate: Rate,
+    pub(super) extent: Extent,
+    pub(super) shape: Vec<usize>,
+    /// The name of the value it comes from, for people.
+    pub(super) label: Option<String>,
+}
+
+impl Node {
+    /// The number of entries.
+    pub(super) const fn len(&self) -> usize {
+        crate::op::entries(self.extent)
+    }
+}
+
+/// A register.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Register {
+    pub(super) direction: Direction,
+    pub(super) init: Option<Id>,
+    pub(super) def: Id,
+}
+
+/// An output of the recurrence.
+#[derive(Clone, Debug)]
+pub(super) struct Output {
+    pub(super) name: String,
+    pub(super) node: Id,
+    pub(super) shape: Vec<usize>,
+    pub(super) rate: Rate,
+}
+
+/// The graph.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Graph {
+    pub(super) nodes: Vec<Node>,
+    pub(super) registers: Vec<Register>,
+    pub(super) outputs: Vec<Output>,
+}
+
+impl Graph {
+    /// Lowers the live part of a recurrence, for these sizes of its dimensions.
+    pub(super) fn of(recurrence: &Recurrence, sizes: &[usize]) -> Self {
+        let tape = recurrence.tape();
+        let roots: Vec<NodeId> = recurrence.output_nodes().map(|(_, id)| id).collect();
+        let live = tape.live(roots.iter().copied());
+        let mut lowering = Lower::new(tape, sizes, &live, &roots);
+        for (id, _) in tape.nodes().filter(|(id, _)| live[id.index()]) {
+            lowering.node(id);
+        }
+        lowering.finish(recurrence)
+    }
+
+    pub(super) fn add(&mut self, node: Node) -> Id {
+        self.nodes.push(node);
+        self.nodes.len() - 1
+    }
+
+    /// Appends an entrywise or other node whose extent is that of an existing one.
+    pub(super) fn add_like(&mut self, like: Id, kind: Kind, args: Vec<Id>, rate: Rate) -> Id {
+        self.add(Node {
+            kind,
+            args,
+            rate,
+            label: None,
+            ..self.nodes[like].clone()
+        })
+    }
+
+    /// Whether a node adds up over the steps.
+    pub(super) fn ends_time(&self, id: Id) -> bool {
+        let node = &self.nodes[id];
+        node.kind.ends_time() && node.args.iter().any(|a| self.nodes[*a].rate == Rate::Step)
+    }
+
+    /// What a node's value is computed from, through registers as well.
+    pub(super) fn dependencies(&self, id: Id) -> Vec<usize> {
+        let node = &self.nodes[id];
+        match node.kind {
+            Kind::Read(r) => {
+                let register = &self.registers[r];
+                register.init.into_iter().chain([register.def]).collect()
+            }
+            _ => node.args.clone(),
+        }
+    }
+
+    /// Which nodes the outputs need.
+    pub(super) fn live(&self) -> Vec<bool> {
+        let mut live = vec![false; self.nodes.len()];
+        let mut stack: Vec<Id> = self.outputs.iter().map(|o| o.node).collect();
+        while let Some(id) = stack.pop() {
+            if !std::mem::replace(&mut live[id], true) {
+                stack.extend(self.dependencies(id));
+            }
+        }
+        live
+    }
+
+    /// How often each live node is used: as an argument, by a register, as an output.
+    pub(super) fn uses(&self) -> Vec<usize> {
+        let live = self.live();
+        let mut uses = vec![0; self.nodes.len()];
+        for id in (0..self.nodes.len()).filter(|id| live[*id]) {
+            for on in self.dependencies(id) {
+                uses[on] += 1;
+            }
+        }
+        for output in &self.outputs {
+            uses[output.node] += 1;
+        }
+        uses
+    }
+
+    /// The strongly connected components of the live nodes, each after those it depends on, and
+    /// whether it is a loop.
+    pub(super) fn components(&self) -> Vec<(Vec<Id>, bool)> {
+        let live = self.live();
+        let edges: Vec<Vec<usize>> = (0..self.nodes.len())
+            .map(|id| {
+                if live[id] {
+                    self.dependencies(id)
+                } else {
+                    Vec::new()
+                }
+            })
+            .collect();
+        crate::tape::strongly_connected(&edges)
+            .into_iter()
+            .filter(|nodes| live[nodes[0]])
+            .map(|nodes| {
+                let cyclic = nodes.len() > 1 || edges[nodes[0]].contains(&nodes[0]);
+                (nodes, cyclic)
+            })
+            .collect()
+    }
+}
+
+/// The construction of a graph.
+struct Lower<'a> {
+    tape: &'a Tape,
+    sizes: &'a [usize],
+    uses: Vec<usize>,
+    graph: Graph,
+    /// The node for each node of the tape.
+    of: HashMap<NodeId, Id>,
+    /// The node of the graph for each register of the tape.
+    registers: HashMap<usize, usize>,
+}
+
+impl<'a> Lower<'a> {
+    fn new(tape: &'a Tape, sizes: &'a [usize], live: &[bool], roots: &[NodeId]) -> Self {
+        let mut uses = vec![0; tape.len()];
+        for (id, node) in tape.nodes().filter(|(id, _)| live[id.index()]) {
+            for arg in node.args() {
+                uses[arg.index()] += 1;
+            }
+            if let Some(r) = tape.register_read_by(id) {
+                let register = tape.register(r);
+                for on in register.init.into_iter().chain(register.def) {
+                    uses[on.index()] += 2;
+                }
+            }
+        }
+        for root in roots {
+            uses[root.index()] += 2;
+        }
+        Self {
+            tape,
+            sizes,
+            uses,
+            graph: Graph::default(),
+            of: HashMap::new(),
+            registers: HashMap::new(),
+        }
+    }
+
+    fn extent(&self, id: NodeId) -> Extent {
+        let shape = self.tape.ty(id).shape.values(self.sizes);
+        [
+            shape.first().copied().unwrap_or(1),
+            shape.get(1).copied().unwrap_or(1),
+        ]
+    }
+
+    fn push(&mut self, id: NodeId, kind: Kind, args: Vec<Id>) -> Id {
+        let rate = self.tape.ty(id).rate;
+        let label = self.tape.label(id).map(ToOwned::to_owned);
+        let extent = self.extent(id);
+        let shape = self.tape.ty(id).shape.values(self.sizes);
+        self.graph.add(Node {
+            kind,
+            args,
+            rate,
+            extent,
+            shape,
+            label,
+        })
+    }
+
+    /// The node of the tape that this one only renames.
+    fn source(&self, mut id: NodeId) -> NodeId {
+        while matches!(self.lowering(id), Lowering::Same) {
+            id = self.tape.node(id).args()[0];
+        }
+        id
+    }
+
+    fn lowering(&self, id: NodeId) -> Lowering {
+        let node = self.tape.node(id);
+        let fix = |d: Dim| Dim::fixed(d.value(self.sizes));
+        let extents: Vec<Extent> = node.args().iter().map(|a| self.extent(*a)).collect();
+        node.op().map_dims(&fix).lower(&extents, self.extent(id))
+    }
+
+    fn node(&mut self, id: NodeId) {
+        let node = self.tape.node(id);
+        let args: Vec<Id> = node.args().iter().map(|a| self.of[a]).collect();
+        let extents: Vec<Extent> = node.args().iter().map(|a| self.extent(*a)).collect();
+        let out = self.extent(id);
+        let made = match self.lowering(id) {
+            Lowering::Same => args[0],
+            Lowering::Constant(value) => self.push(id, Kind::Constant(value), args),
+            Lowering::Source => self.source_node(id),
+            Lowering::Pointwise(op) => match op.signs() {
+                Some(signs) => self.sum(id, signs, &args),
+                None => self.push(id, Kind::Pointwise(op), args),
+            },
+            Lowering::Select => self.push(id, Kind::Select, args),
+            Lowering::Spread => self.spread(id, args[0]),
+            Lowering::Part(start) => self.push(id, Kind::Part(start), args),
+            Lowering::Join => self.push(id, Kind::Join, args),
+            Lowering::Transpose => {
+                let [rows, columns] = extents[0];
+                let from = crate::op::Strides {
+                    rows: 1,
+                    columns,
+                    ..Default::default()
+                };
+                let to = crate::op::Strides {
+                    rows,
+                    columns: 1,
+                    ..Default::default()
+                };
+                let moved = Move {
+                    extent: [columns, rows],
+                    from,
+                    to,
+                };
+                self.push(id, Kind::Move(vec![moved]), args)
+            }
+            Lowering::Product => self.product(id, args, &extents),
+            Lowering::Outer => self.push(
+                id,
+                Kind::Contract(Contract {
+                    m: out[0],
+                    k: 1,
+                    n: out[1],
+                    a: [1, 1],
+                    b: [1, 1],
+                }),
+                args,
+            ),
+            Lowering::Total => self.total(id, node.args()[0]),
+            Lowering::Pick(edge) => self.push(id, Kind::Pick(edge), args),
+            Lowering::Impulse(edge) => self.push(id, Kind::Impulse(edge), args),
+            Lowering::Move(moves) => self.push(id, Kind::Move(moves), args),
+            Lowering::Contract(c) => self.push(id, Kind::Contract(c), args),
+            Lowering::Reduce(op) => self.push(id, Kind::Reduce(op), args),
+            Lowering::Custom(op) => self.push(id, Kind::Custom(op), args),
+        };
+        self.of.insert(id, made);
+    }
+
+    fn source_node(&mut self, id: NodeId) -> Id {
+        match self.tape.node(id).op() {
+            Op::Leaf(leaf) => self.push(id, Kind::Leaf(leaf.index()), vec![]),
+            _ => {
+                let count = self.registers.len();
+                let register = self.tape.register_read_by(id).map_or(0, |r| r.index());
+                let index = *self.registers.entry(register).or_insert(count);
+                self.push(id, Kind::Read(index), vec![])
+            }
+        }
+    }
+
+    fn spread(&mut self, id: NodeId, arg: Id) -> Id {
+        match self.graph.nodes[arg].kind {
+            Kind::Constant(value) => self.push(id, Kind::Constant(value), vec![]),
+            _ if self.graph.nodes[arg].extent == self.extent(id) => arg,
+            _ => self.push(id, Kind::Spread, vec![arg]),
+        }
+    }
+
+    /// A sum takes over the terms of a sum that nobody else uses.
+    fn sum(&mut self, id: NodeId, signs: &[i8], args: &[Id]) -> Id {
+        let rate = self.tape.ty(id).rate;
+        let (mut terms, mut all) = (Vec::new(), Vec::new());
+        for ((tape_arg, arg), sign) in self.tape.node(id).args().iter().zip(args).zip(signs) {
+            let inner = &self.graph.nodes[*arg];
+            match &inner.kind {
+                Kind::Sum(inner_signs)
+                    if inner.rate == rate && self.uses[tape_arg.index()] == 1 =>
+                {
+                    terms.extend_from_slice(&inner.args);
+                    all.extend(inner_signs.iter().map(|s| s * sign));
+                }
+                _ => {
+                    terms.push(*arg);
+                    all.push(*sign);
+                }
+            }
+        }
+        if let Some(parts) = self.disjoint(&terms, &all, self.extent(id)) {
+            return self.push(id, Kind::Join, parts);
+        }
+        self.push(id, Kind::Sum(all), terms)
+    }
+
+    /// The parts, in order, of a sum of values that are each padded to another place: what a
+    /// slice's transpose makes of stacked gates.
+    fn disjoint(&self, terms: &[Id], signs: &[i8], extent: Extent) -> Option<Vec<Id>> {
+        let mut parts: Vec<(usize, usize, Id)> = Vec::new();
+        for (term, sign) in terms.iter().zip(signs) {
+            let node = &self.graph.nodes[*term];
+            let Kind::Move(moves) = &node.kind else {
+                return None;
+            };
+            let [Move { extent, from, to }] = moves[..] else {
+                return None;
+            };
+            let rows_follow = extent[1] == 1 || (from.rows == extent[1] && to.rows == extent[1]);
+            let unit = extent[1] == 1 && from.rows == 1 && to.rows == 1
+                || extent[1] > 1 && from.columns == 1 && to.columns == 1;
+            if *sign < 0 || from.class + to.class + from.start > 0 || !rows_follow || !unit {
+                return None;
+            }
+            parts.push((to.start, crate::op::entries(extent), node.args[0]));
+        }
+        parts.sort_unstable();
+        let mut next = 0;
+        for (start, len, arg) in &parts {
+            if *start != next || self.graph.nodes[*arg].rate != Rate::Step {
+                return None;
+            }
+            next += len;
+        }
+        (next == crate::op::entries(extent)).then(|| parts.iter().map(|p| p.2).collect())
+    }
+
+    fn product(&mut self, id: NodeId, args: Vec<Id>, extents: &[Extent]) -> Id {
+        let ([m, k], n) = (extents[0], extents[1][1]);
+        let matrix = self.source(self.tape.node(id).args()[0]);
+        let is_vector = self.tape.ty(id).shape.rank() == 1;
+        if is_vector && self.tape.ty(matrix).rate == Rate::Static {
+            return match self.lowering(matrix) {
+                Lowering::Transpose => {
+                    let matrix = self.of[&self.tape.node(matrix).args()[0]];
+                    self.push(
+                        id,
+                        Kind::Product { transposed: true },
+                        vec![matrix, args[1]],
+                    )
+                }
+                _ => self.push(id, Kind::Product { transposed: false }, args),
+            };
+        }
+        let contract = Contract {
+            m,
+            k,
+            n,
+            a: [k, 1],
+            b: [n, 1],
+        };
+        self.push(id, Kind::Contract(contract), args)
+    }
+
+    /// A total of a sum of outer products is a sum of totals, each one matrix product.
+    fn total(&mut self, id: NodeId, arg: NodeId) -> Id {
+        let (rate, source) = (self.tape.ty(id).rate, self.source(arg));
+        let from = self.tape.ty(arg).rate;
+        let node = self.tape.node(source);
+        if rate != Rate::Static || self.tape.ty(source).rate != from {
+            let arg = self.of[&arg];
+            // What does not vary with the step is still to be added once for every step.
+            if self.graph.nodes[arg].rate != from {
+                let held = self
+                    .graph
+                    .add_like(arg, Kind::Sum(vec![1]), vec![arg], from);
+                return self.push(id, Kind::Total, vec![held]);
+            }
+            return self.push(id, Kind::Total, vec![arg]);
+        }
+        let args: Vec<Id> = node.args().iter().map(|a| self.of[a]).collect();
+        let varies = |this: &Self, a: &Id| this.graph.nodes[*a].rate == from;
+        match self.lowering(source) {
+            Lowering::Outer if args.iter().all(|a| varies(self, a)) => {
+                self.push(id, Kind::OuterTotal, args)
+            }
+            Lowering::Pointwise(op) if op.signs().is_some() && self.has_outer(source) => {
+                let signs = op.signs().unwrap_or_default().to_vec();
+                let terms = node.args().to_vec();
+                let parts: Vec<Id> = terms.iter().map(|t| self.total(id, *t)).collect();
+                self.push(id, Kind::Sum(signs), parts)
+            }
+            Lowering::Move(moves) if moves.len() == 1 && args.iter().all(|a| varies(self, a)) => {
+                self.push(id, Kind::MoveTotal(moves[0]), args)
+            }
+            _ => {
+                let arg = self.of[&arg];
+                self.push(id, Kind::Total, vec![arg])
+            }
+        }
+    }
+
+    fn has_outer(&self, id: NodeId) -> bool {
+        self.tape.node(id).args().iter().any(|a| {
+            let inner = self.source(*a);
+            match self.lowering(inner) {
+                Lowering::Outer => true,
+                Lowering::Pointwise(op) if op.signs().is_some() => self.has_outer(inner),
+                _ => false,
+            }
+        })
+    }
+
+    fn finish(mut self, recurrence: &Recurrence) -> Graph {
+        let mut registers: Vec<Option<Register>> = vec![None; self.registers.len()];
+        for (register, index) in &self.registers {
+            let register = &self.tape.registers()[*register];
+            let def = register
+                .def
+                .expect("a finished recurrence has its registers");
+            registers[*index] = Some(Register {
+                direction: register.direction,
+                init: register.init.map(|i| self.of[&i]),
+                def: self.of[&def],
+            });
+        }
+        self.graph.registers = registers.into_iter().flatten().collect();
+        for (name, id) in recurrence.output_nodes() {
+            let ty = self.tape.ty(id);
+            self.graph.outputs.push(Output {
+                name: name.to_string(),
+                node: self.of[&id],
+                shape: ty.shape.values(self.sizes),
+                rate: ty.rate,
+            });
+        }
+        self.graph
+    }
+}

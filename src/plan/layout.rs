@@ -1,0 +1,425 @@
+//! Where every value lives: which values share the rows of a buffer, and how long they are kept.
+//!
+//! Values that are produced by one matrix product, or used together by one, lie next to each other
+//! in the rows of one buffer, so that the product is a single operation.
+
+use std::collections::HashMap;
+
+use super::graph::{Graph, Id, Kind};
+use super::schedule::Schedule;
+use crate::shape::Rate;
+
+/// How long the values of a buffer are kept, and what its rows stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Storage {
+    /// A leaf of the recurrence: the caller's memory.
+    Leaf(usize),
+    /// One row.
+    Static,
+    /// A row for each sample.
+    Sample,
+    /// A row for each sample, for one step.
+    Local,
+    /// A row for each sample and each step of a chunk of time.
+    Chunk,
+    /// A row for each sample and step.
+    Full,
+}
+
+/// Memory for one or several values side by side.
+#[derive(Clone, Debug)]
+pub(crate) struct Buffer {
+    pub(crate) storage: Storage,
+    /// The number of entries of a row.
+    pub(crate) width: usize,
+}
+
+/// Where the value of a node lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Home {
+    pub(super) buffer: usize,
+    pub(super) start: usize,
+}
+
+/// When within its phase a node runs: stages in order, and levels within a stage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Stage {
+    /// The pass, or the pass before which something is computed once.
+    pub(super) pass: usize,
+    /// Whether it runs in the pass, or once before it.
+    pub(super) in_pass: bool,
+    pub(super) depth: usize,
+}
+
+/// The arrangement of a graph in memory and order.
+#[derive(Debug)]
+pub(super) struct Layout {
+    pub(super) buffers: Vec<Buffer>,
+    pub(super) homes: Vec<Option<Home>>,
+    pub(super) stages: Vec<Stage>,
+    pub(super) levels: Vec<usize>,
+    pub(super) is_loop: Vec<bool>,
+}
+
+impl Layout {
+    pub(super) fn of(graph: &Graph, schedule: &Schedule) -> Self {
+        let count = graph.nodes.len();
+        let mut layout = Self {
+            buffers: Vec::new(),
+            homes: vec![None; count],
+            stages: vec![Stage::default(); count],
+            levels: vec![0; count],
+            is_loop: vec![false; count],
+        };
+        for id in &schedule.order {
+            layout.stages[*id] = stage(graph, schedule, *id);
+            layout.is_loop[*id] = schedule.places[*id].cycle.is_some();
+        }
+        layout.find_levels(graph, schedule);
+        let storage = layout.find_storage(graph, schedule);
+        layout.assign(graph, schedule, &storage);
+        layout
+    }
+
+    /// Nodes of one stage and level do not depend on each other, unless both work entry by entry.
+    fn find_levels(&mut self, graph: &Graph, schedule: &Schedule) {
+        // Within a loop the order of its nodes is that of the step, which ignores registers; a
+        // depth-first visit finds it.
+        let mut done = vec![false; graph.nodes.len()];
+        for root in &schedule.order {
+            let mut stack = vec![*root];
+            while let Some(id) = stack.last().copied() {
+                if done[id] {
+                    stack.pop();
+                    continue;
+                }
+                let before = self.same_stage(graph, id);
+                let missing: Vec<Id> = before.iter().copied().filter(|b| !done[*b]).collect();
+                if missing.is_empty() {
+                    self.levels[id] = self.level(graph, id, &before);
+                    done[id] = true;
+                    stack.pop();
+                } else {
+                    stack.extend(missing);
+                }
+            }
+        }
+    }
+
+    /// What a node needs from its own stage, at the same step.
+    fn same_stage(&self, graph: &Graph, id: Id) -> Vec<Id> {
+        let node = &graph.nodes[id];
+        if !graph.is_computed(id) {
+            return Vec::new();
+        }
+        let bases = node.args.iter().map(|a| graph.access(*a));
+        bases
+            .filter(|a| graph.is_computed(a.base) && self.stages[a.base] == self.stages[id])
+            .filter(|a| a.shift == 0 || !self.is_loop[id])
+            .map(|a| a.base)
+            .collect()
+    }
+
+    fn level(&self, graph: &Graph, id: Id, before: &[Id]) -> usize {
+        let node = &graph.nodes[id];
+        let direct = |on: Id| node.args.contains(&on);
+        before
+            .iter()
+            .map(|on| {
+                let other = &graph.nodes[*on];
+                let fuses = node.kind.is_entrywise()
+                    && other.kind.is_entrywise()
+                    && direct(*on)
+                    && other.rate == node.rate
+                    && other.len() == node.len();
+                self.levels[*on] + usize::from(!fuses)
+            })
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// Whether two nodes are computed by one fused pass.
+    pub(super) fn same_program(&self, graph: &Graph, a: Id, b: Id) -> bool {
+        graph.nodes[a].kind.is_entrywise()
+            && graph.nodes[b].kind.is_entrywise()
+            && graph.nodes[a].len() == graph.nodes[b].len()
+            && graph.nodes[a].rate == graph.nodes[b].rate
+            && self.stages[a] == self.stages[b]
+            && self.levels[a] == self.levels[b]
+    }
+
+    /// How long each value must be kept; `None` for one that is never in memory.
+    fn find_storage(&self, graph: &Graph, schedule: &Schedule) -> Vec<Option<Storage>> {
+        let mut storage = vec![None; graph.nodes.len()];
+        let raise = |storage: &mut Vec<Option<Storage>>, id: Id, to: Storage| {
+            let to = match graph.nodes[id].rate {
+                Rate::Static => Storage::Static,
+                Rate::Sample => Storage::Sample,
+                Rate::Step if !self.is_loop[id] => to.max(Storage::Chunk),
+                Rate::Step => to,
+            };
+            storage[id] = storage[id].max(Some(to));
+        };
+        for id in schedule.order.iter().copied() {
+            if !graph.is_computed(id) {
+                continue;
+            }
+            let node = &graph.nodes[id];
+            if !node.kind.is_entrywise() {
+                raise(&mut storage, id, Storage::Local);
+            }
+            for (i, arg) in node.args.iter().enumerate() {
+                let access = graph.access(*arg);
+                if !graph.is_computed(access.base) {
+                    continue;
+                }
+                let here = schedule.run_in(graph, id);
+                let there = schedule.run_in(graph, access.base);
+                let in_place = matches!(node.kind, Kind::Gemm { init: true, .. }) && i == 0;
+                let to = if here != there {
+                    Storage::Full
+                } else if in_place
+                    || access.shift != 0
+                    || self.stages[access.base] != self.stages[id]
+                {
+                    Storage::Chunk
+                } else if access.base == *arg && self.same_program(graph, access.base, id) {
+                    continue;
+                } else {
+                    Storage::Local
+                };
+                raise(&mut storage, access.base, to);
+            }
+        }
+        for register in &graph.registers {
+            raise(&mut storage, register.def, Storage::Chunk);
+            if let Some(init) = register.init {
+                let base = graph.access(init).base;
+                raise(&mut storage, base, Storage::Local);
+            }
+        }
+        for output in &graph.outputs {
+            let base = graph.access(output.node).base;
+            raise(&mut storage, base, Storage::Full);
+        }
+        // Products added to a value in place live where it does.
+        for id in schedule.order.iter().copied() {
+            if let Kind::Gemm { init: true, .. } = graph.nodes[id].kind {
+                let init = graph.nodes[id].args[0];
+                let both = storage[id].max(storage[init]).max(Some(Storage::Chunk));
+                if graph.nodes[id].rate == Rate::Step {
+                    (storage[id], storage[init]) = (both, both);
+                }
+            }
+        }
+        storage
+    }
+
+    /// Gives every value that must be in memory its home.
+    fn assign(&mut self, graph: &Graph, schedule: &Schedule, storage: &[Option<Storage>]) {
+        let mut rows = Rows {
+            storage,
+            in_place: in_place(graph, schedule),
+            pass: (0..graph.nodes.len())
+                .map(|id| schedule.run_in(graph, id))
+                .collect(),
+            ..Rows::default()
+        };
+        for group in self.groups(graph, schedule) {
+            rows.request(&group);
+        }
+        for id in schedule.order.iter().copied() {
+            if storage[id].is_some() && graph.is_computed(id) {
+                rows.request(&[id]);
+            }
+        }
+        for row in &rows.rows {
+            let buffer = self.buffers.len();
+            let mut width = 0;
+            for id in &row.members {
+                let start = width;
+                self.homes[*id] = Some(Home { buffer, start });
+                width += graph.nodes[*id].len();
+            }
+            let kept = row.members.iter().filter_map(|id| storage[*id]).max();
+            self.buffers.push(Buffer {
+                storage: kept.unwrap_or(Storage::Local),
+                width,
+            });
+        }
+        for id in schedule.order.iter().copied() {
+            if self.homes[id].is_none() && storage[id].is_some() {
+                self.homes[id] = self.homes[rows.root(id)];
+            }
+        }
+    }
+
+    /// Values that should lie side by side, the most important first.
+    fn groups(&self, graph: &Graph, schedule: &Schedule) -> Vec<Vec<Id>> {
+        let mut produced: HashMap<(Stage, usize, bool, Vec<Id>), Vec<Id>> = HashMap::new();
+        let mut outer: HashMap<(Stage, Id), Vec<Id>> = HashMap::new();
+        let (mut made, mut used, mut joined) = (Vec::new(), Vec::new(), Vec::new());
+        for id in schedule.order.iter().copied() {
+            let node = &graph.nodes[id];
+            match &node.kind {
+                Kind::Gemm { init, .. } if node.rate == Rate::Step => {
+                    let vectors = super::emit::vectors(graph, id);
+                    let key = (self.stages[id], self.levels[id], *init, vectors.clone());
+                    let group = produced.entry(key.clone()).or_default();
+                    if group.is_empty() {
+                        made.push(key);
+                    }
+                    group.push(id);
+                    let bases = vectors.iter().map(|v| graph.access(*v).base);
+                    used.push(bases.filter(|b| graph.is_computed(*b)).collect());
+                }
+                Kind::OuterTotal => {
+                    let a = graph.access(node.args[0]).base;
+                    let key = (self.stages[id], node.args[1]);
+                    if graph.is_computed(a) {
+                        outer.entry(key).or_default().push(a);
+                    }
+                }
+                Kind::Join => {
+                    let bases = node.args.iter().map(|a| graph.access(*a).base);
+                    let members: Vec<Id> = bases.collect();
+                    joined.push(members);
+                }
+                _ => {}
+            }
+        }
+        let _ = &joined;
+        let mut groups: Vec<Vec<Id>> = made.iter().filter_map(|k| produced.remove(k)).collect();
+        let mut totals: Vec<((Stage, Id), Vec<Id>)> = outer.into_iter().collect();
+        totals.sort_unstable();
+        groups.extend(totals.into_iter().map(|(_, members)| members));
+        groups.extend(used);
+        groups
+    }
+}
+
+fn stage(graph: &Graph, schedule: &Schedule, id: Id) -> Stage {
+    let place = schedule.places[id];
+    match schedule.run_in(graph, id) {
+        Some(pass) => Stage {
+            pass,
+            in_pass: true,
+            depth: place.depth,
+        },
+        None => Stage {
+            pass: place.pass,
+            in_pass: false,
+            depth: 0,
+        },
+    }
+}
+
+/// For each product added to a value in place, that value.
+fn in_place(graph: &Graph, schedule: &Schedule) -> HashMap<Id, Id> {
+    let gemms = schedule.order.iter().filter_map(|id| {
+        let node = &graph.nodes[*id];
+        matches!(node.kind, Kind::Gemm { init: true, .. }).then(|| (*id, node.args[0]))
+    });
+    gemms.collect()
+}
+
+/// Values side by side.
+#[derive(Debug, Default)]
+struct Row {
+    members: Vec<Id>,
+    /// Whether the order is still free: it serves one group only.
+    free: bool,
+}
+
+/// The rows being formed.
+#[derive(Default)]
+struct Rows<'a> {
+    storage: &'a [Option<Storage>],
+    in_place: HashMap<Id, Id>,
+    pass: Vec<Option<usize>>,
+    rows: Vec<Row>,
+    row_of: HashMap<Id, usize>,
+}
+
+impl Rows<'_> {
+    /// The value in whose place a product is added up.
+    fn root(&self, mut id: Id) -> Id {
+        while let Some(init) = self.in_place.get(&id) {
+            id = *init;
+        }
+        id
+    }
+
+    /// Puts values side by side, as far as earlier requests leave them free.
+    fn request(&mut self, group: &[Id]) {
+        let mut members: Vec<Id> = Vec::new();
+        for id in group.iter().map(|id| self.root(*id)) {
+            if !members.contains(&id) && self.storage[id].is_some() {
+                members.push(id);
+            }
+        }
+        let Some(first) = members.first().copied() else {
+            return;
+        };
+        let alike = |id: &Id| {
+            self.pass[*id] == self.pass[first]
+                && self.storage[*id].map(steps) == self.storage[first].map(steps)
+        };
+        members.retain(alike);
+        let (placed, new): (Vec<Id>, Vec<Id>) = members
+            .iter()
+            .copied()
+            .partition(|id| self.row_of.contains_key(id));
+        if new.is_empty() {
+            return;
+        }
+        let rows: Vec<usize> = placed.iter().map(|id| self.row_of[id]).collect();
+        if let [row, rest @ ..] = &rows[..] {
+            if rest.iter().all(|r| r == row) && self.extend(*row, &placed, &new) {
+                return;
+            }
+        }
+        self.rows.push(Row {
+            members: new.clone(),
+            free: true,
+        });
+        for id in new {
+            self.row_of.insert(id, self.rows.len() - 1);
+        }
+    }
+
+    /// Adds values at an end of a row, next to the ones they go with.
+    fn extend(&mut self, index: usize, placed: &[Id], new: &[Id]) -> bool {
+        let row = &mut self.rows[index];
+        if row.free {
+            row.members.sort_by_key(|id| placed.contains(id));
+        }
+        let (len, count) = (row.members.len(), placed.len());
+        let at_end = row.members[len - count..]
+            .iter()
+            .all(|id| placed.contains(id));
+        let at_start = row.members[..count].iter().all(|id| placed.contains(id));
+        if at_end {
+            row.members.extend_from_slice(new);
+        } else if at_start {
+            row.members.splice(0..0, new.iter().copied());
+        } else {
+            return false;
+        }
+        row.free = false;
+        for id in new {
+            self.row_of.insert(*id, index);
+        }
+        true
+    }
+}
+
+/// Rows of buffers that can be shared stand for the same thing.
+const fn steps(storage: Storage) -> u8 {
+    match storage {
+        Storage::Static | Storage::Leaf(_) => 0,
+        Storage::Sample => 1,
+        Storage::Local => 2,
+        Storage::Chunk | Storage::Full => 3,
+    }
+}

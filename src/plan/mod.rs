@@ -1,0 +1,78 @@
+//! Plans: how a recurrence is run, derived from its graph alone.
+//!
+//! | step | file |
+//! |---|---|
+//! | sizes fixed, memory patterns instead of ops | `graph` |
+//! | sums of products become one operation, and leave the loop where they can | `products` |
+//! | copies where a value must be in memory | `access` |
+//! | passes over time, loops and work for many steps at once | `schedule` |
+//! | which values lie side by side, and how long they are kept | `layout` |
+//! | entrywise work fused | `program` |
+//! | instructions | `instruction`, `emit` |
+
+mod access;
+mod emit;
+mod graph;
+mod instruction;
+mod layout;
+mod products;
+mod program;
+mod schedule;
+
+pub(crate) use instruction::{
+    Carry, Input, Instruction, Operand, Pack, PackPart, Pass, Program, Stage,
+};
+pub(crate) use layout::{Buffer, Storage};
+pub(crate) use program::{Code, MicroOp};
+
+use crate::op::{Move, Strides};
+use crate::recurrence::Recurrence;
+use crate::shape::Rate;
+
+/// An output of a plan.
+#[derive(Clone, Debug)]
+pub(crate) struct OutputSpec {
+    pub(crate) name: String,
+    pub(crate) operand: Operand,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) rate: Rate,
+}
+
+/// How a recurrence is run, for fixed sizes of its dimensions and any number of steps and samples.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub(crate) buffers: Vec<Buffer>,
+    pub(crate) packs: Vec<Pack>,
+    /// What is computed once, or once for each sample, before each pass and after the last.
+    pub(crate) once: Vec<Vec<Instruction>>,
+    pub(crate) passes: Vec<Pass>,
+    pub(crate) carries: Vec<Carry>,
+    pub(crate) outputs: Vec<OutputSpec>,
+}
+
+impl Plan {
+    /// Plans a recurrence for these sizes of its dimensions, in order of their declaration.
+    pub(crate) fn of(recurrence: &Recurrence, sizes: &[usize]) -> Self {
+        let mut graph = graph::Graph::of(recurrence, sizes);
+        graph.fuse_products();
+        graph.materialise();
+        let schedule = schedule::Schedule::of(&graph);
+        let layout = layout::Layout::of(&graph, &schedule);
+        emit::Emitter::emit(&graph, &schedule, &layout)
+    }
+}
+
+/// Entries copied to a run that starts here.
+fn contiguous(start: usize, len: usize) -> Move {
+    let along = |start| Strides {
+        start,
+        rows: 1,
+        columns: 1,
+        class: 0,
+    };
+    Move {
+        extent: [len, 1],
+        from: along(0),
+        to: along(start),
+    }
+}

@@ -1,0 +1,114 @@
+//! Sums of matrix products become one operation each: `init + A v + B w + …`.
+//!
+//! Inside a loop, what a sum adds from outside the loop is split off, so that it is computed for
+//! all steps at once: the input projection leaves the loop by this alone.
+
+use super::graph::{Graph, Id, Kind};
+
+/// What is known of the nodes before any is changed; nodes added later stand alone.
+struct Before {
+    /// The loop a node belongs to.
+    cycle: Vec<Option<usize>>,
+    uses: Vec<usize>,
+}
+
+impl Before {
+    fn cycle(&self, id: Id) -> Option<usize> {
+        self.cycle.get(id).copied().flatten()
+    }
+
+    fn is_private(&self, id: Id) -> bool {
+        self.uses.get(id).is_none_or(|n| *n == 1)
+    }
+}
+
+impl Graph {
+    /// Makes every product a [`Kind::Gemm`].
+    pub(super) fn fuse_products(&mut self) {
+        let mut cycle = vec![None; self.nodes.len()];
+        for (index, (nodes, cyclic)) in self.components().into_iter().enumerate() {
+            if cyclic {
+                nodes.iter().for_each(|id| cycle[*id] = Some(index));
+            }
+        }
+        let (live, uses) = (self.live(), self.uses());
+        let before = Before { cycle, uses };
+        let mut id = 0;
+        // Sums that are split off are appended and come last.
+        while id < self.nodes.len() {
+            if live.get(id).copied().unwrap_or(true) {
+                self.fuse_sum(id, &before);
+            }
+            id += 1;
+        }
+        for node in &mut self.nodes {
+            if let Kind::Product { transposed } = node.kind {
+                node.kind = Kind::Gemm {
+                    init: false,
+                    transposed: vec![transposed],
+                };
+            }
+        }
+    }
+
+    fn fuse_sum(&mut self, id: Id, before: &Before) {
+        let Kind::Sum(signs) = self.nodes[id].kind.clone() else {
+            return;
+        };
+        let (own, rate) = (before.cycle(id), self.nodes[id].rate);
+        let (mut products, mut outside, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+        for (arg, sign) in self.nodes[id].args.clone().into_iter().zip(signs) {
+            let node = &self.nodes[arg];
+            let is_product = matches!(node.kind, Kind::Product { .. })
+                && sign > 0
+                && node.rate == rate
+                && before.is_private(arg);
+            match own.is_none() || before.cycle(arg) == own {
+                true if is_product => products.push(arg),
+                true if own.is_some() => rest.push((arg, sign)),
+                _ => outside.push((arg, sign)),
+            }
+        }
+        if products.is_empty() {
+            return;
+        }
+        let init = self.initial(id, outside, before);
+        let mut args: Vec<Id> = init.into_iter().collect();
+        let mut transposed = Vec::new();
+        for product in products {
+            if let Kind::Product { transposed: t } = self.nodes[product].kind {
+                transposed.push(t);
+                args.extend_from_slice(&self.nodes[product].args);
+            }
+        }
+        let kind = Kind::Gemm {
+            init: init.is_some(),
+            transposed,
+        };
+        if rest.is_empty() {
+            (self.nodes[id].kind, self.nodes[id].args) = (kind, args);
+            return;
+        }
+        let gemm = self.add_like(id, kind, args, rate);
+        let (terms, signs): (Vec<Id>, Vec<i8>) = [(gemm, 1)].into_iter().chain(rest).unzip();
+        (self.nodes[id].kind, self.nodes[id].args) = (Kind::Sum(signs), terms);
+    }
+
+    /// The value that products are added to in place: it belongs to them alone.
+    fn initial(&mut self, like: Id, terms: Vec<(Id, i8)>, before: &Before) -> Option<Id> {
+        let rate = self.nodes[like].rate;
+        match terms[..] {
+            [] => return None,
+            [(only, 1)] => {
+                let node = &self.nodes[only];
+                let computed = matches!(node.kind, Kind::Sum(_) | Kind::Product { .. });
+                if computed && node.rate == rate && before.is_private(only) {
+                    return Some(only);
+                }
+            }
+            _ => {}
+        }
+        let (args, signs): (Vec<Id>, Vec<i8>) = terms.into_iter().unzip();
+        Some(self.add_like(like, Kind::Sum(signs), args, rate))
+    }
+}
