@@ -81,6 +81,7 @@
 pub mod check;
 mod diff;
 mod error;
+mod exec;
 pub mod fit;
 pub mod lang;
 mod op;

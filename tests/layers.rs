@@ -12,6 +12,8 @@ const LAYERS: &[&[&str]] = &[
     &["diff"],
     &["recurrence"],
     &["lang"],
+    &["plan"],
+    &["exec"],
     &["check", "fit"],
 ];
 

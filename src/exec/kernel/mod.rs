@@ -1,0 +1,23 @@
+//! The numeric kernels: vectors of every instruction set, matrix products, elementary functions.
+//!
+//! A kernel is written once, over [`Vector`], and [`Isa::dispatch`] compiles it for every
+//! instruction set and runs it on the best one of the machine. Only the files of this folder may
+//! use `unsafe`, each for the reason it states.
+
+#![allow(
+    dead_code,
+    reason = "the kernels stand complete before the driver that calls them"
+)]
+#![allow(
+    unused_imports,
+    reason = "re-exported for the driver that will call them"
+)]
+
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod portable;
+mod simd;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub(crate) use simd::{Element, Isa, Kernel, Vector};

@@ -1,0 +1,3 @@
+//! Running a plan: workspaces, the driver, and the numeric kernels at the bottom.
+
+pub(crate) mod kernel;
