@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 #[path = "../src/exec/kernel/mod.rs"]
 mod kernel;
 
+use kernel::math::{Function, Map};
 use kernel::{Columns, Element, Isa, Kernel, Matrix, OverRows, Panels, Product, Stretch, Vector};
 
 /// The seconds of one call: the best of many batches of calls.
@@ -157,6 +158,29 @@ impl Bench<'_> {
         );
     }
 
+    /// A function of 4096 numbers between -4 and 4, or their magnitudes where only those have one.
+    fn function<T: Element + From<f32>>(&self, ty: &str, function: Function) {
+        let domain = matches!(function, Function::Ln | Function::Ln1p);
+        let number = |i: u16| f32::from(i % 4096) / 512.0 - 4.0;
+        let x: Vec<T> = (0..4096_u16)
+            .map(|i| number(i.wrapping_mul(611)))
+            .map(|x| T::from(if domain { x.abs() + 0.01 } else { x }))
+            .collect();
+        let mut y = vec![T::ZERO; x.len()];
+        let count = x.len() as f64;
+        self.line(
+            &format!("{ty} {function:?}"),
+            || {
+                self.isa.dispatch(Map {
+                    function,
+                    x: black_box(&x),
+                    y: &mut y,
+                })
+            },
+            |time| format!("{:7.2} G elements/s", count / time / 1e9),
+        );
+    }
+
     fn share(&self, rate: f64) -> String {
         format!(
             "{:7.2} Gflop/s {:4.0} % of peak",
@@ -165,7 +189,7 @@ impl Bench<'_> {
         )
     }
 
-    fn all<T: Element>(ty: &str, isa: Isa, filter: &str) {
+    fn all<T: Element + From<f32>>(ty: &str, isa: Isa, filter: &str) {
         let peak = peak::<T>(isa);
         println!("{} {ty}: {:.1} Gflop/s at most", isa.name(), peak / 1e9);
         let bench = Bench { isa, filter, peak };
@@ -192,6 +216,9 @@ impl Bench<'_> {
         ];
         for (m, rows, n) in shapes {
             bench.over_rows::<T>(ty, m, rows, n);
+        }
+        for function in Function::ALL {
+            bench.function::<T>(ty, function);
         }
     }
 }

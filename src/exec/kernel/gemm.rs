@@ -164,7 +164,7 @@ unsafe fn blockwise<V: Vector>(whole: &Strip<'_, V::Elem>) {
                 c,
                 ..whole.clone()
             }
-            .run::<V>()
+            .run::<V>();
         };
     }
 }

@@ -14,13 +14,16 @@
 )]
 
 mod gemm;
+#[cfg(test)]
+mod gemm_tests;
+pub(crate) mod math;
+#[cfg(test)]
+mod math_tests;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod pack;
 mod portable;
 mod simd;
-#[cfg(test)]
-mod tests;
 mod tile;
 #[cfg(target_arch = "x86_64")]
 mod x86;

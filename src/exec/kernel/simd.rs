@@ -15,6 +15,7 @@ use std::fmt;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 use std::sync::OnceLock;
 
+use super::math::Constants;
 #[cfg(target_arch = "aarch64")]
 use super::neon;
 use super::portable;
@@ -38,7 +39,7 @@ pub(crate) trait Element:
     + Neg<Output = Self>
     + Send
     + Sync
-    + 'static
+    + Constants
 {
     const ZERO: Self;
     const ONE: Self;

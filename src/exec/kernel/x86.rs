@@ -5,6 +5,10 @@
     reason = "intrinsics need features that `Isa` has detected before one of these vectors exists; \
               loads and stores pass on what the trait demands of the caller"
 )]
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "a number of lanes is small, and a mask of them has a bit each"
+)]
 
 use std::arch::x86_64::*;
 use std::ops::{Add, Div, Mul, Neg, Sub};
