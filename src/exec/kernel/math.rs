@@ -114,22 +114,28 @@ mod values {
 #[inline(always)]
 fn polynomial<V: Vector>(x: V, coefficients: &[V::Elem]) -> V {
     let square = x * x;
-    let every_other = |first: usize| {
-        let mut sum = V::splat(V::Elem::ZERO);
-        let count = coefficients.len().saturating_sub(first).div_ceil(2);
-        for i in (0..count).rev() {
-            sum = sum.mul_add(square, V::splat(coefficients[first + 2 * i]));
-        }
-        sum
-    };
-    every_other(1).mul_add(x, every_other(0))
+    every_other(square, coefficients, 1).mul_add(x, every_other(square, coefficients, 0))
+}
+
+/// The polynomial of every other coefficient from the given one on.
+#[inline(always)]
+fn every_other<V: Vector>(x: V, coefficients: &[V::Elem], first: usize) -> V {
+    let count = (coefficients.len() - first).div_ceil(2);
+    let mut sum = V::splat(coefficients[first + 2 * (count - 1)]);
+    let mut i = count - 1;
+    while i > 0 {
+        i -= 1;
+        sum = sum.mul_add(x, V::splat(coefficients[first + 2 * i]));
+    }
+    sum
 }
 
 /// `n` and `p` where `exp(x) - 1 = 2^n (p + 1) - 1`; the result is small or `n` is not zero.
 #[inline(always)]
 fn exp_parts<V: Vector>(x: V) -> (V, V) {
     let n = (x * V::splat(V::Elem::LOG2_E)).round();
-    let [high, low] = V::Elem::LN_2.map(V::splat);
+    let [high, low] = V::Elem::LN_2;
+    let (high, low) = (V::splat(high), V::splat(low));
     let r = n.neg_mul_add(low, n.neg_mul_add(high, x));
     (n, (r * r).mul_add(polynomial(r, V::Elem::EXP), r))
 }
@@ -155,13 +161,10 @@ pub(crate) fn sigmoid<V: Vector>(x: V) -> V {
 /// cancellation, and `1 - 2 (d + 1) / (d + 2)` further out, where that rounds less.
 #[inline(always)]
 pub(crate) fn tanh<V: Vector>(x: V) -> V {
-    let [half, one, two, half_way] = [
-        V::Elem::HALF,
-        V::Elem::ONE,
-        V::Elem::TWO,
-        V::Elem::TANH_HALF,
-    ]
-    .map(V::splat);
+    let half = V::splat(V::Elem::HALF);
+    let one = V::splat(V::Elem::ONE);
+    let two = V::splat(V::Elem::TWO);
+    let half_way = V::splat(V::Elem::TANH_HALF);
     let size = V::splat(V::Elem::TANH_END).min(x.abs());
     let (n, p) = exp_parts(-(size + size));
     let power = n.exp2_integer();
@@ -182,8 +185,10 @@ pub(crate) fn tanh<V: Vector>(x: V) -> V {
 /// is near 1 it is `ln(1 + near)`.
 #[inline(always)]
 fn ln_parts<V: Vector>(u: V, near: Option<(V, V)>) -> V {
-    let [zero, half, one, two] =
-        [V::Elem::ZERO, V::Elem::HALF, V::Elem::ONE, V::Elem::TWO].map(V::splat);
+    let zero = V::splat(V::Elem::ZERO);
+    let half = V::splat(V::Elem::HALF);
+    let one = V::splat(V::Elem::ONE);
+    let two = V::splat(V::Elem::TWO);
     let (lift, lifted) = V::Elem::LIFT;
     let tiny = u.lt(V::splat(V::Elem::MIN_POSITIVE));
     let normal = V::select(tiny, u * V::splat(lift), u);
@@ -196,7 +201,8 @@ fn ln_parts<V: Vector>(u: V, near: Option<(V, V)>) -> V {
     let upper = V::splat(V::Elem::SQRT_2).lt(m);
     let k = V::select(upper, k + one, k);
     let mut f = V::select(upper, m * half, m) - one;
-    let [high, low] = V::Elem::LN_2.map(V::splat);
+    let [high, low] = V::Elem::LN_2;
+    let (high, low) = (V::splat(high), V::splat(low));
     let mut rest = k * low;
     if let Some((x, correction)) = near {
         let unscaled = k.eq(zero);
@@ -269,11 +275,14 @@ pub(crate) fn cos<V: Vector>(x: V) -> V {
 /// `sin(x + turns · π / 2)`.
 #[inline(always)]
 fn quarter_turns<V: Vector>(x: V, turns: V) -> V {
-    let [half, one] = [V::Elem::HALF, V::Elem::ONE].map(V::splat);
+    let half = V::splat(V::Elem::HALF);
+    let one = V::splat(V::Elem::ONE);
     let n = (x * V::splat(V::Elem::FRAC_2_PI)).round();
     let mut r = x;
-    for part in V::Elem::FRAC_PI_2 {
-        r = n.neg_mul_add(V::splat(part), r);
+    let mut part = 0;
+    while part < 3 {
+        r = n.neg_mul_add(V::splat(V::Elem::FRAC_PI_2[part]), r);
+        part += 1;
     }
     let z = r * r;
     let sin = (r * z).mul_add(polynomial(z, V::Elem::SIN), r);
@@ -326,31 +335,33 @@ impl<T: Element> Kernel<T> for Map<'_, T> {
 
     #[inline(always)]
     fn run<V: Vector<Elem = T>>(self) {
+        // A function handed over as a value would be compiled apart.
+        macro_rules! map {
+            ($f:ident) => {{
+                let n = self.x.len().min(self.y.len());
+                let whole = n - n % V::LANES;
+                let (x, y) = (self.x.as_ptr(), self.y.as_mut_ptr());
+                // SAFETY: every vector but the last lies inside both slices, the last in part.
+                unsafe {
+                    for i in (0..whole).step_by(V::LANES) {
+                        $f(V::load(x.add(i))).store(y.add(i));
+                    }
+                    if whole < n {
+                        let last = V::load_partial(x.add(whole), n - whole);
+                        $f(last).store_partial(y.add(whole), n - whole);
+                    }
+                }
+            }};
+        }
         match self.function {
-            Function::Exp => map::<V>(self.x, self.y, exp),
-            Function::Sigmoid => map::<V>(self.x, self.y, sigmoid),
-            Function::Tanh => map::<V>(self.x, self.y, tanh),
-            Function::Ln => map::<V>(self.x, self.y, ln),
-            Function::Ln1p => map::<V>(self.x, self.y, ln_1p),
-            Function::Softplus => map::<V>(self.x, self.y, softplus),
-            Function::Sin => map::<V>(self.x, self.y, sin),
-            Function::Cos => map::<V>(self.x, self.y, cos),
-        }
-    }
-}
-
-#[inline(always)]
-fn map<V: Vector>(x: &[V::Elem], y: &mut [V::Elem], f: impl Fn(V) -> V) {
-    let n = x.len().min(y.len());
-    let whole = n - n % V::LANES;
-    // SAFETY: every vector but the last lies inside both slices, the last in part.
-    unsafe {
-        for i in (0..whole).step_by(V::LANES) {
-            f(V::load(x.as_ptr().add(i))).store(y.as_mut_ptr().add(i));
-        }
-        if whole < n {
-            let last = V::load_partial(x.as_ptr().add(whole), n - whole);
-            f(last).store_partial(y.as_mut_ptr().add(whole), n - whole);
+            Function::Exp => map!(exp),
+            Function::Sigmoid => map!(sigmoid),
+            Function::Tanh => map!(tanh),
+            Function::Ln => map!(ln),
+            Function::Ln1p => map!(ln_1p),
+            Function::Softplus => map!(softplus),
+            Function::Sin => map!(sin),
+            Function::Cos => map!(cos),
         }
     }
 }
