@@ -175,7 +175,7 @@ impl Bench<'_> {
                     function,
                     x: black_box(&x),
                     y: &mut y,
-                })
+                });
             },
             |time| format!("{:7.2} G elements/s", count / time / 1e9),
         );

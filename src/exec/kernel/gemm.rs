@@ -34,6 +34,9 @@ const SPARE: usize = 4;
 /// in the second-level cache.
 const LEFT_BYTES: usize = 1 << 18;
 
+/// So few rows are one block on every instruction set.
+const FEW_ROWS: usize = 4;
+
 /// `C = A B` or `C += A B`: `m × k` times `k × n`, where the columns of `A` come in segments.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Product<'a, T> {
@@ -64,54 +67,57 @@ impl<T: Element> Product<'_, T> {
             self.panels.k,
             "the segments have a column for every row of the right-hand side"
         );
-        isa.dispatch(RunProduct(self, panels));
-    }
-}
-
-/// A product that the caller of [`Product::run`] has vouched for.
-struct RunProduct<'a, T>(&'a Product<'a, T>, Range<usize>);
-
-impl<T: Element> Kernel<T> for RunProduct<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector<Elem = T>>(self) {
-        let Self(p, panels) = self;
         let whole = Strip {
-            a: p.a,
+            a: self.a,
             first_row: 0,
-            rows: p.m,
+            rows: self.m,
             b: Right {
-                ptr: p.b,
-                panels: p.panels,
+                ptr: self.b,
+                panels: self.panels,
                 k: 0,
             },
             panels,
             c: Target {
-                ptr: p.c,
-                stride: p.c_stride,
-                accumulate: p.accumulate,
+                ptr: self.c,
+                stride: self.c_stride,
+                accumulate: self.accumulate,
             },
         };
-        // SAFETY: the caller of `Product::run` vouches for all of it.
-        unsafe {
-            if p.m <= V::ROWS {
-                if p.m > 0 {
-                    whole.run::<V>();
-                }
-                return;
-            }
-            let most = (LEFT_BYTES / size_of::<T>() / p.panels.k.max(1)).max(4 * V::ROWS);
-            for (first_row, rows) in blocks(p.m, most) {
-                let c = whole.c.below(first_row);
-                let part = Strip {
-                    first_row,
-                    rows,
-                    c,
-                    ..whole.clone()
-                };
-                panelwise::<V>(&part);
-            }
+        if (1..=FEW_ROWS).contains(&self.m) {
+            isa.dispatch(&whole);
+        } else {
+            isa.dispatch(ManyRows(&whole));
+        }
+    }
+}
+
+/// A strip of any number of rows, which the caller of [`Product::run`] has vouched for.
+struct ManyRows<'a, T>(&'a Strip<'a, T>);
+
+impl<T: Element> Kernel<T> for ManyRows<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Elem = T>>(self) {
+        let whole = self.0;
+        let k = whole.b.panels.k;
+        // With one block of rows every panel is used once, and read from its first row to its last.
+        if whole.rows <= V::ROWS {
+            // SAFETY: the caller of `Product::run` vouches for it.
+            unsafe { blockwise::<V>(whole) };
+            return;
+        }
+        let most = (LEFT_BYTES / size_of::<T>() / k.max(1)).max(4 * V::ROWS);
+        for (first_row, rows) in blocks(whole.rows, most) {
+            let c = whole.c.below(first_row);
+            let part = Strip {
+                first_row,
+                rows,
+                c,
+                ..whole.clone()
+            };
+            // SAFETY: the rows are some of the whole, which the caller of `Product::run` vouches for.
+            unsafe { panelwise::<V>(&part) };
         }
     }
 }

@@ -115,7 +115,7 @@ pub(super) unsafe fn pack<V: Vector>(
     at: (usize, usize),
     src: Matrix<V::Elem>,
 ) {
-    if src.columns == 0 {
+    if src.rows == 0 || src.columns == 0 {
         return;
     }
     let width = panels.width;
@@ -141,7 +141,7 @@ pub(super) unsafe fn pack<V: Vector>(
                     copy::<V>(from.add(done), to.add(offset), count);
                     done += count;
                     offset = 0;
-                    to = to.add(panels.stride());
+                    to = to.wrapping_add(panels.stride());
                 }
             }
         } else {
