@@ -13,11 +13,21 @@
     reason = "re-exported for the driver that will call them"
 )]
 
+mod gemm;
+#[cfg(test)]
+mod gemm_tests;
+pub(crate) mod math;
+#[cfg(test)]
+mod math_tests;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod pack;
 mod portable;
 mod simd;
+mod tile;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub(crate) use gemm::{Columns, OverRows, Product, Stretch};
+pub(crate) use pack::{Matrix, Panels};
 pub(crate) use simd::{Element, Isa, Kernel, Vector};

@@ -70,7 +70,7 @@ macro_rules! vector {
             type Elem = $t;
             type Mask = $bits;
             const LANES: usize = $n;
-            const ROWS: usize = 12;
+            const ROWS: usize = 8;
 
             #[inline(never)]
             fn outline<K: Kernel<$t>>(kernel: K) -> K::Output {

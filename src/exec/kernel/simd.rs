@@ -3,7 +3,8 @@
 //! A [`Kernel`] is generic in the vector; [`Isa::dispatch`] instantiates it for the instruction
 //! set, inside a function compiled with the features of that set. Everything a kernel calls on the
 //! way to a vector operation must be `#[inline(always)]`: what is compiled apart does not have the
-//! features, and each of its vector operations becomes a function call.
+//! features, and each of its vector operations becomes a function call. Closures and functions
+//! handed over as values are compiled apart, unless they are small.
 
 #![allow(
     unsafe_code,
@@ -15,6 +16,7 @@ use std::fmt;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 use std::sync::OnceLock;
 
+use super::math::Constants;
 #[cfg(target_arch = "aarch64")]
 use super::neon;
 use super::portable;
@@ -38,7 +40,7 @@ pub(crate) trait Element:
     + Neg<Output = Self>
     + Send
     + Sync
-    + 'static
+    + Constants
 {
     const ZERO: Self;
     const ONE: Self;

@@ -1,0 +1,340 @@
+//! Matrix products: a row-major left-hand side times packed panels, and the product of two
+//! row-major matrices over their common rows.
+//!
+//! Both compute every element of the result as one chain in a fixed order (see [`super::tile`]), so
+//! that a row has the same bits alone and among others, and a caller may cut the result among
+//! threads as it likes.
+
+#![allow(
+    unsafe_code,
+    reason = "operands are pointers with strides, so that threads may share a result by rows; the \
+              caller vouches for them"
+)]
+
+use std::ops::Range;
+
+use super::pack::{self, Matrix, Panels};
+use super::simd::MAX_LANES;
+pub(crate) use super::tile::Stretch;
+use super::tile::{Right, Strip, Target, blocks};
+use super::{Element, Isa, Kernel, Vector};
+
+/// How many steps of `k` are done before the next panel's or block's turn: so much of a panel, and
+/// of a block of the left-hand side, stays in the first-level cache.
+const STRETCH: usize = 256;
+
+/// How many bytes of each side a product over common rows packs at a time.
+const PACKED_BYTES: usize = 1 << 19;
+
+/// The rows by which panels in scratch space are longer than what is in them, so that their
+/// beginnings do not compete for the same places of a cache.
+const SPARE: usize = 4;
+
+/// How many bytes of the left-hand side are used for all panels before the rows below: they stay
+/// in the second-level cache.
+const LEFT_BYTES: usize = 1 << 18;
+
+/// So few rows are one block on every instruction set.
+const FEW_ROWS: usize = 4;
+
+/// `C = A B` or `C += A B`: `m × k` times `k × n`, where the columns of `A` come in segments.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Product<'a, T> {
+    /// Entry `(0, 0)` of the result, whichever panels are computed.
+    pub(crate) c: *mut T,
+    pub(crate) c_stride: usize,
+    pub(crate) m: usize,
+    /// Segments that have `k` columns together.
+    pub(crate) a: &'a [Stretch<T>],
+    pub(crate) b: *const T,
+    pub(crate) panels: Panels,
+    /// Whether the result is added to.
+    pub(crate) accumulate: bool,
+}
+
+impl<T: Element> Product<'_, T> {
+    /// Compute the columns of a range of panels.
+    ///
+    /// # Safety
+    /// `a` is valid for reading `m` rows and has the `k` of the panels together; `b` is valid for
+    /// reading [`Panels::len`] elements, packed for this `isa`; `c` is valid for reading and
+    /// writing `m` rows of the panels' columns, which no one else touches meanwhile, and which
+    /// overlap neither operand.
+    #[inline(always)]
+    pub(crate) unsafe fn run(&self, isa: Isa, panels: Range<usize>) {
+        debug_assert_eq!(
+            self.a.iter().map(|s| s.k).sum::<usize>(),
+            self.panels.k,
+            "the segments have a column for every row of the right-hand side"
+        );
+        let whole = Strip {
+            a: self.a,
+            first_row: 0,
+            rows: self.m,
+            b: Right {
+                ptr: self.b,
+                panels: self.panels,
+                k: 0,
+            },
+            panels,
+            c: Target {
+                ptr: self.c,
+                stride: self.c_stride,
+                accumulate: self.accumulate,
+            },
+        };
+        if (1..=FEW_ROWS).contains(&self.m) {
+            isa.dispatch(&whole);
+        } else {
+            isa.dispatch(ManyRows(&whole));
+        }
+    }
+}
+
+/// A strip of any number of rows, which the caller of [`Product::run`] has vouched for.
+struct ManyRows<'a, T>(&'a Strip<'a, T>);
+
+impl<T: Element> Kernel<T> for ManyRows<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Elem = T>>(self) {
+        let whole = self.0;
+        let k = whole.b.panels.k;
+        // With one block of rows every panel is used once, and read from its first row to its last.
+        if whole.rows <= V::ROWS {
+            // SAFETY: the caller of `Product::run` vouches for it.
+            unsafe { blockwise::<V>(whole) };
+            return;
+        }
+        let most = (LEFT_BYTES / size_of::<T>() / k.max(1)).max(4 * V::ROWS);
+        for (first_row, rows) in blocks(whole.rows, most) {
+            let c = whole.c.below(first_row);
+            let part = Strip {
+                first_row,
+                rows,
+                c,
+                ..whole.clone()
+            };
+            // SAFETY: the rows are some of the whole, which the caller of `Product::run` vouches for.
+            unsafe { panelwise::<V>(&part) };
+        }
+    }
+}
+
+/// A strip of any number of rows, one panel after the other.
+///
+/// # Safety
+/// As for [`Strip::run`].
+#[inline(always)]
+unsafe fn panelwise<V: Vector>(whole: &Strip<'_, V::Elem>) {
+    for panel in whole.panels.clone() {
+        let mut strip = Strip {
+            panels: panel..panel + 1,
+            ..whole.clone()
+        };
+        // SAFETY: these are parts of the whole.
+        unsafe {
+            if whole.b.panels.k <= STRETCH {
+                blockwise::<V>(&strip);
+                continue;
+            }
+            for segment in whole.a {
+                for stretch in segment.cut(STRETCH) {
+                    blockwise::<V>(&Strip {
+                        a: &[stretch],
+                        ..strip.clone()
+                    });
+                    strip.b.k += stretch.k;
+                    strip.c.accumulate = true;
+                }
+            }
+        }
+    }
+}
+
+/// A strip of any number of rows, one block of rows after the other.
+///
+/// # Safety
+/// As for [`Strip::run`].
+#[inline(always)]
+unsafe fn blockwise<V: Vector>(whole: &Strip<'_, V::Elem>) {
+    for (row, rows) in blocks(whole.rows, V::ROWS) {
+        let first_row = whole.first_row + row;
+        let c = whole.c.below(row);
+        // SAFETY: the rows are some of the whole.
+        unsafe {
+            Strip {
+                first_row,
+                rows,
+                c,
+                ..whole.clone()
+            }
+            .run::<V>();
+        };
+    }
+}
+
+/// Some columns of a row-major matrix: entry `(i, j)` lies at `ptr + i · stride + j`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Columns<T> {
+    pub(crate) ptr: *const T,
+    pub(crate) stride: usize,
+    pub(crate) columns: usize,
+}
+
+/// `C = Aᵀ B` or `C += Aᵀ B`: `rows × m` and `rows × n`, where the columns of both come in segments.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OverRows<'a, T> {
+    pub(crate) c: *mut T,
+    pub(crate) c_stride: usize,
+    /// Segments side by side, `m` columns together.
+    pub(crate) a: &'a [Columns<T>],
+    /// Segments side by side, `n` columns together.
+    pub(crate) b: &'a [Columns<T>],
+    pub(crate) rows: usize,
+    /// Whether the result is added to.
+    pub(crate) accumulate: bool,
+}
+
+impl<T: Element> OverRows<'_, T> {
+    /// The elements of scratch space that [`run`](Self::run) needs for `m` columns of `A` and `n`
+    /// of `B`.
+    pub(crate) fn scratch(m: usize, n: usize) -> usize {
+        // Each side is rounded up to whole panels, of `2 · LANES` or `ROWS` columns.
+        let [m, n] = [m, n].map(|columns| columns.min(at_once::<T>()) + 2 * MAX_LANES);
+        (m + n) * (STRETCH + SPARE)
+    }
+
+    /// Compute the product.
+    ///
+    /// # Safety
+    /// `a` and `b` are valid for reading `rows` rows, `c` for reading and writing as many rows as
+    /// `a` has columns, of as many columns as `b` has, which no one else touches meanwhile, and
+    /// which overlap neither operand.
+    ///
+    /// # Panics
+    /// When the scratch space is smaller than [`scratch`](Self::scratch) says.
+    pub(crate) unsafe fn run(&self, isa: Isa, scratch: &mut [T]) {
+        let [m, n] = [self.a, self.b].map(|side| side.iter().map(|s| s.columns).sum());
+        assert!(
+            scratch.len() >= Self::scratch(m, n),
+            "the scratch space is as large as was asked for"
+        );
+        isa.dispatch(RunOverRows(self, scratch.as_mut_ptr()));
+    }
+}
+
+/// How many columns are packed at once.
+const fn at_once<T>() -> usize {
+    PACKED_BYTES / STRETCH / size_of::<T>()
+}
+
+/// A product that the caller of [`OverRows::run`] has vouched for.
+struct RunOverRows<'a, T>(&'a OverRows<'a, T>, *mut T);
+
+impl<T: Element> Kernel<T> for RunOverRows<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Elem = T>>(self) {
+        let Self(p, scratch) = self;
+        let most = at_once::<T>();
+        let [m, n] = [p.a, p.b].map(|side| side.iter().map(|s| s.columns).sum::<usize>());
+        let space = n.min(most).next_multiple_of(2 * V::LANES) * (STRETCH + SPARE);
+        // A product over no rows is zero.
+        for top in (0..p.rows.max(1)).step_by(STRETCH) {
+            let k = STRETCH.min(p.rows - top);
+            for left in (0..n).step_by(most) {
+                // SAFETY: the scratch space was checked, the caller vouches for the rest.
+                unsafe {
+                    let columns = most.min(n - left);
+                    let b =
+                        pack_columns::<V>(p.b, (top, k), (left, columns), 2 * V::LANES, scratch);
+                    for first in (0..m).step_by(most) {
+                        let rows = most.min(m - first);
+                        let space = scratch.add(space);
+                        let a = pack_columns::<V>(p.a, (top, k), (first, rows), V::ROWS, space);
+                        let c = Target {
+                            ptr: p.c.add(left),
+                            stride: p.c_stride,
+                            accumulate: p.accumulate || top > 0,
+                        };
+                        packed::<V>(a, b, k, c.below(first));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Pack rows `top .. top + k` and columns `left .. left + n` of segments side by side.
+///
+/// # Safety
+/// The segments are valid for reading these rows, `space` for writing the panels.
+#[inline(always)]
+unsafe fn pack_columns<V: Vector>(
+    segments: &[Columns<V::Elem>],
+    (top, k): (usize, usize),
+    (left, n): (usize, usize),
+    width: usize,
+    space: *mut V::Elem,
+) -> Right<V::Elem> {
+    let panels = Panels {
+        k: k + SPARE,
+        n,
+        width,
+    };
+    let mut first = 0;
+    for segment in segments {
+        let from = left.max(first);
+        let to = (left + n).min(first + segment.columns);
+        if from < to {
+            // SAFETY: columns `from..to` of the whole are columns of this segment.
+            unsafe {
+                let src = Matrix {
+                    ptr: segment.ptr.add(top * segment.stride + from - first),
+                    rows: k,
+                    columns: to - from,
+                    row_stride: segment.stride,
+                    column_stride: 1,
+                };
+                pack::pack::<V>(panels, space, (0, from - left), src);
+            }
+        }
+        first += segment.columns;
+    }
+    Right {
+        ptr: space.cast_const(),
+        panels,
+        k: 0,
+    }
+}
+
+/// The product of two packed sides over `k` steps: all panels of the result for one panel of the
+/// left-hand side after the other.
+///
+/// # Safety
+/// As for [`Strip::run`].
+#[inline(always)]
+unsafe fn packed<V: Vector>(left: Right<V::Elem>, b: Right<V::Elem>, k: usize, c: Target<V::Elem>) {
+    for panel in 0..left.panels.count() {
+        let row = panel * V::ROWS;
+        let stretch = Stretch {
+            ptr: left.ptr.wrapping_add(panel * left.panels.stride()),
+            row: 1,
+            step: V::ROWS,
+            k,
+        };
+        let strip = Strip {
+            a: &[stretch],
+            first_row: 0,
+            rows: V::ROWS.min(left.panels.n - row),
+            b,
+            panels: 0..b.panels.count(),
+            c: c.below(row),
+        };
+        // SAFETY: the rows from `row` on are those of the panel.
+        unsafe { strip.run::<V>() };
+    }
+}

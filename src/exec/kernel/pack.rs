@@ -1,0 +1,199 @@
+//! Panels: the layout in which a matrix product reads its right-hand side.
+//!
+//! A matrix of `k × n` is cut into panels of two vectors' width; a panel stores its rows one after
+//! the other, so that a product reads it from the first element to the last. The last panel is
+//! filled up with zeros. Several matrices may be packed side by side and on top of one another.
+
+#![allow(
+    unsafe_code,
+    reason = "matrices are read through pointers with strides, which the caller vouches for"
+)]
+
+use super::{Element, Isa, Kernel, Vector};
+
+/// A matrix in memory: entry `(i, j)` lies at `ptr + i · row_stride + j · column_stride`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Matrix<T> {
+    pub(crate) ptr: *const T,
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    pub(crate) row_stride: usize,
+    pub(crate) column_stride: usize,
+}
+
+/// How a `k × n` matrix is laid out in panels, for one instruction set and element type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Panels {
+    pub(super) k: usize,
+    pub(super) n: usize,
+    /// The columns of a panel.
+    pub(super) width: usize,
+}
+
+impl Panels {
+    pub(crate) fn new<T: Element>(isa: Isa, k: usize, n: usize) -> Self {
+        let width = 2 * isa.lanes::<T>();
+        Self { k, n, width }
+    }
+
+    /// The number of panels.
+    pub(crate) fn count(self) -> usize {
+        self.n.div_ceil(self.width)
+    }
+
+    /// The columns of one panel; the last panel may have fewer that count.
+    pub(crate) fn width(self) -> usize {
+        self.width
+    }
+
+    /// The elements that the panels take.
+    pub(crate) fn len(self) -> usize {
+        self.count() * self.stride()
+    }
+
+    /// The elements from one panel to the next.
+    pub(super) fn stride(self) -> usize {
+        self.k * self.width
+    }
+
+    /// Pack a matrix so that its entry `(0, 0)` becomes entry `at` of the whole.
+    ///
+    /// The matrix that has the last column writes the zeros beyond it.
+    ///
+    /// # Safety
+    /// The matrix is valid for reading.
+    ///
+    /// # Panics
+    /// When `dst` is shorter than [`len`](Self::len), or the matrix exceeds the whole.
+    pub(crate) unsafe fn pack<T: Element>(
+        self,
+        isa: Isa,
+        dst: &mut [T],
+        at: (usize, usize),
+        src: Matrix<T>,
+    ) {
+        assert!(dst.len() >= self.len(), "the panels have their space");
+        assert!(
+            at.0 + src.rows <= self.k && at.1 + src.columns <= self.n,
+            "the matrix lies inside the whole"
+        );
+        isa.dispatch(Pack {
+            panels: self,
+            dst: dst.as_mut_ptr(),
+            at,
+            src,
+        });
+    }
+}
+
+/// [`Panels::pack`], checked.
+struct Pack<T> {
+    panels: Panels,
+    dst: *mut T,
+    at: (usize, usize),
+    src: Matrix<T>,
+}
+
+impl<T: Element> Kernel<T> for Pack<T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Elem = T>>(self) {
+        // SAFETY: the space and the place were checked; the caller vouches for the matrix.
+        unsafe { pack::<V>(self.panels, self.dst, self.at, self.src) }
+    }
+}
+
+/// [`Panels::pack`] for a kernel.
+///
+/// # Safety
+/// The matrix is valid for reading and lies inside the whole; `dst` has the panels' length.
+#[inline(always)]
+pub(super) unsafe fn pack<V: Vector>(
+    panels: Panels,
+    dst: *mut V::Elem,
+    at: (usize, usize),
+    src: Matrix<V::Elem>,
+) {
+    if src.rows == 0 || src.columns == 0 {
+        return;
+    }
+    let width = panels.width;
+    let (first, offset) = (at.1 / width, at.1 % width);
+    let end = offset + src.columns;
+    let fill = if at.1 + src.columns == panels.n {
+        end.next_multiple_of(width) - end
+    } else {
+        0
+    };
+    // SAFETY: the columns `offset..end`, counted from panel `first` on, are those of the matrix,
+    // which the caller says lies inside the whole; `fill` ends with the last panel.
+    unsafe {
+        let dst = dst.add(first * panels.stride() + at.0 * width);
+        if src.column_stride == 1 {
+            // Rows outermost: the matrix is read from its first element to its last.
+            for i in 0..src.rows {
+                let from = src.ptr.add(i * src.row_stride);
+                let mut to = dst.add(i * width);
+                let (mut done, mut offset) = (0, offset);
+                while done < src.columns {
+                    let count = (width - offset).min(src.columns - done);
+                    copy::<V>(from.add(done), to.add(offset), count);
+                    done += count;
+                    offset = 0;
+                    to = to.wrapping_add(panels.stride());
+                }
+            }
+        } else {
+            gather(src, panels, dst, offset);
+        }
+        if fill > 0 {
+            let last = dst.add((end - 1) / width * panels.stride() + width - fill);
+            for i in 0..src.rows {
+                last.add(i * width).write_bytes(0, fill);
+            }
+        }
+    }
+}
+
+/// Copy `n` elements.
+///
+/// # Safety
+/// `from` is valid for reading and `to` for writing them; they do not overlap.
+#[inline(always)]
+pub(super) unsafe fn copy<V: Vector>(from: *const V::Elem, to: *mut V::Elem, n: usize) {
+    // SAFETY: every vector but the last lies inside the `n` elements, the last in part.
+    unsafe {
+        let mut i = 0;
+        while i + V::LANES <= n {
+            V::load(from.add(i)).store(to.add(i));
+            i += V::LANES;
+        }
+        if i < n {
+            V::load_partial(from.add(i), n - i).store_partial(to.add(i), n - i);
+        }
+    }
+}
+
+/// Pack a matrix of any strides, in blocks of rows that stay in cache; its column 0 becomes column
+/// `offset` of the panel at `dst`.
+///
+/// # Safety
+/// As for [`pack`].
+#[inline(always)]
+unsafe fn gather<T: Element>(src: Matrix<T>, panels: Panels, dst: *mut T, offset: usize) {
+    const BLOCK: usize = 16;
+    for top in (0..src.rows).step_by(BLOCK) {
+        for j in 0..src.columns {
+            let column = offset + j;
+            let place = column / panels.width * panels.stride() + column % panels.width;
+            for i in top..(top + BLOCK).min(src.rows) {
+                // SAFETY: `(i, j)` is an entry of the matrix.
+                unsafe {
+                    let x = *src.ptr.add(i * src.row_stride + j * src.column_stride);
+                    dst.add(place + i * panels.width).write(x);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The innermost loops of matrix products: a few rows of the result, held in registers.
+//!
+//! Every element of a result is one chain of fused multiply-adds over `k`, from the first to the
+//! last, that starts at the element's former value or at zero. A chain may rest in memory between
+//! two stretches of `k`. Its bits hence depend on nothing but the numbers: not on how many rows
+//! there are, where the row is, how the work is cut, or which instruction set runs it. The
+//! parallelism that hides the latency of an addition comes from several rows or columns, never
+//! from a split of `k`.
+
+#![allow(
+    unsafe_code,
+    reason = "operands are read through pointers with strides, which the caller vouches for"
+)]
+
+use std::ops::Range;
+
+use super::pack::Panels;
+use super::{Element, Kernel, Vector};
+
+/// A stretch of a left-hand side: entry `(i, l)` lies at `ptr + i · row + l · step`, `l < k`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stretch<T> {
+    pub(super) ptr: *const T,
+    pub(super) row: usize,
+    pub(super) step: usize,
+    pub(super) k: usize,
+}
+
+impl<T> Stretch<T> {
+    /// `k` columns of a row-major matrix whose rows are `stride` apart.
+    pub(crate) fn columns(ptr: *const T, stride: usize, k: usize) -> Self {
+        let row = stride;
+        Self {
+            ptr,
+            row,
+            step: 1,
+            k,
+        }
+    }
+
+    /// The stretch in parts of at most `most` steps.
+    #[inline(always)]
+    pub(super) fn cut(self, most: usize) -> impl Iterator<Item = Self> {
+        (0..self.k).step_by(most).map(move |l| Self {
+            ptr: self.ptr.wrapping_add(l * self.step),
+            k: most.min(self.k - l),
+            ..self
+        })
+    }
+}
+
+/// Where the result lies, and whether it is added to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target<T> {
+    pub(super) ptr: *mut T,
+    pub(super) stride: usize,
+    pub(super) accumulate: bool,
+}
+
+impl<T> Target<T> {
+    /// The result from a row on.
+    #[inline(always)]
+    pub(super) fn below(self, row: usize) -> Self {
+        Self {
+            ptr: self.ptr.wrapping_add(row * self.stride),
+            ..self
+        }
+    }
+}
+
+/// The right-hand side: panels from their row `k` on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Right<T> {
+    pub(super) ptr: *const T,
+    pub(super) panels: Panels,
+    /// The row at which the first stretch begins.
+    pub(super) k: usize,
+}
+
+/// `MR` rows by `NV` vectors of the result, of which the last has only `last` columns.
+///
+/// # Safety
+/// The operands are valid for `MR` rows, and the result for `MR` rows of the columns.
+#[inline(always)]
+unsafe fn tile<V: Vector, const MR: usize, const NV: usize>(
+    a: &[Stretch<V::Elem>],
+    first_row: usize,
+    mut b: *const V::Elem,
+    panel: usize,
+    c: Target<V::Elem>,
+    last: usize,
+) {
+    let width = 2 * V::LANES;
+    let mut sums = [[V::splat(V::Elem::ZERO); NV]; MR];
+    // SAFETY: the caller vouches for the operands; vector `v` of a row of the right-hand side is
+    // half of panel `v / 2`, which is full even where columns do not count.
+    unsafe {
+        if c.accumulate {
+            for (i, row) in sums.iter_mut().enumerate() {
+                let at = c.ptr.add(i * c.stride);
+                for (v, sum) in row.iter_mut().enumerate() {
+                    *sum = if v + 1 < NV || last == V::LANES {
+                        V::load(at.add(v * V::LANES))
+                    } else {
+                        V::load_partial(at.add(v * V::LANES), last)
+                    };
+                }
+            }
+        }
+        for stretch in a {
+            let mut left = stretch.ptr.add(first_row * stretch.row);
+            for _ in 0..stretch.k {
+                let mut right = [V::splat(V::Elem::ZERO); NV];
+                for (v, x) in right.iter_mut().enumerate() {
+                    *x = V::load(b.add(v / 2 * panel + v % 2 * V::LANES));
+                }
+                for (i, row) in sums.iter_mut().enumerate() {
+                    let x = V::splat(*left.add(i * stretch.row));
+                    for (sum, &y) in row.iter_mut().zip(&right) {
+                        *sum = x.mul_add(y, *sum);
+                    }
+                }
+                b = b.add(width);
+                left = left.add(stretch.step);
+            }
+        }
+        for (i, row) in sums.iter().enumerate() {
+            let at = c.ptr.add(i * c.stride);
+            for (v, sum) in row.iter().enumerate() {
+                if v + 1 < NV || last == V::LANES {
+                    sum.store(at.add(v * V::LANES));
+                } else {
+                    sum.store_partial(at.add(v * V::LANES), last);
+                }
+            }
+        }
+    }
+}
+
+/// Rows `first_row .. first_row + rows` of the result, at most [`Vector::ROWS`], for a range of
+/// panels. The target is that of the first of these rows and of column 0.
+#[derive(Clone)]
+pub(super) struct Strip<'a, T> {
+    pub(super) a: &'a [Stretch<T>],
+    pub(super) first_row: usize,
+    pub(super) rows: usize,
+    pub(super) b: Right<T>,
+    pub(super) panels: Range<usize>,
+    pub(super) c: Target<T>,
+}
+
+impl<T: Element> Strip<'_, T> {
+    /// # Safety
+    /// The operands are valid for reading, and the result for reading and writing.
+    #[inline(always)]
+    pub(super) unsafe fn run<V: Vector<Elem = T>>(&self) {
+        V::outline(self);
+    }
+}
+
+/// Built and run by [`Strip::run`] alone, whose caller vouches for the pointers.
+impl<T: Element> Kernel<T> for &Strip<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Elem = T>>(self) {
+        let width = 2 * V::LANES;
+        let stride = self.b.panels.stride();
+        let end = self.b.panels.n.min(self.panels.end * width);
+        // With few rows, several panels at once are needed to hide the latency.
+        let most = V::LANES
+            * match self.rows {
+                1 => 8,
+                2 | 3 => 4,
+                _ => 2,
+            };
+        let mut column = self.panels.start * width;
+        while column < end {
+            let columns = most.min(end - column);
+            let vectors = columns.div_ceil(V::LANES);
+            let last = columns - (vectors - 1) * V::LANES;
+            // SAFETY: the panel of `column` has row `b.k`; the rest is the caller's word.
+            unsafe {
+                let b = self.b.ptr.add(column / width * stride + self.b.k * width);
+                let mut c = self.c;
+                c.ptr = c.ptr.add(column);
+                macro_rules! tiles {
+                    ($($mr:literal x $($nv:literal)+;)+) => {
+                        match (self.rows, vectors) {
+                            $($(($mr, $nv) if $mr <= V::ROWS =>
+                                tile::<V, $mr, $nv>(self.a, self.first_row, b, stride, c, last),)+)+
+                            _ => unreachable!("a strip has no more rows than registers hold"),
+                        }
+                    };
+                }
+                tiles! {
+                    1 x 1 2 3 4 5 6 7 8;
+                    2 x 1 2 3 4;
+                    3 x 1 2 3 4;
+                    4 x 1 2;
+                    5 x 1 2;
+                    6 x 1 2;
+                    7 x 1 2;
+                    8 x 1 2;
+                }
+            }
+            column += columns;
+        }
+    }
+}
+
+/// Cut `m` rows into as few blocks of at most `most` rows as possible, of nearly equal size: the
+/// first row and the number of rows of each.
+#[inline(always)]
+pub(super) fn blocks(m: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let count = m.div_ceil(most).max(1);
+    let (size, larger) = (m / count, m % count);
+    (0..if m == 0 { 0 } else { count }).map(move |i| {
+        let first = i * size + i.min(larger);
+        (first, size + usize::from(i < larger))
+    })
+}
