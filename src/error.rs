@@ -157,6 +157,13 @@ pub enum Error {
         reason: String,
     },
 
+    /// A run that does not fit into memory.
+    #[error("not enough memory: the run needs {bytes} bytes")]
+    OutOfMemory {
+        /// The bytes it needs.
+        bytes: usize,
+    },
+
     /// A size of zero.
     #[error("dimension {dim} is 0 in `{array}`: every size must be at least 1")]
     ZeroSize {

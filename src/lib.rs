@@ -92,11 +92,13 @@ mod tape;
 
 pub use check::{Certificate, Check, check};
 pub use error::{Error, Mistake, Result};
+pub use exec::{Program, Real, Workspace};
 pub use lang::{Diagnostic, Diagnostics};
 pub use op::{
     Axis, Constant, CustomOp, Edge, Expr, LeafId, NodeId, Notation, Op, RegisterId, Scalar,
     ScalarFunction, Setting, Value, concat,
 };
+pub use plan::Plan;
 pub use recurrence::{Batch, Definition, Outputs, Params, Recurrence, Unrolled, Wrt, cells};
 pub use shape::{Dim, Kind, MAX_TERMS, Rate, Shape, Symbol, Type};
 pub use tape::{

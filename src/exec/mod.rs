@@ -1,3 +1,202 @@
-//! Running a plan: workspaces, the driver, and the numeric kernels at the bottom.
+//! Running a plan: programs and workspaces, the driver, and the numeric kernels at the bottom.
 
+mod apply;
+mod bind;
+mod driver;
 pub(crate) mod kernel;
+mod memory;
+mod parallel;
+mod workspace;
+
+use std::sync::Mutex;
+
+use kernel::{Element, Isa};
+
+pub use workspace::Workspace;
+
+use crate::error::{Error, Result};
+use crate::op::Scalar;
+use crate::plan::Plan;
+use crate::recurrence::{Batch, Outputs, Params, Recurrence};
+use driver::{Crew, Job};
+use parallel::Barrier;
+
+/// A floating-point type that programs run in: `f64` or `f32`.
+#[expect(private_bounds, reason = "what kernels need is no concern of a user's")]
+pub trait Real: Scalar + Element {}
+
+impl Real for f64 {}
+impl Real for f32 {}
+
+/// A recurrence made ready to run fast, for given sizes of its dimensions and any number of steps
+/// and samples.
+///
+/// It computes what [`Recurrence::evaluate`] computes, up to rounding. A program does not change;
+/// all that changes is in a [`Workspace`], so several threads can share a program.
+///
+/// ```
+/// use bptt::{Batch, Params, Wrt, cells::{Cell, Loss}};
+/// use ndarray::{Array2, Array3, ArrayD};
+///
+/// let model = Cell::lstm().model("lstm", Loss::SquaredError)?;
+/// let program = model
+///     .gradient(Wrt::Parameters)?
+///     .compile::<f32>(&[("H", 8), ("K", 3), ("O", 2)])?;
+///
+/// let mut params = Params::from_fn(&model, &[("H", 8), ("K", 3), ("O", 2)], |_, shape| {
+///     ArrayD::from_shape_fn(shape, |i| ((i[0] + 3) as f32 * 0.7).sin())
+/// })?;
+/// let batch = Batch::new(20, 4)
+///     .with("x", Array3::from_shape_fn((20, 4, 3), |(t, b, i)| (t + b * i) as f32 * 0.1))
+///     .with("y", Array3::zeros((20, 4, 2)));
+///
+/// let mut workspace = program.workspace();
+/// let mut losses = Vec::new();
+/// for _ in 0..10 {
+///     // The first run makes room; those after it allocate nothing.
+///     let gradient = program.run(&params, &batch, &mut workspace)?;
+///     losses.push(gradient.loss()?);
+///     for (name, g) in gradient.iter().filter(|(name, _)| *name != "loss") {
+///         params.get_mut(name).expect("a gradient has the name of its parameter").scaled_add(-0.01, g);
+///     }
+/// }
+/// assert!(losses[9] < losses[0]);
+/// # Ok::<(), bptt::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Program<F> {
+    recurrence: Recurrence,
+    sizes: Vec<usize>,
+    plan: Plan,
+    isa: Isa,
+    threads: usize,
+    scalar: std::marker::PhantomData<F>,
+}
+
+impl Recurrence {
+    /// Makes the recurrence ready to run fast.
+    ///
+    /// `sizes` gives the size of every named dimension.
+    ///
+    /// # Errors
+    /// [`Error::UnknownName`] for a dimension that does not exist, [`Error::UnknownSize`] for one
+    /// that is not given, [`Error::Batch`] for a size of zero or one that is too large.
+    pub fn compile<F: Real>(&self, sizes: &[(&str, usize)]) -> Result<Program<F>> {
+        Program::new(self, self.sizes_of(sizes)?)
+    }
+
+    /// [`compile`](Self::compile) with the sizes read off some data.
+    ///
+    /// # Errors
+    /// When the data does not fit the recurrence.
+    pub fn compile_for<F: Real>(&self, params: &Params<F>, batch: &Batch<F>) -> Result<Program<F>> {
+        let sizes = self.bind(params, batch)?.sizes().to_vec();
+        Program::new(self, sizes)
+    }
+}
+
+impl<F: Real> Program<F> {
+    fn new(recurrence: &Recurrence, sizes: Vec<usize>) -> Result<Self> {
+        Ok(Self {
+            plan: Plan::of(recurrence, &sizes),
+            recurrence: recurrence.clone(),
+            sizes,
+            isa: Isa::detect(),
+            threads: 1,
+            scalar: std::marker::PhantomData,
+        })
+    }
+
+    /// The same program, run by this many threads; no bit of any result depends on it.
+    #[must_use]
+    pub fn threads(self, threads: usize) -> Self {
+        Self { threads, ..self }
+    }
+
+    /// How the program runs.
+    #[must_use]
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The recurrence.
+    #[must_use]
+    pub const fn recurrence(&self) -> &Recurrence {
+        &self.recurrence
+    }
+
+    /// An empty workspace for runs of this program.
+    #[must_use]
+    pub fn workspace(&self) -> Workspace<F> {
+        Workspace::new(
+            &self.plan,
+            self.recurrence.tape().leaves().len(),
+            self.threads,
+        )
+    }
+
+    /// Runs once, in a workspace of its own.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run).
+    pub fn evaluate(&self, params: &Params<F>, batch: &Batch<F>) -> Result<Outputs<F>> {
+        let mut workspace = self.workspace();
+        self.run(params, batch, &mut workspace)?;
+        Ok(workspace.outputs)
+    }
+
+    /// Runs the program on some data. The outputs stay in the workspace until the next run.
+    ///
+    /// # Errors
+    /// When the data does not fit the recurrence or the sizes of the program; when a value that is
+    /// not finite reaches an output; [`Error::OutOfMemory`], before anything is computed, when the
+    /// run would need more memory than there is; [`Error::CustomOp`] when a user's op fails.
+    ///
+    /// # Panics
+    /// When the workspace was made by another program.
+    pub fn run<'w>(
+        &self,
+        params: &Params<F>,
+        batch: &Batch<F>,
+        workspace: &'w mut Workspace<F>,
+    ) -> Result<&'w mut Outputs<F>> {
+        assert_eq!(
+            workspace.buffers.len(),
+            self.plan.buffers.len(),
+            "a workspace is used with the program that made it"
+        );
+        self.check(params, batch)?;
+        workspace.prepare(&self.plan, self.isa, batch.steps(), batch.samples())?;
+        self.order(batch, workspace);
+        self.connect(params, batch, workspace)?;
+        let job = Job {
+            plan: &self.plan,
+            isa: self.isa,
+            extent: workspace.extent,
+            active: &workspace.active,
+            lengths: &workspace.lengths,
+            classes: &workspace.class_pointers,
+            packs: &workspace.pack_pointers,
+            barrier: Barrier::default(),
+            failure: Mutex::new(None),
+        };
+        parallel::run(&job, &mut workspace.workers);
+        let failure = job.failure.into_inner();
+        if let Some(error) = failure.unwrap_or_else(std::sync::PoisonError::into_inner) {
+            return Err(error);
+        }
+        self.read(workspace)?;
+        Ok(&mut workspace.outputs)
+    }
+
+    /// A value that is not finite reached an output.
+    fn not_finite(&self, name: &str, entry: Vec<usize>, value: F) -> Error {
+        Error::NonFiniteValue {
+            expression: format!("output `{name}`"),
+            place: "found when the run had ended; `Recurrence::evaluate` finds where it began"
+                .into(),
+            entry,
+            value: Scalar::to_f64(value),
+        }
+    }
+}

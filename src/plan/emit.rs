@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Plan;
 use super::graph::{Graph, Id, Kind};
 use super::instruction::{
-    Carry, Input, Instruction, Operand, Pack, PackPart, Pass, Program, Stage as Group,
+    Carry, Input, Instruction, Operand, Pack, PackPart, Pass, Program, Stage as Group, Work,
 };
 use super::layout::{Buffer, Layout, Stage, Storage};
 use super::program::Writer;
@@ -33,6 +33,7 @@ pub(super) struct Emitter<'a> {
     /// The buffer of each leaf.
     leaves: BTreeMap<usize, usize>,
     packs: Vec<Pack>,
+    programs: Vec<Program>,
 }
 
 impl<'a> Emitter<'a> {
@@ -44,6 +45,7 @@ impl<'a> Emitter<'a> {
             buffers: layout.buffers.clone(),
             leaves: BTreeMap::new(),
             packs: Vec::new(),
+            programs: Vec::new(),
         };
         for id in &schedule.order {
             if let Kind::Leaf(leaf) = graph.nodes[*id].kind {
@@ -86,6 +88,8 @@ impl<'a> Emitter<'a> {
                 }
             }
             if stage.in_pass {
+                let programs = &self.programs;
+                let body = body.into_iter().map(|i| Work::new(i, programs)).collect();
                 passes[stage.pass].stages.push(Group { is_loop, body });
             } else {
                 once[stage.pass].extend(body);
@@ -104,6 +108,7 @@ impl<'a> Emitter<'a> {
         Plan {
             buffers: self.buffers,
             packs: self.packs,
+            programs: self.programs,
             once,
             passes,
             carries,
@@ -170,8 +175,9 @@ impl<'a> Emitter<'a> {
             self.singles(&single, &mut body);
             let mut programs: BTreeMap<(usize, Rate), Vec<Id>> = BTreeMap::new();
             for id in fused {
+                let node = &self.graph.nodes[id];
                 programs
-                    .entry(self.graph.nodes[id].len())
+                    .entry((node.len(), node.rate))
                     .or_default()
                     .push(id);
             }
@@ -183,7 +189,7 @@ impl<'a> Emitter<'a> {
     }
 
     /// The fused pass of nodes of one length.
-    fn program(&self, members: Vec<Id>) -> Option<Instruction> {
+    fn program(&mut self, members: Vec<Id>) -> Option<Instruction> {
         let members = self.in_order(members);
         let stored = |id: Id| self.layout.homes[id].is_some();
         let draft = Writer::write(self.graph, &members, &stored);
@@ -209,7 +215,7 @@ impl<'a> Emitter<'a> {
                 spread: access.spread,
             }
         };
-        Some(Instruction::Program(Program {
+        self.programs.push(Program {
             len: self.graph.nodes[members[0]].len(),
             ops: numbered.ops,
             registers: numbered.registers,
@@ -220,7 +226,9 @@ impl<'a> Emitter<'a> {
                 .iter()
                 .map(|(id, _)| self.operand(*id))
                 .collect(),
-        }))
+            rate: self.graph.nodes[members[0]].rate,
+        });
+        Some(Instruction::Program(self.programs.len() - 1))
     }
 
     /// Members of a program, each after those it uses.

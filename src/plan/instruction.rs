@@ -36,6 +36,8 @@ pub(crate) struct Input {
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
     pub(crate) len: usize,
+    /// What its rows stand for.
+    pub(crate) rate: Rate,
     pub(crate) ops: Vec<MicroOp>,
     pub(crate) registers: usize,
     pub(crate) constants: Vec<f64>,
@@ -72,7 +74,7 @@ pub(crate) struct PackPart {
 #[derive(Clone, Debug)]
 pub(crate) enum Instruction {
     /// Entrywise work.
-    Program(Program),
+    Program(usize),
     /// Packs a matrix.
     Pack(usize),
     /// `out (+)= segments · pack`, row by row.
@@ -131,6 +133,73 @@ pub(crate) enum Instruction {
     },
 }
 
+impl Instruction {
+    /// What its rows stand for.
+    pub(crate) fn rate(&self, programs: &[Program]) -> Rate {
+        match self {
+            Self::Program(index) => programs[*index].rate,
+            Self::Pack(_) => Rate::Static,
+            Self::OuterTotal { a, .. } => a.rate,
+            Self::Total { from, .. } | Self::MoveTotal { from, .. } | Self::Pick { from, .. } => {
+                from.rate
+            }
+            Self::Gemm { out, .. }
+            | Self::Impulse { out, .. }
+            | Self::Move { out, .. }
+            | Self::Contract { out, .. }
+            | Self::Reduce { out, .. }
+            | Self::Custom { out, .. } => out.rate,
+        }
+    }
+
+    /// Whether it gathers something over the steps.
+    pub(crate) const fn ends_time(&self) -> bool {
+        matches!(
+            self,
+            Self::OuterTotal { .. }
+                | Self::Total { .. }
+                | Self::MoveTotal { .. }
+                | Self::Pick { .. }
+        )
+    }
+
+    /// Where it adds to what is there, which must be zero when a run begins.
+    pub(crate) const fn accumulates(&self) -> Option<&Operand> {
+        match self {
+            Self::OuterTotal { out, .. }
+            | Self::Total { out, .. }
+            | Self::MoveTotal { out, .. } => Some(out),
+            _ => None,
+        }
+    }
+
+    fn operands(&self, programs: &[Program]) -> Vec<Operand> {
+        match self {
+            Self::Program(index) => {
+                let program = &programs[*index];
+                let inputs = program.inputs.iter().map(|i| i.operand);
+                inputs.chain(program.outputs.iter().copied()).collect()
+            }
+            Self::Pack(_) => Vec::new(),
+            Self::Gemm { out, segments, .. } => segments.iter().copied().chain([*out]).collect(),
+            Self::OuterTotal { out, a, b } => vec![*out, *a, *b],
+            Self::Total { out, from }
+            | Self::Pick { out, from, .. }
+            | Self::Impulse { out, from, .. }
+            | Self::Reduce { out, from, .. } => vec![*out, *from],
+            Self::MoveTotal {
+                out, from, class, ..
+            } => [*out, *from].into_iter().chain(*class).collect(),
+            Self::Move { out, moves, class } => {
+                let from = moves.iter().map(|(_, from)| *from);
+                from.chain([*out]).chain(*class).collect()
+            }
+            Self::Contract { out, a, b, .. } => [*out, *a].into_iter().chain(*b).collect(),
+            Self::Custom { out, args, .. } => args.iter().map(|(a, _)| *a).chain([*out]).collect(),
+        }
+    }
+}
+
 /// A register's value before its first step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Carry {
@@ -149,7 +218,36 @@ pub(crate) struct Carry {
 pub(crate) struct Stage {
     /// Whether they run step by step.
     pub(crate) is_loop: bool,
-    pub(crate) body: Vec<Instruction>,
+    pub(crate) body: Vec<Work>,
+}
+
+/// An instruction in a stage.
+#[derive(Clone, Debug)]
+pub(crate) struct Work {
+    pub(crate) instruction: Instruction,
+    /// Whether it can be done for the rows of many steps as if they were one step's: its operands
+    /// vary with the step or not at all, and nothing depends on which step it is.
+    pub(crate) is_uniform: bool,
+    /// Whether it reads values of other steps.
+    pub(crate) looks_aside: bool,
+}
+
+impl Work {
+    pub(super) fn new(instruction: Instruction, programs: &[Program]) -> Self {
+        let operands = instruction.operands(programs);
+        let by_step = match instruction {
+            Instruction::Move { class, .. } => class.is_some(),
+            Instruction::MoveTotal { .. }
+            | Instruction::Impulse { .. }
+            | Instruction::Pick { .. } => true,
+            _ => false,
+        };
+        Self {
+            is_uniform: !by_step && operands.iter().all(|o| o.rate != Rate::Sample),
+            looks_aside: operands.iter().any(|o| o.shift != 0),
+            instruction,
+        }
+    }
 }
 
 /// One way over time.

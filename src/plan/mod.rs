@@ -20,7 +20,7 @@ mod program;
 mod schedule;
 
 pub(crate) use instruction::{
-    Carry, Input, Instruction, Operand, Pack, PackPart, Pass, Program, Stage,
+    Carry, Input, Instruction, Operand, Pack, PackPart, Pass, Program, Stage, Work,
 };
 pub(crate) use layout::{Buffer, Storage};
 pub(crate) use program::{Code, MicroOp};
@@ -43,6 +43,7 @@ pub(crate) struct OutputSpec {
 pub struct Plan {
     pub(crate) buffers: Vec<Buffer>,
     pub(crate) packs: Vec<Pack>,
+    pub(crate) programs: Vec<Program>,
     /// What is computed once, or once for each sample, before each pass and after the last.
     pub(crate) once: Vec<Vec<Instruction>>,
     pub(crate) passes: Vec<Pass>,
@@ -59,6 +60,15 @@ impl Plan {
         let schedule = schedule::Schedule::of(&graph);
         let layout = layout::Layout::of(&graph, &schedule);
         emit::Emitter::emit(&graph, &schedule, &layout)
+    }
+}
+
+impl Plan {
+    /// Every instruction.
+    pub(crate) fn instructions(&self) -> impl Iterator<Item = &Instruction> {
+        let stages = self.passes.iter().flat_map(|p| &p.stages);
+        let in_time = stages.flat_map(|s| s.body.iter().map(|w| &w.instruction));
+        self.once.iter().flatten().chain(in_time)
     }
 }
 

@@ -107,6 +107,35 @@ impl Recurrence {
         Ok(bound)
     }
 
+    /// The sizes of the dimensions, in order of declaration, from sizes given by name.
+    pub(crate) fn sizes_of(&self, sizes: &[(&str, usize)]) -> Result<Vec<usize>> {
+        let known = || self.tape.dims().map(Into::into).collect();
+        if let Some((name, _)) = sizes
+            .iter()
+            .find(|(n, _)| !self.tape.dims().any(|d| d == *n))
+        {
+            return Err(Error::UnknownName {
+                what: "dimension",
+                name: (*name).into(),
+                known: known(),
+            });
+        }
+        let size = |dim: &str| match sizes.iter().find(|(n, _)| *n == dim) {
+            None => Err(Error::UnknownSize { dim: dim.into() }),
+            Some((_, 0)) => Err(Error::ZeroSize {
+                dim: dim.into(),
+                array: "the sizes given".into(),
+            }),
+            Some((_, size)) if Dim::is_too_large(*size) => Err(Error::Batch {
+                reason: format!("dimension {dim} is {size}, which is too large"),
+            }),
+            Some((_, size)) => Ok(*size),
+        };
+        let sizes: Vec<usize> = self.tape.dims().map(size).collect::<Result<_>>()?;
+        self.check_extent(&sizes, 1, 1)?;
+        Ok(sizes)
+    }
+
     /// Refuses sizes for which some value would have more entries than can be counted.
     fn check_extent(&self, sizes: &[usize], steps: usize, samples: usize) -> Result<()> {
         for (id, node) in self.tape.nodes() {

@@ -245,6 +245,26 @@ impl<F: Scalar> Batch<F> {
             .unwrap_or_else(|| vec![self.steps; self.samples])
     }
 
+    /// The length of one sequence.
+    pub(crate) fn length(&self, sample: usize) -> usize {
+        self.lengths.as_ref().map_or(self.steps, |l| l[sample])
+    }
+
+    /// Whether it has steps and samples, all of one length, and nothing but real inputs.
+    pub(crate) fn is_plain(&self) -> bool {
+        let real = |d: &Data<F>| matches!(d, Data::Real(_));
+        self.steps > 0
+            && self.samples > 0
+            && self.lengths.is_none()
+            && self.sizes.is_empty()
+            && self.inputs.values().all(real)
+    }
+
+    /// The number of inputs.
+    pub(crate) fn inputs_count(&self) -> usize {
+        self.inputs.len()
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         let refuse = |reason: String| Err(Error::Batch { reason });
         if self.steps == 0 {

@@ -83,6 +83,16 @@ impl<F: Scalar> Outputs<F> {
         self.arrays.iter_mut().map(|(n, a)| (&**n, a))
     }
 
+    /// The array of an output, made anew when its shape has changed.
+    pub(crate) fn place(&mut self, name: &str, outer: &[usize], inner: &[usize]) -> &mut ArrayD<F> {
+        let fits = |a: &ArrayD<F>| a.shape().iter().eq(outer.iter().chain(inner));
+        if !self.arrays.get(name).is_some_and(fits) {
+            let shape: Vec<usize> = outer.iter().chain(inner).copied().collect();
+            self.insert(name, ArrayD::zeros(IxDyn(&shape)));
+        }
+        &mut self.arrays[name]
+    }
+
     pub(crate) fn insert(&mut self, name: &str, array: ArrayD<F>) {
         self.arrays.insert(name.into(), array);
     }

@@ -13,6 +13,7 @@
     reason = "re-exported for the driver that will call them"
 )]
 
+pub(crate) mod entrywise;
 mod gemm;
 #[cfg(test)]
 mod gemm_tests;
@@ -23,6 +24,7 @@ mod math_tests;
 mod neon;
 mod pack;
 mod portable;
+pub(crate) mod rows;
 mod simd;
 mod tile;
 #[cfg(target_arch = "x86_64")]

@@ -1,0 +1,346 @@
+//! One instruction on some rows.
+
+#![allow(
+    unsafe_code,
+    reason = "operands are reached through pointers; a plan only names entries inside its buffers"
+)]
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use ndarray::{ArrayD, IxDyn};
+
+use super::Real;
+use super::driver::{Crew, Rows};
+use super::kernel::entrywise::{Entrywise, Rows as Strided};
+use super::kernel::rows::{self, Contraction, SumRows};
+use super::kernel::{Columns, Matrix, OverRows, Panels, Product, Stretch};
+use crate::error::Error;
+use crate::op::{Custom, Scalar, Value};
+use crate::plan::{Instruction, Operand};
+use crate::shape::Rate;
+
+impl<F: Real> Crew<'_, '_, F> {
+    /// The entries from one row of an operand to the next.
+    fn stride(&self, operand: &Operand) -> usize {
+        self.own.slots[operand.buffer].row
+    }
+
+    pub(super) fn apply(&mut self, instruction: &Instruction, rows: Rows) {
+        match instruction {
+            Instruction::Program(index) => self.program(*index, rows),
+            Instruction::Pack(index) => self.pack(*index),
+            Instruction::Gemm {
+                out,
+                accumulate,
+                segments,
+                pack,
+            } => self.gemm(out, *accumulate, segments, *pack, rows),
+            Instruction::OuterTotal { out, a, b } => self.outer(out, a, b, rows, 0..a.len),
+            Instruction::Total { out, from } => self.total(out, from, rows, 0..out.len),
+            Instruction::Contract {
+                out,
+                a,
+                b,
+                contract,
+            } => {
+                let at = |o: &Operand| self.at(o, rows.step, rows.first);
+                let right = b.unwrap_or(*a);
+                let call = Contraction {
+                    contract: *contract,
+                    a: at(a),
+                    b: b.as_ref().map(|b| at(b).cast_const()),
+                    out: at(out),
+                    rows: rows.count,
+                    strides: [self.stride(a), self.stride(&right), self.stride(out)],
+                };
+                self.job.isa.dispatch(call);
+            }
+            _ => {
+                for row in rows.first..rows.first + rows.count {
+                    self.row(instruction, rows.step, row);
+                }
+            }
+        }
+    }
+
+    /// An instruction that is done row by row.
+    fn row(&mut self, instruction: &Instruction, step: usize, row: usize) {
+        let at = |operand: &Operand| self.at(operand, step, row);
+        match instruction {
+            Instruction::MoveTotal {
+                out,
+                from,
+                moved,
+                class,
+            } => {
+                let class = self.class(class.as_ref(), step, row);
+                // SAFETY: a class was checked to lie in its range.
+                unsafe { rows::add(moved, at(from), at(out), class) };
+            }
+            Instruction::Move { out, moves, class } => {
+                let class = self.class(class.as_ref(), step, row);
+                let covered: usize = moves.iter().map(|(m, _)| m.extent[0] * m.extent[1]).sum();
+                // SAFETY: as above.
+                unsafe {
+                    if covered < out.len {
+                        std::slice::from_raw_parts_mut(at(out), out.len).fill(F::zero());
+                    }
+                    for (moved, from) in moves {
+                        rows::copy(moved, at(from), at(out), class);
+                    }
+                }
+            }
+            Instruction::Pick { out, from, edge } => {
+                if self.is_edge(*edge, step, row) {
+                    // SAFETY: both have `len` entries.
+                    unsafe { std::ptr::copy_nonoverlapping(at(from), at(out), out.len) };
+                }
+            }
+            Instruction::Impulse { out, from, edge } => {
+                // SAFETY: both have `len` entries.
+                unsafe {
+                    if self.is_edge(*edge, step, row) {
+                        std::ptr::copy_nonoverlapping(at(from), at(out), out.len);
+                    } else {
+                        std::slice::from_raw_parts_mut(at(out), out.len).fill(F::zero());
+                    }
+                }
+            }
+            Instruction::Reduce { out, from, op } => {
+                // SAFETY: the entries of one row, and of another value.
+                let (x, y) = unsafe {
+                    (
+                        std::slice::from_raw_parts(at(from).cast_const(), from.len),
+                        std::slice::from_raw_parts_mut(at(out), out.len),
+                    )
+                };
+                op.eval_row(x, y);
+            }
+            Instruction::Custom {
+                out,
+                args,
+                shape,
+                op,
+            } => {
+                let values: Vec<Value<F>> = args
+                    .iter()
+                    .map(|(operand, shape)| {
+                        // SAFETY: the entries of one row.
+                        let x = unsafe {
+                            std::slice::from_raw_parts(at(operand).cast_const(), operand.len)
+                        };
+                        let array = ArrayD::from_shape_vec(IxDyn(shape), x.to_vec());
+                        Value::Real(array.unwrap_or_default())
+                    })
+                    .collect();
+                // SAFETY: the entries of one row, and of another value.
+                let y = unsafe { std::slice::from_raw_parts_mut(at(out), out.len) };
+                if let Err(error) = custom(op, &values, shape, y) {
+                    y.fill(F::zero());
+                    self.fail(error);
+                }
+            }
+            _ => unreachable!("instructions on many rows are done elsewhere"),
+        }
+    }
+
+    fn fail(&self, error: Error) {
+        let mut failure = match self.job.failure.lock() {
+            Ok(failure) => failure,
+            Err(poisoned) => poisoned.into_inner(),
+        };
+        failure.get_or_insert(error);
+    }
+
+    fn class(&self, class: Option<&Operand>, step: usize, row: usize) -> usize {
+        let Some(class) = class else {
+            return 0;
+        };
+        let index = match class.rate {
+            Rate::Step => step * self.job.extent.samples + row,
+            _ => row,
+        };
+        // SAFETY: there is a class for every sample, and for every step where it varies with it.
+        unsafe { *self.job.classes[class.buffer].add(index) }
+    }
+
+    fn program(&mut self, index: usize, rows: Rows) {
+        let program = &self.job.plan.programs[index];
+        self.own.operands.clear();
+        for input in &program.inputs {
+            let operand = Strided {
+                ptr: self.at(&input.operand, rows.step, rows.first),
+                stride: self.stride(&input.operand),
+                spread: input.spread,
+            };
+            self.own.operands.push(operand);
+        }
+        for output in &program.outputs {
+            let operand = Strided {
+                ptr: self.at(output, rows.step, rows.first),
+                stride: self.stride(output),
+                spread: false,
+            };
+            self.own.operands.push(operand);
+        }
+        let count = self.own.operands.len();
+        let table = &mut self.own.tables[index];
+        let fixed = table.len() - count;
+        let call = Entrywise {
+            ops: &program.ops,
+            fixed,
+            operands: &self.own.operands,
+            inputs: program.inputs.len(),
+            rows: rows.count,
+            len: program.len,
+            scratch: self.own.staging,
+            table,
+        };
+        // SAFETY: the plan names entries inside the buffers, and gives each output to one program.
+        unsafe { call.run(self.job.isa) };
+    }
+
+    fn pack(&self, index: usize) {
+        let pack = &self.job.plan.packs[index];
+        let panels = Panels::new::<F>(self.job.isa, pack.k, pack.n);
+        // SAFETY: the space was made for these panels, and only one worker packs.
+        let space = unsafe { std::slice::from_raw_parts_mut(self.job.packs[index], panels.len()) };
+        for part in &pack.parts {
+            // The product is of a row with the transpose of the matrix, as it is written.
+            let (row_stride, column_stride) = if part.transposed {
+                (part.columns, 1)
+            } else {
+                (1, part.columns)
+            };
+            let matrix = Matrix {
+                ptr: self.at(&part.matrix, 0, 0).cast_const(),
+                rows: part.k,
+                columns: part.n,
+                row_stride,
+                column_stride,
+            };
+            // SAFETY: the matrix is a value of the plan.
+            unsafe { panels.pack(self.job.isa, space, (part.at[0], part.at[1]), matrix) };
+        }
+    }
+
+    fn gemm(
+        &mut self,
+        out: &Operand,
+        accumulate: bool,
+        segments: &[Operand],
+        pack: usize,
+        rows: Rows,
+    ) {
+        self.own.stretches.clear();
+        for segment in segments {
+            let ptr = self.at(segment, rows.step, rows.first).cast_const();
+            let stretch = Stretch::columns(ptr, self.stride(segment), segment.len);
+            self.own.stretches.push(stretch);
+        }
+        let spec = &self.job.plan.packs[pack];
+        let panels = Panels::new::<F>(self.job.isa, spec.k, spec.n);
+        let product = Product {
+            c: self.at(out, rows.step, rows.first),
+            c_stride: self.stride(out),
+            m: rows.count,
+            a: &self.own.stretches,
+            b: self.job.packs[pack].cast_const(),
+            panels,
+            accumulate,
+        };
+        // SAFETY: the plan names entries inside the buffers, and packs before it multiplies.
+        unsafe { product.run(self.job.isa, 0..panels.count()) };
+    }
+
+    /// `out += aᵀ b` over some rows, for some of the columns of `a`.
+    pub(super) fn outer(
+        &mut self,
+        out: &Operand,
+        a: &Operand,
+        b: &Operand,
+        rows: Rows,
+        columns: Range<usize>,
+    ) {
+        if columns.is_empty() || rows.count == 0 {
+            return;
+        }
+        let left = [Columns {
+            ptr: self
+                .at(a, rows.step, rows.first)
+                .wrapping_add(columns.start)
+                .cast_const(),
+            stride: self.stride(a),
+            columns: columns.len(),
+        }];
+        let right = [Columns {
+            ptr: self.at(b, rows.step, rows.first).cast_const(),
+            stride: self.stride(b),
+            columns: b.len,
+        }];
+        let product = OverRows {
+            c: self.at(out, 0, 0).wrapping_add(columns.start * b.len),
+            c_stride: b.len,
+            a: &left,
+            b: &right,
+            rows: rows.count,
+            accumulate: true,
+        };
+        // SAFETY: the plan names entries inside the buffers; workers have different columns.
+        unsafe { product.run(self.job.isa, self.own.packing.as_mut_slice()) };
+    }
+
+    /// `out += Σ from` over some rows, for some of the entries.
+    pub(super) fn total(
+        &mut self,
+        out: &Operand,
+        from: &Operand,
+        rows: Rows,
+        entries: Range<usize>,
+    ) {
+        let isa = self.job.isa;
+        let mut sum = |first: usize, count: usize| {
+            isa.dispatch(SumRows {
+                from: self
+                    .at(from, rows.step, first)
+                    .wrapping_add(entries.start)
+                    .cast_const(),
+                stride: self.stride(from),
+                rows: count,
+                len: entries.len(),
+                out: self.at(out, 0, first).wrapping_add(entries.start),
+            });
+        };
+        if out.rate == Rate::Static {
+            sum(rows.first, rows.count);
+        } else {
+            (rows.first..rows.first + rows.count).for_each(|row| sum(row, 1));
+        }
+    }
+}
+
+/// A user's op on one row; a panic in it is an error.
+fn custom<F: Scalar>(
+    op: &Custom,
+    args: &[Value<F>],
+    shape: &[usize],
+    out: &mut [F],
+) -> Result<(), Error> {
+    let broken = |reason: String| Error::CustomOp {
+        op: op.rule().name().into(),
+        reason,
+    };
+    let args: Vec<&Value<F>> = args.iter().collect();
+    let value = catch_unwind(AssertUnwindSafe(|| F::call(op.rule(), &args)))
+        .map_err(|_| broken("it panicked".into()))?;
+    if value.shape() != shape {
+        let found = value.shape();
+        let reason = format!("its value has shape {found:?}, it said {shape:?}");
+        return Err(broken(reason));
+    }
+    for (out, x) in out.iter_mut().zip(&value) {
+        *out = *x;
+    }
+    Ok(())
+}

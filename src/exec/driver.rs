@@ -1,0 +1,297 @@
+//! The driver: takes a plan through its passes, stages and steps.
+//!
+//! All workers run the same code on the same plan, each on its share: samples in a loop, steps in
+//! a stage over many steps, entries of the result in a sum over time. No number depends on how the
+//! work is shared.
+
+#![allow(
+    unsafe_code,
+    reason = "workers reach the buffers through pointers; a plan only names entries inside them"
+)]
+
+use std::ops::Range;
+use std::sync::Mutex;
+
+use super::Real;
+use super::kernel::Isa;
+use super::parallel::{Barrier, share};
+use super::workspace::{Extent, Worker};
+use crate::error::Error;
+use crate::op::Edge;
+use crate::plan::{Carry, Instruction, Operand, Plan, Stage, Storage, Work};
+use crate::shape::Rate;
+
+/// What all workers of a run see.
+pub(super) struct Job<'a, F> {
+    pub(super) plan: &'a Plan,
+    pub(super) isa: Isa,
+    pub(super) extent: Extent,
+    /// The number of samples that are longer than each step; the longest samples come first.
+    pub(super) active: &'a [usize],
+    /// The length of each sample, the longest first.
+    pub(super) lengths: &'a [usize],
+    /// The classes of each buffer that is a leaf of classes.
+    pub(super) classes: &'a [*const usize],
+    pub(super) packs: &'a [*mut F],
+    pub(super) barrier: Barrier,
+    pub(super) failure: Mutex<Option<Error>>,
+}
+
+// SAFETY: workers write to disjoint memory between two barriers.
+unsafe impl<F: Real> Sync for Job<'_, F> {}
+
+/// Rows that are worked on together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rows {
+    pub(super) step: usize,
+    pub(super) first: usize,
+    pub(super) count: usize,
+}
+
+/// One worker at its share of a job.
+pub(super) struct Crew<'a, 'w, F: Real> {
+    pub(super) job: &'a Job<'a, F>,
+    pub(super) own: &'w mut Worker<F>,
+    pub(super) index: usize,
+    pub(super) count: usize,
+}
+
+impl<F: Real> Crew<'_, '_, F> {
+    /// Runs the whole plan.
+    pub(super) fn run(&mut self) {
+        let plan = self.job.plan;
+        for (before, pass) in plan.once.iter().enumerate() {
+            if self.index == 0 {
+                for instruction in pass {
+                    self.once(instruction);
+                }
+            }
+            self.wait();
+            if before < plan.passes.len() {
+                self.pass(before);
+            }
+        }
+    }
+
+    fn wait(&self) {
+        if self.count > 1 {
+            self.job.barrier.wait(self.count);
+        }
+    }
+
+    /// Where an operand's entries for a row begin.
+    #[inline(always)]
+    pub(super) fn at(&self, operand: &Operand, step: usize, row: usize) -> *mut F {
+        let slot = &self.own.slots[operand.buffer];
+        let steps = step as isize + isize::from(operand.shift) - slot.origin as isize;
+        let time = slot.ptr.wrapping_offset(steps * slot.time as isize);
+        time.wrapping_add(row * slot.row + operand.start)
+    }
+
+    fn once(&mut self, instruction: &Instruction) {
+        let samples = self.job.extent.samples;
+        let count = match instruction.rate(&self.job.plan.programs) {
+            Rate::Static => 1,
+            _ => samples,
+        };
+        let rows = Rows {
+            step: 0,
+            first: 0,
+            count,
+        };
+        match instruction {
+            Instruction::OuterTotal { out, a, b } => self.outer(out, a, b, rows, 0..a.len),
+            Instruction::Total { out, from } => self.total(out, from, rows, 0..out.len),
+            _ => self.apply(instruction, rows),
+        }
+    }
+
+    fn pass(&mut self, index: usize) {
+        let Extent { steps, chunk, .. } = self.job.extent;
+        let pass = &self.job.plan.passes[index];
+        let carries = self.job.plan.carries.iter().filter(|c| c.pass == index);
+        let count = steps.div_ceil(chunk);
+        let mut previous: Option<Range<usize>> = None;
+        for i in 0..count {
+            let times = if pass.forward {
+                i * chunk..((i + 1) * chunk).min(steps)
+            } else {
+                steps.saturating_sub((i + 1) * chunk)..steps - i * chunk
+            };
+            if self.index == 0 {
+                carries
+                    .clone()
+                    .for_each(|c| self.carry(c, &times, previous.as_ref()));
+            }
+            self.enter(times.start);
+            self.wait();
+            for stage in &pass.stages {
+                self.stage(stage, &times, pass.forward);
+                self.wait();
+            }
+            previous = Some(times);
+        }
+    }
+
+    /// Tells the buffers of a chunk which step is their first.
+    fn enter(&mut self, first: usize) {
+        for (slot, buffer) in self.own.slots.iter_mut().zip(&self.job.plan.buffers) {
+            if buffer.storage == Storage::Chunk {
+                slot.origin = first;
+            }
+        }
+    }
+
+    /// Puts in place what registers hold where the step before lies outside the chunk.
+    fn carry(&mut self, carry: &Carry, times: &Range<usize>, previous: Option<&Range<usize>>) {
+        let samples = self.job.extent.samples;
+        let buffer = carry.value.buffer;
+        let is_chunk = self.job.plan.buffers[buffer].storage == Storage::Chunk;
+        if !is_chunk && previous.is_some() {
+            return;
+        }
+        // In the coordinates of the new chunk; the old one is addressed through its own.
+        let place = |this: &mut Self, origin: usize, step: isize, row: usize| {
+            let slot = this.own.slots[buffer];
+            let steps = if is_chunk {
+                step - origin as isize
+            } else {
+                step
+            };
+            let time = slot.ptr.wrapping_offset(steps * slot.time as isize);
+            time.wrapping_add(row * slot.row + carry.value.start)
+        };
+        let len = carry.value.len;
+        for row in 0..samples {
+            let (edge, starts) = if carry.forward {
+                (times.start as isize - 1, times.start == 0)
+            } else {
+                let length = self.job.lengths[row];
+                let starts = if is_chunk {
+                    (times.start + 1..=times.end).contains(&length)
+                } else {
+                    true
+                };
+                let edge = if starts { length } else { times.end };
+                (edge as isize, starts)
+            };
+            let to = place(self, times.start, edge, row);
+            if starts {
+                let from = carry.init.map(|init| self.at(&init, 0, row));
+                // SAFETY: the halo of the buffer has a row for every sample.
+                unsafe {
+                    match from {
+                        Some(from) => std::ptr::copy_nonoverlapping(from, to, len),
+                        None => std::slice::from_raw_parts_mut(to, len).fill(F::zero()),
+                    }
+                }
+            } else if let Some(previous) = previous {
+                let is_running = carry.forward || self.job.lengths[row] > times.end;
+                if is_chunk && is_running {
+                    let from = place(self, previous.start, edge, row);
+                    // SAFETY: both rows lie inside the buffer; they are the same in a chunk of one step.
+                    unsafe { std::ptr::copy(from, to, len) };
+                }
+            }
+        }
+    }
+
+    fn stage(&mut self, stage: &Stage, times: &Range<usize>, forward: bool) {
+        if stage.is_loop {
+            let share = share(self.job.extent.samples, self.index, self.count);
+            for i in 0..times.len() {
+                let step = if forward {
+                    times.start + i
+                } else {
+                    times.end - 1 - i
+                };
+                let end = share.end.min(self.job.active[step]);
+                let rows = Rows {
+                    step,
+                    first: share.start,
+                    count: end.saturating_sub(share.start),
+                };
+                if rows.count > 0 {
+                    for work in &stage.body {
+                        self.apply(&work.instruction, rows);
+                    }
+                }
+            }
+            return;
+        }
+        for Work {
+            instruction,
+            is_uniform,
+            looks_aside,
+        } in &stage.body
+        {
+            let apart = instruction.ends_time() || *looks_aside;
+            if apart {
+                self.wait();
+            }
+            match instruction {
+                Instruction::OuterTotal { out, a, b } => {
+                    let columns = share(a.len, self.index, self.count);
+                    for rows in self.blocks(times.clone(), true) {
+                        self.outer(out, a, b, rows, columns.clone());
+                    }
+                }
+                Instruction::Total { out, from } => {
+                    let columns = share(out.len, self.index, self.count);
+                    let merged = out.rate == Rate::Static;
+                    for rows in self.blocks(times.clone(), merged) {
+                        self.total(out, from, rows, columns.clone());
+                    }
+                }
+                Instruction::MoveTotal { .. } | Instruction::Pick { .. } => {
+                    if self.index == 0 {
+                        for rows in self.blocks(times.clone(), false) {
+                            self.apply(instruction, rows);
+                        }
+                    }
+                }
+                _ => {
+                    let own = share(times.len(), self.index, self.count);
+                    let own = times.start + own.start..times.start + own.end;
+                    for rows in self.blocks(own, *is_uniform) {
+                        self.apply(instruction, rows);
+                    }
+                }
+            }
+            if apart {
+                self.wait();
+            }
+        }
+    }
+
+    /// The rows of some steps: all together when every sample runs to the end of them and the work
+    /// does not depend on the step.
+    fn blocks(&self, times: Range<usize>, mergeable: bool) -> impl Iterator<Item = Rows> + use<F> {
+        let samples = self.job.extent.samples;
+        let all = times.is_empty() || self.job.active[times.end - 1] == samples;
+        let merged = mergeable && all && !times.is_empty();
+        let active = self.job.active.as_ptr();
+        let count = if merged { 1 } else { times.len() };
+        (0..count).map(move |i| {
+            let step = times.start + i;
+            Rows {
+                step,
+                first: 0,
+                count: if merged {
+                    times.len() * samples
+                } else {
+                    // SAFETY: there is an entry for every step, and the job outlives the iterator.
+                    unsafe { *active.add(step) }
+                },
+            }
+        })
+    }
+
+    /// Whether a sample has an end of its sequence at a step.
+    pub(super) fn is_edge(&self, edge: Edge, step: usize, row: usize) -> bool {
+        match edge {
+            Edge::First => step == 0,
+            Edge::Last => step + 1 == self.job.lengths[row],
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! Fused entrywise work: a short program of micro-ops on blocks that stay in the first cache.
+//!
+//! A micro-op is a loop over one block. Its operands are pointers in a table: registers,
+//! constants, and, where the rows of an operand follow each other without gaps, memory itself.
+
+#![allow(
+    unsafe_code,
+    reason = "blocks are read and written through the table of pointers"
+)]
+
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+use super::math;
+use super::simd::{Element, Isa, Kernel, Vector};
+use crate::op::{Entry, EntryVisitor, Number, Pointwise, Scalar};
+use crate::plan::{Code, MicroOp};
+
+/// The entries of a block.
+pub(crate) const BLOCK: usize = 256;
+
+/// A vector register as the number that the rows of the op table compute with.
+#[derive(Clone, Copy)]
+struct Lanes<V>(V);
+
+macro_rules! operator {
+    ($trait:ident, $method:ident) => {
+        impl<V: Vector> $trait for Lanes<V> {
+            type Output = Self;
+            #[inline(always)]
+            fn $method(self, other: Self) -> Self {
+                Self($trait::$method(self.0, other.0))
+            }
+        }
+    };
+}
+
+operator!(Add, add);
+operator!(Sub, sub);
+operator!(Mul, mul);
+operator!(Div, div);
+
+impl<V: Vector> Neg for Lanes<V> {
+    type Output = Self;
+    #[inline(always)]
+    fn neg(self) -> Self {
+        Self(-self.0)
+    }
+}
+
+impl<V: Vector> Lanes<V> {
+    #[inline(always)]
+    fn indicator(mask: V::Mask) -> Self {
+        let (one, zero) = (V::splat(V::Elem::ONE), V::splat(V::Elem::ZERO));
+        Self(V::select(mask, one, zero))
+    }
+}
+
+impl<V: Vector> Number for Lanes<V>
+where
+    V::Elem: Scalar,
+{
+    #[inline(always)]
+    fn of(x: f64) -> Self {
+        Self(V::splat(<V::Elem as Scalar>::of(x)))
+    }
+    #[inline(always)]
+    fn recip(self) -> Self {
+        Self(V::splat(V::Elem::ONE) / self.0)
+    }
+    #[inline(always)]
+    fn exp(self) -> Self {
+        Self(math::exp(self.0))
+    }
+    #[inline(always)]
+    fn ln(self) -> Self {
+        Self(math::ln(self.0))
+    }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        Self(self.0.sqrt())
+    }
+    #[inline(always)]
+    fn powi(self, n: i32) -> Self {
+        Self(self.0.map(|x| V::Elem::entry(Pointwise::Powi(n), [x, x])))
+    }
+    #[inline(always)]
+    fn powf(self, p: Self) -> Self {
+        let (mut x, p) = (self.0.to_array(), p.0.to_array());
+        for (x, p) in x.iter_mut().zip(p).take(V::LANES) {
+            *x = V::Elem::entry(Pointwise::Powf, [*x, p]);
+        }
+        // SAFETY: no vector has more lanes than the array.
+        Self(unsafe { V::load(x.as_ptr()) })
+    }
+    #[inline(always)]
+    fn sin(self) -> Self {
+        Self(math::sin(self.0))
+    }
+    #[inline(always)]
+    fn cos(self) -> Self {
+        Self(math::cos(self.0))
+    }
+    #[inline(always)]
+    fn tanh(self) -> Self {
+        Self(math::tanh(self.0))
+    }
+    #[inline(always)]
+    fn sigmoid(self) -> Self {
+        Self(math::sigmoid(self.0))
+    }
+    #[inline(always)]
+    fn softplus(self) -> Self {
+        Self(math::softplus(self.0))
+    }
+    #[inline(always)]
+    fn abs(self) -> Self {
+        Self(self.0.abs())
+    }
+    #[inline(always)]
+    fn sign(self) -> Self {
+        let (one, zero) = (V::splat(V::Elem::ONE), V::splat(V::Elem::ZERO));
+        let negative = V::select(self.0.lt(zero), -one, self.0);
+        Self(V::select(zero.lt(self.0), one, negative))
+    }
+    #[inline(always)]
+    fn larger(self, other: Self) -> Self {
+        let larger = self.0.max(other.0);
+        Self(V::select(self.0.eq(self.0), larger, self.0))
+    }
+    #[inline(always)]
+    fn less(self, other: Self) -> Self {
+        Self::indicator(self.0.lt(other.0))
+    }
+    #[inline(always)]
+    fn less_eq(self, other: Self) -> Self {
+        Self::indicator(self.0.le(other.0))
+    }
+    #[inline(always)]
+    fn equal(self, other: Self) -> Self {
+        Self::indicator(self.0.eq(other.0))
+    }
+}
+
+/// An operand in memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rows<T> {
+    pub(crate) ptr: *mut T,
+    /// The entries from one row to the next; zero for a row that is the same for all.
+    pub(crate) stride: usize,
+    /// Whether one entry stands for all of a row.
+    pub(crate) spread: bool,
+}
+
+/// A program and the memory it works on.
+pub(crate) struct Entrywise<'a, T> {
+    pub(crate) ops: &'a [MicroOp],
+    /// The number of places before the operands: registers and constants.
+    pub(crate) fixed: usize,
+    /// The operands: `inputs` of them are read, the others written.
+    pub(crate) operands: &'a [Rows<T>],
+    pub(crate) inputs: usize,
+    pub(crate) rows: usize,
+    pub(crate) len: usize,
+    /// A block for each operand.
+    pub(crate) scratch: *mut T,
+    /// A pointer for each place; those of registers and constants are set.
+    pub(crate) table: &'a mut [*mut T],
+}
+
+impl<T: Element + Scalar> Entrywise<'_, T> {
+    /// Runs the program on all rows.
+    ///
+    /// # Safety
+    /// The operands are valid for `rows` rows of `len` entries (one entry where spread), `scratch`
+    /// for [`BLOCK`] entries for every operand, so is every set pointer of the table, and what is written is touched by no one else.
+    #[inline(always)]
+    pub(crate) unsafe fn run(self, isa: Isa) {
+        isa.dispatch(self);
+    }
+}
+
+impl<T: Element + Scalar> Kernel<T> for Entrywise<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Elem = T>>(self) {
+        // SAFETY: the caller of `Entrywise::run` vouches for the memory.
+        unsafe { blocks::<V>(self) }
+    }
+}
+
+#[inline(always)]
+unsafe fn blocks<V: Vector>(call: Entrywise<'_, V::Elem>)
+where
+    V::Elem: Scalar,
+{
+    let (fixed, len) = (call.fixed, call.len);
+    let dense = |o: &Rows<V::Elem>| !o.spread && o.stride == len;
+    let (rows, len) = if call.operands.iter().all(dense) {
+        (1, len * call.rows)
+    } else {
+        (call.rows, len)
+    };
+    // Rows at a time, and entries of a row at a time: one of them is the whole or one.
+    let (some_rows, some) = if len >= BLOCK {
+        (1, BLOCK)
+    } else {
+        ((BLOCK / len).min(rows), len)
+    };
+    // What is the same for every block is put in place once.
+    for (i, operand) in call.operands.iter().enumerate() {
+        if operand.stride == 0 && i < call.inputs && (some == len || operand.spread) {
+            let block = unsafe { call.scratch.add(i * BLOCK) };
+            call.table[fixed + i] = block;
+            unsafe { gather(operand, block, some_rows, some, 0, 0) };
+        }
+    }
+    let mut row = 0;
+    while row < rows {
+        let count = some_rows.min(rows - row);
+        let mut column = 0;
+        while column < len {
+            let width = some.min(len - column);
+            for (i, operand) in call.operands.iter().enumerate() {
+                let place = fixed + i;
+                if operand.stride == 0 && i < call.inputs && (some == len || operand.spread) {
+                    continue;
+                }
+                let direct = !operand.spread && (count == 1 || operand.stride == len);
+                if direct {
+                    call.table[place] = unsafe { operand.ptr.add(row * operand.stride + column) };
+                } else {
+                    call.table[place] = unsafe { call.scratch.add(i * BLOCK) };
+                    if i < call.inputs {
+                        unsafe {
+                            gather(operand, call.table[place], count, width, row, column);
+                        }
+                    }
+                }
+            }
+            for op in call.ops {
+                unsafe { step::<V>(op, call.table, count * width) };
+            }
+            for (i, operand) in call.operands.iter().enumerate().skip(call.inputs) {
+                if count > 1 && operand.stride != len {
+                    unsafe { scatter(operand, call.table[fixed + i], count, width, row) };
+                }
+            }
+            column += width;
+        }
+        row += count;
+    }
+}
+
+/// Copies rows of an operand to a block, one after the other.
+#[inline(always)]
+unsafe fn gather<T: Copy>(
+    operand: &Rows<T>,
+    block: *mut T,
+    rows: usize,
+    len: usize,
+    row: usize,
+    column: usize,
+) {
+    for r in 0..rows {
+        let to = unsafe { block.add(r * len) };
+        let from = unsafe { operand.ptr.add((row + r) * operand.stride) };
+        if operand.spread {
+            let x = unsafe { *from };
+            for i in 0..len {
+                unsafe { *to.add(i) = x };
+            }
+        } else {
+            unsafe { std::ptr::copy_nonoverlapping(from.add(column), to, len) };
+        }
+    }
+}
+
+/// Copies a block to rows of an operand.
+#[inline(always)]
+unsafe fn scatter<T: Copy>(
+    operand: &Rows<T>,
+    block: *const T,
+    rows: usize,
+    len: usize,
+    row: usize,
+) {
+    for r in 0..rows {
+        let to = unsafe { operand.ptr.add((row + r) * operand.stride) };
+        unsafe { std::ptr::copy_nonoverlapping(block.add(r * len), to, len) };
+    }
+}
+
+/// What a micro-op does to one vector of each argument. A trait rather than a closure, since its
+/// method must be inlined where the vector instructions are.
+trait Micro<V>: Copy {
+    const ARGS: usize;
+    fn call(self, a: V, b: V, c: V) -> V;
+}
+
+macro_rules! micro {
+    ($name:ident($($arg:ident),+): $args:literal = $value:expr) => {
+        #[derive(Clone, Copy)]
+        struct $name;
+
+        impl<V: Vector> Micro<V> for $name {
+            const ARGS: usize = $args;
+            #[inline(always)]
+            fn call(self, $($arg: V),+) -> V {
+                $value
+            }
+        }
+    };
+}
+
+micro!(Copied(a, _b, _c): 1 = a);
+micro!(Negated(a, _b, _c): 1 = -a);
+micro!(Added(a, b, _c): 2 = a + b);
+micro!(Subtracted(a, b, _c): 2 = a - b);
+micro!(MultipliedAdded(a, b, c): 3 = a.mul_add(b, c));
+micro!(MultipliedSubtracted(a, b, c): 3 = a.neg_mul_add(b, c));
+micro!(Selected(a, b, c): 3 = {
+    let chosen = V::select(a.eq(V::splat(V::Elem::ZERO)), c, b);
+    V::select(a.eq(a), chosen, a)
+});
+
+/// A row of the op table.
+#[derive(Clone, Copy)]
+struct Row<E>(E);
+
+impl<V: Vector, E: Entry> Micro<V> for Row<E>
+where
+    V::Elem: Scalar,
+{
+    const ARGS: usize = E::ARITY;
+    #[inline(always)]
+    fn call(self, a: V, b: V, _: V) -> V {
+        self.0.call([Lanes(a), Lanes(b)]).0
+    }
+}
+
+/// A micro-op with its blocks.
+struct Loop<'a, V: Vector> {
+    op: &'a MicroOp,
+    table: &'a [*mut V::Elem],
+    count: usize,
+}
+
+impl<V: Vector> EntryVisitor for Loop<'_, V>
+where
+    V::Elem: Scalar,
+{
+    type Output = ();
+    #[inline(always)]
+    fn visit<E: Entry>(self, entry: E) {
+        // SAFETY: the caller of `Entrywise::run` vouches for the blocks.
+        unsafe { each(&self, Row(entry)) }
+    }
+}
+
+#[inline(always)]
+unsafe fn step<V: Vector>(op: &MicroOp, table: &[*mut V::Elem], count: usize)
+where
+    V::Elem: Scalar,
+{
+    let this = Loop::<V> { op, table, count };
+    unsafe {
+        match op.code {
+            Code::Entry(row) => row.visit(this),
+            Code::Copy => each(&this, Copied),
+            Code::Negate => each(&this, Negated),
+            Code::Add => each(&this, Added),
+            Code::Subtract => each(&this, Subtracted),
+            Code::MultiplyAdd => each(&this, MultipliedAdded),
+            Code::NegativeMultiplyAdd => each(&this, MultipliedSubtracted),
+            Code::Select => each(&this, Selected),
+        }
+    }
+}
+
+/// One micro-op on every entry of a block; the last vector may be partial.
+#[inline(always)]
+unsafe fn each<V: Vector, M: Micro<V>>(this: &Loop<'_, V>, micro: M) {
+    let place = |i: u16| unsafe { *this.table.get_unchecked(i as usize) };
+    let to = place(this.op.to);
+    let [a, b, c] = this.op.from.map(place);
+    let mut i = 0;
+    while i + V::LANES <= this.count {
+        unsafe {
+            let x = V::load(a.add(i));
+            let y = if M::ARGS > 1 { V::load(b.add(i)) } else { x };
+            let z = if M::ARGS > 2 { V::load(c.add(i)) } else { x };
+            micro.call(x, y, z).store(to.add(i));
+        }
+        i += V::LANES;
+    }
+    let rest = this.count - i;
+    if rest > 0 {
+        unsafe {
+            let x = V::load_partial(a.add(i), rest);
+            let y = if M::ARGS > 1 {
+                V::load_partial(b.add(i), rest)
+            } else {
+                x
+            };
+            let z = if M::ARGS > 2 {
+                V::load_partial(c.add(i), rest)
+            } else {
+                x
+            };
+            micro.call(x, y, z).store_partial(to.add(i), rest);
+        }
+    }
+}

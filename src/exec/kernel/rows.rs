@@ -1,0 +1,230 @@
+//! Work on single rows that is neither a large product nor entrywise: moves and small products.
+
+#![allow(unsafe_code, reason = "rows are reached through pointers and strides")]
+
+use super::simd::{Element, Kernel, Vector};
+use crate::op::{Contract, Move, Strides};
+
+fn offset(at: &Strides, i: usize, j: usize, class: usize) -> usize {
+    at.start + i * at.rows + j * at.columns + class * at.class
+}
+
+/// Copies the entries of a move.
+///
+/// # Safety
+/// Both sides are valid for the entries that the move names, for this class.
+pub(crate) unsafe fn copy<T: Copy>(moved: &Move, from: *const T, to: *mut T, class: usize) {
+    for i in 0..moved.extent[0] {
+        for j in 0..moved.extent[1] {
+            let (from, to) = unsafe {
+                (
+                    from.add(offset(&moved.from, i, j, class)),
+                    to.add(offset(&moved.to, i, j, class)),
+                )
+            };
+            unsafe { *to = *from };
+        }
+    }
+}
+
+/// Adds the entries of a move to what is there.
+///
+/// # Safety
+/// As for [`copy`].
+pub(crate) unsafe fn add<T: Element>(moved: &Move, from: *const T, to: *mut T, class: usize) {
+    for i in 0..moved.extent[0] {
+        for j in 0..moved.extent[1] {
+            let (from, to) = unsafe {
+                (
+                    from.add(offset(&moved.from, i, j, class)),
+                    to.add(offset(&moved.to, i, j, class)),
+                )
+            };
+            unsafe { *to = *to + *from };
+        }
+    }
+}
+
+/// A small product of one row of each operand.
+pub(crate) struct Contraction<T> {
+    pub(crate) contract: Contract,
+    pub(crate) a: *const T,
+    /// `None`: the sum of the entries of `a`.
+    pub(crate) b: Option<*const T>,
+    pub(crate) out: *mut T,
+    pub(crate) rows: usize,
+    /// The entries from one row to the next of a, b and the result.
+    pub(crate) strides: [usize; 3],
+}
+
+impl<T: Element> Kernel<T> for Contraction<T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Elem = T>>(self) {
+        for row in 0..self.rows {
+            // SAFETY: whoever made the contraction vouches for its operands.
+            unsafe { self.row::<V>(row) };
+        }
+    }
+}
+
+impl<T: Element> Contraction<T> {
+    #[inline(always)]
+    unsafe fn row<V: Vector<Elem = T>>(&self, row: usize) {
+        let Contract { m, k, n, a, b } = self.contract;
+        let left = unsafe { self.a.add(row * self.strides[0]) };
+        let right = self.b.map(|b| unsafe { b.add(row * self.strides[1]) });
+        let out = unsafe { self.out.add(row * self.strides[2]) };
+        for i in 0..m {
+            let left = unsafe { left.add(i * a[0]) };
+            let to = unsafe { out.add(i * n) };
+            match right {
+                None => unsafe { *to = total::<V>(left, a[1], k) },
+                Some(right) if n == 1 && a[1] == 1 && b[0] == 1 => unsafe {
+                    *to = dot::<V>(left, right, k);
+                },
+                Some(right) if b[1] == 1 => unsafe {
+                    combine::<V>(left, a[1], right, b[0], k, to, n);
+                },
+                Some(right) => {
+                    for j in 0..n {
+                        let mut sum = T::ZERO;
+                        for l in 0..k {
+                            unsafe {
+                                sum = sum + *left.add(l * a[1]) * *right.add(l * b[0] + j * b[1]);
+                            }
+                        }
+                        unsafe { *to.add(j) = sum };
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn total<V: Vector>(x: *const V::Elem, stride: usize, n: usize) -> V::Elem {
+    let mut sum = V::Elem::ZERO;
+    for i in 0..n {
+        sum = sum + unsafe { *x.add(i * stride) };
+    }
+    sum
+}
+
+/// The inner product, in as many chains as a vector has lanes.
+#[inline(always)]
+unsafe fn dot<V: Vector>(a: *const V::Elem, b: *const V::Elem, n: usize) -> V::Elem {
+    let mut sum = V::splat(V::Elem::ZERO);
+    let mut i = 0;
+    while i + V::LANES <= n {
+        unsafe { sum = V::load(a.add(i)).mul_add(V::load(b.add(i)), sum) };
+        i += V::LANES;
+    }
+    if i < n {
+        unsafe {
+            let (a, b) = (
+                V::load_partial(a.add(i), n - i),
+                V::load_partial(b.add(i), n - i),
+            );
+            sum = a.mul_add(b, sum);
+        }
+    }
+    sum.sum()
+}
+
+/// `out[j] = Σ_l a[l] b[l, j]`.
+#[inline(always)]
+unsafe fn combine<V: Vector>(
+    a: *const V::Elem,
+    a_step: usize,
+    b: *const V::Elem,
+    b_step: usize,
+    k: usize,
+    out: *mut V::Elem,
+    n: usize,
+) {
+    let mut j = 0;
+    while j < n {
+        let width = V::LANES.min(n - j);
+        let mut sum = V::splat(V::Elem::ZERO);
+        for l in 0..k {
+            unsafe {
+                let factor = V::splat(*a.add(l * a_step));
+                let from = b.add(l * b_step + j);
+                let entries = if width == V::LANES {
+                    V::load(from)
+                } else {
+                    V::load_partial(from, width)
+                };
+                sum = factor.mul_add(entries, sum);
+            }
+        }
+        unsafe { sum.store_partial(out.add(j), width) };
+        j += width;
+    }
+}
+
+/// Adds up rows.
+pub(crate) struct SumRows<T> {
+    pub(crate) from: *const T,
+    pub(crate) stride: usize,
+    pub(crate) rows: usize,
+    pub(crate) len: usize,
+    /// Where the sum is added to.
+    pub(crate) out: *mut T,
+}
+
+impl<T: Element> Kernel<T> for SumRows<T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Elem = T>>(self) {
+        // SAFETY: whoever made it vouches for its operands.
+        unsafe {
+            if self.len == 1 && self.stride == 1 {
+                self.entries::<V>();
+            } else {
+                self.columns::<V>();
+            }
+        }
+    }
+}
+
+impl<T: Element> SumRows<T> {
+    #[inline(always)]
+    unsafe fn entries<V: Vector<Elem = T>>(&self) {
+        let mut sum = V::splat(T::ZERO);
+        let mut i = 0;
+        while i + V::LANES <= self.rows {
+            sum = sum + unsafe { V::load(self.from.add(i)) };
+            i += V::LANES;
+        }
+        if i < self.rows {
+            sum = sum + unsafe { V::load_partial(self.from.add(i), self.rows - i) };
+        }
+        unsafe { *self.out = *self.out + sum.sum() };
+    }
+
+    #[inline(always)]
+    unsafe fn columns<V: Vector<Elem = T>>(&self) {
+        let mut j = 0;
+        while j < self.len {
+            let width = V::LANES.min(self.len - j);
+            unsafe {
+                let mut sum = V::load_partial(self.out.add(j), width);
+                for row in 0..self.rows {
+                    let from = self.from.add(row * self.stride + j);
+                    sum = sum
+                        + if width == V::LANES {
+                            V::load(from)
+                        } else {
+                            V::load_partial(from, width)
+                        };
+                }
+                sum.store_partial(self.out.add(j), width);
+            }
+            j += width;
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! What a run needs beside the plan and the data: memory, and what each worker keeps to itself.
+
+use super::Real;
+use super::kernel::entrywise::{BLOCK, Rows};
+use super::kernel::{Isa, OverRows, Panels, Stretch};
+use super::memory::Aligned;
+use crate::error::{Error, Result};
+use crate::plan::{Instruction, Plan, Storage};
+use crate::recurrence::Outputs;
+
+/// The bytes that the buffers of a chunk of time may take together: they should stay in cache.
+const CHUNK_BYTES: usize = 1 << 21;
+/// The rows that a product over a chunk should at least have.
+const CHUNK_ROWS: usize = 256;
+
+/// How the entries of a buffer are reached: `ptr + (t − origin) · time + row · row`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot<T> {
+    pub(super) ptr: *mut T,
+    pub(super) time: usize,
+    pub(super) row: usize,
+    /// The step that lies at `ptr`.
+    pub(super) origin: usize,
+}
+
+/// What one worker keeps to itself.
+#[derive(Debug)]
+pub(super) struct Worker<T> {
+    pub(super) slots: Vec<Slot<T>>,
+    /// A table of pointers for each program.
+    pub(super) tables: Vec<Vec<*mut T>>,
+    pub(super) operands: Vec<Rows<T>>,
+    pub(super) stretches: Vec<Stretch<T>>,
+    pub(super) blocks: Aligned<T>,
+    /// Where the blocks of operands begin, after those of registers.
+    pub(super) staging: *mut T,
+    pub(super) packing: Aligned<T>,
+}
+
+/// The size of the data of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Extent {
+    pub(super) steps: usize,
+    pub(super) samples: usize,
+    /// The steps of a chunk of time.
+    pub(super) chunk: usize,
+}
+
+/// The memory in which a [`Program`](super::Program) runs. It is made by
+/// [`Program::workspace`](super::Program::workspace), grows at the first run of a size, and is then
+/// used again without allocating.
+#[derive(Debug)]
+pub struct Workspace<F: Real> {
+    pub(super) extent: Extent,
+    pub(super) buffers: Vec<Aligned<F>>,
+    pub(super) packs: Vec<Aligned<F>>,
+    /// The constants of each program, a block for each.
+    pub(super) constants: Vec<Aligned<F>>,
+    /// Inputs put in another order, or copied because their memory is not in standard order.
+    pub(super) copies: Vec<Aligned<F>>,
+    pub(super) classes: Vec<Vec<usize>>,
+    pub(super) class_pointers: Vec<*const usize>,
+    pub(super) pack_pointers: Vec<*mut F>,
+    pub(super) workers: Vec<Worker<F>>,
+    pub(super) outputs: Outputs<F>,
+    /// The samples, the longest first.
+    pub(super) order: Vec<usize>,
+    /// The number of samples that are longer than each step.
+    pub(super) active: Vec<usize>,
+    pub(super) lengths: Vec<usize>,
+    pub(super) threads: usize,
+}
+
+// SAFETY: the pointers of a worker lead into memory that no other worker touches between two
+// barriers.
+#[allow(unsafe_code, reason = "workers are handed to their threads")]
+unsafe impl<T: Real> Send for Worker<T> {}
+
+// SAFETY: the pointers in a workspace lead into its own memory, or are set anew by every run.
+#[allow(unsafe_code, reason = "the pointers are its own")]
+unsafe impl<F: Real> Send for Workspace<F> {}
+// SAFETY: nothing is changed through a shared reference.
+#[allow(unsafe_code, reason = "a shared workspace is only looked at")]
+unsafe impl<F: Real> Sync for Workspace<F> {}
+
+impl<F: Real> Workspace<F> {
+    pub(super) fn new(plan: &Plan, leaves: usize, threads: usize) -> Self {
+        let empty = |n: usize| (0..n).map(|_| Aligned::default()).collect::<Vec<_>>();
+        Self {
+            extent: Extent::default(),
+            buffers: empty(plan.buffers.len()),
+            packs: empty(plan.packs.len()),
+            constants: empty(plan.programs.len()),
+            copies: empty(leaves),
+            classes: vec![Vec::new(); leaves],
+            class_pointers: Vec::new(),
+            pack_pointers: Vec::new(),
+            workers: Vec::new(),
+            outputs: Outputs::default(),
+            order: Vec::new(),
+            active: Vec::new(),
+            lengths: Vec::new(),
+            threads: threads.max(1),
+        }
+    }
+
+    /// The bytes of memory that the workspace holds for values.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let all = self.buffers.iter().chain(&self.packs).chain(&self.copies);
+        all.map(Aligned::bytes).sum()
+    }
+
+    /// Makes room for a run of this size.
+    pub(super) fn prepare(
+        &mut self,
+        plan: &Plan,
+        isa: Isa,
+        steps: usize,
+        samples: usize,
+    ) -> Result<()> {
+        if (self.extent.steps, self.extent.samples) == (steps, samples) {
+            return Ok(());
+        }
+        // Should anything fail, the next run prepares again.
+        self.extent = Extent::default();
+        let chunk = chunk::<F>(plan, steps, samples);
+        let rows = |storage: Storage| match storage {
+            Storage::Leaf(_) => Some(0),
+            Storage::Static => Some(1),
+            Storage::Sample | Storage::Local => Some(samples),
+            Storage::Chunk => (chunk + 2).checked_mul(samples),
+            Storage::Full => steps.checked_add(2)?.checked_mul(samples),
+        };
+        let lens: Option<Vec<usize>> = plan
+            .buffers
+            .iter()
+            .map(|b| rows(b.storage)?.checked_mul(b.width))
+            .collect();
+        let all = lens.as_ref().and_then(|lens| {
+            lens.iter()
+                .try_fold(0usize, |all, len| all.checked_add(*len))?
+                .checked_mul(size_of::<F>())
+        });
+        let (Some(lens), Some(bytes)) = (lens, all) else {
+            return Err(Error::OutOfMemory { bytes: usize::MAX });
+        };
+        // All of it is asked for at once, so that nothing is filled when it cannot fit.
+        let mut probe: Vec<u8> = Vec::new();
+        probe
+            .try_reserve_exact(bytes)
+            .map_err(|_| Error::OutOfMemory { bytes })?;
+        drop(probe);
+        for (buffer, len) in self.buffers.iter_mut().zip(lens) {
+            buffer.reserve(len)?;
+        }
+        for (pack, space) in plan.packs.iter().zip(&mut self.packs) {
+            space.reserve(Panels::new::<F>(isa, pack.k, pack.n).len())?;
+        }
+        for (program, space) in plan.programs.iter().zip(&mut self.constants) {
+            space.reserve(program.constants.len() * BLOCK)?;
+            for (block, value) in space
+                .as_mut_slice()
+                .chunks_mut(BLOCK)
+                .zip(&program.constants)
+            {
+                block.fill(F::of(*value));
+            }
+        }
+        self.prepare_workers(plan)?;
+        self.extent = Extent {
+            steps,
+            samples,
+            chunk,
+        };
+        Ok(())
+    }
+
+    fn prepare_workers(&mut self, plan: &Plan) -> Result<()> {
+        let most = |f: &dyn Fn(&crate::plan::Program) -> usize| {
+            plan.programs.iter().map(f).max().unwrap_or(0)
+        };
+        let registers = most(&|p| p.registers);
+        let operands = most(&|p| p.inputs.len() + p.outputs.len());
+        let (mut segments, mut packing) = (0, 0);
+        for instruction in plan.instructions() {
+            match instruction {
+                Instruction::Gemm { segments: s, .. } => segments = segments.max(s.len()),
+                Instruction::OuterTotal { a, b, .. } => {
+                    packing = packing.max(OverRows::<F>::scratch(a.len, b.len));
+                }
+                _ => {}
+            }
+        }
+        self.workers.clear();
+        for _ in 0..self.threads {
+            let mut blocks = Aligned::default();
+            blocks.reserve((registers + operands) * BLOCK)?;
+            let mut space = Aligned::default();
+            space.reserve(packing)?;
+            let first = blocks.as_mut_ptr();
+            let mut tables = Vec::with_capacity(plan.programs.len());
+            for (program, constants) in plan.programs.iter().zip(&mut self.constants) {
+                let of =
+                    |start: *mut F, n: usize| (0..n).map(move |i| start.wrapping_add(i * BLOCK));
+                let mut table: Vec<*mut F> = of(first, program.registers).collect();
+                table.extend(of(constants.as_mut_ptr(), program.constants.len()));
+                let count = program.inputs.len() + program.outputs.len();
+                table.resize(table.len() + count, first);
+                tables.push(table);
+            }
+            let null = std::ptr::null_mut();
+            self.workers.push(Worker {
+                slots: vec![
+                    Slot {
+                        ptr: null,
+                        time: 0,
+                        row: 0,
+                        origin: 0,
+                    };
+                    plan.buffers.len()
+                ],
+                tables,
+                operands: Vec::with_capacity(operands),
+                stretches: Vec::with_capacity(segments),
+                staging: first.wrapping_add(registers * BLOCK),
+                blocks,
+                packing: space,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The steps of a chunk: what is kept for a chunk only should fit into the cache, and products over
+/// a chunk should have many rows.
+fn chunk<F>(plan: &Plan, steps: usize, samples: usize) -> usize {
+    let chunked = plan.buffers.iter().filter(|b| b.storage == Storage::Chunk);
+    let width: usize = chunked.map(|b| b.width).sum();
+    let step = (width * samples * size_of::<F>()).max(1);
+    let fits = CHUNK_BYTES / step;
+    let enough = CHUNK_ROWS.div_ceil(samples);
+    fits.max(enough).clamp(1, steps)
+}
