@@ -69,7 +69,7 @@ def measure(folder, ours, rounds, sizes):
                     try:
                         result, time = call(commands[name], path, function)
                     except (OSError, subprocess.SubprocessError, ValueError) as failure:
-                        entry["notes"][name] = str(failure).splitlines()[0][:100]
+                        entry["notes"][name] = type(failure).__name__
                         continue
                     times.setdefault(name, []).append(time)
                     reference = reference or result

@@ -1,5 +1,5 @@
 """Installs the peers in a folder of their own. What is there already is left as it is; what cannot be
-installed is said, and missing from the tables."""
+installed is named, and missing from the tables."""
 import json
 import os
 import shutil
@@ -87,20 +87,24 @@ def libraries(prefix):
 
 
 def peers(folder, tools):
-    """Installs everything; returns what could not be."""
+    """Installs everything that can be."""
     folder.mkdir(parents=True, exist_ok=True)
-    missing = []
     with open(folder / "install.log", "a") as log:
-        steps = [("the Python peers", python, ())]
-        steps += [(f"rust/{crate}", rust, (crate,)) for crate in RUST]
-        steps += [(f"GradBench {tool}", gradbench, (tool,)) for tool in tools]
-        for what, install, arguments in steps:
+        steps = [(python, ())] + [(rust, (crate,)) for crate in RUST]
+        steps += [(gradbench, (tool,)) for tool in tools]
+        for install, arguments in steps:
             try:
                 install(folder, *arguments, log)
             except (OSError, subprocess.CalledProcessError) as error:
-                missing.append(what)
-                print(f"  {what} could not be installed: {error}", flush=True)
-    return missing
+                print(f"  failed, see {log.name}: {error}", flush=True)
+
+
+def absent(folder, tools):
+    """The names of the peers that are not in the folder."""
+    places = {"the Python peers": "venv/bin/python"}
+    places |= {program: f"rust/release/{program}" for program in RUST.values()}
+    places |= {f"GradBench {t}": f"gradbench/gradbench/tools/{t}/bin/lstm" for t in tools}
+    return [name for name, place in places.items() if not (folder / place).exists()]
 
 
 def ours():

@@ -163,6 +163,16 @@ def gradbench_table(found):
                          "Tapenade", "reached", "gradients over bptt's"], rows), score
 
 
+def noise(results):
+    """How far the rounds of one competitor lie apart, over all cases."""
+    spreads = sorted(s for found in results.values() for s in found["spread"].values() if s > 1)
+    if not spreads:
+        return ""
+    middle, high = spreads[len(spreads) // 2], spreads[9 * len(spreads) // 10]
+    return (f" Between rounds the slowest median of a competitor is {middle:.2f} times its fastest in "
+            f"the middle, {high:.2f} times at the 90th percentile.")
+
+
 def markdown(cases, results):
     """The whole report."""
     tables = [case_tables(cases, results["cases"], results["peak"]),
@@ -174,7 +184,8 @@ def markdown(cases, results):
         text += f"\nMeasured FMA peak, {threads} thread{'s' * (int(threads) > 1)}: "
         text += f"{peak['f32']} GFLOP/s in f32, {peak['f64']} in f64.\n"
     if results["missing"]:
-        text += "\nCould not be installed: " + ", ".join(results["missing"]) + ".\n"
+        text += "\nNot installed: " + ", ".join(results["missing"]) + ".\n"
     text += f"\n{sum(score)} of {len(score)} targets are reached. Times are medians; a peer three "
-    text += "times slower than the best takes part in the first round only.\n"
+    text += "times slower than the best takes part in the first round only."
+    text += noise(results["cases"]) + "\n"
     return text + "".join(part for part, _ in tables)
