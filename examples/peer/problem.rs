@@ -40,34 +40,63 @@ pub(crate) fn prepare<F: Scalar + 'static>(
         (true, _) => return Err("only the LSTM is written by hand".into()),
     };
     let model = cells::find(name).ok_or_else(|| format!("no cell `{name}`"))?;
+    check_size(case)?;
     let recurrence = model.recurrence(case.task == Task::Gradient).map_err(say)?;
+    let params = params::<F>(&recurrence, model.pieces, case)?;
+    Ok(Box::new(Network {
+        engine: engine(recurrence, params, batch(case), case)?,
+        pieces: model.pieces,
+        case: case.clone(),
+    }))
+}
+
+/// The streams of the data have 2³² numbers.
+fn check_size(case: &Case) -> Result<(), String> {
+    let within = |factors: &[usize]| {
+        let product = factors.iter().try_fold(1usize, |p, f| p.checked_mul(*f));
+        product.is_some_and(|p| u32::try_from(p).is_ok())
+    };
+    let width = case.inputs.max(case.hidden);
+    if within(&[case.steps, case.samples, width]) && within(&[4, case.hidden, width]) {
+        Ok(())
+    } else {
+        Err("an array of more than 2^32 numbers".into())
+    }
+}
+
+/// The parameters of the cell, taken from the shared tensors.
+fn params<F: Scalar>(
+    recurrence: &Recurrence,
+    pieces: &[Piece],
+    case: &Case,
+) -> Result<Params<F>, String> {
     let sizes = [("K", case.inputs), ("H", case.hidden)];
-    let params = Params::<F>::from_fn(&recurrence, &sizes, |name, shape| {
+    let params = Params::from_fn(recurrence, &sizes, |name, shape| {
         let scale = match shape {
             [_, columns] => 1.0 / (*columns as f64).sqrt(),
             _ => 0.1,
         };
         let length: usize = shape.iter().product();
-        let tensors = |i| {
-            let own = model.pieces.iter().filter(|(own, ..)| *own == name);
-            own.map(|(_, tensor, block)| raw(tensor.seed(), block * length + i) * scale)
-                .sum()
-        };
-        filled(shape, tensors)
+        let own = || pieces.iter().filter(|(own, ..)| *own == name);
+        filled(shape, |i| {
+            let parts = own().map(|(_, tensor, block)| raw(tensor.seed(), block * length + i));
+            parts.map(|part| part * scale).sum()
+        })
     });
+    params.map_err(say)
+}
+
+fn batch<F: Scalar>(case: &Case) -> Batch<F> {
     let (steps, samples) = (case.steps, case.samples);
     let inputs = filled(&[steps, samples, case.inputs], |i| raw(data::INPUTS, i));
-    let mut batch = Batch::new(steps, samples).with("X", inputs);
-    if case.task == Task::Gradient {
-        let weight = loss_weight(case);
-        batch = batch.with("W_loss", filled(&[steps, samples, case.hidden], weight));
+    let batch = Batch::new(steps, samples).with("X", inputs);
+    match case.task {
+        Task::Forward => batch,
+        Task::Gradient => {
+            let shape = [steps, samples, case.hidden];
+            batch.with("W_loss", filled(&shape, loss_weight(case)))
+        }
     }
-    let params = params.map_err(say)?;
-    Ok(Box::new(Network {
-        engine: engine(recurrence, params, batch, case)?,
-        pieces: model.pieces,
-        case: case.clone(),
-    }))
 }
 
 fn say(error: bptt::Error) -> String {

@@ -263,6 +263,7 @@ fn what_cannot_be_run_is_answered_with_a_reason() {
         (case("lstm", "dtype", json!("f16")), "`dtype` is `f16`"),
         (case("lstm", "what", json!("all")), "`what` is `all`"),
         (case("garch", "T", json!(10)), "expected T = 1974"),
+        (case("lstm", "H", json!(u64::MAX)), "more than 2^32"),
         (case("rnn_tanh", "T", json!(2)), "only the LSTM"),
     ] {
         let answer = server.answer(&line);
