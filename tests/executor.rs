@@ -63,7 +63,12 @@ fn cells_and_their_gradients() {
                 .with("y", wave(8, &[steps, samples, o]));
             both(&model, &params, &batch, name);
             let gradient = model.gradient(Wrt::Parameters).unwrap();
-            both(&gradient, &params, &batch, &format!("gradient of {name} {h}"));
+            both(
+                &gradient,
+                &params,
+                &batch,
+                &format!("gradient of {name} {h}"),
+            );
         }
     }
 }

@@ -104,6 +104,12 @@ impl<F: Real> Workspace<F> {
         }
     }
 
+    /// The outputs of the last run.
+    #[must_use]
+    pub const fn outputs(&self) -> &Outputs<F> {
+        &self.outputs
+    }
+
     /// The bytes of memory that the workspace holds for values.
     #[must_use]
     pub fn bytes(&self) -> usize {
