@@ -237,7 +237,7 @@ fn over_rows<T: Number>(isa: Isa, ms: &[usize], rows: usize, ns: &[usize], accum
 }
 
 /// How large the cases are: Miri is slow.
-const MOST: usize = if cfg!(miri) { 9 } else { 70 };
+const MOST: usize = if cfg!(miri) { 3 } else { 70 };
 
 fn products<T: Number>() {
     for &isa in Isa::available() {
