@@ -67,6 +67,11 @@ impl<T: Element> Product<'_, T> {
             self.panels.k,
             "the segments have a column for every row of the right-hand side"
         );
+        debug_assert_eq!(
+            self.panels,
+            Panels::new::<T>(isa, self.panels.k, self.panels.n),
+            "the panels were made for this instruction set"
+        );
         let whole = Strip {
             a: self.a,
             first_row: 0,
@@ -306,15 +311,19 @@ unsafe fn over_rows<V: Vector>(p: &OverRows<'_, V::Elem>, scratch: *mut V::Elem)
             unsafe {
                 let columns = most.min(n - left);
                 let b = pack_columns::<V>(p.b, (top, k), (left, columns), 2 * V::LANES, scratch);
+                let c = Target {
+                    ptr: p.c.add(left),
+                    stride: p.c_stride,
+                    accumulate: p.accumulate || top > 0,
+                };
+                if b.panels.count() == 1 {
+                    unpacked::<V>(p.a, (top, k), b, c);
+                    continue;
+                }
                 let space = scratch.add(panel_space::<V::Elem>(n));
                 for first in (0..m).step_by(most) {
                     let rows = most.min(m - first);
                     let a = pack_columns::<V>(p.a, (top, k), (first, rows), V::ROWS, space);
-                    let c = Target {
-                        ptr: p.c.add(left),
-                        stride: p.c_stride,
-                        accumulate: p.accumulate || top > 0,
-                    };
                     packed::<V>(a, b, k, c.below(first));
                 }
             }
@@ -362,6 +371,39 @@ unsafe fn pack_columns<V: Vector>(
         ptr: space.cast_const(),
         panels,
         k: 0,
+    }
+}
+
+/// The product of rows `top .. top + k` of segments with a single panel: what is read once need not
+/// be packed.
+///
+/// # Safety
+/// As for [`Strip::run`].
+#[inline(always)]
+unsafe fn unpacked<V: Vector>(
+    segments: &[Columns<V::Elem>],
+    (top, k): (usize, usize),
+    b: Right<V::Elem>,
+    mut c: Target<V::Elem>,
+) {
+    for segment in segments {
+        let stretch = Stretch {
+            ptr: segment.ptr.wrapping_add(top * segment.stride),
+            row: 1,
+            step: segment.stride,
+            k,
+        };
+        let strip = Strip {
+            a: &[stretch],
+            first_row: 0,
+            rows: segment.columns,
+            b,
+            panels: 0..1,
+            c,
+        };
+        // SAFETY: the columns of the segment are rows of the result.
+        unsafe { blockwise::<V>(&strip) };
+        c = c.below(segment.columns);
     }
 }
 
