@@ -407,6 +407,7 @@ mod tests {
     operations!(f64, 59.0);
 
     #[test]
+    #[cfg_attr(miri, ignore = "there the standard library's functions err on purpose")]
     fn every_operation_of_every_instruction_set_is_the_scalar_one() {
         let inf = f32::INFINITY;
         let odd = [
