@@ -108,6 +108,10 @@ pub(crate) trait Vector:
     /// `ptr` is valid for writing `n` elements.
     unsafe fn store_partial(self, ptr: *mut Self::Elem, n: usize);
 
+    /// Ask for what lies at a pointer, valid or not, to be brought into the second-level cache.
+    #[inline(always)]
+    fn prefetch(_ptr: *const Self::Elem) {}
+
     /// `self · a + b`, rounded once.
     fn mul_add(self, a: Self, b: Self) -> Self;
 
