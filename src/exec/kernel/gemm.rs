@@ -67,6 +67,11 @@ impl<T: Element> Product<'_, T> {
             self.panels.k,
             "the segments have a column for every row of the right-hand side"
         );
+        debug_assert_eq!(
+            self.panels,
+            Panels::new::<T>(isa, self.panels.k, self.panels.n),
+            "the panels were made for this instruction set"
+        );
         let whole = Strip {
             a: self.a,
             first_row: 0,
@@ -201,9 +206,8 @@ impl<T: Element> OverRows<'_, T> {
     /// The elements of scratch space that [`run`](Self::run) needs for `m` columns of `A` and `n`
     /// of `B`.
     pub(crate) fn scratch(m: usize, n: usize) -> usize {
-        // Each side is rounded up to whole panels, of `2 · LANES` or `ROWS` columns.
-        let [m, n] = [m, n].map(|columns| columns.min(at_once::<T>()) + 2 * MAX_LANES);
-        (m + n) * (STRETCH + SPARE)
+        let transposed = if n <= NARROW { m * n } else { 0 };
+        panel_space::<T>(m) + panel_space::<T>(n) + transposed
     }
 
     /// Compute the product.
@@ -216,7 +220,7 @@ impl<T: Element> OverRows<'_, T> {
     /// # Panics
     /// When the scratch space is smaller than [`scratch`](Self::scratch) says.
     pub(crate) unsafe fn run(&self, isa: Isa, scratch: &mut [T]) {
-        let [m, n] = [self.a, self.b].map(|side| side.iter().map(|s| s.columns).sum());
+        let [m, n] = [self.a, self.b].map(total);
         assert!(
             scratch.len() >= Self::scratch(m, n),
             "the scratch space is as large as was asked for"
@@ -230,6 +234,19 @@ const fn at_once<T>() -> usize {
     PACKED_BYTES / STRETCH / size_of::<T>()
 }
 
+/// The most columns that a result has to be computed transposed.
+const NARROW: usize = MAX_LANES / 2;
+
+/// The elements that the panels of one side take, of `2 · LANES` or `ROWS` columns each.
+fn panel_space<T>(columns: usize) -> usize {
+    (columns.min(at_once::<T>()) + 2 * MAX_LANES) * (STRETCH + SPARE)
+}
+
+/// The columns of segments side by side.
+fn total<T>(segments: &[Columns<T>]) -> usize {
+    segments.iter().map(|s| s.columns).sum()
+}
+
 /// A product that the caller of [`OverRows::run`] has vouched for.
 struct RunOverRows<'a, T>(&'a OverRows<'a, T>, *mut T);
 
@@ -239,29 +256,75 @@ impl<T: Element> Kernel<T> for RunOverRows<'_, T> {
     #[inline(always)]
     fn run<V: Vector<Elem = T>>(self) {
         let Self(p, scratch) = self;
-        let most = at_once::<T>();
-        let [m, n] = [p.a, p.b].map(|side| side.iter().map(|s| s.columns).sum::<usize>());
-        let space = n.min(most).next_multiple_of(2 * V::LANES) * (STRETCH + SPARE);
-        // A product over no rows is zero.
-        for top in (0..p.rows.max(1)).step_by(STRETCH) {
-            let k = STRETCH.min(p.rows - top);
-            for left in (0..n).step_by(most) {
-                // SAFETY: the scratch space was checked, the caller vouches for the rest.
-                unsafe {
-                    let columns = most.min(n - left);
-                    let b =
-                        pack_columns::<V>(p.b, (top, k), (left, columns), 2 * V::LANES, scratch);
-                    for first in (0..m).step_by(most) {
-                        let rows = most.min(m - first);
-                        let space = scratch.add(space);
-                        let a = pack_columns::<V>(p.a, (top, k), (first, rows), V::ROWS, space);
-                        let c = Target {
-                            ptr: p.c.add(left),
-                            stride: p.c_stride,
-                            accumulate: p.accumulate || top > 0,
-                        };
-                        packed::<V>(a, b, k, c.below(first));
-                    }
+        let [m, n] = [p.a, p.b].map(total);
+        // SAFETY: the scratch space was checked, the caller of `OverRows::run` vouches for the rest.
+        unsafe {
+            if n >= m || n > NARROW.min(V::LANES / 2) {
+                over_rows::<V>(p, scratch);
+                return;
+            }
+            // A result of few columns is computed transposed, or most lanes would be idle.
+            let space = scratch.add(panel_space::<T>(m) + panel_space::<T>(n));
+            let swapped = OverRows {
+                c: space,
+                c_stride: m,
+                a: p.b,
+                b: p.a,
+                ..*p
+            };
+            if p.accumulate {
+                transpose((p.c, p.c_stride), (space, m), (m, n));
+            }
+            over_rows::<V>(&swapped, scratch);
+            transpose((space, m), (p.c, p.c_stride), (n, m));
+        }
+    }
+}
+
+/// Write an `m × n` matrix as an `n × m` one, given by their beginnings and row strides.
+///
+/// # Safety
+/// The first is valid for reading, the second for writing; they do not overlap.
+#[inline(always)]
+unsafe fn transpose<T: Copy>(from: (*mut T, usize), to: (*mut T, usize), (m, n): (usize, usize)) {
+    for i in 0..m {
+        for j in 0..n {
+            // SAFETY: `(i, j)` is an entry of the first matrix, `(j, i)` one of the second.
+            unsafe { *to.0.add(j * to.1 + i) = *from.0.add(i * from.1 + j) };
+        }
+    }
+}
+
+/// [`OverRows::run`] for a kernel, with the left-hand side in the rows of the result.
+///
+/// # Safety
+/// As there; the scratch space has room for the panels of both sides.
+#[inline(always)]
+unsafe fn over_rows<V: Vector>(p: &OverRows<'_, V::Elem>, scratch: *mut V::Elem) {
+    let most = at_once::<V::Elem>();
+    let [m, n] = [p.a, p.b].map(total);
+    // A product over no rows is zero.
+    for top in (0..p.rows.max(1)).step_by(STRETCH) {
+        let k = STRETCH.min(p.rows - top);
+        for left in (0..n).step_by(most) {
+            // SAFETY: the caller vouches for it.
+            unsafe {
+                let columns = most.min(n - left);
+                let b = pack_columns::<V>(p.b, (top, k), (left, columns), 2 * V::LANES, scratch);
+                let c = Target {
+                    ptr: p.c.add(left),
+                    stride: p.c_stride,
+                    accumulate: p.accumulate || top > 0,
+                };
+                if b.panels.count() == 1 {
+                    unpacked::<V>(p.a, (top, k), b, c);
+                    continue;
+                }
+                let space = scratch.add(panel_space::<V::Elem>(n));
+                for first in (0..m).step_by(most) {
+                    let rows = most.min(m - first);
+                    let a = pack_columns::<V>(p.a, (top, k), (first, rows), V::ROWS, space);
+                    packed::<V>(a, b, k, c.below(first));
                 }
             }
         }
@@ -308,6 +371,39 @@ unsafe fn pack_columns<V: Vector>(
         ptr: space.cast_const(),
         panels,
         k: 0,
+    }
+}
+
+/// The product of rows `top .. top + k` of segments with a single panel: what is read once need not
+/// be packed.
+///
+/// # Safety
+/// As for [`Strip::run`].
+#[inline(always)]
+unsafe fn unpacked<V: Vector>(
+    segments: &[Columns<V::Elem>],
+    (top, k): (usize, usize),
+    b: Right<V::Elem>,
+    mut c: Target<V::Elem>,
+) {
+    for segment in segments {
+        let stretch = Stretch {
+            ptr: segment.ptr.wrapping_add(top * segment.stride),
+            row: 1,
+            step: segment.stride,
+            k,
+        };
+        let strip = Strip {
+            a: &[stretch],
+            first_row: 0,
+            rows: segment.columns,
+            b,
+            panels: 0..1,
+            c,
+        };
+        // SAFETY: the columns of the segment are rows of the result.
+        unsafe { blockwise::<V>(&strip) };
+        c = c.below(segment.columns);
     }
 }
 

@@ -150,7 +150,7 @@ pub(super) unsafe fn pack<V: Vector>(
         if fill > 0 {
             let last = dst.add((end - 1) / width * panels.stride() + width - fill);
             for i in 0..src.rows {
-                last.add(i * width).write_bytes(0, fill);
+                zero::<V>(last.add(i * width), fill);
             }
         }
     }
@@ -171,6 +171,25 @@ pub(super) unsafe fn copy<V: Vector>(from: *const V::Elem, to: *mut V::Elem, n: 
         }
         if i < n {
             V::load_partial(from.add(i), n - i).store_partial(to.add(i), n - i);
+        }
+    }
+}
+
+/// Set `n` elements to zero.
+///
+/// # Safety
+/// `to` is valid for writing them.
+#[inline(always)]
+unsafe fn zero<V: Vector>(to: *mut V::Elem, n: usize) {
+    let zero = V::splat(V::Elem::ZERO);
+    let whole = n - n % V::LANES;
+    // SAFETY: every vector but the last lies inside the `n` elements, the last in part.
+    unsafe {
+        for i in (0..whole).step_by(V::LANES) {
+            zero.store(to.add(i));
+        }
+        if whole < n {
+            zero.store_partial(to.add(whole), n - whole);
         }
     }
 }

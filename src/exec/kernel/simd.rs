@@ -108,6 +108,10 @@ pub(crate) trait Vector:
     /// `ptr` is valid for writing `n` elements.
     unsafe fn store_partial(self, ptr: *mut Self::Elem, n: usize);
 
+    /// Ask for what lies at a pointer, valid or not, to be brought into the second-level cache.
+    #[inline(always)]
+    fn prefetch(_ptr: *const Self::Elem) {}
+
     /// `self · a + b`, rounded once.
     fn mul_add(self, a: Self, b: Self) -> Self;
 
@@ -407,6 +411,7 @@ mod tests {
     operations!(f64, 59.0);
 
     #[test]
+    #[cfg_attr(miri, ignore = "there the standard library's functions err on purpose")]
     fn every_operation_of_every_instruction_set_is_the_scalar_one() {
         let inf = f32::INFINITY;
         let odd = [

@@ -107,9 +107,15 @@ unsafe fn tile<V: Vector, const MR: usize, const NV: usize>(
                 }
             }
         }
+        // The next panel, or the next stretch of this one, is fetched while this one is multiplied.
+        let ahead = width * a.iter().map(|stretch| stretch.k).sum::<usize>();
         for stretch in a {
-            let mut left = stretch.ptr.add(first_row * stretch.row);
+            let mut left = stretch.ptr.wrapping_add(first_row * stretch.row);
             for _ in 0..stretch.k {
+                if MR >= 4 && NV == 2 {
+                    V::prefetch(b.wrapping_add(ahead));
+                    V::prefetch(b.wrapping_add(ahead + V::LANES));
+                }
                 let mut right = [V::splat(V::Elem::ZERO); NV];
                 for (v, x) in right.iter_mut().enumerate() {
                     *x = V::load(b.add(v / 2 * panel + v % 2 * V::LANES));
@@ -120,8 +126,8 @@ unsafe fn tile<V: Vector, const MR: usize, const NV: usize>(
                         *sum = x.mul_add(y, *sum);
                     }
                 }
-                b = b.add(width);
-                left = left.add(stretch.step);
+                b = b.wrapping_add(width);
+                left = left.wrapping_add(stretch.step);
             }
         }
         for (i, row) in sums.iter().enumerate() {

@@ -113,6 +113,7 @@ macro_rules! vector {
             }
 
             methods! {
+                prefetch(ptr: *const $t) -> () = _mm_prefetch::<_MM_HINT_T1>(ptr.cast());
                 splat(x: $t) -> Self = Self($splat(x));
                 mul_add(self: Self, a: Self, b: Self) -> Self = Self($fma(self.0, a.0, b.0));
                 neg_mul_add(self: Self, a: Self, b: Self) -> Self = Self($fnma(self.0, a.0, b.0));
