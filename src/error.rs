@@ -191,6 +191,15 @@ pub enum Error {
         reason: String,
     },
 
+    /// A file that cannot be read or written, or is not what it should be.
+    #[error("{path}: {reason}")]
+    File {
+        /// The file.
+        path: String,
+        /// What is wrong with it, naming the array where it is one of several.
+        reason: String,
+    },
+
     /// A custom op broke its contract.
     #[error("custom op `{op}` breaks its contract: {reason}")]
     CustomOp {

@@ -79,6 +79,8 @@
 #![warn(clippy::print_stdout)]
 
 pub mod check;
+#[cfg(feature = "data")]
+pub mod data;
 mod diff;
 mod error;
 pub mod fit;

@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["diff"],
     &["recurrence"],
     &["lang"],
-    &["check", "fit"],
+    &["check", "data", "fit"],
 ];
 
 const LONGEST: usize = 600;
