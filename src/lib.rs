@@ -85,6 +85,7 @@ mod diff;
 mod error;
 pub mod fit;
 pub mod lang;
+mod noise;
 mod op;
 mod recurrence;
 mod shape;
@@ -97,7 +98,9 @@ pub use op::{
     Axis, Constant, CustomOp, Edge, Expr, LeafId, NodeId, Notation, Op, RegisterId, Scalar,
     ScalarFunction, Setting, Value, concat,
 };
-pub use recurrence::{Batch, Definition, Outputs, Params, Recurrence, Unrolled, Wrt, cells};
+pub use recurrence::{
+    Batch, Definition, Initial, Outputs, Params, Recurrence, Spread, Unrolled, Wrt, cells,
+};
 pub use shape::{Dim, Kind, MAX_TERMS, Rate, Shape, Symbol, Type};
 pub use tape::{
     Direction, Edit, Leaf, Node, NodeSite, Register, RegisterEdit, RegisterSite, Role, Tape,

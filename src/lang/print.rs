@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::initial;
 use super::lexer::is_name;
 use super::lines::Lines;
 use super::print_expr::Writer;
@@ -428,7 +429,10 @@ impl<'r> Printer<'r> {
             lines.item("dim", dim.to_string());
         }
         for leaf in self.tape.leaves() {
-            let (keyword, item) = leaf_text(leaf, writer);
+            let (keyword, mut item) = leaf_text(leaf, writer);
+            if let Some(initial) = self.recurrence.initial(leaf.name()) {
+                item = format!("{item} {}", initial::text(initial, |d| writer.dim(d))?);
+            }
             lines.item(keyword, item);
         }
         for State { register, name } in &self.states {

@@ -62,24 +62,6 @@ impl Writer<'_> {
         }
     }
 
-    fn number(value: f64, strength: u8) -> Text {
-        if !value.is_finite() {
-            return Err(format!("the constant {value} is not finite"));
-        }
-        let size = value.abs();
-        let text = if size == 0.0 || (1e-5..1e16).contains(&size) {
-            format!("{value}")
-        } else {
-            format!("{value:e}")
-        };
-        // A sign binds as a prefix does.
-        Ok(parenthesised(
-            text,
-            if value.is_sign_negative() { 3 } else { TIGHT },
-            strength,
-        ))
-    }
-
     fn written(&self, id: NodeId, strength: u8) -> Text {
         let node = self.tape.node(id);
         let args = &node.args;
@@ -90,7 +72,15 @@ impl Writer<'_> {
             Ok(format!("{name}({})", parts.join(", ")))
         };
         match &node.op {
-            Op::Constant(c) => Self::number(c.value(), strength),
+            Op::Constant(c) => {
+                // A sign binds as a prefix does.
+                let own = if c.value().is_sign_negative() {
+                    3
+                } else {
+                    TIGHT
+                };
+                Ok(parenthesised(number(c.value())?, own, strength))
+            }
             Op::Leaf(leaf) => Ok(self.tape.leaf(*leaf).name().into()),
             Op::Read(register) => self.read(*register),
             Op::Pointwise(op) => self.pointwise(id, *op, strength),
@@ -270,6 +260,19 @@ impl Writer<'_> {
             (_, Notation::Atom | Notation::Silent) => self.call(id, op.name()),
         }
     }
+}
+
+/// A number, so that reading it gives the same bits.
+pub(super) fn number(value: f64) -> Text {
+    if !value.is_finite() {
+        return Err(format!("the constant {value} is not finite"));
+    }
+    let size = value.abs();
+    Ok(if size == 0.0 || (1e-5..1e16).contains(&size) {
+        format!("{value}")
+    } else {
+        format!("{value:e}")
+    })
 }
 
 fn word(axis: Axis) -> String {

@@ -5,6 +5,8 @@ mod build;
 pub mod cells;
 mod data;
 mod differentiate;
+mod final_states;
+mod initial;
 mod losses;
 mod mask;
 mod tape_gradient;
@@ -18,6 +20,7 @@ use indexmap::IndexMap;
 pub use build::Definition;
 pub use data::{Batch, Params};
 pub use differentiate::Wrt;
+pub use initial::{Initial, Spread};
 pub use unroll::{Outputs, Unrolled};
 
 use crate::error::{Error, Mistake, Result};
@@ -75,6 +78,7 @@ pub struct Recurrence {
     tape: Tape,
     states: Vec<State>,
     outputs: IndexMap<Arc<str>, NodeId>,
+    initials: IndexMap<Arc<str>, Initial>,
 }
 
 impl Recurrence {
@@ -190,6 +194,7 @@ impl Recurrence {
                     })
                 })
                 .collect(),
+            initials: self.initials.clone(),
         }
     }
 }
@@ -199,6 +204,7 @@ impl Recurrence {
 struct Draft {
     states: Vec<State>,
     outputs: IndexMap<Arc<str>, NodeId>,
+    initials: IndexMap<Arc<str>, Initial>,
 }
 
 impl Draft {
@@ -219,6 +225,7 @@ impl Draft {
             tape,
             states: self.states,
             outputs: self.outputs,
+            initials: self.initials,
         })
     }
 
@@ -248,6 +255,7 @@ impl Draft {
                     })
                 })
                 .collect(),
+            initials: whole.initials,
         };
         draft.finish(scope, name)
     }
