@@ -191,6 +191,13 @@ pub enum Error {
         reason: String,
     },
 
+    /// A minimisation that cannot go on.
+    #[error("no step makes the loss fall below {loss}: the gradient is as good as zero, or wrong")]
+    NoDescent {
+        /// The loss.
+        loss: f64,
+    },
+
     /// A file that cannot be read or written, or is not what it should be.
     #[error("{path}: {reason}")]
     File {

@@ -40,7 +40,8 @@ impl Arrays {
     }
 
     /// The inputs of a recurrence. The number of steps and of samples is read off the first array
-    /// that has them, the lengths off the array `lengths`, unless that is an input.
+    /// that has them, the lengths off the array `lengths`, unless that is an input. What is neither
+    /// is left out.
     ///
     /// # Errors
     /// When an array has no steps or samples to read, a class is not an integer, or no array says
@@ -53,13 +54,11 @@ impl Arrays {
         };
         let (steps, samples) = self.extent(recurrence, lengths.as_deref())?;
         let mut batch = Batch::new(steps, samples);
-        for (name, array) in self
-            .iter()
-            .filter(|(n, _)| *n != LENGTHS || is_input(LENGTHS))
-        {
+        for (name, array) in self.iter() {
             batch = match input(recurrence, name).map(|t| t.kind) {
                 Some(Kind::Class(_)) => batch.with_classes(name, counts(name, array)?),
-                _ => batch.with(name, array.real()),
+                Some(Kind::Real) => batch.with(name, array.real()),
+                None => batch,
             };
         }
         Ok(match lengths {

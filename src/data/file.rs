@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 pub(super) enum Format {
     Npz,
     Safetensors,
+    Csv,
 }
 
 impl Format {
@@ -19,6 +20,7 @@ impl Format {
         match path.extension().and_then(|e| e.to_str()) {
             Some("npz") => Ok(Self::Npz),
             Some("safetensors") => Ok(Self::Safetensors),
+            Some("csv") => Ok(Self::Csv),
             Some("npy") => Err(refuse(
                 path,
                 "a .npy file has no names; expected a .npz file, as `np.savez` writes it",
@@ -27,7 +29,7 @@ impl Format {
                 path,
                 "expected a .safetensors file, as `safetensors.torch.save_file` writes it",
             )),
-            _ => Err(refuse(path, "expected a .npz or .safetensors file")),
+            _ => Err(refuse(path, "expected a .npz, .safetensors or .csv file")),
         }
     }
 }

@@ -13,7 +13,7 @@
 //! | `lengths`, optional | `[B]` | an integer |
 //! | a parameter | as declared | `f32`, `f64` |
 //!
-//! A gradient is stored under the name and in the shape of what it is the gradient of.
+//! Other arrays in a file of inputs are left out. A gradient is stored under the name and in the shape of what it is the gradient of.
 //!
 //! ```
 //! use bptt::{Recurrence, data::Arrays};
@@ -39,6 +39,7 @@
 
 mod array;
 mod convert;
+mod csv;
 mod file;
 mod npy;
 mod npz;
@@ -100,7 +101,9 @@ impl Arrays {
         self.arrays.iter().map(|(n, a)| (&**n, a))
     }
 
-    /// Reads a `.npz` or a `.safetensors` file.
+    /// Reads a `.npz` or a `.safetensors` file; or a table, `.csv`, of one sequence: a row for each
+    /// step below a row of names, where `y` is a number `[T, 1]` and `x[0]`, `x[1]`, … are the
+    /// entries of a vector `[T, 1, n]`.
     ///
     /// # Errors
     /// When the file cannot be read, is damaged, or holds what is neither real numbers nor
@@ -120,6 +123,7 @@ impl Arrays {
         let read = match file::Format::of(path)? {
             file::Format::Npz => npz::read(&bytes, limit),
             file::Format::Safetensors => tensors::read(&bytes),
+            file::Format::Csv => csv::read(&bytes),
         };
         read.map_err(|reason| file::refuse(path, reason))
     }
@@ -133,6 +137,7 @@ impl Arrays {
         let bytes = match file::Format::of(path)? {
             file::Format::Npz => npz::bytes(self),
             file::Format::Safetensors => tensors::bytes(self),
+            file::Format::Csv => Err("arrays are written to .npz or .safetensors files".into()),
         };
         let bytes = bytes.map_err(|reason| file::refuse(path, reason))?;
         write_whole(path, &bytes)

@@ -89,12 +89,16 @@ pub(crate) enum Command {
 pub(crate) struct Data {
     /// A name of the library or a .rec file
     pub(crate) cell: String,
-    /// The inputs: a .npz or .safetensors file
+    /// The inputs: a .npz, .safetensors or .csv file
     #[arg(long, short, value_name = "FILE")]
     pub(crate) data: PathBuf,
-    /// The parameters: a .npz or .safetensors file, also a state dict of PyTorch
+    /// The parameters: a .npz or .safetensors file, also a state dict of PyTorch; otherwise as they
+    /// start before a fit
     #[arg(long, short, value_name = "FILE")]
     pub(crate) params: Option<PathBuf>,
+    /// The seed of parameters that start at random
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) seed: u64,
     /// The numbers to compute in
     #[arg(long, default_value = "f64")]
     pub(crate) dtype: Dtype,
@@ -185,7 +189,7 @@ pub(crate) struct Convert {
 pub(crate) struct Fit {
     /// A name of the library or a .rec file
     pub(crate) cell: String,
-    /// The inputs: a .npz or .safetensors file
+    /// The inputs: a .npz, .safetensors or .csv file
     #[arg(long, short, value_name = "FILE", required_unless_present = "text")]
     pub(crate) data: Option<PathBuf>,
     /// A text instead: each character is a class of `x`, the one after it the class of `y`

@@ -16,12 +16,12 @@ const LENGTHS: [usize; 2] = [5, 3];
 const DRAWS: u64 = 8;
 
 pub(crate) fn run(args: &args::Check, report: &mut Report) -> Result<Done, Failure> {
-    let subject = Subject::read(args)?;
+    let subject = Subject::read(args, report)?;
     let mut verdicts = Vec::new();
     let mut findings = Vec::new();
     for trial in 0..args.trials {
         let certificate = subject.certify(args.seed.wrapping_add(trial * DRAWS))?;
-        report.line(certificate.to_string())?;
+        report.line(coloured(&certificate))?;
         verdicts.push(certificate.verdict());
         findings.push(certificate);
         if !subject.is_random() {
@@ -34,15 +34,22 @@ pub(crate) fn run(args: &args::Check, report: &mut Report) -> Result<Done, Failu
     } else {
         Done::NotCertified
     };
-    report.line(match done {
-        Done::Well => good("certified"),
-        Done::NotCertified if verdicts.contains(&Verdict::Rejected) => bad("rejected"),
-        Done::NotCertified => bad("not certified: some routes could not say anything"),
-    })?;
     report.field("recurrence", || json!(subject.recurrence.name()));
     report.field("certified", || json!(done == Done::Well));
     report.field("trials", || findings.iter().map(trial).collect());
     Ok(done)
+}
+
+/// The certificate, with its last word in colour.
+fn coloured(certificate: &Certificate) -> String {
+    let text = certificate.to_string();
+    let (before, word) = text.rsplit_once(": ").unwrap_or(("", &text));
+    match certificate.passed() {
+        true => format!("{before}: {}", good(word)),
+        false => text
+            .replace("REJECTED", &bad("REJECTED"))
+            .replace("INCOMPLETE", &bad("INCOMPLETE")),
+    }
 }
 
 fn trial(certificate: &Certificate) -> serde_json::Value {
@@ -69,17 +76,17 @@ struct Subject {
 }
 
 impl Subject {
-    fn read(args: &args::Check) -> Result<Self, Failure> {
+    fn read(args: &args::Check, report: &Report) -> Result<Self, Failure> {
         let (recurrence, batch) = match &args.data {
             Some(data) => {
                 let (recurrence, batch) =
-                    input::recurrence_and_batch(&args.cell, data, &args.dims)?;
+                    input::recurrence_and_batch(&args.cell, data, &args.dims, report)?;
                 (recurrence, Some(batch))
             }
             None => (cell::load(&args.cell)?, None),
         };
         let params = match &args.params {
-            Some(file) => Some(input::params(&recurrence, Some(file))?),
+            Some(file) => Some(input::read_params(&recurrence, file)?),
             None => None,
         };
         let empty = (Params::new(), Batch::new(1, 1));

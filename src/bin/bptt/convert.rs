@@ -17,7 +17,7 @@ pub(crate) fn run(args: &Convert, report: &mut Report) -> Result<(), Failure> {
 
 fn run_in<F: Scalar + Element>(args: &Convert, report: &mut Report) -> Result<(), Failure> {
     let recurrence = cell::load(&args.cell)?;
-    let params = input::params::<F>(&recurrence, Some(&args.params))?;
+    let params = input::read_params::<F>(&recurrence, &args.params)?;
     let arrays = match args.layout {
         Layout::Bptt => Arrays::from(&params),
         Layout::Pytorch => Arrays::pytorch_state(&params, &recurrence)?,

@@ -1,9 +1,10 @@
 //! `bptt grad` and `bptt run`: numbers in, numbers out.
 
+use std::path::Path;
+
 use bptt::data::{Arrays, Element};
 use bptt::{Outputs, Recurrence, Scalar, Wrt};
 use serde_json::{Map, json};
-use std::path::Path;
 
 use crate::args::{Data, Dtype, Grad, Run};
 use crate::engine::Program;
@@ -50,8 +51,9 @@ fn evaluate_in<F: Scalar + Element>(
     what: &str,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    let (recurrence, batch) = input::recurrence_and_batch::<F>(&on.cell, &on.data, &on.dims)?;
-    let params = input::params::<F>(&recurrence, on.params.as_deref())?;
+    let (recurrence, batch) =
+        input::recurrence_and_batch::<F>(&on.cell, &on.data, &on.dims, report)?;
+    let params = input::params(&recurrence, on.params.as_deref(), &batch, on.seed)?;
     let derived = derive(&recurrence)?;
     let found = Program::new(&derived).run(&params, &batch)?;
     if let Some(out) = out {

@@ -6,6 +6,7 @@ mod check;
 mod convert;
 mod demo;
 mod engine;
+mod fit;
 mod grad;
 mod input;
 mod new;
@@ -55,7 +56,7 @@ fn run(command: Option<Command>, report: &mut Report) -> Result<Done, Failure> {
         Some(Command::Check(args)) => return check::run(&args, report),
         Some(Command::Grad(args)) => grad::grad(&args, report)?,
         Some(Command::Run(args)) => grad::run(&args, report)?,
-        Some(Command::Fit(_)) => return Err("fit is on its way".into()),
+        Some(Command::Fit(args)) => fit::run(&args, report)?,
         Some(Command::Show(args)) => show::run(&args, report)?,
         Some(Command::New(args)) => new::run(&args, report)?,
         Some(Command::Convert(args)) => convert::run(&args, report)?,

@@ -4,12 +4,13 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
-use bptt::Scalar;
-use ndarray::{ArrayD, ArrayViewD, Axis};
+use bptt::{Params, Scalar};
+use ndarray::{ArrayD, ArrayViewD, Axis, Dimension};
 use serde_json::{Map, Value, json};
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const GOOD: Style = AnsiColor::Green.on_default().bold();
+const NOTE: Style = AnsiColor::Yellow.on_default().bold();
 const HEAD: Style = Style::new().bold();
 const FAINT: Style = Style::new().dimmed();
 
@@ -57,6 +58,14 @@ impl Report {
 
     pub(crate) fn heading(&self, text: &str, more: &str) -> io::Result<()> {
         self.line(format!("{HEAD}{text}{HEAD:#}  {FAINT}{more}{FAINT:#}"))
+    }
+
+    /// A remark, next to what is reported.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.quiet {
+            // A remark that cannot be written is not missed.
+            let _ = writeln!(anstream::stderr(), "bptt: {NOTE}note{NOTE:#}: {text}");
+        }
     }
 
     /// A field of the JSON object.
@@ -151,6 +160,43 @@ pub(crate) fn arrays<'a, F: Scalar>(
         ]
     }));
     table(report, &rows)
+}
+
+/// One line for each number of the parameters, with its standard error.
+pub(crate) fn estimates(
+    report: &Report,
+    params: &Params<f64>,
+    errors: &Params<f64>,
+) -> io::Result<()> {
+    let mut rows = vec![
+        ["parameter", "estimate", "standard error"]
+            .map(String::from)
+            .to_vec(),
+    ];
+    for ((name, values), (_, errors)) in params.iter().zip(errors.iter()) {
+        for ((index, value), error) in values.indexed_iter().zip(errors) {
+            let name = match values.ndim() {
+                0 => name.to_owned(),
+                _ => format!("{name}{:?}", index.as_array_view().to_vec()),
+            };
+            rows.push(vec![name, digits(*value), digits(*error)]);
+        }
+    }
+    table(report, &rows)
+}
+
+/// Seven significant digits, without an exponent where that is short.
+fn digits(x: f64) -> String {
+    let size = x.abs().log10().floor();
+    if (-6.0..7.0).contains(&size) {
+        let places = (6.0 - size).max(0.0);
+        format!(
+            "{x:.0$}",
+            (0..).position(|n| f64::from(n) >= places).unwrap_or(6)
+        )
+    } else {
+        format!("{x:.6e}")
+    }
 }
 
 /// Numbers in lists as deep as the array has axes.
