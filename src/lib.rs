@@ -84,6 +84,7 @@ pub mod data;
 mod diff;
 mod error;
 pub mod fit;
+mod graph;
 pub mod lang;
 mod noise;
 mod op;

@@ -22,6 +22,7 @@ const SIZES: &[(&str, usize)] = &[
     ("B", 3),
     ("N", 3),
     ("M", 2),
+    ("C", 4),
 ];
 const LENGTHS: &[usize] = &[4, 3];
 
@@ -88,6 +89,7 @@ fn same(a: &Outputs<f64>, b: &Outputs<f64>, names: &[&str], tolerance: f64) {
 fn the_library_is_complete_and_says_what_it_is() {
     let names: Vec<String> = library().into_iter().map(|(n, _)| n).collect();
     let expected = [
+        "characters",
         "exponential_smoothing",
         "garch11",
         "gradbench_lstm",
@@ -588,7 +590,7 @@ proptest! {
 
     #[test]
     fn a_changed_library_is_survived(
-        file in 0usize..16,
+        file in 0usize..17,
         changes in prop::collection::vec(
             (any::<prop::sample::Index>(), 0usize..3, prop::sample::select(WORDS)),
             1..6,

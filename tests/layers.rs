@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["tape"],
     &["diff"],
     &["recurrence"],
-    &["lang"],
+    &["graph", "lang"],
     &["check", "data", "fit"],
 ];
 

@@ -15,6 +15,7 @@ macro_rules! library {
 }
 
 library!(
+    "characters",
     "exponential_smoothing",
     "garch11",
     "gradbench_lstm",

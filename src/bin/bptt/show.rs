@@ -11,7 +11,8 @@ pub(crate) fn run(args: &Show, report: &mut Report) -> Result<(), Failure> {
     let recurrence = cell::load(name)?;
     let text = match args.format {
         Picture::Rec => recurrence.source()?,
-        Picture::Dot | Picture::Svg => return Err("not yet".into()),
+        Picture::Dot => recurrence.dot(),
+        Picture::Svg => recurrence.svg(),
     };
     match &args.out {
         Some(out) => {
