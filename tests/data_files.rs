@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use bptt::data::{Array, Arrays, write_whole};
 use bptt::{Batch, Params, Recurrence};
 use ndarray::{Array1, ArrayD, IxDyn, arr0, array};
-use support::Folder;
+use support::folder::Folder;
 
 fn sample(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

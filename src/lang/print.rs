@@ -108,7 +108,10 @@ impl<'r> Printer<'r> {
     /// A name like `text` that is free.
     fn free(&mut self, text: &str) -> String {
         let letter = |c: char| if c.is_alphanumeric() { c } else { '_' };
-        let mut name: String = text.chars().map(letter).collect();
+        let mut name: String = match is_name(text) {
+            true => text.into(),
+            false => text.chars().map(letter).collect(),
+        };
         if !is_name(&name) || name == LOSS {
             name = "value".into();
         }
