@@ -2,7 +2,7 @@
 
 use std::hash::Hash;
 
-use super::{Expr, Notation, Reason, Scalar, Value};
+use super::{Expr, Notation, Reason, Scalar, Spelling, Value};
 use crate::shape::{Dim, Type};
 
 /// How an op depends on its real arguments.
@@ -24,6 +24,10 @@ pub(crate) trait LinearRule: Copy + Hash + Eq {
     /// The cotangent of argument `i` when the result has cotangent `y_bar`.
     fn transpose<'b>(&self, i: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b>;
     fn notation(&self) -> Notation;
+    /// How the recurrence language writes it, where that is not its notation.
+    fn spelling(&self) -> Spelling {
+        self.notation().into()
+    }
     /// The same op with its sizes replaced.
     #[must_use]
     fn map_dims(self, _f: &dyn Fn(Dim) -> Dim) -> Self {
@@ -75,6 +79,9 @@ macro_rules! linear_family {
             }
             pub(super) fn notation(&self) -> $crate::op::Notation {
                 match self { $(Self::$row(op) => op.notation(),)+ }
+            }
+            pub(super) fn spelling(&self) -> $crate::op::Spelling {
+                match self { $(Self::$row(op) => op.spelling(),)+ }
             }
             pub(super) fn map_dims(self, f: &dyn Fn($crate::shape::Dim) -> $crate::shape::Dim) -> Self {
                 match self { $(Self::$row(op) => Self::$row(op.map_dims(f)),)+ }

@@ -4,7 +4,9 @@ use ndarray::{Array1, Array2, ArrayD, IxDyn, Slice as Span};
 use smallvec::SmallVec;
 
 use super::axis::{Axis, all_real, fixed, real, size, with_size};
-use super::{Expr, LinearRule, Linearity, Notation, Reason, Scalar, Setting, Value, common_shape};
+use super::{
+    Expr, LinearRule, Linearity, Notation, Reason, Scalar, Setting, Spelling, Value, common_shape,
+};
 use crate::shape::{Dim, Kind, Shape, Type};
 
 /// Values joined along an axis. The transpose is [`Slice`].
@@ -54,6 +56,12 @@ impl LinearRule for Concat {
     }
     fn notation(&self) -> Notation {
         Notation::call("concat", r"\operatorname{concat}")
+    }
+    fn spelling(&self) -> Spelling {
+        match self.axis {
+            Axis::Rows => Spelling::call("concat", Vec::new()),
+            Axis::Columns => Spelling::call("concat_columns", Vec::new()),
+        }
     }
 }
 
@@ -108,6 +116,9 @@ impl LinearRule for Slice {
             Setting::Size(self.len),
         ];
         Notation::call_with("slice", r"\operatorname{slice}", extra)
+    }
+    fn spelling(&self) -> Spelling {
+        Spelling::Range(self.axis, self.start, self.start + self.len)
     }
     fn map_dims(self, f: &dyn Fn(Dim) -> Dim) -> Self {
         Self {
