@@ -23,7 +23,11 @@ fn leaky(folder: &Folder) {
     let wave = |i: usize| (i as f64 * 0.7).sin();
     let x = ndarray::Array3::from_shape_fn((4, 2, 3), |(t, b, k)| wave(6 * t + 3 * b + k));
     let y = ndarray::Array3::from_shape_fn((4, 2, 2), |(t, b, k)| wave(4 * t + 2 * b + k));
-    Arrays::new().with("x", x).with("y", y).write(folder.file("data.npz")).unwrap();
+    Arrays::new()
+        .with("x", x)
+        .with("y", y)
+        .write(folder.file("data.npz"))
+        .unwrap();
     let w = ndarray::Array2::from_shape_fn((2, 3), |(i, j)| wave(i + 2 * j));
     let params = Arrays::new().with("W", w).with("leak", array![0.25, 0.5]);
     params.write(folder.file("params.npz")).unwrap();
@@ -56,21 +60,31 @@ fn gradients_of_the_library_are_those_of_the_tape() {
         let lengths: Vec<i64> = LENGTHS.iter().map(|l| i64::try_from(*l).unwrap()).collect();
         inputs = inputs.with("lengths", ndarray::Array1::from(lengths));
         inputs.write(folder.file("data.npz")).unwrap();
-        Arrays::from(&params).write(folder.file("params.npz")).unwrap();
+        Arrays::from(&params)
+            .write(folder.file("params.npz"))
+            .unwrap();
         let arguments = "--data data.npz --params params.npz --wrt all --out gradient.npz --quiet";
         let mut all = vec!["grad", &*name];
         all.extend(arguments.split_whitespace());
         success(&bptt(&folder, &all));
 
         let found = Arrays::read(folder.file("gradient.npz")).unwrap();
-        let exact = recurrence.unroll_for(&params, &batch).unwrap();
-        let exact = exact.tape_gradient(&recurrence, &params, &batch, Wrt::Everything).unwrap();
+        let unrolled = recurrence.unroll_for(&params, &batch).unwrap();
+        let exact = unrolled.gradient(Wrt::Everything).unwrap();
+        let exact = exact.evaluate(&params, &batch).unwrap();
         assert_eq!(found.iter().count(), exact.iter().count(), "{name}");
         for (key, exact) in exact.iter() {
-            let found = found.get(key).unwrap_or_else(|| panic!("{name}: no {key}")).real::<f64>();
+            let found = found
+                .get(key)
+                .unwrap_or_else(|| panic!("{name}: no {key}"))
+                .real::<f64>();
             assert_eq!(found.shape(), exact.shape(), "{name}: {key}");
             let largest = exact.iter().fold(1e-3, |m: f64, x| m.max(x.abs()));
-            let off = found.iter().zip(exact).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            let off = found
+                .iter()
+                .zip(exact)
+                .map(|(a, b)| (a - b).abs())
+                .fold(0.0, f64::max);
             assert!(off <= 1e-12 * largest, "{name}: {key} is off by {off:e}");
         }
     }
@@ -80,19 +94,35 @@ fn gradients_of_the_library_are_those_of_the_tape() {
 fn gradients_go_to_files_and_to_json() {
     let folder = Folder::new("grad");
     leaky(&folder);
-    let grad = ["grad", "leaky.rec", "--data", "data.npz", "--params", "params.npz"];
+    let grad = [
+        "grad",
+        "leaky.rec",
+        "--data",
+        "data.npz",
+        "--params",
+        "params.npz",
+    ];
     let with = |more: &[&str]| success(&bptt(&folder, &[&grad[..], more].concat()));
     let text = with(&["--out", "g.npz"]);
-    assert!(text.contains("leaky  gradients, T = 4, B = 2, f64"), "{text}");
+    assert!(
+        text.contains("leaky  gradients, T = 4, B = 2, f64"),
+        "{text}"
+    );
     assert!(text.contains("written to g.npz"), "{text}");
     let file = Arrays::read(folder.file("g.npz")).unwrap();
     let names: Vec<&str> = file.iter().map(|(n, _)| n).collect();
     assert_eq!(names, ["loss", "W", "leak"]);
 
     let spoken = json(&with(&["--json"]));
-    assert_eq!(spoken["loss"].as_f64(), file.get("loss").map(|l| l.real::<f64>().sum()));
+    assert_eq!(
+        spoken["loss"].as_f64(),
+        file.get("loss").map(|l| l.real::<f64>().sum())
+    );
     let w = file.get("W").unwrap().real::<f64>();
-    assert_eq!(numbers(&spoken["gradients"]["W"]), w.iter().copied().collect::<Vec<_>>());
+    assert_eq!(
+        numbers(&spoken["gradients"]["W"]),
+        w.iter().copied().collect::<Vec<_>>()
+    );
     let chosen = json(&with(&["--json", "--wrt", "h,x"]));
     let keys: Vec<&String> = chosen["gradients"].as_object().unwrap().keys().collect();
     assert_eq!(keys, ["h", "x"]);
@@ -116,7 +146,16 @@ fn gradients_go_to_files_and_to_json() {
 fn a_run_has_outputs_and_final_states() {
     let folder = Folder::new("run");
     leaky(&folder);
-    let arguments = ["run", "leaky.rec", "-d", "data.npz", "-p", "params.npz", "-o", "y.npz"];
+    let arguments = [
+        "run",
+        "leaky.rec",
+        "-d",
+        "data.npz",
+        "-p",
+        "params.npz",
+        "-o",
+        "y.npz",
+    ];
     success(&bptt(&folder, &arguments));
     let found = Arrays::read(folder.file("y.npz")).unwrap();
     let get = |name: &str| found.get(name).unwrap().real::<f64>();
@@ -129,16 +168,28 @@ fn a_run_has_outputs_and_final_states() {
 #[test]
 fn lengths_and_resets_are_heard() {
     let folder = Folder::new("lengths");
-    fs::write(folder.file("sum.rec"), "input x\nstate s\ns' = s + x\noutput s'\nfinal loss s'\n").unwrap();
+    fs::write(
+        folder.file("sum.rec"),
+        "input x\nstate s\ns' = s + x\noutput s'\nfinal loss s'\n",
+    )
+    .unwrap();
     let x = array![[1.0, 10.0], [2.0, 20.0], [3.0, f64::NAN]];
     let given = Arrays::new().with("x", x).with("lengths", array![3_i64, 2]);
-    let run = || json(&success(&bptt(&folder, &["run", "sum.rec", "-d", "data.npz", "--json"])));
+    let run = || {
+        json(&success(&bptt(
+            &folder,
+            &["run", "sum.rec", "-d", "data.npz", "--json"],
+        )))
+    };
     given.clone().write(folder.file("data.npz")).unwrap();
     let found = run();
     assert_eq!(numbers(&found["outputs"]["s.final"]), [6.0, 30.0]);
     assert_eq!(found["loss"], 36.0);
     let resets = array![[0.0, 0.0], [0.0, 1.0], [1.0, 0.0]];
-    given.with("reset", resets).write(folder.file("data.npz")).unwrap();
+    given
+        .with("reset", resets)
+        .write(folder.file("data.npz"))
+        .unwrap();
     assert_eq!(numbers(&run()["outputs"]["s.final"]), [3.0, 20.0]);
 }
 
@@ -150,7 +201,10 @@ fn the_library_is_certified() {
         assert_eq!(found["certified"], true, "{name}");
         assert_eq!(found["trials"][0]["verdict"], "certified", "{name}");
     }
-    let text = success(&bptt(&folder, &["check", "gru", "--trials", "2", "--dims", "H=2"]));
+    let text = success(&bptt(
+        &folder,
+        &["check", "gru", "--trials", "2", "--dims", "H=2"],
+    ));
     assert_eq!(text.matches(": certified").count(), 2, "{text}");
 }
 
@@ -159,12 +213,33 @@ fn what_is_not_certified_has_its_own_exit_code() {
     let folder = Folder::new("uncertified");
     leaky(&folder);
     // At x = 0 the derivative of |x| is not defined.
-    fs::write(folder.file("kink.rec"), "input x\nparam a\nloss abs(a * x)\n").unwrap();
-    Arrays::new().with("x", array![[0.0]]).write(folder.file("zero.npz")).unwrap();
-    Arrays::new().with("a", ndarray::arr0(0.0)).write(folder.file("a.npz")).unwrap();
-    let output = bptt(&folder, &["check", "kink.rec", "-d", "zero.npz", "-p", "a.npz"]);
-    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
-    assert!(String::from_utf8_lossy(&output.stdout).contains("INCOMPLETE"), "it says so");
+    fs::write(
+        folder.file("kink.rec"),
+        "input x\nparam a\nloss abs(a * x)\n",
+    )
+    .unwrap();
+    Arrays::new()
+        .with("x", array![[0.0]])
+        .write(folder.file("zero.npz"))
+        .unwrap();
+    Arrays::new()
+        .with("a", ndarray::arr0(0.0))
+        .write(folder.file("a.npz"))
+        .unwrap();
+    let output = bptt(
+        &folder,
+        &["check", "kink.rec", "-d", "zero.npz", "-p", "a.npz"],
+    );
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    assert!(
+        String::from_utf8_lossy(&output.stdout).contains("INCOMPLETE"),
+        "it says so"
+    );
     let given = ["check", "leaky.rec", "-d", "data.npz", "-p", "params.npz"];
     success(&bptt(&folder, &given));
 }
@@ -172,7 +247,9 @@ fn what_is_not_certified_has_its_own_exit_code() {
 fn garch_oracle(name: &str) -> f64 {
     let table = include_str!("data/recurrence_oracles.csv");
     let start = "garch11_bollerslev_ghysels,MLE";
-    let line = table.lines().find(|l| l.starts_with(start) && l.contains(&format!(",{name},")));
+    let line = table
+        .lines()
+        .find(|l| l.starts_with(start) && l.contains(&format!(",{name},")));
     line.unwrap().rsplit(',').next().unwrap().parse().unwrap()
 }
 
@@ -186,7 +263,10 @@ fn garch_is_fitted_to_its_published_digits() {
     let more = ["--standard-errors", "--out", "garch.npz", "--json"];
     let found = json(&success(&bptt(&folder, &[&arguments[..], &more].concat())));
     let log_likelihood = garch_oracle("loglik");
-    assert!((found["loss"].as_f64().unwrap() / -log_likelihood - 1.0).abs() < 1e-13, "{found}");
+    assert!(
+        (found["loss"].as_f64().unwrap() / -log_likelihood - 1.0).abs() < 1e-13,
+        "{found}"
+    );
     let printed = [
         ("mu", 0.008_462_12, 5e-9),
         ("omega", 0.002_852_71, 5e-9),
@@ -196,14 +276,31 @@ fn garch_is_fitted_to_its_published_digits() {
     for (name, error, half_a_unit) in printed {
         let estimate = found["parameters"][name].as_f64().unwrap();
         let exact = garch_oracle(&format!("theta_hat_{name}"));
-        assert!((estimate / exact - 1.0).abs() < 1e-9, "{name}: {estimate}, expected {exact}");
+        assert!(
+            (estimate / exact - 1.0).abs() < 1e-9,
+            "{name}: {estimate}, expected {exact}"
+        );
         let own = found["standard_errors"][name].as_f64().unwrap();
-        assert!((own - error).abs() <= half_a_unit, "{name}: {own}, printed {error}");
+        assert!(
+            (own - error).abs() <= half_a_unit,
+            "{name}: {own}, printed {error}"
+        );
     }
     let text = success(&bptt(&folder, &[&arguments[..], &more[..3]].concat()));
-    assert!(text.contains("beta         0.8059736      0.03355269"), "{text}");
+    assert!(
+        text.contains("beta          0.8059736      0.03355269"),
+        "{text}"
+    );
     // The fitted file is data for the other commands.
-    let gradient = ["grad", "garch11", "--data", returns, "--params", "garch.npz", "--json"];
+    let gradient = [
+        "grad",
+        "garch11",
+        "--data",
+        returns,
+        "--params",
+        "garch.npz",
+        "--json",
+    ];
     let gradient = json(&success(&bptt(&folder, &gradient)));
     for (name, error, _) in printed {
         let slope = gradient["gradients"][name].as_f64().unwrap();
@@ -216,8 +313,27 @@ fn a_network_forecasts_sunspots() {
     let folder = Folder::new("sunspots");
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/data/sunspots.csv");
     let fit = |optimizer: &str, lr: &str| {
-        let arguments = ["fit", "sunspots.rec", "--data", source, "--dims", "H=6", "--steps", "150"];
-        let more = ["--optimizer", optimizer, "--lr", lr, "--clip", "1", "--out", "p.npz", "--json"];
+        let arguments = [
+            "fit",
+            "sunspots.rec",
+            "--data",
+            source,
+            "--dims",
+            "H=6",
+            "--steps",
+            "150",
+        ];
+        let more = [
+            "--optimizer",
+            optimizer,
+            "--lr",
+            lr,
+            "--clip",
+            "1",
+            "--out",
+            "p.npz",
+            "--json",
+        ];
         json(&success(&bptt(&folder, &[&arguments[..], &more].concat())))
     };
     fs::write(folder.file("sunspots.rec"), SUNSPOTS).unwrap();
@@ -226,14 +342,25 @@ fn a_network_forecasts_sunspots() {
         // The loss is the mean squared error, in units of 50; that of the naive forecast, the
         // number of the year before, is computed here.
         let table = fs::read_to_string(source).unwrap();
-        let numbers: Vec<f64> = table.lines().skip(1).map(|l| l.split(',').nth(1).unwrap().parse().unwrap()).collect();
-        let naive: f64 = numbers.windows(2).map(|w| ((w[1] - w[0]) / 50.0).powi(2)).sum();
+        let numbers: Vec<f64> = table
+            .lines()
+            .skip(1)
+            .map(|l| l.split(',').nth(1).unwrap().parse().unwrap())
+            .collect();
+        let naive: f64 = numbers
+            .windows(2)
+            .map(|w| ((w[1] - w[0]) / 50.0).powi(2))
+            .sum();
         let naive = naive / numbers.len() as f64;
         let loss = found["loss"].as_f64().unwrap();
         assert!(loss < naive, "{optimizer}: {loss}, naive {naive}");
         assert!(loss < found["loss_before"].as_f64().unwrap(), "{found}");
     }
-    assert_eq!(fit("adam", "0.01"), fit("adam", "0.01"), "the same seed, the same fit");
+    assert_eq!(
+        fit("adam", "0.01"),
+        fit("adam", "0.01"),
+        "the same seed, the same fit"
+    );
 }
 
 const SUNSPOTS: &str = "dim H\ninput sunspots\n\
@@ -252,8 +379,15 @@ fn a_model_learns_a_text() {
             "fit {cell} --text fox.txt --length 15 --batch 4 --dims H=12,K=6 --steps 60 --lr 0.03 --out p.npz --json"
         );
         // The inputs of the LSTM are vectors with a place for each character.
-        let arguments = if cell == "lstm" { arguments.replace(",K=6", "") } else { arguments };
-        let found = json(&success(&bptt(&folder, &arguments.split(' ').collect::<Vec<_>>())));
+        let arguments = if cell == "lstm" {
+            arguments.replace(",K=6", "")
+        } else {
+            arguments
+        };
+        let found = json(&success(&bptt(
+            &folder,
+            &arguments.split(' ').collect::<Vec<_>>(),
+        )));
         let alphabet = found["alphabet"].as_str().unwrap();
         let all: std::collections::BTreeSet<char> = text.chars().collect();
         assert_eq!(alphabet, all.iter().collect::<String>());
@@ -264,8 +398,14 @@ fn a_model_learns_a_text() {
         // Guessing among all characters alike costs ln 28 = 3.3.
         assert!(loss < 0.6 * (all.len() as f64).ln(), "{cell}: {loss}");
     }
-    let empty = bptt(&folder, &["fit", "garch11", "--text", "fox.txt", "--out", "p.npz"]);
-    assert!(failure(&empty, 3).contains("cannot read a text: expected `input x: class(C)`"), "refused");
+    let empty = bptt(
+        &folder,
+        &["fit", "garch11", "--text", "fox.txt", "--out", "p.npz"],
+    );
+    assert!(
+        failure(&empty, 3).contains("cannot read a text: expected `input x: class(C)`"),
+        "refused"
+    );
 }
 
 #[test]
@@ -276,14 +416,32 @@ fn recurrences_are_shown() {
     for (name, _) in library() {
         assert!(list.contains(&format!("{name} ")), "{name}");
         let dot = success(&bptt(&folder, &["show", &name, "--format", "dot"]));
-        assert!(dot.starts_with(&format!("digraph \"{name}\" {{")) && dot.ends_with("}\n"), "{dot}");
+        assert!(
+            dot.starts_with(&format!("digraph \"{name}\" {{")) && dot.ends_with("}\n"),
+            "{dot}"
+        );
         let svg = success(&bptt(&folder, &["show", &name, "--format", "svg"]));
-        assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"), "{name}");
-        assert_eq!(svg.matches("<g>").count(), dot.matches(" [label=\"").count() - dot.matches("constraint").count());
+        assert!(
+            svg.starts_with("<svg ") && svg.ends_with("</svg>\n"),
+            "{name}"
+        );
+        assert_eq!(
+            svg.matches("<g>").count(),
+            dot.matches(" [label=\"").count()
+        );
     }
     let text = success(&bptt(&folder, &["show", "leaky.rec"]));
-    assert_eq!(text, Recurrence::parse("leaky.rec", LEAKY).unwrap().source().unwrap());
-    success(&bptt(&folder, &["show", "leaky.rec", "--format", "svg", "--out", "leaky.svg"]));
+    assert_eq!(
+        text,
+        Recurrence::parse("leaky.rec", LEAKY)
+            .unwrap()
+            .source()
+            .unwrap()
+    );
+    success(&bptt(
+        &folder,
+        &["show", "leaky.rec", "--format", "svg", "--out", "leaky.svg"],
+    ));
     let svg = fs::read_to_string(folder.file("leaky.svg")).unwrap();
     assert!(svg.contains("h&apos;") || svg.contains("h' = "), "{svg}");
     let all = json(&success(&bptt(&folder, &["show", "--json"])));
@@ -295,8 +453,14 @@ fn a_new_recurrence_is_certified_and_never_overwrites() {
     let folder = Folder::new("new");
     success(&bptt(&folder, &["new", "cell.rec"]));
     success(&bptt(&folder, &["check", "cell.rec"]));
-    assert!(failure(&bptt(&folder, &["new", "cell.rec"]), 3).contains("is there already"), "kept");
-    assert!(failure(&bptt(&folder, &["new", "cell.txt"]), 3).contains("ends in .rec"), "refused");
+    assert!(
+        failure(&bptt(&folder, &["new", "cell.rec"]), 3).contains("is there already"),
+        "kept"
+    );
+    assert!(
+        failure(&bptt(&folder, &["new", "cell.txt"]), 3).contains("ends in .rec"),
+        "refused"
+    );
 }
 
 #[test]
@@ -306,12 +470,27 @@ fn state_dicts_are_read_and_written() {
     let recurrence = parse("lstm", &recurrence.1);
     let (params, _) = data("lstm", &recurrence, 3);
     Arrays::from(&params).write(folder.file("p.npz")).unwrap();
-    let there = ["convert", "lstm", "-p", "p.npz", "--layout", "pytorch", "-o", "s.safetensors"];
+    let there = [
+        "convert",
+        "lstm",
+        "-p",
+        "p.npz",
+        "--layout",
+        "pytorch",
+        "-o",
+        "s.safetensors",
+    ];
     success(&bptt(&folder, &there));
     let state = Arrays::read(folder.file("s.safetensors")).unwrap();
     assert_eq!(state.get("weight_ih_l0").unwrap().shape(), [4 * 3, 2]);
-    success(&bptt(&folder, &["convert", "lstm", "-p", "s.safetensors", "-o", "back.npz"]));
-    let back: Params<f64> = Arrays::read(folder.file("back.npz")).unwrap().params(&recurrence).unwrap();
+    success(&bptt(
+        &folder,
+        &["convert", "lstm", "-p", "s.safetensors", "-o", "back.npz"],
+    ));
+    let back: Params<f64> = Arrays::read(folder.file("back.npz"))
+        .unwrap()
+        .params(&recurrence)
+        .unwrap();
     assert_eq!(back, params);
 }
 
@@ -320,16 +499,41 @@ fn completions_and_help_are_there() {
     let folder = Folder::new("help");
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = success(&bptt(&folder, &["completions", shell]));
-        assert!(script.contains("garch") || script.contains("check"), "{shell}");
+        assert!(
+            script.contains("garch") || script.contains("check"),
+            "{shell}"
+        );
     }
     let help = success(&bptt(&folder, &["--help"]));
-    for word in ["check", "grad", "run", "fit", "show", "new", "convert", "Exit codes", "--json"] {
+    for word in [
+        "check",
+        "grad",
+        "run",
+        "fit",
+        "show",
+        "new",
+        "convert",
+        "Exit codes",
+        "--json",
+    ] {
         assert!(help.contains(word), "{word} is missing: {help}");
     }
-    for command in ["check", "grad", "run", "fit", "show", "new", "convert", "completions"] {
+    for command in [
+        "check",
+        "grad",
+        "run",
+        "fit",
+        "show",
+        "new",
+        "convert",
+        "completions",
+    ] {
         let help = success(&bptt(&folder, &[command, "--help"]));
         assert!(help.contains("Example"), "{command}: {help}");
-        assert!(help.lines().all(|l| l.chars().count() <= 100), "{command}: {help}");
+        assert!(
+            help.lines().all(|l| l.chars().count() <= 100),
+            "{command}: {help}"
+        );
     }
 }
 
@@ -340,7 +544,10 @@ fn mistakes_are_told_with_their_place() {
     fs::write(folder.file("wrong.rec"), "input x\nloss tanhh(x)\n").unwrap();
     fs::write(folder.file("bytes.rec"), b"input x\n\xff\n").unwrap();
     fs::write(folder.file("broken.npz"), "PK, but no archive").unwrap();
-    Arrays::new().with("W", array![[1.0]]).write(folder.file("few.npz")).unwrap();
+    Arrays::new()
+        .with("W", array![[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+        .write(folder.file("few.npz"))
+        .unwrap();
     let data = ["--data", "data.npz"];
     let fail = |arguments: &[&str], expected: &str| {
         let message = failure(&bptt(&folder, arguments), 3);
@@ -351,17 +558,56 @@ fn mistakes_are_told_with_their_place() {
     fail(&["show", "bytes.rec"], "byte 8 is not UTF-8");
     fail(&["show", "missing.rec"], "missing.rec: cannot be read");
     fail(&["show", "lstmm"], "there is no recurrence `lstmm`");
-    fail(&[&["grad", "leaky.rec", "-p", "few.npz"], &data[..]].concat(), "`leak` is missing");
-    fail(&["grad", "leaky.rec", "-d", "broken.npz"], "broken.npz: is not a .npz archive");
-    fail(&[&["grad", "leaky.rec", "-p", "params.npz", "--wrt", "Q"], &data[..]].concat(), "named `Q`");
-    fail(&[&["grad", "leaky.rec", "--dims", "Q=2"], &data[..]].concat(), "no dimension named `Q`");
+    fail(
+        &[&["grad", "leaky.rec", "-p", "few.npz"], &data[..]].concat(),
+        "`leak` is missing",
+    );
+    fail(
+        &["grad", "leaky.rec", "-d", "broken.npz"],
+        "broken.npz: is not a .npz archive",
+    );
+    fail(
+        &[
+            &["grad", "leaky.rec", "-p", "params.npz", "--wrt", "Q"],
+            &data[..],
+        ]
+        .concat(),
+        "named `Q`",
+    );
+    fail(
+        &[&["grad", "leaky.rec", "--dims", "Q=2"], &data[..]].concat(),
+        "no dimension named `Q`",
+    );
     fail(&["grad", "rnn", "-d", "data.npz"], "give --dims");
-    fail(&["check", "lstm", "--dims", "Q=2"], "no dimension named `Q`");
-    let fit = ["fit", "leaky.rec", "--out", "p.npz", "--optimizer", "newton", "--dtype", "f32"];
+    fail(
+        &["check", "lstm", "--dims", "Q=2"],
+        "no dimension named `Q`",
+    );
+    let fit = [
+        "fit",
+        "leaky.rec",
+        "--out",
+        "p.npz",
+        "--optimizer",
+        "newton",
+        "--dtype",
+        "f32",
+    ];
     fail(&[&fit, &data[..]].concat(), "need --dtype f64");
-    let grad = ["grad", "leaky.rec", "-p", "params.npz", "--out", "no/folder/g.npz"];
+    let grad = [
+        "grad",
+        "leaky.rec",
+        "-p",
+        "params.npz",
+        "--out",
+        "no/folder/g.npz",
+    ];
     fail(&[&grad, &data[..]].concat(), "cannot be written");
-    for wrong in [&["grad"][..], &["check", "lstm", "--dims", "H"], &["check", "lstm", "--trials", "0"]] {
+    for wrong in [
+        &["grad"][..],
+        &["check", "lstm", "--dims", "H"],
+        &["check", "lstm", "--trials", "0"],
+    ] {
         let message = failure(&bptt(&folder, wrong), 2);
         assert!(message.contains("error"), "{message}");
     }
@@ -373,11 +619,24 @@ fn arrays_that_are_not_used_are_named() {
     let folder = Folder::new("unused");
     leaky(&folder);
     let arrays = Arrays::read(folder.file("data.npz")).unwrap();
-    arrays.with("length", array![1_i64]).write(folder.file("data.npz")).unwrap();
+    arrays
+        .with("length", array![1_i64])
+        .write(folder.file("data.npz"))
+        .unwrap();
     let run = |more: &[&str]| -> Output {
-        bptt(&folder, &[&["run", "leaky.rec", "-d", "data.npz", "-p", "params.npz"], more].concat())
+        bptt(
+            &folder,
+            &[
+                &["run", "leaky.rec", "-d", "data.npz", "-p", "params.npz"],
+                more,
+            ]
+            .concat(),
+        )
     };
     let said = String::from_utf8(run(&[]).stderr).unwrap();
-    assert!(said.contains("data.npz: not used by `leaky`: `length`"), "{said}");
+    assert!(
+        said.contains("data.npz: not used by `leaky`: `length`"),
+        "{said}"
+    );
     assert!(run(&["--quiet"]).stderr.is_empty(), "quiet is quiet");
 }

@@ -15,7 +15,10 @@ pub(crate) fn success(output: &Output) -> String {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{errors}");
     let text = String::from_utf8(output.stdout.clone()).expect("the output is text");
-    assert!(!text.contains('\u{1b}'), "no colours where there is no terminal");
+    assert!(
+        !text.contains('\u{1b}'),
+        "no colours where there is no terminal"
+    );
     text
 }
 

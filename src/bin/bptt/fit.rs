@@ -41,12 +41,10 @@ fn run_in<F: Scalar + Element>(args: &Fit, report: &mut Report) -> Result<(), Fa
         Some(file) => input::read_params(&recurrence, file)?,
         None => input::params(&recurrence, None, &batch, args.seed)?,
     };
-    let before = loss(&recurrence, &params, &batch)?;
-    let steps = match args.optimizer {
+    let course = match args.optimizer {
         Optimizer::Newton => newton::fit(&recurrence, &mut params, &batch, args, report)?,
         _ => descend(&recurrence, &mut params, &batch, args, report)?,
     };
-    let after = loss(&recurrence, &params, &batch)?;
     let errors = match args.standard_errors {
         true => Some(newton::standard_errors(
             &recurrence,
@@ -59,8 +57,17 @@ fn run_in<F: Scalar + Element>(args: &Fit, report: &mut Report) -> Result<(), Fa
 
     let extent = format!("fitted, T = {}, B = {}", batch.steps(), batch.samples());
     report.heading(recurrence.name(), &extent)?;
+    let Course {
+        steps,
+        before,
+        after,
+    } = course;
+    let each = match args.batch.is_some_and(|n| n < batch.samples()) {
+        true => " a minibatch",
+        false => "",
+    };
     report.line(format!(
-        "  loss {before} before, {after} after {steps} steps"
+        "  loss{each} {before} before, {after} after {steps} steps"
     ))?;
     match &errors {
         Some(errors) => report::estimates(report, &params.cast(), errors)?,
@@ -75,8 +82,8 @@ fn run_in<F: Scalar + Element>(args: &Fit, report: &mut Report) -> Result<(), Fa
     }
     report.field("recurrence", || json!(recurrence.name()));
     report.field("steps", || json!(steps));
-    report.field("loss_before", || json!(before.to_f64()));
-    report.field("loss", || json!(after.to_f64()));
+    report.field("loss_before", || json!(before));
+    report.field("loss", || json!(after));
     let nested = |params: &Params<f64>| -> serde_json::Value {
         let fields = params
             .iter()
@@ -90,16 +97,23 @@ fn run_in<F: Scalar + Element>(args: &Fit, report: &mut Report) -> Result<(), Fa
     Ok(report.wrote(&args.out)?)
 }
 
+/// How a fit went.
+struct Course {
+    steps: usize,
+    before: f64,
+    after: f64,
+}
+
 fn loss<F: Scalar>(
     recurrence: &Recurrence,
     params: &Params<F>,
     batch: &Batch<F>,
-) -> Result<F, Failure> {
+) -> Result<f64, Failure> {
     let found = Program::new(recurrence).run(params, batch)?;
     let none = Error::NoLoss {
         recurrence: recurrence.name().into(),
     };
-    Ok(found.loss().map_err(|_| none)?)
+    Ok(found.loss().map_err(|_| none)?.to_f64())
 }
 
 /// One of the first-order optimisers.
@@ -124,15 +138,17 @@ impl<F: Scalar> Descent<F> {
     }
 }
 
-/// Adam or SGD; the number of steps taken.
+/// Adam or SGD. With minibatches the loss is that of one: of the first, and the mean over the last
+/// round.
 fn descend<F: Scalar>(
     recurrence: &Recurrence,
     params: &mut Params<F>,
     batch: &Batch<F>,
     args: &Fit,
     report: &Report,
-) -> Result<usize, Failure> {
+) -> Result<Course, Failure> {
     let steps = args.steps.unwrap_or(1000);
+    let mut losses = Vec::new();
     let gradient = recurrence.gradient(Wrt::Parameters)?;
     let mut program = Program::new(&gradient);
     let mut optimizer = Descent::new(args);
@@ -145,16 +161,28 @@ fn descend<F: Scalar>(
             None => program.run(params, batch),
         };
         let mut found = found.map_err(|error| diverged(&error, step))?;
-        let loss = found.loss()?;
+        let loss = found.loss()?.to_f64();
+        losses.push(loss);
         if let Some(threshold) = args.clip {
             clip_global_norm(&mut found, threshold);
         }
         optimizer.step(params, &found)?;
-        bar.set_message(format!("loss {:.6}", loss.to_f64()));
+        bar.set_message(format!("loss {loss:.6}"));
         bar.inc(1);
     }
     bar.finish_and_clear();
-    Ok(steps)
+    let round = &losses[losses.len().saturating_sub(order.round())..];
+    Ok(Course {
+        steps,
+        before: losses
+            .first()
+            .copied()
+            .map_or_else(|| loss(recurrence, params, batch), Ok)?,
+        after: match round.len() {
+            0 => loss(recurrence, params, batch)?,
+            n => round.iter().sum::<f64>() / n as f64,
+        },
+    })
 }
 
 fn diverged(error: &Error, step: usize) -> Failure {

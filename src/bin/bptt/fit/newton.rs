@@ -3,7 +3,7 @@
 use bptt::fit::{self, Newton, Objective};
 use bptt::{Batch, Error, Outputs, Params, Recurrence, Scalar, Wrt};
 
-use super::progress;
+use super::{Course, loss, progress};
 use crate::Failure;
 use crate::args::Fit;
 use crate::engine::Program;
@@ -51,22 +51,22 @@ fn with_loss<R>(
     })
 }
 
-/// The number of steps taken.
 pub(super) fn fit<F: Scalar>(
     recurrence: &Recurrence,
     params: &mut Params<F>,
     batch: &Batch<F>,
     args: &Fit,
     report: &Report,
-) -> Result<usize, Failure> {
+) -> Result<Course, Failure> {
     let most = args.steps.unwrap_or(100);
     let mut exact: Params<f64> = params.cast();
     let start = exact.clone();
-    let taken = with_loss(recurrence, &batch.cast(), &start, |loss| {
+    let before = loss(recurrence, params, batch)?;
+    let steps = with_loss(recurrence, &batch.cast(), &start, |objective| {
         let mut newton = Newton::new();
         let bar = progress(report, most);
         for step in 1..=most {
-            let found = newton.step(&mut exact, loss)?;
+            let found = newton.step(&mut exact, objective)?;
             bar.set_message(format!("loss {:.6}", found.loss));
             bar.inc(1);
             if found.converged {
@@ -81,7 +81,12 @@ pub(super) fn fit<F: Scalar>(
         Ok(most)
     })?;
     *params = exact.cast();
-    Ok(taken)
+    let after = loss(recurrence, params, batch)?;
+    Ok(Course {
+        steps,
+        before,
+        after,
+    })
 }
 
 pub(super) fn standard_errors(

@@ -18,9 +18,17 @@ impl Order {
         }
     }
 
+    /// How many minibatches a round has; 0 where all samples are seen in each step.
+    pub(super) fn round(&self) -> usize {
+        match self.size == self.order.len() {
+            true => 0,
+            false => self.order.len() / self.size,
+        }
+    }
+
     /// The samples of the next step; `None` means all of them.
     pub(super) fn next(&mut self) -> Option<Vec<usize>> {
-        if self.size == self.order.len() {
+        if self.round() == 0 {
             return None;
         }
         // What is left of a round and is less than a minibatch waits for the next one.
