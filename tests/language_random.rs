@@ -142,6 +142,66 @@ fn most_random_programs_mean_something() {
     assert!(good >= 30, "only {good} of 100");
 }
 
+/// A library text with some of its characters replaced by words of the language.
+fn changed() -> impl Strategy<Value = String> {
+    let change = (
+        any::<prop::sample::Index>(),
+        0usize..3,
+        prop::sample::select(WORDS),
+    );
+    let texts = library()
+        .into_iter()
+        .map(|(_, source)| source)
+        .collect::<Vec<_>>();
+    (
+        prop::sample::select(texts),
+        prop::collection::vec(change, 1..6),
+    )
+        .prop_map(|(text, changes)| {
+            let mut chars: Vec<char> = text.chars().collect();
+            for (at, kind, word) in changes {
+                let at = at.index(chars.len());
+                match kind {
+                    0 => drop(chars.remove(at)),
+                    1 => drop(chars.splice(at..at, word.chars())),
+                    _ => drop(chars.splice(at..=at, word.chars())),
+                }
+            }
+            chars.into_iter().collect()
+        })
+}
+
+/// Texts of every kind for as long as wanted:
+/// `BPTT_FUZZ_SECONDS=600 cargo test --release --test language_random -- --ignored --nocapture`.
+#[test]
+#[ignore = "runs for as long as BPTT_FUZZ_SECONDS says"]
+fn the_parser_survives_a_long_run() {
+    use proptest::strategy::ValueTree;
+    let seconds = std::env::var("BPTT_FUZZ_SECONDS")
+        .ok()
+        .and_then(|s| s.parse().ok());
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(seconds.unwrap_or(10));
+    let words = prop::collection::vec(prop::sample::select(WORDS), 0..200);
+    let bytes = prop::collection::vec(any::<u8>(), 0..400);
+    let any_text = prop_oneof![
+        3 => changed(),
+        2 => program(),
+        2 => words.prop_map(|w| w.join(" ")),
+        1 => bytes.prop_map(|b| String::from_utf8_lossy(&b).into_owned()),
+    ];
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::default());
+    let (mut count, mut accepted) = (0u64, 0u64);
+    while std::time::Instant::now() < until {
+        let source = any_text.new_tree(&mut runner).unwrap().current();
+        let survived = std::panic::catch_unwind(|| survive(&source));
+        assert!(matches!(survived, Ok(Ok(()))), "{survived:?} on:\n{source}");
+        count += 1;
+        accepted += u64::from(Recurrence::parse("fuzz.rec", &source).is_ok());
+    }
+    println!("{count} texts, {accepted} of them recurrences");
+    assert!(accepted > 0, "some mean something");
+}
+
 proptest! {
     #[test]
     fn random_programs_are_written_as_they_were_read(source in program()) {
@@ -187,25 +247,8 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_library_is_survived(
-        file in 0usize..17,
-        changes in prop::collection::vec(
-            (any::<prop::sample::Index>(), 0usize..3, prop::sample::select(WORDS)),
-            1..6,
-        ),
-    ) {
-        let mut chars: Vec<char> = library()[file].1.chars().collect();
-        for (at, kind, word) in changes {
-            let at = at.index(chars.len());
-            match kind {
-                0 => {
-                    chars.remove(at);
-                }
-                1 => drop(chars.splice(at..at, word.chars())),
-                _ => drop(chars.splice(at..=at, word.chars())),
-            }
-        }
-        survive(&chars.into_iter().collect::<String>())?;
+    fn a_changed_library_is_survived(source in changed()) {
+        survive(&source)?;
     }
 }
 
