@@ -74,6 +74,7 @@
 //!   [`pullback`](Recurrence::pullback) and [`hessian_vector`](Recurrence::hessian_vector)
 //!   differentiate it.
 //! - [`Params`] and [`Batch`] are data; [`Recurrence::evaluate`] runs.
+//! - [`fit`] has optimisers, [`data`] reads and writes files (feature `data`).
 //! - [`check()`] certifies; [`CustomOp`] adds an operation; [`cells`] has the classical networks.
 
 #![warn(clippy::print_stdout)]

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::args;
 use crate::report::{Report, bad, good};
-use crate::{Done, Failure, cell, input};
+use crate::{Done, Failure, cell, input, progress};
 
 /// Sizes of random data, one after the other for the sizes of a recurrence; they differ, so that
 /// what must not be mixed up is not.
@@ -20,7 +20,10 @@ pub(crate) fn run(args: &args::Check, report: &mut Report) -> Result<Done, Failu
     let mut verdicts = Vec::new();
     let mut findings = Vec::new();
     for trial in 0..args.trials {
-        let certificate = subject.certify(args.seed.wrapping_add(trial * DRAWS))?;
+        let busy = progress::busy(report, "certifying");
+        let certificate = subject.certify(args.seed.wrapping_add(trial * DRAWS));
+        busy.finish_and_clear();
+        let certificate = certificate?;
         report.line(coloured(&certificate))?;
         verdicts.push(certificate.verdict());
         findings.push(certificate);

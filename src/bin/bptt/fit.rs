@@ -4,18 +4,16 @@ mod data;
 mod newton;
 mod order;
 
-use std::time::Duration;
-
 use bptt::data::{Arrays, Element};
 use bptt::fit::{Adam, Sgd, clip_global_norm};
 use bptt::{Batch, Error, Outputs, Params, Recurrence, Scalar, Wrt};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use crate::Failure;
 use crate::args::{Dtype, Fit, Optimizer};
 use crate::engine::Program;
 use crate::input;
+use crate::progress;
 use crate::report::{self, Report};
 use data::Task;
 use order::Order;
@@ -153,7 +151,7 @@ fn descend<F: Scalar>(
     let mut program = Program::new(&gradient);
     let mut optimizer = Descent::new(args);
     let mut order = Order::new(batch.samples(), args.batch, args.seed);
-    let bar = progress(report, steps);
+    let bar = progress::bar(report, steps);
     for step in 0..steps {
         let part = order.next();
         let found = match &part {
@@ -194,16 +192,4 @@ fn diverged(error: &Error, step: usize) -> Failure {
         .into(),
         _ => error.to_string().into(),
     }
-}
-
-/// A bar on the standard error, where that is a terminal; nothing for what is done in a second.
-fn progress(report: &Report, steps: usize) -> ProgressBar {
-    if !report.is_text() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(steps as u64);
-    let style = ProgressStyle::with_template("  {wide_bar} {pos}/{len}  {msg}  {eta} left");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.enable_steady_tick(Duration::from_secs(1));
-    bar
 }

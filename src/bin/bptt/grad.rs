@@ -9,7 +9,7 @@ use serde_json::{Map, json};
 use crate::args::{Data, Dtype, Grad, Run};
 use crate::engine::Program;
 use crate::report::{self, Report};
-use crate::{Failure, input};
+use crate::{Failure, input, progress};
 
 pub(crate) fn grad(args: &Grad, report: &mut Report) -> Result<(), Failure> {
     let derive = |recurrence: &Recurrence| {
@@ -55,7 +55,10 @@ fn evaluate_in<F: Scalar + Element>(
         input::recurrence_and_batch::<F>(&on.cell, &on.data, &on.dims, report)?;
     let params = input::params(&recurrence, on.params.as_deref(), &batch, on.seed)?;
     let derived = derive(&recurrence)?;
-    let found = Program::new(&derived).run(&params, &batch)?;
+    let busy = progress::busy(report, what);
+    let found = Program::new(&derived).run(&params, &batch);
+    busy.finish_and_clear();
+    let found = found?;
     if let Some(out) = out {
         Arrays::from(&found).write(out)?;
     }

@@ -10,6 +10,7 @@ mod fit;
 mod grad;
 mod input;
 mod new;
+mod progress;
 mod report;
 mod show;
 

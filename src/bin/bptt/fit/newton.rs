@@ -3,10 +3,11 @@
 use bptt::fit::{self, Newton, Objective};
 use bptt::{Batch, Error, Outputs, Params, Recurrence, Scalar, Wrt};
 
-use super::{Course, loss, progress};
+use super::{Course, loss};
 use crate::Failure;
 use crate::args::Fit;
 use crate::engine::Program;
+use crate::progress;
 use crate::report::Report;
 
 /// How many numbers a fit may have: the Hessian has their square.
@@ -64,7 +65,7 @@ pub(super) fn fit<F: Scalar>(
     let before = loss(recurrence, params, batch)?;
     let steps = with_loss(recurrence, &batch.cast(), &start, |objective| {
         let mut newton = Newton::new();
-        let bar = progress(report, most);
+        let bar = progress::bar(report, most);
         for step in 1..=most {
             let found = newton.step(&mut exact, objective)?;
             bar.set_message(format!("loss {:.6}", found.loss));
