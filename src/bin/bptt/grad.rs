@@ -35,7 +35,7 @@ fn evaluate(
     on: &Data,
     derive: &Derive<'_>,
     out: Option<&Path>,
-    what: &str,
+    what: &'static str,
     report: &mut Report,
 ) -> Result<(), Failure> {
     match on.dtype {
@@ -48,7 +48,7 @@ fn evaluate_in<F: Scalar + Element>(
     on: &Data,
     derive: &Derive<'_>,
     out: Option<&Path>,
-    what: &str,
+    what: &'static str,
     report: &mut Report,
 ) -> Result<(), Failure> {
     let (recurrence, batch) =
