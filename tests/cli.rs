@@ -8,7 +8,7 @@ use std::process::Output;
 
 use bptt::data::Arrays;
 use bptt::{Params, Recurrence, Wrt};
-use ndarray::array;
+use ndarray::{arr0, array};
 use serde_json::Value;
 use support::command::{bptt, failure, json, success};
 use support::folder::Folder;
@@ -87,6 +87,61 @@ fn gradients_of_the_library_are_those_of_the_tape() {
                 .fold(0.0, f64::max);
             assert!(off <= 1e-12 * largest, "{name}: {key} is off by {off:e}");
         }
+    }
+}
+
+/// GARCH on its real data has the gradient of the table with 30 digits.
+#[test]
+fn the_gradient_of_garch_is_exact() {
+    let folder = Folder::new("exact");
+    let theta = [
+        ("mu", -0.005),
+        ("omega", 0.01),
+        ("alpha", 0.15),
+        ("beta", 0.8),
+    ];
+    let params = theta
+        .iter()
+        .fold(Arrays::new(), |all, (name, x)| all.with(name, arr0(*x)));
+    params.write(folder.file("theta.npz")).unwrap();
+    let returns = concat!(env!("CARGO_MANIFEST_DIR"), "/data/dmbp.csv");
+    let arguments = [
+        "grad",
+        "garch11",
+        "--data",
+        returns,
+        "--params",
+        "theta.npz",
+        "--json",
+    ];
+    let found = json(&success(&bptt(&folder, &arguments)));
+    let exact = |quantity: &str| -> f64 {
+        let table = include_str!("data/recurrence_oracles.csv");
+        let fits = |l: &&str| {
+            l.contains("theta=(-0.005,0.01,0.15,0.8)") && l.contains(&format!(",{quantity},"))
+        };
+        table
+            .lines()
+            .find(fits)
+            .unwrap()
+            .rsplit(',')
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap()
+    };
+    // The loss is the negative of the log-likelihood.
+    let close = |found: &Value, exact: f64| {
+        let found = found.as_f64().unwrap();
+        assert!(
+            (found + exact).abs() <= 1e-12 * exact.abs(),
+            "{found}, expected {}",
+            -exact
+        );
+    };
+    close(&found["loss"], exact("loglik"));
+    for (name, _) in theta {
+        close(&found["gradients"][name], exact(&format!("grad_{name}")));
     }
 }
 
@@ -223,7 +278,7 @@ fn what_is_not_certified_has_its_own_exit_code() {
         .write(folder.file("zero.npz"))
         .unwrap();
     Arrays::new()
-        .with("a", ndarray::arr0(0.0))
+        .with("a", arr0(0.0))
         .write(folder.file("a.npz"))
         .unwrap();
     let output = bptt(
@@ -415,6 +470,12 @@ fn mistakes_are_told_with_their_place() {
         "no dimension named `Q`",
     );
     fail(&["grad", "rnn", "-d", "data.npz"], "give --dims");
+    let huge = "H=4000000000";
+    fail(&["check", "lstm", "--dims", huge], "is too large");
+    fail(
+        &["grad", "rnn", "-d", "data.npz", "--dims", huge],
+        "is too large",
+    );
     fail(
         &["check", "lstm", "--dims", "Q=2"],
         "no dimension named `Q`",

@@ -4,7 +4,7 @@ use ndarray::ArrayD;
 
 use crate::error::{Error, Result};
 use crate::noise::Noise;
-use crate::recurrence::{Batch, Initial, Params, Recurrence};
+use crate::recurrence::{Batch, Initial, Params, Recurrence, check_room};
 use crate::shape::{Kind, Rate};
 use crate::tape::Role;
 
@@ -21,7 +21,7 @@ use crate::tape::Role;
 /// ```
 ///
 /// # Errors
-/// When a size is missing, or there is no length.
+/// When a size is missing or too large for the memory.
 pub fn random_data(
     recurrence: &Recurrence,
     sizes: &[(&str, usize)],
@@ -52,6 +52,7 @@ pub fn random_data(
             Rate::Step => vec![steps, lengths.len()],
         };
         shape.extend(leaf.ty().shape.values(&values));
+        check_room::<f64>(leaf.name(), &shape)?;
         let numbers = away_from_zero(&shape);
         match (leaf.ty().kind, leaf.role(), recurrence.initial(leaf.name())) {
             (Kind::Class(n), ..) => {

@@ -40,8 +40,8 @@ impl<F: Scalar> Params<F> {
     /// ```
     ///
     /// # Errors
-    /// When a size is missing, or is of a dimension that does not exist. The arrays are checked
-    /// when they are used.
+    /// When a size is missing, is of a dimension that does not exist, or is too large for the
+    /// memory. The arrays are checked when they are used.
     pub fn from_fn(
         recurrence: &Recurrence,
         sizes: &[(&str, usize)],
@@ -68,7 +68,9 @@ impl<F: Scalar> Params<F> {
                     dim: known[symbol.index()].clone(),
                 });
             }
-            params.insert(&leaf.name, f(&leaf.name, &leaf.ty.shape.values(&values)));
+            let shape = leaf.ty.shape.values(&values);
+            check_room::<F>(&leaf.name, &shape)?;
+            params.insert(&leaf.name, f(&leaf.name, &shape));
         }
         Ok(params)
     }
@@ -324,6 +326,20 @@ impl<F: Scalar> Batch<F> {
             None => Ok(()),
         }
     }
+}
+
+/// Refuses an array for which there is no memory, before anybody makes it.
+pub(crate) fn check_room<F>(name: &str, shape: &[usize]) -> Result<()> {
+    let entries = shape
+        .iter()
+        .try_fold(1usize, |n, size| n.checked_mul(*size));
+    let fits = entries.is_some_and(|n| Vec::<F>::new().try_reserve_exact(n).is_ok());
+    if fits {
+        return Ok(());
+    }
+    Err(Error::Batch {
+        reason: format!("`{name}` would have shape {shape:?}, which is too large"),
+    })
 }
 
 fn cast<F: Scalar, G: Scalar>(array: &ArrayD<F>) -> ArrayD<G> {

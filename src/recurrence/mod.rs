@@ -18,6 +18,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 pub use build::Definition;
+pub(crate) use data::check_room;
 pub use data::{Batch, Params};
 pub use differentiate::Wrt;
 pub use initial::{Initial, Spread};
