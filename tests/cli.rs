@@ -470,6 +470,17 @@ fn mistakes_are_told_with_their_place() {
         "no dimension named `Q`",
     );
     fail(&["grad", "rnn", "-d", "data.npz"], "give --dims");
+    fs::write(
+        folder.file("class.rec"),
+        "dim C\ninput x: class(C)\nparam a\nloss a * gather(one_hot(x), x)\n",
+    )
+    .unwrap();
+    Arrays::new()
+        .with("x", array![[0_i64], [1]])
+        .write(folder.file("class.npz"))
+        .unwrap();
+    fail(&["grad", "class.rec", "-d", "class.npz"], "give --dims C=…");
+    success(&bptt(&folder, &["check", "class.rec", "-d", "class.npz"]));
     let huge = "H=4000000000";
     fail(&["check", "lstm", "--dims", huge], "is too large");
     fail(

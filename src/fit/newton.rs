@@ -222,3 +222,114 @@ fn unpack(order: &Outputs<f64>, step: &Array1<f64>, params: &mut Params<f64>) {
         array.zip(&mut rest).for_each(|(x, p)| *x += p);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::arr0;
+
+    use super::*;
+    use crate::{Batch, Recurrence, Wrt};
+
+    struct Scalar {
+        gradient: Recurrence,
+        hessian: Recurrence,
+    }
+
+    impl Scalar {
+        fn new(loss: &str) -> Self {
+            let loss = Recurrence::parse("f", &format!("param a\nloss {loss}\n")).unwrap();
+            Self {
+                gradient: loss.gradient(Wrt::Parameters).unwrap(),
+                hessian: loss.hessian_vector(Wrt::Parameters).unwrap(),
+            }
+        }
+    }
+
+    impl Objective for Scalar {
+        fn gradient(&mut self, params: &Params<f64>) -> Result<Outputs<f64>> {
+            self.gradient.evaluate(params, &Batch::new(1, 1))
+        }
+        fn hessian_vector(&mut self, params: &Params<f64>) -> Result<Outputs<f64>> {
+            self.hessian.evaluate(params, &Batch::new(1, 1))
+        }
+    }
+
+    fn minimum(loss: &str, start: f64) -> f64 {
+        let mut objective = Scalar::new(loss);
+        let mut params = Params::new().with("a", arr0(start));
+        let mut newton = Newton::new();
+        let mut losses = vec![f64::INFINITY];
+        for _ in 0..100 {
+            let step = newton.step(&mut params, &mut objective).unwrap();
+            let last = losses[losses.len() - 1];
+            assert!(step.loss <= last + 1e-12, "{} after {last}", step.loss);
+            losses.push(step.loss);
+            if step.converged {
+                return params.get("a").unwrap().sum();
+            }
+        }
+        panic!("it did not converge: {losses:?}");
+    }
+
+    #[test]
+    fn steps_out_of_the_domain_are_shortened() {
+        // From 3 the whole step leads to −3, where there is no logarithm.
+        assert!(
+            (minimum("a - ln(a)", 3.0) - 1.0).abs() < 1e-12,
+            "the minimum is at 1"
+        );
+    }
+
+    #[test]
+    fn where_the_curvature_is_negative_the_loss_falls_all_the_same() {
+        // At 0.1 the second derivative of a⁴ / 4 − a² / 2 is negative.
+        assert!(
+            (minimum("a^4 / 4 - a^2 / 2", 0.1) - 1.0).abs() < 1e-12,
+            "the minimum is at 1"
+        );
+    }
+
+    #[test]
+    fn a_gradient_that_is_no_gradient_is_noticed() {
+        // A loss that depends on where it was last evaluated cannot be made to fall.
+        let mut objective = Rising(0.0);
+        let mut params = Params::new().with("a", arr0(1.0));
+        let error = Newton::new().step(&mut params, &mut objective).unwrap_err();
+        assert_eq!(error, Error::NoDescent { loss: 1.0 });
+        assert_eq!(
+            params.get("a"),
+            Some(&arr0(1.0).into_dyn()),
+            "nothing has changed"
+        );
+    }
+
+    /// A loss that rises by 1 with each evaluation.
+    struct Rising(f64);
+
+    impl Objective for Rising {
+        fn gradient(&mut self, _: &Params<f64>) -> Result<Outputs<f64>> {
+            self.0 += 1.0;
+            let mut outputs = Outputs::default();
+            outputs.insert("loss", arr0(self.0).into_dyn());
+            outputs.insert("a", arr0(1.0).into_dyn());
+            Ok(outputs)
+        }
+        fn hessian_vector(&mut self, _: &Params<f64>) -> Result<Outputs<f64>> {
+            let mut outputs = Outputs::default();
+            outputs.insert("loss", arr0(0.0).into_dyn());
+            outputs.insert("a", arr0(1.0).into_dyn());
+            Ok(outputs)
+        }
+    }
+
+    #[test]
+    fn standard_errors_are_roots_of_the_inverse_hessian() {
+        let params = Params::new().with("a", arr0(0.0));
+        let of = |loss: &str| standard_errors(&params, &mut Scalar::new(loss)).unwrap();
+        assert_eq!(
+            of("8 * a^2").unwrap().get("a"),
+            Some(&arr0(0.25).into_dyn())
+        );
+        assert_eq!(of("-8 * a^2"), None, "a maximum has none");
+    }
+}

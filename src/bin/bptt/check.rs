@@ -130,7 +130,11 @@ impl Subject {
             let (params, batch) =
                 random_data(&self.recurrence, &sizes, &LENGTHS, seed.wrapping_add(draw))?;
             let mut params = self.params.clone().unwrap_or(params);
-            let mut batch = self.batch.clone().unwrap_or(batch);
+            let given = self.batch.clone().unwrap_or(batch);
+            // The number of classes, say, is in no array.
+            let mut batch = sizes
+                .iter()
+                .fold(given, |b, (dim, size)| b.size(dim, *size));
             // Variances and the like have to be positive; every second draw has nothing else.
             if draw % 2 == 1 {
                 self.make_positive(&mut params, &mut batch);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bptt::data::Arrays;
-use bptt::{Batch, Error, Params, Recurrence, Scalar};
+use bptt::{Batch, Params, Recurrence, Scalar};
 
 use crate::args::Size;
 use crate::report::Report;
@@ -62,13 +62,7 @@ pub(crate) fn params<F: Scalar>(
         Some(file) => read_params(recurrence, file),
         None => {
             let sizes = recurrence.known_sizes(&Params::new(), batch)?;
-            let params = Params::initial(recurrence, &sizes, seed);
-            Ok(params.map_err(|error| match error {
-                Error::UnknownSize { dim } => {
-                    format!("size {dim} is not known: give --dims {dim}=… or --params FILE")
-                }
-                other => other.to_string(),
-            })?)
+            Ok(Params::initial(recurrence, &sizes, seed)?)
         }
     }
 }

@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {
             // Diagnostics of the language begin with `error:` themselves.
-            let text = error.to_string();
+            let text = told(error.as_ref());
             let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
             // Nothing is left to be done when even this cannot be written.
             let _ = writeln!(anstream::stderr(), "{}: {text}", report::error_mark());
@@ -67,6 +67,16 @@ fn run(command: Option<Command>, report: &mut Report) -> Result<Done, Failure> {
         }
     }
     Ok(Done::Well)
+}
+
+/// An error in the words of the command line.
+fn told(error: &(dyn std::error::Error + 'static)) -> String {
+    match error.downcast_ref() {
+        Some(bptt::Error::UnknownSize { dim }) => {
+            format!("size {dim} cannot be read off any array: give --dims {dim}=…")
+        }
+        _ => error.to_string(),
+    }
 }
 
 fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
