@@ -85,57 +85,13 @@ impl Arrays {
         };
         let mut params = Params::new();
         for layer in layers(recurrence)? {
-            let gates = gates(recurrence, &layer.ours)?;
-            let matrix = |side: &str| format!("weight_{side}{}", layer.theirs);
-            let bias = |side: &str| format!("bias_{side}{}", layer.theirs);
-            let mut parts = |name: String| {
-                state
-                    .take::<F>(&name)?
-                    .map_or(Ok(None), |a| split(&name, &a, gates.len()).map(Some))
-            };
-            let need =
-                |found: Option<Vec<ArrayD<F>>>, name: String| found.ok_or_else(|| missing(&name));
-            let inputs = need(parts(matrix("ih"))?, matrix("ih"))?;
-            let states = need(parts(matrix("hh"))?, matrix("hh"))?;
-            let biases = parts(bias("ih"))?.zip(parts(bias("hh"))?);
-            for (g, [w, u, b, second]) in gates.iter().enumerate() {
-                let mut insert = |name: &str, array: ArrayD<F>| {
-                    params.insert(&format!("{name}{}", layer.ours), array);
-                };
-                insert(w, inputs[g].clone());
-                insert(u, states[g].clone());
-                // Without biases, as `bias=False` has it, they are zero.
-                let size = inputs[g].len_of(Axis(0));
-                let (of_input, of_state) = match &biases {
-                    Some((ih, hh)) => (ih[g].clone(), hh[g].clone()),
-                    None => (ArrayD::zeros(vec![size]), ArrayD::zeros(vec![size])),
-                };
-                if of_input.shape() != of_state.shape() {
-                    return Err(shape(&bias("hh"), of_input.shape(), of_state.shape()));
-                }
-                if second.is_empty() {
-                    insert(b, of_input + of_state);
-                } else {
-                    insert(b, of_input);
-                    insert(second, of_state);
-                }
-            }
+            state.read_layer(&layer, gates(recurrence, &layer.ours)?, &mut params)?;
         }
         if recurrence.parameters().any(|p| p == "W_O") {
-            let linear = self.iter().find(|(name, a)| {
-                (*name == "weight" || name.ends_with(".weight")) && a.shape().len() == 2
-            });
-            let (weight, _) = linear.ok_or_else(|| missing("weight"))?;
-            let bias = weight.replace("weight", "bias");
-            for (theirs, ours) in [(weight, "W_O"), (&*bias, "b_q")] {
-                let array = state.take(theirs)?.ok_or_else(|| missing(theirs))?;
-                params.insert(ours, array);
-            }
+            state.read_linear(&mut params)?;
         }
-        match self
-            .iter()
-            .find(|(name, _)| !state.used.iter().any(|u| u == name))
-        {
+        let used = |name: &str| state.used.iter().any(|u| u == name);
+        match self.iter().find(|(name, _)| !used(name)) {
             Some((name, _)) => Err(Error::UnknownName {
                 what: "array of a state dict of this recurrence",
                 name: name.into(),
@@ -213,6 +169,66 @@ impl State<'_> {
         }
         self.used.push(full.into());
         Ok(Some(array.real()))
+    }
+
+    /// The gates of an array, one below the other.
+    fn gates<F: Scalar>(&mut self, name: &str, count: usize) -> Result<Option<Vec<ArrayD<F>>>> {
+        let array = self.take(name)?;
+        array.map(|a| split(name, &a, count)).transpose()
+    }
+
+    fn read_layer<F: Scalar>(
+        &mut self,
+        layer: &Layer,
+        gates: Gates,
+        params: &mut Params<F>,
+    ) -> Result<()> {
+        let name = |what: &str| format!("{what}{}", layer.theirs);
+        let mut parts = |what: &str| self.gates::<F>(&name(what), gates.len());
+        let need = |found: Option<_>, what: &str| found.ok_or_else(|| missing(&name(what)));
+        let inputs = need(parts("weight_ih")?, "weight_ih")?;
+        let states = need(parts("weight_hh")?, "weight_hh")?;
+        // Without biases, as `bias=False` has it, they are zero.
+        let zeros = || {
+            inputs
+                .iter()
+                .map(|w| ArrayD::zeros(vec![w.len_of(Axis(0))]))
+        };
+        let of_input = parts("bias_ih")?.unwrap_or_else(|| zeros().collect());
+        let of_state = parts("bias_hh")?.unwrap_or_else(|| zeros().collect());
+        let mut insert = |name: &str, array: &ArrayD<F>| {
+            params.insert(&format!("{name}{}", layer.ours), array.clone());
+        };
+        for (g, [w, u, b, second]) in gates.iter().enumerate() {
+            let (one, two) = (&of_input[g], &of_state[g]);
+            if one.shape() != two.shape() {
+                return Err(shape(&name("bias_hh"), one.shape(), two.shape()));
+            }
+            insert(w, &inputs[g]);
+            insert(u, &states[g]);
+            if second.is_empty() {
+                insert(b, &(one + two));
+            } else {
+                insert(b, one);
+                insert(second, two);
+            }
+        }
+        Ok(())
+    }
+
+    /// The one `nn.Linear` there is.
+    fn read_linear<F: Scalar>(&mut self, params: &mut Params<F>) -> Result<()> {
+        let mut weights = self
+            .arrays
+            .iter()
+            .filter_map(|(name, _)| part(name, "weight"));
+        let prefix = weights.next().ok_or_else(|| missing("weight"))?;
+        for (theirs, ours) in [("weight", "W_O"), ("bias", "b_q")] {
+            let theirs = format!("{prefix}{theirs}");
+            let array = self.take(&theirs)?.ok_or_else(|| missing(&theirs))?;
+            params.insert(ours, array);
+        }
+        Ok(())
     }
 }
 
