@@ -448,7 +448,10 @@ fn mistakes_are_told_with_their_place() {
     fail(&["show", "wrong.rec"], "did you mean `tanh`?");
     fail(&["show", "bytes.rec"], "byte 8 is not UTF-8");
     fail(&["show", "missing.rec"], "missing.rec: cannot be read");
-    fail(&["show", "lstmm"], "there is no recurrence `lstmm`");
+    fail(
+        &["show", "lstmm"],
+        "there is no recurrence named `lstmm`; did you mean `lstm`?",
+    );
     fail(
         &[&["grad", "leaky.rec", "-p", "few.npz"], &data[..]].concat(),
         "`leak` is missing",

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bptt::Recurrence;
+use bptt::{Error, Recurrence};
 
 use crate::Failure;
 
@@ -54,11 +54,11 @@ pub(crate) fn load(cell: &str) -> Result<Recurrence, Failure> {
     }
     let path = Path::new(cell);
     if path.extension().is_none() && !path.exists() {
-        let names: Vec<&str> = LIBRARY.iter().map(|(n, _)| *n).collect();
-        return Err(format!(
-            "there is no recurrence `{cell}`: expected a .rec file or one of {}",
-            names.join(", ")
-        )
+        return Err(Error::UnknownName {
+            what: "recurrence",
+            name: cell.into(),
+            known: LIBRARY.iter().map(|(n, _)| (*n).into()).collect(),
+        }
         .into());
     }
     let bytes = std::fs::read(path).map_err(|e| format!("{cell}: cannot be read: {e}"))?;
