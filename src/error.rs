@@ -198,6 +198,22 @@ pub enum Error {
         reason: String,
     },
 
+    /// A minimisation that cannot go on.
+    #[error("no step makes the loss fall below {loss}: the gradient is as good as zero, or wrong")]
+    NoDescent {
+        /// The loss.
+        loss: f64,
+    },
+
+    /// A file that cannot be read or written, or is not what it should be.
+    #[error("{path}: {reason}")]
+    File {
+        /// The file.
+        path: String,
+        /// What is wrong with it, naming the array where it is one of several.
+        reason: String,
+    },
+
     /// A custom op broke its contract.
     #[error("custom op `{op}` breaks its contract: {reason}")]
     CustomOp {

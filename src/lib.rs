@@ -74,16 +74,21 @@
 //!   [`pullback`](Recurrence::pullback) and [`hessian_vector`](Recurrence::hessian_vector)
 //!   differentiate it.
 //! - [`Params`] and [`Batch`] are data; [`Recurrence::evaluate`] runs.
+//! - [`fit`] has optimisers, [`data`] reads and writes files (feature `data`).
 //! - [`check()`] certifies; [`CustomOp`] adds an operation; [`cells`] has the classical networks.
 
 #![warn(clippy::print_stdout)]
 
 pub mod check;
+#[cfg(feature = "data")]
+pub mod data;
 mod diff;
 mod error;
 mod exec;
 pub mod fit;
+mod graph;
 pub mod lang;
+mod noise;
 mod op;
 mod plan;
 mod recurrence;
@@ -99,7 +104,9 @@ pub use op::{
     ScalarFunction, Setting, Value, concat,
 };
 pub use plan::Plan;
-pub use recurrence::{Batch, Definition, Outputs, Params, Recurrence, Unrolled, Wrt, cells};
+pub use recurrence::{
+    Batch, Definition, Initial, Outputs, Params, Recurrence, Spread, Unrolled, Wrt, cells,
+};
 pub use shape::{Dim, Kind, MAX_TERMS, Rate, Shape, Symbol, Type};
 pub use tape::{
     Direction, Edit, Leaf, Node, NodeSite, Register, RegisterEdit, RegisterSite, Role, Tape,

@@ -247,6 +247,7 @@ impl Recurrence {
         let draft = Draft {
             states: self.states.clone(),
             outputs,
+            initials: self.initials.clone(),
         };
         let own: Vec<&Leaf> = self.tape.leaves().iter().collect();
         let asked = match what {
