@@ -133,11 +133,15 @@ impl<'a> Emitter<'a> {
             {
                 continue;
             }
+            // A value may be defined in a pass before that in which what it starts from is known;
+            // then it is only read later still.
+            let defined = self.schedule.run_in(self.graph, register.def);
+            let known = register.init.map(|i| self.schedule.places[i].pass);
             carries.push(Carry {
                 value,
                 init: register.init.map(|i| self.operand(i)),
                 forward,
-                pass: self.schedule.run_in(self.graph, register.def).unwrap_or(0),
+                pass: defined.max(known).unwrap_or(0),
             });
         }
         carries
