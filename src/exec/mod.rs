@@ -97,11 +97,13 @@ impl Recurrence {
 
 impl<F: Real> Program<F> {
     fn new(recurrence: &Recurrence, sizes: Vec<usize>) -> Result<Self> {
+        let plan = Plan::of(recurrence, &sizes);
+        let longest = plan.programs.iter().map(|p| p.len).max().unwrap_or(0);
         Ok(Self {
-            plan: Plan::of(recurrence, &sizes),
+            isa: Isa::for_rows::<F>(longest),
+            plan,
             recurrence: recurrence.clone(),
             sizes,
-            isa: Isa::detect(),
             threads: 1,
             scalar: std::marker::PhantomData,
         })

@@ -2,6 +2,7 @@
 
 use super::Real;
 use super::kernel::entrywise::{BLOCK, Rows};
+use super::kernel::steps::{Action, Cursor};
 use super::kernel::{Isa, OverRows, Panels, Stretch};
 use super::memory::Aligned;
 use crate::error::{Error, Result};
@@ -31,6 +32,8 @@ pub(super) struct Worker<T> {
     pub(super) tables: Vec<Vec<*mut T>>,
     pub(super) operands: Vec<Rows<T>>,
     pub(super) stretches: Vec<Stretch<T>>,
+    pub(super) actions: Vec<Action<T>>,
+    pub(super) cursors: Vec<Cursor<T>>,
     pub(super) blocks: Aligned<T>,
     /// Where the blocks of operands begin, after those of registers.
     pub(super) staging: *mut T,
@@ -198,6 +201,14 @@ impl<F: Real> Workspace<F> {
                 _ => {}
             }
         }
+        let loops = || {
+            plan.passes
+                .iter()
+                .flat_map(|p| &p.stages)
+                .filter(|s| s.is_loop)
+        };
+        let actions = loops().map(|s| s.body.len()).max().unwrap_or(0);
+        let cursors = actions * (operands.max(segments) + 1);
         self.workers.clear();
         for _ in 0..self.threads {
             let mut blocks = Aligned::default();
@@ -229,6 +240,8 @@ impl<F: Real> Workspace<F> {
                 tables,
                 operands: Vec::with_capacity(operands),
                 stretches: Vec::with_capacity(segments),
+                actions: Vec::with_capacity(actions),
+                cursors: Vec::with_capacity(cursors),
                 staging: first.wrapping_add(registers * BLOCK),
                 blocks,
                 packing: space,

@@ -240,6 +240,14 @@ impl Isa {
         Self::available().last().copied().unwrap_or(Self::PORTABLE)
     }
 
+    /// The best instruction set for rows of no more than `longest` entries: the narrowest whose
+    /// vectors hold such a row, since narrow vectors answer sooner.
+    pub(crate) fn for_rows<T: Element>(longest: usize) -> Self {
+        let vectors = &Self::available()[usize::from(Self::available().len() > 1)..];
+        let fits = vectors.iter().find(|isa| longest <= isa.lanes::<T>());
+        fits.copied().unwrap_or_else(Self::detect)
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self.0 {
             Level::Portable => "portable",

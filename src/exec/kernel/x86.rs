@@ -13,6 +13,7 @@
 use std::arch::x86_64::*;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
+use super::x86_partial::*;
 use super::{Kernel, Vector};
 
 pub(super) fn has_avx2() -> bool {
@@ -101,14 +102,14 @@ macro_rules! vector {
 
             #[inline(always)]
             unsafe fn load_partial($from: *const $t, $count: usize) -> Self {
-                // SAFETY: the caller vouches for `n` elements; masked lanes are not touched.
+                // SAFETY: the caller vouches for `n` elements; no others are touched.
                 Self(unsafe { $load_partial })
             }
 
             #[inline(always)]
             unsafe fn store_partial(self, $to: *mut $t, $number: usize) {
                 let $x = self.0;
-                // SAFETY: the caller vouches for `n` elements; masked lanes are not touched.
+                // SAFETY: the caller vouches for `n` elements; no others are touched.
                 unsafe { $store_partial }
             }
 
@@ -140,10 +141,6 @@ macro_rules! vector {
 impl F32x8 {
     methods! {
         flip(self: Self, signs: Self) -> Self = Self(_mm256_xor_ps(self.0, signs.0));
-        lanes_below(n: usize) -> __m256i = _mm256_cmpgt_epi32(
-            _mm256_set1_epi32(n as i32),
-            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7),
-        );
     }
 }
 
@@ -151,8 +148,8 @@ vector! {
     F32x8(__m256): 8 of f32, 6 rows, mask __m256, in run_avx2;
     _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_div_ps _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps
     _mm256_fmadd_ps _mm256_fnmadd_ps _mm256_min_ps _mm256_max_ps _mm256_sqrt_ps;
-    load_partial(ptr, n) _mm256_maskload_ps(ptr, Self::lanes_below(n));
-    store_partial(ptr, x, n) _mm256_maskstore_ps(ptr, Self::lanes_below(n), x);
+    load_partial(ptr, n) load_8_ps(ptr, n);
+    store_partial(ptr, x, n) store_8_ps(ptr, x, n);
     abs(self: Self) -> Self = Self(_mm256_andnot_ps(_mm256_set1_ps(-0.0), self.0));
     round(self: Self) -> Self =
         Self(_mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0));
@@ -187,10 +184,6 @@ vector! {
 impl F64x4 {
     methods! {
         flip(self: Self, signs: Self) -> Self = Self(_mm256_xor_pd(self.0, signs.0));
-        lanes_below(n: usize) -> __m256i = _mm256_cmpgt_epi64(
-            _mm256_set1_epi64x(n as i64),
-            _mm256_setr_epi64x(0, 1, 2, 3),
-        );
     }
 }
 
@@ -198,8 +191,8 @@ vector! {
     F64x4(__m256d): 4 of f64, 6 rows, mask __m256d, in run_avx2;
     _mm256_add_pd _mm256_sub_pd _mm256_mul_pd _mm256_div_pd _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd
     _mm256_fmadd_pd _mm256_fnmadd_pd _mm256_min_pd _mm256_max_pd _mm256_sqrt_pd;
-    load_partial(ptr, n) _mm256_maskload_pd(ptr, Self::lanes_below(n));
-    store_partial(ptr, x, n) _mm256_maskstore_pd(ptr, Self::lanes_below(n), x);
+    load_partial(ptr, n) load_4_pd(ptr, n);
+    store_partial(ptr, x, n) store_4_pd(ptr, x, n);
     abs(self: Self) -> Self = Self(_mm256_andnot_pd(_mm256_set1_pd(-0.0), self.0));
     round(self: Self) -> Self =
         Self(_mm256_round_pd::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0));
@@ -234,7 +227,6 @@ vector! {
 impl F32x16 {
     methods! {
         flip(self: Self, signs: Self) -> Self = Self(_mm512_xor_ps(self.0, signs.0));
-        lanes_below(n: usize) -> __mmask16 = ((1_u32 << n) - 1) as __mmask16;
     }
 }
 
@@ -242,8 +234,8 @@ vector! {
     F32x16(__m512): 16 of f32, 8 rows, mask __mmask16, in run_avx512;
     _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps
     _mm512_fmadd_ps _mm512_fnmadd_ps _mm512_min_ps _mm512_max_ps _mm512_sqrt_ps;
-    load_partial(ptr, n) _mm512_maskz_loadu_ps(Self::lanes_below(n), ptr);
-    store_partial(ptr, x, n) _mm512_mask_storeu_ps(ptr, Self::lanes_below(n), x);
+    load_partial(ptr, n) load_16_ps(ptr, n);
+    store_partial(ptr, x, n) store_16_ps(ptr, x, n);
     abs(self: Self) -> Self = Self(_mm512_andnot_ps(_mm512_set1_ps(-0.0), self.0));
     round(self: Self) -> Self =
         Self(_mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0));
@@ -268,7 +260,6 @@ vector! {
 impl F64x8 {
     methods! {
         flip(self: Self, signs: Self) -> Self = Self(_mm512_xor_pd(self.0, signs.0));
-        lanes_below(n: usize) -> __mmask8 = ((1_u32 << n) - 1) as __mmask8;
     }
 }
 
@@ -276,8 +267,8 @@ vector! {
     F64x8(__m512d): 8 of f64, 8 rows, mask __mmask8, in run_avx512;
     _mm512_add_pd _mm512_sub_pd _mm512_mul_pd _mm512_div_pd _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd
     _mm512_fmadd_pd _mm512_fnmadd_pd _mm512_min_pd _mm512_max_pd _mm512_sqrt_pd;
-    load_partial(ptr, n) _mm512_maskz_loadu_pd(Self::lanes_below(n), ptr);
-    store_partial(ptr, x, n) _mm512_mask_storeu_pd(ptr, Self::lanes_below(n), x);
+    load_partial(ptr, n) load_8_pd(ptr, n);
+    store_partial(ptr, x, n) store_8_pd(ptr, x, n);
     abs(self: Self) -> Self = Self(_mm512_andnot_pd(_mm512_set1_pd(-0.0), self.0));
     round(self: Self) -> Self =
         Self(_mm512_roundscale_pd::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0));
