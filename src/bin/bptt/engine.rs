@@ -1,38 +1,41 @@
-//! How recurrences are run: the one place that chooses an evaluator.
+//! How recurrences are run: the one place that chooses an engine.
 
-use bptt::{Batch, Error, Outputs, Params, Recurrence, Scalar, Unrolled};
+use bptt::{Batch, Error, Outputs, Params, Program as Compiled, Real, Recurrence, Workspace};
 
-/// A recurrence made ready for the sizes and lengths of some data.
+/// A recurrence that is compiled for the sizes of the first data it is run on.
 #[derive(Debug)]
-pub(crate) struct Program<'r> {
+pub(crate) struct Program<'r, F: Real> {
     recurrence: &'r Recurrence,
-    unrolled: Option<(Vec<usize>, Unrolled)>,
+    compiled: Option<(Compiled<F>, Workspace<F>)>,
 }
 
-impl<'r> Program<'r> {
+impl<'r, F: Real> Program<'r, F> {
     pub(crate) fn new(recurrence: &'r Recurrence) -> Self {
         Self {
             recurrence,
-            unrolled: None,
+            compiled: None,
         }
     }
 
-    /// The outputs; what was prepared is used again as long as the lengths stay the same.
-    pub(crate) fn run<F: Scalar>(
+    /// The outputs.
+    pub(crate) fn run(
         &mut self,
         params: &Params<F>,
         batch: &Batch<F>,
     ) -> Result<Outputs<F>, Error> {
-        let mut key = batch.lengths();
-        key.push(batch.steps());
-        match &self.unrolled {
-            Some((known, unrolled)) if *known == key => unrolled.evaluate(params, batch),
-            _ => {
-                let unrolled = self.recurrence.unroll_for(params, batch)?;
-                let outputs = unrolled.evaluate(params, batch);
-                self.unrolled = Some((key, unrolled));
-                outputs
-            }
+        if self.compiled.is_none() {
+            let program = self.recurrence.compile_for(params, batch)?;
+            let workspace = program.workspace();
+            self.compiled = Some((program, workspace));
+        }
+        let Some((program, workspace)) = &mut self.compiled else {
+            return self.recurrence.evaluate(params, batch);
+        };
+        match program.run(params, batch, workspace) {
+            Ok(outputs) => Ok(outputs.clone()),
+            // The evaluator knows where such a value arose.
+            Err(Error::NonFiniteValue { .. }) => self.recurrence.evaluate(params, batch),
+            Err(error) => Err(error),
         }
     }
 }

@@ -6,7 +6,7 @@ mod order;
 
 use bptt::data::{Arrays, Element};
 use bptt::fit::{Adam, Sgd, clip_global_norm};
-use bptt::{Batch, Error, Outputs, Params, Recurrence, Scalar, Wrt};
+use bptt::{Batch, Error, Outputs, Params, Real, Recurrence, Scalar, Wrt};
 use serde_json::json;
 
 use crate::Failure;
@@ -29,7 +29,7 @@ pub(crate) fn run(args: &Fit, report: &mut Report) -> Result<(), Failure> {
     }
 }
 
-fn run_in<F: Scalar + Element>(args: &Fit, report: &mut Report) -> Result<(), Failure> {
+fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<(), Failure> {
     let Task {
         recurrence,
         batch,
@@ -102,7 +102,7 @@ struct Course {
     after: f64,
 }
 
-fn loss<F: Scalar>(
+fn loss<F: Real>(
     recurrence: &Recurrence,
     params: &Params<F>,
     batch: &Batch<F>,
@@ -120,7 +120,7 @@ enum Descent<F> {
     Sgd(Sgd<F>),
 }
 
-impl<F: Scalar> Descent<F> {
+impl<F: Real> Descent<F> {
     fn new(args: &Fit) -> Self {
         match args.optimizer {
             Optimizer::Sgd => Self::Sgd(Sgd::new(args.lr).momentum(args.momentum)),
@@ -138,7 +138,7 @@ impl<F: Scalar> Descent<F> {
 
 /// Adam or SGD. With minibatches the loss is that of one: of the first, and the mean over the last
 /// round.
-fn descend<F: Scalar>(
+fn descend<F: Real>(
     recurrence: &Recurrence,
     params: &mut Params<F>,
     batch: &Batch<F>,

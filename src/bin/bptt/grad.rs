@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bptt::data::{Arrays, Element};
-use bptt::{Outputs, Recurrence, Scalar, Wrt};
+use bptt::{Outputs, Real, Recurrence, Scalar, Wrt};
 use serde_json::{Map, json};
 
 use crate::args::{Data, Dtype, Grad, Run};
@@ -44,7 +44,7 @@ fn evaluate(
     }
 }
 
-fn evaluate_in<F: Scalar + Element>(
+fn evaluate_in<F: Real + Element>(
     on: &Data,
     derive: &Derive<'_>,
     out: Option<&Path>,

@@ -15,8 +15,8 @@ const MOST: usize = 500;
 
 /// The loss of a recurrence on its data.
 struct Loss<'r> {
-    gradient: Program<'r>,
-    hessian: Program<'r>,
+    gradient: Program<'r, f64>,
+    hessian: Program<'r, f64>,
     batch: &'r Batch<f64>,
 }
 
