@@ -85,6 +85,7 @@ pub mod fit;
 pub mod lang;
 mod op;
 mod recurrence;
+pub mod render;
 mod shape;
 mod tape;
 

@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["tape"],
     &["diff"],
     &["recurrence"],
-    &["lang"],
+    &["lang", "render"],
     &["check", "fit"],
 ];
 
