@@ -7,6 +7,7 @@ mod data;
 mod differentiate;
 mod losses;
 mod mask;
+mod observe;
 mod tape_gradient;
 mod unroll;
 
@@ -18,6 +19,7 @@ use indexmap::IndexMap;
 pub use build::Definition;
 pub use data::{Batch, Params};
 pub use differentiate::Wrt;
+pub(crate) use observe::AdjointGraph;
 pub use unroll::{Outputs, Unrolled};
 
 use crate::error::{Error, Mistake, Result};
