@@ -79,6 +79,7 @@
 #![warn(clippy::print_stdout)]
 
 pub mod check;
+pub mod derive;
 mod diff;
 mod error;
 pub mod fit;
@@ -90,6 +91,7 @@ mod shape;
 mod tape;
 
 pub use check::{Certificate, Check, check};
+pub use derive::Derivation;
 pub use error::{Error, Mistake, Result};
 pub use lang::{Diagnostic, Diagnostics};
 pub use op::{

@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["diff"],
     &["recurrence"],
     &["lang", "render"],
-    &["check", "fit"],
+    &["check", "fit", "derive"],
 ];
 
 const LONGEST: usize = 600;

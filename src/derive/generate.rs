@@ -1,0 +1,566 @@
+//! From a recurrence to its derivation.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::canon::{add, inner};
+use super::read::{Label, Reader};
+use super::rules::Rule;
+use super::step::{Reapply, Step, adjoint, now, tangent};
+use super::symbols::Symbols;
+use super::term::{Name, Term, Time};
+use super::{Check, Derivation, Equation, Level, Part, Range, Relation, jacobian, naming};
+use crate::error::{Error, Result};
+use crate::op::{NodeId, Op, Pointwise};
+use crate::recurrence::{AdjointGraph, Recurrence};
+use crate::shape::{Rate, Shape};
+use crate::tape::{Direction, Role, Tape};
+
+impl Recurrence {
+    /// The derivation of the gradient of the loss: equations for every named value, parameter,
+    /// input and initial state, read off the graphs that compute it.
+    ///
+    /// ```
+    /// use bptt::cells::{Cell, Loss};
+    /// use bptt::render::Charset;
+    /// let rnn = Cell::rnn().model("rnn", Loss::SquaredError)?;
+    /// let derivation = rnn.derive()?;
+    /// let line = derivation.equation("delta.h").map(|e| derivation.formula(e));
+    /// assert_eq!(
+    ///     line.map(|l| l.text(Charset::Unicode)).as_deref(),
+    ///     Some("δʰₜ = W_Oᵀ δᵒₜ + W_Hᵀ δᵃₜ₊₁")
+    /// );
+    /// # Ok::<(), bptt::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When there is no loss, or something that a derivation has no words for: a register that
+    /// reads another one which runs the other way.
+    pub fn derive(&self) -> Result<Derivation> {
+        self.derive_with(&[])
+    }
+
+    /// The same, with some names shown otherwise: `[("og", "o"), ("o", "z")]`.
+    ///
+    /// # Errors
+    /// Also when two names would look the same.
+    pub fn derive_with(&self, aliases: &[(&str, &str)]) -> Result<Derivation> {
+        let recurrence = naming::named(self)?;
+        let targets = targets(&recurrence);
+        let names: Vec<&str> = targets.iter().map(|n| &**n).collect();
+        let graph = recurrence.adjoint_graph(&names)?;
+        let tape = recurrence.tape();
+        let varies = |id: NodeId| tape.ty(id).rate == Rate::Step;
+        let shown: Vec<(Name, bool)> = tape
+            .names()
+            .map(|(name, id)| (Arc::clone(name), varies(id)))
+            .collect();
+        let symbols = Symbols::new(self.name(), &shown, aliases)?;
+        let reader = reader(&graph, self.name());
+        let mut writer = Writer {
+            recurrence: &recurrence,
+            tape: &graph.tape,
+            graph: &graph,
+            reader: &reader,
+            equations: Vec::new(),
+        };
+        writer.definition()?;
+        writer.differentials()?;
+        writer.adjoints()?;
+        writer.gradients()?;
+        let states = jacobian::write(&mut writer)?;
+        let equations = std::mem::take(&mut writer.equations);
+        let functions = reader.functions.take();
+        let kinks = has_kinks(tape);
+        Ok(Derivation {
+            name: self.name().into(),
+            graph: Arc::new(graph),
+            symbols,
+            functions,
+            states,
+            kinks,
+            equations,
+            recurrence,
+        })
+    }
+}
+
+/// What to differentiate with respect to: every real name, but not what only the loss reads.
+fn targets(recurrence: &Recurrence) -> Vec<Name> {
+    let tape = recurrence.tape();
+    let carried = tape.registers().iter().filter_map(|r| r.def());
+    let inner = tape
+        .names()
+        .map(|(_, id)| id)
+        .filter(|id| !matches!(tape.node(*id).op(), Op::Leaf(_)));
+    let used = tape.live(carried.chain(inner));
+    let wanted = |id: NodeId| {
+        let leaf = tape.leaves().iter().find(|l| l.node == id);
+        let target = leaf.is_some_and(|l| l.role == Role::Input) && !used[id.index()];
+        tape.ty(id).is_real() && !target
+    };
+    let mut found: Vec<(NodeId, Name)> = tape
+        .names()
+        .filter(|(name, id)| wanted(*id) && tape.label(*id) == Some(name))
+        .map(|(name, id)| (id, Arc::clone(name)))
+        .collect();
+    found.sort();
+    found.into_iter().map(|(_, name)| name).collect()
+}
+
+/// A reader that knows values, differentials and δ's.
+pub(crate) fn reader<'a>(graph: &'a AdjointGraph, name: &'a str) -> Reader<'a> {
+    let mut reader = Reader::new(&graph.tape, name);
+    // δ of the last value first: where two are the same node, the first is δ of what reads it.
+    for ((name, id), cotangent) in graph.cotangents.iter().rev() {
+        let leaf = matches!(graph.tape.node(*id).op(), Op::Leaf(_));
+        if let Some(cotangent) = cotangent.filter(|_| !leaf) {
+            let label = Label::Delta(Arc::clone(name));
+            reader.labels.entry(cotangent).or_insert(label);
+        }
+        if let Some(tangent) = graph.tangents.get(id) {
+            reader.labels.insert(*tangent, Label::D(Arc::clone(name)));
+        }
+    }
+    reader
+}
+
+fn has_kinks(tape: &Tape) -> bool {
+    tape.nodes().any(|(_, node)| match node.op() {
+        Op::Pointwise(op) => {
+            let inside = [1.0, 1.0];
+            op.kink::<f64>(&inside[..op.arity()]).is_some()
+        }
+        Op::Linear(crate::op::Linear::Select(_)) => true,
+        _ => false,
+    })
+}
+
+pub(crate) struct Writer<'a> {
+    pub(crate) recurrence: &'a Recurrence,
+    pub(crate) tape: &'a Tape,
+    pub(crate) graph: &'a AdjointGraph,
+    pub(crate) reader: &'a Reader<'a>,
+    pub(crate) equations: Vec<Equation>,
+}
+
+impl Writer<'_> {
+    pub(crate) fn shape(&self, id: NodeId) -> Vec<String> {
+        let names = self.tape.dim_names();
+        let dims = self.tape.ty(id).shape.dims();
+        let mut dims: Vec<String> = dims.iter().map(|d| d.text(&names)).collect();
+        if dims.len() == 1 {
+            dims.push("1".into());
+        }
+        dims
+    }
+
+    pub(crate) fn range(&self, id: NodeId) -> (Option<Time>, Range) {
+        match self.tape.ty(id).rate {
+            Rate::Step => (now(), Range::all()),
+            _ => (None, Range::once()),
+        }
+    }
+
+    pub(crate) fn push(
+        &mut self,
+        id: String,
+        part: Part,
+        left: Term,
+        right: Term,
+    ) -> &mut Equation {
+        let at = self.equations.len();
+        self.equations.push(Equation {
+            id,
+            part,
+            left,
+            relation: Relation::Equal,
+            right,
+            range: Range::once(),
+            shape: None,
+            rules: Vec::new(),
+            premises: Vec::new(),
+            steps: Vec::new(),
+            level: Level::Sheet,
+            check: Check::Pending,
+        });
+        &mut self.equations[at]
+    }
+
+    /// The named values that are computed, in order, each with its first name.
+    fn values(&self) -> Vec<(Name, NodeId)> {
+        let tape = self.recurrence.tape();
+        let mut values: Vec<(NodeId, Name)> = tape
+            .names()
+            .filter(|(name, id)| {
+                !matches!(tape.node(*id).op(), Op::Leaf(_)) && tape.label(*id) == Some(name)
+            })
+            .map(|(name, id)| (id, Arc::clone(name)))
+            .collect();
+        values.sort();
+        values.into_iter().map(|(id, name)| (name, id)).collect()
+    }
+
+    fn definition(&mut self) -> Result<()> {
+        for (name, id) in self.values() {
+            let (at, range) = self.range(id);
+            let right = self.reader.written(id, &at)?;
+            let shape = self.shape(id);
+            let left = Term::Value(Arc::clone(&name), at);
+            let equation = self.push(format!("def.{name}"), Part::Definition, left, right);
+            equation.range = range;
+            equation.shape = Some(shape);
+            equation.rules = vec![Rule::Definition];
+        }
+        self.initial()?;
+        let loss = self.recurrence.loss_node()?;
+        let right = self.reader.written(loss, &None)?;
+        let equation = self.push("def.loss".into(), Part::Definition, Term::Loss, right);
+        equation.rules = vec![Rule::Definition];
+        Ok(())
+    }
+
+    /// What states start from: the values beyond the ends.
+    fn initial(&mut self) -> Result<()> {
+        for (index, register) in self.recurrence.tape().registers().iter().enumerate() {
+            let Some((def, shift)) = self.reader.held(crate::op::RegisterId::new(index)) else {
+                continue;
+            };
+            let Some(name) = self.tape.label(def) else {
+                continue;
+            };
+            let at = match register.direction() {
+                Direction::Forward => Time::at(1 + shift),
+                Direction::Backward => Time::last().plus(shift),
+            };
+            let right = match register.init() {
+                Some(init) => self.reader.term(init, &None)?,
+                None => Term::Zero,
+            };
+            let shape = self.shape(def);
+            let id = format!("init.{name}.{}", shift.unsigned_abs());
+            let left = Term::Value(name.into(), Some(at));
+            // A parameter h0 looks like the state h at step 0: nothing is left to be said.
+            if left == right || self.equations.iter().any(|e| e.id == id) {
+                continue;
+            }
+            let equation = self.push(id, Part::Definition, left, right);
+            equation.shape = Some(shape);
+            equation.rules = vec![Rule::Definition];
+        }
+        Ok(())
+    }
+
+    /// The tangent that a value has by itself, without its perturbation, and its sign.
+    pub(crate) fn own_tangent(&self, id: NodeId) -> Option<(NodeId, bool)> {
+        let tangent = *self.graph.tangents.get(&id)?;
+        let Some(seed) = self.graph.seeds.get(&id).copied() else {
+            return Some((tangent, false));
+        };
+        if tangent == seed {
+            return None;
+        }
+        let node = self.tape.node(tangent);
+        match (node.op(), node.args()) {
+            (Op::Pointwise(Pointwise::Add), [a, b]) if *b == seed => Some((*a, false)),
+            (Op::Pointwise(Pointwise::Add), [a, b]) if *a == seed => Some((*b, false)),
+            (Op::Pointwise(Pointwise::Sub), [a, b]) if *a == seed => Some((*b, true)),
+            _ => None,
+        }
+    }
+
+    fn differentials(&mut self) -> Result<()> {
+        for (name, id) in self.values() {
+            let Some((own, negative)) = self.own_tangent(id) else {
+                continue;
+            };
+            let (at, range) = self.range(id);
+            let right = self.reader.term(own, &at)?;
+            let right = if negative {
+                super::canon::neg(right)
+            } else {
+                right
+            };
+            let steps = self.tangent_steps(id)?;
+            let shape = self.shape(id);
+            let left = Term::D(Arc::clone(&name), at);
+            let equation = self.push(format!("d.{name}"), Part::Differentials, left, right);
+            equation.range = range;
+            equation.shape = Some(shape);
+            equation.rules = rules_of(&steps);
+            equation.premises = vec![format!("def.{name}")];
+            equation.steps = steps;
+            equation.level = Level::Normal;
+        }
+        Ok(())
+    }
+
+    /// The uses of tangent rules between a named value and those it is computed from.
+    fn tangent_steps(&self, root: NodeId) -> Result<Vec<Step>> {
+        let mut order = Vec::new();
+        let (mut seen, mut stack) = (HashSet::new(), vec![(root, false)]);
+        while let Some((id, done)) = stack.pop() {
+            let inner = id == root || !self.reader.labels.contains_key(&id);
+            if !inner || matches!(self.tape.node(id).op(), Op::Read(_) | Op::Leaf(_)) {
+                continue;
+            }
+            if done {
+                order.push(id);
+            } else if seen.insert(id) {
+                stack.push((id, true));
+                stack.extend(self.tape.node(id).args().iter().map(|a| (*a, false)));
+            }
+        }
+        let mut steps = Vec::new();
+        for id in order {
+            let silent = matches!(self.tape.node(id).op(), Op::Time(_));
+            if silent || self.tape.ty(id).rate != Rate::Step {
+                continue;
+            }
+            if let Some(step) = tangent(self.reader, self.graph, id)?
+                && Term::DOf(Box::new(step.after.clone())) != step.before
+            {
+                steps.push(step);
+            }
+        }
+        Ok(steps)
+    }
+
+    /// The linear nodes between a differential and those it is made of, in the order in which
+    /// they were transposed.
+    fn linear_region(&self, root: NodeId) -> Vec<NodeId> {
+        let mut region = HashSet::new();
+        let mut stack = vec![root];
+        while let Some(id) = stack.pop() {
+            if region.insert(id) {
+                let args = self.tape.node(id).args().iter().copied();
+                stack.extend(args.filter(|a| !self.is_end(*a)));
+            }
+        }
+        let mut order = Vec::new();
+        for used in &self.graph.adjoints {
+            if region.contains(&used.node) && !order.contains(&used.node) {
+                order.push(used.node);
+            }
+        }
+        order
+    }
+
+    /// Whether a linear node is where a line ends: a differential by its name.
+    fn is_end(&self, id: NodeId) -> bool {
+        self.reader.labels.contains_key(&id)
+            || match self.tape.node(id).op() {
+                Op::Read(_) | Op::Leaf(_) => true,
+                Op::Time(crate::op::Time::Hold(_)) => self.is_end(self.tape.node(id).args()[0]),
+                _ => false,
+            }
+    }
+
+    /// `⟨δ, dy⟩` of every line, moved over to what dy is made of.
+    fn adjoints(&mut self) -> Result<()> {
+        let loss = self.recurrence.loss_node()?;
+        if let Some(tangent) = self.graph.tangents.get(&loss).copied() {
+            let right = self.contributions(tangent)?;
+            let equation = self.push("adj.loss".into(), Part::Adjoints, Term::DLoss, right);
+            equation.rules = vec![Rule::Total, Rule::InnerLinearity];
+            equation.premises = vec!["def.loss".into()];
+            equation.level = Level::Normal;
+        }
+        for (name, id) in self.values().into_iter().rev() {
+            let Some((own, _)) = self.own_tangent(id) else {
+                continue;
+            };
+            let delta = self.cotangent(&name);
+            let (Some(delta), (at, range)) = (delta, self.range(id)) else {
+                continue;
+            };
+            let delta = self.reader.term(delta, &at)?;
+            let own_delta = Term::Delta(Arc::clone(&name), at.clone());
+            let right = self.contributions(own)?;
+            if right == Term::Zero {
+                continue;
+            }
+            let mut steps = Vec::new();
+            for node in self.linear_region(own) {
+                if let Some(step) = adjoint(self.reader, self.graph, node, Reapply::History)?
+                    && step.before != step.after
+                {
+                    steps.push(step);
+                }
+            }
+            let left = inner(own_delta, Term::D(Arc::clone(&name), at));
+            let same = matches!(&delta, Term::Delta(other, _) if *other != name);
+            let equation = self.push(format!("adj.{name}"), Part::Adjoints, left, right);
+            equation.range = range;
+            equation.rules = rules_of(&steps);
+            equation.premises = vec![format!("d.{name}")];
+            equation.steps = if same { Vec::new() } else { steps };
+            equation.level = Level::Normal;
+        }
+        Ok(())
+    }
+
+    /// What a line sends to each differential it is made of.
+    fn contributions(&self, root: NodeId) -> Result<Term> {
+        if self.is_end(root) {
+            // The line is a differential by itself.
+            let cotangent = self
+                .graph
+                .adjoints
+                .iter()
+                .find(|u| self.tape.node(u.node).args().get(u.arg) == Some(&root));
+            let Some(used) = cotangent else {
+                return Ok(Term::Zero);
+            };
+            let at = now();
+            return Ok(inner(
+                self.reader.term(used.x_bar, &at)?,
+                self.reader.term(root, &at)?,
+            ));
+        }
+        let region = self.linear_region(root);
+        let mut parts = Vec::new();
+        for used in &self.graph.adjoints {
+            let Some(arg) = self.tape.node(used.node).args().get(used.arg).copied() else {
+                continue;
+            };
+            if !region.contains(&used.node) || !self.is_end(arg) {
+                continue;
+            }
+            let step = self.tape.ty(arg).rate == Rate::Step;
+            let at = now().filter(|_| step);
+            let part = inner(
+                self.reader.term(used.x_bar, &at)?,
+                self.reader.term(arg, &at)?,
+            );
+            let summed = step && self.tape.ty(root).rate != Rate::Step;
+            parts.push(if summed {
+                Term::Sum('t', Time::at(1), Time::last(), Box::new(part))
+            } else {
+                part
+            });
+        }
+        Ok(add(parts))
+    }
+
+    pub(crate) fn cotangent(&self, name: &str) -> Option<NodeId> {
+        let found = self
+            .graph
+            .cotangents
+            .iter()
+            .find(|((n, _), _)| **n == *name);
+        found.and_then(|(_, cotangent)| *cotangent)
+    }
+
+    fn gradients(&mut self) -> Result<()> {
+        for (name, id) in self.values().into_iter().rev() {
+            let (at, range) = self.range(id);
+            if !self.graph.cotangents.iter().any(|((n, _), _)| *n == name) {
+                continue;
+            }
+            let left = Term::Delta(Arc::clone(&name), at.clone());
+            let right = self.below(&name, &left, &at)?;
+            let shape = self.shape(id);
+            let readers = self.readers(&name);
+            let equation = self.push(format!("delta.{name}"), Part::Recursion, left, right);
+            equation.range = range;
+            equation.shape = Some(shape);
+            equation.rules = vec![Rule::Consumer, Rule::FanOut];
+            if readers.iter().any(|(_, shifted)| *shifted) {
+                equation.rules.extend([Rule::IndexShift, Rule::Boundary]);
+            }
+            equation.premises = readers.into_iter().map(|(r, _)| r).collect();
+        }
+        let leaves: Vec<(Name, NodeId, Role)> = self
+            .recurrence
+            .tape()
+            .leaves()
+            .iter()
+            .map(|l| (l.name().into(), l.node, l.role))
+            .collect();
+        for (name, id, role) in leaves {
+            if !self.graph.cotangents.iter().any(|((n, _), _)| *n == name) {
+                continue;
+            }
+            let (at, range) = self.range(id);
+            let right = match self.cotangent(&name) {
+                Some(cotangent) => self.reader.term(cotangent, &at)?,
+                None => Term::Zero,
+            };
+            let shape = self.shape(id);
+            let readers = self.readers(&name);
+            let (part, rules) = match role {
+                Role::Parameter => (
+                    Part::Parameters,
+                    vec![Rule::RightAdjoint, Rule::WeightTying, Rule::Identification],
+                ),
+                Role::Input => (Part::Inputs, vec![Rule::Consumer, Rule::Identification]),
+            };
+            let left = Term::Gradient(Arc::clone(&name), at);
+            let equation = self.push(format!("grad.{name}"), part, left, right);
+            equation.range = range;
+            equation.shape = Some(shape);
+            equation.rules = rules;
+            equation.premises = readers.into_iter().map(|(r, _)| r).collect();
+        }
+        Ok(())
+    }
+
+    /// δ one step down from its name.
+    fn below(&self, name: &Name, left: &Term, at: &Option<Time>) -> Result<Term> {
+        let Some(cotangent) = self.cotangent(name) else {
+            return Ok(Term::Zero);
+        };
+        match self.reader.term(cotangent, at)? {
+            own if own == *left => self.reader.written(cotangent, at),
+            other => Ok(other),
+        }
+    }
+
+    /// The lines that read a value, and whether they do so at another step.
+    fn readers(&self, name: &str) -> Vec<(String, bool)> {
+        let mut found = Vec::new();
+        for e in self.equations.iter().filter(|e| e.part == Part::Adjoints) {
+            let mut shifted = None;
+            let _ = e.right.any(&|t| matches!(t, Term::D(n, _) if **n == *name));
+            visit(&e.right, &mut |t| {
+                if let Term::D(n, at) = t
+                    && **n == *name
+                {
+                    let other = at.as_ref().is_some_and(|t| t.offset != 0);
+                    shifted = Some(shifted.unwrap_or(false) || other);
+                }
+            });
+            if let Some(shifted) = shifted {
+                found.push((e.id.clone(), shifted));
+            }
+        }
+        found
+    }
+
+    /// Whether a value is a number.
+    pub(crate) fn is_scalar(&self, id: NodeId) -> bool {
+        self.tape.ty(id).shape == Shape::Scalar
+    }
+
+    pub(crate) fn refuse<T>(&self, reason: &str) -> Result<T> {
+        Err(Error::NotDerivable {
+            recurrence: self.recurrence.name().into(),
+            reason: reason.into(),
+        })
+    }
+}
+
+pub(crate) fn visit(term: &Term, f: &mut impl FnMut(&Term)) {
+    f(term);
+    for part in term.parts() {
+        visit(part, f);
+    }
+}
+
+fn rules_of(steps: &[Step]) -> Vec<Rule> {
+    let mut rules: Vec<Rule> = steps.iter().map(|s| s.rule).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    rules
+}
