@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use super::canon::{add, product, transpose};
-use super::generate::{Writer, visit};
+use super::canon::{add, product, tidy, transpose};
+use super::generate::Writer;
 use super::jacobian::flow;
 use super::rules::Rule;
 use super::term::{Base, Name, Term, Time};
@@ -25,6 +25,13 @@ pub(crate) fn write(writer: &mut Writer<'_>, state: &Name) -> Result<()> {
         one => vec![one],
     };
     let ahead = |t: &Term| looks_ahead(t);
+    let recursions = recursions(writer);
+    // Everything that comes from later steps must come through the state alone.
+    let through_state =
+        |t: &Term| in_terms_of(t, state, &recursions).is_some_and(|t| is_homogeneous(&t, state));
+    if !parts.iter().filter(|p| ahead(p)).all(through_state) {
+        return Ok(());
+    }
     let direct = add(parts.iter().filter(|p| !ahead(p)).cloned());
     if direct == Term::Zero || !parts.iter().any(ahead) {
         return Ok(());
@@ -63,25 +70,31 @@ fn write_sums(writer: &mut Writer<'_>, state: &Name, direct: &Term) -> Result<()
         .filter(|e| e.part == Part::Parameters)
         .map(|e| (e.id.clone(), e.left.clone(), e.right.clone()))
         .collect();
-    let before: Vec<(String, Term)> = writer
-        .equations
-        .iter()
-        .filter(|e| e.part == Part::Recursion)
-        .map(|e| (e.id.clone(), e.right.clone()))
-        .collect();
+    let before = recursions(writer);
+    let mut main = true;
     for (id, left, right) in gradients {
         let Term::Sum(var, _, _, body) = right else {
             continue;
         };
         // Put δ of the state in for every δ that is computed from it.
-        let Some(body) = in_terms_of(&body.at(var, &Time::var('k')), state, &before) else {
+        let body = in_terms_of(&body.at(var, &Time::var('k')), state, &before);
+        let Some(body) = body.filter(|b| is_homogeneous(b, state)) else {
             continue;
         };
+        // The first matrix that acts on the state stands for all of them.
+        let recurrent =
+            body.any(&|t| matches!(t, Term::Value(n, Some(at)) if n == state && at.offset == -1));
+        let level = if main && recurrent {
+            Level::Sheet
+        } else {
+            Level::Full
+        };
+        main &= level == Level::Full;
         let states = [Arc::clone(state)];
         let (t, k) = (Time::var('t'), Time::var('k'));
         let through = transpose(flow(&states, t.clone(), k.clone()));
         let sent = product(vec![through, direct.clone()]);
-        let pair = put(&body, state, &sent);
+        let pair = tidy(&put(&body, state, &sent));
         let sum = |var, from, to, body| Term::Sum(var, from, to, Box::new(body));
         let rows = sum('k', Time::at(1), t.clone(), pair.clone());
         let double = sum('t', Time::at(1), Time::last(), rows);
@@ -94,6 +107,7 @@ fn write_sums(writer: &mut Writer<'_>, state: &Name, direct: &Term) -> Result<()
             left.clone(),
             double.clone(),
         );
+        equation.level = level;
         equation.rules = vec![Rule::Unrolling, Rule::WeightTying];
         equation.premises = vec!["bridge.closed".into(), id.clone()];
         let equation = writer.push(
@@ -104,7 +118,7 @@ fn write_sums(writer: &mut Writer<'_>, state: &Name, direct: &Term) -> Result<()
         );
         equation.rules = vec![Rule::Exchange];
         equation.premises = vec![format!("bridge.double.{name}")];
-        equation.level = Level::Normal;
+        equation.level = level.max(Level::Normal);
 
         // A window of τ steps: pairs with t − k < τ, and what is left out.
         let window = Time {
@@ -142,20 +156,40 @@ fn write_sums(writer: &mut Writer<'_>, state: &Name, direct: &Term) -> Result<()
         equation.range = Range {
             vars: vec![('τ', Time::at(1), Time::last())],
         };
+        equation.level = level.max(Level::Normal);
         equation.rules = vec![Rule::Truncation];
         equation.premises = vec![format!("bridge.double.{name}")];
     }
     Ok(())
 }
 
+/// The lines of δ, by their ids.
+fn recursions(writer: &Writer<'_>) -> Vec<(String, Term)> {
+    writer
+        .equations
+        .iter()
+        .filter(|e| e.part == Part::Recursion)
+        .map(|e| (e.id.clone(), e.right.clone()))
+        .collect()
+}
+
+/// Whether every addend has δ of the state as a factor, once.
+fn is_homogeneous(term: &Term, state: &Name) -> bool {
+    match term {
+        Term::Delta(name, _) => name == state,
+        Term::Add(parts) => parts.iter().all(|p| is_homogeneous(p, state)),
+        Term::Neg(x) | Term::T(x) => is_homogeneous(x, state),
+        Term::Had(parts) | Term::Mul(parts) => {
+            let linear: Vec<&Term> = parts.iter().filter(|p| p.is_linear_part()).collect();
+            matches!(linear[..], [one] if is_homogeneous(one, state))
+        }
+        _ => false,
+    }
+}
+
 /// Whether a term has a δ of a later step.
 fn looks_ahead(term: &Term) -> bool {
-    let mut ahead = false;
-    visit(term, &mut |t| {
-        ahead |= matches!(t, Term::Delta(_, Some(at)) if at.offset > 0);
-        ahead |= matches!(t, Term::Before(..));
-    });
-    ahead
+    term.any(&|t| matches!(t, Term::Delta(_, Some(at)) if at.offset > 0))
 }
 
 /// The body of a sum with every δ written in terms of δ of the state, at the same step; `None`
@@ -181,8 +215,7 @@ fn in_terms_of(body: &Term, state: &Name, recursion: &[(String, Term)]) -> Optio
                     Term::Zero
                 })
             });
-            (!failed && mapped.any(&|t| matches!(t, Term::Delta(n, _) if n == state)))
-                .then_some(mapped)
+            (!failed).then_some(mapped)
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The canonical form of terms: constructors that fold numbers and keep the order of factors.
 
-use super::term::Term;
+use super::term::{Term, Time};
 
 /// A sum: sums inside are opened, zeros dropped, numbers added, and what has the same last factor
 /// is put together: `a ⊙ δ − b ⊙ δ = (a − b) ⊙ δ`.
@@ -64,6 +64,10 @@ fn factored(terms: Vec<Term>) -> Vec<Term> {
     };
     let mut out: Vec<Term> = Vec::new();
     for term in terms {
+        if let Some((at, merged)) = same_matrix(&out, &term) {
+            out[at] = merged;
+            continue;
+        }
         let same = last(&term).and_then(|(rest, tail)| {
             let at = out
                 .iter()
@@ -77,6 +81,63 @@ fn factored(terms: Vec<Term>) -> Vec<Term> {
         }
     }
     out
+}
+
+/// `diag(a) M + diag(b) M = diag(a + b) M`, with what a and b have in common outside their sum.
+fn same_matrix(terms: &[Term], term: &Term) -> Option<(usize, Term)> {
+    let parts = |t: &Term| -> Option<(bool, Vec<Term>, Vec<Term>)> {
+        let (negative, body) = match t {
+            Term::Neg(x) => (true, &**x),
+            t => (false, t),
+        };
+        let Term::Mul(factors) = body else {
+            return None;
+        };
+        let Term::Diag(v) = &factors[0] else {
+            return None;
+        };
+        let v = match &**v {
+            Term::Had(xs) => xs.clone(),
+            x => vec![x.clone()],
+        };
+        Some((negative, v, factors[1..].to_vec()))
+    };
+    let (negative, v, matrix) = parts(term)?;
+    terms.iter().enumerate().find_map(|(at, other)| {
+        let (other_negative, w, _) = parts(other).filter(|(_, _, m)| *m == matrix)?;
+        let common: Vec<Term> = v.iter().filter(|x| w.contains(x)).cloned().collect();
+        let rest = |xs: &[Term], negative: bool| {
+            let rest: Vec<Term> = xs.iter().filter(|x| !common.contains(x)).cloned().collect();
+            let rest = if rest.is_empty() {
+                Term::Ones
+            } else {
+                hadamard(rest)
+            };
+            if negative { neg(rest) } else { rest }
+        };
+        let sum = add([rest(&w, other_negative), rest(&v, negative)]);
+        let vector = hadamard(std::iter::once(sum).chain(common.clone()).collect());
+        let factors = std::iter::once(diag(vector)).chain(matrix.clone());
+        Some((at, product(factors.collect())))
+    })
+}
+
+/// The same with products inside products opened.
+pub(crate) fn tidy(term: &Term) -> Term {
+    match term.map(&mut tidy) {
+        Term::Had(parts) => hadamard(parts),
+        Term::Add(parts) => add(parts),
+        other => other,
+    }
+}
+
+/// A sum over steps; a sign goes in front.
+pub(crate) fn summed(var: char, from: Time, to: Time, body: Term) -> Term {
+    match body {
+        Term::Zero => Term::Zero,
+        Term::Neg(x) => neg(summed(var, from, to, *x)),
+        body => Term::Sum(var, from, to, Box::new(body)),
+    }
 }
 
 /// `−x`.
@@ -153,14 +214,9 @@ pub(crate) fn hadamard(factors: Vec<Term>) -> Term {
     scaled(number, single(flat, Term::Had))
 }
 
-/// Numbers and plain values, then sums, then what carries a δ or a differential.
+/// What carries a δ or a differential stands last.
 fn rank(term: &Term) -> u8 {
-    match term {
-        t if t.is_linear_part() => 3,
-        Term::Value(..) => 0,
-        Term::Add(_) => 1,
-        _ => 0,
-    }
+    u8::from(term.is_linear_part())
 }
 
 /// A product of scalars with something of any shape.
@@ -190,7 +246,28 @@ pub(crate) fn scale(scalars: Vec<Term>, body: Option<Term>) -> Term {
     if number == 0.0 {
         return Term::Zero;
     }
-    first.sort_by_key(rank);
+    // Quotients become one: `½ · 1/F · x = x / (2 F)`.
+    if first.iter().any(|f| matches!(f, Term::Div(..))) {
+        let (mut above, mut below) = (Vec::new(), Vec::new());
+        for factor in first {
+            match factor {
+                Term::Div(a, b) => {
+                    above.push(*a);
+                    below.push(*b);
+                }
+                factor => above.push(factor),
+            }
+        }
+        let inverse = 1.0 / number.abs();
+        if inverse.fract() == 0.0 {
+            below.insert(0, Term::Num(inverse));
+            number = number.signum();
+        }
+        let whole = divide(scale(above, None), scale(below, None));
+        let (n, _, rest) = split(whole);
+        number *= n;
+        first = rest.into_iter().collect();
+    }
     first.extend(last);
     scaled(number, single(first, Term::Mul))
 }
@@ -236,6 +313,17 @@ pub(crate) fn divide(a: Term, b: Term) -> Term {
         (a, Term::Num(n)) => scale(vec![Term::Num(1.0 / n)], Some(a)),
         (Term::Neg(a), b) => neg(divide(*a, b)),
         (a, Term::Neg(b)) => neg(divide(a, *b)),
+        // A quotient of a quotient by the same: a square below.
+        (Term::Div(a, b), c) if *b == c => Term::Div(a, Box::new(Term::Pow(b, 2))),
+        (Term::Mul(factors), c) if matches!(&factors[..], [Term::Num(_), Term::Div(_, b)] if **b == c) =>
+        {
+            let mut factors = factors.into_iter();
+            let (n, quotient) = (factors.next(), factors.next());
+            match (n, quotient) {
+                (Some(n), Some(quotient)) => scale(vec![n], Some(divide(quotient, c))),
+                _ => Term::Zero,
+            }
+        }
         (a, b) => Term::Div(Box::new(a), Box::new(b)),
     }
 }

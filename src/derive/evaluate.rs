@@ -90,6 +90,8 @@ impl Instance {
             Term::Zero => Ok(V::Zero),
             #[expect(clippy::cast_precision_loss, reason = "a number of steps is small")]
             Term::Length => Ok(scalar(self.steps as f64)),
+            #[expect(clippy::cast_precision_loss, reason = "a size is small")]
+            Term::Size(_, dim) => Ok(scalar(dim.value_at(&self.sizes) as f64)),
             Term::Value(name, t) => self.number(&Key::Value(Arc::clone(name), self.steps(t, at)?)),
             Term::Delta(name, t) => {
                 let t = self.steps(t, at)?;

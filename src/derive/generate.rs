@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::canon::{add, inner};
+use super::canon::{add, inner, summed};
 use super::read::{Label, Reader};
 use super::rules::Rule;
 use super::step::{Reapply, Step, adjoint, now, tangent};
 use super::symbols::Symbols;
 use super::term::{Name, Term, Time};
 use super::{Check, Derivation, Equation, Level, Part, Range, Relation, jacobian, naming};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::op::{NodeId, Op, Pointwise};
 use crate::recurrence::{AdjointGraph, Recurrence};
 use crate::shape::{Rate, Shape};
@@ -55,7 +55,12 @@ impl Recurrence {
             .names()
             .map(|(name, id)| (Arc::clone(name), varies(id)))
             .collect();
-        let symbols = Symbols::new(self.name(), &shown, aliases)?;
+        let initial: Vec<Name> = tape
+            .registers()
+            .iter()
+            .filter_map(|r| start_of(tape, r.init()?))
+            .collect();
+        let symbols = Symbols::new(self.name(), &shown, aliases, &initial)?;
         let reader = reader(&graph, self.name());
         let mut writer = Writer {
             recurrence: &recurrence,
@@ -68,6 +73,7 @@ impl Recurrence {
         writer.differentials()?;
         writer.adjoints()?;
         writer.gradients()?;
+        writer.initial_gradients()?;
         let states = jacobian::write(&mut writer)?;
         let equations = std::mem::take(&mut writer.equations);
         let functions = reader.functions.take();
@@ -82,6 +88,15 @@ impl Recurrence {
             equations,
             recurrence,
         })
+    }
+}
+
+/// The leaf that a register starts from, by itself.
+fn start_of(tape: &Tape, init: NodeId) -> Option<Name> {
+    match tape.node(init).op() {
+        Op::Leaf(leaf) => Some(tape.leaf(*leaf).name().into()),
+        Op::Time(crate::op::Time::Hold(_)) => start_of(tape, tape.node(init).args()[0]),
+        _ => None,
     }
 }
 
@@ -351,7 +366,8 @@ impl Writer<'_> {
         self.reader.labels.contains_key(&id)
             || match self.tape.node(id).op() {
                 Op::Read(_) | Op::Leaf(_) => true,
-                Op::Time(crate::op::Time::Hold(_)) => self.is_end(self.tape.node(id).args()[0]),
+                // What is held is the same at every step: its line is another one.
+                Op::Time(crate::op::Time::Hold(_)) => true,
                 _ => false,
             }
     }
@@ -433,14 +449,15 @@ impl Writer<'_> {
                 self.reader.term(used.x_bar, &at)?,
                 self.reader.term(arg, &at)?,
             );
-            let summed = step && self.tape.ty(root).rate != Rate::Step;
-            parts.push(if summed {
-                Term::Sum('t', Time::at(1), Time::last(), Box::new(part))
+            let over_steps = step && self.tape.ty(root).rate != Rate::Step;
+            parts.push(if over_steps {
+                summed('t', Time::at(1), Time::last(), part)
             } else {
                 part
             });
         }
-        Ok(add(parts))
+        // Rules were used from the end of the line to its beginning.
+        Ok(add(parts.into_iter().rev()))
     }
 
     pub(crate) fn cotangent(&self, name: &str) -> Option<NodeId> {
@@ -484,7 +501,7 @@ impl Writer<'_> {
             }
             let (at, range) = self.range(id);
             let right = match self.cotangent(&name) {
-                Some(cotangent) => self.reader.term(cotangent, &at)?,
+                Some(cotangent) => reversed(self.reader.term(cotangent, &at)?),
                 None => Term::Zero,
             };
             let shape = self.shape(id);
@@ -506,13 +523,42 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// The gradient with respect to what a state starts from, also where it starts at zero.
+    fn initial_gradients(&mut self) -> Result<()> {
+        for (index, register) in self.recurrence.tape().registers().iter().enumerate() {
+            let id = crate::op::RegisterId::new(index);
+            let forward = register.direction() == Direction::Forward && register.init().is_none();
+            let Some((def, -1)) = self.reader.held(id).filter(|_| forward) else {
+                continue;
+            };
+            let Some(name) = self.tape.label(def).map(Name::from) else {
+                continue;
+            };
+            let bar = format!("{}.bar", register.name());
+            let lambda = self.tape.registers().iter().find(|r| *r.name() == *bar);
+            let Some(lambda) = lambda.and_then(|r| r.def()) else {
+                continue;
+            };
+            let at = Time::at(0);
+            let right = reversed(self.reader.term(lambda, &Some(Time::at(1)))?);
+            let shape = self.shape(def);
+            let readers = self.readers(&name);
+            let left = Term::Gradient(Arc::clone(&name), Some(at));
+            let equation = self.push(format!("grad.{name}.0"), Part::Inputs, left, right);
+            equation.shape = Some(shape);
+            equation.rules = vec![Rule::Consumer, Rule::Boundary];
+            equation.premises = readers.into_iter().map(|(r, _)| r).collect();
+        }
+        Ok(())
+    }
+
     /// δ one step down from its name.
     fn below(&self, name: &Name, left: &Term, at: &Option<Time>) -> Result<Term> {
         let Some(cotangent) = self.cotangent(name) else {
             return Ok(Term::Zero);
         };
         match self.reader.term(cotangent, at)? {
-            own if own == *left => self.reader.written(cotangent, at),
+            own if own == *left => Ok(reversed(self.reader.written(cotangent, at)?)),
             other => Ok(other),
         }
     }
@@ -522,7 +568,6 @@ impl Writer<'_> {
         let mut found = Vec::new();
         for e in self.equations.iter().filter(|e| e.part == Part::Adjoints) {
             let mut shifted = None;
-            let _ = e.right.any(&|t| matches!(t, Term::D(n, _) if **n == *name));
             visit(&e.right, &mut |t| {
                 if let Term::D(n, at) = t
                     && **n == *name
@@ -542,12 +587,13 @@ impl Writer<'_> {
     pub(crate) fn is_scalar(&self, id: NodeId) -> bool {
         self.tape.ty(id).shape == Shape::Scalar
     }
+}
 
-    pub(crate) fn refuse<T>(&self, reason: &str) -> Result<T> {
-        Err(Error::NotDerivable {
-            recurrence: self.recurrence.name().into(),
-            reason: reason.into(),
-        })
+/// Contributions in the order of the definition: they were added up from its end.
+fn reversed(term: Term) -> Term {
+    match term {
+        Term::Add(parts) => add(parts.into_iter().rev()),
+        term => term,
     }
 }
 

@@ -69,6 +69,10 @@ fn states(writer: &Writer<'_>) -> Option<Vec<State>> {
         if states.iter().any(|s: &State| s.def == def) {
             return None;
         }
+        // A state that the loss does not depend on is no part of the problem.
+        if !writer.graph.tangents.contains_key(&def) {
+            continue;
+        }
         if matches!(tape.ty(def).shape, Shape::Matrix(..)) {
             return None;
         }
@@ -147,12 +151,12 @@ impl Paths<'_, '_> {
         };
         let is_linear =
             |id: &NodeId| term(*id).is_ok_and(|t| t.is_linear_part() || t == Term::Zero);
-        let mut both = |s: &mut Self| -> Result<Option<(Term, Term)>> {
+        let both = |s: &mut Self| -> Result<Option<(Term, Term)>> {
             Ok(s.linear(args[0])?.zip(s.linear(args[1])?))
         };
         Ok(match node.op() {
             Op::Read(_) => {
-                let own = writer.graph.tangents.get(&self.by.read) == Some(&id);
+                let own = writer.own_tangent(self.by.read).map(|(own, _)| own) == Some(id);
                 let one = if writer.is_scalar(self.by.def) {
                     Term::Num(1.0)
                 } else {

@@ -197,11 +197,15 @@ impl Derivation {
     /// What LaTeX may mean in this derivation.
     #[must_use]
     pub fn lexicon(&self) -> Lexicon {
-        let single = match &self.states[..] {
-            [state] => Some(Arc::clone(state)),
-            _ => None,
-        };
-        Lexicon::new(&self.symbols, self.functions.keys(), single)
+        let mut sizes = Vec::new();
+        for equation in &self.equations {
+            generate::visit(&equation.right, &mut |t| {
+                if let Term::Size(name, dim) = t {
+                    sizes.push((Arc::clone(name), *dim));
+                }
+            });
+        }
+        Lexicon::new(&self.symbols, self.functions.keys(), sizes)
     }
 }
 

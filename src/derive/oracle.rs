@@ -209,7 +209,13 @@ impl<'a> Oracle<'a> {
         for leaf in self.observed.tape().leaves() {
             if leaf.ty().is_real() {
                 let dims = dims(leaf.ty(), &self.sizes);
-                let direction = random.array(&dims, false);
+                // What only the loss reads is not differentiated with respect to.
+                let targets = &self.derivation.graph.cotangents;
+                let target = targets.iter().any(|((name, _), _)| **name == *leaf.name());
+                let direction = match target {
+                    true => random.array(&dims, false),
+                    false => ArrayD::zeros(IxDyn(&dims)),
+                };
                 give(
                     &format!("{}.dot", leaf.name()),
                     leaf.ty(),
@@ -287,6 +293,20 @@ impl<'a> Oracle<'a> {
             } else {
                 Key::Delta(Arc::clone(&name), at)
             };
+            let total = instance
+                .numbers
+                .entry(key)
+                .or_insert_with(|| Array2::zeros(shape));
+            if let Some(x) = total.iter_mut().nth(index) {
+                *x = *d_loss;
+            }
+        }
+        let read = self.reads.iter().find(|(n, ..)| *n == name);
+        if let (Some((_, state, -1)), Some(1), Some(d_loss)) =
+            (read, at, outputs.get("loss.dot").and_then(|a| a.first()))
+        {
+            // What step 1 reads is the initial state.
+            let key = Key::Gradient(Arc::clone(state), Some(0));
             let total = instance
                 .numbers
                 .entry(key)

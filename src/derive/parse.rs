@@ -14,6 +14,7 @@ use std::sync::Arc;
 use super::symbols::Symbols;
 use super::term::{Base, Name, Term, Time};
 use crate::render::{Dialect, Math};
+use crate::shape::Dim;
 
 /// The names of a derivation by how they look.
 #[derive(Debug)]
@@ -27,8 +28,9 @@ pub struct Lexicon {
     loss: String,
     delta: String,
     jacobian: String,
-    /// The state, when there is only one.
-    state: Option<Name>,
+    /// The whole state.
+    state: String,
+    sizes: HashMap<String, (Name, Dim)>,
 }
 
 impl Lexicon {
@@ -36,7 +38,7 @@ impl Lexicon {
     pub(crate) fn new<'a>(
         symbols: &Symbols,
         functions: impl IntoIterator<Item = &'a Name>,
-        state: Option<Name>,
+        sizes: impl IntoIterator<Item = (Name, Dim)>,
     ) -> Self {
         let tex = |m: &Math| m.latex(Dialect::Plain);
         let values = symbols
@@ -51,7 +53,7 @@ impl Lexicon {
             let head = shown.strip_suffix(r"(\mathbf{1})").unwrap_or(&shown);
             (head.to_owned(), Arc::clone(name))
         });
-        let ident = |name| tex(&Math::ident(name));
+        let ident = |name: &str| tex(&Math::ident(name));
         Self {
             values: values.collect(),
             small: small.collect(),
@@ -60,7 +62,11 @@ impl Lexicon {
             loss: ident(symbols.loss),
             delta: ident(symbols.delta),
             jacobian: ident(symbols.jacobian),
-            state,
+            state: ident(symbols.state),
+            sizes: sizes
+                .into_iter()
+                .map(|(name, dim)| (ident(&name), (name, dim)))
+                .collect(),
         }
     }
 
@@ -573,6 +579,11 @@ impl Lexicon {
             }
             _ => {}
         }
+        if let (Some((name, dim)), None, None) = (self.sizes.get(&s.base), &s.sub, &s.sup)
+            && self.value(&s).is_err()
+        {
+            return Ok(Term::Size(Arc::clone(name), *dim));
+        }
         let (name, at) = self.value(&s)?;
         Ok(Term::Value(name, at))
     }
@@ -582,7 +593,8 @@ impl Lexicon {
             let (name, at) = self.value(&by)?;
             return Ok(Term::Gradient(name, at));
         }
-        if of.base == "s" && by.base == "s" && self.state.is_none() {
+        let known = self.values.contains_key(&self.state);
+        if of.base == self.state && by.base == self.state && !known {
             let step = |s: Option<Vec<String>>| s.and_then(|s| self.step(&s));
             let (to, from) = (step(of.sub), step(by.sub));
             let to = to.zip(from).ok_or("a state without a step")?;

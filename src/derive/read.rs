@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::canon::{add, divide, hadamard, inner, neg, product, scale, transpose};
+use super::canon::{add, divide, hadamard, inner, neg, product, scale, summed, transpose};
 use super::term::{Base, Name, Term, Time};
 use crate::error::{Error, Result};
 use crate::op::{Axis, Edge, Gather, Linear, NodeId, Op, Over, Pointwise, Scatter, Sum, Total};
@@ -206,26 +206,81 @@ impl<'a> Reader<'a> {
         Ok(scale(scalars, Some(body)))
     }
 
+    /// A product of matrices, with the scalars among the factors in front.
+    fn product(&self, factors: Vec<Term>) -> Term {
+        let (mut scalars, mut rest) = (Vec::new(), Vec::new());
+        for factor in factors {
+            match factor {
+                Term::Mul(inner) => {
+                    for factor in inner {
+                        let to = if self.is_scalar(&factor) {
+                            &mut scalars
+                        } else {
+                            &mut rest
+                        };
+                        to.push(factor);
+                    }
+                }
+                factor => rest.push(factor),
+            }
+        }
+        match scalars.is_empty() {
+            true => product(rest),
+            false => scale(scalars, Some(product(rest))),
+        }
+    }
+
+    /// Whether a term is a number, as far as its names tell.
+    fn is_scalar(&self, term: &Term) -> bool {
+        let named = |name: &str| {
+            let id = self.tape.named(name);
+            id.is_some_and(|id| self.tape.ty(id).shape == Shape::Scalar)
+        };
+        match term {
+            Term::Num(_) | Term::Length | Term::Size(..) | Term::At(..) | Term::Before(..) => true,
+            Term::Value(n, _) | Term::Delta(n, _) | Term::D(n, _) => named(n),
+            Term::Neg(x) | Term::Pow(x, _) => self.is_scalar(x),
+            Term::Div(a, b) => self.is_scalar(a) && self.is_scalar(b),
+            Term::Call(_, xs) | Term::Add(xs) => xs.iter().all(|x| self.is_scalar(x)),
+            Term::Norm(_) | Term::Inner(..) => true,
+            _ => false,
+        }
+    }
+
     fn linear(&self, id: NodeId, op: &Linear, at: &Option<Time>, scalar: bool) -> Result<Term> {
         let args = self.tape.node(id).args();
         let arg = |i: usize| self.term(args[i], at);
         Ok(match op {
-            Linear::MatMul(_) => product(vec![arg(0)?, arg(1)?]),
-            Linear::Outer(_) => product(vec![arg(0)?, transpose(arg(1)?)]),
+            Linear::MatMul(_) => self.product(vec![arg(0)?, arg(1)?]),
+            Linear::Outer(_) => self.product(vec![arg(0)?, transpose(arg(1)?)]),
             Linear::Transpose(_) => transpose(arg(0)?),
             Linear::Dot(_) if self.tape.ty(args[0]).shape.rank() == 1 => {
                 // The differential or δ stands last.
                 let (a, b) = (arg(0)?, arg(1)?);
                 let (a, b) = if a.is_linear_part() { (b, a) } else { (a, b) };
-                product(vec![transpose(a), b])
+                self.product(vec![transpose(a), b])
             }
             Linear::Dot(_) => inner(arg(0)?, arg(1)?),
+            Linear::Sum(Sum(Over::All)) if self.tape.fill(args[0]).is_some() => {
+                let count = self.tape.fill(args[0]).unwrap_or_default();
+                let names = self.tape.dim_names();
+                let dims = self.tape.ty(args[0]).shape.dims();
+                let sizes = dims.iter().map(|d| match d.as_fixed() {
+                    #[expect(clippy::cast_precision_loss, reason = "a size is small")]
+                    Some(n) => Term::Num(n as f64),
+                    None => Term::Size(d.text(&names).into(), *d),
+                });
+                scale(
+                    std::iter::once(Term::Num(count)).chain(sizes).collect(),
+                    None,
+                )
+            }
             Linear::Sum(Sum(Over::All)) if self.tape.ty(args[0]).shape.rank() == 1 => {
                 match arg(0)? {
                     Term::Had(xs) if xs.len() == 2 && xs[0] == xs[1] => {
                         Term::Pow(Box::new(Term::Norm(Box::new(xs[0].clone()))), 2)
                     }
-                    x => product(vec![transpose(Term::Ones), x]),
+                    x => self.product(vec![transpose(Term::Ones), x]),
                 }
             }
             Linear::Broadcast(b) if b.over == Over::All && scalar => arg(0)?,
@@ -258,7 +313,7 @@ impl<'a> Reader<'a> {
                 let used = |c: char| at.as_ref().is_some_and(|t| t.base == Base::Var(c));
                 let var = if used('t') { 's' } else { 't' };
                 let body = self.term(arg, &Some(Time::var(var)))?;
-                summed(var, body)
+                summed(var, Time::at(1), Time::last(), body)
             }
             T::Pick(pick) => {
                 let end = match pick.0 {
@@ -316,15 +371,5 @@ impl<'a> Reader<'a> {
             .entry(Arc::clone(&name))
             .or_insert(function);
         Ok(Term::Call(name, args))
-    }
-}
-
-/// A sum over all steps; what does not vary with the step goes in front.
-fn summed(var: char, body: Term) -> Term {
-    let sum = |body| Term::Sum(var, Time::at(1), Time::last(), Box::new(body));
-    match body {
-        Term::Zero => Term::Zero,
-        Term::Neg(x) => neg(summed(var, *x)),
-        body => sum(body),
     }
 }

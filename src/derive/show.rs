@@ -59,6 +59,7 @@ impl Symbols {
             Term::Ones => atom(Math::Bold("1".into())),
             Term::Eye => atom(Math::Bold("I".into())),
             Term::Zero => atom(Math::number(0)),
+            Term::Size(name, _) => atom(Math::ident(name)),
             Term::Length => atom(Math::ident(self.length)),
             Term::Value(name, at) => atom(self.value(name, at.as_ref().map(|t| self.time(t)))),
             Term::Delta(name, at) => {
@@ -93,11 +94,11 @@ impl Symbols {
             }
             Term::StateJacobian(at) => atom(self.stepped(Math::ident(self.jacobian), Some(at))),
             Term::StateFlow(to, from) => {
-                let state = |at| partial(self.stepped(Math::ident("s"), Some(at)));
+                let state = |at| partial(self.stepped(Math::ident(self.state), Some(at)));
                 atom(Math::frac(state(to), state(from)))
             }
             Term::Neg(x) => {
-                let x = self.at_level(x, Level::Hadamard);
+                let x = self.addend(x);
                 (Math::row([Math::Sign(Sign::Minus), x]), Level::Sum)
             }
             Term::Add(parts) => (self.sum(parts), Level::Sum),
@@ -143,21 +144,25 @@ impl Symbols {
             match part {
                 Term::Neg(x) => {
                     row.push(Math::Sign(Sign::Minus));
-                    row.push(self.at_level(x, Level::Hadamard));
+                    row.push(self.addend(x));
                 }
                 part => {
                     if i > 0 {
                         row.push(Math::Sign(Sign::Plus));
                     }
-                    // A sum with a range reaches to the next sign: it needs no parentheses here.
-                    row.push(match part {
-                        Term::Sum(..) | Term::Prod(..) => self.show(part),
-                        part => self.at_level(part, Level::Hadamard),
-                    });
+                    row.push(self.addend(part));
                 }
             }
         }
         Math::row(row)
+    }
+
+    /// A part of a sum. A sum with a range reaches to the next sign: it needs no parentheses.
+    fn addend(&self, part: &Term) -> Math {
+        match part {
+            Term::Sum(..) | Term::Prod(..) => self.show(part),
+            part => self.at_level(part, Level::Hadamard),
+        }
     }
 
     fn product(&self, parts: &[Term]) -> Math {

@@ -28,6 +28,8 @@ pub struct Symbols {
     pub(crate) delta: &'static str,
     /// `J`.
     pub(crate) jacobian: &'static str,
+    /// `s`, the whole state.
+    pub(crate) state: &'static str,
     /// The logistic function, `σ` unless a value is called that.
     pub(crate) sigmoid: &'static str,
 }
@@ -38,6 +40,7 @@ impl Symbols {
         recurrence: &str,
         names: &[(Name, bool)],
         aliases: &[(&str, &str)],
+        initial: &[Name],
     ) -> Result<Self> {
         let mut shown = HashMap::new();
         let mut taken: HashMap<String, Name> = HashMap::new();
@@ -45,6 +48,17 @@ impl Symbols {
             let wish = aliases.iter().find(|(from, _)| *from == &**name);
             let look = wish.map_or(&**name, |(_, to)| to);
             let mut entry = Shown::of(look, *varies);
+            // A parameter a1 must not look like the value a at step 1; h0 may look like the state
+            // h at step 0, when that is what it is.
+            let step = matches!(entry.label, Some(Math::Number(_))) && !varies;
+            let like = |(other, varies): &&(Name, bool)| {
+                let other = Shown::of(other, *varies);
+                *varies && other.label.is_none() && other.base == entry.base
+            };
+            let start = initial.contains(name) && entry.label == Some(Math::number(0));
+            if step && !start && names.iter().any(|n| like(&n)) {
+                entry = Shown::word(name, *varies);
+            }
             let key = |e: &Shown| e.math().latex(Dialect::Plain);
             if let Some(other) = taken.get(&key(&entry)) {
                 if wish.is_some() {
@@ -73,6 +87,7 @@ impl Symbols {
             loss: free(&["L", "E", "Lambda", "loss"]).unwrap_or("loss"),
             delta: free(&["delta", "lambda", "eta", "delta_"]).unwrap_or("delta"),
             jacobian: free(&["J", "A", "Phi", "Jac"]).unwrap_or("J"),
+            state: free(&["s", "xi", "eta", "state"]).unwrap_or("s"),
             sigmoid: free(&["sigma", "sigmoid"]).unwrap_or("sigmoid"),
             shown,
         })

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use crate::shape::Dim;
+
 /// The name of a value of the recurrence, or of one that the derivation introduces.
 pub type Name = Arc<str>;
 
@@ -81,6 +83,8 @@ pub enum Term {
     Zero,
     /// The number of steps `T`.
     Length,
+    /// A named size.
+    Size(Name, Dim),
     /// A value, at a step when it varies with it.
     Value(Name, Option<Time>),
     /// `δ` of a value: the gradient with respect to an injected perturbation.

@@ -49,7 +49,7 @@ fn write(math: &Math, dialect: Dialect, out: &mut String) {
             }
             out.truncate(out.trim_end().len());
             let mut scripts = [(sup, '^'), (sub, '_')];
-            if sup.as_ref().is_some_and(|s| s.is_top()) {
+            if sup.as_ref().is_some_and(|s| s.is_exponent()) {
                 scripts.reverse();
             }
             for (script, mark) in scripts {

@@ -125,7 +125,9 @@ fn part(parts: &[Math], i: usize, math: &Math) -> String {
         (None | Some(Math::Sign(Sign::Equal | Sign::Defined)), Math::Sign(Sign::Minus)) => {
             r#"<mo form="prefix">−</mo>"#.into()
         }
-        (Some(before), after) if factor(before) && factor(after) => {
+        (Some(before), after)
+            if factor(before) && (factor(after) || *after == Math::Sign(Sign::Differential)) =>
+        {
             format!(r#"<mspace width="0.17em"/>{}"#, element(after))
         }
         _ => element(math),

@@ -204,9 +204,9 @@ impl Math {
         self.sup(Self::Sign(Sign::Top))
     }
 
-    /// Whether this is the sign of a transpose, which is written after any other script.
-    pub(crate) fn is_top(&self) -> bool {
-        *self == Self::Sign(Sign::Top)
+    /// Whether this is `⊤` or a power, which is written after any other script.
+    pub(crate) fn is_exponent(&self) -> bool {
+        matches!(self, Self::Sign(Sign::Top) | Self::Number(_))
     }
 
     /// Inside delimiters.

@@ -52,7 +52,7 @@ fn write(math: &Math, charset: Charset, out: &mut String) {
                 format!("({})", base.text(charset))
             });
             let mut scripts = [(sup, '^'), (sub, '_')];
-            if sup.as_ref().is_some_and(|s| s.is_top()) {
+            if sup.as_ref().is_some_and(|s| s.is_exponent()) {
                 scripts.reverse();
             }
             for (script, mark) in scripts {
@@ -121,7 +121,11 @@ fn write(math: &Math, charset: Charset, out: &mut String) {
 fn row(parts: &[Math], charset: Charset, out: &mut String) {
     for (i, part) in parts.iter().enumerate() {
         let before = i.checked_sub(1).and_then(|i| parts.get(i));
-        let sign = matches!(part, Math::Sign(_)) || matches!(before, Some(Math::Sign(_)));
+        // A differential or a partial opens a factor.
+        let opens = matches!(part, Math::Sign(Sign::Differential | Sign::Partial))
+            && before.is_some_and(|b| !matches!(b, Math::Sign(_)));
+        let sign =
+            !opens && (matches!(part, Math::Sign(_)) || matches!(before, Some(Math::Sign(_))));
         let call = matches!(part, Math::Fence(Fence::Paren, _)) && before.is_some_and(is_function);
         if before.is_some() && !sign && !call && !out.ends_with(' ') {
             out.push(' ');
