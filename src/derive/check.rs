@@ -3,7 +3,7 @@
 use ndarray::Array2;
 
 use super::evaluate::{Instance, Steps, V};
-use super::oracle::Oracle;
+use super::oracle::{Oracle, STEPS};
 use super::term::{Base, Term, Time};
 use super::{Derivation, Equation, Lexicon, Range, Relation};
 use crate::error::Result;
@@ -66,7 +66,7 @@ impl Derivation {
     /// When no run has a value, or a custom op breaks its contract.
     pub fn check(&mut self, runs: u64) -> Result<Checks> {
         let instances: Result<Vec<Instance>> = (0..runs)
-            .map(|run| Oracle::new(self, run + 1)?.instance())
+            .map(|run| Oracle::new(self, run + 1, STEPS)?.instance())
             .collect();
         let instances = instances?;
         let lexicon = self.lexicon();
@@ -86,7 +86,7 @@ impl Derivation {
     /// # Errors
     /// When no run has a value, or a custom op breaks its contract.
     pub fn instance(&self, seed: u64) -> Result<Instance> {
-        Oracle::new(self, seed)?.instance()
+        Oracle::new(self, seed, STEPS)?.instance()
     }
 
     /// The checks so far.

@@ -161,12 +161,14 @@ impl Instance {
             Term::Inner(a, b) => match (self.evaluate(a, at)?, self.evaluate(b, at)?) {
                 (V::Zero, _) | (_, V::Zero) => Ok(V::Zero),
                 (V::Array(a), V::Array(b)) if a.dim() == b.dim() => Ok(scalar((a * b).sum())),
+                (V::Array(a), V::Fill(x)) | (V::Fill(x), V::Array(a)) => Ok(scalar(a.sum() * x)),
                 _ => Err("an inner product of different shapes".into()),
             },
             Term::Diag(v) => match self.evaluate(v, at)? {
                 V::Array(v) if v.ncols() == 1 => {
                     Ok(V::Array(Array2::from_diag(&v.column(0).to_owned())))
                 }
+                V::Fill(1.0) => Ok(V::Eye),
                 V::Zero => Ok(V::Zero),
                 _ => Err("the diagonal matrix of something that is no vector".into()),
             },
@@ -213,6 +215,16 @@ impl Instance {
                 }
                 Ok(product)
             }
+            Term::HadProd(var, from, to, body) => {
+                let (from, to) = (self.step(from, at)?, self.step(to, at)?);
+                let mut product = V::Fill(1.0);
+                for step in from..=to {
+                    let mut at = at.clone();
+                    at.push((*var, step));
+                    product = had(self.evaluate(body, &at)?, product)?;
+                }
+                Ok(product)
+            }
             Term::Matrix(rows) => self.matrix(rows, at),
         }
     }
@@ -256,6 +268,9 @@ impl Instance {
             .map(|r| r.iter().map(|c| self.evaluate(c, at)).collect())
             .collect();
         let values = values?;
+        if values.iter().flatten().all(|v| matches!(v, V::Zero)) {
+            return Ok(V::Zero);
+        }
         // A block without a size of its own takes it from its row and its column.
         let height = |i: usize| {
             values[i].iter().find_map(|v| match v {

@@ -46,6 +46,7 @@ pub(crate) fn write(writer: &mut Writer<'_>) -> Result<Vec<Name>> {
     }
     write_blocks(writer, &states, &blocks);
     write_product(writer, &states);
+    write_meanings(writer, &states, &blocks)?;
     write_bounds(writer, &states);
     if let [state] = &states[..] {
         super::bridge::write(writer, &state.name)?;
@@ -263,6 +264,108 @@ fn write_blocks(writer: &mut Writer<'_>, states: &[State], blocks: &HashMap<(Nam
         equation.range = Range::all();
         equation.rules = vec![Rule::ReadOff];
     }
+}
+
+/// What a perturbation of one state does to the others in the same step, and the three meanings of
+/// `∂c_t/∂c_{t−1}`: with the other states held, with them following, and over many steps.
+fn write_meanings(
+    writer: &mut Writer<'_>,
+    states: &[State],
+    blocks: &HashMap<(Name, Name), Term>,
+) -> Result<()> {
+    if states.len() < 2 {
+        return Ok(());
+    }
+    let (t, k) = (Time::var('t'), Time::var('k'));
+    for by in states {
+        let mut within = Vec::new();
+        for of in states.iter().filter(|s| s.def != by.def) {
+            let mut paths = Paths {
+                writer,
+                states: &[],
+                of,
+                by,
+                known: HashMap::new(),
+            };
+            if let Some(tangent) = writer.graph.tangents.get(&by.def) {
+                let one = if writer.is_scalar(by.def) {
+                    Term::Num(1.0)
+                } else {
+                    Term::Eye
+                };
+                paths.known.insert(*tangent, Some(one));
+            }
+            // What is read of the state is another matter here.
+            if let Some((own, _)) = writer.own_tangent(by.read) {
+                paths.known.insert(own, Some(Term::Zero));
+            } else if let Some(read) = writer.graph.tangents.get(&by.read) {
+                paths.known.insert(*read, Some(Term::Zero));
+            }
+            match paths.of_value(of.def)? {
+                Some(Term::Zero) => {}
+                Some(found) => within.push((of, found)),
+                None => return Ok(()),
+            }
+        }
+        if within.is_empty() {
+            continue;
+        }
+        let jacobian = |of: &State, at: &Time, from: &Time| {
+            let (of, by) = (Arc::clone(&of.name), Arc::clone(&by.name));
+            Term::Jacobian(of, at.clone(), by, from.clone())
+        };
+        for (of, found) in &within {
+            let id = format!("within.{}.{}", of.name, by.name);
+            let equation = writer.push(id, Part::Jacobian, jacobian(of, &t, &t), found.clone());
+            equation.range = Range::all();
+            equation.rules = vec![Rule::PathSum, Rule::Diagonal];
+        }
+        // One step: directly, and through the states that follow it.
+        let block = |of: &State, s: &State, at: &Time| {
+            let known = blocks.get(&(Arc::clone(&of.name), Arc::clone(&s.name)));
+            match known {
+                Some(Term::Zero) => Term::Zero,
+                _ => Term::Block(Arc::clone(&of.name), Arc::clone(&s.name), at.clone()),
+            }
+        };
+        let before = t.plus(-1);
+        let direct = block(by, by, &t);
+        let indirect = within
+            .iter()
+            .map(|(of, _)| product(vec![block(by, of, &t), jacobian(of, &before, &before)]));
+        let right = add(std::iter::once(direct).chain(indirect));
+        let id = format!("total.{}", by.name);
+        let equation = writer.push(id, Part::Jacobian, jacobian(by, &t, &before), right);
+        equation.range = Range {
+            vars: vec![('t', Time::at(2), Time::last())],
+        };
+        equation.rules = vec![Rule::PathSum];
+        // A state that does not follow would be a block of zeros without a size.
+        if within.len() + 1 < states.len() {
+            continue;
+        }
+        // Many steps: the product of the whole Jacobians, not of these.
+        let column = |at: &Time, from: &Time, start: bool| {
+            let cell = |s: &State| match s.def == by.def {
+                true if start => Term::Eye,
+                _ => jacobian(s, at, from),
+            };
+            Term::Matrix(states.iter().map(|s| vec![cell(s)]).collect())
+        };
+        let steps = Term::StateJacobian(Time::var('j'));
+        let steps = Term::Prod('j', k.plus(1), t.clone(), Box::new(steps));
+        let right = Term::Mul(vec![steps, column(&k, &k, true)]);
+        let id = format!("many.{}", by.name);
+        let equation = writer.push(id, Part::Jacobian, column(&t, &k, false), right);
+        equation.range = Range {
+            vars: vec![
+                ('k', Time::at(1), Time::last().plus(-1)),
+                ('t', k.plus(1), Time::last()),
+            ],
+        };
+        equation.rules = vec![Rule::OrderedProduct, Rule::PathSum];
+    }
+    Ok(())
 }
 
 pub(crate) fn flow(states: &[Name], to: Time, from: Time) -> Term {

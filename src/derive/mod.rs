@@ -9,6 +9,7 @@ mod bridge;
 mod canon;
 mod check;
 mod evaluate;
+mod forms;
 mod generate;
 mod jacobian;
 mod naming;
@@ -84,6 +85,8 @@ pub enum Part {
     Inputs,
     /// The Jacobian of the state and its products.
     Jacobian,
+    /// A state that is carried on entry by entry.
+    Carousel,
     /// The double sum and the recursion.
     Bridge,
     /// What truncation leaves out.
@@ -103,6 +106,7 @@ impl Part {
         Self::Parameters,
         Self::Inputs,
         Self::Jacobian,
+        Self::Carousel,
         Self::Bridge,
         Self::Truncation,
         Self::Bounds,

@@ -18,8 +18,8 @@ use crate::recurrence::{Batch, Outputs, Params, Recurrence, Unrolled, Wrt};
 use crate::shape::{Kind, Rate, Type};
 use crate::tape::Role;
 
-/// The number of steps of a run.
-const STEPS: usize = 5;
+/// The number of steps of a run on which lines are checked.
+pub(crate) const STEPS: usize = 5;
 
 /// A small generator of repeatable random numbers (SplitMix64).
 #[derive(Clone, Debug)]
@@ -61,13 +61,14 @@ pub(crate) struct Oracle<'a> {
     params: Params<f64>,
     batch: Batch<f64>,
     sizes: Vec<usize>,
+    steps: usize,
     /// What is read of a state: its name among the outputs, the state, how many steps away.
     reads: Vec<(Name, Name, i64)>,
 }
 
 impl<'a> Oracle<'a> {
     /// Random numbers on which the recurrence has a value.
-    pub(crate) fn new(derivation: &'a Derivation, seed: u64) -> Result<Self> {
+    pub(crate) fn new(derivation: &'a Derivation, seed: u64, steps: usize) -> Result<Self> {
         let recurrence = &derivation.recurrence;
         let tape = recurrence.tape();
         let reader = Reader::new(tape, derivation.name());
@@ -104,7 +105,7 @@ impl<'a> Oracle<'a> {
         let mut last = None;
         for attempt in 0..200 {
             let mut random = Random::new(seed.wrapping_mul(1009) + attempt);
-            let (params, batch) = data(recurrence, &sizes, &mut random, attempt % 2 == 1)?;
+            let (params, batch) = data(recurrence, &sizes, steps, &mut random, attempt % 2 == 1)?;
             match observed.evaluate(&params, &batch) {
                 Ok(_) => {
                     return Ok(Self {
@@ -113,6 +114,7 @@ impl<'a> Oracle<'a> {
                         params,
                         batch,
                         sizes,
+                        steps,
                         reads,
                     });
                 }
@@ -126,7 +128,7 @@ impl<'a> Oracle<'a> {
 
     /// Every number that a term may ask for.
     pub(crate) fn instance(&self) -> Result<Instance> {
-        let steps = i64::try_from(STEPS).unwrap_or(0);
+        let steps = i64::try_from(self.steps).unwrap_or(0);
         let mut instance = Instance {
             steps,
             functions: self.derivation.functions.clone(),
@@ -138,7 +140,20 @@ impl<'a> Oracle<'a> {
         let values = self.observed.evaluate(&self.params, &self.batch)?;
         self.record(&values, "", &mut instance);
         self.directions(&mut instance)?;
-        self.injections(&mut instance)?;
+        self.injections(&mut instance, |_| true)?;
+        Ok(instance)
+    }
+
+    /// Only what is needed for the Jacobians of the state.
+    pub(crate) fn flows(&self) -> Result<Instance> {
+        let mut instance = Instance {
+            steps: i64::try_from(self.steps).unwrap_or(0),
+            states: self.derivation.states.clone(),
+            sizes: self.sizes.clone(),
+            ..Instance::default()
+        };
+        let read = |name: &str| self.reads.iter().any(|(n, ..)| **n == *name);
+        self.injections(&mut instance, read)?;
         Ok(instance)
     }
 
@@ -158,6 +173,10 @@ impl<'a> Oracle<'a> {
                 instance.classes.insert(key, (*class, count));
             }
         }
+    }
+
+    fn dims(&self, ty: Type) -> Vec<usize> {
+        dims(ty, &self.sizes, self.steps)
     }
 
     fn rate(&self, name: &str) -> Rate {
@@ -208,7 +227,7 @@ impl<'a> Oracle<'a> {
         let (mut params, mut batch) = (self.params.clone(), self.batch.clone());
         for leaf in self.observed.tape().leaves() {
             if leaf.ty().is_real() {
-                let dims = dims(leaf.ty(), &self.sizes);
+                let dims = self.dims(leaf.ty());
                 // What only the loss reads is not differentiated with respect to.
                 let targets = &self.derivation.graph.cotangents;
                 let target = targets.iter().any(|((name, _), _)| **name == *leaf.name());
@@ -231,21 +250,21 @@ impl<'a> Oracle<'a> {
     }
 
     /// One run of forward mode for each entry of each value at each step.
-    fn injections(&self, instance: &mut Instance) -> Result<()> {
+    fn injections(&self, instance: &mut Instance, wanted: impl Fn(&str) -> bool) -> Result<()> {
         let tape = self.observed.tape();
         let names: Vec<(Name, NodeId)> = tape
             .names()
-            .filter(|(_, id)| tape.ty(*id).is_real())
+            .filter(|(name, id)| tape.ty(*id).is_real() && wanted(name))
             .map(|(n, id)| (Arc::clone(n), id))
             .collect();
         for (name, id) in names {
             let ty = tape.ty(id);
             let tangent = self.observed.tangent(&[&*name])?;
             let unrolled = tangent.unroll_for_direction(&name, ty, self)?;
-            let dims = dims(ty, &self.sizes);
+            let dims = self.dims(ty);
             let count: usize = dims.iter().product();
             let per_step = if ty.rate == Rate::Step {
-                count / STEPS
+                count / self.steps
             } else {
                 count
             };
@@ -361,7 +380,7 @@ impl Recurrence {
     /// Unrolls a tangent for the sizes of a run, to be evaluated in many directions.
     fn unroll_for_direction(&self, name: &str, ty: Type, oracle: &Oracle<'_>) -> Result<Unrolled> {
         let (mut params, mut batch) = (oracle.params.clone(), oracle.batch.clone());
-        let zero = ArrayD::zeros(IxDyn(&dims(ty, &oracle.sizes)));
+        let zero = ArrayD::zeros(IxDyn(&oracle.dims(ty)));
         give(&format!("{name}.dot"), ty, zero, &mut params, &mut batch);
         self.unroll_for(&params, &batch)
     }
@@ -382,12 +401,12 @@ fn give(
 }
 
 /// The dimensions of the data of a value: one sample.
-fn dims(ty: Type, sizes: &[usize]) -> Vec<usize> {
+fn dims(ty: Type, sizes: &[usize], steps: usize) -> Vec<usize> {
     let shape = ty.shape.values(sizes);
     let lead: &[usize] = match ty.rate {
         Rate::Static => &[],
         Rate::Sample => &[1],
-        Rate::Step => &[STEPS, 1],
+        Rate::Step => &[steps, 1],
     };
     lead.iter().chain(&shape).copied().collect()
 }
@@ -421,18 +440,19 @@ fn by_step(array: &ArrayD<f64>, rate: Rate) -> Vec<(Option<i64>, Array2<f64>)> {
 fn data(
     recurrence: &Recurrence,
     sizes: &[usize],
+    steps: usize,
     random: &mut Random,
     positive: bool,
 ) -> Result<(Params<f64>, Batch<f64>)> {
     let tape = recurrence.tape();
     let mut params = Params::new();
-    let mut batch = Batch::new(STEPS, 1);
+    let mut batch = Batch::new(steps, 1);
     for (dim, size) in tape.dims().zip(sizes) {
         batch = batch.size(dim, *size);
     }
     for leaf in tape.leaves() {
         let ty = leaf.ty();
-        let dims = dims(ty, sizes);
+        let dims = dims(ty, sizes, steps);
         if let Kind::Class(count) = ty.kind {
             let count = count.value_at(sizes) as u64;
             let classes = ArrayD::from_shape_simple_fn(IxDyn(&dims), || {

@@ -200,7 +200,7 @@ impl<'a> Parser<'a> {
         let mut factors = Vec::new();
         loop {
             match self.peek() {
-                Some(r"\sum" | r"\prod") => {
+                Some(r"\sum" | r"\prod" | r"\bigodot") => {
                     factors.push(self.big()?);
                     break;
                 }
@@ -239,10 +239,10 @@ impl<'a> Parser<'a> {
         } else {
             self.product()?
         });
-        Ok(if head == r"\sum" {
-            Term::Sum(var, from, to, body)
-        } else {
-            Term::Prod(var, from, to, body)
+        Ok(match head {
+            r"\sum" => Term::Sum(var, from, to, body),
+            r"\prod" => Term::Prod(var, from, to, body),
+            _ => Term::HadProd(var, from, to, body),
         })
     }
 

@@ -241,7 +241,9 @@ impl<'a> Reader<'a> {
             Term::Value(n, _) | Term::Delta(n, _) | Term::D(n, _) => named(n),
             Term::Neg(x) | Term::Pow(x, _) => self.is_scalar(x),
             Term::Div(a, b) => self.is_scalar(a) && self.is_scalar(b),
-            Term::Call(_, xs) | Term::Add(xs) => xs.iter().all(|x| self.is_scalar(x)),
+            Term::Call(_, xs) | Term::Add(xs) | Term::Mul(xs) | Term::Had(xs) => {
+                xs.iter().all(|x| self.is_scalar(x))
+            }
             Term::Norm(_) | Term::Inner(..) => true,
             _ => false,
         }

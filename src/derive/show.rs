@@ -130,6 +130,10 @@ impl Symbols {
             Term::Prod(var, from, to, body) => {
                 (self.big(Big::Product, *var, from, to, body), Level::Sum)
             }
+            Term::HadProd(var, from, to, body) => (
+                self.big(Big::HadamardProduct, *var, from, to, body),
+                Level::Sum,
+            ),
             Term::Matrix(rows) => atom(Math::Matrix(
                 rows.iter()
                     .map(|row| row.iter().map(|c| self.show(c)).collect())
@@ -200,7 +204,7 @@ impl Symbols {
         let (math, level) = self.formula(x);
         let bare = match &math {
             Math::Script { sup, .. } => sup.is_none(),
-            Math::Ident(_) | Math::Bold(_) | Math::Fence(..) => true,
+            Math::Ident(_) | Math::Bold(_) | Math::Fence(..) | Math::Matrix(_) => true,
             _ => false,
         };
         if bare && level == Level::Atom {

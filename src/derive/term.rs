@@ -140,6 +140,8 @@ pub enum Term {
     Sum(char, Time, Time, Box<Term>),
     /// A product over steps, the latest on the left.
     Prod(char, Time, Time, Box<Term>),
+    /// A product over steps, entry by entry.
+    HadProd(char, Time, Time, Box<Term>),
     /// A matrix of blocks.
     Matrix(Vec<Vec<Term>>),
 }
@@ -178,7 +180,8 @@ impl Term {
             | Self::Norm(x)
             | Self::OneHot(x)
             | Self::Sum(_, _, _, x)
-            | Self::Prod(_, _, _, x) => vec![x],
+            | Self::Prod(_, _, _, x)
+            | Self::HadProd(_, _, _, x) => vec![x],
             Self::Add(xs) | Self::Had(xs) | Self::Mul(xs) | Self::Call(_, xs) => {
                 xs.iter().collect()
             }
@@ -202,6 +205,7 @@ impl Term {
             Self::OneHot(x) => Self::OneHot(b(x)),
             Self::Sum(v, lo, hi, x) => Self::Sum(*v, lo.clone(), hi.clone(), b(x)),
             Self::Prod(v, lo, hi, x) => Self::Prod(*v, lo.clone(), hi.clone(), b(x)),
+            Self::HadProd(v, lo, hi, x) => Self::HadProd(*v, lo.clone(), hi.clone(), b(x)),
             Self::Div(x, y) => Self::Div(b(x), b(y)),
             Self::Inner(x, y) => Self::Inner(b(x), b(y)),
             Self::Add(xs) => Self::Add(xs.iter().map(f).collect()),
@@ -230,7 +234,9 @@ impl Term {
             | Self::StateFlow(a, b)
             | Self::At(a, b)
             | Self::Before(a, b) => vec![a, b],
-            Self::Sum(_, a, b, _) | Self::Prod(_, a, b, _) => vec![a, b],
+            Self::Sum(_, a, b, _) | Self::Prod(_, a, b, _) | Self::HadProd(_, a, b, _) => {
+                vec![a, b]
+            }
             _ => Vec::new(),
         }
     }

@@ -44,7 +44,7 @@ fn write(math: &Math, dialect: Dialect, out: &mut String) {
                 Math::Ident(_) | Math::Upright(_) | Math::Bold(_) | Math::Fence(..) => {
                     write(base, dialect, out);
                 }
-                Math::Sign(_) => write(base, dialect, out),
+                Math::Sign(_) | Math::Matrix(_) => write(base, dialect, out),
                 _ => braced(base, out),
             }
             out.truncate(out.trim_end().len());

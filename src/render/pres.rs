@@ -269,6 +269,40 @@ impl Math {
         Self::row([left, Self::Sign(sign), right])
     }
 
+    /// The formula in pieces of about `width` symbols at most, cut before a `+` or `−` that stands
+    /// outside of all delimiters.
+    #[must_use]
+    pub fn lines(&self, width: usize) -> Vec<Self> {
+        let Self::Row(parts) = self else {
+            return vec![self.clone()];
+        };
+        if self.width() <= width {
+            return vec![self.clone()];
+        }
+        let mut pieces: Vec<Vec<Self>> = vec![Vec::new()];
+        for (i, part) in parts.iter().enumerate() {
+            let sign = matches!(part, Self::Sign(Sign::Plus | Sign::Minus));
+            let infix = i > 0 && !matches!(parts[i - 1], Self::Big { .. } | Self::Sign(_));
+            if sign && infix {
+                pieces.push(Vec::new());
+            }
+            if let Some(piece) = pieces.last_mut() {
+                piece.push(part.clone());
+            }
+        }
+        let mut lines: Vec<Vec<Self>> = Vec::new();
+        for piece in pieces {
+            let own: usize = piece.iter().map(Self::width).sum();
+            match lines.last_mut() {
+                Some(line) if line.iter().map(Self::width).sum::<usize>() + own <= width => {
+                    line.extend(piece);
+                }
+                _ => lines.push(piece),
+            }
+        }
+        lines.into_iter().map(Self::Row).collect()
+    }
+
     /// How many symbols wide it is, roughly: for breaking lines.
     #[must_use]
     pub fn width(&self) -> usize {

@@ -44,7 +44,12 @@ fn write(math: &Math, charset: Charset, out: &mut String) {
         Math::Script { base, sub, sup } => {
             let simple = matches!(
                 **base,
-                Math::Ident(_) | Math::Upright(_) | Math::Bold(_) | Math::Fence(..) | Math::Sign(_)
+                Math::Ident(_)
+                    | Math::Upright(_)
+                    | Math::Bold(_)
+                    | Math::Fence(..)
+                    | Math::Sign(_)
+                    | Math::Matrix(_)
             );
             out.push_str(&if simple {
                 base.text(charset)
