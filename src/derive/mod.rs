@@ -8,6 +8,7 @@
 mod bridge;
 mod canon;
 mod check;
+mod document;
 mod evaluate;
 mod forms;
 mod generate;
@@ -21,16 +22,20 @@ mod show;
 mod step;
 mod symbols;
 mod term;
+mod theorem;
+mod words;
 
 use std::sync::Arc;
 
-pub use check::{Check, Checks};
+pub use check::{Check, Checks, TOLERANCE, compare};
+pub use document::Format;
 pub use evaluate::Instance;
 pub use parse::Lexicon;
 pub use rules::Rule;
 pub use step::{Site, Step};
 pub use symbols::Symbols;
 pub use term::{Base, Name, Term, Time};
+pub use words::{Lang, Word};
 
 use crate::recurrence::{AdjointGraph, Recurrence};
 use crate::render::{Math, Sign};

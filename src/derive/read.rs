@@ -20,15 +20,13 @@ pub(crate) enum Label {
     Value(Name),
     Delta(Name),
     D(Name),
-    DLoss,
 }
 
-/// A function that occurs in terms: the op, and the ranks of its arguments and result.
+/// A function that occurs in terms: the op, and the ranks of its arguments.
 #[derive(Clone, Debug)]
-pub struct Function {
+pub(crate) struct Function {
     pub(crate) op: Op,
     pub(crate) ranks: Vec<usize>,
-    pub(crate) rank: usize,
 }
 
 /// Reads terms off a tape.
@@ -67,7 +65,6 @@ impl<'a> Reader<'a> {
             Some(Label::Value(name)) => Term::Value(Arc::clone(name), at),
             Some(Label::Delta(name)) => Term::Delta(Arc::clone(name), at),
             Some(Label::D(name)) => Term::D(Arc::clone(name), at),
-            Some(Label::DLoss) => Term::DLoss,
             None => return self.written(id, &at),
         })
     }
@@ -366,7 +363,6 @@ impl<'a> Reader<'a> {
         let function = Function {
             op: node.op().clone(),
             ranks: node.args().iter().map(rank).collect(),
-            rank: rank(&id),
         };
         self.functions
             .borrow_mut()

@@ -9,6 +9,12 @@ impl Math {
         let style = if display { r#" display="block""# } else { "" };
         format!("<math{style}>{}</math>", element(self))
     }
+
+    /// The formula as a part of a `<math>` element.
+    #[must_use]
+    pub fn element(&self) -> String {
+        element(self)
+    }
 }
 
 /// Text with what HTML reserves written out.

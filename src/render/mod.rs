@@ -9,5 +9,6 @@ pub mod pres;
 mod text;
 
 pub use latex::Dialect;
+pub(crate) use mathml::escape;
 pub use pres::{Accent, Big, Fence, Math, Sign};
 pub use text::Charset;

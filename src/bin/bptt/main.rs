@@ -2,6 +2,7 @@
 
 mod data;
 mod demo;
+mod derive;
 mod network;
 mod report;
 
@@ -15,11 +16,16 @@ const HELP: &str = "\
 bptt - differentiate a recurrence: write the step once, get certified gradients
 
 usage: bptt [--help | --version]
+       bptt derive WHAT [--lang en|zh] [--level sheet|normal|full]
+                        [--format text|ascii|md|html|tex|json] [-o FILE]
 
 Without arguments: the demonstration. It defines a tanh network and an LSTM, prints the gradient
 of a loss on the yearly sunspot numbers with its certification, shows how far back in time the
 gradient reaches, fits both networks and compares their forecasts with naive ones. It takes a few
 seconds, reads nothing and writes nothing but this text.
+
+derive: the derivation of the gradient of WHAT, a cell (rnn, relu-rnn, lstm, peephole-lstm, gru,
+gru-reset-before) or a file in the recurrence language (*.rec), with every line checked.
 ";
 
 fn main() -> ExitCode {
@@ -32,6 +38,9 @@ fn main() -> ExitCode {
         ["-h" | "--help"] => write!(out, "{HELP}").map_err(Failure::from),
         ["-V" | "--version"] => {
             writeln!(out, "bptt {}", env!("CARGO_PKG_VERSION")).map_err(Failure::from)
+        }
+        ["derive", ref rest @ ..] => {
+            derive::Options::read(rest).and_then(|options| derive::run(&mut out, &options))
         }
         [first, ref rest @ ..] => {
             let known = ["-h", "--help", "-V", "--version"].contains(&first);
