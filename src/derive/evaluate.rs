@@ -10,7 +10,8 @@ use ndarray::{Array2, ArrayD, IxDyn};
 
 use super::read::Function;
 use super::term::{Base, Name, Term, Time};
-use crate::op::{Op, Value};
+use crate::op::{Linear, Op, Value};
+use crate::shape::{Dim, Rate, Shape, Type};
 
 /// What a number in an instance is the number of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -36,6 +37,10 @@ pub struct Instance {
     pub(crate) states: Vec<Name>,
     pub(crate) sizes: Vec<usize>,
 }
+
+/// Why a value cannot be computed where ones, an identity or a zero take their size from a context
+/// that is not part of the line.
+pub(crate) const SIZELESS: &str = "something takes its size from elsewhere";
 
 /// A value, or what takes on any shape.
 #[derive(Clone, Debug)]
@@ -254,7 +259,7 @@ impl Instance {
             for by in &self.states {
                 match self.number(&key(of, by))? {
                     V::Array(a) => row.push(a),
-                    _ => return Err("a block without a size".into()),
+                    _ => return Err(SIZELESS.into()),
                 }
             }
             rows.push(row);
@@ -293,7 +298,7 @@ impl Instance {
                     (V::Array(a), ..) => a.clone(),
                     (V::Zero, Some(h), Some(w)) => Array2::zeros((h, w)),
                     (V::Eye, Some(h), Some(w)) if h == w => Array2::eye(h),
-                    _ => return Err("a block without a size".into()),
+                    _ => return Err(SIZELESS.into()),
                 });
             }
             sized.push(out);
@@ -308,6 +313,7 @@ impl Instance {
             .ok_or_else(|| format!("`{name}` is not a known function"))?;
         let mut values = Vec::new();
         let mut like: Option<(usize, usize)> = None;
+        let classes = function.ranks.contains(&usize::MAX);
         for (arg, rank) in args.iter().zip(&function.ranks) {
             if *rank == usize::MAX {
                 let Term::Value(n, t) = arg else {
@@ -325,6 +331,19 @@ impl Instance {
             values.push(Ok(v));
         }
         let pointwise = matches!(function.op, Op::Pointwise(_));
+        if let Op::Linear(linear) = &function.op {
+            // What is linear is zero at zero; two ops are so in all arguments together only.
+            let together = matches!(linear, Linear::Concat(_) | Linear::Select(_));
+            let mut zeros = values.iter().map(|v| matches!(v, Ok(V::Zero)));
+            let zero = if together {
+                zeros.all(|z| z)
+            } else {
+                zeros.any(|z| z)
+            };
+            if zero {
+                return Ok(V::Zero);
+            }
+        }
         let args: Result<Vec<Value<f64>>, String> = values
             .into_iter()
             .zip(&function.ranks)
@@ -337,8 +356,9 @@ impl Instance {
                             Array2::from_elem(dim, a[(0, 0)])
                         }
                         V::Array(a) => a,
-                        V::Zero => Array2::zeros(dim),
-                        V::Fill(x) => Array2::from_elem(dim, x),
+                        V::Zero if like.is_some() || *rank == 0 => Array2::zeros(dim),
+                        V::Fill(x) if like.is_some() => Array2::from_elem(dim, x),
+                        V::Zero | V::Fill(_) => return Err(SIZELESS.into()),
                         V::Eye => return Err("I as an argument".into()),
                     };
                     Ok(Value::Real(shaped(
@@ -349,16 +369,31 @@ impl Instance {
             })
             .collect();
         let args = args?;
-        let refs: Vec<&Value<f64>> = args.iter().collect();
+        // An op on shapes of its own must be asked whether these are such.
         let sizes = self.sizes.clone();
-        let op = function
-            .op
-            .map_dims(&|d| crate::shape::Dim::fixed(d.value_at(&sizes)));
+        let op = function.op.map_dims(&|d| Dim::fixed(d.value_at(&sizes)));
+        if !pointwise {
+            let types: Option<Vec<Type>> = args.iter().map(type_of).collect();
+            let types = types.ok_or(SIZELESS)?;
+            if !classes {
+                op.infer(&types)?;
+            }
+        }
+        let refs: Vec<&Value<f64>> = args.iter().collect();
         match op.eval(&refs) {
             Value::Real(a) => Ok(V::Array(matrix(&a))),
             Value::Class(_) => Err("a function gave a class".into()),
         }
     }
+}
+
+/// The type of an argument; a class has none that matters here.
+fn type_of(value: &Value<f64>) -> Option<Type> {
+    let Value::Real(a) = value else {
+        return Some(Type::real((), Rate::Static));
+    };
+    let dims: Vec<Dim> = a.shape().iter().map(|n| Dim::fixed(*n)).collect();
+    Some(Type::real(Shape::from_dims(&dims)?, Rate::Static))
 }
 
 /// The name under which what is read of a state is perturbed.
@@ -407,7 +442,7 @@ fn plus(a: V, b: V) -> Found {
         (V::Eye, V::Array(a)) | (V::Array(a), V::Eye) if a.nrows() == a.ncols() => {
             Ok(V::Array(&a + &Array2::<f64>::eye(a.nrows())))
         }
-        _ => Err("a sum of things without a size".into()),
+        _ => Err(SIZELESS.into()),
     }
 }
 
@@ -417,7 +452,7 @@ fn had(a: V, b: V) -> Found {
         (V::Fill(x), V::Fill(y)) => Ok(V::Fill(x * y)),
         (V::Array(a), V::Array(b)) if a.dim() == b.dim() => Ok(V::Array(a * b)),
         (V::Array(a), V::Array(b)) => Err(format!("{:?} ⊙ {:?}", a.dim(), b.dim())),
-        _ => Err("a product entry by entry without a size".into()),
+        _ => Err(SIZELESS.into()),
     }
 }
 
@@ -430,12 +465,13 @@ fn mul(a: V, b: V) -> Found {
         (V::Array(a), V::Array(b)) if a.ncols() == b.nrows() => Ok(V::Array(a.dot(&b))),
         (V::Array(a), V::Array(b)) => Err(format!("{:?} times {:?}", a.dim(), b.dim())),
         // Ones before a vector can only be a row: the sum.
+        (V::Fill(_), V::Array(b)) if b.nrows() == 1 => Err(SIZELESS.into()),
         (V::Fill(x), V::Array(b)) => {
             let sum = b.sum_axis(ndarray::Axis(0)).insert_axis(ndarray::Axis(0));
             Ok(V::Array(sum * x))
         }
         (V::Array(a), V::Fill(x)) if a.len() == 1 => Ok(V::Fill(a[(0, 0)] * x)),
-        _ => Err("a product without a size".into()),
+        _ => Err(SIZELESS.into()),
     }
 }
 

@@ -59,6 +59,7 @@ impl Recurrence {
         let initial: Vec<Name> = tape
             .registers()
             .iter()
+            .filter(|r| r.direction() == Direction::Forward)
             .filter_map(|r| start_of(tape, r.init()?))
             .collect();
         let symbols = Symbols::new(self.name(), &shown, aliases, &initial)?;

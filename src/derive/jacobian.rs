@@ -394,7 +394,10 @@ fn write_product(writer: &mut Writer<'_>, states: &[State]) {
     let equation = writer.push("jac.product".into(), Part::Jacobian, left, right);
     equation.range = pairs();
     equation.rules = vec![Rule::Unrolling, Rule::OrderedProduct];
-    equation.premises = vec!["jac".into()];
+    equation.premises = vec![match &names[..] {
+        [one] => format!("jac.{one}.{one}"),
+        _ => "jac".into(),
+    }];
 }
 
 fn write_bounds(writer: &mut Writer<'_>, states: &[State]) {

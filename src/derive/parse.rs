@@ -618,7 +618,8 @@ fn variable(token: &str) -> Option<char> {
 }
 
 fn is_number(text: &str) -> bool {
-    text.chars().all(|c| c.is_ascii_digit())
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    digits.chars().all(|c| c.is_ascii_digit())
 }
 
 /// Whether a token can begin a factor.

@@ -174,7 +174,7 @@ impl<'a> Reader<'a> {
                 }
                 Pointwise::Square if scalar => Term::Pow(Box::new(arg(0)?), 2),
                 Pointwise::Square => hadamard(vec![arg(0)?, arg(0)?]),
-                Pointwise::Powi(n) if *n >= 2 => Term::Pow(Box::new(arg(0)?), *n),
+                Pointwise::Powi(n) => Term::Pow(Box::new(arg(0)?), *n),
                 _ => self.call(id, at)?,
             },
             Op::Linear(op) => self.linear(id, op, at, scalar)?,
@@ -206,25 +206,33 @@ impl<'a> Reader<'a> {
     /// A product of matrices, with the scalars among the factors in front.
     fn product(&self, factors: Vec<Term>) -> Term {
         let (mut scalars, mut rest) = (Vec::new(), Vec::new());
+        let mut negative = false;
         for factor in factors {
-            match factor {
-                Term::Mul(inner) => {
-                    for factor in inner {
-                        let to = if self.is_scalar(&factor) {
-                            &mut scalars
-                        } else {
-                            &mut rest
-                        };
-                        to.push(factor);
-                    }
+            let factor = match factor {
+                Term::Neg(x) => {
+                    negative = !negative;
+                    *x
                 }
-                factor => rest.push(factor),
+                factor => factor,
+            };
+            let inner = match factor {
+                Term::Mul(inner) => inner,
+                factor => vec![factor],
+            };
+            for factor in inner {
+                if self.is_scalar(&factor) {
+                    scalars.push(factor);
+                } else {
+                    rest.push(factor);
+                }
             }
         }
-        match scalars.is_empty() {
-            true => product(rest),
-            false => scale(scalars, Some(product(rest))),
-        }
+        let whole = match (scalars.is_empty(), rest.is_empty()) {
+            (true, _) => product(rest),
+            (false, true) => scale(scalars, None),
+            (false, false) => scale(scalars, Some(product(rest))),
+        };
+        if negative { neg(whole) } else { whole }
     }
 
     /// Whether a term is a number, as far as its names tell.

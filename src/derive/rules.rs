@@ -50,7 +50,7 @@ rules! {
     /// A product of matrices.
     MatrixProduct "D2" "matrix product" "矩阵乘积法则" r"\mathrm{d}(AB)=\mathrm{d}A\,B+A\,\mathrm{d}B";
     /// A product entry by entry.
-    HadamardProduct "D3" "Hadamard product" "逐元素(Hadamard)积法则" r"\mathrm{d}(u\odot v)=\mathrm{d}u\odot v+u\odot\mathrm{d}v";
+    HadamardProduct "D3" "Hadamard product" "逐元素（Hadamard）积法则" r"\mathrm{d}(u\odot v)=\mathrm{d}u\odot v+u\odot\mathrm{d}v";
     /// A function entry by entry.
     Elementwise "D4" "elementwise chain rule" "逐元素链式法则" r"\mathrm{d}\varphi(u)=\varphi'(u)\odot\mathrm{d}u";
     /// Stacking.
@@ -64,7 +64,7 @@ rules! {
     /// The adjoint of a matrix.
     LeftAdjoint "A2" "adjoint of left multiplication" "左乘的伴随" r"\langle\delta,Au\rangle=\langle A^{\top}\delta,u\rangle";
     /// The adjoint of multiplying by a vector.
-    RightAdjoint "A3" "adjoint of right multiplication" "右乘的伴随(外积)" r"\langle\delta,Uv\rangle=\langle\delta v^{\top},U\rangle";
+    RightAdjoint "A3" "adjoint of right multiplication" "右乘的伴随（外积）" r"\langle\delta,Uv\rangle=\langle\delta v^{\top},U\rangle";
     /// The adjoint of a product entry by entry.
     HadamardAdjoint "A4" "adjoint of the Hadamard product" "Hadamard 积的伴随" r"\langle\delta,v\odot u\rangle=\langle v\odot\delta,u\rangle";
     /// The adjoint of stacking.
@@ -76,7 +76,7 @@ rules! {
     /// The adjoint of any other op, from its row of the table.
     Row "A8" "adjoint by the row of the op table" "算子表给出的伴随" r"\langle\delta,f\,u\rangle=\langle f^{\top}\delta,u\rangle";
     /// The chain rule on a graph.
-    Consumer "C" "consumer rule" "消费者法则(有向图链式法则)" r"\delta^{v}_{t}=\sum_{(y,s)}\left(\frac{\partial y_{s}}{\partial v_{t}}\right)^{\top}\delta^{y}_{s}";
+    Consumer "C" "consumer rule" "消费者法则（有向图链式法则）" r"\delta^{v}_{t}=\sum_{(y,s)}\left(\frac{\partial y_{s}}{\partial v_{t}}\right)^{\top}\delta^{y}_{s}";
     /// Reading the gradient off.
     Identification "I" "identification" "识别定理" r"\mathrm{d}L=\langle G,\mathrm{d}X\rangle\Rightarrow\frac{\partial L}{\partial X}=G";
     /// One parameter for all steps.
@@ -86,11 +86,11 @@ rules! {
     /// Nothing beyond the ends.
     Boundary "T3" "boundary" "边界条件" r"\delta_{s}=0\quad(s>T)";
     /// By induction over the steps.
-    Unrolling "T4" "unrolling" "递推展开(归纳)" r"s_{t}=F(F(\cdots))";
+    Unrolling "T4" "unrolling" "递推展开（归纳）" r"s_{t}=F(F(\cdots))";
     /// Exchanging the order of a double sum.
     Exchange "T5" "swapping a triangular double sum" "交换求和次序" r"\sum_{t=1}^{T}\sum_{k=1}^{t}=\sum_{k=1}^{T}\sum_{t=k}^{T}";
     /// Factoring.
-    Horner "T6" "Horner factoring" "秦九韶(Horner)提取公因子" r"\sum_{t\ge k}\Pi_{t,k}^{\top}e_{t}=e_{k}+J_{k+1}^{\top}\sum_{t\ge k+1}\Pi_{t,k+1}^{\top}e_{t}";
+    Horner "T6" "Horner factoring" "秦九韶（Horner）提取公因子" r"\sum_{t\ge k}\Pi_{t,k}^{\top}e_{t}=e_{k}+J_{k+1}^{\top}\sum_{t\ge k+1}\Pi_{t,k+1}^{\top}e_{t}";
     /// The later step stands on the left.
     OrderedProduct "T7" "ordered product" "有序连乘" r"\prod_{j=k+1}^{t}J_{j}=J_{t}J_{t-1}\cdots J_{k+1}";
     /// Leaving out pairs of steps.

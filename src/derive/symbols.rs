@@ -69,6 +69,14 @@ impl Symbols {
                     });
                 }
                 entry = Shown::word(name, *varies);
+                if let Some(other) = taken.get(&key(&entry)) {
+                    let look = entry.math().text(crate::render::Charset::Unicode);
+                    let reason = format!("`{name}` and `{other}` would both be shown as `{look}`");
+                    return Err(Error::NotDerivable {
+                        recurrence: recurrence.into(),
+                        reason,
+                    });
+                }
             }
             taken.insert(key(&entry), Arc::clone(name));
             shown.insert(Arc::clone(name), entry);

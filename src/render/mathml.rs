@@ -41,7 +41,9 @@ fn element(math: &Math) -> String {
             format!(r#"<mi mathvariant="normal">{}</mi>"#, escape(word))
         }
         Math::Upright(word) => format!("<mi>{}</mi>", escape(word)),
-        Math::Bold(text) if text == "1" => r#"<mn>𝟏</mn>"#.into(),
+        Math::Bold(text) if text == "1" => "<mn>𝟏</mn>".into(),
+        Math::Bold(text) if text == "I" => "<mi>𝐈</mi>".into(),
+        Math::Bold(text) if text == "e" => "<mi>𝐞</mi>".into(),
         Math::Bold(text) | Math::Number(text) => format!("<mn>{}</mn>", escape(text)),
         Math::Sign(sign) => operator(*sign),
         Math::Row(parts) => {
@@ -149,7 +151,9 @@ fn factor(math: &Math) -> bool {
 
 /// A script: operators in it have no space around them.
 fn script(math: &Math) -> String {
-    element(math).replace("<mo>", r#"<mo lspace="0" rspace="0">"#)
+    element(math)
+        .replace("<mo>", r#"<mo lspace="0" rspace="0">"#)
+        .replace(r#"<mo form="infix">"#, r#"<mo lspace="0" rspace="0">"#)
 }
 
 fn is_tall(body: &Math) -> bool {
@@ -176,8 +180,9 @@ const fn delimiters(fence: Fence) -> (&'static str, &'static str) {
 fn operator(sign: Sign) -> String {
     let mo = |s: &str| format!("<mo>{s}</mo>");
     match sign {
-        Sign::Plus => mo("+"),
-        Sign::Minus => mo("−"),
+        // At the beginning of a line that was broken they are operators still.
+        Sign::Plus => r#"<mo form="infix">+</mo>"#.into(),
+        Sign::Minus => r#"<mo form="infix">−</mo>"#.into(),
         Sign::Hadamard => mo("⊙"),
         Sign::Oslash => mo("⊘"),
         Sign::Cdot => mo("⋅"),

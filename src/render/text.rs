@@ -36,6 +36,8 @@ fn write(math: &Math, charset: Charset, out: &mut String) {
         }),
         Math::Bold(text) => out.push_str(match (unicode, &**text) {
             (true, "1") => "𝟏",
+            (true, "I") => "𝐈",
+            (true, "e") => "𝐞",
             _ => text,
         }),
         Math::Number(text) => out.push_str(text),
