@@ -11,7 +11,9 @@ use bptt::derive::{Check, Derivation, Format, Lang, Level};
 use bptt::render::Dialect;
 
 fn docs(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("docs")
+        .join(name)
 }
 
 fn fresh(name: &str, wanted: &str) {
@@ -21,11 +23,19 @@ fn fresh(name: &str, wanted: &str) {
         std::fs::write(&path, wanted).unwrap();
     }
     let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == wanted, "docs/{name} is stale: UPDATE_GOLDEN=1 cargo test --test chapters");
+    assert!(
+        found == wanted,
+        "docs/{name} is stale: UPDATE_GOLDEN=1 cargo test --test chapters"
+    );
 }
 
-const GATES: &[(&str, &str)] =
-    &[("og", "o"), ("a_og", "a_o"), ("o", "z"), ("W_O", "W_z"), ("b_q", "b_z")];
+const GATES: &[(&str, &str)] = &[
+    ("og", "o"),
+    ("a_og", "a_o"),
+    ("o", "z"),
+    ("W_O", "W_z"),
+    ("b_q", "b_z"),
+];
 
 fn derived(cell: Cell, name: &str, aliases: &[(&str, &str)]) -> Derivation {
     let model = cell.model(name, Loss::SquaredError).unwrap();
@@ -49,7 +59,10 @@ fn the_sheets_are_what_the_engine_derives() {
         let derivation = derived(cell, name, aliases);
         for lang in Lang::ALL {
             let page = derivation.render(Format::Markdown, *lang, Level::Normal);
-            fresh(&format!("derivations/{name}.{}.md", lang.code()), &stable(&page));
+            fresh(
+                &format!("derivations/{name}.{}.md", lang.code()),
+                &stable(&page),
+            );
         }
     }
 }
@@ -84,14 +97,20 @@ fn filled(page: &str, derivations: &[(&str, Derivation)]) -> String {
         out.push_str(line);
         out.push('\n');
         let Some(mark) = line.strip_prefix("<!-- equation: ") else {
-            assert!(!line.starts_with("```math"), "a formula without a mark: {line}");
+            assert!(
+                !line.starts_with("```math"),
+                "a formula without a mark: {line}"
+            );
             continue;
         };
         let names: Vec<&str> = mark.trim_end_matches(" -->").split(' ').collect();
         let (of, ids) = names.split_first().unwrap();
         let (_, derivation) = derivations.iter().find(|(n, _)| n == of).unwrap();
         out.push_str("```math\n");
-        let rows: Vec<String> = ids.iter().map(|id| row(derivation, id, ids.len() > 1)).collect();
+        let rows: Vec<String> = ids
+            .iter()
+            .map(|id| row(derivation, id, ids.len() > 1))
+            .collect();
         match &rows[..] {
             [one] => out.push_str(&format!("{one}\n")),
             rows => {
@@ -113,7 +132,9 @@ fn filled(page: &str, derivations: &[(&str, Derivation)]) -> String {
 }
 
 fn row(derivation: &Derivation, id: &str, aligned: bool) -> String {
-    let equation = derivation.equation(id).unwrap_or_else(|| panic!("there is no {id}"));
+    let equation = derivation
+        .equation(id)
+        .unwrap_or_else(|| panic!("there is no {id}"));
     let holds = matches!(equation.check, Check::Passed { .. } | Check::Bound { .. });
     assert!(holds, "{id}: {:?}", equation.check);
     let (left, right) = derivation.sides(equation);
@@ -157,7 +178,15 @@ fn the_chapters_show_what_the_engine_derives() {
 fn the_page_on_derivations_lists_every_rule() {
     let page = std::fs::read_to_string(docs("derivation.md")).unwrap();
     for rule in bptt::derive::Rule::ALL {
-        let row = format!("| {} | {} | {} |", rule.id(), rule.english(), rule.chinese());
-        assert!(page.contains(&row), "docs/derivation.md lacks the row {row}");
+        let row = format!(
+            "| {} | {} | {} |",
+            rule.id(),
+            rule.english(),
+            rule.chinese()
+        );
+        assert!(
+            page.contains(&row),
+            "docs/derivation.md lacks the row {row}"
+        );
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::canon::{add, inner, summed};
+use super::canon::add;
 use super::read::{Label, Reader};
 use super::rules::Rule;
-use super::step::{Reapply, Step, adjoint, now, tangent};
+use super::step::{Step, now, tangent};
 use super::symbols::Symbols;
 use super::term::{Name, Term, Time};
 use super::{Check, Derivation, Equation, Level, Part, Range, Relation};
@@ -209,7 +209,7 @@ impl Writer<'_> {
     }
 
     /// The named values that are computed, in order, each with its first name.
-    fn values(&self) -> Vec<(Name, NodeId)> {
+    pub(super) fn values(&self) -> Vec<(Name, NodeId)> {
         let tape = self.recurrence.tape();
         let mut values: Vec<(NodeId, Name)> = tape
             .names()
@@ -345,125 +345,6 @@ impl Writer<'_> {
             }
         }
         Ok(steps)
-    }
-
-    /// The linear nodes between a differential and those it is made of, in the order in which
-    /// they were transposed.
-    fn linear_region(&self, root: NodeId) -> Vec<NodeId> {
-        let mut region = HashSet::new();
-        let mut stack = vec![root];
-        while let Some(id) = stack.pop() {
-            if region.insert(id) {
-                let args = self.tape.node(id).args().iter().copied();
-                stack.extend(args.filter(|a| !self.is_end(*a)));
-            }
-        }
-        let mut order = Vec::new();
-        for used in &self.graph.adjoints {
-            if region.contains(&used.node) && !order.contains(&used.node) {
-                order.push(used.node);
-            }
-        }
-        order
-    }
-
-    /// Whether a linear node is where a line ends: a differential by its name.
-    fn is_end(&self, id: NodeId) -> bool {
-        self.reader.labels.contains_key(&id)
-            || match self.tape.node(id).op() {
-                Op::Read(_) | Op::Leaf(_) => true,
-                // What is held is the same at every step: its line is another one.
-                Op::Time(crate::op::Time::Hold(_)) => true,
-                _ => false,
-            }
-    }
-
-    /// `⟨δ, dy⟩` of every line, moved over to what dy is made of.
-    fn adjoints(&mut self) -> Result<()> {
-        let loss = self.recurrence.loss_node()?;
-        if let Some(tangent) = self.graph.tangents.get(&loss).copied() {
-            let right = self.contributions(tangent)?;
-            let equation = self.push("adj.loss".into(), Part::Adjoints, Term::DLoss, right);
-            equation.rules = vec![Rule::Total, Rule::InnerLinearity];
-            equation.premises = vec!["def.loss".into()];
-            equation.level = Level::Normal;
-        }
-        for (name, id) in self.values().into_iter().rev() {
-            let Some((own, _)) = self.own_tangent(id) else {
-                continue;
-            };
-            let delta = self.cotangent(&name);
-            let (Some(delta), (at, range)) = (delta, self.range(id)) else {
-                continue;
-            };
-            let delta = self.reader.term(delta, &at)?;
-            let own_delta = Term::Delta(Arc::clone(&name), at.clone());
-            let right = self.contributions(own)?;
-            if right == Term::Zero {
-                continue;
-            }
-            let mut steps = Vec::new();
-            for node in self.linear_region(own) {
-                if let Some(step) = adjoint(self.reader, self.graph, node, Reapply::History)?
-                    && step.before != step.after
-                {
-                    steps.push(step);
-                }
-            }
-            let left = inner(own_delta, Term::D(Arc::clone(&name), at));
-            let same = matches!(&delta, Term::Delta(other, _) if *other != name);
-            let equation = self.push(format!("adj.{name}"), Part::Adjoints, left, right);
-            equation.range = range;
-            equation.rules = rules_of(&steps);
-            equation.premises = vec![format!("d.{name}")];
-            equation.steps = if same { Vec::new() } else { steps };
-            equation.level = Level::Normal;
-        }
-        Ok(())
-    }
-
-    /// What a line sends to each differential it is made of.
-    fn contributions(&self, root: NodeId) -> Result<Term> {
-        if self.is_end(root) {
-            // The line is a differential by itself.
-            let cotangent = self
-                .graph
-                .adjoints
-                .iter()
-                .find(|u| self.tape.node(u.node).args().get(u.arg) == Some(&root));
-            let Some(used) = cotangent else {
-                return Ok(Term::Zero);
-            };
-            let at = now();
-            return Ok(inner(
-                self.reader.term(used.x_bar, &at)?,
-                self.reader.term(root, &at)?,
-            ));
-        }
-        let region = self.linear_region(root);
-        let mut parts = Vec::new();
-        for used in &self.graph.adjoints {
-            let Some(arg) = self.tape.node(used.node).args().get(used.arg).copied() else {
-                continue;
-            };
-            if !region.contains(&used.node) || !self.is_end(arg) {
-                continue;
-            }
-            let step = self.tape.ty(arg).rate == Rate::Step;
-            let at = now().filter(|_| step);
-            let part = inner(
-                self.reader.term(used.x_bar, &at)?,
-                self.reader.term(arg, &at)?,
-            );
-            let over_steps = step && self.tape.ty(root).rate != Rate::Step;
-            parts.push(if over_steps {
-                summed('t', Time::at(1), Time::last(), part)
-            } else {
-                part
-            });
-        }
-        // Rules were used from the end of the line to its beginning.
-        Ok(add(parts.into_iter().rev()))
     }
 
     pub(crate) fn cotangent(&self, name: &str) -> Option<NodeId> {
@@ -610,7 +491,7 @@ pub(crate) fn visit(term: &Term, f: &mut impl FnMut(&Term)) {
     }
 }
 
-fn rules_of(steps: &[Step]) -> Vec<Rule> {
+pub(crate) fn rules_of(steps: &[Step]) -> Vec<Rule> {
     let mut rules: Vec<Rule> = steps.iter().map(|s| s.rule).collect();
     rules.sort_unstable();
     rules.dedup();

@@ -5,6 +5,7 @@
 //! named value perturbed, and reads the equations off the graphs that come out. There is no text
 //! of any equation in here: what is printed is what is computed.
 
+mod adjoints;
 mod bridge;
 mod canon;
 mod check;
@@ -13,6 +14,7 @@ mod evaluate;
 mod forms;
 mod generate;
 mod jacobian;
+mod lexicon;
 mod naming;
 mod oracle;
 mod parse;
@@ -30,7 +32,7 @@ use std::sync::Arc;
 pub use check::{Check, Checks, TOLERANCE, compare};
 pub use document::Format;
 pub use evaluate::Instance;
-pub use parse::Lexicon;
+pub use lexicon::Lexicon;
 pub use rules::Rule;
 pub use step::{Site, Step};
 pub use symbols::Symbols;

@@ -118,9 +118,8 @@ impl<'a> Reader<'a> {
             Term::Add(parts) => parts,
             one => vec![one],
         };
-        let ends_by_itself = |t: &Term| t.any(&|t| matches!(t, Term::Delta(_, Some(_))));
         Ok(add(parts.into_iter().map(|part| {
-            if ends_by_itself(&part) {
+            if part.ends_with_delta() {
                 part
             } else {
                 scale(vec![guard.clone()], Some(part))

@@ -168,6 +168,25 @@ impl Term {
         }
     }
 
+    /// Whether this is zero wherever the steps of its δ's lie beyond the ends.
+    #[must_use]
+    pub fn ends_with_delta(&self) -> bool {
+        let ends = Self::ends_with_delta;
+        let ends_or_zero = |x: &Self| *x == Self::Zero || ends(x);
+        match self {
+            Self::Delta(_, at) => at.is_some(),
+            Self::Neg(x) | Self::T(x) | Self::Diag(x) => ends(x),
+            Self::Add(xs) => xs.iter().all(ends),
+            Self::Had(xs) | Self::Mul(xs) => xs.iter().any(ends),
+            Self::Call(name, xs) if **name == *"select" => xs[1..].iter().all(ends_or_zero),
+            Self::Call(_, xs) => xs.iter().any(ends),
+            Self::Div(a, _) => ends(a),
+            Self::Inner(a, b) => ends(a) || ends(b),
+            Self::Matrix(rows) => rows.iter().flatten().all(ends_or_zero),
+            _ => false,
+        }
+    }
+
     /// The parts, in order.
     #[must_use]
     pub fn parts(&self) -> Vec<&Self> {
