@@ -54,6 +54,13 @@ impl Writer<'_> {
                 }
             }
         }
+        // What is held is part of every line that reads it.
+        for used in &self.graph.adjoints {
+            let node = self.tape.node(used.node);
+            if matches!(node.op(), Op::Time(crate::op::Time::Hold(_))) {
+                shared.extend(self.linear_region(node.args()[0]));
+            }
+        }
         shared
     }
 
