@@ -214,6 +214,15 @@ pub enum Error {
         reason: String,
     },
 
+    /// A recurrence, or a part of one, that a derivation has no words for.
+    #[error("the derivation of `{recurrence}`: {reason}")]
+    NotDerivable {
+        /// The name of the recurrence.
+        recurrence: String,
+        /// What it is that cannot be derived.
+        reason: String,
+    },
+
     /// A custom op broke its contract.
     #[error("custom op `{op}` breaks its contract: {reason}")]
     CustomOp {

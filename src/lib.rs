@@ -82,6 +82,7 @@
 pub mod check;
 #[cfg(feature = "data")]
 pub mod data;
+pub mod derive;
 mod diff;
 mod error;
 mod exec;
@@ -92,10 +93,12 @@ mod noise;
 mod op;
 mod plan;
 mod recurrence;
+pub mod render;
 mod shape;
 mod tape;
 
 pub use check::{Certificate, Check, check};
+pub use derive::Derivation;
 pub use error::{Error, Mistake, Result};
 pub use exec::{Program, Real, Workspace};
 pub use lang::{Diagnostic, Diagnostics};

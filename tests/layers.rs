@@ -11,9 +11,9 @@ const LAYERS: &[&[&str]] = &[
     &["tape"],
     &["diff"],
     &["recurrence"],
-    &["graph", "lang", "plan"],
+    &["graph", "lang", "plan", "render"],
     &["exec"],
-    &["check", "data", "fit"],
+    &["check", "data", "derive", "fit"],
 ];
 
 const LONGEST: usize = 600;

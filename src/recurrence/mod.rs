@@ -9,6 +9,7 @@ mod final_states;
 mod initial;
 mod losses;
 mod mask;
+mod observe;
 mod tape_gradient;
 mod unroll;
 
@@ -22,6 +23,7 @@ pub(crate) use data::check_room;
 pub use data::{Batch, Params};
 pub use differentiate::Wrt;
 pub use initial::{Initial, Spread};
+pub(crate) use observe::AdjointGraph;
 pub use unroll::{Outputs, Unrolled};
 
 use crate::error::{Error, Mistake, Result};

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use bptt::derive::{Format, Lang, Level};
 use clap::builder::styling::{AnsiColor, Styles};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const STYLES: Styles = Styles::styled()
@@ -66,6 +68,12 @@ pub(crate) enum Command {
   bptt show lstm
   bptt show cell.rec --format svg > cell.svg")]
     Show(Show),
+    /// Derive the gradient on paper, every line checked
+    #[command(after_help = "Examples:
+  bptt derive rnn
+  bptt derive lstm --level full
+  bptt derive gru --lang zh --format html --out gru.html")]
+    Derive(Derive),
     /// Start a recurrence of your own: a commented file
     #[command(after_help = "Example:
   bptt new cell.rec")]
@@ -126,6 +134,37 @@ pub(crate) struct Check {
     /// The seed of the random numbers
     #[arg(long, value_name = "N", default_value = "1")]
     pub(crate) seed: u64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Derive {
+    /// A name of the library or a .rec file
+    pub(crate) cell: String,
+    /// The language: English or Chinese
+    #[arg(long, default_value = "en", value_parser = choice(Lang::ALL, Lang::code))]
+    pub(crate) lang: Lang,
+    /// How much is said
+    #[arg(long, default_value = "normal", value_parser = choice(Level::ALL, Level::name))]
+    pub(crate) level: Level,
+    /// The kind of document
+    #[arg(long, default_value = "text", value_parser = choice(Format::ALL, Format::name))]
+    pub(crate) format: Format,
+    /// Where it goes
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// One of several values, by its name.
+fn choice<T: Copy + Send + Sync + 'static>(
+    all: &'static [T],
+    name: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(all.iter().map(|t| name(*t))).try_map(move |text| {
+        let found = all.iter().find(|t| name(**t) == text);
+        found
+            .copied()
+            .ok_or_else(|| format!("`{text}` is not known"))
+    })
 }
 
 #[derive(Args, Debug)]

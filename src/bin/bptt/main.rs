@@ -5,6 +5,7 @@ mod cell;
 mod check;
 mod convert;
 mod demo;
+mod derive;
 mod engine;
 mod fit;
 mod grad;
@@ -59,6 +60,7 @@ fn run(command: Option<Command>, report: &mut Report) -> Result<Done, Failure> {
         Some(Command::Run(args)) => grad::run(&args, report)?,
         Some(Command::Fit(args)) => fit::run(&args, report)?,
         Some(Command::Show(args)) => show::run(&args, report)?,
+        Some(Command::Derive(args)) => derive::run(&args, report)?,
         Some(Command::New(args)) => new::run(&args, report)?,
         Some(Command::Convert(args)) => convert::run(&args, report)?,
         Some(Command::Completions { shell }) => {

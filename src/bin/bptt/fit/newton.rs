@@ -1,7 +1,7 @@
 //! Newton's method and standard errors, both from the exact Hessian.
 
 use bptt::fit::{self, Newton, Objective};
-use bptt::{Batch, Error, Outputs, Params, Recurrence, Scalar, Wrt};
+use bptt::{Batch, Error, Outputs, Params, Real, Recurrence, Scalar, Wrt};
 
 use super::{Course, loss};
 use crate::Failure;
@@ -52,7 +52,7 @@ fn with_loss<R>(
     })
 }
 
-pub(super) fn fit<F: Scalar>(
+pub(super) fn fit<F: Real>(
     recurrence: &Recurrence,
     params: &mut Params<F>,
     batch: &Batch<F>,
