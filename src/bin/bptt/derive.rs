@@ -81,19 +81,20 @@ fn choice<T: Copy>(
 
 const CELLS: &str = "rnn, relu-rnn, lstm, peephole-lstm, gru, gru-reset-before";
 
+/// Names, and what to show them as.
+type Aliases = &'static [(&'static str, &'static str)];
+
 /// A built-in cell with squared error, or the recurrence of a file, and how to show its names.
-fn recurrence(
-    what: &str,
-) -> Result<(Recurrence, &'static [(&'static str, &'static str)]), Failure> {
+fn recurrence(what: &str) -> Result<(Recurrence, Aliases), Failure> {
     // In an LSTM `o` is the output gate; the readout is called z.
-    const GATES: &[(&str, &str)] = &[
+    const GATES: Aliases = &[
         ("og", "o"),
         ("a_og", "a_o"),
         ("o", "z"),
         ("W_O", "W_z"),
         ("b_q", "b_z"),
     ];
-    let (cell, aliases): (Cell, &[_]) = match what {
+    let (cell, aliases): (Cell, Aliases) = match what {
         "rnn" => (Cell::rnn(), &[]),
         "relu-rnn" => (Cell::relu_rnn(), &[]),
         "lstm" => (Cell::lstm(), GATES),
