@@ -35,7 +35,12 @@ fn all_hold(derivation: &mut Derivation, runs: u64) {
             equation.check
         );
     }
-    assert_eq!((checks.failed, checks.unchecked), (0, 0));
+    assert_eq!(
+        (checks.failed, checks.unchecked),
+        (0, 0),
+        "{}",
+        derivation.name()
+    );
     assert!(
         checks.worst <= TOLERANCE,
         "{}: {checks:?}",

@@ -1,9 +1,9 @@
-//! A formula is written the same way in LaTeX, text and MathML.
+//! A formula is written the same way in LaTeX, text and `MathML`.
 
 use bptt::render::{Accent, Big, Charset, Dialect, Fence, Math, Sign};
 
 fn delta(of: &str, at: Math) -> Math {
-    Math::ident("delta").sup(Math::ident(of)).sub(at)
+    Math::ident("delta").with_sup(Math::ident(of)).with_sub(at)
 }
 
 fn after() -> Math {
@@ -11,7 +11,7 @@ fn after() -> Math {
 }
 
 fn weight() -> Math {
-    Math::ident("W").sub(Math::ident("H"))
+    Math::ident("W").with_sub(Math::ident("H"))
 }
 
 #[test]
@@ -19,7 +19,7 @@ fn a_recursion() {
     let right = Math::row([
         Math::row([weight().transposed(), delta("a", after())]),
         Math::Sign(Sign::Hadamard),
-        Math::ident("v").sub(Math::ident("t")),
+        Math::ident("v").with_sub(Math::ident("t")),
     ]);
     let line = Math::relation(delta("h", Math::ident("t")), Sign::Equal, right);
     assert_eq!(

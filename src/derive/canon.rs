@@ -252,8 +252,10 @@ pub(crate) fn scale(scalars: Vec<Term>, body: Option<Term>) -> Term {
         for factor in first {
             match factor {
                 Term::Div(a, b) => {
-                    above.push(*a);
-                    below.push(*b);
+                    let ((n, _, a), (m, _, b)) = (split(*a), split(*b));
+                    number *= n / m;
+                    above.extend(a);
+                    below.extend(b);
                 }
                 factor => above.push(factor),
             }

@@ -21,7 +21,7 @@ use crate::tape::Role;
 /// The number of steps of a run on which lines are checked.
 pub(crate) const STEPS: usize = 5;
 
-/// A small generator of repeatable random numbers (SplitMix64).
+/// A small generator of repeatable random numbers (`SplitMix64`).
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 

@@ -290,15 +290,15 @@ impl<'a> Parser<'a> {
         let start = self.at;
         if let Ok(a) = self.time() {
             let less = self.eat("<");
-            if less || self.eat("=") {
-                if let Ok(b) = self.time() {
-                    self.expect("]")?;
-                    return Ok(if less {
-                        Term::Before(a, b)
-                    } else {
-                        Term::At(a, b)
-                    });
-                }
+            if (less || self.eat("="))
+                && let Ok(b) = self.time()
+            {
+                self.expect("]")?;
+                return Ok(if less {
+                    Term::Before(a, b)
+                } else {
+                    Term::At(a, b)
+                });
             }
         }
         self.at = start;

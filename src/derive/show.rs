@@ -46,7 +46,7 @@ impl Symbols {
 
     fn stepped(&self, base: Math, at: Option<&Time>) -> Math {
         match at {
-            Some(at) => base.sub(self.time(at)),
+            Some(at) => base.with_sub(self.time(at)),
             None => base,
         }
     }
@@ -63,7 +63,7 @@ impl Symbols {
             Term::Length => atom(Math::ident(self.length)),
             Term::Value(name, at) => atom(self.value(name, at.as_ref().map(|t| self.time(t)))),
             Term::Delta(name, at) => {
-                let delta = Math::ident(self.delta).sup(self.small(name));
+                let delta = Math::ident(self.delta).with_sup(self.small(name));
                 atom(self.stepped(delta, at.as_ref()))
             }
             Term::D(name, at) => {
@@ -90,7 +90,7 @@ impl Symbols {
             }
             Term::Block(of, by, at) => {
                 let which = Math::row([self.small(of), self.small(by)]);
-                atom(self.stepped(Math::ident(self.jacobian).sup(which), Some(at)))
+                atom(self.stepped(Math::ident(self.jacobian).with_sup(which), Some(at)))
             }
             Term::StateJacobian(at) => atom(self.stepped(Math::ident(self.jacobian), Some(at))),
             Term::StateFlow(to, from) => {
@@ -116,7 +116,7 @@ impl Symbols {
             }
             Term::Diag(v) => atom(Math::call(Math::upright("diag"), [self.show(v)])),
             Term::Norm(x) => atom(self.show(x).fenced(Fence::Norm)),
-            Term::OneHot(class) => atom(Math::Bold("e".into()).sub(self.show(class))),
+            Term::OneHot(class) => atom(Math::Bold("e".into()).with_sub(self.show(class))),
             Term::Call(name, args) => atom(self.call(name, args)),
             Term::Before(a, b) => {
                 atom(Math::relation(self.time(a), Sign::Less, self.time(b)).fenced(Fence::Bracket))
@@ -208,9 +208,9 @@ impl Symbols {
             _ => false,
         };
         if bare && level == Level::Atom {
-            math.sup(exponent)
+            math.with_sup(exponent)
         } else {
-            math.paren().sup(exponent)
+            math.paren().with_sup(exponent)
         }
     }
 
@@ -226,9 +226,8 @@ impl Symbols {
             _ => {
                 let word = match name.split_once(':') {
                     None => Math::upright(name),
-                    Some((word, settings)) => {
-                        Math::upright(word).sub(Math::list(settings.split(',').map(Math::ident)))
-                    }
+                    Some((word, settings)) => Math::upright(word)
+                        .with_sub(Math::list(settings.split(',').map(Math::ident))),
                 };
                 Math::call(word, shown)
             }

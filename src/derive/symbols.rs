@@ -110,7 +110,7 @@ impl Symbols {
     pub(crate) fn value(&self, name: &str, at: Option<Math>) -> Math {
         let shown = self.look(name);
         match at {
-            Some(at) => shown.math().sub(at),
+            Some(at) => shown.math().with_sub(at),
             None => shown.math(),
         }
     }
@@ -119,7 +119,7 @@ impl Symbols {
     pub(crate) fn small(&self, name: &str) -> Math {
         let shown = self.look(name);
         match shown.label {
-            Some(label) => shown.base.sub(label),
+            Some(label) => shown.base.with_sub(label),
             None => shown.base,
         }
     }
@@ -162,10 +162,10 @@ impl Shown {
     fn math(&self) -> Math {
         match &self.label {
             None => self.base.clone(),
-            Some(label) if !self.varies => self.base.clone().sub(label.clone()),
+            Some(label) if !self.varies => self.base.clone().with_sub(label.clone()),
             // A number above would look like a power.
-            Some(label @ Math::Number(_)) => self.base.clone().sup(label.clone().paren()),
-            Some(label) => self.base.clone().sup(label.clone()),
+            Some(label @ Math::Number(_)) => self.base.clone().with_sup(label.clone().paren()),
+            Some(label) => self.base.clone().with_sup(label.clone()),
         }
     }
 }

@@ -92,7 +92,7 @@ pub enum Term {
     /// The differential of a value.
     D(Name, Option<Time>),
     /// The differential of an expression that has not been worked out yet.
-    DOf(Box<Term>),
+    DOf(Box<Self>),
     /// The loss `L`, or its differential.
     Loss,
     /// The differential of the loss.
@@ -109,41 +109,41 @@ pub enum Term {
     /// `∂s_t/∂s_k` of the whole state.
     StateFlow(Time, Time),
     /// `−x`.
-    Neg(Box<Term>),
+    Neg(Box<Self>),
     /// A sum.
-    Add(Vec<Term>),
+    Add(Vec<Self>),
     /// A product entry by entry.
-    Had(Vec<Term>),
+    Had(Vec<Self>),
     /// A quotient entry by entry.
-    Div(Box<Term>, Box<Term>),
+    Div(Box<Self>, Box<Self>),
     /// A product of matrices, vectors and numbers.
-    Mul(Vec<Term>),
+    Mul(Vec<Self>),
     /// A transpose.
-    T(Box<Term>),
+    T(Box<Self>),
     /// The inner product `⟨a, b⟩`.
-    Inner(Box<Term>, Box<Term>),
+    Inner(Box<Self>, Box<Self>),
     /// The diagonal matrix of a vector.
-    Diag(Box<Term>),
+    Diag(Box<Self>),
     /// A function.
-    Call(Name, Vec<Term>),
+    Call(Name, Vec<Self>),
     /// A power, entry by entry.
-    Pow(Box<Term>, i32),
+    Pow(Box<Self>, i32),
     /// The norm of a vector; of a matrix, the largest singular value.
-    Norm(Box<Term>),
+    Norm(Box<Self>),
     /// The unit vector of a class.
-    OneHot(Box<Term>),
+    OneHot(Box<Self>),
     /// 1 where the first step is before the second, else 0.
     Before(Time, Time),
     /// 1 where the two steps are the same, else 0.
     At(Time, Time),
     /// A sum over steps.
-    Sum(char, Time, Time, Box<Term>),
+    Sum(char, Time, Time, Box<Self>),
     /// A product over steps, the latest on the left.
-    Prod(char, Time, Time, Box<Term>),
+    Prod(char, Time, Time, Box<Self>),
     /// A product over steps, entry by entry.
-    HadProd(char, Time, Time, Box<Term>),
+    HadProd(char, Time, Time, Box<Self>),
     /// A matrix of blocks.
-    Matrix(Vec<Vec<Term>>),
+    Matrix(Vec<Vec<Self>>),
 }
 
 impl Term {

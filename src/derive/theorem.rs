@@ -14,10 +14,10 @@ pub(crate) fn lines(derivation: &Derivation) -> Vec<Math> {
     let one = || Math::number(1);
     let before = || Math::relation(t(), Sign::Minus, one());
     let after = || Math::relation(t(), Sign::Plus, one());
-    let at = |name: &str, step: Math| id(name).sub(step);
-    let state = |step: Math| id(symbols.state).sub(step);
+    let at = |name: &str, step: Math| id(name).with_sub(step);
+    let state = |step: Math| id(symbols.state).with_sub(step);
     let d = |m: Math| Math::row([Math::Sign(Sign::Differential), m]);
-    let jacobian = |step: Math| id(symbols.jacobian).sub(step);
+    let jacobian = |step: Math| id(symbols.jacobian).with_sub(step);
     let equal = |a, b| Math::relation(a, Sign::Equal, b);
     let plus = |a, b| Math::relation(a, Sign::Plus, b);
     let inner = |a, b| Math::list([a, b]).fenced(Fence::Angle);

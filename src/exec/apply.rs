@@ -379,7 +379,7 @@ impl<F: Real> Crew<'_, '_, F> {
         entries: Range<usize>,
     ) {
         let isa = self.job.isa;
-        let mut sum = |first: usize, count: usize| {
+        let sum = |first: usize, count: usize| {
             isa.dispatch(SumRows {
                 from: self
                     .at(from, rows.step, first)

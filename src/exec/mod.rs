@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::op::Scalar;
 use crate::plan::Plan;
 use crate::recurrence::{Batch, Outputs, Params, Recurrence};
-use driver::{Crew, Job};
+use driver::Job;
 use parallel::Barrier;
 
 /// A floating-point type that programs run in: `f64` or `f32`.
@@ -113,6 +113,12 @@ impl<F: Real> Program<F> {
     #[must_use]
     pub fn threads(self, threads: usize) -> Self {
         Self { threads, ..self }
+    }
+
+    /// Runs on another instruction set of this machine.
+    #[cfg(test)]
+    pub(crate) fn on(self, isa: Isa) -> Self {
+        Self { isa, ..self }
     }
 
     /// How the program runs.

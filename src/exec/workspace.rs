@@ -34,7 +34,8 @@ pub(super) struct Worker<T> {
     pub(super) stretches: Vec<Stretch<T>>,
     pub(super) actions: Vec<Action<T>>,
     pub(super) cursors: Vec<Cursor<T>>,
-    pub(super) blocks: Aligned<T>,
+    /// Blocks of registers, then of operands.
+    _blocks: Aligned<T>,
     /// Where the blocks of operands begin, after those of registers.
     pub(super) staging: *mut T,
     pub(super) packing: Aligned<T>,
@@ -243,7 +244,7 @@ impl<F: Real> Workspace<F> {
                 actions: Vec::with_capacity(actions),
                 cursors: Vec::with_capacity(cursors),
                 staging: first.wrapping_add(registers * BLOCK),
-                blocks,
+                _blocks: blocks,
                 packing: space,
             });
         }

@@ -258,7 +258,7 @@ impl Layout {
     fn groups(&self, graph: &Graph, schedule: &Schedule) -> Vec<Vec<Id>> {
         let mut produced: HashMap<(Stage, usize, bool, Vec<Id>), Vec<Id>> = HashMap::new();
         let mut outer: HashMap<(Stage, Id), Vec<Id>> = HashMap::new();
-        let (mut made, mut used, mut joined) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut made, mut used) = (Vec::new(), Vec::new());
         for id in schedule.order.iter().copied() {
             let node = &graph.nodes[id];
             match &node.kind {
@@ -280,15 +280,9 @@ impl Layout {
                         outer.entry(key).or_default().push(a);
                     }
                 }
-                Kind::Join => {
-                    let bases = node.args.iter().map(|a| graph.access(*a).base);
-                    let members: Vec<Id> = bases.collect();
-                    joined.push(members);
-                }
                 _ => {}
             }
         }
-        let _ = &joined;
         let mut groups: Vec<Vec<Id>> = made.iter().filter_map(|k| produced.remove(k)).collect();
         let mut totals: Vec<((Stage, Id), Vec<Id>)> = outer.into_iter().collect();
         totals.sort_unstable();

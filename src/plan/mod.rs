@@ -19,9 +19,7 @@ mod products;
 mod program;
 mod schedule;
 
-pub(crate) use instruction::{
-    Carry, Input, Instruction, Operand, Pack, PackPart, Pass, Program, Stage, Work,
-};
+pub(crate) use instruction::{Carry, Instruction, Operand, Pack, Pass, Program, Stage, Work};
 pub(crate) use layout::{Buffer, Storage};
 pub(crate) use program::{Code, MicroOp};
 

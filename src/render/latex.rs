@@ -7,7 +7,7 @@ use super::pres::{Accent, Big, Fence, Math, Sign, greek};
 /// Which LaTeX.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
-    /// LaTeX with amsmath; KaTeX and MathJax accept it too.
+    /// LaTeX with amsmath; `KaTeX` and `MathJax` accept it too.
     #[default]
     Plain,
     /// The part that GitHub accepts in Markdown: no `\operatorname`, no marks.

@@ -1,4 +1,4 @@
-//! A formula in MathML Core, as browsers draw it without help.
+//! A formula in `MathML` Core, as browsers draw it without help.
 
 use super::pres::{Accent, Big, Fence, Math, Sign, greek};
 

@@ -14,37 +14,37 @@ pub enum Math {
     /// An operator or a relation.
     Sign(Sign),
     /// Parts side by side.
-    Row(Vec<Math>),
+    Row(Vec<Self>),
     /// A base with a subscript, a superscript or both.
     Script {
         /// What carries the scripts.
-        base: Box<Math>,
+        base: Box<Self>,
         /// Below on the right.
-        sub: Option<Box<Math>>,
+        sub: Option<Box<Self>>,
         /// Above on the right.
-        sup: Option<Box<Math>>,
+        sup: Option<Box<Self>>,
     },
     /// A fraction.
-    Frac(Box<Math>, Box<Math>),
+    Frac(Box<Self>, Box<Self>),
     /// Something between delimiters.
-    Fence(Fence, Box<Math>),
+    Fence(Fence, Box<Self>),
     /// A sum or a product with its range, before what it ranges over.
     Big {
         /// Which.
         big: Big,
         /// Below.
-        from: Box<Math>,
+        from: Box<Self>,
         /// Above.
-        to: Box<Math>,
+        to: Box<Self>,
     },
     /// A matrix in brackets, by rows.
-    Matrix(Vec<Vec<Math>>),
+    Matrix(Vec<Vec<Self>>),
     /// A letter with a mark above it.
-    Accent(Accent, Box<Math>),
+    Accent(Accent, Box<Self>),
     /// A square root.
-    Root(Box<Math>),
+    Root(Box<Self>),
     /// A part that can be referred to: highlighted, coloured, linked.
-    Marked(String, Box<Math>),
+    Marked(String, Box<Self>),
 }
 
 /// Operators and relations.
@@ -158,7 +158,7 @@ impl Math {
 
     /// With a subscript. A base that has none yet gets it; any other is fenced.
     #[must_use]
-    pub fn sub(self, sub: Self) -> Self {
+    pub fn with_sub(self, sub: Self) -> Self {
         match self {
             Self::Script {
                 base,
@@ -179,7 +179,7 @@ impl Math {
 
     /// With a superscript.
     #[must_use]
-    pub fn sup(self, sup: Self) -> Self {
+    pub fn with_sup(self, sup: Self) -> Self {
         match self {
             Self::Script {
                 base,
@@ -201,7 +201,7 @@ impl Math {
     /// The transpose.
     #[must_use]
     pub fn transposed(self) -> Self {
-        self.sup(Self::Sign(Sign::Top))
+        self.with_sup(Self::Sign(Sign::Top))
     }
 
     /// Whether this is `⊤` or a power, which is written after any other script.

@@ -6,7 +6,7 @@ mod order;
 
 use bptt::data::{Arrays, Element};
 use bptt::fit::{Adam, Sgd, clip_global_norm};
-use bptt::{Batch, Error, Outputs, Params, Real, Recurrence, Scalar, Wrt};
+use bptt::{Batch, Error, Outputs, Params, Real, Recurrence, Wrt};
 use serde_json::json;
 
 use crate::Failure;

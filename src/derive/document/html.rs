@@ -1,4 +1,4 @@
-//! A derivation as one page for a browser: MathML, SVG, no scripts, nothing from the network.
+//! A derivation as one page for a browser: `MathML`, SVG, no scripts, nothing from the network.
 //!
 //! Both languages are on the page; two radio buttons and a style choose which is shown.
 

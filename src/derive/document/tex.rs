@@ -1,4 +1,5 @@
-//! A derivation as a LaTeX document; in Chinese with the package `ctex`, for XeLaTeX or LuaLaTeX.
+//! A derivation as a LaTeX document; in Chinese with the package `ctex`, for `xelatex` or
+//! `lualatex`.
 
 use std::fmt::Write;
 

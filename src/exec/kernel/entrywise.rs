@@ -415,18 +415,18 @@ unsafe fn each<V: Vector, M: Micro<V>>(this: &Loop<'_, V>, micro: M) {
     let rest = this.count - i;
     if rest > 0 {
         unsafe {
-            let x = V::load_partial(a.add(i), rest);
+            let x = V::load_pieces(a.add(i), rest);
             let y = if M::ARGS > 1 {
-                V::load_partial(b.add(i), rest)
+                V::load_pieces(b.add(i), rest)
             } else {
                 x
             };
             let z = if M::ARGS > 2 {
-                V::load_partial(c.add(i), rest)
+                V::load_pieces(c.add(i), rest)
             } else {
                 x
             };
-            micro.call(x, y, z).store_partial(to.add(i), rest);
+            micro.call(x, y, z).store_pieces(to.add(i), rest);
         }
     }
 }

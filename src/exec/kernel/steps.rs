@@ -188,7 +188,7 @@ unsafe fn product<V: Vector>(
     let to = c.at(step);
     unsafe {
         let mut sum = if accumulate {
-            V::load_partial(to, panels.n)
+            V::load_pieces(to, panels.n)
         } else {
             V::splat(V::Elem::ZERO)
         };
@@ -199,6 +199,6 @@ unsafe fn product<V: Vector>(
                 b = b.add(panels.width());
             }
         }
-        sum.store_partial(to, panels.n);
+        sum.store_pieces(to, panels.n);
     }
 }

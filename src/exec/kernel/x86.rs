@@ -58,6 +58,7 @@ macro_rules! vector {
         $fma:ident $fnma:ident $min:ident $max:ident $sqrt:ident;
         load_partial($from:ident, $count:ident) $load_partial:expr;
         store_partial($to:ident, $x:ident, $number:ident) $store_partial:expr;
+        in pieces $load_pieces:expr, $store_pieces:expr;
         $($rest:tt)+
     ) => {
         #[derive(Clone, Copy)]
@@ -113,6 +114,19 @@ macro_rules! vector {
                 unsafe { $store_partial }
             }
 
+            #[inline(always)]
+            unsafe fn load_pieces($from: *const $t, $count: usize) -> Self {
+                // SAFETY: the caller vouches for `n` elements; no others are touched.
+                Self(unsafe { $load_pieces })
+            }
+
+            #[inline(always)]
+            unsafe fn store_pieces(self, $to: *mut $t, $number: usize) {
+                let $x = self.0;
+                // SAFETY: the caller vouches for `n` elements; no others are touched.
+                unsafe { $store_pieces }
+            }
+
             methods! {
                 prefetch(ptr: *const $t) -> () = _mm_prefetch::<_MM_HINT_T1>(ptr.cast());
                 splat(x: $t) -> Self = Self($splat(x));
@@ -141,6 +155,10 @@ macro_rules! vector {
 impl F32x8 {
     methods! {
         flip(self: Self, signs: Self) -> Self = Self(_mm256_xor_ps(self.0, signs.0));
+        lanes_below(n: usize) -> __m256i = _mm256_cmpgt_epi32(
+            _mm256_set1_epi32(n as i32),
+            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7),
+        );
     }
 }
 
@@ -148,8 +166,9 @@ vector! {
     F32x8(__m256): 8 of f32, 6 rows, mask __m256, in run_avx2;
     _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_div_ps _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps
     _mm256_fmadd_ps _mm256_fnmadd_ps _mm256_min_ps _mm256_max_ps _mm256_sqrt_ps;
-    load_partial(ptr, n) load_8_ps(ptr, n);
-    store_partial(ptr, x, n) store_8_ps(ptr, x, n);
+    load_partial(ptr, n) _mm256_maskload_ps(ptr, Self::lanes_below(n));
+    store_partial(ptr, x, n) _mm256_maskstore_ps(ptr, Self::lanes_below(n), x);
+    in pieces load_8_ps(ptr, n), store_8_ps(ptr, x, n);
     abs(self: Self) -> Self = Self(_mm256_andnot_ps(_mm256_set1_ps(-0.0), self.0));
     round(self: Self) -> Self =
         Self(_mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0));
@@ -184,6 +203,10 @@ vector! {
 impl F64x4 {
     methods! {
         flip(self: Self, signs: Self) -> Self = Self(_mm256_xor_pd(self.0, signs.0));
+        lanes_below(n: usize) -> __m256i = _mm256_cmpgt_epi64(
+            _mm256_set1_epi64x(n as i64),
+            _mm256_setr_epi64x(0, 1, 2, 3),
+        );
     }
 }
 
@@ -191,8 +214,9 @@ vector! {
     F64x4(__m256d): 4 of f64, 6 rows, mask __m256d, in run_avx2;
     _mm256_add_pd _mm256_sub_pd _mm256_mul_pd _mm256_div_pd _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd
     _mm256_fmadd_pd _mm256_fnmadd_pd _mm256_min_pd _mm256_max_pd _mm256_sqrt_pd;
-    load_partial(ptr, n) load_4_pd(ptr, n);
-    store_partial(ptr, x, n) store_4_pd(ptr, x, n);
+    load_partial(ptr, n) _mm256_maskload_pd(ptr, Self::lanes_below(n));
+    store_partial(ptr, x, n) _mm256_maskstore_pd(ptr, Self::lanes_below(n), x);
+    in pieces load_4_pd(ptr, n), store_4_pd(ptr, x, n);
     abs(self: Self) -> Self = Self(_mm256_andnot_pd(_mm256_set1_pd(-0.0), self.0));
     round(self: Self) -> Self =
         Self(_mm256_round_pd::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0));
@@ -227,6 +251,7 @@ vector! {
 impl F32x16 {
     methods! {
         flip(self: Self, signs: Self) -> Self = Self(_mm512_xor_ps(self.0, signs.0));
+        lanes_below(n: usize) -> __mmask16 = ((1_u32 << n) - 1) as __mmask16;
     }
 }
 
@@ -234,8 +259,9 @@ vector! {
     F32x16(__m512): 16 of f32, 8 rows, mask __mmask16, in run_avx512;
     _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps
     _mm512_fmadd_ps _mm512_fnmadd_ps _mm512_min_ps _mm512_max_ps _mm512_sqrt_ps;
-    load_partial(ptr, n) load_16_ps(ptr, n);
-    store_partial(ptr, x, n) store_16_ps(ptr, x, n);
+    load_partial(ptr, n) _mm512_maskz_loadu_ps(Self::lanes_below(n), ptr);
+    store_partial(ptr, x, n) _mm512_mask_storeu_ps(ptr, Self::lanes_below(n), x);
+    in pieces load_16_ps(ptr, n), store_16_ps(ptr, x, n);
     abs(self: Self) -> Self = Self(_mm512_andnot_ps(_mm512_set1_ps(-0.0), self.0));
     round(self: Self) -> Self =
         Self(_mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0));
@@ -260,6 +286,7 @@ vector! {
 impl F64x8 {
     methods! {
         flip(self: Self, signs: Self) -> Self = Self(_mm512_xor_pd(self.0, signs.0));
+        lanes_below(n: usize) -> __mmask8 = ((1_u32 << n) - 1) as __mmask8;
     }
 }
 
@@ -267,8 +294,9 @@ vector! {
     F64x8(__m512d): 8 of f64, 8 rows, mask __mmask8, in run_avx512;
     _mm512_add_pd _mm512_sub_pd _mm512_mul_pd _mm512_div_pd _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd
     _mm512_fmadd_pd _mm512_fnmadd_pd _mm512_min_pd _mm512_max_pd _mm512_sqrt_pd;
-    load_partial(ptr, n) load_8_pd(ptr, n);
-    store_partial(ptr, x, n) store_8_pd(ptr, x, n);
+    load_partial(ptr, n) _mm512_maskz_loadu_pd(Self::lanes_below(n), ptr);
+    store_partial(ptr, x, n) _mm512_mask_storeu_pd(ptr, Self::lanes_below(n), x);
+    in pieces load_8_pd(ptr, n), store_8_pd(ptr, x, n);
     abs(self: Self) -> Self = Self(_mm512_andnot_pd(_mm512_set1_pd(-0.0), self.0));
     round(self: Self) -> Self =
         Self(_mm512_roundscale_pd::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0));

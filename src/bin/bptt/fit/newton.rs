@@ -1,7 +1,7 @@
 //! Newton's method and standard errors, both from the exact Hessian.
 
 use bptt::fit::{self, Newton, Objective};
-use bptt::{Batch, Error, Outputs, Params, Real, Recurrence, Scalar, Wrt};
+use bptt::{Batch, Error, Outputs, Params, Real, Recurrence, Wrt};
 
 use super::{Course, loss};
 use crate::Failure;
