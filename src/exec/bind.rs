@@ -251,6 +251,15 @@ impl<F: Real> Program<F> {
     pub(crate) fn on(self, isa: Isa) -> Self {
         Self { isa, ..self }
     }
+
+    /// Runs in chunks of at most this many steps.
+    #[cfg(test)]
+    pub(crate) fn in_chunks_of(self, longest_chunk: usize) -> Self {
+        Self {
+            longest_chunk,
+            ..self
+        }
+    }
 }
 
 /// Where the entries of an output lie.
