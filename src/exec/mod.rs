@@ -6,6 +6,8 @@ mod driver;
 pub(crate) mod kernel;
 mod memory;
 mod parallel;
+#[cfg(test)]
+mod tests;
 mod workspace;
 
 use std::sync::Mutex;
@@ -20,6 +22,7 @@ use crate::plan::Plan;
 use crate::recurrence::{Batch, Outputs, Params, Recurrence};
 use driver::Job;
 use parallel::Barrier;
+use workspace::Extent;
 
 /// A floating-point type that programs run in: `f64` or `f32`.
 #[expect(private_bounds, reason = "what kernels need is no concern of a user's")]
@@ -70,6 +73,8 @@ pub struct Program<F> {
     plan: Plan,
     isa: Isa,
     threads: usize,
+    /// No chunk of time is longer than this.
+    longest_chunk: usize,
     scalar: std::marker::PhantomData<F>,
 }
 
@@ -105,6 +110,7 @@ impl<F: Real> Program<F> {
             recurrence: recurrence.clone(),
             sizes,
             threads: 1,
+            longest_chunk: usize::MAX,
             scalar: std::marker::PhantomData,
         })
     }
@@ -119,6 +125,15 @@ impl<F: Real> Program<F> {
     #[cfg(test)]
     pub(crate) fn on(self, isa: Isa) -> Self {
         Self { isa, ..self }
+    }
+
+    /// Runs in chunks of at most this many steps.
+    #[cfg(test)]
+    pub(crate) fn in_chunks_of(self, longest_chunk: usize) -> Self {
+        Self {
+            longest_chunk,
+            ..self
+        }
     }
 
     /// How the program runs.
@@ -174,7 +189,12 @@ impl<F: Real> Program<F> {
             "a workspace is used with the program that made it"
         );
         self.check(params, batch)?;
-        workspace.prepare(&self.plan, self.isa, batch.steps(), batch.samples())?;
+        let extent = Extent {
+            steps: batch.steps(),
+            samples: batch.samples(),
+            chunk: self.longest_chunk,
+        };
+        workspace.prepare(&self.plan, self.isa, extent)?;
         self.order(batch, workspace);
         self.connect(params, batch, workspace)?;
         let job = Job {

@@ -121,20 +121,16 @@ impl<F: Real> Workspace<F> {
         all.map(Aligned::bytes).sum()
     }
 
-    /// Makes room for a run of this size.
-    pub(super) fn prepare(
-        &mut self,
-        plan: &Plan,
-        isa: Isa,
-        steps: usize,
-        samples: usize,
-    ) -> Result<()> {
-        if (self.extent.steps, self.extent.samples) == (steps, samples) {
+    /// Makes room for a run of this size, in chunks no longer than it says.
+    pub(super) fn prepare(&mut self, plan: &Plan, isa: Isa, wanted: Extent) -> Result<()> {
+        let Extent { steps, samples, .. } = wanted;
+        let chunk = chunk::<F>(plan, steps, samples).min(wanted.chunk).max(1);
+        let extent = Extent { chunk, ..wanted };
+        if self.extent == extent {
             return Ok(());
         }
         // Should anything fail, the next run prepares again.
         self.extent = Extent::default();
-        let chunk = chunk::<F>(plan, steps, samples);
         let rows = |storage: Storage| match storage {
             Storage::Leaf(_) => Some(0),
             Storage::Static => Some(1),
@@ -178,11 +174,7 @@ impl<F: Real> Workspace<F> {
             }
         }
         self.prepare_workers(plan)?;
-        self.extent = Extent {
-            steps,
-            samples,
-            chunk,
-        };
+        self.extent = extent;
         Ok(())
     }
 
