@@ -421,7 +421,9 @@ fn data_that_does_not_fit_the_program_is_refused() {
     for (what, bad) in &batches {
         let slow = gradient.evaluate(&params, bad).expect_err(what);
         let fast = program.run(&params, bad, &mut workspace);
-        assert_eq!(slow, fast.map(|_| ()).expect_err(what), "{what}");
+        let fast = fast.map(|_| ()).expect_err(what);
+        // A NaN is not equal to itself.
+        assert_eq!(slow.to_string(), fast.to_string(), "{what}");
     }
     // What lies beyond the length of a sequence is not looked at.
     for good in [changed([36, 0]), batch.clone().with("x", beyond)] {
