@@ -1,8 +1,12 @@
 //! Data that does not fit its recurrence is refused before anything is computed, in words.
 
+#[path = "support/engines.rs"]
+mod engines;
+
 use std::sync::Arc;
 
 use bptt::{Batch, CustomOp, Error, Expr, Params, Recurrence, Shape, Wrt};
+use engines::EveryEngine as _;
 use ndarray::{Array1, Array2, Array3, ArrayD, ArrayViewD, IxDyn, arr0};
 use proptest::prelude::*;
 
@@ -38,7 +42,9 @@ fn batch_of(t: usize, b: usize) -> Batch<f64> {
 
 #[track_caller]
 fn refused(p: &Params<f64>, b: &Batch<f64>, words: &[&str]) -> Error {
-    let error = model().evaluate(p, b).expect_err("the data does not fit");
+    let error = model()
+        .on_every_engine(p, b)
+        .expect_err("the data does not fit");
     let text = error.to_string();
     assert!(
         words.iter().all(|w| text.contains(w)),
@@ -49,7 +55,10 @@ fn refused(p: &Params<f64>, b: &Batch<f64>, words: &[&str]) -> Error {
 
 #[test]
 fn good_data_is_accepted() {
-    assert!(model().evaluate(&params(), &batch()).is_ok(), "it fits");
+    assert!(
+        model().on_every_engine(&params(), &batch()).is_ok(),
+        "it fits"
+    );
 }
 
 #[test]
@@ -120,7 +129,7 @@ fn numbers_that_are_not_finite() {
         refused(&params(), &b, &["input `x` is not finite", "[3, 1, 0]"]);
         let shorter = b.with_lengths([4, 3]);
         assert!(
-            model().evaluate(&params(), &shorter).is_ok(),
+            model().on_every_engine(&params(), &shorter).is_ok(),
             "beyond the length nothing is read"
         );
         let mut b = batch().with_lengths([4, 3]);
@@ -157,7 +166,9 @@ fn classes() {
     let b = batch().with_classes("c", c);
     refused(&params(), &b, &["`c`", "[2, 1]", "class 2", "0 to 1"]);
     assert!(
-        model().evaluate(&params(), &b.with_lengths([4, 2])).is_ok(),
+        model()
+            .on_every_engine(&params(), &b.with_lengths([4, 2]))
+            .is_ok(),
         "it lies beyond"
     );
     let real = batch().with("c", Array2::<f64>::zeros((4, 2)));
@@ -182,7 +193,7 @@ fn sizes() {
     .expect("it is sound");
     let p = Params::new().with("p", arr0(1.5));
     let error = r
-        .evaluate(&p, &Batch::new(1, 1))
+        .on_every_engine(&p, &Batch::new(1, 1))
         .expect_err("N is not known");
     assert!(
         error.to_string().contains("dimension N cannot be read off"),
@@ -190,7 +201,7 @@ fn sizes() {
     );
     assert!(error.to_string().contains("Batch::size"), "{error}");
     let out = r
-        .evaluate(&p, &Batch::new(1, 1).size("N", 4))
+        .on_every_engine(&p, &Batch::new(1, 1).size("N", 4))
         .expect("N is given");
     assert_eq!(out.loss(), Ok(6.0), "4 times 1.5");
 }
@@ -205,7 +216,7 @@ fn overflow_is_named() {
     .expect("it is sound");
     let b = Batch::new(4, 2).with("s0", ndarray::array![1.0, 1e100]);
     let error = r
-        .evaluate(&Params::new(), &b)
+        .on_every_engine(&Params::new(), &b)
         .expect_err("it overflows at step 2");
     assert!(matches!(error, Error::NonFiniteValue { .. }), "{error:?}");
     let text = error.to_string();
@@ -261,8 +272,8 @@ fn a_custom_op_may_refuse_the_sizes_of_the_data() {
         .expect("it is sound as far as can be seen");
         let batch = Batch::new(1, 1);
         let of = |n: usize| Params::new().with("p", Array1::from_elem(n, 1.5));
-        assert!(r.evaluate(&of(2), &batch).is_ok(), "2 is even");
-        let error = r.evaluate(&of(3), &batch).expect_err("3 is odd");
+        assert!(r.on_every_engine(&of(2), &batch).is_ok(), "2 is even");
+        let error = r.on_every_engine(&of(3), &batch).expect_err("3 is odd");
         assert!(matches!(error, Error::CustomOp { .. }), "{error:?}");
         let text = error.to_string();
         assert!(text.contains("moody") && text.contains(words), "{text}");
@@ -283,7 +294,7 @@ fn sizes_that_are_too_large() {
     let p = Params::new().with("p", arr0(1.5));
     for size in [5_000_000_000, usize::MAX / 2, usize::MAX, 2_000_000_000] {
         let batch = Batch::new(1, 1).size("H", size);
-        let error = r.evaluate(&p, &batch).expect_err("too large");
+        let error = r.on_every_engine(&p, &batch).expect_err("too large");
         assert!(matches!(error, Error::Batch { .. }), "{error:?}");
         assert!(error.to_string().contains("too large"), "{error}");
     }
@@ -298,12 +309,12 @@ fn sizes_that_are_too_large() {
         .with("x", Array2::<f64>::ones((2, 1)))
         .size("H", 1_000_000_000);
     let error = each
-        .evaluate(&Params::new(), &batch)
+        .on_every_engine(&Params::new(), &batch)
         .expect_err("too large");
     assert!(error.to_string().contains("too large"), "{error}");
     for (steps, samples) in [(usize::MAX, 2), (2, usize::MAX), (70_000, 70_000)] {
         let batch = Batch::new(steps, samples).size("H", 2);
-        let error = r.evaluate(&p, &batch).expect_err("too many steps");
+        let error = r.on_every_engine(&p, &batch).expect_err("too many steps");
         assert!(matches!(error, Error::Batch { .. }), "{error:?}");
         assert!(error.to_string().contains("too many steps"), "{error}");
     }
@@ -314,7 +325,7 @@ fn sizes_that_are_too_large() {
     .expect("it is sound");
     let p = Params::new().with("w", Array1::from_elem(8, 1.0));
     let batch = Batch::new(1, 1).size("H", usize::MAX / 2);
-    let error = w.evaluate(&p, &batch).expect_err("too large");
+    let error = w.on_every_engine(&p, &batch).expect_err("too large");
     assert!(error.to_string().contains("too large"), "{error}");
 }
 
@@ -332,7 +343,7 @@ fn arrays_may_have_room_for_more_steps_than_there_are() {
     let batch = Batch::new(5, 2).with("x", x).with_lengths([3, 2]);
     let gradient = r.gradient(Wrt::Everything).expect("it has a loss");
     let routes = [
-        gradient.evaluate(&params, &batch),
+        gradient.on_every_engine(&params, &batch),
         r.unroll_for(&params, &batch)
             .and_then(|u| u.gradient(Wrt::Everything))
             .and_then(|u| u.evaluate(&params, &batch)),
@@ -344,7 +355,7 @@ fn arrays_may_have_room_for_more_steps_than_there_are() {
         assert_eq!(found["x"][[2, 1]], 0.0, "beyond the second length");
         assert_eq!(found["x"][[4, 0]], 0.0, "beyond both");
     }
-    let outputs = r.evaluate(&params, &batch).expect("it fits");
+    let outputs = r.on_every_engine(&params, &batch).expect("it fits");
     assert_eq!(outputs["h"].shape(), [5, 2], "as the batch");
     let shorter = Batch::new(3, 2)
         .with("x", Array2::from_elem((3, 2), 0.3))
@@ -397,7 +408,7 @@ proptest! {
         if let Some(lengths) = lengths {
             data = data.with_lengths(lengths);
         }
-        if let Err(error) = model().evaluate(&p, &data) {
+        if let Err(error) = model().on_every_engine(&p, &data) {
             prop_assert!(!error.to_string().is_empty());
         }
     }

@@ -1,9 +1,13 @@
 //! Ops defined outside the crate get gradients, second order, the tape and printing without the
 //! crate being touched; ops that break their contract are refused in words.
 
+#[path = "support/engines.rs"]
+mod engines;
+
 use std::sync::Arc;
 
 use bptt::{Batch, CustomOp, Error, Expr, Params, Recurrence, ScalarFunction, Shape, Wrt};
+use engines::EveryEngine as _;
 use ndarray::{Array1, Array2, ArrayD, ArrayViewD, Ix1, Ix2, array};
 
 fn swish() -> Arc<dyn CustomOp> {
@@ -126,7 +130,7 @@ fn data() -> (Params<f64>, Batch<f64>) {
 fn check(r: &Recurrence) {
     let (p, b) = data();
     let gradient = r.gradient(Wrt::Everything).expect("it has one");
-    let g = gradient.evaluate(&p, &b).expect("it runs");
+    let g = gradient.on_every_engine(&p, &b).expect("it runs");
     let tape = r.unroll_for(&p, &b).expect("it fits");
     assert!(
         tape.tape().nodes().any(|(_, n)| n.op().name() == "swish"),
@@ -140,7 +144,7 @@ fn check(r: &Recurrence) {
     let v = array![[0.3, -0.2], [0.5, 0.9]];
     let hv = r.hessian_vector(Wrt::Parameters).expect("it has one");
     let hv = hv
-        .evaluate(&p.clone().with("A.dot", v.clone()), &b)
+        .on_every_engine(&p.clone().with("A.dot", v.clone()), &b)
         .expect("it runs");
     for name in ["A", "x"] {
         for (a, b) in g[name].iter().zip(&tape[name]) {
@@ -152,7 +156,7 @@ fn check(r: &Recurrence) {
             .with("A", p.get("A").expect("set") + &(&v * s).into_dyn())
     };
     let loss = |s: f64| {
-        r.evaluate(&at(s), &b)
+        r.on_every_engine(&at(s), &b)
             .and_then(|o| o.loss())
             .expect("it runs")
     };
@@ -163,7 +167,7 @@ fn check(r: &Recurrence) {
         (found - expected).abs() < 1e-8 * (1.0 + expected.abs()),
         "{found} {expected}"
     );
-    let grad = |s: f64| gradient.evaluate(&at(s), &b).expect("it runs")["A"].clone();
+    let grad = |s: f64| gradient.on_every_engine(&at(s), &b).expect("it runs")["A"].clone();
     let second = (grad(1e-4) - grad(-1e-4)) / 2e-4;
     for (a, b) in hv["A"].iter().zip(&second) {
         assert!((a - b).abs() < 1e-7 * (1.0 + b.abs()), "{a} {b}");
@@ -279,7 +283,9 @@ fn breaches_of_the_contract_are_errors() {
             r.loss(Expr::custom(&op, [r.param("x", [2]).tanh()]).square().sum());
         })
         .expect("the definition itself is sound");
-        let whole = r.gradient(Wrt::Parameters).and_then(|g| g.evaluate(&p, &b));
+        let whole = r
+            .gradient(Wrt::Parameters)
+            .and_then(|g| g.on_every_engine(&p, &b));
         assert!(
             matches!(whole, Err(Error::CustomOp { .. })),
             "{what}: {whole:?}"

@@ -7,6 +7,8 @@
 
 #[path = "exact_tables/cells.rs"]
 mod cells;
+#[path = "support/engines.rs"]
+mod engines;
 #[path = "exact_tables/garch.rs"]
 mod garch;
 #[path = "exact_tables/maps.rs"]

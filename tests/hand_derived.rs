@@ -5,6 +5,8 @@
 //! this crate. Both roads to the gradient are held against it: the gradient as a recurrence, and
 //! reverse mode on the unrolled tape.
 
+#[path = "support/engines.rs"]
+mod engines;
 #[path = "hand_derived/cells.rs"]
 mod hand;
 #[path = "hand_derived/model.rs"]

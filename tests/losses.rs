@@ -1,6 +1,10 @@
 //! The values of the losses: what is summed, what is averaged, and over what.
 
+#[path = "support/engines.rs"]
+mod engines;
+
 use bptt::{Batch, Definition, Expr, Params, Recurrence};
+use engines::EveryEngine as _;
 use ndarray::{Array2, Array3, arr0, array};
 
 const FAR: f64 = 99.0;
@@ -23,14 +27,14 @@ fn loss_is(expected: f64, write: impl for<'d> Fn(&'d Definition, [Expr<'d>; 3]))
     let close = |found: f64| (found - expected).abs() <= 1e-14 * expected.abs();
 
     let lengths = batch.clone().with_lengths([4, 2]);
-    let found = r.evaluate(&params, &lengths).expect("it fits");
+    let found = r.on_every_engine(&params, &lengths).expect("it fits");
     let found = found.loss().expect("there is a loss");
     assert!(close(found), "lengths: {found}, expected {expected}");
 
     let masked = r.with_mask("m").expect("it can be masked");
     let mask = x().mapv(|v| f64::from(v < FAR));
     let found = masked
-        .evaluate(&params, &batch.with("m", mask))
+        .on_every_engine(&params, &batch.with("m", mask))
         .expect("it fits");
     let found = found.loss().expect("there is a loss");
     assert!(close(found), "mask: {found}, expected {expected}");
@@ -97,7 +101,7 @@ fn once(f: impl for<'d> Fn(Expr<'d>, Expr<'d>, Expr<'d>) -> Expr<'d>) -> f64 {
         .with("a", at(A))
         .with("b", at(B))
         .with_classes("c", Array2::from_elem((1, 1), 2));
-    let found = r.evaluate(&Params::new(), &batch).expect("it fits");
+    let found = r.on_every_engine(&Params::new(), &batch).expect("it fits");
     found.loss().expect("there is a loss")
 }
 

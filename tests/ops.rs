@@ -9,6 +9,7 @@ mod support;
 use bptt::{Batch, Definition, Error, Expr, Op, Params, Recurrence, Scalar, Wrt, ops};
 use ndarray::arr0;
 use rows::{Line, check_derivatives, is_silent, lines, point, printed};
+use support::engines::EveryEngine as _;
 
 /// A row as it is applied, and as it is printed. Panics for a row without a case here.
 fn applied<'b>(op: ops::Pointwise, a: Expr<'b>, b: Expr<'b>) -> (Expr<'b>, &'static str) {
@@ -71,7 +72,7 @@ fn scalars(args: &[f64]) -> Params<f64> {
 fn partials(args: &[f64], f: impl FnOnce(&Definition)) -> Vec<f64> {
     let r = Recurrence::define("row", f).expect("it is sound");
     let g = r.gradient(Wrt::Parameters).expect("it has one");
-    let g = g.evaluate(&scalars(args), &Batch::new(1, 1));
+    let g = g.on_every_engine(&scalars(args), &Batch::new(1, 1));
     let g = g.expect("it runs");
     let names = ["a", "b", "c"].iter().take(args.len());
     names.map(|n| g[n].sum()).collect()
@@ -214,7 +215,7 @@ fn select_is_no_at_zero_only_and_constant_in_its_condition() {
         (5e-324, 6.0, [3.0, 0.0, 0.0]),
     ] {
         let args = [2.0, 7.0, c];
-        let y = r.evaluate(&scalars(&args), &Batch::new(1, 1));
+        let y = r.on_every_engine(&scalars(&args), &Batch::new(1, 1));
         let y = y.and_then(|o| o.loss()).expect("it runs");
         assert_eq!(y, value, "select on {c}");
         assert_eq!(partials(&args, select), derivatives, "select on {c}");
@@ -249,7 +250,7 @@ fn nothing_drops_a_nan() {
             let p = Params::new()
                 .with("a", ndarray::array![-1.0, 4.0])
                 .with("b", ndarray::array![b, b]);
-            let y = r.evaluate(&p, &Batch::new(1, 1));
+            let y = r.on_every_engine(&p, &Batch::new(1, 1));
             let is_refused = matches!(y, Err(Error::NonFiniteValue { .. }));
             assert!(is_refused, "{what}: {y:?}");
         }
@@ -278,7 +279,7 @@ fn a_branch_that_is_not_taken_may_be_anything() {
     });
     let y = r
         .expect("it is sound")
-        .evaluate(&scalars(&[4.0]), &Batch::new(1, 1));
+        .on_every_engine(&scalars(&[4.0]), &Batch::new(1, 1));
     assert_eq!(
         y.expect("it runs")["y"].sum(),
         4.0,
@@ -309,7 +310,7 @@ fn reductions_against_high_precision() {
         assert!(own.len() >= 5, "`{}` has {} values", op.name(), own.len());
         for line in own {
             let p = Params::new().with("a", ndarray::Array1::from(line.args.clone()));
-            let run = |r: &Recurrence| r.evaluate(&p, &Batch::new(1, 1)).expect("it runs");
+            let run = |r: &Recurrence| r.on_every_engine(&p, &Batch::new(1, 1)).expect("it runs");
             let found: Vec<f64> = run(&r)["y"].iter().copied().collect();
             line.assert("value", &found, &line.value, |_| 0.0);
             let narrow = line.args.iter().map(|x| f32::of(*x)).collect();
@@ -349,7 +350,7 @@ fn no_reduction_or_sum_drops_a_nan() {
         let r = Recurrence::define("nan", |r| r.output("y", f(r.param("a", [3]).sqrt())));
         let r = r.expect("it is sound");
         let p = Params::new().with("a", ndarray::array![4.0, -1.0, 9.0]);
-        let y = r.evaluate(&p, &Batch::new(1, 1));
+        let y = r.on_every_engine(&p, &Batch::new(1, 1));
         let is_refused = matches!(y, Err(Error::NonFiniteValue { .. }));
         assert!(is_refused, "{what}: {y:?}");
     }

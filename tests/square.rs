@@ -15,6 +15,7 @@ use ndarray::{ArrayD, Dimension, IxDyn};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
+use random::engines::EveryEngine as _;
 use random::*;
 
 #[test]
@@ -223,7 +224,7 @@ fn delta_is_the_derivative_by_injection() {
     let delta = write(false)
         .gradient(&["h"])
         .unwrap()
-        .evaluate(&params, &batch)
+        .on_every_engine(&params, &batch)
         .unwrap();
     let (injected, zeros) = (write(true), ArrayD::zeros(IxDyn(&[5, 2, 3])));
     for (at, exact) in delta["h"].indexed_iter() {
@@ -231,7 +232,11 @@ fn delta_is_the_derivative_by_injection() {
             let mut moved = zeros.clone();
             moved[&at] = e;
             let batch = batch.clone().with("e", moved);
-            injected.evaluate(&params, &batch).unwrap().loss().unwrap()
+            injected
+                .on_every_engine(&params, &batch)
+                .unwrap()
+                .loss()
+                .unwrap()
         };
         let found = slope(&mut f, 1e-2, 1e-7).unwrap();
         assert!((found - exact).abs() < 1e-9, "{at:?}: {found} {exact}");
@@ -305,7 +310,7 @@ fn a_second_name_for_a_value_has_a_derivative_of_its_own() {
     let found = r
         .gradient(&names)
         .unwrap()
-        .evaluate(&Params::new(), &batch)
+        .on_every_engine(&Params::new(), &batch)
         .unwrap();
     let expected = [
         x.mapv(|x: f64| 2.0 * x.sin() + 3.0),

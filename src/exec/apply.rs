@@ -28,6 +28,10 @@ impl<F: Real> Crew<'_, '_, F> {
     }
 
     pub(super) fn apply(&mut self, instruction: &Instruction, rows: Rows) {
+        // There may be steps that no sample reaches.
+        if rows.count == 0 {
+            return;
+        }
         match instruction {
             Instruction::Program(index) => self.program(*index, rows),
             Instruction::Pack(index) => self.pack(*index),

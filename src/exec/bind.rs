@@ -13,7 +13,7 @@ use super::workspace::{Slot, Workspace};
 use crate::error::{Error, Result};
 use crate::plan::{Buffer, OutputSpec, Storage};
 use crate::recurrence::{Batch, Params};
-use crate::shape::Rate;
+use crate::shape::{Kind, Rate};
 use crate::tape::{Leaf, Role};
 
 /// Whether every number is finite: zero times each is zero then.
@@ -73,17 +73,19 @@ impl<F: Real> Program<F> {
                     Rate::Sample => &[batch.samples()],
                     Rate::Step => &[batch.steps(), batch.samples()],
                 };
-                let Some(array) = real(leaf, params, batch) else {
-                    return false;
-                };
                 let dims = leaf.ty().shape.dims();
-                let expected = outer
-                    .iter()
-                    .copied()
-                    .chain(dims.iter().map(|d| d.value(&self.sizes)));
-                array.ndim() == outer.len() + dims.len()
-                    && array.shape().iter().copied().eq(expected)
-                    && array.as_slice().is_some_and(all_finite)
+                let own = dims.iter().map(|d| d.value(&self.sizes));
+                let expected = outer.iter().copied().chain(own);
+                let has_shape = |shape: &[usize]| shape.iter().copied().eq(expected);
+                match leaf.ty().kind {
+                    Kind::Real => real(leaf, params, batch).is_some_and(|a| {
+                        has_shape(a.shape()) && a.as_slice().is_some_and(all_finite)
+                    }),
+                    Kind::Class(count) => batch.classes(leaf.name()).is_some_and(|a| {
+                        let count = count.value(&self.sizes);
+                        has_shape(a.shape()) && a.iter().all(|class| *class < count)
+                    }),
+                }
             })
     }
 
@@ -104,7 +106,7 @@ impl<F: Real> Program<F> {
         order.extend(0..samples);
         lengths.clear();
         lengths.extend((0..samples).map(|b| batch.length(b)));
-        order.sort_by_key(|b| std::cmp::Reverse(lengths[*b]));
+        order.sort_unstable_by_key(|b| (std::cmp::Reverse(lengths[*b]), *b));
         lengths.sort_unstable_by_key(|l| std::cmp::Reverse(*l));
         active.clear();
         active.resize(steps, samples);
@@ -136,17 +138,15 @@ impl<F: Real> Program<F> {
                     let permuted = !in_order && spec.ty().rate != Rate::Static;
                     let mut ptr = std::ptr::null_mut();
                     if let Some(classes) = batch.classes(spec.name()) {
-                        let copy = &mut workspace.classes[leaf];
-                        copy.clear();
-                        let plain = classes.as_slice().filter(|_| !permuted);
-                        class = plain.map_or(std::ptr::null(), <[usize]>::as_ptr);
-                        if plain.is_none() {
-                            copy.extend(
-                                permutation(spec, batch, &workspace.order)
-                                    .map(|i| classes[i.as_slice()]),
-                            );
-                            class = copy.as_ptr();
-                        }
+                        class = match classes.as_slice().filter(|_| !permuted) {
+                            Some(slice) => slice.as_ptr(),
+                            None => {
+                                let copy = &mut workspace.classes[leaf];
+                                copy.resize(classes.len(), 0);
+                                copy_permuted(spec, classes, &workspace.order, copy);
+                                copy.as_ptr()
+                            }
+                        };
                     } else if let Some(array) = real(spec, params, batch) {
                         match array.as_slice().filter(|_| !permuted) {
                             Some(slice) => ptr = slice.as_ptr().cast_mut(),
@@ -274,22 +274,8 @@ fn own_slot<F: Real>(buffer: &Buffer, ptr: *mut F, samples: usize) -> Slot<F> {
     }
 }
 
-/// The indices of a leaf's data, the samples in this order.
-fn permutation<'a, F: Real>(
-    leaf: &Leaf,
-    batch: &'a Batch<F>,
-    order: &'a [usize],
-) -> impl Iterator<Item = Vec<usize>> + 'a {
-    let by_step = leaf.ty().rate == Rate::Step;
-    let steps = if by_step { batch.steps() } else { 1 };
-    (0..steps).flat_map(move |t| {
-        order
-            .iter()
-            .map(move |b| if by_step { vec![t, *b] } else { vec![*b] })
-    })
-}
-
-fn copy_permuted<F: Real>(leaf: &Leaf, array: &ArrayD<F>, order: &[usize], to: &mut [F]) {
+/// Copies a leaf's data, the samples in this order.
+fn copy_permuted<T: Copy>(leaf: &Leaf, array: &ArrayD<T>, order: &[usize], to: &mut [T]) {
     if leaf.ty().rate == Rate::Static {
         for (to, x) in to.iter_mut().zip(array) {
             *to = *x;
@@ -297,7 +283,7 @@ fn copy_permuted<F: Real>(leaf: &Leaf, array: &ArrayD<F>, order: &[usize], to: &
         return;
     }
     let mut rest = to;
-    let mut put = |row: ndarray::ArrayViewD<'_, F>| {
+    let mut put = |row: ndarray::ArrayViewD<'_, T>| {
         let (now, later) = std::mem::take(&mut rest).split_at_mut(row.len());
         for (to, x) in now.iter_mut().zip(&row) {
             *to = *x;

@@ -301,14 +301,15 @@ impl<F: Scalar> Batch<F> {
         self.lengths.as_ref().map_or(self.steps, |l| l[sample])
     }
 
-    /// Whether it has steps and samples, all of one length, and nothing but real inputs.
+    /// Whether it has steps and samples, lengths that fit, and no size given by name.
     pub(crate) fn is_plain(&self) -> bool {
-        let real = |d: &Data<F>| matches!(d, Data::Real(_));
+        let lengths = self.lengths.as_ref();
         self.steps > 0
             && self.samples > 0
-            && self.lengths.is_none()
             && self.sizes.is_empty()
-            && self.inputs.values().all(real)
+            && lengths.is_none_or(|l| {
+                l.len() == self.samples && l.iter().all(|l| (1..=self.steps).contains(l))
+            })
     }
 
     /// The number of inputs.

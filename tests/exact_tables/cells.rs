@@ -9,6 +9,7 @@
 use bptt::{Batch, Definition, Dim, Expr, Outputs, Params, Recurrence, Wrt, cells};
 use ndarray::{Array1, Array2, Array3, ArrayD, s};
 
+use crate::engines::EveryEngine as _;
 use crate::table::cell_oracle;
 
 const INPUTS: usize = 2;
@@ -176,7 +177,7 @@ impl Model {
         let (params, batch) = (self.params(), self.batch());
         let forward = self
             .recurrence
-            .evaluate(&params, &batch)
+            .on_every_engine(&params, &batch)
             .expect("the data fits");
         self.assert_quantity("loss", &forward["loss"]);
         self.assert_quantity("h", &forward["h"]);
@@ -185,7 +186,9 @@ impl Model {
             .recurrence
             .gradient(Wrt::Everything)
             .expect("every rule is there");
-        let found = gradient.evaluate(&params, &batch).expect("the data fits");
+        let found = gradient
+            .on_every_engine(&params, &batch)
+            .expect("the data fits");
         self.assert_quantity("loss", &found["loss"]);
         self.assert_theta("grad_theta", &found);
         self.assert_quantity("grad_x", &found["x"]);
@@ -199,14 +202,18 @@ impl Model {
             .recurrence
             .tangent(&THETA)
             .expect("every rule is there");
-        let pushed = tangent.evaluate(&along, &batch).expect("the data fits");
+        let pushed = tangent
+            .on_every_engine(&along, &batch)
+            .expect("the data fits");
         self.assert_quantity("jvp_h_dir_v", &pushed["h.dot"]);
 
         let hessian = self
             .recurrence
             .hessian_vector(&THETA)
             .expect("every rule is there");
-        let found = hessian.evaluate(&along, &batch).expect("the data fits");
+        let found = hessian
+            .on_every_engine(&along, &batch)
+            .expect("the data fits");
         self.assert_theta("hvp_theta_dir_v", &found);
 
         // The Hessian of the loss by h is the identity, so the product is Jᵀ J v.
@@ -215,7 +222,9 @@ impl Model {
             .pullback(&["h"], &THETA)
             .expect("every rule is there");
         let curved = batch.with("h.bar", pushed["h.dot"].clone());
-        let found = pullback.evaluate(&params, &curved).expect("the data fits");
+        let found = pullback
+            .on_every_engine(&params, &curved)
+            .expect("the data fits");
         self.assert_theta("gnvp_theta_dir_v", &found);
     }
 
@@ -241,7 +250,7 @@ impl Model {
             .gradient(Wrt::Everything)
             .expect("every rule is there");
         let found = gradient
-            .evaluate(&params, &self.batch())
+            .on_every_engine(&params, &self.batch())
             .expect("the data fits");
         self.assert_quantity("loss", &found["loss"]);
         let part = |i: usize| gate_names.iter().flat_map(move |names| [names[i]]);
@@ -366,7 +375,7 @@ fn the_gauss_newton_product_is_a_square_in_its_direction() {
             .recurrence
             .tangent(&THETA)
             .expect("every rule is there");
-        let pushed = tangent.evaluate(&model.params_with_direction(), &model.batch());
+        let pushed = tangent.on_every_engine(&model.params_with_direction(), &model.batch());
         let pushed: ArrayD<f64> = pushed.expect("the data fits")["h.dot"].clone();
         let norm: f64 = pushed.iter().map(|v| v * v).sum();
         let bar: Array3<f64> = pushed.into_dimensionality().expect("it is [T, B, H]");
@@ -376,7 +385,7 @@ fn the_gauss_newton_product_is_a_square_in_its_direction() {
             .expect("every rule is there");
         let batch = model.batch().with("h.bar", bar);
         let found = pullback
-            .evaluate(&model.params(), &batch)
+            .on_every_engine(&model.params(), &batch)
             .expect("the data fits");
         let product = THETA.iter().flat_map(|name| &found[name]);
         let square: f64 = product.zip(&model.direction()).map(|(g, v)| g * v).sum();

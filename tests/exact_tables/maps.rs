@@ -4,6 +4,7 @@
 use bptt::{Batch, Params, Recurrence};
 use ndarray::arr0;
 
+use crate::engines::EveryEngine as _;
 use crate::table::{U, assert_close, recurrence_oracle};
 
 /// `x_n` as loss, for `x_t = r x_{t−1} (1 − x_{t−1})`.
@@ -45,14 +46,14 @@ fn logistic_map_to_the_digits_that_are_left() {
         let batch = Batch::new(n, 1);
         let want = |quantity: &str| recurrence_oracle("logistic_r4", "x0=0.3", quantity);
         let orbit = recurrence
-            .evaluate(&params, &batch)
+            .on_every_engine(&params, &batch)
             .expect("it needs no data");
         let orbit = numbers(&orbit["orbit"]);
         let gradient = recurrence
             .gradient(&["x0", "r", "x"])
             .expect("every rule is there");
         let found = gradient
-            .evaluate(&params, &batch)
+            .on_every_engine(&params, &batch)
             .expect("it needs no data");
 
         // The derivatives by the states carry the rounding errors of x_n.
@@ -75,7 +76,9 @@ fn logistic_map_to_the_digits_that_are_left() {
                 .clone()
                 .with(&format!("{name}.dot"), arr0(1.0))
                 .with("loss.dot.bar", arr0(1.0));
-            let second = second.evaluate(&seeded, &batch).expect("it needs no data");
+            let second = second
+                .on_every_engine(&seeded, &batch)
+                .expect("it needs no data");
             let carried = bound(&numbers(&second["x"]), &orbit, second["x0"].sum());
             let allowed = carried + 4.0 * count * U * rounded;
             let off = (found[name].sum() - want(&format!("dx_{n}/d{name}"))).abs();
@@ -96,7 +99,7 @@ fn logistic_map_after_fifty_steps_is_differentiated_along_the_computed_orbit() {
         .gradient(&["x0", "r"])
         .expect("every rule is there");
     let found = gradient
-        .evaluate(&logistic_params(), &batch)
+        .on_every_engine(&logistic_params(), &batch)
         .expect("it needs no data");
     let (mut x, mut by_x0, mut by_r): (f64, f64, f64) = (0.3, 1.0, 0.0);
     for _ in 0..50 {
@@ -126,7 +129,7 @@ fn affine_map() {
         .with("x0", arr0(1.5));
     let found = gradient
         .expect("every rule is there")
-        .evaluate(&params, &Batch::new(20, 1));
+        .on_every_engine(&params, &Batch::new(20, 1));
     let found = found.expect("it needs no data");
     for (quantity, name) in [
         ("x_T", "loss"),

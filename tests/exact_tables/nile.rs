@@ -12,6 +12,7 @@
 use bptt::{Batch, Params, Rate, Recurrence, Wrt};
 use ndarray::{Array1, Array2, arr0};
 
+use crate::engines::EveryEngine as _;
 use crate::table::{assert_close, recurrence_oracle, series};
 
 const CASE: &str = "nile_local_level";
@@ -60,12 +61,16 @@ fn derivatives(psi: f64) -> [f64; 3] {
     let gradient = recurrence
         .gradient(Wrt::Parameters)
         .expect("every rule is there");
-    let first = gradient.evaluate(&params, &batch).expect("the data fits");
+    let first = gradient
+        .on_every_engine(&params, &batch)
+        .expect("the data fits");
     let hessian = recurrence
         .hessian_vector(Wrt::Parameters)
         .expect("every rule is there");
     let along = params.with("psi.dot", arr0(1.0));
-    let second = hessian.evaluate(&along, &batch).expect("the data fits");
+    let second = hessian
+        .on_every_engine(&along, &batch)
+        .expect("the data fits");
     [first["loss"].sum(), first["psi"].sum(), second["psi"].sum()]
 }
 
@@ -112,7 +117,7 @@ fn newton_steps_lead_to_the_maximum() {
     assert_close("q", psi.exp(), want("q_hat"), tolerance);
     let params = Params::new().with("psi", arr0(psi));
     let found = local_level()
-        .evaluate(&params, &batch())
+        .on_every_engine(&params, &batch())
         .expect("the data fits");
     assert_close(
         "loss",

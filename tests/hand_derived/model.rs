@@ -7,6 +7,7 @@ use bptt::{Batch, Outputs, Params, Recurrence, Wrt};
 use ndarray::{Array1, Array2, ArrayD, Axis, Ix1, IxDyn, arr0};
 use proptest::prelude::*;
 
+use crate::engines::EveryEngine as _;
 use crate::hand::{Backpropagation, Gradients, Sequence, V, matrix, vector};
 
 /// The agreement asked for, relative to the largest entry of each array. Both sides round in
@@ -161,7 +162,7 @@ pub(crate) fn check(
     compare(
         "as a recurrence",
         &expected,
-        &gradient.evaluate(&params, &batch).expect("it fits"),
+        &gradient.on_every_engine(&params, &batch).expect("it fits"),
     )?;
     compare(
         "on the tape",

@@ -6,6 +6,8 @@ pub(crate) mod command;
 pub(crate) mod folder;
 pub(crate) mod library;
 
+pub(crate) mod engines;
+
 use bptt::{Batch, Kind, Params, Rate, Recurrence, Role};
 use ndarray::ArrayD;
 

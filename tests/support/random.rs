@@ -2,11 +2,12 @@
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
 #[path = "engines.rs"]
-mod engines;
+pub(crate) mod engines;
 
 use bptt::cells::{self, Cell, Start};
 use bptt::check::strategy::Instance;
 use bptt::{Batch, Dim, Outputs, Params, Rate, Recurrence, Wrt, concat};
+use engines::EveryEngine as _;
 use ndarray::{ArrayD, IxDyn};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
@@ -102,7 +103,8 @@ pub(crate) fn with(
 /// Runs on every engine.
 #[track_caller]
 pub(crate) fn run(i: &Instance) -> Outputs<f64> {
-    engines::evaluate(&i.recurrence, &i.params, &i.batch)
+    let found = i.recurrence.on_every_engine(&i.params, &i.batch);
+    found.unwrap()
 }
 
 pub(crate) fn slot<'a>(

@@ -5,6 +5,7 @@ use bptt::{Batch, Notation, Op, Params, Rate, Recurrence, Role, Scalar, Wrt};
 use ndarray::ArrayD;
 
 use crate::support::Noise;
+use crate::support::engines::EveryEngine as _;
 
 /// Reads what a recurrence says its output `y` is.
 pub(crate) fn printed(r: &Recurrence, output: &str) -> String {
@@ -118,7 +119,7 @@ impl Data {
         d
     }
     pub(crate) fn run(&self, r: &Recurrence) -> bptt::Outputs<f64> {
-        r.evaluate(&self.0, &self.1).expect("it runs")
+        r.on_every_engine(&self.0, &self.1).expect("it runs")
     }
 }
 

@@ -1,0 +1,83 @@
+//! A program that has run once allocates nothing when it runs again.
+#![allow(unsafe_code, reason = "an allocator that counts")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell as Counter;
+
+use bptt::cells::{Cell, Loss};
+use bptt::{Batch, Params, Real, Recurrence, Wrt};
+use support::instance;
+
+thread_local! {
+    static COUNT: Counter<usize> = const { Counter::new(0) };
+}
+
+struct Counting;
+
+fn count() {
+    // A thread that is ending has no counter any more.
+    let _ = COUNT.try_with(|c| c.set(c.get() + 1));
+}
+
+// SAFETY: every call is handed on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: as above.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: as above.
+        unsafe { System.realloc(ptr, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The allocations of a run after the first, and of the first.
+fn allocations<F: Real>(r: &Recurrence, params: &Params<F>, batch: &Batch<F>) -> (usize, usize) {
+    let program = r.compile_for::<F>(params, batch).unwrap();
+    let mut workspace = program.workspace();
+    let mut counts = [0; 3];
+    for n in &mut counts {
+        let before = COUNT.get();
+        program.run(params, batch, &mut workspace).unwrap();
+        *n = COUNT.get() - before;
+    }
+    (counts[1] + counts[2], counts[0])
+}
+
+#[test]
+fn a_second_run_allocates_nothing() {
+    for (name, cell) in [
+        ("rnn", Cell::rnn()),
+        ("lstm", Cell::lstm()),
+        ("gru", Cell::gru()),
+    ] {
+        for loss in [Loss::SquaredError, Loss::SoftmaxCrossEntropy] {
+            let model = cell.model(name, loss).unwrap();
+            let sizes = [("H", 16), ("K", 3), ("O", 4)];
+            for wrt in [Wrt::Parameters, Wrt::Everything] {
+                let gradient = model.gradient(wrt).unwrap();
+                for lengths in [vec![30; 4], vec![7, 30, 2], (1..40).collect()] {
+                    let (params, batch) = instance(&gradient, &sizes, &lengths, 1);
+                    let (again, first) = allocations(&gradient, &params, &batch);
+                    assert!(first > 0, "the counter counts");
+                    assert_eq!(again, 0, "{name}, {loss:?}, lengths {lengths:?}");
+                    let single = (params.cast::<f32>(), batch.cast::<f32>());
+                    let (again, _) = allocations(&gradient, &single.0, &single.1);
+                    assert_eq!(again, 0, "{name} in single precision, {lengths:?}");
+                }
+            }
+        }
+    }
+}
