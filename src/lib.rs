@@ -98,7 +98,7 @@ pub use op::{
     Axis, Constant, CustomOp, Edge, Expr, LeafId, NodeId, Notation, Op, RegisterId, Scalar,
     ScalarFunction, Setting, Value, concat,
 };
-pub use plan::Plan;
+pub use plan::{Counts, Plan, Tally};
 pub use recurrence::{Batch, Definition, Outputs, Params, Recurrence, Unrolled, Wrt, cells};
 pub use shape::{Dim, Kind, MAX_TERMS, Rate, Shape, Symbol, Type};
 pub use tape::{

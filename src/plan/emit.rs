@@ -7,7 +7,7 @@ use super::graph::{Graph, Id, Kind};
 use super::instruction::{
     Carry, Input, Instruction, Operand, Pack, PackPart, Pass, Program, Stage as Group, Work,
 };
-use super::layout::{Buffer, Layout, Stage, Storage};
+use super::layout::{Buffer, Layout, Stage, Storage, Value};
 use super::program::Writer;
 use super::schedule::Schedule;
 use crate::shape::Rate;
@@ -49,9 +49,15 @@ impl<'a> Emitter<'a> {
         };
         for id in &schedule.order {
             if let Kind::Leaf(leaf) = graph.nodes[*id].kind {
+                let (width, name) = (graph.nodes[*id].len(), graph.name(*id));
                 emitter.buffers.push(Buffer {
                     storage: Storage::Leaf(leaf),
-                    width: graph.nodes[*id].len(),
+                    width,
+                    values: vec![Value {
+                        name,
+                        start: 0,
+                        len: width,
+                    }],
                 });
                 emitter.leaves.insert(leaf, emitter.buffers.len() - 1);
             }

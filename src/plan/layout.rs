@@ -32,6 +32,16 @@ pub(crate) struct Buffer {
     pub(crate) storage: Storage,
     /// The number of entries of a row.
     pub(crate) width: usize,
+    /// What lies in a row, in order.
+    pub(crate) values: Vec<Value>,
+}
+
+/// A value in a buffer, for people.
+#[derive(Clone, Debug)]
+pub(crate) struct Value {
+    pub(crate) name: String,
+    pub(crate) start: usize,
+    pub(crate) len: usize,
 }
 
 /// Where the value of a node lives.
@@ -235,16 +245,19 @@ impl Layout {
         }
         for row in &rows.rows {
             let buffer = self.buffers.len();
-            let mut width = 0;
+            let (mut width, mut values) = (0, Vec::new());
             for id in &row.members {
-                let start = width;
+                let (start, len) = (width, graph.nodes[*id].len());
                 self.homes[*id] = Some(Home { buffer, start });
-                width += graph.nodes[*id].len();
+                width += len;
+                let name = graph.name(*id);
+                values.push(Value { name, start, len });
             }
             let kept = row.members.iter().filter_map(|id| storage[*id]).max();
             self.buffers.push(Buffer {
                 storage: kept.unwrap_or(Storage::Local),
                 width,
+                values,
             });
         }
         for id in schedule.order.iter().copied() {

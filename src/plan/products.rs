@@ -97,18 +97,22 @@ impl Graph {
     /// The value that products are added to in place: it belongs to them alone.
     fn initial(&mut self, like: Id, terms: Vec<(Id, i8)>, before: &Before) -> Option<Id> {
         let rate = self.nodes[like].rate;
+        let label = self.nodes[like].label.clone();
         match terms[..] {
             [] => return None,
             [(only, 1)] => {
                 let node = &self.nodes[only];
                 let computed = matches!(node.kind, Kind::Sum(_) | Kind::Product { .. });
                 if computed && node.rate == rate && before.is_private(only) {
+                    self.nodes[only].label = label.or(self.nodes[only].label.take());
                     return Some(only);
                 }
             }
             _ => {}
         }
         let (args, signs): (Vec<Id>, Vec<i8>) = terms.into_iter().unzip();
-        Some(self.add_like(like, Kind::Sum(signs), args, rate))
+        let init = self.add_like(like, Kind::Sum(signs), args, rate);
+        self.nodes[init].label = label;
+        Some(init)
     }
 }
