@@ -69,7 +69,17 @@ impl Graph {
                 _ => outside.push((arg, sign)),
             }
         }
+        let leaves = |(id, _): &(Id, i8)| {
+            matches!(self.nodes[*id].kind, Kind::Product { .. }) && before.is_private(*id)
+        };
+        // A product may leave the loop with what else the sum adds from outside.
+        let split = own.is_some() && outside.len() > 1 && outside.iter().any(leaves);
         if products.is_empty() {
+            if split {
+                let init = self.initial(id, outside, before).map(|init| (init, 1));
+                let (terms, signs) = init.into_iter().chain(rest).unzip();
+                (self.nodes[id].kind, self.nodes[id].args) = (Kind::Sum(signs), terms);
+            }
             return;
         }
         let init = self.initial(id, outside, before);
