@@ -198,6 +198,31 @@ pub enum Error {
         reason: String,
     },
 
+    /// A minimisation that cannot go on.
+    #[error("no step makes the loss fall below {loss}: the gradient is as good as zero, or wrong")]
+    NoDescent {
+        /// The loss.
+        loss: f64,
+    },
+
+    /// A file that cannot be read or written, or is not what it should be.
+    #[error("{path}: {reason}")]
+    File {
+        /// The file.
+        path: String,
+        /// What is wrong with it, naming the array where it is one of several.
+        reason: String,
+    },
+
+    /// A recurrence, or a part of one, that a derivation has no words for.
+    #[error("the derivation of `{recurrence}`: {reason}")]
+    NotDerivable {
+        /// The name of the recurrence.
+        recurrence: String,
+        /// What it is that cannot be derived.
+        reason: String,
+    },
+
     /// A custom op broke its contract.
     #[error("custom op `{op}` breaks its contract: {reason}")]
     CustomOp {

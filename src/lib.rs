@@ -74,23 +74,31 @@
 //!   [`pullback`](Recurrence::pullback) and [`hessian_vector`](Recurrence::hessian_vector)
 //!   differentiate it.
 //! - [`Params`] and [`Batch`] are data; [`Recurrence::evaluate`] runs.
+//! - [`fit`] has optimisers, [`data`] reads and writes files (feature `data`).
 //! - [`check()`] certifies; [`CustomOp`] adds an operation; [`cells`] has the classical networks.
 
 #![warn(clippy::print_stdout)]
 
 pub mod check;
+#[cfg(feature = "data")]
+pub mod data;
+pub mod derive;
 mod diff;
 mod error;
 mod exec;
 pub mod fit;
+mod graph;
 pub mod lang;
+mod noise;
 mod op;
 mod plan;
 mod recurrence;
+pub mod render;
 mod shape;
 mod tape;
 
 pub use check::{Certificate, Check, check};
+pub use derive::Derivation;
 pub use error::{Error, Mistake, Result};
 pub use exec::{Program, Real, Workspace};
 pub use lang::{Diagnostic, Diagnostics};
@@ -99,7 +107,9 @@ pub use op::{
     ScalarFunction, Setting, Value, concat,
 };
 pub use plan::{Counts, Plan, Tally};
-pub use recurrence::{Batch, Definition, Outputs, Params, Recurrence, Unrolled, Wrt, cells};
+pub use recurrence::{
+    Batch, Definition, Initial, Outputs, Params, Recurrence, Spread, Unrolled, Wrt, cells,
+};
 pub use shape::{Dim, Kind, MAX_TERMS, Rate, Shape, Symbol, Type};
 pub use tape::{
     Direction, Edit, Leaf, Node, NodeSite, Register, RegisterEdit, RegisterSite, Role, Tape,

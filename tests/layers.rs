@@ -6,15 +6,14 @@ use std::path::{Path, PathBuf};
 
 /// From low to high; the modules of one row do not know each other. `lib.rs` and `bin` lie above.
 const LAYERS: &[&[&str]] = &[
-    &["error", "shape"],
+    &["error", "noise", "shape"],
     &["op"],
     &["tape"],
     &["diff"],
     &["recurrence"],
-    &["lang"],
-    &["plan"],
+    &["graph", "lang", "plan", "render"],
     &["exec"],
-    &["check", "fit"],
+    &["check", "data", "derive", "fit"],
 ];
 
 const LONGEST: usize = 600;

@@ -103,7 +103,7 @@ fn names() {
         r.output("y", p);
         r.output("y", p.tanh());
     });
-    for bad in ["a b", "", "x.dot", "1x"] {
+    for bad in ["a b", "", "x.", ".dot", "x.1", "1x"] {
         refused(&["is not a name", &format!("`{bad}`")], |r| {
             r.output("y", r.param(bad, ()));
         });

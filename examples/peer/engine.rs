@@ -1,6 +1,6 @@
 //! Evaluation: the one place that knows how a recurrence is run.
 
-use bptt::{Batch, Outputs, Params, Program, Real, Recurrence, Result, Scalar, Workspace};
+use bptt::{Batch, Params, Program, Real, Recurrence, Result, Scalar, Workspace};
 
 /// A program, its data, and what came out last.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ pub(crate) trait Problem {
 }
 
 /// The daily returns of the Deutschmark against the pound of Bollerslev and Ghysels (1996).
-const RETURNS: &str = include_str!("../../tests/data/dmbp.csv");
+const RETURNS: &str = include_str!("../../data/dmbp.csv");
 const GARCH: &str = include_str!("../recurrences/garch11.rec");
 const GARCH_POINT: [(&str, f64); 4] = [
     ("mu", -0.005),

@@ -4,16 +4,17 @@
 //! data, and reports for each parameter and input how far the worst entry is off, and where.
 
 mod differences;
+mod instance;
 mod report;
 mod routes;
 #[cfg(feature = "proptest")]
 pub mod strategy;
 
-use ndarray::ArrayD;
-
+pub use instance::random_data;
 pub use report::{Certificate, Finding, Route, Verdict};
 
 use crate::error::Result;
+use crate::noise::Noise;
 use crate::recurrence::{Batch, Params, Recurrence};
 
 /// Certifies the gradient and the Hessian products of a recurrence on given data.
@@ -115,33 +116,5 @@ impl<'a> Check<'a> {
     /// As for [`check`].
     pub fn run(&self, params: &Params<f64>, batch: &Batch<f64>) -> Result<Certificate> {
         routes::Runner::new(self, params, batch)?.run()
-    }
-}
-
-/// Numbers in [−1, 1) from a seed (splitmix64, Steele, Lea and Flood 2014).
-#[derive(Clone, Debug)]
-struct Noise(u64);
-
-impl Noise {
-    fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "53 bits fit an f64 exactly")]
-    fn number(&mut self) -> f64 {
-        (self.bits() >> 11) as f64 / f64::from(1u32 << 26) / f64::from(1u32 << 26) - 1.0
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        let n = u64::try_from(n).unwrap_or(u64::MAX).max(1);
-        usize::try_from(self.bits() % n).unwrap_or(0)
-    }
-
-    fn array(&mut self, shape: &[usize]) -> ArrayD<f64> {
-        ArrayD::from_shape_simple_fn(shape, || self.number())
     }
 }

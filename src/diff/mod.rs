@@ -10,7 +10,7 @@ mod transpose;
 
 pub(crate) use linearize::{Linearization, linearize};
 pub(crate) use reverse::reverse;
-pub(crate) use transpose::transpose;
+pub(crate) use transpose::{Adjoint, transpose};
 
 use crate::op::Expr;
 

@@ -126,7 +126,7 @@ fn through_tangent<'b>(
         registers: IndexMap::new(),
         custom: vec![(0..aside.with(Tape::len), node.op.name().into())],
     };
-    let found = transpose(&aside, &linear, &[(tangent, y_bar)], &[seed])?;
+    let found = transpose(&aside, &linear, &[(tangent, y_bar)], &[seed])?.cotangents;
     let (small, _) = aside.finish();
     Ok(found
         .get(&seed)

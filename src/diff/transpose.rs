@@ -9,6 +9,23 @@ use crate::error::{Error, Result};
 use crate::op::{Edge, Expr, NodeId, Op, RegisterId};
 use crate::tape::{Direction, Node, Scope, Tape};
 
+/// One use of a transpose rule: the cotangent `x_bar` that argument `arg` of a linear node got from
+/// the node's own, `y_bar`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Adjoint {
+    pub(crate) node: NodeId,
+    pub(crate) arg: usize,
+    pub(crate) y_bar: NodeId,
+    pub(crate) x_bar: NodeId,
+}
+
+/// The cotangents, and every use of a rule that led to them, in order.
+#[derive(Debug)]
+pub(crate) struct Transposition {
+    pub(crate) cotangents: HashMap<NodeId, NodeId>,
+    pub(crate) adjoints: Vec<Adjoint>,
+}
+
 /// Writes the cotangent of each seed, given those of some tangents.
 ///
 /// `outputs` pairs linear nodes with their cotangents; `seeds` are the leaves of the linear graph.
@@ -21,8 +38,9 @@ pub(crate) fn transpose(
     linear: &Linearization,
     outputs: &[(NodeId, NodeId)],
     seeds: &[NodeId],
-) -> Result<HashMap<NodeId, NodeId>> {
+) -> Result<Transposition> {
     let tape = scope.with(Tape::clone);
+    let mut adjoints = Vec::new();
     let order = linear_order(&tape, linear, outputs, seeds);
     let mut cotangents: Vec<Option<Expr<'_>>> = vec![None; tape.len()];
     for (node, y_bar) in outputs {
@@ -72,14 +90,25 @@ pub(crate) fn transpose(
                 check_custom(node, x_bar, x[i])?;
             }
             if let Some(x_bar) = x_bar {
+                if let (Some(y_bar), Some(x_bar)) = (y_bar.id(), x_bar.id()) {
+                    adjoints.push(Adjoint {
+                        node: *id,
+                        arg: i,
+                        y_bar,
+                        x_bar,
+                    });
+                }
                 accumulate(&mut cotangents[node.args[i].index()], x_bar);
             }
         }
     }
-    Ok(seeds
+    let found = seeds
         .iter()
-        .filter_map(|seed| Some((*seed, cotangents[seed.index()]?.id()?)))
-        .collect())
+        .filter_map(|seed| Some((*seed, cotangents[seed.index()]?.id()?)));
+    Ok(Transposition {
+        cotangents: found.collect(),
+        adjoints,
+    })
 }
 
 /// A custom op that says it is linear must give a cotangent of the shape of the argument.

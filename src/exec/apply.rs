@@ -12,12 +12,13 @@ use ndarray::{ArrayD, IxDyn};
 
 use super::Real;
 use super::driver::{Crew, Rows};
-use super::kernel::entrywise::{Entrywise, Rows as Strided};
+use super::kernel::entrywise::{BLOCK, Entrywise, Rows as Strided};
 use super::kernel::rows::{self, Contraction, SumRows};
+use super::kernel::steps::{Action, Cursor, Programs, Steps};
 use super::kernel::{Columns, Matrix, OverRows, Panels, Product, Stretch};
 use crate::error::Error;
 use crate::op::{Custom, Scalar, Value};
-use crate::plan::{Instruction, Operand};
+use crate::plan::{Instruction, MicroOp, Operand, Plan, Stage};
 use crate::shape::Rate;
 
 impl<F: Real> Crew<'_, '_, F> {
@@ -201,6 +202,84 @@ impl<F: Real> Crew<'_, '_, F> {
         unsafe { call.run(self.job.isa) };
     }
 
+    /// Runs the loop of a stage for a single row in one go, if the stage consists of what can be
+    /// run so.
+    pub(super) fn steps(
+        &mut self,
+        stage: &Stage,
+        row: usize,
+        times: Range<usize>,
+        forward: bool,
+    ) -> bool {
+        let programs = &self.job.plan.programs;
+        self.own.actions.clear();
+        self.own.cursors.clear();
+        for work in &stage.body {
+            let first = self.own.cursors.len();
+            match &work.instruction {
+                Instruction::Program(index) if programs[*index].len <= BLOCK => {
+                    let program = &programs[*index];
+                    for input in &program.inputs {
+                        let len = if input.spread { 0 } else { program.len };
+                        self.push_cursor(&input.operand, row, len);
+                    }
+                    for output in &program.outputs {
+                        self.push_cursor(output, row, program.len);
+                    }
+                    self.own.actions.push(Action::Program {
+                        program: *index,
+                        first,
+                        count: program.inputs.len() + program.outputs.len(),
+                    });
+                }
+                Instruction::Gemm {
+                    out,
+                    accumulate,
+                    segments,
+                    pack,
+                } => {
+                    self.push_cursor(out, row, out.len);
+                    for segment in segments {
+                        self.push_cursor(segment, row, segment.len);
+                    }
+                    let spec = &self.job.plan.packs[*pack];
+                    self.own.actions.push(Action::Product {
+                        first,
+                        count: segments.len(),
+                        b: self.job.packs[*pack].cast_const(),
+                        panels: Panels::new::<F>(self.job.isa, spec.k, spec.n),
+                        accumulate: *accumulate,
+                    });
+                }
+                _ => return false,
+            }
+        }
+        let own = &mut *self.own;
+        let steps = Steps {
+            actions: &own.actions,
+            cursors: &own.cursors,
+            programs: self.job.plan,
+            tables: &mut own.tables,
+            stretches: &mut own.stretches,
+            scratch: own.staging,
+            first: times.start,
+            end: times.end,
+            forward,
+        };
+        // SAFETY: the plan names entries inside the buffers, and gives each output to one program.
+        unsafe { steps.run(self.job.isa) };
+        true
+    }
+
+    fn push_cursor(&mut self, operand: &Operand, row: usize, len: usize) {
+        let cursor = Cursor {
+            ptr: self.at(operand, 0, row),
+            stride: self.own.slots[operand.buffer].time,
+            len,
+        };
+        self.own.cursors.push(cursor);
+    }
+
     fn pack(&self, index: usize) {
         let pack = &self.job.plan.packs[index];
         let panels = Panels::new::<F>(self.job.isa, pack.k, pack.n);
@@ -300,7 +379,7 @@ impl<F: Real> Crew<'_, '_, F> {
         entries: Range<usize>,
     ) {
         let isa = self.job.isa;
-        let mut sum = |first: usize, count: usize| {
+        let sum = |first: usize, count: usize| {
             isa.dispatch(SumRows {
                 from: self
                     .at(from, rows.step, first)
@@ -317,6 +396,16 @@ impl<F: Real> Crew<'_, '_, F> {
         } else {
             (rows.first..rows.first + rows.count).for_each(|row| sum(row, 1));
         }
+    }
+}
+
+impl Programs for Plan {
+    fn ops(&self, program: usize) -> &[MicroOp] {
+        &self.programs[program].ops
+    }
+
+    fn len(&self, program: usize) -> usize {
+        self.programs[program].len
     }
 }
 

@@ -9,7 +9,6 @@ use ndarray::ArrayD;
 
 use super::Program;
 use super::Real;
-use super::kernel::Isa;
 use super::workspace::{Slot, Workspace};
 use crate::error::{Error, Result};
 use crate::plan::{Buffer, OutputSpec, Storage};
@@ -97,6 +96,10 @@ impl<F: Real> Program<F> {
             lengths,
             ..
         } = workspace;
+        let same = |(row, b): (usize, &usize)| lengths[row] == batch.length(*b);
+        if active.len() == steps && order.len() == samples && order.iter().enumerate().all(same) {
+            return;
+        }
         order.clear();
         order.extend(0..samples);
         lengths.clear();
@@ -240,12 +243,6 @@ impl<F: Real> Program<F> {
             }
         }
         Ok(())
-    }
-
-    /// Runs on another instruction set of this machine.
-    #[cfg(test)]
-    pub(crate) fn on(self, isa: Isa) -> Self {
-        Self { isa, ..self }
     }
 }
 

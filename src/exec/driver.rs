@@ -199,6 +199,11 @@ impl<F: Real> Crew<'_, '_, F> {
     fn stage(&mut self, stage: &Stage, times: &Range<usize>, forward: bool) {
         if stage.is_loop {
             let share = share(self.job.extent.samples, self.index, self.count);
+            let running = times.end > 0 && self.job.active[times.end - 1] >= share.end;
+            let alone = share.len() == 1 && running;
+            if alone && self.steps(stage, share.start, times.clone(), forward) {
+                return;
+            }
             for i in 0..times.len() {
                 let step = if forward {
                     times.start + i

@@ -6,6 +6,8 @@ mod driver;
 pub(crate) mod kernel;
 mod memory;
 mod parallel;
+#[cfg(test)]
+mod tests;
 mod workspace;
 
 use std::sync::Mutex;
@@ -18,8 +20,9 @@ use crate::error::{Error, Result};
 use crate::op::Scalar;
 use crate::plan::Plan;
 use crate::recurrence::{Batch, Outputs, Params, Recurrence};
-use driver::{Crew, Job};
+use driver::Job;
 use parallel::Barrier;
+use workspace::Extent;
 
 /// A floating-point type that programs run in: `f64` or `f32`.
 #[expect(private_bounds, reason = "what kernels need is no concern of a user's")]
@@ -70,6 +73,8 @@ pub struct Program<F> {
     plan: Plan,
     isa: Isa,
     threads: usize,
+    /// No chunk of time is longer than this.
+    longest_chunk: usize,
     scalar: std::marker::PhantomData<F>,
 }
 
@@ -97,12 +102,15 @@ impl Recurrence {
 
 impl<F: Real> Program<F> {
     fn new(recurrence: &Recurrence, sizes: Vec<usize>) -> Result<Self> {
+        let plan = Plan::of(recurrence, &sizes);
+        let longest = plan.programs.iter().map(|p| p.len).max().unwrap_or(0);
         Ok(Self {
-            plan: Plan::of(recurrence, &sizes),
+            isa: Isa::for_rows::<F>(longest),
+            plan,
             recurrence: recurrence.clone(),
             sizes,
-            isa: Isa::detect(),
             threads: 1,
+            longest_chunk: usize::MAX,
             scalar: std::marker::PhantomData,
         })
     }
@@ -111,6 +119,21 @@ impl<F: Real> Program<F> {
     #[must_use]
     pub fn threads(self, threads: usize) -> Self {
         Self { threads, ..self }
+    }
+
+    /// Runs on another instruction set of this machine.
+    #[cfg(test)]
+    pub(crate) fn on(self, isa: Isa) -> Self {
+        Self { isa, ..self }
+    }
+
+    /// Runs in chunks of at most this many steps.
+    #[cfg(test)]
+    pub(crate) fn in_chunks_of(self, longest_chunk: usize) -> Self {
+        Self {
+            longest_chunk,
+            ..self
+        }
     }
 
     /// How the program runs.
@@ -166,7 +189,12 @@ impl<F: Real> Program<F> {
             "a workspace is used with the program that made it"
         );
         self.check(params, batch)?;
-        workspace.prepare(&self.plan, self.isa, batch.steps(), batch.samples())?;
+        let extent = Extent {
+            steps: batch.steps(),
+            samples: batch.samples(),
+            chunk: self.longest_chunk,
+        };
+        workspace.prepare(&self.plan, self.isa, extent)?;
         self.order(batch, workspace);
         self.connect(params, batch, workspace)?;
         let job = Job {

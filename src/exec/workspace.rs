@@ -2,6 +2,7 @@
 
 use super::Real;
 use super::kernel::entrywise::{BLOCK, Rows};
+use super::kernel::steps::{Action, Cursor};
 use super::kernel::{Isa, OverRows, Panels, Stretch};
 use super::memory::Aligned;
 use crate::error::{Error, Result};
@@ -31,7 +32,10 @@ pub(super) struct Worker<T> {
     pub(super) tables: Vec<Vec<*mut T>>,
     pub(super) operands: Vec<Rows<T>>,
     pub(super) stretches: Vec<Stretch<T>>,
-    pub(super) blocks: Aligned<T>,
+    pub(super) actions: Vec<Action<T>>,
+    pub(super) cursors: Vec<Cursor<T>>,
+    /// Blocks of registers, then of operands.
+    _blocks: Aligned<T>,
     /// Where the blocks of operands begin, after those of registers.
     pub(super) staging: *mut T,
     pub(super) packing: Aligned<T>,
@@ -117,20 +121,16 @@ impl<F: Real> Workspace<F> {
         all.map(Aligned::bytes).sum()
     }
 
-    /// Makes room for a run of this size.
-    pub(super) fn prepare(
-        &mut self,
-        plan: &Plan,
-        isa: Isa,
-        steps: usize,
-        samples: usize,
-    ) -> Result<()> {
-        if (self.extent.steps, self.extent.samples) == (steps, samples) {
+    /// Makes room for a run of this size, in chunks no longer than it says.
+    pub(super) fn prepare(&mut self, plan: &Plan, isa: Isa, wanted: Extent) -> Result<()> {
+        let Extent { steps, samples, .. } = wanted;
+        let chunk = chunk::<F>(plan, steps, samples).min(wanted.chunk).max(1);
+        let extent = Extent { chunk, ..wanted };
+        if self.extent == extent {
             return Ok(());
         }
         // Should anything fail, the next run prepares again.
         self.extent = Extent::default();
-        let chunk = chunk::<F>(plan, steps, samples);
         let rows = |storage: Storage| match storage {
             Storage::Leaf(_) => Some(0),
             Storage::Static => Some(1),
@@ -174,11 +174,7 @@ impl<F: Real> Workspace<F> {
             }
         }
         self.prepare_workers(plan)?;
-        self.extent = Extent {
-            steps,
-            samples,
-            chunk,
-        };
+        self.extent = extent;
         Ok(())
     }
 
@@ -198,6 +194,14 @@ impl<F: Real> Workspace<F> {
                 _ => {}
             }
         }
+        let loops = || {
+            plan.passes
+                .iter()
+                .flat_map(|p| &p.stages)
+                .filter(|s| s.is_loop)
+        };
+        let actions = loops().map(|s| s.body.len()).max().unwrap_or(0);
+        let cursors = actions * (operands.max(segments) + 1);
         self.workers.clear();
         for _ in 0..self.threads {
             let mut blocks = Aligned::default();
@@ -229,8 +233,10 @@ impl<F: Real> Workspace<F> {
                 tables,
                 operands: Vec::with_capacity(operands),
                 stretches: Vec::with_capacity(segments),
+                actions: Vec::with_capacity(actions),
+                cursors: Vec::with_capacity(cursors),
                 staging: first.wrapping_add(registers * BLOCK),
-                blocks,
+                _blocks: blocks,
                 packing: space,
             });
         }

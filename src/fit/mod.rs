@@ -1,4 +1,4 @@
-//! Just enough to train: two optimisers and the clipping of a gradient.
+//! Just enough to train: two optimisers, the clipping of a gradient, and Newton's method.
 //!
 //! An optimiser takes the [`Outputs`] of a gradient and changes the [`Params`] in place. What has
 //! no gradient stays as it is, so a part of the parameters is frozen by leaving it out of the
@@ -32,10 +32,13 @@
 
 mod adam;
 mod clip;
+mod dense;
+mod newton;
 mod sgd;
 
 pub use adam::Adam;
 pub use clip::clip_global_norm;
+pub use newton::{Newton, NewtonStep, Objective, hessian, standard_errors};
 pub use sgd::Sgd;
 
 use ndarray::{ArrayD, Dimension};

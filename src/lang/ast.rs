@@ -136,6 +136,15 @@ pub(super) struct LeafDecl {
     pub(super) shape: Vec<Expr>,
     /// The number of classes, for an input that is a class.
     pub(super) classes: Option<Expr>,
+    /// How a parameter starts before a fit.
+    pub(super) start: Option<Start>,
+}
+
+/// `= e`, or `~ e` at random.
+#[derive(Debug)]
+pub(super) struct Start {
+    pub(super) random: bool,
+    pub(super) value: Expr,
 }
 
 #[derive(Debug)]

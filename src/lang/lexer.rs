@@ -25,6 +25,7 @@ pub(super) enum Token<'s> {
     Comma,
     Colon,
     Prime,
+    Tilde,
     /// `.T` or `ᵀ`
     Transpose,
     /// `²` or `³`
@@ -60,6 +61,7 @@ impl Token<'_> {
             Self::Comma => ",",
             Self::Colon => ":",
             Self::Prime => "'",
+            Self::Tilde => "~",
             Self::Transpose => ".T",
             Self::Superscript(_) => return "a superscript".into(),
         };
@@ -77,7 +79,21 @@ fn continues_name(c: char) -> bool {
 
 /// Whether the language can spell this name.
 pub(super) fn is_name(text: &str) -> bool {
-    text.starts_with(starts_name) && text.chars().all(continues_name)
+    text.starts_with(starts_name) && name_len(text) == text.len()
+}
+
+/// The length of the name at the beginning of a text. Derivatives have names of several parts, as
+/// `W.dot`; `W.T` is a transpose.
+fn name_len(text: &str) -> usize {
+    let part = |text: &str| text.find(|c| !continues_name(c)).unwrap_or(text.len());
+    let mut len = part(text);
+    while let Some(rest) = text[len..].strip_prefix('.')
+        && rest.starts_with(starts_name)
+        && &rest[..part(rest)] != "T"
+    {
+        len += 1 + part(rest);
+    }
+    len
 }
 
 /// The tokens with their places; the last one is `End`. What is no token is reported and left out.
@@ -91,7 +107,7 @@ pub(super) fn tokens<'s>(source: &'s str, reports: &Reports) -> Vec<(Token<'s>, 
             '#' => (None, rest.find('\n').unwrap_or(rest.len())),
             c if c.is_whitespace() => (None, c.len_utf8()),
             c if starts_name(c) => {
-                let len = rest.find(|c| !continues_name(c)).unwrap_or(rest.len());
+                let len = name_len(rest);
                 (Some(Token::Name(&rest[..len])), len)
             }
             c if c.is_ascii_digit() || (c == '.' && followed_by_digit(rest)) => {
@@ -146,6 +162,7 @@ fn sign(rest: &str) -> Option<(Token<'static>, usize)> {
         ("]", Token::CloseBracket),
         (",", Token::Comma),
         (":", Token::Colon),
+        ("~", Token::Tilde),
         ("'", Token::Prime),
         ("′", Token::Prime),
         ("ᵀ", Token::Transpose),

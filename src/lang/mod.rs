@@ -8,6 +8,7 @@ mod ast;
 mod diagnostic;
 mod eval;
 mod functions;
+mod initial;
 mod lexer;
 mod lines;
 mod order;

@@ -5,7 +5,7 @@
 
 use super::ast::{
     Equation, Expr, Function, Infix, Kind, LeafDecl, LeafKind, LossDecl, Name, OutputDecl, Program,
-    Range, StateDecl,
+    Range, Start, StateDecl,
 };
 use super::diagnostic::{Diagnostic, Reports, Span};
 use super::lexer::{Token, tokens};
@@ -238,14 +238,29 @@ impl<'s> Parser<'s, '_> {
                     p.reports.push(Diagnostic::at(name.span.to(colon), text));
                 }
             }
+            let start = match kind {
+                LeafKind::Param => p.start()?,
+                _ => None,
+            };
             p.program.leaves.push(LeafDecl {
                 kind,
                 name,
                 shape,
                 classes,
+                start,
             });
             Ok(())
         })
+    }
+
+    /// `= 0.1` or `~ uniform(0.1)`, or nothing.
+    fn start(&mut self) -> Parsed<Option<Start>> {
+        let random = self.take(Token::Tilde).is_some();
+        if !random && self.take(Token::Equals).is_none() {
+            return Ok(None);
+        }
+        let value = self.expression()?;
+        Ok(Some(Start { random, value }))
     }
 
     fn states(&mut self, backward: bool) -> Parsed<()> {

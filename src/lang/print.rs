@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::initial;
 use super::lexer::is_name;
 use super::lines::Lines;
 use super::print_expr::Writer;
@@ -107,7 +108,10 @@ impl<'r> Printer<'r> {
     /// A name like `text` that is free.
     fn free(&mut self, text: &str) -> String {
         let letter = |c: char| if c.is_alphanumeric() { c } else { '_' };
-        let mut name: String = text.chars().map(letter).collect();
+        let mut name: String = match is_name(text) {
+            true => text.into(),
+            false => text.chars().map(letter).collect(),
+        };
         if !is_name(&name) || name == LOSS {
             name = "value".into();
         }
@@ -428,7 +432,10 @@ impl<'r> Printer<'r> {
             lines.item("dim", dim.to_string());
         }
         for leaf in self.tape.leaves() {
-            let (keyword, item) = leaf_text(leaf, writer);
+            let (keyword, mut item) = leaf_text(leaf, writer);
+            if let Some(initial) = self.recurrence.initial(leaf.name()) {
+                item = format!("{item} {}", initial::text(initial, |d| writer.dim(d))?);
+            }
             lines.item(keyword, item);
         }
         for State { register, name } in &self.states {

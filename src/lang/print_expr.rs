@@ -3,11 +3,8 @@
 use std::collections::HashMap;
 
 use super::print::{Names, brackets};
-use crate::op::{
-    Axis, Broadcast, Concat, Gather, Hold, Linear, NodeId, Notation, Op, Over, Pad, Pointwise,
-    RegisterId, Scatter, Slice, Sum, Time,
-};
-use crate::shape::{Dim, Rate, Shape};
+use crate::op::{Axis, Broadcast, Linear, NodeId, Op, Over, RegisterId, Setting, Spelling, Time};
+use crate::shape::{Dim, Shape};
 use crate::tape::{Direction, Tape};
 
 /// Binds more tightly than any operator.
@@ -62,109 +59,58 @@ impl Writer<'_> {
         }
     }
 
-    fn number(value: f64, strength: u8) -> Text {
-        if !value.is_finite() {
-            return Err(format!("the constant {value} is not finite"));
-        }
-        let size = value.abs();
-        let text = if size == 0.0 || (1e-5..1e16).contains(&size) {
-            format!("{value}")
-        } else {
-            format!("{value:e}")
-        };
-        // A sign binds as a prefix does.
-        Ok(parenthesised(
-            text,
-            if value.is_sign_negative() { 3 } else { TIGHT },
-            strength,
-        ))
-    }
-
+    /// An op as its row says it is spelt.
     fn written(&self, id: NodeId, strength: u8) -> Text {
         let node = self.tape.node(id);
-        let args = &node.args;
-        let arg = |i: usize, strength: u8| self.operand(args[i], strength);
-        let call = |name: &str, rest: &[String]| {
-            let mut parts = vec![self.value(args[0])?];
-            parts.extend_from_slice(rest);
-            Ok(format!("{name}({})", parts.join(", ")))
-        };
-        match &node.op {
-            Op::Constant(c) => Self::number(c.value(), strength),
-            Op::Leaf(leaf) => Ok(self.tape.leaf(*leaf).name().into()),
-            Op::Read(register) => self.read(*register),
-            Op::Pointwise(op) => self.pointwise(id, *op, strength),
-            Op::Reduce(op) => call(op.name(), &[]),
-            Op::Custom(_) => Err(format!("`{}` is an op of your own", node.op.name())),
-            Op::Time(Time::Hold(Hold(rate))) => {
-                let word = match rate {
-                    Rate::Sample => "sample",
-                    _ => "step",
+        let spelling = match &node.op {
+            Op::Constant(c) => {
+                // A sign binds as a prefix does.
+                let own = if c.value().is_sign_negative() {
+                    3
+                } else {
+                    TIGHT
                 };
-                call("hold", &[word.into()])
+                return Ok(parenthesised(number(c.value())?, own, strength));
             }
-            Op::Time(_) => match node.op.notation() {
-                Notation::Call { text, .. } => call(&text, &[]),
-                _ => Err(format!("`{}` has no spelling", node.op.name())),
-            },
-            Op::Linear(op) => match op {
-                Linear::MatMul(_) => {
-                    let (a, b) = (self.said(id, 0, 3)?, self.said(id, 1, 4)?);
-                    Ok(parenthesised(format!("{a} @ {b}"), 3, strength))
-                }
-                Linear::Transpose(_) => Ok(format!("{}.T", self.said(id, 0, TIGHT)?)),
-                Linear::Sum(Sum(Over::All)) => call("sum", &[]),
-                Linear::Sum(Sum(Over::Axis(axis))) => call("sum", &[word(*axis)]),
-                Linear::Broadcast(Broadcast { shape, over }) => match (over, shape) {
-                    (Over::All, shape) => call(
-                        "spread",
-                        &[match shape {
-                            Shape::Scalar => "[]".into(),
-                            shape => self.shape(*shape),
-                        }],
-                    ),
-                    (Over::Axis(axis), Shape::Matrix(m, n)) => {
-                        let count = match axis {
-                            Axis::Rows => m,
-                            Axis::Columns => n,
-                        };
-                        call("repeat", &[word(*axis), self.dim(*count)])
-                    }
-                    _ => Err("a vector is repeated into a matrix only".into()),
-                },
-                Linear::Concat(Concat { axis }) => self.call(
-                    id,
-                    match axis {
-                        Axis::Rows => "concat",
-                        Axis::Columns => "concat_columns",
-                    },
-                ),
-                Linear::Slice(Slice { axis, start, len }) => {
-                    let value = arg(0, TIGHT)?;
-                    let end = self.dim(*start + *len);
-                    let range = format!("{}:{end}", self.dim(*start));
-                    Ok(match axis {
-                        Axis::Rows => format!("{value}[{range}]"),
-                        Axis::Columns => format!("{value}[:, {range}]"),
-                    })
-                }
-                Linear::Pad(Pad {
-                    axis,
-                    before,
-                    after,
-                }) => call("pad", &[word(*axis), self.dim(*before), self.dim(*after)]),
-                Linear::Gather(Gather { axis: Axis::Rows }) => self.call(id, "gather"),
-                Linear::Gather(_) => self.call(id, "gather_column"),
-                Linear::Scatter(Scatter {
-                    axis: Axis::Rows, ..
-                }) => self.call(id, "scatter"),
-                Linear::Scatter(_) => self.call(id, "scatter_column"),
-                Linear::Dot(_) => self.call(id, "dot"),
-                Linear::Outer(_) => self.call(id, "outer"),
-                Linear::Select(_) => self.call(id, "select"),
-                // Another name for the same value: its definition is that value.
-                Linear::Alias(_) => arg(0, strength),
-            },
+            Op::Leaf(leaf) => return Ok(self.tape.leaf(*leaf).name().into()),
+            Op::Read(register) => return self.read(*register),
+            op => op.spelling(),
+        };
+        let Some(spelling) = spelling else {
+            return Err(format!("`{}` is an op of your own", node.op.name()));
+        };
+        match spelling {
+            Spelling::Infix(text, own) => {
+                let (a, b) = (self.said(id, 0, own)?, self.said(id, 1, own + 1)?);
+                Ok(parenthesised(format!("{a} {text} {b}"), own, strength))
+            }
+            Spelling::Prefix(text) => {
+                let text = format!("{text}{}", self.said(id, 0, 4)?);
+                Ok(parenthesised(text, 3, strength))
+            }
+            Spelling::Suffix(text, own) => {
+                let text = format!("{}{text}", self.said(id, 0, TIGHT)?);
+                Ok(parenthesised(text, own, strength))
+            }
+            Spelling::Call(name, settings) => self.call(id, &name, &settings),
+            Spelling::Spread(shape) => {
+                let dims: Vec<String> = shape.dims().iter().map(|d| self.dim(*d)).collect();
+                Ok(format!(
+                    "spread({}, [{}])",
+                    self.value(node.args[0])?,
+                    dims.join(", ")
+                ))
+            }
+            Spelling::Range(axis, start, end) => {
+                let value = self.operand(node.args[0], TIGHT)?;
+                let range = format!("{}:{}", self.dim(start), self.dim(end));
+                Ok(match axis {
+                    Axis::Rows => format!("{value}[{range}]"),
+                    Axis::Columns => format!("{value}[:, {range}]"),
+                })
+            }
+            // Another name for the same value: its definition is that value.
+            Spelling::Same => self.operand(node.args[0], strength),
         }
     }
 
@@ -232,51 +178,30 @@ impl Writer<'_> {
         }
     }
 
-    fn call(&self, id: NodeId, name: &str) -> Text {
+    fn call(&self, id: NodeId, name: &str, settings: &[Setting]) -> Text {
         let args = 0..self.tape.node(id).args.len();
-        let args: Vec<String> = args
+        let mut parts: Vec<String> = args
             .map(|i| self.said(id, i, 0))
             .collect::<Result<_, _>>()?;
-        Ok(format!("{name}({})", args.join(", ")))
-    }
-
-    fn pointwise(&self, id: NodeId, op: Pointwise, strength: u8) -> Text {
-        match (op, op.notation()) {
-            (Pointwise::Powi(2), _) => Ok(format!("powi({}, 2)", self.said(id, 0, 0)?)),
-            (Pointwise::Powi(n), _) => {
-                let text = format!("{}^{n}", self.said(id, 0, TIGHT)?);
-                Ok(parenthesised(text, 4, strength))
-            }
-            (_, Notation::Suffix { text, .. }) => {
-                let text = format!("{}{text}", self.said(id, 0, TIGHT)?);
-                Ok(parenthesised(text, 4, strength))
-            }
-            (_, Notation::Prefix { text }) => {
-                let text = format!("{text}{}", self.said(id, 0, 4)?);
-                Ok(parenthesised(text, 3, strength))
-            }
-            (
-                _,
-                Notation::Infix {
-                    text,
-                    strength: own,
-                    ..
-                },
-            ) => {
-                let (a, b) = (self.said(id, 0, own)?, self.said(id, 1, own + 1)?);
-                Ok(parenthesised(format!("{a} {text} {b}"), own, strength))
-            }
-            (_, Notation::Call { text, .. }) => self.call(id, &text),
-            (_, Notation::Atom | Notation::Silent) => self.call(id, op.name()),
-        }
+        parts.extend(settings.iter().map(|setting| match setting {
+            Setting::Word(word) => (*word).into(),
+            Setting::Size(size) => self.dim(*size),
+        }));
+        Ok(format!("{name}({})", parts.join(", ")))
     }
 }
 
-fn word(axis: Axis) -> String {
-    match axis {
-        Axis::Rows => "rows".into(),
-        Axis::Columns => "columns".into(),
+/// A number, so that reading it gives the same bits.
+pub(super) fn number(value: f64) -> Text {
+    if !value.is_finite() {
+        return Err(format!("the constant {value} is not finite"));
     }
+    let size = value.abs();
+    Ok(if size == 0.0 || (1e-5..1e16).contains(&size) {
+        format!("{value}")
+    } else {
+        format!("{value:e}")
+    })
 }
 
 fn parenthesised(text: String, own: u8, strength: u8) -> String {

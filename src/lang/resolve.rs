@@ -199,7 +199,14 @@ impl<'d, 'p> Resolver<'d, 'p> {
                     LeafKind::Input | LeafKind::Param => r.class(name, n),
                 }),
                 (None, kind) => self.shape(&leaf.shape).map(|shape| match kind {
-                    LeafKind::Param => r.param(name, shape),
+                    LeafKind::Param => {
+                        let param = r.param(name, shape);
+                        let start = leaf.start.as_ref();
+                        if let Some(initial) = start.and_then(|s| self.initial(s, shape)) {
+                            r.initial(name, initial);
+                        }
+                        param
+                    }
                     LeafKind::Input => r.input(name, shape),
                     LeafKind::SampleInput => r.sample_input(name, shape),
                 }),

@@ -3,7 +3,7 @@
 use std::hash::Hash;
 
 use super::lowering::{Extent, Lowering};
-use super::{Expr, Notation, Reason, Scalar, Value};
+use super::{Expr, Notation, Reason, Scalar, Spelling, Value};
 use crate::shape::{Dim, Type};
 
 /// How an op depends on its real arguments.
@@ -27,6 +27,10 @@ pub(crate) trait LinearRule: Copy + Hash + Eq {
     /// Its memory pattern, for arguments and a result of these extents.
     fn lower(&self, args: &[Extent], out: Extent) -> Lowering;
     fn notation(&self) -> Notation;
+    /// How the recurrence language writes it, where that is not its notation.
+    fn spelling(&self) -> Spelling {
+        self.notation().into()
+    }
     /// The same op with its sizes replaced.
     #[must_use]
     fn map_dims(self, _f: &dyn Fn(Dim) -> Dim) -> Self {
@@ -85,6 +89,9 @@ macro_rules! linear_family {
             }
             pub(super) fn notation(&self) -> $crate::op::Notation {
                 match self { $(Self::$row(op) => op.notation(),)+ }
+            }
+            pub(super) fn spelling(&self) -> $crate::op::Spelling {
+                match self { $(Self::$row(op) => op.spelling(),)+ }
             }
             pub(super) fn map_dims(self, f: &dyn Fn($crate::shape::Dim) -> $crate::shape::Dim) -> Self {
                 match self { $(Self::$row(op) => Self::$row(op.map_dims(f)),)+ }

@@ -32,6 +32,7 @@ pub use expr::{Expr, concat};
 pub(crate) use family::{LinearRule, Linearity};
 pub use linear::Linear;
 pub(crate) use lowering::{Contract, Extent, Lowering, Move, Strides, entries};
+pub(crate) use notation::Spelling;
 pub use notation::{Notation, Setting};
 pub(crate) use parts::{Alias, Concat, Gather, Pad, Scatter, Select, Slice};
 pub use pointwise::Pointwise;
@@ -287,6 +288,17 @@ impl Op {
             Self::Reduce(op) => op.notation(),
             Self::Time(op) => op.notation(),
             Self::Custom(op) => op.rule().notation(),
+        }
+    }
+
+    /// How the recurrence language writes the op; `None` when it has no words for it.
+    pub(crate) fn spelling(&self) -> Option<Spelling> {
+        match self {
+            Self::Constant(_) | Self::Leaf(_) | Self::Read(_) | Self::Custom(_) => None,
+            Self::Pointwise(op) => Some(op.spelling()),
+            Self::Linear(op) => Some(op.spelling()),
+            Self::Reduce(op) => Some(op.notation().into()),
+            Self::Time(op) => Some(op.spelling()),
         }
     }
 

@@ -1,6 +1,7 @@
 //! How an op is written, in the recurrence language and in LaTeX.
 
-use crate::shape::Dim;
+use super::axis::Axis;
+use crate::shape::{Dim, Shape};
 
 /// How an op is written around its arguments: `text` as in the recurrence language, `latex` as on
 /// paper.
@@ -86,5 +87,43 @@ impl Notation {
             Self::Suffix { .. } => 4,
             Self::Atom | Self::Silent | Self::Call { .. } => 5,
         }
+    }
+}
+
+/// How an op is written in the recurrence language where nothing goes without saying.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Spelling {
+    /// Between its arguments, with its binding strength.
+    Infix(&'static str, u8),
+    /// Before its argument, as a sign.
+    Prefix(&'static str),
+    /// After its argument, with its binding strength.
+    Suffix(String, u8),
+    /// A call, with settings after the arguments.
+    Call(String, Vec<Setting>),
+    /// `spread(x, […])`
+    Spread(Shape),
+    /// The places from the first size to the second, `x[a:b]` or `x[:, a:b]`.
+    Range(Axis, Dim, Dim),
+    /// The argument itself.
+    Same,
+}
+
+impl From<Notation> for Spelling {
+    fn from(notation: Notation) -> Self {
+        let strength = notation.strength();
+        match notation {
+            Notation::Atom | Notation::Silent => Self::Same,
+            Notation::Infix { text, .. } => Self::Infix(text, strength),
+            Notation::Prefix { text } => Self::Prefix(text),
+            Notation::Suffix { text, .. } => Self::Suffix(text, strength),
+            Notation::Call { text, settings, .. } => Self::Call(text, settings),
+        }
+    }
+}
+
+impl Spelling {
+    pub(super) fn call(name: &str, settings: Vec<Setting>) -> Self {
+        Self::Call(name.into(), settings)
     }
 }

@@ -5,7 +5,9 @@ use smallvec::SmallVec;
 
 use super::axis::{Axis, all_real, fixed, real, size, with_size};
 use super::lowering::{Extent, Lowering, Move, Strides};
-use super::{Expr, LinearRule, Linearity, Notation, Reason, Scalar, Setting, Value, common_shape};
+use super::{
+    Expr, LinearRule, Linearity, Notation, Reason, Scalar, Setting, Spelling, Value, common_shape,
+};
 use crate::shape::{Dim, Kind, Shape, Type};
 
 /// Values joined along an axis. The transpose is [`Slice`].
@@ -72,6 +74,12 @@ impl LinearRule for Concat {
     fn notation(&self) -> Notation {
         Notation::call("concat", r"\operatorname{concat}")
     }
+    fn spelling(&self) -> Spelling {
+        match self.axis {
+            Axis::Rows => Spelling::call("concat", Vec::new()),
+            Axis::Columns => Spelling::call("concat_columns", Vec::new()),
+        }
+    }
 }
 
 /// A contiguous part of a vector, or of the rows or columns of a matrix. The transpose is
@@ -136,6 +144,9 @@ impl LinearRule for Slice {
             Setting::Size(self.len),
         ];
         Notation::call_with("slice", r"\operatorname{slice}", extra)
+    }
+    fn spelling(&self) -> Spelling {
+        Spelling::Range(self.axis, self.start, self.start + self.len)
     }
     fn map_dims(self, f: &dyn Fn(Dim) -> Dim) -> Self {
         Self {

@@ -6,8 +6,8 @@
 
 use ndarray::Zip;
 
-use super::{Expr, Notation, Number, Op, Reason, Scalar, Value, common_shape};
-use crate::shape::{Rate, Type};
+use super::{Expr, Notation, Number, Op, Reason, Scalar, Setting, Spelling, Value, common_shape};
+use crate::shape::{Dim, Rate, Type};
 
 /// A partial derivative.
 pub(crate) enum Partial<'b> {
@@ -200,6 +200,15 @@ macro_rules! pointwise {
             #[must_use]
             pub fn notation(self) -> Notation {
                 match self { $(Self::$variant $(($setting))? => $notation,)+ }
+            }
+
+            /// How the recurrence language writes the op.
+            pub(super) fn spelling(self) -> Spelling {
+                match self {
+                    // `x^2` is the row `square`, whose derivative is written otherwise.
+                    Self::Powi(2) => Spelling::call("powi", vec![Setting::Size(Dim::fixed(2))]),
+                    _ => self.notation().into(),
+                }
             }
 
             const fn form(self) -> Form {

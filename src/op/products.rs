@@ -4,7 +4,7 @@ use ndarray::Array2;
 
 use super::axis::{all_real, real};
 use super::lowering::{Contract, Extent, Lowering, entries};
-use super::{Expr, LinearRule, Linearity, Notation, Reason, Scalar, Value, common_shape};
+use super::{Expr, LinearRule, Linearity, Notation, Reason, Scalar, Spelling, Value, common_shape};
 use crate::shape::{Shape, Type};
 
 fn transposed<F: Scalar>(a: &Value<F>) -> ndarray::ArrayView2<'_, F> {
@@ -177,5 +177,8 @@ impl LinearRule for Transpose {
             text: "ᵀ".into(),
             latex: r"^{\top}".into(),
         }
+    }
+    fn spelling(&self) -> Spelling {
+        Spelling::Suffix(".T".into(), 5)
     }
 }

@@ -4,7 +4,7 @@ use ndarray::{ArrayD, IxDyn};
 
 use super::axis::{Axis, Over, all_real, fixed, real, size};
 use super::lowering::{Contract, Extent, Lowering, Move, Strides};
-use super::{Expr, LinearRule, Linearity, Notation, Reason, Scalar, Setting, Value};
+use super::{Expr, LinearRule, Linearity, Notation, Reason, Scalar, Setting, Spelling, Value};
 use crate::shape::{Dim, Shape, Type};
 
 /// The sum over everything or over one axis. The transpose is [`Broadcast`].
@@ -140,6 +140,17 @@ impl LinearRule for Broadcast {
                 r"\operatorname{repeat}",
                 vec![Setting::Word(axis.text())],
             ),
+        }
+    }
+    fn spelling(&self) -> Spelling {
+        let count = self.shape.dims();
+        match self.over {
+            Over::Axis(axis) if count.len() == 2 => {
+                let count = count[axis.index()];
+                let settings = vec![Setting::Word(axis.text()), Setting::Size(count)];
+                Spelling::call("repeat", settings)
+            }
+            _ => Spelling::Spread(self.shape),
         }
     }
     fn map_dims(self, f: &dyn Fn(Dim) -> Dim) -> Self {

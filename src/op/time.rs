@@ -6,7 +6,7 @@ use ndarray::ArrayD;
 
 use super::family::{LinearRule, Linearity, linear_family};
 use super::lowering::{Extent, Lowering};
-use super::{Expr, Notation, Reason, Scalar, Value};
+use super::{Expr, Notation, Reason, Scalar, Setting, Spelling, Value};
 use crate::shape::{Rate, Type};
 
 /// An end of a sequence.
@@ -85,6 +85,13 @@ impl LinearRule for Hold {
     }
     fn notation(&self) -> Notation {
         Notation::Silent
+    }
+    fn spelling(&self) -> Spelling {
+        let rate = match self.0 {
+            Rate::Sample => "sample",
+            _ => "step",
+        };
+        Spelling::call("hold", vec![Setting::Word(rate)])
     }
 }
 

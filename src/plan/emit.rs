@@ -87,7 +87,8 @@ impl<'a> Emitter<'a> {
             let is_loop = nodes.iter().any(|id| self.layout.is_loop[*id]);
             let packs = self.packs.len();
             let body = self.stage(&nodes);
-            // A matrix is packed as soon as it is known, which is before the pass that uses it.
+            // A matrix is packed as soon as it is known: before the pass that uses it, or right before
+            // a product that is itself done once.
             for pack in packs..self.packs.len() {
                 if stage.in_pass {
                     once[stage.pass].push(Instruction::Pack(pack));
@@ -98,7 +99,12 @@ impl<'a> Emitter<'a> {
                 let body = body.into_iter().map(|i| Work::new(i, programs)).collect();
                 passes[stage.pass].stages.push(Group { is_loop, body });
             } else {
-                once[stage.pass].extend(body);
+                for instruction in body {
+                    if let Instruction::Gemm { pack, .. } = instruction {
+                        once[stage.pass].push(Instruction::Pack(pack));
+                    }
+                    once[stage.pass].push(instruction);
+                }
             }
         }
         let carries = self.carries();
@@ -133,11 +139,15 @@ impl<'a> Emitter<'a> {
             {
                 continue;
             }
+            // A value may be defined in a pass before that in which what it starts from is known;
+            // then it is only read later still.
+            let defined = self.schedule.run_in(self.graph, register.def);
+            let known = register.init.map(|i| self.schedule.places[i].pass);
             carries.push(Carry {
                 value,
                 init: register.init.map(|i| self.operand(i)),
                 forward,
-                pass: self.schedule.run_in(self.graph, register.def).unwrap_or(0),
+                pass: defined.max(known).unwrap_or(0),
             });
         }
         carries

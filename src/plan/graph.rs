@@ -351,6 +351,8 @@ impl<'a> Lower<'a> {
                 args,
             ),
             Lowering::Total => self.total(id, node.args()[0]),
+            // What does not vary with the step is the same at the ends.
+            Lowering::Pick(_) if self.graph.nodes[args[0]].rate != Rate::Step => args[0],
             Lowering::Pick(edge) => self.push(id, Kind::Pick(edge), args),
             Lowering::Impulse(edge) => self.push(id, Kind::Impulse(edge), args),
             Lowering::Move(moves) => self.push(id, Kind::Move(moves), args),
@@ -474,15 +476,7 @@ impl<'a> Lower<'a> {
         let from = self.tape.ty(arg).rate;
         let node = self.tape.node(source);
         if rate != Rate::Static || self.tape.ty(source).rate != from {
-            let arg = self.of[&arg];
-            // What does not vary with the step is still to be added once for every step.
-            if self.graph.nodes[arg].rate != from {
-                let held = self
-                    .graph
-                    .add_like(arg, Kind::Sum(vec![1]), vec![arg], from);
-                return self.push(id, Kind::Total, vec![held]);
-            }
-            return self.push(id, Kind::Total, vec![arg]);
+            return self.plain_total(id, arg);
         }
         let args: Vec<Id> = node.args().iter().map(|a| self.of[a]).collect();
         let varies = |this: &Self, a: &Id| this.graph.nodes[*a].rate == from;
@@ -499,11 +493,19 @@ impl<'a> Lower<'a> {
             Lowering::Move(moves) if moves.len() == 1 && args.iter().all(|a| varies(self, a)) => {
                 self.push(id, Kind::MoveTotal(moves[0]), args)
             }
-            _ => {
-                let arg = self.of[&arg];
-                self.push(id, Kind::Total, vec![arg])
-            }
+            _ => self.plain_total(id, arg),
         }
+    }
+
+    /// The sum of a value over all places its type has; where it varies less than its type says,
+    /// it is still to be added once for every place.
+    fn plain_total(&mut self, id: NodeId, arg: NodeId) -> Id {
+        let (mut from, rate) = (self.of[&arg], self.tape.ty(arg).rate);
+        if self.graph.nodes[from].rate != rate {
+            let copy = Kind::Sum(vec![1]);
+            from = self.graph.add_like(from, copy, vec![from], rate);
+        }
+        self.push(id, Kind::Total, vec![from])
     }
 
     fn has_outer(&self, id: NodeId) -> bool {

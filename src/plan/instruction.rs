@@ -210,7 +210,7 @@ pub(crate) struct Carry {
     pub(crate) init: Option<Operand>,
     /// Whether it is carried to the step after (or, if not, to the step before).
     pub(crate) forward: bool,
-    /// The pass in which the value is defined.
+    /// The first pass in which the value and what it starts from are known.
     pub(crate) pass: usize,
 }
 

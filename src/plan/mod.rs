@@ -25,9 +25,7 @@ mod program;
 mod schedule;
 
 pub use counts::{Counts, Tally};
-pub(crate) use instruction::{
-    Carry, Input, Instruction, Operand, Pack, PackPart, Pass, Program, Stage, Work,
-};
+pub(crate) use instruction::{Carry, Instruction, Operand, Pack, Pass, Program, Stage, Work};
 pub(crate) use layout::{Buffer, Storage};
 pub(crate) use program::{Code, MicroOp};
 

@@ -93,7 +93,7 @@ impl Recurrence {
                 });
             }
         }
-        let sizes = Sizes::solve(self, params, batch)?.finish()?;
+        let sizes = Sizes::solve(self, params, batch, false)?.finish()?;
         self.check_extent(&sizes, batch.steps, batch.samples)?;
         let bound = Bound {
             recurrence: self,
@@ -134,6 +134,30 @@ impl Recurrence {
         let sizes: Vec<usize> = self.tape.dims().map(size).collect::<Result<_>>()?;
         self.check_extent(&sizes, 1, 1)?;
         Ok(sizes)
+    }
+
+    /// The sizes of the named dimensions that some data determines, be it complete or not.
+    ///
+    /// ```
+    /// use bptt::{Batch, Params, cells::{Cell, Loss}};
+    /// let rnn = Cell::rnn().model("rnn", Loss::SquaredError)?;
+    /// let batch = Batch::<f64>::new(5, 1).with("x", ndarray::Array3::zeros((5, 1, 2)));
+    /// assert_eq!(rnn.known_sizes(&Params::new(), &batch)?, [("K", 2)]);
+    /// # Ok::<(), bptt::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When an array has the wrong shape, or two disagree.
+    pub fn known_sizes<F: Scalar>(
+        &self,
+        params: &Params<F>,
+        batch: &Batch<F>,
+    ) -> Result<Vec<(&str, usize)>> {
+        let known = Sizes::solve(self, params, batch, true)?.known;
+        let sizes = self.tape.dims().zip(known);
+        Ok(sizes
+            .filter_map(|(dim, size)| Some((dim, size?.0)))
+            .collect())
     }
 
     /// Refuses sizes for which some value would have more entries than can be counted.
@@ -190,6 +214,8 @@ struct Sizes<'a, F> {
     batch: &'a Batch<F>,
     /// The size of each dimension and the array that fixed it.
     known: Vec<Option<(usize, String)>>,
+    /// Whether arrays may be missing.
+    partial: bool,
 }
 
 impl<'a, F: Scalar> Sizes<'a, F> {
@@ -197,6 +223,7 @@ impl<'a, F: Scalar> Sizes<'a, F> {
         recurrence: &'a Recurrence,
         params: &'a Params<F>,
         batch: &'a Batch<F>,
+        partial: bool,
     ) -> Result<Self> {
         let given = |name: &str| Some((*batch.sizes.get(name)?, "Batch::size".to_owned()));
         let known = recurrence.tape.dims().map(given).collect();
@@ -205,6 +232,7 @@ impl<'a, F: Scalar> Sizes<'a, F> {
             params,
             batch,
             known,
+            partial,
         };
         // A sum of names is solved for its last unknown, so passes repeat until nothing is learnt.
         loop {
@@ -242,6 +270,9 @@ impl<'a, F: Scalar> Sizes<'a, F> {
         let name = leaf.name.to_string();
         let expected = || expected_shape(self.recurrence, leaf);
         let Some(found) = found else {
+            if self.partial {
+                return Ok(());
+            }
             return Err(Error::Missing {
                 what,
                 name,

@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::panic::Location;
 use std::sync::Arc;
 
-use super::{Draft, LOSS, Recurrence, State};
+use indexmap::IndexMap;
+
+use super::{Draft, Initial, LOSS, Recurrence, State};
 use crate::error::{Mistake, Result};
 use crate::op::{Build, Expr, NodeId, RegisterId};
 use crate::shape::{Dim, Kind, Rate, Shape, Type};
@@ -19,6 +21,7 @@ pub struct Definition {
     states: RefCell<Vec<(State, &'static Location<'static>)>>,
     outputs: RefCell<Vec<(Arc<str>, NodeId)>>,
     losses: RefCell<Vec<NodeId>>,
+    initials: RefCell<IndexMap<Arc<str>, Initial>>,
 }
 
 impl Recurrence {
@@ -55,6 +58,7 @@ impl Recurrence {
             states: RefCell::default(),
             outputs: RefCell::default(),
             losses: RefCell::default(),
+            initials: RefCell::default(),
         };
         f(&definition);
         definition.finish(name)
@@ -75,6 +79,7 @@ impl Definition {
         }
         let mut draft = Draft {
             states: states.into_iter().map(|(state, _)| state).collect(),
+            initials: self.initials.take(),
             ..Draft::default()
         };
         let losses = self.losses.take();
@@ -181,6 +186,22 @@ impl Definition {
     #[track_caller]
     pub fn param(&self, name: &str, shape: impl Into<Shape>) -> Expr<'_> {
         self.leaf(name, Role::Parameter, Type::real(shape, Rate::Static))
+    }
+
+    /// Says how a parameter starts before a fit; [`Params::initial`](super::Params::initial)
+    /// makes it so.
+    #[track_caller]
+    pub fn initial(&self, param: &str, initial: Initial) {
+        let shape = self.scope.with(|t| {
+            let mut leaves = t.leaves().iter();
+            let leaf = leaves.find(|l| l.role == Role::Parameter && *l.name == *param);
+            leaf.map(|l| l.ty.shape)
+        });
+        match shape.map(|s| initial.misfit(s)) {
+            None => self.fail(format!("there is no parameter named `{param}`")),
+            Some(Some(why)) => self.fail(format!("the start of `{param}`: {why}")),
+            Some(None) => drop(self.initials.borrow_mut().insert(param.into(), initial)),
+        }
     }
 
     /// An input given for every step of every sample, data `[T, B, …shape]`.

@@ -1,12 +1,12 @@
 //! The numbers a recurrence is run on: parameters and batches.
 
 use indexmap::IndexMap;
-use ndarray::{Array, ArrayD, Dimension};
+use ndarray::{Array, ArrayD, Axis, Dimension};
 
 use super::Recurrence;
 use crate::error::{Error, Result};
 use crate::op::Scalar;
-use crate::shape::Dim;
+use crate::shape::{Dim, Rate};
 use crate::tape::Role;
 
 /// Parameters by name.
@@ -40,8 +40,8 @@ impl<F: Scalar> Params<F> {
     /// ```
     ///
     /// # Errors
-    /// When a size is missing, or is of a dimension that does not exist. The arrays are checked
-    /// when they are used.
+    /// When a size is missing, is of a dimension that does not exist, or is too large for the
+    /// memory. The arrays are checked when they are used.
     pub fn from_fn(
         recurrence: &Recurrence,
         sizes: &[(&str, usize)],
@@ -68,7 +68,9 @@ impl<F: Scalar> Params<F> {
                     dim: known[symbol.index()].clone(),
                 });
             }
-            params.insert(&leaf.name, f(&leaf.name, &leaf.ty.shape.values(&values)));
+            let shape = leaf.ty.shape.values(&values);
+            check_room::<F>(&leaf.name, &shape)?;
+            params.insert(&leaf.name, f(&leaf.name, &shape));
         }
         Ok(params)
     }
@@ -178,6 +180,55 @@ impl<F: Scalar> Batch<F> {
     pub fn size(mut self, dim: &str, size: usize) -> Self {
         self.sizes.insert(dim.into(), size);
         self
+    }
+
+    /// Some of the samples, in the given order: a minibatch. The recurrence says which inputs are
+    /// given per step and which per sample.
+    ///
+    /// ```
+    /// use bptt::{Batch, Recurrence};
+    /// let r = Recurrence::parse("r.rec", "input x\nsample input a\nloss a * x\n")?;
+    /// let batch = Batch::new(1, 3)
+    ///     .with("x", ndarray::array![[1.0, 2.0, 3.0]])
+    ///     .with("a", ndarray::array![4.0, 5.0, 6.0]);
+    /// let part = batch.samples_of(&r, &[2, 0])?;
+    /// assert_eq!(part.get("x"), Some(&ndarray::array![[3.0, 1.0]].into_dyn()));
+    /// assert_eq!(part.get("a"), Some(&ndarray::array![6.0, 4.0].into_dyn()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When there is no such sample, or an input has no axis of samples.
+    pub fn samples_of(&self, recurrence: &Recurrence, chosen: &[usize]) -> Result<Self> {
+        if let Some(sample) = chosen.iter().find(|s| **s >= self.samples) {
+            let reason = format!("there is no sample {sample}, only {}", self.samples);
+            return Err(Error::Batch { reason });
+        }
+        let mut part = Self {
+            samples: chosen.len(),
+            ..self.clone()
+        };
+        for (name, data) in &mut part.inputs {
+            let mut leaves = recurrence.leaves(Role::Input);
+            let step = leaves.any(|l| *l.name == **name && l.ty.rate == Rate::Step);
+            let axis = Axis(usize::from(step));
+            if data.shape().get(axis.index()) != Some(&self.samples) {
+                let reason = format!("input `{name}` has no axis of {} samples", self.samples);
+                return Err(Error::Batch { reason });
+            }
+            match data {
+                Data::Real(a) => *a = a.select(axis, chosen),
+                Data::Class(a) => *a = a.select(axis, chosen),
+            }
+        }
+        if let Some(lengths) = &mut part.lengths {
+            *lengths = chosen
+                .iter()
+                .filter_map(|s| lengths.get(*s))
+                .copied()
+                .collect();
+        }
+        Ok(part)
     }
 
     /// The same data in another type, rounded where it is narrower.
@@ -295,6 +346,20 @@ impl<F: Scalar> Batch<F> {
             None => Ok(()),
         }
     }
+}
+
+/// Refuses an array for which there is no memory, before anybody makes it.
+pub(crate) fn check_room<F>(name: &str, shape: &[usize]) -> Result<()> {
+    let entries = shape
+        .iter()
+        .try_fold(1usize, |n, size| n.checked_mul(*size));
+    let fits = entries.is_some_and(|n| Vec::<F>::new().try_reserve_exact(n).is_ok());
+    if fits {
+        return Ok(());
+    }
+    Err(Error::Batch {
+        reason: format!("`{name}` would have shape {shape:?}, which is too large"),
+    })
 }
 
 fn cast<F: Scalar, G: Scalar>(array: &ArrayD<F>) -> ArrayD<G> {

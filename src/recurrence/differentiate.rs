@@ -1,6 +1,5 @@
 //! Derivatives of recurrences, as recurrences.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -92,7 +91,7 @@ impl Recurrence {
     }
 
     /// A perturbation leaf for each target.
-    fn seeds(&self, scope: &Scope, targets: &[Target]) -> IndexMap<NodeId, NodeId> {
+    pub(super) fn seeds(&self, scope: &Scope, targets: &[Target]) -> IndexMap<NodeId, NodeId> {
         let seed = |(name, node): &Target| {
             let leaf = derived_leaf(scope, &format!("{name}.dot"), self.tape.ty(*node));
             Some((*node, leaf.id()?))
@@ -165,7 +164,7 @@ impl Recurrence {
             .filter_map(|(node, y_bar)| Some((*linear.tangents.get(node)?, y_bar.id()?)))
             .collect();
         let seed_leaves: Vec<NodeId> = seeds.values().copied().collect();
-        let found: HashMap<NodeId, NodeId> = transpose(scope, &linear, &active, &seed_leaves)?;
+        let found = transpose(scope, &linear, &active, &seed_leaves)?.cotangents;
         let cotangent = |node: &NodeId| {
             let known = seeds.get(node).and_then(|seed| found.get(seed)).copied();
             known.or_else(|| scope.expr(*node).zeros_like().id())
@@ -247,6 +246,7 @@ impl Recurrence {
         let draft = Draft {
             states: self.states.clone(),
             outputs,
+            initials: self.initials.clone(),
         };
         let own: Vec<&Leaf> = self.tape.leaves().iter().collect();
         let asked = match what {

@@ -5,8 +5,11 @@ mod build;
 pub mod cells;
 mod data;
 mod differentiate;
+mod final_states;
+mod initial;
 mod losses;
 mod mask;
+mod observe;
 mod tape_gradient;
 mod unroll;
 
@@ -16,8 +19,11 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 pub use build::Definition;
+pub(crate) use data::check_room;
 pub use data::{Batch, Params};
 pub use differentiate::Wrt;
+pub use initial::{Initial, Spread};
+pub(crate) use observe::AdjointGraph;
 pub use unroll::{Outputs, Unrolled};
 
 use crate::error::{Error, Mistake, Result};
@@ -75,6 +81,7 @@ pub struct Recurrence {
     tape: Tape,
     states: Vec<State>,
     outputs: IndexMap<Arc<str>, NodeId>,
+    initials: IndexMap<Arc<str>, Initial>,
 }
 
 impl Recurrence {
@@ -194,6 +201,7 @@ impl Recurrence {
                     })
                 })
                 .collect(),
+            initials: self.initials.clone(),
         }
     }
 }
@@ -203,6 +211,7 @@ impl Recurrence {
 struct Draft {
     states: Vec<State>,
     outputs: IndexMap<Arc<str>, NodeId>,
+    initials: IndexMap<Arc<str>, Initial>,
 }
 
 impl Draft {
@@ -223,6 +232,7 @@ impl Draft {
             tape,
             states: self.states,
             outputs: self.outputs,
+            initials: self.initials,
         })
     }
 
@@ -252,6 +262,7 @@ impl Draft {
                     })
                 })
                 .collect(),
+            initials: whole.initials,
         };
         draft.finish(scope, name)
     }

@@ -163,10 +163,13 @@ impl Build for Scope {
 }
 
 /// A name is a letter or underscore, then letters, digits and underscores; `loss` is taken.
+/// Several of these joined by dots are the name of a derivative, such as `W.dot`.
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
-    let mut chars = name.chars();
-    let starts = chars.next().is_some_and(|c| c.is_alphabetic() || c == '_');
-    if !starts || !chars.all(|c| c.is_alphanumeric() || c == '_') {
+    let sound = |part: &str| {
+        part.starts_with(|c: char| c.is_alphabetic() || c == '_')
+            && part.chars().all(|c| c.is_alphanumeric() || c == '_')
+    };
+    if !name.split('.').all(sound) {
         return Err(format!(
             "`{name}` is not a name: expected a letter, then letters, digits and `_`"
         ));

@@ -50,7 +50,7 @@ struct Garch {
 
 impl Garch {
     fn new() -> Self {
-        let returns = series(include_str!("../data/dmbp.csv"));
+        let returns = series(include_str!("../../data/dmbp.csv"));
         assert_eq!(returns.len(), 1974, "the series is complete");
         let y = Array2::from_shape_vec((returns.len(), 1), returns).expect("the count is right");
         let batch = Batch::new(y.nrows(), 1).with("y", y);

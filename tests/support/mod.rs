@@ -1,6 +1,11 @@
 //! What several test files need: data for a recurrence from a seed.
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
+#[cfg(feature = "cli")]
+pub(crate) mod command;
+pub(crate) mod folder;
+pub(crate) mod library;
+
 use bptt::{Batch, Kind, Params, Rate, Recurrence, Role};
 use ndarray::ArrayD;
 

@@ -1,6 +1,9 @@
 //! Properties of random recurrences: running them, and measuring how far numbers are apart.
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
+#[path = "engines.rs"]
+mod engines;
+
 use bptt::cells::{self, Cell, Start};
 use bptt::check::strategy::Instance;
 use bptt::{Batch, Dim, Outputs, Params, Rate, Recurrence, Wrt, concat};
@@ -96,9 +99,10 @@ pub(crate) fn with(
     out
 }
 
+/// Runs on every engine.
+#[track_caller]
 pub(crate) fn run(i: &Instance) -> Outputs<f64> {
-    let i_ = &i.recurrence;
-    i_.evaluate(&i.params, &i.batch).unwrap()
+    engines::evaluate(&i.recurrence, &i.params, &i.batch)
 }
 
 pub(crate) fn slot<'a>(

@@ -63,7 +63,7 @@ def problem(case):
 def returns():
     """The returns of GARCH(1, 1)."""
     here = os.path.dirname(os.path.abspath(__file__))
-    return np.loadtxt(os.path.join(here, "../../../tests/data/dmbp.csv"), skiprows=1)
+    return np.loadtxt(os.path.join(here, "../../../data/dmbp.csv"), skiprows=1)
 
 
 def checksum(loss, gradient):

@@ -1,55 +1,83 @@
 //! The command line. Without arguments it shows what the library does, on real data.
 
-mod data;
+mod args;
+mod cell;
+mod check;
+mod convert;
 mod demo;
-mod network;
+mod derive;
+mod engine;
+mod fit;
+mod grad;
+mod input;
+mod new;
+mod progress;
 mod report;
+mod show;
 
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
+use clap::{CommandFactory, Parser};
+
+use args::{Cli, Command};
+use report::Report;
+
 /// What the command line prints errors as; every kind of them is only ever printed.
 type Failure = Box<dyn std::error::Error>;
 
-const HELP: &str = "\
-bptt - differentiate a recurrence: write the step once, get certified gradients
-
-usage: bptt [--help | --version]
-
-Without arguments: the demonstration. It defines a tanh network and an LSTM, prints the gradient
-of a loss on the yearly sunspot numbers with its certification, shows how far back in time the
-gradient reaches, fits both networks and compares their forecasts with naive ones. It takes a few
-seconds, reads nothing and writes nothing but this text.
-";
+/// What came of a command that could be carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Done {
+    Well,
+    NotCertified,
+}
 
 fn main() -> ExitCode {
-    let mut out = io::stdout().lock();
-    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    let arguments: Vec<_> = arguments.iter().map(|a| a.to_string_lossy()).collect();
-    let arguments: Vec<&str> = arguments.iter().map(AsRef::as_ref).collect();
-    let done = match arguments[..] {
-        [] => demo::run(&mut out),
-        ["-h" | "--help"] => write!(out, "{HELP}").map_err(Failure::from),
-        ["-V" | "--version"] => {
-            writeln!(out, "bptt {}", env!("CARGO_PKG_VERSION")).map_err(Failure::from)
-        }
-        [first, ref rest @ ..] => {
-            let known = ["-h", "--help", "-V", "--version"].contains(&first);
-            let unknown = rest.first().filter(|_| known).unwrap_or(&first);
-            let text = format!("bptt: unexpected argument `{unknown}`; see `bptt --help`\n");
-            // Nothing is left to be done when even this cannot be written.
-            let _ = io::stderr().write_all(text.as_bytes());
-            return ExitCode::from(2);
-        }
-    };
-    match done.and_then(|()| out.flush().map_err(Failure::from)) {
-        Ok(()) => ExitCode::SUCCESS,
+    let cli = Cli::parse();
+    let mut report = Report::new(cli.json, cli.quiet);
+    match run(cli.command, &mut report).and_then(|done| Ok((done, report.flush()?))) {
+        Ok((Done::Well, ())) => ExitCode::SUCCESS,
+        Ok((Done::NotCertified, ())) => ExitCode::from(1),
         // The reader has seen enough, as with `bptt | head`.
         Err(error) if is_broken_pipe(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = io::stderr().write_all(format!("bptt: {error}\n").as_bytes());
-            ExitCode::FAILURE
+            // Diagnostics of the language begin with `error:` themselves.
+            let text = told(error.as_ref());
+            let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+            // Nothing is left to be done when even this cannot be written.
+            let _ = writeln!(anstream::stderr(), "{}: {text}", report::error_mark());
+            ExitCode::from(3)
         }
+    }
+}
+
+fn run(command: Option<Command>, report: &mut Report) -> Result<Done, Failure> {
+    match command {
+        None => demo::run(&mut report.terminal())?,
+        Some(Command::Check(args)) => return check::run(&args, report),
+        Some(Command::Grad(args)) => grad::grad(&args, report)?,
+        Some(Command::Run(args)) => grad::run(&args, report)?,
+        Some(Command::Fit(args)) => fit::run(&args, report)?,
+        Some(Command::Show(args)) => show::run(&args, report)?,
+        Some(Command::Derive(args)) => derive::run(&args, report)?,
+        Some(Command::New(args)) => new::run(&args, report)?,
+        Some(Command::Convert(args)) => convert::run(&args, report)?,
+        Some(Command::Completions { shell }) => {
+            let mut command = Cli::command();
+            clap_complete::generate(shell, &mut command, "bptt", &mut report.terminal());
+        }
+    }
+    Ok(Done::Well)
+}
+
+/// An error in the words of the command line.
+fn told(error: &(dyn std::error::Error + 'static)) -> String {
+    match error.downcast_ref() {
+        Some(bptt::Error::UnknownSize { dim }) => {
+            format!("size {dim} cannot be read off any array: give --dims {dim}=…")
+        }
+        _ => error.to_string(),
     }
 }
 

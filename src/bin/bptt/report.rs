@@ -1,117 +1,210 @@
-//! Tables and charts of the demonstration, as plain text of at most 100 columns.
+//! What a command says: text for people, or one JSON object for programs.
 
 use std::io::{self, Write};
+use std::path::Path;
 
-use bptt::{Outputs, Params};
+use anstyle::{AnsiColor, Style};
+use bptt::{Params, Scalar};
+use ndarray::{ArrayD, ArrayViewD, Axis, Dimension};
+use serde_json::{Map, Value, json};
 
-use crate::network::norm;
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const GOOD: Style = AnsiColor::Green.on_default().bold();
+const NOTE: Style = AnsiColor::Yellow.on_default().bold();
+const HEAD: Style = Style::new().bold();
+const FAINT: Style = Style::new().dimmed();
 
-/// The length of one cycle of the sun, in years.
-pub(crate) const CYCLE: usize = 11;
-/// How many years back the chart goes: three cycles.
-pub(crate) const YEARS_BACK: usize = 3 * CYCLE;
-/// The smallest part of the gradient that still has a bar.
-const FLOOR: f64 = 1e-6;
-const BAR: usize = 12;
-
-/// A heading with a line under it.
-pub(crate) fn heading(out: &mut dyn Write, text: &str) -> io::Result<()> {
-    writeln!(out, "\n{text}\n{}\n", "-".repeat(text.len()))
-}
-
-/// Sentences, in lines of at most 96 characters.
-pub(crate) fn paragraph(out: &mut dyn Write, text: &str) -> io::Result<()> {
-    let mut line = String::new();
-    for word in text.split_whitespace() {
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > 96 {
-            writeln!(out, "{line}")?;
-            line.clear();
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    writeln!(out, "{line}")
-}
-
-/// One line for each parameter: its shape, its own norm and that of its gradient.
-pub(crate) fn gradients(
-    out: &mut dyn Write,
-    params: &Params<f64>,
-    gradient: &Outputs<f64>,
-) -> io::Result<()> {
-    writeln!(
-        out,
-        "  {:<10} {:<8} {:>10}   {:>13}",
-        "parameter", "shape", "its norm", "gradient norm"
-    )?;
-    for (name, p) in params.iter() {
-        let shape = format!("{:?}", p.shape());
-        let own = norm(p.view());
-        match gradient.get(name) {
-            Some(g) => {
-                let g = norm(g.view());
-                writeln!(out, "  {name:<10} {shape:<8} {own:>10.4}   {g:>13.3e}")?;
-            }
-            None => writeln!(out, "  {name:<10} {shape:<8} {own:>10.4}   {:>13}", "none")?,
-        }
-    }
-    Ok(())
-}
-
-/// How much of the gradient is left after each number of years, of one network at one time.
+/// Where a command reports, and how.
 #[derive(Debug)]
-pub(crate) struct Reach {
-    pub(crate) network: &'static str,
-    pub(crate) when: &'static str,
-    norms: Vec<f64>,
+pub(crate) struct Report {
+    json: Option<Map<String, Value>>,
+    quiet: bool,
 }
 
-impl Reach {
-    pub(crate) fn new(network: &'static str, when: &'static str, norms: Vec<f64>) -> Self {
+impl Report {
+    pub(crate) fn new(json: bool, quiet: bool) -> Self {
         Self {
-            network,
-            when,
-            norms,
+            json: json.then(Map::new),
+            quiet,
         }
     }
 
-    /// The norm k years back, as a part of the norm at the last year.
-    pub(crate) fn part(&self, back: usize) -> Option<f64> {
-        let last = self.norms.first().filter(|n| **n > 0.0)?;
-        Some(self.norms.get(back)? / last)
+    /// Whether text is wanted.
+    pub(crate) const fn is_text(&self) -> bool {
+        self.json.is_none() && !self.quiet
     }
 
-    /// After how many years less than `part` of the gradient is left, and stays so.
-    pub(crate) fn years_above(&self, part: f64) -> usize {
-        let above = |k: &usize| self.part(*k).is_some_and(|p| p >= part);
-        (0..self.norms.len()).rev().find(above).unwrap_or(0)
+    /// The standard output, which drops colours where they are not wanted.
+    #[expect(clippy::unused_self, reason = "whoever reports has the terminal")]
+    pub(crate) fn terminal(&self) -> impl Write {
+        anstream::stdout().lock()
+    }
+
+    /// Text that is the whole point, such as a recurrence; only `--quiet` leaves it out.
+    pub(crate) fn print(&self, text: &str) -> io::Result<()> {
+        if self.quiet {
+            return Ok(());
+        }
+        self.terminal().write_all(text.as_bytes())
+    }
+
+    /// A line of text.
+    pub(crate) fn line(&self, text: impl AsRef<str>) -> io::Result<()> {
+        if self.is_text() {
+            writeln!(self.terminal(), "{}", text.as_ref())?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn heading(&self, text: &str, more: &str) -> io::Result<()> {
+        self.line(format!("{HEAD}{text}{HEAD:#}  {FAINT}{more}{FAINT:#}"))
+    }
+
+    /// A remark, next to what is reported.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.quiet {
+            // A remark that cannot be written is not missed.
+            let _ = writeln!(anstream::stderr(), "bptt: {NOTE}note{NOTE:#}: {text}");
+        }
+    }
+
+    /// A field of the JSON object.
+    pub(crate) fn field(&mut self, name: &str, value: impl FnOnce() -> Value) {
+        if let Some(object) = &mut self.json {
+            object.insert(name.into(), value());
+        }
+    }
+
+    /// Says that a file was written.
+    pub(crate) fn wrote(&mut self, path: &Path) -> io::Result<()> {
+        self.field("out", || json!(path.display().to_string()));
+        self.line(format!("{FAINT}written to {}{FAINT:#}", path.display()))
+    }
+
+    /// Ends the report.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        if let Some(object) = self.json.take()
+            && !object.is_empty()
+        {
+            writeln!(self.terminal(), "{}", Value::Object(object))?;
+        }
+        self.terminal().flush()
     }
 }
 
-/// The norms next to one another, each with a bar on a logarithmic scale.
-pub(crate) fn chart(out: &mut dyn Write, columns: &[Reach]) -> io::Result<()> {
-    let titles = columns.iter().map(|c| format!("{} {}", c.network, c.when));
-    let titles: Vec<String> = titles.map(|t| format!("  {t:<21}")).collect();
-    writeln!(out, "   k{}", titles.concat().trim_end())?;
-    for k in 0..=YEARS_BACK {
-        let cells = columns.iter().map(|column| match column.part(k) {
-            Some(part) => format!("  {part:<8.1e} {:<BAR$}", bar(part)),
-            None => format!("  {:<21}", "-"),
-        });
-        let cells = cells.collect::<String>();
-        let mark = if k > 0 && k % CYCLE == 0 { "<" } else { "" };
-        writeln!(out, "{}", format!("  {k:>2}{cells}{mark}").trim_end())?;
+/// How an error begins.
+pub(crate) fn error_mark() -> String {
+    format!("bptt: {ERROR}error{ERROR:#}")
+}
+
+pub(crate) fn good(text: &str) -> String {
+    format!("{GOOD}{text}{GOOD:#}")
+}
+
+pub(crate) fn bad(text: &str) -> String {
+    format!("{ERROR}{text}{ERROR:#}")
+}
+
+/// Columns as wide as they need to be; the first is to the left, the others are to the right.
+pub(crate) fn table(report: &Report, rows: &[Vec<String>]) -> io::Result<()> {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let wide = |c: usize| {
+        rows.iter()
+            .filter_map(|r| r.get(c))
+            .map(|t| t.chars().count())
+            .max()
+    };
+    let widths: Vec<usize> = (0..columns).map(|c| wide(c).unwrap_or(0)).collect();
+    for (i, row) in rows.iter().enumerate() {
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .enumerate()
+            .map(|(c, (text, width))| match c {
+                0 => format!("{text:<width$}"),
+                _ => format!("{text:>width$}"),
+            });
+        let line = cells.collect::<Vec<_>>().join("  ");
+        let line = line.trim_end();
+        report.line(match i {
+            0 => format!("  {FAINT}{line}{FAINT:#}"),
+            _ => format!("  {line}"),
+        })?;
     }
     Ok(())
 }
 
-/// Full at 1, empty at the floor.
-fn bar(part: f64) -> String {
-    let filled = (1..=BAR).filter(|i| {
-        let fraction = (*i as f64 - 0.5) / BAR as f64;
-        part >= FLOOR.powf(1.0 - fraction)
-    });
-    "#".repeat(filled.count())
+/// One line for each array: its name, shape and size, or its value when it is a number.
+pub(crate) fn arrays<'a, F: Scalar>(
+    report: &Report,
+    named: impl Iterator<Item = (&'a str, &'a ArrayD<F>)>,
+) -> io::Result<()> {
+    let mut rows = vec![
+        ["name", "shape", "norm", "largest"]
+            .map(String::from)
+            .to_vec(),
+    ];
+    rows.extend(named.map(|(name, array)| {
+        let entries = || array.iter().map(|x| Scalar::to_f64(*x));
+        let largest = entries().fold(0.0, |m: f64, x| if x.abs() > m.abs() { x } else { m });
+        let norm = entries().map(|x| x * x).sum::<f64>().sqrt();
+        let shape = match array.ndim() {
+            0 => "number".into(),
+            _ => format!("{:?}", array.shape()),
+        };
+        vec![
+            name.into(),
+            shape,
+            format!("{norm:.6e}"),
+            format!("{largest:.6e}"),
+        ]
+    }));
+    table(report, &rows)
+}
+
+/// One line for each number of the parameters, with its standard error.
+pub(crate) fn estimates(
+    report: &Report,
+    params: &Params<f64>,
+    errors: &Params<f64>,
+) -> io::Result<()> {
+    let mut rows = vec![
+        ["parameter", "estimate", "standard error"]
+            .map(String::from)
+            .to_vec(),
+    ];
+    for ((name, values), (_, errors)) in params.iter().zip(errors.iter()) {
+        for ((index, value), error) in values.indexed_iter().zip(errors) {
+            let name = match values.ndim() {
+                0 => name.to_owned(),
+                _ => format!("{name}{:?}", index.as_array_view().to_vec()),
+            };
+            rows.push(vec![name, digits(*value), digits(*error)]);
+        }
+    }
+    table(report, &rows)
+}
+
+/// Seven significant digits, without an exponent where that is short.
+fn digits(x: f64) -> String {
+    let size = x.abs().log10().floor();
+    if (-6.0..7.0).contains(&size) {
+        let places = (6.0 - size).max(0.0);
+        format!(
+            "{x:.0$}",
+            (0..).position(|n| f64::from(n) >= places).unwrap_or(6)
+        )
+    } else {
+        format!("{x:.6e}")
+    }
+}
+
+/// Numbers in lists as deep as the array has axes.
+pub(crate) fn nested<F: Scalar>(array: ArrayViewD<'_, F>) -> Value {
+    match array.ndim() {
+        0 => array
+            .first()
+            .map_or(Value::Null, |x| json!(Scalar::to_f64(*x))),
+        _ => array.axis_iter(Axis(0)).map(nested).collect(),
+    }
 }

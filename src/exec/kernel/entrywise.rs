@@ -195,6 +195,20 @@ where
     V::Elem: Scalar,
 {
     let (fixed, len) = (call.fixed, call.len);
+    if call.rows == 1 && len <= BLOCK {
+        for (i, operand) in call.operands.iter().enumerate() {
+            call.table[fixed + i] = operand.ptr;
+            if operand.spread {
+                let block = unsafe { call.scratch.add(i * BLOCK) };
+                call.table[fixed + i] = block;
+                unsafe { gather(operand, block, 1, len, 0, 0) };
+            }
+        }
+        for op in call.ops {
+            unsafe { micro_op::<V>(op, call.table, len) };
+        }
+        return;
+    }
     let dense = |o: &Rows<V::Elem>| !o.spread && o.stride == len;
     let (rows, len) = if call.operands.iter().all(dense) {
         (1, len * call.rows)
@@ -239,7 +253,7 @@ where
                 }
             }
             for op in call.ops {
-                unsafe { step::<V>(op, call.table, count * width) };
+                unsafe { micro_op::<V>(op, call.table, count * width) };
             }
             for (i, operand) in call.operands.iter().enumerate().skip(call.inputs) {
                 if count > 1 && operand.stride != len {
@@ -358,8 +372,12 @@ where
     }
 }
 
+/// One micro-op on the first `count` entries of its blocks.
+///
+/// # Safety
+/// Every place that the op names is valid for `count` entries.
 #[inline(always)]
-unsafe fn step<V: Vector>(op: &MicroOp, table: &[*mut V::Elem], count: usize)
+pub(super) unsafe fn micro_op<V: Vector>(op: &MicroOp, table: &[*mut V::Elem], count: usize)
 where
     V::Elem: Scalar,
 {
@@ -397,18 +415,18 @@ unsafe fn each<V: Vector, M: Micro<V>>(this: &Loop<'_, V>, micro: M) {
     let rest = this.count - i;
     if rest > 0 {
         unsafe {
-            let x = V::load_partial(a.add(i), rest);
+            let x = V::load_pieces(a.add(i), rest);
             let y = if M::ARGS > 1 {
-                V::load_partial(b.add(i), rest)
+                V::load_pieces(b.add(i), rest)
             } else {
                 x
             };
             let z = if M::ARGS > 2 {
-                V::load_partial(c.add(i), rest)
+                V::load_pieces(c.add(i), rest)
             } else {
                 x
             };
-            micro.call(x, y, z).store_partial(to.add(i), rest);
+            micro.call(x, y, z).store_pieces(to.add(i), rest);
         }
     }
 }

@@ -96,6 +96,34 @@ impl<T: Element> Product<'_, T> {
     }
 }
 
+impl<T: Element> Product<'_, T> {
+    /// Compute all columns of a single row, from within a kernel.
+    ///
+    /// # Safety
+    /// As for [`run`](Self::run), with one row.
+    #[inline(always)]
+    pub(super) unsafe fn run_one<V: Vector<Elem = T>>(&self) {
+        let strip = Strip {
+            a: self.a,
+            first_row: 0,
+            rows: 1,
+            b: Right {
+                ptr: self.b,
+                panels: self.panels,
+                k: 0,
+            },
+            panels: 0..self.panels.count(),
+            c: Target {
+                ptr: self.c,
+                stride: self.c_stride,
+                accumulate: self.accumulate,
+            },
+        };
+        // SAFETY: the caller vouches for the operands.
+        unsafe { strip.run::<V>() };
+    }
+}
+
 /// A strip of any number of rows, which the caller of [`Product::run`] has vouched for.
 struct ManyRows<'a, T>(&'a Strip<'a, T>);
 

@@ -26,9 +26,12 @@ mod pack;
 mod portable;
 pub(crate) mod rows;
 mod simd;
+pub(crate) mod steps;
 mod tile;
 #[cfg(target_arch = "x86_64")]
 mod x86;
+#[cfg(target_arch = "x86_64")]
+mod x86_partial;
 
 pub(crate) use gemm::{Columns, OverRows, Product, Stretch};
 pub(crate) use pack::{Matrix, Panels};

@@ -112,6 +112,25 @@ pub(crate) trait Vector:
     #[inline(always)]
     fn prefetch(_ptr: *const Self::Elem) {}
 
+    /// [`load_partial`](Self::load_partial) in pieces that a later load can be handed straight from
+    /// the store that wrote them; more instructions, but nothing waits.
+    ///
+    /// # Safety
+    /// As for `load_partial`.
+    #[inline(always)]
+    unsafe fn load_pieces(ptr: *const Self::Elem, n: usize) -> Self {
+        unsafe { Self::load_partial(ptr, n) }
+    }
+
+    /// [`store_partial`](Self::store_partial) in pieces, likewise.
+    ///
+    /// # Safety
+    /// As for `store_partial`.
+    #[inline(always)]
+    unsafe fn store_pieces(self, ptr: *mut Self::Elem, n: usize) {
+        unsafe { self.store_partial(ptr, n) }
+    }
+
     /// `self · a + b`, rounded once.
     fn mul_add(self, a: Self, b: Self) -> Self;
 
@@ -238,6 +257,14 @@ impl Isa {
     /// The best instruction set of this machine.
     pub(crate) fn detect() -> Self {
         Self::available().last().copied().unwrap_or(Self::PORTABLE)
+    }
+
+    /// The best instruction set for rows of no more than `longest` entries: the narrowest whose
+    /// vectors hold such a row, since narrow vectors answer sooner.
+    pub(crate) fn for_rows<T: Element>(longest: usize) -> Self {
+        let vectors = &Self::available()[usize::from(Self::available().len() > 1)..];
+        let fits = vectors.iter().find(|isa| longest <= isa.lanes::<T>());
+        fits.copied().unwrap_or_else(Self::detect)
     }
 
     pub(crate) fn name(self) -> &'static str {

@@ -13,6 +13,7 @@
 use std::arch::x86_64::*;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
+use super::x86_partial::*;
 use super::{Kernel, Vector};
 
 pub(super) fn has_avx2() -> bool {
@@ -57,6 +58,7 @@ macro_rules! vector {
         $fma:ident $fnma:ident $min:ident $max:ident $sqrt:ident;
         load_partial($from:ident, $count:ident) $load_partial:expr;
         store_partial($to:ident, $x:ident, $number:ident) $store_partial:expr;
+        in pieces $load_pieces:expr, $store_pieces:expr;
         $($rest:tt)+
     ) => {
         #[derive(Clone, Copy)]
@@ -101,15 +103,28 @@ macro_rules! vector {
 
             #[inline(always)]
             unsafe fn load_partial($from: *const $t, $count: usize) -> Self {
-                // SAFETY: the caller vouches for `n` elements; masked lanes are not touched.
+                // SAFETY: the caller vouches for `n` elements; no others are touched.
                 Self(unsafe { $load_partial })
             }
 
             #[inline(always)]
             unsafe fn store_partial(self, $to: *mut $t, $number: usize) {
                 let $x = self.0;
-                // SAFETY: the caller vouches for `n` elements; masked lanes are not touched.
+                // SAFETY: the caller vouches for `n` elements; no others are touched.
                 unsafe { $store_partial }
+            }
+
+            #[inline(always)]
+            unsafe fn load_pieces($from: *const $t, $count: usize) -> Self {
+                // SAFETY: the caller vouches for `n` elements; no others are touched.
+                Self(unsafe { $load_pieces })
+            }
+
+            #[inline(always)]
+            unsafe fn store_pieces(self, $to: *mut $t, $number: usize) {
+                let $x = self.0;
+                // SAFETY: the caller vouches for `n` elements; no others are touched.
+                unsafe { $store_pieces }
             }
 
             methods! {
@@ -153,6 +168,7 @@ vector! {
     _mm256_fmadd_ps _mm256_fnmadd_ps _mm256_min_ps _mm256_max_ps _mm256_sqrt_ps;
     load_partial(ptr, n) _mm256_maskload_ps(ptr, Self::lanes_below(n));
     store_partial(ptr, x, n) _mm256_maskstore_ps(ptr, Self::lanes_below(n), x);
+    in pieces load_8_ps(ptr, n), store_8_ps(ptr, x, n);
     abs(self: Self) -> Self = Self(_mm256_andnot_ps(_mm256_set1_ps(-0.0), self.0));
     round(self: Self) -> Self =
         Self(_mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0));
@@ -200,6 +216,7 @@ vector! {
     _mm256_fmadd_pd _mm256_fnmadd_pd _mm256_min_pd _mm256_max_pd _mm256_sqrt_pd;
     load_partial(ptr, n) _mm256_maskload_pd(ptr, Self::lanes_below(n));
     store_partial(ptr, x, n) _mm256_maskstore_pd(ptr, Self::lanes_below(n), x);
+    in pieces load_4_pd(ptr, n), store_4_pd(ptr, x, n);
     abs(self: Self) -> Self = Self(_mm256_andnot_pd(_mm256_set1_pd(-0.0), self.0));
     round(self: Self) -> Self =
         Self(_mm256_round_pd::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0));
@@ -244,6 +261,7 @@ vector! {
     _mm512_fmadd_ps _mm512_fnmadd_ps _mm512_min_ps _mm512_max_ps _mm512_sqrt_ps;
     load_partial(ptr, n) _mm512_maskz_loadu_ps(Self::lanes_below(n), ptr);
     store_partial(ptr, x, n) _mm512_mask_storeu_ps(ptr, Self::lanes_below(n), x);
+    in pieces load_16_ps(ptr, n), store_16_ps(ptr, x, n);
     abs(self: Self) -> Self = Self(_mm512_andnot_ps(_mm512_set1_ps(-0.0), self.0));
     round(self: Self) -> Self =
         Self(_mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0));
@@ -278,6 +296,7 @@ vector! {
     _mm512_fmadd_pd _mm512_fnmadd_pd _mm512_min_pd _mm512_max_pd _mm512_sqrt_pd;
     load_partial(ptr, n) _mm512_maskz_loadu_pd(Self::lanes_below(n), ptr);
     store_partial(ptr, x, n) _mm512_mask_storeu_pd(ptr, Self::lanes_below(n), x);
+    in pieces load_8_pd(ptr, n), store_8_pd(ptr, x, n);
     abs(self: Self) -> Self = Self(_mm512_andnot_pd(_mm512_set1_pd(-0.0), self.0));
     round(self: Self) -> Self =
         Self(_mm512_roundscale_pd::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0));

@@ -1,13 +1,18 @@
 //! The demonstration: two networks, one gradient each, and what it is good for.
 
+mod network;
+mod report;
+mod sunspots;
+
 use std::io::Write;
 
 use bptt::{Batch, Params, Recurrence, Wrt};
 
+use network::{HIDDEN, Network, RATE, STEPS, THRESHOLD};
+use report::{CYCLE, Reach, chart, gradients, heading, paragraph};
+use sunspots::{LAST_TRAINING_YEAR, MEAN, SCALE, Sunspots};
+
 use crate::Failure;
-use crate::data::{LAST_TRAINING_YEAR, MEAN, SCALE, Sunspots};
-use crate::network::{HIDDEN, Network, RATE, STEPS, THRESHOLD};
-use crate::report::{CYCLE, Reach, chart, gradients, heading, paragraph};
 
 pub(crate) fn run(out: &mut dyn Write) -> Result<(), Failure> {
     let sunspots = Sunspots::read()?;

@@ -5,7 +5,7 @@ use ndarray::Array3;
 
 use crate::Failure;
 
-const CSV: &str = include_str!("../../../data/sunspots.csv");
+const CSV: &str = include_str!("../../../../data/sunspots.csv");
 /// What a sunspot number is divided by, after [`MEAN`] is taken off.
 pub(crate) const SCALE: f64 = 50.0;
 /// A round number near the mean of the training years.

@@ -73,16 +73,17 @@ impl Network {
 
     /// Fits the parameters and returns the loss before and after.
     pub(crate) fn fit(&mut self, batch: &Batch<f64>) -> Result<(f64, f64), Failure> {
-        // The graph of the gradient is made once and evaluated at every step.
+        // The gradient is derived and compiled once and run at every step.
         let gradient = self.every.gradient(Wrt::Parameters)?;
-        let gradient = gradient.unroll_for(&self.params, batch)?;
+        let gradient = gradient.compile_for(&self.params, batch)?;
+        let mut workspace = gradient.workspace();
         let mut adam = Adam::new(RATE);
         let mut before = None;
         for _ in 0..STEPS {
-            let mut found = gradient.evaluate(&self.params, batch)?;
+            let found = gradient.run(&self.params, batch, &mut workspace)?;
             before.get_or_insert(found.loss()?);
-            clip_global_norm(&mut found, THRESHOLD);
-            adam.step(&mut self.params, &found)?;
+            clip_global_norm(found, THRESHOLD);
+            adam.step(&mut self.params, found)?;
         }
         let after = self.every.evaluate(&self.params, batch)?.loss()?;
         Ok((before.unwrap_or(after), after))

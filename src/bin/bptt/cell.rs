@@ -1,0 +1,72 @@
+//! The recurrence a command is about: one of the library, or a file.
+
+use std::path::Path;
+
+use bptt::{Error, Recurrence};
+
+use crate::Failure;
+
+macro_rules! library {
+    ($($name:literal),+ $(,)?) => {
+        /// The recurrences of the library with their texts.
+        pub(crate) const LIBRARY: &[(&str, &str)] =
+            &[$(($name, include_str!(concat!("../../../examples/recurrences/", $name, ".rec")))),+];
+    };
+}
+
+library!(
+    "characters",
+    "exponential_smoothing",
+    "garch11",
+    "gradbench_lstm",
+    "gru_reset_after",
+    "gru_reset_before",
+    "leapfrog",
+    "logistic_map",
+    "lqr",
+    "lstm",
+    "lstm_bidirectional",
+    "lstm_peephole",
+    "lstm_stacked",
+    "nile_local_level",
+    "rnn",
+    "rnn_relu",
+    "sir_epidemic",
+);
+
+/// The first sentence of what a text says about itself.
+pub(crate) fn summary(source: &str) -> String {
+    let comment = source.lines().map_while(|l| l.strip_prefix('#'));
+    let text = comment.map(str::trim).collect::<Vec<_>>().join(" ");
+    let end = text.find(". ").map_or(text.len(), |i| i);
+    text[..end].trim_end_matches('.').into()
+}
+
+/// Reads a recurrence; `gru` is the one of PyTorch.
+pub(crate) fn load(cell: &str) -> Result<Recurrence, Failure> {
+    let name = if cell == "gru" {
+        "gru_reset_after"
+    } else {
+        cell
+    };
+    if let Some((name, source)) = LIBRARY.iter().find(|(n, _)| *n == name) {
+        return Ok(Recurrence::parse(name, source)?);
+    }
+    let path = Path::new(cell);
+    if path.extension().is_none() && !path.exists() {
+        return Err(Error::UnknownName {
+            what: "recurrence",
+            name: cell.into(),
+            known: LIBRARY.iter().map(|(n, _)| (*n).into()).collect(),
+        }
+        .into());
+    }
+    let bytes = std::fs::read(path).map_err(|e| format!("{cell}: cannot be read: {e}"))?;
+    let source = String::from_utf8(bytes).map_err(|e| {
+        format!(
+            "{cell}: is not text: byte {} is not UTF-8",
+            e.utf8_error().valid_up_to()
+        )
+    })?;
+    Ok(Recurrence::parse(cell, &source)?)
+}

@@ -1,0 +1,172 @@
+//! `bptt check`: the certificate of a recurrence, on given or on random data.
+
+use bptt::check::{Check, Verdict, random_data};
+use bptt::{Batch, Certificate, Error, Params, Recurrence};
+use serde_json::json;
+
+use crate::args;
+use crate::report::{Report, bad, good};
+use crate::{Done, Failure, cell, input, progress};
+
+/// Sizes of random data, one after the other for the sizes of a recurrence; they differ, so that
+/// what must not be mixed up is not.
+const SIZES: [usize; 6] = [3, 2, 4, 5, 6, 7];
+const LENGTHS: [usize; 2] = [5, 3];
+/// How often data is drawn anew when a recurrence has no value on it, such as `ln` of −1.
+const DRAWS: u64 = 8;
+
+pub(crate) fn run(args: &args::Check, report: &mut Report) -> Result<Done, Failure> {
+    let subject = Subject::read(args, report)?;
+    let mut verdicts = Vec::new();
+    let mut findings = Vec::new();
+    for trial in 0..args.trials {
+        let busy = progress::busy(report, "certifying");
+        let certificate = subject.certify(args.seed.wrapping_add(trial * DRAWS));
+        busy.finish_and_clear();
+        let certificate = certificate?;
+        report.line(coloured(&certificate))?;
+        verdicts.push(certificate.verdict());
+        findings.push(certificate);
+        if !subject.is_random() {
+            break;
+        }
+    }
+    let all = |v: Verdict| verdicts.iter().all(|x| *x == v);
+    let done = if all(Verdict::Certified) {
+        Done::Well
+    } else {
+        Done::NotCertified
+    };
+    report.field("recurrence", || json!(subject.recurrence.name()));
+    report.field("certified", || json!(done == Done::Well));
+    report.field("trials", || findings.iter().map(trial).collect());
+    Ok(done)
+}
+
+/// The certificate, with its last word in colour.
+fn coloured(certificate: &Certificate) -> String {
+    let text = certificate.to_string();
+    let (before, word) = text.rsplit_once(": ").unwrap_or(("", &text));
+    match certificate.passed() {
+        true => format!("{before}: {}", good(word)),
+        false => text
+            .replace("REJECTED", &bad("REJECTED"))
+            .replace("INCOMPLETE", &bad("INCOMPLETE")),
+    }
+}
+
+fn trial(certificate: &Certificate) -> serde_json::Value {
+    let findings = certificate.findings().iter().map(|f| {
+        json!({
+            "name": f.name,
+            "route": format!("{:?}", f.route),
+            "error": f.error,
+            "tolerance": f.route.tolerance(),
+            "compared": f.compared,
+            "skipped": f.skipped,
+        })
+    });
+    let verdict = format!("{:?}", certificate.verdict()).to_lowercase();
+    json!({ "verdict": verdict, "findings": findings.collect::<Vec<_>>() })
+}
+
+/// A recurrence and as much data as was given.
+struct Subject {
+    recurrence: Recurrence,
+    params: Option<Params<f64>>,
+    batch: Option<Batch<f64>>,
+    sizes: Vec<(String, usize)>,
+}
+
+impl Subject {
+    fn read(args: &args::Check, report: &Report) -> Result<Self, Failure> {
+        let (recurrence, batch) = match &args.data {
+            Some(data) => {
+                let (recurrence, batch) =
+                    input::recurrence_and_batch(&args.cell, data, &args.dims, report)?;
+                (recurrence, Some(batch))
+            }
+            None => (cell::load(&args.cell)?, None),
+        };
+        let params = match &args.params {
+            Some(file) => Some(input::read_params(&recurrence, file)?),
+            None => None,
+        };
+        let empty = (Params::new(), Batch::new(1, 1));
+        let given = batch.as_ref().unwrap_or(&empty.1);
+        let known = recurrence.known_sizes(params.as_ref().unwrap_or(&empty.0), given)?;
+        let known = |dim: &str| known.iter().find(|(n, _)| *n == dim).map(|(_, size)| *size);
+        let told = |dim: &str| args.dims.iter().find(|s| s.name == dim).map(|s| s.size);
+        if let Some(size) = args
+            .dims
+            .iter()
+            .find(|s| !recurrence.tape().dims().any(|d| d == s.name))
+        {
+            let known = recurrence.tape().dims().map(Into::into).collect();
+            let (what, name) = ("dimension", size.name.clone());
+            return Err(Error::UnknownName { what, name, known }.into());
+        }
+        let sizes = recurrence.tape().dims().zip(SIZES.iter().cycle());
+        let sizes =
+            sizes.map(|(dim, size)| (dim.to_owned(), known(dim).or(told(dim)).unwrap_or(*size)));
+        Ok(Self {
+            sizes: sizes.collect(),
+            recurrence,
+            params,
+            batch,
+        })
+    }
+
+    const fn is_random(&self) -> bool {
+        self.params.is_none() || self.batch.is_none()
+    }
+
+    fn certify(&self, seed: u64) -> Result<Certificate, Failure> {
+        let sizes: Vec<(&str, usize)> = self.sizes.iter().map(|(n, s)| (&**n, *s)).collect();
+        let mut last = Err(Error::NoLoss {
+            recurrence: self.recurrence.name().into(),
+        });
+        for draw in 0..DRAWS {
+            let (params, batch) =
+                random_data(&self.recurrence, &sizes, &LENGTHS, seed.wrapping_add(draw))?;
+            let mut params = self.params.clone().unwrap_or(params);
+            let given = self.batch.clone().unwrap_or(batch);
+            // The number of classes, say, is in no array.
+            let mut batch = sizes
+                .iter()
+                .fold(given, |b, (dim, size)| b.size(dim, *size));
+            // Variances and the like have to be positive; every second draw has nothing else.
+            if draw % 2 == 1 {
+                self.make_positive(&mut params, &mut batch);
+            }
+            last = Check::new(&self.recurrence).seed(seed).run(&params, &batch);
+            let redraw = match &last {
+                Ok(certificate) => certificate.verdict() == Verdict::Incomplete,
+                Err(error) => matches!(error, Error::NonFiniteValue { .. }),
+            };
+            if !redraw || !self.is_random() {
+                break;
+            }
+        }
+        Ok(last?)
+    }
+
+    fn make_positive(&self, params: &mut Params<f64>, batch: &mut Batch<f64>) {
+        if self.params.is_none() {
+            for name in self.recurrence.parameters() {
+                params
+                    .get_mut(name)
+                    .into_iter()
+                    .for_each(|a| a.mapv_inplace(f64::abs));
+            }
+        }
+        if self.batch.is_none() {
+            for name in self.recurrence.inputs() {
+                batch
+                    .get_mut(name)
+                    .into_iter()
+                    .for_each(|a| a.mapv_inplace(f64::abs));
+            }
+        }
+    }
+}

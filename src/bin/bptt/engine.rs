@@ -1,0 +1,41 @@
+//! How recurrences are run: the one place that chooses an engine.
+
+use bptt::{Batch, Error, Outputs, Params, Program as Compiled, Real, Recurrence, Workspace};
+
+/// A recurrence that is compiled for the sizes of the first data it is run on.
+#[derive(Debug)]
+pub(crate) struct Program<'r, F: Real> {
+    recurrence: &'r Recurrence,
+    compiled: Option<(Compiled<F>, Workspace<F>)>,
+}
+
+impl<'r, F: Real> Program<'r, F> {
+    pub(crate) fn new(recurrence: &'r Recurrence) -> Self {
+        Self {
+            recurrence,
+            compiled: None,
+        }
+    }
+
+    /// The outputs.
+    pub(crate) fn run(
+        &mut self,
+        params: &Params<F>,
+        batch: &Batch<F>,
+    ) -> Result<Outputs<F>, Error> {
+        if self.compiled.is_none() {
+            let program = self.recurrence.compile_for(params, batch)?;
+            let workspace = program.workspace();
+            self.compiled = Some((program, workspace));
+        }
+        let Some((program, workspace)) = &mut self.compiled else {
+            return self.recurrence.evaluate(params, batch);
+        };
+        match program.run(params, batch, workspace) {
+            Ok(outputs) => Ok(outputs.clone()),
+            // The evaluator knows where such a value arose.
+            Err(Error::NonFiniteValue { .. }) => self.recurrence.evaluate(params, batch),
+            Err(error) => Err(error),
+        }
+    }
+}

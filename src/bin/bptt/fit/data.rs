@@ -1,0 +1,115 @@
+//! What a fit is about: a recurrence with its data, which may be a text.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use bptt::{Batch, Kind, Leaf, Rate, Recurrence, Scalar};
+use ndarray::{Array2, Array3};
+
+use crate::args::Fit;
+use crate::report::Report;
+use crate::{Failure, cell, input};
+
+pub(super) struct Task<F> {
+    pub(super) recurrence: Recurrence,
+    pub(super) batch: Batch<F>,
+    /// The characters of a text, in the order of their classes.
+    pub(super) alphabet: Option<String>,
+}
+
+impl<F: Scalar> Task<F> {
+    pub(super) fn read(args: &Fit, report: &Report) -> Result<Self, Failure> {
+        if let Some(text) = &args.text {
+            return Self::of_text(args, text);
+        }
+        let data = args.data.as_deref().ok_or("give --data FILE")?;
+        let (recurrence, batch) =
+            input::recurrence_and_batch(&args.cell, data, &args.dims, report)?;
+        Ok(Self {
+            recurrence,
+            batch,
+            alphabet: None,
+        })
+    }
+
+    /// Each sample is a piece of the text; `x` is a character, as a class or as a vector with a 1
+    /// at its place, and `y` the class of the character after it.
+    fn of_text(args: &Fit, file: &Path) -> Result<Self, Failure> {
+        let recurrence = cell::load(&args.cell)?;
+        let fail = |what: String| Failure::from(format!("{}: {what}", file.display()));
+        let text =
+            std::fs::read_to_string(file).map_err(|e| fail(format!("cannot be read: {e}")))?;
+        let alphabet: BTreeSet<char> = text.chars().collect();
+        let alphabet: Vec<char> = alphabet.into_iter().collect();
+        let class = |c: char| alphabet.binary_search(&c).unwrap_or(0);
+        let classes: Vec<usize> = text.chars().map(class).collect();
+        let steps = args.length.min(classes.len().saturating_sub(1));
+        if steps == 0 {
+            return Err(fail("has fewer than two characters".into()));
+        }
+        let samples = (classes.len() - 1) / steps;
+        let at = |shift: usize| {
+            let class = |(t, b): (usize, usize)| classes[b * steps + t + shift];
+            Array2::from_shape_fn((steps, samples), class)
+        };
+
+        let (x, y) = (leaf(&recurrence, "x")?, leaf(&recurrence, "y")?);
+        let Kind::Class(_) = y.ty().kind else {
+            return Err(wrong(&recurrence, "y"));
+        };
+        let mut batch = Batch::new(steps, samples).with_classes("y", at(1));
+        batch = match x.ty().kind {
+            Kind::Class(_) => batch.with_classes("x", at(0)),
+            Kind::Real if x.ty().shape.rank() == 1 => {
+                let characters = at(0);
+                let shape = (steps, samples, alphabet.len());
+                let one = |(t, b, c)| F::of(f64::from(u8::from(characters[[t, b]] == c)));
+                batch.with("x", Array3::from_shape_fn(shape, one))
+            }
+            Kind::Real => return Err(wrong(&recurrence, "x")),
+        };
+        // No array says how many classes there are.
+        for leaf in [x, y] {
+            if let Some(dim) = size_of_classes(&recurrence, leaf) {
+                batch = batch.size(&dim, alphabet.len());
+            }
+        }
+        Ok(Self {
+            batch: input::with_sizes(batch, &args.dims),
+            recurrence,
+            alphabet: Some(alphabet.into_iter().collect()),
+        })
+    }
+}
+
+fn leaf<'r>(recurrence: &'r Recurrence, name: &str) -> Result<&'r Leaf, Failure> {
+    let mut leaves = recurrence.tape().leaves().iter();
+    let found = leaves.find(|l| l.name() == name && l.ty().rate == Rate::Step);
+    found.ok_or_else(|| wrong(recurrence, name))
+}
+
+fn wrong(recurrence: &Recurrence, name: &str) -> Failure {
+    let expected = match name {
+        "x" => "`input x: class(C)` or `input x[C]`",
+        _ => "`input y: class(C)`",
+    };
+    format!(
+        "`{}` cannot read a text: expected {expected}",
+        recurrence.name()
+    )
+    .into()
+}
+
+/// The named size that is the number of classes of an input.
+fn size_of_classes(recurrence: &Recurrence, leaf: &Leaf) -> Option<String> {
+    let Kind::Class(count) = leaf.ty().kind else {
+        return None;
+    };
+    let dims: Vec<&str> = recurrence.tape().dims().collect();
+    let value = |at: usize| {
+        let sizes: Vec<usize> = (0..dims.len()).map(|i| usize::from(i == at)).collect();
+        count.value_at(&sizes)
+    };
+    let own = (0..dims.len()).find(|i| value(*i) == 1 && value(dims.len()) == 0)?;
+    Some(dims[own].into())
+}

@@ -1,0 +1,95 @@
+//! `bptt grad` and `bptt run`: numbers in, numbers out.
+
+use std::path::Path;
+
+use bptt::data::{Arrays, Element};
+use bptt::{Outputs, Real, Recurrence, Scalar, Wrt};
+use serde_json::{Map, json};
+
+use crate::args::{Data, Dtype, Grad, Run};
+use crate::engine::Program;
+use crate::report::{self, Report};
+use crate::{Failure, input, progress};
+
+pub(crate) fn grad(args: &Grad, report: &mut Report) -> Result<(), Failure> {
+    let derive = |recurrence: &Recurrence| {
+        let names: Vec<&str> = args.wrt.iter().map(|n| n.trim()).collect();
+        let wrt = match names[..] {
+            [] => Wrt::Parameters,
+            ["all"] => Wrt::Everything,
+            _ => Wrt::Names(&names),
+        };
+        Ok(recurrence.gradient(wrt)?)
+    };
+    evaluate(&args.on, &derive, args.out.as_deref(), "gradients", report)
+}
+
+pub(crate) fn run(args: &Run, report: &mut Report) -> Result<(), Failure> {
+    let derive = |recurrence: &Recurrence| Ok(recurrence.with_final_states()?);
+    evaluate(&args.on, &derive, args.out.as_deref(), "outputs", report)
+}
+
+type Derive<'a> = dyn Fn(&Recurrence) -> Result<Recurrence, Failure> + 'a;
+
+fn evaluate(
+    on: &Data,
+    derive: &Derive<'_>,
+    out: Option<&Path>,
+    what: &'static str,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    match on.dtype {
+        Dtype::F32 => evaluate_in::<f32>(on, derive, out, what, report),
+        Dtype::F64 => evaluate_in::<f64>(on, derive, out, what, report),
+    }
+}
+
+fn evaluate_in<F: Real + Element>(
+    on: &Data,
+    derive: &Derive<'_>,
+    out: Option<&Path>,
+    what: &'static str,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let (recurrence, batch) =
+        input::recurrence_and_batch::<F>(&on.cell, &on.data, &on.dims, report)?;
+    let params = input::params(&recurrence, on.params.as_deref(), &batch, on.seed)?;
+    let derived = derive(&recurrence)?;
+    let busy = progress::busy(report, what);
+    let found = Program::new(&derived).run(&params, &batch);
+    busy.finish_and_clear();
+    let found = found?;
+    if let Some(out) = out {
+        Arrays::from(&found).write(out)?;
+    }
+
+    let dtype = if on.dtype == Dtype::F32 { "f32" } else { "f64" };
+    let (steps, samples) = (batch.steps(), batch.samples());
+    let extent = format!("{what}, T = {steps}, B = {samples}, {dtype}");
+    report.heading(recurrence.name(), &extent)?;
+    if let Ok(loss) = found.loss() {
+        report.line(format!("  loss {loss}"))?;
+        report.field("loss", || json!(loss.to_f64()));
+    }
+    let others = || found.iter().filter(|(name, _)| *name != "loss");
+    report::arrays(report, others())?;
+    report.field("recurrence", || json!(recurrence.name()));
+    report.field("dtype", || json!(dtype));
+    report.field("steps", || json!(steps));
+    report.field("samples", || json!(samples));
+    // Where the numbers are in a file, they need not be in the text as well.
+    if out.is_none() {
+        report.field(what, || values(&found).into());
+    }
+    match out {
+        Some(out) => Ok(report.wrote(out)?),
+        None => Ok(()),
+    }
+}
+
+fn values<F: Scalar>(found: &Outputs<F>) -> Map<String, serde_json::Value> {
+    let others = found.iter().filter(|(name, _)| *name != "loss");
+    others
+        .map(|(name, a)| (name.into(), report::nested(a.view())))
+        .collect()
+}

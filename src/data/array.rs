@@ -1,0 +1,87 @@
+//! An array of a file: real numbers in one of two precisions, or integers.
+
+use ndarray::ArrayD;
+
+use crate::op::Scalar;
+
+/// An array as a file holds it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Array {
+    /// Single precision.
+    F32(ArrayD<f32>),
+    /// Double precision.
+    F64(ArrayD<f64>),
+    /// Integers of any width, and truth values as 0 and 1.
+    Int(ArrayD<i64>),
+}
+
+/// What an [`Array`] can be made of.
+pub trait Element: Sized {
+    /// Wraps an array.
+    fn array(array: ArrayD<Self>) -> Array;
+}
+
+impl Element for f32 {
+    fn array(array: ArrayD<Self>) -> Array {
+        Array::F32(array)
+    }
+}
+
+impl Element for f64 {
+    fn array(array: ArrayD<Self>) -> Array {
+        Array::F64(array)
+    }
+}
+
+impl Element for i64 {
+    fn array(array: ArrayD<Self>) -> Array {
+        Array::Int(array)
+    }
+}
+
+impl Array {
+    /// The sizes of the axes.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        match self {
+            Self::F32(a) => a.shape(),
+            Self::F64(a) => a.shape(),
+            Self::Int(a) => a.shape(),
+        }
+    }
+
+    /// The type of the entries, in words.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::F32(_) => "f32",
+            Self::F64(_) => "f64",
+            Self::Int(_) => "integers",
+        }
+    }
+
+    /// The entries as real numbers, rounded where `F` is narrower.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "integers given for real numbers are rounded like any others"
+    )]
+    pub fn real<F: Scalar>(&self) -> ArrayD<F> {
+        match self {
+            Self::F32(a) => a.mapv(|x| F::of(x.into())),
+            Self::F64(a) => a.mapv(F::of),
+            Self::Int(a) => a.mapv(|x| F::of(x as f64)),
+        }
+    }
+
+    /// The entries as counts or classes, when they are integers.
+    pub(super) fn counts(&self) -> Result<ArrayD<usize>, String> {
+        let Self::Int(a) = self else {
+            return Err(format!("expected integers, found {}", self.kind()));
+        };
+        if let Some(bad) = a.iter().find(|x| usize::try_from(**x).is_err()) {
+            return Err(format!("expected integers from 0 on, found {bad}"));
+        }
+        Ok(a.mapv(|x| usize::try_from(x).unwrap_or(0)))
+    }
+}

@@ -1,0 +1,114 @@
+//! From named arrays to the data of a recurrence.
+
+use super::{Array, Arrays};
+use crate::error::{Error, Result};
+use crate::op::Scalar;
+use crate::recurrence::{Batch, Params, Recurrence};
+use crate::shape::{Kind, Rate, Type};
+use crate::tape::Role;
+
+/// The array that gives the length of each sequence.
+const LENGTHS: &str = "lengths";
+
+impl Arrays {
+    /// The parameters of a recurrence.
+    ///
+    /// # Errors
+    /// When one is missing, is not made of real numbers, or there is an array that is none.
+    pub fn params<F: Scalar>(&self, recurrence: &Recurrence) -> Result<Params<F>> {
+        let unknown = |name: &str| Error::UnknownName {
+            what: "parameter",
+            name: name.into(),
+            known: recurrence.parameters().map(Into::into).collect(),
+        };
+        if let Some((name, _)) = self
+            .iter()
+            .find(|(n, _)| !recurrence.parameters().any(|p| p == *n))
+        {
+            return Err(unknown(name));
+        }
+        let mut params = Params::new();
+        for name in recurrence.parameters() {
+            match self.get(name) {
+                Some(Array::Int(_)) => return Err(whole_numbers(name)),
+                Some(array) => params.insert(name, array.real()),
+                // That it is missing is said, with its shape, by what uses the parameters.
+                None => {}
+            }
+        }
+        Ok(params)
+    }
+
+    /// The inputs of a recurrence. The number of steps and of samples is read off the first array
+    /// that has them, the lengths off the array `lengths`, unless that is an input. What is neither
+    /// is left out.
+    ///
+    /// # Errors
+    /// When an array has no steps or samples to read, a class is not an integer, or no array says
+    /// how many steps and samples there are.
+    pub fn batch<F: Scalar>(&self, recurrence: &Recurrence) -> Result<Batch<F>> {
+        let is_input = |name: &str| recurrence.inputs().any(|n| n == name);
+        let lengths = match self.get(LENGTHS).filter(|_| !is_input(LENGTHS)) {
+            Some(array) => Some(counts(LENGTHS, array)?.into_iter().collect::<Vec<_>>()),
+            None => None,
+        };
+        let (steps, samples) = self.extent(recurrence, lengths.as_deref())?;
+        let mut batch = Batch::new(steps, samples);
+        for (name, array) in self.iter() {
+            batch = match input(recurrence, name).map(|t| t.kind) {
+                Some(Kind::Class(_)) => batch.with_classes(name, counts(name, array)?),
+                Some(Kind::Real) => batch.with(name, array.real()),
+                None => batch,
+            };
+        }
+        Ok(match lengths {
+            Some(lengths) => batch.with_lengths(lengths),
+            None => batch,
+        })
+    }
+
+    /// `T` and `B`.
+    fn extent(&self, recurrence: &Recurrence, lengths: Option<&[usize]>) -> Result<(usize, usize)> {
+        let longest = lengths.and_then(|l| l.iter().max()).copied();
+        let of = |rate: Rate| {
+            let names = recurrence
+                .inputs()
+                .filter(move |n| input(recurrence, n).is_some_and(|t| t.rate == rate));
+            names.filter_map(|n| self.get(n)).map(Array::shape).next()
+        };
+        if let Some([steps, samples, ..]) = of(Rate::Step) {
+            return Ok((*steps, *samples));
+        }
+        let samples = of(Rate::Sample).and_then(|s| s.first().copied());
+        match (longest, samples.or(lengths.map(<[_]>::len))) {
+            (Some(steps), Some(samples)) => Ok((steps, samples)),
+            _ => Err(Error::Batch {
+                reason: format!(
+                    "no array of `{}` says how many steps and samples there are: expected an input \
+                     [T, B, …], or `{LENGTHS}` [B]",
+                    recurrence.name()
+                ),
+            }),
+        }
+    }
+}
+
+fn input(recurrence: &Recurrence, name: &str) -> Option<Type> {
+    let mut leaves = recurrence.tape().leaves().iter();
+    let leaf = leaves.find(|l| l.role() == Role::Input && l.name() == name)?;
+    Some(leaf.ty())
+}
+
+fn counts(name: &str, array: &Array) -> Result<ndarray::ArrayD<usize>> {
+    array.counts().map_err(|reason| Error::Batch {
+        reason: format!("array `{name}`: {reason}"),
+    })
+}
+
+fn whole_numbers(name: &str) -> Error {
+    Error::ArrayKind {
+        name: name.into(),
+        expected: "real numbers",
+        found: "integers",
+    }
+}

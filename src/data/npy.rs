@@ -1,0 +1,215 @@
+//! One array in NumPy's format, little-endian and in C order: a header that is a literal of a
+//! Python dictionary, then the entries. See `numpy.lib.format`.
+
+use ndarray::{ArrayD, IxDyn};
+
+use super::array::Array;
+
+const MAGIC: &[u8] = b"\x93NUMPY";
+/// Far more than the header of an array has.
+const LONGEST_HEADER: usize = 1 << 16;
+/// The most axes any array of a recurrence has: step, sample, row, column.
+const MOST_AXES: usize = 8;
+
+/// What a header says.
+#[derive(Debug)]
+pub(super) struct Header {
+    descr: String,
+    shape: Vec<usize>,
+    /// Where the entries begin.
+    start: usize,
+}
+
+impl Header {
+    /// Reads the header at the beginning of some bytes, which may end after it.
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, String> {
+        let truncated = || "is cut off in its header".to_owned();
+        let rest = bytes.strip_prefix(MAGIC).ok_or("is not a .npy array")?;
+        let (size, before) = match rest.first().ok_or_else(truncated)? {
+            1 => (2, 10),
+            2 | 3 => (4, 12),
+            version => {
+                return Err(format!(
+                    "has version {version} of the .npy format, expected 1 to 3"
+                ));
+            }
+        };
+        let length = rest.get(2..2 + size).ok_or_else(truncated)?;
+        let length = length
+            .iter()
+            .rev()
+            .fold(0, |n, byte| (n << 8) | usize::from(*byte));
+        if length > LONGEST_HEADER {
+            return Err(format!("has a header of {length} bytes, which is too long"));
+        }
+        let text = bytes.get(before..before + length).ok_or_else(truncated)?;
+        let text = std::str::from_utf8(text).map_err(|_| "has a header that is not text")?;
+        let mut header =
+            Self::parse(text).map_err(|what| format!("has a header without {what}: {text}"))?;
+        header.start = before + length;
+        if text_of(text, "fortran_order").is_some_and(|t| t.starts_with("True")) {
+            return Err("is stored in Fortran order; save it with `np.ascontiguousarray`".into());
+        }
+        Ok(header)
+    }
+
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let descr = text_of(text, "descr").ok_or("`descr`")?;
+        let descr = match descr.chars().next() {
+            Some(quote @ ('\'' | '"')) => descr[1..].split(quote).next().unwrap_or_default(),
+            // A list: an array of records.
+            _ => "records",
+        };
+        text_of(text, "fortran_order").ok_or("`fortran_order`")?;
+        let shape = text_of(text, "shape").and_then(|t| t.strip_prefix('('));
+        let shape = shape.and_then(|t| t.split(')').next()).ok_or("`shape`")?;
+        let sizes = shape.split(',').map(str::trim).filter(|t| !t.is_empty());
+        let shape: Result<Vec<usize>, _> = sizes.map(str::parse).collect();
+        Ok(Self {
+            descr: descr.into(),
+            shape: shape.map_err(|_| "sizes in `shape`")?,
+            start: 0,
+        })
+    }
+
+    /// How many bytes the whole array has, header included.
+    pub(super) fn bytes(&self) -> Result<u64, String> {
+        if self.shape.len() > MOST_AXES {
+            return Err(format!(
+                "has {} axes, expected at most {MOST_AXES}",
+                self.shape.len()
+            ));
+        }
+        let width = self.width()?;
+        let entries = self
+            .shape
+            .iter()
+            .try_fold(width, |n, size| n.checked_mul(*size));
+        let all = entries.and_then(|n| n.checked_add(self.start));
+        let all = all.filter(|n| isize::try_from(*n).is_ok());
+        let all = all.ok_or_else(|| format!("has shape {:?}, which is too large", self.shape))?;
+        Ok(all as u64)
+    }
+
+    /// The width of one entry, for a type that can be read.
+    fn width(&self) -> Result<usize, String> {
+        if self.descr.starts_with('>') && self.descr != ">i1" && self.descr != ">u1" {
+            let little = self.descr.replacen('>', "<", 1);
+            return Err(format!(
+                "is big-endian (`{}`); save it with `.astype(\"{little}\")`",
+                self.descr
+            ));
+        }
+        match self.descr.get(1..).unwrap_or_default() {
+            "f4" | "i4" | "u4" => Ok(4),
+            "f8" | "i8" | "u8" => Ok(8),
+            "i2" | "u2" => Ok(2),
+            "i1" | "u1" | "b1" => Ok(1),
+            _ => Err(format!(
+                "has entries of type `{}`, expected f4, f8 or integers",
+                self.descr
+            )),
+        }
+    }
+
+    /// The array, from all of its bytes.
+    pub(super) fn array(&self, bytes: &[u8]) -> Result<Array, String> {
+        let expected = self.bytes()?;
+        if bytes.len() as u64 != expected {
+            return Err(format!(
+                "has {} bytes, expected {expected} for shape {:?} of `{}`",
+                bytes.len(),
+                self.shape,
+                self.descr
+            ));
+        }
+        let entries = &bytes[self.start..];
+        let shape = &self.shape;
+        match self.descr.get(1..).unwrap_or_default() {
+            "f4" => Ok(Array::F32(fill(shape, entries, f32::from_le_bytes)?)),
+            "f8" => Ok(Array::F64(fill(shape, entries, f64::from_le_bytes)?)),
+            "i8" => Ok(Array::Int(fill(shape, entries, i64::from_le_bytes)?)),
+            "i4" => Ok(Array::Int(fill(shape, entries, |b| {
+                i32::from_le_bytes(b).into()
+            })?)),
+            "i2" => Ok(Array::Int(fill(shape, entries, |b| {
+                i16::from_le_bytes(b).into()
+            })?)),
+            "i1" => Ok(Array::Int(fill(shape, entries, |b| {
+                i8::from_le_bytes(b).into()
+            })?)),
+            "u4" => Ok(Array::Int(fill(shape, entries, |b| {
+                u32::from_le_bytes(b).into()
+            })?)),
+            "u2" => Ok(Array::Int(fill(shape, entries, |b| {
+                u16::from_le_bytes(b).into()
+            })?)),
+            "u8" => {
+                let large = fill(shape, entries, u64::from_le_bytes)?;
+                match large.iter().find(|x| i64::try_from(**x).is_err()) {
+                    Some(x) => Err(format!("has the entry {x}, which is too large")),
+                    None => Ok(Array::Int(
+                        large.mapv(|x| i64::try_from(x).unwrap_or(i64::MAX)),
+                    )),
+                }
+            }
+            _ => Ok(Array::Int(fill(shape, entries, |b| {
+                u8::from_le_bytes(b).into()
+            })?)),
+        }
+    }
+}
+
+/// What stands after a key of the dictionary.
+fn text_of<'t>(text: &'t str, key: &str) -> Option<&'t str> {
+    let after = ['\'', '"']
+        .iter()
+        .find_map(|q| text.split_once(&format!("{q}{key}{q}")))?
+        .1;
+    Some(after.trim_start().strip_prefix(':')?.trim_start())
+}
+
+/// An array from the bytes of its entries, `N` each.
+pub(super) fn fill<T, const N: usize>(
+    shape: &[usize],
+    bytes: &[u8],
+    of: impl Fn([u8; N]) -> T,
+) -> Result<ArrayD<T>, String> {
+    let entries = bytes.chunks_exact(N).filter_map(|c| c.try_into().ok());
+    ArrayD::from_shape_vec(IxDyn(shape), entries.map(of).collect())
+        .map_err(|error| format!("does not have shape {shape:?}: {error}"))
+}
+
+/// The bytes of the entries, in C order and little-endian.
+pub(super) fn entries(array: &Array) -> Vec<u8> {
+    match array {
+        Array::F32(a) => a.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        Array::F64(a) => a.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        Array::Int(a) => a.iter().flat_map(|x| x.to_le_bytes()).collect(),
+    }
+}
+
+/// The header of an array, as NumPy writes it: padded so that the entries begin at a multiple
+/// of 64.
+pub(super) fn header(array: &Array) -> Vec<u8> {
+    let descr = match array {
+        Array::F32(_) => "<f4",
+        Array::F64(_) => "<f8",
+        Array::Int(_) => "<i8",
+    };
+    let sizes: String = array.shape().iter().map(|n| format!("{n}, ")).collect();
+    let shape = match array.shape().len() {
+        0 | 1 => sizes.trim_end(),
+        _ => sizes.trim_end_matches(", "),
+    };
+    let mut text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
+    let before = MAGIC.len() + 4;
+    let length = (before + text.len() + 1).next_multiple_of(64) - before;
+    text = format!("{text:<width$}\n", width = length - 1);
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend([1, 0]);
+    // At most eight axes of at most twenty digits: two bytes are enough.
+    bytes.extend(u16::try_from(length).unwrap_or(u16::MAX).to_le_bytes());
+    bytes.extend(text.as_bytes());
+    bytes
+}

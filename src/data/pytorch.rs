@@ -1,0 +1,327 @@
+//! State dicts of PyTorch's `nn.RNN`, `nn.LSTM` and `nn.GRU`, and the parameters of the cells of
+//! this crate.
+//!
+//! PyTorch stacks the gates in one matrix and has two biases where one is enough:
+//!
+//! | PyTorch | here |
+//! |---|---|
+//! | `weight_ih_l0`, the rows of gate `q` | `W_q` `[H, K]`; `W_X` of an Elman network |
+//! | `weight_hh_l0`, the rows of gate `q` | `U_q` `[H, H]`; `W_H` |
+//! | `bias_ih_l0` + `bias_hh_l0`, the rows of gate `q` | `b_q` `[H]`; `b_h` |
+//! | of gate `n` of a GRU | `b_n` and `b_u`, which are not added |
+//! | `weight`, `bias` of the one `nn.Linear` | `W_O` `[O, H]`, `b_q` `[O]` |
+//!
+//! The gates come in the order `i, f, g, o` of an LSTM and `r, z, n` of a GRU. Layers `l0`, `l1`,
+//! … are those whose names end in `_1`, `_2`, …; the two directions those in `_fw` and `_bw`.
+//! Prefixes such as `lstm.` are ignored.
+
+use ndarray::{ArrayD, Axis, Slice, concatenate};
+
+use super::{Array, Arrays, Element};
+use crate::error::{Error, Result};
+use crate::op::Scalar;
+use crate::recurrence::{Params, Recurrence};
+
+/// A layer in one direction: the end of PyTorch's names, and of those here.
+#[derive(Debug)]
+struct Layer {
+    theirs: String,
+    ours: String,
+}
+
+/// The gates of a cell in PyTorch's order: the names of the two matrices and of the bias of each,
+/// and of the second bias where it stays one.
+type Gates = &'static [[&'static str; 4]];
+
+const RNN: Gates = &[["W_X", "W_H", "b_h", ""]];
+const LSTM: Gates = &[
+    ["W_i", "U_i", "b_i", ""],
+    ["W_f", "U_f", "b_f", ""],
+    ["W_g", "U_g", "b_g", ""],
+    ["W_o", "U_o", "b_o", ""],
+];
+const GRU: Gates = &[
+    ["W_r", "U_r", "b_r", ""],
+    ["W_z", "U_z", "b_z", ""],
+    ["W_n", "U_n", "b_n", "b_u"],
+];
+
+impl Arrays {
+    /// Whether these are the names of a state dict.
+    #[must_use]
+    pub fn is_pytorch(&self) -> bool {
+        self.iter()
+            .any(|(name, _)| part(name, "weight_ih_l0").is_some())
+    }
+
+    /// The parameters of a recurrence whose cells are those of this crate, from a state dict of
+    /// PyTorch; see the table in `docs/cli.md`.
+    ///
+    /// ```
+    /// use bptt::{cells::{Cell, Loss}, data::Arrays};
+    /// use ndarray::array;
+    /// let state = Arrays::new()
+    ///     .with("rnn.weight_ih_l0", array![[0.5_f32]])
+    ///     .with("rnn.weight_hh_l0", array![[0.25_f32]])
+    ///     .with("rnn.bias_ih_l0", array![1.0_f32])
+    ///     .with("rnn.bias_hh_l0", array![2.0_f32])
+    ///     .with("head.weight", array![[3.0_f32]])
+    ///     .with("head.bias", array![4.0_f32]);
+    /// let rnn = Cell::rnn().model("rnn", Loss::SquaredError)?;
+    /// let params = state.pytorch_params::<f64>(&rnn)?;
+    /// assert_eq!(params.get("b_h").map(|b| b[0]), Some(3.0));
+    /// let back = Arrays::pytorch_state(&params, &rnn)?;
+    /// assert_eq!(back.get("bias_ih_l0").map(|b| b.real::<f64>()[0]), Some(3.0));
+    /// # Ok::<(), bptt::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the recurrence has no cell that PyTorch has, or an array is missing, left over or has
+    /// a shape that the gates do not divide.
+    pub fn pytorch_params<F: Scalar>(&self, recurrence: &Recurrence) -> Result<Params<F>> {
+        let mut state = State {
+            arrays: self,
+            used: Vec::new(),
+        };
+        let mut params = Params::new();
+        for layer in layers(recurrence)? {
+            state.read_layer(&layer, gates(recurrence, &layer.ours)?, &mut params)?;
+        }
+        if recurrence.parameters().any(|p| p == "W_O") {
+            state.read_linear(&mut params)?;
+        }
+        let used = |name: &str| state.used.iter().any(|u| u == name);
+        match self.iter().find(|(name, _)| !used(name)) {
+            Some((name, _)) => Err(Error::UnknownName {
+                what: "array of a state dict of this recurrence",
+                name: name.into(),
+                known: state.used,
+            }),
+            None => Ok(params),
+        }
+    }
+
+    /// The parameters of a recurrence as a state dict of PyTorch, without prefixes; `weight` and
+    /// `bias` are those of the `nn.Linear`. Where PyTorch has two biases, the second is zero.
+    ///
+    /// # Errors
+    /// When the recurrence has no cell that PyTorch has, or a parameter is missing.
+    pub fn pytorch_state<F: Scalar + Element>(
+        params: &Params<F>,
+        recurrence: &Recurrence,
+    ) -> Result<Self> {
+        let get = |name: &str| params.get(name).ok_or_else(|| missing(name));
+        let mut state = Self::new();
+        for layer in layers(recurrence)? {
+            let gates = gates(recurrence, &layer.ours)?;
+            let joined = |of: &dyn Fn(&[&'static str; 4]) -> Result<ArrayD<F>>| {
+                let parts = gates.iter().map(of).collect::<Result<Vec<_>>>()?;
+                let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
+                concatenate(Axis(0), &views).map_err(|_| missing(&layer.theirs))
+            };
+            let ours = |name: &str| get(&format!("{name}{}", layer.ours)).cloned();
+            let second = |g: &[&'static str; 4]| match g[3] {
+                "" => Ok(ArrayD::zeros(ours(g[2])?.raw_dim())),
+                name => ours(name),
+            };
+            let mut insert = |name: &str, array| {
+                state.insert(&format!("{name}{}", layer.theirs), F::array(array));
+            };
+            insert("weight_ih", joined(&|g| ours(g[0]))?);
+            insert("weight_hh", joined(&|g| ours(g[1]))?);
+            insert("bias_ih", joined(&|g| ours(g[2]))?);
+            insert("bias_hh", joined(&second)?);
+        }
+        if recurrence.parameters().any(|p| p == "W_O") {
+            state.insert("weight", F::array(get("W_O")?.clone()));
+            state.insert("bias", F::array(get("b_q")?.clone()));
+        }
+        Ok(state)
+    }
+}
+
+/// A state dict and what has been read of it.
+struct State<'a> {
+    arrays: &'a Arrays,
+    used: Vec<String>,
+}
+
+impl State<'_> {
+    /// An array whose name ends like this.
+    fn take<F: Scalar>(&mut self, name: &str) -> Result<Option<ArrayD<F>>> {
+        let mut found = self.arrays.iter().filter(|(n, _)| part(n, name).is_some());
+        let Some((full, array)) = found.next() else {
+            return Ok(None);
+        };
+        if let Some((other, _)) = found.next() {
+            return Err(Error::UnknownName {
+                what: "single array",
+                name: name.into(),
+                known: vec![full.into(), other.into()],
+            });
+        }
+        if let Array::Int(_) = array {
+            return Err(Error::ArrayKind {
+                name: full.into(),
+                expected: "real numbers",
+                found: "integers",
+            });
+        }
+        self.used.push(full.into());
+        Ok(Some(array.real()))
+    }
+
+    /// The gates of an array, one below the other.
+    fn gates<F: Scalar>(&mut self, name: &str, count: usize) -> Result<Option<Vec<ArrayD<F>>>> {
+        let array = self.take(name)?;
+        array.map(|a| split(name, &a, count)).transpose()
+    }
+
+    fn read_layer<F: Scalar>(
+        &mut self,
+        layer: &Layer,
+        gates: Gates,
+        params: &mut Params<F>,
+    ) -> Result<()> {
+        let name = |what: &str| format!("{what}{}", layer.theirs);
+        let mut parts = |what: &str| self.gates::<F>(&name(what), gates.len());
+        let need = |found: Option<_>, what: &str| found.ok_or_else(|| missing(&name(what)));
+        let inputs = need(parts("weight_ih")?, "weight_ih")?;
+        let states = need(parts("weight_hh")?, "weight_hh")?;
+        // Without biases, as `bias=False` has it, they are zero.
+        let zeros = || {
+            inputs
+                .iter()
+                .map(|w| ArrayD::zeros(vec![w.len_of(Axis(0))]))
+        };
+        let of_input = parts("bias_ih")?.unwrap_or_else(|| zeros().collect());
+        let of_state = parts("bias_hh")?.unwrap_or_else(|| zeros().collect());
+        let mut insert = |name: &str, array: &ArrayD<F>| {
+            params.insert(&format!("{name}{}", layer.ours), array.clone());
+        };
+        for (g, [w, u, b, second]) in gates.iter().enumerate() {
+            let (one, two) = (&of_input[g], &of_state[g]);
+            if one.shape() != two.shape() {
+                return Err(shape(&name("bias_hh"), one.shape(), two.shape()));
+            }
+            insert(w, &inputs[g]);
+            insert(u, &states[g]);
+            if second.is_empty() {
+                insert(b, &(one + two));
+            } else {
+                insert(b, one);
+                insert(second, two);
+            }
+        }
+        Ok(())
+    }
+
+    /// The one `nn.Linear` there is.
+    fn read_linear<F: Scalar>(&mut self, params: &mut Params<F>) -> Result<()> {
+        let mut weights = self
+            .arrays
+            .iter()
+            .filter_map(|(name, _)| part(name, "weight"));
+        let prefix = weights.next().ok_or_else(|| missing("weight"))?;
+        for (theirs, ours) in [("weight", "W_O"), ("bias", "b_q")] {
+            let theirs = format!("{prefix}{theirs}");
+            let array = self.take(&theirs)?.ok_or_else(|| missing(&theirs))?;
+            params.insert(ours, array);
+        }
+        Ok(())
+    }
+}
+
+/// The prefix of a name that ends like this.
+fn part<'n>(name: &'n str, end: &str) -> Option<&'n str> {
+    let prefix = name.strip_suffix(end)?;
+    (prefix.is_empty() || prefix.ends_with('.')).then_some(prefix)
+}
+
+/// The layers of a recurrence, by the ends of the names of its parameters.
+fn layers(recurrence: &Recurrence) -> Result<Vec<Layer>> {
+    let has = |suffix: &str| {
+        let first = [GRU, LSTM, RNN].map(|g| format!("{}{suffix}", g[0][1]));
+        recurrence
+            .parameters()
+            .any(|p| first.iter().any(|f| f == p))
+    };
+    let layer = |theirs: String, ours: String| Layer { theirs, ours };
+    let mut found = Vec::new();
+    if has("") {
+        found.push(layer("_l0".into(), String::new()));
+    }
+    if has("_fw") && has("_bw") {
+        found.push(layer("_l0".into(), "_fw".into()));
+        found.push(layer("_l0_reverse".into(), "_bw".into()));
+    }
+    let stacked = (1..).take_while(|n| has(&format!("_{n}")));
+    found.extend(stacked.map(|n| layer(format!("_l{}", n - 1), format!("_{n}"))));
+    if found.is_empty() {
+        return Err(none(recurrence));
+    }
+    Ok(found)
+}
+
+/// The gates of the cell whose names end like this.
+fn gates(recurrence: &Recurrence, suffix: &str) -> Result<Gates> {
+    let has = |name: &str| {
+        recurrence
+            .parameters()
+            .any(|p| p == format!("{name}{suffix}"))
+    };
+    let all = |gates: Gates| gates.iter().flatten().all(|n| n.is_empty() || has(n));
+    let peepholes = has("p_i");
+    [LSTM, GRU, RNN]
+        .into_iter()
+        .find(|gates| all(gates) && !peepholes)
+        .ok_or_else(|| none(recurrence))
+}
+
+fn none(recurrence: &Recurrence) -> Error {
+    Error::UnknownName {
+        what: "cell of PyTorch",
+        name: recurrence.name().into(),
+        known: vec![
+            "rnn, rnn_relu, lstm, gru_reset_after, lstm_stacked, lstm_bidirectional".into(),
+        ],
+    }
+}
+
+/// The gates of a stacked array.
+fn split<F: Scalar>(name: &str, array: &ArrayD<F>, count: usize) -> Result<Vec<ArrayD<F>>> {
+    let rows = array.shape().first().copied().unwrap_or(0);
+    if rows == 0 || rows % count != 0 {
+        let expected = format!("a multiple of {count} rows");
+        return Err(Error::ArrayShape {
+            what: "array",
+            name: name.into(),
+            expected,
+            found: array.shape().into(),
+        });
+    }
+    let size = rows / count;
+    let part = |g| {
+        array
+            .slice_axis(Axis(0), Slice::from(g * size..(g + 1) * size))
+            .to_owned()
+    };
+    Ok((0..count).map(part).collect())
+}
+
+fn missing(name: &str) -> Error {
+    Error::Missing {
+        what: "array",
+        name: name.into(),
+        expected: "that of the state dict".into(),
+    }
+}
+
+fn shape(name: &str, expected: &[usize], found: &[usize]) -> Error {
+    Error::ArrayShape {
+        what: "array",
+        name: name.into(),
+        expected: format!("{expected:?}"),
+        found: found.into(),
+    }
+}

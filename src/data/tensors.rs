@@ -1,0 +1,55 @@
+//! The `.safetensors` format: a header in JSON, then the entries of all arrays.
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use super::Arrays;
+use super::array::Array;
+use super::npy::{entries, fill};
+
+pub(super) fn read(bytes: &[u8]) -> Result<Arrays, String> {
+    let broken = |error| format!("is not a .safetensors file, or is damaged: {error}");
+    let file = SafeTensors::deserialize(bytes).map_err(broken)?;
+    let mut names: Vec<&str> = file.names();
+    names.sort_unstable();
+    let mut arrays = Arrays::new();
+    for name in names {
+        let tensor = file.tensor(name).map_err(broken)?;
+        let array = array(&tensor).map_err(|reason| format!("array `{name}` {reason}"))?;
+        arrays.insert(name, array);
+    }
+    Ok(arrays)
+}
+
+fn array(tensor: &TensorView<'_>) -> Result<Array, String> {
+    let (shape, data) = (tensor.shape(), tensor.data());
+    match tensor.dtype() {
+        Dtype::F32 => Ok(Array::F32(fill(shape, data, f32::from_le_bytes)?)),
+        Dtype::F64 => Ok(Array::F64(fill(shape, data, f64::from_le_bytes)?)),
+        Dtype::I64 => Ok(Array::Int(fill(shape, data, i64::from_le_bytes)?)),
+        Dtype::I32 => Ok(Array::Int(fill(shape, data, |b| {
+            i32::from_le_bytes(b).into()
+        })?)),
+        other => Err(format!(
+            "has entries of type {other:?}, expected F32, F64, I32 or I64"
+        )),
+    }
+}
+
+pub(super) fn bytes(arrays: &Arrays) -> Result<Vec<u8>, String> {
+    let failed = |error| format!("cannot be made: {error}");
+    let data: Vec<(&str, &Array, Vec<u8>)> =
+        arrays.iter().map(|(n, a)| (n, a, entries(a))).collect();
+    let views = data.iter().map(|(name, array, bytes)| {
+        let dtype = match array {
+            Array::F32(_) => Dtype::F32,
+            Array::F64(_) => Dtype::F64,
+            Array::Int(_) => Dtype::I64,
+        };
+        Ok((
+            *name,
+            TensorView::new(dtype, array.shape().to_vec(), bytes)?,
+        ))
+    });
+    let views: Result<Vec<_>, _> = views.collect();
+    safetensors::serialize(views.map_err(failed)?, None).map_err(failed)
+}

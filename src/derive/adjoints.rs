@@ -1,0 +1,168 @@
+//! Each line, transposed: `⟨δ, dy⟩` moved over to what `dy` is made of.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::canon::{add, inner, summed};
+use super::generate::{Writer, rules_of};
+use super::rules::Rule;
+use super::step::{Reapply, adjoint, now};
+use super::term::{Term, Time};
+use super::{Level, Part};
+use crate::error::Result;
+use crate::op::{NodeId, Op};
+use crate::shape::Rate;
+
+impl Writer<'_> {
+    /// The linear nodes between a differential and those it is made of.
+    fn linear_region(&self, root: NodeId) -> HashSet<NodeId> {
+        let mut region = HashSet::new();
+        let mut stack = vec![root];
+        while let Some(id) = stack.pop() {
+            if !self.is_end(id) && region.insert(id) {
+                stack.extend(self.tape.node(id).args().iter().copied());
+            }
+        }
+        region
+    }
+
+    /// The nodes of a region in the order in which they were transposed.
+    fn in_order(&self, region: &HashSet<NodeId>) -> Vec<NodeId> {
+        let mut order = Vec::new();
+        for used in &self.graph.adjoints {
+            if region.contains(&used.node) && !order.contains(&used.node) {
+                order.push(used.node);
+            }
+        }
+        order
+    }
+
+    /// The linear nodes that are part of more than one line. Their cotangent is the sum of what
+    /// those lines send, so none of the lines can be written by itself.
+    fn shared(&self, loss: NodeId) -> HashSet<NodeId> {
+        let values = self.values();
+        let own = values
+            .iter()
+            .filter_map(|(_, id)| Some(self.own_tangent(*id)?.0));
+        let roots = own.chain(self.graph.tangents.get(&loss).copied());
+        let (mut seen, mut shared) = (HashSet::new(), HashSet::new());
+        for root in roots {
+            for node in self.linear_region(root) {
+                let linear = self.graph.adjoints.iter().any(|u| u.node == node);
+                if linear && !seen.insert(node) {
+                    shared.insert(node);
+                }
+            }
+        }
+        // What is held is part of every line that reads it.
+        for used in &self.graph.adjoints {
+            let node = self.tape.node(used.node);
+            if matches!(node.op(), Op::Time(crate::op::Time::Hold(_))) {
+                shared.extend(self.linear_region(node.args()[0]));
+            }
+        }
+        shared
+    }
+
+    /// Whether a linear node is where a line ends: a differential by its name.
+    fn is_end(&self, id: NodeId) -> bool {
+        self.reader.labels.contains_key(&id)
+            || match self.tape.node(id).op() {
+                Op::Read(_) | Op::Leaf(_) => true,
+                // What is held is the same at every step: its line is another one.
+                Op::Time(crate::op::Time::Hold(_)) => true,
+                _ => false,
+            }
+    }
+
+    /// `⟨δ, dy⟩` of every line, moved over to what dy is made of.
+    pub(super) fn adjoints(&mut self) -> Result<()> {
+        let loss = self.recurrence.loss_node()?;
+        let shared = self.shared(loss);
+        let tangent = self.graph.tangents.get(&loss).copied();
+        if let Some(tangent) = tangent.filter(|t| self.linear_region(*t).is_disjoint(&shared)) {
+            let right = self.contributions(loss, tangent)?;
+            let equation = self.push("adj.loss".into(), Part::Adjoints, Term::DLoss, right);
+            equation.rules = vec![Rule::Total, Rule::InnerLinearity];
+            equation.premises = vec!["def.loss".into()];
+            equation.level = Level::Normal;
+        }
+        for (name, id) in self.values().into_iter().rev() {
+            let Some((own, _)) = self.own_tangent(id) else {
+                continue;
+            };
+            let delta = self.cotangent(&name);
+            let (Some(delta), (at, range)) = (delta, self.range(id)) else {
+                continue;
+            };
+            let delta = self.reader.term(delta, &at)?;
+            let own_delta = Term::Delta(Arc::clone(&name), at.clone());
+            if !self.linear_region(own).is_disjoint(&shared) {
+                continue;
+            }
+            let right = self.contributions(id, own)?;
+            if right == Term::Zero {
+                continue;
+            }
+            let mut steps = Vec::new();
+            for node in self.in_order(&self.linear_region(own)) {
+                if let Some(step) = adjoint(self.reader, self.graph, node, Reapply::History)?
+                    && step.before != step.after
+                {
+                    steps.push(step);
+                }
+            }
+            let left = inner(own_delta, Term::D(Arc::clone(&name), at));
+            let same = matches!(&delta, Term::Delta(other, _) if *other != name);
+            let equation = self.push(format!("adj.{name}"), Part::Adjoints, left, right);
+            equation.range = range;
+            equation.rules = rules_of(&steps);
+            equation.premises = vec![format!("d.{name}")];
+            equation.steps = if same { Vec::new() } else { steps };
+            equation.level = Level::Normal;
+        }
+        Ok(())
+    }
+
+    /// What the line of a value sends to each differential it is made of.
+    fn contributions(&self, value: NodeId, root: NodeId) -> Result<Term> {
+        if self.is_end(root) {
+            // The line is a differential by itself: what it gets is what the value gets.
+            let whole = self.graph.tangents.get(&value);
+            let mut uses = self.graph.adjoints.iter();
+            let used = uses.find(|u| {
+                Some(&u.node) == whole && self.tape.node(u.node).args().get(u.arg) == Some(&root)
+            });
+            let Some(used) = used else {
+                return Ok(Term::Zero);
+            };
+            let at = now();
+            let x_bar = self.reader.term(used.x_bar, &at)?;
+            return Ok(inner(x_bar, self.reader.term(root, &at)?));
+        }
+        let region = self.linear_region(root);
+        let mut parts = Vec::new();
+        for used in &self.graph.adjoints {
+            let Some(arg) = self.tape.node(used.node).args().get(used.arg).copied() else {
+                continue;
+            };
+            if !region.contains(&used.node) || !self.is_end(arg) {
+                continue;
+            }
+            let step = self.tape.ty(arg).rate == Rate::Step;
+            let at = now().filter(|_| step);
+            let part = inner(
+                self.reader.term(used.x_bar, &at)?,
+                self.reader.term(arg, &at)?,
+            );
+            let over_steps = step && self.tape.ty(root).rate != Rate::Step;
+            parts.push(if over_steps {
+                summed('t', Time::at(1), Time::last(), part)
+            } else {
+                part
+            });
+        }
+        // Rules were used from the end of the line to its beginning.
+        Ok(add(parts.into_iter().rev()))
+    }
+}

@@ -1,0 +1,377 @@
+//! The canonical form of terms: constructors that fold numbers and keep the order of factors.
+
+use super::term::{Term, Time};
+
+/// A sum: sums inside are opened, zeros dropped, numbers added, and what has the same last factor
+/// is put together: `a ⊙ δ − b ⊙ δ = (a − b) ⊙ δ`.
+pub(crate) fn add(terms: impl IntoIterator<Item = Term>) -> Term {
+    let mut flat = Vec::new();
+    let mut number = None;
+    for term in terms {
+        open(term, 1.0, &mut flat, &mut number);
+    }
+    let mut flat = factored(flat);
+    if let Some(n) = number.filter(|n| *n != 0.0) {
+        let constant = if n < 0.0 {
+            neg(Term::Num(-n))
+        } else {
+            Term::Num(n)
+        };
+        flat.insert(0, constant);
+    }
+    // A sum that can begin without a minus does.
+    if let Some(first) = flat.iter().position(|t| !is_negative(t)) {
+        let first = flat.remove(first);
+        flat.insert(0, first);
+    }
+    match flat.len() {
+        0 => Term::Zero,
+        1 => flat.remove(0),
+        _ => Term::Add(flat),
+    }
+}
+
+pub(crate) fn is_negative(term: &Term) -> bool {
+    matches!(term, Term::Neg(_))
+}
+
+fn open(term: Term, sign: f64, flat: &mut Vec<Term>, number: &mut Option<f64>) {
+    match term {
+        Term::Zero => {}
+        Term::Num(n) => *number = Some(number.unwrap_or(0.0) + sign * n),
+        Term::Add(parts) => parts.into_iter().for_each(|p| open(p, sign, flat, number)),
+        Term::Neg(x) => open(*x, -sign, flat, number),
+        term if sign < 0.0 => flat.push(neg(term)),
+        term => flat.push(term),
+    }
+}
+
+/// Puts terms with the same last factor of an entry-by-entry product together.
+fn factored(terms: Vec<Term>) -> Vec<Term> {
+    let last = |t: &Term| -> Option<(Term, Term)> {
+        let (negative, body) = match t {
+            Term::Neg(x) => (true, &**x),
+            t => (false, t),
+        };
+        match body {
+            Term::Had(xs) => {
+                let tail = xs.last().filter(|x| x.is_linear_part())?.clone();
+                let rest = hadamard(xs[..xs.len() - 1].to_vec());
+                Some((if negative { neg(rest) } else { rest }, tail))
+            }
+            _ => None,
+        }
+    };
+    let mut out: Vec<Term> = Vec::new();
+    for term in terms {
+        if let Some((at, merged)) = same_matrix(&out, &term) {
+            out[at] = merged;
+            continue;
+        }
+        let same = last(&term).and_then(|(rest, tail)| {
+            let at = out
+                .iter()
+                .position(|o| last(o).is_some_and(|(_, other)| other == tail))?;
+            let (other, _) = last(&out[at])?;
+            Some((at, hadamard(vec![add([other, rest]), tail])))
+        });
+        match same {
+            Some((at, merged)) => out[at] = merged,
+            None => out.push(term),
+        }
+    }
+    out
+}
+
+/// `diag(a) M + diag(b) M = diag(a + b) M`, with what a and b have in common outside their sum.
+fn same_matrix(terms: &[Term], term: &Term) -> Option<(usize, Term)> {
+    let parts = |t: &Term| -> Option<(bool, Vec<Term>, Vec<Term>)> {
+        let (negative, body) = match t {
+            Term::Neg(x) => (true, &**x),
+            t => (false, t),
+        };
+        let Term::Mul(factors) = body else {
+            return None;
+        };
+        let Term::Diag(v) = &factors[0] else {
+            return None;
+        };
+        let v = match &**v {
+            Term::Had(xs) => xs.clone(),
+            x => vec![x.clone()],
+        };
+        Some((negative, v, factors[1..].to_vec()))
+    };
+    let (negative, v, matrix) = parts(term)?;
+    terms.iter().enumerate().find_map(|(at, other)| {
+        let (other_negative, w, _) = parts(other).filter(|(_, _, m)| *m == matrix)?;
+        let common: Vec<Term> = v.iter().filter(|x| w.contains(x)).cloned().collect();
+        let rest = |xs: &[Term], negative: bool| {
+            let rest: Vec<Term> = xs.iter().filter(|x| !common.contains(x)).cloned().collect();
+            let rest = if rest.is_empty() {
+                Term::Ones
+            } else {
+                hadamard(rest)
+            };
+            if negative { neg(rest) } else { rest }
+        };
+        let sum = add([rest(&w, other_negative), rest(&v, negative)]);
+        let vector = hadamard(std::iter::once(sum).chain(common.clone()).collect());
+        let factors = std::iter::once(diag(vector)).chain(matrix.clone());
+        Some((at, product(factors.collect())))
+    })
+}
+
+/// The same with products inside products opened.
+pub(crate) fn tidy(term: &Term) -> Term {
+    match term.map(&mut tidy) {
+        Term::Had(parts) => hadamard(parts),
+        Term::Add(parts) => add(parts),
+        other => other,
+    }
+}
+
+/// A sum over steps; a sign goes in front.
+pub(crate) fn summed(var: char, from: Time, to: Time, body: Term) -> Term {
+    match body {
+        Term::Zero => Term::Zero,
+        Term::Neg(x) => neg(summed(var, from, to, *x)),
+        body => Term::Sum(var, from, to, Box::new(body)),
+    }
+}
+
+/// `−x`.
+pub(crate) fn neg(term: Term) -> Term {
+    match term {
+        Term::Zero => Term::Zero,
+        Term::Neg(x) => *x,
+        Term::Add(parts) => add(parts.into_iter().map(neg)),
+        term => Term::Neg(Box::new(term)),
+    }
+}
+
+/// The sign and the numbers in front of a term, and the rest.
+fn split(term: Term) -> (f64, Vec<Term>, Option<Term>) {
+    match term {
+        Term::Num(n) => (n, Vec::new(), None),
+        Term::Neg(x) => {
+            let (c, scalars, rest) = split(*x);
+            (-c, scalars, rest)
+        }
+        Term::Mul(mut factors) if matches!(factors[0], Term::Num(_)) => {
+            let Term::Num(n) = factors.remove(0) else {
+                return (1.0, Vec::new(), Some(Term::Mul(factors)));
+            };
+            (n, Vec::new(), single(factors, Term::Mul))
+        }
+        term => (1.0, Vec::new(), Some(term)),
+    }
+}
+
+fn single(mut parts: Vec<Term>, many: impl Fn(Vec<Term>) -> Term) -> Option<Term> {
+    match parts.len() {
+        0 => None,
+        1 => Some(parts.remove(0)),
+        _ => Some(many(parts)),
+    }
+}
+
+/// A number times the rest, with the sign outside.
+fn scaled(number: f64, rest: Option<Term>) -> Term {
+    let size = number.abs();
+    let body = match rest {
+        None => Term::Num(size),
+        Some(rest) if size == 1.0 => rest,
+        Some(Term::Mul(factors)) => {
+            Term::Mul(std::iter::once(Term::Num(size)).chain(factors).collect())
+        }
+        Some(rest) => Term::Mul(vec![Term::Num(size), rest]),
+    };
+    if number < 0.0 { neg(body) } else { body }
+}
+
+/// A product entry by entry of values of one shape.
+pub(crate) fn hadamard(factors: Vec<Term>) -> Term {
+    let mut number = 1.0;
+    let mut flat = Vec::new();
+    for factor in factors {
+        if matches!(factor, Term::Zero) {
+            return Term::Zero;
+        }
+        let (n, _, rest) = split(factor);
+        number *= n;
+        match rest {
+            Some(Term::Had(inner)) => flat.extend(inner),
+            Some(rest) => flat.push(rest),
+            None => {}
+        }
+    }
+    if number == 0.0 {
+        return Term::Zero;
+    }
+    // What is pulled apart from δ stays in the order in which it was written.
+    flat.sort_by_key(rank);
+    scaled(number, single(flat, Term::Had))
+}
+
+/// What carries a δ or a differential stands last.
+fn rank(term: &Term) -> u8 {
+    u8::from(term.is_linear_part())
+}
+
+/// A product of scalars with something of any shape.
+pub(crate) fn scale(scalars: Vec<Term>, body: Option<Term>) -> Term {
+    let mut number = 1.0;
+    let (mut first, mut last) = (Vec::new(), Vec::new());
+    let parts = scalars.into_iter().map(|s| (s, true));
+    for (part, scalar) in parts.chain(body.map(|b| (b, false))) {
+        if matches!(part, Term::Zero) {
+            return Term::Zero;
+        }
+        let (n, _, rest) = split(part);
+        number *= n;
+        let Some(rest) = rest else { continue };
+        let opened = match rest {
+            Term::Mul(inner) => inner,
+            rest => vec![rest],
+        };
+        for factor in opened {
+            if factor.is_linear_part() || !scalar {
+                last.push(factor);
+            } else {
+                first.push(factor);
+            }
+        }
+    }
+    if number == 0.0 {
+        return Term::Zero;
+    }
+    // Quotients become one: `½ · 1/F · x = x / (2 F)`.
+    if first.iter().any(|f| matches!(f, Term::Div(..))) {
+        let (mut above, mut below) = (Vec::new(), Vec::new());
+        for factor in first {
+            match factor {
+                Term::Div(a, b) => {
+                    let ((n, _, a), (m, _, b)) = (split(*a), split(*b));
+                    number *= n / m;
+                    above.extend(a);
+                    below.extend(b);
+                }
+                factor => above.push(factor),
+            }
+        }
+        let inverse = 1.0 / number.abs();
+        if inverse.fract() == 0.0 {
+            below.insert(0, Term::Num(inverse));
+            number = number.signum();
+        }
+        let whole = divide(scale(above, None), scale(below, None));
+        let (n, _, rest) = split(whole);
+        number *= n;
+        first = rest.into_iter().collect();
+    }
+    first.extend(last);
+    scaled(number, single(first, Term::Mul))
+}
+
+/// A product of matrices and vectors.
+pub(crate) fn product(factors: Vec<Term>) -> Term {
+    let mut number = 1.0;
+    let mut flat = Vec::new();
+    for factor in factors {
+        match factor {
+            Term::Zero => return Term::Zero,
+            Term::Eye => continue,
+            _ => {}
+        }
+        let (n, _, rest) = split(factor);
+        number *= n;
+        match rest {
+            Some(Term::Mul(inner)) => flat.extend(inner),
+            Some(rest) => flat.push(rest),
+            None => {}
+        }
+    }
+    if number == 0.0 {
+        return Term::Zero;
+    }
+    scaled(number, single(flat, Term::Mul).or(Some(Term::Eye)))
+}
+
+/// A transpose.
+pub(crate) fn transpose(term: Term) -> Term {
+    match term {
+        Term::T(x) => *x,
+        Term::Zero => Term::Zero,
+        Term::Diag(x) => Term::Diag(x),
+        term => Term::T(Box::new(term)),
+    }
+}
+
+/// A quotient entry by entry; a numeric denominator becomes a factor.
+pub(crate) fn divide(a: Term, b: Term) -> Term {
+    match (a, b) {
+        (Term::Zero, _) => Term::Zero,
+        (a, Term::Num(n)) => scale(vec![Term::Num(1.0 / n)], Some(a)),
+        (Term::Neg(a), b) => neg(divide(*a, b)),
+        (a, Term::Neg(b)) => neg(divide(a, *b)),
+        // A quotient of a quotient by the same: a square below.
+        (Term::Div(a, b), c) if *b == c => Term::Div(a, Box::new(Term::Pow(b, 2))),
+        (Term::Mul(factors), c) if matches!(&factors[..], [Term::Num(_), Term::Div(_, b)] if **b == c) =>
+        {
+            let mut factors = factors.into_iter();
+            let (n, quotient) = (factors.next(), factors.next());
+            match (n, quotient) {
+                (Some(n), Some(quotient)) => scale(vec![n], Some(divide(quotient, c))),
+                _ => Term::Zero,
+            }
+        }
+        (a, b) => Term::Div(Box::new(a), Box::new(b)),
+    }
+}
+
+/// An inner product; a sign goes outside.
+pub(crate) fn inner(a: Term, b: Term) -> Term {
+    match (a, b) {
+        (Term::Zero, _) | (_, Term::Zero) => Term::Zero,
+        (Term::Neg(a), b) => neg(inner(*a, b)),
+        (a, Term::Neg(b)) => neg(inner(a, *b)),
+        (a, b) => Term::Inner(Box::new(a), Box::new(b)),
+    }
+}
+
+/// `diag(v) M`; products of diagonals are put together.
+pub(crate) fn diagonal(v: Term, m: Term) -> Term {
+    match m {
+        Term::Zero => Term::Zero,
+        Term::Neg(m) => neg(diagonal(v, *m)),
+        Term::Add(parts) => add(parts.into_iter().map(|p| diagonal(v.clone(), p))),
+        Term::Diag(inner) => diag(hadamard(vec![v, *inner])),
+        Term::Mul(mut factors) => {
+            if let Term::Diag(inner) = &factors[0] {
+                let merged = diag(hadamard(vec![v, (**inner).clone()]));
+                factors.remove(0);
+                return product(std::iter::once(merged).chain(factors).collect());
+            }
+            product(std::iter::once(diag(v)).chain(factors).collect())
+        }
+        Term::Eye => diag(v),
+        m => product(vec![diag(v), m]),
+    }
+}
+
+/// The diagonal matrix of a vector; a sign or a number goes outside.
+pub(crate) fn diag(v: Term) -> Term {
+    match v {
+        Term::Zero => Term::Zero,
+        Term::Ones => Term::Eye,
+        Term::Neg(v) => neg(diag(*v)),
+        Term::Num(n) => scale(vec![Term::Num(n)], Some(Term::Eye)),
+        Term::Mul(mut f) if matches!(f[0], Term::Num(_)) => {
+            let n = f.remove(0);
+            let rest = single(f, Term::Mul).unwrap_or(Term::Eye);
+            scale(vec![n], Some(diag(rest)))
+        }
+        v => Term::Diag(Box::new(v)),
+    }
+}

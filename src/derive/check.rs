@@ -1,0 +1,238 @@
+//! Every line is checked: both sides, as printed, on random runs, at every step it speaks of.
+
+use ndarray::Array2;
+
+use super::evaluate::{Instance, SIZELESS, Steps, V};
+use super::oracle::{Oracle, STEPS};
+use super::term::{Base, Term, Time};
+use super::{Derivation, Equation, Lexicon, Range, Relation};
+use crate::error::Result;
+use crate::render::Dialect;
+
+/// What is known of a line.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Check {
+    /// Nothing yet.
+    Pending,
+    /// Both sides agree.
+    Passed {
+        /// The worst difference, relative to the largest entry of the line.
+        worst: f64,
+        /// At how many steps and runs.
+        trials: usize,
+    },
+    /// The left side is never larger.
+    Bound {
+        /// The largest ratio of the left side to the right side.
+        tightest: f64,
+        /// At how many steps and runs.
+        trials: usize,
+    },
+    /// The sides differ, or cannot be evaluated.
+    Failed {
+        /// How.
+        reason: String,
+    },
+    /// There is nothing to evaluate.
+    NotCheckable {
+        /// Why.
+        reason: &'static str,
+    },
+}
+
+/// The checks of a derivation in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Checks {
+    /// Lines that were checked and hold.
+    pub passed: usize,
+    /// Lines that do not hold.
+    pub failed: usize,
+    /// Lines without a check.
+    pub unchecked: usize,
+    /// The worst relative difference of an equation.
+    pub worst: f64,
+}
+
+/// The largest relative difference at which two sides still count as equal.
+pub const TOLERANCE: f64 = 1e-11;
+
+impl Derivation {
+    /// Checks every line on some random runs.
+    ///
+    /// Each side is written in LaTeX, read back by the grammar of [`Lexicon`] and evaluated; δ's,
+    /// gradients and Jacobians are found by injecting perturbations.
+    ///
+    /// # Errors
+    /// When no run has a value, or a custom op breaks its contract.
+    pub fn check(&mut self, runs: u64) -> Result<Checks> {
+        let instances: Result<Vec<Instance>> = (0..runs)
+            .map(|run| Oracle::new(self, run + 1, STEPS)?.instance())
+            .collect();
+        let instances = instances?;
+        let lexicon = self.lexicon();
+        let checks: Vec<Check> = self
+            .equations
+            .iter()
+            .map(|e| self.check_line(e, &lexicon, &instances))
+            .collect();
+        for (equation, check) in self.equations.iter_mut().zip(checks) {
+            equation.check = check;
+        }
+        Ok(self.checks())
+    }
+
+    /// Random runs, with every number that lines are checked on.
+    ///
+    /// # Errors
+    /// When no run has a value, or a custom op breaks its contract.
+    pub fn instance(&self, seed: u64) -> Result<Instance> {
+        Oracle::new(self, seed, STEPS)?.instance()
+    }
+
+    /// The checks so far.
+    #[must_use]
+    pub fn checks(&self) -> Checks {
+        let mut all = Checks::default();
+        for equation in &self.equations {
+            match &equation.check {
+                Check::Passed { worst, .. } => {
+                    all.passed += 1;
+                    all.worst = all.worst.max(*worst);
+                }
+                Check::Bound { .. } => all.passed += 1,
+                Check::Failed { .. } => all.failed += 1,
+                Check::Pending | Check::NotCheckable { .. } => all.unchecked += 1,
+            }
+        }
+        all
+    }
+
+    fn check_line(&self, equation: &Equation, lexicon: &Lexicon, runs: &[Instance]) -> Check {
+        let (left, right) = self.sides(equation);
+        let (left, right) = (left.latex(Dialect::Plain), right.latex(Dialect::Plain));
+        let read = |latex: &str| lexicon.parse(latex).map_err(|e| format!("{latex}: {e}"));
+        let outcome = read(&left).and_then(|left| {
+            let right = read(&right)?;
+            let printed = compare(equation, &left, &right, runs)?;
+            // The tree and what is printed of it are the same formula.
+            compare(equation, &equation.left, &equation.right, runs)?;
+            Ok(printed)
+        });
+        outcome.unwrap_or_else(|reason| {
+            if reason.contains(SIZELESS) {
+                let reason = "it has ones, an identity or a zero whose size only the context tells";
+                return Check::NotCheckable { reason };
+            }
+            Check::Failed { reason }
+        })
+    }
+}
+
+/// Compares two sides of a line at every step of every run.
+///
+/// # Errors
+/// How they differ.
+pub fn compare(
+    equation: &Equation,
+    left: &Term,
+    right: &Term,
+    runs: &[Instance],
+) -> Result<Check, String> {
+    let (mut difference, mut size, mut tightest): (f64, f64, f64) = (0.0, 0.0, 0.0);
+    let mut trials = 0;
+    for run in runs {
+        for at in steps(&equation.range, run) {
+            let a = run
+                .evaluate(left, &at)
+                .map_err(|e| format!("left at {at:?}: {e}"))?;
+            let b = run
+                .evaluate(right, &at)
+                .map_err(|e| format!("right at {at:?}: {e}"))?;
+            let Some((a, b)) = alike(a, b) else {
+                return Err(format!("the sides have different shapes at {at:?}"));
+            };
+            let largest = |x: &Array2<f64>| x.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
+            difference = difference.max(largest(&(&a - &b)));
+            size = size.max(largest(&a)).max(largest(&b));
+            if a.iter().chain(&b).any(|x| !x.is_finite()) {
+                return Err(format!("a side is not finite at {at:?}"));
+            }
+            if equation.relation == Relation::AtMost {
+                for (a, b) in a.iter().zip(&b) {
+                    if *a > b * (1.0 + 1e-12) {
+                        return Err(format!("{a} is more than {b} at {at:?}"));
+                    }
+                    tightest = tightest.max(a / b);
+                }
+            }
+            trials += 1;
+        }
+    }
+    if equation.relation == Relation::AtMost {
+        return Ok(Check::Bound { tightest, trials });
+    }
+    let worst = if size > 0.0 { difference / size } else { 0.0 };
+    if worst <= TOLERANCE {
+        Ok(Check::Passed { worst, trials })
+    } else {
+        Err(format!(
+            "the sides differ by {worst:.1e} of the largest entry"
+        ))
+    }
+}
+
+/// Two values of one shape; what takes on any shape takes that of the other.
+fn alike(a: V, b: V) -> Option<(Array2<f64>, Array2<f64>)> {
+    let sized = |v: V, like: &Array2<f64>| match v {
+        V::Array(a) if a.dim() == like.dim() => Some(a),
+        V::Array(_) => None,
+        V::Zero => Some(Array2::zeros(like.dim())),
+        V::Fill(x) => Some(Array2::from_elem(like.dim(), x)),
+        V::Eye if like.nrows() == like.ncols() => Some(Array2::eye(like.nrows())),
+        V::Eye => None,
+    };
+    match (a, b) {
+        (V::Array(a), b) => Some((a.clone(), sized(b, &a)?)),
+        (a, V::Array(b)) => Some((sized(a, &b)?, b)),
+        (V::Zero, V::Zero) | (V::Eye, V::Eye) => {
+            let zero = Array2::zeros((1, 1));
+            Some((zero.clone(), zero))
+        }
+        (V::Fill(a), V::Fill(b)) => {
+            let one = |x| Array2::from_elem((1, 1), x);
+            Some((one(a), one(b)))
+        }
+        _ => None,
+    }
+}
+
+/// Every choice of steps in a range.
+fn steps(range: &Range, run: &Instance) -> Vec<Steps> {
+    let mut all: Vec<Steps> = vec![Vec::new()];
+    for (var, from, to) in &range.vars {
+        let mut more = Vec::new();
+        for at in &all {
+            let (Some(from), Some(to)) = (fixed(from, at, run), fixed(to, at, run)) else {
+                continue;
+            };
+            for step in from..=to {
+                let mut at = at.clone();
+                at.push((*var, step));
+                more.push(at);
+            }
+        }
+        all = more;
+    }
+    all
+}
+
+fn fixed(time: &Time, at: &Steps, run: &Instance) -> Option<i64> {
+    let value = |v: char| at.iter().rev().find(|(c, _)| *c == v).map(|(_, s)| *s);
+    let base = match time.base {
+        Base::Zero => 0,
+        Base::Last => run.steps,
+        Base::Var(v) => value(v)?,
+        Base::Minus(a, b) => value(a)? - value(b)?,
+    };
+    Some(base + time.offset)
+}

@@ -1,0 +1,100 @@
+//! A derivation for a terminal.
+
+use std::fmt::Write;
+
+use super::{badge, rules, shape};
+use crate::derive::words::{Lang, Word};
+use crate::derive::{Derivation, Level};
+use crate::render::Charset;
+
+/// The width at which lines are broken.
+const WIDTH: usize = 70;
+
+pub(super) fn write(d: &Derivation, lang: Lang, level: Level, charset: Charset) -> String {
+    let mut out = String::new();
+    let title = Word::Title.with(lang, &[("name", d.name())]);
+    let _ = writeln!(out, "{title}\n{}", d.summary(lang));
+    if level > Level::Sheet {
+        let _ = writeln!(out, "\n{}", Word::Conventions.text(lang));
+        for word in d.conventions() {
+            let _ = writeln!(out, "  - {}", word.text(lang).replace('`', ""));
+        }
+    }
+    for (i, section) in d.outline(level).iter().enumerate() {
+        let _ = writeln!(out, "\n{}. {}", i + 1, section.part.heading().text(lang));
+        if level > Level::Sheet {
+            let _ = writeln!(out, "   {}\n", section.intro.text(lang).replace('`', ""));
+        }
+        for line in &section.theorem {
+            let _ = writeln!(out, "   {}", line.text(charset));
+        }
+        for equation in &section.lines {
+            let (left, lines) = d.broken(equation, WIDTH);
+            let left = left.text(charset);
+            for (j, line) in lines.iter().enumerate() {
+                let lead = if j == 0 {
+                    format!("   {left} ")
+                } else {
+                    "        ".into()
+                };
+                let _ = write!(out, "{lead}{}", line.text(charset));
+                if j + 1 < lines.len() {
+                    out.push('\n');
+                }
+            }
+            let mut notes: Vec<String> = Vec::new();
+            notes.extend(d.range(&equation.range).map(|r| r.text(charset)));
+            notes.extend(shape(equation));
+            if level > Level::Sheet {
+                notes.push(rules(equation));
+            }
+            notes.push(badge(&equation.check, lang));
+            let _ = writeln!(out, "    ({})", notes.join("; "));
+            if level == Level::Full {
+                for step in &equation.steps {
+                    let (a, b) = (
+                        d.symbols().show(&step.before),
+                        d.symbols().show(&step.after),
+                    );
+                    let (a, b) = (a.text(charset), b.text(charset));
+                    let _ = writeln!(out, "        {:<3} {a} = {b}", step.rule.id());
+                }
+            }
+        }
+        if let Some(after) = section.after.filter(|_| level > Level::Sheet) {
+            let _ = writeln!(out, "\n   {}", after.text(lang).replace('`', ""));
+        }
+    }
+    match charset {
+        Charset::Unicode => out,
+        Charset::Ascii => ascii(&out),
+    }
+}
+
+/// The few characters of sentences that are not in ASCII; Chinese stays as it is.
+fn ascii(text: &str) -> String {
+    const MORE: &[(char, &str)] = &[
+        ('⊙', ".*"),
+        ('𝟏', "1"),
+        ('⟨', "<"),
+        ('⟩', ">"),
+        ('∂', "d"),
+        ('δ', "delta"),
+        ('ᵛ', "^v"),
+        ('ₜ', "_t"),
+        ('₋', "-"),
+        ('₁', "1"),
+        ('ε', "eps"),
+        ('×', "x"),
+        ('τ', "tau"),
+        ('²', "^2"),
+    ];
+    let mut out = String::new();
+    for c in text.chars() {
+        match MORE.iter().find(|(from, _)| *from == c) {
+            Some((_, to)) => out.push_str(to),
+            None => out.push(c),
+        }
+    }
+    out
+}

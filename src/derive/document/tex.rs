@@ -1,0 +1,153 @@
+//! A derivation as a LaTeX document; in Chinese with the package `ctex`, for `xelatex` or
+//! `lualatex`.
+
+use std::fmt::Write;
+
+use super::markdown::{name, used};
+use super::{badge, rules, shape};
+use crate::derive::words::{Lang, Word};
+use crate::derive::{Derivation, Level};
+use crate::render::{Dialect, Math};
+
+/// The width at which lines are broken.
+const WIDTH: usize = 60;
+
+pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
+    let mut out = String::new();
+    let class = match lang {
+        Lang::En => "\\documentclass{article}",
+        Lang::Zh => "\\documentclass{ctexart}",
+    };
+    let _ = writeln!(
+        out,
+        "{class}\n\\usepackage{{amsmath,amssymb,amsfonts}}\n\\usepackage[margin=25mm]{{geometry}}\n\
+         \\allowdisplaybreaks\n\\title{{{}}}\n\\date{{}}\n\\begin{{document}}\n\\maketitle\n",
+        escape(&Word::Title.with(lang, &[("name", d.name())]))
+    );
+    let _ = writeln!(
+        out,
+        "{} {}\n",
+        sentence(Word::Lead.text(lang)),
+        escape(&d.summary(lang))
+    );
+    if level > Level::Sheet {
+        let _ = writeln!(
+            out,
+            "\\section*{{{}}}\n\\begin{{itemize}}",
+            Word::Conventions.text(lang)
+        );
+        for word in d.conventions() {
+            let _ = writeln!(out, "\\item {}", sentence(word.text(lang)));
+        }
+        let _ = writeln!(out, "\\end{{itemize}}\n");
+    }
+    for section in d.outline(level) {
+        let heading = escape(section.part.heading().text(lang)).replace('δ', "$\\delta$");
+        let _ = writeln!(
+            out,
+            "\\section{{{heading}}}\n{}",
+            sentence(section.intro.text(lang))
+        );
+        for line in &section.theorem {
+            let _ = writeln!(out, "\\[\n{}\n\\]", line.latex(Dialect::Plain));
+        }
+        for equation in &section.lines {
+            let (left, lines) = d.broken(equation, WIDTH);
+            let tex = |m: &Math| m.latex(Dialect::Plain);
+            let lines: Vec<String> = lines.iter().map(tex).collect();
+            let body = lines.join("\\\\\n&\\quad ");
+            let mut notes: Vec<String> = Vec::new();
+            let range = d.range(&equation.range);
+            notes.extend(range.map(|r| format!("${}$", r.latex(Dialect::Plain))));
+            notes.extend(shape(equation).map(|s| format!("${}$", s.replace('×', "\\times "))));
+            notes.push(rules(equation));
+            notes.push(escape(&badge(&equation.check, lang)));
+            let _ = writeln!(
+                out,
+                "\\begin{{equation}}\\label{{{}}}\n\\begin{{aligned}}\n{}&{body}\n\\end{{aligned}}\n\
+                 \\end{{equation}}\n{{\\footnotesize {}}}\n",
+                equation.id.replace('_', "-"),
+                tex(&left),
+                notes.join("; ")
+            );
+        }
+        if let Some(after) = section.after {
+            let _ = writeln!(out, "{}\n", sentence(after.text(lang)));
+        }
+    }
+    if level > Level::Sheet {
+        let _ = writeln!(
+            out,
+            "\\section*{{{}}}\n\\begin{{itemize}}",
+            Word::Rules.text(lang)
+        );
+        for rule in used(d, level) {
+            let statement = rule.statement();
+            let _ = writeln!(
+                out,
+                "\\item[{}] {}: ${statement}$",
+                rule.id(),
+                name(rule, lang)
+            );
+        }
+        let _ = writeln!(out, "\\end{{itemize}}");
+    }
+    let _ = writeln!(out, "\\end{{document}}");
+    out
+}
+
+fn escape(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\textbackslash{}"),
+            '_' | '%' | '&' | '#' | '{' | '}' | '$' => {
+                out.push('\\');
+                out.push(c);
+            }
+            '^' => out.push_str("\\^{}"),
+            '~' => out.push_str("\\~{}"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// A sentence; what stands between backquotes is a formula.
+fn sentence(text: &str) -> String {
+    let mut out = String::new();
+    for (i, piece) in text.split('`').enumerate() {
+        if i % 2 == 0 {
+            out.push_str(&escape(piece));
+        } else {
+            let _ = write!(out, "${}$", formula(piece));
+        }
+    }
+    out
+}
+
+/// The characters of formulas inside sentences, as commands.
+fn formula(text: &str) -> String {
+    const COMMANDS: &[(char, &str)] = &[
+        ('⊙', "\\odot "),
+        ('𝟏', "\\mathbf{1}"),
+        ('⟨', "\\langle "),
+        ('⟩', "\\rangle "),
+        ('∂', "\\partial "),
+        ('δ', "\\delta "),
+        ('ᵛ', "^{v}"),
+        ('ₜ', "_{t}"),
+        ('ε', "\\varepsilon "),
+        ('²', "^{2}"),
+        ('τ', "\\tau "),
+    ];
+    let text = text.replace("ₜ₋₁", "_{t-1}");
+    let mut out = String::new();
+    for c in text.chars() {
+        match COMMANDS.iter().find(|(from, _)| *from == c) {
+            Some((_, to)) => out.push_str(to),
+            None => out.push(c),
+        }
+    }
+    out
+}

@@ -1,0 +1,499 @@
+//! From a recurrence to its derivation.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::canon::add;
+use super::read::{Label, Reader};
+use super::rules::Rule;
+use super::step::{Step, now, tangent};
+use super::symbols::Symbols;
+use super::term::{Name, Term, Time};
+use super::{Check, Derivation, Equation, Level, Part, Range, Relation};
+use super::{forms, jacobian, naming};
+use crate::error::Result;
+use crate::op::{NodeId, Op, Pointwise};
+use crate::recurrence::{AdjointGraph, Recurrence};
+use crate::shape::{Rate, Shape};
+use crate::tape::{Direction, Role, Tape};
+
+impl Recurrence {
+    /// The derivation of the gradient of the loss: equations for every named value, parameter,
+    /// input and initial state, read off the graphs that compute it.
+    ///
+    /// ```
+    /// use bptt::cells::{Cell, Loss};
+    /// use bptt::render::Charset;
+    /// let rnn = Cell::rnn().model("rnn", Loss::SquaredError)?;
+    /// let derivation = rnn.derive()?;
+    /// let line = derivation.equation("delta.h").map(|e| derivation.formula(e));
+    /// assert_eq!(
+    ///     line.map(|l| l.text(Charset::Unicode)).as_deref(),
+    ///     Some("δʰₜ = W_Oᵀ δᵒₜ + W_Hᵀ δᵃₜ₊₁")
+    /// );
+    /// # Ok::<(), bptt::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When there is no loss, or something that a derivation has no words for: a register that
+    /// reads another one which runs the other way.
+    pub fn derive(&self) -> Result<Derivation> {
+        self.derive_with(&[])
+    }
+
+    /// The same, with some names shown otherwise: `[("og", "o"), ("o", "z")]`.
+    ///
+    /// # Errors
+    /// Also when two names would look the same.
+    pub fn derive_with(&self, aliases: &[(&str, &str)]) -> Result<Derivation> {
+        let recurrence = naming::named(self)?;
+        let targets = targets(&recurrence);
+        let names: Vec<&str> = targets.iter().map(|n| &**n).collect();
+        let graph = recurrence.adjoint_graph(&names)?;
+        let tape = recurrence.tape();
+        let varies = |id: NodeId| tape.ty(id).rate == Rate::Step;
+        let shown: Vec<(Name, bool)> = tape
+            .names()
+            .map(|(name, id)| (Arc::clone(name), varies(id)))
+            .collect();
+        let initial: Vec<Name> = tape
+            .registers()
+            .iter()
+            .filter(|r| r.direction() == Direction::Forward)
+            .filter_map(|r| start_of(tape, r.init()?))
+            .collect();
+        let symbols = Symbols::new(self.name(), &shown, aliases, &initial)?;
+        let reader = reader(&graph, self.name());
+        let mut writer = Writer {
+            recurrence: &recurrence,
+            tape: &graph.tape,
+            graph: &graph,
+            reader: &reader,
+            equations: Vec::new(),
+        };
+        writer.definition()?;
+        writer.differentials()?;
+        writer.adjoints()?;
+        writer.gradients()?;
+        writer.initial_gradients()?;
+        forms::master(&mut writer);
+        forms::compact(&mut writer);
+        forms::stacked(&mut writer);
+        let states = jacobian::write(&mut writer)?;
+        forms::carousel(&mut writer);
+        let equations = std::mem::take(&mut writer.equations);
+        let functions = reader.functions.take();
+        let kinks = has_kinks(tape);
+        Ok(Derivation {
+            name: self.name().into(),
+            graph: Arc::new(graph),
+            symbols,
+            functions,
+            states,
+            kinks,
+            equations,
+            recurrence,
+        })
+    }
+}
+
+/// The leaf that a register starts from, by itself.
+fn start_of(tape: &Tape, init: NodeId) -> Option<Name> {
+    match tape.node(init).op() {
+        Op::Leaf(leaf) => Some(tape.leaf(*leaf).name().into()),
+        Op::Time(crate::op::Time::Hold(_)) => start_of(tape, tape.node(init).args()[0]),
+        _ => None,
+    }
+}
+
+/// What to differentiate with respect to: every real name, but not what only the loss reads.
+fn targets(recurrence: &Recurrence) -> Vec<Name> {
+    let tape = recurrence.tape();
+    let carried = tape.registers().iter().filter_map(|r| r.def());
+    let inner = tape
+        .names()
+        .map(|(_, id)| id)
+        .filter(|id| !matches!(tape.node(*id).op(), Op::Leaf(_)));
+    let used = tape.live(carried.chain(inner));
+    let wanted = |id: NodeId| {
+        let leaf = tape.leaves().iter().find(|l| l.node == id);
+        let target = leaf.is_some_and(|l| l.role == Role::Input) && !used[id.index()];
+        tape.ty(id).is_real() && !target
+    };
+    let mut found: Vec<(NodeId, Name)> = tape
+        .names()
+        .filter(|(name, id)| wanted(*id) && tape.label(*id) == Some(name))
+        .map(|(name, id)| (id, Arc::clone(name)))
+        .collect();
+    found.sort();
+    found.into_iter().map(|(_, name)| name).collect()
+}
+
+/// A reader that knows values, differentials and δ's.
+pub(crate) fn reader<'a>(graph: &'a AdjointGraph, name: &'a str) -> Reader<'a> {
+    let mut reader = Reader::new(&graph.tape, name);
+    // δ of the last value first: where two are the same node, the first is δ of what reads it.
+    for ((name, id), cotangent) in graph.cotangents.iter().rev() {
+        let leaf = matches!(graph.tape.node(*id).op(), Op::Leaf(_));
+        if let Some(cotangent) = cotangent.filter(|_| !leaf) {
+            let label = Label::Delta(Arc::clone(name));
+            reader.labels.entry(cotangent).or_insert(label);
+        }
+        if let Some(tangent) = graph.tangents.get(id) {
+            reader.labels.insert(*tangent, Label::D(Arc::clone(name)));
+        }
+    }
+    reader
+}
+
+fn has_kinks(tape: &Tape) -> bool {
+    tape.nodes().any(|(_, node)| match node.op() {
+        Op::Pointwise(op) => {
+            let inside = [1.0, 1.0];
+            op.kink::<f64>(&inside[..op.arity()]).is_some()
+        }
+        Op::Linear(crate::op::Linear::Select(_)) => true,
+        _ => false,
+    })
+}
+
+pub(crate) struct Writer<'a> {
+    pub(crate) recurrence: &'a Recurrence,
+    pub(crate) tape: &'a Tape,
+    pub(crate) graph: &'a AdjointGraph,
+    pub(crate) reader: &'a Reader<'a>,
+    pub(crate) equations: Vec<Equation>,
+}
+
+impl Writer<'_> {
+    pub(crate) fn shape(&self, id: NodeId) -> Vec<String> {
+        let names = self.tape.dim_names();
+        let dims = self.tape.ty(id).shape.dims();
+        let mut dims: Vec<String> = dims.iter().map(|d| d.text(&names)).collect();
+        if dims.len() == 1 {
+            dims.push("1".into());
+        }
+        dims
+    }
+
+    pub(crate) fn range(&self, id: NodeId) -> (Option<Time>, Range) {
+        match self.tape.ty(id).rate {
+            Rate::Step => (now(), Range::all()),
+            _ => (None, Range::once()),
+        }
+    }
+
+    pub(crate) fn push(
+        &mut self,
+        id: String,
+        part: Part,
+        left: Term,
+        right: Term,
+    ) -> &mut Equation {
+        let at = self.equations.len();
+        self.equations.push(Equation {
+            id,
+            part,
+            left,
+            relation: Relation::Equal,
+            right,
+            range: Range::once(),
+            shape: None,
+            rules: Vec::new(),
+            premises: Vec::new(),
+            steps: Vec::new(),
+            level: Level::Sheet,
+            check: Check::Pending,
+        });
+        &mut self.equations[at]
+    }
+
+    /// The named values that are computed, in order, each with its first name.
+    pub(super) fn values(&self) -> Vec<(Name, NodeId)> {
+        let tape = self.recurrence.tape();
+        let mut values: Vec<(NodeId, Name)> = tape
+            .names()
+            .filter(|(name, id)| {
+                !matches!(tape.node(*id).op(), Op::Leaf(_)) && tape.label(*id) == Some(name)
+            })
+            .map(|(name, id)| (id, Arc::clone(name)))
+            .collect();
+        values.sort();
+        values.into_iter().map(|(id, name)| (name, id)).collect()
+    }
+
+    fn definition(&mut self) -> Result<()> {
+        for (name, id) in self.values() {
+            let (at, range) = self.range(id);
+            let right = self.reader.written(id, &at)?;
+            let shape = self.shape(id);
+            let left = Term::Value(Arc::clone(&name), at);
+            let equation = self.push(format!("def.{name}"), Part::Definition, left, right);
+            equation.range = range;
+            equation.shape = Some(shape);
+            equation.rules = vec![Rule::Definition];
+        }
+        self.initial()?;
+        let loss = self.recurrence.loss_node()?;
+        let right = self.reader.written(loss, &None)?;
+        let equation = self.push("def.loss".into(), Part::Definition, Term::Loss, right);
+        equation.rules = vec![Rule::Definition];
+        Ok(())
+    }
+
+    /// What states start from: the values beyond the ends.
+    fn initial(&mut self) -> Result<()> {
+        for (index, register) in self.recurrence.tape().registers().iter().enumerate() {
+            let Some((def, shift)) = self.reader.held(crate::op::RegisterId::new(index)) else {
+                continue;
+            };
+            let Some(name) = self.tape.label(def) else {
+                continue;
+            };
+            let at = match register.direction() {
+                Direction::Forward => Time::at(1 + shift),
+                Direction::Backward => Time::last().plus(shift),
+            };
+            let right = match register.init() {
+                Some(init) => self.reader.term(init, &None)?,
+                None => Term::Zero,
+            };
+            let shape = self.shape(def);
+            let id = format!("init.{name}.{}", shift.unsigned_abs());
+            let left = Term::Value(name.into(), Some(at));
+            // A parameter h0 looks like the state h at step 0: nothing is left to be said.
+            if left == right || self.equations.iter().any(|e| e.id == id) {
+                continue;
+            }
+            let equation = self.push(id, Part::Definition, left, right);
+            equation.shape = Some(shape);
+            equation.rules = vec![Rule::Definition];
+        }
+        Ok(())
+    }
+
+    /// The tangent that a value has by itself, without its perturbation, and its sign.
+    pub(crate) fn own_tangent(&self, id: NodeId) -> Option<(NodeId, bool)> {
+        let tangent = *self.graph.tangents.get(&id)?;
+        let Some(seed) = self.graph.seeds.get(&id).copied() else {
+            return Some((tangent, false));
+        };
+        if tangent == seed {
+            return None;
+        }
+        let node = self.tape.node(tangent);
+        match (node.op(), node.args()) {
+            (Op::Pointwise(Pointwise::Add), [a, b]) if *b == seed => Some((*a, false)),
+            (Op::Pointwise(Pointwise::Add), [a, b]) if *a == seed => Some((*b, false)),
+            (Op::Pointwise(Pointwise::Sub), [a, b]) if *a == seed => Some((*b, true)),
+            _ => None,
+        }
+    }
+
+    fn differentials(&mut self) -> Result<()> {
+        for (name, id) in self.values() {
+            let Some((own, negative)) = self.own_tangent(id) else {
+                continue;
+            };
+            let (at, range) = self.range(id);
+            let right = self.reader.term(own, &at)?;
+            let right = if negative {
+                super::canon::neg(right)
+            } else {
+                right
+            };
+            let steps = self.tangent_steps(id)?;
+            let shape = self.shape(id);
+            let left = Term::D(Arc::clone(&name), at);
+            let equation = self.push(format!("d.{name}"), Part::Differentials, left, right);
+            equation.range = range;
+            equation.shape = Some(shape);
+            equation.rules = rules_of(&steps);
+            equation.premises = vec![format!("def.{name}")];
+            equation.steps = steps;
+            equation.level = Level::Normal;
+        }
+        Ok(())
+    }
+
+    /// The uses of tangent rules between a named value and those it is computed from.
+    fn tangent_steps(&self, root: NodeId) -> Result<Vec<Step>> {
+        let mut order = Vec::new();
+        let (mut seen, mut stack) = (HashSet::new(), vec![(root, false)]);
+        while let Some((id, done)) = stack.pop() {
+            let inner = id == root || !self.reader.labels.contains_key(&id);
+            if !inner || matches!(self.tape.node(id).op(), Op::Read(_) | Op::Leaf(_)) {
+                continue;
+            }
+            if done {
+                order.push(id);
+            } else if seen.insert(id) {
+                stack.push((id, true));
+                stack.extend(self.tape.node(id).args().iter().map(|a| (*a, false)));
+            }
+        }
+        let mut steps = Vec::new();
+        for id in order {
+            let silent = matches!(self.tape.node(id).op(), Op::Time(_));
+            if silent || self.tape.ty(id).rate != Rate::Step {
+                continue;
+            }
+            if let Some(step) = tangent(self.reader, self.graph, id)?
+                && Term::DOf(Box::new(step.after.clone())) != step.before
+            {
+                steps.push(step);
+            }
+        }
+        Ok(steps)
+    }
+
+    pub(crate) fn cotangent(&self, name: &str) -> Option<NodeId> {
+        let found = self
+            .graph
+            .cotangents
+            .iter()
+            .find(|((n, _), _)| **n == *name);
+        found.and_then(|(_, cotangent)| *cotangent)
+    }
+
+    fn gradients(&mut self) -> Result<()> {
+        for (name, id) in self.values().into_iter().rev() {
+            let (at, range) = self.range(id);
+            if !self.graph.cotangents.iter().any(|((n, _), _)| *n == name) {
+                continue;
+            }
+            let left = Term::Delta(Arc::clone(&name), at.clone());
+            let right = self.below(&name, &left, &at)?;
+            let shape = self.shape(id);
+            let readers = self.readers(&name);
+            let equation = self.push(format!("delta.{name}"), Part::Recursion, left, right);
+            equation.range = range;
+            equation.shape = Some(shape);
+            equation.rules = vec![Rule::Consumer, Rule::FanOut];
+            if readers.iter().any(|(_, shifted)| *shifted) {
+                equation.rules.extend([Rule::IndexShift, Rule::Boundary]);
+            }
+            equation.premises = readers.into_iter().map(|(r, _)| r).collect();
+        }
+        let leaves: Vec<(Name, NodeId, Role)> = self
+            .recurrence
+            .tape()
+            .leaves()
+            .iter()
+            .map(|l| (l.name().into(), l.node, l.role))
+            .collect();
+        for (name, id, role) in leaves {
+            if !self.graph.cotangents.iter().any(|((n, _), _)| *n == name) {
+                continue;
+            }
+            let (at, range) = self.range(id);
+            let right = match self.cotangent(&name) {
+                Some(cotangent) => reversed(self.reader.term(cotangent, &at)?),
+                None => Term::Zero,
+            };
+            let shape = self.shape(id);
+            let readers = self.readers(&name);
+            let (part, rules) = match role {
+                Role::Parameter => (
+                    Part::Parameters,
+                    vec![Rule::RightAdjoint, Rule::WeightTying, Rule::Identification],
+                ),
+                Role::Input => (Part::Inputs, vec![Rule::Consumer, Rule::Identification]),
+            };
+            let left = Term::Gradient(Arc::clone(&name), at);
+            let equation = self.push(format!("grad.{name}"), part, left, right);
+            equation.range = range;
+            equation.shape = Some(shape);
+            equation.rules = rules;
+            equation.premises = readers.into_iter().map(|(r, _)| r).collect();
+        }
+        Ok(())
+    }
+
+    /// The gradient with respect to what a state starts from, also where it starts at zero.
+    fn initial_gradients(&mut self) -> Result<()> {
+        for (index, register) in self.recurrence.tape().registers().iter().enumerate() {
+            let id = crate::op::RegisterId::new(index);
+            let forward = register.direction() == Direction::Forward && register.init().is_none();
+            let Some((def, -1)) = self.reader.held(id).filter(|_| forward) else {
+                continue;
+            };
+            let Some(name) = self.tape.label(def).map(Name::from) else {
+                continue;
+            };
+            let bar = format!("{}.bar", register.name());
+            let lambda = self.tape.registers().iter().find(|r| *r.name() == *bar);
+            let Some(lambda) = lambda.and_then(|r| r.def()) else {
+                continue;
+            };
+            let at = Time::at(0);
+            let right = reversed(self.reader.term(lambda, &Some(Time::at(1)))?);
+            let shape = self.shape(def);
+            let readers = self.readers(&name);
+            let left = Term::Gradient(Arc::clone(&name), Some(at));
+            let equation = self.push(format!("grad.{name}.0"), Part::Inputs, left, right);
+            equation.shape = Some(shape);
+            equation.rules = vec![Rule::Consumer, Rule::Boundary];
+            equation.premises = readers.into_iter().map(|(r, _)| r).collect();
+        }
+        Ok(())
+    }
+
+    /// δ one step down from its name.
+    fn below(&self, name: &Name, left: &Term, at: &Option<Time>) -> Result<Term> {
+        let Some(cotangent) = self.cotangent(name) else {
+            return Ok(Term::Zero);
+        };
+        match self.reader.term(cotangent, at)? {
+            own if own == *left => Ok(reversed(self.reader.written(cotangent, at)?)),
+            other => Ok(other),
+        }
+    }
+
+    /// The lines that read a value, and whether they do so at another step.
+    fn readers(&self, name: &str) -> Vec<(String, bool)> {
+        let mut found = Vec::new();
+        for e in self.equations.iter().filter(|e| e.part == Part::Adjoints) {
+            let mut shifted = None;
+            visit(&e.right, &mut |t| {
+                if let Term::D(n, at) = t
+                    && **n == *name
+                {
+                    let other = at.as_ref().is_some_and(|t| t.offset != 0);
+                    shifted = Some(shifted.unwrap_or(false) || other);
+                }
+            });
+            if let Some(shifted) = shifted {
+                found.push((e.id.clone(), shifted));
+            }
+        }
+        found
+    }
+
+    /// Whether a value is a number.
+    pub(crate) fn is_scalar(&self, id: NodeId) -> bool {
+        self.tape.ty(id).shape == Shape::Scalar
+    }
+}
+
+/// Contributions in the order of the definition: they were added up from its end.
+fn reversed(term: Term) -> Term {
+    match term {
+        Term::Add(parts) => add(parts.into_iter().rev()),
+        term => term,
+    }
+}
+
+pub(crate) fn visit(term: &Term, f: &mut impl FnMut(&Term)) {
+    f(term);
+    for part in term.parts() {
+        visit(part, f);
+    }
+}
+
+pub(crate) fn rules_of(steps: &[Step]) -> Vec<Rule> {
+    let mut rules: Vec<Rule> = steps.iter().map(|s| s.rule).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    rules
+}

@@ -1,0 +1,433 @@
+//! The Jacobian of the state: blocks, products, the double sum, truncation, bounds.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::canon::{add, diagonal, neg, product, scale, transpose};
+use super::generate::Writer;
+use super::read::Label;
+use super::rules::Rule;
+use super::step::now;
+use super::term::{Name, Term, Time};
+use super::{Level, Part, Range, Relation};
+use crate::error::Result;
+use crate::op::{Linear, NodeId, Op, Pointwise, RegisterId, Sum};
+use crate::shape::Shape;
+use crate::tape::Direction;
+
+/// A state: its name, its value, and what is read of it.
+struct State {
+    name: Name,
+    def: NodeId,
+    read: NodeId,
+}
+
+/// Writes what can be said with matrices, and gives the states it is about. That is nothing when
+/// the state is more than one forward register of one step for each name.
+pub(crate) fn write(writer: &mut Writer<'_>) -> Result<Vec<Name>> {
+    let Some(states) = states(writer) else {
+        return Ok(Vec::new());
+    };
+    let mut blocks = HashMap::new();
+    for of in &states {
+        for by in &states {
+            let mut paths = Paths {
+                writer,
+                states: &states,
+                of,
+                by,
+                known: HashMap::new(),
+            };
+            let Some(block) = paths.of_value(of.def)? else {
+                return Ok(Vec::new());
+            };
+            blocks.insert((Arc::clone(&of.name), Arc::clone(&by.name)), block);
+        }
+    }
+    write_blocks(writer, &states, &blocks);
+    write_product(writer, &states);
+    write_meanings(writer, &states, &blocks)?;
+    write_bounds(writer, &states);
+    if let [state] = &states[..] {
+        super::bridge::write(writer, &state.name)?;
+    }
+    Ok(states.into_iter().map(|s| s.name).collect())
+}
+
+fn states(writer: &Writer<'_>) -> Option<Vec<State>> {
+    let tape = writer.recurrence.tape();
+    let mut states = Vec::new();
+    for (i, register) in tape.registers().iter().enumerate() {
+        let id = RegisterId::new(i);
+        let (def, shift) = writer.reader.held(id)?;
+        if shift != -1 || register.direction() != Direction::Forward {
+            return None;
+        }
+        let read = tape.nodes().find(|(_, n)| *n.op() == Op::Read(id))?.0;
+        let Some(Label::Value(name)) = writer.reader.labels.get(&def) else {
+            return None;
+        };
+        if states.iter().any(|s: &State| s.def == def) {
+            return None;
+        }
+        // A state that the loss does not depend on is no part of the problem.
+        if !writer.graph.tangents.contains_key(&def) {
+            continue;
+        }
+        if matches!(tape.ty(def).shape, Shape::Matrix(..)) {
+            return None;
+        }
+        let name = Arc::clone(name);
+        states.push(State { name, def, read });
+    }
+    (!states.is_empty()).then_some(states)
+}
+
+/// Sums over paths through the linear graph, from what is read of one state to the value of
+/// another.
+struct Paths<'w, 'a> {
+    writer: &'w Writer<'a>,
+    states: &'w [State],
+    of: &'w State,
+    by: &'w State,
+    known: HashMap<NodeId, Option<Term>>,
+}
+
+impl Paths<'_, '_> {
+    fn of_value(&mut self, id: NodeId) -> Result<Option<Term>> {
+        match self.writer.own_tangent(id) {
+            Some((own, negative)) => {
+                let found = self.linear(own)?;
+                Ok(found.map(|t| if negative { neg(t) } else { t }))
+            }
+            None => Ok(Some(Term::Zero)),
+        }
+    }
+
+    /// The Jacobian of a linear node; `None` where it is not a matrix one could write.
+    fn linear(&mut self, id: NodeId) -> Result<Option<Term>> {
+        if let Some(known) = self.known.get(&id) {
+            return Ok(known.clone());
+        }
+        let found = self.linear_now(id)?;
+        self.known.insert(id, found.clone());
+        Ok(found)
+    }
+
+    fn linear_now(&mut self, id: NodeId) -> Result<Option<Term>> {
+        let writer = self.writer;
+        let tape = writer.tape;
+        if let Some(Label::D(name)) = writer.reader.labels.get(&id) {
+            let Some(value) = tape.named(name) else {
+                return Ok(None);
+            };
+            if matches!(tape.node(value).op(), Op::Leaf(_)) {
+                return Ok(Some(Term::Zero));
+            }
+            let other = self.states.iter().find(|s| s.def == value);
+            if let Some(other) = other.filter(|s| s.def != self.of.def) {
+                let depends = self.of_value(value)?;
+                let block = || {
+                    let (of, by) = (Arc::clone(&other.name), Arc::clone(&self.by.name));
+                    Term::Block(of, by, Time::var('t'))
+                };
+                return Ok(depends.map(|d| if d == Term::Zero { d } else { block() }));
+            }
+            return self.of_value(value);
+        }
+        let node = tape.node(id).clone();
+        let args = node.args();
+        let at = now();
+        let term = |id: NodeId| writer.reader.term(id, &at);
+        let spread = |id: NodeId| match tape.node(id).op() {
+            Op::Linear(Linear::Broadcast(_)) => Some(tape.node(id).args()[0]),
+            Op::Time(crate::op::Time::Hold(_)) => {
+                let held = tape.node(id).args()[0];
+                match tape.node(held).op() {
+                    Op::Linear(Linear::Broadcast(_)) => Some(tape.node(held).args()[0]),
+                    _ => None,
+                }
+            }
+            _ => None,
+        };
+        let is_linear =
+            |id: &NodeId| term(*id).is_ok_and(|t| t.is_linear_part() || t == Term::Zero);
+        let both = |s: &mut Self| -> Result<Option<(Term, Term)>> {
+            Ok(s.linear(args[0])?.zip(s.linear(args[1])?))
+        };
+        Ok(match node.op() {
+            Op::Read(_) => {
+                let own = writer.own_tangent(self.by.read).map(|(own, _)| own) == Some(id);
+                let one = if writer.is_scalar(self.by.def) {
+                    Term::Num(1.0)
+                } else {
+                    Term::Eye
+                };
+                Some(if own { one } else { Term::Zero })
+            }
+            Op::Leaf(_) | Op::Constant(_) | Op::Time(_) => Some(Term::Zero),
+            Op::Pointwise(Pointwise::Add) => both(self)?.map(|(a, b)| add([a, b])),
+            Op::Pointwise(Pointwise::Sub) => both(self)?.map(|(a, b)| add([a, neg(b)])),
+            Op::Pointwise(Pointwise::Neg) => self.linear(args[0])?.map(neg),
+            Op::Pointwise(Pointwise::Mul) => {
+                let (v, x) = if is_linear(&args[0]) {
+                    (args[1], args[0])
+                } else {
+                    (args[0], args[1])
+                };
+                let Some(x) = self.linear(x)? else {
+                    return Ok(None);
+                };
+                Some(if writer.is_scalar(id) {
+                    scale(vec![term(v)?, x], None)
+                } else if let Some(s) = spread(v) {
+                    scale(vec![term(s)?], Some(x))
+                } else {
+                    diagonal(term(v)?, x)
+                })
+            }
+            Op::Linear(Linear::MatMul(_)) if !is_linear(&args[0]) => {
+                let a = term(args[0])?;
+                self.linear(args[1])?.map(|x| match x {
+                    Term::Zero => Term::Zero,
+                    x => product(vec![a, x]),
+                })
+            }
+            Op::Linear(Linear::MatMul(_)) => {
+                // A matrix that varies with the state would need a tensor.
+                self.linear(args[0])?.filter(|t| *t == Term::Zero)
+            }
+            Op::Linear(Linear::Dot(_)) => {
+                let (v, x) = if is_linear(&args[0]) {
+                    (args[1], args[0])
+                } else {
+                    (args[0], args[1])
+                };
+                let v = transpose(term(v)?);
+                self.linear(x)?.map(|x| product(vec![v, x]))
+            }
+            Op::Linear(Linear::Sum(Sum(crate::op::Over::All))) => self
+                .linear(args[0])?
+                .map(|x| product(vec![transpose(Term::Ones), x])),
+            Op::Linear(Linear::Alias(_)) => self.linear(args[0])?,
+            _ => {
+                let mut zero = true;
+                for arg in args {
+                    zero &= !is_linear(arg) || self.linear(*arg)? == Some(Term::Zero);
+                }
+                zero.then_some(Term::Zero)
+            }
+        })
+    }
+}
+
+fn state_jacobian(states: &[State], at: Time) -> Term {
+    let _ = states;
+    Term::StateJacobian(at)
+}
+
+fn write_blocks(writer: &mut Writer<'_>, states: &[State], blocks: &HashMap<(Name, Name), Term>) {
+    let now = Time::var('t');
+    for of in states {
+        for by in states {
+            let Some(block) = blocks.get(&(Arc::clone(&of.name), Arc::clone(&by.name))) else {
+                continue;
+            };
+            let left = match states {
+                [_] => Term::StateJacobian(now.clone()),
+                _ => Term::Block(Arc::clone(&of.name), Arc::clone(&by.name), now.clone()),
+            };
+            let mut shape = writer.shape(of.def);
+            shape.truncate(1);
+            let mut columns = writer.shape(by.def);
+            columns.truncate(1);
+            shape.append(&mut columns);
+            let id = format!("jac.{}.{}", of.name, by.name);
+            let equation = writer.push(id, Part::Jacobian, left, block.clone());
+            equation.range = Range::all();
+            equation.shape = (shape.len() == 2).then_some(shape);
+            equation.rules = vec![Rule::ReadOff, Rule::Diagonal, Rule::PathSum];
+            equation.premises = vec![format!("d.{}", of.name)];
+        }
+    }
+    if states.len() > 1 {
+        let rows = states
+            .iter()
+            .map(|of| {
+                let row = states.iter();
+                row.map(|by| Term::Block(Arc::clone(&of.name), Arc::clone(&by.name), now.clone()))
+                    .collect()
+            })
+            .collect();
+        let left = Term::StateJacobian(now);
+        let equation = writer.push("jac".into(), Part::Jacobian, left, Term::Matrix(rows));
+        equation.range = Range::all();
+        equation.rules = vec![Rule::ReadOff];
+    }
+}
+
+/// What a perturbation of one state does to the others in the same step, and the three meanings of
+/// `∂c_t/∂c_{t−1}`: with the other states held, with them following, and over many steps.
+fn write_meanings(
+    writer: &mut Writer<'_>,
+    states: &[State],
+    blocks: &HashMap<(Name, Name), Term>,
+) -> Result<()> {
+    if states.len() < 2 {
+        return Ok(());
+    }
+    let (t, k) = (Time::var('t'), Time::var('k'));
+    for by in states {
+        let mut within = Vec::new();
+        for of in states.iter().filter(|s| s.def != by.def) {
+            let mut paths = Paths {
+                writer,
+                states: &[],
+                of,
+                by,
+                known: HashMap::new(),
+            };
+            if let Some(tangent) = writer.graph.tangents.get(&by.def) {
+                let one = if writer.is_scalar(by.def) {
+                    Term::Num(1.0)
+                } else {
+                    Term::Eye
+                };
+                paths.known.insert(*tangent, Some(one));
+            }
+            // What is read of the state is another matter here.
+            if let Some((own, _)) = writer.own_tangent(by.read) {
+                paths.known.insert(own, Some(Term::Zero));
+            } else if let Some(read) = writer.graph.tangents.get(&by.read) {
+                paths.known.insert(*read, Some(Term::Zero));
+            }
+            match paths.of_value(of.def)? {
+                Some(Term::Zero) => {}
+                Some(found) => within.push((of, found)),
+                None => return Ok(()),
+            }
+        }
+        if within.is_empty() {
+            continue;
+        }
+        let jacobian = |of: &State, at: &Time, from: &Time| {
+            let (of, by) = (Arc::clone(&of.name), Arc::clone(&by.name));
+            Term::Jacobian(of, at.clone(), by, from.clone())
+        };
+        for (of, found) in &within {
+            let id = format!("within.{}.{}", of.name, by.name);
+            let equation = writer.push(id, Part::Jacobian, jacobian(of, &t, &t), found.clone());
+            equation.range = Range::all();
+            equation.rules = vec![Rule::PathSum, Rule::Diagonal];
+        }
+        // One step: directly, and through the states that follow it.
+        let block = |of: &State, s: &State, at: &Time| {
+            let known = blocks.get(&(Arc::clone(&of.name), Arc::clone(&s.name)));
+            match known {
+                Some(Term::Zero) => Term::Zero,
+                _ => Term::Block(Arc::clone(&of.name), Arc::clone(&s.name), at.clone()),
+            }
+        };
+        let before = t.plus(-1);
+        let direct = block(by, by, &t);
+        let indirect = within
+            .iter()
+            .map(|(of, _)| product(vec![block(by, of, &t), jacobian(of, &before, &before)]));
+        let right = add(std::iter::once(direct).chain(indirect));
+        let id = format!("total.{}", by.name);
+        let equation = writer.push(id, Part::Jacobian, jacobian(by, &t, &before), right);
+        equation.range = Range {
+            vars: vec![('t', Time::at(2), Time::last())],
+        };
+        equation.rules = vec![Rule::PathSum];
+        // A state that does not follow would be a block of zeros without a size.
+        if within.len() + 1 < states.len() {
+            continue;
+        }
+        // Many steps: the product of the whole Jacobians, not of these.
+        let column = |at: &Time, from: &Time, start: bool| {
+            let cell = |s: &State| match s.def == by.def {
+                true if start => Term::Eye,
+                _ => jacobian(s, at, from),
+            };
+            Term::Matrix(states.iter().map(|s| vec![cell(s)]).collect())
+        };
+        let steps = Term::StateJacobian(Time::var('j'));
+        let steps = Term::Prod('j', k.plus(1), t.clone(), Box::new(steps));
+        let right = Term::Mul(vec![steps, column(&k, &k, true)]);
+        let id = format!("many.{}", by.name);
+        let equation = writer.push(id, Part::Jacobian, column(&t, &k, false), right);
+        equation.range = Range {
+            vars: vec![
+                ('k', Time::at(1), Time::last().plus(-1)),
+                ('t', k.plus(1), Time::last()),
+            ],
+        };
+        equation.rules = vec![Rule::OrderedProduct, Rule::PathSum];
+    }
+    Ok(())
+}
+
+pub(crate) fn flow(states: &[Name], to: Time, from: Time) -> Term {
+    match states {
+        [one] => Term::Jacobian(Arc::clone(one), to, Arc::clone(one), from),
+        _ => Term::StateFlow(to, from),
+    }
+}
+
+/// `t = 1..T`, `k = 0..t`.
+pub(crate) fn pairs() -> Range {
+    Range {
+        vars: vec![
+            ('t', Time::at(1), Time::last()),
+            ('k', Time::at(0), Time::var('t')),
+        ],
+    }
+}
+
+fn write_product(writer: &mut Writer<'_>, states: &[State]) {
+    let names: Vec<Name> = states.iter().map(|s| Arc::clone(&s.name)).collect();
+    let (t, k) = (Time::var('t'), Time::var('k'));
+    let body = state_jacobian(states, Time::var('j'));
+    let right = Term::Prod('j', k.plus(1), t.clone(), Box::new(body));
+    let left = flow(&names, t, k);
+    let equation = writer.push("jac.product".into(), Part::Jacobian, left, right);
+    equation.range = pairs();
+    equation.rules = vec![Rule::Unrolling, Rule::OrderedProduct];
+    equation.premises = vec![match &names[..] {
+        [one] => format!("jac.{one}.{one}"),
+        _ => "jac".into(),
+    }];
+}
+
+fn write_bounds(writer: &mut Writer<'_>, states: &[State]) {
+    let names: Vec<Name> = states.iter().map(|s| Arc::clone(&s.name)).collect();
+    let (t, k) = (Time::var('t'), Time::var('k'));
+    let norm = |x| Term::Norm(Box::new(x));
+    let body = norm(state_jacobian(states, Time::var('j')));
+    let right = Term::Prod('j', k.plus(1), t.clone(), Box::new(body));
+    let left = norm(flow(&names, t, k));
+    let equation = writer.push("bound.product".into(), Part::Bounds, left, right);
+    equation.range = pairs();
+    equation.relation = Relation::AtMost;
+    equation.rules = vec![Rule::Submultiplicative];
+    equation.premises = vec!["jac.product".into()];
+    let own = match states {
+        [_] => writer.equations.iter().find(|e| e.part == Part::Jacobian),
+        _ => None,
+    };
+    // `J = diag(v) W`: the bound of Pascanu, Mikolov and Bengio.
+    let factors = own.and_then(|e| match &e.right {
+        Term::Mul(factors) if matches!(factors[..], [Term::Diag(_), _]) => Some(factors.clone()),
+        _ => None,
+    });
+    if let Some(factors) = factors {
+        let right = Term::Mul(factors.into_iter().map(norm).collect());
+        let left = norm(Term::StateJacobian(Time::var('t')));
+        let equation = writer.push("bound.step".into(), Part::Bounds, left, right);
+        equation.range = Range::all();
+        equation.relation = Relation::AtMost;
+        equation.rules = vec![Rule::Submultiplicative, Rule::DiagonalNorm];
+        equation.level = Level::Sheet;
+    }
+}

@@ -1,0 +1,195 @@
+//! What the letters of a derivation mean: the way back from how a name looks to the name.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::parse::Scripted;
+use super::symbols::Symbols;
+use super::term::{Base, Name, Term, Time};
+use crate::render::{Dialect, Math};
+use crate::shape::Dim;
+
+/// The names of a derivation by how they look.
+#[derive(Debug)]
+pub struct Lexicon {
+    /// A value by its LaTeX without a step, and whether it takes one.
+    values: HashMap<String, (Name, bool)>,
+    /// A name by its LaTeX inside a script.
+    small: HashMap<String, Name>,
+    pub(super) functions: HashMap<String, Name>,
+    length: String,
+    pub(super) loss: String,
+    delta: String,
+    jacobian: String,
+    /// The whole state.
+    state: String,
+    sizes: HashMap<String, (Name, Dim)>,
+}
+
+impl Lexicon {
+    /// The names and functions that may occur.
+    pub(crate) fn new<'a>(
+        symbols: &Symbols,
+        functions: impl IntoIterator<Item = &'a Name>,
+        sizes: impl IntoIterator<Item = (Name, Dim)>,
+    ) -> Self {
+        let tex = |m: &Math| m.latex(Dialect::Plain);
+        let values = symbols
+            .names()
+            .map(|(name, varies)| (tex(&symbols.value(name, None)), (Arc::clone(name), varies)));
+        let small = symbols
+            .names()
+            .map(|(name, _)| (tex(&symbols.small(name)), Arc::clone(name)));
+        let functions = functions.into_iter().map(|name| {
+            let call = Term::Call(Arc::clone(name), vec![Term::Ones]);
+            let shown = tex(&symbols.show(&call));
+            let head = shown.strip_suffix(r"(\mathbf{1})").unwrap_or(&shown);
+            (head.to_owned(), Arc::clone(name))
+        });
+        let ident = |name: &str| tex(&Math::ident(name));
+        Self {
+            values: values.collect(),
+            small: small.collect(),
+            functions: functions.collect(),
+            length: ident(symbols.length),
+            loss: ident(symbols.loss),
+            delta: ident(symbols.delta),
+            jacobian: ident(symbols.jacobian),
+            state: ident(symbols.state),
+            sizes: sizes
+                .into_iter()
+                .map(|(name, dim)| (ident(&name), (name, dim)))
+                .collect(),
+        }
+    }
+
+    /// A step: a variable, `T` or a number, with an offset.
+    pub(super) fn step(&self, tokens: &[String]) -> Option<Time> {
+        let tokens: Vec<&str> = tokens.iter().map(|t| &**t).collect();
+        let number = |t: &str| t.parse::<i64>().ok();
+        let base = |t: &str| match t {
+            t if t == self.length => Some(Time::last()),
+            t => variable(t).map(Time::var),
+        };
+        let difference = |a: &str, b: &str| {
+            Some(Time {
+                base: Base::Minus(variable(a)?, variable(b)?),
+                offset: 0,
+            })
+        };
+        match tokens[..] {
+            ["-", n] => Some(Time::at(-number(n)?)),
+            [t] => number(t).map(Time::at).or_else(|| base(t)),
+            [t, "+", n] => Some(base(t)?.plus(number(n)?)),
+            [t, "-", n] if number(n).is_some() => Some(base(t)?.plus(-number(n)?)),
+            [a, "-", b] => difference(a, b),
+            [a, "-", b, "+", n] => Some(difference(a, b)?.plus(number(n)?)),
+            [a, "-", b, "-", n] => Some(difference(a, b)?.plus(-number(n)?)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_value(&self, base: &str, sub: &Option<Vec<String>>) -> bool {
+        let plain = self
+            .values
+            .get(base)
+            .is_some_and(|(_, v)| *v == sub.is_some());
+        let label = sub.as_ref().map(|s| format!("{base}_{{{}}}", s.concat()));
+        plain || label.is_some_and(|l| self.values.contains_key(&l))
+    }
+
+    /// A value of the recurrence with its step.
+    pub(super) fn value(&self, s: &Scripted) -> Result<(Name, Option<Time>), String> {
+        let Scripted { base, sub, sup } = s;
+        let script = |mark: char, s: &Option<Vec<String>>| {
+            s.as_ref()
+                .map_or(String::new(), |s| format!("{mark}{{{}}}", s.concat()))
+        };
+        let above = format!("{base}{}", script('^', sup));
+        if let Some((name, true)) = self.values.get(&above) {
+            let step = sub.as_ref().and_then(|s| self.step(s));
+            let step = step.ok_or_else(|| format!("`{above}` needs a step"))?;
+            return Ok((Arc::clone(name), Some(step)));
+        }
+        let whole = format!("{above}{}", script('_', sub));
+        match self.values.get(&whole) {
+            Some((name, false)) => Ok((Arc::clone(name), None)),
+            // A parameter called h0 looks like the state h at step 0, and is it.
+            _ => Err(format!("`{whole}` is not known")),
+        }
+    }
+
+    pub(super) fn symbol(&self, s: Scripted) -> Result<Term, String> {
+        let step = |sub: &Option<Vec<String>>| sub.as_ref().map(|s| self.step(s));
+        match (&*s.base, &s.sub, &s.sup) {
+            (r"\mathbf{1}", None, None) => return Ok(Term::Ones),
+            (r"\mathbf{I}", None, None) => return Ok(Term::Eye),
+            (base, None, None) if *base == self.length => return Ok(Term::Length),
+            (base, None, None) if *base == self.loss => return Ok(Term::Loss),
+            (base, sub, Some(sup)) if *base == self.delta => {
+                if let Some(name) = self.small.get(&sup.concat()) {
+                    let at = match step(sub) {
+                        Some(None) => return Err("a δ without a step".into()),
+                        at => at.flatten(),
+                    };
+                    return Ok(Term::Delta(Arc::clone(name), at));
+                }
+            }
+            (base, Some(_), None) if *base == self.jacobian && self.value(&s).is_err() => {
+                let at = step(&s.sub).flatten().ok_or("a Jacobian without a step")?;
+                return Ok(Term::StateJacobian(at));
+            }
+            (base, Some(_), Some(sup)) if *base == self.jacobian => {
+                let at = step(&s.sub).flatten().ok_or("a Jacobian without a step")?;
+                let whole = sup.concat();
+                for (small, of) in &self.small {
+                    let rest = whole.strip_prefix(&**small);
+                    if let Some(by) = rest.and_then(|rest| self.small.get(rest)) {
+                        return Ok(Term::Block(Arc::clone(of), Arc::clone(by), at));
+                    }
+                }
+            }
+            _ => {}
+        }
+        if let (Some((name, dim)), None, None) = (self.sizes.get(&s.base), &s.sub, &s.sup)
+            && self.value(&s).is_err()
+        {
+            return Ok(Term::Size(Arc::clone(name), *dim));
+        }
+        let (name, at) = self.value(&s)?;
+        Ok(Term::Value(name, at))
+    }
+
+    pub(super) fn partial(&self, of: Scripted, by: Scripted) -> Result<Term, String> {
+        if of.base == self.loss && of.sub.is_none() {
+            let (name, at) = self.value(&by)?;
+            return Ok(Term::Gradient(name, at));
+        }
+        let known = self.values.contains_key(&self.state);
+        if of.base == self.state && by.base == self.state && !known {
+            let step = |s: Option<Vec<String>>| s.and_then(|s| self.step(&s));
+            let (to, from) = (step(of.sub), step(by.sub));
+            let to = to.zip(from).ok_or("a state without a step")?;
+            return Ok(Term::StateFlow(to.0, to.1));
+        }
+        match (self.value(&of)?, self.value(&by)?) {
+            ((of, Some(at)), (by, Some(from))) => Ok(Term::Jacobian(of, at, by, from)),
+            _ => Err("a Jacobian is of values at steps".into()),
+        }
+    }
+}
+
+/// A variable that stands for a step.
+pub(super) fn variable(token: &str) -> Option<char> {
+    if token == r"\tau" {
+        return Some('τ');
+    }
+    let mut chars = token.chars();
+    let letter = chars.next().filter(char::is_ascii_lowercase)?;
+    chars.next().is_none().then_some(letter)
+}
+
+pub(super) fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    digits.chars().all(|c| c.is_ascii_digit())
+}

@@ -1,0 +1,249 @@
+//! The derivation of a gradient, as data: what the engine does to a recurrence, written as
+//! equations that a person can follow and a program can check.
+//!
+//! [`Recurrence::derive`](crate::Recurrence::derive) runs the same linearise and transpose that compute the gradient, with every
+//! named value perturbed, and reads the equations off the graphs that come out. There is no text
+//! of any equation in here: what is printed is what is computed.
+
+mod adjoints;
+mod bridge;
+mod canon;
+mod check;
+mod document;
+mod evaluate;
+mod forms;
+mod generate;
+mod jacobian;
+mod lexicon;
+mod naming;
+mod oracle;
+mod parse;
+mod read;
+mod rules;
+mod show;
+mod step;
+mod symbols;
+mod term;
+mod theorem;
+mod words;
+
+use std::sync::Arc;
+
+pub use check::{Check, Checks, TOLERANCE, compare};
+pub use document::Format;
+pub use evaluate::Instance;
+pub use lexicon::Lexicon;
+pub use rules::Rule;
+pub use step::{Site, Step};
+pub use symbols::Symbols;
+pub use term::{Base, Name, Term, Time};
+pub use words::{Lang, Word};
+
+use crate::recurrence::{AdjointGraph, Recurrence};
+use crate::render::{Math, Sign};
+use read::Function;
+
+/// How much to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Level {
+    /// The results only.
+    Sheet,
+    /// Results and the lines between.
+    #[default]
+    Normal,
+    /// Every use of every rule.
+    Full,
+}
+
+/// How the two sides of an equation compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// They are equal.
+    Equal,
+    /// The left side is introduced here.
+    Defined,
+    /// The left side is at most as large.
+    AtMost,
+}
+
+/// For which steps an equation holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Range {
+    /// The variables with their first and last step, outermost first.
+    pub vars: Vec<(char, Time, Time)>,
+}
+
+/// Which part of the derivation a line belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Part {
+    /// The recurrence as it was given.
+    Definition,
+    /// What holds for every recurrence.
+    Theorem,
+    /// One step, linearised.
+    Differentials,
+    /// The adjoint of each line.
+    Adjoints,
+    /// δ of every named value.
+    Recursion,
+    /// The gradients of parameters.
+    Parameters,
+    /// The gradients of inputs and initial states.
+    Inputs,
+    /// The Jacobian of the state and its products.
+    Jacobian,
+    /// A state that is carried on entry by entry.
+    Carousel,
+    /// The double sum and the recursion.
+    Bridge,
+    /// What truncation leaves out.
+    Truncation,
+    /// How large products of Jacobians can be.
+    Bounds,
+}
+
+impl Part {
+    /// Every part, in order.
+    pub const ALL: &'static [Self] = &[
+        Self::Definition,
+        Self::Theorem,
+        Self::Differentials,
+        Self::Adjoints,
+        Self::Recursion,
+        Self::Parameters,
+        Self::Inputs,
+        Self::Jacobian,
+        Self::Carousel,
+        Self::Bridge,
+        Self::Truncation,
+        Self::Bounds,
+    ];
+}
+
+/// One line.
+#[derive(Clone, Debug)]
+pub struct Equation {
+    /// What it is and of what: `delta.h`, `grad.W_H`. It does not depend on the position.
+    pub id: String,
+    /// Where it belongs.
+    pub part: Part,
+    /// The left side.
+    pub left: Term,
+    /// How the sides compare.
+    pub relation: Relation,
+    /// The right side.
+    pub right: Term,
+    /// For which steps it holds.
+    pub range: Range,
+    /// The shape of both sides, as formulas of the sizes.
+    pub shape: Option<Vec<String>>,
+    /// The rules that lead to it.
+    pub rules: Vec<Rule>,
+    /// The lines it is made from.
+    pub premises: Vec<String>,
+    /// The uses of rules that make it.
+    pub steps: Vec<Step>,
+    /// From which level on it is shown.
+    pub level: Level,
+    /// Whether both sides agree.
+    pub check: Check,
+}
+
+/// A derivation.
+#[derive(Clone, Debug)]
+pub struct Derivation {
+    pub(crate) name: String,
+    pub(crate) recurrence: Recurrence,
+    pub(crate) graph: Arc<AdjointGraph>,
+    pub(crate) symbols: Symbols,
+    pub(crate) functions: indexmap::IndexMap<Name, Function>,
+    pub(crate) states: Vec<Name>,
+    pub(crate) kinks: bool,
+    /// The lines, in order.
+    pub equations: Vec<Equation>,
+}
+
+impl Derivation {
+    /// The name of the recurrence.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How names look.
+    #[must_use]
+    pub const fn symbols(&self) -> &Symbols {
+        &self.symbols
+    }
+
+    /// A line by its id.
+    #[must_use]
+    pub fn equation(&self, id: &str) -> Option<&Equation> {
+        self.equations.iter().find(|e| e.id == id)
+    }
+
+    /// The lines of a part that a level shows.
+    pub fn lines(&self, part: Part, level: Level) -> impl Iterator<Item = &Equation> {
+        self.equations
+            .iter()
+            .filter(move |e| e.part == part && e.level <= level)
+    }
+
+    /// Both sides of a line as formulas.
+    #[must_use]
+    pub fn sides(&self, equation: &Equation) -> (Math, Math) {
+        (
+            self.symbols.show(&equation.left),
+            self.symbols.show(&equation.right),
+        )
+    }
+
+    /// A line as a formula.
+    #[must_use]
+    pub fn formula(&self, equation: &Equation) -> Math {
+        let (left, right) = self.sides(equation);
+        Math::relation(left, equation.relation.sign(), right)
+    }
+
+    /// What LaTeX may mean in this derivation.
+    #[must_use]
+    pub fn lexicon(&self) -> Lexicon {
+        let mut sizes = Vec::new();
+        for equation in &self.equations {
+            generate::visit(&equation.right, &mut |t| {
+                if let Term::Size(name, dim) = t {
+                    sizes.push((Arc::clone(name), *dim));
+                }
+            });
+        }
+        Lexicon::new(&self.symbols, self.functions.keys(), sizes)
+    }
+}
+
+impl Relation {
+    /// The sign between the sides.
+    #[must_use]
+    pub const fn sign(self) -> Sign {
+        match self {
+            Self::Equal => Sign::Equal,
+            Self::Defined => Sign::Defined,
+            Self::AtMost => Sign::LessEqual,
+        }
+    }
+}
+
+impl Range {
+    /// No variable: it holds once.
+    #[must_use]
+    pub const fn once() -> Self {
+        Self { vars: Vec::new() }
+    }
+
+    /// For t = 1..T.
+    #[must_use]
+    pub fn all() -> Self {
+        Self {
+            vars: vec![('t', Time::at(1), Time::last())],
+        }
+    }
+}

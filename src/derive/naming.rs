@@ -1,0 +1,129 @@
+//! Names for what a derivation needs to speak of and the definition left unnamed: the arguments
+//! and results of nonlinear functions, what is used twice, what a register carries.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::term::Name;
+use crate::error::Result;
+use crate::op::{Linear, NodeId, Notation, Op};
+use crate::recurrence::Recurrence;
+use crate::shape::Rate;
+use crate::tape::Tape;
+
+/// The recurrence with every such value named.
+pub(crate) fn named(recurrence: &Recurrence) -> Result<Recurrence> {
+    let loss = recurrence.loss_node()?;
+    let tape = recurrence.tape();
+    let live = tape.live(std::iter::once(loss));
+    let outside_loss = outside_loss(tape);
+    let uses = uses(tape, &live);
+    let mut namer = Namer::new(recurrence);
+    // What a register carries is read elsewhere, at another step: it needs a name.
+    for register in tape.registers() {
+        if let Some(def) = register.def().filter(|d| !is_read(tape, *d)) {
+            namer.name(tape, def, "v");
+        }
+    }
+    for (id, node) in tape.nodes() {
+        let wanted = live[id.index()] && node.ty().is_real() && node.ty().rate == Rate::Step;
+        if !wanted || !outside_loss[id.index()] {
+            continue;
+        }
+        if is_function(node.op()) {
+            let result = namer.name(tape, id, "m");
+            if let [argument] = node.args()
+                && is_composite(tape, *argument)
+            {
+                let name = match &*result {
+                    // `h = tanh(a)`: the argument of a whole step is called `a`.
+                    name if tape.registers().iter().any(|r| r.name() == name) => "a".into(),
+                    name => format!("a_{name}"),
+                };
+                namer.name(tape, *argument, &name);
+            }
+        } else if uses[id.index()] > 1 && is_composite(tape, id) && tape.fill(id).is_none() {
+            namer.name(tape, id, "u");
+        }
+    }
+    Ok(recurrence.with_names(&namer.given))
+}
+
+struct Namer {
+    taken: HashSet<Name>,
+    given: Vec<(NodeId, Name)>,
+}
+
+impl Namer {
+    fn new(recurrence: &Recurrence) -> Self {
+        let tape = recurrence.tape();
+        let names = tape.names().map(|(n, _)| Arc::clone(n));
+        let leaves = tape.leaves().iter().map(|l| Name::from(l.name()));
+        let outputs = recurrence.outputs().map(Name::from);
+        let dims = tape.dims().map(Name::from);
+        Self {
+            taken: names.chain(leaves).chain(outputs).chain(dims).collect(),
+            given: Vec::new(),
+        }
+    }
+
+    /// The name of a node, a new one like `wish` when it has none.
+    fn name(&mut self, tape: &Tape, id: NodeId, wish: &str) -> Name {
+        if let Some(label) = tape.label(id) {
+            return label.into();
+        }
+        if let Some((_, name)) = self.given.iter().find(|(known, _)| *known == id) {
+            return Arc::clone(name);
+        }
+        let numbered = (2..).map(|n| format!("{wish}_{n}"));
+        let free = std::iter::once(wish.to_owned())
+            .chain(numbered)
+            .find(|n| !self.taken.contains(&**n));
+        let name: Name = free.unwrap_or_default().into();
+        self.taken.insert(Arc::clone(&name));
+        self.given.push((id, Arc::clone(&name)));
+        name
+    }
+}
+
+fn is_read(tape: &Tape, id: NodeId) -> bool {
+    matches!(tape.node(id).op(), Op::Read(_))
+}
+
+/// Whether an op is written as a function of which one takes the derivative by name.
+fn is_function(op: &Op) -> bool {
+    match op {
+        Op::Pointwise(_) => matches!(op.notation(), Notation::Call { .. }),
+        Op::Reduce(_) | Op::Custom(_) => true,
+        _ => false,
+    }
+}
+
+/// Whether a value is more than a leaf, what is read, or a change of rate of such.
+fn is_composite(tape: &Tape, id: NodeId) -> bool {
+    match tape.node(id).op() {
+        Op::Leaf(_) | Op::Read(_) | Op::Constant(_) | Op::Time(_) => false,
+        Op::Linear(Linear::Broadcast(_) | Linear::Transpose(_) | Linear::Alias(_)) => {
+            is_composite(tape, tape.node(id).args()[0])
+        }
+        _ => true,
+    }
+}
+
+/// What states and named values are computed from: everything but the loss by itself.
+fn outside_loss(tape: &Tape) -> Vec<bool> {
+    let carried = tape.registers().iter().filter_map(|r| r.def());
+    let named = tape.names().map(|(_, id)| id);
+    tape.live(carried.chain(named))
+}
+
+fn uses(tape: &Tape, live: &[bool]) -> Vec<usize> {
+    let mut uses = vec![0; tape.len()];
+    for (id, node) in tape.nodes().filter(|(id, _)| live[id.index()]) {
+        let _ = id;
+        for arg in node.args() {
+            uses[arg.index()] += 1;
+        }
+    }
+    uses
+}

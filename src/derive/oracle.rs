@@ -1,0 +1,469 @@
+//! Numbers to check equations on: a random run, and how it answers to being perturbed.
+//!
+//! δ of a value is found by its definition: a perturbation is injected at one step and entry, and
+//! forward mode says what becomes of the loss. Nothing here knows a transpose, a sum over steps or
+//! an equation of the derivation.
+
+use std::sync::Arc;
+
+use ndarray::{Array2, ArrayD, IxDyn};
+
+use super::Derivation;
+use super::evaluate::{Instance, Key, before, matrix};
+use super::read::Reader;
+use super::term::Name;
+use crate::error::{Error, Result};
+use crate::op::{NodeId, Op};
+use crate::recurrence::{Batch, Outputs, Params, Recurrence, Unrolled, Wrt};
+use crate::shape::{Kind, Rate, Type};
+use crate::tape::Role;
+
+/// The number of steps of a run on which lines are checked.
+pub(crate) const STEPS: usize = 5;
+
+/// A small generator of repeatable random numbers (`SplitMix64`).
+#[derive(Clone, Debug)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Between −1 and 1.
+    #[expect(clippy::cast_precision_loss, reason = "53 bits are kept")]
+    pub(crate) fn uniform(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
+    }
+
+    fn array(&mut self, dims: &[usize], positive: bool) -> ArrayD<f64> {
+        ArrayD::from_shape_simple_fn(IxDyn(dims), || {
+            let x = self.uniform();
+            // Not near zero, where a wrong term would not show.
+            let x = x.signum() * (0.15 + 0.75 * x.abs());
+            if positive { x.abs() } else { x }
+        })
+    }
+}
+
+/// A run and the recurrence it is a run of, with everything named an output.
+pub(crate) struct Oracle<'a> {
+    derivation: &'a Derivation,
+    observed: Recurrence,
+    params: Params<f64>,
+    batch: Batch<f64>,
+    sizes: Vec<usize>,
+    steps: usize,
+    /// What is read of a state: its name among the outputs, the state, how many steps away.
+    reads: Vec<(Name, Name, i64)>,
+}
+
+impl<'a> Oracle<'a> {
+    /// Random numbers on which the recurrence has a value.
+    pub(crate) fn new(derivation: &'a Derivation, seed: u64, steps: usize) -> Result<Self> {
+        let recurrence = &derivation.recurrence;
+        let tape = recurrence.tape();
+        let reader = Reader::new(tape, derivation.name());
+        let mut reads: Vec<(Name, Name, i64)> = Vec::new();
+        let mut names: Vec<(NodeId, Name)> = Vec::new();
+        for (id, node) in tape.nodes() {
+            let Op::Read(register) = *node.op() else {
+                continue;
+            };
+            let Some((def, shift)) = reader.held(register) else {
+                continue;
+            };
+            let state: Name = tape.label(def).unwrap_or_default().into();
+            let name = match shift.abs() {
+                1 => before(&state),
+                n => format!("{state}.before{n}").into(),
+            };
+            if reads.iter().any(|(n, ..)| *n == name) {
+                continue;
+            }
+            reads.push((Arc::clone(&name), state, shift));
+            names.push((id, name));
+        }
+        let values: Vec<(Name, NodeId)> = tape
+            .names()
+            .filter(|(_, id)| tape.ty(*id).is_real())
+            .map(|(n, id)| (Arc::clone(n), id))
+            .chain(names.iter().map(|(id, n)| (Arc::clone(n), *id)))
+            .collect();
+        let observed = recurrence.with_names(&names).observing(values)?;
+        let sizes: Vec<usize> = (0..tape.dims().count())
+            .map(|i| [3, 2, 4, 5][i % 4])
+            .collect();
+        let mut last = None;
+        for attempt in 0..200 {
+            let mut random = Random::new(seed.wrapping_mul(1009) + attempt);
+            let (params, batch) = data(recurrence, &sizes, steps, &mut random, attempt % 2 == 1)?;
+            match observed.evaluate(&params, &batch) {
+                Ok(_) => {
+                    return Ok(Self {
+                        derivation,
+                        observed,
+                        params,
+                        batch,
+                        sizes,
+                        steps,
+                        reads,
+                    });
+                }
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or(Error::Batch {
+            reason: "no numbers were found on which it has a value".into(),
+        }))
+    }
+
+    /// Every number that a term may ask for.
+    pub(crate) fn instance(&self) -> Result<Instance> {
+        let steps = i64::try_from(self.steps).unwrap_or(0);
+        let mut instance = Instance {
+            steps,
+            functions: self.derivation.functions.clone(),
+            states: self.derivation.states.clone(),
+            sizes: self.sizes.clone(),
+            ..Instance::default()
+        };
+        self.classes(&mut instance);
+        let values = self.observed.evaluate(&self.params, &self.batch)?;
+        self.record(&values, "", &mut instance);
+        self.directions(&mut instance)?;
+        self.injections(&mut instance, |_| true)?;
+        Ok(instance)
+    }
+
+    /// Only what is needed for the Jacobians of the state.
+    pub(crate) fn flows(&self) -> Result<Instance> {
+        let mut instance = Instance {
+            steps: i64::try_from(self.steps).unwrap_or(0),
+            states: self.derivation.states.clone(),
+            sizes: self.sizes.clone(),
+            ..Instance::default()
+        };
+        let read = |name: &str| self.reads.iter().any(|(n, ..)| **n == *name);
+        self.injections(&mut instance, read)?;
+        Ok(instance)
+    }
+
+    fn classes(&self, instance: &mut Instance) {
+        for leaf in self.observed.tape().leaves() {
+            let Kind::Class(count) = leaf.ty().kind else {
+                continue;
+            };
+            let Some(data) = self.batch.classes(leaf.name()) else {
+                continue;
+            };
+            let count = count.value_at(&self.sizes);
+            for (t, class) in data.iter().enumerate() {
+                let at = i64::try_from(t + 1).ok();
+                let at = at.filter(|_| leaf.ty().rate == Rate::Step);
+                let key = (leaf.name().into(), at);
+                instance.classes.insert(key, (*class, count));
+            }
+        }
+    }
+
+    fn dims(&self, ty: Type) -> Vec<usize> {
+        dims(ty, &self.sizes, self.steps)
+    }
+
+    fn rate(&self, name: &str) -> Rate {
+        let id = self.observed.tape().named(name);
+        id.map_or(Rate::Step, |id| self.observed.tape().ty(id).rate)
+    }
+
+    /// Puts the outputs of a run (or, with the suffix `.dot`, of a tangent) into an instance.
+    fn record(&self, outputs: &Outputs<f64>, suffix: &str, instance: &mut Instance) {
+        let dot = !suffix.is_empty();
+        let key = |name: &Name, at| {
+            if dot {
+                Key::D(Arc::clone(name), at)
+            } else {
+                Key::Value(Arc::clone(name), at)
+            }
+        };
+        for (output, array) in outputs.iter() {
+            let name: Name = match output.strip_suffix(suffix) {
+                Some(name) if dot != name.ends_with(".dot") || !dot => name.into(),
+                _ => continue,
+            };
+            if &*name == "loss" {
+                let key = if dot { Key::DLoss } else { Key::Loss };
+                instance.numbers.insert(key, matrix(array));
+                continue;
+            }
+            let read = self.reads.iter().find(|(n, ..)| *n == name);
+            let (name, shift) = match read {
+                Some((_, state, shift)) => (Arc::clone(state), *shift),
+                None => (name, 0),
+            };
+            for (t, value) in by_step(array, self.rate(&name)) {
+                let at = t.map(|t| t + shift);
+                // What is read beyond the ends is known from reading only.
+                let known = read.is_none() || !instance.numbers.contains_key(&key(&name, at));
+                if known {
+                    instance.numbers.insert(key(&name, at), value);
+                }
+            }
+        }
+    }
+
+    /// One run of forward mode, everything that comes from outside perturbed at random.
+    fn directions(&self, instance: &mut Instance) -> Result<()> {
+        let tangent = self.observed.tangent(Wrt::Everything)?;
+        let mut random = Random::new(77);
+        let (mut params, mut batch) = (self.params.clone(), self.batch.clone());
+        for leaf in self.observed.tape().leaves() {
+            if leaf.ty().is_real() {
+                let dims = self.dims(leaf.ty());
+                // What only the loss reads is not differentiated with respect to.
+                let targets = &self.derivation.graph.cotangents;
+                let target = targets.iter().any(|((name, _), _)| **name == *leaf.name());
+                let direction = match target {
+                    true => random.array(&dims, false),
+                    false => ArrayD::zeros(IxDyn(&dims)),
+                };
+                give(
+                    &format!("{}.dot", leaf.name()),
+                    leaf.ty(),
+                    direction,
+                    &mut params,
+                    &mut batch,
+                );
+            }
+        }
+        let outputs = tangent.evaluate(&params, &batch)?;
+        self.record(&outputs, ".dot", instance);
+        Ok(())
+    }
+
+    /// One run of forward mode for each entry of each value at each step.
+    fn injections(&self, instance: &mut Instance, wanted: impl Fn(&str) -> bool) -> Result<()> {
+        let tape = self.observed.tape();
+        let names: Vec<(Name, NodeId)> = tape
+            .names()
+            .filter(|(name, id)| tape.ty(*id).is_real() && wanted(name))
+            .map(|(n, id)| (Arc::clone(n), id))
+            .collect();
+        for (name, id) in names {
+            let ty = tape.ty(id);
+            let tangent = self.observed.tangent(&[&*name])?;
+            let unrolled = tangent.unroll_for_direction(&name, ty, self)?;
+            let dims = self.dims(ty);
+            let count: usize = dims.iter().product();
+            let per_step = if ty.rate == Rate::Step {
+                count / self.steps
+            } else {
+                count
+            };
+            for entry in 0..count {
+                let mut direction = ArrayD::zeros(IxDyn(&dims));
+                if let Some(x) = direction.iter_mut().nth(entry) {
+                    *x = 1.0;
+                }
+                let (mut params, mut batch) = (self.params.clone(), self.batch.clone());
+                give(
+                    &format!("{name}.dot"),
+                    ty,
+                    direction,
+                    &mut params,
+                    &mut batch,
+                );
+                let outputs = unrolled.evaluate(&params, &batch)?;
+                let place = Place {
+                    name: &name,
+                    leaf: matches!(tape.node(id).op(), Op::Leaf(_)),
+                    at: (ty.rate == Rate::Step)
+                        .then(|| i64::try_from(entry / per_step + 1).unwrap_or(0)),
+                    index: entry % per_step,
+                    shape: rank2(&ty.shape.values(&self.sizes)),
+                };
+                self.answer(&outputs, &place, instance);
+            }
+        }
+        Ok(())
+    }
+
+    /// What one injection did to the loss and to the states.
+    fn answer(&self, outputs: &Outputs<f64>, place: &Place<'_>, instance: &mut Instance) {
+        let Place {
+            name,
+            leaf,
+            at,
+            index,
+            shape,
+        } = *place;
+        let name: Name = (*name).into();
+        if let Some(d_loss) = outputs.get("loss.dot").and_then(|a| a.first()) {
+            let key = if leaf {
+                Key::Gradient(Arc::clone(&name), at)
+            } else {
+                Key::Delta(Arc::clone(&name), at)
+            };
+            let total = instance
+                .numbers
+                .entry(key)
+                .or_insert_with(|| Array2::zeros(shape));
+            if let Some(x) = total.iter_mut().nth(index) {
+                *x = *d_loss;
+            }
+        }
+        let read = self.reads.iter().find(|(n, ..)| *n == name);
+        if let (Some((_, state, -1)), Some(1), Some(d_loss)) =
+            (read, at, outputs.get("loss.dot").and_then(|a| a.first()))
+        {
+            // What step 1 reads is the initial state.
+            let key = Key::Gradient(Arc::clone(state), Some(0));
+            let total = instance
+                .numbers
+                .entry(key)
+                .or_insert_with(|| Array2::zeros(shape));
+            if let Some(x) = total.iter_mut().nth(index) {
+                *x = *d_loss;
+            }
+        }
+        let Some(k) = at else { return };
+        let read = self.reads.iter().find(|(n, ..)| *n == name);
+        for state in &self.derivation.states {
+            let Some(array) = outputs.get(&format!("{state}.dot")) else {
+                continue;
+            };
+            for (t, column) in by_step(array, Rate::Step) {
+                let Some(t) = t else { continue };
+                let mut keys = vec![Key::Jacobian(Arc::clone(state), t, Arc::clone(&name), k)];
+                if let Some((_, by, _)) = read {
+                    if t == k {
+                        keys.push(Key::Block(Arc::clone(state), Arc::clone(by), t));
+                    }
+                    // Perturbing what step 1 reads perturbs the initial state.
+                    if k == 1 {
+                        keys.push(Key::Jacobian(Arc::clone(state), t, Arc::clone(by), 0));
+                    }
+                }
+                let dim = (column.len(), shape.0 * shape.1);
+                for key in keys {
+                    let jacobian = instance
+                        .numbers
+                        .entry(key)
+                        .or_insert_with(|| Array2::zeros(dim));
+                    for (i, x) in column.iter().enumerate() {
+                        jacobian[(i, index)] = *x;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Where a perturbation is injected.
+struct Place<'a> {
+    name: &'a str,
+    leaf: bool,
+    at: Option<i64>,
+    index: usize,
+    shape: (usize, usize),
+}
+
+impl Recurrence {
+    /// Unrolls a tangent for the sizes of a run, to be evaluated in many directions.
+    fn unroll_for_direction(&self, name: &str, ty: Type, oracle: &Oracle<'_>) -> Result<Unrolled> {
+        let (mut params, mut batch) = (oracle.params.clone(), oracle.batch.clone());
+        let zero = ArrayD::zeros(IxDyn(&oracle.dims(ty)));
+        give(&format!("{name}.dot"), ty, zero, &mut params, &mut batch);
+        self.unroll_for(&params, &batch)
+    }
+}
+
+fn give(
+    name: &str,
+    ty: Type,
+    array: ArrayD<f64>,
+    params: &mut Params<f64>,
+    batch: &mut Batch<f64>,
+) {
+    if ty.rate == Rate::Static {
+        params.insert(name, array);
+    } else {
+        *batch = batch.clone().with(name, array);
+    }
+}
+
+/// The dimensions of the data of a value: one sample.
+fn dims(ty: Type, sizes: &[usize], steps: usize) -> Vec<usize> {
+    let shape = ty.shape.values(sizes);
+    let lead: &[usize] = match ty.rate {
+        Rate::Static => &[],
+        Rate::Sample => &[1],
+        Rate::Step => &[steps, 1],
+    };
+    lead.iter().chain(&shape).copied().collect()
+}
+
+fn rank2(shape: &[usize]) -> (usize, usize) {
+    match *shape {
+        [] => (1, 1),
+        [n] => (n, 1),
+        [m, n] => (m, n),
+        _ => (0, 0),
+    }
+}
+
+/// The values of an output of one sample, by step, counted from 1.
+fn by_step(array: &ArrayD<f64>, rate: Rate) -> Vec<(Option<i64>, Array2<f64>)> {
+    let axis = ndarray::Axis(0);
+    match rate {
+        Rate::Static => vec![(None, matrix(array))],
+        Rate::Sample => vec![(None, matrix(&array.index_axis(axis, 0).to_owned()))],
+        Rate::Step => (0..array.len_of(axis))
+            .map(|t| {
+                let value = array.index_axis(axis, t);
+                let value = value.index_axis(axis, 0).to_owned();
+                (i64::try_from(t + 1).ok(), matrix(&value))
+            })
+            .collect(),
+    }
+}
+
+/// Random parameters and inputs of one sample.
+fn data(
+    recurrence: &Recurrence,
+    sizes: &[usize],
+    steps: usize,
+    random: &mut Random,
+    positive: bool,
+) -> Result<(Params<f64>, Batch<f64>)> {
+    let tape = recurrence.tape();
+    let mut params = Params::new();
+    let mut batch = Batch::new(steps, 1);
+    for (dim, size) in tape.dims().zip(sizes) {
+        batch = batch.size(dim, *size);
+    }
+    for leaf in tape.leaves() {
+        let ty = leaf.ty();
+        let dims = dims(ty, sizes, steps);
+        if let Kind::Class(count) = ty.kind {
+            let count = count.value_at(sizes) as u64;
+            let classes = ArrayD::from_shape_simple_fn(IxDyn(&dims), || {
+                usize::try_from(random.next() % count.max(1)).unwrap_or(0)
+            });
+            batch = batch.with_classes(leaf.name(), classes);
+        } else if leaf.role() == Role::Parameter {
+            params.insert(leaf.name(), random.array(&dims, positive));
+        } else {
+            batch = batch.with(leaf.name(), random.array(&dims, positive));
+        }
+    }
+    Ok((params, batch))
+}

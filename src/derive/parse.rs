@@ -1,0 +1,464 @@
+//! Reading a formula back from its LaTeX: a strict grammar of what a derivation prints, so that
+//! what the reader sees can be evaluated, and not only what was meant.
+//!
+//! ```text
+//! sum     = ["-"] had { ("+" | "-") had }
+//! had     = product { "\odot" product }
+//! product = factor { factor }
+//! factor  = primary { "^{\top}" | "^{" number "}" }
+//! ```
+
+use super::lexicon::{Lexicon, is_number, variable};
+use super::term::{Term, Time};
+
+impl Lexicon {
+    /// Reads a term.
+    ///
+    /// # Errors
+    /// What was found where something else was expected.
+    pub fn parse(&self, latex: &str) -> Result<Term, String> {
+        let tokens = tokens(latex)?;
+        let mut parser = Parser {
+            lexicon: self,
+            tokens: &tokens,
+            at: 0,
+        };
+        let term = parser.sum()?;
+        match parser.peek() {
+            None => Ok(term),
+            Some(extra) => Err(format!("`{extra}` is left over")),
+        }
+    }
+}
+
+/// Commands, letters, numbers and signs; spaces separate and are dropped.
+fn tokens(latex: &str) -> Result<Vec<String>, String> {
+    let chars: Vec<char> = latex.chars().collect();
+    let mut tokens: Vec<String> = Vec::new();
+    let mut i = 0;
+    while i < chars.len() {
+        let start = i;
+        i += 1;
+        match chars[start] {
+            ' ' => continue,
+            '\\' => {
+                if chars.get(i).is_some_and(|c| c.is_alphabetic()) {
+                    while chars.get(i).is_some_and(|c| c.is_alphabetic()) {
+                        i += 1;
+                    }
+                } else if chars.get(i) == Some(&',') {
+                    i += 1;
+                    continue;
+                } else {
+                    i += 1;
+                }
+            }
+            c if c.is_ascii_digit() => {
+                while chars
+                    .get(i)
+                    .is_some_and(|c| c.is_ascii_digit() || *c == '.')
+                {
+                    i += 1;
+                }
+            }
+            c if c.is_alphabetic() || "{}()[]^_+-=<>,&/".contains(c) => {}
+            c => return Err(format!("`{c}` is not part of a formula")),
+        }
+        let token: String = chars[start..i.min(chars.len())].iter().collect();
+        // How tall a delimiter is says nothing.
+        if token != r"\left" && token != r"\right" {
+            tokens.push(token);
+        }
+    }
+    Ok(tokens)
+}
+
+struct Parser<'a> {
+    lexicon: &'a Lexicon,
+    tokens: &'a [String],
+    at: usize,
+}
+
+/// A letter with what is below and above it, as written.
+pub(super) struct Scripted {
+    pub(super) base: String,
+    pub(super) sub: Option<Vec<String>>,
+    pub(super) sup: Option<Vec<String>>,
+}
+
+impl<'a> Parser<'a> {
+    fn peek(&self) -> Option<&'a str> {
+        self.tokens.get(self.at).map(|t| &**t)
+    }
+
+    fn next(&mut self) -> Result<&'a str, String> {
+        let token = self.peek().ok_or("the formula ends too early")?;
+        self.at += 1;
+        Ok(token)
+    }
+
+    fn eat(&mut self, token: &str) -> bool {
+        let found = self.peek() == Some(token);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn expect(&mut self, token: &str) -> Result<(), String> {
+        match self.next()? {
+            found if found == token => Ok(()),
+            found => Err(format!("expected `{token}`, found `{found}`")),
+        }
+    }
+
+    fn sum(&mut self) -> Result<Term, String> {
+        let negative = self.eat("-");
+        let first = self.hadamard()?;
+        let mut parts = vec![if negative {
+            Term::Neg(Box::new(first))
+        } else {
+            first
+        }];
+        loop {
+            if self.eat("+") {
+                parts.push(self.hadamard()?);
+            } else if self.eat("-") {
+                parts.push(Term::Neg(Box::new(self.hadamard()?)));
+            } else {
+                break;
+            }
+        }
+        Ok(single(parts, Term::Add))
+    }
+
+    fn hadamard(&mut self) -> Result<Term, String> {
+        let mut factors = vec![self.product()?];
+        while self.eat(r"\odot") {
+            factors.push(self.product()?);
+        }
+        Ok(single(factors, Term::Had))
+    }
+
+    fn product(&mut self) -> Result<Term, String> {
+        let mut factors = Vec::new();
+        loop {
+            match self.peek() {
+                Some(r"\sum" | r"\prod" | r"\bigodot") => {
+                    factors.push(self.big()?);
+                    break;
+                }
+                Some(r"\cdot") => {
+                    self.at += 1;
+                }
+                Some(t) if begins(t) => factors.push(self.factor()?),
+                _ => break,
+            }
+        }
+        match factors.len() {
+            0 => Err(format!(
+                "expected a factor, found `{}`",
+                self.peek().unwrap_or("the end")
+            )),
+            _ => Ok(single(factors, Term::Mul)),
+        }
+    }
+
+    fn big(&mut self) -> Result<Term, String> {
+        let head = self.next()?;
+        self.expect("_")?;
+        self.expect("{")?;
+        let var = variable(self.next()?).ok_or("a variable is missing")?;
+        self.expect("=")?;
+        let from = self.time()?;
+        self.expect("}")?;
+        self.expect("^")?;
+        let to = self.braced()?;
+        let to = self
+            .lexicon
+            .step(&to)
+            .ok_or("the end of a range is no step")?;
+        let body = Box::new(if head == r"\sum" {
+            self.hadamard()?
+        } else {
+            self.product()?
+        });
+        Ok(match head {
+            r"\sum" => Term::Sum(var, from, to, body),
+            r"\prod" => Term::Prod(var, from, to, body),
+            _ => Term::HadProd(var, from, to, body),
+        })
+    }
+
+    /// A step, up to whatever cannot belong to one.
+    fn time(&mut self) -> Result<Time, String> {
+        let start = self.at;
+        while self
+            .peek()
+            .is_some_and(|t| !["}", "]", "<", "=", ","].contains(&t))
+        {
+            self.at += 1;
+        }
+        let found = &self.tokens[start..self.at];
+        self.lexicon
+            .step(found)
+            .ok_or_else(|| format!("`{}` is no step", found.concat()))
+    }
+
+    /// The tokens between braces.
+    fn braced(&mut self) -> Result<Vec<String>, String> {
+        self.expect("{")?;
+        let start = self.at;
+        let mut depth = 1;
+        while depth > 0 {
+            match self.next()? {
+                "{" => depth += 1,
+                "}" => depth -= 1,
+                _ => {}
+            }
+        }
+        Ok(self.tokens[start..self.at - 1].to_vec())
+    }
+
+    fn factor(&mut self) -> Result<Term, String> {
+        let mut term = self.primary()?;
+        while self.peek() == Some("^") {
+            self.at += 1;
+            term = match &*self.braced()?.concat() {
+                r"\top" => Term::T(Box::new(term)),
+                n => {
+                    let n = n.parse().map_err(|_| format!("`{n}` is no exponent"))?;
+                    Term::Pow(Box::new(term), n)
+                }
+            };
+        }
+        Ok(term)
+    }
+
+    fn primary(&mut self) -> Result<Term, String> {
+        let Some(token) = self.peek() else {
+            return Err("the formula ends too early".into());
+        };
+        if token.starts_with(|c: char| c.is_ascii_digit()) {
+            self.at += 1;
+            let n: f64 = token
+                .parse()
+                .map_err(|_| format!("`{token}` is no number"))?;
+            return Ok(if n == 0.0 { Term::Zero } else { Term::Num(n) });
+        }
+        match token {
+            "(" => {
+                self.at += 1;
+                let term = self.sum()?;
+                self.expect(")")?;
+                Ok(term)
+            }
+            "[" => self.bracket(),
+            r"\langle" => {
+                self.at += 1;
+                let a = self.sum()?;
+                self.expect(",")?;
+                let b = self.sum()?;
+                self.expect(r"\rangle")?;
+                Ok(Term::Inner(Box::new(a), Box::new(b)))
+            }
+            r"\lVert" => {
+                self.at += 1;
+                let x = self.sum()?;
+                self.expect(r"\rVert")?;
+                Ok(Term::Norm(Box::new(x)))
+            }
+            r"\lvert" => {
+                self.at += 1;
+                let x = self.sum()?;
+                self.expect(r"\rvert")?;
+                Ok(Term::Call("abs".into(), vec![x]))
+            }
+            r"\sqrt" => {
+                self.at += 1;
+                self.expect("{")?;
+                let x = self.sum()?;
+                self.expect("}")?;
+                Ok(Term::Call("sqrt".into(), vec![x]))
+            }
+            r"\frac" => self.fraction(),
+            r"\begin" => self.matrix(),
+            _ => self.named(),
+        }
+    }
+
+    fn bracket(&mut self) -> Result<Term, String> {
+        self.expect("[")?;
+        let start = self.at;
+        if let Ok(a) = self.time() {
+            let less = self.eat("<");
+            if (less || self.eat("="))
+                && let Ok(b) = self.time()
+            {
+                self.expect("]")?;
+                return Ok(if less {
+                    Term::Before(a, b)
+                } else {
+                    Term::At(a, b)
+                });
+            }
+        }
+        self.at = start;
+        let a = self.sum()?;
+        self.expect("<")?;
+        let b = self.sum()?;
+        self.expect("]")?;
+        Ok(Term::Call("less".into(), vec![a, b]))
+    }
+
+    fn fraction(&mut self) -> Result<Term, String> {
+        self.expect(r"\frac")?;
+        self.expect("{")?;
+        if self.eat(r"\partial") {
+            let of = self.scripted()?;
+            self.expect("}")?;
+            self.expect("{")?;
+            self.expect(r"\partial")?;
+            let by = self.scripted()?;
+            self.expect("}")?;
+            return self.lexicon.partial(of, by);
+        }
+        let a = self.sum()?;
+        self.expect("}")?;
+        self.expect("{")?;
+        let b = self.sum()?;
+        self.expect("}")?;
+        Ok(match (&a, &b) {
+            (Term::Num(a), Term::Num(b)) => Term::Num(a / b),
+            _ => Term::Div(Box::new(a), Box::new(b)),
+        })
+    }
+
+    fn matrix(&mut self) -> Result<Term, String> {
+        self.expect(r"\begin")?;
+        self.braced()?;
+        let mut rows = vec![Vec::new()];
+        loop {
+            let cell = self.sum()?;
+            if let Some(row) = rows.last_mut() {
+                row.push(cell);
+            }
+            match self.next()? {
+                "&" => {}
+                r"\\" => rows.push(Vec::new()),
+                r"\end" => break,
+                other => return Err(format!("`{other}` in a matrix")),
+            }
+        }
+        self.braced()?;
+        Ok(Term::Matrix(rows))
+    }
+
+    /// A letter or a word with its scripts; a `\top` above is left for later.
+    fn scripted(&mut self) -> Result<Scripted, String> {
+        let mut base = self.next()?.to_owned();
+        if matches!(
+            &*base,
+            r"\mathit" | r"\mathbf" | r"\mathrm" | r"\operatorname" | r"\hat"
+        ) {
+            base = format!("{base}{{{}}}", self.braced()?.concat());
+        }
+        let (mut sub, mut sup) = (None, None);
+        loop {
+            let start = self.at;
+            if sub.is_none() && self.eat("_") {
+                sub = Some(self.braced()?);
+            } else if sup.is_none() && self.eat("^") {
+                let script = self.braced()?;
+                let exponent = script.concat();
+                if exponent == r"\top" || self.lexicon.is_value(&base, &sub) && is_number(&exponent)
+                {
+                    self.at = start;
+                    break;
+                }
+                sup = Some(script);
+            } else {
+                break;
+            }
+        }
+        Ok(Scripted { base, sub, sup })
+    }
+
+    fn named(&mut self) -> Result<Term, String> {
+        let start = self.at;
+        if self.peek() == Some(r"\mathrm") && self.tokens.get(self.at + 2).is_some_and(|t| t == "d")
+        {
+            self.at += 4;
+            if self.eat("(") {
+                let inner = self.sum()?;
+                self.expect(")")?;
+                return Ok(Term::DOf(Box::new(inner)));
+            }
+            let of = self.scripted()?;
+            if of.base == self.lexicon.loss && of.sub.is_none() && of.sup.is_none() {
+                return Ok(Term::DLoss);
+            }
+            let (name, at) = self.lexicon.value(&of)?;
+            return Ok(Term::D(name, at));
+        }
+        let head = self.scripted()?;
+        let text: String = self.tokens[start..self.at].concat();
+        if self.peek() == Some("(") {
+            let function = match &*text {
+                r"\operatorname{diag}" => Some("diag".into()),
+                text => self.lexicon.functions.get(text).cloned(),
+            };
+            if let Some(function) = function {
+                self.at += 1;
+                let mut args = vec![self.sum()?];
+                while self.eat(",") {
+                    args.push(self.sum()?);
+                }
+                self.expect(")")?;
+                return Ok(match (&*function, &args[..]) {
+                    ("diag", [x]) => Term::Diag(Box::new(x.clone())),
+                    _ => Term::Call(function, args),
+                });
+            }
+        }
+        if head.base == r"\mathbf{e}" {
+            let tokens = head.sub.ok_or("a unit vector without a class")?;
+            let mut inner = Parser {
+                lexicon: self.lexicon,
+                tokens: &tokens,
+                at: 0,
+            };
+            return Ok(Term::OneHot(Box::new(inner.sum()?)));
+        }
+        self.lexicon.symbol(head)
+    }
+}
+
+/// Whether a token can begin a factor.
+fn begins(token: &str) -> bool {
+    !matches!(
+        token,
+        ")" | "]"
+            | "}"
+            | ","
+            | "+"
+            | "-"
+            | "="
+            | "<"
+            | "&"
+            | "^"
+            | "_"
+            | r"\odot"
+            | r"\rangle"
+            | r"\rVert"
+            | r"\rvert"
+            | r"\\"
+            | r"\end"
+            | r"\le"
+    )
+}
+
+fn single(mut parts: Vec<Term>, many: impl Fn(Vec<Term>) -> Term) -> Term {
+    match parts.len() {
+        1 => parts.remove(0),
+        _ => many(parts),
+    }
+}

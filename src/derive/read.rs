@@ -1,0 +1,380 @@
+//! Reading terms off a graph: a node at a step, written down to what has a name.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use super::canon::{add, divide, hadamard, inner, neg, product, scale, summed, transpose};
+use super::term::{Base, Name, Term, Time};
+use crate::error::{Error, Result};
+use crate::op::{Axis, Edge, Gather, Linear, NodeId, Op, Over, Pointwise, Scatter, Sum, Total};
+use crate::op::{Notation, RegisterId, Setting};
+use crate::shape::{Rate, Shape};
+use crate::tape::{Direction, Tape};
+
+/// What a node is known as.
+#[derive(Clone, Debug)]
+pub(crate) enum Label {
+    Value(Name),
+    Delta(Name),
+    D(Name),
+}
+
+/// A function that occurs in terms: the op, and the ranks of its arguments.
+#[derive(Clone, Debug)]
+pub(crate) struct Function {
+    pub(crate) op: Op,
+    pub(crate) ranks: Vec<usize>,
+}
+
+/// Reads terms off a tape.
+pub(crate) struct Reader<'a> {
+    tape: &'a Tape,
+    name: &'a str,
+    pub(crate) labels: HashMap<NodeId, Label>,
+    pub(crate) functions: RefCell<IndexMap<Name, Function>>,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader that knows the names of a tape.
+    pub(crate) fn new(tape: &'a Tape, name: &'a str) -> Self {
+        let labels = tape
+            .names()
+            .map(|(_, id)| (id, Label::Value(tape.label(id).unwrap_or_default().into())));
+        Self {
+            tape,
+            name,
+            labels: labels.collect(),
+            functions: RefCell::default(),
+        }
+    }
+
+    fn refuse<T>(&self, reason: impl Into<String>) -> Result<T> {
+        Err(Error::NotDerivable {
+            recurrence: self.name.into(),
+            reason: reason.into(),
+        })
+    }
+
+    /// The value of a node at a step, by its name if it has one.
+    pub(crate) fn term(&self, id: NodeId, at: &Option<Time>) -> Result<Term> {
+        let at = self.time(id, at);
+        Ok(match self.labels.get(&id) {
+            Some(Label::Value(name)) => Term::Value(Arc::clone(name), at),
+            Some(Label::Delta(name)) => Term::Delta(Arc::clone(name), at),
+            Some(Label::D(name)) => Term::D(Arc::clone(name), at),
+            None => return self.written(id, &at),
+        })
+    }
+
+    /// The step of a node, when it varies with it.
+    fn time(&self, id: NodeId, at: &Option<Time>) -> Option<Time> {
+        let step = self.tape.ty(id).rate == Rate::Step;
+        at.clone().filter(|_| step)
+    }
+
+    /// The state that a register holds and how many steps away, if it holds one.
+    pub(crate) fn held(&self, register: RegisterId) -> Option<(NodeId, i64)> {
+        let r = self.tape.register(register);
+        let shift = match r.direction() {
+            Direction::Forward => -1,
+            Direction::Backward => 1,
+        };
+        let def = r.def()?;
+        match *self.tape.node(def).op() {
+            _ if self.labels.contains_key(&def) => Some((def, shift)),
+            Op::Read(inner) if self.tape.register(inner).direction() == r.direction() => {
+                let (id, further) = self.held(inner)?;
+                Some((id, further + shift))
+            }
+            _ => None,
+        }
+    }
+
+    fn read(&self, register: RegisterId, at: &Option<Time>) -> Result<Term> {
+        let Some(at) = at else {
+            return self.refuse("a register is read outside of time");
+        };
+        if let Some((id, shift)) = self.held(register) {
+            return self.term(id, &Some(at.plus(shift)));
+        }
+        // A register without a name carries a cotangent; beyond the end it is zero, as is δ.
+        let r = self.tape.register(register);
+        let Some(def) = r.def().filter(|_| r.init().is_none()) else {
+            return self.refuse(format!("`{}` reads both ways in time", r.name()));
+        };
+        let shift = match r.direction() {
+            Direction::Forward => -1,
+            Direction::Backward => 1,
+        };
+        let carried = self.term(def, &Some(at.plus(shift)))?;
+        let guard = match shift {
+            1 => Term::Before(at.clone(), Time::last()),
+            _ => Term::Before(Time::at(1), at.clone()),
+        };
+        let parts = match carried {
+            Term::Add(parts) => parts,
+            one => vec![one],
+        };
+        Ok(add(parts.into_iter().map(|part| {
+            if part.ends_with_delta() {
+                part
+            } else {
+                scale(vec![guard.clone()], Some(part))
+            }
+        })))
+    }
+
+    /// A scalar that is spread over a shape, if that is what a node is.
+    fn spread(&self, id: NodeId) -> Option<NodeId> {
+        if self.labels.contains_key(&id) {
+            return None;
+        }
+        let node = self.tape.node(id);
+        match node.op() {
+            Op::Linear(Linear::Broadcast(b)) if b.over == Over::All => Some(node.args()[0]),
+            Op::Time(crate::op::Time::Hold(_)) => self.spread(node.args()[0]),
+            _ => None,
+        }
+    }
+
+    /// What a node computes, one step further down than its name.
+    pub(crate) fn written(&self, id: NodeId, at: &Option<Time>) -> Result<Term> {
+        let node = self.tape.node(id);
+        let args = node.args();
+        let arg = |i: usize| self.term(args[i], at);
+        let scalar = node.ty().shape == Shape::Scalar;
+        if let Some(inner) = self.spread(id).filter(|_| !scalar) {
+            let factor = self.term(inner, at)?;
+            return Ok(scale(vec![factor], Some(Term::Ones)));
+        }
+        Ok(match node.op() {
+            Op::Constant(c) if c.value() == 0.0 => Term::Zero,
+            Op::Constant(c) if c.value() < 0.0 => neg(Term::Num(-c.value())),
+            Op::Constant(c) => Term::Num(c.value()),
+            Op::Leaf(leaf) => Term::Value(self.tape.leaf(*leaf).name().into(), at.clone()),
+            Op::Read(register) => self.read(*register, at)?,
+            Op::Pointwise(op) => match op {
+                Pointwise::Add => add([arg(0)?, arg(1)?]),
+                Pointwise::Sub => add([arg(0)?, neg(arg(1)?)]),
+                Pointwise::Neg => neg(arg(0)?),
+                Pointwise::Mul => self.times(args, at, scalar)?,
+                Pointwise::Div => match self.spread(args[1]).filter(|_| !scalar) {
+                    Some(s) => {
+                        let s = divide(Term::Num(1.0), self.term(s, at)?);
+                        scale(vec![s], Some(arg(0)?))
+                    }
+                    None => divide(arg(0)?, arg(1)?),
+                },
+                Pointwise::Recip => {
+                    divide(if scalar { Term::Num(1.0) } else { Term::Ones }, arg(0)?)
+                }
+                Pointwise::Square if scalar => Term::Pow(Box::new(arg(0)?), 2),
+                Pointwise::Square => hadamard(vec![arg(0)?, arg(0)?]),
+                Pointwise::Powi(n) => Term::Pow(Box::new(arg(0)?), *n),
+                _ => self.call(id, at)?,
+            },
+            Op::Linear(op) => self.linear(id, op, at, scalar)?,
+            Op::Reduce(_) | Op::Custom(_) => self.call(id, at)?,
+            Op::Time(op) => self.timed(op, args[0], at)?,
+        })
+    }
+
+    /// A product: scalars in front, data, then what is linear.
+    fn times(&self, args: &[NodeId], at: &Option<Time>, scalar: bool) -> Result<Term> {
+        let (mut scalars, mut bodies) = (Vec::new(), Vec::new());
+        for arg in args {
+            match self.spread(*arg).filter(|_| !scalar) {
+                Some(inner) => scalars.push(self.term(inner, at)?),
+                None if scalar => scalars.push(self.term(*arg, at)?),
+                None => bodies.push(self.term(*arg, at)?),
+            }
+        }
+        if scalar {
+            return Ok(scale(scalars, None));
+        }
+        let body = match bodies.is_empty() {
+            true => Term::Ones,
+            false => hadamard(bodies),
+        };
+        Ok(scale(scalars, Some(body)))
+    }
+
+    /// A product of matrices, with the scalars among the factors in front.
+    fn product(&self, factors: Vec<Term>) -> Term {
+        let (mut scalars, mut rest) = (Vec::new(), Vec::new());
+        let mut negative = false;
+        for factor in factors {
+            let factor = match factor {
+                Term::Neg(x) => {
+                    negative = !negative;
+                    *x
+                }
+                factor => factor,
+            };
+            let inner = match factor {
+                Term::Mul(inner) => inner,
+                factor => vec![factor],
+            };
+            for factor in inner {
+                if self.is_scalar(&factor) {
+                    scalars.push(factor);
+                } else {
+                    rest.push(factor);
+                }
+            }
+        }
+        let whole = match (scalars.is_empty(), rest.is_empty()) {
+            (true, _) => product(rest),
+            (false, true) => scale(scalars, None),
+            (false, false) => scale(scalars, Some(product(rest))),
+        };
+        if negative { neg(whole) } else { whole }
+    }
+
+    /// Whether a term is a number, as far as its names tell.
+    fn is_scalar(&self, term: &Term) -> bool {
+        let named = |name: &str| {
+            let id = self.tape.named(name);
+            id.is_some_and(|id| self.tape.ty(id).shape == Shape::Scalar)
+        };
+        match term {
+            Term::Num(_) | Term::Length | Term::Size(..) | Term::At(..) | Term::Before(..) => true,
+            Term::Value(n, _) | Term::Delta(n, _) | Term::D(n, _) => named(n),
+            Term::Neg(x) | Term::Pow(x, _) => self.is_scalar(x),
+            Term::Div(a, b) => self.is_scalar(a) && self.is_scalar(b),
+            Term::Call(_, xs) | Term::Add(xs) | Term::Mul(xs) | Term::Had(xs) => {
+                xs.iter().all(|x| self.is_scalar(x))
+            }
+            Term::Norm(_) | Term::Inner(..) => true,
+            _ => false,
+        }
+    }
+
+    fn linear(&self, id: NodeId, op: &Linear, at: &Option<Time>, scalar: bool) -> Result<Term> {
+        let args = self.tape.node(id).args();
+        let arg = |i: usize| self.term(args[i], at);
+        Ok(match op {
+            Linear::MatMul(_) => self.product(vec![arg(0)?, arg(1)?]),
+            Linear::Outer(_) => self.product(vec![arg(0)?, transpose(arg(1)?)]),
+            Linear::Transpose(_) => transpose(arg(0)?),
+            Linear::Dot(_) if self.tape.ty(args[0]).shape.rank() == 1 => {
+                // The differential or δ stands last.
+                let (a, b) = (arg(0)?, arg(1)?);
+                let (a, b) = if a.is_linear_part() { (b, a) } else { (a, b) };
+                self.product(vec![transpose(a), b])
+            }
+            Linear::Dot(_) => inner(arg(0)?, arg(1)?),
+            Linear::Sum(Sum(Over::All)) if self.tape.fill(args[0]).is_some() => {
+                let count = self.tape.fill(args[0]).unwrap_or_default();
+                let names = self.tape.dim_names();
+                let dims = self.tape.ty(args[0]).shape.dims();
+                let sizes = dims.iter().map(|d| match d.as_fixed() {
+                    #[expect(clippy::cast_precision_loss, reason = "a size is small")]
+                    Some(n) => Term::Num(n as f64),
+                    None => Term::Size(d.text(&names).into(), *d),
+                });
+                scale(
+                    std::iter::once(Term::Num(count)).chain(sizes).collect(),
+                    None,
+                )
+            }
+            Linear::Sum(Sum(Over::All)) if self.tape.ty(args[0]).shape.rank() == 1 => {
+                match arg(0)? {
+                    Term::Had(xs) if xs.len() == 2 && xs[0] == xs[1] => {
+                        Term::Pow(Box::new(Term::Norm(Box::new(xs[0].clone()))), 2)
+                    }
+                    x => self.product(vec![transpose(Term::Ones), x]),
+                }
+            }
+            Linear::Broadcast(b) if b.over == Over::All && scalar => arg(0)?,
+            Linear::Concat(c) if c.axis == Axis::Rows => {
+                let parts: Result<Vec<_>> = (0..args.len()).map(|i| Ok(vec![arg(i)?])).collect();
+                Term::Matrix(parts?)
+            }
+            Linear::Gather(Gather { axis: Axis::Rows }) if scalar => {
+                product(vec![transpose(Term::OneHot(Box::new(arg(1)?))), arg(0)?])
+            }
+            Linear::Scatter(Scatter {
+                axis: Axis::Rows, ..
+            }) if self.tape.ty(args[0]).shape == Shape::Scalar => {
+                scale(vec![arg(0)?], Some(Term::OneHot(Box::new(arg(1)?))))
+            }
+            Linear::Alias(_) => arg(0)?,
+            _ => self.call(id, at)?,
+        })
+    }
+
+    fn timed(&self, op: &crate::op::Time, arg: NodeId, at: &Option<Time>) -> Result<Term> {
+        use crate::op::Time as T;
+        Ok(match op {
+            T::Hold(_) => self.term(arg, at)?,
+            T::Total(Total(_)) if self.tape.ty(arg).rate != Rate::Step => self.term(arg, &None)?,
+            T::Total(_) => {
+                if let Some(n) = self.tape.fill(arg) {
+                    return Ok(scale(vec![Term::Num(n), Term::Length], None));
+                }
+                let used = |c: char| at.as_ref().is_some_and(|t| t.base == Base::Var(c));
+                let var = if used('t') { 's' } else { 't' };
+                let body = self.term(arg, &Some(Time::var(var)))?;
+                summed(var, Time::at(1), Time::last(), body)
+            }
+            T::Pick(pick) => {
+                let end = match pick.0 {
+                    Edge::First => Time::at(1),
+                    Edge::Last => Time::last(),
+                };
+                self.term(arg, &Some(end))?
+            }
+            T::Impulse(impulse) => {
+                let end = match impulse.0 {
+                    Edge::First => Time::at(1),
+                    Edge::Last => Time::last(),
+                };
+                let Some(at) = at else {
+                    return self.refuse("an impulse stands outside of time");
+                };
+                let body = self.term(arg, &None)?;
+                scale(vec![Term::At(at.clone(), end)], Some(body))
+            }
+        })
+    }
+
+    /// A function, written by its name.
+    fn call(&self, id: NodeId, at: &Option<Time>) -> Result<Term> {
+        let node = self.tape.node(id);
+        let args: Result<Vec<Term>> = node.args().iter().map(|a| self.term(*a, at)).collect();
+        let args = args?;
+        let settings = match node.op().notation() {
+            Notation::Call { settings, .. } => settings,
+            _ => Vec::new(),
+        };
+        let dims = self.tape.dim_names();
+        let settings: Vec<String> = settings
+            .iter()
+            .map(|s| match s {
+                Setting::Word(w) => (*w).into(),
+                Setting::Size(d) => d.text(&dims),
+            })
+            .collect();
+        let name: Name = match &settings[..] {
+            [] => node.op().name().into(),
+            all => format!("{}:{}", node.op().name(), all.join(",")).into(),
+        };
+        let rank = |id: &NodeId| match self.tape.ty(*id).kind {
+            crate::shape::Kind::Real => self.tape.ty(*id).shape.rank(),
+            crate::shape::Kind::Class(_) => usize::MAX,
+        };
+        let function = Function {
+            op: node.op().clone(),
+            ranks: node.args().iter().map(rank).collect(),
+        };
+        self.functions
+            .borrow_mut()
+            .entry(Arc::clone(&name))
+            .or_insert(function);
+        Ok(Term::Call(name, args))
+    }
+}

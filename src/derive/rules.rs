@@ -1,0 +1,156 @@
+//! The rules of a derivation: which op of the engine is which rule on paper.
+
+use crate::op::{Linear, Op, Pointwise};
+use crate::render::Math;
+
+macro_rules! rules {
+    ($($(#[doc = $doc:literal])+ $rule:ident $id:literal $en:literal $zh:literal $tex:literal;)+) => {
+        /// A rule, by its letter: D differentials, A adjoints, T time, J Jacobians, N norms.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Rule {
+            $($(#[doc = $doc])+ $rule,)+
+        }
+
+        impl Rule {
+            /// Every rule.
+            pub const ALL: &'static [Self] = &[$(Self::$rule),+];
+
+            /// The short name.
+            #[must_use]
+            pub const fn id(self) -> &'static str {
+                match self { $(Self::$rule => $id,)+ }
+            }
+
+            /// The name in English.
+            #[must_use]
+            pub const fn english(self) -> &'static str {
+                match self { $(Self::$rule => $en,)+ }
+            }
+
+            /// The name in Chinese.
+            #[must_use]
+            pub const fn chinese(self) -> &'static str {
+                match self { $(Self::$rule => $zh,)+ }
+            }
+
+            /// The statement, in LaTeX.
+            #[must_use]
+            pub const fn statement(self) -> &'static str {
+                match self { $(Self::$rule => $tex,)+ }
+            }
+        }
+    };
+}
+
+rules! {
+    /// Data has no differential unless one asks for it.
+    Constant "D0" "constant" "常数的微分为零" r"\mathrm{d}c=0";
+    /// Sums and multiples.
+    Linearity "D1" "linearity" "线性" r"\mathrm{d}(\alpha u+v)=\alpha\,\mathrm{d}u+\mathrm{d}v";
+    /// A product of matrices.
+    MatrixProduct "D2" "matrix product" "矩阵乘积法则" r"\mathrm{d}(AB)=\mathrm{d}A\,B+A\,\mathrm{d}B";
+    /// A product entry by entry.
+    HadamardProduct "D3" "Hadamard product" "逐元素（Hadamard）积法则" r"\mathrm{d}(u\odot v)=\mathrm{d}u\odot v+u\odot\mathrm{d}v";
+    /// A function entry by entry.
+    Elementwise "D4" "elementwise chain rule" "逐元素链式法则" r"\mathrm{d}\varphi(u)=\varphi'(u)\odot\mathrm{d}u";
+    /// Stacking.
+    Stacking "D5" "stacking" "分块拼接" r"\mathrm{d}[u;v]=[\mathrm{d}u;\mathrm{d}v]";
+    /// A function that is not entry by entry.
+    Total "D6" "total differential" "全微分" r"\mathrm{d}\ell(u)=\langle\nabla\ell(u),\mathrm{d}u\rangle";
+    /// Putting in what was proved before.
+    Substitution "D7" "substitution" "代入" r"u=v\Rightarrow f(u)=f(v)";
+    /// The inner product is linear.
+    InnerLinearity "A1" "linearity of the inner product" "内积的线性" r"\langle\delta,u+v\rangle=\langle\delta,u\rangle+\langle\delta,v\rangle";
+    /// The adjoint of a matrix.
+    LeftAdjoint "A2" "adjoint of left multiplication" "左乘的伴随" r"\langle\delta,Au\rangle=\langle A^{\top}\delta,u\rangle";
+    /// The adjoint of multiplying by a vector.
+    RightAdjoint "A3" "adjoint of right multiplication" "右乘的伴随（外积）" r"\langle\delta,Uv\rangle=\langle\delta v^{\top},U\rangle";
+    /// The adjoint of a product entry by entry.
+    HadamardAdjoint "A4" "adjoint of the Hadamard product" "Hadamard 积的伴随" r"\langle\delta,v\odot u\rangle=\langle v\odot\delta,u\rangle";
+    /// The adjoint of stacking.
+    StackingAdjoint "A5" "adjoint of stacking" "分块的伴随" r"\langle[\delta_{1};\delta_{2}],[u;v]\rangle=\langle\delta_{1},u\rangle+\langle\delta_{2},v\rangle";
+    /// What is used twice gets both contributions.
+    FanOut "A6" "fan-out accumulation" "分叉求和" r"\langle p,u\rangle+\langle q,u\rangle=\langle p+q,u\rangle";
+    /// The adjoint of repeating is summing, and the other way round.
+    Broadcasting "A7" "adjoint of broadcasting" "广播的伴随是求和" r"\langle\delta,\alpha\mathbf{1}\rangle=\langle\mathbf{1}^{\top}\delta,\alpha\rangle";
+    /// The adjoint of any other op, from its row of the table.
+    Row "A8" "adjoint by the row of the op table" "算子表给出的伴随" r"\langle\delta,f\,u\rangle=\langle f^{\top}\delta,u\rangle";
+    /// The chain rule on a graph.
+    Consumer "C" "consumer rule" "消费者法则（有向图链式法则）" r"\delta^{v}_{t}=\sum_{(y,s)}\left(\frac{\partial y_{s}}{\partial v_{t}}\right)^{\top}\delta^{y}_{s}";
+    /// Reading the gradient off.
+    Identification "I" "identification" "识别定理" r"\mathrm{d}L=\langle G,\mathrm{d}X\rangle\Rightarrow\frac{\partial L}{\partial X}=G";
+    /// One parameter for all steps.
+    WeightTying "T1" "weight tying" "参数共享" r"\frac{\partial L}{\partial W}=\sum_{t=1}^{T}\frac{\partial L}{\partial W^{(t)}}";
+    /// Read at t + 1 what was defined at t.
+    IndexShift "T2" "index shift" "时间平移" r"v_{t-1}\text{ at }t\;\Leftrightarrow\;v_{t}\text{ at }t+1";
+    /// Nothing beyond the ends.
+    Boundary "T3" "boundary" "边界条件" r"\delta_{s}=0\quad(s>T)";
+    /// By induction over the steps.
+    Unrolling "T4" "unrolling" "递推展开（归纳）" r"s_{t}=F(F(\cdots))";
+    /// Exchanging the order of a double sum.
+    Exchange "T5" "swapping a triangular double sum" "交换求和次序" r"\sum_{t=1}^{T}\sum_{k=1}^{t}=\sum_{k=1}^{T}\sum_{t=k}^{T}";
+    /// Factoring.
+    Horner "T6" "Horner factoring" "秦九韶（Horner）提取公因子" r"\sum_{t\ge k}\Pi_{t,k}^{\top}e_{t}=e_{k}+J_{k+1}^{\top}\sum_{t\ge k+1}\Pi_{t,k+1}^{\top}e_{t}";
+    /// The later step stands on the left.
+    OrderedProduct "T7" "ordered product" "有序连乘" r"\prod_{j=k+1}^{t}J_{j}=J_{t}J_{t-1}\cdots J_{k+1}";
+    /// Leaving out pairs of steps.
+    Truncation "T8" "truncation" "截断" r"\sum_{t-k<\tau}";
+    /// Reading a Jacobian off.
+    ReadOff "J1" "read-off" "读出雅可比矩阵" r"\mathrm{d}y=A\,\mathrm{d}x\Rightarrow\frac{\partial y}{\partial x}=A";
+    /// A product entry by entry as a matrix.
+    Diagonal "J2" "diagonal matrix" "对角矩阵" r"v\odot u=\operatorname{diag}(v)u";
+    /// Paths within a step.
+    PathSum "J3" "path sum" "路径求和" r"\frac{\partial y}{\partial x}=\sum_{x\to y}\prod J";
+    /// The norm of a product.
+    Submultiplicative "N1" "submultiplicativity" "次可乘性" r"\lVert AB\rVert\le\lVert A\rVert\lVert B\rVert";
+    /// The norm of a diagonal matrix.
+    DiagonalNorm "N3" "norm of a diagonal matrix" "对角矩阵的范数" r"\lVert\operatorname{diag}(v)\rVert=\max_{i}\lvert v_{i}\rvert";
+    /// What a definition says.
+    Definition "Def" "definition" "定义" r"u:=v";
+}
+
+impl Rule {
+    /// The rule by which an op is linearised.
+    pub(crate) fn of_tangent(op: &Op) -> Self {
+        match op {
+            Op::Constant(_) => Self::Constant,
+            Op::Leaf(_) | Op::Read(_) => Self::Substitution,
+            Op::Pointwise(Pointwise::Mul) => Self::HadamardProduct,
+            Op::Pointwise(Pointwise::Add | Pointwise::Sub | Pointwise::Neg) => Self::Linearity,
+            Op::Pointwise(_) => Self::Elementwise,
+            Op::Linear(Linear::MatMul(_) | Linear::Outer(_) | Linear::Dot(_)) => {
+                Self::MatrixProduct
+            }
+            Op::Linear(Linear::Concat(_) | Linear::Slice(_) | Linear::Pad(_)) => Self::Stacking,
+            Op::Linear(_) | Op::Time(_) => Self::Linearity,
+            Op::Reduce(_) | Op::Custom(_) => Self::Total,
+        }
+    }
+
+    /// The rule by which an op is transposed in one of its arguments.
+    pub(crate) fn of_adjoint(op: &Op, arg: usize) -> Self {
+        match (op, arg) {
+            (Op::Pointwise(Pointwise::Mul | Pointwise::Div), _) => Self::HadamardAdjoint,
+            (Op::Pointwise(_), _) => Self::InnerLinearity,
+            (Op::Linear(Linear::MatMul(_)), 0) => Self::RightAdjoint,
+            (Op::Linear(Linear::MatMul(_) | Linear::Transpose(_) | Linear::Outer(_)), _) => {
+                Self::LeftAdjoint
+            }
+            (Op::Linear(Linear::Dot(_) | Linear::Sum(_) | Linear::Broadcast(_)), _) => {
+                Self::Broadcasting
+            }
+            (Op::Linear(Linear::Concat(_) | Linear::Slice(_) | Linear::Pad(_)), _) => {
+                Self::StackingAdjoint
+            }
+            (Op::Linear(Linear::Alias(_)), _) => Self::Substitution,
+            (Op::Time(_), _) => Self::WeightTying,
+            _ => Self::Row,
+        }
+    }
+
+    /// The short name as a formula.
+    #[must_use]
+    pub fn math(self) -> Math {
+        Math::upright(self.id())
+    }
+}

@@ -1,0 +1,260 @@
+//! Terms as formulas: precedence, parentheses, signs. This is the one place that knows them.
+
+use super::symbols::Symbols;
+use super::term::{Base, Term, Time};
+use crate::render::{Big, Fence, Math, Sign};
+
+/// How tightly a formula binds.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Level {
+    Sum,
+    Hadamard,
+    Product,
+    Atom,
+}
+
+impl Symbols {
+    /// A term as a formula.
+    #[must_use]
+    pub fn show(&self, term: &Term) -> Math {
+        self.at_level(term, Level::Sum)
+    }
+
+    /// A step as a formula.
+    #[must_use]
+    pub fn time(&self, time: &Time) -> Math {
+        let base = match time.base {
+            Base::Zero if time.offset < 0 => {
+                return Math::row([Math::Sign(Sign::Minus), Math::number(-time.offset)]);
+            }
+            Base::Zero => return Math::number(time.offset),
+            Base::Var(v) => variable(v),
+            Base::Minus(a, b) => Math::relation(variable(a), Sign::Minus, variable(b)),
+            Base::Last => Math::ident(self.length),
+        };
+        match time.offset {
+            0 => base,
+            n if n > 0 => Math::row([base, Math::Sign(Sign::Plus), Math::number(n)]),
+            n => Math::row([base, Math::Sign(Sign::Minus), Math::number(-n)]),
+        }
+    }
+
+    fn at_level(&self, term: &Term, level: Level) -> Math {
+        let (math, own) = self.formula(term);
+        if own < level { math.paren() } else { math }
+    }
+
+    fn stepped(&self, base: Math, at: Option<&Time>) -> Math {
+        match at {
+            Some(at) => base.with_sub(self.time(at)),
+            None => base,
+        }
+    }
+
+    fn formula(&self, term: &Term) -> (Math, Level) {
+        let atom = |m: Math| (m, Level::Atom);
+        let partial = |m: Math| Math::row([Math::Sign(Sign::Partial), m]);
+        match term {
+            Term::Num(n) => number(*n),
+            Term::Ones => atom(Math::Bold("1".into())),
+            Term::Eye => atom(Math::Bold("I".into())),
+            Term::Zero => atom(Math::number(0)),
+            Term::Size(name, _) => atom(Math::ident(name)),
+            Term::Length => atom(Math::ident(self.length)),
+            Term::Value(name, at) => atom(self.value(name, at.as_ref().map(|t| self.time(t)))),
+            Term::Delta(name, at) => {
+                let delta = Math::ident(self.delta).with_sup(self.small(name));
+                atom(self.stepped(delta, at.as_ref()))
+            }
+            Term::D(name, at) => {
+                let value = self.value(name, at.as_ref().map(|t| self.time(t)));
+                atom(Math::row([Math::Sign(Sign::Differential), value]))
+            }
+            Term::DOf(x) => {
+                let x = self.show(x).paren();
+                atom(Math::row([Math::Sign(Sign::Differential), x]))
+            }
+            Term::Loss => atom(Math::ident(self.loss)),
+            Term::DLoss => atom(Math::row([
+                Math::Sign(Sign::Differential),
+                Math::ident(self.loss),
+            ])),
+            Term::Gradient(name, at) => {
+                let value = self.value(name, at.as_ref().map(|t| self.time(t)));
+                atom(Math::frac(partial(Math::ident(self.loss)), partial(value)))
+            }
+            Term::Jacobian(of, at, by, from) => {
+                let of = self.value(of, Some(self.time(at)));
+                let by = self.value(by, Some(self.time(from)));
+                atom(Math::frac(partial(of), partial(by)))
+            }
+            Term::Block(of, by, at) => {
+                let which = Math::row([self.small(of), self.small(by)]);
+                atom(self.stepped(Math::ident(self.jacobian).with_sup(which), Some(at)))
+            }
+            Term::StateJacobian(at) => atom(self.stepped(Math::ident(self.jacobian), Some(at))),
+            Term::StateFlow(to, from) => {
+                let state = |at| partial(self.stepped(Math::ident(self.state), Some(at)));
+                atom(Math::frac(state(to), state(from)))
+            }
+            Term::Neg(x) => {
+                let x = self.addend(x);
+                (Math::row([Math::Sign(Sign::Minus), x]), Level::Sum)
+            }
+            Term::Add(parts) => (self.sum(parts), Level::Sum),
+            Term::Had(parts) => {
+                let factors = parts.iter().map(|p| self.at_level(p, Level::Product));
+                (Math::joined(factors, Sign::Hadamard), Level::Hadamard)
+            }
+            Term::Div(a, b) => atom(Math::frac(self.show(a), self.show(b))),
+            Term::Mul(parts) => (self.product(parts), Level::Product),
+            Term::T(x) => atom(self.raised(x, Math::Sign(Sign::Top))),
+            Term::Pow(x, n) => atom(self.raised(x, Math::number(n))),
+            Term::Inner(a, b) => {
+                let both = Math::list([self.show(a), self.show(b)]);
+                atom(both.fenced(Fence::Angle))
+            }
+            Term::Diag(v) => atom(Math::call(Math::upright("diag"), [self.show(v)])),
+            Term::Norm(x) => atom(self.show(x).fenced(Fence::Norm)),
+            Term::OneHot(class) => atom(Math::Bold("e".into()).with_sub(self.show(class))),
+            Term::Call(name, args) => atom(self.call(name, args)),
+            Term::Before(a, b) => {
+                atom(Math::relation(self.time(a), Sign::Less, self.time(b)).fenced(Fence::Bracket))
+            }
+            Term::At(a, b) => {
+                atom(Math::relation(self.time(a), Sign::Equal, self.time(b)).fenced(Fence::Bracket))
+            }
+            Term::Sum(var, from, to, body) => {
+                (self.big(Big::Sum, *var, from, to, body), Level::Sum)
+            }
+            Term::Prod(var, from, to, body) => {
+                (self.big(Big::Product, *var, from, to, body), Level::Sum)
+            }
+            Term::HadProd(var, from, to, body) => (
+                self.big(Big::HadamardProduct, *var, from, to, body),
+                Level::Sum,
+            ),
+            Term::Matrix(rows) => atom(Math::Matrix(
+                rows.iter()
+                    .map(|row| row.iter().map(|c| self.show(c)).collect())
+                    .collect(),
+            )),
+        }
+    }
+
+    fn sum(&self, parts: &[Term]) -> Math {
+        let mut row = Vec::new();
+        for (i, part) in parts.iter().enumerate() {
+            match part {
+                Term::Neg(x) => {
+                    row.push(Math::Sign(Sign::Minus));
+                    row.push(self.addend(x));
+                }
+                part => {
+                    if i > 0 {
+                        row.push(Math::Sign(Sign::Plus));
+                    }
+                    row.push(self.addend(part));
+                }
+            }
+        }
+        Math::row(row)
+    }
+
+    /// A part of a sum. A sum with a range reaches to the next sign: it needs no parentheses.
+    fn addend(&self, part: &Term) -> Math {
+        match part {
+            Term::Sum(..) | Term::Prod(..) => self.show(part),
+            part => self.at_level(part, Level::Hadamard),
+        }
+    }
+
+    fn product(&self, parts: &[Term]) -> Math {
+        let mut row: Vec<Math> = Vec::new();
+        for (i, part) in parts.iter().enumerate() {
+            let before = i.checked_sub(1).map(|i| &parts[i]);
+            if matches!(before, Some(Term::D(..) | Term::DOf(_) | Term::DLoss)) {
+                row.push(Math::Sign(Sign::Thin));
+            }
+            if matches!((before, part), (Some(Term::Num(_)), Term::Num(_))) {
+                row.push(Math::Sign(Sign::Cdot));
+            }
+            let last = i + 1 == parts.len();
+            row.push(match part {
+                // At the end of a product a sum with a range needs no parentheses.
+                Term::Sum(..) | Term::Prod(..) if last => self.show(part),
+                part => self.at_level(part, Level::Product),
+            });
+        }
+        Math::row(row)
+    }
+
+    fn big(&self, big: Big, var: char, from: &Time, to: &Time, body: &Term) -> Math {
+        let start = Math::relation(variable(var), Sign::Equal, self.time(from));
+        let body = match (big, body) {
+            (Big::Sum, Term::Sum(..)) => self.show(body),
+            (Big::Sum, body) => self.at_level(body, Level::Hadamard),
+            (_, body) => self.at_level(body, Level::Product),
+        };
+        Math::big(big, start, self.time(to), body)
+    }
+
+    /// With `⊤` or an exponent: a base that already has a superscript is put in parentheses.
+    fn raised(&self, x: &Term, exponent: Math) -> Math {
+        let (math, level) = self.formula(x);
+        let bare = match &math {
+            Math::Script { sup, .. } => sup.is_none(),
+            Math::Ident(_) | Math::Bold(_) | Math::Fence(..) | Math::Matrix(_) => true,
+            _ => false,
+        };
+        if bare && level == Level::Atom {
+            math.with_sup(exponent)
+        } else {
+            math.paren().with_sup(exponent)
+        }
+    }
+
+    fn call(&self, name: &str, args: &[Term]) -> Math {
+        let shown: Vec<Math> = args.iter().map(|a| self.show(a)).collect();
+        match (name, &shown[..]) {
+            ("sigmoid", _) if self.sigmoid == "sigma" => Math::call(Math::ident("sigma"), shown),
+            ("sqrt", [x]) => Math::Root(Box::new(x.clone())),
+            ("abs", [x]) => x.clone().fenced(Fence::Abs),
+            ("less", [a, b]) => {
+                Math::relation(a.clone(), Sign::Less, b.clone()).fenced(Fence::Bracket)
+            }
+            _ => {
+                let word = match name.split_once(':') {
+                    None => Math::upright(name),
+                    Some((word, settings)) => Math::upright(word)
+                        .with_sub(Math::list(settings.split(',').map(Math::ident))),
+                };
+                Math::call(word, shown)
+            }
+        }
+    }
+}
+
+/// A variable that stands for a step.
+pub(crate) fn variable(var: char) -> Math {
+    match var {
+        'τ' => Math::ident("tau"),
+        var => Math::ident(&var.to_string()),
+    }
+}
+
+/// A number: whole, as a fraction with a small denominator, or with its decimals.
+fn number(n: f64) -> (Math, Level) {
+    if n < 0.0 {
+        let (positive, _) = number(-n);
+        return (Math::row([Math::Sign(Sign::Minus), positive]), Level::Sum);
+    }
+    for denominator in 2..=12_u32 {
+        let numerator = n * f64::from(denominator);
+        if n.fract() != 0.0 && numerator.fract() == 0.0 && numerator < 100.0 {
+            let fraction = Math::frac(Math::number(numerator), Math::number(denominator));
+            return (fraction, Level::Atom);
+        }
+    }
+    (Math::number(n), Level::Atom)
+}

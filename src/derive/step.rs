@@ -1,0 +1,150 @@
+//! One use of a rule: a line before, a line after, and where in the engine's graph it happened.
+
+use super::canon::{add, inner};
+use super::read::Reader;
+use super::rules::Rule;
+use super::term::{Term, Time};
+use super::{Derivation, generate};
+use crate::error::{Error, Result};
+use crate::op::{Expr, NodeId};
+use crate::recurrence::AdjointGraph;
+use crate::tape::Scope;
+
+/// Where a rule was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Site {
+    /// An op of the definition was linearised.
+    Tangent(NodeId),
+    /// An op of the linear graph was transposed.
+    Adjoint(NodeId),
+}
+
+/// One use of a rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// The rule.
+    pub rule: Rule,
+    /// Where.
+    pub site: Site,
+    /// What it was used on.
+    pub before: Term,
+    /// What came out.
+    pub after: Term,
+}
+
+impl Derivation {
+    /// Uses the rule of a step again, in the engine, on a copy of its graph.
+    ///
+    /// # Errors
+    /// [`Error::NotDerivable`] when the engine uses another rule there, or does not get from the
+    /// line before to the line after.
+    pub fn replay(&self, step: &Step) -> Result<()> {
+        let reader = generate::reader(&self.graph, &self.name);
+        let again = match step.site {
+            Site::Tangent(id) => tangent(&reader, &self.graph, id)?,
+            Site::Adjoint(id) => adjoint(&reader, &self.graph, id, Reapply::Engine)?,
+        };
+        let wrong = match again {
+            Some(again) if again.rule != step.rule => "another rule is used there",
+            Some(again) if again.before != step.before => "the rule is used on something else",
+            Some(again) if again.after != step.after => "the rule gives something else",
+            Some(_) => return Ok(()),
+            None => "no rule is used there",
+        };
+        Err(Error::NotDerivable {
+            recurrence: self.name.clone(),
+            reason: format!("step {} cannot be replayed: {wrong}", step.rule.id()),
+        })
+    }
+}
+
+/// The step `t`, at which every line is written.
+pub(crate) fn now() -> Option<Time> {
+    Some(Time::var('t'))
+}
+
+/// Linearises one op of the definition again.
+pub(crate) fn tangent(
+    reader: &Reader<'_>,
+    graph: &AdjointGraph,
+    id: NodeId,
+) -> Result<Option<Step>> {
+    let scope = Scope::new(graph.tape.clone());
+    let node = graph.tape.node(id).clone();
+    let x: Vec<Expr<'_>> = node.args().iter().map(|a| scope.expr(*a)).collect();
+    let x_dot: Vec<Option<Expr<'_>>> = node
+        .args()
+        .iter()
+        .map(|a| graph.tangents.get(a).map(|t| scope.expr(*t)))
+        .collect();
+    if x_dot.iter().all(Option::is_none) {
+        return Ok(None);
+    }
+    let found = node.op().tangent(&x, scope.expr(id), &x_dot);
+    let Some(found) = found.and_then(Expr::id) else {
+        return Ok(None);
+    };
+    if found.index() >= graph.tape.len() {
+        return Ok(None);
+    }
+    Ok(Some(Step {
+        rule: Rule::of_tangent(node.op()),
+        site: Site::Tangent(id),
+        before: Term::DOf(Box::new(reader.written(id, &now())?)),
+        after: reader.term(found, &now())?,
+    }))
+}
+
+/// Where the cotangents of the arguments come from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reapply {
+    /// From the history of the graph.
+    History,
+    /// From the rows of the op table, applied again.
+    Engine,
+}
+
+/// Transposes one op of the linear graph again.
+pub(crate) fn adjoint(
+    reader: &Reader<'_>,
+    graph: &AdjointGraph,
+    id: NodeId,
+    how: Reapply,
+) -> Result<Option<Step>> {
+    let node = graph.tape.node(id);
+    let uses: Vec<_> = graph.adjoints.iter().filter(|a| a.node == id).collect();
+    let Some(first) = uses.first() else {
+        return Ok(None);
+    };
+    let scope = Scope::new(match how {
+        Reapply::Engine => graph.tape.clone(),
+        Reapply::History => crate::tape::Tape::default(),
+    });
+    let mut after = Vec::new();
+    for used in &uses {
+        let x_bar = match how {
+            Reapply::History => Some(used.x_bar),
+            Reapply::Engine => {
+                let x: Vec<Expr<'_>> = node.args().iter().map(|a| scope.expr(*a)).collect();
+                let y_bar = scope.expr(used.y_bar);
+                let x_bar = node.op().transpose(used.arg, &x, scope.expr(id), y_bar);
+                x_bar
+                    .and_then(Expr::id)
+                    .filter(|x| x.index() < graph.tape.len())
+            }
+        };
+        let Some(x_bar) = x_bar else {
+            return Ok(None);
+        };
+        let at = now();
+        let x = reader.term(node.args()[used.arg], &at)?;
+        after.push(inner(reader.term(x_bar, &at)?, x));
+    }
+    let y_bar = reader.term(first.y_bar, &now())?;
+    Ok(Some(Step {
+        rule: Rule::of_adjoint(node.op(), first.arg),
+        site: Site::Adjoint(id),
+        before: inner(y_bar, reader.written(id, &now())?),
+        after: add(after),
+    }))
+}

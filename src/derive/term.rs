@@ -1,0 +1,280 @@
+//! The terms that equations are made of: what a formula means, at which step.
+//!
+//! Terms are built through the functions below, which keep one canonical form: numbers first, then
+//! scalars, then data, and what a chain of rules is applied to (a δ or a differential) last.
+
+use std::sync::Arc;
+
+use crate::shape::Dim;
+
+/// The name of a value of the recurrence, or of one that the derivation introduces.
+pub type Name = Arc<str>;
+
+/// A step: `t + 1`, `k`, `T`, `0`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Time {
+    /// What is counted from.
+    pub base: Base,
+    /// How many steps later.
+    pub offset: i64,
+}
+
+/// What a step is counted from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Base {
+    /// Zero: the step is a number.
+    Zero,
+    /// A variable.
+    Var(char),
+    /// The difference of two variables.
+    Minus(char, char),
+    /// The last step `T`.
+    Last,
+}
+
+impl Time {
+    /// A fixed step.
+    #[must_use]
+    pub const fn at(step: i64) -> Self {
+        Self {
+            base: Base::Zero,
+            offset: step,
+        }
+    }
+
+    /// The step a variable stands for.
+    #[must_use]
+    pub const fn var(var: char) -> Self {
+        Self {
+            base: Base::Var(var),
+            offset: 0,
+        }
+    }
+
+    /// The last step.
+    #[must_use]
+    pub const fn last() -> Self {
+        Self {
+            base: Base::Last,
+            offset: 0,
+        }
+    }
+
+    /// So many steps later.
+    #[must_use]
+    pub fn plus(&self, steps: i64) -> Self {
+        Self {
+            base: self.base.clone(),
+            offset: self.offset + steps,
+        }
+    }
+}
+
+/// A term of an equation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Term {
+    /// A number, spread over whatever shape is needed when it is added.
+    Num(f64),
+    /// The vector or matrix of ones.
+    Ones,
+    /// The identity matrix.
+    Eye,
+    /// Zero of any shape.
+    Zero,
+    /// The number of steps `T`.
+    Length,
+    /// A named size.
+    Size(Name, Dim),
+    /// A value, at a step when it varies with it.
+    Value(Name, Option<Time>),
+    /// `δ` of a value: the gradient with respect to an injected perturbation.
+    Delta(Name, Option<Time>),
+    /// The differential of a value.
+    D(Name, Option<Time>),
+    /// The differential of an expression that has not been worked out yet.
+    DOf(Box<Self>),
+    /// The loss `L`, or its differential.
+    Loss,
+    /// The differential of the loss.
+    DLoss,
+    /// `∂L/∂x`.
+    Gradient(Name, Option<Time>),
+    /// `∂x_t/∂y_k`: injected at y, read at x.
+    Jacobian(Name, Time, Name, Time),
+    /// One block of the state Jacobian `J_t`: how the first state at t depends on the second
+    /// before t, with the other states before t held fixed.
+    Block(Name, Name, Time),
+    /// The state Jacobian `J_t`.
+    StateJacobian(Time),
+    /// `∂s_t/∂s_k` of the whole state.
+    StateFlow(Time, Time),
+    /// `−x`.
+    Neg(Box<Self>),
+    /// A sum.
+    Add(Vec<Self>),
+    /// A product entry by entry.
+    Had(Vec<Self>),
+    /// A quotient entry by entry.
+    Div(Box<Self>, Box<Self>),
+    /// A product of matrices, vectors and numbers.
+    Mul(Vec<Self>),
+    /// A transpose.
+    T(Box<Self>),
+    /// The inner product `⟨a, b⟩`.
+    Inner(Box<Self>, Box<Self>),
+    /// The diagonal matrix of a vector.
+    Diag(Box<Self>),
+    /// A function.
+    Call(Name, Vec<Self>),
+    /// A power, entry by entry.
+    Pow(Box<Self>, i32),
+    /// The norm of a vector; of a matrix, the largest singular value.
+    Norm(Box<Self>),
+    /// The unit vector of a class.
+    OneHot(Box<Self>),
+    /// 1 where the first step is before the second, else 0.
+    Before(Time, Time),
+    /// 1 where the two steps are the same, else 0.
+    At(Time, Time),
+    /// A sum over steps.
+    Sum(char, Time, Time, Box<Self>),
+    /// A product over steps, the latest on the left.
+    Prod(char, Time, Time, Box<Self>),
+    /// A product over steps, entry by entry.
+    HadProd(char, Time, Time, Box<Self>),
+    /// A matrix of blocks.
+    Matrix(Vec<Vec<Self>>),
+}
+
+impl Term {
+    /// A value at a step.
+    #[must_use]
+    pub fn value(name: &Name, at: Option<Time>) -> Self {
+        Self::Value(Arc::clone(name), at)
+    }
+
+    /// Whether this is linear in a δ or a differential, which it contains.
+    #[must_use]
+    pub fn is_linear_part(&self) -> bool {
+        match self {
+            Self::Delta(..) | Self::D(..) | Self::DOf(_) | Self::DLoss => true,
+            Self::Neg(x) | Self::T(x) | Self::Sum(_, _, _, x) | Self::Diag(x) => x.is_linear_part(),
+            Self::Add(xs) | Self::Had(xs) | Self::Mul(xs) | Self::Call(_, xs) => {
+                xs.iter().any(Self::is_linear_part)
+            }
+            Self::Inner(a, b) | Self::Div(a, b) => a.is_linear_part() || b.is_linear_part(),
+            Self::Matrix(rows) => rows.iter().flatten().any(Self::is_linear_part),
+            _ => false,
+        }
+    }
+
+    /// Whether this is zero wherever the steps of its δ's lie beyond the ends.
+    #[must_use]
+    pub fn ends_with_delta(&self) -> bool {
+        let ends = Self::ends_with_delta;
+        let ends_or_zero = |x: &Self| *x == Self::Zero || ends(x);
+        match self {
+            Self::Delta(_, at) => at.is_some(),
+            Self::Neg(x) | Self::T(x) | Self::Diag(x) => ends(x),
+            Self::Add(xs) => xs.iter().all(ends),
+            Self::Had(xs) | Self::Mul(xs) => xs.iter().any(ends),
+            Self::Call(name, xs) if **name == *"select" => xs[1..].iter().all(ends_or_zero),
+            Self::Call(_, xs) => xs.iter().any(ends),
+            Self::Div(a, _) => ends(a),
+            Self::Inner(a, b) => ends(a) || ends(b),
+            Self::Matrix(rows) => rows.iter().flatten().all(ends_or_zero),
+            _ => false,
+        }
+    }
+
+    /// The parts, in order.
+    #[must_use]
+    pub fn parts(&self) -> Vec<&Self> {
+        match self {
+            Self::DOf(x)
+            | Self::Neg(x)
+            | Self::T(x)
+            | Self::Diag(x)
+            | Self::Pow(x, _)
+            | Self::Norm(x)
+            | Self::OneHot(x)
+            | Self::Sum(_, _, _, x)
+            | Self::Prod(_, _, _, x)
+            | Self::HadProd(_, _, _, x) => vec![x],
+            Self::Add(xs) | Self::Had(xs) | Self::Mul(xs) | Self::Call(_, xs) => {
+                xs.iter().collect()
+            }
+            Self::Div(a, b) | Self::Inner(a, b) => vec![a, b],
+            Self::Matrix(rows) => rows.iter().flatten().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The same with every part replaced; not put into canonical form.
+    #[must_use]
+    pub fn map(&self, f: &mut impl FnMut(&Self) -> Self) -> Self {
+        let mut b = |x: &Self| Box::new(f(x));
+        match self {
+            Self::DOf(x) => Self::DOf(b(x)),
+            Self::Neg(x) => Self::Neg(b(x)),
+            Self::T(x) => Self::T(b(x)),
+            Self::Diag(x) => Self::Diag(b(x)),
+            Self::Pow(x, n) => Self::Pow(b(x), *n),
+            Self::Norm(x) => Self::Norm(b(x)),
+            Self::OneHot(x) => Self::OneHot(b(x)),
+            Self::Sum(v, lo, hi, x) => Self::Sum(*v, lo.clone(), hi.clone(), b(x)),
+            Self::Prod(v, lo, hi, x) => Self::Prod(*v, lo.clone(), hi.clone(), b(x)),
+            Self::HadProd(v, lo, hi, x) => Self::HadProd(*v, lo.clone(), hi.clone(), b(x)),
+            Self::Div(x, y) => Self::Div(b(x), b(y)),
+            Self::Inner(x, y) => Self::Inner(b(x), b(y)),
+            Self::Add(xs) => Self::Add(xs.iter().map(f).collect()),
+            Self::Had(xs) => Self::Had(xs.iter().map(f).collect()),
+            Self::Mul(xs) => Self::Mul(xs.iter().map(f).collect()),
+            Self::Call(n, xs) => Self::Call(Arc::clone(n), xs.iter().map(f).collect()),
+            Self::Matrix(rows) => Self::Matrix(
+                rows.iter()
+                    .map(|r| r.iter().map(&mut *f).collect())
+                    .collect(),
+            ),
+            leaf => leaf.clone(),
+        }
+    }
+
+    /// Every step that is written in the term itself, not in its parts.
+    pub fn times(&mut self) -> Vec<&mut Time> {
+        match self {
+            Self::Value(_, Some(t))
+            | Self::Delta(_, Some(t))
+            | Self::D(_, Some(t))
+            | Self::Gradient(_, Some(t))
+            | Self::Block(_, _, t)
+            | Self::StateJacobian(t) => vec![t],
+            Self::Jacobian(_, a, _, b)
+            | Self::StateFlow(a, b)
+            | Self::At(a, b)
+            | Self::Before(a, b) => vec![a, b],
+            Self::Sum(_, a, b, _) | Self::Prod(_, a, b, _) | Self::HadProd(_, a, b, _) => {
+                vec![a, b]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The same at another step: every `var + n` becomes `to + n`.
+    #[must_use]
+    pub fn at(&self, var: char, to: &Time) -> Self {
+        let mut copy = self.map(&mut |x| x.at(var, to));
+        for time in copy.times() {
+            if time.base == Base::Var(var) {
+                *time = to.plus(time.offset);
+            }
+        }
+        copy
+    }
+
+    /// Whether some part, or the term itself, satisfies a condition.
+    #[must_use]
+    pub fn any(&self, f: &impl Fn(&Self) -> bool) -> bool {
+        f(self) || self.parts().iter().any(|p| p.any(f))
+    }
+}

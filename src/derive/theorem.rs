@@ -1,0 +1,89 @@
+//! Backpropagation through time in four lines, for any recurrence `s_t = F(s_{t−1}, x_t, θ)`.
+//!
+//! These lines are the proof, not an instance of it: they speak of any `F`, so there is nothing to
+//! put numbers in. What they say of one recurrence is checked as its last line, `dL = Σ …`.
+
+use super::Derivation;
+use crate::render::{Big, Fence, Math, Sign};
+
+/// The lines G1 to G6.
+pub(crate) fn lines(derivation: &Derivation) -> Vec<Math> {
+    let symbols = derivation.symbols();
+    let id = Math::ident;
+    let (t, last) = (|| id("t"), || id(symbols.length));
+    let one = || Math::number(1);
+    let before = || Math::relation(t(), Sign::Minus, one());
+    let after = || Math::relation(t(), Sign::Plus, one());
+    let at = |name: &str, step: Math| id(name).with_sub(step);
+    let state = |step: Math| id(symbols.state).with_sub(step);
+    let d = |m: Math| Math::row([Math::Sign(Sign::Differential), m]);
+    let jacobian = |step: Math| id(symbols.jacobian).with_sub(step);
+    let equal = |a, b| Math::relation(a, Sign::Equal, b);
+    let plus = |a, b| Math::relation(a, Sign::Plus, b);
+    let inner = |a, b| Math::list([a, b]).fenced(Fence::Angle);
+    let sum = |from: Math, body| Math::big(Big::Sum, equal(t(), from), last(), body);
+    let thin = || Math::Sign(Sign::Thin);
+    let partial = |m: Math| Math::row([Math::Sign(Sign::Partial), m]);
+    let loss = || id(symbols.loss);
+    let theta = || id("theta");
+    let lambda = |step: Math| at("lambda", step);
+    let sent = || Math::row([at("G", t()).transposed(), lambda(t())]);
+    let list = |parts: Vec<Math>| {
+        let mut row = Vec::new();
+        for (i, part) in parts.into_iter().enumerate() {
+            if i > 0 {
+                row.extend([Math::Sign(Sign::Comma), thin(), thin()]);
+            }
+            row.push(part);
+        }
+        Math::row(row)
+    };
+    vec![
+        equal(
+            d(state(t())),
+            plus(
+                Math::row([jacobian(t()), thin(), d(state(before()))]),
+                Math::row([at("G", t()), thin(), d(theta())]),
+            ),
+        ),
+        list(vec![
+            equal(
+                lambda(t()),
+                plus(
+                    at("e", t()),
+                    Math::row([jacobian(after()).transposed(), lambda(after())]),
+                ),
+            ),
+            equal(lambda(plus(last(), one())), Math::number(0)),
+        ]),
+        equal(
+            inner(lambda(t()), d(state(t()))),
+            plus(
+                inner(
+                    Math::relation(lambda(before()), Sign::Minus, at("e", before())),
+                    d(state(before())),
+                ),
+                inner(sent(), d(theta())),
+            ),
+        ),
+        Math::row([
+            d(loss()),
+            Math::Sign(Sign::Equal),
+            sum(one(), inner(at("e", t()), d(state(t())))),
+            Math::Sign(Sign::Equal),
+            inner(lambda(Math::number(0)), d(state(Math::number(0)))),
+            Math::Sign(Sign::Plus),
+            inner(sum(one(), sent()), d(theta())),
+        ]),
+        list(vec![
+            equal(
+                Math::frac(partial(loss()), partial(theta())),
+                sum(one(), sent()),
+            ),
+            equal(
+                Math::frac(partial(loss()), partial(state(Math::number(0)))),
+                lambda(Math::number(0)),
+            ),
+        ]),
+    ]
+}

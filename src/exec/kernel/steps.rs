@@ -1,0 +1,204 @@
+//! A whole loop over time of a single row, inside one function.
+//!
+//! A recurrence of few entries spends its time on the way to the arithmetic. Here that way is short:
+//! the operands of every step are one addition away, and nothing is called that is not needed.
+
+#![allow(
+    unsafe_code,
+    reason = "operands are reached through pointers that move from step to step"
+)]
+
+use super::entrywise::{BLOCK, micro_op};
+use super::gemm::Product;
+use super::pack::Panels;
+use super::simd::{Element, Isa, Kernel, Vector};
+use super::tile::Stretch;
+use crate::op::Scalar;
+use crate::plan::MicroOp;
+
+/// A product that makes no more than one vector, of no more terms than this, is computed in place.
+const IN_PLACE: usize = 32;
+
+/// An operand that moves from step to step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cursor<T> {
+    /// The operand at step 0.
+    pub(crate) ptr: *mut T,
+    /// The entries from one step to the next.
+    pub(crate) stride: usize,
+    /// The number of entries; 0 for one entry that stands for all.
+    pub(crate) len: usize,
+}
+
+impl<T> Cursor<T> {
+    #[inline(always)]
+    fn at(&self, step: usize) -> *mut T {
+        self.ptr.wrapping_add(step * self.stride)
+    }
+}
+
+/// What is done at every step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Action<T> {
+    /// A fused program: its number among the programs, and its operands among the cursors.
+    Program {
+        program: usize,
+        first: usize,
+        count: usize,
+    },
+    /// A product: the result, then the segments, among the cursors.
+    Product {
+        first: usize,
+        count: usize,
+        b: *const T,
+        panels: Panels,
+        accumulate: bool,
+    },
+}
+
+/// A program as the loop needs it.
+pub(crate) trait Programs {
+    fn ops(&self, program: usize) -> &[MicroOp];
+    fn len(&self, program: usize) -> usize;
+}
+
+/// The loop.
+pub(crate) struct Steps<'a, T, P> {
+    pub(crate) actions: &'a [Action<T>],
+    pub(crate) cursors: &'a [Cursor<T>],
+    pub(crate) programs: &'a P,
+    /// For each program a pointer for each place; those of registers and constants are set.
+    pub(crate) tables: &'a mut [Vec<*mut T>],
+    /// Space for the segments of a product.
+    pub(crate) stretches: &'a mut Vec<Stretch<T>>,
+    /// A block for each operand of a program.
+    pub(crate) scratch: *mut T,
+    pub(crate) first: usize,
+    pub(crate) end: usize,
+    pub(crate) forward: bool,
+}
+
+impl<T: Element + Scalar, P: Programs> Steps<'_, T, P> {
+    /// Runs all the steps.
+    ///
+    /// # Safety
+    /// The operands are valid at every step, programs have no more than [`BLOCK`] entries, and
+    /// what is written is touched by no one else.
+    pub(crate) unsafe fn run(self, isa: Isa) {
+        isa.dispatch(self);
+    }
+}
+
+impl<T: Element + Scalar, P: Programs> Kernel<T> for Steps<'_, T, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Elem = T>>(mut self) {
+        for i in 0..self.end - self.first {
+            let step = if self.forward {
+                self.first + i
+            } else {
+                self.end - 1 - i
+            };
+            for action in self.actions {
+                // SAFETY: the caller of `Steps::run` vouches for the operands.
+                unsafe {
+                    match *action {
+                        Action::Program {
+                            program,
+                            first,
+                            count,
+                        } => self.program::<V>(program, first, count, step),
+                        Action::Product {
+                            first,
+                            count,
+                            b,
+                            panels,
+                            accumulate,
+                        } => {
+                            let (c, a) = (self.cursors[first], &self.cursors[first + 1..][..count]);
+                            let small = panels.n <= V::LANES && panels.k <= IN_PLACE;
+                            if small {
+                                product::<V>(c, a, b, panels, accumulate, step);
+                            } else {
+                                self.stretches.clear();
+                                for a in a {
+                                    let ptr = a.at(step).cast_const();
+                                    self.stretches.push(Stretch::columns(ptr, a.len, a.len));
+                                }
+                                Product {
+                                    c: c.at(step),
+                                    c_stride: c.len,
+                                    m: 1,
+                                    a: self.stretches,
+                                    b,
+                                    panels,
+                                    accumulate,
+                                }
+                                .run_one::<V>();
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<T: Element + Scalar, P: Programs> Steps<'_, T, P> {
+    #[inline(always)]
+    unsafe fn program<V: Vector<Elem = T>>(
+        &mut self,
+        program: usize,
+        first: usize,
+        count: usize,
+        step: usize,
+    ) {
+        let len = self.programs.len(program);
+        let table = &mut self.tables[program];
+        let fixed = table.len() - count;
+        let operands = &self.cursors[first..first + count];
+        for (i, (place, operand)) in table[fixed..].iter_mut().zip(operands).enumerate() {
+            *place = operand.at(step);
+            if operand.len == 0 {
+                let block = unsafe { self.scratch.add(i * BLOCK) };
+                let x = unsafe { **place };
+                for entry in 0..len {
+                    unsafe { *block.add(entry) = x };
+                }
+                *place = block;
+            }
+        }
+        for op in self.programs.ops(program) {
+            unsafe { micro_op::<V>(op, table, len) };
+        }
+    }
+}
+
+/// A product that makes at most one vector, in the same order as every other.
+#[inline(always)]
+unsafe fn product<V: Vector>(
+    c: Cursor<V::Elem>,
+    a: &[Cursor<V::Elem>],
+    mut b: *const V::Elem,
+    panels: Panels,
+    accumulate: bool,
+    step: usize,
+) {
+    let to = c.at(step);
+    unsafe {
+        let mut sum = if accumulate {
+            V::load_pieces(to, panels.n)
+        } else {
+            V::splat(V::Elem::ZERO)
+        };
+        for segment in a {
+            let from = segment.at(step);
+            for l in 0..segment.len {
+                sum = V::splat(*from.add(l)).mul_add(V::load(b), sum);
+                b = b.add(panels.width());
+            }
+        }
+        sum.store_pieces(to, panels.n);
+    }
+}

@@ -1,0 +1,212 @@
+//! The graph of a recurrence, for the eye: what is declared, what has a name, what is put out, and
+//! which needs which. Registers are the arrows that go to the next step.
+
+mod dot;
+mod svg;
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+
+use crate::op::{NodeId, Op};
+use crate::recurrence::Recurrence;
+use crate::tape::{Direction, Role};
+
+/// What a vertex is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Parameter,
+    Input,
+    /// A state before the step.
+    State,
+    Value,
+    Output,
+}
+
+#[derive(Clone, Debug)]
+struct Vertex {
+    kind: Kind,
+    text: String,
+}
+
+/// An arrow, to be drawn from what is needed to what needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Arrow {
+    from: usize,
+    to: usize,
+    /// Whether it leads to the next step, or, backward in time, to the one before.
+    across: Option<Direction>,
+}
+
+/// Vertices with those before them that they need.
+#[derive(Clone, Debug)]
+struct Graph {
+    name: String,
+    vertices: Vec<Vertex>,
+    arrows: Vec<Arrow>,
+}
+
+impl Recurrence {
+    /// The graph in the language of Graphviz.
+    ///
+    /// ```
+    /// let r = bptt::Recurrence::parse("sum.rec", "input x\nstate s\ns' = s + x\noutput s'\n")?;
+    /// assert!(r.dot().starts_with("digraph \"sum\" {"));
+    /// # Ok::<(), bptt::Diagnostics>(())
+    /// ```
+    #[must_use]
+    pub fn dot(&self) -> String {
+        dot::text(&Graph::of(self))
+    }
+
+    /// The graph as a picture.
+    ///
+    /// ```
+    /// let r = bptt::Recurrence::parse("sum.rec", "input x\nstate s\ns' = s + x\noutput s'\n")?;
+    /// assert!(r.svg().starts_with("<svg "));
+    /// # Ok::<(), bptt::Diagnostics>(())
+    /// ```
+    #[must_use]
+    pub fn svg(&self) -> String {
+        svg::text(&Graph::of(self))
+    }
+}
+
+impl Graph {
+    fn of(recurrence: &Recurrence) -> Self {
+        let tape = recurrence.tape();
+        let names = tape.dim_names();
+        let mut graph = Self {
+            name: recurrence.name().into(),
+            vertices: Vec::new(),
+            arrows: Vec::new(),
+        };
+        let mut at: HashMap<NodeId, usize> = HashMap::new();
+        let mut states = Vec::new();
+        for (id, node) in tape.nodes() {
+            let (kind, text) = match &node.op {
+                Op::Leaf(leaf) => {
+                    let leaf = tape.leaf(*leaf);
+                    let kind = match leaf.role() {
+                        Role::Parameter => Kind::Parameter,
+                        Role::Input => Kind::Input,
+                    };
+                    let shape = match leaf.ty().shape.rank() {
+                        0 => String::new(),
+                        _ => format!(" {}", leaf.ty().shape.text(&names)),
+                    };
+                    (kind, format!("{}{shape}", leaf.name()))
+                }
+                Op::Read(register) => {
+                    let register = tape.register(*register);
+                    states.push((graph.vertices.len(), register));
+                    (Kind::State, register.name().to_owned())
+                }
+                _ => match tape.label(id) {
+                    Some(name) => {
+                        let next = recurrence.states().any(|s| s == name);
+                        let prime = if next { "'" } else { "" };
+                        (
+                            Kind::Value,
+                            format!("{name}{prime} = {}", tape.definition(id)),
+                        )
+                    }
+                    None => continue,
+                },
+            };
+            at.insert(id, graph.vertices.len());
+            graph.vertices.push(Vertex { kind, text });
+        }
+        // What a register carries is a value even where it has no name.
+        for (vertex, register) in &states {
+            if let Some(def) = register.def()
+                && let Entry::Vacant(place) = at.entry(def)
+            {
+                place.insert(graph.vertices.len());
+                let state = &graph.vertices[*vertex].text;
+                let text = format!("{state}' = {}", tape.definition(def));
+                graph.vertices.push(Vertex {
+                    kind: Kind::Value,
+                    text,
+                });
+            }
+        }
+        let values: Vec<(NodeId, usize)> = at.iter().map(|(id, v)| (*id, *v)).collect();
+        for (id, to) in values {
+            for from in needed(recurrence, &at, tape.node(id).args()) {
+                graph.arrows.push(Arrow {
+                    from,
+                    to,
+                    across: None,
+                });
+            }
+        }
+        for (vertex, register) in states {
+            let across = Some(register.direction());
+            let def = register.def().and_then(|d| at.get(&d));
+            graph.arrows.extend(def.map(|from| Arrow {
+                from: *from,
+                to: vertex,
+                across,
+            }));
+            let init = register
+                .init()
+                .map_or(vec![], |i| needed(recurrence, &at, &[i]));
+            graph.arrows.extend(init.into_iter().map(|from| Arrow {
+                from,
+                to: vertex,
+                across: None,
+            }));
+        }
+        for name in recurrence.outputs() {
+            let Ok(id) = recurrence.output(name) else {
+                continue;
+            };
+            let text = match at.contains_key(&id) {
+                true => name.to_owned(),
+                false => format!("{name} = {}", tape.definition(id)),
+            };
+            let to = graph.vertices.len();
+            let from = needed(recurrence, &at, &[id]);
+            graph.arrows.extend(from.into_iter().map(|from| Arrow {
+                from,
+                to,
+                across: None,
+            }));
+            graph.vertices.push(Vertex {
+                kind: Kind::Output,
+                text,
+            });
+        }
+        graph
+            .arrows
+            .sort_by_key(|a| (a.to, a.from, a.across.is_some()));
+        graph.arrows.dedup();
+        graph
+    }
+}
+
+/// The vertices that stand for some nodes, or that those are made of.
+fn needed(recurrence: &Recurrence, at: &HashMap<NodeId, usize>, of: &[NodeId]) -> Vec<usize> {
+    let (mut stack, mut found) = (of.to_vec(), Vec::new());
+    let mut seen = HashSet::new();
+    while let Some(id) = stack.pop() {
+        match at.get(&id) {
+            Some(vertex) => found.push(*vertex),
+            None if seen.insert(id) => stack.extend(recurrence.tape().node(id).args()),
+            None => {}
+        }
+    }
+    found
+}
+
+/// A text for XML and for HTML.
+fn escaped(text: &str) -> String {
+    let with = |c| match c {
+        '&' => "&amp;".into(),
+        '<' => "&lt;".into(),
+        '>' => "&gt;".into(),
+        '"' => "&quot;".into(),
+        c => String::from(c),
+    };
+    text.chars().map(with).collect()
+}

@@ -1,0 +1,86 @@
+//! A recurrence seen from inside: more names, more outputs, and the graph of a gradient as it is
+//! written, with every use of a rule.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use super::differentiate::Target;
+use super::{LOSS, Recurrence, Wrt};
+use crate::diff::{Adjoint, linearize, transpose};
+use crate::error::Result;
+use crate::op::NodeId;
+use crate::tape::{Scope, Tape};
+
+/// What [`Recurrence::gradient`] writes, before anything is dropped.
+#[derive(Debug)]
+pub(crate) struct AdjointGraph {
+    /// The definition, then its linear graph, then the transpose of that.
+    pub(crate) tape: Tape,
+    /// The tangent of each node that has one.
+    pub(crate) tangents: HashMap<NodeId, NodeId>,
+    /// The perturbation of each target.
+    pub(crate) seeds: IndexMap<NodeId, NodeId>,
+    /// The targets, with their cotangents; `None` is zero.
+    pub(crate) cotangents: Vec<(Target, Option<NodeId>)>,
+    /// Every use of a transpose rule, in order.
+    pub(crate) adjoints: Vec<Adjoint>,
+}
+
+impl Recurrence {
+    /// A copy in which more values are named.
+    pub(crate) fn with_names(&self, names: &[(NodeId, Arc<str>)]) -> Self {
+        let mut copy = self.clone();
+        for (id, name) in names {
+            copy.tape.set_name(*id, name);
+        }
+        copy
+    }
+
+    /// A copy whose outputs are the loss and these values.
+    pub(crate) fn observing(
+        &self,
+        values: impl IntoIterator<Item = (Arc<str>, NodeId)>,
+    ) -> Result<Self> {
+        let mut copy = self.clone();
+        copy.outputs = IndexMap::from([(LOSS.into(), self.loss()?)]);
+        copy.outputs.extend(values);
+        Ok(copy)
+    }
+
+    /// The node of the loss.
+    pub(crate) fn loss_node(&self) -> Result<NodeId> {
+        self.loss()
+    }
+
+    /// The graph of the gradient with respect to some names, with its history.
+    pub(crate) fn adjoint_graph(&self, names: &[&str]) -> Result<AdjointGraph> {
+        let loss = self.loss()?;
+        let targets = self.targets(Wrt::Names(names))?;
+        let scope = Scope::new(self.tape.clone());
+        let one = scope.expr(loss).full_like(1.0);
+        let seeds = self.seeds(&scope, &targets);
+        let linear = linearize(&scope, &seeds, &[loss])?;
+        let ends = linear.tangents.get(&loss).copied().zip(one.id());
+        let leaves: Vec<NodeId> = seeds.values().copied().collect();
+        let ends: Vec<(NodeId, NodeId)> = ends.into_iter().collect();
+        let found = transpose(&scope, &linear, &ends, &leaves)?;
+        let cotangent = |node: &NodeId| found.cotangents.get(seeds.get(node)?).copied();
+        let cotangents = targets
+            .into_iter()
+            .map(|target| {
+                let cotangent = cotangent(&target.1);
+                (target, cotangent)
+            })
+            .collect();
+        let (tape, _) = scope.finish();
+        Ok(AdjointGraph {
+            tape,
+            tangents: linear.tangents,
+            cotangents,
+            adjoints: found.adjoints,
+            seeds,
+        })
+    }
+}

@@ -1,0 +1,210 @@
+//! A formula in `MathML` Core, as browsers draw it without help.
+
+use super::pres::{Accent, Big, Fence, Math, Sign, greek};
+
+impl Math {
+    /// A `<math>` element, set as a display when `display`.
+    #[must_use]
+    pub fn mathml(&self, display: bool) -> String {
+        let style = if display { r#" display="block""# } else { "" };
+        format!("<math{style}>{}</math>", element(self))
+    }
+
+    /// The formula as a part of a `<math>` element.
+    #[must_use]
+    pub fn element(&self) -> String {
+        element(self)
+    }
+}
+
+/// Text with what HTML reserves written out.
+pub(crate) fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+}
+
+fn element(math: &Math) -> String {
+    match math {
+        Math::Ident(name) => match greek(name) {
+            Some(letter) if letter.is_uppercase() => {
+                format!(r#"<mi mathvariant="normal">{letter}</mi>"#)
+            }
+            Some(letter) => format!("<mi>{letter}</mi>"),
+            None if name.chars().count() > 1 => {
+                format!(r#"<mi class="word">{}</mi>"#, escape(name))
+            }
+            None => format!("<mi>{}</mi>", escape(name)),
+        },
+        Math::Upright(word) if word.chars().count() == 1 => {
+            format!(r#"<mi mathvariant="normal">{}</mi>"#, escape(word))
+        }
+        Math::Upright(word) => format!("<mi>{}</mi>", escape(word)),
+        Math::Bold(text) if text == "1" => "<mn>𝟏</mn>".into(),
+        Math::Bold(text) if text == "I" => "<mi>𝐈</mi>".into(),
+        Math::Bold(text) if text == "e" => "<mi>𝐞</mi>".into(),
+        Math::Bold(text) | Math::Number(text) => format!("<mn>{}</mn>", escape(text)),
+        Math::Sign(sign) => operator(*sign),
+        Math::Row(parts) => {
+            let inner: String = parts
+                .iter()
+                .enumerate()
+                .map(|(i, p)| part(parts, i, p))
+                .collect();
+            format!("<mrow>{inner}</mrow>")
+        }
+        Math::Script { base, sub, sup } => {
+            let base = element(base);
+            match (sub, sup) {
+                (Some(sub), Some(sup)) => {
+                    format!("<msubsup>{base}{}{}</msubsup>", script(sub), script(sup))
+                }
+                (Some(sub), None) => format!("<msub>{base}{}</msub>", script(sub)),
+                (None, Some(sup)) => format!("<msup>{base}{}</msup>", script(sup)),
+                (None, None) => base,
+            }
+        }
+        Math::Frac(a, b) => format!("<mfrac>{}{}</mfrac>", element(a), element(b)),
+        Math::Fence(fence, body) => {
+            let (open, close) = delimiters(*fence);
+            let stretchy = if is_tall(body) { "true" } else { "false" };
+            let mo = |form: &str, c: &str| {
+                format!(r#"<mo form="{form}" fence="true" stretchy="{stretchy}">{c}</mo>"#)
+            };
+            let (open, close) = (mo("prefix", open), mo("postfix", close));
+            format!("<mrow>{open}{}{close}</mrow>", element(body))
+        }
+        Math::Big { big, from, to } => {
+            let sign = match big {
+                Big::Sum => '∑',
+                Big::Product => '∏',
+                Big::HadamardProduct => '⨀',
+            };
+            let mo = format!(r#"<mo movablelimits="false" largeop="true">{sign}</mo>"#);
+            format!(
+                "<munderover>{mo}{}{}</munderover>",
+                script(from),
+                script(to)
+            )
+        }
+        Math::Matrix(rows) => {
+            let rows: String = rows
+                .iter()
+                .map(|row| {
+                    let cells: String = row
+                        .iter()
+                        .map(|c| format!("<mtd>{}</mtd>", element(c)))
+                        .collect();
+                    format!("<mtr>{cells}</mtr>")
+                })
+                .collect();
+            format!(
+                r#"<mrow><mo form="prefix" fence="true">[</mo><mtable>{rows}</mtable><mo form="postfix" fence="true">]</mo></mrow>"#
+            )
+        }
+        Math::Accent(accent, base) => {
+            let mark = match accent {
+                Accent::Hat => '^',
+                Accent::Bar => '¯',
+                Accent::Dot => '˙',
+                Accent::Tilde => '~',
+            };
+            format!(
+                r#"<mover accent="true">{}<mo stretchy="false">{mark}</mo></mover>"#,
+                element(base)
+            )
+        }
+        Math::Root(body) => format!("<msqrt>{}</msqrt>", element(body)),
+        Math::Marked(class, body) => {
+            format!(
+                r#"<mrow class="{}">{}</mrow>"#,
+                escape(class),
+                element(body)
+            )
+        }
+    }
+}
+
+/// A part of a row: a thin space stands between two factors, none between a function and `(`.
+fn part(parts: &[Math], i: usize, math: &Math) -> String {
+    let before = i.checked_sub(1).and_then(|i| parts.get(i));
+    match (before, math) {
+        (None | Some(Math::Sign(Sign::Equal | Sign::Defined)), Math::Sign(Sign::Minus)) => {
+            r#"<mo form="prefix">−</mo>"#.into()
+        }
+        (Some(before), after)
+            if factor(before) && (factor(after) || *after == Math::Sign(Sign::Differential)) =>
+        {
+            format!(r#"<mspace width="0.17em"/>{}"#, element(after))
+        }
+        _ => element(math),
+    }
+}
+
+fn factor(math: &Math) -> bool {
+    !matches!(
+        math,
+        Math::Sign(_) | Math::Big { .. } | Math::Upright(_) | Math::Fence(Fence::Paren, _)
+    ) && !matches!(math, Math::Ident(n) if n == "sigma" || n == "ell")
+}
+
+/// A script: operators in it have no space around them.
+fn script(math: &Math) -> String {
+    element(math)
+        .replace("<mo>", r#"<mo lspace="0" rspace="0">"#)
+        .replace(r#"<mo form="infix">"#, r#"<mo lspace="0" rspace="0">"#)
+}
+
+fn is_tall(body: &Math) -> bool {
+    match body {
+        Math::Frac(..) | Math::Big { .. } | Math::Matrix(_) => true,
+        Math::Row(parts) => parts.iter().any(is_tall),
+        Math::Fence(_, b) | Math::Marked(_, b) => is_tall(b),
+        Math::Script { base, .. } => is_tall(base),
+        _ => false,
+    }
+}
+
+const fn delimiters(fence: Fence) -> (&'static str, &'static str) {
+    match fence {
+        Fence::Paren => ("(", ")"),
+        Fence::Bracket => ("[", "]"),
+        Fence::Brace => ("{", "}"),
+        Fence::Angle => ("⟨", "⟩"),
+        Fence::Norm => ("‖", "‖"),
+        Fence::Abs => ("|", "|"),
+    }
+}
+
+fn operator(sign: Sign) -> String {
+    let mo = |s: &str| format!("<mo>{s}</mo>");
+    match sign {
+        // At the beginning of a line that was broken they are operators still.
+        Sign::Plus => r#"<mo form="infix">+</mo>"#.into(),
+        Sign::Minus => r#"<mo form="infix">−</mo>"#.into(),
+        Sign::Hadamard => mo("⊙"),
+        Sign::Oslash => mo("⊘"),
+        Sign::Cdot => mo("⋅"),
+        Sign::Equal => mo("="),
+        Sign::Defined => mo("≔"),
+        Sign::LessEqual => mo("≤"),
+        Sign::Less => mo("&lt;"),
+        Sign::Greater => mo("&gt;"),
+        Sign::NotEqual => mo("≠"),
+        Sign::In => mo("∈"),
+        Sign::Times => mo("×"),
+        Sign::Comma => mo(","),
+        Sign::Semicolon => mo(";"),
+        Sign::Slash => r#"<mo stretchy="false">/</mo>"#.into(),
+        Sign::Partial => r#"<mi mathvariant="normal">∂</mi>"#.into(),
+        Sign::Differential => r#"<mi mathvariant="normal">d</mi>"#.into(),
+        Sign::Top => r#"<mo lspace="0" rspace="0">⊤</mo>"#.into(),
+        Sign::Dots => mo("⋯"),
+        Sign::Infinity => mo("∞"),
+        Sign::Implies => mo("⇒"),
+        Sign::Reals => "<mi>ℝ</mi>".into(),
+        Sign::Thin => r#"<mspace width="0.17em"/>"#.into(),
+        Sign::Colon => mo(":"),
+    }
+}

@@ -1,0 +1,373 @@
+//! The presentation tree: what a formula looks like, whatever it is going to be written in.
+
+/// A formula or a part of one.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Math {
+    /// A letter, a Greek letter by its name (`omega`), or a word, in the style of a variable.
+    Ident(String),
+    /// An upright letter or word: `d`, `diag`, `softmax`.
+    Upright(String),
+    /// A bold digit: the vector of ones.
+    Bold(String),
+    /// A number, as it is to be written.
+    Number(String),
+    /// An operator or a relation.
+    Sign(Sign),
+    /// Parts side by side.
+    Row(Vec<Self>),
+    /// A base with a subscript, a superscript or both.
+    Script {
+        /// What carries the scripts.
+        base: Box<Self>,
+        /// Below on the right.
+        sub: Option<Box<Self>>,
+        /// Above on the right.
+        sup: Option<Box<Self>>,
+    },
+    /// A fraction.
+    Frac(Box<Self>, Box<Self>),
+    /// Something between delimiters.
+    Fence(Fence, Box<Self>),
+    /// A sum or a product with its range, before what it ranges over.
+    Big {
+        /// Which.
+        big: Big,
+        /// Below.
+        from: Box<Self>,
+        /// Above.
+        to: Box<Self>,
+    },
+    /// A matrix in brackets, by rows.
+    Matrix(Vec<Vec<Self>>),
+    /// A letter with a mark above it.
+    Accent(Accent, Box<Self>),
+    /// A square root.
+    Root(Box<Self>),
+    /// A part that can be referred to: highlighted, coloured, linked.
+    Marked(String, Box<Self>),
+}
+
+/// Operators and relations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each is called what it is")]
+pub enum Sign {
+    Plus,
+    Minus,
+    /// A product entry by entry.
+    Hadamard,
+    /// A quotient entry by entry.
+    Oslash,
+    /// The dot of a product of numbers.
+    Cdot,
+    Equal,
+    /// The left side is defined by the right side.
+    Defined,
+    LessEqual,
+    Less,
+    Greater,
+    NotEqual,
+    In,
+    Times,
+    Comma,
+    Semicolon,
+    Slash,
+    /// The partial `∂`.
+    Partial,
+    /// The differential `d`, upright.
+    Differential,
+    /// The transpose `⊤`.
+    Top,
+    Dots,
+    Infinity,
+    Implies,
+    /// The real numbers.
+    Reals,
+    /// A thin space between factors.
+    Thin,
+    Colon,
+}
+
+/// Delimiters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each is called what it is")]
+pub enum Fence {
+    Paren,
+    Bracket,
+    Brace,
+    /// The inner product `⟨ , ⟩`.
+    Angle,
+    /// The norm `‖ ‖`.
+    Norm,
+    Abs,
+}
+
+/// Operators with a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each is called what it is")]
+pub enum Big {
+    Sum,
+    Product,
+    /// The product entry by entry, `⨀`.
+    HadamardProduct,
+}
+
+/// Marks above a letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each is called what it is")]
+pub enum Accent {
+    Hat,
+    Bar,
+    Dot,
+    Tilde,
+}
+
+impl Math {
+    /// A variable.
+    #[must_use]
+    pub fn ident(name: &str) -> Self {
+        Self::Ident(name.into())
+    }
+
+    /// An upright word.
+    #[must_use]
+    pub fn upright(name: &str) -> Self {
+        Self::Upright(name.into())
+    }
+
+    /// A number.
+    #[must_use]
+    pub fn number(text: impl ToString) -> Self {
+        Self::Number(text.to_string())
+    }
+
+    /// Parts side by side; rows inside are opened.
+    #[must_use]
+    pub fn row(parts: impl IntoIterator<Item = Self>) -> Self {
+        let mut all = Vec::new();
+        for part in parts {
+            match part {
+                Self::Row(inner) => all.extend(inner),
+                part => all.push(part),
+            }
+        }
+        match all.len() {
+            1 => all.remove(0),
+            _ => Self::Row(all),
+        }
+    }
+
+    /// With a subscript. A base that has none yet gets it; any other is fenced.
+    #[must_use]
+    pub fn with_sub(self, sub: Self) -> Self {
+        match self {
+            Self::Script {
+                base,
+                sub: None,
+                sup,
+            } => Self::Script {
+                base,
+                sub: Some(Box::new(sub)),
+                sup,
+            },
+            base => Self::Script {
+                base: Box::new(base),
+                sub: Some(Box::new(sub)),
+                sup: None,
+            },
+        }
+    }
+
+    /// With a superscript.
+    #[must_use]
+    pub fn with_sup(self, sup: Self) -> Self {
+        match self {
+            Self::Script {
+                base,
+                sub,
+                sup: None,
+            } => Self::Script {
+                base,
+                sub,
+                sup: Some(Box::new(sup)),
+            },
+            base => Self::Script {
+                base: Box::new(base),
+                sub: None,
+                sup: Some(Box::new(sup)),
+            },
+        }
+    }
+
+    /// The transpose.
+    #[must_use]
+    pub fn transposed(self) -> Self {
+        self.with_sup(Self::Sign(Sign::Top))
+    }
+
+    /// Whether this is `⊤` or a power, which is written after any other script.
+    pub(crate) fn is_exponent(&self) -> bool {
+        matches!(self, Self::Sign(Sign::Top) | Self::Number(_))
+    }
+
+    /// Inside delimiters.
+    #[must_use]
+    pub fn fenced(self, fence: Fence) -> Self {
+        Self::Fence(fence, Box::new(self))
+    }
+
+    /// In parentheses.
+    #[must_use]
+    pub fn paren(self) -> Self {
+        self.fenced(Fence::Paren)
+    }
+
+    /// A fraction.
+    #[must_use]
+    pub fn frac(numerator: Self, denominator: Self) -> Self {
+        Self::Frac(Box::new(numerator), Box::new(denominator))
+    }
+
+    /// A function applied to arguments.
+    #[must_use]
+    pub fn call(function: Self, args: impl IntoIterator<Item = Self>) -> Self {
+        Self::row([function, Self::list(args).paren()])
+    }
+
+    /// Parts with commas between them.
+    #[must_use]
+    pub fn list(parts: impl IntoIterator<Item = Self>) -> Self {
+        Self::joined(parts, Sign::Comma)
+    }
+
+    /// Parts with a sign between them.
+    #[must_use]
+    pub fn joined(parts: impl IntoIterator<Item = Self>, sign: Sign) -> Self {
+        let mut row = Vec::new();
+        for (i, part) in parts.into_iter().enumerate() {
+            if i > 0 {
+                row.push(Self::Sign(sign));
+            }
+            row.push(part);
+        }
+        Self::row(row)
+    }
+
+    /// A sum or a product over a range, then its body.
+    #[must_use]
+    pub fn big(big: Big, from: Self, to: Self, body: Self) -> Self {
+        let head = Self::Big {
+            big,
+            from: Box::new(from),
+            to: Box::new(to),
+        };
+        Self::row([head, body])
+    }
+
+    /// `left = right`, or another relation.
+    #[must_use]
+    pub fn relation(left: Self, sign: Sign, right: Self) -> Self {
+        Self::row([left, Self::Sign(sign), right])
+    }
+
+    /// The formula in pieces of about `width` symbols at most, cut before a `+` or `−` that stands
+    /// outside of all delimiters.
+    #[must_use]
+    pub fn lines(&self, width: usize) -> Vec<Self> {
+        let Self::Row(parts) = self else {
+            return vec![self.clone()];
+        };
+        if self.width() <= width {
+            return vec![self.clone()];
+        }
+        let mut pieces: Vec<Vec<Self>> = vec![Vec::new()];
+        for (i, part) in parts.iter().enumerate() {
+            let sign = matches!(part, Self::Sign(Sign::Plus | Sign::Minus));
+            let infix = i > 0 && !matches!(parts[i - 1], Self::Big { .. } | Self::Sign(_));
+            if sign && infix {
+                pieces.push(Vec::new());
+            }
+            if let Some(piece) = pieces.last_mut() {
+                piece.push(part.clone());
+            }
+        }
+        let mut lines: Vec<Vec<Self>> = Vec::new();
+        for piece in pieces {
+            let own: usize = piece.iter().map(Self::width).sum();
+            match lines.last_mut() {
+                Some(line) if line.iter().map(Self::width).sum::<usize>() + own <= width => {
+                    line.extend(piece);
+                }
+                _ => lines.push(piece),
+            }
+        }
+        lines.into_iter().map(Self::Row).collect()
+    }
+
+    /// How many symbols wide it is, roughly: for breaking lines.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        match self {
+            Self::Ident(s) | Self::Upright(s) | Self::Bold(s) | Self::Number(s) => {
+                if greek(s).is_some() {
+                    1
+                } else {
+                    s.chars().count()
+                }
+            }
+            Self::Sign(Sign::Thin) => 0,
+            Self::Sign(_) | Self::Big { .. } => 2,
+            Self::Row(parts) => parts.iter().map(Self::width).sum(),
+            Self::Script { base, sub, sup } => {
+                let script = |s: &Option<Box<Self>>| s.as_ref().map_or(0, |s| s.width());
+                base.width() + script(sub).max(script(sup)).div_ceil(2)
+            }
+            Self::Frac(a, b) => a.width().max(b.width()),
+            Self::Fence(_, body) | Self::Root(body) => body.width() + 2,
+            Self::Matrix(rows) => {
+                let widths = rows.iter().map(|r| r.iter().map(|c| c.width() + 2).sum());
+                widths.max().unwrap_or(0)
+            }
+            Self::Accent(_, base) | Self::Marked(_, base) => base.width(),
+        }
+    }
+}
+
+/// The Greek letter of that name, small or capital.
+pub(crate) fn greek(name: &str) -> Option<char> {
+    Some(match name {
+        "alpha" => 'α',
+        "beta" => 'β',
+        "gamma" => 'γ',
+        "delta" => 'δ',
+        "epsilon" => 'ε',
+        "zeta" => 'ζ',
+        "eta" => 'η',
+        "theta" => 'θ',
+        "iota" => 'ι',
+        "kappa" => 'κ',
+        "lambda" => 'λ',
+        "mu" => 'μ',
+        "nu" => 'ν',
+        "xi" => 'ξ',
+        "pi" => 'π',
+        "rho" => 'ρ',
+        "sigma" => 'σ',
+        "tau" => 'τ',
+        "phi" => 'φ',
+        "chi" => 'χ',
+        "psi" => 'ψ',
+        "omega" => 'ω',
+        "ell" => 'ℓ',
+        "Gamma" => 'Γ',
+        "Delta" => 'Δ',
+        "Theta" => 'Θ',
+        "Lambda" => 'Λ',
+        "Xi" => 'Ξ',
+        "Pi" => 'Π',
+        "Sigma" => 'Σ',
+        "Phi" => 'Φ',
+        "Psi" => 'Ψ',
+        "Omega" => 'Ω',
+        _ => return None,
+    })
+}

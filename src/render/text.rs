@@ -1,0 +1,262 @@
+//! A formula as one line of text, for a terminal.
+
+use super::pres::{Accent, Big, Fence, Math, Sign, greek};
+
+/// Which characters may be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Charset {
+    /// Greek letters, subscripts and operators as on paper.
+    #[default]
+    Unicode,
+    /// What every keyboard has.
+    Ascii,
+}
+
+impl Math {
+    /// The formula on one line.
+    #[must_use]
+    pub fn text(&self, charset: Charset) -> String {
+        let mut out = String::new();
+        write(self, charset, &mut out);
+        out.trim().into()
+    }
+}
+
+fn write(math: &Math, charset: Charset, out: &mut String) {
+    let unicode = charset == Charset::Unicode;
+    match math {
+        Math::Ident(name) => match greek(name) {
+            Some(letter) if unicode => out.push(letter),
+            _ => out.push_str(name),
+        },
+        Math::Upright(name) => out.push_str(if unicode && name == "sigma" {
+            "σ"
+        } else {
+            name
+        }),
+        Math::Bold(text) => out.push_str(match (unicode, &**text) {
+            (true, "1") => "𝟏",
+            (true, "I") => "𝐈",
+            (true, "e") => "𝐞",
+            _ => text,
+        }),
+        Math::Number(text) => out.push_str(text),
+        Math::Sign(sign) => out.push_str(spelled(*sign, unicode)),
+        Math::Row(parts) => row(parts, charset, out),
+        Math::Script { base, sub, sup } => {
+            let simple = matches!(
+                **base,
+                Math::Ident(_)
+                    | Math::Upright(_)
+                    | Math::Bold(_)
+                    | Math::Fence(..)
+                    | Math::Sign(_)
+                    | Math::Matrix(_)
+            );
+            out.push_str(&if simple {
+                base.text(charset)
+            } else {
+                format!("({})", base.text(charset))
+            });
+            let mut scripts = [(sup, '^'), (sub, '_')];
+            if sup.as_ref().is_some_and(|s| s.is_exponent()) {
+                scripts.reverse();
+            }
+            for (script, mark) in scripts {
+                if let Some(script) = script {
+                    out.push_str(&scripted(&script.text(charset), mark, unicode));
+                }
+            }
+        }
+        Math::Frac(a, b) => {
+            let part = |m: &Math| {
+                let text = m.text(charset);
+                if is_word(m) {
+                    text
+                } else {
+                    format!("({text})")
+                }
+            };
+            out.push_str(&format!("{}/{}", part(a), part(b)));
+        }
+        Math::Fence(fence, body) => {
+            let (open, close) = delimiters(*fence, unicode);
+            out.push_str(&format!("{open}{}{close}", body.text(charset)));
+        }
+        Math::Big { big, from, to } => {
+            let sign = match (big, unicode) {
+                (Big::Sum, true) => "∑",
+                (Big::Sum, false) => "sum",
+                (Big::Product, true) => "∏",
+                (Big::Product, false) => "prod",
+                (Big::HadamardProduct, true) => "⨀",
+                (Big::HadamardProduct, false) => "hadprod",
+            };
+            let (from, to) = (from.text(charset), to.text(charset));
+            let range = format!("{from}..{to}").replace(' ', "");
+            out.push_str(&format!("{sign}[{range}] "));
+        }
+        Math::Matrix(rows) => {
+            let rows: Vec<String> = rows
+                .iter()
+                .map(|r| {
+                    let cells: Vec<String> = r.iter().map(|c| c.text(charset)).collect();
+                    cells.join(", ")
+                })
+                .collect();
+            out.push_str(&format!("[{}]", rows.join("; ")));
+        }
+        Math::Accent(accent, base) => {
+            let base = base.text(charset);
+            out.push_str(&match (accent, unicode) {
+                (Accent::Hat, true) => format!("{base}\u{302}"),
+                (Accent::Bar, true) => format!("{base}\u{304}"),
+                (Accent::Dot, true) => format!("{base}\u{307}"),
+                (Accent::Tilde, true) => format!("{base}\u{303}"),
+                (Accent::Hat, false) => format!("{base}_hat"),
+                (Accent::Bar, false) => format!("{base}_bar"),
+                (Accent::Dot, false) => format!("{base}_dot"),
+                (Accent::Tilde, false) => format!("{base}_tilde"),
+            });
+        }
+        Math::Root(body) => out.push_str(&format!("sqrt({})", body.text(charset))),
+        Math::Marked(_, body) => write(body, charset, out),
+    }
+}
+
+/// Parts side by side, with a space between two factors.
+fn row(parts: &[Math], charset: Charset, out: &mut String) {
+    for (i, part) in parts.iter().enumerate() {
+        let before = i.checked_sub(1).and_then(|i| parts.get(i));
+        // A differential or a partial opens a factor.
+        let opens = matches!(part, Math::Sign(Sign::Differential | Sign::Partial))
+            && before.is_some_and(|b| !matches!(b, Math::Sign(_)));
+        let sign =
+            !opens && (matches!(part, Math::Sign(_)) || matches!(before, Some(Math::Sign(_))));
+        let call = matches!(part, Math::Fence(Fence::Paren, _)) && before.is_some_and(is_function);
+        if before.is_some() && !sign && !call && !out.ends_with(' ') {
+            out.push(' ');
+        }
+        // A minus that opens a formula is a sign, not an operator.
+        if *part == Math::Sign(Sign::Minus) && (before.is_none() || out.trim_end().ends_with('=')) {
+            out.push_str(if charset == Charset::Unicode {
+                "−"
+            } else {
+                "-"
+            });
+            continue;
+        }
+        write(part, charset, out);
+    }
+}
+
+fn is_function(math: &Math) -> bool {
+    match math {
+        Math::Upright(_) => true,
+        Math::Ident(name) => name == "sigma" || name == "ell",
+        _ => false,
+    }
+}
+
+/// Whether a part of a fraction needs no parentheses.
+fn is_word(math: &Math) -> bool {
+    match math {
+        Math::Row(parts) => match &parts[..] {
+            [Math::Sign(Sign::Partial | Sign::Differential), rest] => is_word(rest),
+            _ => false,
+        },
+        Math::Script { base, .. } => is_word(base) || matches!(**base, Math::Sign(Sign::Partial)),
+        Math::Ident(_) | Math::Upright(_) | Math::Number(_) | Math::Fence(..) => true,
+        Math::Accent(..) => true,
+        _ => false,
+    }
+}
+
+/// A script in small characters where all of them exist, else after `_` or `^`.
+fn scripted(text: &str, mark: char, unicode: bool) -> String {
+    let tight: String = text.chars().filter(|c| *c != ' ').collect();
+    let small = if mark == '_' { subscript } else { superscript };
+    if let (true, Some(small)) = (
+        unicode,
+        tight.chars().map(small).collect::<Option<String>>(),
+    ) {
+        return small;
+    }
+    if tight.chars().count() == 1 || (mark == '_' && tight.chars().all(char::is_alphanumeric)) {
+        format!("{mark}{tight}")
+    } else {
+        format!("{mark}{{{tight}}}")
+    }
+}
+
+fn subscript(c: char) -> Option<char> {
+    const FROM: &str = "0123456789+−-aehijklmnoprstuvx";
+    const TO: &str = "₀₁₂₃₄₅₆₇₈₉₊₋₋ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ";
+    let at = FROM.chars().position(|f| f == c)?;
+    TO.chars().nth(at)
+}
+
+fn superscript(c: char) -> Option<char> {
+    const FROM: &str = "0123456789+−-abcdefghijklmnoprstuvwxyz⊤";
+    const TO: &str = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻᵀ";
+    let at = FROM.chars().position(|f| f == c)?;
+    TO.chars().nth(at)
+}
+
+const fn delimiters(fence: Fence, unicode: bool) -> (&'static str, &'static str) {
+    match (fence, unicode) {
+        (Fence::Paren, _) => ("(", ")"),
+        (Fence::Bracket, _) => ("[", "]"),
+        (Fence::Brace, _) => ("{", "}"),
+        (Fence::Angle, true) => ("⟨", "⟩"),
+        (Fence::Angle, false) => ("<", ">"),
+        (Fence::Norm, true) => ("‖", "‖"),
+        (Fence::Norm, false) => ("||", "||"),
+        (Fence::Abs, _) => ("|", "|"),
+    }
+}
+
+const fn spelled(sign: Sign, unicode: bool) -> &'static str {
+    match (sign, unicode) {
+        (Sign::Plus, _) => " + ",
+        (Sign::Minus, true) => " − ",
+        (Sign::Minus, false) => " - ",
+        (Sign::Hadamard, true) => " ⊙ ",
+        (Sign::Hadamard, false) => " .* ",
+        (Sign::Oslash, true) => " ⊘ ",
+        (Sign::Oslash, false) => " ./ ",
+        (Sign::Cdot, true) => " · ",
+        (Sign::Cdot, false) => " * ",
+        (Sign::Equal, _) => " = ",
+        (Sign::Defined, true) => " ≔ ",
+        (Sign::Defined, false) => " := ",
+        (Sign::LessEqual, true) => " ≤ ",
+        (Sign::LessEqual, false) => " <= ",
+        (Sign::Less, _) => " < ",
+        (Sign::Greater, _) => " > ",
+        (Sign::NotEqual, true) => " ≠ ",
+        (Sign::NotEqual, false) => " != ",
+        (Sign::In, true) => " ∈ ",
+        (Sign::In, false) => " in ",
+        (Sign::Times, true) => "×",
+        (Sign::Times, false) => "x",
+        (Sign::Comma, _) => ", ",
+        (Sign::Semicolon, _) => "; ",
+        (Sign::Slash, _) => "/",
+        (Sign::Partial, true) => "∂",
+        (Sign::Partial, false) => "d",
+        (Sign::Differential, _) => "d",
+        (Sign::Top, true) => "⊤",
+        (Sign::Top, false) => "T",
+        (Sign::Dots, true) => "⋯",
+        (Sign::Dots, false) => "...",
+        (Sign::Infinity, true) => "∞",
+        (Sign::Infinity, false) => "inf",
+        (Sign::Implies, true) => " ⇒ ",
+        (Sign::Implies, false) => " => ",
+        (Sign::Reals, true) => "ℝ",
+        (Sign::Reals, false) => "R",
+        (Sign::Thin, _) => " ",
+        (Sign::Colon, _) => ": ",
+    }
+}

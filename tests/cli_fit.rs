@@ -1,0 +1,173 @@
+//! `bptt fit` on real data, run as a user runs it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::fs;
+
+use support::command::{bptt, failure, json, success};
+use support::folder::Folder;
+
+fn garch_oracle(name: &str) -> f64 {
+    let table = include_str!("data/recurrence_oracles.csv");
+    let start = "garch11_bollerslev_ghysels,MLE";
+    let line = table
+        .lines()
+        .find(|l| l.starts_with(start) && l.contains(&format!(",{name},")));
+    line.unwrap().rsplit(',').next().unwrap().parse().unwrap()
+}
+
+/// The benchmark of Fiorentini, Calzolari and Panattoni (1996), from the file of returns to the
+/// printed digits: estimates and standard errors.
+#[test]
+fn garch_is_fitted_to_its_published_digits() {
+    let folder = Folder::new("garch");
+    let returns = concat!(env!("CARGO_MANIFEST_DIR"), "/data/dmbp.csv");
+    let arguments = ["fit", "garch11", "--data", returns, "--optimizer", "newton"];
+    let more = ["--standard-errors", "--out", "garch.npz", "--json"];
+    let found = json(&success(&bptt(&folder, &[&arguments[..], &more].concat())));
+    let log_likelihood = garch_oracle("loglik");
+    assert!(
+        (found["loss"].as_f64().unwrap() / -log_likelihood - 1.0).abs() < 1e-13,
+        "{found}"
+    );
+    let printed = [
+        ("mu", 0.008_462_12, 5e-9),
+        ("omega", 0.002_852_71, 5e-9),
+        ("alpha", 0.026_522_8, 5e-8),
+        ("beta", 0.033_552_7, 5e-8),
+    ];
+    for (name, error, half_a_unit) in printed {
+        let estimate = found["parameters"][name].as_f64().unwrap();
+        let exact = garch_oracle(&format!("theta_hat_{name}"));
+        assert!(
+            (estimate / exact - 1.0).abs() < 1e-9,
+            "{name}: {estimate}, expected {exact}"
+        );
+        let own = found["standard_errors"][name].as_f64().unwrap();
+        assert!(
+            (own - error).abs() <= half_a_unit,
+            "{name}: {own}, printed {error}"
+        );
+    }
+    let text = success(&bptt(&folder, &[&arguments[..], &more[..3]].concat()));
+    assert!(
+        text.contains("beta          0.8059736      0.03355269"),
+        "{text}"
+    );
+    // The fitted file is data for the other commands.
+    let gradient = [
+        "grad",
+        "garch11",
+        "--data",
+        returns,
+        "--params",
+        "garch.npz",
+        "--json",
+    ];
+    let gradient = json(&success(&bptt(&folder, &gradient)));
+    for (name, error, _) in printed {
+        let slope = gradient["gradients"][name].as_f64().unwrap();
+        assert!((slope * error).abs() < 1e-9, "{name}: {slope}");
+    }
+}
+
+#[test]
+fn a_network_forecasts_sunspots() {
+    let folder = Folder::new("sunspots");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/data/sunspots.csv");
+    let fit = |optimizer: &str, lr: &str| {
+        let arguments = [
+            "fit",
+            "sunspots.rec",
+            "--data",
+            source,
+            "--dims",
+            "H=6",
+            "--steps",
+            "150",
+        ];
+        let more = [
+            "--optimizer",
+            optimizer,
+            "--lr",
+            lr,
+            "--clip",
+            "1",
+            "--out",
+            "p.npz",
+            "--json",
+        ];
+        json(&success(&bptt(&folder, &[&arguments[..], &more].concat())))
+    };
+    fs::write(folder.file("sunspots.rec"), SUNSPOTS).unwrap();
+    for (optimizer, lr) in [("adam", "0.01"), ("sgd", "0.1")] {
+        let found = fit(optimizer, lr);
+        // The loss is the mean squared error, in units of 50; that of the naive forecast, the
+        // number of the year before, is computed here.
+        let table = fs::read_to_string(source).unwrap();
+        let numbers: Vec<f64> = table
+            .lines()
+            .skip(1)
+            .map(|l| l.split(',').nth(1).unwrap().parse().unwrap())
+            .collect();
+        let naive: f64 = numbers
+            .windows(2)
+            .map(|w| ((w[1] - w[0]) / 50.0).powi(2))
+            .sum();
+        let naive = naive / numbers.len() as f64;
+        let loss = found["loss"].as_f64().unwrap();
+        assert!(loss < naive, "{optimizer}: {loss}, naive {naive}");
+        assert!(loss < found["loss_before"].as_f64().unwrap(), "{found}");
+    }
+    assert_eq!(
+        fit("adam", "0.01"),
+        fit("adam", "0.01"),
+        "the same seed, the same fit"
+    );
+}
+
+const SUNSPOTS: &str = "dim H\ninput sunspots\n\
+    param W[H, H] ~ orthogonal(0.9), u[H] ~ uniform(0.5), b[H] = 0\n\
+    param w[H] ~ uniform(1/sqrt(H)), c = 0\nstate h[H], forecast\n\
+    s = (sunspots - 50) / 50\nh' = tanh(W @ h + u * s + b)\n\
+    forecast' = dot(w, h') + c\nmean loss (forecast - s)^2\n";
+
+#[test]
+fn a_model_learns_a_text() {
+    let folder = Folder::new("text");
+    let text = "the quick brown fox jumps over the lazy dog; ".repeat(12);
+    fs::write(folder.file("fox.txt"), &text).unwrap();
+    for cell in ["characters", "lstm"] {
+        let arguments = format!(
+            "fit {cell} --text fox.txt --length 15 --batch 4 --dims H=12,K=6 --steps 60 --lr 0.03 --out p.npz --json"
+        );
+        // The inputs of the LSTM are vectors with a place for each character.
+        let arguments = if cell == "lstm" {
+            arguments.replace(",K=6", "")
+        } else {
+            arguments
+        };
+        let found = json(&success(&bptt(
+            &folder,
+            &arguments.split(' ').collect::<Vec<_>>(),
+        )));
+        let alphabet = found["alphabet"].as_str().unwrap();
+        let all: std::collections::BTreeSet<char> = text.chars().collect();
+        assert_eq!(alphabet, all.iter().collect::<String>());
+        let mut loss = found["loss"].as_f64().unwrap();
+        if cell == "lstm" {
+            loss /= 4.0 * 15.0;
+        }
+        // Guessing among all characters alike costs ln 28 = 3.3.
+        assert!(loss < 0.6 * (all.len() as f64).ln(), "{cell}: {loss}");
+    }
+    let empty = bptt(
+        &folder,
+        &["fit", "garch11", "--text", "fox.txt", "--out", "p.npz"],
+    );
+    assert!(
+        failure(&empty, 3).contains("cannot read a text: expected `input x: class(C)`"),
+        "refused"
+    );
+}

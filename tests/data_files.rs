@@ -1,0 +1,351 @@
+//! Files of data: what was written is read again, what NumPy wrote is understood, and what is
+//! broken or hostile is refused in words. The files of `data/files` were written by NumPy.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bptt::data::{Array, Arrays, write_whole};
+use bptt::{Batch, Params, Recurrence};
+use ndarray::{Array1, ArrayD, IxDyn, arr0, array};
+use support::folder::Folder;
+
+fn sample(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data/files")
+        .join(name)
+}
+
+fn refusal(path: &Path) -> String {
+    Arrays::read(path).expect_err("this is refused").to_string()
+}
+
+#[test]
+fn what_numpy_wrote_is_read() {
+    let found = Arrays::read(sample("plain.npz")).unwrap();
+    let x = ArrayD::from_shape_fn(IxDyn(&[2, 1, 3]), |i| (3 * i[0] + i[2]) as f64 / 4.0);
+    assert_eq!(found.get("y").map(Array::kind), Some("f32"));
+    assert_eq!(found.get("y").map(Array::real), Some(x.clone()));
+    assert_eq!(found.get("x"), Some(&Array::F64(x)));
+    assert_eq!(
+        found.get("c"),
+        Some(&Array::Int(array![[1], [0]].into_dyn()))
+    );
+    assert_eq!(found.get("s"), Some(&Array::F64(arr0(2.5).into_dyn())));
+    assert_eq!(
+        found.get("flag"),
+        Some(&Array::Int(array![1, 0].into_dyn()))
+    );
+    assert_eq!(found.get("u"), Some(&Array::Int(array![7].into_dyn())));
+    let found = Arrays::read(sample("compressed.npz")).unwrap();
+    assert_eq!(
+        found.get("zeros"),
+        Some(&Array::F64(ArrayD::zeros(vec![20, 50])))
+    );
+}
+
+#[test]
+fn what_was_written_is_read() {
+    let folder = Folder::new("round_trip");
+    let arrays = Arrays::new()
+        .with("θ.dot", array![[0.1, -0.0], [1e300, 5e-324]])
+        .with("half", array![1.5_f32])
+        .with("none", Array1::<f64>::zeros(0))
+        .with("number", arr0(std::f64::consts::PI))
+        .with("class", array![[0_i64, -3]]);
+    for name in ["a.npz", "a.safetensors"] {
+        let path = folder.file(name);
+        arrays.write(&path).unwrap();
+        let found = Arrays::read(&path).unwrap();
+        assert_eq!(found.iter().count(), 5, "{name}");
+        for (key, array) in arrays.iter() {
+            assert_eq!(found.get(key), Some(array), "{name}: {key}");
+        }
+    }
+}
+
+#[test]
+fn types_and_orders_that_are_not_meant_are_refused() {
+    let cases = [
+        (
+            "fortran.npz",
+            "Fortran order; save it with `np.ascontiguousarray`",
+        ),
+        (
+            "big_endian.npz",
+            "big-endian (`>f8`); save it with `.astype(\"<f8\")`",
+        ),
+        ("complex.npz", "type `<c16`, expected f4, f8 or integers"),
+        ("text.npz", "type `<U1`"),
+        ("object.npz", "type `|O`"),
+        ("records.npz", "type `records`"),
+    ];
+    for (file, expected) in cases {
+        let message = refusal(&sample(file));
+        assert!(message.contains(expected), "{message}");
+        assert!(
+            message.contains("array `x`") && message.contains(file),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_bomb_is_refused_before_it_expands() {
+    let limit = 1 << 20;
+    let error = Arrays::read_limited(sample("bomb.npz"), limit)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("array `x` expands to 40000128 bytes"),
+        "{error}"
+    );
+    assert!(
+        Arrays::read(sample("bomb.npz")).is_ok(),
+        "40 MB are below the usual limit"
+    );
+}
+
+/// The bytes of a `.npy` member whose header says one thing and whose entries are another.
+fn npz(header: &str, entries: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut member = b"\x93NUMPY\x01\x00".to_vec();
+    member.extend(u16::try_from(header.len()).unwrap().to_le_bytes());
+    member.extend(header.as_bytes());
+    member.extend(entries);
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    archive
+        .start_file("x.npy", zip::write::SimpleFileOptions::default())
+        .unwrap();
+    archive.write_all(&member).unwrap();
+    archive.finish().unwrap().into_inner()
+}
+
+#[test]
+fn headers_that_lie_are_refused() {
+    let header = |descr: &str, shape: &str| {
+        format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n")
+    };
+    let cases = [
+        (header("<f8", "(3,)"), "has 84 bytes, expected 92"),
+        (header("<f8", "(1,)"), "expected 76"),
+        (header("<f8", "(4611686018427387904, 4)"), "too large"),
+        (header("<f8", "(1000000000000,)"), "more than the limit"),
+        (header("<f8", "(1, 1, 1, 1, 1, 1, 1, 1, 2)"), "has 9 axes"),
+        (header("<f8", "(-2,)"), "sizes in `shape`"),
+        (header("<f8", "2"), "without `shape`"),
+        (header("", "(2,)"), "type ``"),
+        (header("é", "(2,)"), "type `é`"),
+        ("{'descr': '<f8'}".into(), "without `fortran_order`"),
+        ("nonsense".into(), "without `descr`"),
+    ];
+    let folder = Folder::new("headers");
+    let path = folder.file("x.npz");
+    for (header, expected) in cases {
+        fs::write(&path, npz(&header, &[0; 16])).unwrap();
+        let message = refusal(&path);
+        assert!(message.contains(expected), "{header}: {message}");
+    }
+}
+
+#[test]
+fn truncated_and_damaged_files_are_refused() {
+    let folder = Folder::new("damaged");
+    let arrays = Arrays::new()
+        .with("x", array![1.0, 2.0])
+        .with("y", array![[3.0_f32]]);
+    for name in ["a.npz", "a.safetensors"] {
+        let path = folder.file(name);
+        arrays.write(&path).unwrap();
+        let whole = fs::read(&path).unwrap();
+        for length in 0..whole.len() {
+            fs::write(&path, &whole[..length]).unwrap();
+            let message = refusal(&path);
+            assert!(message.contains(name), "{length}: {message}");
+        }
+        // A changed byte is noticed, or makes other names and numbers; it never makes a panic.
+        for at in 0..whole.len() {
+            for flip in [1, 0x80, 0xff] {
+                let mut bytes = whole.clone();
+                bytes[at] ^= flip;
+                fs::write(&path, &bytes).unwrap();
+                let _ = Arrays::read(&path);
+            }
+        }
+    }
+    // The numbers of a .npz are guarded by its checksums.
+    let path = folder.file("a.npz");
+    arrays.write(&path).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    let at = bytes
+        .windows(8)
+        .position(|w| w == 2f64.to_le_bytes())
+        .unwrap();
+    bytes[at] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let message = refusal(&path);
+    assert!(message.contains("array `x` is damaged"), "{message}");
+}
+
+#[test]
+fn other_files_are_refused() {
+    let folder = Folder::new("other");
+    let missing = refusal(&folder.file("missing.npz"));
+    assert!(missing.contains("cannot be read"), "{missing}");
+    for (name, expected) in [
+        ("model.pt", "expected a .safetensors file"),
+        ("x.npy", "expected a .npz file"),
+        ("x.txt", "expected a .npz, .safetensors or .csv file"),
+        ("text.npz", "is not a .npz archive"),
+        ("text.safetensors", "is not a .safetensors file"),
+    ] {
+        let path = folder.file(name);
+        fs::write(&path, "neither of these, but long enough to have a header").unwrap();
+        let message = refusal(&path);
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn tables_are_read() {
+    let folder = Folder::new("tables");
+    let path = folder.file("t.csv");
+    let read = |text: &str| {
+        fs::write(&path, text).unwrap();
+        Arrays::read(&path).map_err(|e| e.to_string())
+    };
+    let found = read("a, x[0] ,x[1]\n1,2,3\n-1e3,.5,0\n\n").unwrap();
+    assert_eq!(
+        found.get("a"),
+        Some(&Array::F64(array![[1.0], [-1e3]].into_dyn()))
+    );
+    let x = array![[[2.0, 3.0]], [[0.5, 0.0]]];
+    assert_eq!(found.get("x"), Some(&Array::F64(x.into_dyn())));
+    for (text, expected) in [
+        ("", "is empty"),
+        ("a,b\n1\n", "line 2: expected 2 fields, found 1"),
+        ("a\n1\nten\n", "line 3: `a`: expected a number, found `ten`"),
+        ("a,a\n1,2\n", "column `a`"),
+        ("x[1],x[0]\n1,2\n", "column `x[1]`"),
+        ("x[0],x\n1,2\n", "column `x`"),
+    ] {
+        let message = read(text).unwrap_err();
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn a_file_is_written_whole_or_not_at_all() {
+    let folder = Folder::new("whole");
+    let path = folder.file("kept.npz");
+    fs::write(&path, "what was there").unwrap();
+    // A folder in the place of the temporary file makes the writing fail.
+    let part = folder.file(&format!(".kept.npz.{}.part", std::process::id()));
+    fs::create_dir(&part).unwrap();
+    assert!(write_whole(&path, b"new").is_err(), "it cannot be written");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "what was there");
+    fs::remove_dir(&part).unwrap();
+    write_whole(&path, b"new").unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+    assert_eq!(
+        fs::read_dir(folder.path()).unwrap().count(),
+        1,
+        "nothing is left behind"
+    );
+}
+
+fn model() -> Recurrence {
+    let source = "dim K, C\ninput x[K], s, y: class(C)\nsample input h0[K], k: class(C)\n\
+                  param w[C, K]\nstate h[K] = h0\nh' = h + x * s\n\
+                  loss softmax_cross_entropy(w @ h', y) + sum(gather(w, k))\n";
+    Recurrence::parse("model.rec", source).unwrap()
+}
+
+fn data() -> Arrays {
+    Arrays::new()
+        .with("x", ndarray::Array3::<f64>::zeros((4, 2, 3)))
+        .with("s", ndarray::Array2::<f32>::ones((4, 2)))
+        .with("y", ndarray::Array2::<i64>::ones((4, 2)))
+        .with("h0", ndarray::Array2::<f64>::zeros((2, 3)))
+        .with("k", array![0_i64, 1])
+}
+
+#[test]
+fn inputs_become_a_batch() {
+    let batch: Batch<f64> = data()
+        .with("lengths", array![4_i64, 2])
+        .batch(&model())
+        .unwrap();
+    assert_eq!((batch.steps(), batch.samples()), (4, 2));
+    assert_eq!(batch.lengths(), [4, 2]);
+    assert_eq!(batch.classes("k"), Some(&array![0, 1].into_dyn()));
+    let params: Params<f64> = Arrays::new()
+        .with("w", ndarray::Array2::<f32>::ones((2, 3)))
+        .params(&model())
+        .unwrap();
+    assert!(
+        model()
+            .evaluate(&params, &batch)
+            .unwrap()
+            .loss()
+            .unwrap()
+            .is_finite(),
+        "it runs"
+    );
+}
+
+#[test]
+fn inputs_that_do_not_fit_are_refused() {
+    let refuse = |arrays: Arrays, expected: &str| {
+        let found = arrays.batch::<f64>(&model()).and_then(|batch| {
+            let params = Params::new().with("w", ndarray::Array2::zeros((2, 3)));
+            model().evaluate(&params, &batch)
+        });
+        let message = found.unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+    };
+    refuse(
+        data().with("y", array![[0.5]]),
+        "array `y`: expected integers, found f64",
+    );
+    refuse(
+        data().with("y", array![[-1_i64]]),
+        "expected integers from 0 on, found -1",
+    );
+    refuse(
+        data().with("k", array![0_i64, 2]),
+        "is class 2, expected 0 to 1",
+    );
+    refuse(
+        data().with("lengths", array![4_i64, 5]),
+        "length of sample 1 is 5",
+    );
+    refuse(
+        data().with("lengths", array![4.0, 2.0]),
+        "array `lengths`: expected integers",
+    );
+    refuse(
+        data().with(
+            "s",
+            array![[f64::NAN, 1.0], [1.0, 1.0], [1.0, 1.0], [1.0, 1.0]],
+        ),
+        "`s` is not finite",
+    );
+    refuse(Arrays::new(), "says how many steps and samples");
+    let message = Arrays::new()
+        .with("v", arr0(1.0))
+        .params::<f64>(&model())
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("no parameter named `v`"), "{message}");
+    let integers = Arrays::new()
+        .with("w", array![[1_i64]])
+        .params::<f64>(&model());
+    let message = integers.unwrap_err().to_string();
+    assert!(
+        message.contains("expected real numbers, found integers"),
+        "{message}"
+    );
+}

@@ -1,0 +1,83 @@
+//! The recurrence language: mistakes, and texts on which a careless parser would not survive.
+//!
+//! After a wanted change of a message: `UPDATE_GOLDEN=1 cargo test --test language_mistakes`, then
+//! read the difference.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use bptt::{Diagnostics, Recurrence};
+use support::library::{folder, parse};
+
+fn mistakes(source: &str) -> Diagnostics {
+    Recurrence::parse("wrong.rec", source).expect_err("this is wrong")
+}
+
+/// Each file of `tests/golden/diagnostics/` is a wrong text, a line of dashes, and what is said.
+#[test]
+fn diagnostics() {
+    const RULE: &str = "----\n";
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder("tests/golden/diagnostics")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (source, expected) = text.split_once(RULE).unwrap_or((&text, ""));
+        let found = mistakes(source).to_string();
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, format!("{source}{RULE}{found}")).unwrap();
+        } else {
+            assert_eq!(expected, found, "{}", path.display());
+        }
+        count += 1;
+    }
+    assert!(count >= 12, "only {count} texts are there");
+}
+
+#[test]
+fn a_diagnostic_knows_its_place() {
+    let found = mistakes("param a\nloss a + bb\nloss tanhh(a)\n");
+    let places: Vec<_> = found.iter().map(|d| found.place(d).unwrap()).collect();
+    assert_eq!(places, [(2, 10), (3, 6)]);
+    let second = found.iter().nth(1).unwrap();
+    assert_eq!(second.message(), "there is no function `tanhh`");
+    assert_eq!(second.hint(), Some("did you mean `tanh`?"));
+}
+
+/// Texts on which a careless parser would overflow its stack or never end.
+#[test]
+fn deep_and_long_texts_are_refused_in_good_time() {
+    let deep = |open: &str, close: &str| {
+        let n = 100_000;
+        format!("param a\nloss {}a{}\n", open.repeat(n), close.repeat(n))
+    };
+    mistakes(&deep("(", ")"));
+    mistakes(&deep("-", ""));
+    mistakes(&deep("tanh(", ")"));
+    mistakes(&deep("a^", ""));
+    mistakes(&deep("a + ", ""));
+    mistakes(&deep("", ".T"));
+    mistakes(&deep("", "²"));
+    mistakes(&"(".repeat(200_000));
+    mistakes(&"x = \n".repeat(20_000));
+    // Functions that double, and functions that nest.
+    let mut source = String::from("param a\nfn f0(x) = x + x\n");
+    for i in 1..60 {
+        source += &format!("fn f{i}(x) = f{0}(x) + f{0}(x)\n", i - 1);
+    }
+    mistakes(&(source.clone() + "loss f59(a)\n"));
+    let mut source = String::from("param a\nfn f0(x) = x + 1\n");
+    for i in 1..5000 {
+        source += &format!("fn f{i}(x) = f{}(x)\n", i - 1);
+    }
+    mistakes(&(source + "loss f4999(a)\n"));
+    mistakes("param a\nfn f(x) = f(x)\nloss f(a)\n");
+    mistakes("param a\nfn f(x) = g(x)\nfn g(x) = f(x) + f(x)\nloss f(a)\n");
+    // A long chain is no deep recursion, in whichever order it is written.
+    let mut lines: Vec<String> = (1..3000)
+        .map(|i| format!("a{i} = a{} + x", i - 1))
+        .collect();
+    lines.extend(["a0 = 1".into(), "input x".into(), "loss a2999".into()]);
+    parse("chain", &lines.join("\n"));
+    lines.reverse();
+    parse("chain", &lines.join("\n"));
+}
