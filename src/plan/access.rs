@@ -103,6 +103,8 @@ impl Graph {
     }
 
     fn copy(&mut self, id: Id, rate: Rate) -> Id {
-        self.add_like(id, Kind::Sum(vec![1]), vec![id], rate)
+        let copy = self.add_like(id, Kind::Sum(vec![1]), vec![id], rate);
+        self.nodes[copy].label = self.nodes[id].label.clone();
+        copy
     }
 }

@@ -7,7 +7,7 @@ use super::graph::{Graph, Id, Kind};
 use super::instruction::{
     Carry, Input, Instruction, Operand, Pack, PackPart, Pass, Program, Stage as Group, Work,
 };
-use super::layout::{Buffer, Layout, Stage, Storage};
+use super::layout::{Buffer, Home, Layout, Stage, Storage, Value};
 use super::program::Writer;
 use super::schedule::Schedule;
 use crate::shape::Rate;
@@ -49,9 +49,15 @@ impl<'a> Emitter<'a> {
         };
         for id in &schedule.order {
             if let Kind::Leaf(leaf) = graph.nodes[*id].kind {
+                let (width, name) = (graph.nodes[*id].len(), graph.name(*id));
                 emitter.buffers.push(Buffer {
                     storage: Storage::Leaf(leaf),
-                    width: graph.nodes[*id].len(),
+                    width,
+                    values: vec![Value {
+                        name,
+                        start: 0,
+                        len: width,
+                    }],
                 });
                 emitter.leaves.insert(leaf, emitter.buffers.len() - 1);
             }
@@ -277,6 +283,7 @@ impl<'a> Emitter<'a> {
                 }
                 Kind::OuterTotal => outers.entry(node.args[1]).or_default().push(id),
                 Kind::Total => totals.entry(node.rate).or_default().push(id),
+                Kind::Join if self.is_in_place(id) => {}
                 _ => body.push(self.single(id)),
             }
         }
@@ -306,6 +313,20 @@ impl<'a> Emitter<'a> {
                 body.push(Instruction::Total { out, from });
             }
         }
+    }
+
+    /// Whether what a node joins lies side by side already.
+    fn is_in_place(&self, id: Id) -> bool {
+        let mut next = self.layout.homes[id];
+        self.graph.nodes[id].args.iter().all(|arg| {
+            let home = self.layout.homes[*arg];
+            let follows = home.is_some() && home == next;
+            next = home.map(|home| Home {
+                start: home.start + self.graph.nodes[*arg].len(),
+                ..home
+            });
+            follows
+        })
     }
 
     /// Products of the same vectors that lie side by side are one product.

@@ -145,6 +145,17 @@ impl Graph {
         })
     }
 
+    /// What a node is called in print.
+    pub(super) fn name(&self, id: Id) -> String {
+        let label = self.nodes[id].label.clone();
+        label.unwrap_or_else(|| format!("%{id}"))
+    }
+
+    /// Gives a node a name for people, unless it has one.
+    fn call(&mut self, id: Id, name: impl Into<String>) {
+        self.nodes[id].label.get_or_insert_with(|| name.into());
+    }
+
     /// Whether a node adds up over the steps.
     pub(super) fn ends_time(&self, id: Id) -> bool {
         let node = &self.nodes[id];
@@ -354,7 +365,11 @@ impl<'a> Lower<'a> {
 
     fn source_node(&mut self, id: NodeId) -> Id {
         match self.tape.node(id).op() {
-            Op::Leaf(leaf) => self.push(id, Kind::Leaf(leaf.index()), vec![]),
+            Op::Leaf(leaf) => {
+                let node = self.push(id, Kind::Leaf(leaf.index()), vec![]);
+                self.graph.call(node, self.tape.leaf(*leaf).name());
+                node
+            }
             _ => {
                 let count = self.registers.len();
                 let register = self.tape.register_read_by(id).map_or(0, |r| r.index());
@@ -504,6 +519,20 @@ impl<'a> Lower<'a> {
         })
     }
 
+    /// Names an output; what is added up over time to the gradient of a parameter is the cotangent
+    /// of that parameter at each step.
+    fn call_output(&mut self, id: Id, name: &str) {
+        let is_leaf = self.tape.leaves().iter().any(|l| l.name() == name);
+        let (kind, term) = (
+            &self.graph.nodes[id].kind,
+            self.graph.nodes[id].args.first(),
+        );
+        if let (true, Kind::Total, Some(term)) = (is_leaf, kind, term.copied()) {
+            self.graph.call(term, format!("{name}.bar"));
+        }
+        self.graph.call(id, format!("output {name}"));
+    }
+
     fn finish(mut self, recurrence: &Recurrence) -> Graph {
         let mut registers: Vec<Option<Register>> = vec![None; self.registers.len()];
         for (register, index) in &self.registers {
@@ -511,18 +540,21 @@ impl<'a> Lower<'a> {
             let def = register
                 .def
                 .expect("a finished recurrence has its registers");
+            let node = self.of[&def];
+            self.graph.call(node, register.name());
             registers[*index] = Some(Register {
                 direction: register.direction,
                 init: register.init.map(|i| self.of[&i]),
-                def: self.of[&def],
+                def: node,
             });
         }
         self.graph.registers = registers.into_iter().flatten().collect();
         for (name, id) in recurrence.output_nodes() {
-            let ty = self.tape.ty(id);
+            let (ty, node) = (self.tape.ty(id), self.of[&id]);
+            self.call_output(node, name);
             self.graph.outputs.push(Output {
                 name: name.to_string(),
-                node: self.of[&id],
+                node,
                 shape: ty.shape.values(self.sizes),
                 rate: ty.rate,
             });

@@ -173,7 +173,8 @@ impl Instruction {
         }
     }
 
-    fn operands(&self, programs: &[Program]) -> Vec<Operand> {
+    /// Everything it reads and writes, matrices of products aside.
+    pub(super) fn operands(&self, programs: &[Program]) -> Vec<Operand> {
         match self {
             Self::Program(index) => {
                 let program = &programs[*index];

@@ -3,7 +3,7 @@
 //! Values that are produced by one matrix product, or used together by one, lie next to each other
 //! in the rows of one buffer, so that the product is a single operation.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::graph::{Graph, Id, Kind};
 use super::schedule::Schedule;
@@ -32,6 +32,16 @@ pub(crate) struct Buffer {
     pub(crate) storage: Storage,
     /// The number of entries of a row.
     pub(crate) width: usize,
+    /// What lies in a row, in order.
+    pub(crate) values: Vec<Value>,
+}
+
+/// A value in a buffer, for people.
+#[derive(Clone, Debug)]
+pub(crate) struct Value {
+    pub(crate) name: String,
+    pub(crate) start: usize,
+    pub(crate) len: usize,
 }
 
 /// Where the value of a node lives.
@@ -202,6 +212,17 @@ impl Layout {
             let base = graph.access(output.node).base;
             raise(&mut storage, base, Storage::Full);
         }
+        // Values joined in place are kept as long as the whole.
+        for id in schedule
+            .order
+            .iter()
+            .copied()
+            .filter(|id| self.is_a_row(graph, *id))
+        {
+            for arg in &graph.nodes[id].args {
+                storage[*arg] = storage[*arg].max(storage[id]);
+            }
+        }
         // Products added to a value in place live where it does.
         for id in schedule.order.iter().copied() {
             if let Kind::Gemm { init: true, .. } = graph.nodes[id].kind {
@@ -215,6 +236,21 @@ impl Layout {
         storage
     }
 
+    /// Whether a value is made of values that can be computed side by side in the first place.
+    fn is_a_row(&self, graph: &Graph, id: Id) -> bool {
+        let args = &graph.nodes[id].args;
+        let is_own = |(i, arg): (usize, &Id)| {
+            let node = &graph.nodes[*arg];
+            graph.is_computed(*arg)
+                && node.rate == graph.nodes[id].rate
+                && self.stages[*arg] == self.stages[id]
+                && !matches!(node.kind, Kind::Gemm { init: true, .. } | Kind::Join)
+                && !args[..i].contains(arg)
+                && graph.registers.iter().all(|r| r.def != *arg)
+        };
+        matches!(graph.nodes[id].kind, Kind::Join) && args.iter().enumerate().all(is_own)
+    }
+
     /// Gives every value that must be in memory its home.
     fn assign(&mut self, graph: &Graph, schedule: &Schedule, storage: &[Option<Storage>]) {
         let mut rows = Rows {
@@ -225,7 +261,15 @@ impl Layout {
                 .collect(),
             ..Rows::default()
         };
+        for id in schedule.order.iter().copied() {
+            if self.is_a_row(graph, id) {
+                rows.join(id, &graph.nodes[id].args);
+            }
+        }
         for group in self.groups(graph, schedule) {
+            rows.request(&group);
+        }
+        for group in self.sums(graph, schedule, &rows) {
             rows.request(&group);
         }
         for id in schedule.order.iter().copied() {
@@ -235,16 +279,19 @@ impl Layout {
         }
         for row in &rows.rows {
             let buffer = self.buffers.len();
-            let mut width = 0;
+            let (mut width, mut values) = (0, Vec::new());
             for id in &row.members {
-                let start = width;
+                let (start, len) = (width, graph.nodes[*id].len());
                 self.homes[*id] = Some(Home { buffer, start });
-                width += graph.nodes[*id].len();
+                width += len;
+                let name = graph.name(*id);
+                values.push(Value { name, start, len });
             }
             let kept = row.members.iter().filter_map(|id| storage[*id]).max();
             self.buffers.push(Buffer {
                 storage: kept.unwrap_or(Storage::Local),
                 width,
+                values,
             });
         }
         for id in schedule.order.iter().copied() {
@@ -252,6 +299,29 @@ impl Layout {
                 self.homes[id] = self.homes[rows.root(id)];
             }
         }
+    }
+
+    /// Sums over time that should lie side by side: what they add up does.
+    fn sums(&self, graph: &Graph, schedule: &Schedule, rows: &Rows) -> Vec<Vec<Id>> {
+        let mut sums: BTreeMap<(Stage, Option<Id>), Vec<Id>> = BTreeMap::new();
+        for id in schedule.order.iter().copied() {
+            let args = &graph.nodes[id].args;
+            let with = match graph.nodes[id].kind {
+                Kind::OuterTotal => Some(args[1]),
+                Kind::Total => None,
+                _ => continue,
+            };
+            let key = (self.stages[id], with);
+            sums.entry(key).or_default().push(id);
+        }
+        let mut groups: Vec<Vec<Id>> = sums.into_values().collect();
+        for group in &mut groups {
+            group.sort_by_key(|id| {
+                let access = graph.access(graph.nodes[*id].args[0]);
+                (rows.place(access.base), access.start)
+            });
+        }
+        groups
     }
 
     /// Values that should lie side by side, the most important first.
@@ -283,11 +353,14 @@ impl Layout {
                 _ => {}
             }
         }
+        // What a loop does, it does at every step.
+        made.sort_by_key(|key| !produced.get(key).is_some_and(|ids| self.is_loop[ids[0]]));
         let mut groups: Vec<Vec<Id>> = made.iter().filter_map(|k| produced.remove(k)).collect();
         let mut totals: Vec<((Stage, Id), Vec<Id>)> = outer.into_iter().collect();
         totals.sort_unstable();
         groups.extend(totals.into_iter().map(|(_, members)| members));
         groups.extend(used);
+        groups.retain(|group| group.len() > 1);
         groups
     }
 }
@@ -329,6 +402,7 @@ struct Row {
 #[derive(Default)]
 struct Rows<'a> {
     storage: &'a [Option<Storage>],
+    /// For what has no place of its own, the value that begins where it does.
     in_place: HashMap<Id, Id>,
     pass: Vec<Option<usize>>,
     rows: Vec<Row>,
@@ -336,12 +410,35 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// The value in whose place a product is added up.
+    /// The value in whose place a product is added up, or the first of those a value joins.
     fn root(&self, mut id: Id) -> Id {
         while let Some(init) = self.in_place.get(&id) {
             id = *init;
         }
         id
+    }
+
+    /// Makes a row of the parts of a value, unless one of them has a place already.
+    fn join(&mut self, whole: Id, parts: &[Id]) {
+        if self.storage[whole].is_none() || parts.iter().any(|p| self.row_of.contains_key(p)) {
+            return;
+        }
+        for part in parts {
+            self.row_of.insert(*part, self.rows.len());
+        }
+        self.rows.push(Row {
+            members: parts.to_vec(),
+            free: false,
+        });
+        self.in_place.insert(whole, parts[0]);
+    }
+
+    /// The row of a value, and its place in it.
+    fn place(&self, id: Id) -> Option<(usize, usize)> {
+        let id = self.root(id);
+        let row = *self.row_of.get(&id)?;
+        let place = self.rows[row].members.iter().position(|m| *m == id);
+        place.map(|place| (row, place))
     }
 
     /// Puts values side by side, as far as earlier requests leave them free.

@@ -9,9 +9,14 @@
 //! | which values lie side by side, and how long they are kept | `layout` |
 //! | entrywise work fused | `program` |
 //! | instructions | `instruction`, `emit` |
+//!
+//! A finished plan tells what it costs (`counts`) and how it runs (`describe`).
 
 mod access;
+mod counts;
+mod describe;
 mod emit;
+mod formula;
 mod graph;
 mod instruction;
 mod layout;
@@ -19,6 +24,7 @@ mod products;
 mod program;
 mod schedule;
 
+pub use counts::{Counts, Tally};
 pub(crate) use instruction::{Carry, Instruction, Operand, Pack, Pass, Program, Stage, Work};
 pub(crate) use layout::{Buffer, Storage};
 pub(crate) use program::{Code, MicroOp};

@@ -69,7 +69,17 @@ impl Graph {
                 _ => outside.push((arg, sign)),
             }
         }
+        let leaves = |(id, _): &(Id, i8)| {
+            matches!(self.nodes[*id].kind, Kind::Product { .. }) && before.is_private(*id)
+        };
+        // A product may leave the loop with what else the sum adds from outside.
+        let split = own.is_some() && outside.len() > 1 && outside.iter().any(leaves);
         if products.is_empty() {
+            if split {
+                let init = self.initial(id, outside, before).map(|init| (init, 1));
+                let (terms, signs) = init.into_iter().chain(rest).unzip();
+                (self.nodes[id].kind, self.nodes[id].args) = (Kind::Sum(signs), terms);
+            }
             return;
         }
         let init = self.initial(id, outside, before);
@@ -97,18 +107,22 @@ impl Graph {
     /// The value that products are added to in place: it belongs to them alone.
     fn initial(&mut self, like: Id, terms: Vec<(Id, i8)>, before: &Before) -> Option<Id> {
         let rate = self.nodes[like].rate;
+        let label = self.nodes[like].label.clone();
         match terms[..] {
             [] => return None,
             [(only, 1)] => {
                 let node = &self.nodes[only];
                 let computed = matches!(node.kind, Kind::Sum(_) | Kind::Product { .. });
                 if computed && node.rate == rate && before.is_private(only) {
+                    self.nodes[only].label = label.or(self.nodes[only].label.take());
                     return Some(only);
                 }
             }
             _ => {}
         }
         let (args, signs): (Vec<Id>, Vec<i8>) = terms.into_iter().unzip();
-        Some(self.add_like(like, Kind::Sum(signs), args, rate))
+        let init = self.add_like(like, Kind::Sum(signs), args, rate);
+        self.nodes[init].label = label;
+        Some(init)
     }
 }

@@ -26,6 +26,17 @@ pub(crate) enum Code {
     Select,
 }
 
+impl Code {
+    /// The floating-point operations on an entry; a function counts as one.
+    pub(super) const fn flops(self) -> usize {
+        match self {
+            Self::Copy | Self::Select => 0,
+            Self::MultiplyAdd | Self::NegativeMultiplyAdd => 2,
+            Self::Entry(_) | Self::Negate | Self::Add | Self::Subtract => 1,
+        }
+    }
+}
+
 /// One micro-op. Places are numbered: registers first, then constants, inputs and outputs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MicroOp {
