@@ -1,6 +1,6 @@
 //! A case made ready to run: recurrence, data, and the checksum of the results.
 
-use bptt::{Batch, Params, Real, Recurrence, Scalar, Wrt};
+use bptt::{Batch, Params, Real, Recurrence, Wrt};
 use ndarray::{Array2, arr0};
 use serde_json::{Map, Value, json};
 

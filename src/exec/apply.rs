@@ -12,9 +12,9 @@ use ndarray::{ArrayD, IxDyn};
 
 use super::Real;
 use super::driver::{Crew, Rows};
-use super::kernel::entrywise::{BLOCK, Entrywise, Rows as Strided};
-use super::kernel::rows::{self, Contraction, SumRows};
-use super::kernel::steps::{Action, Cursor, Programs, Steps};
+use super::interpret::entrywise::{BLOCK, Entrywise, Rows as Strided};
+use super::interpret::rows::{self, Contraction, SumRows};
+use super::interpret::steps::{Action, Cursor, Programs, Steps};
 use super::kernel::{Columns, Matrix, OverRows, Panels, Product, Stretch};
 use crate::error::Error;
 use crate::op::{Custom, Scalar, Value};

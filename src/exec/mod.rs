@@ -3,6 +3,7 @@
 mod apply;
 mod bind;
 mod driver;
+mod interpret;
 pub(crate) mod kernel;
 mod memory;
 mod parallel;

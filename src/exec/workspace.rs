@@ -1,8 +1,8 @@
 //! What a run needs beside the plan and the data: memory, and what each worker keeps to itself.
 
 use super::Real;
-use super::kernel::entrywise::{BLOCK, Rows};
-use super::kernel::steps::{Action, Cursor};
+use super::interpret::entrywise::{BLOCK, Rows};
+use super::interpret::steps::{Action, Cursor};
 use super::kernel::{Isa, OverRows, Panels, Stretch};
 use super::memory::Aligned;
 use crate::error::{Error, Result};

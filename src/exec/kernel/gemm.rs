@@ -102,7 +102,7 @@ impl<T: Element> Product<'_, T> {
     /// # Safety
     /// As for [`run`](Self::run), with one row.
     #[inline(always)]
-    pub(super) unsafe fn run_one<V: Vector<Elem = T>>(&self) {
+    pub(crate) unsafe fn run_one<V: Vector<Elem = T>>(&self) {
         let strip = Strip {
             a: self.a,
             first_row: 0,

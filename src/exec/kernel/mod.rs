@@ -6,14 +6,13 @@
 
 #![allow(
     dead_code,
-    reason = "the kernels stand complete before the driver that calls them"
+    reason = "the benchmark and the tests use more of the kernels than the driver does"
 )]
 #![allow(
     unused_imports,
-    reason = "re-exported for the driver that will call them"
+    reason = "re-exported for the benchmark as well"
 )]
 
-pub(crate) mod entrywise;
 mod gemm;
 #[cfg(test)]
 mod gemm_tests;
@@ -24,9 +23,7 @@ mod math_tests;
 mod neon;
 mod pack;
 mod portable;
-pub(crate) mod rows;
 mod simd;
-pub(crate) mod steps;
 mod tile;
 #[cfg(target_arch = "x86_64")]
 mod x86;

@@ -36,6 +36,16 @@ impl Panels {
         Self { k, n, width }
     }
 
+    /// The rows of the matrix.
+    pub(crate) fn k(self) -> usize {
+        self.k
+    }
+
+    /// The columns of the matrix.
+    pub(crate) fn n(self) -> usize {
+        self.n
+    }
+
     /// The number of panels.
     pub(crate) fn count(self) -> usize {
         self.n.div_ceil(self.width)

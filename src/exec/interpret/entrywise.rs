@@ -10,8 +10,8 @@
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use super::math;
-use super::simd::{Element, Isa, Kernel, Vector};
+use crate::exec::kernel::math;
+use crate::exec::kernel::{Element, Isa, Kernel, Vector};
 use crate::op::{Entry, EntryVisitor, Number, Pointwise, Scalar};
 use crate::plan::{Code, MicroOp};
 

@@ -9,10 +9,10 @@
 )]
 
 use super::entrywise::{BLOCK, micro_op};
-use super::gemm::Product;
-use super::pack::Panels;
-use super::simd::{Element, Isa, Kernel, Vector};
-use super::tile::Stretch;
+use crate::exec::kernel::Panels;
+use crate::exec::kernel::Product;
+use crate::exec::kernel::Stretch;
+use crate::exec::kernel::{Element, Isa, Kernel, Vector};
 use crate::op::Scalar;
 use crate::plan::MicroOp;
 
@@ -117,7 +117,7 @@ impl<T: Element + Scalar, P: Programs> Kernel<T> for Steps<'_, T, P> {
                             accumulate,
                         } => {
                             let (c, a) = (self.cursors[first], &self.cursors[first + 1..][..count]);
-                            let small = panels.n <= V::LANES && panels.k <= IN_PLACE;
+                            let small = panels.n() <= V::LANES && panels.k() <= IN_PLACE;
                             if small {
                                 product::<V>(c, a, b, panels, accumulate, step);
                             } else {
@@ -188,7 +188,7 @@ unsafe fn product<V: Vector>(
     let to = c.at(step);
     unsafe {
         let mut sum = if accumulate {
-            V::load_pieces(to, panels.n)
+            V::load_pieces(to, panels.n())
         } else {
             V::splat(V::Elem::ZERO)
         };
@@ -199,6 +199,6 @@ unsafe fn product<V: Vector>(
                 b = b.add(panels.width());
             }
         }
-        sum.store_pieces(to, panels.n);
+        sum.store_pieces(to, panels.n());
     }
 }

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "rows are reached through pointers and strides")]
 
-use super::simd::{Element, Kernel, Vector};
+use crate::exec::kernel::{Element, Kernel, Vector};
 use crate::op::{Contract, Move, Strides};
 
 fn offset(at: &Strides, i: usize, j: usize, class: usize) -> usize {

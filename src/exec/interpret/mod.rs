@@ -1,0 +1,7 @@
+//! The instructions of a plan, run over vectors: fused programs, small products and moves, and
+//! whole loops of a single row. Only the files of this folder and the kernels below it work on
+//! vectors; each says why it needs `unsafe`.
+
+pub(super) mod entrywise;
+pub(super) mod rows;
+pub(super) mod steps;
