@@ -15,6 +15,7 @@ use std::sync::Mutex;
 
 use kernel::{Element, Isa};
 
+use workspace::Worker;
 pub use workspace::Workspace;
 
 use crate::error::{Error, Result};
@@ -26,11 +27,31 @@ use parallel::Barrier;
 use workspace::Extent;
 
 /// A floating-point type that programs run in: `f64` or `f32`.
-#[expect(private_bounds, reason = "what kernels need is no concern of a user's")]
-pub trait Real: Scalar + Element {}
+#[expect(
+    private_bounds,
+    private_interfaces,
+    reason = "what the engine needs is no concern of a user's"
+)]
+pub trait Real: Scalar + Element {
+    /// Runs a job. As a method of two types rather than a generic function, all that it needs is
+    /// compiled once, with this crate, and not again with every crate that runs a program.
+    #[doc(hidden)]
+    fn work(job: &Job<'_, Self>, workers: &mut [Worker<Self>]);
+}
 
-impl Real for f64 {}
-impl Real for f32 {}
+macro_rules! real {
+    ($float:ty) => {
+        #[expect(private_interfaces, reason = "as for the trait")]
+        impl Real for $float {
+            fn work(job: &Job<'_, Self>, workers: &mut [Worker<Self>]) {
+                parallel::run(job, workers);
+            }
+        }
+    };
+}
+
+real!(f64);
+real!(f32);
 
 /// A recurrence made ready to run fast, for given sizes of its dimensions and any number of steps
 /// and samples.
@@ -209,7 +230,7 @@ impl<F: Real> Program<F> {
             barrier: Barrier::default(),
             failure: Mutex::new(None),
         };
-        parallel::run(&job, &mut workspace.workers);
+        F::work(&job, &mut workspace.workers);
         let failure = job.failure.into_inner();
         if let Some(error) = failure.unwrap_or_else(std::sync::PoisonError::into_inner) {
             return Err(error);

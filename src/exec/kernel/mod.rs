@@ -8,10 +8,7 @@
     dead_code,
     reason = "the benchmark and the tests use more of the kernels than the driver does"
 )]
-#![allow(
-    unused_imports,
-    reason = "re-exported for the benchmark as well"
-)]
+#![allow(unused_imports, reason = "re-exported for the benchmark as well")]
 
 mod gemm;
 #[cfg(test)]
