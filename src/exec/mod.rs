@@ -19,9 +19,10 @@ use workspace::Worker;
 pub use workspace::Workspace;
 
 use crate::error::{Error, Result};
-use crate::op::Scalar;
+use crate::op::{NodeId, Op, Scalar};
 use crate::plan::Plan;
 use crate::recurrence::{Batch, Outputs, Params, Recurrence};
+use crate::shape::{Dim, Type};
 use driver::Job;
 use parallel::Barrier;
 use workspace::Extent;
@@ -107,7 +108,8 @@ impl Recurrence {
     ///
     /// # Errors
     /// [`Error::UnknownName`] for a dimension that does not exist, [`Error::UnknownSize`] for one
-    /// that is not given, [`Error::Batch`] for a size of zero or one that is too large.
+    /// that is not given, [`Error::Batch`] for a size of zero or one that is too large,
+    /// [`Error::CustomOp`] when a custom op refuses these sizes.
     pub fn compile<F: Real>(&self, sizes: &[(&str, usize)]) -> Result<Program<F>> {
         Program::new(self, self.sizes_of(sizes)?)
     }
@@ -124,6 +126,7 @@ impl Recurrence {
 
 impl<F: Real> Program<F> {
     fn new(recurrence: &Recurrence, sizes: Vec<usize>) -> Result<Self> {
+        accept_sizes(recurrence, &sizes)?;
         let plan = Plan::of(recurrence, &sizes);
         let longest = plan.programs.iter().map(|p| p.len).max().unwrap_or(0);
         Ok(Self {
@@ -249,4 +252,32 @@ impl<F: Real> Program<F> {
             value: Scalar::to_f64(value),
         }
     }
+}
+
+/// A custom op may refuse the sizes of its arguments, or make another shape of them than it said.
+fn accept_sizes(recurrence: &Recurrence, sizes: &[usize]) -> Result<()> {
+    let tape = recurrence.tape();
+    let live = tape.live(recurrence.output_nodes().map(|(_, id)| id));
+    for (id, node) in tape.nodes().filter(|(id, _)| live[id.index()]) {
+        let Op::Custom(custom) = node.op() else {
+            continue;
+        };
+        let refuse = |reason| Error::CustomOp {
+            op: custom.rule().name().into(),
+            reason,
+        };
+        let fixed = |id: NodeId| {
+            let ty = tape.ty(id);
+            let shape = ty.shape.map(|d: Dim| Dim::fixed(d.value(sizes)));
+            Type { shape, ..ty }
+        };
+        let args: Vec<Type> = node.args().iter().map(|a| fixed(*a)).collect();
+        let (expected, found) = (fixed(id), node.op().infer(&args).map_err(refuse)?);
+        if found.shape != expected.shape {
+            let [expected, found] = [expected, found].map(|ty| ty.shape.text(&[]));
+            let reason = format!("expected shape {expected}, as in the definition, found {found}");
+            return Err(refuse(reason));
+        }
+    }
+    Ok(())
 }
