@@ -30,7 +30,10 @@ fn apart<F: Real>(fast: &Outputs<F>, slow: &Outputs<f64>) -> f64 {
 /// workers, which must be the same to the bit.
 fn every_way(i: &Instance) -> f64 {
     let slow = i.recurrence.evaluate(&i.params, &i.batch).unwrap();
-    let program = i.recurrence.compile_for::<f64>(&i.params, &i.batch).unwrap();
+    let program = i
+        .recurrence
+        .compile_for::<f64>(&i.params, &i.batch)
+        .unwrap();
     let mut worst: f64 = 0.0;
     for isa in Isa::available() {
         for chunk in [1, 2, 3, usize::MAX] {
