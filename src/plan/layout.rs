@@ -302,7 +302,7 @@ impl Layout {
     }
 
     /// Sums over time that should lie side by side: what they add up does.
-    fn sums(&self, graph: &Graph, schedule: &Schedule, rows: &Rows<'_'>) -> Vec<Vec<Id>> {
+    fn sums(&self, graph: &Graph, schedule: &Schedule, rows: &Rows<'_>) -> Vec<Vec<Id>> {
         let mut sums: BTreeMap<(Stage, Option<Id>), Vec<Id>> = BTreeMap::new();
         for id in schedule.order.iter().copied() {
             let args = &graph.nodes[id].args;
