@@ -48,6 +48,15 @@ fn definition_of_the_lstm() {
 }
 
 #[test]
+fn plan_of_the_gradient_of_the_lstm() {
+    let lstm = Cell::lstm().model("lstm", Loss::SquaredError).unwrap();
+    let gradient = lstm.gradient(Wrt::Parameters).unwrap();
+    let sizes = [("H", 128), ("K", 64), ("O", 10)];
+    let program = gradient.compile::<f32>(&sizes).unwrap();
+    golden("lstm_plan.txt", &program.plan().describe());
+}
+
+#[test]
 fn parentheses_stand_where_they_are_needed_and_nowhere_else() {
     let r = Recurrence::define("signs", |r| {
         let (a, b, c) = (r.input("a", ()), r.input("b", ()), r.input("c", ()));

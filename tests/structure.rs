@@ -184,6 +184,13 @@ fn an_lstm_written_by_a_user_is_planned_like_the_built_in_one() {
 }
 
 #[test]
+fn what_can_be_computed_from_kept_values_is_not_kept() {
+    // i, f, g, o, c and h; tanh(c) comes from c.
+    assert_eq!(gradient(&cell(Cell::lstm())).saved, 6 * H);
+    assert_eq!(gradient(&cell(Cell::rnn())).saved, H);
+}
+
+#[test]
 fn the_plan_of_a_tall_stack_is_made_of_its_layers() {
     let layers = 12;
     let tall = network("tall", |r, x, hidden| {

@@ -6,6 +6,7 @@
 //! | sums of products become one operation, and leave the loop where they can | `products` |
 //! | copies where a value must be in memory | `access` |
 //! | passes over time, loops and work for many steps at once | `schedule` |
+//! | kept for a later pass, or computed again | `recompute` |
 //! | which values lie side by side, and how long they are kept | `layout` |
 //! | entrywise work fused | `program` |
 //! | instructions | `instruction`, `emit` |
@@ -22,6 +23,7 @@ mod instruction;
 mod layout;
 mod products;
 mod program;
+mod recompute;
 mod schedule;
 
 pub use counts::{Counts, Tally};
@@ -61,6 +63,7 @@ impl Plan {
         let mut graph = graph::Graph::of(recurrence, sizes);
         graph.fuse_products();
         graph.materialise();
+        graph.recompute(&schedule::Schedule::of(&graph));
         let schedule = schedule::Schedule::of(&graph);
         let layout = layout::Layout::of(&graph, &schedule);
         emit::Emitter::emit(&graph, &schedule, &layout)
