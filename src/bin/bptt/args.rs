@@ -195,6 +195,9 @@ pub(crate) struct Show {
     /// As text in canonical form, or as a graph
     #[arg(long, default_value = "rec")]
     pub(crate) format: Picture,
+    /// Sizes, for `stages`; those not given are 32
+    #[arg(long, value_name = "NAME=N,…", value_delimiter = ',')]
+    pub(crate) dims: Vec<Size>,
     /// Where it goes, instead of the terminal
     #[arg(long, short, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
@@ -297,6 +300,8 @@ pub(crate) enum Picture {
     Dot,
     /// A picture
     Svg,
+    /// How its gradient (or, without a loss, it itself) is executed
+    Stages,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

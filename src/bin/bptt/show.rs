@@ -1,6 +1,8 @@
 //! `bptt show`: a recurrence as text or as a picture.
 
-use crate::args::{Picture, Show};
+use bptt::{Recurrence, Wrt};
+
+use crate::args::{Picture, Show, Size};
 use crate::report::Report;
 use crate::{Failure, cell};
 
@@ -13,6 +15,7 @@ pub(crate) fn run(args: &Show, report: &mut Report) -> Result<(), Failure> {
         Picture::Rec => recurrence.source()?,
         Picture::Dot => recurrence.dot(),
         Picture::Svg => recurrence.svg(),
+        Picture::Stages => stages(&recurrence, &args.dims)?,
     };
     match &args.out {
         Some(out) => {
@@ -22,6 +25,23 @@ pub(crate) fn run(args: &Show, report: &mut Report) -> Result<(), Failure> {
         None => report.print(&text)?,
     }
     Ok(())
+}
+
+/// The plan of the gradient, or of the recurrence itself when it has no loss.
+fn stages(recurrence: &Recurrence, given: &[Size]) -> Result<String, Failure> {
+    const USUAL: usize = 32;
+    let has_loss = recurrence.outputs().any(|o| o == "loss");
+    let derived = match has_loss {
+        true => recurrence.gradient(Wrt::Parameters)?,
+        false => recurrence.clone(),
+    };
+    let mut sizes: Vec<(&str, usize)> = given.iter().map(|s| (&*s.name, s.size)).collect();
+    for dim in derived.tape().dims() {
+        if !sizes.iter().any(|(name, _)| *name == dim) {
+            sizes.push((dim, USUAL));
+        }
+    }
+    Ok(derived.compile::<f64>(&sizes)?.plan().describe())
 }
 
 fn list(report: &mut Report) -> Result<(), Failure> {
