@@ -31,7 +31,7 @@ fn every_format_of_a_cell() {
         assert!(output.status.success(), "{format}: {output:?}");
         assert!(text(&output).contains(mark), "{format} lacks {mark}");
     }
-    let ascii = text(&bptt(&["derive", "peephole-lstm", "--ascii"]));
+    let ascii = text(&bptt(&["derive", "lstm_peephole", "--format", "ascii"]));
     let other: String = ascii.chars().filter(|c| !c.is_ascii()).collect();
     assert_eq!(other, "", "only ASCII is written");
 }
@@ -45,10 +45,10 @@ fn a_recurrence_of_ones_own_in_chinese_to_a_file() {
         "derive", garch, "--lang", "zh", "--format", "md", "-o", path,
     ]);
     assert!(output.status.success(), "{output:?}");
-    assert_eq!(
-        text(&output),
-        "",
-        "what goes to a file does not go to the terminal"
+    let said = text(&output);
+    assert!(
+        said.starts_with("written to") && said.lines().count() == 1,
+        "what goes to a file does not go to the terminal: {said}"
     );
     let page = std::fs::read_to_string(&file).unwrap();
     std::fs::remove_file(&file).unwrap();
@@ -61,9 +61,9 @@ fn a_recurrence_of_ones_own_in_chinese_to_a_file() {
 #[test]
 fn mistakes_are_told() {
     let cases: [(&[&str], &str); 4] = [
-        (&["derive"], "expected a cell"),
-        (&["derive", "gnu"], "found `gnu`"),
-        (&["derive", "rnn", "--format", "pdf"], "found `pdf`"),
+        (&["derive"], "<CELL>"),
+        (&["derive", "gnu"], "`gnu`"),
+        (&["derive", "rnn", "--format", "pdf"], "'pdf'"),
         (&["derive", "nowhere.rec"], "nowhere.rec"),
     ];
     for (arguments, words) in cases {
