@@ -15,7 +15,9 @@ use ndarray::{Array, ArrayD, Axis, Slice};
 use support::engines::{EveryEngine as _, apart, assert_same_bits};
 use support::instance;
 
-const CELLS: [(&str, fn() -> Cell); 6] = [
+type Named = (&'static str, fn() -> Cell);
+
+const CELLS: [Named; 6] = [
     ("rnn", Cell::rnn),
     ("relu", Cell::relu_rnn),
     ("lstm", Cell::lstm),

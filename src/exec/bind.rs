@@ -23,7 +23,7 @@ fn all_finite<F: Real>(x: &[F]) -> bool {
     let rest = chunks.remainder();
     for chunk in chunks {
         for (sum, x) in sums.iter_mut().zip(chunk) {
-            *sum = *sum + *x * F::zero();
+            *sum += *x * F::zero();
         }
     }
     let tail = rest.iter().fold(F::zero(), |sum, x| sum + *x * F::zero());

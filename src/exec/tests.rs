@@ -72,7 +72,11 @@ fn for_all(cases: u32, derive: impl Fn(&Instance) -> Instance) {
             Ok(())
         })
         .unwrap();
-    println!("the largest distance: {:e}", worst.get());
+    assert!(
+        worst.get() < 1e-12,
+        "the largest distance: {:e}",
+        worst.get()
+    );
 }
 
 #[test]

@@ -465,10 +465,11 @@ impl Rows<'_> {
             return;
         }
         let rows: Vec<usize> = placed.iter().map(|id| self.row_of[id]).collect();
-        if let [row, rest @ ..] = &rows[..] {
-            if rest.iter().all(|r| r == row) && self.extend(*row, &placed, &new) {
-                return;
-            }
+        if let [row, rest @ ..] = &rows[..]
+            && rest.iter().all(|r| r == row)
+            && self.extend(*row, &placed, &new)
+        {
+            return;
         }
         self.rows.push(Row {
             members: new.clone(),

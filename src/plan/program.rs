@@ -184,10 +184,10 @@ impl<'a> Writer<'a> {
                 self.op(Code::Select, args)
             }
             Kind::Pointwise(op) => {
-                if op.is_product() {
-                    if let Some(y) = self.logistic_slope(&node.args, inside) {
-                        return self.op(Code::NegativeMultiplyAdd, vec![y, y, y]);
-                    }
+                if op.is_product()
+                    && let Some(y) = self.logistic_slope(&node.args, inside)
+                {
+                    return self.op(Code::NegativeMultiplyAdd, vec![y, y, y]);
                 }
                 let args = node.args.iter().map(|a| self.source(*a)).collect();
                 self.op(Code::Entry(*op), args)
@@ -275,10 +275,11 @@ impl Draft {
             let stored = outputs.contains(&i);
             for arg in args {
                 let Source::Op(op) = *arg else { continue };
-                if last[op] == i && !outputs.contains(&op) {
-                    if let Some(place) = places[op].filter(|p| !free.contains(p)) {
-                        free.push(place);
-                    }
+                if last[op] == i
+                    && !outputs.contains(&op)
+                    && let Some(place) = places[op].filter(|p| !free.contains(p))
+                {
+                    free.push(place);
                 }
             }
             if !stored {

@@ -215,10 +215,10 @@ impl Building<'_> {
         let Some(first) = self.consumers[id].first() else {
             return;
         };
-        if let (true, Some(cycle)) = (sinks, into(first)) {
-            if self.consumers[id].iter().all(|c| into(c) == Some(cycle)) {
-                self.places[id].cycle = Some(cycle);
-            }
+        if let (true, Some(cycle)) = (sinks, into(first))
+            && self.consumers[id].iter().all(|c| into(c) == Some(cycle))
+        {
+            self.places[id].cycle = Some(cycle);
         }
     }
 
@@ -226,11 +226,9 @@ impl Building<'_> {
     fn depths(&mut self, components: &[(Vec<Id>, bool)]) {
         let mut sunk: Vec<Vec<Id>> = vec![Vec::new(); components.len()];
         for (index, (nodes, cyclic)) in components.iter().enumerate() {
-            if !cyclic {
-                if let Some(cycle) = self.places[nodes[0]].cycle {
-                    sunk[cycle].push(nodes[0]);
-                    continue;
-                }
+            if !cyclic && let Some(cycle) = self.places[nodes[0]].cycle {
+                sunk[cycle].push(nodes[0]);
+                continue;
             }
             let members: Vec<Id> = nodes.iter().chain(&sunk[index]).copied().collect();
             let pass = self.run_in(nodes[0]);
