@@ -227,7 +227,6 @@ impl<F: Real> Crew<'_, '_, F> {
         for Work {
             instruction,
             is_uniform,
-            is_uniform_alone,
             looks_aside,
         } in &stage.body
         {
@@ -249,16 +248,7 @@ impl<F: Real> Crew<'_, '_, F> {
                         self.total(out, from, rows, columns.clone());
                     }
                 }
-                Instruction::Pick { edge, .. } => {
-                    if self.index == 0 {
-                        for rows in self.blocks(times.clone(), false) {
-                            if self.has_edge(*edge, rows.step) {
-                                self.apply(instruction, rows);
-                            }
-                        }
-                    }
-                }
-                Instruction::MoveTotal { .. } => {
+                Instruction::MoveTotal { .. } | Instruction::Pick { .. } => {
                     if self.index == 0 {
                         for rows in self.blocks(times.clone(), false) {
                             self.apply(instruction, rows);
@@ -268,8 +258,7 @@ impl<F: Real> Crew<'_, '_, F> {
                 _ => {
                     let own = share(times.len(), self.index, self.count);
                     let own = times.start + own.start..times.start + own.end;
-                    let alone = *is_uniform_alone && self.job.extent.samples == 1;
-                    for rows in self.blocks(own, *is_uniform || alone) {
+                    for rows in self.blocks(own, *is_uniform) {
                         self.apply(instruction, rows);
                     }
                 }
@@ -301,17 +290,6 @@ impl<F: Real> Crew<'_, '_, F> {
                 },
             }
         })
-    }
-
-    /// Whether some sample has an end of its sequence at a step.
-    fn has_edge(&self, edge: Edge, step: usize) -> bool {
-        match edge {
-            Edge::First => step == 0,
-            Edge::Last => {
-                let later = self.job.active.get(step + 1).copied().unwrap_or(0);
-                self.job.active[step] > later
-            }
-        }
     }
 
     /// Whether a sample has an end of its sequence at a step.
