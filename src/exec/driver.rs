@@ -164,7 +164,10 @@ impl<F: Real> Crew<'_, '_, F> {
         let len = carry.value.len;
         for row in 0..samples {
             let (edge, starts) = if carry.forward {
-                (times.start as isize - 1, times.start == 0)
+                // What is kept in full has its first step before all others, whichever way the
+                // pass goes.
+                let first = if is_chunk { times.start } else { 0 };
+                (first as isize - 1, first == 0)
             } else {
                 let length = self.job.lengths[row];
                 let starts = if is_chunk {
