@@ -192,6 +192,8 @@ impl<F: Real> Crew<'_, '_, F> {
         let count = self.own.operands.len();
         let table = &mut self.own.tables[index];
         let fixed = table.len() - count;
+        let strides = &mut self.own.strides[..table.len()];
+        strides[program.registers..fixed].fill(0);
         let call = Entrywise {
             ops: &program.ops,
             fixed,
@@ -201,6 +203,8 @@ impl<F: Real> Crew<'_, '_, F> {
             len: program.len,
             scratch: self.own.staging,
             table,
+            strides,
+            registers: program.registers,
         };
         // SAFETY: the plan names entries inside the buffers, and gives each output to one program.
         unsafe { call.run(self.job.isa) };

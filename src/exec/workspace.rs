@@ -30,6 +30,8 @@ pub(super) struct Worker<T> {
     pub(super) slots: Vec<Slot<T>>,
     /// A table of pointers for each program.
     pub(super) tables: Vec<Vec<*mut T>>,
+    /// The entries from one row to the next for each place of a program.
+    pub(super) strides: Vec<usize>,
     pub(super) operands: Vec<Rows<T>>,
     pub(super) stretches: Vec<Stretch<T>>,
     pub(super) actions: Vec<Action<T>>,
@@ -220,6 +222,7 @@ impl<F: Real> Workspace<F> {
                 tables.push(table);
             }
             let null = std::ptr::null_mut();
+            let places = tables.iter().map(Vec::len).max().unwrap_or(0);
             self.workers.push(Worker {
                 slots: vec![
                     Slot {
@@ -231,6 +234,7 @@ impl<F: Real> Workspace<F> {
                     plan.buffers.len()
                 ],
                 tables,
+                strides: vec![0; places],
                 operands: Vec::with_capacity(operands),
                 stretches: Vec::with_capacity(segments),
                 actions: Vec::with_capacity(actions),

@@ -165,6 +165,10 @@ pub(crate) struct Entrywise<'a, T> {
     pub(crate) scratch: *mut T,
     /// A pointer for each place; those of registers and constants are set.
     pub(crate) table: &'a mut [*mut T],
+    /// The entries from one row to the next for each place; those of constants are zero.
+    pub(crate) strides: &'a mut [usize],
+    /// The number of registers among the places.
+    pub(crate) registers: usize,
 }
 
 impl<T: Element + Scalar> Entrywise<'_, T> {
@@ -215,6 +219,10 @@ where
     } else {
         (call.rows, len)
     };
+    if rows > 1 && (V::LANES..BLOCK).contains(&len) {
+        unsafe { by_rows::<V>(call) };
+        return;
+    }
     // Rows at a time, and entries of a row at a time: one of them is the whole or one.
     let (some_rows, some) = if len >= BLOCK {
         (1, BLOCK)
@@ -261,6 +269,44 @@ where
                 }
             }
             column += width;
+        }
+        row += count;
+    }
+}
+
+/// Some rows at a time, each of at least one vector, where they lie.
+#[inline(always)]
+unsafe fn by_rows<V: Vector>(call: Entrywise<'_, V::Elem>)
+where
+    V::Elem: Scalar,
+{
+    let Entrywise { fixed, len, .. } = call;
+    call.strides[..call.registers].fill(len);
+    for (stride, operand) in call.strides[fixed..].iter_mut().zip(call.operands) {
+        *stride = if operand.spread { len } else { operand.stride };
+    }
+    let most = BLOCK / len;
+    let mut row = 0;
+    while row < call.rows {
+        let count = most.min(call.rows - row);
+        for (i, operand) in call.operands.iter().enumerate() {
+            if !operand.spread {
+                call.table[fixed + i] = unsafe { operand.ptr.add(row * operand.stride) };
+            } else if row == 0 || operand.stride > 0 {
+                let block = unsafe { call.scratch.add(i * BLOCK) };
+                call.table[fixed + i] = block;
+                unsafe { gather(operand, block, most.min(call.rows - row), len, row, 0) };
+            }
+        }
+        for op in call.ops {
+            let this = Loop::<V> {
+                op,
+                table: call.table,
+                strides: call.strides,
+                rows: count,
+                count: len,
+            };
+            unsafe { run::<V>(this) };
         }
         row += count;
     }
@@ -357,6 +403,10 @@ where
 struct Loop<'a, V: Vector> {
     op: &'a MicroOp,
     table: &'a [*mut V::Elem],
+    /// The entries from one row to the next for each place, if there are several rows.
+    strides: &'a [usize],
+    rows: usize,
+    /// The entries of a row.
     count: usize,
 }
 
@@ -381,9 +431,24 @@ pub(super) unsafe fn micro_op<V: Vector>(op: &MicroOp, table: &[*mut V::Elem], c
 where
     V::Elem: Scalar,
 {
-    let this = Loop::<V> { op, table, count };
+    let this = Loop::<V> {
+        op,
+        table,
+        strides: &[],
+        rows: 1,
+        count,
+    };
+    unsafe { run::<V>(this) };
+}
+
+/// One micro-op on its blocks.
+#[inline(always)]
+unsafe fn run<V: Vector>(this: Loop<'_, V>)
+where
+    V::Elem: Scalar,
+{
     unsafe {
-        match op.code {
+        match this.op.code {
             Code::Entry(row) => row.visit(this),
             Code::Copy => each(&this, Copied),
             Code::Negate => each(&this, Negated),
@@ -396,14 +461,31 @@ where
     }
 }
 
-/// One micro-op on every entry of a block; the last vector may be partial.
+/// One micro-op on every entry of its blocks; the last vector of a row may be partial.
 #[inline(always)]
 unsafe fn each<V: Vector, M: Micro<V>>(this: &Loop<'_, V>, micro: M) {
-    let place = |i: u16| unsafe { *this.table.get_unchecked(i as usize) };
-    let to = place(this.op.to);
-    let [a, b, c] = this.op.from.map(place);
+    let places = [this.op.from[0], this.op.from[1], this.op.from[2], this.op.to];
+    let mut blocks = places.map(|i| unsafe { *this.table.get_unchecked(i as usize) });
+    let mut left = this.rows;
+    loop {
+        unsafe { row(blocks, this.count, micro) };
+        left -= 1;
+        if left == 0 {
+            return;
+        }
+        for (block, place) in blocks.iter_mut().zip(places) {
+            let stride = unsafe { *this.strides.get_unchecked(place as usize) };
+            *block = block.wrapping_add(stride);
+        }
+    }
+}
+
+/// One micro-op on a row of three arguments and of the result.
+#[inline(always)]
+unsafe fn row<V: Vector, M: Micro<V>>(blocks: [*mut V::Elem; 4], count: usize, micro: M) {
+    let [a, b, c, to] = blocks;
     let mut i = 0;
-    while i + V::LANES <= this.count {
+    while i + V::LANES <= count {
         unsafe {
             let x = V::load(a.add(i));
             let y = if M::ARGS > 1 { V::load(b.add(i)) } else { x };
@@ -412,7 +494,7 @@ unsafe fn each<V: Vector, M: Micro<V>>(this: &Loop<'_, V>, micro: M) {
         }
         i += V::LANES;
     }
-    let rest = this.count - i;
+    let rest = count - i;
     if rest > 0 {
         unsafe {
             let x = V::load_pieces(a.add(i), rest);

@@ -34,6 +34,13 @@ const SPARE: usize = 4;
 /// in the second-level cache.
 const LEFT_BYTES: usize = 1 << 18;
 
+/// Right-hand sides that are smaller are in the second-level cache anyway.
+const NEAR_BYTES: usize = 1 << 19;
+
+/// A left-hand side that stays in cache and is read no more often than this, counted in panels times
+/// rows, is not packed first.
+const READ_IN_PLACE: usize = 512;
+
 /// So few rows are one block on every instruction set.
 const FEW_ROWS: usize = 4;
 
@@ -87,6 +94,7 @@ impl<T: Element> Product<'_, T> {
                 stride: self.c_stride,
                 accumulate: self.accumulate,
             },
+            fetch: (self.panels.len() * size_of::<T>() > NEAR_BYTES).then_some(0),
         };
         if (1..=FEW_ROWS).contains(&self.m) {
             isa.dispatch(&whole);
@@ -118,6 +126,7 @@ impl<T: Element> Product<'_, T> {
                 stride: self.c_stride,
                 accumulate: self.accumulate,
             },
+            fetch: None,
         };
         // SAFETY: the caller vouches for the operands.
         unsafe { strip.run::<V>() };
@@ -192,7 +201,9 @@ unsafe fn panelwise<V: Vector>(whole: &Strip<'_, V::Elem>) {
 /// As for [`Strip::run`].
 #[inline(always)]
 unsafe fn blockwise<V: Vector>(whole: &Strip<'_, V::Elem>) {
-    for (row, rows) in blocks(whole.rows, V::ROWS) {
+    // So many blocks of rows fetch the whole of what comes next.
+    let parts = 2 * V::LANES / V::LINE;
+    for (i, (row, rows)) in blocks(whole.rows, V::ROWS).enumerate() {
         let first_row = whole.first_row + row;
         let c = whole.c.below(row);
         // SAFETY: the rows are some of the whole.
@@ -201,6 +212,7 @@ unsafe fn blockwise<V: Vector>(whole: &Strip<'_, V::Elem>) {
                 first_row,
                 rows,
                 c,
+                fetch: whole.fetch.filter(|_| i < parts).map(|_| i),
                 ..whole.clone()
             }
             .run::<V>();
@@ -344,7 +356,8 @@ unsafe fn over_rows<V: Vector>(p: &OverRows<'_, V::Elem>, scratch: *mut V::Elem)
                     stride: p.c_stride,
                     accumulate: p.accumulate || top > 0,
                 };
-                if b.panels.count() == 1 {
+                let is_near = m * k * size_of::<V::Elem>() <= LEFT_BYTES;
+                if b.panels.count() == 1 || is_near && b.panels.count() * k <= READ_IN_PLACE {
                     unpacked::<V>(p.a, (top, k), b, c);
                     continue;
                 }
@@ -402,8 +415,8 @@ unsafe fn pack_columns<V: Vector>(
     }
 }
 
-/// The product of rows `top .. top + k` of segments with a single panel: what is read once need not
-/// be packed.
+/// The product of rows `top .. top + k` of segments with a few panels: what is read once or twice
+/// need not be packed.
 ///
 /// # Safety
 /// As for [`Strip::run`].
@@ -426,8 +439,9 @@ unsafe fn unpacked<V: Vector>(
             first_row: 0,
             rows: segment.columns,
             b,
-            panels: 0..1,
+            panels: 0..b.panels.count(),
             c,
+            fetch: None,
         };
         // SAFETY: the columns of the segment are rows of the result.
         unsafe { blockwise::<V>(&strip) };
@@ -457,6 +471,7 @@ unsafe fn packed<V: Vector>(left: Right<V::Elem>, b: Right<V::Elem>, k: usize, c
             b,
             panels: 0..b.panels.count(),
             c: c.below(row),
+            fetch: None,
         };
         // SAFETY: the rows from `row` on are those of the panel.
         unsafe { strip.run::<V>() };

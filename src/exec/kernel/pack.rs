@@ -141,18 +141,22 @@ pub(super) unsafe fn pack<V: Vector>(
     unsafe {
         let dst = dst.add(first * panels.stride() + at.0 * width);
         if src.column_stride == 1 {
-            // Rows outermost: the matrix is read from its first element to its last.
+            // What lies in panels that have other columns too, and between them whole panels.
+            let head = (width - offset).min(src.columns) % width;
+            let count = (src.columns - head) / width;
+            let tail = src.columns - head - count * width;
+            let panel = |i: usize| dst.wrapping_add(i * panels.stride());
+            let after = usize::from(head > 0);
+            for first in (0..count).step_by(TOGETHER) {
+                let some = TOGETHER.min(count - first);
+                let from = src.ptr.add(head + first * width);
+                copy_panels::<V>(src, from, panel(after + first), panels, some);
+            }
             for i in 0..src.rows {
                 let from = src.ptr.add(i * src.row_stride);
-                let mut to = dst.add(i * width);
-                let (mut done, mut offset) = (0, offset);
-                while done < src.columns {
-                    let count = (width - offset).min(src.columns - done);
-                    copy::<V>(from.add(done), to.add(offset), count);
-                    done += count;
-                    offset = 0;
-                    to = to.wrapping_add(panels.stride());
-                }
+                copy::<V>(from, dst.add(i * width + offset), head);
+                let to = panel(after + count).wrapping_add(i * width);
+                copy::<V>(from.add(src.columns - tail), to, tail);
             }
         } else {
             gather(src, panels, dst, offset);
@@ -161,6 +165,42 @@ pub(super) unsafe fn pack<V: Vector>(
             let last = dst.add((end - 1) / width * panels.stride() + width - fill);
             for i in 0..src.rows {
                 zero::<V>(last.add(i * width), fill);
+            }
+        }
+    }
+}
+
+/// How many panels are written at once: their rows are a few cache lines of the matrix, and few
+/// enough places are written to.
+const TOGETHER: usize = 4;
+
+/// How many rows ahead of those that are copied a matrix is fetched.
+const AHEAD: usize = 16;
+
+/// Copy whole panels from a matrix without gaps in its rows; column 0 of the first lies at `from`.
+///
+/// # Safety
+/// The panels' columns are valid for reading in all rows of the matrix, and the panels for writing.
+#[inline(always)]
+unsafe fn copy_panels<V: Vector>(
+    src: Matrix<V::Elem>,
+    from: *const V::Elem,
+    to: *mut V::Elem,
+    panels: Panels,
+    count: usize,
+) {
+    let width = panels.width;
+    for i in 0..src.rows {
+        // Each row may lie in a page of its own, into which no hardware looks ahead.
+        let ahead = from.wrapping_add((i + AHEAD) * src.row_stride);
+        for line in (0..count * width).step_by(V::LINE) {
+            V::prefetch(ahead.wrapping_add(line));
+        }
+        for panel in 0..count {
+            // SAFETY: it is one row of one of the panels.
+            unsafe {
+                let from = from.add(i * src.row_stride + panel * width);
+                copy::<V>(from, to.add(panel * panels.stride() + i * width), width);
             }
         }
     }

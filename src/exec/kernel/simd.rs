@@ -80,8 +80,10 @@ pub(crate) trait Vector:
     type Mask: Copy;
 
     const LANES: usize;
-    /// How many rows of two vectors a matrix product holds in registers.
+    /// How many rows of two vectors a matrix product holds in registers, at most 12.
     const ROWS: usize;
+    /// How many elements a cache line has.
+    const LINE: usize = 64 / size_of::<Self::Elem>();
 
     /// Run a kernel as a function of its own, compiled with the features of this vector.
     fn outline<K: Kernel<Self::Elem>>(kernel: K) -> K::Output;

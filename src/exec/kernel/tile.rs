@@ -12,6 +12,7 @@
     reason = "operands are read through pointers with strides, which the caller vouches for"
 )]
 
+use std::hint::black_box;
 use std::ops::Range;
 
 use super::pack::Panels;
@@ -77,18 +78,29 @@ pub(super) struct Right<T> {
     pub(super) k: usize,
 }
 
-/// `MR` rows by `NV` vectors of the result, of which the last has only `last` columns.
+/// The rows of a left-hand side whose entries are reached from one pointer: at 0, 1, 2 and 3
+/// times the distance of two rows, which an instruction can add by itself.
+const GROUP: usize = 4;
+
+/// The groups of the most rows that registers hold.
+const GROUPS: usize = 3;
+
+/// `MR` rows by `NV` vectors of the result, of which the last has only `last` columns. Where
+/// `FETCH`, a cache line from `fetch` on is asked for at every step of `k`. The tile that is computed
+/// next lies `next` elements further in the result.
 ///
 /// # Safety
 /// The operands are valid for `MR` rows, and the result for `MR` rows of the columns.
 #[inline(always)]
-unsafe fn tile<V: Vector, const MR: usize, const NV: usize>(
+unsafe fn tile<V: Vector, const MR: usize, const NV: usize, const FETCH: bool>(
     a: &[Stretch<V::Elem>],
     first_row: usize,
     mut b: *const V::Elem,
     panel: usize,
     c: Target<V::Elem>,
     last: usize,
+    next: usize,
+    mut fetch: *const V::Elem,
 ) {
     let width = 2 * V::LANES;
     let mut sums = [[V::splat(V::Elem::ZERO); NV]; MR];
@@ -107,27 +119,40 @@ unsafe fn tile<V: Vector, const MR: usize, const NV: usize>(
                 }
             }
         }
-        // The next panel, or the next stretch of this one, is fetched while this one is multiplied.
-        let ahead = width * a.iter().map(|stretch| stretch.k).sum::<usize>();
+        // What the next tile adds to arrives while this one is computed.
+        for i in 0..if MR >= 4 { MR } else { 0 } {
+            let next = c.ptr.wrapping_add(next + i * c.stride);
+            for line in (0..NV * V::LANES).step_by(V::LINE) {
+                V::prefetch(next.wrapping_add(line));
+            }
+        }
         for stretch in a {
-            let mut left = stretch.ptr.wrapping_add(first_row * stretch.row);
+            let row = stretch.row;
+            let first = stretch.ptr.wrapping_add(first_row * row);
+            let mut groups: [_; GROUPS] =
+                std::array::from_fn(|g| first.wrapping_add(GROUP * g * row));
+            // The compiler must not turn the distances into chains of additions, each of which would
+            // wait for the one before.
+            let away: [usize; GROUP] = std::array::from_fn(|i| black_box(i * row));
             for _ in 0..stretch.k {
-                if MR >= 4 && NV == 2 {
-                    V::prefetch(b.wrapping_add(ahead));
-                    V::prefetch(b.wrapping_add(ahead + V::LANES));
+                if FETCH {
+                    V::prefetch(fetch);
+                    fetch = fetch.wrapping_add(V::LINE);
                 }
                 let mut right = [V::splat(V::Elem::ZERO); NV];
                 for (v, x) in right.iter_mut().enumerate() {
                     *x = V::load(b.add(v / 2 * panel + v % 2 * V::LANES));
                 }
-                for (i, row) in sums.iter_mut().enumerate() {
-                    let x = V::splat(*left.add(i * stretch.row));
-                    for (sum, &y) in row.iter_mut().zip(&right) {
+                for (i, row_sums) in sums.iter_mut().enumerate() {
+                    let x = V::splat(*groups[i / GROUP].add(away[i % GROUP]));
+                    for (sum, &y) in row_sums.iter_mut().zip(&right) {
                         *sum = x.mul_add(y, *sum);
                     }
                 }
                 b = b.wrapping_add(width);
-                left = left.wrapping_add(stretch.step);
+                for group in &mut groups[..MR.div_ceil(GROUP)] {
+                    *group = group.wrapping_add(stretch.step);
+                }
             }
         }
         for (i, row) in sums.iter().enumerate() {
@@ -153,6 +178,9 @@ pub(super) struct Strip<'a, T> {
     pub(super) b: Right<T>,
     pub(super) panels: Range<usize>,
     pub(super) c: Target<T>,
+    /// Which part of what comes after each panel is fetched meanwhile, if any: a block of rows
+    /// fetches a cache line for each step of `k`.
+    pub(super) fetch: Option<usize>,
 }
 
 impl<T: Element> Strip<'_, T> {
@@ -180,6 +208,7 @@ impl<T: Element> Kernel<T> for &Strip<'_, T> {
                 2 | 3 => 4,
                 _ => 2,
             };
+        let k: usize = self.a.iter().map(|stretch| stretch.k).sum();
         let mut column = self.panels.start * width;
         while column < end {
             let columns = most.min(end - column);
@@ -190,11 +219,36 @@ impl<T: Element> Kernel<T> for &Strip<'_, T> {
                 let b = self.b.ptr.add(column / width * stride + self.b.k * width);
                 let mut c = self.c;
                 c.ptr = c.ptr.add(column);
+                let next = if self.panels.len() > 1 {
+                    columns
+                } else {
+                    self.rows * c.stride
+                };
+                let fetch = b.wrapping_add(k * (width + V::LINE * self.fetch.unwrap_or(0)));
+                macro_rules! tile {
+                    ($mr:literal, $nv:literal, $fetch:literal) => {
+                        tile::<V, $mr, $nv, $fetch>(
+                            self.a,
+                            self.first_row,
+                            b,
+                            stride,
+                            c,
+                            last,
+                            next,
+                            fetch,
+                        )
+                    };
+                }
                 macro_rules! tiles {
                     ($($mr:literal x $($nv:literal)+;)+) => {
                         match (self.rows, vectors) {
-                            $($(($mr, $nv) if $mr <= V::ROWS =>
-                                tile::<V, $mr, $nv>(self.a, self.first_row, b, stride, c, last),)+)+
+                            $($(($mr, $nv) if $mr <= V::ROWS => {
+                                if $mr >= 4 && $nv == 2 && self.fetch.is_some() {
+                                    tile!($mr, $nv, true);
+                                } else {
+                                    tile!($mr, $nv, false);
+                                }
+                            })+)+
                             _ => unreachable!("a strip has no more rows than registers hold"),
                         }
                     };
@@ -208,6 +262,10 @@ impl<T: Element> Kernel<T> for &Strip<'_, T> {
                     6 x 1 2;
                     7 x 1 2;
                     8 x 1 2;
+                    9 x 1 2;
+                    10 x 1 2;
+                    11 x 1 2;
+                    12 x 1 2;
                 }
             }
             column += columns;

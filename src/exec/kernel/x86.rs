@@ -256,7 +256,7 @@ impl F32x16 {
 }
 
 vector! {
-    F32x16(__m512): 16 of f32, 8 rows, mask __mmask16, in run_avx512;
+    F32x16(__m512): 16 of f32, 12 rows, mask __mmask16, in run_avx512;
     _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps
     _mm512_fmadd_ps _mm512_fnmadd_ps _mm512_min_ps _mm512_max_ps _mm512_sqrt_ps;
     load_partial(ptr, n) _mm512_maskz_loadu_ps(Self::lanes_below(n), ptr);
@@ -291,7 +291,7 @@ impl F64x8 {
 }
 
 vector! {
-    F64x8(__m512d): 8 of f64, 8 rows, mask __mmask8, in run_avx512;
+    F64x8(__m512d): 8 of f64, 12 rows, mask __mmask8, in run_avx512;
     _mm512_add_pd _mm512_sub_pd _mm512_mul_pd _mm512_div_pd _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd
     _mm512_fmadd_pd _mm512_fnmadd_pd _mm512_min_pd _mm512_max_pd _mm512_sqrt_pd;
     load_partial(ptr, n) _mm512_maskz_loadu_pd(Self::lanes_below(n), ptr);
