@@ -110,7 +110,7 @@ impl Bench<'_> {
             a: &segments,
             b: packed.as_ptr(),
             panels,
-            accumulate: false,
+            start: None,
         };
         let flops = (2 * m * k * n) as f64;
         let bytes = (k * n * size_of::<T>()) as f64;

@@ -15,7 +15,7 @@ use super::driver::{Crew, Rows};
 use super::interpret::entrywise::{BLOCK, Entrywise, Rows as Strided};
 use super::interpret::rows::{self, Contraction, SumRows};
 use super::interpret::steps::{Action, Cursor, Programs, Steps};
-use super::kernel::{Columns, Matrix, OverRows, Panels, Product, Stretch};
+use super::kernel::{Columns, Matrix, OverRows, Panels, Product, Start, Stretch};
 use crate::error::Error;
 use crate::op::{Custom, Scalar, Value};
 use crate::plan::{Instruction, MicroOp, Operand, Plan, Stage};
@@ -37,10 +37,10 @@ impl<F: Real> Crew<'_, '_, F> {
             Instruction::Pack(index) => self.pack(*index),
             Instruction::Gemm {
                 out,
-                accumulate,
+                start,
                 segments,
                 pack,
-            } => self.gemm(out, *accumulate, segments, *pack, rows),
+            } => self.gemm(out, start.as_ref(), segments, *pack, rows),
             Instruction::OuterTotal { out, a, b } => self.outer(out, a, b, rows, 0..a.len),
             Instruction::Total { out, from } => self.total(out, from, rows, 0..out.len),
             Instruction::Contract {
@@ -242,11 +242,12 @@ impl<F: Real> Crew<'_, '_, F> {
                 }
                 Instruction::Gemm {
                     out,
-                    accumulate,
+                    start,
                     segments,
                     pack,
                 } => {
                     self.push_cursor(out, row, out.len);
+                    self.push_cursor(start.as_ref().unwrap_or(out), row, out.len);
                     for segment in segments {
                         self.push_cursor(segment, row, segment.len);
                     }
@@ -256,7 +257,7 @@ impl<F: Real> Crew<'_, '_, F> {
                         count: segments.len(),
                         b: self.job.packs[*pack].cast_const(),
                         panels: Panels::new::<F>(self.job.isa, spec.k, spec.n),
-                        accumulate: *accumulate,
+                        starts: start.is_some(),
                     });
                 }
                 _ => return false,
@@ -315,7 +316,7 @@ impl<F: Real> Crew<'_, '_, F> {
     fn gemm(
         &mut self,
         out: &Operand,
-        accumulate: bool,
+        start: Option<&Operand>,
         segments: &[Operand],
         pack: usize,
         rows: Rows,
@@ -335,7 +336,10 @@ impl<F: Real> Crew<'_, '_, F> {
             a: &self.own.stretches,
             b: self.job.packs[pack].cast_const(),
             panels,
-            accumulate,
+            start: start.map(|start| Start {
+                ptr: self.at(start, rows.step, rows.first).cast_const(),
+                stride: self.stride(start),
+            }),
         };
         // SAFETY: the plan names entries inside the buffers, and packs before it multiplies.
         unsafe { product.run(self.job.isa, 0..panels.count()) };

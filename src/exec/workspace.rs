@@ -203,7 +203,7 @@ impl<F: Real> Workspace<F> {
                 .filter(|s| s.is_loop)
         };
         let actions = loops().map(|s| s.body.len()).max().unwrap_or(0);
-        let cursors = actions * (operands.max(segments) + 1);
+        let cursors = actions * (operands.max(segments) + 2);
         self.workers.clear();
         for _ in 0..self.threads {
             let mut blocks = Aligned::default();

@@ -161,14 +161,6 @@ impl Plan {
         let rate = instruction.rate(&self.programs);
         let operands = instruction.operands(&self.programs);
         let by_row = operands.iter().filter(|o| o.rate == rate).map(|o| o.len);
-        let again = match instruction {
-            Instruction::Gemm {
-                out,
-                accumulate: true,
-                ..
-            } => out.len,
-            _ => 0,
-        };
-        by_row.sum::<usize>() + again
+        by_row.sum::<usize>()
     }
 }

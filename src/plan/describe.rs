@@ -111,11 +111,15 @@ impl Plan {
             }
             Instruction::Gemm {
                 out,
-                accumulate,
+                start,
                 segments,
                 pack,
             } => {
-                let sign = if *accumulate { "+=" } else { "=" };
+                let sign = match start {
+                    None => "=".to_owned(),
+                    Some(start) if start == out => "+=".to_owned(),
+                    Some(start) => format!("= {} +", name(start)),
+                };
                 let pack = &self.packs[*pack];
                 format!(
                     "{} {sign} matrix {} × {} · {}",

@@ -287,8 +287,8 @@ impl<'a> Emitter<'a> {
                 _ => body.push(self.single(id)),
             }
         }
-        for ((accumulate, _), members) in gemms {
-            self.gemms(members, accumulate, body);
+        for members in gemms.into_values() {
+            self.gemms(members, body);
         }
         for (b, members) in outers {
             let b = self.operand(b);
@@ -330,25 +330,38 @@ impl<'a> Emitter<'a> {
     }
 
     /// Products of the same vectors that lie side by side are one product.
-    fn gemms(&mut self, mut members: Vec<Id>, accumulate: bool, body: &mut Vec<Instruction>) {
+    fn gemms(&mut self, mut members: Vec<Id>, body: &mut Vec<Instruction>) {
         members.sort_by_key(|id| self.layout.homes[*id]);
         let mut rest = &members[..];
         while let Some(first) = rest.first() {
-            let mut out = self.operand(*first);
+            let (mut out, mut start) = (self.operand(*first), self.start(*first));
             let mut count = 1;
-            while let Some(next) = rest.get(count).map(|id| self.operand(*id)) {
-                if !out.continues_in(&next) {
+            while let Some(id) = rest.get(count) {
+                let next = self.operand(*id);
+                let both = start.as_mut().zip(self.start(*id));
+                let start_ends = both.as_ref().is_some_and(|(s, n)| !s.continues_in(n));
+                if !out.continues_in(&next) || start_ends {
                     break;
                 }
                 out.len += next.len;
+                if let Some((start, next)) = both {
+                    start.len += next.len;
+                }
                 count += 1;
             }
-            body.push(self.gemm(&rest[..count], out, accumulate));
+            body.push(self.gemm(&rest[..count], out, start));
             rest = &rest[count..];
         }
     }
 
-    fn gemm(&mut self, members: &[Id], out: Operand, accumulate: bool) -> Instruction {
+    /// What a product is added to.
+    fn start(&self, id: Id) -> Option<Operand> {
+        let common = self.graph.common_start(id);
+        let start = common.or_else(|| self.graph.in_place(id).map(|_| id));
+        start.map(|start| self.operand(start))
+    }
+
+    fn gemm(&mut self, members: &[Id], out: Operand, start: Option<Operand>) -> Instruction {
         let vectors: Vec<Operand> = vectors(self.graph, members[0])
             .iter()
             .map(|v| self.operand(*v))
@@ -389,7 +402,7 @@ impl<'a> Emitter<'a> {
         });
         Instruction::Gemm {
             out,
-            accumulate,
+            start,
             segments,
             pack: self.packs.len() - 1,
         }

@@ -145,6 +145,20 @@ impl Graph {
         })
     }
 
+    /// The value in whose place a product is added up, if there is one.
+    pub(super) fn in_place(&self, id: Id) -> Option<Id> {
+        let node = &self.nodes[id];
+        let init = matches!(node.kind, Kind::Gemm { init: true, .. }).then(|| node.args[0]);
+        init.filter(|init| self.nodes[*init].rate == node.rate)
+    }
+
+    /// What a product starts from, if that is the same for all of its rows.
+    pub(super) fn common_start(&self, id: Id) -> Option<Id> {
+        let node = &self.nodes[id];
+        let init = matches!(node.kind, Kind::Gemm { init: true, .. }).then(|| node.args[0]);
+        init.filter(|init| self.nodes[*init].rate != node.rate)
+    }
+
     /// What a node is called in print.
     pub(super) fn name(&self, id: Id) -> String {
         let label = self.nodes[id].label.clone();

@@ -77,10 +77,10 @@ pub(crate) enum Instruction {
     Program(usize),
     /// Packs a matrix.
     Pack(usize),
-    /// `out (+)= segments · pack`, row by row.
+    /// `out = start + segments · pack`, row by row; what it starts from may be `out` itself.
     Gemm {
         out: Operand,
-        accumulate: bool,
+        start: Option<Operand>,
         segments: Vec<Operand>,
         pack: usize,
     },
@@ -182,7 +182,17 @@ impl Instruction {
                 inputs.chain(program.outputs.iter().copied()).collect()
             }
             Self::Pack(_) => Vec::new(),
-            Self::Gemm { out, segments, .. } => segments.iter().copied().chain([*out]).collect(),
+            Self::Gemm {
+                out,
+                start,
+                segments,
+                ..
+            } => segments
+                .iter()
+                .copied()
+                .chain([*out])
+                .chain(*start)
+                .collect(),
             Self::OuterTotal { out, a, b } => vec![*out, *a, *b],
             Self::Total { out, from }
             | Self::Pick { out, from, .. }

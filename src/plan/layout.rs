@@ -185,7 +185,7 @@ impl Layout {
                 }
                 let here = schedule.run_in(graph, id);
                 let there = schedule.run_in(graph, access.base);
-                let in_place = matches!(node.kind, Kind::Gemm { init: true, .. }) && i == 0;
+                let in_place = i == 0 && graph.in_place(id).is_some();
                 let to = if here != there {
                     Storage::Full
                 } else if in_place
@@ -225,8 +225,7 @@ impl Layout {
         }
         // Products added to a value in place live where it does.
         for id in schedule.order.iter().copied() {
-            if let Kind::Gemm { init: true, .. } = graph.nodes[id].kind {
-                let init = graph.nodes[id].args[0];
+            if let Some(init) = graph.in_place(id) {
                 let both = storage[id].max(storage[init]).max(Some(Storage::Chunk));
                 if graph.nodes[id].rate == Rate::Step {
                     (storage[id], storage[init]) = (both, both);
@@ -244,7 +243,8 @@ impl Layout {
             graph.is_computed(*arg)
                 && node.rate == graph.nodes[id].rate
                 && self.stages[*arg] == self.stages[id]
-                && !matches!(node.kind, Kind::Gemm { init: true, .. } | Kind::Join)
+                && graph.in_place(*arg).is_none()
+                && !matches!(node.kind, Kind::Join)
                 && !args[..i].contains(arg)
                 && graph.registers.iter().all(|r| r.def != *arg)
         };
@@ -270,6 +270,9 @@ impl Layout {
             rows.request(&group);
         }
         for group in self.sums(graph, schedule, &rows) {
+            rows.request(&group);
+        }
+        for group in starts(graph, schedule, &rows) {
             rows.request(&group);
         }
         for id in schedule.order.iter().copied() {
@@ -381,13 +384,27 @@ fn stage(graph: &Graph, schedule: &Schedule, id: Id) -> Stage {
     }
 }
 
+/// What products start from should lie as they do.
+fn starts(graph: &Graph, schedule: &Schedule, rows: &Rows<'_>) -> Vec<Vec<Id>> {
+    let mut starts: BTreeMap<usize, Vec<(usize, Id)>> = BTreeMap::new();
+    for id in &schedule.order {
+        if let (Some(start), Some((row, place))) = (graph.common_start(*id), rows.place(*id)) {
+            starts.entry(row).or_default().push((place, start));
+        }
+    }
+    let in_order = |mut group: Vec<(usize, Id)>| {
+        group.sort_unstable();
+        group.into_iter().map(|(_, start)| start).collect()
+    };
+    starts.into_values().map(in_order).collect()
+}
+
 /// For each product added to a value in place, that value.
 fn in_place(graph: &Graph, schedule: &Schedule) -> HashMap<Id, Id> {
-    let gemms = schedule.order.iter().filter_map(|id| {
-        let node = &graph.nodes[*id];
-        matches!(node.kind, Kind::Gemm { init: true, .. }).then(|| (*id, node.args[0]))
-    });
-    gemms.collect()
+    let order = schedule.order.iter();
+    order
+        .filter_map(|id| Some((*id, graph.in_place(*id)?)))
+        .collect()
 }
 
 /// Values side by side.

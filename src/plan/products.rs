@@ -3,7 +3,10 @@
 //! Inside a loop, what a sum adds from outside the loop is split off, so that it is computed for
 //! all steps at once: the input projection leaves the loop by this alone.
 
+use std::collections::HashMap;
+
 use super::graph::{Graph, Id, Kind};
+use crate::shape::Rate;
 
 /// What is known of the nodes before any is changed; nodes added later stand alone.
 struct Before {
@@ -48,6 +51,32 @@ impl Graph {
                     transposed: vec![transposed],
                 };
             }
+        }
+        self.align_starts();
+    }
+
+    /// Products of the same vectors are one operation if all of them start in place, or none does.
+    fn align_starts(&mut self) {
+        let mut groups: HashMap<Vec<Id>, (bool, Vec<Id>)> = HashMap::new();
+        for id in 0..self.nodes.len() {
+            let (in_place, common) = (self.in_place(id), self.common_start(id));
+            if in_place.or(common).is_some() {
+                let group = groups.entry(super::emit::vectors(self, id)).or_default();
+                group.0 |= in_place.is_some();
+                group.1.extend(common.map(|_| id));
+            }
+        }
+        let mut mixed: Vec<Id> = groups
+            .into_values()
+            .filter(|(some_in_place, _)| *some_in_place)
+            .flat_map(|(_, ids)| ids)
+            .collect();
+        mixed.sort_unstable();
+        for id in mixed {
+            let start = self.nodes[id].args[0];
+            let copy = self.add_like(start, Kind::Sum(vec![1]), vec![start], self.nodes[id].rate);
+            self.nodes[copy].label = self.nodes[start].label.clone();
+            self.nodes[id].args[0] = copy;
         }
     }
 
@@ -104,7 +133,8 @@ impl Graph {
         (self.nodes[id].kind, self.nodes[id].args) = (Kind::Sum(signs), terms);
     }
 
-    /// The value that products are added to in place: it belongs to them alone.
+    /// The value that products are added to: it belongs to them alone, so that it can lie where the
+    /// result does, or, if it is the same for all rows, next to what other products start from.
     fn initial(&mut self, like: Id, terms: Vec<(Id, i8)>, before: &Before) -> Option<Id> {
         let rate = self.nodes[like].rate;
         let label = self.nodes[like].label.clone();
@@ -121,6 +151,8 @@ impl Graph {
             _ => {}
         }
         let (args, signs): (Vec<Id>, Vec<i8>) = terms.into_iter().unzip();
+        let is_static = args.iter().all(|arg| self.nodes[*arg].rate == Rate::Static);
+        let rate = if is_static { Rate::Static } else { rate };
         let init = self.add_like(like, Kind::Sum(signs), args, rate);
         self.nodes[init].label = label;
         Some(init)

@@ -1,6 +1,6 @@
 //! What to keep for a later pass and what to compute there once more.
 
-use super::graph::{Graph, Id, Kind};
+use super::graph::{Graph, Id};
 use super::schedule::Schedule;
 use crate::shape::Rate;
 
@@ -38,7 +38,7 @@ impl Graph {
             .copied()
             .filter(|n| self.nodes[*n].args.contains(&id))
             .collect();
-        let in_place = |n: &Id| matches!(self.nodes[*n].kind, Kind::Gemm { init: true, .. });
+        let in_place = |n: &Id| self.in_place(*n).is_some();
         let is_there = |arg: &Id| {
             let base = self.access(*arg).base;
             let uses = |n: &Id| {

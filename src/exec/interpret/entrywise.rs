@@ -464,7 +464,12 @@ where
 /// One micro-op on every entry of its blocks; the last vector of a row may be partial.
 #[inline(always)]
 unsafe fn each<V: Vector, M: Micro<V>>(this: &Loop<'_, V>, micro: M) {
-    let places = [this.op.from[0], this.op.from[1], this.op.from[2], this.op.to];
+    let places = [
+        this.op.from[0],
+        this.op.from[1],
+        this.op.from[2],
+        this.op.to,
+    ];
     let mut blocks = places.map(|i| unsafe { *this.table.get_unchecked(i as usize) });
     let mut left = this.rows;
     loop {

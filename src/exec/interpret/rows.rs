@@ -165,6 +165,9 @@ unsafe fn combine<V: Vector>(
     }
 }
 
+/// How many rows are added up at a time.
+const TOGETHER: usize = 8;
+
 /// Adds up rows.
 pub(crate) struct SumRows<T> {
     pub(crate) from: *const T,
@@ -206,25 +209,47 @@ impl<T: Element> SumRows<T> {
         unsafe { *self.out = *self.out + sum.sum() };
     }
 
+    /// Some rows at a time, from their first entry to their last, as they lie in memory. Every column
+    /// is still added up from the first row to the last.
     #[inline(always)]
     unsafe fn columns<V: Vector<Elem = T>>(&self) {
-        let mut j = 0;
-        while j < self.len {
-            let width = V::LANES.min(self.len - j);
-            unsafe {
-                let mut sum = V::load_partial(self.out.add(j), width);
-                for row in 0..self.rows {
-                    let from = self.from.add(row * self.stride + j);
-                    sum = sum
-                        + if width == V::LANES {
-                            V::load(from)
-                        } else {
-                            V::load_partial(from, width)
-                        };
-                }
-                sum.store_partial(self.out.add(j), width);
+        let mut row = 0;
+        // SAFETY: whoever made it vouches for its operands.
+        unsafe {
+            while row + TOGETHER <= self.rows {
+                self.add::<V, TOGETHER>(row);
+                row += TOGETHER;
             }
-            j += width;
+            for row in row..self.rows {
+                self.add::<V, 1>(row);
+            }
+        }
+    }
+
+    /// Adds `N` rows.
+    ///
+    /// # Safety
+    /// As for the whole; there are as many rows from `row` on.
+    #[inline(always)]
+    unsafe fn add<V: Vector<Elem = T>, const N: usize>(&self, row: usize) {
+        let whole = self.len - self.len % V::LANES;
+        let from = self.from.wrapping_add(row * self.stride);
+        unsafe {
+            for j in (0..whole).step_by(V::LANES) {
+                let mut sum = V::load(self.out.add(j));
+                for i in 0..N {
+                    sum = sum + V::load(from.add(i * self.stride + j));
+                }
+                sum.store(self.out.add(j));
+            }
+            let rest = self.len - whole;
+            if rest > 0 {
+                let mut sum = V::load_pieces(self.out.add(whole), rest);
+                for i in 0..N {
+                    sum = sum + V::load_pieces(from.add(i * self.stride + whole), rest);
+                }
+                sum.store_pieces(self.out.add(whole), rest);
+            }
         }
     }
 }

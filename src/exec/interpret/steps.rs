@@ -11,6 +11,7 @@
 use super::entrywise::{BLOCK, micro_op};
 use crate::exec::kernel::Panels;
 use crate::exec::kernel::Product;
+use crate::exec::kernel::Start;
 use crate::exec::kernel::Stretch;
 use crate::exec::kernel::{Element, Isa, Kernel, Vector};
 use crate::op::Scalar;
@@ -46,13 +47,14 @@ pub(crate) enum Action<T> {
         first: usize,
         count: usize,
     },
-    /// A product: the result, then the segments, among the cursors.
+    /// A product: the result, what it starts from, then the segments, among the cursors.
     Product {
         first: usize,
         count: usize,
         b: *const T,
         panels: Panels,
-        accumulate: bool,
+        /// Whether it starts from something.
+        starts: bool,
     },
 }
 
@@ -114,12 +116,14 @@ impl<T: Element + Scalar, P: Programs> Kernel<T> for Steps<'_, T, P> {
                             count,
                             b,
                             panels,
-                            accumulate,
+                            starts,
                         } => {
-                            let (c, a) = (self.cursors[first], &self.cursors[first + 1..][..count]);
+                            let (c, a) = (self.cursors[first], &self.cursors[first + 2..][..count]);
+                            let start = self.cursors[first + 1].at(step).cast_const();
+                            let start = starts.then_some(start);
                             let small = panels.n() <= V::LANES && panels.k() <= IN_PLACE;
                             if small {
-                                product::<V>(c, a, b, panels, accumulate, step);
+                                product::<V>(c, a, b, panels, start, step);
                             } else {
                                 self.stretches.clear();
                                 for a in a {
@@ -133,7 +137,7 @@ impl<T: Element + Scalar, P: Programs> Kernel<T> for Steps<'_, T, P> {
                                     a: self.stretches,
                                     b,
                                     panels,
-                                    accumulate,
+                                    start: start.map(|ptr| Start { ptr, stride: 0 }),
                                 }
                                 .run_one::<V>();
                             }
@@ -182,15 +186,14 @@ unsafe fn product<V: Vector>(
     a: &[Cursor<V::Elem>],
     mut b: *const V::Elem,
     panels: Panels,
-    accumulate: bool,
+    start: Option<*const V::Elem>,
     step: usize,
 ) {
     let to = c.at(step);
     unsafe {
-        let mut sum = if accumulate {
-            V::load_pieces(to, panels.n())
-        } else {
-            V::splat(V::Elem::ZERO)
+        let mut sum = match start {
+            Some(start) => V::load_pieces(start, panels.n()),
+            None => V::splat(V::Elem::ZERO),
         };
         for segment in a {
             let from = segment.at(step);

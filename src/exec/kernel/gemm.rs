@@ -15,8 +15,8 @@ use std::ops::Range;
 
 use super::pack::{self, Matrix, Panels};
 use super::simd::MAX_LANES;
-pub(crate) use super::tile::Stretch;
 use super::tile::{Right, Strip, Target, blocks};
+pub(crate) use super::tile::{Start, Stretch};
 use super::{Element, Isa, Kernel, Vector};
 
 /// How many steps of `k` are done before the next panel's or block's turn: so much of a panel, and
@@ -44,7 +44,8 @@ const READ_IN_PLACE: usize = 512;
 /// So few rows are one block on every instruction set.
 const FEW_ROWS: usize = 4;
 
-/// `C = A B` or `C += A B`: `m × k` times `k × n`, where the columns of `A` come in segments.
+/// `C = A B` or `C = S + A B`: `m × k` times `k × n`, where the columns of `A` come in segments. `S` may
+/// be `C` itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Product<'a, T> {
     /// Entry `(0, 0)` of the result, whichever panels are computed.
@@ -55,8 +56,8 @@ pub(crate) struct Product<'a, T> {
     pub(crate) a: &'a [Stretch<T>],
     pub(crate) b: *const T,
     pub(crate) panels: Panels,
-    /// Whether the result is added to.
-    pub(crate) accumulate: bool,
+    /// What the products are added to.
+    pub(crate) start: Option<Start<T>>,
 }
 
 impl<T: Element> Product<'_, T> {
@@ -64,8 +65,8 @@ impl<T: Element> Product<'_, T> {
     ///
     /// # Safety
     /// `a` is valid for reading `m` rows and has the `k` of the panels together; `b` is valid for
-    /// reading [`Panels::len`] elements, packed for this `isa`; `c` is valid for reading and
-    /// writing `m` rows of the panels' columns, which no one else touches meanwhile, and which
+    /// reading [`Panels::len`] elements, packed for this `isa`; `start` is valid for reading and `c`
+    /// for writing `m` rows of the panels' columns, which no one else touches meanwhile, and which
     /// overlap neither operand.
     #[inline(always)]
     pub(crate) unsafe fn run(&self, isa: Isa, panels: Range<usize>) {
@@ -92,7 +93,7 @@ impl<T: Element> Product<'_, T> {
             c: Target {
                 ptr: self.c,
                 stride: self.c_stride,
-                accumulate: self.accumulate,
+                start: self.start,
             },
             fetch: (self.panels.len() * size_of::<T>() > NEAR_BYTES).then_some(0),
         };
@@ -124,7 +125,7 @@ impl<T: Element> Product<'_, T> {
             c: Target {
                 ptr: self.c,
                 stride: self.c_stride,
-                accumulate: self.accumulate,
+                start: self.start,
             },
             fetch: None,
         };
@@ -188,7 +189,7 @@ unsafe fn panelwise<V: Vector>(whole: &Strip<'_, V::Elem>) {
                         ..strip.clone()
                     });
                     strip.b.k += stretch.k;
-                    strip.c.accumulate = true;
+                    strip.c = strip.c.in_place();
                 }
             }
         }
@@ -354,7 +355,12 @@ unsafe fn over_rows<V: Vector>(p: &OverRows<'_, V::Elem>, scratch: *mut V::Elem)
                 let c = Target {
                     ptr: p.c.add(left),
                     stride: p.c_stride,
-                    accumulate: p.accumulate || top > 0,
+                    start: None,
+                };
+                let c = if p.accumulate || top > 0 {
+                    c.in_place()
+                } else {
+                    c
                 };
                 let is_near = m * k * size_of::<V::Elem>() <= LEFT_BYTES;
                 if b.panels.count() == 1 || is_near && b.panels.count() * k <= READ_IN_PLACE {

@@ -5,7 +5,7 @@
     reason = "the products take pointers; every operand is made to the size it is used with"
 )]
 
-use super::{Columns, Element, Isa, Matrix, OverRows, Panels, Product, Stretch};
+use super::{Columns, Element, Isa, Matrix, OverRows, Panels, Product, Start, Stretch};
 
 /// What lies around a result, to be found unchanged.
 const GUARD: f64 = -77.25;
@@ -154,34 +154,59 @@ fn product<T: Number>(isa: Isa, m: usize, segments: &[usize], n: usize, accumula
         "packing stays in its space"
     );
 
-    let start: Rows<T> = Rows::guarded(m, n, 30);
+    let before: Rows<T> = Rows::guarded(m, n, 30);
+    let mut same = before.clone();
+    for row in 1..m {
+        let (first, rest) = same.data.split_at_mut(row * same.stride);
+        rest[..n].copy_from_slice(&first[..n]);
+    }
     let a = |i, l| beside(&left, i, l);
-    let expected = by_hand(&start, (m, k, n), accumulate, a, |l, j| right.at(l, j));
+    let of = |start: &Rows<T>| by_hand(start, (m, k, n), accumulate, a, |l, j| right.at(l, j));
+    let (expected, expected_of_common) = (of(&before), of(&same));
     let count = panels.count();
-    for (row_step, panel_step) in [(m, count), (1, count), (m, 1), (5, 2)] {
-        let mut c = start.clone();
+    let cuts = [(m, count), (1, count), (m, 1), (5, 2)];
+    for (common, (row_step, panel_step)) in [false, true].iter().flat_map(|c| cuts.map(|s| (*c, s)))
+    {
+        let mut c = before.clone();
         for row in (0..m).step_by(row_step) {
             let a: Vec<_> = left
                 .iter()
                 .map(|s| Stretch::columns(s.data[row * s.stride..].as_ptr(), s.stride, s.columns))
                 .collect();
             for panel in (0..count).step_by(panel_step) {
+                let to = c.data[row * c.stride..].as_mut_ptr();
+                let start = if common {
+                    Start {
+                        ptr: before.data.as_ptr(),
+                        stride: 0,
+                    }
+                } else {
+                    Start {
+                        ptr: to.cast_const(),
+                        stride: c.stride,
+                    }
+                };
                 let product = Product {
-                    c: c.data[row * c.stride..].as_mut_ptr(),
+                    c: to,
                     c_stride: c.stride,
                     m: row_step.min(m - row),
                     a: &a,
                     b: packed.as_ptr(),
                     panels,
-                    accumulate,
+                    start: accumulate.then_some(start),
                 };
                 // SAFETY: all operands have `m` rows from `row` on.
                 unsafe { product.run(isa, panel..(panel + panel_step).min(count)) };
             }
         }
         assert!(
-            c.data == expected,
-            "{} {m} x {segments:?} x {n}, accumulate {accumulate}, cut into {row_step} rows and \
+            c.data
+                == if common {
+                    &expected_of_common
+                } else {
+                    &expected
+                }[..],
+            "{} {m} x {segments:?} x {n}, accumulate {accumulate}, a common start {common}, cut into {row_step} rows and \
              {panel_step} panels",
             isa.name()
         );

@@ -1,7 +1,7 @@
 //! The innermost loops of matrix products: a few rows of the result, held in registers.
 //!
 //! Every element of a result is one chain of fused multiply-adds over `k`, from the first to the
-//! last, that starts at the element's former value or at zero. A chain may rest in memory between
+//! last, that starts at a given value or at zero. A chain may rest in memory between
 //! two stretches of `k`. Its bits hence depend on nothing but the numbers: not on how many rows
 //! there are, where the row is, how the work is cut, or which instruction set runs it. The
 //! parallelism that hides the latency of an addition comes from several rows or columns, never
@@ -50,22 +50,59 @@ impl<T> Stretch<T> {
     }
 }
 
-/// Where the result lies, and whether it is added to.
+/// Where the chains of a result begin: entry `(i, j)` at `ptr + i · stride + j`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start<T> {
+    pub(crate) ptr: *const T,
+    /// Zero for a row that is the same for all.
+    pub(crate) stride: usize,
+}
+
+/// Where the result lies, and what it begins with; with zeros, if nothing is said.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Target<T> {
     pub(super) ptr: *mut T,
     pub(super) stride: usize,
-    pub(super) accumulate: bool,
+    pub(super) start: Option<Start<T>>,
 }
 
 impl<T> Target<T> {
     /// The result from a row on.
     #[inline(always)]
     pub(super) fn below(self, row: usize) -> Self {
+        let start = self.start.map(|start| Start {
+            ptr: start.ptr.wrapping_add(row * start.stride),
+            ..start
+        });
         Self {
             ptr: self.ptr.wrapping_add(row * self.stride),
+            start,
             ..self
         }
+    }
+
+    /// The result from a column on.
+    #[inline(always)]
+    fn right(self, column: usize) -> Self {
+        let start = self.start.map(|start| Start {
+            ptr: start.ptr.wrapping_add(column),
+            ..start
+        });
+        Self {
+            ptr: self.ptr.wrapping_add(column),
+            start,
+            ..self
+        }
+    }
+
+    /// The result, which begins with what is there.
+    #[inline(always)]
+    pub(super) fn in_place(self) -> Self {
+        let start = Some(Start {
+            ptr: self.ptr.cast_const(),
+            stride: self.stride,
+        });
+        Self { start, ..self }
     }
 }
 
@@ -107,9 +144,9 @@ unsafe fn tile<V: Vector, const MR: usize, const NV: usize, const FETCH: bool>(
     // SAFETY: the caller vouches for the operands; vector `v` of a row of the right-hand side is
     // half of panel `v / 2`, which is full even where columns do not count.
     unsafe {
-        if c.accumulate {
+        if let Some(start) = c.start {
             for (i, row) in sums.iter_mut().enumerate() {
-                let at = c.ptr.add(i * c.stride);
+                let at = start.ptr.add(i * start.stride);
                 for (v, sum) in row.iter_mut().enumerate() {
                     *sum = if v + 1 < NV || last == V::LANES {
                         V::load(at.add(v * V::LANES))
@@ -119,7 +156,7 @@ unsafe fn tile<V: Vector, const MR: usize, const NV: usize, const FETCH: bool>(
                 }
             }
         }
-        // What the next tile adds to arrives while this one is computed.
+        // What the next tile is written to arrives while this one is computed.
         for i in 0..if MR >= 4 { MR } else { 0 } {
             let next = c.ptr.wrapping_add(next + i * c.stride);
             for line in (0..NV * V::LANES).step_by(V::LINE) {
@@ -217,8 +254,7 @@ impl<T: Element> Kernel<T> for &Strip<'_, T> {
             // SAFETY: the panel of `column` has row `b.k`; the rest is the caller's word.
             unsafe {
                 let b = self.b.ptr.add(column / width * stride + self.b.k * width);
-                let mut c = self.c;
-                c.ptr = c.ptr.add(column);
+                let c = self.c.right(column);
                 let next = if self.panels.len() > 1 {
                     columns
                 } else {
