@@ -132,7 +132,11 @@ impl Layout {
 
     fn level(&self, graph: &Graph, id: Id, before: &[Id]) -> usize {
         let node = &graph.nodes[id];
-        let direct = |on: Id| node.args.contains(&on);
+        // What is also used at another step, or in part, must be in memory first.
+        let direct = |on: Id| {
+            let mut uses = node.args.iter().filter(|a| graph.access(**a).base == on);
+            uses.all(|a| *a == on)
+        };
         before
             .iter()
             .map(|on| {

@@ -509,7 +509,9 @@ impl<'d> Writer<'d> {
                 let e = self.choose(|_| true, a);
                 let e = self.closed(e, b);
                 let x = e.expr.hold(Rate::Step);
-                let steps = self.places;
+                // More than there are: a sum scaled to a mean would tie with what it is the mean of,
+                // and rounding would decide a comparison of the two.
+                let steps = 1.25 * self.places;
                 let (expr, bound) = match edge {
                     _ if self.reach == Reach::Step => (x, e.bound),
                     9 => (x.first(), e.bound),
