@@ -311,6 +311,22 @@ fn both_spellings_are_the_same() {
 }
 
 #[test]
+fn a_size_is_a_number_in_an_equation() {
+    let mean = parse(
+        "mean",
+        "dim H, K\ninput x[H], y[K]\nloss (sum(x^2) + sum(y)) / (H + 2 * K)\n",
+    );
+    let sixes = |n| ndarray::Array3::from_elem((1, 1, n), 6.0);
+    let batch = Batch::new(1, 1).with("x", sixes(3)).with("y", sixes(2));
+    let found = mean.evaluate(&Params::new(), &batch).unwrap();
+    assert_eq!(found.loss().unwrap(), (3.0 * 36.0 + 2.0 * 6.0) / 7.0);
+    round_trip("mean", &mean, 3);
+    // What is declared under that name comes first.
+    let hidden = parse("hidden", "dim H\nparam H, v[H]\nloss H + sum(v)\n");
+    assert_eq!(hidden.parameters().collect::<Vec<_>>(), ["H", "v"]);
+}
+
+#[test]
 fn equations_may_come_in_any_order() {
     let lines = [
         "loss squared_error(y, t)",

@@ -47,6 +47,23 @@ const OTHERS: &[&str] = &[
     "binary_cross_entropy",
 ];
 
+/// What functions are called elsewhere.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("log", "ln"),
+    ("logistic", "sigmoid"),
+    ("where", "select"),
+    ("cat", "concat"),
+    ("stack", "concat"),
+    ("hstack", "concat_columns"),
+    ("lag", "delay"),
+    ("shift", "delay"),
+    ("inner", "dot"),
+    ("maximum", "max"),
+    ("minimum", "min"),
+    ("mse", "squared_error"),
+    ("cross_entropy", "softmax_cross_entropy"),
+];
+
 fn pointwise(name: &str) -> Option<Pointwise> {
     match name {
         "σ" => Some(Pointwise::Sigmoid),
@@ -117,7 +134,9 @@ impl<'d, 'p> Resolver<'d, 'p> {
             let text = format!("`{text}` is a value and cannot be called");
             Diagnostic::at(name.span, text).help("a product is written `a * b` or `A @ b`")
         } else {
-            let near = suggestion(text, names().chain(self.functions.keys().copied()));
+            let elsewhere = ELSEWHERE.iter().find(|(name, _)| *name == text);
+            let near = || suggestion(text, names().chain(self.functions.keys().copied()));
+            let near = elsewhere.map(|(_, name)| *name).or_else(near);
             Diagnostic::at(name.span, format!("there is no function `{text}`")).suggest(near)
         };
         self.report(diagnostic, frame);

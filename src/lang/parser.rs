@@ -9,9 +9,15 @@ use super::ast::{
 };
 use super::diagnostic::{Diagnostic, Reports, Span};
 use super::lexer::{Token, tokens};
+use crate::error::nearest;
 
 /// How deeply expressions may nest, and how many operators may stand in a row.
 pub(super) const MAX_HEIGHT: usize = 128;
+
+/// What a statement may begin with, other than the name of a value.
+const KEYWORDS: &[&str] = &[
+    "dim", "input", "sample", "param", "state", "backward", "output", "loss", "mean", "final", "fn",
+];
 
 /// A statement was given up; the mistake is reported.
 struct GivenUp;
@@ -344,7 +350,18 @@ impl<'s> Parser<'s, '_> {
     fn equation(&mut self) -> Parsed<()> {
         let name = self.name("a name")?;
         let next = self.take(Token::Prime).is_some();
-        if self.peek() != Token::Equals {
+        let token = self.peek();
+        // The first of two names may be a keyword with a slip of the pen.
+        if matches!(token, Token::Name(_)) && !next {
+            let near = nearest(&name.text, KEYWORDS.iter().copied());
+            if near.is_some() {
+                let text = format!("`{}` begins no statement", name.text);
+                let diagnostic = Diagnostic::at(name.span, text);
+                self.reports.push(diagnostic.suggest(near));
+                return Err(GivenUp);
+            }
+        }
+        if token != Token::Equals {
             return self.unexpected(if next { "`=`" } else { "`=` or `'`" });
         }
         self.advance();
