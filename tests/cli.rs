@@ -415,6 +415,7 @@ fn completions_and_help_are_there() {
         "run",
         "fit",
         "show",
+        "derive",
         "new",
         "convert",
         "completions",

@@ -30,6 +30,7 @@ pub(crate) fn run(args: &Fit, report: &mut Report) -> Result<(), Failure> {
 }
 
 fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<(), Failure> {
+    Arrays::can_write(&args.out)?;
     let Task {
         recurrence,
         batch,
