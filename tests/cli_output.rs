@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::{Command, Output, Stdio};
 
@@ -99,6 +100,42 @@ fn programs_get_one_object() {
         );
         assert_eq!(network["certified"], true);
     }
+}
+
+/// The table of `docs/cli.md`: the names in the second column are the fields of the answers.
+#[test]
+fn the_fields_are_those_of_the_page() {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cli.md")).unwrap();
+    let table = page
+        .split("| command | fields of the object |")
+        .nth(1)
+        .unwrap();
+    let rows = table.lines().skip(2).take_while(|l| l.starts_with('|'));
+    let folder = Folder::new("json-fields");
+    let commands = commands(&folder, "fields");
+    let mut answered = 0;
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let command = cells[1].trim_matches('`').replace("none", "");
+        // What stands behind a colon is inside of a field, and options are no fields.
+        let quoted = |text: &str| {
+            let odd = text.split('`').skip(1).step_by(2);
+            odd.filter(|w| !w.starts_with('-'))
+                .map(String::from)
+                .collect::<BTreeSet<_>>()
+        };
+        let promised = quoted(cells[2].split(':').next().unwrap());
+        let mut found = BTreeSet::from(["out".to_owned()]);
+        let own = |arguments: &&Vec<String>| arguments.first().map_or("", |a| a) == command;
+        for arguments in commands.iter().filter(own) {
+            let text = success(&run(&folder, &with(arguments, "--json")));
+            found.extend(json(&text).as_object().unwrap().keys().cloned());
+            answered += 1;
+        }
+        let promised: BTreeSet<String> = promised.into_iter().chain(["out".into()]).collect();
+        assert_eq!(found, promised, "{command}");
+    }
+    assert_eq!(answered, COMMANDS.len(), "every command has a row");
 }
 
 #[test]

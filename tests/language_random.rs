@@ -17,9 +17,20 @@ const WORDS: &[&str] = &[
     "#", "\n", "\n", "\n", "é", "$",
 ];
 
+/// Whether a text is read in good time. The machine may have other things to do for a while, so what
+/// is slow has to be slow twice.
+fn is_quick(source: &str) -> bool {
+    let quick = || {
+        let begun = std::time::Instant::now();
+        let _ = Recurrence::parse("fuzz.rec", source);
+        begun.elapsed().as_secs() < 10
+    };
+    quick() || quick()
+}
+
 /// Reads a text; what is accepted can be written and read again.
 fn survive(source: &str) -> Result<(), TestCaseError> {
-    let begun = std::time::Instant::now();
+    prop_assert!(is_quick(source), "it is slow");
     match Recurrence::parse("fuzz.rec", source) {
         Ok(recurrence) => {
             if let Ok(again) = recurrence.source() {
@@ -34,8 +45,6 @@ fn survive(source: &str) -> Result<(), TestCaseError> {
             prop_assert!(text.starts_with("error: "), "{}", text);
         }
     }
-    let taken = begun.elapsed();
-    prop_assert!(taken.as_secs() < 10, "it took {:?}", taken);
     Ok(())
 }
 

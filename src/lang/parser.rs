@@ -88,11 +88,34 @@ impl<'s> Parser<'s, '_> {
         let found = self.peek().text();
         let span = self.span();
         let mut diagnostic = Diagnostic::at(span, format!("expected {expected}, found {found}"));
+        if let Some(help) = self.instead(expected) {
+            diagnostic = diagnostic.help(help);
+        }
         if let Some(open) = self.opened.last() {
             diagnostic = diagnostic.label(*open, "this is still open");
         }
         self.reports.push(diagnostic);
         Err(GivenUp)
+    }
+
+    /// What was probably meant, from the tokens around the mistake.
+    fn instead(&self, expected: &str) -> Option<&'static str> {
+        let before = self.at.checked_sub(1).map(|i| self.tokens[i].0)?;
+        match (before, self.tokens[self.at].0) {
+            (Token::Star, Token::Star) => Some("a power is written `a^b`"),
+            (Token::Name("if"), _) => Some("a choice is written `select(c, a, b)`"),
+            // Behind the end of a line it is a bracket that was forgotten.
+            (Token::Newline, _) => None,
+            (_, Token::Name(_) | Token::Number(_) | Token::Open)
+                if expected.starts_with("an operator") =>
+            {
+                Some("a product is written `a * b` or `A @ b`")
+            }
+            _ if expected.starts_with("`:`") => {
+                Some("a slice is written `x[a:b]`, an earlier value `delay(x)` or as a state")
+            }
+            _ => None,
+        }
     }
 
     fn expect(&mut self, token: Token<'_>) -> Parsed<Span> {
@@ -485,7 +508,7 @@ impl<'s> Parser<'s, '_> {
             Some(self.expression()?)
         };
         if self.peek() != Token::Colon {
-            return self.unexpected("`:`, as in `x[a:b]`");
+            return self.unexpected("`:`");
         }
         self.advance();
         let stops = [Token::Comma, Token::CloseBracket];
