@@ -415,6 +415,7 @@ fn completions_and_help_are_there() {
         "run",
         "fit",
         "show",
+        "derive",
         "new",
         "convert",
         "completions",
@@ -473,6 +474,22 @@ fn mistakes_are_told_with_their_place() {
         "no dimension named `Q`",
     );
     fail(&["grad", "rnn", "-d", "data.npz"], "give --dims");
+    let arrays = Arrays::read(folder.file("data.npz")).unwrap();
+    let half = arrays
+        .clone()
+        .with("reset", ndarray::Array2::from_elem((4, 2), 0.5));
+    half.write(folder.file("half.npz")).unwrap();
+    fail(
+        &["grad", "leaky.rec", "-d", "half.npz"],
+        "half.npz: array `reset`: expected 0 or 1, found 0.5 at [0, 0]",
+    );
+    let x = arrays.get("x").unwrap().real::<f64>();
+    let alone = Arrays::new().with("x", x.clone()).with("Y", x);
+    alone.write(folder.file("alone.npz")).unwrap();
+    fail(
+        &["grad", "rnn", "-d", "alone.npz"],
+        "there is no array `y`, which is an input of `rnn`; there is `x`, `Y`",
+    );
     fs::write(
         folder.file("class.rec"),
         "dim C\ninput x: class(C)\nparam a\nloss a * gather(one_hot(x), x)\n",

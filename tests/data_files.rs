@@ -189,11 +189,131 @@ fn truncated_and_damaged_files_are_refused() {
     assert!(message.contains("array `x` is damaged"), "{message}");
 }
 
+/// A valid file with some of its bytes changed, left out, doubled, or taken from another one.
+fn mutated(files: &[Vec<u8>], noise: &mut support::Noise) -> Vec<u8> {
+    const BYTES: [u8; 6] = [0, 1, 0x7f, 0x80, 0xff, b'9'];
+    let mut below = |n: usize| usize::try_from(noise.bits() % n.max(1) as u64).unwrap();
+    let mut bytes = files[below(files.len())].clone();
+    for _ in 0..=below(6) {
+        let at = below(bytes.len());
+        let to = (at + below(24)).min(bytes.len());
+        match below(6) {
+            0 => bytes[at] ^= 1 << below(8),
+            1 => bytes[at] = BYTES[below(BYTES.len())],
+            2 => bytes[at..to].fill(BYTES[below(BYTES.len())]),
+            3 => drop(bytes.drain(at..to)),
+            4 => {
+                let part = bytes[at..to].to_vec();
+                bytes.splice(at..at, part);
+            }
+            _ => {
+                let other = &files[below(files.len())];
+                let from = below(other.len());
+                let part = other[from..(from + below(64)).min(other.len())].to_vec();
+                bytes.splice(at..to, part);
+            }
+        }
+        if bytes.is_empty() {
+            break;
+        }
+    }
+    bytes
+}
+
+/// Files of every kind with changes, until the time is up; how many there were, and how many of
+/// them were read.
+fn survive_mutations(seconds: u64, seed: u64) -> (u64, u64) {
+    let folder = Folder::new(&format!("mutated-{seed}"));
+    let valid = |name: &str| {
+        let arrays = Arrays::new()
+            .with("x", ndarray::Array3::<f64>::ones((4, 2, 3)))
+            .with("y", ndarray::Array2::<i64>::ones((4, 2)))
+            .with("rnn.weight_ih_l0", array![[0.5_f32]]);
+        arrays.write(folder.file(name)).unwrap();
+        fs::read(folder.file(name)).unwrap()
+    };
+    let mut archives = vec![valid("valid.npz")];
+    for name in ["plain.npz", "compressed.npz", "bomb.npz", "records.npz"] {
+        archives.push(fs::read(sample(name)).unwrap());
+    }
+    let kinds = [
+        ("a.npz", archives),
+        ("a.safetensors", vec![valid("valid.safetensors")]),
+        (
+            "a.csv",
+            vec![b"a, x[0] ,x[1]\n1,2,3\n-1e3,.5,0\n\n".to_vec()],
+        ),
+    ];
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
+    let mut noise = support::Noise(seed);
+    let (mut count, mut accepted) = (0, 0);
+    while count < 300 || std::time::Instant::now() < until {
+        let (name, files) = &kinds[usize::try_from(count % 3).unwrap()];
+        let bytes = mutated(files, &mut noise);
+        let path = folder.file(name);
+        fs::write(&path, &bytes).unwrap();
+        let survived = std::panic::catch_unwind(|| match Arrays::read_limited(&path, 1 << 22) {
+            Err(error) => {
+                assert!(error.to_string().contains(name), "{error}");
+                false
+            }
+            Ok(found) => {
+                // What was read makes data or an error, and can be written and read again.
+                let _ = found.batch::<f64>(&model());
+                let _ = found.params::<f32>(&model());
+                let _ = found.pytorch_params::<f64>(&model());
+                let again = path.with_extension("npz");
+                found.write(&again).unwrap();
+                let again = Arrays::read(&again).unwrap();
+                assert_eq!(again.iter().count(), found.iter().count());
+                true
+            }
+        });
+        let Ok(read) = survived else {
+            let kept = std::env::temp_dir().join(format!("bptt-crash-{seed}-{name}"));
+            fs::write(&kept, &bytes).unwrap();
+            panic!("{} is not survived", kept.display());
+        };
+        count += 1;
+        accepted += u64::from(read);
+    }
+    (count, accepted)
+}
+
+#[test]
+fn changed_files_are_survived() {
+    let (count, accepted) = survive_mutations(1, 1);
+    assert!(accepted > 0 && accepted < count, "{accepted} of {count}");
+}
+
+/// The same for as long as wanted:
+/// `BPTT_FUZZ_SECONDS=600 cargo test --release --test data_files -- --ignored --nocapture`.
+#[test]
+#[ignore = "runs for as long as BPTT_FUZZ_SECONDS says"]
+fn changed_files_are_survived_for_long() {
+    let seconds = std::env::var("BPTT_FUZZ_SECONDS").ok();
+    let seconds = seconds.and_then(|s| s.parse().ok()).unwrap_or(10);
+    let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let (count, accepted) = survive_mutations(seconds, seed.unwrap().as_secs());
+    println!("{count} files, {accepted} of them read");
+}
+
 #[test]
 fn other_files_are_refused() {
     let folder = Folder::new("other");
     let missing = refusal(&folder.file("missing.npz"));
     assert!(missing.contains("cannot be read"), "{missing}");
+    fs::create_dir(folder.file("folder.npz")).unwrap();
+    let directory = refusal(&folder.file("folder.npz"));
+    assert!(directory.contains("is not a file"), "{directory}");
+    // Nobody reads 64 GiB of zeros to find that it is no archive.
+    for name in ["huge.npz", "huge.safetensors"] {
+        let file = fs::File::create(folder.file(name)).unwrap();
+        file.set_len(1 << 36).unwrap();
+        let message = refusal(&folder.file(name));
+        assert!(message.contains("is not a ."), "{message}");
+        fs::remove_file(folder.file(name)).unwrap();
+    }
     for (name, expected) in [
         ("model.pt", "expected a .safetensors file"),
         ("x.npy", "expected a .npz file"),

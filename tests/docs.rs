@@ -1,8 +1,9 @@
 //! The commands of the documentation, run as they stand.
 //!
 //! In a block ```` ```console ```` a line after `$` is a command and the lines below it are what it
-//! writes; `…` stands for anything, alone on a line for any lines. A block ```` ```rec name.rec ````
-//! is a file. The blocks of a page are run in order, in a folder with a copy of `data/`.
+//! writes; `…` stands for anything, alone on a line for any lines. In a block ```` ```sh ```` every
+//! line is a command. A block ```` ```rec name.rec ```` is a file. The blocks of a page are run in
+//! order, in a folder with a copy of `data/` and of the library, which is the home as well.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
@@ -57,8 +58,9 @@ fn run(folder: &Folder, command: &str, expected: &[&str]) {
         std::env::var("PATH").unwrap_or_default()
     );
     let shell = Command::new("sh")
-        .args(["-c", &format!("{command} 2>&1")])
+        .args(["-c", &format!("exec 2>&1\n{command}")])
         .env("PATH", path)
+        .env("HOME", folder.path())
         .current_dir(folder.path())
         .output();
     let output = shell.unwrap();
@@ -75,16 +77,25 @@ fn run(folder: &Folder, command: &str, expected: &[&str]) {
     assert_eq!(output.status.success(), !fails, "$ {command}\n{text}");
 }
 
-/// Runs a page and says how many commands it has.
-fn run_page(name: &str) -> usize {
+/// A folder with what a checkout has that commands speak of.
+fn checkout(name: &str) -> Folder {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = Folder::new(&format!("docs-{name}"));
-    std::fs::create_dir_all(folder.file("data")).unwrap();
-    for entry in std::fs::read_dir(root.join("data")).unwrap() {
-        let entry = entry.unwrap();
-        std::fs::copy(entry.path(), folder.file("data").join(entry.file_name())).unwrap();
+    for part in ["data", "examples/recurrences"] {
+        std::fs::create_dir_all(folder.file(part)).unwrap();
+        for entry in std::fs::read_dir(root.join(part)).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), folder.file(part).join(entry.file_name())).unwrap();
+        }
     }
-    let page = std::fs::read_to_string(root.join("docs").join(name)).unwrap();
+    folder
+}
+
+/// Runs a page and says how many commands of `bptt` it has.
+fn run_page(name: &str) -> usize {
+    let folder = checkout(&name.replace('/', "-"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join(name)).unwrap();
     let mut count = 0;
     for (info, text) in blocks(&page) {
         if let Some(file) = info.strip_prefix("rec ") {
@@ -96,43 +107,80 @@ fn run_page(name: &str) -> usize {
                 run(&folder, command, &lines.collect::<Vec<_>>());
                 count += 1;
             }
+        } else if info == "sh" {
+            // What builds this very program has been run when the tests run.
+            for command in text.lines().filter(|l| !l.starts_with("cargo ")) {
+                run(&folder, command, &["…"]);
+                count += usize::from(command.starts_with("bptt "));
+            }
         }
     }
     count
 }
 
+/// The pages with commands of `bptt`, and how many each has.
+const PAGES: &[(&str, usize)] = &[
+    ("README.md", 3),
+    ("docs/cli.md", 18),
+    ("docs/derivation.md", 4),
+    ("docs/tutorial.md", 11),
+];
+
 #[test]
-fn the_tutorial_runs() {
-    assert!(run_page("tutorial.md") >= 9, "its commands were found");
+fn the_readme_runs() {
+    run_listed("README.md");
 }
 
 #[test]
 fn the_page_on_the_command_line_runs() {
-    assert!(run_page("cli.md") >= 12, "its commands were found");
+    run_listed("docs/cli.md");
 }
 
-/// The file and the commands of the README, the installation left out.
 #[test]
-fn the_ten_lines_of_the_readme_run() {
+fn the_page_on_derivations_runs() {
+    run_listed("docs/derivation.md");
+}
+
+#[test]
+fn the_tutorial_runs() {
+    run_listed("docs/tutorial.md");
+}
+
+fn run_listed(page: &str) {
+    let (_, expected) = PAGES.iter().find(|(name, _)| *name == page).unwrap();
+    assert_eq!(run_page(page), *expected, "the commands of {page}");
+}
+
+/// Every line of every page that looks like a command is one of those that are run.
+#[test]
+fn no_page_has_other_commands() {
+    fn pages(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                pages(&path, found);
+            } else if path.extension().is_some_and(|e| e == "md") {
+                found.push(path);
+            }
+        }
+    }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let page = std::fs::read_to_string(root.join("README.md")).unwrap();
-    let blocks = blocks(page.split("## Ten lines, no Rust").nth(1).unwrap());
-    let folder = Folder::new("readme");
-    std::fs::create_dir_all(folder.file("data")).unwrap();
-    std::fs::copy(
-        root.join("data/sunspots.csv"),
-        folder.file("data/sunspots.csv"),
-    )
-    .unwrap();
-    std::fs::write(folder.file("leaky.rec"), &blocks[0].1).unwrap();
-    let commands: Vec<&str> = blocks[1]
-        .1
-        .lines()
-        .filter(|l| l.starts_with("bptt "))
-        .collect();
-    assert_eq!(commands.len(), 3, "check, grad and fit");
-    for command in commands {
-        run(&folder, command, &["…"]);
+    let mut found = vec![root.join("README.md")];
+    for folder in ["docs", "data", "benches/peers", "examples"] {
+        pages(&root.join(folder), &mut found);
+    }
+    for path in found {
+        let name = path.strip_prefix(root).unwrap().to_str().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let commands = text
+            .lines()
+            .map(|l| l.trim_start().trim_start_matches("$ "));
+        let commands = commands.filter(|l| l.starts_with("bptt ") && !l.starts_with("bptt = "));
+        let expected = PAGES.iter().find(|(page, _)| *page == name);
+        // What a command answers may begin like one.
+        let commands =
+            commands.filter(|l| !["error:", "note:"].iter().any(|w| l[5..].starts_with(w)));
+        assert_eq!(commands.count(), expected.map_or(0, |p| p.1), "{name}");
     }
 }
 

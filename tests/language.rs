@@ -4,7 +4,8 @@
 mod support;
 
 use bptt::cells::{self, Cell, Loss, Start};
-use bptt::{Batch, Outputs, Params, Recurrence, Wrt, concat};
+use bptt::ops::{Linear, Pointwise, Reduce, Time};
+use bptt::{Batch, Op, Outputs, Params, Recurrence, Wrt, concat};
 use support::library::{data, folder, library, named, parse};
 
 fn same(a: &Outputs<f64>, b: &Outputs<f64>, names: &[&str], tolerance: f64) {
@@ -181,6 +182,21 @@ fn gradients_are_written_as_well() {
     }
 }
 
+/// A state that carries what another one does, and outputs that are states or have no name yet.
+#[test]
+fn values_with_two_names_are_written_as_they_were_read() {
+    let source = "input x\nparam a, b\nstate h, before, twin\nbackward state later\n\
+                  h' = tanh(a * h + x)\nbefore' = h'\ntwin' = b\nlater' = x\n\
+                  output seen = before\noutput other = later, constant = 2\n\
+                  loss (h' - before * twin)^2 + later\n";
+    let recurrence = parse("twins", source);
+    round_trip("twins", &recurrence, 3);
+    round_trip("twins", &recurrence.tangent(Wrt::Everything).unwrap(), 4);
+    round_trip("twins", &recurrence.gradient(Wrt::Everything).unwrap(), 5);
+    let bare = parse("bare", "input x\nparam a\nloss a * x\n");
+    round_trip("bare", &bare.tangent(Wrt::Everything).unwrap(), 6);
+}
+
 /// Names of several parts, and how parameters start, stay as they are.
 #[test]
 fn tangents_pullbacks_and_hessian_products_are_written() {
@@ -270,12 +286,15 @@ fn every_op_is_written_and_read() {
         .nodes()
         .map(|(_, n)| n.op().name().to_owned())
         .collect();
-    let rows = bptt::ops::Pointwise::ALL.iter().map(|o| o.name());
-    let rows = rows.chain(bptt::ops::Reduce::ALL.iter().map(|o| o.name()));
-    let others = "matmul dot outer transpose sum broadcast concat slice pad gather scatter select \
-                  hold total pick impulse";
-    for row in rows.chain(others.split_whitespace()) {
-        assert!(ops.iter().any(|o| o == row), "`{row}` does not occur");
+    let pointwise = Pointwise::ALL.iter().map(|o| Op::Pointwise(*o));
+    let linear = Linear::ALL.iter().map(|o| Op::Linear(*o));
+    let reduce = Reduce::ALL.iter().map(|o| Op::Reduce(*o));
+    let time = Time::ALL.iter().map(|o| Op::Time(*o));
+    for row in pointwise.chain(linear).chain(reduce).chain(time) {
+        let row = row.name();
+        // A second name for a value is written as a name, and has no function.
+        let found = ops.iter().any(|o| o == row);
+        assert!(found || row == "alias", "`{row}` does not occur");
     }
 }
 
@@ -308,6 +327,22 @@ fn both_spellings_are_the_same() {
     let plain = "h' = sigmoid(W.T @ h + b * x - x^2) * (s <= 1)\nloss sum(h'^3)\n";
     let of = |body: &str| parse("spelled", &format!("{head}{body}")).source().unwrap();
     assert_eq!(of(paper), of(plain));
+}
+
+#[test]
+fn a_size_is_a_number_in_an_equation() {
+    let mean = parse(
+        "mean",
+        "dim H, K\ninput x[H], y[K]\nloss (sum(x^2) + sum(y)) / (H + 2 * K)\n",
+    );
+    let sixes = |n| ndarray::Array3::from_elem((1, 1, n), 6.0);
+    let batch = Batch::new(1, 1).with("x", sixes(3)).with("y", sixes(2));
+    let found = mean.evaluate(&Params::new(), &batch).unwrap();
+    assert_eq!(found.loss().unwrap(), (3.0 * 36.0 + 2.0 * 6.0) / 7.0);
+    round_trip("mean", &mean, 3);
+    // What is declared under that name comes first.
+    let hidden = parse("hidden", "dim H\nparam H, v[H]\nloss H + sum(v)\n");
+    assert_eq!(hidden.parameters().collect::<Vec<_>>(), ["H", "v"]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Files as a whole: their formats, and writing them whole or not at all.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -41,8 +41,19 @@ pub(super) fn refuse(path: &Path, reason: impl ToString) -> Error {
     }
 }
 
-pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|error| refuse(path, format!("cannot be read: {error}")))
+/// The bytes of a file, if its first eight bytes look right: a large file that is something else is
+/// not read into memory, nor is a device that has no end.
+pub(super) fn read(path: &Path, looks_right: fn(&[u8]) -> Result<(), String>) -> Result<Vec<u8>> {
+    let fail = |error: io::Error| refuse(path, format!("cannot be read: {error}"));
+    if !fs::metadata(path).map_err(fail)?.is_file() {
+        return Err(refuse(path, "is not a file"));
+    }
+    let mut file = fs::File::open(path).map_err(fail)?;
+    let mut bytes = Vec::new();
+    (&mut file).take(8).read_to_end(&mut bytes).map_err(fail)?;
+    looks_right(&bytes).map_err(|reason| refuse(path, reason))?;
+    file.read_to_end(&mut bytes).map_err(fail)?;
+    Ok(bytes)
 }
 
 /// Writes a file whole or not at all: it appears under its name once every byte is on the disk,
@@ -63,15 +74,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
 /// When the file cannot be written; then nothing has changed.
 pub fn write_whole(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
-    let fail = |error: io::Error| refuse(path, format!("cannot be written: {error}"));
-    let name = path
-        .file_name()
-        .ok_or_else(|| refuse(path, "is not a file name"))?;
-    // Next to the file, so that the renaming stays on one disk.
-    let mut hidden = std::ffi::OsString::from(".");
-    hidden.push(name);
-    hidden.push(format!(".{}.part", std::process::id()));
-    let part: PathBuf = path.with_file_name(hidden);
+    let part = part(path)?;
     let written = fs::File::create(&part).and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync_all()?;
@@ -80,6 +83,32 @@ pub fn write_whole(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     written.map_err(|error| {
         // The half-written file is of no use; that it could not be removed would be no news.
         let _ = fs::remove_file(&part);
-        fail(error)
+        not_written(path, &error)
     })
+}
+
+/// Whether [`write_whole`] can begin to write a file.
+pub(super) fn can_write(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Err(refuse(path, "cannot be written: it is a folder"));
+    }
+    let part = part(path)?;
+    let made = fs::File::create(&part).and_then(|_| fs::remove_file(&part));
+    made.map_err(|error| not_written(path, &error))
+}
+
+/// What a file is called until it is complete: it lies next to it, so that the renaming stays on
+/// one disk.
+fn part(path: &Path) -> Result<PathBuf> {
+    let name = path
+        .file_name()
+        .ok_or_else(|| refuse(path, "is not a file name"))?;
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(name);
+    hidden.push(format!(".{}.part", std::process::id()));
+    Ok(path.with_file_name(hidden))
+}
+
+fn not_written(path: &Path, error: &io::Error) -> Error {
+    refuse(path, format!("cannot be written: {error}"))
 }

@@ -61,6 +61,8 @@ use crate::recurrence::{Outputs, Params};
 /// How many bytes a compressed file may expand to, unless told otherwise: 4 GiB.
 pub const EXPANDED: u64 = 4 << 30;
 
+const NOT_CSV: &str = "arrays are written to .npz or .safetensors files";
+
 /// Named arrays, as a file holds them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Arrays {
@@ -119,13 +121,31 @@ impl Arrays {
     /// As for [`read`](Self::read).
     pub fn read_limited(path: impl AsRef<Path>, limit: u64) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = file::read(path)?;
         let read = match file::Format::of(path)? {
-            file::Format::Npz => npz::read(&bytes, limit),
-            file::Format::Safetensors => tensors::read(&bytes),
-            file::Format::Csv => csv::read(&bytes),
+            file::Format::Npz => npz::read(&file::read(path, npz::begins)?, limit),
+            file::Format::Safetensors => tensors::read(&file::read(path, tensors::begins)?),
+            file::Format::Csv => csv::read(&file::read(path, |_| Ok(()))?),
         };
         read.map_err(|reason| file::refuse(path, reason))
+    }
+
+    /// Whether arrays can be written to this file, to be asked before work that would be lost:
+    /// the name must end in `.npz` or `.safetensors`, and a file can be made in its folder.
+    ///
+    /// ```
+    /// use bptt::data::Arrays;
+    /// assert!(Arrays::can_write("gradient.txt").is_err());
+    /// assert!(Arrays::can_write("no/such/folder/gradient.npz").is_err());
+    /// ```
+    ///
+    /// # Errors
+    /// When they cannot.
+    pub fn can_write(path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        match file::Format::of(path)? {
+            file::Format::Csv => Err(file::refuse(path, NOT_CSV)),
+            file::Format::Npz | file::Format::Safetensors => file::can_write(path),
+        }
     }
 
     /// Writes a `.npz` or a `.safetensors` file, whole or not at all.
@@ -137,7 +157,7 @@ impl Arrays {
         let bytes = match file::Format::of(path)? {
             file::Format::Npz => npz::bytes(self),
             file::Format::Safetensors => tensors::bytes(self),
-            file::Format::Csv => Err("arrays are written to .npz or .safetensors files".into()),
+            file::Format::Csv => Err(NOT_CSV.into()),
         };
         let bytes = bytes.map_err(|reason| file::refuse(path, reason))?;
         write_whole(path, &bytes)

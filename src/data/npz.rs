@@ -10,6 +10,14 @@ use super::{Arrays, npy};
 /// Enough of a member to hold the header of an array.
 const BEGINNING: u64 = 1 << 17;
 
+/// Whether these are the first bytes of an archive.
+pub(super) fn begins(bytes: &[u8]) -> Result<(), String> {
+    match bytes.starts_with(b"PK") {
+        true => Ok(()),
+        false => Err("is not a .npz archive".into()),
+    }
+}
+
 /// The arrays of an archive. What is compressed may expand to `limit` bytes.
 pub(super) fn read(bytes: &[u8], limit: u64) -> Result<Arrays, String> {
     let broken = |error| format!("is not a .npz archive, or is damaged: {error}");

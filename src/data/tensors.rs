@@ -6,6 +6,18 @@ use super::Arrays;
 use super::array::Array;
 use super::npy::{entries, fill};
 
+/// The longest header that the format allows.
+const LONGEST_HEADER: u64 = 100_000_000;
+
+/// Whether these are the first bytes of a file: the length of its header.
+pub(super) fn begins(bytes: &[u8]) -> Result<(), String> {
+    let length = bytes.try_into().map(u64::from_le_bytes);
+    match length {
+        Ok(1..=LONGEST_HEADER) => Ok(()),
+        _ => Err("is not a .safetensors file".into()),
+    }
+}
+
 pub(super) fn read(bytes: &[u8]) -> Result<Arrays, String> {
     let broken = |error| format!("is not a .safetensors file, or is damaged: {error}");
     let file = SafeTensors::deserialize(bytes).map_err(broken)?;

@@ -98,6 +98,10 @@ impl<'d, 'p> Resolver<'d, 'p> {
         if let Some(value) = self.lookup(name) {
             return value;
         }
+        // A size as a number: how many entries such a vector has.
+        if let Some(size) = self.dims.get(name) {
+            return Some(self.r.constant(1.0).spread([*size]).sum());
+        }
         let inner = frame.map(|f| f.arguments.keys().copied().collect());
         self.undefined(name, span, inner);
         None

@@ -47,6 +47,25 @@ const OTHERS: &[&str] = &[
     "binary_cross_entropy",
 ];
 
+/// What functions are called elsewhere, and how they are written here.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("log", "ln(x)"),
+    ("logistic", "sigmoid(x)"),
+    ("mean", "sum(x) / H"),
+    ("norm", "sqrt(dot(x, x))"),
+    ("where", "select(c, a, b)"),
+    ("cat", "concat(a, b)"),
+    ("stack", "concat(a, b)"),
+    ("hstack", "concat_columns(A, B)"),
+    ("lag", "delay(x)"),
+    ("shift", "delay(x)"),
+    ("inner", "dot(a, b)"),
+    ("maximum", "max(a, b)"),
+    ("minimum", "min(a, b)"),
+    ("mse", "squared_error(a, b)"),
+    ("cross_entropy", "softmax_cross_entropy(logits, class)"),
+];
+
 fn pointwise(name: &str) -> Option<Pointwise> {
     match name {
         "σ" => Some(Pointwise::Sigmoid),
@@ -117,8 +136,14 @@ impl<'d, 'p> Resolver<'d, 'p> {
             let text = format!("`{text}` is a value and cannot be called");
             Diagnostic::at(name.span, text).help("a product is written `a * b` or `A @ b`")
         } else {
-            let near = suggestion(text, names().chain(self.functions.keys().copied()));
-            Diagnostic::at(name.span, format!("there is no function `{text}`")).suggest(near)
+            let unknown = Diagnostic::at(name.span, format!("there is no function `{text}`"));
+            match ELSEWHERE.iter().find(|(name, _)| *name == text) {
+                Some((_, here)) => unknown.help(format!("write `{here}`")),
+                None => {
+                    let known = names().chain(self.functions.keys().copied());
+                    unknown.suggest(suggestion(text, known))
+                }
+            }
         };
         self.report(diagnostic, frame);
         None

@@ -122,7 +122,11 @@ pub(super) fn tokens<'s>(source: &'s str, reports: &Reports) -> Vec<(Token<'s>, 
                 Some((token, len)) => (Some(token), len),
                 None => {
                     let text = format!("{c:?} is not part of the language");
-                    reports.push(Diagnostic::at(Span::new(at, at + c.len_utf8()), text));
+                    let unknown = Diagnostic::at(Span::new(at, at + c.len_utf8()), text);
+                    reports.push(match instead(c) {
+                        Some(help) => unknown.help(help),
+                        None => unknown,
+                    });
                     (None, c.len_utf8())
                 }
             },
@@ -134,6 +138,20 @@ pub(super) fn tokens<'s>(source: &'s str, reports: &Reports) -> Vec<(Token<'s>, 
     }
     found.push((Token::End, Span::new(source.len(), source.len())));
     found
+}
+
+/// What to write instead of a sign of other languages.
+const fn instead(c: char) -> Option<&'static str> {
+    match c {
+        ';' => Some("a statement ends with its line"),
+        '×' | '∘' => Some("a product is written `a * b` or `A @ b`"),
+        '√' => Some("a root is written `sqrt(x)`"),
+        '|' => Some("an absolute value is written `abs(x)`"),
+        '!' | '≠' => Some("that two numbers differ is written `1 - (a == b)`"),
+        '&' | '{' | '}' => Some("a choice is written `select(c, a, b)`"),
+        '"' => Some("there are no texts; a comment begins with `#`"),
+        _ => None,
+    }
 }
 
 fn sign(rest: &str) -> Option<(Token<'static>, usize)> {

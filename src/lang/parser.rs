@@ -9,9 +9,15 @@ use super::ast::{
 };
 use super::diagnostic::{Diagnostic, Reports, Span};
 use super::lexer::{Token, tokens};
+use crate::error::nearest;
 
 /// How deeply expressions may nest, and how many operators may stand in a row.
 pub(super) const MAX_HEIGHT: usize = 128;
+
+/// What a statement may begin with, other than the name of a value.
+const KEYWORDS: &[&str] = &[
+    "dim", "input", "sample", "param", "state", "backward", "output", "loss", "mean", "final", "fn",
+];
 
 /// A statement was given up; the mistake is reported.
 struct GivenUp;
@@ -82,11 +88,34 @@ impl<'s> Parser<'s, '_> {
         let found = self.peek().text();
         let span = self.span();
         let mut diagnostic = Diagnostic::at(span, format!("expected {expected}, found {found}"));
+        if let Some(help) = self.instead(expected) {
+            diagnostic = diagnostic.help(help);
+        }
         if let Some(open) = self.opened.last() {
             diagnostic = diagnostic.label(*open, "this is still open");
         }
         self.reports.push(diagnostic);
         Err(GivenUp)
+    }
+
+    /// What was probably meant, from the tokens around the mistake.
+    fn instead(&self, expected: &str) -> Option<&'static str> {
+        let before = self.at.checked_sub(1).map(|i| self.tokens[i].0)?;
+        match (before, self.tokens[self.at].0) {
+            (Token::Star, Token::Star) => Some("a power is written `a^b`"),
+            (Token::Name("if"), _) => Some("a choice is written `select(c, a, b)`"),
+            // Behind the end of a line it is a bracket that was forgotten.
+            (Token::Newline, _) => None,
+            (_, Token::Name(_) | Token::Number(_) | Token::Open)
+                if expected.starts_with("an operator") =>
+            {
+                Some("a product is written `a * b` or `A @ b`")
+            }
+            _ if expected.starts_with("`:`") => {
+                Some("a slice is written `x[a:b]`, an earlier value `delay(x)` or as a state")
+            }
+            _ => None,
+        }
     }
 
     fn expect(&mut self, token: Token<'_>) -> Parsed<Span> {
@@ -344,7 +373,18 @@ impl<'s> Parser<'s, '_> {
     fn equation(&mut self) -> Parsed<()> {
         let name = self.name("a name")?;
         let next = self.take(Token::Prime).is_some();
-        if self.peek() != Token::Equals {
+        let token = self.peek();
+        // The first of two names may be a keyword with a slip of the pen.
+        if matches!(token, Token::Name(_)) && !next {
+            let near = nearest(&name.text, KEYWORDS.iter().copied());
+            if near.is_some() {
+                let text = format!("`{}` begins no statement", name.text);
+                let diagnostic = Diagnostic::at(name.span, text);
+                self.reports.push(diagnostic.suggest(near));
+                return Err(GivenUp);
+            }
+        }
+        if token != Token::Equals {
             return self.unexpected(if next { "`=`" } else { "`=` or `'`" });
         }
         self.advance();
@@ -468,7 +508,7 @@ impl<'s> Parser<'s, '_> {
             Some(self.expression()?)
         };
         if self.peek() != Token::Colon {
-            return self.unexpected("`:`, as in `x[a:b]`");
+            return self.unexpected("`:`");
         }
         self.advance();
         let stops = [Token::Comma, Token::CloseBracket];

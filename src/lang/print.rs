@@ -6,7 +6,6 @@
 //! depends on the order in which the graph was built, so reading and writing again changes nothing.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use super::initial;
 use super::lexer::is_name;
@@ -16,8 +15,8 @@ use crate::error::{Error, Result};
 use crate::op::{Broadcast, Linear, NodeId, Op, Over, Pick, Time, Total};
 use crate::op::{Edge, Pointwise, RegisterId};
 use crate::recurrence::{LOSS, Recurrence};
-use crate::shape::{Dim, Kind, Rate, Shape};
-use crate::tape::{Direction, Leaf, Register, Role, Tape};
+use crate::shape::Rate;
+use crate::tape::{Direction, Register, Role, Tape};
 
 /// Where an expression without names is cut.
 const HEIGHT: usize = 24;
@@ -164,11 +163,43 @@ impl<'r> Printer<'r> {
                 continue;
             };
             let name = format!("{name}'");
-            if !self.is_trivial(self.core(def)) && !self.statements.contains_key(&def) {
+            let plain = self.is_trivial(self.core(def)) || self.is_only_carried(def, &live);
+            if !plain && !self.statements.contains_key(&def) {
                 let head = Head::Next;
                 self.statements.insert(def, Statement { head, name });
             }
         }
+    }
+
+    /// Whether a value is a second name for another one that only a state knows. In a derivative such
+    /// a state carries the other value itself, and both are written alike.
+    fn is_only_carried(&self, id: NodeId, live: &[bool]) -> bool {
+        let alias = matches!(self.tape.node(id).op, Op::Linear(Linear::Alias(_)));
+        let read = || {
+            let mut nodes = self.tape.nodes().filter(|(n, _)| live[n.index()]);
+            nodes.any(|(_, node)| node.args.contains(&id))
+        };
+        let output = || {
+            let mut outputs = self.recurrence.outputs();
+            outputs.any(|name| self.recurrence.output(name) == Ok(id))
+        };
+        let carried = || {
+            let ends = self
+                .tape
+                .registers()
+                .iter()
+                .flat_map(|r| [r.def(), r.init()]);
+            ends.filter(|end| *end == Some(id)).count()
+        };
+        alias && !read() && !output() && carried() == 1
+    }
+
+    /// What a state carries, under its first name.
+    fn carried(&self, def: NodeId) -> NodeId {
+        let node = self.tape.node(def);
+        let alias = matches!(node.op, Op::Linear(Linear::Alias(_)));
+        let plain = alias && !self.statements.contains_key(&def);
+        self.unheld(if plain { node.args[0] } else { def })
     }
 
     /// Whether a value is as short as a name.
@@ -204,7 +235,9 @@ impl<'r> Printer<'r> {
                 let register = self.register(s.register);
                 register.name() == &**name && register.def() == Some(id)
             });
-            if leaf || state {
+            // What is carried or given, under the name of its output, is named by the output.
+            let output = self.is_trivial(id) && self.recurrence.output(name) == Ok(id);
+            if leaf || state || output {
                 continue;
             }
             let name = self.free(name);
@@ -231,7 +264,12 @@ impl<'r> Printer<'r> {
             }
             let new = !self.is_trivial(id) && !self.statements.contains_key(&id);
             if new && self.taken.insert(name.into()) {
-                let (head, name) = (Head::Output, name.into());
+                // Written as an output, a value takes its name, but a constant does not.
+                let head = match self.tape.fill(id) {
+                    Some(_) => Head::Output,
+                    None => Head::Value,
+                };
+                let name = name.into();
                 self.statements.insert(id, Statement { head, name });
             }
         }
@@ -432,7 +470,7 @@ impl<'r> Printer<'r> {
             lines.item("dim", dim.to_string());
         }
         for leaf in self.tape.leaves() {
-            let (keyword, mut item) = leaf_text(leaf, writer);
+            let (keyword, mut item) = writer.leaf(leaf);
             if let Some(initial) = self.recurrence.initial(leaf.name()) {
                 item = format!("{item} {}", initial::text(initial, |d| writer.dim(d))?);
             }
@@ -477,7 +515,7 @@ impl<'r> Printer<'r> {
             };
             let own = format!("{name}'");
             if self.statements.get(&def).is_none_or(|s| s.name != own) {
-                lines.line(format!("{own} = {}", writer.value(self.unheld(def))?));
+                lines.line(format!("{own} = {}", writer.value(self.carried(def))?));
             }
         }
         for (name, id) in &self.aliases {
@@ -544,31 +582,5 @@ impl<'r> Printer<'r> {
             value = self.unheld(inner);
         }
         Ok(format!("{words} {}", writer.value(value)?))
-    }
-}
-
-fn leaf_text(leaf: &Leaf, writer: &Writer<'_>) -> (&'static str, String) {
-    let ty = leaf.ty();
-    let keyword = match (leaf.role(), ty.rate) {
-        (Role::Parameter, _) => "param",
-        (Role::Input, Rate::Sample) => "sample input",
-        (Role::Input, _) => "input",
-    };
-    let item = match ty.kind {
-        Kind::Class(n) => format!("{}: class({})", leaf.name(), writer.dim(n)),
-        Kind::Real => format!("{}{}", leaf.name(), writer.shape(ty.shape)),
-    };
-    (keyword, item)
-}
-
-/// Names of sizes.
-pub(super) type Names = Vec<Arc<str>>;
-
-/// A shape in brackets, nothing for a scalar.
-pub(super) fn brackets(shape: Shape, dim: impl Fn(Dim) -> String) -> String {
-    let dims: Vec<String> = shape.dims().iter().map(|d| dim(*d)).collect();
-    match dims.is_empty() {
-        true => String::new(),
-        false => format!("[{}]", dims.join(", ")),
     }
 }

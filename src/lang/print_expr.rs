@@ -1,18 +1,18 @@
 //! Expressions of a graph, written in the language.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::print::{Names, brackets};
 use crate::op::{Axis, Broadcast, Linear, NodeId, Op, Over, RegisterId, Setting, Spelling, Time};
-use crate::shape::{Dim, Shape};
-use crate::tape::{Direction, Tape};
+use crate::shape::{Dim, Kind, Rate, Shape};
+use crate::tape::{Direction, Leaf, Role, Tape};
 
 /// Binds more tightly than any operator.
 const TIGHT: u8 = 5;
 
 pub(super) struct Writer<'t> {
     pub(super) tape: &'t Tape,
-    pub(super) dims: Names,
+    pub(super) dims: Vec<Arc<str>>,
     /// How the values that have statements of their own are written.
     pub(super) names: HashMap<NodeId, String>,
     pub(super) states: HashMap<RegisterId, String>,
@@ -39,7 +39,26 @@ impl Writer<'_> {
     }
 
     pub(super) fn shape(&self, shape: Shape) -> String {
-        brackets(shape, |d| self.dim(d))
+        let dims: Vec<String> = shape.dims().iter().map(|d| self.dim(*d)).collect();
+        match dims.is_empty() {
+            true => String::new(),
+            false => format!("[{}]", dims.join(", ")),
+        }
+    }
+
+    /// How a parameter or an input is declared.
+    pub(super) fn leaf(&self, leaf: &Leaf) -> (&'static str, String) {
+        let ty = leaf.ty();
+        let keyword = match (leaf.role(), ty.rate) {
+            (Role::Parameter, _) => "param",
+            (Role::Input, Rate::Sample) => "sample input",
+            (Role::Input, _) => "input",
+        };
+        let item = match ty.kind {
+            Kind::Class(n) => format!("{}: class({})", leaf.name(), self.dim(n)),
+            Kind::Real => format!("{}{}", leaf.name(), self.shape(ty.shape)),
+        };
+        (keyword, item)
     }
 
     /// A value where nothing goes without saying.

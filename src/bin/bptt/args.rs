@@ -14,6 +14,13 @@ const STYLES: Styles = Styles::styled()
     .placeholder(AnsiColor::Cyan.on_default());
 
 const AFTER: &str = "\
+Examples:
+  bptt check lstm
+  bptt new cell.rec
+  bptt grad cell.rec --data data.npz --dims H=8 --out gradient.npz
+  bptt fit garch11 --data returns.csv --optimizer newton --standard-errors --out garch.npz
+  bptt derive gru --lang zh
+
 CELL is the name of a recurrence of the library, such as `lstm` or `garch11` (`bptt show` lists
 them), or a file in the recurrence language, `cell.rec`.
 

@@ -1,5 +1,6 @@
 //! The recurrence a command is about: one of the library, or a file.
 
+use std::io::Read;
 use std::path::Path;
 
 use bptt::{Error, Recurrence};
@@ -34,6 +35,9 @@ library!(
     "sir_epidemic",
 );
 
+/// More bytes than anyone writes.
+const LONGEST: u64 = 1 << 24;
+
 /// The first sentence of what a text says about itself.
 pub(crate) fn summary(source: &str) -> String {
     let comment = source.lines().map_while(|l| l.strip_prefix('#'));
@@ -61,7 +65,14 @@ pub(crate) fn load(cell: &str) -> Result<Recurrence, Failure> {
         }
         .into());
     }
-    let bytes = std::fs::read(path).map_err(|e| format!("{cell}: cannot be read: {e}"))?;
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(path).and_then(|f| f.take(LONGEST + 1).read_to_end(&mut bytes));
+    read.map_err(|e| format!("{cell}: cannot be read: {e}"))?;
+    if bytes.len() as u64 > LONGEST {
+        return Err(
+            format!("{cell}: is longer than {LONGEST} bytes, so this is no recurrence").into(),
+        );
+    }
     let source = String::from_utf8(bytes).map_err(|e| {
         format!(
             "{cell}: is not text: byte {} is not UTF-8",

@@ -30,6 +30,7 @@ pub(crate) fn run(args: &Fit, report: &mut Report) -> Result<(), Failure> {
 }
 
 fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<(), Failure> {
+    Arrays::can_write(&args.out)?;
     let Task {
         recurrence,
         batch,
@@ -60,6 +61,9 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<(), Fail
         before,
         after,
     } = course;
+    if after > before {
+        report.note("the loss has grown; try a smaller --lr, or --clip 1");
+    }
     let each = match args.batch.is_some_and(|n| n < batch.samples()) {
         true => " a minibatch",
         false => "",

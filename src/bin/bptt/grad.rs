@@ -51,6 +51,7 @@ fn evaluate_in<F: Real + Element>(
     what: &'static str,
     report: &mut Report,
 ) -> Result<(), Failure> {
+    out.map_or(Ok(()), Arrays::can_write)?;
     let (recurrence, batch) =
         input::recurrence_and_batch::<F>(&on.cell, &on.data, &on.dims, report)?;
     let params = input::params(&recurrence, on.params.as_deref(), &batch, on.seed)?;

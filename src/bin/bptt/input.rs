@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use bptt::data::Arrays;
+use bptt::data::{Array, Arrays};
 use bptt::{Batch, Params, Recurrence, Scalar};
+use ndarray::Dimension;
 
 use crate::args::Size;
 use crate::report::Report;
@@ -23,14 +24,44 @@ pub(crate) fn recurrence_and_batch<F: Scalar>(
 ) -> Result<(Recurrence, Batch<F>), Failure> {
     let mut recurrence = cell::load(name)?;
     let arrays = Arrays::read(data)?;
-    if arrays.get(RESET).is_some() && !recurrence.inputs().any(|n| n == RESET) {
+    let in_file = |reason: String| Failure::from(format!("{}: {reason}", data.display()));
+    if let Some(resets) = arrays.get(RESET)
+        && !recurrence.inputs().any(|n| n == RESET)
+    {
+        truth(resets).map_err(in_file)?;
         recurrence = recurrence.with_resets(RESET)?;
     }
     note_unused(&recurrence, &arrays, data, report);
+    if let Some(name) = recurrence.inputs().find(|n| arrays.get(n).is_none()) {
+        let found: Vec<&str> = arrays.iter().map(|(n, _)| n).collect();
+        return Err(in_file(format!(
+            "there is no array `{name}`, which is an input of `{}`; there is {}",
+            recurrence.name(),
+            match found.is_empty() {
+                true => "none".into(),
+                false => format!("`{}`", found.join("`, `")),
+            }
+        )));
+    }
     let batch = arrays.batch(&recurrence);
-    let batch = batch.map_err(|error| format!("{}: {error}", data.display()))?;
+    let batch = batch.map_err(|error| in_file(error.to_string()))?;
     let batch = with_sizes(batch, dims);
     Ok((recurrence, batch))
+}
+
+/// Anything but 0 and 1 in the array `reset` is a mistake, and would silently count as 1.
+fn truth(resets: &Array) -> Result<(), String> {
+    let numbers = resets.real::<f64>();
+    let wrong = numbers
+        .indexed_iter()
+        .find(|(_, x)| ![0.0, 1.0].contains(*x));
+    match wrong {
+        None => Ok(()),
+        Some((index, x)) => Err(format!(
+            "array `{RESET}`: expected 0 or 1, found {x} at {:?}",
+            index.as_array_view().to_vec()
+        )),
+    }
 }
 
 pub(crate) fn with_sizes<F: Scalar>(batch: Batch<F>, dims: &[Size]) -> Batch<F> {

@@ -54,7 +54,7 @@ fn main() -> ExitCode {
 
 fn run(command: Option<Command>, report: &mut Report) -> Result<Done, Failure> {
     match command {
-        None => demo::run(&mut report.terminal())?,
+        None => demo::run(report)?,
         Some(Command::Check(args)) => return check::run(&args, report),
         Some(Command::Grad(args)) => grad::grad(&args, report)?,
         Some(Command::Run(args)) => grad::run(&args, report)?,
@@ -64,8 +64,9 @@ fn run(command: Option<Command>, report: &mut Report) -> Result<Done, Failure> {
         Some(Command::New(args)) => new::run(&args, report)?,
         Some(Command::Convert(args)) => convert::run(&args, report)?,
         Some(Command::Completions { shell }) => {
-            let mut command = Cli::command();
-            clap_complete::generate(shell, &mut command, "bptt", &mut report.terminal());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "bptt", &mut script);
+            report.print(&String::from_utf8(script)?)?;
         }
     }
     Ok(Done::Well)

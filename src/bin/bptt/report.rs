@@ -40,12 +40,16 @@ impl Report {
         anstream::stdout().lock()
     }
 
-    /// Text that is the whole point, such as a recurrence; only `--quiet` leaves it out.
-    pub(crate) fn print(&self, text: &str) -> io::Result<()> {
-        if self.quiet {
-            return Ok(());
+    /// Text that is the whole point, such as a recurrence. In the JSON object it is `text`; a
+    /// document that is JSON itself is put there as it is.
+    pub(crate) fn print(&mut self, text: &str) -> io::Result<()> {
+        if let Some(object) = &mut self.json {
+            let value = serde_json::from_str(text).unwrap_or_else(|_| json!(text));
+            object.insert("text".into(), value);
+        } else if !self.quiet {
+            self.terminal().write_all(text.as_bytes())?;
         }
-        self.terminal().write_all(text.as_bytes())
+        Ok(())
     }
 
     /// A line of text.

@@ -11,6 +11,7 @@ pub(crate) fn run(args: &Show, report: &mut Report) -> Result<(), Failure> {
         return list(report);
     };
     let recurrence = cell::load(name)?;
+    report.field("recurrence", || recurrence.name().into());
     let text = match args.format {
         Picture::Rec => recurrence.source()?,
         Picture::Dot => recurrence.dot(),

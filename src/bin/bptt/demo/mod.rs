@@ -7,14 +7,31 @@ mod sunspots;
 use std::io::Write;
 
 use bptt::{Batch, Params, Recurrence, Wrt};
+use serde_json::{Value, json};
 
 use network::{HIDDEN, Network, RATE, STEPS, THRESHOLD};
 use report::{CYCLE, Reach, chart, gradients, heading, paragraph};
 use sunspots::{LAST_TRAINING_YEAR, MEAN, SCALE, Sunspots};
 
 use crate::Failure;
+use crate::report::Report;
 
-pub(crate) fn run(out: &mut dyn Write) -> Result<(), Failure> {
+pub(crate) fn run(to: &mut Report) -> Result<(), Failure> {
+    let results = match to.is_text() {
+        true => tell(&mut to.terminal())?,
+        false => tell(&mut std::io::sink())?,
+    };
+    for (name, value) in results {
+        to.field(name, || value);
+    }
+    Ok(())
+}
+
+/// The results by name, for programs.
+type Results = Vec<(&'static str, Value)>;
+
+/// Tells the demonstration, and returns its results.
+fn tell(out: &mut dyn Write) -> Result<Results, Failure> {
     let sunspots = Sunspots::read()?;
     let batch = sunspots.batch(LAST_TRAINING_YEAR)?;
     let mut networks = [Network::rnn()?, Network::lstm()?];
@@ -76,11 +93,12 @@ pub(crate) fn run(out: &mut dyn Write) -> Result<(), Failure> {
             network.reach(&batch)?,
         )]);
     }
-    fit(out, &sunspots, &batch, &mut networks)?;
+    let results = fit(out, &sunspots, &batch, &mut networks)?;
     for (network, columns) in networks.iter().zip(&mut reached) {
         columns.push(Reach::new(network.name, "after", network.reach(&batch)?));
     }
-    reach(out, &reached.into_iter().flatten().collect::<Vec<_>>())
+    reach(out, &reached.into_iter().flatten().collect::<Vec<_>>())?;
+    Ok(results)
 }
 
 fn data(out: &mut dyn Write, sunspots: &Sunspots, batch: &Batch<f64>) -> Result<(), Failure> {
@@ -138,7 +156,7 @@ fn fit(
     sunspots: &Sunspots,
     batch: &Batch<f64>,
     networks: &mut [Network],
-) -> Result<(), Failure> {
+) -> Result<Results, Failure> {
     heading(out, "5. A fit")?;
     paragraph(
         out,
@@ -152,7 +170,7 @@ fn fit(
     writeln!(out)?;
     let whole = sunspots.batch(sunspots.last_year())?;
     let first = sunspots.first_year;
-    let mut errors = Vec::new();
+    let (mut errors, mut fitted) = (Vec::new(), Vec::new());
     for network in networks.iter_mut() {
         let (before, after) = network.fit(batch)?;
         writeln!(
@@ -167,6 +185,14 @@ fn fit(
             Ok(MEAN + SCALE * output.ok_or("there is no forecast")?)
         })?;
         errors.push((network.name, error));
+        // What is not certified has been an error before.
+        fitted.push(json!({
+            "name": network.name,
+            "certified": true,
+            "loss_before": before,
+            "loss": after,
+            "forecast_error": error,
+        }));
     }
     let last_year = sunspots.held_out_rmse(|year| sunspots.number(year - 1))?;
     let cycle_ago = sunspots.held_out_rmse(|year| sunspots.number(year - CYCLE))?;
@@ -177,8 +203,8 @@ fn fit(
         ("same as last year".to_owned(), last_year),
         (format!("same as {CYCLE} years ago"), cycle_ago),
     ];
-    let fitted = errors.iter().map(|(name, e)| ((*name).to_owned(), *e));
-    for (name, error) in naive.into_iter().chain(fitted) {
+    let own = errors.iter().map(|(name, e)| ((*name).to_owned(), *e));
+    for (name, error) in naive.into_iter().chain(own) {
         writeln!(out, "    {name:<22} {error:>6.2}")?;
     }
     writeln!(out)?;
@@ -195,7 +221,11 @@ fn fit(
         };
         paragraph(out, &verdict)?;
     }
-    Ok(())
+    let naive = json!({ "last_year": last_year, "cycle_ago": cycle_ago });
+    Ok(vec![
+        ("networks", fitted.into()),
+        ("naive_forecast_error", naive),
+    ])
 }
 
 fn reach(out: &mut dyn Write, columns: &[Reach]) -> Result<(), Failure> {

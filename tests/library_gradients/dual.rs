@@ -1,0 +1,144 @@
+//! Numbers that carry one derivative along, and the little linear algebra that a loop needs.
+
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+/// `value + slope · ε` with `ε² = 0`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Dual {
+    pub(crate) value: f64,
+    pub(crate) slope: f64,
+}
+
+impl From<f64> for Dual {
+    fn from(value: f64) -> Self {
+        Self { value, slope: 0.0 }
+    }
+}
+
+impl Dual {
+    fn map(self, value: f64, derivative: f64) -> Self {
+        Self {
+            value,
+            slope: derivative * self.slope,
+        }
+    }
+
+    pub(crate) fn exp(self) -> Self {
+        self.map(self.value.exp(), self.value.exp())
+    }
+
+    pub(crate) fn ln(self) -> Self {
+        self.map(self.value.ln(), 1.0 / self.value)
+    }
+
+    pub(crate) fn powf(self, n: f64) -> Self {
+        self.map(self.value.powf(n), n * self.value.powf(n - 1.0))
+    }
+
+    pub(crate) fn tanh(self) -> Self {
+        self.map(self.value.tanh(), 1.0 / self.value.cosh().powi(2))
+    }
+
+    pub(crate) fn sigmoid(self) -> Self {
+        Self::from(1.0) / (Self::from(1.0) + (-self).exp())
+    }
+
+    pub(crate) fn relu(self) -> Self {
+        self.map(self.value.max(0.0), f64::from(u8::from(self.value > 0.0)))
+    }
+
+    pub(crate) fn square(self) -> Self {
+        self * self
+    }
+}
+
+impl Neg for Dual {
+    type Output = Self;
+    fn neg(self) -> Self {
+        self.map(-self.value, -1.0)
+    }
+}
+
+impl<R: Into<Self>> Add<R> for Dual {
+    type Output = Self;
+    fn add(self, other: R) -> Self {
+        let other = other.into();
+        Self {
+            value: self.value + other.value,
+            slope: self.slope + other.slope,
+        }
+    }
+}
+
+impl<R: Into<Self>> Sub<R> for Dual {
+    type Output = Self;
+    fn sub(self, other: R) -> Self {
+        self + -other.into()
+    }
+}
+
+impl<R: Into<Self>> Mul<R> for Dual {
+    type Output = Self;
+    fn mul(self, other: R) -> Self {
+        let other = other.into();
+        Self {
+            value: self.value * other.value,
+            slope: self.slope * other.value + self.value * other.slope,
+        }
+    }
+}
+
+impl<R: Into<Self>> Div<R> for Dual {
+    type Output = Self;
+    fn div(self, other: R) -> Self {
+        let other = other.into();
+        let value = self.value / other.value;
+        Self {
+            value,
+            slope: (self.slope - value * other.slope) / other.value,
+        }
+    }
+}
+
+impl std::iter::Sum for Dual {
+    fn sum<I: Iterator<Item = Self>>(numbers: I) -> Self {
+        numbers.fold(Self::default(), |a, b| a + b)
+    }
+}
+
+/// A vector.
+pub(crate) type V = Vec<Dual>;
+/// A matrix, by rows.
+pub(crate) type M = Vec<V>;
+
+pub(crate) fn zeros(n: usize) -> V {
+    vec![Dual::default(); n]
+}
+
+pub(crate) fn dot(a: &V, b: &V) -> Dual {
+    assert_eq!(a.len(), b.len(), "the vectors are equally long");
+    a.iter().zip(b).map(|(a, b)| *a * *b).sum()
+}
+
+pub(crate) fn times(m: &M, v: &V) -> V {
+    m.iter().map(|row| dot(row, v)).collect()
+}
+
+/// `f` of one vector, entry by entry.
+pub(crate) fn map(a: &V, f: impl Fn(Dual) -> Dual) -> V {
+    a.iter().map(|a| f(*a)).collect()
+}
+
+/// `f` of two vectors, entry by entry.
+pub(crate) fn zip(a: &V, b: &V, f: impl Fn(Dual, Dual) -> Dual) -> V {
+    assert_eq!(a.len(), b.len(), "the vectors are equally long");
+    a.iter().zip(b).map(|(a, b)| f(*a, *b)).collect()
+}
+
+pub(crate) fn plus(a: &V, b: &V) -> V {
+    zip(a, b, |a, b| a + b)
+}
+
+pub(crate) fn product(a: &V, b: &V) -> V {
+    zip(a, b, |a, b| a * b)
+}

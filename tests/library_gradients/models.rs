@@ -1,0 +1,119 @@
+//! What else there is in the library, as loops.
+
+use super::data::Sample;
+use super::dual::{Dual, V, dot, map, plus, times, zip};
+
+const LN_2_PI: f64 = 1.837_877_066_409_345_3;
+
+/// Holt (1957).
+pub(crate) fn exponential_smoothing(s: &Sample<'_>) -> Dual {
+    let (alpha, beta) = (s.number("alpha").sigmoid(), s.number("beta").sigmoid());
+    let (mut level, mut trend) = (s.number("level0"), s.number("trend0"));
+    let mut loss = Dual::default();
+    for t in s.steps() {
+        let y = s.number_at("y", t);
+        let forecast = level + trend;
+        loss = loss + (forecast - y).square() * 0.5;
+        let before = level;
+        level = forecast + alpha * (y - forecast);
+        trend = trend + beta * (level - before - trend);
+    }
+    loss
+}
+
+/// Bollerslev (1986); the variance before the data is the mean of the squared residuals.
+pub(crate) fn garch11(s: &Sample<'_>) -> Dual {
+    let [mu, omega, alpha, beta] = ["mu", "omega", "alpha", "beta"].map(|n| s.number(n));
+    let squares: V = s
+        .steps()
+        .map(|t| (s.number_at("r", t) - mu).square())
+        .collect();
+    let count = f64::from(u32::try_from(squares.len()).expect("they are few"));
+    let presample = squares.iter().copied().sum::<Dual>() / count;
+    let (mut variance, mut last) = (presample, presample);
+    let mut loss = Dual::default();
+    for square in squares {
+        variance = omega + alpha * last + beta * variance;
+        loss = loss + (variance.ln() + square / variance + LN_2_PI) * 0.5;
+        last = square;
+    }
+    loss
+}
+
+/// Velocity Verlet: kick, drift, kick.
+pub(crate) fn leapfrog(s: &Sample<'_>) -> Dual {
+    let (mass, dt) = (s.number("ln_mass").exp(), s.number("ln_dt").exp());
+    let force = |q: &V| {
+        let pull = -(mass / (dot(q, q) + 0.01).powf(1.5));
+        map(q, |q| q * pull)
+    };
+    let (mut q, mut p) = (s.once("q0"), s.vector("p0"));
+    let mut loss = Dual::default();
+    for t in s.steps() {
+        let half = zip(&p, &force(&q), |p, f| p + dt * f * 0.5);
+        q = zip(&q, &half, |q, v| q + dt * v);
+        p = zip(&half, &force(&q), |p, f| p + dt * f * 0.5);
+        let error = zip(&q, &s.at("seen", t), |q, seen| q - seen);
+        loss = loss + dot(&error, &error) * 0.5;
+    }
+    loss
+}
+
+/// May (1976).
+pub(crate) fn logistic_map(s: &Sample<'_>) -> Dual {
+    let (r, mut x) = (s.number("r"), s.number("start").sigmoid());
+    let mut loss = Dual::default();
+    for t in s.steps() {
+        x = r * x * (-x + 1.0);
+        loss = loss + (x - s.number_at("seen", t)).square() * 0.5;
+    }
+    loss
+}
+
+/// Fazel, Ge, Kakade and Mesbahi (2018).
+pub(crate) fn lqr(s: &Sample<'_>) -> Dual {
+    let (plant, entry, gain) = (s.matrix("A"), s.matrix("B"), s.matrix("K"));
+    let weighted = |name: &str, v: &V| {
+        let squares = zip(&s.vector(name), v, |w, v| w.exp() * v.square());
+        squares.into_iter().sum::<Dual>() * 0.5
+    };
+    let mut state = s.once("s0");
+    let mut cost = Dual::default();
+    for t in s.steps() {
+        let u = map(&times(&gain, &state), |u| -u);
+        cost = cost + weighted("q", &state) + weighted("r", &u);
+        let pushed = plus(&times(&plant, &state), &times(&entry, &u));
+        state = plus(&pushed, &s.at("w", t));
+    }
+    cost + weighted("q", &state)
+}
+
+/// Durbin and Koopman (2001), with the first level and its variance given.
+pub(crate) fn nile_local_level(s: &Sample<'_>) -> Dual {
+    let (noise, walk) = (s.number("ln_noise").exp(), s.number("ln_walk").exp());
+    let (mut level, mut variance) = (s.once("a1")[0], s.once("P1")[0]);
+    let mut loss = Dual::default();
+    for t in s.steps() {
+        let innovation = s.number_at("y", t) - level;
+        let spread = variance + noise;
+        loss = loss + (spread.ln() + innovation.square() / spread + LN_2_PI) * 0.5;
+        level = level + innovation * variance / spread;
+        variance = variance * noise / spread + walk;
+    }
+    loss
+}
+
+/// Kermack and McKendrick (1927), by Euler's method.
+pub(crate) fn sir_epidemic(s: &Sample<'_>) -> Dual {
+    let (contact, recovery) = (s.number("ln_contact").exp(), s.number("ln_recovery").exp());
+    let mut ill = s.number("ill0").sigmoid();
+    let mut susceptible = -ill + 1.0;
+    let mut loss = Dual::default();
+    for t in s.steps() {
+        let new = contact * susceptible * ill;
+        loss = loss + (new - s.number_at("cases", t)).square() * 0.5;
+        susceptible = susceptible - new;
+        ill = ill + new - recovery * ill;
+    }
+    loss
+}
