@@ -19,7 +19,7 @@ pub(super) fn write(d: &Derivation, level: Level) -> String {
     let mut out = String::new();
     let _ = write!(
         out,
-        "{{\n  \"schema\": 1,\n  \"recurrence\": {},\n  \"checks\": {{\"passed\": {}, \"failed\": {}, \
+        "{{\n  \"schema\": 2,\n  \"recurrence\": {},\n  \"checks\": {{\"passed\": {}, \"failed\": {}, \
          \"unchecked\": {}, \"worst\": {:e}}},\n  \"states\": {},\n  \"run\": {run},\n  \"theorem\": {},\n  \"rules\": {},\n  \"equations\": [\n{}\n  ]\n}}\n",
         string(d.name()),
         checks.passed,
