@@ -5,18 +5,28 @@ const katex = require("katex");
 
 let count = 0;
 let refused = 0;
+
+function check(where, formula) {
+  count += 1;
+  try {
+    katex.renderToString(formula, { strict: "error", throwOnError: true });
+  } catch (error) {
+    refused += 1;
+    console.error(`${where}: ${formula}\n  ${error.message}`);
+  }
+}
+
 for (const file of process.argv.slice(2)) {
-  for (const line of JSON.parse(fs.readFileSync(file)).equations) {
+  const derivation = JSON.parse(fs.readFileSync(file));
+  derivation.theorem.forEach((formula) => check(`${file}: theorem`, formula));
+  derivation.run?.columns.forEach((column) => check(`${file}: run`, column.of));
+  for (const rule of derivation.rules) {
+    [rule.statement, rule.proof].filter(Boolean).forEach((formula) => check(`${file}: ${rule.id}`, formula));
+  }
+  for (const line of derivation.equations) {
     const steps = (line.steps || []).flatMap((step) => [step.before, step.after]);
-    for (const formula of [line.left, line.right, ...steps]) {
-      count += 1;
-      try {
-        katex.renderToString(formula, { strict: "error", throwOnError: true });
-      } catch (error) {
-        refused += 1;
-        console.error(`${file}: ${line.id}: ${formula}\n  ${error.message}`);
-      }
-    }
+    const formulas = [line.left, line.right, line.given, ...steps].filter(Boolean);
+    formulas.forEach((formula) => check(`${file}: ${line.id}`, formula));
   }
 }
 console.log(`${count} formulas, ${refused} refused`);

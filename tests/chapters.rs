@@ -135,7 +135,10 @@ fn row(derivation: &Derivation, id: &str, aligned: bool) -> String {
     let equation = derivation
         .equation(id)
         .unwrap_or_else(|| panic!("there is no {id}"));
-    let holds = matches!(equation.check, Check::Passed { .. } | Check::Bound { .. });
+    let holds = matches!(
+            equation.check,
+            Check::Passed { .. } | Check::Bound { .. } | Check::Definition
+        );
     assert!(holds, "{id}: {:?}", equation.check);
     let (left, right) = derivation.sides(equation);
     let sign = bptt::render::Math::Sign(equation.relation.sign());

@@ -26,7 +26,10 @@ fn all_hold(derivation: &mut Derivation, runs: u64) {
     let checks = derivation.check(runs).unwrap();
     for equation in &derivation.equations {
         let line = derivation.formula(equation).text(Charset::Unicode);
-        let holds = matches!(equation.check, Check::Passed { .. } | Check::Bound { .. });
+        let holds = matches!(
+            equation.check,
+            Check::Passed { .. } | Check::Bound { .. } | Check::Definition
+        );
         assert!(
             holds,
             "{}: {}: {line}: {:?}",
@@ -411,6 +414,7 @@ fn claim(left: Term, vars: Vec<(char, Time, Time)>) -> Equation {
         relation: Relation::Equal,
         right: Term::Zero,
         range: Range { vars },
+        given: None,
         shape: None,
         rules: Vec::new(),
         premises: Vec::new(),

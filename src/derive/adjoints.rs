@@ -8,7 +8,7 @@ use super::generate::{Writer, rules_of};
 use super::rules::Rule;
 use super::step::{Reapply, adjoint, now};
 use super::term::{Term, Time};
-use super::{Level, Part};
+use super::{Level, Part, Range};
 use crate::error::Result;
 use crate::op::{NodeId, Op};
 use crate::shape::Rate;
@@ -82,6 +82,14 @@ impl Writer<'_> {
         let tangent = self.graph.tangents.get(&loss).copied();
         if let Some(tangent) = tangent.filter(|t| self.linear_region(*t).is_disjoint(&shared)) {
             let right = self.contributions(loss, tangent)?;
+            if let (Some(_), Some(body)) = (self.recurrence.step_loss(), without_sum(&right)) {
+                let left = Term::DStepLoss(Time::var('t'));
+                let equation = self.push("adj.loss.t".into(), Part::Adjoints, left, body);
+                equation.range = Range::all();
+                equation.rules = vec![Rule::Total];
+                equation.premises = vec!["def.loss.t".into()];
+                equation.level = Level::Normal;
+            }
             let equation = self.push("adj.loss".into(), Part::Adjoints, Term::DLoss, right);
             equation.rules = vec![Rule::Total, Rule::InnerLinearity];
             equation.premises = vec!["def.loss".into()];
@@ -164,5 +172,20 @@ impl Writer<'_> {
         }
         // Rules were used from the end of the line to its beginning.
         Ok(add(parts.into_iter().rev()))
+    }
+}
+
+/// What a sum over all steps, or several, is a sum of.
+fn without_sum(term: &Term) -> Option<Term> {
+    match term {
+        Term::Sum('t', from, to, body) if *from == Time::at(1) && *to == Time::last() => {
+            Some((**body).clone())
+        }
+        Term::Neg(x) => without_sum(x).map(super::canon::neg),
+        Term::Add(parts) => {
+            let bodies: Option<Vec<Term>> = parts.iter().map(without_sum).collect();
+            Some(add(bodies?))
+        }
+        _ => None,
     }
 }

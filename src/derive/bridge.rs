@@ -8,7 +8,8 @@ use super::canon::{add, product, tidy, transpose};
 use super::generate::Writer;
 use super::jacobian::flow;
 use super::rules::Rule;
-use super::term::{Base, Name, Term, Time};
+use super::term::{Name, Term, Time};
+use super::truncation;
 use super::{Level, Part, Range};
 use crate::error::Result;
 
@@ -120,51 +121,53 @@ fn write_sums(writer: &mut Writer<'_>, state: &Name, direct: &Term) -> Result<()
         equation.premises = vec![format!("bridge.double.{name}")];
         equation.level = level.max(Level::Normal);
 
-        // A window of τ steps: pairs with t − k < τ, and what is left out.
-        let window = Time {
-            base: Base::Var('τ'),
-            offset: 0,
+        let recurrent = level == Level::Sheet;
+        of_step(writer, &name, &pair, level);
+        let sums = Sums {
+            name: &name,
+            body: &body,
+            pair: &pair,
+            left: &left,
+            direct,
         };
-        let early = sum(
-            't',
-            Time::at(1),
-            window.clone(),
-            sum('k', Time::at(1), t.clone(), pair.clone()),
-        );
-        let first = Time {
-            base: Base::Minus('t', 'τ'),
-            offset: 1,
-        };
-        let near = sum(
-            't',
-            window.plus(1),
-            Time::last(),
-            sum('k', first.clone(), t.clone(), pair.clone()),
-        );
-        let far = sum(
-            't',
-            window.plus(1),
-            Time::last(),
-            sum('k', Time::at(1), first.plus(-1), pair),
-        );
-        let equation = writer.push(
-            format!("window.{name}"),
-            Part::Truncation,
-            left,
-            add([early, near, far]),
-        );
-        equation.range = Range {
-            vars: vec![('τ', Time::at(1), Time::last())],
-        };
-        equation.level = level.max(Level::Normal);
-        equation.rules = vec![Rule::Truncation];
-        equation.premises = vec![format!("bridge.double.{name}")];
+        truncation::window(writer, &sums, recurrent);
+        truncation::chunks(writer, state, &sums, recurrent);
     }
     Ok(())
 }
 
+/// What a parameter contributes to the loss of one step, by when it was used.
+fn of_step(writer: &mut Writer<'_>, name: &str, pair: &Term, level: Level) {
+    if writer.recurrence.step_loss().is_none() {
+        return;
+    }
+    let t = Time::var('t');
+    let left = Term::StepGradient(name.into(), t.clone());
+    let right = Term::Sum('k', Time::at(1), t, Box::new(pair.clone()));
+    let id = format!("bridge.step.{name}");
+    let equation = writer.push(id, Part::Bridge, left, right);
+    equation.range = Range::all();
+    equation.level = level.max(Level::Normal);
+    equation.rules = vec![Rule::LeftAdjoint, Rule::RightAdjoint];
+    equation.premises = vec!["jac.product".into()];
+}
+
+/// A gradient as a sum over pairs of steps.
+pub(crate) struct Sums<'a> {
+    /// Of what.
+    pub(crate) name: &'a str,
+    /// The part of step k, with δ of the state.
+    pub(crate) body: &'a Term,
+    /// The part of the steps t and k.
+    pub(crate) pair: &'a Term,
+    /// The gradient.
+    pub(crate) left: &'a Term,
+    /// What the loss of a step sends to the state.
+    pub(crate) direct: &'a Term,
+}
+
 /// The lines of δ, by their ids.
-fn recursions(writer: &Writer<'_>) -> Vec<(String, Term)> {
+pub(crate) fn recursions(writer: &Writer<'_>) -> Vec<(String, Term)> {
     writer
         .equations
         .iter()
@@ -174,7 +177,7 @@ fn recursions(writer: &Writer<'_>) -> Vec<(String, Term)> {
 }
 
 /// Whether every addend has δ of the state as a factor, once.
-fn is_homogeneous(term: &Term, state: &Name) -> bool {
+pub(crate) fn is_homogeneous(term: &Term, state: &Name) -> bool {
     match term {
         Term::Delta(name, _) => name == state,
         Term::Add(parts) => parts.iter().all(|p| is_homogeneous(p, state)),
@@ -188,13 +191,44 @@ fn is_homogeneous(term: &Term, state: &Name) -> bool {
 }
 
 /// Whether a term has a δ of a later step.
-fn looks_ahead(term: &Term) -> bool {
+pub(crate) fn looks_ahead(term: &Term) -> bool {
     term.any(&|t| matches!(t, Term::Delta(_, Some(at)) if at.offset > 0))
+}
+
+/// Whether every δ in a term is computed from values of its own step.
+pub(crate) fn of_one_step(writer: &Writer<'_>, term: &Term) -> bool {
+    let lines = recursions(writer);
+    let mut pending = vec![term.clone()];
+    let mut known: Vec<Name> = Vec::new();
+    while let Some(term) = pending.pop() {
+        let elsewhere = |t: &Term| match t {
+            Term::Delta(_, at) => *at != Some(Time::var('t')),
+            t => matches!(t, Term::Before(..) | Term::At(..)),
+        };
+        if term.any(&elsewhere) {
+            return false;
+        }
+        let mut names = Vec::new();
+        super::generate::visit(&term, &mut |t| {
+            if let Term::Delta(name, _) = t {
+                names.push(Arc::clone(name));
+            }
+        });
+        for name in names.into_iter().filter(|n| !known.contains(n)).collect::<Vec<_>>() {
+            let id = format!("delta.{name}");
+            let Some((_, right)) = lines.iter().find(|(known, _)| *known == id) else {
+                return false;
+            };
+            pending.push(right.clone());
+            known.push(name);
+        }
+    }
+    true
 }
 
 /// The body of a sum with every δ written in terms of δ of the state, at the same step; `None`
 /// when some δ is not.
-fn in_terms_of(body: &Term, state: &Name, recursion: &[(String, Term)]) -> Option<Term> {
+pub(crate) fn in_terms_of(body: &Term, state: &Name, recursion: &[(String, Term)]) -> Option<Term> {
     match body {
         Term::Delta(name, at) if name != state => {
             let id = format!("delta.{name}");
@@ -221,7 +255,7 @@ fn in_terms_of(body: &Term, state: &Name, recursion: &[(String, Term)]) -> Optio
 }
 
 /// The term with something put in for δ of the state.
-fn put(term: &Term, state: &Name, sent: &Term) -> Term {
+pub(crate) fn put(term: &Term, state: &Name, sent: &Term) -> Term {
     match term {
         Term::Delta(name, _) if name == state => sent.clone(),
         term => term.map(&mut |part| put(part, state, sent)),

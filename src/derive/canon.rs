@@ -131,6 +131,26 @@ pub(crate) fn tidy(term: &Term) -> Term {
     }
 }
 
+/// The same after something in it became zero or one: products with a zero are zero.
+pub(crate) fn settle(term: &Term) -> Term {
+    match term.map(&mut settle) {
+        Term::Add(parts) => add(parts),
+        Term::Had(parts) => hadamard(parts),
+        Term::Mul(parts) if parts.contains(&Term::Zero) => Term::Zero,
+        Term::Mul(parts) => {
+            let one = |t: &Term| matches!(t, Term::At(a, b) if a == b);
+            product(parts.into_iter().filter(|p| !one(p)).collect())
+        }
+        Term::Neg(x) => neg(*x),
+        Term::T(x) => transpose(*x),
+        Term::Div(a, b) => divide(*a, *b),
+        Term::Inner(a, b) => inner(*a, *b),
+        Term::Sum(var, from, to, body) => summed(var, from, to, *body),
+        Term::Matrix(rows) if rows.iter().flatten().all(|c| *c == Term::Zero) => Term::Zero,
+        other => other,
+    }
+}
+
 /// A sum over steps; a sign goes in front.
 pub(crate) fn summed(var: char, from: Time, to: Time, body: Term) -> Term {
     match body {

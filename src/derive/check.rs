@@ -2,10 +2,11 @@
 
 use ndarray::Array2;
 
-use super::evaluate::{Instance, SIZELESS, Steps, V};
+use super::arrays::{SIZELESS, V};
+use super::evaluate::{Instance, Steps};
 use super::oracle::{Oracle, STEPS};
 use super::term::{Base, Term, Time};
-use super::{Derivation, Equation, Lexicon, Range, Relation};
+use super::{Condition, Derivation, Equation, Lexicon, Range, Relation};
 use crate::error::Result;
 use crate::render::Dialect;
 
@@ -21,6 +22,8 @@ pub enum Check {
         /// At how many steps and runs.
         trials: usize,
     },
+    /// The line introduces a letter; what is printed of it means what it should.
+    Definition,
     /// The left side is never larger.
     Bound {
         /// The largest ratio of the left side to the right side.
@@ -53,6 +56,9 @@ pub struct Checks {
     pub worst: f64,
 }
 
+/// The number of steps of the run that documents show.
+const SHOWN: usize = 14;
+
 /// The largest relative difference at which two sides still count as equal.
 pub const TOLERANCE: f64 = 1e-11;
 
@@ -65,10 +71,13 @@ impl Derivation {
     /// # Errors
     /// When no run has a value, or a custom op breaks its contract.
     pub fn check(&mut self, runs: u64) -> Result<Checks> {
-        let instances: Result<Vec<Instance>> = (0..runs)
-            .map(|run| Oracle::new(self, run + 1, STEPS)?.instance())
-            .collect();
-        let instances = instances?;
+        let run = |seed, scale| Oracle::new(self, seed, STEPS, scale)?.instance();
+        let instances: Result<Vec<Instance>> = (0..runs).map(|r| run(r + 1, 1.0)).collect();
+        let mut instances = instances?;
+        // A line that holds for small weights only needs some.
+        if self.equations.iter().any(|e| e.given.is_some()) {
+            instances.push(run(runs + 1, 0.3)?);
+        }
         let lexicon = self.lexicon();
         let checks: Vec<Check> = self
             .equations
@@ -78,6 +87,11 @@ impl Derivation {
         for (equation, check) in self.equations.iter_mut().zip(checks) {
             equation.check = check;
         }
+        if self.reach.is_none() && !self.states.is_empty() {
+            // A run that is not too short, and on which nothing is saturated.
+            let run = Oracle::new(self, 1, SHOWN, 1.0)?.flows()?;
+            self.reach = self.reached(&run, false);
+        }
         Ok(self.checks())
     }
 
@@ -86,7 +100,7 @@ impl Derivation {
     /// # Errors
     /// When no run has a value, or a custom op breaks its contract.
     pub fn instance(&self, seed: u64) -> Result<Instance> {
-        Oracle::new(self, seed, STEPS)?.instance()
+        Oracle::new(self, seed, STEPS, 1.0)?.instance()
     }
 
     /// The checks so far.
@@ -99,7 +113,7 @@ impl Derivation {
                     all.passed += 1;
                     all.worst = all.worst.max(*worst);
                 }
-                Check::Bound { .. } => all.passed += 1,
+                Check::Bound { .. } | Check::Definition => all.passed += 1,
                 Check::Failed { .. } => all.failed += 1,
                 Check::Pending | Check::NotCheckable { .. } => all.unchecked += 1,
             }
@@ -116,7 +130,10 @@ impl Derivation {
             let printed = compare(equation, &left, &right, runs)?;
             // The tree and what is printed of it are the same formula.
             compare(equation, &equation.left, &equation.right, runs)?;
-            Ok(printed)
+            match equation.relation {
+                Relation::Defined => Ok(Check::Definition),
+                _ => Ok(printed),
+            }
         });
         outcome.unwrap_or_else(|reason| {
             if reason.contains(SIZELESS) {
@@ -142,6 +159,11 @@ pub fn compare(
     let mut trials = 0;
     for run in runs {
         for at in steps(&equation.range, run) {
+            if let Some(given) = &equation.given
+                && !holds(given, run, &at)?
+            {
+                continue;
+            }
             let a = run
                 .evaluate(left, &at)
                 .map_err(|e| format!("left at {at:?}: {e}"))?;
@@ -168,6 +190,9 @@ pub fn compare(
             trials += 1;
         }
     }
+    if trials == 0 {
+        return Err("there is no run on which it can be evaluated".into());
+    }
     if equation.relation == Relation::AtMost {
         return Ok(Check::Bound { tightest, trials });
     }
@@ -179,6 +204,17 @@ pub fn compare(
             "the sides differ by {worst:.1e} of the largest entry"
         ))
     }
+}
+
+/// Whether a line speaks of a run.
+fn holds(given: &Condition, run: &Instance, at: &Steps) -> Result<bool, String> {
+    let number = |term: &Term| match run.evaluate(term, at)? {
+        V::Array(a) if a.len() == 1 => Ok(a[(0, 0)]),
+        V::Zero => Ok(0.0),
+        _ => Err("a condition is about numbers".to_owned()),
+    };
+    let (left, right) = (number(&given.left)?, number(&given.right)?);
+    Ok(left < right || !given.strict && left == right)
 }
 
 /// Two values of one shape; what takes on any shape takes that of the other.
@@ -233,6 +269,8 @@ fn fixed(time: &Time, at: &Steps, run: &Instance) -> Option<i64> {
         Base::Last => run.steps,
         Base::Var(v) => value(v)?,
         Base::Minus(a, b) => value(a)? - value(b)?,
+        // No line ranges over these.
+        Base::LastMinus(_) | Base::Window(..) | Base::ChunkEnd(_) => return None,
     };
     Some(base + time.offset)
 }

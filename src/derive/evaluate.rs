@@ -1,13 +1,16 @@
 //! The value of a term on numbers that come from somewhere else.
-//!
-//! Everything is a matrix: a vector is one column, a number is 1 × 1.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use ndarray::{Array2, ArrayD, IxDyn};
+use ndarray::Array2;
 
+use super::Letter;
+use super::arrays::{
+    Found, SIZELESS, V, had, iverson, joined, kronecker, matrix, mul, plus, scalar, shaped,
+};
+use super::norms::{least_singular_value, spectral_norm};
 use super::read::Function;
 use super::term::{Base, Name, Term, Time};
 use crate::op::{Linear, Op, Value};
@@ -24,6 +27,15 @@ pub(crate) enum Key {
     Block(Name, Name, i64),
     Loss,
     DLoss,
+    StepLoss(i64),
+    DStepLoss(i64),
+    /// The derivative of the loss of a step with respect to something static.
+    StepGradient(Name, i64),
+    /// The derivative of the loss of the second step with respect to a value at the first.
+    StepDelta(Name, i64, i64),
+    DPlus(Name, i64),
+    Response(Name, i64, Name),
+    Immediate(Name, i64, Name),
 }
 
 /// Numbers for everything that terms speak of, on one run of `T` steps.
@@ -33,27 +45,11 @@ pub struct Instance {
     pub(crate) numbers: HashMap<Key, Array2<f64>>,
     pub(crate) classes: HashMap<(Name, Option<i64>), (usize, usize)>,
     pub(crate) functions: IndexMap<Name, Function>,
+    pub(crate) letters: IndexMap<Name, Letter>,
     /// The states, in order.
     pub(crate) states: Vec<Name>,
     pub(crate) sizes: Vec<usize>,
 }
-
-/// Why a value cannot be computed where ones, an identity or a zero take their size from a context
-/// that is not part of the line.
-pub(crate) const SIZELESS: &str = "something takes its size from elsewhere";
-
-/// A value, or what takes on any shape.
-#[derive(Clone, Debug)]
-pub(crate) enum V {
-    Array(Array2<f64>),
-    /// Filled with one number: ones, times a factor.
-    Fill(f64),
-    Eye,
-    /// Zero of any shape, also where a step lies beyond the ends.
-    Zero,
-}
-
-type Found = Result<V, String>;
 
 /// The values of the variables that stand for steps.
 pub(crate) type Steps = Vec<(char, i64)>;
@@ -71,6 +67,12 @@ impl Instance {
             Base::Last => self.steps,
             Base::Var(v) => value(v)?,
             Base::Minus(a, b) => value(a)? - value(b)?,
+            Base::LastMinus(v) => self.steps - value(v)?,
+            Base::Window(t, width) => (value(t)? - value(width)? + 1).max(1),
+            Base::ChunkEnd(v) => {
+                let chunk = value('τ')?.max(1);
+                self.steps.min((value(v)? + chunk - 1).div_euclid(chunk) * chunk)
+            }
         };
         Ok(base + time.offset)
     }
@@ -98,8 +100,12 @@ impl Instance {
             #[expect(clippy::cast_precision_loss, reason = "a size is small")]
             Term::Size(_, dim) => Ok(scalar(dim.value_at(&self.sizes) as f64)),
             Term::Value(name, t) => self.number(&Key::Value(Arc::clone(name), self.steps(t, at)?)),
+            Term::Letter(name, t) => self.letter(name, self.steps(t, at)?, |means| means.clone()),
             Term::Delta(name, t) => {
                 let t = self.steps(t, at)?;
+                if self.letters.contains_key(name) {
+                    return self.letter(name, t, |means| stacked(means, &Term::Delta));
+                }
                 match t {
                     // Nothing beyond the ends has any influence.
                     Some(t) if t > self.steps || t < 1 => Ok(V::Zero),
@@ -110,6 +116,29 @@ impl Instance {
             Term::DOf(_) => Err("a differential that is not worked out".into()),
             Term::Loss => self.number(&Key::Loss),
             Term::DLoss => self.number(&Key::DLoss),
+            Term::StepLoss(t) => self.number(&Key::StepLoss(self.step(t, at)?)),
+            Term::DStepLoss(t) => self.number(&Key::DStepLoss(self.step(t, at)?)),
+            Term::StepGradient(name, t) => {
+                self.number(&Key::StepGradient(Arc::clone(name), self.step(t, at)?))
+            }
+            Term::DPlus(name, t) => {
+                self.number(&Key::DPlus(Arc::clone(name), self.step(t, at)?))
+            }
+            // What a state starts from does not depend on a weight.
+            Term::Response(_, t, _) if self.step(t, at)? < 1 => Ok(V::Zero),
+            Term::Response(of, t, by) => {
+                let t = self.step(t, at)?;
+                self.number(&Key::Response(Arc::clone(of), t, Arc::clone(by)))
+            }
+            Term::Immediate(of, t, by) => {
+                let t = self.step(t, at)?;
+                self.number(&Key::Immediate(Arc::clone(of), t, Arc::clone(by)))
+            }
+            Term::Costate(name, t) => self.costate(name, self.step(t, at)?),
+            Term::Cut(name, t) => self.cut(name, self.step(t, at)?, at),
+            Term::Gradient(name, _) if self.letters.contains_key(name) => {
+                self.letter(name, None, |means| stacked(means, &Term::Gradient))
+            }
             Term::Gradient(name, t) => {
                 self.number(&Key::Gradient(Arc::clone(name), self.steps(t, at)?))
             }
@@ -181,6 +210,37 @@ impl Instance {
                 V::Array(a) => V::Array(a.mapv(|x| x.powi(*n))),
                 other => other,
             }),
+            Term::PowSteps(x, n) => match (self.evaluate(x, at)?, self.step(n, at)?) {
+                (V::Array(x), n) if x.len() == 1 => {
+                    let n = i32::try_from(n).map_err(|e| e.to_string())?;
+                    Ok(V::Array(x.mapv(|x| x.powi(n))))
+                }
+                (V::Zero, 0) => Ok(scalar(1.0)),
+                (V::Zero, _) => Ok(V::Zero),
+                _ => Err("a power of something that is no number".into()),
+            },
+            #[expect(clippy::cast_precision_loss, reason = "a number of steps is small")]
+            Term::Steps(n) => Ok(scalar(self.step(n, at)? as f64)),
+            Term::MaxNorm(x) => Ok(match self.evaluate(x, at)? {
+                V::Array(a) => scalar(a.iter().fold(0.0, |m: f64, x| m.max(x.abs()))),
+                V::Fill(x) => scalar(x.abs()),
+                other => other,
+            }),
+            Term::Frobenius(x) => Ok(match self.evaluate(x, at)? {
+                V::Array(a) => scalar((&a * &a).sum().sqrt()),
+                V::Zero => scalar(0.0),
+                _ => return Err(SIZELESS.into()),
+            }),
+            Term::Least(x) => Ok(match self.evaluate(x, at)? {
+                V::Array(a) => scalar(least_singular_value(&a)),
+                V::Eye => scalar(1.0),
+                other => other,
+            }),
+            Term::Kron(a, b) => match (self.evaluate(a, at)?, self.evaluate(b, at)?) {
+                (V::Array(a), V::Array(b)) => Ok(V::Array(kronecker(&a, &b))),
+                (V::Zero, _) | (_, V::Zero) => Ok(V::Zero),
+                _ => Err(SIZELESS.into()),
+            },
             Term::Norm(x) => Ok(match self.evaluate(x, at)? {
                 V::Array(a) if a.ncols() == 1 => scalar((&a * &a).sum().sqrt()),
                 V::Array(a) => scalar(spectral_norm(&a)),
@@ -200,6 +260,12 @@ impl Instance {
             Term::Call(name, args) => self.call(name, args, at),
             Term::Before(a, b) => Ok(iverson(self.step(a, at)? < self.step(b, at)?)),
             Term::At(a, b) => Ok(iverson(self.step(a, at)? == self.step(b, at)?)),
+            Term::Uncut(t) => {
+                let chunk = self.step(&Time::var('τ'), at)?;
+                Ok(iverson(self.step(t, at)?.rem_euclid(chunk.max(1)) != 0))
+            }
+            Term::Max(var, from, to, body) => self.extreme(*var, (from, to), body, at, f64::max),
+            Term::Min(var, from, to, body) => self.extreme(*var, (from, to), body, at, f64::min),
             Term::Sum(var, from, to, body) => {
                 let (from, to) = (self.step(from, at)?, self.step(to, at)?);
                 let mut total = V::Zero;
@@ -232,6 +298,80 @@ impl Instance {
             }
             Term::Matrix(rows) => self.matrix(rows, at),
         }
+    }
+
+    /// What a letter means, or something made of that.
+    fn letter(&self, name: &Name, at: Option<i64>, made: impl Fn(&Term) -> Term) -> Found {
+        let letter = self.letters.get(name);
+        let letter = letter.ok_or_else(|| format!("`{name}` is not known"))?;
+        let steps = letter.var.zip(at).into_iter().collect();
+        self.evaluate(&made(&letter.means), &steps)
+    }
+
+    /// The largest or smallest of some numbers.
+    fn extreme(
+        &self,
+        var: char,
+        range: (&Time, &Time),
+        body: &Term,
+        at: &Steps,
+        better: fn(f64, f64) -> f64,
+    ) -> Found {
+        let (from, to) = (self.step(range.0, at)?, self.step(range.1, at)?);
+        let mut best: Option<f64> = None;
+        for step in from..=to {
+            let mut at = at.clone();
+            at.push((var, step));
+            let found = match self.evaluate(body, &at)? {
+                V::Array(a) if a.len() == 1 => a[(0, 0)],
+                V::Zero => 0.0,
+                _ => return Err("the largest of something that is no number".into()),
+            };
+            best = Some(best.map_or(found, |b| better(b, found)));
+        }
+        best.map(scalar).ok_or_else(|| "the largest of nothing".into())
+    }
+
+    /// δ of a state less what other states of the same step send back.
+    fn costate(&self, name: &Name, t: i64) -> Found {
+        if t > self.steps {
+            return Ok(V::Zero);
+        }
+        if t < 1 {
+            return self.number(&Key::Gradient(Arc::clone(name), Some(t)));
+        }
+        let mut own = self.number(&Key::Delta(Arc::clone(name), Some(t)))?;
+        for other in self.states.iter().filter(|s| *s != name) {
+            let key = Key::Jacobian(Arc::clone(other), t, Arc::clone(name), t);
+            let Some(jacobian) = self.numbers.get(&key) else {
+                continue;
+            };
+            if jacobian.iter().all(|x| *x == 0.0) {
+                continue;
+            }
+            let sent = mul(V::Array(-jacobian.t().to_owned()), self.costate(other, t)?)?;
+            own = plus(own, sent)?;
+        }
+        Ok(own)
+    }
+
+    /// δ of a value where nothing goes back beyond the end of a chunk: what the losses up to there
+    /// send to it.
+    fn cut(&self, name: &Name, k: i64, at: &Steps) -> Found {
+        if k > self.steps {
+            return Ok(V::Zero);
+        }
+        let mut chunk = at.clone();
+        chunk.push(('k', k));
+        let end = Time {
+            base: Base::ChunkEnd('k'),
+            offset: 0,
+        };
+        let mut total = V::Zero;
+        for t in k..=self.step(&end, &chunk)? {
+            total = plus(total, self.number(&Key::StepDelta(Arc::clone(name), k, t))?)?;
+        }
+        Ok(total)
     }
 
     /// Folds factors; one that is zero makes the product zero whatever the others are, also where
@@ -289,11 +429,18 @@ impl Instance {
                 _ => None,
             })
         };
+        // In a column with one block for each state, a zero is as high as its state.
+        let column = rows.len() == self.states.len() && rows.iter().all(|r| r.len() == 1);
+        let state = |i: usize| {
+            let key = Key::Value(Arc::clone(self.states.get(i)?), Some(1));
+            self.numbers.get(&key).filter(|_| column).map(Array2::nrows)
+        };
         let mut sized = Vec::new();
         for (i, row) in values.iter().enumerate() {
             let mut out = Vec::new();
             for (j, v) in row.iter().enumerate() {
-                let (h, w) = (height(i).or(width(j)), width(j).or(height(i)));
+                let h = height(i).or_else(|| state(i)).or(width(j));
+                let w = width(j).or(height(i));
                 out.push(match (v, h, w) {
                     (V::Array(a), ..) => a.clone(),
                     (V::Zero, Some(h), Some(w)) => Array2::zeros((h, w)),
@@ -359,6 +506,8 @@ impl Instance {
                         V::Zero if like.is_some() || *rank == 0 => Array2::zeros(dim),
                         V::Fill(x) if like.is_some() => Array2::from_elem(dim, x),
                         V::Zero | V::Fill(_) => return Err(SIZELESS.into()),
+                        // A derivative of a number with respect to itself.
+                        V::Eye if *rank == 0 => Array2::ones((1, 1)),
                         V::Eye => return Err("I as an argument".into()),
                     };
                     Ok(Value::Real(shaped(
@@ -401,131 +550,10 @@ pub(crate) fn before(state: &str) -> Name {
     format!("{state}.before").into()
 }
 
-pub(crate) fn scalar(x: f64) -> V {
-    V::Array(Array2::from_elem((1, 1), x))
-}
-
-fn iverson(yes: bool) -> V {
-    if yes { scalar(1.0) } else { V::Zero }
-}
-
-/// An array of rank 0 to 2 as a matrix.
-pub(crate) fn matrix(a: &ArrayD<f64>) -> Array2<f64> {
-    let dim = match *a.shape() {
-        [] => (1, 1),
-        [n] => (n, 1),
-        [m, n] => (m, n),
-        _ => (a.len(), 1),
-    };
-    let entries: Vec<f64> = a.iter().copied().collect();
-    Array2::from_shape_vec(dim, entries).unwrap_or_else(|_| Array2::zeros(dim))
-}
-
-fn shaped(a: Array2<f64>, rank: usize) -> ArrayD<f64> {
-    let dims: Vec<usize> = match rank {
-        0 => Vec::new(),
-        1 => vec![a.len()],
-        _ => a.shape().to_vec(),
-    };
-    let entries: Vec<f64> = a.iter().copied().collect();
-    ArrayD::from_shape_vec(IxDyn(&dims), entries).unwrap_or_else(|_| a.into_dyn())
-}
-
-fn plus(a: V, b: V) -> Found {
-    match (a, b) {
-        (V::Zero, b) => Ok(b),
-        (a, V::Zero) => Ok(a),
-        (V::Array(a), V::Array(b)) if a.dim() == b.dim() => Ok(V::Array(a + b)),
-        (V::Array(a), V::Array(b)) => Err(format!("{:?} + {:?}", a.dim(), b.dim())),
-        (V::Fill(x), V::Array(a)) | (V::Array(a), V::Fill(x)) => Ok(V::Array(a + x)),
-        (V::Fill(x), V::Fill(y)) => Ok(V::Fill(x + y)),
-        (V::Eye, V::Array(a)) | (V::Array(a), V::Eye) if a.nrows() == a.ncols() => {
-            Ok(V::Array(&a + &Array2::<f64>::eye(a.nrows())))
-        }
-        _ => Err(SIZELESS.into()),
+/// A stack of values with their gradients or δ's in their place.
+fn stacked(means: &Term, made: &dyn Fn(Name, Option<Time>) -> Term) -> Term {
+    match means {
+        Term::Value(name, at) => made(Arc::clone(name), at.clone()),
+        means => means.map(&mut |part| stacked(part, made)),
     }
-}
-
-fn had(a: V, b: V) -> Found {
-    match (a, b) {
-        (V::Fill(x), V::Array(a)) | (V::Array(a), V::Fill(x)) => Ok(V::Array(a * x)),
-        (V::Fill(x), V::Fill(y)) => Ok(V::Fill(x * y)),
-        (V::Array(a), V::Array(b)) if a.dim() == b.dim() => Ok(V::Array(a * b)),
-        (V::Array(a), V::Array(b)) => Err(format!("{:?} ⊙ {:?}", a.dim(), b.dim())),
-        _ => Err(SIZELESS.into()),
-    }
-}
-
-fn mul(a: V, b: V) -> Found {
-    match (a, b) {
-        (V::Eye, b) => Ok(b),
-        (a, V::Eye) => Ok(a),
-        (V::Array(a), V::Array(b)) if a.len() == 1 => Ok(V::Array(b * a[(0, 0)])),
-        (V::Array(a), V::Array(b)) if b.len() == 1 => Ok(V::Array(a * b[(0, 0)])),
-        (V::Array(a), V::Array(b)) if a.ncols() == b.nrows() => Ok(V::Array(a.dot(&b))),
-        (V::Array(a), V::Array(b)) => Err(format!("{:?} times {:?}", a.dim(), b.dim())),
-        // Ones before a vector can only be a row: the sum.
-        (V::Fill(_), V::Array(b)) if b.nrows() == 1 => Err(SIZELESS.into()),
-        (V::Fill(x), V::Array(b)) => {
-            let sum = b.sum_axis(ndarray::Axis(0)).insert_axis(ndarray::Axis(0));
-            Ok(V::Array(sum * x))
-        }
-        (V::Array(a), V::Fill(x)) if a.len() == 1 => Ok(V::Fill(a[(0, 0)] * x)),
-        _ => Err(SIZELESS.into()),
-    }
-}
-
-fn joined(rows: &[Vec<Array2<f64>>]) -> Found {
-    let joined: Result<Vec<Array2<f64>>, _> = rows
-        .iter()
-        .map(|r| {
-            let views: Vec<_> = r.iter().map(|a| a.view()).collect();
-            ndarray::concatenate(ndarray::Axis(1), &views)
-        })
-        .collect();
-    let joined = joined.map_err(|e| e.to_string())?;
-    let views: Vec<_> = joined.iter().map(|a| a.view()).collect();
-    let whole = ndarray::concatenate(ndarray::Axis(0), &views).map_err(|e| e.to_string())?;
-    Ok(V::Array(whole))
-}
-
-/// The largest singular value, by Jacobi rotations of `AᵀA`.
-pub(crate) fn singular_values(a: &Array2<f64>) -> Vec<f64> {
-    // One-sided Jacobi: rotate columns until they are orthogonal.
-    let mut u = if a.nrows() < a.ncols() {
-        a.t().to_owned()
-    } else {
-        a.clone()
-    };
-    let n = u.ncols();
-    for _ in 0..60 {
-        let mut off: f64 = 0.0;
-        for p in 0..n {
-            for q in p + 1..n {
-                let (x, y) = (u.column(p).to_owned(), u.column(q).to_owned());
-                let (aa, bb, ab) = (x.dot(&x), y.dot(&y), x.dot(&y));
-                if ab == 0.0 {
-                    continue;
-                }
-                off = off.max(ab.abs() / (aa * bb).sqrt().max(f64::MIN_POSITIVE));
-                let zeta = (bb - aa) / (2.0 * ab);
-                let t = zeta.signum() / (zeta.abs() + zeta.hypot(1.0));
-                let t = if zeta == 0.0 { 1.0 } else { t };
-                let c = 1.0 / t.hypot(1.0);
-                let s = c * t;
-                u.column_mut(p).assign(&(&x * c - &y * s));
-                u.column_mut(q).assign(&(&x * s + &y * c));
-            }
-        }
-        if off < 1e-15 {
-            break;
-        }
-    }
-    let mut values: Vec<f64> = u.columns().into_iter().map(|c| c.dot(&c).sqrt()).collect();
-    values.sort_by(|a, b| b.total_cmp(a));
-    values
-}
-
-pub(crate) fn spectral_norm(a: &Array2<f64>) -> f64 {
-    singular_values(a).first().copied().unwrap_or(0.0)
 }

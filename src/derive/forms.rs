@@ -1,9 +1,10 @@
-//! Other forms of the recursion: one identity for all gradients, compact and stacked lines, the
-//! constant error carousel.
+//! Other forms of the recursion: one identity for all gradients, compact lines, the constant error
+//! carousel.
 
 use std::sync::Arc;
 
-use super::canon::{add, inner, product, summed, tidy, transpose};
+use super::bridge;
+use super::canon::{add, inner, summed, tidy};
 use super::generate::Writer;
 use super::rules::Rule;
 use super::term::{Name, Term, Time};
@@ -40,12 +41,28 @@ pub(crate) fn master(writer: &mut Writer<'_>) {
     equation.premises = premises;
 }
 
+/// The gradient of the loss of a step, where a parameter reaches that loss by itself and not
+/// through the states.
+pub(crate) fn of_step(writer: &mut Writer<'_>, name: &Name, gradient: &Term) {
+    let Term::Sum('t', _, _, body) = gradient else {
+        return;
+    };
+    if writer.recurrence.step_loss().is_none() || !bridge::of_one_step(writer, body) {
+        return;
+    }
+    let left = Term::StepGradient(Arc::clone(name), Time::var('t'));
+    let equation = writer.push(format!("step.{name}"), Part::Parameters, left, (**body).clone());
+    equation.range = Range::all();
+    equation.rules = vec![Rule::RightAdjoint, Rule::Identification];
+    equation.level = Level::Normal;
+}
+
 /// δ with everything put in that has a single reader.
 pub(crate) fn compact(writer: &mut Writer<'_>) {
     let lines: Vec<(Name, Term, Term)> = writer
         .equations
         .iter()
-        .filter(|e| e.part == Part::Recursion)
+        .filter(|e| e.id.starts_with("delta."))
         .filter_map(|e| match &e.left {
             Term::Delta(name, _) => Some((Arc::clone(name), e.left.clone(), e.right.clone())),
             _ => None,
@@ -90,63 +107,6 @@ fn inline(term: &Term, single: &[(Name, Term)]) -> Term {
         return inline(&right.at('t', at), single);
     }
     term.map(&mut |part| inline(part, single))
-}
-
-/// Several matrices that send δ back, as one: `Uᵀ δ` of the stacked gates.
-pub(crate) fn stacked(writer: &mut Writer<'_>) {
-    let lines: Vec<_> = writer
-        .equations
-        .iter()
-        .filter(|e| e.id.starts_with("delta.") || e.id.starts_with("grad."))
-        .map(|e| {
-            (
-                e.id.clone(),
-                e.left.clone(),
-                e.right.clone(),
-                e.range.clone(),
-                e.part,
-            )
-        })
-        .collect();
-    for (id, left, right, range, part) in lines {
-        let Term::Add(parts) = right else { continue };
-        let gate = |t: &Term| match t {
-            Term::Mul(factors) => match &factors[..] {
-                [Term::T(w), delta @ Term::Delta(..)] if matches!(**w, Term::Value(_, None)) => {
-                    Some(((**w).clone(), delta.clone()))
-                }
-                _ => None,
-            },
-            _ => None,
-        };
-        let step = |delta: &Term| match delta {
-            Term::Delta(_, at) => at.clone(),
-            _ => None,
-        };
-        let gates: Vec<(Term, Term)> = parts.iter().filter_map(gate).collect();
-        // Those of one step belong together: the readout sends its δ at another.
-        let Some(at) = gates.last().map(|(_, d)| step(d)) else {
-            continue;
-        };
-        let together = |p: &Term| gate(p).is_some_and(|(_, d)| step(&d) == at);
-        if parts.iter().filter(|p| together(p)).count() < 2 {
-            continue;
-        }
-        let of_gates = parts.iter().filter(|p| together(p)).filter_map(gate);
-        let (matrices, deltas): (Vec<_>, Vec<_>) =
-            of_gates.map(|(w, d)| (vec![w], vec![d])).unzip();
-        let stack = product(vec![
-            transpose(Term::Matrix(matrices)),
-            Term::Matrix(deltas),
-        ]);
-        let others = parts.iter().filter(|p| !together(p)).cloned();
-        let right = add(others.chain(std::iter::once(stack)));
-        let equation = writer.push(format!("stacked.{id}"), part, left, right);
-        equation.range = range;
-        equation.rules = vec![Rule::StackingAdjoint];
-        equation.premises = vec![id];
-        equation.level = Level::Normal;
-    }
 }
 
 /// A state that is carried on by a product entry by entry, `c_t = f_t ⊙ c_{t−1} + …`: its closed
@@ -217,14 +177,34 @@ pub(crate) fn carousel(writer: &mut Writer<'_>) {
         };
         equation.rules = vec![Rule::Unrolling];
         equation.premises = vec![format!("delta.{name}")];
+        cut_paths(writer, &name);
 
         let id = format!("def.{gate_name}");
         let bounded = writer
             .equations
             .iter()
             .any(|e| e.id == id && matches!(&e.right, Term::Call(f, _) if &**f == "sigmoid"));
+        let scalar = writer.tape.named(&name).is_none_or(|id| writer.is_scalar(id));
+        if !scalar {
+            let path = Term::Norm(Box::new(Term::Diag(Box::new(kept(k.plus(1), t.clone())))));
+            let largest = Term::MaxNorm(Box::new(kept(k.plus(1), t.clone())));
+            let id = format!("carousel.norm.{name}");
+            let equation = writer.push(id, Part::Carousel, path, largest);
+            // An empty product is a vector of ones without a size.
+            equation.range = Range {
+                vars: vec![
+                    ('t', Time::at(1), Time::last()),
+                    ('k', Time::at(0), t.plus(-1)),
+                ],
+            };
+            equation.rules = vec![Rule::DiagonalNorm];
+            equation.level = Level::Normal;
+        }
         if bounded {
-            let path = Term::Norm(Box::new(Term::Diag(Box::new(kept(k.plus(1), t)))));
+            let path = match scalar {
+                true => kept(k.plus(1), t),
+                false => Term::Norm(Box::new(Term::Diag(Box::new(kept(k.plus(1), t))))),
+            };
             let equation = writer.push(
                 format!("carousel.bound.{name}"),
                 Part::Carousel,
@@ -233,9 +213,51 @@ pub(crate) fn carousel(writer: &mut Writer<'_>) {
             );
             equation.range = super::jacobian::pairs();
             equation.relation = Relation::AtMost;
-            equation.rules = vec![Rule::DiagonalNorm];
+            equation.rules = vec![Rule::DiagonalNorm, Rule::Ranges];
             equation.premises = vec![id];
         }
+    }
+}
+
+/// The error that comes back along the carousel alone, as the LSTM of 1997 was trained, and all that
+/// this leaves out: δ of the other states taken apart into what the loss sends and what the gates
+/// of the next step send.
+fn cut_paths(writer: &mut Writer<'_>, name: &Name) {
+    let id = format!("carousel.delta.{name}");
+    let Some(Term::Sum('t', from, to, body)) = writer.right(&id).cloned() else {
+        return;
+    };
+    let lines = bridge::recursions(writer);
+    // The state whose δ the carousel gathers: all else is computed from it at the same step.
+    let others = lines.iter().filter_map(|(id, right)| {
+        let state: Name = id.strip_prefix("delta.")?.into();
+        (state != *name && bridge::looks_ahead(right)).then_some((state, right))
+    });
+    for (state, right) in others {
+        let Some(body) = bridge::in_terms_of(&body, &state, &lines) else {
+            continue;
+        };
+        let Term::Add(parts) = right else { continue };
+        let (later, direct): (Vec<Term>, Vec<Term>) =
+            parts.iter().cloned().partition(bridge::looks_ahead);
+        if direct.is_empty() || !bridge::is_homogeneous(&body, &state) {
+            continue;
+        }
+        let sum = |part: Term| {
+            let body = tidy(&bridge::put(&body, &state, &part));
+            summed('t', from.clone(), to.clone(), body)
+        };
+        let right = add([sum(add(direct)), sum(add(later))]);
+        let left = Term::Delta(Arc::clone(name), Some(Time::var('k')));
+        let cut = format!("carousel.cut.{name}");
+        let equation = writer.push(cut, Part::Carousel, left, right);
+        equation.range = Range {
+            vars: vec![('k', Time::at(1), Time::last())],
+        };
+        equation.rules = vec![Rule::Truncation];
+        equation.premises = vec![id, format!("delta.{state}")];
+        equation.level = Level::Normal;
+        return;
     }
 }
 

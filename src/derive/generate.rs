@@ -3,14 +3,16 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::canon::add;
-use super::read::{Label, Reader};
+use indexmap::IndexMap;
+
+use super::canon::{add, settle, summed};
+use super::read::{Function, Label, Reader};
 use super::rules::Rule;
 use super::step::{Step, now, tangent};
 use super::symbols::Symbols;
 use super::term::{Name, Term, Time};
-use super::{Check, Derivation, Equation, Level, Part, Range, Relation};
-use super::{forms, jacobian, naming};
+use super::{Check, Derivation, Equation, Letter, Level, Part, Range, Relation};
+use super::{forms, jacobian, naming, stack};
 use crate::error::Result;
 use crate::op::{NodeId, Op, Pointwise};
 use crate::recurrence::{AdjointGraph, Recurrence};
@@ -62,13 +64,16 @@ impl Recurrence {
             .filter(|r| r.direction() == Direction::Forward)
             .filter_map(|r| start_of(tape, r.init()?))
             .collect();
-        let symbols = Symbols::new(self.name(), &shown, aliases, &initial)?;
+        let sizes: Vec<&str> = tape.dims().collect();
+        let symbols = Symbols::new(self.name(), &shown, aliases, &initial, &sizes)?;
         let reader = reader(&graph, self.name());
         let mut writer = Writer {
             recurrence: &recurrence,
             tape: &graph.tape,
             graph: &graph,
             reader: &reader,
+            symbols: &symbols,
+            letters: IndexMap::new(),
             equations: Vec::new(),
         };
         writer.definition()?;
@@ -78,10 +83,12 @@ impl Recurrence {
         writer.initial_gradients()?;
         forms::master(&mut writer);
         forms::compact(&mut writer);
-        forms::stacked(&mut writer);
+        stack::write(&mut writer);
         let states = jacobian::write(&mut writer)?;
         forms::carousel(&mut writer);
-        let equations = std::mem::take(&mut writer.equations);
+        let Writer {
+            equations, letters, ..
+        } = writer;
         let functions = reader.functions.take();
         let kinks = has_kinks(tape);
         Ok(Derivation {
@@ -89,7 +96,9 @@ impl Recurrence {
             graph: Arc::new(graph),
             symbols,
             functions,
+            letters,
             states,
+            reach: None,
             kinks,
             equations,
             recurrence,
@@ -162,6 +171,8 @@ pub(crate) struct Writer<'a> {
     pub(crate) tape: &'a Tape,
     pub(crate) graph: &'a AdjointGraph,
     pub(crate) reader: &'a Reader<'a>,
+    pub(crate) symbols: &'a Symbols,
+    pub(crate) letters: IndexMap<Name, Letter>,
     pub(crate) equations: Vec<Equation>,
 }
 
@@ -198,6 +209,7 @@ impl Writer<'_> {
             relation: Relation::Equal,
             right,
             range: Range::once(),
+            given: None,
             shape: None,
             rules: Vec::new(),
             premises: Vec::new(),
@@ -206,6 +218,47 @@ impl Writer<'_> {
             check: Check::Pending,
         });
         &mut self.equations[at]
+    }
+
+    /// Makes a function known that no line of the engine has used.
+    pub(crate) fn function(&self, name: &str, op: Pointwise) {
+        let function = Function {
+            ranks: vec![0; op.arity()],
+            op: Op::Pointwise(op),
+        };
+        let mut known = self.reader.functions.borrow_mut();
+        known.entry(name.into()).or_insert(function);
+    }
+
+    /// The right side of a line.
+    pub(crate) fn right(&self, id: &str) -> Option<&Term> {
+        let found = self.equations.iter().find(|e| e.id == id);
+        found.map(|e| &e.right)
+    }
+
+    /// Introduces a letter by a line that defines it, and gives the term that stands for it.
+    pub(crate) fn define(
+        &mut self,
+        name: impl Into<Name>,
+        var: Option<char>,
+        part: Part,
+        means: Term,
+    ) -> Term {
+        let name: Name = name.into();
+        let letter = Term::Letter(Arc::clone(&name), var.map(Time::var));
+        let id = format!("let.{name}");
+        let equation = self.push(id, part, letter.clone(), means.clone());
+        equation.relation = Relation::Defined;
+        equation.rules = vec![Rule::Definition];
+        equation.range = match var {
+            Some('t') => Range::all(),
+            Some(var) => Range {
+                vars: vec![(var, Time::at(1), Time::last())],
+            },
+            None => Range::once(),
+        };
+        self.letters.insert(name, Letter { var, means });
+        letter
     }
 
     /// The named values that are computed, in order, each with its first name.
@@ -236,6 +289,18 @@ impl Writer<'_> {
         self.initial()?;
         let loss = self.recurrence.loss_node()?;
         let right = self.reader.written(loss, &None)?;
+        let right = match self.recurrence.step_loss() {
+            Some(term) => {
+                let now = Time::var('t');
+                let of_step = self.reader.written(term, &Some(now.clone()))?;
+                let left = Term::StepLoss(now.clone());
+                let equation = self.push("def.loss.t".into(), Part::Definition, left, of_step);
+                equation.range = Range::all();
+                equation.rules = vec![Rule::Definition];
+                summed('t', Time::at(1), Time::last(), Term::StepLoss(now))
+            }
+            None => right,
+        };
         let equation = self.push("def.loss".into(), Part::Definition, Term::Loss, right);
         equation.rules = vec![Rule::Definition];
         Ok(())
@@ -374,6 +439,7 @@ impl Writer<'_> {
                 equation.rules.extend([Rule::IndexShift, Rule::Boundary]);
             }
             equation.premises = readers.into_iter().map(|(r, _)| r).collect();
+            self.boundary(&name);
         }
         let leaves: Vec<(Name, NodeId, Role)> = self
             .recurrence
@@ -400,6 +466,9 @@ impl Writer<'_> {
                 ),
                 Role::Input => (Part::Inputs, vec![Rule::Consumer, Rule::Identification]),
             };
+            if role == Role::Parameter {
+                forms::of_step(self, &name, &right);
+            }
             let left = Term::Gradient(Arc::clone(&name), at);
             let equation = self.push(format!("grad.{name}"), part, left, right);
             equation.range = range;
@@ -408,6 +477,39 @@ impl Writer<'_> {
             equation.premises = readers.into_iter().map(|(r, _)| r).collect();
         }
         Ok(())
+    }
+
+    /// δ at the last step, where nothing comes from later ones.
+    fn boundary(&mut self, name: &Name) {
+        let id = format!("delta.{name}");
+        let Some(line) = self.equations.iter().find(|e| e.id == id) else {
+            return;
+        };
+        let parts = match &line.right {
+            Term::Add(parts) => parts.clone(),
+            one => vec![one.clone()],
+        };
+        let now = Time::var('t');
+        let later = |t: &Term| {
+            t.any(&|t| {
+                matches!(t, Term::Delta(_, Some(at)) if at.offset > 0)
+                    || *t == Term::Before(now.clone(), Time::last())
+            })
+        };
+        let (ahead, rest): (Vec<Term>, Vec<Term>) = parts.into_iter().partition(later);
+        let ours = |t: &Term| matches!(t, Term::Delta(_, Some(at)) if at.base == now.base);
+        if ahead.is_empty() || !ahead.iter().all(|t| t.any(&ours)) {
+            return;
+        }
+        let shape = line.shape.clone();
+        let last = |t: &Term| settle(&t.at('t', &Time::last()));
+        let left = Term::Delta(Arc::clone(name), Some(Time::last()));
+        let right = add(rest.iter().map(last));
+        let equation = self.push(format!("last.{name}"), Part::Recursion, left, right);
+        equation.shape = shape;
+        equation.rules = vec![Rule::Boundary];
+        equation.premises = vec![id];
+        equation.level = Level::Normal;
     }
 
     /// The gradient with respect to what a state starts from, also where it starts at zero.

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::canon::{add, diagonal, neg, product, scale, transpose};
+use super::canon::{add, diagonal, neg, product, scale, settle, transpose};
 use super::generate::Writer;
 use super::read::Label;
 use super::rules::Rule;
 use super::step::now;
 use super::term::{Name, Term, Time};
-use super::{Level, Part, Range, Relation};
+use super::{Level, Part, Range};
 use crate::error::Result;
 use crate::op::{Linear, NodeId, Op, Pointwise, RegisterId, Sum};
 use crate::shape::Shape;
@@ -46,12 +46,15 @@ pub(crate) fn write(writer: &mut Writer<'_>) -> Result<Vec<Name>> {
     }
     write_blocks(writer, &states, &blocks);
     write_product(writer, &states);
-    write_meanings(writer, &states, &blocks)?;
-    write_bounds(writer, &states);
-    if let [state] = &states[..] {
-        super::bridge::write(writer, &state.name)?;
+    let within = write_meanings(writer, &states, &blocks)?;
+    let names: Vec<Name> = states.into_iter().map(|s| s.name).collect();
+    super::responses::write(writer, &names);
+    if let [state] = &names[..] {
+        super::bridge::write(writer, state)?;
     }
-    Ok(states.into_iter().map(|s| s.name).collect())
+    super::costate::write(writer, &names, &within);
+    super::bounds::write(writer, &names);
+    Ok(names)
 }
 
 fn states(writer: &Writer<'_>) -> Option<Vec<State>> {
@@ -221,11 +224,6 @@ impl Paths<'_, '_> {
     }
 }
 
-fn state_jacobian(states: &[State], at: Time) -> Term {
-    let _ = states;
-    Term::StateJacobian(at)
-}
-
 fn write_blocks(writer: &mut Writer<'_>, states: &[State], blocks: &HashMap<(Name, Name), Term>) {
     let now = Time::var('t');
     for of in states {
@@ -267,14 +265,16 @@ fn write_blocks(writer: &mut Writer<'_>, states: &[State], blocks: &HashMap<(Nam
 }
 
 /// What a perturbation of one state does to the others in the same step, and the three meanings of
-/// `∂c_t/∂c_{t−1}`: with the other states held, with them following, and over many steps.
+/// `∂c_t/∂c_{t−1}`: with the other states held, with them following, and over many steps. Gives which
+/// state depends on which within a step.
 fn write_meanings(
     writer: &mut Writer<'_>,
     states: &[State],
     blocks: &HashMap<(Name, Name), Term>,
-) -> Result<()> {
+) -> Result<Vec<(Name, Name)>> {
+    let mut known = Vec::new();
     if states.len() < 2 {
-        return Ok(());
+        return Ok(known);
     }
     let (t, k) = (Time::var('t'), Time::var('k'));
     for by in states {
@@ -304,7 +304,7 @@ fn write_meanings(
             match paths.of_value(of.def)? {
                 Some(Term::Zero) => {}
                 Some(found) => within.push((of, found)),
-                None => return Ok(()),
+                None => return Ok(Vec::new()),
             }
         }
         if within.is_empty() {
@@ -315,6 +315,7 @@ fn write_meanings(
             Term::Jacobian(of, at.clone(), by, from.clone())
         };
         for (of, found) in &within {
+            known.push((Arc::clone(&of.name), Arc::clone(&by.name)));
             let id = format!("within.{}.{}", of.name, by.name);
             let equation = writer.push(id, Part::Jacobian, jacobian(of, &t, &t), found.clone());
             equation.range = Range::all();
@@ -364,8 +365,67 @@ fn write_meanings(
             ],
         };
         equation.rules = vec![Rule::OrderedProduct, Rule::PathSum];
+        if let ([a, b], [(of, _)]) = (states, &within[..]) {
+            let other = if a.def == by.def { b } else { a };
+            debug_assert!(other.def == of.def, "there are two states");
+            two_steps(writer, by, other, blocks);
+        }
     }
-    Ok(())
+    Ok(known)
+}
+
+/// Two steps of one state are not the product of its single steps: what goes through the other
+/// state alone is added.
+fn two_steps(
+    writer: &mut Writer<'_>,
+    by: &State,
+    other: &State,
+    blocks: &HashMap<(Name, Name), Term>,
+) {
+    let t = Time::var('t');
+    let own = blocks.get(&(Arc::clone(&other.name), Arc::clone(&other.name)));
+    let Some(own) = own else { return };
+    // What does not pass through the state itself within the step.
+    let alone = settle(&without(own, &by.name));
+    let across = blocks.get(&(Arc::clone(&other.name), Arc::clone(&by.name)));
+    let across = across.map_or(Term::Zero, |b| settle(&without(b, &by.name)));
+    if alone == Term::Zero && across == Term::Zero {
+        return;
+    }
+    let jacobian = |of: &State, at: Time, from: Time| {
+        Term::Jacobian(Arc::clone(&of.name), at, Arc::clone(&by.name), from)
+    };
+    let single = product(vec![
+        jacobian(by, t.clone(), t.plus(-1)),
+        jacobian(by, t.plus(-1), t.plus(-2)),
+    ]);
+    let around = product(vec![
+        Term::Block(Arc::clone(&by.name), Arc::clone(&other.name), t.clone()),
+        add([
+            across.at('t', &t.plus(-1)),
+            product(vec![
+                alone.at('t', &t.plus(-1)),
+                jacobian(other, t.plus(-2), t.plus(-2)),
+            ]),
+        ]),
+    ]);
+    let left = jacobian(by, t.clone(), t.plus(-2));
+    let id = format!("two.{}", by.name);
+    let equation = writer.push(id, Part::Jacobian, left, add([single, around]));
+    equation.range = Range {
+        vars: vec![('t', Time::at(3), Time::last())],
+    };
+    equation.rules = vec![Rule::PathSum];
+    equation.premises = vec![format!("total.{}", by.name), format!("many.{}", by.name)];
+    equation.level = Level::Normal;
+}
+
+/// A term in which a state does not answer.
+fn without(term: &Term, state: &Name) -> Term {
+    match term {
+        Term::Block(of, ..) if of == state => Term::Zero,
+        term => term.map(&mut |part| without(part, state)),
+    }
 }
 
 pub(crate) fn flow(states: &[Name], to: Time, from: Time) -> Term {
@@ -388,7 +448,7 @@ pub(crate) fn pairs() -> Range {
 fn write_product(writer: &mut Writer<'_>, states: &[State]) {
     let names: Vec<Name> = states.iter().map(|s| Arc::clone(&s.name)).collect();
     let (t, k) = (Time::var('t'), Time::var('k'));
-    let body = state_jacobian(states, Time::var('j'));
+    let body = Term::StateJacobian(Time::var('j'));
     let right = Term::Prod('j', k.plus(1), t.clone(), Box::new(body));
     let left = flow(&names, t, k);
     let equation = writer.push("jac.product".into(), Part::Jacobian, left, right);
@@ -398,36 +458,4 @@ fn write_product(writer: &mut Writer<'_>, states: &[State]) {
         [one] => format!("jac.{one}.{one}"),
         _ => "jac".into(),
     }];
-}
-
-fn write_bounds(writer: &mut Writer<'_>, states: &[State]) {
-    let names: Vec<Name> = states.iter().map(|s| Arc::clone(&s.name)).collect();
-    let (t, k) = (Time::var('t'), Time::var('k'));
-    let norm = |x| Term::Norm(Box::new(x));
-    let body = norm(state_jacobian(states, Time::var('j')));
-    let right = Term::Prod('j', k.plus(1), t.clone(), Box::new(body));
-    let left = norm(flow(&names, t, k));
-    let equation = writer.push("bound.product".into(), Part::Bounds, left, right);
-    equation.range = pairs();
-    equation.relation = Relation::AtMost;
-    equation.rules = vec![Rule::Submultiplicative];
-    equation.premises = vec!["jac.product".into()];
-    let own = match states {
-        [_] => writer.equations.iter().find(|e| e.part == Part::Jacobian),
-        _ => None,
-    };
-    // `J = diag(v) W`: the bound of Pascanu, Mikolov and Bengio.
-    let factors = own.and_then(|e| match &e.right {
-        Term::Mul(factors) if matches!(factors[..], [Term::Diag(_), _]) => Some(factors.clone()),
-        _ => None,
-    });
-    if let Some(factors) = factors {
-        let right = Term::Mul(factors.into_iter().map(norm).collect());
-        let left = norm(Term::StateJacobian(Time::var('t')));
-        let equation = writer.push("bound.step".into(), Part::Bounds, left, right);
-        equation.range = Range::all();
-        equation.relation = Relation::AtMost;
-        equation.rules = vec![Rule::Submultiplicative, Rule::DiagonalNorm];
-        equation.level = Level::Sheet;
-    }
 }

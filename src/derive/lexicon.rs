@@ -17,9 +17,13 @@ pub struct Lexicon {
     /// A name by its LaTeX inside a script.
     small: HashMap<String, Name>,
     pub(super) functions: HashMap<String, Name>,
+    /// What the derivation abbreviates, by its LaTeX.
+    letters: HashMap<String, Name>,
     length: String,
     pub(super) loss: String,
     delta: String,
+    costate: String,
+    pub(super) least: String,
     jacobian: String,
     /// The whole state.
     state: String,
@@ -32,6 +36,7 @@ impl Lexicon {
         symbols: &Symbols,
         functions: impl IntoIterator<Item = &'a Name>,
         sizes: impl IntoIterator<Item = (Name, Dim)>,
+        letters: impl IntoIterator<Item = &'a Name>,
     ) -> Self {
         let tex = |m: &Math| m.latex(Dialect::Plain);
         let values = symbols
@@ -51,9 +56,15 @@ impl Lexicon {
             values: values.collect(),
             small: small.collect(),
             functions: functions.collect(),
+            letters: letters
+                .into_iter()
+                .map(|name| (ident(name), Arc::clone(name)))
+                .collect(),
             length: ident(symbols.length),
             loss: ident(symbols.loss),
             delta: ident(symbols.delta),
+            costate: ident(symbols.costate),
+            least: ident(symbols.singular),
             jacobian: ident(symbols.jacobian),
             state: ident(symbols.state),
             sizes: sizes
@@ -82,11 +93,36 @@ impl Lexicon {
             [t] => number(t).map(Time::at).or_else(|| base(t)),
             [t, "+", n] => Some(base(t)?.plus(number(n)?)),
             [t, "-", n] if number(n).is_some() => Some(base(t)?.plus(-number(n)?)),
+            [a, "-", b] if a == self.length => Some(Time {
+                base: Base::LastMinus(variable(b)?),
+                offset: 0,
+            }),
+            ["e", "(", k, ")"] => Some(Time {
+                base: Base::ChunkEnd(variable(k)?),
+                offset: 0,
+            }),
+            ["e", "(", k, ")", "+", n] => Some(Time {
+                base: Base::ChunkEnd(variable(k)?),
+                offset: number(n)?,
+            }),
+            [r"\max", "(", "1", ",", a, "-", b, "+", "1", ")"] => Some(Time {
+                base: Base::Window(variable(a)?, variable(b)?),
+                offset: 0,
+            }),
             [a, "-", b] => difference(a, b),
             [a, "-", b, "+", n] => Some(difference(a, b)?.plus(number(n)?)),
             [a, "-", b, "-", n] => Some(difference(a, b)?.plus(-number(n)?)),
             _ => None,
         }
+    }
+
+    pub(super) fn is_letter(&self, base: &str) -> bool {
+        self.letters.contains_key(base)
+    }
+
+    /// Whether a base with this above it is the name of a value: `a^i` beside the letter `a`.
+    pub(super) fn is_labelled(&self, base: &str, label: &str) -> bool {
+        self.values.contains_key(&format!("{base}^{{{label}}}"))
     }
 
     pub(super) fn is_value(&self, base: &str, sub: &Option<Vec<String>>) -> bool {
@@ -127,7 +163,9 @@ impl Lexicon {
             (base, None, None) if *base == self.length => return Ok(Term::Length),
             (base, None, None) if *base == self.loss => return Ok(Term::Loss),
             (base, sub, Some(sup)) if *base == self.delta => {
-                if let Some(name) = self.small.get(&sup.concat()) {
+                let whole = sup.concat();
+                let name = self.small.get(&whole).or(self.letters.get(&whole));
+                if let Some(name) = name {
                     let at = match step(sub) {
                         Some(None) => return Err("a δ without a step".into()),
                         at => at.flatten(),
@@ -135,12 +173,35 @@ impl Lexicon {
                     return Ok(Term::Delta(Arc::clone(name), at));
                 }
             }
+            (base, Some(_), Some(sup)) if *base == self.costate => {
+                if let Some(name) = self.small.get(&sup.concat()) {
+                    let at = step(sub_of(&s)).flatten().ok_or("a costate without a step")?;
+                    return Ok(Term::Costate(Arc::clone(name), at));
+                }
+            }
+            (base, Some(_), Some(sup)) if *base == format!(r"\hat{{{}}}", self.delta) => {
+                if let Some(name) = self.small.get(&sup.concat()) {
+                    let at = step(sub_of(&s)).flatten().ok_or("a δ without a step")?;
+                    return Ok(Term::Cut(Arc::clone(name), at));
+                }
+            }
+            (base, Some(_), None) if *base == self.loss => {
+                let at = step(sub_of(&s)).flatten().ok_or("a loss without a step")?;
+                return Ok(Term::StepLoss(at));
+            }
+            (base, _, None) if self.letters.contains_key(base) && self.value(&s).is_err() => {
+                let at = match step(sub_of(&s)) {
+                    Some(None) => return Err(format!("`{base}` needs a step")),
+                    at => at.flatten(),
+                };
+                return Ok(Term::Letter(Arc::clone(&self.letters[base]), at));
+            }
             (base, Some(_), None) if *base == self.jacobian && self.value(&s).is_err() => {
-                let at = step(&s.sub).flatten().ok_or("a Jacobian without a step")?;
+                let at = step(sub_of(&s)).flatten().ok_or("a Jacobian without a step")?;
                 return Ok(Term::StateJacobian(at));
             }
             (base, Some(_), Some(sup)) if *base == self.jacobian => {
-                let at = step(&s.sub).flatten().ok_or("a Jacobian without a step")?;
+                let at = step(sub_of(&s)).flatten().ok_or("a Jacobian without a step")?;
                 let whole = sup.concat();
                 for (small, of) in &self.small {
                     let rest = whole.strip_prefix(&**small);
@@ -156,14 +217,26 @@ impl Lexicon {
         {
             return Ok(Term::Size(Arc::clone(name), *dim));
         }
+        if let (Some(var), None, None, Err(_)) = (variable(&s.base), &s.sub, &s.sup, self.value(&s))
+        {
+            return Ok(Term::Steps(Time::var(var)));
+        }
         let (name, at) = self.value(&s)?;
         Ok(Term::Value(name, at))
     }
 
     pub(super) fn partial(&self, of: Scripted, by: Scripted) -> Result<Term, String> {
         if of.base == self.loss && of.sub.is_none() {
+            if let Some(name) = self.letters.get(&by.base).filter(|_| by.sub.is_none()) {
+                return Ok(Term::Gradient(Arc::clone(name), None));
+            }
             let (name, at) = self.value(&by)?;
             return Ok(Term::Gradient(name, at));
+        }
+        if of.base == self.loss {
+            let at = of.sub.and_then(|s| self.step(&s));
+            let at = at.ok_or("a loss without a step")?;
+            return Ok(Term::StepGradient(self.value(&by)?.0, at));
         }
         let known = self.values.contains_key(&self.state);
         if of.base == self.state && by.base == self.state && !known {
@@ -174,9 +247,14 @@ impl Lexicon {
         }
         match (self.value(&of)?, self.value(&by)?) {
             ((of, Some(at)), (by, Some(from))) => Ok(Term::Jacobian(of, at, by, from)),
+            ((of, Some(at)), (by, None)) => Ok(Term::Response(of, at, by)),
             _ => Err("a Jacobian is of values at steps".into()),
         }
     }
+}
+
+fn sub_of(s: &Scripted) -> &Option<Vec<String>> {
+    &s.sub
 }
 
 /// A variable that stands for a step.

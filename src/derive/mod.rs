@@ -6,25 +6,34 @@
 //! of any equation in here: what is printed is what is computed.
 
 mod adjoints;
+mod arrays;
+mod bounds;
 mod bridge;
 mod canon;
 mod check;
+mod costate;
 mod document;
 mod evaluate;
 mod forms;
 mod generate;
+mod immediate;
 mod jacobian;
 mod lexicon;
 mod naming;
+mod norms;
 mod oracle;
 mod parse;
+mod reach;
 mod read;
+mod responses;
 mod rules;
 mod show;
+mod stack;
 mod step;
 mod symbols;
 mod term;
 mod theorem;
+mod truncation;
 mod words;
 
 use std::sync::Arc;
@@ -33,6 +42,7 @@ pub use check::{Check, Checks, TOLERANCE, compare};
 pub use document::Format;
 pub use evaluate::Instance;
 pub use lexicon::Lexicon;
+pub use reach::Reach;
 pub use rules::Rule;
 pub use step::{Site, Step};
 pub use symbols::Symbols;
@@ -90,12 +100,16 @@ pub enum Part {
     Parameters,
     /// The gradients of inputs and initial states.
     Inputs,
+    /// Several values that are computed alike, as one.
+    Stacked,
     /// The Jacobian of the state and its products.
     Jacobian,
     /// A state that is carried on entry by entry.
     Carousel,
     /// The double sum and the recursion.
     Bridge,
+    /// What each of several states gets from later steps.
+    Costate,
     /// What truncation leaves out.
     Truncation,
     /// How large products of Jacobians can be.
@@ -112,9 +126,11 @@ impl Part {
         Self::Recursion,
         Self::Parameters,
         Self::Inputs,
+        Self::Stacked,
         Self::Jacobian,
         Self::Carousel,
         Self::Bridge,
+        Self::Costate,
         Self::Truncation,
         Self::Bounds,
     ];
@@ -135,6 +151,8 @@ pub struct Equation {
     pub right: Term,
     /// For which steps it holds.
     pub range: Range,
+    /// What else has to hold for it.
+    pub given: Option<Condition>,
     /// The shape of both sides, as formulas of the sizes.
     pub shape: Option<Vec<String>>,
     /// The rules that lead to it.
@@ -149,6 +167,24 @@ pub struct Equation {
     pub check: Check,
 }
 
+/// What a derivation abbreviates, and by which step it varies.
+#[derive(Clone, Debug)]
+pub(crate) struct Letter {
+    pub(crate) var: Option<char>,
+    pub(crate) means: Term,
+}
+
+/// What has to hold for a line to hold: that one number is below another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Condition {
+    /// The smaller one.
+    pub left: Term,
+    /// Whether they may be equal.
+    pub strict: bool,
+    /// The larger one.
+    pub right: Term,
+}
+
 /// A derivation.
 #[derive(Clone, Debug)]
 pub struct Derivation {
@@ -157,7 +193,9 @@ pub struct Derivation {
     pub(crate) graph: Arc<AdjointGraph>,
     pub(crate) symbols: Symbols,
     pub(crate) functions: indexmap::IndexMap<Name, Function>,
+    pub(crate) letters: indexmap::IndexMap<Name, Letter>,
     pub(crate) states: Vec<Name>,
+    pub(crate) reach: Option<Reach>,
     pub(crate) kinks: bool,
     /// The lines, in order.
     pub equations: Vec<Equation>,
@@ -174,6 +212,17 @@ impl Derivation {
     #[must_use]
     pub const fn symbols(&self) -> &Symbols {
         &self.symbols
+    }
+
+    /// The parameters of which it is said how a state responds to them, each with the state.
+    pub(crate) fn mapped(&self) -> Vec<(Name, Name)> {
+        let mut found = Vec::new();
+        for equation in &self.equations {
+            if let Term::Immediate(state, _, name) = &equation.left {
+                found.push((Arc::clone(name), Arc::clone(state)));
+            }
+        }
+        found
     }
 
     /// A line by its id.
@@ -216,7 +265,12 @@ impl Derivation {
                 }
             });
         }
-        Lexicon::new(&self.symbols, self.functions.keys(), sizes)
+        Lexicon::new(
+            &self.symbols,
+            self.functions.keys(),
+            sizes,
+            self.letters.keys(),
+        )
     }
 }
 

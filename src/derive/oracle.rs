@@ -9,7 +9,8 @@ use std::sync::Arc;
 use ndarray::{Array2, ArrayD, IxDyn};
 
 use super::Derivation;
-use super::evaluate::{Instance, Key, before, matrix};
+use super::arrays::matrix;
+use super::evaluate::{Instance, Key, before};
 use super::read::Reader;
 use super::term::Name;
 use crate::error::{Error, Result};
@@ -56,56 +57,39 @@ impl Random {
 
 /// A run and the recurrence it is a run of, with everything named an output.
 pub(crate) struct Oracle<'a> {
-    derivation: &'a Derivation,
-    observed: Recurrence,
-    params: Params<f64>,
-    batch: Batch<f64>,
+    pub(super) derivation: &'a Derivation,
+    pub(super) observed: Recurrence,
+    pub(super) params: Params<f64>,
+    pub(super) batch: Batch<f64>,
     sizes: Vec<usize>,
-    steps: usize,
+    pub(super) steps: usize,
     /// What is read of a state: its name among the outputs, the state, how many steps away.
-    reads: Vec<(Name, Name, i64)>,
+    pub(super) reads: Vec<(Name, Name, i64)>,
 }
 
 impl<'a> Oracle<'a> {
-    /// Random numbers on which the recurrence has a value.
-    pub(crate) fn new(derivation: &'a Derivation, seed: u64, steps: usize) -> Result<Self> {
+    /// Random numbers on which the recurrence has a value; those of parameters are scaled.
+    pub(crate) fn new(
+        derivation: &'a Derivation,
+        seed: u64,
+        steps: usize,
+        scale: f64,
+    ) -> Result<Self> {
         let recurrence = &derivation.recurrence;
-        let tape = recurrence.tape();
-        let reader = Reader::new(tape, derivation.name());
-        let mut reads: Vec<(Name, Name, i64)> = Vec::new();
-        let mut names: Vec<(NodeId, Name)> = Vec::new();
-        for (id, node) in tape.nodes() {
-            let Op::Read(register) = *node.op() else {
-                continue;
-            };
-            let Some((def, shift)) = reader.held(register) else {
-                continue;
-            };
-            let state: Name = tape.label(def).unwrap_or_default().into();
-            let name = match shift.abs() {
-                1 => before(&state),
-                n => format!("{state}.before{n}").into(),
-            };
-            if reads.iter().any(|(n, ..)| *n == name) {
-                continue;
-            }
-            reads.push((Arc::clone(&name), state, shift));
-            names.push((id, name));
-        }
-        let values: Vec<(Name, NodeId)> = tape
-            .names()
-            .filter(|(_, id)| tape.ty(*id).is_real())
-            .map(|(n, id)| (Arc::clone(n), id))
-            .chain(names.iter().map(|(id, n)| (Arc::clone(n), *id)))
-            .collect();
-        let observed = recurrence.with_names(&names).observing(values)?;
-        let sizes: Vec<usize> = (0..tape.dims().count())
-            .map(|i| [3, 2, 4, 5][i % 4])
-            .collect();
+        let count = recurrence.tape().dims().count();
+        let sizes: Vec<usize> = (0..count).map(|i| [3, 2, 4, 5][i % 4]).collect();
+        let (observed, reads) = observed(derivation)?;
         let mut last = None;
         for attempt in 0..200 {
             let mut random = Random::new(seed.wrapping_mul(1009) + attempt);
-            let (params, batch) = data(recurrence, &sizes, steps, &mut random, attempt % 2 == 1)?;
+            let (mut params, batch) =
+                data(recurrence, &sizes, steps, &mut random, attempt % 2 == 1)?;
+            let names: Vec<String> = params.iter().map(|(n, _)| n.into()).collect();
+            for name in names {
+                if let Some(array) = params.get_mut(&name) {
+                    array.mapv_inplace(|x| scale * x);
+                }
+            }
             match observed.evaluate(&params, &batch) {
                 Ok(_) => {
                     return Ok(Self {
@@ -126,12 +110,33 @@ impl<'a> Oracle<'a> {
         }))
     }
 
+    /// The first sequence of a run that is given.
+    pub(crate) fn on(
+        derivation: &'a Derivation,
+        params: &Params<f64>,
+        batch: &Batch<f64>,
+    ) -> Result<Self> {
+        let batch = batch.samples_of(&derivation.recurrence, &[0])?;
+        let (observed, reads) = observed(derivation)?;
+        let sizes = derivation.recurrence.bind(params, &batch)?.sizes().to_vec();
+        Ok(Self {
+            derivation,
+            observed,
+            params: params.clone(),
+            sizes,
+            steps: batch.steps(),
+            batch,
+            reads,
+        })
+    }
+
     /// Every number that a term may ask for.
     pub(crate) fn instance(&self) -> Result<Instance> {
         let steps = i64::try_from(self.steps).unwrap_or(0);
         let mut instance = Instance {
             steps,
             functions: self.derivation.functions.clone(),
+            letters: self.derivation.letters.clone(),
             states: self.derivation.states.clone(),
             sizes: self.sizes.clone(),
             ..Instance::default()
@@ -141,6 +146,7 @@ impl<'a> Oracle<'a> {
         self.record(&values, "", &mut instance);
         self.directions(&mut instance)?;
         self.injections(&mut instance, |_| true)?;
+        self.immediate(&mut instance)?;
         Ok(instance)
     }
 
@@ -148,10 +154,14 @@ impl<'a> Oracle<'a> {
     pub(crate) fn flows(&self) -> Result<Instance> {
         let mut instance = Instance {
             steps: i64::try_from(self.steps).unwrap_or(0),
+            functions: self.derivation.functions.clone(),
+            letters: self.derivation.letters.clone(),
             states: self.derivation.states.clone(),
             sizes: self.sizes.clone(),
             ..Instance::default()
         };
+        let values = self.observed.evaluate(&self.params, &self.batch)?;
+        self.record(&values, "", &mut instance);
         let read = |name: &str| self.reads.iter().any(|(n, ..)| **n == *name);
         self.injections(&mut instance, read)?;
         Ok(instance)
@@ -175,7 +185,7 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    fn dims(&self, ty: Type) -> Vec<usize> {
+    pub(super) fn dims(&self, ty: Type) -> Vec<usize> {
         dims(ty, &self.sizes, self.steps)
     }
 
@@ -199,6 +209,14 @@ impl<'a> Oracle<'a> {
                 Some(name) if dot != name.ends_with(".dot") || !dot => name.into(),
                 _ => continue,
             };
+            if &*name == STEP_LOSS {
+                for (t, value) in by_step(array, Rate::Step) {
+                    let Some(t) = t else { continue };
+                    let key = if dot { Key::DStepLoss(t) } else { Key::StepLoss(t) };
+                    instance.numbers.insert(key, value);
+                }
+                continue;
+            }
             if &*name == "loss" {
                 let key = if dot { Key::DLoss } else { Key::Loss };
                 instance.numbers.insert(key, matrix(array));
@@ -223,10 +241,23 @@ impl<'a> Oracle<'a> {
     /// One run of forward mode, everything that comes from outside perturbed at random.
     fn directions(&self, instance: &mut Instance) -> Result<()> {
         let tangent = self.observed.tangent(Wrt::Everything)?;
-        let mut random = Random::new(77);
         let (mut params, mut batch) = (self.params.clone(), self.batch.clone());
-        for leaf in self.observed.tape().leaves() {
-            if leaf.ty().is_real() {
+        for (name, ty, direction) in self.direction() {
+            let name = format!("{name}.dot");
+            give(&name, ty, direction, &mut params, &mut batch);
+        }
+        let outputs = tangent.evaluate(&params, &batch)?;
+        self.record(&outputs, ".dot", instance);
+        Ok(())
+    }
+
+    /// A random direction for everything that comes from outside.
+    pub(super) fn direction(&self) -> Vec<(Name, Type, ArrayD<f64>)> {
+        let mut random = Random::new(77);
+        let leaves = self.observed.tape().leaves().iter();
+        leaves
+            .filter(|l| l.ty().is_real())
+            .map(|leaf| {
                 let dims = self.dims(leaf.ty());
                 // What only the loss reads is not differentiated with respect to.
                 let targets = &self.derivation.graph.cotangents;
@@ -235,18 +266,9 @@ impl<'a> Oracle<'a> {
                     true => random.array(&dims, false),
                     false => ArrayD::zeros(IxDyn(&dims)),
                 };
-                give(
-                    &format!("{}.dot", leaf.name()),
-                    leaf.ty(),
-                    direction,
-                    &mut params,
-                    &mut batch,
-                );
-            }
-        }
-        let outputs = tangent.evaluate(&params, &batch)?;
-        self.record(&outputs, ".dot", instance);
-        Ok(())
+                (leaf.name().into(), leaf.ty(), direction)
+            })
+            .collect()
     }
 
     /// One run of forward mode for each entry of each value at each step.
@@ -320,6 +342,22 @@ impl<'a> Oracle<'a> {
                 *x = *d_loss;
             }
         }
+        if let Some(losses) = outputs.get(&format!("{STEP_LOSS}.dot")) {
+            for (t, d_loss) in by_step(losses, Rate::Step) {
+                let Some(t) = t else { continue };
+                let key = match at {
+                    Some(k) => Key::StepDelta(Arc::clone(&name), k, t),
+                    None => Key::StepGradient(Arc::clone(&name), t),
+                };
+                let total = instance
+                    .numbers
+                    .entry(key)
+                    .or_insert_with(|| Array2::zeros(shape));
+                if let (Some(x), Some(d)) = (total.iter_mut().nth(index), d_loss.first()) {
+                    *x = *d;
+                }
+            }
+        }
         let read = self.reads.iter().find(|(n, ..)| *n == name);
         if let (Some((_, state, -1)), Some(1), Some(d_loss)) =
             (read, at, outputs.get("loss.dot").and_then(|a| a.first()))
@@ -334,7 +372,12 @@ impl<'a> Oracle<'a> {
                 *x = *d_loss;
             }
         }
-        let Some(k) = at else { return };
+        let Some(k) = at else {
+            for state in self.derivation.states.iter().filter(|_| leaf) {
+                self.respond(outputs, state, &name, place, instance, Key::Response);
+            }
+            return;
+        };
         let read = self.reads.iter().find(|(n, ..)| *n == name);
         for state in &self.derivation.states {
             let Some(array) = outputs.get(&format!("{state}.dot")) else {
@@ -367,13 +410,53 @@ impl<'a> Oracle<'a> {
     }
 }
 
+/// The loss of a step among the outputs.
+const STEP_LOSS: &str = "loss.step";
+
+/// The recurrence with everything an output that terms may ask for, and what is read of states.
+type Observed = (Recurrence, Vec<(Name, Name, i64)>);
+
+fn observed(derivation: &Derivation) -> Result<Observed> {
+    let recurrence = &derivation.recurrence;
+    let tape = recurrence.tape();
+    let reader = Reader::new(tape, derivation.name());
+    let mut reads: Vec<(Name, Name, i64)> = Vec::new();
+    let mut names: Vec<(NodeId, Name)> = Vec::new();
+    for (id, node) in tape.nodes() {
+        let Op::Read(register) = *node.op() else {
+            continue;
+        };
+        let Some((def, shift)) = reader.held(register) else {
+            continue;
+        };
+        let state: Name = tape.label(def).unwrap_or_default().into();
+        let name = match shift.abs() {
+            1 => before(&state),
+            n => format!("{state}.before{n}").into(),
+        };
+        if reads.iter().any(|(n, ..)| *n == name) {
+            continue;
+        }
+        reads.push((Arc::clone(&name), state, shift));
+        names.push((id, name));
+    }
+    let values: Vec<(Name, NodeId)> = tape
+        .names()
+        .filter(|(_, id)| tape.ty(*id).is_real())
+        .map(|(n, id)| (Arc::clone(n), id))
+        .chain(names.iter().map(|(id, n)| (Arc::clone(n), *id)))
+        .chain(recurrence.step_loss().map(|id| (STEP_LOSS.into(), id)))
+        .collect();
+    Ok((recurrence.with_names(&names).observing(values)?, reads))
+}
+
 /// Where a perturbation is injected.
-struct Place<'a> {
-    name: &'a str,
-    leaf: bool,
-    at: Option<i64>,
-    index: usize,
-    shape: (usize, usize),
+pub(super) struct Place<'a> {
+    pub(super) name: &'a str,
+    pub(super) leaf: bool,
+    pub(super) at: Option<i64>,
+    pub(super) index: usize,
+    pub(super) shape: (usize, usize),
 }
 
 impl Recurrence {
@@ -386,7 +469,7 @@ impl Recurrence {
     }
 }
 
-fn give(
+pub(super) fn give(
     name: &str,
     ty: Type,
     array: ArrayD<f64>,
@@ -411,7 +494,7 @@ fn dims(ty: Type, sizes: &[usize], steps: usize) -> Vec<usize> {
     lead.iter().chain(&shape).copied().collect()
 }
 
-fn rank2(shape: &[usize]) -> (usize, usize) {
+pub(super) fn rank2(shape: &[usize]) -> (usize, usize) {
     match *shape {
         [] => (1, 1),
         [n] => (n, 1),
@@ -421,7 +504,7 @@ fn rank2(shape: &[usize]) -> (usize, usize) {
 }
 
 /// The values of an output of one sample, by step, counted from 1.
-fn by_step(array: &ArrayD<f64>, rate: Rate) -> Vec<(Option<i64>, Array2<f64>)> {
+pub(super) fn by_step(array: &ArrayD<f64>, rate: Rate) -> Vec<(Option<i64>, Array2<f64>)> {
     let axis = ndarray::Axis(0);
     match rate {
         Rate::Static => vec![(None, matrix(array))],

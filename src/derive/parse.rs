@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! sum     = ["-"] had { ("+" | "-") had }
-//! had     = product { "\odot" product }
+//! had     = product { ("\odot" | "\otimes") product }
 //! product = factor { factor }
 //! factor  = primary { "^{\top}" | "^{" number "}" }
 //! ```
@@ -135,7 +135,12 @@ impl<'a> Parser<'a> {
         while self.eat(r"\odot") {
             factors.push(self.product()?);
         }
-        Ok(single(factors, Term::Had))
+        let term = single(factors, Term::Had);
+        if self.eat(r"\otimes") {
+            let right = self.product()?;
+            return Ok(Term::Kron(Box::new(term), Box::new(right)));
+        }
+        Ok(term)
     }
 
     fn product(&mut self) -> Result<Term, String> {
@@ -144,6 +149,10 @@ impl<'a> Parser<'a> {
             match self.peek() {
                 Some(r"\sum" | r"\prod" | r"\bigodot") => {
                     factors.push(self.big()?);
+                    break;
+                }
+                Some(r"\max" | r"\min") => {
+                    factors.push(self.extreme()?);
                     break;
                 }
                 Some(r"\cdot") => {
@@ -160,6 +169,24 @@ impl<'a> Parser<'a> {
             )),
             _ => Ok(single(factors, Term::Mul)),
         }
+    }
+
+    /// `\max_{1\le j\le T}` of a product.
+    fn extreme(&mut self) -> Result<Term, String> {
+        let head = self.next()?;
+        self.expect("_")?;
+        self.expect("{")?;
+        let from = self.time()?;
+        self.expect(r"\le")?;
+        let var = variable(self.next()?).ok_or("a variable is missing")?;
+        self.expect(r"\le")?;
+        let to = self.time()?;
+        self.expect("}")?;
+        let body = Box::new(self.product()?);
+        Ok(match head {
+            r"\max" => Term::Max(var, from, to, body),
+            _ => Term::Min(var, from, to, body),
+        })
     }
 
     fn big(&mut self) -> Result<Term, String> {
@@ -193,9 +220,12 @@ impl<'a> Parser<'a> {
         let start = self.at;
         while self
             .peek()
-            .is_some_and(|t| !["}", "]", "<", "=", ","].contains(&t))
+            .is_some_and(|t| !["}", "]", "<", "=", ",", r"\le"].contains(&t))
         {
-            self.at += 1;
+            // What stands in parentheses belongs to it.
+            if self.next()? == "(" {
+                while self.next()? != ")" {}
+            }
         }
         let found = &self.tokens[start..self.at];
         self.lexicon
@@ -222,8 +252,14 @@ impl<'a> Parser<'a> {
         let mut term = self.primary()?;
         while self.peek() == Some("^") {
             self.at += 1;
-            term = match &*self.braced()?.concat() {
+            let script = self.braced()?;
+            term = match &*script.concat() {
                 r"\top" => Term::T(Box::new(term)),
+                n if !is_number(n) => {
+                    let steps = self.lexicon.step(&script);
+                    let steps = steps.ok_or_else(|| format!("`{n}` is no exponent"))?;
+                    Term::PowSteps(Box::new(term), steps)
+                }
                 n => {
                     let n = n.parse().map_err(|_| format!("`{n}` is no exponent"))?;
                     Term::Pow(Box::new(term), n)
@@ -264,7 +300,15 @@ impl<'a> Parser<'a> {
                 self.at += 1;
                 let x = self.sum()?;
                 self.expect(r"\rVert")?;
-                Ok(Term::Norm(Box::new(x)))
+                let x = Box::new(x);
+                if self.eat("_") {
+                    return match &*self.braced()?.concat() {
+                        r"\infty" => Ok(Term::MaxNorm(x)),
+                        r"\mathrm{F}" => Ok(Term::Frobenius(x)),
+                        other => Err(format!("`{other}` is no norm")),
+                    };
+                }
+                Ok(Term::Norm(x))
             }
             r"\lvert" => {
                 self.at += 1;
@@ -288,6 +332,12 @@ impl<'a> Parser<'a> {
     fn bracket(&mut self) -> Result<Term, String> {
         self.expect("[")?;
         let start = self.at;
+        if self.eat(r"\tau") && self.eat(r"\nmid") {
+            let at = self.time()?;
+            self.expect("]")?;
+            return Ok(Term::Uncut(at));
+        }
+        self.at = start;
         if let Ok(a) = self.time() {
             let less = self.eat("<");
             if (less || self.eat("="))
@@ -313,13 +363,21 @@ impl<'a> Parser<'a> {
         self.expect(r"\frac")?;
         self.expect("{")?;
         if self.eat(r"\partial") {
+            let immediate = self.eat("^");
+            if immediate && self.braced()?.concat() != "+" {
+                return Err("a partial to some power".into());
+            }
             let of = self.scripted()?;
             self.expect("}")?;
             self.expect("{")?;
             self.expect(r"\partial")?;
             let by = self.scripted()?;
             self.expect("}")?;
-            return self.lexicon.partial(of, by);
+            return match (immediate, self.lexicon.partial(of, by)?) {
+                (false, term) => Ok(term),
+                (true, Term::Response(of, at, by)) => Ok(Term::Immediate(of, at, by)),
+                (true, _) => Err("an immediate derivative of something else".into()),
+            };
         }
         let a = self.sum()?;
         self.expect("}")?;
@@ -369,7 +427,10 @@ impl<'a> Parser<'a> {
             } else if sup.is_none() && self.eat("^") {
                 let script = self.braced()?;
                 let exponent = script.concat();
-                if exponent == r"\top" || self.lexicon.is_value(&base, &sub) && is_number(&exponent)
+                let lexicon = self.lexicon;
+                if exponent == r"\top"
+                    || lexicon.is_letter(&base) && !lexicon.is_labelled(&base, &exponent)
+                    || lexicon.is_value(&base, &sub) && is_number(&exponent)
                 {
                     self.at = start;
                     break;
@@ -392,18 +453,32 @@ impl<'a> Parser<'a> {
                 self.expect(")")?;
                 return Ok(Term::DOf(Box::new(inner)));
             }
+            let immediate = self.eat("^");
+            if immediate && self.braced()?.concat() != "+" {
+                return Err("a differential to some power".into());
+            }
             let of = self.scripted()?;
-            if of.base == self.lexicon.loss && of.sub.is_none() && of.sup.is_none() {
-                return Ok(Term::DLoss);
+            if of.base == self.lexicon.loss && of.sup.is_none() {
+                return match self.lexicon.symbol(of)? {
+                    Term::Loss => Ok(Term::DLoss),
+                    Term::StepLoss(at) => Ok(Term::DStepLoss(at)),
+                    _ => Err("the differential of something else".into()),
+                };
             }
             let (name, at) = self.lexicon.value(&of)?;
-            return Ok(Term::D(name, at));
+            return match (immediate, at) {
+                (false, at) => Ok(Term::D(name, at)),
+                (true, Some(at)) => Ok(Term::DPlus(name, at)),
+                (true, None) => Err("an immediate differential without a step".into()),
+            };
         }
         let head = self.scripted()?;
         let text: String = self.tokens[start..self.at].concat();
         if self.peek() == Some("(") {
+            let least = format!(r"{}_{{\min}}", self.lexicon.least);
             let function = match &*text {
                 r"\operatorname{diag}" => Some("diag".into()),
+                text if text == least => Some("least".into()),
                 text => self.lexicon.functions.get(text).cloned(),
             };
             if let Some(function) = function {
@@ -415,6 +490,7 @@ impl<'a> Parser<'a> {
                 self.expect(")")?;
                 return Ok(match (&*function, &args[..]) {
                     ("diag", [x]) => Term::Diag(Box::new(x.clone())),
+                    ("least", [x]) => Term::Least(Box::new(x.clone())),
                     _ => Term::Call(function, args),
                 });
             }
@@ -447,6 +523,7 @@ fn begins(token: &str) -> bool {
             | "^"
             | "_"
             | r"\odot"
+            | r"\otimes"
             | r"\rangle"
             | r"\rVert"
             | r"\rvert"

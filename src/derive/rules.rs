@@ -52,7 +52,7 @@ rules! {
     /// A product entry by entry.
     HadamardProduct "D3" "Hadamard product" "逐元素（Hadamard）积法则" r"\mathrm{d}(u\odot v)=\mathrm{d}u\odot v+u\odot\mathrm{d}v";
     /// A function entry by entry.
-    Elementwise "D4" "elementwise chain rule" "逐元素链式法则" r"\mathrm{d}\varphi(u)=\varphi'(u)\odot\mathrm{d}u";
+    Elementwise "D4" "elementwise chain rule" "逐元素链式法则" r"\mathrm{d}\phi(u)=\phi'(u)\odot\mathrm{d}u";
     /// Stacking.
     Stacking "D5" "stacking" "分块拼接" r"\mathrm{d}[u;v]=[\mathrm{d}u;\mathrm{d}v]";
     /// A function that is not entry by entry.
@@ -82,9 +82,9 @@ rules! {
     /// One parameter for all steps.
     WeightTying "T1" "weight tying" "参数共享" r"\frac{\partial L}{\partial W}=\sum_{t=1}^{T}\frac{\partial L}{\partial W^{(t)}}";
     /// Read at t + 1 what was defined at t.
-    IndexShift "T2" "index shift" "时间平移" r"v_{t-1}\text{ at }t\;\Leftrightarrow\;v_{t}\text{ at }t+1";
+    IndexShift "T2" "index shift" "时间平移" r"y_{t}=f(v_{t-1})\;\Leftrightarrow\;y_{t+1}=f(v_{t})";
     /// Nothing beyond the ends.
-    Boundary "T3" "boundary" "边界条件" r"\delta_{s}=0\quad(s>T)";
+    Boundary "T3" "boundary" "边界条件" r"\delta_{s}=0\;(s>T)";
     /// By induction over the steps.
     Unrolling "T4" "unrolling" "递推展开（归纳）" r"s_{t}=F(F(\cdots))";
     /// Exchanging the order of a double sum.
@@ -94,7 +94,7 @@ rules! {
     /// The later step stands on the left.
     OrderedProduct "T7" "ordered product" "有序连乘" r"\prod_{j=k+1}^{t}J_{j}=J_{t}J_{t-1}\cdots J_{k+1}";
     /// Leaving out pairs of steps.
-    Truncation "T8" "truncation" "截断" r"\sum_{t-k<\tau}";
+    Truncation "T8" "truncation" "截断" r"\sum_{t=1}^{T}\sum_{k=1}^{t}\to\sum_{t-k<\tau}";
     /// Reading a Jacobian off.
     ReadOff "J1" "read-off" "读出雅可比矩阵" r"\mathrm{d}y=A\,\mathrm{d}x\Rightarrow\frac{\partial y}{\partial x}=A";
     /// A product entry by entry as a matrix.
@@ -103,8 +103,18 @@ rules! {
     PathSum "J3" "path sum" "路径求和" r"\frac{\partial y}{\partial x}=\sum_{x\to y}\prod J";
     /// The norm of a product.
     Submultiplicative "N1" "submultiplicativity" "次可乘性" r"\lVert AB\rVert\le\lVert A\rVert\lVert B\rVert";
+    /// The triangle inequality.
+    Triangle "N2" "triangle inequality" "三角不等式" r"\lVert A+B\rVert\le\lVert A\rVert+\lVert B\rVert";
     /// The norm of a diagonal matrix.
     DiagonalNorm "N3" "norm of a diagonal matrix" "对角矩阵的范数" r"\lVert\operatorname{diag}(v)\rVert=\max_{i}\lvert v_{i}\rvert";
+    /// The norms of a transpose and of a product of two vectors.
+    OuterNorm "N4" "norms of a transpose and an outer product" "转置与外积的范数" r"\lVert A^{\top}\rVert=\lVert A\rVert,\;\lVert uv^{\top}\rVert_{\mathrm{F}}=\lVert u\rVert\lVert v\rVert";
+    /// How much a matrix stretches at least.
+    LowerBound "N5" "smallest singular value" "最小奇异值" r"\lVert Au\rVert\ge\sigma_{\min}(A)\lVert u\rVert";
+    /// Between what the values of gates and their slopes lie.
+    Ranges "N6" "ranges of gates and slopes" "门与导数的取值范围" r"0<\sigma<1,\;0<\sigma'\le\frac{1}{4},\;\lvert\tanh\rvert<1,\;0<\tanh'\le1";
+    /// The sum of a geometric series.
+    Geometric "N7" "geometric series" "几何级数" r"\sum_{n\ge0}q^{n}=\frac{1}{1-q}\;(q<1)";
     /// What a definition says.
     Definition "Def" "definition" "定义" r"u:=v";
 }
@@ -148,9 +158,48 @@ impl Rule {
         }
     }
 
-    /// The short name as a formula.
+    /// The statement as a formula.
     #[must_use]
-    pub fn math(self) -> Math {
-        Math::upright(self.id())
+    pub fn formula(self) -> Math {
+        Math::read(self.statement()).unwrap_or_else(|_| Math::upright(self.id()))
+    }
+
+    /// Why it holds, entry by entry, in LaTeX; only for rules that an index makes plain.
+    #[must_use]
+    pub const fn proof(self) -> Option<&'static str> {
+        Some(match self {
+            Self::MatrixProduct => {
+                r"\mathrm{d}\sum_{j}A_{ij}B_{jk}=\sum_{j}(\mathrm{d}A_{ij}\,B_{jk}+A_{ij}\,\mathrm{d}B_{jk})"
+            }
+            Self::HadamardProduct => {
+                r"\mathrm{d}(u_{i}v_{i})=\mathrm{d}u_{i}\,v_{i}+u_{i}\,\mathrm{d}v_{i}"
+            }
+            Self::Elementwise => r"\mathrm{d}\phi(u_{i})=\phi'(u_{i})\,\mathrm{d}u_{i}",
+            Self::InnerLinearity => {
+                r"\sum_{i}\delta_{i}(u_{i}+v_{i})=\sum_{i}\delta_{i}u_{i}+\sum_{i}\delta_{i}v_{i}"
+            }
+            Self::LeftAdjoint => {
+                r"\sum_{i,j}\delta_{i}A_{ij}u_{j}=\sum_{j}\left(\sum_{i}A_{ij}\delta_{i}\right)u_{j}"
+            }
+            Self::RightAdjoint => {
+                r"\sum_{i,j}\delta_{i}U_{ij}v_{j}=\sum_{i,j}(\delta_{i}v_{j})U_{ij}"
+            }
+            Self::HadamardAdjoint => {
+                r"\sum_{i}\delta_{i}v_{i}u_{i}=\sum_{i}(v_{i}\delta_{i})u_{i}"
+            }
+            Self::FanOut => r"\sum_{i}p_{i}u_{i}+\sum_{i}q_{i}u_{i}=\sum_{i}(p_{i}+q_{i})u_{i}",
+            Self::Broadcasting => {
+                r"\sum_{i}\delta_{i}\alpha=\left(\sum_{i}\delta_{i}\right)\alpha"
+            }
+            Self::Identification => r"G_{ij}=\langle G,E_{ij}\rangle",
+            Self::Diagonal => r"v_{i}u_{i}=\sum_{j}\operatorname{diag}(v)_{ij}u_{j}",
+            _ => return None,
+        })
+    }
+
+    /// The proof as a formula.
+    #[must_use]
+    pub fn proof_formula(self) -> Option<Math> {
+        Math::read(self.proof()?).ok()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::symbols::Symbols;
 use super::term::{Base, Term, Time};
-use crate::render::{Big, Fence, Math, Sign};
+use crate::render::{Accent, Big, Fence, Math, Sign};
 
 /// How tightly a formula binds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +30,20 @@ impl Symbols {
             Base::Zero => return Math::number(time.offset),
             Base::Var(v) => variable(v),
             Base::Minus(a, b) => Math::relation(variable(a), Sign::Minus, variable(b)),
+            Base::LastMinus(v) => {
+                Math::relation(Math::ident(self.length), Sign::Minus, variable(v))
+            }
+            Base::Window(t, width) => {
+                let first = Math::row([
+                    variable(t),
+                    Math::Sign(Sign::Minus),
+                    variable(width),
+                    Math::Sign(Sign::Plus),
+                    Math::number(1),
+                ]);
+                Math::call(Math::upright("max"), [Math::number(1), first])
+            }
+            Base::ChunkEnd(v) => Math::call(Math::ident("e"), [variable(v)]),
             Base::Last => Math::ident(self.length),
         };
         match time.offset {
@@ -70,6 +84,7 @@ impl Symbols {
                 let value = self.value(name, at.as_ref().map(|t| self.time(t)));
                 atom(Math::row([Math::Sign(Sign::Differential), value]))
             }
+            Term::Letter(name, at) => atom(self.stepped(Math::ident(name), at.as_ref())),
             Term::DOf(x) => {
                 let x = self.show(x).paren();
                 atom(Math::row([Math::Sign(Sign::Differential), x]))
@@ -79,6 +94,40 @@ impl Symbols {
                 Math::Sign(Sign::Differential),
                 Math::ident(self.loss),
             ])),
+            Term::StepLoss(at) => atom(self.step_loss(at)),
+            Term::DStepLoss(at) => atom(Math::row([
+                Math::Sign(Sign::Differential),
+                self.step_loss(at),
+            ])),
+            Term::StepGradient(name, at) => {
+                let below = partial(self.value(name, None));
+                atom(Math::frac(partial(self.step_loss(at)), below))
+            }
+            Term::DPlus(name, at) => {
+                let value = self.value(name, Some(self.time(at)));
+                let d = Math::Sign(Sign::Differential).with_sup(Math::Sign(Sign::Plus));
+                atom(Math::row([d, value]))
+            }
+            Term::Response(of, at, by) | Term::Immediate(of, at, by) => {
+                let of = self.value(of, Some(self.time(at)));
+                let by = partial(self.value(by, None));
+                let above = match term {
+                    Term::Immediate(..) => {
+                        let sign = Math::Sign(Sign::Partial).with_sup(Math::Sign(Sign::Plus));
+                        Math::row([sign, of])
+                    }
+                    _ => partial(of),
+                };
+                atom(Math::frac(above, by))
+            }
+            Term::Costate(name, at) => {
+                let costate = Math::ident(self.costate).with_sup(self.small(name));
+                atom(self.stepped(costate, Some(at)))
+            }
+            Term::Cut(name, at) => {
+                let hat = Math::Accent(Accent::Hat, Box::new(Math::ident(self.delta)));
+                atom(self.stepped(hat.with_sup(self.small(name)), Some(at)))
+            }
             Term::Gradient(name, at) => {
                 let value = self.value(name, at.as_ref().map(|t| self.time(t)));
                 atom(Math::frac(partial(Math::ident(self.loss)), partial(value)))
@@ -115,7 +164,28 @@ impl Symbols {
                 atom(both.fenced(Fence::Angle))
             }
             Term::Diag(v) => atom(Math::call(Math::upright("diag"), [self.show(v)])),
+            Term::PowSteps(x, n) => atom(self.raised(x, self.time(n))),
+            Term::Steps(n) => match (&n.base, n.offset) {
+                (Base::Zero | Base::Last | Base::Var(_), 0) => atom(self.time(n)),
+                _ => (self.time(n), Level::Sum),
+            },
             Term::Norm(x) => atom(self.show(x).fenced(Fence::Norm)),
+            Term::MaxNorm(x) => {
+                let norm = self.show(x).fenced(Fence::Norm);
+                atom(norm.with_sub(Math::Sign(Sign::Infinity)))
+            }
+            Term::Frobenius(x) => {
+                let norm = self.show(x).fenced(Fence::Norm);
+                atom(norm.with_sub(Math::upright("F")))
+            }
+            Term::Least(x) => {
+                let least = Math::ident(self.singular).with_sub(Math::upright("min"));
+                atom(Math::call(least, [self.show(x)]))
+            }
+            Term::Kron(a, b) => {
+                let (a, b) = (self.at_level(a, Level::Product), self.at_level(b, Level::Product));
+                (Math::relation(a, Sign::Kronecker, b), Level::Hadamard)
+            }
             Term::OneHot(class) => atom(Math::Bold("e".into()).with_sub(self.show(class))),
             Term::Call(name, args) => atom(self.call(name, args)),
             Term::Before(a, b) => {
@@ -123,6 +193,16 @@ impl Symbols {
             }
             Term::At(a, b) => {
                 atom(Math::relation(self.time(a), Sign::Equal, self.time(b)).fenced(Fence::Bracket))
+            }
+            Term::Uncut(at) => {
+                let divides = Math::relation(variable('τ'), Sign::NotDivides, self.time(at));
+                atom(divides.fenced(Fence::Bracket))
+            }
+            Term::Max(var, from, to, body) => {
+                (self.extreme("max", *var, (from, to), body), Level::Sum)
+            }
+            Term::Min(var, from, to, body) => {
+                (self.extreme("min", *var, (from, to), body), Level::Sum)
             }
             Term::Sum(var, from, to, body) => {
                 (self.big(Big::Sum, *var, from, to, body), Level::Sum)
@@ -182,11 +262,29 @@ impl Symbols {
             let last = i + 1 == parts.len();
             row.push(match part {
                 // At the end of a product a sum with a range needs no parentheses.
-                Term::Sum(..) | Term::Prod(..) if last => self.show(part),
+                Term::Sum(..) | Term::Prod(..) | Term::Max(..) | Term::Min(..) if last => {
+                    self.show(part)
+                }
                 part => self.at_level(part, Level::Product),
             });
         }
         Math::row(row)
+    }
+
+    fn step_loss(&self, at: &Time) -> Math {
+        Math::ident(self.loss).with_sub(self.time(at))
+    }
+
+    fn extreme(&self, word: &str, var: char, range: (&Time, &Time), body: &Term) -> Math {
+        let range = Math::row([
+            self.time(range.0),
+            Math::Sign(Sign::LessEqual),
+            variable(var),
+            Math::Sign(Sign::LessEqual),
+            self.time(range.1),
+        ]);
+        let head = Math::upright(word).with_sub(range);
+        Math::row([head, self.at_level(body, Level::Product)])
     }
 
     fn big(&self, big: Big, var: char, from: &Time, to: &Time, body: &Term) -> Math {

@@ -32,6 +32,35 @@ pub struct Symbols {
     pub(crate) state: &'static str,
     /// The logistic function, `σ` unless a value is called that.
     pub(crate) sigmoid: &'static str,
+    /// `λ`, what a state gets from later steps and the loss.
+    pub(crate) costate: &'static str,
+    /// `σ` of a smallest singular value.
+    pub(crate) singular: &'static str,
+    /// What the derivation abbreviates.
+    pub(crate) letters: Letters,
+}
+
+/// Letters for what the derivation abbreviates.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Letters {
+    /// `γ`, the largest slope of a run.
+    pub(crate) slope: &'static str,
+    /// `q`, the factor by which a step can stretch.
+    pub(crate) ratio: &'static str,
+    /// `μ`, the factor by which a step must stretch.
+    pub(crate) least: &'static str,
+    /// `M`, the most that a loss sends to the state.
+    pub(crate) sent: &'static str,
+    /// `N`, the largest norm of a state.
+    pub(crate) size: &'static str,
+    /// `R`, what a window leaves out.
+    pub(crate) rest: &'static str,
+    /// `Θ`, all matrices of the gates.
+    pub(crate) weights: &'static str,
+    /// `ξ`, all that the gates read.
+    pub(crate) reads: &'static str,
+    /// `a`, the arguments of all gates.
+    pub(crate) gates: &'static str,
 }
 
 impl Symbols {
@@ -41,18 +70,19 @@ impl Symbols {
         names: &[(Name, bool)],
         aliases: &[(&str, &str)],
         initial: &[Name],
+        sizes: &[&str],
     ) -> Result<Self> {
         let mut shown = HashMap::new();
         let mut taken: HashMap<String, Name> = HashMap::new();
         for (name, varies) in names {
             let wish = aliases.iter().find(|(from, _)| *from == &**name);
             let look = wish.map_or(&**name, |(_, to)| to);
-            let mut entry = Shown::of(look, *varies);
+            let mut entry = Shown::of(look, *varies, sizes);
             // A parameter a1 must not look like the value a at step 1; h0 may look like the state
             // h at step 0, when that is what it is.
             let step = matches!(entry.label, Some(Math::Number(_))) && !varies;
             let like = |(other, varies): &&(Name, bool)| {
-                let other = Shown::of(other, *varies);
+                let other = Shown::of(other, *varies, sizes);
                 *varies && other.label.is_none() && other.base == entry.base
             };
             let start = initial.contains(name) && entry.label == Some(Math::number(0));
@@ -81,29 +111,50 @@ impl Symbols {
             taken.insert(key(&entry), Arc::clone(name));
             shown.insert(Arc::clone(name), entry);
         }
-        let bases: BTreeSet<String> = shown
+        let mut bases: BTreeSet<String> = shown
             .values()
             .map(|s: &Shown| s.base.latex(Dialect::Plain))
             .collect();
-        let free = |wishes: &[&'static str]| {
-            let is_free =
-                |w: &&&'static str| !bases.contains(&Math::ident(w).latex(Dialect::Plain));
-            wishes.iter().find(is_free).or(wishes.last()).copied()
+        // Each letter is taken once.
+        let mut free = |wishes: [&'static str; 4]| {
+            let look = |w: &str| Math::ident(w).latex(Dialect::Plain);
+            let found = wishes.into_iter().find(|w| !bases.contains(&look(w)));
+            let found = found.unwrap_or(wishes[3]);
+            bases.insert(look(found));
+            found
         };
+        let sigmoid = free(["sigma", "sigmoid", "sigmoid", "sigmoid"]);
         Ok(Self {
-            length: free(&["T", "N", "M", "length"]).unwrap_or("length"),
-            loss: free(&["L", "E", "Lambda", "loss"]).unwrap_or("loss"),
-            delta: free(&["delta", "lambda", "eta", "delta_"]).unwrap_or("delta"),
-            jacobian: free(&["J", "A", "Phi", "Jac"]).unwrap_or("J"),
-            state: free(&["s", "xi", "eta", "state"]).unwrap_or("s"),
-            sigmoid: free(&["sigma", "sigmoid"]).unwrap_or("sigmoid"),
+            length: free(["T", "N", "M", "length"]),
+            loss: free(["L", "E", "Lambda", "loss"]),
+            delta: free(["delta", "lambda", "eta", "delta_"]),
+            jacobian: free(["J", "A", "Phi", "Jac"]),
+            state: free(["s", "xi", "eta", "state"]),
+            costate: free(["lambda", "mu", "nu", "costate"]),
+            // With `min` below it, it does not look like the function.
+            singular: match sigmoid {
+                "sigma" => sigmoid,
+                _ => free(["zeta", "chi", "psi", "sv"]),
+            },
+            sigmoid,
+            letters: Letters {
+                slope: free(["gamma", "kappa", "beta", "slope"]),
+                ratio: free(["q", "r", "p", "ratio"]),
+                least: free(["mu", "nu", "eta", "least"]),
+                sent: free(["M", "S", "C", "sent"]),
+                size: free(["N", "B", "G", "size"]),
+                rest: free(["R", "Q", "E", "rest"]),
+                weights: free(["Theta", "Omega", "Psi", "weights"]),
+                reads: free(["xi", "zeta", "chi", "reads"]),
+                gates: free(["v", "alpha", "beta", "gates"]),
+            },
             shown,
         })
     }
 
     fn look(&self, name: &str) -> Shown {
         let known = self.shown.get(name).cloned();
-        known.unwrap_or_else(|| Shown::of(name, true))
+        known.unwrap_or_else(|| Shown::of(name, true, &[]))
     }
 
     /// A value with its step, or without.
@@ -124,6 +175,19 @@ impl Symbols {
         }
     }
 
+    /// The letter that names share, which differ in their labels: `a` of `a_i` and `a_f`. `None`
+    /// where something else is shown as that letter alone.
+    pub(crate) fn stem(&self, names: &[Name]) -> Option<Name> {
+        let (first, _) = names.first()?.split_once('_')?;
+        let labelled = |n: &Name| n.split_once('_').is_some_and(|(s, l)| s == first && !l.is_empty());
+        let shared = !first.is_empty() && names.iter().all(labelled);
+        let base = Math::ident(first);
+        let alone = |s: &Shown| s.label.is_none() && s.base == base;
+        let letters = [self.length, self.loss, self.delta, self.jacobian, self.state];
+        let free = !self.shown.values().any(alone) && !letters.contains(&first);
+        (shared && free).then(|| first.into())
+    }
+
     /// Every name, with whether it varies with the step.
     pub(crate) fn names(&self) -> impl Iterator<Item = (&Name, bool)> {
         self.shown.iter().map(|(n, s)| (n, s.varies))
@@ -139,7 +203,7 @@ impl Shown {
         }
     }
 
-    fn of(name: &str, varies: bool) -> Self {
+    fn of(name: &str, varies: bool, sizes: &[&str]) -> Self {
         let (base, label) = match name.trim_end_matches('_').split_once('_') {
             Some((base, label)) if !base.is_empty() => (base, label),
             _ => {
@@ -150,7 +214,8 @@ impl Shown {
                 }
             }
         };
-        let parts = label.split('_').filter(|p| !p.is_empty()).map(letter);
+        let parts = label.split('_').filter(|p| !p.is_empty());
+        let parts = parts.map(|part| letter(part, sizes));
         let parts: Vec<Math> = parts.collect();
         Self {
             base: Math::ident(base),
@@ -170,8 +235,11 @@ impl Shown {
     }
 }
 
-fn letter(text: &str) -> Math {
-    if text.chars().all(|c| c.is_ascii_digit()) {
+/// A label; one that is written like a size stands upright, for it is none.
+fn letter(text: &str, sizes: &[&str]) -> Math {
+    if sizes.contains(&text) {
+        Math::upright(text)
+    } else if text.chars().all(|c| c.is_ascii_digit()) {
         Math::number(text)
     } else {
         Math::ident(text)

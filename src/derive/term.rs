@@ -28,6 +28,12 @@ pub enum Base {
     Var(char),
     /// The difference of two variables.
     Minus(char, char),
+    /// The last step `T` less a variable.
+    LastMinus(char),
+    /// The first step of a window: `max(1, t − τ + 1)`.
+    Window(char, char),
+    /// The last step `e(k)` of the chunk of `τ` steps that a step lies in.
+    ChunkEnd(char),
     /// The last step `T`.
     Last,
 }
@@ -87,6 +93,8 @@ pub enum Term {
     Size(Name, Dim),
     /// A value, at a step when it varies with it.
     Value(Name, Option<Time>),
+    /// What the derivation abbreviates, at a step when it varies with it: `q`, `ξ_t`.
+    Letter(Name, Option<Time>),
     /// `δ` of a value: the gradient with respect to an injected perturbation.
     Delta(Name, Option<Time>),
     /// The differential of a value.
@@ -97,8 +105,25 @@ pub enum Term {
     Loss,
     /// The differential of the loss.
     DLoss,
+    /// The loss `L_t` of a step.
+    StepLoss(Time),
+    /// The differential of the loss of a step.
+    DStepLoss(Time),
     /// `∂L/∂x`.
     Gradient(Name, Option<Time>),
+    /// `∂L_t/∂x` of the loss of a step.
+    StepGradient(Name, Time),
+    /// `d⁺x_t`: the differential of a state, with all states before it held fixed.
+    DPlus(Name, Time),
+    /// `∂x_t/∂W`, a matrix with a column for each entry of `W`, column by column.
+    Response(Name, Time, Name),
+    /// `∂⁺x_t/∂W`: the same, with all states before it held fixed.
+    Immediate(Name, Time, Name),
+    /// `λ` of a state: the gradient with respect to a perturbation that no other state of the same
+    /// step sees.
+    Costate(Name, Time),
+    /// `δ̂` of a state: its δ where the recursion starts again after every `τ` steps.
+    Cut(Name, Time),
     /// `∂x_t/∂y_k`: injected at y, read at x.
     Jacobian(Name, Time, Name, Time),
     /// One block of the state Jacobian `J_t`: how the first state at t depends on the second
@@ -128,14 +153,32 @@ pub enum Term {
     Call(Name, Vec<Self>),
     /// A power, entry by entry.
     Pow(Box<Self>, i32),
+    /// A number to the power of a number of steps: `q^{t−k}`.
+    PowSteps(Box<Self>, Time),
+    /// A number of steps, as a number.
+    Steps(Time),
     /// The norm of a vector; of a matrix, the largest singular value.
     Norm(Box<Self>),
+    /// The largest absolute entry of a vector.
+    MaxNorm(Box<Self>),
+    /// The root of the sum of the squares of all entries.
+    Frobenius(Box<Self>),
+    /// The smallest singular value.
+    Least(Box<Self>),
+    /// The Kronecker product.
+    Kron(Box<Self>, Box<Self>),
     /// The unit vector of a class.
     OneHot(Box<Self>),
     /// 1 where the first step is before the second, else 0.
     Before(Time, Time),
     /// 1 where the two steps are the same, else 0.
     At(Time, Time),
+    /// 1 where no chunk of `τ` steps ends, else 0.
+    Uncut(Time),
+    /// The largest over some steps.
+    Max(char, Time, Time, Box<Self>),
+    /// The smallest over some steps.
+    Min(char, Time, Time, Box<Self>),
     /// A sum over steps.
     Sum(char, Time, Time, Box<Self>),
     /// A product over steps, the latest on the left.
@@ -157,7 +200,14 @@ impl Term {
     #[must_use]
     pub fn is_linear_part(&self) -> bool {
         match self {
-            Self::Delta(..) | Self::D(..) | Self::DOf(_) | Self::DLoss => true,
+            Self::Delta(..)
+            | Self::D(..)
+            | Self::DOf(_)
+            | Self::DLoss
+            | Self::DStepLoss(_)
+            | Self::DPlus(..)
+            | Self::Costate(..)
+            | Self::Cut(..) => true,
             Self::Neg(x) | Self::T(x) | Self::Sum(_, _, _, x) | Self::Diag(x) => x.is_linear_part(),
             Self::Add(xs) | Self::Had(xs) | Self::Mul(xs) | Self::Call(_, xs) => {
                 xs.iter().any(Self::is_linear_part)
@@ -196,15 +246,21 @@ impl Term {
             | Self::T(x)
             | Self::Diag(x)
             | Self::Pow(x, _)
+            | Self::PowSteps(x, _)
             | Self::Norm(x)
+            | Self::MaxNorm(x)
+            | Self::Frobenius(x)
+            | Self::Least(x)
             | Self::OneHot(x)
+            | Self::Max(_, _, _, x)
+            | Self::Min(_, _, _, x)
             | Self::Sum(_, _, _, x)
             | Self::Prod(_, _, _, x)
             | Self::HadProd(_, _, _, x) => vec![x],
             Self::Add(xs) | Self::Had(xs) | Self::Mul(xs) | Self::Call(_, xs) => {
                 xs.iter().collect()
             }
-            Self::Div(a, b) | Self::Inner(a, b) => vec![a, b],
+            Self::Div(a, b) | Self::Inner(a, b) | Self::Kron(a, b) => vec![a, b],
             Self::Matrix(rows) => rows.iter().flatten().collect(),
             _ => Vec::new(),
         }
@@ -220,7 +276,14 @@ impl Term {
             Self::T(x) => Self::T(b(x)),
             Self::Diag(x) => Self::Diag(b(x)),
             Self::Pow(x, n) => Self::Pow(b(x), *n),
+            Self::PowSteps(x, n) => Self::PowSteps(b(x), n.clone()),
             Self::Norm(x) => Self::Norm(b(x)),
+            Self::MaxNorm(x) => Self::MaxNorm(b(x)),
+            Self::Frobenius(x) => Self::Frobenius(b(x)),
+            Self::Least(x) => Self::Least(b(x)),
+            Self::Max(v, lo, hi, x) => Self::Max(*v, lo.clone(), hi.clone(), b(x)),
+            Self::Min(v, lo, hi, x) => Self::Min(*v, lo.clone(), hi.clone(), b(x)),
+            Self::Kron(x, y) => Self::Kron(b(x), b(y)),
             Self::OneHot(x) => Self::OneHot(b(x)),
             Self::Sum(v, lo, hi, x) => Self::Sum(*v, lo.clone(), hi.clone(), b(x)),
             Self::Prod(v, lo, hi, x) => Self::Prod(*v, lo.clone(), hi.clone(), b(x)),
@@ -247,15 +310,29 @@ impl Term {
             | Self::Delta(_, Some(t))
             | Self::D(_, Some(t))
             | Self::Gradient(_, Some(t))
+            | Self::Letter(_, Some(t))
+            | Self::StepLoss(t)
+            | Self::DStepLoss(t)
+            | Self::StepGradient(_, t)
+            | Self::DPlus(_, t)
+            | Self::Response(_, t, _)
+            | Self::Immediate(_, t, _)
+            | Self::Costate(_, t)
+            | Self::Cut(_, t)
+            | Self::Uncut(t)
+            | Self::PowSteps(_, t)
+            | Self::Steps(t)
             | Self::Block(_, _, t)
             | Self::StateJacobian(t) => vec![t],
             Self::Jacobian(_, a, _, b)
             | Self::StateFlow(a, b)
             | Self::At(a, b)
-            | Self::Before(a, b) => vec![a, b],
-            Self::Sum(_, a, b, _) | Self::Prod(_, a, b, _) | Self::HadProd(_, a, b, _) => {
-                vec![a, b]
-            }
+            | Self::Before(a, b)
+            | Self::Sum(_, a, b, _)
+            | Self::Prod(_, a, b, _)
+            | Self::HadProd(_, a, b, _)
+            | Self::Max(_, a, b, _)
+            | Self::Min(_, a, b, _) => vec![a, b],
             _ => Vec::new(),
         }
     }

@@ -105,6 +105,10 @@ words! {
     /// Heading.
     Bridge: "From the double sum to the recursion", "从二重求和到递推";
     /// Heading.
+    Costate: "The state as a whole", "把状态看作整体";
+    /// Heading.
+    Stacked: "Stacked form", "堆叠形式";
+    /// Heading.
     Truncation: "Truncation", "截断";
     /// Heading.
     Bounds: "Vanishing and exploding", "梯度消失与梯度爆炸";
@@ -112,8 +116,8 @@ words! {
     DefinitionIntro: "One step of the recurrence, what it starts from, and the loss.",
         "递推的一步、初始值与损失函数。";
     /// What the theorem says.
-    TheoremIntro: "With all states stacked into `sₜ` and the rules below, four lines prove backpropagation through time for any recurrence. The last line here is that theorem for this one.",
-        "把全部状态堆叠为 `sₜ`，下面四行即对任意递推证明了随时间反向传播。最后一行是该定理在本例中的形式。";
+    TheoremIntro: "With all states stacked into `sₜ`, these lines prove backpropagation through time for any recurrence. They are the proof, not an instance, and are not evaluated; the line after them is the theorem for this recurrence, and is.",
+        "把全部状态堆叠为 `sₜ`，下面几行即对任意递推证明了随时间反向传播。它们是证明而不是实例，不作数值核对；其后的一行是该定理在本例中的形式，已经核对。";
     /// What the differentials are.
     DifferentialsIntro: "Each equation of the definition, differentiated by the product rules and the chain rule.",
         "对定义中的每个等式用乘积法则和链式法则求微分。";
@@ -133,26 +137,32 @@ words! {
     JacobianIntro: "How the state depends on the state one step before, and, multiplied up, on the state any number of steps before.",
         "状态如何依赖于前一时刻的状态；连乘之后，便是如何依赖于更早的状态。";
     /// A caution.
-    JacobianCaution: "With several states there are three different things called `∂cₜ/∂cₜ₋₁`: a block of `Jₜ`, with the other states held fixed; the derivative in which they follow; and, over many steps, the product of whole Jacobians, which is not the product of the one-step derivatives of one state.",
-        "有多个状态时，`∂cₜ/∂cₜ₋₁` 有三种不同的含义：`Jₜ` 的一个分块，其余状态保持不变；其余状态随之变化的导数；以及跨越多步时整个雅可比矩阵的连乘，它并不等于单个状态的一步导数的连乘。";
+    JacobianCaution: "With several states there are three different things called `∂vₜ/∂vₜ₋₁`: a block of `Jₜ`, with the other states held fixed; the derivative in which they follow; and, over many steps, the product of whole Jacobians, which is not the product of the one-step derivatives of one state.",
+        "有多个状态时，`∂vₜ/∂vₜ₋₁` 有三种不同的含义：其一是 `Jₜ` 的一个分块，其余状态保持不变；其二是其余状态随之变化时的导数；其三是跨越多步时整个雅可比矩阵的连乘，它并不等于单个状态一步导数的连乘。";
     /// What the carousel is.
     CarouselIntro: "A state that is only scaled, entry by entry, and added to. Forward memory and backward error are weighted by the same products of gates.",
         "这个状态每一步只被逐元素缩放再加上新的内容。前向的记忆与反向的误差由同样的门的乘积加权。";
     /// What the carousel does not do.
-    CarouselCaution: "This path never explodes, and with gates near one it hardly vanishes. It is one path of many: the paths through the gates can still vanish or explode.",
-        "这条路径永远不会爆炸，门接近 1 时也几乎不消失。但它只是众多路径之一：经过各个门的路径仍可能消失或爆炸。";
+    CarouselCaution: "This path never explodes, and with gates near one it hardly vanishes: at a constant gate `f` half is left after `ln ½ / ln f` steps, that is after 1.0, 2.2, 5.5, 14.3 and 103 steps for `f = σ(b)` with `b` = 0, 1, 2, 3 and 5. It is one path of many: the paths through the gates can still vanish or explode. Where `δ` of this state is split into two sums, the first is what comes back along this path alone, the truncated gradient with which the LSTM was introduced in 1997; the second is exactly what that leaves out.",
+        "这条路径永远不会爆炸，门接近 1 时也几乎不消失：门恒为 `f` 时，经过 `ln ½ / ln f` 步减半；对 `f = σ(b)`，`b` 取 0、1、2、3、5 时分别为 1.0、2.2、5.5、14.3、103 步。但它只是众多路径之一：经过各个门的路径仍可能消失或爆炸。上面把该状态的 `δ` 拆成两个和：第一个和只沿这条路径返回，就是 1997 年提出 LSTM 时所用的截断梯度；第二个和恰好是它所略去的部分。";
     /// What the bridge is.
     BridgeIntro: "Expanding the chain rule forwards gives a sum over all pairs of steps. Exchanging the order of summation and taking the common factor out gives the recursion: from `T²` terms to `T`.",
         "把链式法则向前展开，得到对所有时刻对的求和。交换求和次序并提取公因子，便得到递推：项数由 `T²` 降为 `T`。";
+    /// What the costate is.
+    CostateIntro: "`δ` of a state contains what other states of the same step send back to it. `λ` is its own share: the gradient with respect to a perturbation that no other state of that step sees. Both are written `∂L/∂vₜ` in the literature, and they differ; at `t = 0` they are the same, since no other state is computed from an initial state in its own step.",
+        "一个状态的 `δ` 还包含同一时刻其他状态传回来的量；`λ` 是它自己的一份：对该状态施加扰动，而同一时刻的其他状态看不到这一扰动，此时的梯度就是 `λ`。文献中两者都写作 `∂L/∂vₜ`，其实并不相同；在 `t = 0` 时两者相同，因为同一时刻没有别的状态由初始状态算出。";
+    /// What the stacked form is.
+    StackedIntro: "Values that are computed alike are one value, with their matrices below each other. The order of the blocks is that of the definition; libraries differ in it.",
+        "算法相同的几个量可以看作一个量，它们的矩阵上下堆叠。分块的次序就是定义中的次序；各种库采用的次序不尽相同。";
     /// What truncation is.
-    TruncationIntro: "A window lets each loss look back `τ` steps: of the sums on the right the last one is left out, and it is exactly the error. Cutting the sequence into chunks of `τ` steps is something else: there the recursion starts again at each cut.",
-        "滑动窗口截断让每个损失只回看 `τ` 步：右边最后一个和被略去，它恰好就是误差。把序列切成每段 `τ` 步是另一回事：递推在每个切口处重新开始。";
+    TruncationIntro: "A window lets each loss look back `τ` steps. Frameworks mostly do something else: they cut the sequence into chunks of `τ` steps between which nothing goes back. There `[τ ∤ t]` is 0 where a chunk ends and 1 elsewhere, and `e(k) = min(T, τ⌈k/τ⌉)` is the last step of the chunk of `k`. In both cases the last sum of the gradient is exactly what is left out. A window costs of the order of `T τ` terms, chunks cost `T`.",
+        "滑动窗口截断让每个损失只回看 `τ` 步。各种框架所做的多半是另一件事：把序列切成每段 `τ` 步，段与段之间不再向前传回。这里 `[τ ∤ t]` 在一段结束处为 0，其余为 1；`e(k) = min(T, τ⌈k/τ⌉)` 是 `k` 所在的那一段的最后一个时刻。两种情形下，梯度的最后一个和都恰好是被略去的部分。滑动窗口的计算量约为 `T τ` 项，分段为 `T` 项。";
     /// What bounds are.
-    BoundsIntro: "The norm of a product is at most the product of the norms.",
-        "乘积的范数不超过范数的乘积。";
+    BoundsIntro: "The norm of a product is at most the product of the norms. The norm is the largest singular value; for vectors it is the length.",
+        "乘积的范数不超过范数的乘积。这里的范数是最大奇异值（谱范数）；对向量则是长度。";
     /// What is sufficient and what is necessary.
-    BoundsWords: "If every factor is below some number less than 1, the product vanishes exponentially: that is sufficient, not necessary. For the product to grow exponentially some factors must exceed 1: that is necessary, not sufficient. Norms are meant, not eigenvalues: the spectral radius of a product is not bounded by those of the factors. What vanishes is the contribution of distant steps; the gradient of a parameter as a whole is then dominated by near ones.",
-        "若每个因子都不超过某个小于 1 的数，乘积必按指数消失：这是充分条件，不是必要条件。乘积要按指数增长，必须有因子大于 1：这是必要条件，不是充分条件。这里说的是范数，不是特征值：乘积的谱半径不受各因子谱半径的约束。消失的是相距较远的时刻的贡献；此时整个参数梯度由相距较近的时刻主导。";
+    BoundsWords: "Sufficient: if `{q} < 1`, what comes from distant steps vanishes exponentially. It is not necessary: it can vanish with larger `{q}`. Necessary: for products to grow exponentially, `{q} > 1` is needed. It is not sufficient: a matrix of norm 5 can have powers that vanish. Norms are meant, not eigenvalues: the spectral radius of a product is not bounded by those of the factors, and the factors differ from step to step. What vanishes is the contribution of distant steps; the gradient of a parameter as a whole is then dominated by near ones. A bound is not a value: look at the actual norms beside it.",
+        "充分条件：若 `{q} < 1`，来自远处时刻的部分必按指数消失；但这不是必要条件，`{q}` 更大时它也可能消失。必要条件：乘积要按指数增长，必须有 `{q} > 1`；但这不是充分条件，范数为 5 的矩阵，其幂也可能趋于零。这里说的是范数，不是特征值：乘积的谱半径不受各因子谱半径的约束，而各步的因子又互不相同。消失的是相距较远的时刻的贡献；此时整个参数梯度由相距较近的时刻主导。上界不是真实的值：要看旁边真实的范数。";
     /// A badge.
     Checked: "checked", "已核对";
     /// A badge.
@@ -172,15 +182,55 @@ words! {
     /// The heading of the rules.
     Rules: "Rules", "规则";
     /// The heading of the figures.
-    Unrolled: "Three steps, unrolled", "按时间展开的三个时间步";
+    Unrolled: "Three steps, unrolled",
+        "按时间展开的三个时间步";
     /// Under the figure.
-    UnrolledCaption: "Solid: the forward pass. Dashed: the error terms, against the arrows. Every box leads to its equation.",
-        "实线：前向传播。虚线：误差项，逆着箭头传播。点击方框可跳到对应的等式。";
+    UnrolledCaption: "Solid: the forward pass. Dashed: the error terms, against the arrows; the number is that of the line in which they arrive. Every box leads to its equation.",
+        "实线：前向传播。虚线：误差项，逆着箭头传播；编号是误差项所到达的那一行。点击方框可跳到对应的等式。";
+    /// A way through the figure.
+    KeyStep: "within a step", "同一时刻之内";
+    /// A way through the figure.
+    KeyTime: "from one step to the next", "跨越时刻";
+    /// A way through the figure.
+    KeyCarousel: "carried on entry by entry", "逐元素传送";
+    /// The heading of the numbers of a run.
+    Run: "On one run", "一次运行中的实际数值";
+    /// Under the curves.
+    CurvesCaption: "The same from the last step back, on a logarithmic scale.", "从最后一个时刻向前看，纵轴为对数刻度。";
+    /// A run whose data were given.
+    GivenRun: "the given run", "给定的一次运行";
+    /// A run whose data were drawn.
+    RandomRun: "a random run", "一次随机运行";
+    /// What the numbers of a run are.
+    RunIntro: "Norms on {run} of {steps} steps, from the last step back, beside what bounds them.",
+        "{run}（共 {steps} 步）中，从最后一个时刻向前的各个范数，旁边是它们的上界。";
+    /// A run on which the bound says something.
+    RatioSmall: "Here `{q} = {value} < 1`: whatever is distant is sure to vanish.",
+        "这里 `{q} = {value} < 1`：远处的部分必然消失。";
+    /// A run on which the bound says nothing.
+    RatioLarge: "Here `{q} = {value} ≥ 1`: the bound says nothing about distant steps; only the actual norms do.",
+        "这里 `{q} = {value} ≥ 1`：这个上界对远处的时刻什么也没有说明，只有真实的范数能说明问题。";
+    /// The exponent of a run.
+    Exponent: "The finite-time Lyapunov exponent, the mean logarithm of the stretching of a step over the whole run, is {value}.",
+        "有限时间李雅普诺夫指数，即整段运行中每步伸缩的平均对数，为 {value}。";
+    /// Before the proof of a rule by its entries.
+    EntryByEntry: "entry by entry:", "逐元素地看：";
+    /// A badge.
+    ByDefinition: "definition", "定义";
+    /// A badge.
+    General: "holds for every recurrence; not evaluated", "对任意递推成立；不作数值核对";
+    /// The switch of levels.
+    LevelSheet: "results", "结果";
+    /// The switch of levels.
+    LevelNormal: "derivation", "推导";
+    /// The switch of levels.
+    LevelFull: "every step", "逐步";
     /// The heading of the heat map.
-    Heat: "How far a state reaches", "状态影响多远";
+    Heat: "How far a state reaches",
+        "状态影响多远";
     /// Under the heat map.
-    HeatCaption: "The norm of the Jacobian from step k to step t on a random run (left), and the product of the norms that bounds it (right), by their decimal logarithms.",
-        "一次随机运行中从时刻 k 到时刻 t 的雅可比矩阵的范数（左），以及作为其上界的范数之积（右），取常用对数。";
+    HeatCaption: "The norm of the Jacobian from step `k` to step `t` (left) and the product of norms that bounds it (right). Blue shrinks, red grows.",
+        "从时刻 `k` 到时刻 `t` 的雅可比矩阵的范数（左），以及作为其上界的范数之积（右）。蓝色为缩小，红色为放大。";
     /// The summary of the checks.
     Summary: "{passed} lines checked, {failed} wrong, {unchecked} without a check; worst relative difference {worst}",
         "共核对 {passed} 行，错误 {failed} 行，未核对 {unchecked} 行；最大相对误差 {worst}";
@@ -217,6 +267,8 @@ impl Part {
             Self::Jacobian => Word::Jacobian,
             Self::Carousel => Word::Carousel,
             Self::Bridge => Word::Bridge,
+            Self::Costate => Word::Costate,
+            Self::Stacked => Word::Stacked,
             Self::Truncation => Word::Truncation,
             Self::Bounds => Word::Bounds,
         }
@@ -236,6 +288,8 @@ impl Part {
             Self::Jacobian => (Word::JacobianIntro, Some(Word::JacobianCaution)),
             Self::Carousel => (Word::CarouselIntro, Some(Word::CarouselCaution)),
             Self::Bridge => (Word::BridgeIntro, None),
+            Self::Costate => (Word::CostateIntro, None),
+            Self::Stacked => (Word::StackedIntro, None),
             Self::Truncation => (Word::TruncationIntro, None),
             Self::Bounds => (Word::BoundsIntro, Some(Word::BoundsWords)),
         }
@@ -245,6 +299,15 @@ impl Part {
 impl Level {
     /// Every level, from the least.
     pub const ALL: &'static [Self] = &[Self::Sheet, Self::Normal, Self::Full];
+
+    /// What a reader is offered.
+    pub(crate) const fn word(self) -> Word {
+        match self {
+            Self::Sheet => Word::LevelSheet,
+            Self::Normal => Word::LevelNormal,
+            Self::Full => Word::LevelFull,
+        }
+    }
 
     /// The name on the command line.
     #[must_use]

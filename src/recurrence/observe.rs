@@ -10,7 +10,8 @@ use super::differentiate::Target;
 use super::{LOSS, Recurrence, Wrt};
 use crate::diff::{Adjoint, linearize, transpose};
 use crate::error::Result;
-use crate::op::NodeId;
+use crate::op::{NodeId, Op, Time};
+use crate::shape::Rate;
 use crate::tape::{Scope, Tape};
 
 /// What [`Recurrence::gradient`] writes, before anything is dropped.
@@ -52,6 +53,14 @@ impl Recurrence {
     /// The node of the loss.
     pub(crate) fn loss_node(&self) -> Result<NodeId> {
         self.loss()
+    }
+
+    /// The loss of a step, where the loss is the sum of that over the steps.
+    pub(crate) fn step_loss(&self) -> Option<NodeId> {
+        let node = self.tape.node(self.loss().ok()?);
+        let summed = matches!(node.op(), Op::Time(Time::Total(_)));
+        let term = *node.args().first().filter(|_| summed)?;
+        (self.tape.ty(term).rate == Rate::Step).then_some(term)
     }
 
     /// The graph of the gradient with respect to some names, with its history.

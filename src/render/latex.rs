@@ -44,7 +44,7 @@ fn write(math: &Math, dialect: Dialect, out: &mut String) {
                 Math::Ident(_) | Math::Upright(_) | Math::Bold(_) | Math::Fence(..) => {
                     write(base, dialect, out);
                 }
-                Math::Sign(_) | Math::Matrix(_) => write(base, dialect, out),
+                Math::Sign(_) | Math::Matrix(_) | Math::Accent(..) => write(base, dialect, out),
                 _ => braced(base, out),
             }
             out.truncate(out.trim_end().len());
@@ -81,8 +81,10 @@ fn write(math: &Math, dialect: Dialect, out: &mut String) {
             );
             out.push('_');
             braced(from, out);
-            out.push('^');
-            braced(to, out);
+            if !to.is_empty() {
+                out.push('^');
+                braced(to, out);
+            }
         }
         Math::Matrix(rows) => {
             push(out, r"\begin{bmatrix}");
@@ -198,11 +200,14 @@ const fn latex_sign(sign: Sign) -> &'static str {
         Sign::Equal => "=",
         Sign::Defined => ":=",
         Sign::LessEqual => r"\le ",
+        Sign::GreaterEqual => r"\ge ",
         Sign::Less => "<",
         Sign::Greater => ">",
         Sign::NotEqual => r"\ne ",
         Sign::In => r"\in ",
         Sign::Times => r"\times ",
+        Sign::Kronecker => r"\otimes ",
+        Sign::NotDivides => r"\nmid ",
         Sign::Comma => ",",
         Sign::Semicolon => ";",
         Sign::Slash => "/",
@@ -212,8 +217,13 @@ const fn latex_sign(sign: Sign) -> &'static str {
         Sign::Dots => r"\cdots ",
         Sign::Infinity => r"\infty ",
         Sign::Implies => r"\Rightarrow ",
+        Sign::Equivalent => r"\Leftrightarrow ",
+        Sign::To => r"\to ",
+        Sign::Nabla => r"\nabla ",
+        Sign::Prime => r"\prime ",
         Sign::Reals => r"\mathbb{R}",
         Sign::Thin => r"\,",
+        Sign::Space => r"\;",
         Sign::Colon => ":",
     }
 }

@@ -55,8 +55,10 @@ fn element(math: &Math) -> String {
             format!("<mrow>{inner}</mrow>")
         }
         Math::Script { base, sub, sup } => {
+            let below = matches!(&**base, Math::Upright(word) if word == "max" || word == "min");
             let base = element(base);
             match (sub, sup) {
+                (Some(sub), None) if below => format!("<munder>{base}{}</munder>", script(sub)),
                 (Some(sub), Some(sup)) => {
                     format!("<msubsup>{base}{}{}</msubsup>", script(sub), script(sup))
                 }
@@ -82,6 +84,9 @@ fn element(math: &Math) -> String {
                 Big::HadamardProduct => '⨀',
             };
             let mo = format!(r#"<mo movablelimits="false" largeop="true">{sign}</mo>"#);
+            if to.is_empty() {
+                return format!("<munder>{mo}{}</munder>", script(from));
+            }
             format!(
                 "<munderover>{mo}{}{}</munderover>",
                 script(from),
@@ -143,6 +148,11 @@ fn part(parts: &[Math], i: usize, math: &Math) -> String {
 }
 
 fn factor(math: &Math) -> bool {
+    // A marked differential belongs to what follows it, `max` has its own space.
+    if let Math::Script { base, .. } = math {
+        let word = matches!(&**base, Math::Upright(w) if w == "max" || w == "min");
+        return word || !matches!(**base, Math::Sign(_));
+    }
     !matches!(
         math,
         Math::Sign(_) | Math::Big { .. } | Math::Upright(_) | Math::Fence(Fence::Paren, _)
@@ -189,11 +199,14 @@ fn operator(sign: Sign) -> String {
         Sign::Equal => mo("="),
         Sign::Defined => mo("≔"),
         Sign::LessEqual => mo("≤"),
+        Sign::GreaterEqual => mo("≥"),
         Sign::Less => mo("&lt;"),
         Sign::Greater => mo("&gt;"),
         Sign::NotEqual => mo("≠"),
         Sign::In => mo("∈"),
         Sign::Times => mo("×"),
+        Sign::Kronecker => mo("⊗"),
+        Sign::NotDivides => mo("∤"),
         Sign::Comma => mo(","),
         Sign::Semicolon => mo(";"),
         Sign::Slash => r#"<mo stretchy="false">/</mo>"#.into(),
@@ -203,8 +216,13 @@ fn operator(sign: Sign) -> String {
         Sign::Dots => mo("⋯"),
         Sign::Infinity => mo("∞"),
         Sign::Implies => mo("⇒"),
+        Sign::Equivalent => mo("⇔"),
+        Sign::To => mo("→"),
+        Sign::Nabla => r#"<mi mathvariant="normal">∇</mi>"#.into(),
+        Sign::Prime => r#"<mo lspace="0" rspace="0">′</mo>"#.into(),
         Sign::Reals => "<mi>ℝ</mi>".into(),
         Sign::Thin => r#"<mspace width="0.17em"/>"#.into(),
+        Sign::Space => r#"<mspace width="0.6em"/>"#.into(),
         Sign::Colon => mo(":"),
     }
 }

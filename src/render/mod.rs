@@ -6,6 +6,7 @@
 mod latex;
 mod mathml;
 pub mod pres;
+mod read;
 mod text;
 
 pub use latex::Dialect;

@@ -34,7 +34,7 @@ pub enum Math {
         big: Big,
         /// Below.
         from: Box<Self>,
-        /// Above.
+        /// Above; an empty row where the range stands below alone.
         to: Box<Self>,
     },
     /// A matrix in brackets, by rows.
@@ -63,11 +63,15 @@ pub enum Sign {
     /// The left side is defined by the right side.
     Defined,
     LessEqual,
+    GreaterEqual,
     Less,
     Greater,
     NotEqual,
     In,
     Times,
+    /// The Kronecker product.
+    Kronecker,
+    NotDivides,
     Comma,
     Semicolon,
     Slash,
@@ -80,10 +84,16 @@ pub enum Sign {
     Dots,
     Infinity,
     Implies,
+    Equivalent,
+    To,
+    Nabla,
+    Prime,
     /// The real numbers.
     Reals,
     /// A thin space between factors.
     Thin,
+    /// A wider space, between statements.
+    Space,
     Colon,
 }
 
@@ -204,6 +214,11 @@ impl Math {
         self.with_sup(Self::Sign(Sign::Top))
     }
 
+    /// Whether this is nothing at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self, Self::Row(parts) if parts.is_empty())
+    }
+
     /// Whether this is `⊤` or a power, which is written after any other script.
     pub(crate) fn is_exponent(&self) -> bool {
         matches!(self, Self::Sign(Sign::Top) | Self::Number(_))
@@ -314,7 +329,7 @@ impl Math {
                     s.chars().count()
                 }
             }
-            Self::Sign(Sign::Thin) => 0,
+            Self::Sign(Sign::Thin | Sign::Prime) => 0,
             Self::Sign(_) | Self::Big { .. } => 2,
             Self::Row(parts) => parts.iter().map(Self::width).sum(),
             Self::Script { base, sub, sup } => {

@@ -52,6 +52,7 @@ fn write(math: &Math, charset: Charset, out: &mut String) {
                     | Math::Fence(..)
                     | Math::Sign(_)
                     | Math::Matrix(_)
+                    | Math::Accent(..)
             );
             out.push_str(&if simple {
                 base.text(charset)
@@ -93,7 +94,11 @@ fn write(math: &Math, charset: Charset, out: &mut String) {
                 (Big::HadamardProduct, false) => "hadprod",
             };
             let (from, to) = (from.text(charset), to.text(charset));
-            let range = format!("{from}..{to}").replace(' ', "");
+            let range = match to.is_empty() {
+                true => from,
+                false => format!("{from}..{to}"),
+            };
+            let range = range.replace(' ', "");
             out.push_str(&format!("{sign}[{range}] "));
         }
         Math::Matrix(rows) => {
@@ -129,10 +134,8 @@ fn row(parts: &[Math], charset: Charset, out: &mut String) {
     for (i, part) in parts.iter().enumerate() {
         let before = i.checked_sub(1).and_then(|i| parts.get(i));
         // A differential or a partial opens a factor.
-        let opens = matches!(part, Math::Sign(Sign::Differential | Sign::Partial))
-            && before.is_some_and(|b| !matches!(b, Math::Sign(_)));
-        let sign =
-            !opens && (matches!(part, Math::Sign(_)) || matches!(before, Some(Math::Sign(_))));
+        let opens = is_opening(part) && before.is_some_and(|b| !is_sign(b));
+        let sign = !opens && (is_sign(part) || before.is_some_and(is_sign));
         let call = matches!(part, Math::Fence(Fence::Paren, _)) && before.is_some_and(is_function);
         if before.is_some() && !sign && !call && !out.ends_with(' ') {
             out.push(' ');
@@ -150,8 +153,23 @@ fn row(parts: &[Math], charset: Charset, out: &mut String) {
     }
 }
 
+/// A differential or a partial, also one that is marked.
+fn is_opening(math: &Math) -> bool {
+    match math {
+        Math::Script { base, .. } => is_opening(base),
+        math => matches!(math, Math::Sign(Sign::Differential | Sign::Partial)),
+    }
+}
+
+fn is_sign(math: &Math) -> bool {
+    matches!(math, Math::Sign(_)) || is_opening(math)
+}
+
 fn is_function(math: &Math) -> bool {
     match math {
+        Math::Script { base, sub: Some(sub), .. } if matches!(&**sub, Math::Upright(w) if w == "min") => {
+            matches!(**base, Math::Ident(_))
+        }
         Math::Upright(_) => true,
         Math::Ident(name) => name == "sigma" || name == "ell",
         _ => false,
@@ -162,7 +180,7 @@ fn is_function(math: &Math) -> bool {
 fn is_word(math: &Math) -> bool {
     match math {
         Math::Row(parts) => match &parts[..] {
-            [Math::Sign(Sign::Partial | Sign::Differential), rest] => is_word(rest),
+            [first, rest] if is_opening(first) => is_word(rest),
             _ => false,
         },
         Math::Script { base, .. } => is_word(base) || matches!(**base, Math::Sign(Sign::Partial)),
@@ -232,6 +250,8 @@ const fn spelled(sign: Sign, unicode: bool) -> &'static str {
         (Sign::Defined, false) => " := ",
         (Sign::LessEqual, true) => " ≤ ",
         (Sign::LessEqual, false) => " <= ",
+        (Sign::GreaterEqual, true) => " ≥ ",
+        (Sign::GreaterEqual, false) => " >= ",
         (Sign::Less, _) => " < ",
         (Sign::Greater, _) => " > ",
         (Sign::NotEqual, true) => " ≠ ",
@@ -240,6 +260,10 @@ const fn spelled(sign: Sign, unicode: bool) -> &'static str {
         (Sign::In, false) => " in ",
         (Sign::Times, true) => "×",
         (Sign::Times, false) => "x",
+        (Sign::Kronecker, true) => " ⊗ ",
+        (Sign::Kronecker, false) => " (x) ",
+        (Sign::NotDivides, true) => " ∤ ",
+        (Sign::NotDivides, false) => " does not divide ",
         (Sign::Comma, _) => ", ",
         (Sign::Semicolon, _) => "; ",
         (Sign::Slash, _) => "/",
@@ -254,6 +278,14 @@ const fn spelled(sign: Sign, unicode: bool) -> &'static str {
         (Sign::Infinity, false) => "inf",
         (Sign::Implies, true) => " ⇒ ",
         (Sign::Implies, false) => " => ",
+        (Sign::Equivalent, true) => " ⇔ ",
+        (Sign::Equivalent, false) => " <=> ",
+        (Sign::To, true) => " → ",
+        (Sign::To, false) => " -> ",
+        (Sign::Nabla, true) => "∇",
+        (Sign::Nabla, false) => "grad ",
+        (Sign::Prime, _) => "'",
+        (Sign::Space, _) => "  ",
         (Sign::Reals, true) => "ℝ",
         (Sign::Reals, false) => "R",
         (Sign::Thin, _) => " ",

@@ -1,14 +1,15 @@
 //! A derivation as one page for a browser: `MathML`, SVG, no scripts, nothing from the network.
 //!
-//! Both languages are on the page; two radio buttons and a style choose which is shown.
+//! Both languages and all levels are on the page; radio buttons and a style choose what is shown.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 
 use super::markdown::{name, used};
-use super::{badge, figure, rules, shape};
+use super::{Section, badge, chart, figure, rules, shape, verdicts};
 use crate::derive::words::{Lang, Word};
-use crate::derive::{Check, Derivation, Equation, Level};
-use crate::render::{Math, escape};
+use crate::derive::{Check, Derivation, Equation, Level, Part, Reach};
+use crate::render::{Math, Sign, escape};
 
 /// The width at which lines are broken.
 const WIDTH: usize = 52;
@@ -22,105 +23,199 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
         out,
         "<!DOCTYPE html>\n<html lang=\"{}\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
          <title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>",
         lang.code(),
         title(lang)
     );
-    for choice in Lang::ALL {
-        let code = choice.code();
-        let checked = if *choice == lang { " checked" } else { "" };
-        let text = Word::Language.text(*choice);
-        let _ = writeln!(
-            out,
-            "<input type=\"radio\" name=\"lang\" id=\"lang-{code}\"{checked}>\
-             <label for=\"lang-{code}\">{text}</label>"
-        );
-    }
+    switches(&mut out, lang, level);
     let _ = writeln!(out, "<main>\n<h1>{}</h1>", both(title));
-    let _ = writeln!(out, "<p>{}</p>", prose(Word::Lead));
+    let _ = writeln!(out, "<p>{}</p>", prose(d, Word::Lead));
     let _ = writeln!(
         out,
         "<p class=\"summary\">{}</p>",
         both(|l| escape(&d.summary(l)))
     );
-    let sections = d.outline(level);
-    let _ = writeln!(out, "<nav>{}<ol>", both(|l| Word::Contents.text(l).into()));
-    for section in &sections {
-        let heading = section.part.heading();
-        let _ = writeln!(
-            out,
-            "<li><a href=\"#{:?}\">{}</a></li>",
-            section.part,
-            both(|l| heading.text(l).into())
-        );
-    }
-    let _ = writeln!(out, "</ol></nav>");
+    let sections = d.outline(Level::Full);
+    contents(&mut out, &sections);
     let _ = writeln!(
         out,
-        "<details><summary>{}</summary><ul>",
+        "<details class=\"conventions\"><summary>{}</summary><ul>",
         both(|l| Word::Conventions.text(l).into())
     );
     for word in d.conventions() {
-        let _ = writeln!(out, "<li>{}</li>", prose(word));
+        let _ = writeln!(out, "<li>{}</li>", prose(d, word));
     }
     let _ = writeln!(out, "</ul></details>");
-    caption(
-        &mut out,
-        &figure::unrolled(d),
-        Word::Unrolled,
-        Word::UnrolledCaption,
-    );
-    let mut number = 0;
+    let lines = sections.iter().flat_map(|s| &s.lines);
+    let numbers: HashMap<&str, usize> = lines.zip(1..).map(|(e, n)| (&*e.id, n)).collect();
+    unrolled(&mut out, d, &numbers);
     for (i, section) in sections.iter().enumerate() {
-        let heading = section.part.heading();
-        let _ = writeln!(
-            out,
-            "<section id=\"{:?}\">\n<h2><span class=\"n\">{}</span> {}</h2>\n<p>{}</p>",
-            section.part,
-            i + 1,
-            both(|l| heading.text(l).into()),
-            prose(section.intro)
-        );
-        for line in &section.theorem {
-            let _ = writeln!(out, "<div class=\"eq theorem\">{}</div>", line.mathml(true));
-        }
-        for equation in &section.lines {
-            number += 1;
-            line(&mut out, d, equation, number);
-        }
-        if let Some(after) = section.after {
-            let _ = writeln!(out, "<p class=\"after\">{}</p>", prose(after));
-        }
-        if section.part == crate::derive::Part::Bounds
-            && let Some(heat) = figure::heat(d)
-        {
-            caption(&mut out, &heat, Word::Heat, Word::HeatCaption);
-        }
-        let _ = writeln!(out, "</section>");
+        write_section(&mut out, d, section, i + 1, &numbers);
     }
     let _ = writeln!(
         out,
-        "<section id=\"rules\">\n<h2>{}</h2>\n<dl>",
+        "<section id=\"rules\" class=\"l-normal\">\n<h2>{}</h2>\n<dl>",
         both(|l| Word::Rules.text(l).into())
     );
-    for rule in used(d, level) {
-        let _ = writeln!(
+    for rule in used(d, Level::Full) {
+        let _ = write!(
             out,
-            "<dt id=\"rule-{0}\">{0}</dt><dd>{1}</dd>",
+            "<dt id=\"rule-{0}\">{0}</dt><dd>{1}<div class=\"eq\">{2}</div>",
             rule.id(),
-            both(|l| name(rule, l).into())
+            both(|l| name(rule, l).into()),
+            rule.formula().mathml(false)
         );
+        if let Some(proof) = rule.proof_formula() {
+            let _ = write!(
+                out,
+                "<div class=\"eq proof\">{} {}</div>",
+                both(|l| Word::EntryByEntry.text(l).into()),
+                proof.mathml(false)
+            );
+        }
+        out.push_str("</dd>\n");
     }
     let _ = writeln!(out, "</dl>\n</section>\n</main>\n</body>\n</html>");
     out
 }
 
-fn caption(out: &mut String, svg: &str, title: Word, text: Word) {
+/// The choice of a language and of a level.
+fn switches(out: &mut String, lang: Lang, level: Level) {
+    let mut radio = |group: &str, code: &str, checked: bool, text: &str| {
+        let checked = if checked { " checked" } else { "" };
+        let _ = writeln!(
+            out,
+            "<input type=\"radio\" name=\"{group}\" id=\"{group}-{code}\"{checked}>\
+             <label class=\"{group}\" for=\"{group}-{code}\">{text}</label>"
+        );
+    };
+    for choice in Level::ALL {
+        let text = both(|l| choice.word().text(l).into());
+        radio("level", choice.name(), *choice == level, &text);
+    }
+    for choice in Lang::ALL {
+        let text = Word::Language.text(*choice);
+        let text = format!("<span lang=\"{}\" class=\"own\">{text}</span>", choice.code());
+        radio("lang", choice.code(), *choice == lang, &text);
+    }
+}
+
+fn contents(out: &mut String, sections: &[Section<'_>]) {
+    let _ = writeln!(
+        out,
+        "<nav><b>{}</b><ol>",
+        both(|l| Word::Contents.text(l).into())
+    );
+    for section in sections {
+        let heading = section.part.heading();
+        let _ = writeln!(
+            out,
+            "<li class=\"{}\"><a href=\"#{:?}\">{}</a></li>",
+            class(section.level),
+            section.part,
+            both(|l| heading.text(l).into())
+        );
+    }
+    let _ = writeln!(out, "</ol></nav>");
+}
+
+/// The class by which a style leaves out what a level does not show.
+const fn class(level: Level) -> &'static str {
+    match level {
+        Level::Sheet => "l-sheet",
+        Level::Normal => "l-normal",
+        Level::Full => "l-full",
+    }
+}
+
+fn unrolled(out: &mut String, d: &Derivation, numbers: &HashMap<&str, usize>) {
+    let svg = figure::unrolled(d, numbers);
+    let mut key = String::new();
+    for (kind, word) in [
+        ("step", Word::KeyStep),
+        ("time", Word::KeyTime),
+        ("carousel", Word::KeyCarousel),
+    ] {
+        if !svg.contains(&format!("back {kind}")) {
+            continue;
+        }
+        let _ = write!(
+            key,
+            "<span class=\"key\"><svg width=\"64\" height=\"12\" viewBox=\"0 0 64 12\" aria-hidden=\"true\">\
+             <path class=\"forward {kind}\" d=\"M2 4H62\"/><path class=\"back {kind}\" d=\"M2 9H62\"/></svg> \
+             {}</span> ",
+            both(|l| word.text(l).into())
+        );
+    }
+    let _ = writeln!(
+        out,
+        "<figure class=\"broad\">\n<div class=\"wide\">{svg}</div>\n<figcaption><b>{}</b> {}<br>{key}</figcaption>\n\
+         </figure>",
+        both(|l| Word::Unrolled.text(l).into()),
+        prose(d, Word::UnrolledCaption)
+    );
+}
+
+fn write_section(
+    out: &mut String,
+    d: &Derivation,
+    section: &Section<'_>,
+    number: usize,
+    numbers: &HashMap<&str, usize>,
+) {
+    let heading = section.part.heading();
+    let _ = writeln!(
+        out,
+        "<section id=\"{:?}\" class=\"{}\">\n<h2><span class=\"n\">{number}</span> {}</h2>\n<p>{}</p>",
+        section.part,
+        class(section.level),
+        both(|l| heading.text(l).into()),
+        prose(d, section.intro)
+    );
+    if !section.theorem.is_empty() {
+        let _ = writeln!(out, "<div class=\"line none theorem\"><div class=\"eq\">");
+        for line in &section.theorem {
+            let _ = writeln!(out, "{}", line.mathml(true));
+        }
+        let _ = writeln!(
+            out,
+            "</div><div class=\"notes\"><span class=\"badge\">{}</span></div></div>",
+            both(|l| Word::General.text(l).into())
+        );
+    }
+    for equation in &section.lines {
+        let number = numbers.get(&*equation.id).copied().unwrap_or(0);
+        line(out, d, equation, number);
+    }
+    if let (Part::Bounds, Some(reach)) = (section.part, d.reach()) {
+        measured(out, d, reach);
+    }
+    if let Some(after) = section.after {
+        let _ = writeln!(out, "<p class=\"after\">{}</p>", prose(d, after));
+    }
+    let _ = writeln!(out, "</section>");
+}
+
+/// The figures of a run.
+fn measured(out: &mut String, d: &Derivation, reach: &Reach) {
+    let _ = writeln!(out, "<h3>{}</h3>", both(|l| Word::Run.text(l).into()));
+    let said = both(|l| {
+        let sentences = verdicts(d, reach, l);
+        let space = if l == Lang::Zh { "" } else { " " };
+        sentences.iter().map(|s| marked(s)).collect::<Vec<_>>().join(space)
+    });
+    let _ = writeln!(out, "<p>{said}</p>");
+    caption(out, d, &chart::heat(d, reach), Word::Heat, Word::HeatCaption);
+    caption(out, d, &chart::curves(d, reach), Word::Heat, Word::CurvesCaption);
+}
+
+fn caption(out: &mut String, d: &Derivation, svg: &str, title: Word, text: Word) {
     let _ = writeln!(
         out,
         "<figure>\n<div class=\"wide\">{svg}</div>\n<figcaption><b>{}</b> {}</figcaption>\n</figure>",
         both(|l| title.text(l).into()),
-        prose(text)
+        prose(d, text)
     );
 }
 
@@ -130,75 +225,81 @@ fn both(text: impl Fn(Lang) -> String) -> String {
     Lang::ALL.iter().map(span).collect()
 }
 
-/// A sentence in both languages; what stands between backquotes is a formula.
-fn prose(word: Word) -> String {
-    both(|lang| {
-        let pieces = word.text(lang).split('`').enumerate();
-        let mark = |(i, piece): (usize, &str)| match i % 2 {
-            0 => escape(piece),
-            _ => format!("<i class=\"f\">{}</i>", escape(piece)),
-        };
-        pieces.map(mark).collect()
-    })
+/// A sentence in both languages.
+fn prose(d: &Derivation, word: Word) -> String {
+    both(|lang| marked(&d.sentence(word, lang)))
+}
+
+/// A sentence; what stands between backquotes is a formula.
+fn marked(text: &str) -> String {
+    let pieces = text.split('`').enumerate();
+    let mark = |(i, piece): (usize, &str)| match i % 2 {
+        0 => escape(piece),
+        _ => format!("<i class=\"f\">{}</i>", escape(piece)),
+    };
+    pieces.map(mark).collect()
 }
 
 fn line(out: &mut String, d: &Derivation, equation: &Equation, number: usize) {
     let state = match &equation.check {
         Check::Passed { .. } => "ok",
         Check::Bound { .. } => "bound",
+        Check::Definition => "def",
         Check::Failed { .. } => "bad",
         Check::Pending | Check::NotCheckable { .. } => "none",
     };
     let (left, lines) = d.broken(equation, WIDTH);
+    let id = escape(&equation.id);
     let _ = writeln!(
         out,
-        "<div class=\"line {state}\" id=\"{}\">\n<div class=\"eq\">{}</div>",
-        escape(&equation.id),
+        "<div class=\"line {state} {}\" id=\"{id}\">\n<a class=\"no\" href=\"#{id}\">({number})</a>\
+         <div class=\"eq\">{}</div>",
+        class(equation.level),
         display(&left, &lines)
     );
-    let mut notes = vec![format!(
-        "<a class=\"no\" href=\"#{}\">({number})</a>",
-        escape(&equation.id)
-    )];
-    notes.extend(d.range(&equation.range).map(|r| r.mathml(false)));
+    let mut notes: Vec<String> = Vec::new();
+    notes.extend(d.range(equation).map(|r| r.mathml(false)));
     notes.extend(shape(equation).map(|s| format!("<span class=\"shape\">{}</span>", escape(&s))));
     if !equation.rules.is_empty() {
         let links = equation
             .rules
             .iter()
             .map(|r| format!("<a href=\"#rule-{0}\">{0}</a>", r.id()));
-        notes.push(links.collect::<Vec<_>>().join(" "));
+        let links = links.collect::<Vec<_>>().join(" ");
+        notes.push(format!("<span class=\"by\">{links}</span>"));
     }
     notes.push(format!(
         "<span class=\"badge\">{}</span>",
         both(|l| escape(&badge(&equation.check, l)))
     ));
     let _ = writeln!(out, "<div class=\"notes\">{}</div>", notes.join("\n"));
-    if !equation.steps.is_empty() {
-        let count = equation.steps.len().to_string();
-        let _ = writeln!(
-            out,
-            "<details class=\"steps\"><summary>{}</summary>",
-            both(|l| Word::Steps.with(l, &[("count", &count)]))
-        );
-        for step in &equation.steps {
-            let show = |t| d.symbols().show(t);
-            let formula = Math::relation(
-                show(&step.before),
-                crate::render::Sign::Equal,
-                show(&step.after),
-            );
-            let _ = writeln!(
-                out,
-                "<div class=\"step\"><a href=\"#rule-{0}\">{0}</a><div class=\"eq\">{1}</div></div>",
-                step.rule.id(),
-                formula.mathml(true)
-            );
-        }
-        let _ = writeln!(out, "</details>");
-    }
+    steps(out, d, equation);
     let _ = writeln!(out, "</div>");
     debug_assert!(!rules(equation).contains('<'), "ids of rules are words");
+}
+
+/// The uses of rules that make a line, folded.
+fn steps(out: &mut String, d: &Derivation, equation: &Equation) {
+    if equation.steps.is_empty() {
+        return;
+    }
+    let count = equation.steps.len().to_string();
+    let _ = writeln!(
+        out,
+        "<details class=\"steps l-full\"><summary>{}</summary>",
+        both(|l| Word::Steps.with(l, &[("count", &count)]))
+    );
+    for step in &equation.steps {
+        let show = |t| d.symbols().show(t);
+        let formula = Math::relation(show(&step.before), Sign::Equal, show(&step.after));
+        let _ = writeln!(
+            out,
+            "<div class=\"step\"><a href=\"#rule-{0}\">{0}</a><div class=\"eq\">{1}</div></div>",
+            step.rule.id(),
+            formula.mathml(true)
+        );
+    }
+    let _ = writeln!(out, "</details>");
 }
 
 /// A line as a formula; where it is long, its pieces stand below each other.

@@ -2,28 +2,47 @@
 
 use std::fmt::Write;
 
+use super::columns;
+use super::markdown::used;
 use crate::derive::words::Lang;
-use crate::derive::{Check, Derivation, Equation, Level, Relation};
+use crate::derive::{Check, Derivation, Equation, Level, Reach, Relation, Rule, theorem};
 use crate::render::{Charset, Dialect, Math};
 
 pub(super) fn write(d: &Derivation, level: Level) -> String {
+    let theorem = theorem::lines(d);
+    let theorem = theorem.iter().map(|m| string(&m.latex(Dialect::Plain)));
+    let rules = used(d, level).into_iter().map(rule);
+    let run = d.reach().map_or("null".to_owned(), |r| run(d, r));
     let shown = d.equations.iter().filter(|e| e.level <= level);
     let equations: Vec<String> = shown.map(|e| equation(d, e, level)).collect();
     let checks = d.checks();
     let mut out = String::new();
     let _ = write!(
         out,
-        "{{\n  \"schema\": 1,\n  \"recurrence\": {},\n  \"checks\": {{\"passed\": {}, \"failed\": {}, \
-         \"unchecked\": {}, \"worst\": {:e}}},\n  \"states\": {},\n  \"equations\": [\n{}\n  ]\n}}\n",
+        "{{\n  \"schema\": 2,\n  \"recurrence\": {},\n  \"checks\": {{\"passed\": {}, \"failed\": {}, \
+         \"unchecked\": {}, \"worst\": {:e}}},\n  \"states\": {},\n  \"run\": {run},\n  \"theorem\": {},\n  \"rules\": {},\n  \"equations\": [\n{}\n  ]\n}}\n",
         string(d.name()),
         checks.passed,
         checks.failed,
         checks.unchecked,
         checks.worst,
         list(d.states.iter().map(|s| string(s))),
+        list(theorem),
+        list(rules),
         equations.join(",\n")
     );
     out
+}
+
+fn rule(rule: Rule) -> String {
+    let mut fields = vec![
+        format!("\"id\": {}", string(rule.id())),
+        format!("\"en\": {}", string(rule.english())),
+        format!("\"zh\": {}", string(rule.chinese())),
+        format!("\"statement\": {}", string(rule.statement())),
+    ];
+    fields.extend(rule.proof().map(|p| format!("\"proof\": {}", string(p))));
+    format!("{{{}}}", fields.join(", "))
 }
 
 fn equation(d: &Derivation, e: &Equation, level: Level) -> String {
@@ -53,6 +72,9 @@ fn equation(d: &Derivation, e: &Equation, level: Level) -> String {
         format!("\"text\": {}", string(&d.formula(e).text(Charset::Unicode))),
         format!("\"range\": {}", list(range)),
     ];
+    if let Some(given) = &e.given {
+        fields.push(format!("\"given\": {}", tex(&d.condition(given))));
+    }
     if let Some(shape) = &e.shape {
         fields.push(format!(
             "\"shape\": {}",
@@ -79,12 +101,33 @@ fn equation(d: &Derivation, e: &Equation, level: Level) -> String {
     format!("    {{{}}}", fields.join(", "))
 }
 
+/// What was measured on a run.
+fn run(d: &Derivation, reach: &Reach) -> String {
+    let numbers = |v: &[f64]| list(v.iter().map(|x| format!("{x:e}")));
+    let columns = columns(d, reach).into_iter().map(|c| {
+        let head = string(&c.head.latex(Dialect::Plain));
+        format!("{{\"of\": {head}, \"values\": {}}}", numbers(&c.values))
+    });
+    let norms = reach.norms.iter().map(|row| numbers(row));
+    format!(
+        "{{\"steps\": {}, \"given\": {}, \"ratio\": {:e}, \"exponent\": {:e}, \"columns\": {}, \
+         \"norms\": {}}}",
+        reach.steps,
+        reach.given,
+        reach.ratio,
+        reach.exponent(),
+        list(columns),
+        list(norms)
+    )
+}
+
 fn check(check: &Check) -> String {
     match check {
         Check::Pending => "{\"state\": \"unchecked\"}".into(),
         Check::Passed { worst, trials } => {
             format!("{{\"state\": \"passed\", \"worst\": {worst:e}, \"trials\": {trials}}}")
         }
+        Check::Definition => "{\"state\": \"definition\"}".into(),
         Check::Bound { tightest, trials } => {
             format!("{{\"state\": \"bound\", \"tightest\": {tightest:e}, \"trials\": {trials}}}")
         }

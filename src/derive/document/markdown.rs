@@ -5,9 +5,9 @@
 
 use std::fmt::Write;
 
-use super::{badge, rules, shape};
+use super::{badge, columns, digits, rules, shape, verdicts};
 use crate::derive::words::{Lang, Word};
-use crate::derive::{Derivation, Equation, Level, Rule};
+use crate::derive::{Base, Derivation, Equation, Level, Part, Reach, Rule, Time};
 use crate::render::{Dialect, Math};
 
 /// The width at which lines are broken.
@@ -21,7 +21,7 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
     if level > Level::Sheet {
         let _ = writeln!(out, "## {}\n", Word::Conventions.text(lang));
         for word in d.conventions() {
-            let _ = writeln!(out, "- {}", word.text(lang));
+            let _ = writeln!(out, "- {}", d.sentence(word, lang));
         }
         out.push('\n');
     }
@@ -31,7 +31,7 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
             out,
             "## {}. {heading}\n\n{}\n",
             i + 1,
-            section.intro.text(lang)
+            d.sentence(section.intro, lang)
         );
         for line in &section.theorem {
             fence(&mut out, &line.latex(Dialect::GitHub));
@@ -43,8 +43,11 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
                 steps(&mut out, d, equation, lang);
             }
         }
+        if let (Part::Bounds, Some(reach)) = (section.part, d.reach()) {
+            run(&mut out, d, reach, lang);
+        }
         if let Some(after) = section.after {
-            let _ = writeln!(out, "{}\n", after.text(lang));
+            let _ = writeln!(out, "{}\n", d.sentence(after, lang));
         }
     }
     if level > Level::Sheet {
@@ -78,7 +81,7 @@ pub(crate) fn display(d: &Derivation, equation: &Equation) -> String {
 
 fn notes(d: &Derivation, equation: &Equation, lang: Lang) -> String {
     let mut notes: Vec<String> = Vec::new();
-    if let Some(range) = d.range(&equation.range) {
+    if let Some(range) = d.range(equation) {
         notes.push(format!("$`{}`$", range.latex(Dialect::GitHub)));
     }
     notes.extend(shape(equation));
@@ -104,16 +107,46 @@ fn steps(out: &mut String, d: &Derivation, equation: &Equation, lang: Lang) {
     let _ = writeln!(out, "</details>\n");
 }
 
+/// What was measured, as a table.
+fn run(out: &mut String, d: &Derivation, reach: &Reach, lang: Lang) {
+    let _ = writeln!(out, "### {}\n", Word::Run.text(lang));
+    for sentence in verdicts(d, reach, lang) {
+        let _ = writeln!(out, "{sentence}");
+    }
+    let gap = Time {
+        base: Base::LastMinus('k'),
+        offset: 0,
+    };
+    let columns = columns(d, reach);
+    let mut heads = vec![d.symbols().time(&gap)];
+    heads.extend(columns.iter().map(|c| c.head.clone()));
+    let cells: Vec<String> = heads
+        .iter()
+        .map(|h| format!(" $`{}`$ |", h.latex(Dialect::GitHub)))
+        .collect();
+    let _ = writeln!(out, "\n|{}\n|{}", cells.concat(), "---:|".repeat(heads.len()));
+    for row in 0..=reach.steps {
+        let values = columns.iter().map(|c| format!(" {} |", digits(c.values[row])));
+        let _ = writeln!(out, "| {row} |{}", values.collect::<String>());
+    }
+    out.push('\n');
+}
+
 fn used_rules(out: &mut String, d: &Derivation, lang: Lang, level: Level) {
     let _ = writeln!(out, "## {}\n", Word::Rules.text(lang));
     for rule in used(d, level) {
-        let statement = github(rule.statement());
-        let _ = writeln!(
+        let statement = rule.formula().latex(Dialect::GitHub);
+        let _ = write!(
             out,
             "- **{}** {}: $`{statement}`$",
             rule.id(),
             name(rule, lang)
         );
+        if let Some(proof) = rule.proof_formula() {
+            let because = Word::EntryByEntry.text(lang);
+            let _ = write!(out, " · {because} $`{}`$", proof.latex(Dialect::GitHub));
+        }
+        out.push('\n');
     }
 }
 
@@ -131,8 +164,4 @@ pub(super) const fn name(rule: Rule, lang: Lang) -> &'static str {
         Lang::En => rule.english(),
         Lang::Zh => rule.chinese(),
     }
-}
-
-fn github(latex: &str) -> String {
-    latex.replace(r"\operatorname{diag}", r"\mathop{\mathrm{diag}}")
 }

@@ -2,6 +2,7 @@
 //!
 //! All are made from one outline of headings, sentences and lines; a format only writes it down.
 
+mod chart;
 mod figure;
 mod html;
 mod json;
@@ -10,8 +11,8 @@ mod plain;
 mod tex;
 
 use super::words::{Lang, Word};
-use super::{Check, Derivation, Equation, Level, Part, Range, theorem};
-use crate::render::{Charset, Math, Sign};
+use super::{Check, Condition, Derivation, Equation, Level, Part, Range, Reach, theorem};
+use crate::render::{Charset, Math, Sign, escape};
 
 /// In what a document is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -80,6 +81,11 @@ impl Derivation {
         }
     }
 
+    /// A sentence, with the letters of this derivation put in.
+    fn sentence(&self, word: Word, lang: Lang) -> String {
+        word.with(lang, &[("q", self.symbols.letters.ratio)])
+    }
+
     /// The sentences on conventions that this derivation needs.
     fn conventions(&self) -> Vec<Word> {
         let mut words = vec![
@@ -112,12 +118,14 @@ impl Derivation {
             let (intro, after) = part.prose();
             let several = self.states.len() > 1;
             let after = after.filter(|w| *w != Word::JacobianCaution || several);
+            let least = lines.iter().map(|e| e.level).min().unwrap_or_default();
             let theorem = match part {
                 Part::Theorem => theorem::lines(self),
                 _ => Vec::new(),
             };
             sections.push(Section {
                 part: *part,
+                level: least,
                 intro,
                 after,
                 theorem,
@@ -142,8 +150,25 @@ impl Derivation {
         )
     }
 
-    /// For which steps a line holds, as a formula.
-    fn range(&self, range: &Range) -> Option<Math> {
+    /// For which steps a line holds and what is needed for it, as a formula.
+    fn range(&self, equation: &Equation) -> Option<Math> {
+        let steps = self.steps(&equation.range);
+        let given = equation.given.as_ref().map(|c| self.condition(c));
+        let parts: Vec<Math> = steps.into_iter().chain(given).collect();
+        (!parts.is_empty()).then(|| Math::list(parts))
+    }
+
+    fn condition(&self, given: &Condition) -> Math {
+        let sign = if given.strict {
+            Sign::Less
+        } else {
+            Sign::LessEqual
+        };
+        let (left, right) = (self.symbols.show(&given.left), self.symbols.show(&given.right));
+        Math::relation(left, sign, right)
+    }
+
+    fn steps(&self, range: &Range) -> Option<Math> {
         let symbols = &self.symbols;
         let one = |(var, from, to): &(char, super::Time, super::Time)| {
             Math::row([
@@ -169,11 +194,142 @@ impl Derivation {
 /// A part of a document.
 struct Section<'a> {
     part: Part,
+    /// The least level on which it has a line.
+    level: Level,
     intro: Word,
     after: Option<Word>,
     /// Lines that hold for every recurrence.
     theorem: Vec<Math>,
     lines: Vec<&'a Equation>,
+}
+
+/// Numbers that are shown beside each other, for `T − k = 0, 1, …`.
+struct Column {
+    head: Math,
+    /// What it is, for a style.
+    class: &'static str,
+    values: Vec<f64>,
+}
+
+/// What was measured, from the last step back.
+fn columns(d: &Derivation, reach: &Reach) -> Vec<Column> {
+    let last = reach.steps;
+    let gaps = || 0..=last;
+    let row = reach.norms.last();
+    let actual = |gap: usize| match last - gap {
+        k if k == last => 1.0,
+        k => row.and_then(|r| r.get(k)).copied().unwrap_or(f64::NAN),
+    };
+    let power = |gap: usize| reach.ratio.powi(i32::try_from(gap).unwrap_or(i32::MAX));
+    let heads = d.reach_heads().map(|h| d.symbols.show(&h));
+    let [head, product, ratio] = heads;
+    let mut columns = vec![
+        Column {
+            head,
+            class: "actual",
+            values: gaps().map(actual).collect(),
+        },
+        Column {
+            head: product,
+            class: "product",
+            values: gaps().map(|gap| reach.product(last, last - gap)).collect(),
+        },
+        Column {
+            head: ratio,
+            class: "power",
+            values: gaps().map(power).collect(),
+        },
+    ];
+    if let Some((name, left)) = &reach.carousel {
+        let line = d.equation(&format!("carousel.norm.{name}"));
+        if let Some(line) = line {
+            let head = line.right.at('t', &super::Time::last());
+            columns.push(Column {
+                head: d.symbols.show(&head),
+                class: "carousel",
+                values: left.clone(),
+            });
+        }
+    }
+    columns
+}
+
+/// What the numbers of a run say.
+fn verdicts(d: &Derivation, reach: &Reach, lang: Lang) -> Vec<String> {
+    let which = if reach.given {
+        Word::GivenRun
+    } else {
+        Word::RandomRun
+    };
+    let steps = reach.steps.to_string();
+    let q = format!("{:.2}", reach.ratio);
+    let says = if reach.ratio < 1.0 {
+        Word::RatioSmall
+    } else {
+        Word::RatioLarge
+    };
+    let letter = d.symbols.letters.ratio;
+    vec![
+        Word::RunIntro.with(lang, &[("run", which.text(lang)), ("steps", &steps)]),
+        says.with(lang, &[("q", letter), ("value", &q)]),
+        Word::Exponent.with(lang, &[("value", &format!("{:.2}", reach.exponent()))]),
+    ]
+}
+
+/// A formula as one line of text in an SVG, with scripts.
+fn svg_text(math: &Math) -> String {
+    match math {
+        Math::Script { base, sub, sup } => {
+            let mut out = svg_text(base);
+            let mut script = |part: &Option<Box<Math>>, dy: i64| {
+                if let Some(part) = part {
+                    // What is raised is lowered again by the next piece.
+                    out.push_str(&format!(
+                        "<tspan dy=\"{dy}\" font-size=\"70%\">{}</tspan><tspan dy=\"{}\">\u{200b}</tspan>",
+                        svg_text(part),
+                        -dy
+                    ));
+                }
+            };
+            script(sup, -6);
+            script(sub, 4);
+            out
+        }
+        Math::Row(parts) => {
+            let mut out = String::new();
+            for (i, part) in parts.iter().enumerate() {
+                let factor = |m: &Math| !matches!(m, Math::Sign(_) | Math::Big { .. });
+                if i > 0 && factor(part) && factor(&parts[i - 1]) {
+                    out.push('\u{2009}');
+                }
+                out.push_str(&svg_text(part));
+            }
+            out
+        }
+        Math::Fence(fence, body) => {
+            let whole = Math::ident("x").fenced(*fence).text(Charset::Unicode);
+            let (open, close) = whole.split_once('x').unwrap_or_default();
+            format!("{}{}{}", escape(open), svg_text(body), escape(close))
+        }
+        Math::Frac(a, b) => format!("{}/{}", svg_text(a), svg_text(b)),
+        Math::Big { big, from, .. } => {
+            let sign = match big {
+                crate::render::Big::Sum => '∑',
+                crate::render::Big::Product => '∏',
+                crate::render::Big::HadamardProduct => '⨀',
+            };
+            let from = svg_text(from);
+            format!(
+                "{sign}<tspan dy=\"5\" font-size=\"65%\">{from}</tspan><tspan dy=\"-5\"> </tspan>"
+            )
+        }
+        Math::Upright(word) => format!("<tspan font-style=\"normal\">{}</tspan>", escape(word)),
+        // Signs inside scripts and products are set close.
+        Math::Sign(Sign::Partial | Sign::Differential) => {
+            format!("<tspan font-style=\"normal\">{}</tspan>", escape(math.text(Charset::Unicode).trim()))
+        }
+        math => escape(math.text(Charset::Unicode).trim()),
+    }
 }
 
 /// What is known of a line, in words.
@@ -182,12 +338,25 @@ fn badge(check: &Check, lang: Lang) -> String {
         Check::Passed { worst, trials } => {
             format!("{} {}, n={trials}", Word::Checked.text(lang), short(*worst))
         }
+        Check::Definition => Word::ByDefinition.text(lang).into(),
         Check::Bound { tightest, .. } => {
             Word::Holds.with(lang, &[("ratio", &format!("{tightest:.2}"))])
         }
         Check::Failed { reason } => format!("{}: {reason}", Word::Failed.text(lang)),
         Check::Pending => Word::Unchecked.text(lang).into(),
         Check::NotCheckable { reason } => format!("{}: {reason}", Word::Unchecked.text(lang)),
+    }
+}
+
+/// A number with three digits.
+fn digits(x: f64) -> String {
+    match x.abs() {
+        n if n == 0.0 => "0".into(),
+        n if !(0.001..1e4).contains(&n) => format!("{x:.1e}").replace('-', "−"),
+        n if n >= 100.0 => format!("{x:.0}"),
+        n if n >= 10.0 => format!("{x:.1}"),
+        n if n >= 1.0 => format!("{x:.2}"),
+        _ => format!("{x:.3}"),
     }
 }
 

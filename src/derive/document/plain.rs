@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use super::{badge, rules, shape};
+use super::{badge, columns, digits, rules, shape, verdicts};
 use crate::derive::words::{Lang, Word};
-use crate::derive::{Derivation, Level};
+use crate::derive::{Base, Derivation, Level, Part, Reach, Time};
 use crate::render::Charset;
 
 /// The width at which lines are broken.
@@ -17,13 +17,13 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level, charset: Charset) 
     if level > Level::Sheet {
         let _ = writeln!(out, "\n{}", Word::Conventions.text(lang));
         for word in d.conventions() {
-            let _ = writeln!(out, "  - {}", word.text(lang).replace('`', ""));
+            let _ = writeln!(out, "  - {}", d.sentence(word, lang).replace('`', ""));
         }
     }
     for (i, section) in d.outline(level).iter().enumerate() {
         let _ = writeln!(out, "\n{}. {}", i + 1, section.part.heading().text(lang));
         if level > Level::Sheet {
-            let _ = writeln!(out, "   {}\n", section.intro.text(lang).replace('`', ""));
+            let _ = writeln!(out, "   {}\n", d.sentence(section.intro, lang).replace('`', ""));
         }
         for line in &section.theorem {
             let _ = writeln!(out, "   {}", line.text(charset));
@@ -43,7 +43,7 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level, charset: Charset) 
                 }
             }
             let mut notes: Vec<String> = Vec::new();
-            notes.extend(d.range(&equation.range).map(|r| r.text(charset)));
+            notes.extend(d.range(equation).map(|r| r.text(charset)));
             notes.extend(shape(equation));
             if level > Level::Sheet {
                 notes.push(rules(equation));
@@ -61,14 +61,44 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level, charset: Charset) 
                 }
             }
         }
+        if let (Part::Bounds, Some(reach)) = (section.part, d.reach()) {
+            run(&mut out, d, reach, lang, charset);
+        }
         if let Some(after) = section.after.filter(|_| level > Level::Sheet) {
-            let _ = writeln!(out, "\n   {}", after.text(lang).replace('`', ""));
+            let _ = writeln!(out, "\n   {}", d.sentence(after, lang).replace('`', ""));
         }
     }
     match charset {
         Charset::Unicode => out,
         Charset::Ascii => ascii(&out),
     }
+}
+
+/// What was measured, as a table.
+fn run(out: &mut String, d: &Derivation, reach: &Reach, lang: Lang, charset: Charset) {
+    let _ = writeln!(out);
+    for sentence in verdicts(d, reach, lang) {
+        let _ = writeln!(out, "   {}", sentence.replace('`', ""));
+    }
+    let gap = Time {
+        base: Base::LastMinus('k'),
+        offset: 0,
+    };
+    let gap = d.symbols().time(&gap).text(charset);
+    let columns = columns(d, reach);
+    let heads: Vec<String> = columns.iter().map(|c| c.head.text(charset)).collect();
+    let width = |text: &str| text.chars().count().max(9);
+    let _ = write!(out, "\n   {gap:>7}");
+    for head in &heads {
+        let _ = write!(out, "  {head:>0$}", width(head));
+    }
+    for row in 0..=reach.steps {
+        let _ = write!(out, "\n   {row:>7}");
+        for (column, head) in columns.iter().zip(&heads) {
+            let _ = write!(out, "  {:>1$}", digits(column.values[row]), width(head));
+        }
+    }
+    out.push('\n');
 }
 
 /// The few characters of sentences that are not in ASCII; Chinese stays as it is.
@@ -88,6 +118,15 @@ fn ascii(text: &str) -> String {
         ('×', "x"),
         ('τ', "tau"),
         ('²', "^2"),
+        ('λ', "lambda"),
+        ('σ', "sigma"),
+        ('√', "sqrt "),
+        ('≥', ">="),
+        ('½', "1/2"),
+        ('∤', "does not divide"),
+        ('⌈', "ceil("),
+        ('⌉', ")"),
+        ('−', "-"),
     ];
     let mut out = String::new();
     for c in text.chars() {

@@ -4,9 +4,9 @@
 use std::fmt::Write;
 
 use super::markdown::{name, used};
-use super::{badge, rules, shape};
+use super::{badge, columns, digits, rules, shape, verdicts};
 use crate::derive::words::{Lang, Word};
-use crate::derive::{Derivation, Level};
+use crate::derive::{Base, Derivation, Level, Part, Reach, Time};
 use crate::render::{Dialect, Math};
 
 /// The width at which lines are broken.
@@ -37,7 +37,7 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
             Word::Conventions.text(lang)
         );
         for word in d.conventions() {
-            let _ = writeln!(out, "\\item {}", sentence(word.text(lang)));
+            let _ = writeln!(out, "\\item {}", sentence(&d.sentence(word, lang)));
         }
         let _ = writeln!(out, "\\end{{itemize}}\n");
     }
@@ -46,7 +46,7 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
         let _ = writeln!(
             out,
             "\\section{{{heading}}}\n{}",
-            sentence(section.intro.text(lang))
+            sentence(&d.sentence(section.intro, lang))
         );
         for line in &section.theorem {
             let _ = writeln!(out, "\\[\n{}\n\\]", line.latex(Dialect::Plain));
@@ -57,7 +57,7 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
             let lines: Vec<String> = lines.iter().map(tex).collect();
             let body = lines.join("\\\\\n&\\quad ");
             let mut notes: Vec<String> = Vec::new();
-            let range = d.range(&equation.range);
+            let range = d.range(equation);
             notes.extend(range.map(|r| format!("${}$", r.latex(Dialect::Plain))));
             notes.extend(shape(equation).map(|s| format!("${}$", s.replace('×', "\\times "))));
             notes.push(rules(equation));
@@ -71,8 +71,11 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
                 notes.join("; ")
             );
         }
+        if let (Part::Bounds, Some(reach)) = (section.part, d.reach()) {
+            run(&mut out, d, reach, lang);
+        }
         if let Some(after) = section.after {
-            let _ = writeln!(out, "{}\n", sentence(after.text(lang)));
+            let _ = writeln!(out, "{}\n", sentence(&d.sentence(after, lang)));
         }
     }
     if level > Level::Sheet {
@@ -82,18 +85,53 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
             Word::Rules.text(lang)
         );
         for rule in used(d, level) {
-            let statement = rule.statement();
-            let _ = writeln!(
+            let statement = rule.formula().latex(Dialect::Plain);
+            let _ = write!(
                 out,
                 "\\item[{}] {}: ${statement}$",
                 rule.id(),
                 name(rule, lang)
             );
+            if let Some(proof) = rule.proof_formula() {
+                let because = Word::EntryByEntry.text(lang);
+                let _ = write!(out, " · {because} ${}$", proof.latex(Dialect::Plain));
+            }
+            out.push('\n');
         }
         let _ = writeln!(out, "\\end{{itemize}}");
     }
     let _ = writeln!(out, "\\end{{document}}");
     out
+}
+
+/// What was measured, as a table.
+fn run(out: &mut String, d: &Derivation, reach: &Reach, lang: Lang) {
+    let _ = writeln!(out, "\\subsection*{{{}}}", Word::Run.text(lang));
+    for said in verdicts(d, reach, lang) {
+        let _ = writeln!(out, "{}", sentence(&said));
+    }
+    let gap = Time {
+        base: Base::LastMinus('k'),
+        offset: 0,
+    };
+    let columns = columns(d, reach);
+    let mut heads = vec![d.symbols().time(&gap)];
+    heads.extend(columns.iter().map(|c| c.head.clone()));
+    let cells: Vec<String> = heads
+        .iter()
+        .map(|h| format!("$\\displaystyle {}$", h.latex(Dialect::Plain)))
+        .collect();
+    let _ = writeln!(
+        out,
+        "\\begin{{center}}\\begin{{tabular}}{{{}}}\n{}\\\\\\hline",
+        "r".repeat(heads.len()),
+        cells.join(" & ")
+    );
+    for row in 0..=reach.steps {
+        let values = columns.iter().map(|c| format!(" & ${}$", digits(c.values[row]).replace('−', "-")));
+        let _ = writeln!(out, "{row}{}\\\\", values.collect::<String>());
+    }
+    let _ = writeln!(out, "\\end{{tabular}}\\end{{center}}\n");
 }
 
 fn escape(text: &str) -> String {
@@ -140,8 +178,16 @@ fn formula(text: &str) -> String {
         ('ε', "\\varepsilon "),
         ('²', "^{2}"),
         ('τ', "\\tau "),
+        ('λ', "\\lambda "),
+        ('σ', "\\sigma "),
+        ('∤', "\\nmid "),
+        ('⌈', "\\lceil "),
+        ('⌉', "\\rceil "),
+        ('≥', "\\ge "),
+        ('½', "\\tfrac{1}{2}"),
     ];
     let text = text.replace("ₜ₋₁", "_{t-1}");
+    let text = text.replace("ln ", "\\ln ").replace("min(", "\\min(");
     let mut out = String::new();
     for c in text.chars() {
         match COMMANDS.iter().find(|(from, _)| *from == c) {

@@ -1,0 +1,116 @@
+//! Arithmetic on matrices, some of which take their size from what they are used with.
+//!
+//! Everything is a matrix: a vector is one column, a number is 1 × 1.
+
+use ndarray::{Array2, ArrayD, IxDyn};
+
+/// Why a value cannot be computed where ones, an identity or a zero take their size from a context
+/// that is not part of the line.
+pub(crate) const SIZELESS: &str = "something takes its size from elsewhere";
+
+/// A value, or what takes on any shape.
+#[derive(Clone, Debug)]
+pub(crate) enum V {
+    Array(Array2<f64>),
+    /// Filled with one number: ones, times a factor.
+    Fill(f64),
+    Eye,
+    /// Zero of any shape, also where a step lies beyond the ends.
+    Zero,
+}
+
+pub(crate) type Found = Result<V, String>;
+
+pub(crate) fn scalar(x: f64) -> V {
+    V::Array(Array2::from_elem((1, 1), x))
+}
+
+pub(crate) fn kronecker(a: &Array2<f64>, b: &Array2<f64>) -> Array2<f64> {
+    let (m, n) = b.dim();
+    let dim = (a.nrows() * m, a.ncols() * n);
+    Array2::from_shape_fn(dim, |(i, j)| a[(i / m, j / n)] * b[(i % m, j % n)])
+}
+
+pub(crate) fn iverson(yes: bool) -> V {
+    if yes { scalar(1.0) } else { V::Zero }
+}
+
+/// An array of rank 0 to 2 as a matrix.
+pub(crate) fn matrix(a: &ArrayD<f64>) -> Array2<f64> {
+    let dim = match *a.shape() {
+        [] => (1, 1),
+        [n] => (n, 1),
+        [m, n] => (m, n),
+        _ => (a.len(), 1),
+    };
+    let entries: Vec<f64> = a.iter().copied().collect();
+    Array2::from_shape_vec(dim, entries).unwrap_or_else(|_| Array2::zeros(dim))
+}
+
+pub(crate) fn shaped(a: Array2<f64>, rank: usize) -> ArrayD<f64> {
+    let dims: Vec<usize> = match rank {
+        0 => Vec::new(),
+        1 => vec![a.len()],
+        _ => a.shape().to_vec(),
+    };
+    let entries: Vec<f64> = a.iter().copied().collect();
+    ArrayD::from_shape_vec(IxDyn(&dims), entries).unwrap_or_else(|_| a.into_dyn())
+}
+
+pub(crate) fn plus(a: V, b: V) -> Found {
+    match (a, b) {
+        (V::Zero, b) => Ok(b),
+        (a, V::Zero) => Ok(a),
+        (V::Array(a), V::Array(b)) if a.dim() == b.dim() => Ok(V::Array(a + b)),
+        (V::Array(a), V::Array(b)) => Err(format!("{:?} + {:?}", a.dim(), b.dim())),
+        (V::Fill(x), V::Array(a)) | (V::Array(a), V::Fill(x)) => Ok(V::Array(a + x)),
+        (V::Fill(x), V::Fill(y)) => Ok(V::Fill(x + y)),
+        (V::Eye, V::Array(a)) | (V::Array(a), V::Eye) if a.nrows() == a.ncols() => {
+            Ok(V::Array(&a + &Array2::<f64>::eye(a.nrows())))
+        }
+        _ => Err(SIZELESS.into()),
+    }
+}
+
+pub(crate) fn had(a: V, b: V) -> Found {
+    match (a, b) {
+        (V::Fill(x), V::Array(a)) | (V::Array(a), V::Fill(x)) => Ok(V::Array(a * x)),
+        (V::Fill(x), V::Fill(y)) => Ok(V::Fill(x * y)),
+        (V::Array(a), V::Array(b)) if a.dim() == b.dim() => Ok(V::Array(a * b)),
+        (V::Array(a), V::Array(b)) => Err(format!("{:?} ⊙ {:?}", a.dim(), b.dim())),
+        _ => Err(SIZELESS.into()),
+    }
+}
+
+pub(crate) fn mul(a: V, b: V) -> Found {
+    match (a, b) {
+        (V::Eye, b) => Ok(b),
+        (a, V::Eye) => Ok(a),
+        (V::Array(a), V::Array(b)) if a.len() == 1 => Ok(V::Array(b * a[(0, 0)])),
+        (V::Array(a), V::Array(b)) if b.len() == 1 => Ok(V::Array(a * b[(0, 0)])),
+        (V::Array(a), V::Array(b)) if a.ncols() == b.nrows() => Ok(V::Array(a.dot(&b))),
+        (V::Array(a), V::Array(b)) => Err(format!("{:?} times {:?}", a.dim(), b.dim())),
+        // Ones before a vector can only be a row: the sum.
+        (V::Fill(_), V::Array(b)) if b.nrows() == 1 => Err(SIZELESS.into()),
+        (V::Fill(x), V::Array(b)) => {
+            let sum = b.sum_axis(ndarray::Axis(0)).insert_axis(ndarray::Axis(0));
+            Ok(V::Array(sum * x))
+        }
+        (V::Array(a), V::Fill(x)) if a.len() == 1 => Ok(V::Fill(a[(0, 0)] * x)),
+        _ => Err(SIZELESS.into()),
+    }
+}
+
+pub(crate) fn joined(rows: &[Vec<Array2<f64>>]) -> Found {
+    let joined: Result<Vec<Array2<f64>>, _> = rows
+        .iter()
+        .map(|r| {
+            let views: Vec<_> = r.iter().map(|a| a.view()).collect();
+            ndarray::concatenate(ndarray::Axis(1), &views)
+        })
+        .collect();
+    let joined = joined.map_err(|e| e.to_string())?;
+    let views: Vec<_> = joined.iter().map(|a| a.view()).collect();
+    let whole = ndarray::concatenate(ndarray::Axis(0), &views).map_err(|e| e.to_string())?;
+    Ok(V::Array(whole))
+}

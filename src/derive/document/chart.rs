@@ -1,0 +1,256 @@
+//! The figures of a run, in SVG: how much of each state is left of each earlier one, and how that
+//! compares with what bounds it.
+
+use std::fmt::Write;
+
+use super::svg_text;
+use crate::derive::{Derivation, Reach};
+
+/// The side of a panel.
+const SIDE: f64 = 280.0;
+const LEFT: f64 = 40.0;
+const TOP: f64 = 30.0;
+
+/// Norms beside products of norms, for all pairs of steps.
+pub(super) fn heat(d: &Derivation, reach: &Reach) -> String {
+    let cell = SIDE / as_f64(reach.steps);
+    let (width, height) = (2.0 * (SIDE + LEFT) + 30.0, SIDE + TOP + 64.0);
+    let mut out = open("heat", width, height);
+    let mut range: (f64, f64) = (0.0, 0.0);
+    let mut cells = Vec::new();
+    for (row, norms) in reach.norms.iter().enumerate() {
+        for (k, norm) in norms.iter().enumerate() {
+            let (actual, bound) = (norm.log10(), reach.product(row + 1, k).log10());
+            let low = actual.min(bound).max(-16.0);
+            range = (range.0.min(low), range.1.max(bound.max(actual)));
+            cells.push((row + 1, k, [actual, bound]));
+        }
+    }
+    for (t, k, values) in cells {
+        for (panel, value) in values.into_iter().enumerate() {
+            let x = corner(panel) + cell * as_f64(k);
+            let y = TOP + cell * as_f64(t - 1);
+            let (class, share) = shade(value, range);
+            let _ = writeln!(
+                out,
+                "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{cell:.1}\" \
+                 height=\"{cell:.1}\" fill-opacity=\"{share:.2}\"><title>t = {t}, k = {k}: \
+                 10^{value:.1}</title></rect>",
+            );
+        }
+    }
+    let (last, step) = (reach.steps, reach.steps - 1);
+    let heads = d.reach_heads();
+    let names = [&heads[0], &heads[1]].map(|h| {
+        let head = h.at('k', &crate::derive::Time::var('k'));
+        let here = general(&head);
+        svg_text(&d.symbols().show(&here))
+    });
+    for (panel, name) in names.iter().enumerate() {
+        let x = corner(panel);
+        let _ = writeln!(
+            out,
+            "<rect class=\"frame\" x=\"{x}\" y=\"{TOP}\" width=\"{SIDE}\" height=\"{SIDE}\"/>\
+             <text x=\"{x}\" y=\"{}\">{name}</text>",
+            TOP - 10.0
+        );
+        let below = TOP + SIDE + 15.0;
+        for (at, text, anchor) in [
+            (x, "k = 0".to_owned(), "start"),
+            (x + SIDE, format!("k = {step}"), "end"),
+        ] {
+            let _ = writeln!(
+                out,
+                "<text class=\"small\" x=\"{at}\" y=\"{below}\" text-anchor=\"{anchor}\">{text}</text>"
+            );
+        }
+        let beside = x - 5.0;
+        for (y, text) in [
+            (TOP + cell * 0.5 + 4.0, "t = 1".to_owned()),
+            (TOP + SIDE - cell * 0.5 + 4.0, format!("{last}")),
+        ] {
+            let _ = writeln!(
+                out,
+                "<text class=\"small\" x=\"{beside}\" y=\"{y:.1}\" text-anchor=\"end\">{text}</text>"
+            );
+        }
+    }
+    scale(&mut out, range, height);
+    out.push_str("</svg>");
+    out
+}
+
+/// The head of a column at any step, not only the last.
+fn general(head: &crate::derive::Term) -> crate::derive::Term {
+    use crate::derive::Time;
+    let mut copy = head.map(&mut general);
+    for time in copy.times() {
+        if *time == Time::last() {
+            *time = Time::var('t');
+        }
+    }
+    copy
+}
+
+/// The bar that says which shade is which power of ten.
+fn scale(out: &mut String, range: (f64, f64), height: f64) {
+    const PIECES: usize = 24;
+    let (x, y, width) = (LEFT + 110.0, height - 26.0, 2.0 * SIDE - 150.0);
+    let piece = width / as_f64(PIECES);
+    for i in 0..PIECES {
+        let value = range.0 + (range.1 - range.0) * (as_f64(i) + 0.5) / as_f64(PIECES);
+        let (class, share) = shade(value, range);
+        let _ = writeln!(
+            out,
+            "<rect class=\"{class}\" x=\"{:.1}\" y=\"{y}\" width=\"{:.1}\" height=\"10\" \
+             fill-opacity=\"{share:.2}\"/>",
+            x + piece * as_f64(i),
+            piece + 0.2
+        );
+    }
+    let _ = writeln!(
+        out,
+        "<rect class=\"frame\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"10\"/>"
+    );
+    for value in ticks(range) {
+        let at = x + width * (value - range.0) / (range.1 - range.0).max(1e-9);
+        let _ = writeln!(
+            out,
+            "<text class=\"small\" x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+            y + 22.0,
+            power(value)
+        );
+    }
+}
+
+/// From the last step back: the norm, the product of norms, the power of the largest, and what a
+/// carousel keeps.
+pub(super) fn curves(d: &Derivation, reach: &Reach) -> String {
+    let (wide, tall) = (2.0 * SIDE - 60.0, 230.0);
+    let (width, height) = (wide + LEFT + 130.0, tall + TOP + 34.0);
+    let last = reach.steps;
+    let series = super::columns(d, reach);
+    let logs = |s: &super::Column| -> Vec<f64> {
+        s.values.iter().map(|v| v.log10().max(-16.0)).collect()
+    };
+    let all: Vec<f64> = series.iter().flat_map(logs).collect();
+    let low = all.iter().copied().fold(0.0, f64::min).floor();
+    let high = all.iter().copied().fold(0.0, f64::max).ceil().max(low + 1.0);
+    let x = |gap: usize| LEFT + wide * as_f64(gap) / as_f64(last);
+    let y = |value: f64| TOP + tall * (high - value) / (high - low);
+    let mut out = open("curves", width, height);
+    for value in ticks((low, high)) {
+        let (at, right) = (y(value), LEFT + wide);
+        let _ = writeln!(
+            out,
+            "<path class=\"grid\" d=\"M{LEFT} {at:.1}H{right}\"/><text class=\"small\" x=\"{}\" \
+             y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+            LEFT - 6.0,
+            at + 4.0,
+            power(value)
+        );
+    }
+    let mut ends: Vec<(f64, String, &str)> = Vec::new();
+    for column in &series {
+        let points = logs(column).into_iter().enumerate();
+        let points: Vec<String> = points
+            .map(|(gap, v)| format!("{:.1} {:.1}", x(gap), y(v)))
+            .collect();
+        let _ = writeln!(
+            out,
+            "<path class=\"curve {}\" d=\"M{}\"/>",
+            column.class,
+            points.join("L")
+        );
+        let end = logs(column).last().copied().unwrap_or(0.0);
+        ends.push((y(end), svg_text(&column.head), column.class));
+    }
+    // Names stand at the ends of the curves, and not on each other.
+    ends.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut free = TOP - 4.0;
+    for (at, name, class) in ends {
+        let at = at.max(free);
+        free = at + 19.0;
+        let _ = writeln!(
+            out,
+            "<text class=\"name {class}\" x=\"{:.1}\" y=\"{:.1}\">{name}</text>",
+            LEFT + wide + 8.0,
+            at + 5.0
+        );
+    }
+    let head = d.symbols().time(&crate::derive::Time {
+        base: crate::derive::Base::LastMinus('k'),
+        offset: 0,
+    });
+    let _ = writeln!(
+        out,
+        "<path class=\"frame\" d=\"M{LEFT} {TOP}V{0}H{1}\"/>\
+         <text class=\"small\" x=\"{LEFT}\" y=\"{2}\" text-anchor=\"middle\">0</text>\
+         <text class=\"small\" x=\"{1}\" y=\"{2}\" text-anchor=\"middle\">{last}</text>\
+         <text x=\"{3}\" y=\"{4}\" text-anchor=\"middle\">{5}</text>\n</svg>",
+        TOP + tall,
+        LEFT + wide,
+        TOP + tall + 15.0,
+        LEFT + wide / 2.0,
+        TOP + tall + 24.0,
+        svg_text(&head)
+    );
+    out
+}
+
+fn open(class: &str, width: f64, height: f64) -> String {
+    format!(
+        "<svg class=\"{class}\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" role=\"img\" \
+         xmlns=\"http://www.w3.org/2000/svg\">\n"
+    )
+}
+
+fn corner(panel: usize) -> f64 {
+    LEFT + as_f64(panel) * (SIDE + LEFT + 24.0)
+}
+
+/// What shrinks in one colour, what grows in the other; the fainter, the nearer to one.
+fn shade(value: f64, range: (f64, f64)) -> (&'static str, f64) {
+    let (class, end) = match value < 0.0 {
+        true => ("less", range.0),
+        false => ("more", range.1),
+    };
+    let share = if end == 0.0 { 0.0 } else { value / end };
+    (class, 0.06 + 0.94 * share.clamp(0.0, 1.0))
+}
+
+/// Whole powers of ten, at most seven of them.
+fn ticks(range: (f64, f64)) -> Vec<f64> {
+    let span = (range.1 - range.0).max(1e-9);
+    let step = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
+    let step = step.into_iter().find(|s| span / s <= 7.0).unwrap_or(50.0);
+    let mut ticks = Vec::new();
+    let mut at = (range.0 / step).ceil() * step;
+    while at <= range.1 + 1e-9 {
+        ticks.push(at);
+        at += step;
+    }
+    ticks
+}
+
+/// Ten to a power.
+fn power(value: f64) -> String {
+    let value = (value * 10.0).round() / 10.0;
+    if value == 0.0 {
+        return "1".into();
+    }
+    let exponent = if value.fract() == 0.0 {
+        format!("{value:.0}")
+    } else {
+        format!("{value:.1}")
+    };
+    format!(
+        "10<tspan dy=\"-4\" font-size=\"80%\">{}</tspan>",
+        exponent.replace('-', "−")
+    )
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a number of steps is small")]
+fn as_f64(n: usize) -> f64 {
+    n as f64
+}

@@ -1,0 +1,138 @@
+//! What a perturbation does at once: derivatives in which all states before a step are held fixed.
+//!
+//! Forward mode lets states follow. Here what is read of a state is perturbed as well, by just what
+//! makes its tangent vanish. A change of it changes the tangents of later steps only, so the steps
+//! come right one after the other.
+
+use std::sync::Arc;
+
+use ndarray::{Array2, ArrayD, IxDyn};
+
+use super::evaluate::{Instance, Key};
+use super::oracle::{Oracle, Place, by_step, give, rank2};
+use super::term::Name;
+use crate::error::Result;
+use crate::op::Op;
+use crate::recurrence::Outputs;
+use crate::shape::{Rate, Type};
+
+type Direction = (Name, Type, ArrayD<f64>);
+
+impl Oracle<'_> {
+    /// Immediate differentials of the states, and, where there is one state, how it responds to
+    /// each parameter at once.
+    pub(super) fn immediate(&self, instance: &mut Instance) -> Result<()> {
+        let states = &self.derivation.states;
+        if states.is_empty() {
+            return Ok(());
+        }
+        let outputs = self.held(&self.direction())?;
+        for state in states {
+            let Some(array) = outputs.get(&format!("{state}.dot")) else {
+                continue;
+            };
+            for (t, value) in by_step(array, Rate::Step) {
+                let key = t.map(|t| Key::DPlus(Arc::clone(state), t));
+                instance.numbers.extend(key.map(|k| (k, value)));
+            }
+        }
+        for (name, state) in self.derivation.mapped() {
+            self.maps(&name, &state, instance)?;
+        }
+        Ok(())
+    }
+
+    fn maps(&self, name: &Name, state: &Name, instance: &mut Instance) -> Result<()> {
+        let tape = self.observed.tape();
+        let Some(id) = tape.named(name) else {
+            return Ok(());
+        };
+        let ty = tape.ty(id);
+        let dims = self.dims(ty);
+        for entry in 0..dims.iter().product() {
+            let mut direction = ArrayD::zeros(IxDyn(&dims));
+            if let Some(x) = direction.iter_mut().nth(entry) {
+                *x = 1.0;
+            }
+            let outputs = self.held(&[(Arc::clone(name), ty, direction)])?;
+            let place = Place {
+                name,
+                leaf: true,
+                at: None,
+                index: entry,
+                shape: rank2(&dims),
+            };
+            self.respond(&outputs, state, name, &place, instance, Key::Immediate);
+        }
+        Ok(())
+    }
+
+    /// What a state answers to one entry of a parameter, as a column; entries are counted column by
+    /// column.
+    pub(super) fn respond(
+        &self,
+        outputs: &Outputs<f64>,
+        state: &Name,
+        name: &Name,
+        place: &Place<'_>,
+        instance: &mut Instance,
+        key: fn(Name, i64, Name) -> Key,
+    ) {
+        let Some(array) = outputs.get(&format!("{state}.dot")) else {
+            return;
+        };
+        let (rows, columns) = place.shape;
+        let column = place.index % columns * rows + place.index / columns;
+        for (t, value) in by_step(array, Rate::Step) {
+            let Some(t) = t else { continue };
+            let dim = (value.len(), rows * columns);
+            let entry = instance
+                .numbers
+                .entry(key(Arc::clone(state), t, Arc::clone(name)))
+                .or_insert_with(|| Array2::zeros(dim));
+            for (i, x) in value.iter().enumerate() {
+                entry[(i, column)] = *x;
+            }
+        }
+    }
+
+    /// One run of forward mode in a direction, with the tangent of everything that is read of a
+    /// state made to vanish.
+    fn held(&self, direction: &[Direction]) -> Result<Outputs<f64>> {
+        let tape = self.observed.tape();
+        let mut reads: Vec<Direction> = Vec::new();
+        for (name, ..) in &self.reads {
+            let read = tape.named(name).filter(|id| matches!(tape.node(*id).op(), Op::Read(_)));
+            if let Some(ty) = read.map(|id| tape.ty(id)).filter(|ty| ty.is_real()) {
+                let zero = ArrayD::zeros(IxDyn(&self.dims(ty)));
+                reads.push((Arc::clone(name), ty, zero));
+            }
+        }
+        let names = direction.iter().chain(&reads).map(|(n, ..)| &**n);
+        let names: Vec<&str> = names.collect();
+        let tangent = self.observed.tangent(&names[..])?;
+        let mut found = None;
+        for _ in 0..=self.steps {
+            let (mut params, mut batch) = (self.params.clone(), self.batch.clone());
+            for (name, ty, array) in direction.iter().chain(&reads) {
+                let name = format!("{name}.dot");
+                give(&name, *ty, array.clone(), &mut params, &mut batch);
+            }
+            let outputs = tangent.evaluate(&params, &batch)?;
+            let mut still = true;
+            for (name, _, seed) in &mut reads {
+                if let Some(left) = outputs.get(&format!("{name}.dot")) {
+                    still &= left.iter().all(|x| *x == 0.0);
+                    *seed -= left;
+                }
+            }
+            found = Some(outputs);
+            if still {
+                break;
+            }
+        }
+        found.ok_or_else(|| crate::Error::Batch {
+            reason: "a run needs a step".into(),
+        })
+    }
+}
