@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "rows are reached through pointers and strides")]
 
-use crate::exec::kernel::{Element, Kernel, Vector};
+use crate::exec::kernel::{Element, Kernel, MAX_LANES, Vector};
 use crate::op::{Contract, Move, Strides};
 
 fn offset(at: &Strides, i: usize, j: usize, class: usize) -> usize {
@@ -165,6 +165,18 @@ unsafe fn combine<V: Vector>(
     }
 }
 
+/// Adds an entry of every row to what is there, one after the other.
+///
+/// # Safety
+/// `from` is valid for reading `rows` entries `stride` apart, `out` for reading and writing one.
+pub(crate) unsafe fn chain<T: Element>(from: *const T, stride: usize, rows: usize, out: *mut T) {
+    let mut sum = unsafe { *out };
+    for row in 0..rows {
+        sum = sum + unsafe { *from.add(row * stride) };
+    }
+    unsafe { *out = sum };
+}
+
 /// Adds up rows.
 pub(crate) struct SumRows<T> {
     pub(crate) from: *const T,
@@ -192,37 +204,64 @@ impl<T: Element> Kernel<T> for SumRows<T> {
 }
 
 impl<T: Element> SumRows<T> {
+    /// Sums of entries that follow each other: every sixteenth in a chain, on any machine.
     #[inline(always)]
     unsafe fn entries<V: Vector<Elem = T>>(&self) {
-        let mut sum = V::splat(T::ZERO);
+        let mut sums = [V::splat(T::ZERO); MAX_LANES];
+        let sums = &mut sums[..MAX_LANES / V::LANES];
         let mut i = 0;
-        while i + V::LANES <= self.rows {
-            sum = sum + unsafe { V::load(self.from.add(i)) };
-            i += V::LANES;
+        while i + MAX_LANES <= self.rows {
+            for (j, sum) in sums.iter_mut().enumerate() {
+                *sum = *sum + unsafe { V::load(self.from.add(i + j * V::LANES)) };
+            }
+            i += MAX_LANES;
         }
-        if i < self.rows {
-            sum = sum + unsafe { V::load_partial(self.from.add(i), self.rows - i) };
+        for sum in sums.iter_mut() {
+            let n = (self.rows - i).min(V::LANES);
+            *sum = *sum + unsafe { V::load_partial(self.from.add(i), n) };
+            i += n;
         }
-        unsafe { *self.out = *self.out + sum.sum() };
+        // Halves are added until one is left.
+        let mut n = sums.len();
+        while n > 1 {
+            n /= 2;
+            for j in 0..n {
+                sums[j] = sums[j] + sums[j + n];
+            }
+        }
+        unsafe { *self.out = *self.out + sums[0].sum() };
     }
 
+    /// Sums of rows: every fourth in a chain.
     #[inline(always)]
     unsafe fn columns<V: Vector<Elem = T>>(&self) {
         let mut j = 0;
         while j < self.len {
             let width = V::LANES.min(self.len - j);
             unsafe {
-                let mut sum = V::load_partial(self.out.add(j), width);
-                for row in 0..self.rows {
-                    let from = self.from.add(row * self.stride + j);
-                    sum = sum
-                        + if width == V::LANES {
-                            V::load(from)
-                        } else {
-                            V::load_partial(from, width)
-                        };
+                let from = self.from.add(j);
+                let mut sums = [V::splat(T::ZERO); 4];
+                let whole = self.rows - self.rows % 4;
+                if width == V::LANES {
+                    for row in (0..whole).step_by(4) {
+                        for (i, sum) in sums.iter_mut().enumerate() {
+                            *sum = *sum + V::load(from.add((row + i) * self.stride));
+                        }
+                    }
+                } else {
+                    for row in (0..whole).step_by(4) {
+                        for (i, sum) in sums.iter_mut().enumerate() {
+                            let x = V::load_partial(from.add((row + i) * self.stride), width);
+                            *sum = *sum + x;
+                        }
+                    }
                 }
-                sum.store_partial(self.out.add(j), width);
+                for (row, sum) in (whole..self.rows).zip(&mut sums) {
+                    *sum = *sum + V::load_partial(from.add(row * self.stride), width);
+                }
+                let sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+                let out = V::load_partial(self.out.add(j), width);
+                (out + sum).store_partial(self.out.add(j), width);
             }
             j += width;
         }
