@@ -296,7 +296,7 @@ where
             } else if row == 0 || operand.stride > 0 {
                 let block = unsafe { call.scratch.add(i * BLOCK) };
                 call.table[fixed + i] = block;
-                unsafe { gather(operand, block, most.min(call.rows - row), len, row, 0) };
+                unsafe { gather::<V>(operand, block, most.min(call.rows - row), len, row, 0) };
             }
         }
         for op in call.ops {
@@ -498,7 +498,12 @@ where
 /// One micro-op on every entry of its blocks; the last vector of a row may be partial.
 #[inline(always)]
 unsafe fn each<V: Vector, M: Micro<V>>(this: &Loop<'_, V::Elem>, micro: M) {
-    let places = [this.op.from[0], this.op.from[1], this.op.from[2], this.op.to];
+    let places = [
+        this.op.from[0],
+        this.op.from[1],
+        this.op.from[2],
+        this.op.to,
+    ];
     let mut blocks = places.map(|i| unsafe { *this.table.get_unchecked(i as usize) });
     let mut left = this.rows;
     loop {
