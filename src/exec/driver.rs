@@ -18,13 +18,15 @@ use super::parallel::{Barrier, share};
 use super::workspace::{Extent, Worker};
 use crate::error::Error;
 use crate::op::Edge;
-use crate::plan::{Carry, Instruction, Operand, Plan, Stage, Storage, Work};
+use crate::plan::{Carry, Instruction, Operand, Pass, Plan, Storage, Work};
 use crate::shape::Rate;
 
 /// What all workers of a run see.
 pub(super) struct Job<'a, F> {
     pub(super) plan: &'a Plan,
     pub(super) isa: Isa,
+    /// What runs entrywise work on many rows, to the same bits.
+    pub(super) wide: Isa,
     pub(super) extent: Extent,
     /// The number of samples that are longer than each step; the longest samples come first.
     pub(super) active: &'a [usize],
@@ -125,8 +127,8 @@ impl<F: Real> Crew<'_, '_, F> {
             }
             self.enter(times.start);
             self.wait();
-            for stage in &pass.stages {
-                self.stage(stage, &times, pass.forward);
+            for stage in 0..pass.stages.len() {
+                self.stage((index, stage), &times);
                 self.wait();
             }
             previous = Some(times);
@@ -199,12 +201,18 @@ impl<F: Real> Crew<'_, '_, F> {
         }
     }
 
-    fn stage(&mut self, stage: &Stage, times: &Range<usize>, forward: bool) {
+    /// Runs a stage, given by its pass and its place there.
+    fn stage(&mut self, (pass, index): (usize, usize), times: &Range<usize>) {
+        let Pass { forward, stages } = &self.job.plan.passes[pass];
+        let (stage, forward) = (&stages[index], *forward);
         if stage.is_loop {
             let share = share(self.job.extent.samples, self.index, self.count);
             let running = times.end > 0 && self.job.active[times.end - 1] >= share.end;
             let alone = share.len() == 1 && running;
-            if alone && self.steps(stage, share.start, times.clone(), forward) {
+            if alone
+                && (self.narrow((pass, index), share.start, times.clone())
+                    || self.steps(stage, share.start, times.clone(), forward))
+            {
                 return;
             }
             for i in 0..times.len() {
@@ -230,6 +238,7 @@ impl<F: Real> Crew<'_, '_, F> {
         for Work {
             instruction,
             is_uniform,
+            is_uniform_alone,
             looks_aside,
         } in &stage.body
         {
@@ -246,12 +255,25 @@ impl<F: Real> Crew<'_, '_, F> {
                 }
                 Instruction::Total { out, from } => {
                     let columns = share(out.len, self.index, self.count);
-                    let merged = out.rate == Rate::Static;
+                    let merged = out.rate == Rate::Static || self.job.extent.samples == 1;
                     for rows in self.blocks(times.clone(), merged) {
                         self.total(out, from, rows, columns.clone());
                     }
                 }
-                Instruction::MoveTotal { .. } | Instruction::Pick { .. } => {
+                Instruction::Pick { edge, .. } => {
+                    if self.index == 0 {
+                        self.edges(instruction, *edge, times);
+                    }
+                }
+                Instruction::Impulse { out, edge, .. } => {
+                    let own = share(times.len(), self.index, self.count);
+                    let own = times.start + own.start..times.start + own.end;
+                    for rows in self.blocks(own.clone(), true) {
+                        self.clear(out, rows);
+                    }
+                    self.edges(instruction, *edge, &own);
+                }
+                Instruction::MoveTotal { .. } => {
                     if self.index == 0 {
                         for rows in self.blocks(times.clone(), false) {
                             self.apply(instruction, rows);
@@ -261,7 +283,8 @@ impl<F: Real> Crew<'_, '_, F> {
                 _ => {
                     let own = share(times.len(), self.index, self.count);
                     let own = times.start + own.start..times.start + own.end;
-                    for rows in self.blocks(own, *is_uniform) {
+                    let alone = *is_uniform_alone && self.job.extent.samples == 1;
+                    for rows in self.blocks(own, *is_uniform || alone) {
                         self.apply(instruction, rows);
                     }
                 }
@@ -293,6 +316,24 @@ impl<F: Real> Crew<'_, '_, F> {
                 },
             }
         })
+    }
+
+    /// An instruction for the rows that have an end of their sequence at one of these steps.
+    fn edges(&mut self, instruction: &Instruction, edge: Edge, times: &Range<usize>) {
+        for first in 0..self.job.extent.samples {
+            let step = match edge {
+                Edge::First => 0,
+                Edge::Last => self.job.lengths[first].saturating_sub(1),
+            };
+            if times.contains(&step) && first < self.job.active[step] {
+                let rows = Rows {
+                    step,
+                    first,
+                    count: 1,
+                };
+                self.apply(instruction, rows);
+            }
+        }
     }
 
     /// Whether a sample has an end of its sequence at a step.

@@ -6,6 +6,7 @@ mod driver;
 mod interpret;
 pub(crate) mod kernel;
 mod memory;
+mod narrow;
 mod parallel;
 #[cfg(test)]
 mod tests;
@@ -94,7 +95,10 @@ pub struct Program<F> {
     recurrence: Recurrence,
     sizes: Vec<usize>,
     plan: Plan,
+    /// What runs single rows.
     isa: Isa,
+    /// What runs many rows at once.
+    wide: Isa,
     threads: usize,
     /// No chunk of time is longer than this.
     longest_chunk: usize,
@@ -131,6 +135,7 @@ impl<F: Real> Program<F> {
         let longest = plan.programs.iter().map(|p| p.len).max().unwrap_or(0);
         Ok(Self {
             isa: Isa::for_rows::<F>(longest),
+            wide: Isa::detect(),
             plan,
             recurrence: recurrence.clone(),
             sizes,
@@ -149,7 +154,11 @@ impl<F: Real> Program<F> {
     /// Runs on another instruction set of this machine.
     #[cfg(test)]
     pub(crate) fn on(self, isa: Isa) -> Self {
-        Self { isa, ..self }
+        Self {
+            isa,
+            wide: isa,
+            ..self
+        }
     }
 
     /// Runs in chunks of at most this many steps.
@@ -225,6 +234,7 @@ impl<F: Real> Program<F> {
         let job = Job {
             plan: &self.plan,
             isa: self.isa,
+            wide: self.wide,
             extent: workspace.extent,
             active: &workspace.active,
             lengths: &workspace.lengths,

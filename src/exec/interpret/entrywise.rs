@@ -8,6 +8,7 @@
     reason = "blocks are read and written through the table of pointers"
 )]
 
+use std::marker::PhantomData;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use crate::exec::kernel::math;
@@ -205,7 +206,7 @@ where
             if operand.spread {
                 let block = unsafe { call.scratch.add(i * BLOCK) };
                 call.table[fixed + i] = block;
-                unsafe { gather(operand, block, 1, len, 0, 0) };
+                unsafe { gather::<V>(operand, block, 1, len, 0, 0) };
             }
         }
         for op in call.ops {
@@ -234,7 +235,7 @@ where
         if operand.stride == 0 && i < call.inputs && (some == len || operand.spread) {
             let block = unsafe { call.scratch.add(i * BLOCK) };
             call.table[fixed + i] = block;
-            unsafe { gather(operand, block, some_rows, some, 0, 0) };
+            unsafe { gather::<V>(operand, block, some_rows, some, 0, 0) };
         }
     }
     let mut row = 0;
@@ -255,7 +256,7 @@ where
                     call.table[place] = unsafe { call.scratch.add(i * BLOCK) };
                     if i < call.inputs {
                         unsafe {
-                            gather(operand, call.table[place], count, width, row, column);
+                            gather::<V>(operand, call.table[place], count, width, row, column);
                         }
                     }
                 }
@@ -265,7 +266,7 @@ where
             }
             for (i, operand) in call.operands.iter().enumerate().skip(call.inputs) {
                 if count > 1 && operand.stride != len {
-                    unsafe { scatter(operand, call.table[fixed + i], count, width, row) };
+                    unsafe { scatter::<V>(operand, call.table[fixed + i], count, width, row) };
                 }
             }
             column += width;
@@ -295,18 +296,18 @@ where
             } else if row == 0 || operand.stride > 0 {
                 let block = unsafe { call.scratch.add(i * BLOCK) };
                 call.table[fixed + i] = block;
-                unsafe { gather(operand, block, most.min(call.rows - row), len, row, 0) };
+                unsafe { gather::<V>(operand, block, most.min(call.rows - row), len, row, 0) };
             }
         }
         for op in call.ops {
-            let this = Loop::<V> {
+            let this = Loop {
                 op,
                 table: call.table,
                 strides: call.strides,
                 rows: count,
                 count: len,
             };
-            unsafe { run::<V>(this) };
+            unsafe { value::<V, _>(op.code, this) };
         }
         row += count;
     }
@@ -314,9 +315,9 @@ where
 
 /// Copies rows of an operand to a block, one after the other.
 #[inline(always)]
-unsafe fn gather<T: Copy>(
-    operand: &Rows<T>,
-    block: *mut T,
+unsafe fn gather<V: Vector>(
+    operand: &Rows<V::Elem>,
+    block: *mut V::Elem,
     rows: usize,
     len: usize,
     row: usize,
@@ -331,29 +332,39 @@ unsafe fn gather<T: Copy>(
                 unsafe { *to.add(i) = x };
             }
         } else {
-            unsafe { std::ptr::copy_nonoverlapping(from.add(column), to, len) };
+            unsafe { copy::<V>(from.add(column), to, len) };
         }
     }
 }
 
 /// Copies a block to rows of an operand.
 #[inline(always)]
-unsafe fn scatter<T: Copy>(
-    operand: &Rows<T>,
-    block: *const T,
+unsafe fn scatter<V: Vector>(
+    operand: &Rows<V::Elem>,
+    block: *const V::Elem,
     rows: usize,
     len: usize,
     row: usize,
 ) {
     for r in 0..rows {
         let to = unsafe { operand.ptr.add((row + r) * operand.stride) };
-        unsafe { std::ptr::copy_nonoverlapping(block.add(r * len), to, len) };
+        unsafe { copy::<V>(block.add(r * len), to, len) };
+    }
+}
+
+/// Copies some entries; a few of them without a call.
+#[inline(always)]
+unsafe fn copy<V: Vector>(from: *const V::Elem, to: *mut V::Elem, len: usize) {
+    if len <= V::LANES {
+        unsafe { V::load_pieces(from, len).store_pieces(to, len) };
+    } else {
+        unsafe { std::ptr::copy_nonoverlapping(from, to, len) };
     }
 }
 
 /// What a micro-op does to one vector of each argument. A trait rather than a closure, since its
 /// method must be inlined where the vector instructions are.
-trait Micro<V>: Copy {
+pub(super) trait Micro<V>: Copy {
     const ARGS: usize;
     fn call(self, a: V, b: V, c: V) -> V;
 }
@@ -399,10 +410,57 @@ where
     }
 }
 
+/// Where a micro-op finds its arguments, and what becomes of what it makes.
+pub(super) trait Operands<V: Vector> {
+    type Output;
+
+    /// # Safety
+    /// What it is made of is valid.
+    unsafe fn each<M: Micro<V>>(self, micro: M) -> Self::Output;
+}
+
+/// A row of the op table at its operands.
+struct At<V, O>(O, PhantomData<V>);
+
+impl<V: Vector, O: Operands<V>> EntryVisitor for At<V, O>
+where
+    V::Elem: Scalar,
+{
+    type Output = O::Output;
+    #[inline(always)]
+    fn visit<E: Entry>(self, entry: E) -> O::Output {
+        // SAFETY: the caller of `value` vouches for the operands.
+        unsafe { self.0.each(Row(entry)) }
+    }
+}
+
+/// What a micro-op makes of its operands.
+///
+/// # Safety
+/// The operands are valid.
+#[inline(always)]
+pub(super) unsafe fn value<V: Vector, O: Operands<V>>(code: Code, operands: O) -> O::Output
+where
+    V::Elem: Scalar,
+{
+    unsafe {
+        match code {
+            Code::Entry(row) => row.visit(At(operands, PhantomData)),
+            Code::Copy => operands.each(Copied),
+            Code::Negate => operands.each(Negated),
+            Code::Add => operands.each(Added),
+            Code::Subtract => operands.each(Subtracted),
+            Code::MultiplyAdd => operands.each(MultipliedAdded),
+            Code::NegativeMultiplyAdd => operands.each(MultipliedSubtracted),
+            Code::Select => operands.each(Selected),
+        }
+    }
+}
+
 /// A micro-op with its blocks.
-struct Loop<'a, V: Vector> {
+struct Loop<'a, T> {
     op: &'a MicroOp,
-    table: &'a [*mut V::Elem],
+    table: &'a [*mut T],
     /// The entries from one row to the next for each place, if there are several rows.
     strides: &'a [usize],
     rows: usize,
@@ -410,15 +468,11 @@ struct Loop<'a, V: Vector> {
     count: usize,
 }
 
-impl<V: Vector> EntryVisitor for Loop<'_, V>
-where
-    V::Elem: Scalar,
-{
+impl<V: Vector> Operands<V> for Loop<'_, V::Elem> {
     type Output = ();
     #[inline(always)]
-    fn visit<E: Entry>(self, entry: E) {
-        // SAFETY: the caller of `Entrywise::run` vouches for the blocks.
-        unsafe { each(&self, Row(entry)) }
+    unsafe fn each<M: Micro<V>>(self, micro: M) {
+        unsafe { each::<V, M>(&self, micro) }
     }
 }
 
@@ -431,39 +485,19 @@ pub(super) unsafe fn micro_op<V: Vector>(op: &MicroOp, table: &[*mut V::Elem], c
 where
     V::Elem: Scalar,
 {
-    let this = Loop::<V> {
+    let this = Loop {
         op,
         table,
         strides: &[],
         rows: 1,
         count,
     };
-    unsafe { run::<V>(this) };
-}
-
-/// One micro-op on its blocks.
-#[inline(always)]
-unsafe fn run<V: Vector>(this: Loop<'_, V>)
-where
-    V::Elem: Scalar,
-{
-    unsafe {
-        match this.op.code {
-            Code::Entry(row) => row.visit(this),
-            Code::Copy => each(&this, Copied),
-            Code::Negate => each(&this, Negated),
-            Code::Add => each(&this, Added),
-            Code::Subtract => each(&this, Subtracted),
-            Code::MultiplyAdd => each(&this, MultipliedAdded),
-            Code::NegativeMultiplyAdd => each(&this, MultipliedSubtracted),
-            Code::Select => each(&this, Selected),
-        }
-    }
+    unsafe { value::<V, _>(op.code, this) }
 }
 
 /// One micro-op on every entry of its blocks; the last vector of a row may be partial.
 #[inline(always)]
-unsafe fn each<V: Vector, M: Micro<V>>(this: &Loop<'_, V>, micro: M) {
+unsafe fn each<V: Vector, M: Micro<V>>(this: &Loop<'_, V::Elem>, micro: M) {
     let places = [
         this.op.from[0],
         this.op.from[1],

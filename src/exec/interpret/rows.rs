@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "rows are reached through pointers and strides")]
 
-use crate::exec::kernel::{Element, Kernel, Vector};
+use crate::exec::kernel::{Element, Kernel, MAX_LANES, Vector};
 use crate::op::{Contract, Move, Strides};
 
 fn offset(at: &Strides, i: usize, j: usize, class: usize) -> usize {
@@ -168,6 +168,18 @@ unsafe fn combine<V: Vector>(
 /// How many rows are added up at a time.
 const TOGETHER: usize = 8;
 
+/// Adds an entry of every row to what is there, one after the other.
+///
+/// # Safety
+/// `from` is valid for reading `rows` entries `stride` apart, `out` for reading and writing one.
+pub(crate) unsafe fn chain<T: Element>(from: *const T, stride: usize, rows: usize, out: *mut T) {
+    let mut sum = unsafe { *out };
+    for row in 0..rows {
+        sum = sum + unsafe { *from.add(row * stride) };
+    }
+    unsafe { *out = sum };
+}
+
 /// Adds up rows.
 pub(crate) struct SumRows<T> {
     pub(crate) from: *const T,
@@ -195,61 +207,117 @@ impl<T: Element> Kernel<T> for SumRows<T> {
 }
 
 impl<T: Element> SumRows<T> {
+    /// Sums of entries that follow each other: every sixteenth in a chain, on any machine.
     #[inline(always)]
     unsafe fn entries<V: Vector<Elem = T>>(&self) {
-        let mut sum = V::splat(T::ZERO);
+        let mut sums = [V::splat(T::ZERO); MAX_LANES];
+        let sums = &mut sums[..MAX_LANES / V::LANES];
         let mut i = 0;
-        while i + V::LANES <= self.rows {
-            sum = sum + unsafe { V::load(self.from.add(i)) };
-            i += V::LANES;
+        while i + MAX_LANES <= self.rows {
+            for (j, sum) in sums.iter_mut().enumerate() {
+                *sum = *sum + unsafe { V::load(self.from.add(i + j * V::LANES)) };
+            }
+            i += MAX_LANES;
         }
-        if i < self.rows {
-            sum = sum + unsafe { V::load_partial(self.from.add(i), self.rows - i) };
+        for sum in sums.iter_mut() {
+            let n = (self.rows - i).min(V::LANES);
+            *sum = *sum + unsafe { V::load_partial(self.from.add(i), n) };
+            i += n;
         }
-        unsafe { *self.out = *self.out + sum.sum() };
+        // Halves are added until one is left.
+        let mut n = sums.len();
+        while n > 1 {
+            n /= 2;
+            for j in 0..n {
+                sums[j] = sums[j] + sums[j + n];
+            }
+        }
+        unsafe { *self.out = *self.out + sums[0].sum() };
     }
 
-    /// Some rows at a time, from their first entry to their last, as they lie in memory. Every column
-    /// is still added up from the first row to the last.
+    /// Sums of rows, as they lie in memory; of every column in the same order.
     #[inline(always)]
     unsafe fn columns<V: Vector<Elem = T>>(&self) {
-        let mut row = 0;
+        let whole = self.rows - self.rows % TOGETHER;
         // SAFETY: whoever made it vouches for its operands.
         unsafe {
-            while row + TOGETHER <= self.rows {
-                self.add::<V, TOGETHER>(row);
-                row += TOGETHER;
+            if self.len <= V::LANES {
+                let mut sum = load::<V>(self.out, self.len);
+                for row in (0..whole).step_by(TOGETHER) {
+                    sum = sum + self.some::<V>(row, 0, self.len);
+                }
+                for row in whole..self.rows {
+                    sum = sum + load::<V>(self.from.add(row * self.stride), self.len);
+                }
+                sum.store_partial(self.out, self.len);
+                return;
             }
-            for row in row..self.rows {
-                self.add::<V, 1>(row);
+            for row in (0..whole).step_by(TOGETHER) {
+                self.add::<V, true>(row);
+            }
+            for row in whole..self.rows {
+                self.add::<V, false>(row);
             }
         }
     }
 
-    /// Adds `N` rows.
+    /// Adds one row, or so many that are added up at a time.
     ///
     /// # Safety
-    /// As for the whole; there are as many rows from `row` on.
+    /// As for the whole; there are these rows.
     #[inline(always)]
-    unsafe fn add<V: Vector<Elem = T>, const N: usize>(&self, row: usize) {
-        let whole = self.len - self.len % V::LANES;
-        let from = self.from.wrapping_add(row * self.stride);
-        unsafe {
-            for j in (0..whole).step_by(V::LANES) {
-                let mut sum = V::load(self.out.add(j));
-                for i in 0..N {
-                    sum = sum + V::load(from.add(i * self.stride + j));
+    unsafe fn add<V: Vector<Elem = T>, const SOME: bool>(&self, row: usize) {
+        for j in (0..self.len).step_by(V::LANES) {
+            let n = V::LANES.min(self.len - j);
+            unsafe {
+                let x = if SOME {
+                    self.some::<V>(row, j, n)
+                } else {
+                    load::<V>(self.from.add(row * self.stride + j), n)
+                };
+                let sum = load::<V>(self.out.add(j), n) + x;
+                if n == V::LANES {
+                    sum.store(self.out.add(j));
+                } else {
+                    sum.store_partial(self.out.add(j), n);
                 }
-                sum.store(self.out.add(j));
             }
-            let rest = self.len - whole;
-            if rest > 0 {
-                let mut sum = V::load_pieces(self.out.add(whole), rest);
-                for i in 0..N {
-                    sum = sum + V::load_pieces(from.add(i * self.stride + whole), rest);
-                }
-                sum.store_pieces(self.out.add(whole), rest);
+        }
+    }
+
+    /// The sum of [`TOGETHER`] rows from a row and a column on.
+    ///
+    /// # Safety
+    /// As for the whole; there are these rows, and `n` columns.
+    #[inline(always)]
+    unsafe fn some<V: Vector<Elem = T>>(&self, row: usize, column: usize, n: usize) -> V {
+        let from = self.from.wrapping_add(row * self.stride + column);
+        let mut sums = [V::splat(T::ZERO); TOGETHER];
+        for (i, sum) in sums.iter_mut().enumerate() {
+            *sum = unsafe { load::<V>(from.add(i * self.stride), n) };
+        }
+        let mut half = TOGETHER;
+        while half > 1 {
+            half /= 2;
+            for i in 0..half {
+                sums[i] = sums[i] + sums[i + half];
             }
+        }
+        sums[0]
+    }
+}
+
+/// The first `n` lanes, most often all.
+///
+/// # Safety
+/// As for [`Vector::load_partial`].
+#[inline(always)]
+unsafe fn load<V: Vector>(ptr: *const V::Elem, n: usize) -> V {
+    unsafe {
+        if n == V::LANES {
+            V::load(ptr)
+        } else {
+            V::load_partial(ptr, n)
         }
     }
 }
