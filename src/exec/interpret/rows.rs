@@ -14,15 +14,30 @@ fn offset(at: &Strides, i: usize, j: usize, class: usize) -> usize {
 /// # Safety
 /// Both sides are valid for the entries that the move names, for this class.
 pub(crate) unsafe fn copy<T: Copy>(moved: &Move, from: *const T, to: *mut T, class: usize) {
-    for i in 0..moved.extent[0] {
-        for j in 0..moved.extent[1] {
-            let (from, to) = unsafe {
-                (
-                    from.add(offset(&moved.from, i, j, class)),
-                    to.add(offset(&moved.to, i, j, class)),
-                )
-            };
-            unsafe { *to = *from };
+    let [rows, columns] = moved.extent;
+    let along = |at: &Strides| if columns == 1 { at.rows } else { at.columns };
+    if along(&moved.from) == 1 && along(&moved.to) == 1 {
+        // Entries that follow each other on both sides are copied at once.
+        let (runs, len) = if columns == 1 {
+            (1, rows)
+        } else {
+            (rows, columns)
+        };
+        for i in 0..runs {
+            unsafe {
+                let from = from.add(offset(&moved.from, i, 0, class));
+                let to = to.add(offset(&moved.to, i, 0, class));
+                std::ptr::copy_nonoverlapping(from, to, len);
+            }
+        }
+        return;
+    }
+    for i in 0..rows {
+        for j in 0..columns {
+            unsafe {
+                let from = from.add(offset(&moved.from, i, j, class));
+                *to.add(offset(&moved.to, i, j, class)) = *from;
+            }
         }
     }
 }
