@@ -281,12 +281,17 @@ impl<F: Real> Crew<'_, '_, F> {
     }
 
     fn push_cursor(&mut self, operand: &Operand, row: usize, len: usize) {
-        let cursor = Cursor {
+        let cursor = self.cursor(operand, row, len);
+        self.own.cursors.push(cursor);
+    }
+
+    /// An operand on its way through the steps.
+    pub(super) fn cursor(&self, operand: &Operand, row: usize, len: usize) -> Cursor<F> {
+        Cursor {
             ptr: self.at(operand, 0, row),
             stride: self.own.slots[operand.buffer].time,
             len,
-        };
-        self.own.cursors.push(cursor);
+        }
     }
 
     fn pack(&self, index: usize) {

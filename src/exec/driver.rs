@@ -18,7 +18,7 @@ use super::parallel::{Barrier, share};
 use super::workspace::{Extent, Worker};
 use crate::error::Error;
 use crate::op::Edge;
-use crate::plan::{Carry, Instruction, Operand, Plan, Stage, Storage, Work};
+use crate::plan::{Carry, Instruction, Operand, Pass, Plan, Storage, Work};
 use crate::shape::Rate;
 
 /// What all workers of a run see.
@@ -125,8 +125,8 @@ impl<F: Real> Crew<'_, '_, F> {
             }
             self.enter(times.start);
             self.wait();
-            for stage in &pass.stages {
-                self.stage(stage, &times, pass.forward);
+            for (stage, _) in pass.stages.iter().enumerate() {
+                self.stage((index, stage), &times);
                 self.wait();
             }
             previous = Some(times);
@@ -199,12 +199,18 @@ impl<F: Real> Crew<'_, '_, F> {
         }
     }
 
-    fn stage(&mut self, stage: &Stage, times: &Range<usize>, forward: bool) {
+    /// Runs a stage, given by its pass and its place there.
+    fn stage(&mut self, (pass, index): (usize, usize), times: &Range<usize>) {
+        let Pass { forward, stages } = &self.job.plan.passes[pass];
+        let (stage, forward) = (&stages[index], *forward);
         if stage.is_loop {
             let share = share(self.job.extent.samples, self.index, self.count);
             let running = times.end > 0 && self.job.active[times.end - 1] >= share.end;
             let alone = share.len() == 1 && running;
-            if alone && self.steps(stage, share.start, times.clone(), forward) {
+            if alone
+                && (self.narrow((pass, index), share.start, times.clone())
+                    || self.steps(stage, share.start, times.clone(), forward))
+            {
                 return;
             }
             for i in 0..times.len() {

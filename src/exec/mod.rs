@@ -6,6 +6,7 @@ mod driver;
 mod interpret;
 pub(crate) mod kernel;
 mod memory;
+mod narrow;
 mod parallel;
 #[cfg(test)]
 mod tests;

@@ -5,8 +5,9 @@ use super::interpret::entrywise::{BLOCK, Rows};
 use super::interpret::steps::{Action, Cursor};
 use super::kernel::{Isa, OverRows, Panels, Stretch};
 use super::memory::Aligned;
+use super::narrow::Ready;
 use crate::error::{Error, Result};
-use crate::plan::{Instruction, Plan, Storage};
+use crate::plan::{Instruction, Pass, Plan, Storage};
 use crate::recurrence::Outputs;
 
 /// The bytes that the buffers of a chunk of time may take together: they should stay in cache.
@@ -36,6 +37,8 @@ pub(super) struct Worker<T> {
     pub(super) stretches: Vec<Stretch<T>>,
     pub(super) actions: Vec<Action<T>>,
     pub(super) cursors: Vec<Cursor<T>>,
+    /// For each stage of each pass, its loop made ready for narrow values.
+    pub(super) narrow: Vec<Vec<Option<Ready<T>>>>,
     /// Blocks of registers, then of operands.
     _blocks: Aligned<T>,
     /// Where the blocks of operands begin, after those of registers.
@@ -175,12 +178,12 @@ impl<F: Real> Workspace<F> {
                 block.fill(F::of(*value));
             }
         }
-        self.prepare_workers(plan)?;
+        self.prepare_workers(plan, isa)?;
         self.extent = extent;
         Ok(())
     }
 
-    fn prepare_workers(&mut self, plan: &Plan) -> Result<()> {
+    fn prepare_workers(&mut self, plan: &Plan, isa: Isa) -> Result<()> {
         let most = |f: &dyn Fn(&crate::plan::Program) -> usize| {
             plan.programs.iter().map(f).max().unwrap_or(0)
         };
@@ -223,7 +226,16 @@ impl<F: Real> Workspace<F> {
             }
             let null = std::ptr::null_mut();
             let places = tables.iter().map(Vec::len).max().unwrap_or(0);
+            let lanes = isa.lanes::<F>();
+            let ready = |pass: &Pass| {
+                let stages = pass.stages.iter();
+                stages
+                    .map(|stage| Ready::new(plan, stage, pass.forward, lanes))
+                    .collect::<Result<_>>()
+            };
+            let narrow = plan.passes.iter().map(ready).collect::<Result<_>>()?;
             self.workers.push(Worker {
+                narrow,
                 slots: vec![
                     Slot {
                         ptr: null,

@@ -174,7 +174,7 @@ impl Instruction {
     }
 
     /// Everything it reads and writes, matrices of products aside.
-    pub(super) fn operands(&self, programs: &[Program]) -> Vec<Operand> {
+    pub(crate) fn operands(&self, programs: &[Program]) -> Vec<Operand> {
         match self {
             Self::Program(index) => {
                 let program = &programs[*index];

@@ -8,6 +8,7 @@
     reason = "blocks are read and written through the table of pointers"
 )]
 
+use std::marker::PhantomData;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use crate::exec::kernel::math;
@@ -299,14 +300,14 @@ where
             }
         }
         for op in call.ops {
-            let this = Loop::<V> {
+            let this = Loop {
                 op,
                 table: call.table,
                 strides: call.strides,
                 rows: count,
                 count: len,
             };
-            unsafe { run::<V>(this) };
+            unsafe { value::<V, _>(op.code, this) };
         }
         row += count;
     }
@@ -353,7 +354,7 @@ unsafe fn scatter<T: Copy>(
 
 /// What a micro-op does to one vector of each argument. A trait rather than a closure, since its
 /// method must be inlined where the vector instructions are.
-trait Micro<V>: Copy {
+pub(super) trait Micro<V>: Copy {
     const ARGS: usize;
     fn call(self, a: V, b: V, c: V) -> V;
 }
@@ -399,10 +400,57 @@ where
     }
 }
 
+/// Where a micro-op finds its arguments, and what becomes of what it makes.
+pub(super) trait Operands<V: Vector> {
+    type Output;
+
+    /// # Safety
+    /// What it is made of is valid.
+    unsafe fn each<M: Micro<V>>(self, micro: M) -> Self::Output;
+}
+
+/// A row of the op table at its operands.
+struct At<V, O>(O, PhantomData<V>);
+
+impl<V: Vector, O: Operands<V>> EntryVisitor for At<V, O>
+where
+    V::Elem: Scalar,
+{
+    type Output = O::Output;
+    #[inline(always)]
+    fn visit<E: Entry>(self, entry: E) -> O::Output {
+        // SAFETY: the caller of `value` vouches for the operands.
+        unsafe { self.0.each(Row(entry)) }
+    }
+}
+
+/// What a micro-op makes of its operands.
+///
+/// # Safety
+/// The operands are valid.
+#[inline(always)]
+pub(super) unsafe fn value<V: Vector, O: Operands<V>>(code: Code, operands: O) -> O::Output
+where
+    V::Elem: Scalar,
+{
+    unsafe {
+        match code {
+            Code::Entry(row) => row.visit(At(operands, PhantomData)),
+            Code::Copy => operands.each(Copied),
+            Code::Negate => operands.each(Negated),
+            Code::Add => operands.each(Added),
+            Code::Subtract => operands.each(Subtracted),
+            Code::MultiplyAdd => operands.each(MultipliedAdded),
+            Code::NegativeMultiplyAdd => operands.each(MultipliedSubtracted),
+            Code::Select => operands.each(Selected),
+        }
+    }
+}
+
 /// A micro-op with its blocks.
-struct Loop<'a, V: Vector> {
+struct Loop<'a, T> {
     op: &'a MicroOp,
-    table: &'a [*mut V::Elem],
+    table: &'a [*mut T],
     /// The entries from one row to the next for each place, if there are several rows.
     strides: &'a [usize],
     rows: usize,
@@ -410,15 +458,11 @@ struct Loop<'a, V: Vector> {
     count: usize,
 }
 
-impl<V: Vector> EntryVisitor for Loop<'_, V>
-where
-    V::Elem: Scalar,
-{
+impl<V: Vector> Operands<V> for Loop<'_, V::Elem> {
     type Output = ();
     #[inline(always)]
-    fn visit<E: Entry>(self, entry: E) {
-        // SAFETY: the caller of `Entrywise::run` vouches for the blocks.
-        unsafe { each(&self, Row(entry)) }
+    unsafe fn each<M: Micro<V>>(self, micro: M) {
+        unsafe { each::<V, M>(&self, micro) }
     }
 }
 
@@ -431,39 +475,19 @@ pub(super) unsafe fn micro_op<V: Vector>(op: &MicroOp, table: &[*mut V::Elem], c
 where
     V::Elem: Scalar,
 {
-    let this = Loop::<V> {
+    let this = Loop {
         op,
         table,
         strides: &[],
         rows: 1,
         count,
     };
-    unsafe { run::<V>(this) };
-}
-
-/// One micro-op on its blocks.
-#[inline(always)]
-unsafe fn run<V: Vector>(this: Loop<'_, V>)
-where
-    V::Elem: Scalar,
-{
-    unsafe {
-        match this.op.code {
-            Code::Entry(row) => row.visit(this),
-            Code::Copy => each(&this, Copied),
-            Code::Negate => each(&this, Negated),
-            Code::Add => each(&this, Added),
-            Code::Subtract => each(&this, Subtracted),
-            Code::MultiplyAdd => each(&this, MultipliedAdded),
-            Code::NegativeMultiplyAdd => each(&this, MultipliedSubtracted),
-            Code::Select => each(&this, Selected),
-        }
-    }
+    unsafe { value::<V, _>(op.code, this) }
 }
 
 /// One micro-op on every entry of its blocks; the last vector of a row may be partial.
 #[inline(always)]
-unsafe fn each<V: Vector, M: Micro<V>>(this: &Loop<'_, V>, micro: M) {
+unsafe fn each<V: Vector, M: Micro<V>>(this: &Loop<'_, V::Elem>, micro: M) {
     let places = [
         this.op.from[0],
         this.op.from[1],

@@ -3,5 +3,6 @@
 //! vectors; each says why it needs `unsafe`.
 
 pub(super) mod entrywise;
+pub(super) mod narrow;
 pub(super) mod rows;
 pub(super) mod steps;

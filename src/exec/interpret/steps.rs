@@ -33,7 +33,7 @@ pub(crate) struct Cursor<T> {
 
 impl<T> Cursor<T> {
     #[inline(always)]
-    fn at(&self, step: usize) -> *mut T {
+    pub(super) fn at(&self, step: usize) -> *mut T {
         self.ptr.wrapping_add(step * self.stride)
     }
 }

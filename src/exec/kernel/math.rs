@@ -16,6 +16,8 @@ pub(crate) trait Constants: Sized + 'static {
     const NAN: Self;
     const INFINITY: Self;
     const LOG2_E: Self;
+    /// Added to a number that is not large, it leaves no place for a fraction.
+    const INTEGERS: Self;
     /// `ln 2` in two parts, the first with so many zeros that its product with an exponent is exact.
     const LN_2: [Self; 2];
     const SQRT_2: Self;
@@ -45,7 +47,7 @@ pub(crate) trait Constants: Sized + 'static {
 
 macro_rules! constants {
     (
-        $t:ident, ln_2 $ln_2:expr, frac_pi_2 $frac_pi_2:expr, ends $exp:literal $tanh:literal $angle:literal,
+        $t:ident, integers $integers:literal, ln_2 $ln_2:expr, frac_pi_2 $frac_pi_2:expr, ends $exp:literal $tanh:literal $angle:literal,
         exp $($e:literal)+, atanh $($a:literal)+, sin $($s:literal)+, cos $($c:literal)+
     ) => {
         impl Constants for $t {
@@ -54,6 +56,7 @@ macro_rules! constants {
             const NAN: Self = $t::NAN;
             const INFINITY: Self = $t::INFINITY;
             const LOG2_E: Self = std::$t::consts::LOG2_E;
+            const INTEGERS: Self = $integers;
             const LN_2: [Self; 2] = $ln_2;
             const SQRT_2: Self = std::$t::consts::SQRT_2;
             const EXP_END: Self = $exp;
@@ -83,6 +86,7 @@ mod values {
 
     constants! {
         f32,
+        integers 12_582_912.0,
         ln_2 [0.693_359_375, -2.121_944_417_012_855_4e-4],
         frac_pi_2 [1.570_796_370_506_286_6, -4.371_138_828_673_793e-8, -1.715_124_510_005_881_9e-15],
         ends 120.0 20.0 1e4,
@@ -94,6 +98,7 @@ mod values {
 
     constants! {
         f64,
+        integers 6_755_399_441_055_744.0,
         ln_2 [6.931_471_803_691_238_2e-1, 1.908_214_929_270_587_7e-10],
         frac_pi_2 [
             std::f64::consts::FRAC_PI_2,
@@ -130,22 +135,74 @@ fn every_other<V: Vector>(x: V, coefficients: &[V::Elem], first: usize) -> V {
     sum
 }
 
-/// `n` and `p` where `exp(x) - 1 = 2^n (p + 1) - 1`; the result is small or `n` is not zero.
+/// A polynomial of at most 16 coefficients as one of half as many in the square, and so on: more
+/// multiplications than one after the other, but the answer comes soon.
 #[inline(always)]
-fn exp_parts<V: Vector>(x: V) -> (V, V) {
-    let n = (x * V::splat(V::Elem::LOG2_E)).round();
+fn halving<V: Vector>(x: V, coefficients: &[V::Elem]) -> V {
+    let x2 = x * x;
+    let x4 = x2 * x2;
+    let low = eight([x, x2, x4], coefficients, 0);
+    if coefficients.len() > 8 {
+        eight([x, x2, x4], coefficients, 8).mul_add(x4 * x4, low)
+    } else {
+        low
+    }
+}
+
+/// The part of a polynomial with up to eight coefficients from the given one on.
+#[inline(always)]
+fn eight<V: Vector>([x, x2, x4]: [V; 3], coefficients: &[V::Elem], first: usize) -> V {
+    let low = four([x, x2], coefficients, first);
+    if coefficients.len() > first + 4 {
+        four([x, x2], coefficients, first + 4).mul_add(x4, low)
+    } else {
+        low
+    }
+}
+
+#[inline(always)]
+fn four<V: Vector>([x, x2]: [V; 2], coefficients: &[V::Elem], first: usize) -> V {
+    let low = two(x, coefficients, first);
+    if coefficients.len() > first + 2 {
+        two(x, coefficients, first + 2).mul_add(x2, low)
+    } else {
+        low
+    }
+}
+
+#[inline(always)]
+fn two<V: Vector>(x: V, coefficients: &[V::Elem], first: usize) -> V {
+    let low = V::splat(coefficients[first]);
+    if coefficients.len() > first + 1 {
+        V::splat(coefficients[first + 1]).mul_add(x, low)
+    } else {
+        low
+    }
+}
+
+/// `n` and `p` where `exp(k x) - 1 = 2^n (p + 1) - 1`, for a power of two `k` up to a sign; the
+/// result is small or `n` is not zero.
+#[inline(always)]
+fn exp_parts<V: Vector>(x: V, k: V::Elem) -> (V, V) {
+    let integers = V::splat(V::Elem::INTEGERS);
+    let n = x.mul_add(V::splat(V::Elem::LOG2_E * k), integers) - integers;
     let [high, low] = V::Elem::LN_2;
     let (high, low) = (V::splat(high), V::splat(low));
-    let r = n.neg_mul_add(low, n.neg_mul_add(high, x));
-    (n, (r * r).mul_add(polynomial(r, V::Elem::EXP), r))
+    let r = n.neg_mul_add(low, n.neg_mul_add(high, x * V::splat(k)));
+    (n, (r * r).mul_add(halving(r, V::Elem::EXP), r))
 }
 
 /// `eˣ`.
 #[inline(always)]
 pub(crate) fn exp<V: Vector>(x: V) -> V {
-    let end = V::splat(V::Elem::EXP_END);
     // The argument comes second, which is what is kept where it is not a number.
-    let (n, p) = exp_parts((-end).max(end.min(x)));
+    exp_below(V::splat(V::Elem::EXP_END).min(x))
+}
+
+/// `eˣ` for what is not beyond [`Constants::EXP_END`].
+#[inline(always)]
+fn exp_below<V: Vector>(x: V) -> V {
+    let (n, p) = exp_parts((-V::splat(V::Elem::EXP_END)).max(x), V::Elem::ONE);
     (V::splat(V::Elem::ONE) + p).scale(n)
 }
 
@@ -153,7 +210,7 @@ pub(crate) fn exp<V: Vector>(x: V) -> V {
 #[inline(always)]
 pub(crate) fn sigmoid<V: Vector>(x: V) -> V {
     let one = V::splat(V::Elem::ONE);
-    let e = exp(-x.abs());
+    let e = exp_below(-x.abs());
     V::select(x.lt(V::splat(V::Elem::ZERO)), e, one) / (one + e)
 }
 
@@ -166,18 +223,19 @@ pub(crate) fn tanh<V: Vector>(x: V) -> V {
     let two = V::splat(V::Elem::TWO);
     let half_way = V::splat(V::Elem::TANH_HALF);
     let size = V::splat(V::Elem::TANH_END).min(x.abs());
-    let (n, p) = exp_parts(-(size + size));
+    let (n, p) = exp_parts(size, -V::Elem::TWO);
     let power = n.exp2_integer();
     let d = power.mul_add(p, power - one);
-    let e = power.mul_add(p, power);
+    let denominator = power.mul_add(p, power + one);
+    let twice = power + power;
     let far = half_way.lt(size);
-    let denominator = d + two;
-    let quotient = V::select(far, e + e, d) / denominator;
-    // Near zero the roundings of the denominator and of the quotient are taken back, with
+    let quotient = V::select(far, twice.mul_add(p, twice), d) / denominator;
+    // Near zero the roundings of `d`, of the denominator and of the quotient are taken back, with
     // 1 / (d + 2) = (1 - d / (d + 2)) / 2.
-    let lost = (two - denominator) + d;
-    let rest = quotient.neg_mul_add(lost, quotient.neg_mul_add(denominator, d));
-    let near = quotient + rest * (half - half * quotient);
+    let finer = power.mul_add(p, (power - one) - d);
+    let lost = ((two - denominator) + d) + finer;
+    let rest = quotient.neg_mul_add(denominator, d) + quotient.neg_mul_add(lost, finer);
+    let near = rest.mul_add(half.neg_mul_add(quotient, half), quotient);
     V::select(far, one - quotient, near).copysign(x)
 }
 

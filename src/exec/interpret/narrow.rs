@@ -1,0 +1,228 @@
+//! A loop over time of a single row whose values each fit one vector.
+//!
+//! With so few entries the arithmetic is little and what lies between the operations is all:
+//! finding operands, and waiting for what was just stored in parts. Here every value has a slot, a
+//! whole vector in memory that never moves; what is computed in a step, or carried to the next, is
+//! read from its slot as it was stored, and memory proper is touched only to bring in what comes
+//! from elsewhere and to put away what is kept.
+
+#![allow(
+    unsafe_code,
+    reason = "slots and operands are reached through pointers, which the caller vouches for"
+)]
+
+use super::entrywise::{Micro, value};
+use super::steps::Cursor;
+use crate::exec::kernel::{Element, Isa, Kernel, Vector};
+use crate::op::Scalar;
+use crate::plan::Code;
+
+/// The most vectors that one product makes.
+pub(crate) const PIECES: usize = 4;
+
+/// A value brought from memory into its slot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load<T> {
+    pub(crate) from: Cursor<T>,
+    /// Whether one entry fills the slot.
+    pub(crate) spread: bool,
+    pub(crate) to: *mut T,
+}
+
+/// What an act does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum What {
+    /// A micro-op on whole vectors.
+    Micro(Code),
+    /// A value brought from memory, since it was put together there.
+    Load,
+    /// A single entry repeated.
+    Spread,
+    /// `terms` numbers, each times a row of a matrix of as many vectors as there are `pieces`.
+    Product {
+        first_term: usize,
+        terms: usize,
+        first_piece: usize,
+        pieces: usize,
+        accumulate: bool,
+    },
+}
+
+/// One thing that is done at every step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Act<T> {
+    pub(crate) what: What,
+    /// The arguments' slots; of a product the matrix.
+    pub(crate) from: [*const T; 3],
+    pub(crate) to: *mut T,
+    /// Where the entries of the value are in memory.
+    pub(crate) memory: Cursor<T>,
+}
+
+/// A vector that a product makes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Piece<T> {
+    pub(crate) slot: *mut T,
+    pub(crate) memory: Cursor<T>,
+}
+
+/// The loop.
+pub(crate) struct Narrow<'a, T> {
+    /// What is the same at every step, or holds the value before the first.
+    pub(crate) before: &'a [Load<T>],
+    /// What is brought from memory at the start of every step.
+    pub(crate) loads: &'a [Load<T>],
+    pub(crate) acts: &'a [Act<T>],
+    pub(crate) terms: &'a [*const T],
+    pub(crate) pieces: &'a [Piece<T>],
+    /// Slots copied when a step has ended: from, to.
+    pub(crate) carried: &'a [(*const T, *mut T)],
+    /// The step whose operands hold the values before the first.
+    pub(crate) first: usize,
+    pub(crate) end: usize,
+    pub(crate) forward: bool,
+}
+
+impl<T: Element + Scalar> Narrow<'_, T> {
+    /// Runs all the steps.
+    ///
+    /// # Safety
+    /// Operands are valid at every step and have no more entries than a vector has lanes; slots
+    /// have as many entries as a vector; what is written is touched by no one else.
+    pub(crate) unsafe fn run(self, isa: Isa) {
+        isa.dispatch(self);
+    }
+}
+
+impl<T: Element + Scalar> Kernel<T> for Narrow<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Elem = T>>(self) {
+        let count = self.end - self.first;
+        let nth = |i: usize| {
+            if self.forward {
+                self.first + i
+            } else {
+                self.end - 1 - i
+            }
+        };
+        // SAFETY: the caller of `Narrow::run` vouches for slots and operands.
+        unsafe {
+            for load in self.before {
+                bring::<V>(load, nth(0));
+            }
+            for i in 0..count {
+                let step = nth(i);
+                for load in self.loads {
+                    bring::<V>(load, step);
+                }
+                for act in self.acts {
+                    self.act::<V>(act, step);
+                }
+                for (from, to) in self.carried {
+                    V::load(*from).store(*to);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn bring<V: Vector>(load: &Load<V::Elem>, step: usize) {
+    let from = load.from.at(step);
+    unsafe {
+        let x = if load.spread {
+            V::splat(*from)
+        } else {
+            V::load_partial(from, load.from.len)
+        };
+        x.store(load.to);
+    }
+}
+
+/// A micro-op on one vector of each argument.
+struct Slots<T>([*const T; 3]);
+
+impl<V: Vector> super::entrywise::Operands<V> for Slots<V::Elem> {
+    type Output = V;
+    #[inline(always)]
+    unsafe fn each<M: Micro<V>>(self, micro: M) -> V {
+        let [a, b, c] = self.0;
+        unsafe {
+            let x = V::load(a);
+            let y = if M::ARGS > 1 { V::load(b) } else { x };
+            let z = if M::ARGS > 2 { V::load(c) } else { x };
+            micro.call(x, y, z)
+        }
+    }
+}
+
+impl<T: Element + Scalar> Narrow<'_, T> {
+    #[inline(always)]
+    unsafe fn act<V: Vector<Elem = T>>(&self, act: &Act<T>, step: usize) {
+        unsafe {
+            let y = match act.what {
+                What::Micro(code) => value::<V, _>(code, Slots(act.from)),
+                What::Load => {
+                    let y = V::load_pieces(act.memory.at(step), act.memory.len);
+                    return y.store(act.to);
+                }
+                What::Spread => return V::splat(*act.from[0]).store(act.to),
+                What::Product {
+                    first_term,
+                    terms,
+                    first_piece,
+                    pieces,
+                    accumulate,
+                } => {
+                    let terms = self.terms.get_unchecked(first_term..first_term + terms);
+                    let to = self.pieces.get_unchecked(first_piece..first_piece + pieces);
+                    let matrix = act.from[0];
+                    return match pieces {
+                        1 => product::<V, 1>(terms, matrix, to, accumulate, step),
+                        2 => product::<V, 2>(terms, matrix, to, accumulate, step),
+                        3 => product::<V, 3>(terms, matrix, to, accumulate, step),
+                        _ => product::<V, PIECES>(terms, matrix, to, accumulate, step),
+                    };
+                }
+            };
+            y.store(act.to);
+            if act.memory.len > 0 {
+                y.store_pieces(act.memory.at(step), act.memory.len);
+            }
+        }
+    }
+}
+
+/// Some pieces of a product, each entry one chain over the terms as in every other product.
+#[inline(always)]
+unsafe fn product<V: Vector, const N: usize>(
+    terms: &[*const V::Elem],
+    mut matrix: *const V::Elem,
+    to: &[Piece<V::Elem>],
+    accumulate: bool,
+    step: usize,
+) {
+    unsafe {
+        let mut sums = [V::splat(V::Elem::ZERO); N];
+        if accumulate {
+            for (sum, piece) in sums.iter_mut().zip(to) {
+                *sum = V::load(piece.slot);
+            }
+        }
+        for term in terms {
+            let x = V::splat(**term);
+            for (i, sum) in sums.iter_mut().enumerate() {
+                *sum = x.mul_add(V::load(matrix.add(i * V::LANES)), *sum);
+            }
+            matrix = matrix.add(N * V::LANES);
+        }
+        for (sum, piece) in sums.iter().zip(to) {
+            sum.store(piece.slot);
+            if piece.memory.len > 0 {
+                sum.store_pieces(piece.memory.at(step), piece.memory.len);
+            }
+        }
+    }
+}
