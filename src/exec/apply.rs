@@ -15,7 +15,7 @@ use super::driver::{Crew, Rows};
 use super::interpret::entrywise::{BLOCK, Entrywise, Rows as Strided};
 use super::interpret::rows::{self, Contraction, SumRows};
 use super::interpret::steps::{Action, Cursor, Programs, Steps};
-use super::kernel::{Columns, Matrix, OverRows, Panels, Product, Start, Stretch};
+use super::kernel::{Columns, Matrix, OverRows, Panels, Product, Start, Stretch, Thin};
 use crate::error::Error;
 use crate::op::{Custom, Scalar, Value};
 use crate::plan::{Instruction, MicroOp, Operand, Plan, Stage};
@@ -189,6 +189,10 @@ impl<F: Real> Crew<'_, '_, F> {
             };
             self.own.operands.push(operand);
         }
+        let isa = match rows.count {
+            1 => self.job.isa,
+            _ => self.job.wide,
+        };
         let count = self.own.operands.len();
         let table = &mut self.own.tables[index];
         let fixed = table.len() - count;
@@ -207,7 +211,7 @@ impl<F: Real> Crew<'_, '_, F> {
             registers: program.registers,
         };
         // SAFETY: the plan names entries inside the buffers, and gives each output to one program.
-        unsafe { call.run(self.job.isa) };
+        unsafe { call.run(isa) };
     }
 
     /// Runs the loop of a stage for a single row in one go, if the stage consists of what can be
@@ -383,6 +387,9 @@ impl<F: Real> Crew<'_, '_, F> {
             rows: rows.count,
             accumulate: true,
         };
+        if let Some(thin) = Thin::of((left[0], right[0]), (product.c, b.len), rows.count) {
+            return self.job.isa.dispatch(thin);
+        }
         // SAFETY: the plan names entries inside the buffers; workers have different columns.
         unsafe { product.run(self.job.isa, self.own.packing.as_mut_slice()) };
     }
@@ -395,7 +402,7 @@ impl<F: Real> Crew<'_, '_, F> {
         rows: Rows,
         entries: Range<usize>,
     ) {
-        let isa = self.job.isa;
+        let isa = self.job.wide;
         let sum = |first: usize, count: usize| {
             isa.dispatch(SumRows {
                 from: self
@@ -410,8 +417,26 @@ impl<F: Real> Crew<'_, '_, F> {
         };
         if out.rate == Rate::Static {
             sum(rows.first, rows.count);
+        } else if self.stride(out) == 0 {
+            // One sample: one step after the other, as among others.
+            let (first, stride) = (self.at(from, rows.step, rows.first), self.stride(from));
+            let to = self.at(out, 0, 0).wrapping_add(entries.start);
+            for (i, entry) in entries.enumerate() {
+                let from = first.wrapping_add(entry).cast_const();
+                // SAFETY: the plan names entries inside the buffers.
+                unsafe { rows::chain(from, stride, rows.count, to.add(i)) };
+            }
         } else {
             (rows.first..rows.first + rows.count).for_each(|row| sum(row, 1));
+        }
+    }
+
+    /// Sets rows to zero.
+    pub(super) fn clear(&self, out: &Operand, rows: Rows) {
+        for row in rows.first..rows.first + rows.count {
+            let to = self.at(out, rows.step, row);
+            // SAFETY: the entries of one row.
+            unsafe { std::slice::from_raw_parts_mut(to, out.len) }.fill(F::zero());
         }
     }
 }

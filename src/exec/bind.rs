@@ -160,7 +160,7 @@ impl<F: Real> Program<F> {
                     }
                     let (time, row) = match spec.ty().rate {
                         Rate::Static => (0, 0),
-                        Rate::Sample => (0, buffer.width),
+                        Rate::Sample => (0, sample_row(buffer.width, samples)),
                         Rate::Step => (samples * buffer.width, buffer.width),
                     };
                     Slot {
@@ -259,10 +259,17 @@ fn copy_row<F: Real>(from: *const F, to: &mut [F]) {
     unsafe { std::ptr::copy_nonoverlapping(from, to.as_mut_ptr(), to.len()) };
 }
 
+/// From the row of one sample to the next; nowhere when there is only one, whose row then stands for
+/// every step of many done at once.
+const fn sample_row(width: usize, samples: usize) -> usize {
+    if samples == 1 { 0 } else { width }
+}
+
 fn own_slot<F: Real>(buffer: &Buffer, ptr: *mut F, samples: usize) -> Slot<F> {
     let (time, row) = match buffer.storage {
         Storage::Static | Storage::Leaf(_) => (0, 0),
-        Storage::Sample | Storage::Local => (0, buffer.width),
+        Storage::Sample => (0, sample_row(buffer.width, samples)),
+        Storage::Local => (0, buffer.width),
         Storage::Chunk | Storage::Full => (samples * buffer.width, buffer.width),
     };
     // Before the first step there is one more, for what registers hold at the start.

@@ -25,6 +25,8 @@ use crate::shape::Rate;
 pub(super) struct Job<'a, F> {
     pub(super) plan: &'a Plan,
     pub(super) isa: Isa,
+    /// What runs entrywise work on many rows, to the same bits.
+    pub(super) wide: Isa,
     pub(super) extent: Extent,
     /// The number of samples that are longer than each step; the longest samples come first.
     pub(super) active: &'a [usize],
@@ -236,6 +238,7 @@ impl<F: Real> Crew<'_, '_, F> {
         for Work {
             instruction,
             is_uniform,
+            is_uniform_alone,
             looks_aside,
         } in &stage.body
         {
@@ -252,12 +255,25 @@ impl<F: Real> Crew<'_, '_, F> {
                 }
                 Instruction::Total { out, from } => {
                     let columns = share(out.len, self.index, self.count);
-                    let merged = out.rate == Rate::Static;
+                    let merged = out.rate == Rate::Static || self.job.extent.samples == 1;
                     for rows in self.blocks(times.clone(), merged) {
                         self.total(out, from, rows, columns.clone());
                     }
                 }
-                Instruction::MoveTotal { .. } | Instruction::Pick { .. } => {
+                Instruction::Pick { edge, .. } => {
+                    if self.index == 0 {
+                        self.edges(instruction, *edge, times);
+                    }
+                }
+                Instruction::Impulse { out, edge, .. } => {
+                    let own = share(times.len(), self.index, self.count);
+                    let own = times.start + own.start..times.start + own.end;
+                    for rows in self.blocks(own.clone(), true) {
+                        self.clear(out, rows);
+                    }
+                    self.edges(instruction, *edge, &own);
+                }
+                Instruction::MoveTotal { .. } => {
                     if self.index == 0 {
                         for rows in self.blocks(times.clone(), false) {
                             self.apply(instruction, rows);
@@ -267,7 +283,8 @@ impl<F: Real> Crew<'_, '_, F> {
                 _ => {
                     let own = share(times.len(), self.index, self.count);
                     let own = times.start + own.start..times.start + own.end;
-                    for rows in self.blocks(own, *is_uniform) {
+                    let alone = *is_uniform_alone && self.job.extent.samples == 1;
+                    for rows in self.blocks(own, *is_uniform || alone) {
                         self.apply(instruction, rows);
                     }
                 }
@@ -299,6 +316,24 @@ impl<F: Real> Crew<'_, '_, F> {
                 },
             }
         })
+    }
+
+    /// An instruction for the rows that have an end of their sequence at one of these steps.
+    fn edges(&mut self, instruction: &Instruction, edge: Edge, times: &Range<usize>) {
+        for first in 0..self.job.extent.samples {
+            let step = match edge {
+                Edge::First => 0,
+                Edge::Last => self.job.lengths[first].saturating_sub(1),
+            };
+            if times.contains(&step) && first < self.job.active[step] {
+                let rows = Rows {
+                    step,
+                    first,
+                    count: 1,
+                };
+                self.apply(instruction, rows);
+            }
+        }
     }
 
     /// Whether a sample has an end of its sequence at a step.

@@ -95,7 +95,10 @@ pub struct Program<F> {
     recurrence: Recurrence,
     sizes: Vec<usize>,
     plan: Plan,
+    /// What runs single rows.
     isa: Isa,
+    /// What runs many rows at once.
+    wide: Isa,
     threads: usize,
     /// No chunk of time is longer than this.
     longest_chunk: usize,
@@ -132,6 +135,7 @@ impl<F: Real> Program<F> {
         let longest = plan.programs.iter().map(|p| p.len).max().unwrap_or(0);
         Ok(Self {
             isa: Isa::for_rows::<F>(longest),
+            wide: Isa::detect(),
             plan,
             recurrence: recurrence.clone(),
             sizes,
@@ -150,7 +154,11 @@ impl<F: Real> Program<F> {
     /// Runs on another instruction set of this machine.
     #[cfg(test)]
     pub(crate) fn on(self, isa: Isa) -> Self {
-        Self { isa, ..self }
+        Self {
+            isa,
+            wide: isa,
+            ..self
+        }
     }
 
     /// Runs in chunks of at most this many steps.
@@ -226,6 +234,7 @@ impl<F: Real> Program<F> {
         let job = Job {
             plan: &self.plan,
             isa: self.isa,
+            wide: self.wide,
             extent: workspace.extent,
             active: &workspace.active,
             lengths: &workspace.lengths,

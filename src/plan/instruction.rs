@@ -239,6 +239,8 @@ pub(crate) struct Work {
     /// Whether it can be done for the rows of many steps as if they were one step's: its operands
     /// vary with the step or not at all, and nothing depends on which step it is.
     pub(crate) is_uniform: bool,
+    /// The same for a single sample, whose own values do not vary with the step either.
+    pub(crate) is_uniform_alone: bool,
     /// Whether it reads values of other steps.
     pub(crate) looks_aside: bool,
 }
@@ -254,6 +256,7 @@ impl Work {
             _ => false,
         };
         Self {
+            is_uniform_alone: !by_step,
             is_uniform: !by_step && operands.iter().all(|o| o.rate != Rate::Sample),
             looks_aside: operands.iter().any(|o| o.shift != 0),
             instruction,

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use super::graph::{Graph, Id, Kind};
+use super::schedule::SINK_FROM;
 use crate::shape::Rate;
 
 /// What is known of the nodes before any is changed; nodes added later stand alone.
@@ -101,8 +102,10 @@ impl Graph {
         let leaves = |(id, _): &(Id, i8)| {
             matches!(self.nodes[*id].kind, Kind::Product { .. }) && before.is_private(*id)
         };
-        // A product may leave the loop with what else the sum adds from outside.
-        let split = own.is_some() && outside.len() > 1 && outside.iter().any(leaves);
+        // A product may leave the loop with what else the sum adds from outside. What is short is
+        // added up sooner for many steps at once.
+        let short = self.nodes[id].len() < SINK_FROM;
+        let split = own.is_some() && outside.len() > 1 && (short || outside.iter().any(leaves));
         if products.is_empty() {
             if split {
                 let init = self.initial(id, outside, before).map(|init| (init, 1));

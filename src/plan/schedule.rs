@@ -11,7 +11,7 @@ use crate::tape::Direction;
 
 /// From this many entries on, work that only one loop needs is done inside that loop, where its
 /// operands are at hand, rather than before it for many steps at once.
-const SINK_FROM: usize = 16;
+pub(super) const SINK_FROM: usize = 16;
 
 /// When a node runs. For what varies with the step: in which pass, and how deep in it; loops have
 /// odd depths. For everything else: `pass` is the first pass that may use it.

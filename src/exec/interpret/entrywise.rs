@@ -206,7 +206,7 @@ where
             if operand.spread {
                 let block = unsafe { call.scratch.add(i * BLOCK) };
                 call.table[fixed + i] = block;
-                unsafe { gather(operand, block, 1, len, 0, 0) };
+                unsafe { gather::<V>(operand, block, 1, len, 0, 0) };
             }
         }
         for op in call.ops {
@@ -235,7 +235,7 @@ where
         if operand.stride == 0 && i < call.inputs && (some == len || operand.spread) {
             let block = unsafe { call.scratch.add(i * BLOCK) };
             call.table[fixed + i] = block;
-            unsafe { gather(operand, block, some_rows, some, 0, 0) };
+            unsafe { gather::<V>(operand, block, some_rows, some, 0, 0) };
         }
     }
     let mut row = 0;
@@ -256,7 +256,7 @@ where
                     call.table[place] = unsafe { call.scratch.add(i * BLOCK) };
                     if i < call.inputs {
                         unsafe {
-                            gather(operand, call.table[place], count, width, row, column);
+                            gather::<V>(operand, call.table[place], count, width, row, column);
                         }
                     }
                 }
@@ -266,7 +266,7 @@ where
             }
             for (i, operand) in call.operands.iter().enumerate().skip(call.inputs) {
                 if count > 1 && operand.stride != len {
-                    unsafe { scatter(operand, call.table[fixed + i], count, width, row) };
+                    unsafe { scatter::<V>(operand, call.table[fixed + i], count, width, row) };
                 }
             }
             column += width;
@@ -315,9 +315,9 @@ where
 
 /// Copies rows of an operand to a block, one after the other.
 #[inline(always)]
-unsafe fn gather<T: Copy>(
-    operand: &Rows<T>,
-    block: *mut T,
+unsafe fn gather<V: Vector>(
+    operand: &Rows<V::Elem>,
+    block: *mut V::Elem,
     rows: usize,
     len: usize,
     row: usize,
@@ -332,23 +332,33 @@ unsafe fn gather<T: Copy>(
                 unsafe { *to.add(i) = x };
             }
         } else {
-            unsafe { std::ptr::copy_nonoverlapping(from.add(column), to, len) };
+            unsafe { copy::<V>(from.add(column), to, len) };
         }
     }
 }
 
 /// Copies a block to rows of an operand.
 #[inline(always)]
-unsafe fn scatter<T: Copy>(
-    operand: &Rows<T>,
-    block: *const T,
+unsafe fn scatter<V: Vector>(
+    operand: &Rows<V::Elem>,
+    block: *const V::Elem,
     rows: usize,
     len: usize,
     row: usize,
 ) {
     for r in 0..rows {
         let to = unsafe { operand.ptr.add((row + r) * operand.stride) };
-        unsafe { std::ptr::copy_nonoverlapping(block.add(r * len), to, len) };
+        unsafe { copy::<V>(block.add(r * len), to, len) };
+    }
+}
+
+/// Copies some entries; a few of them without a call.
+#[inline(always)]
+unsafe fn copy<V: Vector>(from: *const V::Elem, to: *mut V::Elem, len: usize) {
+    if len <= V::LANES {
+        unsafe { V::load_pieces(from, len).store_pieces(to, len) };
+    } else {
+        unsafe { std::ptr::copy_nonoverlapping(from, to, len) };
     }
 }
 

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "rows are reached through pointers and strides")]
 
-use crate::exec::kernel::{Element, Kernel, Vector};
+use crate::exec::kernel::{Element, Kernel, MAX_LANES, Vector};
 use crate::op::{Contract, Move, Strides};
 
 fn offset(at: &Strides, i: usize, j: usize, class: usize) -> usize {
@@ -165,6 +165,18 @@ unsafe fn combine<V: Vector>(
     }
 }
 
+/// Adds an entry of every row to what is there, one after the other.
+///
+/// # Safety
+/// `from` is valid for reading `rows` entries `stride` apart, `out` for reading and writing one.
+pub(crate) unsafe fn chain<T: Element>(from: *const T, stride: usize, rows: usize, out: *mut T) {
+    let mut sum = unsafe { *out };
+    for row in 0..rows {
+        sum = sum + unsafe { *from.add(row * stride) };
+    }
+    unsafe { *out = sum };
+}
+
 /// How many rows are added up at a time.
 const TOGETHER: usize = 8;
 
@@ -195,18 +207,32 @@ impl<T: Element> Kernel<T> for SumRows<T> {
 }
 
 impl<T: Element> SumRows<T> {
+    /// Sums of entries that follow each other: every sixteenth in a chain, on any machine.
     #[inline(always)]
     unsafe fn entries<V: Vector<Elem = T>>(&self) {
-        let mut sum = V::splat(T::ZERO);
+        let mut sums = [V::splat(T::ZERO); MAX_LANES];
+        let sums = &mut sums[..MAX_LANES / V::LANES];
         let mut i = 0;
-        while i + V::LANES <= self.rows {
-            sum = sum + unsafe { V::load(self.from.add(i)) };
-            i += V::LANES;
+        while i + MAX_LANES <= self.rows {
+            for (j, sum) in sums.iter_mut().enumerate() {
+                *sum = *sum + unsafe { V::load(self.from.add(i + j * V::LANES)) };
+            }
+            i += MAX_LANES;
         }
-        if i < self.rows {
-            sum = sum + unsafe { V::load_partial(self.from.add(i), self.rows - i) };
+        for sum in sums.iter_mut() {
+            let n = (self.rows - i).min(V::LANES);
+            *sum = *sum + unsafe { V::load_partial(self.from.add(i), n) };
+            i += n;
         }
-        unsafe { *self.out = *self.out + sum.sum() };
+        // Halves are added until one is left.
+        let mut n = sums.len();
+        while n > 1 {
+            n /= 2;
+            for j in 0..n {
+                sums[j] = sums[j] + sums[j + n];
+            }
+        }
+        unsafe { *self.out = *self.out + sums[0].sum() };
     }
 
     /// Some rows at a time, from their first entry to their last, as they lie in memory. Every column

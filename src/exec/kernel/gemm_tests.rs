@@ -5,7 +5,7 @@
     reason = "the products take pointers; every operand is made to the size it is used with"
 )]
 
-use super::{Columns, Element, Isa, Matrix, OverRows, Panels, Product, Start, Stretch};
+use super::{Columns, Element, Isa, Matrix, OverRows, Panels, Product, Start, Stretch, Thin};
 
 /// What lies around a result, to be found unchanged.
 const GUARD: f64 = -77.25;
@@ -249,8 +249,15 @@ fn over_rows<T: Number>(isa: Isa, ms: &[usize], rows: usize, ns: &[usize], accum
                 rows,
                 accumulate,
             };
-            // SAFETY: the segments have `rows` rows, and the result a row for each column.
-            unsafe { product.run(isa, &mut scratch) };
+            let thin = match (a, &right[..]) {
+                ([a], [b]) if accumulate => Thin::of((*a, *b), (product.c, c.stride), rows),
+                _ => None,
+            };
+            match thin {
+                Some(thin) if row % 2 == 0 => isa.dispatch(thin),
+                // SAFETY: the segments have `rows` rows, and the result a row for each column.
+                _ => unsafe { product.run(isa, &mut scratch) },
+            }
             row += m;
         }
         assert!(
@@ -293,6 +300,12 @@ fn products_over_rows<T: Number>() {
         for n in 1..=MOST {
             over_rows::<T>(isa, &[n / 2 + 1, 3], 7, &[n], n % 2 == 0);
             over_rows::<T>(isa, &[5], n, &[n, 2, 4], n % 2 == 1);
+        }
+        for n in 1..=MOST {
+            for m in 1..=4 {
+                over_rows::<T>(isa, &[m], 7, &[n], true);
+                over_rows::<T>(isa, &[n], 3, &[m], true);
+            }
         }
         over_rows::<T>(isa, &[5], 0, &[6], false);
         over_rows::<T>(isa, &[5], 0, &[6], true);

@@ -21,6 +21,7 @@ mod neon;
 mod pack;
 mod portable;
 mod simd;
+mod thin;
 mod tile;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -29,4 +30,5 @@ mod x86_partial;
 
 pub(crate) use gemm::{Columns, OverRows, Product, Start, Stretch};
 pub(crate) use pack::{Matrix, Panels};
-pub(crate) use simd::{Element, Isa, Kernel, Vector};
+pub(crate) use simd::{Element, Isa, Kernel, MAX_LANES, Vector};
+pub(crate) use thin::Thin;
