@@ -23,6 +23,7 @@ mod portable;
 mod simd;
 mod thin;
 mod tile;
+mod transpose;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 #[cfg(target_arch = "x86_64")]

@@ -9,6 +9,7 @@
     reason = "matrices are read through pointers with strides, which the caller vouches for"
 )]
 
+use super::transpose::{self, SIDE};
 use super::{Element, Isa, Kernel, Vector};
 
 /// A matrix in memory: entry `(i, j)` lies at `ptr + i · row_stride + j · column_stride`.
@@ -253,16 +254,37 @@ unsafe fn zero<V: Vector>(to: *mut V::Elem, n: usize) {
 unsafe fn gather<T: Element>(src: Matrix<T>, panels: Panels, dst: *mut T, offset: usize) {
     const BLOCK: usize = 16;
     for top in (0..src.rows).step_by(BLOCK) {
-        for j in 0..src.columns {
+        let end = (top + BLOCK).min(src.rows);
+        let mut j = 0;
+        while j < src.columns {
             let column = offset + j;
             let place = column / panels.width * panels.stride() + column % panels.width;
-            for i in top..(top + BLOCK).min(src.rows) {
-                // SAFETY: `(i, j)` is an entry of the matrix.
-                unsafe {
-                    let x = *src.ptr.add(i * src.row_stride + j * src.column_stride);
-                    dst.add(place + i * panels.width).write(x);
+            // Some columns of one panel, whose entries follow each other, are exchanged with rows.
+            let (mut i, mut count) = (top, 1);
+            if src.row_stride == 1 && column % SIDE == 0 && j + SIDE <= src.columns {
+                count = SIDE;
+                while i + SIDE <= end {
+                    // SAFETY: the block lies inside the matrix and, since the width of panels is a
+                    // multiple of its side, inside one panel.
+                    unsafe {
+                        let from = src.ptr.add(i + j * src.column_stride);
+                        let to = dst.add(place + i * panels.width);
+                        transpose::block(from, src.column_stride, to, panels.width);
+                    }
+                    i += SIDE;
                 }
             }
+            for j in j..j + count {
+                let place = place + j - (column - offset);
+                for i in i..end {
+                    // SAFETY: `(i, j)` is an entry of the matrix.
+                    unsafe {
+                        let x = *src.ptr.add(i * src.row_stride + j * src.column_stride);
+                        dst.add(place + i * panels.width).write(x);
+                    }
+                }
+            }
+            j += count;
         }
     }
 }
