@@ -127,7 +127,7 @@ impl<F: Real> Crew<'_, '_, F> {
             }
             self.enter(times.start);
             self.wait();
-            for (stage, _) in pass.stages.iter().enumerate() {
+            for stage in 0..pass.stages.len() {
                 self.stage((index, stage), &times);
                 self.wait();
             }

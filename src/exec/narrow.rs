@@ -154,7 +154,8 @@ impl Maker<'_> {
 
     /// Notes where a value is that was just made.
     fn made(&mut self, operand: Operand, slot: usize) {
-        self.known.retain(|k| k.0.shift != 0 || !k.0.overlaps(&operand));
+        self.known
+            .retain(|k| k.0.shift != 0 || !k.0.overlaps(&operand));
         self.known.push((operand, false, slot));
     }
 

@@ -296,7 +296,7 @@ where
             } else if row == 0 || operand.stride > 0 {
                 let block = unsafe { call.scratch.add(i * BLOCK) };
                 call.table[fixed + i] = block;
-                unsafe { gather(operand, block, most.min(call.rows - row), len, row, 0) };
+                unsafe { gather::<V>(operand, block, most.min(call.rows - row), len, row, 0) };
             }
         }
         for op in call.ops {
