@@ -32,14 +32,24 @@ pub(crate) fn write(writer: &mut Writer<'_>, states: &[Name]) {
     let plus = |at: Time| all(&|s| Term::DPlus(Arc::clone(s), at.clone()));
     let back = Term::Mul(vec![Term::StateJacobian(t.clone()), d(t.plus(-1))]);
     let right = Term::Add(vec![back, plus(t.clone())]);
-    let step = writer.push("jac.differential".into(), Part::Jacobian, d(t.clone()), right);
+    let step = writer.push(
+        "jac.differential".into(),
+        Part::Jacobian,
+        d(t.clone()),
+        right,
+    );
     step.range = Range::all();
     step.rules = vec![Rule::Linearity, Rule::Diagonal];
     step.premises = immediate.iter().map(|(_, _, id)| id.clone()).collect();
     step.level = Level::Normal;
     for (state, right, id) in &immediate {
         let left = Term::DPlus(Arc::clone(state), t.clone());
-        let equation = writer.push(format!("jac.plus.{state}"), Part::Jacobian, left, right.clone());
+        let equation = writer.push(
+            format!("jac.plus.{state}"),
+            Part::Jacobian,
+            left,
+            right.clone(),
+        );
         equation.range = Range::all();
         equation.rules = vec![Rule::Substitution];
         equation.premises = vec![id.clone()];
@@ -76,7 +86,12 @@ fn put_in(writer: &Writer<'_>, term: &Term, states: &[Name], depth: usize) -> Op
         return match at {
             Some(at) if at.offset != 0 => states.contains(name).then_some(Term::Zero),
             _ if leaf => Some(term.clone()),
-            _ => put_in(writer, writer.right(&format!("d.{name}"))?, states, depth + 1),
+            _ => put_in(
+                writer,
+                writer.right(&format!("d.{name}"))?,
+                states,
+                depth + 1,
+            ),
         };
     }
     if !term.is_linear_part() {
@@ -96,11 +111,17 @@ fn put_in(writer: &Writer<'_>, term: &Term, states: &[Name], depth: usize) -> Op
 fn maps(writer: &mut Writer<'_>, state: &Name, immediate: &Term) {
     let (t, k) = (Time::var('t'), Time::var('k'));
     let carried = Term::Value(Arc::clone(state), Some(t.plus(-1)));
-    let scalar = writer.tape.named(state).is_none_or(|id| writer.is_scalar(id));
-    let parameters = writer.equations.iter().filter_map(|e| match (&e.left, e.part) {
-        (Term::Gradient(name, None), Part::Parameters) => Some(Arc::clone(name)),
-        _ => None,
-    });
+    let scalar = writer
+        .tape
+        .named(state)
+        .is_none_or(|id| writer.is_scalar(id));
+    let parameters = writer
+        .equations
+        .iter()
+        .filter_map(|e| match (&e.left, e.part) {
+            (Term::Gradient(name, None), Part::Parameters) => Some(Arc::clone(name)),
+            _ => None,
+        });
     // The weight that acts on the state stands for all of them.
     let found = parameters.into_iter().find_map(|name| {
         let map = matrix_of(immediate, &name, scalar)?;
@@ -114,7 +135,12 @@ fn maps(writer: &mut Writer<'_>, state: &Name, immediate: &Term) {
     let by = |to: Time, from: Time| Term::Jacobian(Arc::clone(state), to, Arc::clone(state), from);
     let later = Term::Mul(vec![by(t.clone(), t.plus(-1)), total(t.plus(-1))]);
     let right = Term::Add(vec![direct(t.clone()), later]);
-    let equation = writer.push(format!("map.{name}"), Part::Jacobian, total(t.clone()), right);
+    let equation = writer.push(
+        format!("map.{name}"),
+        Part::Jacobian,
+        total(t.clone()),
+        right,
+    );
     equation.range = Range::all();
     equation.rules = vec![Rule::Linearity];
     equation.premises = vec!["jac.differential".into()];

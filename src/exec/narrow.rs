@@ -112,10 +112,10 @@ impl<F: Real> Ready<F> {
                 Instruction::Program(index) => maker.program(&maker.plan.programs[*index]),
                 Instruction::Gemm {
                     out,
-                    accumulate,
+                    start,
                     segments,
                     pack,
-                } => maker.product(*out, *accumulate, segments, *pack),
+                } => maker.product(*out, *start, segments, *pack),
                 _ => return Ok(None),
             }
         }
@@ -182,12 +182,13 @@ impl<F: Real> Ready<F> {
             pieces: maker
                 .pieces
                 .iter()
-                .map(|(slot, _)| Piece {
+                .map(|(begin, slot, _)| Piece {
+                    start: at(*begin).cast_const(),
                     slot: at(*slot),
                     memory: nowhere(),
                 })
                 .collect(),
-            pieces_at: maker.pieces.iter().map(|p| kept(p.1)).collect(),
+            pieces_at: maker.pieces.iter().map(|p| kept(p.2)).collect(),
             carried: carried
                 .iter()
                 .map(|(from, to)| (at(*from).cast_const(), at(*to)))

@@ -61,7 +61,7 @@ pub(super) struct Maker<'a> {
     pub(super) loads: Vec<(Operand, bool, usize)>,
     pub(super) acts: Vec<Draft>,
     pub(super) terms: Vec<(usize, usize)>,
-    pub(super) pieces: Vec<(usize, Operand)>,
+    pub(super) pieces: Vec<(usize, usize, Operand)>,
     pub(super) carried: Vec<(Operand, usize)>,
     pub(super) rows: Vec<Rows>,
     pub(super) matrix: usize,
@@ -203,7 +203,7 @@ impl Maker<'_> {
     pub(super) fn product(
         &mut self,
         out: Operand,
-        accumulate: bool,
+        start: Option<Operand>,
         segments: &[Operand],
         pack: usize,
     ) {
@@ -218,16 +218,9 @@ impl Maker<'_> {
             let first_piece = self.pieces.len();
             let row = group.len() * self.lanes;
             for (i, piece) in group.iter().enumerate() {
-                let slot = match self.find(piece, false) {
-                    Some(slot) => slot,
-                    None if accumulate => {
-                        let slot = self.fresh();
-                        self.loads.push((*piece, false, slot));
-                        slot
-                    }
-                    None => self.fresh(),
-                };
-                self.pieces.push((slot, *piece));
+                let slot = self.fresh();
+                let begin = start.map_or(slot, |start| self.begin(start, &out, piece));
+                self.pieces.push((begin, slot, *piece));
                 let place = self.matrix + i * self.lanes;
                 columns.extend((0..piece.len).map(|j| (place + j, row)));
             }
@@ -236,7 +229,7 @@ impl Maker<'_> {
                 terms,
                 first_piece,
                 pieces: group.len(),
-                accumulate,
+                starts: start.is_some(),
             };
             // The first argument is the place of the matrix.
             let at = [self.matrix; 3];
@@ -244,19 +237,42 @@ impl Maker<'_> {
             self.matrix += terms * row;
         }
         for i in self.pieces.len() - outs.len()..self.pieces.len() {
-            let (slot, piece) = self.pieces[i];
+            let (_, slot, piece) = self.pieces[i];
             self.made(piece, slot);
         }
         self.rows.push(Rows { pack, columns });
     }
 
+    /// The slot of what a piece of a product starts from.
+    fn begin(&mut self, start: Operand, out: &Operand, piece: &Operand) -> usize {
+        let own = Operand {
+            start: start.start + piece.start - out.start,
+            len: piece.len,
+            ..start
+        };
+        if own != *piece {
+            return self.value(own);
+        }
+        // It was made by the loop, or before it in the same place.
+        self.find(piece, false).unwrap_or_else(|| {
+            let slot = self.fresh();
+            self.loads.push((own, false, slot));
+            slot
+        })
+    }
+
     fn reads(&self, act: &Draft, slot: usize) -> bool {
         match act.what {
             What::Product {
-                first_term, terms, ..
+                first_term,
+                terms,
+                first_piece,
+                pieces,
+                ..
             } => {
                 let terms = &self.terms[first_term..first_term + terms];
-                terms.iter().any(|t| t.0 == slot)
+                let pieces = &self.pieces[first_piece..first_piece + pieces];
+                terms.iter().any(|t| t.0 == slot) || pieces.iter().any(|p| p.0 == slot)
             }
             What::Load => false,
             What::Micro(_) | What::Spread => act.from.contains(&slot),
@@ -271,7 +287,7 @@ impl Maker<'_> {
                 ..
             } => {
                 let pieces = &self.pieces[first_piece..first_piece + pieces];
-                pieces.iter().any(|p| p.0 == slot)
+                pieces.iter().any(|p| p.1 == slot)
             }
             _ => act.to == slot,
         }
@@ -285,10 +301,9 @@ impl Maker<'_> {
             let Some(made) = self.find(&value, false) else {
                 continue;
             };
-            let is_brought = self.loads.iter().any(|l| l.2 == made);
             let first = self.acts.iter().position(|a| self.writes(a, made));
             let last = self.acts.iter().rposition(|a| self.reads(a, read));
-            if is_brought || first < last {
+            if first < last {
                 copies.push((made, read));
                 continue;
             }
@@ -299,8 +314,9 @@ impl Maker<'_> {
                 *slot = if *slot == read { made } else { *slot };
             }
             let terms = self.terms.iter_mut().map(|t| &mut t.0);
+            let begins = self.pieces.iter_mut().map(|p| &mut p.0);
             let before = self.before.iter_mut().map(|b| &mut b.2);
-            for slot in terms.chain(before) {
+            for slot in terms.chain(begins).chain(before) {
                 *slot = if *slot == read { made } else { *slot };
             }
         }

@@ -164,7 +164,10 @@ impl Derivation {
         } else {
             Sign::LessEqual
         };
-        let (left, right) = (self.symbols.show(&given.left), self.symbols.show(&given.right));
+        let (left, right) = (
+            self.symbols.show(&given.left),
+            self.symbols.show(&given.right),
+        );
         Math::relation(left, sign, right)
     }
 
@@ -326,7 +329,10 @@ fn svg_text(math: &Math) -> String {
         Math::Upright(word) => format!("<tspan font-style=\"normal\">{}</tspan>", escape(word)),
         // Signs inside scripts and products are set close.
         Math::Sign(Sign::Partial | Sign::Differential) => {
-            format!("<tspan font-style=\"normal\">{}</tspan>", escape(math.text(Charset::Unicode).trim()))
+            format!(
+                "<tspan font-style=\"normal\">{}</tspan>",
+                escape(math.text(Charset::Unicode).trim())
+            )
         }
         math => escape(math.text(Charset::Unicode).trim()),
     }

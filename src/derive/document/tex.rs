@@ -128,7 +128,9 @@ fn run(out: &mut String, d: &Derivation, reach: &Reach, lang: Lang) {
         cells.join(" & ")
     );
     for row in 0..=reach.steps {
-        let values = columns.iter().map(|c| format!(" & ${}$", digits(c.values[row]).replace('−', "-")));
+        let values = columns
+            .iter()
+            .map(|c| format!(" & ${}$", digits(c.values[row]).replace('−', "-")));
         let _ = writeln!(out, "{row}{}\\\\", values.collect::<String>());
     }
     let _ = writeln!(out, "\\end{{tabular}}\\end{{center}}\n");
