@@ -107,9 +107,52 @@ fn gates_in_one_product() {
         r.final_loss(h.dot(r.sample_input("s", [n])));
     })
     .unwrap();
-    for (h, lengths) in [(3, &[4, 2, 5][..]), (16, &[6, 6]), (9, &[7])] {
+    for (h, lengths) in [(3, &[4, 2, 5][..]), (16, &[6, 6]), (9, &[7]), (2, &[8])] {
         let sizes = [("H", h), ("K", 4)];
         assert!(all_orders(&model, &sizes, lengths, 0.3), "{h}");
+    }
+}
+
+/// Values of a few entries that change places, are carried as products, are read late, in part, as
+/// one entry for all, and once more when their successor is known.
+#[test]
+fn short_values() {
+    let model = Recurrence::define("short values", |r| {
+        let n = r.dim("H");
+        let (w, x) = (r.param("W", [n, n]), r.input("x", [n]));
+        let (a, b) = (r.state("a", [n]), r.state_from("b", r.param("b0", [n])));
+        r.next(a, b + x * 0.5);
+        r.next(b, a.tanh());
+        let c = r.state_from("c", r.sample_input("c0", [n]));
+        let next_c = r.next(c, w.dot(c) + x);
+        let s = r.state("s", ());
+        let next_s = r.next(s, (s * 0.5 + c.slice(1, 1).sum()).sigmoid());
+        let d = r.state("d", [n]);
+        let late = r.delay(r.delay(d));
+        let next_d = r.next(d, (w.dot(late + a) + s.spread([n]) * d).tanh());
+        let e = r.backward_state("e", [n]);
+        let next_e = r.next(e, (w.dot(e) + next_d).sigmoid() + s.spread([n]));
+        let before = c * next_c + d * next_d;
+        r.loss((before + next_e * b).square().sum() + next_s * s);
+        r.final_loss(next_d.dot(next_c));
+        r.output("next", next_d);
+    })
+    .unwrap();
+    for (h, lengths) in [
+        (2, &[9][..]),
+        (3, &[1]),
+        (5, &[4]),
+        (8, &[2]),
+        (4, &[6, 3, 6]),
+    ] {
+        assert!(all_orders(&model, &[("H", h)], lengths, 0.3), "{h}");
+    }
+    let (params, batch) = instance(&model, &[("H", 4)], &[5, 9, 1, 9, 3], 7);
+    let gradient = model.gradient(Wrt::Everything).unwrap();
+    for r in [&model, &gradient] {
+        let (params, batch) = (scaled(&params, 0.3), batch.clone());
+        any_number_of_workers(r, &params, &batch);
+        any_number_of_workers(r, &params.cast::<f32>(), &batch.cast::<f32>());
     }
 }
 
@@ -125,7 +168,8 @@ fn the_library_of_recurrences() {
         let sizes: Vec<(&str, usize)> = dims.iter().map(String::as_str).zip(3..).collect();
         for factor in [0.3, 0.0] {
             let whole = all_orders(&recurrence, &sizes, &[3, 6, 1, 6], factor);
-            run += usize::from(whole);
+            let alone = all_orders(&recurrence, &sizes, &[7], factor);
+            run += usize::from(whole && alone);
         }
     }
     assert!(run >= 20, "only {run} ran");

@@ -8,6 +8,7 @@ pub(crate) mod kernel;
 mod memory;
 mod narrow;
 mod parallel;
+mod slots;
 #[cfg(test)]
 mod tests;
 mod workspace;

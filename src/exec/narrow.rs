@@ -1,8 +1,4 @@
-//! A loop made ready to run on whole vectors: which value has which slot.
-//!
-//! What is the same value has the same slot: what a program makes and another uses, a value and
-//! the one that a register carries to the next step, as long as the former is not needed any more
-//! when the latter is made. What does not fit that picture is left in memory and read from there.
+//! A loop made ready to run on whole vectors, each value in its slot.
 
 #![allow(
     unsafe_code,
@@ -13,18 +9,12 @@ use std::ops::Range;
 
 use super::Real;
 use super::driver::Crew;
-use super::interpret::narrow::{Act, Load, Narrow, PIECES, Piece, What};
+use super::interpret::narrow::{Act, Load, Narrow, Piece, What};
 use super::interpret::steps::Cursor;
 use super::memory::Aligned;
+use super::slots::{Draft, Maker, Rows, atoms};
 use crate::error::Result;
-use crate::plan::{Instruction, Operand, Plan, Program, Stage};
-use crate::shape::Rate;
-
-/// A product of more terms than this is left to the kernels of matrix products.
-const TERMS: usize = 256;
-
-/// So are products of more vectors than this.
-const VECTORS: usize = 4 * PIECES;
+use crate::plan::{Instruction, Operand, Plan};
 
 /// Nowhere in memory.
 const fn nowhere<T>() -> Cursor<T> {
@@ -35,366 +25,26 @@ const fn nowhere<T>() -> Cursor<T> {
     }
 }
 
-impl Operand {
-    /// Whether both name some entry in common, be it at different steps.
-    fn overlaps(&self, other: &Self) -> bool {
-        self.buffer == other.buffer
-            && self.start < other.start + other.len
-            && other.start < self.start + self.len
-    }
+/// A pass and the place of a stage in it.
+type Place = (usize, usize);
 
-    /// Its entries at the current step.
-    const fn now(self) -> Self {
-        Self { shift: 0, ..self }
-    }
-}
-
-/// An act whose slots are still numbers.
-#[derive(Clone, Copy, Debug)]
-struct Draft {
-    what: What,
-    from: [usize; 3],
-    to: usize,
-    memory: Option<Operand>,
-}
-
-/// A matrix in the order in which the products of a loop read it.
-#[derive(Clone, Debug)]
-struct Rows {
-    pack: usize,
-    /// For each column, the place of its first entry, and from there to the next.
-    columns: Vec<(usize, usize)>,
-}
-
-/// The loop being made.
-struct Maker<'a> {
-    plan: &'a Plan,
-    lanes: usize,
-    /// How a register is read that goes the way of the loop.
-    behind: i8,
-    /// What the loop writes, in pieces that are used as a whole.
-    atoms: Vec<Operand>,
-    /// Values at hand, by operand, and whether repeated.
-    known: Vec<(Operand, bool, usize)>,
-    slots: usize,
-    constants: Vec<(usize, f64)>,
-    before: Vec<(Operand, bool, usize)>,
-    loads: Vec<(Operand, bool, usize)>,
-    acts: Vec<Draft>,
-    terms: Vec<(usize, usize)>,
-    pieces: Vec<(usize, Operand)>,
-    carried: Vec<(Operand, usize)>,
-    rows: Vec<Rows>,
-    matrix: usize,
-}
-
-impl Maker<'_> {
-    fn fresh(&mut self) -> usize {
-        self.slots += 1;
-        self.slots - 1
-    }
-
-    fn find(&self, operand: &Operand, spread: bool) -> Option<usize> {
-        let same = |k: &&(Operand, bool, usize)| k.0 == *operand && k.1 == spread;
-        self.known.iter().find(same).map(|k| k.2)
-    }
-
-    /// The slot of a value that the loop does not write, brought there in time.
-    fn bring(&mut self, operand: Operand, spread: bool) -> usize {
-        let slot = self.fresh();
-        let list = match operand.rate {
-            Rate::Step => &mut self.loads,
-            _ => &mut self.before,
-        };
-        list.push((operand, spread, slot));
-        self.known.push((operand, spread, slot));
-        slot
-    }
-
-    /// The slot of a value.
-    fn value(&mut self, operand: Operand) -> usize {
-        if let Some(slot) = self.find(&operand, false) {
-            return slot;
-        }
-        if !self.atoms.iter().any(|a| a.overlaps(&operand)) {
-            return self.bring(operand, false);
-        }
-        let slot = self.fresh();
-        if operand.shift == self.behind && self.atoms.contains(&operand.now()) {
-            self.before.push((operand, false, slot));
-            self.carried.push((operand.now(), slot));
-            self.known.push((operand, false, slot));
-        } else {
-            self.act(What::Load, [slot; 3], slot, Some(operand));
-        }
-        slot
-    }
-
-    /// The slot of a value that is one entry, repeated.
-    fn spread(&mut self, operand: Operand) -> usize {
-        if let Some(slot) = self.find(&operand, true) {
-            return slot;
-        }
-        if !self.atoms.iter().any(|a| a.overlaps(&operand)) {
-            return self.bring(operand, true);
-        }
-        let (from, slot) = (self.value(operand), self.fresh());
-        self.act(What::Spread, [from; 3], slot, None);
-        slot
-    }
-
-    fn act(&mut self, what: What, from: [usize; 3], to: usize, memory: Option<Operand>) {
-        self.acts.push(Draft {
-            what,
-            from,
-            to,
-            memory,
-        });
-    }
-
-    /// Notes where a value is that was just made.
-    fn made(&mut self, operand: Operand, slot: usize) {
-        self.known
-            .retain(|k| k.0.shift != 0 || !k.0.overlaps(&operand));
-        self.known.push((operand, false, slot));
-    }
-
-    fn program(&mut self, program: &Program) {
-        let mut places: Vec<usize> = Vec::new();
-        for _ in 0..program.registers {
-            places.push(self.fresh());
-        }
-        for value in &program.constants {
-            places.push(self.fresh());
-            self.constants.push((self.slots - 1, *value));
-        }
-        for input in &program.inputs {
-            let repeated = input.spread && program.len > 1;
-            places.push(match repeated {
-                true => self.spread(input.operand),
-                false => self.value(input.operand),
-            });
-        }
-        let first = places.len();
-        for _ in &program.outputs {
-            places.push(self.fresh());
-        }
-        for op in &program.ops {
-            let to = usize::from(op.to);
-            let memory = to.checked_sub(first).map(|o| program.outputs[o]);
-            let from = op.from.map(|place| places[usize::from(place)]);
-            self.act(What::Micro(op.code), from, places[to], memory);
-        }
-        for (output, slot) in program.outputs.iter().zip(&places[first..]) {
-            self.made(*output, *slot);
+/// What is found in memory, and by which stage; by none, if it is not part of one.
+fn uses(plan: &Plan) -> Vec<(Option<Place>, Operand)> {
+    let mut uses = Vec::new();
+    let mut note = |place, i: &Instruction| {
+        uses.extend(i.operands(&plan.programs).into_iter().map(|o| (place, o)));
+    };
+    plan.once.iter().flatten().for_each(|i| note(None, i));
+    for (pass, p) in plan.passes.iter().enumerate() {
+        for (stage, s) in p.stages.iter().enumerate() {
+            s.body
+                .iter()
+                .for_each(|w| note(Some((pass, stage)), &w.instruction));
         }
     }
-
-    /// The slot and the lane of every entry of the vectors of a product.
-    fn entries(&mut self, segments: &[Operand]) {
-        for segment in segments {
-            let mut done = 0;
-            while done < segment.len {
-                let start = segment.start + done;
-                let entry = Operand {
-                    start,
-                    len: 1,
-                    ..*segment
-                };
-                let atom = self.atoms.iter().find(|a| a.overlaps(&entry)).copied();
-                let whole = atom.map_or(
-                    Operand {
-                        len: self.lanes.min(segment.len - done),
-                        ..entry
-                    },
-                    |atom| Operand {
-                        shift: segment.shift,
-                        ..atom
-                    },
-                );
-                let slot = self.value(whole);
-                let lane = start - whole.start;
-                let count = (whole.len - lane).min(segment.len - done);
-                self.terms.extend((lane..lane + count).map(|l| (slot, l)));
-                done += count;
-            }
-        }
-    }
-
-    fn product(&mut self, out: Operand, start: Option<Operand>, segments: &[Operand], pack: usize) {
-        let first_term = self.terms.len();
-        self.entries(segments);
-        let terms = self.terms.len() - first_term;
-        let inside = |a: &&Operand| a.overlaps(&out);
-        let mut outs: Vec<Operand> = self.atoms.iter().filter(inside).copied().collect();
-        outs.sort_by_key(|o| o.start);
-        let mut columns = Vec::with_capacity(out.len);
-        for group in outs.chunks(PIECES) {
-            let first_piece = self.pieces.len();
-            let row = group.len() * self.lanes;
-            for (i, piece) in group.iter().enumerate() {
-                let slot = match (start, self.find(piece, false)) {
-                    (Some(start), Some(slot)) if start == out => slot,
-                    (None, Some(slot)) => slot,
-                    _ => self.fresh(),
-                };
-                if let Some(start) =
-                    start.filter(|s| *s != out || self.find(piece, false).is_none())
-                {
-                    let from = Operand {
-                        start: start.start + piece.start - out.start,
-                        len: piece.len,
-                        ..start
-                    };
-                    self.loads.push((from, false, slot));
-                }
-                self.pieces.push((slot, *piece));
-                let place = self.matrix + i * self.lanes;
-                columns.extend((0..piece.len).map(|j| (place + j, row)));
-            }
-            let what = What::Product {
-                first_term,
-                terms,
-                first_piece,
-                pieces: group.len(),
-                accumulate: start.is_some(),
-            };
-            // The first argument is the place of the matrix.
-            let at = [self.matrix; 3];
-            self.act(what, at, usize::MAX, None);
-            self.matrix += terms * row;
-        }
-        for i in self.pieces.len() - outs.len()..self.pieces.len() {
-            let (slot, piece) = self.pieces[i];
-            self.made(piece, slot);
-        }
-        self.rows.push(Rows { pack, columns });
-    }
-
-    fn reads(&self, act: &Draft, slot: usize) -> bool {
-        match act.what {
-            What::Product {
-                first_term, terms, ..
-            } => {
-                let terms = &self.terms[first_term..first_term + terms];
-                terms.iter().any(|t| t.0 == slot)
-            }
-            What::Load => false,
-            What::Micro(_) | What::Spread => act.from.contains(&slot),
-        }
-    }
-
-    fn writes(&self, act: &Draft, slot: usize) -> bool {
-        match act.what {
-            What::Product {
-                first_piece,
-                pieces,
-                ..
-            } => {
-                let pieces = &self.pieces[first_piece..first_piece + pieces];
-                pieces.iter().any(|p| p.0 == slot)
-            }
-            _ => act.to == slot,
-        }
-    }
-
-    /// Gives what a register reads the slot of what it carries, unless that is written before the
-    /// last use of the other. What is left is copied when a step ends.
-    fn share(&mut self) -> Vec<(usize, usize)> {
-        let mut copies = Vec::new();
-        for (value, read) in std::mem::take(&mut self.carried) {
-            let Some(made) = self.find(&value, false) else {
-                continue;
-            };
-            let is_brought = self.loads.iter().any(|l| l.2 == made);
-            let first = self.acts.iter().position(|a| self.writes(a, made));
-            let last = self.acts.iter().rposition(|a| self.reads(a, read));
-            if is_brought || first < last {
-                copies.push((made, read));
-                continue;
-            }
-            for slot in self.acts.iter_mut().flat_map(|a| match a.what {
-                What::Product { .. } => &mut a.from[..0],
-                _ => &mut a.from[..],
-            }) {
-                *slot = if *slot == read { made } else { *slot };
-            }
-            let terms = self.terms.iter_mut().map(|t| &mut t.0);
-            let before = self.before.iter_mut().map(|b| &mut b.2);
-            for slot in terms.chain(before) {
-                *slot = if *slot == read { made } else { *slot };
-            }
-        }
-        copies
-    }
-}
-
-/// What a loop writes, cut so that each piece is used as a whole; `None` when the loop has work of
-/// another kind, or too much.
-fn atoms(plan: &Plan, stage: &Stage, lanes: usize) -> Option<Vec<Operand>> {
-    let (mut atoms, mut products, mut used) = (Vec::new(), Vec::new(), Vec::new());
-    for work in &stage.body {
-        match &work.instruction {
-            Instruction::Program(index) => {
-                let program = &plan.programs[*index];
-                if program.len > lanes {
-                    return None;
-                }
-                used.extend(program.inputs.iter().map(|i| i.operand));
-                used.extend(&program.outputs);
-                atoms.extend(&program.outputs);
-            }
-            Instruction::Gemm { out, pack, .. } => {
-                if plan.packs[*pack].k > TERMS {
-                    return None;
-                }
-                used.push(*out);
-                products.push(*out);
-            }
-            _ => return None,
-        }
-    }
-    for out in products {
-        let end = out.start + out.len;
-        let ends = used.iter().filter(|u| u.overlaps(&out));
-        let ends = ends.flat_map(|u| [u.start.max(out.start), (u.start + u.len).min(end)]);
-        let mut cuts: Vec<usize> = ends.collect();
-        cuts.sort_unstable();
-        cuts.dedup();
-        let mut pieces = 0;
-        for ends in cuts.windows(2) {
-            for start in (ends[0]..ends[1]).step_by(lanes) {
-                let len = lanes.min(ends[1] - start);
-                atoms.push(Operand { start, len, ..out });
-                pieces += 1;
-            }
-        }
-        if pieces > VECTORS {
-            return None;
-        }
-    }
-    let mut once: Vec<Operand> = Vec::new();
-    for atom in atoms {
-        // What overlaps without being the same is used as a whole nowhere.
-        if once.iter().any(|o| o.overlaps(&atom) && *o != atom) {
-            return None;
-        }
-        if !once.contains(&atom) {
-            once.push(atom);
-        }
-    }
-    Some(once)
-}
-
-/// Whether anything but this loop needs to find a value in memory.
-fn is_used_elsewhere(plan: &Plan, stage: &Stage, value: &Operand) -> bool {
-    let stages = plan.passes.iter().flat_map(|p| &p.stages);
-    let others = stages.filter(|s| !std::ptr::eq(*s, stage));
-    let others = others.flat_map(|s| s.body.iter().map(|w| &w.instruction));
-    let mut all = plan.once.iter().flatten().chain(others);
-    let uses = |i: &Instruction| i.operands(&plan.programs).iter().any(|o| o.overlaps(value));
-    let is_output = plan.outputs.iter().any(|o| o.operand.overlaps(value));
-    is_output || plan.carries.iter().any(|c| c.value.overlaps(value)) || all.any(uses)
+    uses.extend(plan.outputs.iter().map(|o| (None, o.operand)));
+    uses.extend(plan.carries.iter().map(|c| (None, c.value)));
+    uses
 }
 
 /// A loop ready to run for one row, and the memory of its slots.
@@ -416,13 +66,27 @@ pub(super) struct Ready<T> {
 }
 
 impl<F: Real> Ready<F> {
-    /// Makes a loop ready, if all its values are narrow.
-    pub(super) fn new(
+    /// For each stage of each pass, its loop made ready, if all its values are narrow.
+    pub(super) fn all(plan: &Plan, lanes: usize) -> Result<Vec<Vec<Option<Self>>>> {
+        let uses = uses(plan);
+        let ready = |pass: usize| {
+            let stages = 0..plan.passes[pass].stages.len();
+            stages
+                .map(|s| Self::new(plan, (pass, s), lanes, &uses))
+                .collect()
+        };
+        (0..plan.passes.len()).map(ready).collect()
+    }
+
+    fn new(
         plan: &Plan,
-        stage: &Stage,
-        forward: bool,
+        (pass, stage): Place,
         lanes: usize,
+        uses: &[(Option<Place>, Operand)],
     ) -> Result<Option<Self>> {
+        let here = Some((pass, stage));
+        let forward = plan.passes[pass].forward;
+        let stage = &plan.passes[pass].stages[stage];
         let Some(atoms) = atoms(plan, stage, lanes).filter(|_| stage.is_loop) else {
             return Ok(None);
         };
@@ -456,10 +120,19 @@ impl<F: Real> Ready<F> {
             }
         }
         let carried = maker.share();
-        Self::of(&maker, stage, &carried).map(Some)
+        let found = |value: &Operand| {
+            let mut others = uses.iter().filter(|u| u.0 != here);
+            others.any(|u| u.1.overlaps(value))
+        };
+        Self::of(&maker, &carried, &found).map(Some)
     }
 
-    fn of(maker: &Maker<'_>, stage: &Stage, carried: &[(usize, usize)]) -> Result<Self> {
+    /// `found` says whether something other than the loop finds a value in memory.
+    fn of(
+        maker: &Maker<'_>,
+        carried: &[(usize, usize)],
+        found: &dyn Fn(&Operand) -> bool,
+    ) -> Result<Self> {
         let (mut slots, mut matrix) = (Aligned::default(), Aligned::default());
         slots.reserve(maker.slots * maker.lanes)?;
         matrix.reserve(maker.matrix)?;
@@ -472,7 +145,7 @@ impl<F: Real> Ready<F> {
         let kept = |value: Operand| {
             let mut read = maker.acts.iter().filter_map(from_memory);
             let is_read = read.any(|o| o.overlaps(&value));
-            (is_read || is_used_elsewhere(maker.plan, stage, &value)).then_some(value)
+            (is_read || found(&value)).then_some(value)
         };
         let load = |(_, spread, slot): &(Operand, bool, usize)| Load {
             from: nowhere(),
@@ -509,12 +182,13 @@ impl<F: Real> Ready<F> {
             pieces: maker
                 .pieces
                 .iter()
-                .map(|(slot, _)| Piece {
+                .map(|(begin, slot, _)| Piece {
+                    start: at(*begin).cast_const(),
                     slot: at(*slot),
                     memory: nowhere(),
                 })
                 .collect(),
-            pieces_at: maker.pieces.iter().map(|p| kept(p.1)).collect(),
+            pieces_at: maker.pieces.iter().map(|p| kept(p.2)).collect(),
             carried: carried
                 .iter()
                 .map(|(from, to)| (at(*from).cast_const(), at(*to)))
@@ -527,12 +201,7 @@ impl<F: Real> Ready<F> {
 
 impl<F: Real> Crew<'_, '_, F> {
     /// Runs the loop of a stage for a single row, if it was made ready for that.
-    pub(super) fn narrow(
-        &mut self,
-        (pass, stage): (usize, usize),
-        row: usize,
-        times: Range<usize>,
-    ) -> bool {
+    pub(super) fn narrow(&mut self, (pass, stage): Place, row: usize, times: Range<usize>) -> bool {
         let Some(mut ready) = self.own.narrow[pass][stage].take() else {
             return false;
         };

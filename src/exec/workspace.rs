@@ -7,7 +7,7 @@ use super::kernel::{Isa, OverRows, Panels, Stretch};
 use super::memory::Aligned;
 use super::narrow::Ready;
 use crate::error::{Error, Result};
-use crate::plan::{Instruction, Pass, Plan, Storage};
+use crate::plan::{Instruction, Plan, Storage};
 use crate::recurrence::Outputs;
 
 /// The bytes that the buffers of a chunk of time may take together: they should stay in cache.
@@ -226,16 +226,8 @@ impl<F: Real> Workspace<F> {
             }
             let null = std::ptr::null_mut();
             let places = tables.iter().map(Vec::len).max().unwrap_or(0);
-            let lanes = isa.lanes::<F>();
-            let ready = |pass: &Pass| {
-                let stages = pass.stages.iter();
-                stages
-                    .map(|stage| Ready::new(plan, stage, pass.forward, lanes))
-                    .collect::<Result<_>>()
-            };
-            let narrow = plan.passes.iter().map(ready).collect::<Result<_>>()?;
             self.workers.push(Worker {
-                narrow,
+                narrow: Ready::all(plan, isa.lanes::<F>())?,
                 slots: vec![
                     Slot {
                         ptr: null,

@@ -44,7 +44,8 @@ pub(crate) enum What {
         terms: usize,
         first_piece: usize,
         pieces: usize,
-        accumulate: bool,
+        /// Whether it starts from something.
+        starts: bool,
     },
 }
 
@@ -62,6 +63,8 @@ pub(crate) struct Act<T> {
 /// A vector that a product makes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Piece<T> {
+    /// The slot of what it starts from, if anything; it may be its own.
+    pub(crate) start: *const T,
     pub(crate) slot: *mut T,
     pub(crate) memory: Cursor<T>,
 }
@@ -174,16 +177,16 @@ impl<T: Element + Scalar> Narrow<'_, T> {
                     terms,
                     first_piece,
                     pieces,
-                    accumulate,
+                    starts,
                 } => {
                     let terms = self.terms.get_unchecked(first_term..first_term + terms);
                     let to = self.pieces.get_unchecked(first_piece..first_piece + pieces);
                     let matrix = act.from[0];
                     return match pieces {
-                        1 => product::<V, 1>(terms, matrix, to, accumulate, step),
-                        2 => product::<V, 2>(terms, matrix, to, accumulate, step),
-                        3 => product::<V, 3>(terms, matrix, to, accumulate, step),
-                        _ => product::<V, PIECES>(terms, matrix, to, accumulate, step),
+                        1 => product::<V, 1>(terms, matrix, to, starts, step),
+                        2 => product::<V, 2>(terms, matrix, to, starts, step),
+                        3 => product::<V, 3>(terms, matrix, to, starts, step),
+                        _ => product::<V, PIECES>(terms, matrix, to, starts, step),
                     };
                 }
             };
@@ -201,14 +204,14 @@ unsafe fn product<V: Vector, const N: usize>(
     terms: &[*const V::Elem],
     mut matrix: *const V::Elem,
     to: &[Piece<V::Elem>],
-    accumulate: bool,
+    starts: bool,
     step: usize,
 ) {
     unsafe {
         let mut sums = [V::splat(V::Elem::ZERO); N];
-        if accumulate {
+        if starts {
             for (sum, piece) in sums.iter_mut().zip(to) {
-                *sum = V::load(piece.slot);
+                *sum = V::load(piece.start);
             }
         }
         for term in terms {

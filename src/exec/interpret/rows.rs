@@ -180,9 +180,6 @@ unsafe fn combine<V: Vector>(
     }
 }
 
-/// How many rows are added up at a time.
-const TOGETHER: usize = 8;
-
 /// Adds an entry of every row to what is there, one after the other.
 ///
 /// # Safety
@@ -194,6 +191,9 @@ pub(crate) unsafe fn chain<T: Element>(from: *const T, stride: usize, rows: usiz
     }
     unsafe { *out = sum };
 }
+
+/// How many rows are added up at a time.
+const TOGETHER: usize = 8;
 
 /// Adds up rows.
 pub(crate) struct SumRows<T> {
