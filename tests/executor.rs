@@ -7,11 +7,13 @@ mod support;
 use std::sync::Arc;
 
 use bptt::cells::{self, Cell, Loss, Start};
+use bptt::check::strategy;
 use bptt::{
     Batch, CustomOp, Dim, Error, Expr, Outputs, Params, Rate, Real, Recurrence, Role,
     ScalarFunction, Wrt, concat,
 };
 use ndarray::{Array, ArrayD, Axis, Slice};
+use proptest::prelude::{ProptestConfig, proptest};
 use support::engines::{EveryEngine as _, apart, assert_same_bits};
 use support::instance;
 
@@ -239,7 +241,9 @@ fn alone<F: Real>(r: &Recurrence, batch: &Batch<F>, sample: usize) -> Batch<F> {
     })
 }
 
-fn company_does_not_matter<F: Real>(r: &Recurrence, params: &Params<F>, batch: &Batch<F>) {
+/// Compares the outputs that vary with the sample, in this batch, with the others longer and alone;
+/// says how many were compared.
+fn company_does_not_matter<F: Real>(r: &Recurrence, params: &Params<F>, batch: &Batch<F>) -> usize {
     let program = r.compile_for::<F>(params, batch).unwrap();
     let all = program.evaluate(params, batch).unwrap();
     let lengths = batch.lengths();
@@ -252,27 +256,31 @@ fn company_does_not_matter<F: Real>(r: &Recurrence, params: &Params<F>, batch: &
     let mut compared = 0;
     for (sample, length) in lengths.into_iter().enumerate() {
         let one = program.evaluate(params, &alone(r, batch, sample)).unwrap();
-        for (name, a) in one.iter().filter(|(_, a)| a.ndim() > 1) {
-            let whole = |o: &Outputs<F>| -> Vec<F> {
-                let is_step = all[name].shape()[0] == batch.steps();
-                let axis = usize::from(is_step);
+        for leaf in r.tape().leaves() {
+            let (name, rate) = (leaf.name(), leaf.ty().rate);
+            let (Some(a), false) = (one.get(name), rate == Rate::Static) else {
+                continue;
+            };
+            let own = |o: &Outputs<F>| -> Vec<F> {
+                let axis = usize::from(rate == Rate::Step);
                 let own = o[name].index_axis(Axis(axis), sample);
-                let steps = if is_step { length } else { own.len_of(Axis(0)) };
-                let own = own.slice_axis(Axis(0), Slice::from(0..steps));
-                own.iter().copied().collect()
+                match rate {
+                    Rate::Step => {
+                        let own = own.slice_axis(Axis(0), Slice::from(0..length));
+                        own.iter().copied().collect()
+                    }
+                    _ => own.iter().copied().collect(),
+                }
             };
             let alone: Vec<F> = a.iter().copied().collect();
-            if params.get(name).is_some() {
-                continue;
-            }
-            assert_eq!(whole(&all), alone, "`{name}` of sample {sample} alone");
+            assert_eq!(own(&all), alone, "`{name}` of sample {sample} alone");
             if sample == 0 {
-                assert_eq!(whole(&others), alone, "`{name}`, the others longer");
+                assert_eq!(own(&others), alone, "`{name}`, the others longer");
             }
             compared += 1;
         }
     }
-    assert!(compared >= 14, "inputs and initial states were compared");
+    compared
 }
 
 #[test]
@@ -280,9 +288,77 @@ fn no_bit_depends_on_the_company() {
     for (_, cell) in CELLS {
         for h in [5, 32] {
             let (gradient, params, batch) = ragged(cell, h);
-            company_does_not_matter(&gradient, &params, &batch);
-            company_does_not_matter(&gradient, &params.cast::<f32>(), &batch.cast::<f32>());
+            let single = (params.cast::<f32>(), batch.cast::<f32>());
+            for compared in [
+                company_does_not_matter(&gradient, &params, &batch),
+                company_does_not_matter(&gradient, &single.0, &single.1),
+            ] {
+                assert!(compared >= 14, "inputs and initial states were compared");
+            }
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..Default::default() })]
+    #[test]
+    fn no_bit_of_a_random_gradient_depends_on_the_company(i in strategy::per_sample()) {
+        let gradient = i.recurrence.gradient(Wrt::Everything).unwrap();
+        company_does_not_matter(&gradient, &i.params, &i.batch);
+    }
+}
+
+/// A long sequence in pieces: each starts with the states that the one before ended with.
+#[test]
+fn states_are_carried_from_run_to_run() {
+    for (name, cell) in CELLS {
+        let model = Recurrence::define(name, |r| {
+            let h = cell()
+                .start(Start::Input)
+                .apply(r, r.input("x", [r.dim("K")]), r.dim("H"));
+            r.loss(h.square().sum());
+        })
+        .unwrap();
+        let gradient = model
+            .gradient(Wrt::Parameters)
+            .unwrap()
+            .with_final_states()
+            .unwrap();
+        let program = gradient.compile::<f64>(&[("H", 5), ("K", 3)]).unwrap();
+        let (params, long) = instance(&gradient, &[("H", 5), ("K", 3)], &[12; 4], 6);
+        let whole = program.evaluate(&params, &long).unwrap();
+        let (mut loss, mut batch) = (0.0, long.clone());
+        let mut workspace = program.workspace();
+        for first in (0..12).step_by(4) {
+            let x = long
+                .get("x")
+                .unwrap()
+                .slice_axis(Axis(0), Slice::from(first..first + 4));
+            let mut piece = Batch::new(4, 4).with("x", x.to_owned());
+            let starts = model.tape().leaves().iter().map(|l| l.name());
+            for name in starts.filter(|n| n.ends_with('0')) {
+                piece = piece.with(name, batch.get(name).unwrap().clone());
+            }
+            let found = program.run(&params, &piece, &mut workspace).unwrap();
+            loss += found.loss().unwrap();
+            for state in model.states() {
+                let start = batch.get_mut(&format!("{state}0")).unwrap();
+                start.assign(&found[format!("{state}.final").as_str()]);
+            }
+        }
+        for state in model.states() {
+            let carried = batch.get(&format!("{state}0")).unwrap();
+            assert_eq!(
+                carried,
+                &whole[format!("{state}.final").as_str()],
+                "{name}: {state}"
+            );
+        }
+        let expected = whole.loss().unwrap();
+        assert!(
+            (loss - expected).abs() < 1e-13 * expected,
+            "{name}: {loss}, {expected}"
+        );
     }
 }
 

@@ -1,4 +1,5 @@
-//! What a plan costs: it does not depend on the number of steps, and grows with the graph alone.
+//! What plans and runs cost: a plan does not depend on the number of steps and grows with the graph
+//! alone; a run takes time and memory in proportion to the number of steps.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
@@ -61,4 +62,55 @@ fn a_plan_does_not_depend_on_the_data() {
     let few = plan(&[2]);
     assert_eq!(few, plan(&[300]), "the number of steps");
     assert_eq!(few, plan(&[5, 1, 9]), "samples and lengths");
+}
+
+const STEPS: [usize; 5] = [100, 300, 1000, 3000, 10_000];
+
+/// The exponent of the power of the number of steps that fits best.
+fn exponent(costs: &[f64]) -> f64 {
+    let logs = |x: &[f64]| x.iter().map(|x| x.ln()).collect::<Vec<f64>>();
+    let (x, y) = (logs(&STEPS.map(|n| n as f64)), logs(costs));
+    let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
+    let (mean_x, mean_y) = (mean(&x), mean(&y));
+    let products = x.iter().zip(&y).map(|(x, y)| (x - mean_x) * (y - mean_y));
+    products.sum::<f64>() / x.iter().map(|x| (x - mean_x).powi(2)).sum::<f64>()
+}
+
+/// The shortest time of a run, and the bytes of its workspace, for each number of steps.
+fn runs(repetitions: usize) -> (Vec<f64>, Vec<f64>) {
+    let gradient = stacked(1);
+    let cost = |steps: usize| {
+        let (params, batch) = instance(&gradient, &[("H", 32)], &[steps; 8], 1);
+        let (params, batch) = (params.cast::<f32>(), batch.cast::<f32>());
+        let program = gradient.compile_for::<f32>(&params, &batch).unwrap();
+        let mut workspace = program.workspace();
+        let mut time = || {
+            let start = Instant::now();
+            program.run(&params, &batch, &mut workspace).unwrap();
+            start.elapsed().as_secs_f64()
+        };
+        let time = (0..=repetitions)
+            .map(|_| time())
+            .fold(f64::INFINITY, f64::min);
+        (time, workspace.bytes() as f64)
+    };
+    STEPS.into_iter().map(cost).unzip()
+}
+
+#[test]
+fn memory_grows_with_the_steps() {
+    let (_, bytes) = runs(0);
+    let exponent = exponent(&bytes);
+    println!("memory grows with the power {exponent:.4} of the steps: {bytes:?}");
+    assert!(exponent <= 1.03, "{bytes:?}");
+}
+
+/// `cargo test --release --test growth -- --ignored --nocapture`, on a machine that does nothing else.
+#[test]
+#[ignore = "measures time"]
+fn time_grows_with_the_steps() {
+    let (times, _) = runs(10);
+    let exponent = exponent(&times);
+    println!("time grows with the power {exponent:.4} of the steps: {times:?} s");
+    assert!(exponent <= 1.03, "{times:?}");
 }

@@ -26,7 +26,7 @@ use crate::plan::Plan;
 use crate::recurrence::{Batch, Outputs, Params, Recurrence};
 use crate::shape::{Dim, Type};
 use driver::Job;
-use parallel::Barrier;
+use parallel::{Barrier, Pool};
 use workspace::Extent;
 
 /// A floating-point type that programs run in: `f64` or `f32`.
@@ -39,15 +39,15 @@ pub trait Real: Scalar + Element {
     /// Runs a job. As a method of two types rather than a generic function, all that it needs is
     /// compiled once, with this crate, and not again with every crate that runs a program.
     #[doc(hidden)]
-    fn work(job: &Job<'_, Self>, workers: &mut [Worker<Self>]);
+    fn work(job: &Job<'_, Self>, workers: &mut [Worker<Self>], pool: &mut Pool);
 }
 
 macro_rules! real {
     ($float:ty) => {
         #[expect(private_interfaces, reason = "as for the trait")]
         impl Real for $float {
-            fn work(job: &Job<'_, Self>, workers: &mut [Worker<Self>]) {
-                parallel::run(job, workers);
+            fn work(job: &Job<'_, Self>, workers: &mut [Worker<Self>], pool: &mut Pool) {
+                parallel::run(job, workers, pool);
             }
         }
     };
@@ -244,7 +244,7 @@ impl<F: Real> Program<F> {
             barrier: Barrier::default(),
             failure: Mutex::new(None),
         };
-        F::work(&job, &mut workspace.workers);
+        F::work(&job, &mut workspace.workers, &mut workspace.pool);
         let failure = job.failure.into_inner();
         if let Some(error) = failure.unwrap_or_else(std::sync::PoisonError::into_inner) {
             return Err(error);

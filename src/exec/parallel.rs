@@ -1,18 +1,47 @@
-//! What workers share: a barrier, and a way to cut work.
+//! What workers share: threads that wait for work, a barrier, and a way to cut work.
 
+#![allow(
+    unsafe_code,
+    reason = "what a thread works on is borrowed for one task, which is longer than it works"
+)]
+
+use std::any::Any;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle};
 
 use super::Real;
 use super::driver::{Crew, Job};
 use super::workspace::Worker;
+
+/// Spins, and after some time lets others run.
+#[derive(Default)]
+struct Patience(u32);
+
+impl Patience {
+    fn wait(&mut self) {
+        self.0 = self.0.saturating_add(1);
+        if self.0 < 10_000 {
+            std::hint::spin_loop();
+        } else {
+            std::thread::yield_now();
+        }
+    }
+}
 
 /// A place where workers wait for each other. They spin, since they wait often and shortly.
 #[derive(Debug, Default)]
 pub(super) struct Barrier {
     arrived: AtomicUsize,
     round: AtomicUsize,
+    /// Whether a worker will not come any more.
+    broken: AtomicBool,
 }
+
+/// With this a worker unwinds that waited for one who panicked.
+struct Abandoned;
 
 impl Barrier {
     /// Waits until `count` workers are here.
@@ -23,43 +52,226 @@ impl Barrier {
             self.round.store(round.wrapping_add(1), Ordering::Release);
             return;
         }
-        let mut spins = 0u32;
+        let mut patience = Patience::default();
         while self.round.load(Ordering::Acquire) == round {
-            spins += 1;
-            if spins < 10_000 {
-                std::hint::spin_loop();
-            } else {
-                std::thread::yield_now();
+            if self.broken.load(Ordering::Relaxed) {
+                resume_unwind(Box::new(Abandoned));
             }
+            patience.wait();
         }
     }
 }
 
-/// Runs a job with these workers, one thread each.
-pub(super) fn run<F: Real>(job: &Job<'_, F>, workers: &mut [Worker<F>]) {
-    let count = workers.len();
-    let Some((first, others)) = workers.split_first_mut() else {
-        return;
-    };
-    let crew = |own, index| Crew {
-        job,
-        own,
-        index,
-        count,
-    };
-    if others.is_empty() {
-        return crew(first, 0).run();
+/// Threads that wait for work. They end with the workspace that they belong to.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Signalled when there is a task.
+    changed: Condvar,
+    /// The number of tasks so far; a thread takes each of them once.
+    tasks: AtomicUsize,
+    /// The threads that are still at the task.
+    busy: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    task: Option<Task>,
+    panic: Option<Box<dyn Any + Send>>,
+    is_closing: bool,
+}
+
+/// A function of the number of the thread.
+#[derive(Clone, Copy, Debug)]
+struct Task(*const (dyn Fn(usize) + Sync));
+
+// SAFETY: the function may be called by any thread, and lives until all have called it.
+unsafe impl Send for Task {}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    std::thread::scope(|scope| {
-        for (i, own) in others.iter_mut().enumerate() {
-            let mut crew = crew(own, i + 1);
-            scope.spawn(move || crew.run());
+
+    /// What the thread of this number does; it has no part in the tasks that were there before it.
+    fn serve(&self, index: usize, mut seen: usize) {
+        loop {
+            for _ in 0..2_000 {
+                if self.tasks.load(Ordering::Acquire) != seen {
+                    break;
+                }
+                std::hint::spin_loop();
+            }
+            let mut state = self.lock();
+            while self.tasks.load(Ordering::Acquire) == seen && !state.is_closing {
+                state = self
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+            let Some(task) = state.task.filter(|_| !state.is_closing) else {
+                return;
+            };
+            drop(state);
+            seen = self.tasks.load(Ordering::Acquire);
+            // SAFETY: the task is there until no thread is busy with it.
+            let end = catch_unwind(AssertUnwindSafe(|| unsafe { (*task.0)(index) }));
+            if let Err(panic) = end
+                && !panic.is::<Abandoned>()
+            {
+                self.lock().panic.get_or_insert(panic);
+            }
+            self.busy.fetch_sub(1, Ordering::Release);
         }
-        crew(first, 0).run();
+    }
+}
+
+impl Pool {
+    /// Starts threads until there are this many, or the system refuses; says how many there are.
+    pub(super) fn grow(&mut self, count: usize) -> usize {
+        while self.threads.len() < count {
+            let (shared, index) = (Arc::clone(&self.shared), self.threads.len() + 1);
+            let seen = shared.tasks.load(Ordering::Acquire);
+            let Ok(thread) = Builder::new().spawn(move || shared.serve(index, seen)) else {
+                break;
+            };
+            self.threads.push(thread);
+        }
+        self.threads.len()
+    }
+
+    /// Calls `task` with 0 here, and with 1, 2, … on the threads, all at the same time; returns when
+    /// all have. A panic of any of them goes on here.
+    fn run(&mut self, task: &(dyn Fn(usize) + Sync)) {
+        // SAFETY: only the lifetime changes, and nobody calls it once this has returned.
+        let forever = unsafe {
+            std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static (dyn Fn(usize) + Sync)>(task)
+        };
+        let shared = &*self.shared;
+        let mut state = shared.lock();
+        state.task = Some(Task(forever));
+        shared.busy.store(self.threads.len(), Ordering::Relaxed);
+        shared.tasks.fetch_add(1, Ordering::Release);
+        drop(state);
+        shared.changed.notify_all();
+        let own = catch_unwind(AssertUnwindSafe(|| task(0)));
+        let mut patience = Patience::default();
+        while shared.busy.load(Ordering::Acquire) > 0 {
+            patience.wait();
+        }
+        let panic = shared.lock().panic.take();
+        if let Some(panic) = panic.or(own.err()) {
+            resume_unwind(panic);
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.lock().is_closing = true;
+        self.shared.changed.notify_all();
+        for thread in self.threads.drain(..) {
+            // Panics were caught; there is nothing to learn from how it ended.
+            drop(thread.join());
+        }
+    }
+}
+
+/// The workers of a run: each belongs to one thread.
+struct Workers<F: Real>(*mut Worker<F>);
+
+// SAFETY: every thread takes a worker of its own.
+unsafe impl<F: Real> Sync for Workers<F> {}
+
+/// Runs a job with these workers: the first here, the others on the threads of the pool, of which
+/// there is one for each.
+pub(super) fn run<F: Real>(job: &Job<'_, F>, workers: &mut [Worker<F>], pool: &mut Pool) {
+    let count = workers.len();
+    if let [own] = workers {
+        let mut crew = Crew {
+            job,
+            own,
+            index: 0,
+            count,
+        };
+        return crew.run();
+    }
+    let workers = Workers(workers.as_mut_ptr());
+    pool.run(&|index| {
+        let workers = &workers;
+        // SAFETY: there are as many workers as threads, this one included.
+        let own = unsafe { &mut *workers.0.add(index) };
+        let mut crew = Crew {
+            job,
+            own,
+            index,
+            count,
+        };
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| crew.run())) {
+            job.barrier.broken.store(true, Ordering::Relaxed);
+            resume_unwind(panic);
+        }
     });
 }
 
 /// The part of `total` things that falls to one of `count` workers.
 pub(super) fn share(total: usize, index: usize, count: usize) -> Range<usize> {
     total * index / count..total * (index + 1) / count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Calls a task with all the numbers below `count`, with a barrier in the middle.
+    fn meet(pool: &mut Pool, count: usize, before: &(dyn Fn(usize) + Sync)) -> usize {
+        let (barrier, met) = (Barrier::default(), AtomicUsize::new(0));
+        pool.run(&|index| {
+            let end = catch_unwind(AssertUnwindSafe(|| {
+                before(index);
+                barrier.wait(count);
+                met.fetch_add(1, Ordering::Relaxed);
+            }));
+            if let Err(panic) = end {
+                barrier.broken.store(true, Ordering::Relaxed);
+                resume_unwind(panic);
+            }
+        });
+        met.into_inner()
+    }
+
+    #[test]
+    fn threads_run_one_task_after_the_other() {
+        let mut pool = Pool::default();
+        for others in [1, 3] {
+            assert_eq!(pool.grow(others), others);
+            for _ in 0..if cfg!(miri) { 10 } else { 1000 } {
+                assert_eq!(meet(&mut pool, others + 1, &|_| {}), others + 1);
+            }
+        }
+        assert_eq!(pool.grow(2), 3, "threads are not ended before their time");
+    }
+
+    #[test]
+    fn a_panic_of_any_worker_reaches_the_caller_and_nobody_waits_for_it() {
+        let mut pool = Pool::default();
+        pool.grow(3);
+        for bad in 0..4 {
+            let panics = |index: usize| {
+                if index == bad {
+                    resume_unwind(Box::new(bad));
+                }
+            };
+            let end = catch_unwind(AssertUnwindSafe(|| meet(&mut pool, 4, &panics)));
+            let panic = end.expect_err("it goes on");
+            assert_eq!(panic.downcast_ref(), Some(&bad));
+            assert_eq!(meet(&mut pool, 4, &|_| {}), 4, "they still work");
+        }
+    }
 }

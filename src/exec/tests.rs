@@ -271,7 +271,7 @@ fn recurrences_run_in_every_way_for_a_while() {
             .current();
         if i.recurrence.tape().dims().count() == 2 && noise.below(8) == 0 {
             let [h, k] = [0, 1].map(|_| 1 + noise.below(40));
-            let lengths: Vec<usize> = (0..=noise.below(5)).map(|_| 1 + noise.below(12)).collect();
+            let lengths: Vec<usize> = (0..=noise.below(4)).map(|_| 1 + noise.below(8)).collect();
             let sizes = [("H", h), ("K", k)];
             let data = random_data(&i.recurrence, &sizes, &lengths, 1).unwrap();
             (i.params, i.batch) = data;

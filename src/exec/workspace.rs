@@ -6,6 +6,7 @@ use super::interpret::steps::{Action, Cursor};
 use super::kernel::{Isa, OverRows, Panels, Stretch};
 use super::memory::Aligned;
 use super::narrow::Ready;
+use super::parallel::Pool;
 use crate::error::{Error, Result};
 use crate::plan::{Instruction, Plan, Storage};
 use crate::recurrence::Outputs;
@@ -78,6 +79,7 @@ pub struct Workspace<F: Real> {
     pub(super) active: Vec<usize>,
     pub(super) lengths: Vec<usize>,
     pub(super) threads: usize,
+    pub(super) pool: Pool,
 }
 
 // SAFETY: the pointers of a worker lead into memory that no other worker touches between two
@@ -110,6 +112,7 @@ impl<F: Real> Workspace<F> {
             active: Vec::new(),
             lengths: Vec::new(),
             threads: threads.max(1),
+            pool: Pool::default(),
         }
     }
 
@@ -208,7 +211,9 @@ impl<F: Real> Workspace<F> {
         let actions = loops().map(|s| s.body.len()).max().unwrap_or(0);
         let cursors = actions * (operands.max(segments) + 2);
         self.workers.clear();
-        for _ in 0..self.threads {
+        // No number depends on how many there are, should the system refuse more threads.
+        let others = self.pool.grow(self.threads - 1);
+        for _ in 0..=others {
             let mut blocks = Aligned::default();
             blocks.reserve((registers + operands) * BLOCK)?;
             let mut space = Aligned::default();

@@ -18,12 +18,12 @@
 //! let batch = Batch::new(3, 1)
 //!     .with("x0", array![1.0])
 //!     .with("y", array![[0.5], [0.25], [0.125]]);
-//! let gradient = decay.gradient(Wrt::Parameters)?.unroll_for(&params, &batch)?;
-//! let mut adam = Adam::new(0.02);
+//! let gradient = decay.gradient(Wrt::Parameters)?.compile_for(&params, &batch)?;
+//! let (mut adam, mut workspace) = (Adam::new(0.02), gradient.workspace());
 //! for _ in 0..300 {
-//!     let mut found = gradient.evaluate(&params, &batch)?;
-//!     clip_global_norm(&mut found, 1.0);
-//!     adam.step(&mut params, &found)?;
+//!     let found = gradient.run(&params, &batch, &mut workspace)?;
+//!     clip_global_norm(found, 1.0);
+//!     adam.step(&mut params, found)?;
 //! }
 //! let a = params.get("a").map_or(f64::NAN, |a| a.sum());
 //! assert!((a - 0.5).abs() < 1e-3, "{a}");

@@ -19,6 +19,29 @@ impl Recurrence {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
+    /// A long sequence can be run in pieces, when the states start from inputs: each piece starts
+    /// with what the states were after the one before. A gradient keeps the states of what it is the
+    /// gradient of, so this also trains on pieces (truncated backpropagation through time).
+    ///
+    /// ```
+    /// use bptt::{Batch, Params, Recurrence, Wrt};
+    /// use ndarray::array;
+    /// let text = "param a\ninput x\nsample input s0\nstate s = s0\ns' = a * s + x\nloss s'^2\n";
+    /// let recurrence = Recurrence::parse("sum.rec", text)?;
+    /// let gradient = recurrence.gradient(Wrt::Parameters)?.with_final_states()?;
+    /// let program = gradient.compile::<f64>(&[])?;
+    /// let params = Params::new().with("a", ndarray::arr0(0.5));
+    /// let mut workspace = program.workspace();
+    /// let mut piece = Batch::new(2, 1).with("s0", array![0.0]).with("x", array![[0.0], [0.0]]);
+    /// for x in [array![[1.0], [2.0]], array![[3.0], [4.0]]] {
+    ///     piece.get_mut("x").expect("it was given").assign(&x);
+    ///     let found = program.run(&params, &piece, &mut workspace)?;
+    ///     piece.get_mut("s0").expect("it was given").assign(&found["s.final"]);
+    /// }
+    /// assert_eq!(piece.get("s0"), Some(&array![6.125].into_dyn()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// Never, unless a custom op breaks its contract.
     pub fn with_final_states(&self) -> Result<Self> {
