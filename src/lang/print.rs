@@ -509,6 +509,10 @@ impl<'r> Printer<'r> {
                 }
             }
         }
+        // Read again, these are statements like those before them.
+        for (name, id) in &self.aliases {
+            lines.line(format!("{name} = {}", writer.value(*id)?));
+        }
         for State { register, name } in &self.states {
             let Some(def) = self.register(*register).def() else {
                 continue;
@@ -517,9 +521,6 @@ impl<'r> Printer<'r> {
             if self.statements.get(&def).is_none_or(|s| s.name != own) {
                 lines.line(format!("{own} = {}", writer.value(self.carried(def))?));
             }
-        }
-        for (name, id) in &self.aliases {
-            lines.line(format!("{name} = {}", writer.value(*id)?));
         }
         for (name, id) in outputs {
             let statement = self.statements.get(id);
