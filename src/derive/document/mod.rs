@@ -164,7 +164,10 @@ impl Derivation {
         } else {
             Sign::LessEqual
         };
-        let (left, right) = (self.symbols.show(&given.left), self.symbols.show(&given.right));
+        let (left, right) = (
+            self.symbols.show(&given.left),
+            self.symbols.show(&given.right),
+        );
         Math::relation(left, sign, right)
     }
 
@@ -183,11 +186,15 @@ impl Derivation {
         (!parts.is_empty()).then(|| Math::list(parts))
     }
 
-    /// The left side and the sign of a line, and its right side in pieces of a width.
+    /// The left side of a line, and the rest of it, from the sign on, in pieces of a width.
     fn broken(&self, equation: &Equation, width: usize) -> (Math, Vec<Math>) {
         let (left, right) = self.sides(equation);
-        let left = Math::row([left, Math::Sign(equation.relation.sign())]);
-        (left, right.lines(width))
+        let mut lines = right.lines(width);
+        if let Some(first) = lines.first_mut() {
+            let sign = Math::Sign(equation.relation.sign());
+            *first = Math::row([sign, first.clone()]);
+        }
+        (left, lines)
     }
 }
 
@@ -326,7 +333,10 @@ fn svg_text(math: &Math) -> String {
         Math::Upright(word) => format!("<tspan font-style=\"normal\">{}</tspan>", escape(word)),
         // Signs inside scripts and products are set close.
         Math::Sign(Sign::Partial | Sign::Differential) => {
-            format!("<tspan font-style=\"normal\">{}</tspan>", escape(math.text(Charset::Unicode).trim()))
+            format!(
+                "<tspan font-style=\"normal\">{}</tspan>",
+                escape(math.text(Charset::Unicode).trim())
+            )
         }
         math => escape(math.text(Charset::Unicode).trim()),
     }
