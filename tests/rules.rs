@@ -67,7 +67,10 @@ fn error(rule: Rule, r: &mut Random) -> f64 {
     let gap2 = |a: &Array2<f64>, b: &Array2<f64>| (a - b).mapv(f64::abs).sum();
     // What is quadratic in the change is left out of a differential.
     match rule {
-        Rule::Constant => gap(&(&u - &u), &Array1::zeros(m)),
+        Rule::Constant => {
+            let later = u.clone();
+            gap(&(&later - &u), &Array1::zeros(m))
+        }
         Rule::Linearity => {
             let change = (alpha * (&u + &du) + (&v + &dv)) - (alpha * &u + &v);
             gap(&change, &(alpha * &du + &dv))
