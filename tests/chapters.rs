@@ -136,9 +136,9 @@ fn row(derivation: &Derivation, id: &str, aligned: bool) -> String {
         .equation(id)
         .unwrap_or_else(|| panic!("there is no {id}"));
     let holds = matches!(
-            equation.check,
-            Check::Passed { .. } | Check::Bound { .. } | Check::Definition
-        );
+        equation.check,
+        Check::Passed { .. } | Check::Bound { .. } | Check::Definition
+    );
     assert!(holds, "{id}: {:?}", equation.check);
     let (left, right) = derivation.sides(equation);
     let sign = bptt::render::Math::Sign(equation.relation.sign());

@@ -51,7 +51,11 @@ fn agrees(derivation: &Derivation, table: &[Row]) {
 /// Every line of the level *normal* is one of the reference, or one of these kinds, which the
 /// reference has in words, once for all gates, or in its general theorem.
 fn nothing_else(derivation: &Derivation, table: &[Row], more: &[&str]) {
-    for line in derivation.equations.iter().filter(|e| e.level <= Level::Normal) {
+    for line in derivation
+        .equations
+        .iter()
+        .filter(|e| e.level <= Level::Normal)
+    {
         let listed = table.iter().any(|(_, id, _)| *id == line.id);
         let kind = more.iter().any(|kind| line.id.starts_with(kind));
         assert!(listed || kind, "{}: {} is new", derivation.name(), line.id);
@@ -81,59 +85,191 @@ fn the_tanh_rnn() {
         ("R1", "def.a", r"W_{\mathrm{H}}h_{t-1}+W_{X}x_{t}+b_{h}"),
         ("R2", "def.h", r"\tanh(a_{t})"),
         ("R3", "def.o", r"W_{\mathrm{O}}h_{t}+b_{q}"),
-        ("R4", "def.loss.t", r"\frac{1}{2}(o_{t}-y_{t})^{\top}(o_{t}-y_{t})"),
+        (
+            "R4",
+            "def.loss.t",
+            r"\frac{1}{2}(o_{t}-y_{t})^{\top}(o_{t}-y_{t})",
+        ),
         ("R5", "def.loss", r"\sum_{t=1}^{T}L_{t}"),
-        ("R6", "d.a", r"\mathrm{d}W_{\mathrm{H}}h_{t-1}+W_{\mathrm{H}}\mathrm{d}h_{t-1}+\mathrm{d}W_{X}x_{t}+W_{X}\mathrm{d}x_{t}+\mathrm{d}b_{h}"),
-        ("R7", "d.h", r"(\mathbf{1}-h_{t}\odot h_{t})\odot\mathrm{d}a_{t}"),
-        ("R8", "d.o", r"\mathrm{d}W_{\mathrm{O}}h_{t}+W_{\mathrm{O}}\mathrm{d}h_{t}+\mathrm{d}b_{q}"),
-        ("R9", "adj.loss.t", r"\langle\delta^{o}_{t},\mathrm{d}o_{t}\rangle"),
+        (
+            "R6",
+            "d.a",
+            r"\mathrm{d}W_{\mathrm{H}}h_{t-1}+W_{\mathrm{H}}\mathrm{d}h_{t-1}+\mathrm{d}W_{X}x_{t}+W_{X}\mathrm{d}x_{t}+\mathrm{d}b_{h}",
+        ),
+        (
+            "R7",
+            "d.h",
+            r"(\mathbf{1}-h_{t}\odot h_{t})\odot\mathrm{d}a_{t}",
+        ),
+        (
+            "R8",
+            "d.o",
+            r"\mathrm{d}W_{\mathrm{O}}h_{t}+W_{\mathrm{O}}\mathrm{d}h_{t}+\mathrm{d}b_{q}",
+        ),
+        (
+            "R9",
+            "adj.loss.t",
+            r"\langle\delta^{o}_{t},\mathrm{d}o_{t}\rangle",
+        ),
         ("R9", "delta.o", r"o_{t}-y_{t}"),
-        ("R10", "adj.o", r"\langle\delta^{o}_{t},\mathrm{d}W_{\mathrm{O}}h_{t}\rangle+\langle\delta^{o}_{t},W_{\mathrm{O}}\mathrm{d}h_{t}\rangle+\langle\delta^{o}_{t},\mathrm{d}b_{q}\rangle"),
-        ("R11", "adj.o", r"\langle\delta^{o}_{t}h_{t}^{\top},\mathrm{d}W_{\mathrm{O}}\rangle+\langle W_{\mathrm{O}}^{\top}\delta^{o}_{t},\mathrm{d}h_{t}\rangle+\langle\delta^{o}_{t},\mathrm{d}b_{q}\rangle"),
+        (
+            "R10",
+            "adj.o",
+            r"\langle\delta^{o}_{t},\mathrm{d}W_{\mathrm{O}}h_{t}\rangle+\langle\delta^{o}_{t},W_{\mathrm{O}}\mathrm{d}h_{t}\rangle+\langle\delta^{o}_{t},\mathrm{d}b_{q}\rangle",
+        ),
+        (
+            "R11",
+            "adj.o",
+            r"\langle\delta^{o}_{t}h_{t}^{\top},\mathrm{d}W_{\mathrm{O}}\rangle+\langle W_{\mathrm{O}}^{\top}\delta^{o}_{t},\mathrm{d}h_{t}\rangle+\langle\delta^{o}_{t},\mathrm{d}b_{q}\rangle",
+        ),
         ("R12", "step.W_O", r"\delta^{o}_{t}h_{t}^{\top}"),
-        ("R12", "grad.W_O", r"\sum_{t=1}^{T}\delta^{o}_{t}h_{t}^{\top}"),
+        (
+            "R12",
+            "grad.W_O",
+            r"\sum_{t=1}^{T}\delta^{o}_{t}h_{t}^{\top}",
+        ),
         ("R13", "grad.b_q", r"\sum_{t=1}^{T}\delta^{o}_{t}"),
-        ("R14", "delta.h", r"W_{\mathrm{O}}^{\top}\delta^{o}_{t}+W_{\mathrm{H}}^{\top}\delta^{a}_{t+1}"),
-        ("R15", "delta.a", r"(\mathbf{1}-h_{t}\odot h_{t})\odot\delta^{h}_{t}"),
+        (
+            "R14",
+            "delta.h",
+            r"W_{\mathrm{O}}^{\top}\delta^{o}_{t}+W_{\mathrm{H}}^{\top}\delta^{a}_{t+1}",
+        ),
+        (
+            "R15",
+            "delta.a",
+            r"(\mathbf{1}-h_{t}\odot h_{t})\odot\delta^{h}_{t}",
+        ),
         ("R16", "last.h", r"W_{\mathrm{O}}^{\top}\delta^{o}_{T}"),
-        ("R17", "compact.h", r"W_{\mathrm{O}}^{\top}\delta^{o}_{t}+W_{\mathrm{H}}^{\top}((\mathbf{1}-h_{t+1}\odot h_{t+1})\odot\delta^{h}_{t+1})"),
-        ("R18", "grad.W_H", r"\sum_{t=1}^{T}\delta^{a}_{t}h_{t-1}^{\top}"),
-        ("R19", "grad.W_X", r"\sum_{t=1}^{T}\delta^{a}_{t}x_{t}^{\top}"),
+        (
+            "R17",
+            "compact.h",
+            r"W_{\mathrm{O}}^{\top}\delta^{o}_{t}+W_{\mathrm{H}}^{\top}((\mathbf{1}-h_{t+1}\odot h_{t+1})\odot\delta^{h}_{t+1})",
+        ),
+        (
+            "R18",
+            "grad.W_H",
+            r"\sum_{t=1}^{T}\delta^{a}_{t}h_{t-1}^{\top}",
+        ),
+        (
+            "R19",
+            "grad.W_X",
+            r"\sum_{t=1}^{T}\delta^{a}_{t}x_{t}^{\top}",
+        ),
         ("R20", "grad.b_h", r"\sum_{t=1}^{T}\delta^{a}_{t}"),
         ("R21", "grad.h0", r"W_{\mathrm{H}}^{\top}\delta^{a}_{1}"),
         ("R22", "grad.x", r"W_{X}^{\top}\delta^{a}_{t}"),
-        ("R23", "jac.h.h", r"\operatorname{diag}(\mathbf{1}-h_{t}\odot h_{t})W_{\mathrm{H}}"),
-        ("R23", "jac.differential", r"J_{t}\mathrm{d}h_{t-1}+\operatorname{diag}(\mathbf{1}-h_{t}\odot h_{t})(\mathrm{d}W_{\mathrm{H}}h_{t-1}+\mathrm{d}W_{X}x_{t}+W_{X}\mathrm{d}x_{t}+\mathrm{d}b_{h})"),
-        ("R23", "jac.plus.h", r"\operatorname{diag}(\mathbf{1}-h_{t}\odot h_{t})(\mathrm{d}W_{\mathrm{H}}h_{t-1}+\mathrm{d}W_{X}x_{t}+W_{X}\mathrm{d}x_{t}+\mathrm{d}b_{h})"),
-        ("R24", "map.W_H", r"\frac{\partial^{+}h_{t}}{\partial W_{\mathrm{H}}}+\frac{\partial h_{t}}{\partial h_{t-1}}\frac{\partial h_{t-1}}{\partial W_{\mathrm{H}}}"),
-        ("R24", "map.immediate.W_H", r"h_{t-1}^{\top}\otimes\operatorname{diag}(\mathbf{1}-h_{t}\odot h_{t})"),
-        ("R25", "jac.product", r"\prod_{j=k+1}^{t}\operatorname{diag}(\mathbf{1}-h_{j}\odot h_{j})W_{\mathrm{H}}"),
-        ("R26", "map.sum.W_H", r"\sum_{k=1}^{t}\frac{\partial h_{t}}{\partial h_{k}}\frac{\partial^{+}h_{k}}{\partial W_{\mathrm{H}}}"),
-        ("R26", "jac.unrolled", r"\frac{\partial h_{t}}{\partial h_{0}}\mathrm{d}h_{0}+\sum_{k=1}^{t}\frac{\partial h_{t}}{\partial h_{k}}\operatorname{diag}(\mathbf{1}-h_{k}\odot h_{k})(\mathrm{d}W_{\mathrm{H}}h_{k-1}+\mathrm{d}W_{X}x_{k}+W_{X}\mathrm{d}x_{k}+\mathrm{d}b_{h})"),
+        (
+            "R23",
+            "jac.h.h",
+            r"\operatorname{diag}(\mathbf{1}-h_{t}\odot h_{t})W_{\mathrm{H}}",
+        ),
+        (
+            "R23",
+            "jac.differential",
+            r"J_{t}\mathrm{d}h_{t-1}+\operatorname{diag}(\mathbf{1}-h_{t}\odot h_{t})(\mathrm{d}W_{\mathrm{H}}h_{t-1}+\mathrm{d}W_{X}x_{t}+W_{X}\mathrm{d}x_{t}+\mathrm{d}b_{h})",
+        ),
+        (
+            "R23",
+            "jac.plus.h",
+            r"\operatorname{diag}(\mathbf{1}-h_{t}\odot h_{t})(\mathrm{d}W_{\mathrm{H}}h_{t-1}+\mathrm{d}W_{X}x_{t}+W_{X}\mathrm{d}x_{t}+\mathrm{d}b_{h})",
+        ),
+        (
+            "R24",
+            "map.W_H",
+            r"\frac{\partial^{+}h_{t}}{\partial W_{\mathrm{H}}}+\frac{\partial h_{t}}{\partial h_{t-1}}\frac{\partial h_{t-1}}{\partial W_{\mathrm{H}}}",
+        ),
+        (
+            "R24",
+            "map.immediate.W_H",
+            r"h_{t-1}^{\top}\otimes\operatorname{diag}(\mathbf{1}-h_{t}\odot h_{t})",
+        ),
+        (
+            "R25",
+            "jac.product",
+            r"\prod_{j=k+1}^{t}\operatorname{diag}(\mathbf{1}-h_{j}\odot h_{j})W_{\mathrm{H}}",
+        ),
+        (
+            "R26",
+            "map.sum.W_H",
+            r"\sum_{k=1}^{t}\frac{\partial h_{t}}{\partial h_{k}}\frac{\partial^{+}h_{k}}{\partial W_{\mathrm{H}}}",
+        ),
+        (
+            "R26",
+            "jac.unrolled",
+            r"\frac{\partial h_{t}}{\partial h_{0}}\mathrm{d}h_{0}+\sum_{k=1}^{t}\frac{\partial h_{t}}{\partial h_{k}}\operatorname{diag}(\mathbf{1}-h_{k}\odot h_{k})(\mathrm{d}W_{\mathrm{H}}h_{k-1}+\mathrm{d}W_{X}x_{k}+W_{X}\mathrm{d}x_{k}+\mathrm{d}b_{h})",
+        ),
         ("R27", "bridge.step.W_H", leak(of_step)),
         ("R28", "bridge.double.W_H", leak(double)),
         ("R28", "bridge.exchange.W_H", leak(exchanged)),
-        ("R28", "bridge.closed", r"\sum_{t=k}^{T}\left(\frac{\partial h_{t}}{\partial h_{k}}\right)^{\top}W_{\mathrm{O}}^{\top}\delta^{o}_{t}"),
-        ("R29", "bridge.recursion", r"W_{\mathrm{O}}^{\top}\delta^{o}_{t}+(\operatorname{diag}(\mathbf{1}-h_{t+1}\odot h_{t+1})W_{\mathrm{H}})^{\top}\delta^{h}_{t+1}"),
+        (
+            "R28",
+            "bridge.closed",
+            r"\sum_{t=k}^{T}\left(\frac{\partial h_{t}}{\partial h_{k}}\right)^{\top}W_{\mathrm{O}}^{\top}\delta^{o}_{t}",
+        ),
+        (
+            "R29",
+            "bridge.recursion",
+            r"W_{\mathrm{O}}^{\top}\delta^{o}_{t}+(\operatorname{diag}(\mathbf{1}-h_{t+1}\odot h_{t+1})W_{\mathrm{H}})^{\top}\delta^{h}_{t+1}",
+        ),
         ("R30a", "window.W_H", leak(window)),
-        ("R30b", "chunk.delta", r"W_{\mathrm{O}}^{\top}\delta^{o}_{t}+[\tau\nmid t]J_{t+1}^{\top}\hat{\delta}^{h}_{t+1}"),
-        ("R30b", "chunk.closed", r"\sum_{t=k}^{e(k)}\left(\frac{\partial h_{t}}{\partial h_{k}}\right)^{\top}W_{\mathrm{O}}^{\top}\delta^{o}_{t}"),
+        (
+            "R30b",
+            "chunk.delta",
+            r"W_{\mathrm{O}}^{\top}\delta^{o}_{t}+[\tau\nmid t]J_{t+1}^{\top}\hat{\delta}^{h}_{t+1}",
+        ),
+        (
+            "R30b",
+            "chunk.closed",
+            r"\sum_{t=k}^{e(k)}\left(\frac{\partial h_{t}}{\partial h_{k}}\right)^{\top}W_{\mathrm{O}}^{\top}\delta^{o}_{t}",
+        ),
         ("R30b", "chunk.W_H", leak(chunks)),
         ("R31", "let.R", leak(rest)),
-        ("R32", "bound.product", r"\prod_{j=k+1}^{t}\lVert\operatorname{diag}(\mathbf{1}-h_{j}\odot h_{j})\rVert\lVert W_{\mathrm{H}}\rVert"),
-        ("R32", "bound.step", r"\lVert\operatorname{diag}(\mathbf{1}-h_{t}\odot h_{t})\rVert\lVert W_{\mathrm{H}}\rVert"),
-        ("R32", "let.gamma", r"\max_{1\le j\le T}\lVert\operatorname{diag}(\mathbf{1}-h_{j}\odot h_{j})\rVert"),
+        (
+            "R32",
+            "bound.product",
+            r"\prod_{j=k+1}^{t}\lVert\operatorname{diag}(\mathbf{1}-h_{j}\odot h_{j})\rVert\lVert W_{\mathrm{H}}\rVert",
+        ),
+        (
+            "R32",
+            "bound.step",
+            r"\lVert\operatorname{diag}(\mathbf{1}-h_{t}\odot h_{t})\rVert\lVert W_{\mathrm{H}}\rVert",
+        ),
+        (
+            "R32",
+            "let.gamma",
+            r"\max_{1\le j\le T}\lVert\operatorname{diag}(\mathbf{1}-h_{j}\odot h_{j})\rVert",
+        ),
         ("R32", "let.q", r"\gamma\lVert W_{\mathrm{H}}\rVert"),
         ("R32", "bound.power", r"q^{t-k}"),
         ("R33", "bound.slope", r"1"),
-        ("R34", "let.mu", r"\min_{1\le j\le T}\sigma_{\min}(\operatorname{diag}(\mathbf{1}-h_{j}\odot h_{j}))\sigma_{\min}(W_{\mathrm{H}})"),
-        ("R34", "bound.least", r"\sigma_{\min}\left(\frac{\partial h_{t}}{\partial h_{k}}\right)"),
-        ("R35", "bound.delta", r"\sum_{t=k}^{T}q^{t-k}\lVert W_{\mathrm{O}}^{\top}\delta^{o}_{t}\rVert"),
-        ("R35", "let.M", r"\max_{1\le t\le T}\lVert W_{\mathrm{O}}^{\top}\delta^{o}_{t}\rVert"),
+        (
+            "R34",
+            "let.mu",
+            r"\min_{1\le j\le T}\sigma_{\min}(\operatorname{diag}(\mathbf{1}-h_{j}\odot h_{j}))\sigma_{\min}(W_{\mathrm{H}})",
+        ),
+        (
+            "R34",
+            "bound.least",
+            r"\sigma_{\min}\left(\frac{\partial h_{t}}{\partial h_{k}}\right)",
+        ),
+        (
+            "R35",
+            "bound.delta",
+            r"\sum_{t=k}^{T}q^{t-k}\lVert W_{\mathrm{O}}^{\top}\delta^{o}_{t}\rVert",
+        ),
+        (
+            "R35",
+            "let.M",
+            r"\max_{1\le t\le T}\lVert W_{\mathrm{O}}^{\top}\delta^{o}_{t}\rVert",
+        ),
         ("R35", "bound.delta.all", r"\frac{M}{1-q}"),
         ("R36", "let.N", r"\max_{0\le k\le T}\lVert h_{k}\rVert"),
         ("R36", "bound.state", r"\sqrt{H}"),
-        ("R36", "bound.window", r"\frac{(T-\tau)\gamma M N q^{\tau}}{1-q}"),
+        (
+            "R36",
+            "bound.window",
+            r"\frac{(T-\tau)\gamma M N q^{\tau}}{1-q}",
+        ),
     ];
     let derivation = model(Cell::rnn(), "rnn", &[]);
     agrees(&derivation, table);
@@ -164,9 +300,7 @@ fn the_lstm() {
     let [p1, a1, b1] = parts("t-1");
     let p2 = p.replace("{t}", "{t-2}");
     let f = r"\operatorname{diag}(f_{t})";
-    let jacobian = format!(
-        r"\begin{{bmatrix}}{b}+{p}{a}&{p}{f}\\{a}&{f}\end{{bmatrix}}"
-    );
+    let jacobian = format!(r"\begin{{bmatrix}}{b}+{p}{a}&{p}{f}\\{a}&{f}\end{{bmatrix}}");
     let m1 = r"(\operatorname{diag}(f_{t-1})";
     let m = format!("({f}+{a}{p1})");
     let m1 = format!("{m1}+{a1}{p2})");
@@ -175,25 +309,84 @@ fn the_lstm() {
     let later = r"U_{i}^{\top}\delta^{a_{i}}_{t+1}+U_{f}^{\top}\delta^{a_{f}}_{t+1}+U_{g}^{\top}\delta^{a_{g}}_{t+1}+U_{o}^{\top}\delta^{a_{o}}_{t+1}";
     let mut table: Vec<Row> = Vec::new();
     let gates = [
-        ("i", r"i_{t}\odot(\mathbf{1}-i_{t})", r"g_{t}\odot\delta^{c}_{t}"),
-        ("f", r"f_{t}\odot(\mathbf{1}-f_{t})", r"c_{t-1}\odot\delta^{c}_{t}"),
-        ("g", r"\mathbf{1}-g_{t}\odot g_{t}", r"i_{t}\odot\delta^{c}_{t}"),
-        ("o", r"o_{t}\odot(\mathbf{1}-o_{t})", r"m_{t}\odot\delta^{h}_{t}"),
+        (
+            "i",
+            r"i_{t}\odot(\mathbf{1}-i_{t})",
+            r"g_{t}\odot\delta^{c}_{t}",
+        ),
+        (
+            "f",
+            r"f_{t}\odot(\mathbf{1}-f_{t})",
+            r"c_{t-1}\odot\delta^{c}_{t}",
+        ),
+        (
+            "g",
+            r"\mathbf{1}-g_{t}\odot g_{t}",
+            r"i_{t}\odot\delta^{c}_{t}",
+        ),
+        (
+            "o",
+            r"o_{t}\odot(\mathbf{1}-o_{t})",
+            r"m_{t}\odot\delta^{h}_{t}",
+        ),
     ];
     for (q, slope, sent) in gates {
         let name = if q == "o" { "og" } else { q };
         let function = if q == "g" { r"\tanh" } else { r"\sigma" };
-        let mut row = |number, id: String, latex: String| table.push((number, leak(id), leak(latex)));
-        row("L1", format!("def.a_{name}"), format!("W_{{{q}}}x_{{t}}+U_{{{q}}}h_{{t-1}}+b_{{{q}}}"));
-        row("L2", format!("def.{name}"), format!("{function}(a^{{{q}}}_{{t}})"));
-        row("L7", format!("d.a_{name}"), format!(r"\mathrm{{d}}W_{{{q}}}x_{{t}}+W_{{{q}}}\mathrm{{d}}x_{{t}}+\mathrm{{d}}U_{{{q}}}h_{{t-1}}+U_{{{q}}}\mathrm{{d}}h_{{t-1}}+\mathrm{{d}}b_{{{q}}}"));
-        row("L8", format!("d.{name}"), format!(r"({slope})\odot\mathrm{{d}}a^{{{q}}}_{{t}}"));
-        row(if q == "o" { "L14" } else { "L17" }, format!("delta.{name}"), sent.into());
-        row("L18", format!("delta.a_{name}"), format!(r"({slope})\odot\delta^{{{q}}}_{{t}}"));
-        row("L25", format!("compact.a_{name}"), format!(r"({slope})\odot {sent}"));
-        row("L20", format!("grad.W_{q}"), format!(r"\sum_{{t=1}}^{{T}}\delta^{{a_{{{q}}}}}_{{t}}x_{{t}}^{{\top}}"));
-        row("L20", format!("grad.U_{q}"), format!(r"\sum_{{t=1}}^{{T}}\delta^{{a_{{{q}}}}}_{{t}}h_{{t-1}}^{{\top}}"));
-        row("L20", format!("grad.b_{q}"), format!(r"\sum_{{t=1}}^{{T}}\delta^{{a_{{{q}}}}}_{{t}}"));
+        let mut row =
+            |number, id: String, latex: String| table.push((number, leak(id), leak(latex)));
+        row(
+            "L1",
+            format!("def.a_{name}"),
+            format!("W_{{{q}}}x_{{t}}+U_{{{q}}}h_{{t-1}}+b_{{{q}}}"),
+        );
+        row(
+            "L2",
+            format!("def.{name}"),
+            format!("{function}(a^{{{q}}}_{{t}})"),
+        );
+        row(
+            "L7",
+            format!("d.a_{name}"),
+            format!(
+                r"\mathrm{{d}}W_{{{q}}}x_{{t}}+W_{{{q}}}\mathrm{{d}}x_{{t}}+\mathrm{{d}}U_{{{q}}}h_{{t-1}}+U_{{{q}}}\mathrm{{d}}h_{{t-1}}+\mathrm{{d}}b_{{{q}}}"
+            ),
+        );
+        row(
+            "L8",
+            format!("d.{name}"),
+            format!(r"({slope})\odot\mathrm{{d}}a^{{{q}}}_{{t}}"),
+        );
+        row(
+            if q == "o" { "L14" } else { "L17" },
+            format!("delta.{name}"),
+            sent.into(),
+        );
+        row(
+            "L18",
+            format!("delta.a_{name}"),
+            format!(r"({slope})\odot\delta^{{{q}}}_{{t}}"),
+        );
+        row(
+            "L25",
+            format!("compact.a_{name}"),
+            format!(r"({slope})\odot {sent}"),
+        );
+        row(
+            "L20",
+            format!("grad.W_{q}"),
+            format!(r"\sum_{{t=1}}^{{T}}\delta^{{a_{{{q}}}}}_{{t}}x_{{t}}^{{\top}}"),
+        );
+        row(
+            "L20",
+            format!("grad.U_{q}"),
+            format!(r"\sum_{{t=1}}^{{T}}\delta^{{a_{{{q}}}}}_{{t}}h_{{t-1}}^{{\top}}"),
+        );
+        row(
+            "L20",
+            format!("grad.b_{q}"),
+            format!(r"\sum_{{t=1}}^{{T}}\delta^{{a_{{{q}}}}}_{{t}}"),
+        );
     }
     let stack = |f: &dyn Fn(&str) -> String| {
         let rows: Vec<String> = ["i", "f", "g", "o"].iter().map(|q| f(q)).collect();
@@ -257,8 +450,17 @@ fn the_lstm() {
     let derivation = model(Cell::lstm(), "lstm", GATES);
     agrees(&derivation, &table);
     let more = [
-        "init.", "adj.", "master", "step.", "def.loss.t", "d.o", "compact.", "stacked.", "jac.plus.",
-        "jac.unrolled", "bound.",
+        "init.",
+        "adj.",
+        "master",
+        "step.",
+        "def.loss.t",
+        "d.o",
+        "compact.",
+        "stacked.",
+        "jac.plus.",
+        "jac.unrolled",
+        "bound.",
         "let.q",
     ];
     nothing_else(&derivation, &table, &more);
@@ -267,12 +469,28 @@ fn the_lstm() {
 #[test]
 fn both_grus() {
     let shared: &[Row] = &[
-        ("def", "def.h", r"(\mathbf{1}-z_{t})\odot n_{t}+z_{t}\odot h_{t-1}"),
+        (
+            "def",
+            "def.h",
+            r"(\mathbf{1}-z_{t})\odot n_{t}+z_{t}\odot h_{t-1}",
+        ),
         ("δn", "delta.n", r"(\mathbf{1}-z_{t})\odot\delta^{h}_{t}"),
         ("δz", "delta.z", r"(h_{t-1}-n_{t})\odot\delta^{h}_{t}"),
-        ("δan", "delta.a_n", r"(\mathbf{1}-n_{t}\odot n_{t})\odot\delta^{n}_{t}"),
-        ("δaz", "delta.a_z", r"z_{t}\odot(\mathbf{1}-z_{t})\odot\delta^{z}_{t}"),
-        ("δar", "delta.a_r", r"r_{t}\odot(\mathbf{1}-r_{t})\odot\delta^{r}_{t}"),
+        (
+            "δan",
+            "delta.a_n",
+            r"(\mathbf{1}-n_{t}\odot n_{t})\odot\delta^{n}_{t}",
+        ),
+        (
+            "δaz",
+            "delta.a_z",
+            r"z_{t}\odot(\mathbf{1}-z_{t})\odot\delta^{z}_{t}",
+        ),
+        (
+            "δar",
+            "delta.a_r",
+            r"r_{t}\odot(\mathbf{1}-r_{t})\odot\delta^{r}_{t}",
+        ),
     ];
     let through = r"W_{\mathrm{O}}^{\top}\delta^{o}_{t}+z_{t+1}\odot\delta^{h}_{t+1}+U_{z}^{\top}\delta^{a_{z}}_{t+1}+U_{r}^{\top}\delta^{a_{r}}_{t+1}";
     let after: &[Row] = &[
@@ -280,16 +498,42 @@ fn both_grus() {
         ("an", "def.a_n", r"W_{n}x_{t}+b_{n}+r_{t}\odot u_{t}"),
         ("δu", "delta.u", r"r_{t}\odot\delta^{a_{n}}_{t}"),
         ("δr", "delta.r", r"u_{t}\odot\delta^{a_{n}}_{t}"),
-        ("Un", "grad.U_n", r"\sum_{t=1}^{T}\delta^{u}_{t}h_{t-1}^{\top}"),
+        (
+            "Un",
+            "grad.U_n",
+            r"\sum_{t=1}^{T}\delta^{u}_{t}h_{t-1}^{\top}",
+        ),
         ("bu", "grad.b_u", r"\sum_{t=1}^{T}\delta^{u}_{t}"),
-        ("δh", "delta.h", leak(format!(r"{through}+U_{{n}}^{{\top}}\delta^{{u}}_{{t+1}}"))),
+        (
+            "δh",
+            "delta.h",
+            leak(format!(r"{through}+U_{{n}}^{{\top}}\delta^{{u}}_{{t+1}}")),
+        ),
     ];
     // Here u = r ⊙ h has no name of its own.
     let before: &[Row] = &[
-        ("an", "def.a_n", r"W_{n}x_{t}+U_{n}(r_{t}\odot h_{t-1})+b_{n}"),
-        ("δr", "delta.r", r"h_{t-1}\odot U_{n}^{\top}\delta^{a_{n}}_{t}"),
-        ("Un", "grad.U_n", r"\sum_{t=1}^{T}\delta^{a_{n}}_{t}(r_{t}\odot h_{t-1})^{\top}"),
-        ("δh", "delta.h", leak(format!(r"{through}+r_{{t+1}}\odot U_{{n}}^{{\top}}\delta^{{a_{{n}}}}_{{t+1}}"))),
+        (
+            "an",
+            "def.a_n",
+            r"W_{n}x_{t}+U_{n}(r_{t}\odot h_{t-1})+b_{n}",
+        ),
+        (
+            "δr",
+            "delta.r",
+            r"h_{t-1}\odot U_{n}^{\top}\delta^{a_{n}}_{t}",
+        ),
+        (
+            "Un",
+            "grad.U_n",
+            r"\sum_{t=1}^{T}\delta^{a_{n}}_{t}(r_{t}\odot h_{t-1})^{\top}",
+        ),
+        (
+            "δh",
+            "delta.h",
+            leak(format!(
+                r"{through}+r_{{t+1}}\odot U_{{n}}^{{\top}}\delta^{{a_{{n}}}}_{{t+1}}"
+            )),
+        ),
     ];
     for (cell, name, own) in [
         (Cell::gru(), "gru", after),
@@ -305,10 +549,26 @@ fn both_grus() {
 fn an_lstm_with_peepholes() {
     let derivation = model(Cell::peephole_lstm(), "peephole lstm", GATES);
     let table: &[Row] = &[
-        ("δc", "delta.c", r"o_{t}\odot(\mathbf{1}-m_{t}\odot m_{t})\odot\delta^{h}_{t}+p_{o}\odot\delta^{a_{o}}_{t}+p_{i}\odot\delta^{a_{i}}_{t+1}+p_{f}\odot\delta^{a_{f}}_{t+1}+f_{t+1}\odot\delta^{c}_{t+1}"),
-        ("pi", "grad.p_i", r"\sum_{t=1}^{T}\delta^{a_{i}}_{t}\odot c_{t-1}"),
-        ("po", "grad.p_o", r"\sum_{t=1}^{T}\delta^{a_{o}}_{t}\odot c_{t}"),
-        ("c0", "grad.c0", r"f_{1}\odot\delta^{c}_{1}+p_{i}\odot\delta^{a_{i}}_{1}+p_{f}\odot\delta^{a_{f}}_{1}"),
+        (
+            "δc",
+            "delta.c",
+            r"o_{t}\odot(\mathbf{1}-m_{t}\odot m_{t})\odot\delta^{h}_{t}+p_{o}\odot\delta^{a_{o}}_{t}+p_{i}\odot\delta^{a_{i}}_{t+1}+p_{f}\odot\delta^{a_{f}}_{t+1}+f_{t+1}\odot\delta^{c}_{t+1}",
+        ),
+        (
+            "pi",
+            "grad.p_i",
+            r"\sum_{t=1}^{T}\delta^{a_{i}}_{t}\odot c_{t-1}",
+        ),
+        (
+            "po",
+            "grad.p_o",
+            r"\sum_{t=1}^{T}\delta^{a_{o}}_{t}\odot c_{t}",
+        ),
+        (
+            "c0",
+            "grad.c0",
+            r"f_{1}\odot\delta^{c}_{1}+p_{i}\odot\delta^{a_{i}}_{1}+p_{f}\odot\delta^{a_{f}}_{1}",
+        ),
     ];
     agrees(&derivation, table);
 }

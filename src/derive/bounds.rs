@@ -193,7 +193,9 @@ fn joint(writer: &mut Writer<'_>, states: &[Name]) {
             },
             _ => None,
         };
-        let Some(p) = follows(&mixed, by) else { continue };
+        let Some(p) = follows(&mixed, by) else {
+            continue;
+        };
         let parts = match own {
             Term::Add(parts) => parts,
             one => vec![one],
@@ -234,13 +236,11 @@ fn largest(writer: &Writer<'_>, term: &Term, open: bool) -> Option<Term> {
         Term::Num(n) => Term::Num(n.abs()),
         Term::Neg(x) | Term::T(x) => largest(writer, x, open)?,
         Term::Add(parts) => {
-            let parts: Option<Vec<Term>> =
-                parts.iter().map(|p| largest(writer, p, open)).collect();
+            let parts: Option<Vec<Term>> = parts.iter().map(|p| largest(writer, p, open)).collect();
             add(parts?)
         }
         Term::Mul(parts) => {
-            let parts: Option<Vec<Term>> =
-                parts.iter().map(|p| largest(writer, p, open)).collect();
+            let parts: Option<Vec<Term>> = parts.iter().map(|p| largest(writer, p, open)).collect();
             times(parts?)
         }
         Term::Diag(v) => entry(writer, v),
@@ -387,7 +387,12 @@ fn errors(
     equation.premises = vec!["bridge.closed".into(), "bound.power".into()];
     equation.level = Level::Normal;
 
-    let most = Term::Max('t', Time::at(1), Time::last(), Box::new(norm(direct, scalar)));
+    let most = Term::Max(
+        't',
+        Time::at(1),
+        Time::last(),
+        Box::new(norm(direct, scalar)),
+    );
     let most = writer.define(writer.symbols.letters.sent, None, Part::Bounds, most);
     let gap = Term::Add(vec![Term::Num(1.0), Term::Neg(Box::new(q.clone()))]);
     let right = Term::Div(Box::new(most.clone()), Box::new(gap.clone()));
@@ -450,7 +455,10 @@ fn window(
     let size = id.and_then(|id| writer.tape.ty(id).shape.dims().first().copied());
     if let (true, Some(size)) = (bounded, size) {
         let names = writer.tape.dim_names();
-        let root = Term::Call("sqrt".into(), vec![Term::Size(size.text(&names).into(), size)]);
+        let root = Term::Call(
+            "sqrt".into(),
+            vec![Term::Size(size.text(&names).into(), size)],
+        );
         writer.function("sqrt", crate::op::Pointwise::Sqrt);
         let equation = at_most(writer, "bound.state", longest.clone(), root);
         equation.rules = vec![Rule::Ranges];
@@ -469,7 +477,12 @@ fn window(
     let power = Term::PowSteps(Box::new(q.clone()), Time::var('τ'));
     let above = Term::Mul(vec![kept, gamma, most.clone(), longest, power]);
     let right = Term::Div(Box::new(above), Box::new(gap.clone()));
-    let equation = at_most(writer, "bound.window", Term::Frobenius(Box::new(rest)), right);
+    let equation = at_most(
+        writer,
+        "bound.window",
+        Term::Frobenius(Box::new(rest)),
+        right,
+    );
     equation.range = Range {
         vars: vec![('τ', Time::at(1), Time::last())],
     };

@@ -214,7 +214,11 @@ pub(crate) fn of_one_step(writer: &Writer<'_>, term: &Term) -> bool {
                 names.push(Arc::clone(name));
             }
         });
-        for name in names.into_iter().filter(|n| !known.contains(n)).collect::<Vec<_>>() {
+        for name in names
+            .into_iter()
+            .filter(|n| !known.contains(n))
+            .collect::<Vec<_>>()
+        {
             let id = format!("delta.{name}");
             let Some((_, right)) = lines.iter().find(|(known, _)| *known == id) else {
                 return false;

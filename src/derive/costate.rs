@@ -37,9 +37,7 @@ pub(crate) fn write(writer: &mut Writer<'_>, states: &[Name], within: &[(Name, N
             };
             if !states.iter().any(through) {
                 // What the loss sends must not come through a state.
-                let reaches = |t: &Term| {
-                    matches!(t, Term::Delta(n, _) if states.contains(n))
-                };
+                let reaches = |t: &Term| matches!(t, Term::Delta(n, _) if states.contains(n));
                 if part.any(&reaches) || !of_one_step(writer, part) {
                     return;
                 }

@@ -71,7 +71,8 @@ impl Instance {
             Base::Window(t, width) => (value(t)? - value(width)? + 1).max(1),
             Base::ChunkEnd(v) => {
                 let chunk = value('τ')?.max(1);
-                self.steps.min((value(v)? + chunk - 1).div_euclid(chunk) * chunk)
+                self.steps
+                    .min((value(v)? + chunk - 1).div_euclid(chunk) * chunk)
             }
         };
         Ok(base + time.offset)
@@ -121,9 +122,7 @@ impl Instance {
             Term::StepGradient(name, t) => {
                 self.number(&Key::StepGradient(Arc::clone(name), self.step(t, at)?))
             }
-            Term::DPlus(name, t) => {
-                self.number(&Key::DPlus(Arc::clone(name), self.step(t, at)?))
-            }
+            Term::DPlus(name, t) => self.number(&Key::DPlus(Arc::clone(name), self.step(t, at)?)),
             // What a state starts from does not depend on a weight.
             Term::Response(_, t, _) if self.step(t, at)? < 1 => Ok(V::Zero),
             Term::Response(of, t, by) => {
@@ -329,7 +328,8 @@ impl Instance {
             };
             best = Some(best.map_or(found, |b| better(b, found)));
         }
-        best.map(scalar).ok_or_else(|| "the largest of nothing".into())
+        best.map(scalar)
+            .ok_or_else(|| "the largest of nothing".into())
     }
 
     /// δ of a state less what other states of the same step send back.

@@ -51,7 +51,12 @@ pub(crate) fn of_step(writer: &mut Writer<'_>, name: &Name, gradient: &Term) {
         return;
     }
     let left = Term::StepGradient(Arc::clone(name), Time::var('t'));
-    let equation = writer.push(format!("step.{name}"), Part::Parameters, left, (**body).clone());
+    let equation = writer.push(
+        format!("step.{name}"),
+        Part::Parameters,
+        left,
+        (**body).clone(),
+    );
     equation.range = Range::all();
     equation.rules = vec![Rule::RightAdjoint, Rule::Identification];
     equation.level = Level::Normal;
@@ -184,7 +189,10 @@ pub(crate) fn carousel(writer: &mut Writer<'_>) {
             .equations
             .iter()
             .any(|e| e.id == id && matches!(&e.right, Term::Call(f, _) if &**f == "sigmoid"));
-        let scalar = writer.tape.named(&name).is_none_or(|id| writer.is_scalar(id));
+        let scalar = writer
+            .tape
+            .named(&name)
+            .is_none_or(|id| writer.is_scalar(id));
         if !scalar {
             let path = Term::Norm(Box::new(Term::Diag(Box::new(kept(k.plus(1), t.clone())))));
             let largest = Term::MaxNorm(Box::new(kept(k.plus(1), t.clone())));

@@ -102,7 +102,9 @@ impl Oracle<'_> {
         let tape = self.observed.tape();
         let mut reads: Vec<Direction> = Vec::new();
         for (name, ..) in &self.reads {
-            let read = tape.named(name).filter(|id| matches!(tape.node(*id).op(), Op::Read(_)));
+            let read = tape
+                .named(name)
+                .filter(|id| matches!(tape.node(*id).op(), Op::Read(_)));
             if let Some(ty) = read.map(|id| tape.ty(id)).filter(|ty| ty.is_real()) {
                 let zero = ArrayD::zeros(IxDyn(&self.dims(ty)));
                 reads.push((Arc::clone(name), ty, zero));

@@ -175,7 +175,9 @@ impl Lexicon {
             }
             (base, Some(_), Some(sup)) if *base == self.costate => {
                 if let Some(name) = self.small.get(&sup.concat()) {
-                    let at = step(sub_of(&s)).flatten().ok_or("a costate without a step")?;
+                    let at = step(sub_of(&s))
+                        .flatten()
+                        .ok_or("a costate without a step")?;
                     return Ok(Term::Costate(Arc::clone(name), at));
                 }
             }
@@ -197,11 +199,15 @@ impl Lexicon {
                 return Ok(Term::Letter(Arc::clone(&self.letters[base]), at));
             }
             (base, Some(_), None) if *base == self.jacobian && self.value(&s).is_err() => {
-                let at = step(sub_of(&s)).flatten().ok_or("a Jacobian without a step")?;
+                let at = step(sub_of(&s))
+                    .flatten()
+                    .ok_or("a Jacobian without a step")?;
                 return Ok(Term::StateJacobian(at));
             }
             (base, Some(_), Some(sup)) if *base == self.jacobian => {
-                let at = step(sub_of(&s)).flatten().ok_or("a Jacobian without a step")?;
+                let at = step(sub_of(&s))
+                    .flatten()
+                    .ok_or("a Jacobian without a step")?;
                 let whole = sup.concat();
                 for (small, of) in &self.small {
                     let rest = whole.strip_prefix(&**small);

@@ -212,7 +212,11 @@ impl<'a> Oracle<'a> {
             if &*name == STEP_LOSS {
                 for (t, value) in by_step(array, Rate::Step) {
                     let Some(t) = t else { continue };
-                    let key = if dot { Key::DStepLoss(t) } else { Key::StepLoss(t) };
+                    let key = if dot {
+                        Key::DStepLoss(t)
+                    } else {
+                        Key::StepLoss(t)
+                    };
                     instance.numbers.insert(key, value);
                 }
                 continue;

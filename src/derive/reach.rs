@@ -33,7 +33,9 @@ impl Reach {
     /// The product of the norms of the steps from `k` to `t`: a bound for `norms[t − 1][k]`.
     #[must_use]
     pub fn product(&self, t: usize, k: usize) -> f64 {
-        self.steps_norms.get(k..t).map_or(1.0, |n| n.iter().product())
+        self.steps_norms
+            .get(k..t)
+            .map_or(1.0, |n| n.iter().product())
     }
 
     /// The average logarithm by which the whole run stretches a step: a finite-time Lyapunov

@@ -19,7 +19,7 @@ pub(crate) fn write(writer: &mut Writer<'_>, states: &[Name]) {
         let Some(right) = writer.right(&id).cloned() else {
             return;
         };
-        match at_once(writer, &right, states) {
+        match at_once(writer, &right, states, state) {
             Some(found) => immediate.push((Arc::clone(state), found, id)),
             None => return,
         }
@@ -32,14 +32,24 @@ pub(crate) fn write(writer: &mut Writer<'_>, states: &[Name]) {
     let plus = |at: Time| all(&|s| Term::DPlus(Arc::clone(s), at.clone()));
     let back = Term::Mul(vec![Term::StateJacobian(t.clone()), d(t.plus(-1))]);
     let right = Term::Add(vec![back, plus(t.clone())]);
-    let step = writer.push("jac.differential".into(), Part::Jacobian, d(t.clone()), right);
+    let step = writer.push(
+        "jac.differential".into(),
+        Part::Jacobian,
+        d(t.clone()),
+        right,
+    );
     step.range = Range::all();
     step.rules = vec![Rule::Linearity, Rule::Diagonal];
     step.premises = immediate.iter().map(|(_, _, id)| id.clone()).collect();
     step.level = Level::Normal;
     for (state, right, id) in &immediate {
         let left = Term::DPlus(Arc::clone(state), t.clone());
-        let equation = writer.push(format!("jac.plus.{state}"), Part::Jacobian, left, right.clone());
+        let equation = writer.push(
+            format!("jac.plus.{state}"),
+            Part::Jacobian,
+            left,
+            right.clone(),
+        );
         equation.range = Range::all();
         equation.rules = vec![Rule::Substitution];
         equation.premises = vec![id.clone()];
@@ -59,14 +69,20 @@ pub(crate) fn write(writer: &mut Writer<'_>, states: &[Name]) {
     }
 }
 
-/// A differential with everything put in down to what comes from outside, the states before the
-/// step held fixed.
-fn at_once(writer: &Writer<'_>, term: &Term, states: &[Name]) -> Option<Term> {
-    let put = put_in(writer, term, states, 0)?;
+/// The differential of a state with everything put in down to what comes from outside and to other
+/// states, the states before the step held fixed.
+fn at_once(writer: &Writer<'_>, term: &Term, states: &[Name], own: &Name) -> Option<Term> {
+    let others: Vec<Name> = states.iter().filter(|s| *s != own).cloned().collect();
+    let put = put_in(writer, term, (states, &others), 0)?;
     Some(settle(&put))
 }
 
-fn put_in(writer: &Writer<'_>, term: &Term, states: &[Name], depth: usize) -> Option<Term> {
+fn put_in(
+    writer: &Writer<'_>,
+    term: &Term,
+    (states, others): (&[Name], &[Name]),
+    depth: usize,
+) -> Option<Term> {
     if depth > 40 {
         return None;
     }
@@ -75,8 +91,12 @@ fn put_in(writer: &Writer<'_>, term: &Term, states: &[Name], depth: usize) -> Op
         let leaf = leaf.is_some_and(|n| matches!(writer.tape.node(n).op(), Op::Leaf(_)));
         return match at {
             Some(at) if at.offset != 0 => states.contains(name).then_some(Term::Zero),
+            Some(at) if others.contains(name) => Some(Term::DPlus(Arc::clone(name), at.clone())),
             _ if leaf => Some(term.clone()),
-            _ => put_in(writer, writer.right(&format!("d.{name}"))?, states, depth + 1),
+            _ => {
+                let line = writer.right(&format!("d.{name}"))?;
+                put_in(writer, line, (states, others), depth + 1)
+            }
         };
     }
     if !term.is_linear_part() {
@@ -84,7 +104,7 @@ fn put_in(writer: &Writer<'_>, term: &Term, states: &[Name], depth: usize) -> Op
     }
     let mut failed = false;
     let put = term.map(&mut |part| {
-        put_in(writer, part, states, depth + 1).unwrap_or_else(|| {
+        put_in(writer, part, (states, others), depth + 1).unwrap_or_else(|| {
             failed = true;
             Term::Zero
         })
@@ -96,11 +116,17 @@ fn put_in(writer: &Writer<'_>, term: &Term, states: &[Name], depth: usize) -> Op
 fn maps(writer: &mut Writer<'_>, state: &Name, immediate: &Term) {
     let (t, k) = (Time::var('t'), Time::var('k'));
     let carried = Term::Value(Arc::clone(state), Some(t.plus(-1)));
-    let scalar = writer.tape.named(state).is_none_or(|id| writer.is_scalar(id));
-    let parameters = writer.equations.iter().filter_map(|e| match (&e.left, e.part) {
-        (Term::Gradient(name, None), Part::Parameters) => Some(Arc::clone(name)),
-        _ => None,
-    });
+    let scalar = writer
+        .tape
+        .named(state)
+        .is_none_or(|id| writer.is_scalar(id));
+    let parameters = writer
+        .equations
+        .iter()
+        .filter_map(|e| match (&e.left, e.part) {
+            (Term::Gradient(name, None), Part::Parameters) => Some(Arc::clone(name)),
+            _ => None,
+        });
     // The weight that acts on the state stands for all of them.
     let found = parameters.into_iter().find_map(|name| {
         let map = matrix_of(immediate, &name, scalar)?;
@@ -114,7 +140,12 @@ fn maps(writer: &mut Writer<'_>, state: &Name, immediate: &Term) {
     let by = |to: Time, from: Time| Term::Jacobian(Arc::clone(state), to, Arc::clone(state), from);
     let later = Term::Mul(vec![by(t.clone(), t.plus(-1)), total(t.plus(-1))]);
     let right = Term::Add(vec![direct(t.clone()), later]);
-    let equation = writer.push(format!("map.{name}"), Part::Jacobian, total(t.clone()), right);
+    let equation = writer.push(
+        format!("map.{name}"),
+        Part::Jacobian,
+        total(t.clone()),
+        right,
+    );
     equation.range = Range::all();
     equation.rules = vec![Rule::Linearity];
     equation.premises = vec!["jac.differential".into()];

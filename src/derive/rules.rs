@@ -100,7 +100,7 @@ rules! {
     /// A product entry by entry as a matrix.
     Diagonal "J2" "diagonal matrix" "对角矩阵" r"v\odot u=\operatorname{diag}(v)u";
     /// Paths within a step.
-    PathSum "J3" "path sum" "路径求和" r"\frac{\partial y}{\partial x}=\sum_{x\to y}\prod J";
+    PathSum "J3" "path sum" "路径求和" r"\frac{\partial y}{\partial x}=\sum_{x\to y}\prod_{j}J_{j}";
     /// The norm of a product.
     Submultiplicative "N1" "submultiplicativity" "次可乘性" r"\lVert AB\rVert\le\lVert A\rVert\lVert B\rVert";
     /// The triangle inequality.
@@ -184,13 +184,9 @@ impl Rule {
             Self::RightAdjoint => {
                 r"\sum_{i,j}\delta_{i}U_{ij}v_{j}=\sum_{i,j}(\delta_{i}v_{j})U_{ij}"
             }
-            Self::HadamardAdjoint => {
-                r"\sum_{i}\delta_{i}v_{i}u_{i}=\sum_{i}(v_{i}\delta_{i})u_{i}"
-            }
+            Self::HadamardAdjoint => r"\sum_{i}\delta_{i}v_{i}u_{i}=\sum_{i}(v_{i}\delta_{i})u_{i}",
             Self::FanOut => r"\sum_{i}p_{i}u_{i}+\sum_{i}q_{i}u_{i}=\sum_{i}(p_{i}+q_{i})u_{i}",
-            Self::Broadcasting => {
-                r"\sum_{i}\delta_{i}\alpha=\left(\sum_{i}\delta_{i}\right)\alpha"
-            }
+            Self::Broadcasting => r"\sum_{i}\delta_{i}\alpha=\left(\sum_{i}\delta_{i}\right)\alpha",
             Self::Identification => r"G_{ij}=\langle G,E_{ij}\rangle",
             Self::Diagonal => r"v_{i}u_{i}=\sum_{j}\operatorname{diag}(v)_{ij}u_{j}",
             _ => return None,

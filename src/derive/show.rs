@@ -183,7 +183,10 @@ impl Symbols {
                 atom(Math::call(least, [self.show(x)]))
             }
             Term::Kron(a, b) => {
-                let (a, b) = (self.at_level(a, Level::Product), self.at_level(b, Level::Product));
+                let (a, b) = (
+                    self.at_level(a, Level::Product),
+                    self.at_level(b, Level::Product),
+                );
                 (Math::relation(a, Sign::Kronecker, b), Level::Hadamard)
             }
             Term::OneHot(class) => atom(Math::Bold("e".into()).with_sub(self.show(class))),

@@ -28,7 +28,11 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
 
 fn groups(writer: &Writer<'_>) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
-    for equation in writer.equations.iter().filter(|e| e.part == Part::Definition) {
+    for equation in writer
+        .equations
+        .iter()
+        .filter(|e| e.part == Part::Definition)
+    {
         let (Term::Value(name, Some(at)), Term::Add(parts)) = (&equation.left, &equation.right)
         else {
             continue;
@@ -92,7 +96,9 @@ fn gates(writer: &mut Writer<'_>, group: &Group) {
     let delta = Term::Delta(name, at);
     let line = |name: &Name| {
         let compact = writer.right(&format!("compact.{name}"));
-        compact.or_else(|| writer.right(&format!("delta.{name}"))).cloned()
+        compact
+            .or_else(|| writer.right(&format!("delta.{name}")))
+            .cloned()
     };
     let rows: Option<Vec<Term>> = group.names.iter().map(line).collect();
     if let Some(rows) = rows {

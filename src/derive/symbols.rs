@@ -179,11 +179,20 @@ impl Symbols {
     /// where something else is shown as that letter alone.
     pub(crate) fn stem(&self, names: &[Name]) -> Option<Name> {
         let (first, _) = names.first()?.split_once('_')?;
-        let labelled = |n: &Name| n.split_once('_').is_some_and(|(s, l)| s == first && !l.is_empty());
+        let labelled = |n: &Name| {
+            n.split_once('_')
+                .is_some_and(|(s, l)| s == first && !l.is_empty())
+        };
         let shared = !first.is_empty() && names.iter().all(labelled);
         let base = Math::ident(first);
         let alone = |s: &Shown| s.label.is_none() && s.base == base;
-        let letters = [self.length, self.loss, self.delta, self.jacobian, self.state];
+        let letters = [
+            self.length,
+            self.loss,
+            self.delta,
+            self.jacobian,
+            self.state,
+        ];
         let free = !self.shown.values().any(alone) && !letters.contains(&first);
         (shared && free).then(|| first.into())
     }

@@ -28,7 +28,12 @@ pub(crate) fn window(writer: &mut Writer<'_>, sums: &Sums<'_>, main: bool) {
     let (t, pair) = (Time::var('t'), sums.pair);
     let near = sum('k', after(Base::Window('t', 'τ'), 0), t, pair.clone());
     let near = sum('t', Time::at(1), Time::last(), near);
-    let far = sum('k', Time::at(1), after(Base::Minus('t', 'τ'), 0), pair.clone());
+    let far = sum(
+        'k',
+        Time::at(1),
+        after(Base::Minus('t', 'τ'), 0),
+        pair.clone(),
+    );
     let far = sum('t', after(Base::Var('τ'), 1), Time::last(), far);
     let rest = match main {
         true => {
@@ -58,7 +63,12 @@ fn chunked(writer: &mut Writer<'_>, state: &Name, direct: &Term) {
     ]);
     let later = scale(vec![Term::Uncut(t.clone())], Some(later));
     let right = Term::Add(vec![direct.clone(), later]);
-    let equation = writer.push("chunk.delta".into(), Part::Truncation, cut(t.clone()), right);
+    let equation = writer.push(
+        "chunk.delta".into(),
+        Part::Truncation,
+        cut(t.clone()),
+        right,
+    );
     equation.range = Range {
         vars: vec![widths(), ('t', Time::at(1), Time::last())],
     };
@@ -93,7 +103,8 @@ pub(crate) fn chunks(writer: &mut Writer<'_>, state: &Name, sums: &Sums<'_>, mai
     let kept = sum('k', Time::at(1), Time::last(), kept);
     let end = after(Base::ChunkEnd('k'), 1);
     let lost = sum('t', end, Time::last(), sums.pair.clone());
-    let lost = sum('k', Time::at(1), Time::last(), lost);
+    // Nothing comes after the last step.
+    let lost = sum('k', Time::at(1), Time::last().plus(-1), lost);
     let id = format!("chunk.{}", sums.name);
     let right = add([kept, lost]);
     let equation = writer.push(id, Part::Truncation, sums.left.clone(), right);
@@ -102,5 +113,8 @@ pub(crate) fn chunks(writer: &mut Writer<'_>, state: &Name, sums: &Sums<'_>, mai
     };
     equation.level = if main { Level::Sheet } else { Level::Full };
     equation.rules = vec![Rule::Truncation];
-    equation.premises = vec!["chunk.closed".into(), format!("bridge.double.{}", sums.name)];
+    equation.premises = vec![
+        "chunk.closed".into(),
+        format!("bridge.double.{}", sums.name),
+    ];
 }

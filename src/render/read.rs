@@ -42,9 +42,9 @@ impl<'a> Reader<'a> {
                     n => n + 1,
                 }
             }
-            Some(c) if c.is_ascii_digit() => {
-                rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len())
-            }
+            Some(c) if c.is_ascii_digit() => rest
+                .find(|c: char| !c.is_ascii_digit())
+                .unwrap_or(rest.len()),
             Some(c) => c.len_utf8(),
         };
         &rest[..length]
@@ -133,7 +133,11 @@ impl<'a> Reader<'a> {
 
     /// A sum or a product; its range may stand below alone.
     fn big(&mut self, token: &str) -> Result<Math, String> {
-        let big = if token == r"\sum" { Big::Sum } else { Big::Product };
+        let big = if token == r"\sum" {
+            Big::Sum
+        } else {
+            Big::Product
+        };
         self.expect("_")?;
         let from = self.braced()?;
         let to = match self.peek() {

@@ -167,7 +167,11 @@ fn is_sign(math: &Math) -> bool {
 
 fn is_function(math: &Math) -> bool {
     match math {
-        Math::Script { base, sub: Some(sub), .. } if matches!(&**sub, Math::Upright(w) if w == "min") => {
+        Math::Script {
+            base,
+            sub: Some(sub),
+            ..
+        } if matches!(&**sub, Math::Upright(w) if w == "min") => {
             matches!(**base, Math::Ident(_))
         }
         Math::Upright(_) => true,

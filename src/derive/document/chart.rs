@@ -130,12 +130,16 @@ pub(super) fn curves(d: &Derivation, reach: &Reach) -> String {
     let (width, height) = (wide + LEFT + 130.0, tall + TOP + 34.0);
     let last = reach.steps;
     let series = super::columns(d, reach);
-    let logs = |s: &super::Column| -> Vec<f64> {
-        s.values.iter().map(|v| v.log10().max(-16.0)).collect()
-    };
+    let logs =
+        |s: &super::Column| -> Vec<f64> { s.values.iter().map(|v| v.log10().max(-16.0)).collect() };
     let all: Vec<f64> = series.iter().flat_map(logs).collect();
     let low = all.iter().copied().fold(0.0, f64::min).floor();
-    let high = all.iter().copied().fold(0.0, f64::max).ceil().max(low + 1.0);
+    let high = all
+        .iter()
+        .copied()
+        .fold(0.0, f64::max)
+        .ceil()
+        .max(low + 1.0);
     let x = |gap: usize| LEFT + wide * as_f64(gap) / as_f64(last);
     let y = |value: f64| TOP + tall * (high - value) / (high - low);
     let mut out = open("curves", width, height);

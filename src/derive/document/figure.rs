@@ -101,7 +101,10 @@ pub(super) fn unrolled(d: &Derivation, numbers: &HashMap<&str, usize>) -> String
             // One step carries the numbers of the equations.
             if step == 1 && labelled(&edges, edge) {
                 let (x, y) = label_at(&back);
-                let _ = write!(out, "<text class=\"label\" x=\"{x}\" y=\"{y}\">({number})</text>");
+                let _ = write!(
+                    out,
+                    "<text class=\"label\" x=\"{x}\" y=\"{y}\">({number})</text>"
+                );
             }
             out.push_str("</a>\n");
         }
@@ -115,7 +118,11 @@ fn boxes(out: &mut String, d: &Derivation, defined: &[(&Name, &Term)], layout: &
     for (name, _) in defined {
         for step in 0..3 {
             let (x, y) = layout.center(name, step);
-            let state = if d.states.contains(name) { " state" } else { "" };
+            let state = if d.states.contains(name) {
+                " state"
+            } else {
+                ""
+            };
             let at = Time::var('t').plus(step - 1);
             let text = d.symbols().show(&Term::Value((*name).clone(), Some(at)));
             let _ = writeln!(

@@ -96,7 +96,10 @@ fn switches(out: &mut String, lang: Lang, level: Level) {
     }
     for choice in Lang::ALL {
         let text = Word::Language.text(*choice);
-        let text = format!("<span lang=\"{}\" class=\"own\">{text}</span>", choice.code());
+        let text = format!(
+            "<span lang=\"{}\" class=\"own\">{text}</span>",
+            choice.code()
+        );
         radio("lang", choice.code(), *choice == lang, &text);
     }
 }
@@ -203,11 +206,27 @@ fn measured(out: &mut String, d: &Derivation, reach: &Reach) {
     let said = both(|l| {
         let sentences = verdicts(d, reach, l);
         let space = if l == Lang::Zh { "" } else { " " };
-        sentences.iter().map(|s| marked(s)).collect::<Vec<_>>().join(space)
+        sentences
+            .iter()
+            .map(|s| marked(s))
+            .collect::<Vec<_>>()
+            .join(space)
     });
     let _ = writeln!(out, "<p>{said}</p>");
-    caption(out, d, &chart::heat(d, reach), Word::Heat, Word::HeatCaption);
-    caption(out, d, &chart::curves(d, reach), Word::Heat, Word::CurvesCaption);
+    caption(
+        out,
+        d,
+        &chart::heat(d, reach),
+        Word::Heat,
+        Word::HeatCaption,
+    );
+    caption(
+        out,
+        d,
+        &chart::curves(d, reach),
+        Word::Heat,
+        Word::CurvesCaption,
+    );
 }
 
 fn caption(out: &mut String, d: &Derivation, svg: &str, title: Word, text: Word) {

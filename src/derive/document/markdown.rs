@@ -124,9 +124,16 @@ fn run(out: &mut String, d: &Derivation, reach: &Reach, lang: Lang) {
         .iter()
         .map(|h| format!(" $`{}`$ |", h.latex(Dialect::GitHub)))
         .collect();
-    let _ = writeln!(out, "\n|{}\n|{}", cells.concat(), "---:|".repeat(heads.len()));
+    let _ = writeln!(
+        out,
+        "\n|{}\n|{}",
+        cells.concat(),
+        "---:|".repeat(heads.len())
+    );
     for row in 0..=reach.steps {
-        let values = columns.iter().map(|c| format!(" {} |", digits(c.values[row])));
+        let values = columns
+            .iter()
+            .map(|c| format!(" {} |", digits(c.values[row])));
         let _ = writeln!(out, "| {row} |{}", values.collect::<String>());
     }
     out.push('\n');

@@ -164,7 +164,10 @@ impl Derivation {
         } else {
             Sign::LessEqual
         };
-        let (left, right) = (self.symbols.show(&given.left), self.symbols.show(&given.right));
+        let (left, right) = (
+            self.symbols.show(&given.left),
+            self.symbols.show(&given.right),
+        );
         Math::relation(left, sign, right)
     }
 
@@ -183,11 +186,15 @@ impl Derivation {
         (!parts.is_empty()).then(|| Math::list(parts))
     }
 
-    /// The left side and the sign of a line, and its right side in pieces of a width.
+    /// The left side of a line, and the rest of it, from the sign on, in pieces of a width.
     fn broken(&self, equation: &Equation, width: usize) -> (Math, Vec<Math>) {
         let (left, right) = self.sides(equation);
-        let left = Math::row([left, Math::Sign(equation.relation.sign())]);
-        (left, right.lines(width))
+        let mut lines = right.lines(width);
+        if let Some(first) = lines.first_mut() {
+            let sign = Math::Sign(equation.relation.sign());
+            *first = Math::row([sign, first.clone()]);
+        }
+        (left, lines)
     }
 }
 
@@ -269,10 +276,11 @@ fn verdicts(d: &Derivation, reach: &Reach, lang: Lang) -> Vec<String> {
         Word::RatioLarge
     };
     let letter = d.symbols.letters.ratio;
+    let exponent = format!("{:.2}", reach.exponent()).replace('-', "−");
     vec![
         Word::RunIntro.with(lang, &[("run", which.text(lang)), ("steps", &steps)]),
         says.with(lang, &[("q", letter), ("value", &q)]),
-        Word::Exponent.with(lang, &[("value", &format!("{:.2}", reach.exponent()))]),
+        Word::Exponent.with(lang, &[("value", &exponent)]),
     ]
 }
 
@@ -312,21 +320,25 @@ fn svg_text(math: &Math) -> String {
             format!("{}{}{}", escape(open), svg_text(body), escape(close))
         }
         Math::Frac(a, b) => format!("{}/{}", svg_text(a), svg_text(b)),
-        Math::Big { big, from, .. } => {
+        Math::Big { big, from, to } => {
             let sign = match big {
                 crate::render::Big::Sum => '∑',
                 crate::render::Big::Product => '∏',
                 crate::render::Big::HadamardProduct => '⨀',
             };
-            let from = svg_text(from);
-            format!(
-                "{sign}<tspan dy=\"5\" font-size=\"65%\">{from}</tspan><tspan dy=\"-5\"> </tspan>"
-            )
+            let piece = |dy: i64, text: &str| {
+                format!("<tspan dy=\"{dy}\" font-size=\"65%\">{text}</tspan>")
+            };
+            let (from, to) = (piece(5, &svg_text(from)), piece(-13, &svg_text(to)));
+            format!("{sign}{from}{to}<tspan dy=\"8\"> </tspan>")
         }
         Math::Upright(word) => format!("<tspan font-style=\"normal\">{}</tspan>", escape(word)),
         // Signs inside scripts and products are set close.
         Math::Sign(Sign::Partial | Sign::Differential) => {
-            format!("<tspan font-style=\"normal\">{}</tspan>", escape(math.text(Charset::Unicode).trim()))
+            format!(
+                "<tspan font-style=\"normal\">{}</tspan>",
+                escape(math.text(Charset::Unicode).trim())
+            )
         }
         math => escape(math.text(Charset::Unicode).trim()),
     }
@@ -351,7 +363,7 @@ fn badge(check: &Check, lang: Lang) -> String {
 /// A number with three digits.
 fn digits(x: f64) -> String {
     match x.abs() {
-        n if n == 0.0 => "0".into(),
+        0.0 => "0".into(),
         n if !(0.001..1e4).contains(&n) => format!("{x:.1e}").replace('-', "−"),
         n if n >= 100.0 => format!("{x:.0}"),
         n if n >= 10.0 => format!("{x:.1}"),

@@ -23,7 +23,11 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level, charset: Charset) 
     for (i, section) in d.outline(level).iter().enumerate() {
         let _ = writeln!(out, "\n{}. {}", i + 1, section.part.heading().text(lang));
         if level > Level::Sheet {
-            let _ = writeln!(out, "   {}\n", d.sentence(section.intro, lang).replace('`', ""));
+            let _ = writeln!(
+                out,
+                "   {}\n",
+                d.sentence(section.intro, lang).replace('`', "")
+            );
         }
         for line in &section.theorem {
             let _ = writeln!(out, "   {}", line.text(charset));

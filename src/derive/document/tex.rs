@@ -128,10 +128,22 @@ fn run(out: &mut String, d: &Derivation, reach: &Reach, lang: Lang) {
         cells.join(" & ")
     );
     for row in 0..=reach.steps {
-        let values = columns.iter().map(|c| format!(" & ${}$", digits(c.values[row]).replace('−', "-")));
+        let values = columns
+            .iter()
+            .map(|c| format!(" & ${}$", power(&digits(c.values[row]))));
         let _ = writeln!(out, "{row}{}\\\\", values.collect::<String>());
     }
     let _ = writeln!(out, "\\end{{tabular}}\\end{{center}}\n");
+}
+
+/// A number with its power of ten as one writes it.
+fn power(number: &str) -> String {
+    match number.split_once('e') {
+        Some((digits, exponent)) => {
+            format!("{digits}\\cdot10^{{{}}}", exponent.replace('−', "-"))
+        }
+        None => number.into(),
+    }
 }
 
 fn escape(text: &str) -> String {
