@@ -361,6 +361,16 @@ fn models() -> [Derivation; 3] {
     })
 }
 
+/// Whether only the transpose of a derivative within a step is missing: that is a diagonal matrix.
+fn is_transposed(equation: &Equation, mutant: &str, original: &str) -> bool {
+    let bare = |text: &str| {
+        text.replace(r"\left(", "")
+            .replace(r"\right)", "")
+            .replace(r"^{\top}", "")
+    };
+    equation.id.starts_with("costate.") && bare(mutant) == bare(original)
+}
+
 #[test]
 fn every_change_of_the_printed_text_is_noticed() {
     let (mut count, mut by_parser) = (0, 0);
@@ -370,7 +380,12 @@ fn every_change_of_the_printed_text_is_noticed() {
         for equation in mutable(&derivation) {
             let latex = derivation.sides(equation).1.latex(Dialect::Plain);
             // A sum that begins where its inner sum is still empty is the same sum.
-            let same = |m: &String| m.contains(r"=\tau-1");
+            // So is one that ends there, beyond the last step.
+            let same = |m: &String| {
+                m.contains(r"=\tau-1")
+                    || m.contains(r"^{T+1}\sum_{t=e(k)+1}")
+                    || is_transposed(equation, m, &latex)
+            };
             for mutant in text_mutants(&latex).into_iter().filter(|m| !same(m)) {
                 count += 1;
                 match lexicon.parse(&mutant) {
@@ -395,7 +410,11 @@ fn every_change_of_a_term_is_noticed() {
         for equation in mutable(&derivation) {
             for mutant in tree_mutants(&equation.right) {
                 count += 1;
-                let latex = derivation.symbols().show(&mutant).latex(Dialect::Plain);
+                let show = |t: &Term| derivation.symbols().show(t).latex(Dialect::Plain);
+                let latex = show(&mutant);
+                if is_transposed(equation, &latex, &show(&equation.right)) {
+                    continue;
+                }
                 let found = killed(equation, &mutant, &runs);
                 assert!(found, "{} survives as {latex}", equation.id);
             }
