@@ -328,7 +328,10 @@ fn tree_mutants(term: &Term) -> Vec<Term> {
     let parts: Vec<Term> = term.parts().into_iter().cloned().collect();
     for (i, part) in parts.iter().enumerate() {
         // A norm and a square do not see a sign.
-        let blind = usize::from(matches!(term, Term::Norm(_) | Term::Pow(_, 2)));
+        let blind = usize::from(matches!(
+            term,
+            Term::Norm(_) | Term::MaxNorm(_) | Term::Pow(_, 2)
+        ));
         for changed in tree_mutants(part).into_iter().skip(blind) {
             let mut at = 0;
             mutants.push(term.map(&mut |p| {
