@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::bridge;
-use super::canon::{add, inner, summed, tidy};
+use super::canon::{add, inner, settle, summed, tidy};
 use super::generate::Writer;
 use super::rules::Rule;
 use super::term::{Name, Term, Time};
@@ -59,6 +59,39 @@ pub(crate) fn of_step(writer: &mut Writer<'_>, name: &Name, gradient: &Term) {
     );
     equation.range = Range::all();
     equation.rules = vec![Rule::RightAdjoint, Rule::Identification];
+    equation.level = Level::Normal;
+}
+
+/// δ at the last step, where nothing comes from later ones.
+pub(crate) fn boundary(writer: &mut Writer<'_>, name: &Name) {
+    let id = format!("delta.{name}");
+    let Some(line) = writer.equations.iter().find(|e| e.id == id) else {
+        return;
+    };
+    let parts = match &line.right {
+        Term::Add(parts) => parts.clone(),
+        one => vec![one.clone()],
+    };
+    let now = Time::var('t');
+    let later = |t: &Term| {
+        t.any(&|t| {
+            matches!(t, Term::Delta(_, Some(at)) if at.offset > 0)
+                || *t == Term::Before(now.clone(), Time::last())
+        })
+    };
+    let (ahead, rest): (Vec<Term>, Vec<Term>) = parts.into_iter().partition(later);
+    let ours = |t: &Term| matches!(t, Term::Delta(_, Some(at)) if at.base == now.base);
+    if ahead.is_empty() || !ahead.iter().all(|t| t.any(&ours)) {
+        return;
+    }
+    let shape = line.shape.clone();
+    let last = |t: &Term| settle(&t.at('t', &Time::last()));
+    let left = Term::Delta(Arc::clone(name), Some(Time::last()));
+    let right = add(rest.iter().map(last));
+    let equation = writer.push(format!("last.{name}"), Part::Recursion, left, right);
+    equation.shape = shape;
+    equation.rules = vec![Rule::Boundary];
+    equation.premises = vec![id];
     equation.level = Level::Normal;
 }
 

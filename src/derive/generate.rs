@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::canon::{add, settle, summed};
+use super::canon::{add, summed};
 use super::read::{Function, Label, Reader};
 use super::rules::Rule;
 use super::step::{Step, now, tangent};
@@ -439,7 +439,7 @@ impl Writer<'_> {
                 equation.rules.extend([Rule::IndexShift, Rule::Boundary]);
             }
             equation.premises = readers.into_iter().map(|(r, _)| r).collect();
-            self.boundary(&name);
+            forms::boundary(self, &name);
         }
         let leaves: Vec<(Name, NodeId, Role)> = self
             .recurrence
@@ -477,39 +477,6 @@ impl Writer<'_> {
             equation.premises = readers.into_iter().map(|(r, _)| r).collect();
         }
         Ok(())
-    }
-
-    /// δ at the last step, where nothing comes from later ones.
-    fn boundary(&mut self, name: &Name) {
-        let id = format!("delta.{name}");
-        let Some(line) = self.equations.iter().find(|e| e.id == id) else {
-            return;
-        };
-        let parts = match &line.right {
-            Term::Add(parts) => parts.clone(),
-            one => vec![one.clone()],
-        };
-        let now = Time::var('t');
-        let later = |t: &Term| {
-            t.any(&|t| {
-                matches!(t, Term::Delta(_, Some(at)) if at.offset > 0)
-                    || *t == Term::Before(now.clone(), Time::last())
-            })
-        };
-        let (ahead, rest): (Vec<Term>, Vec<Term>) = parts.into_iter().partition(later);
-        let ours = |t: &Term| matches!(t, Term::Delta(_, Some(at)) if at.base == now.base);
-        if ahead.is_empty() || !ahead.iter().all(|t| t.any(&ours)) {
-            return;
-        }
-        let shape = line.shape.clone();
-        let last = |t: &Term| settle(&t.at('t', &Time::last()));
-        let left = Term::Delta(Arc::clone(name), Some(Time::last()));
-        let right = add(rest.iter().map(last));
-        let equation = self.push(format!("last.{name}"), Part::Recursion, left, right);
-        equation.shape = shape;
-        equation.rules = vec![Rule::Boundary];
-        equation.premises = vec![id];
-        equation.level = Level::Normal;
     }
 
     /// The gradient with respect to what a state starts from, also where it starts at zero.

@@ -11,7 +11,7 @@ use ndarray::{Array2, ArrayD, IxDyn};
 use super::evaluate::{Instance, Key};
 use super::oracle::{Oracle, Place, by_step, give, rank2};
 use super::term::Name;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::op::Op;
 use crate::recurrence::Outputs;
 use crate::shape::{Rate, Type};
@@ -133,7 +133,7 @@ impl Oracle<'_> {
                 break;
             }
         }
-        found.ok_or_else(|| crate::Error::Batch {
+        found.ok_or_else(|| Error::Batch {
             reason: "a run needs a step".into(),
         })
     }

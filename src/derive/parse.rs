@@ -91,6 +91,11 @@ impl<'a> Parser<'a> {
         self.tokens.get(self.at).map(|t| &**t)
     }
 
+    /// Whether this token comes after the next one.
+    fn follows(&self, token: &str) -> bool {
+        self.tokens.get(self.at + 1).is_some_and(|t| t == token)
+    }
+
     fn next(&mut self) -> Result<&'a str, String> {
         let token = self.peek().ok_or("the formula ends too early")?;
         self.at += 1;
@@ -151,7 +156,8 @@ impl<'a> Parser<'a> {
                     factors.push(self.big()?);
                     break;
                 }
-                Some(r"\max" | r"\min") => {
+                // Over steps; `\max(a, b)` is a function.
+                Some(r"\max" | r"\min") if self.follows("_") => {
                     factors.push(self.extreme()?);
                     break;
                 }
