@@ -128,7 +128,7 @@ fn short_values() {
         let c = r.state_from("c", r.sample_input("c0", [n]));
         let next_c = r.next(c, w.dot(c) + x);
         let s = r.state("s", ());
-        let next_s = r.next(s, (s * 0.5 + c.slice(1, 1).sum()).sigmoid());
+        let next_s = r.next(s, (s * 0.5 + c.slice(0, 1).sum()).sigmoid());
         let d = r.state("d", [n]);
         let late = r.delay(r.delay(d));
         let next_d = r.next(d, (w.dot(late + a) + s.spread([n]) * d).tanh());
