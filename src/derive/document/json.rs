@@ -103,22 +103,31 @@ fn equation(d: &Derivation, e: &Equation, level: Level) -> String {
 
 /// What was measured on a run.
 fn run(d: &Derivation, reach: &Reach) -> String {
-    let numbers = |v: &[f64]| list(v.iter().map(|x| format!("{x:e}")));
+    let numbers = |v: &[f64]| list(v.iter().map(|x| number(*x)));
     let columns = columns(d, reach).into_iter().map(|c| {
         let head = string(&c.head.latex(Dialect::Plain));
         format!("{{\"of\": {head}, \"values\": {}}}", numbers(&c.values))
     });
     let norms = reach.norms.iter().map(|row| numbers(row));
     format!(
-        "{{\"steps\": {}, \"given\": {}, \"ratio\": {:e}, \"exponent\": {:e}, \"columns\": {}, \
+        "{{\"steps\": {}, \"given\": {}, \"ratio\": {}, \"exponent\": {}, \"columns\": {}, \
          \"norms\": {}}}",
         reach.steps,
         reach.given,
-        reach.ratio,
-        reach.exponent(),
+        number(reach.ratio),
+        number(reach.exponent()),
         list(columns),
         list(norms)
     )
+}
+
+/// A number; JSON has none that is infinite.
+fn number(x: f64) -> String {
+    if x.is_finite() {
+        format!("{x:e}")
+    } else {
+        "null".into()
+    }
 }
 
 fn check(check: &Check) -> String {

@@ -276,7 +276,10 @@ fn verdicts(d: &Derivation, reach: &Reach, lang: Lang) -> Vec<String> {
         Word::RatioLarge
     };
     let letter = d.symbols.letters.ratio;
-    let exponent = format!("{:.2}", reach.exponent()).replace('-', "−");
+    let exponent = match reach.exponent() {
+        e if e.is_finite() => format!("{e:.2}").replace('-', "−"),
+        _ => "−∞".into(),
+    };
     vec![
         Word::RunIntro.with(lang, &[("run", which.text(lang)), ("steps", &steps)]),
         says.with(lang, &[("q", letter), ("value", &q)]),

@@ -131,6 +131,7 @@ fn ascii(text: &str) -> String {
         ('⌈', "ceil("),
         ('⌉', ")"),
         ('−', "-"),
+        ('∞', "inf"),
     ];
     let mut out = String::new();
     for c in text.chars() {
