@@ -125,18 +125,19 @@ fn short_values() {
         let (a, b) = (r.state("a", [n]), r.state_from("b", r.param("b0", [n])));
         r.next(a, b + x * 0.5);
         r.next(b, a.tanh());
-        let c = r.state_from("c", r.sample_input("c0", [n]));
-        let next_c = r.next(c, w.dot(c) + x);
+        let c = r.state_from("c", r.sample_input("c0", [n * 2]));
+        let u = r.param("U", [n * 2, n * 2]);
+        let next_c = r.next(c, u.dot(c) + concat([x, a]));
         let s = r.state("s", ());
-        let next_s = r.next(s, (s * 0.5 + c.slice(0, 1).sum()).sigmoid());
+        let next_s = r.next(s, (s * 0.5 + c.slice(n, n).sum()).sigmoid());
         let d = r.state("d", [n]);
         let late = r.delay(r.delay(d));
         let next_d = r.next(d, (w.dot(late + a) + s.spread([n]) * d).tanh());
         let e = r.backward_state("e", [n]);
         let next_e = r.next(e, (w.dot(e) + next_d).sigmoid() + s.spread([n]));
-        let before = c * next_c + d * next_d;
+        let before = c.slice(n, n) * next_c.slice(n * 0, n) + d * next_d;
         r.loss((before + next_e * b).square().sum() + next_s * s);
-        r.final_loss(next_d.dot(next_c));
+        r.final_loss(next_d.dot(next_c.slice(n, n)));
         r.output("next", next_d);
     })
     .unwrap();
@@ -144,7 +145,7 @@ fn short_values() {
         (2, &[9][..]),
         (3, &[1]),
         (5, &[4]),
-        (8, &[2]),
+        (4, &[2]),
         (4, &[6, 3, 6]),
     ] {
         assert!(all_orders(&model, &[("H", h)], lengths, 0.3), "{h}");

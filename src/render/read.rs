@@ -7,8 +7,8 @@ impl Math {
     ///
     /// ```
     /// use bptt::render::{Dialect, Math};
-    /// let formula = Math::read(r"\lVert AB\rVert\le\frac{1}{4}").map(|f| f.latex(Dialect::Plain));
-    /// assert_eq!(formula.as_deref(), Ok(r"\lVert AB\rVert \le\frac{1}{4}"));
+    /// let formula = Math::read(r"\lVert AB\rVert \le \frac{1}{4}").map(|f| f.latex(Dialect::Plain));
+    /// assert_eq!(formula.as_deref(), Ok(r"\lVert AB\rVert \le \frac{1}{4}"));
     /// ```
     ///
     /// # Errors
