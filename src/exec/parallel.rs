@@ -251,7 +251,7 @@ mod tests {
         let mut pool = Pool::default();
         for others in [1, 3] {
             assert_eq!(pool.grow(others), others);
-            for _ in 0..if cfg!(miri) { 10 } else { 1000 } {
+            for _ in 0..if cfg!(miri) { 10 } else { 100 } {
                 assert_eq!(meet(&mut pool, others + 1, &|_| {}), others + 1);
             }
         }
