@@ -261,7 +261,7 @@ unsafe fn gather<T: Element>(src: Matrix<T>, panels: Panels, dst: *mut T, offset
             let place = column / panels.width * panels.stride() + column % panels.width;
             // Some columns of one panel, whose entries follow each other, are exchanged with rows.
             let (mut i, mut count) = (top, 1);
-            if src.row_stride == 1 && column % SIDE == 0 && j + SIDE <= src.columns {
+            if src.row_stride == 1 && column.is_multiple_of(SIDE) && j + SIDE <= src.columns {
                 count = SIDE;
                 while i + SIDE <= end {
                     // SAFETY: the block lies inside the matrix and, since the width of panels is a

@@ -122,9 +122,18 @@ const GROUP: usize = 4;
 /// The groups of the most rows that registers hold.
 const GROUPS: usize = 3;
 
-/// `MR` rows by `NV` vectors of the result, of which the last has only `last` columns. Where
-/// `FETCH`, a cache line from `fetch` on is asked for at every step of `k`. The tile that is computed
-/// next lies `next` elements further in the result.
+/// What a tile needs to know of its surroundings.
+#[derive(Clone, Copy)]
+struct Around<T> {
+    /// How many columns its last vector has.
+    last: usize,
+    /// The elements from here to the tile of the result that is computed next.
+    next: usize,
+    /// What is asked for meanwhile: a cache line at every step of `k`.
+    fetch: *const T,
+}
+
+/// `MR` rows by `NV` vectors of the result; where `FETCH`, what comes next is fetched.
 ///
 /// # Safety
 /// The operands are valid for `MR` rows, and the result for `MR` rows of the columns.
@@ -135,10 +144,13 @@ unsafe fn tile<V: Vector, const MR: usize, const NV: usize, const FETCH: bool>(
     mut b: *const V::Elem,
     panel: usize,
     c: Target<V::Elem>,
-    last: usize,
-    next: usize,
-    mut fetch: *const V::Elem,
+    around: Around<V::Elem>,
 ) {
+    let Around {
+        last,
+        next,
+        mut fetch,
+    } = around;
     let width = 2 * V::LANES;
     let mut sums = [[V::splat(V::Elem::ZERO); NV]; MR];
     // SAFETY: the caller vouches for the operands; vector `v` of a row of the right-hand side is
@@ -261,18 +273,10 @@ impl<T: Element> Kernel<T> for &Strip<'_, T> {
                     self.rows * c.stride
                 };
                 let fetch = b.wrapping_add(k * (width + V::LINE * self.fetch.unwrap_or(0)));
+                let around = Around { last, next, fetch };
                 macro_rules! tile {
                     ($mr:literal, $nv:literal, $fetch:literal) => {
-                        tile::<V, $mr, $nv, $fetch>(
-                            self.a,
-                            self.first_row,
-                            b,
-                            stride,
-                            c,
-                            last,
-                            next,
-                            fetch,
-                        )
+                        tile::<V, $mr, $nv, $fetch>(self.a, self.first_row, b, stride, c, around)
                     };
                 }
                 macro_rules! tiles {
