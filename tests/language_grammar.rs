@@ -16,12 +16,12 @@ enum Form {
     /// A token.
     Text(String),
     Rule(String),
-    Row(Vec<Form>),
-    Choice(Vec<Form>),
+    Row(Vec<Self>),
+    Choice(Vec<Self>),
     /// `[ … ]`
-    Maybe(Box<Form>),
+    Maybe(Box<Self>),
     /// `{ … }`
-    Many(Box<Form>),
+    Many(Box<Self>),
 }
 
 type Grammar = HashMap<String, Form>;
@@ -88,7 +88,11 @@ fn row(symbols: &mut Vec<String>) -> Form {
     while let Some(symbol) = symbols.pop() {
         let mut inner = |close: &str| {
             let form = choice(symbols);
-            assert_eq!(symbols.pop().as_deref(), Some(close));
+            assert_eq!(
+                symbols.pop().as_deref(),
+                Some(close),
+                "what opens is closed"
+            );
             form
         };
         forms.push(match &*symbol {
