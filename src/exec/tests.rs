@@ -1,6 +1,7 @@
 //! Every instruction set, any length of the chunks of time and any number of workers: the executor
 //! computes what the evaluator computes, on random recurrences.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::print_stdout, reason = "a long run says what it did")]
 
 use ndarray::ArrayD;
 use proptest::test_runner::{Config, TestRunner};
