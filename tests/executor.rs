@@ -135,7 +135,7 @@ fn short_values() {
         let next_d = r.next(d, (w.dot(late + a) + s.spread([n]) * d).tanh());
         let e = r.backward_state("e", [n]);
         let next_e = r.next(e, (w.dot(e) + next_d).sigmoid() + s.spread([n]));
-        let before = c.slice(n, n) * next_c.slice(n * 0, n) + d * next_d;
+        let before = c.slice(n, n) * next_c.slice(0, n) + d * next_d;
         r.loss((before + next_e * b).square().sum() + next_s * s);
         r.final_loss(next_d.dot(next_c.slice(n, n)));
         r.output("next", next_d);
