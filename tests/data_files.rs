@@ -265,7 +265,11 @@ fn survive_mutations(seconds: u64, seed: u64) -> (u64, u64) {
                 let again = path.with_extension("npz");
                 found.write(&again).unwrap();
                 let again = Arrays::read(&again).unwrap();
-                assert_eq!(again.iter().count(), found.iter().count(), "nothing is lost");
+                assert_eq!(
+                    again.iter().count(),
+                    found.iter().count(),
+                    "nothing is lost"
+                );
                 true
             }
         });
