@@ -193,6 +193,13 @@ fn values_with_two_names_are_written_as_they_were_read() {
     round_trip("twins", &recurrence, 3);
     round_trip("twins", &recurrence.tangent(Wrt::Everything).unwrap(), 4);
     round_trip("twins", &recurrence.gradient(Wrt::Everything).unwrap(), 5);
+    // Two losses that are one value say it once: an input, a value, two losses and a gap.
+    let double = parse(
+        "double",
+        "input x\nmean final loss x^2\nmean final loss x^2\n",
+    );
+    assert_eq!(double.source().unwrap().lines().count(), 5);
+    round_trip("double", &double, 6);
     let bare = parse("bare", "input x\nparam a\nloss a * x\n");
     round_trip("bare", &bare.tangent(Wrt::Everything).unwrap(), 6);
 }

@@ -15,6 +15,7 @@ mod order;
 mod parser;
 mod print;
 mod print_expr;
+mod print_loss;
 mod resolve;
 
 pub use diagnostic::{Diagnostic, Diagnostics};

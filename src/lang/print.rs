@@ -12,10 +12,8 @@ use super::lexer::is_name;
 use super::lines::Lines;
 use super::print_expr::Writer;
 use crate::error::{Error, Result};
-use crate::op::{Broadcast, Linear, NodeId, Op, Over, Pick, Time, Total};
-use crate::op::{Edge, Pointwise, RegisterId};
+use crate::op::{Broadcast, Linear, NodeId, Op, Over, RegisterId, Time};
 use crate::recurrence::{LOSS, Recurrence};
-use crate::shape::Rate;
 use crate::tape::{Direction, Register, Role, Tape};
 
 /// Where an expression without names is cut.
@@ -53,15 +51,15 @@ struct State {
     name: String,
 }
 
-struct Printer<'r> {
-    recurrence: &'r Recurrence,
-    tape: &'r Tape,
+pub(super) struct Printer<'r> {
+    pub(super) recurrence: &'r Recurrence,
+    pub(super) tape: &'r Tape,
     states: Vec<State>,
     statements: HashMap<NodeId, Statement>,
     taken: HashSet<String>,
     /// Names for values that are something else already.
     aliases: Vec<(String, NodeId)>,
-    losses: Vec<NodeId>,
+    pub(super) losses: Vec<NodeId>,
 }
 
 impl<'r> Printer<'r> {
@@ -143,13 +141,13 @@ impl<'r> Printer<'r> {
             let Op::Read(register) = node.op else {
                 continue;
             };
-            // A delay of something earlier needs no state.
-            let earlier = |n: Option<NodeId>| n.is_none_or(|n| n < id);
+            if !live[id.index()] || registers.contains(&register) {
+                continue;
+            }
+            // A delay of something that does not depend on it needs no state.
             let r = self.register(register);
-            let delay = earlier(r.def())
-                && earlier(r.init())
-                && (r.direction() == Direction::Forward || r.init().is_none());
-            if !delay && live[id.index()] && !registers.contains(&register) {
+            let shift = r.direction() == Direction::Forward || r.init().is_none();
+            if !shift || self.depends_on_itself(id) {
                 registers.push(register);
             }
         }
@@ -169,6 +167,25 @@ impl<'r> Printer<'r> {
                 self.statements.insert(def, Statement { head, name });
             }
         }
+    }
+
+    /// Whether a value is needed for itself, at any step.
+    fn depends_on_itself(&self, id: NodeId) -> bool {
+        let mut seen = HashSet::new();
+        let mut stack = vec![id];
+        while let Some(next) = stack.pop() {
+            let node = self.tape.node(next);
+            let mut needs: Vec<NodeId> = node.args.to_vec();
+            if let Op::Read(r) = node.op {
+                needs.extend(self.register(r).def());
+                needs.extend(self.register(r).init());
+            }
+            if needs.contains(&id) {
+                return true;
+            }
+            stack.extend(needs.into_iter().filter(|n| seen.insert(*n)));
+        }
+        false
     }
 
     /// Whether a value is a second name for another one that only a state knows. In a derivative such
@@ -276,37 +293,14 @@ impl<'r> Printer<'r> {
         Ok(())
     }
 
-    /// The terms of a sum, from left to right.
-    fn loss_terms(&self, id: NodeId) -> Vec<NodeId> {
-        let mut terms = Vec::new();
-        let mut left = id;
-        while self.tape.node(left).op == Op::Pointwise(Pointwise::Add) {
-            let args = &self.tape.node(left).args;
-            terms.push(args[1]);
-            left = args[0];
-        }
-        terms.push(left);
-        terms.reverse();
-        // A sum of which nothing is a sum over steps or samples is one loss.
-        let counted = |id: &NodeId| {
-            let node = self.tape.node(*id);
-            let total = |id: NodeId| matches!(self.tape.node(id).op, Op::Time(Time::Total(_)));
-            total(*id) || (node.op == Op::Pointwise(Pointwise::Div) && total(node.args[0]))
-        };
-        if terms.iter().any(counted) {
-            terms
-        } else {
-            vec![id]
-        }
-    }
-
     /// Makes a statement of every value that is used twice and of expressions that grow long.
     fn cut(&mut self) {
         let live = self.live();
         let mut uses: HashMap<NodeId, usize> = HashMap::new();
         let mut edges = Vec::new();
+        let sums = self.loss_sums();
         for (id, node) in self.tape.nodes().filter(|(id, _)| live[id.index()]) {
-            if self.core(id) == id {
+            if self.core(id) == id && !sums.contains(&id) {
                 edges.extend_from_slice(&node.args);
             }
             if let Op::Read(r) = node.op {
@@ -314,8 +308,16 @@ impl<'r> Printer<'r> {
                 edges.extend(self.register(r).init());
             }
         }
-        let outputs = self.recurrence.outputs();
+        let outputs = self.recurrence.outputs().filter(|n| *n != LOSS);
         edges.extend(outputs.filter_map(|n| self.recurrence.output(n).ok()));
+        let mut said = HashSet::new();
+        for term in &self.losses {
+            // A second line with the same loss says its value once more.
+            edges.push(match said.insert(term) {
+                true => *term,
+                false => self.loss_parts(*term).1,
+            });
+        }
         for edge in edges {
             *uses.entry(self.core(edge)).or_default() += 1;
         }
@@ -540,48 +542,18 @@ impl<'r> Printer<'r> {
         Ok(lines.finish())
     }
 
+    /// Whether a value is written where it is used.
+    pub(super) fn is_inline(&self, id: NodeId) -> bool {
+        !self.statements.contains_key(&id)
+    }
+
     /// A value whose hold goes without saying.
-    fn unheld(&self, id: NodeId) -> NodeId {
+    pub(super) fn unheld(&self, id: NodeId) -> NodeId {
         match self.tape.node(id) {
             n if matches!(n.op, Op::Time(Time::Hold(_))) && !self.statements.contains_key(&id) => {
                 n.args[0]
             }
             _ => id,
         }
-    }
-
-    fn loss(&self, term: NodeId, writer: &Writer<'_>) -> Result<String, String> {
-        let total = |id: NodeId| {
-            let node = self.tape.node(id);
-            (node.op == Op::Time(Time::Total(Total(Rate::Static)))).then(|| node.args[0])
-        };
-        let last = |id: NodeId| {
-            let node = self.tape.node(id);
-            let last = node.op == Op::Time(Time::Pick(Pick(Edge::Last)));
-            last.then(|| node.args[0])
-        };
-        let free = |id: NodeId| !self.statements.contains_key(&id);
-        let node = self.tape.node(term);
-        let (mut words, mut value) = ("loss", term);
-        if let Some(inner) = total(term) {
-            value = inner;
-        } else if node.op == Op::Pointwise(Pointwise::Div)
-            && let (Some(sum), Some(count)) = (total(node.args[0]), total(node.args[1]))
-            && self.tape.fill(count) == Some(1.0)
-            && self.tape.ty(count) == self.tape.ty(sum)
-        {
-            (words, value) = ("mean loss", sum);
-        }
-        if value != term
-            && free(value)
-            && let Some(inner) = last(value)
-        {
-            words = match words {
-                "loss" => "final loss",
-                _ => "mean final loss",
-            };
-            value = self.unheld(inner);
-        }
-        Ok(format!("{words} {}", writer.value(value)?))
     }
 }
