@@ -368,21 +368,25 @@ fn models() -> [Derivation; 3] {
 }
 
 /// Whether a change changes nothing: the transpose of a derivative within a step, which is a diagonal
-/// matrix, a last step at which δ of the next one is zero, or a sign inside a norm.
+/// matrix, a last step at which δ of the next one is zero, or the sign of every factor inside a norm.
 fn is_the_same(equation: &Equation, mutant: &str, original: &str) -> bool {
-    let bare = |text: &str| {
-        text.replace(r"\left(", "")
-            .replace(r"\right)", "")
-            .replace(r"^{\top}", "")
-    };
-    let diagonal = equation.id.starts_with("costate.") && bare(mutant) == bare(original);
+    let slope = r"\frac{\partial h_{t}}{\partial c_{t}}";
+    let transposed = format!(r"\left({slope}\right)^{{\top}}");
+    let diagonal = equation.id.starts_with("costate.")
+        && [slope.to_owned(), format!(r"\left({slope}\right)")]
+            .iter()
+            .any(|plain| mutant != original && original.replace(&transposed, plain) == mutant);
     let second = original.find(r"+\sum").unwrap_or(original.len());
     let beyond = equation.id.starts_with("carousel.cut.")
         && mutant.get(..second) == original.get(..second)
         && mutant.replace("^{T-1}", "^{T}") == original;
-    // A norm does not see a sign.
-    let unsigned = |text: &str| text.replace(['-', '(', ')'], "");
-    let sign = equation.id.starts_with("carousel.norm.") && unsigned(mutant) == unsigned(original);
+    let sign = equation.id.starts_with("carousel.norm.")
+        && original
+            .split_once("^{t}")
+            .and_then(|(head, rest)| Some((head, rest.split_once(r"\right\rVert")?)))
+            .is_some_and(|(head, (factor, tail))| {
+                mutant == format!(r"{head}^{{t}}(-{factor})\right\rVert{tail}")
+            });
     diagonal || beyond || sign
 }
 

@@ -109,14 +109,13 @@ fn memory_grows_with_the_steps() {
 #[test]
 #[ignore = "measures time"]
 fn time_grows_with_the_steps() {
-    for (samples, most) in [(1, 1.03), (8, f64::INFINITY)] {
+    for samples in [1, 8] {
         let (times, bytes) = runs(samples, 10);
         let (exponent, largest) = (exponent(&times), bytes[bytes.len() - 1] / 1e6);
         println!(
             "time grows with the power {exponent:.4} of the steps, with {samples} samples in up to \
              {largest:.0} MB: {times:?} s"
         );
-        // The more memory, the slower: only what stays in the cache takes a time in proportion.
-        assert!(exponent <= most, "{times:?}");
+        assert!(exponent <= 1.03, "{times:?}");
     }
 }
