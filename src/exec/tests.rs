@@ -34,6 +34,15 @@ fn apart<F: Real>(fast: &Outputs<F>, slow: &Outputs<f64>) -> f64 {
     })
 }
 
+/// The largest difference of each output.
+fn by_output<F: Real>(fast: &Outputs<F>, slow: &Outputs<f64>) -> Vec<(String, f64)> {
+    let apart = |(name, a): (&str, &ArrayD<f64>)| {
+        let b = fast[name].mapv(|x| Scalar::to_f64(x));
+        (name.to_owned(), norm(&(a - &b)))
+    };
+    slow.iter().map(apart).collect()
+}
+
 /// What the evaluator says, and how far an executor may be from it.
 struct Truth<'a> {
     instance: &'a Instance,
@@ -75,7 +84,8 @@ impl<'a> Truth<'a> {
         let allowed = f64::max(allowed, 64.0 * scale * self.rounding_nearby());
         assert!(
             error <= allowed || self.is_at_a_kink(64.0 * allowed),
-            "{what}: {error:e} apart, {allowed:e} is allowed"
+            "{what}: {error:e} apart, {allowed:e} is allowed; {:?}",
+            by_output(found, &self.slow)
         );
         0.0
     }
@@ -242,7 +252,7 @@ fn tangents_and_hessian_products_run_in_every_way() {
 /// A recurrence of the language, all its derivatives, and sequences of different lengths.
 fn written(source: &str) {
     let recurrence = Recurrence::parse("written", source).unwrap();
-    for lengths in [&[6][..], &[5, 7, 2], &[1, 4]] {
+    for lengths in [&[6][..], &[3], &[5, 7, 2], &[1, 4]] {
         let (params, batch) = random_data(&recurrence, &[], lengths, 3).unwrap();
         let recurrence = recurrence.clone();
         let instance = Instance {
@@ -277,40 +287,71 @@ fn a_value_read_against_the_direction_of_its_pass() {
     );
 }
 
+/// The instance with other sizes and lengths, when its sizes are free.
+fn resized(mut i: Instance, seed: usize) -> Instance {
+    if i.recurrence.tape().dims().count() == 2 {
+        let mut noise = Noise(seed as u64);
+        let [h, k] = [0, 1].map(|_| 1 + noise.below(40));
+        let lengths: Vec<usize> = (0..=noise.below(4)).map(|_| 1 + noise.below(8)).collect();
+        let sizes = [("H", h), ("K", k)];
+        (i.params, i.batch) = random_data(&i.recurrence, &sizes, &lengths, 1).unwrap();
+    }
+    i
+}
+
+/// The smallest instance found that still fails, in the language.
+fn smallest<T>(tree: &mut T, fails: impl Fn(Instance) -> bool) -> String
+where
+    T: proptest::strategy::ValueTree<Value = Instance>,
+{
+    let mut i = tree.current();
+    while tree.simplify() {
+        while !fails(tree.current()) && tree.complicate() {}
+        i = tree.current();
+    }
+    let (sizes, lengths) = (i.sizes(), i.batch.lengths());
+    let source = i.recurrence.source().unwrap();
+    format!("sizes {sizes:?}, lengths {lengths:?}\n{source}")
+}
+
+/// Its parts are added in another pass than the one that reads it, in one place from the first on.
+#[test]
+fn a_sum_of_two_products_that_is_read_in_a_later_pass() {
+    written(
+        "param p, p_hh[2, 2]\nsample input z[2]\ninput x[2]\nbackward state a[2] = z\nstate b\n\
+         a' = tanh(x^2) - 0.25 * sin(p_hh @ a)\nb' = tanh(p * b + 0.75)\n\
+         final loss dot(a', a) + b'",
+    );
+}
+
 /// Random recurrences of many sizes for as long as wanted, in every way:
 /// `BPTT_FUZZ_SECONDS=600 cargo test --release --lib -- --ignored --nocapture for_a_while`.
 #[test]
 #[ignore = "runs for as long as BPTT_FUZZ_SECONDS says"]
 fn recurrences_run_in_every_way_for_a_while() {
     use proptest::strategy::{Strategy as _, ValueTree as _};
+    let run =
+        |i: &Instance| std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| every_way(i)));
     let seconds = std::env::var("BPTT_FUZZ_SECONDS").ok();
     let seconds = seconds.and_then(|s| s.parse().ok()).unwrap_or(10);
     let until = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
     let mut runner = TestRunner::new(Config::default());
     let (mut counts, mut worst, mut noise) = ([0_u64; 4], 0.0_f64, Noise(1));
     while std::time::Instant::now() < until {
-        let mut i = strategy::recurrence()
-            .new_tree(&mut runner)
-            .unwrap()
-            .current();
-        if i.recurrence.tape().dims().count() == 2 && noise.below(8) == 0 {
-            let [h, k] = [0, 1].map(|_| 1 + noise.below(40));
-            let lengths: Vec<usize> = (0..=noise.below(4)).map(|_| 1 + noise.below(8)).collect();
-            let sizes = [("H", h), ("K", k)];
-            let data = random_data(&i.recurrence, &sizes, &lengths, 1).unwrap();
-            (i.params, i.batch) = data;
-        }
-        let order = noise.below(4);
-        let i = &i.order(order);
+        let mut tree = strategy::recurrence().new_tree(&mut runner).unwrap();
+        let (order, larger) = (noise.below(4), noise.below(8) == 0);
+        let seed = noise.below(usize::MAX);
+        let drawn = |i: Instance| if larger { resized(i, seed) } else { i }.order(order);
+        let i = drawn(tree.current());
         // Functions of many large terms may leave the numbers.
-        if i.recurrence.evaluate(&i.params, &i.batch).is_ok() {
-            let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| every_way(i)));
-            match run {
-                Ok(error) => worst = worst.max(error),
-                Err(_) => panic!("order {order}, {}", i.recurrence.tape()),
-            }
-            counts[order] += 1;
+        if i.recurrence.evaluate(&i.params, &i.batch).is_err() {
+            continue;
         }
+        let Ok(error) = run(&i) else {
+            panic!("{}", smallest(&mut tree, |i| run(&drawn(i)).is_err()));
+        };
+        worst = worst.max(error);
+        counts[order] += 1;
     }
     println!(
         "{counts:?} recurrences, gradients, tangents, Hessian products; {worst:.3} of what is allowed"

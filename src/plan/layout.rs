@@ -216,24 +216,22 @@ impl Layout {
             let base = graph.access(output.node).base;
             raise(&mut storage, base, Storage::Full);
         }
-        // Values joined in place are kept as long as the whole.
-        for id in schedule
-            .order
-            .iter()
-            .copied()
-            .filter(|id| self.is_a_row(graph, *id))
-        {
-            for arg in &graph.nodes[id].args {
-                storage[*arg] = storage[*arg].max(storage[id]);
+        // What lies in one place is kept as long as any of it: sums of products begin in a value that
+        // may be such a sum itself, and so on.
+        let shared = |id: Id| match graph.in_place(id) {
+            Some(init) if graph.nodes[id].rate == Rate::Step => vec![init],
+            None if self.is_a_row(graph, id) => graph.nodes[id].args.clone(),
+            _ => Vec::new(),
+        };
+        for id in schedule.order.iter().copied().rev() {
+            let least = graph.in_place(id).map(|_| Storage::Chunk);
+            for part in shared(id) {
+                storage[part] = storage[part].max(storage[id]).max(least);
             }
         }
-        // Products added to a value in place live where it does.
         for id in schedule.order.iter().copied() {
-            if let Some(init) = graph.in_place(id) {
-                let both = storage[id].max(storage[init]).max(Some(Storage::Chunk));
-                if graph.nodes[id].rate == Rate::Step {
-                    (storage[id], storage[init]) = (both, both);
-                }
+            for part in shared(id) {
+                storage[id] = storage[id].max(storage[part]);
             }
         }
         storage
