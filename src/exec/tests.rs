@@ -291,7 +291,7 @@ fn a_value_read_against_the_direction_of_its_pass() {
 fn resized(mut i: Instance, seed: usize) -> Instance {
     if i.recurrence.tape().dims().count() == 2 {
         let mut noise = Noise(seed as u64);
-        let [h, k] = [0, 1].map(|_| 1 + noise.below(40));
+        let [h, k] = [100, 40].map(|most| 1 + noise.below(most));
         let lengths: Vec<usize> = (0..=noise.below(4)).map(|_| 1 + noise.below(8)).collect();
         let sizes = [("H", h), ("K", k)];
         (i.params, i.batch) = random_data(&i.recurrence, &sizes, &lengths, 1).unwrap();
@@ -322,6 +322,23 @@ fn a_sum_of_two_products_that_is_read_in_a_later_pass() {
          a' = tanh(x^2) - 0.25 * sin(p_hh @ a)\nb' = tanh(p * b + 0.75)\n\
          final loss dot(a', a) + b'",
     );
+}
+
+/// An earlier step of `h` is made again from `o` and `c`, whatever it started from.
+#[test]
+fn a_state_that_is_computed_again() {
+    for (kind, start) in [
+        ("", ""),
+        ("", " = z"),
+        ("backward ", ""),
+        ("backward ", " = z"),
+    ] {
+        written(&format!(
+            "param W[64, 64], v[64]\nsample input z[64]\ninput x[64], w[64]\n\
+             {kind}state h[64]{start}, c[64]{start}\no = sigmoid(x + v * h)\n\
+             c' = 0.5 * c + tanh(0.1 * (W @ h) + x)\nh' = o * tanh(c')\nloss dot(w, h')"
+        ));
+    }
 }
 
 /// Random recurrences of many sizes for as long as wanted, in every way:

@@ -114,6 +114,8 @@ pub(super) struct Graph {
     pub(super) nodes: Vec<Node>,
     pub(super) registers: Vec<Register>,
     pub(super) outputs: Vec<Output>,
+    /// What is computed as soon as it can be, so that what it is computed from need not be kept.
+    pub(super) prompt: Vec<Id>,
 }
 
 impl Graph {

@@ -64,6 +64,7 @@ impl Plan {
         graph.fuse_products();
         graph.materialise();
         graph.recompute(&schedule::Schedule::of(&graph));
+        graph.recompute_states(&schedule::Schedule::of(&graph));
         let schedule = schedule::Schedule::of(&graph);
         let layout = layout::Layout::of(&graph, &schedule);
         emit::Emitter::emit(&graph, &schedule, &layout)

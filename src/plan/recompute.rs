@@ -1,11 +1,41 @@
 //! What to keep for a later pass and what to compute there once more.
 
-use super::graph::{Graph, Id};
+use super::graph::{Graph, Id, Kind, Node, Register};
 use super::schedule::Schedule;
+use crate::op::{Edge, Pointwise};
 use crate::shape::Rate;
+use crate::tape::Direction;
 
 /// From this many entries on, a value is computed again rather than kept.
 const FROM: usize = 16;
+
+/// From this many entries on, what a state held is computed again: for less, time counts for more.
+const STATES_FROM: usize = 64;
+
+/// What has so many times fewer entries is kept in the place of what it is computed from.
+const MUCH_SMALLER: usize = 8;
+
+/// With more ops than this, what a state held is kept after all.
+const FEW_OPS: usize = 3;
+
+/// What a value is made of.
+#[derive(Default)]
+struct Parts {
+    /// The number of ops.
+    ops: usize,
+    /// The values that are kept.
+    kept: Vec<Id>,
+}
+
+/// How a later pass does without what a register holds.
+struct Again {
+    /// What it is made from there.
+    kept: Vec<Id>,
+    /// The arguments of nodes that it is.
+    uses: Vec<(Id, usize)>,
+    /// What uses the value itself and need not wait for that pass.
+    prompt: Vec<Id>,
+}
 
 impl Graph {
     /// Computes entrywise values again in a later pass that uses them, when all they are computed
@@ -63,5 +93,180 @@ impl Graph {
                 }
             }
         }
+    }
+
+    /// Computes again what a state held a step before, when a later pass uses it as that only, from
+    /// what is kept for that pass anyway: the `h` of an LSTM from `o` and `c`.
+    pub(super) fn recompute_states(&mut self, schedule: &Schedule) {
+        for r in 0..self.registers.len() {
+            if let Some(Again { kept, uses, prompt }) = self.is_recomputed(r, schedule) {
+                self.prompt.extend(prompt);
+                let again = self.held_again(r, &kept);
+                for (user, i) in uses {
+                    self.nodes[user].args[i] = again;
+                }
+            }
+        }
+    }
+
+    /// When a later pass can do without what a register holds: what to make it from, and which
+    /// arguments it is there.
+    fn is_recomputed(&self, r: usize, schedule: &Schedule) -> Option<Again> {
+        let def = self.registers[r].def;
+        let node = &self.nodes[def];
+        let is_free = node.kind.is_entrywise()
+            && node.len() >= STATES_FROM
+            && self.outputs.iter().all(|o| self.access(o.node).base != def)
+            && self.registers.iter().filter(|s| s.def == def).count() == 1
+            && self.registers.iter().all(|s| s.init != Some(def));
+        if !is_free {
+            return None;
+        }
+        let home = schedule.run_in(self, def);
+        let later = |id: &Id| schedule.run_in(self, *id) != home;
+        let (mut uses, mut prompt, mut pass) = (Vec::new(), Vec::new(), None);
+        for id in schedule.order.iter().copied().filter(later) {
+            for (i, arg) in self.nodes[id].args.iter().copied().enumerate() {
+                if self.access(arg).base != def {
+                    continue;
+                }
+                if self.need_not_wait(id, def, schedule) {
+                    prompt.push(id);
+                    continue;
+                }
+                let here = schedule.run_in(self, id);
+                let is_plain = matches!(self.nodes[arg].kind, Kind::Read(_));
+                let is_start = i == 0 && self.in_place(id).is_some();
+                if !is_plain || is_start || pass.is_some_and(|p| p != here) {
+                    return None;
+                }
+                pass = Some(here);
+                uses.push((id, i));
+            }
+        }
+        let there = |id: &&Id| Some(schedule.run_in(self, **id)) == pass;
+        let there: Vec<Id> = schedule.order.iter().filter(there).copied().collect();
+        let kept = |id: Id| {
+            let uses = |n: &Id| {
+                self.nodes[*n]
+                    .args
+                    .iter()
+                    .any(|a| self.access(*a).base == id)
+            };
+            there.iter().any(uses)
+        };
+        let mut parts = Parts::default();
+        (pass.is_some() && self.is_made_of(def, &kept, &mut parts)).then_some(Again {
+            kept: parts.kept,
+            uses,
+            prompt,
+        })
+    }
+
+    /// Whether what uses a value can be computed as soon as the value is, and is much smaller.
+    fn need_not_wait(&self, id: Id, value: Id, schedule: &Schedule) -> bool {
+        let node = &self.nodes[id];
+        let is_early = |arg: &Id| {
+            let access = self.access(*arg);
+            let base = &self.nodes[access.base];
+            access.shift == 0
+                && (base.rate != Rate::Step
+                    || !self.is_computed(access.base)
+                    || schedule.places[access.base].pass <= schedule.places[value].pass)
+        };
+        node.rate == Rate::Step
+            && node.len() * MUCH_SMALLER <= self.nodes[value].len()
+            && node.args.iter().all(is_early)
+    }
+
+    /// Whether few entrywise ops make a value from values of the same step that are kept.
+    fn is_made_of(&self, id: Id, is_kept: &impl Fn(Id) -> bool, parts: &mut Parts) -> bool {
+        let node = &self.nodes[id];
+        parts.ops += 1;
+        if parts.ops > FEW_OPS || !node.kind.is_entrywise() || !self.is_computed(id) {
+            return false;
+        }
+        node.args.iter().all(|arg| {
+            let other = &self.nodes[*arg];
+            let is_kept_now = self.is_computed(*arg) && is_kept(*arg);
+            if is_kept_now {
+                parts.kept.push(*arg);
+            }
+            other.rate != Rate::Step
+                || other.len() == node.len()
+                    && (is_kept_now || self.is_made_of(*arg, is_kept, parts))
+        })
+    }
+
+    /// What a register holds, from what its value is made of, a step before.
+    fn held_again(&mut self, r: usize, kept: &[Id]) -> Id {
+        let Register {
+            direction,
+            init,
+            def,
+        } = self.registers[r];
+        let again = self.step_before(def, direction, kept);
+        if init.is_none() && self.starts_at_zero(again) {
+            return again;
+        }
+        let edge = match direction {
+            Direction::Forward => Edge::First,
+            Direction::Backward => Edge::Last,
+        };
+        let number = |kind, args, rate| Node {
+            kind,
+            args,
+            rate,
+            extent: [1, 1],
+            shape: Vec::new(),
+            label: None,
+        };
+        let one = self.add(number(Kind::Constant(1.0), vec![], Rate::Static));
+        let one = self.add(number(Kind::Sum(vec![1]), vec![one], Rate::Static));
+        let starts = self.add(number(Kind::Impulse(edge), vec![one], Rate::Step));
+        let starts = self.add_like(def, Kind::Spread, vec![starts], Rate::Step);
+        let init =
+            init.unwrap_or_else(|| self.add_like(def, Kind::Constant(0.0), vec![], Rate::Static));
+        let held = self.add_like(def, Kind::Select, vec![starts, init, again], Rate::Step);
+        self.nodes[held].label = self.nodes[def]
+            .label
+            .as_ref()
+            .map(|l| format!("{l} before"));
+        held
+    }
+
+    /// Whether a value is zero before anything happened: a factor of it is.
+    fn starts_at_zero(&self, id: Id) -> bool {
+        let is_zero = |arg: &Id| match self.nodes[*arg].kind {
+            Kind::Read(r) => self.registers[r].init.is_none(),
+            _ => false,
+        };
+        matches!(self.nodes[id].kind, Kind::Pointwise(Pointwise::Mul))
+            && self.nodes[id].args.iter().any(is_zero)
+    }
+
+    /// What a value was a step before, made from what is kept.
+    fn step_before(&mut self, id: Id, direction: Direction, kept: &[Id]) -> Id {
+        if self.nodes[id].rate != Rate::Step {
+            return id;
+        }
+        if kept.contains(&id) {
+            let is_it = |r: &Register| r.def == id && r.direction == direction;
+            let r = self.registers.iter().position(is_it).unwrap_or_else(|| {
+                self.registers.push(Register {
+                    direction,
+                    init: None,
+                    def: id,
+                });
+                self.registers.len() - 1
+            });
+            return self.add_like(id, Kind::Read(r), vec![], Rate::Step);
+        }
+        let Node { kind, args, .. } = self.nodes[id].clone();
+        let args = args
+            .into_iter()
+            .map(|arg| self.step_before(arg, direction, kept));
+        let args = args.collect();
+        self.add_like(id, kind, args, Rate::Step)
     }
 }

@@ -172,7 +172,7 @@ impl Building<'_> {
             }
             return;
         }
-        if self.rate(id) != Rate::Step || self.is_output(id) {
+        if self.rate(id) != Rate::Step || self.is_output(id) || self.graph.prompt.contains(&id) {
             return;
         }
         let limit = self.consumers[id].iter().map(|c| {
