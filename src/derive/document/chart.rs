@@ -4,85 +4,129 @@
 use std::fmt::Write;
 
 use super::svg_text;
-use crate::derive::{Derivation, Reach};
+use crate::derive::reach::Kept;
+use crate::derive::{Base, Derivation, Reach, Term, Time};
 
 /// The side of a panel.
 const SIDE: f64 = 280.0;
 const LEFT: f64 = 40.0;
 const TOP: f64 = 30.0;
 
+/// Beyond so many powers of ten there is one shade.
+const DEEPEST: f64 = 16.0;
+
+/// One of the squares that stand beside each other: a number for each pair of steps.
+struct Panel {
+    name: String,
+    /// The natural logarithms, in the rows of [`Reach::logs`].
+    logs: Vec<Vec<f64>>,
+}
+
 /// Norms beside products of norms, for all pairs of steps.
 pub(super) fn heat(d: &Derivation, reach: &Reach) -> String {
-    let cell = SIDE / as_f64(reach.steps);
+    let [actual, product, _] = d.reach_heads();
+    let bounds = reach.logs.iter().zip(&reach.marks[1..]).map(|(row, t)| {
+        let from = reach.marks.iter().take(row.len());
+        from.map(|k| reach.product_log(*t, *k)).collect()
+    });
+    let panels = [
+        panel(d, &general(&actual), reach.logs.clone()),
+        panel(d, &general(&product), bounds.collect()),
+    ];
+    panels_of(reach, &panels)
+}
+
+/// Norms beside what is left along a path that is only scaled.
+pub(super) fn kept(d: &Derivation, reach: &Reach, kept: &Kept) -> Option<String> {
+    let [actual, ..] = d.reach_heads();
+    let panels = [
+        panel(d, &general(&actual), reach.logs.clone()),
+        panel(d, &super::carousel_head(d, kept)?, kept.logs.clone()),
+    ];
+    Some(panels_of(reach, &panels))
+}
+
+fn panel(d: &Derivation, head: &Term, logs: Vec<Vec<f64>>) -> Panel {
+    Panel {
+        name: svg_text(&d.symbols().show(head)),
+        logs,
+    }
+}
+
+fn panels_of(reach: &Reach, panels: &[Panel]) -> String {
     let (width, height) = (2.0 * (SIDE + LEFT) + 30.0, SIDE + TOP + 64.0);
     let mut out = open("heat", width, height);
-    let mut range: (f64, f64) = (0.0, 0.0);
-    let mut cells = Vec::new();
-    for (row, norms) in reach.norms.iter().enumerate() {
-        for (k, norm) in norms.iter().enumerate() {
-            let (actual, bound) = (norm.log10(), reach.product(row + 1, k).log10());
-            let low = actual.min(bound).max(-16.0);
-            range = (range.0.min(low), range.1.max(bound.max(actual)));
-            cells.push((row + 1, k, [actual, bound]));
-        }
-    }
-    for (t, k, values) in cells {
-        for (panel, value) in values.into_iter().enumerate() {
-            let x = corner(panel) + cell * as_f64(k);
-            let y = TOP + cell * as_f64(t - 1);
-            let (class, share) = shade(value, range);
-            let _ = writeln!(
-                out,
-                "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{cell:.1}\" \
-                 height=\"{cell:.1}\" fill-opacity=\"{share:.2}\"><title>t = {t}, k = {k}: \
-                 10^{value:.1}</title></rect>",
-            );
-        }
-    }
-    let (last, step) = (reach.steps, reach.steps - 1);
-    let heads = d.reach_heads();
-    let names = [&heads[0], &heads[1]].map(|h| {
-        let head = h.at('k', &crate::derive::Time::var('k'));
-        let here = general(&head);
-        svg_text(&d.symbols().show(&here))
+    let tens = |log: &f64| log / std::f64::consts::LN_10;
+    let all = panels
+        .iter()
+        .flat_map(|p| p.logs.iter().flatten().map(tens));
+    let range = all.fold((0.0, 0.0), |(low, high): (f64, f64), x| {
+        (low.min(x.max(-DEEPEST)), high.max(x.min(DEEPEST)))
     });
-    for (panel, name) in names.iter().enumerate() {
-        let x = corner(panel);
-        let _ = writeln!(
-            out,
-            "<rect class=\"frame\" x=\"{x}\" y=\"{TOP}\" width=\"{SIDE}\" height=\"{SIDE}\"/>\
-             <text x=\"{x}\" y=\"{}\">{name}</text>",
-            TOP - 10.0
-        );
-        let below = TOP + SIDE + 15.0;
-        for (at, text, anchor) in [
-            (x, "k = 0".to_owned(), "start"),
-            (x + SIDE, format!("k = {step}"), "end"),
-        ] {
-            let _ = writeln!(
-                out,
-                "<text class=\"small\" x=\"{at}\" y=\"{below}\" text-anchor=\"{anchor}\">{text}</text>"
-            );
+    let at = |step: usize| SIDE * as_f64(step) / as_f64(reach.steps);
+    for (place, panel) in panels.iter().enumerate() {
+        let left = corner(place);
+        for (row, ends) in panel.logs.iter().zip(reach.marks.windows(2)) {
+            let (y, tall) = (TOP + at(ends[0]), at(ends[1]) - at(ends[0]));
+            for (log, from) in row.iter().zip(reach.marks.windows(2)) {
+                let (x, wide) = (left + at(from[0]), at(from[1]) - at(from[0]));
+                let value = tens(log);
+                let (class, share) = shade(value, range);
+                let said = match value.is_finite() {
+                    true => format!("10^{value:.1}").replace('-', "−"),
+                    false => "0".into(),
+                };
+                let _ = writeln!(
+                    out,
+                    "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{wide:.1}\" \
+                     height=\"{tall:.1}\" fill-opacity=\"{share:.2}\"><title>t = {}, k = {}: \
+                     {said}</title></rect>",
+                    ends[1], from[0]
+                );
+            }
         }
-        let beside = x - 5.0;
-        for (y, text) in [
-            (TOP + cell * 0.5 + 4.0, "t = 1".to_owned()),
-            (TOP + SIDE - cell * 0.5 + 4.0, format!("{last}")),
-        ] {
-            let _ = writeln!(
-                out,
-                "<text class=\"small\" x=\"{beside}\" y=\"{y:.1}\" text-anchor=\"end\">{text}</text>"
-            );
-        }
+        frame(&mut out, reach, left, &panel.name);
     }
     scale(&mut out, range, height);
     out.push_str("</svg>");
     out
 }
 
+/// What stands around a square.
+fn frame(out: &mut String, reach: &Reach, x: f64, name: &str) {
+    let _ = writeln!(
+        out,
+        "<rect class=\"frame\" x=\"{x}\" y=\"{TOP}\" width=\"{SIDE}\" height=\"{SIDE}\"/>\
+         <text x=\"{x}\" y=\"{}\">{name}</text>",
+        TOP - 10.0
+    );
+    let last = reach.steps;
+    let from = reach.marks.iter().rev().nth(1).copied().unwrap_or(0);
+    let first = reach.marks.get(1).copied().unwrap_or(last);
+    let below = TOP + SIDE + 15.0;
+    for (at, text, anchor) in [
+        (x, "k = 0".to_owned(), "start"),
+        (x + SIDE, format!("k = {from}"), "end"),
+    ] {
+        let _ = writeln!(
+            out,
+            "<text class=\"small\" x=\"{at}\" y=\"{below}\" text-anchor=\"{anchor}\">{text}</text>"
+        );
+    }
+    let beside = x - 5.0;
+    for (y, text) in [
+        (TOP + 10.0, format!("t = {first}")),
+        (TOP + SIDE - 2.0, format!("t = {last}")),
+    ] {
+        let _ = writeln!(
+            out,
+            "<text class=\"small\" x=\"{beside}\" y=\"{y:.1}\" text-anchor=\"end\">{text}</text>"
+        );
+    }
+}
+
 /// The head of a column at any step, not only the last.
-fn general(head: &crate::derive::Term) -> crate::derive::Term {
-    use crate::derive::Time;
+fn general(head: &Term) -> Term {
     let mut copy = head.map(&mut general);
     for time in copy.times() {
         if *time == Time::last() {
@@ -130,8 +174,11 @@ pub(super) fn curves(d: &Derivation, reach: &Reach) -> String {
     let (width, height) = (wide + LEFT + 130.0, tall + TOP + 34.0);
     let last = reach.steps;
     let series = super::columns(d, reach);
-    let logs =
-        |s: &super::Column| -> Vec<f64> { s.values.iter().map(|v| v.log10().max(-16.0)).collect() };
+    let logs = |s: &super::Column| -> Vec<f64> {
+        let tens = s.logs.iter().map(|log| log / std::f64::consts::LN_10);
+        tens.map(|x| x.clamp(-DEEPEST, DEEPEST)).collect()
+    };
+    let gaps = super::gaps(reach);
     let all: Vec<f64> = series.iter().flat_map(logs).collect();
     let low = all.iter().copied().fold(0.0, f64::min).floor();
     let high = all
@@ -156,9 +203,9 @@ pub(super) fn curves(d: &Derivation, reach: &Reach) -> String {
     }
     let mut ends: Vec<(f64, String, &str)> = Vec::new();
     for column in &series {
-        let points = logs(column).into_iter().enumerate();
+        let points = gaps.iter().zip(logs(column));
         let points: Vec<String> = points
-            .map(|(gap, v)| format!("{:.1} {:.1}", x(gap), y(v)))
+            .map(|(gap, v)| format!("{:.1} {:.1}", x(*gap), y(v)))
             .collect();
         let _ = writeln!(
             out,
@@ -182,8 +229,8 @@ pub(super) fn curves(d: &Derivation, reach: &Reach) -> String {
             at + 5.0
         );
     }
-    let head = d.symbols().time(&crate::derive::Time {
-        base: crate::derive::Base::LastMinus('k'),
+    let head = d.symbols().time(&Time {
+        base: Base::LastMinus('k'),
         offset: 0,
     });
     let _ = writeln!(
@@ -255,6 +302,6 @@ fn power(value: f64) -> String {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a number of steps is small")]
-fn as_f64(n: usize) -> f64 {
+pub(super) fn as_f64(n: usize) -> f64 {
     n as f64
 }

@@ -220,6 +220,11 @@ fn measured(out: &mut String, d: &Derivation, reach: &Reach) {
         Word::Heat,
         Word::HeatCaption,
     );
+    for kept in &reach.carousels {
+        if let Some(figure) = chart::kept(d, reach, kept) {
+            caption(out, d, &figure, Word::Carried, Word::CarriedCaption);
+        }
+    }
     caption(
         out,
         d,

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use super::markdown::{name, used};
-use super::{badge, columns, digits, rules, shape, verdicts};
+use super::{badge, columns, digits, gaps, rules, shape, verdicts};
 use crate::derive::words::{Lang, Word};
 use crate::derive::{Base, Derivation, Level, Part, Reach, Time};
 use crate::render::{Dialect, Math};
@@ -127,11 +127,11 @@ fn run(out: &mut String, d: &Derivation, reach: &Reach, lang: Lang) {
         "r".repeat(heads.len()),
         cells.join(" & ")
     );
-    for row in 0..=reach.steps {
+    for (row, gap) in gaps(reach).iter().enumerate() {
         let values = columns
             .iter()
-            .map(|c| format!(" & ${}$", power(&digits(c.values[row]))));
-        let _ = writeln!(out, "{row}{}\\\\", values.collect::<String>());
+            .map(|c| format!(" & ${}$", power(&digits(c.logs[row]))));
+        let _ = writeln!(out, "{gap}{}\\\\", values.collect::<String>());
     }
     let _ = writeln!(out, "\\end{{tabular}}\\end{{center}}\n");
 }
