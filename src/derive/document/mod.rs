@@ -146,7 +146,7 @@ impl Derivation {
                 ("passed", &checks.passed.to_string()),
                 ("failed", &checks.failed.to_string()),
                 ("unchecked", &checks.unchecked.to_string()),
-                ("worst", &short(checks.worst)),
+                ("worst", &short(checks.worst).replace('-', "−")),
             ],
         )
     }
@@ -187,13 +187,19 @@ impl Derivation {
         (!parts.is_empty()).then(|| Math::list(parts))
     }
 
-    /// The left side of a line, and the rest of it, from the sign on, in pieces of a width.
+    /// The left side of a line, and the rest of it, from the sign on, in pieces of a width. A left side
+    /// beside which nothing has room is the first piece itself.
     fn broken(&self, equation: &Equation, width: usize) -> (Math, Vec<Math>) {
         let (left, right) = self.sides(equation);
         let mut lines = right.lines(width);
         if let Some(first) = lines.first_mut() {
             let sign = Math::Sign(equation.relation.sign());
             *first = Math::row([sign, first.clone()]);
+        }
+        let beside = left.width() + lines.first().map_or(0, Math::width);
+        if 3 * left.width() > width && beside > width {
+            lines.insert(0, left);
+            return (Math::row([]), lines);
         }
         (left, lines)
     }
@@ -368,7 +374,9 @@ fn svg_text(math: &Math) -> String {
 fn badge(check: &Check, lang: Lang) -> String {
     match check {
         Check::Passed { worst, trials } => {
-            format!("{} {}, n={trials}", Word::Checked.text(lang), short(*worst))
+            let comma = if lang == Lang::Zh { "，" } else { ", " };
+            let (said, worst) = (Word::Checked.text(lang), short(*worst).replace('-', "−"));
+            format!("{said} {worst}{comma}n = {trials}")
         }
         Check::Definition => Word::ByDefinition.text(lang).into(),
         Check::Bound { tightest, .. } => {

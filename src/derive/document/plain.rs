@@ -34,12 +34,12 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level, charset: Charset) 
         }
         for equation in &section.lines {
             let (left, lines) = d.broken(equation, WIDTH);
-            let left = left.text(charset);
+            let left: String = left.text(charset);
             for (j, line) in lines.iter().enumerate() {
-                let lead = if j == 0 {
-                    format!("   {left} ")
-                } else {
-                    "        ".into()
+                let lead = match j {
+                    0 if left.is_empty() => "   ".into(),
+                    0 => format!("   {left} "),
+                    _ => "        ".into(),
                 };
                 let _ = write!(out, "{lead}{}", line.text(charset));
                 if j + 1 < lines.len() {
