@@ -278,12 +278,8 @@ impl Derivation {
 
 /// The steps between which norms are measured.
 fn marks(steps: usize) -> Vec<usize> {
-    match steps <= MARKS {
-        true => (0..=steps).collect(),
-        false => (0..=MARKS)
-            .map(|i| (i * steps + MARKS / 2) / MARKS)
-            .collect(),
-    }
+    let apart = steps.div_ceil(MARKS).max(1);
+    (0..steps).step_by(apart).chain([steps]).collect()
 }
 
 /// Something of every product of pieces in a row: for each end, from each piece on.
