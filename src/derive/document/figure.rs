@@ -101,10 +101,12 @@ pub(super) fn unrolled(d: &Derivation, numbers: &HashMap<&str, usize>) -> String
     let layout = layout(d, &defined, &edges);
     let (width, height) = (GAP + 3 * layout.column, layout.height);
     let mut out = format!(
-        "<svg class=\"graph\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" role=\"img\" \
-         xmlns=\"http://www.w3.org/2000/svg\">\n<defs><marker id=\"tip\" viewBox=\"0 0 8 8\" \
+        "<svg class=\"graph\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
+         style=\"min-width:{}px\" role=\"img\" xmlns=\"http://www.w3.org/2000/svg\">\n<defs><marker id=\"tip\" viewBox=\"0 0 8 8\" \
          refX=\"7\" refY=\"4\" markerWidth=\"7\" markerHeight=\"7\" orient=\"auto-start-reverse\">\
-         <path d=\"M0 0 8 4 0 8z\" fill=\"context-stroke\"/></marker></defs>\n"
+         <path d=\"M0 0 8 4 0 8z\" fill=\"context-stroke\"/></marker></defs>\n",
+        // Smaller than this it could not be read; then it is scrolled.
+        width * 7 / 10
     );
     for edge in &edges {
         let kind = kind(d, edge);

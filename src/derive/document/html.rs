@@ -153,7 +153,7 @@ fn unrolled(out: &mut String, d: &Derivation, numbers: &HashMap<&str, usize>) {
     }
     let _ = writeln!(
         out,
-        "<figure class=\"broad\">\n<div class=\"wide\">{svg}</div>\n<figcaption><b>{}</b> {}<br>{key}</figcaption>\n\
+        "<figure class=\"broad\">\n<div class=\"wide\">{svg}</div>\n<figcaption><b>{}</b>{}<br>{key}</figcaption>\n\
          </figure>",
         heading(Word::Unrolled),
         prose(d, Word::UnrolledCaption)
@@ -237,16 +237,16 @@ fn measured(out: &mut String, d: &Derivation, reach: &Reach) {
 fn caption(out: &mut String, d: &Derivation, svg: &str, title: Word, text: Word) {
     let _ = writeln!(
         out,
-        "<figure>\n<div class=\"wide\">{svg}</div>\n<figcaption><b>{}</b> {}</figcaption>\n</figure>",
+        "<figure>\n<div class=\"wide\">{svg}</div>\n<figcaption><b>{}</b>{}</figcaption>\n</figure>",
         heading(title),
         prose(d, text)
     );
 }
 
-/// What stands before the text of a caption, with a full stop.
+/// What stands before the text of a caption, with a full stop and, in English, a space.
 fn heading(title: Word) -> String {
     both(|l| {
-        let stop = if l == Lang::Zh { "。" } else { "." };
+        let stop = if l == Lang::Zh { "。" } else { ". " };
         format!("{}{stop}", title.text(l))
     })
 }
