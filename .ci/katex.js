@@ -1,5 +1,6 @@
 // Every formula of derivations written with `bptt derive … --level full --format json` in KaTeX's
-// strict mode: `npm install katex`, then `node .ci/katex.js FILE.json …`.
+// strict mode: `npm ci` beside this file, then `node katex.js FILE …`. `.ci/run` does both in a
+// folder of its own.
 const fs = require("fs");
 const katex = require("katex");
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use bptt::cells::{Cell, Loss, Start};
 use bptt::derive::{Check, Derivation, Format, Lang, Level};
-use bptt::render::Dialect;
+use bptt::render::{Dialect, Math};
 
 fn docs(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -141,16 +141,19 @@ fn row(derivation: &Derivation, id: &str, aligned: bool) -> String {
     );
     assert!(holds, "{id}: {:?}", equation.check);
     let (left, right) = derivation.sides(equation);
-    let sign = bptt::render::Math::Sign(equation.relation.sign());
-    let tex = |m: bptt::render::Math| m.latex(Dialect::GitHub);
-    let lines: Vec<String> = right.lines(64).into_iter().map(tex).collect();
-    let (left, sign) = (tex(left), tex(sign));
+    // The sign is part of the formula after it: `\le` and `q` are not `\leq`.
+    let sign = Math::Sign(equation.relation.sign());
+    let mut lines = right.lines(64);
+    lines[0] = Math::row([sign, lines[0].clone()]);
+    let tex = |m: Math| m.latex(Dialect::GitHub);
+    let lines: Vec<String> = lines.into_iter().map(tex).collect();
+    let left = tex(left);
     match &lines[..] {
-        [one] if !aligned => format!("{left}{sign}{one}"),
-        lines if aligned => format!("{left}&{sign}{}", lines.join("\\\\\n&\\quad ")),
+        [one] if !aligned => format!("{left}{one}"),
+        lines if aligned => format!("{left}&{}", lines.join("\\\\\n&\\quad ")),
         lines => {
             let lines = lines.join("\\\\\n&\\quad ");
-            format!("\\begin{{aligned}}\n{left}&{sign}{lines}\n\\end{{aligned}}")
+            format!("\\begin{{aligned}}\n{left}&{lines}\n\\end{{aligned}}")
         }
     }
 }

@@ -510,29 +510,20 @@ fn both_grus() {
             leak(format!(r"{through}+U_{{n}}^{{\top}}\delta^{{u}}_{{t+1}}")),
         ),
     ];
-    // Here u = r ⊙ h has no name of its own.
     let before: &[Row] = &[
-        (
-            "an",
-            "def.a_n",
-            r"W_{n}x_{t}+U_{n}(r_{t}\odot h_{t-1})+b_{n}",
-        ),
-        (
-            "δr",
-            "delta.r",
-            r"h_{t-1}\odot U_{n}^{\top}\delta^{a_{n}}_{t}",
-        ),
+        ("u", "def.u", r"r_{t}\odot h_{t-1}"),
+        ("an", "def.a_n", r"W_{n}x_{t}+U_{n}u_{t}+b_{n}"),
+        ("δu", "delta.u", r"U_{n}^{\top}\delta^{a_{n}}_{t}"),
+        ("δr", "delta.r", r"h_{t-1}\odot\delta^{u}_{t}"),
         (
             "Un",
             "grad.U_n",
-            r"\sum_{t=1}^{T}\delta^{a_{n}}_{t}(r_{t}\odot h_{t-1})^{\top}",
+            r"\sum_{t=1}^{T}\delta^{a_{n}}_{t}u_{t}^{\top}",
         ),
         (
             "δh",
             "delta.h",
-            leak(format!(
-                r"{through}+r_{{t+1}}\odot U_{{n}}^{{\top}}\delta^{{a_{{n}}}}_{{t+1}}"
-            )),
+            leak(format!(r"{through}+r_{{t+1}}\odot\delta^{{u}}_{{t+1}}")),
         ),
     ];
     for (cell, name, own) in [

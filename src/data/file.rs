@@ -87,8 +87,16 @@ pub fn write_whole(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     })
 }
 
-/// Whether [`write_whole`] can begin to write a file.
-pub(super) fn can_write(path: &Path) -> Result<()> {
+/// Whether [`write_whole`] can begin to write a file, asked before work whose result it is to hold.
+///
+/// ```
+/// assert!(bptt::data::can_write_whole("no/such/folder/page.html").is_err());
+/// ```
+///
+/// # Errors
+/// When it cannot.
+pub fn can_write_whole(path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
     if path.is_dir() {
         return Err(refuse(path, "cannot be written: it is a folder"));
     }

@@ -47,7 +47,7 @@ mod pytorch;
 mod tensors;
 
 pub use array::{Array, Element};
-pub use file::write_whole;
+pub use file::{can_write_whole, write_whole};
 
 use std::path::Path;
 
@@ -144,7 +144,7 @@ impl Arrays {
         let path = path.as_ref();
         match file::Format::of(path)? {
             file::Format::Csv => Err(file::refuse(path, NOT_CSV)),
-            file::Format::Npz | file::Format::Safetensors => file::can_write(path),
+            file::Format::Npz | file::Format::Safetensors => can_write_whole(path),
         }
     }
 

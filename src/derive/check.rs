@@ -89,8 +89,8 @@ impl Derivation {
         }
         if self.reach.is_none() && !self.states.is_empty() {
             // A run that is not too short, and on which nothing is saturated.
-            let run = Oracle::new(self, 1, SHOWN, 1.0)?.flows()?;
-            self.reach = self.reached(&run, false);
+            let run = Oracle::new(self, 1, SHOWN, 1.0)?;
+            self.reach = self.reached(&run, false)?;
         }
         Ok(self.checks())
     }

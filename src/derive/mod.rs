@@ -42,7 +42,7 @@ pub use check::{Check, Checks, TOLERANCE, compare};
 pub use document::Format;
 pub use evaluate::Instance;
 pub use lexicon::Lexicon;
-pub use reach::Reach;
+pub use reach::{Kept, Reach};
 pub use rules::Rule;
 pub use step::{Site, Step};
 pub use symbols::Symbols;

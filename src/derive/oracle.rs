@@ -110,13 +110,12 @@ impl<'a> Oracle<'a> {
         }))
     }
 
-    /// The first sequence of a run that is given.
+    /// A run that is given, of one sequence.
     pub(crate) fn on(
         derivation: &'a Derivation,
         params: &Params<f64>,
-        batch: &Batch<f64>,
+        batch: Batch<f64>,
     ) -> Result<Self> {
-        let batch = batch.samples_of(&derivation.recurrence, &[0])?;
         let (observed, reads) = observed(derivation)?;
         let sizes = derivation.recurrence.bind(params, &batch)?.sizes().to_vec();
         Ok(Self {
@@ -132,9 +131,25 @@ impl<'a> Oracle<'a> {
 
     /// Every number that a term may ask for.
     pub(crate) fn instance(&self) -> Result<Instance> {
-        let steps = i64::try_from(self.steps).unwrap_or(0);
+        let mut instance = self.values()?;
+        self.directions(&mut instance)?;
+        self.injections(&mut instance, |_| true)?;
+        self.immediate(&mut instance)?;
+        Ok(instance)
+    }
+
+    /// Only what is needed for the Jacobians of the state.
+    pub(crate) fn flows(&self) -> Result<Instance> {
+        let mut instance = self.values()?;
+        let read = |name: &str| self.reads.iter().any(|(n, ..)| **n == *name);
+        self.injections(&mut instance, read)?;
+        Ok(instance)
+    }
+
+    /// Only the values of a run, nothing perturbed.
+    pub(crate) fn values(&self) -> Result<Instance> {
         let mut instance = Instance {
-            steps,
+            steps: i64::try_from(self.steps).unwrap_or(0),
             functions: self.derivation.functions.clone(),
             letters: self.derivation.letters.clone(),
             states: self.derivation.states.clone(),
@@ -144,26 +159,6 @@ impl<'a> Oracle<'a> {
         self.classes(&mut instance);
         let values = self.observed.evaluate(&self.params, &self.batch)?;
         self.record(&values, "", &mut instance);
-        self.directions(&mut instance)?;
-        self.injections(&mut instance, |_| true)?;
-        self.immediate(&mut instance)?;
-        Ok(instance)
-    }
-
-    /// Only what is needed for the Jacobians of the state.
-    pub(crate) fn flows(&self) -> Result<Instance> {
-        let mut instance = Instance {
-            steps: i64::try_from(self.steps).unwrap_or(0),
-            functions: self.derivation.functions.clone(),
-            letters: self.derivation.letters.clone(),
-            states: self.derivation.states.clone(),
-            sizes: self.sizes.clone(),
-            ..Instance::default()
-        };
-        let values = self.observed.evaluate(&self.params, &self.batch)?;
-        self.record(&values, "", &mut instance);
-        let read = |name: &str| self.reads.iter().any(|(n, ..)| **n == *name);
-        self.injections(&mut instance, read)?;
         Ok(instance)
     }
 

@@ -1,9 +1,14 @@
 //! How far a state reaches on one run: actual norms beside what bounds them.
+//!
+//! Everything is kept as logarithms: over a long run a product of Jacobians leaves the range of
+//! floating-point numbers long before it stops saying something.
 
 use std::sync::Arc;
 
+use ndarray::Array2;
+
 use super::arrays::V;
-use super::evaluate::Instance;
+use super::evaluate::{Instance, Key};
 use super::norms::spectral_norm;
 use super::oracle::Oracle;
 use super::term::{Base, Name, Term, Time};
@@ -11,40 +16,66 @@ use super::{Derivation, Part, jacobian};
 use crate::error::Result;
 use crate::recurrence::{Batch, Params};
 
-/// Norms on one run of `T` steps.
+/// Between so many steps of a long run, and no more, norms are measured.
+const MARKS: usize = 40;
+
+/// Norms on one run of `T` steps, as natural logarithms; that of zero is `−∞`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reach {
     /// The number of steps.
     pub steps: usize,
     /// Whether the data were given; otherwise they were drawn.
     pub given: bool,
-    /// `‖∂s_t/∂s_k‖` for each `t = 1..T` and `k = 0..t`.
-    pub norms: Vec<Vec<f64>>,
-    /// `‖J_t‖` for each `t`.
-    pub steps_norms: Vec<f64>,
+    /// The steps between which norms were measured, from 0 to `T`: all of them in a short run, some
+    /// at equal distances in a long one.
+    pub marks: Vec<usize>,
+    /// `ln ‖∂s_t/∂s_k‖`: a row for each mark `t` but the first, with an entry for each mark `k` before
+    /// it.
+    pub logs: Vec<Vec<f64>>,
+    /// `ln ‖J_t‖` for each `t = 1..T`.
+    pub step_logs: Vec<f64>,
     /// The factor `q` by which a step can stretch at most.
     pub ratio: f64,
-    /// What is left along a path that is only scaled: a name, and for each `T − k = 0, 1, …` the norm
-    /// of the product of its gates.
-    pub carousel: Option<(Name, Vec<f64>)>,
+    /// What is left along each path that is only scaled.
+    pub carousels: Vec<Kept>,
+}
+
+/// What is left along a path that is only scaled, entry by entry.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kept {
+    /// The state that is carried.
+    pub state: Name,
+    /// The logarithm of the norm of the product of its gates, in the rows of [`Reach::logs`].
+    pub logs: Vec<Vec<f64>>,
 }
 
 impl Reach {
-    /// The product of the norms of the steps from `k` to `t`: a bound for `norms[t − 1][k]`.
+    /// `‖∂s_t/∂s_k‖`; `None` where that was not measured.
     #[must_use]
-    pub fn product(&self, t: usize, k: usize) -> f64 {
-        self.steps_norms
-            .get(k..t)
-            .map_or(1.0, |n| n.iter().product())
+    pub fn norm(&self, t: usize, k: usize) -> Option<f64> {
+        let row = self.marks.iter().position(|m| *m == t)?;
+        let column = self.marks.iter().position(|m| *m == k)?;
+        if row == column {
+            return Some(1.0);
+        }
+        let log = self.logs.get(row.checked_sub(1)?)?.get(column)?;
+        Some(log.exp())
+    }
+
+    /// The logarithm of the product of the norms of the steps from `k` to `t`: a bound for that of
+    /// `‖∂s_t/∂s_k‖`.
+    #[must_use]
+    pub fn product_log(&self, t: usize, k: usize) -> f64 {
+        self.step_logs.get(k..t).map_or(0.0, |n| n.iter().sum())
     }
 
     /// The average logarithm by which the whole run stretches a step: a finite-time Lyapunov
-    /// exponent.
+    /// exponent. It is `−∞` when nothing is left of the first state.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a number of steps is small")]
     pub fn exponent(&self) -> f64 {
-        let whole = self.norms.last().and_then(|row| row.first()).copied();
-        whole.map_or(0.0, |norm| norm.ln() / self.steps as f64)
+        let whole = self.logs.last().and_then(|row| row.first()).copied();
+        whole.map_or(0.0, |log| log / self.steps as f64)
     }
 }
 
@@ -72,8 +103,8 @@ impl Derivation {
     /// # Errors
     /// When the data do not fit, or the recurrence has no value on them.
     pub fn measure(&mut self, params: &Params<f64>, batch: &Batch<f64>) -> Result<Option<&Reach>> {
-        let run = Oracle::on(self, params, batch)?.flows()?;
-        self.reach = self.reached(&run, true);
+        let batch = batch.sequence(&self.recurrence, 0)?;
+        self.reach = self.reached(&Oracle::on(self, params, batch)?, true)?;
         Ok(self.reach.as_ref())
     }
 
@@ -83,60 +114,142 @@ impl Derivation {
         self.reach.as_ref()
     }
 
-    pub(crate) fn reached(&self, run: &Instance, given: bool) -> Option<Reach> {
+    /// Measures on a run. The Jacobians are those of the lines; where a line takes a size from
+    /// elsewhere, they are found by perturbing.
+    pub(super) fn reached(&self, oracle: &Oracle<'_>, given: bool) -> Result<Option<Reach>> {
         if self.states.is_empty() {
-            return None;
+            return Ok(None);
         }
-        let number = |term: &Term| match run.evaluate(term, &Vec::new()) {
-            Ok(V::Array(a)) => Some(spectral_norm(&a)),
-            Ok(V::Eye) => Some(1.0),
-            _ => None,
-        };
-        let mut norms = Vec::new();
-        let mut steps_norms = Vec::new();
-        for t in 1..=run.steps {
-            steps_norms.push(number(&Term::StateJacobian(Time::at(t)))?);
-            let row = (0..t).map(|k| number(&Term::StateFlow(Time::at(t), Time::at(k))));
-            norms.push(row.collect::<Option<Vec<f64>>>()?);
+        let mut run = oracle.values()?;
+        if self.reached_on(&mut run, given).is_none() {
+            run = oracle.flows()?;
         }
-        let largest = steps_norms.iter().copied().fold(0.0, f64::max);
-        let q = Term::Letter(self.symbols.letters.ratio.into(), None);
+        Ok(self.reached_on(&mut run, given))
+    }
+
+    fn reached_on(&self, run: &mut Instance, given: bool) -> Option<Reach> {
         let steps = usize::try_from(run.steps).ok()?;
+        let marks = marks(steps);
+        let mut step_logs = Vec::new();
+        let mut pieces = Vec::new();
+        for ends in marks.windows(2) {
+            let mut piece: Option<Scaled> = None;
+            for t in ends[0] + 1..=ends[1] {
+                let jacobian = Scaled::new(self.jacobian_at(run, i64::try_from(t).ok()?)?, 0.0);
+                step_logs.push(jacobian.log_norm());
+                piece = Some(match piece {
+                    Some(before) => jacobian.after(&before),
+                    None => jacobian,
+                });
+            }
+            pieces.push(piece?);
+        }
+        let largest = step_logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        // Where `q` is made of something else than the norms themselves, it is larger.
+        let letter = self.letters.get(self.symbols.letters.ratio);
+        let means = letter.map(|l| &l.means);
+        let means = means.filter(|m| !m.any(&|t| matches!(t, Term::StateJacobian(_))));
+        let ratio = means.and_then(|m| number(run, m));
         Some(Reach {
             steps,
             given,
-            norms,
-            steps_norms,
-            ratio: number(&q).unwrap_or(largest),
-            carousel: self.carousel(run),
+            logs: between(&pieces, Scaled::after, Scaled::log_norm),
+            step_logs,
+            ratio: ratio.unwrap_or(largest.exp()),
+            carousels: self.carousels(run, &marks),
+            marks,
         })
     }
 
-    fn carousel(&self, run: &Instance) -> Option<(Name, Vec<f64>)> {
-        let line = self.equations.iter().find(|e| e.part == Part::Carousel)?;
-        let Term::Value(name, _) = &line.left else {
-            return None;
+    /// `J_t` by the lines of its blocks, unless it is known already.
+    fn jacobian_at(&self, run: &mut Instance, t: i64) -> Option<Array2<f64>> {
+        let whole = Term::StateJacobian(Time::at(t));
+        let found = |run: &Instance| match run.evaluate(&whole, &Vec::new()) {
+            Ok(V::Array(a)) => Some(a),
+            _ => None,
         };
-        let mut product = None;
-        super::generate::visit(&line.right, &mut |t| {
-            if let (Term::HadProd(j, _, _, body), None) = (t, &product) {
-                product = Some((*j, body.clone()));
+        if let Some(known) = found(run) {
+            return Some(known);
+        }
+        let mut blocks: Vec<(Key, Option<&Term>, (usize, usize))> = Vec::new();
+        for of in &self.states {
+            for by in &self.states {
+                let line = self.equation(&format!("jac.{of}.{by}"));
+                let size = |name: &Name| {
+                    let value = run.numbers.get(&Key::Value(Arc::clone(name), Some(t)))?;
+                    Some(value.len())
+                };
+                let key = Key::Block(Arc::clone(of), Arc::clone(by), t);
+                blocks.push((key, line.map(|l| &l.right), (size(of)?, size(by)?)));
             }
-        });
-        let (var, body) = product?;
-        let left = (0..=run.steps).map(|gap| {
-            let from = Time::at(run.steps - gap + 1);
-            let kept = Term::HadProd(var, from, Time::at(run.steps), body.clone());
-            match run.evaluate(&Term::MaxNorm(Box::new(kept)), &Vec::new()) {
-                Ok(V::Array(a)) => a.first().copied(),
-                _ => None,
+        }
+        let keys: Vec<Key> = blocks.iter().map(|(key, ..)| key.clone()).collect();
+        // A block may be made from others, in which the state that follows it stands first.
+        while !blocks.is_empty() {
+            let left = blocks.len();
+            blocks.retain(|(key, term, dim)| {
+                let value = match term {
+                    Some(term) => run.evaluate(term, &vec![('t', t)]).ok(),
+                    None => Some(V::Zero),
+                };
+                match value.and_then(|v| sized(v, *dim)) {
+                    Some(array) => run.numbers.insert(key.clone(), array).is_some(),
+                    None => true,
+                }
+            });
+            if blocks.len() == left {
+                return None;
             }
+        }
+        let whole = found(run);
+        // A long run has more Jacobians than there is room for.
+        for key in &keys {
+            run.numbers.remove(key);
+        }
+        whole
+    }
+
+    fn carousels(&self, run: &Instance, marks: &[usize]) -> Vec<Kept> {
+        let lines = self.equations.iter().filter(|e| e.part == Part::Carousel);
+        let kept = lines.filter_map(|line| {
+            let Term::Value(state, _) = &line.left else {
+                return None;
+            };
+            self.equation(&format!("carousel.norm.{state}"))?;
+            let mut product = None;
+            super::generate::visit(&line.right, &mut |t| {
+                if let (Term::HadProd(j, _, _, body), None) = (t, &product) {
+                    product = Some((*j, body.clone()));
+                }
+            });
+            let (var, gate) = product?;
+            let mut pieces = Vec::new();
+            for ends in marks.windows(2) {
+                let mut piece: Option<Array2<f64>> = None;
+                for t in ends[0] + 1..=ends[1] {
+                    let at = vec![(var, i64::try_from(t).ok()?)];
+                    let Ok(V::Array(gate)) = run.evaluate(&gate, &at) else {
+                        return None;
+                    };
+                    let log = gate.mapv(|x| x.abs().ln());
+                    piece = Some(match piece {
+                        Some(before) => before + log,
+                        None => log,
+                    });
+                }
+                pieces.push(piece?);
+            }
+            let largest = |a: &Array2<f64>| a.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            Some(Kept {
+                state: Arc::clone(state),
+                logs: between(&pieces, |later, before| later + before, largest),
+            })
         });
-        Some((Arc::clone(name), left.collect::<Option<Vec<f64>>>()?))
+        kept.collect()
     }
 
     /// What is measured from the last step back, as formulas: the norm, the product that bounds it,
-    /// the power that bounds that, and what a carousel keeps.
+    /// and the power that bounds that.
     pub(crate) fn reach_heads(&self) -> [Term; 3] {
         let (last, k) = (Time::last(), Time::var('k'));
         let tape = self.recurrence.tape();
@@ -160,5 +273,77 @@ impl Derivation {
             Term::Prod('j', k.plus(1), last, Box::new(steps)),
             Term::PowSteps(Box::new(q), gap),
         ]
+    }
+}
+
+/// The steps between which norms are measured.
+fn marks(steps: usize) -> Vec<usize> {
+    let apart = steps.div_ceil(MARKS).max(1);
+    (0..steps).step_by(apart).chain([steps]).collect()
+}
+
+/// Something of every product of pieces in a row: for each end, from each piece on.
+fn between<P: Clone>(
+    pieces: &[P],
+    after: impl Fn(&P, &P) -> P,
+    log: impl Fn(&P) -> f64,
+) -> Vec<Vec<f64>> {
+    let mut rows: Vec<Vec<f64>> = vec![Vec::new(); pieces.len()];
+    for start in 0..pieces.len() {
+        let mut product: Option<P> = None;
+        for (piece, row) in pieces.iter().zip(&mut rows).skip(start) {
+            let whole = match &product {
+                Some(before) => after(piece, before),
+                None => piece.clone(),
+            };
+            row.push(log(&whole));
+            product = Some(whole);
+        }
+    }
+    rows
+}
+
+/// A matrix times `e` to a power, which keeps its entries near one.
+#[derive(Clone, Debug)]
+struct Scaled {
+    matrix: Array2<f64>,
+    log: f64,
+}
+
+impl Scaled {
+    fn new(mut matrix: Array2<f64>, mut log: f64) -> Self {
+        let largest = matrix.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
+        if largest > 0.0 {
+            matrix /= largest;
+            log += largest.ln();
+        }
+        Self { matrix, log }
+    }
+
+    /// This one after another one.
+    fn after(&self, before: &Self) -> Self {
+        Self::new(self.matrix.dot(&before.matrix), self.log + before.log)
+    }
+
+    fn log_norm(&self) -> f64 {
+        self.log + spectral_norm(&self.matrix).ln()
+    }
+}
+
+fn number(run: &Instance, term: &Term) -> Option<f64> {
+    match run.evaluate(term, &Vec::new()) {
+        Ok(V::Array(a)) => a.first().copied(),
+        Ok(V::Zero) => Some(0.0),
+        _ => None,
+    }
+}
+
+/// A value whose size is known.
+fn sized(value: V, dim: (usize, usize)) -> Option<Array2<f64>> {
+    match value {
+        V::Array(a) => (a.dim() == dim).then_some(a),
+        V::Zero => Some(Array2::zeros(dim)),
+        V::Fill(x) => Some(Array2::from_elem(dim, x)),
+        V::Eye => (dim.0 == dim.1).then(|| Array2::eye(dim.0)),
     }
 }

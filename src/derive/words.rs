@@ -231,6 +231,12 @@ words! {
     /// Under the heat map.
     HeatCaption: "The norm of the Jacobian from step `k` to step `t` (left) and the product of norms that bounds it (right). Blue shrinks, red grows.",
         "从时刻 `k` 到时刻 `t` 的雅可比矩阵的范数（左），以及作为其上界的范数之积（右）。蓝色为缩小，红色为放大。";
+    /// The heading of the heat map of a carousel.
+    Carried: "What the carousel cures, and what it does not",
+        "传送带解决了什么，没有解决什么";
+    /// Under the heat map of a carousel.
+    CarriedCaption: "The whole Jacobian from step `k` to step `t` (left), and what its direct path alone keeps, the product of the gates in between (right), in the same shades. Faint is what is kept. With gates below one the direct path is never red, and with gates near one it stays faint: that is what the carousel cures. The left has all the other paths as well, through the gates and the other states: where it is red, the gradient grows along them, and the carousel does not prevent that.",
+        "从时刻 `k` 到时刻 `t` 的整个雅可比矩阵（左），以及其中仅沿直接路径保留的部分，即其间各个门的乘积（右），两图用同一色标。颜色淡表示被保留。门小于 1 时，直接路径上绝不会出现红色；门接近 1 时，颜色一直很淡：这就是传送带所解决的。左图还包含经过各个门和其他状态的所有路径：其中的红色处，梯度沿这些路径增长，传送带并不能阻止。";
     /// The summary of the checks.
     Summary: "{passed} lines checked, {failed} wrong, {unchecked} without a check; worst relative difference {worst}",
         "共核对 {passed} 行，错误 {failed} 行，未核对 {unchecked} 行；最大相对误差 {worst}";

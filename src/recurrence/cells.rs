@@ -310,7 +310,8 @@ impl<'d> Step<'_, 'd> {
     fn gru_reset_before(&self) -> Expr<'d> {
         let h = self.state("h");
         let (r, z) = self.gru_gates(h);
-        let n = self.named(self.gate("n", r * h).tanh(), "n");
+        let u = self.named(r * h, "u");
+        let n = self.named(self.gate("n", u).tanh(), "n");
         self.r.next(h, (1.0 - z) * n + z * h)
     }
 

@@ -231,6 +231,43 @@ impl<F: Scalar> Batch<F> {
         Ok(part)
     }
 
+    /// One sample by itself, as long as it is.
+    ///
+    /// ```
+    /// use bptt::{Batch, Recurrence};
+    /// let r = Recurrence::parse("r.rec", "input x\nloss x\n")?;
+    /// let batch = Batch::new(2, 2)
+    ///     .with("x", ndarray::array![[1.0, 2.0], [3.0, 0.0]])
+    ///     .with_lengths([2, 1]);
+    /// let second = batch.sequence(&r, 1)?;
+    /// assert_eq!(second.get("x"), Some(&ndarray::array![[2.0]].into_dyn()));
+    /// assert_eq!(second.steps(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`samples_of`](Self::samples_of); also when the lengths do not fit.
+    pub fn sequence(&self, recurrence: &Recurrence, sample: usize) -> Result<Self> {
+        self.check()?;
+        let mut one = self.samples_of(recurrence, &[sample])?;
+        let length = one.length(0);
+        one.lengths = None;
+        for (name, data) in &mut one.inputs {
+            let mut leaves = recurrence.leaves(Role::Input);
+            let step = leaves.any(|l| *l.name == **name && l.ty.rate == Rate::Step);
+            if !step || data.shape().first() != Some(&one.steps) {
+                continue;
+            }
+            let kept = ndarray::Slice::from(..length);
+            match data {
+                Data::Real(a) => a.slice_axis_inplace(Axis(0), kept),
+                Data::Class(a) => a.slice_axis_inplace(Axis(0), kept),
+            }
+        }
+        one.steps = length;
+        Ok(one)
+    }
+
     /// The same data in another type, rounded where it is narrower.
     #[must_use]
     pub fn cast<G: Scalar>(&self) -> Batch<G> {

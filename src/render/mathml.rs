@@ -143,6 +143,13 @@ fn part(parts: &[Math], i: usize, math: &Math) -> String {
         {
             format!(r#"<mspace width="0.17em"/>{}"#, element(after))
         }
+        // As in LaTeX, a thin space stands before a word.
+        (Some(before), Math::Upright(word))
+            if word.chars().count() > 1
+                && (factor(before) || matches!(before, Math::Fence(Fence::Paren, _))) =>
+        {
+            format!(r#"<mspace width="0.17em"/>{}"#, element(math))
+        }
         _ => element(math),
     }
 }

@@ -79,7 +79,8 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   bptt derive rnn
   bptt derive lstm --level full
-  bptt derive gru --lang zh --format html --out gru.html")]
+  bptt derive gru --lang zh --format html --out gru.html
+  bptt derive rnn --data data.npz --params rnn.npz --format html --out rnn.html")]
     Derive(Derive),
     /// Start a recurrence of your own: a commented file
     #[command(after_help = "Example:
@@ -147,6 +148,24 @@ pub(crate) struct Check {
 pub(crate) struct Derive {
     /// A name of the library or a .rec file
     pub(crate) cell: String,
+    /// The inputs of a run: how far the states reach is measured on its first sequence; on random
+    /// numbers where not given
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) data: Option<PathBuf>,
+    /// The parameters of that run; otherwise as they start before a fit
+    #[arg(long, short, value_name = "FILE", requires = "data")]
+    pub(crate) params: Option<PathBuf>,
+    /// The seed of parameters that start at random
+    #[arg(long, value_name = "N", default_value = "1", requires = "data")]
+    pub(crate) seed: u64,
+    /// Sizes that no array determines
+    #[arg(
+        long,
+        value_name = "NAME=N,…",
+        value_delimiter = ',',
+        requires = "data"
+    )]
+    pub(crate) dims: Vec<Size>,
     /// The language: English or Chinese
     #[arg(long, default_value = "en", value_parser = choice(Lang::ALL, Lang::code))]
     pub(crate) lang: Lang,

@@ -1,8 +1,12 @@
 //! `bptt derive`: the derivation of a recurrence as a document.
 
+use std::path::Path;
+
+use bptt::derive::Derivation;
+
 use crate::args::Derive;
 use crate::report::Report;
-use crate::{Failure, cell};
+use crate::{Failure, cell, input, progress};
 
 /// On how many random runs each line is checked.
 const RUNS: u64 = 4;
@@ -16,16 +20,24 @@ const GATES: &[(&str, &str)] = &[
     ("b_q", "b_z"),
 ];
 
-/// Derives, checks every line, and writes the document. A line that does not hold is an error,
-/// after everything has been written.
+/// Derives, checks every line, measures on the data where there are any, and writes the document. A
+/// line that does not hold is an error, after everything has been written.
 pub(crate) fn run(args: &Derive, report: &mut Report) -> Result<(), Failure> {
-    let recurrence = cell::load(&args.cell)?;
+    args.out
+        .as_deref()
+        .map_or(Ok(()), bptt::data::can_write_whole)?;
     let aliases: &[_] = match args.cell.as_str() {
         "lstm" | "lstm_peephole" => GATES,
         _ => &[],
     };
-    let mut derivation = recurrence.derive_with(aliases)?;
-    let checks = derivation.check(RUNS)?;
+    let mut derivation = match &args.data {
+        None => cell::load(&args.cell)?.derive_with(aliases)?,
+        Some(data) => measured(args, data, aliases, report)?,
+    };
+    let busy = progress::busy(report, "checking every line");
+    let checks = derivation.check(RUNS);
+    busy.finish_and_clear();
+    let checks = checks?;
     let document = derivation.render(args.format, args.lang, args.level);
     match &args.out {
         Some(out) => {
@@ -38,4 +50,30 @@ pub(crate) fn run(args: &Derive, report: &mut Report) -> Result<(), Failure> {
         0 => Ok(()),
         n => Err(format!("{n} lines of the derivation do not hold").into()),
     }
+}
+
+/// The derivation, with the numbers of a run.
+fn measured(
+    args: &Derive,
+    data: &Path,
+    aliases: &[(&str, &str)],
+    report: &Report,
+) -> Result<Derivation, Failure> {
+    let (recurrence, batch) = input::first_sequence(&args.cell, data, &args.dims, report)?;
+    let params = input::params(&recurrence, args.params.as_deref(), &batch, args.seed)?;
+    let mut derivation = recurrence.derive_with(aliases)?;
+    let busy = progress::busy(report, "measuring the run");
+    let found = derivation
+        .measure(&params, &batch)
+        .map(|reach| reach.is_some());
+    busy.finish_and_clear();
+    if !found? {
+        report.note(&format!(
+            "{}: the state of `{}` has no Jacobian from one step to the next, so that nothing is \
+             measured on this run",
+            data.display(),
+            recurrence.name()
+        ));
+    }
+    Ok(derivation)
 }

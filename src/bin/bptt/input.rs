@@ -24,14 +24,66 @@ pub(crate) fn recurrence_and_batch<F: Scalar>(
 ) -> Result<(Recurrence, Batch<F>), Failure> {
     let mut recurrence = cell::load(name)?;
     let arrays = Arrays::read(data)?;
-    let in_file = |reason: String| Failure::from(format!("{}: {reason}", data.display()));
-    if let Some(resets) = arrays.get(RESET)
-        && !recurrence.inputs().any(|n| n == RESET)
-    {
-        truth(resets).map_err(in_file)?;
+    if resets(&recurrence, &arrays, data)?.is_some() {
         recurrence = recurrence.with_resets(RESET)?;
     }
-    note_unused(&recurrence, &arrays, data, report);
+    let batch = matched(&recurrence, &arrays, data, dims, report)?;
+    Ok((recurrence, batch))
+}
+
+/// A recurrence and the first sequence of its inputs, which ends where the next one begins.
+pub(crate) fn first_sequence(
+    name: &str,
+    data: &Path,
+    dims: &[Size],
+    report: &Report,
+) -> Result<(Recurrence, Batch<f64>), Failure> {
+    let recurrence = cell::load(name)?;
+    let arrays = Arrays::read(data)?;
+    let batch: Batch<f64> = matched(&recurrence, &arrays, data, dims, report)?;
+    let (steps, samples) = (batch.steps(), batch.samples());
+    let mut first = batch.sequence(&recurrence, 0)?;
+    if let Some(resets) = resets(&recurrence, &arrays, data)? {
+        let resets = resets.real::<f64>();
+        if resets.shape() != [steps, samples] {
+            return Err(format!(
+                "{}: array `{RESET}`: expected shape [{steps}, {samples}], found {:?}",
+                data.display(),
+                resets.shape()
+            )
+            .into());
+        }
+        if let Some(end) = (1..first.steps()).find(|t| resets[[*t, 0]] == 1.0) {
+            first = first.with_lengths([end]).sequence(&recurrence, 0)?;
+        }
+    }
+    Ok((recurrence, first))
+}
+
+/// The array that says where sequences begin anew, unless the recurrence has such an input itself.
+fn resets<'a>(
+    recurrence: &Recurrence,
+    arrays: &'a Arrays,
+    file: &Path,
+) -> Result<Option<&'a Array>, Failure> {
+    let own = recurrence.inputs().any(|n| n == RESET);
+    let Some(resets) = arrays.get(RESET).filter(|_| !own) else {
+        return Ok(None);
+    };
+    truth(resets).map_err(|reason| format!("{}: {reason}", file.display()))?;
+    Ok(Some(resets))
+}
+
+/// The inputs of a recurrence, from the arrays of a file.
+fn matched<F: Scalar>(
+    recurrence: &Recurrence,
+    arrays: &Arrays,
+    file: &Path,
+    dims: &[Size],
+    report: &Report,
+) -> Result<Batch<F>, Failure> {
+    let in_file = |reason: String| Failure::from(format!("{}: {reason}", file.display()));
+    note_unused(recurrence, arrays, file, report);
     if let Some(name) = recurrence.inputs().find(|n| arrays.get(n).is_none()) {
         let found: Vec<&str> = arrays.iter().map(|(n, _)| n).collect();
         return Err(in_file(format!(
@@ -43,10 +95,9 @@ pub(crate) fn recurrence_and_batch<F: Scalar>(
             }
         )));
     }
-    let batch = arrays.batch(&recurrence);
+    let batch = arrays.batch(recurrence);
     let batch = batch.map_err(|error| in_file(error.to_string()))?;
-    let batch = with_sizes(batch, dims);
-    Ok((recurrence, batch))
+    Ok(with_sizes(batch, dims))
 }
 
 /// Anything but 0 and 1 in the array `reset` is a mistake, and would silently count as 1.
@@ -71,7 +122,8 @@ pub(crate) fn with_sizes<F: Scalar>(batch: Batch<F>, dims: &[Size]) -> Batch<F> 
 
 /// Says which arrays of a file are not used: a misspelt name would be among them.
 fn note_unused(recurrence: &Recurrence, arrays: &Arrays, file: &Path, report: &Report) {
-    let used = |name: &str| name == LENGTHS || recurrence.inputs().any(|i| i == name);
+    let used =
+        |name: &str| [LENGTHS, RESET].contains(&name) || recurrence.inputs().any(|i| i == name);
     let unused: Vec<&str> = arrays.iter().map(|(n, _)| n).filter(|n| !used(n)).collect();
     if !unused.is_empty() {
         let (file, names) = (file.display(), unused.join("`, `"));

@@ -4,85 +4,142 @@
 use std::fmt::Write;
 
 use super::svg_text;
-use crate::derive::{Derivation, Reach};
+use crate::derive::reach::Kept;
+use crate::derive::{Base, Derivation, Reach, Term, Time};
 
 /// The side of a panel.
 const SIDE: f64 = 280.0;
-const LEFT: f64 = 40.0;
+const LEFT: f64 = 48.0;
 const TOP: f64 = 30.0;
+/// The height of a name with its scripts.
+const NAME: f64 = 25.0;
+
+/// Beyond so many powers of ten there is one shade.
+const DEEPEST: f64 = 16.0;
+
+/// One of the squares that stand beside each other: a number for each pair of steps.
+struct Panel {
+    name: String,
+    /// The natural logarithms, in the rows of [`Reach::logs`].
+    logs: Vec<Vec<f64>>,
+}
 
 /// Norms beside products of norms, for all pairs of steps.
 pub(super) fn heat(d: &Derivation, reach: &Reach) -> String {
-    let cell = SIDE / as_f64(reach.steps);
+    let [actual, product, _] = d.reach_heads();
+    let bounds = reach.logs.iter().zip(&reach.marks[1..]).map(|(row, t)| {
+        let from = reach.marks.iter().take(row.len());
+        from.map(|k| reach.product_log(*t, *k)).collect()
+    });
+    let panels = [
+        panel(d, &general(&actual), reach.logs.clone()),
+        panel(d, &general(&product), bounds.collect()),
+    ];
+    panels_of(reach, &panels)
+}
+
+/// Norms beside what is left along a path that is only scaled.
+pub(super) fn kept(d: &Derivation, reach: &Reach, kept: &Kept) -> Option<String> {
+    let [actual, ..] = d.reach_heads();
+    let panels = [
+        panel(d, &general(&actual), reach.logs.clone()),
+        panel(d, &super::carousel_head(d, kept)?, kept.logs.clone()),
+    ];
+    Some(panels_of(reach, &panels))
+}
+
+fn panel(d: &Derivation, head: &Term, logs: Vec<Vec<f64>>) -> Panel {
+    Panel {
+        name: svg_text(&d.symbols().show(head)),
+        logs,
+    }
+}
+
+fn panels_of(reach: &Reach, panels: &[Panel; 2]) -> String {
     let (width, height) = (2.0 * (SIDE + LEFT) + 30.0, SIDE + TOP + 64.0);
     let mut out = open("heat", width, height);
-    let mut range: (f64, f64) = (0.0, 0.0);
-    let mut cells = Vec::new();
-    for (row, norms) in reach.norms.iter().enumerate() {
-        for (k, norm) in norms.iter().enumerate() {
-            let (actual, bound) = (norm.log10(), reach.product(row + 1, k).log10());
-            let low = actual.min(bound).max(-16.0);
-            range = (range.0.min(low), range.1.max(bound.max(actual)));
-            cells.push((row + 1, k, [actual, bound]));
+    let tens = |log: &f64| log / std::f64::consts::LN_10;
+    let ends = |panel: &Panel| {
+        let all = panel.logs.iter().flatten().map(tens);
+        all.filter(|x| x.is_finite())
+            .fold((0.0, 0.0), |(low, high): (f64, f64), x| {
+                (low.min(x), high.max(x))
+            })
+    };
+    // What is measured keeps its shades, however large the bound beside it is.
+    let (actual, beside) = (ends(&panels[0]), ends(&panels[1]));
+    let whole = (actual.0.min(beside.0), actual.1.max(beside.1));
+    let room = (actual.1 - actual.0).max(3.0);
+    let range = (
+        whole.0.max(-DEEPEST),
+        whole.1.min(actual.1 + room).min(DEEPEST),
+    );
+    let at = |step: usize| SIDE * as_f64(step) / as_f64(reach.steps);
+    for (place, panel) in panels.iter().enumerate() {
+        let left = corner(place);
+        out.push_str("<g shape-rendering=\"crispEdges\">\n");
+        for (row, ends) in panel.logs.iter().zip(reach.marks.windows(2)) {
+            let (y, tall) = (TOP + at(ends[0]), at(ends[1]) - at(ends[0]));
+            for (log, from) in row.iter().zip(reach.marks.windows(2)) {
+                let (x, wide) = (left + at(from[0]), at(from[1]) - at(from[0]));
+                let value = tens(log);
+                let (class, share) = shade(value, range);
+                let said = match value.is_finite() {
+                    true => format!("10^{value:.1}").replace('-', "−"),
+                    false => "0".into(),
+                };
+                let _ = writeln!(
+                    out,
+                    "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{wide:.1}\" \
+                     height=\"{tall:.1}\" fill-opacity=\"{share:.2}\"><title>t = {}, k = {}: \
+                     {said}</title></rect>",
+                    ends[1], from[0]
+                );
+            }
         }
+        out.push_str("</g>\n");
+        frame(&mut out, reach, left, &panel.name);
     }
-    for (t, k, values) in cells {
-        for (panel, value) in values.into_iter().enumerate() {
-            let x = corner(panel) + cell * as_f64(k);
-            let y = TOP + cell * as_f64(t - 1);
-            let (class, share) = shade(value, range);
-            let _ = writeln!(
-                out,
-                "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{cell:.1}\" \
-                 height=\"{cell:.1}\" fill-opacity=\"{share:.2}\"><title>t = {t}, k = {k}: \
-                 10^{value:.1}</title></rect>",
-            );
-        }
-    }
-    let (last, step) = (reach.steps, reach.steps - 1);
-    let heads = d.reach_heads();
-    let names = [&heads[0], &heads[1]].map(|h| {
-        let head = h.at('k', &crate::derive::Time::var('k'));
-        let here = general(&head);
-        svg_text(&d.symbols().show(&here))
-    });
-    for (panel, name) in names.iter().enumerate() {
-        let x = corner(panel);
-        let _ = writeln!(
-            out,
-            "<rect class=\"frame\" x=\"{x}\" y=\"{TOP}\" width=\"{SIDE}\" height=\"{SIDE}\"/>\
-             <text x=\"{x}\" y=\"{}\">{name}</text>",
-            TOP - 10.0
-        );
-        let below = TOP + SIDE + 15.0;
-        for (at, text, anchor) in [
-            (x, "k = 0".to_owned(), "start"),
-            (x + SIDE, format!("k = {step}"), "end"),
-        ] {
-            let _ = writeln!(
-                out,
-                "<text class=\"small\" x=\"{at}\" y=\"{below}\" text-anchor=\"{anchor}\">{text}</text>"
-            );
-        }
-        let beside = x - 5.0;
-        for (y, text) in [
-            (TOP + cell * 0.5 + 4.0, "t = 1".to_owned()),
-            (TOP + SIDE - cell * 0.5 + 4.0, format!("{last}")),
-        ] {
-            let _ = writeln!(
-                out,
-                "<text class=\"small\" x=\"{beside}\" y=\"{y:.1}\" text-anchor=\"end\">{text}</text>"
-            );
-        }
-    }
-    scale(&mut out, range, height);
+    scale(&mut out, range, whole, height);
     out.push_str("</svg>");
     out
 }
 
+/// What stands around a square.
+fn frame(out: &mut String, reach: &Reach, x: f64, name: &str) {
+    let _ = writeln!(
+        out,
+        "<rect class=\"frame\" x=\"{x}\" y=\"{TOP}\" width=\"{SIDE}\" height=\"{SIDE}\"/>\
+         <text x=\"{x}\" y=\"{}\">{name}</text>",
+        TOP - 10.0
+    );
+    let last = reach.steps;
+    let from = reach.marks.iter().rev().nth(1).copied().unwrap_or(0);
+    let first = reach.marks.get(1).copied().unwrap_or(last);
+    let below = TOP + SIDE + 15.0;
+    for (at, text, anchor) in [
+        (x, "k = 0".to_owned(), "start"),
+        (x + SIDE, format!("k = {from}"), "end"),
+    ] {
+        let _ = writeln!(
+            out,
+            "<text class=\"small\" x=\"{at}\" y=\"{below}\" text-anchor=\"{anchor}\">{text}</text>"
+        );
+    }
+    let beside = x - 5.0;
+    for (y, text) in [
+        (TOP + 10.0, format!("t = {first}")),
+        (TOP + SIDE - 2.0, last.to_string()),
+    ] {
+        let _ = writeln!(
+            out,
+            "<text class=\"small\" x=\"{beside}\" y=\"{y:.1}\" text-anchor=\"end\">{text}</text>"
+        );
+    }
+}
+
 /// The head of a column at any step, not only the last.
-fn general(head: &crate::derive::Term) -> crate::derive::Term {
-    use crate::derive::Time;
+fn general(head: &Term) -> Term {
     let mut copy = head.map(&mut general);
     for time in copy.times() {
         if *time == Time::last() {
@@ -93,7 +150,7 @@ fn general(head: &crate::derive::Term) -> crate::derive::Term {
 }
 
 /// The bar that says which shade is which power of ten.
-fn scale(out: &mut String, range: (f64, f64), height: f64) {
+fn scale(out: &mut String, range: (f64, f64), whole: (f64, f64), height: f64) {
     const PIECES: usize = 24;
     let (x, y, width) = (LEFT + 110.0, height - 26.0, 2.0 * SIDE - 150.0);
     let piece = width / as_f64(PIECES);
@@ -121,6 +178,19 @@ fn scale(out: &mut String, range: (f64, f64), height: f64) {
             power(value)
         );
     }
+    // Beyond an end there is more in its shade.
+    for (cut, at, anchor) in [
+        (whole.0 < range.0, x - 5.0, "end"),
+        (whole.1 > range.1, x + width + 5.0, "start"),
+    ] {
+        if cut {
+            let _ = writeln!(
+                out,
+                "<text class=\"small\" x=\"{at:.1}\" y=\"{}\" text-anchor=\"{anchor}\">…</text>",
+                y + 8.0
+            );
+        }
+    }
 }
 
 /// From the last step back: the norm, the product of norms, the power of the largest, and what a
@@ -130,18 +200,16 @@ pub(super) fn curves(d: &Derivation, reach: &Reach) -> String {
     let (width, height) = (wide + LEFT + 130.0, tall + TOP + 34.0);
     let last = reach.steps;
     let series = super::columns(d, reach);
-    let logs =
-        |s: &super::Column| -> Vec<f64> { s.values.iter().map(|v| v.log10().max(-16.0)).collect() };
-    let all: Vec<f64> = series.iter().flat_map(logs).collect();
-    let low = all.iter().copied().fold(0.0, f64::min).floor();
-    let high = all
-        .iter()
-        .copied()
-        .fold(0.0, f64::max)
-        .ceil()
-        .max(low + 1.0);
+    let logs = |s: &super::Column| -> Vec<f64> {
+        s.logs
+            .iter()
+            .map(|log| log / std::f64::consts::LN_10)
+            .collect()
+    };
+    let gaps = super::gaps(reach);
+    let (low, high) = view(&series, logs);
     let x = |gap: usize| LEFT + wide * as_f64(gap) / as_f64(last);
-    let y = |value: f64| TOP + tall * (high - value) / (high - low);
+    let y = |value: f64| TOP + tall * (high - value.clamp(low, high)) / (high - low);
     let mut out = open("curves", width, height);
     for value in ticks((low, high)) {
         let (at, right) = (y(value), LEFT + wide);
@@ -156,25 +224,30 @@ pub(super) fn curves(d: &Derivation, reach: &Reach) -> String {
     }
     let mut ends: Vec<(f64, String, &str)> = Vec::new();
     for column in &series {
-        let points = logs(column).into_iter().enumerate();
-        let points: Vec<String> = points
-            .map(|(gap, v)| format!("{:.1} {:.1}", x(gap), y(v)))
-            .collect();
-        let _ = writeln!(
-            out,
-            "<path class=\"curve {}\" d=\"M{}\"/>",
-            column.class,
-            points.join("L")
-        );
+        let points: Vec<(f64, f64)> = gaps.iter().map(|gap| x(*gap)).zip(logs(column)).collect();
+        let mut path = String::new();
+        for pair in points.windows(2) {
+            if let Some([a, b]) = inside(pair[0], pair[1], (low, high)) {
+                let _ = write!(path, "M{:.1} {:.1}L{:.1} {:.1}", a.0, y(a.1), b.0, y(b.1));
+            }
+        }
+        let _ = writeln!(out, "<path class=\"curve {}\" d=\"{path}\"/>", column.class);
         let end = logs(column).last().copied().unwrap_or(0.0);
         ends.push((y(end), svg_text(&column.head), column.class));
     }
     // Names stand at the ends of the curves, and not on each other.
     ends.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut free = TOP - 4.0;
+    for end in &mut ends {
+        end.0 = end.0.max(free);
+        free = end.0 + NAME;
+    }
+    let mut free = TOP + tall;
+    for end in ends.iter_mut().rev() {
+        end.0 = end.0.min(free);
+        free = end.0 - NAME;
+    }
     for (at, name, class) in ends {
-        let at = at.max(free);
-        free = at + 19.0;
         let _ = writeln!(
             out,
             "<text class=\"name {class}\" x=\"{:.1}\" y=\"{:.1}\">{name}</text>",
@@ -182,15 +255,15 @@ pub(super) fn curves(d: &Derivation, reach: &Reach) -> String {
             at + 5.0
         );
     }
-    let head = d.symbols().time(&crate::derive::Time {
-        base: crate::derive::Base::LastMinus('k'),
+    let head = d.symbols().time(&Time {
+        base: Base::LastMinus('k'),
         offset: 0,
     });
     let _ = writeln!(
         out,
         "<path class=\"frame\" d=\"M{LEFT} {TOP}V{0}H{1}\"/>\
          <text class=\"small\" x=\"{LEFT}\" y=\"{2}\" text-anchor=\"middle\">0</text>\
-         <text class=\"small\" x=\"{1}\" y=\"{2}\" text-anchor=\"middle\">{last}</text>\
+         <text class=\"small\" x=\"{1}\" y=\"{2}\" text-anchor=\"end\">{last}</text>\
          <text x=\"{3}\" y=\"{4}\" text-anchor=\"middle\">{5}</text>\n</svg>",
         TOP + tall,
         LEFT + wide,
@@ -200,6 +273,41 @@ pub(super) fn curves(d: &Derivation, reach: &Reach) -> String {
         svg_text(&head)
     );
     out
+}
+
+/// The powers of ten between which curves are drawn: all of what is, and of bounds above it as much
+/// as leaves room for that.
+fn view(series: &[super::Column], logs: impl Fn(&super::Column) -> Vec<f64>) -> (f64, f64) {
+    let ends = |bound: bool| {
+        let some = series
+            .iter()
+            .filter(|c| ["product", "power"].contains(&c.class) == bound);
+        let all = some.flat_map(&logs).filter(|x| x.is_finite());
+        all.fold((0.0, 0.0), |(low, high): (f64, f64), x| {
+            (low.min(x), high.max(x))
+        })
+    };
+    let ((low, top), (least, most)) = (ends(false), ends(true));
+    let low = low.min(least).floor();
+    let high = most.min(top + (top - low).max(3.0)).max(top).ceil();
+    (low, high.max(low + 1.0))
+}
+
+/// The part of a line between two points that lies in a range of heights.
+fn inside(a: (f64, f64), b: (f64, f64), range: (f64, f64)) -> Option<[(f64, f64); 2]> {
+    // Zero has no logarithm: the line falls out of the picture.
+    let deep = range.0 - 10.0 * (range.1 - range.0);
+    let (a, b) = ((a.0, a.1.max(deep)), (b.0, b.1.max(deep)));
+    let at = |height: f64| a.0 + (b.0 - a.0) * (height - a.1) / (b.1 - a.1);
+    let within = |p: (f64, f64)| {
+        let height = p.1.clamp(range.0, range.1);
+        match height == p.1 {
+            true => p,
+            false => (at(height), height),
+        }
+    };
+    let beyond = (a.1.max(b.1) < range.0) || (a.1.min(b.1) > range.1);
+    (!beyond).then(|| [within(a), within(b)])
 }
 
 fn open(class: &str, width: f64, height: f64) -> String {
@@ -226,8 +334,10 @@ fn shade(value: f64, range: (f64, f64)) -> (&'static str, f64) {
 /// Whole powers of ten, at most seven of them.
 fn ticks(range: (f64, f64)) -> Vec<f64> {
     let span = (range.1 - range.0).max(1e-9);
-    let step = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
-    let step = step.into_iter().find(|s| span / s <= 7.0).unwrap_or(50.0);
+    let decade = 10_f64.powf((span / 7.0).log10().floor()).max(0.1);
+    let steps = [1.0, 2.0, 5.0, 10.0].map(|n| n * decade);
+    let step = steps.into_iter().find(|s| span / s <= 7.0);
+    let step = step.unwrap_or(10.0 * decade);
     let mut ticks = Vec::new();
     let mut at = (range.0 / step).ceil() * step;
     while at <= range.1 + 1e-9 {
@@ -255,6 +365,6 @@ fn power(value: f64) -> String {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a number of steps is small")]
-fn as_f64(n: usize) -> f64 {
+pub(super) fn as_f64(n: usize) -> f64 {
     n as f64
 }

@@ -8,9 +8,12 @@ use crate::derive::term::{Name, Term, Time};
 use crate::derive::{Derivation, Part};
 use crate::render::{Charset, escape};
 
+/// The least width of a box, and its height.
 const BOX: (i64, i64) = (60, 30);
-/// From one box to the next beside it and above it.
-const PITCH: (i64, i64) = (84, 62);
+/// Between a box and the next beside it, and from one to the next above it.
+const PITCH: (i64, i64) = (24, 62);
+/// How many symbols fit into a box, and how much wider one more makes it.
+const ROOM: (usize, i64) = (5, 9);
 /// Between two steps, where what goes through time goes up and down.
 const GAP: i64 = 74;
 const MARGIN: i64 = 46;
@@ -37,6 +40,8 @@ struct Layout {
     places: HashMap<Name, (i64, i64)>,
     column: i64,
     height: i64,
+    /// The width of every box.
+    wide: i64,
 }
 
 impl Layout {
@@ -44,6 +49,39 @@ impl Layout {
         let (x, row) = self.places.get(name).copied().unwrap_or((0, 0));
         let y = self.height - MARGIN - 26 - row * PITCH.1 - BOX.1 / 2;
         (GAP + step * self.column + x, y)
+    }
+
+    /// The way from one box to another, a little to one side. Within a step it is straight; through time
+    /// it leaves at the side, goes along the bottom and comes in from below.
+    fn route(&self, a: Point, b: Point, shift: i64, aside: i64) -> Vec<Point> {
+        if shift == 0 {
+            let (dx, dy) = (b.0 - a.0, b.1 - a.1);
+            let side = if dx.abs() > 2 * dy.abs() {
+                (0, aside)
+            } else {
+                (aside, 0)
+            };
+            let shifted = |p: Point| (p.0 + side.0, p.1 + side.1);
+            let up = dy.signum() * (BOX.1 / 2 + 2);
+            return vec![shifted((a.0, a.1 + up)), shifted((b.0, b.1 - up))];
+        }
+        let way = -shift.signum();
+        let (out, back) = (
+            a.0 + way * (self.wide / 2 + 2),
+            b.0 - way * (self.wide / 2 + 2),
+        );
+        if a.1 == b.1 {
+            return vec![(out, a.1 + aside), (back, b.1 + aside)];
+        }
+        let turn = out + way * (GAP / 2 + 4 + aside - 8 * (shift.abs() - 1));
+        let bottom = self.height - MARGIN + 4 - 2 * aside - 10 * (shift.abs() - 1);
+        vec![
+            (out, a.1 + aside),
+            (turn, a.1 + aside),
+            (turn, bottom),
+            (b.0 + aside, bottom),
+            (b.0 + aside, b.1 + BOX.1 / 2 + 2),
+        ]
     }
 }
 
@@ -60,13 +98,15 @@ pub(super) fn unrolled(d: &Derivation, numbers: &HashMap<&str, usize>) -> String
         })
         .collect();
     let edges = edges(&defined);
-    let layout = layout(&defined, &edges);
+    let layout = layout(d, &defined, &edges);
     let (width, height) = (GAP + 3 * layout.column, layout.height);
     let mut out = format!(
-        "<svg class=\"graph\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" role=\"img\" \
-         xmlns=\"http://www.w3.org/2000/svg\">\n<defs><marker id=\"tip\" viewBox=\"0 0 8 8\" \
+        "<svg class=\"graph\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
+         style=\"min-width:{}px\" role=\"img\" xmlns=\"http://www.w3.org/2000/svg\">\n<defs><marker id=\"tip\" viewBox=\"0 0 8 8\" \
          refX=\"7\" refY=\"4\" markerWidth=\"7\" markerHeight=\"7\" orient=\"auto-start-reverse\">\
-         <path d=\"M0 0 8 4 0 8z\" fill=\"context-stroke\"/></marker></defs>\n"
+         <path d=\"M0 0 8 4 0 8z\" fill=\"context-stroke\"/></marker></defs>\n",
+        // Smaller than this it could not be read; then it is scrolled.
+        width * 7 / 10
     );
     for edge in &edges {
         let kind = kind(d, edge);
@@ -79,13 +119,13 @@ pub(super) fn unrolled(d: &Derivation, numbers: &HashMap<&str, usize>) -> String
                 layout.center(&edge.from, source),
                 layout.center(&edge.to, step),
             );
-            let forward = route(a, b, edge.shift, 5, layout.height);
+            let forward = layout.route(a, b, edge.shift, 5);
             let _ = writeln!(
                 out,
                 "<path class=\"forward {kind}\" d=\"{}\" marker-end=\"url(#tip)\"/>",
                 drawn(&forward)
             );
-            let mut back = route(a, b, edge.shift, -5, layout.height);
+            let mut back = layout.route(a, b, edge.shift, -5);
             back.reverse();
             let id = format!("delta.{}", edge.from);
             let Some(number) = numbers.get(&*id) else {
@@ -130,9 +170,9 @@ fn boxes(out: &mut String, d: &Derivation, defined: &[(&Name, &Term)], layout: &
                 "<a href=\"#def.{}\"><rect class=\"box{state}\" x=\"{}\" y=\"{}\" width=\"{}\" \
                  height=\"{}\" rx=\"6\"/><text x=\"{x}\" y=\"{}\" text-anchor=\"middle\">{}</text></a>",
                 escape(name),
-                x - BOX.0 / 2,
+                x - layout.wide / 2,
                 y - BOX.1 / 2,
-                BOX.0,
+                layout.wide,
                 BOX.1,
                 y + 5,
                 super::svg_text(&text)
@@ -184,7 +224,14 @@ fn labelled(edges: &[Edge], edge: &Edge) -> bool {
 }
 
 /// Rows by rank, each in the middle of its step.
-fn layout(defined: &[(&Name, &Term)], edges: &[Edge]) -> Layout {
+fn layout(d: &Derivation, defined: &[(&Name, &Term)], edges: &[Edge]) -> Layout {
+    let names = defined.iter().map(|(name, _)| {
+        let before = Term::Value((*name).clone(), Some(Time::var('t').plus(-1)));
+        d.symbols().show(&before).width()
+    });
+    let longest = names.max().unwrap_or(0).saturating_sub(ROOM.0);
+    let box_wide = BOX.0 + ROOM.1 * i64::try_from(longest).unwrap_or(0);
+    let pitch = box_wide + PITCH.0;
     let mut rank: HashMap<&Name, i64> = HashMap::new();
     for (name, _) in defined {
         let below = edges.iter().filter(|e| e.to == **name && e.shift == 0);
@@ -200,53 +247,24 @@ fn layout(defined: &[(&Name, &Term)], edges: &[Edge]) -> Layout {
         .map(|r| i64::try_from(row(r).count()).unwrap_or(1))
         .max()
         .unwrap_or(1);
-    let inner = wide * PITCH.0;
+    let inner = wide * pitch;
     let mut places = HashMap::new();
     for r in 0..rows {
         let count = i64::try_from(row(r).count()).unwrap_or(1);
-        let start = (inner - count * PITCH.0) / 2 + PITCH.0 / 2;
+        let start = (inner - count * pitch) / 2 + pitch / 2;
         for (lane, (name, _)) in (0..).zip(row(r)) {
-            places.insert((*name).clone(), (start + lane * PITCH.0, r));
+            places.insert((*name).clone(), (start + lane * pitch, r));
         }
     }
     Layout {
         places,
         column: inner + GAP,
         height: rows * PITCH.1 + 2 * MARGIN,
+        wide: box_wide,
     }
 }
 
 type Point = (i64, i64);
-
-/// The way from one box to another, a little to one side. Within a step it is straight; through time
-/// it leaves at the side, goes along the bottom and comes in from below.
-fn route(a: Point, b: Point, shift: i64, aside: i64, height: i64) -> Vec<Point> {
-    if shift == 0 {
-        let (dx, dy) = (b.0 - a.0, b.1 - a.1);
-        let side = if dx.abs() > 2 * dy.abs() {
-            (0, aside)
-        } else {
-            (aside, 0)
-        };
-        let shifted = |p: Point| (p.0 + side.0, p.1 + side.1);
-        let up = dy.signum() * (BOX.1 / 2 + 2);
-        return vec![shifted((a.0, a.1 + up)), shifted((b.0, b.1 - up))];
-    }
-    let way = -shift.signum();
-    let (out, back) = (a.0 + way * (BOX.0 / 2 + 2), b.0 - way * (BOX.0 / 2 + 2));
-    if a.1 == b.1 {
-        return vec![(out, a.1 + aside), (back, b.1 + aside)];
-    }
-    let turn = out + way * (GAP / 2 + 4 + aside - 8 * (shift.abs() - 1));
-    let bottom = height - MARGIN + 4 - 2 * aside - 10 * (shift.abs() - 1);
-    vec![
-        (out, a.1 + aside),
-        (turn, a.1 + aside),
-        (turn, bottom),
-        (b.0 + aside, bottom),
-        (b.0 + aside, b.1 + BOX.1 / 2 + 2),
-    ]
-}
 
 /// A path with rounded corners.
 fn drawn(points: &[Point]) -> String {

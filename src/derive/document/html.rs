@@ -153,9 +153,9 @@ fn unrolled(out: &mut String, d: &Derivation, numbers: &HashMap<&str, usize>) {
     }
     let _ = writeln!(
         out,
-        "<figure class=\"broad\">\n<div class=\"wide\">{svg}</div>\n<figcaption><b>{}</b> {}<br>{key}</figcaption>\n\
+        "<figure class=\"broad\">\n<div class=\"wide\">{svg}</div>\n<figcaption><b>{}</b>{}<br>{key}</figcaption>\n\
          </figure>",
-        both(|l| Word::Unrolled.text(l).into()),
+        heading(Word::Unrolled),
         prose(d, Word::UnrolledCaption)
     );
 }
@@ -220,6 +220,11 @@ fn measured(out: &mut String, d: &Derivation, reach: &Reach) {
         Word::Heat,
         Word::HeatCaption,
     );
+    for kept in &reach.carousels {
+        if let Some(figure) = chart::kept(d, reach, kept) {
+            caption(out, d, &figure, Word::Carried, Word::CarriedCaption);
+        }
+    }
     caption(
         out,
         d,
@@ -232,10 +237,18 @@ fn measured(out: &mut String, d: &Derivation, reach: &Reach) {
 fn caption(out: &mut String, d: &Derivation, svg: &str, title: Word, text: Word) {
     let _ = writeln!(
         out,
-        "<figure>\n<div class=\"wide\">{svg}</div>\n<figcaption><b>{}</b> {}</figcaption>\n</figure>",
-        both(|l| title.text(l).into()),
+        "<figure>\n<div class=\"wide\">{svg}</div>\n<figcaption><b>{}</b>{}</figcaption>\n</figure>",
+        heading(title),
         prose(d, text)
     );
+}
+
+/// What stands before the text of a caption, with a full stop and, in English, a space.
+fn heading(title: Word) -> String {
+    both(|l| {
+        let stop = if l == Lang::Zh { "。" } else { ". " };
+        format!("{}{stop}", title.text(l))
+    })
 }
 
 /// A text in both languages, of which one is shown.
@@ -254,9 +267,35 @@ fn marked(text: &str) -> String {
     let pieces = text.split('`').enumerate();
     let mark = |(i, piece): (usize, &str)| match i % 2 {
         0 => escape(piece),
-        _ => format!("<i class=\"f\">{}</i>", escape(piece)),
+        _ => format!("<span class=\"f\">{}</span>", letters(piece)),
     };
     pieces.map(mark).collect()
+}
+
+/// A formula in a sentence: single letters are variables and slanted, words such as `ln` and the `d`
+/// of a differential are not.
+fn letters(formula: &str) -> String {
+    let latin = |c: char| c.is_ascii_alphabetic();
+    let mut out = String::new();
+    let mut rest = formula;
+    while let Some(first) = rest.chars().next() {
+        let end = match latin(first) {
+            true => rest.find(|c| !latin(c)).unwrap_or(rest.len()),
+            false => rest.find(latin).unwrap_or(rest.len()),
+        };
+        let (run, more) = rest.split_at(end);
+        match (latin(first), run) {
+            (true, run) if run.len() == 1 => {
+                let _ = write!(out, "<i>{run}</i>");
+            }
+            (true, run) if run.len() == 2 && run.starts_with('d') => {
+                let _ = write!(out, "d<i>{}</i>", &run[1..]);
+            }
+            _ => out.push_str(&escape(run)),
+        }
+        rest = more;
+    }
+    out
 }
 
 fn line(out: &mut String, d: &Derivation, equation: &Equation, number: usize) {

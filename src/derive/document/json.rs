@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::columns;
 use super::markdown::used;
+use super::{columns, gaps};
 use crate::derive::words::Lang;
 use crate::derive::{Check, Derivation, Equation, Level, Reach, Relation, Rule, theorem};
 use crate::render::{Charset, Dialect, Math};
@@ -19,7 +19,7 @@ pub(super) fn write(d: &Derivation, level: Level) -> String {
     let mut out = String::new();
     let _ = write!(
         out,
-        "{{\n  \"schema\": 2,\n  \"recurrence\": {},\n  \"checks\": {{\"passed\": {}, \"failed\": {}, \
+        "{{\n  \"schema\": 3,\n  \"recurrence\": {},\n  \"checks\": {{\"passed\": {}, \"failed\": {}, \
          \"unchecked\": {}, \"worst\": {:e}}},\n  \"states\": {},\n  \"run\": {run},\n  \"theorem\": {},\n  \"rules\": {},\n  \"equations\": [\n{}\n  ]\n}}\n",
         string(d.name()),
         checks.passed,
@@ -101,24 +101,36 @@ fn equation(d: &Derivation, e: &Equation, level: Level) -> String {
     format!("    {{{}}}", fields.join(", "))
 }
 
-/// What was measured on a run.
+/// What was measured on a run; norms as logarithms, which are always in range.
 fn run(d: &Derivation, reach: &Reach) -> String {
     let numbers = |v: &[f64]| list(v.iter().map(|x| number(*x)));
+    let counts = |v: &[usize]| list(v.iter().map(usize::to_string));
+    let rows = |rows: &[Vec<f64>]| list(rows.iter().map(|row| numbers(row)));
     let columns = columns(d, reach).into_iter().map(|c| {
         let head = string(&c.head.latex(Dialect::Plain));
-        format!("{{\"of\": {head}, \"values\": {}}}", numbers(&c.values))
+        format!("{{\"of\": {head}, \"logs\": {}}}", numbers(&c.logs))
     });
-    let norms = reach.norms.iter().map(|row| numbers(row));
-    format!(
-        "{{\"steps\": {}, \"given\": {}, \"ratio\": {}, \"exponent\": {}, \"columns\": {}, \
-         \"norms\": {}}}",
-        reach.steps,
-        reach.given,
-        number(reach.ratio),
-        number(reach.exponent()),
-        list(columns),
-        list(norms)
-    )
+    let carousels = reach.carousels.iter().map(|kept| {
+        let state = string(&kept.state);
+        format!("{{\"state\": {state}, \"logs\": {}}}", rows(&kept.logs))
+    });
+    let fields = [
+        ("steps", reach.steps.to_string()),
+        ("given", reach.given.to_string()),
+        ("ratio", number(reach.ratio)),
+        ("exponent", number(reach.exponent())),
+        ("gaps", counts(&gaps(reach))),
+        ("columns", list(columns)),
+        ("marks", counts(&reach.marks)),
+        ("logs", rows(&reach.logs)),
+        ("step_logs", numbers(&reach.step_logs)),
+        ("carousels", list(carousels)),
+    ];
+    let fields: Vec<String> = fields
+        .iter()
+        .map(|(name, value)| format!("\"{name}\": {value}"))
+        .collect();
+    format!("{{{}}}", fields.join(", "))
 }
 
 /// A number; JSON has none that is infinite.

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use super::{badge, columns, digits, rules, shape, verdicts};
+use super::{badge, columns, digits, gaps, rules, shape, verdicts};
 use crate::derive::words::{Lang, Word};
 use crate::derive::{Base, Derivation, Equation, Level, Part, Reach, Rule, Time};
 use crate::render::{Dialect, Math};
@@ -130,11 +130,11 @@ fn run(out: &mut String, d: &Derivation, reach: &Reach, lang: Lang) {
         cells.concat(),
         "---:|".repeat(heads.len())
     );
-    for row in 0..=reach.steps {
+    for (row, gap) in gaps(reach).iter().enumerate() {
         let values = columns
             .iter()
-            .map(|c| format!(" {} |", digits(c.values[row])));
-        let _ = writeln!(out, "| {row} |{}", values.collect::<String>());
+            .map(|c| format!(" {} |", digits(c.logs[row])));
+        let _ = writeln!(out, "| {gap} |{}", values.collect::<String>());
     }
     out.push('\n');
 }

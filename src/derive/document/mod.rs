@@ -10,8 +10,9 @@ mod markdown;
 mod plain;
 mod tex;
 
+use super::reach::Kept;
 use super::words::{Lang, Word};
-use super::{Check, Condition, Derivation, Equation, Level, Part, Range, Reach, theorem};
+use super::{Check, Condition, Derivation, Equation, Level, Part, Range, Reach, Term, theorem};
 use crate::render::{Charset, Math, Sign, escape};
 
 /// In what a document is written.
@@ -145,7 +146,7 @@ impl Derivation {
                 ("passed", &checks.passed.to_string()),
                 ("failed", &checks.failed.to_string()),
                 ("unchecked", &checks.unchecked.to_string()),
-                ("worst", &short(checks.worst)),
+                ("worst", &short(checks.worst).replace('-', "−")),
             ],
         )
     }
@@ -186,13 +187,19 @@ impl Derivation {
         (!parts.is_empty()).then(|| Math::list(parts))
     }
 
-    /// The left side of a line, and the rest of it, from the sign on, in pieces of a width.
+    /// The left side of a line, and the rest of it, from the sign on, in pieces of a width. A left side
+    /// beside which nothing has room is the first piece itself.
     fn broken(&self, equation: &Equation, width: usize) -> (Math, Vec<Math>) {
         let (left, right) = self.sides(equation);
         let mut lines = right.lines(width);
         if let Some(first) = lines.first_mut() {
             let sign = Math::Sign(equation.relation.sign());
             *first = Math::row([sign, first.clone()]);
+        }
+        let beside = left.width() + lines.first().map_or(0, Math::width);
+        if 3 * left.width() > width && beside > width {
+            lines.insert(0, left);
+            return (Math::row([]), lines);
         }
         (left, lines)
     }
@@ -210,55 +217,71 @@ struct Section<'a> {
     lines: Vec<&'a Equation>,
 }
 
-/// Numbers that are shown beside each other, for `T − k = 0, 1, …`.
+/// Numbers that are shown beside each other, for some `T − k = 0, …, T`.
 struct Column {
     head: Math,
     /// What it is, for a style.
     class: &'static str,
-    values: Vec<f64>,
+    /// Their natural logarithms.
+    logs: Vec<f64>,
+}
+
+/// For which `T − k` there are numbers.
+fn gaps(reach: &Reach) -> Vec<usize> {
+    reach.marks.iter().rev().map(|k| reach.steps - k).collect()
 }
 
 /// What was measured, from the last step back.
 fn columns(d: &Derivation, reach: &Reach) -> Vec<Column> {
     let last = reach.steps;
-    let gaps = || 0..=last;
-    let row = reach.norms.last();
-    let actual = |gap: usize| match last - gap {
-        k if k == last => 1.0,
-        k => row.and_then(|r| r.get(k)).copied().unwrap_or(f64::NAN),
+    // What is left at a distance of none is everything.
+    let back = |rows: &[Vec<f64>]| -> Vec<f64> {
+        let row = rows.last().into_iter().flatten();
+        std::iter::once(0.0).chain(row.rev().copied()).collect()
     };
-    let power = |gap: usize| reach.ratio.powi(i32::try_from(gap).unwrap_or(i32::MAX));
     let heads = d.reach_heads().map(|h| d.symbols.show(&h));
     let [head, product, ratio] = heads;
+    let gaps = gaps(reach);
+    let power = |gap: &usize| match *gap {
+        0 => 0.0,
+        gap => chart::as_f64(gap) * reach.ratio.ln(),
+    };
     let mut columns = vec![
         Column {
             head,
             class: "actual",
-            values: gaps().map(actual).collect(),
+            logs: back(&reach.logs),
         },
         Column {
             head: product,
             class: "product",
-            values: gaps().map(|gap| reach.product(last, last - gap)).collect(),
+            logs: gaps
+                .iter()
+                .map(|gap| reach.product_log(last, last - gap))
+                .collect(),
         },
         Column {
             head: ratio,
             class: "power",
-            values: gaps().map(power).collect(),
+            logs: gaps.iter().map(power).collect(),
         },
     ];
-    if let Some((name, left)) = &reach.carousel {
-        let line = d.equation(&format!("carousel.norm.{name}"));
-        if let Some(line) = line {
-            let head = line.right.at('t', &super::Time::last());
+    for kept in &reach.carousels {
+        if let Some(head) = carousel_head(d, kept) {
             columns.push(Column {
-                head: d.symbols.show(&head),
+                head: d.symbols.show(&head.at('t', &super::Time::last())),
                 class: "carousel",
-                values: left.clone(),
+                logs: back(&kept.logs),
             });
         }
     }
     columns
+}
+
+/// What a carousel keeps from step `k` to step `t`, as a formula.
+fn carousel_head(d: &Derivation, kept: &Kept) -> Option<Term> {
+    let line = d.equation(&format!("carousel.norm.{}", kept.state))?;
+    Some(line.right.clone())
 }
 
 /// What the numbers of a run say.
@@ -351,7 +374,9 @@ fn svg_text(math: &Math) -> String {
 fn badge(check: &Check, lang: Lang) -> String {
     match check {
         Check::Passed { worst, trials } => {
-            format!("{} {}, n={trials}", Word::Checked.text(lang), short(*worst))
+            let comma = if lang == Lang::Zh { "，" } else { ", " };
+            let (said, worst) = (Word::Checked.text(lang), short(*worst).replace('-', "−"));
+            format!("{said} {worst}{comma}n = {trials}")
         }
         Check::Definition => Word::ByDefinition.text(lang).into(),
         Check::Bound { tightest, .. } => {
@@ -363,15 +388,26 @@ fn badge(check: &Check, lang: Lang) -> String {
     }
 }
 
-/// A number with three digits.
-fn digits(x: f64) -> String {
-    match x.abs() {
-        0.0 => "0".into(),
-        n if !(0.001..1e4).contains(&n) => format!("{x:.1e}").replace('-', "−"),
-        n if n >= 100.0 => format!("{x:.0}"),
-        n if n >= 10.0 => format!("{x:.1}"),
-        n if n >= 1.0 => format!("{x:.2}"),
-        _ => format!("{x:.3}"),
+/// A positive number with a few digits, of which the logarithm is given.
+fn digits(log: f64) -> String {
+    if log == f64::NEG_INFINITY {
+        return "0".into();
+    }
+    let x = log.exp();
+    match x {
+        x if !(0.001..1e4).contains(&x) => {
+            // Beyond the range of numbers there are still their logarithms.
+            let ten = log / std::f64::consts::LN_10;
+            let (mut power, mut lead) = (ten.floor(), 10_f64.powf(ten - ten.floor()));
+            if lead >= 9.95 {
+                (power, lead) = (power + 1.0, 1.0);
+            }
+            format!("{lead:.1}e{power:.0}").replace('-', "−")
+        }
+        x if x >= 100.0 => format!("{x:.0}"),
+        x if x >= 10.0 => format!("{x:.1}"),
+        x if x >= 1.0 => format!("{x:.2}"),
+        x => format!("{x:.3}"),
     }
 }
 

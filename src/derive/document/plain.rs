@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{badge, columns, digits, rules, shape, verdicts};
+use super::{badge, columns, digits, gaps, rules, shape, verdicts};
 use crate::derive::words::{Lang, Word};
 use crate::derive::{Base, Derivation, Level, Part, Reach, Time};
 use crate::render::Charset;
@@ -34,12 +34,12 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level, charset: Charset) 
         }
         for equation in &section.lines {
             let (left, lines) = d.broken(equation, WIDTH);
-            let left = left.text(charset);
+            let left: String = left.text(charset);
             for (j, line) in lines.iter().enumerate() {
-                let lead = if j == 0 {
-                    format!("   {left} ")
-                } else {
-                    "        ".into()
+                let lead = match j {
+                    0 if left.is_empty() => "   ".into(),
+                    0 => format!("   {left} "),
+                    _ => "        ".into(),
                 };
                 let _ = write!(out, "{lead}{}", line.text(charset));
                 if j + 1 < lines.len() {
@@ -96,10 +96,10 @@ fn run(out: &mut String, d: &Derivation, reach: &Reach, lang: Lang, charset: Cha
     for head in &heads {
         let _ = write!(out, "  {head:>0$}", width(head));
     }
-    for row in 0..=reach.steps {
-        let _ = write!(out, "\n   {row:>7}");
+    for (row, gap) in gaps(reach).iter().enumerate() {
+        let _ = write!(out, "\n   {gap:>7}");
         for (column, head) in columns.iter().zip(&heads) {
-            let _ = write!(out, "  {:>1$}", digits(column.values[row]), width(head));
+            let _ = write!(out, "  {:>1$}", digits(column.logs[row]), width(head));
         }
     }
     out.push('\n');

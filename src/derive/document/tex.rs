@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use super::markdown::{name, used};
-use super::{badge, columns, digits, rules, shape, verdicts};
+use super::{badge, columns, digits, gaps, rules, shape, verdicts};
 use crate::derive::words::{Lang, Word};
 use crate::derive::{Base, Derivation, Level, Part, Reach, Time};
 use crate::render::{Dialect, Math};
@@ -20,7 +20,8 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
     };
     let _ = writeln!(
         out,
-        "{class}\n\\usepackage{{amsmath,amssymb,amsfonts}}\n\\usepackage[margin=25mm]{{geometry}}\n\
+        "{class}\n\\usepackage{{amsmath,amssymb,amsfonts,graphicx}}\n\\usepackage[margin=25mm]{{geometry}}\n\
+         \\newcommand{{\\fit}}[1]{{\\resizebox{{\\ifdim\\width>.9\\linewidth .9\\linewidth\\else\\width\\fi}}{{!}}{{$\\displaystyle #1$}}}}\n\
          \\allowdisplaybreaks\n\\title{{{}}}\n\\date{{}}\n\\begin{{document}}\n\\maketitle\n",
         escape(&Word::Title.with(lang, &[("name", d.name())]))
     );
@@ -54,6 +55,9 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
         for equation in &section.lines {
             let (left, lines) = d.broken(equation, WIDTH);
             let tex = |m: &Math| m.latex(Dialect::Plain);
+            // What cannot be broken is set smaller where it is wider than the page.
+            let longest = lines.iter().map(Math::width).max().unwrap_or(0);
+            let wide = left.width() + longest > WIDTH;
             let lines: Vec<String> = lines.iter().map(tex).collect();
             let body = lines.join("\\\\\n&\\quad ");
             let mut notes: Vec<String> = Vec::new();
@@ -64,10 +68,12 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
             notes.push(escape(&badge(&equation.check, lang)));
             let _ = writeln!(
                 out,
-                "\\begin{{equation}}\\label{{{}}}\n\\begin{{aligned}}\n{}&{body}\n\\end{{aligned}}\n\
+                "\\begin{{equation}}\\label{{{}}}\n{}\\begin{{aligned}}\n{}&{body}\n\\end{{aligned}}{}\n\
                  \\end{{equation}}\n{{\\footnotesize {}}}\n",
                 equation.id.replace('_', "-"),
+                if wide { "\\fit{" } else { "" },
                 tex(&left),
+                if wide { "}" } else { "" },
                 notes.join("; ")
             );
         }
@@ -127,11 +133,11 @@ fn run(out: &mut String, d: &Derivation, reach: &Reach, lang: Lang) {
         "r".repeat(heads.len()),
         cells.join(" & ")
     );
-    for row in 0..=reach.steps {
+    for (row, gap) in gaps(reach).iter().enumerate() {
         let values = columns
             .iter()
-            .map(|c| format!(" & ${}$", power(&digits(c.values[row]))));
-        let _ = writeln!(out, "{row}{}\\\\", values.collect::<String>());
+            .map(|c| format!(" & ${}$", power(&digits(c.logs[row]))));
+        let _ = writeln!(out, "{gap}{}\\\\", values.collect::<String>());
     }
     let _ = writeln!(out, "\\end{{tabular}}\\end{{center}}\n");
 }
