@@ -211,6 +211,11 @@ fn the_tanh_rnn() {
             "bridge.recursion",
             r"W_{\mathrm{O}}^{\top}\delta^{o}_{t}+(\operatorname{diag}(\mathbf{1}-h_{t+1}\odot h_{t+1})W_{\mathrm{H}})^{\top}\delta^{h}_{t+1}",
         ),
+        (
+            "R29",
+            "bridge.horner",
+            r"W_{\mathrm{O}}^{\top}\delta^{o}_{k}+J_{k+1}^{\top}\delta^{h}_{k+1}",
+        ),
         ("R30a", "window.W_H", leak(window)),
         (
             "R30b",

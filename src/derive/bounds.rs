@@ -6,6 +6,7 @@ use super::bridge::{in_terms_of, is_homogeneous, looks_ahead, recursions};
 use super::canon::add;
 use super::generate::Writer;
 use super::jacobian::{flow, pairs};
+use super::rewrite::{At, Made, Proof, Rewrite};
 use super::rules::Rule;
 use super::term::{Base, Name, Term, Time};
 use super::{Condition, Equation, Level, Part, Range, Relation};
@@ -19,12 +20,16 @@ pub(crate) fn write(writer: &mut Writer<'_>, states: &[Name]) {
         writer.function("abs", crate::op::Pointwise::Abs);
     }
     let jacobian = Term::StateJacobian(Time::var('j'));
-    let product = Term::Prod('j', k.plus(1), t.clone(), Box::new(size(jacobian.clone())));
     let whole = size(flow(states, t, k));
-    let equation = at_most(writer, "bound.product", whole.clone(), product);
-    equation.range = pairs();
-    equation.rules = vec![Rule::Submultiplicative];
-    equation.premises = vec!["jac.product".into()];
+    let product = Rewrite::Unfold(At::new("jac.product", &[]));
+    let made = Proof::of(writer.known(), whole.clone())
+        .by(product.clone())
+        .and_then(|p| p.by(Rewrite::NormOfProduct))
+        .map(Proof::done);
+    if let Some(made) = made {
+        let equation = at_most(writer, "bound.product", whole.clone(), made);
+        equation.range = pairs();
+    }
 
     let own = match states {
         [one] => writer.right(&format!("jac.{one}.{one}")).cloned(),
@@ -41,9 +46,16 @@ pub(crate) fn write(writer: &mut Writer<'_>, states: &[Name]) {
             let largest = size(v.at('t', &Time::var('j')));
             let gamma = over_run(largest, true);
             let gamma = writer.define(writer.symbols.letters.slope, None, Part::Bounds, gamma);
-            if let Some(one) = one_at_most(writer, v) {
-                let equation = at_most(writer, "bound.slope", gamma.clone(), one);
-                equation.rules = vec![Rule::Ranges];
+            let made = Proof::of(writer.known(), gamma.clone())
+                .if_it_applies(Rewrite::Unfold(At::new(
+                    format!("let.{}", writer.symbols.letters.slope),
+                    &[],
+                )))
+                .if_it_applies(Rewrite::NormOfDiagonal)
+                .if_it_applies(Rewrite::Ranges)
+                .done();
+            if matches!(made.term, Term::Num(_)) {
+                let equation = at_most(writer, "bound.slope", gamma.clone(), made);
                 equation.level = Level::Normal;
             }
             Term::Mul(vec![gamma, size(w.clone())])
@@ -56,27 +68,64 @@ pub(crate) fn write(writer: &mut Writer<'_>, states: &[Name]) {
         offset: 0,
     };
     let power = |base: &Term| Term::PowSteps(Box::new(base.clone()), steps.clone());
-    let equation = at_most(writer, "bound.power", whole.clone(), power(&q));
-    equation.range = pairs();
-    equation.rules = vec![Rule::Submultiplicative];
-    equation.premises = vec!["bound.product".into()];
+    let letters = writer.symbols.letters;
+    let fold = |letter: &str| Rewrite::Fold(At::new(format!("let.{letter}"), &[]));
+    let by_step = match (states, &slope) {
+        ([one], Some(_)) => {
+            let line = format!("jac.{one}.{one}");
+            Some(At::new(line, &[('t', Time::var('j'))]))
+        }
+        _ => None,
+    };
+    let mut proof = Proof::of(writer.known(), whole.clone()).if_it_applies(product);
+    if let Some(line) = &by_step {
+        proof = proof.if_it_applies(Rewrite::Unfold(line.clone()));
+    }
+    let made = proof
+        .by(Rewrite::NormOfProduct)
+        .and_then(|p| p.by(Rewrite::Power))
+        .map(|p| p.if_it_applies(fold(letters.slope)))
+        .and_then(|p| p.by(fold(letters.ratio)))
+        .map(Proof::done);
+    if let Some(made) = made {
+        let equation = at_most(writer, "bound.power", whole.clone(), made);
+        equation.range = pairs();
+    }
     if let (Some((v, w)), false) = (&slope, scalar) {
         let least = |x: Term| Term::Least(Box::new(x));
         let smallest = over_run(least(v.at('t', &Time::var('j'))), false);
         let mu = Term::Mul(vec![least(w.clone()), smallest]);
-        let mu = writer.define(writer.symbols.letters.least, None, Part::Bounds, mu);
-        let least = least(flow(states, Time::var('t'), Time::var('k')));
-        let equation = at_most(writer, "bound.least", power(&mu), least);
-        equation.range = pairs();
-        equation.rules = vec![Rule::LowerBound];
-        equation.level = Level::Normal;
+        let mu = writer.define(letters.least, None, Part::Bounds, mu);
+        let start = power(&mu);
+        let made = Proof::of(writer.known(), start.clone())
+            .if_it_applies(Rewrite::Unfold(At::new(
+                format!("let.{}", letters.least),
+                &[],
+            )))
+            .by(Rewrite::LeastSteps)
+            .and_then(|p| p.by(Rewrite::LeastOfProduct))
+            .and_then(|p| p.by(Rewrite::Fold(by_step?)))
+            .and_then(|p| p.by(Rewrite::Fold(At::new("jac.product", &[]))))
+            .map(Proof::done);
+        if let Some(made) = made {
+            let equation = at_most(writer, "bound.least", start, made);
+            equation.range = pairs();
+            equation.level = Level::Normal;
+        }
     }
     if let [state] = states {
         errors(writer, state, &q, slope.as_ref(), scalar);
     }
 }
 
-fn at_most<'a>(writer: &'a mut Writer<'_>, id: &str, left: Term, right: Term) -> &'a mut Equation {
+fn at_most<'a>(writer: &'a mut Writer<'_>, id: &str, left: Term, made: Made) -> &'a mut Equation {
+    let equation = writer.prove(id.into(), Part::Bounds, left, made);
+    equation.relation = Relation::AtMost;
+    equation
+}
+
+/// A bound without a record of how it comes about.
+fn stated<'a>(writer: &'a mut Writer<'_>, id: &str, left: Term, right: Term) -> &'a mut Equation {
     let equation = writer.push(id.into(), Part::Bounds, left, right);
     equation.relation = Relation::AtMost;
     equation
@@ -119,22 +168,21 @@ fn one_state(writer: &mut Writer<'_>, state: &Name, own: Option<&Term>, scalar: 
     let Some(own) = own.filter(|_| !scalar) else {
         return;
     };
-    // With a single factor nothing is gained.
-    let right = match slope(own) {
-        Some((v, w)) => Some(Term::Mul(vec![norm(v, false), norm(w, false)])),
-        None => largest(writer, own, false),
-    };
     let left = norm(Term::StateJacobian(Time::var('t')), false);
-    let Some(right) = right.filter(|r| *r != left) else {
+    let line = At::new(format!("jac.{state}.{state}"), &[]);
+    let Some(proof) = Proof::of(writer.known(), left.clone()).by(Rewrite::Unfold(line)) else {
         return;
     };
-    let equation = at_most(writer, "bound.step", left, right);
+    let made = match slope(own) {
+        Some(_) => proof.by(Rewrite::NormOfProduct),
+        None => largest(proof, &[]),
+    };
+    // With a single factor nothing is gained.
+    let Some(made) = made.map(Proof::done).filter(|m| m.steps.len() > 1) else {
+        return;
+    };
+    let equation = at_most(writer, "bound.step", left, made);
     equation.range = Range::all();
-    equation.rules = vec![Rule::Submultiplicative, Rule::DiagonalNorm];
-    equation.premises = vec![format!("jac.{state}.{state}")];
-    if matches!(equation.right, Term::Add(_)) {
-        equation.rules.extend([Rule::Triangle, Rule::Ranges]);
-    }
 }
 
 /// The bounds of the blocks, of one state that the other follows, and of the whole.
@@ -142,18 +190,21 @@ fn several_states(writer: &mut Writer<'_>, states: &[Name]) {
     let t = Time::var('t');
     for of in states {
         for by in states {
-            let id = format!("jac.{of}.{by}");
-            let block = writer.right(&id).cloned();
-            let right = block.and_then(|b| largest(writer, &b, false));
-            let left = Term::Block(Arc::clone(of), Arc::clone(by), t.clone());
-            let Some(right) = right.filter(|r| !matches!(r, Term::Num(_) | Term::Zero)) else {
+            let left = norm(
+                Term::Block(Arc::clone(of), Arc::clone(by), t.clone()),
+                false,
+            );
+            let line = At::new(format!("jac.{of}.{by}"), &[]);
+            let made = Proof::of(writer.known(), left.clone())
+                .by(Rewrite::Unfold(line))
+                .and_then(|p| largest(p, &[]))
+                .map(Proof::done);
+            let Some(made) = made.filter(|m| !matches!(m.term, Term::Num(_) | Term::Zero)) else {
                 continue;
             };
             let name = format!("bound.block.{of}.{by}");
-            let equation = at_most(writer, &name, norm(left, false), right);
+            let equation = at_most(writer, &name, left, made);
             equation.range = Range::all();
-            equation.rules = vec![Rule::Submultiplicative, Rule::Triangle, Rule::Ranges];
-            equation.premises = vec![id];
             equation.level = Level::Normal;
         }
     }
@@ -162,15 +213,15 @@ fn several_states(writer: &mut Writer<'_>, states: &[Name]) {
         let Some(line) = writer.equations.iter().find(|e| e.id == id) else {
             continue;
         };
-        let (left, right, range) = (line.left.clone(), line.right.clone(), line.range.clone());
-        let Some(right) = largest(writer, &right, true) else {
-            continue;
-        };
+        let (left, range) = (norm(line.left.clone(), false), line.range.clone());
+        let made = Proof::of(writer.known(), left.clone())
+            .by(Rewrite::Unfold(At::new(id, &[])))
+            .and_then(|p| largest(p, states))
+            .map(Proof::done);
+        let Some(made) = made else { continue };
         let name = format!("bound.total.{state}");
-        let equation = at_most(writer, &name, norm(left, false), right);
+        let equation = at_most(writer, &name, left, made);
         equation.range = range;
-        equation.rules = vec![Rule::Submultiplicative, Rule::Triangle, Rule::Ranges];
-        equation.premises = vec![id];
         equation.level = Level::Normal;
     }
     joint(writer, states);
@@ -203,8 +254,10 @@ fn joint(writer: &mut Writer<'_>, states: &[Name]) {
         let (shared, rest): (Vec<Term>, Vec<Term>) = parts
             .into_iter()
             .partition(|part| follows(part, of).as_ref() == Some(&p));
-        let bounded = largest(writer, &p, true) == Some(Term::Num(1.0));
-        let rest = largest(writer, &add(rest), true);
+        let least =
+            |x: Term| Some(largest(Proof::of(writer.known(), norm(x, false)), states)?.term);
+        let bounded = least(p.clone()) == Some(Term::Num(1.0));
+        let rest = least(add(rest));
         let (1, true, Some(rest)) = (shared.len(), bounded, rest) else {
             continue;
         };
@@ -214,7 +267,7 @@ fn joint(writer: &mut Writer<'_>, states: &[Name]) {
         let right = add([Term::Mul(vec![root(Term::Num(2.0)), root(both)]), rest]);
         let left = norm(Term::StateJacobian(Time::var('t')), false);
         writer.function("sqrt", crate::op::Pointwise::Sqrt);
-        let equation = at_most(writer, "bound.joint", left, right);
+        let equation = stated(writer, "bound.joint", left, right);
         equation.range = Range::all();
         equation.rules = vec![Rule::Submultiplicative, Rule::Triangle, Rule::Ranges];
         equation.premises = vec!["jac".into()];
@@ -223,133 +276,48 @@ fn joint(writer: &mut Writer<'_>, states: &[Name]) {
     }
 }
 
-/// A number that the norm of a matrix does not exceed: sums by the triangle inequality, products
-/// factor by factor, diagonal matrices by their largest entry. With `open`, blocks and derivatives
-/// that have a line of their own are replaced by what it says.
-fn largest(writer: &Writer<'_>, term: &Term, open: bool) -> Option<Term> {
-    let by_line = |id: String| {
-        let right = writer.right(&id)?.clone();
-        largest(writer, &right, open)
+/// A number that a norm does not exceed: sums by the triangle inequality, products factor by factor,
+/// diagonal matrices by their largest entry. Blocks between the given states, and derivatives within
+/// a step, are replaced by what their own lines say.
+fn largest<'k>(mut proof: Proof<'k>, open: &[Name]) -> Option<Proof<'k>> {
+    while let Some(line) = opened(&proof.term).filter(|_| !open.is_empty()) {
+        proof = proof.by(Rewrite::Unfold(line))?;
+    }
+    let rules = [
+        Rewrite::NormOfSum,
+        Rewrite::NormOfProduct,
+        Rewrite::NormOfTranspose,
+        Rewrite::NormOfDiagonal,
+        Rewrite::Ranges,
+    ];
+    loop {
+        let before = proof.term.clone();
+        for rule in &rules {
+            proof = proof.if_it_applies(rule.clone());
+        }
+        if proof.term == before {
+            break;
+        }
+    }
+    let strange = |t: &Term| match t {
+        Term::Norm(x) => !matches!(
+            **x,
+            Term::Block(..) | Term::Jacobian(..) | Term::Value(_, None)
+        ),
+        _ => false,
     };
-    Some(match term {
-        Term::Zero => Term::Zero,
-        Term::Num(n) => Term::Num(n.abs()),
-        Term::Neg(x) | Term::T(x) => largest(writer, x, open)?,
-        Term::Add(parts) => {
-            let parts: Option<Vec<Term>> = parts.iter().map(|p| largest(writer, p, open)).collect();
-            add(parts?)
-        }
-        Term::Mul(parts) => {
-            let parts: Option<Vec<Term>> = parts.iter().map(|p| largest(writer, p, open)).collect();
-            times(parts?)
-        }
-        Term::Diag(v) => entry(writer, v),
-        Term::Block(of, by, _) if open => by_line(format!("jac.{of}.{by}"))?,
-        Term::Jacobian(of, a, by, b) if open && a == b => by_line(format!("within.{of}.{by}"))?,
-        Term::Block(..) | Term::Jacobian(..) | Term::Value(_, None) => norm(term.clone(), false),
-        _ => return None,
-    })
+    (!proof.term.any(&strange)).then_some(proof)
 }
 
-fn times(factors: Vec<Term>) -> Term {
-    let (mut number, mut rest) = (1.0, Vec::new());
-    for factor in factors {
-        match factor {
-            Term::Num(n) => number *= n,
-            Term::Zero => return Term::Zero,
-            Term::Mul(inner) => rest.extend(inner),
-            other => rest.push(other),
-        }
-    }
-    // Numbers that came from inside.
-    let (numbers, mut rest): (Vec<Term>, Vec<Term>) =
-        rest.into_iter().partition(|t| matches!(t, Term::Num(_)));
-    for n in numbers {
-        if let Term::Num(n) = n {
-            number *= n;
-        }
-    }
-    if number != 1.0 || rest.is_empty() {
-        rest.insert(0, Term::Num(number));
-    }
-    match rest.len() {
-        1 => rest.remove(0),
-        _ => Term::Mul(rest),
-    }
-}
-
-/// A number that no entry of a vector exceeds: what is known of gates and slopes, and the largest
-/// entry of anything else.
-fn entry(writer: &Writer<'_>, v: &Term) -> Term {
-    let factors = match v {
-        Term::Had(factors) => factors.clone(),
-        one => vec![one.clone()],
-    };
-    if let [Term::Value(..)] = &factors[..] {
-        return Term::MaxNorm(Box::new(factors[0].clone()));
-    }
-    let mut left = factors;
-    let mut bounds = Vec::new();
-    // `y ⊙ (1 − y)` of a gate is a quarter at most.
-    let pair = |left: &[Term]| {
-        let gate = |y: &Term| range(writer, y) == Some("sigmoid");
-        left.iter().enumerate().find_map(|(i, y)| {
-            let j = left.iter().position(|f| less_than_one(f) == Some(y))?;
-            gate(y).then_some((i, j))
-        })
-    };
-    while let Some((i, j)) = pair(&left) {
-        left.remove(i.max(j));
-        left.remove(i.min(j));
-        bounds.push(Term::Num(0.25));
-    }
-    for factor in left {
-        // `1 − y` of a gate and `1 − y ⊙ y` are one at most, as is what a function keeps there.
-        let known = match less_than_one(&factor) {
-            Some(Term::Had(ys)) => {
-                matches!(&ys[..], [a, b] if a == b && range(writer, a).is_some())
-            }
-            Some(y) => range(writer, y) == Some("sigmoid"),
-            None => range(writer, &factor).is_some(),
-        };
-        if !known {
-            bounds.push(Term::MaxNorm(Box::new(factor)));
-        }
-    }
-    times(bounds)
-}
-
-/// The `y` of `1 − y`.
-fn less_than_one(term: &Term) -> Option<&Term> {
+/// The line of the first block or derivative within a step.
+fn opened(term: &Term) -> Option<At> {
     match term {
-        Term::Add(parts) => match &parts[..] {
-            [Term::Ones, Term::Neg(y)] => Some(y),
-            [Term::Num(n), Term::Neg(y)] if *n == 1.0 => Some(y),
-            _ => None,
-        },
-        _ => None,
+        Term::Block(of, by, at) => Some(At::new(format!("jac.{of}.{by}"), &[('t', at.clone())])),
+        Term::Jacobian(of, a, by, b) if a == b => {
+            Some(At::new(format!("within.{of}.{by}"), &[('t', a.clone())]))
+        }
+        term => term.parts().into_iter().find_map(opened),
     }
-}
-
-/// The function that keeps a value between −1 and 1, if one does.
-fn range(writer: &Writer<'_>, value: &Term) -> Option<&'static str> {
-    let Term::Value(name, Some(at)) = value else {
-        return None;
-    };
-    // What a state starts from can be anything.
-    if at.offset != 0 {
-        return None;
-    }
-    match writer.right(&format!("def.{name}"))? {
-        Term::Call(f, _) if **f == *"sigmoid" => Some("sigmoid"),
-        Term::Call(f, _) if **f == *"tanh" => Some("tanh"),
-        _ => None,
-    }
-}
-
-fn one_at_most(writer: &Writer<'_>, slope: &Term) -> Option<Term> {
-    let Term::Diag(v) = slope else { return None };
-    Some(entry(writer, v)).filter(|bound| matches!(bound, Term::Num(_)))
 }
 
 /// What the bounds say of δ and of a window.
@@ -370,21 +338,20 @@ fn errors(
         strict: true,
         right: Term::Num(1.0),
     };
-    let since = Time {
-        base: Base::Minus('t', 'k'),
-        offset: 0,
-    };
-    let weight = Term::PowSteps(Box::new(q.clone()), since);
-    let sum = Term::Mul(vec![weight, norm(direct.clone(), scalar)]);
-    let sum = Term::Sum('t', k.clone(), Time::last(), Box::new(sum));
     let left = norm(Term::Delta(Arc::clone(state), Some(k)), scalar);
     let of_states = Range {
         vars: vec![('k', Time::at(1), Time::last())],
     };
-    let equation = at_most(writer, "bound.delta", left.clone(), sum);
+    let made = Proof::of(writer.known(), left.clone())
+        .by(Rewrite::Unfold(At::new("bridge.closed", &[])))
+        .and_then(|p| p.by(Rewrite::NormOfSum))
+        .and_then(|p| p.by(Rewrite::NormOfFirst))
+        .and_then(|p| p.by(Rewrite::NormOfTranspose))
+        .and_then(|p| p.by(Rewrite::AtMost(At::new("bound.power", &[]))))
+        .map(Proof::done);
+    let Some(made) = made else { return };
+    let equation = at_most(writer, "bound.delta", left.clone(), made);
     equation.range = of_states.clone();
-    equation.rules = vec![Rule::Triangle, Rule::Submultiplicative];
-    equation.premises = vec!["bridge.closed".into(), "bound.power".into()];
     equation.level = Level::Normal;
 
     let most = Term::Max(
@@ -393,14 +360,18 @@ fn errors(
         Time::last(),
         Box::new(norm(direct, scalar)),
     );
-    let most = writer.define(writer.symbols.letters.sent, None, Part::Bounds, most);
+    let letter = writer.symbols.letters.sent;
+    let most = writer.define(letter, None, Part::Bounds, most);
     let gap = Term::Add(vec![Term::Num(1.0), Term::Neg(Box::new(q.clone()))]);
-    let right = Term::Div(Box::new(most.clone()), Box::new(gap.clone()));
-    let equation = at_most(writer, "bound.delta.all", left, right);
+    let made = Proof::of(writer.known(), left.clone())
+        .by(Rewrite::AtMost(At::new("bound.delta", &[])))
+        .and_then(|p| p.by(Rewrite::Below(format!("let.{letter}"))))
+        .and_then(|p| p.by(Rewrite::Geometric))
+        .map(Proof::done);
+    let Some(made) = made else { return };
+    let equation = at_most(writer, "bound.delta.all", left, made);
     equation.range = of_states;
     equation.given = Some(small.clone());
-    equation.rules = vec![Rule::Geometric];
-    equation.premises = vec!["bound.delta".into()];
     equation.level = Level::Normal;
     if let (Some(slope), false) = (slope, scalar) {
         window(writer, state, slope, (q, &most, &gap), small);
@@ -460,7 +431,7 @@ fn window(
             vec![Term::Size(size.text(&names).into(), size)],
         );
         writer.function("sqrt", crate::op::Pointwise::Sqrt);
-        let equation = at_most(writer, "bound.state", longest.clone(), root);
+        let equation = stated(writer, "bound.state", longest.clone(), root);
         equation.rules = vec![Rule::Ranges];
         equation.level = Level::Normal;
         equation.given = Some(Condition {
@@ -477,7 +448,7 @@ fn window(
     let power = Term::PowSteps(Box::new(q.clone()), Time::var('τ'));
     let above = Term::Mul(vec![kept, gamma, most.clone(), longest, power]);
     let right = Term::Div(Box::new(above), Box::new(gap.clone()));
-    let equation = at_most(
+    let equation = stated(
         writer,
         "bound.window",
         Term::Frobenius(Box::new(rest)),

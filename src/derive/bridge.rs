@@ -4,84 +4,119 @@
 
 use std::sync::Arc;
 
-use super::canon::{add, product, tidy, transpose};
+use super::canon::add;
 use super::generate::Writer;
-use super::jacobian::flow;
+use super::rewrite::{At, Made, Proof, Rewrite};
 use super::rules::Rule;
 use super::term::{Name, Term, Time};
 use super::truncation;
 use super::{Level, Part, Range};
-use crate::error::Result;
 
 /// The double sum of every parameter, exchanged, factored and truncated.
-pub(crate) fn write(writer: &mut Writer<'_>, state: &Name) -> Result<()> {
-    let delta = Term::Delta(Arc::clone(state), Some(Time::var('t')));
-    let id = format!("delta.{state}");
-    let Some(recursion) = writer.equations.iter().find(|e| e.id == id) else {
-        return Ok(());
+pub(crate) fn write(writer: &mut Writer<'_>, state: &Name) {
+    let (t, k) = (Time::var('t'), Time::var('k'));
+    let Some(made) = recursion(writer, state) else {
+        return;
     };
     // What the loss sends to the state directly: the part that does not look ahead.
-    let parts = match recursion.right.clone() {
-        Term::Add(parts) => parts,
-        one => vec![one],
+    let (ahead, direct): (Vec<Term>, Vec<Term>) =
+        parts(&made.term).into_iter().partition(looks_ahead);
+    let direct = add(direct);
+    // The loss of the next step may read the state as well: then it is not all sent at its own step.
+    let next = |t: &Term| {
+        let mut t = t.clone();
+        let steps = t.times();
+        steps.iter().any(|at| **at == Time::var('t').plus(1))
     };
-    let ahead = |t: &Term| looks_ahead(t);
-    let recursions = recursions(writer);
-    // Everything that comes from later steps must come through the state alone.
-    let through_state =
-        |t: &Term| in_terms_of(t, state, &recursions).is_some_and(|t| is_homogeneous(&t, state));
-    if !parts.iter().filter(|p| ahead(p)).all(through_state) {
-        return Ok(());
+    if direct == Term::Zero || ahead.len() != 1 || direct.any(&next) {
+        return;
     }
-    let direct = add(parts.iter().filter(|p| !ahead(p)).cloned());
-    if direct == Term::Zero || !parts.iter().any(ahead) {
-        return Ok(());
-    }
-    // The loss reads the state only: everything else that it reads comes from the state.
-    let later = product(vec![
-        transpose(Term::StateJacobian(Time::var('t').plus(1))),
-        Term::Delta(Arc::clone(state), Some(Time::var('t').plus(1))),
-    ]);
-    let right = add([direct.clone(), later]);
-    let horner = writer.push("bridge.recursion".into(), Part::Bridge, delta, right);
+    let delta = |at: &Time| Term::Delta(Arc::clone(state), Some(at.clone()));
+    let horner = writer.prove("bridge.recursion".into(), Part::Bridge, delta(&t), made);
     horner.range = Range::all();
-    horner.rules = vec![Rule::Horner];
-    horner.premises = vec![id, format!("jac.{state}.{state}")];
+    horner.premises.insert(0, format!("delta.{state}"));
 
-    let (t, k) = (Time::var('t'), Time::var('k'));
-    let states = [Arc::clone(state)];
-    let through = |t: Time, k: Time| transpose(flow(&states, t, k));
-    let sent = product(vec![through(t.clone(), k.clone()), direct.clone()]);
-    let closed = Term::Sum('t', k.clone(), Time::last(), Box::new(sent));
-    let left = Term::Delta(Arc::clone(state), Some(k.clone()));
-    let equation = writer.push("bridge.closed".into(), Part::Bridge, left, closed);
-    equation.range = Range {
-        vars: vec![('k', Time::at(1), Time::last())],
+    let closed = Proof::of(writer.known(), delta(&k))
+        .by(Rewrite::Unroll("bridge.recursion".into()))
+        .and_then(|p| p.by(Rewrite::Fold(At::new("jac.product", &[]))))
+        .map(Proof::done);
+    let Some(closed) = closed else { return };
+    let sums = closed.term.clone();
+    let of_states = |last: Time| Range {
+        vars: vec![('k', Time::at(1), last)],
     };
-    equation.rules = vec![Rule::Unrolling];
-    equation.premises = vec!["bridge.recursion".into()];
-    write_sums(writer, state, &direct)
+    let equation = writer.prove("bridge.closed".into(), Part::Bridge, delta(&k), closed);
+    equation.range = of_states(Time::last());
+
+    let factored = Proof::of(writer.known(), sums.clone()).by(Rewrite::Horner);
+    if let Some(factored) = factored.map(Proof::done) {
+        let equation = writer.prove("bridge.horner".into(), Part::Bridge, sums, factored);
+        // At the last step nothing is left in the second part.
+        equation.range = of_states(Time::last().plus(-1));
+        equation.premises = vec!["bridge.closed".into()];
+        equation.level = Level::Normal;
+    }
+    write_sums(writer, state);
+}
+
+/// `δ_t = e_t + J_{t+1}ᵀ δ_{t+1}`, from what the readers send back.
+fn recursion(writer: &Writer<'_>, state: &Name) -> Option<Made> {
+    let next = Time::var('t').plus(1);
+    let jacobian = At::new(format!("jac.{state}.{state}"), &[('t', next.clone())]);
+    let right = writer.right(&format!("delta.{state}"))?.clone();
+    let made = Proof::of(writer.known(), right)
+        .down_to(state, &next)?
+        .if_it_applies(Rewrite::Factor(Arc::clone(state), next.clone()))
+        .by(Rewrite::Transposed(jacobian, Arc::clone(state), next))?
+        .done();
+    Some(made)
+}
+
+fn parts(sum: &Term) -> Vec<Term> {
+    match sum {
+        Term::Add(parts) => parts.clone(),
+        one => vec![one.clone()],
+    }
 }
 
 /// `∂L/∂W` as a sum over pairs of steps, for every parameter that is reached through the state.
-fn write_sums(writer: &mut Writer<'_>, state: &Name, direct: &Term) -> Result<()> {
+fn write_sums(writer: &mut Writer<'_>, state: &Name) {
     let gradients: Vec<(String, Term, Term)> = writer
         .equations
         .iter()
         .filter(|e| e.part == Part::Parameters)
         .map(|e| (e.id.clone(), e.left.clone(), e.right.clone()))
         .collect();
-    let before = recursions(writer);
+    let k = Time::var('k');
     let mut main = true;
     for (id, left, right) in gradients {
-        let Term::Sum(var, _, _, body) = right else {
+        let Term::Sum(var, from, to, body) = right else {
             continue;
         };
+        let body = Box::new(body.at(var, &k));
+        let start = Term::Sum('k', from, to, body);
         // Put δ of the state in for every δ that is computed from it.
-        let body = in_terms_of(&body.at(var, &Time::var('k')), state, &before);
-        let Some(body) = body.filter(|b| is_homogeneous(b, state)) else {
+        let known = writer.known();
+        let Some(in_state) = Proof::of(known, start).down_to(state, &k) else {
             continue;
         };
+        let Term::Sum(.., body) = in_state.term.clone() else {
+            continue;
+        };
+        if !is_homogeneous(&body, state) {
+            continue;
+        }
+        let columns = in_state
+            .by(Rewrite::Unfold(At::new("bridge.closed", &[])))
+            .and_then(|p| p.by(Rewrite::SumOut));
+        let Some(columns) = columns else { continue };
+        let exchanged = columns.term.clone();
+        let Some(made) = columns.by(Rewrite::Exchange) else {
+            continue;
+        };
+        let double = made.term.clone();
+        let back = Proof::of(known, double.clone()).by(Rewrite::Exchange);
+        let (made, back) = (made.done(), back.map(Proof::done));
         // The first matrix that acts on the state stands for all of them.
         let recurrent =
             body.any(&|t| matches!(t, Term::Value(n, Some(at)) if n == state && at.offset == -1));
@@ -91,79 +126,58 @@ fn write_sums(writer: &mut Writer<'_>, state: &Name, direct: &Term) -> Result<()
             Level::Full
         };
         main &= level == Level::Full;
-        let states = [Arc::clone(state)];
-        let (t, k) = (Time::var('t'), Time::var('k'));
-        let through = transpose(flow(&states, t.clone(), k.clone()));
-        let sent = product(vec![through, direct.clone()]);
-        let pair = tidy(&put(&body, state, &sent));
-        let sum = |var, from, to, body| Term::Sum(var, from, to, Box::new(body));
-        let rows = sum('k', Time::at(1), t.clone(), pair.clone());
-        let double = sum('t', Time::at(1), Time::last(), rows);
-        let columns = sum('t', k.clone(), Time::last(), pair.clone());
-        let exchanged = sum('k', Time::at(1), Time::last(), columns);
         let name = id.trim_start_matches("grad.").to_owned();
-        let equation = writer.push(
-            format!("bridge.double.{name}"),
-            Part::Bridge,
-            left.clone(),
-            double.clone(),
-        );
+        let double_id = format!("bridge.double.{name}");
+        let equation = writer.prove(double_id.clone(), Part::Bridge, left.clone(), made);
         equation.level = level;
-        equation.rules = vec![Rule::Unrolling, Rule::WeightTying];
-        equation.premises = vec!["bridge.closed".into(), id.clone()];
-        let equation = writer.push(
-            format!("bridge.exchange.{name}"),
-            Part::Bridge,
-            double,
-            exchanged,
-        );
-        equation.rules = vec![Rule::Exchange];
-        equation.premises = vec![format!("bridge.double.{name}")];
-        equation.level = level.max(Level::Normal);
-
-        let recurrent = level == Level::Sheet;
-        of_step(writer, &name, &pair, level);
+        equation.rules.push(Rule::WeightTying);
+        equation.premises.push(id.clone());
+        if let Some(back) = back {
+            let exchange = format!("bridge.exchange.{name}");
+            let equation = writer.prove(exchange, Part::Bridge, double.clone(), back);
+            equation.premises = vec![double_id];
+            equation.level = level.max(Level::Normal);
+        }
         let sums = Sums {
             name: &name,
-            body: &body,
-            pair: &pair,
+            double: &double,
+            exchanged: &exchanged,
             left: &left,
-            direct,
         };
-        truncation::window(writer, &sums, recurrent);
-        truncation::chunks(writer, state, &sums, recurrent);
+        of_step(writer, &sums, level);
+        truncation::window(writer, &sums, level == Level::Sheet);
+        truncation::chunks(writer, state, &sums, level == Level::Sheet);
     }
-    Ok(())
 }
 
 /// What a parameter contributes to the loss of one step, by when it was used.
-fn of_step(writer: &mut Writer<'_>, name: &str, pair: &Term, level: Level) {
+fn of_step(writer: &mut Writer<'_>, sums: &Sums<'_>, level: Level) {
     if writer.recurrence.step_loss().is_none() {
         return;
     }
-    let t = Time::var('t');
-    let left = Term::StepGradient(name.into(), t.clone());
-    let right = Term::Sum('k', Time::at(1), t, Box::new(pair.clone()));
-    let id = format!("bridge.step.{name}");
-    let equation = writer.push(id, Part::Bridge, left, right);
+    let known = writer.known();
+    let Some(made) = Proof::of(known, sums.double.clone()).by(Rewrite::OneLoss) else {
+        return;
+    };
+    let made = made.done();
+    let left = Term::StepGradient(sums.name.into(), Time::var('t'));
+    let id = format!("bridge.step.{}", sums.name);
+    let equation = writer.prove(id, Part::Bridge, left, made);
     equation.range = Range::all();
     equation.level = level.max(Level::Normal);
-    equation.rules = vec![Rule::LeftAdjoint, Rule::RightAdjoint];
-    equation.premises = vec!["jac.product".into()];
+    equation.premises = vec![format!("bridge.double.{}", sums.name)];
 }
 
 /// A gradient as a sum over pairs of steps.
 pub(crate) struct Sums<'a> {
     /// Of what.
     pub(crate) name: &'a str,
-    /// The part of step k, with δ of the state.
-    pub(crate) body: &'a Term,
-    /// The part of the steps t and k.
-    pub(crate) pair: &'a Term,
+    /// By the step of the loss, then by the step of use.
+    pub(crate) double: &'a Term,
+    /// The other way round.
+    pub(crate) exchanged: &'a Term,
     /// The gradient.
     pub(crate) left: &'a Term,
-    /// What the loss of a step sends to the state.
-    pub(crate) direct: &'a Term,
 }
 
 /// The lines of δ, by their ids.
@@ -255,13 +269,5 @@ pub(crate) fn in_terms_of(body: &Term, state: &Name, recursion: &[(String, Term)
             });
             (!failed).then_some(mapped)
         }
-    }
-}
-
-/// The term with something put in for δ of the state.
-pub(crate) fn put(term: &Term, state: &Name, sent: &Term) -> Term {
-    match term {
-        Term::Delta(name, _) if name == state => sent.clone(),
-        term => term.map(&mut |part| put(part, state, sent)),
     }
 }

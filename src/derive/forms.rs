@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use super::bridge;
-use super::canon::{add, inner, settle, summed, tidy};
+use super::canon::{add, inner, settle, summed};
 use super::generate::Writer;
+use super::rewrite::{At, Proof, Rewrite};
 use super::rules::Rule;
 use super::term::{Name, Term, Time};
 use super::{Level, Part, Range, Relation};
@@ -106,22 +107,38 @@ pub(crate) fn compact(writer: &mut Writer<'_>) {
             _ => None,
         })
         .collect();
-    let single: Vec<(Name, Term)> = lines
+    let single: Vec<Name> = lines
         .iter()
         .filter(|(name, _, right)| is_single(right, name))
-        .map(|(name, _, right)| (Arc::clone(name), right.clone()))
+        .map(|(name, ..)| Arc::clone(name))
         .collect();
     for (name, left, right) in lines {
-        let inlined = tidy(&inline(&right, &single));
-        if inlined == right {
+        let known = writer.known();
+        let mut proof = Proof::of(known, right);
+        while let Some((of, at)) = first_of(&proof.term, &single) {
+            let line = At::new(format!("delta.{of}"), &[('t', at)]);
+            let Some(next) = proof.by(Rewrite::Unfold(line)) else {
+                return;
+            };
+            proof = next;
+        }
+        let made = proof.done();
+        if made.steps.is_empty() {
             continue;
         }
         let id = format!("compact.{name}");
-        let equation = writer.push(id, Part::Recursion, left, inlined);
+        let equation = writer.prove(id, Part::Recursion, left, made);
         equation.range = Range::all();
-        equation.rules = vec![Rule::Substitution];
-        equation.premises = vec![format!("delta.{name}")];
+        equation.premises.insert(0, format!("delta.{name}"));
         equation.level = Level::Normal;
+    }
+}
+
+/// The first δ of one of some values, with its step.
+fn first_of(term: &Term, names: &[Name]) -> Option<(Name, Time)> {
+    match term {
+        Term::Delta(name, Some(at)) if names.contains(name) => Some((Arc::clone(name), at.clone())),
+        term => term.parts().into_iter().find_map(|p| first_of(p, names)),
     }
 }
 
@@ -136,15 +153,6 @@ fn is_single(right: &Term, name: &Name) -> bool {
         }
         _ => false,
     }
-}
-
-fn inline(term: &Term, single: &[(Name, Term)]) -> Term {
-    if let Term::Delta(name, Some(at)) = term
-        && let Some((_, right)) = single.iter().find(|(n, _)| n == name)
-    {
-        return inline(&right.at('t', at), single);
-    }
-    term.map(&mut |part| inline(part, single))
 }
 
 /// A state that is carried on by a product entry by entry, `c_t = f_t ⊙ c_{t−1} + …`: its closed
@@ -188,33 +196,27 @@ pub(crate) fn carousel(writer: &mut Writer<'_>) {
             Term::HadProd('j', from, to, Box::new(gate.at('t', &Time::var('j'))))
         };
         let (t, k) = (Time::var('t'), Time::var('k'));
-        let had = |parts: Vec<Term>| tidy(&Term::Had(parts));
-        let start = had(vec![
-            kept(Time::at(1), t.clone()),
-            Term::Value(Arc::clone(&name), Some(Time::at(0))),
-        ]);
-        let entered = had(vec![kept(k.plus(1), t.clone()), input.at('t', &k)]);
-        let memory = add([start, summed('k', Time::at(1), t.clone(), entered)]);
+        let unrolled = |writer: &Writer<'_>, line: String, left: &Term| {
+            let known = writer.known();
+            let made = Proof::of(known, left.clone()).by(Rewrite::Unroll(line));
+            made.map(Proof::done)
+        };
         let left = Term::Value(Arc::clone(&name), Some(t.clone()));
-        let equation = writer.push(format!("carousel.{name}"), Part::Carousel, left, memory);
+        let Some(made) = unrolled(writer, format!("def.{name}"), &left) else {
+            continue;
+        };
+        let equation = writer.prove(format!("carousel.{name}"), Part::Carousel, left, made);
         equation.range = Range::all();
-        equation.rules = vec![Rule::Unrolling];
-        equation.premises = vec![format!("def.{name}")];
 
-        let back = had(vec![kept(k.plus(1), t.clone()), sent]);
-        let right = summed('t', k.clone(), Time::last(), back);
         let left = Term::Delta(Arc::clone(&name), Some(k.clone()));
-        let equation = writer.push(
-            format!("carousel.delta.{name}"),
-            Part::Carousel,
-            left,
-            right,
-        );
+        let Some(made) = unrolled(writer, format!("delta.{name}"), &left) else {
+            continue;
+        };
+        let id = format!("carousel.delta.{name}");
+        let equation = writer.prove(id, Part::Carousel, left, made);
         equation.range = Range {
             vars: vec![('k', Time::at(1), Time::last())],
         };
-        equation.rules = vec![Rule::Unrolling];
-        equation.premises = vec![format!("delta.{name}")];
         cut_paths(writer, &name);
 
         let id = format!("def.{gate_name}");
@@ -226,36 +228,44 @@ pub(crate) fn carousel(writer: &mut Writer<'_>) {
             .tape
             .named(&name)
             .is_none_or(|id| writer.is_scalar(id));
-        if !scalar {
-            let path = Term::Norm(Box::new(Term::Diag(Box::new(kept(k.plus(1), t.clone())))));
-            let largest = Term::MaxNorm(Box::new(kept(k.plus(1), t.clone())));
-            let id = format!("carousel.norm.{name}");
-            let equation = writer.push(id, Part::Carousel, path, largest);
-            // An empty product is a vector of ones without a size.
-            equation.range = Range {
-                vars: vec![
-                    ('t', Time::at(1), Time::last()),
-                    ('k', Time::at(0), t.plus(-1)),
-                ],
-            };
-            equation.rules = vec![Rule::DiagonalNorm];
-            equation.level = Level::Normal;
+        if scalar {
+            if bounded {
+                let bound = format!("carousel.bound.{name}");
+                let path = kept(k.plus(1), t);
+                let equation = writer.push(bound, Part::Carousel, path, Term::Num(1.0));
+                equation.range = super::jacobian::pairs();
+                equation.relation = Relation::AtMost;
+                equation.rules = vec![Rule::Ranges];
+                equation.premises = vec![id];
+            }
+            continue;
         }
-        if bounded {
-            let path = match scalar {
-                true => kept(k.plus(1), t),
-                false => Term::Norm(Box::new(Term::Diag(Box::new(kept(k.plus(1), t))))),
-            };
-            let equation = writer.push(
-                format!("carousel.bound.{name}"),
-                Part::Carousel,
-                path,
-                Term::Num(1.0),
-            );
+        let path = Term::Norm(Box::new(Term::Diag(Box::new(kept(k.plus(1), t.clone())))));
+        let Some(largest) = Proof::of(writer.known(), path.clone()).by(Rewrite::NormOfDiagonal)
+        else {
+            continue;
+        };
+        let bound = Proof::of(writer.known(), path.clone())
+            .by(Rewrite::NormOfDiagonal)
+            .and_then(|p| p.by(Rewrite::Ranges))
+            .map(Proof::done);
+        let largest = largest.done();
+        let norm = format!("carousel.norm.{name}");
+        let equation = writer.prove(norm, Part::Carousel, path.clone(), largest);
+        // An empty product is a vector of ones without a size.
+        equation.range = Range {
+            vars: vec![
+                ('t', Time::at(1), Time::last()),
+                ('k', Time::at(0), t.plus(-1)),
+            ],
+        };
+        equation.level = Level::Normal;
+        if let Some(bound) = bound.filter(|_| bounded) {
+            let name = format!("carousel.bound.{name}");
+            let equation = writer.prove(name, Part::Carousel, path, bound);
             equation.range = super::jacobian::pairs();
             equation.relation = Relation::AtMost;
-            equation.rules = vec![Rule::DiagonalNorm, Rule::Ranges];
-            equation.premises = vec![id];
+            equation.premises.push(id);
         }
     }
 }
@@ -264,39 +274,43 @@ pub(crate) fn carousel(writer: &mut Writer<'_>) {
 /// this leaves out: δ of the other states taken apart into what the loss sends and what the gates
 /// of the next step send.
 fn cut_paths(writer: &mut Writer<'_>, name: &Name) {
-    let id = format!("carousel.delta.{name}");
-    let Some(Term::Sum('t', from, to, body)) = writer.right(&id).cloned() else {
+    let (t, id) = (Time::var('t'), format!("carousel.delta.{name}"));
+    let Some(gathered) = writer.right(&id).cloned() else {
         return;
     };
     let lines = bridge::recursions(writer);
     // The state whose δ the carousel gathers: all else is computed from it at the same step.
     let others = lines.iter().filter_map(|(id, right)| {
         let state: Name = id.strip_prefix("delta.")?.into();
-        (state != *name && bridge::looks_ahead(right)).then_some((state, right))
+        (state != *name && bridge::looks_ahead(right)).then_some(state)
     });
-    for (state, right) in others {
-        let Some(body) = bridge::in_terms_of(&body, &state, &lines) else {
+    for state in others {
+        let known = writer.known();
+        let Some(in_state) = Proof::of(known, gathered.clone()).down_to(&state, &t) else {
             continue;
         };
-        let Term::Add(parts) = right else { continue };
-        let (later, direct): (Vec<Term>, Vec<Term>) =
-            parts.iter().cloned().partition(bridge::looks_ahead);
-        if direct.is_empty() || !bridge::is_homogeneous(&body, &state) {
+        let only = match &in_state.term {
+            Term::Sum(.., body) => bridge::is_homogeneous(body, &state),
+            _ => false,
+        };
+        if !only {
             continue;
         }
-        let sum = |part: Term| {
-            let body = tidy(&bridge::put(&body, &state, &part));
-            summed('t', from.clone(), to.clone(), body)
+        let of_state = At::new(format!("delta.{state}"), &[]);
+        let made = in_state
+            .by(Rewrite::Unfold(of_state))
+            .and_then(|p| p.by(Rewrite::SumApart));
+        let Some(made) = made.map(Proof::done) else {
+            continue;
         };
-        let right = add([sum(add(direct)), sum(add(later))]);
         let left = Term::Delta(Arc::clone(name), Some(Time::var('k')));
         let cut = format!("carousel.cut.{name}");
-        let equation = writer.push(cut, Part::Carousel, left, right);
+        let equation = writer.prove(cut, Part::Carousel, left, made);
         equation.range = Range {
             vars: vec![('k', Time::at(1), Time::last())],
         };
-        equation.rules = vec![Rule::Truncation];
-        equation.premises = vec![id, format!("delta.{state}")];
+        equation.rules.push(Rule::Truncation);
+        equation.premises.insert(0, id);
         equation.level = Level::Normal;
         return;
     }

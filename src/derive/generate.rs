@@ -7,8 +7,9 @@ use indexmap::IndexMap;
 
 use super::canon::{add, summed};
 use super::read::{Function, Label, Reader};
+use super::rewrite::{Known, Made};
 use super::rules::Rule;
-use super::step::{Step, now, tangent};
+use super::step::{Step, now, scalars, tangent};
 use super::symbols::Symbols;
 use super::term::{Name, Term, Time};
 use super::{Check, Derivation, Equation, Letter, Level, Part, Range, Relation};
@@ -67,12 +68,14 @@ impl Recurrence {
         let sizes: Vec<&str> = tape.dims().collect();
         let symbols = Symbols::new(self.name(), &shown, aliases, &initial, &sizes)?;
         let reader = reader(&graph, self.name());
+        let scalars = scalars(&graph.tape);
         let mut writer = Writer {
             recurrence: &recurrence,
             tape: &graph.tape,
             graph: &graph,
             reader: &reader,
             symbols: &symbols,
+            scalars: &scalars,
             letters: IndexMap::new(),
             equations: Vec::new(),
         };
@@ -172,6 +175,8 @@ pub(crate) struct Writer<'a> {
     pub(crate) graph: &'a AdjointGraph,
     pub(crate) reader: &'a Reader<'a>,
     pub(crate) symbols: &'a Symbols,
+    /// The values that are numbers.
+    pub(crate) scalars: &'a HashSet<Name>,
     pub(crate) letters: IndexMap<Name, Letter>,
     pub(crate) equations: Vec<Equation>,
 }
@@ -218,6 +223,29 @@ impl Writer<'_> {
             check: Check::Pending,
         });
         &mut self.equations[at]
+    }
+
+    /// A line that rules have made.
+    pub(crate) fn prove(
+        &mut self,
+        id: String,
+        part: Part,
+        left: Term,
+        made: Made,
+    ) -> &mut Equation {
+        let equation = self.push(id, part, left, made.term);
+        equation.rules = rules_of(&made.steps);
+        equation.premises = made.premises;
+        equation.steps = made.steps;
+        equation
+    }
+
+    /// What rules may look up.
+    pub(crate) fn known(&self) -> Known<'_> {
+        Known {
+            lines: &self.equations,
+            scalars: self.scalars,
+        }
     }
 
     /// Makes a function known that no line of the engine has used.

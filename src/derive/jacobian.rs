@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::canon::{add, diagonal, neg, product, scale, settle, transpose};
 use super::generate::Writer;
 use super::read::Label;
+use super::rewrite::{Proof, Rewrite};
 use super::rules::Rule;
 use super::step::now;
 use super::term::{Name, Term, Time};
@@ -50,7 +51,7 @@ pub(crate) fn write(writer: &mut Writer<'_>) -> Result<Vec<Name>> {
     let names: Vec<Name> = states.into_iter().map(|s| s.name).collect();
     super::responses::write(writer, &names);
     if let [state] = &names[..] {
-        super::bridge::write(writer, state)?;
+        super::bridge::write(writer, state);
     }
     super::costate::write(writer, &names, &within);
     super::bounds::write(writer, &names);
@@ -447,13 +448,14 @@ pub(crate) fn pairs() -> Range {
 
 fn write_product(writer: &mut Writer<'_>, states: &[State]) {
     let names: Vec<Name> = states.iter().map(|s| Arc::clone(&s.name)).collect();
-    let (t, k) = (Time::var('t'), Time::var('k'));
-    let body = Term::StateJacobian(Time::var('j'));
-    let right = Term::Prod('j', k.plus(1), t.clone(), Box::new(body));
-    let left = flow(&names, t, k);
-    let equation = writer.push("jac.product".into(), Part::Jacobian, left, right);
+    let left = flow(&names, Time::var('t'), Time::var('k'));
+    let Some(made) = Proof::of(writer.known(), left.clone()).by(Rewrite::Chain) else {
+        return;
+    };
+    let made = made.done();
+    let equation = writer.prove("jac.product".into(), Part::Jacobian, left, made);
     equation.range = pairs();
-    equation.rules = vec![Rule::Unrolling, Rule::OrderedProduct];
+    equation.rules.insert(0, Rule::Unrolling);
     equation.premises = vec![match &names[..] {
         [one] => format!("jac.{one}.{one}"),
         _ => "jac".into(),

@@ -1,5 +1,7 @@
 //! Terms as formulas: precedence, parentheses, signs. This is the one place that knows them.
 
+use std::ops::Deref;
+
 use super::symbols::Symbols;
 use super::term::{Base, Term, Time};
 use crate::render::{Accent, Big, Fence, Math, Sign};
@@ -13,11 +15,38 @@ enum Level {
     Atom,
 }
 
+/// Terms being written, some parts of them marked.
+struct Page<'s> {
+    symbols: &'s Symbols,
+    class: &'s str,
+    marked: &'s [&'s Term],
+}
+
+impl Deref for Page<'_> {
+    type Target = Symbols;
+
+    fn deref(&self) -> &Symbols {
+        self.symbols
+    }
+}
+
 impl Symbols {
     /// A term as a formula.
     #[must_use]
     pub fn show(&self, term: &Term) -> Math {
-        self.at_level(term, Level::Sum)
+        self.show_marked(term, "", &[])
+    }
+
+    /// A term as a formula in which some parts of it, and not others that are equal to them, are
+    /// marked with a class.
+    #[must_use]
+    pub fn show_marked(&self, term: &Term, class: &str, marked: &[&Term]) -> Math {
+        let page = Page {
+            symbols: self,
+            class,
+            marked,
+        };
+        page.show(term)
     }
 
     /// A step as a formula.
@@ -52,6 +81,20 @@ impl Symbols {
             n => Math::row([base, Math::Sign(Sign::Minus), Math::number(-n)]),
         }
     }
+}
+
+impl Page<'_> {
+    fn show(&self, term: &Term) -> Math {
+        self.at_level(term, Level::Sum)
+    }
+
+    fn is_marked(&self, term: &Term) -> bool {
+        self.marked.iter().any(|m| std::ptr::eq(*m, term))
+    }
+
+    fn mark(&self, math: Math) -> Math {
+        Math::Marked(self.class.into(), Box::new(math))
+    }
 
     fn at_level(&self, term: &Term, level: Level) -> Math {
         let (math, own) = self.formula(term);
@@ -66,6 +109,14 @@ impl Symbols {
     }
 
     fn formula(&self, term: &Term) -> (Math, Level) {
+        let (math, level) = self.unmarked(term);
+        match self.is_marked(term) {
+            true => (self.mark(math), level),
+            false => (math, level),
+        }
+    }
+
+    fn unmarked(&self, term: &Term) -> (Math, Level) {
         let atom = |m: Math| (m, Level::Atom);
         let partial = |m: Math| Math::row([Math::Sign(Sign::Partial), m]);
         match term {
@@ -230,8 +281,11 @@ impl Symbols {
         for (i, part) in parts.iter().enumerate() {
             match part {
                 Term::Neg(x) => {
-                    row.push(Math::Sign(Sign::Minus));
-                    row.push(self.addend(x));
+                    let signed = Math::row([Math::Sign(Sign::Minus), self.addend(x)]);
+                    match self.is_marked(part) {
+                        true => row.push(self.mark(signed)),
+                        false => row.push(signed),
+                    }
                 }
                 part => {
                     if i > 0 {
@@ -303,7 +357,11 @@ impl Symbols {
     /// With `⊤` or an exponent: a base that already has a superscript is put in parentheses.
     fn raised(&self, x: &Term, exponent: Math) -> Math {
         let (math, level) = self.formula(x);
-        let bare = match &math {
+        let shown = match &math {
+            Math::Marked(_, inner) => inner,
+            math => math,
+        };
+        let bare = match shown {
             Math::Script { sup, .. } => sup.is_none(),
             Math::Ident(_) | Math::Bold(_) | Math::Fence(..) | Math::Matrix(_) => true,
             _ => false,

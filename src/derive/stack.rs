@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::canon::{add, product, summed, transpose};
 use super::generate::Writer;
-use super::rules::Rule;
+use super::rewrite::blocks::read;
+use super::rewrite::{At, Proof, Rewrite};
 use super::term::{Name, Term, Time};
 use super::{Level, Part, Range};
 
@@ -40,17 +40,7 @@ fn groups(writer: &Writer<'_>) -> Vec<Group> {
         if *at != Time::var('t') {
             continue;
         }
-        let split = |part: &Term| match part {
-            Term::Mul(factors) => match &factors[..] {
-                [w @ Term::Value(_, None), v @ Term::Value(_, Some(_))] => {
-                    Some((w.clone(), v.clone()))
-                }
-                _ => None,
-            },
-            b @ Term::Value(_, None) => Some((b.clone(), Term::Num(1.0))),
-            _ => None,
-        };
-        let Some(split) = parts.iter().map(split).collect::<Option<Vec<_>>>() else {
+        let Some(split) = parts.iter().map(read).collect::<Option<Vec<_>>>() else {
             continue;
         };
         let (row, reads): (Vec<Term>, Vec<Term>) = split.into_iter().unzip();
@@ -82,39 +72,66 @@ fn gates(writer: &mut Writer<'_>, group: &Group) {
     let name = writer.symbols.stem(&group.names);
     let name = name.unwrap_or_else(|| letters.gates.into());
     let all = writer.define(Arc::clone(&name), Some('t'), Part::Stacked, stack);
-    let theta = writer.define(letters.weights, None, Part::Stacked, weights);
-    let xi = writer.define(letters.reads, Some('t'), Part::Stacked, reads);
+    writer.define(letters.weights, None, Part::Stacked, weights);
+    writer.define(letters.reads, Some('t'), Part::Stacked, reads);
     for equation in writer.equations.iter_mut().rev().take(3) {
         equation.level = Level::Normal;
     }
-    let forward = Term::Mul(vec![theta, xi.clone()]);
-    let equation = writer.push("stack.value".into(), Part::Stacked, all, forward);
-    equation.range = Range::all();
-    equation.rules = vec![Rule::Stacking];
-    equation.level = Level::Normal;
-
-    let delta = Term::Delta(name, at);
-    let line = |name: &Name| {
-        let compact = writer.right(&format!("compact.{name}"));
-        compact
-            .or_else(|| writer.right(&format!("delta.{name}")))
-            .cloned()
-    };
-    let rows: Option<Vec<Term>> = group.names.iter().map(line).collect();
-    if let Some(rows) = rows {
-        let rows = Term::Matrix(rows.into_iter().map(|r| vec![r]).collect());
-        let equation = writer.push("stack.delta".into(), Part::Stacked, delta.clone(), rows);
+    let line = |name: &str| format!("let.{name}");
+    let fold = |of: &str| Rewrite::Fold(At::new(line(of), &[]));
+    let unfold = |id: String| Rewrite::Unfold(At::new(id, &[]));
+    let made = group
+        .names
+        .iter()
+        .try_fold(
+            Proof::of(writer.known(), all.clone()).if_it_applies(unfold(line(&name))),
+            |p, of| p.by(unfold(format!("def.{of}"))),
+        )
+        .and_then(|p| p.by(Rewrite::BlockProduct))
+        .and_then(|p| p.by(fold(letters.weights)))
+        .and_then(|p| p.by(fold(letters.reads)))
+        .map(Proof::done);
+    if let Some(made) = made {
+        let equation = writer.prove("stack.value".into(), Part::Stacked, all, made);
         equation.range = Range::all();
-        equation.rules = vec![Rule::StackingAdjoint, Rule::Substitution];
+        equation.level = Level::Normal;
+    }
+
+    let delta = Term::Delta(Arc::clone(&name), at);
+    let of_row = |name: &Name| {
+        let compact = format!("compact.{name}");
+        match writer.right(&compact) {
+            Some(_) => compact,
+            None => format!("delta.{name}"),
+        }
+    };
+    let rows: Vec<String> = group.names.iter().map(of_row).collect();
+    let made = Proof::of(writer.known(), delta.clone())
+        .by(Rewrite::Unstack(line(&name)))
+        .and_then(|p| rows.into_iter().try_fold(p, |p, row| p.by(unfold(row))))
+        .map(Proof::done);
+    if let Some(made) = made {
+        let equation = writer.prove("stack.delta".into(), Part::Stacked, delta, made);
+        equation.range = Range::all();
         equation.level = Level::Normal;
     }
     let left = Term::Gradient(letters.weights.into(), None);
-    let right = Term::Mul(vec![delta, transpose(xi)]);
-    let right = summed('t', Time::at(1), Time::last(), right);
-    let equation = writer.push("stack.grad".into(), Part::Stacked, left, right);
-    equation.rules = vec![Rule::StackingAdjoint, Rule::RightAdjoint, Rule::WeightTying];
-    equation.premises = vec!["stack.value".into()];
-    equation.level = Level::Normal;
+    let parameters = group.weights.iter().flatten().filter_map(|w| match w {
+        Term::Value(name, None) => Some(format!("grad.{name}")),
+        _ => None,
+    });
+    let made = Proof::of(writer.known(), left.clone())
+        .by(Rewrite::Unstack(line(letters.weights)))
+        .and_then(|p| parameters.into_iter().try_fold(p, |p, of| p.by(unfold(of))))
+        .and_then(|p| p.by(Rewrite::SumOut))
+        .and_then(|p| p.by(Rewrite::BlockOuter))
+        .and_then(|p| p.by(Rewrite::Restack(line(&name))))
+        .and_then(|p| p.by(fold(letters.reads)))
+        .map(Proof::done);
+    if let Some(made) = made {
+        let equation = writer.prove("stack.grad".into(), Part::Stacked, left, made);
+        equation.level = Level::Normal;
+    }
 }
 
 /// Several matrices that send δ back, as one: `Uᵀ δ` of the stacked gates.
@@ -133,41 +150,12 @@ fn sent_back(writer: &mut Writer<'_>) {
         })
         .collect();
     for (id, left, right, range) in lines {
-        let Term::Add(parts) = right else { continue };
-        let gate = |t: &Term| match t {
-            Term::Mul(factors) => match &factors[..] {
-                [Term::T(w), delta @ Term::Delta(..)] if matches!(**w, Term::Value(_, None)) => {
-                    Some(((**w).clone(), delta.clone()))
-                }
-                _ => None,
-            },
-            _ => None,
-        };
-        let step = |delta: &Term| match delta {
-            Term::Delta(_, at) => at.clone(),
-            _ => None,
-        };
-        let gates: Vec<(Term, Term)> = parts.iter().filter_map(gate).collect();
-        // Those of one step belong together: the readout sends its δ at another.
-        let Some(at) = gates.last().map(|(_, d)| step(d)) else {
+        let Some(made) = Proof::of(writer.known(), right).by(Rewrite::SentBack) else {
             continue;
         };
-        let together = |p: &Term| gate(p).is_some_and(|(_, d)| step(&d) == at);
-        if parts.iter().filter(|p| together(p)).count() < 2 {
-            continue;
-        }
-        let of_gates = parts.iter().filter(|p| together(p)).filter_map(gate);
-        let (matrices, deltas): (Vec<_>, Vec<_>) =
-            of_gates.map(|(w, d)| (vec![w], vec![d])).unzip();
-        let stack = product(vec![
-            transpose(Term::Matrix(matrices)),
-            Term::Matrix(deltas),
-        ]);
-        let others = parts.iter().filter(|p| !together(p)).cloned();
-        let right = add(others.chain(std::iter::once(stack)));
-        let equation = writer.push(format!("stacked.{id}"), Part::Stacked, left, right);
+        let made = made.done();
+        let equation = writer.prove(format!("stacked.{id}"), Part::Stacked, left, made);
         equation.range = range;
-        equation.rules = vec![Rule::StackingAdjoint];
         equation.premises = vec![id];
         equation.level = Level::Normal;
     }

@@ -1,22 +1,30 @@
 //! One use of a rule: a line before, a line after, and where in the engine's graph it happened.
 
+use std::collections::HashSet;
+
 use super::canon::{add, inner};
+use super::change::Change;
 use super::read::Reader;
+use super::rewrite::{Known, Rewrite};
 use super::rules::Rule;
-use super::term::{Term, Time};
-use super::{Derivation, generate};
+use super::term::{Name, Term, Time};
+use super::{Derivation, Relation, generate};
 use crate::error::{Error, Result};
 use crate::op::{Expr, NodeId};
 use crate::recurrence::AdjointGraph;
-use crate::tape::Scope;
+use crate::render::Sign;
+use crate::shape::Shape;
+use crate::tape::{Scope, Tape};
 
 /// Where a rule was used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Site {
     /// An op of the definition was linearised.
     Tangent(NodeId),
     /// An op of the linear graph was transposed.
     Adjoint(NodeId),
+    /// A term was rewritten.
+    Line(Rewrite),
 }
 
 /// One use of a rule.
@@ -30,24 +38,68 @@ pub struct Step {
     pub before: Term,
     /// What came out.
     pub after: Term,
+    /// Which part changed, and into what.
+    pub change: Change,
+}
+
+impl Step {
+    /// How the line before compares with the line after; `None` where the rule takes one thing to
+    /// another that is not compared with it, as truncation does.
+    #[must_use]
+    pub const fn relation(&self) -> Option<Relation> {
+        match &self.site {
+            Site::Line(rewrite) => rewrite.relation(),
+            Site::Tangent(_) | Site::Adjoint(_) => Some(Relation::Equal),
+        }
+    }
+
+    /// The sign between the line before and the line after.
+    #[must_use]
+    pub fn sign(&self) -> Sign {
+        self.relation().map_or(Sign::To, Relation::sign)
+    }
+
+    /// A step with the part that it changes.
+    #[must_use]
+    pub fn new(rule: Rule, site: Site, before: Term, after: Term) -> Self {
+        let change = Change::between(&before, &after);
+        Self {
+            rule,
+            site,
+            before,
+            after,
+            change,
+        }
+    }
 }
 
 impl Derivation {
-    /// Uses the rule of a step again, in the engine, on a copy of its graph.
+    /// Uses the rule of a step again: in the engine, on a copy of its graph, or on the line before.
     ///
     /// # Errors
     /// [`Error::NotDerivable`] when the engine uses another rule there, or does not get from the
     /// line before to the line after.
     pub fn replay(&self, step: &Step) -> Result<()> {
         let reader = generate::reader(&self.graph, &self.name);
-        let again = match step.site {
-            Site::Tangent(id) => tangent(&reader, &self.graph, id)?,
-            Site::Adjoint(id) => adjoint(&reader, &self.graph, id, Reapply::Engine)?,
+        let again = match &step.site {
+            Site::Tangent(id) => tangent(&reader, &self.graph, *id)?,
+            Site::Adjoint(id) => adjoint(&reader, &self.graph, *id, Reapply::Engine)?,
+            Site::Line(rewrite) => {
+                let scalars = scalars(&self.graph.tape);
+                let known = Known {
+                    lines: &self.equations,
+                    scalars: &scalars,
+                };
+                let after = rewrite.apply(&step.before, &known);
+                let site = step.site.clone();
+                after.map(|after| Step::new(rewrite.rule(), site, step.before.clone(), after))
+            }
         };
         let wrong = match again {
             Some(again) if again.rule != step.rule => "another rule is used there",
             Some(again) if again.before != step.before => "the rule is used on something else",
             Some(again) if again.after != step.after => "the rule gives something else",
+            Some(again) if again.change != step.change => "another part is changed",
             Some(_) => return Ok(()),
             None => "no rule is used there",
         };
@@ -56,6 +108,13 @@ impl Derivation {
             reason: format!("step {} cannot be replayed: {wrong}", step.rule.id()),
         })
     }
+}
+
+/// The values that are numbers.
+pub(crate) fn scalars(tape: &Tape) -> HashSet<Name> {
+    let number = |id: NodeId| tape.ty(id).shape == Shape::Scalar;
+    let names = tape.names().filter(|(_, id)| number(*id));
+    names.map(|(name, _)| Name::clone(name)).collect()
 }
 
 /// The step `t`, at which every line is written.
@@ -87,12 +146,12 @@ pub(crate) fn tangent(
     if found.index() >= graph.tape.len() {
         return Ok(None);
     }
-    Ok(Some(Step {
-        rule: Rule::of_tangent(node.op()),
-        site: Site::Tangent(id),
-        before: Term::DOf(Box::new(reader.written(id, &now())?)),
-        after: reader.term(found, &now())?,
-    }))
+    Ok(Some(Step::new(
+        Rule::of_tangent(node.op()),
+        Site::Tangent(id),
+        Term::DOf(Box::new(reader.written(id, &now())?)),
+        reader.term(found, &now())?,
+    )))
 }
 
 /// Where the cotangents of the arguments come from.
@@ -118,7 +177,7 @@ pub(crate) fn adjoint(
     };
     let scope = Scope::new(match how {
         Reapply::Engine => graph.tape.clone(),
-        Reapply::History => crate::tape::Tape::default(),
+        Reapply::History => Tape::default(),
     });
     let mut after = Vec::new();
     for used in &uses {
@@ -141,10 +200,10 @@ pub(crate) fn adjoint(
         after.push(inner(reader.term(x_bar, &at)?, x));
     }
     let y_bar = reader.term(first.y_bar, &now())?;
-    Ok(Some(Step {
-        rule: Rule::of_adjoint(node.op(), first.arg),
-        site: Site::Adjoint(id),
-        before: inner(y_bar, reader.written(id, &now())?),
-        after: add(after),
-    }))
+    Ok(Some(Step::new(
+        Rule::of_adjoint(node.op(), first.arg),
+        Site::Adjoint(id),
+        inner(y_bar, reader.written(id, &now())?),
+        add(after),
+    )))
 }

@@ -8,8 +8,8 @@ use std::fmt::Write;
 use super::markdown::{name, used};
 use super::{Section, badge, chart, figure, rules, shape, verdicts};
 use crate::derive::words::{Lang, Word};
-use crate::derive::{Check, Derivation, Equation, Level, Part, Reach};
-use crate::render::{Math, Sign, escape};
+use crate::derive::{Check, Derivation, Equation, Level, Part, Place, Reach};
+use crate::render::{Math, escape};
 
 /// The width at which lines are broken.
 const WIDTH: usize = 52;
@@ -348,8 +348,10 @@ fn steps(out: &mut String, d: &Derivation, equation: &Equation) {
         both(|l| Word::Steps.with(l, &[("count", &count)]))
     );
     for step in &equation.steps {
-        let show = |t| d.symbols().show(t);
-        let formula = Math::relation(show(&step.before), Sign::Equal, show(&step.after));
+        let show = |t, class, place: &Place| d.symbols().show_marked(t, class, &place.find(t));
+        let before = show(&step.before, "was", &step.change.before);
+        let after = show(&step.after, "now", &step.change.after);
+        let formula = Math::relation(before, step.sign(), after);
         let _ = writeln!(
             out,
             "<div class=\"step\"><a href=\"#rule-{0}\">{0}</a><div class=\"eq\">{1}</div></div>",

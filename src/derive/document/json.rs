@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::markdown::used;
 use super::{columns, gaps};
 use crate::derive::words::Lang;
-use crate::derive::{Check, Derivation, Equation, Level, Reach, Relation, Rule, theorem};
+use crate::derive::{Check, Derivation, Equation, Level, Place, Reach, Relation, Rule, theorem};
 use crate::render::{Charset, Dialect, Math};
 
 pub(super) fn write(d: &Derivation, level: Level) -> String {
@@ -48,11 +48,7 @@ fn rule(rule: Rule) -> String {
 fn equation(d: &Derivation, e: &Equation, level: Level) -> String {
     let (left, right) = d.sides(e);
     let tex = |m: &Math| string(&m.latex(Dialect::Plain));
-    let relation = match e.relation {
-        Relation::Equal => "equal",
-        Relation::Defined => "defined",
-        Relation::AtMost => "at most",
-    };
+    let relation = name_of(e.relation);
     let range = e.range.vars.iter().map(|(var, from, to)| {
         let step = |t| string(&d.symbols.time(t).text(Charset::Unicode));
         format!(
@@ -93,12 +89,35 @@ fn equation(d: &Derivation, e: &Equation, level: Level) -> String {
         let steps = e.steps.iter().map(|s| {
             let show = |t| tex(&d.symbols().show(t));
             let (rule, before, after) = (string(s.rule.id()), show(&s.before), show(&s.after));
-            format!("{{\"rule\": {rule}, \"before\": {before}, \"after\": {after}}}")
+            let relation = string(s.relation().map_or("becomes", name_of));
+            let place = |term, place: &Place| {
+                let path = list(place.path.iter().map(ToString::to_string));
+                let parts = list(place.find(term).into_iter().map(show));
+                let run = match place.run {
+                    Some((from, to)) => format!("[{from}, {to}]"),
+                    None => "null".into(),
+                };
+                format!("{{\"path\": {path}, \"run\": {run}, \"parts\": {parts}}}")
+            };
+            let was = place(&s.before, &s.change.before);
+            let now = place(&s.after, &s.change.after);
+            format!(
+                "{{\"rule\": {rule}, \"before\": {before}, \"relation\": {relation}, \
+                 \"after\": {after}, \"changed\": {{\"before\": {was}, \"after\": {now}}}}}"
+            )
         });
         fields.push(format!("\"steps\": {}", list(steps)));
     }
     fields.push(format!("\"check\": {}", check(&e.check)));
     format!("    {{{}}}", fields.join(", "))
+}
+
+const fn name_of(relation: Relation) -> &'static str {
+    match relation {
+        Relation::Equal => "equal",
+        Relation::Defined => "defined",
+        Relation::AtMost => "at most",
+    }
 }
 
 /// What was measured on a run; norms as logarithms, which are always in range.

@@ -97,12 +97,11 @@ fn steps(out: &mut String, d: &Derivation, equation: &Equation, lang: Lang) {
     let head = Word::Steps.with(lang, &[("count", &count)]);
     let _ = writeln!(out, "<details><summary>{head}</summary>\n");
     for step in &equation.steps {
-        let show = |t| d.symbols().show(t).latex(Dialect::GitHub);
+        let show = |t| d.symbols().show(t);
+        let (before, after) = (show(&step.before), show(&step.after));
+        let shown = Math::relation(before, step.sign(), after);
         let _ = writeln!(out, "{} ({}):\n", step.rule.id(), name(step.rule, lang));
-        fence(
-            out,
-            &format!("{}={}", show(&step.before), show(&step.after)),
-        );
+        fence(out, &shown.latex(Dialect::GitHub));
     }
     let _ = writeln!(out, "</details>\n");
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::{badge, columns, digits, gaps, rules, shape, verdicts};
 use crate::derive::words::{Lang, Word};
 use crate::derive::{Base, Derivation, Level, Part, Reach, Time};
-use crate::render::Charset;
+use crate::render::{Charset, Math};
 
 /// The width at which lines are broken.
 const WIDTH: usize = 70;
@@ -56,12 +56,10 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level, charset: Charset) 
             let _ = writeln!(out, "    ({})", notes.join("; "));
             if level == Level::Full {
                 for step in &equation.steps {
-                    let (a, b) = (
-                        d.symbols().show(&step.before),
-                        d.symbols().show(&step.after),
-                    );
-                    let (a, b) = (a.text(charset), b.text(charset));
-                    let _ = writeln!(out, "        {:<3} {a} = {b}", step.rule.id());
+                    let show = |t| d.symbols().show(t);
+                    let (a, b) = (show(&step.before), show(&step.after));
+                    let shown = Math::relation(a, step.sign(), b).text(charset);
+                    let _ = writeln!(out, "        {:<3} {shown}", step.rule.id());
                 }
             }
         }

@@ -1,0 +1,331 @@
+//! Rules about norms: each gives something that is as large or larger.
+
+use super::Known;
+use crate::derive::canon::add;
+use crate::derive::term::{Base, Term, Time};
+
+fn abs() -> crate::derive::Name {
+    "abs".into()
+}
+
+/// What a norm, or the size of a number, is taken of.
+fn inside(term: &Term) -> Option<&Term> {
+    match term {
+        Term::Norm(x) => Some(x),
+        Term::Call(name, xs) if **name == *"abs" => xs.first(),
+        _ => None,
+    }
+}
+
+/// The same norm of something else.
+fn of(norm: &Term, x: Term) -> Term {
+    match norm {
+        Term::Norm(_) => Term::Norm(Box::new(x)),
+        _ => Term::Call(abs(), vec![x]),
+    }
+}
+
+/// A rule used on every norm, from the outside in, and numbers worked out.
+fn everywhere(term: &Term, rule: &impl Fn(&Term) -> Option<Term>) -> Term {
+    numbers(&all(term, rule))
+}
+
+fn all(term: &Term, rule: &impl Fn(&Term) -> Option<Term>) -> Term {
+    match rule(term) {
+        Some(next) => all(&next, rule),
+        None if is_size(term) => term.clone(),
+        None => term.map(&mut |part| all(part, rule)),
+    }
+}
+
+/// Whether a term is a number that has a matrix or a vector inside.
+fn is_size(term: &Term) -> bool {
+    inside(term).is_some() || matches!(term, Term::MaxNorm(_) | Term::Frobenius(_) | Term::Least(_))
+}
+
+/// Products and sums of numbers in their canonical form.
+fn numbers(term: &Term) -> Term {
+    if is_size(term) {
+        return term.clone();
+    }
+    match term.map(&mut numbers) {
+        Term::Mul(factors) => times(factors),
+        Term::Add(parts) => add(parts),
+        Term::Max(_, _, _, x) if matches!(*x, Term::Num(_)) => *x,
+        other => other,
+    }
+}
+
+/// `‖A B‖ ≤ ‖A‖ ‖B‖`, factor by factor and step by step.
+pub(super) fn factors(term: &Term) -> Term {
+    everywhere(term, &|t| match inside(t)? {
+        Term::Mul(parts) => Some(Term::Mul(parts.iter().map(|p| of(t, p.clone())).collect())),
+        Term::Prod(j, from, to, x) => {
+            let body = Box::new(of(t, (**x).clone()));
+            Some(Term::Prod(*j, from.clone(), to.clone(), body))
+        }
+        _ => None,
+    })
+}
+
+/// The same, with only the first factor by itself.
+pub(super) fn first_factor(term: &Term) -> Term {
+    match (inside(term), term) {
+        (Some(Term::Mul(parts)), _) => {
+            let (first, rest) = (parts[0].clone(), parts[1..].to_vec());
+            let rest = match <[Term; 1]>::try_from(rest) {
+                Ok([one]) => one,
+                Err(rest) => Term::Mul(rest),
+            };
+            Term::Mul(vec![of(term, first), of(term, rest)])
+        }
+        (Some(_), _) => term.clone(),
+        (None, term) => term.map(&mut first_factor),
+    }
+}
+
+/// `‖A + B‖ ≤ ‖A‖ + ‖B‖`.
+pub(super) fn triangle(term: &Term) -> Term {
+    everywhere(term, &|t| match inside(t)? {
+        Term::Add(parts) => Some(Term::Add(parts.iter().map(|p| of(t, p.clone())).collect())),
+        Term::Sum(v, from, to, x) => {
+            let body = Box::new(of(t, (**x).clone()));
+            Some(Term::Sum(*v, from.clone(), to.clone(), body))
+        }
+        Term::Neg(x) => Some(of(t, (**x).clone())),
+        _ => None,
+    })
+}
+
+/// `‖diag v‖ = max |v_i|`.
+pub(super) fn diagonal(term: &Term) -> Term {
+    everywhere(term, &|t| match t {
+        Term::Norm(x) => match &**x {
+            Term::Diag(v) => Some(Term::MaxNorm(v.clone())),
+            _ => None,
+        },
+        _ => None,
+    })
+}
+
+/// `‖Aᵀ‖ = ‖A‖`.
+pub(super) fn transposes(term: &Term) -> Term {
+    everywhere(term, &|t| match inside(t)? {
+        Term::T(x) => Some(of(t, (**x).clone())),
+        _ => None,
+    })
+}
+
+/// What is known of gates and slopes.
+pub(super) fn ranges(term: &Term, known: &Known<'_>) -> Term {
+    everywhere(term, &|t| match t {
+        Term::MaxNorm(v) => Some(entry(known, v)).filter(|bound| bound != t),
+        Term::Norm(x) => match **x {
+            Term::Num(n) => Some(Term::Num(n.abs())),
+            _ => None,
+        },
+        _ => None,
+    })
+}
+
+/// A product over steps as a power of what no factor of it exceeds.
+pub(super) fn power(term: &Term) -> Option<Term> {
+    let Term::Prod(j, from, to, body) = term else {
+        return None;
+    };
+    let (Base::Var(k), Base::Var(t), 1, 0) = (&from.base, &to.base, from.offset, to.offset) else {
+        return None;
+    };
+    let factors = match &**body {
+        Term::Mul(factors) => factors.clone(),
+        one => vec![one.clone()],
+    };
+    if !factors.iter().all(is_size) {
+        return None;
+    }
+    let largest = |factor: Term| match super::sums::varies(&factor, *j) {
+        true => Term::Max(*j, Time::at(1), Time::last(), Box::new(factor)),
+        false => factor,
+    };
+    let base = times(factors.into_iter().map(largest).collect());
+    let steps = Time {
+        base: Base::Minus(*t, *k),
+        offset: 0,
+    };
+    Some(Term::PowSteps(Box::new(base), steps))
+}
+
+/// A power of smallest values as the product of those of each step, which is as large or larger.
+pub(super) fn least_steps(term: &Term) -> Option<Term> {
+    let Term::PowSteps(base, steps) = term else {
+        return None;
+    };
+    let (Base::Minus(t, k), 0, Term::Mul(factors)) = (&steps.base, steps.offset, &**base) else {
+        return None;
+    };
+    let of_step = |factor: &Term| match factor {
+        Term::Min('j', from, to, x) if (from, to) == (&Time::at(1), &Time::last()) => {
+            matches!(**x, Term::Least(_)).then(|| (**x).clone())
+        }
+        Term::Least(_) => Some(factor.clone()),
+        _ => None,
+    };
+    let mut factors = factors.iter().map(of_step).collect::<Option<Vec<_>>>()?;
+    // Numbers commute: those of a step first, as in the Jacobian.
+    factors.sort_by_key(|f| !super::sums::varies(f, 'j'));
+    let body = Box::new(Term::Mul(factors));
+    Some(Term::Prod('j', Time::var(*k).plus(1), Time::var(*t), body))
+}
+
+/// `Π σ(A_j) σ(B) ≤ σ(Π A_j B)` of smallest singular values.
+pub(super) fn least(term: &Term) -> Option<Term> {
+    let Term::Prod(j, from, to, body) = term else {
+        return None;
+    };
+    let Term::Mul(factors) = &**body else {
+        return None;
+    };
+    let matrix = |factor: &Term| match factor {
+        Term::Least(x) => Some((**x).clone()),
+        _ => None,
+    };
+    let matrices: Option<Vec<Term>> = factors.iter().map(matrix).collect();
+    let body = Box::new(Term::Mul(matrices?));
+    let product = Term::Prod(*j, from.clone(), to.clone(), body);
+    Some(Term::Least(Box::new(product)))
+}
+
+/// What stands below a maximum becomes the maximum.
+pub(super) fn below(term: &Term, letter: &Term, maximum: &Term) -> Option<Term> {
+    match maximum {
+        Term::Max(_, _, _, body) => Some(super::replaced(term, body, letter)),
+        _ => None,
+    }
+}
+
+/// `Σ_{t≥k} q^{t−k} M ≤ M / (1 − q)`, for `q < 1`.
+pub(super) fn geometric(term: &Term) -> Option<Term> {
+    let Term::Sum(var, from, _, body) = term else {
+        return None;
+    };
+    let Term::Mul(factors) = &**body else {
+        return None;
+    };
+    let [Term::PowSteps(q, steps), rest @ ..] = &factors[..] else {
+        return None;
+    };
+    let (Base::Minus(t, k), 0, Base::Var(start), 0) =
+        (&steps.base, steps.offset, &from.base, from.offset)
+    else {
+        return None;
+    };
+    if (t, k) != (var, start) || super::sums::varies(q, *var) {
+        return None;
+    }
+    if rest.iter().any(|f| super::sums::varies(f, *var)) {
+        return None;
+    }
+    let gap = Term::Add(vec![Term::Num(1.0), Term::Neg(q.clone())]);
+    Some(Term::Div(Box::new(times(rest.to_vec())), Box::new(gap)))
+}
+
+fn times(factors: Vec<Term>) -> Term {
+    let (mut number, mut rest) = (1.0, Vec::new());
+    for factor in factors {
+        match factor {
+            Term::Num(n) => number *= n,
+            Term::Zero => return Term::Zero,
+            Term::Mul(inner) => rest.extend(inner),
+            other => rest.push(other),
+        }
+    }
+    // Numbers that came from inside.
+    let (numbers, mut rest): (Vec<Term>, Vec<Term>) =
+        rest.into_iter().partition(|t| matches!(t, Term::Num(_)));
+    for n in numbers {
+        if let Term::Num(n) = n {
+            number *= n;
+        }
+    }
+    if number != 1.0 || rest.is_empty() {
+        rest.insert(0, Term::Num(number));
+    }
+    match rest.len() {
+        1 => rest.remove(0),
+        _ => Term::Mul(rest),
+    }
+}
+
+/// A number that no entry of a vector exceeds: what is known of gates and slopes, and the largest
+/// entry of anything else.
+fn entry(known: &Known<'_>, v: &Term) -> Term {
+    let factors = match v {
+        Term::Had(factors) => factors.clone(),
+        one => vec![one.clone()],
+    };
+    if let [Term::Value(..)] = &factors[..] {
+        return Term::MaxNorm(Box::new(factors[0].clone()));
+    }
+    let mut left = factors;
+    let mut bounds = Vec::new();
+    // `y ⊙ (1 − y)` of a gate is a quarter at most.
+    let pair = |left: &[Term]| {
+        let gate = |y: &Term| range(known, y) == Some("sigmoid");
+        left.iter().enumerate().find_map(|(i, y)| {
+            let j = left.iter().position(|f| less_than_one(f) == Some(y))?;
+            gate(y).then_some((i, j))
+        })
+    };
+    while let Some((i, j)) = pair(&left) {
+        left.remove(i.max(j));
+        left.remove(i.min(j));
+        bounds.push(Term::Num(0.25));
+    }
+    for factor in left {
+        // A product entry by entry over steps is no larger than one when its factors are.
+        let factor = match factor {
+            Term::HadProd(_, _, _, x) if range(known, &x).is_some() => *x,
+            factor => factor,
+        };
+        // `1 − y` of a gate and `1 − y ⊙ y` are one at most, as is what a function keeps there.
+        let known = match less_than_one(&factor) {
+            Some(Term::Had(ys)) => {
+                matches!(&ys[..], [a, b] if a == b && range(known, a).is_some())
+            }
+            Some(y) => range(known, y) == Some("sigmoid"),
+            None => range(known, &factor).is_some(),
+        };
+        if !known {
+            bounds.push(Term::MaxNorm(Box::new(factor)));
+        }
+    }
+    times(bounds)
+}
+
+/// The `y` of `1 − y`.
+fn less_than_one(term: &Term) -> Option<&Term> {
+    match term {
+        Term::Add(parts) => match &parts[..] {
+            [Term::Ones, Term::Neg(y)] => Some(y),
+            [Term::Num(n), Term::Neg(y)] if *n == 1.0 => Some(y),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The function that keeps a value between −1 and 1, if one does.
+fn range(known: &Known<'_>, value: &Term) -> Option<&'static str> {
+    let Term::Value(name, Some(at)) = value else {
+        return None;
+    };
+    // What a state starts from can be anything.
+    if at.offset != 0 {
+        return None;
+    }
+    match &known.line(&format!("def.{name}"))?.right {
+        Term::Call(f, _) if **f == *"sigmoid" => Some("sigmoid"),
+        Term::Call(f, _) if **f == *"tanh" => Some("tanh"),
+        _ => None,
+    }
+}

@@ -1,0 +1,402 @@
+//! Rules about sums over steps.
+
+use crate::derive::canon::{add, neg, product, scale, summed, tidy, transpose};
+use crate::derive::jacobian::flow;
+use crate::derive::term::{Base, Name, Term, Time};
+
+const fn after(base: Base, offset: i64) -> Time {
+    Time { base, offset }
+}
+
+fn sum(var: char, from: Time, to: Time, body: Term) -> Term {
+    Term::Sum(var, from, to, Box::new(body))
+}
+
+/// The parts of a sum, and the single one of them that has something in it.
+fn set_apart(term: &Term, x: &Term) -> Option<(Vec<Term>, Term)> {
+    let Term::Add(parts) = term else { return None };
+    let (own, rest): (Vec<Term>, Vec<Term>) =
+        parts.iter().cloned().partition(|p| p.any(&|t| t == x));
+    let [one] = <[Term; 1]>::try_from(own).ok()?;
+    Some((rest, one))
+}
+
+/// The value of a line at a step.
+fn moved(left: &Term, to: Time) -> Option<Term> {
+    let mut term = left.clone();
+    let at = term.times().pop()?;
+    *at = to;
+    Some(term)
+}
+
+/// A recursion `v_t = e_t + A_{t+1} v_{t+1}`, or the same with `v_{t−1}`, as a sum.
+pub(super) fn unroll(before: &Term, left: &Term, right: &Term) -> Option<Term> {
+    let (t, k, j) = (Time::var('t'), Time::var('k'), Time::var('j'));
+    let ahead = moved(left, t.plus(1))?;
+    if let Some((direct, later)) = set_apart(right, &ahead) {
+        if *before != moved(left, k.clone())? {
+            return None;
+        }
+        let direct = add(direct);
+        return match &later {
+            Term::Had(factors) => {
+                let [gate, last] = &factors[..] else {
+                    return None;
+                };
+                let gate = (*last == ahead).then(|| gate.at('t', &j.plus(-1)))?;
+                let kept = Term::HadProd('j', k.plus(1), t, Box::new(gate));
+                let body = tidy(&Term::Had(vec![kept, direct]));
+                Some(summed('t', k, Time::last(), body))
+            }
+            Term::Mul(factors) => {
+                let (cut, factors) = match &factors[..] {
+                    [Term::Uncut(at), rest @ ..] if *at == t => (true, rest),
+                    rest => (false, rest),
+                };
+                let [Term::T(matrix), last] = factors else {
+                    return None;
+                };
+                let matrix = (*last == ahead).then(|| matrix.at('t', &j.plus(-1)))?;
+                let steps = Term::Prod('j', k.plus(1), t, Box::new(matrix));
+                let end = match cut {
+                    true => after(Base::ChunkEnd('k'), 0),
+                    false => Time::last(),
+                };
+                Some(sum('t', k, end, product(vec![transpose(steps), direct])))
+            }
+            _ => None,
+        };
+    }
+    let carried = moved(left, t.plus(-1))?;
+    let (entering, kept) = set_apart(right, &carried)?;
+    if before != left {
+        return None;
+    }
+    let Term::Had(factors) = &kept else {
+        return None;
+    };
+    let [gate, last] = &factors[..] else {
+        return None;
+    };
+    let gate = (*last == carried).then(|| gate.at('t', &j))?;
+    let kept = |from: Time| Term::HadProd('j', from, t.clone(), Box::new(gate.clone()));
+    let start = tidy(&Term::Had(vec![
+        kept(Time::at(1)),
+        moved(left, Time::at(0))?,
+    ]));
+    let entered = add(entering).at('t', &k);
+    let entered = tidy(&Term::Had(vec![kept(k.plus(1)), entered]));
+    Some(add([start, summed('k', Time::at(1), t.clone(), entered)]))
+}
+
+/// The states of a derivative of the state over many steps, with the steps.
+fn many_steps(term: &Term) -> Option<(Vec<Name>, Time, Time)> {
+    match term {
+        Term::Jacobian(of, to, by, from) if of == by => {
+            Some((vec![Name::clone(of)], to.clone(), from.clone()))
+        }
+        Term::StateFlow(to, from) => Some((Vec::new(), to.clone(), from.clone())),
+        _ => None,
+    }
+}
+
+/// `∂s_t/∂s_k` as a product of Jacobians.
+pub(super) fn chain(term: &Term) -> Term {
+    match many_steps(term) {
+        Some((_, to, from)) => {
+            let one = Term::StateJacobian(Time::var('j'));
+            Term::Prod('j', from.plus(1), to, Box::new(one))
+        }
+        None => term.map(&mut chain),
+    }
+}
+
+/// `Σ_{t≥k} (∂s_t/∂s_k)ᵀ e_t = e_k + J_{k+1}ᵀ Σ_{t>k} (∂s_t/∂s_{k+1})ᵀ e_t`.
+pub(super) fn horner(before: &Term) -> Option<Term> {
+    let Term::Sum(var, from, to, body) = before else {
+        return None;
+    };
+    let Term::Mul(factors) = &**body else {
+        return None;
+    };
+    let [Term::T(through), direct @ ..] = &factors[..] else {
+        return None;
+    };
+    let (states, later, start) = many_steps(through)?;
+    if later != Time::var(*var) || start != *from {
+        return None;
+    }
+    let next = from.plus(1);
+    let direct = product(direct.to_vec());
+    let through = transpose(flow(&states, later, next.clone()));
+    let rest = product(vec![through, direct.clone()]);
+    let rest = sum(*var, next.clone(), to.clone(), rest);
+    let rest = Term::Mul(vec![transpose(Term::StateJacobian(next)), rest]);
+    Some(add([direct.at(*var, from), rest]))
+}
+
+/// `Σ_{t=1}^T Σ_{k=1}^t` as `Σ_{k=1}^T Σ_{t=k}^T`, and the other way round.
+pub(super) fn exchange(before: &Term) -> Option<Term> {
+    let (outer, inner) = double(before)?;
+    let (first, last) = (Time::at(1), Time::last());
+    let (a, b) = (Time::var(outer.0), Time::var(inner.0));
+    if (outer.1, outer.2) != (&first, &last) {
+        return None;
+    }
+    let body = inner.3.clone();
+    if (inner.1, inner.2) == (&first, &a) {
+        let columns = sum(outer.0, b, last.clone(), body);
+        return Some(sum(inner.0, first, last, columns));
+    }
+    if (inner.1, inner.2) == (&a, &last) {
+        let rows = sum(outer.0, first.clone(), b, body);
+        return Some(sum(inner.0, first, last, rows));
+    }
+    None
+}
+
+type Parts<'a> = (char, &'a Time, &'a Time, &'a Term);
+
+fn double(term: &Term) -> Option<(Parts<'_>, Parts<'_>)> {
+    let Term::Sum(a, from, to, inner) = term else {
+        return None;
+    };
+    let Term::Sum(b, low, high, body) = &**inner else {
+        return None;
+    };
+    Some(((*a, from, to, inner), (*b, low, high, body)))
+}
+
+/// A linear expression of sums as the sum of the expression.
+pub(super) fn out(before: &Term) -> Option<Term> {
+    if let Term::Sum(var, from, to, body) = before {
+        let body = out(body)?;
+        return Some(Term::Sum(*var, from.clone(), to.clone(), Box::new(body)));
+    }
+    let (var, from, to, body) = pulled(before)?;
+    Some(sum(var, from, to, tidy(&body)))
+}
+
+fn pulled(term: &Term) -> Option<(char, Time, Time, Term)> {
+    match term {
+        Term::Sum(var, from, to, body) => Some((*var, from.clone(), to.clone(), (**body).clone())),
+        Term::Neg(x) => {
+            let (var, from, to, body) = pulled(x)?;
+            Some((var, from, to, neg(body)))
+        }
+        Term::T(x) => {
+            let (var, from, to, body) = pulled(x)?;
+            Some((var, from, to, transpose(body)))
+        }
+        Term::Had(factors) | Term::Mul(factors) => {
+            let is_sum = |f: &Term| f.any(&|t| matches!(t, Term::Sum(..)));
+            let mut sums = factors.iter().enumerate().filter(|(_, f)| is_sum(f));
+            let (at, one) = sums.next()?;
+            if sums.next().is_some() {
+                return None;
+            }
+            let (var, from, to, body) = pulled(one)?;
+            let mut factors = factors.clone();
+            factors[at] = body;
+            let body = match term {
+                Term::Had(_) => Term::Had(factors),
+                _ => product(factors),
+            };
+            Some((var, from, to, body))
+        }
+        Term::Add(parts) => {
+            together(parts.iter()).map(|((var, from, to), bodies)| (var, from, to, add(bodies)))
+        }
+        Term::Matrix(rows) => {
+            let ((var, from, to), bodies) = together(rows.iter().flatten())?;
+            let mut bodies = bodies.into_iter();
+            let rows = rows
+                .iter()
+                .map(|row| bodies.by_ref().take(row.len()).collect());
+            Some((var, from, to, Term::Matrix(rows.collect())))
+        }
+        _ => None,
+    }
+}
+
+/// The common range of several sums, and what they are sums of.
+fn together<'a>(parts: impl Iterator<Item = &'a Term>) -> Option<((char, Time, Time), Vec<Term>)> {
+    let mut range = None;
+    let mut bodies = Vec::new();
+    for part in parts {
+        let (var, from, to, body) = pulled(part)?;
+        let this = (var, from, to);
+        if range.get_or_insert_with(|| this.clone()) != &this {
+            return None;
+        }
+        bodies.push(body);
+    }
+    Some((range?, bodies))
+}
+
+/// Whether a term varies with a variable.
+pub(super) fn varies(term: &Term, var: char) -> bool {
+    term.any(&|t| {
+        let mut t = t.clone();
+        let with = |at: &mut Time| match at.base {
+            Base::Var(v) | Base::LastMinus(v) | Base::ChunkEnd(v) => v == var,
+            Base::Minus(a, b) | Base::Window(a, b) => a == var || b == var,
+            Base::Zero | Base::Last => false,
+        };
+        t.times().into_iter().any(with)
+    })
+}
+
+/// Every sum up to a step, moved in front of what varies with it.
+pub(super) fn inside(term: &Term, until: &Time) -> Term {
+    match term {
+        Term::Sum(var, from, to, body) if to == until => tidy(&pushed(*var, from, to, body)),
+        term => term.map(&mut |part| inside(part, until)),
+    }
+}
+
+fn pushed(var: char, from: &Time, to: &Time, body: &Term) -> Term {
+    let whole = || sum(var, from.clone(), to.clone(), body.clone());
+    match body {
+        Term::Neg(x) => neg(pushed(var, from, to, x)),
+        Term::T(x) => transpose(pushed(var, from, to, x)),
+        Term::Add(parts) if parts.iter().all(|p| varies(p, var)) => {
+            add(parts.iter().map(|p| pushed(var, from, to, p)))
+        }
+        Term::Had(factors) | Term::Mul(factors) => {
+            let moving: Vec<usize> = (0..factors.len())
+                .filter(|i| varies(&factors[*i], var))
+                .collect();
+            let (Some(first), Some(last)) = (moving.first(), moving.last()) else {
+                return whole();
+            };
+            let inner = match (body, first == last) {
+                (_, true) => pushed(var, from, to, &factors[*first]),
+                (Term::Mul(_), false) if last - first + 1 == moving.len() => {
+                    let run = Term::Mul(factors[*first..=*last].to_vec());
+                    sum(var, from.clone(), to.clone(), run)
+                }
+                _ => return whole(),
+            };
+            let mut parts = factors[..*first].to_vec();
+            parts.push(inner);
+            parts.extend_from_slice(&factors[last + 1..]);
+            match (body, parts.len()) {
+                (_, 1) => parts.remove(0),
+                (Term::Had(_), _) => Term::Had(parts),
+                _ => Term::Mul(parts),
+            }
+        }
+        _ => whole(),
+    }
+}
+
+/// `Σ (a + b) = Σ a + Σ b`: what looks ahead is told from what does not.
+pub(super) fn apart(before: &Term) -> Option<Term> {
+    let Term::Sum(var, from, to, body) = before else {
+        return None;
+    };
+    let (now, later) = opened(body)?;
+    let sum = |body: Term| summed(*var, from.clone(), to.clone(), tidy(&body));
+    Some(add([sum(now), sum(later)]))
+}
+
+/// An expression that is linear in a sum, once for what the sum has of this step and once for what
+/// it has of later ones.
+fn opened(term: &Term) -> Option<(Term, Term)> {
+    use crate::derive::bridge::looks_ahead;
+    match term {
+        Term::Add(parts) if parts.iter().all(looks_ahead) || !looks_ahead(term) => None,
+        Term::Add(parts) if parts.iter().any(|p| !looks_ahead(p)) => {
+            let (later, now): (Vec<Term>, Vec<Term>) = parts.iter().cloned().partition(looks_ahead);
+            Some((add(now), add(later)))
+        }
+        Term::Neg(x) => opened(x).map(|(a, b)| (neg(a), neg(b))),
+        Term::Had(factors) | Term::Mul(factors) => {
+            let at = factors.iter().position(looks_ahead)?;
+            let (a, b) = opened(&factors[at])?;
+            let with = |x: Term| {
+                let mut factors = factors.clone();
+                factors[at] = x;
+                match term {
+                    Term::Had(_) => Term::Had(factors),
+                    _ => Term::Mul(factors),
+                }
+            };
+            Some((with(a), with(b)))
+        }
+        _ => None,
+    }
+}
+
+/// The part of one step of a sum over the losses of all.
+pub(super) fn one_loss(before: &Term) -> Option<Term> {
+    match before {
+        Term::Sum('t', from, to, body) if (from, to) == (&Time::at(1), &Time::last()) => {
+            Some((**body).clone())
+        }
+        _ => None,
+    }
+}
+
+/// The pairs of steps less than τ apart, and the others.
+pub(super) fn window(before: &Term) -> Option<Term> {
+    let (outer, inner) = double(before)?;
+    let (first, last, t) = (Time::at(1), Time::last(), Time::var('t'));
+    let all = (outer.0, outer.1, outer.2) == ('t', &first, &last)
+        && (inner.0, inner.1, inner.2) == ('k', &first, &t);
+    if !all {
+        return None;
+    }
+    let pair = inner.3;
+    let near = sum('k', after(Base::Window('t', 'τ'), 0), t, pair.clone());
+    let near = sum('t', first.clone(), last.clone(), near);
+    let far = sum('k', first, after(Base::Minus('t', 'τ'), 0), pair.clone());
+    let far = sum('t', after(Base::Var('τ'), 1), last, far);
+    Some(Term::Add(vec![near, far]))
+}
+
+/// The recursion of δ with nothing from beyond a chunk.
+pub(super) fn restart(before: &Term) -> Option<Term> {
+    let Term::Add(parts) = before else {
+        return None;
+    };
+    let (later, direct) = parts.split_last()?;
+    let Term::Mul(factors) = later else {
+        return None;
+    };
+    let (Term::Delta(state, Some(at)), matrix) = factors.split_last()? else {
+        return None;
+    };
+    let t = Time::var('t');
+    if *at != t.plus(1) || direct.iter().any(crate::derive::bridge::looks_ahead) {
+        return None;
+    }
+    let cut = Term::Cut(Name::clone(state), at.clone());
+    let later = product(matrix.iter().cloned().chain([cut]).collect());
+    let later = scale(vec![Term::Uncut(t)], Some(later));
+    Some(Term::Add(vec![add(direct.iter().cloned()), later]))
+}
+
+/// The pairs of steps of one chunk, and the others.
+pub(super) fn chunks(before: &Term) -> Option<Term> {
+    let (outer, inner) = double(before)?;
+    let (first, last, k) = (Time::at(1), Time::last(), Time::var('k'));
+    let all = (outer.0, outer.1, outer.2) == ('k', &first, &last)
+        && (inner.0, inner.1, inner.2) == ('t', &k, &last);
+    if !all {
+        return None;
+    }
+    let pair = inner.3;
+    let kept = sum('t', k, after(Base::ChunkEnd('k'), 0), pair.clone());
+    let kept = sum('k', first.clone(), last.clone(), kept);
+    let lost = sum(
+        't',
+        after(Base::ChunkEnd('k'), 1),
+        last.clone(),
+        pair.clone(),
+    );
+    // Nothing comes after the last step.
+    let lost = sum('k', first, last.plus(-1), lost);
+    Some(add([kept, lost]))
+}
