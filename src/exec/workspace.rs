@@ -136,7 +136,8 @@ impl<F: Real> Workspace<F> {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let all = self.buffers.iter().chain(&self.packs).chain(&self.copies);
-        all.map(Aligned::bytes).sum()
+        let classes = self.classes.iter().map(|c| c.len() * size_of::<usize>());
+        all.map(Aligned::bytes).chain(classes).sum()
     }
 
     /// Makes room for a run of this size, in chunks no longer than it says.
