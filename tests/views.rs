@@ -151,7 +151,7 @@ fn every_way<F: Real>(r: &Recurrence, params: &Params<F>, batch: &Batch<F>, seed
             assert_same_bits(&arrays, found, "scattered views");
             let found = elsewhere.bind(program.bind(&mut workspace)).run_in_place();
             let found = found.unwrap();
-            assert_eq!(found.iter().count(), arrays.iter().count());
+            assert_eq!(found.iter().count(), arrays.iter().count(), "all are here");
             for ((name, a), (other, view)) in arrays.iter().zip(found.iter()) {
                 assert_eq!(name, other, "they are in order");
                 same_bits(&a.view(), &view, &format!("`{name}` in place, {round}"));

@@ -138,7 +138,8 @@ fn a_network_whose_values_fit_a_vector() {
 
 #[test]
 fn a_network_whose_values_do_not_fit_a_vector() {
-    written(NETWORK, &[("H", 9), ("K", 1)], &[2]);
+    let h = if cfg!(miri) { 5 } else { 9 };
+    written(NETWORK, &[("H", h), ("K", 1)], &[2]);
 }
 
 #[test]
@@ -150,7 +151,7 @@ fn a_network_on_samples_of_different_lengths() {
 fn values_of_other_steps() {
     written(
         "input x[2]\nsample input z[2]\nbackward state s[2] = z\ns' = tanh(s + sin(x))\n\
-         v = delay(x, z) * s'\nloss sum(advance(v) * v) + first(x[0]) * last(v[1])",
+         v = delay(x, z) * s'\nloss sum(advance(v) * v) + sum(first(x) * last(v))",
         &[],
         &[1, 3],
     );
@@ -161,7 +162,7 @@ fn matrices_and_reductions() {
     written(
         "dim H\ninput x[H], c: class(H)\nparam W[H,H], b[H]\nstate h[H]\nstate M[H,H]\n\
          h' = softmax(W @ h + M @ x + b)\nM' = 0.5 * M + outer(h', x)\n\
-         u = concat(x, h')[1:H + 1] + gather(M', c) + scatter(sum(x), c)\n\
+         u = concat(x, h')[0:H] + gather(M', c) + scatter(sum(x), c)\n\
          loss logsumexp(h' * x) + sum(M' @ u) + sum(M', rows) @ b",
         &[("H", 2)],
         &[2, 1],
