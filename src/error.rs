@@ -92,7 +92,7 @@ pub enum Error {
     },
 
     /// Real numbers were given for a class or the other way round.
-    #[error("input `{name}`: expected {expected}, found {found}")]
+    #[error("array `{name}`: expected {expected}, found {found}")]
     ArrayKind {
         /// The name.
         name: String,

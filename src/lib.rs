@@ -100,7 +100,7 @@ mod tape;
 pub use check::{Certificate, Check, check};
 pub use derive::Derivation;
 pub use error::{Error, Mistake, Result};
-pub use exec::{Program, Real, Workspace};
+pub use exec::{Binding, OutputViews, Program, Real, Workspace};
 pub use lang::{Diagnostic, Diagnostics};
 pub use op::{
     Axis, Constant, CustomOp, Edge, Expr, LeafId, NodeId, Notation, Op, RegisterId, Scalar,

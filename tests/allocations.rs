@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bptt::cells::{Cell, Loss};
 use bptt::{Batch, Params, Real, Recurrence, Wrt};
+use ndarray::{ArrayD, Axis};
 use support::instance;
 
 /// The allocations of all threads; so this file has a single test.
@@ -64,6 +65,75 @@ fn allocations<F: Real>(
     (counts[1] + counts[2], counts[0])
 }
 
+/// The same array with its axes in the other order in memory, all turned round.
+fn turned<T: Copy + Default>(array: &ArrayD<T>) -> ArrayD<T> {
+    let axes = array.shape().iter().rev().copied().collect::<Vec<_>>();
+    let mut turned = ArrayD::from_elem(axes, T::default()).reversed_axes();
+    (0..turned.ndim()).for_each(|axis| turned.invert_axis(Axis(axis)));
+    turned.assign(array);
+    turned
+}
+
+/// The allocations of runs on views after the first of a kind: on arrays as they are and turned
+/// round; with all outputs in place, in arrays of the workspace, or in arrays of the caller's.
+fn allocations_of_views<F: Real>(
+    r: &Recurrence,
+    params: &Params<F>,
+    batch: &Batch<F>,
+    threads: usize,
+) -> usize {
+    let program = r.compile_for::<F>(params, batch).unwrap().threads(threads);
+    let mut workspace = program.workspace();
+    let found = program.evaluate(params, batch).unwrap();
+    let mut own: Vec<_> = found
+        .iter()
+        .map(|(n, a)| (n, a.clone(), turned(a)))
+        .collect();
+    let (mut real, mut classes) = (Vec::new(), Vec::new());
+    for leaf in r.tape().leaves() {
+        let name = leaf.name();
+        match batch.classes(name) {
+            Some(a) => classes.push((name, a, turned(a))),
+            None => {
+                let a = params.get(name).or(batch.get(name)).unwrap();
+                real.push((name, a, turned(a)));
+            }
+        }
+    }
+    let lengths = batch.lengths();
+    let mut again = 0;
+    for is_turned in [false, true] {
+        for way in 0..3 {
+            for round in 0..3 {
+                let before = COUNT.load(Ordering::Relaxed);
+                let mut binding = program.bind(&mut workspace).lengths(&lengths);
+                for (name, a, turned) in &real {
+                    binding = binding.with(name, if is_turned { turned } else { a }.view());
+                }
+                for (name, a, turned) in &classes {
+                    let a = if is_turned { turned } else { a };
+                    binding = binding.with_classes(name, a.view());
+                }
+                if way == 2 {
+                    for (name, a, turned) in &mut own {
+                        let a = if is_turned { turned } else { a };
+                        binding = binding.output(name, a.view_mut());
+                    }
+                }
+                if way == 0 {
+                    binding.run_in_place().unwrap();
+                } else {
+                    binding.run().unwrap();
+                }
+                if round > 0 {
+                    again += COUNT.load(Ordering::Relaxed) - before;
+                }
+            }
+        }
+    }
+    again
+}
+
 #[test]
 fn a_second_run_allocates_nothing() {
     for (name, cell) in [
@@ -86,6 +156,8 @@ fn a_second_run_allocates_nothing() {
                         assert_eq!(again, 0, "{what}");
                         let (again, _) = allocations(&gradient, &single.0, &single.1, threads);
                         assert_eq!(again, 0, "{what}, in single precision");
+                        let again = allocations_of_views(&gradient, &params, &batch, threads);
+                        assert_eq!(again, 0, "{what}, on views");
                     }
                 }
             }

@@ -1,23 +1,17 @@
-//! Data in, outputs out.
+//! Data in: checked, put in order, and pointed at.
 
-#![allow(
-    unsafe_code,
-    reason = "outputs are read from the buffers through the same pointers as in a run"
-)]
-
-use ndarray::ArrayD;
+use ndarray::{ArrayViewD, ArrayViewMut, Axis};
 
 use super::Program;
 use super::Real;
 use super::workspace::{Slot, Workspace};
 use crate::error::{Error, Result};
-use crate::plan::{Buffer, OutputSpec, Storage};
-use crate::recurrence::{Batch, Params};
+use crate::plan::{Buffer, Storage};
+use crate::recurrence::{Given, View};
 use crate::shape::{Kind, Rate};
-use crate::tape::{Leaf, Role};
 
 /// Whether every number is finite: zero times each is zero then.
-fn all_finite<F: Real>(x: &[F]) -> bool {
+pub(super) fn all_finite<F: Real>(x: &[F]) -> bool {
     let mut sums = [F::zero(); 16];
     let chunks = x.chunks_exact(16);
     let rest = chunks.remainder();
@@ -30,82 +24,80 @@ fn all_finite<F: Real>(x: &[F]) -> bool {
     sums.iter().fold(tail, |sum, x| sum + *x) == F::zero()
 }
 
-fn real<'a, F: Real>(
-    leaf: &Leaf,
-    params: &'a Params<F>,
-    batch: &'a Batch<F>,
-) -> Option<&'a ArrayD<F>> {
-    match leaf.role {
-        Role::Parameter => params.get(leaf.name()),
-        Role::Input => batch.get(leaf.name()),
+/// The same for a view, however it lies in memory.
+pub(super) fn is_finite<F: Real>(x: &ArrayViewD<'_, F>) -> bool {
+    match x.as_slice() {
+        Some(slice) => all_finite(slice),
+        // Rows tend to be in one piece.
+        None if x.ndim() > 1 => x.outer_iter().all(|x| is_finite(&x)),
+        None => x.iter().all(|x| x.is_finite()),
     }
 }
 
 impl<F: Real> Program<F> {
     /// Checks data against the recurrence and the sizes of the program. The usual case is decided
     /// quickly and without allocating; everything else is left to the recurrence.
-    pub(super) fn check(&self, params: &Params<F>, batch: &Batch<F>) -> Result<()> {
-        if self.fits(params, batch) {
+    pub(super) fn check(&self, given: &Given<'_, F>) -> Result<()> {
+        if self.fits(given) {
             return Ok(());
         }
-        let bound = self.recurrence.bind(params, batch)?;
-        if bound.sizes() == self.sizes {
+        let found = self.recurrence.sizes_fitting(given)?;
+        if found == self.sizes {
             return Ok(());
         }
         let names: Vec<&str> = self.recurrence.tape().dims().collect();
         Err(Error::Batch {
             reason: format!(
                 "the program was compiled for sizes {:?} of {names:?}, the data has {:?}",
-                self.sizes,
-                bound.sizes()
+                self.sizes, found
             ),
         })
     }
 
-    fn fits(&self, params: &Params<F>, batch: &Batch<F>) -> bool {
+    fn fits(&self, given: &Given<'_, F>) -> bool {
         let leaves = self.recurrence.tape().leaves();
-        let known = params.iter().count() + batch.inputs_count() == leaves.len();
-        known
-            && batch.is_plain()
-            && leaves.iter().all(|leaf| {
+        given.is_plain()
+            && leaves.iter().zip(&given.arrays).all(|(leaf, array)| {
+                let Some(array) = array else {
+                    return false;
+                };
                 let outer: &[usize] = match leaf.ty().rate {
                     Rate::Static => &[],
-                    Rate::Sample => &[batch.samples()],
-                    Rate::Step => &[batch.steps(), batch.samples()],
+                    Rate::Sample => &[given.samples],
+                    Rate::Step => &[given.steps, given.samples],
                 };
                 let dims = leaf.ty().shape.dims();
                 let own = dims.iter().map(|d| d.value(&self.sizes));
                 let expected = outer.iter().copied().chain(own);
-                let has_shape = |shape: &[usize]| shape.iter().copied().eq(expected);
-                match leaf.ty().kind {
-                    Kind::Real => real(leaf, params, batch).is_some_and(|a| {
-                        has_shape(a.shape()) && a.as_slice().is_some_and(all_finite)
-                    }),
-                    Kind::Class(count) => batch.classes(leaf.name()).is_some_and(|a| {
-                        let count = count.value(&self.sizes);
-                        has_shape(a.shape()) && a.iter().all(|class| *class < count)
-                    }),
-                }
+                array.shape().iter().copied().eq(expected)
+                    && match (leaf.ty().kind, array) {
+                        (Kind::Real, View::Real(a)) => is_finite(a),
+                        (Kind::Class(count), View::Class(a)) => {
+                            let count = count.value(&self.sizes);
+                            a.iter().all(|class| *class < count)
+                        }
+                        _ => false,
+                    }
             })
     }
 
     /// Puts the samples in order of their lengths, the longest first.
-    pub(super) fn order(&self, batch: &Batch<F>, workspace: &mut Workspace<F>) {
-        let (steps, samples) = (batch.steps(), batch.samples());
+    pub(super) fn order(&self, given: &Given<'_, F>, workspace: &mut Workspace<F>) {
+        let (steps, samples) = (given.steps, given.samples);
         let Workspace {
             order,
             active,
             lengths,
             ..
         } = workspace;
-        let same = |(row, b): (usize, &usize)| lengths[row] == batch.length(*b);
+        let same = |(row, b): (usize, &usize)| lengths[row] == given.length(*b);
         if active.len() == steps && order.len() == samples && order.iter().enumerate().all(same) {
             return;
         }
         order.clear();
         order.extend(0..samples);
         lengths.clear();
-        lengths.extend((0..samples).map(|b| batch.length(b)));
+        lengths.extend((0..samples).map(|b| given.length(b)));
         order.sort_unstable_by_key(|b| (std::cmp::Reverse(lengths[*b]), *b));
         lengths.sort_unstable_by_key(|l| std::cmp::Reverse(*l));
         active.clear();
@@ -120,12 +112,7 @@ impl<F: Real> Program<F> {
     }
 
     /// Points every worker at the buffers and the data.
-    pub(super) fn connect(
-        &self,
-        params: &Params<F>,
-        batch: &Batch<F>,
-        workspace: &mut Workspace<F>,
-    ) -> Result<()> {
+    pub(super) fn connect(&self, given: &Given<'_, F>, workspace: &mut Workspace<F>) -> Result<()> {
         let samples = workspace.extent.samples;
         let in_order = workspace.order.is_sorted();
         workspace.class_pointers.clear();
@@ -137,26 +124,33 @@ impl<F: Real> Program<F> {
                     let spec = &self.recurrence.tape().leaves()[leaf];
                     let permuted = !in_order && spec.ty().rate != Rate::Static;
                     let mut ptr = std::ptr::null_mut();
-                    if let Some(classes) = batch.classes(spec.name()) {
-                        class = match classes.as_slice().filter(|_| !permuted) {
-                            Some(slice) => slice.as_ptr(),
-                            None => {
-                                let copy = &mut workspace.classes[leaf];
-                                copy.resize(classes.len(), 0);
-                                copy_permuted(spec, classes, &workspace.order, copy);
-                                copy.as_ptr()
-                            }
-                        };
-                    } else if let Some(array) = real(spec, params, batch) {
-                        match array.as_slice().filter(|_| !permuted) {
-                            Some(slice) => ptr = slice.as_ptr().cast_mut(),
-                            None => {
-                                let copy = &mut workspace.copies[leaf];
-                                copy.reserve(array.len())?;
-                                copy_permuted(spec, array, &workspace.order, copy.as_mut_slice());
-                                ptr = copy.as_mut_ptr();
-                            }
+                    match &given.arrays[leaf] {
+                        Some(View::Class(classes)) => {
+                            class = match classes.as_slice().filter(|_| !permuted) {
+                                Some(slice) => slice.as_ptr(),
+                                None => {
+                                    let copy = &mut workspace.classes[leaf];
+                                    copy.resize(classes.len(), 0);
+                                    let order = permuted.then_some(&*workspace.order);
+                                    copy_in_order(spec.ty().rate, classes, order, copy);
+                                    copy.as_ptr()
+                                }
+                            };
                         }
+                        Some(View::Real(array)) => {
+                            ptr = match array.as_slice().filter(|_| !permuted) {
+                                Some(slice) => slice.as_ptr().cast_mut(),
+                                None => {
+                                    let copy = &mut workspace.copies[leaf];
+                                    copy.reserve(array.len())?;
+                                    let order = permuted.then_some(&*workspace.order);
+                                    let to = &mut copy.as_mut_slice()[..array.len()];
+                                    copy_in_order(spec.ty().rate, array, order, to);
+                                    copy.as_mut_ptr()
+                                }
+                            };
+                        }
+                        None => {}
                     }
                     let (time, row) = match spec.ty().rate {
                         Rate::Static => (0, 0),
@@ -193,70 +187,6 @@ impl<F: Real> Program<F> {
         }
         Ok(())
     }
-
-    /// Copies the outputs out of the buffers, in the order of the samples given.
-    pub(super) fn read(&self, workspace: &mut Workspace<F>) -> Result<()> {
-        let (steps, samples) = (workspace.extent.steps, workspace.extent.samples);
-        let Some(worker) = workspace.workers.first() else {
-            return Ok(());
-        };
-        for spec in &self.plan.outputs {
-            let outer: &[usize] = match spec.rate {
-                Rate::Static => &[],
-                Rate::Sample => &[samples],
-                Rate::Step => &[steps, samples],
-            };
-            let array = workspace.outputs.place(&spec.name, outer, &spec.shape);
-            let len = spec.operand.len.max(1);
-            let Some(to) = array.as_slice_mut() else {
-                continue;
-            };
-            let slot = worker.slots[spec.operand.buffer];
-            let source = |step: usize, row: usize| source(spec, &slot, step, row);
-            match spec.rate {
-                Rate::Static => copy_row(source(0, 0), to),
-                Rate::Sample => {
-                    for (row, sample) in workspace.order.iter().enumerate() {
-                        copy_row(source(0, row), &mut to[sample * len..][..len]);
-                    }
-                }
-                Rate::Step => {
-                    for step in 0..steps {
-                        let to = &mut to[step * samples * len..][..samples * len];
-                        for (row, sample) in workspace.order.iter().enumerate() {
-                            let to = &mut to[sample * len..][..len];
-                            if step < workspace.lengths[row] {
-                                copy_row(source(step, row), to);
-                            } else {
-                                to.fill(F::zero());
-                            }
-                        }
-                    }
-                }
-            }
-            if !all_finite(to) {
-                let bad = array.indexed_iter().find(|(_, x)| !x.is_finite());
-                if let Some((index, value)) = bad {
-                    let index = ndarray::Dimension::as_array_view(&index).to_vec();
-                    return Err(self.not_finite(&spec.name, index, *value));
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Where the entries of an output lie.
-fn source<F: Real>(spec: &OutputSpec, slot: &Slot<F>, step: usize, row: usize) -> *const F {
-    let steps = step as isize + isize::from(spec.operand.shift);
-    let time = slot.ptr.wrapping_offset(steps * slot.time as isize);
-    time.wrapping_add(row * slot.row + spec.operand.start)
-        .cast_const()
-}
-
-fn copy_row<F: Real>(from: *const F, to: &mut [F]) {
-    // SAFETY: an output is kept in full, for every sample and step.
-    unsafe { std::ptr::copy_nonoverlapping(from, to.as_mut_ptr(), to.len()) };
 }
 
 /// From the row of one sample to the next; nowhere when there is only one, whose row then stands for
@@ -281,31 +211,38 @@ fn own_slot<F: Real>(buffer: &Buffer, ptr: *mut F, samples: usize) -> Slot<F> {
     }
 }
 
-/// Copies a leaf's data, the samples in this order.
-fn copy_permuted<T: Copy>(leaf: &Leaf, array: &ArrayD<T>, order: &[usize], to: &mut [T]) {
-    if leaf.ty().rate == Rate::Static {
-        for (to, x) in to.iter_mut().zip(array) {
-            *to = *x;
-        }
+/// Copies an array into standard order, and its samples into this one.
+fn copy_in_order<T: Copy>(
+    rate: Rate,
+    array: &ArrayViewD<'_, T>,
+    order: Option<&[usize]>,
+    to: &mut [T],
+) {
+    let Some(order) = order else {
+        copy(array, to);
         return;
-    }
-    let mut rest = to;
-    let mut put = |row: ndarray::ArrayViewD<'_, T>| {
-        let (now, later) = std::mem::take(&mut rest).split_at_mut(row.len());
-        for (to, x) in now.iter_mut().zip(&row) {
-            *to = *x;
-        }
-        rest = later;
     };
-    if leaf.ty().rate == Rate::Sample {
-        for b in order {
-            put(array.index_axis(ndarray::Axis(0), *b));
+    let rows = |samples: &ArrayViewD<'_, T>, to: &mut [T]| {
+        let len = samples.len() / order.len();
+        for (b, to) in order.iter().zip(to.chunks_exact_mut(len)) {
+            copy(&samples.index_axis(Axis(0), *b), to);
         }
-        return;
+    };
+    if rate == Rate::Step {
+        let len = array.len() / array.len_of(Axis(0));
+        for (step, to) in array.outer_iter().zip(to.chunks_exact_mut(len)) {
+            rows(&step, to);
+        }
+    } else {
+        rows(array, to);
     }
-    for step in array.outer_iter() {
-        for b in order {
-            put(step.index_axis(ndarray::Axis(0), *b));
-        }
+}
+
+/// Copies an array into standard order.
+fn copy<T: Copy>(array: &ArrayViewD<'_, T>, to: &mut [T]) {
+    if let Some(from) = array.as_slice() {
+        to.copy_from_slice(from);
+    } else if let Ok(mut to) = ArrayViewMut::from_shape(array.raw_dim(), to) {
+        to.assign(array);
     }
 }

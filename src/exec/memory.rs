@@ -1,5 +1,8 @@
 //! The memory of a run: one allocation for each buffer, reused from run to run.
 
+#[cfg(test)]
+mod tests;
+
 use crate::error::{Error, Result};
 
 /// Numbers aligned to a cache line; grown when needed, never shrunk.
@@ -35,17 +38,22 @@ impl<T: Copy + Default> Aligned<T> {
         self.space.len() * size_of::<T>()
     }
 
+    /// Where the numbers begin. Pointers got earlier stay valid: none is derived from a reference
+    /// to the numbers, which the next one would end.
     pub(super) fn as_mut_ptr(&mut self) -> *mut T {
-        self.space[self.start..].as_mut_ptr()
+        self.space.as_mut_ptr().wrapping_add(self.start)
     }
 
+    /// The numbers; while they are borrowed, no pointer to them is used.
+    #[allow(
+        unsafe_code,
+        reason = "a slice made by indexing would end the validity of pointers got earlier"
+    )]
     pub(super) fn as_mut_slice(&mut self) -> &mut [T] {
-        &mut self.space[self.start..self.start + self.len]
+        // SAFETY: as many numbers follow the start, all of them set.
+        unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr(), self.len) }
     }
 }
-
-/// From this many bytes on, memory is worth large pages.
-const LARGE: usize = 1 << 22;
 
 /// Asks the system to back memory that was not touched yet by large pages, so that products which
 /// run down its columns find their addresses translated. It may decline.
@@ -54,6 +62,8 @@ const LARGE: usize = 1 << 22;
 fn ask_for_large_pages(start: *mut u8, bytes: usize) {
     use std::ffi::{c_int, c_void};
 
+    /// From this many bytes on, memory is worth large pages.
+    const LARGE: usize = 1 << 22;
     const HUGEPAGE: c_int = 14;
     const PAGE: usize = 1 << 16;
 

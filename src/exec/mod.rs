@@ -2,12 +2,14 @@
 
 mod apply;
 mod bind;
+mod binding;
 mod driver;
 mod interpret;
 pub(crate) mod kernel;
 mod memory;
 mod narrow;
 mod parallel;
+mod results;
 mod slots;
 #[cfg(test)]
 mod tests;
@@ -18,12 +20,15 @@ use std::sync::Mutex;
 use kernel::{Element, Isa};
 
 use workspace::Worker;
+
+pub use binding::Binding;
+pub use results::OutputViews;
 pub use workspace::Workspace;
 
 use crate::error::{Error, Result};
 use crate::op::{NodeId, Op, Scalar};
 use crate::plan::Plan;
-use crate::recurrence::{Batch, Outputs, Params, Recurrence};
+use crate::recurrence::{Batch, Given, Outputs, Params, Recurrence};
 use crate::shape::{Dim, Type};
 use driver::Job;
 use parallel::{Barrier, Pool};
@@ -205,6 +210,9 @@ impl<F: Real> Program<F> {
 
     /// Runs the program on some data. The outputs stay in the workspace until the next run.
     ///
+    /// Arrays in standard order are read where they are, and not copied. [`bind`](Self::bind) runs on
+    /// arrays that lie elsewhere.
+    ///
     /// # Errors
     /// When the data does not fit the recurrence or the sizes of the program; when a value that is
     /// not finite reaches an output; [`Error::OutOfMemory`], before anything is computed, when the
@@ -218,20 +226,34 @@ impl<F: Real> Program<F> {
         batch: &Batch<F>,
         workspace: &'w mut Workspace<F>,
     ) -> Result<&'w mut Outputs<F>> {
+        let binding = self.bind(workspace).params(params).batch(batch);
+        binding.run()?;
+        Ok(&mut workspace.outputs)
+    }
+
+    /// A run on arrays that need not be in [`Params`] or a [`Batch`], and are not copied.
+    ///
+    /// # Panics
+    /// When the workspace was made by another program.
+    pub fn bind<'w, 'a>(&'w self, workspace: &'w mut Workspace<F>) -> Binding<'w, 'a, F> {
         assert_eq!(
             workspace.buffers.len(),
             self.plan.buffers.len(),
             "a workspace is used with the program that made it"
         );
-        self.check(params, batch)?;
+        Binding::new(self, workspace)
+    }
+
+    /// Computes everything on data that was checked.
+    fn execute(&self, given: &Given<'_, F>, workspace: &mut Workspace<F>) -> Result<()> {
         let extent = Extent {
-            steps: batch.steps(),
-            samples: batch.samples(),
+            steps: given.steps,
+            samples: given.samples,
             chunk: self.longest_chunk,
         };
         workspace.prepare(&self.plan, self.isa, extent)?;
-        self.order(batch, workspace);
-        self.connect(params, batch, workspace)?;
+        self.order(given, workspace);
+        self.connect(given, workspace)?;
         let job = Job {
             plan: &self.plan,
             isa: self.isa,
@@ -246,22 +268,8 @@ impl<F: Real> Program<F> {
         };
         F::work(&job, &mut workspace.workers, &mut workspace.pool);
         let failure = job.failure.into_inner();
-        if let Some(error) = failure.unwrap_or_else(std::sync::PoisonError::into_inner) {
-            return Err(error);
-        }
-        self.read(workspace)?;
-        Ok(&mut workspace.outputs)
-    }
-
-    /// A value that is not finite reached an output.
-    fn not_finite(&self, name: &str, entry: Vec<usize>, value: F) -> Error {
-        Error::NonFiniteValue {
-            expression: format!("output `{name}`"),
-            place: "found when the run had ended; `Recurrence::evaluate` finds where it began"
-                .into(),
-            entry,
-            value: Scalar::to_f64(value),
-        }
+        let failure = failure.unwrap_or_else(std::sync::PoisonError::into_inner);
+        failure.map_or(Ok(()), Err)
     }
 }
 

@@ -9,7 +9,7 @@ use std::any::Any;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 use super::Real;
@@ -17,18 +17,31 @@ use super::driver::{Crew, Job};
 use super::workspace::Worker;
 
 /// Spins, and after some time lets others run.
-#[derive(Default)]
-struct Patience(u32);
+struct Patience {
+    spins: u32,
+}
 
 impl Patience {
     fn wait(&mut self) {
-        self.0 = self.0.saturating_add(1);
-        if self.0 < 10_000 {
+        if let Some(rest) = self.spins.checked_sub(1) {
+            self.spins = rest;
             std::hint::spin_loop();
         } else {
             std::thread::yield_now();
         }
     }
+}
+
+/// How often one of `count` workers spins before it lets others run: hardly ever where they share
+/// processors, since who is waited for may then be waiting for this one's.
+fn patience(count: usize) -> Patience {
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    let processors = *PROCESSORS.get_or_init(|| {
+        let found = std::thread::available_parallelism();
+        found.map_or(1, std::num::NonZero::get)
+    });
+    let spins = if count > processors { 10 } else { 10_000 };
+    Patience { spins }
 }
 
 /// A place where workers wait for each other. They spin, since they wait often and shortly.
@@ -52,7 +65,7 @@ impl Barrier {
             self.round.store(round.wrapping_add(1), Ordering::Release);
             return;
         }
-        let mut patience = Patience::default();
+        let mut patience = patience(count);
         while self.round.load(Ordering::Acquire) == round {
             if self.broken.load(Ordering::Relaxed) {
                 resume_unwind(Box::new(Abandoned));
@@ -161,7 +174,7 @@ impl Pool {
         drop(state);
         shared.changed.notify_all();
         let own = catch_unwind(AssertUnwindSafe(|| task(0)));
-        let mut patience = Patience::default();
+        let mut patience = patience(self.threads.len() + 1);
         while shared.busy.load(Ordering::Acquire) > 0 {
             patience.wait();
         }

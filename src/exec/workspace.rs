@@ -1,5 +1,7 @@
 //! What a run needs beside the plan and the data: memory, and what each worker keeps to itself.
 
+use ndarray::ArrayViewMutD;
+
 use super::Real;
 use super::interpret::entrywise::{BLOCK, Rows};
 use super::interpret::steps::{Action, Cursor};
@@ -9,7 +11,7 @@ use super::narrow::Ready;
 use super::parallel::Pool;
 use crate::error::{Error, Result};
 use crate::plan::{Instruction, Plan, Storage};
-use crate::recurrence::Outputs;
+use crate::recurrence::{Outputs, View};
 
 /// The bytes that the buffers of a chunk of time may take together: they should stay in cache.
 const CHUNK_BYTES: usize = 1 << 21;
@@ -73,6 +75,11 @@ pub struct Workspace<F: Real> {
     pub(super) pack_pointers: Vec<*mut F>,
     pub(super) workers: Vec<Worker<F>>,
     pub(super) outputs: Outputs<F>,
+    /// Whether each output of the last run went to an array of the caller's.
+    pub(super) elsewhere: Vec<bool>,
+    /// Empty between runs: room for the views of the next.
+    pub(super) views: Vec<Option<View<'static, F>>>,
+    pub(super) places: Vec<Option<ArrayViewMutD<'static, F>>>,
     /// The samples, the longest first.
     pub(super) order: Vec<usize>,
     /// The number of samples that are longer than each step.
@@ -108,6 +115,9 @@ impl<F: Real> Workspace<F> {
             pack_pointers: Vec::new(),
             workers: Vec::new(),
             outputs: Outputs::default(),
+            elsewhere: Vec::new(),
+            views: Vec::new(),
+            places: Vec::new(),
             order: Vec::new(),
             active: Vec::new(),
             lengths: Vec::new(),
@@ -126,7 +136,8 @@ impl<F: Real> Workspace<F> {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let all = self.buffers.iter().chain(&self.packs).chain(&self.copies);
-        all.map(Aligned::bytes).sum()
+        let classes = self.classes.iter().map(|c| c.len() * size_of::<usize>());
+        all.map(Aligned::bytes).chain(classes).sum()
     }
 
     /// Makes room for a run of this size, in chunks no longer than it says.

@@ -1,9 +1,8 @@
 //! Data checked against a recurrence before anything is computed.
 
-use ndarray::{ArrayD, Dimension, IxDyn};
+use ndarray::{ArrayViewD, Dimension, IxDyn};
 
-use super::data::Data;
-use super::{Batch, Params, Recurrence};
+use super::{Batch, Given, Params, Recurrence, View};
 use crate::error::{Error, Result};
 use crate::op::{Scalar, Value};
 use crate::shape::{Dim, Kind, Rate};
@@ -13,8 +12,7 @@ use crate::tape::{Leaf, Role};
 #[derive(Debug)]
 pub(crate) struct Bound<'a, F> {
     recurrence: &'a Recurrence,
-    params: &'a Params<F>,
-    batch: &'a Batch<F>,
+    given: Given<'a, F>,
     sizes: Vec<usize>,
 }
 
@@ -25,24 +23,21 @@ impl<F: Scalar> Bound<'_, F> {
     }
 
     pub(crate) fn lengths(&self) -> Vec<usize> {
-        self.batch.lengths()
+        let samples = 0..self.given.samples;
+        samples.map(|b| self.given.length(b)).collect()
     }
 
     /// The value of a leaf for one sample and step, as far as it varies with them.
     pub(crate) fn value(&self, leaf: usize, sample: usize, step: usize) -> Value<F> {
-        let leaf = &self.recurrence.tape.leaves()[leaf];
-        let missing = "bound data has an array for every leaf";
-        if leaf.role == Role::Parameter {
-            return Value::Real(self.params.get(&leaf.name).expect(missing).clone());
-        }
-        let index: &[usize] = match leaf.ty.rate {
+        let index: &[usize] = match self.recurrence.tape.leaves()[leaf].ty.rate {
             Rate::Step => &[step, sample],
             Rate::Sample => &[sample],
             Rate::Static => &[],
         };
-        match self.batch.inputs.get(&*leaf.name).expect(missing) {
-            Data::Class(a) => Value::Class(a[IxDyn(index)]),
-            Data::Real(a) => {
+        let array = self.given.arrays[leaf].as_ref();
+        match array.expect("bound data has an array for every leaf") {
+            View::Class(a) => Value::Class(a[IxDyn(index)]),
+            View::Real(a) => {
                 let view = index
                     .iter()
                     .fold(a.view(), |v, i| v.index_axis_move(ndarray::Axis(0), *i));
@@ -59,52 +54,26 @@ impl Recurrence {
         params: &'a Params<F>,
         batch: &'a Batch<F>,
     ) -> Result<Bound<'a, F>> {
-        batch.check()?;
-        let unknown = |what, name: &String, known: Vec<&str>| Error::UnknownName {
-            what,
-            name: name.clone(),
-            known: known.into_iter().map(Into::into).collect(),
-        };
-        if let Some(name) = params
-            .arrays
-            .keys()
-            .find(|n| !self.parameters().any(|p| p == **n))
-        {
-            return Err(unknown("parameter", name, self.parameters().collect()));
-        }
-        if let Some(name) = batch
-            .inputs
-            .keys()
-            .find(|n| !self.inputs().any(|p| p == **n))
-        {
-            return Err(unknown("input", name, self.inputs().collect()));
-        }
-        if let Some(name) = batch
-            .sizes
-            .keys()
-            .find(|n| !self.tape.dims().any(|d| d == **n))
-        {
-            return Err(unknown("dimension", name, self.tape.dims().collect()));
-        }
-        for (dim, size) in &batch.sizes {
-            if Dim::is_too_large(*size) {
-                return Err(Error::Batch {
-                    reason: format!("dimension {dim} is {size}, which is too large"),
-                });
+        let given = self.given(params, batch);
+        Ok(Bound {
+            recurrence: self,
+            sizes: self.sizes_fitting(&given)?,
+            given,
+        })
+    }
+
+    /// The sizes of the dimensions, in order of declaration, of data that fits the recurrence.
+    pub(crate) fn sizes_fitting<F: Scalar>(&self, given: &Given<'_, F>) -> Result<Vec<usize>> {
+        given.check_extent()?;
+        given.check_names(self)?;
+        let sizes = Sizes::solve(self, given, false)?.finish()?;
+        self.check_extent(&sizes, given.steps, given.samples)?;
+        for (leaf, array) in self.tape.leaves().iter().zip(&given.arrays) {
+            if let Some(array) = array {
+                check_entries(leaf, array, given, &sizes)?;
             }
         }
-        let sizes = Sizes::solve(self, params, batch, false)?.finish()?;
-        self.check_extent(&sizes, batch.steps, batch.samples)?;
-        let bound = Bound {
-            recurrence: self,
-            params,
-            batch,
-            sizes,
-        };
-        for leaf in self.tape.leaves() {
-            bound.check_entries(leaf)?;
-        }
-        Ok(bound)
+        Ok(sizes)
     }
 
     /// The sizes of the dimensions, in order of declaration, from sizes given by name.
@@ -153,7 +122,8 @@ impl Recurrence {
         params: &Params<F>,
         batch: &Batch<F>,
     ) -> Result<Vec<(&str, usize)>> {
-        let known = Sizes::solve(self, params, batch, true)?.known;
+        let given = self.given(params, batch);
+        let known = Sizes::solve(self, &given, true)?.known;
         let sizes = self.tape.dims().zip(known);
         Ok(sizes
             .filter_map(|(dim, size)| Some((dim, size?.0)))
@@ -208,37 +178,30 @@ fn expected_shape(recurrence: &Recurrence, leaf: &Leaf) -> String {
 }
 
 /// The sizes of the named dimensions, as they become known.
-struct Sizes<'a, F> {
+struct Sizes<'a> {
     recurrence: &'a Recurrence,
-    params: &'a Params<F>,
-    batch: &'a Batch<F>,
     /// The size of each dimension and the array that fixed it.
     known: Vec<Option<(usize, String)>>,
     /// Whether arrays may be missing.
     partial: bool,
 }
 
-impl<'a, F: Scalar> Sizes<'a, F> {
-    fn solve(
-        recurrence: &'a Recurrence,
-        params: &'a Params<F>,
-        batch: &'a Batch<F>,
-        partial: bool,
-    ) -> Result<Self> {
-        let given = |name: &str| Some((*batch.sizes.get(name)?, "Batch::size".to_owned()));
-        let known = recurrence.tape.dims().map(given).collect();
+impl<'a> Sizes<'a> {
+    fn solve<F>(recurrence: &'a Recurrence, given: &Given<'_, F>, partial: bool) -> Result<Self>
+    where
+        F: Scalar,
+    {
+        let by_name = |name: &str| Some((given.size(name)?, "Batch::size".to_owned()));
         let mut sizes = Self {
             recurrence,
-            params,
-            batch,
-            known,
+            known: recurrence.tape.dims().map(by_name).collect(),
             partial,
         };
         // A sum of names is solved for its last unknown, so passes repeat until nothing is learnt.
         loop {
             let before = sizes.known.iter().flatten().count();
-            for leaf in recurrence.tape.leaves() {
-                sizes.learn(leaf)?;
+            for (leaf, array) in recurrence.tape.leaves().iter().zip(&given.arrays) {
+                sizes.learn(leaf, array.as_ref().map(View::shape), given)?;
             }
             if sizes.known.iter().flatten().count() == before {
                 return Ok(sizes);
@@ -262,11 +225,13 @@ impl<'a, F: Scalar> Sizes<'a, F> {
             .collect()
     }
 
-    fn learn(&mut self, leaf: &Leaf) -> Result<()> {
-        let (what, found) = match leaf.role {
-            Role::Parameter => ("parameter", self.params.get(&leaf.name).map(ArrayD::shape)),
-            Role::Input => ("input", self.batch.inputs.get(&*leaf.name).map(Data::shape)),
-        };
+    fn learn<F>(
+        &mut self,
+        leaf: &Leaf,
+        found: Option<&[usize]>,
+        given: &Given<'_, F>,
+    ) -> Result<()> {
+        let what = word(leaf);
         let name = leaf.name.to_string();
         let expected = || expected_shape(self.recurrence, leaf);
         let Some(found) = found else {
@@ -281,8 +246,8 @@ impl<'a, F: Scalar> Sizes<'a, F> {
         };
         let outer: &[usize] = match leaf.ty.rate {
             Rate::Static => &[],
-            Rate::Sample => &[self.batch.samples],
-            Rate::Step => &[self.batch.steps, self.batch.samples],
+            Rate::Sample => &[given.samples],
+            Rate::Step => &[given.steps, given.samples],
         };
         let dims = leaf.ty.shape.dims();
         if found.len() != outer.len() + dims.len() || found[..outer.len()] != *outer {
@@ -291,8 +256,8 @@ impl<'a, F: Scalar> Sizes<'a, F> {
                 _ => format!(
                     "{} with T = {}, B = {}",
                     expected(),
-                    self.batch.steps,
-                    self.batch.samples
+                    given.steps,
+                    given.samples
                 ),
             };
             return Err(Error::ArrayShape {
@@ -375,70 +340,69 @@ impl<'a, F: Scalar> Sizes<'a, F> {
     }
 }
 
-impl<F: Scalar> Bound<'_, F> {
-    /// Refuses numbers that are not finite and classes out of range, within the lengths.
-    fn check_entries(&self, leaf: &Leaf) -> Result<()> {
-        let name = leaf.name.to_string();
-        if leaf.role == Role::Parameter {
-            let array = self.params.get(&leaf.name);
-            return array.map_or(Ok(()), |a| finite("parameter", &name, a, |_| true));
-        }
-        let lengths = self.lengths();
-        let inside = |index: &[usize]| match leaf.ty.rate {
-            Rate::Step => index[0] < lengths[index[1]],
-            _ => true,
-        };
-        let Some(data) = self.batch.inputs.get(&*leaf.name) else {
-            return Ok(());
-        };
-        match (leaf.ty.kind, data) {
-            (Kind::Real, Data::Real(array)) => finite("input", &name, array, inside),
-            (Kind::Class(count), Data::Class(array)) => {
-                let classes = count.value(&self.sizes);
-                let outside = array.indexed_iter().find(|(i, c)| {
-                    **c >= classes && inside(i.as_array_view().as_slice().unwrap_or(&[]))
-                });
-                match outside {
-                    Some((index, value)) => Err(Error::ClassOutOfRange {
-                        name,
-                        index: index.as_array_view().to_vec(),
-                        value: *value,
-                        classes,
-                    }),
-                    None => Ok(()),
-                }
-            }
-            (Kind::Real, Data::Class(_)) => Err(Error::ArrayKind {
-                name,
-                expected: "real numbers",
-                found: "classes",
-            }),
-            (Kind::Class(_), Data::Real(_)) => Err(Error::ArrayKind {
-                name,
-                expected: "classes",
-                found: "real numbers",
-            }),
-        }
+/// What a leaf is, in a word.
+const fn word(leaf: &Leaf) -> &'static str {
+    match leaf.role {
+        Role::Parameter => "parameter",
+        Role::Input => "input",
     }
 }
 
-fn finite<F: Scalar>(
-    what: &'static str,
-    name: &str,
-    array: &ArrayD<F>,
-    inside: impl Fn(&[usize]) -> bool,
+/// Refuses numbers that are not finite and classes out of range, within the lengths.
+fn check_entries<F: Scalar>(
+    leaf: &Leaf,
+    array: &View<'_, F>,
+    given: &Given<'_, F>,
+    sizes: &[usize],
 ) -> Result<()> {
-    let bad = array
-        .indexed_iter()
-        .map(|(i, x)| (i.as_array_view().to_vec(), *x))
-        .find(|(i, x)| !x.is_finite() && inside(i));
-    match bad {
-        Some((index, value)) => Err(Error::NonFiniteData {
-            what,
-            name: name.into(),
-            index,
-            value: value.to_f64(),
+    let name = || leaf.name.to_string();
+    let inside = |index: &[usize]| match leaf.ty.rate {
+        Rate::Step => index[0] < given.length(index[1]),
+        _ => true,
+    };
+    match (leaf.ty.kind, array) {
+        (Kind::Real, View::Real(array)) => match first(array, |x| !x.is_finite(), inside) {
+            None => Ok(()),
+            Some((index, value)) => Err(Error::NonFiniteData {
+                what: word(leaf),
+                name: name(),
+                index,
+                value: value.to_f64(),
+            }),
+        },
+        (Kind::Class(count), View::Class(array)) => {
+            let classes = count.value(sizes);
+            match first(array, |class| class >= classes, inside) {
+                None => Ok(()),
+                Some((index, value)) => Err(Error::ClassOutOfRange {
+                    name: name(),
+                    index,
+                    value,
+                    classes,
+                }),
+            }
+        }
+        (Kind::Real, View::Class(_)) => Err(Error::ArrayKind {
+            name: name(),
+            expected: "real numbers",
+            found: "classes",
         }),
-        None => Ok(()),
+        (Kind::Class(_), View::Real(_)) => Err(Error::ArrayKind {
+            name: name(),
+            expected: "classes",
+            found: "real numbers",
+        }),
     }
+}
+
+/// The first bad entry that is looked at.
+fn first<T: Copy>(
+    array: &ArrayViewD<'_, T>,
+    is_bad: impl Fn(T) -> bool,
+    inside: impl Fn(&[usize]) -> bool,
+) -> Option<(Vec<usize>, T)> {
+    let bad = array.indexed_iter().find(|(index, x)| {
+        is_bad(**x) && inside(index.as_array_view().as_slice().unwrap_or_default())
+    });
+    bad.map(|(index, x)| (index.as_array_view().to_vec(), *x))
 }

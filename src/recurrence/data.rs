@@ -135,7 +135,7 @@ pub struct Batch<F> {
     pub(super) steps: usize,
     pub(super) samples: usize,
     pub(super) inputs: IndexMap<String, Data<F>>,
-    lengths: Option<Vec<usize>>,
+    pub(super) lengths: Option<Vec<usize>>,
     pub(super) sizes: IndexMap<String, usize>,
 }
 
@@ -248,10 +248,9 @@ impl<F: Scalar> Batch<F> {
     /// # Errors
     /// As [`samples_of`](Self::samples_of); also when the lengths do not fit.
     pub fn sequence(&self, recurrence: &Recurrence, sample: usize) -> Result<Self> {
-        self.check()?;
+        recurrence.given(&Params::new(), self).check_extent()?;
         let mut one = self.samples_of(recurrence, &[sample])?;
-        let length = one.length(0);
-        one.lengths = None;
+        let length = one.lengths.take().map_or(one.steps, |l| l[0]);
         for (name, data) in &mut one.inputs {
             let mut leaves = recurrence.leaves(Role::Input);
             let step = leaves.any(|l| *l.name == **name && l.ty.rate == Rate::Step);
@@ -331,58 +330,6 @@ impl<F: Scalar> Batch<F> {
         self.lengths
             .clone()
             .unwrap_or_else(|| vec![self.steps; self.samples])
-    }
-
-    /// The length of one sequence.
-    pub(crate) fn length(&self, sample: usize) -> usize {
-        self.lengths.as_ref().map_or(self.steps, |l| l[sample])
-    }
-
-    /// Whether it has steps and samples, lengths that fit, and no size given by name.
-    pub(crate) fn is_plain(&self) -> bool {
-        let lengths = self.lengths.as_ref();
-        self.steps > 0
-            && self.samples > 0
-            && self.sizes.is_empty()
-            && lengths.is_none_or(|l| {
-                l.len() == self.samples && l.iter().all(|l| (1..=self.steps).contains(l))
-            })
-    }
-
-    /// The number of inputs.
-    pub(crate) fn inputs_count(&self) -> usize {
-        self.inputs.len()
-    }
-
-    pub(super) fn check(&self) -> Result<()> {
-        let refuse = |reason: String| Err(Error::Batch { reason });
-        if self.steps == 0 {
-            return refuse("it has no steps (T = 0)".into());
-        }
-        if self.samples == 0 {
-            return refuse("it has no samples (B = 0)".into());
-        }
-        let all = self.steps.checked_mul(self.samples);
-        if all.is_none_or(Dim::is_too_large) {
-            return refuse(format!(
-                "it has too many steps (T = {}, B = {})",
-                self.steps, self.samples
-            ));
-        }
-        let Some(lengths) = &self.lengths else {
-            return Ok(());
-        };
-        if lengths.len() != self.samples {
-            let found = lengths.len();
-            return refuse(format!("expected {} lengths, found {found}", self.samples));
-        }
-        match lengths.iter().position(|l| *l == 0 || *l > self.steps) {
-            Some(i) => refuse(format!(
-                "the length of sample {i} is {}, expected 1 to {}",
-                lengths[i], self.steps
-            )),
-            None => Ok(()),
-        }
     }
 }
 

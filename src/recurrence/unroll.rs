@@ -83,14 +83,24 @@ impl<F: Scalar> Outputs<F> {
         self.arrays.iter_mut().map(|(n, a)| (&**n, a))
     }
 
-    /// The array of an output, made anew when its shape has changed.
-    pub(crate) fn place(&mut self, name: &str, outer: &[usize], inner: &[usize]) -> &mut ArrayD<F> {
-        let fits = |a: &ArrayD<F>| a.shape().iter().eq(outer.iter().chain(inner));
+    /// The array of an output, the one of this number, made anew when its shape has changed.
+    pub(crate) fn place(
+        &mut self,
+        index: usize,
+        name: &str,
+        shape: impl Iterator<Item = usize> + Clone,
+    ) -> &mut ArrayD<F> {
+        let fits = |a: &ArrayD<F>| a.shape().iter().copied().eq(shape.clone());
         if !self.arrays.get(name).is_some_and(fits) {
-            let shape: Vec<usize> = outer.iter().chain(inner).copied().collect();
-            self.insert(name, ArrayD::zeros(IxDyn(&shape)));
+            self.remove(name);
+            let array = ArrayD::zeros(shape.collect::<Vec<_>>());
+            self.arrays.shift_insert(index, name.into(), array);
         }
         &mut self.arrays[name]
+    }
+
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.arrays.shift_remove(name);
     }
 
     pub(crate) fn insert(&mut self, name: &str, array: ArrayD<F>) {

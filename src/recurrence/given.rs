@@ -1,0 +1,205 @@
+//! Data as a run sees it: a view of an array for each leaf, whoever owns the array.
+
+use indexmap::IndexMap;
+use ndarray::ArrayViewD;
+
+use super::data::Data;
+use super::{Batch, Params, Recurrence};
+use crate::error::{Error, Result};
+use crate::op::Scalar;
+use crate::shape::Dim;
+use crate::tape::Role;
+
+/// An array that somebody else owns.
+#[derive(Clone, Debug)]
+pub(crate) enum View<'a, F> {
+    Real(ArrayViewD<'a, F>),
+    Class(ArrayViewD<'a, usize>),
+}
+
+impl<F> View<'_, F> {
+    pub(crate) fn shape(&self) -> &[usize] {
+        match self {
+            Self::Real(a) => a.shape(),
+            Self::Class(a) => a.shape(),
+        }
+    }
+}
+
+/// What is given to a run; it need not fit the recurrence yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Given<'a, F> {
+    pub(crate) steps: usize,
+    pub(crate) samples: usize,
+    /// The length of each sequence; without them each has all the steps.
+    pub(crate) lengths: Option<&'a [usize]>,
+    pub(super) sizes: Option<&'a IndexMap<String, usize>>,
+    /// An array for each leaf, in order of declaration.
+    pub(crate) arrays: Vec<Option<View<'a, F>>>,
+    /// What was given for a name that no leaf has.
+    unknown: Vec<(&'static str, String)>,
+}
+
+impl<'a, F: Scalar> Given<'a, F> {
+    /// Nothing yet. The vector is used again, so that it need not be made for every run.
+    pub(crate) fn nothing(leaves: usize, mut arrays: Vec<Option<View<'a, F>>>) -> Self {
+        arrays.clear();
+        arrays.resize_with(leaves, || None);
+        Self {
+            steps: 0,
+            samples: 0,
+            lengths: None,
+            sizes: None,
+            arrays,
+            unknown: Vec::new(),
+        }
+    }
+
+    /// Remembers a name that no leaf has, to be told when the data is checked.
+    pub(crate) fn add_unknown(&mut self, what: &'static str, name: &str) {
+        self.unknown.push((what, name.into()));
+    }
+
+    pub(crate) fn add_params(&mut self, recurrence: &Recurrence, params: &'a Params<F>) {
+        let mut found = 0;
+        for (leaf, place) in recurrence.tape.leaves().iter().zip(&mut self.arrays) {
+            if leaf.role == Role::Parameter
+                && let Some(array) = params.get(&leaf.name)
+            {
+                *place = Some(View::Real(array.view()));
+                found += 1;
+            }
+        }
+        if found < params.arrays.len() {
+            let known = |name: &str| recurrence.parameters().any(|p| p == name);
+            let unknown = params.iter().find(|(name, _)| !known(name));
+            unknown
+                .into_iter()
+                .for_each(|(name, _)| self.add_unknown("parameter", name));
+        }
+    }
+
+    pub(crate) fn add_batch(&mut self, recurrence: &Recurrence, batch: &'a Batch<F>) {
+        let mut found = 0;
+        for (leaf, place) in recurrence.tape.leaves().iter().zip(&mut self.arrays) {
+            if leaf.role == Role::Input
+                && let Some(data) = batch.inputs.get(&*leaf.name)
+            {
+                *place = Some(match data {
+                    Data::Real(a) => View::Real(a.view()),
+                    Data::Class(a) => View::Class(a.view()),
+                });
+                found += 1;
+            }
+        }
+        if found < batch.inputs.len() {
+            let known = |name: &str| recurrence.inputs().any(|p| p == name);
+            let unknown = batch.inputs.keys().find(|name| !known(name));
+            unknown
+                .into_iter()
+                .for_each(|name| self.add_unknown("input", name));
+        }
+        (self.steps, self.samples) = (batch.steps, batch.samples);
+        self.lengths = batch.lengths.as_deref();
+        self.sizes = Some(&batch.sizes);
+    }
+
+    /// The length of one sequence.
+    pub(crate) fn length(&self, sample: usize) -> usize {
+        self.lengths.map_or(self.steps, |l| l[sample])
+    }
+
+    /// Whether it has steps and samples, lengths that fit, no size given by name and no name that
+    /// is not known.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.steps > 0
+            && self.samples > 0
+            && self.sizes.is_none_or(IndexMap::is_empty)
+            && self.unknown.is_empty()
+            && self.lengths.is_none_or(|l| {
+                l.len() == self.samples && l.iter().all(|l| (1..=self.steps).contains(l))
+            })
+    }
+
+    /// Refuses what does not fit any recurrence.
+    pub(super) fn check_extent(&self) -> Result<()> {
+        let refuse = |reason: String| Err(Error::Batch { reason });
+        if self.steps == 0 {
+            return refuse("it has no steps (T = 0)".into());
+        }
+        if self.samples == 0 {
+            return refuse("it has no samples (B = 0)".into());
+        }
+        let all = self.steps.checked_mul(self.samples);
+        if all.is_none_or(Dim::is_too_large) {
+            return refuse(format!(
+                "it has too many steps (T = {}, B = {})",
+                self.steps, self.samples
+            ));
+        }
+        let Some(lengths) = self.lengths else {
+            return Ok(());
+        };
+        if lengths.len() != self.samples {
+            let found = lengths.len();
+            return refuse(format!("expected {} lengths, found {found}", self.samples));
+        }
+        match lengths.iter().position(|l| *l == 0 || *l > self.steps) {
+            Some(i) => refuse(format!(
+                "the length of sample {i} is {}, expected 1 to {}",
+                lengths[i], self.steps
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses names that the recurrence does not have.
+    pub(super) fn check_names(&self, recurrence: &Recurrence) -> Result<()> {
+        let refuse = |what, name: &str, known: Vec<&str>| {
+            Err(Error::UnknownName {
+                what,
+                name: name.into(),
+                known: known.into_iter().map(Into::into).collect(),
+            })
+        };
+        if let Some((what, name)) = self.unknown.first() {
+            let known = match *what {
+                "parameter" => recurrence.parameters().collect(),
+                "input" => recurrence.inputs().collect(),
+                _ => recurrence.parameters().chain(recurrence.inputs()).collect(),
+            };
+            return refuse(what, name, known);
+        }
+        let sizes = || self.sizes.into_iter().flatten();
+        if let Some((name, _)) = sizes().find(|(n, _)| !recurrence.tape.dims().any(|d| d == **n)) {
+            return refuse("dimension", name, recurrence.tape.dims().collect());
+        }
+        for (dim, size) in sizes() {
+            if Dim::is_too_large(*size) {
+                return Err(Error::Batch {
+                    reason: format!("dimension {dim} is {size}, which is too large"),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The size given by name for a dimension.
+    pub(super) fn size(&self, dim: &str) -> Option<usize> {
+        self.sizes?.get(dim).copied()
+    }
+}
+
+impl Recurrence {
+    /// Parameters and a batch, as views.
+    pub(crate) fn given<'a, F: Scalar>(
+        &self,
+        params: &'a Params<F>,
+        batch: &'a Batch<F>,
+    ) -> Given<'a, F> {
+        let mut given = Given::nothing(self.tape.leaves().len(), Vec::new());
+        given.add_params(self, params);
+        given.add_batch(self, batch);
+        given
+    }
+}
