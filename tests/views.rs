@@ -472,7 +472,7 @@ fn a_binding_says_what_is_wrong_with_it() {
         (refusal(p, all, |b| b.extent(0, 4)), &["no steps"]),
         (
             refusal(p, all, |b| b.with_classes("b_o", one.view())),
-            &["`b_o`", "[1]"],
+            &["dimension H is 5", "but 1 in `b_o`"],
         ),
         (
             refusal(p, all, |b| b.with_classes("b_o", five.view())),
@@ -488,7 +488,7 @@ fn a_binding_says_what_is_wrong_with_it() {
         ),
         (
             refusal(p, (&larger.0, &larger.1), |b| b),
-            &["compiled for sizes", "[6, 3, 4]"],
+            &["compiled for sizes", "[3, 6, 4]"],
         ),
     ];
     for (text, words) in found {
