@@ -310,7 +310,8 @@ where
         i = tree.current();
     }
     let (sizes, lengths) = (i.sizes(), i.batch.lengths());
-    let source = i.recurrence.source().unwrap();
+    let tape = || i.recurrence.tape().to_string();
+    let source = i.recurrence.source().unwrap_or_else(|_| tape());
     format!("sizes {sizes:?}, lengths {lengths:?}\n{source}")
 }
 
@@ -339,6 +340,20 @@ fn a_state_that_is_computed_again() {
              c' = 0.5 * c + tanh(0.1 * (W @ h) + x)\nh' = o * tanh(c')\nloss dot(w, h')"
         ));
     }
+}
+
+/// What is computed again takes the place of all that a register was read for.
+#[test]
+fn a_delayed_value_that_is_computed_again() {
+    written(
+        "param W[64, 64]\ninput x[64], w[64]\nstate h[64]\nh' = tanh(0.1 * (W @ h) + x)\n\
+         v = h' * sin(h')\nu = v * sum(w * delay(v))\nloss dot(w, v)",
+    );
+    written(
+        "param W[64, 64]\ninput x[64], w[64]\nstate h[64]\nh' = tanh(0.1 * (W @ h) + x)\n\
+         v = h' * h'\nbackward state b[64]\nb' = tanh(0.1 * (W @ b) + h' * delay(v))\n\
+         loss dot(w, b')",
+    );
 }
 
 /// Random recurrences of many sizes for as long as wanted, in every way:

@@ -130,7 +130,7 @@ impl<'a> Emitter<'a> {
 
     fn carries(&self) -> Vec<Carry> {
         let mut carries: Vec<Carry> = Vec::new();
-        for register in &self.graph.registers {
+        for register in self.graph.read_registers() {
             let forward = register.direction == Direction::Forward;
             let value = self.operand(register.def);
             if carries

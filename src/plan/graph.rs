@@ -202,6 +202,20 @@ impl Graph {
         live
     }
 
+    /// The registers that are read for the outputs.
+    pub(super) fn read_registers(&self) -> Vec<Register> {
+        let mut is_read = vec![false; self.registers.len()];
+        for (node, live) in self.nodes.iter().zip(self.live()) {
+            if let (Kind::Read(r), true) = (&node.kind, live) {
+                is_read[*r] = true;
+            }
+        }
+        let read = self.registers.iter().zip(is_read);
+        read.filter(|(_, is_read)| *is_read)
+            .map(|(r, _)| *r)
+            .collect()
+    }
+
     /// How often each live node is used: as an argument, by a register, as an output.
     pub(super) fn uses(&self) -> Vec<usize> {
         let live = self.live();

@@ -205,7 +205,7 @@ impl Layout {
                 raise(&mut storage, access.base, to);
             }
         }
-        for register in &graph.registers {
+        for register in graph.read_registers() {
             raise(&mut storage, register.def, Storage::Chunk);
             if let Some(init) = register.init {
                 let base = graph.access(init).base;
