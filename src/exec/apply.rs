@@ -8,7 +8,7 @@
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use ndarray::{ArrayD, IxDyn};
+use ndarray::{ArrayD, ArrayViewMutD, IxDyn};
 
 use super::Real;
 use super::driver::{Crew, Rows};
@@ -470,8 +470,7 @@ fn custom<F: Scalar>(
         let reason = format!("its value has shape {found:?}, it said {shape:?}");
         return Err(broken(reason));
     }
-    for (out, x) in out.iter_mut().zip(&value) {
-        *out = *x;
-    }
+    let mut out = ArrayViewMutD::from_shape(shape, out).map_err(|e| broken(e.to_string()))?;
+    out.assign(&value);
     Ok(())
 }
