@@ -7,8 +7,12 @@
 //! alone cannot tell these from the right bound; what tells them is that the rules do not lead there.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "support/terms.rs"]
+mod terms;
+
 use bptt::cells::{Cell, Loss, Start};
 use bptt::derive::{Check, Derivation, Equation, Instance, Relation, Step, Term, compare};
+use terms::with_part;
 
 fn models() -> Vec<Derivation> {
     [Cell::rnn(), Cell::lstm(), Cell::gru()]
@@ -62,15 +66,7 @@ fn wrong(term: &Term) -> Vec<Term> {
     }
     for (i, part) in parts.iter().enumerate() {
         for changed in wrong(part) {
-            let mut at = 0;
-            found.push(term.map(&mut |p| {
-                at += 1;
-                if at - 1 == i {
-                    changed.clone()
-                } else {
-                    p.clone()
-                }
-            }));
+            found.push(with_part(term, i, &changed));
         }
     }
     found

@@ -2,6 +2,9 @@
 //! found, and what must not be said is not said.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "support/terms.rs"]
+mod terms;
+
 use bptt::cells::{Cell, Loss, Start};
 use bptt::derive::{
     Base, Check, Derivation, Equation, Format, Instance, Lang, Level, Part, Range, Relation,
@@ -9,6 +12,7 @@ use bptt::derive::{
 };
 use bptt::render::{Charset, Dialect};
 use bptt::{Expr, Recurrence, ScalarFunction};
+use terms::with_part;
 
 fn cells() -> Vec<(&'static str, Cell)> {
     vec![
@@ -293,15 +297,7 @@ fn tree_mutants(term: &Term) -> Vec<Term> {
             Term::Norm(_) | Term::MaxNorm(_) | Term::Pow(_, 2)
         ));
         for changed in tree_mutants(part).into_iter().skip(blind) {
-            let mut at = 0;
-            mutants.push(term.map(&mut |p| {
-                at += 1;
-                if at - 1 == i {
-                    changed.clone()
-                } else {
-                    p.clone()
-                }
-            }));
+            mutants.push(with_part(term, i, &changed));
         }
     }
     mutants

@@ -2,6 +2,9 @@
 //! line after, and a step that was tampered with is refused.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "support/terms.rs"]
+mod terms;
+
 use std::collections::BTreeMap;
 
 use bptt::cells::{Cell, Loss, Start};
@@ -9,6 +12,7 @@ use bptt::derive::{
     At, Check, Derivation, Equation, Place, Relation, Rewrite, Rule, Site, Step, TOLERANCE, Term,
     Time, compare,
 };
+use terms::with_part;
 
 fn derivations() -> Vec<Derivation> {
     let cells = [
@@ -190,15 +194,7 @@ fn tampered(term: &Term) -> Vec<Term> {
     let parts: Vec<Term> = term.parts().into_iter().cloned().collect();
     for (i, part) in parts.iter().enumerate() {
         for changed in tampered(part) {
-            let mut at = 0;
-            found.push(term.map(&mut |p| {
-                at += 1;
-                if at - 1 == i {
-                    changed.clone()
-                } else {
-                    p.clone()
-                }
-            }));
+            found.push(with_part(term, i, &changed));
         }
     }
     found

@@ -356,6 +356,18 @@ fn a_delayed_value_that_is_computed_again() {
     );
 }
 
+/// Before the first step `c` is zero, and its logarithm not a number; what `h` holds then is zero.
+#[test]
+fn a_state_that_is_not_computed_again_from_nothing() {
+    for f in ["ln(c')", "(1 / c')"] {
+        written(&format!(
+            "param W[64, 64], v[64]\ninput x[64], w[64]\nstate h[64], c[64]\n\
+             o = sigmoid(x + v * h)\nc' = exp(0.1 * (W @ h) + x) + 0.5 * c\n\
+             h' = o * {f}\nloss dot(w, h')"
+        ));
+    }
+}
+
 /// Random recurrences of many sizes for as long as wanted, in every way:
 /// `BPTT_FUZZ_SECONDS=600 cargo test --release --lib -- --ignored --nocapture for_a_while`.
 #[test]

@@ -168,10 +168,8 @@ impl Graph {
         let node = &self.nodes[id];
         let is_early = |arg: &Id| {
             let access = self.access(*arg);
-            let base = &self.nodes[access.base];
             access.shift == 0
-                && (base.rate != Rate::Step
-                    || !self.is_computed(access.base)
+                && (!self.is_computed(access.base)
                     || schedule.places[access.base].pass <= schedule.places[value].pass)
         };
         node.rate == Rate::Step
@@ -235,14 +233,32 @@ impl Graph {
         held
     }
 
-    /// Whether a value is zero before anything happened: a factor of it is.
+    /// Whether a value is zero before anything happened: a factor of it is, and the others are
+    /// numbers.
     fn starts_at_zero(&self, id: Id) -> bool {
-        let is_zero = |arg: &Id| match self.nodes[*arg].kind {
-            Kind::Read(r) => self.registers[r].init.is_none(),
-            _ => false,
+        let args = &self.nodes[id].args;
+        let is_zero = |arg: &Id| {
+            matches!(self.nodes[*arg].kind, Kind::Read(_)) && self.at_the_start(*arg).is_some()
         };
         matches!(self.nodes[id].kind, Kind::Pointwise(Pointwise::Mul))
-            && self.nodes[id].args.iter().any(is_zero)
+            && args.iter().any(is_zero)
+            && args
+                .iter()
+                .all(|a| self.at_the_start(*a).is_some_and(f64::is_finite))
+    }
+
+    /// What an entrywise value is where registers hold zero, as far as the graph tells.
+    fn at_the_start(&self, id: Id) -> Option<f64> {
+        let node = &self.nodes[id];
+        match node.kind {
+            Kind::Constant(x) => Some(x),
+            Kind::Read(r) => self.registers[r].init.is_none().then_some(0.0),
+            Kind::Pointwise(op) => {
+                let args = node.args.iter().map(|a| self.at_the_start(*a));
+                Some(op.eval(&args.collect::<Option<Vec<f64>>>()?))
+            }
+            _ => None,
+        }
     }
 
     /// What a value was a step before, made from what is kept.
