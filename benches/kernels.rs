@@ -111,6 +111,7 @@ impl Bench<'_> {
             b: packed.as_ptr(),
             panels,
             start: None,
+            ahead: None,
         };
         let flops = (2 * m * k * n) as f64;
         let bytes = (k * n * size_of::<T>()) as f64;

@@ -349,6 +349,7 @@ impl<F: Real> Crew<'_, '_, F> {
                 ptr: self.at(start, rows.step, rows.first).cast_const(),
                 stride: self.stride(start),
             }),
+            ahead: Some(&self.own.ahead),
         };
         // SAFETY: the plan names entries inside the buffers, and packs before it multiplies.
         unsafe { product.run(self.job.isa, 0..panels.count()) };

@@ -228,11 +228,15 @@ impl<F: Real> Crew<'_, '_, F> {
                     count: end.saturating_sub(share.start),
                 };
                 if rows.count > 0 {
+                    let next = (i + 1 < times.len())
+                        .then_some(if forward { step + 1 } else { step.wrapping_sub(1) });
+                    self.look_ahead(&stage.kept, rows, next);
                     for work in &stage.body {
                         self.apply(&work.instruction, rows);
                     }
                 }
             }
+            self.own.ahead.clear();
             return;
         }
         for Work {
@@ -292,6 +296,22 @@ impl<F: Real> Crew<'_, '_, F> {
             if apart {
                 self.wait();
             }
+        }
+    }
+
+    /// Says which rows of some buffers the next step of a loop touches.
+    fn look_ahead(&mut self, buffers: &[usize], rows: Rows, next: Option<usize>) {
+        self.own.ahead.clear();
+        let Some(next) = next else {
+            return;
+        };
+        for &buffer in buffers {
+            let slot = &self.own.slots[buffer];
+            let step = slot
+                .ptr
+                .wrapping_offset((next as isize - slot.origin as isize) * slot.time as isize);
+            let from = step.wrapping_add(rows.first * slot.row);
+            self.own.ahead.push(from.cast_const(), rows.count * slot.row);
         }
     }
 

@@ -5,7 +5,7 @@ use ndarray::ArrayViewMutD;
 use super::Real;
 use super::interpret::entrywise::{BLOCK, Rows};
 use super::interpret::steps::{Action, Cursor};
-use super::kernel::{Isa, OverRows, Panels, Stretch};
+use super::kernel::{Ahead, Isa, OverRows, Panels, Stretch};
 use super::memory::Aligned;
 use super::narrow::Ready;
 use super::parallel::Pool;
@@ -38,6 +38,8 @@ pub(super) struct Worker<T> {
     pub(super) strides: Vec<usize>,
     pub(super) operands: Vec<Rows<T>>,
     pub(super) stretches: Vec<Stretch<T>>,
+    /// What the next step of a loop reads or writes.
+    pub(super) ahead: Ahead<T>,
     pub(super) actions: Vec<Action<T>>,
     pub(super) cursors: Vec<Cursor<T>>,
     /// For each stage of each pass, its loop made ready for narrow values.
@@ -257,6 +259,7 @@ impl<F: Real> Workspace<F> {
                 strides: vec![0; places],
                 operands: Vec::with_capacity(operands),
                 stretches: Vec::with_capacity(segments),
+                ahead: Ahead::with_capacity(plan.buffers.len()),
                 actions: Vec::with_capacity(actions),
                 cursors: Vec::with_capacity(cursors),
                 staging: first.wrapping_add(registers * BLOCK),

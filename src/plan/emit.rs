@@ -1,6 +1,6 @@
 //! From nodes with a place and a time to instructions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Plan;
 use super::graph::{Graph, Id, Kind};
@@ -96,8 +96,14 @@ impl<'a> Emitter<'a> {
             }
             if stage.in_pass {
                 let programs = &self.programs;
-                let body = body.into_iter().map(|i| Work::new(i, programs)).collect();
-                passes[stage.pass].stages.push(Group { is_loop, body });
+                let body: Vec<Work> = body.into_iter().map(|i| Work::new(i, programs)).collect();
+                let kept = if is_loop { self.kept(&body) } else { Vec::new() };
+                let group = Group {
+                    is_loop,
+                    body,
+                    kept,
+                };
+                passes[stage.pass].stages.push(group);
             } else {
                 for instruction in body {
                     if let Instruction::Gemm { pack, .. } = instruction {
@@ -126,6 +132,14 @@ impl<'a> Emitter<'a> {
             carries,
             outputs,
         }
+    }
+
+    /// The buffers of all steps that some work reads or writes.
+    fn kept(&self, body: &[Work]) -> Vec<usize> {
+        let operands = body.iter().flat_map(|w| w.instruction.operands(&self.programs));
+        let buffers: BTreeSet<usize> = operands.map(|o| o.buffer).collect();
+        let is_kept = |b: &usize| self.buffers[*b].storage == Storage::Full;
+        buffers.into_iter().filter(is_kept).collect()
     }
 
     fn carries(&self) -> Vec<Carry> {

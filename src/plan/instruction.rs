@@ -230,6 +230,9 @@ pub(crate) struct Stage {
     /// Whether they run step by step.
     pub(crate) is_loop: bool,
     pub(crate) body: Vec<Work>,
+    /// The buffers of all steps that a loop reads or writes: each step finds them where no step before
+    /// has been for long.
+    pub(crate) kept: Vec<usize>,
 }
 
 /// An instruction in a stage.

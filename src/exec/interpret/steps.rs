@@ -138,6 +138,7 @@ impl<T: Element + Scalar, P: Programs> Kernel<T> for Steps<'_, T, P> {
                                     b,
                                     panels,
                                     start: start.map(|ptr| Start { ptr, stride: 0 }),
+                                    ahead: None,
                                 }
                                 .run_one::<V>();
                             }

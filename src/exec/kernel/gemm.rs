@@ -16,7 +16,7 @@ use std::ops::Range;
 use super::pack::{self, Matrix, Panels};
 use super::simd::MAX_LANES;
 use super::tile::{Right, Strip, Target, blocks};
-pub(crate) use super::tile::{Start, Stretch};
+pub(crate) use super::tile::{Ahead, Start, Stretch};
 use super::{Element, Isa, Kernel, Vector};
 
 /// How many steps of `k` are done before the next panel's or block's turn: so much of a panel, and
@@ -58,6 +58,8 @@ pub(crate) struct Product<'a, T> {
     pub(crate) panels: Panels,
     /// What the products are added to.
     pub(crate) start: Option<Start<T>>,
+    /// What is fetched meanwhile.
+    pub(crate) ahead: Option<&'a Ahead<T>>,
 }
 
 impl<T: Element> Product<'_, T> {
@@ -96,6 +98,7 @@ impl<T: Element> Product<'_, T> {
                 start: self.start,
             },
             fetch: (self.panels.len() * size_of::<T>() > NEAR_BYTES).then_some(0),
+            ahead: self.ahead,
         };
         if (1..=FEW_ROWS).contains(&self.m) {
             isa.dispatch(&whole);
@@ -128,6 +131,7 @@ impl<T: Element> Product<'_, T> {
                 start: self.start,
             },
             fetch: None,
+            ahead: None,
         };
         // SAFETY: the caller vouches for the operands.
         unsafe { strip.run::<V>() };
@@ -448,6 +452,7 @@ unsafe fn unpacked<V: Vector>(
             panels: 0..b.panels.count(),
             c,
             fetch: None,
+            ahead: None,
         };
         // SAFETY: the columns of the segment are rows of the result.
         unsafe { blockwise::<V>(&strip) };
@@ -478,6 +483,7 @@ unsafe fn packed<V: Vector>(left: Right<V::Elem>, b: Right<V::Elem>, k: usize, c
             panels: 0..b.panels.count(),
             c: c.below(row),
             fetch: None,
+            ahead: None,
         };
         // SAFETY: the rows from `row` on are those of the panel.
         unsafe { strip.run::<V>() };

@@ -194,6 +194,7 @@ fn product<T: Number>(isa: Isa, m: usize, segments: &[usize], n: usize, accumula
                     b: packed.as_ptr(),
                     panels,
                     start: accumulate.then_some(start),
+                    ahead: None,
                 };
                 // SAFETY: all operands have `m` rows from `row` on.
                 unsafe { product.run(isa, panel..(panel + panel_step).min(count)) };
@@ -328,4 +329,21 @@ fn a_product_has_the_bits_of_three_loops_however_it_is_cut() {
 fn a_product_over_rows_has_the_bits_of_three_loops_however_it_is_cut() {
     products_over_rows::<f32>();
     products_over_rows::<f64>();
+}
+
+#[test]
+fn every_part_of_what_is_ahead_is_named_once() {
+    let memory = [0.0_f32; 300];
+    let mut ahead = super::Ahead::with_capacity(2);
+    for round in 0..2 {
+        ahead.push(memory.as_ptr(), 100);
+        ahead.push(memory[150..].as_ptr(), 96);
+        let mut at = Vec::new();
+        while let Some(ptr) = ahead.take(48) {
+            at.push((ptr as usize - memory.as_ptr() as usize) / size_of::<f32>());
+        }
+        assert_eq!(at, [0, 48, 96, 150, 198], "round {round}");
+        ahead.clear();
+        assert!(ahead.take(48).is_none());
+    }
 }

@@ -29,7 +29,7 @@ mod x86;
 #[cfg(target_arch = "x86_64")]
 mod x86_partial;
 
-pub(crate) use gemm::{Columns, OverRows, Product, Start, Stretch};
+pub(crate) use gemm::{Ahead, Columns, OverRows, Product, Start, Stretch};
 pub(crate) use pack::{Matrix, Panels};
 pub(crate) use simd::{Element, Isa, Kernel, MAX_LANES, Vector};
 pub(crate) use thin::Thin;

@@ -12,6 +12,7 @@
     reason = "operands are read through pointers with strides, which the caller vouches for"
 )]
 
+use std::cell::Cell;
 use std::hint::black_box;
 use std::ops::Range;
 
@@ -122,6 +123,51 @@ const GROUP: usize = 4;
 /// The groups of the most rows that registers hold.
 const GROUPS: usize = 3;
 
+/// Memory that is soon read or written, and is fetched while products are computed: what the next
+/// step of a loop finds in memory that no step has touched for long.
+#[derive(Debug)]
+pub(crate) struct Ahead<T> {
+    regions: Vec<(*const T, usize)>,
+    /// The region that is fetched, and how many elements of it have been.
+    at: Cell<(usize, usize)>,
+}
+
+impl<T: Element> Ahead<T> {
+    /// Room for so many regions.
+    pub(crate) fn with_capacity(regions: usize) -> Self {
+        Self {
+            regions: Vec::with_capacity(regions),
+            at: Cell::default(),
+        }
+    }
+
+    /// Forget all regions.
+    pub(crate) fn clear(&mut self) {
+        self.regions.clear();
+        self.at.set((0, 0));
+    }
+
+    /// Add a region of some elements, whether it is valid or not.
+    pub(crate) fn push(&mut self, ptr: *const T, len: usize) {
+        self.regions.push((ptr, len));
+    }
+
+    /// Where the next so many elements begin, if there are any left; those after the end of a
+    /// region count for nothing.
+    #[inline(always)]
+    pub(super) fn take(&self, some: usize) -> Option<*const T> {
+        let (region, done) = self.at.get();
+        let &(ptr, len) = self.regions.get(region)?;
+        let next = if done + some < len {
+            (region, done + some)
+        } else {
+            (region + 1, 0)
+        };
+        self.at.set(next);
+        Some(ptr.wrapping_add(done))
+    }
+}
+
 /// What a tile needs to know of its surroundings.
 #[derive(Clone, Copy)]
 struct Around<T> {
@@ -230,6 +276,8 @@ pub(super) struct Strip<'a, T> {
     /// Which part of what comes after each panel is fetched meanwhile, if any: a block of rows
     /// fetches a cache line for each step of `k`.
     pub(super) fetch: Option<usize>,
+    /// What is fetched by blocks of rows that fetch nothing of what comes after the panel.
+    pub(super) ahead: Option<&'a Ahead<T>>,
 }
 
 impl<T: Element> Strip<'_, T> {
@@ -272,8 +320,16 @@ impl<T: Element> Kernel<T> for &Strip<'_, T> {
                 } else {
                     self.rows * c.stride
                 };
-                let fetch = b.wrapping_add(k * (width + V::LINE * self.fetch.unwrap_or(0)));
-                let around = Around { last, next, fetch };
+                let fetch = match self.fetch {
+                    Some(part) => Some(b.wrapping_add(k * (width + V::LINE * part))),
+                    None if self.rows >= 4 => self.ahead.and_then(|a| a.take(k * V::LINE)),
+                    None => None,
+                };
+                let around = Around {
+                    last,
+                    next,
+                    fetch: fetch.unwrap_or(b),
+                };
                 macro_rules! tile {
                     ($mr:literal, $nv:literal, $fetch:literal) => {
                         tile::<V, $mr, $nv, $fetch>(self.a, self.first_row, b, stride, c, around)
@@ -283,7 +339,7 @@ impl<T: Element> Kernel<T> for &Strip<'_, T> {
                     ($($mr:literal x $($nv:literal)+;)+) => {
                         match (self.rows, vectors) {
                             $($(($mr, $nv) if $mr <= V::ROWS => {
-                                if $mr >= 4 && $nv == 2 && self.fetch.is_some() {
+                                if $mr >= 4 && $nv == 2 && fetch.is_some() {
                                     tile!($mr, $nv, true);
                                 } else {
                                     tile!($mr, $nv, false);
