@@ -62,13 +62,22 @@ impl<F: Real> Crew<'_, '_, F> {
     /// Runs the whole plan.
     pub(super) fn run(&mut self) {
         let plan = self.job.plan;
+        let is_pack = |i: &Instruction| matches!(i, Instruction::Pack(_));
         for (before, pass) in plan.once.iter().enumerate() {
-            if self.index == 0 {
-                for instruction in pass {
-                    self.once(instruction);
+            for run in pass.chunk_by(|a, b| is_pack(a) == is_pack(b)) {
+                for (i, instruction) in run.iter().enumerate() {
+                    // Each worker packs some of the matrices.
+                    let worker = if is_pack(instruction) {
+                        i % self.count
+                    } else {
+                        0
+                    };
+                    if worker == self.index {
+                        self.once(instruction);
+                    }
                 }
+                self.wait();
             }
-            self.wait();
             if before < plan.passes.len() {
                 self.pass(before);
             }
@@ -228,8 +237,11 @@ impl<F: Real> Crew<'_, '_, F> {
                     count: end.saturating_sub(share.start),
                 };
                 if rows.count > 0 {
-                    let next = (i + 1 < times.len())
-                        .then_some(if forward { step + 1 } else { step.wrapping_sub(1) });
+                    let next = (i + 1 < times.len()).then_some(if forward {
+                        step + 1
+                    } else {
+                        step.wrapping_sub(1)
+                    });
                     self.look_ahead(&stage.kept, rows, next);
                     for work in &stage.body {
                         self.apply(&work.instruction, rows);
@@ -239,15 +251,17 @@ impl<F: Real> Crew<'_, '_, F> {
             self.own.ahead.clear();
             return;
         }
-        for Work {
-            instruction,
-            is_uniform,
-            is_uniform_alone,
-            looks_aside,
-        } in &stage.body
-        {
+        // Every stage begins together.
+        let mut is_together = true;
+        for (i, work) in stage.body.iter().enumerate() {
+            let Work {
+                instruction,
+                is_uniform,
+                is_uniform_alone,
+                looks_aside,
+            } = work;
             let apart = instruction.ends_time() || *looks_aside;
-            if apart {
+            if apart && !is_together {
                 self.wait();
             }
             match instruction {
@@ -293,7 +307,12 @@ impl<F: Real> Crew<'_, '_, F> {
                     }
                 }
             }
-            if apart {
+            // Sums over time only read what is there, and nothing reads them before the stage ends.
+            let next = stage.body.get(i + 1);
+            is_together = apart && next.is_some();
+            if is_together
+                && !(instruction.is_sum() && next.is_some_and(|w| w.instruction.is_sum()))
+            {
                 self.wait();
             }
         }
@@ -311,7 +330,9 @@ impl<F: Real> Crew<'_, '_, F> {
                 .ptr
                 .wrapping_offset((next as isize - slot.origin as isize) * slot.time as isize);
             let from = step.wrapping_add(rows.first * slot.row);
-            self.own.ahead.push(from.cast_const(), rows.count * slot.row);
+            self.own
+                .ahead
+                .push(from.cast_const(), rows.count * slot.row);
         }
     }
 

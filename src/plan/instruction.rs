@@ -163,6 +163,11 @@ impl Instruction {
         )
     }
 
+    /// Whether it adds up rows, entry by entry.
+    pub(crate) const fn is_sum(&self) -> bool {
+        matches!(self, Self::OuterTotal { .. } | Self::Total { .. })
+    }
+
     /// Where it adds to what is there, which must be zero when a run begins.
     pub(crate) const fn accumulates(&self) -> Option<&Operand> {
         match self {
