@@ -25,8 +25,6 @@ pub(crate) trait Constants: Sized + 'static {
     const EXP_END: Self;
     /// Where `tanh` has long been 1, with an `exp` of minus twice as much that is normal.
     const TANH_END: Self;
-    /// Where `tanh` is one half.
-    const TANH_HALF: Self;
     /// `(exp(r) - 1 - r) / r²` for `|r| ≤ ln 2 / 2`.
     const EXP: &'static [Self];
     /// `(atanh(s) - s) · 2 / s³` in powers of `s²`, for `|s| ≤ (√2 - 1) / (√2 + 1)`.
@@ -61,7 +59,6 @@ macro_rules! constants {
             const SQRT_2: Self = std::$t::consts::SQRT_2;
             const EXP_END: Self = $exp;
             const TANH_END: Self = $tanh;
-            const TANH_HALF: Self = 0.549_306_144_334_054_8;
             const EXP: &'static [Self] = &[$(1.0 / $e),+];
             const ATANH: &'static [Self] = &[$(2.0 / $a),+];
             const FRAC_2_PI: Self = std::$t::consts::FRAC_2_PI;
@@ -214,29 +211,21 @@ pub(crate) fn sigmoid<V: Vector>(x: V) -> V {
     V::select(x.lt(V::splat(V::Elem::ZERO)), e, one) / (one + e)
 }
 
-/// `tanh x`: with `d = exp(-2 |x|) - 1` it is `-d / (d + 2)` near zero, where `d` is found without
-/// cancellation, and `1 - 2 (d + 1) / (d + 2)` further out, where that rounds less.
+/// `tanh x`, which is `-d / (d + 2)` with `d = exp(-2 |x|) - 1`. What rounding took from `d` and from
+/// the quotient is put back, where `1 / (d + 2)` is about one half.
 #[inline(always)]
 pub(crate) fn tanh<V: Vector>(x: V) -> V {
     let half = V::splat(V::Elem::HALF);
     let one = V::splat(V::Elem::ONE);
-    let two = V::splat(V::Elem::TWO);
-    let half_way = V::splat(V::Elem::TANH_HALF);
     let size = V::splat(V::Elem::TANH_END).min(x.abs());
     let (n, p) = exp_parts(size, -V::Elem::TWO);
     let power = n.exp2_integer();
-    let d = power.mul_add(p, power - one);
+    let less = power - one;
+    let d = power.mul_add(p, less);
     let denominator = power.mul_add(p, power + one);
-    let twice = power + power;
-    let far = half_way.lt(size);
-    let quotient = V::select(far, twice.mul_add(p, twice), d) / denominator;
-    // Near zero the roundings of `d`, of the denominator and of the quotient are taken back, with
-    // 1 / (d + 2) = (1 - d / (d + 2)) / 2.
-    let finer = power.mul_add(p, (power - one) - d);
-    let lost = ((two - denominator) + d) + finer;
-    let rest = quotient.neg_mul_add(denominator, d) + quotient.neg_mul_add(lost, finer);
-    let near = rest.mul_add(half.neg_mul_add(quotient, half), quotient);
-    V::select(far, one - quotient, near).copysign(x)
+    let quotient = d / denominator;
+    let lost = power.mul_add(p, less - d) + quotient.neg_mul_add(denominator, d);
+    lost.mul_add(half, quotient).copysign(x)
 }
 
 /// `ln u + correction / u` for the sum `u + correction`, where `u` is positive and finite; where `u`
