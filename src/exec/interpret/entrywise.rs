@@ -524,14 +524,26 @@ unsafe fn each<V: Vector, M: Micro<V>>(this: &Loop<'_, V::Elem>, micro: M) {
 unsafe fn row<V: Vector, M: Micro<V>>(blocks: [*mut V::Elem; 4], count: usize, micro: M) {
     let [a, b, c, to] = blocks;
     let mut i = 0;
+    macro_rules! vector {
+        () => {
+            unsafe {
+                let x = V::load(a.add(i));
+                let y = if M::ARGS > 1 { V::load(b.add(i)) } else { x };
+                let z = if M::ARGS > 2 { V::load(c.add(i)) } else { x };
+                micro.call(x, y, z).store(to.add(i));
+            }
+            i += V::LANES;
+        };
+    }
+    // What takes several arguments is cheap, and counting would take as long as the work.
+    while M::ARGS > 1 && i + 4 * V::LANES <= count {
+        vector!();
+        vector!();
+        vector!();
+        vector!();
+    }
     while i + V::LANES <= count {
-        unsafe {
-            let x = V::load(a.add(i));
-            let y = if M::ARGS > 1 { V::load(b.add(i)) } else { x };
-            let z = if M::ARGS > 2 { V::load(c.add(i)) } else { x };
-            micro.call(x, y, z).store(to.add(i));
-        }
-        i += V::LANES;
+        vector!();
     }
     let rest = count - i;
     if rest > 0 {
