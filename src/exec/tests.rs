@@ -291,7 +291,7 @@ fn a_value_read_against_the_direction_of_its_pass() {
 fn resized(mut i: Instance, seed: usize) -> Instance {
     if i.recurrence.tape().dims().count() == 2 {
         let mut noise = Noise(seed as u64);
-        let [h, k] = [100, 40].map(|most| 1 + noise.below(most));
+        let [h, k] = [160, 40].map(|most| 1 + noise.below(most));
         let lengths: Vec<usize> = (0..=noise.below(4)).map(|_| 1 + noise.below(8)).collect();
         let sizes = [("H", h), ("K", k)];
         (i.params, i.batch) = random_data(&i.recurrence, &sizes, &lengths, 1).unwrap();
@@ -335,8 +335,8 @@ fn a_state_that_is_computed_again() {
         ("backward ", " = z"),
     ] {
         written(&format!(
-            "param W[64, 64], v[64]\nsample input z[64]\ninput x[64], w[64]\n\
-             {kind}state h[64]{start}, c[64]{start}\no = sigmoid(x + v * h)\n\
+            "param W[128, 128], v[128]\nsample input z[128]\ninput x[128], w[128]\n\
+             {kind}state h[128]{start}, c[128]{start}\no = sigmoid(x + v * h)\n\
              c' = 0.5 * c + tanh(0.1 * (W @ h) + x)\nh' = o * tanh(c')\nloss dot(w, h')"
         ));
     }
@@ -346,12 +346,12 @@ fn a_state_that_is_computed_again() {
 #[test]
 fn a_delayed_value_that_is_computed_again() {
     written(
-        "param W[64, 64]\ninput x[64], w[64]\nstate h[64]\nh' = tanh(0.1 * (W @ h) + x)\n\
+        "param W[128, 128]\ninput x[128], w[128]\nstate h[128]\nh' = tanh(0.1 * (W @ h) + x)\n\
          v = h' * sin(h')\nu = v * sum(w * delay(v))\nloss dot(w, v)",
     );
     written(
-        "param W[64, 64]\ninput x[64], w[64]\nstate h[64]\nh' = tanh(0.1 * (W @ h) + x)\n\
-         v = h' * h'\nbackward state b[64]\nb' = tanh(0.1 * (W @ b) + h' * delay(v))\n\
+        "param W[128, 128]\ninput x[128], w[128]\nstate h[128]\nh' = tanh(0.1 * (W @ h) + x)\n\
+         v = h' * h'\nbackward state b[128]\nb' = tanh(0.1 * (W @ b) + h' * delay(v))\n\
          loss dot(w, b')",
     );
 }
@@ -361,7 +361,7 @@ fn a_delayed_value_that_is_computed_again() {
 fn a_state_that_is_not_computed_again_from_nothing() {
     for f in ["ln(c')", "(1 / c')"] {
         written(&format!(
-            "param W[64, 64], v[64]\ninput x[64], w[64]\nstate h[64], c[64]\n\
+            "param W[128, 128], v[128]\ninput x[128], w[128]\nstate h[128], c[128]\n\
              o = sigmoid(x + v * h)\nc' = exp(0.1 * (W @ h) + x) + 0.5 * c\n\
              h' = o * {f}\nloss dot(w, h')"
         ));

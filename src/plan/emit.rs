@@ -97,7 +97,11 @@ impl<'a> Emitter<'a> {
             if stage.in_pass {
                 let programs = &self.programs;
                 let body: Vec<Work> = body.into_iter().map(|i| Work::new(i, programs)).collect();
-                let kept = if is_loop { self.kept(&body) } else { Vec::new() };
+                let kept = if is_loop {
+                    self.kept(&body)
+                } else {
+                    Vec::new()
+                };
                 let group = Group {
                     is_loop,
                     body,
@@ -136,7 +140,9 @@ impl<'a> Emitter<'a> {
 
     /// The buffers of all steps that some work reads or writes.
     fn kept(&self, body: &[Work]) -> Vec<usize> {
-        let operands = body.iter().flat_map(|w| w.instruction.operands(&self.programs));
+        let operands = body
+            .iter()
+            .flat_map(|w| w.instruction.operands(&self.programs));
         let buffers: BTreeSet<usize> = operands.map(|o| o.buffer).collect();
         let is_kept = |b: &usize| self.buffers[*b].storage == Storage::Full;
         buffers.into_iter().filter(is_kept).collect()

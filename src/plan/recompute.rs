@@ -10,7 +10,7 @@ use crate::tape::Direction;
 const FROM: usize = 16;
 
 /// From this many entries on, what a state held is computed again: for less, time counts for more.
-const STATES_FROM: usize = 64;
+const STATES_FROM: usize = 128;
 
 /// What has so many times fewer entries is kept in the place of what it is computed from.
 const MUCH_SMALLER: usize = 8;

@@ -15,8 +15,8 @@ use std::ops::Range;
 
 use super::pack::{self, Matrix, Panels};
 use super::simd::MAX_LANES;
-use super::tile::{Right, Strip, Target, blocks};
 pub(crate) use super::tile::{Ahead, Start, Stretch};
+use super::tile::{Right, Strip, Target, blocks};
 use super::{Element, Isa, Kernel, Vector};
 
 /// How many steps of `k` are done before the next panel's or block's turn: so much of a panel, and
