@@ -4,32 +4,19 @@ use ndarray::{ArrayViewD, ArrayViewMut, Axis};
 
 use super::Program;
 use super::Real;
+use super::kernel::{Isa, all_finite};
 use super::workspace::{Slot, Workspace};
 use crate::error::{Error, Result};
 use crate::plan::{Buffer, Storage};
 use crate::recurrence::{Given, View};
 use crate::shape::{Kind, Rate};
 
-/// Whether every number is finite: zero times each is zero then.
-pub(super) fn all_finite<F: Real>(x: &[F]) -> bool {
-    let mut sums = [F::zero(); 16];
-    let chunks = x.chunks_exact(16);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        for (sum, x) in sums.iter_mut().zip(chunk) {
-            *sum += *x * F::zero();
-        }
-    }
-    let tail = rest.iter().fold(F::zero(), |sum, x| sum + *x * F::zero());
-    sums.iter().fold(tail, |sum, x| sum + *x) == F::zero()
-}
-
-/// The same for a view, however it lies in memory.
-pub(super) fn is_finite<F: Real>(x: &ArrayViewD<'_, F>) -> bool {
+/// Whether every number of a view is finite, however it lies in memory.
+pub(super) fn is_finite<F: Real>(isa: Isa, x: &ArrayViewD<'_, F>) -> bool {
     match x.as_slice() {
-        Some(slice) => all_finite(slice),
+        Some(slice) => all_finite(isa, slice),
         // Rows tend to be in one piece.
-        None if x.ndim() > 1 => x.outer_iter().all(|x| is_finite(&x)),
+        None if x.ndim() > 1 => x.outer_iter().all(|x| is_finite(isa, &x)),
         None => x.iter().all(|x| x.is_finite()),
     }
 }
@@ -71,7 +58,7 @@ impl<F: Real> Program<F> {
                 let expected = outer.iter().copied().chain(own);
                 array.shape().iter().copied().eq(expected)
                     && match (leaf.ty().kind, array) {
-                        (Kind::Real, View::Real(a)) => is_finite(a),
+                        (Kind::Real, View::Real(a)) => is_finite(self.wide, a),
                         (Kind::Class(count), View::Class(a)) => {
                             let count = count.value(&self.sizes);
                             a.iter().all(|class| *class < count)

@@ -212,7 +212,7 @@ impl<F: Real> Program<F> {
 
     /// Refuses an output with an entry that is not finite.
     fn check_finite(&self, spec: &OutputSpec, array: &ArrayViewD<'_, F>) -> Result<()> {
-        if is_finite(array) {
+        if is_finite(self.wide, array) {
             return Ok(());
         }
         let mut entries = array.indexed_iter();

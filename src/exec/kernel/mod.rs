@@ -10,6 +10,7 @@
 )]
 #![allow(unused_imports, reason = "re-exported for the benchmark as well")]
 
+mod finite;
 mod gemm;
 #[cfg(test)]
 mod gemm_tests;
@@ -29,6 +30,7 @@ mod x86;
 #[cfg(target_arch = "x86_64")]
 mod x86_partial;
 
+pub(crate) use finite::all_finite;
 pub(crate) use gemm::{Ahead, Columns, OverRows, Product, Start, Stretch};
 pub(crate) use pack::{Matrix, Panels};
 pub(crate) use simd::{Element, Isa, Kernel, MAX_LANES, Vector};
