@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(clippy::print_stdout, reason = "a long run says what it did")]
 
+use std::sync::Arc;
+
 use ndarray::ArrayD;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -11,9 +13,9 @@ use super::kernel::Isa;
 use crate::check::random_data;
 use crate::check::strategy::{self, Instance};
 use crate::noise::Noise;
-use crate::op::Scalar;
+use crate::op::{CustomOp, Expr, Scalar, ScalarFunction};
 use crate::recurrence::{Batch, Outputs, Params, Recurrence, Wrt};
-use crate::shape::Rate;
+use crate::shape::{Dim, Rate};
 use crate::tape::Role;
 
 /// Rounding errors are this much larger in `f32` than in `f64`.
@@ -251,9 +253,12 @@ fn tangents_and_hessian_products_run_in_every_way() {
 
 /// A recurrence of the language, all its derivatives, and sequences of different lengths.
 fn written(source: &str) {
-    let recurrence = Recurrence::parse("written", source).unwrap();
+    defined(&Recurrence::parse("written", source).unwrap());
+}
+
+fn defined(recurrence: &Recurrence) {
     for lengths in [&[6][..], &[3], &[5, 7, 2], &[1, 4]] {
-        let (params, batch) = random_data(&recurrence, &[], lengths, 3).unwrap();
+        let (params, batch) = random_data(recurrence, &[], lengths, 3).unwrap();
         let recurrence = recurrence.clone();
         let instance = Instance {
             recurrence,
@@ -264,6 +269,23 @@ fn written(source: &str) {
             every_way(&instance.order(order));
         }
     }
+}
+
+/// A vector of one entry and its entry lie in the same place, but a user's op is told them apart.
+#[test]
+fn an_op_of_a_users_own_on_what_has_two_shapes() {
+    let op: Arc<dyn CustomOp> = Arc::new(ScalarFunction {
+        name: "swish",
+        eval: |x| x / (1.0 + (-x).exp()),
+        derivative: |x, y| y + x.sigmoid() * (1.0 - y),
+    });
+    let recurrence = Recurrence::define("shapes", |r| {
+        let (x, h) = (r.input("x", ()), r.state("h", [Dim::fixed(1)]));
+        let a = Expr::custom(&op, [x.spread([Dim::fixed(1)])]);
+        let h = r.next(h, (h + a).tanh());
+        r.loss(h.sum());
+    });
+    defined(&recurrence.unwrap());
 }
 
 /// They cannot be one pass over memory: the other step may not be there yet.

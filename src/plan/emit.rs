@@ -487,11 +487,12 @@ impl<'a> Emitter<'a> {
                 from: arg(0),
                 op: *op,
             },
-            Kind::Custom(op) => Instruction::Custom {
+            Kind::Custom(op, shapes) => Instruction::Custom {
                 out,
                 args: args
                     .iter()
-                    .map(|a| (self.operand(*a), self.graph.nodes[*a].shape.clone()))
+                    .zip(shapes)
+                    .map(|(a, shape)| (self.operand(*a), shape.clone()))
                     .collect(),
                 shape: node.shape.clone(),
                 op: op.clone(),

@@ -51,7 +51,9 @@ pub(super) enum Kind {
     Move(Vec<Move>),
     Contract(Contract),
     Reduce(Reduce),
-    Custom(Custom),
+    /// A user's op, and the shapes it takes its arguments in: a node may have another name for the
+    /// same entries.
+    Custom(Custom, Vec<Vec<usize>>),
 }
 
 impl Kind {
@@ -388,7 +390,11 @@ impl<'a> Lower<'a> {
             Lowering::Move(moves) => self.push(id, Kind::Move(moves), args),
             Lowering::Contract(c) => self.push(id, Kind::Contract(c), args),
             Lowering::Reduce(op) => self.push(id, Kind::Reduce(op), args),
-            Lowering::Custom(op) => self.push(id, Kind::Custom(op), args),
+            Lowering::Custom(op) => {
+                let shape = |a: &NodeId| self.tape.ty(*a).shape.values(self.sizes);
+                let shapes = node.args().iter().map(shape).collect();
+                self.push(id, Kind::Custom(op, shapes), args)
+            }
         };
         self.of.insert(id, made);
     }
