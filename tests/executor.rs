@@ -579,3 +579,18 @@ fn a_workspace_of_the_same_recurrence_at_other_sizes_is_refused() {
     narrow.run(&params, &small, &mut workspace).unwrap();
     drop(wide.run(&params, &batch, &mut workspace));
 }
+
+/// No input is there whose shape would be looked at.
+#[test]
+fn too_many_steps_are_refused_without_any_input() {
+    let source = "param a\nstate h\nh' = tanh(a * h + 1)\nfinal loss h'^2";
+    let r = Recurrence::parse("endless", source).unwrap();
+    let program = r.compile::<f64>(&[]).unwrap();
+    let (params, _) = instance(&r, &[], &[3], 1);
+    for (steps, samples) in [(usize::MAX, 1), (1 << 20, 1 << 20), (1 << 40, 1 << 40)] {
+        let batch = Batch::new(steps, samples);
+        let slow = r.evaluate(&params, &batch).expect_err("by the evaluator");
+        let fast = program.evaluate(&params, &batch).expect_err("by a program");
+        assert_eq!(slow.to_string(), fast.to_string());
+    }
+}

@@ -256,7 +256,7 @@ impl<F: Real> Program<F> {
             chunk: self.longest_chunk,
         };
         workspace.prepare(&self.plan, self.isa, extent)?;
-        self.order(given, workspace);
+        self.order(given, workspace)?;
         self.connect(given, workspace)?;
         let job = Job {
             plan: &self.plan,
