@@ -565,3 +565,32 @@ fn data_that_does_not_fit_the_program_is_refused() {
     let missing = gradient.compile::<f64>(&[("H", 4)]);
     assert!(matches!(missing, Err(Error::UnknownSize { .. })), "K");
 }
+
+/// A plan of the same buffers, but wider: nothing else would keep a run inside the memory.
+#[test]
+#[should_panic(expected = "a workspace is used with the program that made it")]
+fn a_workspace_of_the_same_recurrence_at_other_sizes_is_refused() {
+    let source = "dim H\ninput x[H]\nstate h[H]\nh' = tanh(h + x)\noutput h'";
+    let r = Recurrence::parse("sizes", source).unwrap();
+    let (params, batch) = instance(&r, &[("H", 9)], &[5, 5], 1);
+    let [narrow, wide] = [2, 9].map(|h| r.compile::<f64>(&[("H", h)]).unwrap());
+    let mut workspace = narrow.workspace();
+    let (_, small) = instance(&r, &[("H", 2)], &[5, 5], 1);
+    narrow.run(&params, &small, &mut workspace).unwrap();
+    drop(wide.run(&params, &batch, &mut workspace));
+}
+
+/// No input is there whose shape would be looked at.
+#[test]
+fn too_many_steps_are_refused_without_any_input() {
+    let source = "param a\nstate h\nh' = tanh(a * h + 1)\nfinal loss h'^2";
+    let r = Recurrence::parse("endless", source).unwrap();
+    let program = r.compile::<f64>(&[]).unwrap();
+    let (params, _) = instance(&r, &[], &[3], 1);
+    for (steps, samples) in [(usize::MAX, 1), (1 << 20, 1 << 20), (1 << 40, 1 << 40)] {
+        let batch = Batch::new(steps, samples);
+        let slow = r.evaluate(&params, &batch).expect_err("by the evaluator");
+        let fast = program.evaluate(&params, &batch).expect_err("by a program");
+        assert_eq!(slow.to_string(), fast.to_string());
+    }
+}

@@ -69,7 +69,7 @@ impl<F: Real> Program<F> {
     }
 
     /// Puts the samples in order of their lengths, the longest first.
-    pub(super) fn order(&self, given: &Given<'_, F>, workspace: &mut Workspace<F>) {
+    pub(super) fn order(&self, given: &Given<'_, F>, workspace: &mut Workspace<F>) -> Result<()> {
         let (steps, samples) = (given.steps, given.samples);
         let Workspace {
             order,
@@ -79,15 +79,15 @@ impl<F: Real> Program<F> {
         } = workspace;
         let same = |(row, b): (usize, &usize)| lengths[row] == given.length(*b);
         if active.len() == steps && order.len() == samples && order.iter().enumerate().all(same) {
-            return;
+            return Ok(());
         }
-        order.clear();
+        make_room(order, samples)?;
+        make_room(lengths, samples)?;
+        make_room(active, steps)?;
         order.extend(0..samples);
-        lengths.clear();
         lengths.extend((0..samples).map(|b| given.length(b)));
         order.sort_unstable_by_key(|b| (std::cmp::Reverse(lengths[*b]), *b));
         lengths.sort_unstable_by_key(|l| std::cmp::Reverse(*l));
-        active.clear();
         active.resize(steps, samples);
         let mut running = samples;
         for (step, active) in active.iter_mut().enumerate() {
@@ -96,6 +96,7 @@ impl<F: Real> Program<F> {
             }
             *active = running;
         }
+        Ok(())
     }
 
     /// Points every worker at the buffers and the data.
@@ -174,6 +175,14 @@ impl<F: Real> Program<F> {
         }
         Ok(())
     }
+}
+
+/// Empties a list that shall have this many entries.
+fn make_room(list: &mut Vec<usize>, len: usize) -> Result<()> {
+    list.clear();
+    list.try_reserve_exact(len).map_err(|_| Error::OutOfMemory {
+        bytes: len.saturating_mul(size_of::<usize>()),
+    })
 }
 
 /// From the row of one sample to the next; nowhere when there is only one, whose row then stands for

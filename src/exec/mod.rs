@@ -15,7 +15,7 @@ mod slots;
 mod tests;
 mod workspace;
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use kernel::{Element, Isa};
 
@@ -101,6 +101,9 @@ pub struct Program<F> {
     recurrence: Recurrence,
     sizes: Vec<usize>,
     plan: Plan,
+    /// The same object in every copy of the program and in their workspaces: what else has the same
+    /// number of buffers may have larger ones.
+    identity: Arc<()>,
     /// What runs single rows.
     isa: Isa,
     /// What runs many rows at once.
@@ -143,6 +146,7 @@ impl<F: Real> Program<F> {
             isa: Isa::for_rows::<F>(longest),
             wide: Isa::detect(),
             plan,
+            identity: Arc::default(),
             recurrence: recurrence.clone(),
             sizes,
             threads: 1,
@@ -193,6 +197,7 @@ impl<F: Real> Program<F> {
     pub fn workspace(&self) -> Workspace<F> {
         Workspace::new(
             &self.plan,
+            &self.identity,
             self.recurrence.tape().leaves().len(),
             self.threads,
         )
@@ -236,9 +241,8 @@ impl<F: Real> Program<F> {
     /// # Panics
     /// When the workspace was made by another program.
     pub fn bind<'w, 'a>(&'w self, workspace: &'w mut Workspace<F>) -> Binding<'w, 'a, F> {
-        assert_eq!(
-            workspace.buffers.len(),
-            self.plan.buffers.len(),
+        assert!(
+            Arc::ptr_eq(&workspace.identity, &self.identity),
             "a workspace is used with the program that made it"
         );
         Binding::new(self, workspace)
@@ -252,7 +256,7 @@ impl<F: Real> Program<F> {
             chunk: self.longest_chunk,
         };
         workspace.prepare(&self.plan, self.isa, extent)?;
-        self.order(given, workspace);
+        self.order(given, workspace)?;
         self.connect(given, workspace)?;
         let job = Job {
             plan: &self.plan,

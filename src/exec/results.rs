@@ -221,8 +221,7 @@ impl<F: Real> Program<F> {
             .map_or(Ok(()), |(index, x)| {
                 Err(Error::NonFiniteValue {
                     expression: format!("output `{}`", spec.name),
-                    place: "found when the run had ended; `Recurrence::evaluate` finds where it \
-                            began"
+                    place: "the end of the run (`Recurrence::evaluate` finds where it began)"
                         .into(),
                     entry: index.as_array_view().to_vec(),
                     value: Scalar::to_f64(*x),

@@ -1,5 +1,7 @@
 //! What a run needs beside the plan and the data: memory, and what each worker keeps to itself.
 
+use std::sync::Arc;
+
 use ndarray::ArrayViewMutD;
 
 use super::Real;
@@ -65,6 +67,8 @@ pub(super) struct Extent {
 /// used again without allocating.
 #[derive(Debug)]
 pub struct Workspace<F: Real> {
+    /// That of the program that made it.
+    pub(super) identity: Arc<()>,
     pub(super) extent: Extent,
     pub(super) buffers: Vec<Aligned<F>>,
     pub(super) packs: Vec<Aligned<F>>,
@@ -104,9 +108,10 @@ unsafe impl<F: Real> Send for Workspace<F> {}
 unsafe impl<F: Real> Sync for Workspace<F> {}
 
 impl<F: Real> Workspace<F> {
-    pub(super) fn new(plan: &Plan, leaves: usize, threads: usize) -> Self {
+    pub(super) fn new(plan: &Plan, identity: &Arc<()>, leaves: usize, threads: usize) -> Self {
         let empty = |n: usize| (0..n).map(|_| Aligned::default()).collect::<Vec<_>>();
         Self {
+            identity: Arc::clone(identity),
             extent: Extent::default(),
             buffers: empty(plan.buffers.len()),
             packs: empty(plan.packs.len()),

@@ -109,16 +109,22 @@ impl<'a, F: Scalar> Given<'a, F> {
         self.lengths.map_or(self.steps, |l| l[sample])
     }
 
-    /// Whether it has steps and samples, lengths that fit, no size given by name and no name that
-    /// is not known.
+    /// Whether it has steps and samples, not too many, lengths that fit, no size given by name and
+    /// no name that is not known.
     pub(crate) fn is_plain(&self) -> bool {
         self.steps > 0
             && self.samples > 0
+            && !self.is_too_long()
             && self.sizes.is_none_or(IndexMap::is_empty)
             && self.unknown.is_empty()
             && self.lengths.is_none_or(|l| {
                 l.len() == self.samples && l.iter().all(|l| (1..=self.steps).contains(l))
             })
+    }
+
+    fn is_too_long(&self) -> bool {
+        let all = self.steps.checked_mul(self.samples);
+        all.is_none_or(Dim::is_too_large)
     }
 
     /// Refuses what does not fit any recurrence.
@@ -130,8 +136,7 @@ impl<'a, F: Scalar> Given<'a, F> {
         if self.samples == 0 {
             return refuse("it has no samples (B = 0)".into());
         }
-        let all = self.steps.checked_mul(self.samples);
-        if all.is_none_or(Dim::is_too_large) {
+        if self.is_too_long() {
             return refuse(format!(
                 "it has too many steps (T = {}, B = {})",
                 self.steps, self.samples
