@@ -155,7 +155,8 @@ impl<F: Real> Program<F> {
         })
     }
 
-    /// The same program, run by this many threads; no bit of any result depends on it.
+    /// The same program, run by this many threads; no bit of any result depends on it. They belong to
+    /// the workspaces that it makes from here on.
     #[must_use]
     pub fn threads(self, threads: usize) -> Self {
         Self { threads, ..self }

@@ -83,7 +83,8 @@ impl<F: Scalar> Adam<F> {
     /// One step down the gradient.
     ///
     /// # Errors
-    /// When an output other than the loss is not a parameter, has another shape or is not finite.
+    /// When an output other than the loss and the states after the last step is not a parameter, has
+    /// another shape or is not finite.
     /// Then nothing is changed.
     pub fn step(&mut self, params: &mut Params<F>, gradient: &Outputs<F>) -> Result<()> {
         check(params, gradient)?;

@@ -2,14 +2,14 @@
 
 use super::gradients;
 use crate::op::Scalar;
-use crate::recurrence::{LOSS, Outputs};
+use crate::recurrence::{Outputs, is_gradient};
 
 /// Shortens a gradient whose norm exceeds `threshold` to that norm, keeping its direction, and
 /// returns the norm it had.
 ///
 /// This is Algorithm 1 of Pascanu, Mikolov and Bengio, *On the difficulty of training recurrent
 /// neural networks* (ICML 2013): `g ← g · threshold / ‖g‖` if `‖g‖ ≥ threshold`. The norm is over
-/// all outputs jointly, whatever their shapes, except the loss. A negative threshold counts as 0;
+/// all outputs jointly, whatever their shapes, except the loss and the states after the last step. A negative threshold counts as 0;
 /// one that is infinite or not a number clips nothing.
 ///
 /// ```
@@ -43,7 +43,7 @@ pub fn clip_global_norm<F: Scalar>(gradient: &mut Outputs<F>, threshold: f64) ->
         threshold.max(0.0)
     };
     if norm >= threshold {
-        for (_, g) in gradient.iter_mut().filter(|(name, _)| *name != LOSS) {
+        for (_, g) in gradient.iter_mut().filter(|(name, _)| is_gradient(name)) {
             g.mapv_inplace(|x| F::of(Scalar::to_f64(x) / norm * threshold));
         }
     }

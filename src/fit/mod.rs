@@ -45,13 +45,11 @@ use ndarray::{ArrayD, Dimension};
 
 use crate::error::{Error, Result};
 use crate::op::Scalar;
-use crate::recurrence::{Outputs, Params};
+use crate::recurrence::{Outputs, Params, is_gradient};
 
-/// The gradients among the outputs: everything but the loss.
+/// The gradients among the outputs.
 fn gradients<F: Scalar>(outputs: &Outputs<F>) -> impl Iterator<Item = (&str, &ArrayD<F>)> {
-    outputs
-        .iter()
-        .filter(|(name, _)| *name != crate::recurrence::LOSS)
+    outputs.iter().filter(|(name, _)| is_gradient(name))
 }
 
 /// Refuses a gradient that does not fit the parameters, before any of them is changed.
@@ -235,6 +233,25 @@ mod tests {
             found["u"].iter().chain(&found["v"]).all(|x| *x == 0.0),
             "nothing is left at 0"
         );
+    }
+
+    /// The way to train on pieces: a gradient with the states after its last step.
+    #[test]
+    fn states_after_the_last_step_are_no_gradients() {
+        let text = "param a\ninput x\nsample input s0\nstate s = s0\ns' = a * s + x\nloss s'^2\n";
+        let sum = Recurrence::parse("sum.rec", text).unwrap();
+        let gradient = sum.gradient(Wrt::Parameters).unwrap();
+        let batch = Batch::new(2, 1).with("s0", array![50.0]);
+        let batch = batch.with("x", array![[1.0], [2.0]]);
+        let mut params = Params::new().with("a", arr0(0.5));
+        let alone = gradient.evaluate(&params, &batch).unwrap()["a"].sum();
+        let pieces = gradient.with_final_states().unwrap();
+        let mut found = pieces.evaluate(&params, &batch).unwrap();
+        let state = found["s.final"].clone();
+        assert_eq!(clip_global_norm(&mut found, 1.0), alone.abs());
+        assert_eq!(found["s.final"], state, "it is left as it is");
+        Adam::new(0.1).step(&mut params, &found).unwrap();
+        Sgd::new(0.1).step(&mut params, &found).unwrap();
     }
 
     #[test]

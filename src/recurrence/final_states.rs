@@ -1,9 +1,17 @@
 //! The states after the last step, as outputs.
 
-use super::{Draft, Recurrence};
+use super::{Draft, LOSS, Recurrence};
 use crate::error::Result;
 use crate::shape::Rate;
 use crate::tape::{Direction, Scope};
+
+/// What the name of a state's value after the last step ends in; no name of a user's has a dot.
+const FINAL: &str = ".final";
+
+/// Whether an output is the gradient of its name: not the loss, and not a state after the last step.
+pub(crate) fn is_gradient(output: &str) -> bool {
+    output != LOSS && !output.ends_with(FINAL)
+}
 
 impl Recurrence {
     /// A copy with an extra output `h.final` for each state `h`: its value after the last step of
@@ -57,7 +65,7 @@ impl Recurrence {
             };
             outputs.extend(
                 last.id()
-                    .map(|id| (format!("{}.final", state.name).into(), id)),
+                    .map(|id| (format!("{}{FINAL}", state.name).into(), id)),
             );
         }
         let draft = Draft {

@@ -23,6 +23,7 @@ pub use build::Definition;
 pub(crate) use data::check_room;
 pub use data::{Batch, Params};
 pub use differentiate::Wrt;
+pub(crate) use final_states::is_gradient;
 pub(crate) use given::{Given, View};
 pub use initial::{Initial, Spread};
 pub(crate) use observe::AdjointGraph;
