@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::bridge::{in_terms_of, is_homogeneous, looks_ahead, of_one_step, recursions};
 use super::canon::{add, product, transpose};
+use super::chain::{self, Carried};
 use super::generate::Writer;
 use super::rules::Rule;
 use super::term::{Name, Term, Time};
@@ -14,8 +15,9 @@ use super::{Level, Part, Range};
 
 /// `λ_t = e_t + J_{t+1}ᵀ λ_{t+1}` for several states; `within` says which state depends on which at
 /// the same step.
-pub(crate) fn write(writer: &mut Writer<'_>, states: &[Name], within: &[(Name, Name)]) {
-    if states.len() < 2 {
+pub(crate) fn write(writer: &mut Writer<'_>, parts: &[Carried], within: &[(Name, Name)]) {
+    let states = &chain::names(parts);
+    if states.len() < 2 || chain::is_delayed(parts) {
         return;
     }
     let t = Time::var('t');

@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use ndarray::Array2;
 
 use super::Letter;
+use super::chain::{Carried, read_of};
 use super::arrays::{
     Found, SIZELESS, V, had, iverson, joined, kronecker, matrix, mul, plus, scalar, shaped,
 };
@@ -24,7 +25,6 @@ pub(crate) enum Key {
     D(Name, Option<i64>),
     Gradient(Name, Option<i64>),
     Jacobian(Name, i64, Name, i64),
-    Block(Name, Name, i64),
     Loss,
     DLoss,
     StepLoss(i64),
@@ -47,7 +47,7 @@ pub struct Instance {
     pub(crate) functions: IndexMap<Name, Function>,
     pub(crate) letters: IndexMap<Name, Letter>,
     /// The states, in order.
-    pub(crate) states: Vec<Name>,
+    pub(crate) states: Vec<Carried>,
     pub(crate) sizes: Vec<usize>,
 }
 
@@ -150,25 +150,26 @@ impl Instance {
             }
             Term::Block(of, by, t) => {
                 let t = self.step(t, at)?;
-                if t > self.steps {
-                    return Ok(V::Zero);
-                }
-                self.number(&Key::Block(Arc::clone(of), Arc::clone(by), t))
+                self.direct(of, t, by, -1)
+            }
+            Term::Direct(of, t, by, k) => {
+                let (t, k) = (self.step(t, at)?, self.step(k, at)?);
+                self.direct(of, t, by, k - t)
             }
             Term::StateJacobian(t) => {
                 let t = self.step(t, at)?;
                 if t > self.steps {
                     return Ok(V::Zero);
                 }
-                self.blocks(|of, by| Key::Block(Arc::clone(of), Arc::clone(by), t))
+                self.flow(&self.states, t, t)
             }
             Term::StateFlow(t, k) => {
                 let (t, k) = (self.step(t, at)?, self.step(k, at)?);
                 if t == k {
                     return Ok(V::Eye);
                 }
-                // Injected before step k + 1, which is after step k for the state as a whole.
-                self.blocks(|of, by| Key::Jacobian(Arc::clone(of), t, before(by), k + 1))
+                // What step k + 1 reads is the state as a whole after step k.
+                self.flow(&self.states, t, k + 1)
             }
             Term::Neg(x) => Ok(match self.evaluate(x, at)? {
                 V::Zero => V::Zero,
@@ -341,7 +342,8 @@ impl Instance {
             return self.number(&Key::Gradient(Arc::clone(name), Some(t)));
         }
         let mut own = self.number(&Key::Delta(Arc::clone(name), Some(t)))?;
-        for other in self.states.iter().filter(|s| *s != name) {
+        let carried = self.states.iter().filter(|c| c.delay == 0);
+        for Carried { name: other, .. } in carried.filter(|c| c.name != *name) {
             let key = Key::Jacobian(Arc::clone(other), t, Arc::clone(name), t);
             let Some(jacobian) = self.numbers.get(&key) else {
                 continue;
@@ -392,12 +394,22 @@ impl Instance {
             .try_fold(V::Zero, |total, part| plus(total, self.evaluate(part, at)?))
     }
 
-    fn blocks(&self, key: impl Fn(&Name, &Name) -> Key) -> Found {
+    /// How a value depends on what it reads so many steps away at once; nothing beyond the ends
+    /// depends on anything.
+    fn direct(&self, of: &Name, t: i64, by: &Name, shift: i64) -> Found {
+        if t > self.steps {
+            return Ok(V::Zero);
+        }
+        self.number(&Key::Jacobian(Arc::clone(of), t, read_of(by, shift), t))
+    }
+
+    /// How the state at one step depends on what another step reads of it.
+    fn flow(&self, state: &[Carried], t: i64, reader: i64) -> Found {
         let mut rows = Vec::new();
-        for of in &self.states {
+        for of in state {
             let mut row = Vec::new();
-            for by in &self.states {
-                match self.number(&key(of, by))? {
+            for by in state {
+                match self.number(&Key::Jacobian(of.observed(-1), t, by.read(-1), reader))? {
                     V::Array(a) => row.push(a),
                     _ => return Err(SIZELESS.into()),
                 }
@@ -417,29 +429,33 @@ impl Instance {
             return Ok(V::Zero);
         }
         // A block without a size of its own takes it from its row and its column.
+        let state = |i: usize, state: &[Carried]| {
+            let key = Key::Value(Arc::clone(&state.get(i)?.name), Some(1));
+            self.numbers.get(&key).map(Array2::nrows)
+        };
+        // With one block for each part of the state, a zero is as high and as wide as its parts.
+        let of_state = rows.len() == self.states.len();
+        let across = of_state && rows.iter().all(|r| r.len() == self.states.len());
+        let down = across || of_state && rows.iter().all(|r| r.len() == 1);
         let height = |i: usize| {
-            values[i].iter().find_map(|v| match v {
+            let own = values[i].iter().find_map(|v| match v {
                 V::Array(a) => Some(a.nrows()),
                 _ => None,
-            })
+            });
+            own.or_else(|| state(i, &self.states).filter(|_| down))
         };
         let width = |j: usize| {
-            values.iter().find_map(|r| match &r[j] {
+            let own = values.iter().find_map(|r| match &r[j] {
                 V::Array(a) => Some(a.ncols()),
                 _ => None,
-            })
-        };
-        // In a column with one block for each state, a zero is as high as its state.
-        let column = rows.len() == self.states.len() && rows.iter().all(|r| r.len() == 1);
-        let state = |i: usize| {
-            let key = Key::Value(Arc::clone(self.states.get(i)?), Some(1));
-            self.numbers.get(&key).filter(|_| column).map(Array2::nrows)
+            });
+            own.or_else(|| state(j, &self.states).filter(|_| across))
         };
         let mut sized = Vec::new();
         for (i, row) in values.iter().enumerate() {
             let mut out = Vec::new();
             for (j, v) in row.iter().enumerate() {
-                let h = height(i).or_else(|| state(i)).or(width(j));
+                let h = height(i).or(width(j));
                 let w = width(j).or(height(i));
                 out.push(match (v, h, w) {
                     (V::Array(a), ..) => a.clone(),
@@ -543,11 +559,6 @@ fn type_of(value: &Value<f64>) -> Option<Type> {
     };
     let dims: Vec<Dim> = a.shape().iter().map(|n| Dim::fixed(*n)).collect();
     Some(Type::real(Shape::from_dims(&dims)?, Rate::Static))
-}
-
-/// The name under which what is read of a state is perturbed.
-pub(crate) fn before(state: &str) -> Name {
-    format!("{state}.before").into()
 }
 
 /// A stack of values with their gradients or δ's in their place.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use ndarray::{Array2, ArrayD, IxDyn};
 
+use super::chain;
 use super::evaluate::{Instance, Key};
 use super::oracle::{Oracle, Place, by_step, give, rank2};
 use super::term::Name;
@@ -27,7 +28,7 @@ impl Oracle<'_> {
             return Ok(());
         }
         let outputs = self.held(&self.direction())?;
-        for state in states {
+        for state in &chain::names(states) {
             let Some(array) = outputs.get(&format!("{state}.dot")) else {
                 continue;
             };
@@ -101,7 +102,12 @@ impl Oracle<'_> {
     fn held(&self, direction: &[Direction]) -> Result<Outputs<f64>> {
         let tape = self.observed.tape();
         let mut reads: Vec<Direction> = Vec::new();
-        for (name, ..) in &self.reads {
+        for (name, of, _) in &self.reads {
+            // A delayed input comes from outside: it is no state.
+            let input = tape.named(of);
+            if input.is_some_and(|id| matches!(tape.node(id).op(), Op::Leaf(_))) {
+                continue;
+            }
             let read = tape
                 .named(name)
                 .filter(|id| matches!(tape.node(*id).op(), Op::Read(_)));

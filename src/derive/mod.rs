@@ -10,6 +10,7 @@ mod arrays;
 mod bounds;
 mod bridge;
 mod canon;
+mod chain;
 mod change;
 mod check;
 mod costate;
@@ -55,6 +56,7 @@ pub use words::{Lang, Word};
 
 use crate::recurrence::{AdjointGraph, Recurrence};
 use crate::render::{Math, Sign};
+use chain::Carried;
 use read::Function;
 
 /// How much to show.
@@ -198,7 +200,7 @@ pub struct Derivation {
     pub(crate) symbols: Symbols,
     pub(crate) functions: indexmap::IndexMap<Name, Function>,
     pub(crate) letters: indexmap::IndexMap<Name, Letter>,
-    pub(crate) states: Vec<Name>,
+    pub(crate) states: Vec<Carried>,
     pub(crate) reach: Option<Reach>,
     pub(crate) kinks: bool,
     /// The lines, in order.

@@ -10,7 +10,8 @@ use ndarray::{Array2, ArrayD, IxDyn};
 
 use super::Derivation;
 use super::arrays::matrix;
-use super::evaluate::{Instance, Key, before};
+use super::chain::{self, read_of};
+use super::evaluate::{Instance, Key};
 use super::read::Reader;
 use super::term::Name;
 use crate::error::{Error, Result};
@@ -182,6 +183,10 @@ impl<'a> Oracle<'a> {
 
     pub(super) fn dims(&self, ty: Type) -> Vec<usize> {
         dims(ty, &self.sizes, self.steps)
+    }
+
+    fn steps_i64(&self) -> i64 {
+        i64::try_from(self.steps).unwrap_or(i64::MAX)
     }
 
     fn rate(&self, name: &str) -> Rate {
@@ -358,11 +363,16 @@ impl<'a> Oracle<'a> {
             }
         }
         let read = self.reads.iter().find(|(n, ..)| *n == name);
-        if let (Some((_, state, -1)), Some(1), Some(d_loss)) =
-            (read, at, outputs.get("loss.dot").and_then(|a| a.first()))
+        // What the first step reads is what the state starts from.
+        let start = |(_, state, shift): &(Name, Name, i64)| {
+            let first = if *shift < 0 { 1 } else { self.steps_i64() };
+            (at == Some(first)).then(|| (Arc::clone(state), first + shift))
+        };
+        let start = read.and_then(start);
+        if let (Some((state, step)), Some(d_loss)) =
+            (&start, outputs.get("loss.dot").and_then(|a| a.first()))
         {
-            // What step 1 reads is the initial state.
-            let key = Key::Gradient(Arc::clone(state), Some(0));
+            let key = Key::Gradient(Arc::clone(state), Some(*step));
             let total = instance
                 .numbers
                 .entry(key)
@@ -372,27 +382,21 @@ impl<'a> Oracle<'a> {
             }
         }
         let Some(k) = at else {
-            for state in self.derivation.states.iter().filter(|_| leaf) {
+            for state in chain::names(&self.derivation.states).iter().filter(|_| leaf) {
                 self.respond(outputs, state, &name, place, instance, Key::Response);
             }
             return;
         };
-        let read = self.reads.iter().find(|(n, ..)| *n == name);
-        for state in &self.derivation.states {
-            let Some(array) = outputs.get(&format!("{state}.dot")) else {
+        for of in &self.derivation.states {
+            let of = of.observed(-1);
+            let Some(array) = outputs.get(&format!("{of}.dot")) else {
                 continue;
             };
             for (t, column) in by_step(array, Rate::Step) {
                 let Some(t) = t else { continue };
-                let mut keys = vec![Key::Jacobian(Arc::clone(state), t, Arc::clone(&name), k)];
-                if let Some((_, by, _)) = read {
-                    if t == k {
-                        keys.push(Key::Block(Arc::clone(state), Arc::clone(by), t));
-                    }
-                    // Perturbing what step 1 reads perturbs the initial state.
-                    if k == 1 {
-                        keys.push(Key::Jacobian(Arc::clone(state), t, Arc::clone(by), 0));
-                    }
+                let mut keys = vec![Key::Jacobian(Arc::clone(&of), t, Arc::clone(&name), k)];
+                if let Some((by, step)) = &start {
+                    keys.push(Key::Jacobian(Arc::clone(&of), t, Arc::clone(by), *step));
                 }
                 let dim = (column.len(), shape.0 * shape.1);
                 for key in keys {
@@ -429,10 +433,7 @@ fn observed(derivation: &Derivation) -> Result<Observed> {
             continue;
         };
         let state: Name = tape.label(def).unwrap_or_default().into();
-        let name = match shift.abs() {
-            1 => before(&state),
-            n => format!("{state}.before{n}").into(),
-        };
+        let name = read_of(&state, shift);
         if reads.iter().any(|(n, ..)| *n == name) {
             continue;
         }

@@ -382,6 +382,7 @@ impl<'a> Parser<'a> {
             return match (immediate, self.lexicon.partial(of, by)?) {
                 (false, term) => Ok(term),
                 (true, Term::Response(of, at, by)) => Ok(Term::Immediate(of, at, by)),
+                (true, Term::Jacobian(of, at, by, from)) => Ok(Term::Direct(of, at, by, from)),
                 (true, _) => Err("an immediate derivative of something else".into()),
             };
         }

@@ -12,7 +12,8 @@ use super::evaluate::{Instance, Key};
 use super::norms::spectral_norm;
 use super::oracle::Oracle;
 use super::term::{Base, Name, Term, Time};
-use super::{Derivation, Part, jacobian};
+use super::chain::{Carried, block_line, flow};
+use super::{Derivation, Part};
 use crate::error::Result;
 use crate::recurrence::{Batch, Params};
 
@@ -174,13 +175,19 @@ impl Derivation {
         let mut blocks: Vec<(Key, Option<&Term>, (usize, usize))> = Vec::new();
         for of in &self.states {
             for by in &self.states {
-                let line = self.equation(&format!("jac.{of}.{by}"));
-                let size = |name: &Name| {
-                    let value = run.numbers.get(&Key::Value(Arc::clone(name), Some(t)))?;
-                    Some(value.len())
+                let line = block_line(&of.name, &by.name, by.delay + 1);
+                let term = match of.delay {
+                    0 => self.equation(&line).map(|l| &l.right),
+                    // What was carried is carried on.
+                    delay if of.name == by.name && by.delay + 1 == delay => Some(&Term::Eye),
+                    _ => None,
                 };
-                let key = Key::Block(Arc::clone(of), Arc::clone(by), t);
-                blocks.push((key, line.map(|l| &l.right), (size(of)?, size(by)?)));
+                let size = |part: &Carried| {
+                    let key = Key::Value(Arc::clone(&part.name), Some(t));
+                    Some(run.numbers.get(&key)?.len())
+                };
+                let key = Key::Jacobian(of.observed(-1), t, by.read(-1), t);
+                blocks.push((key, term, (size(of)?, size(by)?)));
             }
         }
         let keys: Vec<Key> = blocks.iter().map(|(key, ..)| key.clone()).collect();
@@ -257,7 +264,7 @@ impl Derivation {
             let id = tape.named(name);
             id.is_some_and(|id| tape.ty(id).shape == crate::shape::Shape::Scalar)
         };
-        let scalar = matches!(&self.states[..], [one] if number(one));
+        let scalar = matches!(&self.states[..], [one] if number(&one.name));
         let norm = |x| match scalar {
             true => Term::Call("abs".into(), vec![x]),
             false => Term::Norm(Box::new(x)),
@@ -269,7 +276,7 @@ impl Derivation {
         };
         let q = Term::Letter(self.symbols.letters.ratio.into(), None);
         [
-            norm(jacobian::flow(&self.states, last.clone(), k.clone())),
+            norm(flow(&self.states, last.clone(), k.clone())),
             Term::Prod('j', k.plus(1), last, Box::new(steps)),
             Term::PowSteps(Box::new(q), gap),
         ]

@@ -192,6 +192,12 @@ impl Page<'_> {
                 let which = Math::row([self.small(of), self.small(by)]);
                 atom(self.stepped(Math::ident(self.jacobian).with_sup(which), Some(at)))
             }
+            Term::Direct(of, at, by, from) => {
+                let of = self.value(of, Some(self.time(at)));
+                let by = self.value(by, Some(self.time(from)));
+                let sign = Math::Sign(Sign::Partial).with_sup(Math::Sign(Sign::Plus));
+                atom(Math::frac(Math::row([sign, of]), partial(by)))
+            }
             Term::StateJacobian(at) => atom(self.stepped(Math::ident(self.jacobian), Some(at))),
             Term::StateFlow(to, from) => {
                 let state = |at| partial(self.stepped(Math::ident(self.state), Some(at)));

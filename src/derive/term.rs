@@ -129,6 +129,9 @@ pub enum Term {
     /// One block of the state Jacobian `J_t`: how the first state at t depends on the second
     /// before t, with the other states before t held fixed.
     Block(Name, Name, Time),
+    /// `∂⁺x_t/∂y_k`: how a value depends on one that is read from another step, with all else that is
+    /// read from other steps held fixed.
+    Direct(Name, Time, Name, Time),
     /// The state Jacobian `J_t`.
     StateJacobian(Time),
     /// `∂s_t/∂s_k` of the whole state.
@@ -325,6 +328,7 @@ impl Term {
             | Self::Block(_, _, t)
             | Self::StateJacobian(t) => vec![t],
             Self::Jacobian(_, a, _, b)
+            | Self::Direct(_, a, _, b)
             | Self::StateFlow(a, b)
             | Self::At(a, b)
             | Self::Before(a, b)

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::markdown::used;
 use super::{columns, gaps};
+use crate::derive::chain::Carried;
 use crate::derive::words::Lang;
 use crate::derive::{Check, Derivation, Equation, Level, Place, Reach, Relation, Rule, theorem};
 use crate::render::{Charset, Dialect, Math};
@@ -19,19 +20,24 @@ pub(super) fn write(d: &Derivation, level: Level) -> String {
     let mut out = String::new();
     let _ = write!(
         out,
-        "{{\n  \"schema\": 3,\n  \"recurrence\": {},\n  \"checks\": {{\"passed\": {}, \"failed\": {}, \
+        "{{\n  \"schema\": 4,\n  \"recurrence\": {},\n  \"checks\": {{\"passed\": {}, \"failed\": {}, \
          \"unchecked\": {}, \"worst\": {:e}}},\n  \"states\": {},\n  \"run\": {run},\n  \"theorem\": {},\n  \"rules\": {},\n  \"equations\": [\n{}\n  ]\n}}\n",
         string(d.name()),
         checks.passed,
         checks.failed,
         checks.unchecked,
         checks.worst,
-        list(d.states.iter().map(|s| string(s))),
+        list(d.states.iter().map(state)),
         list(theorem),
         list(rules),
         equations.join(",\n")
     );
     out
+}
+
+fn state(carried: &Carried) -> String {
+    let (name, delay) = (string(&carried.name), carried.delay);
+    format!("{{\"name\": {name}, \"delay\": {delay}}}")
 }
 
 fn rule(rule: Rule) -> String {

@@ -10,6 +10,7 @@ mod markdown;
 mod plain;
 mod tex;
 
+use super::chain;
 use super::reach::Kept;
 use super::words::{Lang, Word};
 use super::{Check, Condition, Derivation, Equation, Level, Part, Range, Reach, Term, theorem};
@@ -99,7 +100,9 @@ impl Derivation {
         if !self.states.is_empty() {
             words.push(Word::ConventionProduct);
         }
-        if self.states.len() > 1 {
+        if chain::is_delayed(&self.states) {
+            words.push(Word::ConventionDelays);
+        } else if self.states.len() > 1 {
             words.push(Word::ConventionState);
         }
         if self.kinks {
@@ -117,7 +120,7 @@ impl Derivation {
                 continue;
             }
             let (intro, after) = part.prose();
-            let several = self.states.len() > 1;
+            let several = chain::names(&self.states).len() > 1;
             let after = after.filter(|w| *w != Word::JacobianCaution || several);
             let least = lines.iter().map(|e| e.level).min().unwrap_or_default();
             let theorem = match part {
