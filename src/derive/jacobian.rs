@@ -56,10 +56,13 @@ pub(crate) fn write(writer: &mut Writer<'_>) -> Result<Vec<Carried>> {
     let parts: Vec<Carried> = states.iter().map(|s| s.part.clone()).collect();
     write_blocks(writer, &states, &parts, &blocks);
     write_product(writer, &parts);
+    if parts.len() > 1 && parts.iter().all(|part| part.name == parts[0].name) {
+        write_corner(writer, &parts);
+    }
     let within = write_meanings(writer, &states, &parts, &blocks)?;
     super::responses::write(writer, &parts);
-    if let [state] = &parts[..] {
-        super::bridge::write(writer, &state.name);
+    if parts.iter().all(|part| part.name == parts[0].name) {
+        super::bridge::write(writer, &parts);
     }
     super::costate::write(writer, &parts, &within);
     super::bounds::write(writer, &parts);
@@ -198,6 +201,14 @@ impl Paths<'_, '_> {
                 } else {
                     (args[0], args[1])
                 };
+                // A number that is spread over a vector, which scales it entry by entry.
+                if let (Some(number), false) = (spread(x), writer.is_scalar(id)) {
+                    let v = term(v)?;
+                    return Ok(self.linear(number)?.map(|x| match x {
+                        Term::Zero => Term::Zero,
+                        x => product(vec![v, x]),
+                    }));
+                }
                 let Some(x) = self.linear(x)? else {
                     return Ok(None);
                 };
@@ -449,6 +460,24 @@ fn two_steps(
     equation.rules = vec![Rule::PathSum];
     equation.premises = vec![format!("total.{by_name}"), format!("many.{by_name}")];
     equation.level = Level::Normal;
+}
+
+/// The derivative of the one value that is carried with several delays: the first block of that of
+/// the state.
+fn write_corner(writer: &mut Writer<'_>, parts: &[Carried]) {
+    let name = &parts[0].name;
+    let (t, k) = (Time::var('t'), Time::var('k'));
+    let first = |part: &Carried| match part.delay {
+        0 => vec![Term::Eye],
+        _ => vec![Term::Zero],
+    };
+    let first = Term::Matrix(parts.iter().map(first).collect());
+    let left = Term::Jacobian(Arc::clone(name), t.clone(), Arc::clone(name), k.clone());
+    let right = product(vec![transpose(first.clone()), flow(parts, t, k), first]);
+    let equation = writer.push("jac.corner".into(), Part::Jacobian, left, right);
+    equation.range = pairs();
+    equation.rules = vec![Rule::PathSum];
+    equation.premises = vec!["jac.product".into()];
 }
 
 /// A term in which a state does not answer.
