@@ -17,7 +17,7 @@ use super::{Level, Part, Range};
 /// the same step.
 pub(crate) fn write(writer: &mut Writer<'_>, parts: &[Carried], within: &[(Name, Name)]) {
     let states = &chain::names(parts);
-    if states.len() < 2 || chain::is_delayed(parts) {
+    if states.len() < 2 {
         return;
     }
     let t = Time::var('t');
@@ -68,6 +68,10 @@ pub(crate) fn write(writer: &mut Writer<'_>, parts: &[Carried], within: &[(Name,
         equation.rules = vec![Rule::Consumer, Rule::PathSum];
         equation.level = Level::Normal;
     }
+    if chain::is_delayed(parts) {
+        delayed(writer, parts, sent);
+        return;
+    }
     let later = product(vec![
         transpose(Term::StateJacobian(t.plus(1))),
         stack(t.plus(1)),
@@ -91,4 +95,37 @@ pub(crate) fn write(writer: &mut Writer<'_>, parts: &[Carried], within: &[(Name,
     equation.rules = vec![Rule::Boundary];
     equation.premises = vec!["costate".into()];
     equation.level = Level::Normal;
+}
+
+/// The recursion of each `λ` by itself, where values are read again after several steps: one part
+/// for each value and lag.
+fn delayed(writer: &mut Writer<'_>, parts: &[Carried], sent: Vec<Vec<Term>>) {
+    let t = Time::var('t');
+    let states = chain::names(parts);
+    for (state, sent) in states.iter().zip(sent) {
+        let mut sum = sent;
+        let mut premises = Vec::new();
+        for of in &states {
+            for by in parts.iter().filter(|part| part.name == *state) {
+                let line = chain::block_line(of, state, by.delay + 1);
+                if writer.right(&line).is_none_or(|block| *block == Term::Zero) {
+                    continue;
+                }
+                let later = t.plus(by.delay + 1);
+                let jacobian = chain::block(parts, of, by, &later);
+                sum.push(product(vec![
+                    transpose(jacobian),
+                    Term::Costate(Arc::clone(of), later),
+                ]));
+                premises.push(line);
+            }
+        }
+        let left = Term::Costate(Arc::clone(state), t.clone());
+        let id = format!("costate.next.{state}");
+        let equation = writer.push(id, Part::Costate, left, add(sum));
+        equation.range = Range::all();
+        equation.rules = vec![Rule::Consumer, Rule::IndexShift, Rule::Boundary];
+        equation.premises = premises;
+        equation.level = Level::Normal;
+    }
 }

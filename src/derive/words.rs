@@ -82,8 +82,8 @@ words! {
     ConventionState: "A block of `Jₜ` says how one state at step `t` depends on another before the step, all other states before the step being held fixed.",
         "`Jₜ` 的一个分块表示 `t` 时刻的一个状态对前一时刻另一状态的依赖，前一时刻的其余状态保持不变。";
     /// Delays.
-    ConventionDelays: "The state `sₜ` is the stack of everything that is carried on, each value with its delays: `[hₜ; hₜ₋₁; …]`. `∂⁺xₜ/∂yₖ` is the derivative in which everything else that is read from other steps is held fixed; in `Jₜ` the other rows only carry on what was there.",
-        "状态 `sₜ` 由所有向后传递的量堆叠而成，每个量连同它的各个滞后：`[hₜ; hₜ₋₁; …]`。`∂⁺xₜ/∂yₖ` 是从其他时刻读取的其余各量都保持不变时的导数；`Jₜ` 的其余各行只是把原有的量传下去。";
+    ConventionDelays: "The state `{s}ₜ` is the stack of everything that is carried on, each value with its delays: `[hₜ; hₜ₋₁; …]`. `∂⁺xₜ/∂yₖ` is the derivative in which everything else that is read from other steps is held fixed; in `Jₜ` the other rows only carry on what was there.",
+        "状态 `{s}ₜ` 由所有向后传递的量堆叠而成，每个量连同它的各个滞后：`[hₜ; hₜ₋₁; …]`。`∂⁺xₜ/∂yₖ` 是从其他时刻读取的其余各量都保持不变时的导数；`Jₜ` 的其余各行只是把原有的量传下去。";
     /// Kinks.
     Kinks: "Some functions here have no derivative at single points; the lines hold almost everywhere.",
         "其中有的函数在个别点不可导；各式几乎处处成立。";

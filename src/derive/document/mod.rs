@@ -85,7 +85,10 @@ impl Derivation {
 
     /// A sentence, with the letters of this derivation put in.
     fn sentence(&self, word: Word, lang: Lang) -> String {
-        word.with(lang, &[("q", self.symbols.letters.ratio)])
+        let letter = |name: &str| Math::ident(name).text(Charset::Unicode);
+        let symbols = &self.symbols;
+        let (q, s) = (letter(symbols.letters.ratio), letter(symbols.state));
+        word.with(lang, &[("q", &q), ("s", &s)])
     }
 
     /// The sentences on conventions that this derivation needs.
