@@ -116,9 +116,91 @@ pub(crate) fn write(writer: &mut Writer<'_>, parts: &[Carried]) {
             equation.level = Level::Normal;
         }
     }
+    if let [of] = &states[..]
+        && chain::is_delayed(parts)
+    {
+        delays(writer, of, parts);
+    }
     if let Some(state) = alone {
         errors(writer, state, &q, slope.as_ref(), scalar);
     }
+}
+
+/// With several lags: a bound that can be below one, since it does not count what is only carried on.
+/// If `ρ` is the most that the norms of all that a step reads add up to, the largest of as many
+/// derivatives in a row as there are lags shrinks by `ρ` in as many steps.
+fn delays(writer: &mut Writer<'_>, of: &Name, parts: &[Carried]) {
+    let (t, k, j) = (Time::var('t'), Time::var('k'), Time::var('j'));
+    let scalar = of_scalar(writer, of);
+    if scalar {
+        writer.function("abs", crate::op::Pointwise::Abs);
+    }
+    let read = |by: &&Carried| {
+        let line = chain::block_line(of, of, by.delay + 1);
+        writer.right(&line).is_some_and(|block| *block != Term::Zero)
+    };
+    let blocks: Vec<Term> = parts
+        .iter()
+        .filter(read)
+        .map(|by| norm(chain::block(parts, of, by, &j), scalar))
+        .collect();
+    if blocks.is_empty() {
+        return;
+    }
+    let letters = writer.symbols.letters;
+    let rho = writer.define(letters.lags, None, Part::Bounds, over_run(add(blocks), true));
+    let small = Condition {
+        left: rho.clone(),
+        strict: true,
+        right: Term::Num(1.0),
+    };
+    let longest = i64::try_from(parts.len()).unwrap_or(1);
+    let lots = Time {
+        base: Base::Lots('t', 'k', longest),
+        offset: 0,
+    };
+    let power = Term::PowSteps(Box::new(rho.clone()), lots);
+    let left = norm(Term::Jacobian(Arc::clone(of), t, Arc::clone(of), k.clone()), scalar);
+    let equation = stated(writer, "bound.lags", left, power.clone());
+    equation.range = pairs();
+    equation.given = Some(small.clone());
+    equation.rules = vec![Rule::PathSum, Rule::Triangle, Rule::Submultiplicative];
+    equation.premises = vec![format!("let.{}", letters.lags)];
+
+    let Some(Term::Sum(_, _, _, body)) = writer.right("bridge.closed") else {
+        return;
+    };
+    let Term::Mul(factors) = &**body else { return };
+    let Some((Term::T(_), direct)) = factors.split_first() else {
+        return;
+    };
+    let direct = norm(super::canon::product(direct.to_vec()), scalar);
+    let left = norm(Term::Delta(Arc::clone(of), Some(k.clone())), scalar);
+    let right = Term::Mul(vec![power, direct.clone()]);
+    let right = Term::Sum('t', k, Time::last(), Box::new(right));
+    let of_states = Range {
+        vars: vec![('k', Time::at(1), Time::last())],
+    };
+    let equation = stated(writer, "bound.delta", left.clone(), right);
+    equation.range = of_states.clone();
+    equation.given = Some(small.clone());
+    equation.rules = vec![Rule::Triangle, Rule::Submultiplicative];
+    equation.premises = vec!["bridge.closed".into(), "bound.lags".into()];
+    equation.level = Level::Normal;
+
+    let most = Term::Max('t', Time::at(1), Time::last(), Box::new(direct));
+    let most = writer.define(letters.sent, None, Part::Bounds, most);
+    // Each power stands for as many steps as there are lags, but for the first.
+    let gap = add([Term::Num(1.0), super::canon::neg(rho.clone())]);
+    let count = Term::Num(i32::try_from(longest).map_or(1.0, f64::from));
+    let later = Term::Div(Box::new(Term::Mul(vec![count, rho])), Box::new(gap));
+    let right = Term::Mul(vec![most, Term::Add(vec![Term::Num(1.0), later])]);
+    let equation = stated(writer, "bound.delta.all", left, right);
+    equation.range = of_states;
+    equation.given = Some(small);
+    equation.rules = vec![Rule::Geometric];
+    equation.premises = vec!["bound.delta".into(), format!("let.{}", letters.sent)];
+    equation.level = Level::Normal;
 }
 
 fn at_most<'a>(writer: &'a mut Writer<'_>, id: &str, left: Term, made: Made) -> &'a mut Equation {

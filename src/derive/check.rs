@@ -6,7 +6,7 @@ use super::arrays::{SIZELESS, V};
 use super::evaluate::{Instance, Steps};
 use super::oracle::{Oracle, STEPS};
 use super::term::{Base, Term, Time};
-use super::{Condition, Derivation, Equation, Lexicon, Range, Relation};
+use super::{Condition, Derivation, Equation, Lexicon, Range, Relation, Word, chain};
 use crate::error::Result;
 use crate::render::Dialect;
 
@@ -39,7 +39,7 @@ pub enum Check {
     /// There is nothing to evaluate.
     NotCheckable {
         /// Why.
-        reason: &'static str,
+        reason: Word,
     },
 }
 
@@ -77,6 +77,10 @@ impl Derivation {
         // A line that holds for small weights only needs some.
         if self.equations.iter().any(|e| e.given.is_some()) {
             instances.push(run(runs + 1, 0.3)?);
+            // So that the norms of what is read with several lags add up to less than one.
+            if chain::is_delayed(&self.states) {
+                instances.push(run(runs + 2, 0.05)?);
+            }
         }
         let lexicon = self.lexicon();
         let checks: Vec<Check> = self
@@ -137,13 +141,20 @@ impl Derivation {
         });
         outcome.unwrap_or_else(|reason| {
             if reason.contains(SIZELESS) {
-                let reason = "it has ones, an identity or a zero whose size only the context tells";
+                let reason = Word::WithoutSize;
+                return Check::NotCheckable { reason };
+            }
+            if reason == NEVER {
+                let reason = Word::ConditionNeverMet;
                 return Check::NotCheckable { reason };
             }
             Check::Failed { reason }
         })
     }
 }
+
+/// Why a line with a condition was not evaluated.
+const NEVER: &str = "its condition is met on no run";
 
 /// Compares two sides of a line at every step of every run.
 ///
@@ -189,6 +200,9 @@ pub fn compare(
             }
             trials += 1;
         }
+    }
+    if trials == 0 && equation.given.is_some() {
+        return Err(NEVER.into());
     }
     if trials == 0 {
         return Err("there is no run on which it can be evaluated".into());
@@ -270,7 +284,7 @@ fn fixed(time: &Time, at: &Steps, run: &Instance) -> Option<i64> {
         Base::Var(v) => value(v)?,
         Base::Minus(a, b) => value(a)? - value(b)?,
         // No line ranges over these.
-        Base::LastMinus(_) | Base::Window(..) | Base::ChunkEnd(_) => return None,
+        Base::Lots(..) | Base::LastMinus(_) | Base::Window(..) | Base::ChunkEnd(_) => return None,
     };
     Some(base + time.offset)
 }

@@ -67,6 +67,10 @@ impl Instance {
             Base::Last => self.steps,
             Base::Var(v) => value(v)?,
             Base::Minus(a, b) => value(a)? - value(b)?,
+            Base::Lots(a, b, many) => {
+                let many = many.max(1);
+                (value(a)? - value(b)? + many - 1).div_euclid(many)
+            }
             Base::LastMinus(v) => self.steps - value(v)?,
             Base::Window(t, width) => (value(t)? - value(width)? + 1).max(1),
             Base::ChunkEnd(v) => {

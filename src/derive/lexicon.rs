@@ -110,6 +110,10 @@ impl Lexicon {
                 offset: 0,
             }),
             [a, "-", b] => difference(a, b),
+            [r"\lceil", "(", a, "-", b, ")", "/", many, r"\rceil"] => Some(Time {
+                base: Base::Lots(variable(a)?, variable(b)?, number(many)?),
+                offset: 0,
+            }),
             [a, "-", b, "+", n] => Some(difference(a, b)?.plus(number(n)?)),
             [a, "-", b, "-", n] => Some(difference(a, b)?.plus(-number(n)?)),
             _ => None,

@@ -59,6 +59,10 @@ impl Symbols {
             Base::Zero => return Math::number(time.offset),
             Base::Var(v) => variable(v),
             Base::Minus(a, b) => Math::relation(variable(a), Sign::Minus, variable(b)),
+            Base::Lots(a, b, many) => {
+                let steps = Math::relation(variable(a), Sign::Minus, variable(b)).paren();
+                Math::relation(steps, Sign::Slash, Math::number(many)).fenced(Fence::Ceil)
+            }
             Base::LastMinus(v) => {
                 Math::relation(Math::ident(self.length), Sign::Minus, variable(v))
             }

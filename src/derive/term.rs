@@ -28,6 +28,8 @@ pub enum Base {
     Var(char),
     /// The difference of two variables.
     Minus(char, char),
+    /// The difference of two variables in whole lots of so many steps: `⌈(t − k)/m⌉`.
+    Lots(char, char, i64),
     /// The last step `T` less a variable.
     LastMinus(char),
     /// The first step of a window: `max(1, t − τ + 1)`.

@@ -166,6 +166,9 @@ words! {
     /// What is sufficient and what is necessary.
     BoundsWords: "Sufficient: if `{q} < 1`, what comes from distant steps vanishes exponentially. It is not necessary: it can vanish with larger `{q}`. Necessary: for products to grow exponentially, `{q} > 1` is needed. It is not sufficient: a matrix of norm 5 can have powers that vanish. Norms are meant, not eigenvalues: the spectral radius of a product is not bounded by those of the factors, and the factors differ from step to step. What vanishes is the contribution of distant steps; the gradient of a parameter as a whole is then dominated by near ones. A bound is not a value: look at the actual norms beside it.",
         "充分条件：若 `{q} < 1`，来自远处时刻的部分必按指数消失；但这不是必要条件，`{q}` 更大时它也可能消失。必要条件：乘积要按指数增长，必须有 `{q} > 1`；但这不是充分条件，范数为 5 的矩阵，其幂也可能趋于零。这里说的是范数，不是特征值：乘积的谱半径不受各因子谱半径的约束，而各步的因子又互不相同。消失的是相距较远的时刻的贡献；此时整个参数梯度由相距较近的时刻主导。上界不是真实的值：要看旁边真实的范数。";
+    /// What the norm of a companion matrix says.
+    BoundsDelays: "The rows of `Jₜ` that only carry on what was there have norm 1, so that `{q} ≥ 1` whatever the weights are: with several lags `{q}` never shows that anything vanishes. The sum of the norms of what one step reads together does: below 1, a perturbation shrinks at least by that sum in as many steps as the longest lag has.",
+        "`Jₜ` 中只把原有的量传下去的各行，范数为 1，因此无论权重如何总有 `{q} ≥ 1`：有多个滞后时，`{q}` 永远不能说明梯度消失。能说明的是一步之中同时读取的各部分的范数之和：它小于 1 时，每经过最长滞后那么多步，扰动至少按这个和缩小一次。";
     /// A badge.
     Checked: "checked", "已核对";
     /// A badge.
@@ -174,6 +177,12 @@ words! {
     Failed: "does not hold", "不成立";
     /// A badge.
     Unchecked: "not checked", "未核对";
+    /// Why a line was not checked.
+    WithoutSize: "it has ones, an identity or a zero whose size only the context tells",
+        "其中的全 1 向量、单位矩阵或零，其大小只能由上下文得知";
+    /// Why a line was not checked.
+    ConditionNeverMet: "its condition is met on none of the runs",
+        "没有一次运行满足它的条件";
     /// Before the rules of a line.
     By: "by", "依据";
     /// Before the lines a line is made from.

@@ -194,7 +194,7 @@ fn write_section(
     if let (Part::Bounds, Some(reach)) = (section.part, d.reach()) {
         measured(out, d, reach);
     }
-    if let Some(after) = section.after {
+    for after in section.after.iter().copied() {
         let _ = writeln!(out, "<p class=\"after\">{}</p>", prose(d, after));
     }
     let _ = writeln!(out, "</section>");

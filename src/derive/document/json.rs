@@ -183,7 +183,7 @@ fn check(check: &Check) -> String {
         Check::NotCheckable { reason } => {
             format!(
                 "{{\"state\": \"not checkable\", \"reason\": {}}}",
-                string(reason)
+                string(reason.text(Lang::En))
             )
         }
     }

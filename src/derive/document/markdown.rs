@@ -46,7 +46,7 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
         if let (Part::Bounds, Some(reach)) = (section.part, d.reach()) {
             run(&mut out, d, reach, lang);
         }
-        if let Some(after) = section.after {
+        for after in section.after.iter().copied() {
             let _ = writeln!(out, "{}\n", d.sentence(after, lang));
         }
     }

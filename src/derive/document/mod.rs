@@ -125,6 +125,9 @@ impl Derivation {
             let (intro, after) = part.prose();
             let several = chain::names(&self.states).len() > 1;
             let after = after.filter(|w| *w != Word::JacobianCaution || several);
+            let delays = *part == Part::Bounds && self.equation("bound.lags").is_some();
+            let delays = delays.then_some(Word::BoundsDelays);
+            let after = after.into_iter().chain(delays).collect();
             let least = lines.iter().map(|e| e.level).min().unwrap_or_default();
             let theorem = match part {
                 Part::Theorem => theorem::lines(self),
@@ -217,7 +220,7 @@ struct Section<'a> {
     /// The least level on which it has a line.
     level: Level,
     intro: Word,
-    after: Option<Word>,
+    after: Vec<Word>,
     /// Lines that hold for every recurrence.
     theorem: Vec<Math>,
     lines: Vec<&'a Equation>,
@@ -388,9 +391,15 @@ fn badge(check: &Check, lang: Lang) -> String {
         Check::Bound { tightest, .. } => {
             Word::Holds.with(lang, &[("ratio", &format!("{tightest:.2}"))])
         }
-        Check::Failed { reason } => format!("{}: {reason}", Word::Failed.text(lang)),
+        Check::Failed { reason } => {
+            let colon = if lang == Lang::Zh { "：" } else { ": " };
+            format!("{}{colon}{reason}", Word::Failed.text(lang))
+        }
         Check::Pending => Word::Unchecked.text(lang).into(),
-        Check::NotCheckable { reason } => format!("{}: {reason}", Word::Unchecked.text(lang)),
+        Check::NotCheckable { reason } => {
+            let colon = if lang == Lang::Zh { "：" } else { ": " };
+            format!("{}{colon}{}", Word::Unchecked.text(lang), reason.text(lang))
+        }
     }
 }
 

@@ -66,7 +66,8 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level, charset: Charset) 
         if let (Part::Bounds, Some(reach)) = (section.part, d.reach()) {
             run(&mut out, d, reach, lang, charset);
         }
-        if let Some(after) = section.after.filter(|_| level > Level::Sheet) {
+        let after = section.after.iter().filter(|_| level > Level::Sheet);
+        for after in after.copied() {
             let _ = writeln!(out, "\n   {}", d.sentence(after, lang).replace('`', ""));
         }
     }

@@ -244,7 +244,7 @@ pub(super) fn varies(term: &Term, var: char) -> bool {
         let mut t = t.clone();
         let with = |at: &mut Time| match at.base {
             Base::Var(v) | Base::LastMinus(v) | Base::ChunkEnd(v) => v == var,
-            Base::Minus(a, b) | Base::Window(a, b) => a == var || b == var,
+            Base::Minus(a, b) | Base::Lots(a, b, _) | Base::Window(a, b) => a == var || b == var,
             Base::Zero | Base::Last => false,
         };
         t.times().into_iter().any(with)
