@@ -283,7 +283,9 @@ pub(crate) fn in_terms_of(body: &Term, state: &Name, recursion: &[(String, Term)
             let id = format!("delta.{name}");
             let (_, right) = recursion.iter().find(|(known, _)| *known == id)?;
             let at = at.clone()?;
-            if looks_ahead(right) {
+            // A δ of another step, later or earlier, would never come to an end.
+            let other = |t: &Term| matches!(t, Term::Delta(_, Some(at)) if at.offset != 0);
+            if right.any(&other) {
                 return None;
             }
             in_terms_of(&right.at('t', &at), state, recursion)

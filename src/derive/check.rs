@@ -91,10 +91,10 @@ impl Derivation {
         for (equation, check) in self.equations.iter_mut().zip(checks) {
             equation.check = check;
         }
-        if self.reach.is_none() && !self.states.is_empty() {
+        if self.reaches.is_empty() && !(self.states.is_empty() && self.back.is_empty()) {
             // A run that is not too short, and on which nothing is saturated.
             let run = Oracle::new(self, 1, SHOWN, 1.0)?;
-            self.reach = self.reached(&run, false)?;
+            self.reaches = self.reached(&run, false)?;
         }
         Ok(self.checks())
     }

@@ -48,6 +48,8 @@ pub struct Instance {
     pub(crate) letters: IndexMap<Name, Letter>,
     /// The states, in order.
     pub(crate) states: Vec<Carried>,
+    /// What is carried backwards in time, in order.
+    pub(crate) back: Vec<Carried>,
     pub(crate) sizes: Vec<usize>,
 }
 
@@ -80,6 +82,11 @@ impl Instance {
             }
         };
         Ok(base + time.offset)
+    }
+
+    /// Whether the run has that step.
+    fn has(&self, step: i64) -> bool {
+        (1..=self.steps).contains(&step)
     }
 
     fn steps(&self, time: &Option<Time>, steps: &Steps) -> Result<Option<i64>, String> {
@@ -128,7 +135,7 @@ impl Instance {
             }
             Term::DPlus(name, t) => self.number(&Key::DPlus(Arc::clone(name), self.step(t, at)?)),
             // What a state starts from does not depend on a weight.
-            Term::Response(_, t, _) if self.step(t, at)? < 1 => Ok(V::Zero),
+            Term::Response(_, t, _) if !self.has(self.step(t, at)?) => Ok(V::Zero),
             Term::Response(of, t, by) => {
                 let t = self.step(t, at)?;
                 self.number(&Key::Response(Arc::clone(of), t, Arc::clone(by)))
@@ -154,7 +161,8 @@ impl Instance {
             }
             Term::Block(of, by, t) => {
                 let t = self.step(t, at)?;
-                self.direct(of, t, by, -1)
+                let back = self.back.iter().any(|c| c.name == *by);
+                self.direct(of, t, by, if back { 1 } else { -1 })
             }
             Term::Direct(of, t, by, k) => {
                 let (t, k) = (self.step(t, at)?, self.step(k, at)?);
@@ -162,10 +170,11 @@ impl Instance {
             }
             Term::StateJacobian(t) => {
                 let t = self.step(t, at)?;
-                if t > self.steps {
-                    return Ok(V::Zero);
-                }
-                self.flow(&self.states, t, t)
+                self.flow(&self.states, -1, (t, t))
+            }
+            Term::BackJacobian(t) => {
+                let t = self.step(t, at)?;
+                self.flow(&self.back, 1, (t, t))
             }
             Term::StateFlow(t, k) => {
                 let (t, k) = (self.step(t, at)?, self.step(k, at)?);
@@ -173,7 +182,14 @@ impl Instance {
                     return Ok(V::Eye);
                 }
                 // What step k + 1 reads is the state as a whole after step k.
-                self.flow(&self.states, t, k + 1)
+                self.flow(&self.states, -1, (t, k + 1))
+            }
+            Term::BackFlow(t, k) => {
+                let (t, k) = (self.step(t, at)?, self.step(k, at)?);
+                if t == k {
+                    return Ok(V::Eye);
+                }
+                self.flow(&self.back, 1, (t, k - 1))
             }
             Term::Neg(x) => Ok(match self.evaluate(x, at)? {
                 V::Zero => V::Zero,
@@ -290,6 +306,16 @@ impl Instance {
                 }
                 Ok(product)
             }
+            Term::ProdUp(var, from, to, body) => {
+                let (from, to) = (self.step(from, at)?, self.step(to, at)?);
+                let mut product = V::Eye;
+                for step in from..=to {
+                    let mut at = at.clone();
+                    at.push((*var, step));
+                    product = mul(product, self.evaluate(body, &at)?)?;
+                }
+                Ok(product)
+            }
             Term::HadProd(var, from, to, body) => {
                 let (from, to) = (self.step(from, at)?, self.step(to, at)?);
                 let mut product = V::Fill(1.0);
@@ -339,14 +365,17 @@ impl Instance {
 
     /// δ of a state less what other states of the same step send back.
     fn costate(&self, name: &Name, t: i64) -> Found {
-        if t > self.steps {
+        let back = self.back.iter().any(|c| c.name == *name);
+        let beyond = if back { t < 1 } else { t > self.steps };
+        if beyond {
             return Ok(V::Zero);
         }
-        if t < 1 {
+        if !self.has(t) {
             return self.number(&Key::Gradient(Arc::clone(name), Some(t)));
         }
         let mut own = self.number(&Key::Delta(Arc::clone(name), Some(t)))?;
-        let carried = self.states.iter().filter(|c| c.delay == 0);
+        let carried = self.states.iter().chain(&self.back);
+        let carried = carried.filter(|c| c.delay == 0);
         for Carried { name: other, .. } in carried.filter(|c| c.name != *name) {
             let key = Key::Jacobian(Arc::clone(other), t, Arc::clone(name), t);
             let Some(jacobian) = self.numbers.get(&key) else {
@@ -401,19 +430,22 @@ impl Instance {
     /// How a value depends on what it reads so many steps away at once; nothing beyond the ends
     /// depends on anything.
     fn direct(&self, of: &Name, t: i64, by: &Name, shift: i64) -> Found {
-        if t > self.steps {
+        if !self.has(t) {
             return Ok(V::Zero);
         }
         self.number(&Key::Jacobian(Arc::clone(of), t, read_of(by, shift), t))
     }
 
     /// How the state at one step depends on what another step reads of it.
-    fn flow(&self, state: &[Carried], t: i64, reader: i64) -> Found {
+    fn flow(&self, state: &[Carried], way: i64, (t, reader): (i64, i64)) -> Found {
+        if !self.has(t) {
+            return Ok(V::Zero);
+        }
         let mut rows = Vec::new();
         for of in state {
             let mut row = Vec::new();
             for by in state {
-                match self.number(&Key::Jacobian(of.observed(-1), t, by.read(-1), reader))? {
+                match self.number(&Key::Jacobian(of.observed(way), t, by.read(way), reader))? {
                     V::Array(a) => row.push(a),
                     _ => return Err(SIZELESS.into()),
                 }
@@ -438,22 +470,36 @@ impl Instance {
             self.numbers.get(&key).map(Array2::nrows)
         };
         // With one block for each part of the state, a zero is as high and as wide as its parts.
-        let of_state = rows.len() == self.states.len();
-        let across = of_state && rows.iter().all(|r| r.len() == self.states.len());
+        let named = |names: &[Carried]| {
+            rows.iter().flatten().any(|cell| {
+                cell.any(&|t| match t {
+                    Term::Costate(n, _) | Term::DPlus(n, _) | Term::Direct(n, ..) => {
+                        names.iter().any(|c| c.name == *n)
+                    }
+                    _ => false,
+                })
+            })
+        };
+        let whole = match named(&self.back) || self.states.is_empty() {
+            true => &self.back,
+            false => &self.states,
+        };
+        let of_state = rows.len() == whole.len();
+        let across = of_state && rows.iter().all(|r| r.len() == whole.len());
         let down = across || of_state && rows.iter().all(|r| r.len() == 1);
         let height = |i: usize| {
             let own = values[i].iter().find_map(|v| match v {
                 V::Array(a) => Some(a.nrows()),
                 _ => None,
             });
-            own.or_else(|| state(i, &self.states).filter(|_| down))
+            own.or_else(|| state(i, whole).filter(|_| down))
         };
         let width = |j: usize| {
             let own = values.iter().find_map(|r| match &r[j] {
                 V::Array(a) => Some(a.ncols()),
                 _ => None,
             });
-            own.or_else(|| state(j, &self.states).filter(|_| across))
+            own.or_else(|| state(j, whole).filter(|_| across))
         };
         let mut sized = Vec::new();
         for (i, row) in values.iter().enumerate() {

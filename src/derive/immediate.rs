@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use ndarray::{Array2, ArrayD, IxDyn};
 
-use super::chain;
 use super::evaluate::{Instance, Key};
 use super::oracle::{Oracle, Place, by_step, give, rank2};
 use super::term::Name;
@@ -23,12 +22,12 @@ impl Oracle<'_> {
     /// Immediate differentials of the states, and, where there is one state, how it responds to
     /// each parameter at once.
     pub(super) fn immediate(&self, instance: &mut Instance) -> Result<()> {
-        let states = &self.derivation.states;
+        let states = &self.derivation.carried();
         if states.is_empty() {
             return Ok(());
         }
         let outputs = self.held(&self.direction())?;
-        for state in &chain::names(states) {
+        for state in states {
             let Some(array) = outputs.get(&format!("{state}.dot")) else {
                 continue;
             };

@@ -1,6 +1,6 @@
 //! The Jacobian of the state: blocks, products, the double sum, truncation, bounds.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::chain::{self, Carried, flow};
@@ -15,7 +15,7 @@ use super::{Level, Part, Range};
 use crate::error::Result;
 use crate::op::{Linear, NodeId, Op, Pointwise, RegisterId, Sum};
 use crate::shape::Shape;
-use crate::tape::Direction;
+use crate::tape::{Direction, Tape};
 
 /// A part of the state: its value, and what the next step reads of it.
 struct State {
@@ -76,10 +76,11 @@ fn states(writer: &Writer<'_>) -> Option<Vec<State>> {
     let mut states = Vec::new();
     for (i, register) in tape.registers().iter().enumerate() {
         let id = RegisterId::new(i);
-        let (def, shift) = writer.reader.held(id)?;
+        // What runs the other way is another chain.
         if register.direction() != Direction::Forward {
-            return None;
+            continue;
         }
+        let (def, shift) = writer.reader.held(id)?;
         let read = tape.nodes().find(|(_, n)| *n.op() == Op::Read(id))?.0;
         let Some(Label::Value(name)) = writer.reader.labels.get(&def) else {
             return None;
@@ -107,7 +108,33 @@ fn states(writer: &Writer<'_>) -> Option<Vec<State>> {
     let order: Vec<NodeId> = states.iter().map(|s| s.def).collect();
     let place = |s: &State| order.iter().position(|def| *def == s.def);
     states.sort_by_key(|s| (place(s), s.part.delay));
-    (!states.is_empty()).then_some(states)
+    let whole = !states.is_empty() && !comes_back(tape, &states);
+    whole.then_some(states)
+}
+
+/// Whether the chain reads something that runs the other way and has read the chain before: then a
+/// state depends on others by more ways than the product of its Jacobians has.
+fn comes_back(tape: &Tape, states: &[State]) -> bool {
+    let mut stack: Vec<(NodeId, bool)> = states.iter().map(|s| (s.def, false)).collect();
+    let mut seen: HashSet<(NodeId, bool)> = stack.iter().copied().collect();
+    while let Some((id, other)) = stack.pop() {
+        let node = tape.node(id);
+        let mut next: Vec<(NodeId, bool)> = node.args().iter().map(|a| (*a, other)).collect();
+        if let Op::Read(register) = *node.op() {
+            let forward = tape.register(register).direction() == Direction::Forward;
+            if forward && other && states.iter().any(|s| s.read == id) {
+                return true;
+            }
+            let def = tape.register(register).def().filter(|_| !forward || other);
+            next = def.map(|def| (def, true)).into_iter().collect();
+        }
+        for place in next {
+            if seen.insert(place) {
+                stack.push(place);
+            }
+        }
+    }
+    false
 }
 
 /// Sums over paths through the linear graph, from what is read of one state to the value of

@@ -21,8 +21,10 @@ mod generate;
 mod immediate;
 mod jacobian;
 mod lexicon;
+mod mirror;
 mod naming;
 mod norms;
+mod one_step;
 mod oracle;
 mod parse;
 mod reach;
@@ -201,7 +203,11 @@ pub struct Derivation {
     pub(crate) functions: indexmap::IndexMap<Name, Function>,
     pub(crate) letters: indexmap::IndexMap<Name, Letter>,
     pub(crate) states: Vec<Carried>,
-    pub(crate) reach: Option<Reach>,
+    /// What is carried from the end of the sequence to its beginning.
+    pub(crate) back: Vec<Carried>,
+    /// The lines of the reversed recurrence, from which those about that are made.
+    pub(crate) reversed: Vec<Equation>,
+    pub(crate) reaches: Vec<Reach>,
     pub(crate) kinks: bool,
     /// The lines, in order.
     pub equations: Vec<Equation>,
@@ -229,6 +235,13 @@ impl Derivation {
             }
         }
         found
+    }
+
+    /// The names of all that is carried, in either direction.
+    pub(crate) fn carried(&self) -> Vec<Name> {
+        let mut names = chain::names(&self.states);
+        names.extend(chain::names(&self.back));
+        names
     }
 
     /// A line by its id.

@@ -10,7 +10,7 @@ use ndarray::{Array2, ArrayD, IxDyn};
 
 use super::Derivation;
 use super::arrays::matrix;
-use super::chain::{self, read_of};
+use super::chain::read_of;
 use super::evaluate::{Instance, Key};
 use super::read::Reader;
 use super::term::Name;
@@ -134,16 +134,8 @@ impl<'a> Oracle<'a> {
     pub(crate) fn instance(&self) -> Result<Instance> {
         let mut instance = self.values()?;
         self.directions(&mut instance)?;
-        self.injections(&mut instance, |_| true)?;
+        self.injections(&mut instance)?;
         self.immediate(&mut instance)?;
-        Ok(instance)
-    }
-
-    /// Only what is needed for the Jacobians of the state.
-    pub(crate) fn flows(&self) -> Result<Instance> {
-        let mut instance = self.values()?;
-        let read = |name: &str| self.reads.iter().any(|(n, ..)| **n == *name);
-        self.injections(&mut instance, read)?;
         Ok(instance)
     }
 
@@ -154,6 +146,7 @@ impl<'a> Oracle<'a> {
             functions: self.derivation.functions.clone(),
             letters: self.derivation.letters.clone(),
             states: self.derivation.states.clone(),
+            back: self.derivation.back.clone(),
             sizes: self.sizes.clone(),
             ..Instance::default()
         };
@@ -276,11 +269,11 @@ impl<'a> Oracle<'a> {
     }
 
     /// One run of forward mode for each entry of each value at each step.
-    fn injections(&self, instance: &mut Instance, wanted: impl Fn(&str) -> bool) -> Result<()> {
+    fn injections(&self, instance: &mut Instance) -> Result<()> {
         let tape = self.observed.tape();
         let names: Vec<(Name, NodeId)> = tape
             .names()
-            .filter(|(name, id)| tape.ty(*id).is_real() && wanted(name))
+            .filter(|(_, id)| tape.ty(*id).is_real())
             .map(|(n, id)| (Arc::clone(n), id))
             .collect();
         for (name, id) in names {
@@ -382,13 +375,14 @@ impl<'a> Oracle<'a> {
             }
         }
         let Some(k) = at else {
-            for state in chain::names(&self.derivation.states).iter().filter(|_| leaf) {
+            for state in self.derivation.carried().iter().filter(|_| leaf) {
                 self.respond(outputs, state, &name, place, instance, Key::Response);
             }
             return;
         };
-        for of in &self.derivation.states {
-            let of = of.observed(-1);
+        let forward = self.derivation.states.iter().map(|c| c.observed(-1));
+        let back = self.derivation.back.iter().map(|c| c.observed(1));
+        for of in forward.chain(back) {
             let Some(array) = outputs.get(&format!("{of}.dot")) else {
                 continue;
             };

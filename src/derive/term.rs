@@ -138,6 +138,10 @@ pub enum Term {
     StateJacobian(Time),
     /// `∂s_t/∂s_k` of the whole state.
     StateFlow(Time, Time),
+    /// The same as `J_t`, of the state that is carried from the end of the sequence to its beginning.
+    BackJacobian(Time),
+    /// The same as `∂s_t/∂s_k`, of that state.
+    BackFlow(Time, Time),
     /// `−x`.
     Neg(Box<Self>),
     /// A sum.
@@ -188,6 +192,8 @@ pub enum Term {
     Sum(char, Time, Time, Box<Self>),
     /// A product over steps, the latest on the left.
     Prod(char, Time, Time, Box<Self>),
+    /// A product over steps, the earliest on the left.
+    ProdUp(char, Time, Time, Box<Self>),
     /// A product over steps, entry by entry.
     HadProd(char, Time, Time, Box<Self>),
     /// A matrix of blocks.
@@ -261,6 +267,7 @@ impl Term {
             | Self::Min(_, _, _, x)
             | Self::Sum(_, _, _, x)
             | Self::Prod(_, _, _, x)
+            | Self::ProdUp(_, _, _, x)
             | Self::HadProd(_, _, _, x) => vec![x],
             Self::Add(xs) | Self::Had(xs) | Self::Mul(xs) | Self::Call(_, xs) => {
                 xs.iter().collect()
@@ -292,6 +299,7 @@ impl Term {
             Self::OneHot(x) => Self::OneHot(b(x)),
             Self::Sum(v, lo, hi, x) => Self::Sum(*v, lo.clone(), hi.clone(), b(x)),
             Self::Prod(v, lo, hi, x) => Self::Prod(*v, lo.clone(), hi.clone(), b(x)),
+            Self::ProdUp(v, lo, hi, x) => Self::ProdUp(*v, lo.clone(), hi.clone(), b(x)),
             Self::HadProd(v, lo, hi, x) => Self::HadProd(*v, lo.clone(), hi.clone(), b(x)),
             Self::Div(x, y) => Self::Div(b(x), b(y)),
             Self::Inner(x, y) => Self::Inner(b(x), b(y)),
@@ -328,14 +336,17 @@ impl Term {
             | Self::PowSteps(_, t)
             | Self::Steps(t)
             | Self::Block(_, _, t)
-            | Self::StateJacobian(t) => vec![t],
+            | Self::StateJacobian(t)
+            | Self::BackJacobian(t) => vec![t],
             Self::Jacobian(_, a, _, b)
             | Self::Direct(_, a, _, b)
             | Self::StateFlow(a, b)
+            | Self::BackFlow(a, b)
             | Self::At(a, b)
             | Self::Before(a, b)
             | Self::Sum(_, a, b, _)
             | Self::Prod(_, a, b, _)
+            | Self::ProdUp(_, a, b, _)
             | Self::HadProd(_, a, b, _)
             | Self::Max(_, a, b, _)
             | Self::Min(_, a, b, _) => vec![a, b],

@@ -81,6 +81,9 @@ words! {
     /// Immediate and total.
     ConventionState: "A block of `Jₜ` says how one state at step `t` depends on another before the step, all other states before the step being held fixed.",
         "`Jₜ` 的一个分块表示 `t` 时刻的一个状态对前一时刻另一状态的依赖，前一时刻的其余状态保持不变。";
+    /// The chain that runs backwards.
+    ConventionBack: "What is carried from the end of the sequence to its beginning has a tilde: its state is `s̃ₜ`, and `J̃ₜ` is the Jacobian of `s̃ₜ` with respect to `s̃ₜ₊₁`. In its products, written `∏` over `t ≤ j ≤ k − 1`, the earlier step stands on the left; its error terms run forwards in time.",
+        "从序列末尾向开头传递的量带有波浪号：其状态为 `s̃ₜ`，`J̃ₜ` 是 `s̃ₜ` 对 `s̃ₜ₊₁` 的雅可比矩阵。它的连乘 `∏` 写作对 `t ≤ j ≤ k − 1`，较早的时刻写在左边；它的误差项顺着时间传播。";
     /// Delays.
     ConventionDelays: "The state `{s}ₜ` is the stack of everything that is carried on, each value with its delays: `[hₜ; hₜ₋₁; …]`. `∂⁺xₜ/∂yₖ` is the derivative in which everything else that is read from other steps is held fixed; in `Jₜ` the other rows only carry on what was there.",
         "状态 `{s}ₜ` 由所有向后传递的量堆叠而成，每个量连同它的各个滞后：`[hₜ; hₜ₋₁; …]`。`∂⁺xₜ/∂yₖ` 是从其他时刻读取的其余各量都保持不变时的导数；`Jₜ` 的其余各行只是把原有的量传下去。";
@@ -216,6 +219,9 @@ words! {
     /// What the numbers of a run are.
     RunIntro: "Norms on {run} of {steps} steps, from the last step back, beside what bounds them.",
         "{run}（共 {steps} 步）中，从最后一个时刻向前的各个范数，旁边是它们的上界。";
+    /// What the numbers of a run are, of the chain that runs backwards.
+    RunIntroBack: "Norms on {run} of {steps} steps of what is carried backwards, from the first step on, beside what bounds them.",
+        "{run}（共 {steps} 步）中，反方向传递的状态从第一个时刻向后的各个范数，旁边是它们的上界。";
     /// A run on which the bound says something.
     RatioSmall: "Here `{q} = {value} < 1`: whatever is distant is sure to vanish.",
         "这里 `{q} = {value} < 1`：远处的部分必然消失。";

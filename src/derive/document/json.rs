@@ -13,21 +13,23 @@ pub(super) fn write(d: &Derivation, level: Level) -> String {
     let theorem = theorem::lines(d);
     let theorem = theorem.iter().map(|m| string(&m.latex(Dialect::Plain)));
     let rules = used(d, level).into_iter().map(rule);
-    let run = d.reach().map_or("null".to_owned(), |r| run(d, r));
+    let runs = list(d.reaches().iter().map(|r| run(d, r)));
     let shown = d.equations.iter().filter(|e| e.level <= level);
     let equations: Vec<String> = shown.map(|e| equation(d, e, level)).collect();
+    let forward = d.states.iter().map(|s| state(s, "forward"));
+    let states = forward.chain(d.back.iter().map(|s| state(s, "backward")));
     let checks = d.checks();
     let mut out = String::new();
     let _ = write!(
         out,
         "{{\n  \"schema\": 4,\n  \"recurrence\": {},\n  \"checks\": {{\"passed\": {}, \"failed\": {}, \
-         \"unchecked\": {}, \"worst\": {:e}}},\n  \"states\": {},\n  \"run\": {run},\n  \"theorem\": {},\n  \"rules\": {},\n  \"equations\": [\n{}\n  ]\n}}\n",
+         \"unchecked\": {}, \"worst\": {:e}}},\n  \"states\": {},\n  \"runs\": {runs},\n  \"theorem\": {},\n  \"rules\": {},\n  \"equations\": [\n{}\n  ]\n}}\n",
         string(d.name()),
         checks.passed,
         checks.failed,
         checks.unchecked,
         checks.worst,
-        list(d.states.iter().map(state)),
+        list(states),
         list(theorem),
         list(rules),
         equations.join(",\n")
@@ -35,9 +37,9 @@ pub(super) fn write(d: &Derivation, level: Level) -> String {
     out
 }
 
-fn state(carried: &Carried) -> String {
+fn state(carried: &Carried, direction: &str) -> String {
     let (name, delay) = (string(&carried.name), carried.delay);
-    format!("{{\"name\": {name}, \"delay\": {delay}}}")
+    format!("{{\"name\": {name}, \"delay\": {delay}, \"direction\": \"{direction}\"}}")
 }
 
 fn rule(rule: Rule) -> String {
@@ -142,6 +144,7 @@ fn run(d: &Derivation, reach: &Reach) -> String {
     let fields = [
         ("steps", reach.steps.to_string()),
         ("given", reach.given.to_string()),
+        ("backward", reach.backward.to_string()),
         ("ratio", number(reach.ratio)),
         ("exponent", number(reach.exponent())),
         ("gaps", counts(&gaps(reach))),
