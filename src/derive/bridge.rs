@@ -41,6 +41,8 @@ pub(crate) fn write(writer: &mut Writer<'_>, parts: &[Carried]) {
     horner.range = Range::all();
     horner.premises.insert(0, format!("delta.{state}"));
 
+    // Whether what the loss of a step sends is all sent at that step.
+    let by_step = writer.recurrence.step_loss().is_some() && of_one_step(writer, &direct);
     if is_delayed(parts) {
         let through = Term::Jacobian(Arc::clone(state), t.clone(), Arc::clone(state), k.clone());
         let right = product(vec![transpose(through), direct]);
@@ -51,7 +53,7 @@ pub(crate) fn write(writer: &mut Writer<'_>, parts: &[Carried]) {
         };
         equation.rules = vec![Rule::Unrolling, Rule::OrderedProduct];
         equation.premises = vec!["bridge.recursion".into(), "jac.corner".into()];
-        write_sums(writer, state);
+        write_sums(writer, state, by_step);
         return;
     }
     let closed = Proof::of(writer.known(), delta(&k))
@@ -74,7 +76,7 @@ pub(crate) fn write(writer: &mut Writer<'_>, parts: &[Carried]) {
         equation.premises = vec!["bridge.closed".into()];
         equation.level = Level::Normal;
     }
-    write_sums(writer, state);
+    write_sums(writer, state, by_step);
 }
 
 /// After how many steps the one value of a state is read again.
@@ -111,7 +113,7 @@ fn addends(sum: &Term) -> Vec<Term> {
 }
 
 /// `∂L/∂W` as a sum over pairs of steps, for every parameter that is reached through the state.
-fn write_sums(writer: &mut Writer<'_>, state: &Name) {
+fn write_sums(writer: &mut Writer<'_>, state: &Name, by_step: bool) {
     let gradients: Vec<(String, Term, Term)> = writer
         .equations
         .iter()
@@ -175,17 +177,19 @@ fn write_sums(writer: &mut Writer<'_>, state: &Name) {
             exchanged: &exchanged,
             left: &left,
         };
-        of_step(writer, &sums, level);
-        truncation::window(writer, &sums, level == Level::Sheet);
-        truncation::chunks(writer, state, &sums, level == Level::Sheet);
+        let main = level == Level::Sheet;
+        if by_step {
+            of_step(writer, &sums, level);
+        }
+        truncation::window(writer, &sums, main);
+        if by_step {
+            truncation::chunks(writer, state, &sums, main);
+        }
     }
 }
 
 /// What a parameter contributes to the loss of one step, by when it was used.
 fn of_step(writer: &mut Writer<'_>, sums: &Sums<'_>, level: Level) {
-    if writer.recurrence.step_loss().is_none() {
-        return;
-    }
     let known = writer.known();
     let Some(made) = Proof::of(known, sums.double.clone()).by(Rewrite::OneLoss) else {
         return;

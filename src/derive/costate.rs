@@ -32,6 +32,11 @@ pub(crate) fn write(writer: &mut Writer<'_>, parts: &[Carried], within: &[(Name,
             Term::Add(parts) => parts,
             one => vec![one],
         };
+        // What comes from later steps has to come through the states as well.
+        let mut later = parts.iter().filter(|p| looks_ahead(p));
+        if !later.all(|part| ends_in(part, states, &lines, 0)) {
+            return;
+        }
         let mut direct = Vec::new();
         for part in parts.iter().filter(|p| !looks_ahead(p)) {
             let through = |other: &Name| {
@@ -127,5 +132,25 @@ fn delayed(writer: &mut Writer<'_>, parts: &[Carried], sent: Vec<Vec<Term>>) {
         equation.rules = vec![Rule::Consumer, Rule::IndexShift, Rule::Boundary];
         equation.premises = premises;
         equation.level = Level::Normal;
+    }
+}
+
+/// Whether every way that a term sends something back begins at one of some states: each of its parts
+/// has a `δ`, of a state or of a value with a line of which the same holds.
+fn ends_in(term: &Term, states: &[Name], lines: &[(String, Term)], depth: usize) -> bool {
+    let ends = |part: &Term| ends_in(part, states, lines, depth + 1);
+    match term {
+        _ if depth > 60 => false,
+        Term::Delta(name, _) if states.contains(name) => true,
+        Term::Delta(name, _) => {
+            let id = format!("delta.{name}");
+            let line = lines.iter().find(|(known, _)| *known == id);
+            line.is_some_and(|(_, right)| ends(right))
+        }
+        Term::Add(parts) => parts.iter().all(ends),
+        term => {
+            let mut linear = term.parts().into_iter().filter(|p| p.is_linear_part());
+            linear.next().is_some_and(ends) && linear.all(ends)
+        }
     }
 }
