@@ -31,9 +31,20 @@ fn all_hold(derivation: &mut Derivation) {
             line.check,
             Check::Passed { .. } | Check::Bound { .. } | Check::Definition
         );
-        assert!(holds, "{}: {}: {:?}", derivation.name(), line.id, line.check);
+        assert!(
+            holds,
+            "{}: {}: {:?}",
+            derivation.name(),
+            line.id,
+            line.check
+        );
     }
-    assert_eq!((checks.failed, checks.unchecked), (0, 0));
+    assert_eq!(
+        (checks.failed, checks.unchecked),
+        (0, 0),
+        "{}",
+        derivation.name()
+    );
 }
 
 fn wave(n: usize, phase: f64) -> Vec<f64> {
@@ -139,8 +150,14 @@ loss 0.5 * (sum(p * g') - y)^2
 #[test]
 fn the_lines_of_the_backward_chain() {
     let table = [
-        ("jac.h.h", r"\operatorname{diag}(\mathbf{1}-h_{t}\odot h_{t})A"),
-        ("back.jac.g.g", r"\operatorname{diag}(\mathbf{1}-g_{t}\odot g_{t})B"),
+        (
+            "jac.h.h",
+            r"\operatorname{diag}(\mathbf{1}-h_{t}\odot h_{t})A",
+        ),
+        (
+            "back.jac.g.g",
+            r"\operatorname{diag}(\mathbf{1}-g_{t}\odot g_{t})B",
+        ),
         (
             "back.jac.product",
             r"\prod_{t\le j\le k-1}\operatorname{diag}(\mathbf{1}-g_{j}\odot g_{j})B",
@@ -201,7 +218,12 @@ fn the_lines_of_the_backward_chain() {
 fn a_backward_cell_has_every_line_that_the_forward_cell_has() {
     for cell in [Cell::rnn(), Cell::lstm(), Cell::gru()] {
         let cell = cell.start(Start::Parameter);
-        let derive = |cell: Cell| cell.model("m", Loss::SquaredError).unwrap().derive().unwrap();
+        let derive = |cell: Cell| {
+            cell.model("m", Loss::SquaredError)
+                .unwrap()
+                .derive()
+                .unwrap()
+        };
         let (forward, back) = (derive(cell.clone()), derive(cell.backward()));
         for line in &forward.equations {
             let chain = [Part::Jacobian, Part::Bridge, Part::Costate, Part::Bounds];

@@ -371,8 +371,9 @@ fn a_run_that_cannot_be_measured_is_told() {
         assert!(message.contains(words), "{line}: {message}");
     }
     // A state that is a matrix has no Jacobian that one could write.
-    let source = "dim H\ninput x[H]\nparam W[H, H]\nstate m[H, H]\nm' = tanh(W @ m)\nloss sum(m' @ x)\n";
-    std::fs::write(folder.file("matrix.rec"), source).unwrap();
+    let source =
+        "dim H\ninput x[H]\nparam W[H, H]\nstate m[H, H]\nm' = tanh(W @ m)\nloss sum(m' @ x)\n";
+    fs::write(folder.file("matrix.rec"), source).unwrap();
     let data = Arrays::new().with("x", Array3::<f64>::ones((3, 1, 2)));
     data.write(folder.file("only.npz")).unwrap();
     let line = "derive matrix.rec --data only.npz --format json";

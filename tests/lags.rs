@@ -32,13 +32,13 @@ loss 0.5 * (h' - y)^2
 
 /// Two values with delays of their own, one of them read in the same step by the other.
 const SEVERAL: &str = "
-dim H, K
-input x[K], y
-param A[H, H], B[H, H], W[H, K], p[H], q[H]
-state h[H], s
-h' = tanh(A @ h + B @ delay(h) + W @ x + p * s + q * delay(s))
-s' = 0.3 * tanh(sum(q * h')) + 0.5 * s + 0.2 * delay(delay(s))
-loss 0.5 * (s' - y)^2
+dim H, K, M
+input x[K], y[M]
+param A[H, H], B[H, H], W[H, K], P[H, M], Q[M, H], q[M]
+state h[H], s[M]
+h' = tanh(A @ h + B @ delay(h) + W @ x + P @ s + P @ delay(s))
+s' = 0.3 * tanh(Q @ h') + 0.5 * s + q * delay(delay(s))
+loss 0.5 * sum((s' - y)^2)
 ";
 
 /// Only the second lag is read.
@@ -77,9 +77,20 @@ fn all_hold(derivation: &mut Derivation) {
             line.check,
             Check::Passed { .. } | Check::Bound { .. } | Check::Definition
         );
-        assert!(holds, "{}: {}: {:?}", derivation.name(), line.id, line.check);
+        assert!(
+            holds,
+            "{}: {}: {:?}",
+            derivation.name(),
+            line.id,
+            line.check
+        );
     }
-    assert_eq!((checks.failed, checks.unchecked), (0, 0));
+    assert_eq!(
+        (checks.failed, checks.unchecked),
+        (0, 0),
+        "{}",
+        derivation.name()
+    );
 }
 
 #[test]
@@ -155,11 +166,26 @@ fn wrong_lags_are_noticed() {
     let runs = [derivation.instance(5).unwrap()];
     let lexicon = derivation.lexicon();
     let wrong = [
-        ("jac", r"\begin{bmatrix}\frac{\partial^{+}h_{t}}{\partial h_{t-2}}&\frac{\partial^{+}h_{t}}{\partial h_{t-1}}\\\mathbf{I}&0\end{bmatrix}"),
-        ("jac", r"\begin{bmatrix}\frac{\partial^{+}h_{t}}{\partial h_{t-1}}&\frac{\partial^{+}h_{t}}{\partial h_{t-2}}\\0&\mathbf{I}\end{bmatrix}"),
-        ("bridge.recursion", r"h_{t}-y_{t}+\left(\frac{\partial^{+}h_{t+1}}{\partial h_{t}}\right)^{\top}\delta^{h}_{t+1}"),
-        ("bridge.recursion", r"h_{t}-y_{t}+\left(\frac{\partial^{+}h_{t+1}}{\partial h_{t}}\right)^{\top}\delta^{h}_{t+1}+\left(\frac{\partial^{+}h_{t+2}}{\partial h_{t}}\right)^{\top}\delta^{h}_{t+1}"),
-        ("jac.corner", r"\begin{bmatrix}0\\\mathbf{I}\end{bmatrix}^{\top}\frac{\partial s_{t}}{\partial s_{k}}\begin{bmatrix}\mathbf{I}\\0\end{bmatrix}"),
+        (
+            "jac",
+            r"\begin{bmatrix}\frac{\partial^{+}h_{t}}{\partial h_{t-2}}&\frac{\partial^{+}h_{t}}{\partial h_{t-1}}\\\mathbf{I}&0\end{bmatrix}",
+        ),
+        (
+            "jac",
+            r"\begin{bmatrix}\frac{\partial^{+}h_{t}}{\partial h_{t-1}}&\frac{\partial^{+}h_{t}}{\partial h_{t-2}}\\0&\mathbf{I}\end{bmatrix}",
+        ),
+        (
+            "bridge.recursion",
+            r"h_{t}-y_{t}+\left(\frac{\partial^{+}h_{t+1}}{\partial h_{t}}\right)^{\top}\delta^{h}_{t+1}",
+        ),
+        (
+            "bridge.recursion",
+            r"h_{t}-y_{t}+\left(\frac{\partial^{+}h_{t+1}}{\partial h_{t}}\right)^{\top}\delta^{h}_{t+1}+\left(\frac{\partial^{+}h_{t+2}}{\partial h_{t}}\right)^{\top}\delta^{h}_{t+1}",
+        ),
+        (
+            "jac.corner",
+            r"\begin{bmatrix}0\\\mathbf{I}\end{bmatrix}^{\top}\frac{\partial s_{t}}{\partial s_{k}}\begin{bmatrix}\mathbf{I}\\0\end{bmatrix}",
+        ),
     ];
     for (id, latex) in wrong {
         let line = derivation.equation(id).unwrap();
@@ -339,6 +365,9 @@ loss 0.5 * sum((h' - y)^2)
         let column = reach.marks.iter().position(|m| *m == k).unwrap();
         let expected = one.ln() + (t - k - 1) as f64 * w.sum().ln();
         let found = reach.logs[row][column];
-        assert!((found - expected).abs() < 1e-9 * expected.abs(), "{found}, {expected}");
+        assert!(
+            (found - expected).abs() < 1e-9 * expected.abs(),
+            "{found}, {expected}"
+        );
     }
 }

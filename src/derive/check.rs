@@ -238,17 +238,19 @@ fn alike(a: V, b: V) -> Option<(Array2<f64>, Array2<f64>)> {
         V::Array(_) => None,
         V::Zero => Some(Array2::zeros(like.dim())),
         V::Fill(x) => Some(Array2::from_elem(like.dim(), x)),
-        V::Eye if like.nrows() == like.ncols() => Some(Array2::eye(like.nrows())),
-        V::Eye => None,
+        V::Eye(x) if like.nrows() == like.ncols() => Some(Array2::eye(like.nrows()) * x),
+        V::Eye(_) => None,
     };
     match (a, b) {
         (V::Array(a), b) => Some((a.clone(), sized(b, &a)?)),
         (a, V::Array(b)) => Some((sized(a, &b)?, b)),
-        (V::Zero, V::Zero) | (V::Eye, V::Eye) => {
+        (V::Zero, V::Zero) => {
             let zero = Array2::zeros((1, 1));
             Some((zero.clone(), zero))
         }
-        (V::Fill(a), V::Fill(b)) => {
+        (V::Eye(a), V::Zero) => alike(V::Fill(a), V::Fill(0.0)),
+        (V::Zero, V::Eye(b)) => alike(V::Fill(0.0), V::Fill(b)),
+        (V::Fill(a), V::Fill(b)) | (V::Eye(a), V::Eye(b)) => {
             let one = |x| Array2::from_elem((1, 1), x);
             Some((one(a), one(b)))
         }

@@ -7,10 +7,10 @@ use indexmap::IndexMap;
 use ndarray::Array2;
 
 use super::Letter;
-use super::chain::{Carried, read_of};
 use super::arrays::{
     Found, SIZELESS, V, had, iverson, joined, kronecker, matrix, mul, plus, scalar, shaped,
 };
+use super::chain::{Carried, read_of};
 use super::norms::{least_singular_value, spectral_norm};
 use super::read::Function;
 use super::term::{Base, Name, Term, Time};
@@ -105,7 +105,7 @@ impl Instance {
         match term {
             Term::Num(n) => Ok(scalar(*n)),
             Term::Ones => Ok(V::Fill(1.0)),
-            Term::Eye => Ok(V::Eye),
+            Term::Eye => Ok(V::Eye(1.0)),
             Term::Zero => Ok(V::Zero),
             #[expect(clippy::cast_precision_loss, reason = "a number of steps is small")]
             Term::Length => Ok(scalar(self.steps as f64)),
@@ -155,7 +155,7 @@ impl Instance {
             Term::Jacobian(of, t, by, k) => {
                 let (t, k) = (self.step(t, at)?, self.step(k, at)?);
                 if t == k && of == by {
-                    return Ok(V::Eye);
+                    return Ok(V::Eye(1.0));
                 }
                 self.number(&Key::Jacobian(Arc::clone(of), t, Arc::clone(by), k))
             }
@@ -179,7 +179,7 @@ impl Instance {
             Term::StateFlow(t, k) => {
                 let (t, k) = (self.step(t, at)?, self.step(k, at)?);
                 if t == k {
-                    return Ok(V::Eye);
+                    return Ok(V::Eye(1.0));
                 }
                 // What step k + 1 reads is the state as a whole after step k.
                 self.flow(&self.states, -1, (t, k + 1))
@@ -187,7 +187,7 @@ impl Instance {
             Term::BackFlow(t, k) => {
                 let (t, k) = (self.step(t, at)?, self.step(k, at)?);
                 if t == k {
-                    return Ok(V::Eye);
+                    return Ok(V::Eye(1.0));
                 }
                 self.flow(&self.back, 1, (t, k - 1))
             }
@@ -195,7 +195,7 @@ impl Instance {
                 V::Zero => V::Zero,
                 V::Fill(x) => V::Fill(-x),
                 V::Array(a) => V::Array(-a),
-                V::Eye => return Err("−I has no size here".into()),
+                V::Eye(x) => V::Eye(-x),
             }),
             Term::Add(parts) => self.add(parts, at),
             Term::Had(parts) => self.fold(parts, at, &had),
@@ -222,12 +222,14 @@ impl Instance {
                 V::Array(v) if v.ncols() == 1 => {
                     Ok(V::Array(Array2::from_diag(&v.column(0).to_owned())))
                 }
-                V::Fill(1.0) => Ok(V::Eye),
+                V::Fill(x) => Ok(V::Eye(x)),
                 V::Zero => Ok(V::Zero),
                 _ => Err("the diagonal matrix of something that is no vector".into()),
             },
             Term::Pow(x, n) => Ok(match self.evaluate(x, at)? {
                 V::Array(a) => V::Array(a.mapv(|x| x.powi(*n))),
+                // Of a number.
+                V::Eye(x) => scalar(x.powi(*n)),
                 other => other,
             }),
             Term::PowSteps(x, n) => match (self.evaluate(x, at)?, self.step(n, at)?) {
@@ -242,6 +244,7 @@ impl Instance {
             #[expect(clippy::cast_precision_loss, reason = "a number of steps is small")]
             Term::Steps(n) => Ok(scalar(self.step(n, at)? as f64)),
             Term::MaxNorm(x) => Ok(match self.evaluate(x, at)? {
+                V::Eye(x) => scalar(x.abs()),
                 V::Array(a) => scalar(a.iter().fold(0.0, |m: f64, x| m.max(x.abs()))),
                 V::Fill(x) => scalar(x.abs()),
                 other => other,
@@ -253,7 +256,7 @@ impl Instance {
             }),
             Term::Least(x) => Ok(match self.evaluate(x, at)? {
                 V::Array(a) => scalar(least_singular_value(&a)),
-                V::Eye => scalar(1.0),
+                V::Eye(x) => scalar(x.abs()),
                 other => other,
             }),
             Term::Kron(a, b) => match (self.evaluate(a, at)?, self.evaluate(b, at)?) {
@@ -264,7 +267,7 @@ impl Instance {
             Term::Norm(x) => Ok(match self.evaluate(x, at)? {
                 V::Array(a) if a.ncols() == 1 => scalar((&a * &a).sum().sqrt()),
                 V::Array(a) => scalar(spectral_norm(&a)),
-                V::Eye => scalar(1.0),
+                V::Eye(x) => scalar(x.abs()),
                 other => other,
             }),
             Term::OneHot(class) => {
@@ -298,7 +301,7 @@ impl Instance {
             }
             Term::Prod(var, from, to, body) => {
                 let (from, to) = (self.step(from, at)?, self.step(to, at)?);
-                let mut product = V::Eye;
+                let mut product = V::Eye(1.0);
                 for step in from..=to {
                     let mut at = at.clone();
                     at.push((*var, step));
@@ -308,7 +311,7 @@ impl Instance {
             }
             Term::ProdUp(var, from, to, body) => {
                 let (from, to) = (self.step(from, at)?, self.step(to, at)?);
-                let mut product = V::Eye;
+                let mut product = V::Eye(1.0);
                 for step in from..=to {
                     let mut at = at.clone();
                     at.push((*var, step));
@@ -510,7 +513,7 @@ impl Instance {
                 out.push(match (v, h, w) {
                     (V::Array(a), ..) => a.clone(),
                     (V::Zero, Some(h), Some(w)) => Array2::zeros((h, w)),
-                    (V::Eye, Some(h), Some(w)) if h == w => Array2::eye(h),
+                    (V::Eye(x), Some(h), Some(w)) if h == w => Array2::eye(h) * *x,
                     _ => return Err(SIZELESS.into()),
                 });
             }
@@ -573,8 +576,8 @@ impl Instance {
                         V::Fill(x) if like.is_some() => Array2::from_elem(dim, x),
                         V::Zero | V::Fill(_) => return Err(SIZELESS.into()),
                         // A derivative of a number with respect to itself.
-                        V::Eye if *rank == 0 => Array2::ones((1, 1)),
-                        V::Eye => return Err("I as an argument".into()),
+                        V::Eye(x) if *rank == 0 => Array2::from_elem((1, 1), x),
+                        V::Eye(_) => return Err("I as an argument".into()),
                     };
                     Ok(Value::Real(shaped(
                         array,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::canon::{add, summed};
+use super::mirror::{self, Mirror};
 use super::read::{Function, Label, Reader};
 use super::rewrite::{Known, Made};
 use super::rules::Rule;
@@ -13,7 +14,6 @@ use super::step::{Step, now, scalars, tangent};
 use super::symbols::Symbols;
 use super::term::{Name, Term, Time};
 use super::{Check, Derivation, Equation, Letter, Level, Part, Range, Relation};
-use super::mirror::{self, Mirror};
 use super::{forms, jacobian, naming, stack};
 use crate::error::Result;
 use crate::op::{NodeId, Op, Pointwise};
@@ -67,7 +67,10 @@ impl Recurrence {
         let symbols = Symbols::new(self.name(), &shown, aliases, &initial, &sizes)?;
         let back = |r: &Register| r.direction() == Direction::Backward;
         let mirrored = match tape.registers().iter().any(back) {
-            true => Some(Self::derive_forward(recurrence.reversed()?, symbols.clone())?),
+            true => Some(Self::derive_forward(
+                recurrence.reversed()?,
+                symbols.clone(),
+            )?),
             false => None,
         };
         let mut derivation = Self::derive_forward(recurrence, symbols)?;
@@ -148,6 +151,10 @@ impl Derivation {
             }
         }
         for line in &mirrored.equations {
+            // A column of identities and zeros does not show of which direction it is.
+            if line.id == "jac.corner" && !self.states.is_empty() {
+                continue;
+            }
             let unknown = |t: &Term| matches!(t, Term::Letter(name, _) if lost.contains(&name));
             let Some(mut line) = mirror
                 .line(line)

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::chain::{self, Carried, flow};
 use super::canon::{add, diagonal, neg, product, scale, settle, transpose};
+use super::chain::{self, Carried, flow};
 use super::generate::Writer;
 use super::read::Label;
 use super::rewrite::{Proof, Rewrite};
@@ -444,12 +444,7 @@ fn write_meanings(
 
 /// Two steps of one state are not the product of its single steps: what goes through the other
 /// state alone is added.
-fn two_steps(
-    writer: &mut Writer<'_>,
-    by: &State,
-    other: &State,
-    blocks: &Blocks,
-) {
+fn two_steps(writer: &mut Writer<'_>, by: &State, other: &State, blocks: &Blocks) {
     let t = Time::var('t');
     let (by_name, other_name) = (&by.part.name, &other.part.name);
     let own = blocks.get(&(Arc::clone(other_name), other.part.clone()));

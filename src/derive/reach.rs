@@ -8,12 +8,12 @@ use std::sync::Arc;
 use ndarray::Array2;
 
 use super::arrays::V;
+use super::chain::{Carried, block_line, flow};
 use super::evaluate::{Instance, Key};
+use super::mirror::{self, Mirror};
 use super::norms::spectral_norm;
 use super::oracle::Oracle;
 use super::term::{Base, Name, Term, Time};
-use super::chain::{Carried, block_line, flow};
-use super::mirror::{self, Mirror};
 use super::{Derivation, Part};
 use crate::error::Result;
 use crate::recurrence::{Batch, Params};
@@ -443,6 +443,6 @@ fn sized(value: V, dim: (usize, usize)) -> Option<Array2<f64>> {
         V::Array(a) => (a.dim() == dim).then_some(a),
         V::Zero => Some(Array2::zeros(dim)),
         V::Fill(x) => Some(Array2::from_elem(dim, x)),
-        V::Eye => (dim.0 == dim.1).then(|| Array2::eye(dim.0)),
+        V::Eye(x) => (dim.0 == dim.1).then(|| Array2::eye(dim.0) * x),
     }
 }
