@@ -137,7 +137,9 @@ fn delays(writer: &mut Writer<'_>, of: &Name, parts: &[Carried]) {
     }
     let read = |by: &&Carried| {
         let line = chain::block_line(of, of, by.delay + 1);
-        writer.right(&line).is_some_and(|block| *block != Term::Zero)
+        writer
+            .right(&line)
+            .is_some_and(|block| *block != Term::Zero)
     };
     let blocks: Vec<Term> = parts
         .iter()
@@ -148,7 +150,12 @@ fn delays(writer: &mut Writer<'_>, of: &Name, parts: &[Carried]) {
         return;
     }
     let letters = writer.symbols.letters;
-    let rho = writer.define(letters.lags, None, Part::Bounds, over_run(add(blocks), true));
+    let rho = writer.define(
+        letters.lags,
+        None,
+        Part::Bounds,
+        over_run(add(blocks), true),
+    );
     let small = Condition {
         left: rho.clone(),
         strict: true,
@@ -160,7 +167,10 @@ fn delays(writer: &mut Writer<'_>, of: &Name, parts: &[Carried]) {
         offset: 0,
     };
     let power = Term::PowSteps(Box::new(rho.clone()), lots);
-    let left = norm(Term::Jacobian(Arc::clone(of), t, Arc::clone(of), k.clone()), scalar);
+    let left = norm(
+        Term::Jacobian(Arc::clone(of), t, Arc::clone(of), k.clone()),
+        scalar,
+    );
     let equation = stated(writer, "bound.lags", left, power.clone());
     equation.range = pairs();
     equation.given = Some(small.clone());

@@ -83,7 +83,9 @@ pub(crate) fn write(writer: &mut Writer<'_>, parts: &[Carried]) {
 fn lags(writer: &Writer<'_>, parts: &[Carried]) -> Vec<i64> {
     let read = |part: &&Carried| {
         let line = block_line(&part.name, &part.name, part.delay + 1);
-        writer.right(&line).is_some_and(|block| *block != Term::Zero)
+        writer
+            .right(&line)
+            .is_some_and(|block| *block != Term::Zero)
     };
     let read = parts.iter().filter(read);
     read.map(|part| part.delay + 1).collect()

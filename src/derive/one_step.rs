@@ -34,7 +34,10 @@ impl Oracle<'_> {
             }
         }
         let state = |way: i64, parts: &[Carried]| -> Vec<(Name, Name)> {
-            parts.iter().map(|p| (p.observed(way), p.read(way))).collect()
+            parts
+                .iter()
+                .map(|p| (p.observed(way), p.read(way)))
+                .collect()
         };
         let chains = [
             state(-1, &self.derivation.states),

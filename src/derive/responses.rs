@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::canon::{hadamard, product, settle, summed, transpose};
-use super::generate::Writer;
 use super::chain::{self, Carried, flow};
+use super::generate::Writer;
 use super::rules::Rule;
 use super::term::{Name, Term, Time};
 use super::{Level, Part, Range};

@@ -344,7 +344,11 @@ impl Page<'_> {
             let last = i + 1 == parts.len();
             row.push(match part {
                 // At the end of a product a sum with a range needs no parentheses.
-                Term::Sum(..) | Term::Prod(..) | Term::ProdUp(..) | Term::Max(..) | Term::Min(..)
+                Term::Sum(..)
+                | Term::Prod(..)
+                | Term::ProdUp(..)
+                | Term::Max(..)
+                | Term::Min(..)
                     if last =>
                 {
                     self.show(part)

@@ -128,7 +128,12 @@ impl Derivation {
         };
         let after = rewrite.apply(&mirror.term(&step.before)?, &known)?;
         let (site, before) = (step.site.clone(), step.before.clone());
-        Some(Step::new(rewrite.rule(), site, before, mirror.term(&after)?))
+        Some(Step::new(
+            rewrite.rule(),
+            site,
+            before,
+            mirror.term(&after)?,
+        ))
     }
 }
 

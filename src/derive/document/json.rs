@@ -11,7 +11,12 @@ use crate::render::{Charset, Dialect, Math};
 
 pub(super) fn write(d: &Derivation, level: Level) -> String {
     let theorem = theorem::lines(d);
-    let theorem = theorem.iter().map(|m| string(&m.latex(Dialect::Plain)));
+    let instances = theorem::instances(d);
+    let theorem = theorem.iter().zip(instances).map(|(line, instances)| {
+        let latex = string(&line.latex(Dialect::Plain));
+        let instances = list(instances.into_iter().map(string));
+        format!("{{\"latex\": {latex}, \"state\": \"general\", \"instances\": {instances}}}")
+    });
     let rules = used(d, level).into_iter().map(rule);
     let runs = list(d.reaches().iter().map(|r| run(d, r)));
     let shown = d.equations.iter().filter(|e| e.level <= level);

@@ -127,7 +127,8 @@ impl Derivation {
                 continue;
             }
             let (intro, after) = part.prose();
-            let several = chain::names(&self.states).len() > 1 || chain::names(&self.back).len() > 1;
+            let several =
+                chain::names(&self.states).len() > 1 || chain::names(&self.back).len() > 1;
             let after = after.filter(|w| *w != Word::JacobianCaution || several);
             let lags = ["bound.lags", "back.bound.lags"];
             let delays = lags.iter().any(|id| self.equation(id).is_some());
@@ -292,7 +293,11 @@ fn columns(d: &Derivation, reach: &Reach) -> Vec<Column> {
             logs: gaps.iter().map(power).collect(),
         },
     ];
-    let last_step = if reach.backward { Time::at(1) } else { Time::last() };
+    let last_step = if reach.backward {
+        Time::at(1)
+    } else {
+        Time::last()
+    };
     for kept in &reach.carousels {
         if let Some(head) = carousel_head(d, kept) {
             columns.push(Column {
