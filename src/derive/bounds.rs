@@ -4,23 +4,29 @@ use std::sync::Arc;
 
 use super::bridge::{in_terms_of, is_homogeneous, looks_ahead, recursions};
 use super::canon::add;
+use super::chain::{self, Carried, flow};
 use super::generate::Writer;
-use super::jacobian::{flow, pairs};
+use super::jacobian::pairs;
 use super::rewrite::{At, Made, Proof, Rewrite};
 use super::rules::Rule;
 use super::term::{Base, Name, Term, Time};
 use super::{Condition, Equation, Level, Part, Range, Relation};
 
 /// The bounds that follow from the printed Jacobian.
-pub(crate) fn write(writer: &mut Writer<'_>, states: &[Name]) {
+pub(crate) fn write(writer: &mut Writer<'_>, parts: &[Carried]) {
     let (t, k) = (Time::var('t'), Time::var('k'));
-    let scalar = matches!(states, [one] if of_scalar(writer, one));
+    let states = &chain::names(parts);
+    let alone = match parts {
+        [one] => Some(&one.name),
+        _ => None,
+    };
+    let scalar = alone.is_some_and(|one| of_scalar(writer, one));
     let size = |x: Term| norm(x, scalar);
     if scalar {
         writer.function("abs", crate::op::Pointwise::Abs);
     }
     let jacobian = Term::StateJacobian(Time::var('j'));
-    let whole = size(flow(states, t, k));
+    let whole = size(flow(parts, t, k));
     let product = Rewrite::Unfold(At::new("jac.product", &[]));
     let made = Proof::of(writer.known(), whole.clone())
         .by(product.clone())
@@ -31,14 +37,11 @@ pub(crate) fn write(writer: &mut Writer<'_>, states: &[Name]) {
         equation.range = pairs();
     }
 
-    let own = match states {
-        [one] => writer.right(&format!("jac.{one}.{one}")).cloned(),
-        _ => None,
-    };
+    let own = alone.and_then(|one| writer.right(&format!("jac.{one}.{one}")).cloned());
     let slope = own.as_ref().and_then(slope);
-    match states {
-        [state] => one_state(writer, state, own.as_ref(), scalar),
-        _ => several_states(writer, states),
+    match alone {
+        Some(state) => one_state(writer, state, own.as_ref(), scalar),
+        None => several_states(writer, parts, states),
     }
     let ratio = match &slope {
         // `J = diag(v) W`: the bound of Pascanu, Mikolov and Bengio.
@@ -70,8 +73,8 @@ pub(crate) fn write(writer: &mut Writer<'_>, states: &[Name]) {
     let power = |base: &Term| Term::PowSteps(Box::new(base.clone()), steps.clone());
     let letters = writer.symbols.letters;
     let fold = |letter: &str| Rewrite::Fold(At::new(format!("let.{letter}"), &[]));
-    let by_step = match (states, &slope) {
-        ([one], Some(_)) => {
+    let by_step = match (alone, &slope) {
+        (Some(one), Some(_)) => {
             let line = format!("jac.{one}.{one}");
             Some(At::new(line, &[('t', Time::var('j'))]))
         }
@@ -113,9 +116,101 @@ pub(crate) fn write(writer: &mut Writer<'_>, states: &[Name]) {
             equation.level = Level::Normal;
         }
     }
-    if let [state] = states {
+    if let [of] = &states[..]
+        && chain::is_delayed(parts)
+    {
+        delays(writer, of, parts);
+    }
+    if let Some(state) = alone {
         errors(writer, state, &q, slope.as_ref(), scalar);
     }
+}
+
+/// With several lags: a bound that can be below one, since it does not count what is only carried on.
+/// If `ρ` is the most that the norms of all that a step reads add up to, the largest of as many
+/// derivatives in a row as there are lags shrinks by `ρ` in as many steps.
+fn delays(writer: &mut Writer<'_>, of: &Name, parts: &[Carried]) {
+    let (t, k, j) = (Time::var('t'), Time::var('k'), Time::var('j'));
+    let scalar = of_scalar(writer, of);
+    if scalar {
+        writer.function("abs", crate::op::Pointwise::Abs);
+    }
+    let read = |by: &&Carried| {
+        let line = chain::block_line(of, of, by.delay + 1);
+        writer
+            .right(&line)
+            .is_some_and(|block| *block != Term::Zero)
+    };
+    let blocks: Vec<Term> = parts
+        .iter()
+        .filter(read)
+        .map(|by| norm(chain::block(parts, of, by, &j), scalar))
+        .collect();
+    if blocks.is_empty() {
+        return;
+    }
+    let letters = writer.symbols.letters;
+    let rho = writer.define(
+        letters.lags,
+        None,
+        Part::Bounds,
+        over_run(add(blocks), true),
+    );
+    let small = Condition {
+        left: rho.clone(),
+        strict: true,
+        right: Term::Num(1.0),
+    };
+    let longest = i64::try_from(parts.len()).unwrap_or(1);
+    let lots = Time {
+        base: Base::Lots('t', 'k', longest),
+        offset: 0,
+    };
+    let power = Term::PowSteps(Box::new(rho.clone()), lots);
+    let left = norm(
+        Term::Jacobian(Arc::clone(of), t, Arc::clone(of), k.clone()),
+        scalar,
+    );
+    let equation = stated(writer, "bound.lags", left, power.clone());
+    equation.range = pairs();
+    equation.given = Some(small.clone());
+    equation.rules = vec![Rule::PathSum, Rule::Triangle, Rule::Submultiplicative];
+    equation.premises = vec![format!("let.{}", letters.lags)];
+
+    let Some(Term::Sum(_, _, _, body)) = writer.right("bridge.closed") else {
+        return;
+    };
+    let Term::Mul(factors) = &**body else { return };
+    let Some((Term::T(_), direct)) = factors.split_first() else {
+        return;
+    };
+    let direct = norm(super::canon::product(direct.to_vec()), scalar);
+    let left = norm(Term::Delta(Arc::clone(of), Some(k.clone())), scalar);
+    let right = Term::Mul(vec![power, direct.clone()]);
+    let right = Term::Sum('t', k, Time::last(), Box::new(right));
+    let of_states = Range {
+        vars: vec![('k', Time::at(1), Time::last())],
+    };
+    let equation = stated(writer, "bound.delta", left.clone(), right);
+    equation.range = of_states.clone();
+    equation.given = Some(small.clone());
+    equation.rules = vec![Rule::Triangle, Rule::Submultiplicative];
+    equation.premises = vec!["bridge.closed".into(), "bound.lags".into()];
+    equation.level = Level::Normal;
+
+    let most = Term::Max('t', Time::at(1), Time::last(), Box::new(direct));
+    let most = writer.define(letters.sent, None, Part::Bounds, most);
+    // Each power stands for as many steps as there are lags, but for the first.
+    let gap = add([Term::Num(1.0), super::canon::neg(rho.clone())]);
+    let count = Term::Num(i32::try_from(longest).map_or(1.0, f64::from));
+    let later = Term::Div(Box::new(Term::Mul(vec![count, rho])), Box::new(gap));
+    let right = Term::Mul(vec![most, Term::Add(vec![Term::Num(1.0), later])]);
+    let equation = stated(writer, "bound.delta.all", left, right);
+    equation.range = of_states;
+    equation.given = Some(small);
+    equation.rules = vec![Rule::Geometric];
+    equation.premises = vec!["bound.delta".into(), format!("let.{}", letters.sent)];
+    equation.level = Level::Normal;
 }
 
 fn at_most<'a>(writer: &'a mut Writer<'_>, id: &str, left: Term, made: Made) -> &'a mut Equation {
@@ -186,15 +281,13 @@ fn one_state(writer: &mut Writer<'_>, state: &Name, own: Option<&Term>, scalar: 
 }
 
 /// The bounds of the blocks, of one state that the other follows, and of the whole.
-fn several_states(writer: &mut Writer<'_>, states: &[Name]) {
+fn several_states(writer: &mut Writer<'_>, parts: &[Carried], states: &[Name]) {
     let t = Time::var('t');
     for of in states {
-        for by in states {
-            let left = norm(
-                Term::Block(Arc::clone(of), Arc::clone(by), t.clone()),
-                false,
-            );
-            let line = At::new(format!("jac.{of}.{by}"), &[]);
+        for by in parts {
+            let left = norm(chain::block(parts, of, by, &t), false);
+            let id = chain::block_line(of, &by.name, by.delay + 1);
+            let line = At::new(id.clone(), &[]);
             let made = Proof::of(writer.known(), left.clone())
                 .by(Rewrite::Unfold(line))
                 .and_then(|p| largest(p, &[]))
@@ -202,7 +295,7 @@ fn several_states(writer: &mut Writer<'_>, states: &[Name]) {
             let Some(made) = made.filter(|m| !matches!(m.term, Term::Num(_) | Term::Zero)) else {
                 continue;
             };
-            let name = format!("bound.block.{of}.{by}");
+            let name = id.replacen("jac", "bound.block", 1);
             let equation = at_most(writer, &name, left, made);
             equation.range = Range::all();
             equation.level = Level::Normal;
@@ -224,7 +317,9 @@ fn several_states(writer: &mut Writer<'_>, states: &[Name]) {
         equation.range = range;
         equation.level = Level::Normal;
     }
-    joint(writer, states);
+    if !chain::is_delayed(parts) {
+        joint(writer, states);
+    }
 }
 
 /// `‖J‖ ≤ √2 √(‖A‖² + ‖F‖²) + ‖B‖` of `J = [B + P A, P F; A, F]` with `‖P‖ ≤ 1`.
@@ -302,7 +397,7 @@ fn largest<'k>(mut proof: Proof<'k>, open: &[Name]) -> Option<Proof<'k>> {
     let strange = |t: &Term| match t {
         Term::Norm(x) => !matches!(
             **x,
-            Term::Block(..) | Term::Jacobian(..) | Term::Value(_, None)
+            Term::Block(..) | Term::Direct(..) | Term::Jacobian(..) | Term::Value(_, None)
         ),
         _ => false,
     };
@@ -313,6 +408,10 @@ fn largest<'k>(mut proof: Proof<'k>, open: &[Name]) -> Option<Proof<'k>> {
 fn opened(term: &Term) -> Option<At> {
     match term {
         Term::Block(of, by, at) => Some(At::new(format!("jac.{of}.{by}"), &[('t', at.clone())])),
+        Term::Direct(of, at, by, from) => {
+            let line = chain::block_line(of, by, at.offset - from.offset);
+            Some(At::new(line, &[('t', at.clone())]))
+        }
         Term::Jacobian(of, a, by, b) if a == b => {
             Some(At::new(format!("within.{of}.{by}"), &[('t', a.clone())]))
         }

@@ -1,11 +1,12 @@
 //! From a recurrence to its derivation.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
 
 use super::canon::{add, summed};
+use super::mirror::{self, Mirror};
 use super::read::{Function, Label, Reader};
 use super::rewrite::{Known, Made};
 use super::rules::Rule;
@@ -18,7 +19,7 @@ use crate::error::Result;
 use crate::op::{NodeId, Op, Pointwise};
 use crate::recurrence::{AdjointGraph, Recurrence};
 use crate::shape::{Rate, Shape};
-use crate::tape::{Direction, Role, Tape};
+use crate::tape::{Direction, Register, Role, Tape};
 
 impl Recurrence {
     /// The derivation of the gradient of the loss: equations for every named value, parameter,
@@ -50,9 +51,6 @@ impl Recurrence {
     /// Also when two names would look the same.
     pub fn derive_with(&self, aliases: &[(&str, &str)]) -> Result<Derivation> {
         let recurrence = naming::named(self)?;
-        let targets = targets(&recurrence);
-        let names: Vec<&str> = targets.iter().map(|n| &**n).collect();
-        let graph = recurrence.adjoint_graph(&names)?;
         let tape = recurrence.tape();
         let varies = |id: NodeId| tape.ty(id).rate == Rate::Step;
         let shown: Vec<(Name, bool)> = tape
@@ -67,7 +65,28 @@ impl Recurrence {
             .collect();
         let sizes: Vec<&str> = tape.dims().collect();
         let symbols = Symbols::new(self.name(), &shown, aliases, &initial, &sizes)?;
-        let reader = reader(&graph, self.name());
+        let back = |r: &Register| r.direction() == Direction::Backward;
+        let mirrored = match tape.registers().iter().any(back) {
+            true => Some(Self::derive_forward(
+                recurrence.reversed()?,
+                symbols.clone(),
+            )?),
+            false => None,
+        };
+        let mut derivation = Self::derive_forward(recurrence, symbols)?;
+        if let Some(mirrored) = mirrored {
+            derivation.add_mirrored(mirrored);
+        }
+        Ok(derivation)
+    }
+
+    /// The derivation of a recurrence in which everything has a name, without what is said of chains
+    /// that run backwards.
+    fn derive_forward(recurrence: Self, symbols: Symbols) -> Result<Derivation> {
+        let targets = targets(&recurrence);
+        let names: Vec<&str> = targets.iter().map(|n| &**n).collect();
+        let graph = recurrence.adjoint_graph(&names)?;
+        let reader = reader(&graph, recurrence.name());
         let scalars = scalars(&graph.tape);
         let mut writer = Writer {
             recurrence: &recurrence,
@@ -93,19 +112,72 @@ impl Recurrence {
             equations, letters, ..
         } = writer;
         let functions = reader.functions.take();
-        let kinks = has_kinks(tape);
+        let kinks = has_kinks(recurrence.tape());
         Ok(Derivation {
-            name: self.name().into(),
+            name: recurrence.name().into(),
             graph: Arc::new(graph),
             symbols,
             functions,
             letters,
             states,
-            reach: None,
+            back: Vec::new(),
+            reversed: Vec::new(),
+            reaches: Vec::new(),
             kinks,
             equations,
             recurrence,
         })
+    }
+}
+
+impl Derivation {
+    /// Adds what is said of the chain that runs backwards: what the reversed recurrence says of the one
+    /// that runs forwards.
+    fn add_mirrored(&mut self, mirrored: Self) {
+        let mirror = Mirror::of(&mirrored.states);
+        let moved: HashMap<&str, String> = mirrored
+            .equations
+            .iter()
+            .map(|line| (&*line.id, mirror::renamed(&line.id, line.part)))
+            .collect();
+        // What stands for a part of the sequence that looks back has no name the other way round.
+        let mut lost: Vec<&Name> = Vec::new();
+        for (name, letter) in &mirrored.letters {
+            match mirror.letter(name, letter) {
+                Some((name, letter)) => {
+                    self.letters.entry(name).or_insert(letter);
+                }
+                None => lost.push(name),
+            }
+        }
+        for line in &mirrored.equations {
+            // A column of identities and zeros does not show of which direction it is.
+            if line.id == "jac.corner" && !self.states.is_empty() {
+                continue;
+            }
+            let unknown = |t: &Term| matches!(t, Term::Letter(name, _) if lost.contains(&name));
+            let Some(mut line) = mirror
+                .line(line)
+                .filter(|_| !line.left.any(&unknown) && !line.right.any(&unknown))
+            else {
+                continue;
+            };
+            for premise in &mut line.premises {
+                if let Some(id) = moved.get(&**premise) {
+                    premise.clone_from(id);
+                }
+            }
+            self.equations.push(line);
+        }
+        let ids: HashSet<String> = self.equations.iter().map(|e| e.id.clone()).collect();
+        for line in &mut self.equations {
+            line.premises.retain(|premise| ids.contains(premise));
+        }
+        for (name, function) in mirrored.functions {
+            self.functions.entry(name).or_insert(function);
+        }
+        self.back = mirrored.states;
+        self.reversed = mirrored.equations;
     }
 }
 

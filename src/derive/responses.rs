@@ -4,15 +4,16 @@
 use std::sync::Arc;
 
 use super::canon::{hadamard, product, settle, summed, transpose};
+use super::chain::{self, Carried, flow};
 use super::generate::Writer;
-use super::jacobian::flow;
 use super::rules::Rule;
 use super::term::{Name, Term, Time};
 use super::{Level, Part, Range};
 use crate::op::Op;
 
-pub(crate) fn write(writer: &mut Writer<'_>, states: &[Name]) {
+pub(crate) fn write(writer: &mut Writer<'_>, parts: &[Carried]) {
     let (t, k) = (Time::var('t'), Time::var('k'));
+    let states = &chain::names(parts);
     let mut immediate = Vec::new();
     for state in states {
         let id = format!("d.{state}");
@@ -24,12 +25,18 @@ pub(crate) fn write(writer: &mut Writer<'_>, states: &[Name]) {
             None => return,
         }
     }
-    let all = |made: &dyn Fn(&Name) -> Term| match states {
+    let all = |made: &dyn Fn(&Carried) -> Term| match parts {
         [one] => made(one),
         many => Term::Matrix(many.iter().map(|s| vec![made(s)]).collect()),
     };
-    let d = |at: Time| all(&|s| Term::D(Arc::clone(s), Some(at.clone())));
-    let plus = |at: Time| all(&|s| Term::DPlus(Arc::clone(s), at.clone()));
+    let d = |at: Time| all(&|s| Term::D(Arc::clone(&s.name), Some(at.plus(-s.delay))));
+    // What is carried on enters by itself.
+    let plus = |at: Time| {
+        all(&|s| match s.delay {
+            0 => Term::DPlus(Arc::clone(&s.name), at.clone()),
+            _ => Term::Zero,
+        })
+    };
     let back = Term::Mul(vec![Term::StateJacobian(t.clone()), d(t.plus(-1))]);
     let right = Term::Add(vec![back, plus(t.clone())]);
     let step = writer.push(
@@ -55,8 +62,8 @@ pub(crate) fn write(writer: &mut Writer<'_>, states: &[Name]) {
         equation.premises = vec![id.clone()];
         equation.level = Level::Normal;
     }
-    let start = Term::Mul(vec![flow(states, t.clone(), Time::at(0)), d(Time::at(0))]);
-    let entered = Term::Mul(vec![flow(states, t.clone(), k.clone()), plus(k.clone())]);
+    let start = Term::Mul(vec![flow(parts, t.clone(), Time::at(0)), d(Time::at(0))]);
+    let entered = Term::Mul(vec![flow(parts, t.clone(), k.clone()), plus(k.clone())]);
     let entered = summed('k', Time::at(1), t.clone(), entered);
     let right = Term::Add(vec![start, entered]);
     let many = writer.push("jac.unrolled".into(), Part::Jacobian, d(t), right);
@@ -64,7 +71,7 @@ pub(crate) fn write(writer: &mut Writer<'_>, states: &[Name]) {
     many.rules = vec![Rule::Unrolling];
     many.premises = vec!["jac.differential".into(), "jac.product".into()];
     many.level = Level::Normal;
-    if let [(state, right, _)] = &immediate[..] {
+    if let ([(state, right, _)], [_]) = (&immediate[..], parts) {
         maps(writer, state, right);
     }
 }
@@ -90,6 +97,8 @@ fn put_in(
         let leaf = writer.tape.named(name);
         let leaf = leaf.is_some_and(|n| matches!(writer.tape.node(n).op(), Op::Leaf(_)));
         return match at {
+            // A delayed input comes from outside like any other.
+            Some(at) if at.offset != 0 && leaf => Some(term.clone()),
             Some(at) if at.offset != 0 => states.contains(name).then_some(Term::Zero),
             Some(at) if others.contains(name) => Some(Term::DPlus(Arc::clone(name), at.clone())),
             _ if leaf => Some(term.clone()),

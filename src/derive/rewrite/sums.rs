@@ -1,7 +1,7 @@
 //! Rules about sums over steps.
 
 use crate::derive::canon::{add, neg, product, scale, summed, tidy, transpose};
-use crate::derive::jacobian::flow;
+use crate::derive::chain::{Carried, flow};
 use crate::derive::term::{Base, Name, Term, Time};
 
 const fn after(base: Base, offset: i64) -> Time {
@@ -90,10 +90,14 @@ pub(super) fn unroll(before: &Term, left: &Term, right: &Term) -> Option<Term> {
 }
 
 /// The states of a derivative of the state over many steps, with the steps.
-fn many_steps(term: &Term) -> Option<(Vec<Name>, Time, Time)> {
+fn many_steps(term: &Term) -> Option<(Vec<Carried>, Time, Time)> {
     match term {
         Term::Jacobian(of, to, by, from) if of == by => {
-            Some((vec![Name::clone(of)], to.clone(), from.clone()))
+            let one = Carried {
+                name: Name::clone(of),
+                delay: 0,
+            };
+            Some((vec![one], to.clone(), from.clone()))
         }
         Term::StateFlow(to, from) => Some((Vec::new(), to.clone(), from.clone())),
         _ => None,
@@ -240,7 +244,7 @@ pub(super) fn varies(term: &Term, var: char) -> bool {
         let mut t = t.clone();
         let with = |at: &mut Time| match at.base {
             Base::Var(v) | Base::LastMinus(v) | Base::ChunkEnd(v) => v == var,
-            Base::Minus(a, b) | Base::Window(a, b) => a == var || b == var,
+            Base::Minus(a, b) | Base::Lots(a, b, _) | Base::Window(a, b) => a == var || b == var,
             Base::Zero | Base::Last => false,
         };
         t.times().into_iter().any(with)
