@@ -429,18 +429,22 @@ impl Instance {
                 _ => None,
             })
         };
-        // In a column with one block for each state, a zero is as high as its state.
-        let column = rows.len() == self.states.len() && rows.iter().all(|r| r.len() == 1);
+        // With one block for each state, a zero is as high and as wide as its states.
+        let count = self.states.len();
+        let by_states = |n: usize| rows.len() == count && rows.iter().all(|r| r.len() == n);
+        let (column, square) = (by_states(1), by_states(count));
         let state = |i: usize| {
             let key = Key::Value(Arc::clone(self.states.get(i)?), Some(1));
-            self.numbers.get(&key).filter(|_| column).map(Array2::nrows)
+            self.numbers.get(&key).map(Array2::nrows)
         };
+        let high = |i: usize| state(i).filter(|_| column || square);
+        let wide = |j: usize| state(j).filter(|_| square);
         let mut sized = Vec::new();
         for (i, row) in values.iter().enumerate() {
             let mut out = Vec::new();
             for (j, v) in row.iter().enumerate() {
-                let h = height(i).or_else(|| state(i)).or(width(j));
-                let w = width(j).or(height(i));
+                let h = height(i).or_else(|| high(i)).or(width(j));
+                let w = width(j).or_else(|| wide(j)).or(height(i));
                 out.push(match (v, h, w) {
                     (V::Array(a), ..) => a.clone(),
                     (V::Zero, Some(h), Some(w)) => Array2::zeros((h, w)),

@@ -76,6 +76,7 @@ impl Recurrence {
             reader: &reader,
             symbols: &symbols,
             scalars: &scalars,
+            states: Vec::new(),
             letters: IndexMap::new(),
             equations: Vec::new(),
         };
@@ -177,6 +178,8 @@ pub(crate) struct Writer<'a> {
     pub(crate) symbols: &'a Symbols,
     /// The values that are numbers.
     pub(crate) scalars: &'a HashSet<Name>,
+    /// The states that Jacobians are about.
+    pub(crate) states: Vec<Name>,
     pub(crate) letters: IndexMap<Name, Letter>,
     pub(crate) equations: Vec<Equation>,
 }
@@ -245,6 +248,16 @@ impl Writer<'_> {
         Known {
             lines: &self.equations,
             scalars: self.scalars,
+            states: &self.states,
+            tape: self.tape,
+        }
+    }
+
+    /// A stack with something for each state; for a single state, that.
+    pub(crate) fn stack(&self, made: &dyn Fn(&Name) -> Term) -> Term {
+        match &self.states[..] {
+            [one] => made(one),
+            many => Term::Matrix(many.iter().map(|s| vec![made(s)]).collect()),
         }
     }
 

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::canon::{add, diagonal, neg, product, scale, settle, transpose};
+use super::canon::{add, diagonal, neg, product, scale, transpose};
 use super::generate::Writer;
 use super::read::Label;
-use super::rewrite::{Proof, Rewrite};
+use super::readoff;
+use super::rewrite::{Argument, At, Proof, Rewrite};
 use super::rules::Rule;
 use super::step::now;
 use super::term::{Name, Term, Time};
@@ -45,15 +46,16 @@ pub(crate) fn write(writer: &mut Writer<'_>) -> Result<Vec<Name>> {
             blocks.insert((Arc::clone(&of.name), Arc::clone(&by.name)), block);
         }
     }
+    writer.states = states.iter().map(|s| Arc::clone(&s.name)).collect();
     write_blocks(writer, &states, &blocks);
     write_product(writer, &states);
-    let within = write_meanings(writer, &states, &blocks)?;
+    write_meanings(writer, &states)?;
     let names: Vec<Name> = states.into_iter().map(|s| s.name).collect();
-    super::responses::write(writer, &names);
+    super::responses::write(writer);
     if let [state] = &names[..] {
         super::bridge::write(writer, state);
     }
-    super::costate::write(writer, &names, &within);
+    super::costate::write(writer);
     super::bounds::write(writer, &names);
     Ok(names)
 }
@@ -242,40 +244,31 @@ fn write_blocks(writer: &mut Writer<'_>, states: &[State], blocks: &HashMap<(Nam
             columns.truncate(1);
             shape.append(&mut columns);
             let id = format!("jac.{}.{}", of.name, by.name);
-            let equation = writer.push(id, Part::Jacobian, left, block.clone());
+            let equation = match readoff::block(writer, &of.name, &by.name) {
+                Some(made) => writer.prove(id, Part::Jacobian, left, made),
+                None => {
+                    let equation = writer.push(id, Part::Jacobian, left, block.clone());
+                    equation.rules = vec![Rule::ReadOff, Rule::Diagonal, Rule::PathSum];
+                    equation.premises = vec![format!("d.{}", of.name)];
+                    equation
+                }
+            };
             equation.range = Range::all();
             equation.shape = (shape.len() == 2).then_some(shape);
-            equation.rules = vec![Rule::ReadOff, Rule::Diagonal, Rule::PathSum];
-            equation.premises = vec![format!("d.{}", of.name)];
         }
     }
-    if states.len() > 1 {
-        let rows = states
-            .iter()
-            .map(|of| {
-                let row = states.iter();
-                row.map(|by| Term::Block(Arc::clone(&of.name), Arc::clone(&by.name), now.clone()))
-                    .collect()
-            })
-            .collect();
+    if let (true, Some(made)) = (states.len() > 1, readoff::whole(writer)) {
         let left = Term::StateJacobian(now);
-        let equation = writer.push("jac".into(), Part::Jacobian, left, Term::Matrix(rows));
+        let equation = writer.prove("jac".into(), Part::Jacobian, left, made);
         equation.range = Range::all();
-        equation.rules = vec![Rule::ReadOff];
     }
 }
 
 /// What a perturbation of one state does to the others in the same step, and the three meanings of
-/// `∂c_t/∂c_{t−1}`: with the other states held, with them following, and over many steps. Gives which
-/// state depends on which within a step.
-fn write_meanings(
-    writer: &mut Writer<'_>,
-    states: &[State],
-    blocks: &HashMap<(Name, Name), Term>,
-) -> Result<Vec<(Name, Name)>> {
-    let mut known = Vec::new();
+/// `∂c_t/∂c_{t−1}`: with the other states held, with them following, and over many steps.
+fn write_meanings(writer: &mut Writer<'_>, states: &[State]) -> Result<()> {
     if states.len() < 2 {
-        return Ok(known);
+        return Ok(());
     }
     let (t, k) = (Time::var('t'), Time::var('k'));
     for by in states {
@@ -305,7 +298,7 @@ fn write_meanings(
             match paths.of_value(of.def)? {
                 Some(Term::Zero) => {}
                 Some(found) => within.push((of, found)),
-                None => return Ok(Vec::new()),
+                None => return Ok(()),
             }
         }
         if within.is_empty() {
@@ -316,117 +309,81 @@ fn write_meanings(
             Term::Jacobian(of, at.clone(), by, from.clone())
         };
         for (of, found) in &within {
-            known.push((Arc::clone(&of.name), Arc::clone(&by.name)));
             let id = format!("within.{}.{}", of.name, by.name);
-            let equation = writer.push(id, Part::Jacobian, jacobian(of, &t, &t), found.clone());
+            let left = jacobian(of, &t, &t);
+            let equation = match readoff::within(writer, &of.name, &by.name) {
+                Some(made) => writer.prove(id, Part::Jacobian, left, made),
+                None => {
+                    let equation = writer.push(id, Part::Jacobian, left, found.clone());
+                    equation.rules = vec![Rule::PathSum, Rule::Diagonal];
+                    equation
+                }
+            };
             equation.range = Range::all();
-            equation.rules = vec![Rule::PathSum, Rule::Diagonal];
         }
         // One step: directly, and through the states that follow it.
-        let block = |of: &State, s: &State, at: &Time| {
-            let known = blocks.get(&(Arc::clone(&of.name), Arc::clone(&s.name)));
-            match known {
-                Some(Term::Zero) => Term::Zero,
-                _ => Term::Block(Arc::clone(&of.name), Arc::clone(&s.name), at.clone()),
-            }
-        };
-        let before = t.plus(-1);
-        let direct = block(by, by, &t);
-        let indirect = within
-            .iter()
-            .map(|(of, _)| product(vec![block(by, of, &t), jacobian(of, &before, &before)]));
-        let right = add(std::iter::once(direct).chain(indirect));
-        let id = format!("total.{}", by.name);
-        let equation = writer.push(id, Part::Jacobian, jacobian(by, &t, &before), right);
-        equation.range = Range {
-            vars: vec![('t', Time::at(2), Time::last())],
-        };
-        equation.rules = vec![Rule::PathSum];
+        let left = jacobian(by, &t, &t.plus(-1));
+        if let Some(made) = Proof::of(writer.known(), left.clone()).by(Rewrite::LastStep) {
+            let made = made.done();
+            let id = format!("total.{}", by.name);
+            let equation = writer.prove(id, Part::Jacobian, left, made);
+            let within = within
+                .iter()
+                .map(|(of, _)| format!("within.{}.{}", of.name, by.name));
+            equation.premises.extend(within);
+            equation.range = Range {
+                vars: vec![('t', Time::at(2), Time::last())],
+            };
+        }
         // A state that does not follow would be a block of zeros without a size.
         if within.len() + 1 < states.len() {
             continue;
         }
         // Many steps: the product of the whole Jacobians, not of these.
-        let column = |at: &Time, from: &Time, start: bool| {
-            let cell = |s: &State| match s.def == by.def {
-                true if start => Term::Eye,
-                _ => jacobian(s, at, from),
+        let left = Term::Matrix(states.iter().map(|s| vec![jacobian(s, &t, &k)]).collect());
+        let made = Proof::of(writer.known(), left.clone())
+            .by(Rewrite::WholeState)
+            .and_then(|p| p.by(Rewrite::Unfold(At::new("jac.product", &[]))));
+        if let Some(made) = made.map(Proof::done) {
+            let id = format!("many.{}", by.name);
+            let equation = writer.prove(id, Part::Jacobian, left, made);
+            equation.range = Range {
+                vars: vec![
+                    ('k', Time::at(1), Time::last().plus(-1)),
+                    ('t', k.plus(1), Time::last()),
+                ],
             };
-            Term::Matrix(states.iter().map(|s| vec![cell(s)]).collect())
-        };
-        let steps = Term::StateJacobian(Time::var('j'));
-        let steps = Term::Prod('j', k.plus(1), t.clone(), Box::new(steps));
-        let right = Term::Mul(vec![steps, column(&k, &k, true)]);
-        let id = format!("many.{}", by.name);
-        let equation = writer.push(id, Part::Jacobian, column(&t, &k, false), right);
-        equation.range = Range {
-            vars: vec![
-                ('k', Time::at(1), Time::last().plus(-1)),
-                ('t', k.plus(1), Time::last()),
-            ],
-        };
-        equation.rules = vec![Rule::OrderedProduct, Rule::PathSum];
+        }
         if let ([a, b], [(of, _)]) = (states, &within[..]) {
             let other = if a.def == by.def { b } else { a };
             debug_assert!(other.def == of.def, "there are two states");
-            two_steps(writer, by, other, blocks);
+            two_steps(writer, &by.name, &other.name);
         }
     }
-    Ok(known)
+    Ok(())
 }
 
 /// Two steps of one state are not the product of its single steps: what goes through the other
 /// state alone is added.
-fn two_steps(
-    writer: &mut Writer<'_>,
-    by: &State,
-    other: &State,
-    blocks: &HashMap<(Name, Name), Term>,
-) {
+fn two_steps(writer: &mut Writer<'_>, by: &Name, other: &Name) {
     let t = Time::var('t');
-    let own = blocks.get(&(Arc::clone(&other.name), Arc::clone(&other.name)));
-    let Some(own) = own else { return };
-    // What does not pass through the state itself within the step.
-    let alone = settle(&without(own, &by.name));
-    let across = blocks.get(&(Arc::clone(&other.name), Arc::clone(&by.name)));
-    let across = across.map_or(Term::Zero, |b| settle(&without(b, &by.name)));
-    if alone == Term::Zero && across == Term::Zero {
+    let name = Arc::clone;
+    let left = Term::Jacobian(name(by), t.clone(), name(by), t.plus(-2));
+    let first = Argument::Jacobian(name(by), t.plus(-1), name(by), t.plus(-2));
+    let made = Proof::of(writer.known(), left.clone())
+        .by(Rewrite::LastStep)
+        .and_then(|p| p.by(Rewrite::Around(name(other), name(by))))
+        .and_then(|p| p.by(Rewrite::Factor(first)))
+        .and_then(|p| p.by(Rewrite::Fold(At::new(format!("total.{by}"), &[]))))
+        .map(Proof::done);
+    let Some(made) = made.filter(|m| matches!(m.term, Term::Add(_))) else {
         return;
-    }
-    let jacobian = |of: &State, at: Time, from: Time| {
-        Term::Jacobian(Arc::clone(&of.name), at, Arc::clone(&by.name), from)
     };
-    let single = product(vec![
-        jacobian(by, t.clone(), t.plus(-1)),
-        jacobian(by, t.plus(-1), t.plus(-2)),
-    ]);
-    let around = product(vec![
-        Term::Block(Arc::clone(&by.name), Arc::clone(&other.name), t.clone()),
-        add([
-            across.at('t', &t.plus(-1)),
-            product(vec![
-                alone.at('t', &t.plus(-1)),
-                jacobian(other, t.plus(-2), t.plus(-2)),
-            ]),
-        ]),
-    ]);
-    let left = jacobian(by, t.clone(), t.plus(-2));
-    let id = format!("two.{}", by.name);
-    let equation = writer.push(id, Part::Jacobian, left, add([single, around]));
+    let equation = writer.prove(format!("two.{by}"), Part::Jacobian, left, made);
     equation.range = Range {
         vars: vec![('t', Time::at(3), Time::last())],
     };
-    equation.rules = vec![Rule::PathSum];
-    equation.premises = vec![format!("total.{}", by.name), format!("many.{}", by.name)];
     equation.level = Level::Normal;
-}
-
-/// A term in which a state does not answer.
-fn without(term: &Term, state: &Name) -> Term {
-    match term {
-        Term::Block(of, ..) if of == state => Term::Zero,
-        term => term.map(&mut |part| without(part, state)),
-    }
 }
 
 pub(crate) fn flow(states: &[Name], to: Time, from: Time) -> Term {

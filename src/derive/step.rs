@@ -89,6 +89,8 @@ impl Derivation {
                 let known = Known {
                     lines: &self.equations,
                     scalars: &scalars,
+                    states: &self.states,
+                    tape: &self.graph.tape,
                 };
                 let after = rewrite.apply(&step.before, &known);
                 let site = step.site.clone();
