@@ -7,7 +7,6 @@ use indexmap::IndexMap;
 
 use super::canon::{add, summed};
 use super::read::{Function, Label, Reader};
-use super::rewrite::{Known, Made};
 use super::rules::Rule;
 use super::step::{Step, now, scalars, tangent};
 use super::symbols::Symbols;
@@ -226,39 +225,6 @@ impl Writer<'_> {
             check: Check::Pending,
         });
         &mut self.equations[at]
-    }
-
-    /// A line that rules have made.
-    pub(crate) fn prove(
-        &mut self,
-        id: String,
-        part: Part,
-        left: Term,
-        made: Made,
-    ) -> &mut Equation {
-        let equation = self.push(id, part, left, made.term);
-        equation.rules = rules_of(&made.steps);
-        equation.premises = made.premises;
-        equation.steps = made.steps;
-        equation
-    }
-
-    /// What rules may look up.
-    pub(crate) fn known(&self) -> Known<'_> {
-        Known {
-            lines: &self.equations,
-            scalars: self.scalars,
-            states: &self.states,
-            tape: self.tape,
-        }
-    }
-
-    /// A stack with something for each state; for a single state, that.
-    pub(crate) fn stack(&self, made: &dyn Fn(&Name) -> Term) -> Term {
-        match &self.states[..] {
-            [one] => made(one),
-            many => Term::Matrix(many.iter().map(|s| vec![made(s)]).collect()),
-        }
     }
 
     /// Makes a function known that no line of the engine has used.

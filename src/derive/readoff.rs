@@ -6,6 +6,16 @@ use super::generate::Writer;
 use super::rewrite::{Argument, At, Made, Proof, Rewrite};
 use super::term::{Name, Term, Time};
 
+impl Writer<'_> {
+    /// A stack with something for each state; for a single state, that.
+    pub(crate) fn stack(&self, made: &dyn Fn(&Name) -> Term) -> Term {
+        match &self.states[..] {
+            [one] => made(one),
+            many => Term::Matrix(many.iter().map(|s| vec![made(s)]).collect()),
+        }
+    }
+}
+
 /// How a state depends on one before the step, the other states before it being held fixed.
 pub(crate) fn block(writer: &Writer<'_>, of: &Name, by: &Name) -> Option<Made> {
     let before = Time::var('t').plus(-1);

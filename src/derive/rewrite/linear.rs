@@ -83,7 +83,7 @@ pub(super) fn factor(term: &Term, of: &Argument, known: &Known<'_>) -> Option<Te
             let (own, rest) = apart(&part, &x);
             if let Some(own) = own {
                 at.get_or_insert(parts.len());
-                matrices.push(coefficient(&own, &x, scalar, known)?);
+                matrices.push(coefficient(&own, &x, scalar)?);
             }
             parts.extend(rest);
         }
@@ -127,14 +127,14 @@ fn apart(term: &Term, x: &Term) -> (Option<Term>, Option<Term>) {
 }
 
 /// The matrix `A` of `A x`.
-fn coefficient(term: &Term, x: &Term, scalar: bool, known: &Known<'_>) -> Option<Term> {
+fn coefficient(term: &Term, x: &Term, scalar: bool) -> Option<Term> {
     let has = |t: &Term| t.any(&|p| p == x);
     Some(match term {
         t if t == x && scalar => Term::Num(1.0),
         t if t == x => Term::Eye,
-        Term::Neg(t) => neg(coefficient(t, x, scalar, known)?),
+        Term::Neg(t) => neg(coefficient(t, x, scalar)?),
         Term::Add(parts) => {
-            let parts = parts.iter().map(|p| coefficient(p, x, scalar, known));
+            let parts = parts.iter().map(|p| coefficient(p, x, scalar));
             add(parts.collect::<Option<Vec<Term>>>()?)
         }
         Term::Mul(factors) => {
@@ -142,7 +142,7 @@ fn coefficient(term: &Term, x: &Term, scalar: bool, known: &Known<'_>) -> Option
             if rest.iter().any(has) {
                 return None;
             }
-            let last = coefficient(last, x, scalar, known)?;
+            let last = coefficient(last, x, scalar)?;
             product(rest.iter().cloned().chain([last]).collect())
         }
         Term::Had(factors) => {
@@ -150,16 +150,14 @@ fn coefficient(term: &Term, x: &Term, scalar: bool, known: &Known<'_>) -> Option
             if rest.iter().any(has) {
                 return None;
             }
-            let last = coefficient(last, x, scalar, known)?;
+            let last = coefficient(last, x, scalar)?;
             match scalar {
                 // The derivative of a vector with respect to a number is a column.
                 true => hadamard(rest.iter().cloned().chain([last]).collect()),
                 false => diagonal(hadamard(rest.to_vec()), last),
             }
         }
-        Term::Div(a, b) if scalar && !has(b) => {
-            divide(coefficient(a, x, scalar, known)?, (**b).clone())
-        }
+        Term::Div(a, b) if scalar && !has(b) => divide(coefficient(a, x, scalar)?, (**b).clone()),
         _ => return None,
     })
 }

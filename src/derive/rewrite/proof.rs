@@ -2,8 +2,10 @@
 
 use super::partial::{first, reaches};
 use super::{Argument, At, Known, Rewrite};
+use crate::derive::generate::{Writer, rules_of};
 use crate::derive::step::{Site, Step};
 use crate::derive::term::{Name, Term, Time};
+use crate::derive::{Equation, Part};
 
 /// A term, how it came about, and from what lines.
 pub(crate) struct Proof<'k> {
@@ -121,5 +123,32 @@ fn other(term: &Term, states: &[Name], at: &Time) -> Option<Name> {
             Some(Name::clone(name))
         }
         term => term.parts().into_iter().find_map(|p| other(p, states, at)),
+    }
+}
+
+impl Writer<'_> {
+    /// A line that rules have made.
+    pub(crate) fn prove(
+        &mut self,
+        id: String,
+        part: Part,
+        left: Term,
+        made: Made,
+    ) -> &mut Equation {
+        let equation = self.push(id, part, left, made.term);
+        equation.rules = rules_of(&made.steps);
+        equation.premises = made.premises;
+        equation.steps = made.steps;
+        equation
+    }
+
+    /// What rules may look up.
+    pub(crate) fn known(&self) -> Known<'_> {
+        Known {
+            lines: &self.equations,
+            scalars: self.scalars,
+            states: &self.states,
+            tape: self.tape,
+        }
     }
 }
