@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::canon::{add, product, summed, transpose};
 use super::chain::{Carried, block_line, is_delayed};
 use super::generate::Writer;
-use super::rewrite::{At, Made, Proof, Rewrite};
+use super::rewrite::{Argument, At, Made, Proof, Rewrite};
 use super::rules::Rule;
 use super::term::{Name, Term, Time};
 use super::truncation;
@@ -99,10 +99,11 @@ fn recursion(writer: &Writer<'_>, state: &Name, lags: &[i64]) -> Option<Made> {
         let next = Time::var('t').plus(*lag);
         let line = block_line(state, state, *lag);
         let jacobian = At::new(line, &[('t', next.clone())]);
+        let delta = Argument::Delta(Arc::clone(state), next.clone());
         proof = proof
-            .down_to(state, &next)?
-            .if_it_applies(Rewrite::Factor(Arc::clone(state), next.clone()))
-            .by(Rewrite::Transposed(jacobian, Arc::clone(state), next))?;
+            .down_to(std::slice::from_ref(state), &next)?
+            .if_it_applies(Rewrite::Factor(delta.clone()))
+            .by(Rewrite::Transposed(jacobian, delta))?;
     }
     (!lags.is_empty()).then(|| proof.done())
 }
@@ -128,11 +129,12 @@ fn write_sums(writer: &mut Writer<'_>, state: &Name, by_step: bool) {
         let Term::Sum(var, from, to, body) = right else {
             continue;
         };
-        let body = Box::new(body.at(var, &k));
-        let start = Term::Sum('k', from, to, body);
-        // Put δ of the state in for every δ that is computed from it.
         let known = writer.known();
-        let Some(in_state) = Proof::of(known, start).down_to(state, &k) else {
+        // Put δ of the state in for every δ that is computed from it.
+        let in_state = Proof::of(known, Term::Sum(var, from, to, body))
+            .by(Rewrite::Rename(var, 'k'))
+            .and_then(|p| p.down_to(std::slice::from_ref(state), &k));
+        let Some(in_state) = in_state else {
             continue;
         };
         let Term::Sum(.., body) = in_state.term.clone() else {
@@ -279,34 +281,4 @@ pub(crate) fn of_one_step(writer: &Writer<'_>, term: &Term) -> bool {
         }
     }
     true
-}
-
-/// The body of a sum with every δ written in terms of δ of the state, at the same step; `None`
-/// when some δ is not.
-pub(crate) fn in_terms_of(body: &Term, state: &Name, recursion: &[(String, Term)]) -> Option<Term> {
-    match body {
-        Term::Delta(name, at) if name != state => {
-            let id = format!("delta.{name}");
-            let (_, right) = recursion.iter().find(|(known, _)| *known == id)?;
-            let at = at.clone()?;
-            // A δ of another step, later or earlier, would never come to an end.
-            let other = |t: &Term| matches!(t, Term::Delta(_, Some(at)) if at.offset != 0);
-            if right.any(&other) {
-                return None;
-            }
-            in_terms_of(&right.at('t', &at), state, recursion)
-        }
-        Term::Delta(..) => Some(body.clone()),
-        _ if !body.is_linear_part() => Some(body.clone()),
-        _ => {
-            let mut failed = false;
-            let mapped = body.map(&mut |part| {
-                in_terms_of(part, state, recursion).unwrap_or_else(|| {
-                    failed = true;
-                    Term::Zero
-                })
-            });
-            (!failed).then_some(mapped)
-        }
-    }
 }

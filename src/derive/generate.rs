@@ -1,14 +1,12 @@
 //! From a recurrence to its derivation.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
 
 use super::canon::{add, summed};
-use super::mirror::{self, Mirror};
 use super::read::{Function, Label, Reader};
-use super::rewrite::{Known, Made};
 use super::rules::Rule;
 use super::step::{Step, now, scalars, tangent};
 use super::symbols::Symbols;
@@ -95,6 +93,7 @@ impl Recurrence {
             reader: &reader,
             symbols: &symbols,
             scalars: &scalars,
+            states: Vec::new(),
             letters: IndexMap::new(),
             equations: Vec::new(),
         };
@@ -127,57 +126,6 @@ impl Recurrence {
             equations,
             recurrence,
         })
-    }
-}
-
-impl Derivation {
-    /// Adds what is said of the chain that runs backwards: what the reversed recurrence says of the one
-    /// that runs forwards.
-    fn add_mirrored(&mut self, mirrored: Self) {
-        let mirror = Mirror::of(&mirrored.states);
-        let moved: HashMap<&str, String> = mirrored
-            .equations
-            .iter()
-            .map(|line| (&*line.id, mirror::renamed(&line.id, line.part)))
-            .collect();
-        // What stands for a part of the sequence that looks back has no name the other way round.
-        let mut lost: Vec<&Name> = Vec::new();
-        for (name, letter) in &mirrored.letters {
-            match mirror.letter(name, letter) {
-                Some((name, letter)) => {
-                    self.letters.entry(name).or_insert(letter);
-                }
-                None => lost.push(name),
-            }
-        }
-        for line in &mirrored.equations {
-            // A column of identities and zeros does not show of which direction it is.
-            if line.id == "jac.corner" && !self.states.is_empty() {
-                continue;
-            }
-            let unknown = |t: &Term| matches!(t, Term::Letter(name, _) if lost.contains(&name));
-            let Some(mut line) = mirror
-                .line(line)
-                .filter(|_| !line.left.any(&unknown) && !line.right.any(&unknown))
-            else {
-                continue;
-            };
-            for premise in &mut line.premises {
-                if let Some(id) = moved.get(&**premise) {
-                    premise.clone_from(id);
-                }
-            }
-            self.equations.push(line);
-        }
-        let ids: HashSet<String> = self.equations.iter().map(|e| e.id.clone()).collect();
-        for line in &mut self.equations {
-            line.premises.retain(|premise| ids.contains(premise));
-        }
-        for (name, function) in mirrored.functions {
-            self.functions.entry(name).or_insert(function);
-        }
-        self.back = mirrored.states;
-        self.reversed = mirrored.equations;
     }
 }
 
@@ -249,6 +197,8 @@ pub(crate) struct Writer<'a> {
     pub(crate) symbols: &'a Symbols,
     /// The values that are numbers.
     pub(crate) scalars: &'a HashSet<Name>,
+    /// The states that Jacobians are about.
+    pub(crate) states: Vec<Name>,
     pub(crate) letters: IndexMap<Name, Letter>,
     pub(crate) equations: Vec<Equation>,
 }
@@ -295,29 +245,6 @@ impl Writer<'_> {
             check: Check::Pending,
         });
         &mut self.equations[at]
-    }
-
-    /// A line that rules have made.
-    pub(crate) fn prove(
-        &mut self,
-        id: String,
-        part: Part,
-        left: Term,
-        made: Made,
-    ) -> &mut Equation {
-        let equation = self.push(id, part, left, made.term);
-        equation.rules = rules_of(&made.steps);
-        equation.premises = made.premises;
-        equation.steps = made.steps;
-        equation
-    }
-
-    /// What rules may look up.
-    pub(crate) fn known(&self) -> Known<'_> {
-        Known {
-            lines: &self.equations,
-            scalars: self.scalars,
-        }
     }
 
     /// Makes a function known that no line of the engine has used.

@@ -3,11 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::canon::{add, diagonal, neg, product, scale, settle, transpose};
+use super::canon::{add, diagonal, neg, product, scale, transpose};
 use super::chain::{self, Carried, flow};
 use super::generate::Writer;
 use super::read::Label;
-use super::rewrite::{Proof, Rewrite};
+use super::readoff;
+use super::rewrite::{Argument, At, Proof, Rewrite};
 use super::rules::Rule;
 use super::step::now;
 use super::term::{Name, Term, Time};
@@ -54,17 +55,18 @@ pub(crate) fn write(writer: &mut Writer<'_>) -> Result<Vec<Carried>> {
         }
     }
     let parts: Vec<Carried> = states.iter().map(|s| s.part.clone()).collect();
+    writer.states = chain::names(&parts);
     write_blocks(writer, &states, &parts, &blocks);
     write_product(writer, &parts);
     if parts.len() > 1 && parts.iter().all(|part| part.name == parts[0].name) {
         write_corner(writer, &parts);
     }
-    let within = write_meanings(writer, &states, &parts, &blocks)?;
+    write_meanings(writer, &states, &parts, &blocks)?;
     super::responses::write(writer, &parts);
     if parts.iter().all(|part| part.name == parts[0].name) {
         super::bridge::write(writer, &parts);
     }
-    super::costate::write(writer, &parts, &within);
+    super::costate::write(writer, &parts);
     super::bounds::write(writer, &parts);
     Ok(parts)
 }
@@ -303,14 +305,29 @@ fn write_blocks(writer: &mut Writer<'_>, states: &[State], parts: &[Carried], bl
             columns.truncate(1);
             shape.append(&mut columns);
             let id = chain::block_line(name, &by.part.name, by.part.delay + 1);
-            let equation = writer.push(id, Part::Jacobian, left, block.clone());
+            // What is read again after several steps is not read off in single steps.
+            let made = match chain::is_delayed(parts) {
+                true => None,
+                false => readoff::block(writer, name, &by.part.name),
+            };
+            let equation = match made {
+                Some(made) => writer.prove(id, Part::Jacobian, left, made),
+                None => {
+                    let equation = writer.push(id, Part::Jacobian, left, block.clone());
+                    equation.rules = vec![Rule::ReadOff, Rule::Diagonal, Rule::PathSum];
+                    equation.premises = vec![format!("d.{name}")];
+                    equation
+                }
+            };
             equation.range = Range::all();
             equation.shape = (shape.len() == 2).then_some(shape);
-            equation.rules = vec![Rule::ReadOff, Rule::Diagonal, Rule::PathSum];
-            equation.premises = vec![format!("d.{name}")];
         }
     }
-    if states.len() > 1 {
+    if states.len() < 2 {
+        return;
+    }
+    let left = Term::StateJacobian(now.clone());
+    let equation = if chain::is_delayed(parts) {
         // A block that is zero is written as zero where there is room for its size beside it.
         let cell = |of: &State, by: &State| match of.is_value() {
             true => chain::block(parts, &of.part.name, &by.part, &now),
@@ -320,26 +337,29 @@ fn write_blocks(writer: &mut Writer<'_>, states: &[State], parts: &[Carried], bl
         };
         let row = |of: &State| states.iter().map(|by| cell(of, by)).collect();
         let rows = states.iter().map(row).collect();
-        let left = Term::StateJacobian(now.clone());
         let equation = writer.push("jac".into(), Part::Jacobian, left, Term::Matrix(rows));
-        equation.range = Range::all();
         equation.rules = vec![Rule::ReadOff];
-    }
+        equation
+    } else {
+        let Some(made) = readoff::whole(writer) else {
+            return;
+        };
+        writer.prove("jac".into(), Part::Jacobian, left, made)
+    };
+    equation.range = Range::all();
 }
 
 /// What a perturbation of one state does to the others in the same step, and the three meanings of
-/// `∂c_t/∂c_{t−1}`: with the other states held, with them following, and over many steps. Gives which
-/// state depends on which within a step.
+/// `∂c_t/∂c_{t−1}`: with the other states held, with them following, and over many steps.
 fn write_meanings(
     writer: &mut Writer<'_>,
     states: &[State],
     parts: &[Carried],
     blocks: &Blocks,
-) -> Result<Vec<(Name, Name)>> {
-    let mut known = Vec::new();
+) -> Result<()> {
     let values = || states.iter().filter(|s| s.is_value());
     if values().count() < 2 {
-        return Ok(known);
+        return Ok(());
     }
     let (t, k) = (Time::var('t'), Time::var('k'));
     for by in values() {
@@ -371,7 +391,7 @@ fn write_meanings(
             match paths.of_value(of.def)? {
                 Some(Term::Zero) => {}
                 Some(found) => within.push((of, found)),
-                None => return Ok(Vec::new()),
+                None => return Ok(()),
             }
         }
         if within.is_empty() {
@@ -382,105 +402,107 @@ fn write_meanings(
             Term::Jacobian(of, at.clone(), by, from.clone())
         };
         for (of, found) in &within {
-            known.push((Arc::clone(&of.part.name), Arc::clone(&by.part.name)));
             let id = format!("within.{}.{}", of.part.name, by.part.name);
-            let equation = writer.push(id, Part::Jacobian, jacobian(of, &t, &t), found.clone());
+            let left = jacobian(of, &t, &t);
+            let made = match chain::is_delayed(parts) {
+                true => None,
+                false => readoff::within(writer, &of.part.name, &by.part.name),
+            };
+            let equation = match made {
+                Some(made) => writer.prove(id, Part::Jacobian, left, made),
+                None => {
+                    let equation = writer.push(id, Part::Jacobian, left, found.clone());
+                    equation.rules = vec![Rule::PathSum, Rule::Diagonal];
+                    equation
+                }
+            };
             equation.range = Range::all();
-            equation.rules = vec![Rule::PathSum, Rule::Diagonal];
         }
         // One step: directly, and through the states that follow it.
-        let block = |of: &State, s: &State, at: &Time| {
-            let known = blocks.get(&(Arc::clone(&of.part.name), s.part.clone()));
-            match known {
-                Some(Term::Zero) => Term::Zero,
-                _ => chain::block(parts, &of.part.name, &s.part, at),
-            }
-        };
         let before = t.plus(-1);
-        let direct = block(by, by, &t);
-        let indirect = within
-            .iter()
-            .map(|(of, _)| product(vec![block(by, of, &t), jacobian(of, &before, &before)]));
-        let right = add(std::iter::once(direct).chain(indirect));
+        let left = jacobian(by, &t, &before);
         let id = format!("total.{}", by.part.name);
-        let equation = writer.push(id, Part::Jacobian, jacobian(by, &t, &before), right);
-        equation.range = Range {
-            vars: vec![('t', Time::at(2), Time::last())],
+        let equation = if chain::is_delayed(parts) {
+            let block = |of: &State, s: &State, at: &Time| {
+                let known = blocks.get(&(Arc::clone(&of.part.name), s.part.clone()));
+                match known {
+                    Some(Term::Zero) => Term::Zero,
+                    _ => chain::block(parts, &of.part.name, &s.part, at),
+                }
+            };
+            let direct = block(by, by, &t);
+            let indirect = within
+                .iter()
+                .map(|(of, _)| product(vec![block(by, of, &t), jacobian(of, &before, &before)]));
+            let right = add(std::iter::once(direct).chain(indirect));
+            let equation = writer.push(id, Part::Jacobian, left, right);
+            equation.rules = vec![Rule::PathSum];
+            Some(equation)
+        } else {
+            let made = Proof::of(writer.known(), left.clone()).by(Rewrite::LastStep);
+            made.map(Proof::done).map(|made| {
+                let equation = writer.prove(id, Part::Jacobian, left, made);
+                let within = within.iter();
+                let within =
+                    within.map(|(of, _)| format!("within.{}.{}", of.part.name, by.part.name));
+                equation.premises.extend(within);
+                equation
+            })
         };
-        equation.rules = vec![Rule::PathSum];
+        if let Some(equation) = equation {
+            equation.range = Range {
+                vars: vec![('t', Time::at(2), Time::last())],
+            };
+        }
         // A state that does not follow, or that is carried for longer, would be a block of zeros
         // without a size.
         if within.len() + 1 < states.len() {
             continue;
         }
         // Many steps: the product of the whole Jacobians, not of these.
-        let column = |at: &Time, from: &Time, start: bool| {
-            let cell = |s: &State| match s.def == by.def {
-                true if start => Term::Eye,
-                _ => jacobian(s, at, from),
+        let left = Term::Matrix(states.iter().map(|s| vec![jacobian(s, &t, &k)]).collect());
+        let made = Proof::of(writer.known(), left.clone())
+            .by(Rewrite::WholeState)
+            .and_then(|p| p.by(Rewrite::Unfold(At::new("jac.product", &[]))));
+        if let Some(made) = made.map(Proof::done) {
+            let id = format!("many.{}", by.part.name);
+            let equation = writer.prove(id, Part::Jacobian, left, made);
+            equation.range = Range {
+                vars: vec![
+                    ('k', Time::at(1), Time::last().plus(-1)),
+                    ('t', k.plus(1), Time::last()),
+                ],
             };
-            Term::Matrix(states.iter().map(|s| vec![cell(s)]).collect())
-        };
-        let steps = Term::StateJacobian(Time::var('j'));
-        let steps = Term::Prod('j', k.plus(1), t.clone(), Box::new(steps));
-        let right = Term::Mul(vec![steps, column(&k, &k, true)]);
-        let id = format!("many.{}", by.part.name);
-        let equation = writer.push(id, Part::Jacobian, column(&t, &k, false), right);
-        equation.range = Range {
-            vars: vec![
-                ('k', Time::at(1), Time::last().plus(-1)),
-                ('t', k.plus(1), Time::last()),
-            ],
-        };
-        equation.rules = vec![Rule::OrderedProduct, Rule::PathSum];
+        }
         if let ([a, b], [(of, _)]) = (states, &within[..]) {
             let other = if a.def == by.def { b } else { a };
             debug_assert!(other.def == of.def, "there are two states");
-            two_steps(writer, by, other, blocks);
+            two_steps(writer, &by.part.name, &other.part.name);
         }
     }
-    Ok(known)
+    Ok(())
 }
 
 /// Two steps of one state are not the product of its single steps: what goes through the other
 /// state alone is added.
-fn two_steps(writer: &mut Writer<'_>, by: &State, other: &State, blocks: &Blocks) {
+fn two_steps(writer: &mut Writer<'_>, by: &Name, other: &Name) {
     let t = Time::var('t');
-    let (by_name, other_name) = (&by.part.name, &other.part.name);
-    let own = blocks.get(&(Arc::clone(other_name), other.part.clone()));
-    let Some(own) = own else { return };
-    // What does not pass through the state itself within the step.
-    let alone = settle(&without(own, by_name));
-    let across = blocks.get(&(Arc::clone(other_name), by.part.clone()));
-    let across = across.map_or(Term::Zero, |b| settle(&without(b, by_name)));
-    if alone == Term::Zero && across == Term::Zero {
+    let name = Arc::clone;
+    let left = Term::Jacobian(name(by), t.clone(), name(by), t.plus(-2));
+    let first = Argument::Jacobian(name(by), t.plus(-1), name(by), t.plus(-2));
+    let made = Proof::of(writer.known(), left.clone())
+        .by(Rewrite::LastStep)
+        .and_then(|p| p.by(Rewrite::Around(name(other), name(by))))
+        .and_then(|p| p.by(Rewrite::Factor(first)))
+        .and_then(|p| p.by(Rewrite::Fold(At::new(format!("total.{by}"), &[]))))
+        .map(Proof::done);
+    let Some(made) = made.filter(|m| matches!(m.term, Term::Add(_))) else {
         return;
-    }
-    let jacobian = |of: &State, at: Time, from: Time| {
-        Term::Jacobian(Arc::clone(&of.part.name), at, Arc::clone(by_name), from)
     };
-    let single = product(vec![
-        jacobian(by, t.clone(), t.plus(-1)),
-        jacobian(by, t.plus(-1), t.plus(-2)),
-    ]);
-    let around = product(vec![
-        Term::Block(Arc::clone(by_name), Arc::clone(other_name), t.clone()),
-        add([
-            across.at('t', &t.plus(-1)),
-            product(vec![
-                alone.at('t', &t.plus(-1)),
-                jacobian(other, t.plus(-2), t.plus(-2)),
-            ]),
-        ]),
-    ]);
-    let left = jacobian(by, t.clone(), t.plus(-2));
-    let id = format!("two.{by_name}");
-    let equation = writer.push(id, Part::Jacobian, left, add([single, around]));
+    let equation = writer.prove(format!("two.{by}"), Part::Jacobian, left, made);
     equation.range = Range {
         vars: vec![('t', Time::at(3), Time::last())],
     };
-    equation.rules = vec![Rule::PathSum];
-    equation.premises = vec![format!("total.{by_name}"), format!("many.{by_name}")];
     equation.level = Level::Normal;
 }
 
@@ -500,14 +522,6 @@ fn write_corner(writer: &mut Writer<'_>, parts: &[Carried]) {
     equation.range = pairs();
     equation.rules = vec![Rule::PathSum];
     equation.premises = vec!["jac.product".into()];
-}
-
-/// A term in which a state does not answer.
-fn without(term: &Term, state: &Name) -> Term {
-    match term {
-        Term::Block(of, ..) if of == state => Term::Zero,
-        term => term.map(&mut |part| without(part, state)),
-    }
 }
 
 /// `t = 1..T`, `k = 0..t`.

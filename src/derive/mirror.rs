@@ -1,10 +1,12 @@
 //! What is said of a chain that runs backwards in time: it is a chain that runs forwards in the
 //! recurrence with time reversed, and what is said of that one is turned round.
 
+use std::collections::{HashMap, HashSet};
+
 use super::chain::{Carried, is_delayed};
 use super::step::{Site, Step};
 use super::term::{Base, Name, Term, Time};
-use super::{Condition, Equation, Letter, Part, Range};
+use super::{Condition, Derivation, Equation, Letter, Part, Range};
 
 /// The parts that are about a chain.
 const PARTS: &[Part] = &[
@@ -203,4 +205,55 @@ fn count(time: &Time) -> Option<Time> {
         base,
         offset: time.offset,
     })
+}
+
+impl Derivation {
+    /// Adds what is said of the chain that runs backwards: what the reversed recurrence says of the one
+    /// that runs forwards.
+    pub(crate) fn add_mirrored(&mut self, mirrored: Self) {
+        let mirror = Mirror::of(&mirrored.states);
+        let moved: HashMap<&str, String> = mirrored
+            .equations
+            .iter()
+            .map(|line| (&*line.id, renamed(&line.id, line.part)))
+            .collect();
+        // What stands for a part of the sequence that looks back has no name the other way round.
+        let mut lost: Vec<&Name> = Vec::new();
+        for (name, letter) in &mirrored.letters {
+            match mirror.letter(name, letter) {
+                Some((name, letter)) => {
+                    self.letters.entry(name).or_insert(letter);
+                }
+                None => lost.push(name),
+            }
+        }
+        for line in &mirrored.equations {
+            // A column of identities and zeros does not show of which direction it is.
+            if line.id == "jac.corner" && !self.states.is_empty() {
+                continue;
+            }
+            let unknown = |t: &Term| matches!(t, Term::Letter(name, _) if lost.contains(&name));
+            let Some(mut line) = mirror
+                .line(line)
+                .filter(|_| !line.left.any(&unknown) && !line.right.any(&unknown))
+            else {
+                continue;
+            };
+            for premise in &mut line.premises {
+                if let Some(id) = moved.get(&**premise) {
+                    premise.clone_from(id);
+                }
+            }
+            self.equations.push(line);
+        }
+        let ids: HashSet<String> = self.equations.iter().map(|e| e.id.clone()).collect();
+        for line in &mut self.equations {
+            line.premises.retain(|premise| ids.contains(premise));
+        }
+        for (name, function) in mirrored.functions {
+            self.functions.entry(name).or_insert(function);
+        }
+        self.back = mirrored.states;
+        self.reversed = mirrored.equations;
+    }
 }

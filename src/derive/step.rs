@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::canon::{add, inner};
+use super::chain;
 use super::change::Change;
 use super::mirror::Mirror;
 use super::read::Reader;
@@ -90,9 +91,12 @@ impl Derivation {
             Site::Mirrored(_) => None,
             Site::Line(rewrite) => {
                 let scalars = scalars(&self.graph.tape);
+                let states = chain::names(&self.states);
                 let known = Known {
                     lines: &self.equations,
                     scalars: &scalars,
+                    states: &states,
+                    tape: &self.graph.tape,
                 };
                 let after = rewrite.apply(&step.before, &known);
                 let site = step.site.clone();
@@ -122,9 +126,12 @@ impl Derivation {
     fn mirrored_again(&self, rewrite: &Rewrite, step: &Step) -> Option<Step> {
         let mirror = Mirror::of(&self.back);
         let scalars = scalars(&self.graph.tape);
+        let states = chain::names(&self.back);
         let known = Known {
             lines: &self.reversed,
             scalars: &scalars,
+            states: &states,
+            tape: &self.graph.tape,
         };
         let after = rewrite.apply(&mirror.term(&step.before)?, &known)?;
         let (site, before) = (step.site.clone(), step.before.clone());
