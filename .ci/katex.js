@@ -19,7 +19,7 @@ function check(where, formula) {
 
 for (const file of process.argv.slice(2)) {
   const derivation = JSON.parse(fs.readFileSync(file));
-  derivation.theorem.forEach((formula) => check(`${file}: theorem`, formula));
+  derivation.theorem.forEach((line) => check(`${file}: theorem`, line.latex));
   derivation.run?.columns.forEach((column) => check(`${file}: run`, column.of));
   for (const rule of derivation.rules) {
     [rule.statement, rule.proof].filter(Boolean).forEach((formula) => check(`${file}: ${rule.id}`, formula));

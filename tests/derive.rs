@@ -526,3 +526,27 @@ fn a_derivation_without_a_loss_is_refused() {
         bptt::Error::NoLoss { .. }
     ));
 }
+
+/// The lines of the general theorem are told from those that could not be checked, and each names lines
+/// that say it of the recurrence at hand.
+#[test]
+fn general_lines_have_a_state_of_their_own() {
+    for cell in [Cell::rnn(), Cell::lstm(), Cell::lstm().backward()] {
+        let model = cell.model("m", Loss::SquaredError).unwrap();
+        let derivation = model.derive().unwrap();
+        let page = derivation.render(Format::Json, Lang::En, Level::Full);
+        let json: serde_json::Value = serde_json::from_str(&page).unwrap();
+        let lines = json["theorem"].as_array().unwrap();
+        let mut named = 0;
+        for line in lines {
+            assert_eq!(line["state"], "general");
+            assert!(line["latex"].as_str().is_some_and(|l| !l.is_empty()));
+            for id in line["instances"].as_array().unwrap() {
+                let id = id.as_str().unwrap();
+                assert!(derivation.equation(id).is_some(), "there is no {id}");
+                named += 1;
+            }
+        }
+        assert!(lines.len() == 5 && named > 5, "{named}");
+    }
+}

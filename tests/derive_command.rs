@@ -113,7 +113,7 @@ fn a_long_run_has_its_lyapunov_exponent() {
         .with("start", ndarray::arr0(0.3));
     params.write(folder.file("params.npz")).unwrap();
     let json = measured(&folder, "logistic_map", &[]);
-    let run = &json["run"];
+    let run = &json["runs"][0];
     assert_eq!(
         (&run["steps"], &run["given"]),
         (&STEPS.into(), &true.into())
@@ -199,7 +199,7 @@ fn norms_are_those_of_the_first_sequence() {
         data.write(folder.file("data.npz")).unwrap();
         params.write(folder.file("params.npz")).unwrap();
         let json = measured(&folder, "rnn", &[]);
-        let run = &json["run"];
+        let run = &json["runs"][0];
         assert_eq!(run["steps"], steps, "{name}");
         let mut h = Array1::<f64>::zeros(2);
         let mut jacobians = Vec::new();
@@ -252,7 +252,7 @@ fn a_carousel_stands_beside_the_whole() {
     let params = Arrays::new().with("W", w.clone()).with("U", u.clone());
     params.write(folder.file("params.npz")).unwrap();
     let json = measured(&folder, "slow.rec", &[]);
-    let kept = &json["run"]["carousels"][0];
+    let kept = &json["runs"][0]["carousels"][0];
     assert_eq!(kept["state"], "slow", "{kept}");
     // The gates by hand.
     let (mut fast, mut slow) = (Array1::<f64>::zeros(3), Array1::<f64>::zeros(3));
@@ -316,7 +316,7 @@ fn what_is_dead_has_an_infinite_exponent() {
     for (bias, log, said) in [(-1.0, Value::Null, "is −∞."), (1.0, 0.0.into(), "is 0.00.")] {
         params(bias).write(folder.file("params.npz")).unwrap();
         let json = measured(&folder, "rnn_relu", &[]);
-        let run = &json["run"];
+        let run = &json["runs"][0];
         assert_eq!(run["exponent"], log);
         assert_eq!(run["logs"][3][0], log);
         for format in ["text", "md", "tex", "html"] {
@@ -370,13 +370,18 @@ fn a_run_that_cannot_be_measured_is_told() {
         let message = command::failure(&command::bptt(&folder, &arguments), code);
         assert!(message.contains(words), "{line}: {message}");
     }
-    // Both directions of time have no Jacobian from one step to the next.
-    let line = "derive lstm_bidirectional --data xy.npz --dims H=2,O=2 --format json";
+    // A state that is a matrix has no Jacobian that one could write.
+    let source =
+        "dim H\ninput x[H]\nparam W[H, H]\nstate m[H, H]\nm' = tanh(W @ m)\nloss sum(m' @ x)\n";
+    fs::write(folder.file("matrix.rec"), source).unwrap();
+    let data = Arrays::new().with("x", Array3::<f64>::ones((3, 1, 2)));
+    data.write(folder.file("only.npz")).unwrap();
+    let line = "derive matrix.rec --data only.npz --format json";
     let arguments: Vec<&str> = line.split(' ').collect();
     let output = command::bptt(&folder, &arguments);
     assert_eq!(
-        command::json(&command::success(&output))["run"],
-        Value::Null
+        command::json(&command::success(&output))["runs"],
+        Value::Array(Vec::new())
     );
     let note = String::from_utf8(output.stderr).unwrap();
     assert!(

@@ -188,6 +188,32 @@ fn error(rule: Rule, r: &mut Random) -> f64 {
             let sum: f64 = (0..2000).map(|n| q.powi(n)).sum();
             sum - 1.0 / (1.0 - q)
         }
+        Rule::Extremes => {
+            let largest = u.iter().fold(f64::NEG_INFINITY, |m, x| m.max(*x));
+            let smallest = u.iter().fold(f64::INFINITY, |m, x| m.min(*x));
+            let beyond = |x: &f64| (x - largest).max(smallest - x).max(0.0);
+            // A product of sizes lies between the powers of the smallest and the largest.
+            let sizes = u.mapv(f64::abs);
+            let power = sizes.iter().fold(0.0, |m: f64, x| m.max(*x)).powi(3);
+            u.iter().map(beyond).sum::<f64>() + (sizes.product() - power).max(0.0)
+        }
+        Rule::BlockNorm => {
+            // The same vectors for the blocks and for the whole, so that what is seen compares.
+            let (mut one, mut two, mut both) = (0.0_f64, 0.0_f64, 0.0_f64);
+            let stack = concatenate![Axis(0), a, da];
+            for _ in 0..500 {
+                let v = r.vector(n);
+                let stretched = |a: &Array2<f64>| (norm(&a.dot(&v)) / norm(&v)).powi(2);
+                one = one.max(stretched(&a));
+                two = two.max(stretched(&da));
+                both = both.max(stretched(&stack));
+            }
+            (both - one - two).max(0.0)
+        }
+        Rule::EntryNorm => {
+            let largest = x.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
+            (norm(&x) - 2.0 * largest).max(0.0)
+        }
         Rule::Definition => 0.0,
     }
 }

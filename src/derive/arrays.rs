@@ -14,7 +14,8 @@ pub(crate) enum V {
     Array(Array2<f64>),
     /// Filled with one number: ones, times a factor.
     Fill(f64),
-    Eye,
+    /// The identity, times a factor.
+    Eye(f64),
     /// Zero of any shape, also where a step lies beyond the ends.
     Zero,
 }
@@ -65,8 +66,9 @@ pub(crate) fn plus(a: V, b: V) -> Found {
         (V::Array(a), V::Array(b)) => Err(format!("{:?} + {:?}", a.dim(), b.dim())),
         (V::Fill(x), V::Array(a)) | (V::Array(a), V::Fill(x)) => Ok(V::Array(a + x)),
         (V::Fill(x), V::Fill(y)) => Ok(V::Fill(x + y)),
-        (V::Eye, V::Array(a)) | (V::Array(a), V::Eye) if a.nrows() == a.ncols() => {
-            Ok(V::Array(&a + &Array2::<f64>::eye(a.nrows())))
+        (V::Eye(x), V::Eye(y)) => Ok(V::Eye(x + y)),
+        (V::Eye(x), V::Array(a)) | (V::Array(a), V::Eye(x)) if a.nrows() == a.ncols() => {
+            Ok(V::Array(&a + &(Array2::<f64>::eye(a.nrows()) * x)))
         }
         _ => Err(SIZELESS.into()),
     }
@@ -78,14 +80,22 @@ pub(crate) fn had(a: V, b: V) -> Found {
         (V::Fill(x), V::Fill(y)) => Ok(V::Fill(x * y)),
         (V::Array(a), V::Array(b)) if a.dim() == b.dim() => Ok(V::Array(a * b)),
         (V::Array(a), V::Array(b)) => Err(format!("{:?} ⊙ {:?}", a.dim(), b.dim())),
+        // A number is an identity of one row as well.
+        (V::Eye(x), V::Array(a)) | (V::Array(a), V::Eye(x)) if a.len() == 1 => Ok(V::Array(a * x)),
         _ => Err(SIZELESS.into()),
     }
 }
 
 pub(crate) fn mul(a: V, b: V) -> Found {
     match (a, b) {
-        (V::Eye, b) => Ok(b),
-        (a, V::Eye) => Ok(a),
+        (V::Eye(x), V::Eye(y)) => Ok(V::Eye(x * y)),
+        (V::Eye(x), V::Array(a)) | (V::Array(a), V::Eye(x)) => Ok(match a.len() {
+            // A number times the identity is a multiple of it.
+            1 => V::Eye(a[(0, 0)] * x),
+            _ => V::Array(a * x),
+        }),
+        (V::Eye(x), V::Fill(y)) | (V::Fill(y), V::Eye(x)) => Ok(V::Fill(x * y)),
+        (V::Zero, _) | (_, V::Zero) => Ok(V::Zero),
         (V::Array(a), V::Array(b)) if a.len() == 1 => Ok(V::Array(b * a[(0, 0)])),
         (V::Array(a), V::Array(b)) if b.len() == 1 => Ok(V::Array(a * b[(0, 0)])),
         (V::Array(a), V::Array(b)) if a.ncols() == b.nrows() => Ok(V::Array(a.dot(&b))),

@@ -2,25 +2,32 @@
 
 use std::sync::Arc;
 
-use super::bridge::{in_terms_of, is_homogeneous, looks_ahead, recursions};
+use super::bridge::looks_ahead;
 use super::canon::add;
+use super::chain::{self, Carried, flow};
 use super::generate::Writer;
-use super::jacobian::{flow, pairs};
+use super::jacobian::pairs;
 use super::rewrite::{At, Made, Proof, Rewrite};
 use super::rules::Rule;
+use super::step::Step;
 use super::term::{Base, Name, Term, Time};
 use super::{Condition, Equation, Level, Part, Range, Relation};
 
 /// The bounds that follow from the printed Jacobian.
-pub(crate) fn write(writer: &mut Writer<'_>, states: &[Name]) {
+pub(crate) fn write(writer: &mut Writer<'_>, parts: &[Carried]) {
     let (t, k) = (Time::var('t'), Time::var('k'));
-    let scalar = matches!(states, [one] if of_scalar(writer, one));
+    let states = &chain::names(parts);
+    let alone = match parts {
+        [one] => Some(&one.name),
+        _ => None,
+    };
+    let scalar = alone.is_some_and(|one| of_scalar(writer, one));
     let size = |x: Term| norm(x, scalar);
     if scalar {
         writer.function("abs", crate::op::Pointwise::Abs);
     }
     let jacobian = Term::StateJacobian(Time::var('j'));
-    let whole = size(flow(states, t, k));
+    let whole = size(flow(parts, t, k));
     let product = Rewrite::Unfold(At::new("jac.product", &[]));
     let made = Proof::of(writer.known(), whole.clone())
         .by(product.clone())
@@ -31,14 +38,11 @@ pub(crate) fn write(writer: &mut Writer<'_>, states: &[Name]) {
         equation.range = pairs();
     }
 
-    let own = match states {
-        [one] => writer.right(&format!("jac.{one}.{one}")).cloned(),
-        _ => None,
-    };
+    let own = alone.and_then(|one| writer.right(&format!("jac.{one}.{one}")).cloned());
     let slope = own.as_ref().and_then(slope);
-    match states {
-        [state] => one_state(writer, state, own.as_ref(), scalar),
-        _ => several_states(writer, states),
+    match alone {
+        Some(state) => one_state(writer, state, own.as_ref(), scalar),
+        None => several_states(writer, parts, states),
     }
     let ratio = match &slope {
         // `J = diag(v) W`: the bound of Pascanu, Mikolov and Bengio.
@@ -70,8 +74,8 @@ pub(crate) fn write(writer: &mut Writer<'_>, states: &[Name]) {
     let power = |base: &Term| Term::PowSteps(Box::new(base.clone()), steps.clone());
     let letters = writer.symbols.letters;
     let fold = |letter: &str| Rewrite::Fold(At::new(format!("let.{letter}"), &[]));
-    let by_step = match (states, &slope) {
-        ([one], Some(_)) => {
+    let by_step = match (alone, &slope) {
+        (Some(one), Some(_)) => {
             let line = format!("jac.{one}.{one}");
             Some(At::new(line, &[('t', Time::var('j'))]))
         }
@@ -113,14 +117,112 @@ pub(crate) fn write(writer: &mut Writer<'_>, states: &[Name]) {
             equation.level = Level::Normal;
         }
     }
-    if let [state] = states {
+    if let [of] = &states[..]
+        && chain::is_delayed(parts)
+    {
+        delays(writer, of, parts);
+    }
+    if let Some(state) = alone {
         errors(writer, state, &q, slope.as_ref(), scalar);
     }
 }
 
+/// With several lags: a bound that can be below one, since it does not count what is only carried on.
+/// If `ρ` is the most that the norms of all that a step reads add up to, the largest of as many
+/// derivatives in a row as there are lags shrinks by `ρ` in as many steps.
+fn delays(writer: &mut Writer<'_>, of: &Name, parts: &[Carried]) {
+    let (t, k, j) = (Time::var('t'), Time::var('k'), Time::var('j'));
+    let scalar = of_scalar(writer, of);
+    if scalar {
+        writer.function("abs", crate::op::Pointwise::Abs);
+    }
+    let read = |by: &&Carried| {
+        let line = chain::block_line(of, of, by.delay + 1);
+        writer
+            .right(&line)
+            .is_some_and(|block| *block != Term::Zero)
+    };
+    let blocks: Vec<Term> = parts
+        .iter()
+        .filter(read)
+        .map(|by| norm(chain::block(parts, of, by, &j), scalar))
+        .collect();
+    if blocks.is_empty() {
+        return;
+    }
+    let letters = writer.symbols.letters;
+    let rho = writer.define(
+        letters.lags,
+        None,
+        Part::Bounds,
+        over_run(add(blocks), true),
+    );
+    let small = Condition {
+        left: rho.clone(),
+        strict: true,
+        right: Term::Num(1.0),
+    };
+    let longest = i64::try_from(parts.len()).unwrap_or(1);
+    let lots = Time {
+        base: Base::Lots('t', 'k', longest),
+        offset: 0,
+    };
+    let power = Term::PowSteps(Box::new(rho.clone()), lots);
+    let left = norm(
+        Term::Jacobian(Arc::clone(of), t, Arc::clone(of), k.clone()),
+        scalar,
+    );
+    let equation = stated(writer, "bound.lags", left, power.clone());
+    equation.range = pairs();
+    equation.given = Some(small.clone());
+    equation.rules = vec![Rule::PathSum, Rule::Triangle, Rule::Submultiplicative];
+    equation.premises = vec![format!("let.{}", letters.lags)];
+
+    let Some(Term::Sum(_, _, _, body)) = writer.right("bridge.closed") else {
+        return;
+    };
+    let Term::Mul(factors) = &**body else { return };
+    let Some((Term::T(_), direct)) = factors.split_first() else {
+        return;
+    };
+    let direct = norm(super::canon::product(direct.to_vec()), scalar);
+    let left = norm(Term::Delta(Arc::clone(of), Some(k.clone())), scalar);
+    let right = Term::Mul(vec![power, direct.clone()]);
+    let right = Term::Sum('t', k, Time::last(), Box::new(right));
+    let of_states = Range {
+        vars: vec![('k', Time::at(1), Time::last())],
+    };
+    let equation = stated(writer, "bound.delta", left.clone(), right);
+    equation.range = of_states.clone();
+    equation.given = Some(small.clone());
+    equation.rules = vec![Rule::Triangle, Rule::Submultiplicative];
+    equation.premises = vec!["bridge.closed".into(), "bound.lags".into()];
+    equation.level = Level::Normal;
+
+    let most = Term::Max('t', Time::at(1), Time::last(), Box::new(direct));
+    let most = writer.define(letters.sent, None, Part::Bounds, most);
+    // Each power stands for as many steps as there are lags, but for the first.
+    let gap = add([Term::Num(1.0), super::canon::neg(rho.clone())]);
+    let count = Term::Num(i32::try_from(longest).map_or(1.0, f64::from));
+    let later = Term::Div(Box::new(Term::Mul(vec![count, rho])), Box::new(gap));
+    let right = Term::Mul(vec![most, Term::Add(vec![Term::Num(1.0), later])]);
+    let equation = stated(writer, "bound.delta.all", left, right);
+    equation.range = of_states;
+    equation.given = Some(small);
+    equation.rules = vec![Rule::Geometric];
+    equation.premises = vec!["bound.delta".into(), format!("let.{}", letters.sent)];
+    equation.level = Level::Normal;
+}
+
 fn at_most<'a>(writer: &'a mut Writer<'_>, id: &str, left: Term, made: Made) -> &'a mut Equation {
+    let equal = |s: &Step| s.relation() == Some(Relation::Equal);
+    // What every step leaves as large as it was is as large.
+    let relation = match made.steps.iter().all(equal) {
+        true => Relation::Equal,
+        false => Relation::AtMost,
+    };
     let equation = writer.prove(id.into(), Part::Bounds, left, made);
-    equation.relation = Relation::AtMost;
+    equation.relation = relation;
     equation
 }
 
@@ -186,15 +288,13 @@ fn one_state(writer: &mut Writer<'_>, state: &Name, own: Option<&Term>, scalar: 
 }
 
 /// The bounds of the blocks, of one state that the other follows, and of the whole.
-fn several_states(writer: &mut Writer<'_>, states: &[Name]) {
+fn several_states(writer: &mut Writer<'_>, parts: &[Carried], states: &[Name]) {
     let t = Time::var('t');
     for of in states {
-        for by in states {
-            let left = norm(
-                Term::Block(Arc::clone(of), Arc::clone(by), t.clone()),
-                false,
-            );
-            let line = At::new(format!("jac.{of}.{by}"), &[]);
+        for by in parts {
+            let left = norm(chain::block(parts, of, by, &t), false);
+            let id = chain::block_line(of, &by.name, by.delay + 1);
+            let line = At::new(id.clone(), &[]);
             let made = Proof::of(writer.known(), left.clone())
                 .by(Rewrite::Unfold(line))
                 .and_then(|p| largest(p, &[]))
@@ -202,7 +302,7 @@ fn several_states(writer: &mut Writer<'_>, states: &[Name]) {
             let Some(made) = made.filter(|m| !matches!(m.term, Term::Num(_) | Term::Zero)) else {
                 continue;
             };
-            let name = format!("bound.block.{of}.{by}");
+            let name = id.replacen("jac", "bound.block", 1);
             let equation = at_most(writer, &name, left, made);
             equation.range = Range::all();
             equation.level = Level::Normal;
@@ -224,53 +324,35 @@ fn several_states(writer: &mut Writer<'_>, states: &[Name]) {
         equation.range = range;
         equation.level = Level::Normal;
     }
-    joint(writer, states);
+    if !chain::is_delayed(parts) {
+        joint(writer, states);
+    }
 }
 
 /// `‖J‖ ≤ √2 √(‖A‖² + ‖F‖²) + ‖B‖` of `J = [B + P A, P F; A, F]` with `‖P‖ ≤ 1`.
 fn joint(writer: &mut Writer<'_>, states: &[Name]) {
     let [first, second] = states else { return };
+    let left = norm(Term::StateJacobian(Time::var('t')), false);
+    let unfold = |id: String| Rewrite::Unfold(At::new(id, &[]));
     for (of, by) in [(first, second), (second, first)] {
-        let block = |a: &Name, b: &Name| writer.right(&format!("jac.{a}.{b}")).cloned();
-        let (Some(mixed), Some(own)) = (block(of, by), block(of, of)) else {
+        let made = Proof::of(writer.known(), left.clone())
+            .by(unfold("jac".into()))
+            .and_then(|p| p.by(unfold(format!("jac.{of}.{of}"))))
+            .and_then(|p| p.by(unfold(format!("jac.{of}.{by}"))))
+            .and_then(|p| p.by(Rewrite::SplitRows))
+            .and_then(|p| p.by(Rewrite::NormOfSum))
+            .and_then(|p| p.by(Rewrite::FactorRows))
+            .and_then(|p| p.by(Rewrite::NormOfProduct))
+            .and_then(|p| p.by(Rewrite::NormOfBlocks))
+            .and_then(|p| largest(p, &[]))
+            .map(Proof::done);
+        let two = Term::Call("sqrt".into(), vec![Term::Num(2.0)]);
+        let Some(made) = made.filter(|m| m.term.any(&|t| *t == two)) else {
             continue;
         };
-        let carried = |b: &Name| Term::Block(Arc::clone(by), Arc::clone(b), Time::var('t'));
-        // Both blocks of the one state are the same matrix times those of the other.
-        let follows = |t: &Term, b: &Name| match t {
-            Term::Mul(factors) => match &factors[..] {
-                [p @ Term::Diag(_), last] if *last == carried(b) => Some(p.clone()),
-                _ => None,
-            },
-            _ => None,
-        };
-        let Some(p) = follows(&mixed, by) else {
-            continue;
-        };
-        let parts = match own {
-            Term::Add(parts) => parts,
-            one => vec![one],
-        };
-        let (shared, rest): (Vec<Term>, Vec<Term>) = parts
-            .into_iter()
-            .partition(|part| follows(part, of).as_ref() == Some(&p));
-        let least =
-            |x: Term| Some(largest(Proof::of(writer.known(), norm(x, false)), states)?.term);
-        let bounded = least(p.clone()) == Some(Term::Num(1.0));
-        let rest = least(add(rest));
-        let (1, true, Some(rest)) = (shared.len(), bounded, rest) else {
-            continue;
-        };
-        let square = |b: &Name| Term::Pow(Box::new(norm(carried(b), false)), 2);
-        let root = |x: Term| Term::Call("sqrt".into(), vec![x]);
-        let both = Term::Add(vec![square(of), square(by)]);
-        let right = add([Term::Mul(vec![root(Term::Num(2.0)), root(both)]), rest]);
-        let left = norm(Term::StateJacobian(Time::var('t')), false);
         writer.function("sqrt", crate::op::Pointwise::Sqrt);
-        let equation = stated(writer, "bound.joint", left, right);
+        let equation = at_most(writer, "bound.joint", left, made);
         equation.range = Range::all();
-        equation.rules = vec![Rule::Submultiplicative, Rule::Triangle, Rule::Ranges];
-        equation.premises = vec!["jac".into()];
         equation.level = Level::Normal;
         return;
     }
@@ -302,7 +384,7 @@ fn largest<'k>(mut proof: Proof<'k>, open: &[Name]) -> Option<Proof<'k>> {
     let strange = |t: &Term| match t {
         Term::Norm(x) => !matches!(
             **x,
-            Term::Block(..) | Term::Jacobian(..) | Term::Value(_, None)
+            Term::Block(..) | Term::Direct(..) | Term::Jacobian(..) | Term::Value(_, None)
         ),
         _ => false,
     };
@@ -313,6 +395,10 @@ fn largest<'k>(mut proof: Proof<'k>, open: &[Name]) -> Option<Proof<'k>> {
 fn opened(term: &Term) -> Option<At> {
     match term {
         Term::Block(of, by, at) => Some(At::new(format!("jac.{of}.{by}"), &[('t', at.clone())])),
+        Term::Direct(of, at, by, from) => {
+            let line = chain::block_line(of, by, at.offset - from.offset);
+            Some(At::new(line, &[('t', at.clone())]))
+        }
         Term::Jacobian(of, a, by, b) if a == b => {
             Some(At::new(format!("within.{of}.{by}"), &[('t', a.clone())]))
         }
@@ -361,8 +447,7 @@ fn errors(
         Box::new(norm(direct, scalar)),
     );
     let letter = writer.symbols.letters.sent;
-    let most = writer.define(letter, None, Part::Bounds, most);
-    let gap = Term::Add(vec![Term::Num(1.0), Term::Neg(Box::new(q.clone()))]);
+    writer.define(letter, None, Part::Bounds, most);
     let made = Proof::of(writer.known(), left.clone())
         .by(Rewrite::AtMost(At::new("bound.delta", &[])))
         .and_then(|p| p.by(Rewrite::Below(format!("let.{letter}"))))
@@ -373,66 +458,41 @@ fn errors(
     equation.range = of_states;
     equation.given = Some(small.clone());
     equation.level = Level::Normal;
-    if let (Some(slope), false) = (slope, scalar) {
-        window(writer, state, slope, (q, &most, &gap), small);
+    if slope.is_some() && !scalar {
+        window(writer, state, small);
     }
 }
 
 /// What a window leaves out, bounded: `‖R‖ ≤ (T − τ) γ M N q^τ / (1 − q)`.
-fn window(
-    writer: &mut Writer<'_>,
-    state: &Name,
-    slope: &(Term, Term),
-    (q, most, gap): (&Term, &Term, &Term),
-    small: Condition,
-) {
+fn window(writer: &mut Writer<'_>, state: &Name, small: Condition) {
     let letters = writer.symbols.letters;
-    let rest = Term::Letter(letters.rest.into(), Some(Time::var('τ')));
-    if !writer.letters.contains_key(letters.rest) {
+    let line = |letter: &str| format!("let.{letter}");
+    let at = |letter: &str| At::new(line(letter), &[]);
+    let left = Term::Letter(letters.rest.into(), Some(Time::var('τ')));
+    let left = Term::Frobenius(Box::new(left));
+    // One product of two vectors for each pair of steps, and the second of them the state.
+    let parted = Proof::of(writer.known(), left.clone())
+        .by(Rewrite::Unfold(at(letters.rest)))
+        .and_then(|p| p.by(Rewrite::NormOfSum))
+        .and_then(|p| p.by(Rewrite::NormOfOuter));
+    let carried = norm(
+        Term::Value(Arc::clone(state), Some(Time::var('k').plus(-1))),
+        false,
+    );
+    if !parted.is_some_and(|p| p.term.any(&|t| *t == carried)) {
         return;
     }
-    // One part of the sum has to be `(v ⊙ δ) h_{k−1}ᵀ`.
-    let carried = Term::Value(Arc::clone(state), Some(Time::var('t').plus(-1)));
-    let lines = recursions(writer);
-    let of_parameter = writer.equations.iter().find_map(|e| {
-        let (Term::Gradient(..), Term::Sum('t', _, _, body)) = (&e.left, &e.right) else {
-            return None;
-        };
-        let body = in_terms_of(body, state, &lines).filter(|b| is_homogeneous(b, state))?;
-        body.any(&|t| *t == carried).then_some(body)
-    });
-    let Some(Term::Mul(factors)) = of_parameter else {
-        return;
-    };
-    let diagonal = |v: &Term| Term::Diag(Box::new(v.clone())) == slope.0;
-    let fits = match &factors[..] {
-        [Term::Had(parts), Term::T(h)] => {
-            **h == carried && matches!(&parts[..], [v, Term::Delta(..)] if diagonal(v))
-        }
-        _ => false,
-    };
-    if !fits {
-        return;
-    }
-    let at = Time::var('k');
-    let length = norm(Term::Value(Arc::clone(state), Some(at)), false);
+    let length = norm(Term::Value(Arc::clone(state), Some(Time::var('k'))), false);
     let length = Term::Max('k', Time::at(0), Time::last(), Box::new(length));
     let longest = writer.define(letters.size, None, Part::Bounds, length);
-    let bounded = matches!(
-        writer.right(&format!("def.{state}")),
-        Some(Term::Call(f, _)) if **f == *"tanh"
-    );
-    let id = writer.tape.named(state);
-    let size = id.and_then(|id| writer.tape.ty(id).shape.dims().first().copied());
-    if let (true, Some(size)) = (bounded, size) {
-        let names = writer.tape.dim_names();
-        let root = Term::Call(
-            "sqrt".into(),
-            vec![Term::Size(size.text(&names).into(), size)],
-        );
+    let made = Proof::of(writer.known(), longest.clone())
+        .by(Rewrite::Unfold(at(letters.size)))
+        .and_then(|p| p.by(Rewrite::Length))
+        .and_then(|p| p.by(Rewrite::Saturated))
+        .map(Proof::done);
+    if let Some(made) = made {
         writer.function("sqrt", crate::op::Pointwise::Sqrt);
-        let equation = stated(writer, "bound.state", longest.clone(), root);
-        equation.rules = vec![Rule::Ranges];
+        let equation = at_most(writer, "bound.state", longest, made);
         equation.level = Level::Normal;
         equation.given = Some(Condition {
             left: Term::MaxNorm(Box::new(Term::Value(Arc::clone(state), Some(Time::at(0))))),
@@ -440,25 +500,30 @@ fn window(
             right: Term::Num(1.0),
         });
     }
-    let kept = Term::Steps(Time {
-        base: Base::LastMinus('τ'),
-        offset: 0,
-    });
-    let gamma = Term::Letter(letters.slope.into(), None);
-    let power = Term::PowSteps(Box::new(q.clone()), Time::var('τ'));
-    let above = Term::Mul(vec![kept, gamma, most.clone(), longest, power]);
-    let right = Term::Div(Box::new(above), Box::new(gap.clone()));
-    let equation = stated(
-        writer,
-        "bound.window",
-        Term::Frobenius(Box::new(rest)),
-        right,
-    );
+    let below = |letter: &str| Rewrite::Below(line(letter));
+    let rules = [
+        Rewrite::NormOfSum,
+        Rewrite::NormOfOuter,
+        Rewrite::AsDiagonal,
+        Rewrite::NormOfFirst,
+        Rewrite::NormOfFirst,
+        Rewrite::NormOfTranspose,
+        Rewrite::AtMost(At::new("bound.power", &[])),
+        below(letters.slope),
+        below(letters.sent),
+        below(letters.size),
+        Rewrite::Geometric,
+        Rewrite::Repeated,
+    ];
+    let start = Proof::of(writer.known(), left.clone()).by(Rewrite::Unfold(at(letters.rest)));
+    let made = rules.into_iter().fold(start, |p, rule| p?.by(rule));
+    let Some(made) = made.map(Proof::done) else {
+        return;
+    };
+    let equation = at_most(writer, "bound.window", left, made);
     equation.range = Range {
         vars: vec![('τ', Time::at(1), Time::last())],
     };
     equation.given = Some(small);
-    equation.rules = vec![Rule::Triangle, Rule::OuterNorm, Rule::Geometric];
-    equation.premises = vec![format!("let.{}", letters.rest)];
     equation.level = Level::Normal;
 }

@@ -1,26 +1,31 @@
 //! From the double sum over pairs of steps to the recursion, and what truncation leaves out.
 //!
-//! Written for a recurrence with one state, where the sum can be written with matrices.
+//! Written for a recurrence that carries one value, where the sum can be written with matrices.
 
 use std::sync::Arc;
 
-use super::canon::add;
+use super::canon::{add, product, summed, transpose};
+use super::chain::{Carried, block_line, is_delayed};
 use super::generate::Writer;
-use super::rewrite::{At, Made, Proof, Rewrite};
+use super::rewrite::{Argument, At, Made, Proof, Rewrite};
 use super::rules::Rule;
 use super::term::{Name, Term, Time};
 use super::truncation;
 use super::{Level, Part, Range};
 
 /// The double sum of every parameter, exchanged, factored and truncated.
-pub(crate) fn write(writer: &mut Writer<'_>, state: &Name) {
+pub(crate) fn write(writer: &mut Writer<'_>, parts: &[Carried]) {
+    let [Carried { name: state, .. }, ..] = parts else {
+        return;
+    };
     let (t, k) = (Time::var('t'), Time::var('k'));
-    let Some(made) = recursion(writer, state) else {
+    let lags = lags(writer, parts);
+    let Some(made) = recursion(writer, state, &lags) else {
         return;
     };
     // What the loss sends to the state directly: the part that does not look ahead.
     let (ahead, direct): (Vec<Term>, Vec<Term>) =
-        parts(&made.term).into_iter().partition(looks_ahead);
+        addends(&made.term).into_iter().partition(looks_ahead);
     let direct = add(direct);
     // The loss of the next step may read the state as well: then it is not all sent at its own step.
     let next = |t: &Term| {
@@ -28,7 +33,7 @@ pub(crate) fn write(writer: &mut Writer<'_>, state: &Name) {
         let steps = t.times();
         steps.iter().any(|at| **at == Time::var('t').plus(1))
     };
-    if direct == Term::Zero || ahead.len() != 1 || direct.any(&next) {
+    if direct == Term::Zero || ahead.len() != lags.len() || direct.any(&next) {
         return;
     }
     let delta = |at: &Time| Term::Delta(Arc::clone(state), Some(at.clone()));
@@ -36,6 +41,21 @@ pub(crate) fn write(writer: &mut Writer<'_>, state: &Name) {
     horner.range = Range::all();
     horner.premises.insert(0, format!("delta.{state}"));
 
+    // Whether what the loss of a step sends is all sent at that step.
+    let by_step = writer.recurrence.step_loss().is_some() && of_one_step(writer, &direct);
+    if is_delayed(parts) {
+        let through = Term::Jacobian(Arc::clone(state), t.clone(), Arc::clone(state), k.clone());
+        let right = product(vec![transpose(through), direct]);
+        let right = summed('t', k.clone(), Time::last(), right);
+        let equation = writer.push("bridge.closed".into(), Part::Bridge, delta(&k), right);
+        equation.range = Range {
+            vars: vec![('k', Time::at(1), Time::last())],
+        };
+        equation.rules = vec![Rule::Unrolling, Rule::OrderedProduct];
+        equation.premises = vec!["bridge.recursion".into(), "jac.corner".into()];
+        write_sums(writer, state, by_step);
+        return;
+    }
     let closed = Proof::of(writer.known(), delta(&k))
         .by(Rewrite::Unroll("bridge.recursion".into()))
         .and_then(|p| p.by(Rewrite::Fold(At::new("jac.product", &[]))))
@@ -56,23 +76,39 @@ pub(crate) fn write(writer: &mut Writer<'_>, state: &Name) {
         equation.premises = vec!["bridge.closed".into()];
         equation.level = Level::Normal;
     }
-    write_sums(writer, state);
+    write_sums(writer, state, by_step);
 }
 
-/// `δ_t = e_t + J_{t+1}ᵀ δ_{t+1}`, from what the readers send back.
-fn recursion(writer: &Writer<'_>, state: &Name) -> Option<Made> {
-    let next = Time::var('t').plus(1);
-    let jacobian = At::new(format!("jac.{state}.{state}"), &[('t', next.clone())]);
+/// After how many steps the one value of a state is read again.
+fn lags(writer: &Writer<'_>, parts: &[Carried]) -> Vec<i64> {
+    let read = |part: &&Carried| {
+        let line = block_line(&part.name, &part.name, part.delay + 1);
+        writer
+            .right(&line)
+            .is_some_and(|block| *block != Term::Zero)
+    };
+    let read = parts.iter().filter(read);
+    read.map(|part| part.delay + 1).collect()
+}
+
+/// `δ_t = e_t + J_{t+1}ᵀ δ_{t+1}`, with a part for each lag, from what the readers send back.
+fn recursion(writer: &Writer<'_>, state: &Name, lags: &[i64]) -> Option<Made> {
     let right = writer.right(&format!("delta.{state}"))?.clone();
-    let made = Proof::of(writer.known(), right)
-        .down_to(state, &next)?
-        .if_it_applies(Rewrite::Factor(Arc::clone(state), next.clone()))
-        .by(Rewrite::Transposed(jacobian, Arc::clone(state), next))?
-        .done();
-    Some(made)
+    let mut proof = Proof::of(writer.known(), right);
+    for lag in lags {
+        let next = Time::var('t').plus(*lag);
+        let line = block_line(state, state, *lag);
+        let jacobian = At::new(line, &[('t', next.clone())]);
+        let delta = Argument::Delta(Arc::clone(state), next.clone());
+        proof = proof
+            .down_to(std::slice::from_ref(state), &next)?
+            .if_it_applies(Rewrite::Factor(delta.clone()))
+            .by(Rewrite::Transposed(jacobian, delta))?;
+    }
+    (!lags.is_empty()).then(|| proof.done())
 }
 
-fn parts(sum: &Term) -> Vec<Term> {
+fn addends(sum: &Term) -> Vec<Term> {
     match sum {
         Term::Add(parts) => parts.clone(),
         one => vec![one.clone()],
@@ -80,7 +116,7 @@ fn parts(sum: &Term) -> Vec<Term> {
 }
 
 /// `∂L/∂W` as a sum over pairs of steps, for every parameter that is reached through the state.
-fn write_sums(writer: &mut Writer<'_>, state: &Name) {
+fn write_sums(writer: &mut Writer<'_>, state: &Name, by_step: bool) {
     let gradients: Vec<(String, Term, Term)> = writer
         .equations
         .iter()
@@ -93,11 +129,12 @@ fn write_sums(writer: &mut Writer<'_>, state: &Name) {
         let Term::Sum(var, from, to, body) = right else {
             continue;
         };
-        let body = Box::new(body.at(var, &k));
-        let start = Term::Sum('k', from, to, body);
-        // Put δ of the state in for every δ that is computed from it.
         let known = writer.known();
-        let Some(in_state) = Proof::of(known, start).down_to(state, &k) else {
+        // Put δ of the state in for every δ that is computed from it.
+        let in_state = Proof::of(known, Term::Sum(var, from, to, body))
+            .by(Rewrite::Rename(var, 'k'))
+            .and_then(|p| p.down_to(std::slice::from_ref(state), &k));
+        let Some(in_state) = in_state else {
             continue;
         };
         let Term::Sum(.., body) = in_state.term.clone() else {
@@ -144,17 +181,19 @@ fn write_sums(writer: &mut Writer<'_>, state: &Name) {
             exchanged: &exchanged,
             left: &left,
         };
-        of_step(writer, &sums, level);
-        truncation::window(writer, &sums, level == Level::Sheet);
-        truncation::chunks(writer, state, &sums, level == Level::Sheet);
+        let main = level == Level::Sheet;
+        if by_step {
+            of_step(writer, &sums, level);
+        }
+        truncation::window(writer, &sums, main);
+        if by_step {
+            truncation::chunks(writer, state, &sums, main);
+        }
     }
 }
 
 /// What a parameter contributes to the loss of one step, by when it was used.
 fn of_step(writer: &mut Writer<'_>, sums: &Sums<'_>, level: Level) {
-    if writer.recurrence.step_loss().is_none() {
-        return;
-    }
     let known = writer.known();
     let Some(made) = Proof::of(known, sums.double.clone()).by(Rewrite::OneLoss) else {
         return;
@@ -242,32 +281,4 @@ pub(crate) fn of_one_step(writer: &Writer<'_>, term: &Term) -> bool {
         }
     }
     true
-}
-
-/// The body of a sum with every δ written in terms of δ of the state, at the same step; `None`
-/// when some δ is not.
-pub(crate) fn in_terms_of(body: &Term, state: &Name, recursion: &[(String, Term)]) -> Option<Term> {
-    match body {
-        Term::Delta(name, at) if name != state => {
-            let id = format!("delta.{name}");
-            let (_, right) = recursion.iter().find(|(known, _)| *known == id)?;
-            let at = at.clone()?;
-            if looks_ahead(right) {
-                return None;
-            }
-            in_terms_of(&right.at('t', &at), state, recursion)
-        }
-        Term::Delta(..) => Some(body.clone()),
-        _ if !body.is_linear_part() => Some(body.clone()),
-        _ => {
-            let mut failed = false;
-            let mapped = body.map(&mut |part| {
-                in_terms_of(part, state, recursion).unwrap_or_else(|| {
-                    failed = true;
-                    Term::Zero
-                })
-            });
-            (!failed).then_some(mapped)
-        }
-    }
 }

@@ -6,7 +6,7 @@ use super::arrays::{SIZELESS, V};
 use super::evaluate::{Instance, Steps};
 use super::oracle::{Oracle, STEPS};
 use super::term::{Base, Term, Time};
-use super::{Condition, Derivation, Equation, Lexicon, Range, Relation};
+use super::{Condition, Derivation, Equation, Lexicon, Range, Relation, Word, chain};
 use crate::error::Result;
 use crate::render::Dialect;
 
@@ -39,7 +39,7 @@ pub enum Check {
     /// There is nothing to evaluate.
     NotCheckable {
         /// Why.
-        reason: &'static str,
+        reason: Word,
     },
 }
 
@@ -77,6 +77,10 @@ impl Derivation {
         // A line that holds for small weights only needs some.
         if self.equations.iter().any(|e| e.given.is_some()) {
             instances.push(run(runs + 1, 0.3)?);
+            // So that the norms of what is read with several lags add up to less than one.
+            if chain::is_delayed(&self.states) {
+                instances.push(run(runs + 2, 0.05)?);
+            }
         }
         let lexicon = self.lexicon();
         let checks: Vec<Check> = self
@@ -87,10 +91,10 @@ impl Derivation {
         for (equation, check) in self.equations.iter_mut().zip(checks) {
             equation.check = check;
         }
-        if self.reach.is_none() && !self.states.is_empty() {
+        if self.reaches.is_empty() && !(self.states.is_empty() && self.back.is_empty()) {
             // A run that is not too short, and on which nothing is saturated.
             let run = Oracle::new(self, 1, SHOWN, 1.0)?;
-            self.reach = self.reached(&run, false)?;
+            self.reaches = self.reached(&run, false)?;
         }
         Ok(self.checks())
     }
@@ -137,13 +141,20 @@ impl Derivation {
         });
         outcome.unwrap_or_else(|reason| {
             if reason.contains(SIZELESS) {
-                let reason = "it has ones, an identity or a zero whose size only the context tells";
+                let reason = Word::WithoutSize;
+                return Check::NotCheckable { reason };
+            }
+            if reason == NEVER {
+                let reason = Word::ConditionNeverMet;
                 return Check::NotCheckable { reason };
             }
             Check::Failed { reason }
         })
     }
 }
+
+/// Why a line with a condition was not evaluated.
+const NEVER: &str = "its condition is met on no run";
 
 /// Compares two sides of a line at every step of every run.
 ///
@@ -190,6 +201,9 @@ pub fn compare(
             trials += 1;
         }
     }
+    if trials == 0 && equation.given.is_some() {
+        return Err(NEVER.into());
+    }
     if trials == 0 {
         return Err("there is no run on which it can be evaluated".into());
     }
@@ -224,17 +238,19 @@ fn alike(a: V, b: V) -> Option<(Array2<f64>, Array2<f64>)> {
         V::Array(_) => None,
         V::Zero => Some(Array2::zeros(like.dim())),
         V::Fill(x) => Some(Array2::from_elem(like.dim(), x)),
-        V::Eye if like.nrows() == like.ncols() => Some(Array2::eye(like.nrows())),
-        V::Eye => None,
+        V::Eye(x) if like.nrows() == like.ncols() => Some(Array2::eye(like.nrows()) * x),
+        V::Eye(_) => None,
     };
     match (a, b) {
         (V::Array(a), b) => Some((a.clone(), sized(b, &a)?)),
         (a, V::Array(b)) => Some((sized(a, &b)?, b)),
-        (V::Zero, V::Zero) | (V::Eye, V::Eye) => {
+        (V::Zero, V::Zero) => {
             let zero = Array2::zeros((1, 1));
             Some((zero.clone(), zero))
         }
-        (V::Fill(a), V::Fill(b)) => {
+        (V::Eye(a), V::Zero) => alike(V::Fill(a), V::Fill(0.0)),
+        (V::Zero, V::Eye(b)) => alike(V::Fill(0.0), V::Fill(b)),
+        (V::Fill(a), V::Fill(b)) | (V::Eye(a), V::Eye(b)) => {
             let one = |x| Array2::from_elem((1, 1), x);
             Some((one(a), one(b)))
         }
@@ -270,7 +286,7 @@ fn fixed(time: &Time, at: &Steps, run: &Instance) -> Option<i64> {
         Base::Var(v) => value(v)?,
         Base::Minus(a, b) => value(a)? - value(b)?,
         // No line ranges over these.
-        Base::LastMinus(_) | Base::Window(..) | Base::ChunkEnd(_) => return None,
+        Base::Lots(..) | Base::LastMinus(_) | Base::Window(..) | Base::ChunkEnd(_) => return None,
     };
     Some(base + time.offset)
 }

@@ -5,88 +5,106 @@
 
 use std::sync::Arc;
 
-use super::bridge::{in_terms_of, is_homogeneous, looks_ahead, of_one_step, recursions};
-use super::canon::{add, product, transpose};
+use super::bridge::{looks_ahead, of_one_step};
+use super::chain::{self, Carried};
+use super::delayed;
 use super::generate::Writer;
+use super::rewrite::{Argument, At, Made, Proof, Rewrite};
 use super::rules::Rule;
 use super::term::{Name, Term, Time};
-use super::{Level, Part, Range};
+use super::{Equation, Level, Part, Range};
 
-/// `λ_t = e_t + J_{t+1}ᵀ λ_{t+1}` for several states; `within` says which state depends on which at
-/// the same step.
-pub(crate) fn write(writer: &mut Writer<'_>, states: &[Name], within: &[(Name, Name)]) {
+/// `λ_t = e_t + J_{t+1}ᵀ λ_{t+1}` for several states.
+pub(crate) fn write(writer: &mut Writer<'_>, parts: &[Carried]) {
+    if chain::is_delayed(parts) {
+        return delayed::costates(writer, parts);
+    }
+    let states = writer.states.clone();
     if states.len() < 2 {
         return;
     }
     let t = Time::var('t');
-    let lines = recursions(writer);
-    let mut sent = Vec::new();
-    for state in states {
-        let id = format!("delta.{state}");
-        let Some(right) = writer.right(&id).cloned() else {
+    let mut written = Vec::new();
+    for state in &states {
+        let left = Term::Delta(Arc::clone(state), Some(t.clone()));
+        let proof = Proof::of(writer.known(), left.clone()).by(Rewrite::Shares(Arc::clone(state)));
+        let Some(made) = proof.map(Proof::done) else {
             return;
         };
-        let parts = match right {
-            Term::Add(parts) => parts,
-            one => vec![one],
-        };
-        let mut direct = Vec::new();
-        for part in parts.iter().filter(|p| !looks_ahead(p)) {
-            let through = |other: &Name| {
-                in_terms_of(part, other, &lines).is_some_and(|t| is_homogeneous(&t, other))
-            };
-            if !states.iter().any(through) {
-                // What the loss sends must not come through a state.
-                let reaches = |t: &Term| matches!(t, Term::Delta(n, _) if states.contains(n));
-                if part.any(&reaches) || !of_one_step(writer, part) {
-                    return;
-                }
-                direct.push(part.clone());
-            }
-        }
-        sent.push(vec![add(direct)]);
+        let follows =
+            |e: &&Equation| e.id.starts_with("within.") && e.id.ends_with(&format!(".{state}"));
+        let follow = writer
+            .equations
+            .iter()
+            .filter(follows)
+            .map(|e| e.id.clone());
+        written.push((format!("costate.{state}"), left, made, follow.collect()));
     }
-    if sent.iter().all(|row| row[0] == Term::Zero) {
-        return;
-    }
-    let costate = |name: &Name, at: Time| Term::Costate(Arc::clone(name), at);
-    let stack = |at: Time| {
-        let rows = states.iter().map(|s| vec![costate(s, at.clone())]);
-        Term::Matrix(rows.collect())
-    };
-    for state in states {
-        let others = within.iter().filter(|(_, by)| by == state).map(|(of, by)| {
-            let jacobian = Term::Jacobian(Arc::clone(of), t.clone(), Arc::clone(by), t.clone());
-            product(vec![transpose(jacobian), costate(of, t.clone())])
-        });
-        let right = add(std::iter::once(costate(state, t.clone())).chain(others));
-        let left = Term::Delta(Arc::clone(state), Some(t.clone()));
-        let equation = writer.push(format!("costate.{state}"), Part::Costate, left, right);
+    let at = writer.equations.len();
+    for (id, left, made, follow) in written {
+        let equation = writer.prove(id, Part::Costate, left, made);
         equation.range = Range::all();
-        equation.rules = vec![Rule::Consumer, Rule::PathSum];
+        equation.level = Level::Normal;
+        equation.premises = follow;
+    }
+    let left = writer.stack(&|s| Term::Costate(Arc::clone(s), t.clone()));
+    let Some(made) = recursion(writer, left.clone()) else {
+        writer.equations.truncate(at);
+        return;
+    };
+    let equation = writer.prove("costate".into(), Part::Costate, left, made);
+    equation.range = Range::all();
+    equation.rules.extend([Rule::IndexShift, Rule::Boundary]);
+    equation.level = Level::Normal;
+    let left = writer.stack(&|s| Term::Gradient(Arc::clone(s), Some(Time::at(0))));
+    let made = Proof::of(writer.known(), left.clone()).by(Rewrite::Start);
+    if let Some(made) = made.map(Proof::done) {
+        let equation = writer.prove("costate.start".into(), Part::Costate, left, made);
         equation.level = Level::Normal;
     }
-    let later = product(vec![
-        transpose(Term::StateJacobian(t.plus(1))),
-        stack(t.plus(1)),
-    ]);
-    let right = Term::Add(vec![Term::Matrix(sent), later]);
-    let equation = writer.push("costate".into(), Part::Costate, stack(t.clone()), right);
-    equation.range = Range::all();
-    equation.rules = vec![Rule::Consumer, Rule::IndexShift, Rule::Boundary];
-    equation.premises = vec!["jac".into()];
-    equation.level = Level::Normal;
-    let starts = states.iter().map(|s| {
-        let start = Term::Gradient(Arc::clone(s), Some(Time::at(0)));
-        vec![start]
-    });
-    let right = product(vec![
-        transpose(Term::StateJacobian(Time::at(1))),
-        stack(Time::at(1)),
-    ]);
-    let left = Term::Matrix(starts.collect());
-    let equation = writer.push("costate.start".into(), Part::Costate, left, right);
-    equation.rules = vec![Rule::Boundary];
-    equation.premises = vec!["costate".into()];
-    equation.level = Level::Normal;
+}
+
+/// The shares of all states, from what the readers of each send back.
+fn recursion(writer: &Writer<'_>, stack: Term) -> Option<Made> {
+    let (states, next) = (&writer.states, Time::var('t').plus(1));
+    let at_next = |line: String| At::new(line, &[('t', next.clone())]);
+    let share = |s: &Name| Argument::Costate(Arc::clone(s), next.clone());
+    let mut proof = Proof::of(writer.known(), stack);
+    for state in states {
+        proof = proof.by(Rewrite::OwnShare(Arc::clone(state)))?;
+    }
+    let Term::Matrix(rows) = &proof.term else {
+        return None;
+    };
+    // What the loss sends has to come at its own step, and some of it has to come.
+    let direct = rows.iter().flatten().map(direct).collect::<Vec<_>>();
+    let at_its_step = |part: &Term| of_one_step(writer, part);
+    if direct.iter().all(Vec::is_empty) || !direct.iter().flatten().all(at_its_step) {
+        return None;
+    }
+    proof = proof.down_to(states, &next)?;
+    for state in states {
+        proof = proof.if_it_applies(Rewrite::Unfold(at_next(format!("costate.{state}"))));
+    }
+    for state in states {
+        proof = proof.if_it_applies(Rewrite::Factor(share(state)));
+    }
+    for to in states {
+        for of in states {
+            let line = at_next(format!("jac.{of}.{to}"));
+            proof = proof.by(Rewrite::Transposed(line, share(of)))?;
+        }
+    }
+    let whole = Rewrite::Fold(at_next("jac".into()));
+    Some(proof.by(Rewrite::StateProduct)?.by(whole)?.done())
+}
+
+/// What of a sum does not come from the next step.
+fn direct(sum: &Term) -> Vec<Term> {
+    let parts = match sum {
+        Term::Add(parts) => parts.clone(),
+        Term::Zero => Vec::new(),
+        one => vec![one.clone()],
+    };
+    parts.into_iter().filter(|p| !looks_ahead(p)).collect()
 }

@@ -8,8 +8,9 @@ use ndarray::Array2;
 
 use super::Letter;
 use super::arrays::{
-    Found, SIZELESS, V, had, iverson, joined, kronecker, matrix, mul, plus, scalar, shaped,
+    Found, SIZELESS, V, had, iverson, kronecker, matrix, mul, plus, scalar, shaped,
 };
+use super::chain::Carried;
 use super::norms::{least_singular_value, spectral_norm};
 use super::read::Function;
 use super::term::{Base, Name, Term, Time};
@@ -24,7 +25,6 @@ pub(crate) enum Key {
     D(Name, Option<i64>),
     Gradient(Name, Option<i64>),
     Jacobian(Name, i64, Name, i64),
-    Block(Name, Name, i64),
     Loss,
     DLoss,
     StepLoss(i64),
@@ -47,7 +47,9 @@ pub struct Instance {
     pub(crate) functions: IndexMap<Name, Function>,
     pub(crate) letters: IndexMap<Name, Letter>,
     /// The states, in order.
-    pub(crate) states: Vec<Name>,
+    pub(crate) states: Vec<Carried>,
+    /// What is carried backwards in time, in order.
+    pub(crate) back: Vec<Carried>,
     pub(crate) sizes: Vec<usize>,
 }
 
@@ -67,6 +69,10 @@ impl Instance {
             Base::Last => self.steps,
             Base::Var(v) => value(v)?,
             Base::Minus(a, b) => value(a)? - value(b)?,
+            Base::Lots(a, b, many) => {
+                let many = many.max(1);
+                (value(a)? - value(b)? + many - 1).div_euclid(many)
+            }
             Base::LastMinus(v) => self.steps - value(v)?,
             Base::Window(t, width) => (value(t)? - value(width)? + 1).max(1),
             Base::ChunkEnd(v) => {
@@ -78,11 +84,16 @@ impl Instance {
         Ok(base + time.offset)
     }
 
+    /// Whether the run has that step.
+    pub(super) fn has(&self, step: i64) -> bool {
+        (1..=self.steps).contains(&step)
+    }
+
     fn steps(&self, time: &Option<Time>, steps: &Steps) -> Result<Option<i64>, String> {
         time.as_ref().map(|t| self.step(t, steps)).transpose()
     }
 
-    fn number(&self, key: &Key) -> Found {
+    pub(super) fn number(&self, key: &Key) -> Found {
         match self.numbers.get(key) {
             Some(array) => Ok(V::Array(array.clone())),
             None => Err(format!("there is no {key:?}")),
@@ -94,7 +105,7 @@ impl Instance {
         match term {
             Term::Num(n) => Ok(scalar(*n)),
             Term::Ones => Ok(V::Fill(1.0)),
-            Term::Eye => Ok(V::Eye),
+            Term::Eye => Ok(V::Eye(1.0)),
             Term::Zero => Ok(V::Zero),
             #[expect(clippy::cast_precision_loss, reason = "a number of steps is small")]
             Term::Length => Ok(scalar(self.steps as f64)),
@@ -124,7 +135,7 @@ impl Instance {
             }
             Term::DPlus(name, t) => self.number(&Key::DPlus(Arc::clone(name), self.step(t, at)?)),
             // What a state starts from does not depend on a weight.
-            Term::Response(_, t, _) if self.step(t, at)? < 1 => Ok(V::Zero),
+            Term::Response(_, t, _) if !self.has(self.step(t, at)?) => Ok(V::Zero),
             Term::Response(of, t, by) => {
                 let t = self.step(t, at)?;
                 self.number(&Key::Response(Arc::clone(of), t, Arc::clone(by)))
@@ -144,37 +155,47 @@ impl Instance {
             Term::Jacobian(of, t, by, k) => {
                 let (t, k) = (self.step(t, at)?, self.step(k, at)?);
                 if t == k && of == by {
-                    return Ok(V::Eye);
+                    return Ok(V::Eye(1.0));
                 }
                 self.number(&Key::Jacobian(Arc::clone(of), t, Arc::clone(by), k))
             }
             Term::Block(of, by, t) => {
                 let t = self.step(t, at)?;
-                if t > self.steps {
-                    return Ok(V::Zero);
-                }
-                self.number(&Key::Block(Arc::clone(of), Arc::clone(by), t))
+                let back = self.back.iter().any(|c| c.name == *by);
+                self.direct(of, t, by, if back { 1 } else { -1 })
+            }
+            Term::Direct(of, t, by, k) => {
+                let (t, k) = (self.step(t, at)?, self.step(k, at)?);
+                self.direct(of, t, by, k - t)
             }
             Term::StateJacobian(t) => {
                 let t = self.step(t, at)?;
-                if t > self.steps {
-                    return Ok(V::Zero);
-                }
-                self.blocks(|of, by| Key::Block(Arc::clone(of), Arc::clone(by), t))
+                self.flow(&self.states, -1, (t, t))
+            }
+            Term::BackJacobian(t) => {
+                let t = self.step(t, at)?;
+                self.flow(&self.back, 1, (t, t))
             }
             Term::StateFlow(t, k) => {
                 let (t, k) = (self.step(t, at)?, self.step(k, at)?);
                 if t == k {
-                    return Ok(V::Eye);
+                    return Ok(V::Eye(1.0));
                 }
-                // Injected before step k + 1, which is after step k for the state as a whole.
-                self.blocks(|of, by| Key::Jacobian(Arc::clone(of), t, before(by), k + 1))
+                // What step k + 1 reads is the state as a whole after step k.
+                self.flow(&self.states, -1, (t, k + 1))
+            }
+            Term::BackFlow(t, k) => {
+                let (t, k) = (self.step(t, at)?, self.step(k, at)?);
+                if t == k {
+                    return Ok(V::Eye(1.0));
+                }
+                self.flow(&self.back, 1, (t, k - 1))
             }
             Term::Neg(x) => Ok(match self.evaluate(x, at)? {
                 V::Zero => V::Zero,
                 V::Fill(x) => V::Fill(-x),
                 V::Array(a) => V::Array(-a),
-                V::Eye => return Err("−I has no size here".into()),
+                V::Eye(x) => V::Eye(-x),
             }),
             Term::Add(parts) => self.add(parts, at),
             Term::Had(parts) => self.fold(parts, at, &had),
@@ -201,12 +222,14 @@ impl Instance {
                 V::Array(v) if v.ncols() == 1 => {
                     Ok(V::Array(Array2::from_diag(&v.column(0).to_owned())))
                 }
-                V::Fill(1.0) => Ok(V::Eye),
+                V::Fill(x) => Ok(V::Eye(x)),
                 V::Zero => Ok(V::Zero),
                 _ => Err("the diagonal matrix of something that is no vector".into()),
             },
             Term::Pow(x, n) => Ok(match self.evaluate(x, at)? {
                 V::Array(a) => V::Array(a.mapv(|x| x.powi(*n))),
+                // Of a number.
+                V::Eye(x) => scalar(x.powi(*n)),
                 other => other,
             }),
             Term::PowSteps(x, n) => match (self.evaluate(x, at)?, self.step(n, at)?) {
@@ -221,6 +244,7 @@ impl Instance {
             #[expect(clippy::cast_precision_loss, reason = "a number of steps is small")]
             Term::Steps(n) => Ok(scalar(self.step(n, at)? as f64)),
             Term::MaxNorm(x) => Ok(match self.evaluate(x, at)? {
+                V::Eye(x) => scalar(x.abs()),
                 V::Array(a) => scalar(a.iter().fold(0.0, |m: f64, x| m.max(x.abs()))),
                 V::Fill(x) => scalar(x.abs()),
                 other => other,
@@ -232,7 +256,7 @@ impl Instance {
             }),
             Term::Least(x) => Ok(match self.evaluate(x, at)? {
                 V::Array(a) => scalar(least_singular_value(&a)),
-                V::Eye => scalar(1.0),
+                V::Eye(x) => scalar(x.abs()),
                 other => other,
             }),
             Term::Kron(a, b) => match (self.evaluate(a, at)?, self.evaluate(b, at)?) {
@@ -243,7 +267,7 @@ impl Instance {
             Term::Norm(x) => Ok(match self.evaluate(x, at)? {
                 V::Array(a) if a.ncols() == 1 => scalar((&a * &a).sum().sqrt()),
                 V::Array(a) => scalar(spectral_norm(&a)),
-                V::Eye => scalar(1.0),
+                V::Eye(x) => scalar(x.abs()),
                 other => other,
             }),
             Term::OneHot(class) => {
@@ -277,11 +301,21 @@ impl Instance {
             }
             Term::Prod(var, from, to, body) => {
                 let (from, to) = (self.step(from, at)?, self.step(to, at)?);
-                let mut product = V::Eye;
+                let mut product = V::Eye(1.0);
                 for step in from..=to {
                     let mut at = at.clone();
                     at.push((*var, step));
                     product = mul(self.evaluate(body, &at)?, product)?;
+                }
+                Ok(product)
+            }
+            Term::ProdUp(var, from, to, body) => {
+                let (from, to) = (self.step(from, at)?, self.step(to, at)?);
+                let mut product = V::Eye(1.0);
+                for step in from..=to {
+                    let mut at = at.clone();
+                    at.push((*var, step));
+                    product = mul(product, self.evaluate(body, &at)?)?;
                 }
                 Ok(product)
             }
@@ -334,14 +368,18 @@ impl Instance {
 
     /// δ of a state less what other states of the same step send back.
     fn costate(&self, name: &Name, t: i64) -> Found {
-        if t > self.steps {
+        let back = self.back.iter().any(|c| c.name == *name);
+        let beyond = if back { t < 1 } else { t > self.steps };
+        if beyond {
             return Ok(V::Zero);
         }
-        if t < 1 {
+        if !self.has(t) {
             return self.number(&Key::Gradient(Arc::clone(name), Some(t)));
         }
         let mut own = self.number(&Key::Delta(Arc::clone(name), Some(t)))?;
-        for other in self.states.iter().filter(|s| *s != name) {
+        let carried = self.states.iter().chain(&self.back);
+        let carried = carried.filter(|c| c.delay == 0);
+        for Carried { name: other, .. } in carried.filter(|c| c.name != *name) {
             let key = Key::Jacobian(Arc::clone(other), t, Arc::clone(name), t);
             let Some(jacobian) = self.numbers.get(&key) else {
                 continue;
@@ -390,67 +428,6 @@ impl Instance {
         parts
             .iter()
             .try_fold(V::Zero, |total, part| plus(total, self.evaluate(part, at)?))
-    }
-
-    fn blocks(&self, key: impl Fn(&Name, &Name) -> Key) -> Found {
-        let mut rows = Vec::new();
-        for of in &self.states {
-            let mut row = Vec::new();
-            for by in &self.states {
-                match self.number(&key(of, by))? {
-                    V::Array(a) => row.push(a),
-                    _ => return Err(SIZELESS.into()),
-                }
-            }
-            rows.push(row);
-        }
-        joined(&rows)
-    }
-
-    fn matrix(&self, rows: &[Vec<Term>], at: &Steps) -> Found {
-        let values: Result<Vec<Vec<V>>, String> = rows
-            .iter()
-            .map(|r| r.iter().map(|c| self.evaluate(c, at)).collect())
-            .collect();
-        let values = values?;
-        if values.iter().flatten().all(|v| matches!(v, V::Zero)) {
-            return Ok(V::Zero);
-        }
-        // A block without a size of its own takes it from its row and its column.
-        let height = |i: usize| {
-            values[i].iter().find_map(|v| match v {
-                V::Array(a) => Some(a.nrows()),
-                _ => None,
-            })
-        };
-        let width = |j: usize| {
-            values.iter().find_map(|r| match &r[j] {
-                V::Array(a) => Some(a.ncols()),
-                _ => None,
-            })
-        };
-        // In a column with one block for each state, a zero is as high as its state.
-        let column = rows.len() == self.states.len() && rows.iter().all(|r| r.len() == 1);
-        let state = |i: usize| {
-            let key = Key::Value(Arc::clone(self.states.get(i)?), Some(1));
-            self.numbers.get(&key).filter(|_| column).map(Array2::nrows)
-        };
-        let mut sized = Vec::new();
-        for (i, row) in values.iter().enumerate() {
-            let mut out = Vec::new();
-            for (j, v) in row.iter().enumerate() {
-                let h = height(i).or_else(|| state(i)).or(width(j));
-                let w = width(j).or(height(i));
-                out.push(match (v, h, w) {
-                    (V::Array(a), ..) => a.clone(),
-                    (V::Zero, Some(h), Some(w)) => Array2::zeros((h, w)),
-                    (V::Eye, Some(h), Some(w)) if h == w => Array2::eye(h),
-                    _ => return Err(SIZELESS.into()),
-                });
-            }
-            sized.push(out);
-        }
-        joined(&sized)
     }
 
     fn call(&self, name: &Name, args: &[Term], at: &Steps) -> Found {
@@ -507,8 +484,8 @@ impl Instance {
                         V::Fill(x) if like.is_some() => Array2::from_elem(dim, x),
                         V::Zero | V::Fill(_) => return Err(SIZELESS.into()),
                         // A derivative of a number with respect to itself.
-                        V::Eye if *rank == 0 => Array2::ones((1, 1)),
-                        V::Eye => return Err("I as an argument".into()),
+                        V::Eye(x) if *rank == 0 => Array2::from_elem((1, 1), x),
+                        V::Eye(_) => return Err("I as an argument".into()),
                     };
                     Ok(Value::Real(shaped(
                         array,
@@ -543,11 +520,6 @@ fn type_of(value: &Value<f64>) -> Option<Type> {
     };
     let dims: Vec<Dim> = a.shape().iter().map(|n| Dim::fixed(*n)).collect();
     Some(Type::real(Shape::from_dims(&dims)?, Rate::Static))
-}
-
-/// The name under which what is read of a state is perturbed.
-pub(crate) fn before(state: &str) -> Name {
-    format!("{state}.before").into()
 }
 
 /// A stack of values with their gradients or δ's in their place.

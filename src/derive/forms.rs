@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::bridge;
-use super::canon::{add, inner, settle, summed};
+use super::canon::{add, inner, summed};
 use super::generate::Writer;
 use super::rewrite::{At, Proof, Rewrite};
 use super::rules::Rule;
@@ -48,18 +48,20 @@ pub(crate) fn of_step(writer: &mut Writer<'_>, name: &Name, gradient: &Term) {
     let Term::Sum('t', _, _, body) = gradient else {
         return;
     };
+    let proof = Proof::of(writer.known(), gradient.clone()).by(Rewrite::OneLoss);
+    let Some(made) = proof.map(Proof::done) else {
+        return;
+    };
     if writer.recurrence.step_loss().is_none() || !bridge::of_one_step(writer, body) {
         return;
     }
     let left = Term::StepGradient(Arc::clone(name), Time::var('t'));
-    let equation = writer.push(
-        format!("step.{name}"),
-        Part::Parameters,
-        left,
-        (**body).clone(),
-    );
+    let equation = writer.prove(format!("step.{name}"), Part::Parameters, left, made);
     equation.range = Range::all();
-    equation.rules = vec![Rule::RightAdjoint, Rule::Identification];
+    equation
+        .rules
+        .extend([Rule::RightAdjoint, Rule::Identification]);
+    equation.premises = vec![format!("grad.{name}")];
     equation.level = Level::Normal;
 }
 
@@ -80,19 +82,21 @@ pub(crate) fn boundary(writer: &mut Writer<'_>, name: &Name) {
                 || *t == Term::Before(now.clone(), Time::last())
         })
     };
-    let (ahead, rest): (Vec<Term>, Vec<Term>) = parts.into_iter().partition(later);
+    let ahead: Vec<Term> = parts.into_iter().filter(later).collect();
     let ours = |t: &Term| matches!(t, Term::Delta(_, Some(at)) if at.base == now.base);
     if ahead.is_empty() || !ahead.iter().all(|t| t.any(&ours)) {
         return;
     }
     let shape = line.shape.clone();
-    let last = |t: &Term| settle(&t.at('t', &Time::last()));
     let left = Term::Delta(Arc::clone(name), Some(Time::last()));
-    let right = add(rest.iter().map(last));
-    let equation = writer.push(format!("last.{name}"), Part::Recursion, left, right);
+    let made = Proof::of(writer.known(), left.clone())
+        .by(Rewrite::Unfold(At::new(id, &[('t', Time::last())])))
+        .and_then(|p| p.by(Rewrite::End));
+    let Some(made) = made.map(Proof::done) else {
+        return;
+    };
+    let equation = writer.prove(format!("last.{name}"), Part::Recursion, left, made);
     equation.shape = shape;
-    equation.rules = vec![Rule::Boundary];
-    equation.premises = vec![id];
     equation.level = Level::Normal;
 }
 
@@ -229,14 +233,14 @@ pub(crate) fn carousel(writer: &mut Writer<'_>) {
             .named(&name)
             .is_none_or(|id| writer.is_scalar(id));
         if scalar {
-            if bounded {
+            let path = kept(k.plus(1), t);
+            let made = Proof::of(writer.known(), path.clone()).by(Rewrite::Ranges);
+            if let Some(made) = made.map(Proof::done) {
                 let bound = format!("carousel.bound.{name}");
-                let path = kept(k.plus(1), t);
-                let equation = writer.push(bound, Part::Carousel, path, Term::Num(1.0));
+                let equation = writer.prove(bound, Part::Carousel, path, made);
                 equation.range = super::jacobian::pairs();
                 equation.relation = Relation::AtMost;
-                equation.rules = vec![Rule::Ranges];
-                equation.premises = vec![id];
+                equation.premises.push(id);
             }
             continue;
         }
@@ -286,7 +290,9 @@ fn cut_paths(writer: &mut Writer<'_>, name: &Name) {
     });
     for state in others {
         let known = writer.known();
-        let Some(in_state) = Proof::of(known, gathered.clone()).down_to(&state, &t) else {
+        let Some(in_state) =
+            Proof::of(known, gathered.clone()).down_to(std::slice::from_ref(&state), &t)
+        else {
             continue;
         };
         let only = match &in_state.term {

@@ -7,7 +7,6 @@ use indexmap::IndexMap;
 
 use super::canon::{add, summed};
 use super::read::{Function, Label, Reader};
-use super::rewrite::{Known, Made};
 use super::rules::Rule;
 use super::step::{Step, now, scalars, tangent};
 use super::symbols::Symbols;
@@ -18,7 +17,7 @@ use crate::error::Result;
 use crate::op::{NodeId, Op, Pointwise};
 use crate::recurrence::{AdjointGraph, Recurrence};
 use crate::shape::{Rate, Shape};
-use crate::tape::{Direction, Role, Tape};
+use crate::tape::{Direction, Register, Role, Tape};
 
 impl Recurrence {
     /// The derivation of the gradient of the loss: equations for every named value, parameter,
@@ -50,9 +49,6 @@ impl Recurrence {
     /// Also when two names would look the same.
     pub fn derive_with(&self, aliases: &[(&str, &str)]) -> Result<Derivation> {
         let recurrence = naming::named(self)?;
-        let targets = targets(&recurrence);
-        let names: Vec<&str> = targets.iter().map(|n| &**n).collect();
-        let graph = recurrence.adjoint_graph(&names)?;
         let tape = recurrence.tape();
         let varies = |id: NodeId| tape.ty(id).rate == Rate::Step;
         let shown: Vec<(Name, bool)> = tape
@@ -67,7 +63,28 @@ impl Recurrence {
             .collect();
         let sizes: Vec<&str> = tape.dims().collect();
         let symbols = Symbols::new(self.name(), &shown, aliases, &initial, &sizes)?;
-        let reader = reader(&graph, self.name());
+        let back = |r: &Register| r.direction() == Direction::Backward;
+        let mirrored = match tape.registers().iter().any(back) {
+            true => Some(Self::derive_forward(
+                recurrence.reversed()?,
+                symbols.clone(),
+            )?),
+            false => None,
+        };
+        let mut derivation = Self::derive_forward(recurrence, symbols)?;
+        if let Some(mirrored) = mirrored {
+            derivation.add_mirrored(mirrored);
+        }
+        Ok(derivation)
+    }
+
+    /// The derivation of a recurrence in which everything has a name, without what is said of chains
+    /// that run backwards.
+    fn derive_forward(recurrence: Self, symbols: Symbols) -> Result<Derivation> {
+        let targets = targets(&recurrence);
+        let names: Vec<&str> = targets.iter().map(|n| &**n).collect();
+        let graph = recurrence.adjoint_graph(&names)?;
+        let reader = reader(&graph, recurrence.name());
         let scalars = scalars(&graph.tape);
         let mut writer = Writer {
             recurrence: &recurrence,
@@ -76,6 +93,7 @@ impl Recurrence {
             reader: &reader,
             symbols: &symbols,
             scalars: &scalars,
+            states: Vec::new(),
             letters: IndexMap::new(),
             equations: Vec::new(),
         };
@@ -93,15 +111,17 @@ impl Recurrence {
             equations, letters, ..
         } = writer;
         let functions = reader.functions.take();
-        let kinks = has_kinks(tape);
+        let kinks = has_kinks(recurrence.tape());
         Ok(Derivation {
-            name: self.name().into(),
+            name: recurrence.name().into(),
             graph: Arc::new(graph),
             symbols,
             functions,
             letters,
             states,
-            reach: None,
+            back: Vec::new(),
+            reversed: Vec::new(),
+            reaches: Vec::new(),
             kinks,
             equations,
             recurrence,
@@ -177,6 +197,8 @@ pub(crate) struct Writer<'a> {
     pub(crate) symbols: &'a Symbols,
     /// The values that are numbers.
     pub(crate) scalars: &'a HashSet<Name>,
+    /// The states that Jacobians are about.
+    pub(crate) states: Vec<Name>,
     pub(crate) letters: IndexMap<Name, Letter>,
     pub(crate) equations: Vec<Equation>,
 }
@@ -223,29 +245,6 @@ impl Writer<'_> {
             check: Check::Pending,
         });
         &mut self.equations[at]
-    }
-
-    /// A line that rules have made.
-    pub(crate) fn prove(
-        &mut self,
-        id: String,
-        part: Part,
-        left: Term,
-        made: Made,
-    ) -> &mut Equation {
-        let equation = self.push(id, part, left, made.term);
-        equation.rules = rules_of(&made.steps);
-        equation.premises = made.premises;
-        equation.steps = made.steps;
-        equation
-    }
-
-    /// What rules may look up.
-    pub(crate) fn known(&self) -> Known<'_> {
-        Known {
-            lines: &self.equations,
-            scalars: self.scalars,
-        }
     }
 
     /// Makes a function known that no line of the engine has used.

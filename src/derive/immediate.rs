@@ -22,7 +22,7 @@ impl Oracle<'_> {
     /// Immediate differentials of the states, and, where there is one state, how it responds to
     /// each parameter at once.
     pub(super) fn immediate(&self, instance: &mut Instance) -> Result<()> {
-        let states = &self.derivation.states;
+        let states = &self.derivation.carried();
         if states.is_empty() {
             return Ok(());
         }
@@ -101,7 +101,12 @@ impl Oracle<'_> {
     fn held(&self, direction: &[Direction]) -> Result<Outputs<f64>> {
         let tape = self.observed.tape();
         let mut reads: Vec<Direction> = Vec::new();
-        for (name, ..) in &self.reads {
+        for (name, of, _) in &self.reads {
+            // A delayed input comes from outside: it is no state.
+            let input = tape.named(of);
+            if input.is_some_and(|id| matches!(tape.node(id).op(), Op::Leaf(_))) {
+                continue;
+            }
             let read = tape
                 .named(name)
                 .filter(|id| matches!(tape.node(*id).op(), Op::Read(_)));

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::parse::Scripted;
+use super::show::letter;
 use super::symbols::Symbols;
 use super::term::{Base, Name, Term, Time};
 use crate::render::{Dialect, Math};
@@ -58,7 +59,7 @@ impl Lexicon {
             functions: functions.collect(),
             letters: letters
                 .into_iter()
-                .map(|name| (ident(name), Arc::clone(name)))
+                .map(|name| (tex(&letter(name)), Arc::clone(name)))
                 .collect(),
             length: ident(symbols.length),
             loss: ident(symbols.loss),
@@ -110,6 +111,10 @@ impl Lexicon {
                 offset: 0,
             }),
             [a, "-", b] => difference(a, b),
+            [r"\lceil", "(", a, "-", b, ")", "/", many, r"\rceil"] => Some(Time {
+                base: Base::Lots(variable(a)?, variable(b)?, number(many)?),
+                offset: 0,
+            }),
             [a, "-", b, "+", n] => Some(difference(a, b)?.plus(number(n)?)),
             [a, "-", b, "-", n] => Some(difference(a, b)?.plus(-number(n)?)),
             _ => None,
@@ -204,6 +209,10 @@ impl Lexicon {
                     .ok_or("a Jacobian without a step")?;
                 return Ok(Term::StateJacobian(at));
             }
+            (base, Some(_), None) if *base == format!(r"\tilde{{{}}}", self.jacobian) => {
+                let at = step(sub_of(&s)).flatten();
+                return Ok(Term::BackJacobian(at.ok_or("a Jacobian without a step")?));
+            }
             (base, Some(_), Some(sup)) if *base == self.jacobian => {
                 let at = step(sub_of(&s))
                     .flatten()
@@ -250,6 +259,13 @@ impl Lexicon {
             let (to, from) = (step(of.sub), step(by.sub));
             let to = to.zip(from).ok_or("a state without a step")?;
             return Ok(Term::StateFlow(to.0, to.1));
+        }
+        let back = format!(r"\tilde{{{}}}", self.state);
+        if of.base == back && by.base == back {
+            let step = |s: Option<Vec<String>>| s.and_then(|s| self.step(&s));
+            let to = step(of.sub).zip(step(by.sub));
+            let (to, from) = to.ok_or("a state without a step")?;
+            return Ok(Term::BackFlow(to, from));
         }
         match (self.value(&of)?, self.value(&by)?) {
             ((of, Some(at)), (by, Some(from))) => Ok(Term::Jacobian(of, at, by, from)),

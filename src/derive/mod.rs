@@ -7,12 +7,15 @@
 
 mod adjoints;
 mod arrays;
+mod blocks;
 mod bounds;
 mod bridge;
 mod canon;
+mod chain;
 mod change;
 mod check;
 mod costate;
+mod delayed;
 mod document;
 mod evaluate;
 mod forms;
@@ -20,12 +23,15 @@ mod generate;
 mod immediate;
 mod jacobian;
 mod lexicon;
+mod mirror;
 mod naming;
 mod norms;
+mod one_step;
 mod oracle;
 mod parse;
 mod reach;
 mod read;
+mod readoff;
 mod responses;
 mod rewrite;
 mod rules;
@@ -46,7 +52,7 @@ pub use document::Format;
 pub use evaluate::Instance;
 pub use lexicon::Lexicon;
 pub use reach::{Kept, Reach};
-pub use rewrite::{At, Rewrite};
+pub use rewrite::{Argument, At, Rewrite};
 pub use rules::Rule;
 pub use step::{Site, Step};
 pub use symbols::Symbols;
@@ -55,6 +61,7 @@ pub use words::{Lang, Word};
 
 use crate::recurrence::{AdjointGraph, Recurrence};
 use crate::render::{Math, Sign};
+use chain::Carried;
 use read::Function;
 
 /// How much to show.
@@ -198,8 +205,12 @@ pub struct Derivation {
     pub(crate) symbols: Symbols,
     pub(crate) functions: indexmap::IndexMap<Name, Function>,
     pub(crate) letters: indexmap::IndexMap<Name, Letter>,
-    pub(crate) states: Vec<Name>,
-    pub(crate) reach: Option<Reach>,
+    pub(crate) states: Vec<Carried>,
+    /// What is carried from the end of the sequence to its beginning.
+    pub(crate) back: Vec<Carried>,
+    /// The lines of the reversed recurrence, from which those about that are made.
+    pub(crate) reversed: Vec<Equation>,
+    pub(crate) reaches: Vec<Reach>,
     pub(crate) kinks: bool,
     /// The lines, in order.
     pub equations: Vec<Equation>,
@@ -227,6 +238,13 @@ impl Derivation {
             }
         }
         found
+    }
+
+    /// The names of all that is carried, in either direction.
+    pub(crate) fn carried(&self) -> Vec<Name> {
+        let mut names = chain::names(&self.states);
+        names.extend(chain::names(&self.back));
+        names
     }
 
     /// A line by its id.

@@ -10,7 +10,8 @@ use ndarray::{Array2, ArrayD, IxDyn};
 
 use super::Derivation;
 use super::arrays::matrix;
-use super::evaluate::{Instance, Key, before};
+use super::chain::read_of;
+use super::evaluate::{Instance, Key};
 use super::read::Reader;
 use super::term::Name;
 use crate::error::{Error, Result};
@@ -133,16 +134,8 @@ impl<'a> Oracle<'a> {
     pub(crate) fn instance(&self) -> Result<Instance> {
         let mut instance = self.values()?;
         self.directions(&mut instance)?;
-        self.injections(&mut instance, |_| true)?;
+        self.injections(&mut instance)?;
         self.immediate(&mut instance)?;
-        Ok(instance)
-    }
-
-    /// Only what is needed for the Jacobians of the state.
-    pub(crate) fn flows(&self) -> Result<Instance> {
-        let mut instance = self.values()?;
-        let read = |name: &str| self.reads.iter().any(|(n, ..)| **n == *name);
-        self.injections(&mut instance, read)?;
         Ok(instance)
     }
 
@@ -153,6 +146,7 @@ impl<'a> Oracle<'a> {
             functions: self.derivation.functions.clone(),
             letters: self.derivation.letters.clone(),
             states: self.derivation.states.clone(),
+            back: self.derivation.back.clone(),
             sizes: self.sizes.clone(),
             ..Instance::default()
         };
@@ -182,6 +176,10 @@ impl<'a> Oracle<'a> {
 
     pub(super) fn dims(&self, ty: Type) -> Vec<usize> {
         dims(ty, &self.sizes, self.steps)
+    }
+
+    fn steps_i64(&self) -> i64 {
+        i64::try_from(self.steps).unwrap_or(i64::MAX)
     }
 
     fn rate(&self, name: &str) -> Rate {
@@ -271,11 +269,11 @@ impl<'a> Oracle<'a> {
     }
 
     /// One run of forward mode for each entry of each value at each step.
-    fn injections(&self, instance: &mut Instance, wanted: impl Fn(&str) -> bool) -> Result<()> {
+    fn injections(&self, instance: &mut Instance) -> Result<()> {
         let tape = self.observed.tape();
         let names: Vec<(Name, NodeId)> = tape
             .names()
-            .filter(|(name, id)| tape.ty(*id).is_real() && wanted(name))
+            .filter(|(_, id)| tape.ty(*id).is_real())
             .map(|(n, id)| (Arc::clone(n), id))
             .collect();
         for (name, id) in names {
@@ -358,11 +356,16 @@ impl<'a> Oracle<'a> {
             }
         }
         let read = self.reads.iter().find(|(n, ..)| *n == name);
-        if let (Some((_, state, -1)), Some(1), Some(d_loss)) =
-            (read, at, outputs.get("loss.dot").and_then(|a| a.first()))
+        // What the first step reads is what the state starts from.
+        let start = |(_, state, shift): &(Name, Name, i64)| {
+            let first = if *shift < 0 { 1 } else { self.steps_i64() };
+            (at == Some(first)).then(|| (Arc::clone(state), first + shift))
+        };
+        let start = read.and_then(start);
+        if let (Some((state, step)), Some(d_loss)) =
+            (&start, outputs.get("loss.dot").and_then(|a| a.first()))
         {
-            // What step 1 reads is the initial state.
-            let key = Key::Gradient(Arc::clone(state), Some(0));
+            let key = Key::Gradient(Arc::clone(state), Some(*step));
             let total = instance
                 .numbers
                 .entry(key)
@@ -372,27 +375,22 @@ impl<'a> Oracle<'a> {
             }
         }
         let Some(k) = at else {
-            for state in self.derivation.states.iter().filter(|_| leaf) {
+            for state in self.derivation.carried().iter().filter(|_| leaf) {
                 self.respond(outputs, state, &name, place, instance, Key::Response);
             }
             return;
         };
-        let read = self.reads.iter().find(|(n, ..)| *n == name);
-        for state in &self.derivation.states {
-            let Some(array) = outputs.get(&format!("{state}.dot")) else {
+        let forward = self.derivation.states.iter().map(|c| c.observed(-1));
+        let back = self.derivation.back.iter().map(|c| c.observed(1));
+        for of in forward.chain(back) {
+            let Some(array) = outputs.get(&format!("{of}.dot")) else {
                 continue;
             };
             for (t, column) in by_step(array, Rate::Step) {
                 let Some(t) = t else { continue };
-                let mut keys = vec![Key::Jacobian(Arc::clone(state), t, Arc::clone(&name), k)];
-                if let Some((_, by, _)) = read {
-                    if t == k {
-                        keys.push(Key::Block(Arc::clone(state), Arc::clone(by), t));
-                    }
-                    // Perturbing what step 1 reads perturbs the initial state.
-                    if k == 1 {
-                        keys.push(Key::Jacobian(Arc::clone(state), t, Arc::clone(by), 0));
-                    }
+                let mut keys = vec![Key::Jacobian(Arc::clone(&of), t, Arc::clone(&name), k)];
+                if let Some((by, step)) = &start {
+                    keys.push(Key::Jacobian(Arc::clone(&of), t, Arc::clone(by), *step));
                 }
                 let dim = (column.len(), shape.0 * shape.1);
                 for key in keys {
@@ -429,10 +427,7 @@ fn observed(derivation: &Derivation) -> Result<Observed> {
             continue;
         };
         let state: Name = tape.label(def).unwrap_or_default().into();
-        let name = match shift.abs() {
-            1 => before(&state),
-            n => format!("{state}.before{n}").into(),
-        };
+        let name = read_of(&state, shift);
         if reads.iter().any(|(n, ..)| *n == name) {
             continue;
         }

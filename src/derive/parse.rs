@@ -182,12 +182,7 @@ impl<'a> Parser<'a> {
         let head = self.next()?;
         self.expect("_")?;
         self.expect("{")?;
-        let from = self.time()?;
-        self.expect(r"\le")?;
-        let var = variable(self.next()?).ok_or("a variable is missing")?;
-        self.expect(r"\le")?;
-        let to = self.time()?;
-        self.expect("}")?;
+        let (var, from, to) = self.between()?;
         let body = Box::new(self.product()?);
         Ok(match head {
             r"\max" => Term::Max(var, from, to, body),
@@ -195,10 +190,25 @@ impl<'a> Parser<'a> {
         })
     }
 
+    /// `1\le j\le T}`.
+    fn between(&mut self) -> Result<(char, Time, Time), String> {
+        let from = self.time()?;
+        self.expect(r"\le")?;
+        let var = variable(self.next()?).ok_or("a variable is missing")?;
+        self.expect(r"\le")?;
+        let to = self.time()?;
+        self.expect("}")?;
+        Ok((var, from, to))
+    }
+
     fn big(&mut self) -> Result<Term, String> {
         let head = self.next()?;
         self.expect("_")?;
         self.expect("{")?;
+        if head == r"\prod" && !self.follows("=") {
+            let (var, from, to) = self.between()?;
+            return Ok(Term::ProdUp(var, from, to, Box::new(self.product()?)));
+        }
         let var = variable(self.next()?).ok_or("a variable is missing")?;
         self.expect("=")?;
         let from = self.time()?;
@@ -382,6 +392,7 @@ impl<'a> Parser<'a> {
             return match (immediate, self.lexicon.partial(of, by)?) {
                 (false, term) => Ok(term),
                 (true, Term::Response(of, at, by)) => Ok(Term::Immediate(of, at, by)),
+                (true, Term::Jacobian(of, at, by, from)) => Ok(Term::Direct(of, at, by, from)),
                 (true, _) => Err("an immediate derivative of something else".into()),
             };
         }
@@ -421,7 +432,7 @@ impl<'a> Parser<'a> {
         let mut base = self.next()?.to_owned();
         if matches!(
             &*base,
-            r"\mathit" | r"\mathbf" | r"\mathrm" | r"\operatorname" | r"\hat"
+            r"\mathit" | r"\mathbf" | r"\mathrm" | r"\operatorname" | r"\hat" | r"\tilde"
         ) {
             base = format!("{base}{{{}}}", self.braced()?.concat());
         }

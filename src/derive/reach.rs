@@ -8,11 +8,13 @@ use std::sync::Arc;
 use ndarray::Array2;
 
 use super::arrays::V;
+use super::chain::{Carried, block_line, flow};
 use super::evaluate::{Instance, Key};
+use super::mirror::{self, Mirror};
 use super::norms::spectral_norm;
 use super::oracle::Oracle;
 use super::term::{Base, Name, Term, Time};
-use super::{Derivation, Part, jacobian};
+use super::{Derivation, Part};
 use crate::error::Result;
 use crate::recurrence::{Batch, Params};
 
@@ -26,6 +28,9 @@ pub struct Reach {
     pub steps: usize,
     /// Whether the data were given; otherwise they were drawn.
     pub given: bool,
+    /// Whether the state is carried from the end of the sequence to its beginning. Then steps are
+    /// counted from the end: step 1 is the last of the sequence, and step 0 the one after it.
+    pub backward: bool,
     /// The steps between which norms were measured, from 0 to `T`: all of them in a short run, some
     /// at equal distances in a long one.
     pub marks: Vec<usize>,
@@ -50,6 +55,21 @@ pub struct Kept {
 }
 
 impl Reach {
+    pub(crate) const fn chain(&self) -> Chain {
+        match self.backward {
+            true => Chain::Backward,
+            false => Chain::Forward,
+        }
+    }
+
+    /// The step of the sequence that stands at a place from the start of the chain.
+    pub(crate) const fn step(&self, place: usize) -> usize {
+        match self.backward {
+            true => self.steps + 1 - place,
+            false => place,
+        }
+    }
+
     /// `‖∂s_t/∂s_k‖`; `None` where that was not measured.
     #[must_use]
     pub fn norm(&self, t: usize, k: usize) -> Option<f64> {
@@ -104,30 +124,48 @@ impl Derivation {
     /// When the data do not fit, or the recurrence has no value on them.
     pub fn measure(&mut self, params: &Params<f64>, batch: &Batch<f64>) -> Result<Option<&Reach>> {
         let batch = batch.sequence(&self.recurrence, 0)?;
-        self.reach = self.reached(&Oracle::on(self, params, batch)?, true)?;
-        Ok(self.reach.as_ref())
+        self.reaches = self.reached(&Oracle::on(self, params, batch)?, true)?;
+        Ok(self.reach())
     }
 
     /// What was measured last.
     #[must_use]
-    pub const fn reach(&self) -> Option<&Reach> {
-        self.reach.as_ref()
+    pub fn reach(&self) -> Option<&Reach> {
+        self.reaches.first()
+    }
+
+    /// What was measured last, of the state that is carried forwards and of the one that is carried
+    /// backwards, where there are such.
+    #[must_use]
+    pub fn reaches(&self) -> &[Reach] {
+        &self.reaches
     }
 
     /// Measures on a run. The Jacobians are those of the lines; where a line takes a size from
-    /// elsewhere, they are found by perturbing.
-    pub(super) fn reached(&self, oracle: &Oracle<'_>, given: bool) -> Result<Option<Reach>> {
-        if self.states.is_empty() {
-            return Ok(None);
+    /// elsewhere, they are found by forward mode.
+    pub(super) fn reached(&self, oracle: &Oracle<'_>, given: bool) -> Result<Vec<Reach>> {
+        let mut found = Vec::new();
+        for chain in [Chain::Forward, Chain::Backward] {
+            if self.state_of(chain).is_empty() {
+                continue;
+            }
+            let mut reach = self.reached_on(chain, &mut oracle.values()?, given);
+            if reach.is_none() {
+                reach = self.reached_on(chain, &mut oracle.steps_apart()?, given);
+            }
+            found.extend(reach);
         }
-        let mut run = oracle.values()?;
-        if self.reached_on(&mut run, given).is_none() {
-            run = oracle.flows()?;
-        }
-        Ok(self.reached_on(&mut run, given))
+        Ok(found)
     }
 
-    fn reached_on(&self, run: &mut Instance, given: bool) -> Option<Reach> {
+    fn state_of(&self, chain: Chain) -> &[Carried] {
+        match chain {
+            Chain::Forward => &self.states,
+            Chain::Backward => &self.back,
+        }
+    }
+
+    fn reached_on(&self, chain: Chain, run: &mut Instance, given: bool) -> Option<Reach> {
         let steps = usize::try_from(run.steps).ok()?;
         let marks = marks(steps);
         let mut step_logs = Vec::new();
@@ -135,7 +173,8 @@ impl Derivation {
         for ends in marks.windows(2) {
             let mut piece: Option<Scaled> = None;
             for t in ends[0] + 1..=ends[1] {
-                let jacobian = Scaled::new(self.jacobian_at(run, i64::try_from(t).ok()?)?, 0.0);
+                let jacobian = self.jacobian_at(chain, run, chain.step(t, run)?)?;
+                let jacobian = Scaled::new(jacobian, 0.0);
                 step_logs.push(jacobian.log_norm());
                 piece = Some(match piece {
                     Some(before) => jacobian.after(&before),
@@ -146,24 +185,29 @@ impl Derivation {
         }
         let largest = step_logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         // Where `q` is made of something else than the norms themselves, it is larger.
-        let letter = self.letters.get(self.symbols.letters.ratio);
-        let means = letter.map(|l| &l.means);
-        let means = means.filter(|m| !m.any(&|t| matches!(t, Term::StateJacobian(_))));
+        let means = self.letters.get(&*self.ratio(chain)).map(|l| &l.means);
+        let norms = |t: &Term| matches!(t, Term::StateJacobian(_) | Term::BackJacobian(_));
+        let means = means.filter(|m| !m.any(&norms));
         let ratio = means.and_then(|m| number(run, m));
         Some(Reach {
             steps,
             given,
+            backward: chain == Chain::Backward,
             logs: between(&pieces, Scaled::after, Scaled::log_norm),
             step_logs,
             ratio: ratio.unwrap_or(largest.exp()),
-            carousels: self.carousels(run, &marks),
+            carousels: self.carousels(chain, run, &marks),
             marks,
         })
     }
 
     /// `J_t` by the lines of its blocks, unless it is known already.
-    fn jacobian_at(&self, run: &mut Instance, t: i64) -> Option<Array2<f64>> {
-        let whole = Term::StateJacobian(Time::at(t));
+    fn jacobian_at(&self, chain: Chain, run: &mut Instance, t: i64) -> Option<Array2<f64>> {
+        let (state, way) = (self.state_of(chain), chain.way());
+        let whole = match chain {
+            Chain::Forward => Term::StateJacobian(Time::at(t)),
+            Chain::Backward => Term::BackJacobian(Time::at(t)),
+        };
         let found = |run: &Instance| match run.evaluate(&whole, &Vec::new()) {
             Ok(V::Array(a)) => Some(a),
             _ => None,
@@ -172,15 +216,25 @@ impl Derivation {
             return Some(known);
         }
         let mut blocks: Vec<(Key, Option<&Term>, (usize, usize))> = Vec::new();
-        for of in &self.states {
-            for by in &self.states {
-                let line = self.equation(&format!("jac.{of}.{by}"));
-                let size = |name: &Name| {
-                    let value = run.numbers.get(&Key::Value(Arc::clone(name), Some(t)))?;
-                    Some(value.len())
+        for of in state {
+            for by in state {
+                let line = block_line(&of.name, &by.name, by.delay + 1);
+                let line = match chain {
+                    Chain::Forward => line,
+                    Chain::Backward => mirror::renamed(&line, Part::Jacobian),
                 };
-                let key = Key::Block(Arc::clone(of), Arc::clone(by), t);
-                blocks.push((key, line.map(|l| &l.right), (size(of)?, size(by)?)));
+                let term = match of.delay {
+                    0 => self.equation(&line).map(|l| &l.right),
+                    // What was carried is carried on.
+                    delay if of.name == by.name && by.delay + 1 == delay => Some(&Term::Eye),
+                    _ => None,
+                };
+                let size = |part: &Carried| {
+                    let key = Key::Value(Arc::clone(&part.name), Some(t));
+                    Some(run.numbers.get(&key)?.len())
+                };
+                let key = Key::Jacobian(of.observed(way), t, by.read(way), t);
+                blocks.push((key, term, (size(of)?, size(by)?)));
             }
         }
         let keys: Vec<Key> = blocks.iter().map(|(key, ..)| key.clone()).collect();
@@ -209,12 +263,14 @@ impl Derivation {
         whole
     }
 
-    fn carousels(&self, run: &Instance, marks: &[usize]) -> Vec<Kept> {
+    fn carousels(&self, chain: Chain, run: &Instance, marks: &[usize]) -> Vec<Kept> {
+        let of_chain = |name: &Name| self.state_of(chain).iter().any(|c| c.name == *name);
         let lines = self.equations.iter().filter(|e| e.part == Part::Carousel);
         let kept = lines.filter_map(|line| {
             let Term::Value(state, _) = &line.left else {
                 return None;
             };
+            of_chain(state).then_some(())?;
             self.equation(&format!("carousel.norm.{state}"))?;
             let mut product = None;
             super::generate::visit(&line.right, &mut |t| {
@@ -227,7 +283,7 @@ impl Derivation {
             for ends in marks.windows(2) {
                 let mut piece: Option<Array2<f64>> = None;
                 for t in ends[0] + 1..=ends[1] {
-                    let at = vec![(var, i64::try_from(t).ok()?)];
+                    let at = vec![(var, chain.step(t, run)?)];
                     let Ok(V::Array(gate)) = run.evaluate(&gate, &at) else {
                         return None;
                     };
@@ -250,14 +306,16 @@ impl Derivation {
 
     /// What is measured from the last step back, as formulas: the norm, the product that bounds it,
     /// and the power that bounds that.
-    pub(crate) fn reach_heads(&self) -> [Term; 3] {
+    pub(crate) fn reach_heads(&self, reach: &Reach) -> [Term; 3] {
+        let chain = reach.chain();
+        let state = self.state_of(chain);
         let (last, k) = (Time::last(), Time::var('k'));
         let tape = self.recurrence.tape();
         let number = |name: &Name| {
             let id = tape.named(name);
             id.is_some_and(|id| tape.ty(id).shape == crate::shape::Shape::Scalar)
         };
-        let scalar = matches!(&self.states[..], [one] if number(one));
+        let scalar = matches!(state, [one] if number(&one.name));
         let norm = |x| match scalar {
             true => Term::Call("abs".into(), vec![x]),
             false => Term::Norm(Box::new(x)),
@@ -268,11 +326,52 @@ impl Derivation {
             offset: 0,
         };
         let q = Term::Letter(self.symbols.letters.ratio.into(), None);
-        [
-            norm(jacobian::flow(&self.states, last.clone(), k.clone())),
+        let heads = [
+            norm(flow(state, last.clone(), k.clone())),
             Term::Prod('j', k.plus(1), last, Box::new(steps)),
             Term::PowSteps(Box::new(q), gap),
-        ]
+        ];
+        match chain {
+            Chain::Forward => heads,
+            Chain::Backward => heads.map(|head| {
+                let turned = Mirror::of(state).term(&head);
+                turned.unwrap_or(head)
+            }),
+        }
+    }
+
+    /// The letter of the factor by which a step can stretch.
+    pub(crate) fn ratio(&self, chain: Chain) -> Name {
+        let ratio = self.symbols.letters.ratio;
+        match chain {
+            Chain::Forward => ratio.into(),
+            Chain::Backward => mirror::other(ratio),
+        }
+    }
+}
+
+/// One of the two directions in which a state is carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Chain {
+    Forward,
+    Backward,
+}
+
+impl Chain {
+    const fn way(self) -> i64 {
+        match self {
+            Self::Forward => -1,
+            Self::Backward => 1,
+        }
+    }
+
+    /// The step of the sequence that is so many steps from where the chain starts.
+    fn step(self, place: usize, run: &Instance) -> Option<i64> {
+        let place = i64::try_from(place).ok()?;
+        Some(match self {
+            Self::Forward => place,
+            Self::Backward => run.steps + 1 - place,
+        })
     }
 }
 
@@ -344,6 +443,6 @@ fn sized(value: V, dim: (usize, usize)) -> Option<Array2<f64>> {
         V::Array(a) => (a.dim() == dim).then_some(a),
         V::Zero => Some(Array2::zeros(dim)),
         V::Fill(x) => Some(Array2::from_elem(dim, x)),
-        V::Eye => (dim.0 == dim.1).then(|| Array2::eye(dim.0)),
+        V::Eye(x) => (dim.0 == dim.1).then(|| Array2::eye(dim.0) * x),
     }
 }

@@ -3,123 +3,78 @@
 
 use std::sync::Arc;
 
-use super::canon::{hadamard, product, settle, summed, transpose};
+use super::chain::{self, Carried};
+use super::delayed;
 use super::generate::Writer;
-use super::jacobian::flow;
-use super::rules::Rule;
+use super::rewrite::{Argument, At, Made, Proof, Rewrite};
 use super::term::{Name, Term, Time};
 use super::{Level, Part, Range};
-use crate::op::Op;
 
-pub(crate) fn write(writer: &mut Writer<'_>, states: &[Name]) {
-    let (t, k) = (Time::var('t'), Time::var('k'));
+pub(crate) fn write(writer: &mut Writer<'_>, parts: &[Carried]) {
+    if chain::is_delayed(parts) {
+        return delayed::responses(writer, parts);
+    }
+    let t = Time::var('t');
     let mut immediate = Vec::new();
-    for state in states {
-        let id = format!("d.{state}");
-        let Some(right) = writer.right(&id).cloned() else {
-            return;
-        };
-        match at_once(writer, &right, states, state) {
-            Some(found) => immediate.push((Arc::clone(state), found, id)),
+    for state in &writer.states {
+        match at_once(writer, state) {
+            Some(made) => immediate.push((Arc::clone(state), made)),
             None => return,
         }
     }
-    let all = |made: &dyn Fn(&Name) -> Term| match states {
-        [one] => made(one),
-        many => Term::Matrix(many.iter().map(|s| vec![made(s)]).collect()),
+    let now = writer.stack(&|s| Term::D(Arc::clone(s), Some(t.clone())));
+    let made = Proof::of(writer.known(), now.clone()).by(Rewrite::Partials);
+    let made = match immediate.len() {
+        1 => made,
+        _ => made
+            .and_then(|p| p.by(Rewrite::StateProduct))
+            .and_then(|p| p.by(Rewrite::Fold(At::new("jac", &[])))),
     };
-    let d = |at: Time| all(&|s| Term::D(Arc::clone(s), Some(at.clone())));
-    let plus = |at: Time| all(&|s| Term::DPlus(Arc::clone(s), at.clone()));
-    let back = Term::Mul(vec![Term::StateJacobian(t.clone()), d(t.plus(-1))]);
-    let right = Term::Add(vec![back, plus(t.clone())]);
-    let step = writer.push(
-        "jac.differential".into(),
-        Part::Jacobian,
-        d(t.clone()),
-        right,
-    );
+    let Some(made) = made.map(Proof::done) else {
+        return;
+    };
+    let step = writer.prove("jac.differential".into(), Part::Jacobian, now.clone(), made);
     step.range = Range::all();
-    step.rules = vec![Rule::Linearity, Rule::Diagonal];
-    step.premises = immediate.iter().map(|(_, _, id)| id.clone()).collect();
     step.level = Level::Normal;
-    for (state, right, id) in &immediate {
-        let left = Term::DPlus(Arc::clone(state), t.clone());
-        let equation = writer.push(
-            format!("jac.plus.{state}"),
-            Part::Jacobian,
-            left,
-            right.clone(),
-        );
+    for (state, made) in immediate {
+        let left = Term::DPlus(Arc::clone(&state), t.clone());
+        let id = format!("jac.plus.{state}");
+        let equation = writer.prove(id, Part::Jacobian, left, made);
         equation.range = Range::all();
-        equation.rules = vec![Rule::Substitution];
-        equation.premises = vec![id.clone()];
         equation.level = Level::Normal;
     }
-    let start = Term::Mul(vec![flow(states, t.clone(), Time::at(0)), d(Time::at(0))]);
-    let entered = Term::Mul(vec![flow(states, t.clone(), k.clone()), plus(k.clone())]);
-    let entered = summed('k', Time::at(1), t.clone(), entered);
-    let right = Term::Add(vec![start, entered]);
-    let many = writer.push("jac.unrolled".into(), Part::Jacobian, d(t), right);
-    many.range = Range::all();
-    many.rules = vec![Rule::Unrolling];
-    many.premises = vec!["jac.differential".into(), "jac.product".into()];
-    many.level = Level::Normal;
-    if let [(state, right, _)] = &immediate[..] {
-        maps(writer, state, right);
+    let product = |steps: &[(char, Time)]| Rewrite::Fold(At::new("jac.product", steps));
+    let made = Proof::of(writer.known(), now.clone())
+        .by(Rewrite::Unroll("jac.differential".into()))
+        .and_then(|p| p.by(product(&[('k', Time::at(0))])))
+        .and_then(|p| p.by(product(&[])))
+        .map(Proof::done);
+    if let Some(made) = made {
+        let many = writer.prove("jac.unrolled".into(), Part::Jacobian, now, made);
+        many.range = Range::all();
+        many.level = Level::Normal;
+    }
+    if let [state] = &writer.states[..] {
+        let state = Arc::clone(state);
+        maps(writer, &state);
     }
 }
 
 /// The differential of a state with everything put in down to what comes from outside and to other
 /// states, the states before the step held fixed.
-fn at_once(writer: &Writer<'_>, term: &Term, states: &[Name], own: &Name) -> Option<Term> {
-    let others: Vec<Name> = states.iter().filter(|s| *s != own).cloned().collect();
-    let put = put_in(writer, term, (states, &others), 0)?;
-    Some(settle(&put))
-}
-
-fn put_in(
-    writer: &Writer<'_>,
-    term: &Term,
-    (states, others): (&[Name], &[Name]),
-    depth: usize,
-) -> Option<Term> {
-    if depth > 40 {
-        return None;
-    }
-    if let Term::D(name, at) = term {
-        let leaf = writer.tape.named(name);
-        let leaf = leaf.is_some_and(|n| matches!(writer.tape.node(n).op(), Op::Leaf(_)));
-        return match at {
-            Some(at) if at.offset != 0 => states.contains(name).then_some(Term::Zero),
-            Some(at) if others.contains(name) => Some(Term::DPlus(Arc::clone(name), at.clone())),
-            _ if leaf => Some(term.clone()),
-            _ => {
-                let line = writer.right(&format!("d.{name}"))?;
-                put_in(writer, line, (states, others), depth + 1)
-            }
-        };
-    }
-    if !term.is_linear_part() {
-        return Some(term.clone());
-    }
-    let mut failed = false;
-    let put = term.map(&mut |part| {
-        put_in(writer, part, (states, others), depth + 1).unwrap_or_else(|| {
-            failed = true;
-            Term::Zero
-        })
-    });
-    (!failed).then_some(put)
+fn at_once(writer: &Writer<'_>, state: &Name) -> Option<Made> {
+    let differential = Term::D(Arc::clone(state), Some(Time::var('t')));
+    Proof::of(writer.known(), differential)
+        .by(Rewrite::Unfold(At::new(format!("d.{state}"), &[])))?
+        .outwards(&writer.states)?
+        .by(Rewrite::AtOnce)
+        .map(Proof::done)
 }
 
 /// `∂h_t/∂W` in the note's notation: total and immediate derivatives, one step and many steps back.
-fn maps(writer: &mut Writer<'_>, state: &Name, immediate: &Term) {
-    let (t, k) = (Time::var('t'), Time::var('k'));
+fn maps(writer: &mut Writer<'_>, state: &Name) {
+    let t = Time::var('t');
     let carried = Term::Value(Arc::clone(state), Some(t.plus(-1)));
-    let scalar = writer
-        .tape
-        .named(state)
-        .is_none_or(|id| writer.is_scalar(id));
     let parameters = writer
         .equations
         .iter()
@@ -129,92 +84,45 @@ fn maps(writer: &mut Writer<'_>, state: &Name, immediate: &Term) {
         });
     // The weight that acts on the state stands for all of them.
     let found = parameters.into_iter().find_map(|name| {
-        let map = matrix_of(immediate, &name, scalar)?;
-        map.any(&|t| *t == carried).then_some((name, map))
+        let map = immediate(writer, state, &name)?;
+        map.term.any(&|t| *t == carried).then_some((name, map))
     });
     let Some((name, map)) = found else {
         return;
     };
-    let total = |at: Time| Term::Response(Arc::clone(state), at, Arc::clone(&name));
-    let direct = |at: Time| Term::Immediate(Arc::clone(state), at, Arc::clone(&name));
-    let by = |to: Time, from: Time| Term::Jacobian(Arc::clone(state), to, Arc::clone(state), from);
-    let later = Term::Mul(vec![by(t.clone(), t.plus(-1)), total(t.plus(-1))]);
-    let right = Term::Add(vec![direct(t.clone()), later]);
-    let equation = writer.push(
-        format!("map.{name}"),
-        Part::Jacobian,
-        total(t.clone()),
-        right,
-    );
+    let total = Term::Response(Arc::clone(state), t.clone(), Arc::clone(&name));
+    let line = format!("map.{name}");
+    let made = Proof::of(writer.known(), total.clone()).by(Rewrite::LastStep);
+    let Some(made) = made.map(Proof::done) else {
+        return;
+    };
+    let equation = writer.prove(line.clone(), Part::Jacobian, total.clone(), made);
     equation.range = Range::all();
-    equation.rules = vec![Rule::Linearity];
-    equation.premises = vec!["jac.differential".into()];
     equation.level = Level::Normal;
     let id = format!("map.immediate.{name}");
-    let equation = writer.push(id, Part::Jacobian, direct(t.clone()), map);
+    let left = Term::Immediate(Arc::clone(state), t, Arc::clone(&name));
+    let equation = writer.prove(id, Part::Jacobian, left, map);
     equation.range = Range::all();
-    equation.rules = vec![Rule::ReadOff];
-    equation.premises = vec![format!("jac.plus.{state}")];
     equation.level = Level::Normal;
-    let body = Term::Mul(vec![by(t.clone(), k.clone()), direct(k)]);
-    let right = summed('k', Time::at(1), t.clone(), body);
-    let equation = writer.push(format!("map.sum.{name}"), Part::Jacobian, total(t), right);
+    let made = Proof::of(writer.known(), total.clone())
+        .by(Rewrite::Unroll(line))
+        .and_then(|p| p.by(Rewrite::Chain))
+        .and_then(|p| p.by(Rewrite::Fold(At::new("jac.product", &[]))))
+        .map(Proof::done);
+    let Some(made) = made else { return };
+    let equation = writer.prove(format!("map.sum.{name}"), Part::Jacobian, total, made);
     equation.range = Range::all();
-    equation.rules = vec![Rule::Unrolling];
-    equation.premises = vec![format!("map.{name}")];
     equation.level = Level::Normal;
 }
 
-/// The matrix of `dW ↦ v ⊙ (dW x)`, which acts on the columns of `dW` put below each other:
-/// `xᵀ ⊗ diag(v)`.
-fn matrix_of(term: &Term, name: &Name, scalar: bool) -> Option<Term> {
-    let is_own = |t: &Term| matches!(t, Term::D(n, None) if n == name);
-    if !term.any(&is_own) {
-        return Some(Term::Zero);
-    }
-    match term {
-        Term::Add(parts) => {
-            let parts: Option<Vec<Term>> =
-                parts.iter().map(|p| matrix_of(p, name, scalar)).collect();
-            Some(super::canon::add(parts?))
-        }
-        Term::Neg(x) => Some(super::canon::neg(matrix_of(x, name, scalar)?)),
-        Term::Mul(parts) if scalar => match &parts[..] {
-            [rest @ .., last] if is_own(last) => Some(product(rest.to_vec())),
-            [rest @ .., last] => {
-                let last = matrix_of(last, name, scalar)?;
-                Some(product(rest.iter().cloned().chain([last]).collect()))
-            }
-            [] => None,
-        },
-        Term::Had(parts) => {
-            let (last, rest) = parts.split_last()?;
-            let v = hadamard(rest.to_vec());
-            match last {
-                Term::Mul(factors) => match &factors[..] {
-                    [own, x] if is_own(own) => Some(Term::Kron(
-                        Box::new(transpose(x.clone())),
-                        Box::new(Term::Diag(Box::new(v))),
-                    )),
-                    _ => None,
-                },
-                // What does not belong to the weight does not change the matrix.
-                Term::Add(inner) => {
-                    let mut own = inner.iter().filter(|p| p.any(&is_own));
-                    match (own.next(), own.next()) {
-                        (Some(one), None) => {
-                            matrix_of(&Term::Had(vec![v, one.clone()]), name, scalar)
-                        }
-                        _ => None,
-                    }
-                }
-                inner @ Term::Had(_) => {
-                    let flat = hadamard(vec![v, inner.clone()]);
-                    matrix_of(&flat, name, scalar)
-                }
-                _ => None,
-            }
-        }
-        _ => None,
-    }
+/// How a state answers at once to a parameter.
+fn immediate(writer: &Writer<'_>, state: &Name, name: &Name) -> Option<Made> {
+    let own = Argument::D(Arc::clone(name), None);
+    let start = Term::DPlus(Arc::clone(state), Time::var('t'));
+    Proof::of(writer.known(), start)
+        .by(Rewrite::Unfold(At::new(format!("jac.plus.{state}"), &[])))?
+        .if_it_applies(Rewrite::Alone(own.clone()))
+        .if_it_applies(Rewrite::Factor(own.clone()))
+        .by(Rewrite::ReadOff(own))
+        .map(Proof::done)
 }

@@ -115,6 +115,12 @@ rules! {
     Ranges "N6" "ranges of gates and slopes" "门与导数的取值范围" r"0<\sigma<1,\;0<\sigma'\le\frac{1}{4},\;\lvert\tanh\rvert<1,\;0<\tanh'\le1";
     /// The sum of a geometric series.
     Geometric "N7" "geometric series" "几何级数" r"\sum_{n\ge0}q^{n}=\frac{1}{1-q}\;(q<1)";
+    /// What lies between the smallest and the largest over all steps.
+    Extremes "N8" "smallest and largest over the steps" "各时刻的最小值与最大值" r"\min_{j}x_{j}\le x_{t}\le\max_{j}x_{j}";
+    /// The norm of a matrix of blocks.
+    BlockNorm "N9" "norm of blocks" "分块矩阵的范数" r"\lVert[A;B]\rVert^{2}\le\lVert A\rVert^{2}+\lVert B\rVert^{2}";
+    /// The length of a vector by its largest entry.
+    EntryNorm "N10" "length and largest entry" "长度与最大元素" r"\lVert v\rVert\le\sqrt{n}\max_{i}\lvert v_{i}\rvert";
     /// What a definition says.
     Definition "Def" "definition" "定义" r"u:=v";
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 
+use super::mirror;
 use super::symbols::Symbols;
 use super::term::{Base, Term, Time};
 use crate::render::{Accent, Big, Fence, Math, Sign};
@@ -59,6 +60,10 @@ impl Symbols {
             Base::Zero => return Math::number(time.offset),
             Base::Var(v) => variable(v),
             Base::Minus(a, b) => Math::relation(variable(a), Sign::Minus, variable(b)),
+            Base::Lots(a, b, many) => {
+                let steps = Math::relation(variable(a), Sign::Minus, variable(b)).paren();
+                Math::relation(steps, Sign::Slash, Math::number(many)).fenced(Fence::Ceil)
+            }
             Base::LastMinus(v) => {
                 Math::relation(Math::ident(self.length), Sign::Minus, variable(v))
             }
@@ -135,7 +140,7 @@ impl Page<'_> {
                 let value = self.value(name, at.as_ref().map(|t| self.time(t)));
                 atom(Math::row([Math::Sign(Sign::Differential), value]))
             }
-            Term::Letter(name, at) => atom(self.stepped(Math::ident(name), at.as_ref())),
+            Term::Letter(name, at) => atom(self.stepped(letter(name), at.as_ref())),
             Term::DOf(x) => {
                 let x = self.show(x).paren();
                 atom(Math::row([Math::Sign(Sign::Differential), x]))
@@ -192,9 +197,23 @@ impl Page<'_> {
                 let which = Math::row([self.small(of), self.small(by)]);
                 atom(self.stepped(Math::ident(self.jacobian).with_sup(which), Some(at)))
             }
+            Term::Direct(of, at, by, from) => {
+                let of = self.value(of, Some(self.time(at)));
+                let by = self.value(by, Some(self.time(from)));
+                let sign = Math::Sign(Sign::Partial).with_sup(Math::Sign(Sign::Plus));
+                atom(Math::frac(Math::row([sign, of]), partial(by)))
+            }
             Term::StateJacobian(at) => atom(self.stepped(Math::ident(self.jacobian), Some(at))),
             Term::StateFlow(to, from) => {
                 let state = |at| partial(self.stepped(Math::ident(self.state), Some(at)));
+                atom(Math::frac(state(to), state(from)))
+            }
+            Term::BackJacobian(at) => {
+                atom(self.stepped(letter(&mirror::other(self.jacobian)), Some(at)))
+            }
+            Term::BackFlow(to, from) => {
+                let base = letter(&mirror::other(self.state));
+                let state = |at| partial(self.stepped(base.clone(), Some(at)));
                 atom(Math::frac(state(to), state(from)))
             }
             Term::Neg(x) => {
@@ -264,6 +283,12 @@ impl Page<'_> {
             Term::Prod(var, from, to, body) => {
                 (self.big(Big::Product, *var, from, to, body), Level::Sum)
             }
+            Term::ProdUp(var, from, to, body) => {
+                let range = self.between(*var, (from, to));
+                let body = self.at_level(body, Level::Product);
+                let whole = Math::big(Big::Product, range, Math::row([]), body);
+                (whole, Level::Sum)
+            }
             Term::HadProd(var, from, to, body) => (
                 self.big(Big::HadamardProduct, *var, from, to, body),
                 Level::Sum,
@@ -301,7 +326,7 @@ impl Page<'_> {
     /// A part of a sum. A sum with a range reaches to the next sign: it needs no parentheses.
     fn addend(&self, part: &Term) -> Math {
         match part {
-            Term::Sum(..) | Term::Prod(..) => self.show(part),
+            Term::Sum(..) | Term::Prod(..) | Term::ProdUp(..) => self.show(part),
             part => self.at_level(part, Level::Hadamard),
         }
     }
@@ -319,7 +344,13 @@ impl Page<'_> {
             let last = i + 1 == parts.len();
             row.push(match part {
                 // At the end of a product a sum with a range needs no parentheses.
-                Term::Sum(..) | Term::Prod(..) | Term::Max(..) | Term::Min(..) if last => {
+                Term::Sum(..)
+                | Term::Prod(..)
+                | Term::ProdUp(..)
+                | Term::Max(..)
+                | Term::Min(..)
+                    if last =>
+                {
                     self.show(part)
                 }
                 part => self.at_level(part, Level::Product),
@@ -333,15 +364,18 @@ impl Page<'_> {
     }
 
     fn extreme(&self, word: &str, var: char, range: (&Time, &Time), body: &Term) -> Math {
-        let range = Math::row([
+        let head = Math::upright(word).with_sub(self.between(var, range));
+        Math::row([head, self.at_level(body, Level::Product)])
+    }
+
+    fn between(&self, var: char, range: (&Time, &Time)) -> Math {
+        Math::row([
             self.time(range.0),
             Math::Sign(Sign::LessEqual),
             variable(var),
             Math::Sign(Sign::LessEqual),
             self.time(range.1),
-        ]);
-        let head = Math::upright(word).with_sub(range);
-        Math::row([head, self.at_level(body, Level::Product)])
+        ])
     }
 
     fn big(&self, big: Big, var: char, from: &Time, to: &Time, body: &Term) -> Math {
@@ -363,7 +397,11 @@ impl Page<'_> {
         };
         let bare = match shown {
             Math::Script { sup, .. } => sup.is_none(),
-            Math::Ident(_) | Math::Bold(_) | Math::Fence(..) | Math::Matrix(_) => true,
+            Math::Ident(_)
+            | Math::Bold(_)
+            | Math::Fence(..)
+            | Math::Matrix(_)
+            | Math::Accent(..) => true,
             _ => false,
         };
         if bare && level == Level::Atom {
@@ -391,6 +429,14 @@ impl Page<'_> {
                 Math::call(word, shown)
             }
         }
+    }
+}
+
+/// A letter of the derivation; that of the chain that runs backwards has a tilde.
+pub(crate) fn letter(name: &str) -> Math {
+    match name.strip_suffix('~') {
+        Some(name) => Math::Accent(Accent::Tilde, Box::new(Math::ident(name))),
+        None => Math::ident(name),
     }
 }
 

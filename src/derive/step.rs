@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 
 use super::canon::{add, inner};
+use super::chain;
 use super::change::Change;
+use super::mirror::Mirror;
 use super::read::Reader;
 use super::rewrite::{Known, Rewrite};
 use super::rules::Rule;
@@ -25,6 +27,8 @@ pub enum Site {
     Adjoint(NodeId),
     /// A term was rewritten.
     Line(Rewrite),
+    /// A term about the reversed recurrence was rewritten; the step is that one turned round.
+    Mirrored(Rewrite),
 }
 
 /// One use of a rule.
@@ -48,7 +52,7 @@ impl Step {
     #[must_use]
     pub const fn relation(&self) -> Option<Relation> {
         match &self.site {
-            Site::Line(rewrite) => rewrite.relation(),
+            Site::Line(rewrite) | Site::Mirrored(rewrite) => rewrite.relation(),
             Site::Tangent(_) | Site::Adjoint(_) => Some(Relation::Equal),
         }
     }
@@ -84,16 +88,24 @@ impl Derivation {
         let again = match &step.site {
             Site::Tangent(id) => tangent(&reader, &self.graph, *id)?,
             Site::Adjoint(id) => adjoint(&reader, &self.graph, *id, Reapply::Engine)?,
+            Site::Mirrored(_) => None,
             Site::Line(rewrite) => {
                 let scalars = scalars(&self.graph.tape);
+                let states = chain::names(&self.states);
                 let known = Known {
                     lines: &self.equations,
                     scalars: &scalars,
+                    states: &states,
+                    tape: &self.graph.tape,
                 };
                 let after = rewrite.apply(&step.before, &known);
                 let site = step.site.clone();
                 after.map(|after| Step::new(rewrite.rule(), site, step.before.clone(), after))
             }
+        };
+        let again = match &step.site {
+            Site::Mirrored(rewrite) => self.mirrored_again(rewrite, step),
+            _ => again,
         };
         let wrong = match again {
             Some(again) if again.rule != step.rule => "another rule is used there",
@@ -107,6 +119,28 @@ impl Derivation {
             recurrence: self.name.clone(),
             reason: format!("step {} cannot be replayed: {wrong}", step.rule.id()),
         })
+    }
+}
+
+impl Derivation {
+    fn mirrored_again(&self, rewrite: &Rewrite, step: &Step) -> Option<Step> {
+        let mirror = Mirror::of(&self.back);
+        let scalars = scalars(&self.graph.tape);
+        let states = chain::names(&self.back);
+        let known = Known {
+            lines: &self.reversed,
+            scalars: &scalars,
+            states: &states,
+            tape: &self.graph.tape,
+        };
+        let after = rewrite.apply(&mirror.term(&step.before)?, &known)?;
+        let (site, before) = (step.site.clone(), step.before.clone());
+        Some(Step::new(
+            rewrite.rule(),
+            site,
+            before,
+            mirror.term(&after)?,
+        ))
     }
 }
 

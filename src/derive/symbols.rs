@@ -61,6 +61,8 @@ pub(crate) struct Letters {
     pub(crate) reads: &'static str,
     /// `a`, the arguments of all gates.
     pub(crate) gates: &'static str,
+    /// `ρ`, the factor by which everything that a step reads together can stretch.
+    pub(crate) lags: &'static str,
 }
 
 impl Symbols {
@@ -147,6 +149,7 @@ impl Symbols {
                 weights: free(["Theta", "Omega", "Psi", "weights"]),
                 reads: free(["xi", "zeta", "chi", "reads"]),
                 gates: free(["v", "alpha", "beta", "gates"]),
+                lags: free(["rho", "omega", "phi", "lags"]),
             },
             shown,
         })

@@ -28,6 +28,8 @@ pub enum Base {
     Var(char),
     /// The difference of two variables.
     Minus(char, char),
+    /// The difference of two variables in whole lots of so many steps: `⌈(t − k)/m⌉`.
+    Lots(char, char, i64),
     /// The last step `T` less a variable.
     LastMinus(char),
     /// The first step of a window: `max(1, t − τ + 1)`.
@@ -129,10 +131,17 @@ pub enum Term {
     /// One block of the state Jacobian `J_t`: how the first state at t depends on the second
     /// before t, with the other states before t held fixed.
     Block(Name, Name, Time),
+    /// `∂⁺x_t/∂y_k`: how a value depends on one that is read from another step, with all else that is
+    /// read from other steps held fixed.
+    Direct(Name, Time, Name, Time),
     /// The state Jacobian `J_t`.
     StateJacobian(Time),
     /// `∂s_t/∂s_k` of the whole state.
     StateFlow(Time, Time),
+    /// The same as `J_t`, of the state that is carried from the end of the sequence to its beginning.
+    BackJacobian(Time),
+    /// The same as `∂s_t/∂s_k`, of that state.
+    BackFlow(Time, Time),
     /// `−x`.
     Neg(Box<Self>),
     /// A sum.
@@ -183,6 +192,8 @@ pub enum Term {
     Sum(char, Time, Time, Box<Self>),
     /// A product over steps, the latest on the left.
     Prod(char, Time, Time, Box<Self>),
+    /// A product over steps, the earliest on the left.
+    ProdUp(char, Time, Time, Box<Self>),
     /// A product over steps, entry by entry.
     HadProd(char, Time, Time, Box<Self>),
     /// A matrix of blocks.
@@ -256,6 +267,7 @@ impl Term {
             | Self::Min(_, _, _, x)
             | Self::Sum(_, _, _, x)
             | Self::Prod(_, _, _, x)
+            | Self::ProdUp(_, _, _, x)
             | Self::HadProd(_, _, _, x) => vec![x],
             Self::Add(xs) | Self::Had(xs) | Self::Mul(xs) | Self::Call(_, xs) => {
                 xs.iter().collect()
@@ -287,6 +299,7 @@ impl Term {
             Self::OneHot(x) => Self::OneHot(b(x)),
             Self::Sum(v, lo, hi, x) => Self::Sum(*v, lo.clone(), hi.clone(), b(x)),
             Self::Prod(v, lo, hi, x) => Self::Prod(*v, lo.clone(), hi.clone(), b(x)),
+            Self::ProdUp(v, lo, hi, x) => Self::ProdUp(*v, lo.clone(), hi.clone(), b(x)),
             Self::HadProd(v, lo, hi, x) => Self::HadProd(*v, lo.clone(), hi.clone(), b(x)),
             Self::Div(x, y) => Self::Div(b(x), b(y)),
             Self::Inner(x, y) => Self::Inner(b(x), b(y)),
@@ -323,13 +336,17 @@ impl Term {
             | Self::PowSteps(_, t)
             | Self::Steps(t)
             | Self::Block(_, _, t)
-            | Self::StateJacobian(t) => vec![t],
+            | Self::StateJacobian(t)
+            | Self::BackJacobian(t) => vec![t],
             Self::Jacobian(_, a, _, b)
+            | Self::Direct(_, a, _, b)
             | Self::StateFlow(a, b)
+            | Self::BackFlow(a, b)
             | Self::At(a, b)
             | Self::Before(a, b)
             | Self::Sum(_, a, b, _)
             | Self::Prod(_, a, b, _)
+            | Self::ProdUp(_, a, b, _)
             | Self::HadProd(_, a, b, _)
             | Self::Max(_, a, b, _)
             | Self::Min(_, a, b, _) => vec![a, b],

@@ -6,7 +6,28 @@
 use super::Derivation;
 use crate::render::{Big, Fence, Math, Sign};
 
-/// The lines G1 to G6.
+/// For each of [`lines`], the lines that say it of the recurrence at hand and are evaluated.
+pub(crate) fn instances(derivation: &Derivation) -> [Vec<&str>; 5] {
+    let found = |wanted: &[&str]| -> Vec<&str> {
+        let ids = derivation.equations.iter().map(|e| &*e.id);
+        let own = |id: &&str| {
+            let id = id.strip_prefix("back.").unwrap_or(id);
+            wanted
+                .iter()
+                .any(|w| id == *w || w.ends_with('.') && id.starts_with(w))
+        };
+        ids.filter(own).collect()
+    };
+    [
+        found(&["jac.differential"]),
+        found(&["bridge.recursion", "costate", "costate.next."]),
+        Vec::new(),
+        found(&["master"]),
+        found(&["grad.", "costate.start"]),
+    ]
+}
+
+/// The lines G1 to G5.
 pub(crate) fn lines(derivation: &Derivation) -> Vec<Math> {
     let symbols = derivation.symbols();
     let id = Math::ident;

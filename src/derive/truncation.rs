@@ -77,9 +77,6 @@ fn chunked(writer: &mut Writer<'_>, state: &Name) -> Option<()> {
 
 /// The gradient with δ of the chunks, and what is left out, exactly.
 pub(crate) fn chunks(writer: &mut Writer<'_>, state: &Name, sums: &Sums<'_>, main: bool) {
-    if writer.recurrence.step_loss().is_none() {
-        return;
-    }
     if main && chunked(writer, state).is_none() {
         return;
     }

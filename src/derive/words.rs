@@ -81,6 +81,12 @@ words! {
     /// Immediate and total.
     ConventionState: "A block of `Jₜ` says how one state at step `t` depends on another before the step, all other states before the step being held fixed.",
         "`Jₜ` 的一个分块表示 `t` 时刻的一个状态对前一时刻另一状态的依赖，前一时刻的其余状态保持不变。";
+    /// The chain that runs backwards.
+    ConventionBack: "What is carried from the end of the sequence to its beginning has a tilde: its state is `s̃ₜ`, and `J̃ₜ` is the Jacobian of `s̃ₜ` with respect to `s̃ₜ₊₁`. In its products, written `∏` over `t ≤ j ≤ k − 1`, the earlier step stands on the left; its error terms run forwards in time.",
+        "从序列末尾向开头传递的量带有波浪号：其状态为 `s̃ₜ`，`J̃ₜ` 是 `s̃ₜ` 对 `s̃ₜ₊₁` 的雅可比矩阵。它的连乘 `∏` 写作对 `t ≤ j ≤ k − 1`，较早的时刻写在左边；它的误差项顺着时间传播。";
+    /// Delays.
+    ConventionDelays: "The state `{s}ₜ` is the stack of everything that is carried on, each value with its delays: `[hₜ; hₜ₋₁; …]`. `∂⁺xₜ/∂yₖ` is the derivative in which everything else that is read from other steps is held fixed; in `Jₜ` the other rows only carry on what was there.",
+        "状态 `{s}ₜ` 由所有向后传递的量堆叠而成，每个量连同它的各个滞后：`[hₜ; hₜ₋₁; …]`。`∂⁺xₜ/∂yₖ` 是从其他时刻读取的其余各量都保持不变时的导数；`Jₜ` 的其余各行只是把原有的量传下去。";
     /// Kinks.
     Kinks: "Some functions here have no derivative at single points; the lines hold almost everywhere.",
         "其中有的函数在个别点不可导；各式几乎处处成立。";
@@ -163,6 +169,9 @@ words! {
     /// What is sufficient and what is necessary.
     BoundsWords: "Sufficient: if `{q} < 1`, what comes from distant steps vanishes exponentially. It is not necessary: it can vanish with larger `{q}`. Necessary: for products to grow exponentially, `{q} > 1` is needed. It is not sufficient: a matrix of norm 5 can have powers that vanish. Norms are meant, not eigenvalues: the spectral radius of a product is not bounded by those of the factors, and the factors differ from step to step. What vanishes is the contribution of distant steps; the gradient of a parameter as a whole is then dominated by near ones. A bound is not a value: look at the actual norms beside it.",
         "充分条件：若 `{q} < 1`，来自远处时刻的部分必按指数消失；但这不是必要条件，`{q}` 更大时它也可能消失。必要条件：乘积要按指数增长，必须有 `{q} > 1`；但这不是充分条件，范数为 5 的矩阵，其幂也可能趋于零。这里说的是范数，不是特征值：乘积的谱半径不受各因子谱半径的约束，而各步的因子又互不相同。消失的是相距较远的时刻的贡献；此时整个参数梯度由相距较近的时刻主导。上界不是真实的值：要看旁边真实的范数。";
+    /// What the norm of a companion matrix says.
+    BoundsDelays: "The rows of `Jₜ` that only carry on what was there have norm 1, so that `{q} ≥ 1` whatever the weights are: with several lags `{q}` never shows that anything vanishes. The sum of the norms of what one step reads together does: below 1, a perturbation shrinks at least by that sum in as many steps as the longest lag has.",
+        "`Jₜ` 中只把原有的量传下去的各行，范数为 1，因此无论权重如何总有 `{q} ≥ 1`：有多个滞后时，`{q}` 永远不能说明梯度消失。能说明的是一步之中同时读取的各部分的范数之和：它小于 1 时，每经过最长滞后那么多步，扰动至少按这个和缩小一次。";
     /// A badge.
     Checked: "checked", "已核对";
     /// A badge.
@@ -171,6 +180,12 @@ words! {
     Failed: "does not hold", "不成立";
     /// A badge.
     Unchecked: "not checked", "未核对";
+    /// Why a line was not checked.
+    WithoutSize: "it has ones, an identity or a zero whose size only the context tells",
+        "其中的全 1 向量、单位矩阵或零，其大小只能由上下文得知";
+    /// Why a line was not checked.
+    ConditionNeverMet: "its condition is met on none of the runs",
+        "没有一次运行满足它的条件";
     /// Before the rules of a line.
     By: "by", "依据";
     /// Before the lines a line is made from.
@@ -204,6 +219,9 @@ words! {
     /// What the numbers of a run are.
     RunIntro: "Norms on {run} of {steps} steps, from the last step back, beside what bounds them.",
         "{run}（共 {steps} 步）中，从最后一个时刻向前的各个范数，旁边是它们的上界。";
+    /// What the numbers of a run are, of the chain that runs backwards.
+    RunIntroBack: "Norms on {run} of {steps} steps of what is carried backwards, from the first step on, beside what bounds them.",
+        "{run}（共 {steps} 步）中，反方向传递的状态从第一个时刻向后的各个范数，旁边是它们的上界。";
     /// A run on which the bound says something.
     RatioSmall: "Here `{q} = {value} < 1`: whatever is distant is sure to vanish.",
         "这里 `{q} = {value} < 1`：远处的部分必然消失。";

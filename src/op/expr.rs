@@ -444,7 +444,7 @@ impl<'b> Expr<'b> {
     }
 
     #[track_caller]
-    pub(super) fn impulse(self, edge: Edge) -> Self {
+    pub(crate) fn impulse(self, edge: Edge) -> Self {
         Self::apply(Op::Time(Time::Impulse(Impulse(edge))), &[self])
     }
 

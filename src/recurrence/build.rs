@@ -8,9 +8,9 @@ use indexmap::IndexMap;
 
 use super::{Draft, Initial, LOSS, Recurrence, State};
 use crate::error::{Mistake, Result};
-use crate::op::{Build, Expr, NodeId, RegisterId};
+use crate::op::{Build, Expr, NodeId, Op, RegisterId};
 use crate::shape::{Dim, Kind, Rate, Shape, Type};
-use crate::tape::{Direction, Role, Scope, Tape, check_name};
+use crate::tape::{Direction, Register, Role, Scope, Tape, check_name};
 
 /// A recurrence being defined; see [`Recurrence::define`].
 #[derive(Debug)]
@@ -420,6 +420,20 @@ impl Definition {
         if init.is_some_and(|i| i.shape() != Some(shape)) {
             self.fail(format!("`{name}`: the initial value has another shape"));
             return self.scope.poison();
+        }
+        // A value that is shifted twice is shifted once, like any other op.
+        let start = init.map(|i| i.hold(Rate::Sample)).and_then(Expr::id);
+        let known = self.scope.with(|t| {
+            let same = |r: &Register| {
+                (r.direction(), r.def(), r.init()) == (direction, Some(id), start)
+                    && *r.name() == *name
+            };
+            let at = t.registers().iter().position(same)?;
+            let read = Op::Read(RegisterId::new(at));
+            t.nodes().find(|(_, n)| *n.op() == read).map(|(id, _)| id)
+        });
+        if let Some(read) = known {
+            return self.scope.expr(read);
         }
         let (register, read) = self.register(name.into(), direction, shape, init);
         let init = self.scope.with(|t| t.register(register).init());

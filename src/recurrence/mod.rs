@@ -11,6 +11,7 @@ mod initial;
 mod losses;
 mod mask;
 mod observe;
+mod reversed;
 mod tape_gradient;
 mod unroll;
 

@@ -10,9 +10,9 @@ use super::differentiate::Target;
 use super::{LOSS, Recurrence, Wrt};
 use crate::diff::{Adjoint, linearize, transpose};
 use crate::error::Result;
-use crate::op::{NodeId, Op, Time};
+use crate::op::{Expr, NodeId, Op, Time};
 use crate::shape::Rate;
-use crate::tape::{Scope, Tape};
+use crate::tape::{Edit, NodeSite, Role, Scope, Tape};
 
 /// What [`Recurrence::gradient`] writes, before anything is dropped.
 #[derive(Debug)]
@@ -48,6 +48,16 @@ impl Recurrence {
         copy.outputs = IndexMap::from([(LOSS.into(), self.loss()?)]);
         copy.outputs.extend(values);
         Ok(copy)
+    }
+
+    /// A copy in which these reads of registers are inputs of these names, so that no step reads another.
+    pub(crate) fn with_reads_given(&self, reads: &[(NodeId, Arc<str>)]) -> Result<Self> {
+        let scope = Scope::default();
+        let mut cut = Cut {
+            scope: &scope,
+            reads,
+        };
+        self.transplant(&scope, &mut cut).finish(scope, &self.name)
     }
 
     /// The node of the loss.
@@ -91,5 +101,23 @@ impl Recurrence {
             adjoints: found.adjoints,
             seeds,
         })
+    }
+}
+
+/// What is read becomes an input.
+struct Cut<'a, 'b> {
+    scope: &'b Scope,
+    reads: &'a [(NodeId, Arc<str>)],
+}
+
+impl<'b> Edit<'b> for Cut<'_, 'b> {
+    fn node(&mut self, site: NodeSite<'_, 'b>) -> Expr<'b> {
+        match self.reads.iter().find(|(id, _)| *id == site.id) {
+            Some((_, name)) => {
+                let name = Arc::clone(name);
+                self.scope.leaf(name, Role::Input, site.node.ty()).1
+            }
+            None => site.copy,
+        }
     }
 }

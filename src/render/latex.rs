@@ -187,6 +187,8 @@ const fn latex_fence(fence: Fence, tall: bool) -> (&'static str, &'static str) {
         (Fence::Norm, true) => (r"\left\lVert ", r"\right\rVert "),
         (Fence::Abs, false) => (r"\lvert ", r"\rvert "),
         (Fence::Abs, true) => (r"\left\lvert ", r"\right\rvert "),
+        (Fence::Ceil, false) => (r"\lceil ", r"\rceil "),
+        (Fence::Ceil, true) => (r"\left\lceil ", r"\right\rceil "),
     }
 }
 

@@ -191,6 +191,7 @@ const fn delimiters(fence: Fence) -> (&'static str, &'static str) {
         Fence::Angle => ("⟨", "⟩"),
         Fence::Norm => ("‖", "‖"),
         Fence::Abs => ("|", "|"),
+        Fence::Ceil => ("⌈", "⌉"),
     }
 }
 

@@ -109,6 +109,8 @@ pub enum Fence {
     /// The norm `‖ ‖`.
     Norm,
     Abs,
+    /// The next whole number, `⌈ ⌉`.
+    Ceil,
 }
 
 /// Operators with a range.

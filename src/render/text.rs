@@ -235,6 +235,8 @@ const fn delimiters(fence: Fence, unicode: bool) -> (&'static str, &'static str)
         (Fence::Norm, true) => ("‖", "‖"),
         (Fence::Norm, false) => ("||", "||"),
         (Fence::Abs, _) => ("|", "|"),
+        (Fence::Ceil, true) => ("⌈", "⌉"),
+        (Fence::Ceil, false) => ("ceil(", ")"),
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::svg_text;
 use crate::derive::reach::Kept;
-use crate::derive::{Base, Derivation, Reach, Term, Time};
+use crate::derive::{Derivation, Reach, Term, Time};
 
 /// The side of a panel.
 const SIDE: f64 = 280.0;
@@ -26,7 +26,7 @@ struct Panel {
 
 /// Norms beside products of norms, for all pairs of steps.
 pub(super) fn heat(d: &Derivation, reach: &Reach) -> String {
-    let [actual, product, _] = d.reach_heads();
+    let [actual, product, _] = d.reach_heads(reach);
     let bounds = reach.logs.iter().zip(&reach.marks[1..]).map(|(row, t)| {
         let from = reach.marks.iter().take(row.len());
         from.map(|k| reach.product_log(*t, *k)).collect()
@@ -40,7 +40,7 @@ pub(super) fn heat(d: &Derivation, reach: &Reach) -> String {
 
 /// Norms beside what is left along a path that is only scaled.
 pub(super) fn kept(d: &Derivation, reach: &Reach, kept: &Kept) -> Option<String> {
-    let [actual, ..] = d.reach_heads();
+    let [actual, ..] = d.reach_heads(reach);
     let panels = [
         panel(d, &general(&actual), reach.logs.clone()),
         panel(d, &super::carousel_head(d, kept)?, kept.logs.clone()),
@@ -93,7 +93,8 @@ fn panels_of(reach: &Reach, panels: &[Panel; 2]) -> String {
                     "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{wide:.1}\" \
                      height=\"{tall:.1}\" fill-opacity=\"{share:.2}\"><title>t = {}, k = {}: \
                      {said}</title></rect>",
-                    ends[1], from[0]
+                    reach.step(ends[1]),
+                    reach.step(from[0])
                 );
             }
         }
@@ -118,8 +119,8 @@ fn frame(out: &mut String, reach: &Reach, x: f64, name: &str) {
     let first = reach.marks.get(1).copied().unwrap_or(last);
     let below = TOP + SIDE + 15.0;
     for (at, text, anchor) in [
-        (x, "k = 0".to_owned(), "start"),
-        (x + SIDE, format!("k = {from}"), "end"),
+        (x, format!("k = {}", reach.step(0)), "start"),
+        (x + SIDE, format!("k = {}", reach.step(from)), "end"),
     ] {
         let _ = writeln!(
             out,
@@ -128,8 +129,8 @@ fn frame(out: &mut String, reach: &Reach, x: f64, name: &str) {
     }
     let beside = x - 5.0;
     for (y, text) in [
-        (TOP + 10.0, format!("t = {first}")),
-        (TOP + SIDE - 2.0, last.to_string()),
+        (TOP + 10.0, format!("t = {}", reach.step(first))),
+        (TOP + SIDE - 2.0, reach.step(last).to_string()),
     ] {
         let _ = writeln!(
             out,
@@ -142,7 +143,7 @@ fn frame(out: &mut String, reach: &Reach, x: f64, name: &str) {
 fn general(head: &Term) -> Term {
     let mut copy = head.map(&mut general);
     for time in copy.times() {
-        if *time == Time::last() {
+        if *time == Time::last() || *time == Time::at(1) {
             *time = Time::var('t');
         }
     }
@@ -255,10 +256,7 @@ pub(super) fn curves(d: &Derivation, reach: &Reach) -> String {
             at + 5.0
         );
     }
-    let head = d.symbols().time(&Time {
-        base: Base::LastMinus('k'),
-        offset: 0,
-    });
+    let head = d.symbols().time(&super::gap(reach));
     let _ = writeln!(
         out,
         "<path class=\"frame\" d=\"M{LEFT} {TOP}V{0}H{1}\"/>\

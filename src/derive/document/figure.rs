@@ -158,7 +158,7 @@ fn boxes(out: &mut String, d: &Derivation, defined: &[(&Name, &Term)], layout: &
     for (name, _) in defined {
         for step in 0..3 {
             let (x, y) = layout.center(name, step);
-            let state = if d.states.contains(name) {
+            let state = if d.states.iter().chain(&d.back).any(|s| s.name == **name) {
                 " state"
             } else {
                 ""

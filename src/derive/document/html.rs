@@ -191,10 +191,10 @@ fn write_section(
         let number = numbers.get(&*equation.id).copied().unwrap_or(0);
         line(out, d, equation, number);
     }
-    if let (Part::Bounds, Some(reach)) = (section.part, d.reach()) {
+    for reach in d.reaches().iter().filter(|_| section.part == Part::Bounds) {
         measured(out, d, reach);
     }
-    if let Some(after) = section.after {
+    for after in section.after.iter().copied() {
         let _ = writeln!(out, "<p class=\"after\">{}</p>", prose(d, after));
     }
     let _ = writeln!(out, "</section>");

@@ -4,34 +4,47 @@ use std::fmt::Write;
 
 use super::markdown::used;
 use super::{columns, gaps};
+use crate::derive::chain::Carried;
 use crate::derive::words::Lang;
 use crate::derive::{Check, Derivation, Equation, Level, Place, Reach, Relation, Rule, theorem};
 use crate::render::{Charset, Dialect, Math};
 
 pub(super) fn write(d: &Derivation, level: Level) -> String {
     let theorem = theorem::lines(d);
-    let theorem = theorem.iter().map(|m| string(&m.latex(Dialect::Plain)));
+    let instances = theorem::instances(d);
+    let theorem = theorem.iter().zip(instances).map(|(line, instances)| {
+        let latex = string(&line.latex(Dialect::Plain));
+        let instances = list(instances.into_iter().map(string));
+        format!("{{\"latex\": {latex}, \"state\": \"general\", \"instances\": {instances}}}")
+    });
     let rules = used(d, level).into_iter().map(rule);
-    let run = d.reach().map_or("null".to_owned(), |r| run(d, r));
+    let runs = list(d.reaches().iter().map(|r| run(d, r)));
     let shown = d.equations.iter().filter(|e| e.level <= level);
     let equations: Vec<String> = shown.map(|e| equation(d, e, level)).collect();
+    let forward = d.states.iter().map(|s| state(s, "forward"));
+    let states = forward.chain(d.back.iter().map(|s| state(s, "backward")));
     let checks = d.checks();
     let mut out = String::new();
     let _ = write!(
         out,
-        "{{\n  \"schema\": 3,\n  \"recurrence\": {},\n  \"checks\": {{\"passed\": {}, \"failed\": {}, \
-         \"unchecked\": {}, \"worst\": {:e}}},\n  \"states\": {},\n  \"run\": {run},\n  \"theorem\": {},\n  \"rules\": {},\n  \"equations\": [\n{}\n  ]\n}}\n",
+        "{{\n  \"schema\": 4,\n  \"recurrence\": {},\n  \"checks\": {{\"passed\": {}, \"failed\": {}, \
+         \"unchecked\": {}, \"worst\": {:e}}},\n  \"states\": {},\n  \"runs\": {runs},\n  \"theorem\": {},\n  \"rules\": {},\n  \"equations\": [\n{}\n  ]\n}}\n",
         string(d.name()),
         checks.passed,
         checks.failed,
         checks.unchecked,
         checks.worst,
-        list(d.states.iter().map(|s| string(s))),
+        list(states),
         list(theorem),
         list(rules),
         equations.join(",\n")
     );
     out
+}
+
+fn state(carried: &Carried, direction: &str) -> String {
+    let (name, delay) = (string(&carried.name), carried.delay);
+    format!("{{\"name\": {name}, \"delay\": {delay}, \"direction\": \"{direction}\"}}")
 }
 
 fn rule(rule: Rule) -> String {
@@ -136,6 +149,7 @@ fn run(d: &Derivation, reach: &Reach) -> String {
     let fields = [
         ("steps", reach.steps.to_string()),
         ("given", reach.given.to_string()),
+        ("backward", reach.backward.to_string()),
         ("ratio", number(reach.ratio)),
         ("exponent", number(reach.exponent())),
         ("gaps", counts(&gaps(reach))),
@@ -177,7 +191,7 @@ fn check(check: &Check) -> String {
         Check::NotCheckable { reason } => {
             format!(
                 "{{\"state\": \"not checkable\", \"reason\": {}}}",
-                string(reason)
+                string(reason.text(Lang::En))
             )
         }
     }

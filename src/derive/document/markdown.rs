@@ -5,9 +5,9 @@
 
 use std::fmt::Write;
 
-use super::{badge, columns, digits, gaps, rules, shape, verdicts};
+use super::{badge, columns, digits, gap, gaps, rules, shape, verdicts};
 use crate::derive::words::{Lang, Word};
-use crate::derive::{Base, Derivation, Equation, Level, Part, Reach, Rule, Time};
+use crate::derive::{Derivation, Equation, Level, Part, Reach, Rule};
 use crate::render::{Dialect, Math};
 
 /// The width at which lines are broken.
@@ -43,10 +43,10 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
                 steps(&mut out, d, equation, lang);
             }
         }
-        if let (Part::Bounds, Some(reach)) = (section.part, d.reach()) {
+        for reach in d.reaches().iter().filter(|_| section.part == Part::Bounds) {
             run(&mut out, d, reach, lang);
         }
-        if let Some(after) = section.after {
+        for after in section.after.iter().copied() {
             let _ = writeln!(out, "{}\n", d.sentence(after, lang));
         }
     }
@@ -112,12 +112,8 @@ fn run(out: &mut String, d: &Derivation, reach: &Reach, lang: Lang) {
     for sentence in verdicts(d, reach, lang) {
         let _ = writeln!(out, "{sentence}");
     }
-    let gap = Time {
-        base: Base::LastMinus('k'),
-        offset: 0,
-    };
     let columns = columns(d, reach);
-    let mut heads = vec![d.symbols().time(&gap)];
+    let mut heads = vec![d.symbols().time(&gap(reach))];
     heads.extend(columns.iter().map(|c| c.head.clone()));
     let cells: Vec<String> = heads
         .iter()

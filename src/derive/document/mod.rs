@@ -10,9 +10,11 @@ mod markdown;
 mod plain;
 mod tex;
 
+use super::chain;
 use super::reach::Kept;
 use super::words::{Lang, Word};
-use super::{Check, Condition, Derivation, Equation, Level, Part, Range, Reach, Term, theorem};
+use super::{Base, Check, Condition, Derivation, Equation, Level, Part, Range, Reach, Term, Time};
+use super::{show, theorem};
 use crate::render::{Charset, Math, Sign, escape};
 
 /// In what a document is written.
@@ -84,7 +86,10 @@ impl Derivation {
 
     /// A sentence, with the letters of this derivation put in.
     fn sentence(&self, word: Word, lang: Lang) -> String {
-        word.with(lang, &[("q", self.symbols.letters.ratio)])
+        let letter = |name: &str| Math::ident(name).text(Charset::Unicode);
+        let symbols = &self.symbols;
+        let (q, s) = (letter(symbols.letters.ratio), letter(symbols.state));
+        word.with(lang, &[("q", &q), ("s", &s)])
     }
 
     /// The sentences on conventions that this derivation needs.
@@ -96,10 +101,15 @@ impl Derivation {
             Word::ConventionBoundary,
             Word::ConventionBatch,
         ];
-        if !self.states.is_empty() {
+        if !(self.states.is_empty() && self.back.is_empty()) {
             words.push(Word::ConventionProduct);
         }
-        if self.states.len() > 1 {
+        if !self.back.is_empty() {
+            words.push(Word::ConventionBack);
+        }
+        if chain::is_delayed(&self.states) || chain::is_delayed(&self.back) {
+            words.push(Word::ConventionDelays);
+        } else if self.states.len() > 1 {
             words.push(Word::ConventionState);
         }
         if self.kinks {
@@ -117,8 +127,14 @@ impl Derivation {
                 continue;
             }
             let (intro, after) = part.prose();
-            let several = self.states.len() > 1;
+            let several =
+                chain::names(&self.states).len() > 1 || chain::names(&self.back).len() > 1;
             let after = after.filter(|w| *w != Word::JacobianCaution || several);
+            let lags = ["bound.lags", "back.bound.lags"];
+            let delays = lags.iter().any(|id| self.equation(id).is_some());
+            let delays = *part == Part::Bounds && delays;
+            let delays = delays.then_some(Word::BoundsDelays);
+            let after = after.into_iter().chain(delays).collect();
             let least = lines.iter().map(|e| e.level).min().unwrap_or_default();
             let theorem = match part {
                 Part::Theorem => theorem::lines(self),
@@ -174,11 +190,11 @@ impl Derivation {
 
     fn steps(&self, range: &Range) -> Option<Math> {
         let symbols = &self.symbols;
-        let one = |(var, from, to): &(char, super::Time, super::Time)| {
+        let one = |(var, from, to): &(char, Time, Time)| {
             Math::row([
                 symbols.time(from),
                 Math::Sign(Sign::LessEqual),
-                super::show::variable(*var),
+                show::variable(*var),
                 Math::Sign(Sign::LessEqual),
                 symbols.time(to),
             ])
@@ -211,7 +227,7 @@ struct Section<'a> {
     /// The least level on which it has a line.
     level: Level,
     intro: Word,
-    after: Option<Word>,
+    after: Vec<Word>,
     /// Lines that hold for every recurrence.
     theorem: Vec<Math>,
     lines: Vec<&'a Equation>,
@@ -224,6 +240,17 @@ struct Column {
     class: &'static str,
     /// Their natural logarithms.
     logs: Vec<f64>,
+}
+
+/// How far back, as it is written: from the last step of the chain.
+fn gap(reach: &Reach) -> Time {
+    match reach.backward {
+        true => Time::var('k').plus(-1),
+        false => Time {
+            base: Base::LastMinus('k'),
+            offset: 0,
+        },
+    }
 }
 
 /// For which `T − k` there are numbers.
@@ -239,7 +266,7 @@ fn columns(d: &Derivation, reach: &Reach) -> Vec<Column> {
         let row = rows.last().into_iter().flatten();
         std::iter::once(0.0).chain(row.rev().copied()).collect()
     };
-    let heads = d.reach_heads().map(|h| d.symbols.show(&h));
+    let heads = d.reach_heads(reach).map(|h| d.symbols.show(&h));
     let [head, product, ratio] = heads;
     let gaps = gaps(reach);
     let power = |gap: &usize| match *gap {
@@ -266,10 +293,15 @@ fn columns(d: &Derivation, reach: &Reach) -> Vec<Column> {
             logs: gaps.iter().map(power).collect(),
         },
     ];
+    let last_step = if reach.backward {
+        Time::at(1)
+    } else {
+        Time::last()
+    };
     for kept in &reach.carousels {
         if let Some(head) = carousel_head(d, kept) {
             columns.push(Column {
-                head: d.symbols.show(&head.at('t', &super::Time::last())),
+                head: d.symbols.show(&head.at('t', &last_step)),
                 class: "carousel",
                 logs: back(&kept.logs),
             });
@@ -298,14 +330,18 @@ fn verdicts(d: &Derivation, reach: &Reach, lang: Lang) -> Vec<String> {
     } else {
         Word::RatioLarge
     };
-    let letter = d.symbols.letters.ratio;
+    let letter = show::letter(&d.ratio(reach.chain())).text(Charset::Unicode);
+    let intro = match reach.backward {
+        true => Word::RunIntroBack,
+        false => Word::RunIntro,
+    };
     let exponent = match reach.exponent() {
         e if e.is_finite() => format!("{e:.2}").replace('-', "−"),
         _ => "−∞".into(),
     };
     vec![
-        Word::RunIntro.with(lang, &[("run", which.text(lang)), ("steps", &steps)]),
-        says.with(lang, &[("q", letter), ("value", &q)]),
+        intro.with(lang, &[("run", which.text(lang)), ("steps", &steps)]),
+        says.with(lang, &[("q", &letter), ("value", &q)]),
         Word::Exponent.with(lang, &[("value", &exponent)]),
     ]
 }
@@ -382,9 +418,15 @@ fn badge(check: &Check, lang: Lang) -> String {
         Check::Bound { tightest, .. } => {
             Word::Holds.with(lang, &[("ratio", &format!("{tightest:.2}"))])
         }
-        Check::Failed { reason } => format!("{}: {reason}", Word::Failed.text(lang)),
+        Check::Failed { reason } => {
+            let colon = if lang == Lang::Zh { "：" } else { ": " };
+            format!("{}{colon}{reason}", Word::Failed.text(lang))
+        }
         Check::Pending => Word::Unchecked.text(lang).into(),
-        Check::NotCheckable { reason } => format!("{}: {reason}", Word::Unchecked.text(lang)),
+        Check::NotCheckable { reason } => {
+            let colon = if lang == Lang::Zh { "：" } else { ": " };
+            format!("{}{colon}{}", Word::Unchecked.text(lang), reason.text(lang))
+        }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use super::{badge, columns, digits, gaps, rules, shape, verdicts};
+use super::{badge, columns, digits, gap, gaps, rules, shape, verdicts};
 use crate::derive::words::{Lang, Word};
-use crate::derive::{Base, Derivation, Level, Part, Reach, Time};
+use crate::derive::{Derivation, Level, Part, Reach};
 use crate::render::{Charset, Math};
 
 /// The width at which lines are broken.
@@ -63,10 +63,11 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level, charset: Charset) 
                 }
             }
         }
-        if let (Part::Bounds, Some(reach)) = (section.part, d.reach()) {
+        for reach in d.reaches().iter().filter(|_| section.part == Part::Bounds) {
             run(&mut out, d, reach, lang, charset);
         }
-        if let Some(after) = section.after.filter(|_| level > Level::Sheet) {
+        let after = section.after.iter().filter(|_| level > Level::Sheet);
+        for after in after.copied() {
             let _ = writeln!(out, "\n   {}", d.sentence(after, lang).replace('`', ""));
         }
     }
@@ -82,11 +83,7 @@ fn run(out: &mut String, d: &Derivation, reach: &Reach, lang: Lang, charset: Cha
     for sentence in verdicts(d, reach, lang) {
         let _ = writeln!(out, "   {}", sentence.replace('`', ""));
     }
-    let gap = Time {
-        base: Base::LastMinus('k'),
-        offset: 0,
-    };
-    let gap = d.symbols().time(&gap).text(charset);
+    let gap = d.symbols().time(&gap(reach)).text(charset);
     let columns = columns(d, reach);
     let heads: Vec<String> = columns.iter().map(|c| c.head.text(charset)).collect();
     let width = |text: &str| text.chars().count().max(9);

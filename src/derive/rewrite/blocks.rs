@@ -1,5 +1,6 @@
 //! Rules about values that are stacked.
 
+use super::Known;
 use crate::derive::canon::{add, product, transpose};
 use crate::derive::term::{Name, Term, Time};
 
@@ -72,6 +73,77 @@ pub(super) fn product_of(before: &Term) -> Option<Term> {
     Some(Term::Mul(vec![Term::Matrix(weights), Term::Matrix(reads)]))
 }
 
+/// Rows `Σ_y A_xy v_y + r_x`, where the `v_y` are of all states, as blocks times a stack.
+pub(super) fn of_states(before: &Term, known: &Known<'_>) -> Option<Term> {
+    let Term::Matrix(rows) = before else {
+        return None;
+    };
+    let of_state = |t: &Term| match t {
+        Term::D(name, Some(_)) | Term::Costate(name, _) => known.states.contains(name),
+        _ => false,
+    };
+    let (mut matrices, mut rest, mut stack) = (Vec::new(), Vec::new(), Vec::new());
+    for row in column(rows)? {
+        let parts = match row {
+            Term::Add(parts) => &parts[..],
+            one => std::slice::from_ref(one),
+        };
+        let (own, others): (Vec<&Term>, Vec<&Term>) = parts.iter().partition(|p| p.any(&of_state));
+        let mut cells = Vec::new();
+        for part in own {
+            let Term::Mul(factors) = part else {
+                return None;
+            };
+            let (last, matrix) = factors.split_last().filter(|(last, _)| of_state(last))?;
+            cells.push((last.clone(), product(matrix.to_vec())));
+        }
+        let (of, cells): (Vec<Term>, Vec<Term>) = in_order(cells, known)?.into_iter().unzip();
+        if stack.is_empty() {
+            stack = of.clone();
+        }
+        if stack != of {
+            return None;
+        }
+        matrices.push(cells);
+        rest.push(vec![add(others.into_iter().cloned())]);
+    }
+    let stack = Term::Matrix(stack.into_iter().map(|v| vec![v]).collect());
+    let nothing = rest.iter().flatten().all(|r| *r == Term::Zero);
+    let rest = (!nothing).then_some(Term::Matrix(rest));
+    // Blocks that are all transposed are the transpose of a matrix.
+    let turned = matrices.iter().flatten().all(|m| matches!(m, Term::T(_)));
+    Some(match turned {
+        true => {
+            let count = matrices.len();
+            let column = |j: usize| {
+                matrices
+                    .iter()
+                    .map(|row| transpose(row[j].clone()))
+                    .collect()
+            };
+            let matrix = transpose(Term::Matrix((0..count).map(column).collect()));
+            add(rest.into_iter().chain([Term::Mul(vec![matrix, stack])]))
+        }
+        false => {
+            let matrix = Term::Mul(vec![Term::Matrix(matrices), stack]);
+            add(std::iter::once(matrix).chain(rest))
+        }
+    })
+}
+
+/// What acts on each state, by the order of the states; nothing where one is missing.
+fn in_order(cells: Vec<(Term, Term)>, known: &Known<'_>) -> Option<Vec<(Term, Term)>> {
+    let of = |state: &Name| {
+        let is_of = |v: &Term| match v {
+            Term::D(name, _) | Term::Costate(name, _) => name == state,
+            _ => false,
+        };
+        cells.iter().find(|(v, _)| is_of(v)).cloned()
+    };
+    let ordered: Vec<(Term, Term)> = known.states.iter().map(of).collect::<Option<_>>()?;
+    (ordered.len() == cells.len()).then_some(ordered)
+}
+
 /// The sum of blocks `δ_q r_iᵀ` as that of a stack times the transpose of another.
 pub(super) fn outer(before: &Term) -> Option<Term> {
     let Term::Sum(var, from, to, body) = before else {
@@ -138,4 +210,80 @@ pub(super) fn sent_back(before: &Term) -> Option<Term> {
     ]);
     let others = parts.iter().filter(|p| together(p).is_none()).cloned();
     Some(add(others.chain(std::iter::once(stack))))
+}
+
+/// The row of blocks that another follows, the one that follows, and the matrix by which it does.
+fn following(rows: &[Vec<Term>]) -> Option<(usize, usize, Term)> {
+    let [first, second] = rows else { return None };
+    let by = |row: &[Term], lead: &[Term]| {
+        let matrix = |(cell, lead): (&Term, &Term)| {
+            let parts = match cell {
+                Term::Add(parts) => &parts[..],
+                one => std::slice::from_ref(one),
+            };
+            parts.iter().find_map(|p| times(p, lead))
+        };
+        let found: Option<Vec<Term>> = row.iter().zip(lead).map(matrix).collect();
+        let found = found?;
+        let one = found.first()?.clone();
+        found.iter().all(|m| *m == one).then_some(one)
+    };
+    let up = by(first, second).map(|m| (1, 0, m));
+    up.or_else(|| by(second, first).map(|m| (0, 1, m)))
+}
+
+/// The matrix of `P A`.
+fn times(part: &Term, last: &Term) -> Option<Term> {
+    match part {
+        Term::Mul(factors) => match &factors[..] {
+            [matrix, end] if end == last => Some(matrix.clone()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Inside a norm, `[B + P A, P F; A, F]` as `[P A, P F; A, F] + [B, 0; 0, 0]`.
+pub(super) fn split_rows(before: &Term) -> Option<Term> {
+    let Term::Norm(matrix) = before else {
+        return None;
+    };
+    let Term::Matrix(rows) = &**matrix else {
+        return None;
+    };
+    let (lead, row, by) = following(rows)?;
+    let (mut follow, mut rest) = (rows.clone(), rows.clone());
+    for (j, cell) in rows[row].iter().enumerate() {
+        let own = product(vec![by.clone(), rows[lead][j].clone()]);
+        let parts = match cell {
+            Term::Add(parts) => parts.clone(),
+            one => vec![one.clone()],
+        };
+        rest[row][j] = add(parts.into_iter().filter(|p| *p != own));
+        rest[lead][j] = Term::Zero;
+        follow[row][j] = own;
+    }
+    let parts = vec![Term::Matrix(follow), Term::Matrix(rest)];
+    Some(Term::Norm(Box::new(Term::Add(parts))))
+}
+
+/// `[P A, P F; A, F]` as `[P; I] [A, F]`.
+pub(super) fn factor_rows(before: &Term) -> Option<Term> {
+    let mut used = false;
+    let found = factored(before, &mut used);
+    used.then_some(found)
+}
+
+fn factored(term: &Term, used: &mut bool) -> Term {
+    if let Term::Matrix(rows) = term
+        && let Some((lead, row, by)) = following(rows)
+        && (0..rows[row].len()).all(|j| times(&rows[row][j], &rows[lead][j]).is_some())
+    {
+        *used = true;
+        let mut column = vec![vec![Term::Eye], vec![Term::Eye]];
+        column[row] = vec![by];
+        let leading = Term::Matrix(vec![rows[lead].clone()]);
+        return Term::Mul(vec![Term::Matrix(column), leading]);
+    }
+    term.map(&mut |part| factored(part, used))
 }

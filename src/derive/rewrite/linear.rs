@@ -6,8 +6,47 @@ use super::Known;
 use crate::derive::canon::{add, diagonal, divide, hadamard, neg, product, transpose};
 use crate::derive::term::{Name, Term, Time};
 
-pub(super) fn delta(state: &Name, at: &Time) -> Term {
-    Term::Delta(Name::clone(state), Some(at.clone()))
+/// What a line is linear in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Argument {
+    /// `δ` of a value at a step.
+    Delta(Name, Time),
+    /// `λ` of a state at a step.
+    Costate(Name, Time),
+    /// The differential of a value.
+    D(Name, Option<Time>),
+    /// The differentials of all states at a step, in a stack.
+    States(Time),
+    /// How a state answers to a state of an earlier step.
+    Jacobian(Name, Time, Name, Time),
+}
+
+impl Argument {
+    pub(super) fn term(&self, known: &Known<'_>) -> Term {
+        let name = Name::clone;
+        match self {
+            Self::Delta(of, at) => Term::Delta(name(of), Some(at.clone())),
+            Self::Costate(of, at) => Term::Costate(name(of), at.clone()),
+            Self::D(of, at) => Term::D(name(of), at.clone()),
+            Self::States(at) => {
+                let row = |of: &Name| vec![Term::D(name(of), Some(at.clone()))];
+                Term::Matrix(known.states.iter().map(row).collect())
+            }
+            Self::Jacobian(of, to, by, from) => {
+                Term::Jacobian(name(of), to.clone(), name(by), from.clone())
+            }
+        }
+    }
+
+    /// Whether it is a number.
+    pub(super) fn is_scalar(&self, known: &Known<'_>) -> bool {
+        let number = |name: &Name| known.scalars.contains(name);
+        match self {
+            Self::Delta(of, _) | Self::Costate(of, _) | Self::D(of, _) => number(of),
+            Self::Jacobian(of, _, by, _) => number(of) && number(by),
+            Self::States(_) => false,
+        }
+    }
 }
 
 fn parts_of(term: &Term) -> Vec<Term> {
@@ -17,17 +56,74 @@ fn parts_of(term: &Term) -> Vec<Term> {
     }
 }
 
-/// Every part of a sum that has δ of a state at a step in it, as one matrix times that δ.
-pub(super) fn factor(term: &Term, state: &Name, at: &Time, known: &Known<'_>) -> Option<Term> {
-    let x = delta(state, at);
-    let (own, rest): (Vec<Term>, Vec<Term>) = parts_of(term)
-        .into_iter()
-        .partition(|p| p.any(&|t| *t == x));
-    let scalar = known.scalars.contains(state);
-    let matrices: Option<Vec<Term>> = own.iter().map(|p| coefficient(p, &x, scalar)).collect();
-    let matrix = add(matrices.filter(|m| !m.is_empty())?);
-    let acted = product(vec![matrix, x]);
-    Some(add(rest.into_iter().chain([acted])))
+/// A rule for sums, in every row of a stack where it can be used, or on a sum by itself.
+fn in_rows(term: &Term, rule: &impl Fn(&Term) -> Option<Term>) -> Option<Term> {
+    let Term::Matrix(rows) = term else {
+        return rule(term);
+    };
+    let mut used = false;
+    let mut row = |cell: &Term| match rule(cell) {
+        Some(next) => {
+            used = true;
+            next
+        }
+        None => cell.clone(),
+    };
+    let rows = rows.iter().map(|r| r.iter().map(&mut row).collect());
+    let rows = rows.collect();
+    used.then_some(Term::Matrix(rows))
+}
+
+/// Everything in a sum that has something in it, as one matrix times that.
+pub(super) fn factor(term: &Term, of: &Argument, known: &Known<'_>) -> Option<Term> {
+    let (x, scalar) = (of.term(known), of.is_scalar(known));
+    in_rows(term, &|sum| {
+        let (mut matrices, mut parts, mut at) = (Vec::new(), Vec::new(), None);
+        for part in parts_of(sum) {
+            let (own, rest) = apart(&part, &x);
+            if let Some(own) = own {
+                at.get_or_insert(parts.len());
+                matrices.push(coefficient(&own, &x, scalar)?);
+            }
+            parts.extend(rest);
+        }
+        parts.insert(at?, product(vec![add(matrices), x.clone()]));
+        Some(add(parts))
+    })
+}
+
+/// What of a linear expression has something in it, and what has not.
+fn apart(term: &Term, x: &Term) -> (Option<Term>, Option<Term>) {
+    let has = |t: &Term| t.any(&|p| p == x);
+    if !has(term) {
+        return (None, Some(term.clone()));
+    }
+    let both = |term: &Term, made: &dyn Fn(Term) -> Term| {
+        let (own, rest) = apart(term, x);
+        (own.map(made), rest.map(made))
+    };
+    match term {
+        Term::Add(parts) => {
+            let (own, rest): (Vec<_>, Vec<_>) = parts.iter().map(|p| apart(p, x)).unzip();
+            let sum = |parts: Vec<Option<Term>>| {
+                let mut parts = parts.into_iter().flatten().peekable();
+                parts.peek().is_some().then(|| add(parts))
+            };
+            (sum(own), sum(rest))
+        }
+        Term::Neg(inner) => both(inner, &neg),
+        Term::Had(factors) | Term::Mul(factors) => match factors.split_last() {
+            Some((last, first)) if !first.iter().any(has) => both(last, &|last| {
+                let factors = first.iter().cloned().chain([last]).collect();
+                match term {
+                    Term::Had(_) => hadamard(factors),
+                    _ => product(factors),
+                }
+            }),
+            _ => (Some(term.clone()), None),
+        },
+        _ => (Some(term.clone()), None),
+    }
 }
 
 /// The matrix `A` of `A x`.
@@ -38,9 +134,8 @@ fn coefficient(term: &Term, x: &Term, scalar: bool) -> Option<Term> {
         t if t == x => Term::Eye,
         Term::Neg(t) => neg(coefficient(t, x, scalar)?),
         Term::Add(parts) => {
-            let parts: Option<Vec<Term>> =
-                parts.iter().map(|p| coefficient(p, x, scalar)).collect();
-            add(parts?)
+            let parts = parts.iter().map(|p| coefficient(p, x, scalar));
+            add(parts.collect::<Option<Vec<Term>>>()?)
         }
         Term::Mul(factors) => {
             let (last, rest) = factors.split_last()?;
@@ -57,7 +152,8 @@ fn coefficient(term: &Term, x: &Term, scalar: bool) -> Option<Term> {
             }
             let last = coefficient(last, x, scalar)?;
             match scalar {
-                true => product(rest.iter().cloned().chain([last]).collect()),
+                // The derivative of a vector with respect to a number is a column.
+                true => hadamard(rest.iter().cloned().chain([last]).collect()),
                 false => diagonal(hadamard(rest.to_vec()), last),
             }
         }
@@ -73,16 +169,45 @@ pub(super) fn transposed(
     (left, right): (&Term, &Term),
     known: &Known<'_>,
 ) -> Option<Term> {
-    let (own, rest): (Vec<Term>, Vec<Term>) =
-        parts_of(term).into_iter().partition(|p| p.any(&|t| t == x));
-    let [Term::Mul(factors)] = &own[..] else {
-        return None;
+    let right = polynomial(&opened(right, known), known);
+    let acting = |sum: &Term| {
+        let (own, rest): (Vec<Term>, Vec<Term>) =
+            parts_of(sum).into_iter().partition(|p| p.any(&|t| t == x));
+        let matrix = match &own[..] {
+            [] => Term::Zero,
+            [one] if one == x => Term::Eye,
+            [Term::Mul(factors)] => {
+                let (_, matrix) = factors.split_last().filter(|(last, _)| *last == x)?;
+                product(matrix.to_vec())
+            }
+            _ => return None,
+        };
+        let matrix = opened(&transpose(matrix), known);
+        let acted = product(vec![transpose(left.clone()), x.clone()]);
+        (polynomial(&matrix, known) == right).then(|| add(rest.into_iter().chain([acted])))
     };
-    let (last, matrix) = factors.split_last().filter(|(last, _)| *last == x)?;
-    let matrix = product(matrix.to_vec());
-    let same = polynomial(&transpose(matrix), known) == polynomial(right, known);
-    let acted = product(vec![transpose(left.clone()), last.clone()]);
-    same.then(|| add(rest.into_iter().chain([acted])))
+    let (Term::Matrix(rows), Term::Block(_, to, _)) = (term, left) else {
+        return acting(term);
+    };
+    // In a stack, each block belongs to the row of the state that gets what it sends.
+    let row = known.states.iter().position(|s| s == to)?;
+    let mut rows = rows.clone();
+    let cell = rows.get_mut(row)?.first_mut()?;
+    *cell = acting(cell)?;
+    Some(Term::Matrix(rows))
+}
+
+/// A matrix with what the lines say of blocks, and of derivatives within a step, put in.
+fn opened(term: &Term, known: &Known<'_>) -> Term {
+    let (line, at) = match term {
+        Term::Block(of, by, at) => (format!("jac.{of}.{by}"), at),
+        Term::Jacobian(of, a, by, b) if a == b => (format!("within.{of}.{by}"), a),
+        term => return term.map(&mut |part| opened(part, known)),
+    };
+    match known.line(&line) {
+        Some(line) => opened(&line.right.at('t', at), known),
+        None => term.clone(),
+    }
 }
 
 /// A product of numbers, which commute, and of matrices, which do not.
@@ -206,10 +331,12 @@ fn times<'a>(factors: impl Iterator<Item = &'a Term>) -> Vec<(f64, Vec<String>)>
     })
 }
 
-fn is_scalar(term: &Term, known: &Known<'_>) -> bool {
+pub(super) fn is_scalar(term: &Term, known: &Known<'_>) -> bool {
     match term {
         Term::Num(_) | Term::Before(..) | Term::At(..) | Term::Uncut(_) => true,
-        Term::Value(name, _) | Term::Delta(name, _) => known.scalars.contains(name),
+        Term::Value(name, _) | Term::Delta(name, _) | Term::Costate(name, _) => {
+            known.scalars.contains(name)
+        }
         Term::Neg(_)
         | Term::T(_)
         | Term::Add(_)

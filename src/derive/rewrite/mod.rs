@@ -4,17 +4,23 @@
 pub(crate) mod blocks;
 mod linear;
 mod norms;
+mod partial;
+mod paths;
 mod proof;
 mod sums;
 
 use std::collections::HashSet;
 
+pub use linear::Argument;
 pub(crate) use proof::{Made, Proof};
 
 use super::canon::tidy;
 use super::rules::Rule;
 use super::term::{Name, Term, Time};
 use super::{Equation, Relation};
+use crate::op::Op;
+use crate::shape::Dim;
+use crate::tape::Tape;
 
 /// A line, at the steps that are put in for its variables.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,11 +38,38 @@ pub enum Rewrite {
     Unfold(At),
     /// The right side of a line becomes its left side.
     Fold(At),
-    /// What is linear in `δ` of a state at a step becomes a matrix times that `δ`.
-    Factor(Name, Time),
-    /// In front of `δ` of a state at a step, the transpose of a line's right side becomes that of its
-    /// left side.
-    Transposed(At, Name, Time),
+    /// What is linear in something becomes a matrix times that.
+    Factor(Argument),
+    /// In front of something, the transpose of a line's right side becomes that of its left side.
+    Transposed(At, Argument),
+    /// All that a differential depends on is held fixed but one thing.
+    Alone(Argument),
+    /// The states before the step are held fixed.
+    AtOnce,
+    /// The differential of a state becomes what it gets from each state before the step, and at once.
+    Partials,
+    /// A matrix times something becomes the matrix.
+    ReadOff(Argument),
+    /// Rows of what states get from all states become one matrix times the stack of the states.
+    StateProduct,
+    /// A derivative over steps becomes what all states before the last step pass on.
+    LastStep,
+    /// How all states answer to one becomes the derivative of the whole state times the answers of
+    /// that one's step.
+    WholeState,
+    /// How a state answers, one step later, to another that it follows within a step becomes what
+    /// passes through that other and what passes by it.
+    Around(Name, Name),
+    /// `δ` of a state becomes its own `λ` and what states of the same step pass on to it.
+    Shares(Name),
+    /// `λ` of a state becomes what its readers send back but for states of the same step.
+    OwnShare(Name),
+    /// After the last step nothing is sent back.
+    End,
+    /// Before the first step nothing is sent by the loss.
+    Start,
+    /// A variable that is summed over gets another name.
+    Rename(char, char),
     /// A value that a line gives by the same value a step on or back becomes a sum over steps.
     Unroll(String),
     /// The derivative of the state over many steps becomes the product of those over one.
@@ -83,6 +116,23 @@ pub enum Rewrite {
     NormOfDiagonal,
     /// Norms of transposes lose the transpose.
     NormOfTranspose,
+    /// A matrix of blocks in which one row follows another becomes a sum: the rows as far as they do,
+    /// and the rest.
+    SplitRows,
+    /// Blocks of which one row is a matrix times another row become a product.
+    FactorRows,
+    /// Norms of blocks become roots of sums of squares of norms.
+    NormOfBlocks,
+    /// Norms of outer products become products of lengths.
+    NormOfOuter,
+    /// Inside a norm, a product entry by entry becomes that with a diagonal matrix.
+    AsDiagonal,
+    /// The length of a vector becomes its largest entry times the root of its size.
+    Length,
+    /// The largest over the steps of what a function keeps below one becomes one.
+    Saturated,
+    /// A sum of what does not vary becomes a number of steps times that.
+    Repeated,
     /// Largest entries of gates and slopes become the ends of their ranges.
     Ranges,
     /// A product over steps becomes a power of what no factor exceeds.
@@ -101,11 +151,46 @@ pub(crate) struct Known<'a> {
     pub(crate) lines: &'a [Equation],
     /// The values that are numbers.
     pub(crate) scalars: &'a HashSet<Name>,
+    /// The states that Jacobians are about, in order.
+    pub(crate) states: &'a [Name],
+    /// The recurrence, linearised and transposed.
+    pub(crate) tape: &'a Tape,
 }
 
 impl Known<'_> {
     fn line(&self, id: &str) -> Option<&Equation> {
         self.lines.iter().find(|e| e.id == id)
+    }
+
+    /// How a state depends on one before the step; zero where its line says so.
+    fn block(&self, of: &Name, by: &Name, at: &Time) -> Term {
+        match self.line(&format!("jac.{of}.{by}")) {
+            Some(line) if line.right == Term::Zero => Term::Zero,
+            _ => self.jacobian(of, by, at),
+        }
+    }
+
+    /// Whether a function is an op that is linear in its argument.
+    fn is_linear_op(&self, function: &str) -> bool {
+        let name = function.split_once(':').map_or(function, |(name, _)| name);
+        let mut ops = self.tape.nodes().map(|(_, node)| node.op());
+        ops.any(|op| matches!(op, Op::Linear(_)) && op.name() == name)
+    }
+
+    /// The size of a vector, with its name.
+    fn size(&self, vector: &Name) -> Option<(Name, Dim)> {
+        let shape = self.tape.ty(self.tape.named(vector)?).shape;
+        let [size] = shape.dims()[..] else {
+            return None;
+        };
+        Some((size.text(&self.tape.dim_names()).into(), size))
+    }
+
+    fn jacobian(&self, of: &Name, by: &Name, at: &Time) -> Term {
+        match self.states {
+            [_] => Term::StateJacobian(at.clone()),
+            _ => Term::Block(Name::clone(of), Name::clone(by), at.clone()),
+        }
     }
 
     /// Both sides of a line, at its steps; the sides of an inequality are not equal.
@@ -137,23 +222,35 @@ impl Rewrite {
     #[must_use]
     pub const fn rule(&self) -> Rule {
         match self {
-            Self::Unfold(_) | Self::Fold(_) | Self::AtMost(_) => Rule::Substitution,
-            Self::NormOfProduct | Self::NormOfFirst | Self::Power => Rule::Submultiplicative,
+            Self::Unfold(_) | Self::Fold(_) | Self::AtMost(_) | Self::Rename(..) => {
+                Rule::Substitution
+            }
+            Self::NormOfProduct | Self::NormOfFirst => Rule::Submultiplicative,
+            Self::Below(_) | Self::Power | Self::LeastSteps => Rule::Extremes,
+            Self::NormOfBlocks => Rule::BlockNorm,
+            Self::Length => Rule::EntryNorm,
             Self::NormOfSum => Rule::Triangle,
             Self::NormOfDiagonal => Rule::DiagonalNorm,
-            Self::NormOfTranspose => Rule::OuterNorm,
-            Self::Ranges | Self::Below(_) => Rule::Ranges,
+            Self::NormOfTranspose | Self::NormOfOuter => Rule::OuterNorm,
+            Self::Ranges | Self::Saturated => Rule::Ranges,
             Self::Geometric => Rule::Geometric,
-            Self::LeastSteps | Self::LeastOfProduct => Rule::LowerBound,
-            Self::Factor(..) => Rule::Diagonal,
+            Self::LeastOfProduct => Rule::LowerBound,
+            Self::Factor(Argument::Jacobian(..)) | Self::Partials => Rule::Linearity,
+            Self::Factor(_) | Self::AsDiagonal => Rule::Diagonal,
+            Self::Alone(_) | Self::AtOnce => Rule::Constant,
+            Self::ReadOff(_) => Rule::ReadOff,
+            Self::LastStep | Self::WholeState | Self::Around(..) => Rule::PathSum,
+            Self::Shares(_) | Self::OwnShare(_) => Rule::Consumer,
+            Self::Start | Self::End => Rule::Boundary,
             Self::Transposed(..) => Rule::LeftAdjoint,
             Self::Unroll(_) => Rule::Unrolling,
             Self::Chain => Rule::OrderedProduct,
             Self::Horner => Rule::Horner,
             Self::Exchange => Rule::Exchange,
             Self::SumOut | Self::SumIn(_) | Self::SumApart | Self::OneLoss => Rule::Linearity,
+            Self::SplitRows | Self::Repeated => Rule::Linearity,
             Self::Window | Self::Restart | Self::Chunks => Rule::Truncation,
-            Self::BlockProduct => Rule::Stacking,
+            Self::BlockProduct | Self::StateProduct | Self::FactorRows => Rule::Stacking,
             Self::Unstack(_) | Self::Restack(_) | Self::BlockOuter | Self::SentBack => {
                 Rule::StackingAdjoint
             }
@@ -164,12 +261,17 @@ impl Rewrite {
     #[must_use]
     pub const fn relation(&self) -> Option<Relation> {
         Some(match self {
-            Self::OneLoss | Self::Restart => return None,
+            Self::OneLoss | Self::Restart | Self::Alone(_) | Self::AtOnce | Self::ReadOff(_) => {
+                return None;
+            }
             Self::AtMost(_)
             | Self::Below(_)
             | Self::NormOfProduct
             | Self::NormOfFirst
             | Self::NormOfSum
+            | Self::NormOfBlocks
+            | Self::Length
+            | Self::Saturated
             | Self::Ranges
             | Self::Power
             | Self::Geometric
@@ -179,17 +281,20 @@ impl Rewrite {
         })
     }
 
-    /// The line that is made use of.
+    /// The lines that are made use of.
     #[must_use]
-    pub fn premise(&self) -> Option<&str> {
+    pub fn premises(&self) -> Vec<String> {
         match self {
-            Self::Unfold(at) | Self::Fold(at) | Self::AtMost(at) | Self::Transposed(at, ..) => {
-                Some(&at.line)
+            Self::Unfold(at) | Self::Fold(at) | Self::AtMost(at) | Self::Transposed(at, _) => {
+                vec![at.line.clone()]
             }
             Self::Below(line) | Self::Unroll(line) | Self::Unstack(line) | Self::Restack(line) => {
-                Some(line)
+                vec![line.clone()]
             }
-            _ => None,
+            Self::Around(of, by) => vec![format!("jac.{of}.{of}"), format!("jac.{of}.{by}")],
+            Self::OwnShare(state) => vec![format!("delta.{state}")],
+            Self::Start => vec!["costate".into()],
+            _ => Vec::new(),
         }
     }
 
@@ -208,11 +313,27 @@ impl Rewrite {
                 let (left, right) = known.sides(at, false)?;
                 tidy(&replaced(before, &right, &left))
             }
-            Self::Factor(state, at) => linear::factor(before, state, at, known)?,
-            Self::Transposed(line, state, at) => {
+            Self::Factor(of) => linear::factor(before, of, known)?,
+            Self::Transposed(line, of) => {
                 let (left, right) = known.sides(line, false)?;
-                linear::transposed(before, &linear::delta(state, at), (&left, &right), known)?
+                linear::transposed(before, &of.term(known), (&left, &right), known)?
             }
+            Self::Alone(free) => partial::alone(before, free, known)?,
+            Self::AtOnce => partial::at_once(before, known)?,
+            Self::Partials => partial::partials(before, known),
+            Self::ReadOff(of) => partial::read_off(before, of, known)?,
+            Self::StateProduct => blocks::of_states(before, known)?,
+            Self::LastStep => paths::last_step(before, known)?,
+            Self::WholeState => paths::whole_state(before, known)?,
+            Self::Around(of, by) => paths::around(before, of, by, known)?,
+            Self::Shares(state) => paths::shares(before, state, known),
+            Self::OwnShare(state) => paths::own_share(before, state, known)?,
+            Self::End => sums::end(before),
+            Self::Start => {
+                let line = known.line("costate")?;
+                paths::start(before, &line.left, &line.right, known)?
+            }
+            Self::Rename(from, to) => sums::rename(before, *from, *to)?,
             Self::Unroll(line) => {
                 let line = known.line(line)?;
                 sums::unroll(before, &line.left, &line.right)?
@@ -247,6 +368,14 @@ impl Rewrite {
             Self::NormOfSum => norms::triangle(before),
             Self::NormOfDiagonal => norms::diagonal(before),
             Self::NormOfTranspose => norms::transposes(before),
+            Self::SplitRows => blocks::split_rows(before)?,
+            Self::FactorRows => blocks::factor_rows(before)?,
+            Self::NormOfBlocks => norms::blocks(before),
+            Self::NormOfOuter => norms::outer(before, known),
+            Self::AsDiagonal => norms::as_diagonal(before),
+            Self::Length => norms::length(before, known),
+            Self::Saturated => norms::saturated(before, known)?,
+            Self::Repeated => sums::repeated(before)?,
             Self::Ranges => norms::ranges(before, known),
             Self::Power => norms::power(before)?,
             Self::Geometric => norms::geometric(before)?,

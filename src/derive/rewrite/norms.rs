@@ -11,7 +11,7 @@ fn abs() -> crate::derive::Name {
 /// What a norm, or the size of a number, is taken of.
 fn inside(term: &Term) -> Option<&Term> {
     match term {
-        Term::Norm(x) => Some(x),
+        Term::Norm(x) | Term::Frobenius(x) => Some(x),
         Term::Call(name, xs) if **name == *"abs" => xs.first(),
         _ => None,
     }
@@ -21,6 +21,7 @@ fn inside(term: &Term) -> Option<&Term> {
 fn of(norm: &Term, x: Term) -> Term {
     match norm {
         Term::Norm(_) => Term::Norm(Box::new(x)),
+        Term::Frobenius(_) => Term::Frobenius(Box::new(x)),
         _ => Term::Call(abs(), vec![x]),
     }
 }
@@ -52,6 +53,10 @@ fn numbers(term: &Term) -> Term {
         Term::Mul(factors) => times(factors),
         Term::Add(parts) => add(parts),
         Term::Max(_, _, _, x) if matches!(*x, Term::Num(_)) => *x,
+        Term::Pow(x, n) => match *x {
+            Term::Num(x) => Term::Num(x.powi(n)),
+            x => Term::Pow(Box::new(x), n),
+        },
         other => other,
     }
 }
@@ -70,18 +75,98 @@ pub(super) fn factors(term: &Term) -> Term {
 
 /// The same, with only the first factor by itself.
 pub(super) fn first_factor(term: &Term) -> Term {
-    match (inside(term), term) {
-        (Some(Term::Mul(parts)), _) => {
-            let (first, rest) = (parts[0].clone(), parts[1..].to_vec());
-            let rest = match <[Term; 1]>::try_from(rest) {
-                Ok([one]) => one,
-                Err(rest) => Term::Mul(rest),
-            };
-            Term::Mul(vec![of(term, first), of(term, rest)])
+    fn split(term: &Term) -> Term {
+        match (inside(term), term) {
+            (Some(Term::Mul(parts)), _) => {
+                let rest = times(parts[1..].to_vec());
+                Term::Mul(vec![of(term, parts[0].clone()), of(term, rest)])
+            }
+            (Some(_), _) => term.clone(),
+            (None, term) => term.map(&mut split),
         }
-        (Some(_), _) => term.clone(),
-        (None, term) => term.map(&mut first_factor),
     }
+    numbers(&split(term))
+}
+
+/// `‖[A_ij]‖ ≤ √(Σ ‖A_ij‖²)`.
+pub(super) fn blocks(term: &Term) -> Term {
+    everywhere(term, &|t| {
+        let Term::Norm(x) = t else { return None };
+        let Term::Matrix(rows) = &**x else {
+            return None;
+        };
+        let cells = rows.iter().flatten().filter(|c| **c != Term::Zero);
+        let cells: Vec<&Term> = cells.collect();
+        if let [one] = cells[..] {
+            return Some(of(t, one.clone()));
+        }
+        let square = |cell: &&Term| match cell {
+            Term::Eye => Term::Num(1.0),
+            cell => Term::Pow(Box::new(of(t, (*cell).clone())), 2),
+        };
+        let squares = Term::Add(cells.iter().map(square).collect());
+        Some(Term::Call("sqrt".into(), vec![squares]))
+    })
+}
+
+/// `‖u vᵀ‖_F = ‖u‖ ‖v‖`.
+pub(super) fn outer(term: &Term, known: &Known<'_>) -> Term {
+    everywhere(term, &|t| {
+        let Term::Frobenius(x) = t else { return None };
+        let Term::Mul(factors) = &**x else {
+            return None;
+        };
+        let (Term::T(v), rest) = factors.split_last()? else {
+            return None;
+        };
+        let is_vector = matches!(&**v, Term::Value(name, _) if known.size(name).is_some());
+        let length = |x: Term| Term::Norm(Box::new(x));
+        let u = times(rest.to_vec());
+        is_vector.then(|| Term::Mul(vec![length(u), length((**v).clone())]))
+    })
+}
+
+/// `‖v ⊙ u‖ = ‖diag(v) u‖`.
+pub(super) fn as_diagonal(term: &Term) -> Term {
+    everywhere(term, &|t| match inside(t)? {
+        Term::Had(factors) => {
+            let (last, rest) = factors.split_last()?;
+            let v = crate::derive::canon::hadamard(rest.to_vec());
+            Some(of(t, crate::derive::canon::diagonal(v, last.clone())))
+        }
+        _ => None,
+    })
+}
+
+/// `‖v‖ ≤ √n ‖v‖_∞`.
+pub(super) fn length(term: &Term, known: &Known<'_>) -> Term {
+    everywhere(term, &|t| {
+        let Term::Norm(x) = t else { return None };
+        let Term::Value(name, Some(_)) = &**x else {
+            return None;
+        };
+        let (text, size) = known.size(name)?;
+        let root = Term::Call("sqrt".into(), vec![Term::Size(text, size)]);
+        Some(Term::Mul(vec![root, Term::MaxNorm(x.clone())]))
+    })
+}
+
+/// The largest over all steps of a number times the largest entry of what a function keeps below
+/// one, provided that what it starts from is.
+pub(super) fn saturated(term: &Term, known: &Known<'_>) -> Option<Term> {
+    let Term::Max(var, from, to, body) = term else {
+        return None;
+    };
+    let Term::Mul(factors) = &**body else {
+        return None;
+    };
+    let (Term::MaxNorm(v), rest) = factors.split_last()? else {
+        return None;
+    };
+    let now = matches!(&**v, Term::Value(_, Some(at)) if *at == Time::var(*var));
+    let all = (from, to) == (&Time::at(0), &Time::last());
+    let fixed = !rest.iter().any(|f| super::sums::varies(f, *var));
+    (now && all && fixed && range(known, v).is_some()).then(|| times(rest.to_vec()))
 }
 
 /// `‖A + B‖ ≤ ‖A‖ + ‖B‖`.
@@ -118,6 +203,12 @@ pub(super) fn transposes(term: &Term) -> Term {
 
 /// What is known of gates and slopes.
 pub(super) fn ranges(term: &Term, known: &Known<'_>) -> Term {
+    // A product of gates that are numbers.
+    if let Term::HadProd(_, _, _, x) = term
+        && range(known, x) == Some("sigmoid")
+    {
+        return Term::Num(1.0);
+    }
     everywhere(term, &|t| match t {
         Term::MaxNorm(v) => Some(entry(known, v)).filter(|bound| bound != t),
         Term::Norm(x) => match **x {
@@ -197,36 +288,68 @@ pub(super) fn least(term: &Term) -> Option<Term> {
 
 /// What stands below a maximum becomes the maximum.
 pub(super) fn below(term: &Term, letter: &Term, maximum: &Term) -> Option<Term> {
-    match maximum {
-        Term::Max(_, _, _, body) => Some(super::replaced(term, body, letter)),
-        _ => None,
+    let Term::Max(var, from, to, body) = maximum else {
+        return None;
+    };
+    let (Base::Zero, true) = (&from.base, *to == Time::last()) else {
+        return None;
+    };
+    // Steps that are summed over go from the first to the last.
+    let within = |at: &Time| {
+        matches!(at.base, Base::Var(_)) && at.offset <= 0 && 1 + at.offset >= from.offset
+    };
+    Some(put_below(term, letter, &|part| {
+        let mut steps = Vec::new();
+        crate::derive::generate::visit(part, &mut |t| {
+            steps.extend(t.clone().times().into_iter().map(|at| at.clone()));
+        });
+        steps
+            .iter()
+            .any(|at| within(at) && *part == body.at(*var, at))
+    }))
+}
+
+fn put_below(term: &Term, letter: &Term, is_below: &impl Fn(&Term) -> bool) -> Term {
+    match is_below(term) {
+        true => letter.clone(),
+        false => term.map(&mut |part| put_below(part, letter, is_below)),
     }
 }
 
-/// `Σ_{t≥k} q^{t−k} M ≤ M / (1 − q)`, for `q < 1`.
+/// `Σ_{t≥k} q^{t−k} M ≤ M / (1 − q)` and `Σ_{k≤t−τ} q^{t−k} M ≤ q^τ M / (1 − q)`, for `q < 1`.
 pub(super) fn geometric(term: &Term) -> Option<Term> {
-    let Term::Sum(var, from, _, body) = term else {
+    let Term::Sum(var, from, to, body) = term else {
         return None;
     };
     let Term::Mul(factors) = &**body else {
+        // The sum of what is bounded.
+        let inner = Box::new(geometric(body)?);
+        return Some(Term::Sum(*var, from.clone(), to.clone(), inner));
+    };
+    let is_power = |f: &Term| matches!(f, Term::PowSteps(..));
+    let at = factors.iter().position(is_power)?;
+    let mut rest = factors.clone();
+    let Term::PowSteps(q, steps) = rest.remove(at) else {
         return None;
     };
-    let [Term::PowSteps(q, steps), rest @ ..] = &factors[..] else {
+    let (Base::Minus(t, k), 0) = (&steps.base, steps.offset) else {
         return None;
     };
-    let (Base::Minus(t, k), 0, Base::Var(start), 0) =
-        (&steps.base, steps.offset, &from.base, from.offset)
-    else {
-        return None;
-    };
-    if (t, k) != (var, start) || super::sums::varies(q, *var) {
+    if super::sums::varies(&q, *var) || rest.iter().any(|f| super::sums::varies(f, *var)) {
         return None;
     }
-    if rest.iter().any(|f| super::sums::varies(f, *var)) {
+    if (t, *from == Time::var(*k), *to == Time::last()) == (var, true, true) {
+        // The first term is one.
+    } else if let (Base::Minus(last, width), 0) = (&to.base, to.offset)
+        && (k, last) == (var, t)
+        && *from == Time::at(1)
+    {
+        rest.push(Term::PowSteps(q.clone(), Time::var(*width)));
+    } else {
         return None;
     }
-    let gap = Term::Add(vec![Term::Num(1.0), Term::Neg(q.clone())]);
-    Some(Term::Div(Box::new(times(rest.to_vec())), Box::new(gap)))
+    let gap = Term::Add(vec![Term::Num(1.0), Term::Neg(q)]);
+    Some(Term::Div(Box::new(times(rest)), Box::new(gap)))
 }
 
 fn times(factors: Vec<Term>) -> Term {

@@ -1,8 +1,11 @@
 //! A chain of rules from one term to another, and the record of it.
 
-use super::{At, Known, Rewrite};
+use super::partial::{first, reaches};
+use super::{Argument, At, Known, Rewrite};
+use crate::derive::generate::{Writer, rules_of};
 use crate::derive::step::{Site, Step};
 use crate::derive::term::{Name, Term, Time};
+use crate::derive::{Equation, Part};
 
 /// A term, how it came about, and from what lines.
 pub(crate) struct Proof<'k> {
@@ -45,10 +48,10 @@ impl<'k> Proof<'k> {
     }
 
     fn with(mut self, rewrite: Rewrite, after: Term) -> Self {
-        if let Some(premise) = rewrite.premise()
-            && !self.premises.iter().any(|p| p == premise)
-        {
-            self.premises.push(premise.to_owned());
+        for premise in rewrite.premises() {
+            if !self.premises.contains(&premise) {
+                self.premises.push(premise);
+            }
         }
         let step = Step::new(
             rewrite.rule(),
@@ -70,10 +73,10 @@ impl<'k> Proof<'k> {
         }
     }
 
-    /// Puts in, one line after the other, what every `δ` at a step is until only those of one state
+    /// Puts in, one line after the other, what every `δ` at a step is until only those of some states
     /// are left; nothing where there are others.
-    pub(crate) fn down_to(mut self, state: &Name, at: &Time) -> Option<Self> {
-        while let Some(name) = other(&self.term, state, at) {
+    pub(crate) fn down_to(mut self, states: &[Name], at: &Time) -> Option<Self> {
+        while let Some(name) = other(&self.term, states, at) {
             let line = format!("delta.{name}");
             // A δ that looks ahead would never come to an end.
             if super::super::bridge::looks_ahead(&self.known.line(&line)?.right) {
@@ -83,12 +86,69 @@ impl<'k> Proof<'k> {
         }
         Some(self)
     }
+
+    /// Puts in, one line after the other, what every differential is that depends on something, down
+    /// to that and to some states of the step.
+    pub(crate) fn towards(mut self, to: &Argument, states: &[Name]) -> Option<Self> {
+        let (known, x) = (self.known, to.term(&self.known));
+        let wanted = |d: &Term| *d != x && !is_one_of(d, states) && reaches(d, &x, &known);
+        while let Some(line) = first(&self.term, &wanted) {
+            self = self.by(Rewrite::Unfold(At::new(line, &[])))?;
+        }
+        Some(self)
+    }
+
+    /// Puts in what every differential is, down to what comes from outside and to some states.
+    pub(crate) fn outwards(mut self, states: &[Name]) -> Option<Self> {
+        let known = self.known;
+        let wanted = |d: &Term| match d {
+            Term::D(name, _) => !is_one_of(d, states) && known.line(&format!("d.{name}")).is_some(),
+            _ => false,
+        };
+        while let Some(line) = first(&self.term, &wanted) {
+            self = self.by(Rewrite::Unfold(At::new(line, &[])))?;
+        }
+        Some(self)
+    }
 }
 
-/// The first value other than a state with a `δ` at a step.
-fn other(term: &Term, state: &Name, at: &Time) -> Option<Name> {
+fn is_one_of(differential: &Term, states: &[Name]) -> bool {
+    matches!(differential, Term::D(name, _) if states.contains(name))
+}
+
+/// The first value other than some states with a `δ` at a step.
+fn other(term: &Term, states: &[Name], at: &Time) -> Option<Name> {
     match term {
-        Term::Delta(name, Some(step)) if name != state && step == at => Some(Name::clone(name)),
-        term => term.parts().into_iter().find_map(|p| other(p, state, at)),
+        Term::Delta(name, Some(step)) if !states.contains(name) && step == at => {
+            Some(Name::clone(name))
+        }
+        term => term.parts().into_iter().find_map(|p| other(p, states, at)),
+    }
+}
+
+impl Writer<'_> {
+    /// A line that rules have made.
+    pub(crate) fn prove(
+        &mut self,
+        id: String,
+        part: Part,
+        left: Term,
+        made: Made,
+    ) -> &mut Equation {
+        let equation = self.push(id, part, left, made.term);
+        equation.rules = rules_of(&made.steps);
+        equation.premises = made.premises;
+        equation.steps = made.steps;
+        equation
+    }
+
+    /// What rules may look up.
+    pub(crate) fn known(&self) -> Known<'_> {
+        Known {
+            lines: &self.equations,
+            scalars: self.scalars,
+            states: &self.states,
+            tape: self.tape,
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Rules about sums over steps.
 
-use crate::derive::canon::{add, neg, product, scale, summed, tidy, transpose};
-use crate::derive::jacobian::flow;
+use crate::derive::canon::{add, neg, product, scale, settle, summed, tidy, transpose};
+use crate::derive::chain::{Carried, flow};
 use crate::derive::term::{Base, Name, Term, Time};
 
 const fn after(base: Base, offset: i64) -> Time {
@@ -21,20 +21,37 @@ fn set_apart(term: &Term, x: &Term) -> Option<(Vec<Term>, Term)> {
     Some((rest, one))
 }
 
-/// The value of a line at a step.
-fn moved(left: &Term, to: Time) -> Option<Term> {
-    let mut term = left.clone();
-    let at = term.times().pop()?;
-    *at = to;
-    Some(term)
+/// Nothing is sent back from beyond the last step.
+pub(super) fn end(term: &Term) -> Term {
+    fn put(term: &Term) -> Term {
+        let last = Time::last();
+        match term {
+            Term::Delta(_, Some(at)) if at.base == last.base && at.offset > 0 => Term::Zero,
+            Term::Before(from, to) if (from, to) == (&last, &last) => Term::Zero,
+            term => term.map(&mut put),
+        }
+    }
+    settle(&put(term))
+}
+
+/// The sum with another name for what is summed over.
+pub(super) fn rename(before: &Term, from: char, to: char) -> Option<Term> {
+    match before {
+        Term::Sum(var, low, high, body) if *var == from && !varies(body, to) => {
+            let body = body.at(from, &Time::var(to));
+            Some(sum(to, low.clone(), high.clone(), body))
+        }
+        _ => None,
+    }
 }
 
 /// A recursion `v_t = e_t + A_{t+1} v_{t+1}`, or the same with `v_{t−1}`, as a sum.
 pub(super) fn unroll(before: &Term, left: &Term, right: &Term) -> Option<Term> {
     let (t, k, j) = (Time::var('t'), Time::var('k'), Time::var('j'));
-    let ahead = moved(left, t.plus(1))?;
+    let moved = |to: &Time| left.at('t', to);
+    let ahead = moved(&t.plus(1));
     if let Some((direct, later)) = set_apart(right, &ahead) {
-        if *before != moved(left, k.clone())? {
+        if *before != moved(&k) {
             return None;
         }
         let direct = add(direct);
@@ -67,33 +84,47 @@ pub(super) fn unroll(before: &Term, left: &Term, right: &Term) -> Option<Term> {
             _ => None,
         };
     }
-    let carried = moved(left, t.plus(-1))?;
+    let carried = moved(&t.plus(-1));
     let (entering, kept) = set_apart(right, &carried)?;
     if before != left {
         return None;
     }
-    let Term::Had(factors) = &kept else {
-        return None;
+    let (step, acting): (Term, fn(Term, Term) -> Term) = match &kept {
+        Term::Had(factors) => match &factors[..] {
+            [gate, last] if *last == carried => (gate.clone(), |a, v| tidy(&Term::Had(vec![a, v]))),
+            _ => return None,
+        },
+        Term::Mul(factors) => match &factors[..] {
+            [matrix, last] if *last == carried => (matrix.clone(), |a, v| product(vec![a, v])),
+            _ => return None,
+        },
+        _ => return None,
     };
-    let [gate, last] = &factors[..] else {
-        return None;
+    let step = Box::new(step.at('t', &j));
+    let kept_from = |from: Time| match &kept {
+        Term::Had(_) => Term::HadProd('j', from, t.clone(), step.clone()),
+        _ => Term::Prod('j', from, t.clone(), step.clone()),
     };
-    let gate = (*last == carried).then(|| gate.at('t', &j))?;
-    let kept = |from: Time| Term::HadProd('j', from, t.clone(), Box::new(gate.clone()));
-    let start = tidy(&Term::Had(vec![
-        kept(Time::at(1)),
-        moved(left, Time::at(0))?,
-    ]));
+    // What a state starts from does not depend on a parameter of the steps.
+    let start = match moved(&Time::at(0)) {
+        Term::Response(..) => None,
+        start => Some(acting(kept_from(Time::at(1)), start)),
+    };
     let entered = add(entering).at('t', &k);
-    let entered = tidy(&Term::Had(vec![kept(k.plus(1)), entered]));
-    Some(add([start, summed('k', Time::at(1), t.clone(), entered)]))
+    let entered = acting(kept_from(k.plus(1)), entered);
+    let entered = summed('k', Time::at(1), t.clone(), entered);
+    Some(add(start.into_iter().chain([entered])))
 }
 
 /// The states of a derivative of the state over many steps, with the steps.
-fn many_steps(term: &Term) -> Option<(Vec<Name>, Time, Time)> {
+fn many_steps(term: &Term) -> Option<(Vec<Carried>, Time, Time)> {
     match term {
         Term::Jacobian(of, to, by, from) if of == by => {
-            Some((vec![Name::clone(of)], to.clone(), from.clone()))
+            let one = Carried {
+                name: Name::clone(of),
+                delay: 0,
+            };
+            Some((vec![one], to.clone(), from.clone()))
         }
         Term::StateFlow(to, from) => Some((Vec::new(), to.clone(), from.clone())),
         _ => None,
@@ -103,6 +134,7 @@ fn many_steps(term: &Term) -> Option<(Vec<Name>, Time, Time)> {
 /// `∂s_t/∂s_k` as a product of Jacobians.
 pub(super) fn chain(term: &Term) -> Term {
     match many_steps(term) {
+        Some((_, to, from)) if to == from.plus(1) => Term::StateJacobian(to),
         Some((_, to, from)) => {
             let one = Term::StateJacobian(Time::var('j'));
             Term::Prod('j', from.plus(1), to, Box::new(one))
@@ -240,7 +272,7 @@ pub(super) fn varies(term: &Term, var: char) -> bool {
         let mut t = t.clone();
         let with = |at: &mut Time| match at.base {
             Base::Var(v) | Base::LastMinus(v) | Base::ChunkEnd(v) => v == var,
-            Base::Minus(a, b) | Base::Window(a, b) => a == var || b == var,
+            Base::Minus(a, b) | Base::Lots(a, b, _) | Base::Window(a, b) => a == var || b == var,
             Base::Zero | Base::Last => false,
         };
         t.times().into_iter().any(with)
@@ -399,4 +431,25 @@ pub(super) fn chunks(before: &Term) -> Option<Term> {
     // Nothing comes after the last step.
     let lost = sum('k', first, last.plus(-1), lost);
     Some(add([kept, lost]))
+}
+
+/// `Σ_{t=τ+1}^T c = (T − τ) c`.
+pub(super) fn repeated(before: &Term) -> Option<Term> {
+    let Term::Sum(var, from, to, body) = before else {
+        return None;
+    };
+    let (Base::Var(width), 1) = (&from.base, from.offset) else {
+        return None;
+    };
+    if *to != Time::last() || width == var || varies(body, *var) {
+        return None;
+    }
+    let count = Term::Steps(after(Base::LastMinus(*width), 0));
+    Some(match &**body {
+        Term::Div(above, below) => {
+            let above = scale(vec![count], Some((**above).clone()));
+            Term::Div(Box::new(above), below.clone())
+        }
+        body => scale(vec![count], Some(body.clone())),
+    })
 }

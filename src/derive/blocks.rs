@@ -1,0 +1,104 @@
+//! The numbers of matrices that are made of blocks.
+
+use std::sync::Arc;
+
+use ndarray::Array2;
+
+use super::arrays::{Found, SIZELESS, V, joined};
+use super::chain::{Carried, read_of};
+use super::evaluate::{Instance, Key, Steps};
+use super::term::{Name, Term};
+
+impl Instance {
+    /// How a value depends on what it reads so many steps away at once; nothing beyond the ends
+    /// depends on anything.
+    pub(super) fn direct(&self, of: &Name, t: i64, by: &Name, shift: i64) -> Found {
+        if !self.has(t) {
+            return Ok(V::Zero);
+        }
+        self.number(&Key::Jacobian(Arc::clone(of), t, read_of(by, shift), t))
+    }
+
+    /// How the state at one step depends on what another step reads of it.
+    pub(super) fn flow(&self, state: &[Carried], way: i64, (t, reader): (i64, i64)) -> Found {
+        if !self.has(t) {
+            return Ok(V::Zero);
+        }
+        let mut rows = Vec::new();
+        for of in state {
+            let mut row = Vec::new();
+            for by in state {
+                match self.number(&Key::Jacobian(of.observed(way), t, by.read(way), reader))? {
+                    V::Array(a) => row.push(a),
+                    _ => return Err(SIZELESS.into()),
+                }
+            }
+            rows.push(row);
+        }
+        joined(&rows)
+    }
+
+    pub(super) fn matrix(&self, rows: &[Vec<Term>], at: &Steps) -> Found {
+        let values: Result<Vec<Vec<V>>, String> = rows
+            .iter()
+            .map(|r| r.iter().map(|c| self.evaluate(c, at)).collect())
+            .collect();
+        let values = values?;
+        if values.iter().flatten().all(|v| matches!(v, V::Zero)) {
+            return Ok(V::Zero);
+        }
+        // A block without a size of its own takes it from its row and its column.
+        let state = |i: usize, state: &[Carried]| {
+            let key = Key::Value(Arc::clone(&state.get(i)?.name), Some(1));
+            self.numbers.get(&key).map(Array2::nrows)
+        };
+        // With one block for each part of the state, a zero is as high and as wide as its parts.
+        let named = |names: &[Carried]| {
+            rows.iter().flatten().any(|cell| {
+                cell.any(&|t| match t {
+                    Term::Costate(n, _) | Term::DPlus(n, _) | Term::Direct(n, ..) => {
+                        names.iter().any(|c| c.name == *n)
+                    }
+                    _ => false,
+                })
+            })
+        };
+        let whole = match named(&self.back) || self.states.is_empty() {
+            true => &self.back,
+            false => &self.states,
+        };
+        let of_state = rows.len() == whole.len();
+        let across = of_state && rows.iter().all(|r| r.len() == whole.len());
+        let down = across || of_state && rows.iter().all(|r| r.len() == 1);
+        let height = |i: usize| {
+            let own = values[i].iter().find_map(|v| match v {
+                V::Array(a) => Some(a.nrows()),
+                _ => None,
+            });
+            own.or_else(|| state(i, whole).filter(|_| down))
+        };
+        let width = |j: usize| {
+            let own = values.iter().find_map(|r| match &r[j] {
+                V::Array(a) => Some(a.ncols()),
+                _ => None,
+            });
+            own.or_else(|| state(j, whole).filter(|_| across))
+        };
+        let mut sized = Vec::new();
+        for (i, row) in values.iter().enumerate() {
+            let mut out = Vec::new();
+            for (j, v) in row.iter().enumerate() {
+                let h = height(i).or(width(j));
+                let w = width(j).or(height(i));
+                out.push(match (v, h, w) {
+                    (V::Array(a), ..) => a.clone(),
+                    (V::Zero, Some(h), Some(w)) => Array2::zeros((h, w)),
+                    (V::Eye(x), Some(h), Some(w)) if h == w => Array2::eye(h) * *x,
+                    _ => return Err(SIZELESS.into()),
+                });
+            }
+            sized.push(out);
+        }
+        joined(&sized)
+    }
+}

@@ -1,0 +1,76 @@
+//! The state `s_t`: all that registers of one direction carry from one step to the next.
+
+use std::sync::Arc;
+
+use super::term::{Name, Term, Time};
+
+/// A part of the state: the value of a name, so many steps before the last one it was computed at.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Carried {
+    pub(crate) name: Name,
+    /// 0 for the value of the step itself.
+    pub(crate) delay: i64,
+}
+
+impl Carried {
+    /// The name under which an oracle knows the value of this part at a step; `way` is −1 where the
+    /// sequence is read forwards, 1 where it is read backwards.
+    pub(crate) fn observed(&self, way: i64) -> Name {
+        match self.delay {
+            0 => Arc::clone(&self.name),
+            delay => read_of(&self.name, way * delay),
+        }
+    }
+
+    /// The name under which it is known where the next step reads it.
+    pub(crate) fn read(&self, way: i64) -> Name {
+        read_of(&self.name, way * (self.delay + 1))
+    }
+}
+
+/// The name of what is read of a value, so many steps away.
+pub(crate) fn read_of(name: &str, shift: i64) -> Name {
+    match shift {
+        -1 => format!("{name}.before").into(),
+        1 => format!("{name}.after").into(),
+        n if n < 0 => format!("{name}.before{}", -n).into(),
+        n => format!("{name}.after{n}").into(),
+    }
+}
+
+/// The names in a state, each once.
+pub(crate) fn names(state: &[Carried]) -> Vec<Name> {
+    let own = state.iter().filter(|c| c.delay == 0);
+    own.map(|c| Arc::clone(&c.name)).collect()
+}
+
+/// Whether some value is carried for more than one step.
+pub(crate) fn is_delayed(state: &[Carried]) -> bool {
+    state.iter().any(|c| c.delay > 0)
+}
+
+/// `∂s_t/∂s_k`.
+pub(crate) fn flow(state: &[Carried], to: Time, from: Time) -> Term {
+    match state {
+        [one] => Term::Jacobian(Arc::clone(&one.name), to, Arc::clone(&one.name), from),
+        _ => Term::StateFlow(to, from),
+    }
+}
+
+/// How a value depends on what is carried of another when everything else that is carried is held
+/// fixed: a block of `J_t`.
+pub(crate) fn block(state: &[Carried], of: &Name, by: &Carried, at: &Time) -> Term {
+    let (of, name) = (Arc::clone(of), Arc::clone(&by.name));
+    match is_delayed(state) {
+        true => Term::Direct(of, at.clone(), name, at.plus(-1 - by.delay)),
+        false => Term::Block(of, name, at.clone()),
+    }
+}
+
+/// The line of such a block.
+pub(crate) fn block_line(of: &Name, by: &Name, lag: i64) -> String {
+    match lag {
+        1 => format!("jac.{of}.{by}"),
+        lag => format!("jac.{of}.{by}.{lag}"),
+    }
+}

@@ -1,0 +1,259 @@
+//! What is said of a chain that runs backwards in time: it is a chain that runs forwards in the
+//! recurrence with time reversed, and what is said of that one is turned round.
+
+use std::collections::{HashMap, HashSet};
+
+use super::chain::{Carried, is_delayed};
+use super::step::{Site, Step};
+use super::term::{Base, Name, Term, Time};
+use super::{Condition, Derivation, Equation, Letter, Part, Range};
+
+/// The parts that are about a chain.
+const PARTS: &[Part] = &[
+    Part::Jacobian,
+    Part::Carousel,
+    Part::Bridge,
+    Part::Costate,
+    Part::Bounds,
+];
+
+/// Turns terms round: step `t` is step `T + 1 − t`. What it does to the lines of one direction of
+/// time it undoes on those of the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mirror {
+    /// Whether the chain that is spoken of has delays.
+    delayed: bool,
+}
+
+impl Mirror {
+    pub(crate) fn of(state: &[Carried]) -> Self {
+        Self {
+            delayed: is_delayed(state),
+        }
+    }
+
+    /// A line about the reversed recurrence as one about the recurrence; nothing where it speaks of
+    /// what has no name there, such as a window that looks back.
+    pub(crate) fn line(self, line: &Equation) -> Option<Equation> {
+        if !PARTS.contains(&line.part) {
+            return None;
+        }
+        let vars = line.range.vars.iter().map(|(var, from, to)| {
+            let (first, last) = (turned(to)?, turned(from)?);
+            Some((*var, first, last))
+        });
+        let steps: Option<Vec<Step>> = line.steps.iter().map(|s| self.step(s)).collect();
+        let given = match &line.given {
+            Some(given) => Some(Condition {
+                left: self.term(&given.left)?,
+                strict: given.strict,
+                right: self.term(&given.right)?,
+            }),
+            None => None,
+        };
+        Some(Equation {
+            id: renamed(&line.id, line.part),
+            left: self.term(&line.left)?,
+            right: self.term(&line.right)?,
+            range: Range {
+                vars: vars.collect::<Option<_>>()?,
+            },
+            given,
+            steps: steps.unwrap_or_default(),
+            ..line.clone()
+        })
+    }
+
+    fn step(self, step: &Step) -> Option<Step> {
+        let Site::Line(rewrite) = &step.site else {
+            return None;
+        };
+        let site = Site::Mirrored(rewrite.clone());
+        let (before, after) = (self.term(&step.before)?, self.term(&step.after)?);
+        Some(Step::new(step.rule, site, before, after))
+    }
+
+    pub(crate) fn letter(self, name: &Name, letter: &Letter) -> Option<(Name, Letter)> {
+        let means = self.term(&letter.means)?;
+        let var = letter.var;
+        Some((other(name), Letter { var, means }))
+    }
+
+    /// A term turned round.
+    pub(crate) fn term(self, term: &Term) -> Option<Term> {
+        let one = |x: &Term| Some(Box::new(self.term(x)?));
+        let range = |from: &Time, to: &Time| Some((turned(to)?, turned(from)?));
+        Some(match term {
+            Term::StateJacobian(t) => Term::BackJacobian(turned(t)?),
+            Term::BackJacobian(t) => Term::StateJacobian(turned(t)?),
+            Term::StateFlow(t, k) => Term::BackFlow(turned(t)?, turned(k)?),
+            Term::BackFlow(t, k) => Term::StateFlow(turned(t)?, turned(k)?),
+            Term::Letter(name, at) => {
+                let at = match at {
+                    Some(at) => Some(turned(at)?),
+                    None => None,
+                };
+                Term::Letter(other(name), at)
+            }
+            // A block is written with its letter in one direction, as a derivative in the other.
+            Term::Block(of, by, t) => {
+                let t = turned(t)?;
+                Term::Direct(Name::clone(of), t.clone(), Name::clone(by), t.plus(1))
+            }
+            Term::Direct(of, t, by, k) if !self.delayed && k.offset == t.offset + 1 => {
+                Term::Block(Name::clone(of), Name::clone(by), turned(t)?)
+            }
+            Term::Sum(v, from, to, x) => {
+                let (from, to) = range(from, to)?;
+                Term::Sum(*v, from, to, one(x)?)
+            }
+            Term::Max(v, from, to, x) => {
+                let (from, to) = range(from, to)?;
+                Term::Max(*v, from, to, one(x)?)
+            }
+            Term::Min(v, from, to, x) => {
+                let (from, to) = range(from, to)?;
+                Term::Min(*v, from, to, one(x)?)
+            }
+            Term::Prod(v, from, to, x) => {
+                let (from, to) = range(from, to)?;
+                Term::ProdUp(*v, from, to, one(x)?)
+            }
+            Term::ProdUp(v, from, to, x) => {
+                let (from, to) = range(from, to)?;
+                Term::Prod(*v, from, to, one(x)?)
+            }
+            Term::HadProd(v, from, to, x) => {
+                let (from, to) = range(from, to)?;
+                Term::HadProd(*v, from, to, one(x)?)
+            }
+            Term::Before(a, b) => Term::Before(turned(b)?, turned(a)?),
+            Term::PowSteps(x, n) => Term::PowSteps(one(x)?, count(n)?),
+            Term::Steps(n) => Term::Steps(count(n)?),
+            Term::Cut(..) | Term::Uncut(_) => return None,
+            other => {
+                let mut failed = false;
+                let mut copy = other.map(&mut |part| {
+                    self.term(part).unwrap_or_else(|| {
+                        failed = true;
+                        Term::Zero
+                    })
+                });
+                for time in copy.times() {
+                    match turned(time) {
+                        Some(found) => *time = found,
+                        None => failed = true,
+                    }
+                }
+                return (!failed).then_some(copy);
+            }
+        })
+    }
+}
+
+/// The id of a line about the chain that runs backwards. One about a carousel has the name of what
+/// it carries.
+pub(crate) fn renamed(id: &str, part: Part) -> String {
+    match part {
+        Part::Jacobian | Part::Bridge | Part::Costate | Part::Bounds => format!("back.{id}"),
+        _ => id.into(),
+    }
+}
+
+/// The letter for the same of the other chain: with a tilde or without.
+pub(crate) fn other(name: &str) -> Name {
+    match name.strip_suffix('~') {
+        Some(name) => name.into(),
+        None => format!("{name}~").into(),
+    }
+}
+
+/// A step, counted from the other end.
+fn turned(time: &Time) -> Option<Time> {
+    let base = match time.base {
+        // How many steps a window has is not a step.
+        Base::Var('τ') => return None,
+        Base::Var(v) => {
+            return Some(Time {
+                base: Base::Var(v),
+                offset: -time.offset,
+            });
+        }
+        Base::Zero => Base::Last,
+        Base::Last => Base::Zero,
+        _ => return None,
+    };
+    Some(Time {
+        base,
+        offset: 1 - time.offset,
+    })
+}
+
+/// A number of steps, which is the same from the other end.
+fn count(time: &Time) -> Option<Time> {
+    let base = match time.base {
+        Base::Zero | Base::Last => time.base.clone(),
+        Base::Minus(a, b) => Base::Minus(b, a),
+        Base::Lots(a, b, many) => Base::Lots(b, a, many),
+        // The last step less another one.
+        Base::LastMinus(v) if v != 'τ' => {
+            return Some(Time::var(v).plus(time.offset - 1));
+        }
+        _ => return None,
+    };
+    Some(Time {
+        base,
+        offset: time.offset,
+    })
+}
+
+impl Derivation {
+    /// Adds what is said of the chain that runs backwards: what the reversed recurrence says of the one
+    /// that runs forwards.
+    pub(crate) fn add_mirrored(&mut self, mirrored: Self) {
+        let mirror = Mirror::of(&mirrored.states);
+        let moved: HashMap<&str, String> = mirrored
+            .equations
+            .iter()
+            .map(|line| (&*line.id, renamed(&line.id, line.part)))
+            .collect();
+        // What stands for a part of the sequence that looks back has no name the other way round.
+        let mut lost: Vec<&Name> = Vec::new();
+        for (name, letter) in &mirrored.letters {
+            match mirror.letter(name, letter) {
+                Some((name, letter)) => {
+                    self.letters.entry(name).or_insert(letter);
+                }
+                None => lost.push(name),
+            }
+        }
+        for line in &mirrored.equations {
+            // A column of identities and zeros does not show of which direction it is.
+            if line.id == "jac.corner" && !self.states.is_empty() {
+                continue;
+            }
+            let unknown = |t: &Term| matches!(t, Term::Letter(name, _) if lost.contains(&name));
+            let Some(mut line) = mirror
+                .line(line)
+                .filter(|_| !line.left.any(&unknown) && !line.right.any(&unknown))
+            else {
+                continue;
+            };
+            for premise in &mut line.premises {
+                if let Some(id) = moved.get(&**premise) {
+                    premise.clone_from(id);
+                }
+            }
+            self.equations.push(line);
+        }
+        let ids: HashSet<String> = self.equations.iter().map(|e| e.id.clone()).collect();
+        for line in &mut self.equations {
+            line.premises.retain(|premise| ids.contains(premise));
+        }
+        for (name, function) in mirrored.functions {
+            self.functions.entry(name).or_insert(function);
+        }
+        self.back = mirrored.states;
+        self.reversed = mirrored.equations;
+    }
+}

@@ -1,0 +1,83 @@
+//! The Jacobian of every step of a run at once, by forward mode.
+//!
+//! What a step reads of others is made an input with the values that it has on the run. Then no step
+//! answers to another, and one run of the tangent in which an entry is perturbed at every step gives that
+//! column of the Jacobian of every step.
+
+use ndarray::{Array2, ArrayD, IxDyn};
+
+use super::chain::Carried;
+use super::evaluate::{Instance, Key};
+use super::oracle::{Oracle, by_step, give};
+use super::term::Name;
+use crate::error::Result;
+use crate::op::{NodeId, Op};
+use crate::shape::Rate;
+
+impl Oracle<'_> {
+    /// The values of the run, and how each part of what is carried depends on what its step reads.
+    pub(crate) fn steps_apart(&self) -> Result<Instance> {
+        let mut instance = self.values()?;
+        let tape = self.observed.tape();
+        let reads: Vec<(NodeId, Name)> = self
+            .reads
+            .iter()
+            .filter_map(|(name, ..)| Some((tape.named(name)?, Name::clone(name))))
+            .filter(|(id, _)| matches!(tape.node(*id).op(), Op::Read(_)))
+            .collect();
+        let apart = self.observed.with_reads_given(&reads)?;
+        let values = self.observed.evaluate(&self.params, &self.batch)?;
+        let mut batch = self.batch.clone();
+        for (_, name) in &reads {
+            if let Some(array) = values.get(name) {
+                batch = batch.with(name, array.clone());
+            }
+        }
+        let state = |way: i64, parts: &[Carried]| -> Vec<(Name, Name)> {
+            parts
+                .iter()
+                .map(|p| (p.observed(way), p.read(way)))
+                .collect()
+        };
+        let chains = [
+            state(-1, &self.derivation.states),
+            state(1, &self.derivation.back),
+        ];
+        for chain in &chains {
+            for (_, by) in chain {
+                let Some(id) = apart.tape().named(by) else {
+                    continue;
+                };
+                let ty = apart.tape().ty(id);
+                let dims = self.dims(ty);
+                let tangent = apart.tangent(&[&**by])?;
+                let entries: usize = dims.iter().skip(2).product();
+                for entry in 0..entries {
+                    let mut direction = ArrayD::zeros(IxDyn(&dims));
+                    for x in direction.iter_mut().skip(entry).step_by(entries) {
+                        *x = 1.0;
+                    }
+                    let (mut params, mut batch) = (self.params.clone(), batch.clone());
+                    give(&format!("{by}.dot"), ty, direction, &mut params, &mut batch);
+                    let outputs = tangent.evaluate(&params, &batch)?;
+                    for (of, _) in chain {
+                        let Some(array) = outputs.get(&format!("{of}.dot")) else {
+                            continue;
+                        };
+                        for (t, column) in by_step(array, Rate::Step) {
+                            let Some(t) = t else { continue };
+                            let dim = (column.len(), entries);
+                            let key = Key::Jacobian(Name::clone(of), t, Name::clone(by), t);
+                            let block = instance.numbers.entry(key);
+                            let block = block.or_insert_with(|| Array2::zeros(dim));
+                            for (i, x) in column.iter().enumerate() {
+                                block[(i, entry)] = *x;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Ok(instance)
+    }
+}

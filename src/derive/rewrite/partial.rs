@@ -1,0 +1,208 @@
+//! Differentials with much of what they depend on held fixed, and the matrices that are read off them.
+
+use std::collections::HashSet;
+
+use super::linear::is_scalar;
+use super::{Argument, Known};
+use crate::derive::canon::{add, diag, hadamard, neg, product, scale, settle, transpose};
+use crate::derive::term::{Name, Term, Time};
+
+/// Whether a differential depends on another, by the lines of the differentials.
+pub(super) fn reaches(from: &Term, to: &Term, known: &Known<'_>) -> bool {
+    let (mut seen, mut pending) = (HashSet::new(), vec![from.clone()]);
+    while let Some(differential) = pending.pop() {
+        if differential == *to {
+            return true;
+        }
+        let Some(name) = of_this_step(&differential) else {
+            continue;
+        };
+        if let (true, Some(line)) = (
+            seen.insert(Name::clone(name)),
+            known.line(&format!("d.{name}")),
+        ) {
+            crate::derive::generate::visit(&line.right, &mut |t| {
+                if matches!(t, Term::D(..)) {
+                    pending.push(t.clone());
+                }
+            });
+        }
+    }
+    false
+}
+
+/// The value, when a term is a differential that has a line at this step.
+fn of_this_step(term: &Term) -> Option<&Name> {
+    match term {
+        Term::D(name, None) => Some(name),
+        Term::D(name, Some(at)) if *at == Time::var('t') => Some(name),
+        _ => None,
+    }
+}
+
+/// The line of the first differential in a term that a condition picks.
+pub(super) fn first(term: &Term, wanted: &impl Fn(&Term) -> bool) -> Option<String> {
+    match term {
+        Term::D(..) if wanted(term) => of_this_step(term).map(|name| format!("d.{name}")),
+        term => term.parts().into_iter().find_map(|p| first(p, wanted)),
+    }
+}
+
+/// Whether a term is linear in differentials, whatever they are.
+fn is_linear(term: &Term, known: &Known<'_>) -> bool {
+    let is_linear = |t: &Term| is_linear(t, known);
+    match term {
+        Term::D(..) | Term::DPlus(..) => true,
+        Term::Add(parts) => parts.iter().all(is_linear),
+        Term::Neg(x) | Term::T(x) => is_linear(x),
+        Term::Div(x, by) => is_linear(x) && !by.is_linear_part(),
+        Term::Had(factors) | Term::Mul(factors) => {
+            let linear: Vec<&Term> = factors.iter().filter(|f| f.is_linear_part()).collect();
+            matches!(linear[..], [one] if is_linear(one))
+        }
+        Term::Call(name, args) => {
+            let linear: Vec<&Term> = args.iter().filter(|a| a.is_linear_part()).collect();
+            known.is_linear_op(name) && matches!(linear[..], [one] if is_linear(one))
+        }
+        _ => false,
+    }
+}
+
+/// A linear expression with something put in for every differential.
+fn put(term: &Term, made: &mut impl FnMut(&Term) -> Term) -> Term {
+    match term {
+        Term::D(..) | Term::DPlus(..) => made(term),
+        // What an op does to nothing is nothing.
+        Term::Call(_, args) if term.is_linear_part() => {
+            let linear = args.iter().position(Term::is_linear_part);
+            let found = term.map(&mut |part| put(part, made));
+            match (linear, &found) {
+                (Some(at), Term::Call(_, args)) if args[at] == Term::Zero => Term::Zero,
+                _ => found,
+            }
+        }
+        term => term.map(&mut |part| put(part, made)),
+    }
+}
+
+/// Everything held fixed but one thing; other states of the step follow it.
+pub(super) fn alone(before: &Term, free: &Argument, known: &Known<'_>) -> Option<Term> {
+    let x = free.term(known);
+    let mut strange = !is_linear(before, known);
+    let held = put(before, &mut |d| {
+        if *d == x {
+            return x.clone();
+        }
+        if !reaches(d, &x, known) {
+            return Term::Zero;
+        }
+        match (d, &x) {
+            (Term::D(other, Some(at)), Term::D(by, Some(from)))
+                if known.states.contains(other) && *from == at.plus(-1) =>
+            {
+                let block = known.block(other, by, at);
+                product(vec![block, x.clone()])
+            }
+            _ => {
+                strange = true;
+                Term::Zero
+            }
+        }
+    });
+    (!strange).then(|| settle(&held))
+}
+
+/// The states before the step held fixed: what is left of a differential is immediate.
+pub(super) fn at_once(before: &Term, known: &Known<'_>) -> Option<Term> {
+    let mut strange = !is_linear(before, known);
+    let held = put(before, &mut |d| match d {
+        Term::D(name, Some(at)) if known.states.contains(name) => match at.offset {
+            0 => Term::DPlus(Name::clone(name), at.clone()),
+            _ => Term::Zero,
+        },
+        d => {
+            // What comes from outside has no line; another value of another step does not stand still.
+            strange |= match d {
+                Term::D(name, _) => known.line(&format!("d.{name}")).is_some(),
+                _ => false,
+            };
+            d.clone()
+        }
+    });
+    (!strange).then(|| settle(&held))
+}
+
+/// The differential of a state as what it gets from each state before, and at once.
+pub(super) fn partials(term: &Term, known: &Known<'_>) -> Term {
+    match term {
+        Term::D(of, Some(at)) if known.states.contains(of) && at.offset == 0 => {
+            let from = |by: &Name| {
+                let before = Term::D(Name::clone(by), Some(at.plus(-1)));
+                product(vec![known.jacobian(of, by, at), before])
+            };
+            let plus = Term::DPlus(Name::clone(of), at.clone());
+            Term::Add(known.states.iter().map(from).chain([plus]).collect())
+        }
+        term => term.map(&mut |part| partials(part, known)),
+    }
+}
+
+/// `A x` as `A`.
+pub(super) fn read_off(before: &Term, of: &Argument, known: &Known<'_>) -> Option<Term> {
+    let x = of.term(known);
+    let scalar = of.is_scalar(known);
+    match (before, of) {
+        // All that enters at once is told apart from what the states before give.
+        (Term::Add(parts), Argument::States(at)) => {
+            let [Term::Mul(factors), plus] = &parts[..] else {
+                return None;
+            };
+            let entered = known.states.iter();
+            let entered = entered.map(|s| vec![Term::DPlus(Name::clone(s), at.plus(1))]);
+            let whole = *plus == Term::Matrix(entered.collect());
+            let (last, rest) = factors.split_last()?;
+            (whole && *last == x).then(|| product(rest.to_vec()))
+        }
+        (Term::Neg(y), _) => read_off(y, of, known).map(neg),
+        (y, _) if *y == x => Some(match scalar {
+            true => Term::Num(1.0),
+            false => Term::Eye,
+        }),
+        (Term::Mul(factors), _) if factors.last() == Some(&x) => {
+            let rest = factors[..factors.len() - 1].to_vec();
+            let numbers = rest.iter().all(|f| is_scalar(f, known));
+            (!rest.iter().any(|f| f.any(&|t| *t == x))).then(|| match numbers && !scalar {
+                true => scale(rest, Some(Term::Eye)),
+                false => product(rest),
+            })
+        }
+        (_, Argument::D(_, None)) => of_matrix(before, &x),
+        _ => None,
+    }
+}
+
+/// The matrix of `dW ↦ v ⊙ (dW x)`, which acts on the columns of `dW` put below each other:
+/// `xᵀ ⊗ diag(v)`.
+fn of_matrix(term: &Term, own: &Term) -> Option<Term> {
+    match term {
+        Term::Add(parts) => {
+            let parts: Option<Vec<Term>> = parts.iter().map(|p| of_matrix(p, own)).collect();
+            parts.map(add)
+        }
+        Term::Neg(x) => of_matrix(x, own).map(neg),
+        Term::Had(parts) => {
+            let (last, rest) = parts.split_last()?;
+            match last {
+                Term::Mul(factors) => match &factors[..] {
+                    [weight, x] if weight == own => Some(Term::Kron(
+                        Box::new(transpose(x.clone())),
+                        Box::new(diag(hadamard(rest.to_vec()))),
+                    )),
+                    _ => None,
+                },
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
