@@ -244,7 +244,7 @@ mod tests {
         let batch = Batch::new(2, 1).with("s0", array![50.0]);
         let batch = batch.with("x", array![[1.0], [2.0]]);
         let mut params = Params::new().with("a", arr0(0.5));
-        let alone = gradient.evaluate(&params, &batch).unwrap()["a"].sum();
+        let alone: f64 = gradient.evaluate(&params, &batch).unwrap()["a"].sum();
         let pieces = gradient.with_final_states().unwrap();
         let mut found = pieces.evaluate(&params, &batch).unwrap();
         let state = found["s.final"].clone();
