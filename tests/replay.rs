@@ -270,7 +270,8 @@ fn is_of_several_lags(derivation: &Derivation, line: &Equation) -> bool {
 /// A number that depends on the state and multiplies a vector, as the mass does in the leapfrog: no rule
 /// takes the differential out of it, and the block is a sum over paths.
 fn has_a_number_that_varies(derivation: &Derivation, line: &Equation) -> bool {
-    derivation.name() == "leapfrog" && ["jac.q.q", "jac.p.q", "jac.p.p"].contains(&&*line.id)
+    derivation.name() == "leapfrog"
+        && ["jac.q.q", "jac.p.q", "jac.p.p", "within.p.q"].contains(&&*line.id)
 }
 
 /// Every line has steps but definitions and the kinds of lines above, in the whole library.

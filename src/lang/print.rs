@@ -230,19 +230,22 @@ impl<'r> Printer<'r> {
 
     /// What is held or spread, down to a statement.
     fn core(&self, mut id: NodeId) -> NodeId {
-        while !self.statements.contains_key(&id) {
-            let node = self.tape.node(id);
-            match node.op {
-                Op::Time(Time::Hold(_))
-                | Op::Linear(Linear::Broadcast(Broadcast {
-                    over: Over::All, ..
-                })) => {
-                    id = node.args[0];
-                }
-                _ => break,
-            }
+        while !self.statements.contains_key(&id) && self.is_held(id) {
+            id = self.tape.node(id).args[0];
         }
         id
+    }
+
+    /// Whether a node only holds or spreads a value, which may go without saying.
+    fn is_held(&self, id: NodeId) -> bool {
+        matches!(
+            self.tape.node(id).op,
+            Op::Time(Time::Hold(_))
+                | Op::Linear(Linear::Broadcast(Broadcast {
+                    over: Over::All,
+                    ..
+                }))
+        )
     }
 
     fn take_names(&mut self) {
@@ -339,6 +342,10 @@ impl<'r> Printer<'r> {
                     .into_iter()
                     .chain(register.init())
                     .for_each(see);
+            }
+            // What may go without saying does not count: it need not be there when the text is read.
+            if self.is_held(id) {
+                height = height.saturating_sub(1);
             }
             let shared = uses.get(&id).is_some_and(|n| *n > 1) || height > HEIGHT;
             let own = self.core(id) == id && !self.is_trivial(id);
