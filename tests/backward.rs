@@ -3,9 +3,13 @@
 //! equations written by hand.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "support/lines.rs"]
+mod lines;
+
 use bptt::cells::{Cell, Loss, Start};
 use bptt::derive::{Check, Derivation, Format, Lang, Level, Part, Site, Term, compare};
 use bptt::{Batch, Params, Recurrence, Wrt};
+use lines::all_hold;
 use ndarray::{Array3, ArrayD, Axis};
 
 const BOTH: &str = "
@@ -22,29 +26,6 @@ loss 0.5 * sum((o - y)^2)
 
 fn derived(name: &str, source: &str) -> Derivation {
     Recurrence::parse(name, source).unwrap().derive().unwrap()
-}
-
-fn all_hold(derivation: &mut Derivation) {
-    let checks = derivation.check(2).unwrap();
-    for line in &derivation.equations {
-        let holds = matches!(
-            line.check,
-            Check::Passed { .. } | Check::Bound { .. } | Check::Definition
-        );
-        assert!(
-            holds,
-            "{}: {}: {:?}",
-            derivation.name(),
-            line.id,
-            line.check
-        );
-    }
-    assert_eq!(
-        (checks.failed, checks.unchecked),
-        (0, 0),
-        "{}",
-        derivation.name()
-    );
 }
 
 fn wave(n: usize, phase: f64) -> Vec<f64> {

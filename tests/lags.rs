@@ -3,10 +3,14 @@
 //! written by hand.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "support/lines.rs"]
+mod lines;
+
 use bptt::derive::{
     Base, Check, Derivation, Equation, Format, Lang, Level, Part, Relation, Term, Time, compare,
 };
 use bptt::{Batch, Params, Recurrence};
+use lines::all_hold;
 use ndarray::{Array1, Array2, Array3, array};
 
 fn derived(name: &str, source: &str) -> Derivation {
@@ -69,29 +73,6 @@ state h
 h' = tanh(a * h + w * x + u * delay(x))
 loss 0.5 * (h' - y)^2
 ";
-
-fn all_hold(derivation: &mut Derivation) {
-    let checks = derivation.check(2).unwrap();
-    for line in &derivation.equations {
-        let holds = matches!(
-            line.check,
-            Check::Passed { .. } | Check::Bound { .. } | Check::Definition
-        );
-        assert!(
-            holds,
-            "{}: {}: {:?}",
-            derivation.name(),
-            line.id,
-            line.check
-        );
-    }
-    assert_eq!(
-        (checks.failed, checks.unchecked),
-        (0, 0),
-        "{}",
-        derivation.name()
-    );
-}
 
 #[test]
 fn every_line_holds() {

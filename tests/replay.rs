@@ -4,6 +4,8 @@
 
 #[path = "support/terms.rs"]
 mod terms;
+#[path = "support/without_steps.rs"]
+mod without_steps;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -234,47 +236,7 @@ fn a_bound_by_equalities_is_an_equality() {
     assert!(equalities.contains(&"bound.block.c.c"), "{equalities:?}");
 }
 
-/// The kinds of lines that are read off the engine's graph as a whole, or are the theorem.
-fn is_read_off_the_graph(line: &Equation) -> bool {
-    let id = line.id.strip_prefix("back.").unwrap_or(&line.id);
-    let kind = id.split('.').next().unwrap_or_default();
-    // A differential that is another by itself, or that of a constant, takes no rule.
-    let is_one = |term: &Term| matches!(term, Term::D(..) | Term::Inner(..) | Term::Zero);
-    match kind {
-        "delta" | "grad" | "master" => true,
-        "adj" => id.starts_with("adj.loss") || is_one(&line.right),
-        // A differential that does not vary with the step has no step to be written at.
-        "d" => is_one(&line.right) || line.range.vars.is_empty(),
-        _ => false,
-    }
-}
-
-/// The lines of a state in companion form that are written as they follow from others.
-fn is_of_several_lags(derivation: &Derivation, line: &Equation) -> bool {
-    let id = line.id.strip_prefix("back.").unwrap_or(&line.id);
-    let delayed = derivation.equations.iter().any(|e| {
-        let direct = |t: &Term| matches!(t, Term::Direct(..));
-        e.part == Part::Jacobian && e.left.any(&direct)
-    });
-    let kinds = ["jac", "within", "total", "costate"];
-    let kind = id.split('.').next().unwrap_or_default();
-    let bounds = [
-        "bridge.closed",
-        "bound.lags",
-        "bound.delta",
-        "bound.delta.all",
-    ];
-    delayed && (kinds.contains(&kind) && id != "jac.product" || bounds.contains(&id))
-}
-
-/// A number that depends on the state and multiplies a vector, as the mass does in the leapfrog: no rule
-/// takes the differential out of it, and the block is a sum over paths.
-fn has_a_number_that_varies(derivation: &Derivation, line: &Equation) -> bool {
-    derivation.name() == "leapfrog"
-        && ["jac.q.q", "jac.p.q", "jac.p.p", "within.p.q"].contains(&&*line.id)
-}
-
-/// Every line has steps but definitions and the kinds of lines above, in the whole library.
+/// Every line has steps but definitions and the kinds of lines that are named, in the whole library.
 #[test]
 fn every_line_has_steps_or_is_named_as_one_that_has_none() {
     let mut with = 0;
@@ -283,10 +245,7 @@ fn every_line_has_steps_or_is_named_as_one_that_has_none() {
             let defined = line.part == Part::Definition || line.relation == Relation::Defined;
             if line.steps.is_empty() {
                 assert!(
-                    defined
-                        || is_read_off_the_graph(line)
-                        || is_of_several_lags(derivation, line)
-                        || has_a_number_that_varies(derivation, line),
+                    defined || without_steps::is_expected(derivation, line),
                     "{}: {} has no steps",
                     derivation.name(),
                     line.id
