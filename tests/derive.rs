@@ -547,6 +547,6 @@ fn general_lines_have_a_state_of_their_own() {
                 named += 1;
             }
         }
-        assert!(lines.len() == 5 && named > 5, "{named}");
+        assert!(lines.len() == 6 && named > 7, "{named}");
     }
 }

@@ -214,8 +214,28 @@ fn error(rule: Rule, r: &mut Random) -> f64 {
             let largest = x.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
             (norm(&x) - 2.0 * largest).max(0.0)
         }
+        Rule::Contraction => contraction(r),
         Rule::Definition => 0.0,
     }
+}
+
+/// As large as three lags with factors that add up to ρ let it become, against the power of ρ.
+fn contraction(r: &mut Random) -> f64 {
+    const LAGS: usize = 3;
+    let factors = r.vector(LAGS).mapv(f64::abs);
+    let ratio = factors.sum().min(0.9);
+    let factors = &factors * (ratio / factors.sum());
+    let mut x = vec![0.0; LAGS - 1];
+    x.push(1.0);
+    let mut worst = 0.0_f64;
+    for steps in 1..12 {
+        let earlier = x.iter().rev().zip(&factors);
+        let next: f64 = earlier.map(|(x, factor)| factor * x).sum();
+        let power = i32::try_from(usize::div_ceil(steps, LAGS)).unwrap();
+        worst = worst.max(next - ratio.powi(power));
+        x.push(next);
+    }
+    worst.max(0.0)
 }
 
 fn time(rule: Rule, r: &mut Random) -> f64 {

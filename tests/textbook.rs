@@ -216,6 +216,11 @@ fn the_tanh_rnn() {
             "bridge.horner",
             r"W_{\mathrm{O}}^{\top}\delta^{o}_{k}+J_{k+1}^{\top}\delta^{h}_{k+1}",
         ),
+        (
+            "G3",
+            "bridge.pairing",
+            r"\langle J_{t}^{\top}\delta^{h}_{t},\mathrm{d}h_{t-1}\rangle+\langle\delta^{h}_{t},\mathrm{d}^{+}h_{t}\rangle",
+        ),
         ("R30a", "window.W_H", leak(window)),
         (
             "R30b",
@@ -437,6 +442,8 @@ fn the_lstm() {
         ("L30", "costate.c", format!(r"f_{{t+1}}\odot\delta^{{c}}_{{t+1}}+{p}\delta^{{h}}_{{t}}")),
         ("L30", "costate.h", r"\lambda^{h}_{t}".into()),
         ("L30", "costate", r"\begin{bmatrix}V^{\top}\delta^{z}_{t}\\0\end{bmatrix}+J_{t+1}^{\top}\begin{bmatrix}\delta^{h}_{t+1}\\f_{t+2}\odot\delta^{c}_{t+2}\end{bmatrix}".into()),
+        ("G3", "costate.pairing", r"\left\langle J_{t}^{\top}\begin{bmatrix}\delta^{h}_{t}\\f_{t+1}\odot\delta^{c}_{t+1}\end{bmatrix},\begin{bmatrix}\mathrm{d}h_{t-1}\\\mathrm{d}c_{t-1}\end{bmatrix}\right\rangle+\left\langle\begin{bmatrix}\delta^{h}_{t}\\f_{t+1}\odot\delta^{c}_{t+1}\end{bmatrix},\begin{bmatrix}\mathrm{d}^{+}h_{t}\\\mathrm{d}^{+}c_{t}\end{bmatrix}\right\rangle".into()),
+        ("G6", "costate.closed", r"\sum_{t=k}^{T}\left(\prod_{j=k+1}^{t}J_{j}\right)^{\top}\begin{bmatrix}V^{\top}\delta^{z}_{t}\\0\end{bmatrix}".into()),
         ("L30", "costate.start", r"J_{1}^{\top}\begin{bmatrix}\delta^{h}_{1}\\f_{2}\odot\delta^{c}_{2}\end{bmatrix}".into()),
         ("L31", "jac.c.c", f.into()),
         ("L32", "total.c", m.clone()),

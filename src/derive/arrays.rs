@@ -14,10 +14,25 @@ pub(crate) enum V {
     Array(Array2<f64>),
     /// Filled with one number: ones, times a factor.
     Fill(f64),
+    /// A column, as often side by side as something else is wide: `w 𝟏ᵀ`.
+    Columns(Array2<f64>),
     /// The identity, times a factor.
     Eye(f64),
     /// Zero of any shape, also where a step lies beyond the ends.
     Zero,
+}
+
+impl V {
+    /// The value in a size that is known; nothing where it has another.
+    pub(crate) fn sized(self, dim: (usize, usize)) -> Option<Array2<f64>> {
+        match self {
+            Self::Array(a) => (a.dim() == dim).then_some(a),
+            Self::Zero => Some(Array2::zeros(dim)),
+            Self::Fill(x) => Some(Array2::from_elem(dim, x)),
+            Self::Columns(c) => (c.nrows() == dim.0).then(|| Array2::zeros(dim) + c),
+            Self::Eye(x) => (dim.0 == dim.1).then(|| Array2::eye(dim.0) * x),
+        }
+    }
 }
 
 pub(crate) type Found = Result<V, String>;
@@ -66,6 +81,11 @@ pub(crate) fn plus(a: V, b: V) -> Found {
         (V::Array(a), V::Array(b)) => Err(format!("{:?} + {:?}", a.dim(), b.dim())),
         (V::Fill(x), V::Array(a)) | (V::Array(a), V::Fill(x)) => Ok(V::Array(a + x)),
         (V::Fill(x), V::Fill(y)) => Ok(V::Fill(x + y)),
+        (V::Columns(a), V::Columns(b)) if a.dim() == b.dim() => Ok(V::Columns(a + b)),
+        (V::Columns(c), V::Fill(x)) | (V::Fill(x), V::Columns(c)) => Ok(V::Columns(c + x)),
+        (V::Columns(c), V::Array(a)) | (V::Array(a), V::Columns(c)) if a.nrows() == c.nrows() => {
+            Ok(V::Array(a + c))
+        }
         (V::Eye(x), V::Eye(y)) => Ok(V::Eye(x + y)),
         (V::Eye(x), V::Array(a)) | (V::Array(a), V::Eye(x)) if a.nrows() == a.ncols() => {
             Ok(V::Array(&a + &(Array2::<f64>::eye(a.nrows()) * x)))
@@ -80,6 +100,10 @@ pub(crate) fn had(a: V, b: V) -> Found {
         (V::Fill(x), V::Fill(y)) => Ok(V::Fill(x * y)),
         (V::Array(a), V::Array(b)) if a.dim() == b.dim() => Ok(V::Array(a * b)),
         (V::Array(a), V::Array(b)) => Err(format!("{:?} ⊙ {:?}", a.dim(), b.dim())),
+        (V::Columns(c), V::Fill(x)) | (V::Fill(x), V::Columns(c)) => Ok(V::Columns(c * x)),
+        (V::Columns(c), V::Array(a)) | (V::Array(a), V::Columns(c)) if a.nrows() == c.nrows() => {
+            Ok(V::Array(a * c))
+        }
         // A number is an identity of one row as well.
         (V::Eye(x), V::Array(a)) | (V::Array(a), V::Eye(x)) if a.len() == 1 => Ok(V::Array(a * x)),
         _ => Err(SIZELESS.into()),
@@ -107,6 +131,19 @@ pub(crate) fn mul(a: V, b: V) -> Found {
             Ok(V::Array(sum * x))
         }
         (V::Array(a), V::Fill(x)) if a.len() == 1 => Ok(V::Fill(a[(0, 0)] * x)),
+        // Ones after a matrix are as high as it is wide, and as wide as what comes next.
+        (V::Array(a), V::Fill(x)) => {
+            let sum = a.sum_axis(ndarray::Axis(1)).insert_axis(ndarray::Axis(1));
+            Ok(V::Columns(sum * x))
+        }
+        (V::Eye(x), V::Columns(c)) | (V::Columns(c), V::Eye(x)) => Ok(V::Columns(c * x)),
+        (V::Array(a), V::Columns(c)) if a.len() == 1 => Ok(V::Columns(c * a[(0, 0)])),
+        (V::Columns(c), V::Array(a)) if a.len() == 1 => Ok(V::Columns(c * a[(0, 0)])),
+        (V::Array(a), V::Columns(c)) if a.ncols() == c.nrows() => Ok(V::Columns(a.dot(&c))),
+        (V::Columns(c), V::Array(a)) => {
+            let sums = a.sum_axis(ndarray::Axis(0)).insert_axis(ndarray::Axis(0));
+            Ok(V::Array(c.dot(&sums)))
+        }
         _ => Err(SIZELESS.into()),
     }
 }

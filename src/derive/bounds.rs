@@ -4,20 +4,20 @@ use std::sync::Arc;
 
 use super::bridge::looks_ahead;
 use super::canon::add;
-use super::chain::{self, Carried, flow};
+use super::chain::{self, flow};
 use super::generate::Writer;
 use super::jacobian::pairs;
-use super::rewrite::{At, Made, Proof, Rewrite};
-use super::rules::Rule;
+use super::rewrite::{At, Made, Proof, Rewrite, line_of};
 use super::step::Step;
 use super::term::{Base, Name, Term, Time};
 use super::{Condition, Equation, Level, Part, Range, Relation};
 
 /// The bounds that follow from the printed Jacobian.
-pub(crate) fn write(writer: &mut Writer<'_>, parts: &[Carried]) {
+pub(crate) fn write(writer: &mut Writer<'_>) {
     let (t, k) = (Time::var('t'), Time::var('k'));
-    let states = &chain::names(parts);
-    let alone = match parts {
+    let state = writer.state.clone();
+    let states = &chain::names(&state);
+    let alone = match &state[..] {
         [one] => Some(&one.name),
         _ => None,
     };
@@ -27,7 +27,7 @@ pub(crate) fn write(writer: &mut Writer<'_>, parts: &[Carried]) {
         writer.function("abs", crate::op::Pointwise::Abs);
     }
     let jacobian = Term::StateJacobian(Time::var('j'));
-    let whole = size(flow(parts, t, k));
+    let whole = size(flow(&state, t, k));
     let product = Rewrite::Unfold(At::new("jac.product", &[]));
     let made = Proof::of(writer.known(), whole.clone())
         .by(product.clone())
@@ -42,7 +42,7 @@ pub(crate) fn write(writer: &mut Writer<'_>, parts: &[Carried]) {
     let slope = own.as_ref().and_then(slope);
     match alone {
         Some(state) => one_state(writer, state, own.as_ref(), scalar),
-        None => several_states(writer, parts, states),
+        None => several_states(writer, states),
     }
     let ratio = match &slope {
         // `J = diag(v) W`: the bound of Pascanu, Mikolov and Bengio.
@@ -117,101 +117,70 @@ pub(crate) fn write(writer: &mut Writer<'_>, parts: &[Carried]) {
             equation.level = Level::Normal;
         }
     }
-    if let [of] = &states[..]
-        && chain::is_delayed(parts)
-    {
-        delays(writer, of, parts);
+    if let ([of], None) = (&states[..], alone) {
+        delays(writer, of);
     }
     if let Some(state) = alone {
-        errors(writer, state, &q, slope.as_ref(), scalar);
+        errors(writer, state, &q, "bound.power", scalar);
+        if slope.is_some() && !scalar {
+            window(writer, state, below_one(&q));
+        }
     }
 }
 
 /// With several lags: a bound that can be below one, since it does not count what is only carried on.
 /// If `ρ` is the most that the norms of all that a step reads add up to, the largest of as many
 /// derivatives in a row as there are lags shrinks by `ρ` in as many steps.
-fn delays(writer: &mut Writer<'_>, of: &Name, parts: &[Carried]) {
-    let (t, k, j) = (Time::var('t'), Time::var('k'), Time::var('j'));
+fn delays(writer: &mut Writer<'_>, of: &Name) {
+    let (t, k) = (Time::var('t'), Time::var('k'));
     let scalar = of_scalar(writer, of);
     if scalar {
         writer.function("abs", crate::op::Pointwise::Abs);
     }
-    let read = |by: &&Carried| {
+    let read = writer.state.iter().filter(|by| {
         let line = chain::block_line(of, of, by.delay + 1);
-        writer
-            .right(&line)
-            .is_some_and(|block| *block != Term::Zero)
-    };
-    let blocks: Vec<Term> = parts
-        .iter()
-        .filter(read)
-        .map(|by| norm(chain::block(parts, of, by, &j), scalar))
-        .collect();
-    if blocks.is_empty() {
+        writer.right(&line).is_some_and(|b| *b != Term::Zero)
+    });
+    let blocks = read.map(|by| norm(chain::block(&writer.state, of, by, &Time::var('j')), scalar));
+    let blocks = add(blocks.collect::<Vec<_>>());
+    if blocks == Term::Zero {
         return;
     }
-    let letters = writer.symbols.letters;
-    let rho = writer.define(
-        letters.lags,
-        None,
-        Part::Bounds,
-        over_run(add(blocks), true),
-    );
-    let small = Condition {
-        left: rho.clone(),
+    let jacobian = Term::Jacobian(Arc::clone(of), t, Arc::clone(of), k.clone());
+    let left = norm(jacobian, scalar);
+    let made = Proof::of(writer.known(), left.clone())
+        .by(Rewrite::LastStep)
+        .map(|p| p.if_it_applies(Rewrite::NormOfSum))
+        .and_then(|p| p.by(Rewrite::NormOfProduct))
+        .map(Proof::done);
+    let Some(made) = made else { return };
+    let equation = at_most(writer, "bound.lags.step", left.clone(), made);
+    equation.range = Range {
+        vars: vec![
+            ('k', Time::at(0), Time::last().plus(-1)),
+            ('t', k.plus(1), Time::last()),
+        ],
+    };
+    equation.level = Level::Normal;
+    let letter = writer.symbols.letters.lags;
+    let rho = writer.define(letter, None, Part::Bounds, over_run(blocks, true));
+    let shrinks = Rewrite::Shrinks("bound.lags.step".into(), format!("let.{letter}"));
+    let made = Proof::of(writer.known(), left.clone()).by(shrinks);
+    let Some(made) = made.map(Proof::done) else {
+        return;
+    };
+    let equation = at_most(writer, "bound.lags", left, made);
+    equation.range = pairs();
+    equation.given = Some(below_one(&rho));
+    errors(writer, of, &rho, "bound.lags", scalar);
+}
+
+fn below_one(x: &Term) -> Condition {
+    Condition {
+        left: x.clone(),
         strict: true,
         right: Term::Num(1.0),
-    };
-    let longest = i64::try_from(parts.len()).unwrap_or(1);
-    let lots = Time {
-        base: Base::Lots('t', 'k', longest),
-        offset: 0,
-    };
-    let power = Term::PowSteps(Box::new(rho.clone()), lots);
-    let left = norm(
-        Term::Jacobian(Arc::clone(of), t, Arc::clone(of), k.clone()),
-        scalar,
-    );
-    let equation = stated(writer, "bound.lags", left, power.clone());
-    equation.range = pairs();
-    equation.given = Some(small.clone());
-    equation.rules = vec![Rule::PathSum, Rule::Triangle, Rule::Submultiplicative];
-    equation.premises = vec![format!("let.{}", letters.lags)];
-
-    let Some(Term::Sum(_, _, _, body)) = writer.right("bridge.closed") else {
-        return;
-    };
-    let Term::Mul(factors) = &**body else { return };
-    let Some((Term::T(_), direct)) = factors.split_first() else {
-        return;
-    };
-    let direct = norm(super::canon::product(direct.to_vec()), scalar);
-    let left = norm(Term::Delta(Arc::clone(of), Some(k.clone())), scalar);
-    let right = Term::Mul(vec![power, direct.clone()]);
-    let right = Term::Sum('t', k, Time::last(), Box::new(right));
-    let of_states = Range {
-        vars: vec![('k', Time::at(1), Time::last())],
-    };
-    let equation = stated(writer, "bound.delta", left.clone(), right);
-    equation.range = of_states.clone();
-    equation.given = Some(small.clone());
-    equation.rules = vec![Rule::Triangle, Rule::Submultiplicative];
-    equation.premises = vec!["bridge.closed".into(), "bound.lags".into()];
-    equation.level = Level::Normal;
-
-    let most = Term::Max('t', Time::at(1), Time::last(), Box::new(direct));
-    let most = writer.define(letters.sent, None, Part::Bounds, most);
-    // Each power stands for as many steps as there are lags, but for the first.
-    let gap = add([Term::Num(1.0), super::canon::neg(rho.clone())]);
-    let count = Term::Num(i32::try_from(longest).map_or(1.0, f64::from));
-    let later = Term::Div(Box::new(Term::Mul(vec![count, rho])), Box::new(gap));
-    let right = Term::Mul(vec![most, Term::Add(vec![Term::Num(1.0), later])]);
-    let equation = stated(writer, "bound.delta.all", left, right);
-    equation.range = of_states;
-    equation.given = Some(small);
-    equation.rules = vec![Rule::Geometric];
-    equation.premises = vec!["bound.delta".into(), format!("let.{}", letters.sent)];
-    equation.level = Level::Normal;
+    }
 }
 
 fn at_most<'a>(writer: &'a mut Writer<'_>, id: &str, left: Term, made: Made) -> &'a mut Equation {
@@ -223,13 +192,6 @@ fn at_most<'a>(writer: &'a mut Writer<'_>, id: &str, left: Term, made: Made) -> 
     };
     let equation = writer.prove(id.into(), Part::Bounds, left, made);
     equation.relation = relation;
-    equation
-}
-
-/// A bound without a record of how it comes about.
-fn stated<'a>(writer: &'a mut Writer<'_>, id: &str, left: Term, right: Term) -> &'a mut Equation {
-    let equation = writer.push(id.into(), Part::Bounds, left, right);
-    equation.relation = Relation::AtMost;
     equation
 }
 
@@ -288,11 +250,11 @@ fn one_state(writer: &mut Writer<'_>, state: &Name, own: Option<&Term>, scalar: 
 }
 
 /// The bounds of the blocks, of one state that the other follows, and of the whole.
-fn several_states(writer: &mut Writer<'_>, parts: &[Carried], states: &[Name]) {
-    let t = Time::var('t');
+fn several_states(writer: &mut Writer<'_>, states: &[Name]) {
+    let (t, state) = (Time::var('t'), writer.state.clone());
     for of in states {
-        for by in parts {
-            let left = norm(chain::block(parts, of, by, &t), false);
+        for by in &state {
+            let left = norm(chain::block(&state, of, by, &t), false);
             let id = chain::block_line(of, &by.name, by.delay + 1);
             let line = At::new(id.clone(), &[]);
             let made = Proof::of(writer.known(), left.clone())
@@ -324,7 +286,7 @@ fn several_states(writer: &mut Writer<'_>, parts: &[Carried], states: &[Name]) {
         equation.range = range;
         equation.level = Level::Normal;
     }
-    if !chain::is_delayed(parts) {
+    if !chain::is_delayed(&state) {
         joint(writer, states);
     }
 }
@@ -393,37 +355,16 @@ fn largest<'k>(mut proof: Proof<'k>, open: &[Name]) -> Option<Proof<'k>> {
 
 /// The line of the first block or derivative within a step.
 fn opened(term: &Term) -> Option<At> {
-    match term {
-        Term::Block(of, by, at) => Some(At::new(format!("jac.{of}.{by}"), &[('t', at.clone())])),
-        Term::Direct(of, at, by, from) => {
-            let line = chain::block_line(of, by, at.offset - from.offset);
-            Some(At::new(line, &[('t', at.clone())]))
-        }
-        Term::Jacobian(of, a, by, b) if a == b => {
-            Some(At::new(format!("within.{of}.{by}"), &[('t', a.clone())]))
-        }
-        term => term.parts().into_iter().find_map(opened),
-    }
+    line_of(term).or_else(|| term.parts().into_iter().find_map(opened))
 }
 
 /// What the bounds say of δ and of a window.
-fn errors(
-    writer: &mut Writer<'_>,
-    state: &Name,
-    q: &Term,
-    slope: Option<&(Term, Term)>,
-    scalar: bool,
-) {
+fn errors(writer: &mut Writer<'_>, state: &Name, ratio: &Term, power: &str, scalar: bool) {
     let Some(Term::Add(parts)) = writer.right("bridge.recursion").cloned() else {
         return;
     };
     let k = Time::var('k');
     let direct = add(parts.into_iter().filter(|p| !looks_ahead(p)));
-    let small = Condition {
-        left: q.clone(),
-        strict: true,
-        right: Term::Num(1.0),
-    };
     let left = norm(Term::Delta(Arc::clone(state), Some(k)), scalar);
     let of_states = Range {
         vars: vec![('k', Time::at(1), Time::last())],
@@ -433,11 +374,14 @@ fn errors(
         .and_then(|p| p.by(Rewrite::NormOfSum))
         .and_then(|p| p.by(Rewrite::NormOfFirst))
         .and_then(|p| p.by(Rewrite::NormOfTranspose))
-        .and_then(|p| p.by(Rewrite::AtMost(At::new("bound.power", &[]))))
+        .and_then(|p| p.by(Rewrite::AtMost(At::new(power, &[]))))
         .map(Proof::done);
     let Some(made) = made else { return };
+    let given = writer.equations.iter().find(|e| e.id == power);
+    let given = given.and_then(|e| e.given.clone());
     let equation = at_most(writer, "bound.delta", left.clone(), made);
     equation.range = of_states.clone();
+    equation.given = given;
     equation.level = Level::Normal;
 
     let most = Term::Max(
@@ -456,11 +400,8 @@ fn errors(
     let Some(made) = made else { return };
     let equation = at_most(writer, "bound.delta.all", left, made);
     equation.range = of_states;
-    equation.given = Some(small.clone());
+    equation.given = Some(below_one(ratio));
     equation.level = Level::Normal;
-    if slope.is_some() && !scalar {
-        window(writer, state, small);
-    }
 }
 
 /// What a window leaves out, bounded: `‖R‖ ≤ (T − τ) γ M N q^τ / (1 − q)`.

@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
-use super::canon::{add, product, summed, transpose};
-use super::chain::{Carried, block_line, is_delayed};
+use super::canon::add;
+use super::chain::{Carried, block_line, is_delayed, names};
+use super::costate::pairing;
 use super::generate::Writer;
 use super::rewrite::{Argument, At, Made, Proof, Rewrite};
 use super::rules::Rule;
@@ -14,12 +15,12 @@ use super::truncation;
 use super::{Level, Part, Range};
 
 /// The double sum of every parameter, exchanged, factored and truncated.
-pub(crate) fn write(writer: &mut Writer<'_>, parts: &[Carried]) {
-    let [Carried { name: state, .. }, ..] = parts else {
+pub(crate) fn write(writer: &mut Writer<'_>) {
+    let [state] = &names(&writer.state)[..] else {
         return;
     };
     let (t, k) = (Time::var('t'), Time::var('k'));
-    let lags = lags(writer, parts);
+    let lags = lags(writer);
     let Some(made) = recursion(writer, state, &lags) else {
         return;
     };
@@ -41,26 +42,21 @@ pub(crate) fn write(writer: &mut Writer<'_>, parts: &[Carried]) {
     horner.range = Range::all();
     horner.premises.insert(0, format!("delta.{state}"));
 
+    pairing(writer, "bridge.recursion", Part::Bridge);
+
     // Whether what the loss of a step sends is all sent at that step.
     let by_step = writer.recurrence.step_loss().is_some() && of_one_step(writer, &direct);
-    if is_delayed(parts) {
-        let through = Term::Jacobian(Arc::clone(state), t.clone(), Arc::clone(state), k.clone());
-        let right = product(vec![transpose(through), direct]);
-        let right = summed('t', k.clone(), Time::last(), right);
-        let equation = writer.push("bridge.closed".into(), Part::Bridge, delta(&k), right);
-        equation.range = Range {
-            vars: vec![('k', Time::at(1), Time::last())],
-        };
-        equation.rules = vec![Rule::Unrolling, Rule::OrderedProduct];
-        equation.premises = vec!["bridge.recursion".into(), "jac.corner".into()];
-        write_sums(writer, state, by_step);
+    let recursion = "bridge.recursion".to_owned();
+    let unrolled = Proof::of(writer.known(), delta(&k));
+    let closed = match is_delayed(&writer.state) {
+        true => unrolled.by(Rewrite::UnrollLags(recursion)),
+        false => unrolled
+            .by(Rewrite::Unroll(recursion))
+            .and_then(|p| p.by(Rewrite::Fold(At::new("jac.product", &[])))),
+    };
+    let Some(closed) = closed.map(Proof::done) else {
         return;
-    }
-    let closed = Proof::of(writer.known(), delta(&k))
-        .by(Rewrite::Unroll("bridge.recursion".into()))
-        .and_then(|p| p.by(Rewrite::Fold(At::new("jac.product", &[]))))
-        .map(Proof::done);
-    let Some(closed) = closed else { return };
+    };
     let sums = closed.term.clone();
     let of_states = |last: Time| Range {
         vars: vec![('k', Time::at(1), last)],
@@ -80,14 +76,14 @@ pub(crate) fn write(writer: &mut Writer<'_>, parts: &[Carried]) {
 }
 
 /// After how many steps the one value of a state is read again.
-fn lags(writer: &Writer<'_>, parts: &[Carried]) -> Vec<i64> {
+fn lags(writer: &Writer<'_>) -> Vec<i64> {
     let read = |part: &&Carried| {
         let line = block_line(&part.name, &part.name, part.delay + 1);
         writer
             .right(&line)
             .is_some_and(|block| *block != Term::Zero)
     };
-    let read = parts.iter().filter(read);
+    let read = writer.state.iter().filter(read);
     read.map(|part| part.delay + 1).collect()
 }
 

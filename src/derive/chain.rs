@@ -22,6 +22,11 @@ impl Carried {
         }
     }
 
+    /// The step of its value that a step reads.
+    pub(crate) fn read_at(&self, step: &Time) -> Time {
+        step.plus(-1 - self.delay)
+    }
+
     /// The name under which it is known where the next step reads it.
     pub(crate) fn read(&self, way: i64) -> Name {
         read_of(&self.name, way * (self.delay + 1))
@@ -62,7 +67,7 @@ pub(crate) fn flow(state: &[Carried], to: Time, from: Time) -> Term {
 pub(crate) fn block(state: &[Carried], of: &Name, by: &Carried, at: &Time) -> Term {
     let (of, name) = (Arc::clone(of), Arc::clone(&by.name));
     match is_delayed(state) {
-        true => Term::Direct(of, at.clone(), name, at.plus(-1 - by.delay)),
+        true => Term::Direct(of, at.clone(), name, by.read_at(at)),
         false => Term::Block(of, name, at.clone()),
     }
 }

@@ -233,17 +233,9 @@ fn holds(given: &Condition, run: &Instance, at: &Steps) -> Result<bool, String> 
 
 /// Two values of one shape; what takes on any shape takes that of the other.
 fn alike(a: V, b: V) -> Option<(Array2<f64>, Array2<f64>)> {
-    let sized = |v: V, like: &Array2<f64>| match v {
-        V::Array(a) if a.dim() == like.dim() => Some(a),
-        V::Array(_) => None,
-        V::Zero => Some(Array2::zeros(like.dim())),
-        V::Fill(x) => Some(Array2::from_elem(like.dim(), x)),
-        V::Eye(x) if like.nrows() == like.ncols() => Some(Array2::eye(like.nrows()) * x),
-        V::Eye(_) => None,
-    };
     match (a, b) {
-        (V::Array(a), b) => Some((a.clone(), sized(b, &a)?)),
-        (a, V::Array(b)) => Some((sized(a, &b)?, b)),
+        (V::Array(a), b) => b.sized(a.dim()).map(|b| (a, b)),
+        (a, V::Array(b)) => a.sized(b.dim()).map(|a| (a, b)),
         (V::Zero, V::Zero) => {
             let zero = Array2::zeros((1, 1));
             Some((zero.clone(), zero))

@@ -6,105 +6,191 @@
 use std::sync::Arc;
 
 use super::bridge::{looks_ahead, of_one_step};
+use super::canon::inner;
 use super::chain::{self, Carried};
-use super::delayed;
 use super::generate::Writer;
 use super::rewrite::{Argument, At, Made, Proof, Rewrite};
 use super::rules::Rule;
 use super::term::{Name, Term, Time};
 use super::{Equation, Level, Part, Range};
 
-/// `λ_t = e_t + J_{t+1}ᵀ λ_{t+1}` for several states.
-pub(crate) fn write(writer: &mut Writer<'_>, parts: &[Carried]) {
-    if chain::is_delayed(parts) {
-        return delayed::costates(writer, parts);
-    }
-    let states = writer.states.clone();
+/// `λ_t = e_t + J_{t+1}ᵀ λ_{t+1}` for several states; a line for each where some are carried for several
+/// steps, since what is only carried on has no λ of its own.
+pub(crate) fn write(writer: &mut Writer<'_>) {
+    let states = chain::names(&writer.state);
     if states.len() < 2 {
         return;
     }
-    let t = Time::var('t');
-    let mut written = Vec::new();
-    for state in &states {
-        let left = Term::Delta(Arc::clone(state), Some(t.clone()));
-        let proof = Proof::of(writer.known(), left.clone()).by(Rewrite::Shares(Arc::clone(state)));
-        let Some(made) = proof.map(Proof::done) else {
-            return;
-        };
+    let at = writer.equations.len();
+    let found = match shares(writer, &states) {
+        Some(()) if chain::is_delayed(&writer.state) => each(writer, &states),
+        Some(()) => whole(writer, &states),
+        None => None,
+    };
+    if found.is_none() {
+        writer.equations.truncate(at);
+    }
+}
+
+/// δ of every state as its own λ and what states of the step pass on to it.
+fn shares(writer: &mut Writer<'_>, states: &[Name]) -> Option<()> {
+    for state in states {
+        let left = Term::Delta(Arc::clone(state), Some(Time::var('t')));
+        let made = Proof::of(writer.known(), left.clone())
+            .by(Rewrite::Shares(Arc::clone(state)))?
+            .done();
         let follows =
             |e: &&Equation| e.id.starts_with("within.") && e.id.ends_with(&format!(".{state}"));
-        let follow = writer
-            .equations
-            .iter()
-            .filter(follows)
-            .map(|e| e.id.clone());
-        written.push((format!("costate.{state}"), left, made, follow.collect()));
-    }
-    let at = writer.equations.len();
-    for (id, left, made, follow) in written {
-        let equation = writer.prove(id, Part::Costate, left, made);
+        let follow = writer.equations.iter().filter(follows);
+        let follow = follow.map(|e| e.id.clone()).collect();
+        let equation = writer.prove(format!("costate.{state}"), Part::Costate, left, made);
         equation.range = Range::all();
         equation.level = Level::Normal;
         equation.premises = follow;
     }
-    let left = writer.stack(&|s| Term::Costate(Arc::clone(s), t.clone()));
-    let Some(made) = recursion(writer, left.clone()) else {
-        writer.equations.truncate(at);
-        return;
-    };
-    let equation = writer.prove("costate".into(), Part::Costate, left, made);
+    Some(())
+}
+
+/// The recursion of the stack of all λ.
+fn whole(writer: &mut Writer<'_>, states: &[Name]) -> Option<()> {
+    let t = Time::var('t');
+    let left = writer.stack(&|s| Term::Costate(Arc::clone(&s.name), t.clone()));
+    let made = from_readers(writer, left.clone(), states)?
+        .by(Rewrite::StateProduct)?
+        .by(Rewrite::Fold(At::new("jac", &[('t', t.plus(1))])))?
+        .done();
+    // Without a part that the loss sends the stack would be zero.
+    if !matches!(made.term, Term::Add(_)) {
+        return None;
+    }
+    let equation = writer.prove("costate".into(), Part::Costate, left.clone(), made);
     equation.range = Range::all();
     equation.rules.extend([Rule::IndexShift, Rule::Boundary]);
     equation.level = Level::Normal;
-    let left = writer.stack(&|s| Term::Gradient(Arc::clone(s), Some(Time::at(0))));
+    pairing(writer, "costate", Part::Costate);
+    let left = left.at('t', &Time::var('k'));
+    let made = Proof::of(writer.known(), left.clone())
+        .by(Rewrite::Unroll("costate".into()))
+        .and_then(|p| p.by(Rewrite::Fold(At::new("jac.product", &[]))));
+    if let Some(made) = made.map(Proof::done) {
+        let equation = writer.prove("costate.closed".into(), Part::Costate, left, made);
+        equation.range = Range {
+            vars: vec![('k', Time::at(1), Time::last())],
+        };
+        equation.level = Level::Normal;
+    }
+    let left = writer.stack(&|s| Term::Gradient(Arc::clone(&s.name), Some(Time::at(0))));
     let made = Proof::of(writer.known(), left.clone()).by(Rewrite::Start);
     if let Some(made) = made.map(Proof::done) {
         let equation = writer.prove("costate.start".into(), Part::Costate, left, made);
         equation.level = Level::Normal;
     }
+    Some(())
 }
 
-/// The shares of all states, from what the readers of each send back.
-fn recursion(writer: &Writer<'_>, stack: Term) -> Option<Made> {
-    let (states, next) = (&writer.states, Time::var('t').plus(1));
-    let at_next = |line: String| At::new(line, &[('t', next.clone())]);
-    let share = |s: &Name| Argument::Costate(Arc::clone(s), next.clone());
-    let mut proof = Proof::of(writer.known(), stack);
-    for state in states {
-        proof = proof.by(Rewrite::OwnShare(Arc::clone(state)))?;
-    }
-    let Term::Matrix(rows) = &proof.term else {
-        return None;
+/// `⟨λ_t, ds_t⟩ = ⟨λ_{t−1} − e_{t−1}, ds_{t−1}⟩ + ⟨λ_t, d⁺s_t⟩`: what one step adds to the differential of
+/// the loss. Added up over the steps, all but the ends cancel.
+pub(crate) fn pairing(writer: &mut Writer<'_>, recursion: &str, part: Part) {
+    let (now, before) = (Time::var('t'), Time::var('t').plus(-1));
+    let Some(line) = writer.equations.iter().find(|e| e.id == recursion) else {
+        return;
     };
-    // What the loss sends has to come at its own step, and some of it has to come.
-    let direct = rows.iter().flatten().map(direct).collect::<Vec<_>>();
-    let at_its_step = |part: &Term| of_one_step(writer, part);
-    if direct.iter().all(Vec::is_empty) || !direct.iter().flatten().all(at_its_step) {
+    let left = inner(line.left.clone(), writer.differential(&now));
+    let made = Proof::of(writer.known(), left.clone())
+        .by(Rewrite::Unfold(At::new("jac.differential", &[])))
+        .and_then(|p| p.by(Rewrite::InnerSum))
+        .and_then(|p| p.by(Rewrite::InnerAdjoint))
+        .and_then(|p| p.by(Rewrite::Solved(At::new(recursion, &[('t', before)]))));
+    let Some(made) = made.map(Proof::done) else {
+        return;
+    };
+    let id = match part {
+        Part::Costate => "costate.pairing",
+        _ => "bridge.pairing",
+    };
+    let equation = writer.prove(id.into(), part, left, made);
+    equation.range = Range {
+        vars: vec![('t', Time::at(2), Time::last())],
+    };
+    equation.level = Level::Normal;
+}
+
+/// The recursion of each λ by itself, with a part for each value and lag.
+fn each(writer: &mut Writer<'_>, states: &[Name]) -> Option<()> {
+    let mut found: Vec<(String, Term, Made)> = Vec::new();
+    for state in states {
+        let left = Term::Costate(Arc::clone(state), Time::var('t'));
+        let made = from_readers(writer, left.clone(), std::slice::from_ref(state))?.done();
+        found.push((format!("costate.next.{state}"), left, made));
+    }
+    // Some of it has to come from the loss.
+    let sent = |part: &Term| !part.any(&|t| matches!(t, Term::Costate(..)));
+    let mut ends = found.iter().flat_map(|(.., made)| addends(&made.term));
+    if !ends.any(|part| sent(&part)) {
         return None;
     }
-    proof = proof.down_to(states, &next)?;
-    for state in states {
-        proof = proof.if_it_applies(Rewrite::Unfold(at_next(format!("costate.{state}"))));
+    for (id, left, made) in found {
+        let equation = writer.prove(id, Part::Costate, left, made);
+        equation.range = Range::all();
+        equation.rules.extend([Rule::IndexShift, Rule::Boundary]);
+        equation.level = Level::Normal;
     }
+    Some(())
+}
+
+/// The λ of some states, from what the readers of each send back: what the loss sends at once, and
+/// the transposes of Jacobians with the λ of later steps.
+fn from_readers<'w>(writer: &'w Writer<'_>, left: Term, states: &[Name]) -> Option<Proof<'w>> {
+    let all = chain::names(&writer.state);
+    let delayed = chain::is_delayed(&writer.state);
+    let mut proof = Proof::of(writer.known(), left);
     for state in states {
-        proof = proof.if_it_applies(Rewrite::Factor(share(state)));
+        proof = proof.by(Rewrite::ByReaders(Arc::clone(state)))?;
     }
-    for to in states {
-        for of in states {
-            let line = at_next(format!("jac.{of}.{to}"));
-            proof = proof.by(Rewrite::Transposed(line, share(of)))?;
+    proof = proof.to_states()?.if_it_applies(Rewrite::Still);
+    let direct: Vec<Term> = addends(&proof.term);
+    let direct: Vec<Term> = direct.into_iter().filter(|p| !looks_ahead(p)).collect();
+    let lags = writer.state.iter().filter(|by| states.contains(&by.name));
+    let mut lags: Vec<i64> = lags.map(|by| by.delay + 1).collect();
+    lags.sort_unstable();
+    lags.dedup();
+    for lag in lags {
+        let next = Time::var('t').plus(lag);
+        let at_next = |line: String| At::new(line, &[('t', next.clone())]);
+        let share = |of: &Name| Argument::Costate(Arc::clone(of), next.clone());
+        proof = proof.down_to(&all, &next)?;
+        for of in &all {
+            proof = proof.if_it_applies(Rewrite::Unfold(at_next(format!("costate.{of}"))));
+        }
+        for of in &all {
+            proof = proof.if_it_applies(Rewrite::Factor(share(of)));
+        }
+        let read = |by: &&Carried| states.contains(&by.name) && by.delay + 1 == lag;
+        for by in writer.state.iter().filter(read) {
+            for of in &all {
+                let id = chain::block_line(of, &by.name, lag);
+                // In a matrix of all blocks there is room for those that are zero.
+                if delayed && *writer.right(&id)? == Term::Zero {
+                    continue;
+                }
+                proof = proof.by(Rewrite::Transposed(at_next(id), share(of)))?;
+            }
         }
     }
-    let whole = Rewrite::Fold(at_next("jac".into()));
-    Some(proof.by(Rewrite::StateProduct)?.by(whole)?.done())
+    // What the loss sends has to come at its own step.
+    let passed = |part: &Term| part.any(&|t| matches!(t, Term::Costate(..)));
+    let at_its_step = |part: &Term| direct.contains(part) && of_one_step(writer, part);
+    let own = addends(&proof.term).into_iter();
+    let holds = own.filter(|p| !passed(p)).all(|p| at_its_step(&p));
+    holds.then_some(proof)
 }
 
-/// What of a sum does not come from the next step.
-fn direct(sum: &Term) -> Vec<Term> {
-    let parts = match sum {
+/// The parts of a sum, or of all rows of a stack.
+fn addends(term: &Term) -> Vec<Term> {
+    match term {
+        Term::Matrix(rows) => rows.iter().flatten().flat_map(addends).collect(),
         Term::Add(parts) => parts.clone(),
         Term::Zero => Vec::new(),
         one => vec![one.clone()],
-    };
-    parts.into_iter().filter(|p| !looks_ahead(p)).collect()
+    }
 }

@@ -157,6 +157,13 @@ impl Instance {
                 if t == k && of == by {
                     return Ok(V::Eye(1.0));
                 }
+                // What was computed before depends on nothing that came later.
+                if t < k && self.states.iter().any(|c| c.name == *of) {
+                    return Ok(V::Zero);
+                }
+                if t > k && self.back.iter().any(|c| c.name == *of) {
+                    return Ok(V::Zero);
+                }
                 self.number(&Key::Jacobian(Arc::clone(of), t, Arc::clone(by), k))
             }
             Term::Block(of, by, t) => {
@@ -195,6 +202,7 @@ impl Instance {
                 V::Zero => V::Zero,
                 V::Fill(x) => V::Fill(-x),
                 V::Array(a) => V::Array(-a),
+                V::Columns(c) => V::Columns(-c),
                 V::Eye(x) => V::Eye(-x),
             }),
             Term::Add(parts) => self.add(parts, at),
@@ -208,10 +216,11 @@ impl Instance {
                 (V::Fill(x), V::Fill(y)) => Ok(V::Fill(x / y)),
                 _ => Err("a quotient of different shapes".into()),
             },
-            Term::T(x) => Ok(match self.evaluate(x, at)? {
-                V::Array(a) => V::Array(a.reversed_axes()),
-                any => any,
-            }),
+            Term::T(x) => match self.evaluate(x, at)? {
+                V::Array(a) => Ok(V::Array(a.reversed_axes())),
+                V::Columns(_) => Err(SIZELESS.into()),
+                any => Ok(any),
+            },
             Term::Inner(a, b) => match (self.evaluate(a, at)?, self.evaluate(b, at)?) {
                 (V::Zero, _) | (_, V::Zero) => Ok(V::Zero),
                 (V::Array(a), V::Array(b)) if a.dim() == b.dim() => Ok(scalar((a * b).sum())),
@@ -228,6 +237,7 @@ impl Instance {
             },
             Term::Pow(x, n) => Ok(match self.evaluate(x, at)? {
                 V::Array(a) => V::Array(a.mapv(|x| x.powi(*n))),
+                V::Columns(c) => V::Columns(c.mapv(|x| x.powi(*n))),
                 // Of a number.
                 V::Eye(x) => scalar(x.powi(*n)),
                 other => other,
@@ -245,7 +255,9 @@ impl Instance {
             Term::Steps(n) => Ok(scalar(self.step(n, at)? as f64)),
             Term::MaxNorm(x) => Ok(match self.evaluate(x, at)? {
                 V::Eye(x) => scalar(x.abs()),
-                V::Array(a) => scalar(a.iter().fold(0.0, |m: f64, x| m.max(x.abs()))),
+                V::Array(a) | V::Columns(a) => {
+                    scalar(a.iter().fold(0.0, |m: f64, x| m.max(x.abs())))
+                }
                 V::Fill(x) => scalar(x.abs()),
                 other => other,
             }),
@@ -257,6 +269,7 @@ impl Instance {
             Term::Least(x) => Ok(match self.evaluate(x, at)? {
                 V::Array(a) => scalar(least_singular_value(&a)),
                 V::Eye(x) => scalar(x.abs()),
+                V::Columns(_) => return Err(SIZELESS.into()),
                 other => other,
             }),
             Term::Kron(a, b) => match (self.evaluate(a, at)?, self.evaluate(b, at)?) {
@@ -268,6 +281,7 @@ impl Instance {
                 V::Array(a) if a.ncols() == 1 => scalar((&a * &a).sum().sqrt()),
                 V::Array(a) => scalar(spectral_norm(&a)),
                 V::Eye(x) => scalar(x.abs()),
+                V::Columns(_) => return Err(SIZELESS.into()),
                 other => other,
             }),
             Term::OneHot(class) => {
@@ -482,7 +496,7 @@ impl Instance {
                         V::Array(a) => a,
                         V::Zero if like.is_some() || *rank == 0 => Array2::zeros(dim),
                         V::Fill(x) if like.is_some() => Array2::from_elem(dim, x),
-                        V::Zero | V::Fill(_) => return Err(SIZELESS.into()),
+                        V::Zero | V::Fill(_) | V::Columns(_) => return Err(SIZELESS.into()),
                         // A derivative of a number with respect to itself.
                         V::Eye(x) if *rank == 0 => Array2::from_elem((1, 1), x),
                         V::Eye(_) => return Err("I as an argument".into()),

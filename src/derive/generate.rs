@@ -6,6 +6,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::canon::{add, summed};
+use super::chain::Carried;
 use super::read::{Function, Label, Reader};
 use super::rules::Rule;
 use super::step::{Step, now, scalars, tangent};
@@ -93,7 +94,7 @@ impl Recurrence {
             reader: &reader,
             symbols: &symbols,
             scalars: &scalars,
-            states: Vec::new(),
+            state: Vec::new(),
             letters: IndexMap::new(),
             equations: Vec::new(),
         };
@@ -105,10 +106,13 @@ impl Recurrence {
         forms::master(&mut writer);
         forms::compact(&mut writer);
         stack::write(&mut writer);
-        let states = jacobian::write(&mut writer)?;
+        jacobian::write(&mut writer);
         forms::carousel(&mut writer);
         let Writer {
-            equations, letters, ..
+            state,
+            equations,
+            letters,
+            ..
         } = writer;
         let functions = reader.functions.take();
         let kinks = has_kinks(recurrence.tape());
@@ -118,7 +122,7 @@ impl Recurrence {
             symbols,
             functions,
             letters,
-            states,
+            states: state,
             back: Vec::new(),
             reversed: Vec::new(),
             reaches: Vec::new(),
@@ -197,8 +201,8 @@ pub(crate) struct Writer<'a> {
     pub(crate) symbols: &'a Symbols,
     /// The values that are numbers.
     pub(crate) scalars: &'a HashSet<Name>,
-    /// The states that Jacobians are about.
-    pub(crate) states: Vec<Name>,
+    /// The state that Jacobians are about.
+    pub(crate) state: Vec<Carried>,
     pub(crate) letters: IndexMap<Name, Letter>,
     pub(crate) equations: Vec<Equation>,
 }
@@ -580,7 +584,7 @@ fn reversed(term: Term) -> Term {
     }
 }
 
-pub(crate) fn visit(term: &Term, f: &mut impl FnMut(&Term)) {
+pub(crate) fn visit<'t>(term: &'t Term, f: &mut impl FnMut(&'t Term)) {
     f(term);
     for part in term.parts() {
         visit(part, f);

@@ -15,7 +15,6 @@ mod chain;
 mod change;
 mod check;
 mod costate;
-mod delayed;
 mod document;
 mod evaluate;
 mod forms;

@@ -246,7 +246,7 @@ impl Derivation {
                     Some(term) => run.evaluate(term, &vec![('t', t)]).ok(),
                     None => Some(V::Zero),
                 };
-                match value.and_then(|v| sized(v, *dim)) {
+                match value.and_then(|v| v.sized(*dim)) {
                     Some(array) => run.numbers.insert(key.clone(), array).is_some(),
                     None => true,
                 }
@@ -434,15 +434,5 @@ fn number(run: &Instance, term: &Term) -> Option<f64> {
         Ok(V::Array(a)) => a.first().copied(),
         Ok(V::Zero) => Some(0.0),
         _ => None,
-    }
-}
-
-/// A value whose size is known.
-fn sized(value: V, dim: (usize, usize)) -> Option<Array2<f64>> {
-    match value {
-        V::Array(a) => (a.dim() == dim).then_some(a),
-        V::Zero => Some(Array2::zeros(dim)),
-        V::Fill(x) => Some(Array2::from_elem(dim, x)),
-        V::Eye(x) => (dim.0 == dim.1).then(|| Array2::eye(dim.0) * x),
     }
 }

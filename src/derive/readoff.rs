@@ -2,28 +2,35 @@
 
 use std::sync::Arc;
 
+use super::chain::{self, Carried};
 use super::generate::Writer;
 use super::rewrite::{Argument, At, Made, Proof, Rewrite};
 use super::term::{Name, Term, Time};
 
 impl Writer<'_> {
-    /// A stack with something for each state; for a single state, that.
-    pub(crate) fn stack(&self, made: &dyn Fn(&Name) -> Term) -> Term {
-        match &self.states[..] {
+    /// A stack with something for each part of the state; for a single part, that.
+    pub(crate) fn stack(&self, made: &dyn Fn(&Carried) -> Term) -> Term {
+        match &self.state[..] {
             [one] => made(one),
-            many => Term::Matrix(many.iter().map(|s| vec![made(s)]).collect()),
+            parts => Term::Matrix(parts.iter().map(|part| vec![made(part)]).collect()),
         }
+    }
+
+    /// The differential of the state at a step.
+    pub(crate) fn differential(&self, at: &Time) -> Term {
+        self.stack(&|part| Term::D(Arc::clone(&part.name), Some(at.plus(-part.delay))))
     }
 }
 
-/// How a state depends on one before the step, the other states before it being held fixed.
-pub(crate) fn block(writer: &Writer<'_>, of: &Name, by: &Name) -> Option<Made> {
-    let before = Time::var('t').plus(-1);
-    let by = Argument::D(Arc::clone(by), Some(before));
-    matrix(writer, of, by, &writer.states)
+/// How a value of the state depends on a part of it before the step, the others being held fixed.
+pub(crate) fn block(writer: &Writer<'_>, of: &Name, by: &Carried) -> Option<Made> {
+    let read = by.read_at(&Time::var('t'));
+    let by = Argument::D(Arc::clone(&by.name), Some(read));
+    matrix(writer, of, by, &chain::names(&writer.state))
 }
 
-/// How a state depends on another of the same step, all states before it being held fixed.
+/// How a value of the state depends on another of the same step, all of the state before it being
+/// held fixed.
 pub(crate) fn within(writer: &Writer<'_>, of: &Name, by: &Name) -> Option<Made> {
     let by = Argument::D(Arc::clone(by), Some(Time::var('t')));
     matrix(writer, of, by, &[])
@@ -32,7 +39,7 @@ pub(crate) fn within(writer: &Writer<'_>, of: &Name, by: &Name) -> Option<Made> 
 fn matrix(writer: &Writer<'_>, of: &Name, by: Argument, follow: &[Name]) -> Option<Made> {
     let differential = Term::D(Arc::clone(of), Some(Time::var('t')));
     let held = Proof::of(writer.known(), differential)
-        .by(Rewrite::Unfold(At::new(format!("d.{of}"), &[])))?
+        .if_it_applies(Rewrite::Unfold(At::new(format!("d.{of}"), &[])))
         .towards(&by, follow)?
         .if_it_applies(Rewrite::Alone(by.clone()));
     if held.term == Term::Zero {
@@ -45,8 +52,7 @@ fn matrix(writer: &Writer<'_>, of: &Name, by: Argument, follow: &[Name]) -> Opti
 /// The Jacobian of the state as the matrix of its blocks.
 pub(crate) fn whole(writer: &Writer<'_>) -> Option<Made> {
     let now = Time::var('t');
-    let stack = writer.stack(&|s| Term::D(Arc::clone(s), Some(now.clone())));
-    Proof::of(writer.known(), stack)
+    Proof::of(writer.known(), writer.differential(&now))
         .by(Rewrite::Partials)?
         .by(Rewrite::StateProduct)?
         .by(Rewrite::ReadOff(Argument::States(now.plus(-1))))

@@ -3,28 +3,24 @@
 
 use std::sync::Arc;
 
-use super::chain::{self, Carried};
-use super::delayed;
+use super::chain;
 use super::generate::Writer;
 use super::rewrite::{Argument, At, Made, Proof, Rewrite};
 use super::term::{Name, Term, Time};
 use super::{Level, Part, Range};
 
-pub(crate) fn write(writer: &mut Writer<'_>, parts: &[Carried]) {
-    if chain::is_delayed(parts) {
-        return delayed::responses(writer, parts);
-    }
+pub(crate) fn write(writer: &mut Writer<'_>) {
     let t = Time::var('t');
     let mut immediate = Vec::new();
-    for state in &writer.states {
-        match at_once(writer, state) {
-            Some(made) => immediate.push((Arc::clone(state), made)),
+    for state in chain::names(&writer.state) {
+        match at_once(writer, &state) {
+            Some(made) => immediate.push((state, made)),
             None => return,
         }
     }
-    let now = writer.stack(&|s| Term::D(Arc::clone(s), Some(t.clone())));
+    let now = writer.differential(&t);
     let made = Proof::of(writer.known(), now.clone()).by(Rewrite::Partials);
-    let made = match immediate.len() {
+    let made = match writer.state.len() {
         1 => made,
         _ => made
             .and_then(|p| p.by(Rewrite::StateProduct))
@@ -54,9 +50,8 @@ pub(crate) fn write(writer: &mut Writer<'_>, parts: &[Carried]) {
         many.range = Range::all();
         many.level = Level::Normal;
     }
-    if let [state] = &writer.states[..] {
-        let state = Arc::clone(state);
-        maps(writer, &state);
+    if let [state] = &chain::names(&writer.state)[..] {
+        maps(writer, state);
     }
 }
 
@@ -66,7 +61,7 @@ fn at_once(writer: &Writer<'_>, state: &Name) -> Option<Made> {
     let differential = Term::D(Arc::clone(state), Some(Time::var('t')));
     Proof::of(writer.known(), differential)
         .by(Rewrite::Unfold(At::new(format!("d.{state}"), &[])))?
-        .outwards(&writer.states)?
+        .outwards(&chain::names(&writer.state))?
         .by(Rewrite::AtOnce)
         .map(Proof::done)
 }
@@ -104,11 +99,15 @@ fn maps(writer: &mut Writer<'_>, state: &Name) {
     let equation = writer.prove(id, Part::Jacobian, left, map);
     equation.range = Range::all();
     equation.level = Level::Normal;
-    let made = Proof::of(writer.known(), total.clone())
-        .by(Rewrite::Unroll(line))
-        .and_then(|p| p.by(Rewrite::Chain))
-        .and_then(|p| p.by(Rewrite::Fold(At::new("jac.product", &[]))))
-        .map(Proof::done);
+    let unrolled = Proof::of(writer.known(), total.clone());
+    let made = match chain::is_delayed(&writer.state) {
+        true => unrolled.by(Rewrite::UnrollLags(line)),
+        false => unrolled
+            .by(Rewrite::Unroll(line))
+            .and_then(|p| p.by(Rewrite::Chain))
+            .and_then(|p| p.by(Rewrite::Fold(At::new("jac.product", &[])))),
+    };
+    let made = made.map(Proof::done);
     let Some(made) = made else { return };
     let equation = writer.prove(format!("map.sum.{name}"), Part::Jacobian, total, made);
     equation.range = Range::all();

@@ -121,6 +121,8 @@ rules! {
     BlockNorm "N9" "norm of blocks" "分块矩阵的范数" r"\lVert[A;B]\rVert^{2}\le\lVert A\rVert^{2}+\lVert B\rVert^{2}";
     /// The length of a vector by its largest entry.
     EntryNorm "N10" "length and largest entry" "长度与最大元素" r"\lVert v\rVert\le\sqrt{n}\max_{i}\lvert v_{i}\rvert";
+    /// What is at most a part of the largest of the last m, and so shrinks once in m steps.
+    Contraction "N11" "contraction over several lags" "多步滞后的压缩" r"x_{t}\le\rho\max_{l\le m}x_{t-l}\Rightarrow x_{t}\le\rho^{\lceil\frac{t-k}{m}\rceil}x_{k}\;(\rho\le1)";
     /// What a definition says.
     Definition "Def" "definition" "定义" r"u:=v";
 }

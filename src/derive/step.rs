@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use super::canon::{add, inner};
-use super::chain;
 use super::change::Change;
 use super::mirror::Mirror;
 use super::read::Reader;
@@ -91,11 +90,10 @@ impl Derivation {
             Site::Mirrored(_) => None,
             Site::Line(rewrite) => {
                 let scalars = scalars(&self.graph.tape);
-                let states = chain::names(&self.states);
                 let known = Known {
                     lines: &self.equations,
                     scalars: &scalars,
-                    states: &states,
+                    state: &self.states,
                     tape: &self.graph.tape,
                 };
                 let after = rewrite.apply(&step.before, &known);
@@ -126,11 +124,10 @@ impl Derivation {
     fn mirrored_again(&self, rewrite: &Rewrite, step: &Step) -> Option<Step> {
         let mirror = Mirror::of(&self.back);
         let scalars = scalars(&self.graph.tape);
-        let states = chain::names(&self.back);
         let known = Known {
             lines: &self.reversed,
             scalars: &scalars,
-            states: &states,
+            state: &self.back,
             tape: &self.graph.tape,
         };
         let after = rewrite.apply(&mirror.term(&step.before)?, &known)?;

@@ -7,7 +7,7 @@ use super::Derivation;
 use crate::render::{Big, Fence, Math, Sign};
 
 /// For each of [`lines`], the lines that say it of the recurrence at hand and are evaluated.
-pub(crate) fn instances(derivation: &Derivation) -> [Vec<&str>; 5] {
+pub(crate) fn instances(derivation: &Derivation) -> [Vec<&str>; 6] {
     let found = |wanted: &[&str]| -> Vec<&str> {
         let ids = derivation.equations.iter().map(|e| &*e.id);
         let own = |id: &&str| {
@@ -21,13 +21,14 @@ pub(crate) fn instances(derivation: &Derivation) -> [Vec<&str>; 5] {
     [
         found(&["jac.differential"]),
         found(&["bridge.recursion", "costate", "costate.next."]),
-        Vec::new(),
+        found(&["bridge.pairing", "costate.pairing"]),
         found(&["master"]),
         found(&["grad.", "costate.start"]),
+        found(&["bridge.closed", "costate.closed"]),
     ]
 }
 
-/// The lines G1 to G5.
+/// The lines G1 to G6.
 pub(crate) fn lines(derivation: &Derivation) -> Vec<Math> {
     let symbols = derivation.symbols();
     let id = Math::ident;
@@ -106,5 +107,19 @@ pub(crate) fn lines(derivation: &Derivation) -> Vec<Math> {
                 lambda(Math::number(0)),
             ),
         ]),
+        equal(
+            lambda(id("k")),
+            Math::big(
+                Big::Sum,
+                equal(t(), id("k")),
+                last(),
+                Math::row([
+                    Math::frac(partial(state(t())), partial(state(id("k"))))
+                        .fenced(Fence::Paren)
+                        .transposed(),
+                    at("e", t()),
+                ]),
+            ),
+        ),
     ]
 }

@@ -117,6 +117,7 @@ impl<'a> Reader<'a> {
             r"\langle" => self.fenced(Fence::Angle, r"\rangle")?,
             r"\lVert" => self.fenced(Fence::Norm, r"\rVert")?,
             r"\lvert" => self.fenced(Fence::Abs, r"\rvert")?,
+            r"\lceil" => self.fenced(Fence::Ceil, r"\rceil")?,
             r"\frac" => Math::frac(self.braced()?, self.braced()?),
             r"\sqrt" => Math::Root(Box::new(self.braced()?)),
             r"\hat" => Math::Accent(Accent::Hat, Box::new(self.braced()?)),

@@ -2,6 +2,7 @@
 
 use super::Known;
 use crate::derive::canon::{add, product, transpose};
+use crate::derive::chain::Carried;
 use crate::derive::term::{Name, Term, Time};
 
 /// `δ` or the gradient of a stack as the stack of those of its parts.
@@ -73,39 +74,38 @@ pub(super) fn product_of(before: &Term) -> Option<Term> {
     Some(Term::Mul(vec![Term::Matrix(weights), Term::Matrix(reads)]))
 }
 
-/// Rows `Σ_y A_xy v_y + r_x`, where the `v_y` are of all states, as blocks times a stack.
+/// Rows `Σ_y A_xy v_y + r_x`, where the `v_y` are of the state, as blocks times a stack.
 pub(super) fn of_states(before: &Term, known: &Known<'_>) -> Option<Term> {
     let Term::Matrix(rows) = before else {
         return None;
     };
-    let of_state = |t: &Term| match t {
-        Term::D(name, Some(_)) | Term::Costate(name, _) => known.states.contains(name),
-        _ => false,
-    };
-    let (mut matrices, mut rest, mut stack) = (Vec::new(), Vec::new(), Vec::new());
-    for row in column(rows)? {
+    let rows = column(rows)?;
+    let stack = stack_in(&rows, known)?;
+    let (mut matrices, mut rest) = (Vec::new(), Vec::new());
+    for row in rows {
         let parts = match row {
             Term::Add(parts) => &parts[..],
             one => std::slice::from_ref(one),
         };
-        let (own, others): (Vec<&Term>, Vec<&Term>) = parts.iter().partition(|p| p.any(&of_state));
-        let mut cells = Vec::new();
-        for part in own {
-            let Term::Mul(factors) = part else {
-                return None;
+        let mut cells = vec![Term::Zero; stack.len()];
+        let mut others = Vec::new();
+        for part in parts {
+            if !part.any(&|t| of_state(t, known).is_some()) {
+                others.push(part.clone());
+                continue;
+            }
+            let (last, matrix) = match part {
+                Term::Mul(factors) => factors.split_last()?,
+                one => (one, &[][..]),
             };
-            let (last, matrix) = factors.split_last().filter(|(last, _)| of_state(last))?;
-            cells.push((last.clone(), product(matrix.to_vec())));
-        }
-        let (of, cells): (Vec<Term>, Vec<Term>) = in_order(cells, known)?.into_iter().unzip();
-        if stack.is_empty() {
-            stack = of.clone();
-        }
-        if stack != of {
-            return None;
+            let cell = cells.get_mut(stack.iter().position(|v| v == last)?)?;
+            if *cell != Term::Zero {
+                return None;
+            }
+            *cell = product(matrix.to_vec());
         }
         matrices.push(cells);
-        rest.push(vec![add(others.into_iter().cloned())]);
+        rest.push(vec![add(others)]);
     }
     let stack = Term::Matrix(stack.into_iter().map(|v| vec![v]).collect());
     let nothing = rest.iter().flatten().all(|r| *r == Term::Zero);
@@ -131,17 +131,37 @@ pub(super) fn of_states(before: &Term, known: &Known<'_>) -> Option<Term> {
     })
 }
 
-/// What acts on each state, by the order of the states; nothing where one is missing.
-fn in_order(cells: Vec<(Term, Term)>, known: &Known<'_>) -> Option<Vec<(Term, Term)>> {
-    let of = |state: &Name| {
-        let is_of = |v: &Term| match v {
-            Term::D(name, _) | Term::Costate(name, _) => name == state,
-            _ => false,
-        };
-        cells.iter().find(|(v, _)| is_of(v)).cloned()
+/// The step of a differential or a `λ` of a value of the state.
+fn of_state<'t>(term: &'t Term, known: &Known<'_>) -> Option<&'t Time> {
+    match term {
+        Term::D(name, Some(at)) | Term::Costate(name, at) if known.carries(name) => Some(at),
+        _ => None,
+    }
+}
+
+/// The stack of the differentials, or of the `λ`, of the whole state at the latest step of which
+/// there is one in some rows.
+fn stack_in(rows: &[&Term], known: &Known<'_>) -> Option<Vec<Term>> {
+    let mut found: Vec<&Term> = Vec::new();
+    for row in rows {
+        crate::derive::generate::visit(row, &mut |t| {
+            if of_state(t, known).is_some() {
+                found.push(t);
+            }
+        });
+    }
+    let latest = found.iter().filter_map(|t| of_state(t, known)).max()?;
+    let costates = found.iter().all(|t| matches!(t, Term::Costate(..)));
+    let cell = |part: &Carried| {
+        let name = Name::clone(&part.name);
+        match (costates, part.delay) {
+            (false, delay) => Some(Term::D(name, Some(latest.plus(-delay)))),
+            (true, 0) => Some(Term::Costate(name, latest.clone())),
+            // What is only carried on has no λ of its own.
+            (true, _) => None,
+        }
     };
-    let ordered: Vec<(Term, Term)> = known.states.iter().map(of).collect::<Option<_>>()?;
-    (ordered.len() == cells.len()).then_some(ordered)
+    known.state.iter().map(cell).collect()
 }
 
 /// The sum of blocks `δ_q r_iᵀ` as that of a stack times the transpose of another.

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::Known;
-use crate::derive::canon::{add, diagonal, divide, hadamard, neg, product, transpose};
+use super::{At, Known, line_of};
+use crate::derive::canon::{add, diagonal, divide, hadamard, inner, neg, product, transpose};
+use crate::derive::chain::Carried;
 use crate::derive::term::{Name, Term, Time};
 
 /// What a line is linear in.
@@ -15,7 +16,7 @@ pub enum Argument {
     Costate(Name, Time),
     /// The differential of a value.
     D(Name, Option<Time>),
-    /// The differentials of all states at a step, in a stack.
+    /// The differential of the state at a step, in a stack.
     States(Time),
     /// How a state answers to a state of an earlier step.
     Jacobian(Name, Time, Name, Time),
@@ -29,8 +30,8 @@ impl Argument {
             Self::Costate(of, at) => Term::Costate(name(of), at.clone()),
             Self::D(of, at) => Term::D(name(of), at.clone()),
             Self::States(at) => {
-                let row = |of: &Name| vec![Term::D(name(of), Some(at.clone()))];
-                Term::Matrix(known.states.iter().map(row).collect())
+                let row = |of: &Carried| vec![Term::D(name(&of.name), Some(at.plus(-of.delay)))];
+                Term::Matrix(known.state.iter().map(row).collect())
             }
             Self::Jacobian(of, to, by, from) => {
                 Term::Jacobian(name(of), to.clone(), name(by), from.clone())
@@ -83,7 +84,7 @@ pub(super) fn factor(term: &Term, of: &Argument, known: &Known<'_>) -> Option<Te
             let (own, rest) = apart(&part, &x);
             if let Some(own) = own {
                 at.get_or_insert(parts.len());
-                matrices.push(coefficient(&own, &x, scalar)?);
+                matrices.push(coefficient(&own, &x, scalar, known)?);
             }
             parts.extend(rest);
         }
@@ -127,39 +128,142 @@ fn apart(term: &Term, x: &Term) -> (Option<Term>, Option<Term>) {
 }
 
 /// The matrix `A` of `A x`.
-fn coefficient(term: &Term, x: &Term, scalar: bool) -> Option<Term> {
+fn coefficient(term: &Term, x: &Term, scalar: bool, known: &Known<'_>) -> Option<Term> {
     let has = |t: &Term| t.any(&|p| p == x);
     Some(match term {
         t if t == x && scalar => Term::Num(1.0),
         t if t == x => Term::Eye,
-        Term::Neg(t) => neg(coefficient(t, x, scalar)?),
+        Term::Neg(t) => neg(coefficient(t, x, scalar, known)?),
         Term::Add(parts) => {
-            let parts = parts.iter().map(|p| coefficient(p, x, scalar));
+            let parts = parts.iter().map(|p| coefficient(p, x, scalar, known));
             add(parts.collect::<Option<Vec<Term>>>()?)
         }
         Term::Mul(factors) => {
-            let (last, rest) = factors.split_last()?;
-            if rest.iter().any(has) {
+            let at = factors.iter().position(has)?;
+            let from = match at + 1 == factors.len() {
+                true => at,
+                false => number_ending(factors, at, known)?,
+            };
+            let (before, after) = (&factors[..from], &factors[at + 1..]);
+            if before.iter().chain(after).any(has) {
                 return None;
             }
-            let last = coefficient(last, x, scalar)?;
-            product(rest.iter().cloned().chain([last]).collect())
+            let own = match &factors[from..=at] {
+                [own] => coefficient(own, x, scalar, known)?,
+                [row @ .., own] => {
+                    let own = coefficient(own, x, scalar, known)?;
+                    product(row.iter().cloned().chain([own]).collect())
+                }
+                [] => return None,
+            };
+            product(before.iter().chain(after).cloned().chain([own]).collect())
         }
         Term::Had(factors) => {
             let (last, rest) = factors.split_last()?;
             if rest.iter().any(has) {
                 return None;
             }
-            let last = coefficient(last, x, scalar)?;
+            let last = coefficient(last, x, scalar, known)?;
             match scalar {
                 // The derivative of a vector with respect to a number is a column.
                 true => hadamard(rest.iter().cloned().chain([last]).collect()),
                 false => diagonal(hadamard(rest.to_vec()), last),
             }
         }
-        Term::Div(a, b) if scalar && !has(b) => divide(coefficient(a, x, scalar)?, (**b).clone()),
+        Term::Div(a, b) if scalar && !has(b) => {
+            divide(coefficient(a, x, scalar, known)?, (**b).clone())
+        }
         _ => return None,
     })
+}
+
+/// Whether a term is a number: made of numbers, or a product of a row and a column.
+pub(super) fn is_number(term: &Term, known: &Known<'_>) -> bool {
+    match term {
+        Term::D(name, _) | Term::DPlus(name, _) => known.scalars.contains(name),
+        Term::Neg(x) => is_number(x, known),
+        Term::Add(parts) => parts.iter().all(|p| is_number(p, known)),
+        Term::Mul(factors) => {
+            let numbers = factors.iter().take_while(|f| is_scalar(f, known)).count();
+            match &factors[numbers..] {
+                [one] => is_number(one, known),
+                [Term::T(row), .., column] => is_column(row, known) && is_column(column, known),
+                _ => false,
+            }
+        }
+        term => is_scalar(term, known),
+    }
+}
+
+/// Where a number in a product begins that ends at a place: it can stand anywhere in the product.
+fn number_ending(factors: &[Term], at: usize, known: &Known<'_>) -> Option<usize> {
+    let number = |from: &usize| match &factors[*from..=at] {
+        [one] => is_number(one, known),
+        run => is_number(&Term::Mul(run.to_vec()), known),
+    };
+    (0..=at).rev().find(number)
+}
+
+/// Whether a term is a vector, as far as its names tell.
+fn is_column(term: &Term, known: &Known<'_>) -> bool {
+    match term {
+        Term::Ones => true,
+        Term::Value(name, _)
+        | Term::Delta(name, _)
+        | Term::D(name, _)
+        | Term::DPlus(name, _)
+        | Term::Costate(name, _) => known.size(name).is_some(),
+        Term::Neg(x) => is_column(x, known),
+        Term::Add(parts) => parts.iter().all(|p| is_column(p, known)),
+        Term::Had(factors) => factors.iter().any(|f| is_column(f, known)),
+        _ => false,
+    }
+}
+
+/// `⟨a, u + v⟩ = ⟨a, u⟩ + ⟨a, v⟩`.
+pub(super) fn inner_sum(term: &Term) -> Term {
+    match term {
+        Term::Inner(a, sum) => match &**sum {
+            Term::Add(parts) => add(parts.iter().map(|p| inner((**a).clone(), p.clone()))),
+            _ => term.clone(),
+        },
+        term => term.map(&mut inner_sum),
+    }
+}
+
+/// `⟨a, A u⟩ = ⟨Aᵀ a, u⟩`.
+pub(super) fn inner_adjoint(term: &Term) -> Term {
+    match term {
+        Term::Inner(a, image) => match &**image {
+            Term::Mul(factors) => match factors.split_last() {
+                Some((u, matrix)) if !matrix.is_empty() => {
+                    let sent = product(vec![transpose(product(matrix.to_vec())), (**a).clone()]);
+                    inner(sent, u.clone())
+                }
+                _ => term.clone(),
+            },
+            _ => term.clone(),
+        },
+        term => term.map(&mut inner_adjoint),
+    }
+}
+
+/// In a line `v_t = e_t + A_{t+1} v_{t+1}`, what comes from the next step is `v_t − e_t`.
+pub(super) fn solved(before: &Term, at: &At, known: &Known<'_>) -> Option<Term> {
+    let line = known.line(&at.line)?;
+    let Term::Add(parts) = &line.right else {
+        return None;
+    };
+    let next = Time::var('t').plus(1);
+    let from_next = |t: &Term| match t {
+        Term::Delta(_, Some(step)) | Term::Costate(_, step) => *step == next,
+        _ => false,
+    };
+    let (later, direct): (Vec<Term>, Vec<Term>) =
+        parts.iter().cloned().partition(|p| p.any(&from_next));
+    let [later] = <[Term; 1]>::try_from(later).ok()?;
+    let rest = add([line.left.clone(), neg(add(direct))]);
+    Some(super::replaced(before, &at.put(&later), &at.put(&rest)))
 }
 
 /// `A x` with `Jᵀ` for `A`, when a line says what `J` is and its transpose is `A`.
@@ -175,11 +279,7 @@ pub(super) fn transposed(
             parts_of(sum).into_iter().partition(|p| p.any(&|t| t == x));
         let matrix = match &own[..] {
             [] => Term::Zero,
-            [one] if one == x => Term::Eye,
-            [Term::Mul(factors)] => {
-                let (_, matrix) = factors.split_last().filter(|(last, _)| *last == x)?;
-                product(matrix.to_vec())
-            }
+            [one] => acts(one, x)?,
             _ => return None,
         };
         let matrix = opened(&transpose(matrix), known);
@@ -190,23 +290,34 @@ pub(super) fn transposed(
         return acting(term);
     };
     // In a stack, each block belongs to the row of the state that gets what it sends.
-    let row = known.states.iter().position(|s| s == to)?;
+    let row = known.states().position(|s| s == to)?;
     let mut rows = rows.clone();
     let cell = rows.get_mut(row)?.first_mut()?;
     *cell = acting(cell)?;
     Some(Term::Matrix(rows))
 }
 
+/// The matrix `A` of a product `A x`.
+fn acts(product_of: &Term, x: &Term) -> Option<Term> {
+    match product_of {
+        one if one == x => Some(Term::Eye),
+        Term::Neg(negated) => acts(negated, x).map(neg),
+        Term::Mul(factors) => {
+            let (_, matrix) = factors.split_last().filter(|(last, _)| *last == x)?;
+            Some(product(matrix.to_vec()))
+        }
+        _ => None,
+    }
+}
+
 /// A matrix with what the lines say of blocks, and of derivatives within a step, put in.
 fn opened(term: &Term, known: &Known<'_>) -> Term {
-    let (line, at) = match term {
-        Term::Block(of, by, at) => (format!("jac.{of}.{by}"), at),
-        Term::Jacobian(of, a, by, b) if a == b => (format!("within.{of}.{by}"), a),
-        term => return term.map(&mut |part| opened(part, known)),
-    };
-    match known.line(&line) {
-        Some(line) => opened(&line.right.at('t', at), known),
-        None => term.clone(),
+    match line_of(term) {
+        Some(at) => match known.sides(&at, false) {
+            Some((_, right)) => opened(&right, known),
+            None => term.clone(),
+        },
+        None => term.map(&mut |part| opened(part, known)),
     }
 }
 
@@ -331,7 +442,7 @@ fn times<'a>(factors: impl Iterator<Item = &'a Term>) -> Vec<(f64, Vec<String>)>
     })
 }
 
-pub(super) fn is_scalar(term: &Term, known: &Known<'_>) -> bool {
+fn is_scalar(term: &Term, known: &Known<'_>) -> bool {
     match term {
         Term::Num(_) | Term::Before(..) | Term::At(..) | Term::Uncut(_) => true,
         Term::Value(name, _) | Term::Delta(name, _) | Term::Costate(name, _) => {

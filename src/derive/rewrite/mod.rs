@@ -15,6 +15,7 @@ pub use linear::Argument;
 pub(crate) use proof::{Made, Proof};
 
 use super::canon::tidy;
+use super::chain::{self, Carried};
 use super::rules::Rule;
 use super::term::{Name, Term, Time};
 use super::{Equation, Relation};
@@ -50,6 +51,12 @@ pub enum Rewrite {
     Partials,
     /// A matrix times something becomes the matrix.
     ReadOff(Argument),
+    /// An inner product with a sum becomes a sum of inner products.
+    InnerSum,
+    /// A matrix on one side of an inner product becomes its transpose on the other.
+    InnerAdjoint,
+    /// What a line says comes from the next step becomes the rest of the line.
+    Solved(At),
     /// Rows of what states get from all states become one matrix times the stack of the states.
     StateProduct,
     /// A derivative over steps becomes what all states before the last step pass on.
@@ -62,8 +69,11 @@ pub enum Rewrite {
     Around(Name, Name),
     /// `δ` of a state becomes its own `λ` and what states of the same step pass on to it.
     Shares(Name),
-    /// `λ` of a state becomes what its readers send back but for states of the same step.
-    OwnShare(Name),
+    /// `λ` of a state becomes what its readers send back; the other states of the step stand still
+    /// from here on.
+    ByReaders(Name),
+    /// States that stand still send nothing back.
+    Still,
     /// After the last step nothing is sent back.
     End,
     /// Before the first step nothing is sent by the loss.
@@ -72,6 +82,11 @@ pub enum Rewrite {
     Rename(char, char),
     /// A value that a line gives by the same value a step on or back becomes a sum over steps.
     Unroll(String),
+    /// The same for a line that gives it by that of several steps.
+    UnrollLags(String),
+    /// The derivative of the only value that is carried for several steps becomes the corner of that
+    /// of the state.
+    Corner,
     /// The derivative of the state over many steps becomes the product of those over one.
     Chain,
     /// The first part of a sum is set apart, and the Jacobian that the others share with it.
@@ -137,6 +152,9 @@ pub enum Rewrite {
     Ranges,
     /// A product over steps becomes a power of what no factor exceeds.
     Power,
+    /// What one line says is at most a sum of a few earlier ones, each with a factor, becomes a power of
+    /// what another line says is the most that the factors add up to.
+    Shrinks(String, String),
     /// A geometric sum becomes what it is at most without an end.
     Geometric,
     /// A power of smallest values becomes the product of those of each step.
@@ -151,8 +169,8 @@ pub(crate) struct Known<'a> {
     pub(crate) lines: &'a [Equation],
     /// The values that are numbers.
     pub(crate) scalars: &'a HashSet<Name>,
-    /// The states that Jacobians are about, in order.
-    pub(crate) states: &'a [Name],
+    /// The state that Jacobians are about.
+    pub(crate) state: &'a [Carried],
     /// The recurrence, linearised and transposed.
     pub(crate) tape: &'a Tape,
 }
@@ -162,9 +180,20 @@ impl Known<'_> {
         self.lines.iter().find(|e| e.id == id)
     }
 
-    /// How a state depends on one before the step; zero where its line says so.
-    fn block(&self, of: &Name, by: &Name, at: &Time) -> Term {
-        match self.line(&format!("jac.{of}.{by}")) {
+    /// The values in the state, in order.
+    fn states(&self) -> impl Iterator<Item = &Name> {
+        let values = self.state.iter().filter(|part| part.delay == 0);
+        values.map(|part| &part.name)
+    }
+
+    /// Whether a value is carried from one step to the next.
+    fn carries(&self, name: &Name) -> bool {
+        self.state.iter().any(|part| part.name == *name)
+    }
+
+    /// How a value of the state depends on a part of it before the step; zero where its line says so.
+    fn block(&self, of: &Name, by: &Carried, at: &Time) -> Term {
+        match self.line(&chain::block_line(of, &by.name, by.delay + 1)) {
             Some(line) if line.right == Term::Zero => Term::Zero,
             _ => self.jacobian(of, by, at),
         }
@@ -186,10 +215,10 @@ impl Known<'_> {
         Some((size.text(&self.tape.dim_names()).into(), size))
     }
 
-    fn jacobian(&self, of: &Name, by: &Name, at: &Time) -> Term {
-        match self.states {
+    fn jacobian(&self, of: &Name, by: &Carried, at: &Time) -> Term {
+        match self.state {
             [_] => Term::StateJacobian(at.clone()),
-            _ => Term::Block(Name::clone(of), Name::clone(by), at.clone()),
+            state => chain::block(state, of, by, at),
         }
     }
 
@@ -199,12 +228,7 @@ impl Known<'_> {
         if (line.relation == Relation::AtMost) != inequality {
             return None;
         }
-        let there = |side: &Term| {
-            at.steps
-                .iter()
-                .fold(side.clone(), |side, (var, to)| side.at(*var, to))
-        };
-        Some((there(&line.left), there(&line.right)))
+        Some((at.put(&line.left), at.put(&line.right)))
     }
 }
 
@@ -215,6 +239,12 @@ impl At {
             steps: steps.to_vec(),
         }
     }
+
+    /// A side of the line, or a part of one, at these steps.
+    fn put(&self, side: &Term) -> Term {
+        let steps = self.steps.iter();
+        steps.fold(side.clone(), |side, (var, to)| side.at(*var, to))
+    }
 }
 
 impl Rewrite {
@@ -222,9 +252,11 @@ impl Rewrite {
     #[must_use]
     pub const fn rule(&self) -> Rule {
         match self {
-            Self::Unfold(_) | Self::Fold(_) | Self::AtMost(_) | Self::Rename(..) => {
-                Rule::Substitution
-            }
+            Self::Unfold(_)
+            | Self::Fold(_)
+            | Self::Solved(_)
+            | Self::AtMost(_)
+            | Self::Rename(..) => Rule::Substitution,
             Self::NormOfProduct | Self::NormOfFirst => Rule::Submultiplicative,
             Self::Below(_) | Self::Power | Self::LeastSteps => Rule::Extremes,
             Self::NormOfBlocks => Rule::BlockNorm,
@@ -234,16 +266,18 @@ impl Rewrite {
             Self::NormOfTranspose | Self::NormOfOuter => Rule::OuterNorm,
             Self::Ranges | Self::Saturated => Rule::Ranges,
             Self::Geometric => Rule::Geometric,
+            Self::Shrinks(..) => Rule::Contraction,
             Self::LeastOfProduct => Rule::LowerBound,
             Self::Factor(Argument::Jacobian(..)) | Self::Partials => Rule::Linearity,
             Self::Factor(_) | Self::AsDiagonal => Rule::Diagonal,
-            Self::Alone(_) | Self::AtOnce => Rule::Constant,
+            Self::Alone(_) | Self::AtOnce | Self::Still => Rule::Constant,
             Self::ReadOff(_) => Rule::ReadOff,
-            Self::LastStep | Self::WholeState | Self::Around(..) => Rule::PathSum,
-            Self::Shares(_) | Self::OwnShare(_) => Rule::Consumer,
+            Self::LastStep | Self::WholeState | Self::Corner | Self::Around(..) => Rule::PathSum,
+            Self::Shares(_) | Self::ByReaders(_) => Rule::Consumer,
             Self::Start | Self::End => Rule::Boundary,
-            Self::Transposed(..) => Rule::LeftAdjoint,
-            Self::Unroll(_) => Rule::Unrolling,
+            Self::Transposed(..) | Self::InnerAdjoint => Rule::LeftAdjoint,
+            Self::InnerSum => Rule::InnerLinearity,
+            Self::Unroll(_) | Self::UnrollLags(_) => Rule::Unrolling,
             Self::Chain => Rule::OrderedProduct,
             Self::Horner => Rule::Horner,
             Self::Exchange => Rule::Exchange,
@@ -261,9 +295,13 @@ impl Rewrite {
     #[must_use]
     pub const fn relation(&self) -> Option<Relation> {
         Some(match self {
-            Self::OneLoss | Self::Restart | Self::Alone(_) | Self::AtOnce | Self::ReadOff(_) => {
-                return None;
-            }
+            Self::OneLoss
+            | Self::Restart
+            | Self::Alone(_)
+            | Self::AtOnce
+            | Self::ReadOff(_)
+            | Self::ByReaders(_)
+            | Self::Still => return None,
             Self::AtMost(_)
             | Self::Below(_)
             | Self::NormOfProduct
@@ -275,6 +313,7 @@ impl Rewrite {
             | Self::Ranges
             | Self::Power
             | Self::Geometric
+            | Self::Shrinks(..)
             | Self::LeastSteps
             | Self::LeastOfProduct => Relation::AtMost,
             _ => Relation::Equal,
@@ -285,14 +324,19 @@ impl Rewrite {
     #[must_use]
     pub fn premises(&self) -> Vec<String> {
         match self {
-            Self::Unfold(at) | Self::Fold(at) | Self::AtMost(at) | Self::Transposed(at, _) => {
-                vec![at.line.clone()]
-            }
-            Self::Below(line) | Self::Unroll(line) | Self::Unstack(line) | Self::Restack(line) => {
-                vec![line.clone()]
-            }
+            Self::Unfold(at)
+            | Self::Fold(at)
+            | Self::Solved(at)
+            | Self::AtMost(at)
+            | Self::Transposed(at, _) => vec![at.line.clone()],
+            Self::Below(line)
+            | Self::Unroll(line)
+            | Self::UnrollLags(line)
+            | Self::Unstack(line)
+            | Self::Restack(line) => vec![line.clone()],
             Self::Around(of, by) => vec![format!("jac.{of}.{of}"), format!("jac.{of}.{by}")],
-            Self::OwnShare(state) => vec![format!("delta.{state}")],
+            Self::Shrinks(step, letter) => vec![step.clone(), letter.clone()],
+            Self::ByReaders(state) => vec![format!("delta.{state}")],
             Self::Start => vec!["costate".into()],
             _ => Vec::new(),
         }
@@ -322,12 +366,16 @@ impl Rewrite {
             Self::AtOnce => partial::at_once(before, known)?,
             Self::Partials => partial::partials(before, known),
             Self::ReadOff(of) => partial::read_off(before, of, known)?,
+            Self::InnerSum => linear::inner_sum(before),
+            Self::InnerAdjoint => linear::inner_adjoint(before),
+            Self::Solved(at) => linear::solved(before, at, known)?,
             Self::StateProduct => blocks::of_states(before, known)?,
-            Self::LastStep => paths::last_step(before, known)?,
+            Self::LastStep => paths::last_step(before, known),
             Self::WholeState => paths::whole_state(before, known)?,
             Self::Around(of, by) => paths::around(before, of, by, known)?,
             Self::Shares(state) => paths::shares(before, state, known),
-            Self::OwnShare(state) => paths::own_share(before, state, known)?,
+            Self::ByReaders(state) => paths::by_readers(before, state, known)?,
+            Self::Still => paths::still(before, known),
             Self::End => sums::end(before),
             Self::Start => {
                 let line = known.line("costate")?;
@@ -338,8 +386,13 @@ impl Rewrite {
                 let line = known.line(line)?;
                 sums::unroll(before, &line.left, &line.right)?
             }
-            Self::Chain => sums::chain(before),
-            Self::Horner => sums::horner(before)?,
+            Self::UnrollLags(line) => {
+                let line = known.line(line)?;
+                sums::unroll_lags(before, &line.left, &line.right, known)?
+            }
+            Self::Corner => paths::corner(before, known)?,
+            Self::Chain => sums::chain(before, known),
+            Self::Horner => sums::horner(before, known)?,
             Self::Exchange => sums::exchange(before)?,
             Self::SumOut => sums::out(before)?,
             Self::SumIn(to) => sums::inside(before, to),
@@ -378,12 +431,30 @@ impl Rewrite {
             Self::Repeated => sums::repeated(before)?,
             Self::Ranges => norms::ranges(before, known),
             Self::Power => norms::power(before)?,
+            Self::Shrinks(step, letter) => {
+                let (step, letter) = (known.line(step)?, known.line(letter)?);
+                norms::shrinks(before, step, letter)?
+            }
             Self::Geometric => norms::geometric(before)?,
             Self::LeastSteps => norms::least_steps(before)?,
             Self::LeastOfProduct => norms::least(before)?,
         };
         (after != *before).then_some(after)
     }
+}
+
+/// The line that says what a block of the Jacobian is, or a derivative within a step, at its step.
+pub(crate) fn line_of(term: &Term) -> Option<At> {
+    let (line, at) = match term {
+        Term::Block(of, by, at) => (chain::block_line(of, by, 1), at),
+        Term::Direct(of, at, by, from) => {
+            let lag = at.offset - from.offset;
+            (chain::block_line(of, by, lag), at)
+        }
+        Term::Jacobian(of, a, by, b) if a == b => (format!("within.{of}.{by}"), a),
+        _ => return None,
+    };
+    Some(At::new(line, &[('t', at.clone())]))
 }
 
 /// The term with something put in for every occurrence of a part.

@@ -3,6 +3,7 @@
 use super::Known;
 use crate::derive::canon::add;
 use crate::derive::term::{Base, Term, Time};
+use crate::derive::{Equation, Relation};
 
 fn abs() -> crate::derive::Name {
     "abs".into()
@@ -332,12 +333,21 @@ pub(super) fn geometric(term: &Term) -> Option<Term> {
     let Term::PowSteps(q, steps) = rest.remove(at) else {
         return None;
     };
-    let (Base::Minus(t, k), 0) = (&steps.base, steps.offset) else {
-        return None;
-    };
     if super::sums::varies(&q, *var) || rest.iter().any(|f| super::sums::varies(f, *var)) {
         return None;
     }
+    let gap = Box::new(Term::Add(vec![Term::Num(1.0), Term::Neg(q.clone())]));
+    if let (Base::Lots(t, k, many), 0) = (&steps.base, steps.offset) {
+        // The first term is one; after it each power stands for as many steps.
+        let all = (t, from, to) == (var, &Time::var(*k), &Time::last());
+        let many = Term::Num(f64::from(i32::try_from(*many).ok()?));
+        let later = Term::Div(Box::new(times(vec![many, *q])), gap);
+        rest.push(Term::Add(vec![Term::Num(1.0), later]));
+        return all.then(|| times(rest));
+    }
+    let (Base::Minus(t, k), 0) = (&steps.base, steps.offset) else {
+        return None;
+    };
     if (t, *from == Time::var(*k), *to == Time::last()) == (var, true, true) {
         // The first term is one.
     } else if let (Base::Minus(last, width), 0) = (&to.base, to.offset)
@@ -348,8 +358,52 @@ pub(super) fn geometric(term: &Term) -> Option<Term> {
     } else {
         return None;
     }
-    let gap = Term::Add(vec![Term::Num(1.0), Term::Neg(q)]);
-    Some(Term::Div(Box::new(times(rest)), Box::new(gap)))
+    Some(Term::Div(Box::new(times(rest)), gap))
+}
+
+/// `x_t ≤ ρ^{⌈(t−k)/m⌉}`, when a line says `x_t ≤ Σ_{l≤m} a_{t,l} x_{t−l}` for `t > k`, `x_k` is one, all
+/// before it zero, and `ρ` is the most that the `a_{t,l}` of a step add up to, which is one at most.
+pub(super) fn shrinks(before: &Term, step: &Equation, letter: &Equation) -> Option<Term> {
+    let (Term::Jacobian(of, to, by, from), true) = (inside(before)?, *before == step.left) else {
+        return None;
+    };
+    let (t, k) = (Time::var('t'), Time::var('k'));
+    if (of, to, from) != (by, &t, &k) || step.relation != Relation::AtMost {
+        return None;
+    }
+    let parts = match &step.right {
+        Term::Add(parts) => parts.clone(),
+        one => vec![one.clone()],
+    };
+    let (mut factors, mut longest) = (Vec::new(), 0);
+    for part in parts {
+        let Term::Mul(pair) = part else { return None };
+        let [factor, earlier] = &pair[..] else {
+            return None;
+        };
+        let Term::Jacobian(_, read, ..) = inside(earlier)? else {
+            return None;
+        };
+        let lag = to.offset - read.offset;
+        let same = read.base == to.base && *earlier == before.at('t', read);
+        if lag < 1 || !same {
+            return None;
+        }
+        longest = longest.max(lag);
+        factors.push(factor.at('t', &Time::var('j')));
+    }
+    let (Term::Max('j', first, last, most), Term::Letter(..)) = (&letter.right, &letter.left)
+    else {
+        return None;
+    };
+    if (first, last) != (&Time::at(1), &Time::last()) || **most != add(factors) {
+        return None;
+    }
+    let lots = Time {
+        base: Base::Lots('t', 'k', longest),
+        offset: 0,
+    };
+    Some(Term::PowSteps(Box::new(letter.left.clone()), lots))
 }
 
 fn times(factors: Vec<Term>) -> Term {

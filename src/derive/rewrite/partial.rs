@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::linear::is_scalar;
+use super::linear::is_number;
 use super::{Argument, Known};
 use crate::derive::canon::{add, diag, hadamard, neg, product, scale, settle, transpose};
+use crate::derive::chain::Carried;
 use crate::derive::term::{Name, Term, Time};
 
 /// Whether a differential depends on another, by the lines of the differentials.
@@ -96,17 +97,19 @@ pub(super) fn alone(before: &Term, free: &Argument, known: &Known<'_>) -> Option
         if !reaches(d, &x, known) {
             return Term::Zero;
         }
+        let mut refused = || {
+            strange = true;
+            Term::Zero
+        };
         match (d, &x) {
-            (Term::D(other, Some(at)), Term::D(by, Some(from)))
-                if known.states.contains(other) && *from == at.plus(-1) =>
-            {
-                let block = known.block(other, by, at);
-                product(vec![block, x.clone()])
+            (Term::D(other, Some(at)), Term::D(by, Some(from))) if known.carries(other) => {
+                let is_read = |part: &&Carried| part.name == *by && part.read_at(at) == *from;
+                match known.state.iter().find(is_read) {
+                    Some(part) => product(vec![known.block(other, part, at), x.clone()]),
+                    None => refused(),
+                }
             }
-            _ => {
-                strange = true;
-                Term::Zero
-            }
+            _ => refused(),
         }
     });
     (!strange).then(|| settle(&held))
@@ -116,7 +119,7 @@ pub(super) fn alone(before: &Term, free: &Argument, known: &Known<'_>) -> Option
 pub(super) fn at_once(before: &Term, known: &Known<'_>) -> Option<Term> {
     let mut strange = !is_linear(before, known);
     let held = put(before, &mut |d| match d {
-        Term::D(name, Some(at)) if known.states.contains(name) => match at.offset {
+        Term::D(name, Some(at)) if known.carries(name) => match at.offset {
             0 => Term::DPlus(Name::clone(name), at.clone()),
             _ => Term::Zero,
         },
@@ -135,13 +138,13 @@ pub(super) fn at_once(before: &Term, known: &Known<'_>) -> Option<Term> {
 /// The differential of a state as what it gets from each state before, and at once.
 pub(super) fn partials(term: &Term, known: &Known<'_>) -> Term {
     match term {
-        Term::D(of, Some(at)) if known.states.contains(of) && at.offset == 0 => {
-            let from = |by: &Name| {
-                let before = Term::D(Name::clone(by), Some(at.plus(-1)));
+        Term::D(of, Some(at)) if known.carries(of) && at.offset == 0 => {
+            let from = |by: &Carried| {
+                let before = Term::D(Name::clone(&by.name), Some(by.read_at(at)));
                 product(vec![known.jacobian(of, by, at), before])
             };
             let plus = Term::DPlus(Name::clone(of), at.clone());
-            Term::Add(known.states.iter().map(from).chain([plus]).collect())
+            Term::Add(known.state.iter().map(from).chain([plus]).collect())
         }
         term => term.map(&mut |part| partials(part, known)),
     }
@@ -157,9 +160,12 @@ pub(super) fn read_off(before: &Term, of: &Argument, known: &Known<'_>) -> Optio
             let [Term::Mul(factors), plus] = &parts[..] else {
                 return None;
             };
-            let entered = known.states.iter();
-            let entered = entered.map(|s| vec![Term::DPlus(Name::clone(s), at.plus(1))]);
-            let whole = *plus == Term::Matrix(entered.collect());
+            // What is carried on enters by itself.
+            let entered = |part: &Carried| match part.delay {
+                0 => vec![Term::DPlus(Name::clone(&part.name), at.plus(1))],
+                _ => vec![Term::Zero],
+            };
+            let whole = *plus == Term::Matrix(known.state.iter().map(entered).collect());
             let (last, rest) = factors.split_last()?;
             (whole && *last == x).then(|| product(rest.to_vec()))
         }
@@ -170,7 +176,7 @@ pub(super) fn read_off(before: &Term, of: &Argument, known: &Known<'_>) -> Optio
         }),
         (Term::Mul(factors), _) if factors.last() == Some(&x) => {
             let rest = factors[..factors.len() - 1].to_vec();
-            let numbers = rest.iter().all(|f| is_scalar(f, known));
+            let numbers = is_number(&product(rest.clone()), known);
             (!rest.iter().any(|f| f.any(&|t| *t == x))).then(|| match numbers && !scalar {
                 true => scale(rest, Some(Term::Eye)),
                 false => product(rest),

@@ -2,6 +2,7 @@
 
 use super::Known;
 use crate::derive::canon::{add, product, settle, transpose};
+use crate::derive::chain::Carried;
 use crate::derive::term::{Name, Term, Time};
 
 fn jacobian(of: &Name, to: Time, by: &Name, from: Time) -> Term {
@@ -19,33 +20,47 @@ fn within(of: &Name, by: &Name, at: &Time, known: &Known<'_>) -> Term {
     }
 }
 
-/// A derivative over many steps as what every state before the last step passes on.
-pub(super) fn last_step(before: &Term, known: &Known<'_>) -> Option<Term> {
-    match before {
+/// A derivative over many steps as what every part of the state before the last step passes on.
+pub(super) fn last_step(term: &Term, known: &Known<'_>) -> Term {
+    match term {
         Term::Response(of, at, by) => {
             let immediate = Term::Immediate(Name::clone(of), at.clone(), Name::clone(by));
-            let step = jacobian(of, at.clone(), of, at.plus(-1));
-            let carried = Term::Response(Name::clone(of), at.plus(-1), Name::clone(by));
-            Some(Term::Add(vec![immediate, Term::Mul(vec![step, carried])]))
+            let passed = known.state.iter().map(|via| {
+                let read = via.read_at(at);
+                let step = match known.state {
+                    [_] => jacobian(of, at.clone(), of, read.clone()),
+                    _ => known.block(of, via, at),
+                };
+                let carried = Term::Response(Name::clone(&via.name), read, Name::clone(by));
+                product(vec![step, carried])
+            });
+            add(std::iter::once(immediate).chain(passed))
         }
-        Term::Jacobian(of, to, by, from) if to.base == from.base && to.offset > from.offset => {
-            let last = to.plus(-1);
+        Term::Jacobian(of, to, by, from) if is_later(to, from) => {
             // What goes directly stands first.
-            let others = known.states.iter().filter(|s| *s != by);
-            let passed = std::iter::once(by).chain(others).map(|via| {
-                let until = match last == *from {
-                    true => within(via, by, from, known),
-                    false => jacobian(via, last.clone(), by, from.clone()),
+            let (own, others): (Vec<&Carried>, Vec<&Carried>) =
+                known.state.iter().partition(|via| via.name == *by);
+            let passed = own.into_iter().chain(others).map(|via| {
+                let read = via.read_at(to);
+                let until = match read.base == from.base {
+                    true if read.offset < from.offset => Term::Zero,
+                    true if read == *from => within(&via.name, by, from, known),
+                    _ => jacobian(&via.name, read, by, from.clone()),
                 };
                 product(vec![known.block(of, via, to), until])
             });
-            Some(add(passed))
+            add(passed)
         }
-        _ => None,
+        term => term.map(&mut |part| last_step(part, known)),
     }
 }
 
-/// How all states answer to one, as how the whole state does after that one's step.
+/// Whether a step comes after another, or may.
+fn is_later(step: &Time, than: &Time) -> bool {
+    step.base != than.base || step.offset > than.offset
+}
+
+/// How all parts of the state answer to one value, as how the whole state does after that one's step.
 pub(super) fn whole_state(before: &Term, known: &Known<'_>) -> Option<Term> {
     let Term::Matrix(rows) = before else {
         return None;
@@ -53,17 +68,35 @@ pub(super) fn whole_state(before: &Term, known: &Known<'_>) -> Option<Term> {
     let Some([Term::Jacobian(_, to, by, from)]) = rows.first().map(|r| &r[..]) else {
         return None;
     };
-    let column = |at: &Time| {
-        let row = |of: &Name| vec![jacobian(of, at.clone(), by, from.clone())];
-        Term::Matrix(known.states.iter().map(row).collect())
-    };
-    if *before != column(to) || to == from {
+    let row = |part: &Carried| vec![jacobian(&part.name, to.plus(-part.delay), by, from.clone())];
+    let answers = Term::Matrix(known.state.iter().map(row).collect());
+    if *before != answers || to == from {
         return None;
     }
-    let start = known.states.iter();
-    let start = start.map(|of| vec![within(of, by, from, known)]);
     let through = Term::StateFlow(to.clone(), from.clone());
-    Some(Term::Mul(vec![through, Term::Matrix(start.collect())]))
+    Some(Term::Mul(vec![through, entered(by, from, known)]))
+}
+
+/// What a perturbation of one value does to the state of its step: earlier values stay as they were.
+fn entered(by: &Name, from: &Time, known: &Known<'_>) -> Term {
+    let row = |part: &Carried| match part.delay {
+        0 => vec![within(&part.name, by, from, known)],
+        _ => vec![Term::Zero],
+    };
+    Term::Matrix(known.state.iter().map(row).collect())
+}
+
+/// How the only value of a state that is carried for several steps answers to itself, as the corner of
+/// how the whole state does.
+pub(super) fn corner(before: &Term, known: &Known<'_>) -> Option<Term> {
+    match before {
+        Term::Jacobian(of, to, by, from) if of == by && known.states().all(|s| s == of) => {
+            let column = entered(by, from, known);
+            let through = Term::StateFlow(to.clone(), from.clone());
+            Some(product(vec![transpose(column.clone()), through, column]))
+        }
+        _ => None,
+    }
 }
 
 /// A state that follows another within a step: its derivative through that one, and past it.
@@ -81,7 +114,7 @@ pub(super) fn around(before: &Term, of: &Name, by: &Name, known: &Known<'_>) -> 
                 jacobian(by, to.clone(), by, from.clone()),
             ]);
             let mut parts = vec![through];
-            for state in known.states {
+            for state in known.states() {
                 let start = within(state, by, from, known);
                 match past(state, to) {
                     Some(matrix) => parts.push(product(vec![matrix, start])),
@@ -114,7 +147,7 @@ fn without(term: &Term, state: &Name) -> Term {
 pub(super) fn shares(before: &Term, state: &Name, known: &Known<'_>) -> Term {
     let now = Time::var('t');
     let share = |of: &Name| Term::Costate(Name::clone(of), now.clone());
-    let passed = known.states.iter().filter(|of| *of != state);
+    let passed = known.states().filter(|of| *of != state);
     let passed = passed.map(|of| {
         let follows = transpose(within(of, state, &now, known));
         product(vec![follows, share(of)])
@@ -124,41 +157,34 @@ pub(super) fn shares(before: &Term, state: &Name, known: &Known<'_>) -> Term {
     super::replaced(before, &delta, &all)
 }
 
-/// `λ` of a state: what its readers send back, but for states of the same step.
-pub(super) fn own_share(before: &Term, state: &Name, known: &Known<'_>) -> Option<Term> {
-    let now = Time::var('t');
-    let right = &known.line(&format!("delta.{state}"))?.right;
-    let share = settle(&past_states(right, known, 0)?);
-    let own = Term::Costate(Name::clone(state), now);
-    Some(super::replaced(before, &own, &share))
+/// `λ` of a state as what its readers send back, where the other states of the step stand still.
+pub(super) fn by_readers(before: &Term, state: &Name, known: &Known<'_>) -> Option<Term> {
+    let line = known.line(&format!("delta.{state}"))?;
+    let own = Term::Costate(Name::clone(state), Time::var('t'));
+    Some(super::replaced(before, &own, &line.right))
 }
 
-/// A sum of `δ`'s, less what comes by way of states of this step.
-fn past_states(term: &Term, known: &Known<'_>, depth: usize) -> Option<Term> {
-    if depth > 40 {
-        return None;
-    }
-    match term {
-        Term::Delta(name, Some(at)) if *at == Time::var('t') => {
-            if known.states.contains(name) {
-                return Some(Term::Zero);
+/// The states of the step stand still: nothing comes back through them.
+pub(super) fn still(before: &Term, known: &Known<'_>) -> Term {
+    fn put(term: &Term, known: &Known<'_>) -> Term {
+        match term {
+            Term::Delta(name, Some(at)) if *at == Time::var('t') && known.carries(name) => {
+                Term::Zero
             }
-            let line = &known.line(&format!("delta.{name}"))?.right;
-            let rest = past_states(line, known, depth + 1)?;
-            // What does not come by way of a state keeps its name.
-            Some(if rest == *line { term.clone() } else { rest })
+            term => term.map(&mut |part| put(part, known)),
         }
-        term if !term.is_linear_part() => Some(term.clone()),
-        term => {
-            let mut failed = false;
-            let found = term.map(&mut |part| {
-                past_states(part, known, depth).unwrap_or_else(|| {
-                    failed = true;
-                    Term::Zero
-                })
-            });
-            (!failed).then_some(found)
+    }
+    settle_rows(&put(before, known))
+}
+
+/// The same after something in it became zero, row by row in a stack.
+fn settle_rows(term: &Term) -> Term {
+    match term {
+        Term::Matrix(rows) => {
+            let row = |row: &Vec<Term>| row.iter().map(settle).collect();
+            Term::Matrix(rows.iter().map(row).collect())
         }
+        term => settle(term),
     }
 }
 
@@ -166,7 +192,7 @@ fn past_states(term: &Term, known: &Known<'_>, depth: usize) -> Option<Term> {
 pub(super) fn start(before: &Term, left: &Term, right: &Term, known: &Known<'_>) -> Option<Term> {
     let zero = Time::at(0);
     let stack = |made: &dyn Fn(&Name) -> Term| {
-        Term::Matrix(known.states.iter().map(|s| vec![made(s)]).collect())
+        Term::Matrix(known.states().map(|s| vec![made(s)]).collect())
     };
     let gradients = stack(&|s| Term::Gradient(Name::clone(s), Some(zero.clone())));
     let costates = stack(&|s| Term::Costate(Name::clone(s), Time::var('t')));

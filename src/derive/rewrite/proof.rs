@@ -1,8 +1,10 @@
 //! A chain of rules from one term to another, and the record of it.
 
+use std::collections::HashSet;
+
 use super::partial::{first, reaches};
 use super::{Argument, At, Known, Rewrite};
-use crate::derive::generate::{Writer, rules_of};
+use crate::derive::generate::{Writer, rules_of, visit};
 use crate::derive::step::{Site, Step};
 use crate::derive::term::{Name, Term, Time};
 use crate::derive::{Equation, Part};
@@ -87,6 +89,16 @@ impl<'k> Proof<'k> {
         Some(self)
     }
 
+    /// Puts in, one line after the other, what every `δ` of the step is that comes by way of a state
+    /// of the step, down to those states.
+    pub(crate) fn to_states(mut self) -> Option<Self> {
+        let known = self.known;
+        while let Some(name) = by_way_of_state(&self.term, &known) {
+            self = self.by(Rewrite::Unfold(At::new(format!("delta.{name}"), &[])))?;
+        }
+        Some(self)
+    }
+
     /// Puts in, one line after the other, what every differential is that depends on something, down
     /// to that and to some states of the step.
     pub(crate) fn towards(mut self, to: &Argument, states: &[Name]) -> Option<Self> {
@@ -126,6 +138,46 @@ fn other(term: &Term, states: &[Name], at: &Time) -> Option<Name> {
     }
 }
 
+/// The first value that is no state and whose `δ` comes by way of a state of the step.
+fn by_way_of_state(term: &Term, known: &Known<'_>) -> Option<Name> {
+    match of_this_step(term) {
+        Some(name) => comes_from_state(name, known).then(|| Name::clone(name)),
+        None => term
+            .parts()
+            .into_iter()
+            .find_map(|p| by_way_of_state(p, known)),
+    }
+}
+
+/// The value of a `δ` of the step.
+fn of_this_step(term: &Term) -> Option<&Name> {
+    match term {
+        Term::Delta(name, Some(at)) if *at == Time::var('t') => Some(name),
+        _ => None,
+    }
+}
+
+fn comes_from_state(value: &Name, known: &Known<'_>) -> bool {
+    let (mut seen, mut pending) = (HashSet::new(), vec![Name::clone(value)]);
+    if known.carries(value) {
+        return false;
+    }
+    while let Some(name) = pending.pop() {
+        if known.carries(&name) {
+            return true;
+        }
+        if let (Some(line), true) = (
+            known.line(&format!("delta.{name}")),
+            seen.insert(Name::clone(&name)),
+        ) {
+            visit(&line.right, &mut |t| {
+                pending.extend(of_this_step(t).cloned())
+            });
+        }
+    }
+    false
+}
+
 impl Writer<'_> {
     /// A line that rules have made.
     pub(crate) fn prove(
@@ -147,7 +199,7 @@ impl Writer<'_> {
         Known {
             lines: &self.equations,
             scalars: self.scalars,
-            states: &self.states,
+            state: &self.state,
             tape: self.tape,
         }
     }

@@ -1,5 +1,6 @@
 //! Rules about sums over steps.
 
+use super::Known;
 use crate::derive::canon::{add, neg, product, scale, settle, summed, tidy, transpose};
 use crate::derive::chain::{Carried, flow};
 use crate::derive::term::{Base, Name, Term, Time};
@@ -116,35 +117,85 @@ pub(super) fn unroll(before: &Term, left: &Term, right: &Term) -> Option<Term> {
     Some(add(start.into_iter().chain([entered])))
 }
 
-/// The states of a derivative of the state over many steps, with the steps.
-fn many_steps(term: &Term) -> Option<(Vec<Carried>, Time, Time)> {
-    match term {
-        Term::Jacobian(of, to, by, from) if of == by => {
-            let one = Carried {
-                name: Name::clone(of),
-                delay: 0,
-            };
-            Some((vec![one], to.clone(), from.clone()))
+/// The same for what is carried for several steps: `v_t = e_t + Σ_l A_{t+l}ᵀ v_{t+l}` and
+/// `v_t = e_t + Σ_l A_t v_{t−l}`, where the `A` are all that one value reads of its earlier ones.
+pub(super) fn unroll_lags(
+    before: &Term,
+    left: &Term,
+    right: &Term,
+    known: &Known<'_>,
+) -> Option<Term> {
+    let (t, k) = (Time::var('t'), Time::var('k'));
+    let (of, ahead) = match left {
+        Term::Delta(of, _) => (of, true),
+        Term::Response(of, ..) => (of, false),
+        _ => return None,
+    };
+    if !known.state.iter().all(|part| part.name == *of) {
+        return None;
+    }
+    let moved = |to: &Time| left.at('t', to);
+    let passed = |part: &Carried| match ahead {
+        true => {
+            let later = t.plus(1 + part.delay);
+            let block = known.block(of, part, &later);
+            product(vec![transpose(block), moved(&later)])
         }
-        Term::StateFlow(to, from) => Some((Vec::new(), to.clone(), from.clone())),
+        false => product(vec![known.block(of, part, &t), moved(&part.read_at(&t))]),
+    };
+    let read = known.state.iter().map(passed).filter(|p| *p != Term::Zero);
+    let read: Vec<Term> = read.collect();
+    let Term::Add(parts) = right else { return None };
+    let (own, direct): (Vec<Term>, Vec<Term>) =
+        parts.iter().cloned().partition(|p| read.contains(p));
+    let name_of = |t: &Term| match t {
+        Term::Delta(of, Some(_)) | Term::Response(of, ..) => Some(Name::clone(of)),
+        _ => None,
+    };
+    let elsewhere = |p: &Term| p.any(&|t| name_of(t).is_some_and(|name| name == *of));
+    if own.len() != read.len() || direct.is_empty() || direct.iter().any(elsewhere) {
+        return None;
+    }
+    let direct = add(direct);
+    let through = Term::Jacobian(Name::clone(of), t.clone(), Name::clone(of), k.clone());
+    match ahead {
+        true if *before == moved(&k) => {
+            let body = product(vec![transpose(through), direct]);
+            Some(sum('t', k, Time::last(), body))
+        }
+        false if before == left => {
+            let body = product(vec![through, direct.at('t', &k)]);
+            Some(sum('k', Time::at(1), t, body))
+        }
+        _ => None,
+    }
+}
+
+/// `∂s_t/∂s_k` of the whole state, with its steps.
+fn many_steps<'t>(term: &'t Term, known: &Known<'_>) -> Option<(&'t Time, &'t Time)> {
+    match (term, known.state) {
+        (Term::Jacobian(of, to, by, from), [one]) if *of == one.name && *by == one.name => {
+            Some((to, from))
+        }
+        (Term::StateFlow(to, from), _) => Some((to, from)),
         _ => None,
     }
 }
 
 /// `∂s_t/∂s_k` as a product of Jacobians.
-pub(super) fn chain(term: &Term) -> Term {
-    match many_steps(term) {
-        Some((_, to, from)) if to == from.plus(1) => Term::StateJacobian(to),
-        Some((_, to, from)) => {
+pub(super) fn chain(term: &Term, known: &Known<'_>) -> Term {
+    match many_steps(term, known) {
+        Some((to, from)) if *to == from.plus(1) => Term::StateJacobian(to.clone()),
+        Some((to, from)) => {
             let one = Term::StateJacobian(Time::var('j'));
-            Term::Prod('j', from.plus(1), to, Box::new(one))
+            Term::Prod('j', from.plus(1), to.clone(), Box::new(one))
         }
-        None => term.map(&mut chain),
+        None => term.map(&mut |part| chain(part, known)),
     }
 }
 
 /// `Σ_{t≥k} (∂s_t/∂s_k)ᵀ e_t = e_k + J_{k+1}ᵀ Σ_{t>k} (∂s_t/∂s_{k+1})ᵀ e_t`.
-pub(super) fn horner(before: &Term) -> Option<Term> {
+pub(super) fn horner(before: &Term, known: &Known<'_>) -> Option<Term> {
     let Term::Sum(var, from, to, body) = before else {
         return None;
     };
@@ -154,13 +205,13 @@ pub(super) fn horner(before: &Term) -> Option<Term> {
     let [Term::T(through), direct @ ..] = &factors[..] else {
         return None;
     };
-    let (states, later, start) = many_steps(through)?;
-    if later != Time::var(*var) || start != *from {
+    let (later, start) = many_steps(through, known)?;
+    if *later != Time::var(*var) || start != from {
         return None;
     }
     let next = from.plus(1);
     let direct = product(direct.to_vec());
-    let through = transpose(flow(&states, later, next.clone()));
+    let through = transpose(flow(known.state, later.clone(), next.clone()));
     let rest = product(vec![through, direct.clone()]);
     let rest = sum(*var, next.clone(), to.clone(), rest);
     let rest = Term::Mul(vec![transpose(Term::StateJacobian(next)), rest]);
