@@ -144,7 +144,7 @@ fn columns_of_tables_align() {
     let numbers = |line: &str| {
         let cells: Vec<&str> = line.split_whitespace().collect();
         let number = |c: &&str| c.starts_with(|c: char| c.is_ascii_digit());
-        line.starts_with("   ") && cells.len() > 3 && cells.iter().all(|c| number(&c))
+        line.starts_with("   ") && cells.len() > 3 && cells.iter().all(number)
     };
     let (mut rows, mut marked) = (0, 0);
     for format in [Format::Text, Format::Ascii] {
