@@ -228,9 +228,9 @@ loss 0.5 * (h' - y)^2
     let mut derivation = derived("doubling", source);
     let checks = derivation.check(2).unwrap();
     assert_eq!((checks.failed, checks.unchecked), (0, 1));
-    let page = derivation.render(Format::Text, Lang::En, Level::Normal);
+    let page = derivation.render(Format::Markdown, Lang::En, Level::Normal);
     assert!(page.contains("not checked: its condition is met on none of the runs"));
-    let page = derivation.render(Format::Text, Lang::Zh, Level::Normal);
+    let page = derivation.render(Format::Markdown, Lang::Zh, Level::Normal);
     assert!(page.contains("未核对：没有一次运行满足它的条件"));
 }
 

@@ -191,7 +191,7 @@ words! {
     /// Before the lines a line is made from.
     From: "from", "由";
     /// Before the uses of rules.
-    Steps: "{count} uses of rules", "{count} 次使用规则";
+    Steps: "uses of rules: {count}", "{count} 次使用规则";
     /// The range of a line.
     For: "for", "对";
     /// The heading of the rules.
@@ -236,7 +236,9 @@ words! {
     /// A badge.
     ByDefinition: "definition", "定义";
     /// A badge.
-    General: "holds for every recurrence; not evaluated", "对任意递推成立；不作数值核对";
+    General: "general", "一般式";
+    /// Before the lines of this recurrence that a general line speaks of.
+    Instances: "in this recurrence: {lines}", "本例：{lines}";
     /// The switch of levels.
     LevelSheet: "results", "结果";
     /// The switch of levels.

@@ -46,6 +46,7 @@ fn element(math: &Math) -> String {
         Math::Bold(text) if text == "e" => "<mi>𝐞</mi>".into(),
         Math::Bold(text) | Math::Number(text) => format!("<mn>{}</mn>", escape(text)),
         Math::Sign(sign) => operator(*sign),
+        Math::Row(parts) if parts.is_empty() => String::new(),
         Math::Row(parts) => {
             let inner: String = parts
                 .iter()
@@ -141,14 +142,14 @@ fn part(parts: &[Math], i: usize, math: &Math) -> String {
         (Some(before), after)
             if factor(before) && (factor(after) || *after == Math::Sign(Sign::Differential)) =>
         {
-            format!(r#"<mspace width="0.17em"/>{}"#, element(after))
+            format!("{THIN}{}", element(after))
         }
         // As in LaTeX, a thin space stands before a word.
         (Some(before), Math::Upright(word))
             if word.chars().count() > 1
                 && (factor(before) || matches!(before, Math::Fence(Fence::Paren, _))) =>
         {
-            format!(r#"<mspace width="0.17em"/>{}"#, element(math))
+            format!("{THIN}{}", element(math))
         }
         _ => element(math),
     }
@@ -166,11 +167,17 @@ fn factor(math: &Math) -> bool {
     ) && !matches!(math, Math::Ident(n) if n == "sigma" || n == "ell")
 }
 
-/// A script: operators in it have no space around them.
+const THIN: &str = r#"<mspace width="0.17em"/>"#;
+
+/// A script: operators in it have no space around them, and factors none between them.
 fn script(math: &Math) -> String {
+    const TIGHT: &str = r#"<mo lspace="0" rspace="0""#;
     element(math)
-        .replace("<mo>", r#"<mo lspace="0" rspace="0">"#)
-        .replace(r#"<mo form="infix">"#, r#"<mo lspace="0" rspace="0">"#)
+        .replace(THIN, "")
+        .replace(r#" form="infix""#, "")
+        .replace(TIGHT, "<mo")
+        .replace("<mo ", &format!("{TIGHT} "))
+        .replace("<mo>", &format!("{TIGHT}>"))
 }
 
 fn is_tall(body: &Math) -> bool {
@@ -229,7 +236,7 @@ fn operator(sign: Sign) -> String {
         Sign::Nabla => r#"<mi mathvariant="normal">∇</mi>"#.into(),
         Sign::Prime => r#"<mo lspace="0" rspace="0">′</mo>"#.into(),
         Sign::Reals => "<mi>ℝ</mi>".into(),
-        Sign::Thin => r#"<mspace width="0.17em"/>"#.into(),
+        Sign::Thin => THIN.into(),
         Sign::Space => r#"<mspace width="0.6em"/>"#.into(),
         Sign::Colon => mo(":"),
     }

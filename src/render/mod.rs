@@ -12,4 +12,5 @@ mod text;
 pub use latex::Dialect;
 pub(crate) use mathml::escape;
 pub use pres::{Accent, Big, Fence, Math, Sign};
-pub use text::Charset;
+pub(crate) use text::scripts;
+pub use text::{Charset, text_width};

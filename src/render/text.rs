@@ -22,6 +22,25 @@ impl Math {
     }
 }
 
+/// How many columns of a terminal a text takes: a mark above a letter none, a Chinese character two.
+#[must_use]
+pub fn text_width(text: &str) -> usize {
+    let width = |c: char| match u32::from(c) {
+        0x300..=0x36f | 0x200b..=0x200d | 0x20d0..=0x20ff | 0xfe00..=0xfe0f => 0,
+        0x1100..=0x115f
+        | 0x2e80..=0x303e
+        | 0x3041..=0xa4cf
+        | 0xac00..=0xd7a3
+        | 0xf900..=0xfaff
+        | 0xfe30..=0xfe6f
+        | 0xff00..=0xff60
+        | 0xffe0..=0xffe6
+        | 0x20000..=0x3fffd => 2,
+        _ => 1,
+    };
+    text.chars().map(width).sum()
+}
+
 fn write(math: &Math, charset: Charset, out: &mut String) {
     let unicode = charset == Charset::Unicode;
     match math {
@@ -149,6 +168,9 @@ fn row(parts: &[Math], charset: Charset, out: &mut String) {
             });
             continue;
         }
+        if *part == Math::Sign(Sign::Thin) && out.ends_with(' ') {
+            continue;
+        }
         write(part, charset, out);
     }
 }
@@ -211,18 +233,43 @@ fn scripted(text: &str, mark: char, unicode: bool) -> String {
     }
 }
 
+/// Characters and their small forms below and above a line.
+const BELOW: (&str, &str) = (
+    "0123456789+−-aehijklmnoprstuvx",
+    "₀₁₂₃₄₅₆₇₈₉₊₋₋ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ",
+);
+const ABOVE: (&str, &str) = (
+    "0123456789+−-abcdefghijklmnoprstuvwxyz⊤",
+    "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻᵀ",
+);
+
 fn subscript(c: char) -> Option<char> {
-    const FROM: &str = "0123456789+−-aehijklmnoprstuvx";
-    const TO: &str = "₀₁₂₃₄₅₆₇₈₉₊₋₋ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ";
-    let at = FROM.chars().position(|f| f == c)?;
-    TO.chars().nth(at)
+    counterpart(c, BELOW.0, BELOW.1)
 }
 
 fn superscript(c: char) -> Option<char> {
-    const FROM: &str = "0123456789+−-abcdefghijklmnoprstuvwxyz⊤";
-    const TO: &str = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻᵀ";
-    let at = FROM.chars().position(|f| f == c)?;
-    TO.chars().nth(at)
+    counterpart(c, ABOVE.0, ABOVE.1)
+}
+
+fn counterpart(c: char, from: &str, to: &str) -> Option<char> {
+    let at = from.chars().position(|f| f == c)?;
+    to.chars().nth(at)
+}
+
+/// The text in pieces: what stands on the line, and what is written in small characters below (`_`) or
+/// above (`^`), in ordinary ones.
+pub(crate) fn scripts(text: &str) -> Vec<(Option<char>, String)> {
+    let mut pieces: Vec<(Option<char>, String)> = Vec::new();
+    for c in text.chars() {
+        let below = counterpart(c, BELOW.1, BELOW.0).map(|c| (Some('_'), c));
+        let above = counterpart(c, ABOVE.1, ABOVE.0).map(|c| (Some('^'), c));
+        let (place, c) = below.or(above).unwrap_or((None, c));
+        match pieces.last_mut() {
+            Some((last, piece)) if *last == place => piece.push(c),
+            _ => pieces.push((place, c.into())),
+        }
+    }
+    pieces
 }
 
 const fn delimiters(fence: Fence, unicode: bool) -> (&'static str, &'static str) {

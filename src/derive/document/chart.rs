@@ -5,7 +5,8 @@ use std::fmt::Write;
 
 use super::svg_text;
 use crate::derive::reach::Kept;
-use crate::derive::{Derivation, Reach, Term, Time};
+use crate::derive::{Derivation, Reach, Term, Time, show};
+use crate::render::{Math, Sign};
 
 /// The side of a panel.
 const SIDE: f64 = 280.0;
@@ -119,8 +120,8 @@ fn frame(out: &mut String, reach: &Reach, x: f64, name: &str) {
     let first = reach.marks.get(1).copied().unwrap_or(last);
     let below = TOP + SIDE + 15.0;
     for (at, text, anchor) in [
-        (x, format!("k = {}", reach.step(0)), "start"),
-        (x + SIDE, format!("k = {}", reach.step(from)), "end"),
+        (x, at_step('k', reach.step(0)), "start"),
+        (x + SIDE, at_step('k', reach.step(from)), "end"),
     ] {
         let _ = writeln!(
             out,
@@ -129,7 +130,7 @@ fn frame(out: &mut String, reach: &Reach, x: f64, name: &str) {
     }
     let beside = x - 5.0;
     for (y, text) in [
-        (TOP + 10.0, format!("t = {}", reach.step(first))),
+        (TOP + 10.0, at_step('t', reach.step(first))),
         (TOP + SIDE - 2.0, reach.step(last).to_string()),
     ] {
         let _ = writeln!(
@@ -137,6 +138,11 @@ fn frame(out: &mut String, reach: &Reach, x: f64, name: &str) {
             "<text class=\"small\" x=\"{beside}\" y=\"{y:.1}\" text-anchor=\"end\">{text}</text>"
         );
     }
+}
+
+fn at_step(var: char, step: usize) -> String {
+    let equal = Math::relation(show::variable(var), Sign::Equal, Math::number(step));
+    svg_text(&equal)
 }
 
 /// The head of a column at any step, not only the last.

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use crate::derive::generate::visit;
 use crate::derive::term::{Name, Term, Time};
 use crate::derive::{Derivation, Part};
-use crate::render::{Charset, escape};
+use crate::render::escape;
 
 /// The least width of a box, and its height.
 const BOX: (i64, i64) = (60, 30);
@@ -35,6 +35,31 @@ fn kind(d: &Derivation, edge: &Edge) -> &'static str {
     }
 }
 
+/// How one edge is drawn in one step: there, and back.
+struct Way<'e> {
+    edge: &'e Edge,
+    step: i64,
+    forward: Vec<Point>,
+    back: Vec<Point>,
+}
+
+fn ways<'e>(layout: &Layout, edge: &'e Edge) -> Vec<Way<'e>> {
+    let seen = (0..3).filter(|step| (-1..=3).contains(&(step + edge.shift)));
+    let way = |step: i64| {
+        let a = layout.center(&edge.from, step + edge.shift);
+        let b = layout.center(&edge.to, step);
+        let mut back = layout.route(a, b, edge.shift, -5);
+        back.reverse();
+        Way {
+            edge,
+            step,
+            forward: layout.route(a, b, edge.shift, 5),
+            back,
+        }
+    };
+    seen.map(way).collect()
+}
+
 /// Where things stand.
 struct Layout {
     places: HashMap<Name, (i64, i64)>,
@@ -47,14 +72,16 @@ struct Layout {
 impl Layout {
     fn center(&self, name: &Name, step: i64) -> (i64, i64) {
         let (x, row) = self.places.get(name).copied().unwrap_or((0, 0));
-        let y = self.height - MARGIN - 26 - row * PITCH.1 - BOX.1 / 2;
-        (GAP + step * self.column + x, y)
+        (GAP + step * self.column + x, self.middle(row))
     }
 
     /// The way from one box to another, a little to one side. Within a step it is straight; through time
     /// it leaves at the side, goes along the bottom and comes in from below.
     fn route(&self, a: Point, b: Point, shift: i64, aside: i64) -> Vec<Point> {
         if shift == 0 {
+            if let Some(around) = self.around(a, b, aside) {
+                return around;
+            }
             let (dx, dy) = (b.0 - a.0, b.1 - a.1);
             let side = if dx.abs() > 2 * dy.abs() {
                 (0, aside)
@@ -73,7 +100,7 @@ impl Layout {
         if a.1 == b.1 {
             return vec![(out, a.1 + aside), (back, b.1 + aside)];
         }
-        let turn = out + way * (GAP / 2 + 4 + aside - 8 * (shift.abs() - 1));
+        let turn = self.lane(a, way) + way * (aside - 8 * (shift.abs() - 1));
         let bottom = self.height - MARGIN + 4 - 2 * aside - 10 * (shift.abs() - 1);
         vec![
             (out, a.1 + aside),
@@ -82,6 +109,66 @@ impl Layout {
             (b.0 + aside, bottom),
             (b.0 + aside, b.1 + BOX.1 / 2 + 2),
         ]
+    }
+}
+
+impl Layout {
+    /// The nearest place on one side of a box where a way can go down between the boxes that are lower.
+    fn lane(&self, (x, y): Point, way: i64) -> i64 {
+        const CLEAR: i64 = 12;
+        let start = GAP + (x - GAP).div_euclid(self.column) * self.column;
+        let lower = self
+            .places
+            .values()
+            .filter(|(_, row)| self.middle(*row) > y);
+        let taken: Vec<i64> = lower.map(|(at, _)| start + at).collect();
+        let mut lane = x + way * (self.wide / 2 + CLEAR);
+        while taken
+            .iter()
+            .any(|at| (at - lane).abs() < self.wide / 2 + CLEAR)
+        {
+            lane += way;
+        }
+        lane
+    }
+
+    /// The way around the boxes that stand between two that are above each other, if any do: on the left,
+    /// since what goes on in time leaves on the right.
+    fn around(&self, a: Point, b: Point, aside: i64) -> Option<Vec<Point>> {
+        let start = GAP + (a.0 - GAP).div_euclid(self.column) * self.column;
+        let (high, low) = (a.1.min(b.1), a.1.max(b.1));
+        let within = |ends: bool| {
+            let rows = move |y: i64| {
+                if ends {
+                    (high..=low).contains(&y)
+                } else {
+                    high < y && y < low
+                }
+            };
+            let boxes = self.places.values();
+            boxes.filter_map(move |(x, row)| rows(self.middle(*row)).then_some(start + x))
+        };
+        let side = self.wide / 2;
+        let blocked = within(false).any(|x| (x - (a.0 + b.0) / 2).abs() < side);
+        if !blocked || (a.0 - b.0).abs() > side {
+            return None;
+        }
+        let lane = a.0.min(b.0) - side - 12;
+        let free = within(true).all(|x| x + side < lane - 10 || x - side > lane + 10);
+        free.then(|| {
+            let lane = lane - aside;
+            vec![
+                (a.0 - side - 2, a.1 + aside),
+                (lane, a.1 + aside),
+                (lane, b.1 - aside),
+                (b.0 - side - 2, b.1 - aside),
+            ]
+        })
+    }
+
+    /// The height at which the middle of a row is.
+    fn middle(&self, row: i64) -> i64 {
+        self.height - MARGIN - 26 - row * PITCH.1 - BOX.1 / 2
     }
 }
 
@@ -108,46 +195,36 @@ pub(super) fn unrolled(d: &Derivation, numbers: &HashMap<&str, usize>) -> String
         // Smaller than this it could not be read; then it is scrolled.
         width * 7 / 10
     );
-    for edge in &edges {
-        let kind = kind(d, edge);
-        for step in 0..3 {
-            let source = step + edge.shift;
-            if !(-1..=3).contains(&source) {
-                continue;
-            }
-            let (a, b) = (
-                layout.center(&edge.from, source),
-                layout.center(&edge.to, step),
-            );
-            let forward = layout.route(a, b, edge.shift, 5);
-            let _ = writeln!(
-                out,
-                "<path class=\"forward {kind}\" d=\"{}\" marker-end=\"url(#tip)\"/>",
-                drawn(&forward)
-            );
-            let mut back = layout.route(a, b, edge.shift, -5);
-            back.reverse();
-            let id = format!("delta.{}", edge.from);
-            let Some(number) = numbers.get(&*id) else {
-                continue;
-            };
+    let ways: Vec<Way<'_>> = edges.iter().flat_map(|e| ways(&layout, e)).collect();
+    let mut labels = Labels::new(&layout, &ways);
+    for way in &ways {
+        let kind = kind(d, way.edge);
+        let _ = writeln!(
+            out,
+            "<path class=\"forward {kind}\" d=\"{}\" marker-end=\"url(#tip)\"/>",
+            drawn(&way.forward)
+        );
+        let id = format!("delta.{}", way.edge.from);
+        let Some(number) = numbers.get(&*id) else {
+            continue;
+        };
+        let _ = write!(
+            out,
+            "<a href=\"#{}\"><path class=\"back {kind}\" d=\"{}\" marker-end=\"url(#tip)\">\
+             <title>({number})</title></path>",
+            escape(&id),
+            drawn(&way.back)
+        );
+        // One step carries the numbers of the equations.
+        if way.step == 1 && labelled(&edges, way.edge) {
+            let text = format!("({number})");
+            let (x, y) = labels.place(&way.back, &text);
             let _ = write!(
                 out,
-                "<a href=\"#{}\"><path class=\"back {kind}\" d=\"{}\" marker-end=\"url(#tip)\">\
-                 <title>({number})</title></path>",
-                escape(&id),
-                drawn(&back)
+                "<text class=\"label\" x=\"{x}\" y=\"{y}\">{text}</text>"
             );
-            // One step carries the numbers of the equations.
-            if step == 1 && labelled(&edges, edge) {
-                let (x, y) = label_at(&back);
-                let _ = write!(
-                    out,
-                    "<text class=\"label\" x=\"{x}\" y=\"{y}\">({number})</text>"
-                );
-            }
-            out.push_str("</a>\n");
         }
+        out.push_str("</a>\n");
     }
     boxes(&mut out, d, &defined, &layout);
     out.push_str("</svg>");
@@ -180,16 +257,13 @@ fn boxes(out: &mut String, d: &Derivation, defined: &[(&Name, &Term)], layout: &
         }
     }
     for step in 0..3 {
-        let text = d
-            .symbols()
-            .time(&Time::var('t').plus(step - 1))
-            .text(Charset::Unicode);
+        let text = d.symbols().time(&Time::var('t').plus(step - 1));
         let _ = writeln!(
             out,
             "<text class=\"small\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
             GAP + step * layout.column + (layout.column - GAP) / 2,
             layout.height - 6,
-            escape(&text)
+            super::svg_text(&text)
         );
     }
 }
@@ -292,7 +366,7 @@ fn drawn(points: &[Point]) -> String {
     out
 }
 
-/// Beside the end of the way back.
+/// The number of a line, at its first guess: beside the end of the way back.
 fn label_at(points: &[Point]) -> Point {
     match points {
         [a, b] if a.1 == b.1 => ((a.0 + b.0) / 2 - 10, a.1 - 4),
@@ -300,4 +374,72 @@ fn label_at(points: &[Point]) -> Point {
         [.., a, b] => ((a.0 + b.0) / 2 - 12, b.1 - 5),
         _ => (0, 0),
     }
+}
+
+/// A piece of the figure that a label must not cover: its left, upper, right and lower end.
+type Area = (i64, i64, i64, i64);
+
+/// What is in the way of labels.
+struct Labels {
+    areas: Vec<Area>,
+    lines: Vec<Point>,
+}
+
+impl Labels {
+    fn new(layout: &Layout, ways: &[Way<'_>]) -> Self {
+        let (x, y) = (layout.wide / 2 + 1, BOX.1 / 2 + 1);
+        let steps = |name| (0..3).map(move |step| layout.center(name, step));
+        let boxes = layout.places.keys().flat_map(steps);
+        let drawn = ways.iter().flat_map(|w| [&w.forward, &w.back]);
+        Self {
+            areas: boxes
+                .map(|p| (p.0 - x, p.1 - y, p.0 + x, p.1 + y))
+                .collect(),
+            lines: drawn.flat_map(|way| dotted(way, 4)).collect(),
+        }
+    }
+
+    /// The place along a way where a label covers least.
+    fn place(&mut self, way: &[Point], text: &str) -> Point {
+        let wide = 6 * i64::try_from(text.len()).unwrap_or(0);
+        let area = |p: Point| (p.0 - 1, p.1 - 9, p.0 + wide + 1, p.1 + 2);
+        let guess = label_at(way);
+        let beside = |p: Point| {
+            let (left, over) = (p.0 - wide - 4, p.0 - wide / 2);
+            [
+                (left, p.1 + 3),
+                (p.0 + 5, p.1 + 3),
+                (over, p.1 - 4),
+                (over, p.1 + 12),
+            ]
+        };
+        let around = dotted(way, 6).into_iter().flat_map(beside);
+        let cost = |p: &Point| {
+            let (left, up, right, down) = area(*p);
+            let meets = |a: &&Area| left < a.2 && a.0 < right && up < a.3 && a.1 < down;
+            let on = |q: &&Point| left < q.0 && q.0 < right && up < q.1 && q.1 < down;
+            let (areas, lines) = (
+                self.areas.iter().filter(meets),
+                self.lines.iter().filter(on),
+            );
+            let far = (p.0 - guess.0).abs() + (p.1 - guess.1).abs();
+            // On a box or another label it cannot be read, on a line it can.
+            1000 * areas.count() + 20 * lines.count() + usize::try_from(far).unwrap_or(0)
+        };
+        let best = std::iter::once(guess).chain(around).min_by_key(cost);
+        let best = best.unwrap_or(guess);
+        self.areas.push(area(best));
+        best
+    }
+}
+
+/// Points along a way, so far from each other.
+fn dotted(way: &[Point], apart: i64) -> Vec<Point> {
+    let mut dots = Vec::new();
+    for ends in way.windows(2) {
+        let (dx, dy) = (ends[1].0 - ends[0].0, ends[1].1 - ends[0].1);
+        let count = (dx.abs().max(dy.abs()) / apart).max(1);
+        dots.extend((0..=count).map(|i| (ends[0].0 + dx * i / count, ends[0].1 + dy * i / count)));
+    }
+    dots
 }

@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use std::fmt::Write;
 
 use super::markdown::{name, used};
-use super::{Section, badge, chart, figure, rules, shape, verdicts};
+use super::{General, Section, badge, because, chart, figure, rules, shape, verdicts};
 use crate::derive::words::{Lang, Word};
 use crate::derive::{Check, Derivation, Equation, Level, Part, Place, Reach};
-use crate::render::{Math, escape};
+use crate::render::{Math, escape, scripts};
 
 /// The width at which lines are broken.
 const WIDTH: usize = 52;
@@ -69,8 +69,8 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
         if let Some(proof) = rule.proof_formula() {
             let _ = write!(
                 out,
-                "<div class=\"eq proof\">{} {}</div>",
-                both(|l| Word::EntryByEntry.text(l).into()),
+                "<div class=\"eq proof\">{}{}</div>",
+                both(because),
                 proof.mathml(false)
             );
         }
@@ -146,8 +146,7 @@ fn unrolled(out: &mut String, d: &Derivation, numbers: &HashMap<&str, usize>) {
         let _ = write!(
             key,
             "<span class=\"key\"><svg width=\"64\" height=\"12\" viewBox=\"0 0 64 12\" aria-hidden=\"true\">\
-             <path class=\"forward {kind}\" d=\"M2 4H62\"/><path class=\"back {kind}\" d=\"M2 9H62\"/></svg> \
-             {}</span> ",
+             <path class=\"forward {kind}\" d=\"M2 4H62\"/><path class=\"back {kind}\" d=\"M2 9H62\"/></svg>{}</span>",
             both(|l| word.text(l).into())
         );
     }
@@ -176,16 +175,8 @@ fn write_section(
         both(|l| heading.text(l).into()),
         prose(d, section.intro)
     );
-    if !section.theorem.is_empty() {
-        let _ = writeln!(out, "<div class=\"line none theorem\"><div class=\"eq\">");
-        for line in &section.theorem {
-            let _ = writeln!(out, "{}", line.mathml(true));
-        }
-        let _ = writeln!(
-            out,
-            "</div><div class=\"notes\"><span class=\"badge\">{}</span></div></div>",
-            both(|l| Word::General.text(l).into())
-        );
+    for line in &section.theorem {
+        general_line(out, line, numbers);
     }
     for equation in &section.lines {
         let number = numbers.get(&*equation.id).copied().unwrap_or(0);
@@ -198,6 +189,32 @@ fn write_section(
         let _ = writeln!(out, "<p class=\"after\">{}</p>", prose(d, after));
     }
     let _ = writeln!(out, "</section>");
+}
+
+/// A line that holds for every recurrence, with links to those that say it of this one.
+fn general_line(out: &mut String, line: &General<'_>, numbers: &HashMap<&str, usize>) {
+    let mut notes = String::new();
+    if let Some(least) = line.instances.iter().map(|e| e.level).min() {
+        let link = |e: &&Equation| {
+            let number = numbers.get(&*e.id).copied().unwrap_or(0);
+            let (class, id) = (class(e.level), escape(&e.id));
+            format!("<a class=\"{class}\" href=\"#{id}\">({number})</a>")
+        };
+        let links: Vec<String> = line.instances.iter().map(link).collect();
+        let links = links.join(" ");
+        notes = format!(
+            "<span class=\"here {}\">{}{links}</span>",
+            class(least),
+            both(|l| Word::Instances.with(l, &[("lines", "")]))
+        );
+    }
+    let _ = writeln!(
+        out,
+        "<div class=\"line general\">\n<span class=\"no\"></span><div class=\"eq\">{}</div>\n<div class=\"notes\">\
+         {notes}<span class=\"badge\">{}</span></div>\n</div>",
+        line.line.mathml(true),
+        both(|l| Word::General.text(l).into())
+    );
 }
 
 /// The figures of a run.
@@ -291,6 +308,16 @@ fn letters(formula: &str) -> String {
             (true, run) if run.len() == 2 && run.starts_with('d') => {
                 let _ = write!(out, "d<i>{}</i>", &run[1..]);
             }
+            (false, run) if scripts(run).iter().any(|(place, _)| place.is_some()) => {
+                for (place, piece) in scripts(run) {
+                    let piece = match place {
+                        Some('_') => format!("<sub>{}</sub>", letters(&piece)),
+                        Some(_) => format!("<sup>{}</sup>", letters(&piece)),
+                        None => escape(&piece),
+                    };
+                    out.push_str(&piece);
+                }
+            }
             _ => out.push_str(&escape(run)),
         }
         rest = more;
@@ -373,10 +400,16 @@ fn display(left: &Math, lines: &[Math]) -> String {
         } else {
             String::new()
         };
-        format!(
-            "<mtr><mtd class=\"l\">{head}</mtd><mtd class=\"r\">{}</mtd></mtr>",
-            line.element()
-        )
+        // A minus that goes on is between two terms.
+        let (sign, between) = (
+            r#"<mrow><mo form="prefix">−"#,
+            r#"<mrow><mo form="infix">−"#,
+        );
+        let line = match (i, line.element()) {
+            (1.., line) if line.starts_with(sign) => line.replacen(sign, between, 1),
+            (_, line) => line,
+        };
+        format!("<mtr><mtd class=\"l\">{head}</mtd><mtd class=\"r\">{line}</mtd></mtr>")
     };
     let rows: String = lines.iter().enumerate().map(row).collect();
     format!("<math display=\"block\"><mtable displaystyle=\"true\">{rows}</mtable></math>")

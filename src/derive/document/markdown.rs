@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use super::{badge, columns, digits, gap, gaps, rules, shape, verdicts};
+use super::{badge, because, colon, columns, digits, gap, gaps, general, rules, shape, verdicts};
 use crate::derive::words::{Lang, Word};
 use crate::derive::{Derivation, Equation, Level, Part, Reach, Rule};
 use crate::render::{Dialect, Math};
@@ -34,7 +34,10 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
             d.sentence(section.intro, lang)
         );
         for line in &section.theorem {
-            fence(&mut out, &line.latex(Dialect::GitHub));
+            fence(&mut out, &line.line.latex(Dialect::GitHub));
+            let refer = |e: &Equation| format!("[`{0}`](#{0})", e.id);
+            let notes = general(line, lang, refer).join(" · ");
+            let _ = writeln!(out, "<sub>{notes}</sub>\n");
         }
         for equation in &section.lines {
             fence(&mut out, &display(d, equation));
@@ -80,7 +83,7 @@ pub(crate) fn display(d: &Derivation, equation: &Equation) -> String {
 }
 
 fn notes(d: &Derivation, equation: &Equation, lang: Lang) -> String {
-    let mut notes: Vec<String> = Vec::new();
+    let mut notes = vec![format!("<a id=\"{0}\">`{0}`</a>", equation.id)];
     if let Some(range) = d.range(equation) {
         notes.push(format!("$`{}`$", range.latex(Dialect::GitHub)));
     }
@@ -100,7 +103,12 @@ fn steps(out: &mut String, d: &Derivation, equation: &Equation, lang: Lang) {
         let show = |t| d.symbols().show(t);
         let (before, after) = (show(&step.before), show(&step.after));
         let shown = Math::relation(before, step.sign(), after);
-        let _ = writeln!(out, "{} ({}):\n", step.rule.id(), name(step.rule, lang));
+        let (open, close) = match lang {
+            Lang::En => (" (", "):"),
+            Lang::Zh => ("（", "）："),
+        };
+        let name = name(step.rule, lang);
+        let _ = writeln!(out, "{}{open}{name}{close}\n", step.rule.id());
         fence(out, &shown.latex(Dialect::GitHub));
     }
     let _ = writeln!(out, "</details>\n");
@@ -109,9 +117,9 @@ fn steps(out: &mut String, d: &Derivation, equation: &Equation, lang: Lang) {
 /// What was measured, as a table.
 fn run(out: &mut String, d: &Derivation, reach: &Reach, lang: Lang) {
     let _ = writeln!(out, "### {}\n", Word::Run.text(lang));
-    for sentence in verdicts(d, reach, lang) {
-        let _ = writeln!(out, "{sentence}");
-    }
+    // Markdown makes a space of the end of a line, which Chinese does without.
+    let space = if lang == Lang::Zh { "" } else { "\n" };
+    let _ = writeln!(out, "{}", verdicts(d, reach, lang).join(space));
     let columns = columns(d, reach);
     let mut heads = vec![d.symbols().time(&gap(reach))];
     heads.extend(columns.iter().map(|c| c.head.clone()));
@@ -140,13 +148,14 @@ fn used_rules(out: &mut String, d: &Derivation, lang: Lang, level: Level) {
         let statement = rule.formula().latex(Dialect::GitHub);
         let _ = write!(
             out,
-            "- **{}** {}: $`{statement}`$",
+            "- **{}** {}{}$`{statement}`$",
             rule.id(),
-            name(rule, lang)
+            name(rule, lang),
+            colon(lang)
         );
         if let Some(proof) = rule.proof_formula() {
-            let because = Word::EntryByEntry.text(lang);
-            let _ = write!(out, " · {because} $`{}`$", proof.latex(Dialect::GitHub));
+            let (because, proof) = (because(lang), proof.latex(Dialect::GitHub));
+            let _ = write!(out, " · {because}$`{proof}`$");
         }
         out.push('\n');
     }

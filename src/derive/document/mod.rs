@@ -137,7 +137,7 @@ impl Derivation {
             let after = after.into_iter().chain(delays).collect();
             let least = lines.iter().map(|e| e.level).min().unwrap_or_default();
             let theorem = match part {
-                Part::Theorem => theorem::lines(self),
+                Part::Theorem => self.theorem(level),
                 _ => Vec::new(),
             };
             sections.push(Section {
@@ -150,6 +150,19 @@ impl Derivation {
             });
         }
         sections
+    }
+
+    /// The lines of the general theorem, with those of a level that say them of this recurrence.
+    fn theorem(&self, level: Level) -> Vec<General<'_>> {
+        let lines = theorem::lines(self).into_iter();
+        let of = |ids: Vec<&str>| -> Vec<&Equation> {
+            let found = ids.into_iter().filter_map(|id| self.equation(id));
+            found.filter(|e| e.level <= level).collect()
+        };
+        lines
+            .zip(theorem::instances(self).map(of))
+            .map(|(line, instances)| General { line, instances })
+            .collect()
     }
 
     /// The state of the checks in one sentence.
@@ -228,9 +241,15 @@ struct Section<'a> {
     level: Level,
     intro: Word,
     after: Vec<Word>,
-    /// Lines that hold for every recurrence.
-    theorem: Vec<Math>,
+    theorem: Vec<General<'a>>,
     lines: Vec<&'a Equation>,
+}
+
+/// A line that holds for every recurrence.
+struct General<'a> {
+    line: Math,
+    /// The lines of a level that say it of the recurrence at hand.
+    instances: Vec<&'a Equation>,
 }
 
 /// Numbers that are shown beside each other, for some `T − k = 0, …, T`.
@@ -336,8 +355,8 @@ fn verdicts(d: &Derivation, reach: &Reach, lang: Lang) -> Vec<String> {
         false => Word::RunIntro,
     };
     let exponent = match reach.exponent() {
-        e if e.is_finite() => format!("{e:.2}").replace('-', "−"),
-        _ => "−∞".into(),
+        e if e.is_finite() => format!("`{e:.2}`").replace('-', "−"),
+        _ => "`−∞`".into(),
     };
     vec![
         intro.with(lang, &[("run", which.text(lang)), ("steps", &steps)]),
@@ -348,15 +367,21 @@ fn verdicts(d: &Derivation, reach: &Reach, lang: Lang) -> Vec<String> {
 
 /// A formula as one line of text in an SVG, with scripts.
 fn svg_text(math: &Math) -> String {
+    svg(math, true)
+}
+
+/// Variables are slanted, nothing else is; around signs there is space, but not in scripts.
+fn svg(math: &Math, spaced: bool) -> String {
+    let text = |m: &Math| escape(m.text(Charset::Unicode).trim());
     match math {
         Math::Script { base, sub, sup } => {
-            let mut out = svg_text(base);
+            let mut out = svg(base, spaced);
             let mut script = |part: &Option<Box<Math>>, dy: i64| {
                 if let Some(part) = part {
                     // What is raised is lowered again by the next piece.
                     out.push_str(&format!(
                         "<tspan dy=\"{dy}\" font-size=\"70%\">{}</tspan><tspan dy=\"{}\">\u{200b}</tspan>",
-                        svg_text(part),
+                        svg(part, false),
                         -dy
                     ));
                 }
@@ -369,41 +394,54 @@ fn svg_text(math: &Math) -> String {
             let mut out = String::new();
             for (i, part) in parts.iter().enumerate() {
                 let factor = |m: &Math| !matches!(m, Math::Sign(_) | Math::Big { .. });
+                let sign = matches!(part, Math::Sign(Sign::Plus | Sign::Minus | Sign::Equal));
+                let sign = sign && i > 0;
                 if i > 0 && factor(part) && factor(&parts[i - 1]) {
                     out.push('\u{2009}');
                 }
-                out.push_str(&svg_text(part));
+                match sign && spaced {
+                    true => out.push_str(&format!("\u{2009}{}\u{2009}", text(part))),
+                    false => out.push_str(&svg(part, spaced)),
+                }
             }
             out
         }
         Math::Fence(fence, body) => {
             let whole = Math::ident("x").fenced(*fence).text(Charset::Unicode);
             let (open, close) = whole.split_once('x').unwrap_or_default();
-            format!("{}{}{}", escape(open), svg_text(body), escape(close))
+            format!("{}{}{}", escape(open), svg(body, spaced), escape(close))
         }
-        Math::Frac(a, b) => format!("{}/{}", svg_text(a), svg_text(b)),
+        Math::Frac(a, b) => format!("{}/{}", svg(a, spaced), svg(b, spaced)),
         Math::Big { big, from, to } => {
             let sign = match big {
                 crate::render::Big::Sum => '∑',
                 crate::render::Big::Product => '∏',
                 crate::render::Big::HadamardProduct => '⨀',
             };
-            let piece = |dy: i64, text: &str| {
-                format!("<tspan dy=\"{dy}\" font-size=\"65%\">{text}</tspan>")
+            let piece = |dy: i64, part: &Math| {
+                let part = svg(part, false);
+                format!("<tspan dy=\"{dy}\" font-size=\"65%\">{part}</tspan>")
             };
-            let (from, to) = (piece(5, &svg_text(from)), piece(-13, &svg_text(to)));
+            let (from, to) = (piece(5, from), piece(-13, to));
             format!("{sign}{from}{to}<tspan dy=\"8\"> </tspan>")
         }
-        Math::Upright(word) => format!("<tspan font-style=\"normal\">{}</tspan>", escape(word)),
-        // Signs inside scripts and products are set close.
-        Math::Sign(Sign::Partial | Sign::Differential) => {
-            format!(
-                "<tspan font-style=\"normal\">{}</tspan>",
-                escape(math.text(Charset::Unicode).trim())
-            )
+        Math::Ident(_) | Math::Accent(..) => {
+            format!("<tspan font-style=\"italic\">{}</tspan>", text(math))
         }
-        math => escape(math.text(Charset::Unicode).trim()),
+        math => text(math),
     }
+}
+
+/// That a line is general, and which lines say it of the recurrence at hand, each as a format refers
+/// to it.
+fn general(line: &General<'_>, lang: Lang, refer: impl Fn(&Equation) -> String) -> Vec<String> {
+    let mut notes = vec![Word::General.text(lang).to_owned()];
+    if !line.instances.is_empty() {
+        let comma = if lang == Lang::Zh { "、" } else { ", " };
+        let lines: Vec<String> = line.instances.iter().map(|e| refer(e)).collect();
+        notes.push(Word::Instances.with(lang, &[("lines", &lines.join(comma))]));
+    }
+    notes
 }
 
 /// What is known of a line, in words.
@@ -419,14 +457,38 @@ fn badge(check: &Check, lang: Lang) -> String {
             Word::Holds.with(lang, &[("ratio", &format!("{tightest:.2}"))])
         }
         Check::Failed { reason } => {
-            let colon = if lang == Lang::Zh { "：" } else { ": " };
-            format!("{}{colon}{reason}", Word::Failed.text(lang))
+            format!("{}{}{reason}", Word::Failed.text(lang), colon(lang))
         }
         Check::Pending => Word::Unchecked.text(lang).into(),
         Check::NotCheckable { reason } => {
-            let colon = if lang == Lang::Zh { "：" } else { ": " };
-            format!("{}{colon}{}", Word::Unchecked.text(lang), reason.text(lang))
+            let said = Word::Unchecked.text(lang);
+            format!("{said}{}{}", colon(lang), reason.text(lang))
         }
+    }
+}
+
+/// Before what explains.
+const fn colon(lang: Lang) -> &'static str {
+    match lang {
+        Lang::En => ": ",
+        Lang::Zh => "：",
+    }
+}
+
+/// Before the proof of a rule.
+fn because(lang: Lang) -> String {
+    let text = Word::EntryByEntry.text(lang);
+    match lang {
+        Lang::En => format!("{text} "),
+        Lang::Zh => text.into(),
+    }
+}
+
+/// Between notes in a row.
+const fn stop(lang: Lang) -> &'static str {
+    match lang {
+        Lang::En => "; ",
+        Lang::Zh => "；",
     }
 }
 

@@ -2,102 +2,272 @@
 
 use std::fmt::Write;
 
-use super::{badge, columns, digits, gap, gaps, rules, shape, verdicts};
+use super::{Column, badge, columns, digits, gap, gaps, general, rules, shape, stop, verdicts};
 use crate::derive::words::{Lang, Word};
-use crate::derive::{Derivation, Level, Part, Reach};
-use crate::render::{Charset, Math};
+use crate::derive::{Derivation, Equation, Level, Part, Reach};
+use crate::render::{Charset, Math, scripts, text_width};
 
-/// The width at which lines are broken.
-const WIDTH: usize = 70;
+/// The width of the page, in columns.
+const PAGE: usize = 100;
+const MARGIN: &str = "   ";
+const INNER: &str = "        ";
+
+struct Page {
+    out: String,
+    lang: Lang,
+    level: Level,
+    charset: Charset,
+}
 
 pub(super) fn write(d: &Derivation, lang: Lang, level: Level, charset: Charset) -> String {
-    let mut out = String::new();
-    let title = Word::Title.with(lang, &[("name", d.name())]);
-    let _ = writeln!(out, "{title}\n{}", d.summary(lang));
+    let mut page = Page {
+        out: String::new(),
+        lang,
+        level,
+        charset,
+    };
+    page.prose("", &Word::Title.with(lang, &[("name", d.name())]));
+    page.prose("", &d.summary(lang));
     if level > Level::Sheet {
-        let _ = writeln!(out, "\n{}", Word::Conventions.text(lang));
+        page.gap();
+        page.prose("", Word::Conventions.text(lang));
         for word in d.conventions() {
-            let _ = writeln!(out, "  - {}", d.sentence(word, lang).replace('`', ""));
+            page.prose("  - ", &d.sentence(word, lang));
         }
     }
     for (i, section) in d.outline(level).iter().enumerate() {
-        let _ = writeln!(out, "\n{}. {}", i + 1, section.part.heading().text(lang));
+        page.gap();
+        let heading = section.part.heading().text(lang);
+        page.prose(&format!("{}. ", i + 1), heading);
         if level > Level::Sheet {
-            let _ = writeln!(
-                out,
-                "   {}\n",
-                d.sentence(section.intro, lang).replace('`', "")
-            );
+            page.prose(MARGIN, &d.sentence(section.intro, lang));
+            page.gap();
         }
         for line in &section.theorem {
-            let _ = writeln!(out, "   {}", line.text(charset));
+            let text = line.line.text(charset);
+            page.line(&text, general(line, lang, |e| e.id.clone()));
         }
         for equation in &section.lines {
-            let (left, lines) = d.broken(equation, WIDTH);
-            let left: String = left.text(charset);
-            for (j, line) in lines.iter().enumerate() {
-                let lead = match j {
-                    0 if left.is_empty() => "   ".into(),
-                    0 => format!("   {left} "),
-                    _ => "        ".into(),
-                };
-                let _ = write!(out, "{lead}{}", line.text(charset));
-                if j + 1 < lines.len() {
-                    out.push('\n');
-                }
-            }
-            let mut notes: Vec<String> = Vec::new();
-            notes.extend(d.range(equation).map(|r| r.text(charset)));
-            notes.extend(shape(equation));
-            if level > Level::Sheet {
-                notes.push(rules(equation));
-            }
-            notes.push(badge(&equation.check, lang));
-            let _ = writeln!(out, "    ({})", notes.join("; "));
-            if level == Level::Full {
-                for step in &equation.steps {
-                    let show = |t| d.symbols().show(t);
-                    let (a, b) = (show(&step.before), show(&step.after));
-                    let shown = Math::relation(a, step.sign(), b).text(charset);
-                    let _ = writeln!(out, "        {:<3} {shown}", step.rule.id());
-                }
-            }
+            page.equation(d, equation);
         }
         for reach in d.reaches().iter().filter(|_| section.part == Part::Bounds) {
-            run(&mut out, d, reach, lang, charset);
+            page.run(d, reach);
         }
         let after = section.after.iter().filter(|_| level > Level::Sheet);
         for after in after.copied() {
-            let _ = writeln!(out, "\n   {}", d.sentence(after, lang).replace('`', ""));
+            page.gap();
+            page.prose(MARGIN, &d.sentence(after, lang));
         }
     }
-    match charset {
-        Charset::Unicode => out,
-        Charset::Ascii => ascii(&out),
+    page.out
+}
+
+impl Page {
+    fn gap(&mut self) {
+        self.out.push('\n');
+    }
+
+    /// A paragraph after a lead, below which its further lines begin.
+    fn prose(&mut self, lead: &str, text: &str) {
+        let text = match self.charset {
+            Charset::Unicode => text.to_owned(),
+            Charset::Ascii => ascii(text),
+        };
+        let indent = text_width(lead);
+        for (i, line) in wrapped(&text, PAGE - indent).iter().enumerate() {
+            let lead = if i == 0 { lead } else { &" ".repeat(indent) };
+            let _ = writeln!(self.out, "{lead}{line}");
+        }
+    }
+
+    /// A formula that may have several lines, and what is known of it: beside it, or below where there
+    /// is no room.
+    fn line(&mut self, formula: &str, notes: Vec<String>) {
+        let (open, close) = match self.lang {
+            Lang::En => ("(", ")"),
+            Lang::Zh => ("（", "）"),
+        };
+        let notes = format!("{open}{}{close}", notes.join(stop(self.lang)));
+        let beside = formula.lines().last().map_or(0, text_width) + 7 + text_width(&notes);
+        let _ = write!(self.out, "{MARGIN}{formula}");
+        if beside <= PAGE {
+            self.prose("    ", &notes);
+        } else {
+            self.gap();
+            self.prose(INNER, &notes);
+        }
+    }
+
+    fn equation(&mut self, d: &Derivation, equation: &Equation) {
+        let formula = d.formula(equation).text(self.charset);
+        let formula = folded(&formula, PAGE - INNER.len()).join(&format!("\n{INNER}"));
+        let mut notes: Vec<String> = Vec::new();
+        if self.level > Level::Sheet {
+            notes.push(equation.id.clone());
+        }
+        let range = d.range(equation).map(|r| r.text(self.charset));
+        notes.extend(range.map(|r| format!("`{r}`")));
+        notes.extend(shape(equation));
+        if self.level > Level::Sheet {
+            notes.push(rules(equation));
+        }
+        notes.push(badge(&equation.check, self.lang));
+        self.line(&formula, notes);
+        for step in equation.steps.iter().filter(|_| self.level == Level::Full) {
+            let show = |t| d.symbols().show(t);
+            let (a, b) = (show(&step.before), show(&step.after));
+            let shown = Math::relation(a, step.sign(), b).text(self.charset);
+            let lines = folded(&shown, PAGE - INNER.len() - 6);
+            let below = format!("\n{INNER}      ");
+            let _ = writeln!(
+                self.out,
+                "{INNER}{:<3} {}",
+                step.rule.id(),
+                lines.join(&below)
+            );
+        }
+    }
+
+    /// What was measured, as a table.
+    fn run(&mut self, d: &Derivation, reach: &Reach) {
+        self.gap();
+        for sentence in verdicts(d, reach, self.lang) {
+            self.prose(MARGIN, &sentence);
+        }
+        self.gap();
+        let columns = columns(d, reach);
+        let gap = d.symbols().time(&gap(reach)).text(self.charset);
+        let mut rest = &columns[..];
+        while !rest.is_empty() {
+            let mut end = MARGIN.len() + 7;
+            let fits = rest.iter().take_while(|column| {
+                end += self.width(column);
+                end <= PAGE
+            });
+            // What has no room beside the others stands below them.
+            let (beside, below) = rest.split_at(fits.count().max(1));
+            self.table(&gap, &gaps(reach), beside);
+            if !below.is_empty() {
+                self.gap();
+            }
+            rest = below;
+        }
+    }
+
+    /// The width of a column, with the space before it.
+    fn width(&self, column: &Column) -> usize {
+        text_width(&column.head.text(self.charset)).max(9) + 2
+    }
+
+    fn table(&mut self, gap: &str, gaps: &[usize], columns: &[Column]) {
+        let _ = write!(self.out, "{MARGIN}{}", right(gap, 7));
+        for column in columns {
+            let head = column.head.text(self.charset);
+            let head = right(&head, self.width(column));
+            self.out.push_str(&head);
+        }
+        for (row, gap) in gaps.iter().enumerate() {
+            let _ = write!(self.out, "\n{MARGIN}{gap:>7}");
+            for column in columns {
+                let cell = match self.charset {
+                    Charset::Unicode => digits(column.logs[row]),
+                    Charset::Ascii => ascii(&digits(column.logs[row])),
+                };
+                let cell = right(&cell, self.width(column));
+                self.out.push_str(&cell);
+            }
+        }
+        self.gap();
     }
 }
 
-/// What was measured, as a table.
-fn run(out: &mut String, d: &Derivation, reach: &Reach, lang: Lang, charset: Charset) {
-    let _ = writeln!(out);
-    for sentence in verdicts(d, reach, lang) {
-        let _ = writeln!(out, "   {}", sentence.replace('`', ""));
-    }
-    let gap = d.symbols().time(&gap(reach)).text(charset);
-    let columns = columns(d, reach);
-    let heads: Vec<String> = columns.iter().map(|c| c.head.text(charset)).collect();
-    let width = |text: &str| text.chars().count().max(9);
-    let _ = write!(out, "\n   {gap:>7}");
-    for head in &heads {
-        let _ = write!(out, "  {head:>0$}", width(head));
-    }
-    for (row, gap) in gaps(reach).iter().enumerate() {
-        let _ = write!(out, "\n   {gap:>7}");
-        for (column, head) in columns.iter().zip(&heads) {
-            let _ = write!(out, "  {:>1$}", digits(column.logs[row]), width(head));
+/// At the right end of so many columns.
+fn right(text: &str, width: usize) -> String {
+    let room = width.saturating_sub(text_width(text));
+    format!("{}{text}", " ".repeat(room))
+}
+
+/// A sentence in lines of a width. What stands between backquotes stays whole; Chinese is broken between
+/// any two characters, but not before or after punctuation that belongs to one of them.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut word = String::new();
+    let mut whole = false;
+    let mut take = |word: &mut String| {
+        if let Some(line) = lines.last_mut() {
+            if text_width(line) + text_width(word.trim_end()) <= width || line.is_empty() {
+                line.push_str(word);
+            } else {
+                line.truncate(line.trim_end().len());
+                lines.push(std::mem::take(word));
+            }
         }
+        word.clear();
+    };
+    let wide = |c: char| text_width(c.encode_utf8(&mut [0; 4])) == 2;
+    for c in text.chars() {
+        if c == '`' {
+            whole = !whole;
+            continue;
+        }
+        if let Some(last) = word.chars().last().filter(|_| !whole) {
+            let between = (wide(last) || wide(c)) && !"（「".contains(last);
+            let ends = last == ' ' && c != ' ';
+            if ends || between && c != ' ' && !"，。；：、？！）」".contains(c) {
+                take(&mut word);
+            }
+        }
+        word.push(c);
     }
-    out.push('\n');
+    take(&mut word);
+    lines
+}
+
+/// A formula in lines of a width, broken where it stands in the fewest delimiters and binds least, and
+/// there as late as possible.
+fn folded(formula: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut rest = formula;
+    while text_width(rest) > width {
+        let (mut depth, mut column) = (0_i32, 0);
+        let mut best: Option<(i32, usize)> = None;
+        for (at, c) in rest.char_indices() {
+            if column > width && best.is_some() {
+                break;
+            }
+            if let Some(cost) = cost(&rest[..at], &rest[at..]) {
+                // A line that is nearly empty is worth little.
+                let value = 4 * depth + cost + if column < width / 3 { 8 } else { 0 };
+                if best.is_none_or(|(least, _)| value <= least) {
+                    best = Some((value, at));
+                }
+            }
+            match c {
+                '(' | '[' | '{' | '⟨' | '⌈' => depth += 1,
+                ')' | ']' | '}' | '⟩' | '⌉' => depth -= 1,
+                _ => {}
+            }
+            column += text_width(c.encode_utf8(&mut [0; 4]));
+        }
+        let Some((_, at)) = best else { break };
+        lines.push(rest[..at].to_owned());
+        rest = rest[at..].trim_start();
+    }
+    lines.push(rest.to_owned());
+    lines
+}
+
+/// How bad a place to break a formula is, if it is one: the tighter what stands there binds, the worse.
+fn cost(before: &str, after: &str) -> Option<i32> {
+    let next = after.strip_prefix(' ')?;
+    match (before.chars().last()?, next.split(' ').next()?) {
+        (';', _) | (_, "=" | "≔" | ":=" | "≤" | "<=" | "→" | "->") => Some(0),
+        (',', _) => Some(1),
+        (_, "+" | "−" | "-") => Some(2),
+        (_, "⊙" | ".*" | "·" | "*" | "⊗") => Some(3),
+        (_, next) if next.starts_with(['[', '(', '⟨', '‖', '|']) => Some(3),
+        _ => None,
+    }
 }
 
 /// The few characters of sentences that are not in ASCII; Chinese stays as it is.
@@ -109,18 +279,17 @@ fn ascii(text: &str) -> String {
         ('⟩', ">"),
         ('∂', "d"),
         ('δ', "delta"),
-        ('ᵛ', "^v"),
-        ('ₜ', "_t"),
-        ('₋', "-"),
-        ('₁', "1"),
         ('ε', "eps"),
         ('×', "x"),
         ('τ', "tau"),
-        ('²', "^2"),
         ('λ', "lambda"),
         ('σ', "sigma"),
         ('√', "sqrt "),
         ('≥', ">="),
+        ('≤', "<="),
+        ('∏', "prod"),
+        ('…', "..."),
+        ('\u{303}', "_tilde"),
         ('½', "1/2"),
         ('∤', "does not divide"),
         ('⌈', "ceil("),
@@ -129,11 +298,19 @@ fn ascii(text: &str) -> String {
         ('∞', "inf"),
     ];
     let mut out = String::new();
-    for c in text.chars() {
-        match MORE.iter().find(|(from, _)| *from == c) {
-            Some((_, to)) => out.push_str(to),
-            None => out.push(c),
+    for (place, piece) in scripts(text) {
+        let mut plain = String::new();
+        for c in piece.chars() {
+            match MORE.iter().find(|(from, _)| *from == c) {
+                Some((_, to)) => plain.push_str(to),
+                None => plain.push(c),
+            }
         }
+        out.push_str(&match place {
+            None => plain,
+            Some(mark) if plain.chars().count() == 1 => format!("{mark}{plain}"),
+            Some(mark) => format!("{mark}{{{plain}}}"),
+        });
     }
     out
 }

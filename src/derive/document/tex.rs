@@ -4,10 +4,12 @@
 use std::fmt::Write;
 
 use super::markdown::{name, used};
-use super::{badge, columns, digits, gap, gaps, rules, shape, verdicts};
+use super::{
+    badge, because, colon, columns, digits, gap, gaps, general, rules, shape, stop, verdicts,
+};
 use crate::derive::words::{Lang, Word};
-use crate::derive::{Derivation, Level, Part, Reach};
-use crate::render::{Dialect, Math};
+use crate::derive::{Derivation, Equation, Level, Part, Reach};
+use crate::render::{Dialect, Math, scripts};
 
 /// The width at which lines are broken.
 const WIDTH: usize = 60;
@@ -50,7 +52,13 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
             sentence(&d.sentence(section.intro, lang))
         );
         for line in &section.theorem {
-            let _ = writeln!(out, "\\[\n{}\n\\]", line.latex(Dialect::Plain));
+            let refer = |e: &Equation| format!("\\eqref{{{}}}", label(e));
+            let _ = writeln!(
+                out,
+                "\\[\n{}\n\\]\n{{\\footnotesize {}}}\n",
+                line.line.latex(Dialect::Plain),
+                general(line, lang, refer).join(stop(lang))
+            );
         }
         for equation in &section.lines {
             let (left, lines) = d.broken(equation, WIDTH);
@@ -70,11 +78,11 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
                 out,
                 "\\begin{{equation}}\\label{{{}}}\n{}\\begin{{aligned}}\n{}&{body}\n\\end{{aligned}}{}\n\
                  \\end{{equation}}\n{{\\footnotesize {}}}\n",
-                equation.id.replace('_', "-"),
+                label(equation),
                 if wide { "\\fit{" } else { "" },
                 tex(&left),
                 if wide { "}" } else { "" },
-                notes.join("; ")
+                notes.join(stop(lang))
             );
         }
         for reach in d.reaches().iter().filter(|_| section.part == Part::Bounds) {
@@ -94,13 +102,14 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
             let statement = rule.formula().latex(Dialect::Plain);
             let _ = write!(
                 out,
-                "\\item[{}] {}: ${statement}$",
+                "\\item[{}] {}{}${statement}$",
                 rule.id(),
-                name(rule, lang)
+                name(rule, lang),
+                colon(lang)
             );
             if let Some(proof) = rule.proof_formula() {
-                let because = Word::EntryByEntry.text(lang);
-                let _ = write!(out, " · {because} ${}$", proof.latex(Dialect::Plain));
+                let (because, proof) = (because(lang), proof.latex(Dialect::Plain));
+                let _ = write!(out, " · {because}${proof}$");
             }
             out.push('\n');
         }
@@ -108,6 +117,11 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
     }
     let _ = writeln!(out, "\\end{{document}}");
     out
+}
+
+/// By what a line is referred to.
+fn label(equation: &Equation) -> String {
+    equation.id.replace('_', "-")
 }
 
 /// What was measured, as a table.
@@ -180,6 +194,21 @@ fn sentence(text: &str) -> String {
 
 /// The characters of formulas inside sentences, as commands.
 fn formula(text: &str) -> String {
+    let text = text.replace("ln ", "\\ln ").replace("min(", "\\min(");
+    let mut out = String::new();
+    for (place, piece) in scripts(&text) {
+        match place {
+            Some(mark) => {
+                let _ = write!(out, "{mark}{{{}}}", piece.replace('−', "-"));
+            }
+            None => out.push_str(&commands(&piece)),
+        }
+    }
+    out
+}
+
+fn commands(text: &str) -> String {
+    const ACCENTS: &[(char, &str)] = &[('\u{303}', "\\tilde"), ('\u{302}', "\\hat")];
     const COMMANDS: &[(char, &str)] = &[
         ('⊙', "\\odot "),
         ('𝟏', "\\mathbf{1}"),
@@ -187,10 +216,7 @@ fn formula(text: &str) -> String {
         ('⟩', "\\rangle "),
         ('∂', "\\partial "),
         ('δ', "\\delta "),
-        ('ᵛ', "^{v}"),
-        ('ₜ', "_{t}"),
         ('ε', "\\varepsilon "),
-        ('²', "^{2}"),
         ('τ', "\\tau "),
         ('λ', "\\lambda "),
         ('σ', "\\sigma "),
@@ -198,12 +224,20 @@ fn formula(text: &str) -> String {
         ('⌈', "\\lceil "),
         ('⌉', "\\rceil "),
         ('≥', "\\ge "),
+        ('≤', "\\le "),
+        ('∏', "\\prod "),
+        ('…', "\\ldots "),
+        ('−', "-"),
+        ('∞', "\\infty "),
         ('½', "\\tfrac{1}{2}"),
     ];
-    let text = text.replace("ₜ₋₁", "_{t-1}");
-    let text = text.replace("ln ", "\\ln ").replace("min(", "\\min(");
     let mut out = String::new();
     for c in text.chars() {
+        if let Some(accent) = ACCENTS.iter().find(|(from, _)| *from == c) {
+            let base = out.pop().unwrap_or(' ');
+            let _ = write!(out, "{}{{{base}}}", accent.1);
+            continue;
+        }
         match COMMANDS.iter().find(|(from, _)| *from == c) {
             Some((_, to)) => out.push_str(to),
             None => out.push(c),
