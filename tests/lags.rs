@@ -11,7 +11,7 @@ use bptt::derive::{
 };
 use bptt::{Batch, Params, Recurrence};
 use lines::all_hold;
-use ndarray::{Array1, Array2, Array3, array};
+use ndarray::{Array1, Array2, Array3};
 
 fn derived(name: &str, source: &str) -> Derivation {
     Recurrence::parse(name, source).unwrap().derive().unwrap()

@@ -64,6 +64,14 @@ fn factored(terms: Vec<Term>) -> Vec<Term> {
     };
     let mut out: Vec<Term> = Vec::new();
     for term in terms {
+        if let Some((at, merged)) = same(&out, &term) {
+            out.remove(at);
+            // What cancels is gone.
+            if merged != Term::Zero {
+                out.insert(at, merged);
+            }
+            continue;
+        }
         if let Some((at, merged)) = same_matrix(&out, &term) {
             out[at] = merged;
             continue;
@@ -81,6 +89,24 @@ fn factored(terms: Vec<Term>) -> Vec<Term> {
         }
     }
     out
+}
+
+/// `m x + n x = (m + n) x` of numbers `m` and `n`.
+fn same(terms: &[Term], term: &Term) -> Option<(usize, Term)> {
+    let (n, _, rest) = split(term.clone());
+    let rest = rest?;
+    terms.iter().enumerate().find_map(|(at, other)| {
+        let (m, _, found) = split(other.clone());
+        let sum = m + n;
+        (found.as_ref() == Some(&rest)).then(|| match &rest {
+            _ if sum == 0.0 => (at, Term::Zero),
+            Term::Inner(a, b) => {
+                let a = scale(vec![Term::Num(sum)], Some((**a).clone()));
+                (at, inner(a, (**b).clone()))
+            }
+            rest => (at, scaled(sum, Some(rest.clone()))),
+        })
+    })
 }
 
 /// `diag(a) M + diag(b) M = diag(a + b) M`, with what a and b have in common outside their sum.
@@ -137,9 +163,16 @@ pub(crate) fn settle(term: &Term) -> Term {
         Term::Add(parts) => add(parts),
         Term::Had(parts) => hadamard(parts),
         Term::Mul(parts) if parts.contains(&Term::Zero) => Term::Zero,
-        Term::Mul(parts) => {
-            let one = |t: &Term| matches!(t, Term::At(a, b) if a == b);
-            product(parts.into_iter().filter(|p| !one(p)).collect())
+        Term::Mul(mut parts) => {
+            parts.retain(|t| !matches!(t, Term::At(a, b) if a == b));
+            match parts.last() {
+                // Numbers in front of nothing are a multiple of the identity.
+                Some(Term::Eye) => {
+                    parts.pop();
+                    scale(parts, Some(Term::Eye))
+                }
+                _ => product(parts),
+            }
         }
         Term::Neg(x) => neg(*x),
         Term::T(x) => transpose(*x),
@@ -256,7 +289,9 @@ pub(crate) fn scale(scalars: Vec<Term>, body: Option<Term>) -> Term {
             rest => vec![rest],
         };
         for factor in opened {
-            if factor.is_linear_part() || !scalar {
+            // A number over something is a number.
+            let number = matches!(&factor, Term::Div(a, _) if matches!(**a, Term::Num(_)));
+            if factor.is_linear_part() || !scalar && !number {
                 last.push(factor);
             } else {
                 first.push(factor);
@@ -285,13 +320,34 @@ pub(crate) fn scale(scalars: Vec<Term>, body: Option<Term>) -> Term {
             below.insert(0, Term::Num(inverse));
             number = number.signum();
         }
-        let whole = divide(scale(above, None), scale(below, None));
+        let whole = divide(scale(above, None), scale(powers(below), None));
         let (n, _, rest) = split(whole);
         number *= n;
         first = rest.into_iter().collect();
     }
     first.extend(last);
     scaled(number, single(first, Term::Mul))
+}
+
+/// The same numbers with those that stand there twice as squares.
+fn powers(factors: Vec<Term>) -> Vec<Term> {
+    let mut found: Vec<(Term, i32)> = Vec::new();
+    for factor in factors {
+        let (base, n) = match factor {
+            Term::Pow(base, n) => (*base, n),
+            base => (base, 1),
+        };
+        let number = matches!(base, Term::Num(_));
+        match found.iter_mut().find(|(b, _)| *b == base && !number) {
+            Some((_, count)) => *count += n,
+            None => found.push((base, n)),
+        }
+    }
+    let power = |(base, n): (Term, i32)| match n {
+        1 => base,
+        n => Term::Pow(Box::new(base), n),
+    };
+    found.into_iter().map(power).collect()
 }
 
 /// A product of matrices and vectors.

@@ -5,7 +5,7 @@
 //! sum     = ["-"] had { ("+" | "-") had }
 //! had     = product { ("\odot" | "\otimes") product }
 //! product = factor { factor }
-//! factor  = primary { "^{\top}" | "^{" number "}" }
+//! factor  = primary { "^{\top}" | "^{" (number | steps | sum) "}" }
 //! ```
 
 use super::lexicon::{Lexicon, is_number, variable};
@@ -17,17 +17,20 @@ impl Lexicon {
     /// # Errors
     /// What was found where something else was expected.
     pub fn parse(&self, latex: &str) -> Result<Term, String> {
-        let tokens = tokens(latex)?;
-        let mut parser = Parser {
-            lexicon: self,
-            tokens: &tokens,
-            at: 0,
-        };
-        let term = parser.sum()?;
-        match parser.peek() {
-            None => Ok(term),
-            Some(extra) => Err(format!("`{extra}` is left over")),
-        }
+        parsed(self, &tokens(latex)?)
+    }
+}
+
+fn parsed(lexicon: &Lexicon, tokens: &[String]) -> Result<Term, String> {
+    let mut parser = Parser {
+        lexicon,
+        tokens,
+        at: 0,
+    };
+    let term = parser.sum()?;
+    match parser.peek() {
+        None => Ok(term),
+        Some(extra) => Err(format!("`{extra}` is left over")),
     }
 }
 
@@ -271,15 +274,16 @@ impl<'a> Parser<'a> {
             let script = self.braced()?;
             term = match &*script.concat() {
                 r"\top" => Term::T(Box::new(term)),
-                n if !is_number(n) => {
-                    let steps = self.lexicon.step(&script);
-                    let steps = steps.ok_or_else(|| format!("`{n}` is no exponent"))?;
-                    Term::PowSteps(Box::new(term), steps)
-                }
-                n => {
-                    let n = n.parse().map_err(|_| format!("`{n}` is no exponent"))?;
-                    Term::Pow(Box::new(term), n)
-                }
+                n => match (n.parse(), self.lexicon.step(&script)) {
+                    (Ok(n), _) => Term::Pow(Box::new(term), n),
+                    (Err(_), Some(steps)) => Term::PowSteps(Box::new(term), steps),
+                    (Err(_), None) => {
+                        let exponent = parsed(self.lexicon, &script);
+                        let exponent =
+                            exponent.map_err(|e| format!("`{n}` is no exponent: {e}"))?;
+                        Term::Call("powf".into(), vec![term, exponent])
+                    }
+                },
             };
         }
         Ok(term)

@@ -168,9 +168,13 @@ impl<'a> Reader<'a> {
                     }
                     None => divide(arg(0)?, arg(1)?),
                 },
-                Pointwise::Recip => {
-                    divide(if scalar { Term::Num(1.0) } else { Term::Ones }, arg(0)?)
-                }
+                Pointwise::Recip => match self.spread(args[0]).filter(|_| !scalar) {
+                    Some(s) => {
+                        let s = divide(Term::Num(1.0), self.term(s, at)?);
+                        scale(vec![s], Some(Term::Ones))
+                    }
+                    None => divide(if scalar { Term::Num(1.0) } else { Term::Ones }, arg(0)?),
+                },
                 Pointwise::Square if scalar => Term::Pow(Box::new(arg(0)?), 2),
                 Pointwise::Square => hadamard(vec![arg(0)?, arg(0)?]),
                 Pointwise::Powi(n) => Term::Pow(Box::new(arg(0)?), *n),
@@ -189,7 +193,14 @@ impl<'a> Reader<'a> {
             match self.spread(*arg).filter(|_| !scalar) {
                 Some(inner) => scalars.push(self.term(inner, at)?),
                 None if scalar => scalars.push(self.term(*arg, at)?),
-                None => bodies.push(self.term(*arg, at)?),
+                None => match self.term(*arg, at)? {
+                    // A number times ones, entry by entry.
+                    Term::Mul(mut factors) if factors.last() == Some(&Term::Ones) => {
+                        factors.pop();
+                        scalars.extend(factors);
+                    }
+                    body => bodies.push(body),
+                },
             }
         }
         if scalar {

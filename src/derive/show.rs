@@ -412,6 +412,10 @@ impl Page<'_> {
     }
 
     fn call(&self, name: &str, args: &[Term]) -> Math {
+        // A letter as an exponent could be taken for a number of steps.
+        if let ("powf", [x, exponent @ Term::Num(_)]) = (name, args) {
+            return self.raised(x, self.show(exponent));
+        }
         let shown: Vec<Math> = args.iter().map(|a| self.show(a)).collect();
         match (name, &shown[..]) {
             ("sigmoid", _) if self.sigmoid == "sigma" => Math::call(Math::ident("sigma"), shown),

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{At, Known, line_of};
-use crate::derive::canon::{add, diagonal, divide, hadamard, inner, neg, product, transpose};
+use crate::derive::canon::{
+    add, diagonal, divide, hadamard, inner, neg, product, scale, transpose,
+};
 use crate::derive::chain::Carried;
 use crate::derive::term::{Name, Term, Time};
 
@@ -88,9 +90,21 @@ pub(super) fn factor(term: &Term, of: &Argument, known: &Known<'_>) -> Option<Te
             }
             parts.extend(rest);
         }
-        parts.insert(at?, product(vec![add(matrices), x.clone()]));
+        parts.insert(at?, applied(add(matrices), &x));
         Some(add(parts))
     })
+}
+
+/// `A x`; a multiple of the identity leaves the identity out.
+fn applied(matrix: Term, x: &Term) -> Term {
+    match matrix {
+        Term::Neg(matrix) => neg(applied(*matrix, x)),
+        Term::Mul(mut factors) if factors.last() == Some(&Term::Eye) => {
+            factors.pop();
+            product(factors.into_iter().chain([x.clone()]).collect())
+        }
+        matrix => product(vec![matrix, x.clone()]),
+    }
 }
 
 /// What of a linear expression has something in it, and what has not.
@@ -156,7 +170,14 @@ fn coefficient(term: &Term, x: &Term, scalar: bool, known: &Known<'_>) -> Option
                 }
                 [] => return None,
             };
-            product(before.iter().chain(after).cloned().chain([own]).collect())
+            let rest: Vec<Term> = before.iter().chain(after).cloned().collect();
+            match own {
+                // Numbers in front of nothing are a multiple of the identity.
+                Term::Eye if is_number(&product(rest.clone()), known) => {
+                    scale(rest, Some(Term::Eye))
+                }
+                own => product(rest.into_iter().chain([own]).collect()),
+            }
         }
         Term::Had(factors) => {
             let (last, rest) = factors.split_last()?;
@@ -186,6 +207,7 @@ pub(super) fn is_number(term: &Term, known: &Known<'_>) -> bool {
         Term::Mul(factors) => {
             let numbers = factors.iter().take_while(|f| is_scalar(f, known)).count();
             match &factors[numbers..] {
+                [] => true,
                 [one] => is_number(one, known),
                 [Term::T(row), .., column] => is_column(row, known) && is_column(column, known),
                 _ => false,
@@ -420,11 +442,35 @@ fn entries(term: &Term) -> Vec<(f64, Vec<String>)> {
         Term::Add(parts) => parts.iter().flat_map(entries).collect(),
         Term::Had(factors) => times(factors.iter()),
         Term::Mul(factors) => times(factors.iter()),
+        // A quotient is a product with inverses.
+        Term::Div(a, b) => {
+            let inverses = inverse(b).into_iter().map(|b| format!("1/{b}"));
+            let inverses: Vec<String> = inverses.collect();
+            let above = entries(a).into_iter();
+            let with = |(n, xs): (f64, Vec<String>)| {
+                let mut all = [xs, inverses.clone()].concat();
+                all.sort();
+                (n, all)
+            };
+            above.map(with).collect()
+        }
         Term::Pow(x, n @ 1..=8) => {
             let count = usize::try_from(*n).unwrap_or(1);
             times(std::iter::repeat_n(&**x, count))
         }
         other => vec![(1.0, vec![format!("{other:?}")])],
+    }
+}
+
+/// The factors below a fraction bar.
+fn inverse(term: &Term) -> Vec<String> {
+    match term {
+        Term::Mul(factors) | Term::Had(factors) => factors.iter().flat_map(inverse).collect(),
+        Term::Pow(x, n @ 1..=8) => {
+            let count = usize::try_from(*n).unwrap_or(1);
+            std::iter::repeat_n(inverse(x), count).flatten().collect()
+        }
+        other => vec![format!("{other:?}")],
     }
 }
 
