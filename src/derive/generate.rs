@@ -56,12 +56,7 @@ impl Recurrence {
             .names()
             .map(|(name, id)| (Arc::clone(name), varies(id)))
             .collect();
-        let initial: Vec<Name> = tape
-            .registers()
-            .iter()
-            .filter(|r| r.direction() == Direction::Forward)
-            .filter_map(|r| start_of(tape, r.init()?))
-            .collect();
+        let initial = naming::starts(tape);
         let sizes: Vec<&str> = tape.dims().collect();
         let symbols = Symbols::new(self.name(), &shown, aliases, &initial, &sizes)?;
         let back = |r: &Register| r.direction() == Direction::Backward;
@@ -130,15 +125,6 @@ impl Recurrence {
             equations,
             recurrence,
         })
-    }
-}
-
-/// The leaf that a register starts from, by itself.
-fn start_of(tape: &Tape, init: NodeId) -> Option<Name> {
-    match tape.node(init).op() {
-        Op::Leaf(leaf) => Some(tape.leaf(*leaf).name().into()),
-        Op::Time(crate::op::Time::Hold(_)) => start_of(tape, tape.node(init).args()[0]),
-        _ => None,
     }
 }
 

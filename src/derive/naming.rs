@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::op::{Linear, NodeId, Notation, Op};
 use crate::recurrence::Recurrence;
 use crate::shape::Rate;
-use crate::tape::Tape;
+use crate::tape::{Direction, Tape};
 
 /// The recurrence with every such value named.
 pub(crate) fn named(recurrence: &Recurrence) -> Result<Recurrence> {
@@ -126,4 +126,31 @@ fn uses(tape: &Tape, live: &[bool]) -> Vec<usize> {
         }
     }
     uses
+}
+
+/// The parameters and inputs that states start from and that nothing else reads.
+pub(crate) fn starts(tape: &Tape) -> Vec<Name> {
+    let forward = tape.registers().iter();
+    let forward = forward.filter(|r| r.direction() == Direction::Forward);
+    forward.filter_map(|r| start_of(tape, r.init()?)).collect()
+}
+
+/// The leaf that a register starts from, by itself, when nothing else reads it: with resets steps do.
+fn start_of(tape: &Tape, init: NodeId) -> Option<Name> {
+    let is_hold = |id: NodeId| matches!(tape.node(id).op(), Op::Time(crate::op::Time::Hold(_)));
+    let held = |mut id: NodeId| {
+        while is_hold(id) {
+            id = tape.node(id).args()[0];
+        }
+        id
+    };
+    let leaf = held(init);
+    let is_read = tape.nodes().any(|(id, node)| {
+        let mut args = node.args().iter();
+        !is_hold(id) && args.any(|arg| held(*arg) == leaf)
+    });
+    match tape.node(leaf).op() {
+        Op::Leaf(leaf) if !is_read => Some(tape.leaf(*leaf).name().into()),
+        _ => None,
+    }
 }

@@ -373,10 +373,17 @@ impl<'a> Parser<'a> {
         }
         self.at = start;
         let a = self.sum()?;
-        self.expect("<")?;
+        let sign = self.next()?;
         let b = self.sum()?;
         self.expect("]")?;
-        Ok(Term::Call("less".into(), vec![a, b]))
+        match (sign, b) {
+            ("<", b) => Ok(Term::Call("less".into(), vec![a, b])),
+            (r"\ne", Term::Zero) => {
+                Ok(Term::Call("select".into(), vec![a, Term::Ones, Term::Zero]))
+            }
+            ("=", Term::Zero) => Ok(Term::Call("select".into(), vec![a, Term::Zero, Term::Ones])),
+            _ => Err(format!("`{sign}` does not compare two values here")),
+        }
     }
 
     fn fraction(&mut self) -> Result<Term, String> {
@@ -551,6 +558,7 @@ fn begins(token: &str) -> bool {
             | r"\\"
             | r"\end"
             | r"\le"
+            | r"\ne"
     )
 }
 

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::op::{Axis, Edge, Gather, Linear, NodeId, Op, Over, Pointwise, Scatter, Sum, Total};
 use crate::op::{Notation, RegisterId, Setting};
 use crate::shape::{Rate, Shape};
-use crate::tape::{Direction, Tape};
+use crate::tape::{Direction, Node, Tape};
 
 /// What a node is known as.
 #[derive(Clone, Debug)]
@@ -256,10 +256,14 @@ impl<'a> Reader<'a> {
             Term::Value(n, _) | Term::Delta(n, _) | Term::D(n, _) => named(n),
             Term::Neg(x) | Term::Pow(x, _) => self.is_scalar(x),
             Term::Div(a, b) => self.is_scalar(a) && self.is_scalar(b),
+            term if term.indicator().is_some() => {
+                term.indicator().is_some_and(|(of, _)| self.is_scalar(of))
+            }
             Term::Call(_, xs) | Term::Add(xs) | Term::Mul(xs) | Term::Had(xs) => {
                 xs.iter().all(|x| self.is_scalar(x))
             }
             Term::Norm(_) | Term::Inner(..) => true,
+            Term::Zero => true,
             _ => false,
         }
     }
@@ -314,8 +318,59 @@ impl<'a> Reader<'a> {
                 scale(vec![arg(0)?], Some(Term::OneHot(Box::new(arg(1)?))))
             }
             Linear::Alias(_) => arg(0)?,
+            Linear::Select(_) => self.selected(id, at, scalar)?,
             _ => self.call(id, at)?,
         })
+    }
+
+    /// One of two values, by whether a condition is zero: `[c ≠ 0] a + [c = 0] b`.
+    fn selected(&self, id: NodeId, at: &Option<Time>, scalar: bool) -> Result<Term> {
+        let node = self.tape.node(id);
+        let [condition, yes, no] = node.args() else {
+            return self.refuse("a choice is not between two values");
+        };
+        let number = self.spread(*condition).filter(|_| !scalar);
+        let asked = self.term(number.unwrap_or(*condition), at)?;
+        let one_number = scalar || number.is_some();
+        let (then, otherwise) = match asked {
+            // A comparison is 1 or 0 already.
+            Term::Call(name, xs) if *name == *"less" => {
+                let holds = Term::Call(name, xs);
+                let one = if one_number {
+                    Term::Num(1.0)
+                } else {
+                    Term::Ones
+                };
+                (holds.clone(), add([one, neg(holds)]))
+            }
+            of => {
+                let select: Name = "select".into();
+                self.known(&select, node);
+                let by = |xs: [Term; 3]| Term::Call(Arc::clone(&select), xs.into());
+                let then = by([of.clone(), Term::Ones, Term::Zero]);
+                (then, by([of, Term::Zero, Term::Ones]))
+            }
+        };
+        let part = |chosen: Term, value: Term| match one_number {
+            true => scale(vec![chosen], Some(value)),
+            false => hadamard(vec![chosen, value]),
+        };
+        let (yes, no) = (self.term(*yes, at)?, self.term(*no, at)?);
+        Ok(add([part(then, yes), part(otherwise, no)]))
+    }
+
+    /// Remembers what op a function is.
+    fn known(&self, name: &Name, node: &Node) {
+        let rank = |id: &NodeId| match self.tape.ty(*id).kind {
+            crate::shape::Kind::Real => self.tape.ty(*id).shape.rank(),
+            crate::shape::Kind::Class(_) => usize::MAX,
+        };
+        let function = Function {
+            op: node.op().clone(),
+            ranks: node.args().iter().map(rank).collect(),
+        };
+        let mut functions = self.functions.borrow_mut();
+        functions.entry(Arc::clone(name)).or_insert(function);
     }
 
     fn timed(&self, op: &crate::op::Time, arg: NodeId, at: &Option<Time>) -> Result<Term> {
@@ -374,18 +429,7 @@ impl<'a> Reader<'a> {
             [] => node.op().name().into(),
             all => format!("{}:{}", node.op().name(), all.join(",")).into(),
         };
-        let rank = |id: &NodeId| match self.tape.ty(*id).kind {
-            crate::shape::Kind::Real => self.tape.ty(*id).shape.rank(),
-            crate::shape::Kind::Class(_) => usize::MAX,
-        };
-        let function = Function {
-            op: node.op().clone(),
-            ranks: node.args().iter().map(rank).collect(),
-        };
-        self.functions
-            .borrow_mut()
-            .entry(Arc::clone(&name))
-            .or_insert(function);
+        self.known(&name, node);
         Ok(Term::Call(name, args))
     }
 }

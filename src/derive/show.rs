@@ -260,7 +260,14 @@ impl Page<'_> {
                 (Math::relation(a, Sign::Kronecker, b), Level::Hadamard)
             }
             Term::OneHot(class) => atom(Math::Bold("e".into()).with_sub(self.show(class))),
-            Term::Call(name, args) => atom(self.call(name, args)),
+            Term::Call(name, args) => atom(match term.indicator() {
+                Some((of, zero)) => {
+                    let sign = if zero { Sign::Equal } else { Sign::NotEqual };
+                    let zero = Math::number(0);
+                    Math::relation(self.show(of), sign, zero).fenced(Fence::Bracket)
+                }
+                None => self.call(name, args),
+            }),
             Term::Before(a, b) => {
                 atom(Math::relation(self.time(a), Sign::Less, self.time(b)).fenced(Fence::Bracket))
             }

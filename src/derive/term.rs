@@ -239,12 +239,24 @@ impl Term {
             Self::Neg(x) | Self::T(x) | Self::Diag(x) => ends(x),
             Self::Add(xs) => xs.iter().all(ends),
             Self::Had(xs) | Self::Mul(xs) => xs.iter().any(ends),
-            Self::Call(name, xs) if **name == *"select" => xs[1..].iter().all(ends_or_zero),
             Self::Call(_, xs) => xs.iter().any(ends),
             Self::Div(a, _) => ends(a),
             Self::Inner(a, b) => ends(a) || ends(b),
             Self::Matrix(rows) => rows.iter().flatten().all(ends_or_zero),
             _ => false,
+        }
+    }
+
+    /// What is asked of, when this is 1 or 0 by whether that is zero; and whether it is 1 where it is.
+    #[must_use]
+    pub fn indicator(&self) -> Option<(&Self, bool)> {
+        match self {
+            Self::Call(name, xs) if **name == *"select" => match &xs[..] {
+                [of, Self::Ones, Self::Zero] => Some((of, false)),
+                [of, Self::Zero, Self::Ones] => Some((of, true)),
+                _ => None,
+            },
+            _ => None,
         }
     }
 

@@ -64,9 +64,12 @@ impl Recurrence {
         if taken || self.tape.named(name).is_some() {
             return Err(refuse(format!("the name `{name}` is used twice")));
         }
-        Ok(scope
-            .leaf(name.into(), Role::Input, Type::real((), Rate::Step))
-            .1)
+        let ty = Type::real((), Rate::Step);
+        let (_, leaf) = scope.leaf(name.into(), Role::Input, ty);
+        if let Some(id) = leaf.id() {
+            scope.rename(id, name);
+        }
+        Ok(leaf)
     }
 }
 

@@ -494,6 +494,10 @@ fn is_scalar(term: &Term, known: &Known<'_>) -> bool {
         Term::Value(name, _) | Term::Delta(name, _) | Term::Costate(name, _) => {
             known.scalars.contains(name)
         }
+        Term::Zero => true,
+        term if term.indicator().is_some() => {
+            term.indicator().is_some_and(|(of, _)| is_scalar(of, known))
+        }
         Term::Neg(_)
         | Term::T(_)
         | Term::Add(_)
