@@ -34,6 +34,8 @@ pub(crate) enum Key {
     /// The derivative of the loss of the second step with respect to a value at the first.
     StepDelta(Name, i64, i64),
     DPlus(Name, i64),
+    /// λ of a state.
+    Costate(Name, i64),
     Response(Name, i64, Name),
     Immediate(Name, i64, Name),
 }
@@ -380,31 +382,15 @@ impl Instance {
             .ok_or_else(|| "the largest of nothing".into())
     }
 
-    /// δ of a state less what other states of the same step send back.
+    /// λ of a state; before the first step it is the gradient of what the state starts from.
     fn costate(&self, name: &Name, t: i64) -> Found {
         let back = self.back.iter().any(|c| c.name == *name);
         let beyond = if back { t < 1 } else { t > self.steps };
-        if beyond {
-            return Ok(V::Zero);
+        match self.has(t) {
+            _ if beyond => Ok(V::Zero),
+            true => self.number(&Key::Costate(Arc::clone(name), t)),
+            false => self.number(&Key::Gradient(Arc::clone(name), Some(t))),
         }
-        if !self.has(t) {
-            return self.number(&Key::Gradient(Arc::clone(name), Some(t)));
-        }
-        let mut own = self.number(&Key::Delta(Arc::clone(name), Some(t)))?;
-        let carried = self.states.iter().chain(&self.back);
-        let carried = carried.filter(|c| c.delay == 0);
-        for Carried { name: other, .. } in carried.filter(|c| c.name != *name) {
-            let key = Key::Jacobian(Arc::clone(other), t, Arc::clone(name), t);
-            let Some(jacobian) = self.numbers.get(&key) else {
-                continue;
-            };
-            if jacobian.iter().all(|x| *x == 0.0) {
-                continue;
-            }
-            let sent = mul(V::Array(-jacobian.t().to_owned()), self.costate(other, t)?)?;
-            own = plus(own, sent)?;
-        }
-        Ok(own)
     }
 
     /// δ of a value where nothing goes back beyond the end of a chunk: what the losses up to there

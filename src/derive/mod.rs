@@ -34,6 +34,7 @@ mod readoff;
 mod responses;
 mod rewrite;
 mod rules;
+mod shares;
 mod show;
 mod stack;
 mod step;

@@ -62,7 +62,7 @@ pub(crate) struct Oracle<'a> {
     pub(super) observed: Recurrence,
     pub(super) params: Params<f64>,
     pub(super) batch: Batch<f64>,
-    sizes: Vec<usize>,
+    pub(super) sizes: Vec<usize>,
     pub(super) steps: usize,
     /// What is read of a state: its name among the outputs, the state, how many steps away.
     pub(super) reads: Vec<(Name, Name, i64)>,
@@ -136,6 +136,7 @@ impl<'a> Oracle<'a> {
         self.directions(&mut instance)?;
         self.injections(&mut instance)?;
         self.immediate(&mut instance)?;
+        self.shares(&mut instance)?;
         Ok(instance)
     }
 
