@@ -288,10 +288,14 @@ pub(crate) fn scale(scalars: Vec<Term>, body: Option<Term>) -> Term {
             Term::Mul(inner) => inner,
             rest => vec![rest],
         };
+        let linear = opened.iter().any(Term::is_linear_part);
+        let mut in_row = false;
         for factor in opened {
+            // A row stays with the column that it acts on.
+            in_row |= linear && matches!(factor, Term::T(_));
             // A number over something is a number.
             let number = matches!(&factor, Term::Div(a, _) if matches!(**a, Term::Num(_)));
-            if factor.is_linear_part() || !scalar && !number {
+            if in_row || factor.is_linear_part() || !scalar && !number {
                 last.push(factor);
             } else {
                 first.push(factor);

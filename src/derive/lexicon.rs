@@ -50,7 +50,8 @@ impl Lexicon {
             let call = Term::Call(Arc::clone(name), vec![Term::Ones]);
             let shown = tex(&symbols.show(&call));
             let head = shown.strip_suffix(r"(\mathbf{1})").unwrap_or(&shown);
-            (head.to_owned(), Arc::clone(name))
+            // Spaces separate what is read and are dropped.
+            (head.replace(' ', ""), Arc::clone(name))
         });
         let ident = |name: &str| tex(&Math::ident(name));
         Self {

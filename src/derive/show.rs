@@ -420,8 +420,10 @@ impl Page<'_> {
 
     fn call(&self, name: &str, args: &[Term]) -> Math {
         // A letter as an exponent could be taken for a number of steps.
-        if let ("powf", [x, exponent @ Term::Num(_)]) = (name, args) {
-            return self.raised(x, self.show(exponent));
+        if let ("powf", [x, exponent]) = (name, args)
+            && let Term::Num(_) = exponent.unsigned()
+        {
+            return self.show(x).paren().with_sup(self.show(exponent));
         }
         let shown: Vec<Math> = args.iter().map(|a| self.show(a)).collect();
         match (name, &shown[..]) {

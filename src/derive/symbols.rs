@@ -88,7 +88,12 @@ impl Symbols {
                 *varies && other.label.is_none() && other.base == entry.base
             };
             let start = initial.contains(name) && entry.label == Some(Math::number(0));
-            if step && !start && names.iter().any(|n| like(&n)) {
+            // What does not vary with the step must not look as if it did.
+            let moving = match &entry.label {
+                Some(Math::Ident(label)) => matches!(&**label, "t" | "k" | "j" | "T") && !varies,
+                _ => false,
+            };
+            if moving || step && !start && names.iter().any(|n| like(&n)) {
                 entry = Shown::word(name, *varies);
             }
             let key = |e: &Shown| e.math().latex(Dialect::Plain);

@@ -247,6 +247,15 @@ impl Term {
         }
     }
 
+    /// The same without a minus in front.
+    #[must_use]
+    pub fn unsigned(&self) -> &Self {
+        match self {
+            Self::Neg(x) => x,
+            x => x,
+        }
+    }
+
     /// What is asked of, when this is 1 or 0 by whether that is zero; and whether it is 1 where it is.
     #[must_use]
     pub fn indicator(&self) -> Option<(&Self, bool)> {

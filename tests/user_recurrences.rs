@@ -1,0 +1,88 @@
+//! What users write that no cell of the library does: every line that is printed is read back and holds.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use bptt::Recurrence;
+use bptt::derive::Derivation;
+use bptt::render::Charset;
+
+fn derived(source: &str) -> Derivation {
+    let recurrence = Recurrence::parse("user", source).unwrap();
+    let mut derivation = recurrence.derive().unwrap();
+    let checks = derivation.check(2).unwrap();
+    let failed = derivation.equations.iter();
+    let failed: Vec<_> = failed
+        .filter(|e| matches!(e.check, bptt::derive::Check::Failed { .. }))
+        .map(|e| (&e.id, &e.check))
+        .collect();
+    assert_eq!(checks.failed, 0, "{failed:?}");
+    derivation
+}
+
+fn shown(derivation: &Derivation, id: &str) -> String {
+    let line = derivation.equation(id).unwrap_or_else(|| panic!("no {id}"));
+    derivation.formula(line).text(Charset::Unicode)
+}
+
+/// Gates in one stack, cut at multiples of a size.
+#[test]
+fn stacked_gates_are_cut_at_multiples_of_a_size() {
+    derived(
+        "
+dim H, K
+input x[K], y[H]
+param W[3 * H, K], U[3 * H, H], b[3 * H]
+state h[H]
+a = W @ x + U @ h + b
+f = sigmoid(a[0:H])
+i = sigmoid(a[H:2*H])
+g = tanh(a[2*H:3*H])
+h' = f * h + i * g
+loss 0.5 * sum((h' - y)^2)
+",
+    );
+}
+
+/// A mean: a row stays with the column that it acts on, also over a size.
+#[test]
+fn a_mean_over_a_size() {
+    derived(
+        "
+dim H
+input x[H], y[H]
+param A[H, H], g[H]
+state h[H]
+a = A @ h + x
+h' = tanh(g * (a - sum(a) / H))
+loss 0.5 * sum((h' - y)^2)
+",
+    );
+}
+
+#[test]
+fn a_constant_does_not_look_like_a_value_at_a_step() {
+    let derivation = derived(
+        "
+input x, y
+param a, h_t
+state h
+h' = a * h + h_t * x
+loss 0.5 * (h' - y)^2
+",
+    );
+    assert_eq!(shown(&derivation, "def.h"), "hₜ = a hₜ₋₁ + h_t xₜ");
+}
+
+#[test]
+fn powers_that_are_no_whole_numbers_are_written_as_powers() {
+    let derivation = derived(
+        "
+input x, y
+param a
+state h = 1
+h' = a * pow(h, 0.5) + exp(x)
+loss 0.5 * (h' - y)^2
+",
+    );
+    assert_eq!(shown(&derivation, "def.m"), "mₜ = (hₜ₋₁)^{1/2}");
+    assert_eq!(shown(&derivation, "jac.h.h"), "Jₜ = 1/2 a (hₜ₋₁)^{−1/2}");
+}
