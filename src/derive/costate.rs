@@ -147,7 +147,7 @@ fn from_readers<'w>(writer: &'w Writer<'_>, left: Term, states: &[Name]) -> Opti
     for state in states {
         proof = proof.by(Rewrite::ByReaders(Arc::clone(state)))?;
     }
-    proof = proof.to_states()?.if_it_applies(Rewrite::Still);
+    proof = proof.through_states()?.if_it_applies(Rewrite::Still);
     let direct: Vec<Term> = addends(&proof.term);
     let direct: Vec<Term> = direct.into_iter().filter(|p| !looks_ahead(p)).collect();
     let lags = writer.state.iter().filter(|by| states.contains(&by.name));

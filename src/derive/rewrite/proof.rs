@@ -91,7 +91,7 @@ impl<'k> Proof<'k> {
 
     /// Puts in, one line after the other, what every `δ` of the step is that comes by way of a state
     /// of the step, down to those states.
-    pub(crate) fn to_states(mut self) -> Option<Self> {
+    pub(crate) fn through_states(mut self) -> Option<Self> {
         let known = self.known;
         while let Some(name) = by_way_of_state(&self.term, &known) {
             self = self.by(Rewrite::Unfold(At::new(format!("delta.{name}"), &[])))?;
@@ -171,7 +171,7 @@ fn comes_from_state(value: &Name, known: &Known<'_>) -> bool {
             seen.insert(Name::clone(&name)),
         ) {
             visit(&line.right, &mut |t| {
-                pending.extend(of_this_step(t).cloned())
+                pending.extend(of_this_step(t).cloned());
             });
         }
     }

@@ -281,6 +281,11 @@ fn pulled(term: &Term) -> Option<(char, Time, Time, Term)> {
             let (var, from, to, body) = pulled(one)?;
             let mut factors = factors.clone();
             factors[at] = body;
+            // What stands beside the sum must not vary with what is summed over.
+            let beside = factors.iter().enumerate().filter(|(i, _)| *i != at);
+            if beside.into_iter().any(|(_, f)| varies(f, var)) {
+                return None;
+            }
             let body = match term {
                 Term::Had(_) => Term::Had(factors),
                 _ => product(factors),
