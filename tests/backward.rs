@@ -7,7 +7,9 @@
 mod lines;
 
 use bptt::cells::{Cell, Loss, Start};
-use bptt::derive::{Check, Derivation, Format, Lang, Level, Part, Rewrite, Site, Term, compare};
+use bptt::derive::{
+    Base, Check, Derivation, Equation, Format, Lang, Level, Part, Rewrite, Site, Term, compare,
+};
 use bptt::{Batch, Params, Recurrence, Wrt};
 use lines::all_hold;
 use ndarray::{Array3, ArrayD, Axis};
@@ -22,6 +24,27 @@ h' = tanh(A @ h + W @ x + b)
 g' = tanh(B @ g + V @ x + c)
 output o = P @ h' + Q @ g'
 loss 0.5 * sum((o - y)^2)
+";
+
+const LAGGED: &str = "
+dim H, K
+input x[K], y
+param A[H, H], B[H, H], V[H, K], p[H]
+backward state g[H]
+g' = tanh(A @ g + B @ advance(g) + V @ x)
+loss 0.5 * (sum(p * g') - y)^2
+";
+
+/// Two chains that are both carried for several steps.
+const BOTH_LAGGED: &str = "
+dim H
+input x[H], y[H]
+param A[H, H], B[H, H], C[H, H], D[H, H]
+state h[H]
+backward state g[H]
+h' = tanh(A @ h + B @ delay(h) + x)
+g' = tanh(C @ g + D @ advance(g) + x)
+loss 0.5 * sum((h' + g' - y)^2)
 ";
 
 fn derived(name: &str, source: &str) -> Derivation {
@@ -88,17 +111,10 @@ fn a_reversed_recurrence_gives_what_the_recurrence_gives_on_sequences_turned_rou
 
 #[test]
 fn every_line_of_both_directions_holds_and_is_replayed() {
-    let lagged = "
-dim H, K
-input x[K], y
-param A[H, H], B[H, H], V[H, K], p[H]
-backward state g[H]
-g' = tanh(A @ g + B @ advance(g) + V @ x)
-loss 0.5 * (sum(p * g') - y)^2
-";
     for (name, source, id) in [
         ("both", BOTH, "back.bridge.horner"),
-        ("lagged", lagged, "back.bound.lags"),
+        ("lagged", LAGGED, "back.bound.lags"),
+        ("both lagged", BOTH_LAGGED, "back.bound.lags"),
     ] {
         let mut derivation = derived(name, source);
         all_hold(&mut derivation);
@@ -199,6 +215,17 @@ fn the_lines_of_the_backward_chain() {
     }
 }
 
+/// How often a bound shrinks is counted from the later step to the earlier, as the chain runs.
+#[test]
+fn a_backward_bound_counts_lots_towards_the_beginning() {
+    let derivation = derived("lagged", LAGGED);
+    let line = derivation.equation("back.bound.lags").unwrap();
+    let Term::PowSteps(_, steps) = &line.right else {
+        panic!("{:?}", line.right)
+    };
+    assert_eq!(steps.base, Base::Lots('k', 't', 2));
+}
+
 /// A network that reads backwards says the same as the one that reads forwards, turned round.
 #[test]
 fn a_backward_cell_has_every_line_that_the_forward_cell_has() {
@@ -220,6 +247,14 @@ fn a_backward_cell_has_every_line_that_the_forward_cell_has() {
             let other = back.equation(&id).unwrap_or_else(|| panic!("no {id}"));
             assert_eq!(other.steps.len(), line.steps.len(), "{id}");
             assert_eq!(other.rules, line.rules, "{id}");
+            let strict = |line: &Equation| line.given.as_ref().map(|given| given.strict);
+            assert_eq!(strict(other), strict(line), "{id}");
+            let moved = |premise: &String| {
+                let there = format!("back.{premise}");
+                back.equation(&there).map_or(premise.clone(), |_| there)
+            };
+            let premises: Vec<String> = line.premises.iter().map(moved).collect();
+            assert_eq!(other.premises, premises, "{id}");
         }
         assert!(forward.equation("jac.product").is_some());
         assert!(back.equation("jac.product").is_none());

@@ -2,8 +2,12 @@
 //! `A u uᵀ`, where `u` is a column of ones that has a size.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "support/shorthand.rs"]
+mod shorthand;
+
 use bptt::Recurrence;
 use bptt::derive::{Check, Instance, Term, Time, compare};
+use shorthand::{add, had, mul, neg, turned, w};
 
 const SOURCE: &str = "
 dim H
@@ -13,30 +17,6 @@ state h[H]
 h' = tanh(A @ h + B @ x)
 loss 0.5 * sum((h' - y)^2)
 ";
-
-fn w(name: &str) -> Term {
-    Term::Value(name.into(), None)
-}
-
-fn mul(factors: impl IntoIterator<Item = Term>) -> Term {
-    Term::Mul(factors.into_iter().collect())
-}
-
-fn had(a: Term, b: Term) -> Term {
-    Term::Had(vec![a, b])
-}
-
-fn add(parts: impl IntoIterator<Item = Term>) -> Term {
-    Term::Add(parts.into_iter().collect())
-}
-
-fn neg(x: Term) -> Term {
-    Term::Neg(Box::new(x))
-}
-
-fn turned(x: Term) -> Term {
-    Term::T(Box::new(x))
-}
 
 #[test]
 fn columns_have_the_size_of_what_they_meet() {
@@ -66,10 +46,10 @@ fn columns_have_the_size_of_what_they_meet() {
             add([free(a()), ones(), b()]),
             add([sized(a()), square(), b()]),
         ),
-        (had(free(a()), b()), had(sized(a()), b())),
+        (had([free(a()), b()]), had([sized(a()), b()])),
         (
-            had(had(free(a()), twice(ones())), b()),
-            mul([two(), had(sized(a()), b())]),
+            had([had([free(a()), twice(ones())]), b()]),
+            mul([two(), had([sized(a()), b()])]),
         ),
         (
             add([mul([a(), twice(ones())]), b()]),

@@ -5,6 +5,8 @@
 
 #[path = "support/lines.rs"]
 mod lines;
+#[path = "support/sources.rs"]
+mod sources;
 
 use bptt::derive::{
     Base, Check, Derivation, Equation, Format, Lang, Level, Part, Relation, Term, Time, compare,
@@ -12,19 +14,11 @@ use bptt::derive::{
 use bptt::{Batch, Params, Recurrence};
 use lines::all_hold;
 use ndarray::{Array1, Array2, Array3};
+use sources::LAGS;
 
 fn derived(name: &str, source: &str) -> Derivation {
     Recurrence::parse(name, source).unwrap().derive().unwrap()
 }
-
-const VECTOR: &str = "
-dim H, K
-input x[K], y[H]
-param A[H, H], B[H, H], W[H, K], b[H]
-state h[H]
-h' = tanh(A @ h + B @ delay(h) + W @ x + b)
-loss 0.5 * sum((h' - y)^2)
-";
 
 const SCALAR: &str = "
 input x, y
@@ -77,7 +71,7 @@ loss 0.5 * (h' - y)^2
 #[test]
 fn every_line_holds() {
     let sources = [
-        ("vector", VECTOR, "bound.lags"),
+        ("vector", LAGS, "bound.lags"),
         ("scalar", SCALAR, "bound.lags"),
         ("several", SEVERAL, "costate.next.h"),
         ("skipped", SKIPPED, "bridge.closed"),
@@ -128,7 +122,7 @@ fn the_companion_form() {
                 .into(),
         ),
     ];
-    let derivation = derived("vector", VECTOR);
+    let derivation = derived("vector", LAGS);
     let runs = [derivation.instance(3).unwrap()];
     for (id, latex) in table {
         let line = derivation.equation(id).unwrap_or_else(|| panic!("no {id}"));
@@ -143,7 +137,7 @@ fn the_companion_form() {
 /// block is noticed.
 #[test]
 fn wrong_lags_are_noticed() {
-    let derivation = derived("vector", VECTOR);
+    let derivation = derived("vector", LAGS);
     let runs = [derivation.instance(5).unwrap()];
     let lexicon = derivation.lexicon();
     let wrong = [
@@ -347,6 +341,31 @@ loss 0.5 * sum((h' - y)^2)
         assert!(
             (found - expected).abs() < 1e-9 * expected.abs(),
             "{found}, {expected}"
+        );
+    }
+}
+
+/// A number of lots of steps is rounded up: a started lot counts.
+#[test]
+fn a_started_lot_counts() {
+    let derivation = derived("vector", LAGS);
+    let runs = [derivation.instance(1).unwrap()];
+    let line = derivation.equation("bound.lags").unwrap();
+    let lots = Term::Steps(Time {
+        base: Base::Lots('t', 'k', 2),
+        offset: 0,
+    });
+    for (step, expected) in [(1, 0.0), (2, 1.0), (3, 1.0), (4, 2.0), (5, 2.0)] {
+        let at = |step: i64| (Time::at(step), Time::at(step));
+        let ((t, to), (k, until)) = (at(step), at(1));
+        let mut claim = line.clone();
+        claim.relation = Relation::Equal;
+        claim.given = None;
+        claim.range.vars = vec![('t', t, to), ('k', k, until)];
+        let found = compare(&claim, &lots, &Term::Num(expected), &runs);
+        assert!(
+            matches!(found, Ok(Check::Passed { .. })),
+            "{step}: {found:?}"
         );
     }
 }

@@ -2,21 +2,16 @@
 //! and on one that differs from it only in what the rule asks for.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "support/shorthand.rs"]
+mod shorthand;
+#[path = "support/sources.rs"]
+mod sources;
+
 use bptt::Recurrence;
 use bptt::cells::{Cell, Loss, Start};
 use bptt::derive::{Argument, Base, Derivation, Name, Rewrite, Site, Step, Term, Time};
-
-/// Two states, one of which reads the other within the step.
-const PAIR: &str = "
-dim H
-input x[H], y[H]
-param A[H, H], B[H, H], P[H, H], Q[H, H]
-state h[H], s[H]
-a = A @ h + P @ s + x
-h' = tanh(a)
-s' = tanh(Q @ h' + B @ s)
-loss 0.5 * sum((s' - y)^2)
-";
+use shorthand::{add, had, mul, neg, turned, w};
+use sources::PAIR;
 
 /// One state that is carried for two steps.
 const LAGS: &str = "
@@ -58,10 +53,6 @@ fn after(base: Base, offset: i64) -> Time {
     Time { base, offset }
 }
 
-fn w(name: &str) -> Term {
-    Term::Value(name.into(), None)
-}
-
 fn v(name: &str, at: Time) -> Term {
     Term::Value(name.into(), Some(at))
 }
@@ -80,26 +71,6 @@ fn delta(name: &str, offset: i64) -> Term {
 
 fn jacobian(of: &str, to: Time, by: &str, from: Time) -> Term {
     Term::Jacobian(Name::from(of), to, Name::from(by), from)
-}
-
-fn mul(factors: impl IntoIterator<Item = Term>) -> Term {
-    Term::Mul(factors.into_iter().collect())
-}
-
-fn had(factors: impl IntoIterator<Item = Term>) -> Term {
-    Term::Had(factors.into_iter().collect())
-}
-
-fn add(parts: impl IntoIterator<Item = Term>) -> Term {
-    Term::Add(parts.into_iter().collect())
-}
-
-fn neg(x: Term) -> Term {
-    Term::Neg(Box::new(x))
-}
-
-fn turned(x: Term) -> Term {
-    Term::T(Box::new(x))
 }
 
 fn column(cells: impl IntoIterator<Item = Term>) -> Term {
@@ -330,6 +301,55 @@ fn what_is_linear() {
     );
 }
 
+/// A term with something put in for every part that is of some form.
+fn put(term: &Term, new: &impl Fn(&Term) -> Option<Term>) -> Term {
+    new(term).unwrap_or_else(|| term.map(&mut |part| put(part, new)))
+}
+
+/// What sends `δ` back is the transpose of the Jacobian, and of nothing like it.
+#[test]
+fn matrices_that_send_back() {
+    type Wrong = fn(&Term) -> Option<Term>;
+    let untransposed: Wrong = |t| match t {
+        Term::T(x) if **x == w("A") => Some(w("A")),
+        _ => None,
+    };
+    let other_order: Wrong = |t| match t {
+        Term::T(x) if **x == w("A") => Some(turned(w("B"))),
+        Term::T(x) if **x == w("B") => Some(turned(w("A"))),
+        _ => None,
+    };
+    let bare: Wrong = |t| match t {
+        Term::Pow(x, _) | Term::Div(x, _) => Some((**x).clone()),
+        _ => None,
+    };
+    let signed: Wrong = |t| match t {
+        Term::Mul(_) => Some(neg(t.clone())),
+        _ => None,
+    };
+    for (value, wrong) in [
+        ("A @ h", untransposed),
+        ("A @ h", signed),
+        ("A @ (B @ h)", other_order),
+        ("A @ h^4", bare),
+        ("A @ (h / (1 + x^2))", bare),
+    ] {
+        let derivation = derived(&format!(
+            "dim H\ninput x[H], y[H]\nparam A[H, H], B[H, H]\nstate h[H]\n\
+             h' = {value} + B @ x\nloss 0.5 * sum((h' - y)^2)\n"
+        ));
+        let line = derivation.equation("bridge.recursion").unwrap();
+        let sent = |step: &&Step| matches!(step.site, Site::Line(Rewrite::Transposed(..)));
+        let step = line.steps.iter().find(sent).unwrap();
+        let Site::Line(rewrite) = &step.site else {
+            panic!("{:?}", step.site)
+        };
+        let changed = put(&step.before, &wrong);
+        assert_ne!(changed, step.before, "{value}");
+        told_apart(&derivation, rewrite, &step.before, &changed);
+    }
+}
+
 #[test]
 fn sums_over_steps() {
     let rnn = derived(
@@ -392,18 +412,22 @@ loss 0.5 * sum((h' - y)^2)
     let x = || over(one(), v("x", t(0)));
     // What stands beside a sum must be no sum, and must not vary with what is summed over.
     let beside = || h().at('t', &k());
-    told_apart(
-        &rnn,
-        &Rewrite::SumOut,
-        &had([beside(), x()]),
-        &had([over(one(), h()), x()]),
-    );
-    told_apart(
-        &rnn,
-        &Rewrite::SumOut,
-        &had([beside(), x()]),
-        &had([h(), x()]),
-    );
+    for refused in [over(one(), h()), h()] {
+        told_apart(
+            &rnn,
+            &Rewrite::SumOut,
+            &had([beside(), x()]),
+            &had([refused, x()]),
+        );
+    }
+    for form in [neg, turned] {
+        gives(
+            &rnn,
+            &Rewrite::SumOut,
+            &form(over(one(), h())),
+            &over(one(), form(h())),
+        );
+    }
     told_apart(
         &rnn,
         &Rewrite::SumOut,
@@ -506,10 +530,9 @@ fn norms() {
     );
     gives(&scalar, &range, &norm(Term::Num(-2.0)), &Term::Num(2.0));
 
-    let steps = |from: Time, body: Term| product(from, body);
-    let good = steps(k().plus(1), norm(w("A")));
-    told_apart(&pair, &Rewrite::Power, &good, &steps(k(), norm(w("A"))));
-    let signed = steps(k().plus(1), v("h", Time::var('j')));
+    let good = product(k().plus(1), norm(w("A")));
+    told_apart(&pair, &Rewrite::Power, &good, &product(k(), norm(w("A"))));
+    let signed = product(k().plus(1), v("h", Time::var('j')));
     told_apart(&scalar, &Rewrite::Power, &good, &signed);
 
     let (a, q) = (|| norm(w("A")), || norm(w("B")));

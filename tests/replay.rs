@@ -2,6 +2,8 @@
 //! line after, and a step that was tampered with is refused.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "support/sources.rs"]
+mod sources;
 #[path = "support/terms.rs"]
 mod terms;
 #[path = "support/without_steps.rs"]
@@ -17,6 +19,7 @@ use bptt::derive::{
     Argument, At, Check, Derivation, Equation, Level, Part, Place, Relation, Rewrite, Rule, Site,
     Step, TOLERANCE, Term, Time, compare,
 };
+use sources::LAGS;
 use terms::with_part;
 
 fn derivations() -> Vec<Derivation> {
@@ -32,19 +35,9 @@ fn derivations() -> Vec<Derivation> {
         model.unwrap().derive().unwrap()
     };
     let read = |source: &str| Recurrence::parse("lags", source).unwrap().derive().unwrap();
-    let lags = [ONE_OF_TWO_LAGS, TWO_OF_SEVERAL].map(read);
+    let lags = [LAGS, TWO_OF_SEVERAL].map(read);
     cells.into_iter().map(derive).chain(lags).collect()
 }
-
-/// One value that is read again after two steps.
-const ONE_OF_TWO_LAGS: &str = "
-dim H, K
-input x[K], y[H]
-param A[H, H], B[H, H], W[H, K], b[H]
-state h[H]
-h' = tanh(A @ h - B @ delay(h) + W @ x + b)
-loss 0.5 * sum((h' - y)^2)
-";
 
 /// Two values with delays of their own, one of them read in the same step by the other.
 const TWO_OF_SEVERAL: &str = "
@@ -52,7 +45,7 @@ dim H, M
 input x[H], y[M]
 param A[H, H], B[H, H], P[H, M], Q[M, H], q[M]
 state h[H], s[M]
-h' = tanh(A @ h + B @ delay(h) + x + P @ s)
+h' = tanh(A @ h - B @ delay(h) + x + P @ s)
 s' = tanh(Q @ h') + q * delay(s)
 loss 0.5 * sum((s' - y)^2)
 ";

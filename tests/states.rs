@@ -4,22 +4,14 @@
 
 #[path = "support/lines.rs"]
 mod lines;
+#[path = "support/sources.rs"]
+mod sources;
 
 use bptt::Recurrence;
-use bptt::derive::Derivation;
+use bptt::cells::{Cell, Loss, Start};
+use bptt::derive::{Derivation, Term, Time};
 use lines::all_hold;
-
-/// Two states, one of which reads the other within the step.
-const PAIR: &str = "
-dim H
-input x[H], y[H]
-param A[H, H], B[H, H], P[H, H], Q[H, H]
-state h[H], s[H]
-a = A @ h + P @ s + x
-h' = tanh(a)
-s' = tanh(Q @ h' + B @ s)
-loss 0.5 * sum((s' - y)^2)
-";
+use sources::PAIR;
 
 /// A vector that is scaled by a number of the state, and a number that is a quotient.
 const MIXED: &str = "
@@ -92,4 +84,32 @@ loss 0.5 * sum((M' @ x - y)^2)
     for source in one.chain(two).chain([matrix.into()]) {
         all_hold(&mut derived(&source));
     }
+}
+
+/// A bound is said under its condition, and need not hold where that is not met: with two lags and
+/// `ρ = 4` a derivative grows faster than `ρ` in two steps.
+#[test]
+fn bounds_have_conditions() {
+    let source = "
+input x, y
+param w
+state h
+h' = 2 * h + 2 * delay(h) + w * x
+loss 0.5 * (h' - y)^2
+";
+    let mut growing = derived(source);
+    let checks = growing.check(2).unwrap();
+    assert_eq!(checks.failed, 0);
+    assert!(growing.equation("bound.lags").is_some());
+
+    let rnn = Cell::rnn().start(Start::Parameter);
+    let rnn = rnn
+        .model("m", Loss::SquaredError)
+        .unwrap()
+        .derive()
+        .unwrap();
+    let given = rnn.equation("bound.state").unwrap().given.as_ref().unwrap();
+    let start = Term::Value("h".into(), Some(Time::at(0)));
+    assert_eq!(given.left, Term::MaxNorm(Box::new(start)));
+    assert_eq!((given.strict, &given.right), (false, &Term::Num(1.0)));
 }

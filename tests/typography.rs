@@ -4,6 +4,8 @@
 
 #[path = "support/page.rs"]
 mod page;
+#[path = "support/sources.rs"]
+mod sources;
 
 use std::fs;
 use std::path::Path;
@@ -13,15 +15,7 @@ use bptt::Recurrence;
 use bptt::derive::{Derivation, Format, Lang, Level, Rule, Word};
 use bptt::render::{Charset, Dialect, Math, Sign, text_width};
 use page::Node;
-
-const LAGS: &str = "
-dim H, K
-input x[K], y[H]
-param A[H, H], B[H, H], W[H, K], b[H]
-state h[H]
-h' = tanh(A @ h + B @ delay(h) + W @ x + b)
-loss 0.5 * sum((h' - y)^2)
-";
+use sources::LAGS;
 
 static DERIVATIONS: LazyLock<Vec<Derivation>> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/recurrences");

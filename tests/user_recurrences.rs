@@ -86,3 +86,19 @@ loss 0.5 * (h' - y)^2
     assert_eq!(shown(&derivation, "def.m"), "mₜ = (hₜ₋₁)^{1/2}");
     assert_eq!(shown(&derivation, "jac.h.h"), "Jₜ = 1/2 a (hₜ₋₁)^{−1/2}");
 }
+
+/// A Greek letter and its name look the same; one of the two is written out.
+#[test]
+fn a_letter_and_its_name_are_told_apart() {
+    let derivation = derived(
+        "
+input x, y
+param mu, μ
+state h
+h' = mu * h + μ * x
+loss 0.5 * (h' - y)^2
+",
+    );
+    assert_eq!(shown(&derivation, "def.h"), "hₜ = mu hₜ₋₁ + μ xₜ");
+    assert_eq!(shown(&derivation, "jac.h.h"), "Jₜ = mu");
+}

@@ -26,7 +26,7 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
     };
     // What the loss sends to the state directly: the part that does not look ahead.
     let (ahead, direct): (Vec<Term>, Vec<Term>) =
-        addends(&made.term).into_iter().partition(looks_ahead);
+        made.term.addends().iter().cloned().partition(looks_ahead);
     let direct = add(direct);
     // The loss of the next step may read the state as well: then it is not all sent at its own step.
     let next = |t: &Term| {
@@ -102,13 +102,6 @@ fn recursion(writer: &Writer<'_>, state: &Name, lags: &[i64]) -> Option<Made> {
             .by(Rewrite::Transposed(jacobian, delta))?;
     }
     (!lags.is_empty()).then(|| proof.done())
-}
-
-fn addends(sum: &Term) -> Vec<Term> {
-    match sum {
-        Term::Add(parts) => parts.clone(),
-        one => vec![one.clone()],
-    }
 }
 
 /// `∂L/∂W` as a sum over pairs of steps, for every parameter that is reached through the state.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::bridge::{looks_ahead, of_one_step};
+use super::bridge::of_one_step;
 use super::canon::inner;
 use super::chain::{self, Carried};
 use super::generate::Writer;
@@ -148,8 +148,7 @@ fn from_readers<'w>(writer: &'w Writer<'_>, left: Term, states: &[Name]) -> Opti
         proof = proof.by(Rewrite::ByReaders(Arc::clone(state)))?;
     }
     proof = proof.through_states()?.if_it_applies(Rewrite::Still);
-    let direct: Vec<Term> = addends(&proof.term);
-    let direct: Vec<Term> = direct.into_iter().filter(|p| !looks_ahead(p)).collect();
+    let direct = addends(&proof.term);
     let lags = writer.state.iter().filter(|by| states.contains(&by.name));
     let mut lags: Vec<i64> = lags.map(|by| by.delay + 1).collect();
     lags.sort_unstable();
@@ -180,17 +179,16 @@ fn from_readers<'w>(writer: &'w Writer<'_>, left: Term, states: &[Name]) -> Opti
     // What the loss sends has to come at its own step.
     let passed = |part: &Term| part.any(&|t| matches!(t, Term::Costate(..)));
     let at_its_step = |part: &Term| direct.contains(part) && of_one_step(writer, part);
-    let own = addends(&proof.term).into_iter();
-    let holds = own.filter(|p| !passed(p)).all(|p| at_its_step(&p));
-    holds.then_some(proof)
+    let own = addends(&proof.term).into_iter().filter(|p| !passed(p));
+    own.into_iter().all(|p| at_its_step(&p)).then_some(proof)
 }
 
-/// The parts of a sum, or of all rows of a stack.
+/// The parts of a sum, or of all rows of a stack, that are not zero.
 fn addends(term: &Term) -> Vec<Term> {
-    match term {
-        Term::Matrix(rows) => rows.iter().flatten().flat_map(addends).collect(),
-        Term::Add(parts) => parts.clone(),
-        Term::Zero => Vec::new(),
-        one => vec![one.clone()],
-    }
+    let rows = match term {
+        Term::Matrix(rows) => rows.iter().flatten().collect(),
+        one => vec![one],
+    };
+    let parts = rows.into_iter().flat_map(Term::addends);
+    parts.filter(|p| **p != Term::Zero).cloned().collect()
 }

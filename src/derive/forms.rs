@@ -71,10 +71,7 @@ pub(crate) fn boundary(writer: &mut Writer<'_>, name: &Name) {
     let Some(line) = writer.equations.iter().find(|e| e.id == id) else {
         return;
     };
-    let parts = match &line.right {
-        Term::Add(parts) => parts.clone(),
-        one => vec![one.clone()],
-    };
+    let parts = line.right.addends();
     let now = Time::var('t');
     let later = |t: &Term| {
         t.any(&|t| {
@@ -82,7 +79,7 @@ pub(crate) fn boundary(writer: &mut Writer<'_>, name: &Name) {
                 || *t == Term::Before(now.clone(), Time::last())
         })
     };
-    let ahead: Vec<Term> = parts.into_iter().filter(later).collect();
+    let ahead: Vec<&Term> = parts.iter().filter(|p| later(p)).collect();
     let ours = |t: &Term| matches!(t, Term::Delta(_, Some(at)) if at.base == now.base);
     if ahead.is_empty() || !ahead.iter().all(|t| t.any(&ours)) {
         return;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::term::Name;
 use crate::error::{Error, Result};
-use crate::render::{Dialect, Math};
+use crate::render::{Charset, Dialect, Math, greek};
 
 /// A name as it is shown.
 #[derive(Clone, Debug)]
@@ -76,7 +76,9 @@ impl Symbols {
     ) -> Result<Self> {
         let mut shown = HashMap::new();
         let mut taken: HashMap<String, Name> = HashMap::new();
-        for (name, varies) in names {
+        // A letter that is typed as such keeps its look; one that is spelled can be shown as a word.
+        let (typed, spelled): (Vec<_>, Vec<_>) = names.iter().partition(|(n, _)| !n.is_ascii());
+        for (name, varies) in typed.into_iter().chain(spelled) {
             let wish = aliases.iter().find(|(from, _)| *from == &**name);
             let look = wish.map_or(&**name, |(_, to)| to);
             let mut entry = Shown::of(look, *varies, sizes);
@@ -96,7 +98,8 @@ impl Symbols {
             if moving || step && !start && names.iter().any(|n| like(&n)) {
                 entry = Shown::word(name, *varies);
             }
-            let key = |e: &Shown| e.math().latex(Dialect::Plain);
+            // Two that differ in LaTeX only look the same to the eye.
+            let key = |e: &Shown| e.math().text(Charset::Unicode);
             if let Some(other) = taken.get(&key(&entry)) {
                 if wish.is_some() {
                     let reason = format!("`{name}` and `{other}` would both be shown as `{look}`");
@@ -107,7 +110,7 @@ impl Symbols {
                 }
                 entry = Shown::word(name, *varies);
                 if let Some(other) = taken.get(&key(&entry)) {
-                    let look = entry.math().text(crate::render::Charset::Unicode);
+                    let look = entry.math().text(Charset::Unicode);
                     let reason = format!("`{name}` and `{other}` would both be shown as `{look}`");
                     return Err(Error::NotDerivable {
                         recurrence: recurrence.into(),
@@ -213,8 +216,12 @@ impl Symbols {
 
 impl Shown {
     fn word(name: &str, varies: bool) -> Self {
+        let base = match greek(name) {
+            Some(_) => Math::upright(name),
+            None => Math::ident(name),
+        };
         Self {
-            base: Math::ident(name),
+            base,
             label: None,
             varies,
         }

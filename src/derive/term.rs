@@ -247,6 +247,15 @@ impl Term {
         }
     }
 
+    /// The parts of a sum; what is no sum is its only part.
+    #[must_use]
+    pub fn addends(&self) -> &[Self] {
+        match self {
+            Self::Add(parts) => parts,
+            one => std::slice::from_ref(one),
+        }
+    }
+
     /// The same without a minus in front.
     #[must_use]
     pub fn unsigned(&self) -> &Self {

@@ -83,13 +83,9 @@ pub(super) fn of_states(before: &Term, known: &Known<'_>) -> Option<Term> {
     let stack = stack_in(&rows, known)?;
     let (mut matrices, mut rest) = (Vec::new(), Vec::new());
     for row in rows {
-        let parts = match row {
-            Term::Add(parts) => &parts[..],
-            one => std::slice::from_ref(one),
-        };
         let mut cells = vec![Term::Zero; stack.len()];
         let mut others = Vec::new();
-        for part in parts {
+        for part in row.addends() {
             if !part.any(&|t| of_state(t, known).is_some()) {
                 others.push(part.clone());
                 continue;
@@ -236,13 +232,8 @@ pub(super) fn sent_back(before: &Term) -> Option<Term> {
 fn following(rows: &[Vec<Term>]) -> Option<(usize, usize, Term)> {
     let [first, second] = rows else { return None };
     let by = |row: &[Term], lead: &[Term]| {
-        let matrix = |(cell, lead): (&Term, &Term)| {
-            let parts = match cell {
-                Term::Add(parts) => &parts[..],
-                one => std::slice::from_ref(one),
-            };
-            parts.iter().find_map(|p| times(p, lead))
-        };
+        let matrix =
+            |(cell, lead): (&Term, &Term)| cell.addends().iter().find_map(|p| times(p, lead));
         let found: Option<Vec<Term>> = row.iter().zip(lead).map(matrix).collect();
         let found = found?;
         let one = found.first()?.clone();
@@ -275,11 +266,7 @@ pub(super) fn split_rows(before: &Term) -> Option<Term> {
     let (mut follow, mut rest) = (rows.clone(), rows.clone());
     for (j, cell) in rows[row].iter().enumerate() {
         let own = product(vec![by.clone(), rows[lead][j].clone()]);
-        let parts = match cell {
-            Term::Add(parts) => parts.clone(),
-            one => vec![one.clone()],
-        };
-        rest[row][j] = add(parts.into_iter().filter(|p| *p != own));
+        rest[row][j] = add(cell.addends().iter().filter(|p| **p != own).cloned());
         rest[lead][j] = Term::Zero;
         follow[row][j] = own;
     }

@@ -52,13 +52,6 @@ impl Argument {
     }
 }
 
-fn parts_of(term: &Term) -> Vec<Term> {
-    match term {
-        Term::Add(parts) => parts.clone(),
-        one => vec![one.clone()],
-    }
-}
-
 /// A rule for sums, in every row of a stack where it can be used, or on a sum by itself.
 fn in_rows(term: &Term, rule: &impl Fn(&Term) -> Option<Term>) -> Option<Term> {
     let Term::Matrix(rows) = term else {
@@ -82,8 +75,8 @@ pub(super) fn factor(term: &Term, of: &Argument, known: &Known<'_>) -> Option<Te
     let (x, scalar) = (of.term(known), of.is_scalar(known));
     in_rows(term, &|sum| {
         let (mut matrices, mut parts, mut at) = (Vec::new(), Vec::new(), None);
-        for part in parts_of(sum) {
-            let (own, rest) = apart(&part, &x);
+        for part in sum.addends() {
+            let (own, rest) = apart(part, &x);
             if let Some(own) = own {
                 at.get_or_insert(parts.len());
                 matrices.push(coefficient(&own, &x, scalar, known)?);
@@ -297,8 +290,11 @@ pub(super) fn transposed(
 ) -> Option<Term> {
     let right = polynomial(&opened(right, known), known);
     let acting = |sum: &Term| {
-        let (own, rest): (Vec<Term>, Vec<Term>) =
-            parts_of(sum).into_iter().partition(|p| p.any(&|t| t == x));
+        let (own, rest): (Vec<Term>, Vec<Term>) = sum
+            .addends()
+            .iter()
+            .cloned()
+            .partition(|p| p.any(&|t| t == x));
         let matrix = match &own[..] {
             [] => Term::Zero,
             [one] => acts(one, x)?,

@@ -371,12 +371,8 @@ pub(super) fn shrinks(before: &Term, step: &Equation, letter: &Equation) -> Opti
     if (of, to, from) != (by, &t, &k) || step.relation != Relation::AtMost {
         return None;
     }
-    let parts = match &step.right {
-        Term::Add(parts) => parts.clone(),
-        one => vec![one.clone()],
-    };
     let (mut factors, mut longest) = (Vec::new(), 0);
-    for part in parts {
+    for part in step.right.addends() {
         let Term::Mul(pair) = part else { return None };
         let [factor, earlier] = &pair[..] else {
             return None;
