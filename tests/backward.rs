@@ -117,7 +117,7 @@ fn every_line_of_both_directions_holds_and_is_replayed() {
         ("both lagged", BOTH_LAGGED, "back.bound.lags"),
     ] {
         let mut derivation = derived(name, source);
-        all_hold(&mut derivation);
+        all_hold(&mut derivation, 2);
         assert!(derivation.equation(id).is_some(), "{name} has no {id}");
         let mut mirrored = 0;
         for step in derivation.equations.iter().flat_map(|e| &e.steps) {
@@ -310,12 +310,12 @@ z' = tanh(c * z + d * g')
 loss 0.5 * (z' - y)^2
 ";
     let mut derivation = derived("come back", come_back);
-    all_hold(&mut derivation);
+    all_hold(&mut derivation, 2);
     assert!(derivation.equation("jac.product").is_none());
     assert!(derivation.equation("back.jac.product").is_some());
     let reads = come_back.replace("+ h')", "+ x)");
     let mut derivation = derived("reads", &reads);
-    all_hold(&mut derivation);
+    all_hold(&mut derivation, 2);
     assert!(derivation.equation("jac.product").is_some());
     assert!(derivation.equation("back.jac.product").is_some());
 }

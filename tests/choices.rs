@@ -59,7 +59,7 @@ fn a_choice_has_a_jacobian() {
             .unwrap()
             .derive()
             .unwrap();
-        all_hold(&mut derivation);
+        all_hold(&mut derivation, 2);
         assert_eq!(shown(&derivation, "jac.h.h"), jacobian);
         for line in &derivation.equations {
             for step in &line.steps {
@@ -82,7 +82,7 @@ fn a_recurrence_with_resets_is_derived_in_full() {
             .unwrap();
         let plain = model.derive().unwrap();
         let mut derivation = model.with_resets("begins").unwrap().derive().unwrap();
-        all_hold(&mut derivation);
+        all_hold(&mut derivation, 2);
         assert!(derivation.equation(id).is_some(), "there is no {id}");
         // No part of the derivation is lost but the carousel, which a reset interrupts.
         for part in Part::ALL.iter().filter(|p| **p != Part::Carousel) {

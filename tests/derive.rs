@@ -2,16 +2,19 @@
 //! found, and what must not be said is not said.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "support/lines.rs"]
+mod lines;
 #[path = "support/terms.rs"]
 mod terms;
 
 use bptt::cells::{Cell, Loss, Start};
 use bptt::derive::{
-    Base, Check, Derivation, Equation, Format, Instance, Lang, Level, Part, Range, Relation,
-    TOLERANCE, Term, Time, compare,
+    Base, Check, Derivation, Equation, Format, Instance, Lang, Level, Part, Range, Relation, Term,
+    Time, compare,
 };
 use bptt::render::{Charset, Dialect};
 use bptt::{Expr, Recurrence, ScalarFunction};
+use lines::all_hold;
 use terms::with_part;
 
 fn cells() -> Vec<(&'static str, Cell)> {
@@ -24,35 +27,6 @@ fn cells() -> Vec<(&'static str, Cell)> {
         ("gru reset before", Cell::gru_reset_before()),
         ("backward lstm", Cell::lstm().backward()),
     ]
-}
-
-fn all_hold(derivation: &mut Derivation, runs: u64) {
-    let checks = derivation.check(runs).unwrap();
-    for equation in &derivation.equations {
-        let line = derivation.formula(equation).text(Charset::Unicode);
-        let holds = matches!(
-            equation.check,
-            Check::Passed { .. } | Check::Bound { .. } | Check::Definition
-        );
-        assert!(
-            holds,
-            "{}: {}: {line}: {:?}",
-            derivation.name(),
-            equation.id,
-            equation.check
-        );
-    }
-    assert_eq!(
-        (checks.failed, checks.unchecked),
-        (0, 0),
-        "{}",
-        derivation.name()
-    );
-    assert!(
-        checks.worst <= TOLERANCE,
-        "{}: {checks:?}",
-        derivation.name()
-    );
 }
 
 #[test]

@@ -80,7 +80,7 @@ fn every_line_holds() {
     ];
     for (name, source, id) in sources {
         let mut derivation = derived(name, source);
-        all_hold(&mut derivation);
+        all_hold(&mut derivation, 2);
         assert!(derivation.equation(id).is_some(), "{name} has no {id}");
         for line in &derivation.equations {
             for step in &line.steps {
@@ -181,7 +181,7 @@ h' = b * delay(h) + x
 loss 0.5 * (h' - y)^2
 ";
     let mut derivation = derived("every second", source);
-    all_hold(&mut derivation);
+    all_hold(&mut derivation, 2);
     let line = derivation.equation("bound.lags").unwrap().clone();
     let runs: Vec<_> = (1..9).map(|s| derivation.instance(s).unwrap()).collect();
     let Term::PowSteps(rho, _) = &line.right else {
@@ -240,7 +240,7 @@ loss 0.5 * (h' - y)^2 + 0.1 * delay(h)^2
 ";
     let recurrence = Recurrence::parse("twice", source).unwrap();
     assert_eq!(recurrence.tape().registers().len(), 2);
-    all_hold(&mut recurrence.derive().unwrap());
+    all_hold(&mut recurrence.derive().unwrap(), 2);
 }
 
 /// What is measured is what becomes of small changes of what the state starts from.

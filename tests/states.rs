@@ -41,7 +41,7 @@ fn derived(source: &str) -> Derivation {
 #[test]
 fn every_line_holds() {
     for source in [PAIR, MIXED, TURNED] {
-        all_hold(&mut derived(source));
+        all_hold(&mut derived(source), 2);
     }
     for id in ["costate.start", "two.h", "many.h"] {
         assert!(derived(PAIR).equation(id).is_some(), "{id}");
@@ -82,7 +82,7 @@ M' = tanh(A @ M + M)
 loss 0.5 * sum((M' @ x - y)^2)
 ";
     for source in one.chain(two).chain([matrix.into()]) {
-        all_hold(&mut derived(&source));
+        all_hold(&mut derived(&source), 2);
     }
 }
 

@@ -1,27 +1,34 @@
 //! What every line of a derivation has to pass.
 
-use bptt::derive::{Check, Derivation};
+use bptt::derive::{Check, Derivation, TOLERANCE};
+use bptt::render::Charset;
 
-/// Checks a derivation: every line holds or introduces a letter.
-pub(crate) fn all_hold(derivation: &mut Derivation) {
-    let checks = derivation.check(2).unwrap();
-    for line in &derivation.equations {
+/// Checks a derivation on some runs: every line holds or introduces a letter.
+pub(crate) fn all_hold(derivation: &mut Derivation, runs: u64) {
+    let checks = derivation.check(runs).unwrap();
+    for equation in &derivation.equations {
+        let line = derivation.formula(equation).text(Charset::Unicode);
         let holds = matches!(
-            line.check,
+            equation.check,
             Check::Passed { .. } | Check::Bound { .. } | Check::Definition
         );
         assert!(
             holds,
-            "{}: {}: {:?}",
+            "{}: {}: {line}: {:?}",
             derivation.name(),
-            line.id,
-            line.check
+            equation.id,
+            equation.check
         );
     }
     assert_eq!(
         (checks.failed, checks.unchecked),
         (0, 0),
         "{}",
+        derivation.name()
+    );
+    assert!(
+        checks.worst <= TOLERANCE,
+        "{}: {checks:?}",
         derivation.name()
     );
 }
