@@ -2,7 +2,9 @@
 //!
 //! Everything is a matrix: a vector is one column, a number is 1 × 1.
 
-use ndarray::{Array2, ArrayD, IxDyn};
+use ndarray::{Array2, ArrayD, Axis, IxDyn, Slice};
+
+use super::span::Along;
 
 /// Why a value cannot be computed where ones, an identity or a zero take their size from a context
 /// that is not part of the line.
@@ -16,6 +18,8 @@ pub(crate) enum V {
     Fill(f64),
     /// A column, as often side by side as something else is wide: `w 𝟏ᵀ`.
     Columns(Array2<f64>),
+    /// A row, as often below itself as something else is high: `𝟏 wᵀ`.
+    Rows(Array2<f64>),
     /// The identity, times a factor.
     Eye(f64),
     /// Zero of any shape, also where a step lies beyond the ends.
@@ -30,6 +34,7 @@ impl V {
             Self::Zero => Some(Array2::zeros(dim)),
             Self::Fill(x) => Some(Array2::from_elem(dim, x)),
             Self::Columns(c) => (c.nrows() == dim.0).then(|| Array2::zeros(dim) + c),
+            Self::Rows(r) => (r.ncols() == dim.1).then(|| Array2::zeros(dim) + r),
             Self::Eye(x) => (dim.0 == dim.1).then(|| Array2::eye(dim.0) * x),
         }
     }
@@ -73,6 +78,27 @@ pub(crate) fn shaped(a: Array2<f64>, rank: usize) -> ArrayD<f64> {
     ArrayD::from_shape_vec(IxDyn(&dims), entries).unwrap_or_else(|_| a.into_dyn())
 }
 
+/// Some of the rows or columns, from one to another, counted from 1.
+pub(crate) fn cut(whole: V, along: Along, (first, last): (usize, usize)) -> Found {
+    let axis = match along {
+        Along::Columns => Axis(1),
+        Along::Rows | Along::Entries => Axis(0),
+    };
+    let part = |a: Array2<f64>| {
+        let inside = 0 < first && first <= last && last <= a.len_of(axis);
+        let part = || a.slice_axis(axis, Slice::from(first - 1..last)).to_owned();
+        inside
+            .then(part)
+            .ok_or_else(|| format!("{first} to {last} of {:?}", a.dim()))
+    };
+    match whole {
+        V::Array(a) => Ok(V::Array(part(a)?)),
+        V::Columns(c) if axis == Axis(0) => Ok(V::Columns(part(c)?)),
+        V::Eye(_) => Err(SIZELESS.into()),
+        same => Ok(same),
+    }
+}
+
 pub(crate) fn plus(a: V, b: V) -> Found {
     match (a, b) {
         (V::Zero, b) => Ok(b),
@@ -86,7 +112,19 @@ pub(crate) fn plus(a: V, b: V) -> Found {
         (V::Columns(c), V::Array(a)) | (V::Array(a), V::Columns(c)) if a.nrows() == c.nrows() => {
             Ok(V::Array(a + c))
         }
+        (V::Rows(a), V::Rows(b)) if a.dim() == b.dim() => Ok(V::Rows(a + b)),
+        (V::Rows(r), V::Fill(x)) | (V::Fill(x), V::Rows(r)) => Ok(V::Rows(r + x)),
+        (V::Rows(r), V::Array(a)) | (V::Array(a), V::Rows(r)) if a.ncols() == r.ncols() => {
+            Ok(V::Array(a + r))
+        }
         (V::Eye(x), V::Eye(y)) => Ok(V::Eye(x + y)),
+        // The identity is as high as it is wide.
+        (V::Eye(x), V::Columns(c)) | (V::Columns(c), V::Eye(x)) => {
+            Ok(V::Array(Array2::<f64>::eye(c.nrows()) * x + c))
+        }
+        (V::Eye(x), V::Rows(r)) | (V::Rows(r), V::Eye(x)) => {
+            Ok(V::Array(Array2::<f64>::eye(r.ncols()) * x + r))
+        }
         (V::Eye(x), V::Array(a)) | (V::Array(a), V::Eye(x)) if a.nrows() == a.ncols() => {
             Ok(V::Array(&a + &(Array2::<f64>::eye(a.nrows()) * x)))
         }
@@ -103,6 +141,10 @@ pub(crate) fn had(a: V, b: V) -> Found {
         (V::Columns(c), V::Fill(x)) | (V::Fill(x), V::Columns(c)) => Ok(V::Columns(c * x)),
         (V::Columns(c), V::Array(a)) | (V::Array(a), V::Columns(c)) if a.nrows() == c.nrows() => {
             Ok(V::Array(a * c))
+        }
+        (V::Rows(r), V::Fill(x)) | (V::Fill(x), V::Rows(r)) => Ok(V::Rows(r * x)),
+        (V::Rows(r), V::Array(a)) | (V::Array(a), V::Rows(r)) if a.ncols() == r.ncols() => {
+            Ok(V::Array(a * r))
         }
         // A number is an identity of one row as well.
         (V::Eye(x), V::Array(a)) | (V::Array(a), V::Eye(x)) if a.len() == 1 => Ok(V::Array(a * x)),
@@ -124,24 +166,34 @@ pub(crate) fn mul(a: V, b: V) -> Found {
         (V::Array(a), V::Array(b)) if b.len() == 1 => Ok(V::Array(a * b[(0, 0)])),
         (V::Array(a), V::Array(b)) if a.ncols() == b.nrows() => Ok(V::Array(a.dot(&b))),
         (V::Array(a), V::Array(b)) => Err(format!("{:?} times {:?}", a.dim(), b.dim())),
-        // Ones before a vector can only be a row: the sum.
-        (V::Fill(_), V::Array(b)) if b.nrows() == 1 => Err(SIZELESS.into()),
+        (V::Fill(_), V::Array(b)) if b.len() == 1 => Err(SIZELESS.into()),
+        // Ones before a row can only be a column, before anything else a row: the sum.
+        (V::Fill(x), V::Array(b)) if b.nrows() == 1 => Ok(V::Rows(b * x)),
         (V::Fill(x), V::Array(b)) => {
-            let sum = b.sum_axis(ndarray::Axis(0)).insert_axis(ndarray::Axis(0));
+            let sum = b.sum_axis(Axis(0)).insert_axis(Axis(0));
             Ok(V::Array(sum * x))
         }
         (V::Array(a), V::Fill(x)) if a.len() == 1 => Ok(V::Fill(a[(0, 0)] * x)),
         // Ones after a matrix are as high as it is wide, and as wide as what comes next.
         (V::Array(a), V::Fill(x)) => {
-            let sum = a.sum_axis(ndarray::Axis(1)).insert_axis(ndarray::Axis(1));
+            let sum = a.sum_axis(Axis(1)).insert_axis(Axis(1));
             Ok(V::Columns(sum * x))
         }
         (V::Eye(x), V::Columns(c)) | (V::Columns(c), V::Eye(x)) => Ok(V::Columns(c * x)),
         (V::Array(a), V::Columns(c)) if a.len() == 1 => Ok(V::Columns(c * a[(0, 0)])),
         (V::Columns(c), V::Array(a)) if a.len() == 1 => Ok(V::Columns(c * a[(0, 0)])),
         (V::Array(a), V::Columns(c)) if a.ncols() == c.nrows() => Ok(V::Columns(a.dot(&c))),
+        (V::Eye(x), V::Rows(r)) | (V::Rows(r), V::Eye(x)) => Ok(V::Rows(r * x)),
+        (V::Array(a), V::Rows(r)) | (V::Rows(r), V::Array(a)) if a.len() == 1 => {
+            Ok(V::Rows(r * a[(0, 0)]))
+        }
+        (V::Rows(r), V::Array(a)) if r.ncols() == a.nrows() => Ok(V::Rows(r.dot(&a))),
+        (V::Array(a), V::Rows(r)) => {
+            let sums = a.sum_axis(Axis(1)).insert_axis(Axis(1));
+            Ok(V::Array(sums.dot(&r)))
+        }
         (V::Columns(c), V::Array(a)) => {
-            let sums = a.sum_axis(ndarray::Axis(0)).insert_axis(ndarray::Axis(0));
+            let sums = a.sum_axis(Axis(0)).insert_axis(Axis(0));
             Ok(V::Array(c.dot(&sums)))
         }
         _ => Err(SIZELESS.into()),
@@ -153,11 +205,11 @@ pub(crate) fn joined(rows: &[Vec<Array2<f64>>]) -> Found {
         .iter()
         .map(|r| {
             let views: Vec<_> = r.iter().map(|a| a.view()).collect();
-            ndarray::concatenate(ndarray::Axis(1), &views)
+            ndarray::concatenate(Axis(1), &views)
         })
         .collect();
     let joined = joined.map_err(|e| e.to_string())?;
     let views: Vec<_> = joined.iter().map(|a| a.view()).collect();
-    let whole = ndarray::concatenate(ndarray::Axis(0), &views).map_err(|e| e.to_string())?;
+    let whole = ndarray::concatenate(Axis(0), &views).map_err(|e| e.to_string())?;
     Ok(V::Array(whole))
 }

@@ -220,10 +220,19 @@ fn over_run(body: Term, largest: bool) -> Term {
 fn slope(jacobian: &Term) -> Option<(Term, Term)> {
     match jacobian {
         Term::Mul(factors) => match &factors[..] {
-            [v @ Term::Diag(_), w @ Term::Value(_, None)] => Some((v.clone(), w.clone())),
+            [v @ Term::Diag(_), w] if is_fixed(w) => Some((v.clone(), w.clone())),
             _ => None,
         },
         _ => None,
+    }
+}
+
+/// Whether a matrix is a weight, or a part of one.
+fn is_fixed(matrix: &Term) -> bool {
+    match matrix {
+        Term::Value(_, at) => at.is_none(),
+        Term::Part(_, whole) => is_fixed(whole),
+        _ => false,
     }
 }
 
@@ -344,10 +353,10 @@ fn largest<'k>(mut proof: Proof<'k>, open: &[Name]) -> Option<Proof<'k>> {
         }
     }
     let strange = |t: &Term| match t {
-        Term::Norm(x) => !matches!(
-            **x,
-            Term::Block(..) | Term::Direct(..) | Term::Jacobian(..) | Term::Value(_, None)
-        ),
+        Term::Norm(x) => {
+            let block = matches!(**x, Term::Block(..) | Term::Direct(..) | Term::Jacobian(..));
+            !block && !is_fixed(x)
+        }
         _ => false,
     };
     (!proof.term.any(&strange)).then_some(proof)

@@ -28,13 +28,7 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
     let (ahead, direct): (Vec<Term>, Vec<Term>) =
         made.term.addends().iter().cloned().partition(looks_ahead);
     let direct = add(direct);
-    // The loss of the next step may read the state as well: then it is not all sent at its own step.
-    let next = |t: &Term| {
-        let mut t = t.clone();
-        let steps = t.times();
-        steps.iter().any(|at| **at == Time::var('t').plus(1))
-    };
-    if direct == Term::Zero || ahead.len() != lags.len() || direct.any(&next) {
+    if direct == Term::Zero || ahead.len() != lags.len() {
         return;
     }
     let delta = |at: &Time| Term::Delta(Arc::clone(state), Some(at.clone()));
@@ -98,6 +92,7 @@ fn recursion(writer: &Writer<'_>, state: &Name, lags: &[i64]) -> Option<Made> {
         let delta = Argument::Delta(Arc::clone(state), next.clone());
         proof = proof
             .down_to(std::slice::from_ref(state), &next)?
+            .if_it_applies(Rewrite::Partition)
             .if_it_applies(Rewrite::Factor(delta.clone()))
             .by(Rewrite::Transposed(jacobian, delta))?;
     }
@@ -115,12 +110,13 @@ fn write_sums(writer: &mut Writer<'_>, state: &Name, by_step: bool) {
     let k = Time::var('k');
     let mut main = true;
     for (id, left, right) in gradients {
-        let Term::Sum(var, from, to, body) = right else {
+        let known = writer.known();
+        let whole = Proof::of(known, right).if_it_applies(Rewrite::SumOut);
+        let Term::Sum(var, ..) = whole.term else {
             continue;
         };
-        let known = writer.known();
         // Put δ of the state in for every δ that is computed from it.
-        let in_state = Proof::of(known, Term::Sum(var, from, to, body))
+        let in_state = whole
             .by(Rewrite::Rename(var, 'k'))
             .and_then(|p| p.down_to(std::slice::from_ref(state), &k));
         let Some(in_state) = in_state else {
@@ -223,7 +219,8 @@ pub(crate) fn is_homogeneous(term: &Term, state: &Name) -> bool {
     match term {
         Term::Delta(name, _) => name == state,
         Term::Add(parts) => parts.iter().all(|p| is_homogeneous(p, state)),
-        Term::Neg(x) | Term::T(x) => is_homogeneous(x, state),
+        Term::Neg(x) | Term::T(x) | Term::Part(_, x) | Term::Div(x, _) => is_homogeneous(x, state),
+        Term::Matrix(rows) => rows.iter().flatten().all(|x| is_homogeneous(x, state)),
         Term::Had(parts) | Term::Mul(parts) => {
             let linear: Vec<&Term> = parts.iter().filter(|p| p.is_linear_part()).collect();
             matches!(linear[..], [one] if is_homogeneous(one, state))

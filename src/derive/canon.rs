@@ -180,6 +180,7 @@ pub(crate) fn settle(term: &Term) -> Term {
         Term::Inner(a, b) => inner(*a, *b),
         Term::Sum(var, from, to, body) => summed(var, from, to, *body),
         Term::Matrix(rows) if rows.iter().flatten().all(|c| *c == Term::Zero) => Term::Zero,
+        Term::Part(_, x) if *x == Term::Zero => Term::Zero,
         other => other,
     }
 }
@@ -354,10 +355,21 @@ fn powers(factors: Vec<Term>) -> Vec<Term> {
     found.into_iter().map(power).collect()
 }
 
+/// Two neighbours in a product as one: `𝟏ᵀ diag(v) = vᵀ`, `diag(v) 𝟏 = v`, `𝟏ᵀ e_c = 1`.
+fn joined(first: &Term, second: &Term) -> Option<Term> {
+    let is_row_of_ones = |t: &Term| matches!(t, Term::T(x) if **x == Term::Ones);
+    match (first, second) {
+        (row, Term::Diag(v)) if is_row_of_ones(row) => Some(transpose((**v).clone())),
+        (Term::Diag(v), Term::Ones) => Some((**v).clone()),
+        (row, Term::OneHot(_)) if is_row_of_ones(row) => Some(Term::Num(1.0)),
+        _ => None,
+    }
+}
+
 /// A product of matrices and vectors.
 pub(crate) fn product(factors: Vec<Term>) -> Term {
     let mut number = 1.0;
-    let mut flat = Vec::new();
+    let mut flat: Vec<Term> = Vec::new();
     for factor in factors {
         match factor {
             Term::Zero => return Term::Zero,
@@ -372,10 +384,29 @@ pub(crate) fn product(factors: Vec<Term>) -> Term {
             None => {}
         }
     }
+    let matrix = flat.is_empty().then_some(Term::Eye);
+    let mut at = 0;
+    while at + 1 < flat.len() {
+        let Some(one) = joined(&flat[at], &flat[at + 1]) else {
+            at += 1;
+            continue;
+        };
+        flat.remove(at + 1);
+        match one {
+            Term::Num(n) => {
+                number *= n;
+                flat.remove(at);
+            }
+            one => flat[at] = one,
+        }
+        at = at.saturating_sub(1);
+    }
     if number == 0.0 {
         return Term::Zero;
     }
-    scaled(number, single(flat, Term::Mul).or(Some(Term::Eye)))
+    // A condition is 1 or 0 and stands in front.
+    flat.sort_by_key(|f| !matches!(f, Term::Before(..)));
+    scaled(number, single(flat, Term::Mul).or(matrix))
 }
 
 /// A transpose.
@@ -383,7 +414,9 @@ pub(crate) fn transpose(term: Term) -> Term {
     match term {
         Term::T(x) => *x,
         Term::Zero => Term::Zero,
-        Term::Diag(x) => Term::Diag(x),
+        Term::Neg(x) => neg(transpose(*x)),
+        own @ (Term::Diag(_) | Term::EyeOf(_)) => own,
+        Term::Part(span, eye) if matches!(*eye, Term::EyeOf(_)) => Term::Part(span.turned(), eye),
         term => Term::T(Box::new(term)),
     }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::bridge::of_one_step;
+use super::bridge::looks_ahead;
 use super::canon::inner;
 use super::chain::{self, Carried};
 use super::generate::Writer;
@@ -148,7 +148,6 @@ fn from_readers<'w>(writer: &'w Writer<'_>, left: Term, states: &[Name]) -> Opti
         proof = proof.by(Rewrite::ByReaders(Arc::clone(state)))?;
     }
     proof = proof.through_states()?.if_it_applies(Rewrite::Still);
-    let direct = addends(&proof.term);
     let lags = writer.state.iter().filter(|by| states.contains(&by.name));
     let mut lags: Vec<i64> = lags.map(|by| by.delay + 1).collect();
     lags.sort_unstable();
@@ -157,7 +156,9 @@ fn from_readers<'w>(writer: &'w Writer<'_>, left: Term, states: &[Name]) -> Opti
         let next = Time::var('t').plus(lag);
         let at_next = |line: String| At::new(line, &[('t', next.clone())]);
         let share = |of: &Name| Argument::Costate(Arc::clone(of), next.clone());
-        proof = proof.down_to(&all, &next)?;
+        proof = proof
+            .down_to(&all, &next)?
+            .if_it_applies(Rewrite::Partition);
         for of in &all {
             proof = proof.if_it_applies(Rewrite::Unfold(at_next(format!("costate.{of}"))));
         }
@@ -176,11 +177,10 @@ fn from_readers<'w>(writer: &'w Writer<'_>, left: Term, states: &[Name]) -> Opti
             }
         }
     }
-    // What the loss sends has to come at its own step.
-    let passed = |part: &Term| part.any(&|t| matches!(t, Term::Costate(..)));
-    let at_its_step = |part: &Term| direct.contains(part) && of_one_step(writer, part);
-    let own = addends(&proof.term).into_iter().filter(|p| !passed(p));
-    own.into_iter().all(|p| at_its_step(&p)).then_some(proof)
+    // The rest comes from the loss, and by no other way.
+    let own = addends(&proof.term).into_iter();
+    let by_other_ways = |p: &Term| !p.any(&|t| matches!(t, Term::Costate(..))) && looks_ahead(p);
+    (!own.into_iter().any(|p| by_other_ways(&p))).then_some(proof)
 }
 
 /// The parts of a sum, or of all rows of a stack, that are not zero.

@@ -8,7 +8,7 @@ use ndarray::Array2;
 
 use super::Letter;
 use super::arrays::{
-    Found, SIZELESS, V, had, iverson, kronecker, matrix, mul, plus, scalar, shaped,
+    Found, SIZELESS, V, cut, had, iverson, kronecker, matrix, mul, plus, scalar, shaped,
 };
 use super::chain::Carried;
 use super::norms::{least_singular_value, spectral_norm};
@@ -205,11 +205,12 @@ impl Instance {
                 V::Fill(x) => V::Fill(-x),
                 V::Array(a) => V::Array(-a),
                 V::Columns(c) => V::Columns(-c),
+                V::Rows(r) => V::Rows(-r),
                 V::Eye(x) => V::Eye(-x),
             }),
             Term::Add(parts) => self.add(parts, at),
             Term::Had(parts) => self.fold(parts, at, &had),
-            Term::Mul(parts) => self.fold(parts, at, &mul),
+            Term::Mul(parts) => self.product(parts, at),
             Term::Div(a, b) => match (self.evaluate(a, at)?, self.evaluate(b, at)?) {
                 (V::Zero, _) => Ok(V::Zero),
                 (V::Array(a), V::Array(b)) if b.len() == 1 => Ok(V::Array(a / b[(0, 0)])),
@@ -220,7 +221,8 @@ impl Instance {
             },
             Term::T(x) => match self.evaluate(x, at)? {
                 V::Array(a) => Ok(V::Array(a.reversed_axes())),
-                V::Columns(_) => Err(SIZELESS.into()),
+                V::Columns(c) => Ok(V::Rows(c.reversed_axes())),
+                V::Rows(r) => Ok(V::Columns(r.reversed_axes())),
                 any => Ok(any),
             },
             Term::Inner(a, b) => match (self.evaluate(a, at)?, self.evaluate(b, at)?) {
@@ -240,6 +242,7 @@ impl Instance {
             Term::Pow(x, n) => Ok(match self.evaluate(x, at)? {
                 V::Array(a) => V::Array(a.mapv(|x| x.powi(*n))),
                 V::Columns(c) => V::Columns(c.mapv(|x| x.powi(*n))),
+                V::Rows(r) => V::Rows(r.mapv(|x| x.powi(*n))),
                 // Of a number.
                 V::Eye(x) => scalar(x.powi(*n)),
                 other => other,
@@ -257,7 +260,7 @@ impl Instance {
             Term::Steps(n) => Ok(scalar(self.step(n, at)? as f64)),
             Term::MaxNorm(x) => Ok(match self.evaluate(x, at)? {
                 V::Eye(x) => scalar(x.abs()),
-                V::Array(a) | V::Columns(a) => {
+                V::Array(a) | V::Columns(a) | V::Rows(a) => {
                     scalar(a.iter().fold(0.0, |m: f64, x| m.max(x.abs())))
                 }
                 V::Fill(x) => scalar(x.abs()),
@@ -271,7 +274,7 @@ impl Instance {
             Term::Least(x) => Ok(match self.evaluate(x, at)? {
                 V::Array(a) => scalar(least_singular_value(&a)),
                 V::Eye(x) => scalar(x.abs()),
-                V::Columns(_) => return Err(SIZELESS.into()),
+                V::Columns(_) | V::Rows(_) => return Err(SIZELESS.into()),
                 other => other,
             }),
             Term::Kron(a, b) => match (self.evaluate(a, at)?, self.evaluate(b, at)?) {
@@ -283,9 +286,14 @@ impl Instance {
                 V::Array(a) if a.ncols() == 1 => scalar((&a * &a).sum().sqrt()),
                 V::Array(a) => scalar(spectral_norm(&a)),
                 V::Eye(x) => scalar(x.abs()),
-                V::Columns(_) => return Err(SIZELESS.into()),
+                V::Fill(_) | V::Columns(_) | V::Rows(_) => return Err(SIZELESS.into()),
                 other => other,
             }),
+            Term::EyeOf(size) => Ok(V::Array(Array2::eye(self.index(size, at)?))),
+            Term::Part(span, x) => {
+                let (first, last) = (self.index(&span.first, at)?, self.index(&span.last, at)?);
+                cut(self.evaluate(x, at)?, span.along, (first, last))
+            }
             Term::OneHot(class) => {
                 let Term::Value(name, t) = &**class else {
                     return Err("a unit vector needs a class".into());
@@ -382,6 +390,19 @@ impl Instance {
             .ok_or_else(|| "the largest of nothing".into())
     }
 
+    /// A size, or an index, as a whole number.
+    fn index(&self, size: &Term, at: &Steps) -> Result<usize, String> {
+        match self.evaluate(size, at)? {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "sizes are small whole numbers"
+            )]
+            V::Array(a) if a.len() == 1 && a[(0, 0)] >= 0.0 => Ok(a[(0, 0)] as usize),
+            _ => Err("a size that is no number".into()),
+        }
+    }
+
     /// λ of a state; before the first step it is the gradient of what the state starts from.
     fn costate(&self, name: &Name, t: i64) -> Found {
         let back = self.back.iter().any(|c| c.name == *name);
@@ -410,6 +431,28 @@ impl Instance {
             total = plus(total, self.number(&Key::StepDelta(Arc::clone(name), k, t))?)?;
         }
         Ok(total)
+    }
+
+    /// A product of matrices, from the left, or where ones in it take their size from what follows,
+    /// from the right.
+    fn product(&self, factors: &[Term], at: &Steps) -> Found {
+        // A column of ones times a row of ones is a matrix of ones.
+        if let [before @ .., Term::Ones, Term::T(row)] = factors
+            && **row == Term::Ones
+        {
+            let before = before.iter().map(|f| self.evaluate(f, at));
+            return before.rev().try_fold(V::Fill(1.0), |ones, f| mul(f?, ones));
+        }
+        match self.fold(factors, at, &mul) {
+            Err(reason) if reason == SIZELESS => {
+                let values: Result<Vec<V>, String> =
+                    factors.iter().map(|f| self.evaluate(f, at)).collect();
+                let product = values?.into_iter().rev().map(Ok);
+                let product = product.reduce(|after: Found, before| mul(before?, after?));
+                product.unwrap_or_else(|| Err("an empty product".into()))
+            }
+            found => found,
+        }
     }
 
     /// Folds factors; one that is zero makes the product zero whatever the others are, also where
@@ -482,7 +525,9 @@ impl Instance {
                         V::Array(a) => a,
                         V::Zero if like.is_some() || *rank == 0 => Array2::zeros(dim),
                         V::Fill(x) if like.is_some() => Array2::from_elem(dim, x),
-                        V::Zero | V::Fill(_) | V::Columns(_) => return Err(SIZELESS.into()),
+                        V::Zero | V::Fill(_) | V::Columns(_) | V::Rows(_) => {
+                            return Err(SIZELESS.into());
+                        }
                         // A derivative of a number with respect to itself.
                         V::Eye(x) if *rank == 0 => Array2::from_elem((1, 1), x),
                         V::Eye(_) => return Err("I as an argument".into()),

@@ -36,6 +36,7 @@ mod rewrite;
 mod rules;
 mod shares;
 mod show;
+mod span;
 mod stack;
 mod step;
 mod symbols;
@@ -279,14 +280,7 @@ impl Derivation {
     /// What LaTeX may mean in this derivation.
     #[must_use]
     pub fn lexicon(&self) -> Lexicon {
-        let mut sizes = Vec::new();
-        for equation in &self.equations {
-            generate::visit(&equation.right, &mut |t| {
-                if let Term::Size(name, dim) = t {
-                    sizes.push((Arc::clone(name), *dim));
-                }
-            });
-        }
+        let sizes = span::sizes(&self.graph.tape);
         Lexicon::new(
             &self.symbols,
             self.functions.keys(),

@@ -9,6 +9,7 @@
 //! ```
 
 use super::lexicon::{Lexicon, is_number, variable};
+use super::span::{Along, Span};
 use super::term::{Term, Time};
 
 impl Lexicon {
@@ -64,7 +65,7 @@ fn tokens(latex: &str) -> Result<Vec<String>, String> {
                     i += 1;
                 }
             }
-            c if c.is_alphabetic() || "{}()[]^_+-=<>,&/".contains(c) => {}
+            c if c.is_alphabetic() || "{}()[]^_+-=<>,&/:".contains(c) => {}
             c => return Err(format!("`{c}` is not part of a formula")),
         }
         let token: String = chars[start..i.min(chars.len())].iter().collect();
@@ -269,6 +270,11 @@ impl<'a> Parser<'a> {
 
     fn factor(&mut self) -> Result<Term, String> {
         let mut term = self.primary()?;
+        if self.peek() == Some("_") && !matches!(term, Term::Norm(_)) {
+            self.at += 1;
+            let which = self.braced()?;
+            term = Term::Part(span(self.lexicon, &which)?, Box::new(term));
+        }
         while self.peek() == Some("^") {
             self.at += 1;
             let script = self.braced()?;
@@ -451,7 +457,13 @@ impl<'a> Parser<'a> {
         loop {
             let start = self.at;
             if sub.is_none() && self.eat("_") {
-                sub = Some(self.braced()?);
+                let script = self.braced()?;
+                // Which part of it is meant is no part of the name.
+                if script.iter().any(|t| t == ":") {
+                    self.at = start;
+                    break;
+                }
+                sub = Some(script);
             } else if sup.is_none() && self.eat("^") {
                 let script = self.braced()?;
                 let exponent = script.concat();
@@ -524,16 +536,33 @@ impl<'a> Parser<'a> {
             }
         }
         if head.base == r"\mathbf{e}" {
-            let tokens = head.sub.ok_or("a unit vector without a class")?;
-            let mut inner = Parser {
-                lexicon: self.lexicon,
-                tokens: &tokens,
-                at: 0,
-            };
-            return Ok(Term::OneHot(Box::new(inner.sum()?)));
+            let class = head.sub.ok_or("a unit vector without a class")?;
+            return Ok(Term::OneHot(Box::new(parsed(self.lexicon, &class)?)));
+        }
+        if let (r"\mathbf{I}", Some(size)) = (&*head.base, &head.sub) {
+            return Ok(Term::EyeOf(Box::new(parsed(self.lexicon, size)?)));
         }
         self.lexicon.symbol(head)
     }
+}
+
+/// Neighbouring entries, rows or columns: `a:b`, `a:b,:`, `:,a:b`.
+fn span(lexicon: &Lexicon, tokens: &[String]) -> Result<Span, String> {
+    let (along, range) = match tokens {
+        [all, comma, range @ ..] if all == ":" && comma == "," => (Along::Columns, range),
+        [range @ .., comma, all] if all == ":" && comma == "," => (Along::Rows, range),
+        range => (Along::Entries, range),
+    };
+    let (first, last) = range
+        .iter()
+        .position(|t| t == ":")
+        .map(|colon| (&range[..colon], &range[colon + 1..]))
+        .ok_or_else(|| format!("`{}` is no range", tokens.concat()))?;
+    Ok(Span {
+        along,
+        first: Box::new(parsed(lexicon, first)?),
+        last: Box::new(parsed(lexicon, last)?),
+    })
 }
 
 /// Whether a token can begin a factor.

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::canon::{add, divide, hadamard, inner, neg, product, scale, summed, transpose};
+use super::span::{Along, Span, is_number, part, size, stacked};
 use super::term::{Base, Name, Term, Time};
 use crate::error::{Error, Result};
-use crate::op::{Axis, Edge, Gather, Linear, NodeId, Op, Over, Pointwise, Scatter, Sum, Total};
+use crate::op::{Axis, Edge, Linear, NodeId, Op, Over, Pointwise, Sum, Total};
 use crate::op::{Notation, RegisterId, Setting};
-use crate::shape::{Rate, Shape};
+use crate::shape::{Dim, Rate, Shape};
 use crate::tape::{Direction, Node, Tape};
 
 /// What a node is known as.
@@ -157,7 +158,7 @@ impl<'a> Reader<'a> {
             Op::Leaf(leaf) => Term::Value(self.tape.leaf(*leaf).name().into(), at.clone()),
             Op::Read(register) => self.read(*register, at)?,
             Op::Pointwise(op) => match op {
-                Pointwise::Add => add([arg(0)?, arg(1)?]),
+                Pointwise::Add => stacked(add([arg(0)?, arg(1)?])),
                 Pointwise::Sub => add([arg(0)?, neg(arg(1)?)]),
                 Pointwise::Neg => neg(arg(0)?),
                 Pointwise::Mul => self.times(args, at, scalar)?,
@@ -230,7 +231,7 @@ impl<'a> Reader<'a> {
                 factor => vec![factor],
             };
             for factor in inner {
-                if self.is_scalar(&factor) {
+                if factor == Term::Zero || is_number(&factor, self.tape) {
                     scalars.push(factor);
                 } else {
                     rest.push(factor);
@@ -243,29 +244,6 @@ impl<'a> Reader<'a> {
             (false, false) => scale(scalars, Some(product(rest))),
         };
         if negative { neg(whole) } else { whole }
-    }
-
-    /// Whether a term is a number, as far as its names tell.
-    fn is_scalar(&self, term: &Term) -> bool {
-        let named = |name: &str| {
-            let id = self.tape.named(name);
-            id.is_some_and(|id| self.tape.ty(id).shape == Shape::Scalar)
-        };
-        match term {
-            Term::Num(_) | Term::Length | Term::Size(..) | Term::At(..) | Term::Before(..) => true,
-            Term::Value(n, _) | Term::Delta(n, _) | Term::D(n, _) => named(n),
-            Term::Neg(x) | Term::Pow(x, _) => self.is_scalar(x),
-            Term::Div(a, b) => self.is_scalar(a) && self.is_scalar(b),
-            term if term.indicator().is_some() => {
-                term.indicator().is_some_and(|(of, _)| self.is_scalar(of))
-            }
-            Term::Call(_, xs) | Term::Add(xs) | Term::Mul(xs) | Term::Had(xs) => {
-                xs.iter().all(|x| self.is_scalar(x))
-            }
-            Term::Norm(_) | Term::Inner(..) => true,
-            Term::Zero => true,
-            _ => false,
-        }
     }
 
     fn linear(&self, id: NodeId, op: &Linear, at: &Option<Time>, scalar: bool) -> Result<Term> {
@@ -286,11 +264,7 @@ impl<'a> Reader<'a> {
                 let count = self.tape.fill(args[0]).unwrap_or_default();
                 let names = self.tape.dim_names();
                 let dims = self.tape.ty(args[0]).shape.dims();
-                let sizes = dims.iter().map(|d| match d.as_fixed() {
-                    #[expect(clippy::cast_precision_loss, reason = "a size is small")]
-                    Some(n) => Term::Num(n as f64),
-                    None => Term::Size(d.text(&names).into(), *d),
-                });
+                let sizes = dims.iter().map(|d| size(*d, &names));
                 scale(
                     std::iter::once(Term::Num(count)).chain(sizes).collect(),
                     None,
@@ -301,7 +275,7 @@ impl<'a> Reader<'a> {
                     Term::Had(xs) if xs.len() == 2 && xs[0] == xs[1] => {
                         Term::Pow(Box::new(Term::Norm(Box::new(xs[0].clone()))), 2)
                     }
-                    x => self.product(vec![transpose(Term::Ones), x]),
+                    x => self.sum_of_entries(x),
                 }
             }
             Linear::Broadcast(b) if b.over == Over::All && scalar => arg(0)?,
@@ -309,18 +283,81 @@ impl<'a> Reader<'a> {
                 let parts: Result<Vec<_>> = (0..args.len()).map(|i| Ok(vec![arg(i)?])).collect();
                 Term::Matrix(parts?)
             }
-            Linear::Gather(Gather { axis: Axis::Rows }) if scalar => {
-                product(vec![transpose(Term::OneHot(Box::new(arg(1)?))), arg(0)?])
+            Linear::Concat(_) => {
+                let parts: Result<Vec<_>> = (0..args.len()).map(arg).collect();
+                Term::Matrix(vec![parts?])
             }
-            Linear::Scatter(Scatter {
-                axis: Axis::Rows, ..
-            }) if self.tape.ty(args[0]).shape == Shape::Scalar => {
-                scale(vec![arg(0)?], Some(Term::OneHot(Box::new(arg(1)?))))
+            Linear::Slice(slice) => {
+                let along = Self::along(slice.axis);
+                let span = Span::new(along, slice.start, slice.len, &self.tape.dim_names());
+                part(span, arg(0)?, self.tape)
+            }
+            Linear::Pad(pad) => {
+                let axis = pad.axis;
+                let sizes = |id: NodeId| {
+                    let shape = self.tape.ty(id).shape.dims();
+                    shape.get(axis.index()).copied().unwrap_or(Dim::fixed(1))
+                };
+                let names = self.tape.dim_names();
+                let eye = Term::EyeOf(Box::new(size(sizes(id), &names)));
+                let place = |along| {
+                    let span = Span::new(along, pad.before, sizes(args[0]), &names);
+                    Term::Part(span, Box::new(eye.clone()))
+                };
+                match axis {
+                    Axis::Rows => self.product(vec![place(Along::Columns), arg(0)?]),
+                    Axis::Columns => self.product(vec![arg(0)?, place(Along::Rows)]),
+                }
+            }
+            Linear::Gather(gather) => {
+                let class = Term::OneHot(Box::new(arg(1)?));
+                match gather.axis {
+                    Axis::Rows if scalar => product(vec![transpose(class), arg(0)?]),
+                    Axis::Rows => self.product(vec![transpose(arg(0)?), class]),
+                    Axis::Columns => self.product(vec![arg(0)?, class]),
+                }
+            }
+            Linear::Scatter(scatter) => {
+                let class = Term::OneHot(Box::new(arg(1)?));
+                match (scatter.axis, self.tape.ty(args[0]).shape) {
+                    (_, Shape::Scalar) => scale(vec![arg(0)?], Some(class)),
+                    (Axis::Rows, _) => self.product(vec![class, transpose(arg(0)?)]),
+                    (Axis::Columns, _) => self.product(vec![arg(0)?, transpose(class)]),
+                }
             }
             Linear::Alias(_) => arg(0)?,
             Linear::Select(_) => self.selected(id, at, scalar)?,
             _ => self.call(id, at)?,
         })
+    }
+
+    /// The sum of all entries of a vector: `𝟏ᵀ x`, of a product `uᵀ v`, with numbers in front.
+    fn sum_of_entries(&self, vector: Term) -> Term {
+        match vector {
+            Term::Neg(x) => neg(self.sum_of_entries(*x)),
+            Term::Sum(var, from, to, x) => summed(var, from, to, self.sum_of_entries(*x)),
+            Term::Had(mut factors) => match factors.pop() {
+                Some(last) => self.product(vec![transpose(hadamard(factors)), last]),
+                None => Term::Zero,
+            },
+            Term::Mul(factors) => match factors.split_last() {
+                Some((last @ Term::Had(_), numbers))
+                    if is_number(&Term::Mul(numbers.to_vec()), self.tape) =>
+                {
+                    let sum = self.sum_of_entries(last.clone());
+                    self.product(numbers.iter().cloned().chain([sum]).collect())
+                }
+                _ => self.product(vec![transpose(Term::Ones), Term::Mul(factors)]),
+            },
+            x => self.product(vec![transpose(Term::Ones), x]),
+        }
+    }
+
+    const fn along(axis: Axis) -> Along {
+        match axis {
+            Axis::Rows => Along::Rows,
+            Axis::Columns => Along::Columns,
+        }
     }
 
     /// One of two values, by whether a condition is zero: `[c ≠ 0] a + [c = 0] b`.

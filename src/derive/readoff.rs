@@ -41,6 +41,7 @@ fn matrix(writer: &Writer<'_>, of: &Name, by: Argument, follow: &[Name]) -> Opti
     let held = Proof::of(writer.known(), differential)
         .if_it_applies(Rewrite::Unfold(At::new(format!("d.{of}"), &[])))
         .towards(&by, follow)?
+        .if_it_applies(Rewrite::Partition)
         .if_it_applies(Rewrite::Alone(by.clone()));
     if held.term == Term::Zero {
         return Some(held.done());

@@ -62,6 +62,7 @@ fn at_once(writer: &Writer<'_>, state: &Name) -> Option<Made> {
     Proof::of(writer.known(), differential)
         .by(Rewrite::Unfold(At::new(format!("d.{state}"), &[])))?
         .outwards(&chain::names(&writer.state))?
+        .if_it_applies(Rewrite::Partition)
         .by(Rewrite::AtOnce)
         .map(Proof::done)
 }

@@ -3,6 +3,7 @@
 use std::ops::Deref;
 
 use super::mirror;
+use super::span::Along;
 use super::symbols::Symbols;
 use super::term::{Base, Term, Time};
 use crate::render::{Accent, Big, Fence, Math, Sign};
@@ -128,6 +129,22 @@ impl Page<'_> {
             Term::Num(n) => number(*n),
             Term::Ones => atom(Math::Bold("1".into())),
             Term::Eye => atom(Math::Bold("I".into())),
+            Term::EyeOf(size) => atom(Math::Bold("I".into()).with_sub(self.show(size))),
+            Term::Part(span, x) => {
+                let range = [&span.first, &span.last].map(|i| self.show(i));
+                let range = Math::joined(range, Sign::Colon);
+                let all = Math::Sign(Sign::Colon);
+                let which = match span.along {
+                    Along::Entries => range,
+                    Along::Rows => Math::list([range, all]),
+                    Along::Columns => Math::list([all, range]),
+                };
+                let (of, level) = self.formula(x);
+                match (&of, level) {
+                    (Math::Ident(_), Level::Atom) => atom(of.with_sub(which)),
+                    _ => atom(of.paren().with_sub(which)),
+                }
+            }
             Term::Zero => atom(Math::number(0)),
             Term::Size(name, _) => atom(Math::ident(name)),
             Term::Length => atom(Math::ident(self.length)),

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::span::Span;
 use crate::shape::Dim;
 
 /// The name of a value of the recurrence, or of one that the derivation introduces.
@@ -87,6 +88,8 @@ pub enum Term {
     Ones,
     /// The identity matrix.
     Eye,
+    /// The identity matrix of a size that nothing around it tells.
+    EyeOf(Box<Self>),
     /// Zero of any shape.
     Zero,
     /// The number of steps `T`.
@@ -178,6 +181,8 @@ pub enum Term {
     Kron(Box<Self>, Box<Self>),
     /// The unit vector of a class.
     OneHot(Box<Self>),
+    /// Neighbouring entries of a vector, rows or columns of a matrix: `x_{a:b}`, `W_{:,a:b}`.
+    Part(Span, Box<Self>),
     /// 1 where the first step is before the second, else 0.
     Before(Time, Time),
     /// 1 where the two steps are the same, else 0.
@@ -219,7 +224,11 @@ impl Term {
             | Self::DPlus(..)
             | Self::Costate(..)
             | Self::Cut(..) => true,
-            Self::Neg(x) | Self::T(x) | Self::Sum(_, _, _, x) | Self::Diag(x) => x.is_linear_part(),
+            Self::Neg(x)
+            | Self::T(x)
+            | Self::Sum(_, _, _, x)
+            | Self::Diag(x)
+            | Self::Part(_, x) => x.is_linear_part(),
             Self::Add(xs) | Self::Had(xs) | Self::Mul(xs) | Self::Call(_, xs) => {
                 xs.iter().any(Self::is_linear_part)
             }
@@ -236,7 +245,7 @@ impl Term {
         let ends_or_zero = |x: &Self| *x == Self::Zero || ends(x);
         match self {
             Self::Delta(_, at) => at.is_some(),
-            Self::Neg(x) | Self::T(x) | Self::Diag(x) => ends(x),
+            Self::Neg(x) | Self::T(x) | Self::Diag(x) | Self::Part(_, x) => ends(x),
             Self::Add(xs) => xs.iter().all(ends),
             Self::Had(xs) | Self::Mul(xs) => xs.iter().any(ends),
             Self::Call(_, xs) => xs.iter().any(ends),
@@ -293,6 +302,7 @@ impl Term {
             | Self::Frobenius(x)
             | Self::Least(x)
             | Self::OneHot(x)
+            | Self::Part(_, x)
             | Self::Max(_, _, _, x)
             | Self::Min(_, _, _, x)
             | Self::Sum(_, _, _, x)
@@ -327,6 +337,7 @@ impl Term {
             Self::Min(v, lo, hi, x) => Self::Min(*v, lo.clone(), hi.clone(), b(x)),
             Self::Kron(x, y) => Self::Kron(b(x), b(y)),
             Self::OneHot(x) => Self::OneHot(b(x)),
+            Self::Part(span, x) => Self::Part(span.clone(), b(x)),
             Self::Sum(v, lo, hi, x) => Self::Sum(*v, lo.clone(), hi.clone(), b(x)),
             Self::Prod(v, lo, hi, x) => Self::Prod(*v, lo.clone(), hi.clone(), b(x)),
             Self::ProdUp(v, lo, hi, x) => Self::ProdUp(*v, lo.clone(), hi.clone(), b(x)),

@@ -13,7 +13,7 @@ pub enum Axis {
 }
 
 impl Axis {
-    pub(super) const fn index(self) -> usize {
+    pub(crate) const fn index(self) -> usize {
         match self {
             Self::Rows => 0,
             Self::Columns => 1,

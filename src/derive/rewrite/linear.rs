@@ -7,6 +7,7 @@ use crate::derive::canon::{
     add, diagonal, divide, hadamard, inner, neg, product, scale, transpose,
 };
 use crate::derive::chain::Carried;
+use crate::derive::span::{self, Along, extent, is_number, size};
 use crate::derive::term::{Name, Term, Time};
 
 /// What a line is linear in.
@@ -70,6 +71,15 @@ fn in_rows(term: &Term, rule: &impl Fn(&Term) -> Option<Term>) -> Option<Term> {
     used.then_some(Term::Matrix(rows))
 }
 
+/// Stacks taken apart, and rows of sums; a stack of what states get is left to stand.
+pub(super) fn partition(term: &Term, known: &Known<'_>) -> Option<Term> {
+    let apart = |t: &Term| span::partition(t, known.tape);
+    match term.any(&|t| matches!(t, Term::D(..))) {
+        true => apart(term),
+        false => in_rows(term, &apart),
+    }
+}
+
 /// Everything in a sum that has something in it, as one matrix times that.
 pub(super) fn factor(term: &Term, of: &Argument, known: &Known<'_>) -> Option<Term> {
     let (x, scalar) = (of.term(known), of.is_scalar(known));
@@ -120,16 +130,21 @@ fn apart(term: &Term, x: &Term) -> (Option<Term>, Option<Term>) {
             (sum(own), sum(rest))
         }
         Term::Neg(inner) => both(inner, &neg),
-        Term::Had(factors) | Term::Mul(factors) => match factors.split_last() {
-            Some((last, first)) if !first.iter().any(has) => both(last, &|last| {
-                let factors = first.iter().cloned().chain([last]).collect();
-                match term {
-                    Term::Had(_) => hadamard(factors),
-                    _ => product(factors),
-                }
-            }),
-            _ => (Some(term.clone()), None),
-        },
+        Term::Had(factors) | Term::Mul(factors) => {
+            let own = factors.iter().position(has);
+            let one = own.filter(|at| !factors[at + 1..].iter().any(has));
+            match one {
+                Some(at) => both(&factors[at], &|own| {
+                    let mut factors = factors.clone();
+                    factors[at] = own;
+                    match term {
+                        Term::Had(_) => hadamard(factors),
+                        _ => product(factors),
+                    }
+                }),
+                None => (Some(term.clone()), None),
+            }
+        }
         _ => (Some(term.clone()), None),
     }
 }
@@ -140,6 +155,11 @@ fn coefficient(term: &Term, x: &Term, scalar: bool, known: &Known<'_>) -> Option
     Some(match term {
         t if t == x && scalar => Term::Num(1.0),
         t if t == x => Term::Eye,
+        Term::Part(span, whole) if **whole == *x => {
+            let (rows, _) = extent(x, known.tape)?;
+            let eye = Term::EyeOf(Box::new(size(rows?, &known.tape.dim_names())));
+            Term::Part(span.clone().of_matrix(), Box::new(eye))
+        }
         Term::Neg(t) => neg(coefficient(t, x, scalar, known)?),
         Term::Add(parts) => {
             let parts = parts.iter().map(|p| coefficient(p, x, scalar, known));
@@ -166,9 +186,10 @@ fn coefficient(term: &Term, x: &Term, scalar: bool, known: &Known<'_>) -> Option
             let rest: Vec<Term> = before.iter().chain(after).cloned().collect();
             match own {
                 // Numbers in front of nothing are a multiple of the identity.
-                Term::Eye if is_number(&product(rest.clone()), known) => {
+                Term::Eye if is_number(&product(rest.clone()), known.tape) => {
                     scale(rest, Some(Term::Eye))
                 }
+                Term::Num(n) => scale(rest.into_iter().chain([Term::Num(n)]).collect(), None),
                 own => product(rest.into_iter().chain([own]).collect()),
             }
         }
@@ -191,48 +212,13 @@ fn coefficient(term: &Term, x: &Term, scalar: bool, known: &Known<'_>) -> Option
     })
 }
 
-/// Whether a term is a number: made of numbers, or a product of a row and a column.
-pub(super) fn is_number(term: &Term, known: &Known<'_>) -> bool {
-    match term {
-        Term::D(name, _) | Term::DPlus(name, _) => known.scalars.contains(name),
-        Term::Neg(x) => is_number(x, known),
-        Term::Add(parts) => parts.iter().all(|p| is_number(p, known)),
-        Term::Mul(factors) => {
-            let numbers = factors.iter().take_while(|f| is_scalar(f, known)).count();
-            match &factors[numbers..] {
-                [] => true,
-                [one] => is_number(one, known),
-                [Term::T(row), .., column] => is_column(row, known) && is_column(column, known),
-                _ => false,
-            }
-        }
-        term => is_scalar(term, known),
-    }
-}
-
 /// Where a number in a product begins that ends at a place: it can stand anywhere in the product.
 fn number_ending(factors: &[Term], at: usize, known: &Known<'_>) -> Option<usize> {
     let number = |from: &usize| match &factors[*from..=at] {
-        [one] => is_number(one, known),
-        run => is_number(&Term::Mul(run.to_vec()), known),
+        [one] => is_number(one, known.tape),
+        run => is_number(&Term::Mul(run.to_vec()), known.tape),
     };
     (0..=at).rev().find(number)
-}
-
-/// Whether a term is a vector, as far as its names tell.
-fn is_column(term: &Term, known: &Known<'_>) -> bool {
-    match term {
-        Term::Ones => true,
-        Term::Value(name, _)
-        | Term::Delta(name, _)
-        | Term::D(name, _)
-        | Term::DPlus(name, _)
-        | Term::Costate(name, _) => known.size(name).is_some(),
-        Term::Neg(x) => is_column(x, known),
-        Term::Add(parts) => parts.iter().all(|p| is_column(p, known)),
-        Term::Had(factors) => factors.iter().any(|f| is_column(f, known)),
-        _ => false,
-    }
 }
 
 /// `⟨a, u + v⟩ = ⟨a, u⟩ + ⟨a, v⟩`.
@@ -302,7 +288,7 @@ pub(super) fn transposed(
         };
         let matrix = opened(&transpose(matrix), known);
         let acted = product(vec![transpose(left.clone()), x.clone()]);
-        (polynomial(&matrix, known) == right).then(|| add(rest.into_iter().chain([acted])))
+        same(&polynomial(&matrix, known), &right).then(|| add(rest.into_iter().chain([acted])))
     };
     let (Term::Matrix(rows), Term::Block(_, to, _)) = (term, left) else {
         return acting(term);
@@ -352,21 +338,28 @@ enum Factor {
 
 /// A matrix as a sum of products, in one order: two that are the same by the laws of addition and
 /// multiplication are the same here.
-fn polynomial(term: &Term, known: &Known<'_>) -> BTreeMap<Monomial, Count> {
+fn polynomial(term: &Term, known: &Known<'_>) -> BTreeMap<Monomial, f64> {
     let mut sum = BTreeMap::new();
     for (n, monomial) in expanded(term, known) {
-        sum.entry(monomial).or_insert(Count(0.0)).0 += n;
+        *sum.entry(monomial).or_insert(0.0) += n;
     }
-    sum.retain(|_, n| n.0 != 0.0);
     sum
 }
 
-#[derive(Debug, PartialEq)]
-struct Count(f64);
+/// Whether two sums of products are the same, up to the rounding of their numbers.
+fn same(a: &BTreeMap<Monomial, f64>, b: &BTreeMap<Monomial, f64>) -> bool {
+    let largest = a
+        .values()
+        .chain(b.values())
+        .fold(0.0, |m: f64, n| m.max(n.abs()));
+    let of = |sum: &BTreeMap<Monomial, f64>, m: &Monomial| sum.get(m).copied().unwrap_or(0.0);
+    let mut products = a.keys().chain(b.keys());
+    products.all(|m| (of(a, m) - of(b, m)).abs() <= 1e-14 * largest)
+}
 
 fn expanded(term: &Term, known: &Known<'_>) -> Vec<(f64, Monomial)> {
     let one = |factors: Vec<Factor>| vec![(1.0, (Vec::new(), factors))];
-    if is_scalar(term, known) {
+    if is_number(term, known.tape) {
         let numbers = entries(term).into_iter();
         return numbers.map(|(n, xs)| (n, (xs, Vec::new()))).collect();
     }
@@ -378,11 +371,16 @@ fn expanded(term: &Term, known: &Known<'_>) -> Vec<(f64, Monomial)> {
             parts.map(|(n, m)| (-n, m)).collect()
         }
         Term::Add(parts) => parts.iter().flat_map(|p| expanded(p, known)).collect(),
-        Term::Mul(factors) => factors.iter().fold(one(Vec::new()), |sum, factor| {
-            let next = expanded(factor, known);
-            let pairs = sum.iter().flat_map(|a| next.iter().map(move |b| (a, b)));
-            pairs.map(|(a, b)| multiplied(a, b)).collect()
-        }),
+        Term::Mul(factors) => runs(factors, known)
+            .iter()
+            .fold(one(Vec::new()), |sum, run| {
+                let next = match run {
+                    [factor] => expanded(factor, known),
+                    run => vec![(1.0, (vec![number_name(run)], Vec::new()))],
+                };
+                let pairs = sum.iter().flat_map(|a| next.iter().map(move |b| (a, b)));
+                pairs.map(|(a, b)| multiplied(a, b)).collect()
+            }),
         Term::T(x) => {
             let parts = expanded(x, known).into_iter();
             let turned = |f: Factor| match f {
@@ -405,8 +403,39 @@ fn expanded(term: &Term, known: &Known<'_>) -> Vec<(f64, Monomial)> {
                 (n, (Vec::new(), factors))
             })
             .collect(),
+        // Columns of the identity are the transpose of rows of it.
+        Term::Part(span, eye) if matches!(**eye, Term::EyeOf(_)) => {
+            let turned = transpose(term.clone());
+            let columns = span.along == Along::Columns;
+            let rows = if columns { &turned } else { term };
+            one(vec![Factor::Matrix(format!("{rows:?}"), columns)])
+        }
         other => one(vec![Factor::Matrix(format!("{other:?}"), false)]),
     }
+}
+
+/// The factors of a product, with those that are a number together, `uᵀ A v`, as one run each.
+fn runs<'f>(factors: &'f [Term], known: &Known<'_>) -> Vec<&'f [Term]> {
+    let mut rest = factors;
+    let mut runs = Vec::new();
+    while let [first, ..] = rest {
+        let number = |end: &usize| is_number(&Term::Mul(rest[..*end].to_vec()), known.tape);
+        let end = match first {
+            Term::T(_) => (2..=rest.len()).find(number).unwrap_or(1),
+            _ => 1,
+        };
+        let (run, after) = rest.split_at(end);
+        runs.push(run);
+        rest = after;
+    }
+    runs
+}
+
+/// One name for a number and its transpose: `uᵀ v` and `vᵀ u`.
+fn number_name(run: &[Term]) -> String {
+    let turned: Vec<Term> = run.iter().rev().cloned().map(transpose).collect();
+    let (forth, back) = (format!("{run:?}"), format!("{turned:?}"));
+    forth.min(back)
 }
 
 fn multiplied(a: &(f64, Monomial), b: &(f64, Monomial)) -> (f64, Monomial) {
@@ -440,13 +469,12 @@ fn entries(term: &Term) -> Vec<(f64, Vec<String>)> {
         Term::Mul(factors) => times(factors.iter()),
         // A quotient is a product with inverses.
         Term::Div(a, b) => {
-            let inverses = inverse(b).into_iter().map(|b| format!("1/{b}"));
-            let inverses: Vec<String> = inverses.collect();
+            let (below, inverses) = inverse(b);
             let above = entries(a).into_iter();
             let with = |(n, xs): (f64, Vec<String>)| {
                 let mut all = [xs, inverses.clone()].concat();
                 all.sort();
-                (n, all)
+                (n / below, all)
             };
             above.map(with).collect()
         }
@@ -458,15 +486,25 @@ fn entries(term: &Term) -> Vec<(f64, Vec<String>)> {
     }
 }
 
-/// The factors below a fraction bar.
-fn inverse(term: &Term) -> Vec<String> {
+/// The number and the inverses of the other factors below a fraction bar.
+fn inverse(term: &Term) -> (f64, Vec<String>) {
     match term {
-        Term::Mul(factors) | Term::Had(factors) => factors.iter().flat_map(inverse).collect(),
-        Term::Pow(x, n @ 1..=8) => {
-            let count = usize::try_from(*n).unwrap_or(1);
-            std::iter::repeat_n(inverse(x), count).flatten().collect()
+        Term::Num(n) => (*n, Vec::new()),
+        Term::Mul(factors) | Term::Had(factors) => {
+            let factors = factors.iter().map(inverse);
+            factors.fold((1.0, Vec::new()), |(m, xs), (n, ys)| {
+                (m * n, [xs, ys].concat())
+            })
         }
-        other => vec![format!("{other:?}")],
+        Term::Pow(x, n @ 1..=8) => {
+            let (number, one) = inverse(x);
+            let count = usize::try_from(*n).unwrap_or(1);
+            (
+                number.powi(*n),
+                std::iter::repeat_n(one, count).flatten().collect(),
+            )
+        }
+        other => (1.0, vec![format!("1/{other:?}")]),
     }
 }
 
@@ -482,26 +520,4 @@ fn times<'a>(factors: impl Iterator<Item = &'a Term>) -> Vec<(f64, Vec<String>)>
             })
             .collect()
     })
-}
-
-fn is_scalar(term: &Term, known: &Known<'_>) -> bool {
-    match term {
-        Term::Num(_) | Term::Before(..) | Term::At(..) | Term::Uncut(_) => true,
-        Term::Value(name, _) | Term::Delta(name, _) | Term::Costate(name, _) => {
-            known.scalars.contains(name)
-        }
-        Term::Zero => true,
-        term if term.indicator().is_some() => {
-            term.indicator().is_some_and(|(of, _)| is_scalar(of, known))
-        }
-        Term::Neg(_)
-        | Term::T(_)
-        | Term::Add(_)
-        | Term::Had(_)
-        | Term::Mul(_)
-        | Term::Div(..)
-        | Term::Pow(..)
-        | Term::Call(..) => term.parts().into_iter().all(|p| is_scalar(p, known)),
-        _ => false,
-    }
 }

@@ -20,7 +20,6 @@ use super::rules::Rule;
 use super::term::{Name, Term, Time};
 use super::{Equation, Relation};
 use crate::op::Op;
-use crate::shape::Dim;
 use crate::tape::Tape;
 
 /// A line, at the steps that are put in for its variables.
@@ -37,6 +36,8 @@ pub struct At {
 pub enum Rewrite {
     /// The left side of a line becomes its right side.
     Unfold(At),
+    /// The same at a step that may lie beyond the last, where both sides are zero.
+    Beyond(At),
     /// The right side of a line becomes its left side.
     Fold(At),
     /// What is linear in something becomes a matrix times that.
@@ -45,6 +46,9 @@ pub enum Rewrite {
     Transposed(At, Argument),
     /// All that a differential depends on is held fixed but one thing.
     Alone(Argument),
+    /// A matrix times a stack becomes the sum of its columns times the blocks, and rows of a sum a sum of
+    /// rows.
+    Partition,
     /// The states before the step are held fixed.
     AtOnce,
     /// The differential of a state becomes what it gets from each state before the step, and at once.
@@ -206,15 +210,6 @@ impl Known<'_> {
         ops.any(|op| matches!(op, Op::Linear(_)) && op.name() == name)
     }
 
-    /// The size of a vector, with its name.
-    fn size(&self, vector: &Name) -> Option<(Name, Dim)> {
-        let shape = self.tape.ty(self.tape.named(vector)?).shape;
-        let [size] = shape.dims()[..] else {
-            return None;
-        };
-        Some((size.text(&self.tape.dim_names()).into(), size))
-    }
-
     fn jacobian(&self, of: &Name, by: &Carried, at: &Time) -> Term {
         match self.state {
             [_] => Term::StateJacobian(at.clone()),
@@ -274,7 +269,7 @@ impl Rewrite {
             Self::ReadOff(_) => Rule::ReadOff,
             Self::LastStep | Self::WholeState | Self::Corner | Self::Around(..) => Rule::PathSum,
             Self::Shares(_) | Self::ByReaders(_) => Rule::Consumer,
-            Self::Start | Self::End => Rule::Boundary,
+            Self::Start | Self::End | Self::Beyond(_) => Rule::Boundary,
             Self::Transposed(..) | Self::InnerAdjoint => Rule::LeftAdjoint,
             Self::InnerSum => Rule::InnerLinearity,
             Self::Unroll(_) | Self::UnrollLags(_) => Rule::Unrolling,
@@ -284,7 +279,9 @@ impl Rewrite {
             Self::SumOut | Self::SumIn(_) | Self::SumApart | Self::OneLoss => Rule::Linearity,
             Self::SplitRows | Self::Repeated => Rule::Linearity,
             Self::Window | Self::Restart | Self::Chunks => Rule::Truncation,
-            Self::BlockProduct | Self::StateProduct | Self::FactorRows => Rule::Stacking,
+            Self::Partition | Self::BlockProduct | Self::StateProduct | Self::FactorRows => {
+                Rule::Stacking
+            }
             Self::Unstack(_) | Self::Restack(_) | Self::BlockOuter | Self::SentBack => {
                 Rule::StackingAdjoint
             }
@@ -325,6 +322,7 @@ impl Rewrite {
     pub fn premises(&self) -> Vec<String> {
         match self {
             Self::Unfold(at)
+            | Self::Beyond(at)
             | Self::Fold(at)
             | Self::Solved(at)
             | Self::AtMost(at)
@@ -349,6 +347,11 @@ impl Rewrite {
                 let (left, right) = known.sides(at, false)?;
                 tidy(&replaced(before, &left, &right))
             }
+            Self::Beyond(at) => {
+                let (left, right) = known.sides(at, false)?;
+                let (_, step) = at.steps.iter().find(|(var, _)| *var == 't')?;
+                tidy(&replaced(before, &left, &sums::guarded(&right, step)))
+            }
             Self::AtMost(at) => {
                 let (left, right) = known.sides(at, true)?;
                 replaced(before, &left, &right)
@@ -363,6 +366,7 @@ impl Rewrite {
                 linear::transposed(before, &of.term(known), (&left, &right), known)?
             }
             Self::Alone(free) => partial::alone(before, free, known)?,
+            Self::Partition => linear::partition(before, known)?,
             Self::AtOnce => partial::at_once(before, known)?,
             Self::Partials => partial::partials(before, known),
             Self::ReadOff(of) => partial::read_off(before, of, known)?,

@@ -2,6 +2,7 @@
 
 use super::Known;
 use crate::derive::canon::add;
+use crate::derive::span::{extent, size};
 use crate::derive::term::{Base, Term, Time};
 use crate::derive::{Equation, Relation};
 
@@ -79,8 +80,17 @@ pub(super) fn first_factor(term: &Term) -> Term {
     fn split(term: &Term) -> Term {
         match (inside(term), term) {
             (Some(Term::Mul(parts)), _) => {
-                let rest = times(parts[1..].to_vec());
-                Term::Mul(vec![of(term, parts[0].clone()), of(term, rest)])
+                // Numbers stay with the rest.
+                let number = |p: &&Term| matches!(p, Term::Num(_) | Term::Before(..));
+                let count = parts.iter().take_while(number).count();
+                let (numbers, factors) = parts.split_at(count);
+                match factors {
+                    [first, rest @ ..] if !rest.is_empty() => {
+                        let rest = times([numbers, rest].concat());
+                        Term::Mul(vec![of(term, first.clone()), of(term, rest)])
+                    }
+                    _ => term.clone(),
+                }
             }
             (Some(_), _) => term.clone(),
             (None, term) => term.map(&mut split),
@@ -120,7 +130,7 @@ pub(super) fn outer(term: &Term, known: &Known<'_>) -> Term {
         let (Term::T(v), rest) = factors.split_last()? else {
             return None;
         };
-        let is_vector = matches!(&**v, Term::Value(name, _) if known.size(name).is_some());
+        let is_vector = matches!(extent(v, known.tape), Some((Some(_), None)));
         let length = |x: Term| Term::Norm(Box::new(x));
         let u = times(rest.to_vec());
         is_vector.then(|| Term::Mul(vec![length(u), length((**v).clone())]))
@@ -146,8 +156,12 @@ pub(super) fn length(term: &Term, known: &Known<'_>) -> Term {
         let Term::Value(name, Some(_)) = &**x else {
             return None;
         };
-        let (text, size) = known.size(name)?;
-        let root = Term::Call("sqrt".into(), vec![Term::Size(text, size)]);
+        let shape = known.tape.ty(known.tape.named(name)?).shape;
+        let [entries] = shape.dims()[..] else {
+            return None;
+        };
+        let entries = size(entries, &known.tape.dim_names());
+        let root = Term::Call("sqrt".into(), vec![entries]);
         Some(Term::Mul(vec![root, Term::MaxNorm(x.clone())]))
     })
 }

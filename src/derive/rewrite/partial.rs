@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::linear::is_number;
 use super::{Argument, Known};
 use crate::derive::canon::{add, diag, hadamard, neg, product, scale, settle, transpose};
 use crate::derive::chain::Carried;
+use crate::derive::span::is_number;
 use crate::derive::term::{Name, Term, Time};
 
 /// Whether a differential depends on another, by the lines of the differentials.
@@ -55,7 +55,7 @@ fn is_linear(term: &Term, known: &Known<'_>) -> bool {
     match term {
         Term::D(..) | Term::DPlus(..) => true,
         Term::Add(parts) => parts.iter().all(is_linear),
-        Term::Neg(x) | Term::T(x) => is_linear(x),
+        Term::Neg(x) | Term::T(x) | Term::Part(_, x) => is_linear(x),
         Term::Div(x, by) => is_linear(x) && !by.is_linear_part(),
         Term::Had(factors) | Term::Mul(factors) => {
             let linear: Vec<&Term> = factors.iter().filter(|f| f.is_linear_part()).collect();
@@ -176,7 +176,7 @@ pub(super) fn read_off(before: &Term, of: &Argument, known: &Known<'_>) -> Optio
         }),
         (Term::Mul(factors), _) if factors.last() == Some(&x) => {
             let rest = factors[..factors.len() - 1].to_vec();
-            let numbers = is_number(&product(rest.clone()), known);
+            let numbers = is_number(&product(rest.clone()), known.tape);
             (!rest.iter().any(|f| f.any(&|t| *t == x))).then(|| match numbers && !scalar {
                 true => scale(rest, Some(Term::Eye)),
                 false => product(rest),

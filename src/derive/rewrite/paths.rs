@@ -200,6 +200,32 @@ pub(super) fn start(before: &Term, left: &Term, right: &Term, known: &Known<'_>)
         return None;
     };
     let later = transpose(Term::StateJacobian(Time::var('t').plus(1)));
-    let is_later = |p: &&Term| matches!(p, Term::Mul(factors) if factors.first() == Some(&later));
-    parts.iter().find(is_later).map(|p| p.at('t', &zero))
+    let is_later = |p: &Term| matches!(p, Term::Mul(factors) if factors.first() == Some(&later));
+    let (passed, sent): (Vec<&Term>, Vec<&Term>) = parts.iter().partition(|p| is_later(p));
+    // What is read at the first step is sent from there.
+    let sent = sent
+        .into_iter()
+        .map(|e| settle_rows(&of_next(e).at('t', &zero)));
+    let sent = sent.filter(|e| !matches!(e, Term::Matrix(rows) if is_zero(rows)));
+    let passed = passed.into_iter().map(|p| p.at('t', &zero));
+    Some(add(sent.chain(passed)))
+}
+
+fn is_zero(rows: &[Vec<Term>]) -> bool {
+    rows.iter().flatten().all(|cell| *cell == Term::Zero)
+}
+
+/// What of the rows of a stack is sent by the loss of the next step.
+fn of_next(rows: &Term) -> Term {
+    let guard = Term::Before(Time::var('t'), Time::last());
+    match rows {
+        Term::Matrix(rows) => {
+            let row = |row: &Vec<Term>| row.iter().map(of_next).collect();
+            Term::Matrix(rows.iter().map(row).collect())
+        }
+        sum => {
+            let next = sum.addends().iter().filter(|p| p.any(&|t| *t == guard));
+            add(next.map(|p| super::replaced(p, &guard, &Term::Num(1.0))))
+        }
+    }
 }

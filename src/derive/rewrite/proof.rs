@@ -6,7 +6,7 @@ use super::partial::{first, reaches};
 use super::{Argument, At, Known, Rewrite};
 use crate::derive::generate::{Writer, rules_of, visit};
 use crate::derive::step::{Site, Step};
-use crate::derive::term::{Name, Term, Time};
+use crate::derive::term::{Base, Name, Term, Time};
 use crate::derive::{Equation, Part};
 
 /// A term, how it came about, and from what lines.
@@ -81,10 +81,18 @@ impl<'k> Proof<'k> {
         while let Some(name) = other(&self.term, states, at) {
             let line = format!("delta.{name}");
             // A δ that looks ahead would never come to an end.
-            if super::super::bridge::looks_ahead(&self.known.line(&line)?.right) {
+            let right = &self.known.line(&line)?.right;
+            if super::super::bridge::looks_ahead(right) {
                 return None;
             }
-            self = self.by(Rewrite::Unfold(At::new(line, &[('t', at.clone())])))?;
+            // What the loss of a later step sends is nothing beyond the last one.
+            let later = at.base == Base::Var('t') && at.offset > 0;
+            let whole = right.addends().iter().all(Term::ends_with_delta);
+            let line = At::new(line, &[('t', at.clone())]);
+            self = self.by(match later && !whole {
+                true => Rewrite::Beyond(line),
+                false => Rewrite::Unfold(line),
+            })?;
         }
         Some(self)
     }

@@ -22,6 +22,19 @@ fn set_apart(term: &Term, x: &Term) -> Option<(Vec<Term>, Term)> {
     Some((rest, one))
 }
 
+/// What a line gives at a step that may lie beyond the last: nothing there.
+pub(super) fn guarded(right: &Term, step: &Time) -> Term {
+    let inside = Term::Before(step.plus(-1), Time::last());
+    let guarded = |part: &Term| match part.ends_with_delta() {
+        true => part.clone(),
+        false => match part {
+            Term::Neg(x) => neg(product(vec![inside.clone(), (**x).clone()])),
+            part => product(vec![inside.clone(), part.clone()]),
+        },
+    };
+    add(right.addends().iter().map(guarded))
+}
+
 /// Nothing is sent back from beyond the last step.
 pub(super) fn end(term: &Term) -> Term {
     fn put(term: &Term) -> Term {
