@@ -102,3 +102,32 @@ loss 0.5 * (h' - y)^2
     assert_eq!(shown(&derivation, "def.h"), "hₜ = mu hₜ₋₁ + μ xₜ");
     assert_eq!(shown(&derivation, "jac.h.h"), "Jₜ = mu");
 }
+
+/// Numbers commute: what stands there twice is a square, and what stands on both sides of a line cancels.
+#[test]
+fn products_of_numbers_are_written_as_powers_and_cancel() {
+    let filter = derived(
+        "
+input z, y
+param k, a
+state x
+p = a * x
+x' = p + k * (z - k * p)
+loss 0.5 * (x' - y)^2
+",
+    );
+    assert_eq!(shown(&filter, "jac.x.x"), "Jₜ = a − k² a");
+    let volatility = derived(
+        "
+input r
+param omega, beta, alpha
+state v
+z = r / exp(0.5 * v)
+v' = omega + beta * v + alpha * abs(z)
+loss 0.5 * (v + r^2 / exp(v))
+",
+    );
+    assert_eq!(shown(&volatility, "jac.v.v"), "Jₜ = β − 1/2 α sign(zₜ) zₜ");
+    let sent = shown(&volatility, "adj.loss.t");
+    assert!(sent.contains("rₜ²/(2 exp(vₜ₋₁))"), "{sent}");
+}

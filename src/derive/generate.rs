@@ -58,7 +58,8 @@ impl Recurrence {
             .collect();
         let initial = naming::starts(tape);
         let sizes: Vec<&str> = tape.dims().collect();
-        let symbols = Symbols::new(self.name(), &shown, aliases, &initial, &sizes)?;
+        let numbers = scalars(tape);
+        let symbols = Symbols::new(self.name(), &shown, aliases, &initial, &sizes, numbers)?;
         let back = |r: &Register| r.direction() == Direction::Backward;
         let mirrored = match tape.registers().iter().any(back) {
             true => Some(Self::derive_forward(

@@ -17,6 +17,7 @@ mod check;
 mod costate;
 mod document;
 mod evaluate;
+mod factors;
 mod forms;
 mod generate;
 mod immediate;

@@ -1,5 +1,6 @@
 //! Terms as formulas: precedence, parentheses, signs. This is the one place that knows them.
 
+use std::borrow::Cow;
 use std::ops::Deref;
 
 use super::mirror;
@@ -95,6 +96,10 @@ impl Page<'_> {
 
     fn is_marked(&self, term: &Term) -> bool {
         self.marked.iter().any(|m| std::ptr::eq(*m, term))
+    }
+
+    fn has_marks(&self, term: &Term) -> bool {
+        !self.marked.is_empty() && term.any(&|x| self.is_marked(x))
     }
 
     fn mark(&self, math: Math) -> Math {
@@ -225,8 +230,21 @@ impl Page<'_> {
                 let factors = parts.iter().map(|p| self.at_level(p, Level::Product));
                 (Math::joined(factors, Sign::Hadamard), Level::Hadamard)
             }
-            Term::Div(a, b) => atom(Math::frac(self.show(a), self.show(b))),
-            Term::Mul(parts) => (self.product(parts), Level::Product),
+            Term::Div(..) | Term::Mul(_) => {
+                let factors = match term {
+                    Term::Mul(parts) => parts,
+                    whole => std::slice::from_ref(whole),
+                };
+                let factors = self.gathered(factors, |x| self.has_marks(x));
+                match &factors[..] {
+                    [] => atom(Math::number(1)),
+                    [one] => match &**one {
+                        Term::Div(a, b) => atom(Math::frac(self.show(a), self.show(b))),
+                        one => self.formula(one),
+                    },
+                    factors => (self.product(factors), Level::Product),
+                }
+            }
             Term::T(x) => atom(self.raised(x, Math::Sign(Sign::Top))),
             Term::Pow(x, n) => atom(self.raised(x, Math::number(n))),
             Term::Inner(a, b) => {
@@ -310,8 +328,9 @@ impl Page<'_> {
 
     fn sum(&self, parts: &[Term]) -> Math {
         let mut row = Vec::new();
+        let parts = self.beside_numbers(parts);
         for (i, part) in parts.iter().enumerate() {
-            match part {
+            match &**part {
                 Term::Neg(x) => {
                     let signed = Math::row([Math::Sign(Sign::Minus), self.addend(x)]);
                     match self.is_marked(part) {
@@ -338,10 +357,11 @@ impl Page<'_> {
         }
     }
 
-    fn product(&self, parts: &[Term]) -> Math {
+    fn product(&self, parts: &[Cow<'_, Term>]) -> Math {
         let mut row: Vec<Math> = Vec::new();
         for (i, part) in parts.iter().enumerate() {
-            let before = i.checked_sub(1).map(|i| &parts[i]);
+            let part = &**part;
+            let before = i.checked_sub(1).map(|i| &*parts[i]);
             if matches!(before, Some(Term::D(..) | Term::DOf(_) | Term::DLoss)) {
                 row.push(Math::Sign(Sign::Thin));
             }

@@ -1,7 +1,7 @@
 //! How names look: `W_H` with a subscript, `a_i` at a step with a superscript, and the letters
 //! that the derivation uses itself, chosen so that no two things look alike.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::term::Name;
@@ -20,6 +20,8 @@ struct Shown {
 #[derive(Clone, Debug)]
 pub struct Symbols {
     shown: HashMap<Name, Shown>,
+    /// The values that are numbers.
+    pub(super) numbers: HashSet<Name>,
     /// `T`.
     pub(crate) length: &'static str,
     /// `L`.
@@ -73,6 +75,7 @@ impl Symbols {
         aliases: &[(&str, &str)],
         initial: &[Name],
         sizes: &[&str],
+        numbers: HashSet<Name>,
     ) -> Result<Self> {
         let mut shown = HashMap::new();
         let mut taken: HashMap<String, Name> = HashMap::new();
@@ -160,6 +163,7 @@ impl Symbols {
                 lags: free(["rho", "omega", "phi", "lags"]),
             },
             shown,
+            numbers,
         })
     }
 
