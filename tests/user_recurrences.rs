@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use bptt::Recurrence;
-use bptt::derive::Derivation;
+use bptt::derive::{Derivation, Format, Lang, Level};
 use bptt::render::Charset;
 
 fn derived(source: &str) -> Derivation {
@@ -130,4 +130,37 @@ loss 0.5 * (v + r^2 / exp(v))
     assert_eq!(shown(&volatility, "jac.v.v"), "Jₜ = β − 1/2 α sign(zₜ) zₜ");
     let sent = shown(&volatility, "adj.loss.t");
     assert!(sent.contains("rₜ²/(2 exp(vₜ₋₁))"), "{sent}");
+}
+
+#[test]
+fn a_number_has_an_absolute_value() {
+    let numbers = derived(
+        "
+input x, y
+param alpha, beta
+state h, c
+h' = tanh(h + x) + alpha * c
+c' = beta * c + h
+loss (c' - y)^2
+",
+    );
+    assert_eq!(shown(&numbers, "bound.block.c.c"), "|Jᶜᶜₜ| = |β|");
+}
+
+#[test]
+fn a_sum_of_sizes_has_parentheses() {
+    let both = derived(
+        "
+dim H, K
+input x[K], y[H]
+param W[H, H + K]
+state h[H]
+h' = tanh(W @ concat(h, x))
+loss squared_error(h', y)
+",
+    );
+    for format in [Format::Text, Format::Markdown, Format::Html, Format::Tex] {
+        let page = both.render(format, Lang::En, Level::Full);
+        assert!(page.contains("(H + K)"), "{page}");
+    }
 }

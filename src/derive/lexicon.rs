@@ -122,6 +122,16 @@ impl Lexicon {
         }
     }
 
+    /// Whether a function may occur.
+    pub(super) fn knows(&self, function: &str) -> bool {
+        self.functions.values().any(|known| **known == *function)
+    }
+
+    /// Whether this is how a value looks that does not vary with the step.
+    pub(super) fn is_constant(&self, latex: &str) -> bool {
+        self.values.get(latex).is_some_and(|(_, varies)| !varies)
+    }
+
     pub(super) fn is_letter(&self, base: &str) -> bool {
         self.letters.contains_key(base)
     }

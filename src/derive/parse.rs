@@ -334,7 +334,11 @@ impl<'a> Parser<'a> {
                 self.at += 1;
                 let x = self.sum()?;
                 self.expect(r"\rvert")?;
-                Ok(Term::Call("abs".into(), vec![x]))
+                Ok(match self.lexicon.knows("abs") {
+                    true => Term::Call("abs".into(), vec![x]),
+                    // Only numbers have their length written so.
+                    false => Term::Norm(Box::new(x)),
+                })
             }
             r"\sqrt" => {
                 self.at += 1;

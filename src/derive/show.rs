@@ -257,6 +257,7 @@ impl Page<'_> {
                 (Base::Zero | Base::Last | Base::Var(_), 0) => atom(self.time(n)),
                 _ => (self.time(n), Level::Sum),
             },
+            Term::Norm(x) if self.is_number(x) => atom(self.show(x).fenced(Fence::Abs)),
             Term::Norm(x) => atom(self.show(x).fenced(Fence::Norm)),
             Term::MaxNorm(x) => {
                 let norm = self.show(x).fenced(Fence::Norm);

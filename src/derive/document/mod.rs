@@ -529,7 +529,11 @@ fn shape(equation: &Equation) -> Option<String> {
     Some(if shape.is_empty() {
         "1".into()
     } else {
-        shape.join("×")
+        let factor = |size: &String| match size.contains(['+', '-', '−']) && shape.len() > 1 {
+            true => format!("({size})"),
+            false => size.clone(),
+        };
+        shape.iter().map(factor).collect::<Vec<_>>().join("×")
     })
 }
 
