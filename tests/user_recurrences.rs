@@ -164,3 +164,22 @@ loss squared_error(h', y)
         assert!(page.contains("(H + K)"), "{page}");
     }
 }
+
+/// A sum over steps of what is zero at all but the last is what it is there.
+#[test]
+fn a_loss_of_the_last_step_is_no_sum() {
+    let last = derived(
+        "
+dim H
+input x[H], y
+param W[H, H], c[H]
+state h[H]
+h' = tanh(W @ h + x)
+loss last((c @ h' - y)^2)
+",
+    );
+    assert_eq!(shown(&last, "grad.c"), "∂L/∂c = 2 (cᵀ h_T − y_T) h_T");
+    let sent = shown(&last, "adj.loss");
+    assert!(sent.contains("⟨2 (cᵀ h_T − y_T) c, dh_T⟩"), "{sent}");
+    assert!(!sent.contains('∑'), "{sent}");
+}

@@ -1,6 +1,6 @@
 //! The canonical form of terms: constructors that fold numbers and keep the order of factors.
 
-use super::term::{Term, Time};
+use super::term::{Base, Term, Time};
 
 /// A sum: sums inside are opened, zeros dropped, numbers added, and what has the same last factor
 /// is put together: `a ⊙ δ − b ⊙ δ = (a − b) ⊙ δ`.
@@ -184,12 +184,65 @@ pub(crate) fn settle(term: &Term) -> Term {
     }
 }
 
-/// A sum over steps; a sign goes in front.
+/// A sum over steps; a sign goes in front, and what is zero at all steps but one is what it is there.
 pub(crate) fn summed(var: char, from: Time, to: Time, body: Term) -> Term {
     match body {
         Term::Zero => Term::Zero,
         Term::Neg(x) => neg(summed(var, from, to, *x)),
-        body => Term::Sum(var, from, to, Box::new(body)),
+        Term::Add(parts) if parts.iter().any(|p| picked(p, var, &from, &to).is_some()) => {
+            let one_step = |p: &Term| picked(p, var, &from, &to).is_some();
+            let (ends, rest): (Vec<Term>, Vec<Term>) = parts.into_iter().partition(one_step);
+            let ends = ends.into_iter();
+            let ends = ends.map(|p| summed(var, from.clone(), to.clone(), p));
+            let ends: Vec<Term> = ends.collect();
+            add(ends.into_iter().chain([summed(var, from, to, add(rest))]))
+        }
+        body => match picked(&body, var, &from, &to) {
+            Some(there) => there,
+            None => Term::Sum(var, from, to, Box::new(body)),
+        },
+    }
+}
+
+/// What a sum over steps is of which all but one are zero: `∑ [t = T] f_t = f_T`.
+fn picked(body: &Term, var: char, from: &Time, to: &Time) -> Option<Term> {
+    // A sum that may be empty has no such step.
+    let one_at_least = *to == Time::last()
+        && (*from == Time::at(1) || from.offset == 0 && matches!(from.base, Base::Var(_)));
+    let step = [from, to]
+        .into_iter()
+        .find(|end| body.any(&|x| *x == Term::At(Time::var(var), (*end).clone())))?;
+    let asked = Term::At(Time::var(var), step.clone());
+    one_at_least
+        .then(|| without(body, &asked))
+        .flatten()
+        .map(|there| there.at(var, step))
+}
+
+/// A product without one of its factors.
+fn without(term: &Term, factor: &Term) -> Option<Term> {
+    match term {
+        term if term == factor => Some(Term::Num(1.0)),
+        Term::Neg(x) => without(x, factor).map(neg),
+        Term::T(x) => without(x, factor).map(transpose),
+        Term::Add(parts) => {
+            let parts: Option<Vec<Term>> = parts.iter().map(|p| without(p, factor)).collect();
+            parts.map(add)
+        }
+        Term::Inner(a, b) => Some(inner(without(a, factor)?, (**b).clone())),
+        Term::Mul(factors) | Term::Had(factors) => {
+            let (at, rest) = factors
+                .iter()
+                .enumerate()
+                .find_map(|(at, f)| Some((at, without(f, factor)?)))?;
+            let mut factors = factors.clone();
+            factors[at] = rest;
+            Some(match term {
+                Term::Had(_) => hadamard(factors),
+                _ => product(factors),
+            })
+        }
+        _ => None,
     }
 }
 
@@ -384,6 +437,10 @@ pub(crate) fn transpose(term: Term) -> Term {
         Term::T(x) => *x,
         Term::Zero => Term::Zero,
         Term::Diag(x) => Term::Diag(x),
+        Term::Mul(factors) if matches!(factors[0], Term::Num(_)) => {
+            let (number, _, rest) = split(Term::Mul(factors));
+            scaled(number, rest.map(transpose))
+        }
         term => Term::T(Box::new(term)),
     }
 }
