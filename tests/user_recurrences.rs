@@ -183,3 +183,23 @@ loss last((c @ h' - y)^2)
     assert!(sent.contains("⟨2 (cᵀ h_T − y_T) c, dh_T⟩"), "{sent}");
     assert!(!sent.contains('∑'), "{sent}");
 }
+
+/// A multiple of the identity that is added to a number is that number.
+#[test]
+fn an_identity_of_numbers_is_one() {
+    let oscillator = derived(
+        "
+input x, y
+param w
+state h
+h' = 2 * h - delay(h) - w^2 * h + x
+loss (h' - y)^2
+",
+    );
+    assert_eq!(shown(&oscillator, "jac.h.h"), "∂⁺hₜ/∂hₜ₋₁ = 2 − w²");
+    // The δ of one step stands there once, and before that of the next.
+    assert_eq!(
+        shown(&oscillator, "delta.h"),
+        "δʰₜ = 2 (hₜ − yₜ) + (2 − w²) δʰₜ₊₁ − δʰₜ₊₂"
+    );
+}

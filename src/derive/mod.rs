@@ -14,6 +14,7 @@ mod canon;
 mod chain;
 mod change;
 mod check;
+mod collect;
 mod costate;
 mod document;
 mod evaluate;
