@@ -203,3 +203,33 @@ loss (h' - y)^2
         "δʰₜ = 2 (hₜ − yₜ) + (2 − w²) δʰₜ₊₁ − δʰₜ₊₂"
     );
 }
+
+#[test]
+fn comparisons_and_powers_are_written_with_signs() {
+    let compared = derived(
+        "
+input x, y
+param a, p, gamma
+state h
+h' = a * h + pow(x^2 + 1, p) + pow(x^2 + 2, gamma) + equal(x, y) + x / 60
+loss 0.5 * (h' - y)^2
+",
+    );
+    let line = shown(&compared, "def.h");
+    assert!(line.contains("[xₜ = yₜ] + 1/60 xₜ"), "{line}");
+    assert_eq!(shown(&compared, "def.m"), "mₜ = (1 + uₜ)ᵖ");
+    assert_eq!(shown(&compared, "def.m_2"), "m^{(2)}ₜ = (2 + uₜ)^γ");
+    // A parameter that is called like a step is no exponent.
+    let step = derived(
+        "
+input x, y
+param k
+state h
+h' = 0.5 * h + pow(x^2 + 1, k) + less(k, x)
+loss 0.5 * (h' - y)^2
+",
+    );
+    assert_eq!(shown(&step, "def.m"), "mₜ = powf(1 + xₜ², k)");
+    let line = shown(&step, "def.h");
+    assert!(line.contains("[k < xₜ]"), "{line}");
+}

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::parse::Scripted;
-use super::show::letter;
+use super::show::{is_step, letter};
 use super::symbols::Symbols;
 use super::term::{Base, Name, Term, Time};
 use crate::render::{Dialect, Math};
@@ -80,6 +80,8 @@ impl Lexicon {
     pub(super) fn step(&self, tokens: &[String]) -> Option<Time> {
         let tokens: Vec<&str> = tokens.iter().map(|t| &**t).collect();
         let number = |t: &str| t.parse::<i64>().ok();
+        // A letter that is the name of a value does not stand for a step.
+        let variable = |t: &str| variable(t).filter(|_| is_step(t) || !self.is_constant(t));
         let base = |t: &str| match t {
             t if t == self.length => Some(Time::last()),
             t => variable(t).map(Time::var),

@@ -9,6 +9,7 @@
 //! ```
 
 use super::lexicon::{Lexicon, is_number, variable};
+use super::show::is_step;
 use super::term::{Term, Time};
 
 impl Lexicon {
@@ -362,7 +363,11 @@ impl<'a> Parser<'a> {
             return Ok(Term::Uncut(at));
         }
         self.at = start;
-        if let Ok(a) = self.time() {
+        // A letter that is the name of a value does not stand for a step.
+        let mut inside = self.tokens[start..].iter().take_while(|t| *t != "]");
+        if !inside.any(|t| self.lexicon.is_constant(t) && !is_step(t))
+            && let Ok(a) = self.time()
+        {
             let less = self.eat("<");
             if (less || self.eat("="))
                 && let Ok(b) = self.time()
@@ -380,8 +385,12 @@ impl<'a> Parser<'a> {
         let sign = self.next()?;
         let b = self.sum()?;
         self.expect("]")?;
+        let [equal, select] = ["equal", "select"].map(|f| self.lexicon.knows(f));
         match (sign, b) {
             ("<", b) => Ok(Term::Call("less".into(), vec![a, b])),
+            ("=", b) if equal && (b != Term::Zero || !select) => {
+                Ok(Term::Call("equal".into(), vec![a, b]))
+            }
             (r"\ne", Term::Zero) => {
                 Ok(Term::Call("select".into(), vec![a, Term::Ones, Term::Zero]))
             }

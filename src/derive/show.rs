@@ -6,7 +6,7 @@ use std::ops::Deref;
 use super::mirror;
 use super::symbols::Symbols;
 use super::term::{Base, Term, Time};
-use crate::render::{Accent, Big, Fence, Math, Sign};
+use crate::render::{Accent, Big, Dialect, Fence, Math, Sign};
 
 /// How tightly a formula binds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -439,10 +439,19 @@ impl Page<'_> {
         }
     }
 
+    /// Whether an exponent could be taken for a number of steps.
+    fn like_steps(&self, exponent: &Term) -> bool {
+        let look = |name: &str| self.value(name, None).latex(Dialect::Plain);
+        exponent.any(&|x| match x {
+            Term::Value(name, None) => is_step(&look(name)),
+            Term::Length | Term::Steps(_) => true,
+            _ => false,
+        })
+    }
+
     fn call(&self, name: &str, args: &[Term]) -> Math {
-        // A letter as an exponent could be taken for a number of steps.
         if let ("powf", [x, exponent]) = (name, args)
-            && let Term::Num(_) = exponent.unsigned()
+            && !self.like_steps(exponent)
         {
             return self.show(x).paren().with_sup(self.show(exponent));
         }
@@ -451,8 +460,13 @@ impl Page<'_> {
             ("sigmoid", _) if self.sigmoid == "sigma" => Math::call(Math::ident("sigma"), shown),
             ("sqrt", [x]) => Math::Root(Box::new(x.clone())),
             ("abs", [x]) => x.clone().fenced(Fence::Abs),
-            ("less", [a, b]) => {
-                Math::relation(a.clone(), Sign::Less, b.clone()).fenced(Fence::Bracket)
+            ("less" | "equal", [a, b]) => {
+                let sign = if name == "less" {
+                    Sign::Less
+                } else {
+                    Sign::Equal
+                };
+                Math::relation(a.clone(), sign, b.clone()).fenced(Fence::Bracket)
             }
             _ => {
                 let word = match name.split_once(':') {
@@ -474,6 +488,11 @@ pub(crate) fn letter(name: &str) -> Math {
     }
 }
 
+/// Whether a letter stands for a step in some line.
+pub(super) fn is_step(latex: &str) -> bool {
+    matches!(latex, "t" | "k" | "j" | "s" | r"\tau")
+}
+
 /// A variable that stands for a step.
 pub(crate) fn variable(var: char) -> Math {
     match var {
@@ -482,7 +501,10 @@ pub(crate) fn variable(var: char) -> Math {
     }
 }
 
-/// A number: whole, as a fraction with a small denominator, or with its decimals.
+/// The most characters of a number that are read at a glance.
+const LONGEST: usize = 8;
+
+/// A number: whole, as a fraction with a small denominator, as a part of a whole, or with its decimals.
 fn number(n: f64) -> (Math, Level) {
     if n < 0.0 {
         let (positive, _) = number(-n);
@@ -494,6 +516,12 @@ fn number(n: f64) -> (Math, Level) {
             let fraction = Math::frac(Math::number(numerator), Math::number(denominator));
             return (fraction, Level::Atom);
         }
+    }
+    // A part of a whole of which the decimals do not come to an end.
+    let whole = n.recip().round();
+    if n.to_string().len() > LONGEST && whole <= 1000.0 && whole.recip() == n {
+        let fraction = Math::frac(Math::number(1), Math::number(whole));
+        return (fraction, Level::Atom);
     }
     (Math::number(n), Level::Atom)
 }
