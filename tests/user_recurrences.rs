@@ -233,3 +233,29 @@ loss 0.5 * (h' - y)^2
     let line = shown(&step, "def.h");
     assert!(line.contains("[k < xₜ]"), "{line}");
 }
+
+#[test]
+fn names_cannot_be_taken_for_others() {
+    let names = derived(
+        "
+input x, y, ln_mass, sin_x
+param g
+state h_1, h1
+m1 = sin(x)
+m2 = sin(sin(h_1)) * sin(x + h1)
+h_1' = g * h1 + m1 * ln_mass
+h1' = h_1 + m2 + sin_x
+loss (h1' - y)^2 + h_1'^2
+",
+    );
+    let texts: Vec<String> = names
+        .equations
+        .iter()
+        .map(|e| names.formula(e).text(Charset::Unicode))
+        .collect();
+    let all = texts.join("\n");
+    for unclear in ["lnᵐ", "sinˣ", "h₁h1", "m_2", "m_3"] {
+        assert!(!all.contains(unclear), "{unclear} in {all}");
+    }
+    assert!(all.contains("J^{h₁,h1}"), "{all}");
+}

@@ -233,6 +233,7 @@ impl Lexicon {
                 let whole = sup.concat();
                 for (small, of) in &self.small {
                     let rest = whole.strip_prefix(&**small);
+                    let rest = rest.map(|rest| rest.strip_prefix(',').unwrap_or(rest));
                     if let Some(by) = rest.and_then(|rest| self.small.get(rest)) {
                         return Ok(Term::Block(Arc::clone(of), Arc::clone(by), at));
                     }

@@ -6,7 +6,7 @@ use std::ops::Deref;
 use super::mirror;
 use super::symbols::Symbols;
 use super::term::{Base, Term, Time};
-use crate::render::{Accent, Big, Dialect, Fence, Math, Sign};
+use crate::render::{Accent, Big, Charset, Dialect, Fence, Math, Sign};
 
 /// How tightly a formula binds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -199,7 +199,11 @@ impl Page<'_> {
                 atom(Math::frac(partial(of), partial(by)))
             }
             Term::Block(of, by, at) => {
-                let which = Math::row([self.small(of), self.small(by)]);
+                let (of, by) = (self.small(of), self.small(by));
+                let which = match [&of, &by].iter().all(|name| is_letter(name)) {
+                    true => Math::row([of, by]),
+                    false => Math::list([of, by]),
+                };
                 atom(self.stepped(Math::ident(self.jacobian).with_sup(which), Some(at)))
             }
             Term::Direct(of, at, by, from) => {
@@ -478,6 +482,11 @@ impl Page<'_> {
             }
         }
     }
+}
+
+/// Whether two of these beside each other are read as two.
+fn is_letter(name: &Math) -> bool {
+    name.text(Charset::Unicode).chars().count() == 1
 }
 
 /// A letter of the derivation; that of the chain that runs backwards has a tilde.

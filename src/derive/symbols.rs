@@ -8,6 +8,12 @@ use super::term::Name;
 use crate::error::{Error, Result};
 use crate::render::{Charset, Dialect, Math, greek};
 
+/// Words that are read as functions.
+const FUNCTIONS: [&str; 16] = [
+    "abs", "arg", "cos", "cosh", "exp", "ln", "log", "max", "min", "relu", "sigmoid", "sign",
+    "sin", "sqrt", "tan", "tanh",
+];
+
 /// A name as it is shown.
 #[derive(Clone, Debug)]
 struct Shown {
@@ -233,6 +239,8 @@ impl Shown {
 
     fn of(name: &str, varies: bool, sizes: &[&str]) -> Self {
         let (base, label) = match name.trim_end_matches('_').split_once('_') {
+            // With something above it, it would look like the function to some power.
+            Some((base, _)) if FUNCTIONS.contains(&base) => return Self::word(name, varies),
             Some((base, label)) if !base.is_empty() => (base, label),
             _ => {
                 let letters = name.trim_end_matches(|c: char| c.is_ascii_digit());
