@@ -259,3 +259,21 @@ loss (h1' - y)^2 + h_1'^2
     }
     assert!(all.contains("J^{h₁,h1}"), "{all}");
 }
+
+#[test]
+fn every_line_says_by_which_rule() {
+    let delayed = derived(
+        "
+input r, y
+param a
+state h
+e = r
+h' = a * h + e^2
+loss (h' - y)^2
+",
+    );
+    assert!(delayed.equation("adj.e").is_some());
+    for line in &delayed.equations {
+        assert!(!line.rules.is_empty(), "{}", line.id);
+    }
+}
