@@ -124,7 +124,11 @@ impl Writer<'_> {
             let same = matches!(&delta, Term::Delta(other, _) if *other != name);
             let equation = self.push(format!("adj.{name}"), Part::Adjoints, left, right);
             equation.range = range;
-            equation.rules = rules_of(&steps);
+            equation.rules = match steps.is_empty() {
+                // The differential is that of another value: its line is put in.
+                true => vec![Rule::Substitution],
+                false => rules_of(&steps),
+            };
             equation.premises = vec![format!("d.{name}")];
             equation.steps = if same { Vec::new() } else { steps };
             equation.level = Level::Normal;

@@ -112,6 +112,9 @@ pub(crate) fn plus(a: V, b: V) -> Found {
         (V::Columns(c), V::Array(a)) | (V::Array(a), V::Columns(c)) if a.nrows() == c.nrows() => {
             Ok(V::Array(a + c))
         }
+        (V::Columns(c), V::Rows(r)) | (V::Rows(r), V::Columns(c)) => {
+            Ok(V::Array(Array2::zeros((c.nrows(), r.ncols())) + c + r))
+        }
         (V::Rows(a), V::Rows(b)) if a.dim() == b.dim() => Ok(V::Rows(a + b)),
         (V::Rows(r), V::Fill(x)) | (V::Fill(x), V::Rows(r)) => Ok(V::Rows(r + x)),
         (V::Rows(r), V::Array(a)) | (V::Array(a), V::Rows(r)) if a.ncols() == r.ncols() => {
@@ -142,6 +145,7 @@ pub(crate) fn had(a: V, b: V) -> Found {
         (V::Columns(c), V::Array(a)) | (V::Array(a), V::Columns(c)) if a.nrows() == c.nrows() => {
             Ok(V::Array(a * c))
         }
+        (V::Columns(c), V::Rows(r)) | (V::Rows(r), V::Columns(c)) => Ok(V::Array(c.dot(&r))),
         (V::Rows(r), V::Fill(x)) | (V::Fill(x), V::Rows(r)) => Ok(V::Rows(r * x)),
         (V::Rows(r), V::Array(a)) | (V::Array(a), V::Rows(r)) if a.ncols() == r.ncols() => {
             Ok(V::Array(a * r))

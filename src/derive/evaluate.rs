@@ -214,10 +214,14 @@ impl Instance {
             Term::Div(a, b) => match (self.evaluate(a, at)?, self.evaluate(b, at)?) {
                 (V::Zero, _) => Ok(V::Zero),
                 (V::Array(a), V::Array(b)) if b.len() == 1 => Ok(V::Array(a / b[(0, 0)])),
-                (V::Array(a), V::Array(b)) if a.dim() == b.dim() => Ok(V::Array(a / b)),
-                (V::Fill(x), V::Array(b)) => Ok(V::Array(b.mapv(|b| x / b))),
+                (V::Columns(c), V::Array(b)) if b.len() == 1 => Ok(V::Columns(c / b[(0, 0)])),
+                (V::Rows(r), V::Array(b)) if b.len() == 1 => Ok(V::Rows(r / b[(0, 0)])),
                 (V::Fill(x), V::Fill(y)) => Ok(V::Fill(x / y)),
-                _ => Err("a quotient of different shapes".into()),
+                (a, V::Array(b)) => match a.sized(b.dim()) {
+                    Some(a) => Ok(V::Array(a / b)),
+                    None => Err("a quotient of different shapes".into()),
+                },
+                _ => Err(SIZELESS.into()),
             },
             Term::T(x) => match self.evaluate(x, at)? {
                 V::Array(a) => Ok(V::Array(a.reversed_axes())),
@@ -227,9 +231,11 @@ impl Instance {
             },
             Term::Inner(a, b) => match (self.evaluate(a, at)?, self.evaluate(b, at)?) {
                 (V::Zero, _) | (_, V::Zero) => Ok(V::Zero),
-                (V::Array(a), V::Array(b)) if a.dim() == b.dim() => Ok(scalar((a * b).sum())),
-                (V::Array(a), V::Fill(x)) | (V::Fill(x), V::Array(a)) => Ok(scalar(a.sum() * x)),
-                _ => Err("an inner product of different shapes".into()),
+                (V::Array(a), b) | (b, V::Array(a)) => match b.sized(a.dim()) {
+                    Some(b) => Ok(scalar((a * b).sum())),
+                    None => Err("an inner product of different shapes".into()),
+                },
+                _ => Err(SIZELESS.into()),
             },
             Term::Diag(v) => match self.evaluate(v, at)? {
                 V::Array(v) if v.ncols() == 1 => {
@@ -436,6 +442,12 @@ impl Instance {
     /// A product of matrices, from the left, or where ones in it take their size from what follows,
     /// from the right.
     fn product(&self, factors: &[Term], at: &Steps) -> Found {
+        if let Some(place) = factors.iter().position(|f| matches!(f, Term::Mul(_)))
+            && let Term::Mul(inner) = &factors[place]
+        {
+            let (before, after) = (&factors[..place], &factors[place + 1..]);
+            return self.product(&[before, inner, after].concat(), at);
+        }
         // A column of ones times a row of ones is a matrix of ones.
         if let [before @ .., Term::Ones, Term::T(row)] = factors
             && **row == Term::Ones

@@ -58,7 +58,8 @@ impl Recurrence {
             .collect();
         let initial = naming::starts(tape);
         let sizes: Vec<&str> = tape.dims().collect();
-        let symbols = Symbols::new(self.name(), &shown, aliases, &initial, &sizes)?;
+        let numbers = scalars(tape);
+        let symbols = Symbols::new(self.name(), &shown, aliases, &initial, &sizes, numbers)?;
         let back = |r: &Register| r.direction() == Direction::Backward;
         let mirrored = match tape.registers().iter().any(back) {
             true => Some(Self::derive_forward(
@@ -445,7 +446,7 @@ impl Writer<'_> {
                 continue;
             }
             let left = Term::Delta(Arc::clone(&name), at.clone());
-            let right = self.below(&name, &left, &at)?;
+            let right = self.symbols.in_order(self.below(&name, &left, &at)?);
             let shape = self.shape(id);
             let readers = self.readers(&name);
             let equation = self.push(format!("delta.{name}"), Part::Recursion, left, right);
@@ -471,7 +472,10 @@ impl Writer<'_> {
             }
             let (at, range) = self.range(id);
             let right = match self.cotangent(&name) {
-                Some(cotangent) => reversed(self.reader.term(cotangent, &at)?),
+                Some(cotangent) => {
+                    let whole = reversed(self.reader.term(cotangent, &at)?);
+                    self.symbols.in_order(whole)
+                }
                 None => Term::Zero,
             };
             let shape = self.shape(id);
@@ -513,7 +517,8 @@ impl Writer<'_> {
                 continue;
             };
             let at = Time::at(0);
-            let right = reversed(self.reader.term(lambda, &Some(Time::at(1)))?);
+            let whole = reversed(self.reader.term(lambda, &Some(Time::at(1)))?);
+            let right = self.symbols.in_order(whole);
             let shape = self.shape(def);
             let readers = self.readers(&name);
             let left = Term::Gradient(Arc::clone(&name), Some(at));

@@ -13,10 +13,16 @@ use super::oracle::{Oracle, Place, by_step, give, rank2};
 use super::term::Name;
 use crate::error::{Error, Result};
 use crate::op::Op;
-use crate::recurrence::Outputs;
+use crate::recurrence::{Batch, Outputs, Params, Unrolled};
 use crate::shape::{Rate, Type};
 
 type Direction = (Name, Type, ArrayD<f64>);
+
+/// Forward mode, unrolled once for every direction in which it is run, and what is read of states.
+struct Held {
+    unrolled: Unrolled,
+    reads: Vec<Direction>,
+}
 
 impl Oracle<'_> {
     /// Immediate differentials of the states, and, where there is one state, how it responds to
@@ -26,7 +32,8 @@ impl Oracle<'_> {
         if states.is_empty() {
             return Ok(());
         }
-        let outputs = self.held(&self.direction())?;
+        let direction = self.direction();
+        let outputs = self.held(&self.holding(&direction)?, &direction)?;
         for state in states {
             let Some(array) = outputs.get(&format!("{state}.dot")) else {
                 continue;
@@ -49,12 +56,14 @@ impl Oracle<'_> {
         };
         let ty = tape.ty(id);
         let dims = self.dims(ty);
+        let zero = ArrayD::zeros(IxDyn(&dims));
+        let held = self.holding(&[(Arc::clone(name), ty, zero)])?;
         for entry in 0..dims.iter().product() {
             let mut direction = ArrayD::zeros(IxDyn(&dims));
             if let Some(x) = direction.iter_mut().nth(entry) {
                 *x = 1.0;
             }
-            let outputs = self.held(&[(Arc::clone(name), ty, direction)])?;
+            let outputs = self.held(&held, &[(Arc::clone(name), ty, direction)])?;
             let place = Place {
                 name,
                 leaf: true,
@@ -96,9 +105,8 @@ impl Oracle<'_> {
         }
     }
 
-    /// One run of forward mode in a direction, with the tangent of everything that is read of a
-    /// state made to vanish.
-    fn held(&self, direction: &[Direction]) -> Result<Outputs<f64>> {
+    /// Forward mode in some values, with everything that is read of a state perturbed as well.
+    fn holding(&self, direction: &[Direction]) -> Result<Held> {
         let tape = self.observed.tape();
         let mut reads: Vec<Direction> = Vec::new();
         for (name, of, _) in &self.reads {
@@ -118,14 +126,32 @@ impl Oracle<'_> {
         let names = direction.iter().chain(&reads).map(|(n, ..)| &**n);
         let names: Vec<&str> = names.collect();
         let tangent = self.observed.tangent(&names[..])?;
+        let (params, batch) = self.with_tangents(direction.iter().chain(&reads));
+        let unrolled = tangent.unroll_for(&params, &batch)?;
+        Ok(Held { unrolled, reads })
+    }
+
+    /// The run with tangents of some values.
+    fn with_tangents<'d>(
+        &self,
+        directions: impl Iterator<Item = &'d Direction>,
+    ) -> (Params<f64>, Batch<f64>) {
+        let (mut params, mut batch) = (self.params.clone(), self.batch.clone());
+        for (name, ty, array) in directions {
+            let name = format!("{name}.dot");
+            give(&name, *ty, array.clone(), &mut params, &mut batch);
+        }
+        (params, batch)
+    }
+
+    /// One run of forward mode in a direction, with the tangent of everything that is read of a
+    /// state made to vanish.
+    fn held(&self, held: &Held, direction: &[Direction]) -> Result<Outputs<f64>> {
+        let mut reads = held.reads.clone();
         let mut found = None;
         for _ in 0..=self.steps {
-            let (mut params, mut batch) = (self.params.clone(), self.batch.clone());
-            for (name, ty, array) in direction.iter().chain(&reads) {
-                let name = format!("{name}.dot");
-                give(&name, *ty, array.clone(), &mut params, &mut batch);
-            }
-            let outputs = tangent.evaluate(&params, &batch)?;
+            let (params, batch) = self.with_tangents(direction.iter().chain(&reads));
+            let outputs = held.unrolled.evaluate(&params, &batch)?;
             let mut still = true;
             for (name, _, seed) in &mut reads {
                 if let Some(left) = outputs.get(&format!("{name}.dot")) {

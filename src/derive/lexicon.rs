@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::parse::Scripted;
-use super::show::letter;
+use super::show::{is_step, letter};
 use super::symbols::Symbols;
 use super::term::{Base, Name, Term, Time};
 use crate::render::{Dialect, Math};
@@ -80,6 +80,8 @@ impl Lexicon {
     pub(super) fn step(&self, tokens: &[String]) -> Option<Time> {
         let tokens: Vec<&str> = tokens.iter().map(|t| &**t).collect();
         let number = |t: &str| t.parse::<i64>().ok();
+        // A letter that is the name of a value does not stand for a step.
+        let variable = |t: &str| variable(t).filter(|_| is_step(t) || !self.is_constant(t));
         let base = |t: &str| match t {
             t if t == self.length => Some(Time::last()),
             t => variable(t).map(Time::var),
@@ -120,6 +122,16 @@ impl Lexicon {
             [a, "-", b, "-", n] => Some(difference(a, b)?.plus(-number(n)?)),
             _ => None,
         }
+    }
+
+    /// Whether a function may occur.
+    pub(super) fn knows(&self, function: &str) -> bool {
+        self.functions.values().any(|known| **known == *function)
+    }
+
+    /// Whether this is how a value looks that does not vary with the step.
+    pub(super) fn is_constant(&self, latex: &str) -> bool {
+        self.values.get(latex).is_some_and(|(_, varies)| !varies)
     }
 
     pub(super) fn is_letter(&self, base: &str) -> bool {
@@ -221,6 +233,7 @@ impl Lexicon {
                 let whole = sup.concat();
                 for (small, of) in &self.small {
                     let rest = whole.strip_prefix(&**small);
+                    let rest = rest.map(|rest| rest.strip_prefix(',').unwrap_or(rest));
                     if let Some(by) = rest.and_then(|rest| self.small.get(rest)) {
                         return Ok(Term::Block(Arc::clone(of), Arc::clone(by), at));
                     }

@@ -50,6 +50,8 @@ pub(crate) fn named(recurrence: &Recurrence) -> Result<Recurrence> {
 }
 
 struct Namer {
+    /// The names of the definition.
+    own: HashSet<Name>,
     taken: HashSet<Name>,
     given: Vec<(NodeId, Name)>,
 }
@@ -61,10 +63,27 @@ impl Namer {
         let leaves = tape.leaves().iter().map(|l| Name::from(l.name()));
         let outputs = recurrence.outputs().map(Name::from);
         let dims = tape.dims().map(Name::from);
+        let own: HashSet<Name> = names.chain(leaves).chain(outputs).chain(dims).collect();
         Self {
-            taken: names.chain(leaves).chain(outputs).chain(dims).collect(),
+            taken: own.clone(),
+            own,
             given: Vec::new(),
         }
+    }
+
+    /// A letter for values that are told apart by numbers: one that the definition does not use in the
+    /// same way.
+    fn stem<'w>(&self, wish: &'w str) -> &'w str {
+        let others: &[&'w str] = match wish {
+            "a" => &["z", "e", "c"],
+            "m" => &["n", "r", "p"],
+            "u" => &["w", "r", "p"],
+            "v" => &["w", "r", "p"],
+            _ => &[],
+        };
+        let own = |name: &str| self.own.iter().any(|own| is_numbered(own, name));
+        let mut wishes = std::iter::once(&wish).chain(others);
+        wishes.find(|stem| !own(stem)).copied().unwrap_or(wish)
     }
 
     /// The name of a node, a new one like `wish` when it has none.
@@ -75,15 +94,28 @@ impl Namer {
         if let Some((_, name)) = self.given.iter().find(|(known, _)| *known == id) {
             return Arc::clone(name);
         }
+        let wish = self.stem(wish);
         let numbered = (2..).map(|n| format!("{wish}_{n}"));
         let free = std::iter::once(wish.to_owned())
             .chain(numbered)
-            .find(|n| !self.taken.contains(&**n));
+            .find(|n| !self.taken.iter().any(|taken| alike(taken, n)));
         let name: Name = free.unwrap_or_default().into();
         self.taken.insert(Arc::clone(&name));
         self.given.push((id, Arc::clone(&name)));
         name
     }
+}
+
+/// Whether two names look the same, or are hard to tell apart: `m2` and `m_2`.
+fn alike(a: &str, b: &str) -> bool {
+    let letters = |name: &str| -> String { name.chars().filter(|c| *c != '_').collect() };
+    letters(a) == letters(b)
+}
+
+/// Whether a name is a letter with a number.
+fn is_numbered(name: &str, letter: &str) -> bool {
+    let number = name.strip_prefix(letter).map(|n| n.trim_start_matches('_'));
+    number.is_some_and(|n| !n.is_empty() && n.chars().all(|c| c.is_ascii_digit()))
 }
 
 fn is_read(tape: &Tape, id: NodeId) -> bool {

@@ -9,8 +9,10 @@
 //! ```
 
 use super::lexicon::{Lexicon, is_number, variable};
+use super::show::is_step;
 use super::span::{Along, Span};
 use super::term::{Term, Time};
+use super::tokens::{begins, tokens};
 
 impl Lexicon {
     /// Reads a term.
@@ -33,48 +35,6 @@ fn parsed(lexicon: &Lexicon, tokens: &[String]) -> Result<Term, String> {
         None => Ok(term),
         Some(extra) => Err(format!("`{extra}` is left over")),
     }
-}
-
-/// Commands, letters, numbers and signs; spaces separate and are dropped.
-fn tokens(latex: &str) -> Result<Vec<String>, String> {
-    let chars: Vec<char> = latex.chars().collect();
-    let mut tokens: Vec<String> = Vec::new();
-    let mut i = 0;
-    while i < chars.len() {
-        let start = i;
-        i += 1;
-        match chars[start] {
-            ' ' => continue,
-            '\\' => {
-                if chars.get(i).is_some_and(|c| c.is_alphabetic()) {
-                    while chars.get(i).is_some_and(|c| c.is_alphabetic()) {
-                        i += 1;
-                    }
-                } else if chars.get(i) == Some(&',') {
-                    i += 1;
-                    continue;
-                } else {
-                    i += 1;
-                }
-            }
-            c if c.is_ascii_digit() => {
-                while chars
-                    .get(i)
-                    .is_some_and(|c| c.is_ascii_digit() || *c == '.')
-                {
-                    i += 1;
-                }
-            }
-            c if c.is_alphabetic() || "{}()[]^_+-=<>,&/:".contains(c) => {}
-            c => return Err(format!("`{c}` is not part of a formula")),
-        }
-        let token: String = chars[start..i.min(chars.len())].iter().collect();
-        // How tall a delimiter is says nothing.
-        if token != r"\left" && token != r"\right" {
-            tokens.push(token);
-        }
-    }
-    Ok(tokens)
 }
 
 struct Parser<'a> {
@@ -340,7 +300,11 @@ impl<'a> Parser<'a> {
                 self.at += 1;
                 let x = self.sum()?;
                 self.expect(r"\rvert")?;
-                Ok(Term::Call("abs".into(), vec![x]))
+                Ok(match self.lexicon.knows("abs") {
+                    true => Term::Call("abs".into(), vec![x]),
+                    // Only numbers have their length written so.
+                    false => Term::Norm(Box::new(x)),
+                })
             }
             r"\sqrt" => {
                 self.at += 1;
@@ -364,7 +328,11 @@ impl<'a> Parser<'a> {
             return Ok(Term::Uncut(at));
         }
         self.at = start;
-        if let Ok(a) = self.time() {
+        // A letter that is the name of a value does not stand for a step.
+        let mut inside = self.tokens[start..].iter().take_while(|t| *t != "]");
+        if !inside.any(|t| self.lexicon.is_constant(t) && !is_step(t))
+            && let Ok(a) = self.time()
+        {
             let less = self.eat("<");
             if (less || self.eat("="))
                 && let Ok(b) = self.time()
@@ -382,8 +350,12 @@ impl<'a> Parser<'a> {
         let sign = self.next()?;
         let b = self.sum()?;
         self.expect("]")?;
+        let [equal, select] = ["equal", "select"].map(|f| self.lexicon.knows(f));
         match (sign, b) {
             ("<", b) => Ok(Term::Call("less".into(), vec![a, b])),
+            ("=", b) if equal && (b != Term::Zero || !select) => {
+                Ok(Term::Call("equal".into(), vec![a, b]))
+            }
             (r"\ne", Term::Zero) => {
                 Ok(Term::Call("select".into(), vec![a, Term::Ones, Term::Zero]))
             }
@@ -563,32 +535,6 @@ fn span(lexicon: &Lexicon, tokens: &[String]) -> Result<Span, String> {
         first: Box::new(parsed(lexicon, first)?),
         last: Box::new(parsed(lexicon, last)?),
     })
-}
-
-/// Whether a token can begin a factor.
-fn begins(token: &str) -> bool {
-    !matches!(
-        token,
-        ")" | "]"
-            | "}"
-            | ","
-            | "+"
-            | "-"
-            | "="
-            | "<"
-            | "&"
-            | "^"
-            | "_"
-            | r"\odot"
-            | r"\otimes"
-            | r"\rangle"
-            | r"\rVert"
-            | r"\rvert"
-            | r"\\"
-            | r"\end"
-            | r"\le"
-            | r"\ne"
-    )
 }
 
 fn single(mut parts: Vec<Term>, many: impl Fn(Vec<Term>) -> Term) -> Term {

@@ -371,7 +371,7 @@ impl<'a> Reader<'a> {
         let one_number = scalar || number.is_some();
         let (then, otherwise) = match asked {
             // A comparison is 1 or 0 already.
-            Term::Call(name, xs) if *name == *"less" => {
+            Term::Call(name, xs) if matches!(&*name, "less" | "equal") => {
                 let holds = Term::Call(name, xs);
                 let one = if one_number {
                     Term::Num(1.0)

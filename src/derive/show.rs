@@ -1,12 +1,13 @@
 //! Terms as formulas: precedence, parentheses, signs. This is the one place that knows them.
 
+use std::borrow::Cow;
 use std::ops::Deref;
 
 use super::mirror;
 use super::span::Along;
 use super::symbols::Symbols;
 use super::term::{Base, Term, Time};
-use crate::render::{Accent, Big, Fence, Math, Sign};
+use crate::render::{Accent, Big, Charset, Dialect, Fence, Math, Sign};
 
 /// How tightly a formula binds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,6 +97,10 @@ impl Page<'_> {
 
     fn is_marked(&self, term: &Term) -> bool {
         self.marked.iter().any(|m| std::ptr::eq(*m, term))
+    }
+
+    fn has_marks(&self, term: &Term) -> bool {
+        !self.marked.is_empty() && term.any(&|x| self.is_marked(x))
     }
 
     fn mark(&self, math: Math) -> Math {
@@ -211,7 +216,11 @@ impl Page<'_> {
                 atom(Math::frac(partial(of), partial(by)))
             }
             Term::Block(of, by, at) => {
-                let which = Math::row([self.small(of), self.small(by)]);
+                let (of, by) = (self.small(of), self.small(by));
+                let which = match [&of, &by].iter().all(|name| is_letter(name)) {
+                    true => Math::row([of, by]),
+                    false => Math::list([of, by]),
+                };
                 atom(self.stepped(Math::ident(self.jacobian).with_sup(which), Some(at)))
             }
             Term::Direct(of, at, by, from) => {
@@ -242,8 +251,21 @@ impl Page<'_> {
                 let factors = parts.iter().map(|p| self.at_level(p, Level::Product));
                 (Math::joined(factors, Sign::Hadamard), Level::Hadamard)
             }
-            Term::Div(a, b) => atom(Math::frac(self.show(a), self.show(b))),
-            Term::Mul(parts) => (self.product(parts), Level::Product),
+            Term::Div(..) | Term::Mul(_) => {
+                let factors = match term {
+                    Term::Mul(parts) => parts,
+                    whole => std::slice::from_ref(whole),
+                };
+                let factors = self.gathered(factors, |x| self.has_marks(x));
+                match &factors[..] {
+                    [] => atom(Math::number(1)),
+                    [one] => match &**one {
+                        Term::Div(a, b) => atom(Math::frac(self.show(a), self.show(b))),
+                        one => self.formula(one),
+                    },
+                    factors => (self.product(factors), Level::Product),
+                }
+            }
             Term::T(x) => atom(self.raised(x, Math::Sign(Sign::Top))),
             Term::Pow(x, n) => atom(self.raised(x, Math::number(n))),
             Term::Inner(a, b) => {
@@ -256,6 +278,7 @@ impl Page<'_> {
                 (Base::Zero | Base::Last | Base::Var(_), 0) => atom(self.time(n)),
                 _ => (self.time(n), Level::Sum),
             },
+            Term::Norm(x) if self.is_number(x) => atom(self.show(x).fenced(Fence::Abs)),
             Term::Norm(x) => atom(self.show(x).fenced(Fence::Norm)),
             Term::MaxNorm(x) => {
                 let norm = self.show(x).fenced(Fence::Norm);
@@ -327,8 +350,9 @@ impl Page<'_> {
 
     fn sum(&self, parts: &[Term]) -> Math {
         let mut row = Vec::new();
+        let parts = self.beside_numbers(parts);
         for (i, part) in parts.iter().enumerate() {
-            match part {
+            match &**part {
                 Term::Neg(x) => {
                     let signed = Math::row([Math::Sign(Sign::Minus), self.addend(x)]);
                     match self.is_marked(part) {
@@ -355,10 +379,11 @@ impl Page<'_> {
         }
     }
 
-    fn product(&self, parts: &[Term]) -> Math {
+    fn product(&self, parts: &[Cow<'_, Term>]) -> Math {
         let mut row: Vec<Math> = Vec::new();
         for (i, part) in parts.iter().enumerate() {
-            let before = i.checked_sub(1).map(|i| &parts[i]);
+            let part = &**part;
+            let before = i.checked_sub(1).map(|i| &*parts[i]);
             if matches!(before, Some(Term::D(..) | Term::DOf(_) | Term::DLoss)) {
                 row.push(Math::Sign(Sign::Thin));
             }
@@ -435,10 +460,19 @@ impl Page<'_> {
         }
     }
 
+    /// Whether an exponent could be taken for a number of steps.
+    fn like_steps(&self, exponent: &Term) -> bool {
+        let look = |name: &str| self.value(name, None).latex(Dialect::Plain);
+        exponent.any(&|x| match x {
+            Term::Value(name, None) => is_step(&look(name)),
+            Term::Length | Term::Steps(_) => true,
+            _ => false,
+        })
+    }
+
     fn call(&self, name: &str, args: &[Term]) -> Math {
-        // A letter as an exponent could be taken for a number of steps.
         if let ("powf", [x, exponent]) = (name, args)
-            && let Term::Num(_) = exponent.unsigned()
+            && !self.like_steps(exponent)
         {
             return self.show(x).paren().with_sup(self.show(exponent));
         }
@@ -447,8 +481,13 @@ impl Page<'_> {
             ("sigmoid", _) if self.sigmoid == "sigma" => Math::call(Math::ident("sigma"), shown),
             ("sqrt", [x]) => Math::Root(Box::new(x.clone())),
             ("abs", [x]) => x.clone().fenced(Fence::Abs),
-            ("less", [a, b]) => {
-                Math::relation(a.clone(), Sign::Less, b.clone()).fenced(Fence::Bracket)
+            ("less" | "equal", [a, b]) => {
+                let sign = if name == "less" {
+                    Sign::Less
+                } else {
+                    Sign::Equal
+                };
+                Math::relation(a.clone(), sign, b.clone()).fenced(Fence::Bracket)
             }
             _ => {
                 let word = match name.split_once(':') {
@@ -462,12 +501,22 @@ impl Page<'_> {
     }
 }
 
+/// Whether two of these beside each other are read as two.
+fn is_letter(name: &Math) -> bool {
+    name.text(Charset::Unicode).chars().count() == 1
+}
+
 /// A letter of the derivation; that of the chain that runs backwards has a tilde.
 pub(crate) fn letter(name: &str) -> Math {
     match name.strip_suffix('~') {
         Some(name) => Math::Accent(Accent::Tilde, Box::new(Math::ident(name))),
         None => Math::ident(name),
     }
+}
+
+/// Whether a letter stands for a step in some line.
+pub(super) fn is_step(latex: &str) -> bool {
+    matches!(latex, "t" | "k" | "j" | "s" | r"\tau")
 }
 
 /// A variable that stands for a step.
@@ -478,7 +527,10 @@ pub(crate) fn variable(var: char) -> Math {
     }
 }
 
-/// A number: whole, as a fraction with a small denominator, or with its decimals.
+/// The most characters of a number that are read at a glance.
+const LONGEST: usize = 8;
+
+/// A number: whole, as a fraction with a small denominator, as a part of a whole, or with its decimals.
 fn number(n: f64) -> (Math, Level) {
     if n < 0.0 {
         let (positive, _) = number(-n);
@@ -490,6 +542,12 @@ fn number(n: f64) -> (Math, Level) {
             let fraction = Math::frac(Math::number(numerator), Math::number(denominator));
             return (fraction, Level::Atom);
         }
+    }
+    // A part of a whole of which the decimals do not come to an end.
+    let whole = n.recip().round();
+    if n.to_string().len() > LONGEST && whole <= 1000.0 && whole.recip() == n {
+        let fraction = Math::frac(Math::number(1), Math::number(whole));
+        return (fraction, Level::Atom);
     }
     (Math::number(n), Level::Atom)
 }

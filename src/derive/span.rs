@@ -134,13 +134,11 @@ pub(crate) fn extent(term: &Term, tape: &Tape) -> Option<Extent> {
         | Term::DPlus(name, _)
         | Term::Costate(name, _)
         | Term::Cut(name, _)
-        | Term::Gradient(name, _) => {
-            let ty = tape.ty(tape.named(name)?);
-            match (ty.kind, ty.shape) {
-                (Kind::Class(_), _) => None,
-                (_, Shape::Scalar) => Some((None, None)),
-                (_, Shape::Vector(n)) => Some((Some(n), None)),
-                (_, Shape::Matrix(m, n)) => Some((Some(m), Some(n))),
+        | Term::Gradient(name, _) => named(name, tape),
+        Term::Jacobian(of, _, by, _) | Term::Direct(of, _, by, _) | Term::Block(of, by, _) => {
+            match (named(of, tape)?, named(by, tape)?) {
+                ((rows, None), (columns, None)) => Some((rows, columns)),
+                _ => None,
             }
         }
         Term::Num(_)
@@ -227,18 +225,29 @@ pub(crate) fn extent(term: &Term, tape: &Tape) -> Option<Extent> {
     }
 }
 
+/// The shape of a value.
+fn named(name: &Name, tape: &Tape) -> Option<Extent> {
+    let ty = tape.ty(tape.named(name)?);
+    match (ty.kind, ty.shape) {
+        (Kind::Class(_), _) => None,
+        (_, Shape::Scalar) => Some((None, None)),
+        (_, Shape::Vector(n)) => Some((Some(n), None)),
+        (_, Shape::Matrix(m, n)) => Some((Some(m), Some(n))),
+    }
+}
+
 /// The shape of what is put together entry by entry: numbers, and ones, take on that of the others.
 fn widest<'t>(parts: impl IntoIterator<Item = &'t Term>, tape: &Tape) -> Option<Extent> {
-    let mut found = None;
+    let (mut number, mut unknown) = (None, false);
     for part in parts {
         match (part, extent(part, tape)) {
             (Term::Ones | Term::Zero, _) => {}
-            (_, Some(own)) if own != (None, None) => return Some(own),
-            (_, Some(number)) => found = Some(number),
-            (_, None) => return None,
+            (_, Some((None, None))) => number = Some((None, None)),
+            (_, Some(own)) => return Some(own),
+            (_, None) => unknown = true,
         }
     }
-    found
+    number.filter(|_| !unknown)
 }
 
 fn is_pointwise(function: &Name, tape: &Tape) -> bool {

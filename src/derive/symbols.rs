@@ -1,12 +1,18 @@
 //! How names look: `W_H` with a subscript, `a_i` at a step with a superscript, and the letters
 //! that the derivation uses itself, chosen so that no two things look alike.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::term::Name;
 use crate::error::{Error, Result};
 use crate::render::{Charset, Dialect, Math, greek};
+
+/// Words that are read as functions.
+const FUNCTIONS: [&str; 16] = [
+    "abs", "arg", "cos", "cosh", "exp", "ln", "log", "max", "min", "relu", "sigmoid", "sign",
+    "sin", "sqrt", "tan", "tanh",
+];
 
 /// A name as it is shown.
 #[derive(Clone, Debug)]
@@ -20,6 +26,8 @@ struct Shown {
 #[derive(Clone, Debug)]
 pub struct Symbols {
     shown: HashMap<Name, Shown>,
+    /// The values that are numbers.
+    pub(super) numbers: HashSet<Name>,
     /// `T`.
     pub(crate) length: &'static str,
     /// `L`.
@@ -73,6 +81,7 @@ impl Symbols {
         aliases: &[(&str, &str)],
         initial: &[Name],
         sizes: &[&str],
+        numbers: HashSet<Name>,
     ) -> Result<Self> {
         let mut shown = HashMap::new();
         let mut taken: HashMap<String, Name> = HashMap::new();
@@ -160,6 +169,7 @@ impl Symbols {
                 lags: free(["rho", "omega", "phi", "lags"]),
             },
             shown,
+            numbers,
         })
     }
 
@@ -229,6 +239,8 @@ impl Shown {
 
     fn of(name: &str, varies: bool, sizes: &[&str]) -> Self {
         let (base, label) = match name.trim_end_matches('_').split_once('_') {
+            // With something above it, it would look like the function to some power.
+            Some((base, _)) if FUNCTIONS.contains(&base) => return Self::word(name, varies),
             Some((base, label)) if !base.is_empty() => (base, label),
             _ => {
                 let letters = name.trim_end_matches(|c: char| c.is_ascii_digit());

@@ -72,6 +72,12 @@ words! {
     /// Products.
     ConventionProduct: "In a product of Jacobians the later step stands on the left; an empty product is the identity.",
         "雅可比矩阵连乘时，较晚的时刻写在左边；空的连乘是单位矩阵。";
+    /// Parts of vectors and matrices.
+    ConventionParts: "`x_{a:b}` are the entries `a` to `b` of `x`, counted from 1; `W_{a:b,:}` are rows of `W`, `W_{:,a:b}` columns; `𝐈_{n}` is the identity matrix of size `n`.",
+        "`x_{a:b}` 是 `x` 的第 `a` 到第 `b` 个元素（从 1 数起）；`W_{a:b,:}` 是 `W` 的若干行，`W_{:,a:b}` 是若干列；`𝐈_{n}` 是 `n` 阶单位矩阵。";
+    /// Unit vectors.
+    ConventionUnit: "`𝐞_{c}` is the unit vector of the class `c`: 1 at its place, else 0.",
+        "`𝐞_{c}` 是类别 `c` 的单位向量：该位置为 1，其余为 0。";
     /// Boundaries.
     ConventionBoundary: "Whatever lies beyond the last step has `δ = 0`. `[t < T]` is 1 where it holds, else 0.",
         "最后一个时刻以后 `δ = 0`。`[t < T]` 在条件成立时为 1，否则为 0。";

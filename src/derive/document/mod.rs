@@ -101,6 +101,16 @@ impl Derivation {
             Word::ConventionBoundary,
             Word::ConventionBatch,
         ];
+        let occurs = |what: &dyn Fn(&Term) -> bool| {
+            let mut lines = self.equations.iter();
+            lines.any(|e| e.left.any(&what) || e.right.any(&what))
+        };
+        if occurs(&|t| matches!(t, Term::Part(..))) {
+            words.insert(1, Word::ConventionParts);
+        }
+        if occurs(&|t| matches!(t, Term::OneHot(_))) {
+            words.insert(1, Word::ConventionUnit);
+        }
         if !(self.states.is_empty() && self.back.is_empty()) {
             words.push(Word::ConventionProduct);
         }
@@ -529,7 +539,11 @@ fn shape(equation: &Equation) -> Option<String> {
     Some(if shape.is_empty() {
         "1".into()
     } else {
-        shape.join("×")
+        let factor = |size: &String| match size.contains(['+', '-', '−']) && shape.len() > 1 {
+            true => format!("({size})"),
+            false => size.clone(),
+        };
+        shape.iter().map(factor).collect::<Vec<_>>().join("×")
     })
 }
 

@@ -212,6 +212,8 @@ fn commands(text: &str) -> String {
     const COMMANDS: &[(char, &str)] = &[
         ('⊙', "\\odot "),
         ('𝟏', "\\mathbf{1}"),
+        ('𝐈', "\\mathbf{I}"),
+        ('𝐞', "\\mathbf{e}"),
         ('⟨', "\\langle "),
         ('⟩', "\\rangle "),
         ('∂', "\\partial "),

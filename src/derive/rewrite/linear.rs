@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{At, Known, line_of};
 use crate::derive::canon::{
-    add, diagonal, divide, hadamard, inner, neg, product, scale, transpose,
+    add, diagonal, divide, hadamard, inner, neg, product, scale, settle, transpose,
 };
 use crate::derive::chain::Carried;
 use crate::derive::span::{self, Along, extent, is_number, size};
@@ -264,7 +264,8 @@ pub(super) fn solved(before: &Term, at: &At, known: &Known<'_>) -> Option<Term> 
         parts.iter().cloned().partition(|p| p.any(&from_next));
     let [later] = <[Term; 1]>::try_from(later).ok()?;
     let rest = add([line.left.clone(), neg(add(direct))]);
-    Some(super::replaced(before, &at.put(&later), &at.put(&rest)))
+    let rest = settle(&at.put(&rest));
+    Some(super::replaced(before, &at.put(&later), &rest))
 }
 
 /// `A x` with `Jᵀ` for `A`, when a line says what `J` is and its transpose is `A`.

@@ -1,0 +1,125 @@
+//! Sums of δ's in the order of time, each δ once where only numbers stand before it.
+
+use super::canon::{add, divide, neg, scale, summed};
+use super::generate::visit;
+use super::symbols::Symbols;
+use super::term::{Base, Term, Time};
+
+/// A number times a δ.
+struct Multiple {
+    negative: bool,
+    factors: Vec<Term>,
+    delta: Term,
+}
+
+impl Symbols {
+    /// What a step sends stands before what the next one sends.
+    pub(super) fn in_order(&self, term: Term) -> Term {
+        match term {
+            Term::Add(parts) => {
+                let mut parts = self.collected(parts);
+                parts.sort_by_key(latest);
+                add(parts)
+            }
+            Term::Neg(x) => neg(self.in_order(*x)),
+            Term::Sum(var, from, to, body) => summed(var, from, to, self.in_order(*body)),
+            other => other,
+        }
+    }
+
+    /// `a δ + b δ = (a + b) δ`, with what a and b have in common in front.
+    fn collected(&self, parts: Vec<Term>) -> Vec<Term> {
+        let mut out: Vec<Term> = Vec::new();
+        for part in parts {
+            let found = self.multiple(&part).and_then(|new| {
+                let same = |old: &Term| {
+                    let old = self.multiple(old).filter(|old| old.delta == new.delta)?;
+                    Some(old.plus(&new))
+                };
+                out.iter()
+                    .enumerate()
+                    .find_map(|(at, o)| Some((at, same(o)?)))
+            });
+            match found {
+                Some((at, Term::Zero)) => drop(out.remove(at)),
+                Some((at, sum)) => out[at] = sum,
+                None => out.push(part),
+            }
+        }
+        out
+    }
+
+    fn multiple(&self, term: &Term) -> Option<Multiple> {
+        let (factors, delta) = match term.unsigned() {
+            delta @ Term::Delta(..) => (&[][..], delta),
+            Term::Mul(factors) => {
+                let (delta, rest) = factors.split_last()?;
+                (rest, delta)
+            }
+            _ => return None,
+        };
+        let numbers = factors.iter().all(|f| self.is_number(f));
+        (numbers && matches!(delta, Term::Delta(..))).then(|| Multiple {
+            negative: matches!(term, Term::Neg(_)),
+            factors: opened(factors),
+            delta: delta.clone(),
+        })
+    }
+}
+
+impl Multiple {
+    fn plus(mut self, other: &Self) -> Term {
+        let mut rest = other.factors.clone();
+        let mut common = Vec::new();
+        self.factors.retain(|f| {
+            let at = rest.iter().position(|r| r == f);
+            common.extend(at.map(|at| rest.remove(at)));
+            at.is_none()
+        });
+        let number = |factors: Vec<Term>, negative: bool| {
+            let product = scale(factors, Some(Term::Num(1.0)));
+            if negative { neg(product) } else { product }
+        };
+        let sum = add([
+            number(self.factors, self.negative),
+            number(rest, other.negative),
+        ]);
+        scale(common.into_iter().chain([sum]).collect(), Some(self.delta))
+    }
+}
+
+/// The factors of a number; a quotient is a factor of its own.
+fn opened(factors: &[Term]) -> Vec<Term> {
+    let mut out = Vec::new();
+    for factor in factors {
+        match factor {
+            Term::Div(a, b) if **a != Term::Num(1.0) => {
+                out.extend(opened(std::slice::from_ref(&**a)));
+                out.push(divide(Term::Num(1.0), (**b).clone()));
+            }
+            Term::Mul(inner) => out.extend(opened(inner)),
+            factor => out.push(factor.clone()),
+        }
+    }
+    out
+}
+
+/// How far from the step of a line the δ of a part stands, or, where there is none, its values.
+fn latest(part: &Term) -> u64 {
+    let (mut deltas, mut values) = (Vec::new(), Vec::new());
+    visit(part, &mut |term| match term {
+        Term::Delta(_, Some(at)) => deltas.push(at.clone()),
+        Term::Value(_, Some(at)) => values.push(at.clone()),
+        // There is a step after this one.
+        Term::Before(at, _) => values.push(at.plus(1)),
+        _ => {}
+    });
+    let away = |at: &Time| match at.base {
+        Base::Var(_) => Some(at.offset.unsigned_abs()),
+        // A state starts before the first step.
+        Base::Zero => Some((at.offset - 1).unsigned_abs()),
+        _ => None,
+    };
+    let last = |times: &[Time]| times.iter().filter_map(away).max();
+    last(&deltas).or_else(|| last(&values)).unwrap_or_default()
+}

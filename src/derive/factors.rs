@@ -1,0 +1,185 @@
+//! Products of numbers as they are written: equal factors as a power, and a quotient without what
+//! cancels.
+
+use std::borrow::Cow;
+
+use super::symbols::Symbols;
+use super::term::Term;
+
+/// A factor that is no number of digits: which part of the product it stands in, and how often;
+/// less than zero times below the line.
+struct Factor<'t> {
+    part: usize,
+    base: &'t Term,
+    power: i32,
+}
+
+impl Symbols {
+    /// Whether a term is a number that no δ and no differential is part of.
+    pub(super) fn is_number(&self, term: &Term) -> bool {
+        let number = |x: &Term| self.is_number(x);
+        match term {
+            Term::Num(_) | Term::Length | Term::Size(..) | Term::Steps(_) => true,
+            Term::At(..) | Term::Before(..) | Term::Uncut(_) => true,
+            Term::Value(name, _) => self.numbers.contains(name),
+            Term::Jacobian(of, _, by, _) | Term::Direct(of, _, by, _) | Term::Block(of, by, _) => {
+                self.numbers.contains(of) && self.numbers.contains(by)
+            }
+            Term::Neg(x) | Term::Pow(x, _) | Term::T(x) => number(x),
+            Term::Div(a, b) => number(a) && number(b),
+            Term::Add(xs) | Term::Mul(xs) | Term::Had(xs) => xs.iter().all(number),
+            term if term.indicator().is_some() => term.indicator().is_some_and(|(x, _)| number(x)),
+            Term::Call(_, xs) => xs.iter().all(number),
+            Term::Norm(x) | Term::MaxNorm(x) | Term::Frobenius(x) | Term::Least(x) => {
+                !x.is_linear_part()
+            }
+            _ => false,
+        }
+    }
+
+    /// The parts of a sum; beside a number, a multiple of the identity is a number too.
+    pub(super) fn beside_numbers<'t>(&self, parts: &'t [Term]) -> Vec<Cow<'t, Term>> {
+        // Digits are added to anything.
+        let named = |x: &Term| self.is_number(x) && !matches!(x.unsigned(), Term::Num(_));
+        match parts.iter().any(named) {
+            true => parts.iter().map(of_one_row).collect(),
+            false => parts.iter().map(Cow::Borrowed).collect(),
+        }
+    }
+
+    /// The parts of a product with the numbers among them put together; what is `kept` stays as it is.
+    pub(super) fn gathered<'t>(
+        &self,
+        parts: &'t [Term],
+        kept: impl Fn(&Term) -> bool,
+    ) -> Vec<Cow<'t, Term>> {
+        let mut factors = Vec::new();
+        for (part, term) in parts.iter().enumerate() {
+            if self.is_number(term) && !kept(term) {
+                open(term, part, 1, &mut factors);
+            }
+        }
+        let total = |base: &Term| -> i32 {
+            let equal = factors.iter().filter(|f| f.base == base);
+            equal.map(|f| f.power).sum()
+        };
+        // A base stands where it stood first on the side of the line where it ends.
+        let stays = |at: usize| -> i32 {
+            let Factor { base, .. } = factors[at];
+            let total = total(base);
+            let home = factors
+                .iter()
+                .position(|f| f.base == base && f.power.signum() == total.signum());
+            if home == Some(at) { total } else { 0 }
+        };
+        let written: Vec<(usize, &Term, i32)> = factors
+            .iter()
+            .enumerate()
+            .map(|(at, f)| (f.part, f.base, stays(at)))
+            .collect();
+        let changed = |part: usize| {
+            let mut both = factors.iter().zip(&written);
+            both.any(|(f, (_, _, power))| f.part == part && f.power != *power)
+        };
+        if !(0..parts.len()).any(changed) {
+            return parts.iter().map(Cow::Borrowed).collect();
+        }
+        let mut number = 1.0;
+        let (mut out, mut quotient) = (Vec::new(), None);
+        for (part, term) in parts.iter().enumerate() {
+            match term {
+                Term::Num(n) if !kept(term) => {
+                    number *= n;
+                    continue;
+                }
+                term if !changed(part) => {
+                    out.push(Cow::Borrowed(term));
+                    continue;
+                }
+                _ => number *= digits(term),
+            }
+            let side = |sign: i32| {
+                let here = written.iter().filter(|w| w.0 == part);
+                let here = here.filter(move |w| w.2 * sign > 0);
+                here.map(move |(_, base, power)| raised(base, power * sign))
+            };
+            let (above, below): (Vec<Term>, Vec<Term>) = (side(1).collect(), side(-1).collect());
+            if below.is_empty() {
+                out.extend(above.into_iter().map(Cow::Owned));
+            } else {
+                quotient = Some((out.len(), above.clone(), below.clone()));
+                out.push(Cow::Owned(over(above, below)));
+            }
+        }
+        match quotient {
+            // A half of a quotient has the two below the line.
+            Some((at, above, below)) if number != 1.0 && number.recip().fract() == 0.0 => {
+                let two = Term::Num(number.recip());
+                out[at] = Cow::Owned(over(above, std::iter::once(two).chain(below).collect()));
+            }
+            _ if number != 1.0 => out.insert(0, Cow::Owned(Term::Num(number))),
+            _ => {}
+        }
+        out
+    }
+}
+
+fn over(above: Vec<Term>, below: Vec<Term>) -> Term {
+    Term::Div(Box::new(joined(above)), Box::new(joined(below)))
+}
+
+/// The same, with 1 for the identity.
+fn of_one_row(term: &Term) -> Cow<'_, Term> {
+    match term {
+        Term::Eye => Cow::Owned(Term::Num(1.0)),
+        Term::Neg(x) => match of_one_row(x) {
+            Cow::Borrowed(_) => Cow::Borrowed(term),
+            Cow::Owned(x) => Cow::Owned(Term::Neg(Box::new(x))),
+        },
+        Term::Mul(factors) => match factors.split_last() {
+            Some((Term::Eye, numbers)) => Cow::Owned(joined(numbers.to_vec())),
+            _ => Cow::Borrowed(term),
+        },
+        _ => Cow::Borrowed(term),
+    }
+}
+
+/// The factors of a number to some power, without its digits.
+fn open<'t>(term: &'t Term, part: usize, power: i32, found: &mut Vec<Factor<'t>>) {
+    match term {
+        Term::Num(_) => {}
+        Term::Mul(xs) => xs.iter().for_each(|x| open(x, part, power, found)),
+        Term::Div(a, b) => {
+            open(a, part, power, found);
+            open(b, part, -power, found);
+        }
+        Term::Pow(x, n) if *n > 0 => open(x, part, power * n, found),
+        base => found.push(Factor { part, base, power }),
+    }
+}
+
+/// The digits among the factors of a number, as one.
+fn digits(term: &Term) -> f64 {
+    match term {
+        Term::Num(n) => *n,
+        Term::Mul(xs) => xs.iter().map(digits).product(),
+        Term::Div(a, b) => digits(a) / digits(b),
+        Term::Pow(x, n) if *n > 0 => digits(x).powi(*n),
+        _ => 1.0,
+    }
+}
+
+fn raised(base: &Term, power: i32) -> Term {
+    match power {
+        1 => base.clone(),
+        power => Term::Pow(Box::new(base.clone()), power),
+    }
+}
+
+fn joined(mut factors: Vec<Term>) -> Term {
+    match factors.len() {
+        0 => Term::Num(1.0),
+        1 => factors.remove(0),
+        _ => Term::Mul(factors),
+    }
+}

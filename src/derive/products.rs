@@ -1,0 +1,306 @@
+//! The canonical form of products: numbers first, what is linear last, and what two neighbours are together.
+
+use super::canon::{add, neg};
+use super::conditions::is_condition;
+use super::term::Term;
+
+/// The sign and the numbers in front of a term, and the rest.
+pub(super) fn split(term: Term) -> (f64, Vec<Term>, Option<Term>) {
+    match term {
+        Term::Num(n) => (n, Vec::new(), None),
+        Term::Neg(x) => {
+            let (c, scalars, rest) = split(*x);
+            (-c, scalars, rest)
+        }
+        Term::Mul(mut factors) if matches!(factors[0], Term::Num(_)) => {
+            let Term::Num(n) = factors.remove(0) else {
+                return (1.0, Vec::new(), Some(Term::Mul(factors)));
+            };
+            (n, Vec::new(), single(factors, Term::Mul))
+        }
+        term => (1.0, Vec::new(), Some(term)),
+    }
+}
+
+pub(super) fn single(mut parts: Vec<Term>, many: impl Fn(Vec<Term>) -> Term) -> Option<Term> {
+    match parts.len() {
+        0 => None,
+        1 => Some(parts.remove(0)),
+        _ => Some(many(parts)),
+    }
+}
+
+/// A number times the rest, with the sign outside.
+pub(super) fn scaled(number: f64, rest: Option<Term>) -> Term {
+    let size = number.abs();
+    let body = match rest {
+        None => Term::Num(size),
+        Some(rest) if size == 1.0 => rest,
+        Some(Term::Mul(factors)) => {
+            Term::Mul(std::iter::once(Term::Num(size)).chain(factors).collect())
+        }
+        Some(rest) => Term::Mul(vec![Term::Num(size), rest]),
+    };
+    if number < 0.0 { neg(body) } else { body }
+}
+
+/// A product entry by entry of values of one shape.
+pub(crate) fn hadamard(factors: Vec<Term>) -> Term {
+    let mut number = 1.0;
+    let (mut flat, mut conditions) = (Vec::new(), Vec::new());
+    for factor in factors {
+        if matches!(factor, Term::Zero) {
+            return Term::Zero;
+        }
+        let (n, _, rest) = split(factor);
+        number *= n;
+        match rest {
+            Some(Term::Had(inner)) => flat.extend(inner),
+            // A condition is 1 or 0 and stands in front.
+            Some(Term::Mul(mut inner)) if is_condition(&inner[0]) => {
+                conditions.push(inner.remove(0));
+                flat.extend(single(inner, Term::Mul));
+            }
+            Some(rest) => flat.push(rest),
+            None => {}
+        }
+    }
+    if number == 0.0 {
+        return Term::Zero;
+    }
+    if !conditions.is_empty() {
+        let rest = hadamard(flat);
+        return scaled(
+            number,
+            Some(product(conditions.into_iter().chain([rest]).collect())),
+        );
+    }
+    // What is pulled apart from δ stays in the order in which it was written.
+    flat.sort_by_key(rank);
+    scaled(number, single(flat, Term::Had))
+}
+
+/// What carries a δ or a differential stands last.
+fn rank(term: &Term) -> u8 {
+    u8::from(term.is_linear_part())
+}
+
+/// A product of scalars with something of any shape.
+pub(crate) fn scale(scalars: Vec<Term>, body: Option<Term>) -> Term {
+    let mut number = 1.0;
+    let (mut first, mut last) = (Vec::new(), Vec::new());
+    let parts = scalars.into_iter().map(|s| (s, true));
+    for (part, scalar) in parts.chain(body.map(|b| (b, false))) {
+        if matches!(part, Term::Zero) {
+            return Term::Zero;
+        }
+        let (n, _, rest) = split(part);
+        number *= n;
+        let Some(rest) = rest else { continue };
+        let opened = match rest {
+            Term::Mul(inner) => inner,
+            rest => vec![rest],
+        };
+        let linear = opened.iter().any(Term::is_linear_part);
+        let mut in_row = false;
+        for factor in opened {
+            // A row stays with the column that it acts on.
+            in_row |= linear && matches!(factor, Term::T(_));
+            // A number over something is a number.
+            let number = matches!(&factor, Term::Div(a, _) if matches!(**a, Term::Num(_)));
+            if in_row || factor.is_linear_part() || !scalar && !number {
+                last.push(factor);
+            } else {
+                first.push(factor);
+            }
+        }
+    }
+    if number == 0.0 {
+        return Term::Zero;
+    }
+    // Quotients become one: `½ · 1/F · x = x / (2 F)`.
+    if first.iter().any(|f| matches!(f, Term::Div(..))) {
+        let (mut above, mut below) = (Vec::new(), Vec::new());
+        for factor in first {
+            match factor {
+                Term::Div(a, b) => {
+                    let ((n, _, a), (m, _, b)) = (split(*a), split(*b));
+                    number *= n / m;
+                    above.extend(a);
+                    below.extend(b);
+                }
+                factor => above.push(factor),
+            }
+        }
+        let inverse = 1.0 / number.abs();
+        if inverse.fract() == 0.0 {
+            below.insert(0, Term::Num(inverse));
+            number = number.signum();
+        }
+        let whole = divide(scale(above, None), scale(powers(below), None));
+        let (n, _, rest) = split(whole);
+        number *= n;
+        first = rest.into_iter().collect();
+    }
+    first.extend(last);
+    scaled(number, single(first, Term::Mul))
+}
+
+/// The same numbers with those that stand there twice as squares.
+fn powers(factors: Vec<Term>) -> Vec<Term> {
+    let mut found: Vec<(Term, i32)> = Vec::new();
+    for factor in factors {
+        let (base, n) = match factor {
+            Term::Pow(base, n) => (*base, n),
+            base => (base, 1),
+        };
+        let number = matches!(base, Term::Num(_));
+        match found.iter_mut().find(|(b, _)| *b == base && !number) {
+            Some((_, count)) => *count += n,
+            None => found.push((base, n)),
+        }
+    }
+    let power = |(base, n): (Term, i32)| match n {
+        1 => base,
+        n => Term::Pow(Box::new(base), n),
+    };
+    found.into_iter().map(power).collect()
+}
+
+/// Two neighbours in a product as one: `𝟏ᵀ diag(v) = vᵀ`, `diag(v) 𝟏 = v`, `𝟏ᵀ e_c = 1`.
+fn joined(first: &Term, second: &Term) -> Option<Term> {
+    let is_row_of_ones = |t: &Term| matches!(t, Term::T(x) if **x == Term::Ones);
+    match (first, second) {
+        (row, Term::Diag(v)) if is_row_of_ones(row) => Some(transpose((**v).clone())),
+        (Term::Diag(v), Term::Ones) => Some((**v).clone()),
+        (row, Term::OneHot(_)) if is_row_of_ones(row) => Some(Term::Num(1.0)),
+        _ => None,
+    }
+}
+
+/// A product of matrices and vectors.
+pub(crate) fn product(factors: Vec<Term>) -> Term {
+    let mut number = 1.0;
+    let mut flat: Vec<Term> = Vec::new();
+    for factor in factors {
+        match factor {
+            Term::Zero => return Term::Zero,
+            Term::Eye => continue,
+            _ => {}
+        }
+        let (n, _, rest) = split(factor);
+        number *= n;
+        match rest {
+            Some(Term::Mul(inner)) => flat.extend(inner),
+            Some(rest) => flat.push(rest),
+            None => {}
+        }
+    }
+    let matrix = flat.is_empty().then_some(Term::Eye);
+    let mut at = 0;
+    while at + 1 < flat.len() {
+        let Some(one) = joined(&flat[at], &flat[at + 1]) else {
+            at += 1;
+            continue;
+        };
+        flat.remove(at + 1);
+        match one {
+            Term::Num(n) => {
+                number *= n;
+                flat.remove(at);
+            }
+            one => flat[at] = one,
+        }
+        at = at.saturating_sub(1);
+    }
+    if number == 0.0 {
+        return Term::Zero;
+    }
+    // A condition is 1 or 0 and stands in front.
+    flat.sort_by_key(|f| !matches!(f, Term::Before(..)));
+    scaled(number, single(flat, Term::Mul).or(matrix))
+}
+
+/// A transpose.
+pub(crate) fn transpose(term: Term) -> Term {
+    match term {
+        Term::T(x) => *x,
+        Term::Zero => Term::Zero,
+        Term::Neg(x) => neg(transpose(*x)),
+        own @ (Term::Diag(_) | Term::EyeOf(_)) => own,
+        Term::Part(span, eye) if matches!(*eye, Term::EyeOf(_)) => Term::Part(span.turned(), eye),
+        Term::Mul(factors) if matches!(factors[0], Term::Num(_)) => {
+            let (number, _, rest) = split(Term::Mul(factors));
+            scaled(number, rest.map(transpose))
+        }
+        term => Term::T(Box::new(term)),
+    }
+}
+
+/// A quotient entry by entry; a numeric denominator becomes a factor.
+pub(crate) fn divide(a: Term, b: Term) -> Term {
+    match (a, b) {
+        (Term::Zero, _) => Term::Zero,
+        (a, Term::Num(n)) => scale(vec![Term::Num(1.0 / n)], Some(a)),
+        (Term::Neg(a), b) => neg(divide(*a, b)),
+        (a, Term::Neg(b)) => neg(divide(a, *b)),
+        // A quotient of a quotient by the same: a square below.
+        (Term::Div(a, b), c) if *b == c => Term::Div(a, Box::new(Term::Pow(b, 2))),
+        (Term::Mul(factors), c) if matches!(&factors[..], [Term::Num(_), Term::Div(_, b)] if **b == c) =>
+        {
+            let mut factors = factors.into_iter();
+            let (n, quotient) = (factors.next(), factors.next());
+            match (n, quotient) {
+                (Some(n), Some(quotient)) => scale(vec![n], Some(divide(quotient, c))),
+                _ => Term::Zero,
+            }
+        }
+        (a, b) => Term::Div(Box::new(a), Box::new(b)),
+    }
+}
+
+/// An inner product; a sign goes outside.
+pub(crate) fn inner(a: Term, b: Term) -> Term {
+    match (a, b) {
+        (Term::Zero, _) | (_, Term::Zero) => Term::Zero,
+        (Term::Neg(a), b) => neg(inner(*a, b)),
+        (a, Term::Neg(b)) => neg(inner(a, *b)),
+        (a, b) => Term::Inner(Box::new(a), Box::new(b)),
+    }
+}
+
+/// `diag(v) M`; products of diagonals are put together.
+pub(crate) fn diagonal(v: Term, m: Term) -> Term {
+    match m {
+        Term::Zero => Term::Zero,
+        Term::Neg(m) => neg(diagonal(v, *m)),
+        Term::Add(parts) => add(parts.into_iter().map(|p| diagonal(v.clone(), p))),
+        Term::Diag(inner) => diag(hadamard(vec![v, *inner])),
+        Term::Mul(mut factors) => {
+            if let Term::Diag(inner) = &factors[0] {
+                let merged = diag(hadamard(vec![v, (**inner).clone()]));
+                factors.remove(0);
+                return product(std::iter::once(merged).chain(factors).collect());
+            }
+            product(std::iter::once(diag(v)).chain(factors).collect())
+        }
+        Term::Eye => diag(v),
+        m => product(vec![diag(v), m]),
+    }
+}
+
+/// The diagonal matrix of a vector; a sign or a number goes outside.
+pub(crate) fn diag(v: Term) -> Term {
+    match v {
+        Term::Zero => Term::Zero,
+        Term::Ones => Term::Eye,
+        Term::Neg(v) => neg(diag(*v)),
+        Term::Num(n) => scale(vec![Term::Num(n)], Some(Term::Eye)),
+        Term::Mul(mut f) if matches!(f[0], Term::Num(_)) => {
+            let n = f.remove(0);
+            let rest = single(f, Term::Mul).unwrap_or(Term::Eye);
+            scale(vec![n], Some(diag(rest)))
+        }
+        v => Term::Diag(Box::new(v)),
+    }
+}

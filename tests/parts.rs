@@ -1,0 +1,280 @@
+//! Slices, joins and gathers are written as parts of matrices and as unit vectors, and derivations go
+//! on through them; so they do through numbers, and through what the loss of the next step reads.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "support/lines.rs"]
+mod lines;
+
+use bptt::Recurrence;
+use bptt::derive::{Derivation, Format, Lang, Level, Term, compare};
+use bptt::render::{Charset, Dialect};
+
+/// A derivation of which every line holds and every step is replayed.
+fn derived(source: &str) -> Derivation {
+    let mut derivation = Recurrence::parse("user", source).unwrap().derive().unwrap();
+    lines::all_hold(&mut derivation, 2);
+    for line in &derivation.equations {
+        for step in &line.steps {
+            let again = derivation.replay(step);
+            assert!(again.is_ok(), "{}: {step:?}: {again:?}", line.id);
+        }
+    }
+    derivation
+}
+
+fn shown(derivation: &Derivation, id: &str) -> String {
+    let line = derivation.equation(id).unwrap_or_else(|| panic!("no {id}"));
+    derivation.formula(line).text(Charset::Unicode)
+}
+
+#[test]
+fn a_state_and_an_input_that_are_joined() {
+    let derivation = derived(
+        "
+dim H, K
+input x[K], y[H]
+param W[H, H+K], b[H]
+state h[H]
+h' = tanh(W @ concat(h, x) + b)
+loss squared_error(h', y)
+",
+    );
+    let lines = [
+        ("delta.h", "δʰₜ = hₜ − yₜ + W_{:,1:H}ᵀ δᵃₜ₊₁"),
+        ("last.h", "δʰ_T = h_T − y_T"),
+        ("grad.x", "∂L/∂xₜ = W_{:,H+1:H+K}ᵀ δᵃₜ"),
+        ("grad.W", "∂L/∂W = ∑[t=1..T] δᵃₜ [hₜ₋₁; xₜ]ᵀ"),
+        ("jac.h.h", "Jₜ = diag(𝟏 − hₜ ⊙ hₜ) W_{:,1:H}"),
+        ("bridge.recursion", "δʰₜ = hₜ − yₜ + Jₜ₊₁ᵀ δʰₜ₊₁"),
+        ("bound.step", "‖Jₜ‖ ≤ ‖diag(𝟏 − hₜ ⊙ hₜ)‖ ‖W_{:,1:H}‖"),
+    ];
+    for (id, line) in lines {
+        assert_eq!(shown(&derivation, id), line);
+    }
+    for id in ["bridge.double.W", "chunk.W", "bound.delta", "map.sum.W"] {
+        assert!(derivation.equation(id).is_some(), "{id}");
+    }
+    let text = derivation.render(Format::Text, Lang::En, Level::Normal);
+    assert!(text.contains("counted from 1"), "{text}");
+}
+
+#[test]
+fn gates_that_are_cut_from_one_stack() {
+    let derivation = derived(
+        "
+dim H, K
+input x[K], y[H]
+param W[4*H, K], U[4*H, H], b[4*H]
+state h[H], c[H]
+a = W @ x + U @ h + b
+i = sigmoid(a[0:H])
+f = sigmoid(a[H:2*H])
+o = sigmoid(a[2*H:3*H])
+g = tanh(a[3*H:4*H])
+c' = f * c + i * g
+h' = o * tanh(c')
+loss squared_error(h', y)
+",
+    );
+    let lines = [
+        ("def.a_f", "aᶠₜ = (aₜ)_{H+1:2H}"),
+        ("delta.h", "δʰₜ = hₜ − yₜ + Uᵀ δᵃₜ₊₁"),
+        ("delta.a", "δᵃₜ = [δ^{aᵢ}ₜ; δ^{a_f}ₜ; δ^{aₒ}ₜ; δ^{a_g}ₜ]"),
+        (
+            "jac.c.h",
+            "Jᶜʰₜ = diag(cₜ₋₁ ⊙ fₜ ⊙ (𝟏 − fₜ)) U_{H+1:2H,:} + diag(gₜ ⊙ iₜ ⊙ (𝟏 − iₜ)) U_{1:H,:} \
+             + diag(iₜ ⊙ (𝟏 − gₜ ⊙ gₜ)) U_{3H+1:4H,:}",
+        ),
+        (
+            "costate",
+            "[λʰₜ; λᶜₜ] = [hₜ − yₜ; 0] + Jₜ₊₁ᵀ [λʰₜ₊₁; λᶜₜ₊₁]",
+        ),
+    ];
+    for (id, line) in lines {
+        assert_eq!(shown(&derivation, id), line);
+    }
+}
+
+#[test]
+fn a_register_that_is_shifted() {
+    let derivation = derived(
+        "
+dim H
+input y[H+1]
+param a
+state h[H+1]
+h' = a * pad(h[1:H+1], 0, 1) + y
+loss squared_error(h', y)
+",
+    );
+    let jacobian = "Jₜ = a (𝐈_{H+1})_{:,1:H} (𝐈_{H+1})_{2:H+1,:}";
+    assert_eq!(shown(&derivation, "jac.h.h"), jacobian);
+    assert!(derivation.equation("bridge.closed").is_some());
+}
+
+#[test]
+fn a_class_that_chooses_a_row() {
+    let derivation = derived(
+        "
+dim H, V
+input x : class V
+input y[H]
+param E[V, H], W[H, H]
+state h[H]
+e = gather(E, x)
+h' = tanh(W @ h + e)
+loss squared_error(h', y)
+",
+    );
+    assert_eq!(shown(&derivation, "def.e"), "eₜ = Eᵀ 𝐞_xₜ");
+    let gradient = "∂L/∂E = ∑[t=1..T] 𝐞_xₜ (δᵉₜ)ᵀ";
+    assert_eq!(shown(&derivation, "grad.E"), gradient);
+    let text = derivation.render(Format::Text, Lang::En, Level::Normal);
+    assert!(text.contains("the unit vector of the class"), "{text}");
+}
+
+/// A state that acts through one number, or through numbers and as it is.
+#[test]
+fn a_state_that_acts_through_numbers() {
+    let sources = [
+        ("h' = dot(w, h) * x", "Jₜ = xₜ wᵀ"),
+        ("h' = sum(h) * w + x", "Jₜ = w 𝟏ᵀ"),
+        ("h' = dot(w, h) * h + x", "Jₜ = hₜ₋₁ wᵀ + wᵀ hₜ₋₁ 𝐈"),
+        ("h' = V @ softmax(W @ h + x) + w", ""),
+        ("u = W @ h + x\nh' = u / sqrt(dot(u, u)) + w", ""),
+        (
+            "a = W @ h + x\nd = a - sum(a) / H\nh' = tanh(w * d / sqrt(sum(d^2) / H + 1))",
+            "",
+        ),
+    ];
+    for (step, jacobian) in sources {
+        let derivation = derived(&format!(
+            "
+dim H
+input x[H], y[H]
+param w[H], W[H, H], V[H, H]
+state h[H]
+{step}
+loss squared_error(h', y) + sum(V @ W @ w)
+"
+        ));
+        if !jacobian.is_empty() {
+            assert_eq!(shown(&derivation, "jac.h.h"), jacobian);
+        }
+        for id in ["bridge.recursion", "bridge.closed", "bound.delta"] {
+            assert!(derivation.equation(id).is_some(), "{step}: {id}");
+        }
+        let lines = &derivation.equations;
+        let double = lines.iter().any(|e| e.id.starts_with("bridge.double."));
+        assert!(double, "{step}");
+    }
+}
+
+/// A number in front of the sum of a gradient goes into the double sum.
+#[test]
+fn a_factor_before_the_sum_of_a_gradient() {
+    let derivation = derived(
+        "
+input x, y
+param k, r, z
+state v
+v' = k * r * v + x / z
+loss (v' - y)^2
+",
+    );
+    for name in ["k", "r", "z"] {
+        let id = format!("bridge.double.{name}");
+        let line = derivation.equation(&id).unwrap_or_else(|| panic!("{id}"));
+        assert!(matches!(line.right, Term::Sum(..)), "{:?}", line.right);
+    }
+}
+
+/// What the loss of the next step reads of a state comes back from there, and not from beyond the last.
+#[test]
+fn a_loss_that_reads_the_state_before() {
+    let derivation = derived(
+        "
+dim N, M
+input z[M]
+param A[N, N], C[M, N], K[N, M]
+state x[N]
+p = A @ x
+e = z - C @ p
+x' = p + K @ e
+loss 0.5 * dot(e, e)
+",
+    );
+    let recursion = "δˣₜ = −[t < T] Aᵀ Cᵀ eₜ₊₁ + Jₜ₊₁ᵀ δˣₜ₊₁";
+    assert_eq!(shown(&derivation, "bridge.recursion"), recursion);
+    let runs = [derivation.instance(1).unwrap()];
+    let line = derivation.equation("bridge.recursion").unwrap();
+    assert!(compare(line, &line.left, &line.right, &runs).is_ok());
+    let broken = without_guards(&line.right);
+    assert!(compare(line, &line.left, &broken, &runs).is_err());
+}
+
+fn without_guards(term: &Term) -> Term {
+    match term {
+        Term::Before(..) => Term::Num(1.0),
+        term => term.map(&mut without_guards),
+    }
+}
+
+/// Several states, of which the loss of a step reads one as it was before.
+#[test]
+fn the_start_of_states_that_the_loss_of_the_first_step_reads() {
+    let derivation = derived(
+        "
+input r
+param g, a, b
+state x, e
+e' = r - x
+u = g * e' + a * (e' - e)
+x' = a * x + b * u
+loss e'^2 + u^2
+",
+    );
+    let start = shown(&derivation, "costate.start");
+    let (left, right) = start.split_once(" = ").unwrap();
+    assert_eq!(left, "[∂L/∂x₀; ∂L/∂e₀]");
+    assert!(right.ends_with(" + J₁ᵀ [λˣ₁; λᵉ₁]"), "{right}");
+    assert!(!right.contains('<'), "{right}");
+}
+
+#[test]
+fn ranges_are_read_as_they_are_written() {
+    let derivation = derived(
+        "
+dim H, K
+input x[K], y[H]
+param W[H, H+K], b[H]
+state h[H]
+h' = tanh(W @ concat(h, x) + b)
+loss squared_error(h', y)
+",
+    );
+    let lexicon = derivation.lexicon();
+    let line = derivation.equation("jac.h.h").unwrap();
+    let latex = derivation.formula(line).latex(Dialect::Plain);
+    assert!(latex.contains("W_{:,1:H}"), "{latex}");
+    let run = derivation.instance(1).unwrap();
+    let same = |a: &str, b: &str| {
+        let (a, b) = (lexicon.parse(a).unwrap(), lexicon.parse(b).unwrap());
+        let line = derivation.equation("def.loss").unwrap();
+        compare(line, &a, &b, std::slice::from_ref(&run)).is_ok()
+    };
+    // A part of a whole, counted from its beginning.
+    assert!(same("W_{:,1:H+K}", "W"));
+    assert!(same("(b_{2:H})_{1:1}", "b_{2:2}"));
+    assert!(same("W_{:,H+1:H+K}", r"(W^{\top})_{H+1:H+K,:}^{\top}"));
+    assert!(same(r"W_{2:3,:}", r"(\mathbf{I}_{H})_{2:3,:} W"));
+    assert!(!same("b_{1:2}", "b_{2:3}"));
+    // Beyond the ends there is nothing.
+    for beyond in ["b_{0:2}", "b_{2:H+1}", "b_{2:1}"] {
+        assert!(!same(beyond, beyond), "{beyond}");
+    }
+    for strange in ["b_{1}", "b_{1:}", "b_{:}", "W_{1:2,1:2}", "W_{:,:,1:2}"] {
+        let read = lexicon.parse(strange);
+        assert!(read.is_err(), "{strange}: {read:?}");
+    }
+}
