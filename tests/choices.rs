@@ -51,8 +51,8 @@ fn shown(derivation: &Derivation, id: &str) -> String {
 fn a_choice_has_a_jacobian() {
     let jacobians = [
         "Jₜ = [mₜ ≠ 0] diag(𝟏 − m^{(2)}ₜ ⊙ m^{(2)}ₜ) A + [mₜ = 0] 𝐈",
-        "Jₜ = diag([0 < aₜ]) A + diag(𝟏 − [0 < aₜ]) s A",
-        "Jₜ = diag(𝟏 − hₜ ⊙ hₜ) [eₜ ≠ 0] A + diag(𝟏 − hₜ ⊙ hₜ) [eₜ = 0] B",
+        "Jₜ = diag([0 < aₜ]) A + s diag(𝟏 − [0 < aₜ]) A",
+        "Jₜ = [eₜ ≠ 0] diag(𝟏 − hₜ ⊙ hₜ) A + [eₜ = 0] diag(𝟏 − hₜ ⊙ hₜ) B",
     ];
     for (source, jacobian) in CHOICES.iter().zip(jacobians) {
         let mut derivation = Recurrence::parse("choice", source)

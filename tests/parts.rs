@@ -117,8 +117,7 @@ fn a_class_that_chooses_a_row() {
     let derivation = derived(
         "
 dim H, V
-input x : class V
-input y[H]
+input x: class(V), y[H]
 param E[V, H], W[H, H]
 state h[H]
 e = gather(E, x)
@@ -127,7 +126,7 @@ loss squared_error(h', y)
 ",
     );
     assert_eq!(shown(&derivation, "def.e"), "eₜ = Eᵀ 𝐞_xₜ");
-    let gradient = "∂L/∂E = ∑[t=1..T] 𝐞_xₜ (δᵉₜ)ᵀ";
+    let gradient = "∂L/∂E = ∑[t=1..T] 𝐞_xₜ (δᵃₜ)ᵀ";
     assert_eq!(shown(&derivation, "grad.E"), gradient);
     let text = derivation.render(Format::Text, Lang::En, Level::Normal);
     assert!(text.contains("the unit vector of the class"), "{text}");
@@ -137,25 +136,26 @@ loss squared_error(h', y)
 #[test]
 fn a_state_that_acts_through_numbers() {
     let sources = [
-        ("h' = dot(w, h) * x", "Jₜ = xₜ wᵀ"),
-        ("h' = sum(h) * w + x", "Jₜ = w 𝟏ᵀ"),
-        ("h' = dot(w, h) * h + x", "Jₜ = hₜ₋₁ wᵀ + wᵀ hₜ₋₁ 𝐈"),
-        ("h' = V @ softmax(W @ h + x) + w", ""),
-        ("u = W @ h + x\nh' = u / sqrt(dot(u, u)) + w", ""),
+        ("w[H]", "h' = dot(w, h) * x", "Jₜ = xₜ wᵀ"),
+        ("w[H]", "h' = sum(h) * w + x", "Jₜ = w 𝟏ᵀ"),
+        ("w[H]", "h' = dot(w, h) * h + x", "Jₜ = hₜ₋₁ wᵀ + wᵀ hₜ₋₁ 𝐈"),
+        ("W[H, H], V[H, H]", "h' = V @ softmax(W @ h + x)", ""),
+        ("W[H, H]", "u = W @ h + x\nh' = u / sqrt(dot(u, u))", ""),
         (
+            "W[H, H], w[H]",
             "a = W @ h + x\nd = a - sum(a) / H\nh' = tanh(w * d / sqrt(sum(d^2) / H + 1))",
             "",
         ),
     ];
-    for (step, jacobian) in sources {
+    for (parameters, step, jacobian) in sources {
         let derivation = derived(&format!(
             "
 dim H
 input x[H], y[H]
-param w[H], W[H, H], V[H, H]
+param {parameters}
 state h[H]
 {step}
-loss squared_error(h', y) + sum(V @ W @ w)
+loss squared_error(h', y)
 "
         ));
         if !jacobian.is_empty() {
@@ -204,7 +204,7 @@ x' = p + K @ e
 loss 0.5 * dot(e, e)
 ",
     );
-    let recursion = "δˣₜ = −[t < T] Aᵀ Cᵀ eₜ₊₁ + Jₜ₊₁ᵀ δˣₜ₊₁";
+    let recursion = "δˣₜ = Jₜ₊₁ᵀ δˣₜ₊₁ − [t < T] Aᵀ Cᵀ eₜ₊₁";
     assert_eq!(shown(&derivation, "bridge.recursion"), recursion);
     let runs = [derivation.instance(1).unwrap()];
     let line = derivation.equation("bridge.recursion").unwrap();
@@ -273,8 +273,130 @@ loss squared_error(h', y)
     for beyond in ["b_{0:2}", "b_{2:H+1}", "b_{2:1}"] {
         assert!(!same(beyond, beyond), "{beyond}");
     }
-    for strange in ["b_{1}", "b_{1:}", "b_{:}", "W_{1:2,1:2}", "W_{:,:,1:2}"] {
+    for strange in ["b_{1}", "b_{1:}", "b_{:}", "W_{1,2}", "W_{:,:,1:2}"] {
         let read = lexicon.parse(strange);
         assert!(read.is_err(), "{strange}: {read:?}");
     }
+}
+
+/// Letters that the derivation introduces give way to sizes that are used as numbers.
+#[test]
+fn a_size_is_not_taken_for_a_letter() {
+    for size in ["M", "L", "T", "R", "N", "q"] {
+        let derivation = derived(&format!(
+            "
+dim {size}
+input x[{size}], y[{size}]
+param W[{size}, {size}]
+state h[{size}]
+h' = tanh(W @ h + x)
+loss sum((h' - y)^2) / {size}
+"
+        ));
+        assert!(derivation.equation("bound.window").is_some(), "{size}");
+    }
+}
+
+/// A value that is read with another start than the state has.
+#[test]
+fn a_second_start_is_written_where_it_is_read() {
+    let derivation = derived(
+        "
+input x, y
+param w, h_start
+state h = h_start
+h' = tanh(w * h + x)
+loss (delay(h') - y)^2
+",
+    );
+    assert_eq!(
+        shown(&derivation, "def.loss.t"),
+        "Lₜ = ([1 < t] hₜ₋₁ − yₜ)²"
+    );
+    // With the same start it is the state itself.
+    let derivation = derived(
+        "
+input x, y
+param w
+state h
+h' = tanh(w * h + x)
+loss (delay(h') - y)^2
+",
+    );
+    assert_eq!(shown(&derivation, "def.loss.t"), "Lₜ = (hₜ₋₁ − yₜ)²");
+    assert!(derivation.equation("bridge.double.w").is_some());
+}
+
+/// A part that does not vary leaves the others in their places.
+#[test]
+fn a_state_that_is_joined_with_a_constant() {
+    let derivation = derived(
+        "
+dim H, V
+input x: class(V), y[H]
+param W[H, H + V]
+state h[H]
+h' = tanh(W @ concat(h, one_hot(x)))
+loss squared_error(h', y)
+",
+    );
+    assert_eq!(
+        shown(&derivation, "jac.h.h"),
+        "Jₜ = diag(𝟏 − hₜ ⊙ hₜ) W_{:,1:H}"
+    );
+}
+
+#[test]
+fn parts_of_parts_are_counted_from_the_whole() {
+    let derivation = derived(
+        "
+dim H
+input x[3*H], y[H]
+param W[2*H, 2*H]
+state h[3*H]
+u = h[H:3*H]
+a = (W @ u)[0:H]
+h' = tanh(x + pad(a, H, H) + 0.5 * h)
+loss squared_error(h'[H:3*H][0:H], y)
+",
+    );
+    assert_eq!(shown(&derivation, "def.a"), "aₜ = W_{1:H,:} uₜ");
+    assert!(shown(&derivation, "def.loss.t").contains("(hₜ)_{H+1:2H}"));
+    assert!(derivation.equation("bridge.closed").is_some());
+}
+
+/// A parameter that acts through a value that does not vary with the step.
+#[test]
+fn a_parameter_behind_a_fixed_value() {
+    let derivation = derived(
+        "
+dim H
+input x[H], y[H]
+param a[H], w[H]
+state s[H]
+A = exp(-exp(a))
+s' = A * s + w * x
+loss squared_error(s', y)
+",
+    );
+    for id in ["bridge.double.a", "bridge.double.w", "window.a"] {
+        assert!(derivation.equation(id).is_some(), "{id}");
+    }
+}
+
+/// What a sum ranges over is not what stands outside of it.
+#[test]
+fn a_sum_over_the_steps_at_the_last_step() {
+    let derivation = derived(
+        "
+dim H
+input x[H]
+param W[H, H]
+state h[H]
+h' = tanh(W @ h + x)
+final loss dot(total_steps(h) * 0.2, h')
+",
+    );
+    let loss = shown(&derivation, "def.loss");
+    assert!(loss.contains("hₜ₋₁") && loss.contains("h_T"), "{loss}");
 }

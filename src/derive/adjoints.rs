@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::canon::{add, inner, summed};
+use super::canon::{add, inner, is_negative, neg, summed};
 use super::generate::{Writer, rules_of};
 use super::rules::Rule;
 use super::step::{Reapply, adjoint, now};
@@ -163,7 +163,7 @@ impl Writer<'_> {
             }
             let step = self.tape.ty(arg).rate == Rate::Step;
             let at = now().filter(|_| step);
-            let part = inner(
+            let part = self.reader.paired(
                 self.reader.term(used.x_bar, &at)?,
                 self.reader.term(arg, &at)?,
             );
@@ -175,8 +175,32 @@ impl Writer<'_> {
             });
         }
         // Rules were used from the end of the line to its beginning.
-        Ok(add(parts.into_iter().rev()))
+        Ok(add(paired(parts.into_iter().rev())))
     }
+}
+
+/// `⟨a, x⟩ − ⟨b, x⟩` as `⟨a − b, x⟩`.
+fn paired(parts: impl Iterator<Item = Term>) -> Vec<Term> {
+    let split = |part: &Term| match part.unsigned() {
+        Term::Inner(a, x) if is_negative(part) => Some((neg((**a).clone()), (**x).clone())),
+        Term::Inner(a, x) => Some(((**a).clone(), (**x).clone())),
+        _ => None,
+    };
+    let mut out: Vec<Term> = Vec::new();
+    for part in parts {
+        let same = split(&part).and_then(|(a, x)| {
+            let mut places = out.iter().enumerate();
+            places.find_map(|(at, other)| {
+                let (b, _) = split(other).filter(|(_, y)| *y == x)?;
+                Some((at, inner(add([b, a.clone()]), x.clone())))
+            })
+        });
+        match same {
+            Some((at, whole)) => out[at] = whole,
+            None => out.push(part),
+        }
+    }
+    out
 }
 
 /// What a sum over all steps, or several, is a sum of.

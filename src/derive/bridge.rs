@@ -111,7 +111,16 @@ fn write_sums(writer: &mut Writer<'_>, state: &Name, by_step: bool) {
     let mut main = true;
     for (id, left, right) in gradients {
         let known = writer.known();
-        let whole = Proof::of(known, right).if_it_applies(Rewrite::SumOut);
+        let mut whole = Proof::of(known, right);
+        // What does not vary with the step is computed from parameters.
+        while let Some(name) = fixed(&whole.term) {
+            let line = At::new(format!("delta.{name}"), &[]);
+            match whole.by(Rewrite::Unfold(line)) {
+                Some(next) => whole = next,
+                None => return,
+            }
+        }
+        let whole = whole.if_it_applies(Rewrite::SumOut);
         let Term::Sum(var, ..) = whole.term else {
             continue;
         };
@@ -174,6 +183,14 @@ fn write_sums(writer: &mut Writer<'_>, state: &Name, by_step: bool) {
         if by_step {
             truncation::chunks(writer, state, &sums, main);
         }
+    }
+}
+
+/// The first value with a `δ` that does not vary with the step.
+fn fixed(term: &Term) -> Option<Name> {
+    match term {
+        Term::Delta(name, None) => Some(Arc::clone(name)),
+        term => term.parts().into_iter().find_map(fixed),
     }
 }
 

@@ -241,6 +241,9 @@ fn alike(a: V, b: V) -> Option<(Array2<f64>, Array2<f64>)> {
     match (a, b) {
         (V::Array(a), b) => b.sized(a.dim()).map(|b| (a, b)),
         (a, V::Array(b)) => a.sized(b.dim()).map(|a| (a, b)),
+        (V::Columns(a), V::Columns(b)) | (V::Rows(a), V::Rows(b)) => {
+            (a.dim() == b.dim()).then_some((a, b))
+        }
         (V::Zero, V::Zero) => {
             let zero = Array2::zeros((1, 1));
             Some((zero.clone(), zero))

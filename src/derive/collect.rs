@@ -17,7 +17,7 @@ impl Symbols {
     pub(super) fn in_order(&self, term: Term) -> Term {
         match term {
             Term::Add(parts) => {
-                let mut parts = self.collected(parts);
+                let mut parts = self.collected(self.summed_once(parts));
                 parts.sort_by_key(latest);
                 add(parts)
             }
@@ -25,6 +25,37 @@ impl Symbols {
             Term::Sum(var, from, to, body) => summed(var, from, to, self.in_order(*body)),
             other => other,
         }
+    }
+
+    /// `∑ a δ + ∑ b δ` as `∑ (a + b) δ`.
+    fn summed_once(&self, parts: Vec<Term>) -> Vec<Term> {
+        let split = |part: &Term| match part.unsigned() {
+            Term::Sum(var, from, to, body) => {
+                let negative = matches!(part, Term::Neg(_));
+                let body = (**body).clone();
+                let body = if negative { neg(body) } else { body };
+                Some(((*var, from.clone(), to.clone()), body))
+            }
+            _ => None,
+        };
+        let mut out: Vec<Term> = Vec::new();
+        for part in parts {
+            let same = split(&part).and_then(|(range, body)| {
+                let mut places = out.iter().enumerate();
+                places.find_map(|(at, other)| {
+                    let (_, first) = split(other).filter(|(other, _)| *other == range)?;
+                    let whole = self.in_order(add([first, body.clone()]));
+                    let (var, from, to) = range.clone();
+                    let one = !matches!(whole, Term::Add(_));
+                    one.then(|| (at, summed(var, from, to, whole)))
+                })
+            });
+            match same {
+                Some((at, whole)) => out[at] = whole,
+                None => out.push(part),
+            }
+        }
+        out
     }
 
     /// `a δ + b δ = (a + b) δ`, with what a and b have in common in front.

@@ -439,46 +439,6 @@ impl Instance {
         Ok(total)
     }
 
-    /// A product of matrices, from the left, or where ones in it take their size from what follows,
-    /// from the right.
-    fn product(&self, factors: &[Term], at: &Steps) -> Found {
-        if let Some(place) = factors.iter().position(|f| matches!(f, Term::Mul(_)))
-            && let Term::Mul(inner) = &factors[place]
-        {
-            let (before, after) = (&factors[..place], &factors[place + 1..]);
-            return self.product(&[before, inner, after].concat(), at);
-        }
-        // A column of ones times a row of ones is a matrix of ones.
-        if let [before @ .., Term::Ones, Term::T(row)] = factors
-            && **row == Term::Ones
-        {
-            let before = before.iter().map(|f| self.evaluate(f, at));
-            return before.rev().try_fold(V::Fill(1.0), |ones, f| mul(f?, ones));
-        }
-        match self.fold(factors, at, &mul) {
-            Err(reason) if reason == SIZELESS => {
-                let values: Result<Vec<V>, String> =
-                    factors.iter().map(|f| self.evaluate(f, at)).collect();
-                let product = values?.into_iter().rev().map(Ok);
-                let product = product.reduce(|after: Found, before| mul(before?, after?));
-                product.unwrap_or_else(|| Err("an empty product".into()))
-            }
-            found => found,
-        }
-    }
-
-    /// Folds factors; one that is zero makes the product zero whatever the others are, also where
-    /// they do not exist.
-    fn fold(&self, parts: &[Term], at: &Steps, f: &dyn Fn(V, V) -> Found) -> Found {
-        let values: Vec<Found> = parts.iter().map(|p| self.evaluate(p, at)).collect();
-        if values.iter().any(|v| matches!(v, Ok(V::Zero))) {
-            return Ok(V::Zero);
-        }
-        let mut values = values.into_iter();
-        let first = values.next().ok_or("an empty product")??;
-        values.try_fold(first, |product, v| f(product, v?))
-    }
-
     fn add(&self, parts: &[Term], at: &Steps) -> Found {
         parts
             .iter()

@@ -82,7 +82,8 @@ impl Symbols {
             both.any(|(f, (_, _, power))| f.part == part && f.power != *power)
         };
         if !(0..parts.len()).any(changed) {
-            return parts.iter().map(Cow::Borrowed).collect();
+            let parts = parts.iter().map(Cow::Borrowed).collect();
+            return over_the_line(parts, &kept);
         }
         let mut number = 1.0;
         let (mut out, mut quotient) = (Vec::new(), None);
@@ -120,8 +121,34 @@ impl Symbols {
             _ if number != 1.0 => out.insert(0, Cow::Owned(Term::Num(number))),
             _ => {}
         }
-        out
+        over_the_line(out, &kept)
     }
+}
+
+/// `2 · 1/n` as `2/n`.
+fn over_the_line<'t>(
+    mut parts: Vec<Cow<'t, Term>>,
+    kept: &impl Fn(&Term) -> bool,
+) -> Vec<Cow<'t, Term>> {
+    let Some(Term::Num(n)) = parts.first().map(|p| &**p).filter(|p| !kept(p)) else {
+        return parts;
+    };
+    let n = *n;
+    let inverse = |p: &Cow<'_, Term>| match &**p {
+        Term::Div(above, below) if **above == Term::Num(1.0) && !kept(p) => Some((**below).clone()),
+        _ => None,
+    };
+    if let (Some((at, below)), 0.0) = (
+        parts
+            .iter()
+            .enumerate()
+            .find_map(|(at, p)| Some((at, inverse(p)?))),
+        n.fract(),
+    ) {
+        parts[at] = Cow::Owned(over(vec![Term::Num(n)], vec![below]));
+        parts.remove(0);
+    }
+    parts
 }
 
 fn over(above: Vec<Term>, below: Vec<Term>) -> Term {

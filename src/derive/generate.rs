@@ -49,7 +49,7 @@ impl Recurrence {
     /// # Errors
     /// Also when two names would look the same.
     pub fn derive_with(&self, aliases: &[(&str, &str)]) -> Result<Derivation> {
-        let recurrence = naming::named(self)?;
+        let recurrence = naming::named(&self.with_registers_together()?)?;
         let tape = recurrence.tape();
         let varies = |id: NodeId| tape.ty(id).rate == Rate::Step;
         let shown: Vec<(Name, bool)> = tape
@@ -327,7 +327,10 @@ impl Writer<'_> {
     /// What states start from: the values beyond the ends.
     fn initial(&mut self) -> Result<()> {
         for (index, register) in self.recurrence.tape().registers().iter().enumerate() {
-            let Some((def, shift)) = self.reader.held(crate::op::RegisterId::new(index)) else {
+            let id = crate::op::RegisterId::new(index);
+            // A start that is not that of others is written where it is read.
+            let held = self.reader.held(id);
+            let Some((def, shift)) = held.filter(|_| !self.reader.starts_otherwise(id)) else {
                 continue;
             };
             let Some(name) = self.tape.label(def) else {
@@ -345,7 +348,8 @@ impl Writer<'_> {
             let id = format!("init.{name}.{}", shift.unsigned_abs());
             let left = Term::Value(name.into(), Some(at));
             // A parameter h0 looks like the state h at step 0: nothing is left to be said.
-            if left == right || self.equations.iter().any(|e| e.id == id) {
+            let looks = |t: &Term| self.symbols.show(t);
+            if looks(&left) == looks(&right) || self.equations.iter().any(|e| e.id == id) {
                 continue;
             }
             let equation = self.push(id, Part::Definition, left, right);
@@ -505,7 +509,8 @@ impl Writer<'_> {
         for (index, register) in self.recurrence.tape().registers().iter().enumerate() {
             let id = crate::op::RegisterId::new(index);
             let forward = register.direction() == Direction::Forward && register.init().is_none();
-            let Some((def, -1)) = self.reader.held(id).filter(|_| forward) else {
+            let held = self.reader.held(id).filter(|_| forward);
+            let Some((def, -1)) = held.filter(|_| !self.reader.starts_otherwise(id)) else {
                 continue;
             };
             let Some(name) = self.tape.label(def).map(Name::from) else {
@@ -522,7 +527,8 @@ impl Writer<'_> {
             let shape = self.shape(def);
             let readers = self.readers(&name);
             let left = Term::Gradient(Arc::clone(&name), Some(at));
-            let equation = self.push(format!("grad.{name}.0"), Part::Inputs, left, right);
+            let line = format!("grad.{name}.0");
+            let equation = self.push(line, Part::Inputs, left, right);
             equation.shape = Some(shape);
             equation.rules = vec![Rule::Consumer, Rule::Boundary];
             equation.premises = readers.into_iter().map(|(r, _)| r).collect();

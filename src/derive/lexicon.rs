@@ -160,14 +160,15 @@ impl Lexicon {
                 .map_or(String::new(), |s| format!("{mark}{{{}}}", s.concat()))
         };
         let above = format!("{base}{}", script('^', sup));
-        if let Some((name, true)) = self.values.get(&above) {
-            let step = sub.as_ref().and_then(|s| self.step(s));
-            let step = step.ok_or_else(|| format!("`{above}` needs a step"))?;
+        let varying = self.values.get(&above).filter(|(_, varies)| *varies);
+        let step = sub.as_ref().and_then(|s| self.step(s));
+        if let (Some((name, _)), Some(step)) = (varying, step) {
             return Ok((Arc::clone(name), Some(step)));
         }
         let whole = format!("{above}{}", script('_', sub));
         match self.values.get(&whole) {
             Some((name, false)) => Ok((Arc::clone(name), None)),
+            _ if varying.is_some() => Err(format!("`{above}` needs a step")),
             // A parameter called h0 looks like the state h at step 0, and is it.
             _ => Err(format!("`{whole}` is not known")),
         }

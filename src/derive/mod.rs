@@ -26,6 +26,7 @@ mod immediate;
 mod jacobian;
 mod lexicon;
 mod mirror;
+mod multiply;
 mod naming;
 mod norms;
 mod one_step;

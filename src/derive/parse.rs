@@ -233,7 +233,21 @@ impl<'a> Parser<'a> {
         if self.peek() == Some("_") && !matches!(term, Term::Norm(_)) {
             self.at += 1;
             let which = self.braced()?;
-            term = Term::Part(span(self.lexicon, &which)?, Box::new(term));
+            let comma = which.iter().position(|t| t == ",");
+            let [rows, columns] = match comma {
+                Some(at) => [&which[..at], &which[at + 1..]],
+                None => [&which[..], &[]],
+            };
+            let range = |along, tokens| span(self.lexicon, along, tokens);
+            for span in match comma {
+                None => [range(Along::Entries, rows)?, None],
+                Some(_) => [range(Along::Rows, rows)?, range(Along::Columns, columns)?],
+            } {
+                term = match span {
+                    Some(span) => Term::Part(span, Box::new(term)),
+                    None => term,
+                };
+            }
         }
         while self.peek() == Some("^") {
             self.at += 1;
@@ -401,6 +415,9 @@ impl<'a> Parser<'a> {
         self.braced()?;
         let mut rows = vec![Vec::new()];
         loop {
+            if self.eat("{") {
+                self.expect("}")?;
+            }
             let cell = self.sum()?;
             if let Some(row) = rows.last_mut() {
                 row.push(cell);
@@ -518,23 +535,19 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// Neighbouring entries, rows or columns: `a:b`, `a:b,:`, `:,a:b`.
-fn span(lexicon: &Lexicon, tokens: &[String]) -> Result<Span, String> {
-    let (along, range) = match tokens {
-        [all, comma, range @ ..] if all == ":" && comma == "," => (Along::Columns, range),
-        [range @ .., comma, all] if all == ":" && comma == "," => (Along::Rows, range),
-        range => (Along::Entries, range),
-    };
-    let (first, last) = range
-        .iter()
-        .position(|t| t == ":")
-        .map(|colon| (&range[..colon], &range[colon + 1..]))
-        .ok_or_else(|| format!("`{}` is no range", tokens.concat()))?;
-    Ok(Span {
+/// The entries, rows or columns `a:b`; all of them for `:`.
+fn span(lexicon: &Lexicon, along: Along, tokens: &[String]) -> Result<Option<Span>, String> {
+    if along != Along::Entries && tokens.concat() == ":" {
+        return Ok(None);
+    }
+    let colon = tokens.iter().position(|t| t == ":");
+    let colon = colon.ok_or_else(|| format!("`{}` is no range", tokens.concat()))?;
+    let end = |tokens| Ok::<_, String>(Box::new(parsed(lexicon, tokens)?));
+    Ok(Some(Span {
         along,
-        first: Box::new(parsed(lexicon, first)?),
-        last: Box::new(parsed(lexicon, last)?),
-    })
+        first: end(&tokens[..colon])?,
+        last: end(&tokens[colon + 1..])?,
+    }))
 }
 
 fn single(mut parts: Vec<Term>, many: impl Fn(Vec<Term>) -> Term) -> Term {

@@ -217,7 +217,7 @@ pub(crate) fn product(factors: Vec<Term>) -> Term {
         return Term::Zero;
     }
     // A condition is 1 or 0 and stands in front.
-    flat.sort_by_key(|f| !matches!(f, Term::Before(..)));
+    flat.sort_by_key(|f| !is_condition(f));
     scaled(number, single(flat, Term::Mul).or(matrix))
 }
 

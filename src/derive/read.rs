@@ -7,7 +7,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::canon::{add, divide, hadamard, inner, neg, product, scale, summed, transpose};
-use super::span::{Along, Span, is_number, part, size, stacked};
+use super::span::{Along, Span, is_number, numbers_first, part, size, stacked};
 use super::term::{Base, Name, Term, Time};
 use crate::error::{Error, Result};
 use crate::op::{Axis, Edge, Linear, NodeId, Op, Over, Pointwise, Sum, Total};
@@ -99,7 +99,11 @@ impl<'a> Reader<'a> {
             return self.refuse("a register is read outside of time");
         };
         if let Some((id, shift)) = self.held(register) {
-            return self.term(id, &Some(at.plus(shift)));
+            let value = self.term(id, &Some(at.plus(shift)))?;
+            return match self.starts_otherwise(register) {
+                true => self.with_start(register, value, (at, shift)),
+                false => Ok(value),
+            };
         }
         // A register without a name carries a cotangent; beyond the end it is zero, as is δ.
         let r = self.tape.register(register);
@@ -128,6 +132,41 @@ impl<'a> Reader<'a> {
         })))
     }
 
+    /// Whether an earlier register holds the same value and starts from another.
+    pub(crate) fn starts_otherwise(&self, register: RegisterId) -> bool {
+        let held = self.held(register);
+        let init = |r: RegisterId| self.tape.register(r).init();
+        let mut earlier = (0..register.index()).map(RegisterId::new);
+        let other = |r: RegisterId| self.held(r) == held && init(r) != init(register);
+        held.is_some() && earlier.any(other)
+    }
+
+    /// What is read of a value where what it starts from is not that of others: `[1 < t] v_{t−1}` and
+    /// the start at the first step.
+    fn with_start(
+        &self,
+        register: RegisterId,
+        value: Term,
+        (at, shift): (&Time, i64),
+    ) -> Result<Term> {
+        let (inside, first) = match shift {
+            ..0 => (Term::Before(Time::at(-shift), at.clone()), Time::at(1)),
+            _ => (Term::Before(at.plus(shift - 1), Time::last()), Time::last()),
+        };
+        let start = match self.tape.register(register).init() {
+            None => Term::Zero,
+            Some(init) if shift.abs() == 1 => {
+                let begins = Term::At(at.clone(), first);
+                scale(vec![begins], Some(self.term(init, &None)?))
+            }
+            Some(_) => {
+                let name = self.tape.register(register).name();
+                return self.refuse(format!("`{name}` starts from several values"));
+            }
+        };
+        Ok(add([scale(vec![inside], Some(value)), start]))
+    }
+
     /// A scalar that is spread over a shape, if that is what a node is.
     fn spread(&self, id: NodeId) -> Option<NodeId> {
         if self.labels.contains_key(&id) {
@@ -135,7 +174,9 @@ impl<'a> Reader<'a> {
         }
         let node = self.tape.node(id);
         match node.op() {
-            Op::Linear(Linear::Broadcast(b)) if b.over == Over::All => Some(node.args()[0]),
+            Op::Linear(Linear::Broadcast(b)) if b.over == Over::All && !self.has_one_entry(id) => {
+                Some(node.args()[0])
+            }
             Op::Time(crate::op::Time::Hold(_)) => self.spread(node.args()[0]),
             _ => None,
         }
@@ -238,6 +279,10 @@ impl<'a> Reader<'a> {
                 }
             }
         }
+        let rest = match numbers_first(&Term::Mul(rest), self.tape) {
+            Term::Mul(rest) => rest,
+            one => vec![one],
+        };
         let whole = match (scalars.is_empty(), rest.is_empty()) {
             (true, _) => product(rest),
             (false, true) => scale(scalars, None),
@@ -260,6 +305,7 @@ impl<'a> Reader<'a> {
                 self.product(vec![transpose(a), b])
             }
             Linear::Dot(_) => inner(arg(0)?, arg(1)?),
+            Linear::Sum(Sum(Over::All)) if self.has_one_entry(args[0]) => arg(0)?,
             Linear::Sum(Sum(Over::All)) if self.tape.fill(args[0]).is_some() => {
                 let count = self.tape.fill(args[0]).unwrap_or_default();
                 let names = self.tape.dim_names();
@@ -278,10 +324,16 @@ impl<'a> Reader<'a> {
                     x => self.sum_of_entries(x),
                 }
             }
-            Linear::Broadcast(b) if b.over == Over::All && scalar => arg(0)?,
+            Linear::Broadcast(b) if b.over == Over::All && (scalar || self.has_one_entry(id)) => {
+                arg(0)?
+            }
             Linear::Concat(c) if c.axis == Axis::Rows => {
-                let parts: Result<Vec<_>> = (0..args.len()).map(|i| Ok(vec![arg(i)?])).collect();
-                Term::Matrix(parts?)
+                let parts: Result<Vec<_>> = (0..args.len()).map(arg).collect();
+                let parts = parts?;
+                match parts.contains(&Term::Zero) {
+                    true => self.placed(id, parts),
+                    false => Term::Matrix(parts.into_iter().map(|part| vec![part]).collect()),
+                }
             }
             Linear::Concat(_) => {
                 let parts: Result<Vec<_>> = (0..args.len()).map(arg).collect();
@@ -329,6 +381,49 @@ impl<'a> Reader<'a> {
             Linear::Select(_) => self.selected(id, at, scalar)?,
             _ => self.call(id, at)?,
         })
+    }
+
+    fn has_one_entry(&self, id: NodeId) -> bool {
+        let shape = self.tape.ty(id).shape.dims();
+        shape.iter().all(|n| *n == Dim::fixed(1))
+    }
+
+    /// Values below each other, some of which are zero, as those that are not, each in its place.
+    fn placed(&self, id: NodeId, parts: Vec<Term>) -> Term {
+        let names = self.tape.dim_names();
+        let height = |id: NodeId| {
+            let shape = self.tape.ty(id).shape.dims();
+            shape.first().copied().unwrap_or(Dim::fixed(1))
+        };
+        let eye = Term::EyeOf(Box::new(size(height(id), &names)));
+        let mut start = Dim::fixed(0);
+        let args = self.tape.node(id).args();
+        let placed = args.iter().zip(parts).map(|(arg, part)| {
+            let span = Span::new(Along::Columns, start, height(*arg), &names);
+            start = start + height(*arg);
+            let place = Term::Part(span, Box::new(eye.clone()));
+            self.product(vec![place, part])
+        });
+        add(placed)
+    }
+
+    /// `⟨u, x⟩`; of a number spread over all entries, with the sum of those of `u`.
+    pub(crate) fn paired(&self, u: Term, x: Term) -> Term {
+        match x {
+            Term::Mul(mut factors) if factors.last() == Some(&Term::Ones) => {
+                factors.pop();
+                let place = factors.iter().position(Term::is_linear_part);
+                let own = place.map(|at| factors.remove(at));
+                match own {
+                    Some(own) => {
+                        let sum = self.sum_of_entries(u);
+                        inner(scale(factors, Some(sum)), own)
+                    }
+                    None => inner(u, scale(factors, Some(Term::Ones))),
+                }
+            }
+            x => inner(u, x),
+        }
     }
 
     /// The sum of all entries of a vector: `𝟏ᵀ x`, of a product `uᵀ v`, with numbers in front.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Deref;
 
 use super::mirror;
-use super::span::Along;
+use super::span::{Along, Span};
 use super::symbols::Symbols;
 use super::term::{Base, Term, Time};
 use crate::render::{Accent, Big, Charset, Dialect, Fence, Math, Sign};
@@ -136,13 +136,19 @@ impl Page<'_> {
             Term::Eye => atom(Math::Bold("I".into())),
             Term::EyeOf(size) => atom(Math::Bold("I".into()).with_sub(self.show(size))),
             Term::Part(span, x) => {
-                let range = [&span.first, &span.last].map(|i| self.show(i));
-                let range = Math::joined(range, Sign::Colon);
-                let all = Math::Sign(Sign::Colon);
-                let which = match span.along {
-                    Along::Entries => range,
-                    Along::Rows => Math::list([range, all]),
-                    Along::Columns => Math::list([all, range]),
+                let range = |span: &Span| {
+                    let ends = [&span.first, &span.last].map(|i| self.show(i));
+                    Math::joined(ends, Sign::Colon)
+                };
+                let (own, all) = (range(span), Math::Sign(Sign::Colon));
+                let (x, which) = match (span.along, &**x) {
+                    // Columns of rows are a block.
+                    (Along::Columns, Term::Part(rows, x)) if rows.along == Along::Rows => {
+                        (x, Math::list([range(rows), own]))
+                    }
+                    (Along::Entries, _) => (x, own),
+                    (Along::Rows, _) => (x, Math::list([own, all])),
+                    (Along::Columns, _) => (x, Math::list([all, own])),
                 };
                 let (of, level) = self.formula(x);
                 match (&of, level) {
@@ -536,7 +542,8 @@ fn number(n: f64) -> (Math, Level) {
         let (positive, _) = number(-n);
         return (Math::row([Math::Sign(Sign::Minus), positive]), Level::Sum);
     }
-    for denominator in 2..=12_u32 {
+    // Tenths and fifths are as short with a point.
+    for denominator in [2, 3, 4, 6, 7, 8, 9, 11, 12_u32] {
         let numerator = n * f64::from(denominator);
         if n.fract() != 0.0 && numerator.fract() == 0.0 && numerator < 100.0 {
             let fraction = Math::frac(Math::number(numerator), Math::number(denominator));

@@ -59,6 +59,32 @@ impl Span {
         Self { along, ..self }
     }
 
+    /// These of a term that has such; of a part, the part that is meant.
+    pub(crate) fn of(self, term: Term) -> Term {
+        match term {
+            Term::Part(outer, x) if outer.along == self.along => {
+                let counted = |i: &Term| {
+                    number_last(add([
+                        (*outer.first).clone(),
+                        i.clone(),
+                        neg(Term::Num(1.0)),
+                    ]))
+                };
+                let (first, last) = (counted(&self.first), counted(&self.last));
+                let along = self.along;
+                let (first, last) = (Box::new(first), Box::new(last));
+                Term::Part(Self { along, first, last }, x)
+            }
+            // Columns of rows are rows of columns.
+            Term::Part(columns, x)
+                if columns.along == Along::Columns && self.along == Along::Rows =>
+            {
+                Term::Part(columns, Box::new(self.of(*x)))
+            }
+            term => Term::Part(self, Box::new(term)),
+        }
+    }
+
     /// How many there are.
     fn len(&self) -> Option<Dim> {
         let (first, last) = (dim(&self.first)?, dim(&self.last)?);
@@ -76,12 +102,17 @@ pub(crate) fn size(dim: Dim, names: &[Arc<str>]) -> Term {
         scale(vec![number(count)], Some(size))
     });
     let rest = number(dim.constant());
-    match add(named.chain([rest])) {
+    number_last(add(named.chain([rest])))
+}
+
+/// A size with the number after the names.
+fn number_last(size: Term) -> Term {
+    match size {
         Term::Add(mut parts) if matches!(parts[0], Term::Num(_)) => {
             parts.rotate_left(1);
             Term::Add(parts)
         }
-        sum => sum,
+        size => size,
     }
 }
 
@@ -121,7 +152,8 @@ pub(crate) type Extent = (Option<Dim>, Option<Dim>);
 
 /// Whether a term is a number: made of numbers, or a product of a row and a column.
 pub(crate) fn is_number(term: &Term, tape: &Tape) -> bool {
-    extent(term, tape) == Some((None, None))
+    let one = |side: Option<Dim>| side.is_none_or(|n| n == Dim::fixed(1));
+    extent(term, tape).is_some_and(|(rows, columns)| one(rows) && one(columns))
 }
 
 /// The shape of a term, as far as its names tell.
@@ -157,8 +189,16 @@ pub(crate) fn extent(term: &Term, tape: &Tape) -> Option<Extent> {
         | Term::DStepLoss(_)
         | Term::Loss
         | Term::StepLoss(_)
+        | Term::Max(..)
+        | Term::Min(..)
         | Term::PowSteps(..) => Some((None, None)),
-        Term::Neg(x) | Term::Pow(x, _) | Term::DOf(x) | Term::Sum(_, _, _, x) => of(x),
+        Term::Neg(x)
+        | Term::Pow(x, _)
+        | Term::DOf(x)
+        | Term::Sum(_, _, _, x)
+        | Term::Prod(_, _, _, x)
+        | Term::ProdUp(_, _, _, x)
+        | Term::HadProd(_, _, _, x) => of(x),
         Term::T(x) => of(x).map(|(rows, columns)| (columns, rows)),
         Term::Diag(v) => of(v).map(|(n, _)| (n, n)),
         Term::EyeOf(n) => dim(n).map(|n| (Some(n), Some(n))),
@@ -220,6 +260,78 @@ pub(crate) fn extent(term: &Term, tape: &Tape) -> Option<Extent> {
             let top = top?;
             let column = top.len() == 1 && top[0].1.is_none();
             Some((height, if column { None } else { sum(top, |e| e.1) }))
+        }
+        _ => None,
+    }
+}
+
+/// The same with every number in a product in front of what is none: `A uᵀ v x` as `uᵀ v A x`.
+pub(crate) fn numbers_first(term: &Term, tape: &Tape) -> Term {
+    let term = term.map(&mut |part| numbers_first(part, tape));
+    let Term::Mul(factors) = &term else {
+        return term;
+    };
+    // What a letter stands for is not known here.
+    if factors.iter().any(|f| matches!(f, Term::Letter(..))) {
+        return term;
+    }
+    let number = |run: &[Term]| match run {
+        [one] => is_number(one, tape),
+        run => is_number(&Term::Mul(run.to_vec()), tape),
+    };
+    let (mut first, mut rest, mut left) = (Vec::new(), Vec::new(), &factors[..]);
+    while let [factor, ..] = left {
+        let longest = match factor {
+            Term::T(_) => left.len(),
+            _ => 1,
+        };
+        let run = (1..=longest).find(|n| number(&left[..*n]));
+        let (run, after) = left.split_at(run.unwrap_or(1));
+        match number(run) && !run.iter().any(Term::is_linear_part) {
+            true => first.extend(run.iter().cloned()),
+            false => rest.extend(run.iter().cloned()),
+        }
+        left = after;
+    }
+    // Columns of the identity choose columns, rows of it rows.
+    let mut at = 0;
+    while at + 1 < rest.len() {
+        match chosen(&rest[at], &rest[at + 1], tape) {
+            Some(one) => {
+                rest[at] = one;
+                rest.remove(at + 1);
+                at = at.saturating_sub(1);
+            }
+            None => at += 1,
+        }
+    }
+    let moved: Vec<Term> = first.into_iter().chain(rest).collect();
+    match moved == *factors {
+        true => term,
+        false => product(moved),
+    }
+}
+
+/// `A I_{:,a:b} = A_{:,a:b}` and `I_{a:b,:} A = A_{a:b,:}` of matrices that have a name.
+fn chosen(first: &Term, second: &Term, tape: &Tape) -> Option<Term> {
+    let is_eye = |x: &Term| matches!(x, Term::EyeOf(_));
+    let named = |x: &Term| {
+        let whole = match x {
+            Term::T(x) => x,
+            x => x,
+        };
+        let known = matches!(
+            whole,
+            Term::Value(_, None) | Term::D(_, None) | Term::Part(..)
+        );
+        known && matches!(extent(x, tape), Some((Some(_), Some(_))))
+    };
+    match (first, second) {
+        (matrix, Term::Part(span, eye)) if is_eye(eye) && span.along == Along::Columns => {
+            named(matrix).then(|| part(span.clone(), matrix.clone(), tape))
+        }
+        (Term::Part(span, eye), matrix) if is_eye(eye) && span.along == Along::Rows => {
+            named(matrix).then(|| part(span.clone(), matrix.clone(), tape))
         }
         _ => None,
     }
@@ -291,7 +403,7 @@ pub(crate) fn part(span: Span, term: Term, tape: &Tape) -> Term {
                 (Along::Entries, Some((_, Some(_)))) => Along::Rows,
                 (along, _) => along,
             };
-            Term::Part(Span { along, ..span }, Box::new(term))
+            Span { along, ..span }.of(term)
         }
     }
 }

@@ -42,6 +42,12 @@ pub struct Symbols {
     pub(crate) sigmoid: &'static str,
     /// `λ`, what a state gets from later steps and the loss.
     pub(crate) costate: &'static str,
+    /// `e`, what the loss sends to the state at once, in the general theorem.
+    pub(crate) direct: &'static str,
+    /// `G`, how the state answers at once to all parameters, there.
+    pub(crate) immediate: &'static str,
+    /// `θ`, all parameters, there.
+    pub(crate) parameters: &'static str,
     /// `σ` of a smallest singular value.
     pub(crate) singular: &'static str,
     /// What the derivation abbreviates.
@@ -134,6 +140,11 @@ impl Symbols {
             .values()
             .map(|s: &Shown| s.base.latex(Dialect::Plain))
             .collect();
+        bases.extend(
+            sizes
+                .iter()
+                .map(|size| Math::ident(size).latex(Dialect::Plain)),
+        );
         // Each letter is taken once.
         let mut free = |wishes: [&'static str; 4]| {
             let look = |w: &str| Math::ident(w).latex(Dialect::Plain);
@@ -150,6 +161,9 @@ impl Symbols {
             jacobian: free(["J", "A", "Phi", "Jac"]),
             state: free(["s", "xi", "eta", "state"]),
             costate: free(["lambda", "mu", "nu", "costate"]),
+            direct: free(["e", "epsilon", "omega", "direct"]),
+            immediate: free(["G", "Gamma", "Upsilon", "immediate"]),
+            parameters: free(["theta", "phi", "pi", "parameters"]),
             // With `min` below it, it does not look like the function.
             singular: match sigmoid {
                 "sigma" => sigmoid,

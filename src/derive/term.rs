@@ -395,10 +395,27 @@ impl Term {
         }
     }
 
+    /// The variable that this ranges over.
+    const fn bound(&self) -> Option<char> {
+        match self {
+            Self::Sum(var, ..)
+            | Self::Prod(var, ..)
+            | Self::ProdUp(var, ..)
+            | Self::HadProd(var, ..)
+            | Self::Max(var, ..)
+            | Self::Min(var, ..) => Some(*var),
+            _ => None,
+        }
+    }
+
     /// The same at another step: every `var + n` becomes `to + n`.
     #[must_use]
     pub fn at(&self, var: char, to: &Time) -> Self {
-        let mut copy = self.map(&mut |x| x.at(var, to));
+        // What is summed over by that name is another variable.
+        let mut copy = match self.bound() == Some(var) {
+            true => self.clone(),
+            false => self.map(&mut |x| x.at(var, to)),
+        };
         for time in copy.times() {
             if time.base == Base::Var(var) {
                 *time = to.plus(time.offset);

@@ -47,9 +47,9 @@ pub(crate) fn lines(derivation: &Derivation) -> Vec<Math> {
     let thin = || Math::Sign(Sign::Thin);
     let partial = |m: Math| Math::row([Math::Sign(Sign::Partial), m]);
     let loss = || id(symbols.loss);
-    let theta = || id("theta");
-    let lambda = |step: Math| at("lambda", step);
-    let sent = || Math::row([at("G", t()).transposed(), lambda(t())]);
+    let theta = || id(symbols.parameters);
+    let lambda = |step: Math| at(symbols.costate, step);
+    let sent = || Math::row([at(symbols.immediate, t()).transposed(), lambda(t())]);
     let list = |parts: Vec<Math>| {
         let mut row = Vec::new();
         for (i, part) in parts.into_iter().enumerate() {
@@ -65,14 +65,14 @@ pub(crate) fn lines(derivation: &Derivation) -> Vec<Math> {
             d(state(t())),
             plus(
                 Math::row([jacobian(t()), thin(), d(state(before()))]),
-                Math::row([at("G", t()), thin(), d(theta())]),
+                Math::row([at(symbols.immediate, t()), thin(), d(theta())]),
             ),
         ),
         list(vec![
             equal(
                 lambda(t()),
                 plus(
-                    at("e", t()),
+                    at(symbols.direct, t()),
                     Math::row([jacobian(after()).transposed(), lambda(after())]),
                 ),
             ),
@@ -82,7 +82,7 @@ pub(crate) fn lines(derivation: &Derivation) -> Vec<Math> {
             inner(lambda(t()), d(state(t()))),
             plus(
                 inner(
-                    Math::relation(lambda(before()), Sign::Minus, at("e", before())),
+                    Math::relation(lambda(before()), Sign::Minus, at(symbols.direct, before())),
                     d(state(before())),
                 ),
                 inner(sent(), d(theta())),
@@ -91,7 +91,7 @@ pub(crate) fn lines(derivation: &Derivation) -> Vec<Math> {
         Math::row([
             d(loss()),
             Math::Sign(Sign::Equal),
-            sum(one(), inner(at("e", t()), d(state(t())))),
+            sum(one(), inner(at(symbols.direct, t()), d(state(t())))),
             Math::Sign(Sign::Equal),
             inner(lambda(Math::number(0)), d(state(Math::number(0)))),
             Math::Sign(Sign::Plus),
@@ -117,7 +117,7 @@ pub(crate) fn lines(derivation: &Derivation) -> Vec<Math> {
                     Math::frac(partial(state(t())), partial(state(id("k"))))
                         .fenced(Fence::Paren)
                         .transposed(),
-                    at("e", t()),
+                    at(symbols.direct, t()),
                 ]),
             ),
         ),

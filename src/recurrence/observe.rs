@@ -12,7 +12,7 @@ use crate::diff::{Adjoint, linearize, transpose};
 use crate::error::Result;
 use crate::op::{Expr, NodeId, Op, Time};
 use crate::shape::Rate;
-use crate::tape::{Edit, NodeSite, Role, Scope, Tape};
+use crate::tape::{Edit, NodeSite, Register, Role, Scope, Tape, Unchanged};
 
 /// What [`Recurrence::gradient`] writes, before anything is dropped.
 #[derive(Debug)]
@@ -60,6 +60,42 @@ impl Recurrence {
         self.transplant(&scope, &mut cut).finish(scope, &self.name)
     }
 
+    /// The same with one register for all that carry the same value from the same start.
+    pub(crate) fn with_registers_together(&self) -> Result<Self> {
+        let mut merged = self.clone();
+        // What registers carry may be what others carry: those come together in turn.
+        while !merged.twins().is_empty() {
+            let (scope, twins) = (Scope::default(), merged.twins());
+            let draft = merged.transplant(&scope, &mut Together { twins });
+            merged = draft.finish(scope, &self.name)?;
+            let scope = Scope::default();
+            let draft = merged.transplant(&scope, &mut Unchanged);
+            merged = draft.finish(scope, &self.name)?;
+        }
+        Ok(merged)
+    }
+
+    /// The reads of registers that carry what an earlier one does, with what reads that.
+    fn twins(&self) -> Vec<(NodeId, NodeId)> {
+        let reads = self.tape.nodes().filter_map(|(id, node)| match node.op() {
+            Op::Read(register) => Some((id, self.tape.register(*register))),
+            _ => None,
+        });
+        let mut found: Vec<(NodeId, &Register)> = Vec::new();
+        let mut twins = Vec::new();
+        for (id, register) in reads {
+            let same = |other: &Register| {
+                let carried = (other.def(), other.init()) == (register.def(), register.init());
+                carried && other.direction() == register.direction()
+            };
+            match found.iter().find(|(_, other)| same(other)) {
+                Some((first, _)) => twins.push((id, *first)),
+                None => found.push((id, register)),
+            }
+        }
+        twins
+    }
+
     /// The node of the loss.
     pub(crate) fn loss_node(&self) -> Result<NodeId> {
         self.loss()
@@ -101,6 +137,19 @@ impl Recurrence {
             adjoints: found.adjoints,
             seeds,
         })
+    }
+}
+
+/// What is read of one register is read of another.
+struct Together {
+    twins: Vec<(NodeId, NodeId)>,
+}
+
+impl<'b> Edit<'b> for Together {
+    fn node(&mut self, site: NodeSite<'_, 'b>) -> Expr<'b> {
+        let first = self.twins.iter().find(|(id, _)| *id == site.id);
+        let first = first.and_then(|(_, first)| site.earlier(*first));
+        first.unwrap_or(site.copy)
     }
 }
 

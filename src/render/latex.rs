@@ -2,7 +2,7 @@
 //!
 //! What is written is unambiguous: scripts are always in braces, delimiters are always paired.
 
-use super::pres::{Accent, Big, Fence, Math, Sign, greek};
+use super::pres::{Accent, Big, Fence, Math, Sign, greek, greek_name};
 
 /// Which LaTeX.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,7 +96,13 @@ fn write(math: &Math, dialect: Dialect, out: &mut String) {
                     if j > 0 {
                         push(out, "&");
                     }
+                    let start = out.len();
                     write(cell, dialect, out);
+                    // After the end of a row a bracket would be a length.
+                    let shift = out.len() - out[start..].trim_start().len();
+                    if out[shift..].starts_with('[') {
+                        out.insert_str(shift, "{}");
+                    }
                 }
             }
             push(out, r"\end{bmatrix}");
@@ -135,8 +141,11 @@ fn push(out: &mut String, token: &str) {
 fn ident(name: &str, out: &mut String) {
     if greek(name).is_some() {
         push(out, &format!(r"\{name}"));
-    } else if name.chars().count() == 1 {
-        push(out, name);
+    } else if let (Some(letter), 1) = (name.chars().next(), name.chars().count()) {
+        match greek_name(letter) {
+            Some(name) => push(out, &format!(r"\{name}")),
+            None => push(out, name),
+        }
     } else {
         push(out, &format!(r"\mathit{{{}}}", escaped(name)));
     }

@@ -11,7 +11,7 @@ mod text;
 
 pub use latex::Dialect;
 pub(crate) use mathml::escape;
-pub(crate) use pres::greek;
 pub use pres::{Accent, Big, Fence, Math, Sign};
+pub(crate) use pres::{greek, greek_name};
 pub(crate) use text::scripts;
 pub use text::{Charset, text_width};

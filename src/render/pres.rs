@@ -349,42 +349,51 @@ impl Math {
     }
 }
 
-/// The Greek letter of that name, small or capital.
+/// Greek letters by their names.
+const GREEK: &[(&str, char)] = &[
+    ("alpha", 'α'),
+    ("beta", 'β'),
+    ("gamma", 'γ'),
+    ("delta", 'δ'),
+    ("epsilon", 'ε'),
+    ("zeta", 'ζ'),
+    ("eta", 'η'),
+    ("theta", 'θ'),
+    ("iota", 'ι'),
+    ("kappa", 'κ'),
+    ("lambda", 'λ'),
+    ("mu", 'μ'),
+    ("nu", 'ν'),
+    ("xi", 'ξ'),
+    ("pi", 'π'),
+    ("rho", 'ρ'),
+    ("sigma", 'σ'),
+    ("tau", 'τ'),
+    ("phi", 'φ'),
+    ("chi", 'χ'),
+    ("psi", 'ψ'),
+    ("omega", 'ω'),
+    ("ell", 'ℓ'),
+    ("Gamma", 'Γ'),
+    ("Delta", 'Δ'),
+    ("Theta", 'Θ'),
+    ("Lambda", 'Λ'),
+    ("Xi", 'Ξ'),
+    ("Pi", 'Π'),
+    ("Sigma", 'Σ'),
+    ("Phi", 'Φ'),
+    ("Psi", 'Ψ'),
+    ("Omega", 'Ω'),
+];
+
+/// The Greek letter of a name.
 pub(crate) fn greek(name: &str) -> Option<char> {
-    Some(match name {
-        "alpha" => 'α',
-        "beta" => 'β',
-        "gamma" => 'γ',
-        "delta" => 'δ',
-        "epsilon" => 'ε',
-        "zeta" => 'ζ',
-        "eta" => 'η',
-        "theta" => 'θ',
-        "iota" => 'ι',
-        "kappa" => 'κ',
-        "lambda" => 'λ',
-        "mu" => 'μ',
-        "nu" => 'ν',
-        "xi" => 'ξ',
-        "pi" => 'π',
-        "rho" => 'ρ',
-        "sigma" => 'σ',
-        "tau" => 'τ',
-        "phi" => 'φ',
-        "chi" => 'χ',
-        "psi" => 'ψ',
-        "omega" => 'ω',
-        "ell" => 'ℓ',
-        "Gamma" => 'Γ',
-        "Delta" => 'Δ',
-        "Theta" => 'Θ',
-        "Lambda" => 'Λ',
-        "Xi" => 'Ξ',
-        "Pi" => 'Π',
-        "Sigma" => 'Σ',
-        "Phi" => 'Φ',
-        "Psi" => 'Ψ',
-        "Omega" => 'Ω',
-        _ => return None,
-    })
+    let found = GREEK.iter().find(|(known, _)| *known == name);
+    found.map(|(_, letter)| *letter)
+}
+
+/// The name of a Greek letter.
+pub(crate) fn greek_name(letter: char) -> Option<&'static str> {
+    let found = GREEK.iter().find(|(_, known)| *known == letter);
+    found.map(|(name, _)| *name)
 }

@@ -210,7 +210,9 @@ fn is_word(math: &Math) -> bool {
             _ => false,
         },
         Math::Script { base, .. } => is_word(base) || matches!(**base, Math::Sign(Sign::Partial)),
-        Math::Ident(_) | Math::Upright(_) | Math::Number(_) | Math::Fence(..) => true,
+        Math::Ident(_) | Math::Upright(_) | Math::Bold(_) | Math::Number(_) | Math::Fence(..) => {
+            true
+        }
         Math::Accent(..) => true,
         _ => false,
     }
@@ -260,7 +262,16 @@ fn counterpart(c: char, from: &str, to: &str) -> Option<char> {
 /// above (`^`), in ordinary ones.
 pub(crate) fn scripts(text: &str) -> Vec<(Option<char>, String)> {
     let mut pieces: Vec<(Option<char>, String)> = Vec::new();
-    for c in text.chars() {
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c == '_'
+            && let Some(script) = chars.as_str().strip_prefix('{')
+            && let Some((script, rest)) = script.split_once('}')
+        {
+            pieces.push((Some('_'), script.into()));
+            chars = rest.chars();
+            continue;
+        }
         let below = counterpart(c, BELOW.1, BELOW.0).map(|c| (Some('_'), c));
         let above = counterpart(c, ABOVE.1, ABOVE.0).map(|c| (Some('^'), c));
         let (place, c) = below.or(above).unwrap_or((None, c));

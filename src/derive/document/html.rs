@@ -292,6 +292,19 @@ fn marked(text: &str) -> String {
 /// A formula in a sentence: single letters are variables and slanted, words such as `ln` and the `d`
 /// of a differential are not.
 fn letters(formula: &str) -> String {
+    let mut out = String::new();
+    for (place, piece) in scripts(formula) {
+        let piece = slanted(&piece);
+        match place {
+            Some('_') => _ = write!(out, "<sub>{piece}</sub>"),
+            Some(_) => _ = write!(out, "<sup>{piece}</sup>"),
+            None => out.push_str(&piece),
+        }
+    }
+    out
+}
+
+fn slanted(formula: &str) -> String {
     let latin = |c: char| c.is_ascii_alphabetic();
     let mut out = String::new();
     let mut rest = formula;
@@ -301,23 +314,9 @@ fn letters(formula: &str) -> String {
             false => rest.find(latin).unwrap_or(rest.len()),
         };
         let (run, more) = rest.split_at(end);
-        match (latin(first), run) {
-            (true, run) if run.len() == 1 => {
-                let _ = write!(out, "<i>{run}</i>");
-            }
-            (true, run) if run.len() == 2 && run.starts_with('d') => {
-                let _ = write!(out, "d<i>{}</i>", &run[1..]);
-            }
-            (false, run) if scripts(run).iter().any(|(place, _)| place.is_some()) => {
-                for (place, piece) in scripts(run) {
-                    let piece = match place {
-                        Some('_') => format!("<sub>{}</sub>", letters(&piece)),
-                        Some(_) => format!("<sup>{}</sup>", letters(&piece)),
-                        None => escape(&piece),
-                    };
-                    out.push_str(&piece);
-                }
-            }
+        match (latin(first), run.len()) {
+            (true, 1) => _ = write!(out, "<i>{run}</i>"),
+            (true, 2) if run.starts_with('d') => _ = write!(out, "d<i>{}</i>", &run[1..]),
             _ => out.push_str(&escape(run)),
         }
         rest = more;

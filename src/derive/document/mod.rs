@@ -541,7 +541,7 @@ fn shape(equation: &Equation) -> Option<String> {
     } else {
         let factor = |size: &String| match size.contains(['+', '-', '−']) && shape.len() > 1 {
             true => format!("({size})"),
-            false => size.clone(),
+            false => size.replace(' ', ""),
         };
         shape.iter().map(factor).collect::<Vec<_>>().join("×")
     })

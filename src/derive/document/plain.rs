@@ -108,7 +108,7 @@ impl Page {
         let range = d.range(equation).map(|r| r.text(self.charset));
         notes.extend(range.map(|r| format!("`{r}`")));
         notes.extend(shape(equation));
-        if self.level > Level::Sheet {
+        if self.level > Level::Sheet && !equation.rules.is_empty() {
             notes.push(rules(equation));
         }
         notes.push(badge(&equation.check, self.lang));
@@ -229,7 +229,7 @@ fn folded(formula: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut rest = formula;
     while text_width(rest) > width {
-        let (mut depth, mut column) = (0_i32, 0);
+        let (mut depth, mut column, mut norm) = (0_i32, 0, false);
         let mut best: Option<(i32, usize)> = None;
         for (at, c) in rest.char_indices() {
             if column > width && best.is_some() {
@@ -245,6 +245,11 @@ fn folded(formula: &str, width: usize) -> Vec<String> {
             match c {
                 '(' | '[' | '{' | '⟨' | '⌈' => depth += 1,
                 ')' | ']' | '}' | '⟩' | '⌉' => depth -= 1,
+                // A norm opens and closes with the same sign.
+                '‖' => {
+                    norm = !norm;
+                    depth += if norm { 1 } else { -1 };
+                }
                 _ => {}
             }
             column += text_width(c.encode_utf8(&mut [0; 4]));

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::derive::words::{Lang, Word};
 use crate::derive::{Derivation, Equation, Level, Part, Reach};
-use crate::render::{Dialect, Math, scripts};
+use crate::render::{Dialect, Math, greek_name, scripts};
 
 /// The width at which lines are broken.
 const WIDTH: usize = 60;
@@ -72,7 +72,9 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
             let range = d.range(equation);
             notes.extend(range.map(|r| format!("${}$", r.latex(Dialect::Plain))));
             notes.extend(shape(equation).map(|s| format!("${}$", s.replace('×', "\\times "))));
-            notes.push(rules(equation));
+            if !equation.rules.is_empty() {
+                notes.push(rules(equation));
+            }
             notes.push(escape(&badge(&equation.check, lang)));
             let _ = writeln!(
                 out,
@@ -242,7 +244,10 @@ fn commands(text: &str) -> String {
         }
         match COMMANDS.iter().find(|(from, _)| *from == c) {
             Some((_, to)) => out.push_str(to),
-            None => out.push(c),
+            None => match greek_name(c) {
+                Some(name) => _ = write!(out, "\\{name} "),
+                None => out.push(c),
+            },
         }
     }
     out

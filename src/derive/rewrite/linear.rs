@@ -7,7 +7,7 @@ use crate::derive::canon::{
     add, diagonal, divide, hadamard, inner, neg, product, scale, settle, transpose,
 };
 use crate::derive::chain::Carried;
-use crate::derive::span::{self, Along, extent, is_number, size};
+use crate::derive::span::{self, Along, Span, extent, is_number, size};
 use crate::derive::term::{Name, Term, Time};
 
 /// What a line is linear in.
@@ -333,6 +333,8 @@ type Monomial = (Vec<String>, Vec<Factor>);
 enum Factor {
     /// A diagonal matrix, by the factors of its diagonal.
     Diagonal(Vec<String>),
+    /// Some rows of the identity, by which; and whether they are transposed.
+    Rows(String, bool),
     /// Any other, and whether it is transposed.
     Matrix(String, bool),
 }
@@ -386,6 +388,7 @@ fn expanded(term: &Term, known: &Known<'_>) -> Vec<(f64, Monomial)> {
             let parts = expanded(x, known).into_iter();
             let turned = |f: Factor| match f {
                 Factor::Matrix(name, turned) => Factor::Matrix(name, !turned),
+                Factor::Rows(which, turned) => Factor::Rows(which, !turned),
                 f => f,
             };
             parts
@@ -404,12 +407,31 @@ fn expanded(term: &Term, known: &Known<'_>) -> Vec<(f64, Monomial)> {
                 (n, (Vec::new(), factors))
             })
             .collect(),
-        // Columns of the identity are the transpose of rows of it.
-        Term::Part(span, eye) if matches!(**eye, Term::EyeOf(_)) => {
-            let turned = transpose(term.clone());
-            let columns = span.along == Along::Columns;
-            let rows = if columns { &turned } else { term };
-            one(vec![Factor::Matrix(format!("{rows:?}"), columns)])
+        // What is chosen of a matrix is a product with rows of the identity.
+        Term::Part(span, whole) if span.along != Along::Entries => {
+            let chosen = |turned| (1.0, (Vec::new(), vec![Factor::Rows(key(span), turned)]));
+            let whole = match **whole {
+                Term::EyeOf(_) => one(Vec::new()),
+                ref whole => expanded(whole, known),
+            };
+            let parts = whole.iter().map(|m| match span.along {
+                Along::Columns => multiplied(m, &chosen(true)),
+                _ => multiplied(&chosen(false), m),
+            });
+            parts.collect()
+        }
+        // A vector is a diagonal matrix times ones.
+        vector if matches!(extent(vector, known.tape), Some((Some(_), None))) => {
+            let ones = || Factor::Matrix(format!("{:?}", Term::Ones), false);
+            let parts = entries(vector).into_iter();
+            let parts = parts.map(|(n, xs)| {
+                let diagonal = (!xs.is_empty()).then_some(Factor::Diagonal(xs));
+                (
+                    n,
+                    (Vec::new(), diagonal.into_iter().chain([ones()]).collect()),
+                )
+            });
+            parts.collect()
         }
         other => one(vec![Factor::Matrix(format!("{other:?}"), false)]),
     }
@@ -446,15 +468,41 @@ fn multiplied(a: &(f64, Monomial), b: &(f64, Monomial)) -> (f64, Monomial) {
     numbers.sort();
     let mut factors = factors.clone();
     for factor in more {
-        match (factors.last_mut(), factor) {
-            (Some(Factor::Diagonal(xs)), Factor::Diagonal(ys)) => {
-                xs.extend(ys.iter().cloned());
-                xs.sort();
-            }
-            _ => factors.push(factor.clone()),
-        }
+        push(&mut factors, factor.clone());
     }
     (m * n, (numbers, factors))
+}
+
+/// Puts a factor at the end: diagonal matrices are put together, on that side of chosen rows where they
+/// are smaller.
+fn push(factors: &mut Vec<Factor>, factor: Factor) {
+    match (factors.pop(), factor) {
+        (Some(Factor::Diagonal(mut xs)), Factor::Diagonal(ys)) => {
+            xs.extend(ys);
+            xs.sort();
+            factors.push(Factor::Diagonal(xs));
+        }
+        (Some(Factor::Diagonal(xs)), Factor::Rows(which, true)) => {
+            let chosen = xs.iter().map(|x| part_name(&which, x)).collect();
+            push(factors, Factor::Rows(which, true));
+            push(factors, Factor::Diagonal(chosen));
+        }
+        (Some(Factor::Rows(which, false)), Factor::Diagonal(xs)) => {
+            let chosen = xs.iter().map(|x| part_name(&which, x)).collect();
+            push(factors, Factor::Diagonal(chosen));
+            push(factors, Factor::Rows(which, false));
+        }
+        (last, factor) => factors.extend(last.into_iter().chain([factor])),
+    }
+}
+
+/// Which entries, rows or columns are meant.
+fn key(span: &Span) -> String {
+    format!("{:?} to {:?}", span.first, span.last)
+}
+
+fn part_name(which: &str, of: &str) -> String {
+    format!("{which} of {of}")
 }
 
 /// A vector, or a number, as a sum of products entry by entry.
@@ -482,6 +530,12 @@ fn entries(term: &Term) -> Vec<(f64, Vec<String>)> {
         Term::Pow(x, n @ 1..=8) => {
             let count = usize::try_from(*n).unwrap_or(1);
             times(std::iter::repeat_n(&**x, count))
+        }
+        Term::Part(span, x) => {
+            let which = key(span);
+            let chosen = |xs: Vec<String>| xs.iter().map(|x| part_name(&which, x)).collect();
+            let parts = entries(x).into_iter();
+            parts.map(|(n, xs)| (n, chosen(xs))).collect()
         }
         other => vec![(1.0, vec![format!("{other:?}")])],
     }

@@ -17,6 +17,7 @@ pub(crate) use proof::{Made, Proof};
 use super::canon::tidy;
 use super::chain::{self, Carried};
 use super::rules::Rule;
+use super::span::numbers_first;
 use super::term::{Name, Term, Time};
 use super::{Equation, Relation};
 use crate::op::Op;
@@ -421,7 +422,7 @@ impl Rewrite {
                 norms::below(before, &line.left, &line.right)?
             }
             Self::NormOfProduct => norms::factors(before),
-            Self::NormOfFirst => norms::first_factor(before),
+            Self::NormOfFirst => norms::first_factor(before, known),
             Self::NormOfSum => norms::triangle(before),
             Self::NormOfDiagonal => norms::diagonal(before),
             Self::NormOfTranspose => norms::transposes(before),
@@ -443,6 +444,7 @@ impl Rewrite {
             Self::LeastSteps => norms::least_steps(before)?,
             Self::LeastOfProduct => norms::least(before)?,
         };
+        let after = numbers_first(&after, known.tape);
         (after != *before).then_some(after)
     }
 }

@@ -1,8 +1,8 @@
 //! Rules about norms: each gives something that is as large or larger.
 
 use super::Known;
-use crate::derive::canon::add;
-use crate::derive::span::{extent, size};
+use crate::derive::canon::{add, diagonal as diagonal_times, hadamard, product};
+use crate::derive::span::{extent, is_number, size};
 use crate::derive::term::{Base, Term, Time};
 use crate::derive::{Equation, Relation};
 
@@ -76,12 +76,16 @@ pub(super) fn factors(term: &Term) -> Term {
 }
 
 /// The same, with only the first factor by itself.
-pub(super) fn first_factor(term: &Term) -> Term {
-    fn split(term: &Term) -> Term {
+pub(super) fn first_factor(term: &Term, known: &Known<'_>) -> Term {
+    fn split(term: &Term, known: &Known<'_>) -> Term {
         match (inside(term), term) {
             (Some(Term::Mul(parts)), _) => {
                 // Numbers stay with the rest.
-                let number = |p: &&Term| matches!(p, Term::Num(_) | Term::Before(..));
+                let number = |p: &&Term| match p {
+                    Term::Num(_) | Term::Before(..) => true,
+                    Term::T(_) | Term::Jacobian(..) => false,
+                    p => !matches!(term, Term::Call(..)) && is_number(p, known.tape),
+                };
                 let count = parts.iter().take_while(number).count();
                 let (numbers, factors) = parts.split_at(count);
                 match factors {
@@ -93,10 +97,10 @@ pub(super) fn first_factor(term: &Term) -> Term {
                 }
             }
             (Some(_), _) => term.clone(),
-            (None, term) => term.map(&mut split),
+            (None, term) => term.map(&mut |part| split(part, known)),
         }
     }
-    numbers(&split(term))
+    numbers(&split(term, known))
 }
 
 /// `‖[A_ij]‖ ≤ √(Σ ‖A_ij‖²)`.
@@ -139,13 +143,22 @@ pub(super) fn outer(term: &Term, known: &Known<'_>) -> Term {
 
 /// `‖v ⊙ u‖ = ‖diag(v) u‖`.
 pub(super) fn as_diagonal(term: &Term) -> Term {
-    everywhere(term, &|t| match inside(t)? {
-        Term::Had(factors) => {
-            let (last, rest) = factors.split_last()?;
-            let v = crate::derive::canon::hadamard(rest.to_vec());
-            Some(of(t, crate::derive::canon::diagonal(v, last.clone())))
-        }
-        _ => None,
+    everywhere(term, &|t| {
+        let (numbers, had) = match inside(t)? {
+            Term::Mul(factors) => {
+                let (last, numbers) = factors.split_last()?;
+                let digits = numbers.iter().all(|n| matches!(n, Term::Num(_)));
+                (numbers, digits.then_some(last)?)
+            }
+            had => (&[][..], had),
+        };
+        let Term::Had(factors) = had else {
+            return None;
+        };
+        let (last, rest) = factors.split_last()?;
+        let diagonal = diagonal_times(hadamard(rest.to_vec()), last.clone());
+        let all = numbers.iter().cloned().chain([diagonal]);
+        Some(of(t, product(all.collect())))
     })
 }
 

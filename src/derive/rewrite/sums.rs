@@ -3,6 +3,7 @@
 use super::Known;
 use crate::derive::canon::{add, neg, product, scale, settle, summed, tidy, transpose};
 use crate::derive::chain::{Carried, flow};
+use crate::derive::span::is_number;
 use crate::derive::term::{Base, Name, Term, Time};
 
 const fn after(base: Base, offset: i64) -> Time {
@@ -209,15 +210,21 @@ pub(super) fn chain(term: &Term, known: &Known<'_>) -> Term {
 
 /// `Σ_{t≥k} (∂s_t/∂s_k)ᵀ e_t = e_k + J_{k+1}ᵀ Σ_{t>k} (∂s_t/∂s_{k+1})ᵀ e_t`.
 pub(super) fn horner(before: &Term, known: &Known<'_>) -> Option<Term> {
+    if let Term::Neg(sum) = before {
+        return horner(sum, known).map(neg);
+    }
     let Term::Sum(var, from, to, body) = before else {
         return None;
     };
     let Term::Mul(factors) = &**body else {
         return None;
     };
-    let [Term::T(through), direct @ ..] = &factors[..] else {
+    let number = |f: &&Term| is_number(f, known.tape) && many_steps(turned(f), known).is_none();
+    let (numbers, factors) = factors.split_at(factors.iter().take_while(number).count());
+    let [Term::T(through), direct @ ..] = factors else {
         return None;
     };
+    let direct = [numbers, direct].concat();
     let (later, start) = many_steps(through, known)?;
     if *later != Time::var(*var) || start != from {
         return None;
@@ -229,6 +236,14 @@ pub(super) fn horner(before: &Term, known: &Known<'_>) -> Option<Term> {
     let rest = sum(*var, next.clone(), to.clone(), rest);
     let rest = Term::Mul(vec![transpose(Term::StateJacobian(next)), rest]);
     Some(add([direct.at(*var, from), rest]))
+}
+
+/// What stands under a transpose.
+fn turned(term: &Term) -> &Term {
+    match term {
+        Term::T(x) => x,
+        x => x,
+    }
 }
 
 /// `Σ_{t=1}^T Σ_{k=1}^t` as `Σ_{k=1}^T Σ_{t=k}^T`, and the other way round.
@@ -283,6 +298,10 @@ fn pulled(term: &Term) -> Option<(char, Time, Time, Term)> {
         Term::T(x) => {
             let (var, from, to, body) = pulled(x)?;
             Some((var, from, to, transpose(body)))
+        }
+        Term::Part(span, x) => {
+            let (var, from, to, body) = pulled(x)?;
+            Some((var, from, to, span.clone().of(body)))
         }
         Term::Had(factors) | Term::Mul(factors) => {
             let is_sum = |f: &Term| f.any(&|t| matches!(t, Term::Sum(..)));
@@ -371,6 +390,11 @@ fn pushed(var: char, from: &Time, to: &Time, body: &Term) -> Term {
             let (Some(first), Some(last)) = (moving.first(), moving.last()) else {
                 return whole();
             };
+            // Digits stay with what they stand before.
+            if let (Term::Mul(_), [digits @ Term::Num(_), rest @ ..]) = (body, &factors[..]) {
+                let moved = pushed(var, from, to, &single(rest.to_vec()));
+                return within(&moved, var, digits).unwrap_or_else(whole);
+            }
             let inner = match (body, first == last) {
                 (_, true) => pushed(var, from, to, &factors[*first]),
                 (Term::Mul(_), false) if last - first + 1 == moving.len() => {
@@ -389,6 +413,36 @@ fn pushed(var: char, from: &Time, to: &Time, body: &Term) -> Term {
             }
         }
         _ => whole(),
+    }
+}
+
+fn single(mut factors: Vec<Term>) -> Term {
+    match factors.len() {
+        1 => factors.remove(0),
+        _ => Term::Mul(factors),
+    }
+}
+
+/// A term with digits put in front of what its only sum over a variable is of.
+fn within(term: &Term, var: char, digits: &Term) -> Option<Term> {
+    let is_sum = |t: &Term| matches!(t, Term::Sum(v, ..) if *v == var);
+    match term {
+        Term::Sum(v, from, to, body) if *v == var => {
+            let body = product(vec![digits.clone(), (**body).clone()]);
+            Some(sum(var, from.clone(), to.clone(), body))
+        }
+        Term::Neg(_) | Term::T(_) | Term::Mul(_) | Term::Had(_) => {
+            let mut sums = 0;
+            let found = term.map(&mut |part| match part.any(&is_sum) {
+                true => {
+                    sums += 1;
+                    within(part, var, digits).unwrap_or_else(|| part.clone())
+                }
+                false => part.clone(),
+            });
+            (sums == 1).then_some(found)
+        }
+        _ => None,
     }
 }
 
@@ -476,7 +530,7 @@ pub(super) fn restart(before: &Term) -> Option<Term> {
     let cut = Term::Cut(Name::clone(state), at.clone());
     let later = product(matrix.iter().cloned().chain([cut]).collect());
     let later = scale(vec![Term::Uncut(t)], Some(later));
-    Some(Term::Add(vec![add(direct.iter().cloned()), later]))
+    Some(add(direct.iter().cloned().chain([later])))
 }
 
 /// The pairs of steps of one chunk, and the others.

@@ -1,0 +1,98 @@
+//! Products in which some factors take their size from others.
+
+use ndarray::Array2;
+
+use super::arrays::{Found, SIZELESS, V, mul, plus, scalar};
+use super::evaluate::{Instance, Steps};
+use super::term::Term;
+
+fn is_row(a: &Array2<f64>) -> bool {
+    a.nrows() == 1 && a.ncols() > 1
+}
+
+impl Instance {
+    /// A product of matrices, from the left, or where ones in it take their size from what follows,
+    /// from the right.
+    pub(super) fn product(&self, factors: &[Term], at: &Steps) -> Found {
+        if let Some(place) = factors.iter().position(|f| matches!(f, Term::Mul(_)))
+            && let Term::Mul(inner) = &factors[place]
+        {
+            let (before, after) = (&factors[..place], &factors[place + 1..]);
+            return self.product(&[before, inner, after].concat(), at);
+        }
+        // A column of ones times a row of ones is a matrix of ones.
+        if let [before @ .., Term::Ones, Term::T(row)] = factors
+            && **row == Term::Ones
+        {
+            let ones = [Term::Ones];
+            let column = match before {
+                [] => V::Fill(1.0),
+                before => self.product(&[before, &ones].concat(), at)?,
+            };
+            return Ok(match column {
+                V::Array(number) | V::Columns(number) if number.len() == 1 => {
+                    V::Fill(number[(0, 0)])
+                }
+                column => column,
+            });
+        }
+        match self.from_the_left(factors, at) {
+            Err(reason) if reason == SIZELESS => {
+                let values = factors.iter().rev().map(|f| self.evaluate(f, at));
+                let product = values.reduce(|after, before| mul(before?, after?));
+                match product {
+                    Some(Err(reason)) if reason == SIZELESS => self.distributed(factors, at),
+                    product => product.unwrap_or_else(|| Err("an empty product".into())),
+                }
+            }
+            found => found,
+        }
+    }
+
+    /// Folds factors; one that is zero makes the product zero whatever the others are, also where
+    /// they do not exist.
+    pub(super) fn fold(&self, parts: &[Term], at: &Steps, f: &dyn Fn(V, V) -> Found) -> Found {
+        let values: Vec<Found> = parts.iter().map(|p| self.evaluate(p, at)).collect();
+        if values.iter().any(|v| matches!(v, Ok(V::Zero))) {
+            return Ok(V::Zero);
+        }
+        let mut values = values.into_iter();
+        let first = values.next().ok_or("an empty product")??;
+        values.try_fold(first, |product, v| f(product, v?))
+    }
+
+    fn from_the_left(&self, factors: &[Term], at: &Steps) -> Found {
+        let values: Vec<Found> = factors.iter().map(|f| self.evaluate(f, at)).collect();
+        if values.iter().any(|v| matches!(v, Ok(V::Zero))) {
+            return Ok(V::Zero);
+        }
+        let mut product: Option<V> = None;
+        for (factor, value) in factors.iter().zip(values) {
+            product = Some(match (product, value?) {
+                (None, value) => value,
+                // Ones after a row are a column.
+                (Some(V::Array(row)), V::Fill(x)) if *factor == Term::Ones && is_row(&row) => {
+                    scalar(row.sum() * x)
+                }
+                (Some(product), value) => mul(product, value)?,
+            });
+        }
+        product.ok_or_else(|| "an empty product".into())
+    }
+
+    /// A product with a sum as the sum of products: in `A (I − 𝟏 𝟏ᵀ)` each of both has a size.
+    fn distributed(&self, factors: &[Term], at: &Steps) -> Found {
+        let sum = factors.iter().position(|f| matches!(f, Term::Add(_)));
+        let place = sum.ok_or(SIZELESS)?;
+        let (before, after) = (&factors[..place], &factors[place + 1..]);
+        let parts = factors[place].addends().iter().map(|part| match part {
+            Term::Neg(x) => (-1.0, &**x),
+            part => (1.0, part),
+        });
+        parts.into_iter().try_fold(V::Zero, |total, (sign, part)| {
+            let part = std::slice::from_ref(part);
+            let product = self.product(&[before, part, after].concat(), at)?;
+            plus(total, mul(scalar(sign), product)?)
+        })
+    }
+}
