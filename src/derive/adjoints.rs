@@ -209,7 +209,7 @@ fn without_sum(term: &Term) -> Option<Term> {
         Term::Sum('t', from, to, body) if *from == Time::at(1) && *to == Time::last() => {
             Some((**body).clone())
         }
-        Term::Neg(x) => without_sum(x).map(super::canon::neg),
+        Term::Neg(x) => without_sum(x).map(neg),
         Term::Add(parts) => {
             let bodies: Option<Vec<Term>> = parts.iter().map(without_sum).collect();
             Some(add(bodies?))

@@ -29,6 +29,7 @@ mod mirror;
 mod multiply;
 mod naming;
 mod norms;
+mod numbers;
 mod one_step;
 mod oracle;
 mod parse;
@@ -39,6 +40,7 @@ mod readoff;
 mod responses;
 mod rewrite;
 mod rules;
+mod shapes;
 mod shares;
 mod show;
 mod span;
@@ -286,7 +288,7 @@ impl Derivation {
     /// What LaTeX may mean in this derivation.
     #[must_use]
     pub fn lexicon(&self) -> Lexicon {
-        let sizes = span::sizes(&self.graph.tape);
+        let sizes = shapes::sizes(&self.graph.tape);
         Lexicon::new(
             &self.symbols,
             self.functions.keys(),

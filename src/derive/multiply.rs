@@ -36,7 +36,7 @@ impl Instance {
                 column => column,
             });
         }
-        match self.from_the_left(factors, at) {
+        match self.left_to_right(factors, at) {
             Err(reason) if reason == SIZELESS => {
                 let values = factors.iter().rev().map(|f| self.evaluate(f, at));
                 let product = values.reduce(|after, before| mul(before?, after?));
@@ -61,7 +61,7 @@ impl Instance {
         values.try_fold(first, |product, v| f(product, v?))
     }
 
-    fn from_the_left(&self, factors: &[Term], at: &Steps) -> Found {
+    fn left_to_right(&self, factors: &[Term], at: &Steps) -> Found {
         let values: Vec<Found> = factors.iter().map(|f| self.evaluate(f, at)).collect();
         if values.iter().any(|v| matches!(v, Ok(V::Zero))) {
             return Ok(V::Zero);

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::canon::{add, divide, hadamard, inner, neg, product, scale, summed, transpose};
-use super::span::{Along, Span, is_number, numbers_first, part, size, stacked};
+use super::numbers::numbers_first;
+use super::shapes::{is_number, size};
+use super::span::{Along, Span, part, stacked};
 use super::term::{Base, Name, Term, Time};
 use crate::error::{Error, Result};
 use crate::op::{Axis, Edge, Linear, NodeId, Op, Over, Pointwise, Sum, Total};

@@ -7,7 +7,8 @@ use crate::derive::canon::{
     add, diagonal, divide, hadamard, inner, neg, product, scale, settle, transpose,
 };
 use crate::derive::chain::Carried;
-use crate::derive::span::{self, Along, Span, extent, is_number, size};
+use crate::derive::shapes::{extent, is_number, size};
+use crate::derive::span::{self, Along, Span};
 use crate::derive::term::{Name, Term, Time};
 
 /// What a line is linear in.

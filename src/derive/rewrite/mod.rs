@@ -16,8 +16,8 @@ pub(crate) use proof::{Made, Proof};
 
 use super::canon::tidy;
 use super::chain::{self, Carried};
+use super::numbers::numbers_first;
 use super::rules::Rule;
-use super::span::numbers_first;
 use super::term::{Name, Term, Time};
 use super::{Equation, Relation};
 use crate::op::Op;
@@ -430,7 +430,7 @@ impl Rewrite {
             Self::FactorRows => blocks::factor_rows(before)?,
             Self::NormOfBlocks => norms::blocks(before),
             Self::NormOfOuter => norms::outer(before, known),
-            Self::AsDiagonal => norms::as_diagonal(before),
+            Self::AsDiagonal => norms::as_diagonal(before, known),
             Self::Length => norms::length(before, known),
             Self::Saturated => norms::saturated(before, known)?,
             Self::Repeated => sums::repeated(before)?,

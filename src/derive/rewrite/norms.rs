@@ -2,7 +2,7 @@
 
 use super::Known;
 use crate::derive::canon::{add, diagonal as diagonal_times, hadamard, product};
-use crate::derive::span::{extent, is_number, size};
+use crate::derive::shapes::{extent, is_number, size};
 use crate::derive::term::{Base, Term, Time};
 use crate::derive::{Equation, Relation};
 
@@ -142,13 +142,13 @@ pub(super) fn outer(term: &Term, known: &Known<'_>) -> Term {
 }
 
 /// `‖v ⊙ u‖ = ‖diag(v) u‖`.
-pub(super) fn as_diagonal(term: &Term) -> Term {
+pub(super) fn as_diagonal(term: &Term, known: &Known<'_>) -> Term {
     everywhere(term, &|t| {
         let (numbers, had) = match inside(t)? {
             Term::Mul(factors) => {
                 let (last, numbers) = factors.split_last()?;
-                let digits = numbers.iter().all(|n| matches!(n, Term::Num(_)));
-                (numbers, digits.then_some(last)?)
+                let all = numbers.iter().all(|n| is_number(n, known.tape));
+                (numbers, all.then_some(last)?)
             }
             had => (&[][..], had),
         };

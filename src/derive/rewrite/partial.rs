@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::{Argument, Known};
 use crate::derive::canon::{add, diag, hadamard, neg, product, scale, settle, transpose};
 use crate::derive::chain::Carried;
-use crate::derive::span::is_number;
+use crate::derive::shapes::is_number;
 use crate::derive::term::{Name, Term, Time};
 
 /// Whether a differential depends on another, by the lines of the differentials.

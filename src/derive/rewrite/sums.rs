@@ -3,7 +3,7 @@
 use super::Known;
 use crate::derive::canon::{add, neg, product, scale, settle, summed, tidy, transpose};
 use crate::derive::chain::{Carried, flow};
-use crate::derive::span::is_number;
+use crate::derive::shapes::is_number;
 use crate::derive::term::{Base, Name, Term, Time};
 
 const fn after(base: Base, offset: i64) -> Time {

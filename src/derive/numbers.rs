@@ -1,0 +1,101 @@
+//! Products with their numbers in front, and what is chosen of a matrix as a part of it.
+
+use super::canon::{hadamard, product, scale};
+use super::shapes::{extent, is_number};
+use super::span::{Along, part};
+use super::term::Term;
+use crate::tape::Tape;
+
+/// The same with every number in a product in front of what is none: `A uᵀ v x` as `uᵀ v A x`.
+pub(crate) fn numbers_first(term: &Term, tape: &Tape) -> Term {
+    let term = term.map(&mut |part| numbers_first(part, tape));
+    let factors = match &term {
+        Term::Mul(factors) => factors,
+        Term::Had(factors) => return numbers_out(factors, tape).unwrap_or(term),
+        _ => return term,
+    };
+    // What a letter stands for is not known here.
+    if factors.iter().any(|f| matches!(f, Term::Letter(..))) {
+        return term;
+    }
+    let number = |run: &[Term]| match run {
+        [one] => is_number(one, tape),
+        run => is_number(&Term::Mul(run.to_vec()), tape),
+    };
+    let (mut first, mut rest, mut left) = (Vec::new(), Vec::new(), &factors[..]);
+    while let [factor, ..] = left {
+        let longest = match factor {
+            Term::T(_) => left.len(),
+            _ => 1,
+        };
+        let run = (1..=longest).find(|n| number(&left[..*n]));
+        let (run, after) = left.split_at(run.unwrap_or(1));
+        match number(run) && !run.iter().any(Term::is_linear_part) {
+            true => first.extend(run.iter().cloned()),
+            false => rest.extend(run.iter().cloned()),
+        }
+        left = after;
+    }
+    // Columns of the identity choose columns, rows of it rows.
+    let mut at = 0;
+    while at + 1 < rest.len() {
+        match chosen(&rest[at], &rest[at + 1], tape) {
+            Some(one) => {
+                rest[at] = one;
+                rest.remove(at + 1);
+                at = at.saturating_sub(1);
+            }
+            None => at += 1,
+        }
+    }
+    let moved: Vec<Term> = first.into_iter().chain(rest).collect();
+    match moved == *factors {
+        true => term,
+        false => product(moved),
+    }
+}
+
+/// Numbers in front of a factor of a product entry by entry, in front of the product.
+fn numbers_out(factors: &[Term], tape: &Tape) -> Option<Term> {
+    let (mut numbers, mut rest) = (Vec::new(), Vec::new());
+    for factor in factors {
+        let Term::Mul(inner) = factor else {
+            rest.push(factor.clone());
+            continue;
+        };
+        let number = |f: &&Term| is_number(f, tape) && !f.is_linear_part();
+        let (own, other) = inner.split_at(inner.iter().take_while(number).count());
+        if other.is_empty() {
+            return None;
+        }
+        numbers.extend(own.iter().cloned());
+        rest.push(product(other.to_vec()));
+    }
+    let body = (!numbers.is_empty()).then(|| hadamard(rest))?;
+    Some(scale(numbers, Some(body)))
+}
+
+/// `A I_{:,a:b} = A_{:,a:b}` and `I_{a:b,:} A = A_{a:b,:}` of matrices that have a name.
+fn chosen(first: &Term, second: &Term, tape: &Tape) -> Option<Term> {
+    let is_eye = |x: &Term| matches!(x, Term::EyeOf(_));
+    let named = |x: &Term| {
+        let whole = match x {
+            Term::T(x) => x,
+            x => x,
+        };
+        let known = matches!(
+            whole,
+            Term::Value(_, None) | Term::D(_, None) | Term::Part(..)
+        );
+        known && matches!(extent(x, tape), Some((Some(_), Some(_))))
+    };
+    match (first, second) {
+        (matrix, Term::Part(span, eye)) if is_eye(eye) && span.along == Along::Columns => {
+            named(matrix).then(|| part(span.clone(), matrix.clone(), tape))
+        }
+        (Term::Part(span, eye), matrix) if is_eye(eye) && span.along == Along::Rows => {
+            named(matrix).then(|| part(span.clone(), matrix.clone(), tape))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,213 @@
+//! The shapes of terms as far as their names tell, and the sizes that they are written in.
+
+use std::sync::Arc;
+
+use super::canon::{add, scale};
+use super::span::Along;
+use super::term::{Name, Term};
+use crate::op::Op;
+use crate::shape::{Dim, Kind, Shape, Symbol};
+use crate::tape::Tape;
+
+/// A size as a sum of multiples of named sizes and a number.
+pub(crate) fn size(dim: Dim, names: &[Arc<str>]) -> Term {
+    #[expect(clippy::cast_precision_loss, reason = "a size is small")]
+    let number = |n: usize| Term::Num(n as f64);
+    let named = dim.named_terms().map(|(symbol, count)| {
+        let dim = Dim::named(symbol);
+        let size = Term::Size(dim.text(names).into(), dim);
+        scale(vec![number(count)], Some(size))
+    });
+    let rest = number(dim.constant());
+    number_last(add(named.chain([rest])))
+}
+
+/// A size with the number after the names.
+pub(super) fn number_last(size: Term) -> Term {
+    match size {
+        Term::Add(mut parts) if matches!(parts[0], Term::Num(_)) => {
+            parts.rotate_left(1);
+            Term::Add(parts)
+        }
+        size => size,
+    }
+}
+
+/// Every named size.
+pub(crate) fn sizes(tape: &Tape) -> impl Iterator<Item = (Name, Dim)> {
+    let named = |(i, name): (u16, &str)| (name.into(), Dim::named(Symbol(i)));
+    (0..).zip(tape.dims()).map(named)
+}
+
+/// The size that a term is, the other way.
+pub(super) fn dim(term: &Term) -> Option<Dim> {
+    match term {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is checked to be a whole number that is not negative"
+        )]
+        Term::Num(n) if *n >= 0.0 && n.fract() == 0.0 => Some(Dim::fixed(*n as usize)),
+        Term::Size(_, dim) => Some(*dim),
+        Term::Add(parts) => {
+            let parts: Option<Vec<Dim>> = parts.iter().map(dim).collect();
+            parts?.into_iter().reduce(|a, b| a + b)
+        }
+        Term::Mul(factors) => match &factors[..] {
+            [count, of] => {
+                let (count, of) = (dim(count)?.as_fixed()?, dim(of)?);
+                std::iter::repeat_n(of, count).reduce(|a, b| a + b)
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The number of rows and of columns; a vector has no columns, a row no rows, a number neither.
+pub(crate) type Extent = (Option<Dim>, Option<Dim>);
+
+/// Whether a term is a number: made of numbers, or a product of a row and a column.
+pub(crate) fn is_number(term: &Term, tape: &Tape) -> bool {
+    let one = |side: Option<Dim>| side.is_none_or(|n| n == Dim::fixed(1));
+    extent(term, tape).is_some_and(|(rows, columns)| one(rows) && one(columns))
+}
+
+/// The shape of a term, as far as its names tell.
+pub(crate) fn extent(term: &Term, tape: &Tape) -> Option<Extent> {
+    let of = |x: &Term| extent(x, tape);
+    match term {
+        Term::Value(name, _)
+        | Term::Delta(name, _)
+        | Term::D(name, _)
+        | Term::DPlus(name, _)
+        | Term::Costate(name, _)
+        | Term::Cut(name, _)
+        | Term::Gradient(name, _) => named(name, tape),
+        Term::Jacobian(of, _, by, _) | Term::Direct(of, _, by, _) | Term::Block(of, by, _) => {
+            match (named(of, tape)?, named(by, tape)?) {
+                ((rows, None), (columns, None)) => Some((rows, columns)),
+                _ => None,
+            }
+        }
+        Term::Num(_)
+        | Term::Length
+        | Term::Size(..)
+        | Term::Steps(_)
+        | Term::At(..)
+        | Term::Before(..)
+        | Term::Uncut(_)
+        | Term::Inner(..)
+        | Term::Norm(_)
+        | Term::MaxNorm(_)
+        | Term::Frobenius(_)
+        | Term::Least(_)
+        | Term::DLoss
+        | Term::DStepLoss(_)
+        | Term::Loss
+        | Term::StepLoss(_)
+        | Term::Max(..)
+        | Term::Min(..)
+        | Term::PowSteps(..) => Some((None, None)),
+        Term::Neg(x)
+        | Term::Pow(x, _)
+        | Term::DOf(x)
+        | Term::Sum(_, _, _, x)
+        | Term::Prod(_, _, _, x)
+        | Term::ProdUp(_, _, _, x)
+        | Term::HadProd(_, _, _, x) => of(x),
+        Term::T(x) => of(x).map(|(rows, columns)| (columns, rows)),
+        Term::Diag(v) => of(v).map(|(n, _)| (n, n)),
+        Term::EyeOf(n) => dim(n).map(|n| (Some(n), Some(n))),
+        Term::OneHot(class) => match &**class {
+            Term::Value(name, _) => match tape.ty(tape.named(name)?).kind {
+                Kind::Class(count) => Some((Some(count), None)),
+                Kind::Real => None,
+            },
+            _ => None,
+        },
+        Term::Part(span, x) => {
+            let (rows, columns) = of(x)?;
+            Some(match span.along {
+                Along::Columns => (rows, Some(span.len()?)),
+                Along::Rows | Along::Entries => (Some(span.len()?), columns),
+            })
+        }
+        Term::Div(a, b) => widest([&**a, &**b], tape),
+        Term::Add(parts) | Term::Had(parts) => widest(parts, tape),
+        Term::Call(name, _) if term.indicator().is_some() || is_pointwise(name, tape) => {
+            widest(term.parts(), tape)
+        }
+        Term::Call(_, args) => {
+            let numbers = args.iter().all(|x| is_number(x, tape));
+            numbers.then_some((None, None))
+        }
+        Term::Mul(factors) => {
+            let mut found: Extent = (None, None);
+            for (i, factor) in factors.iter().enumerate() {
+                let some = Some(Dim::fixed(1));
+                let own = match factor {
+                    // As many ones as what stands beside them needs.
+                    Term::T(x) if **x == Term::Ones && i + 1 < factors.len() => (None, some),
+                    Term::Ones if found != (None, None) => (some, None),
+                    factor => match of(factor) {
+                        Some(own) => own,
+                        // A matrix in the middle, whatever its size.
+                        None if found != (None, None) && i + 1 < factors.len() => (some, some),
+                        None => return None,
+                    },
+                };
+                found = match (found, own) {
+                    ((None, None), own) => own,
+                    (all, (None, None)) => all,
+                    ((rows, _), (_, columns)) => (rows, columns),
+                };
+            }
+            Some(found)
+        }
+        Term::Matrix(rows) => {
+            let sum = |cells: Vec<Extent>, side: fn(Extent) -> Option<Dim>| {
+                let one = Dim::fixed(1);
+                let sizes = cells.into_iter().map(|c| side(c).unwrap_or(one));
+                sizes.reduce(|a, b| a + b)
+            };
+            let first: Option<Vec<Extent>> = rows.iter().map(|r| of(r.first()?)).collect();
+            let height = sum(first?, |e| e.0);
+            let top: Option<Vec<Extent>> = rows.first()?.iter().map(of).collect();
+            let top = top?;
+            let column = top.len() == 1 && top[0].1.is_none();
+            Some((height, if column { None } else { sum(top, |e| e.1) }))
+        }
+        _ => None,
+    }
+}
+
+/// The shape of a value.
+fn named(name: &Name, tape: &Tape) -> Option<Extent> {
+    let ty = tape.ty(tape.named(name)?);
+    match (ty.kind, ty.shape) {
+        (Kind::Class(_), _) => None,
+        (_, Shape::Scalar) => Some((None, None)),
+        (_, Shape::Vector(n)) => Some((Some(n), None)),
+        (_, Shape::Matrix(m, n)) => Some((Some(m), Some(n))),
+    }
+}
+
+/// The shape of what is put together entry by entry: numbers, and ones, take on that of the others.
+fn widest<'t>(parts: impl IntoIterator<Item = &'t Term>, tape: &Tape) -> Option<Extent> {
+    let (mut number, mut unknown) = (None, false);
+    for part in parts {
+        match (part, extent(part, tape)) {
+            (Term::Ones | Term::Zero, _) => {}
+            (_, Some((None, None))) => number = Some((None, None)),
+            (_, Some(own)) => return Some(own),
+            (_, None) => unknown = true,
+        }
+    }
+    number.filter(|_| !unknown)
+}
+
+fn is_pointwise(function: &Name, tape: &Tape) -> bool {
+    let mut ops = tape.nodes().map(|(_, node)| node.op());
+    ops.any(|op| matches!(op, Op::Pointwise(_)) && op.name() == &**function)
+}
