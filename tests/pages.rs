@@ -102,6 +102,29 @@ fn figures_show_paths_by_colour_and_by_dashes() {
     assert!(page.contains("class=\"heat\"") && page.contains("class=\"curves\""));
 }
 
+/// What is read from further back than the figure has steps enters at its margin.
+#[test]
+fn figures_show_what_comes_from_far_back() {
+    let edges = |lags: usize| {
+        let delayed = (1..lags).fold("s".to_owned(), |x, _| format!("delay({x})"));
+        let source = format!(
+            "input x, y\nparam a\nstate s\nu = a * {delayed}\ns' = tanh(u + x)\n\
+             loss squared_error(s', y)\n"
+        );
+        let recurrence = bptt::Recurrence::parse("far", &source).unwrap();
+        let page = recurrence.derive().unwrap();
+        let page = page.render(Format::Html, Lang::En, Level::Normal);
+        page.matches("<path class=\"back").count()
+    };
+    assert!(
+        edges(2) > edges(6) && edges(6) == edges(7),
+        "{} {}",
+        edges(2),
+        edges(6)
+    );
+    assert!(edges(6) > 0);
+}
+
 #[test]
 fn both_languages_say_everything() {
     let formulas = |text: &str| {

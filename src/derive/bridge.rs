@@ -259,7 +259,9 @@ pub(crate) fn of_one_step(writer: &Writer<'_>, term: &Term) -> bool {
     while let Some(term) = pending.pop() {
         let elsewhere = |t: &Term| match t {
             Term::Delta(_, at) => *at != Some(Time::var('t')),
-            t => matches!(t, Term::Before(..) | Term::At(..)),
+            // The loss of another step may read it with the value of that one.
+            Term::Value(_, Some(at)) => *at != Time::var('t'),
+            t => matches!(t, Term::Before(..) | Term::At(..) | Term::Sum(..)),
         };
         if term.any(&elsewhere) {
             return false;

@@ -5,7 +5,7 @@ pub(crate) use super::products::{
     diag, diagonal, divide, hadamard, inner, product, scale, transpose,
 };
 use super::products::{scaled, split};
-use super::term::{Term, Time};
+use super::term::{Base, Term, Time};
 
 /// A sum: sums inside are opened, zeros dropped, numbers added, and what has the same last factor
 /// is put together: `a ⊙ δ − b ⊙ δ = (a − b) ⊙ δ`.
@@ -217,6 +217,25 @@ pub(crate) fn summed(var: char, from: Time, to: Time, body: Term) -> Term {
             Some(there) => there,
             None => Term::Sum(var, from, to, Box::new(body)),
         },
+    }
+}
+
+/// The right side of a line, with another variable for what is summed over all steps where the left
+/// side is at one.
+pub(crate) fn beside_step(left: &Term, right: Term) -> Term {
+    fn renamed(term: &Term) -> Term {
+        match term {
+            Term::Sum('t', from, to, body) if (from, to) == (&Time::at(1), &Time::last()) => {
+                let body = body.at('t', &Time::var('s'));
+                Term::Sum('s', from.clone(), to.clone(), Box::new(body))
+            }
+            term => term.map(&mut renamed),
+        }
+    }
+    let stepped = |t: &Term| t.clone().times().iter().any(|at| at.base == Base::Var('t'));
+    match left.any(&stepped) {
+        true => renamed(&right),
+        false => right,
     }
 }
 

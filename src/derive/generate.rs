@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::canon::{add, summed};
+use super::canon::{add, beside_step, summed};
 use super::chain::Carried;
 use super::read::{Function, Label, Reader};
 use super::rules::Rule;
@@ -220,6 +220,7 @@ impl Writer<'_> {
         right: Term,
     ) -> &mut Equation {
         let at = self.equations.len();
+        let right = beside_step(&left, right);
         self.equations.push(Equation {
             id,
             part,

@@ -13,7 +13,7 @@ use super::term::{Name, Term, Time};
 use super::{Level, Part, Range};
 use crate::op::{NodeId, Op, RegisterId};
 use crate::shape::Shape;
-use crate::tape::{Direction, Tape};
+use crate::tape::{Direction, Register, Tape};
 
 /// A part of the state: its value, and what the next step reads of it.
 struct State {
@@ -48,6 +48,7 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
 
 fn states(writer: &Writer<'_>) -> Option<Vec<State>> {
     let tape = writer.recurrence.tape();
+    let carried = tape.live(tape.registers().iter().filter_map(Register::def));
     let mut states = Vec::new();
     for (i, register) in tape.registers().iter().enumerate() {
         let id = RegisterId::new(i);
@@ -69,6 +70,15 @@ fn states(writer: &Writer<'_>) -> Option<Vec<State>> {
         if matches!(tape.ty(def).shape, Shape::Matrix(..)) {
             return None;
         }
+        // What is read the other way as well, and here by the loss alone, is no state of this chain.
+        let other = |r: &Register| r.direction() == Direction::Backward && r.def() == Some(def);
+        if tape.registers().iter().any(other) && !carried[read.index()] {
+            continue;
+        }
+        // A start that comes from another chain does not stand still.
+        if register.init().is_some_and(|init| reads(tape, init)) {
+            return None;
+        }
         let part = Carried {
             name: Arc::clone(name),
             delay: -1 - shift,
@@ -85,6 +95,13 @@ fn states(writer: &Writer<'_>) -> Option<Vec<State>> {
     states.sort_by_key(|s| (place(s), s.part.delay));
     let whole = !states.is_empty() && !comes_back(tape, &states);
     whole.then_some(states)
+}
+
+/// Whether a value is computed from what some register carries.
+fn reads(tape: &Tape, value: NodeId) -> bool {
+    let live = tape.live(std::iter::once(value));
+    let mut nodes = tape.nodes();
+    nodes.any(|(id, node)| live[id.index()] && matches!(node.op(), Op::Read(_)))
 }
 
 /// Whether the chain reads something that runs the other way and has read the chain before: then a

@@ -18,6 +18,7 @@ mod collect;
 mod conditions;
 mod costate;
 mod document;
+mod entries;
 mod evaluate;
 mod factors;
 mod forms;

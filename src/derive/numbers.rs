@@ -22,7 +22,8 @@ pub(crate) fn numbers_first(term: &Term, tape: &Tape) -> Term {
         [one] => is_number(one, tape),
         run => is_number(&Term::Mul(run.to_vec()), tape),
     };
-    let (mut first, mut rest, mut left) = (Vec::new(), Vec::new(), &factors[..]);
+    let (mut first, mut between) = (Vec::new(), Vec::new());
+    let (mut rest, mut left) = (Vec::new(), &factors[..]);
     while let [factor, ..] = left {
         let longest = match factor {
             Term::T(_) => left.len(),
@@ -30,9 +31,12 @@ pub(crate) fn numbers_first(term: &Term, tape: &Tape) -> Term {
         };
         let run = (1..=longest).find(|n| number(&left[..*n]));
         let (run, after) = left.split_at(run.unwrap_or(1));
-        match number(run) && !run.iter().any(Term::is_linear_part) {
-            true => first.extend(run.iter().cloned()),
-            false => rest.extend(run.iter().cloned()),
+        let linear = run.iter().any(Term::is_linear_part);
+        match number(run) {
+            true if !linear => first.extend(run.iter().cloned()),
+            // What is linear stands last, but not between a matrix and a vector.
+            true if !rest.is_empty() && !after.is_empty() => between.extend(run.iter().cloned()),
+            _ => rest.extend(run.iter().cloned()),
         }
         left = after;
     }
@@ -48,8 +52,9 @@ pub(crate) fn numbers_first(term: &Term, tape: &Tape) -> Term {
             None => at += 1,
         }
     }
-    let moved: Vec<Term> = first.into_iter().chain(rest).collect();
-    match moved == *factors {
+    let moved: Vec<Term> = first.into_iter().chain(between).chain(rest).collect();
+    let nested = factors.iter().any(|f| matches!(f, Term::Mul(_)));
+    match moved == *factors && !nested {
         true => term,
         false => product(moved),
     }

@@ -12,7 +12,7 @@ use super::shapes::{is_number, size};
 use super::span::{Along, Span, part, stacked};
 use super::term::{Base, Name, Term, Time};
 use crate::error::{Error, Result};
-use crate::op::{Axis, Edge, Linear, NodeId, Op, Over, Pointwise, Sum, Total};
+use crate::op::{Axis, Broadcast, Edge, Linear, NodeId, Op, Over, Pointwise, Sum, Total};
 use crate::op::{Notation, RegisterId, Setting};
 use crate::shape::{Dim, Rate, Shape};
 use crate::tape::{Direction, Node, Tape};
@@ -34,7 +34,7 @@ pub(crate) struct Function {
 
 /// Reads terms off a tape.
 pub(crate) struct Reader<'a> {
-    tape: &'a Tape,
+    pub(super) tape: &'a Tape,
     name: &'a str,
     pub(crate) labels: HashMap<NodeId, Label>,
     pub(crate) functions: RefCell<IndexMap<Name, Function>>,
@@ -258,7 +258,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A product of matrices, with the scalars among the factors in front.
-    fn product(&self, factors: Vec<Term>) -> Term {
+    pub(super) fn product(&self, factors: Vec<Term>) -> Term {
         let (mut scalars, mut rest) = (Vec::new(), Vec::new());
         let mut negative = false;
         for factor in factors {
@@ -304,7 +304,7 @@ impl<'a> Reader<'a> {
                 // The differential or δ stands last.
                 let (a, b) = (arg(0)?, arg(1)?);
                 let (a, b) = if a.is_linear_part() { (b, a) } else { (a, b) };
-                self.product(vec![transpose(a), b])
+                self.product(vec![self.row(a), b])
             }
             Linear::Dot(_) => inner(arg(0)?, arg(1)?),
             Linear::Sum(Sum(Over::All)) if self.has_one_entry(args[0]) => arg(0)?,
@@ -329,6 +329,21 @@ impl<'a> Reader<'a> {
             Linear::Broadcast(b) if b.over == Over::All && (scalar || self.has_one_entry(id)) => {
                 arg(0)?
             }
+            Linear::Sum(Sum(Over::All)) => match Self::sum_of_matrix(arg(0)?) {
+                Some(found) => found,
+                None => self.call(id, at)?,
+            },
+            Linear::Sum(Sum(Over::Axis(axis))) => match axis {
+                Axis::Rows => self.product(vec![transpose(arg(0)?), Term::Ones]),
+                Axis::Columns => self.product(vec![arg(0)?, Term::Ones]),
+            },
+            Linear::Broadcast(Broadcast {
+                over: Over::Axis(axis),
+                ..
+            }) => match axis {
+                Axis::Rows => self.product(vec![Term::Ones, transpose(arg(0)?)]),
+                Axis::Columns => self.product(vec![arg(0)?, transpose(Term::Ones)]),
+            },
             Linear::Concat(c) if c.axis == Axis::Rows => {
                 let parts: Result<Vec<_>> = (0..args.len()).map(arg).collect();
                 let parts = parts?;
@@ -383,71 +398,6 @@ impl<'a> Reader<'a> {
             Linear::Select(_) => self.selected(id, at, scalar)?,
             _ => self.call(id, at)?,
         })
-    }
-
-    fn has_one_entry(&self, id: NodeId) -> bool {
-        let shape = self.tape.ty(id).shape.dims();
-        shape.iter().all(|n| *n == Dim::fixed(1))
-    }
-
-    /// Values below each other, some of which are zero, as those that are not, each in its place.
-    fn placed(&self, id: NodeId, parts: Vec<Term>) -> Term {
-        let names = self.tape.dim_names();
-        let height = |id: NodeId| {
-            let shape = self.tape.ty(id).shape.dims();
-            shape.first().copied().unwrap_or(Dim::fixed(1))
-        };
-        let eye = Term::EyeOf(Box::new(size(height(id), &names)));
-        let mut start = Dim::fixed(0);
-        let args = self.tape.node(id).args();
-        let placed = args.iter().zip(parts).map(|(arg, part)| {
-            let span = Span::new(Along::Columns, start, height(*arg), &names);
-            start = start + height(*arg);
-            let place = Term::Part(span, Box::new(eye.clone()));
-            self.product(vec![place, part])
-        });
-        add(placed)
-    }
-
-    /// `⟨u, x⟩`; of a number spread over all entries, with the sum of those of `u`.
-    pub(crate) fn paired(&self, u: Term, x: Term) -> Term {
-        match x {
-            Term::Mul(mut factors) if factors.last() == Some(&Term::Ones) => {
-                factors.pop();
-                let place = factors.iter().position(Term::is_linear_part);
-                let own = place.map(|at| factors.remove(at));
-                match own {
-                    Some(own) => {
-                        let sum = self.sum_of_entries(u);
-                        inner(scale(factors, Some(sum)), own)
-                    }
-                    None => inner(u, scale(factors, Some(Term::Ones))),
-                }
-            }
-            x => inner(u, x),
-        }
-    }
-
-    /// The sum of all entries of a vector: `𝟏ᵀ x`, of a product `uᵀ v`, with numbers in front.
-    fn sum_of_entries(&self, vector: Term) -> Term {
-        match vector {
-            Term::Neg(x) => neg(self.sum_of_entries(*x)),
-            Term::Sum(var, from, to, x) => summed(var, from, to, self.sum_of_entries(*x)),
-            Term::Had(mut factors) => match factors.pop() {
-                Some(last) => self.product(vec![transpose(hadamard(factors)), last]),
-                None => Term::Zero,
-            },
-            Term::Mul(factors) => match factors.split_last() {
-                Some((last @ Term::Had(_), numbers))
-                    if is_number(&Term::Mul(numbers.to_vec()), self.tape) =>
-                {
-                    let sum = self.sum_of_entries(last.clone());
-                    self.product(numbers.iter().cloned().chain([sum]).collect())
-                }
-                _ => self.product(vec![transpose(Term::Ones), Term::Mul(factors)]),
-            },
-            x => self.product(vec![transpose(Term::Ones), x]),
-        }
     }
 
     const fn along(axis: Axis) -> Along {

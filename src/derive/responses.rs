@@ -80,6 +80,10 @@ fn maps(writer: &mut Writer<'_>, state: &Name) {
         });
     // The weight that acts on the state stands for all of them.
     let found = parameters.into_iter().find_map(|name| {
+        // What the state starts from must not depend on it.
+        if starts_from(writer, &name) {
+            return None;
+        }
         let map = immediate(writer, state, &name)?;
         map.term.any(&|t| *t == carried).then_some((name, map))
     });
@@ -113,6 +117,13 @@ fn maps(writer: &mut Writer<'_>, state: &Name) {
     let equation = writer.prove(format!("map.sum.{name}"), Part::Jacobian, total, made);
     equation.range = Range::all();
     equation.level = Level::Normal;
+}
+
+/// Whether some register starts from what depends on a parameter.
+fn starts_from(writer: &Writer<'_>, parameter: &Name) -> bool {
+    let tape = writer.recurrence.tape();
+    let starts = tape.live(tape.registers().iter().filter_map(|r| r.init()));
+    tape.named(parameter).is_some_and(|id| starts[id.index()])
 }
 
 /// How a state answers at once to a parameter.

@@ -69,8 +69,7 @@ pub(crate) type Extent = (Option<Dim>, Option<Dim>);
 
 /// Whether a term is a number: made of numbers, or a product of a row and a column.
 pub(crate) fn is_number(term: &Term, tape: &Tape) -> bool {
-    let one = |side: Option<Dim>| side.is_none_or(|n| n == Dim::fixed(1));
-    extent(term, tape).is_some_and(|(rows, columns)| one(rows) && one(columns))
+    extent(term, tape) == Some((None, None))
 }
 
 /// The shape of a term, as far as its names tell.
@@ -128,7 +127,10 @@ pub(crate) fn extent(term: &Term, tape: &Tape) -> Option<Extent> {
         },
         Term::Part(span, x) => {
             let (rows, columns) = of(x)?;
+            let one = span.len() == Some(Dim::fixed(1));
             Some(match span.along {
+                // A single entry is a number.
+                Along::Entries if one => (None, None),
                 Along::Columns => (rows, Some(span.len()?)),
                 Along::Rows | Along::Entries => (Some(span.len()?), columns),
             })
@@ -160,6 +162,10 @@ pub(crate) fn extent(term: &Term, tape: &Tape) -> Option<Extent> {
                 found = match (found, own) {
                     ((None, None), own) => own,
                     (all, (None, None)) => all,
+                    // A row does not meet a row.
+                    ((_, before), (after, _)) if before.is_some() != after.is_some() => {
+                        return None;
+                    }
                     ((rows, _), (_, columns)) => (rows, columns),
                 };
             }

@@ -44,9 +44,14 @@ struct Way<'e> {
 }
 
 fn ways<'e>(layout: &Layout, edge: &'e Edge) -> Vec<Way<'e>> {
-    let seen = (0..3).filter(|step| (-1..=3).contains(&(step + edge.shift)));
+    let drawn = |step: &i64| (-1..=3).contains(&(step + edge.shift));
+    let mut seen: Vec<i64> = (0..3).filter(drawn).collect();
+    // What comes from further away enters at the margin.
+    if seen.is_empty() {
+        seen.push(if edge.shift < 0 { 2 } else { 0 });
+    }
     let way = |step: i64| {
-        let a = layout.center(&edge.from, step + edge.shift);
+        let a = layout.center(&edge.from, (step + edge.shift).clamp(-1, 3));
         let b = layout.center(&edge.to, step);
         let mut back = layout.route(a, b, edge.shift, -5);
         back.reverse();
@@ -57,7 +62,7 @@ fn ways<'e>(layout: &Layout, edge: &'e Edge) -> Vec<Way<'e>> {
             back,
         }
     };
-    seen.map(way).collect()
+    seen.into_iter().map(way).collect()
 }
 
 /// Where things stand.

@@ -1,0 +1,106 @@
+//! Sums over entries and values below each other, as products.
+
+use super::canon::{add, hadamard, inner, neg, scale, summed, transpose};
+use super::read::Reader;
+use super::shapes::{extent, is_number, size};
+use super::span::{Along, Span};
+use super::term::Term;
+use crate::op::NodeId;
+use crate::shape::Dim;
+
+impl Reader<'_> {
+    /// `⟨u, x⟩`; of a number spread over all entries, with the sum of those of `u`.
+    pub(crate) fn paired(&self, u: Term, x: Term) -> Term {
+        match x {
+            Term::Mul(mut factors)
+                if factors.last() == Some(&Term::Ones)
+                    && matches!(extent(&u, self.tape), Some((Some(_), None))) =>
+            {
+                factors.pop();
+                let place = factors.iter().position(Term::is_linear_part);
+                let own = place.map(|at| factors.remove(at));
+                match own {
+                    Some(own) => {
+                        let sum = self.sum_of_entries(u);
+                        inner(scale(factors, Some(sum)), own)
+                    }
+                    None => inner(u, scale(factors, Some(Term::Ones))),
+                }
+            }
+            x => inner(u, x),
+        }
+    }
+
+    /// The sum of all entries of a vector: `𝟏ᵀ x`, of a product `uᵀ v`, with numbers in front.
+    pub(super) fn sum_of_entries(&self, vector: Term) -> Term {
+        match vector {
+            Term::Neg(x) => neg(self.sum_of_entries(*x)),
+            Term::Sum(var, from, to, x) => summed(var, from, to, self.sum_of_entries(*x)),
+            Term::Had(mut factors) => match factors.pop() {
+                Some(last) => self.product(vec![self.row(hadamard(factors)), last]),
+                None => Term::Zero,
+            },
+            Term::Mul(factors) => match factors.split_last() {
+                Some((last @ Term::Had(_), numbers))
+                    if is_number(&Term::Mul(numbers.to_vec()), self.tape) =>
+                {
+                    let sum = self.sum_of_entries(last.clone());
+                    self.product(numbers.iter().cloned().chain([sum]).collect())
+                }
+                _ => self.product(vec![transpose(Term::Ones), Term::Mul(factors)]),
+            },
+            x => self.product(vec![transpose(Term::Ones), x]),
+        }
+    }
+
+    /// The sum of all entries of a matrix, as an inner product where it is one.
+    pub(super) fn sum_of_matrix(matrix: Term) -> Option<Term> {
+        match matrix {
+            Term::Neg(x) => Self::sum_of_matrix(*x).map(neg),
+            Term::Sum(var, from, to, x) => {
+                Self::sum_of_matrix(*x).map(|x| summed(var, from, to, x))
+            }
+            Term::Had(mut factors) => {
+                let last = factors.pop()?;
+                Some(inner(hadamard(factors), last))
+            }
+            _ => None,
+        }
+    }
+
+    /// The transpose of a column, factor by factor: `(Aᵀ v)ᵀ = vᵀ A`, with numbers in front.
+    pub(super) fn row(&self, column: Term) -> Term {
+        let Term::Mul(factors) = column else {
+            return transpose(column);
+        };
+        let number = |f: &&Term| is_number(f, self.tape);
+        let count = factors.iter().take_while(number).count();
+        let (numbers, rest) = factors.split_at(count);
+        let turned = rest.iter().rev().cloned().map(transpose);
+        self.product(numbers.iter().cloned().chain(turned).collect())
+    }
+
+    /// Values below each other, some of which are zero, as those that are not, each in its place.
+    pub(super) fn placed(&self, id: NodeId, parts: Vec<Term>) -> Term {
+        let names = self.tape.dim_names();
+        let height = |id: NodeId| {
+            let shape = self.tape.ty(id).shape.dims();
+            shape.first().copied().unwrap_or(Dim::fixed(1))
+        };
+        let eye = Term::EyeOf(Box::new(size(height(id), &names)));
+        let mut start = Dim::fixed(0);
+        let args = self.tape.node(id).args();
+        let placed = args.iter().zip(parts).map(|(arg, part)| {
+            let span = Span::new(Along::Columns, start, height(*arg), &names);
+            start = start + height(*arg);
+            let place = Term::Part(span, Box::new(eye.clone()));
+            self.product(vec![place, part])
+        });
+        add(placed)
+    }
+
+    pub(super) fn has_one_entry(&self, id: NodeId) -> bool {
+        let shape = self.tape.ty(id).shape.dims();
+        shape.iter().all(|n| *n == Dim::fixed(1))
+    }
+}

@@ -1,0 +1,203 @@
+//! Where states start and what the loss reads: what is not a plain chain is derived as far as it holds,
+//! and no further.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "support/lines.rs"]
+mod lines;
+
+use bptt::Recurrence;
+use bptt::derive::Derivation;
+use bptt::render::Charset;
+
+/// A derivation of which every line holds and every step is replayed.
+fn derived(source: &str) -> Derivation {
+    let mut derivation = Recurrence::parse("user", source).unwrap().derive().unwrap();
+    lines::all_hold(&mut derivation, 2);
+    for line in &derivation.equations {
+        for step in &line.steps {
+            let again = derivation.replay(step);
+            assert!(again.is_ok(), "{}: {step:?}: {again:?}", line.id);
+        }
+    }
+    derivation
+}
+
+fn shown(derivation: &Derivation, id: &str) -> String {
+    let line = derivation.equation(id).unwrap_or_else(|| panic!("no {id}"));
+    derivation.formula(line).text(Charset::Unicode)
+}
+
+fn has(derivation: &Derivation, beginning: &str) -> bool {
+    let mut lines = derivation.equations.iter();
+    lines.any(|line| line.id.starts_with(beginning))
+}
+
+/// The response to a parameter that the start depends on as well has another part.
+#[test]
+fn a_start_and_a_step_that_share_a_parameter() {
+    let shared = derived(
+        "
+input x, y
+param w
+state h = w
+h' = tanh(w * h + x)
+loss (h' - y)^2
+",
+    );
+    assert!(has(&shared, "bridge.recursion") && !has(&shared, "map."));
+    let apart = derived(
+        "
+input x, y
+param w, v
+state h = v
+h' = tanh(w * h + x)
+loss (h' - y)^2
+",
+    );
+    assert!(has(&apart, "map.sum.w"));
+}
+
+/// A state that runs backwards from where one that runs forwards has come to.
+#[test]
+fn a_backward_state_that_starts_from_a_forward_one() {
+    let derivation = derived(
+        "
+input x
+param w, v
+state f
+backward state b = last(f')
+f' = tanh(w * f + x)
+b' = tanh(v * b + x)
+loss b' * f'
+",
+    );
+    assert!(has(&derivation, "jac.f.f") && !has(&derivation, "back.jac"));
+}
+
+/// A loss that reads a state of the next step makes no state of its own, and none of it is sent at the
+/// step of one loss alone.
+#[test]
+fn a_loss_that_reads_the_state_of_another_step() {
+    for (state, way, read) in [
+        ("state", "jac", "advance"),
+        ("backward state", "back.jac", "delay"),
+    ] {
+        let derivation = derived(&format!(
+            "
+input x
+param w
+{state} h
+h' = tanh(w * h + x)
+loss h' * {read}(h')
+"
+        ));
+        assert!(has(&derivation, way), "{read}");
+        for none in ["chunk.", "bridge.step", "back.bridge.step"] {
+            assert!(!has(&derivation, none), "{read}: {none}");
+        }
+        let both = has(&derivation, "jac.h.h") && has(&derivation, "back.jac.h.h");
+        assert!(!both, "{read}");
+    }
+}
+
+/// What is summed over beside a step has a variable of its own.
+#[test]
+fn a_sum_over_the_steps_beside_a_step() {
+    let derivation = derived(
+        "
+input x
+param w
+state h
+h' = tanh(w * h + x)
+loss h' * total_steps(h')
+",
+    );
+    let delta = shown(&derivation, "delta.h");
+    assert!(
+        delta.contains("∑[s=1..T] hₛ") && !delta.contains("∑[t="),
+        "{delta}"
+    );
+    assert!(!has(&derivation, "bridge.step") && !has(&derivation, "chunk."));
+}
+
+/// Numbers that are products stand in front of matrices, whichever way they come about.
+#[test]
+fn products_that_are_numbers_are_not_between_matrices() {
+    let cases = [
+        (
+            "W[H, H], q[2]",
+            "h' = tanh(W @ (sum(q[0:1]) * h + x))",
+            "def.a",
+            "aₜ = W (q_{1:1} hₜ₋₁ + xₜ)",
+        ),
+        (
+            "W[H, H], p[H]",
+            "h' = tanh(W @ (sum(p) * h) + x)",
+            "jac.plus.h",
+            "d⁺hₜ = (𝟏 − hₜ ⊙ hₜ) ⊙ (𝟏ᵀ p dW hₜ₋₁ + 𝟏ᵀ dp W hₜ₋₁ + dxₜ)",
+        ),
+        (
+            "A[H, H]",
+            "h' = tanh(h * (h @ A @ h) + x)",
+            "def.a",
+            "aₜ = hₜ₋₁ᵀ A hₜ₋₁ hₜ₋₁ + xₜ",
+        ),
+        (
+            "b[H], c",
+            "h' = tanh(b * c * sum(h) + x)",
+            "jac.h.h",
+            "Jₜ = c diag(𝟏 − hₜ ⊙ hₜ) b 𝟏ᵀ",
+        ),
+    ];
+    for (parameters, step, id, line) in cases {
+        let derivation = derived(&format!(
+            "
+dim H
+input x[H], y[H]
+param {parameters}
+state h[H]
+{step}
+loss squared_error(h', y)
+"
+        ));
+        assert_eq!(shown(&derivation, id), line);
+        assert!(has(&derivation, "bridge.double."), "{step}");
+    }
+}
+
+/// A number times a matrix that is carried: the gradient of the number is an inner product of matrices.
+#[test]
+fn a_number_times_a_matrix() {
+    let derivation = derived(
+        "
+dim H
+input x[H], y[H]
+param e
+state M[H, H]
+M' = e * M + outer(x, x)
+loss squared_error(M' @ x, y)
+",
+    );
+    assert!(!has(&derivation, "jac."));
+    assert_eq!(
+        shown(&derivation, "grad.e"),
+        "∂L/∂e = ∑[t=1..T] ⟨Mₜ₋₁, δ^Mₜ⟩"
+    );
+}
+
+/// A sum over the columns of a matrix is a product with ones.
+#[test]
+fn a_sum_over_columns() {
+    let derivation = derived(
+        "
+dim H, K
+input X[H, K], y[H]
+param A[H, K]
+state h[H]
+h' = tanh(h + sum(X * A, columns))
+loss squared_error(h', y)
+",
+    );
+    assert_eq!(shown(&derivation, "def.a"), "aₜ = hₜ₋₁ + (Xₜ ⊙ A) 𝟏");
+    assert_eq!(shown(&derivation, "jac.h.h"), "Jₜ = diag(𝟏 − hₜ ⊙ hₜ)");
+}
