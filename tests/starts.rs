@@ -200,4 +200,16 @@ loss squared_error(h', y)
     );
     assert_eq!(shown(&derivation, "def.a"), "aₜ = hₜ₋₁ + (Xₜ ⊙ A) 𝟏");
     assert_eq!(shown(&derivation, "jac.h.h"), "Jₜ = diag(𝟏 − hₜ ⊙ hₜ)");
+    // Of a parameter alone, with ones that are no number spread over it.
+    let fixed = derived(
+        "
+dim H, K
+input y[H]
+param A[H, K]
+state h[H]
+h' = tanh(h + sum(A, columns))
+loss squared_error(h', y)
+",
+    );
+    assert_eq!(shown(&fixed, "grad.A"), "∂L/∂A = (∑[t=1..T] δᵃₜ) 𝟏ᵀ");
 }

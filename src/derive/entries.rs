@@ -14,6 +14,7 @@ impl Reader<'_> {
         match x {
             Term::Mul(mut factors)
                 if factors.last() == Some(&Term::Ones)
+                    && is_number(&Term::Mul(factors[..factors.len() - 1].to_vec()), self.tape)
                     && matches!(extent(&u, self.tape), Some((Some(_), None))) =>
             {
                 factors.pop();
