@@ -213,3 +213,36 @@ loss squared_error(h', y)
     );
     assert_eq!(shown(&fixed, "grad.A"), "∂L/∂A = (∑[t=1..T] δᵃₜ) 𝟏ᵀ");
 }
+
+/// A state that does not come from its step, beside one that does: what is immediate of it is nothing.
+#[test]
+fn a_state_that_is_only_carried_on() {
+    let derivation = derived(
+        "
+input x, y
+param b
+state s = b, z
+s' = s
+z' = 0.5 * z + s
+loss (z' - y)^2 + x * z'
+",
+    );
+    assert_eq!(shown(&derivation, "jac.plus.s"), "d⁺sₜ = 0");
+    assert_eq!(shown(&derivation, "jac.z.z"), "Jᶻᶻₜ = 1/2");
+}
+
+/// A loss that reads two states before the step, of which one is a number.
+#[test]
+fn the_start_of_a_vector_and_a_number() {
+    derived(
+        "
+dim H
+input x[H]
+param w[H], a
+state s[H], q
+s' = tanh(w * s + x)
+q' = a * q + sum(s)
+loss 0.5 * q
+",
+    );
+}

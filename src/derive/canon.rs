@@ -180,6 +180,9 @@ pub(crate) fn settle(term: &Term) -> Term {
         }
         Term::Mul(mut parts) => {
             parts.retain(|p| always(p) != Some(true));
+            if parts.iter().all(|p| matches!(p, Term::Num(_))) && !parts.is_empty() {
+                return scale(parts, None);
+            }
             match parts.last() {
                 // Numbers in front of nothing are a multiple of the identity.
                 Some(Term::Eye) => {

@@ -5,7 +5,7 @@ use ndarray::Array2;
 use super::arrays::{SIZELESS, V};
 use super::evaluate::{Instance, Steps};
 use super::oracle::{Oracle, STEPS};
-use super::term::{Base, Term, Time};
+use super::term::{Base, Name, Term, Time};
 use super::{Condition, Derivation, Equation, Lexicon, Range, Relation, Word};
 use crate::error::Result;
 use crate::render::Dialect;
@@ -192,6 +192,13 @@ pub fn compare(
             let largest = |x: &Array2<f64>| x.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
             difference = difference.max(largest(&(&a - &b)));
             size = size.max(largest(&a)).max(largest(&b));
+            // What is immediate and zero is small beside the whole.
+            if let (Term::DPlus(name, step), Term::Zero) = (left, right) {
+                let whole = Term::D(Name::clone(name), Some(step.clone()));
+                if let Ok(V::Array(whole)) = run.evaluate(&whole, &at) {
+                    size = size.max(largest(&whole));
+                }
+            }
             if a.iter().chain(&b).any(|x| !x.is_finite()) {
                 return Err(format!("a side is not finite at {at:?}"));
             }

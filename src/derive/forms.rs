@@ -128,8 +128,9 @@ pub(crate) fn compact(writer: &mut Writer<'_>) {
             continue;
         }
         let id = format!("compact.{name}");
+        let stepped = matches!(left, Term::Delta(_, Some(_)));
         let equation = writer.prove(id, Part::Recursion, left, made);
-        equation.range = Range::all();
+        equation.range = if stepped { Range::all() } else { Range::once() };
         equation.premises.insert(0, format!("delta.{name}"));
         equation.level = Level::Normal;
     }

@@ -102,6 +102,10 @@ pub(crate) fn part(span: Span, term: Term, tape: &Tape) -> Term {
         Term::T(x) => transpose(part(span.turned(), *x, tape)),
         Term::Div(a, b) if is_number(&b, tape) => divide(of(*a), *b),
         Term::Div(a, b) => divide(of(*a), of(*b)),
+        Term::Matrix(rows) => match row_of(&rows, &span, tape) {
+            Some(row) => row,
+            None => Term::Part(span, Box::new(Term::Matrix(rows))),
+        },
         Term::Mul(factors) => {
             let number = |run: &[Term]| run.is_empty() || is_number(&Term::Mul(run.to_vec()), tape);
             let own = match span.along {
@@ -130,6 +134,21 @@ pub(crate) fn part(span: Span, term: Term, tape: &Tape) -> Term {
             Span { along, ..span }.of(term)
         }
     }
+}
+
+/// The row of a stack that is just what is chosen.
+fn row_of(rows: &[Vec<Term>], span: &Span, tape: &Tape) -> Option<Term> {
+    let mut start = Dim::fixed(0);
+    for row in rows {
+        let [only] = &row[..] else { return None };
+        let end = start + extent(only, tape)?.0.unwrap_or(Dim::fixed(1));
+        let own = (start + Dim::fixed(1), end);
+        if span.along != Along::Columns && (dim(&span.first)?, dim(&span.last)?) == own {
+            return Some(only.clone());
+        }
+        start = end;
+    }
+    None
 }
 
 /// A sum of blocks that have zeros above and below, as the stack of these blocks, when they fill it.

@@ -228,7 +228,8 @@ fn scripted(text: &str, mark: char, unicode: bool) -> String {
     ) {
         return small;
     }
-    if tight.chars().count() == 1 || (mark == '_' && tight.chars().all(char::is_alphanumeric)) {
+    let word = tight.chars().all(char::is_alphanumeric) && !tight.starts_with(char::is_numeric);
+    if tight.chars().count() == 1 || mark == '_' && word {
         format!("{mark}{tight}")
     } else {
         format!("{mark}{{{tight}}}")

@@ -176,10 +176,11 @@ pub(super) fn read_off(before: &Term, of: &Argument, known: &Known<'_>) -> Optio
         }),
         (Term::Mul(factors), _) if factors.last() == Some(&x) => {
             let rest = factors[..factors.len() - 1].to_vec();
-            let numbers = is_number(&product(rest.clone()), known.tape);
-            (!rest.iter().any(|f| f.any(&|t| *t == x))).then(|| match numbers && !scalar {
-                true => scale(rest, Some(Term::Eye)),
-                false => product(rest),
+            let numbers = is_number(&Term::Mul(rest.clone()), known.tape);
+            (!rest.iter().any(|f| f.any(&|t| *t == x))).then(|| match (numbers, scalar) {
+                (true, false) => scale(rest, Some(Term::Eye)),
+                (true, true) => scale(rest, None),
+                _ => product(rest),
             })
         }
         (_, Argument::D(_, None)) => of_matrix(before, &x),
