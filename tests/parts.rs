@@ -4,28 +4,12 @@
 
 #[path = "support/lines.rs"]
 mod lines;
+#[path = "support/user.rs"]
+mod user;
 
-use bptt::Recurrence;
-use bptt::derive::{Derivation, Format, Lang, Level, Term, compare};
-use bptt::render::{Charset, Dialect};
-
-/// A derivation of which every line holds and every step is replayed.
-fn derived(source: &str) -> Derivation {
-    let mut derivation = Recurrence::parse("user", source).unwrap().derive().unwrap();
-    lines::all_hold(&mut derivation, 2);
-    for line in &derivation.equations {
-        for step in &line.steps {
-            let again = derivation.replay(step);
-            assert!(again.is_ok(), "{}: {step:?}: {again:?}", line.id);
-        }
-    }
-    derivation
-}
-
-fn shown(derivation: &Derivation, id: &str) -> String {
-    let line = derivation.equation(id).unwrap_or_else(|| panic!("no {id}"));
-    derivation.formula(line).text(Charset::Unicode)
-}
+use bptt::derive::{Format, Lang, Level, Term, compare};
+use bptt::render::Dialect;
+use user::{derived, shown};
 
 #[test]
 fn a_state_and_an_input_that_are_joined() {
@@ -344,6 +328,22 @@ loss squared_error(h', y)
         shown(&derivation, "jac.h.h"),
         "Jₜ = diag(𝟏 − hₜ ⊙ hₜ) W_{:,1:H}"
     );
+}
+
+#[test]
+fn a_constant_that_is_joined_with_a_state() {
+    let derivation = derived(
+        "
+dim H, V
+input x: class(V), y[H]
+param W[H, V + H]
+state h[H]
+h' = tanh(W @ concat(one_hot(x), h))
+loss squared_error(h', y)
+",
+    );
+    let jacobian = shown(&derivation, "jac.h.h");
+    assert!(jacobian.ends_with("W_{:,V+1:H+V}"), "{jacobian}");
 }
 
 #[test]

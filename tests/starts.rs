@@ -4,28 +4,11 @@
 
 #[path = "support/lines.rs"]
 mod lines;
+#[path = "support/user.rs"]
+mod user;
 
-use bptt::Recurrence;
-use bptt::derive::Derivation;
-use bptt::render::Charset;
-
-/// A derivation of which every line holds and every step is replayed.
-fn derived(source: &str) -> Derivation {
-    let mut derivation = Recurrence::parse("user", source).unwrap().derive().unwrap();
-    lines::all_hold(&mut derivation, 2);
-    for line in &derivation.equations {
-        for step in &line.steps {
-            let again = derivation.replay(step);
-            assert!(again.is_ok(), "{}: {step:?}: {again:?}", line.id);
-        }
-    }
-    derivation
-}
-
-fn shown(derivation: &Derivation, id: &str) -> String {
-    let line = derivation.equation(id).unwrap_or_else(|| panic!("no {id}"));
-    derivation.formula(line).text(Charset::Unicode)
-}
+use bptt::derive::{Derivation, Term, compare};
+use user::{derived, shown};
 
 fn has(derivation: &Derivation, beginning: &str) -> bool {
     let mut lines = derivation.equations.iter();
@@ -217,6 +200,15 @@ loss squared_error(h', y)
 /// A state that does not come from its step, beside one that does: what is immediate of it is nothing.
 #[test]
 fn a_state_that_is_only_carried_on() {
+    let moving = derived(
+        "
+input x, y
+param w
+state h
+h' = tanh(w * h + x)
+loss (h' - y)^2
+",
+    );
     let derivation = derived(
         "
 input x, y
@@ -229,6 +221,10 @@ loss (z' - y)^2 + x * z'
     );
     assert_eq!(shown(&derivation, "jac.plus.s"), "d⁺sₜ = 0");
     assert_eq!(shown(&derivation, "jac.z.z"), "Jᶻᶻₜ = 1/2");
+    // What is not nothing is not taken for it.
+    let run = [moving.instance(1).unwrap()];
+    let line = moving.equation("jac.plus.h").unwrap();
+    assert!(compare(line, &line.left, &Term::Zero, &run).is_err());
 }
 
 /// A loss that reads two states before the step, of which one is a number.
@@ -245,4 +241,30 @@ q' = a * q + sum(s)
 loss 0.5 * q
 ",
     );
+}
+
+/// A value that does not vary with the step has a line that holds once.
+#[test]
+fn an_error_term_without_a_step_has_no_range() {
+    let derivation = derived(
+        "
+dim H
+input x[H], y[H]
+param a[H, H], b[H, H]
+state h[H]
+W = tanh(a)
+V = W * b
+h' = tanh(V @ h + x)
+loss squared_error(h', y)
+",
+    );
+    let lines = derivation.equations.iter();
+    let fixed = lines.filter(|line| matches!(line.left, Term::Delta(_, None)));
+    let compact = |id: &str| id.starts_with("compact.");
+    let mut seen = 0;
+    for line in fixed {
+        assert!(line.range.vars.is_empty(), "{}", line.id);
+        seen += usize::from(compact(&line.id));
+    }
+    assert!(seen > 0);
 }

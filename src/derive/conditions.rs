@@ -94,3 +94,25 @@ fn without(term: &Term, factor: &Term) -> Option<Term> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_conditions_are_one_only_where_they_cover_every_step() {
+        let x = || Term::Value("x".into(), Some(Time::var('t')));
+        let (now, next) = (Time::var('t'), Time::var('t').plus(1));
+        let before = |at: &Time| product(vec![Term::Before(at.clone(), Time::last()), x()]);
+        let last = |at: &Time| product(vec![Term::At(at.clone(), Time::last()), x()]);
+        assert_eq!(add([before(&now), last(&now)]), x());
+        assert_eq!(add([neg(before(&now)), neg(last(&now))]), neg(x()));
+        for other in [
+            [before(&next), last(&now)],
+            [before(&now), last(&next)],
+            [neg(before(&now)), last(&now)],
+        ] {
+            assert!(matches!(add(other), Term::Add(parts) if parts.len() == 2));
+        }
+    }
+}
