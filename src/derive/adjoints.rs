@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::canon::{add, inner, is_negative, neg, summed};
+use super::canon::{add, inner, is_negative, neg, summed, together};
 use super::generate::{Writer, rules_of};
 use super::rules::Rule;
 use super::step::{Reapply, adjoint, now};
@@ -186,21 +186,10 @@ fn paired(parts: impl Iterator<Item = Term>) -> Vec<Term> {
         Term::Inner(a, x) => Some(((**a).clone(), (**x).clone())),
         _ => None,
     };
-    let mut out: Vec<Term> = Vec::new();
-    for part in parts {
-        let same = split(&part).and_then(|(a, x)| {
-            let mut places = out.iter().enumerate();
-            places.find_map(|(at, other)| {
-                let (b, _) = split(other).filter(|(_, y)| *y == x)?;
-                Some((at, inner(add([b, a.clone()]), x.clone())))
-            })
-        });
-        match same {
-            Some((at, whole)) => out[at] = whole,
-            None => out.push(part),
-        }
-    }
-    out
+    together(parts, |first, part| {
+        let ((a, x), (b, y)) = (split(first)?, split(part)?);
+        (x == y).then(|| inner(add([a, b]), x))
+    })
 }
 
 /// What a sum over all steps, or several, is a sum of.

@@ -111,16 +111,10 @@ fn write_sums(writer: &mut Writer<'_>, state: &Name, by_step: bool) {
     let mut main = true;
     for (id, left, right) in gradients {
         let known = writer.known();
-        let mut whole = Proof::of(known, right);
-        // What does not vary with the step is computed from parameters.
-        while let Some(name) = fixed(&whole.term) {
-            let line = At::new(format!("delta.{name}"), &[]);
-            match whole.by(Rewrite::Unfold(line)) {
-                Some(next) => whole = next,
-                None => return,
-            }
-        }
-        let whole = whole.if_it_applies(Rewrite::SumOut);
+        let whole = put_fixed(Proof::of(known, right));
+        let Some(whole) = whole.map(|p| p.if_it_applies(Rewrite::SumOut)) else {
+            continue;
+        };
         let Term::Sum(var, ..) = whole.term else {
             continue;
         };
@@ -184,6 +178,14 @@ fn write_sums(writer: &mut Writer<'_>, state: &Name, by_step: bool) {
             truncation::chunks(writer, state, &sums, main);
         }
     }
+}
+
+/// With what every `δ` is that does not vary with the step: it is computed from parameters.
+fn put_fixed(mut proof: Proof<'_>) -> Option<Proof<'_>> {
+    while let Some(name) = fixed(&proof.term) {
+        proof = proof.by(Rewrite::Unfold(At::new(format!("delta.{name}"), &[])))?;
+    }
+    Some(proof)
 }
 
 /// The first value with a `δ` that does not vary with the step.

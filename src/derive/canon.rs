@@ -36,6 +36,23 @@ pub(crate) fn add(terms: impl IntoIterator<Item = Term>) -> Term {
     }
 }
 
+/// Parts of a sum, each put together with the first before it with which it can be; what cancels is gone.
+pub(crate) fn together(
+    parts: impl IntoIterator<Item = Term>,
+    join: impl Fn(&Term, &Term) -> Option<Term>,
+) -> Vec<Term> {
+    let mut out: Vec<Term> = Vec::new();
+    for part in parts {
+        let mut places = out.iter().enumerate();
+        match places.find_map(|(at, first)| Some((at, join(first, &part)?))) {
+            Some((at, Term::Zero)) => drop(out.remove(at)),
+            Some((at, whole)) => out[at] = whole,
+            None => out.push(part),
+        }
+    }
+    out
+}
+
 pub(crate) fn is_negative(term: &Term) -> bool {
     matches!(term, Term::Neg(_))
 }

@@ -1,6 +1,6 @@
 //! Sums of δ's in the order of time, each δ once where only numbers stand before it.
 
-use super::canon::{add, divide, neg, scale, summed};
+use super::canon::{add, divide, neg, scale, summed, together};
 use super::generate::visit;
 use super::symbols::Symbols;
 use super::term::{Base, Term, Time};
@@ -38,46 +38,21 @@ impl Symbols {
             }
             _ => None,
         };
-        let mut out: Vec<Term> = Vec::new();
-        for part in parts {
-            let same = split(&part).and_then(|(range, body)| {
-                let mut places = out.iter().enumerate();
-                places.find_map(|(at, other)| {
-                    let (_, first) = split(other).filter(|(other, _)| *other == range)?;
-                    let whole = self.in_order(add([first, body.clone()]));
-                    let (var, from, to) = range.clone();
-                    let one = !matches!(whole, Term::Add(_));
-                    one.then(|| (at, summed(var, from, to, whole)))
-                })
-            });
-            match same {
-                Some((at, whole)) => out[at] = whole,
-                None => out.push(part),
-            }
-        }
-        out
+        together(parts, |first, part| {
+            let ((range, first), (other, body)) = (split(first)?, split(part)?);
+            let whole = self.in_order(add([first, body]));
+            let (var, from, to) = range.clone();
+            let one = range == other && !matches!(whole, Term::Add(_));
+            one.then(|| summed(var, from, to, whole))
+        })
     }
 
     /// `a δ + b δ = (a + b) δ`, with what a and b have in common in front.
     fn collected(&self, parts: Vec<Term>) -> Vec<Term> {
-        let mut out: Vec<Term> = Vec::new();
-        for part in parts {
-            let found = self.multiple(&part).and_then(|new| {
-                let same = |old: &Term| {
-                    let old = self.multiple(old).filter(|old| old.delta == new.delta)?;
-                    Some(old.plus(&new))
-                };
-                out.iter()
-                    .enumerate()
-                    .find_map(|(at, o)| Some((at, same(o)?)))
-            });
-            match found {
-                Some((at, Term::Zero)) => drop(out.remove(at)),
-                Some((at, sum)) => out[at] = sum,
-                None => out.push(part),
-            }
-        }
-        out
+        together(parts, |first, part| {
+            let (first, part) = (self.multiple(first)?, self.multiple(part)?);
+            (first.delta == part.delta).then(|| first.plus(&part))
+        })
     }
 
     fn multiple(&self, term: &Term) -> Option<Multiple> {
