@@ -2,6 +2,8 @@
 
 use ndarray::{Array1, Array2};
 
+use crate::noise::Noise;
+
 /// The singular values from the largest on, by Jacobi rotations of the columns.
 pub(crate) fn singular_values(a: &Array2<f64>) -> Vec<f64> {
     // One-sided Jacobi: rotate columns until they are orthogonal.
@@ -58,8 +60,8 @@ pub(crate) fn spectral_norm(a: &Array2<f64>) -> f64 {
 /// all before it; it ends when the value stands still, at the latest with all directions.
 fn lanczos(a: &Array2<f64>) -> f64 {
     let n = a.ncols();
-    let mut random = super::oracle::Random::new(1);
-    let mut next = Array1::from_shape_simple_fn(n, || random.uniform());
+    let mut random = Noise(1);
+    let mut next = Array1::from_shape_simple_fn(n, || random.number());
     let mut basis: Vec<Array1<f64>> = Vec::new();
     let (mut diagonal, mut beside) = (Vec::new(), Vec::new());
     let (mut value, mut still) = (0.0, 0);
@@ -133,13 +135,12 @@ pub(crate) fn least_singular_value(a: &Array2<f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::derive::oracle::Random;
 
     #[test]
     fn both_ways_to_the_norm_agree() {
-        let mut random = Random::new(3);
+        let mut random = Noise(3);
         for (m, n) in [(24, 24), (40, 31), (31, 40), (60, 60)] {
-            let mut a = Array2::from_shape_simple_fn((m, n), || random.uniform());
+            let mut a = Array2::from_shape_simple_fn((m, n), || random.number());
             let expected = singular_values(&a)[0];
             for scale in [1.0, 1e-200, 1e200] {
                 let found = spectral_norm(&(&a * scale)) / scale;

@@ -15,6 +15,7 @@ use super::evaluate::{Instance, Key};
 use super::read::Reader;
 use super::term::Name;
 use crate::error::{Error, Result};
+use crate::noise::Noise;
 use crate::op::{NodeId, Op};
 use crate::recurrence::{Batch, Outputs, Params, Recurrence, Unrolled, Wrt};
 use crate::shape::{Kind, Rate, Type};
@@ -22,39 +23,6 @@ use crate::tape::Role;
 
 /// The number of steps of a run on which lines are checked.
 pub(crate) const STEPS: usize = 5;
-
-/// A small generator of repeatable random numbers (`SplitMix64`).
-#[derive(Clone, Debug)]
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Between −1 and 1.
-    #[expect(clippy::cast_precision_loss, reason = "53 bits are kept")]
-    pub(crate) fn uniform(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
-    }
-
-    fn array(&mut self, dims: &[usize], positive: bool) -> ArrayD<f64> {
-        ArrayD::from_shape_simple_fn(IxDyn(dims), || {
-            let x = self.uniform();
-            // Not near zero, where a wrong term would not show.
-            let x = x.signum() * (0.15 + 0.75 * x.abs());
-            if positive { x.abs() } else { x }
-        })
-    }
-}
 
 /// A run and the recurrence it is a run of, with everything named an output.
 pub(crate) struct Oracle<'a> {
@@ -82,7 +50,7 @@ impl<'a> Oracle<'a> {
         let (observed, reads) = observed(derivation)?;
         let mut last = None;
         for attempt in 0..200 {
-            let mut random = Random::new(seed.wrapping_mul(1009) + attempt);
+            let mut random = Noise(seed.wrapping_mul(1009) + attempt);
             let (mut params, batch) =
                 data(recurrence, &sizes, steps, &mut random, attempt % 2 == 1)?;
             let names: Vec<String> = params.iter().map(|(n, _)| n.into()).collect();
@@ -251,7 +219,7 @@ impl<'a> Oracle<'a> {
 
     /// A random direction for everything that comes from outside.
     pub(super) fn direction(&self) -> Vec<(Name, Type, ArrayD<f64>)> {
-        let mut random = Random::new(77);
+        let mut random = Noise(77);
         let leaves = self.observed.tape().leaves().iter();
         leaves
             .filter(|l| l.ty().is_real())
@@ -261,7 +229,7 @@ impl<'a> Oracle<'a> {
                 let targets = &self.derivation.graph.cotangents;
                 let target = targets.iter().any(|((name, _), _)| **name == *leaf.name());
                 let direction = match target {
-                    true => random.array(&dims, false),
+                    true => clear_of_zero(&mut random, &dims, false),
                     false => ArrayD::zeros(IxDyn(&dims)),
                 };
                 (leaf.name().into(), leaf.ty(), direction)
@@ -514,12 +482,21 @@ pub(super) fn by_step(array: &ArrayD<f64>, rate: Rate) -> Vec<(Option<i64>, Arra
     }
 }
 
+/// Random numbers, none so near zero that a wrong term would not show.
+fn clear_of_zero(random: &mut Noise, dims: &[usize], positive: bool) -> ArrayD<f64> {
+    ArrayD::from_shape_simple_fn(IxDyn(dims), || {
+        let x = random.number();
+        let x = x.signum() * (0.15 + 0.75 * x.abs());
+        if positive { x.abs() } else { x }
+    })
+}
+
 /// Random parameters and inputs of one sample.
 fn data(
     recurrence: &Recurrence,
     sizes: &[usize],
     steps: usize,
-    random: &mut Random,
+    random: &mut Noise,
     positive: bool,
 ) -> Result<(Params<f64>, Batch<f64>)> {
     let tape = recurrence.tape();
@@ -532,15 +509,13 @@ fn data(
         let ty = leaf.ty();
         let dims = dims(ty, sizes, steps);
         if let Kind::Class(count) = ty.kind {
-            let count = count.value_at(sizes) as u64;
-            let classes = ArrayD::from_shape_simple_fn(IxDyn(&dims), || {
-                usize::try_from(random.next() % count.max(1)).unwrap_or(0)
-            });
+            let count = count.value_at(sizes);
+            let classes = ArrayD::from_shape_simple_fn(IxDyn(&dims), || random.below(count));
             batch = batch.with_classes(leaf.name(), classes);
         } else if leaf.role() == Role::Parameter {
-            params.insert(leaf.name(), random.array(&dims, positive));
+            params.insert(leaf.name(), clear_of_zero(random, &dims, positive));
         } else {
-            batch = batch.with(leaf.name(), random.array(&dims, positive));
+            batch = batch.with(leaf.name(), clear_of_zero(random, &dims, positive));
         }
     }
     Ok((params, batch))
