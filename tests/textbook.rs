@@ -82,7 +82,11 @@ fn the_tanh_rnn() {
         r"\sum_{{k=1}}^{{T}}\sum_{{t=k}}^{{e(k)}}{PAIR}+\sum_{{k=1}}^{{T}}\sum_{{t=e(k)+1}}^{{T}}{PAIR}"
     );
     let table: &[Row] = &[
-        ("R1", "def.a", r"W_{\mathrm{H}}h_{t-1}+W_{X}x_{t}+b_{h}"),
+        (
+            "R1",
+            "def.a",
+            r"W_{\mathrm{H}}h_{t-1}+W_{\mathrm{X}}x_{t}+b_{h}",
+        ),
         ("R2", "def.h", r"\tanh(a_{t})"),
         ("R3", "def.o", r"W_{\mathrm{O}}h_{t}+b_{q}"),
         (
@@ -94,7 +98,7 @@ fn the_tanh_rnn() {
         (
             "R6",
             "d.a",
-            r"\mathrm{d}W_{\mathrm{H}}h_{t-1}+W_{\mathrm{H}}\mathrm{d}h_{t-1}+\mathrm{d}W_{X}x_{t}+W_{X}\mathrm{d}x_{t}+\mathrm{d}b_{h}",
+            r"\mathrm{d}W_{\mathrm{H}}h_{t-1}+W_{\mathrm{H}}\mathrm{d}h_{t-1}+\mathrm{d}W_{\mathrm{X}}x_{t}+W_{\mathrm{X}}\mathrm{d}x_{t}+\mathrm{d}b_{h}",
         ),
         (
             "R7",
@@ -157,7 +161,7 @@ fn the_tanh_rnn() {
         ),
         ("R20", "grad.b_h", r"\sum_{t=1}^{T}\delta^{a}_{t}"),
         ("R21", "grad.h0", r"W_{\mathrm{H}}^{\top}\delta^{a}_{1}"),
-        ("R22", "grad.x", r"W_{X}^{\top}\delta^{a}_{t}"),
+        ("R22", "grad.x", r"W_{\mathrm{X}}^{\top}\delta^{a}_{t}"),
         (
             "R23",
             "jac.h.h",
@@ -166,12 +170,12 @@ fn the_tanh_rnn() {
         (
             "R23",
             "jac.differential",
-            r"J_{t}\mathrm{d}h_{t-1}+\operatorname{diag}(\mathbf{1}-h_{t}\odot h_{t})(\mathrm{d}W_{\mathrm{H}}h_{t-1}+\mathrm{d}W_{X}x_{t}+W_{X}\mathrm{d}x_{t}+\mathrm{d}b_{h})",
+            r"J_{t}\mathrm{d}h_{t-1}+\operatorname{diag}(\mathbf{1}-h_{t}\odot h_{t})(\mathrm{d}W_{\mathrm{H}}h_{t-1}+\mathrm{d}W_{\mathrm{X}}x_{t}+W_{\mathrm{X}}\mathrm{d}x_{t}+\mathrm{d}b_{h})",
         ),
         (
             "R23",
             "jac.plus.h",
-            r"\operatorname{diag}(\mathbf{1}-h_{t}\odot h_{t})(\mathrm{d}W_{\mathrm{H}}h_{t-1}+\mathrm{d}W_{X}x_{t}+W_{X}\mathrm{d}x_{t}+\mathrm{d}b_{h})",
+            r"\operatorname{diag}(\mathbf{1}-h_{t}\odot h_{t})(\mathrm{d}W_{\mathrm{H}}h_{t-1}+\mathrm{d}W_{\mathrm{X}}x_{t}+W_{\mathrm{X}}\mathrm{d}x_{t}+\mathrm{d}b_{h})",
         ),
         (
             "R24",
@@ -196,7 +200,7 @@ fn the_tanh_rnn() {
         (
             "R26",
             "jac.unrolled",
-            r"\frac{\partial h_{t}}{\partial h_{0}}\mathrm{d}h_{0}+\sum_{k=1}^{t}\frac{\partial h_{t}}{\partial h_{k}}\operatorname{diag}(\mathbf{1}-h_{k}\odot h_{k})(\mathrm{d}W_{\mathrm{H}}h_{k-1}+\mathrm{d}W_{X}x_{k}+W_{X}\mathrm{d}x_{k}+\mathrm{d}b_{h})",
+            r"\frac{\partial h_{t}}{\partial h_{0}}\mathrm{d}h_{0}+\sum_{k=1}^{t}\frac{\partial h_{t}}{\partial h_{k}}\operatorname{diag}(\mathbf{1}-h_{k}\odot h_{k})(\mathrm{d}W_{\mathrm{H}}h_{k-1}+\mathrm{d}W_{\mathrm{X}}x_{k}+W_{\mathrm{X}}\mathrm{d}x_{k}+\mathrm{d}b_{h})",
         ),
         ("R27", "bridge.step.W_H", leak(of_step)),
         ("R28", "bridge.double.W_H", leak(double)),

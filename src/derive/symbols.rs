@@ -107,7 +107,8 @@ impl Symbols {
             let start = initial.contains(name) && entry.label == Some(Math::number(0));
             // What does not vary with the step must not look as if it did.
             let moving = match &entry.label {
-                Some(Math::Ident(label)) => matches!(&**label, "t" | "k" | "j" | "T") && !varies,
+                Some(Math::Ident(label)) => matches!(&**label, "t" | "k" | "j") && !varies,
+                Some(Math::Upright(label)) => &**label == "T" && !varies,
                 _ => false,
             };
             if moving || step && !start && names.iter().any(|n| like(&n)) {
@@ -285,9 +286,10 @@ impl Shown {
     }
 }
 
-/// A label; one that is written like a size stands upright, for it is none.
+/// A label; one that is written as sizes are, with a capital letter, stands upright, for it is none.
 fn letter(text: &str, sizes: &[&str]) -> Math {
-    if sizes.contains(&text) {
+    let capital = matches!(text.as_bytes(), [letter] if letter.is_ascii_uppercase());
+    if capital || sizes.contains(&text) {
         Math::upright(text)
     } else if text.chars().all(|c| c.is_ascii_digit()) {
         Math::number(text)
