@@ -179,7 +179,7 @@ impl<'w, 'a, F: Real> Binding<'w, 'a, F> {
     /// As for [`Program::run`]; [`Error::UnknownName`] for a name that the recurrence does not
     /// have; [`Error::ArrayShape`] for an array of the wrong shape, be it of an input or an output.
     pub fn run(self) -> Result<&'w mut Outputs<F>> {
-        let (_, workspace) = self.compute(Place::Arrays)?;
+        let (_, workspace) = F::compute(self, Place::Arrays)?;
         Ok(&mut workspace.outputs)
     }
 
@@ -189,11 +189,14 @@ impl<'w, 'a, F: Real> Binding<'w, 'a, F> {
     /// # Errors
     /// As for [`run`](Self::run).
     pub fn run_in_place(self) -> Result<OutputViews<'w, F>> {
-        let (program, workspace) = self.compute(Place::Buffers)?;
+        let (program, workspace) = F::compute(self, Place::Buffers)?;
         Ok(OutputViews { program, workspace })
     }
 
-    fn compute(mut self, place: Place) -> Result<(&'w Program<F>, &'w mut Workspace<F>)> {
+    pub(super) fn compute(
+        mut self,
+        place: Place,
+    ) -> Result<(&'w Program<F>, &'w mut Workspace<F>)> {
         let result = self.found_extent().and_then(|(steps, samples)| {
             (self.given.steps, self.given.samples) = (steps, samples);
             self.error.take().map_or(Ok(()), Err)?;

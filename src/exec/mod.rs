@@ -19,8 +19,6 @@ use std::sync::{Arc, Mutex};
 
 use kernel::{Element, Isa};
 
-use workspace::Worker;
-
 pub use binding::Binding;
 pub use results::OutputViews;
 pub use workspace::Workspace;
@@ -31,7 +29,8 @@ use crate::plan::Plan;
 use crate::recurrence::{Batch, Given, Outputs, Params, Recurrence};
 use crate::shape::{Dim, Type};
 use driver::Job;
-use parallel::{Barrier, Pool};
+use parallel::Barrier;
+use results::Place;
 use workspace::Extent;
 
 /// A floating-point type that programs run in: `f64` or `f32`.
@@ -41,18 +40,24 @@ use workspace::Extent;
     reason = "what the engine needs is no concern of a user's"
 )]
 pub trait Real: Scalar + Element {
-    /// Runs a job. As a method of two types rather than a generic function, all that it needs is
-    /// compiled once, with this crate, and not again with every crate that runs a program.
+    /// Runs what is bound. As a method of two types rather than a generic function, all that it needs
+    /// is compiled once, with this crate, and not again with every crate that runs a program.
     #[doc(hidden)]
-    fn work(job: &Job<'_, Self>, workers: &mut [Worker<Self>], pool: &mut Pool);
+    fn compute<'w>(
+        binding: Binding<'w, '_, Self>,
+        place: Place,
+    ) -> Result<(&'w Program<Self>, &'w mut Workspace<Self>)>;
 }
 
 macro_rules! real {
     ($float:ty) => {
         #[expect(private_interfaces, reason = "as for the trait")]
         impl Real for $float {
-            fn work(job: &Job<'_, Self>, workers: &mut [Worker<Self>], pool: &mut Pool) {
-                parallel::run(job, workers, pool);
+            fn compute<'w>(
+                binding: Binding<'w, '_, Self>,
+                place: Place,
+            ) -> Result<(&'w Program<Self>, &'w mut Workspace<Self>)> {
+                binding.compute(place)
             }
         }
     };
@@ -271,7 +276,7 @@ impl<F: Real> Program<F> {
             barrier: Barrier::default(),
             failure: Mutex::new(None),
         };
-        F::work(&job, &mut workspace.workers, &mut workspace.pool);
+        parallel::run(&job, &mut workspace.workers, &mut workspace.pool);
         let failure = job.failure.into_inner();
         let failure = failure.unwrap_or_else(std::sync::PoisonError::into_inner);
         failure.map_or(Ok(()), Err)

@@ -6,7 +6,7 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 use ndarray::{ArrayD, ArrayView1, ArrayView2, IxDyn, NdFloat};
 
 use super::pointwise::Eval;
-use super::{CustomOp, Pointwise};
+use super::{CustomOp, Op, Pointwise};
 
 /// A floating-point type the engine runs in: `f64` or `f32`.
 pub trait Scalar: NdFloat + std::iter::Sum + Default {
@@ -20,6 +20,10 @@ pub trait Scalar: NdFloat + std::iter::Sum + Default {
     /// What a pointwise op computes for one entry.
     #[doc(hidden)]
     fn entry(op: Pointwise, args: [Self; 2]) -> Self;
+    /// What an op computes. As a method of two types rather than a generic function, all that the
+    /// ops need is compiled once, with this crate, and not again with every crate that evaluates.
+    #[doc(hidden)]
+    fn value(op: &Op, args: &[&Value<Self>]) -> Value<Self>;
     /// `ln(1 + exp(x))` without overflow or cancellation.
     fn softplus(self) -> Self {
         self.max(Self::zero()) + (-self.abs()).exp().ln_1p()
@@ -35,6 +39,9 @@ impl Scalar for f64 {
     }
     fn entry(op: Pointwise, args: [Self; 2]) -> Self {
         op.visit(Eval(args))
+    }
+    fn value(op: &Op, args: &[&Value<Self>]) -> Value<Self> {
+        op.eval(args)
     }
     fn call(op: &dyn CustomOp, args: &[&Value<Self>]) -> ArrayD<Self> {
         let views: Vec<_> = args.iter().map(|v| v.real().view()).collect();
@@ -55,6 +62,9 @@ impl Scalar for f32 {
     }
     fn entry(op: Pointwise, args: [Self; 2]) -> Self {
         op.visit(Eval(args))
+    }
+    fn value(op: &Op, args: &[&Value<Self>]) -> Value<Self> {
+        op.eval(args)
     }
     fn call(op: &dyn CustomOp, args: &[&Value<Self>]) -> ArrayD<Self> {
         let views: Vec<_> = args.iter().map(|v| v.real().view()).collect();

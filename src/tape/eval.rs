@@ -22,7 +22,7 @@ pub(crate) fn evaluate<F: Scalar>(
             _ => {
                 let args: smallvec::SmallVec<[&Value<F>; 3]> =
                     node.args.iter().map(|a| &values[a.index()]).collect();
-                checked(node, node.op.eval(&args))?
+                checked(node, F::value(&node.op, &args))?
             }
         };
         values.push(value);
