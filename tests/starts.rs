@@ -268,3 +268,91 @@ loss squared_error(h', y)
     }
     assert!(seen > 0);
 }
+
+/// What the loss sends back across an end of the sequence stands behind one condition, forwards and,
+/// turned round, backwards.
+#[test]
+fn a_loss_that_reads_the_states_before_the_step() {
+    let both = derived(
+        "
+dim H, K
+input x[K], y[H]
+param A[H, H], B[H, H], V[H, K], c[H]
+state h[H]
+backward state g[H]
+h' = tanh(A @ h + V @ x)
+g' = tanh(B @ g + V @ x + c)
+loss 0.5 * sum((g - y)^2) + 0.5 * sum((h - y)^2)
+",
+    );
+    for (id, expected) in [
+        ("delta.h", "δʰₜ = [t < T] (hₜ − yₜ₊₁) + Aᵀ δᵃₜ₊₁"),
+        (
+            "bridge.recursion",
+            "δʰₜ = [t < T] (hₜ − yₜ₊₁) + Jₜ₊₁ᵀ δʰₜ₊₁",
+        ),
+        (
+            "back.bridge.recursion",
+            "δᵍₜ = [1 < t] (gₜ − yₜ₋₁) + J̃ₜ₋₁ᵀ δᵍₜ₋₁",
+        ),
+        (
+            "bridge.closed",
+            "δʰₖ = ∑[t=k..T] [t < T] (∂hₜ/∂hₖ)ᵀ (hₜ − yₜ₊₁)",
+        ),
+        (
+            "back.bridge.closed",
+            "δᵍₖ = ∑[t=1..k] [1 < t] (∂gₜ/∂gₖ)ᵀ (gₜ − yₜ₋₁)",
+        ),
+        ("back.let.M", "M̃ ≔ max_{1≤t≤T} ‖[1 < t] (gₜ − yₜ₋₁)‖"),
+    ] {
+        assert_eq!(shown(&both, id), expected);
+    }
+    assert!(has(&both, "bound.delta.all") && has(&both, "back.bound.delta.all"));
+}
+
+/// What a loss reads of steps on both sides, and through delays that start from nothing beside a state
+/// that does not, is sent back from where it was read and from nowhere else.
+#[test]
+fn a_loss_that_reads_far_from_its_step() {
+    let start = |start: &str, loss: &str| {
+        derived(&format!(
+            "input x, y\nparam w, v\nstate h{start}\nh' = tanh(w * h + v * x)\nloss {loss}\n"
+        ))
+    };
+    for (loss, sent) in [
+        (
+            "(advance(h') - y) * delay(h')",
+            "[1 < t] hₜ₋₂ + [t < T] (hₜ₊₂ − yₜ₊₁)",
+        ),
+        ("h' * delay(delay(h'))", "hₜ₋₂ + [t + 1 < T] hₜ₊₂"),
+        (
+            "delay(h') * delay(delay(h'))",
+            "[t < T] ([t + 1 < T] hₜ₊₁ + hₜ₋₁)",
+        ),
+    ] {
+        let line = shown(&start("", loss), "delta.h");
+        assert_eq!(line, format!("δʰₜ = w δᵃₜ₊₁ + {sent}"));
+    }
+    for (loss, read, sent) in [
+        (
+            "advance(h') * delay(h')",
+            "hₜ₊₁ [1 < t] hₜ₋₁",
+            "[t < T] hₜ₊₂ + [1 < t − 1] hₜ₋₂",
+        ),
+        (
+            "(delay(delay(h')) - y)^2",
+            "([1 < t − 1] hₜ₋₂ − yₜ)²",
+            "2 [t + 1 < T] (hₜ − yₜ₊₂)",
+        ),
+        (
+            "delay(h') * delay(delay(h'))",
+            "[1 < t] hₜ₋₁ [1 < t − 1] hₜ₋₂",
+            "[t < T] ([t + 1 < T] hₜ₊₁ + [1 < t] hₜ₋₁)",
+        ),
+    ] {
+        let derivation = start(" = v", loss);
+        assert_eq!(shown(&derivation, "def.loss.t"), format!("Lₜ = {read}"));
+        let line = shown(&derivation, "delta.h");
+        assert_eq!(line, format!("δʰₜ = w δᵃₜ₊₁ + {sent}"));
+    }
+}

@@ -155,6 +155,7 @@ fn targets(recurrence: &Recurrence) -> Vec<Name> {
 /// A reader that knows values, differentials and δ's.
 pub(crate) fn reader<'a>(graph: &'a AdjointGraph, name: &'a str) -> Reader<'a> {
     let mut reader = Reader::new(&graph.tape, name);
+    reader.defined = graph.defined;
     // δ of the last value first: where two are the same node, the first is δ of what reads it.
     for ((name, id), cotangent) in graph.cotangents.iter().rev() {
         let leaf = matches!(graph.tape.node(*id).op(), Op::Leaf(_));

@@ -36,6 +36,8 @@ pub(crate) struct Function {
 pub(crate) struct Reader<'a> {
     pub(super) tape: &'a Tape,
     name: &'a str,
+    /// The registers of the definition come first.
+    pub(super) defined: usize,
     pub(crate) labels: HashMap<NodeId, Label>,
     pub(crate) functions: RefCell<IndexMap<Name, Function>>,
 }
@@ -49,6 +51,7 @@ impl<'a> Reader<'a> {
         Self {
             tape,
             name,
+            defined: tape.registers().len(),
             labels: labels.collect(),
             functions: RefCell::default(),
         }
@@ -100,11 +103,15 @@ impl<'a> Reader<'a> {
         let Some(at) = at else {
             return self.refuse("a register is read outside of time");
         };
-        if let Some((id, shift)) = self.held(register) {
-            let value = self.term(id, &Some(at.plus(shift)))?;
+        // What is sent back is zero beyond the ends, also where it is a value that has a start.
+        let sent = |id: &NodeId| {
+            let value = matches!(self.labels.get(id), Some(Label::Value(_)));
+            value && register.index() >= self.defined
+        };
+        if let Some((id, shift)) = self.held(register).filter(|(id, _)| !sent(id)) {
             return match self.starts_otherwise(register) {
-                true => self.with_start(register, value, (at, shift)),
-                false => Ok(value),
+                true => self.with_start(register, at),
+                false => self.term(id, &Some(at.plus(shift))),
             };
         }
         // A register without a name carries a cotangent; beyond the end it is zero, as is δ.
@@ -112,61 +119,54 @@ impl<'a> Reader<'a> {
         let Some(def) = r.def().filter(|_| r.init().is_none()) else {
             return self.refuse(format!("`{}` reads both ways in time", r.name()));
         };
-        let shift = match r.direction() {
-            Direction::Forward => -1,
-            Direction::Backward => 1,
-        };
-        let carried = self.term(def, &Some(at.plus(shift)))?;
-        let guard = match shift {
-            1 => Term::Before(at.clone(), Time::last()),
-            _ => Term::Before(Time::at(1), at.clone()),
-        };
+        let carried = self.term(def, &Some(at.plus(one_step(r.direction()))))?;
         let parts = match carried {
             Term::Add(parts) => parts,
             one => vec![one],
         };
-        Ok(add(parts.into_iter().map(|part| {
-            if part.ends_with_delta() {
-                part
-            } else {
-                scale(vec![guard.clone()], Some(part))
-            }
-        })))
+        // A δ beyond the end is zero without being told so.
+        let (told, sent): (Vec<_>, Vec<_>) = parts.into_iter().partition(Term::ends_with_delta);
+        let sent = match add(sent) {
+            Term::Zero => Term::Zero,
+            sent => guarded(r.direction(), at, sent),
+        };
+        Ok(add(told.into_iter().chain([sent])))
     }
 
-    /// Whether an earlier register holds the same value and starts from another.
+    /// Whether an earlier register holds the same value and starts from another, or what this one
+    /// carries on does.
     pub(crate) fn starts_otherwise(&self, register: RegisterId) -> bool {
         let held = self.held(register);
         let init = |r: RegisterId| self.tape.register(r).init();
         let mut earlier = (0..register.index()).map(RegisterId::new);
         let other = |r: RegisterId| self.held(r) == held && init(r) != init(register);
-        held.is_some() && earlier.any(other)
+        let def = self.tape.register(register).def();
+        let unnamed = def.filter(|def| !self.labels.contains_key(def));
+        let carried_on = unnamed.is_some_and(|def| match *self.tape.node(def).op() {
+            Op::Read(inner) => self.starts_otherwise(inner),
+            _ => false,
+        });
+        held.is_some() && (carried_on || earlier.any(other))
     }
 
     /// What is read of a value where what it starts from is not that of others: `[1 < t] v_{t−1}` and
     /// the start at the first step.
-    fn with_start(
-        &self,
-        register: RegisterId,
-        value: Term,
-        (at, shift): (&Time, i64),
-    ) -> Result<Term> {
-        let (inside, first) = match shift {
-            ..0 => (Term::Before(Time::at(-shift), at.clone()), Time::at(1)),
-            _ => (Term::Before(at.plus(shift - 1), Time::last()), Time::last()),
+    fn with_start(&self, register: RegisterId, at: &Time) -> Result<Term> {
+        let r = self.tape.register(register);
+        let Some(def) = r.def() else {
+            return Ok(Term::Zero);
         };
-        let start = match self.tape.register(register).init() {
-            None => Term::Zero,
-            Some(init) if shift.abs() == 1 => {
-                let begins = Term::At(at.clone(), first);
-                scale(vec![begins], Some(self.term(init, &None)?))
-            }
-            Some(_) => {
-                let name = self.tape.register(register).name();
-                return self.refuse(format!("`{name}` starts from several values"));
-            }
+        let value = self.term(def, &Some(at.plus(one_step(r.direction()))))?;
+        let inside = guarded(r.direction(), at, value);
+        let Some(init) = r.init().filter(|_| guard(r.direction(), at).is_some()) else {
+            return Ok(inside);
         };
-        Ok(add([scale(vec![inside], Some(value)), start]))
+        let first = match r.direction() {
+            Direction::Forward => Time::at(1),
+            Direction::Backward => Time::last(),
+        };
+        let begins = vec![Term::At(at.clone(), first)];
+        Ok(add([inside, scale(begins, Some(self.term(init, &None)?))]))
     }
 
     /// A scalar that is spread over a shape, if that is what a node is.
@@ -515,5 +515,33 @@ impl<'a> Reader<'a> {
         };
         self.known(&name, node);
         Ok(Term::Call(name, args))
+    }
+}
+
+/// From which step a register of a direction carries a value to the next.
+const fn one_step(direction: Direction) -> i64 {
+    match direction {
+        Direction::Forward => -1,
+        Direction::Backward => 1,
+    }
+}
+
+/// The condition that something is carried to a step; there is none where it is always met.
+fn guard(direction: Direction, at: &Time) -> Option<Term> {
+    let ahead = one_step(direction);
+    let always = matches!(at.base, Base::Var(_)) && at.offset * ahead < 0;
+    (!always).then(|| match direction {
+        Direction::Forward => Term::Before(Time::at(1), at.clone()),
+        Direction::Backward => Term::Before(at.clone(), Time::last()),
+    })
+}
+
+/// What is carried to a step, with its condition unless a stronger one stands there.
+fn guarded(direction: Direction, at: &Time, carried: Term) -> Term {
+    let stronger = guard(direction, &at.plus(one_step(direction)));
+    let stands = |f: &Term| stronger.as_ref() == Some(f);
+    match carried.unsigned() {
+        Term::Mul(factors) if factors.iter().any(stands) => carried,
+        _ => scale(guard(direction, at).into_iter().collect(), Some(carried)),
     }
 }

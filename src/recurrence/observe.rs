@@ -19,6 +19,8 @@ use crate::tape::{Edit, NodeSite, Register, Role, Scope, Tape, Unchanged};
 pub(crate) struct AdjointGraph {
     /// The definition, then its linear graph, then the transpose of that.
     pub(crate) tape: Tape,
+    /// How many registers the definition has; they come first.
+    pub(crate) defined: usize,
     /// The tangent of each node that has one.
     pub(crate) tangents: HashMap<NodeId, NodeId>,
     /// The perturbation of each target.
@@ -132,6 +134,7 @@ impl Recurrence {
         let (tape, _) = scope.finish();
         Ok(AdjointGraph {
             tape,
+            defined: self.tape.registers().len(),
             tangents: linear.tangents,
             cotangents,
             adjoints: found.adjoints,

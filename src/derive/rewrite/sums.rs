@@ -42,7 +42,9 @@ pub(super) fn end(term: &Term) -> Term {
         let last = Time::last();
         match term {
             Term::Delta(_, Some(at)) if at.base == last.base && at.offset > 0 => Term::Zero,
-            Term::Before(from, to) if (from, to) == (&last, &last) => Term::Zero,
+            Term::Before(from, to) if *to == last && from.base == last.base && from.offset >= 0 => {
+                Term::Zero
+            }
             term => term.map(&mut put),
         }
     }
