@@ -310,6 +310,27 @@ loss 0.5 * sum((g - y)^2) + 0.5 * sum((h - y)^2)
     assert!(has(&both, "bound.delta.all") && has(&both, "back.bound.delta.all"));
 }
 
+/// Whatever stands before it, and with whatever sign, all that the loss sends is bounded, and what is
+/// bounded is what its maximum is of.
+#[test]
+fn what_the_loss_sends_is_bounded_as_a_whole() {
+    for (loss, sent) in [
+        ("loss (h' - y)^2", "|2 (hₜ − yₜ)|"),
+        ("loss -y * h'", "|yₜ|"),
+        ("final loss -(h')^2", "|2 [t = T] hₜ|"),
+        ("loss (h - y)^2", "|2 [t < T] (hₜ − yₜ₊₁)|"),
+        ("loss h' * advance(h')", "|hₜ₊₁ + [1 < t] hₜ₋₁|"),
+    ] {
+        let source = format!("input x, y\nparam w\nstate h\nh' = tanh(w * h + x)\n{loss}\n");
+        let derivation = derived(&source);
+        let bound = format!("|δʰₖ| ≤ ∑[t=k..T] {sent} qᵗ⁻ᵏ");
+        assert_eq!(shown(&derivation, "bound.delta"), bound);
+        let most = format!("M ≔ max_{{1≤t≤T}} {sent}");
+        assert_eq!(shown(&derivation, "let.M"), most);
+        assert!(has(&derivation, "bound.delta.all"), "{loss}");
+    }
+}
+
 /// What a loss reads of steps on both sides, and through delays that start from nothing beside a state
 /// that does not, is sent back from where it was read and from nowhere else.
 #[test]

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::bridge::looks_ahead;
 use super::canon::add;
 use super::chain::{self, flow};
 use super::generate::Writer;
@@ -369,11 +368,7 @@ fn opened(term: &Term) -> Option<At> {
 
 /// What the bounds say of δ and of a window.
 fn errors(writer: &mut Writer<'_>, state: &Name, ratio: &Term, power: &str, scalar: bool) {
-    let Some(Term::Add(parts)) = writer.right("bridge.recursion").cloned() else {
-        return;
-    };
     let k = Time::var('k');
-    let direct = add(parts.into_iter().filter(|p| !looks_ahead(p)));
     let left = norm(Term::Delta(Arc::clone(state), Some(k)), scalar);
     let of_states = Range {
         vars: vec![('k', Time::at(1), Time::last())],
@@ -388,24 +383,33 @@ fn errors(writer: &mut Writer<'_>, state: &Name, ratio: &Term, power: &str, scal
     let Some(made) = made else { return };
     let given = writer.equations.iter().find(|e| e.id == power);
     let given = given.and_then(|e| e.given.clone());
+    let sum = made.term.clone();
     let equation = at_most(writer, "bound.delta", left.clone(), made);
     equation.range = of_states.clone();
     equation.given = given;
     equation.level = Level::Normal;
 
-    let most = Term::Max(
-        't',
-        Time::at(1),
-        Time::last(),
-        Box::new(norm(direct, scalar)),
-    );
+    let Term::Sum(t, .., body) = sum else { return };
+    let mut factors = match *body {
+        Term::Mul(factors) => factors,
+        one => vec![one],
+    };
+    factors.retain(|f| !matches!(f, Term::PowSteps(..)));
     let letter = writer.symbols.letters.sent;
-    writer.define(letter, None, Part::Bounds, most);
-    let made = Proof::of(writer.known(), left.clone())
-        .by(Rewrite::AtMost(At::new("bound.delta", &[])))
-        .and_then(|p| p.by(Rewrite::Below(format!("let.{letter}"))))
-        .and_then(|p| p.by(Rewrite::Geometric))
-        .map(Proof::done);
+    let mut rules = vec![Rewrite::AtMost(At::new("bound.delta", &[]))];
+    match &factors[..] {
+        [] => {}
+        [sent] => {
+            let most = Term::Max(t, Time::at(1), Time::last(), Box::new(sent.clone()));
+            writer.define(letter, None, Part::Bounds, most);
+            rules.push(Rewrite::Below(format!("let.{letter}")));
+        }
+        _ => return,
+    }
+    rules.push(Rewrite::Geometric);
+    let start = Some(Proof::of(writer.known(), left.clone()));
+    let made = rules.into_iter().fold(start, |p, rule| p?.by(rule));
+    let made = made.map(Proof::done);
     let Some(made) = made else { return };
     let equation = at_most(writer, "bound.delta.all", left, made);
     equation.range = of_states;

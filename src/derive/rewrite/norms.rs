@@ -75,16 +75,26 @@ pub(super) fn factors(term: &Term) -> Term {
     })
 }
 
-/// The same, with only the first factor by itself.
+/// The same with only the first factor by itself; of numbers, all that the Jacobian is multiplied by.
 pub(super) fn first_factor(term: &Term, known: &Known<'_>) -> Term {
     fn split(term: &Term, known: &Known<'_>) -> Term {
+        let jacobian = |p: &Term| match p {
+            Term::T(x) => matches!(**x, Term::Jacobian(..)),
+            p => matches!(p, Term::Jacobian(..)),
+        };
         match (inside(term), term) {
+            (Some(Term::Mul(parts)), Term::Call(..)) => {
+                let (carried, sent): (Vec<_>, Vec<_>) = parts.iter().cloned().partition(jacobian);
+                match carried.is_empty() || sent.is_empty() {
+                    true => term.clone(),
+                    false => Term::Mul(vec![of(term, times(sent)), of(term, times(carried))]),
+                }
+            }
             (Some(Term::Mul(parts)), _) => {
-                // Numbers stay with the rest.
                 let number = |p: &&Term| match p {
                     Term::Num(_) | Term::Before(..) => true,
-                    Term::T(_) | Term::Jacobian(..) => false,
-                    p => !matches!(term, Term::Call(..)) && is_number(p, known.tape),
+                    Term::T(_) => false,
+                    p => !jacobian(p) && is_number(p, known.tape),
                 };
                 let count = parts.iter().take_while(number).count();
                 let (numbers, factors) = parts.split_at(count);
@@ -326,14 +336,17 @@ pub(super) fn below(term: &Term, letter: &Term, maximum: &Term) -> Option<Term> 
     let within = |at: &Time| {
         matches!(at.base, Base::Var(_)) && at.offset <= 0 && 1 + at.offset >= from.offset
     };
+    let fixed = !super::sums::varies(body, *var);
     Some(put_below(term, letter, &|part| {
         let mut steps = Vec::new();
         crate::derive::generate::visit(part, &mut |t| {
-            steps.extend(t.clone().times().into_iter().map(|at| at.clone()));
+            for at in t.clone().times() {
+                // What stands at a step may have values of those beside it alone.
+                steps.extend([at.clone(), at.plus(-at.offset)]);
+            }
         });
-        steps
-            .iter()
-            .any(|at| within(at) && *part == body.at(*var, at))
+        let is_below = |at: &Time| within(at) && *part == body.at(*var, at);
+        fixed && *part == **body || steps.iter().any(is_below)
     }))
 }
 
@@ -349,14 +362,17 @@ pub(super) fn geometric(term: &Term) -> Option<Term> {
     let Term::Sum(var, from, to, body) = term else {
         return None;
     };
-    let Term::Mul(factors) = &**body else {
+    if matches!(**body, Term::Sum(..)) {
         // The sum of what is bounded.
         let inner = Box::new(geometric(body)?);
         return Some(Term::Sum(*var, from.clone(), to.clone(), inner));
+    }
+    let mut rest = match &**body {
+        Term::Mul(factors) => factors.clone(),
+        one => vec![one.clone()],
     };
     let is_power = |f: &Term| matches!(f, Term::PowSteps(..));
-    let at = factors.iter().position(is_power)?;
-    let mut rest = factors.clone();
+    let at = rest.iter().position(is_power)?;
     let Term::PowSteps(q, steps) = rest.remove(at) else {
         return None;
     };
