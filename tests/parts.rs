@@ -400,3 +400,21 @@ final loss dot(total_steps(h) * 0.2, h')
     let loss = shown(&derivation, "def.loss");
     assert!(loss.contains("hₜ₋₁") && loss.contains("h_T"), "{loss}");
 }
+
+/// A matrix times ones is a column of its own, not a number times ones.
+#[test]
+fn a_matrix_times_ones_stays_a_column() {
+    let source = "
+dim H
+input x[H], y[H]
+param W[H, H], U[H, H]
+state h[H]
+h' = tanh(W @ h + x)
+loss sum(U @ sigmoid(h'))
+";
+    let derivation = derived(source);
+    assert_eq!(
+        shown(&derivation, "delta.h"),
+        "δʰₜ = σ(hₜ) ⊙ (𝟏 − σ(hₜ)) ⊙ Uᵀ 𝟏 + Wᵀ δᵃₜ₊₁"
+    );
+}

@@ -239,9 +239,8 @@ impl<'a> Reader<'a> {
                 None if scalar => scalars.push(self.term(*arg, at)?),
                 None => match self.term(*arg, at)? {
                     // A number times ones, entry by entry.
-                    Term::Mul(mut factors) if factors.last() == Some(&Term::Ones) => {
-                        factors.pop();
-                        scalars.extend(factors);
+                    Term::Mul(factors) if self.is_number_of_ones(&factors) => {
+                        scalars.extend(factors.into_iter().filter(|f| *f != Term::Ones));
                     }
                     body => bodies.push(body),
                 },
@@ -255,6 +254,14 @@ impl<'a> Reader<'a> {
             false => hadamard(bodies),
         };
         Ok(scale(scalars, Some(body)))
+    }
+
+    /// Whether a product is a number times ones, not a matrix times ones.
+    pub(super) fn is_number_of_ones(&self, factors: &[Term]) -> bool {
+        let [numbers @ .., Term::Ones] = factors else {
+            return false;
+        };
+        numbers.iter().all(|f| is_number(f, self.tape))
     }
 
     /// A product of matrices, with the scalars among the factors in front.
