@@ -377,3 +377,27 @@ fn a_loss_that_reads_far_from_its_step() {
         assert_eq!(line, format!("δʰₜ = w δᵃₜ₊₁ + {sent}"));
     }
 }
+
+/// A delay of a state that is carried backwards belongs to the loss, not to a chain that runs forwards,
+/// and a loss of the last step reaches such a state there alone.
+#[test]
+fn losses_of_states_that_are_carried_backwards() {
+    let of = |loss: &str| {
+        derived(&format!(
+            "input x, y\nparam w, v\nbackward state h = v\nh' = tanh(w * h + x)\n{loss}\n"
+        ))
+    };
+    for loss in [
+        "loss (delay(delay(h')) * h' - y)^2",
+        "loss (delay(h') - delay(delay(h'))) * h'",
+    ] {
+        let derivation = of(loss);
+        assert!(!has(&derivation, "jac.") && has(&derivation, "back.jac.product"));
+        assert!(has(&derivation, "back.bridge.double.w"), "{loss}");
+    }
+    let last = of("final loss (h' - 1)^2");
+    assert_eq!(
+        shown(&last, "back.bridge.pairing"),
+        "⟨δʰₜ, dhₜ⟩ = ⟨δʰₜ₊₁ − 2 [t + 1 = T] (hₜ₊₁ − 1), dhₜ₊₁⟩ + ⟨δʰₜ, d⁺hₜ⟩"
+    );
+}

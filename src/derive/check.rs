@@ -3,6 +3,7 @@
 use ndarray::Array2;
 
 use super::arrays::{SIZELESS, V};
+use super::canon::inner;
 use super::evaluate::{Instance, Steps};
 use super::oracle::{Oracle, STEPS};
 use super::term::{Base, Name, Term, Time};
@@ -61,6 +62,9 @@ const SHOWN: usize = 14;
 
 /// The largest relative difference at which two sides still count as equal.
 pub const TOLERANCE: f64 = 1e-11;
+
+/// By how much evaluating rounds, relative to the largest of what it adds up.
+const ROUNDING: f64 = 64.0 * f64::EPSILON;
 
 impl Derivation {
     /// Checks every line on some random runs.
@@ -173,6 +177,10 @@ pub fn compare(
 ) -> Result<Check, String> {
     let (mut difference, mut size, mut tightest): (f64, f64, f64) = (0.0, 0.0, 0.0);
     let mut trials = 0;
+    // What cancels is rounded by as much as what it is a sum of.
+    let rounding = |run: &Instance, at: &Steps| {
+        ROUNDING * largest_addend(left, run, at).max(largest_addend(right, run, at))
+    };
     for run in runs {
         for at in steps(&equation.range, run) {
             if let Some(given) = &equation.given
@@ -189,22 +197,17 @@ pub fn compare(
             let Some((a, b)) = alike(a, b) else {
                 return Err(format!("the sides have different shapes at {at:?}"));
             };
-            let largest = |x: &Array2<f64>| x.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
-            difference = difference.max(largest(&(&a - &b)));
-            size = size.max(largest(&a)).max(largest(&b));
-            // What is immediate and zero is small beside the whole.
-            if let (Term::DPlus(name, step), Term::Zero) = (left, right) {
-                let whole = Term::D(Name::clone(name), Some(step.clone()));
-                if let Ok(V::Array(whole)) = run.evaluate(&whole, &at) {
-                    size = size.max(largest(&whole));
-                }
+            let (apart, own) = (largest(&(&a - &b)), largest(&a).max(largest(&b)));
+            if apart <= TOLERANCE * own || apart > rounding(run, &at) {
+                difference = difference.max(apart);
             }
+            size = size.max(own);
             if a.iter().chain(&b).any(|x| !x.is_finite()) {
                 return Err(format!("a side is not finite at {at:?}"));
             }
             if equation.relation == Relation::AtMost {
                 for (a, b) in a.iter().zip(&b) {
-                    if *a > b * (1.0 + 1e-12) {
+                    if *a > b * (1.0 + 1e-12) && a - b > rounding(run, &at) {
                         return Err(format!("{a} is more than {b} at {at:?}"));
                     }
                     tightest = tightest.max(a / b);
@@ -230,6 +233,53 @@ pub fn compare(
             "the sides differ by {worst:.1e} of the largest entry"
         ))
     }
+}
+
+fn largest(x: &Array2<f64>) -> f64 {
+    x.iter().fold(0.0, |m: f64, x| m.max(x.abs()))
+}
+
+/// The largest entry of anything that a value is a sum of.
+fn largest_addend(term: &Term, run: &Instance, at: &Steps) -> f64 {
+    let of = |term: &Term| largest_addend(term, run, at);
+    // A product of sums is a sum of products.
+    let spread = |factors: &[Term], product: fn(Vec<Term>) -> Term| {
+        let sum = factors.iter().position(|f| f.addends().len() > 1)?;
+        let parts = factors[sum].addends().iter().map(|part| {
+            let mut factors = factors.to_vec();
+            factors[sum] = part.clone();
+            of(&product(factors))
+        });
+        parts.reduce(f64::max)
+    };
+    let parts =
+        match term {
+            Term::Neg(x) | Term::T(x) => Some(of(x)),
+            Term::Add(parts) => parts.iter().map(of).reduce(f64::max),
+            Term::Mul(factors) => spread(factors, Term::Mul),
+            Term::Had(factors) => spread(factors, Term::Had),
+            Term::Inner(a, b) => spread(&[(**a).clone(), (**b).clone()], |mut pair| {
+                let b = pair.pop().unwrap_or(Term::Zero);
+                inner(pair.pop().unwrap_or(Term::Zero), b)
+            }),
+            Term::Norm(x) => Some(of(x)),
+            Term::Sum(var, from, to, body) => fixed(from, at, run)
+                .zip(fixed(to, at, run))
+                .and_then(|(from, to)| {
+                    let bodies = (from..=to).map(|step| {
+                        let at = [&at[..], &[(*var, step)]].concat();
+                        largest_addend(body, run, &at)
+                    });
+                    bodies.reduce(f64::max)
+                }),
+            // What is immediate is what is left of the whole.
+            Term::DPlus(name, step) => Some(of(&Term::D(Name::clone(name), Some(step.clone())))),
+            _ => None,
+        };
+    parts.unwrap_or_else(|| match run.evaluate(term, at) {
+        Ok(V::Array(x)) => largest(&x),
+        _ => 0.0,
+    })
 }
 
 /// Whether a line speaks of a run.

@@ -48,7 +48,10 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
 
 fn states(writer: &Writer<'_>) -> Option<Vec<State>> {
     let tape = writer.recurrence.tape();
-    let carried = tape.live(tape.registers().iter().filter_map(Register::def));
+    // What is computed from step to step; what is only carried on is read by nobody yet.
+    let computed = tape.registers().iter().filter_map(Register::def);
+    let computed = computed.filter(|def| !matches!(tape.node(*def).op(), Op::Read(_)));
+    let carried = tape.live(computed);
     let mut states = Vec::new();
     for (i, register) in tape.registers().iter().enumerate() {
         let id = RegisterId::new(i);
