@@ -1,6 +1,7 @@
 //! Sums over entries and values below each other, as products.
 
 use super::canon::{add, hadamard, inner, neg, scale, summed, transpose};
+use super::numbers::leading_number;
 use super::read::Reader;
 use super::shapes::{extent, is_number, size};
 use super::span::{Along, Span};
@@ -74,8 +75,10 @@ impl Reader<'_> {
         let Term::Mul(factors) = column else {
             return transpose(column);
         };
-        let number = |f: &&Term| is_number(f, self.tape);
-        let count = factors.iter().take_while(number).count();
+        let mut count = 0;
+        while let Some(number) = leading_number(&factors[count..], self.tape) {
+            count += number;
+        }
         let (numbers, rest) = factors.split_at(count);
         let turned = rest.iter().rev().cloned().map(transpose);
         self.product(numbers.iter().cloned().chain(turned).collect())

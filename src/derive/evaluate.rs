@@ -11,6 +11,7 @@ use super::arrays::{
     Found, SIZELESS, V, cut, had, iverson, kronecker, matrix, mul, plus, scalar, shaped,
 };
 use super::chain::Carried;
+use super::conditions::is_condition;
 use super::norms::{least_singular_value, spectral_norm};
 use super::read::Function;
 use super::term::{Base, Name, Term, Time};
@@ -211,6 +212,10 @@ impl Instance {
             Term::Add(parts) => self.add(parts, at),
             Term::Had(parts) => self.fold(parts, at, &had),
             Term::Mul(parts) => self.product(parts, at),
+            // Beyond the ends there may be nothing to divide by.
+            Term::Div(a, _) if is_condition(a) && matches!(self.evaluate(a, at)?, V::Zero) => {
+                Ok(V::Zero)
+            }
             Term::Div(a, b) => match (self.evaluate(a, at)?, self.evaluate(b, at)?) {
                 (V::Zero, _) => Ok(V::Zero),
                 (V::Array(a), V::Array(b)) if b.len() == 1 => Ok(V::Array(a / b[(0, 0)])),

@@ -18,21 +18,13 @@ pub(crate) fn numbers_first(term: &Term, tape: &Tape) -> Term {
     if factors.iter().any(|f| matches!(f, Term::Letter(..))) {
         return term;
     }
-    let number = |run: &[Term]| match run {
-        [one] => is_number(one, tape),
-        run => is_number(&Term::Mul(run.to_vec()), tape),
-    };
     let (mut first, mut between) = (Vec::new(), Vec::new());
     let (mut rest, mut left) = (Vec::new(), &factors[..]);
-    while let [factor, ..] = left {
-        let longest = match factor {
-            Term::T(_) => left.len(),
-            _ => 1,
-        };
-        let run = (1..=longest).find(|n| number(&left[..*n]));
-        let (run, after) = left.split_at(run.unwrap_or(1));
+    while !left.is_empty() {
+        let number = leading_number(left, tape);
+        let (run, after) = left.split_at(number.unwrap_or(1));
         let linear = run.iter().any(Term::is_linear_part);
-        match number(run) {
+        match number.is_some() {
             true if !linear => first.extend(run.iter().cloned()),
             // What is linear stands last, but not between a matrix and a vector.
             true if !rest.is_empty() && !after.is_empty() => between.extend(run.iter().cloned()),
@@ -58,6 +50,19 @@ pub(crate) fn numbers_first(term: &Term, tape: &Tape) -> Term {
         true => term,
         false => product(moved),
     }
+}
+
+/// How many factors at the beginning of a product are a number together: one, or a row and what it meets
+/// down to a column.
+pub(super) fn leading_number(factors: &[Term], tape: &Tape) -> Option<usize> {
+    let longest = match factors.first()? {
+        Term::T(_) => factors.len(),
+        _ => 1,
+    };
+    (1..=longest).find(|n| match &factors[..*n] {
+        [one] => is_number(one, tape),
+        run => is_number(&Term::Mul(run.to_vec()), tape),
+    })
 }
 
 /// Numbers in front of a factor of a product entry by entry, in front of the product.

@@ -203,9 +203,8 @@ pub(super) fn start(before: &Term, left: &Term, right: &Term, known: &Known<'_>)
     let is_later = |p: &Term| matches!(p, Term::Mul(factors) if factors.first() == Some(&later));
     let (passed, sent): (Vec<&Term>, Vec<&Term>) = parts.iter().partition(|p| is_later(p));
     // What is read at the first step is sent from there.
-    let sent = sent
-        .into_iter()
-        .map(|e| settle_rows(&of_next(e).at('t', &zero)));
+    let sent: Option<Vec<Term>> = sent.into_iter().map(of_next).collect();
+    let sent = sent?.into_iter().map(|e| settle_rows(&e.at('t', &zero)));
     let sent = sent.filter(|e| !matches!(e, Term::Matrix(rows) if is_zero(rows)));
     let passed = passed.into_iter().map(|p| p.at('t', &zero));
     Some(add(sent.chain(passed)))
@@ -215,17 +214,42 @@ fn is_zero(rows: &[Vec<Term>]) -> bool {
     rows.iter().flatten().all(|cell| *cell == Term::Zero)
 }
 
-/// What of the rows of a stack is sent by the loss of the next step.
-fn of_next(rows: &Term) -> Term {
+/// What of the rows of a stack is sent by the loss of the next step; `None` where steps after that one
+/// send something as well, of which a start may be no part.
+fn of_next(rows: &Term) -> Option<Term> {
     let guard = Term::Before(Time::var('t'), Time::last());
-    match rows {
-        Term::Matrix(rows) => {
-            let row = |row: &Vec<Term>| row.iter().map(of_next).collect();
-            Term::Matrix(rows.iter().map(row).collect())
-        }
-        sum => {
-            let next = sum.addends().iter().filter(|p| p.any(&|t| *t == guard));
-            add(next.map(|p| super::replaced(p, &guard, &Term::Num(1.0))))
+    if let Term::Matrix(rows) = rows {
+        let row = |row: &Vec<Term>| row.iter().map(of_next).collect();
+        return Some(Term::Matrix(rows.iter().map(row).collect::<Option<_>>()?));
+    }
+    let mut next = Vec::new();
+    for part in rows.addends() {
+        if is_sent(part, &guard)? {
+            next.push(super::replaced(part, &guard, &Term::Num(1.0)));
         }
     }
+    Some(add(next))
+}
+
+/// Whether an addend is sent by the next step; `None` where it is a sum of such with others, or of more
+/// than one step.
+fn is_sent(part: &Term, guard: &Term) -> Option<bool> {
+    let far = |t: &Term| matches!(t, Term::Before(_, end) if *end == Time::last() && t != guard);
+    let factors = match part.unsigned() {
+        Term::Mul(factors) => &factors[..],
+        one => std::slice::from_ref(one),
+    };
+    if factors.contains(guard) {
+        return (!part.any(&far)).then_some(true);
+    }
+    let sums = factors
+        .iter()
+        .map(Term::addends)
+        .filter(|parts| parts.len() > 1);
+    let mut sent = Vec::new();
+    for addend in sums.flatten() {
+        sent.push(is_sent(addend, guard)?);
+    }
+    let (some, all) = (sent.contains(&true), !sent.contains(&false));
+    (!factors.iter().any(far) && (all || !some)).then_some(some)
 }
