@@ -418,3 +418,21 @@ loss sum(U @ sigmoid(h'))
         "δʰₜ = σ(hₜ) ⊙ (𝟏 − σ(hₜ)) ⊙ Uᵀ 𝟏 + Wᵀ δᵃₜ₊₁"
     );
 }
+
+/// A softmax is a column, and what a row makes of it a number.
+#[test]
+fn a_state_that_acts_through_what_a_softmax_attends_to() {
+    let source = "
+dim H
+input x[H], y[H]
+param W[H, H], U[H, H]
+state h[H]
+h' = tanh(W @ h + x)
+loss dot(dot(softmax(y), U @ h') * h', y)
+";
+    let derivation = derived(source);
+    assert_eq!(
+        shown(&derivation, "def.loss.t"),
+        "Lₜ = (softmax(yₜ))ᵀ U hₜ hₜᵀ yₜ"
+    );
+}

@@ -25,7 +25,18 @@ pub(crate) fn numbers_first(term: &Term, tape: &Tape) -> Term {
         let (run, after) = left.split_at(number.unwrap_or(1));
         let linear = run.iter().any(Term::is_linear_part);
         match number.is_some() {
-            true if !linear => first.extend(run.iter().cloned()),
+            true if !linear => {
+                // A number after the row of a longer one stands before it.
+                let mut row = 1;
+                while let Some(n) =
+                    leading_number(&run[row..], tape).filter(|n| row + n < run.len())
+                {
+                    row += n;
+                }
+                first.extend(run[1..row].iter().cloned());
+                first.push(run[0].clone());
+                first.extend(run[row..].iter().cloned());
+            }
             // What is linear stands last, but not between a matrix and a vector.
             true if !rest.is_empty() && !after.is_empty() => between.extend(run.iter().cloned()),
             _ => rest.extend(run.iter().cloned()),
@@ -55,14 +66,17 @@ pub(crate) fn numbers_first(term: &Term, tape: &Tape) -> Term {
 /// How many factors at the beginning of a product are a number together: one, or a row and what it meets
 /// down to a column.
 pub(super) fn leading_number(factors: &[Term], tape: &Tape) -> Option<usize> {
-    let longest = match factors.first()? {
-        Term::T(_) => factors.len(),
-        _ => 1,
-    };
-    (1..=longest).find(|n| match &factors[..*n] {
+    let number = |run: &[Term]| match run {
+        [] => false,
         [one] => is_number(one, tape),
         run => is_number(&Term::Mul(run.to_vec()), tape),
-    })
+    };
+    let (longest, ones) = match factors.first()? {
+        Term::T(x) => (factors.len(), **x == Term::Ones),
+        _ => (1, false),
+    };
+    // A row of ones times a number is a row; it has the size of what comes after.
+    (1..=longest).find(|n| number(&factors[..*n]) && !(ones && number(&factors[1..*n])))
 }
 
 /// Numbers in front of a factor of a product entry by entry, in front of the product.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::canon::{add, scale};
 use super::span::Along;
 use super::term::{Name, Term};
-use crate::op::Op;
+use crate::op::{Op, Reduce};
 use crate::shape::{Dim, Kind, Shape, Symbol};
 use crate::tape::Tape;
 
@@ -137,13 +137,15 @@ pub(crate) fn extent(term: &Term, tape: &Tape) -> Option<Extent> {
         }
         Term::Div(a, b) => widest([&**a, &**b], tape),
         Term::Add(parts) | Term::Had(parts) => widest(parts, tape),
-        Term::Call(name, _) if term.indicator().is_some() || is_pointwise(name, tape) => {
-            widest(term.parts(), tape)
-        }
-        Term::Call(_, args) => {
-            let numbers = args.iter().all(|x| is_number(x, tape));
-            numbers.then_some((None, None))
-        }
+        Term::Call(..) if term.indicator().is_some() => widest(term.parts(), tape),
+        Term::Call(name, args) => match operation(name, tape) {
+            Some(Op::Reduce(Reduce::LogSumExp)) => Some((None, None)),
+            Some(Op::Pointwise(_) | Op::Reduce(_)) => widest(term.parts(), tape),
+            _ => {
+                let numbers = args.iter().all(|x| is_number(x, tape));
+                numbers.then_some((None, None))
+            }
+        },
         Term::Mul(factors) => {
             let mut found: Extent = (None, None);
             for (i, factor) in factors.iter().enumerate() {
@@ -213,7 +215,7 @@ fn widest<'t>(parts: impl IntoIterator<Item = &'t Term>, tape: &Tape) -> Option<
     number.filter(|_| !unknown)
 }
 
-fn is_pointwise(function: &Name, tape: &Tape) -> bool {
+fn operation<'a>(function: &Name, tape: &'a Tape) -> Option<&'a Op> {
     let mut ops = tape.nodes().map(|(_, node)| node.op());
-    ops.any(|op| matches!(op, Op::Pointwise(_)) && op.name() == &**function)
+    ops.find(|op| op.name() == &**function)
 }
