@@ -401,3 +401,24 @@ fn losses_of_states_that_are_carried_backwards() {
         "⟨δʰₜ, dhₜ⟩ = ⟨δʰₜ₊₁ − 2 [t + 1 = T] (hₜ₊₁ − 1), dhₜ₊₁⟩ + ⟨δʰₜ, d⁺hₜ⟩"
     );
 }
+
+/// What several states get at their start is what the first step sends there, also of a mean.
+#[test]
+fn the_start_of_several_states_under_a_mean() {
+    let derivation = derived(
+        "
+dim H
+input x[H], y[H]
+param W[H, H], U[H, H], v[H]
+state h[H]
+state s[H] = tanh(v)
+h' = tanh(W @ h + W @ s)
+s' = tanh(W @ s + U @ h + x)
+mean loss 0.5 * sum((s' + s - y)^2)
+",
+    );
+    assert_eq!(
+        shown(&derivation, "costate.start"),
+        "[∂L/∂h₀; ∂L/∂s₀] = [0; 1/T (s₁ + s₀ − y₁)] + J₁ᵀ [λʰ₁; λˢ₁]"
+    );
+}

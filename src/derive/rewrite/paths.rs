@@ -235,21 +235,26 @@ fn of_next(rows: &Term) -> Option<Term> {
 /// than one step.
 fn is_sent(part: &Term, guard: &Term) -> Option<bool> {
     let far = |t: &Term| matches!(t, Term::Before(_, end) if *end == Time::last() && t != guard);
-    let factors = match part.unsigned() {
-        Term::Mul(factors) => &factors[..],
-        one => std::slice::from_ref(one),
-    };
-    if factors.contains(guard) {
+    let mut factors = Vec::new();
+    let mut open = vec![part.unsigned()];
+    while let Some(term) = open.pop() {
+        match term {
+            Term::Mul(inner) => open.extend(inner),
+            Term::Div(above, _) => open.push(above),
+            factor => factors.push(factor),
+        }
+    }
+    if factors.contains(&guard) {
         return (!part.any(&far)).then_some(true);
     }
     let sums = factors
         .iter()
-        .map(Term::addends)
+        .map(|f| f.addends())
         .filter(|parts| parts.len() > 1);
     let mut sent = Vec::new();
     for addend in sums.flatten() {
         sent.push(is_sent(addend, guard)?);
     }
     let (some, all) = (sent.contains(&true), !sent.contains(&false));
-    (!factors.iter().any(far) && (all || !some)).then_some(some)
+    (!factors.into_iter().any(far) && (all || !some)).then_some(some)
 }
