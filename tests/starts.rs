@@ -7,7 +7,7 @@ mod lines;
 #[path = "support/user.rs"]
 mod user;
 
-use bptt::derive::{Derivation, Term, compare};
+use bptt::derive::{Derivation, Term, Time, compare};
 use user::{derived, shown};
 
 fn has(derivation: &Derivation, beginning: &str) -> bool {
@@ -421,4 +421,48 @@ mean loss 0.5 * sum((s' + s - y)^2)
         shown(&derivation, "costate.start"),
         "[∂L/∂h₀; ∂L/∂s₀] = [0; 1/T (s₁ + s₀ − y₁)] + J₁ᵀ [λʰ₁; λˢ₁]"
     );
+}
+
+/// What a line forgives is the rounding of what cancels in it, and no more.
+#[test]
+fn what_cancels_is_rounded_and_not_wrong() {
+    let derivation =
+        derived("input x, y\nparam w\nstate h\nh' = tanh(w * h + x)\nloss (h' - y)^2\n");
+    let line = derivation.equation("delta.h").unwrap();
+    let runs = [derivation.instance(1).unwrap()];
+    let x = || Term::Value("x".into(), Some(Time::var('t')));
+    let apart = |by: f64| {
+        let almost = Term::Mul(vec![Term::Num(1.0 - by), x()]);
+        let left = Term::Add(vec![x(), Term::Neg(Box::new(almost))]);
+        compare(line, &left, &Term::Zero, &runs)
+    };
+    assert!(apart(1e-15).is_ok());
+    assert!(apart(1e-13).is_err());
+}
+
+/// Lines that failed where steps beyond the ends, ones and numbers came together.
+#[test]
+fn what_comes_together_at_the_ends() {
+    let scalar = "input x, y\nparam w, v\nstate h = v\nh' = tanh(w * h + v * x)\n";
+    let twice = derived(&format!("{scalar}loss (delay(delay(h')) - y)^2\n"));
+    assert!(!shown(&twice, "last.h").contains("T + 1 < T"));
+    derived(&format!("{scalar}loss delay(delay(h')) / (2 + h'^2)\n"));
+    let states = "input x, y\nparam w, v\nstate h = 0.5\nstate s = 0.5\nh' = 0.5 * h + tanh(s * s)\n\
+                  s' = tanh(2 * s + w * x)\n";
+    let far = derived(&format!(
+        "{states}loss (advance(s') - delay(delay(s'))) * y + h'\n"
+    ));
+    assert!(has(&far, "costate.closed") && !has(&far, "costate.start"));
+    let stack = derived(
+        "
+dim H
+input x[H], y
+param A[H, H]
+state l[H]
+m = A @ softmax(l)
+l' = m - logsumexp(m) + log_softmax(x)
+loss (logsumexp(l') - y)^2
+",
+    );
+    assert!(has(&stack, "bridge.double.A"));
 }
