@@ -362,11 +362,11 @@ unsafe fn copy<V: Vector>(from: *const V::Elem, to: *mut V::Elem, len: usize) {
     }
 }
 
-/// What a micro-op does to one vector of each argument. A trait rather than a closure, since its
-/// method must be inlined where the vector instructions are.
-pub(super) trait Micro<V>: Copy {
+/// The arithmetic of a micro-op on one vector of each argument. A trait rather than a closure, since
+/// its method must be inlined where the vector instructions are.
+pub(super) trait Micro<T>: Copy {
     const ARGS: usize;
-    fn call(self, a: V, b: V, c: V) -> V;
+    fn call<V: Vector<Elem = T>>(self, a: V, b: V, c: V) -> V;
 }
 
 macro_rules! micro {
@@ -374,10 +374,10 @@ macro_rules! micro {
         #[derive(Clone, Copy)]
         struct $name;
 
-        impl<V: Vector> Micro<V> for $name {
+        impl<T: Element> Micro<T> for $name {
             const ARGS: usize = $args;
             #[inline(always)]
-            fn call(self, $($arg: V),+) -> V {
+            fn call<V: Vector<Elem = T>>(self, $($arg: V),+) -> V {
                 $value
             }
         }
@@ -399,13 +399,10 @@ micro!(Selected(a, b, c): 3 = {
 #[derive(Clone, Copy)]
 struct Row<E>(E);
 
-impl<V: Vector, E: Entry> Micro<V> for Row<E>
-where
-    V::Elem: Scalar,
-{
+impl<T: Element + Scalar, E: Entry> Micro<T> for Row<E> {
     const ARGS: usize = E::ARITY;
     #[inline(always)]
-    fn call(self, a: V, b: V, _: V) -> V {
+    fn call<V: Vector<Elem = T>>(self, a: V, b: V, _: V) -> V {
         self.0.call([Lanes(a), Lanes(b)]).0
     }
 }
@@ -416,7 +413,7 @@ pub(super) trait Operands<V: Vector> {
 
     /// # Safety
     /// What it is made of is valid.
-    unsafe fn each<M: Micro<V>>(self, micro: M) -> Self::Output;
+    unsafe fn each<M: Micro<V::Elem>>(self, micro: M) -> Self::Output;
 }
 
 /// A row of the op table at its operands.
@@ -471,8 +468,26 @@ struct Loop<'a, T> {
 impl<V: Vector> Operands<V> for Loop<'_, V::Elem> {
     type Output = ();
     #[inline(always)]
-    unsafe fn each<M: Micro<V>>(self, micro: M) {
-        unsafe { each::<V, M>(&self, micro) }
+    unsafe fn each<M: Micro<V::Elem>>(self, micro: M) {
+        V::outline(Each { this: self, micro });
+    }
+}
+
+/// A micro-op on its blocks as a function of its own. Inlined at every place that runs programs, the
+/// op table would be most of the machine code of the library, and in a debug build its locals would
+/// add up in one frame of a megabyte.
+struct Each<'a, T, M> {
+    this: Loop<'a, T>,
+    micro: M,
+}
+
+impl<T: Element, M: Micro<T>> Kernel<T> for Each<'_, T, M> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Elem = T>>(self) {
+        // SAFETY: the caller of `value` vouches for the blocks.
+        unsafe { each::<V, M>(&self.this, self.micro) }
     }
 }
 
@@ -497,7 +512,7 @@ where
 
 /// One micro-op on every entry of its blocks; the last vector of a row may be partial.
 #[inline(always)]
-unsafe fn each<V: Vector, M: Micro<V>>(this: &Loop<'_, V::Elem>, micro: M) {
+unsafe fn each<V: Vector, M: Micro<V::Elem>>(this: &Loop<'_, V::Elem>, micro: M) {
     let places = [
         this.op.from[0],
         this.op.from[1],
@@ -507,7 +522,7 @@ unsafe fn each<V: Vector, M: Micro<V>>(this: &Loop<'_, V::Elem>, micro: M) {
     let mut blocks = places.map(|i| unsafe { *this.table.get_unchecked(i as usize) });
     let mut left = this.rows;
     loop {
-        unsafe { row(blocks, this.count, micro) };
+        unsafe { row::<V, M>(blocks, this.count, micro) };
         left -= 1;
         if left == 0 {
             return;
@@ -521,7 +536,7 @@ unsafe fn each<V: Vector, M: Micro<V>>(this: &Loop<'_, V::Elem>, micro: M) {
 
 /// One micro-op on a row of three arguments and of the result.
 #[inline(always)]
-unsafe fn row<V: Vector, M: Micro<V>>(blocks: [*mut V::Elem; 4], count: usize, micro: M) {
+unsafe fn row<V: Vector, M: Micro<V::Elem>>(blocks: [*mut V::Elem; 4], count: usize, micro: M) {
     let [a, b, c, to] = blocks;
     let mut i = 0;
     macro_rules! vector {

@@ -150,7 +150,7 @@ struct Slots<T>([*const T; 3]);
 impl<V: Vector> super::entrywise::Operands<V> for Slots<V::Elem> {
     type Output = V;
     #[inline(always)]
-    unsafe fn each<M: Micro<V>>(self, micro: M) -> V {
+    unsafe fn each<M: Micro<V::Elem>>(self, micro: M) -> V {
         let [a, b, c] = self.0;
         unsafe {
             let x = V::load(a);

@@ -178,5 +178,5 @@ macro_rules! portable {
     };
 }
 
-portable!(f32, u32, 8, 23, 127.0);
-portable!(f64, u64, 4, 52, 1023.0);
+portable!(f32, u32, 4, 23, 127.0);
+portable!(f64, u64, 2, 52, 1023.0);

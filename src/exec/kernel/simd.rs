@@ -326,12 +326,12 @@ macro_rules! element {
     };
 }
 
-element!(f32, (16_777_216.0, 24.0), 127.0, portable::Lanes<f32, 8>, F32x8, F32x16, F32x4);
+element!(f32, (16_777_216.0, 24.0), 127.0, portable::Lanes<f32, 4>, F32x8, F32x16, F32x4);
 element!(
     f64,
     (18_014_398_509_481_984.0, 54.0),
     1023.0,
-    portable::Lanes<f64, 4>,
+    portable::Lanes<f64, 2>,
     F64x4,
     F64x8,
     F64x2
