@@ -7,7 +7,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bptt::data::{Array, Arrays, write_whole};
+use bptt::data::{Array, Arrays};
 use bptt::{Batch, Params, Recurrence};
 use ndarray::{Array1, ArrayD, IxDyn, arr0, array};
 use support::folder::Folder;
@@ -358,58 +358,6 @@ fn tables_are_read() {
         let message = read(text).unwrap_err();
         assert!(message.contains(expected), "{message}");
     }
-}
-
-#[test]
-fn a_file_is_written_whole_or_not_at_all() {
-    let folder = Folder::new("whole");
-    let path = folder.file("kept.npz");
-    fs::write(&path, "what was there").unwrap();
-    // A folder in the place of the temporary file makes the writing fail.
-    let part = folder.file(&format!(".kept.npz.{}.part", std::process::id()));
-    fs::create_dir(&part).unwrap();
-    assert!(write_whole(&path, b"new").is_err(), "it cannot be written");
-    assert_eq!(fs::read_to_string(&path).unwrap(), "what was there");
-    fs::remove_dir(&part).unwrap();
-    write_whole(&path, b"new").unwrap();
-    assert_eq!(fs::read_to_string(&path).unwrap(), "new");
-    assert_eq!(
-        fs::read_dir(folder.path()).unwrap().count(),
-        1,
-        "nothing is left behind"
-    );
-}
-
-#[cfg(unix)]
-#[test]
-fn a_link_stays_a_link_and_a_file_keeps_its_permissions() {
-    use std::os::unix::fs::{PermissionsExt, symlink};
-    let folder = Folder::new("links");
-    let (path, link) = (folder.file("private.npz"), folder.file("link.npz"));
-    fs::write(&path, "what was there").unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-    symlink("private.npz", &link).unwrap();
-    write_whole(&link, b"new").unwrap();
-    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-    assert_eq!(fs::read_to_string(&path).unwrap(), "new");
-    let mode = fs::metadata(&path).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
-}
-
-/// A file renamed to `/dev/null` by somebody with the right to do so takes the device from the
-/// whole machine; a socket shows the same without the danger.
-#[cfg(unix)]
-#[test]
-fn what_is_no_file_is_not_replaced() {
-    use std::os::unix::fs::FileTypeExt;
-    let folder = Folder::new("socket");
-    let path = folder.file("socket.html");
-    let _listening = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    assert!(
-        write_whole(&path, b"page").is_err(),
-        "nobody can write to it"
-    );
-    assert!(fs::metadata(&path).unwrap().file_type().is_socket());
 }
 
 fn model() -> Recurrence {

@@ -45,9 +45,10 @@ mod npy;
 mod npz;
 mod pytorch;
 mod tensors;
+mod whole;
 
 pub use array::{Array, Element};
-pub use file::{can_write_whole, write_whole};
+pub use whole::{can_write_whole, write_whole};
 
 use std::path::Path;
 
