@@ -198,6 +198,27 @@ pub enum Error {
         reason: String,
     },
 
+    /// An output that an optimiser was given although no derivative added it.
+    #[error(
+        "`{name}` is an output of the recurrence, not a derivative: give the optimiser the outputs \
+         of `Recurrence::gradient`"
+    )]
+    NotAGradient {
+        /// The output.
+        name: String,
+    },
+
+    /// One name for two things.
+    #[error("the name `{name}` is that of {first} and of {second}")]
+    NameClash {
+        /// The name.
+        name: String,
+        /// One of them.
+        first: String,
+        /// The other.
+        second: String,
+    },
+
     /// A minimisation that cannot go on.
     #[error("no step makes the loss fall below {loss}: the gradient is as good as zero, or wrong")]
     NoDescent {

@@ -5,8 +5,9 @@ use ndarray::{ArrayD, Dimension};
 use super::differences::{Estimate, derivative};
 use super::{Certificate, Check, Finding, Noise, Route};
 use crate::error::{Error, Result};
-use crate::recurrence::{Batch, Outputs, Params, Recurrence, Unrolled, Wrt};
+use crate::recurrence::{Batch, LOSS, Outputs, Params, Recurrence, Unrolled, Wrt};
 use crate::shape::Rate;
+use crate::tape::Derived;
 
 /// What differences say counts when they are surer of it than this part of the tolerance.
 const RESOLVED: f64 = 0.5;
@@ -233,7 +234,8 @@ impl<'a> Runner<'a> {
         let recurrence = self.check.recurrence;
         let tangent = recurrence.tangent(Wrt::Everything)?;
         let mut data = self.data.clone();
-        let names = self.add_directions(&tangent, &mut data);
+        let names = self.add_directions(&tangent, &mut data)?;
+        let of_loss = tangent_of_loss(&tangent)?;
         let unrolled = tangent.unroll_for(&data.params, &data.batch)?;
         for (i, name) in names.iter().enumerate() {
             let mut worst = Worst::new();
@@ -243,7 +245,7 @@ impl<'a> Runner<'a> {
                     array.assign(&direction);
                 }
                 let out = unrolled.evaluate(&data.params, &data.batch)?;
-                let slope = found(&out, "loss.dot")?.sum();
+                let slope = found(&out, of_loss)?.sum();
                 let own = found(&self.gradient, &self.targets[i].name)?;
                 let terms = own * &direction;
                 // A direction adds up many entries, and their rounding errors with them.
@@ -257,23 +259,20 @@ impl<'a> Runner<'a> {
     }
 
     /// Adds an array of zeros for every direction leaf; returns their names, in target order.
-    fn add_directions(&self, derived: &Recurrence, data: &mut Data) -> Vec<String> {
-        let own = self.check.recurrence.tape().leaves();
-        let added = derived
-            .tape()
-            .leaves()
-            .iter()
-            .filter(|l| own.iter().all(|o| o.name() != l.name()));
+    fn add_directions(&self, derived: &Recurrence, data: &mut Data) -> Result<Vec<String>> {
         let mut names = Vec::new();
-        for (leaf, target) in added.zip(&self.targets) {
+        for target in &self.targets {
+            let role = Derived::Tangent((*target.name).into());
+            let leaf = derived.leaf_for(&role);
+            let leaf = leaf.ok_or_else(|| no_tangent(&target.name, derived))?;
             let zeros = ArrayD::zeros(&target.shape[..]);
             match target.rate {
-                Rate::Static => data.params.insert(leaf.name(), zeros),
-                _ => data.batch = data.batch.clone().with(leaf.name(), zeros),
+                Rate::Static => data.params.insert(leaf, zeros),
+                _ => data.batch = data.batch.clone().with(leaf, zeros),
             }
-            names.push(leaf.name().into());
+            names.push(leaf.into());
         }
-        names
+        Ok(names)
     }
 
     fn differences(&mut self) -> Result<()> {
@@ -313,7 +312,7 @@ impl<'a> Runner<'a> {
             }
         };
         let mut data = self.data.clone();
-        let names = self.add_directions(hessian, &mut data);
+        let names = self.add_directions(hessian, &mut data)?;
         let direction = self.smooth_direction()?;
         for (name, direction) in names.iter().zip(&direction) {
             if let Some(array) = data.get_mut(name) {
@@ -324,8 +323,16 @@ impl<'a> Runner<'a> {
 
         let tangent = recurrence.tangent(Wrt::Everything)?;
         let own: Vec<&str> = self.targets.iter().map(|t| &*t.name).collect();
+        // A Hessian product of the caller's may have other names for its directions.
+        let mut data = self.data.clone();
+        let names = self.add_directions(&tangent, &mut data)?;
+        for (name, direction) in names.iter().zip(&direction) {
+            if let Some(array) = data.get_mut(name) {
+                array.assign(direction);
+            }
+        }
         let second = tangent.unroll_for(&data.params, &data.batch)?;
-        let second = second.gradient_of("loss.dot", Wrt::Names(&own))?;
+        let second = second.gradient_of(tangent_of_loss(&tangent)?, Wrt::Names(&own))?;
         let exact = second.evaluate(&data.params, &data.batch)?;
         let sizes = Magnitudes::new(&second, &exact, &data.params, &data.batch);
         for i in 0..self.targets.len() {
@@ -436,7 +443,7 @@ impl Magnitudes {
             rounding: Vec::new(),
             loss: values.loss().map_or(0.0, f64::abs),
         };
-        for (name, a) in values.iter().filter(|(name, _)| *name != "loss") {
+        for (name, a) in values.iter().filter(|(name, _)| *name != LOSS) {
             let differences = rounded
                 .get(name)
                 .into_iter()
@@ -484,6 +491,19 @@ impl Scale {
     fn exact(self, difference: f64, size: f64) -> f64 {
         let rounding = self.noise / Route::TapeReverse.tolerance();
         difference.abs() / (self.size.max(size) + rounding)
+    }
+}
+
+fn tangent_of_loss(tangent: &Recurrence) -> Result<&str> {
+    let name = tangent.output_for(&Derived::Tangent(LOSS.into()));
+    name.ok_or_else(|| no_tangent(LOSS, tangent))
+}
+
+fn no_tangent(of: &str, derived: &Recurrence) -> Error {
+    Error::UnknownName {
+        what: "tangent",
+        name: of.into(),
+        known: derived.parameters().chain(derived.inputs()).map(Into::into).collect(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+use super::apart::Apart;
 use super::canon::{add, beside_step, summed};
 use super::chain::Carried;
 use super::read::{Function, Label, Reader};
@@ -49,7 +50,11 @@ impl Recurrence {
     /// # Errors
     /// Also when two names would look the same.
     pub fn derive_with(&self, aliases: &[(&str, &str)]) -> Result<Derivation> {
-        let recurrence = naming::named(&self.with_registers_together()?)?;
+        let apart = Apart::new(self);
+        let whole = apart.recurrence(self).with_registers_together()?;
+        let recurrence = naming::named(&whole)?;
+        let wishes: Vec<(Name, &str)> = aliases.iter().map(|(n, to)| (apart.name(n), *to)).collect();
+        let aliases: Vec<(&str, &str)> = wishes.iter().map(|(n, to)| (&**n, *to)).collect();
         let tape = recurrence.tape();
         let varies = |id: NodeId| tape.ty(id).rate == Rate::Step;
         let shown: Vec<(Name, bool)> = tape
@@ -59,7 +64,7 @@ impl Recurrence {
         let initial = naming::starts(tape);
         let sizes: Vec<&str> = tape.dims().collect();
         let numbers = scalars(tape);
-        let symbols = Symbols::new(self.name(), &shown, aliases, &initial, &sizes, numbers)?;
+        let symbols = Symbols::new(self.name(), &shown, &aliases, &initial, &sizes, numbers)?;
         let back = |r: &Register| r.direction() == Direction::Backward;
         let mirrored = match tape.registers().iter().any(back) {
             true => Some(Self::derive_forward(
@@ -69,6 +74,7 @@ impl Recurrence {
             false => None,
         };
         let mut derivation = Self::derive_forward(recurrence, symbols)?;
+        derivation.apart = apart;
         if let Some(mirrored) = mirrored {
             derivation.add_mirrored(mirrored);
         }
@@ -122,6 +128,7 @@ impl Recurrence {
             back: Vec::new(),
             reversed: Vec::new(),
             reaches: Vec::new(),
+            apart: Apart::default(),
             kinks,
             equations,
             recurrence,
@@ -518,9 +525,9 @@ impl Writer<'_> {
             let Some(name) = self.tape.label(def).map(Name::from) else {
                 continue;
             };
-            let bar = format!("{}.bar", register.name());
-            let lambda = self.tape.registers().iter().find(|r| *r.name() == *bar);
-            let Some(lambda) = lambda.and_then(|r| r.def()) else {
+            let lambda = self.graph.transposed.get(&id);
+            let lambda = lambda.and_then(|r| self.tape.register(*r).def());
+            let Some(lambda) = lambda else {
                 continue;
             };
             let at = Time::at(0);

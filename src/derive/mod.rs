@@ -6,6 +6,7 @@
 //! of any equation in here: what is printed is what is computed.
 
 mod adjoints;
+mod apart;
 mod arrays;
 mod blocks;
 mod bounds;
@@ -71,6 +72,7 @@ pub use words::{Lang, Word};
 
 use crate::recurrence::{AdjointGraph, Recurrence};
 use crate::render::{Math, Sign};
+use apart::Apart;
 use chain::Carried;
 use read::Function;
 
@@ -211,6 +213,8 @@ pub struct Condition {
 pub struct Derivation {
     pub(crate) name: String,
     pub(crate) recurrence: Recurrence,
+    /// The names of the definition that were replaced.
+    pub(crate) apart: Apart,
     pub(crate) graph: Arc<AdjointGraph>,
     pub(crate) symbols: Symbols,
     pub(crate) functions: indexmap::IndexMap<Name, Function>,

@@ -19,7 +19,7 @@ use crate::noise::Noise;
 use crate::op::{NodeId, Op};
 use crate::recurrence::{Batch, Outputs, Params, Recurrence, Unrolled, Wrt};
 use crate::shape::{Kind, Rate, Type};
-use crate::tape::Role;
+use crate::tape::{Derived, Role};
 
 /// The number of steps of a run on which lines are checked.
 pub(crate) const STEPS: usize = 5;
@@ -121,7 +121,7 @@ impl<'a> Oracle<'a> {
         };
         self.classes(&mut instance);
         let values = self.observed.evaluate(&self.params, &self.batch)?;
-        self.record(&values, "", &mut instance);
+        self.record(&values, false, &mut instance);
         Ok(instance)
     }
 
@@ -156,9 +156,8 @@ impl<'a> Oracle<'a> {
         id.map_or(Rate::Step, |id| self.observed.tape().ty(id).rate)
     }
 
-    /// Puts the outputs of a run (or, with the suffix `.dot`, of a tangent) into an instance.
-    fn record(&self, outputs: &Outputs<f64>, suffix: &str, instance: &mut Instance) {
-        let dot = !suffix.is_empty();
+    /// Puts the outputs of a run, or the tangents of these, into an instance.
+    fn record(&self, outputs: &Outputs<f64>, dot: bool, instance: &mut Instance) {
         let key = |name: &Name, at| {
             if dot {
                 Key::D(Arc::clone(name), at)
@@ -167,8 +166,9 @@ impl<'a> Oracle<'a> {
             }
         };
         for (output, array) in outputs.iter() {
-            let name: Name = match output.strip_suffix(suffix) {
-                Some(name) if dot != name.ends_with(".dot") || !dot => name.into(),
+            let name: Name = match outputs.role(output) {
+                Some(Derived::Tangent(of)) if dot => Arc::clone(of),
+                None if !dot => output.into(),
                 _ => continue,
             };
             if &*name == STEP_LOSS {
@@ -213,7 +213,7 @@ impl<'a> Oracle<'a> {
             give(&name, ty, direction, &mut params, &mut batch);
         }
         let outputs = tangent.evaluate(&params, &batch)?;
-        self.record(&outputs, ".dot", instance);
+        self.record(&outputs, true, instance);
         Ok(())
     }
 

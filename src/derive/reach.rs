@@ -123,6 +123,7 @@ impl Derivation {
     /// # Errors
     /// When the data do not fit, or the recurrence has no value on them.
     pub fn measure(&mut self, params: &Params<f64>, batch: &Batch<f64>) -> Result<Option<&Reach>> {
+        let (params, batch) = &self.apart.data(params, batch);
         let batch = batch.sequence(&self.recurrence, 0)?;
         self.reaches = self.reached(&Oracle::on(self, params, batch)?, true)?;
         Ok(self.reach())

@@ -23,6 +23,8 @@ pub(crate) struct Adjoint {
 #[derive(Debug)]
 pub(crate) struct Transposition {
     pub(crate) cotangents: HashMap<NodeId, NodeId>,
+    /// The register that carries the cotangent of each register that has one.
+    pub(crate) registers: HashMap<RegisterId, RegisterId>,
     pub(crate) adjoints: Vec<Adjoint>,
 }
 
@@ -49,14 +51,20 @@ pub(crate) fn transpose(
     // A delay becomes an advance: what is read at t was carried from t − 1, so the cotangent of
     // what is read at t + 1 arrives at what is carried at t.
     let mut transposed: IndexMap<RegisterId, RegisterId> = IndexMap::new();
+    let primals: HashMap<RegisterId, RegisterId> =
+        linear.registers.iter().map(|(r, tangent)| (*tangent, *r)).collect();
+    let mut registers = HashMap::new();
     for id in order.keys() {
         let Op::Read(r) = tape.node(*id).op else {
             continue;
         };
         let register = tape.register(r);
         let direction = register.direction.reversed();
-        let (opposite, read) = scope.register(bar(register.name()), direction, register.ty, None);
+        let primal = primals[&r];
+        let name = format!("{}.bar", tape.register(primal).name()).into();
+        let (opposite, read) = scope.register(name, direction, register.ty, None);
         transposed.insert(r, opposite);
+        registers.insert(primal, opposite);
         if let Some(def) = register.def {
             accumulate(&mut cotangents[def.index()], read);
         }
@@ -107,6 +115,7 @@ pub(crate) fn transpose(
         .filter_map(|seed| Some((*seed, cotangents[seed.index()]?.id()?)));
     Ok(Transposition {
         cotangents: found.collect(),
+        registers,
         adjoints,
     })
 }
@@ -168,11 +177,6 @@ fn linear_order(
         }
     }
     order
-}
-
-/// The name of the register that carries a cotangent: `h.dot` becomes `h.bar`.
-fn bar(name: &str) -> std::sync::Arc<str> {
-    format!("{}.bar", name.strip_suffix(".dot").unwrap_or(name)).into()
 }
 
 /// Only a custom op can write a tangent that is not linear: every other row is tested for it.

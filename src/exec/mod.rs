@@ -204,7 +204,7 @@ impl<F: Real> Program<F> {
         Workspace::new(
             &self.plan,
             &self.identity,
-            self.recurrence.tape().leaves().len(),
+            &self.recurrence,
             self.threads,
         )
     }

@@ -13,7 +13,7 @@ use super::narrow::Ready;
 use super::parallel::Pool;
 use crate::error::{Error, Result};
 use crate::plan::{Instruction, Plan, Storage};
-use crate::recurrence::{Outputs, View};
+use crate::recurrence::{Outputs, Recurrence, View};
 
 /// The bytes that the buffers of a chunk of time may take together: they should stay in cache.
 const CHUNK_BYTES: usize = 1 << 21;
@@ -108,7 +108,13 @@ unsafe impl<F: Real> Send for Workspace<F> {}
 unsafe impl<F: Real> Sync for Workspace<F> {}
 
 impl<F: Real> Workspace<F> {
-    pub(super) fn new(plan: &Plan, identity: &Arc<()>, leaves: usize, threads: usize) -> Self {
+    pub(super) fn new(
+        plan: &Plan,
+        identity: &Arc<()>,
+        recurrence: &Recurrence,
+        threads: usize,
+    ) -> Self {
+        let leaves = recurrence.tape().leaves().len();
         let empty = |n: usize| (0..n).map(|_| Aligned::default()).collect::<Vec<_>>();
         Self {
             identity: Arc::clone(identity),
@@ -121,7 +127,7 @@ impl<F: Real> Workspace<F> {
             class_pointers: Vec::new(),
             pack_pointers: Vec::new(),
             workers: Vec::new(),
-            outputs: Outputs::default(),
+            outputs: Outputs::with_roles(recurrence.roles().clone()),
             elsewhere: Vec::new(),
             views: Vec::new(),
             places: Vec::new(),

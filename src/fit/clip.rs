@@ -2,15 +2,15 @@
 
 use super::gradients;
 use crate::op::Scalar;
-use crate::recurrence::{Outputs, is_gradient};
+use crate::recurrence::Outputs;
 
 /// Shortens a gradient whose norm exceeds `threshold` to that norm, keeping its direction, and
 /// returns the norm it had.
 ///
 /// This is Algorithm 1 of Pascanu, Mikolov and Bengio, *On the difficulty of training recurrent
 /// neural networks* (ICML 2013): `g ← g · threshold / ‖g‖` if `‖g‖ ≥ threshold`. The norm is over
-/// all outputs jointly, whatever their shapes, except the loss and the states after the last step. A negative threshold counts as 0;
-/// one that is infinite or not a number clips nothing.
+/// all gradients jointly, whatever their shapes, but not over the loss and other outputs. A negative
+/// threshold counts as 0; one that is infinite or not a number clips nothing.
 ///
 /// ```
 /// use bptt::{Batch, Params, Recurrence, Wrt, fit::clip_global_norm};
@@ -43,7 +43,7 @@ pub fn clip_global_norm<F: Scalar>(gradient: &mut Outputs<F>, threshold: f64) ->
         threshold.max(0.0)
     };
     if norm >= threshold {
-        for (_, g) in gradient.iter_mut().filter(|(name, _)| is_gradient(name)) {
+        for g in gradient.gradients_mut() {
             g.mapv_inplace(|x| F::of(Scalar::to_f64(x) / norm * threshold));
         }
     }

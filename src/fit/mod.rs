@@ -45,15 +45,24 @@ use ndarray::{ArrayD, Dimension};
 
 use crate::error::{Error, Result};
 use crate::op::Scalar;
-use crate::recurrence::{Outputs, Params, is_gradient};
+use crate::recurrence::{LOSS, Outputs, Params};
+use crate::tape::Derived;
 
-/// The gradients among the outputs.
+/// The gradients among the outputs, each under the name of its parameter.
 fn gradients<F: Scalar>(outputs: &Outputs<F>) -> impl Iterator<Item = (&str, &ArrayD<F>)> {
-    outputs.iter().filter(|(name, _)| is_gradient(name))
+    let gradient = |(name, array)| match outputs.role(name) {
+        Some(Derived::Cotangent(of)) => Some((&**of, array)),
+        _ => None,
+    };
+    outputs.iter().filter_map(gradient)
 }
 
 /// Refuses a gradient that does not fit the parameters, before any of them is changed.
 fn check<F: Scalar>(params: &Params<F>, gradient: &Outputs<F>) -> Result<()> {
+    let own = |name: &str| name != LOSS && gradient.role(name).is_none();
+    if let Some((name, _)) = gradient.iter().find(|(name, _)| own(name)) {
+        return Err(Error::NotAGradient { name: name.into() });
+    }
     for (name, g) in gradients(gradient) {
         let Some(p) = params.get(name) else {
             let known = params.iter().map(|(n, _)| n.into()).collect();
@@ -187,7 +196,9 @@ mod tests {
     }
 
     fn outputs(entries: &[(&str, ArrayD<f64>)]) -> Outputs<f64> {
-        let mut outputs = Outputs::default();
+        let roles = entries.iter().filter(|(name, _)| *name != "loss");
+        let roles = roles.map(|(name, _)| ((*name).into(), Derived::Cotangent((*name).into())));
+        let mut outputs = Outputs::with_roles(roles.collect());
         for (name, array) in entries {
             outputs.insert(name, array.clone());
         }

@@ -21,6 +21,14 @@ pub trait Objective {
     /// # Errors
     /// When it cannot be evaluated.
     fn hessian_vector(&mut self, params: &Params<f64>) -> Result<Outputs<f64>>;
+
+    /// The name of the direction of a parameter among those that
+    /// [`hessian_vector`](Self::hessian_vector) is given. It is `w.dot` for `w`, unless the recurrence
+    /// has something else of that name; then
+    /// [`Recurrence::leaf_for`](crate::Recurrence::leaf_for) says what it is.
+    fn direction(&self, parameter: &str) -> String {
+        format!("{parameter}.dot")
+    }
 }
 
 /// Newton's method, damped as Levenberg (1944) and Marquardt (1963) did: the step `p` solves
@@ -150,7 +158,8 @@ fn falls(objective: &mut impl Objective, params: &Params<f64>, most: f64) -> Res
 /// gradient has, one array after the other.
 ///
 /// # Errors
-/// When it cannot be evaluated.
+/// When it cannot be evaluated; [`Error::NameClash`] when the direction of one parameter has the
+/// name of another.
 pub fn hessian(params: &Params<f64>, objective: &mut impl Objective) -> Result<Array2<f64>> {
     let names: Vec<(String, Vec<usize>)> = params
         .iter()
@@ -158,13 +167,22 @@ pub fn hessian(params: &Params<f64>, objective: &mut impl Objective) -> Result<A
         .collect();
     let mut along = params.clone();
     for (name, shape) in &names {
-        along.insert(&direction(name), ArrayD::<f64>::zeros(shape.as_slice()));
+        let direction = objective.direction(name);
+        if params.get(&direction).is_some() {
+            return Err(Error::NameClash {
+                first: "a parameter".into(),
+                second: format!("the direction of `{name}`; define `Objective::direction`"),
+                name: direction,
+            });
+        }
+        along.insert(&direction, ArrayD::<f64>::zeros(shape.as_slice()));
     }
     let mut columns = Vec::new();
     for (name, shape) in &names {
+        let direction = objective.direction(name);
         for entry in 0..shape.iter().product() {
             let set = |along: &mut Params<f64>, value: f64| {
-                let array = along.get_mut(&direction(name));
+                let array = along.get_mut(&direction);
                 array
                     .and_then(|a| a.iter_mut().nth(entry))
                     .into_iter()
@@ -179,10 +197,6 @@ pub fn hessian(params: &Params<f64>, objective: &mut impl Objective) -> Result<A
     // The two halves agree up to rounding.
     let entry = |(i, j): (usize, usize)| 0.5 * (columns[j][i] + columns[i][j]);
     Ok(Array2::from_shape_fn((n, n), entry))
-}
-
-fn direction(name: &str) -> String {
-    format!("{name}.dot")
 }
 
 /// The standard errors of the parameters at the minimum of a negative log likelihood: the roots of
@@ -228,7 +242,7 @@ mod tests {
     use ndarray::arr0;
 
     use super::*;
-    use crate::{Batch, Recurrence, Wrt};
+    use crate::{Batch, Derived, Recurrence, Wrt};
 
     struct Scalar {
         gradient: Recurrence,
@@ -309,17 +323,19 @@ mod tests {
     impl Objective for Rising {
         fn gradient(&mut self, _: &Params<f64>) -> Result<Outputs<f64>> {
             self.0 += 1.0;
-            let mut outputs = Outputs::default();
-            outputs.insert("loss", arr0(self.0).into_dyn());
-            outputs.insert("a", arr0(1.0).into_dyn());
-            Ok(outputs)
+            Ok(outputs(self.0))
         }
         fn hessian_vector(&mut self, _: &Params<f64>) -> Result<Outputs<f64>> {
-            let mut outputs = Outputs::default();
-            outputs.insert("loss", arr0(0.0).into_dyn());
-            outputs.insert("a", arr0(1.0).into_dyn());
-            Ok(outputs)
+            Ok(outputs(0.0))
         }
+    }
+
+    fn outputs(loss: f64) -> Outputs<f64> {
+        let role = ("a".into(), Derived::Cotangent("a".into()));
+        let mut outputs = Outputs::with_roles([role].into_iter().collect());
+        outputs.insert("loss", arr0(loss).into_dyn());
+        outputs.insert("a", arr0(1.0).into_dyn());
+        outputs
     }
 
     #[test]

@@ -59,9 +59,8 @@ impl<F: Scalar> Sgd<F> {
     /// One step down the gradient.
     ///
     /// # Errors
-    /// When an output other than the loss and the states after the last step is not a parameter, has
-    /// another shape or is not finite.
-    /// Then nothing is changed.
+    /// When the outputs are not those of a gradient; when one of them is the gradient of no
+    /// parameter, has another shape or is not finite. Then nothing is changed.
     pub fn step(&mut self, params: &mut Params<F>, gradient: &Outputs<F>) -> Result<()> {
         check(params, gradient)?;
         let (rate, momentum) = (F::of(self.rate), F::of(self.momentum));

@@ -129,9 +129,18 @@ pub(super) enum LeafKind {
     SampleInput,
 }
 
+/// The word before a declaration that a derivative added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RoleWord {
+    Tangent,
+    Cotangent,
+    Final,
+}
+
 #[derive(Debug)]
 pub(super) struct LeafDecl {
     pub(super) kind: LeafKind,
+    pub(super) role: Option<RoleWord>,
     pub(super) name: Name,
     pub(super) shape: Vec<Expr>,
     /// The number of classes, for an input that is a class.
@@ -164,6 +173,7 @@ pub(super) struct Equation {
 
 #[derive(Debug)]
 pub(super) struct OutputDecl {
+    pub(super) role: Option<RoleWord>,
     pub(super) name: Name,
     pub(super) value: Expr,
     /// Whether the value was written out after `=`, so that the name may be used for it.

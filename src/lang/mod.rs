@@ -17,6 +17,7 @@ mod print;
 mod print_expr;
 mod print_loss;
 mod resolve;
+mod roles;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 

@@ -5,7 +5,7 @@
 
 use super::ast::{
     Equation, Expr, Function, Infix, Kind, LeafDecl, LeafKind, LossDecl, Name, OutputDecl, Program,
-    Range, Start, StateDecl,
+    Range, RoleWord, Start, StateDecl,
 };
 use super::diagnostic::{Diagnostic, Reports, Span};
 use super::lexer::{Token, tokens};
@@ -17,6 +17,7 @@ pub(super) const MAX_HEIGHT: usize = 128;
 /// What a statement may begin with, other than the name of a value.
 const KEYWORDS: &[&str] = &[
     "dim", "input", "sample", "param", "state", "backward", "output", "loss", "mean", "final", "fn",
+    "tangent", "cotangent",
 ];
 
 /// A statement was given up; the mistake is reported.
@@ -197,18 +198,21 @@ impl<'s> Parser<'s, '_> {
         let starts_expr = !matches!(second, Token::Equals | Token::Prime | Token::OpenBracket);
         match (word, second) {
             ("dim", _) if before_name => self.dims(),
-            ("param", _) if before_name => self.leaves(LeafKind::Param),
-            ("input", _) if before_name => self.leaves(LeafKind::Input),
+            ("param", _) if before_name => self.leaves(LeafKind::Param, None),
+            ("input", _) if before_name => self.leaves(LeafKind::Input, None),
             ("sample", Token::Name("input")) => {
                 self.advance();
-                self.leaves(LeafKind::SampleInput)
+                self.leaves(LeafKind::SampleInput, None)
             }
+            ("tangent", _) if before_name => self.derived(RoleWord::Tangent),
+            ("cotangent", _) if before_name => self.derived(RoleWord::Cotangent),
+            ("final", Token::Name("output")) => self.derived(RoleWord::Final),
             ("state", _) if before_name => self.states(false),
             ("backward", Token::Name("state")) => {
                 self.advance();
                 self.states(true)
             }
-            ("output", _) if before_name => self.outputs(),
+            ("output", _) if before_name => self.outputs(None),
             ("fn", _) if before_name => self.function(),
             ("loss" | "mean" | "final", _) if starts_expr => self.loss(),
             _ => self.equation(),
@@ -249,7 +253,22 @@ impl<'s> Parser<'s, '_> {
         Ok(sizes)
     }
 
-    fn leaves(&mut self, kind: LeafKind) -> Parsed<()> {
+    /// `tangent param w.dot`, `cotangent output w = …`: a declaration that a derivative added.
+    fn derived(&mut self, role: RoleWord) -> Parsed<()> {
+        self.advance();
+        match (self.peek(), self.peek_second()) {
+            (Token::Name("output"), _) => self.outputs(Some(role)),
+            (Token::Name("param"), _) => self.leaves(LeafKind::Param, Some(role)),
+            (Token::Name("input"), _) => self.leaves(LeafKind::Input, Some(role)),
+            (Token::Name("sample"), Token::Name("input")) => {
+                self.advance();
+                self.leaves(LeafKind::SampleInput, Some(role))
+            }
+            _ => self.unexpected("`param`, `input`, `sample input` or `output`"),
+        }
+    }
+
+    fn leaves(&mut self, kind: LeafKind, role: Option<RoleWord>) -> Parsed<()> {
         self.list(|p| {
             let name = p.name("a name")?;
             let shape = p.shape()?;
@@ -273,6 +292,7 @@ impl<'s> Parser<'s, '_> {
             };
             p.program.leaves.push(LeafDecl {
                 kind,
+                role,
                 name,
                 shape,
                 classes,
@@ -310,7 +330,7 @@ impl<'s> Parser<'s, '_> {
         })
     }
 
-    fn outputs(&mut self) -> Parsed<()> {
+    fn outputs(&mut self, role: Option<RoleWord>) -> Parsed<()> {
         self.list(|p| {
             let name = p.name("the name of an output")?;
             let prime = p.take(Token::Prime);
@@ -329,6 +349,7 @@ impl<'s> Parser<'s, '_> {
                 }
             };
             p.program.outputs.push(OutputDecl {
+                role,
                 name,
                 value,
                 defines,

@@ -11,6 +11,7 @@ use super::initial;
 use super::lexer::is_name;
 use super::lines::Lines;
 use super::print_expr::Writer;
+use super::roles::output_words;
 use crate::error::{Error, Result};
 use crate::op::{Broadcast, Linear, NodeId, Op, Over, RegisterId, Time};
 use crate::recurrence::{LOSS, Recurrence};
@@ -514,7 +515,8 @@ impl<'r> Printer<'r> {
                 }
                 Head::Value => lines.line(format!("{name} = {}", writer.definition(*id)?)),
                 Head::Output => {
-                    lines.line(format!("output {name} = {}", writer.definition(*id)?));
+                    let words = output_words(self.recurrence.role(name));
+                    lines.line(format!("{words} {name} = {}", writer.definition(*id)?));
                 }
             }
         }
@@ -536,11 +538,12 @@ impl<'r> Printer<'r> {
             if statement.is_some_and(|s| matches!(s.head, Head::Output) && s.name == **name) {
                 continue;
             }
+            let words = output_words(self.recurrence.role(name));
             let text = writer.value(*id)?;
             lines.line(if text == **name || text == format!("{name}'") {
-                format!("output {text}")
+                format!("{words} {text}")
             } else {
-                format!("output {name} = {text}")
+                format!("{words} {name} = {text}")
             });
         }
         for loss in &self.losses {

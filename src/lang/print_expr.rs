@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::ast::LeafKind;
+use super::roles::leaf_words;
 use crate::op::{Axis, Broadcast, Linear, NodeId, Op, Over, RegisterId, Setting, Spelling, Time};
 use crate::shape::{Dim, Kind, Rate, Shape};
 use crate::tape::{Direction, Leaf, Role, Tape};
@@ -50,10 +52,11 @@ impl Writer<'_> {
     pub(super) fn leaf(&self, leaf: &Leaf) -> (&'static str, String) {
         let ty = leaf.ty();
         let keyword = match (leaf.role(), ty.rate) {
-            (Role::Parameter, _) => "param",
-            (Role::Input, Rate::Sample) => "sample input",
-            (Role::Input, _) => "input",
+            (Role::Parameter, _) => LeafKind::Param,
+            (Role::Input, Rate::Sample) => LeafKind::SampleInput,
+            (Role::Input, _) => LeafKind::Input,
         };
+        let keyword = leaf_words(leaf.derived(), keyword);
         let item = match ty.kind {
             Kind::Class(n) => format!("{}: class({})", leaf.name(), self.dim(n)),
             Kind::Real => format!("{}{}", leaf.name(), self.shape(ty.shape)),

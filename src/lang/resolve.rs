@@ -211,6 +211,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
                     LeafKind::SampleInput => r.sample_input(name, shape),
                 }),
             };
+            self.mark(leaf.role, &leaf.name, false);
         }
     }
 
@@ -454,6 +455,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
             if let Some(value) = value {
                 self.r.output(name, value);
             }
+            self.mark(output.role, &output.name, true);
         }
         for loss in &self.program.losses {
             let Some(value) = self.real(&loss.value, None) else {

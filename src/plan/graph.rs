@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use crate::op::{Contract, Custom, Edge, Extent, Lowering, Move, NodeId, Op, Pointwise, Reduce};
 use crate::recurrence::Recurrence;
 use crate::shape::{Dim, Rate};
-use crate::tape::{Direction, Tape};
+use crate::tape::{Derived, Direction, Tape};
 
 /// A node of the graph, by its place.
 pub(super) type Id = usize;
@@ -557,8 +557,9 @@ impl<'a> Lower<'a> {
 
     /// Names an output; what is added up over time to the gradient of a parameter is the cotangent
     /// of that parameter at each step.
-    fn call_output(&mut self, id: Id, name: &str) {
-        let is_leaf = self.tape.leaves().iter().any(|l| l.name() == name);
+    fn call_output(&mut self, id: Id, name: &str, role: Option<&Derived>) {
+        let leaf = |of: &str| self.tape.leaves().iter().any(|l| l.name() == of);
+        let is_leaf = matches!(role, Some(Derived::Cotangent(of)) if leaf(of));
         let (kind, term) = (
             &self.graph.nodes[id].kind,
             self.graph.nodes[id].args.first(),
@@ -587,7 +588,7 @@ impl<'a> Lower<'a> {
         self.graph.registers = registers.into_iter().flatten().collect();
         for (name, id) in recurrence.output_nodes() {
             let (ty, node) = (self.tape.ty(id), self.of[&id]);
-            self.call_output(node, name);
+            self.call_output(node, name, recurrence.role(name));
             self.graph.outputs.push(Output {
                 name: name.to_string(),
                 node,

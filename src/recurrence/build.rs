@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::{Draft, Initial, LOSS, Recurrence, State};
+use super::{Draft, Initial, LOSS, Recurrence, Roles, State};
 use crate::error::{Mistake, Result};
 use crate::op::{Build, Expr, NodeId, Op, RegisterId};
 use crate::shape::{Dim, Kind, Rate, Shape, Type};
@@ -15,12 +15,13 @@ use crate::tape::{Direction, Register, Role, Scope, Tape, check_name};
 /// A recurrence being defined; see [`Recurrence::define`].
 #[derive(Debug)]
 pub struct Definition {
-    scope: Scope,
+    pub(super) scope: Scope,
     names: RefCell<Vec<Arc<str>>>,
     /// The states, and the lines that declared them.
     states: RefCell<Vec<(State, &'static Location<'static>)>>,
     outputs: RefCell<Vec<(Arc<str>, NodeId)>>,
     losses: RefCell<Vec<NodeId>>,
+    pub(super) roles: RefCell<Roles>,
     initials: RefCell<IndexMap<Arc<str>, Initial>>,
 }
 
@@ -58,6 +59,7 @@ impl Recurrence {
             states: RefCell::default(),
             outputs: RefCell::default(),
             losses: RefCell::default(),
+            roles: RefCell::default(),
             initials: RefCell::default(),
         };
         f(&definition);
@@ -80,6 +82,7 @@ impl Definition {
         let mut draft = Draft {
             states: states.into_iter().map(|(state, _)| state).collect(),
             initials: self.initials.take(),
+            roles: self.roles.take(),
             ..Draft::default()
         };
         let losses = self.losses.take();

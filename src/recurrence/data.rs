@@ -96,6 +96,14 @@ impl<F: Scalar> Params<F> {
         }
     }
 
+    /// The same under other names.
+    pub(crate) fn renamed(&self, name: impl Fn(&str) -> String) -> Self {
+        let arrays = self.arrays.iter();
+        Self {
+            arrays: arrays.map(|(n, a)| (name(n), a.clone())).collect(),
+        }
+    }
+
     /// An array.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&ArrayD<F>> {
@@ -283,6 +291,17 @@ impl<F: Scalar> Batch<F> {
             inputs: self.inputs.iter().map(cast).collect(),
             lengths: self.lengths.clone(),
             sizes: self.sizes.clone(),
+        }
+    }
+
+    /// The same under other names, those of sizes among them.
+    pub(crate) fn renamed(&self, name: impl Fn(&str) -> String) -> Self {
+        let inputs = self.inputs.iter().map(|(n, data)| (name(n), data.clone()));
+        Self {
+            inputs: inputs.collect(),
+            sizes: self.sizes.iter().map(|(n, size)| (name(n), *size)).collect(),
+            lengths: self.lengths.clone(),
+            ..*self
         }
     }
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::{Draft, LOSS, Recurrence};
+use super::{Draft, LOSS, Recurrence, Roles};
 use crate::diff::{linearize, transpose};
 use crate::error::{Error, Result};
 use crate::op::{Expr, NodeId};
 use crate::shape::{Rate, Type};
-use crate::tape::{Leaf, Role, Scope};
+use crate::tape::{Derived, Leaf, Role, Scope, added_name};
 
 /// With respect to what to differentiate.
 ///
@@ -93,7 +93,8 @@ impl Recurrence {
     /// A perturbation leaf for each target.
     pub(super) fn seeds(&self, scope: &Scope, targets: &[Target]) -> IndexMap<NodeId, NodeId> {
         let seed = |(name, node): &Target| {
-            let leaf = derived_leaf(scope, &format!("{name}.dot"), self.tape.ty(*node));
+            let role = Derived::Tangent(Arc::clone(name));
+            let leaf = self.derived_leaf(scope, role, self.tape.ty(*node));
             Some((*node, leaf.id()?))
         };
         targets.iter().filter_map(seed).collect()
@@ -126,13 +127,16 @@ impl Recurrence {
         let scope = Scope::new(self.tape.clone());
         let one = scope.expr(loss).full_like(1.0);
         let cotangents = [(loss, one)];
+        let found = self.pull(&scope, &cotangents, &targets)?;
+        let roles = cotangent_roles(&found);
         let mut outputs = IndexMap::from([(LOSS.into(), loss)]);
-        outputs.extend(self.pull(&scope, &cotangents, &targets)?);
-        self.derived(scope, outputs, "gradient")
+        outputs.extend(found);
+        self.derivative(scope, outputs, roles, &[], "gradient")
     }
 
     /// The pullback `ȳ ↦ Jᵀ ȳ` of some outputs: a recurrence with an extra input `y.bar` for each
-    /// output `y` (a parameter where the output is static), whose outputs are named by `wrt`.
+    /// output `y` (a parameter where the output is static), whose outputs are named by `wrt`. If
+    /// `y.bar` is taken, it is `y.bar2`, and so on; [`leaf_for`](Self::leaf_for) says how.
     ///
     /// # Errors
     /// As for [`gradient`](Self::gradient); also when an output is unknown.
@@ -142,11 +146,15 @@ impl Recurrence {
         let mut cotangents = Vec::new();
         for name in outputs {
             let node = self.output(name)?;
-            let y_bar = derived_leaf(&scope, &format!("{name}.bar"), self.tape.ty(node));
+            let role = Derived::Cotangent((*name).into());
+            let y_bar = self.derived_leaf(&scope, role, self.tape.ty(node));
             cotangents.push((node, y_bar));
         }
         let found = self.pull(&scope, &cotangents, &targets)?;
-        self.derived(scope, found.into_iter().collect(), "pullback")
+        let roles = cotangent_roles(&found);
+        let asked: Vec<NodeId> = cotangents.iter().filter_map(|(_, e)| e.id()).collect();
+        let outputs = found.into_iter().collect();
+        self.derivative(scope, outputs, roles, &asked, "pullback")
     }
 
     /// Linearise, then transpose.
@@ -177,7 +185,8 @@ impl Recurrence {
 
     /// Forward mode, `v ↦ J v`: a recurrence with an extra leaf `p.dot` for each name `p` in
     /// `wrt`, the direction, and an extra output `y.dot` for each output `y`, its derivative in
-    /// that direction.
+    /// that direction. Where such a name is taken, a number follows: `p.dot2`, as for a second
+    /// direction; [`leaf_for`](Self::leaf_for) and [`output_for`](Self::output_for) say how.
     ///
     /// The direction of a parameter (or of anything static) goes into [`Params`](super::Params),
     /// that of an input, state or named value into the [`Batch`](super::Batch).
@@ -185,35 +194,44 @@ impl Recurrence {
     /// # Errors
     /// When a name is unknown or not differentiable.
     pub fn tangent<'a>(&self, wrt: impl Into<Wrt<'a>>) -> Result<Self> {
-        let (scope, tangents) = self.push(wrt.into())?;
-        let mut outputs = self.outputs.clone();
-        outputs.extend(
-            tangents
-                .into_iter()
-                .map(|(n, id)| (format!("{n}.dot").into(), id)),
-        );
-        self.derived(scope, outputs, "tangent")
+        let Pushed {
+            scope,
+            seeds,
+            tangents,
+        } = self.push(wrt.into())?;
+        let (mut outputs, mut roles) = (self.outputs.clone(), self.roles.clone());
+        for (of, id) in tangents {
+            let name = added_name(&of, "dot", |n| outputs.contains_key(n));
+            outputs.insert(Arc::clone(&name), id);
+            roles.insert(name, Derived::Tangent(of));
+        }
+        self.derivative(scope, outputs, roles, &seeds, "tangent")
     }
 
     /// The tangents of all outputs.
-    fn push(&self, wrt: Wrt<'_>) -> Result<(Scope, Vec<Target>)> {
+    fn push(&self, wrt: Wrt<'_>) -> Result<Pushed> {
         let targets = self.targets(wrt)?;
         let scope = Scope::new(self.tape.clone());
         let seeds = self.seeds(&scope, &targets);
         let nodes: Vec<NodeId> = self.outputs.values().copied().collect();
         let linear = linearize(&scope, &seeds, &nodes)?;
-        let mut found = Vec::new();
+        let mut tangents = Vec::new();
         for (name, node) in &self.outputs {
             let zero = || scope.expr(*node).zeros_like();
             let tangent = linear.tangent(&scope, *node).unwrap_or_else(zero);
-            found.extend(tangent.id().map(|id| (Arc::clone(name), id)));
+            tangents.extend(tangent.id().map(|id| (Arc::clone(name), id)));
         }
-        Ok((scope, found))
+        Ok(Pushed {
+            scope,
+            seeds: seeds.into_values().collect(),
+            tangents,
+        })
     }
 
     /// The product of the Hessian of the loss with a direction, `v ↦ H v`, by forward mode over
     /// the gradient: a recurrence with an extra leaf `p.dot` for each name `p` in `wrt`, the
-    /// direction, whose outputs are `loss` and, under their own names, the parts of `H v`.
+    /// direction, whose outputs are `loss` and, under their own names, the parts of `H v`. Where
+    /// such a name is taken, a number follows, as in a [`tangent`](Self::tangent).
     ///
     /// The direction of a parameter (or of anything static) goes into [`Params`](super::Params),
     /// that of an input, state or named value into the [`Batch`](super::Batch).
@@ -229,51 +247,61 @@ impl Recurrence {
             .map(|(name, _)| name)
             .collect();
         let names: Vec<&str> = names.iter().map(|n| &**n).collect();
-        let (scope, tangents) = gradient.push(Wrt::Names(&names))?;
+        let pushed = gradient.push(Wrt::Names(&names))?;
         let mut outputs = IndexMap::from([(LOSS.into(), gradient.loss()?)]);
-        outputs.extend(tangents.into_iter().filter(|(name, _)| **name != *LOSS));
-        gradient.derived(scope, outputs, "hessian_vector")
+        let tangents = pushed.tangents.into_iter();
+        outputs.extend(tangents.filter(|(name, _)| **name != *LOSS));
+        let roles = gradient.roles.clone();
+        gradient.derivative(pushed.scope, outputs, roles, &pushed.seeds, "hessian_vector")
     }
 
     /// Finishes a derivative: what its outputs do not need is dropped, but its leaves stay, so
-    /// that it takes the data of the recurrence it was derived from.
-    fn derived(
+    /// that it takes the data of the recurrence it was derived from, and so do the leaves in `asked`.
+    fn derivative(
         &self,
         scope: Scope,
         outputs: IndexMap<Arc<str>, NodeId>,
+        roles: Roles,
+        asked: &[NodeId],
         what: &str,
     ) -> Result<Self> {
         let draft = Draft {
             states: self.states.clone(),
             outputs,
+            roles,
             initials: self.initials.clone(),
         };
-        let own: Vec<&Leaf> = self.tape.leaves().iter().collect();
-        let asked = match what {
-            "gradient" => "",
-            "pullback" => ".bar",
-            _ => ".dot",
-        };
         let name = format!("{what} of {}", self.name);
-        draft.finish_pruned(scope, &name, |leaf| {
-            own.iter().any(|l| l.name == leaf.name)
-                || (!asked.is_empty() && leaf.name.contains(asked))
-        })
+        let own = |leaf: &Leaf| self.tape.leaves().iter().any(|l| l.node == leaf.node);
+        draft.finish_pruned(scope, &name, |leaf| own(leaf) || asked.contains(&leaf.node))
+    }
+
+    /// A leaf for a tangent or cotangent: a parameter where it is static, else an input.
+    fn derived_leaf<'b>(&self, scope: &'b Scope, derived: Derived, ty: Type) -> Expr<'b> {
+        let role = if ty.rate == Rate::Static {
+            Role::Parameter
+        } else {
+            Role::Input
+        };
+        let part = match derived {
+            Derived::Cotangent(_) => "bar",
+            Derived::Tangent(_) | Derived::Final(_) => "dot",
+        };
+        let name = added_name(derived.of(), part, |n| self.is_taken(n));
+        let (leaf, expr) = scope.leaf(name, role, ty);
+        scope.set_derived(leaf, Some(derived));
+        expr
     }
 }
 
-/// A leaf for a tangent or cotangent: a parameter where it is static, else an input. A second
-/// direction for the same name is numbered.
-fn derived_leaf<'b>(scope: &'b Scope, name: &str, ty: Type) -> Expr<'b> {
-    let role = if ty.rate == Rate::Static {
-        Role::Parameter
-    } else {
-        Role::Input
-    };
-    let taken = |name: &str| scope.with(|t| t.leaves().iter().any(|l| *l.name == *name));
-    let numbered = (2..).map(|n| format!("{name}{n}"));
-    let free = std::iter::once(name.to_owned())
-        .chain(numbered)
-        .find(|n| !taken(n));
-    scope.leaf(free.unwrap_or_default().into(), role, ty).1
+/// Forward mode: the directions, and the tangents of the outputs.
+struct Pushed {
+    scope: Scope,
+    seeds: Vec<NodeId>,
+    tangents: Vec<Target>,
+}
+
+fn cotangent_roles(found: &[Target]) -> Roles {
+    let role = |(name, _): &Target| (Arc::clone(name), Derived::Cotangent(Arc::clone(name)));
+    found.iter().map(role).collect()
 }

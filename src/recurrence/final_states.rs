@@ -1,21 +1,16 @@
 //! The states after the last step, as outputs.
 
-use super::{Draft, LOSS, Recurrence};
+use std::sync::Arc;
+
+use super::{Draft, Recurrence};
 use crate::error::Result;
 use crate::shape::Rate;
-use crate::tape::{Direction, Scope};
-
-/// What the name of a state's value after the last step ends in; no name of a user's has a dot.
-const FINAL: &str = ".final";
-
-/// Whether an output is the gradient of its name: not the loss, and not a state after the last step.
-pub(crate) fn is_gradient(output: &str) -> bool {
-    output != LOSS && !output.ends_with(FINAL)
-}
+use crate::tape::{Derived, Direction, Scope, added_name};
 
 impl Recurrence {
     /// A copy with an extra output `h.final` for each state `h`: its value after the last step of
-    /// each sample, or, for a backward state, after the first.
+    /// each sample, or, for a backward state, after the first. If there is an output of that name
+    /// already, it is called `h.final2`, and so on; [`output_for`](Self::output_for) says how.
     ///
     /// ```
     /// use bptt::{Batch, Params, Recurrence};
@@ -54,23 +49,28 @@ impl Recurrence {
     /// Never, unless a custom op breaks its contract.
     pub fn with_final_states(&self) -> Result<Self> {
         let scope = Scope::new(self.tape.clone());
-        let mut outputs = self.outputs.clone();
+        let (mut outputs, mut roles) = (self.outputs.clone(), self.roles.clone());
         for state in &self.states {
+            let role = Derived::Final(Arc::clone(&state.name));
             let register = self.tape.register(state.register);
-            let Some(def) = register.def() else { continue };
+            let Some(def) = register.def().filter(|_| self.output_for(&role).is_none()) else {
+                continue;
+            };
             let value = scope.expr(def).hold(Rate::Step);
             let last = match register.direction() {
                 Direction::Forward => value.last(),
                 Direction::Backward => value.first(),
             };
-            outputs.extend(
-                last.id()
-                    .map(|id| (format!("{}{FINAL}", state.name).into(), id)),
-            );
+            if let Some(id) = last.id() {
+                let name = added_name(&state.name, "final", |n| outputs.contains_key(n));
+                outputs.insert(Arc::clone(&name), id);
+                roles.insert(name, role);
+            }
         }
         let draft = Draft {
             states: self.states.clone(),
             outputs,
+            roles,
             initials: self.initials.clone(),
         };
         draft.finish(scope, &self.name)

@@ -12,6 +12,7 @@ mod losses;
 mod mask;
 mod observe;
 mod reversed;
+mod roles;
 mod tape_gradient;
 mod unroll;
 
@@ -24,10 +25,10 @@ pub use build::Definition;
 pub(crate) use data::check_room;
 pub use data::{Batch, Params};
 pub use differentiate::Wrt;
-pub(crate) use final_states::is_gradient;
 pub(crate) use given::{Given, View};
 pub use initial::{Initial, Spread};
 pub(crate) use observe::AdjointGraph;
+pub(crate) use roles::Roles;
 pub use unroll::{Outputs, Unrolled};
 
 use crate::error::{Error, Mistake, Result};
@@ -85,6 +86,8 @@ pub struct Recurrence {
     tape: Tape,
     states: Vec<State>,
     outputs: IndexMap<Arc<str>, NodeId>,
+    /// The roles of the outputs that a derivative added, by name.
+    roles: Roles,
     initials: IndexMap<Arc<str>, Initial>,
 }
 
@@ -205,6 +208,7 @@ impl Recurrence {
                     })
                 })
                 .collect(),
+            roles: self.roles.clone(),
             initials: self.initials.clone(),
         }
     }
@@ -215,6 +219,7 @@ impl Recurrence {
 struct Draft {
     states: Vec<State>,
     outputs: IndexMap<Arc<str>, NodeId>,
+    roles: Roles,
     initials: IndexMap<Arc<str>, Initial>,
 }
 
@@ -236,6 +241,7 @@ impl Draft {
             tape,
             states: self.states,
             outputs: self.outputs,
+            roles: self.roles,
             initials: self.initials,
         })
     }
@@ -266,6 +272,7 @@ impl Draft {
                     })
                 })
                 .collect(),
+            roles: whole.roles,
             initials: whole.initials,
         };
         draft.finish(scope, name)

@@ -10,7 +10,7 @@ use super::differentiate::Target;
 use super::{LOSS, Recurrence, Wrt};
 use crate::diff::{Adjoint, linearize, transpose};
 use crate::error::Result;
-use crate::op::{Expr, NodeId, Op, Time};
+use crate::op::{Expr, NodeId, Op, RegisterId, Time};
 use crate::shape::Rate;
 use crate::tape::{Edit, NodeSite, Register, Role, Scope, Tape, Unchanged};
 
@@ -27,6 +27,8 @@ pub(crate) struct AdjointGraph {
     pub(crate) seeds: IndexMap<NodeId, NodeId>,
     /// The targets, with their cotangents; `None` is zero.
     pub(crate) cotangents: Vec<(Target, Option<NodeId>)>,
+    /// The register that carries the cotangent of each register of the definition that has one.
+    pub(crate) transposed: HashMap<RegisterId, RegisterId>,
     /// Every use of a transpose rule, in order.
     pub(crate) adjoints: Vec<Adjoint>,
 }
@@ -41,6 +43,16 @@ impl Recurrence {
         copy
     }
 
+    /// The same under other names; `name` gives each name another one. Outputs keep theirs.
+    pub(crate) fn renamed(&self, name: impl Fn(&str) -> Arc<str>) -> Self {
+        let mut copy = self.clone();
+        copy.tape.rename(&name);
+        for state in &mut copy.states {
+            state.name = name(&state.name);
+        }
+        copy
+    }
+
     /// A copy whose outputs are the loss and these values.
     pub(crate) fn observing(
         &self,
@@ -48,6 +60,7 @@ impl Recurrence {
     ) -> Result<Self> {
         let mut copy = self.clone();
         copy.outputs = IndexMap::from([(LOSS.into(), self.loss()?)]);
+        copy.roles.clear();
         copy.outputs.extend(values);
         Ok(copy)
     }
@@ -137,6 +150,7 @@ impl Recurrence {
             defined: self.tape.registers().len(),
             tangents: linear.tangents,
             cotangents,
+            transposed: found.registers,
             adjoints: found.adjoints,
             seeds,
         })

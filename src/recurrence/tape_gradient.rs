@@ -9,7 +9,7 @@ use crate::diff::reverse;
 use crate::error::{Error, Result};
 use crate::op::NodeId;
 use crate::shape::Rate;
-use crate::tape::Scope;
+use crate::tape::{Derived, Scope};
 
 impl Unrolled {
     /// The gradient of the loss by reverse mode on the flat tape. The outputs are those of
@@ -59,6 +59,7 @@ impl Unrolled {
             .collect();
         let mut outputs = vec![UnrolledOutput {
             name: LOSS.into(),
+            role: None,
             ..root.clone()
         }];
         for (name, leaf) in wanted {
@@ -81,6 +82,7 @@ impl Unrolled {
                 .filter_map(at)
                 .collect();
             outputs.push(UnrolledOutput {
+                role: Some(Derived::Cotangent(Arc::clone(&name))),
                 name,
                 rate: ty.rate,
                 shape,

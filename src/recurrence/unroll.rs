@@ -7,11 +7,11 @@ use indexmap::IndexMap;
 use ndarray::{ArrayD, Axis, IxDyn};
 
 use super::bind::Bound;
-use super::{Batch, Params, Recurrence};
+use super::{Batch, Params, Recurrence, Roles};
 use crate::error::{Error, Result};
 use crate::op::{Broadcast, Edge, Linear, NodeId, Op, Over, Pointwise, Scalar, Time, Value};
 use crate::shape::{Dim, Rate, Shape, Type};
-use crate::tape::{Direction, Tape, evaluate, kinks};
+use crate::tape::{Derived, Direction, Tape, evaluate, kinks};
 
 /// A node of the recurrence at one sample and step (0 where it does not vary with them).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,7 @@ pub(super) struct Place {
 #[derive(Clone, Debug)]
 pub(super) struct UnrolledOutput {
     pub(super) name: Arc<str>,
+    pub(super) role: Option<Derived>,
     pub(super) rate: Rate,
     pub(super) shape: Vec<usize>,
     /// One node for each place, samples first, then steps.
@@ -53,6 +54,7 @@ pub struct Unrolled {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outputs<F> {
     arrays: IndexMap<Arc<str>, ArrayD<F>>,
+    roles: Roles,
 }
 
 impl<F: Scalar> Outputs<F> {
@@ -67,6 +69,18 @@ impl<F: Scalar> Outputs<F> {
         self.arrays.iter().map(|(n, a)| (&**n, a))
     }
 
+    /// The role of an output, as [`Recurrence::role`] has it.
+    #[must_use]
+    pub fn role(&self, name: &str) -> Option<&Derived> {
+        self.roles.get(name)
+    }
+
+    /// No arrays yet; `roles` are those of the recurrence that will compute them.
+    pub(crate) fn with_roles(roles: Roles) -> Self {
+        let arrays = IndexMap::new();
+        Self { arrays, roles }
+    }
+
     /// The loss.
     ///
     /// # Errors
@@ -78,9 +92,12 @@ impl<F: Scalar> Outputs<F> {
         })
     }
 
-    /// Every output with its name, to be changed in place.
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut ArrayD<F>)> {
-        self.arrays.iter_mut().map(|(n, a)| (&**n, a))
+    /// The gradients among the outputs, to be changed in place.
+    pub(crate) fn gradients_mut(&mut self) -> impl Iterator<Item = &mut ArrayD<F>> {
+        let roles = &self.roles;
+        let gradient = |name: &str| matches!(roles.get(name), Some(Derived::Cotangent(_)));
+        let arrays = self.arrays.iter_mut();
+        arrays.filter_map(move |(n, a)| gradient(n).then_some(a))
     }
 
     /// The array of an output, the one of this number, made anew when its shape has changed.
@@ -144,6 +161,7 @@ impl Recurrence {
             let shape = ty.shape.values(sizes);
             outputs.push(UnrolledOutput {
                 name: Arc::clone(name),
+                role: self.role(name).cloned(),
                 rate: ty.rate,
                 shape,
                 nodes,
@@ -504,6 +522,8 @@ impl Unrolled {
                 }
             }
             outputs.insert(&output.name, array);
+            let role = output.role.clone();
+            outputs.roles.extend(role.map(|r| (Arc::clone(&output.name), r)));
         }
         Ok(outputs)
     }

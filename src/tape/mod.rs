@@ -133,11 +133,50 @@ pub enum Role {
     Input,
 }
 
+/// The role of a parameter, input or output that a derivative or
+/// [`with_final_states`](crate::Recurrence::with_final_states) added. It is recorded where it is
+/// added: names have no meaning.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Derived {
+    /// The tangent of this parameter, input, state, value or output: `w.dot`.
+    Tangent(Arc<str>),
+    /// The cotangent of this output, `y.bar`; as an output, the derivative with respect to this
+    /// parameter, input, state or value.
+    Cotangent(Arc<str>),
+    /// The value of this state after its last step: `h.final`.
+    Final(Arc<str>),
+}
+
+impl Derived {
+    /// The name that it belongs to.
+    #[must_use]
+    pub fn of(&self) -> &str {
+        match self {
+            Self::Tangent(of) | Self::Cotangent(of) | Self::Final(of) => of,
+        }
+    }
+}
+
+/// `w.dot`, or the first of `w.dot2`, `w.dot3`, … that is not taken. The last part belongs to what
+/// is added and all before it is `of`, so no two names that are made like this are equal.
+pub(crate) fn added_name(of: &str, part: &str, taken: impl Fn(&str) -> bool) -> Arc<str> {
+    let plain = format!("{of}.{part}");
+    let mut name = plain.clone();
+    let mut count = 2;
+    while taken(&name) {
+        name = format!("{plain}{count}");
+        count += 1;
+    }
+    name.into()
+}
+
 /// A value that comes from outside.
 #[derive(Clone, Debug)]
 pub struct Leaf {
     pub(crate) name: Arc<str>,
     pub(crate) role: Role,
+    pub(crate) derived: Option<Derived>,
     pub(crate) ty: Type,
     pub(crate) node: NodeId,
 }
@@ -153,6 +192,12 @@ impl Leaf {
     #[must_use]
     pub const fn role(&self) -> Role {
         self.role
+    }
+
+    /// Whose tangent or cotangent it is, when a derivative added it.
+    #[must_use]
+    pub const fn derived(&self) -> Option<&Derived> {
+        self.derived.as_ref()
     }
 
     /// The type.
@@ -277,6 +322,19 @@ impl Tape {
         holder == id
     }
 
+    /// Gives everything another name; `name` gives each name another one.
+    pub(crate) fn rename(&mut self, name: impl Fn(&str) -> Arc<str>) {
+        for leaf in &mut self.leaves {
+            leaf.name = name(&leaf.name);
+        }
+        for register in &mut self.registers {
+            register.name = name(&register.name);
+        }
+        self.dims = self.dims.iter().map(|n| name(n)).collect();
+        self.names = self.names.iter().map(|(n, id)| (name(n), *id)).collect();
+        self.labels = self.labels.iter().map(|(id, n)| (*id, name(n))).collect();
+    }
+
     fn insert(&mut self, op: Op, args: Args, ty: Type) -> NodeId {
         NodeId::new(self.nodes.insert_full(Node { op, args, ty }).0)
     }
@@ -288,10 +346,16 @@ impl Tape {
         self.leaves.push(Leaf {
             name,
             role,
+            derived: None,
             ty,
             node,
         });
         id
+    }
+
+    /// Records what a leaf is to the recurrence that was differentiated.
+    pub(crate) fn set_derived(&mut self, id: LeafId, derived: Option<Derived>) {
+        self.leaves[id.index()].derived = derived;
     }
 
     /// Declares a register; its `def` follows later.

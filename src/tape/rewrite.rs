@@ -124,7 +124,9 @@ impl Transplant {
                     if !alive && !keep(leaf) {
                         continue;
                     }
-                    scope.leaf(Arc::clone(&leaf.name), leaf.role, leaf.ty).1
+                    let (new, copied) = scope.leaf(Arc::clone(&leaf.name), leaf.role, leaf.ty);
+                    scope.set_derived(new, leaf.derived.clone());
+                    copied
                 }
                 _ if !alive => continue,
                 Op::Read(r) => {

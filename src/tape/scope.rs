@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::panic::Location;
 use std::sync::Arc;
 
-use super::{Direction, Role, Tape};
+use super::{Derived, Direction, Role, Tape};
 use crate::error::Mistake;
 use crate::op::{Build, Expr, Fault, Hold, LeafId, NodeId, Op, RegisterId, Time};
 use crate::shape::{Dim, Rate, Type};
@@ -52,6 +52,19 @@ impl Scope {
         let mut tape = self.tape.borrow_mut();
         let leaf = tape.add_leaf(name, role, ty);
         (leaf, self.expr(tape.leaf(leaf).node))
+    }
+
+    /// Records what a leaf is to the recurrence that was differentiated.
+    pub(crate) fn set_derived(&self, id: LeafId, derived: Option<Derived>) {
+        self.tape.borrow_mut().set_derived(id, derived);
+    }
+
+    /// The same, by name.
+    pub(crate) fn set_role(&self, name: &str, derived: Derived) {
+        let leaf = self.with(|t| t.leaves().iter().position(|l| *l.name == *name));
+        if let Some(index) = leaf {
+            self.set_derived(LeafId::new(index), Some(derived));
+        }
     }
 
     pub(crate) fn register(

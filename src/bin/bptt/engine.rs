@@ -17,6 +17,11 @@ impl<'r, F: Real> Program<'r, F> {
         }
     }
 
+    /// The recurrence.
+    pub(crate) const fn recurrence(&self) -> &'r Recurrence {
+        self.recurrence
+    }
+
     /// The outputs.
     pub(crate) fn run(
         &mut self,

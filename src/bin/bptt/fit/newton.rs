@@ -1,7 +1,7 @@
 //! Newton's method and standard errors, both from the exact Hessian.
 
 use bptt::fit::{self, Newton, Objective};
-use bptt::{Batch, Error, Outputs, Params, Real, Recurrence, Wrt};
+use bptt::{Batch, Derived, Error, Outputs, Params, Real, Recurrence, Wrt};
 
 use super::{Course, loss};
 use crate::Failure;
@@ -27,6 +27,12 @@ impl Objective for Loss<'_> {
 
     fn hessian_vector(&mut self, params: &Params<f64>) -> Result<Outputs<f64>, Error> {
         self.hessian.run(params, self.batch)
+    }
+
+    fn direction(&self, parameter: &str) -> String {
+        let role = Derived::Tangent(parameter.into());
+        let name = self.hessian.recurrence().leaf_for(&role);
+        name.unwrap_or(parameter).into()
     }
 }
 

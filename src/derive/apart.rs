@@ -1,0 +1,73 @@
+//! The names that a derivation works with. It makes names of its own out of them, such as
+//! `delta.h`, `h.before` and `h.dot`, in which a dot separates the parts. A name of the definition with
+//! a dot in it could be one of these, so it is given another name that has none.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::term::Name;
+use crate::recurrence::{Batch, Params, Recurrence};
+
+/// Words that stand in the place of a state in the ids of lines: `costate.start`, `jac.plus.h`.
+const WORDS: [&str; 4] = ["closed", "pairing", "plus", "start"];
+
+/// The names of a definition that are replaced.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Apart {
+    replaced: HashMap<Arc<str>, Name>,
+}
+
+impl Apart {
+    pub(crate) fn new(recurrence: &Recurrence) -> Self {
+        let tape = recurrence.tape();
+        let leaves = tape.leaves().iter().map(|l| Arc::from(l.name()));
+        let own: Vec<Arc<str>> = tape
+            .names()
+            .map(|(name, _)| Arc::clone(name))
+            .chain(leaves)
+            .chain(recurrence.outputs().map(Into::into))
+            .chain(tape.dims().map(Into::into))
+            .collect();
+        let states: HashSet<&str> = recurrence.states().collect();
+        let mut taken: HashSet<Arc<str>> = own.iter().cloned().collect();
+        let mut replaced = HashMap::new();
+        for name in own {
+            let word = states.contains(&*name) && WORDS.contains(&&*name);
+            if !(word || name.contains('.')) || replaced.contains_key(&name) {
+                continue;
+            }
+            // An underscore at the end is not shown.
+            let plain = match word {
+                true => format!("{name}_"),
+                false => name.replace('.', "_"),
+            };
+            let numbered = (2..).map(|n| format!("{plain}_{n}"));
+            let mut wishes = std::iter::once(plain.clone()).chain(numbered);
+            let free = wishes.find(|n| !taken.contains(&**n));
+            let free: Name = free.unwrap_or(plain).into();
+            taken.insert(Arc::clone(&free));
+            replaced.insert(name, free);
+        }
+        Self { replaced }
+    }
+
+    /// The name that a derivation works with.
+    pub(crate) fn name(&self, name: &str) -> Name {
+        let known = self.replaced.get(name).cloned();
+        known.unwrap_or_else(|| name.into())
+    }
+
+    /// A recurrence under these names.
+    pub(crate) fn recurrence(&self, recurrence: &Recurrence) -> Recurrence {
+        match self.replaced.is_empty() {
+            true => recurrence.clone(),
+            false => recurrence.renamed(|name| self.name(name)),
+        }
+    }
+
+    /// Parameters and a batch under these names.
+    pub(crate) fn data(&self, params: &Params<f64>, batch: &Batch<f64>) -> (Params<f64>, Batch<f64>) {
+        let rename = |name: &str| self.name(name).to_string();
+        (params.renamed(rename), batch.renamed(rename))
+    }
+}

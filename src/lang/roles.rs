@@ -1,0 +1,68 @@
+//! The words for what derivatives add: `tangent`, `cotangent`, `final`.
+
+use super::ast::{LeafKind, Name, RoleWord};
+use super::diagnostic::Diagnostic;
+use super::resolve::Resolver;
+use crate::tape::Derived;
+
+impl Resolver<'_, '_> {
+    /// Records the role of a parameter, an input or an output.
+    pub(super) fn mark(&self, word: Option<RoleWord>, name: &Name, is_output: bool) {
+        match word.and_then(|word| self.role(word, name, is_output)) {
+            Some(role) if is_output => self.r.set_output_role(&name.text, role),
+            Some(role) => self.r.set_leaf_role(&name.text, role),
+            None => {}
+        }
+    }
+
+    /// The role that a word gives to a declaration. The name says what it is the tangent of; the
+    /// derivative with respect to a value has the name of the value.
+    fn role(&self, word: RoleWord, name: &Name, is_output: bool) -> Option<Derived> {
+        let whole = is_output && word == RoleWord::Cotangent;
+        let of = match name.text.rsplit_once('.') {
+            _ if whole => &*name.text,
+            Some((of, _)) => of,
+            None => {
+                let (what, example) = match word {
+                    RoleWord::Tangent => ("tangent", "w.dot"),
+                    RoleWord::Cotangent => ("cotangent", "y.bar"),
+                    RoleWord::Final => ("final value", "h.final"),
+                };
+                let text = format!("`{}` does not say whose {what} it is", name.text);
+                let help = format!("its name has another part, such as `{example}`");
+                self.reports.push(Diagnostic::at(name.span, text).help(help));
+                return None;
+            }
+        };
+        Some(match word {
+            RoleWord::Tangent => Derived::Tangent(of.into()),
+            RoleWord::Cotangent => Derived::Cotangent(of.into()),
+            RoleWord::Final => Derived::Final(of.into()),
+        })
+    }
+}
+
+/// How a parameter or an input is declared.
+pub(super) const fn leaf_words(role: Option<&Derived>, plain: LeafKind) -> &'static str {
+    match (role, plain) {
+        (Some(Derived::Tangent(_)), LeafKind::Param) => "tangent param",
+        (Some(Derived::Tangent(_)), LeafKind::Input) => "tangent input",
+        (Some(Derived::Tangent(_)), LeafKind::SampleInput) => "tangent sample input",
+        (Some(Derived::Cotangent(_)), LeafKind::Param) => "cotangent param",
+        (Some(Derived::Cotangent(_)), LeafKind::Input) => "cotangent input",
+        (Some(Derived::Cotangent(_)), LeafKind::SampleInput) => "cotangent sample input",
+        (_, LeafKind::Param) => "param",
+        (_, LeafKind::Input) => "input",
+        (_, LeafKind::SampleInput) => "sample input",
+    }
+}
+
+/// How an output is declared.
+pub(super) const fn output_words(role: Option<&Derived>) -> &'static str {
+    match role {
+        Some(Derived::Tangent(_)) => "tangent output",
+        Some(Derived::Cotangent(_)) => "cotangent output",
+        Some(Derived::Final(_)) => "final output",
+        None => "output",
+    }
+}

@@ -1,0 +1,80 @@
+//! The roles of what derivatives add, recorded where it is added.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use super::{Definition, Recurrence};
+use crate::tape::{Derived, Leaf};
+
+/// The roles of outputs, by name.
+pub(crate) type Roles = IndexMap<Arc<str>, Derived>;
+
+impl Recurrence {
+    /// The role of an output that a derivative or [`with_final_states`](Self::with_final_states)
+    /// added; `None` for the loss and for what the definition declares.
+    ///
+    /// ```
+    /// use bptt::{Derived, Recurrence, Wrt};
+    /// let r = Recurrence::parse("r.rec", "param w\ninput x\nstate h\nh' = w * h + x\nloss h'\n")?;
+    /// let gradient = r.gradient(Wrt::Parameters)?.with_final_states()?;
+    /// assert_eq!(gradient.role("w"), Some(&Derived::Cotangent("w".into())));
+    /// assert_eq!(gradient.role("h.final"), Some(&Derived::Final("h".into())));
+    /// assert_eq!(gradient.role("loss"), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn role(&self, output: &str) -> Option<&Derived> {
+        self.roles.get(output)
+    }
+
+    pub(crate) const fn roles(&self) -> &Roles {
+        &self.roles
+    }
+
+    /// The output with a role; the newest where several have it.
+    ///
+    /// It is `y.dot` for `Derived::Tangent("y")`, or `y.dot2` if the definition has an output
+    /// `y.dot`.
+    #[must_use]
+    pub fn output_for(&self, role: &Derived) -> Option<&str> {
+        let found = self.roles.iter().rev().find(|(_, r)| *r == role);
+        found.map(|(name, _)| &**name)
+    }
+
+    /// The parameter or input with a role; the newest where several have it.
+    ///
+    /// ```
+    /// use bptt::{Derived, Recurrence, Wrt};
+    /// let r = Recurrence::parse("r.rec", "param w, w.dot\nloss w^2 + w.dot^2\n")?;
+    /// let tangent = r.tangent(Wrt::Parameters)?;
+    /// let direction = |name: &str| tangent.leaf_for(&Derived::Tangent(name.into()));
+    /// assert_eq!(direction("w"), Some("w.dot2"), "`w.dot` is a parameter");
+    /// assert_eq!(direction("w.dot"), Some("w.dot.dot"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn leaf_for(&self, role: &Derived) -> Option<&str> {
+        let mut leaves = self.tape.leaves().iter().rev();
+        leaves.find(|l| l.derived() == Some(role)).map(Leaf::name)
+    }
+
+    /// Whether a parameter, an input, a state or a value has this name.
+    pub(super) fn is_taken(&self, name: &str) -> bool {
+        let leaf = || self.tape.leaves().iter().any(|l| *l.name == *name);
+        let state = || self.states.iter().any(|s| *s.name == *name);
+        self.tape.named(name).is_some() || leaf() || state()
+    }
+}
+
+impl Definition {
+    /// Records the role of a parameter or input that was read from the text of a derivative.
+    pub(crate) fn set_leaf_role(&self, name: &str, role: Derived) {
+        self.scope.set_role(name, role);
+    }
+
+    /// Records the role of an output that was read from the text of a derivative.
+    pub(crate) fn set_output_role(&self, name: &str, role: Derived) {
+        self.roles.borrow_mut().insert(name.into(), role);
+    }
+}

@@ -1,0 +1,302 @@
+//! Names have no meaning: a recurrence computes the same under any names that the language allows, and
+//! so do its derivatives, its final states, its certificate and a step of a fit.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::collections::HashMap;
+
+use bptt::check::Check;
+use bptt::fit::{Adam, Newton, Objective, Sgd, clip_global_norm, hessian};
+use bptt::{Batch, Derived, Error, Outputs, Params, Recurrence, Wrt};
+use ndarray::ArrayD;
+use proptest::prelude::*;
+use support::Noise;
+use support::library::parse;
+
+/// Names that derivatives, derivations, the printer and the language use themselves.
+const NAMES: &[&str] = &[
+    "w", "w.dot", "w.dot2", "w.dot.dot", "w.bar", "w.bar.dot", "w.final", "w.T2", "w.final.dot",
+    "h", "h.dot", "h.bar", "h.bar.dot", "h.final", "h.final2", "h.final.bar", "h.before", "h.after",
+    "delta", "delta.h", "grad.w", "loss.dot", "loss.bar", "loss.step", "loss.final", "losses",
+    "state", "input", "output", "param", "final", "mean", "dim", "fn", "sample", "backward",
+    "tangent", "cotangent", "step", "rows", "columns", "class", "hold", "before", "after",
+    "tanh", "sum", "sigma", "σ", "θ", "größe", "δ_1", "名", "T", "L", "d", "e",
+    "reset", "lengths", "v1", "v2", "v1.dot", "value", "value_2", "a_h", "m", "u_2", "start", "plus",
+    "closed", "start.dot", "_", "__", "_.dot", "h_final", "w_dot", "w_dot_2",
+];
+
+/// What a recurrence is made of, under plain names; see [`text`].
+const PLAIN: &[&str] = &["W", "b", "c", "x", "y", "z0", "s", "k", "q", "r", "f", "H"];
+/// The outputs, whose names may be those of something else.
+const OUTPUTS: &[&str] = &["o", "p"];
+const PARAMETERS: &[&str] = &["W", "b", "c"];
+const LEAVES: &[&str] = &["W", "b", "c", "x", "y", "z0"];
+const STATES: &[&str] = &["s", "k"];
+const VALUES: &[&str] = &["q", "r"];
+
+type Names = HashMap<&'static str, String>;
+
+fn plain() -> Names {
+    let all = PLAIN.iter().chain(OUTPUTS);
+    all.map(|name| (*name, (*name).to_owned())).collect()
+}
+
+/// Different names for what has to be told apart, any for the outputs.
+fn names() -> impl Strategy<Value = Names> {
+    let own = prop::sample::subsequence(NAMES, PLAIN.len()).prop_shuffle();
+    let outputs = prop::sample::subsequence(NAMES, OUTPUTS.len()).prop_shuffle();
+    (own, outputs).prop_map(|(own, outputs)| {
+        let own = PLAIN.iter().zip(own);
+        let outputs = OUTPUTS.iter().zip(outputs);
+        own.chain(outputs).map(|(from, to)| (*from, to.to_owned())).collect()
+    })
+}
+
+/// A recurrence with every kind of declaration.
+fn text(names: &Names) -> String {
+    let [w, b, c, x, y, z0, s, k, q, r, f, h] = PLAIN.map_names(names);
+    let [o, p] = OUTPUTS.map_names(names);
+    // An output may have the name of something else, which must then not be read as the output.
+    format!(
+        "dim {h}\n\
+         param {w}[{h}, {h}] ~ orthogonal(0.5), {b}[{h}] = 0.1, {c} = 0.3\n\
+         input {x}[{h}], {y}\n\
+         sample input {z0}[{h}]\n\
+         state {s}[{h}] = {z0}\n\
+         backward state {k}\n\
+         fn {f}(u) = {c} * u + {c}\n\
+         {q} = {w} @ {s} + {x} + {b}\n\
+         {s}' = tanh({q})\n\
+         {r} = {f}(sum({s}')) * {y}\n\
+         {k}' = {c} * {k} + {r}\n\
+         output {o} = 2 * {s}', {p} = {r} * {k}'\n\
+         loss {k}'^2 + {c}^2 * {r}\n\
+         final loss squared_error({s}', {b})\n"
+    )
+}
+
+trait MapNames<const N: usize> {
+    fn map_names<'n>(&self, names: &'n Names) -> [&'n str; N];
+}
+
+impl<const N: usize> MapNames<N> for [&'static str] {
+    fn map_names<'n>(&self, names: &'n Names) -> [&'n str; N] {
+        std::array::from_fn(|i| &*names[self[i]])
+    }
+}
+
+const STEPS: usize = 3;
+const SAMPLES: usize = 2;
+const SIZE: usize = 2;
+
+/// The same numbers under these names.
+fn data(names: &Names) -> (Params<f64>, Batch<f64>) {
+    let mut noise = Noise(5);
+    let mut array = |shape: &[usize]| 0.7 * noise.array(shape);
+    let params = Params::new()
+        .with(&names["W"], array(&[SIZE, SIZE]))
+        .with(&names["b"], array(&[SIZE]))
+        .with(&names["c"], array(&[]));
+    let batch = Batch::new(STEPS, SAMPLES)
+        .with(&names["x"], array(&[STEPS, SAMPLES, SIZE]))
+        .with(&names["y"], array(&[STEPS, SAMPLES]))
+        .with(&names["z0"], array(&[SAMPLES, SIZE]));
+    (params, batch)
+}
+
+/// Adds directions for these plain names.
+fn with_directions(
+    derived: &Recurrence,
+    names: &Names,
+    of: &[&str],
+    params: &mut Params<f64>,
+    batch: &mut Batch<f64>,
+) {
+    let mut noise = Noise(8);
+    let mut array = |shape: &[usize]| noise.array(shape);
+    for plain in of {
+        let leaf = derived.leaf_for(&Derived::Tangent((*names[*plain]).into()));
+        let leaf = leaf.unwrap_or_else(|| panic!("{} has a direction", names[*plain]));
+        match *plain {
+            "W" => params.insert(leaf, array(&[SIZE, SIZE])),
+            "b" => params.insert(leaf, array(&[SIZE])),
+            "c" => params.insert(leaf, array(&[])),
+            "x" | "s" | "q" => {
+                *batch = batch.clone().with(leaf, array(&[STEPS, SAMPLES, SIZE]));
+            }
+            "z0" => *batch = batch.clone().with(leaf, array(&[SAMPLES, SIZE])),
+            _ => *batch = batch.clone().with(leaf, array(&[STEPS, SAMPLES])),
+        }
+    }
+}
+
+/// What a recurrence computes, by the plain name of what each array belongs to.
+type Found = Vec<(String, ArrayD<u64>)>;
+
+fn bits(array: &ArrayD<f64>) -> ArrayD<u64> {
+    array.mapv(f64::to_bits)
+}
+
+/// Reads what is written; roles come back with it.
+fn survives(recurrence: &Recurrence) -> Recurrence {
+    let source = recurrence.source().unwrap();
+    let again = parse("again", &source);
+    assert_eq!(again.source().unwrap(), source, "it is a fixed point");
+    for output in recurrence.outputs() {
+        assert_eq!(again.role(output), recurrence.role(output), "{output}\n{source}");
+    }
+    let leaves = again.tape().leaves();
+    assert_eq!(leaves.len(), recurrence.tape().leaves().len(), "{source}");
+    for (found, own) in leaves.iter().zip(recurrence.tape().leaves()) {
+        assert_eq!((found.name(), found.derived()), (own.name(), own.derived()), "{source}");
+    }
+    again
+}
+
+/// The Hessian of the loss, for Newton's method.
+struct Loss<'b> {
+    gradient: Recurrence,
+    hessian: Recurrence,
+    batch: &'b Batch<f64>,
+}
+
+impl Objective for Loss<'_> {
+    fn gradient(&mut self, params: &Params<f64>) -> Result<Outputs<f64>, Error> {
+        self.gradient.evaluate(params, self.batch)
+    }
+    fn hessian_vector(&mut self, params: &Params<f64>) -> Result<Outputs<f64>, Error> {
+        self.hessian.evaluate(params, self.batch)
+    }
+    fn direction(&self, parameter: &str) -> String {
+        let role = Derived::Tangent(parameter.into());
+        self.hessian.leaf_for(&role).unwrap().to_owned()
+    }
+}
+
+/// Everything that can be asked of a recurrence, under plain names.
+fn everything(names: &Names) -> Found {
+    let recurrence = survives(&parse("names", &text(names)));
+    let (params, batch) = data(names);
+    let mut found = Found::new();
+    let mut add = |what: &str, array: &ArrayD<f64>| found.push((what.to_owned(), bits(array)));
+
+    // Final states beside the outputs, on both engines.
+    let last = survives(&recurrence.with_final_states().unwrap());
+    assert_eq!(
+        last.with_final_states().unwrap().outputs().count(),
+        last.outputs().count(),
+        "they are there already"
+    );
+    let out = last.evaluate(&params, &batch).unwrap();
+    let run = last.compile_for(&params, &batch).unwrap().evaluate(&params, &batch).unwrap();
+    for output in OUTPUTS {
+        assert_eq!(last.role(&names[*output]), None, "an output keeps its name");
+        add(output, &out[&*names[*output]]);
+        add(output, &run[&*names[*output]]);
+    }
+    for state in STATES {
+        let output = last.output_for(&Derived::Final((*names[*state]).into()));
+        add(state, &out[output.unwrap()]);
+        add(state, &run[output.unwrap()]);
+    }
+
+    // Gradients with respect to everything that has a name.
+    let all: Vec<&str> = [LEAVES, STATES, VALUES].concat();
+    let wrt: Vec<&str> = all.iter().map(|name| &*names[*name]).collect();
+    let gradient = recurrence.gradient(&wrt[..]).unwrap();
+    let gradient = survives(&gradient.with_final_states().unwrap());
+    let out = gradient.evaluate(&params, &batch).unwrap();
+    let run = gradient.compile_for(&params, &batch).unwrap();
+    let run = run.evaluate(&params, &batch).unwrap();
+    for name in &all {
+        let output = gradient.output_for(&Derived::Cotangent((*names[*name]).into()));
+        assert_eq!(output, Some(&*names[*name]), "a gradient has the name of what it is of");
+        add(name, &out[&*names[*name]]);
+        add(name, &run[&*names[*name]]);
+    }
+
+    // Tangents, and Hessian products.
+    let tangent = survives(&recurrence.tangent(&wrt[..]).unwrap());
+    let (mut p, mut b) = (params.clone(), batch.clone());
+    with_directions(&tangent, names, &all, &mut p, &mut b);
+    let out = tangent.evaluate(&p, &b).unwrap();
+    for of in ["loss", &*names["o"], &*names["p"]] {
+        let output = tangent.output_for(&Derived::Tangent(of.into())).unwrap();
+        add("tangent", &out[output]);
+        assert!(tangent.role(of).is_none(), "{of} is still there");
+    }
+    let product = survives(&recurrence.hessian_vector(&wrt[..]).unwrap());
+    let (mut p, mut b) = (params.clone(), batch.clone());
+    with_directions(&product, names, &all, &mut p, &mut b);
+    let out = product.evaluate(&p, &b).unwrap();
+    for name in &all {
+        add("hessian", &out[&*names[*name]]);
+    }
+
+    // Pullbacks.
+    let outputs = [&*names["o"], &*names["p"]];
+    let pullback = survives(&recurrence.pullback(&outputs, &wrt[..]).unwrap());
+    let bar = |of: &str| pullback.leaf_for(&Derived::Cotangent(of.into())).unwrap();
+    let mut noise = Noise(9);
+    let b = batch
+        .clone()
+        .with(bar(outputs[0]), noise.array(&[STEPS, SAMPLES, SIZE]))
+        .with(bar(outputs[1]), noise.array(&[STEPS, SAMPLES]));
+    let out = pullback.evaluate(&params, &b).unwrap();
+    for name in &all {
+        add("pullback", &out[&*names[*name]]);
+    }
+
+    // A step of each optimiser.
+    let gradient = recurrence.gradient(Wrt::Parameters).unwrap().with_final_states().unwrap();
+    let mut out = gradient.evaluate(&params, &batch).unwrap();
+    let (mut adam, mut sgd) = (params.clone(), params.clone());
+    Adam::new(0.1).step(&mut adam, &out).unwrap();
+    let norm = clip_global_norm(&mut out, 1e-3);
+    add("norm", &ndarray::arr0(norm).into_dyn());
+    Sgd::new(0.1).step(&mut sgd, &out).unwrap();
+    let mut loss = Loss {
+        gradient: recurrence.gradient(Wrt::Parameters).unwrap(),
+        hessian: recurrence.hessian_vector(Wrt::Parameters).unwrap(),
+        batch: &batch,
+    };
+    add("hessian", &hessian(&params, &mut loss).unwrap().into_dyn());
+    let mut newton = params.clone();
+    Newton::new().step(&mut newton, &mut loss).unwrap();
+    for moved in [&adam, &sgd, &newton] {
+        for name in PARAMETERS {
+            let array = moved.get(&names[*name]).unwrap();
+            assert_ne!(Some(array), params.get(&names[*name]), "{} moves", names[*name]);
+            add(name, array);
+        }
+    }
+    found
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn names_have_no_meaning(names in names()) {
+        let (expected, found) = (everything(&plain()), everything(&names));
+        prop_assert_eq!(expected.len(), found.len());
+        for (expected, found) in expected.iter().zip(&found) {
+            prop_assert_eq!(expected, found, "{:?}", names);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_certificate_and_a_derivation_do_not_depend_on_names(names in names()) {
+        let recurrence = parse("names", &text(&names));
+        let (params, batch) = data(&names);
+        let certificate = Check::new(&recurrence).run(&params, &batch).unwrap();
+        prop_assert!(certificate.is_certified(), "{certificate}");
+        let derivation = recurrence.derive().unwrap();
+        prop_assert!(!derivation.equations.is_empty());
+    }
+}
