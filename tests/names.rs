@@ -46,6 +46,10 @@ fn plain() -> Names {
 fn names() -> impl Strategy<Value = Names> {
     let own = prop::sample::subsequence(NAMES, PLAIN.len()).prop_shuffle();
     let outputs = prop::sample::subsequence(NAMES, OUTPUTS.len()).prop_shuffle();
+    // A function cannot be called as one of the language is; that is refused.
+    let place = PLAIN.iter().position(|name| *name == "f").unwrap();
+    let functions = ["hold", "tanh", "sum", "σ"];
+    let own = own.prop_filter("a function", move |own| !functions.contains(&own[place]));
     (own, outputs).prop_map(|(own, outputs)| {
         let own = PLAIN.iter().zip(own);
         let outputs = OUTPUTS.iter().zip(outputs);
@@ -295,7 +299,7 @@ proptest! {
         let recurrence = parse("names", &text(&names));
         let (params, batch) = data(&names);
         let certificate = Check::new(&recurrence).run(&params, &batch).unwrap();
-        prop_assert!(certificate.is_certified(), "{certificate}");
+        prop_assert!(certificate.passed(), "{certificate}");
         let derivation = recurrence.derive().unwrap();
         prop_assert!(!derivation.equations.is_empty());
     }
