@@ -32,6 +32,7 @@ fn applied<'b>(op: ops::Pointwise, a: Expr<'b>, b: Expr<'b>) -> (Expr<'b>, &'sta
         "add" => (a + b, "a + b"),
         "sub" => (a - b, "a - b"),
         "mul" => (a * b, "a * b"),
+        "strong_mul" => (a.strong_mul(b), "a * b"),
         "div" => (a / b, "a / b"),
         "powf" => (a.powf(b), "pow(a, b)"),
         "max" => (a.max(b), "max(a, b)"),

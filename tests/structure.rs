@@ -2,7 +2,7 @@
 //! leaves the loops, what is kept from one pass to the next.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use bptt::cells::Cell;
+use bptt::cells::{Cell, Loss};
 use bptt::{Counts, Definition, Dim, Direction, Expr, Plan, Recurrence, Wrt};
 
 const K: usize = 24;
@@ -203,4 +203,37 @@ fn the_plan_of_a_tall_stack_is_made_of_its_layers() {
         })
     });
     assert_eq!(loops(&counts(&tall)), vec![(Forward, 1); layers]);
+}
+
+/// Products in which a zero wins are for factors that can be infinite; the classical cells have none.
+#[test]
+fn bounded_cells_have_ordinary_products_only() {
+    let strong = |r: &Recurrence| {
+        let mut nodes = r.tape().nodes();
+        nodes.any(|(_, n)| n.op().name() == "strong_mul")
+    };
+    for loss in [
+        Loss::SquaredError,
+        Loss::SoftmaxCrossEntropy,
+        Loss::BinaryCrossEntropy,
+    ] {
+        for of in [
+            Cell::rnn(),
+            Cell::relu_rnn(),
+            Cell::lstm(),
+            Cell::peephole_lstm(),
+            Cell::gru(),
+            Cell::gru_reset_before(),
+        ] {
+            let r = of.model("cell", loss).unwrap();
+            assert!(!strong(&r.gradient(Wrt::Parameters).unwrap()), "{r}");
+            assert!(!strong(&r.tangent(Wrt::Parameters).unwrap()), "{r}");
+            assert!(!strong(&r.hessian_vector(Wrt::Parameters).unwrap()), "{r}");
+        }
+    }
+    let garch = Recurrence::parse(
+        "garch",
+        "param a\ninput x\nstate s\ns' = a + s\nloss ln(s') + x^2 / s'\n",
+    );
+    assert!(strong(&garch.unwrap().gradient(Wrt::Parameters).unwrap()));
 }

@@ -204,7 +204,7 @@ impl<'a> Reader<'a> {
                 Pointwise::Add => stacked(add([arg(0)?, arg(1)?])),
                 Pointwise::Sub => add([arg(0)?, neg(arg(1)?)]),
                 Pointwise::Neg => neg(arg(0)?),
-                Pointwise::Mul => self.times(args, at, scalar)?,
+                Pointwise::Mul | Pointwise::StrongMul => self.times(args, at, scalar)?,
                 Pointwise::Div => match self.spread(args[1]).filter(|_| !scalar) {
                     Some(s) => {
                         let s = divide(Term::Num(1.0), self.term(s, at)?);

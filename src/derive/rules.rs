@@ -133,7 +133,7 @@ impl Rule {
         match op {
             Op::Constant(_) => Self::Constant,
             Op::Leaf(_) | Op::Read(_) => Self::Substitution,
-            Op::Pointwise(Pointwise::Mul) => Self::HadamardProduct,
+            Op::Pointwise(Pointwise::Mul | Pointwise::StrongMul) => Self::HadamardProduct,
             Op::Pointwise(Pointwise::Add | Pointwise::Sub | Pointwise::Neg) => Self::Linearity,
             Op::Pointwise(_) => Self::Elementwise,
             Op::Linear(Linear::MatMul(_) | Linear::Outer(_) | Linear::Dot(_)) => {
@@ -148,7 +148,9 @@ impl Rule {
     /// The rule by which an op is transposed in one of its arguments.
     pub(crate) fn of_adjoint(op: &Op, arg: usize) -> Self {
         match (op, arg) {
-            (Op::Pointwise(Pointwise::Mul | Pointwise::Div), _) => Self::HadamardAdjoint,
+            (Op::Pointwise(Pointwise::Mul | Pointwise::StrongMul | Pointwise::Div), _) => {
+                Self::HadamardAdjoint
+            }
             (Op::Pointwise(_), _) => Self::InnerLinearity,
             (Op::Linear(Linear::MatMul(_)), 0) => Self::RightAdjoint,
             (Op::Linear(Linear::MatMul(_) | Linear::Transpose(_) | Linear::Outer(_)), _) => {

@@ -157,6 +157,6 @@ impl CustomOp for ScalarFunction {
         y: Expr<'b>,
         x_dot: &[Option<Expr<'b>>],
     ) -> Option<Expr<'b>> {
-        x_dot[0].map(|x_dot| (self.derivative)(x[0], y) * x_dot)
+        x_dot[0].map(|x_dot| (self.derivative)(x[0], y).applied_to(x_dot))
     }
 }

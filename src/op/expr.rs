@@ -39,6 +39,9 @@ pub(crate) trait Build {
     /// A number for an alias, when the node already is something in its own right: a leaf, what a
     /// register holds or carries, a named value, or a constant, which is shared by all that use it.
     fn identity(&self, id: NodeId) -> Option<u32>;
+    /// Whether the value can be infinite or NaN though all data are finite, overflow of sums and
+    /// products aside.
+    fn has_pole(&self, id: NodeId) -> bool;
 }
 
 /// A value in a recurrence that is being defined.
@@ -193,6 +196,22 @@ impl<'b> Expr<'b> {
                 (self, other.spread(shape))
             }
             _ => (self, other),
+        }
+    }
+
+    /// Whether the value can be infinite or NaN though all data are finite.
+    pub(super) fn has_pole(self) -> bool {
+        self.id.is_some_and(|id| self.build.has_pole(id))
+    }
+
+    /// This value as a factor of a tangent or cotangent `x`: where it can be infinite, a zero of
+    /// `x` still means that there is nothing.
+    #[track_caller]
+    pub(super) fn applied_to(self, x: Self) -> Self {
+        if self.has_pole() {
+            self.strong_mul(x)
+        } else {
+            self * x
         }
     }
 

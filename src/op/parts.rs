@@ -402,9 +402,15 @@ impl LinearRule for Select {
     }
     fn transpose<'b>(&self, i: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
         let zeros = y_bar.zeros_like();
-        match i {
-            1 => args[0].select(y_bar, zeros),
-            _ => args[0].select(zeros, y_bar),
+        // A condition that is NaN must not turn a zero into NaN; the value already is NaN there.
+        let (is_no, condition) = match args[0].has_pole() {
+            true => (true, args[0].equal(args[0].full_like(0.0))),
+            false => (false, args[0]),
+        };
+        if (i == 1) == is_no {
+            condition.select(zeros, y_bar)
+        } else {
+            condition.select(y_bar, zeros)
         }
     }
     fn lower(&self, _: &[Extent], _: Extent) -> Lowering {

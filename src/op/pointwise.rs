@@ -15,6 +15,8 @@ pub(crate) enum Partial<'b> {
     One,
     MinusOne,
     By(Expr<'b>),
+    /// As `By`, in a product that is zero wherever a factor is.
+    Strong(Expr<'b>),
 }
 
 use Partial::{MinusOne, One, Zero};
@@ -32,7 +34,8 @@ impl<'b> Partial<'b> {
             Zero => None,
             One => Some(x),
             MinusOne => Some(-x),
-            Self::By(partial) => Some(partial * x),
+            Self::By(partial) => Some(partial.applied_to(x)),
+            Self::Strong(partial) => Some(partial.strong_mul(x)),
         }
     }
 }
@@ -119,6 +122,7 @@ macro_rules! pointwise {
             partials: [$($partial:expr),+],
             form: $form:expr,
             kink: $kink:expr,
+            $(poles: $poles:expr,)?
             sample: [$($range:expr),+],
             notation: $notation:expr,
         }
@@ -190,6 +194,19 @@ macro_rules! pointwise {
                 }
             }
 
+            /// Finite arguments at which the value or a partial derivative is not finite, at least one
+            /// of each kind; empty when there are none, overflow of sums and products aside.
+            #[must_use]
+            pub const fn poles(self) -> &'static [&'static [f64]] {
+                match self {
+                    $(Self::$variant $(($setting))? => {
+                        let poles: &'static [&'static [f64]] = &[];
+                        $(let poles: &'static [&'static [f64]] = $poles;)?
+                        poles
+                    })+
+                }
+            }
+
             /// For each argument, a range inside the domain, for tests.
             #[must_use]
             pub const fn sample(self) -> &'static [(f64, f64)] {
@@ -207,6 +224,8 @@ macro_rules! pointwise {
                 match self {
                     // `x^2` is the row `square`, whose derivative is written otherwise.
                     Self::Powi(2) => Spelling::call("powi", vec![Setting::Size(Dim::fixed(2))]),
+                    // On paper it is the product.
+                    Self::StrongMul => Spelling::call(self.name(), Vec::new()),
                     _ => self.notation().into(),
                 }
             }
@@ -248,12 +267,25 @@ pointwise! {
         sample: [(-3.0, 3.0), (-3.0, 3.0)],
         notation: Notation::infix("*", r"\odot", 3),
     }
+    /// `a b`, and 0 where a factor is 0, whatever the other: also against an infinity or NaN.
+    ///
+    /// Derivatives are made of it where a factor can be infinite, so that what has no influence (a
+    /// branch of `select` that is not taken, a step that does not count) contributes nothing.
+    function StrongMul = strong_mul(a, b) -> y {
+        eval: a.strong_mul(b),
+        partials: [Partial::Strong(b), Partial::Strong(a)],
+        form: Product,
+        kink: None,
+        sample: [(-3.0, 3.0), (-3.0, 3.0)],
+        notation: Notation::infix("*", r"\odot", 3),
+    }
     /// `a / b`.
     operator Div = div(a, b) -> y {
         eval: a / b,
         partials: [b.recip(), -(y / b)],
         form: Quotient,
         kink: None,
+        poles: &[&[1.0, 0.0], &[0.0, 0.0]],
         sample: [(-3.0, 3.0), (0.5, 3.0)],
         notation: Notation::infix("/", r"\oslash", 3),
     }
@@ -272,6 +304,7 @@ pointwise! {
         partials: [-(y * y)],
         form: Curved,
         kink: None,
+        poles: &[&[0.0]],
         sample: [(0.4, 3.0)],
         notation: Notation::call("recip", r"\operatorname{recip}"),
     }
@@ -281,6 +314,7 @@ pointwise! {
         partials: [y],
         form: Curved,
         kink: None,
+        poles: &[&[800.0]],
         sample: [(-2.0, 2.0)],
         notation: Notation::call("exp", r"\exp"),
     }
@@ -290,6 +324,7 @@ pointwise! {
         partials: [x.recip()],
         form: Curved,
         kink: None,
+        poles: &[&[0.0], &[-1.0]],
         sample: [(0.3, 4.0)],
         notation: Notation::call("ln", r"\ln"),
     }
@@ -299,6 +334,7 @@ pointwise! {
         partials: [0.5 / y],
         form: Curved,
         kink: None,
+        poles: &[&[0.0], &[-1.0]],
         sample: [(0.3, 4.0)],
         notation: Notation::call("sqrt", r"\sqrt"),
     }
@@ -321,15 +357,18 @@ pointwise! {
         }],
         form: Curved,
         kink: None,
+        poles: if n < 0 { &[&[0.0]] } else { &[] },
         sample: [(0.5, 2.0)],
         notation: Notation::Suffix { text: format!("^{n}"), latex: format!("^{{{n}}}") },
     }
     /// A real power, entry by entry; the base must be positive.
     function Powf = powf(x, p) -> y {
         eval: x.powf(p),
-        partials: [p * x.powf(p - 1.0), y * x.ln()],
+        // `0^p` does not vary with `p > 0`, nor `x^0` with `x`.
+        partials: [p.strong_mul(x.powf(p - 1.0)), y.strong_mul(x.ln())],
         form: Curved,
         kink: None,
+        poles: &[&[0.0, -1.0], &[0.0, 0.5], &[-1.0, 0.5], &[10.0, 400.0]],
         sample: [(0.4, 2.5), (-2.0, 2.0)],
         notation: Notation::call("pow", r"\operatorname{pow}"),
     }
@@ -472,9 +511,19 @@ impl Pointwise {
         }
     }
 
-    /// Whether it is the product of its arguments.
+    /// Whether it is the product of its arguments, whatever they are.
     pub(crate) fn is_product(self) -> bool {
-        self.form() == Product
+        self == Self::Mul
+    }
+
+    /// Whether the result can be infinite or NaN, overflow of sums and products aside; `args` are
+    /// whether the arguments can, and their value where that is a known constant.
+    pub(crate) fn has_pole(self, args: &[(bool, Option<f64>)]) -> bool {
+        let divides_by_number =
+            self.form() == Quotient && args[1].1.is_some_and(|x| x != 0.0 && x.is_finite());
+        let is_indicator = matches!(self, Self::Less | Self::LessEq | Self::Equal);
+        let own = !self.poles().is_empty() && !divides_by_number;
+        !is_indicator && (own || args.iter().any(|a| a.0))
     }
 
     pub(super) fn infer(self, args: &[Type]) -> Result<Type, Reason> {

@@ -2,16 +2,38 @@
 
 use ndarray::Array2;
 
-use super::axis::{all_real, real};
+use super::axis::{Axis, Over, all_real, real};
 use super::lowering::{Contract, Extent, Lowering, entries};
 use super::{Expr, LinearRule, Linearity, Notation, Reason, Scalar, Spelling, Value, common_shape};
-use crate::shape::{Shape, Type};
+use crate::shape::{Dim, Shape, Type};
 
 fn transposed<F: Scalar>(a: &Value<F>) -> ndarray::ArrayView2<'_, F> {
     a.matrix().reversed_axes()
 }
 
 /// The matrix product `A x` or `A B`.
+/// The outer product, of factors of which one can be infinite: zero wherever the other is.
+fn strong_outer<'b>(a: Expr<'b>, b: Expr<'b>) -> Expr<'b> {
+    let size = |x: Expr<'b>| x.shape().and_then(|s| s.dims().first().copied());
+    let shape = Shape::Matrix(
+        size(a).unwrap_or(Dim::INVALID),
+        size(b).unwrap_or(Dim::INVALID),
+    );
+    let rows = b.broadcast(shape, Over::Axis(Axis::Rows));
+    a.broadcast(shape, Over::Axis(Axis::Columns))
+        .strong_mul(rows)
+}
+
+/// The products of a matrix with a vector, summed over one axis, where one of them can be infinite:
+/// nothing is added wherever the other is zero.
+fn strong_sum<'b>(matrix: Expr<'b>, vector: Expr<'b>, axis: Axis) -> Expr<'b> {
+    let Some(shape) = matrix.shape() else {
+        return matrix;
+    };
+    let vector = vector.broadcast(shape, Over::Axis(axis.other()));
+    matrix.strong_mul(vector).sum_axis(axis)
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MatMul;
 
@@ -50,8 +72,10 @@ impl LinearRule for MatMul {
         let vector = args[1].shape().is_some_and(|s| s.rank() == 1);
         match (i, vector) {
             (0, true) => y_bar.outer(args[1]),
+            (0, true) if args[1].has_pole() => strong_outer(y_bar, args[1]),
             (0, false) => y_bar.dot(args[1].t()),
             _ => args[0].t().dot(y_bar),
+            (_, true) if args[0].has_pole() => strong_sum(args[0], y_bar, Axis::Rows),
         }
     }
     fn lower(&self, _: &[Extent], _: Extent) -> Lowering {
@@ -87,7 +111,7 @@ impl LinearRule for Dot {
         Value::scalar((args[0].real() * args[1].real()).sum())
     }
     fn transpose<'b>(&self, i: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
-        args[1 - i] * y_bar
+        args[1 - i].applied_to(y_bar)
     }
     fn lower(&self, args: &[Extent], _: Extent) -> Lowering {
         Lowering::Contract(Contract {
@@ -126,10 +150,13 @@ impl LinearRule for Outer {
         let (a, b) = (args[0].vector(), args[1].vector());
         Array2::from_shape_fn((a.len(), b.len()), |(i, j)| a[i] * b[j]).into()
     }
+        let other = args[1 - i];
     fn transpose<'b>(&self, i: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
         match i {
-            0 => y_bar.dot(args[1]),
-            _ => y_bar.t().dot(args[0]),
+            0 if other.has_pole() => strong_sum(y_bar, other, Axis::Columns),
+            0 => y_bar.dot(other),
+            _ if other.has_pole() => strong_sum(y_bar, other, Axis::Rows),
+            _ => y_bar.t().dot(other),
         }
     }
     fn lower(&self, _: &[Extent], _: Extent) -> Lowering {

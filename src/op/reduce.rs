@@ -80,8 +80,8 @@ impl Reduce {
         let (x, x_dot) = (x[0], x_dot[0]?);
         Some(match self {
             Self::LogSumExp => x.softmax().dot(x_dot),
-            Self::Softmax => y * x_dot - y * y.dot(x_dot),
-            Self::LogSoftmax => x_dot - y.exp().dot(x_dot).spread(x.shape()?),
+            Self::Softmax => y.applied_to(x_dot) - y.applied_to(y.dot(x_dot)),
+            Self::LogSoftmax => x_dot - x.softmax().dot(x_dot).spread(x.shape()?),
         })
     }
 

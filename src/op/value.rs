@@ -119,6 +119,8 @@ macro_rules! number {
             }
             fn exp(self) -> Self {
                 $float::exp(self)
+    /// The product, which is 0 where a factor is.
+    fn strong_mul(self, other: Self) -> Self;
             }
             fn ln(self) -> Self {
                 $float::ln(self)
@@ -189,6 +191,13 @@ pub enum Value<F> {
     Real(ArrayD<F>),
     /// A class.
     Class(usize),
+            fn strong_mul(self, other: Self) -> Self {
+                if self == 0.0 || other == 0.0 {
+                    0.0
+                } else {
+                    self * other
+                }
+            }
 }
 
 impl<F: Scalar> Value<F> {

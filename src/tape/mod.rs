@@ -6,6 +6,7 @@
 
 mod components;
 mod eval;
+mod poles;
 mod rewrite;
 mod scope;
 mod simplify;
@@ -211,6 +212,8 @@ impl Leaf {
 #[derive(Clone, Debug, Default)]
 pub struct Tape {
     nodes: IndexSet<Node>,
+    /// For each node, whether its value can be infinite or NaN though all data are finite.
+    poles: Vec<bool>,
     leaves: Vec<Leaf>,
     registers: Vec<Register>,
     dims: IndexSet<Arc<str>>,
@@ -336,7 +339,11 @@ impl Tape {
     }
 
     fn insert(&mut self, op: Op, args: Args, ty: Type) -> NodeId {
-        NodeId::new(self.nodes.insert_full(Node { op, args, ty }).0)
+        let (index, is_new) = self.nodes.insert_full(Node { op, args, ty });
+        if is_new {
+            self.poles.push(self.finds_pole(index));
+        }
+        NodeId::new(index)
     }
 
     /// Declares a leaf. Two leaves are never the same node.
@@ -398,6 +405,7 @@ impl Tape {
             return Err("a size is too large, or a sum of too many named dimensions".into());
         }
         let known = |d: &Dim| d.named_terms().all(|(s, _)| s.index() < self.dims.len());
+        self.spread_poles(id);
         if !ty.shape.dims().iter().all(known) {
             return Err("a dimension belongs to another recurrence".into());
         }

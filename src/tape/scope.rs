@@ -159,6 +159,10 @@ impl Build for Scope {
     }
 
     fn fail(&self, fault: Fault, at: &'static Location<'static>) {
+    fn has_pole(&self, id: NodeId) -> bool {
+        self.tape.borrow().has_pole(id)
+    }
+
         let message = match fault {
             Fault::Arguments { op, args, reason } => self.describe(&op, &args, &reason),
             Fault::Other(text) => text,

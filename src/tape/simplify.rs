@@ -134,3 +134,12 @@ impl Tape {
         Some(self.push_valid(rewritten.0.into(), &rewritten.1))
     }
 }
+            (Pointwise::StrongMul, [a, b]) => match (self.fill(*a), self.fill(*b)) {
+                // As long as the number is finite, it is the product.
+                (Some(x), _) | (_, Some(x)) if x != 0.0 && x.is_finite() => {
+                    (Pointwise::Mul, [*a, *b])
+                }
+                (Some(x), _) if x.to_bits() == 0 => return Some(*a),
+                (_, Some(x)) if x.to_bits() == 0 => return Some(*b),
+                _ => return None,
+            },

@@ -140,6 +140,12 @@ where
     fn equal(self, other: Self) -> Self {
         Self::indicator(self.0.eq(other.0))
     }
+    #[inline(always)]
+    fn strong_mul(self, other: Self) -> Self {
+        let zero = V::splat(V::Elem::ZERO);
+        let product = V::select(self.0.eq(zero), zero, self.0 * other.0);
+        Self(V::select(other.0.eq(zero), zero, product))
+    }
 }
 
 /// An operand in memory.
