@@ -404,6 +404,7 @@ impl<F: Real> Crew<'_, '_, F> {
         entries: Range<usize>,
     ) {
         let isa = self.job.wide;
+        let beside = lost(self.job.plan, out, self.job.extent.samples);
         let sum = |first: usize, count: usize| {
             isa.dispatch(SumRows {
                 from: self
@@ -414,6 +415,7 @@ impl<F: Real> Crew<'_, '_, F> {
                 rows: count,
                 len: entries.len(),
                 out: self.at(out, 0, first).wrapping_add(entries.start),
+                lost: self.at(out, 0, first).wrapping_add(beside + entries.start),
             });
         };
         if out.rate == Rate::Static {
@@ -425,7 +427,7 @@ impl<F: Real> Crew<'_, '_, F> {
             for (i, entry) in entries.enumerate() {
                 let from = first.wrapping_add(entry).cast_const();
                 // SAFETY: the plan names entries inside the buffers.
-                unsafe { rows::chain(from, stride, rows.count, to.add(i)) };
+                unsafe { rows::chain(from, stride, rows.count, (to.add(i), to.add(beside + i))) };
             }
         } else {
             (rows.first..rows.first + rows.count).for_each(|row| sum(row, 1));
@@ -440,6 +442,12 @@ impl<F: Real> Crew<'_, '_, F> {
             unsafe { std::slice::from_raw_parts_mut(to, out.len) }.fill(F::zero());
         }
     }
+}
+
+/// How far from a sum over time what it has lost is kept: behind all rows of its buffer.
+pub(super) fn lost(plan: &Plan, out: &Operand, samples: usize) -> usize {
+    let rows = if out.rate == Rate::Static { 1 } else { samples };
+    rows * plan.buffers[out.buffer].width
 }
 
 impl Programs for Plan {

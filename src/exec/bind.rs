@@ -167,7 +167,9 @@ impl<F: Real> Program<F> {
                 let rows = if out.rate == Rate::Static { 1 } else { samples };
                 let width = self.plan.buffers[out.buffer].width;
                 let space = workspace.buffers[out.buffer].as_mut_slice();
-                for row in 0..rows {
+                // A sum keeps what it has lost behind all of these rows.
+                let halves = if instruction.keeps_lost() { 2 } else { 1 };
+                for row in 0..rows * halves {
                     let start = row * width + out.start;
                     space[start..start + out.len].fill(F::zero());
                 }

@@ -170,10 +170,17 @@ impl<F: Real> Workspace<F> {
             Storage::Chunk => (chunk + 2).checked_mul(samples),
             Storage::Full => steps.checked_add(2)?.checked_mul(samples),
         };
+        let mut halves = vec![1; plan.buffers.len()];
+        for instruction in plan.instructions().filter(|i| i.keeps_lost()) {
+            if let Some(out) = instruction.accumulates() {
+                halves[out.buffer] = 2;
+            }
+        }
         let lens: Option<Vec<usize>> = plan
             .buffers
             .iter()
-            .map(|b| rows(b.storage)?.checked_mul(b.width))
+            .zip(halves)
+            .map(|(b, n)| rows(b.storage)?.checked_mul(b.width)?.checked_mul(n))
             .collect();
         let all = lens.as_ref().and_then(|lens| {
             lens.iter()

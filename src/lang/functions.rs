@@ -45,12 +45,14 @@ const OTHERS: &[&str] = &[
     "squared_error",
     "softmax_cross_entropy",
     "binary_cross_entropy",
+    "log_sigmoid",
 ];
 
 /// What functions are called elsewhere, and how they are written here.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("log", "ln(x)"),
     ("logistic", "sigmoid(x)"),
+    ("logsigmoid", "log_sigmoid(x)"),
     ("mean", "sum(x) / H"),
     ("norm", "sqrt(dot(x, x))"),
     ("where", "select(c, a, b)"),
@@ -279,6 +281,10 @@ impl<'d> Call<'_, 'd, '_> {
                 self.scatter(Axis::Rows, vec![one, class[0]])
             }
             "select" => r.select(&self.values(3)?, self.span, self.frame),
+            "log_sigmoid" => {
+                let minus = self.op(Op::Pointwise(Pointwise::Neg), 1)?;
+                Some(-minus.softplus())
+            }
             _ => self.in_time(),
         }
     }
@@ -402,16 +408,19 @@ impl<'d> Call<'_, 'd, '_> {
                 Some(0.5 * error.square().sum())
             }
             "softmax_cross_entropy" => {
-                let total = self.apply(Op::Reduce(Reduce::LogSumExp), &[a])?;
+                let log = -self.apply(Op::Reduce(Reduce::LogSoftmax), &[a])?;
                 let axis = Axis::Rows;
-                let chosen = self.apply(Op::Linear(Linear::Gather(Gather { axis })), &[a, b])?;
-                Some(total - chosen)
+                self.apply(
+                    Op::Linear(Linear::Gather(Gather { axis })),
+                    &[(log, a.1), b],
+                )
             }
             _ => {
-                let product = pointwise(Pointwise::Mul, &[b, a])?;
                 let soft = pointwise(Pointwise::Softplus, &[a])?;
-                let difference = pointwise(Pointwise::Sub, &[(soft, a.1), (product, b.1)])?;
-                Some(difference.sum())
+                let minus = pointwise(Pointwise::Neg, &[a])?;
+                let other = pointwise(Pointwise::Softplus, &[(minus, a.1)])?;
+                let yes = pointwise(Pointwise::Mul, &[b, (other, a.1)])?;
+                Some((yes + (1.0 - b.0) * soft).sum())
             }
         }
     }

@@ -4,6 +4,7 @@ use ndarray::Array2;
 
 use super::axis::{Axis, Over, all_real, real};
 use super::lowering::{Contract, Extent, Lowering, entries};
+use super::value::total;
 use super::{Expr, LinearRule, Linearity, Notation, Reason, Scalar, Spelling, Value, common_shape};
 use crate::shape::{Dim, Shape, Type};
 
@@ -11,7 +12,6 @@ fn transposed<F: Scalar>(a: &Value<F>) -> ndarray::ArrayView2<'_, F> {
     a.matrix().reversed_axes()
 }
 
-/// The matrix product `A x` or `A B`.
 /// The outer product, of factors of which one can be infinite: zero wherever the other is.
 fn strong_outer<'b>(a: Expr<'b>, b: Expr<'b>) -> Expr<'b> {
     let size = |x: Expr<'b>| x.shape().and_then(|s| s.dims().first().copied());
@@ -34,6 +34,7 @@ fn strong_sum<'b>(matrix: Expr<'b>, vector: Expr<'b>, axis: Axis) -> Expr<'b> {
     matrix.strong_mul(vector).sum_axis(axis)
 }
 
+/// The matrix product `A x` or `A B`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MatMul;
 
@@ -71,11 +72,11 @@ impl LinearRule for MatMul {
     fn transpose<'b>(&self, i: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
         let vector = args[1].shape().is_some_and(|s| s.rank() == 1);
         match (i, vector) {
-            (0, true) => y_bar.outer(args[1]),
             (0, true) if args[1].has_pole() => strong_outer(y_bar, args[1]),
+            (0, true) => y_bar.outer(args[1]),
             (0, false) => y_bar.dot(args[1].t()),
-            _ => args[0].t().dot(y_bar),
             (_, true) if args[0].has_pole() => strong_sum(args[0], y_bar, Axis::Rows),
+            _ => args[0].t().dot(y_bar),
         }
     }
     fn lower(&self, _: &[Extent], _: Extent) -> Lowering {
@@ -105,10 +106,8 @@ impl LinearRule for Dot {
         Ok(real(args, Shape::Scalar))
     }
     fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F> {
-        if args[0].rank() == 1 {
-            return Value::scalar(args[0].vector().dot(&args[1].vector()));
-        }
-        Value::scalar((args[0].real() * args[1].real()).sum())
+        let terms = args[0].real().iter().zip(args[1].real());
+        Value::scalar(total(terms.map(|(a, b)| *a * *b)))
     }
     fn transpose<'b>(&self, i: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
         args[1 - i].applied_to(y_bar)
@@ -150,8 +149,8 @@ impl LinearRule for Outer {
         let (a, b) = (args[0].vector(), args[1].vector());
         Array2::from_shape_fn((a.len(), b.len()), |(i, j)| a[i] * b[j]).into()
     }
-        let other = args[1 - i];
     fn transpose<'b>(&self, i: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
+        let other = args[1 - i];
         match i {
             0 if other.has_pole() => strong_sum(y_bar, other, Axis::Columns),
             0 => y_bar.dot(other),

@@ -2,6 +2,7 @@
 
 use ndarray::Array1;
 
+use super::value::total;
 use super::{Expr, Notation, Reason, Scalar, Value};
 use crate::shape::{Shape, Type};
 
@@ -55,19 +56,25 @@ impl Reduce {
         }
     }
 
-    /// The value, from entries into entries.
+    /// The value, from entries into entries, without cancellation: what is subtracted from the
+    /// largest entry is a logarithm of 1 plus the other terms.
     pub(crate) fn eval_row<F: Scalar>(self, x: &[F], out: &mut [F]) {
-        let largest = x.iter().copied().fold(F::neg_infinity(), F::max);
-        let shift = if largest.is_finite() {
-            largest
+        let first = |at: usize, i: usize| if x[i] > x[at] { i } else { at };
+        let at = (0..x.len()).reduce(first).unwrap_or(0);
+        let is_finite = x[at].is_finite();
+        let shift = if is_finite { x[at] } else { F::zero() };
+        // The term of the largest entry is 1, and is left out of the sum.
+        let others = (0..x.len()).filter(|i| *i != at || !is_finite);
+        let rest = total(others.map(|i| power(x[i], shift)));
+        let (all, log) = if is_finite {
+            (F::one() + rest, rest.ln_1p())
         } else {
-            F::zero()
+            (rest, rest.ln())
         };
-        let total: F = x.iter().map(|&v| (v - shift).exp()).sum();
         match self {
-            Self::LogSumExp => out[0] = shift + total.ln(),
-            Self::Softmax => entrywise(x, out, |v| (v - shift).exp() / total),
-            Self::LogSoftmax => entrywise(x, out, |v| v - shift - total.ln()),
+            Self::LogSumExp => out[0] = shift + log,
+            Self::Softmax => entrywise(x, out, |v| power(v, shift) / all),
+            Self::LogSoftmax => entrywise(x, out, |v| v - shift - log),
         }
     }
 
@@ -91,6 +98,19 @@ impl Reduce {
             Self::Softmax => Notation::call("softmax", r"\operatorname{softmax}"),
             Self::LogSoftmax => Notation::call("log_softmax", r"\operatorname{logsoftmax}"),
         }
+    }
+}
+
+/// `exp(x − shift)`: where the difference was rounded, what was lost of it is made up for.
+fn power<F: Scalar>(x: F, shift: F) -> F {
+    let difference = x - shift;
+    let kept = difference + shift;
+    let lost = (x - kept) - (shift - (kept - difference));
+    let power = difference.exp();
+    if lost.is_finite() {
+        power + power * lost
+    } else {
+        power
     }
 }
 

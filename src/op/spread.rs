@@ -4,6 +4,7 @@ use ndarray::{ArrayD, IxDyn};
 
 use super::axis::{Axis, Over, all_real, fixed, real, size};
 use super::lowering::{Contract, Extent, Lowering, Move, Strides};
+use super::value::total;
 use super::{Expr, LinearRule, Linearity, Notation, Reason, Scalar, Setting, Spelling, Value};
 use crate::shape::{Dim, Shape, Type};
 
@@ -30,10 +31,10 @@ impl LinearRule for Sum {
     }
     fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F> {
         match self.0 {
-            Over::All => Value::scalar(args[0].real().sum()),
+            Over::All => Value::scalar(total(args[0].real().iter().copied())),
             Over::Axis(axis) => args[0]
                 .matrix()
-                .sum_axis(ndarray::Axis(axis.index()))
+                .map_axis(ndarray::Axis(axis.index()), |x| total(x.iter().copied()))
                 .into(),
         }
     }

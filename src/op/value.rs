@@ -72,6 +72,20 @@ impl Scalar for f32 {
     }
 }
 
+/// The sum of many numbers, to a few units of roundoff of the sum of their sizes: what every addition
+/// loses is added up beside (Neumaier 1974).
+pub(super) fn total<F: Scalar>(terms: impl Iterator<Item = F>) -> F {
+    let (mut sum, mut lost) = (F::zero(), F::zero());
+    for term in terms {
+        let next = sum + term;
+        let part = next - sum;
+        lost += (sum - (next - part)) + (term - part);
+        sum = next;
+    }
+    // An infinity loses nothing.
+    if sum.is_finite() { sum + lost } else { sum }
+}
+
 /// What the rows of the pointwise ops compute with: a number, or a register full of them.
 pub(crate) trait Number:
     Copy
@@ -105,6 +119,8 @@ pub(crate) trait Number:
     fn less_eq(self, other: Self) -> Self;
     /// 1 where `self = other`, else 0.
     fn equal(self, other: Self) -> Self;
+    /// The product, which is 0 where a factor is.
+    fn strong_mul(self, other: Self) -> Self;
 }
 
 macro_rules! number {
@@ -119,8 +135,6 @@ macro_rules! number {
             }
             fn exp(self) -> Self {
                 $float::exp(self)
-    /// The product, which is 0 where a factor is.
-    fn strong_mul(self, other: Self) -> Self;
             }
             fn ln(self) -> Self {
                 $float::ln(self)
@@ -177,6 +191,13 @@ macro_rules! number {
             fn equal(self, other: Self) -> Self {
                 if self == other { 1.0 } else { 0.0 }
             }
+            fn strong_mul(self, other: Self) -> Self {
+                if self == 0.0 || other == 0.0 {
+                    0.0
+                } else {
+                    self * other
+                }
+            }
         }
     };
 }
@@ -191,13 +212,6 @@ pub enum Value<F> {
     Real(ArrayD<F>),
     /// A class.
     Class(usize),
-            fn strong_mul(self, other: Self) -> Self {
-                if self == 0.0 || other == 0.0 {
-                    0.0
-                } else {
-                    self * other
-                }
-            }
 }
 
 impl<F: Scalar> Value<F> {

@@ -168,6 +168,11 @@ impl Instruction {
         matches!(self, Self::OuterTotal { .. } | Self::Total { .. })
     }
 
+    /// Whether what its additions lose is kept beside the sum.
+    pub(crate) const fn keeps_lost(&self) -> bool {
+        matches!(self, Self::Total { .. })
+    }
+
     /// Where it adds to what is there, which must be zero when a run begins.
     pub(crate) const fn accumulates(&self) -> Option<&Operand> {
         match self {

@@ -15,14 +15,24 @@ impl<'b> Expr<'b> {
     #[must_use]
     #[track_caller]
     pub fn softmax_cross_entropy(self, class: Self) -> Self {
-        self.logsumexp() - self.gather(class)
+        (-self.log_softmax()).gather(class)
     }
 
     /// `Σ −y ln σ(self) − (1 − y) ln(1 − σ(self))` of logits and labels in [0, 1], a scalar; its
     /// derivative is `σ(self) − y`.
+    ///
+    /// It is computed as `y softplus(−self) + (1 − y) softplus(self)`, in which nothing cancels.
     #[must_use]
     #[track_caller]
     pub fn binary_cross_entropy(self, label: Self) -> Self {
-        (self.softplus() - label * self).sum()
+        (label * (-self).softplus() + (1.0 - label) * self.softplus()).sum()
+    }
+
+    /// `ln σ(self)`, entry by entry, computed as `−softplus(−self)`: `ln` of a sigmoid loses all
+    /// digits where the sigmoid is close to 1.
+    #[must_use]
+    #[track_caller]
+    pub fn log_sigmoid(self) -> Self {
+        -(-self).softplus()
     }
 }

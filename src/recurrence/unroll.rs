@@ -366,7 +366,8 @@ impl<'a> Unroller<'a> {
         }
     }
 
-    /// Sums over steps within each sample first, then over samples, always in this order.
+    /// Sums over steps within each sample first, then over samples, always in this order: neighbours
+    /// in pairs, the pairs in pairs, so that rounding errors do not grow with the number of terms.
     fn total(&mut self, node: NodeId, terms: &[NodeId]) -> Result<NodeId> {
         let arg = self.source.node(node).args[0];
         let over_all = self.source.ty(node).rate == Rate::Static;
@@ -393,11 +394,15 @@ impl<'a> Unroller<'a> {
     }
 
     fn sum(&mut self, terms: &[NodeId]) -> Result<NodeId> {
-        let mut sum = terms[0];
-        for term in &terms[1..] {
-            sum = self.push(Pointwise::Add.into(), &[sum, *term])?;
+        let mut terms = terms.to_vec();
+        while terms.len() > 1 {
+            let pairs = terms.chunks(2).map(|pair| match *pair {
+                [a, b] => self.push(Pointwise::Add.into(), &[a, b]),
+                _ => Ok(pair[0]),
+            });
+            terms = pairs.collect::<Result<_>>()?;
         }
-        Ok(sum)
+        Ok(terms[0])
     }
 
     fn zeros(&mut self, shape: Shape) -> Result<NodeId> {

@@ -1,8 +1,8 @@
 //! Rewrites applied on insertion. Each leaves every bit of every result in `f64` as it was; constants
 //! are combined in `f64`, which in `f32` can only be more accurate.
 
-use super::{Args, Tape};
-use crate::op::{Broadcast, Hold, Linear, NodeId, Op, Over, Pointwise, Scalar, Time};
+use super::{Args, Node, Tape};
+use crate::op::{Broadcast, Hold, Linear, NodeId, Op, Over, Pointwise, Scalar, Sum, Time};
 use crate::shape::{Rate, Shape, Type};
 
 impl Tape {
@@ -29,10 +29,20 @@ impl Tape {
                     self.hoist(op, args, ty)
                 }
             }
+            // A number among zeros.
+            Op::Linear(Linear::Sum(Sum(Over::All))) => match self.node(args[0]) {
+                inner if self.is_scattered_number(inner) => Some(inner.args[0]),
+                _ => self.hoist(op, args, ty),
+            },
             // What has a name or is a state keeps its rate.
             Op::Linear(Linear::Alias(_)) => None,
             Op::Linear(_) | Op::Reduce(_) | Op::Custom(_) => self.hoist(op, args, ty),
         }
+    }
+
+    fn is_scattered_number(&self, node: &Node) -> bool {
+        let is_scatter = matches!(node.op, Op::Linear(Linear::Scatter(_)));
+        is_scatter && self.ty(node.args[0]).shape == Shape::Scalar
     }
 
     /// `hold(hold(x)) = hold(x)` and `total(total(x)) = total(x)`: going in two stages is the
@@ -129,11 +139,6 @@ impl Tape {
                 (_, Some(-1.0)) => return Some(self.push_valid(Pointwise::Neg.into(), &[*a])),
                 _ => return None,
             },
-            _ => return None,
-        };
-        Some(self.push_valid(rewritten.0.into(), &rewritten.1))
-    }
-}
             (Pointwise::StrongMul, [a, b]) => match (self.fill(*a), self.fill(*b)) {
                 // As long as the number is finite, it is the product.
                 (Some(x), _) | (_, Some(x)) if x != 0.0 && x.is_finite() => {
@@ -143,3 +148,8 @@ impl Tape {
                 (_, Some(x)) if x.to_bits() == 0 => return Some(*b),
                 _ => return None,
             },
+            _ => return None,
+        };
+        Some(self.push_valid(rewritten.0.into(), &rewritten.1))
+    }
+}

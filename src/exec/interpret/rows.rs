@@ -118,34 +118,90 @@ impl<T: Element> Contraction<T> {
     }
 }
 
+/// A sum of many numbers beside which everything that its additions lose is added up (Kahan 1965),
+/// so that its error does not grow with their number.
+#[derive(Clone, Copy)]
+struct Sum<T> {
+    sum: T,
+    lost: T,
+}
+
+impl<T: Element> Sum<T> {
+    /// Adds a number.
+    #[inline(always)]
+    fn add(self, x: T) -> Self {
+        let x = x + self.lost;
+        let sum = self.sum + x;
+        let part = sum - self.sum;
+        let lost = (self.sum - (sum - part)) + (x - part);
+        // An infinity loses nothing.
+        let lost = if lost == lost { lost } else { T::ZERO };
+        Self { sum, lost }
+    }
+}
+
+/// The same in each lane.
+#[derive(Clone, Copy)]
+struct Sums<V>(Sum<V>);
+
+impl<V: Vector> Sums<V> {
+    #[inline(always)]
+    fn zero() -> Self {
+        let zero = V::splat(V::Elem::ZERO);
+        Self(Sum {
+            sum: zero,
+            lost: zero,
+        })
+    }
+
+    #[inline(always)]
+    fn add(self, x: V) -> Self {
+        let x = x + self.0.lost;
+        let sum = self.0.sum + x;
+        let part = sum - self.0.sum;
+        let lost = (self.0.sum - (sum - part)) + (x - part);
+        let lost = V::select(lost.eq(lost), lost, V::splat(V::Elem::ZERO));
+        Self(Sum { sum, lost })
+    }
+}
+
 #[inline(always)]
 unsafe fn total<V: Vector>(x: *const V::Elem, stride: usize, n: usize) -> V::Elem {
-    let mut sum = V::Elem::ZERO;
+    let mut sum = Sum {
+        sum: V::Elem::ZERO,
+        lost: V::Elem::ZERO,
+    };
     for i in 0..n {
-        sum = sum + unsafe { *x.add(i * stride) };
+        sum = sum.add(unsafe { *x.add(i * stride) });
     }
-    sum
+    sum.sum
 }
 
 /// The inner product, in as many chains as a vector has lanes.
 #[inline(always)]
 unsafe fn dot<V: Vector>(a: *const V::Elem, b: *const V::Elem, n: usize) -> V::Elem {
-    let mut sum = V::splat(V::Elem::ZERO);
+    let mut sums = Sums::<V>::zero();
     let mut i = 0;
-    while i + V::LANES <= n {
-        unsafe { sum = V::load(a.add(i)).mul_add(V::load(b.add(i)), sum) };
-        i += V::LANES;
-    }
-    if i < n {
-        unsafe {
-            let (a, b) = (
-                V::load_partial(a.add(i), n - i),
-                V::load_partial(b.add(i), n - i),
-            );
-            sum = a.mul_add(b, sum);
+    while i < n {
+        let mut sum = V::splat(V::Elem::ZERO);
+        let end = n.min(i + TOGETHER * V::LANES);
+        while i + V::LANES <= end {
+            unsafe { sum = V::load(a.add(i)).mul_add(V::load(b.add(i)), sum) };
+            i += V::LANES;
         }
+        if i < end {
+            unsafe {
+                let (a, b) = (
+                    V::load_partial(a.add(i), end - i),
+                    V::load_partial(b.add(i), end - i),
+                );
+                sum = a.mul_add(b, sum);
+            }
+            i = end;
+        }
+        sums = sums.add(sum);
     }
-    sum.sum()
+    sums.0.sum.sum()
 }
 
 /// `out[j] = Σ_l a[l] b[l, j]`.
@@ -183,13 +239,26 @@ unsafe fn combine<V: Vector>(
 /// Adds an entry of every row to what is there, one after the other.
 ///
 /// # Safety
-/// `from` is valid for reading `rows` entries `stride` apart, `out` for reading and writing one.
-pub(crate) unsafe fn chain<T: Element>(from: *const T, stride: usize, rows: usize, out: *mut T) {
-    let mut sum = unsafe { *out };
+/// `from` is valid for reading `rows` entries `stride` apart, `out` and `lost` for reading and writing one.
+pub(crate) unsafe fn chain<T: Element>(
+    from: *const T,
+    stride: usize,
+    rows: usize,
+    (out, lost): (*mut T, *mut T),
+) {
+    let mut sum = unsafe {
+        Sum {
+            sum: *out,
+            lost: *lost,
+        }
+    };
     for row in 0..rows {
-        sum = sum + unsafe { *from.add(row * stride) };
+        sum = sum.add(unsafe { *from.add(row * stride) });
     }
-    unsafe { *out = sum };
+    unsafe {
+        *out = sum.sum;
+        *lost = sum.lost;
+    }
 }
 
 /// How many rows are added up at a time.
@@ -203,6 +272,8 @@ pub(crate) struct SumRows<T> {
     pub(crate) len: usize,
     /// Where the sum is added to.
     pub(crate) out: *mut T,
+    /// What the sum has lost so far.
+    pub(crate) lost: *mut T,
 }
 
 impl<T: Element> Kernel<T> for SumRows<T> {
@@ -225,29 +296,41 @@ impl<T: Element> SumRows<T> {
     /// Sums of entries that follow each other: every sixteenth in a chain, on any machine.
     #[inline(always)]
     unsafe fn entries<V: Vector<Elem = T>>(&self) {
-        let mut sums = [V::splat(T::ZERO); MAX_LANES];
+        let mut sums = [Sums::<V>::zero(); MAX_LANES];
         let sums = &mut sums[..MAX_LANES / V::LANES];
         let mut i = 0;
-        while i + MAX_LANES <= self.rows {
+        while i + TOGETHER * MAX_LANES <= self.rows {
             for (j, sum) in sums.iter_mut().enumerate() {
-                *sum = *sum + unsafe { V::load(self.from.add(i + j * V::LANES)) };
+                let from = self.from.wrapping_add(i + j * V::LANES);
+                *sum = sum.add(unsafe { some::<V>(from, MAX_LANES, V::LANES) });
             }
-            i += MAX_LANES;
+            i += TOGETHER * MAX_LANES;
         }
-        for sum in sums.iter_mut() {
-            let n = (self.rows - i).min(V::LANES);
-            *sum = *sum + unsafe { V::load_partial(self.from.add(i), n) };
-            i += n;
-        }
-        // Halves are added until one is left.
-        let mut n = sums.len();
-        while n > 1 {
-            n /= 2;
-            for j in 0..n {
-                sums[j] = sums[j] + sums[j + n];
+        while i < self.rows {
+            for sum in sums.iter_mut() {
+                let n = (self.rows - i).min(V::LANES);
+                *sum = sum.add(unsafe { load::<V>(self.from.add(i), n) });
+                i += n;
             }
         }
-        unsafe { *self.out = *self.out + sums[0].sum() };
+        let mut both = [[V::splat(T::ZERO); MAX_LANES]; 2];
+        for (j, sum) in sums.iter().enumerate() {
+            both[0][j] = sum.0.sum;
+            both[1][j] = sum.0.lost;
+        }
+        let [sum, lost] = both.map(|mut x| {
+            // Halves are added until one is left.
+            let mut n = sums.len();
+            while n > 1 {
+                n /= 2;
+                for j in 0..n {
+                    x[j] = x[j] + x[j + n];
+                }
+            }
+            x[0].sum()
+        });
+        let all = sum + lost;
+        unsafe { chain(&raw const all, 0, 1, (self.out, self.lost)) };
     }
 
     /// Sums of rows, as they lie in memory; of every column in the same order.
@@ -257,14 +340,15 @@ impl<T: Element> SumRows<T> {
         // SAFETY: whoever made it vouches for its operands.
         unsafe {
             if self.len <= V::LANES {
-                let mut sum = load::<V>(self.out, self.len);
+                let mut sums = self.sums::<V>(0, self.len);
                 for row in (0..whole).step_by(TOGETHER) {
-                    sum = sum + self.some::<V>(row, 0, self.len);
+                    let from = self.from.add(row * self.stride);
+                    sums = sums.add(some::<V>(from, self.stride, self.len));
                 }
                 for row in whole..self.rows {
-                    sum = sum + load::<V>(self.from.add(row * self.stride), self.len);
+                    sums = sums.add(load::<V>(self.from.add(row * self.stride), self.len));
                 }
-                sum.store_partial(self.out, self.len);
+                self.keep(sums, 0, self.len);
                 return;
             }
             for row in (0..whole).step_by(TOGETHER) {
@@ -285,41 +369,67 @@ impl<T: Element> SumRows<T> {
         for j in (0..self.len).step_by(V::LANES) {
             let n = V::LANES.min(self.len - j);
             unsafe {
+                let from = self.from.add(row * self.stride + j);
                 let x = if SOME {
-                    self.some::<V>(row, j, n)
+                    some::<V>(from, self.stride, n)
                 } else {
-                    load::<V>(self.from.add(row * self.stride + j), n)
+                    load::<V>(from, n)
                 };
-                let sum = load::<V>(self.out.add(j), n) + x;
-                if n == V::LANES {
-                    sum.store(self.out.add(j));
-                } else {
-                    sum.store_partial(self.out.add(j), n);
-                }
+                self.keep(self.sums::<V>(j, n).add(x), j, n);
             }
         }
     }
 
-    /// The sum of [`TOGETHER`] rows from a row and a column on.
+    /// The sums of `n` columns so far.
     ///
     /// # Safety
-    /// As for the whole; there are these rows, and `n` columns.
+    /// There are these columns.
     #[inline(always)]
-    unsafe fn some<V: Vector<Elem = T>>(&self, row: usize, column: usize, n: usize) -> V {
-        let from = self.from.wrapping_add(row * self.stride + column);
-        let mut sums = [V::splat(T::ZERO); TOGETHER];
-        for (i, sum) in sums.iter_mut().enumerate() {
-            *sum = unsafe { load::<V>(from.add(i * self.stride), n) };
+    unsafe fn sums<V: Vector<Elem = T>>(&self, column: usize, n: usize) -> Sums<V> {
+        unsafe {
+            Sums(Sum {
+                sum: load::<V>(self.out.add(column), n),
+                lost: load::<V>(self.lost.add(column), n),
+            })
         }
-        let mut half = TOGETHER;
-        while half > 1 {
-            half /= 2;
-            for i in 0..half {
-                sums[i] = sums[i] + sums[i + half];
+    }
+
+    /// Puts the sums of `n` columns in their place.
+    ///
+    /// # Safety
+    /// There are these columns.
+    #[inline(always)]
+    unsafe fn keep<V: Vector<Elem = T>>(&self, sums: Sums<V>, column: usize, n: usize) {
+        for (x, to) in [(sums.0.sum, self.out), (sums.0.lost, self.lost)] {
+            unsafe {
+                if n == V::LANES {
+                    x.store(to.add(column));
+                } else {
+                    x.store_partial(to.add(column), n);
+                }
             }
         }
-        sums[0]
     }
+}
+
+/// The sum of [`TOGETHER`] rows that are `stride` apart, of which there are `n` columns.
+///
+/// # Safety
+/// They are valid for reading.
+#[inline(always)]
+unsafe fn some<V: Vector>(from: *const V::Elem, stride: usize, n: usize) -> V {
+    let mut sums = [V::splat(V::Elem::ZERO); TOGETHER];
+    for (i, sum) in sums.iter_mut().enumerate() {
+        *sum = unsafe { load::<V>(from.add(i * stride), n) };
+    }
+    let mut half = TOGETHER;
+    while half > 1 {
+        half /= 2;
+        for i in 0..half {
+            sums[i] = sums[i] + sums[i + half];
+        }
+    }
+    sums[0]
 }
 
 /// The first `n` lanes, most often all.
