@@ -138,13 +138,13 @@ pub enum Error {
     },
 
     /// A class outside its range.
-    #[error("input `{name}`: entry {index:?} is class {value}, expected 0 to {}", classes.saturating_sub(1))]
+    #[error("input `{name}`: entry {index:?} is {}, expected 0 to {}", class(*value), classes.saturating_sub(1))]
     ClassOutOfRange {
         /// The name.
         name: String,
         /// The index of the first such entry.
         index: Vec<usize>,
-        /// Its value.
+        /// Its value; the largest number stands for a negative one.
         value: usize,
         /// The number of classes.
         classes: usize,
@@ -267,6 +267,13 @@ pub enum Error {
         /// The value.
         value: f64,
     },
+}
+
+fn class(value: usize) -> String {
+    match value {
+        usize::MAX => "a negative class".into(),
+        _ => format!("class {value}"),
+    }
 }
 
 fn listed(mistakes: &[Mistake]) -> String {

@@ -416,7 +416,7 @@ fn inputs_that_do_not_fit_are_refused() {
     );
     refuse(
         data().with("y", array![[-1_i64]]),
-        "expected integers from 0 on, found -1",
+        "entry [0, 0] is a negative class, expected 0 to",
     );
     refuse(
         data().with("k", array![0_i64, 2]),

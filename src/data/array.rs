@@ -74,7 +74,16 @@ impl Array {
         }
     }
 
-    /// The entries as counts or classes, when they are integers.
+    /// The entries as classes, when they are integers. A negative one is no class, which matters only
+    /// where it is used: `-100` often stands where there is none.
+    pub(super) fn classes(&self) -> Result<ArrayD<usize>, String> {
+        match self {
+            Self::Int(a) => Ok(a.mapv(|x| usize::try_from(x).unwrap_or(usize::MAX))),
+            _ => Err(format!("expected integers, found {}", self.kind())),
+        }
+    }
+
+    /// The entries as counts, when they are integers.
     pub(super) fn counts(&self) -> Result<ArrayD<usize>, String> {
         let Self::Int(a) = self else {
             return Err(format!("expected integers, found {}", self.kind()));

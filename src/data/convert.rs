@@ -56,7 +56,10 @@ impl Arrays {
         let mut batch = Batch::new(steps, samples);
         for (name, array) in self.iter() {
             batch = match input(recurrence, name).map(|t| t.kind) {
-                Some(Kind::Class(_)) => batch.with_classes(name, counts(name, array)?),
+                Some(Kind::Class(_)) => {
+                    let classes = array.classes().map_err(|reason| refused(name, &reason))?;
+                    batch.with_classes(name, classes)
+                }
                 Some(Kind::Real) => batch.with(name, array.real()),
                 None => batch,
             };
@@ -100,9 +103,13 @@ fn input(recurrence: &Recurrence, name: &str) -> Option<Type> {
 }
 
 fn counts(name: &str, array: &Array) -> Result<ndarray::ArrayD<usize>> {
-    array.counts().map_err(|reason| Error::Batch {
+    array.counts().map_err(|reason| refused(name, &reason))
+}
+
+fn refused(name: &str, reason: &str) -> Error {
+    Error::Batch {
         reason: format!("array `{name}`: {reason}"),
-    })
+    }
 }
 
 fn whole_numbers(name: &str) -> Error {

@@ -111,22 +111,33 @@ impl<F: Real> Program<F> {
                 Storage::Leaf(leaf) => {
                     let spec = &self.recurrence.tape().leaves()[leaf];
                     let permuted = !in_order && spec.ty().rate != Rate::Static;
+                    let is_masked = self.recurrence.tape().is_masked(spec);
                     let mut ptr = std::ptr::null_mut();
                     match &given.arrays[leaf] {
                         Some(View::Class(classes)) => {
-                            class = match classes.as_slice().filter(|_| !permuted) {
+                            let count = match spec.ty().kind {
+                                Kind::Class(n) => n.value(&self.sizes),
+                                Kind::Real => usize::MAX,
+                            };
+                            let is_bad = |class: &usize| *class >= count;
+                            let mended = is_masked && classes.iter().any(is_bad);
+                            class = match classes.as_slice().filter(|_| !permuted && !mended) {
                                 Some(slice) => slice.as_ptr(),
                                 None => {
                                     let copy = &mut workspace.classes[leaf];
                                     copy.resize(classes.len(), 0);
                                     let order = permuted.then_some(&*workspace.order);
                                     copy_in_order(spec.ty().rate, classes, order, copy);
+                                    if mended {
+                                        mend(copy, is_bad, 0);
+                                    }
                                     copy.as_ptr()
                                 }
                             };
                         }
                         Some(View::Real(array)) => {
-                            ptr = match array.as_slice().filter(|_| !permuted) {
+                            let mended = is_masked && !is_finite(self.wide, array);
+                            ptr = match array.as_slice().filter(|_| !permuted && !mended) {
                                 Some(slice) => slice.as_ptr().cast_mut(),
                                 None => {
                                     let copy = &mut workspace.copies[leaf];
@@ -134,6 +145,9 @@ impl<F: Real> Program<F> {
                                     let order = permuted.then_some(&*workspace.order);
                                     let to = &mut copy.as_mut_slice()[..array.len()];
                                     copy_in_order(spec.ty().rate, array, order, to);
+                                    if mended {
+                                        mend(to, |x| !x.is_finite(), F::zero());
+                                    }
                                     copy.as_mut_ptr()
                                 }
                             };
@@ -177,6 +191,14 @@ impl<F: Real> Program<F> {
         }
         Ok(())
     }
+}
+
+/// Replaces what lies where nothing depends on it, and would not be a number afterwards.
+fn mend<T: Copy>(entries: &mut [T], is_bad: impl Fn(&T) -> bool, by: T) {
+    entries
+        .iter_mut()
+        .filter(|x| is_bad(x))
+        .for_each(|x| *x = by);
 }
 
 /// Empties a list that shall have this many entries.

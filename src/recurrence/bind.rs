@@ -29,19 +29,33 @@ impl<F: Scalar> Bound<'_, F> {
 
     /// The value of a leaf for one sample and step, as far as it varies with them.
     pub(crate) fn value(&self, leaf: usize, sample: usize, step: usize) -> Value<F> {
-        let index: &[usize] = match self.recurrence.tape.leaves()[leaf].ty.rate {
+        let is_masked = self
+            .recurrence
+            .tape
+            .is_masked(&self.recurrence.tape.leaves()[leaf]);
+        let ty = self.recurrence.tape.leaves()[leaf].ty;
+        let index: &[usize] = match ty.rate {
             Rate::Step => &[step, sample],
             Rate::Sample => &[sample],
             Rate::Static => &[],
         };
         let array = self.given.arrays[leaf].as_ref();
         match array.expect("bound data has an array for every leaf") {
-            View::Class(a) => Value::Class(a[IxDyn(index)]),
+            // What the check let pass lies where nothing depends on it.
+            View::Class(a) => match (a[IxDyn(index)], ty.kind) {
+                (class, Kind::Class(n)) if is_masked && class >= n.value(&self.sizes) => {
+                    Value::Class(0)
+                }
+                (class, _) => Value::Class(class),
+            },
             View::Real(a) => {
                 let view = index
                     .iter()
                     .fold(a.view(), |v, i| v.index_axis_move(ndarray::Axis(0), *i));
-                Value::Real(view.to_owned())
+                Value::Real(match is_masked {
+                    true => view.mapv(|x| if x.is_finite() { x } else { F::zero() }),
+                    false => view.to_owned(),
+                })
             }
         }
     }
@@ -68,9 +82,17 @@ impl Recurrence {
         given.check_names(self)?;
         let sizes = Sizes::solve(self, given, false)?.finish()?;
         self.check_extent(&sizes, given.steps, given.samples)?;
-        for (leaf, array) in self.tape.leaves().iter().zip(&given.arrays) {
+        let leaves = || self.tape.leaves().iter().zip(&given.arrays);
+        let is_mask = |leaf: &Leaf| self.tape.masks().any(|m| *m == leaf.name);
+        let masks = leaves().filter(|(leaf, _)| is_mask(leaf));
+        let masks: Vec<_> = masks.filter_map(|(_, array)| array.as_ref()).collect();
+        for (leaf, array) in leaves() {
             if let Some(array) = array {
-                check_entries(leaf, array, given, &sizes)?;
+                let masks = match self.tape.is_masked(leaf) {
+                    true => &*masks,
+                    false => &[],
+                };
+                check_entries(leaf, array, given, masks, &sizes)?;
             }
         }
         Ok(sizes)
@@ -348,16 +370,24 @@ const fn word(leaf: &Leaf) -> &'static str {
     }
 }
 
-/// Refuses numbers that are not finite and classes out of range, within the lengths.
+/// Refuses numbers that are not finite and classes out of range, within the lengths and where no mask
+/// is zero.
 fn check_entries<F: Scalar>(
     leaf: &Leaf,
     array: &View<'_, F>,
     given: &Given<'_, F>,
+    masks: &[&View<'_, F>],
     sizes: &[usize],
 ) -> Result<()> {
     let name = || leaf.name.to_string();
+    let is_active = |step: usize, sample: usize| {
+        masks.iter().all(|mask| match mask {
+            View::Real(mask) => mask[IxDyn(&[step, sample])] != F::zero(),
+            View::Class(_) => true,
+        })
+    };
     let inside = |index: &[usize]| match leaf.ty.rate {
-        Rate::Step => index[0] < given.length(index[1]),
+        Rate::Step => index[0] < given.length(index[1]) && is_active(index[0], index[1]),
         _ => true,
     };
     match (leaf.ty.kind, array) {

@@ -11,7 +11,8 @@ use crate::tape::{Direction, Edit, NodeSite, RegisterEdit, RegisterSite, Role, S
 impl Recurrence {
     /// Adds a per-step scalar input `name` that says which steps are active (1) and which are not
     /// (0). An inactive step carries every state unchanged and adds nothing to any sum over
-    /// steps; the first and last step are the first and last active ones.
+    /// steps; the first and last step are the first and last active ones. The other inputs may hold
+    /// anything there: NaN and classes out of range are read as zeros.
     ///
     /// For sequences of different lengths this is the same as giving the lengths to
     /// [`Batch::with_lengths`](super::Batch::with_lengths); as a rewrite it can be run by an
@@ -23,6 +24,7 @@ impl Recurrence {
     pub fn with_mask(&self, name: &str) -> Result<Self> {
         let scope = Scope::default();
         let active = self.new_input(&scope, name)?;
+        scope.mask(name.into());
         let draft = self.transplant(
             &scope,
             &mut Mask {

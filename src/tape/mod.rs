@@ -219,6 +219,8 @@ pub struct Tape {
     dims: IndexSet<Arc<str>>,
     names: IndexMap<Arc<str>, NodeId>,
     labels: HashMap<NodeId, Arc<str>>,
+    /// The names of the inputs that say which steps are active.
+    masks: IndexSet<Arc<str>>,
 }
 
 impl Tape {
@@ -284,6 +286,20 @@ impl Tape {
     /// The names of the dimensions.
     pub fn dims(&self) -> impl Iterator<Item = &str> {
         self.dims.iter().map(|d| &**d)
+    }
+
+    /// The names of the inputs that say which steps are active.
+    pub(crate) fn masks(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.masks.iter()
+    }
+
+    pub(crate) fn add_mask(&mut self, name: Arc<str>) {
+        self.masks.insert(name);
+    }
+
+    /// Whether nothing depends on what a leaf holds at steps that a mask leaves out.
+    pub(crate) fn is_masked(&self, leaf: &Leaf) -> bool {
+        leaf.ty.rate == Rate::Step && !self.masks.is_empty() && !self.masks.contains(&leaf.name)
     }
 
     pub(crate) fn dim_names(&self) -> Vec<Arc<str>> {
@@ -389,6 +405,7 @@ impl Tape {
         let register = &mut self.registers[id.index()];
         register.init = init;
         register.def = Some(def);
+        self.spread_poles(id);
     }
 
     /// Appends `op(args)`, or finds the node that already is the same.
@@ -405,7 +422,6 @@ impl Tape {
             return Err("a size is too large, or a sum of too many named dimensions".into());
         }
         let known = |d: &Dim| d.named_terms().all(|(s, _)| s.index() < self.dims.len());
-        self.spread_poles(id);
         if !ty.shape.dims().iter().all(known) {
             return Err("a dimension belongs to another recurrence".into());
         }

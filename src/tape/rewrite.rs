@@ -111,6 +111,9 @@ impl Transplant {
         for dim in source.dims() {
             scope.dim(dim);
         }
+        for mask in source.masks() {
+            scope.mask(Arc::clone(mask));
+        }
         let mut copy = Self {
             nodes: vec![None; source.len()],
             registers: vec![None; source.registers().len()],

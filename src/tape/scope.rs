@@ -48,6 +48,11 @@ impl Scope {
         self.tape.borrow_mut().dim(name).unwrap_or(Dim::INVALID)
     }
 
+    /// Says that an input of this name tells which steps are active.
+    pub(crate) fn mask(&self, name: Arc<str>) {
+        self.tape.borrow_mut().add_mask(name);
+    }
+
     pub(crate) fn leaf(&self, name: Arc<str>, role: Role, ty: Type) -> (LeafId, Expr<'_>) {
         let mut tape = self.tape.borrow_mut();
         let leaf = tape.add_leaf(name, role, ty);
@@ -154,15 +159,15 @@ impl Build for Scope {
         known.then(|| u32::try_from(tape.len()).unwrap_or(u32::MAX))
     }
 
+    fn has_pole(&self, id: NodeId) -> bool {
+        self.tape.borrow().has_pole(id)
+    }
+
     fn type_of(&self, id: NodeId) -> Type {
         self.tape.borrow().ty(id)
     }
 
     fn fail(&self, fault: Fault, at: &'static Location<'static>) {
-    fn has_pole(&self, id: NodeId) -> bool {
-        self.tape.borrow().has_pole(id)
-    }
-
         let message = match fault {
             Fault::Arguments { op, args, reason } => self.describe(&op, &args, &reason),
             Fault::Other(text) => text,
