@@ -1,6 +1,6 @@
 //! Losses without cancellation, and sums whose error does not grow with the number of terms.
 
-use bptt::{Batch, Params, Real, Recurrence, Scalar, Wrt};
+use bptt::{Batch, Params, Real, Recurrence, Wrt};
 use ndarray::{Array3, ArrayD, arr0};
 
 /// The values on both engines.
@@ -126,7 +126,7 @@ fn sums_within_a_value_and_within_a_sample() {
     let fast = fast.evaluate(&params, &batch).expect("it runs");
     let slow = r.evaluate(&params, &batch).expect("it runs");
     let tenth = f64::from(0.1_f32);
-    for found in [fast, slow] {
+    for (engine, found) in [("fast", fast), ("slow", slow)] {
         let count = n as f64;
         for (name, expected) in [
             ("s", count * tenth),
@@ -136,7 +136,7 @@ fn sums_within_a_value_and_within_a_sample() {
         ] {
             for x in &found[name] {
                 let error = (f64::from(*x) / expected - 1.0).abs();
-                assert!(error <= 1e-6, "`{name}` is {x}, not {expected}");
+                assert!(error <= 1e-6, "{engine}: `{name}` is {x}, not {expected}");
             }
         }
     }

@@ -72,18 +72,22 @@ impl Scalar for f32 {
     }
 }
 
-/// The sum of many numbers, to a few units of roundoff of the sum of their sizes: what every addition
-/// loses is added up beside (Neumaier 1974).
+/// The sum of many numbers, to a few units of roundoff of the sum of their sizes: each addition
+/// makes up for what the one before has lost (Kahan 1965).
 pub(super) fn total<F: Scalar>(terms: impl Iterator<Item = F>) -> F {
     let (mut sum, mut lost) = (F::zero(), F::zero());
     for term in terms {
+        let term = term + lost;
         let next = sum + term;
         let part = next - sum;
-        lost += (sum - (next - part)) + (term - part);
+        lost = (sum - (next - part)) + (term - part);
+        // An infinity loses nothing.
+        if lost.is_nan() {
+            lost = F::zero();
+        }
         sum = next;
     }
-    // An infinity loses nothing.
-    if sum.is_finite() { sum + lost } else { sum }
+    sum
 }
 
 /// What the rows of the pointwise ops compute with: a number, or a register full of them.
