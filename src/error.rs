@@ -226,6 +226,15 @@ pub enum Error {
         loss: f64,
     },
 
+    /// A state that an optimiser cannot go on from.
+    #[error("the state of {optimizer} cannot be restored: {reason}")]
+    OptimizerState {
+        /// The optimiser.
+        optimizer: &'static str,
+        /// Why, naming the array.
+        reason: String,
+    },
+
     /// A file that cannot be read or written, or is not what it should be.
     #[error("{path}: {reason}")]
     File {

@@ -134,25 +134,6 @@ const SUNSPOTS: &str = "dim H\ninput sunspots\n\
     forecast' = dot(w, h') + c\nmean loss (forecast - s)^2\n";
 
 #[test]
-fn a_loss_that_has_grown_is_told() {
-    let folder = Folder::new("grown");
-    fs::write(folder.file("sunspots.rec"), SUNSPOTS).unwrap();
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/data/sunspots.csv");
-    let fit = |lr: &str| {
-        let arguments = ["fit", "sunspots.rec", "--data", source, "--dims", "H=4"];
-        let more = ["--steps", "20", "--out", "p.npz", "--lr", lr];
-        let output = bptt(&folder, &[&arguments[..], &more].concat());
-        success(&output);
-        String::from_utf8(output.stderr).unwrap()
-    };
-    assert!(
-        fit("1e9").contains("the loss has grown; try a smaller --lr"),
-        "told"
-    );
-    assert!(!fit("0.01").contains("the loss has grown"), "only then");
-}
-
-#[test]
 fn a_model_learns_a_text() {
     let folder = Folder::new("text");
     let text = "the quick brown fox jumps over the lazy dog; ".repeat(12);

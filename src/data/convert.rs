@@ -1,6 +1,6 @@
 //! From named arrays to the data of a recurrence.
 
-use super::{Array, Arrays};
+use super::{Array, Arrays, FIT};
 use crate::error::{Error, Result};
 use crate::op::Scalar;
 use crate::recurrence::{Batch, Params, Recurrence};
@@ -11,7 +11,7 @@ use crate::tape::Role;
 const LENGTHS: &str = "lengths";
 
 impl Arrays {
-    /// The parameters of a recurrence.
+    /// The parameters of a recurrence. Arrays whose names begin with [`FIT`] are left out.
     ///
     /// # Errors
     /// When one is missing, is not made of real numbers, or there is an array that is none.
@@ -23,7 +23,7 @@ impl Arrays {
         };
         if let Some((name, _)) = self
             .iter()
-            .find(|(n, _)| !recurrence.parameters().any(|p| p == *n))
+            .find(|(n, _)| !n.starts_with(FIT) && !recurrence.parameters().any(|p| p == *n))
         {
             return Err(unknown(name));
         }

@@ -62,6 +62,10 @@ use crate::recurrence::{Outputs, Params};
 /// How many bytes a compressed file may expand to, unless told otherwise: 4 GiB.
 pub const EXPANDED: u64 = 4 << 30;
 
+/// How the names of arrays begin that keep the state of an unfinished fit beside its parameters.
+/// [`Arrays::params`] leaves them out.
+pub const FIT: &str = "fit/";
+
 const NOT_CSV: &str = "arrays are written to .npz or .safetensors files";
 
 /// Named arrays, as a file holds them.

@@ -3,6 +3,7 @@
 use indexmap::IndexMap;
 use ndarray::{ArrayD, Zip};
 
+use super::state::{State, check_shapes, refuse};
 use super::{check, gradients};
 use crate::error::Result;
 use crate::op::Scalar;
@@ -80,6 +81,53 @@ impl<F: Scalar> Adam<F> {
         self.rate = rate;
     }
 
+    /// The state, to be saved: `first.W` and `second.W` are the moments `m` and `v` of a parameter `W`.
+    #[must_use]
+    pub fn state(&self) -> State<F> {
+        let mut arrays = Params::new();
+        for (name, (m, v)) in &self.moments {
+            arrays.insert(&format!("first.{name}"), m.clone());
+            arrays.insert(&format!("second.{name}"), v.clone());
+        }
+        State {
+            steps: u64::try_from(self.steps).unwrap_or(0),
+            arrays,
+        }
+    }
+
+    /// Goes on from a state. The settings stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::OptimizerState`](crate::Error::OptimizerState) when it is not a state of Adam. Then
+    /// nothing is changed.
+    pub fn restore(&mut self, state: &State<F>) -> Result<()> {
+        let refuse = |reason| Err(refuse("Adam", reason));
+        let [first, mut second] = state.split("Adam", ["first", "second"])?;
+        let mut moments = IndexMap::new();
+        for (name, m) in first {
+            let Some(v) = second.shift_remove(&name) else {
+                return refuse(format!("array `second.{name}` is missing"));
+            };
+            if m.shape() != v.shape() {
+                return refuse(format!(
+                    "array `second.{name}`: expected shape {:?}, found {:?}",
+                    m.shape(),
+                    v.shape()
+                ));
+            }
+            if let Some(x) = v.iter().find(|x| **x < F::zero()) {
+                return refuse(format!("array `second.{name}` has the negative entry {x}"));
+            }
+            moments.insert(name, (m, v));
+        }
+        if let Some((name, _)) = second.first() {
+            return refuse(format!("array `first.{name}` is missing"));
+        }
+        self.steps = i32::try_from(state.steps).unwrap_or(i32::MAX);
+        self.moments = moments;
+        Ok(())
+    }
+
     /// One step down the gradient.
     ///
     /// # Errors
@@ -87,6 +135,7 @@ impl<F: Scalar> Adam<F> {
     /// parameter, has another shape or is not finite. Then nothing is changed.
     pub fn step(&mut self, params: &mut Params<F>, gradient: &Outputs<F>) -> Result<()> {
         check(params, gradient)?;
+        check_shapes(gradient, |name| Some(self.moments.get(name)?.0.shape()))?;
         self.steps = self.steps.saturating_add(1);
         let (b1, b2, epsilon) = (F::of(self.beta_1), F::of(self.beta_2), F::of(self.epsilon));
         let correction_1 = F::of(1.0 - self.beta_1.powi(self.steps));

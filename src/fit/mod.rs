@@ -35,11 +35,13 @@ mod clip;
 mod dense;
 mod newton;
 mod sgd;
+mod state;
 
 pub use adam::Adam;
 pub use clip::clip_global_norm;
 pub use newton::{Newton, NewtonStep, Objective, hessian, standard_errors};
 pub use sgd::Sgd;
+pub use state::State;
 
 use ndarray::{ArrayD, Dimension};
 

@@ -1,8 +1,9 @@
 //! Newton's method with the exact Hessian, for a few parameters.
 
-use ndarray::{Array1, Array2, ArrayD};
+use ndarray::{Array1, Array2, ArrayD, arr0};
 
 use super::dense::Cholesky;
+use super::state::{State, refuse};
 use super::{check, gradients};
 use crate::error::{Error, Result};
 use crate::recurrence::{Outputs, Params};
@@ -95,6 +96,32 @@ impl Newton {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The state, to be saved: `damping` is λ.
+    #[must_use]
+    pub fn state(&self) -> State<f64> {
+        State {
+            steps: 0,
+            arrays: Params::new().with("damping", arr0(self.damping)),
+        }
+    }
+
+    /// Goes on from a state.
+    ///
+    /// # Errors
+    /// [`Error::OptimizerState`] when it is not a state of Newton's method. Then nothing is changed.
+    pub fn restore(&mut self, state: &State<f64>) -> Result<()> {
+        let [damping] = state.split("Newton's method", ["damping"])?;
+        let found = damping.first().and_then(|(_, array)| array.first());
+        match found {
+            Some(damping) if (0.0..=MOST_DAMPING).contains(damping) => self.damping = *damping,
+            _ => {
+                let reason = format!("expected `damping` from 0 to {MOST_DAMPING:e}");
+                return Err(refuse("Newton's method", reason));
+            }
+        }
+        Ok(())
     }
 
     /// One step down.
@@ -239,8 +266,6 @@ fn unpack(order: &Outputs<f64>, step: &Array1<f64>, params: &mut Params<f64>) {
 
 #[cfg(test)]
 mod tests {
-    use ndarray::arr0;
-
     use super::*;
     use crate::{Batch, Derived, Recurrence, Wrt};
 

@@ -3,6 +3,7 @@
 use indexmap::IndexMap;
 use ndarray::{ArrayD, Zip};
 
+use super::state::{State, check_shapes};
 use super::{check, gradients};
 use crate::error::Result;
 use crate::op::Scalar;
@@ -56,6 +57,27 @@ impl<F: Scalar> Sgd<F> {
         self.rate = rate;
     }
 
+    /// The state, to be saved: `velocity.W` is the velocity `v` of a parameter `W`.
+    #[must_use]
+    pub fn state(&self) -> State<F> {
+        let mut arrays = Params::new();
+        for (name, v) in &self.velocity {
+            arrays.insert(&format!("velocity.{name}"), v.clone());
+        }
+        State { steps: 0, arrays }
+    }
+
+    /// Goes on from a state. The settings stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::OptimizerState`](crate::Error::OptimizerState) when it is not a state of SGD. Then
+    /// nothing is changed.
+    pub fn restore(&mut self, state: &State<F>) -> Result<()> {
+        let [velocity] = state.split("SGD", ["velocity"])?;
+        self.velocity = velocity;
+        Ok(())
+    }
+
     /// One step down the gradient.
     ///
     /// # Errors
@@ -63,6 +85,7 @@ impl<F: Scalar> Sgd<F> {
     /// parameter, has another shape or is not finite. Then nothing is changed.
     pub fn step(&mut self, params: &mut Params<F>, gradient: &Outputs<F>) -> Result<()> {
         check(params, gradient)?;
+        check_shapes(gradient, |name| Some(self.velocity.get(name)?.shape()))?;
         let (rate, momentum) = (F::of(self.rate), F::of(self.momentum));
         for (name, g) in gradients(gradient) {
             let Some(p) = params.get_mut(name) else {

@@ -28,8 +28,8 @@ Without a command: the demonstration. It fits two networks to the yearly sunspot
 their gradients and shows how far back in time they reach. It takes a few seconds and writes
 nothing but text.
 
-Exit codes: 0 done; 1 a gradient is not certified; 2 the command line is wrong; 3 a recurrence, data
-or a file is wrong.";
+Exit codes: 0 done; 1 a gradient is not certified, or a fit has diverged; 2 the command line is wrong;
+3 a recurrence, data or a file is wrong; 130 a fit was interrupted by Ctrl-C and is saved.";
 
 /// Differentiate a recurrence: write the step once, get certified gradients
 #[derive(Debug, Parser)]
@@ -299,6 +299,12 @@ pub(crate) struct Fit {
     /// Standard errors from the exact Hessian: the loss must be a negative log likelihood
     #[arg(long)]
     pub(crate) standard_errors: bool,
+    /// Save every N steps: the parameters, and what --resume needs
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) save_every: Option<usize>,
+    /// Go on from a file saved by --save-every or Ctrl-C, with the same settings, up to --steps
+    #[arg(long, value_name = "FILE", conflicts_with = "params")]
+    pub(crate) resume: Option<PathBuf>,
     /// Where the parameters go: a .npz or .safetensors file
     #[arg(long, short, value_name = "FILE")]
     pub(crate) out: PathBuf,

@@ -1,22 +1,27 @@
 //! `bptt fit`: parameters that make the loss small.
 
+mod checkpoint;
 mod data;
+mod descend;
+mod losses;
 mod newton;
 mod order;
+mod session;
+mod settings;
 
 use bptt::data::{Arrays, Element};
-use bptt::fit::{Adam, Sgd, clip_global_norm};
-use bptt::{Batch, Error, Outputs, Params, Real, Recurrence, Wrt};
+use bptt::{Batch, Error, Params, Real, Recurrence};
 use serde_json::json;
 
 use crate::Failure;
 use crate::args::{Dtype, Fit, Optimizer};
 use crate::engine::Program;
 use crate::input;
-use crate::progress;
 use crate::report::{self, Report};
+use checkpoint::Progress;
 use data::Task;
-use order::Order;
+use session::Session;
+use settings::Settings;
 
 pub(crate) fn run(args: &Fit, report: &mut Report) -> Result<(), Failure> {
     let second_order = args.optimizer == Optimizer::Newton || args.standard_errors;
@@ -36,14 +41,25 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<(), Fail
         batch,
         alphabet,
     } = Task::<F>::read(args, report)?;
-    let mut params = match &args.params {
-        Some(file) => input::read_params(&recurrence, file)?,
-        None => input::params(&recurrence, None, &batch, args.seed)?,
+    let settings = Settings::of(args, &recurrence, &batch)?;
+    let mut progress = match &args.resume {
+        Some(file) => checkpoint::read(file, &recurrence, &settings)?,
+        None => Progress::start(input::params(
+            &recurrence,
+            args.params.as_deref(),
+            &batch,
+            args.seed,
+        )?),
     };
+    let session = Session::new(args, settings);
     let course = match args.optimizer {
-        Optimizer::Newton => newton::fit(&recurrence, &mut params, &batch, args, report)?,
-        _ => descend(&recurrence, &mut params, &batch, args, report)?,
+        Optimizer::Newton => {
+            newton::fit(&recurrence, &mut progress, &batch, args, &session, report)?
+        }
+        _ => descend::fit(&recurrence, &mut progress, &batch, args, &session, report)?,
     };
+    session.finish(&progress)?;
+    let params = progress.params;
     let errors = match args.standard_errors {
         true => Some(newton::standard_errors(
             &recurrence,
@@ -52,7 +68,6 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<(), Fail
         )?),
         false => None,
     };
-    Arrays::from(&params).write(&args.out)?;
 
     let extent = format!("fitted, T = {}, B = {}", batch.steps(), batch.samples());
     report.heading(recurrence.name(), &extent)?;
@@ -61,9 +76,6 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<(), Fail
         before,
         after,
     } = course;
-    if after > before {
-        report.note("the loss has grown; try a smaller --lr, or --clip 1");
-    }
     let each = match args.batch.is_some_and(|n| n < batch.samples()) {
         true => " a minibatch",
         false => "",
@@ -116,84 +128,4 @@ fn loss<F: Real>(
         recurrence: recurrence.name().into(),
     };
     Ok(found.loss().map_err(|_| none)?.to_f64())
-}
-
-/// One of the first-order optimisers.
-enum Descent<F> {
-    Adam(Adam<F>),
-    Sgd(Sgd<F>),
-}
-
-impl<F: Real> Descent<F> {
-    fn new(args: &Fit) -> Self {
-        match args.optimizer {
-            Optimizer::Sgd => Self::Sgd(Sgd::new(args.lr).momentum(args.momentum)),
-            _ => Self::Adam(Adam::new(args.lr)),
-        }
-    }
-
-    fn step(&mut self, params: &mut Params<F>, gradient: &Outputs<F>) -> Result<(), Error> {
-        match self {
-            Self::Adam(adam) => adam.step(params, gradient),
-            Self::Sgd(sgd) => sgd.step(params, gradient),
-        }
-    }
-}
-
-/// Adam or SGD. With minibatches the loss is that of one: of the first, and the mean over the last
-/// round.
-fn descend<F: Real>(
-    recurrence: &Recurrence,
-    params: &mut Params<F>,
-    batch: &Batch<F>,
-    args: &Fit,
-    report: &Report,
-) -> Result<Course, Failure> {
-    let steps = args.steps.unwrap_or(1000);
-    let mut losses = Vec::new();
-    let gradient = recurrence.gradient(Wrt::Parameters)?;
-    let mut program = Program::new(&gradient);
-    let mut optimizer = Descent::new(args);
-    let mut order = Order::new(batch.samples(), args.batch, args.seed);
-    let bar = progress::bar(report, steps);
-    for step in 0..steps {
-        let part = order.next();
-        let found = match &part {
-            Some(part) => program.run(params, &batch.samples_of(recurrence, part)?),
-            None => program.run(params, batch),
-        };
-        let mut found = found.map_err(|error| diverged(&error, step))?;
-        let loss = found.loss()?.to_f64();
-        losses.push(loss);
-        if let Some(threshold) = args.clip {
-            clip_global_norm(&mut found, threshold);
-        }
-        optimizer.step(params, &found)?;
-        bar.set_message(format!("loss {loss:.6}"));
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
-    let round = &losses[losses.len().saturating_sub(order.round())..];
-    Ok(Course {
-        steps,
-        before: losses
-            .first()
-            .copied()
-            .map_or_else(|| loss(recurrence, params, batch), Ok)?,
-        after: match round.len() {
-            0 => loss(recurrence, params, batch)?,
-            n => round.iter().sum::<f64>() / n as f64,
-        },
-    })
-}
-
-fn diverged(error: &Error, step: usize) -> Failure {
-    match error {
-        Error::NonFiniteValue { .. } | Error::NonFiniteData { .. } if step > 0 => format!(
-            "step {}: {error}; try a smaller --lr, or --clip 1",
-            step + 1
-        )
-        .into(),
-        _ => error.to_string().into(),
-    }
 }

@@ -10,6 +10,7 @@ mod engine;
 mod fit;
 mod grad;
 mod input;
+mod interrupt;
 mod new;
 mod progress;
 mod report;
@@ -33,6 +34,27 @@ enum Done {
     NotCertified,
 }
 
+/// The end of a command with an exit code of its own.
+#[derive(Debug)]
+struct Ending {
+    code: u8,
+    text: String,
+}
+
+impl Ending {
+    fn new(code: u8, text: String) -> Failure {
+        Box::new(Self { code, text })
+    }
+}
+
+impl std::fmt::Display for Ending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Ending {}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let mut report = Report::new(cli.json, cli.quiet);
@@ -47,7 +69,11 @@ fn main() -> ExitCode {
             let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
             // Nothing is left to be done when even this cannot be written.
             let _ = writeln!(anstream::stderr(), "{}: {text}", report::error_mark());
-            ExitCode::from(3)
+            ExitCode::from(
+                error
+                    .downcast_ref::<Ending>()
+                    .map_or(3, |ending| ending.code),
+            )
         }
     }
 }

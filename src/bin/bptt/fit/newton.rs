@@ -1,8 +1,11 @@
 //! Newton's method and standard errors, both from the exact Hessian.
 
+use bptt::data::Element;
 use bptt::fit::{self, Newton, Objective};
 use bptt::{Batch, Derived, Error, Outputs, Params, Real, Recurrence, Wrt};
 
+use super::checkpoint::Progress;
+use super::session::Session;
 use super::{Course, loss};
 use crate::Failure;
 use crate::args::Fit;
@@ -58,39 +61,53 @@ fn with_loss<R>(
     })
 }
 
-pub(super) fn fit<F: Real>(
+pub(super) fn fit<F: Real + Element>(
     recurrence: &Recurrence,
-    params: &mut Params<F>,
+    progress: &mut Progress<F>,
     batch: &Batch<F>,
     args: &Fit,
+    session: &Session<'_>,
     report: &Report,
 ) -> Result<Course, Failure> {
     let most = args.steps.unwrap_or(100);
-    let mut exact: Params<f64> = params.cast();
-    let start = exact.clone();
-    let before = loss(recurrence, params, batch)?;
-    let steps = with_loss(recurrence, &batch.cast(), &start, |objective| {
+    let mut at: Progress<f64> = progress.cast();
+    let before = match at.losses.first {
+        Some(before) => before,
+        None => loss(recurrence, &progress.params, batch)?,
+    };
+    at.losses.first = Some(before);
+    let start = at.params.clone();
+    with_loss(recurrence, &batch.cast(), &start, |objective| {
         let mut newton = Newton::new();
+        if let Some(state) = &at.optimizer {
+            newton.restore(state)?;
+        }
         let bar = progress::bar(report, most);
-        for step in 1..=most {
-            let found = newton.step(&mut exact, objective)?;
+        bar.set_position(at.steps as u64);
+        while at.steps < most && !at.converged {
+            let found = match newton.step(&mut at.params, objective) {
+                Err(error) if at.steps > 0 => return Err(session.failed(&at, &error)),
+                found => found?,
+            };
+            at.steps += 1;
+            at.converged = found.converged;
+            at.optimizer = Some(newton.state());
             bar.set_message(format!("loss {:.6}", found.loss));
             bar.inc(1);
-            if found.converged {
-                bar.finish_and_clear();
-                return Ok(step);
-            }
+            session.after_step(at.steps, report, || at.clone())?;
         }
         bar.finish_and_clear();
-        report.note(&format!(
-            "Newton's method has not converged after {most} steps"
-        ));
-        Ok(most)
+        if !at.converged {
+            report.note(&format!(
+                "Newton's method has not converged after {most} steps"
+            ));
+        }
+        Ok(())
     })?;
-    *params = exact.cast();
-    let after = loss(recurrence, params, batch)?;
+    *progress = at.cast();
+    let after = loss(recurrence, &progress.params, batch)?;
     Ok(Course {
-        steps,
+        steps: progress.steps,
         before,
         after,
     })

@@ -18,6 +18,14 @@ impl Order {
         }
     }
 
+    /// The order after some steps: the seed and their number determine it.
+    pub(super) fn after(mut self, steps: usize) -> Self {
+        if self.round() > 0 {
+            (0..steps).for_each(|_| drop(self.next()));
+        }
+        self
+    }
+
     /// How many minibatches a round has; 0 where all samples are seen in each step.
     pub(super) fn round(&self) -> usize {
         match self.size == self.order.len() {
@@ -49,12 +57,15 @@ impl Order {
         }
     }
 
-    /// splitmix64 (Steele, Lea and Flood 2014).
     fn bits(&mut self) -> u64 {
         self.seed = self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.seed;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+        mixed(self.seed)
     }
+}
+
+/// The mixing function of splitmix64 (Steele, Lea and Flood 2014).
+pub(super) const fn mixed(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
 }

@@ -1,0 +1,143 @@
+//! Adam and SGD.
+
+use bptt::data::Element;
+use bptt::fit::{Adam, Sgd, State, clip_global_norm};
+use bptt::{Batch, Error, Outputs, Params, Real, Recurrence, Wrt};
+
+use super::checkpoint::Progress;
+use super::order::Order;
+use super::session::Session;
+use super::{Course, loss};
+use crate::Failure;
+use crate::args::{Fit, Optimizer};
+use crate::engine::Program;
+use crate::progress;
+use crate::report::Report;
+
+/// One of the first-order optimisers.
+enum Descent<F> {
+    Adam(Adam<F>),
+    Sgd(Sgd<F>),
+}
+
+impl<F: Real> Descent<F> {
+    fn new(args: &Fit) -> Self {
+        match args.optimizer {
+            Optimizer::Sgd => Self::Sgd(Sgd::new(args.lr).momentum(args.momentum)),
+            _ => Self::Adam(Adam::new(args.lr)),
+        }
+    }
+
+    fn step(&mut self, params: &mut Params<F>, gradient: &Outputs<F>) -> Result<(), Error> {
+        match self {
+            Self::Adam(adam) => adam.step(params, gradient),
+            Self::Sgd(sgd) => sgd.step(params, gradient),
+        }
+    }
+
+    fn state(&self) -> State<F> {
+        match self {
+            Self::Adam(adam) => adam.state(),
+            Self::Sgd(sgd) => sgd.state(),
+        }
+    }
+
+    fn restore(&mut self, state: &State<F>) -> Result<(), Error> {
+        match self {
+            Self::Adam(adam) => adam.restore(state),
+            Self::Sgd(sgd) => sgd.restore(state),
+        }
+    }
+}
+
+/// The fewest steps over which the losses of minibatches are averaged before they are compared.
+const SHORTEST_WINDOW: usize = 10;
+
+/// Takes the steps that remain. With minibatches the loss is that of one: of the first, and the mean
+/// over the last round.
+pub(super) fn fit<F: Real + Element>(
+    recurrence: &Recurrence,
+    progress: &mut Progress<F>,
+    batch: &Batch<F>,
+    args: &Fit,
+    session: &Session<'_>,
+    report: &Report,
+) -> Result<Course, Failure> {
+    let steps = args.steps.unwrap_or(1000);
+    let gradient = recurrence.gradient(Wrt::Parameters)?;
+    let mut program = Program::new(&gradient);
+    let mut optimizer = Descent::new(args);
+    if let Some(state) = &progress.optimizer {
+        optimizer.restore(state)?;
+    }
+    let order = Order::new(batch.samples(), args.batch, args.seed);
+    let mut order = order.after(progress.steps);
+    let window = match order.round() {
+        0 => 1,
+        round => round.max(SHORTEST_WINDOW),
+    };
+    let bar = progress::bar(report, steps);
+    bar.set_position(progress.steps as u64);
+    while progress.steps < steps {
+        let params = &mut progress.params;
+        let found = match order.next() {
+            Some(part) => program.run(params, &batch.samples_of(recurrence, &part)?),
+            None => program.run(params, batch),
+        };
+        let mut found = match found {
+            Err(error) if is_divergence(&error) && progress.steps > 0 => {
+                let reason = format!("step {}: {error}", progress.steps + 1);
+                return Err(session.diverged(&progress.losses, &reason));
+            }
+            found => found?,
+        };
+        let loss = found.loss()?.to_f64();
+        progress.losses.record(progress.steps, loss, params, window);
+        if let Some(threshold) = args.clip {
+            clip_global_norm(&mut found, threshold);
+        }
+        optimizer.step(params, &found)?;
+        progress.steps += 1;
+        bar.set_message(format!("loss {loss:.6}"));
+        bar.inc(1);
+        session.after_step(progress.steps, report, || Progress {
+            optimizer: Some(optimizer.state()),
+            ..progress.clone()
+        })?;
+    }
+    bar.finish_and_clear();
+    progress.optimizer = Some(optimizer.state());
+    let losses = &progress.losses;
+    let (last, round) = match (losses.mean(window), losses.mean(order.round())) {
+        (Some(last), Some(round)) => (Ok(last), Some(round)),
+        _ => (loss(recurrence, &progress.params, batch), None),
+    };
+    let grown = match &last {
+        Err(error) => match error.downcast_ref::<Error>() {
+            Some(error) if is_divergence(error) && progress.steps > 0 => Some(error.to_string()),
+            _ => None,
+        },
+        Ok(last) if progress.steps > 0 && *last > losses.highest => Some(format!(
+            "the loss has grown from {} to {last} in {} steps",
+            losses.highest, progress.steps
+        )),
+        Ok(_) => None,
+    };
+    if let Some(reason) = grown {
+        return Err(session.diverged(losses, &reason));
+    }
+    let after = round.map_or(last, Ok)?;
+    Ok(Course {
+        steps: progress.steps,
+        before: losses.first.unwrap_or(after),
+        after,
+    })
+}
+
+/// Whether a run failed because the numbers grew too large.
+const fn is_divergence(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::NonFiniteValue { .. } | Error::NonFiniteData { .. }
+    )
+}
