@@ -112,7 +112,8 @@ pub use recurrence::{
 };
 pub use shape::{Dim, Kind, MAX_TERMS, Rate, Shape, Symbol, Type};
 pub use tape::{
-    Derived, Direction, Edit, Leaf, Node, NodeSite, Register, RegisterEdit, RegisterSite, Role, Tape,
+    Derived, Direction, Edit, Leaf, Node, NodeSite, Register, RegisterEdit, RegisterSite, Role,
+    Tape,
 };
 
 /// The rows of the op table.

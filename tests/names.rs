@@ -16,14 +16,83 @@ use support::library::parse;
 
 /// Names that derivatives, derivations, the printer and the language use themselves.
 const NAMES: &[&str] = &[
-    "w", "w.dot", "w.dot2", "w.dot.dot", "w.bar", "w.bar.dot", "w.final", "w.T2", "w.final.dot",
-    "h", "h.dot", "h.bar", "h.bar.dot", "h.final", "h.final2", "h.final.bar", "h.before", "h.after",
-    "delta", "delta.h", "grad.w", "loss.dot", "loss.bar", "loss.step", "loss.final", "losses",
-    "state", "input", "output", "param", "final", "mean", "dim", "fn", "sample", "backward",
-    "tangent", "cotangent", "step", "rows", "columns", "class", "hold", "before", "after",
-    "tanh", "sum", "sigma", "σ", "θ", "größe", "δ_1", "名", "T", "L", "d", "e",
-    "reset", "lengths", "v1", "v2", "v1.dot", "value", "value_2", "a_h", "m", "u_2", "start", "plus",
-    "closed", "start.dot", "_", "__", "_.dot", "h_final", "w_dot", "w_dot_2",
+    "w",
+    "w.dot",
+    "w.dot2",
+    "w.dot.dot",
+    "w.bar",
+    "w.bar.dot",
+    "w.final",
+    "w.T2",
+    "w.final.dot",
+    "h",
+    "h.dot",
+    "h.bar",
+    "h.bar.dot",
+    "h.final",
+    "h.final2",
+    "h.final.bar",
+    "h.before",
+    "h.after",
+    "delta",
+    "delta.h",
+    "grad.w",
+    "loss.dot",
+    "loss.bar",
+    "loss.step",
+    "loss.final",
+    "losses",
+    "state",
+    "input",
+    "output",
+    "param",
+    "final",
+    "mean",
+    "dim",
+    "fn",
+    "sample",
+    "backward",
+    "tangent",
+    "cotangent",
+    "step",
+    "rows",
+    "columns",
+    "class",
+    "hold",
+    "before",
+    "after",
+    "tanh",
+    "sum",
+    "sigma",
+    "σ",
+    "θ",
+    "größe",
+    "δ_1",
+    "名",
+    "T",
+    "L",
+    "d",
+    "e",
+    "reset",
+    "lengths",
+    "v1",
+    "v2",
+    "v1.dot",
+    "value",
+    "value_2",
+    "a_h",
+    "m",
+    "u_2",
+    "start",
+    "plus",
+    "closed",
+    "start.dot",
+    "_",
+    "__",
+    "_.dot",
+    "h_final",
+    "w_dot",
+    "w_dot_2",
 ];
 
 /// What a recurrence is made of, under plain names; see [`text`].
@@ -53,7 +122,9 @@ fn names() -> impl Strategy<Value = Names> {
     (own, outputs).prop_map(|(own, outputs)| {
         let own = PLAIN.iter().zip(own);
         let outputs = OUTPUTS.iter().zip(outputs);
-        own.chain(outputs).map(|(from, to)| (*from, to.to_owned())).collect()
+        own.chain(outputs)
+            .map(|(from, to)| (*from, to.to_owned()))
+            .collect()
     })
 }
 
@@ -70,7 +141,7 @@ fn text(names: &Names) -> String {
          state {s}[{h}] = {z0}\n\
          backward state {k}\n\
          fn {f}(u) = {c} * u + {c}\n\
-         {q} = {w} @ {s} + {x} + {b}\n\
+         {q} = {w} @ {s} + {x} + delay({b} * {x})\n\
          {s}' = tanh({q})\n\
          {r} = {f}(sum({s}')) * {y}\n\
          {k}' = {c} * {k} + {r}\n\
@@ -148,12 +219,20 @@ fn survives(recurrence: &Recurrence) -> Recurrence {
     let again = parse("again", &source);
     assert_eq!(again.source().unwrap(), source, "it is a fixed point");
     for output in recurrence.outputs() {
-        assert_eq!(again.role(output), recurrence.role(output), "{output}\n{source}");
+        assert_eq!(
+            again.role(output),
+            recurrence.role(output),
+            "{output}\n{source}"
+        );
     }
     let leaves = again.tape().leaves();
     assert_eq!(leaves.len(), recurrence.tape().leaves().len(), "{source}");
     for (found, own) in leaves.iter().zip(recurrence.tape().leaves()) {
-        assert_eq!((found.name(), found.derived()), (own.name(), own.derived()), "{source}");
+        assert_eq!(
+            (found.name(), found.derived()),
+            (own.name(), own.derived()),
+            "{source}"
+        );
     }
     again
 }
@@ -193,7 +272,11 @@ fn everything(names: &Names) -> Found {
         "they are there already"
     );
     let out = last.evaluate(&params, &batch).unwrap();
-    let run = last.compile_for(&params, &batch).unwrap().evaluate(&params, &batch).unwrap();
+    let run = last
+        .compile_for(&params, &batch)
+        .unwrap()
+        .evaluate(&params, &batch)
+        .unwrap();
     for output in OUTPUTS {
         assert_eq!(last.role(&names[*output]), None, "an output keeps its name");
         add(output, &out[&*names[*output]]);
@@ -215,7 +298,11 @@ fn everything(names: &Names) -> Found {
     let run = run.evaluate(&params, &batch).unwrap();
     for name in &all {
         let output = gradient.output_for(&Derived::Cotangent((*names[*name]).into()));
-        assert_eq!(output, Some(&*names[*name]), "a gradient has the name of what it is of");
+        assert_eq!(
+            output,
+            Some(&*names[*name]),
+            "a gradient has the name of what it is of"
+        );
         add(name, &out[&*names[*name]]);
         add(name, &run[&*names[*name]]);
     }
@@ -253,7 +340,11 @@ fn everything(names: &Names) -> Found {
     }
 
     // A step of each optimiser.
-    let gradient = recurrence.gradient(Wrt::Parameters).unwrap().with_final_states().unwrap();
+    let gradient = recurrence
+        .gradient(Wrt::Parameters)
+        .unwrap()
+        .with_final_states()
+        .unwrap();
     let mut out = gradient.evaluate(&params, &batch).unwrap();
     let (mut adam, mut sgd) = (params.clone(), params.clone());
     Adam::new(0.1).step(&mut adam, &out).unwrap();
@@ -271,7 +362,12 @@ fn everything(names: &Names) -> Found {
     for moved in [&adam, &sgd, &newton] {
         for name in PARAMETERS {
             let array = moved.get(&names[*name]).unwrap();
-            assert_ne!(Some(array), params.get(&names[*name]), "{} moves", names[*name]);
+            assert_ne!(
+                Some(array),
+                params.get(&names[*name]),
+                "{} moves",
+                names[*name]
+            );
             add(name, array);
         }
     }
@@ -279,7 +375,7 @@ fn everything(names: &Names) -> Found {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn names_have_no_meaning(names in names()) {
@@ -292,7 +388,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 3, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_certificate_and_a_derivation_do_not_depend_on_names(names in names()) {
@@ -300,7 +396,8 @@ proptest! {
         let (params, batch) = data(&names);
         let certificate = Check::new(&recurrence).run(&params, &batch).unwrap();
         prop_assert!(certificate.passed(), "{certificate}");
-        let derivation = recurrence.derive().unwrap();
-        prop_assert!(!derivation.equations.is_empty());
+        let mut derivation = recurrence.derive().unwrap();
+        let checks = derivation.check(1).unwrap();
+        prop_assert!(checks.failed == 0 && checks.passed > 20, "{checks:?} {names:?}");
     }
 }

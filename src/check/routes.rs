@@ -503,7 +503,11 @@ fn no_tangent(of: &str, derived: &Recurrence) -> Error {
     Error::UnknownName {
         what: "tangent",
         name: of.into(),
-        known: derived.parameters().chain(derived.inputs()).map(Into::into).collect(),
+        known: derived
+            .parameters()
+            .chain(derived.inputs())
+            .map(Into::into)
+            .collect(),
     }
 }
 

@@ -66,7 +66,11 @@ impl Apart {
     }
 
     /// Parameters and a batch under these names.
-    pub(crate) fn data(&self, params: &Params<f64>, batch: &Batch<f64>) -> (Params<f64>, Batch<f64>) {
+    pub(crate) fn data(
+        &self,
+        params: &Params<f64>,
+        batch: &Batch<f64>,
+    ) -> (Params<f64>, Batch<f64>) {
         let rename = |name: &str| self.name(name).to_string();
         (params.renamed(rename), batch.renamed(rename))
     }

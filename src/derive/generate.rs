@@ -53,7 +53,8 @@ impl Recurrence {
         let apart = Apart::new(self);
         let whole = apart.recurrence(self).with_registers_together()?;
         let recurrence = naming::named(&whole)?;
-        let wishes: Vec<(Name, &str)> = aliases.iter().map(|(n, to)| (apart.name(n), *to)).collect();
+        let wishes: Vec<(Name, &str)> =
+            aliases.iter().map(|(n, to)| (apart.name(n), *to)).collect();
         let aliases: Vec<(&str, &str)> = wishes.iter().map(|(n, to)| (&**n, *to)).collect();
         let tape = recurrence.tape();
         let varies = |id: NodeId| tape.ty(id).rate == Rate::Step;

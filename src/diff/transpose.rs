@@ -51,8 +51,11 @@ pub(crate) fn transpose(
     // A delay becomes an advance: what is read at t was carried from t − 1, so the cotangent of
     // what is read at t + 1 arrives at what is carried at t.
     let mut transposed: IndexMap<RegisterId, RegisterId> = IndexMap::new();
-    let primals: HashMap<RegisterId, RegisterId> =
-        linear.registers.iter().map(|(r, tangent)| (*tangent, *r)).collect();
+    let primals: HashMap<RegisterId, RegisterId> = linear
+        .registers
+        .iter()
+        .map(|(r, tangent)| (*tangent, *r))
+        .collect();
     let mut registers = HashMap::new();
     for id in order.keys() {
         let Op::Read(r) = tape.node(*id).op else {

@@ -201,12 +201,7 @@ impl<F: Real> Program<F> {
     /// An empty workspace for runs of this program.
     #[must_use]
     pub fn workspace(&self) -> Workspace<F> {
-        Workspace::new(
-            &self.plan,
-            &self.identity,
-            &self.recurrence,
-            self.threads,
-        )
+        Workspace::new(&self.plan, &self.identity, &self.recurrence, self.threads)
     }
 
     /// Runs once, in a workspace of its own.

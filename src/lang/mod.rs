@@ -16,6 +16,7 @@ mod parser;
 mod print;
 mod print_expr;
 mod print_loss;
+mod print_states;
 mod resolve;
 mod roles;
 

@@ -16,8 +16,19 @@ pub(super) const MAX_HEIGHT: usize = 128;
 
 /// What a statement may begin with, other than the name of a value.
 const KEYWORDS: &[&str] = &[
-    "dim", "input", "sample", "param", "state", "backward", "output", "loss", "mean", "final", "fn",
-    "tangent", "cotangent",
+    "dim",
+    "input",
+    "sample",
+    "param",
+    "state",
+    "backward",
+    "output",
+    "loss",
+    "mean",
+    "final",
+    "fn",
+    "tangent",
+    "cotangent",
 ];
 
 /// A statement was given up; the mistake is reported.

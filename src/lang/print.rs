@@ -11,6 +11,7 @@ use super::initial;
 use super::lexer::is_name;
 use super::lines::Lines;
 use super::print_expr::Writer;
+use super::print_states::is_shift;
 use super::roles::output_words;
 use crate::error::{Error, Result};
 use crate::op::{Broadcast, Linear, NodeId, Op, Over, RegisterId, Time};
@@ -25,13 +26,15 @@ pub(super) fn source(recurrence: &Recurrence) -> Result<String> {
         recurrence: recurrence.name().into(),
         reason,
     };
-    let printer = Printer::new(recurrence).map_err(refuse)?;
+    // When the text is read, a value that is shifted twice is shifted once.
+    let recurrence = recurrence.with_together(is_shift)?;
+    let printer = Printer::new(&recurrence).map_err(refuse)?;
     printer.print().map_err(refuse)
 }
 
 /// How a statement begins.
 #[derive(Clone, Debug)]
-enum Head {
+pub(super) enum Head {
     /// `h' =`
     Next,
     /// `a =`
@@ -40,23 +43,23 @@ enum Head {
     Output,
 }
 
-struct Statement {
-    head: Head,
+pub(super) struct Statement {
+    pub(super) head: Head,
     /// How the value is written where it is used; empty for a name still to be invented.
-    name: String,
+    pub(super) name: String,
 }
 
 /// A state: of the recurrence, or a register that can only be written as one.
-struct State {
-    register: RegisterId,
-    name: String,
+pub(super) struct State {
+    pub(super) register: RegisterId,
+    pub(super) name: String,
 }
 
 pub(super) struct Printer<'r> {
     pub(super) recurrence: &'r Recurrence,
     pub(super) tape: &'r Tape,
-    states: Vec<State>,
-    statements: HashMap<NodeId, Statement>,
+    pub(super) states: Vec<State>,
+    pub(super) statements: HashMap<NodeId, Statement>,
     taken: HashSet<String>,
     /// Names for values that are something else already.
     aliases: Vec<(String, NodeId)>,
@@ -83,7 +86,7 @@ impl<'r> Printer<'r> {
         Ok(printer)
     }
 
-    fn register(&self, id: RegisterId) -> &'r Register {
+    pub(super) fn register(&self, id: RegisterId) -> &'r Register {
         self.tape.register(id)
     }
 
@@ -104,7 +107,7 @@ impl<'r> Printer<'r> {
     }
 
     /// A name like `text` that is free.
-    fn free(&mut self, text: &str) -> String {
+    pub(super) fn free(&mut self, text: &str) -> String {
         let letter = |c: char| if c.is_alphanumeric() { c } else { '_' };
         let mut name: String = match is_name(text) {
             true => text.into(),
@@ -122,7 +125,7 @@ impl<'r> Printer<'r> {
         name
     }
 
-    fn live(&self) -> Vec<bool> {
+    pub(super) fn live(&self) -> Vec<bool> {
         let outputs = self.recurrence.outputs();
         let mut roots: Vec<NodeId> = outputs
             .filter_map(|n| self.recurrence.output(n).ok())
@@ -135,93 +138,8 @@ impl<'r> Printer<'r> {
         self.tape.live(roots)
     }
 
-    fn take_states(&mut self) {
-        let mut registers: Vec<RegisterId> = self.recurrence.state_registers().collect();
-        let live = self.live();
-        for (id, node) in self.tape.nodes() {
-            let Op::Read(register) = node.op else {
-                continue;
-            };
-            if !live[id.index()] || registers.contains(&register) {
-                continue;
-            }
-            // A delay of something that does not depend on it needs no state.
-            let r = self.register(register);
-            let shift = r.direction() == Direction::Forward || r.init().is_none();
-            if !shift || self.depends_on_itself(id) {
-                registers.push(register);
-            }
-        }
-        for register in registers {
-            let name = self.free(self.register(register).name());
-            self.states.push(State { register, name });
-        }
-        for i in 0..self.states.len() {
-            let State { register, name } = &self.states[i];
-            let Some(def) = self.register(*register).def() else {
-                continue;
-            };
-            let name = format!("{name}'");
-            let plain = self.is_trivial(self.core(def)) || self.is_only_carried(def, &live);
-            if !plain && !self.statements.contains_key(&def) {
-                let head = Head::Next;
-                self.statements.insert(def, Statement { head, name });
-            }
-        }
-    }
-
-    /// Whether a value is needed for itself, at any step.
-    fn depends_on_itself(&self, id: NodeId) -> bool {
-        let mut seen = HashSet::new();
-        let mut stack = vec![id];
-        while let Some(next) = stack.pop() {
-            let node = self.tape.node(next);
-            let mut needs: Vec<NodeId> = node.args.to_vec();
-            if let Op::Read(r) = node.op {
-                needs.extend(self.register(r).def());
-                needs.extend(self.register(r).init());
-            }
-            if needs.contains(&id) {
-                return true;
-            }
-            stack.extend(needs.into_iter().filter(|n| seen.insert(*n)));
-        }
-        false
-    }
-
-    /// Whether a value is a second name for another one that only a state knows. In a derivative such
-    /// a state carries the other value itself, and both are written alike.
-    fn is_only_carried(&self, id: NodeId, live: &[bool]) -> bool {
-        let alias = matches!(self.tape.node(id).op, Op::Linear(Linear::Alias(_)));
-        let read = || {
-            let mut nodes = self.tape.nodes().filter(|(n, _)| live[n.index()]);
-            nodes.any(|(_, node)| node.args.contains(&id))
-        };
-        let output = || {
-            let mut outputs = self.recurrence.outputs();
-            outputs.any(|name| self.recurrence.output(name) == Ok(id))
-        };
-        let carried = || {
-            let ends = self
-                .tape
-                .registers()
-                .iter()
-                .flat_map(|r| [r.def(), r.init()]);
-            ends.filter(|end| *end == Some(id)).count()
-        };
-        alias && !read() && !output() && carried() == 1
-    }
-
-    /// What a state carries, under its first name.
-    fn carried(&self, def: NodeId) -> NodeId {
-        let node = self.tape.node(def);
-        let alias = matches!(node.op, Op::Linear(Linear::Alias(_)));
-        let plain = alias && !self.statements.contains_key(&def);
-        self.unheld(if plain { node.args[0] } else { def })
-    }
-
     /// Whether a value is as short as a name.
-    fn is_trivial(&self, id: NodeId) -> bool {
+    pub(super) fn is_trivial(&self, id: NodeId) -> bool {
         match &self.tape.node(id).op {
             Op::Constant(_) | Op::Leaf(_) => true,
             Op::Read(r) => self.states.iter().any(|s| s.register == *r),
@@ -230,7 +148,7 @@ impl<'r> Printer<'r> {
     }
 
     /// What is held or spread, down to a statement.
-    fn core(&self, mut id: NodeId) -> NodeId {
+    pub(super) fn core(&self, mut id: NodeId) -> NodeId {
         while !self.statements.contains_key(&id) && self.is_held(id) {
             id = self.tape.node(id).args[0];
         }

@@ -30,7 +30,8 @@ impl Resolver<'_, '_> {
                 };
                 let text = format!("`{}` does not say whose {what} it is", name.text);
                 let help = format!("its name has another part, such as `{example}`");
-                self.reports.push(Diagnostic::at(name.span, text).help(help));
+                self.reports
+                    .push(Diagnostic::at(name.span, text).help(help));
                 return None;
             }
         };

@@ -424,14 +424,16 @@ impl Definition {
             self.fail(format!("`{name}`: the initial value has another shape"));
             return self.scope.poison();
         }
-        // A value that is shifted twice is shifted once, like any other op.
+        // A value that is shifted twice is shifted once, like any other op. What the register is called
+        // does not matter, but a state that carries the same value stays a state.
         let start = init.map(|i| i.hold(Rate::Sample)).and_then(Expr::id);
+        let states = self.states.borrow();
         let known = self.scope.with(|t| {
-            let same = |r: &Register| {
-                (r.direction(), r.def(), r.init()) == (direction, Some(id), start)
-                    && *r.name() == *name
-            };
-            let at = t.registers().iter().position(same)?;
+            let same =
+                |r: &Register| (r.direction(), r.def(), r.init()) == (direction, Some(id), start);
+            let state = |id: RegisterId| states.iter().any(|(s, _)| s.register == id);
+            let mut registers = t.registers().iter().enumerate();
+            let (at, _) = registers.find(|(i, r)| same(r) && !state(RegisterId::new(*i)))?;
             let read = Op::Read(RegisterId::new(at));
             t.nodes().find(|(_, n)| *n.op() == read).map(|(id, _)| id)
         });

@@ -299,7 +299,11 @@ impl<F: Scalar> Batch<F> {
         let inputs = self.inputs.iter().map(|(n, data)| (name(n), data.clone()));
         Self {
             inputs: inputs.collect(),
-            sizes: self.sizes.iter().map(|(n, size)| (name(n), *size)).collect(),
+            sizes: self
+                .sizes
+                .iter()
+                .map(|(n, size)| (name(n), *size))
+                .collect(),
             lengths: self.lengths.clone(),
             ..*self
         }

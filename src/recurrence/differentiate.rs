@@ -252,7 +252,13 @@ impl Recurrence {
         let tangents = pushed.tangents.into_iter();
         outputs.extend(tangents.filter(|(name, _)| **name != *LOSS));
         let roles = gradient.roles.clone();
-        gradient.derivative(pushed.scope, outputs, roles, &pushed.seeds, "hessian_vector")
+        gradient.derivative(
+            pushed.scope,
+            outputs,
+            roles,
+            &pushed.seeds,
+            "hessian_vector",
+        )
     }
 
     /// Finishes a derivative: what its outputs do not need is dropped, but its leaves stay, so

@@ -77,10 +77,19 @@ impl Recurrence {
 
     /// The same with one register for all that carry the same value from the same start.
     pub(crate) fn with_registers_together(&self) -> Result<Self> {
+        self.with_together(|_, _| true)
+    }
+
+    /// The same, for those registers for which `may` holds, which is asked with their reads.
+    pub(crate) fn with_together(&self, may: impl Fn(&Self, NodeId) -> bool) -> Result<Self> {
         let mut merged = self.clone();
         // What registers carry may be what others carry: those come together in turn.
-        while !merged.twins().is_empty() {
-            let (scope, twins) = (Scope::default(), merged.twins());
+        loop {
+            let twins = merged.twins(&may);
+            if twins.is_empty() {
+                break;
+            }
+            let scope = Scope::default();
             let draft = merged.transplant(&scope, &mut Together { twins });
             merged = draft.finish(scope, &self.name)?;
             let scope = Scope::default();
@@ -91,7 +100,7 @@ impl Recurrence {
     }
 
     /// The reads of registers that carry what an earlier one does, with what reads that.
-    fn twins(&self) -> Vec<(NodeId, NodeId)> {
+    fn twins(&self, may: &impl Fn(&Self, NodeId) -> bool) -> Vec<(NodeId, NodeId)> {
         let reads = self.tape.nodes().filter_map(|(id, node)| match node.op() {
             Op::Read(register) => Some((id, self.tape.register(*register))),
             _ => None,
@@ -103,7 +112,10 @@ impl Recurrence {
                 let carried = (other.def(), other.init()) == (register.def(), register.init());
                 carried && other.direction() == register.direction()
             };
-            match found.iter().find(|(_, other)| same(other)) {
+            let first = found
+                .iter()
+                .find(|(first, other)| same(other) && may(self, *first));
+            match first.filter(|_| may(self, id)) {
                 Some((first, _)) => twins.push((id, *first)),
                 None => found.push((id, register)),
             }

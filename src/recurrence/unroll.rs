@@ -528,7 +528,9 @@ impl Unrolled {
             }
             outputs.insert(&output.name, array);
             let role = output.role.clone();
-            outputs.roles.extend(role.map(|r| (Arc::clone(&output.name), r)));
+            outputs
+                .roles
+                .extend(role.map(|r| (Arc::clone(&output.name), r)));
         }
         Ok(outputs)
     }
