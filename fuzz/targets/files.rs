@@ -1,0 +1,60 @@
+//! Reading a file of some format, as every target of a data format does it.
+
+use std::path::PathBuf;
+use std::{env, fs, process};
+
+use bptt::Recurrence;
+use bptt::data::Arrays;
+
+/// Inputs, a class and lengths, so that every conversion is tried.
+const READER: &str = "
+    dim H, K, O
+    input x[K], y: class(O)
+    sample input h0[H]
+    param W[H, K], U[H, H], V[O, H], b[H], s
+    state h[H] = h0
+    h' = tanh(W @ x + U @ h + s * b)
+    loss softmax_cross_entropy(V @ h', y)
+";
+
+/// Reads bytes as a file with this extension. What can be read is converted, written and read again,
+/// and must then be the same.
+///
+/// # Panics
+/// When arrays change on the way through a file.
+pub fn read(extension: &str, bytes: &[u8]) {
+    let path = scratch("in", extension);
+    if fs::write(&path, bytes).is_err() {
+        return;
+    }
+    let arrays = match Arrays::read(&path) {
+        Ok(arrays) => arrays,
+        Err(error) => {
+            let text = error.to_string();
+            assert!(text.len() < 20_000, "an error of {} characters", text.len());
+            return;
+        }
+    };
+    let reader = Recurrence::parse("reader.rec", READER).expect("it is well formed");
+    for text in [
+        arrays.params::<f64>(&reader).err(),
+        arrays.batch::<f64>(&reader).err(),
+        arrays.pytorch_params::<f64>(&reader).err(),
+    ] {
+        let text = text.map_or(String::new(), |error| error.to_string());
+        assert!(text.len() < 20_000, "an error of {} characters", text.len());
+    }
+    let again = scratch("out", "npz");
+    if arrays.write(&again).is_ok() {
+        let read = Arrays::read(&again).expect("a file that was written can be read");
+        let text = |arrays: &Arrays| format!("{arrays:?}");
+        assert_eq!(text(&arrays), text(&read), "arrays changed on the way through a file");
+    }
+}
+
+/// A file of this process alone.
+fn scratch(name: &str, extension: &str) -> PathBuf {
+    let shared = PathBuf::from("/dev/shm");
+    let folder = if shared.is_dir() { shared } else { env::temp_dir() };
+    folder.join(format!("bptt-fuzz-{}-{name}.{extension}", process::id()))
+}
