@@ -401,3 +401,168 @@ proptest! {
         prop_assert!(checks.failed == 0 && checks.passed > 20, "{checks:?} {names:?}");
     }
 }
+
+fn small(source: &str) -> Recurrence {
+    survives(&parse("small", source))
+}
+
+const CLASHES: &str = "param w = 0.5, w.dot = 0.2, w.bar = 0.3, w.final\ninput x\nstate s, w.dot2\n\
+    s' = w.dot * s + w * x\nw.dot2' = s'\noutput s.final = 2 * s', s.final.dot = s', loss.dot = w.bar\n\
+    loss (s' - w.bar + w.final + w.dot2)^2\n";
+
+#[test]
+fn what_is_added_has_a_name_of_its_own() {
+    let r = small(CLASHES);
+    let outputs = |r: &Recurrence| r.outputs().map(str::to_owned).collect::<Vec<_>>();
+    let last = survives(&r.with_final_states().unwrap());
+    let own = ["loss", "s.final", "s.final.dot", "loss.dot"];
+    assert_eq!(outputs(&last)[..4], own);
+    assert_eq!(outputs(&last)[4..], ["s.final2", "w.dot2.final"]);
+    // A gradient has the names of the parameters, and its final states others.
+    let gradient = r
+        .gradient(Wrt::Parameters)
+        .unwrap()
+        .with_final_states()
+        .unwrap();
+    let names = [
+        "loss",
+        "w",
+        "w.dot",
+        "w.bar",
+        "w.final",
+        "s.final",
+        "w.dot2.final",
+    ];
+    assert_eq!(outputs(&gradient), names);
+    assert_eq!(
+        gradient.role("w.final"),
+        Some(&Derived::Cotangent("w.final".into()))
+    );
+    let tangent = survives(&r.tangent(Wrt::Parameters).unwrap());
+    let leaf = |of: &str| tangent.leaf_for(&Derived::Tangent(of.into())).unwrap();
+    assert_eq!((leaf("w"), leaf("w.dot")), ("w.dot3", "w.dot.dot"));
+    let output = |of: &str| tangent.output_for(&Derived::Tangent(of.into())).unwrap();
+    assert_eq!(
+        (output("loss"), output("s.final")),
+        ("loss.dot2", "s.final.dot2")
+    );
+    // A second direction does not take the place of the first.
+    let second = survives(&tangent.tangent(&["w"]).unwrap());
+    assert_eq!(
+        second.leaf_for(&Derived::Tangent("w".into())),
+        Some("w.dot4")
+    );
+    assert_eq!(
+        second.output_for(&Derived::Tangent("loss".into())),
+        Some("loss.dot3")
+    );
+    assert_eq!(second.outputs().count(), 4 * tangent.outputs().count() / 2);
+}
+
+#[test]
+fn roles_survive_masks_resets_and_reversal() {
+    let r = small(CLASHES).with_final_states().unwrap();
+    for copy in [
+        r.with_mask("mask").unwrap(),
+        r.with_resets("reset").unwrap(),
+        r.reversed().unwrap(),
+        survives(&r),
+    ] {
+        for output in r.outputs() {
+            assert_eq!(copy.role(output), r.role(output), "{output}");
+        }
+        let again = copy.with_final_states().unwrap();
+        assert!(
+            again.outputs().eq(r.outputs()),
+            "final states are there already"
+        );
+    }
+}
+
+#[test]
+fn a_clash_is_told() {
+    let r = small("param w = 0.5, w.dot = 0.2\nloss w^2 + w.dot^2\n");
+    // An objective that says nothing of its directions: `w.dot` would be overwritten.
+    struct Silent(Recurrence);
+    impl Objective for Silent {
+        fn gradient(&mut self, params: &Params<f64>) -> Result<Outputs<f64>, Error> {
+            self.0
+                .gradient(Wrt::Parameters)?
+                .evaluate(params, &Batch::new(1, 1))
+        }
+        fn hessian_vector(&mut self, params: &Params<f64>) -> Result<Outputs<f64>, Error> {
+            self.0
+                .hessian_vector(Wrt::Parameters)?
+                .evaluate(params, &Batch::new(1, 1))
+        }
+    }
+    let mut params = Params::initial(&r, &[], 1).unwrap();
+    let before = params.clone();
+    let error = Newton::new()
+        .step(&mut params, &mut Silent(r.clone()))
+        .unwrap_err();
+    let told = error.to_string();
+    assert!(told.contains("`w.dot`") && told.contains("`w`"), "{told}");
+    assert_eq!(params, before);
+    // What is no gradient moves nothing.
+    let values = parse("values", "param w\noutput w = 2 * w\nloss w\n");
+    let found = values.evaluate(
+        &Params::new().with("w", ndarray::arr0(1.0)),
+        &Batch::new(1, 1),
+    );
+    let error = Adam::new(0.1)
+        .step(&mut params, &found.unwrap())
+        .unwrap_err();
+    assert_eq!(error, Error::NotAGradient { name: "w".into() });
+}
+
+#[test]
+fn the_words_for_roles_are_words_only_before_declarations() {
+    let r = small(
+        "param tangent, cotangent, final\ninput x\noutput output = tangent * x\n\
+        state mean\nmean' = cotangent * mean + final\nloss output * mean'\n",
+    );
+    assert_eq!(
+        r.parameters().collect::<Vec<_>>(),
+        ["tangent", "cotangent", "final"]
+    );
+    for (source, told) in [
+        (
+            "tangent param w\nloss w\n",
+            "`w` does not say whose tangent it is",
+        ),
+        (
+            "cotangent input y\nloss y\n",
+            "`y` does not say whose cotangent it is",
+        ),
+        (
+            "param w\nfinal output w\n",
+            "`w` does not say whose final value it is",
+        ),
+        (
+            "tangent state h\n",
+            "expected `param`, `input`, `sample input` or `output`",
+        ),
+    ] {
+        let error = Recurrence::parse("wrong.rec", source)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(told), "{error}");
+    }
+}
+
+#[test]
+fn a_value_that_is_shifted_twice_is_written_once() {
+    // The first delay is read before its argument has the name of an output, the other one after.
+    let r = small("input x\nu = delay(2*x)\noutput o = 2*x\noutput u\nloss delay(2*x)\n");
+    assert_eq!(r.source().unwrap().matches("delay").count(), 1);
+    // The initial value of a backward register, which only a state can have, needs what it carries.
+    let r =
+        small("input x\nparam p\nq = min(p, x)\noutput o = delay(q, total_steps(q)), q\nloss o\n");
+    survives(&r.reversed().unwrap());
+    let r = small("input x\nparam p\noutput o = delay(advance(advance(p)), 1)\nloss o * x\n");
+    survives(&r.reversed().unwrap());
+    for derived in [r.gradient(Wrt::Everything), r.tangent(Wrt::Everything)] {
+        survives(&derived.unwrap());
+    }
+}
