@@ -171,3 +171,53 @@ fn a_model_learns_a_text() {
         "refused"
     );
 }
+
+/// A parameter is fitted under any name, and is what it is called: `w.final` is no final state.
+#[test]
+fn parameters_are_fitted_whatever_they_are_called() {
+    let folder = Folder::new("names");
+    fs::write(folder.file("data.csv"), "x\n1\n2\n3\n4\n").unwrap();
+    let declared = "param w.final = 0.5, v = 0.5\ninput x\n";
+    let cases = [
+        (
+            "param w.final = 0.5\ninput x\nloss (w.final - x)^2\n".into(),
+            5.0,
+        ),
+        (format!("{declared}loss (w.final + v - x)^2\n"), 5.0),
+        // The directions of Newton's method have other names than the parameters.
+        (
+            "param w = 0.5, w.dot = 0.5, w.dot2 = 0.5\ninput x\n\
+             loss (w - x)^2 + (w.dot - 2 * x)^2 + (w.dot2 - w)^2\n"
+                .into(),
+            25.0,
+        ),
+    ];
+    for (source, least) in cases {
+        fs::write(folder.file("names.rec"), source).unwrap();
+        for optimizer in ["newton", "sgd", "adam"] {
+            let lr = if optimizer == "adam" { "0.1" } else { "0.03" };
+            let fit = [
+                "fit",
+                "names.rec",
+                "--data",
+                "data.csv",
+                "--optimizer",
+                optimizer,
+            ];
+            let more = ["--lr", lr, "--steps", "500", "--out", "fit.npz", "--json"];
+            let found = json(&success(&bptt(&folder, &[&fit[..], &more].concat())));
+            let loss = found["loss"].as_f64().unwrap();
+            assert!((loss - least).abs() < 1e-6, "{optimizer}: {found}");
+        }
+    }
+    // The final state of `s` does not take the place of an output.
+    let source = "input x\nstate s\ns' = s + x\noutput s.final = 2 * x\n";
+    fs::write(folder.file("names.rec"), source).unwrap();
+    let run = ["run", "names.rec", "--data", "data.csv", "--json"];
+    let found = json(&success(&bptt(&folder, &run)));
+    assert_eq!(
+        found["outputs"]["s.final"].to_string(),
+        "[[2.0],[4.0],[6.0],[8.0]]"
+    );
+    assert_eq!(found["outputs"]["s.final2"].to_string(), "[10.0]");
+}

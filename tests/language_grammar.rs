@@ -228,7 +228,17 @@ fn what_the_grammar_allows_is_read() {
         written.extend(words.first().map(|w| (*w).to_owned()));
     }
     for keyword in [
-        "dim", "sample", "input", "param", "backward", "state", "output", "mean", "fn",
+        "dim",
+        "sample",
+        "input",
+        "param",
+        "backward",
+        "state",
+        "output",
+        "mean",
+        "fn",
+        "tangent",
+        "cotangent",
     ] {
         assert!(written.contains(keyword), "{keyword} was written");
     }

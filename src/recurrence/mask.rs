@@ -64,7 +64,9 @@ impl Recurrence {
         };
         check_name(name).map_err(refuse)?;
         if taken || self.tape.named(name).is_some() {
-            return Err(refuse(format!("the name `{name}` is used twice")));
+            return Err(refuse(format!(
+                "the name `{name}` is used twice: by the definition, and for the input to be added"
+            )));
         }
         let ty = Type::real((), Rate::Step);
         let (_, leaf) = scope.leaf(name.into(), Role::Input, ty);
