@@ -229,6 +229,32 @@ fn where_results_go_is_looked_at_first() {
     );
 }
 
+/// A file that the shell appends to, by the name `/dev/stdout`, is not replaced.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_redirected_output_is_appended_to() {
+    let folder = Folder::new("redirected");
+    let path = folder.file("notes.dot");
+    fs::write(&path, "before\n").unwrap();
+    for (arguments, descriptor) in [
+        ("show rnn --format dot --out /dev/stdout", 1),
+        ("show rnn --format dot --quiet --out /dev/fd/2", 2),
+    ] {
+        let file = fs::File::options().append(true).open(&path).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bptt"));
+        command.args(arguments.split(' '));
+        match descriptor {
+            1 => command.stdout(file),
+            _ => command.stderr(file),
+        };
+        assert!(command.status().unwrap().success(), "{arguments}");
+    }
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.starts_with("before\ndigraph"), "{text}");
+    assert!(text.contains("written to /dev/stdout"), "{text}");
+    assert_eq!(text.matches("digraph").count(), 2, "{text}");
+}
+
 /// What bash offers after `bptt ` with the completions installed.
 #[test]
 fn bash_completes_commands_and_options() {

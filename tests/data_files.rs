@@ -99,26 +99,69 @@ fn a_bomb_is_refused_before_it_expands() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("array `x` expands to 40000128 bytes"),
+        error.contains("array `x` expands to 320000000 bytes"),
         "{error}"
     );
     assert!(
         Arrays::read(sample("bomb.npz")).is_ok(),
-        "40 MB are below the usual limit"
+        "320 MB are below the usual limit"
+    );
+}
+
+/// Narrow integers become wide ones: what counts is the memory that they take.
+#[test]
+fn a_bomb_of_narrow_integers_is_refused() {
+    let folder = Folder::new("narrow");
+    let path = folder.file("x.npz");
+    let header = "{'descr': '|i1', 'fortran_order': False, 'shape': (900000,), }\n";
+    fs::write(&path, npz_with(header, &vec![0; 900_000], true)).unwrap();
+    let error = Arrays::read_limited(&path, 1 << 20)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("expands to 7200000 bytes"), "{error}");
+    assert!(Arrays::read(&path).is_ok(), "below the usual limit");
+    // Where nothing is compressed, there is no limit.
+    fs::write(&path, npz_with(header, &vec![0; 900_000], false)).unwrap();
+    assert!(Arrays::read_limited(&path, 1 << 20).is_ok(), "not a bomb");
+}
+
+#[test]
+fn a_tensor_of_many_axes_is_refused() {
+    let folder = Folder::new("axes");
+    let path = folder.file("x.safetensors");
+    let header = format!(
+        "{{\"x\":{{\"dtype\":\"F64\",\"shape\":[1{}],\"data_offsets\":[0,8]}}}}",
+        ",1".repeat(9)
+    );
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.as_bytes());
+    bytes.extend([0; 8]);
+    fs::write(&path, bytes).unwrap();
+    let message = refusal(&path);
+    assert!(
+        message.contains("array `x` has 10 axes, expected at most 8"),
+        "{message}"
     );
 }
 
 /// The bytes of a `.npy` member whose header says one thing and whose entries are another.
 fn npz(header: &str, entries: &[u8]) -> Vec<u8> {
+    npz_with(header, entries, true)
+}
+
+fn npz_with(header: &str, entries: &[u8], compressed: bool) -> Vec<u8> {
     use std::io::Write;
     let mut member = b"\x93NUMPY\x01\x00".to_vec();
     member.extend(u16::try_from(header.len()).unwrap().to_le_bytes());
     member.extend(header.as_bytes());
     member.extend(entries);
     let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    archive
-        .start_file("x.npy", zip::write::SimpleFileOptions::default())
-        .unwrap();
+    let method = match compressed {
+        true => zip::CompressionMethod::Deflated,
+        false => zip::CompressionMethod::Stored,
+    };
+    let options = zip::write::SimpleFileOptions::default().compression_method(method);
+    archive.start_file("x.npy", options).unwrap();
     archive.write_all(&member).unwrap();
     archive.finish().unwrap().into_inner()
 }

@@ -59,7 +59,7 @@ use crate::error::Result;
 use crate::op::Scalar;
 use crate::recurrence::{Outputs, Params};
 
-/// How many bytes a compressed file may expand to, unless told otherwise: 4 GiB.
+/// The bytes of memory that a compressed file may expand to, unless told otherwise: 4 GiB.
 pub const EXPANDED: u64 = 4 << 30;
 
 /// How the names of arrays begin that keep the state of an unfinished fit beside its parameters.

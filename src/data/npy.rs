@@ -9,7 +9,7 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 /// Far more than the header of an array has.
 const LONGEST_HEADER: usize = 1 << 16;
 /// The most axes any array of a recurrence has: step, sample, row, column.
-const MOST_AXES: usize = 8;
+pub(super) const MOST_AXES: usize = 8;
 
 /// What a header says.
 #[derive(Debug)]
@@ -89,6 +89,16 @@ impl Header {
         let all = all.filter(|n| isize::try_from(*n).is_ok());
         let all = all.ok_or_else(|| format!("has shape {:?}, which is too large", self.shape))?;
         Ok(all as u64)
+    }
+
+    /// The bytes that reading the array takes at most: an integer of any width becomes one of 8 bytes.
+    pub(super) fn memory(&self) -> Result<u64, String> {
+        let entries = (self.bytes()? - self.start as u64) / self.width()? as u64;
+        let wide = match self.descr.get(1..) {
+            Some("f4") => 4,
+            _ => 8,
+        };
+        Ok(self.bytes()?.max(entries.saturating_mul(wide)))
     }
 
     /// The width of one entry, for a type that can be read.

@@ -23,8 +23,8 @@ pub(super) fn read(bytes: &[u8], limit: u64) -> Result<Arrays, String> {
     let broken = |error| format!("is not a .npz archive, or is damaged: {error}");
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(broken)?;
     let mut arrays = Arrays::new();
-    // What is stored as it is cannot expand.
-    let mut left = limit.max(bytes.len() as u64);
+    // Without compression only narrow integers expand, to eight bytes each.
+    let mut left = limit.max(8 * bytes.len() as u64);
     for i in 0..archive.len() {
         let mut member = archive.by_index(i).map_err(broken)?;
         let file = member.name().to_owned();
@@ -40,13 +40,14 @@ pub(super) fn read(bytes: &[u8], limit: u64) -> Result<Arrays, String> {
             .map_err(damaged)?;
         let header = npy::Header::read(&found).map_err(of)?;
         let expected = header.bytes().map_err(of)?;
-        if expected > left {
+        let memory = header.memory().map_err(of)?;
+        if memory > left {
             return Err(of(format!(
-                "expands to {expected} bytes, which with the other arrays is more than the limit \
+                "expands to {memory} bytes, which with the other arrays is more than the limit \
                  of {limit}; an archive that is not compressed has no limit"
             )));
         }
-        left -= expected;
+        left -= memory;
         // One byte more than there should be, to notice that there are more.
         let more = (expected + 1).saturating_sub(found.len() as u64);
         (&mut member)

@@ -4,7 +4,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::Arrays;
 use super::array::Array;
-use super::npy::{entries, fill};
+use super::npy::{MOST_AXES, entries, fill};
 
 /// The longest header that the format allows.
 const LONGEST_HEADER: u64 = 100_000_000;
@@ -34,6 +34,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<Arrays, String> {
 
 fn array(tensor: &TensorView<'_>) -> Result<Array, String> {
     let (shape, data) = (tensor.shape(), tensor.data());
+    if shape.len() > MOST_AXES {
+        return Err(format!(
+            "has {} axes, expected at most {MOST_AXES}",
+            shape.len()
+        ));
+    }
     match tensor.dtype() {
         Dtype::F32 => Ok(Array::F32(fill(shape, data, f32::from_le_bytes)?)),
         Dtype::F64 => Ok(Array::F64(fill(shape, data, f64::from_le_bytes)?)),

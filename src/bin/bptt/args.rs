@@ -28,8 +28,8 @@ Without a command: the demonstration. It fits two networks to the yearly sunspot
 their gradients and shows how far back in time they reach. It takes a few seconds and writes
 nothing but text.
 
-Exit codes: 0 done; 1 a gradient is not certified, or a fit has diverged; 2 the command line is wrong;
-3 a recurrence, data or a file is wrong; 130 a fit was interrupted by Ctrl-C and is saved.";
+Exit codes: 0 done; 1 a gradient is not certified; 2 the command line is wrong; 3 a recurrence, data
+or a file is wrong; 4 a fit has diverged; 130 a fit was interrupted by Ctrl-C, and is saved.";
 
 /// Differentiate a recurrence: write the step once, get certified gradients
 #[derive(Debug, Parser)]

@@ -13,17 +13,17 @@ use bptt::data::{Arrays, Element};
 use bptt::{Batch, Error, Params, Real, Recurrence};
 use serde_json::json;
 
-use crate::Failure;
 use crate::args::{Dtype, Fit, Optimizer};
 use crate::engine::Program;
 use crate::input;
 use crate::report::{self, Report};
+use crate::{Done, Failure};
 use checkpoint::Progress;
 use data::Task;
 use session::Session;
 use settings::Settings;
 
-pub(crate) fn run(args: &Fit, report: &mut Report) -> Result<(), Failure> {
+pub(crate) fn run(args: &Fit, report: &mut Report) -> Result<Done, Failure> {
     let second_order = args.optimizer == Optimizer::Newton || args.standard_errors;
     match args.dtype {
         Dtype::F32 if second_order => {
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Fit, report: &mut Report) -> Result<(), Failure> {
     }
 }
 
-fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<(), Failure> {
+fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Failure> {
     Arrays::can_write(&args.out)?;
     let Task {
         recurrence,
@@ -58,9 +58,9 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<(), Fail
         }
         _ => descend::fit(&recurrence, &mut progress, &batch, args, &session, report)?,
     };
-    session.finish(&progress)?;
+    session.finish(&progress, &course.end)?;
     let params = progress.params;
-    let errors = match args.standard_errors {
+    let errors = match args.standard_errors && matches!(course.end, End::Fitted) {
         true => Some(newton::standard_errors(
             &recurrence,
             &params.cast(),
@@ -69,12 +69,17 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<(), Fail
         false => None,
     };
 
-    let extent = format!("fitted, T = {}, B = {}", batch.steps(), batch.samples());
+    let (word, problem) = match &course.end {
+        End::Fitted => ("fitted", None),
+        End::Diverged(why) => ("not fitted", Some(why.clone())),
+    };
+    let extent = format!("{word}, T = {}, B = {}", batch.steps(), batch.samples());
     report.heading(recurrence.name(), &extent)?;
     let Course {
         steps,
         before,
         after,
+        ..
     } = course;
     let each = match args.batch.is_some_and(|n| n < batch.samples()) {
         true => " a minibatch",
@@ -95,6 +100,7 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<(), Fail
         report.field("alphabet", || json!(alphabet));
     }
     report.field("recurrence", || json!(recurrence.name()));
+    report.field("outcome", || json!(word));
     report.field("steps", || json!(steps));
     report.field("loss_before", || json!(before));
     report.field("loss", || json!(after));
@@ -108,7 +114,15 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<(), Fail
         report.field("parameters", || nested(&params.cast()));
         report.field("standard_errors", || nested(errors));
     }
-    Ok(report.wrote(&args.out)?)
+    report.wrote(&args.out)?;
+    Ok(match problem {
+        None => Done::Well,
+        Some(problem) => {
+            report.problem(&problem);
+            report.field("problems", || json!([problem]));
+            Done::NotFitted
+        }
+    })
 }
 
 /// How a fit went.
@@ -116,6 +130,14 @@ struct Course {
     steps: usize,
     before: f64,
     after: f64,
+    end: End,
+}
+
+/// How a fit ended.
+enum End {
+    Fitted,
+    /// The reason; the best parameters are kept.
+    Diverged(String),
 }
 
 fn loss<F: Real>(

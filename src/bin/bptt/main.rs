@@ -32,6 +32,8 @@ type Failure = Box<dyn std::error::Error>;
 enum Done {
     Well,
     NotCertified,
+    /// The parameters of a fit were saved, but it diverged.
+    NotFitted,
 }
 
 /// The end of a command with an exit code of its own.
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
     match run(cli.command, &mut report).and_then(|done| Ok((done, report.flush()?))) {
         Ok((Done::Well, ())) => ExitCode::SUCCESS,
         Ok((Done::NotCertified, ())) => ExitCode::from(1),
+        Ok((Done::NotFitted, ())) => ExitCode::from(4),
         // The reader has seen enough, as with `bptt | head`.
         Err(error) if is_broken_pipe(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -84,7 +87,7 @@ fn run(command: Option<Command>, report: &mut Report) -> Result<Done, Failure> {
         Some(Command::Check(args)) => return check::run(&args, report),
         Some(Command::Grad(args)) => grad::grad(&args, report)?,
         Some(Command::Run(args)) => grad::run(&args, report)?,
-        Some(Command::Fit(args)) => fit::run(&args, report)?,
+        Some(Command::Fit(args)) => return fit::run(&args, report),
         Some(Command::Show(args)) => show::run(&args, report)?,
         Some(Command::Derive(args)) => derive::run(&args, report)?,
         Some(Command::New(args)) => new::run(&args, report)?,

@@ -72,6 +72,13 @@ impl Report {
         }
     }
 
+    /// An error that does not end the command.
+    #[expect(clippy::unused_self, reason = "whoever reports has the terminal")]
+    pub(crate) fn problem(&self, text: &str) {
+        // The exit code says so too.
+        let _ = writeln!(anstream::stderr(), "{}: {text}", error_mark());
+    }
+
     /// A field of the JSON object.
     pub(crate) fn field(&mut self, name: &str, value: impl FnOnce() -> Value) {
         if let Some(object) = &mut self.json {

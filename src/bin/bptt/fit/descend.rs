@@ -7,7 +7,7 @@ use bptt::{Batch, Error, Outputs, Params, Real, Recurrence, Wrt};
 use super::checkpoint::Progress;
 use super::order::Order;
 use super::session::Session;
-use super::{Course, loss};
+use super::{Course, End, loss};
 use crate::Failure;
 use crate::args::{Fit, Optimizer};
 use crate::engine::Program;
@@ -87,7 +87,7 @@ pub(super) fn fit<F: Real + Element>(
         let mut found = match found {
             Err(error) if is_divergence(&error) && progress.steps > 0 => {
                 let reason = format!("step {}: {error}", progress.steps + 1);
-                return Err(session.diverged(&progress.losses, &reason));
+                return Ok(diverged(progress, reason));
             }
             found => found?,
         };
@@ -124,14 +124,36 @@ pub(super) fn fit<F: Real + Element>(
         Ok(_) => None,
     };
     if let Some(reason) = grown {
-        return Err(session.diverged(losses, &reason));
+        return Ok(diverged(progress, reason));
     }
     let after = round.map_or(last, Ok)?;
     Ok(Course {
         steps: progress.steps,
         before: losses.first.unwrap_or(after),
         after,
+        end: End::Fitted,
     })
+}
+
+/// Goes back to the parameters with the lowest loss.
+fn diverged<F: Real>(progress: &mut Progress<F>, reason: String) -> Course {
+    let mut end = format!("the fit has diverged: {reason}; try a smaller --lr, or --clip 1");
+    let before = progress.losses.first.unwrap_or(f64::NAN);
+    let mut after = before;
+    if let Some(best) = progress.losses.best.take() {
+        end = format!(
+            "{end}. The parameters after step {} are kept, whose loss is the lowest, {}",
+            best.steps, best.loss
+        );
+        after = best.loss;
+        progress.params = best.params;
+    }
+    Course {
+        steps: progress.steps,
+        before,
+        after,
+        end: End::Diverged(end),
+    }
 }
 
 /// Whether a run failed because the numbers grew too large.

@@ -6,7 +6,7 @@ use bptt::{Batch, Derived, Error, Outputs, Params, Real, Recurrence, Wrt};
 
 use super::checkpoint::Progress;
 use super::session::Session;
-use super::{Course, loss};
+use super::{Course, End, loss};
 use crate::Failure;
 use crate::args::Fit;
 use crate::engine::Program;
@@ -110,6 +110,7 @@ pub(super) fn fit<F: Real + Element>(
         steps: progress.steps,
         before,
         after,
+        end: End::Fitted,
     })
 }
 

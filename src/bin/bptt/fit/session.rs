@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use bptt::Scalar;
 use bptt::data::{Arrays, Element};
-use bptt::{Params, Scalar};
 
+use super::End;
 use super::checkpoint::Progress;
-use super::losses::Losses;
 use super::settings::Settings;
 use crate::args::Fit;
 use crate::interrupt::Interrupt;
@@ -69,10 +69,14 @@ impl<'a> Session<'a> {
     pub(super) fn finish<F: Scalar + Element>(
         &self,
         progress: &Progress<F>,
+        end: &End,
     ) -> Result<(), Failure> {
         match self.every {
-            Some(_) => progress.arrays(&self.settings).write(self.out)?,
-            None => Arrays::from(&progress.params).write(self.out)?,
+            // After a divergence there is nothing to go on with.
+            Some(_) if !matches!(end, End::Diverged(_)) => {
+                progress.arrays(&self.settings).write(self.out)?
+            }
+            _ => Arrays::from(&progress.params).write(self.out)?,
         }
         self.interrupt.ignore_no_more();
         Ok(())
@@ -93,27 +97,5 @@ impl<'a> Session<'a> {
             }
             Err(error) => format!("{reason}; and {error}").into(),
         }
-    }
-
-    /// The end of a fit that diverged: the file holds the best parameters there were.
-    pub(super) fn diverged<F: Scalar + Element>(
-        &self,
-        losses: &Losses<F>,
-        reason: &str,
-    ) -> Failure {
-        let remedy = "try a smaller --lr, or --clip 1";
-        let Some(best) = &losses.best else {
-            return format!("{reason}; {remedy}").into();
-        };
-        let kept: &Params<F> = &best.params;
-        if let Err(error) = Arrays::from(kept).write(self.out) {
-            return format!("{reason}; {remedy}; and {error}").into();
-        }
-        let (out, loss, steps) = (self.out.display(), best.loss, best.steps);
-        let text = format!(
-            "the fit has diverged: {reason}; {remedy}. {out} holds the parameters after step {steps}, \
-             whose loss is {loss}, the lowest"
-        );
-        Ending::new(1, text)
     }
 }
