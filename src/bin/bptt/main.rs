@@ -44,7 +44,7 @@ struct Ending {
 }
 
 impl Ending {
-    fn new(code: u8, text: String) -> Failure {
+    fn failure(code: u8, text: String) -> Failure {
         Box::new(Self { code, text })
     }
 }

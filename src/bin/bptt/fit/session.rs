@@ -52,13 +52,13 @@ impl<'a> Session<'a> {
                 report.note(&format!("step {steps} is not saved: {error}"));
                 Ok(())
             }
-            (Some(code), Ok(())) => Err(Ending::new(
+            (Some(code), Ok(())) => Err(Ending::failure(
                 code,
                 format!(
                     "interrupted after step {steps}, saved to {out}; go on with --resume {out}"
                 ),
             )),
-            (Some(code), Err(error)) => Err(Ending::new(
+            (Some(code), Err(error)) => Err(Ending::failure(
                 code,
                 format!("interrupted after step {steps}, and not saved: {error}"),
             )),
@@ -71,13 +71,12 @@ impl<'a> Session<'a> {
         progress: &Progress<F>,
         end: &End,
     ) -> Result<(), Failure> {
-        match self.every {
-            // After a divergence there is nothing to go on with.
-            Some(_) if !matches!(end, End::Diverged(_)) => {
-                progress.arrays(&self.settings).write(self.out)?
-            }
-            _ => Arrays::from(&progress.params).write(self.out)?,
-        }
+        // After a divergence there is nothing to go on with.
+        let arrays = match self.every {
+            Some(_) if !matches!(end, End::Diverged(_)) => progress.arrays(&self.settings),
+            _ => Arrays::from(&progress.params),
+        };
+        arrays.write(self.out)?;
         self.interrupt.ignore_no_more();
         Ok(())
     }
