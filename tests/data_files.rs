@@ -443,6 +443,20 @@ fn inputs_become_a_batch() {
     );
 }
 
+/// Files often have −100 where there is no class.
+#[test]
+fn a_negative_class_beyond_the_end_of_a_sequence_is_not_looked_at() {
+    let labels = array![[1_i64, 0], [1, 0], [0, -100], [1, -100]];
+    let arrays = data().with("y", labels).with("lengths", array![4_i64, 2]);
+    let params = Params::new().with("w", ndarray::Array2::zeros((2, 3)));
+    let batch: Batch<f64> = arrays.batch(&model()).unwrap();
+    let found = model().evaluate(&params, &batch).unwrap().loss().unwrap();
+    assert!((found - 6.0 * 2_f64.ln()).abs() < 1e-14, "{found}");
+    let program = model().compile_for::<f64>(&params, &batch).unwrap();
+    let fast = program.evaluate(&params, &batch).unwrap();
+    assert!((fast.loss().unwrap() - found).abs() < 1e-14);
+}
+
 #[test]
 fn inputs_that_do_not_fit_are_refused() {
     let refuse = |arrays: Arrays, expected: &str| {
@@ -458,7 +472,7 @@ fn inputs_that_do_not_fit_are_refused() {
         "array `y`: expected integers, found f64",
     );
     refuse(
-        data().with("y", array![[-1_i64]]),
+        data().with("y", ndarray::Array2::<i64>::from_elem((4, 2), -1)),
         "entry [0, 0] is a negative class, expected 0 to",
     );
     refuse(
