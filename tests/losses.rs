@@ -3,7 +3,7 @@
 #[path = "support/engines.rs"]
 mod engines;
 
-use bptt::{Batch, Definition, Expr, Params, Recurrence};
+use bptt::{Batch, Definition, Expr, Params, Rate, Recurrence};
 use engines::EveryEngine as _;
 use ndarray::{Array2, Array3, arr0, array};
 
@@ -54,7 +54,7 @@ fn means() {
     loss_is(15.0 / 2.0, |r, [_, s, _]| r.mean_loss(s));
     loss_is(0.5, |r, [_, _, p]| r.mean_loss(p));
     loss_is((4.0 * 7.0 + 2.0 * 8.0) / 6.0, |r, [_, s, _]| {
-        r.mean_loss(s.hold(bptt::Rate::Step));
+        r.mean_loss(s.hold(Rate::Step));
     });
 }
 
@@ -62,10 +62,52 @@ fn means() {
 fn final_values() {
     loss_is(24.0, |r, [x, _, _]| r.final_loss(x));
     loss_is(15.0, |r, [_, s, _]| r.final_loss(s));
-    loss_is(1.0, |r, [_, _, p]| r.final_loss(p));
+    loss_is(0.5, |r, [_, _, p]| r.final_loss(p));
+    loss_is(1.0, |r, [_, _, p]| r.final_loss(p.hold(Rate::Step)));
     loss_is(12.0, |r, [x, _, _]| r.mean_final_loss(x));
     loss_is(7.5, |r, [_, s, _]| r.mean_final_loss(s));
     loss_is(0.5, |r, [_, _, p]| r.mean_final_loss(p));
+}
+
+/// `T = 4`, `B = 3`, `p = 2`: how often a value counts goes with its rate, and with nothing else.
+#[test]
+fn a_loss_is_summed_over_what_it_varies_with() {
+    let table = [
+        // loss, mean loss, final loss, mean final loss
+        ("p", [2.0, 2.0, 2.0, 2.0]),
+        ("p + 0", [2.0, 2.0, 2.0, 2.0]),
+        ("hold(p, sample)", [6.0, 2.0, 6.0, 2.0]),
+        ("hold(p, step)", [24.0, 2.0, 6.0, 2.0]),
+        ("p * h0", [12.0, 4.0, 12.0, 4.0]),
+        ("p + 0 * h0", [6.0, 2.0, 6.0, 2.0]),
+        ("hold(p * h0, step)", [48.0, 4.0, 12.0, 4.0]),
+        ("p + 0 * x", [24.0, 2.0, 6.0, 2.0]),
+        ("p * s'", [60.0, 5.0, 24.0, 8.0]),
+        ("p * last(s')", [24.0, 8.0, 24.0, 8.0]),
+        ("total(p * x)", [24.0, 24.0, 24.0, 24.0]),
+    ];
+    let statements = ["loss", "mean loss", "final loss", "mean final loss"];
+    let params = Params::new().with("p", arr0(2.0));
+    let batch = Batch::new(4, 3)
+        .with("x", Array2::from_elem((4, 3), 1.0))
+        .with("h0", array![1.0, 2.0, 3.0]);
+    for (value, row) in table {
+        for (statement, expected) in statements.into_iter().zip(row) {
+            let text = format!(
+                "input x\nsample input h0\nparam p\nstate s\ns' = s + x\n{statement} {value}\n"
+            );
+            let r = Recurrence::parse("table.rec", &text).expect("it is sound");
+            let found = r.on_every_engine(&params, &batch).expect("it fits");
+            let found = found.loss().expect("there is a loss");
+            assert_eq!(found, expected, "{statement} {value}");
+            // The canonical form says the same, and is a fixed point.
+            let source = r.source().expect("it can be written");
+            let again = Recurrence::parse("table.rec", &source).expect("it is read again");
+            assert_eq!(again.source().expect("it can be written"), source);
+            let found = again.evaluate(&params, &batch).expect("it fits");
+            assert_eq!(found.loss(), Ok(expected), "{source}");
+        }
+    }
 }
 
 #[test]

@@ -73,11 +73,11 @@ struct Mutation {
 impl<'b> Edit<'b> for Mutation {
     fn node(&mut self, site: NodeSite<'_, 'b>) -> Expr<'b> {
         if self.place != Place::Node(site.id) {
-            return site.copy;
+            return site.copy();
         }
         let broken = broken(self.fault, &site, self.carried);
         self.applied = broken.is_some();
-        broken.unwrap_or(site.copy)
+        broken.unwrap_or(site.copy())
     }
 
     fn direction(&mut self, id: RegisterId, register: &Register) -> Direction {
@@ -117,8 +117,8 @@ fn broken<'b>(
 ) -> Option<Expr<'b>> {
     let name = site.node.op().name();
     let args = &site.args;
-    let shape = site.copy.shape();
-    let fits = |e: Expr<'b>| (e.shape() == shape && e.rate() == site.copy.rate()).then_some(e);
+    let shape = site.copy().shape();
+    let fits = |e: Expr<'b>| (e.shape() == shape && e.rate() == site.copy().rate()).then_some(e);
     match (fault, name) {
         (Fault::DropFirstTerm, "add" | "sub") => fits(args[1]),
         (Fault::DropSecondTerm, "add" | "sub") => fits(args[0]),
@@ -146,7 +146,7 @@ fn broken<'b>(
             Some(args[0].last().total(site.node.ty().rate))
         }
         (Fault::ForgetMask, "select") => fits(args[1]),
-        (Fault::WrongClass, "scatter") => Some(site.copy.full_like(1.0) - site.copy),
+        (Fault::WrongClass, "scatter") => Some(site.copy().full_like(1.0) - site.copy()),
         _ => None,
     }
 }

@@ -77,7 +77,7 @@ impl Printer<'_> {
                 "loss" => "final loss",
                 _ => "mean final loss",
             };
-            value = self.unheld(inner);
+            value = inner;
         }
         (words, value)
     }

@@ -287,9 +287,14 @@ impl Definition {
         }
         let (register, read) = self.register(Arc::clone(&name), direction, shape, init);
         let at = Location::caller();
-        self.states
-            .borrow_mut()
-            .push((State { name, register }, at));
+        self.states.borrow_mut().push((
+            State {
+                name,
+                register,
+                end: None,
+            },
+            at,
+        ));
         read
     }
 
@@ -341,7 +346,7 @@ impl Definition {
                 .find(|s| s.register == register)
                 .cloned()
         });
-        let Some(State { name, register }) = known else {
+        let Some(State { name, register, .. }) = known else {
             let text = self.scope.with(|t| t.expression(read));
             self.fail(format!("`next` needs a state, found `{text}`"));
             return value;
@@ -519,7 +524,35 @@ impl Definition {
         }
     }
 
-    /// Adds a scalar to the loss, summed over steps and samples. May be called several times.
+    /// Adds a scalar to the loss, summed over what it varies with: steps and samples for a value per
+    /// step, samples for a value per sample; a value of parameters alone counts once. May be called
+    /// several times.
+    ///
+    /// How often a value counts is the [rate](Expr::rate) of its expression;
+    /// [`hold`](Expr::hold) changes it. With `T = 4` steps, `B = 3` samples and `p = 2`:
+    ///
+    /// | value | rate | `loss` | `mean_loss` | `final_loss` | `mean_final_loss` |
+    /// |---|---|---|---|---|---|
+    /// | `p` | static | 2 | 2 | 2 | 2 |
+    /// | `p * s` with a sample input `s = 1` | sample | 6 | 2 | 6 | 2 |
+    /// | `p * x` with an input `x = 1` | step | 24 | 2 | 6 | 2 |
+    ///
+    /// ```
+    /// use bptt::{Batch, Params, Rate, Recurrence};
+    /// let loss = |rate| {
+    ///     let r = Recurrence::define("penalty", |r| {
+    ///         r.input("x", ());
+    ///         r.loss(r.param("p", ()).hold(rate));
+    ///     })?;
+    ///     let batch = Batch::new(4, 3).with("x", ndarray::Array2::zeros((4, 3)));
+    ///     let params = Params::new().with("p", ndarray::arr0(2.0));
+    ///     r.evaluate(&params, &batch)?.loss()
+    /// };
+    /// assert_eq!(loss(Rate::Static)?, 2.0);
+    /// assert_eq!(loss(Rate::Sample)?, 6.0);
+    /// assert_eq!(loss(Rate::Step)?, 24.0);
+    /// # Ok::<(), bptt::Error>(())
+    /// ```
     #[track_caller]
     pub fn loss(&self, value: Expr<'_>) {
         if let Some(value) = self.check_loss(value) {
@@ -527,30 +560,47 @@ impl Definition {
         }
     }
 
-    /// Adds a scalar to the loss, averaged over the active steps of all samples.
+    /// Adds a scalar to the loss, averaged over what it varies with: over the active steps of all samples
+    /// for a value per step, over the samples for a value per sample; a value of parameters alone is
+    /// its own mean. See the table at [`loss`](Self::loss).
     #[track_caller]
     pub fn mean_loss(&self, value: Expr<'_>) {
-        if let Some(value) = self.check_loss(value) {
-            let count = value
-                .constant(1.0)
-                .hold(value.rate().unwrap_or(Rate::Static));
-            self.add_loss(value.total(Rate::Static) / count.total(Rate::Static));
+        let Some(value) = self.check_loss(value) else {
+            return;
+        };
+        match value.rate() {
+            Some(Rate::Static) | None => self.add_loss(value),
+            Some(rate) => {
+                let count = value.constant(1.0).hold(rate).total(Rate::Static);
+                self.add_loss(value.total(Rate::Static) / count);
+            }
         }
     }
 
-    /// Adds the value of a scalar at the last step to the loss, summed over samples.
+    /// Adds the value of a scalar at the last step to the loss, summed over samples. A value that does
+    /// not vary with the step is its own last value: per sample it is summed over samples, and of
+    /// parameters alone it counts once. See the table at [`loss`](Self::loss).
     #[track_caller]
     pub fn final_loss(&self, value: Expr<'_>) {
         if let Some(value) = self.check_loss(value) {
-            self.add_loss(value.hold(Rate::Step).last());
+            self.loss(last(value));
         }
     }
 
-    /// Adds the value of a scalar at the last step to the loss, averaged over samples.
+    /// Adds the value of a scalar at the last step to the loss, averaged over samples; a value of
+    /// parameters alone is its own mean. See the table at [`loss`](Self::loss).
     #[track_caller]
     pub fn mean_final_loss(&self, value: Expr<'_>) {
         if let Some(value) = self.check_loss(value) {
-            self.mean_loss(value.hold(Rate::Step).last());
+            self.mean_loss(last(value));
         }
+    }
+}
+
+/// The value at the last step; a value that does not vary with the step is that already.
+fn last(value: Expr<'_>) -> Expr<'_> {
+    match value.rate() {
+        Some(Rate::Step) => value.last(),
+        _ => value,
     }
 }

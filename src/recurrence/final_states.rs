@@ -9,8 +9,10 @@ use crate::tape::{Derived, Direction, Scope, added_name};
 
 impl Recurrence {
     /// A copy with an extra output `h.final` for each state `h`: its value after the last step of
-    /// each sample, or, for a backward state, after the first. If there is an output of that name
-    /// already, it is called `h.final2`, and so on; [`output_for`](Self::output_for) says how.
+    /// each sample, or, for a backward state, after the first. With
+    /// [resets](Self::with_resets) it is an output per step: the value after the sequence that the
+    /// step belongs to. If there is an output of that name already, it is called `h.final2`, and so
+    /// on; [`output_for`](Self::output_for) says how.
     ///
     /// ```
     /// use bptt::{Batch, Params, Recurrence};
@@ -57,9 +59,10 @@ impl Recurrence {
                 continue;
             };
             let value = scope.expr(def).hold(Rate::Step);
-            let last = match register.direction() {
-                Direction::Forward => value.last(),
-                Direction::Backward => value.first(),
+            let last = match (state.end, register.direction()) {
+                (Some(end), _) => scope.expr(end),
+                (None, Direction::Forward) => value.last(),
+                (None, Direction::Backward) => value.first(),
             };
             if let Some(id) = last.id() {
                 let name = added_name(&state.name, "final", |n| outputs.contains_key(n));

@@ -1,6 +1,7 @@
-//! Variable lengths and resets, as rewrites of what registers read and carry.
+//! Steps that count for nothing, as a rewrite of the graph.
 //!
-//! They are applied to a definition; its gradients then follow from the rewritten graph.
+//! Every op and register is rewritten so that its values at the active steps are those it has on the
+//! sequence of the active steps alone. That holds for any graph, derivatives included.
 
 use super::Recurrence;
 use crate::error::{Error, Mistake, Result};
@@ -10,53 +11,53 @@ use crate::tape::{Direction, Edit, NodeSite, RegisterEdit, RegisterSite, Role, S
 
 impl Recurrence {
     /// Adds a per-step scalar input `name` that says which steps are active (1) and which are not
-    /// (0). An inactive step carries every state unchanged and adds nothing to any sum over
-    /// steps; the first and last step are the first and last active ones. The other inputs may hold
-    /// anything there: NaN and classes out of range are read as zeros.
+    /// (0). The active steps of a sample give the same values as a sequence of these steps alone:
+    ///
+    /// * an inactive step carries every state unchanged and adds nothing to any sum over steps;
+    /// * the first and last step are the first and last active ones;
+    /// * outputs per step are zero at an inactive step, and the other inputs may hold anything there: NaN
+    ///   and classes out of range are read as zeros;
+    /// * a sample without an active step adds nothing to any sum over samples.
     ///
     /// For sequences of different lengths this is the same as giving the lengths to
     /// [`Batch::with_lengths`](super::Batch::with_lengths); as a rewrite it can be run by an
-    /// engine that treats all samples alike.
+    /// engine that treats all samples alike. A derivative may be masked too: its values are those of
+    /// the derivative on the active steps.
+    ///
+    /// ```
+    /// use bptt::{Batch, Params, Recurrence};
+    /// use ndarray::array;
+    /// let mean = Recurrence::parse("mean.rec", "input x\nmean loss x\nfinal loss x\n")?;
+    /// let batch = Batch::new(4, 1)
+    ///     .with("x", array![[1.0], [7.0], [3.0], [7.0]])
+    ///     .with("active", array![[1.0], [0.0], [1.0], [0.0]]);
+    /// let found = mean.with_mask("active")?.evaluate(&Params::new(), &batch)?;
+    /// assert_eq!(found.loss()?, 2.0 + 3.0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
-    /// When the name is taken, or when the recurrence is itself a derivative: mask first, then
-    /// differentiate.
+    /// When the name is taken.
     pub fn with_mask(&self, name: &str) -> Result<Self> {
         let scope = Scope::default();
         let active = self.new_input(&scope, name)?;
         scope.mask(name.into());
-        let draft = self.transplant(
-            &scope,
-            &mut Mask {
-                scope: &scope,
-                active,
-            },
-        );
-        draft.finish(scope, &self.name)
-    }
-
-    /// Adds a per-step scalar input `name`; where it is 1, a new sequence begins: every forward
-    /// state is read as its initial value at that step, and every backward state as its initial
-    /// value at the step before.
-    ///
-    /// # Errors
-    /// When the name is taken.
-    pub fn with_resets(&self, name: &str) -> Result<Self> {
-        let scope = Scope::default();
-        let reset = self.new_input(&scope, name)?;
-        let ends = carried(&scope, Direction::Backward, "reset", reset, |_| reset);
-        let draft = self.transplant(
-            &scope,
-            &mut Reset {
-                begins: reset,
-                ends,
-            },
-        );
+        let mut mask = Mask {
+            scope: &scope,
+            active,
+        };
+        let mut draft = self.transplant(&scope, &mut mask);
+        for id in draft.outputs.values_mut() {
+            let value = scope.expr(*id);
+            if value.rate() == Some(Rate::Step) {
+                *id = active.select(value, value.zeros_like()).id().unwrap_or(*id);
+            }
+        }
         draft.finish(scope, &self.name)
     }
 
     /// A per-step scalar input, in a scope that will hold a copy of this recurrence.
-    fn new_input<'b>(&self, scope: &'b Scope, name: &str) -> Result<Expr<'b>> {
+    pub(super) fn new_input<'b>(&self, scope: &'b Scope, name: &str) -> Result<Expr<'b>> {
         let taken = self.tape.leaves().iter().any(|l| *l.name == *name);
         let refuse = |message: String| Error::Definition {
             recurrence: self.name.clone(),
@@ -77,23 +78,33 @@ impl Recurrence {
     }
 }
 
-/// A register that carries what `def` makes of its read; the result is its read.
-fn carried<'b>(
+/// A register that starts at zero and carries what `def` makes of its read; the result is its read
+/// and what it carries.
+pub(super) fn carried<'b>(
     scope: &'b Scope,
     direction: Direction,
     name: &str,
     like: Expr<'b>,
     def: impl FnOnce(Expr<'b>) -> Expr<'b>,
-) -> Expr<'b> {
+) -> (Expr<'b>, Expr<'b>) {
     let Some(shape) = like.shape() else {
-        return like;
+        return (like, like);
     };
     let ty = Type::real(shape, Rate::Step);
     let (register, read) = scope.register(name.into(), direction, ty, None);
-    if let Some(id) = def(read).hold(Rate::Step).id() {
+    let def = def(read).hold(Rate::Step);
+    if let Some(id) = def.id() {
         scope.set_register(register, None, id);
     }
-    read
+    (read, def)
+}
+
+/// The direction of time that ends at an edge.
+const fn towards(edge: Edge) -> Direction {
+    match edge {
+        Edge::First => Direction::Backward,
+        Edge::Last => Direction::Forward,
+    }
 }
 
 struct Mask<'b> {
@@ -101,35 +112,40 @@ struct Mask<'b> {
     active: Expr<'b>,
 }
 
+impl<'b> Mask<'b> {
+    /// 1 at the first or the last active step, 0 at the others.
+    fn at(&self, edge: Edge) -> Expr<'b> {
+        let away = towards(edge).reversed();
+        let one = self.active.full_like(1.0);
+        let (seen, _) = carried(self.scope, away, "seen", self.active, |seen| {
+            self.active.select(one, seen)
+        });
+        seen.select(self.active.zeros_like(), self.active)
+    }
+}
+
 impl<'b> Edit<'b> for Mask<'b> {
     fn node(&mut self, site: NodeSite<'_, 'b>) -> Expr<'b> {
         let Some(x) = site.args.first().copied() else {
-            return site.copy;
+            return site.copy();
         };
+        let only = |condition: Expr<'b>, x: Expr<'b>| condition.select(x, x.zeros_like());
         match site.node.op() {
-            Op::Time(Time::Total(_)) if x.rate() == Some(Rate::Step) => self
-                .active
-                .select(x, x.zeros_like())
-                .total(site.node.ty().rate),
+            Op::Time(Time::Total(_)) => {
+                let counts = match x.rate() {
+                    Some(Rate::Sample) => self.active.total(Rate::Sample),
+                    _ => self.active,
+                };
+                only(counts, x).total(site.node.ty().rate)
+            }
             Op::Time(Time::Pick(pick)) => {
                 // The value at the nearest active step on the way to that end.
-                let direction = match pick.0 {
-                    Edge::Last => Direction::Forward,
-                    Edge::First => Direction::Backward,
-                };
-                let mut latest = x;
-                carried(self.scope, direction, "nearest", x, |read| {
-                    latest = self.active.select(x, read);
-                    latest
-                });
-                latest.pick(pick.0)
+                let choose = |read| self.active.select(x, read);
+                let (_, nearest) = carried(self.scope, towards(pick.0), "nearest", x, choose);
+                nearest.pick(pick.0)
             }
-            Op::Time(Time::Impulse(_)) => {
-                let text = "a derivative cannot be masked: mask the recurrence, then differentiate";
-                self.scope.mistake(Mistake::anywhere(text));
-                site.copy
-            }
-            _ => site.copy,
+            Op::Time(Time::Impulse(impulse)) => only(self.at(impulse.0), x.hold(Rate::Step)),
+            _ => site.copy(),
         }
     }
 
@@ -137,26 +153,6 @@ impl<'b> Edit<'b> for Mask<'b> {
         RegisterEdit {
             init: site.init,
             def: self.active.select(site.def, site.read),
-        }
-    }
-}
-
-struct Reset<'b> {
-    /// Whether a sequence begins at this step.
-    begins: Expr<'b>,
-    /// Whether a sequence begins at the step after.
-    ends: Expr<'b>,
-}
-
-impl<'b> Edit<'b> for Reset<'b> {
-    fn node(&mut self, site: NodeSite<'_, 'b>) -> Expr<'b> {
-        let (Op::Read(_), Some(direction)) = (site.node.op(), site.direction) else {
-            return site.copy;
-        };
-        let init = site.init.unwrap_or_else(|| site.copy.zeros_like());
-        match direction {
-            Direction::Forward => self.begins.select(init, site.copy),
-            Direction::Backward => self.ends.select(init, site.copy),
         }
     }
 }

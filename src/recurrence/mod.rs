@@ -11,6 +11,7 @@ mod initial;
 mod losses;
 mod mask;
 mod observe;
+mod resets;
 mod reversed;
 mod roles;
 mod tape_gradient;
@@ -43,6 +44,8 @@ pub(crate) const LOSS: &str = "loss";
 pub(crate) struct State {
     pub(crate) name: Arc<str>,
     pub(crate) register: RegisterId,
+    /// Its value after each sequence, where that is not what it carries at the end of a row.
+    pub(crate) end: Option<NodeId>,
 }
 
 /// A recurrence `s_t = f(s_{t-1}, x_t, θ)` with outputs and, usually, a loss.
@@ -191,6 +194,7 @@ impl Recurrence {
                 .iter()
                 .filter_map(|s| self.tape.register(s.register).def()),
         );
+        roots.extend(self.states.iter().filter_map(|s| s.end));
         roots.extend(self.tape.names().map(|(_, id)| id));
         let copy = Transplant::new(&self.tape, scope, &roots, |_| true, edit);
         let outputs = self.outputs.iter();
@@ -205,6 +209,7 @@ impl Recurrence {
                     Some(State {
                         name: Arc::clone(&s.name),
                         register,
+                        end: s.end.and_then(|id| copy.get(id)),
                     })
                 })
                 .collect(),
@@ -255,7 +260,13 @@ impl Draft {
     ) -> Result<Recurrence> {
         let whole = self.finish(scope, name)?;
         let scope = Scope::default();
-        let roots: Vec<NodeId> = whole.outputs.values().copied().collect();
+        let mut roots: Vec<NodeId> = whole.outputs.values().copied().collect();
+        let live = whole.tape.live(roots.iter().copied());
+        let nodes = whole.tape.nodes().filter(|(id, _)| live[id.index()]);
+        let reads = nodes.filter_map(|(id, _)| whole.tape.register_read_by(id));
+        let kept: Vec<RegisterId> = reads.collect();
+        let states = whole.states.iter().filter(|s| kept.contains(&s.register));
+        roots.extend(states.filter_map(|s| s.end));
         let copy = Transplant::new(&whole.tape, &scope, &roots, keep, &mut Unchanged);
         let outputs = whole.outputs.iter();
         let draft = Self {
@@ -268,6 +279,7 @@ impl Draft {
                 .filter_map(|s| {
                     Some(State {
                         register: copy.register(s.register)?,
+                        end: s.end.and_then(|id| copy.get(id)),
                         ..s
                     })
                 })

@@ -178,7 +178,7 @@ impl<'b> Edit<'b> for Together {
     fn node(&mut self, site: NodeSite<'_, 'b>) -> Expr<'b> {
         let first = self.twins.iter().find(|(id, _)| *id == site.id);
         let first = first.and_then(|(_, first)| site.earlier(*first));
-        first.unwrap_or(site.copy)
+        first.unwrap_or(site.copy())
     }
 }
 
@@ -195,7 +195,7 @@ impl<'b> Edit<'b> for Cut<'_, 'b> {
                 let name = Arc::clone(name);
                 self.scope.leaf(name, Role::Input, site.node.ty()).1
             }
-            None => site.copy,
+            None => site.copy(),
         }
     }
 }

@@ -28,7 +28,7 @@ impl<'b> Edit<'b> for Reverse {
         match (site.node.op(), site.args.first()) {
             (Op::Time(Time::Pick(pick)), Some(x)) => x.pick(other(pick.0)),
             (Op::Time(Time::Impulse(impulse)), Some(x)) => x.impulse(other(impulse.0)),
-            _ => site.copy,
+            _ => site.copy(),
         }
     }
 

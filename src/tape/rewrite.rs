@@ -15,17 +15,24 @@ pub struct NodeSite<'a, 'b> {
     pub node: &'a Node,
     /// The copied arguments.
     pub args: Vec<Expr<'b>>,
-    /// What the copy would be without a change.
-    pub copy: Expr<'b>,
     /// For the read of a register: its copied initial value; `None` is zero.
     pub init: Option<Expr<'b>>,
     /// For the read of a register: its direction in the original.
     pub direction: Option<Direction>,
+    /// The copy of a leaf or a read: these are declared before they are edited.
+    declared: Option<Expr<'b>>,
     scope: &'b Scope,
     copied: &'a [Option<NodeId>],
 }
 
 impl<'b> NodeSite<'_, 'b> {
+    /// The copy without a change. It is made when it is asked for: after changes to its arguments
+    /// the op may no longer apply to them.
+    #[must_use]
+    pub fn copy(&self) -> Expr<'b> {
+        self.declared.unwrap_or_else(|| self.with_args(&self.args))
+    }
+
     /// The same op applied to other arguments.
     #[must_use]
     pub fn with_args(&self, args: &[Expr<'b>]) -> Expr<'b> {
@@ -68,7 +75,7 @@ pub struct RegisterEdit<'b> {
 pub trait Edit<'b> {
     /// What takes the place of a node.
     fn node(&mut self, site: NodeSite<'_, 'b>) -> Expr<'b> {
-        site.copy
+        site.copy()
     }
 
     /// The direction of a register.
@@ -119,9 +126,9 @@ impl Transplant {
             registers: vec![None; source.registers().len()],
         };
         let mut reads: Vec<Option<NodeId>> = vec![None; source.registers().len()];
-        for (id, node) in source.nodes() {
-            let alive = live[id.index()];
-            let copied = match &node.op {
+        for id in source.order_of_copies() {
+            let (node, alive) = (source.node(id), live[id.index()]);
+            let declared = match &node.op {
                 Op::Leaf(leaf) => {
                     let leaf = source.leaf(*leaf);
                     if !alive && !keep(leaf) {
@@ -129,7 +136,7 @@ impl Transplant {
                     }
                     let (new, copied) = scope.leaf(Arc::clone(&leaf.name), leaf.role, leaf.ty);
                     scope.set_derived(new, leaf.derived.clone());
-                    copied
+                    Some(copied)
                 }
                 _ if !alive => continue,
                 Op::Read(r) => {
@@ -142,9 +149,9 @@ impl Transplant {
                     );
                     copy.registers[r.index()] = Some(new);
                     reads[r.index()] = read.id();
-                    read
+                    Some(read)
                 }
-                op => Expr::apply_in(scope, op.clone(), &copy.args(scope, node)),
+                _ => None,
             };
             let register = match node.op {
                 Op::Read(r) => Some(source.register(r)),
@@ -157,9 +164,9 @@ impl Transplant {
                 id,
                 node,
                 args,
-                copy: copied,
                 init,
                 direction,
+                declared,
                 scope,
                 copied: &copy.nodes,
             };
@@ -213,5 +220,35 @@ impl Transplant {
             .iter()
             .map(|a| self.expr(scope, *a).unwrap_or_else(|| scope.poison()))
             .collect()
+    }
+}
+
+impl Tape {
+    /// The nodes, each after its arguments, and a read after the initial value of its register: in a
+    /// derivative that was written later.
+    fn order_of_copies(&self) -> Vec<NodeId> {
+        let mut order = Vec::with_capacity(self.len());
+        let mut seen = vec![false; self.len()];
+        for (root, _) in self.nodes() {
+            let mut stack = vec![(root, false)];
+            while let Some((id, ready)) = stack.pop() {
+                if ready {
+                    order.push(id);
+                    continue;
+                }
+                if std::mem::replace(&mut seen[id.index()], true) {
+                    continue;
+                }
+                stack.push((id, true));
+                let node = self.node(id);
+                let init = match node.op {
+                    Op::Read(r) => self.register(r).init,
+                    _ => None,
+                };
+                let before = node.args.iter().copied().chain(init);
+                stack.extend(before.filter(|n| !seen[n.index()]).map(|n| (n, false)));
+            }
+        }
+        order
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Instruction, Reach};
-use crate::op::{Axis, CustomOp, Expr, concat};
+use crate::op::{Axis, CustomOp, Edge, Expr, concat};
 use crate::recurrence::Definition;
 use crate::shape::{Dim, Rate, Shape};
 use crate::tape::Direction;
@@ -481,7 +481,7 @@ impl<'d> Writer<'d> {
 
     fn other(&mut self, i: Instruction) {
         let (op, a, b, _) = i;
-        match op / 5 % 13 {
+        match op / 5 % 15 {
             0 => {
                 let (v, _) = self.vector(a);
                 self.push(v.expr.logsumexp(), Number, v.bound + 2.0, v.open);
@@ -505,6 +505,13 @@ impl<'d> Writer<'d> {
             }
             4..=6 => self.shifted(Direction::Forward, i),
             7 | 8 => self.shifted(Direction::Backward, i),
+            13 | 14 if self.reach != Reach::Step => {
+                let slow = |e: &Entry<'d>| !e.open && e.expr.rate() != Some(Rate::Step);
+                let e = self.choose(slow, a);
+                let edge = if b % 2 == 0 { Edge::First } else { Edge::Last };
+                let impulse = e.expr.hold(Rate::Sample).impulse(edge);
+                self.push(impulse, e.form, e.bound, false);
+            }
             edge => {
                 let e = self.choose(|_| true, a);
                 let e = self.closed(e, b);
@@ -529,7 +536,12 @@ impl<'d> Writer<'d> {
         let f = self.pick(e.form, b);
         let number = e.expr.inner(f.expr) + self.pick(Number, c).expr;
         let r = self.r;
-        match kind % 7 {
+        // Samples that know nothing of each other have nothing in common that counts once.
+        let number = match (self.reach, number.rate()) {
+            (Reach::Sample, Some(Rate::Static)) => number.hold(Rate::Sample),
+            _ => number,
+        };
+        match kind % 8 {
             0 | 1 => r.loss(self.weight * number),
             2 => {
                 let cross = self
@@ -541,8 +553,9 @@ impl<'d> Writer<'d> {
             3 => r.loss(self.weight * e.expr.squared_error(f.expr)),
             _ if self.reach == Reach::Step => r.loss(self.weight * number.sin()),
             4 => r.final_loss(number),
+            5 => r.loss(number),
             _ if self.reach == Reach::Sample => r.final_loss(number.sin()),
-            5 => r.mean_loss(number),
+            6 => r.mean_loss(number),
             _ => r.mean_final_loss(number),
         }
     }

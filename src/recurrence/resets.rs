@@ -1,0 +1,201 @@
+//! Several sequences in one row, as a rewrite of the graph.
+//!
+//! Every op and register is rewritten so that its values at the steps of a sequence are those it has on
+//! that sequence alone. A value per sample that depends on the steps becomes a value per step, the same
+//! at all steps of its sequence. That holds for any graph, derivatives included.
+
+use super::mask::carried;
+use super::{Draft, Recurrence};
+use crate::error::Result;
+use crate::op::{Alias, Edge, Expr, Linear, NodeId, Op, Time};
+use crate::shape::Rate;
+use crate::tape::{Direction, Edit, NodeSite, RegisterEdit, RegisterSite, Scope, Tape, Unchanged};
+
+impl Recurrence {
+    /// Adds a per-step scalar input `name`; where it is 1, a new sequence begins, so that a row of the
+    /// batch holds several sequences, one after the other. The first step of a row begins a
+    /// sequence in any case.
+    ///
+    /// Each sequence gives the same loss, outputs, final values and gradients as a sample of its own:
+    ///
+    /// * states and delayed values begin anew with each sequence;
+    /// * `first`, `last` and sums over steps are those of each sequence; sums and means over samples
+    ///   are over sequences, as in [`final_loss`](super::Definition::final_loss);
+    /// * an output per sample becomes an output per step, the same at all steps of its sequence; so
+    ///   do the outputs of [`with_final_states`](Self::with_final_states);
+    /// * an input per sample stays one value for each row, for all its sequences.
+    ///
+    /// The gradient of the result with respect to an input per sample is the sum over the
+    /// sequences of its row. With respect to a named value per sample it is spread over the steps of
+    /// its sequence: their sum is that of the sample. A gradient to which resets are added has both
+    /// for each sequence, as outputs per step.
+    ///
+    /// ```
+    /// use bptt::{Batch, Params, Recurrence};
+    /// use ndarray::array;
+    /// let sums = "input x\nstate s\ns' = s + x\noutput all = last(s')\nfinal loss s'^2\n";
+    /// let sums = Recurrence::parse("sums.rec", sums)?.with_resets("reset")?;
+    /// let batch = Batch::new(4, 1)
+    ///     .with("x", array![[1.0], [2.0], [3.0], [4.0]])
+    ///     .with("reset", array![[0.0], [0.0], [1.0], [0.0]]);
+    /// let found = sums.evaluate(&Params::new(), &batch)?;
+    /// assert_eq!(found["all"], array![[3.0], [3.0], [7.0], [7.0]].into_dyn());
+    /// assert_eq!(found.loss()?, 9.0 + 49.0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the name is taken.
+    pub fn with_resets(&self, name: &str) -> Result<Self> {
+        let scope = Scope::default();
+        let reset = self.new_input(&scope, name)?;
+        let mut sequences = Sequences {
+            source: &self.tape,
+            scope: &scope,
+            reset,
+            next: None,
+        };
+        let mut draft = self.transplant(&scope, &mut sequences);
+        sequences.give_ends(&mut draft);
+        for (name, id) in &mut draft.outputs {
+            // An output per sample is one per step, whether its value depends on the steps or not.
+            if self.output(name).map(|id| self.tape.ty(id).rate) == Ok(Rate::Sample) {
+                *id = scope.expr(*id).hold(Rate::Step).id().unwrap_or(*id);
+            }
+        }
+        // Flags and carried values that nothing uses are left out.
+        draft.finish(scope, &self.name)?.edit(&mut Unchanged)
+    }
+}
+
+struct Sequences<'a, 'b> {
+    /// The graph that is copied.
+    source: &'a Tape,
+    scope: &'b Scope,
+    /// Whether a sequence begins at this step; the first step of a row may say nothing.
+    reset: Expr<'b>,
+    /// The same of the step after; zero at the last step.
+    next: Option<Expr<'b>>,
+}
+
+impl<'b> Sequences<'_, 'b> {
+    /// Whether a sequence begins or ends at this step, but for the ends of the row.
+    fn inner(&mut self, edge: Edge) -> Expr<'b> {
+        let (scope, reset) = (self.scope, self.reset);
+        match edge {
+            Edge::First => reset,
+            Edge::Last => *self.next.get_or_insert_with(|| {
+                carried(scope, Direction::Backward, "reset", reset, |_| reset).0
+            }),
+        }
+    }
+
+    /// Whether a sequence begins or ends at this step.
+    fn at(&mut self, edge: Edge) -> Expr<'b> {
+        let one = self.reset.constant(1.0).hold(Rate::Sample);
+        one.impulse(edge).select(one, self.inner(edge))
+    }
+
+    /// The value at the first or last step of each sequence, at all its steps.
+    fn pick(&mut self, edge: Edge, x: Expr<'b>) -> Expr<'b> {
+        let at = self.at(edge);
+        let (name, away) = match edge {
+            Edge::First => ("first", Direction::Forward),
+            Edge::Last => ("last", Direction::Backward),
+        };
+        carried(self.scope, away, name, x, |read| at.select(x, read)).1
+    }
+
+    /// The sum over the steps of each sequence, at all its steps.
+    fn sum(&mut self, x: Expr<'b>) -> Expr<'b> {
+        let begins = self.at(Edge::First);
+        let (_, sum) = carried(self.scope, Direction::Forward, "sum", x, |read| {
+            begins.select(x.zeros_like(), read) + x
+        });
+        self.pick(Edge::Last, sum)
+    }
+
+    /// A value per sample at one step of each sequence, zero at the others.
+    fn impulse(&mut self, edge: Edge, x: Expr<'b>) -> Expr<'b> {
+        let x = x.hold(Rate::Step);
+        self.at(edge).select(x, x.zeros_like())
+    }
+
+    /// The copy `x` of a value per sample, at one step of each sequence. A value that was picked there
+    /// need not be carried to the other steps, unless it has a name and so a derivative of its own.
+    fn once(&mut self, site: &NodeSite<'_, 'b>, of: NodeId, x: Expr<'b>) -> Expr<'b> {
+        let node = self.source.node(of);
+        match node.op() {
+            Op::Time(Time::Pick(pick)) if self.source.label(of).is_none() => {
+                let picked = site.earlier(node.args()[0]);
+                self.impulse(pick.0, picked.unwrap_or(x))
+            }
+            _ => self.impulse(Edge::Last, x),
+        }
+    }
+
+    /// The values of the states after each sequence.
+    fn give_ends(&mut self, draft: &mut Draft) {
+        for state in draft.states.iter_mut().filter(|s| s.end.is_none()) {
+            let register = self.scope.with(|t| t.register(state.register).clone());
+            if let Some(def) = register.def() {
+                let edge = match register.direction() {
+                    Direction::Forward => Edge::Last,
+                    Direction::Backward => Edge::First,
+                };
+                state.end = self.pick(edge, self.scope.expr(def)).id();
+            }
+        }
+    }
+}
+
+impl<'b> Edit<'b> for Sequences<'_, 'b> {
+    fn node(&mut self, site: NodeSite<'_, 'b>) -> Expr<'b> {
+        let steps = |e: Expr<'b>| e.rate() == Some(Rate::Step);
+        match (site.node.op(), site.args.first().copied()) {
+            (Op::Read(_), _) => {
+                let edge = match site.direction {
+                    Some(Direction::Backward) => Edge::Last,
+                    _ => Edge::First,
+                };
+                // The register starts a row itself, unless it starts each sequence with another value.
+                let (begins, init) = match site.init {
+                    Some(init) if steps(init) => (self.at(edge), init),
+                    Some(init) => (self.inner(edge), init),
+                    None => (self.inner(edge), site.copy().zeros_like()),
+                };
+                begins.select(init, site.copy())
+            }
+            (Op::Time(Time::Pick(pick)), Some(x)) => self.pick(pick.0, x),
+            (Op::Time(Time::Impulse(impulse)), Some(x)) => self.impulse(impulse.0, x),
+            (Op::Time(Time::Total(total)), Some(x)) => {
+                let of = site.node.args()[0];
+                match (self.source.ty(of).rate, total.0) {
+                    (Rate::Sample, _) => self.once(&site, of, x).total(total.0),
+                    (_, Rate::Sample) => self.sum(x),
+                    _ => site.copy(),
+                }
+            }
+            (Op::Time(Time::Hold(_)), Some(x)) if steps(x) => {
+                // A named value is told apart from the value that it holds.
+                match (
+                    self.source.label(site.id),
+                    self.scope.with(Tape::len).try_into(),
+                ) {
+                    (Some(_), Ok(number)) => {
+                        Expr::apply(Op::Linear(Linear::Alias(Alias(number))), &[x])
+                    }
+                    _ => x,
+                }
+            }
+            _ => site.copy(),
+        }
+    }
+
+    fn register(&mut self, site: RegisterSite<'_, 'b>) -> RegisterEdit<'b> {
+        RegisterEdit {
+            init: site.init.filter(|init| init.rate() != Some(Rate::Step)),
+            def: site.def,
+        }
+    }
+}
