@@ -135,3 +135,50 @@ fn a_bracket_is_read_back() {
     assert!(lexicon.parse(r"[m_{t}=1]").is_err());
     assert!(lexicon.parse(r"[m_{t}\le 0]").is_err());
 }
+
+const STEP: &str = "
+dim H, K
+input x[K], y[H]
+param A[H, H], W[H, K], b[H]
+state h[H]
+h' = tanh(A @ h + W @ x + b)
+e = 0.5 * sum((h' - y)^2)
+";
+
+/// A value of a whole sequence in a row of several is a value that is carried through its sequence.
+#[test]
+fn whole_sequence_values_of_packed_sequences_are_derived() {
+    for ending in [
+        "final loss e",
+        "mean final loss e",
+        "mean loss e",
+        "loss e * last(e)",
+        "loss e * first(e)",
+        "loss total_steps(e)^2",
+        "loss e + dot(b, b)",
+        "backward state k[H] = last(h')\nk' = tanh(A @ k + W @ x)\nloss e + dot(k', y)",
+    ] {
+        let plain = Recurrence::parse("packed", &format!("{STEP}{ending}\n")).unwrap();
+        let packed = plain.with_resets("begins").unwrap();
+        all_hold(&mut packed.derive().unwrap(), 1);
+    }
+}
+
+/// The line of the loss says what it is summed over.
+#[test]
+fn a_loss_is_written_as_it_is_summed() {
+    for (ending, expected) in [
+        ("loss dot(b, b)", "L = bᵀ b"),
+        ("final loss dot(b, b)", "L = bᵀ b"),
+        ("mean final loss dot(b, b)", "L = bᵀ b"),
+        ("loss e", "L = ∑[t=1..T] Lₜ"),
+        ("final loss e", "L = e_T"),
+        ("final loss dot(b, z)", "L = bᵀ z"),
+        ("loss e\nfinal loss dot(b, b)", "L = ∑[t=1..T] eₜ + bᵀ b"),
+    ] {
+        let text = format!("{STEP}sample input z[H]\n{ending}\n");
+        let mut derivation = Recurrence::parse("loss", &text).unwrap().derive().unwrap();
+        all_hold(&mut derivation, 1);
+        assert_eq!(shown(&derivation, "def.loss"), expected, "{ending}");
+    }
+}

@@ -245,7 +245,11 @@ fn lengths_and_resets_are_heard() {
         .with("reset", resets)
         .write(folder.file("data.npz"))
         .unwrap();
-    assert_eq!(numbers(&run()["outputs"]["s.final"]), [3.0, 20.0]);
+    // A final value for each sequence, at all its steps; zero beyond the length.
+    let found = run();
+    let finals = [3.0, 10.0, 3.0, 20.0, 3.0, 0.0];
+    assert_eq!(numbers(&found["outputs"]["s.final"]), finals);
+    assert_eq!(found["loss"], 3.0 + 3.0 + 10.0 + 20.0);
 }
 
 #[test]

@@ -237,3 +237,25 @@ fn bounded_cells_have_ordinary_products_only() {
     );
     assert!(strong(&garch.unwrap().gradient(Wrt::Parameters).unwrap()));
 }
+
+/// Resets are choices between what a step reads: no loop, no product and no pass more.
+#[test]
+fn resets_cost_a_choice() {
+    for of in [Cell::rnn(), Cell::lstm(), Cell::gru()] {
+        let plain = cell(of);
+        let (plain, packed) = (gradient(&plain), gradient(&plain.with_resets("r").unwrap()));
+        assert_eq!(loops(&packed), loops(&plain));
+        assert_eq!(packed.product_flops(1, 1), plain.product_flops(1, 1));
+        // What a step reads of a state is no longer what the step before left.
+        assert!(packed.saved <= plain.saved + H);
+    }
+    // A final loss is a choice as well: the loop has no state for where the sequence ends.
+    let last = Recurrence::define("last", |r| {
+        let (inputs, hidden) = (r.dim("K"), r.dim("H"));
+        let h = Cell::rnn().apply(r, r.input("x", [inputs]), hidden);
+        r.final_loss(h.inner(r.input("w", [hidden])));
+    })
+    .unwrap();
+    let found = gradient(&last.with_resets("r").unwrap());
+    assert_eq!(loops(&found).iter().filter(|l| l.1 > 0).count(), 2);
+}

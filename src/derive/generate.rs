@@ -51,7 +51,8 @@ impl Recurrence {
     /// Also when two names would look the same.
     pub fn derive_with(&self, aliases: &[(&str, &str)]) -> Result<Derivation> {
         let apart = Apart::new(self);
-        let whole = apart.recurrence(self).with_registers_together()?;
+        let alone = apart.recurrence(self).without_ends()?;
+        let whole = alone.with_registers_together()?;
         let recurrence = naming::named(&whole)?;
         let wishes: Vec<(Name, &str)> =
             aliases.iter().map(|(n, to)| (apart.name(n), *to)).collect();

@@ -78,13 +78,13 @@ impl Recurrence {
     }
 }
 
-/// A register that starts at zero and carries what `def` makes of its read; the result is its read
-/// and what it carries.
+/// A register that carries what `def` makes of its read; the result is its read and what it carries.
 pub(super) fn carried<'b>(
     scope: &'b Scope,
     direction: Direction,
     name: &str,
     like: Expr<'b>,
+    init: Option<Expr<'b>>,
     def: impl FnOnce(Expr<'b>) -> Expr<'b>,
 ) -> (Expr<'b>, Expr<'b>) {
     let Some(shape) = like.shape() else {
@@ -94,7 +94,7 @@ pub(super) fn carried<'b>(
     let (register, read) = scope.register(name.into(), direction, ty, None);
     let def = def(read).hold(Rate::Step);
     if let Some(id) = def.id() {
-        scope.set_register(register, None, id);
+        scope.set_register(register, init.and_then(Expr::id), id);
     }
     (read, def)
 }
@@ -117,7 +117,7 @@ impl<'b> Mask<'b> {
     fn at(&self, edge: Edge) -> Expr<'b> {
         let away = towards(edge).reversed();
         let one = self.active.full_like(1.0);
-        let (seen, _) = carried(self.scope, away, "seen", self.active, |seen| {
+        let (seen, _) = carried(self.scope, away, "seen", self.active, None, |seen| {
             self.active.select(one, seen)
         });
         seen.select(self.active.zeros_like(), self.active)
@@ -141,7 +141,7 @@ impl<'b> Edit<'b> for Mask<'b> {
             Op::Time(Time::Pick(pick)) => {
                 // The value at the nearest active step on the way to that end.
                 let choose = |read| self.active.select(x, read);
-                let (_, nearest) = carried(self.scope, towards(pick.0), "nearest", x, choose);
+                let (_, nearest) = carried(self.scope, towards(pick.0), "nearest", x, None, choose);
                 nearest.pick(pick.0)
             }
             Op::Time(Time::Impulse(impulse)) => only(self.at(impulse.0), x.hold(Rate::Step)),

@@ -53,6 +53,16 @@ impl Recurrence {
         copy
     }
 
+    /// A copy without the values of the states after each sequence: the loss does not read them.
+    pub(crate) fn without_ends(&self) -> Result<Self> {
+        let mut copy = self.clone();
+        if copy.states.iter().all(|state| state.end.is_none()) {
+            return Ok(copy);
+        }
+        copy.states.iter_mut().for_each(|state| state.end = None);
+        copy.edit(&mut Unchanged)
+    }
+
     /// A copy whose outputs are the loss and these values.
     pub(crate) fn observing(
         &self,

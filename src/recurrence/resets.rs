@@ -68,32 +68,28 @@ impl Recurrence {
     }
 }
 
+/// The flag says where sequences begin inside of a row; at the ends of the row, the ops and registers of the
+/// row itself do what they do at the ends of a sample.
 struct Sequences<'a, 'b> {
     /// The graph that is copied.
     source: &'a Tape,
     scope: &'b Scope,
-    /// Whether a sequence begins at this step; the first step of a row may say nothing.
+    /// Whether a sequence begins at this step.
     reset: Expr<'b>,
-    /// The same of the step after; zero at the last step.
+    /// Whether a sequence begins at the step after.
     next: Option<Expr<'b>>,
 }
 
 impl<'b> Sequences<'_, 'b> {
-    /// Whether a sequence begins or ends at this step, but for the ends of the row.
-    fn inner(&mut self, edge: Edge) -> Expr<'b> {
+    /// Whether this step is the first or the last of a sequence, but for the ends of the row.
+    fn at(&mut self, edge: Edge) -> Expr<'b> {
         let (scope, reset) = (self.scope, self.reset);
         match edge {
             Edge::First => reset,
             Edge::Last => *self.next.get_or_insert_with(|| {
-                carried(scope, Direction::Backward, "reset", reset, |_| reset).0
+                carried(scope, Direction::Backward, "reset", reset, None, |_| reset).0
             }),
         }
-    }
-
-    /// Whether a sequence begins or ends at this step.
-    fn at(&mut self, edge: Edge) -> Expr<'b> {
-        let one = self.reset.constant(1.0).hold(Rate::Sample);
-        one.impulse(edge).select(one, self.inner(edge))
     }
 
     /// The value at the first or last step of each sequence, at all its steps.
@@ -103,22 +99,22 @@ impl<'b> Sequences<'_, 'b> {
             Edge::First => ("first", Direction::Forward),
             Edge::Last => ("last", Direction::Backward),
         };
-        carried(self.scope, away, name, x, |read| at.select(x, read)).1
+        let init = Some(x.pick(edge));
+        carried(self.scope, away, name, x, init, |read| at.select(x, read)).1
     }
 
     /// The sum over the steps of each sequence, at all its steps.
     fn sum(&mut self, x: Expr<'b>) -> Expr<'b> {
         let begins = self.at(Edge::First);
-        let (_, sum) = carried(self.scope, Direction::Forward, "sum", x, |read| {
-            begins.select(x.zeros_like(), read) + x
-        });
+        let sum = |read: Expr<'b>| begins.select(x.zeros_like(), read) + x;
+        let (_, sum) = carried(self.scope, Direction::Forward, "sum", x, None, sum);
         self.pick(Edge::Last, sum)
     }
 
     /// A value per sample at one step of each sequence, zero at the others.
     fn impulse(&mut self, edge: Edge, x: Expr<'b>) -> Expr<'b> {
-        let x = x.hold(Rate::Step);
-        self.at(edge).select(x, x.zeros_like())
+        let row = if is_per_step(x) { x.pick(edge) } else { x };
+        self.at(edge).select(x, row.impulse(edge))
     }
 
     /// The copy `x` of a value per sample, at one step of each sequence. A value that was picked there
@@ -139,10 +135,7 @@ impl<'b> Sequences<'_, 'b> {
         for state in draft.states.iter_mut().filter(|s| s.end.is_none()) {
             let register = self.scope.with(|t| t.register(state.register).clone());
             if let Some(def) = register.def() {
-                let edge = match register.direction() {
-                    Direction::Forward => Edge::Last,
-                    Direction::Backward => Edge::First,
-                };
+                let edge = start(register.direction().reversed());
                 state.end = self.pick(edge, self.scope.expr(def)).id();
             }
         }
@@ -151,20 +144,11 @@ impl<'b> Sequences<'_, 'b> {
 
 impl<'b> Edit<'b> for Sequences<'_, 'b> {
     fn node(&mut self, site: NodeSite<'_, 'b>) -> Expr<'b> {
-        let steps = |e: Expr<'b>| e.rate() == Some(Rate::Step);
-        match (site.node.op(), site.args.first().copied()) {
+        let value = match (site.node.op(), site.args.first().copied()) {
             (Op::Read(_), _) => {
-                let edge = match site.direction {
-                    Some(Direction::Backward) => Edge::Last,
-                    _ => Edge::First,
-                };
-                // The register starts a row itself, unless it starts each sequence with another value.
-                let (begins, init) = match site.init {
-                    Some(init) if steps(init) => (self.at(edge), init),
-                    Some(init) => (self.inner(edge), init),
-                    None => (self.inner(edge), site.copy().zeros_like()),
-                };
-                begins.select(init, site.copy())
+                let init = site.init.unwrap_or_else(|| site.copy().zeros_like());
+                let edge = start(site.direction.unwrap_or(Direction::Forward));
+                self.at(edge).select(init, site.copy())
             }
             (Op::Time(Time::Pick(pick)), Some(x)) => self.pick(pick.0, x),
             (Op::Time(Time::Impulse(impulse)), Some(x)) => self.impulse(impulse.0, x),
@@ -176,26 +160,46 @@ impl<'b> Edit<'b> for Sequences<'_, 'b> {
                     _ => site.copy(),
                 }
             }
-            (Op::Time(Time::Hold(_)), Some(x)) if steps(x) => {
-                // A named value is told apart from the value that it holds.
-                match (
-                    self.source.label(site.id),
-                    self.scope.with(Tape::len).try_into(),
-                ) {
-                    (Some(_), Ok(number)) => {
-                        Expr::apply(Op::Linear(Linear::Alias(Alias(number))), &[x])
-                    }
-                    _ => x,
-                }
-            }
+            (Op::Time(Time::Hold(_)), Some(x)) if is_per_step(x) => x,
             _ => site.copy(),
+        };
+        // A named value is told apart from the value that it holds, or that carries it from step to step.
+        let carries = matches!(site.node.op(), Op::Time(_)) && is_per_step(value);
+        match (
+            self.source.label(site.id),
+            u32::try_from(self.scope.with(Tape::len)),
+        ) {
+            (Some(_), Ok(number)) if carries => {
+                Expr::apply(Op::Linear(Linear::Alias(Alias(number))), &[value])
+            }
+            _ => value,
         }
     }
 
     fn register(&mut self, site: RegisterSite<'_, 'b>) -> RegisterEdit<'b> {
+        let edge = start(site.register.direction());
+        let first = |init: Expr<'b>| {
+            if is_per_step(init) {
+                init.pick(edge)
+            } else {
+                init
+            }
+        };
         RegisterEdit {
-            init: site.init.filter(|init| init.rate() != Some(Rate::Step)),
+            init: site.init.map(first),
             def: site.def,
         }
+    }
+}
+
+fn is_per_step(x: Expr<'_>) -> bool {
+    x.rate() == Some(Rate::Step)
+}
+
+/// The step at which a register is read as its initial value.
+const fn start(direction: Direction) -> Edge {
+    match direction {
+        Direction::Forward => Edge::First,
+        Direction::Backward => Edge::Last,
     }
 }

@@ -138,6 +138,7 @@ impl Packing {
                     let begins = |row: usize| self.begins[row].iter().copied().skip(row).collect();
                     batch.with(name, flags(&begins))
                 }
+                _ if name == "again" => batch,
                 _ if name == "active" => {
                     let of = |row: usize| self.places.iter().filter(move |p| p.0 == row);
                     let active = |row: usize| of(row).flat_map(|p| p.1.clone()).collect();
