@@ -94,6 +94,18 @@ fn check<F: Scalar>(params: &Params<F>, gradient: &Outputs<F>) -> Result<()> {
     Ok(())
 }
 
+/// The outputs of a gradient: the loss, and a cotangent under every other name.
+#[cfg(test)]
+fn outputs(entries: &[(&str, ArrayD<f64>)]) -> Outputs<f64> {
+    let roles = entries.iter().filter(|(name, _)| *name != "loss");
+    let roles = roles.map(|(name, _)| ((*name).into(), Derived::Cotangent((*name).into())));
+    let mut outputs = Outputs::with_roles(roles.collect());
+    for (name, array) in entries {
+        outputs.insert(name, array.clone());
+    }
+    outputs
+}
+
 #[cfg(test)]
 mod tests {
     use ndarray::{ArrayD, arr0, array};
@@ -195,16 +207,6 @@ mod tests {
                 "{w}"
             );
         }
-    }
-
-    fn outputs(entries: &[(&str, ArrayD<f64>)]) -> Outputs<f64> {
-        let roles = entries.iter().filter(|(name, _)| *name != "loss");
-        let roles = roles.map(|(name, _)| ((*name).into(), Derived::Cotangent((*name).into())));
-        let mut outputs = Outputs::with_roles(roles.collect());
-        for (name, array) in entries {
-            outputs.insert(name, array.clone());
-        }
-        outputs
     }
 
     #[test]

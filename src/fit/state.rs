@@ -98,20 +98,19 @@ pub(super) fn check_shapes<'s, F: Scalar>(
 mod tests {
     use ndarray::{arr0, array};
 
-    use super::super::{Adam, Newton, Sgd};
+    use super::super::{Adam, Newton, Sgd, outputs};
     use super::*;
 
     /// A gradient that varies from step to step.
     fn gradient(step: i32) -> Outputs<f64> {
         let x = f64::from(step);
-        let mut outputs = Outputs::default();
-        outputs.insert("loss", arr0(0.0).into_dyn());
-        outputs.insert("w", array![x.sin(), 0.3 * x].into_dyn());
+        let w = array![x.sin(), 0.3 * x].into_dyn();
+        let mut entries = vec![("loss", arr0(0.0).into_dyn()), ("w", w)];
         // A parameter that is frozen at first.
         if step > 2 {
-            outputs.insert("first.w", arr0(x.cos()).into_dyn());
+            entries.push(("first.w", arr0(x.cos()).into_dyn()));
         }
-        outputs
+        outputs(&entries)
     }
 
     fn start() -> Params<f64> {
@@ -187,8 +186,7 @@ mod tests {
         adam.step(&mut start(), &gradient(0)).unwrap();
         sgd.step(&mut start(), &gradient(0)).unwrap();
         let mut other = Params::new().with("w", array![1.0, 2.0, 3.0]);
-        let mut wide = Outputs::default();
-        wide.insert("w", array![1.0, 1.0, 1.0].into_dyn());
+        let wide = outputs(&[("w", array![1.0, 1.0, 1.0].into_dyn())]);
         let (before, kept) = (other.clone(), adam.clone());
         for error in [
             adam.step(&mut other, &wide).unwrap_err(),
