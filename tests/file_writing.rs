@@ -98,6 +98,46 @@ fn write_until_killed() {
     }
 }
 
+fn writer(path: &Path) -> std::process::Child {
+    std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "write_until_killed", "--ignored", "--nocapture"])
+        .env(WRITER, path)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// The content of a file that was written as a whole.
+fn whole(path: &Path) -> Vec<u8> {
+    let found = fs::read(path).unwrap();
+    assert_eq!(found.len(), SIZE, "all of it");
+    assert!(
+        found.iter().all(|byte| *byte == found[0]),
+        "two contents in one file"
+    );
+    found
+}
+
+/// No writer removes the temporary file of another one that lives.
+#[test]
+fn processes_that_write_to_one_path_all_succeed() {
+    let folder = Folder::new("processes");
+    let path = folder.file("target.npz");
+    fs::write(&path, vec![7; SIZE]).unwrap();
+    let mut writers = [writer(&path), writer(&path), writer(&path)];
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(1);
+    while std::time::Instant::now() < until {
+        whole(&path);
+    }
+    for writer in &mut writers {
+        assert!(writer.try_wait().unwrap().is_none(), "a write failed");
+        writer.kill().unwrap();
+        writer.wait().unwrap();
+    }
+    write_whole(&path, b"new").unwrap();
+    assert_eq!(names(folder.path()), ["target.npz"]);
+}
+
 #[test]
 fn a_killed_writer_leaves_the_old_or_the_new_content() {
     let folder = Folder::new("killed");
@@ -107,12 +147,7 @@ fn a_killed_writer_leaves_the_old_or_the_new_content() {
     let mut leftovers = 0;
     for round in 0..50 {
         let before = fs::read(&path).unwrap();
-        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "write_until_killed", "--ignored", "--nocapture"])
-            .env(WRITER, &path)
-            .stdout(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child = writer(&path);
         // The writer is at work once the content changes; then it is killed at any moment.
         while fs::read(&path).unwrap() == before && child.try_wait().unwrap().is_none() {
             std::thread::yield_now();
@@ -120,12 +155,7 @@ fn a_killed_writer_leaves_the_old_or_the_new_content() {
         std::thread::sleep(std::time::Duration::from_micros(noise.bits() % 20_000));
         child.kill().unwrap();
         child.wait().unwrap();
-        let found = fs::read(&path).unwrap();
-        assert_eq!(found.len(), SIZE, "round {round}");
-        assert!(
-            found.iter().all(|byte| *byte == found[0]),
-            "round {round}: two contents in one file"
-        );
+        let found = whole(&path);
         leftovers += names(folder.path()).len() - 1;
         write_whole(&path, &found).unwrap();
         assert_eq!(names(folder.path()), ["target.npz"], "round {round}");
