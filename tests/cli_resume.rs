@@ -174,6 +174,27 @@ fn a_damaged_state_is_refused() {
     }
 }
 
+/// A number of steps that nobody can take takes no time.
+#[test]
+fn a_state_of_very_many_steps_is_at_its_end() {
+    let folder = Folder::new("many_steps");
+    prepare(&folder);
+    let settings = "--batch 2 --steps 4";
+    success(&bptt(
+        &folder,
+        &fit(&format!("{settings} --save-every 2"), "p.npz"),
+    ));
+    let arrays = Arrays::read(folder.file("p.npz")).unwrap();
+    let arrays = arrays.with("fit/steps", ndarray::arr0(i64::MAX));
+    arrays.write(folder.file("p.npz")).unwrap();
+    let before = bits(&folder, "p.npz");
+    success(&bptt(
+        &folder,
+        &fit(&format!("{settings} --resume p.npz"), "p.npz"),
+    ));
+    assert_eq!(bits(&folder, "p.npz"), before);
+}
+
 /// A fit that goes on for ever, once it has taken its first step.
 fn endless(folder: &Folder, out: &str, more: &str) -> Child {
     let _ = fs::remove_file(folder.file(out));

@@ -71,7 +71,8 @@ pub(super) fn fit<F: Real + Element>(
         optimizer.restore(state)?;
     }
     let order = Order::new(batch.samples(), args.batch, args.seed);
-    let mut order = order.after(progress.steps);
+    // A file may claim any number of steps.
+    let mut order = order.after(progress.steps.min(steps));
     let window = match order.round() {
         0 => 1,
         round => round.max(SHORTEST_WINDOW),

@@ -20,8 +20,10 @@ impl Order {
 
     /// The order after some steps: the seed and their number determine it.
     pub(super) fn after(mut self, steps: usize) -> Self {
-        if self.round() > 0 {
-            (0..steps).for_each(|_| drop(self.next()));
+        let round = self.round();
+        if round > 0 && steps > 0 {
+            (0..steps.div_ceil(round)).for_each(|_| self.shuffle());
+            self.at = ((steps - 1) % round + 1) * self.size;
         }
         self
     }
