@@ -16,7 +16,7 @@ mod progress;
 mod report;
 mod show;
 
-use std::io::{self, ErrorKind, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -64,8 +64,6 @@ fn main() -> ExitCode {
         Ok((Done::Well, ())) => ExitCode::SUCCESS,
         Ok((Done::NotCertified, ())) => ExitCode::from(1),
         Ok((Done::NotFitted, ())) => ExitCode::from(4),
-        // The reader has seen enough, as with `bptt | head`.
-        Err(error) if is_broken_pipe(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {
             // Diagnostics of the language begin with `error:` themselves.
             let text = told(error.as_ref());
@@ -109,9 +107,4 @@ fn told(error: &(dyn std::error::Error + 'static)) -> String {
         }
         _ => error.to_string(),
     }
-}
-
-fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
-    let io = error.downcast_ref::<io::Error>();
-    io.is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)
 }

@@ -1,6 +1,6 @@
 //! What a command says: text for people, or one JSON object for programs.
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
@@ -37,7 +37,7 @@ impl Report {
     /// The standard output, which drops colours where they are not wanted.
     #[expect(clippy::unused_self, reason = "whoever reports has the terminal")]
     pub(crate) fn terminal(&self) -> impl Write {
-        anstream::stdout().lock()
+        Unread(anstream::stdout().lock())
     }
 
     /// Text that is the whole point, such as a recurrence. In the JSON object it is `text`; a
@@ -100,6 +100,28 @@ impl Report {
             writeln!(self.terminal(), "{}", Value::Object(object))?;
         }
         self.terminal().flush()
+    }
+}
+
+/// Output that may lose its reader, as in `bptt … | head`. The rest of the output is then dropped;
+/// the command goes on, and its exit code says how it ended.
+struct Unread<W>(W);
+
+impl<W: Write> Write for Unread<W> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        unless_closed(self.0.write(buffer), buffer.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        unless_closed(self.0.flush(), ())
+    }
+}
+
+/// The result of a write, with a closed pipe taken for success.
+fn unless_closed<T>(written: io::Result<T>, dropped: T) -> io::Result<T> {
+    match written {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(dropped),
+        written => written,
     }
 }
 
