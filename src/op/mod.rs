@@ -45,6 +45,8 @@ pub(crate) use time::{Hold, Impulse, Pick, Total};
 pub(crate) use value::Number;
 pub use value::{Scalar, Value};
 
+use ndarray::ArrayD;
+
 use crate::shape::{Dim, Kind, Rate, Shape, Type};
 
 macro_rules! id {
@@ -262,6 +264,35 @@ impl Op {
                 }
                 _ => count <= 1,
             },
+        }
+    }
+
+    /// If the derivative with respect to argument `i` is zero everywhere: the arguments of a
+    /// comparison, and the condition of a `select`.
+    pub(crate) fn is_constant_in(&self, i: usize) -> bool {
+        match self {
+            Self::Pointwise(op) => op.is_constant_in(i),
+            _ => matches!(self.linearity(), Some(Linearity::Jointly(first)) if i < first),
+        }
+    }
+
+    /// If the result may be rounded. Operations that move numbers, comparisons, and sums and products
+    /// of integers are exact, so that counters stay equal to what they are compared with.
+    pub(crate) fn rounds(&self, args: &[&Value<f64>], result: &ArrayD<f64>) -> bool {
+        let whole = |a: &ArrayD<f64>| a.iter().all(|x| x.fract() == 0.0);
+        let integers = || whole(result) && args.iter().all(|a| whole(a.real()));
+        match self {
+            Self::Constant(_) | Self::Leaf(_) | Self::Read(_) | Self::Time(_) => false,
+            Self::Pointwise(op) => {
+                let comparison = (0..args.len()).all(|i| op.is_constant_in(i));
+                let exact_on_integers = op.signs().is_some() || op.is_product();
+                !comparison && !(exact_on_integers && integers())
+            }
+            Self::Linear(
+                Linear::MatMul(_) | Linear::Dot(_) | Linear::Outer(_) | Linear::Sum(_),
+            ) => !integers(),
+            Self::Linear(_) => false,
+            Self::Reduce(_) | Self::Custom(_) => true,
         }
     }
 

@@ -184,6 +184,13 @@ macro_rules! pointwise {
                 }
             }
 
+            /// If the partial derivative with respect to argument `i` is zero everywhere.
+            pub(super) fn is_constant_in(self, i: usize) -> bool {
+                match self {
+                    $(Self::$variant $(($setting))? => [$(stringify!($partial)),+][i] == "Zero",)+
+                }
+            }
+
             /// A number whose change of sign marks a point where the derivative jumps.
             pub(crate) fn kink<F: Scalar>(self, args: &[F]) -> Option<F> {
                 match self {

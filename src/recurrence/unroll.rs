@@ -9,7 +9,9 @@ use ndarray::{ArrayD, Axis, IxDyn};
 use super::bind::Bound;
 use super::{Batch, Params, Recurrence, Roles};
 use crate::error::{Error, Result};
-use crate::op::{Broadcast, Edge, Linear, NodeId, Op, Over, Pointwise, Scalar, Time, Value};
+use crate::op::{
+    Broadcast, Edge, LeafId, Linear, NodeId, Op, Over, Pointwise, Scalar, Time, Value,
+};
 use crate::shape::{Dim, Rate, Shape, Type};
 use crate::tape::{Derived, Direction, Tape, evaluate, kinks};
 
@@ -455,6 +457,15 @@ impl Unrolled {
         params: &Params<F>,
         batch: &Batch<F>,
     ) -> Result<Vec<Value<F>>> {
+        self.values_bound(&self.bound(params, batch)?)
+    }
+
+    /// Data of the sizes and lengths for which this was unrolled.
+    pub(super) fn bound<'a, F: Scalar>(
+        &'a self,
+        params: &'a Params<F>,
+        batch: &'a Batch<F>,
+    ) -> Result<Bound<'a, F>> {
         let bound = self.recurrence.bind(params, batch)?;
         if batch.steps() != self.steps {
             return Err(Error::Batch {
@@ -476,14 +487,16 @@ impl Unrolled {
                 ),
             });
         }
-        self.values_bound(&bound)
+        Ok(bound)
     }
 
     fn values_bound<F: Scalar>(&self, bound: &Bound<'_, F>) -> Result<Vec<Value<F>>> {
-        evaluate(&self.tape, |leaf| {
-            let (source, sample, step) = self.leaves[leaf.index()];
-            bound.value(source, sample, step)
-        })
+        evaluate(&self.tape, |leaf| self.leaf_value(bound, leaf))
+    }
+
+    pub(super) fn leaf_value<F: Scalar>(&self, bound: &Bound<'_, F>, leaf: LeafId) -> Value<F> {
+        let (source, sample, step) = self.leaves[leaf.index()];
+        bound.value(source, sample, step)
     }
 
     /// On which side of its kinks every value lies.

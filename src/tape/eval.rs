@@ -2,6 +2,7 @@
 
 use super::{Node, Tape};
 use crate::error::{Error, Result};
+use crate::noise::Noise;
 use crate::op::{LeafId, Linear, Op, Scalar, Value};
 
 /// The value of every node of a flat tape.
@@ -12,7 +13,32 @@ use crate::op::{LeafId, Linear, Op, Scalar, Value};
 /// [`Error::CustomOp`] when a custom op's value has another shape than it said.
 pub(crate) fn evaluate<F: Scalar>(
     tape: &Tape,
+    leaf: impl FnMut(LeafId) -> Value<F>,
+) -> Result<Vec<Value<F>>> {
+    evaluate_adjusted(tape, leaf, |_, _, _| ())
+}
+
+/// The value of every node when each result of an operation that rounds is off by up to one unit in
+/// the last place, at random: the differences from [`evaluate`] show what rounding does to each
+/// value (Monte Carlo arithmetic, Parker 1997).
+pub(crate) fn evaluate_rounded(
+    tape: &Tape,
+    leaf: impl FnMut(LeafId) -> Value<f64>,
+    noise: &mut Noise,
+) -> Result<Vec<Value<f64>>> {
+    evaluate_adjusted(tape, leaf, |op, args, value| {
+        if let Value::Real(array) = value
+            && op.rounds(args, array)
+        {
+            array.mapv_inplace(|x| x * f64::EPSILON.mul_add(noise.number(), 1.0));
+        }
+    })
+}
+
+fn evaluate_adjusted<F: Scalar>(
+    tape: &Tape,
     mut leaf: impl FnMut(LeafId) -> Value<F>,
+    mut adjust: impl FnMut(&Op, &[&Value<F>], &mut Value<F>),
 ) -> Result<Vec<Value<F>>> {
     tape.assert_flat();
     let mut values: Vec<Value<F>> = Vec::with_capacity(tape.len());
@@ -22,7 +48,9 @@ pub(crate) fn evaluate<F: Scalar>(
             _ => {
                 let args: smallvec::SmallVec<[&Value<F>; 3]> =
                     node.args.iter().map(|a| &values[a.index()]).collect();
-                checked(node, F::value(&node.op, &args))?
+                let mut value = checked(node, F::value(&node.op, &args))?;
+                adjust(&node.op, &args, &mut value);
+                value
             }
         };
         values.push(value);

@@ -1,0 +1,65 @@
+//! How an output depends on a leaf, by the structure of the graph alone.
+
+use super::Recurrence;
+use crate::op::{NodeId, Op};
+use crate::tape::{Leaf, Tape};
+
+/// How some outputs depend on a parameter or an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Influence {
+    /// They do not depend on it.
+    None,
+    /// It is only compared or used as the condition of a `select`: their derivative is zero wherever
+    /// it exists. Resets and masks are such inputs.
+    Condition,
+    /// They may have a derivative with respect to it.
+    Real,
+}
+
+impl Recurrence {
+    /// The influence of each leaf on some nodes, in order of declaration.
+    pub(crate) fn influences(&self, roots: &[NodeId]) -> Vec<Influence> {
+        let used = self.tape.live(roots.iter().copied());
+        let varied = varied(&self.tape, roots);
+        let of = |leaf: &Leaf| match leaf.node.index() {
+            i if !used[i] => Influence::None,
+            i if !varied[i] => Influence::Condition,
+            _ => Influence::Real,
+        };
+        self.tape.leaves().iter().map(of).collect()
+    }
+
+    /// The leaves with respect to which some output may have a derivative, or that no output uses:
+    /// all but the conditions and the classes.
+    pub(super) fn real_leaves(&self) -> impl Iterator<Item = &Leaf> {
+        let roots: Vec<NodeId> = self.outputs.values().copied().collect();
+        let leaves = self.tape.leaves().iter().zip(self.influences(&roots));
+        leaves
+            .filter(|(leaf, influence)| leaf.ty.is_real() && *influence != Influence::Condition)
+            .map(|(leaf, _)| leaf)
+    }
+}
+
+/// The nodes on which the roots depend by arguments in which an op is not constant, through
+/// registers as well.
+fn varied(tape: &Tape, roots: &[NodeId]) -> Vec<bool> {
+    let mut varied = vec![false; tape.len()];
+    let mut stack = roots.to_vec();
+    while let Some(id) = stack.pop() {
+        if std::mem::replace(&mut varied[id.index()], true) {
+            continue;
+        }
+        let node = tape.node(id);
+        let args = node.args.iter().enumerate();
+        stack.extend(
+            args.filter(|(i, _)| !node.op.is_constant_in(*i))
+                .map(|(_, a)| *a),
+        );
+        if let Op::Read(r) = node.op {
+            let register = tape.register(r);
+            stack.extend(register.init);
+            stack.extend(register.def);
+        }
+    }
+    varied
+}
