@@ -5,7 +5,13 @@
 pub(super) struct Estimate {
     pub(super) value: f64,
     pub(super) error: f64,
+    /// The part of the error that rounding alone explains.
+    pub(super) rounding: f64,
 }
+
+/// The reason why a function has no value at a displacement that can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Kink;
 
 /// First step sizes, relative to the size of the variable: the next is tried where one is too
 /// large, because a domain ends or the function bends.
@@ -14,27 +20,33 @@ const STEPS: [f64; 4] = [1.0 / 32.0, 1.0 / 256.0, 1.0 / 2048.0, 1.0 / 65536.0];
 /// Halvings per first step.
 const LEVELS: usize = 4;
 
+/// The evaluations that most derivatives take: two tables.
+pub(super) const EVALUATIONS: usize = 2 * 2 * LEVELS;
+
+/// An extrapolated difference magnifies the rounding errors of the values by no more than this.
+const AMPLIFIED: f64 = 1.5;
+
 /// The derivative at 0 of `f`, a function of a displacement, each entry for itself.
 ///
-/// `f` answers `None` where it cannot be evaluated or lies beyond a kink. Ridders' table: central
-/// differences with halved steps, extrapolated to a step of zero; its error is the change made by
-/// the last extrapolation, and no less than what rounding does. Two tables with different steps
-/// must confirm each other; more are made until every error is within `goal`, or none is left to
-/// try. `None` when there is no table at all.
+/// `f` answers [`Kink`] where it cannot be evaluated or lies beyond a kink; `noise` is the rounding
+/// error of each of its entries. Ridders' table: central differences with halved steps, extrapolated
+/// to a step of zero; its error is the change made by the last extrapolation, and no less than the
+/// effect of rounding. Two tables with different steps must confirm each other; more are made until
+/// every error is within `goal` or due to rounding, or none is left to try.
 pub(super) fn derivative(
     scale: f64,
     goal: f64,
-    len: usize,
-    mut f: impl FnMut(f64) -> Option<Vec<f64>>,
-) -> Option<Vec<Estimate>> {
+    noise: &[f64],
+    mut f: impl FnMut(f64) -> Result<Vec<f64>, Kink>,
+) -> Result<Vec<Estimate>, Kink> {
     let mut best: Option<Vec<Estimate>> = None;
     let mut confirmed = false;
     for first in STEPS {
-        let done = |b: &Vec<Estimate>| b.iter().all(|e| e.error <= goal);
+        let done = |b: &Vec<Estimate>| b.iter().all(|e| e.error <= goal.max(2.0 * e.rounding));
         if confirmed && best.as_ref().is_some_and(done) {
             break;
         }
-        let Some(found) = table(first * scale, len, &mut f) else {
+        let Ok(found) = table(first * scale, noise, &mut f) else {
             continue;
         };
         confirmed = best.is_some();
@@ -43,11 +55,17 @@ pub(super) fn derivative(
             Some(old) => old.into_iter().zip(found).map(|(a, b)| a.or(b)).collect(),
         });
     }
-    best
+    best.ok_or(Kink)
 }
 
 impl Estimate {
-    /// The better of two estimates, with an error that covers what the other one contradicts.
+    const UNKNOWN: Self = Self {
+        value: 0.0,
+        error: f64::INFINITY,
+        rounding: 0.0,
+    };
+
+    /// The better of two estimates, with an error that covers the contradiction with the other.
     fn or(self, other: Self) -> Self {
         let (best, rest) = if other.error < self.error {
             (other, self)
@@ -64,24 +82,23 @@ impl Estimate {
 
 fn table(
     first: f64,
-    len: usize,
-    f: &mut impl FnMut(f64) -> Option<Vec<f64>>,
-) -> Option<Vec<Estimate>> {
+    noise: &[f64],
+    f: &mut impl FnMut(f64) -> Result<Vec<f64>, Kink>,
+) -> Result<Vec<Estimate>, Kink> {
     let mut rows: Vec<Vec<f64>> = Vec::new();
-    let mut estimates = vec![
-        Estimate {
-            value: 0.0,
-            error: f64::INFINITY
-        };
-        len
-    ];
+    let mut estimates = vec![Estimate::UNKNOWN; noise.len()];
     let mut step = first;
-    let mut largest = vec![0.0_f64; len];
+    let mut largest = vec![0.0_f64; noise.len()];
     for level in 0..LEVELS {
         let (up, down) = (f(step)?, f(-step)?);
         for (largest, (u, d)) in largest.iter_mut().zip(up.iter().zip(&down)) {
             *largest = largest.max(u.abs()).max(d.abs());
         }
+        // The values that are subtracted are rounded, and the difference is divided by the step.
+        let rounding = |i: usize| {
+            let value: f64 = noise[i].max(f64::EPSILON * largest[i]);
+            AMPLIFIED * value / step
+        };
         let mut row: Vec<f64> = up
             .iter()
             .zip(&down)
@@ -90,20 +107,21 @@ fn table(
         let mut powers = 4.0;
         let mut next = vec![row.clone()];
         for coarse in rows.iter().take(level) {
-            let (coarse, fine) = (coarse, &next[next.len() - 1]);
+            let fine = &next[next.len() - 1];
             row = fine
                 .iter()
                 .zip(coarse)
                 .map(|(fine, coarse)| fine + (fine - coarse) / (powers - 1.0))
                 .collect();
-            for ((estimate, value), (fine, coarse)) in
-                estimates.iter_mut().zip(&row).zip(fine.iter().zip(coarse))
-            {
-                let error = (value - fine).abs().max((value - coarse).abs());
-                if error < estimate.error {
-                    *estimate = Estimate {
+            for (i, value) in row.iter().enumerate() {
+                let change = (value - fine[i]).abs().max((value - coarse[i]).abs());
+                let rounding = rounding(i);
+                let error = change.max(rounding);
+                if error < estimates[i].error {
+                    estimates[i] = Estimate {
                         value: *value,
                         error,
+                        rounding,
                     };
                 }
             }
@@ -113,20 +131,16 @@ fn table(
         rows = next;
         step /= 2.0;
     }
-    // The values that are subtracted are rounded, and the difference is divided by the step.
-    for (estimate, largest) in estimates.iter_mut().zip(largest) {
-        estimate.error = estimate.error.max(f64::EPSILON * largest / first);
-    }
-    Some(estimates)
+    Ok(estimates)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::derivative;
+    use super::{Kink, derivative};
 
     #[test]
     fn smooth_function_is_resolved_far_below_the_tolerance() {
-        let found = derivative(1.0, 1e-12, 1, |e| Some(vec![(1.3 + e).sin().exp()])).unwrap()[0];
+        let found = derivative(1.0, 1e-12, &[0.0], |e| Ok(vec![(1.3 + e).sin().exp()])).unwrap()[0];
         let exact = 1.3f64.cos() * 1.3f64.sin().exp();
         assert!((found.value - exact).abs() < 1e-11, "{found:?}");
         assert!(found.error < 1e-9, "{found:?}");
@@ -134,9 +148,9 @@ mod tests {
 
     #[test]
     fn end_of_the_domain_makes_the_step_smaller() {
-        let found = derivative(1.0, 1e-12, 1, |e| {
+        let found = derivative(1.0, 1e-12, &[0.0], |e| {
             let x: f64 = 0.003 + e;
-            (x > 0.0).then(|| vec![x.ln()])
+            if x > 0.0 { Ok(vec![x.ln()]) } else { Err(Kink) }
         });
         let found = found.unwrap()[0];
         assert!((found.value * 0.003 - 1.0).abs() < 1e-8, "{found:?}");
@@ -145,8 +159,18 @@ mod tests {
     #[test]
     fn nowhere_defined_is_no_derivative() {
         assert!(
-            derivative(1.0, 1e-12, 1, |_| None).is_none(),
+            derivative(1.0, 1e-12, &[0.0], |_| Err(Kink)).is_err(),
             "there is nothing to difference"
         );
+    }
+
+    #[test]
+    fn a_step_below_the_rounding_of_the_values_is_not_taken_for_a_slope_of_zero() {
+        // Values that are rounded to multiples of 1e-10 do not change over these displacements.
+        let coarse = |x: f64| (x / 1e-10).round() * 1e-10;
+        let found = derivative(1.0, 1e-12, &[1e-10], |e| Ok(vec![coarse(1e-12 * e)]));
+        let found = found.unwrap()[0];
+        assert!(found.error >= 1e-12, "{found:?}");
+        assert!(found.error <= 2.0 * found.rounding, "{found:?}");
     }
 }

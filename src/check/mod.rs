@@ -5,17 +5,29 @@
 
 mod differences;
 mod instance;
+mod remark;
 mod report;
 mod routes;
+mod scale;
+mod second;
 #[cfg(feature = "proptest")]
 pub mod strategy;
+mod subject;
+mod whole;
+mod work;
+
+use std::fmt;
 
 pub use instance::random_data;
-pub use report::{Certificate, Finding, Route, Verdict};
+pub use remark::Remark;
+pub use report::{Certificate, Extent, Finding, Route, Verdict};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::noise::Noise;
-use crate::recurrence::{Batch, Params, Recurrence};
+use crate::recurrence::{Batch, Influence, Params, Recurrence};
+use routes::Runner;
+use subject::{Data, first_part};
+use work::{Cost, Meter, Scope};
 
 /// Certifies the gradient and the Hessian products of a recurrence on given data.
 ///
@@ -55,13 +67,26 @@ pub fn check(
 }
 
 /// A certification with choices; [`check`] is the one with none.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Check<'a> {
     recurrence: &'a Recurrence,
     gradient: Option<&'a Recurrence>,
     hessian: Option<&'a Recurrence>,
     entries: usize,
+    steps: usize,
     seed: u64,
+    progress: Option<&'a dyn Fn(f64)>,
+}
+
+impl fmt::Debug for Check<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Check")
+            .field("recurrence", &self.recurrence.name())
+            .field("entries", &self.entries)
+            .field("steps", &self.steps)
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> Check<'a> {
@@ -73,7 +98,9 @@ impl<'a> Check<'a> {
             gradient: None,
             hessian: None,
             entries: 4,
+            steps: usize::MAX,
             seed: 1,
+            progress: None,
         }
     }
 
@@ -97,11 +124,18 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// How many entries of each array are perturbed one by one (4 unless told); all entries
-    /// together always take part in a random direction.
+    /// The count of entries of each array that are perturbed one by one (default: 4, fewer where a
+    /// single step is very much work). All entries together always move in a random direction.
     #[must_use]
     pub const fn entries(self, entries: usize) -> Self {
         Self { entries, ..self }
+    }
+
+    /// The most steps of each sequence that every route runs on (default: as many as take a few
+    /// seconds). In a chaotic system, differences see the derivative on few steps only.
+    #[must_use]
+    pub const fn steps(self, steps: usize) -> Self {
+        Self { steps, ..self }
     }
 
     /// The seed of the random directions and the choice of entries.
@@ -110,11 +144,103 @@ impl<'a> Check<'a> {
         Self { seed, ..self }
     }
 
+    /// Calls `progress` during the run with the part of the work that is done, from 0 to 1. The part
+    /// never falls, and grows about as fast as the time.
+    ///
+    /// ```
+    /// use bptt::{Check, cells::{Cell, Loss}, check::random_data};
+    /// use std::cell::Cell as Shared;
+    /// let rnn = Cell::rnn().model("rnn", Loss::SquaredError)?;
+    /// let (params, batch) = random_data(&rnn, &[("H", 2), ("K", 3), ("O", 1)], &[4], 1)?;
+    /// let done = Shared::new(0.0);
+    /// Check::new(&rnn).progress(&|part| done.set(part)).run(&params, &batch)?;
+    /// assert_eq!(done.get(), 1.0);
+    /// # Ok::<(), bptt::Error>(())
+    /// ```
+    #[must_use]
+    pub fn progress(self, progress: &'a dyn Fn(f64)) -> Self {
+        Self {
+            progress: Some(progress),
+            ..self
+        }
+    }
+
     /// Runs every route.
+    ///
+    /// The time and the memory of the routes on the unrolled tape are bounded: on long sequences they
+    /// see the first steps only ([`Certificate::extent`]), and the compiled engine compares reverse
+    /// with forward mode on all of the data ([`Route::AllSteps`]).
     ///
     /// # Errors
     /// As for [`check`].
     pub fn run(&self, params: &Params<f64>, batch: &Batch<f64>) -> Result<Certificate> {
-        routes::Runner::new(self, params, batch)?.run()
+        let cost = Cost::of(self.recurrence, params, batch)?;
+        let influences = self.recurrence.influences(&[self.recurrence.loss()?]);
+        let targets = influences.iter().filter(|i| **i == Influence::Real);
+        let targets = targets.count().max(1);
+        let mut scope = Scope::within_budget(cost, batch, targets, (self.entries, self.steps));
+        let meter = Meter::new(self.progress);
+        loop {
+            let whole = match scope.is_partial(batch) {
+                true => scope.whole(cost, batch),
+                false => 0.0,
+            };
+            meter.begin(scope.work() + whole);
+            let part = first_part(self.recurrence, batch, scope.steps, scope.samples)?;
+            let base = Data {
+                params: params.clone(),
+                batch: part,
+            };
+            let runner = match Runner::new(self, base, scope, &meter) {
+                // The first steps may have no value where all steps do, as a mean over a mask.
+                Err(error @ Error::NonFiniteValue { .. }) => match scope.longer(cost, batch) {
+                    None => return Err(error),
+                    Some(longer) => {
+                        scope = longer;
+                        continue;
+                    }
+                },
+                other => other?,
+            };
+            let (certificate, bent) = self.take(runner, params, batch, whole)?;
+            match scope.shorter(cost, batch).filter(|_| bent) {
+                None => {
+                    meter.finish();
+                    return Ok(certificate);
+                }
+                Some(shorter) => scope = shorter,
+            }
+        }
+    }
+
+    /// Takes all routes; also says if fewer steps would resolve more.
+    fn take(
+        &self,
+        mut runner: Runner<'_>,
+        params: &Params<f64>,
+        batch: &Batch<f64>,
+        whole: f64,
+    ) -> Result<(Certificate, bool)> {
+        runner.find_freedom();
+        runner.forward()?;
+        runner.differences()?;
+        runner.second_order()?;
+        let scope = runner.scope;
+        if scope.is_partial(batch) {
+            let data = Data {
+                params: params.clone(),
+                batch: batch.clone(),
+            };
+            runner.all_steps(&data, whole)?;
+        }
+        let unresolved = runner.findings.iter().any(|f| !f.is_resolved());
+        let bent = unresolved && runner.remarks.iter().any(|(_, r)| *r == Remark::Bent);
+        let extent = Extent {
+            steps: scope.steps,
+            of_steps: batch.lengths().into_iter().max().unwrap_or(0),
+            samples: scope.samples,
+            of_samples: batch.samples(),
+        };
+        Ok((runner.certificate(extent), bent))
     }
 }

@@ -1,6 +1,10 @@
-//! What a certification found.
+//! The result of a certification.
 
 use std::fmt;
+
+use indexmap::IndexMap;
+
+use super::Remark;
 
 /// A way to know a derivative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,24 +19,29 @@ pub enum Route {
     SecondTape,
     /// For Hessian products: central differences of the tape's gradient, extrapolated.
     SecondDifferences,
+    /// The compiled engine on all of the data, reverse mode against forward mode, where the other
+    /// routes see the first steps only.
+    AllSteps,
 }
 
 impl Route {
     /// Every route, in the order in which they are run.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::TapeReverse,
         Self::Forward,
         Self::Differences,
         Self::SecondTape,
         Self::SecondDifferences,
+        Self::AllSteps,
     ];
 
-    /// The largest relative error at which the route is taken to agree: rounding for the exact
-    /// ones, what extrapolated differences can resolve for the others.
+    /// The largest relative error at which the route agrees: rounding for the exact routes, the
+    /// resolution of extrapolated differences for the others. The tolerance of a [`Finding`] is
+    /// larger where rounding hides more of the derivative from the differences.
     #[must_use]
     pub const fn tolerance(self) -> f64 {
         match self {
-            Self::TapeReverse | Self::Forward | Self::SecondTape => 1e-12,
+            Self::TapeReverse | Self::Forward | Self::SecondTape | Self::AllSteps => 1e-12,
             Self::Differences | Self::SecondDifferences => 1e-7,
         }
     }
@@ -44,18 +53,19 @@ impl Route {
             Self::Differences => "differences",
             Self::SecondTape => "2nd: tape",
             Self::SecondDifferences => "2nd: diff.",
+            Self::AllSteps => "all steps",
         }
     }
 }
 
-/// What a certification comes to.
+/// The result of a certification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Every route agrees about every parameter and input.
+    /// Every route agrees about every parameter and input that the loss depends on.
     Certified,
-    /// No route disagrees, but some could not say anything: the data lies on a kink, at the end of
-    /// a domain or where differences do not resolve the derivative, or there is nothing real to
-    /// differentiate. Other data may help.
+    /// No route disagrees, but some could not be applied: the data lies on a kink or at the end of a
+    /// domain, differences do not resolve a derivative, or there is nothing to differentiate. The
+    /// [`Remark`]s say which.
     Incomplete,
     /// Some route disagrees.
     Rejected,
@@ -68,36 +78,47 @@ pub struct Finding {
     pub name: String,
     /// The route.
     pub route: Route,
-    /// The largest difference, relative to the largest entry of the derivative; where that is
-    /// negligible, to a ten-thousandth of the largest entry of any, or to what the same computation
-    /// in `f32` shows its rounding errors to be.
+    /// The largest difference, relative to the largest entry of the derivative. Where that is
+    /// negligible, it is relative to a ten-thousandth of the largest entry of any derivative, or to the
+    /// terms that cancel in it.
     pub error: f64,
-    /// The sample and the step (from 1), where the worst entry has them.
+    /// The largest error at which the route agrees: that of the [`Route`], or what rounding leaves
+    /// to the differences.
+    pub tolerance: f64,
+    /// The sample (from 0) of the worst entry, if the array has one.
     pub sample: Option<usize>,
-    /// See `sample`.
+    /// The step (from 1) of the worst entry, if the array has one.
     pub step: Option<usize>,
     /// The worst entry of the array for that sample and step; empty for a scalar.
     pub entry: Vec<usize>,
-    /// How many numbers were compared.
+    /// If the worst number is the derivative along a random direction of all entries together, which
+    /// has no sample, step and entry.
+    pub direction: bool,
+    /// The count of numbers that were compared.
     pub compared: usize,
-    /// How many could not be: a kink lies too near, or differences do not resolve them.
+    /// The count of numbers that were left out, for a kink or because differences do not resolve
+    /// them.
     pub skipped: usize,
 }
 
 impl Finding {
-    /// Whether the route does not disagree.
+    /// If the route does not disagree.
     #[must_use]
     pub fn agrees(&self) -> bool {
-        self.error <= self.route.tolerance()
+        self.error <= self.tolerance
     }
 
-    /// Whether the route had anything to say.
+    /// If the route compared any number.
     #[must_use]
     pub const fn is_resolved(&self) -> bool {
         self.compared > 0
     }
 
+    /// The place of the worst number, as the end of a sentence; empty for a scalar.
     fn place(&self) -> String {
+        if self.direction {
+            return " along a random direction of all its entries".into();
+        }
         let mut parts = Vec::new();
         parts.extend(self.step.map(|t| format!("t = {t}")));
         parts.extend(self.sample.map(|b| format!("sample {b}")));
@@ -105,7 +126,31 @@ impl Finding {
             let entry: Vec<String> = self.entry.iter().map(ToString::to_string).collect();
             parts.push(format!("entry [{}]", entry.join(", ")));
         }
-        parts.join(", ")
+        match parts.is_empty() {
+            true => String::new(),
+            false => format!(" at {}", parts.join(", ")),
+        }
+    }
+}
+
+/// The part of the data that all routes saw: `steps` of `of_steps`, `samples` of `of_samples`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// The steps that every route saw, from the first on.
+    pub steps: usize,
+    /// The steps of the data.
+    pub of_steps: usize,
+    /// The samples that every route saw, from the first on.
+    pub samples: usize,
+    /// The samples of the data.
+    pub of_samples: usize,
+}
+
+impl Extent {
+    /// If every route saw all of the data.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.steps == self.of_steps && self.samples == self.of_samples
     }
 }
 
@@ -115,75 +160,89 @@ impl Finding {
 pub struct Certificate {
     pub(super) recurrence: String,
     pub(super) findings: Vec<Finding>,
+    pub(super) remarks: Vec<(String, Remark)>,
+    pub(super) extent: Extent,
 }
 
 impl Certificate {
-    /// What the findings come to.
+    /// The result.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
+        let differenced = |f: &Finding| f.route == Route::Differences && f.is_resolved();
         if !self.findings.iter().all(Finding::agrees) {
             Verdict::Rejected
-        } else if self.findings.is_empty() || !self.findings.iter().all(Finding::is_resolved) {
-            Verdict::Incomplete
-        } else {
+        } else if self.findings.iter().all(Finding::is_resolved)
+            && self.findings.iter().any(differenced)
+        {
             Verdict::Certified
+        } else {
+            Verdict::Incomplete
         }
     }
 
-    /// Whether every route agrees about every parameter and input, and none is missing.
+    /// If every route agrees about every parameter and input that the loss depends on.
     #[must_use]
     pub fn passed(&self) -> bool {
         self.verdict() == Verdict::Certified
     }
 
-    /// Everything that was found.
+    /// Every finding.
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
 
+    /// Every remark with the name of its parameter or input.
+    pub fn remarks(&self) -> impl Iterator<Item = (&str, Remark)> {
+        self.remarks.iter().map(|(name, remark)| (&**name, *remark))
+    }
+
+    /// The part of the data that all routes saw. On the rest, [`Route::AllSteps`] compares reverse
+    /// mode with forward mode.
+    #[must_use]
+    pub const fn extent(&self) -> Extent {
+        self.extent
+    }
+
     /// The finding furthest beyond (or least below) its tolerance.
     #[must_use]
     pub fn worst(&self) -> Option<&Finding> {
-        let excess = |f: &Finding| f.error / f.route.tolerance();
+        let excess = |f: &Finding| f.error / f.tolerance;
         self.findings
             .iter()
             .max_by(|a, b| excess(a).total_cmp(&excess(b)))
     }
-}
 
-impl fmt::Display for Certificate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut names: Vec<&str> = Vec::new();
+    /// The routes that were taken, in order.
+    fn routes(&self) -> impl Iterator<Item = Route> {
+        let taken = |route: &Route| {
+            *route != Route::AllSteps || self.findings.iter().any(|f| f.route == Route::AllSteps)
+        };
+        Route::ALL.into_iter().filter(taken)
+    }
+
+    /// One line for each parameter and input, one column for each route.
+    fn table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rows: IndexMap<&str, Vec<&Finding>> = IndexMap::new();
         for finding in &self.findings {
-            if !names.contains(&&*finding.name) {
-                names.push(&finding.name);
-            }
+            rows.entry(&finding.name).or_default().push(finding);
         }
-        let width = names
-            .iter()
-            .map(|n| n.chars().count())
-            .max()
-            .unwrap_or(0)
-            .max(10);
-        writeln!(
-            f,
-            "gradient of {}: worst relative error by route",
-            self.recurrence
-        )?;
-        write!(f, "  {:width$}", "")?;
-        for route in Route::ALL {
+        let width = rows.keys().map(|n| n.chars().count()).max();
+        let width = width.unwrap_or(0).clamp(10, WIDEST);
+        let pad = |f: &mut fmt::Formatter<'_>, name: &str| {
+            let shown = shortened(name, WIDEST);
+            let rest = width.saturating_sub(shown.chars().count());
+            write!(f, "  {shown}{}", " ".repeat(rest))
+        };
+        pad(f, "")?;
+        for route in self.routes() {
             write!(f, " {:>12}", route.title())?;
         }
         writeln!(f)?;
-        for name in names {
-            write!(f, "  {name:width$}")?;
-            for route in Route::ALL {
-                let found = self
-                    .findings
-                    .iter()
-                    .find(|x| x.name == name && x.route == route);
-                let text = match found {
+        for (name, found) in rows.iter().take(MOST_ROWS) {
+            pad(f, name)?;
+            for route in self.routes() {
+                let text = match found.iter().find(|x| x.route == route) {
                     Some(x) if x.compared == 0 => "not resolved".into(),
                     Some(x) => format!("{:.1e}{}", x.error, if x.agrees() { "" } else { " ✗" }),
                     None => "–".into(),
@@ -192,11 +251,55 @@ impl fmt::Display for Certificate {
             }
             writeln!(f)?;
         }
-        write!(f, "  {:width$}", "tolerance")?;
-        for route in Route::ALL {
+        if rows.len() > MOST_ROWS {
+            writeln!(f, "  … and {} more", rows.len() - MOST_ROWS)?;
+        }
+        pad(f, "tolerance")?;
+        for route in self.routes() {
             write!(f, " {:>12}", format!("{:.0e}", route.tolerance()))?;
         }
-        writeln!(f)?;
+        writeln!(f)
+    }
+
+    /// A sentence for each kind of remark, with the names it is about.
+    fn sentences(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for remark in Remark::ALL {
+            let about = self.remarks.iter().filter(|(_, r)| *r == remark);
+            let names: Vec<&str> = about.map(|(name, _)| &**name).collect();
+            if !names.is_empty() {
+                write!(f, "\n  {}: {}", listed(&names), remark.sentence())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// No name takes more columns than this.
+const WIDEST: usize = 32;
+/// A table has no more lines than this.
+const MOST_ROWS: usize = 200;
+
+impl fmt::Display for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "gradient of {}: worst relative error by route",
+            shortened(&self.recurrence, 2 * WIDEST)
+        )?;
+        self.table(f)?;
+        let Extent {
+            steps,
+            of_steps,
+            samples,
+            of_samples,
+        } = self.extent;
+        if !self.extent.is_whole() {
+            writeln!(
+                f,
+                "  on the first {steps} of {of_steps} steps and {samples} of {of_samples} samples; \
+                 \"all steps\" compares reverse with forward mode on all of the data"
+            )?;
+        }
         let compared: usize = self.findings.iter().map(|x| x.compared).sum();
         let skipped: usize = self.findings.iter().map(|x| x.skipped).sum();
         write!(
@@ -204,19 +307,38 @@ impl fmt::Display for Certificate {
             "  {compared} numbers compared, {skipped} left out near a kink or unresolved: "
         )?;
         match (self.verdict(), self.worst()) {
-            (Verdict::Certified, _) => write!(f, "certified"),
+            (Verdict::Certified, _) => write!(f, "certified")?,
             (Verdict::Rejected, Some(w)) => write!(
                 f,
-                "REJECTED\n  the worst: `{}` by {}, off by {:.1e} at {}",
-                w.name,
+                "REJECTED\n  the worst: `{}` by {}, off by {:.1e}{}",
+                shortened(&w.name, WIDEST),
                 w.route.title(),
                 w.error,
                 w.place()
-            ),
-            _ => write!(
-                f,
-                "INCOMPLETE\n  some routes could not say anything; try other data"
-            ),
+            )?,
+            _ => write!(f, "INCOMPLETE")?,
         }
+        self.sentences(f)
+    }
+}
+
+/// The names, the first of them where there are many.
+fn listed(names: &[&str]) -> String {
+    const SHOWN: usize = 8;
+    let first = names.iter().take(SHOWN);
+    let first: Vec<String> = first
+        .map(|n| format!("`{}`", shortened(n, WIDEST)))
+        .collect();
+    match names.len().checked_sub(SHOWN) {
+        Some(more @ 1..) => format!("{} and {more} more", first.join(", ")),
+        _ => first.join(", "),
+    }
+}
+
+/// A name in at most so many columns.
+fn shortened(name: &str, width: usize) -> String {
+    match name.chars().count() > width {
+        true => name.chars().take(width - 1).chain(['…']).collect(),
+        false => name.into(),
     }
 }

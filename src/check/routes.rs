@@ -1,517 +1,518 @@
-//! The routes of the square, one after the other.
+//! The routes of first order, one after the other.
 
+use std::collections::HashSet;
+
+use indexmap::IndexSet;
 use ndarray::{ArrayD, Dimension};
 
-use super::differences::{Estimate, derivative};
-use super::{Certificate, Check, Finding, Noise, Route};
+use super::differences::{Estimate, Kink, derivative};
+use super::scale::{MARGIN, Magnitudes, Scale, Seen};
+use super::subject::{Data, Part, Target, tangent_of_loss};
+use super::work::{FIRST, Meter, Scope};
+use super::{Certificate, Check, Extent, Finding, Noise, Remark, Route};
 use crate::error::{Error, Result};
-use crate::recurrence::{Batch, LOSS, Outputs, Params, Recurrence, Unrolled, Wrt};
+use crate::recurrence::{Influence, Outputs, Recurrence, Unrolled, Wrt};
 use crate::shape::Rate;
-use crate::tape::Derived;
-
-/// What differences say counts when they are surer of it than this part of the tolerance.
-const RESOLVED: f64 = 0.5;
 
 /// Differences are refined until they are known this well, relative to the derivative.
 const GOAL: f64 = 1e-9;
-
-/// Parameters and inputs under their common names.
-#[derive(Clone)]
-struct Data {
-    params: Params<f64>,
-    batch: Batch<f64>,
-}
-
-impl Data {
-    fn get(&self, name: &str) -> Option<&ArrayD<f64>> {
-        self.params.get(name).or_else(|| self.batch.get(name))
-    }
-
-    fn get_mut(&mut self, name: &str) -> Option<&mut ArrayD<f64>> {
-        match self.params.get(name) {
-            Some(_) => self.params.get_mut(name),
-            None => self.batch.get_mut(name),
-        }
-    }
-
-    /// Adds `step · direction` to an array.
-    fn moved(&self, name: &str, direction: &ArrayD<f64>, step: f64) -> Self {
-        let mut moved = self.clone();
-        if let Some(array) = moved.get_mut(name) {
-            array.scaled_add(step, direction);
-        }
-        moved
-    }
-}
-
-/// One parameter or input that is differentiated.
-struct Target {
-    name: String,
-    rate: Rate,
-    shape: Vec<usize>,
-    /// Against what errors are measured, for first and second order.
-    scale: Scale,
-    second_scale: Scale,
-}
+/// The step with which kinks next to the data are found.
+const NEAR: f64 = 1e-6;
+/// An array with no more different values than this is taken for codes, such as 0 and 1.
+const CODES: usize = 4;
 
 pub(super) struct Runner<'a> {
-    check: &'a Check<'a>,
-    data: Data,
-    targets: Vec<Target>,
-    gradient: Outputs<f64>,
+    pub(super) check: &'a Check<'a>,
+    pub(super) scope: Scope,
+    pub(super) meter: &'a Meter<'a>,
+    pub(super) base: Data,
+    pub(super) targets: Vec<Target>,
+    /// The targets that move together; each by itself unless there are very many.
+    pub(super) groups: Vec<Vec<usize>>,
+    pub(super) gradient: Outputs<f64>,
     loss: Unrolled,
-    tape: Unrolled,
-    noise: Noise,
-    findings: Vec<Finding>,
+    pub(super) tape: Unrolled,
+    /// The rounding error of the loss.
+    loss_noise: f64,
+    /// The side of its kinks on which every value of the loss lies.
+    sides: Vec<bool>,
+    freedom: Vec<Freedom>,
+    pub(super) noise: Noise,
+    pub(super) findings: Vec<Finding>,
+    pub(super) remarks: IndexSet<(usize, Remark)>,
+}
+
+/// The entries of a target that can move without crossing a kink at once.
+pub(super) enum Freedom {
+    All,
+    /// Those that are 1.
+    Some(ArrayD<f64>),
+    /// None, in an array of zeros and ones: a mask, say.
+    None,
+    /// A kink is next to the data.
+    Kinked,
+}
+
+/// A displacement that is tried.
+struct Probe {
+    /// The targets that move, and how.
+    parts: Vec<(usize, ArrayD<f64>)>,
+    /// The entry that moves; `None` for all entries in a random direction.
+    entry: Option<Vec<usize>>,
 }
 
 /// A disagreement under way to becoming a finding.
-struct Worst {
+#[derive(Clone)]
+pub(super) struct Worst {
+    route: Route,
     error: f64,
-    index: Vec<usize>,
+    tolerance: f64,
+    entry: Option<Vec<usize>>,
     compared: usize,
     skipped: usize,
 }
 
 impl Worst {
-    const fn new() -> Self {
+    pub(super) const fn new(route: Route) -> Self {
         Self {
+            route,
             error: 0.0,
-            index: Vec::new(),
+            tolerance: route.tolerance(),
+            entry: None,
             compared: 0,
             skipped: 0,
         }
     }
 
-    fn see(&mut self, error: f64, index: &[usize]) {
+    pub(super) fn see(&mut self, error: f64, tolerance: f64, entry: Option<&[usize]>) {
         self.compared += 1;
         // A NaN is worse than anything.
-        if error > self.error || error.is_nan() || self.compared == 1 {
-            self.error = if error.is_nan() { f64::INFINITY } else { error };
-            self.index = index.to_vec();
+        let error = if error.is_nan() { f64::INFINITY } else { error };
+        if error / tolerance > self.error / self.tolerance || self.compared == 1 {
+            self.error = error;
+            self.tolerance = tolerance;
+            self.entry = entry.map(<[usize]>::to_vec);
         }
     }
 
-    fn see_all(&mut self, expected: &ArrayD<f64>, found: &ArrayD<f64>, scale: Scale) {
+    pub(super) fn see_all(&mut self, expected: &ArrayD<f64>, found: &ArrayD<f64>, scale: Scale) {
+        let tolerance = self.route.tolerance();
         for (index, e) in expected.indexed_iter() {
-            let index = index.as_array_view().to_vec();
-            let found = found.get(&*index).copied().unwrap_or(f64::NAN);
-            self.see(scale.exact(found - e, 0.0), &index);
+            let index = index.as_array_view();
+            let index = index.as_slice().unwrap_or_default();
+            let found = found.get(index).copied().unwrap_or(f64::NAN);
+            self.see(
+                scale.exact(found - e, 0.0, tolerance),
+                tolerance,
+                Some(index),
+            );
         }
     }
 
-    fn see_estimate(
+    pub(super) const fn is_resolved(&self) -> bool {
+        self.compared > 0
+    }
+
+    /// A comparison with differences; the remark says why there is none.
+    pub(super) fn see_estimate(
         &mut self,
-        estimate: Option<Estimate>,
+        estimate: Result<Estimate, Kink>,
         found: f64,
-        scale: f64,
-        index: &[usize],
-    ) {
-        match estimate {
-            Some(e) if e.error <= RESOLVED * Route::Differences.tolerance() * scale => {
-                self.see((e.value - found).abs() / scale, index);
+        scale: Scale,
+        entry: Option<&[usize]>,
+    ) -> Option<Remark> {
+        let seen = match estimate {
+            Ok(estimate) => scale.compare(estimate, found, self.route.tolerance()),
+            Err(Kink) => {
+                self.skipped += 1;
+                return Some(Remark::Kink);
             }
-            _ => self.skipped += 1,
+        };
+        match seen {
+            Seen::Compared { error, tolerance } => {
+                self.see(error, tolerance, entry);
+                None
+            }
+            Seen::Faint => {
+                self.skipped += 1;
+                Some(Remark::Faint)
+            }
+            Seen::Bent => {
+                self.skipped += 1;
+                Some(Remark::Bent)
+            }
         }
     }
 }
 
 impl<'a> Runner<'a> {
+    /// The gradient by two routes, compared.
     pub(super) fn new(
         check: &'a Check<'a>,
-        params: &Params<f64>,
-        batch: &Batch<f64>,
+        base: Data,
+        scope: Scope,
+        meter: &'a Meter<'a>,
     ) -> Result<Self> {
         let recurrence = check.recurrence;
-        let loss = recurrence.unroll_for(params, batch)?;
-        let tape = loss.gradient(Wrt::Everything)?;
-        let reference = tape.evaluate(params, batch)?;
+        let (params, batch) = (&base.params, &base.batch);
+        let mut noise = Noise(check.seed);
+        // The recurrence knows the place of a value that is not finite, the tape does not.
         let gradient = match check.gradient {
             Some(gradient) => gradient.evaluate(params, batch)?,
             None => recurrence
                 .gradient(Wrt::Everything)?
                 .evaluate(params, batch)?,
         };
-        let sizes = Magnitudes::new(&tape, &reference, params, batch);
+        let loss = recurrence.unroll_for(params, batch)?;
+        let root = loss.values(params, batch)?;
+        let tape = loss.gradient(Wrt::Everything)?;
+        let values = tape.values(params, batch)?;
+        let reference = tape.read(&values)?;
+        let sides = tape.kinks(&values);
+        let sizes = Magnitudes::new(&tape, &reference, params, batch, &sides, &mut noise);
+        let influences = recurrence.influences(&[recurrence.loss()?]);
+        let leaves = recurrence.tape().leaves().iter().zip(influences);
         let mut targets = Vec::new();
-        for leaf in recurrence
-            .tape()
-            .leaves()
-            .iter()
-            .filter(|l| l.ty().is_real())
-        {
-            let own = found(&reference, leaf.name())?;
-            found(&gradient, leaf.name())?;
+        let mut remarks = IndexSet::new();
+        for (leaf, influence) in leaves {
+            let Some(own) = reference.get(leaf.name()).filter(|_| leaf.ty().is_real()) else {
+                continue;
+            };
+            let i = targets.len();
+            match influence {
+                Influence::None => _ = remarks.insert((i, Remark::Unused)),
+                Influence::Condition => _ = remarks.insert((i, Remark::Condition)),
+                Influence::Real => {}
+            }
             targets.push(Target {
                 name: leaf.name().into(),
                 rate: leaf.ty().rate,
                 shape: own.shape().to_vec(),
-                scale: sizes.scale(leaf.name()),
+                influence,
+                // The first output is the loss.
+                scale: sizes.scale(i, leaf.name()),
                 second_scale: Scale::default(),
             });
         }
-        let data = Data {
-            params: params.clone(),
-            batch: batch.clone(),
-        };
         let mut runner = Self {
+            sides: loss.kinks(&root),
+            loss_noise: sizes.loss.rounding * MARGIN / 8.0,
+            groups: groups(&targets, scope.groups),
+            freedom: Vec::new(),
             check,
-            data,
+            scope,
+            meter,
+            base,
             targets,
             gradient,
             loss,
             tape,
-            noise: Noise(check.seed),
+            noise,
             findings: Vec::new(),
+            remarks,
         };
         runner.compare_with_tape(&reference)?;
+        meter.add(FIRST * scope.loss);
         Ok(runner)
     }
 
-    pub(super) fn run(mut self) -> Result<Certificate> {
-        self.forward()?;
-        self.differences()?;
-        self.second_order()?;
-        Ok(Certificate {
+    /// The certificate, with a remark for each condition as well.
+    pub(super) fn certificate(self, extent: Extent) -> Certificate {
+        let leaves = self.check.recurrence.tape().leaves().iter();
+        let targets: HashSet<&str> = self.targets.iter().map(|t| &*t.name).collect();
+        let conditions = leaves.filter(|l| l.ty().is_real() && !targets.contains(l.name()));
+        let mut remarks: Vec<(String, Remark)> = conditions
+            .map(|l| (l.name().into(), Remark::Condition))
+            .collect();
+        let own = self.remarks.iter();
+        remarks.extend(own.map(|(i, remark)| (self.targets[*i].name.clone(), *remark)));
+        Certificate {
             recurrence: self.check.recurrence.name().into(),
             findings: self.findings,
-        })
+            remarks,
+            extent,
+        }
     }
 
-    fn record(&mut self, target: usize, route: Route, worst: Worst) {
+    pub(super) fn recurrence(&self) -> &'a Recurrence {
+        self.check.recurrence
+    }
+
+    pub(super) fn record(&mut self, target: usize, worst: Worst) {
         let target = &self.targets[target];
-        let index = &worst.index;
+        let index = worst.entry.as_deref().unwrap_or_default();
         let (step, sample, entry) = match target.rate {
-            _ if index.is_empty() => (None, None, &index[..]),
-            Rate::Static => (None, None, &index[..]),
+            _ if index.is_empty() => (None, None, index),
+            Rate::Static => (None, None, index),
             Rate::Sample => (None, Some(index[0]), &index[1..]),
             Rate::Step => (Some(index[0] + 1), Some(index[1]), &index[2..]),
         };
         self.findings.push(Finding {
             name: target.name.clone(),
-            route,
+            route: worst.route,
             error: worst.error,
+            tolerance: worst.tolerance,
             sample,
             step,
             entry: entry.to_vec(),
+            direction: worst.compared > 0 && worst.entry.is_none() && !target.shape.is_empty(),
             compared: worst.compared,
             skipped: worst.skipped,
         });
     }
 
+    pub(super) fn remark(&mut self, target: usize, remark: Remark) {
+        self.remarks.insert((target, remark));
+    }
+
     fn compare_with_tape(&mut self, reference: &Outputs<f64>) -> Result<()> {
         for i in 0..self.targets.len() {
             let target = &self.targets[i];
-            let mut worst = Worst::new();
+            let mut worst = Worst::new(Route::TapeReverse);
             let expected = found(reference, &target.name)?;
             worst.see_all(expected, found(&self.gradient, &target.name)?, target.scale);
-            self.record(i, Route::TapeReverse, worst);
+            self.record(i, worst);
         }
         Ok(())
     }
 
-    /// Directions to try for a target: some single entries, then all entries at random.
-    fn directions(&mut self, target: usize) -> Vec<(Vec<usize>, ArrayD<f64>)> {
-        let Target { shape, rate, .. } = &self.targets[target];
-        let lengths = self.data.batch.lengths();
-        let inside = |index: &[usize]| *rate != Rate::Step || index[0] < lengths[index[1]];
-        let mut directions = Vec::new();
-        let mut seen: Vec<Vec<usize>> = Vec::new();
-        for _ in 0..4 * self.check.entries {
-            let index: Vec<usize> = shape.iter().map(|n| self.noise.below(*n)).collect();
-            if seen.len() < self.check.entries && inside(&index) && !seen.contains(&index) {
-                let mut unit = ArrayD::zeros(&shape[..]);
-                unit[&*index] = 1.0;
-                directions.push((index.clone(), unit));
-                seen.push(index);
+    /// Finds the entries that can move, and says which targets are conditions at this data.
+    pub(super) fn find_freedom(&mut self) {
+        let alone = self.groups.iter().all(|group| group.len() == 1);
+        for i in 0..self.targets.len() {
+            let free = match self.targets[i].is_real() && alone {
+                true => self.freedom_of(i),
+                false => Freedom::All,
+            };
+            if matches!(free, Freedom::None) {
+                self.remark(i, Remark::Condition);
             }
+            self.freedom.push(free);
         }
-        directions.push((Vec::new(), self.noise.array(shape)));
-        directions
     }
 
-    fn forward(&mut self) -> Result<()> {
-        let recurrence = self.check.recurrence;
+    fn freedom_of(&mut self, target: usize) -> Freedom {
+        let direction = self.noise.array(&self.targets[target].shape);
+        let name = self.targets[target].name.clone();
+        let Some(values) = self.base.get(&name).cloned() else {
+            return Freedom::All;
+        };
+        if self.is_smooth(&name, &direction) {
+            return Freedom::All;
+        }
+        let mut codes: Vec<f64> = Vec::new();
+        for x in &values {
+            if !codes.contains(x) {
+                codes.push(*x);
+            }
+            if codes.len() > CODES {
+                return Freedom::Kinked;
+            }
+        }
+        let is = |code: f64| values.mapv(|x| f64::from(x == code));
+        let free: Vec<f64> = codes
+            .iter()
+            .copied()
+            .filter(|code| self.is_smooth(&name, &(&direction * &is(*code))))
+            .collect();
+        let flags = codes.iter().all(|x| [0.0, 1.0].contains(x));
+        match free.is_empty() {
+            false => Freedom::Some(values.mapv(|x| f64::from(free.contains(&x)))),
+            true if flags && self.base.params.get(&name).is_none() => Freedom::None,
+            true => Freedom::Kinked,
+        }
+    }
+
+    /// If a small step to either side crosses no kink.
+    fn is_smooth(&self, name: &str, direction: &ArrayD<f64>) -> bool {
+        let mut moved = self.base.clone();
+        [NEAR, -NEAR].into_iter().all(|step| {
+            moved.place(&self.base, &Part { name, direction }, step);
+            self.meter.add(self.scope.loss);
+            let values = self.loss.values(&moved.params, &moved.batch);
+            values.is_ok_and(|values| self.loss.kinks(&values) == self.sides)
+        })
+    }
+
+    /// The free part of a random direction of a target, if all of the kinks are known.
+    pub(super) fn smooth_direction(&mut self, target: usize) -> ArrayD<f64> {
+        let direction = self.noise.array(&self.targets[target].shape);
+        match &self.freedom[target] {
+            Freedom::All => direction,
+            Freedom::Some(free) => direction * free,
+            Freedom::None | Freedom::Kinked => direction * 0.0,
+        }
+    }
+
+    /// If differences cannot move a target, because it is a condition at this data.
+    pub(super) fn is_held(&self, target: usize) -> bool {
+        !self.targets[target].is_real() || matches!(self.freedom[target], Freedom::None)
+    }
+
+    /// Displacements to try for a group: some single entries, then all entries at random.
+    fn probes(&mut self, group: &[usize]) -> Vec<Probe> {
+        let lengths = self.base.batch.lengths();
+        let mut probes = Vec::new();
+        if let [target] = *group {
+            let Target { shape, rate, .. } = &self.targets[target];
+            let free = |index: &[usize]| match &self.freedom[target] {
+                Freedom::Some(free) => free[index] == 1.0,
+                _ => true,
+            };
+            let inside = |i: &[usize]| *rate != Rate::Step || i[0] < lengths[i[1]];
+            let mut seen: Vec<Vec<usize>> = Vec::new();
+            for _ in 0..4 * self.scope.entries {
+                let index: Vec<usize> = shape.iter().map(|n| self.noise.below(*n)).collect();
+                let wanted = seen.len() < self.scope.entries && inside(&index) && free(&index);
+                if wanted && !seen.contains(&index) {
+                    let mut unit = ArrayD::zeros(&shape[..]);
+                    unit[&*index] = 1.0;
+                    probes.push(Probe {
+                        parts: vec![(target, unit)],
+                        entry: Some(index.clone()),
+                    });
+                    seen.push(index);
+                }
+            }
+        }
+        let mut parts = Vec::new();
+        for target in group {
+            let mut direction = self.noise.array(&self.targets[*target].shape);
+            if let Freedom::Some(free) = &self.freedom[*target] {
+                direction *= free;
+            }
+            parts.push((*target, direction));
+        }
+        probes.push(Probe { parts, entry: None });
+        probes
+    }
+
+    /// The derivative along a displacement and the size of its terms.
+    fn along(&self, probe: &Probe) -> Result<(f64, f64)> {
+        let (mut sum, mut size) = (0.0, 0.0);
+        for (target, direction) in &probe.parts {
+            let own = found(&self.gradient, &self.targets[*target].name)?;
+            for (g, d) in own.iter().zip(direction) {
+                sum += g * d;
+                size += (g * d).abs();
+            }
+        }
+        Ok((sum, size))
+    }
+
+    /// The scale of a group: that of its largest member.
+    fn scale_of(&self, group: &[usize]) -> Scale {
+        let scales = group.iter().map(|i| self.targets[*i].scale);
+        scales.fold(Scale::default(), Scale::larger)
+    }
+
+    pub(super) fn forward(&mut self) -> Result<()> {
+        let recurrence = self.recurrence();
         let tangent = recurrence.tangent(Wrt::Everything)?;
-        let mut data = self.data.clone();
-        let names = self.add_directions(&tangent, &mut data)?;
+        let mut data = self.base.clone();
+        let names = data.add_directions(&tangent, &self.targets)?;
         let of_loss = tangent_of_loss(&tangent)?;
         let unrolled = tangent.unroll_for(&data.params, &data.batch)?;
-        for (i, name) in names.iter().enumerate() {
-            let mut worst = Worst::new();
-            for (index, direction) in self.directions(i) {
-                let mut data = data.clone();
-                if let Some(array) = data.get_mut(name) {
-                    array.assign(&direction);
+        for group in self.groups.clone() {
+            let mut worst = Worst::new(Route::Forward);
+            let scale = self.scale_of(&group);
+            for probe in self.probes(&group) {
+                for (target, direction) in &probe.parts {
+                    if let Some(array) = data.get_mut(&names[*target]) {
+                        array.assign(direction);
+                    }
                 }
                 let out = unrolled.evaluate(&data.params, &data.batch)?;
+                self.meter.add(2.0 * self.scope.loss);
                 let slope = found(&out, of_loss)?.sum();
-                let own = found(&self.gradient, &self.targets[i].name)?;
-                let terms = own * &direction;
+                let (sum, size) = self.along(&probe)?;
                 // A direction adds up many entries, and their rounding errors with them.
-                let size = terms.iter().map(|x| x.abs()).sum::<f64>();
-                let error = terms.sum() - slope;
-                worst.see(self.targets[i].scale.exact(error, size), &index);
+                let tolerance = Route::Forward.tolerance();
+                let error = scale.exact(sum - slope, size, tolerance);
+                worst.see(error, tolerance, probe.entry.as_deref());
             }
-            self.record(i, Route::Forward, worst);
+            for target in &group {
+                if let Some(array) = data.get_mut(&names[*target]) {
+                    array.fill(0.0);
+                }
+            }
+            self.record_group(&group, worst);
         }
         Ok(())
     }
 
-    /// Adds an array of zeros for every direction leaf; returns their names, in target order.
-    fn add_directions(&self, derived: &Recurrence, data: &mut Data) -> Result<Vec<String>> {
-        let mut names = Vec::new();
-        for target in &self.targets {
-            let role = Derived::Tangent((*target.name).into());
-            let leaf = derived.leaf_for(&role);
-            let leaf = leaf.ok_or_else(|| no_tangent(&target.name, derived))?;
-            let zeros = ArrayD::zeros(&target.shape[..]);
-            match target.rate {
-                Rate::Static => data.params.insert(leaf, zeros),
-                _ => data.batch = data.batch.clone().with(leaf, zeros),
+    pub(super) fn differences(&mut self) -> Result<()> {
+        let mut moved = self.base.clone();
+        for group in self.groups.clone() {
+            if group.iter().any(|i| self.is_held(*i)) {
+                continue;
             }
-            names.push(leaf.into());
-        }
-        Ok(names)
-    }
-
-    fn differences(&mut self) -> Result<()> {
-        let root = self.loss.values(&self.data.params, &self.data.batch)?;
-        let sides = self.loss.kinks(&root);
-        for i in 0..self.targets.len() {
-            let mut worst = Worst::new();
-            for (index, direction) in self.directions(i) {
-                let Target { name, scale, .. } = &self.targets[i];
+            let mut worst = Worst::new(Route::Differences);
+            let scale = self.scale_of(&group);
+            let (mut hidden, mut visible) = (None, false);
+            for probe in self.probes(&group) {
+                let name = |target: usize| &*self.targets[target].name;
                 let loss = |step: f64| {
-                    let data = self.data.moved(name, &direction, step);
-                    let values = self.loss.values(&data.params, &data.batch).ok()?;
-                    if self.loss.kinks(&values) != sides {
-                        return None;
+                    for (target, direction) in &probe.parts {
+                        let name = name(*target);
+                        moved.place(&self.base, &Part { name, direction }, step);
                     }
-                    Some(vec![self.loss.read(&values).ok()?.loss().ok()?])
+                    self.meter.add(self.scope.loss);
+                    let values = self.loss.values(&moved.params, &moved.batch);
+                    let values = values.map_err(|_| Kink)?;
+                    if self.loss.kinks(&values) != self.sides {
+                        return Err(Kink);
+                    }
+                    let loss = self.loss.read(&values).and_then(|out| out.loss());
+                    Ok(vec![loss.map_err(|_| Kink)?])
                 };
-                let scale = scale.size;
-                let goal = GOAL * scale;
-                let found = derivative(size_of(&self.data, name, &index), goal, 1, loss);
-                let own = (found_or_zero(&self.gradient, name) * &direction).sum();
-                worst.see_estimate(found.map(|f| f[0]), own, scale, &index);
+                let size = probe.parts.first().map_or(1.0, |(target, _)| {
+                    size_of(&self.base, name(*target), probe.entry.as_deref())
+                });
+                let found = derivative(size, GOAL * scale.size, &[self.loss_noise], loss);
+                let found = found.map(|f| f[0]);
+                let (own, _) = self.along(&probe)?;
+                visible |= found.is_ok_and(|e| e.error <= e.value.abs().max(own.abs()));
+                let remark = worst.see_estimate(found, own, scale, probe.entry.as_deref());
+                hidden = remark.or(hidden);
             }
-            self.record(i, Route::Differences, worst);
-        }
-        Ok(())
-    }
-
-    fn second_order(&mut self) -> Result<()> {
-        let recurrence = self.check.recurrence;
-        let derived;
-        let hessian = match self.check.hessian {
-            Some(hessian) => hessian,
-            None => {
-                derived = recurrence.hessian_vector(Wrt::Everything)?;
-                &derived
+            for target in &group {
+                moved.restore(&self.base, &self.targets[*target].name);
             }
-        };
-        let mut data = self.data.clone();
-        let names = self.add_directions(hessian, &mut data)?;
-        let direction = self.smooth_direction()?;
-        for (name, direction) in names.iter().zip(&direction) {
-            if let Some(array) = data.get_mut(name) {
-                array.assign(direction);
-            }
-        }
-        let product = hessian.evaluate(&data.params, &data.batch)?;
-
-        let tangent = recurrence.tangent(Wrt::Everything)?;
-        let own: Vec<&str> = self.targets.iter().map(|t| &*t.name).collect();
-        // A Hessian product of the caller's may have other names for its directions.
-        let mut data = self.data.clone();
-        let names = self.add_directions(&tangent, &mut data)?;
-        for (name, direction) in names.iter().zip(&direction) {
-            if let Some(array) = data.get_mut(name) {
-                array.assign(direction);
-            }
-        }
-        let second = tangent.unroll_for(&data.params, &data.batch)?;
-        let second = second.gradient_of(tangent_of_loss(&tangent)?, Wrt::Names(&own))?;
-        let exact = second.evaluate(&data.params, &data.batch)?;
-        let sizes = Magnitudes::new(&second, &exact, &data.params, &data.batch);
-        for i in 0..self.targets.len() {
-            let expected = found(&exact, &self.targets[i].name)?;
-            self.targets[i].second_scale = sizes.scale(&self.targets[i].name);
-            let mut worst = Worst::new();
-            let own = found(&product, &self.targets[i].name)?;
-            worst.see_all(expected, own, self.targets[i].second_scale);
-            self.record(i, Route::SecondTape, worst);
-        }
-        self.second_differences(&direction, &product)
-    }
-
-    /// A random direction along which no kink is crossed at once. Inputs that only say yes or no,
-    /// such as a mask, stay as they are.
-    fn smooth_direction(&mut self) -> Result<Vec<ArrayD<f64>>> {
-        let root = self.loss.values(&self.data.params, &self.data.batch)?;
-        let sides = self.loss.kinks(&root);
-        let mut directions = Vec::new();
-        for i in 0..self.targets.len() {
-            let mut direction = self.noise.array(&self.targets[i].shape);
-            let smooth = |step: f64| {
-                let data = self.data.moved(&self.targets[i].name, &direction, step);
-                let values = self.loss.values(&data.params, &data.batch);
-                values.is_ok_and(|values| self.loss.kinks(&values) == sides)
+            let remark = match worst.compared {
+                0 => hidden,
+                _ => (!visible).then_some(Remark::Faint),
             };
-            if !smooth(1e-6) || !smooth(-1e-6) {
-                direction.fill(0.0);
+            for target in &group {
+                // A gradient of zero has a remark of its own.
+                if let Some(remark) = remark
+                    && !(worst.compared > 0 && self.targets[*target].scale.is_zero())
+                {
+                    self.remark(*target, remark);
+                }
             }
-            directions.push(direction);
-        }
-        Ok(directions)
-    }
-
-    fn second_differences(
-        &mut self,
-        direction: &[ArrayD<f64>],
-        product: &Outputs<f64>,
-    ) -> Result<()> {
-        let root = self.tape.values(&self.data.params, &self.data.batch)?;
-        let sides = self.tape.kinks(&root);
-        let len = self
-            .targets
-            .iter()
-            .map(|t| t.shape.iter().product::<usize>())
-            .sum();
-        let gradient = |step: f64| {
-            let mut data = self.data.clone();
-            for (target, direction) in self.targets.iter().zip(direction) {
-                data = data.moved(&target.name, direction, step);
-            }
-            let values = self.tape.values(&data.params, &data.batch).ok()?;
-            if self.tape.kinks(&values) != sides {
-                return None;
-            }
-            let out = self.tape.read(&values).ok()?;
-            Some(
-                self.targets
-                    .iter()
-                    .flat_map(|t| found_or_zero(&out, &t.name))
-                    .collect(),
-            )
-        };
-        let smallest = self
-            .targets
-            .iter()
-            .map(|t| t.second_scale.size)
-            .fold(f64::INFINITY, f64::min);
-        let found_all = derivative(1.0, GOAL * smallest, len, gradient);
-        let mut estimates = found_all.map(Vec::into_iter);
-        for i in 0..self.targets.len() {
-            let mut worst = Worst::new();
-            let own = found(product, &self.targets[i].name)?;
-            for (index, own) in own.indexed_iter() {
-                let estimate = estimates.as_mut().and_then(Iterator::next);
-                let index = index.as_array_view().to_vec();
-                worst.see_estimate(estimate, *own, self.targets[i].second_scale.size, &index);
-            }
-            self.record(i, Route::SecondDifferences, worst);
+            self.record_group(&group, worst);
         }
         Ok(())
     }
-}
 
-/// How large the entries of some derivatives are, and how far rounding moves them.
-struct Magnitudes {
-    names: Vec<String>,
-    largest: Vec<f64>,
-    /// The largest difference that rounding to `f32` makes.
-    rounding: Vec<f64>,
-    loss: f64,
-}
-
-impl Magnitudes {
-    fn new(
-        unrolled: &Unrolled,
-        values: &Outputs<f64>,
-        params: &Params<f64>,
-        batch: &Batch<f64>,
-    ) -> Self {
-        // What overflows in `f32` says nothing about rounding; there is no allowance then.
-        let rounded = unrolled
-            .evaluate::<f32>(&params.cast(), &batch.cast())
-            .unwrap_or_default();
-        let mut sizes = Self {
-            names: Vec::new(),
-            largest: Vec::new(),
-            rounding: Vec::new(),
-            loss: values.loss().map_or(0.0, f64::abs),
-        };
-        for (name, a) in values.iter().filter(|(name, _)| *name != LOSS) {
-            let differences = rounded
-                .get(name)
-                .into_iter()
-                .flat_map(|r| r.iter().zip(a).map(|(r, a)| (f64::from(*r) - a).abs()));
-            sizes.rounding.push(differences.fold(0.0, f64::max));
-            sizes
-                .largest
-                .push(a.iter().fold(0.0, |m: f64, x| m.max(x.abs())));
-            sizes.names.push(name.into());
-        }
-        sizes
-    }
-
-    fn scale(&self, name: &str) -> Scale {
-        /// Rounding errors in `f64` are this much smaller than in `f32`.
-        const NARROWER: f64 = 1.0 / (1u64 << 29) as f64;
-        /// A rounding error may be this many times the one that was observed.
-        const MARGIN: f64 = 64.0;
-        let position = self.names.iter().position(|n| n == name);
-        let (own, rounding) = position.map_or((0.0, 0.0), |i| (self.largest[i], self.rounding[i]));
-        let overall = self.largest.iter().copied().fold(0.0, f64::max);
-        Scale {
-            size: own
-                .max(1e-4 * overall)
-                .max(1e-4 * self.loss.min(1.0))
-                .max(f64::MIN_POSITIVE),
-            noise: MARGIN * NARROWER * rounding,
+    fn record_group(&mut self, group: &[usize], worst: Worst) {
+        for target in group {
+            self.record(*target, worst.clone());
         }
     }
 }
 
-/// Against what the errors of one array are measured.
-#[derive(Clone, Copy, Debug, Default)]
-struct Scale {
-    /// The largest entry of the array, unless that is negligible next to the other arrays or to
-    /// the loss (where that is small).
-    size: f64,
-    /// How large rounding errors are, judging by those that `f32` makes.
-    noise: f64,
+/// The targets that the loss depends on, in so many groups.
+fn groups(targets: &[Target], count: usize) -> Vec<Vec<usize>> {
+    let real: Vec<usize> = (0..targets.len())
+        .filter(|i| targets[*i].is_real())
+        .collect();
+    let size = real.len().div_ceil(count.max(1)).max(1);
+    real.chunks(size).map(<[usize]>::to_vec).collect()
 }
 
-impl Scale {
-    /// The relative error of an exact route for a number of this size. Near an optimum a gradient
-    /// is a small difference of large terms; their rounding is not held against it.
-    fn exact(self, difference: f64, size: f64) -> f64 {
-        let rounding = self.noise / Route::TapeReverse.tolerance();
-        difference.abs() / (self.size.max(size) + rounding)
-    }
-}
-
-fn tangent_of_loss(tangent: &Recurrence) -> Result<&str> {
-    let name = tangent.output_for(&Derived::Tangent(LOSS.into()));
-    name.ok_or_else(|| no_tangent(LOSS, tangent))
-}
-
-fn no_tangent(of: &str, derived: &Recurrence) -> Error {
-    Error::UnknownName {
-        what: "tangent",
-        name: of.into(),
-        known: derived
-            .parameters()
-            .chain(derived.inputs())
-            .map(Into::into)
-            .collect(),
-    }
-}
-
-fn found<'o>(outputs: &'o Outputs<f64>, name: &str) -> Result<&'o ArrayD<f64>> {
+pub(super) fn found<'o>(outputs: &'o Outputs<f64>, name: &str) -> Result<&'o ArrayD<f64>> {
     outputs.get(name).ok_or_else(|| Error::UnknownName {
         what: "output of the gradient",
         name: name.into(),
@@ -519,17 +520,8 @@ fn found<'o>(outputs: &'o Outputs<f64>, name: &str) -> Result<&'o ArrayD<f64>> {
     })
 }
 
-fn found_or_zero(outputs: &Outputs<f64>, name: &str) -> ArrayD<f64> {
-    outputs.get(name).cloned().unwrap_or_default()
-}
-
-/// The size of the numbers that are moved, at least 1 for a whole direction and the entry itself
-/// for one that is large.
-fn size_of(data: &Data, name: &str, index: &[usize]) -> f64 {
-    let entry = data
-        .get(name)
-        .and_then(|a| a.get(index))
-        .copied()
-        .unwrap_or(1.0);
-    entry.abs().max(1.0)
+/// The size of the numbers that are moved: at least 1, and the entry itself where that is larger.
+fn size_of(data: &Data, name: &str, entry: Option<&[usize]>) -> f64 {
+    let entry = entry.and_then(|index| data.get(name)?.get(index));
+    entry.copied().unwrap_or(1.0).abs().max(1.0)
 }

@@ -19,7 +19,7 @@ use crate::noise::Noise;
 use crate::op::{NodeId, Op};
 use crate::recurrence::{Batch, Outputs, Params, Recurrence, Unrolled, Wrt};
 use crate::shape::{Kind, Rate, Type};
-use crate::tape::{Derived, Role};
+use crate::tape::{Derived, Leaf, Role};
 
 /// The number of steps of a run on which lines are checked.
 pub(crate) const STEPS: usize = 5;
@@ -206,7 +206,12 @@ impl<'a> Oracle<'a> {
 
     /// One run of forward mode, everything that comes from outside perturbed at random.
     fn directions(&self, instance: &mut Instance) -> Result<()> {
-        let tangent = self.observed.tangent(Wrt::Everything)?;
+        let leaves = self.observed.tape().leaves().iter();
+        let names: Vec<&str> = leaves
+            .filter(|l| l.ty().is_real())
+            .map(Leaf::name)
+            .collect();
+        let tangent = self.observed.tangent(Wrt::Names(&names))?;
         let (mut params, mut batch) = (self.params.clone(), self.batch.clone());
         for (name, ty, direction) in self.direction() {
             let name = format!("{name}.dot");

@@ -259,20 +259,28 @@ impl<F: Scalar> Batch<F> {
         recurrence.given(&Params::new(), self).check_extent()?;
         let mut one = self.samples_of(recurrence, &[sample])?;
         let length = one.lengths.take().map_or(one.steps, |l| l[0]);
-        for (name, data) in &mut one.inputs {
+        Ok(one.first_steps(recurrence, length))
+    }
+
+    /// No more than so many steps of every sample. Inputs of another shape stay as they are.
+    pub(crate) fn first_steps(mut self, recurrence: &Recurrence, steps: usize) -> Self {
+        for (name, data) in &mut self.inputs {
             let mut leaves = recurrence.leaves(Role::Input);
             let step = leaves.any(|l| *l.name == **name && l.ty.rate == Rate::Step);
-            if !step || data.shape().first() != Some(&one.steps) {
+            if !step || data.shape().first() != Some(&self.steps) {
                 continue;
             }
-            let kept = ndarray::Slice::from(..length);
+            let kept = ndarray::Slice::from(..steps);
             match data {
                 Data::Real(a) => a.slice_axis_inplace(Axis(0), kept),
                 Data::Class(a) => a.slice_axis_inplace(Axis(0), kept),
             }
         }
-        one.steps = length;
-        Ok(one)
+        if let Some(lengths) = &mut self.lengths {
+            lengths.iter_mut().for_each(|l| *l = (*l).min(steps));
+        }
+        self.steps = steps;
+        self
     }
 
     /// The same data in another type, rounded where it is narrower.

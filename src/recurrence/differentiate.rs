@@ -21,7 +21,9 @@ use crate::tape::{Derived, Leaf, Role, Scope, added_name};
 pub enum Wrt<'a> {
     /// Every parameter.
     Parameters,
-    /// Every parameter and every real input.
+    /// Every parameter and every real input, but not conditions: those that are only compared or used
+    /// in the condition of a `select`, such as resets and masks. Their derivative is zero wherever
+    /// it exists; [`Names`](Self::Names) gives it all the same.
     Everything,
     /// These names; one given twice counts once.
     Names(&'a [&'a str]),
@@ -45,17 +47,13 @@ pub(super) type Target = (Arc<str>, NodeId);
 impl Recurrence {
     /// The nodes that `wrt` asks for.
     pub(super) fn targets(&self, wrt: Wrt<'_>) -> Result<Vec<Target>> {
-        let leaves = |keep: fn(&Leaf) -> bool| {
-            let leaves = self
-                .tape
-                .leaves()
-                .iter()
-                .filter(|l| l.ty.is_real() && keep(l));
-            leaves.map(|l| (Arc::clone(&l.name), l.node)).collect()
-        };
+        let target = |l: &Leaf| (Arc::clone(&l.name), l.node);
         match wrt {
-            Wrt::Parameters => Ok(leaves(|l| l.role == Role::Parameter)),
-            Wrt::Everything => Ok(leaves(|_| true)),
+            Wrt::Parameters => {
+                let parameters = self.leaves(Role::Parameter).filter(|l| l.ty.is_real());
+                Ok(parameters.map(target).collect())
+            }
+            Wrt::Everything => Ok(self.real_leaves().map(target).collect()),
             Wrt::Names(names) => {
                 let mut targets: Vec<Target> = Vec::new();
                 for name in names {

@@ -136,6 +136,10 @@ pub(crate) struct Check {
     /// The parameters; random where not given
     #[arg(long, short, value_name = "FILE")]
     pub(crate) params: Option<PathBuf>,
+    /// The most steps on which every route runs; the compiled engine compares reverse with forward
+    /// mode on all steps [default: as many as take a few seconds]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) steps: Option<usize>,
     /// How many times, each with other random numbers
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) trials: u64,

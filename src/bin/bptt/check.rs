@@ -5,8 +5,9 @@ use bptt::{Batch, Certificate, Error, Params, Recurrence};
 use serde_json::json;
 
 use crate::args;
+use crate::progress::Gauge;
 use crate::report::{Report, bad, good};
-use crate::{Done, Failure, cell, input, progress};
+use crate::{Done, Failure, cell, input};
 
 /// Sizes of random data, one after the other for the sizes of a recurrence; they differ, so that
 /// what must not be mixed up is not.
@@ -20,9 +21,10 @@ pub(crate) fn run(args: &args::Check, report: &mut Report) -> Result<Done, Failu
     let mut verdicts = Vec::new();
     let mut findings = Vec::new();
     for trial in 0..args.trials {
-        let busy = progress::busy(report, "certifying");
-        let certificate = subject.certify(args.seed.wrapping_add(trial * DRAWS));
-        busy.finish_and_clear();
+        let gauge = Gauge::new(report, "certifying");
+        let seed = args.seed.wrapping_add(trial * DRAWS);
+        let certificate = subject.certify(seed, &|part| gauge.set(part));
+        gauge.clear();
         let certificate = certificate?;
         report.line(coloured(&certificate))?;
         verdicts.push(certificate.verdict());
@@ -45,14 +47,18 @@ pub(crate) fn run(args: &args::Check, report: &mut Report) -> Result<Done, Failu
 
 /// The certificate, with its last word in colour.
 fn coloured(certificate: &Certificate) -> String {
+    let (word, style): (_, fn(&str) -> String) = match certificate.verdict() {
+        Verdict::Certified => ("unresolved: certified", good),
+        Verdict::Incomplete => ("unresolved: INCOMPLETE", bad),
+        Verdict::Rejected => ("unresolved: REJECTED", bad),
+    };
     let text = certificate.to_string();
-    let (before, word) = text.rsplit_once(": ").unwrap_or(("", &text));
-    match certificate.passed() {
-        true => format!("{before}: {}", good(word)),
-        false => text
-            .replace("REJECTED", &bad("REJECTED"))
-            .replace("INCOMPLETE", &bad("INCOMPLETE")),
-    }
+    let (before, word) = word.split_once(' ').unwrap_or(("", word));
+    text.replacen(
+        &format!("{before} {word}"),
+        &format!("{before} {}", style(word)),
+        1,
+    )
 }
 
 fn trial(certificate: &Certificate) -> serde_json::Value {
@@ -61,13 +67,31 @@ fn trial(certificate: &Certificate) -> serde_json::Value {
             "name": f.name,
             "route": format!("{:?}", f.route),
             "error": f.error,
-            "tolerance": f.route.tolerance(),
+            "tolerance": f.tolerance,
             "compared": f.compared,
             "skipped": f.skipped,
+            "step": f.step,
+            "sample": f.sample,
+            "entry": f.entry,
+            "direction": f.direction,
         })
     });
+    let remarks = certificate.remarks().map(|(name, remark)| {
+        json!({ "name": name, "remark": remark.name(), "text": remark.sentence() })
+    });
     let verdict = format!("{:?}", certificate.verdict()).to_lowercase();
-    json!({ "verdict": verdict, "findings": findings.collect::<Vec<_>>() })
+    let extent = certificate.extent();
+    json!({
+        "verdict": verdict,
+        "findings": findings.collect::<Vec<_>>(),
+        "remarks": remarks.collect::<Vec<_>>(),
+        "extent": {
+            "steps": extent.steps,
+            "of_steps": extent.of_steps,
+            "samples": extent.samples,
+            "of_samples": extent.of_samples,
+        },
+    })
 }
 
 /// A recurrence and as much data as was given.
@@ -76,6 +100,7 @@ struct Subject {
     params: Option<Params<f64>>,
     batch: Option<Batch<f64>>,
     sizes: Vec<(String, usize)>,
+    steps: Option<usize>,
 }
 
 impl Subject {
@@ -111,6 +136,7 @@ impl Subject {
             sizes.map(|(dim, size)| (dim.to_owned(), known(dim).or(told(dim)).unwrap_or(*size)));
         Ok(Self {
             sizes: sizes.collect(),
+            steps: args.steps,
             recurrence,
             params,
             batch,
@@ -121,7 +147,7 @@ impl Subject {
         self.params.is_none() || self.batch.is_none()
     }
 
-    fn certify(&self, seed: u64) -> Result<Certificate, Failure> {
+    fn certify(&self, seed: u64, progress: &dyn Fn(f64)) -> Result<Certificate, Failure> {
         let sizes: Vec<(&str, usize)> = self.sizes.iter().map(|(n, s)| (&**n, *s)).collect();
         let mut last = Err(Error::NoLoss {
             recurrence: self.recurrence.name().into(),
@@ -139,7 +165,11 @@ impl Subject {
             if draw % 2 == 1 {
                 self.make_positive(&mut params, &mut batch);
             }
-            last = Check::new(&self.recurrence).seed(seed).run(&params, &batch);
+            let check = Check::new(&self.recurrence)
+                .steps(self.steps.unwrap_or(usize::MAX))
+                .seed(seed)
+                .progress(progress);
+            last = check.run(&params, &batch);
             let redraw = match &last {
                 Ok(certificate) => certificate.verdict() == Verdict::Incomplete,
                 Err(error) => matches!(error, Error::NonFiniteValue { .. }),

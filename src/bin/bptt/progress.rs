@@ -1,7 +1,9 @@
 //! What is shown while something takes longer than a second: on the standard error, where that is a
 //! terminal, and nothing of it stays.
 
-use std::time::Duration;
+use std::cell::Cell;
+use std::io::{IsTerminal, stderr};
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -30,4 +32,84 @@ fn shown(report: &Report, steps: usize, template: &str) -> ProgressBar {
         .with_finish(indicatif::ProgressFinish::AndClear);
     bar.enable_steady_tick(PATIENCE);
     bar
+}
+
+/// A gauge for work that reports the part that is done. Nothing shows unless the work will take longer
+/// than [`LONG`]; then a terminal gets a bar, anything else a line with the estimate.
+pub(crate) struct Gauge<'r> {
+    report: &'r Report,
+    what: &'static str,
+    began: Instant,
+    bar: Cell<Option<ProgressBar>>,
+    told: Cell<bool>,
+}
+
+/// Work that takes longer is announced.
+const LONG: Duration = Duration::from_secs(2);
+/// An estimate needs some work to go by.
+const FIRST_LOOK: Duration = Duration::from_millis(300);
+/// The marks on the bar.
+const MARKS: f64 = 1000.0;
+
+impl<'r> Gauge<'r> {
+    pub(crate) fn new(report: &'r Report, what: &'static str) -> Self {
+        Self {
+            report,
+            what,
+            began: Instant::now(),
+            bar: Cell::new(None),
+            told: Cell::new(false),
+        }
+    }
+
+    /// This part of the work is done, from 0 to 1.
+    pub(crate) fn set(&self, part: f64) {
+        let elapsed = self.began.elapsed();
+        if !self.told.get() && elapsed >= FIRST_LOOK && part > 0.0 {
+            let total = elapsed.as_secs_f64() / part;
+            if total > LONG.as_secs_f64() {
+                self.told.set(true);
+                self.announce(total);
+            }
+        }
+        let bar = self.bar.take();
+        if let Some(bar) = &bar {
+            bar.set_position((MARKS * part) as u64);
+        }
+        self.bar.set(bar);
+    }
+
+    fn announce(&self, total: f64) {
+        if self.report.is_text() && stderr().is_terminal() {
+            let bar = shown(
+                self.report,
+                MARKS as usize,
+                "  {wide_bar} {msg}  {eta} left",
+            );
+            self.bar.set(Some(
+                bar.with_message(self.what)
+                    .with_elapsed(self.began.elapsed()),
+            ));
+        } else {
+            let what = self.what;
+            self.report
+                .note(&format!("{what} takes about {}", rounded(total)));
+        }
+    }
+
+    /// The work is done, or has failed.
+    pub(crate) fn clear(&self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// A time in seconds, minutes or hours, to one or two digits.
+fn rounded(seconds: f64) -> String {
+    match seconds {
+        s if s < 90.0 => format!("{s:.0} seconds"),
+        s if s < 5400.0 => format!("{:.0} minutes", s / 60.0),
+        s => format!("{:.0} hours", s / 3600.0),
+    }
 }

@@ -1,0 +1,76 @@
+//! The parameters and inputs whose derivative is not an ordinary number at the data.
+
+/// The reason why a derivative is zero, cannot be seen by differences, or is not compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Remark {
+    /// The loss does not depend on it.
+    Unused,
+    /// It is only compared or used as a condition, as resets and masks are.
+    Condition,
+    /// The gradient is zero to rounding, and the curvature is not: the terms cancel.
+    Stationary,
+    /// The gradient and the curvature are zero to rounding.
+    Flat,
+    /// The derivative is smaller than the rounding error of the differences.
+    Faint,
+    /// A kink or the end of a domain is too near for differences.
+    Kink,
+    /// The loss bends too strongly for differences.
+    Bent,
+}
+
+impl Remark {
+    /// Every remark, in the order in which they are printed.
+    pub const ALL: [Self; 7] = [
+        Self::Unused,
+        Self::Condition,
+        Self::Stationary,
+        Self::Flat,
+        Self::Faint,
+        Self::Kink,
+        Self::Bent,
+    ];
+
+    /// The name, as in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unused => "unused",
+            Self::Condition => "condition",
+            Self::Stationary => "stationary",
+            Self::Flat => "flat",
+            Self::Faint => "faint",
+            Self::Kink => "kink",
+            Self::Bent => "bent",
+        }
+    }
+
+    /// The explanation, without the names it is about.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Unused => "the loss does not depend on it",
+            Self::Condition => {
+                "a condition, whose derivative is zero wherever it exists; it is not perturbed"
+            }
+            Self::Stationary => "the gradient is zero here: its terms cancel, as at an optimum",
+            Self::Flat => {
+                "the gradient and the curvature are zero here: a unit is saturated or switched off, \
+                 or this data gives it no effect"
+            }
+            Self::Faint => {
+                "the derivative is below the rounding error of the differences, which only show \
+                 that it is no larger"
+            }
+            Self::Kink => {
+                "a kink (abs, relu, max, a comparison) or the end of a domain (ln, sqrt) is too near \
+                 for differences; check with other numbers"
+            }
+            Self::Bent => {
+                "the loss bends too strongly for differences, as in chaotic systems; check \
+                 fewer steps, `--steps` or `Check::steps`"
+            }
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The size against which an error is measured, and the rounding errors of the numbers compared.
+
+use super::Noise;
+use super::differences::Estimate;
+use crate::recurrence::{Batch, LOSS, Outputs, Params, Unrolled};
+
+/// Rounding errors in `f64` are this much smaller than in `f32`.
+const NARROWER: f64 = 1.0 / (1u64 << 29) as f64;
+/// A rounding error may be this many times the largest that was observed.
+pub(super) const MARGIN: f64 = 64.0;
+/// An array this much smaller than the others, or than the loss, is negligible next to them.
+const NEGLIGIBLE: f64 = 1e-4;
+/// How often rounding errors are drawn at random.
+const DRAWS: usize = 3;
+
+/// The sizes of some derivatives and of the loss, and their rounding errors.
+pub(super) struct Magnitudes {
+    names: Vec<String>,
+    own: Vec<Magnitude>,
+    pub(super) loss: Magnitude,
+    overall: f64,
+}
+
+/// The largest entry of an array and its rounding error.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Magnitude {
+    pub(super) largest: f64,
+    /// The largest change that random rounding in `f64` made.
+    pub(super) rounding: f64,
+    /// The largest difference that rounding to `f32` made.
+    narrow: f64,
+}
+
+impl Magnitude {
+    /// The size of the terms that add up to the array, judging by their rounding errors: near an
+    /// optimum and in saturation it is much larger than the array.
+    fn terms(self) -> f64 {
+        self.rounding / f64::EPSILON
+    }
+
+    /// A bound on rounding errors that an array may show.
+    pub(super) fn noise(self) -> f64 {
+        rounding_of(self.narrow).max(MARGIN * self.rounding)
+    }
+}
+
+/// A bound on the rounding error in `f64` of a number that is off by so much in `f32`.
+pub(super) fn rounding_of(narrow: f64) -> f64 {
+    MARGIN * NARROWER * narrow
+}
+
+impl Magnitudes {
+    pub(super) fn new(
+        unrolled: &Unrolled,
+        values: &Outputs<f64>,
+        params: &Params<f64>,
+        batch: &Batch<f64>,
+        sides: &[bool],
+        noise: &mut Noise,
+    ) -> Self {
+        // An overflow in `f32` says nothing about rounding.
+        let narrow = unrolled
+            .evaluate::<f32>(&params.cast(), &batch.cast())
+            .unwrap_or_default();
+        let mut found = Self {
+            names: Vec::new(),
+            own: Vec::new(),
+            loss: Magnitude::default(),
+            overall: 0.0,
+        };
+        for (name, a) in values.iter() {
+            let narrowed = narrow.get(name).into_iter().flatten();
+            let own = Magnitude {
+                largest: a.iter().fold(0.0, |m: f64, x| m.max(x.abs())),
+                narrow: furthest(narrowed.map(|x| f64::from(*x)).zip(a.iter().copied())),
+                rounding: 0.0,
+            };
+            found.names.push(name.into());
+            found.own.push(own);
+        }
+        for _ in 0..DRAWS {
+            let drawn = unrolled.values_rounded(params, batch, noise);
+            let Some(drawn) = drawn.ok().filter(|v| unrolled.kinks(v) == sides) else {
+                continue;
+            };
+            let Ok(drawn) = unrolled.read(&drawn) else {
+                continue;
+            };
+            for ((_, exact), ((_, drawn), own)) in
+                values.iter().zip(drawn.iter().zip(&mut found.own))
+            {
+                let pairs = drawn.iter().copied().zip(exact.iter().copied());
+                own.rounding = own.rounding.max(furthest(pairs));
+            }
+        }
+        if let Some(i) = found.names.iter().position(|n| n == LOSS) {
+            found.names.remove(i);
+            found.loss = found.own.remove(i);
+        }
+        found.overall = found.own.iter().map(|m| m.largest).fold(0.0, f64::max);
+        found
+    }
+
+    /// The magnitude of each array, in the order of the outputs.
+    pub(super) fn of(&self, index: usize, name: &str) -> Magnitude {
+        let here = self.names.get(index).is_some_and(|n| n == name);
+        let index = match here {
+            true => Some(index),
+            false => self.names.iter().position(|n| n == name),
+        };
+        index.map_or_else(Magnitude::default, |i| self.own[i])
+    }
+
+    pub(super) fn scale(&self, index: usize, name: &str) -> Scale {
+        let own = self.of(index, name);
+        let loss = self.loss.largest.max(self.loss.terms());
+        Scale {
+            own,
+            size: own
+                .largest
+                .max(NEGLIGIBLE * self.overall)
+                .max(NEGLIGIBLE * loss.min(1.0))
+                .max(f64::MIN_POSITIVE),
+            bare: own.largest.max(NEGLIGIBLE * self.overall),
+            terms: own.terms().max(NEGLIGIBLE * loss),
+        }
+    }
+}
+
+fn furthest(pairs: impl Iterator<Item = (f64, f64)>) -> f64 {
+    pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+}
+
+/// The size against which the errors of one array are measured.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Scale {
+    pub(super) own: Magnitude,
+    /// The largest entry of the array, unless that is negligible next to the other arrays or to
+    /// the loss (where that is small).
+    pub(super) size: f64,
+    /// The same without the loss.
+    bare: f64,
+    /// The size of the terms that add up to the array, and no less than a negligible part of the
+    /// loss: differences of the loss do not see much less.
+    terms: f64,
+}
+
+/// The result of a comparison with differences.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Seen {
+    /// The relative error and the largest that is allowed.
+    Compared { error: f64, tolerance: f64 },
+    /// Rounding errors hide the derivative.
+    Faint,
+    /// The differences do not settle.
+    Bent,
+}
+
+impl Scale {
+    /// The scale of two arrays that move together.
+    pub(super) fn larger(self, other: Self) -> Self {
+        let own = Magnitude {
+            largest: self.own.largest.max(other.own.largest),
+            rounding: self.own.rounding.max(other.own.rounding),
+            narrow: self.own.narrow.max(other.own.narrow),
+        };
+        Self {
+            own,
+            size: self.size.max(other.size),
+            bare: self.bare.max(other.bare),
+            terms: self.terms.max(other.terms),
+        }
+    }
+
+    /// The relative error of an exact route for a number of this size. Near an optimum a gradient
+    /// is a small difference of large terms; their rounding is not held against it.
+    pub(super) fn exact(self, difference: f64, size: f64, tolerance: f64) -> f64 {
+        difference.abs() / (self.size.max(size) + self.own.noise() / tolerance)
+    }
+
+    /// If every entry is zero to rounding.
+    pub(super) fn is_zero(self) -> bool {
+        self.own.largest <= self.own.noise()
+    }
+
+    /// Compares a derivative with an estimate by differences, as far as they can see it.
+    pub(super) fn compare(self, estimate: Estimate, found: f64, tolerance: f64) -> Seen {
+        /// Differences count when their error is no larger than this part of the tolerance.
+        const RESOLVED: f64 = 0.5;
+        /// Or when it is no larger than this part of the derivative; the tolerance grows with it.
+        const PART: f64 = 1e-3;
+        /// So many times their own error may be the difference.
+        const UNSURE: f64 = 8.0;
+        let Estimate {
+            value,
+            error,
+            rounding,
+        } = estimate;
+        let difference = (value - found).abs();
+        let larger = value.abs().max(found.abs());
+        let size = self.bare.max(value.abs());
+        let against = |size: f64| Seen::Compared {
+            error: difference / size.max(f64::MIN_POSITIVE),
+            tolerance,
+        };
+        if error <= RESOLVED * tolerance * size {
+            against(size)
+        } else if error <= PART * larger {
+            Seen::Compared {
+                error: difference / larger,
+                tolerance: tolerance.max(UNSURE * error / larger),
+            }
+        } else if error <= RESOLVED * tolerance * self.terms {
+            against(self.terms)
+        } else if self.is_zero() && error <= UNSURE * rounding {
+            // Differences see a zero as well as their rounding errors allow.
+            against(UNSURE * error / tolerance)
+        } else if error <= UNSURE * rounding {
+            Seen::Faint
+        } else {
+            Seen::Bent
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The compiled engine on all of the data, where the other routes see a part of it.
+
+use super::routes::{Runner, Worst, found};
+use super::scale::rounding_of;
+use super::subject::{Data, tangent_of_loss};
+use super::{Noise, Route};
+use crate::error::Result;
+use crate::exec::{Program, Real, Workspace};
+use crate::recurrence::{Batch, Outputs, Params, Recurrence, Wrt};
+
+/// One recurrence on the compiled engine.
+struct Engine<F: Real> {
+    program: Program<F>,
+    workspace: Workspace<F>,
+}
+
+impl<F: Real> Engine<F> {
+    fn new(recurrence: &Recurrence, data: &Data) -> Result<Self> {
+        let program = recurrence.compile_for::<F>(&data.params.cast(), &data.batch.cast())?;
+        let workspace = program.workspace();
+        Ok(Self { program, workspace })
+    }
+
+    fn run(&mut self, params: &Params<F>, batch: &Batch<F>) -> Result<&Outputs<F>> {
+        Ok(&*self.program.run(params, batch, &mut self.workspace)?)
+    }
+}
+
+impl Runner<'_> {
+    /// Compares reverse mode with forward mode along a random direction of each array.
+    pub(super) fn all_steps(&mut self, data: &Data, work: f64) -> Result<()> {
+        let recurrence = self.recurrence();
+        let derived;
+        let gradient = match self.check.gradient {
+            Some(gradient) => gradient,
+            None => {
+                derived = recurrence.gradient(Wrt::Everything)?;
+                &derived
+            }
+        };
+        let own = Engine::<f64>::new(gradient, data)?
+            .run(&data.params, &data.batch)?
+            .clone();
+        let narrow = Engine::<f32>::new(gradient, data)?
+            .run(&data.params.cast(), &data.batch.cast())
+            .map_or_else(|_| Outputs::default(), Clone::clone);
+        let tangent = recurrence.tangent(Wrt::Everything)?;
+        let mut moved = data.clone();
+        let names = moved.add_directions(&tangent, &self.targets)?;
+        let of_loss = tangent_of_loss(&tangent)?;
+        let mut forward = Engine::<f64>::new(&tangent, &moved)?;
+        let mut forward_narrow = Engine::<f32>::new(&tangent, &moved)?;
+        let mut noise = Noise(self.check.seed ^ 1);
+        let part = work / self.groups.len().max(1) as f64;
+        for group in self.groups.clone() {
+            let (mut sum, mut size, mut unsure) = (0.0, 0.0, 0.0);
+            for target in &group {
+                let name = &self.targets[*target].name;
+                let own = found(&own, name)?;
+                let direction = noise.array(own.shape());
+                let narrow = narrow.get(name).into_iter().flatten().copied();
+                let mut narrow = narrow.map(f64::from);
+                for (g, d) in own.iter().zip(&direction) {
+                    sum += g * d;
+                    size += (g * d).abs();
+                    unsure += narrow.next().map_or(0.0, |n| ((n - g) * d).abs());
+                }
+                if let Some(array) = moved.get_mut(&names[*target]) {
+                    array.assign(&direction);
+                }
+            }
+            let slope = found(forward.run(&moved.params, &moved.batch)?, of_loss)?.sum();
+            let rounded = forward_narrow.run(&moved.params.cast(), &moved.batch.cast());
+            let rounded = rounded.ok().and_then(|out| out.get(of_loss)?.first());
+            unsure += rounded.map_or(0.0, |x| (f64::from(*x) - slope).abs());
+            for target in &group {
+                if let Some(array) = moved.get_mut(&names[*target]) {
+                    array.fill(0.0);
+                }
+            }
+            let tolerance = Route::AllSteps.tolerance();
+            let allowed = size.max(f64::MIN_POSITIVE) + rounding_of(unsure) / tolerance;
+            let mut worst = Worst::new(Route::AllSteps);
+            worst.see((sum - slope).abs() / allowed, tolerance, None);
+            for target in &group {
+                self.record(*target, worst.clone());
+            }
+            self.meter.add(part);
+        }
+        Ok(())
+    }
+}
