@@ -193,19 +193,44 @@ impl<'w, 'a, F: Real> Binding<'w, 'a, F> {
         Ok(OutputViews { program, workspace })
     }
 
+    /// Where a number began that is not finite and reaches an output; see
+    /// [`Program::find_non_finite`]. Nothing is written to an [`output`](Self::output).
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run), numbers that are not finite aside.
+    pub fn find_non_finite(self) -> Result<Option<Error>> {
+        F::trace(self)
+    }
+
+    pub(super) fn trace(mut self) -> Result<Option<Error>> {
+        let result = self.checked().and_then(|()| {
+            let program = self.program;
+            program.trace(&self.given, self.workspace)
+        });
+        self.workspace.views = emptied(self.given.arrays);
+        self.workspace.places = emptied(self.places);
+        result
+    }
+
+    /// Checks what was given.
+    fn checked(&mut self) -> Result<()> {
+        let (steps, samples) = self.found_extent()?;
+        (self.given.steps, self.given.samples) = (steps, samples);
+        self.error.take().map_or(Ok(()), Err)?;
+        self.program.check(&self.given)?;
+        for (index, array) in self.places.iter().enumerate() {
+            if let Some(array) = array {
+                self.program.check_place(index, array, (steps, samples))?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn compute(
         mut self,
         place: Place,
     ) -> Result<(&'w Program<F>, &'w mut Workspace<F>)> {
-        let result = self.found_extent().and_then(|(steps, samples)| {
-            (self.given.steps, self.given.samples) = (steps, samples);
-            self.error.take().map_or(Ok(()), Err)?;
-            self.program.check(&self.given)?;
-            for (index, array) in self.places.iter().enumerate() {
-                if let Some(array) = array {
-                    self.program.check_place(index, array, (steps, samples))?;
-                }
-            }
+        let result = self.checked().and_then(|()| {
             self.program.execute(&self.given, self.workspace)?;
             self.program.read(self.workspace, &mut self.places, place)
         });

@@ -10,11 +10,13 @@
 )]
 
 use std::ops::Range;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::Real;
 use super::kernel::Isa;
 use super::parallel::{Barrier, share};
+use super::watch::Watch;
 use super::workspace::{Extent, Worker};
 use crate::error::Error;
 use crate::op::Edge;
@@ -36,6 +38,10 @@ pub(super) struct Job<'a, F> {
     pub(super) classes: &'a [*const usize],
     pub(super) packs: &'a [*mut F],
     pub(super) barrier: Barrier,
+    /// Looks for numbers that are not finite, when it was asked for.
+    pub(super) watch: Option<Mutex<Watch>>,
+    /// Set when the watch has seen enough.
+    pub(super) is_over: AtomicBool,
     pub(super) failure: Mutex<Option<Error>>,
 }
 
@@ -80,6 +86,9 @@ impl<F: Real> Crew<'_, '_, F> {
             }
             if before < plan.passes.len() {
                 self.pass(before);
+                if self.job.is_over.load(Ordering::Relaxed) {
+                    return;
+                }
             }
         }
     }
@@ -139,6 +148,17 @@ impl<F: Real> Crew<'_, '_, F> {
             for stage in 0..pass.stages.len() {
                 self.stage((index, stage), &times);
                 self.wait();
+            }
+            if let Some(watch) = &self.job.watch {
+                if self.index == 0 {
+                    let mut watch = watch.lock().unwrap_or_else(PoisonError::into_inner);
+                    let is_over = self.watch(&mut watch, index, &times);
+                    self.job.is_over.store(is_over, Ordering::Relaxed);
+                }
+                self.wait();
+                if self.job.is_over.load(Ordering::Relaxed) {
+                    return;
+                }
             }
             previous = Some(times);
         }

@@ -8,14 +8,17 @@ mod interpret;
 pub(crate) mod kernel;
 mod memory;
 mod narrow;
+mod origin;
 mod parallel;
 mod results;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod watch;
 mod workspace;
 
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use kernel::{Element, Isa};
 
@@ -31,6 +34,7 @@ use crate::shape::{Dim, Type};
 use driver::Job;
 use parallel::Barrier;
 use results::Place;
+use watch::Watch;
 use workspace::Extent;
 
 /// A floating-point type that programs run in: `f64` or `f32`.
@@ -47,6 +51,9 @@ pub trait Real: Scalar + Element {
         binding: Binding<'w, '_, Self>,
         place: Place,
     ) -> Result<(&'w Program<Self>, &'w mut Workspace<Self>)>;
+    /// Finds where a number began that is not finite.
+    #[doc(hidden)]
+    fn trace(binding: Binding<'_, '_, Self>) -> Result<Option<Error>>;
 }
 
 macro_rules! real {
@@ -58,6 +65,9 @@ macro_rules! real {
                 place: Place,
             ) -> Result<(&'w Program<Self>, &'w mut Workspace<Self>)> {
                 binding.compute(place)
+            }
+            fn trace(binding: Binding<'_, '_, Self>) -> Result<Option<Error>> {
+                binding.trace()
             }
         }
     };
@@ -251,6 +261,16 @@ impl<F: Real> Program<F> {
 
     /// Computes everything on data that was checked.
     fn execute(&self, given: &Given<'_, F>, workspace: &mut Workspace<F>) -> Result<()> {
+        self.execute_watched(given, workspace, None).map(|_| ())
+    }
+
+    /// The same, watched after each chunk of time, until the watch has seen enough.
+    fn execute_watched(
+        &self,
+        given: &Given<'_, F>,
+        workspace: &mut Workspace<F>,
+        watch: Option<Watch>,
+    ) -> Result<Option<Watch>> {
         let extent = Extent {
             steps: given.steps,
             samples: given.samples,
@@ -269,12 +289,16 @@ impl<F: Real> Program<F> {
             classes: &workspace.class_pointers,
             packs: &workspace.pack_pointers,
             barrier: Barrier::default(),
+            watch: watch.map(Mutex::new),
+            is_over: AtomicBool::new(false),
             failure: Mutex::new(None),
         };
         parallel::run(&job, &mut workspace.workers, &mut workspace.pool);
         let failure = job.failure.into_inner();
-        let failure = failure.unwrap_or_else(std::sync::PoisonError::into_inner);
-        failure.map_or(Ok(()), Err)
+        let failure = failure.unwrap_or_else(PoisonError::into_inner);
+        let seen = job.watch.map(Mutex::into_inner);
+        let seen = seen.map(|watch| watch.unwrap_or_else(PoisonError::into_inner));
+        failure.map_or(Ok(seen), Err)
     }
 }
 

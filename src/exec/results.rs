@@ -221,7 +221,7 @@ impl<F: Real> Program<F> {
             .map_or(Ok(()), |(index, x)| {
                 Err(Error::NonFiniteValue {
                     expression: format!("output `{}`", spec.name),
-                    place: "the end of the run (`Recurrence::evaluate` finds where it began)"
+                    place: "the end of the run (`Program::find_non_finite` finds where it began)"
                         .into(),
                     entry: index.as_array_view().to_vec(),
                     value: Scalar::to_f64(*x),

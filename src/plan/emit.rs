@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Plan;
 use super::graph::{Graph, Id, Kind};
 use super::instruction::{
-    Carry, Input, Instruction, Operand, Pack, PackPart, Pass, Program, Stage as Group, Work,
+    Carry, Found, Input, Instruction, Operand, Pack, PackPart, Pass, Program, Stage as Group, Work,
 };
 use super::layout::{Buffer, Home, Layout, Stage, Storage, Value};
 use super::program::Writer;
 use super::schedule::Schedule;
+use crate::op::NodeId;
 use crate::shape::Rate;
 use crate::tape::Direction;
 
@@ -118,6 +119,7 @@ impl<'a> Emitter<'a> {
             }
         }
         let carries = self.carries();
+        let values = self.values();
         let outputs = self.graph.outputs.iter();
         let outputs = outputs
             .map(|o| super::OutputSpec {
@@ -135,7 +137,38 @@ impl<'a> Emitter<'a> {
             passes,
             carries,
             outputs,
+            values,
         }
+    }
+
+    /// Where values of the recurrence are found in memory.
+    fn values(&self) -> Vec<Found> {
+        let graph = self.graph;
+        // Products are added up in the place of what they start from, which is gone then.
+        let mut is_there = vec![false; graph.nodes.len()];
+        for id in &self.schedule.order {
+            is_there[*id] = graph.is_computed(*id) && self.layout.homes[*id].is_some();
+        }
+        for id in &self.schedule.order {
+            if let Some(start) = graph.in_place(*id) {
+                is_there[start] = false;
+            }
+        }
+        let found = |node: NodeId, id: Id, is_carried: bool| {
+            is_there[id].then(|| Found {
+                node,
+                operand: self.operand(id),
+                pass: self.schedule.places[id].pass,
+                is_carried,
+            })
+        };
+        let registers = graph.carried.iter().zip(&graph.registers);
+        let mut values: Vec<Found> = registers
+            .filter_map(|(node, register)| found(*node, register.def, true))
+            .collect();
+        let others = graph.of.iter();
+        values.extend(others.filter_map(|(node, id)| found(*node, *id, false)));
+        values
     }
 
     /// The buffers of all steps that some work reads or writes.

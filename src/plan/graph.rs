@@ -118,6 +118,10 @@ pub(super) struct Graph {
     pub(super) outputs: Vec<Output>,
     /// What is computed as soon as it can be, so that what it is computed from need not be kept.
     pub(super) prompt: Vec<Id>,
+    /// The nodes of the recurrence with the nodes of this graph that have the same value.
+    pub(super) of: Vec<(NodeId, Id)>,
+    /// The nodes of the recurrence that its registers carry, in the order of the first registers.
+    pub(super) carried: Vec<NodeId>,
 }
 
 impl Graph {
@@ -231,29 +235,6 @@ impl Graph {
             uses[output.node] += 1;
         }
         uses
-    }
-
-    /// The strongly connected components of the live nodes, each after those it depends on, and
-    /// whether it is a loop.
-    pub(super) fn components(&self) -> Vec<(Vec<Id>, bool)> {
-        let live = self.live();
-        let edges: Vec<Vec<usize>> = (0..self.nodes.len())
-            .map(|id| {
-                if live[id] {
-                    self.dependencies(id)
-                } else {
-                    Vec::new()
-                }
-            })
-            .collect();
-        crate::tape::strongly_connected(&edges)
-            .into_iter()
-            .filter(|nodes| live[nodes[0]])
-            .map(|nodes| {
-                let cyclic = nodes.len() > 1 || edges[nodes[0]].contains(&nodes[0]);
-                (nodes, cyclic)
-            })
-            .collect()
     }
 }
 
@@ -572,6 +553,9 @@ impl<'a> Lower<'a> {
 
     fn finish(mut self, recurrence: &Recurrence) -> Graph {
         let mut registers: Vec<Option<Register>> = vec![None; self.registers.len()];
+        self.graph.carried = vec![NodeId::new(0); registers.len()];
+        self.graph.of = self.of.iter().map(|(node, id)| (*node, *id)).collect();
+        self.graph.of.sort_unstable();
         for (register, index) in &self.registers {
             let register = &self.tape.registers()[*register];
             let def = register
@@ -579,6 +563,7 @@ impl<'a> Lower<'a> {
                 .expect("a finished recurrence has its registers");
             let node = self.of[&def];
             self.graph.call(node, register.name());
+            self.graph.carried[*index] = def;
             registers[*index] = Some(Register {
                 direction: register.direction,
                 init: register.init.map(|i| self.of[&i]),

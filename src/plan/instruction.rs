@@ -1,7 +1,7 @@
 //! What a plan consists of: operations on rows of buffers.
 
 use super::program::MicroOp;
-use crate::op::{Contract, Custom, Edge, Move, Reduce};
+use crate::op::{Contract, Custom, Edge, Move, NodeId, Reduce};
 use crate::shape::Rate;
 
 /// A run of entries in the rows of a buffer.
@@ -232,6 +232,18 @@ pub(crate) struct Carry {
     pub(crate) forward: bool,
     /// The first pass in which the value and what it starts from are known.
     pub(crate) pass: usize,
+}
+
+/// Where a value of the recurrence is found in memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    /// The node of the recurrence.
+    pub(crate) node: NodeId,
+    pub(crate) operand: Operand,
+    /// The pass that computes it, for a value per step; otherwise the first that can use it.
+    pub(crate) pass: usize,
+    /// Whether a register carries it, so that it is kept from one chunk of time to the next.
+    pub(crate) is_carried: bool,
 }
 
 /// Instructions that run together.

@@ -27,7 +27,9 @@ mod recompute;
 mod schedule;
 
 pub use counts::{Counts, Tally};
-pub(crate) use instruction::{Carry, Instruction, Operand, Pack, Pass, Program, Stage, Work};
+pub(crate) use instruction::{
+    Carry, Found, Instruction, Operand, Pack, Pass, Program, Stage, Work,
+};
 pub(crate) use layout::{Buffer, Storage};
 pub(crate) use program::{Code, MicroOp};
 
@@ -55,6 +57,8 @@ pub struct Plan {
     pub(crate) passes: Vec<Pass>,
     pub(crate) carries: Vec<Carry>,
     pub(crate) outputs: Vec<OutputSpec>,
+    /// Values of the recurrence in memory, those that registers carry first.
+    pub(crate) values: Vec<Found>,
 }
 
 impl Plan {

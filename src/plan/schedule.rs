@@ -90,6 +90,31 @@ impl Schedule {
     }
 }
 
+impl Graph {
+    /// The strongly connected components of the live nodes, each after those it depends on, and
+    /// whether it is a loop.
+    pub(super) fn components(&self) -> Vec<(Vec<Id>, bool)> {
+        let live = self.live();
+        let edges: Vec<Vec<usize>> = (0..self.nodes.len())
+            .map(|id| {
+                if live[id] {
+                    self.dependencies(id)
+                } else {
+                    Vec::new()
+                }
+            })
+            .collect();
+        crate::tape::strongly_connected(&edges)
+            .into_iter()
+            .filter(|nodes| live[nodes[0]])
+            .map(|nodes| {
+                let cyclic = nodes.len() > 1 || edges[nodes[0]].contains(&nodes[0]);
+                (nodes, cyclic)
+            })
+            .collect()
+    }
+}
+
 struct Building<'a> {
     graph: &'a Graph,
     directions: Vec<Option<Direction>>,

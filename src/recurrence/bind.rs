@@ -16,7 +16,20 @@ pub(crate) struct Bound<'a, F> {
     sizes: Vec<usize>,
 }
 
-impl<F: Scalar> Bound<'_, F> {
+impl<'a, F: Scalar> Bound<'a, F> {
+    /// Data that was checked already, with the sizes found then.
+    pub(super) const fn new(
+        recurrence: &'a Recurrence,
+        given: Given<'a, F>,
+        sizes: Vec<usize>,
+    ) -> Self {
+        Self {
+            recurrence,
+            given,
+            sizes,
+        }
+    }
+
     /// The sizes of the named dimensions.
     pub(crate) fn sizes(&self) -> &[usize] {
         &self.sizes

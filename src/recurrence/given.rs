@@ -18,6 +18,14 @@ pub(crate) enum View<'a, F> {
 }
 
 impl<F> View<'_, F> {
+    /// The same, borrowed for less long.
+    fn view(&self) -> View<'_, F> {
+        match self {
+            Self::Real(a) => View::Real(a.view()),
+            Self::Class(a) => View::Class(a.view()),
+        }
+    }
+
     pub(crate) fn shape(&self) -> &[usize] {
         match self {
             Self::Real(a) => a.shape(),
@@ -51,6 +59,22 @@ impl<'a, F: Scalar> Given<'a, F> {
             lengths: None,
             sizes: None,
             arrays,
+            unknown: Vec::new(),
+        }
+    }
+
+    /// The same arrays, borrowed for less long.
+    pub(crate) fn view(&self) -> Given<'_, F> {
+        Given {
+            steps: self.steps,
+            samples: self.samples,
+            lengths: self.lengths,
+            sizes: self.sizes,
+            arrays: self
+                .arrays
+                .iter()
+                .map(|a| a.as_ref().map(View::view))
+                .collect(),
             unknown: Vec::new(),
         }
     }

@@ -1,26 +1,37 @@
 //! The meaning of a recurrence: one literal copy of the step for every sample and step.
 
-use std::ops::Index;
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use indexmap::IndexMap;
 use ndarray::{ArrayD, Axis, IxDyn};
 
 use super::bind::Bound;
-use super::{Batch, Params, Recurrence, Roles};
+use super::origin::not_finite;
+use super::{Batch, Outputs, Params, Recurrence};
 use crate::error::{Error, Result};
 use crate::op::{
     Broadcast, Edge, LeafId, Linear, NodeId, Op, Over, Pointwise, Scalar, Time, Value,
 };
-use crate::shape::{Dim, Rate, Shape, Type};
-use crate::tape::{Derived, Direction, Tape, evaluate, kinks};
+use crate::shape::{Dim, Kind, Rate, Shape, Type};
+use crate::tape::{Derived, Direction, Node, Role, Tape, cause, evaluate, kinks};
 
 /// A node of the recurrence at one sample and step (0 where it does not vary with them).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Place {
-    node: NodeId,
-    sample: usize,
-    step: usize,
+    pub(super) node: NodeId,
+    pub(super) sample: usize,
+    pub(super) step: usize,
+}
+
+impl Place {
+    /// The place of a node that varies with nothing.
+    pub(super) const fn once(node: NodeId) -> Self {
+        Self {
+            node,
+            sample: 0,
+            step: 0,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -49,94 +60,6 @@ pub struct Unrolled {
     pub(super) leaves: Vec<(usize, usize, usize)>,
     /// For each node of the flat tape, what it is a copy of.
     pub(super) origins: Vec<Option<Place>>,
-}
-
-/// The values of outputs by name: `[T, B, …]`, `[B, …]` or `[…]` as they vary with the step, the
-/// sample or neither. Beyond the length of a sample there are zeros.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Outputs<F> {
-    arrays: IndexMap<Arc<str>, ArrayD<F>>,
-    roles: Roles,
-}
-
-impl<F: Scalar> Outputs<F> {
-    /// An output.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&ArrayD<F>> {
-        self.arrays.get(name)
-    }
-
-    /// Every output with its name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &ArrayD<F>)> {
-        self.arrays.iter().map(|(n, a)| (&**n, a))
-    }
-
-    /// The role of an output, as [`Recurrence::role`] has it.
-    #[must_use]
-    pub fn role(&self, name: &str) -> Option<&Derived> {
-        self.roles.get(name)
-    }
-
-    /// No arrays yet; `roles` are those of the recurrence that will compute them.
-    pub(crate) fn with_roles(roles: Roles) -> Self {
-        let arrays = IndexMap::new();
-        Self { arrays, roles }
-    }
-
-    /// The loss.
-    ///
-    /// # Errors
-    /// [`Error::NoLoss`] when the recurrence has none.
-    pub fn loss(&self) -> Result<F> {
-        let loss = self.get(super::LOSS).and_then(|a| a.first());
-        loss.copied().ok_or_else(|| Error::NoLoss {
-            recurrence: "evaluated".into(),
-        })
-    }
-
-    /// The gradients among the outputs, to be changed in place.
-    pub(crate) fn gradients_mut(&mut self) -> impl Iterator<Item = &mut ArrayD<F>> {
-        let roles = &self.roles;
-        let gradient = |name: &str| matches!(roles.get(name), Some(Derived::Cotangent(_)));
-        let arrays = self.arrays.iter_mut();
-        arrays.filter_map(move |(n, a)| gradient(n).then_some(a))
-    }
-
-    /// The array of an output, the one of this number, made anew when its shape has changed.
-    pub(crate) fn place(
-        &mut self,
-        index: usize,
-        name: &str,
-        shape: impl Iterator<Item = usize> + Clone,
-    ) -> &mut ArrayD<F> {
-        let fits = |a: &ArrayD<F>| a.shape().iter().copied().eq(shape.clone());
-        if !self.arrays.get(name).is_some_and(fits) {
-            self.remove(name);
-            let array = ArrayD::zeros(shape.collect::<Vec<_>>());
-            self.arrays.shift_insert(index, name.into(), array);
-        }
-        &mut self.arrays[name]
-    }
-
-    pub(crate) fn remove(&mut self, name: &str) {
-        self.arrays.shift_remove(name);
-    }
-
-    pub(crate) fn insert(&mut self, name: &str, array: ArrayD<F>) {
-        self.arrays.insert(name.into(), array);
-    }
-}
-
-impl<F> Index<&str> for Outputs<F> {
-    type Output = ArrayD<F>;
-
-    /// An output.
-    ///
-    /// # Panics
-    /// When there is none of that name; [`Outputs::get`] does not.
-    fn index(&self, name: &str) -> &ArrayD<F> {
-        &self.arrays[name]
-    }
 }
 
 impl Recurrence {
@@ -182,20 +105,52 @@ impl Recurrence {
     }
 }
 
-struct Unroller<'a> {
+pub(super) struct Unroller<'a> {
     source: &'a Tape,
     sizes: &'a [usize],
     lengths: &'a [usize],
     /// Where each sample's steps start among all steps.
     starts: Vec<usize>,
-    flat: Tape,
-    leaves: Vec<(usize, usize, usize)>,
-    origins: Vec<Option<Place>>,
+    pub(super) flat: Tape,
+    pub(super) leaves: Vec<(usize, usize, usize)>,
+    pub(super) origins: Vec<Option<Place>>,
+    done: Done,
+    /// Which places have a value already: each becomes a leaf of the flat tape.
+    pub(super) window: Option<Window<'a>>,
+}
+
+/// The nodes made so far.
+enum Done {
     /// For each node of the source, a slot for each of its places.
-    done: Vec<Vec<Option<NodeId>>>,
+    All(Vec<Vec<Option<NodeId>>>),
+    /// A few places of a long sequence.
+    Few(HashMap<Place, Option<NodeId>>),
+}
+
+/// A part of a long recurrence, the rest of which has values already.
+pub(super) struct Window<'a> {
+    pub(super) is_given: &'a dyn Fn(Place) -> bool,
+    /// The leaves that are given.
+    pub(super) given: HashMap<LeafId, Place>,
+    /// The most nodes that are made.
+    pub(super) most: usize,
 }
 
 impl<'a> Unroller<'a> {
+    /// Unrolls a part only.
+    pub(super) fn within(
+        recurrence: &'a Recurrence,
+        sizes: &'a [usize],
+        lengths: &'a [usize],
+        window: Window<'a>,
+    ) -> Self {
+        Self {
+            done: Done::Few(HashMap::new()),
+            window: Some(window),
+            ..Self::new(recurrence, sizes, lengths)
+        }
+    }
+
     fn new(recurrence: &'a Recurrence, sizes: &'a [usize], lengths: &'a [usize]) -> Self {
         let starts = lengths
             .iter()
@@ -209,7 +164,8 @@ impl<'a> Unroller<'a> {
             flat: Tape::default(),
             leaves: Vec::new(),
             origins: Vec::new(),
-            done: vec![Vec::new(); recurrence.tape.len()],
+            done: Done::All(vec![Vec::new(); recurrence.tape.len()]),
+            window: None,
         }
     }
 
@@ -226,13 +182,17 @@ impl<'a> Unroller<'a> {
     }
 
     fn slot(&mut self, place: Place) -> &mut Option<NodeId> {
+        let done = match &mut self.done {
+            Done::All(done) => done,
+            Done::Few(done) => return done.entry(place).or_default(),
+        };
         let total: usize = self.lengths.iter().sum();
         let (index, count) = match self.source.ty(place.node).rate {
             Rate::Static => (0, 1),
             Rate::Sample => (place.sample, self.lengths.len()),
             Rate::Step => (self.starts[place.sample] + place.step, total),
         };
-        let slots = &mut self.done[place.node.index()];
+        let slots = &mut done[place.node.index()];
         if slots.is_empty() {
             slots.resize(count, None);
         }
@@ -241,12 +201,24 @@ impl<'a> Unroller<'a> {
 
     /// The flat node for a place, made together with all it needs. The stack is explicit, so a
     /// sequence may be as long as memory allows.
-    fn demand(&mut self, place: Place) -> Result<NodeId> {
+    pub(super) fn demand(&mut self, place: Place) -> Result<NodeId> {
         let mut stack = vec![place];
         while let Some(place) = stack.last().copied() {
             if self.slot(place).is_some() {
                 stack.pop();
                 continue;
+            }
+            if let Some(window) = &self.window {
+                if (window.is_given)(place) {
+                    let leaf = self.given(place);
+                    *self.slot(place) = Some(leaf);
+                    stack.pop();
+                    continue;
+                }
+                if self.flat.len() + stack.len() > window.most || self.sums_over_steps(place.node) {
+                    let reason = "too much of it lies outside of the window".into();
+                    return Err(Error::Batch { reason });
+                }
             }
             let needs = self.needs(place);
             let missing: Vec<Place> = needs
@@ -260,8 +232,7 @@ impl<'a> Unroller<'a> {
                     .map(|p| self.slot(*p).expect("what is needed was made first"))
                     .collect();
                 let made = self.make(place, &args)?;
-                self.origins.resize(self.flat.len(), None);
-                self.origins[made.index()].get_or_insert(place);
+                self.origins.resize(self.flat.len(), Some(place));
                 *self.slot(place) = Some(made);
                 stack.pop();
             } else {
@@ -316,6 +287,50 @@ impl<'a> Unroller<'a> {
         }
     }
 
+    /// Whether a node is a sum over the steps.
+    fn sums_over_steps(&self, node: NodeId) -> bool {
+        let Node { op, args, .. } = self.source.node(node);
+        let of = |arg: &NodeId| self.source.ty(*arg).rate == Rate::Step;
+        matches!(op, Op::Time(Time::Total(_))) && args.iter().any(of)
+    }
+
+    /// A leaf for a place that has a value.
+    fn given(&mut self, place: Place) -> NodeId {
+        let ty = self.flat_type(place.node);
+        let (leaf, node) = self.leaf("given".into(), Role::Input, ty, (0, 0, 0));
+        if let Some(window) = &mut self.window {
+            window.given.insert(leaf, place);
+        }
+        self.origins.resize(self.flat.len(), Some(place));
+        node
+    }
+
+    /// The type of a node for one sample and step and these sizes.
+    fn flat_type(&self, node: NodeId) -> Type {
+        let fix = |d: Dim| Dim::fixed(d.value(self.sizes));
+        let ty = self.source.ty(node);
+        Type {
+            shape: ty.shape.map(fix),
+            rate: Rate::Static,
+            kind: match ty.kind {
+                Kind::Class(n) => Kind::Class(fix(n)),
+                Kind::Real => Kind::Real,
+            },
+        }
+    }
+
+    fn leaf(
+        &mut self,
+        name: Arc<str>,
+        role: Role,
+        ty: Type,
+        from: (usize, usize, usize),
+    ) -> (LeafId, NodeId) {
+        self.leaves.push(from);
+        let leaf = self.flat.add_leaf(name, role, ty);
+        (leaf, self.flat.leaf(leaf).node)
+    }
+
     fn edge(&self, edge: Edge, sample: usize) -> usize {
         match edge {
             Edge::First => 0,
@@ -329,20 +344,9 @@ impl<'a> Unroller<'a> {
         let fix = |d: Dim| Dim::fixed(d.value(sizes));
         match &node.op {
             Op::Leaf(leaf) => {
-                let ty = Type {
-                    shape: node.ty.shape.map(fix),
-                    rate: Rate::Static,
-                    kind: match node.ty.kind {
-                        crate::shape::Kind::Class(n) => crate::shape::Kind::Class(fix(n)),
-                        real => real,
-                    },
-                };
-                let source = self.source.leaf(*leaf);
-                self.leaves.push((leaf.index(), place.sample, place.step));
-                let flat = self
-                    .flat
-                    .add_leaf(Arc::clone(&source.name), source.role, ty);
-                Ok(self.flat.leaf(flat).node)
+                let (source, ty) = (self.source.leaf(*leaf), self.flat_type(place.node));
+                let from = (leaf.index(), place.sample, place.step);
+                Ok(self.leaf(Arc::clone(&source.name), source.role, ty, from).1)
             }
             Op::Read(_) | Op::Time(Time::Impulse(_)) => match args {
                 [value, ..] => Ok(*value),
@@ -508,8 +512,9 @@ impl Unrolled {
     pub(crate) fn read<F: Scalar>(&self, values: &[Value<F>]) -> Result<Outputs<F>> {
         let mut outputs = Outputs::default();
         for output in &self.outputs {
-            if output.nodes.iter().any(|n| !values[n.index()].is_finite()) {
-                return Err(self.first_non_finite(values));
+            let is_bad = |n: &&NodeId| !values[n.index()].is_finite();
+            if let Some(bad) = output.nodes.iter().find(is_bad) {
+                return Err(self.non_finite(values, *bad));
             }
             let mut places = output.nodes.iter().map(|n| values[n.index()].real());
             let outer: Vec<usize> = match output.rate {
@@ -548,44 +553,14 @@ impl Unrolled {
         Ok(outputs)
     }
 
-    /// Names the earliest node whose value is not finite.
-    fn first_non_finite<F: Scalar>(&self, values: &[Value<F>]) -> Error {
-        let first = self.tape.nodes().find_map(|(id, node)| {
-            let value = &values[id.index()];
-            if value.is_finite() || matches!(node.op, Op::Leaf(_)) {
-                return None;
-            }
-            let array = value.real();
-            let (entry, x) = array.indexed_iter().find(|(_, x)| !x.is_finite())?;
-            Some((
-                id,
-                ndarray::Dimension::as_array_view(&entry).to_vec(),
-                Scalar::to_f64(*x),
-            ))
-        });
-        let Some((id, entry, value)) = first else {
-            unreachable!("it is called when some value is not finite, and data is checked");
-        };
-        let source = &self.recurrence.tape;
-        let (expression, place) = match self.origins.get(id.index()).copied().flatten() {
-            Some(p) => (
-                source.definition(p.node),
-                match source.ty(p.node).rate {
-                    Rate::Static => "no particular step".into(),
-                    Rate::Sample => format!("sample {}", p.sample),
-                    Rate::Step => format!("step {} of sample {}", p.step + 1, p.sample),
-                },
-            ),
-            None => (
-                "a sum over steps and samples".into(),
-                "no particular step".into(),
-            ),
-        };
-        Error::NonFiniteValue {
-            expression: format!("`{expression}`"),
-            place,
-            entry,
-            value,
+    /// Names the operation that made an output not finite.
+    fn non_finite<F: Scalar>(&self, values: &[Value<F>], output: NodeId) -> Error {
+        let id = cause(&self.tape, values, output);
+        let value = &values[id.index()];
+        match self.origins.get(id.index()).copied().flatten() {
+            Some(place) => not_finite(&self.recurrence.tape, place, value),
+            // Reverse mode on the flat tape writes nodes that are copies of none.
+            None => not_finite(&self.tape, Place::once(id), value),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::{Node, Tape};
 use crate::error::{Error, Result};
 use crate::noise::Noise;
-use crate::op::{LeafId, Linear, Op, Scalar, Value};
+use crate::op::{LeafId, Linear, NodeId, Op, Scalar, Value};
 
 /// The value of every node of a flat tape.
 ///
@@ -72,6 +72,42 @@ fn checked<F: Scalar>(node: &Node, value: Value<F>) -> Result<Value<F>> {
         }
     }
     Ok(value)
+}
+
+/// The node where a value that is not finite began: its arguments have nothing to do with it, be
+/// they finite or of no influence, as the branch of a `select` that is not taken.
+pub(crate) fn cause<F: Scalar>(tape: &Tape, values: &[Value<F>], mut id: NodeId) -> NodeId {
+    while let Some(arg) = culprit(tape.node(id), values) {
+        id = arg;
+    }
+    id
+}
+
+/// The argument that makes the value of a node not finite: without its infinities, when all after it
+/// have lost theirs, the value is finite.
+fn culprit<F: Scalar>(node: &Node, values: &[Value<F>]) -> Option<NodeId> {
+    if node.args.iter().all(|a| values[a.index()].is_finite()) {
+        return None;
+    }
+    let mut args: smallvec::SmallVec<[Value<F>; 3]> = node
+        .args
+        .iter()
+        .map(|a| values[a.index()].clone())
+        .collect();
+    for (i, id) in node.args.iter().enumerate().rev() {
+        let Value::Real(array) = &mut args[i] else {
+            continue;
+        };
+        if array.iter().all(|x| x.is_finite()) {
+            continue;
+        }
+        array.mapv_inplace(|x| if x.is_finite() { x } else { F::one() });
+        let args: smallvec::SmallVec<[&Value<F>; 3]> = args.iter().collect();
+        if F::value(&node.op, &args).is_finite() {
+            return Some(*id);
+        }
+    }
+    None
 }
 
 /// On which side of every kink the values lie, entry by entry: two evaluations with equal answers

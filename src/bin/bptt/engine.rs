@@ -38,8 +38,10 @@ impl<'r, F: Real> Program<'r, F> {
         };
         match program.run(params, batch, workspace) {
             Ok(outputs) => Ok(outputs.clone()),
-            // The evaluator knows where such a value arose.
-            Err(Error::NonFiniteValue { .. }) => self.recurrence.evaluate(params, batch),
+            Err(error @ Error::NonFiniteValue { .. }) => {
+                let found = program.find_non_finite(params, batch, workspace)?;
+                Err(found.unwrap_or(error))
+            }
             Err(error) => Err(error),
         }
     }

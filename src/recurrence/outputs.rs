@@ -1,0 +1,100 @@
+//! What comes out of a run: arrays by name.
+
+use std::ops::Index;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use ndarray::ArrayD;
+
+use super::Roles;
+use crate::error::{Error, Result};
+use crate::op::Scalar;
+use crate::tape::Derived;
+
+/// The values of outputs by name: `[T, B, …]`, `[B, …]` or `[…]` as they vary with the step, the
+/// sample or neither. Beyond the length of a sample there are zeros.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outputs<F> {
+    arrays: IndexMap<Arc<str>, ArrayD<F>>,
+    pub(super) roles: Roles,
+}
+
+impl<F: Scalar> Outputs<F> {
+    /// An output.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&ArrayD<F>> {
+        self.arrays.get(name)
+    }
+
+    /// Every output with its name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &ArrayD<F>)> {
+        self.arrays.iter().map(|(n, a)| (&**n, a))
+    }
+
+    /// The role of an output, as [`Recurrence::role`] has it.
+    #[must_use]
+    pub fn role(&self, name: &str) -> Option<&Derived> {
+        self.roles.get(name)
+    }
+
+    /// No arrays yet; `roles` are those of the recurrence that will compute them.
+    pub(crate) fn with_roles(roles: Roles) -> Self {
+        let arrays = IndexMap::new();
+        Self { arrays, roles }
+    }
+
+    /// The loss.
+    ///
+    /// # Errors
+    /// [`Error::NoLoss`] when the recurrence has none.
+    pub fn loss(&self) -> Result<F> {
+        let loss = self.get(super::LOSS).and_then(|a| a.first());
+        loss.copied().ok_or_else(|| Error::NoLoss {
+            recurrence: "evaluated".into(),
+        })
+    }
+
+    /// The gradients among the outputs, to be changed in place.
+    pub(crate) fn gradients_mut(&mut self) -> impl Iterator<Item = &mut ArrayD<F>> {
+        let roles = &self.roles;
+        let gradient = |name: &str| matches!(roles.get(name), Some(Derived::Cotangent(_)));
+        let arrays = self.arrays.iter_mut();
+        arrays.filter_map(move |(n, a)| gradient(n).then_some(a))
+    }
+
+    /// The array of an output, the one of this number, made anew when its shape has changed.
+    pub(crate) fn place(
+        &mut self,
+        index: usize,
+        name: &str,
+        shape: impl Iterator<Item = usize> + Clone,
+    ) -> &mut ArrayD<F> {
+        let fits = |a: &ArrayD<F>| a.shape().iter().copied().eq(shape.clone());
+        if !self.arrays.get(name).is_some_and(fits) {
+            self.remove(name);
+            let array = ArrayD::zeros(shape.collect::<Vec<_>>());
+            self.arrays.shift_insert(index, name.into(), array);
+        }
+        &mut self.arrays[name]
+    }
+
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.arrays.shift_remove(name);
+    }
+
+    pub(crate) fn insert(&mut self, name: &str, array: ArrayD<F>) {
+        self.arrays.insert(name.into(), array);
+    }
+}
+
+impl<F> Index<&str> for Outputs<F> {
+    type Output = ArrayD<F>;
+
+    /// An output.
+    ///
+    /// # Panics
+    /// When there is none of that name; [`Outputs::get`] does not.
+    fn index(&self, name: &str) -> &ArrayD<F> {
+        &self.arrays[name]
+    }
+}
