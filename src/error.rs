@@ -158,10 +158,16 @@ pub enum Error {
     },
 
     /// A run that does not fit into memory.
-    #[error("not enough memory: the run needs {bytes} bytes")]
+    #[error(
+        "not enough memory: {} needed, {} allowed; use fewer steps or samples, or raise the limit: \
+         `bptt::set_memory_limit`, or `--memory` on the command line",
+        in_words(*bytes), in_words(*limit)
+    )]
     OutOfMemory {
-        /// The bytes it needs.
+        /// The bytes it needs; `usize::MAX` when they cannot be counted.
         bytes: usize,
+        /// The bytes it may use, see [`memory_limit`](crate::memory_limit).
+        limit: usize,
     },
 
     /// A size of zero.
@@ -283,6 +289,22 @@ fn class(value: usize) -> String {
         usize::MAX => "a negative class".into(),
         _ => format!("class {value}"),
     }
+}
+
+/// Bytes in words.
+fn in_words(bytes: usize) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes == usize::MAX {
+        return "more bytes than can be counted".into();
+    }
+    if bytes < 10_240 {
+        return format!("{bytes} bytes");
+    }
+    let (mut size, mut unit) = (bytes as f64 / 1024.0, 0);
+    while size >= 1024.0 && unit + 1 < UNITS.len() {
+        (size, unit) = (size / 1024.0, unit + 1);
+    }
+    format!("{size:.1} {}", UNITS[unit])
 }
 
 fn listed(mistakes: &[Mistake]) -> String {

@@ -75,6 +75,7 @@
 //!   differentiate it.
 //! - [`Params`] and [`Batch`] are data; [`Recurrence::evaluate`] runs.
 //! - [`fit`] has optimisers, [`data`] reads and writes files (feature `data`).
+//! - [`set_memory_limit`] says how much memory may be used; what needs more is refused.
 //! - [`check()`] certifies; [`CustomOp`] adds an operation; [`cells`] has the classical networks.
 
 #![warn(clippy::print_stdout)]
@@ -89,6 +90,7 @@ mod exec;
 pub mod fit;
 mod graph;
 pub mod lang;
+mod limit;
 mod noise;
 mod op;
 mod plan;
@@ -102,6 +104,7 @@ pub use derive::Derivation;
 pub use error::{Error, Mistake, Result};
 pub use exec::{Binding, OutputViews, Program, Real, Workspace};
 pub use lang::{Diagnostic, Diagnostics};
+pub use limit::{memory_limit, set_memory_limit};
 pub use op::{
     Axis, Constant, CustomOp, Edge, Expr, LeafId, NodeId, Notation, Op, RegisterId, Scalar,
     ScalarFunction, Setting, Value, concat,

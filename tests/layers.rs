@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// From low to high; the modules of one row do not know each other. `lib.rs` and `bin` lie above.
 const LAYERS: &[&[&str]] = &[
     &["error", "noise", "shape"],
+    &["limit"],
     &["op"],
     &["tape"],
     &["diff"],

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::limit::check_memory;
 
 /// A format for named arrays.
 #[derive(Clone, Copy, Debug)]
@@ -45,9 +46,11 @@ pub(super) fn refuse(path: &Path, reason: impl ToString) -> Error {
 /// not read into memory, nor is a device that has no end.
 pub(super) fn read(path: &Path, looks_right: fn(&[u8]) -> Result<(), String>) -> Result<Vec<u8>> {
     let fail = |error: io::Error| refuse(path, format!("cannot be read: {error}"));
-    if !fs::metadata(path).map_err(fail)?.is_file() {
+    let there = fs::metadata(path).map_err(fail)?;
+    if !there.is_file() {
         return Err(refuse(path, "is not a file"));
     }
+    check_memory(usize::try_from(there.len()).ok())?;
     let mut file = fs::File::open(path).map_err(fail)?;
     let mut bytes = Vec::new();
     (&mut file).take(8).read_to_end(&mut bytes).map_err(fail)?;

@@ -56,6 +56,7 @@ use indexmap::IndexMap;
 use ndarray::Dimension;
 
 use crate::error::Result;
+use crate::limit::memory_limit;
 use crate::op::Scalar;
 use crate::recurrence::{Outputs, Params};
 
@@ -117,7 +118,7 @@ impl Arrays {
     /// integers in C order and little-endian; when it is compressed and would expand to more than
     /// [`EXPANDED`] bytes.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
-        Self::read_limited(path, EXPANDED)
+        Self::read_limited(path, EXPANDED.min(memory_limit() as u64))
     }
 
     /// The same with another limit on what a compressed file may expand to, in bytes.

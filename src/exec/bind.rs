@@ -7,6 +7,7 @@ use super::Real;
 use super::kernel::{Isa, all_finite};
 use super::workspace::{Slot, Workspace};
 use crate::error::{Error, Result};
+use crate::limit::{check_memory, memory_limit};
 use crate::plan::{Buffer, Storage};
 use crate::recurrence::{Given, View};
 use crate::shape::{Kind, Rate};
@@ -125,7 +126,10 @@ impl<F: Real> Program<F> {
                                 Some(slice) => slice.as_ptr(),
                                 None => {
                                     let copy = &mut workspace.classes[leaf];
-                                    copy.resize(classes.len(), 0);
+                                    if copy.len() != classes.len() {
+                                        make_room(copy, classes.len())?;
+                                        copy.resize(classes.len(), 0);
+                                    }
                                     let order = permuted.then_some(&*workspace.order);
                                     copy_in_order(spec.ty().rate, classes, order, copy);
                                     if mended {
@@ -204,8 +208,10 @@ fn mend<T: Copy>(entries: &mut [T], is_bad: impl Fn(&T) -> bool, by: T) {
 /// Empties a list that shall have this many entries.
 fn make_room(list: &mut Vec<usize>, len: usize) -> Result<()> {
     list.clear();
+    check_memory(len.checked_mul(size_of::<usize>()))?;
     list.try_reserve_exact(len).map_err(|_| Error::OutOfMemory {
         bytes: len.saturating_mul(size_of::<usize>()),
+        limit: memory_limit(),
     })
 }
 

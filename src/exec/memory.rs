@@ -4,6 +4,7 @@
 mod tests;
 
 use crate::error::{Error, Result};
+use crate::limit::{check_memory, memory_limit};
 
 /// Numbers aligned to a cache line; grown when needed, never shrunk.
 #[derive(Clone, Debug, Default)]
@@ -21,10 +22,14 @@ impl<T: Copy + Default> Aligned<T> {
     pub(super) fn reserve(&mut self, len: usize) -> Result<()> {
         if len > self.len || self.space.is_empty() {
             let spare = LINE / size_of::<T>();
-            let refuse = |bytes| Error::OutOfMemory { bytes };
+            let refuse = |bytes| Error::OutOfMemory {
+                bytes,
+                limit: memory_limit(),
+            };
             let all = len.checked_add(2 * spare).ok_or(refuse(usize::MAX))?;
             let mut space: Vec<T> = Vec::new();
             let bytes = all.saturating_mul(size_of::<T>());
+            check_memory(Some(bytes))?;
             space.try_reserve_exact(all).map_err(|_| refuse(bytes))?;
             ask_for_large_pages(space.as_mut_ptr().cast(), bytes);
             space.resize(all, T::default());

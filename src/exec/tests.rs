@@ -443,7 +443,7 @@ fn more_steps_than_memory_are_refused_before_anything_is_made() {
         };
         let found = workspace.prepare(&program.plan, program.isa, extent);
         assert!(
-            matches!(found, Err(Error::OutOfMemory { bytes }) if bytes > 1 << 50),
+            matches!(found, Err(Error::OutOfMemory { bytes, .. }) if bytes > 1 << 50),
             "{found:?}"
         );
         assert_eq!(workspace.bytes(), 0, "nothing was made");

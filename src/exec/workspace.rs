@@ -12,8 +12,10 @@ use super::memory::Aligned;
 use super::narrow::Ready;
 use super::parallel::Pool;
 use crate::error::{Error, Result};
+use crate::limit::check_memory;
 use crate::plan::{Instruction, Plan, Storage};
 use crate::recurrence::{Outputs, Recurrence, View};
+use crate::shape::Rate;
 
 /// The bytes that the buffers of a chunk of time may take together: they should stay in cache.
 const CHUNK_BYTES: usize = 1 << 21;
@@ -183,18 +185,35 @@ impl<F: Real> Workspace<F> {
             .map(|(b, n)| rows(b.storage)?.checked_mul(b.width)?.checked_mul(n))
             .collect();
         let all = lens.as_ref().and_then(|lens| {
-            lens.iter()
-                .try_fold(0usize, |all, len| all.checked_add(*len))?
-                .checked_mul(size_of::<F>())
+            let packs = plan.packs.iter();
+            let packs = packs.map(|pack| Some(Panels::new::<F>(isa, pack.k, pack.n).len()));
+            let outputs = plan.outputs.iter().map(|o| {
+                let places = match o.rate {
+                    Rate::Static => 1,
+                    Rate::Sample => samples,
+                    Rate::Step => steps.checked_mul(samples)?,
+                };
+                places.checked_mul(o.operand.len)
+            });
+            let numbers = lens
+                .iter()
+                .map(|len| Some(*len))
+                .chain(packs)
+                .chain(outputs);
+            let numbers = numbers.fold(Some(0usize), |all, len| all?.checked_add(len?));
+            let order = samples.checked_mul(2)?.checked_add(steps)?;
+            let order = order.checked_mul(size_of::<usize>())?;
+            numbers?.checked_mul(size_of::<F>())?.checked_add(order)
         });
+        check_memory(all)?;
         let (Some(lens), Some(bytes)) = (lens, all) else {
-            return Err(Error::OutOfMemory { bytes: usize::MAX });
+            return check_memory(None);
         };
         // All of it is asked for at once, so that nothing is filled when it cannot fit.
         let mut probe: Vec<u8> = Vec::new();
-        probe
-            .try_reserve_exact(bytes)
-            .map_err(|_| Error::OutOfMemory { bytes })?;
+        let limit = bytes.saturating_sub(1);
+        let refused = |_| Error::OutOfMemory { bytes, limit };
+        probe.try_reserve_exact(bytes).map_err(refused)?;
         drop(probe);
         for (buffer, len) in self.buffers.iter_mut().zip(lens) {
             buffer.reserve(len)?;

@@ -5,6 +5,7 @@ use ndarray::{Array, ArrayD, Axis, Dimension};
 
 use super::Recurrence;
 use crate::error::{Error, Result};
+use crate::limit::check_memory;
 use crate::op::Scalar;
 use crate::shape::{Dim, Rate};
 use crate::tape::Role;
@@ -366,16 +367,15 @@ impl<F: Scalar> Batch<F> {
 
 /// Refuses an array for which there is no memory, before anybody makes it.
 pub(crate) fn check_room<F>(name: &str, shape: &[usize]) -> Result<()> {
-    let entries = shape
+    let bytes = shape
         .iter()
-        .try_fold(1usize, |n, size| n.checked_mul(*size));
-    let fits = entries.is_some_and(|n| Vec::<F>::new().try_reserve_exact(n).is_ok());
-    if fits {
-        return Ok(());
-    }
-    Err(Error::Batch {
-        reason: format!("`{name}` would have shape {shape:?}, which is too large"),
-    })
+        .try_fold(size_of::<F>(), |n, size| n.checked_mul(*size));
+    let Some(bytes) = bytes.filter(|b| isize::try_from(*b).is_ok()) else {
+        return Err(Error::Batch {
+            reason: format!("`{name}` would have shape {shape:?}, which is too large"),
+        });
+    };
+    check_memory(Some(bytes))
 }
 
 fn cast<F: Scalar, G: Scalar>(array: &ArrayD<F>) -> ArrayD<G> {

@@ -7,9 +7,13 @@ use super::unroll::UnrolledOutput;
 use super::{LOSS, Unrolled, Wrt};
 use crate::diff::reverse;
 use crate::error::{Error, Result};
+use crate::limit::check_memory;
 use crate::op::NodeId;
 use crate::shape::Rate;
 use crate::tape::{Derived, Scope};
+
+/// How many times larger a flat tape is with its gradient.
+const REVERSE: usize = 4;
 
 impl Unrolled {
     /// The gradient of the loss by reverse mode on the flat tape. The outputs are those of
@@ -48,6 +52,8 @@ impl Unrolled {
             };
             wanted.push((Arc::clone(name), leaf));
         }
+        let bytes = self.bytes().and_then(|b| b.checked_mul(REVERSE));
+        check_memory(bytes)?;
         let scope = Scope::new(self.tape.clone());
         let nodes: Vec<NodeId> = self.tape.leaves().iter().map(|l| l.node).collect();
         let found = reverse(&scope, root.nodes[0], &nodes)?;

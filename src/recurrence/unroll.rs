@@ -9,6 +9,7 @@ use super::bind::Bound;
 use super::origin::not_finite;
 use super::{Batch, Outputs, Params, Recurrence};
 use crate::error::{Error, Result};
+use crate::limit::check_memory;
 use crate::op::{
     Broadcast, Edge, LeafId, Linear, NodeId, Op, Over, Pointwise, Scalar, Time, Value,
 };
@@ -22,6 +23,9 @@ pub(super) struct Place {
     pub(super) sample: usize,
     pub(super) step: usize,
 }
+
+/// The bytes of a node of a flat tape, its value aside: measured.
+const NODE_BYTES: usize = 400;
 
 impl Place {
     /// The place of a node that varies with nothing.
@@ -74,6 +78,7 @@ impl Recurrence {
         steps: usize,
         lengths: &[usize],
     ) -> Result<Unrolled> {
+        check_memory(self.unrolled_bytes(sizes, lengths))?;
         let mut unroller = Unroller::new(self, sizes, lengths);
         let mut outputs = Vec::with_capacity(self.outputs.len());
         for (name, node) in &self.outputs {
@@ -102,6 +107,40 @@ impl Recurrence {
             origins: unroller.origins,
             tape: unroller.flat,
         })
+    }
+}
+
+impl Recurrence {
+    /// The bytes that it takes to unroll over these lengths and to evaluate; `None` when they cannot
+    /// be counted.
+    fn unrolled_bytes(&self, sizes: &[usize], lengths: &[usize]) -> Option<usize> {
+        let live = self.tape.live(self.outputs.values().copied());
+        let nodes = self.tape.nodes().filter(|(id, _)| live[id.index()]);
+        let steps = lengths
+            .iter()
+            .try_fold(0usize, |all, l| all.checked_add(*l))?;
+        nodes
+            .map(|(_, node)| {
+                // A sum over steps is a chain of additions.
+                let rate = match node.op {
+                    Op::Time(Time::Total(_)) => self.tape.ty(node.args[0]).rate,
+                    _ => node.ty.rate,
+                };
+                let places = match rate {
+                    Rate::Static => 1,
+                    Rate::Sample => lengths.len(),
+                    Rate::Step => steps,
+                };
+                let entries = node.ty.shape.values(sizes).into_iter();
+                let value = entries.fold(Some(size_of::<f64>()), |all, n| all?.checked_mul(n));
+                // What only reads another value is no node of its own.
+                let own = match node.op {
+                    Op::Read(_) | Op::Time(Time::Hold(_) | Time::Pick(_)) => size_of::<NodeId>(),
+                    _ => value?.checked_add(NODE_BYTES)?,
+                };
+                places.checked_mul(own)
+            })
+            .try_fold(0usize, |all, bytes| all.checked_add(bytes?))
     }
 }
 
@@ -438,6 +477,17 @@ impl<'a> Unroller<'a> {
 }
 
 impl Unrolled {
+    /// The bytes of the flat tape and its values; `None` when they cannot be counted.
+    pub(super) fn bytes(&self) -> Option<usize> {
+        let nodes = self.tape.nodes();
+        nodes.fold(Some(0usize), |all, (_, node)| {
+            let shape = node.ty.shape.as_fixed()?;
+            let entries: usize = shape.iter().product();
+            all?.checked_add(NODE_BYTES)?
+                .checked_add(entries.checked_mul(size_of::<f64>())?)
+        })
+    }
+
     /// The flat tape.
     #[must_use]
     pub fn tape(&self) -> &Tape {

@@ -43,6 +43,9 @@ pub(crate) struct Cli {
     /// Write nothing but errors
     #[arg(long, short, global = true, conflicts_with = "json")]
     pub(crate) quiet: bool,
+    /// The most memory to use, such as 8G; default: BPTT_MEMORY, or 80 % of what is free
+    #[arg(long, value_name = "BYTES", global = true, value_parser = bytes)]
+    pub(crate) memory: Option<usize>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -365,6 +368,25 @@ impl std::str::FromStr for Size {
             size: positive(size.trim())?,
         })
     }
+}
+
+/// A number of bytes: `500000`, `64K`, `512M`, `8G`, `1T`.
+pub(crate) fn bytes(text: &str) -> Result<usize, String> {
+    let upper = text.trim().to_ascii_uppercase();
+    let number = upper.strip_suffix('B').unwrap_or(&upper);
+    let number = number.strip_suffix('I').unwrap_or(number);
+    let (digits, shift) = match number.chars().last() {
+        Some('K') => (&number[..number.len() - 1], 10),
+        Some('M') => (&number[..number.len() - 1], 20),
+        Some('G') => (&number[..number.len() - 1], 30),
+        Some('T') => (&number[..number.len() - 1], 40),
+        _ => (number, 0),
+    };
+    let count = digits.trim().parse::<usize>().ok();
+    let found = count.and_then(|n| n.checked_mul(1 << shift));
+    found
+        .filter(|n| *n > 0)
+        .ok_or_else(|| format!("expected a number of bytes such as 512M or 8G, found `{text}`"))
 }
 
 fn positive(text: &str) -> Result<usize, String> {

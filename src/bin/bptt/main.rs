@@ -60,7 +60,11 @@ impl std::error::Error for Ending {}
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let mut report = Report::new(cli.json, cli.quiet);
-    match run(cli.command, &mut report).and_then(|done| Ok((done, report.flush()?))) {
+    let limited = limit_memory(cli.memory);
+    match limited
+        .and_then(|()| run(cli.command, &mut report))
+        .and_then(|done| Ok((done, report.flush()?)))
+    {
         Ok((Done::Well, ())) => ExitCode::SUCCESS,
         Ok((Done::NotCertified, ())) => ExitCode::from(1),
         Ok((Done::NotFitted, ())) => ExitCode::from(4),
@@ -77,6 +81,16 @@ fn main() -> ExitCode {
             )
         }
     }
+}
+
+/// Sets the limit of memory, from the option or the environment.
+fn limit_memory(given: Option<usize>) -> Result<(), Failure> {
+    let limit = match (given, std::env::var("BPTT_MEMORY")) {
+        (None, Ok(text)) => Some(args::bytes(&text).map_err(|e| format!("BPTT_MEMORY: {e}"))?),
+        (given, _) => given,
+    };
+    bptt::set_memory_limit(limit);
+    Ok(())
 }
 
 fn run(command: Option<Command>, report: &mut Report) -> Result<Done, Failure> {

@@ -1,9 +1,10 @@
 //! What a fit is about: a recurrence with its data, which may be a text.
 
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::path::Path;
 
-use bptt::{Batch, Kind, Leaf, Rate, Recurrence, Scalar};
+use bptt::{Batch, Error, Kind, Leaf, Rate, Recurrence, Scalar};
 use ndarray::{Array2, Array3};
 
 use crate::args::Fit;
@@ -37,8 +38,7 @@ impl<F: Scalar> Task<F> {
     fn of_text(args: &Fit, file: &Path) -> Result<Self, Failure> {
         let recurrence = cell::load(&args.cell)?;
         let fail = |what: String| Failure::from(format!("{}: {what}", file.display()));
-        let text =
-            std::fs::read_to_string(file).map_err(|e| fail(format!("cannot be read: {e}")))?;
+        let text = read(file).map_err(&fail)?;
         let alphabet: BTreeSet<char> = text.chars().collect();
         let alphabet: Vec<char> = alphabet.into_iter().collect();
         let class = |c: char| alphabet.binary_search(&c).unwrap_or(0);
@@ -61,8 +61,19 @@ impl<F: Scalar> Task<F> {
         batch = match x.ty().kind {
             Kind::Class(_) => batch.with_classes("x", at(0)),
             Kind::Real if x.ty().shape.rank() == 1 => {
-                let characters = at(0);
                 let shape = (steps, samples, alphabet.len());
+                let numbers = classes.len().checked_mul(alphabet.len());
+                let bytes = numbers.and_then(|n| n.checked_mul(size_of::<F>()));
+                let (bytes, limit) = (bytes.unwrap_or(usize::MAX), bptt::memory_limit());
+                if bytes > limit {
+                    let error = Error::OutOfMemory { bytes, limit };
+                    return Err(fail(format!(
+                        "{error}; each of its {} different characters is a column of `x`: with \
+                         `input x: class(C)` it would be one number",
+                        alphabet.len()
+                    )));
+                }
+                let characters = at(0);
                 let one = |(t, b, c)| F::of(f64::from(u8::from(characters[[t, b]] == c)));
                 batch.with("x", Array3::from_shape_fn(shape, one))
             }
@@ -80,6 +91,27 @@ impl<F: Scalar> Task<F> {
             alphabet: Some(alphabet.into_iter().collect()),
         })
     }
+}
+
+/// The bytes of memory for each byte of a text: its classes, twice in a batch.
+const PER_BYTE: usize = 32;
+
+/// Reads a text that fits into memory; a device that has no end does not.
+fn read(file: &Path) -> Result<String, String> {
+    let limit = bptt::memory_limit();
+    let longest = limit / PER_BYTE;
+    let unreadable = |e: std::io::Error| format!("cannot be read: {e}");
+    let opened = std::fs::File::open(file).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    let mut begun = opened.take(longest as u64 + 1);
+    begun.read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() > longest {
+        let bytes = bytes.len().saturating_mul(PER_BYTE);
+        let error = Error::OutOfMemory { bytes, limit };
+        return Err(format!("is longer than {longest} bytes: {error}"));
+    }
+    let at = |e: std::string::FromUtf8Error| e.utf8_error().valid_up_to();
+    String::from_utf8(bytes).map_err(|e| format!("is not text: byte {} is not UTF-8", at(e)))
 }
 
 fn leaf<'r>(recurrence: &'r Recurrence, name: &str) -> Result<&'r Leaf, Failure> {

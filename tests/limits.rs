@@ -1,0 +1,148 @@
+//! What needs much memory is estimated first, and refused when it is more than may be used. The limit
+//! is that of the process, so all of this is one test.
+
+use bptt::cells::{Cell, Loss};
+use bptt::check::random_data;
+use bptt::{Batch, Check, Error, Params, Recurrence, Wrt, memory_limit, set_memory_limit};
+use ndarray::{Array2, Array3, ArrayD, arr0};
+
+/// The bytes that an error says are needed.
+fn needed<T: std::fmt::Debug>(result: Result<T, Error>, what: &str) -> usize {
+    match result {
+        Err(Error::OutOfMemory { bytes, limit }) => {
+            assert_eq!(limit, memory_limit(), "{what}");
+            assert!(bytes > limit, "{what}: {bytes} against {limit}");
+            bytes
+        }
+        other => panic!("{what}: {other:?}"),
+    }
+}
+
+/// The most memory that the process has used since this was called last.
+#[cfg(target_os = "linux")]
+fn peak() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
+    let field = |name: &str| {
+        let line = status.lines().find_map(|l| l.strip_prefix(name));
+        let number = line.and_then(|l| l.trim().strip_suffix(" kB"));
+        number
+            .and_then(|n| n.trim().parse::<usize>().ok())
+            .expect("a number")
+            << 10
+    };
+    let peak = field("VmHWM:");
+    std::fs::write("/proc/self/clear_refs", "5").expect("the peak can be set back");
+    peak
+}
+
+#[test]
+fn what_needs_too_much_memory_is_refused() {
+    assert!(memory_limit() > 1 << 20, "some memory is left");
+    let lstm = Cell::lstm()
+        .model("lstm", Loss::SquaredError)
+        .expect("it is sound");
+    let sizes = [("H", 8), ("K", 3), ("O", 2)];
+    let (params, batch) = random_data(&lstm, &sizes, &[400; 4], 1).expect("there is room");
+    let gradient = lstm.gradient(Wrt::Parameters).expect("it has one");
+    let program = gradient.compile::<f64>(&sizes).expect("it fits");
+    let unrolled = lstm.unroll_for(&params, &batch).expect("there is room");
+
+    set_memory_limit(Some(100_000));
+    needed(lstm.evaluate(&params, &batch), "evaluate");
+    needed(lstm.unroll_for(&params, &batch), "unroll");
+    needed(
+        unrolled.gradient(Wrt::Parameters).map(|_| ()),
+        "reverse mode",
+    );
+    needed(program.evaluate(&params, &batch), "a run");
+    needed(Check::new(&lstm).run(&params, &batch), "check");
+    needed(random_data(&lstm, &sizes, &[4000; 4], 1), "random data");
+    let large = [("H", 800), ("K", 3), ("O", 2)];
+    needed(Params::<f64>::initial(&lstm, &large, 1), "parameters");
+    let zeros = |_: &str, shape: &[usize]| ArrayD::<f64>::zeros(shape);
+    needed(Params::from_fn(&lstm, &large, zeros), "parameters");
+    needed(
+        lstm.derive()
+            .and_then(|mut d| d.measure(&params, &batch).map(|_| ())),
+        "derive",
+    );
+    // The same fits when more is allowed.
+    set_memory_limit(Some(1 << 30));
+    assert!(program.evaluate(&params, &batch).is_ok());
+    assert!(lstm.evaluate(&params, &batch).is_ok());
+
+    // Nothing is made for lengths that are in no array.
+    let none = Recurrence::parse("a.rec", "param p\nstate s = p\ns' = 0.5 * s\nloss s'\n");
+    let none = none.expect("it is sound");
+    let p = Params::new().with("p", arr0(1.0));
+    let long = Batch::new(1_000_000_000, 1).with_lengths([1_000_000_000]);
+    assert!(needed(none.evaluate(&p, &long), "evaluate") > 100 << 30);
+    let program = none.compile::<f64>(&[]).expect("it fits");
+    assert!(needed(program.evaluate(&p, &long), "a run") >= 8_000_000_000);
+    let huge = Batch::new(usize::MAX >> 34, 1 << 30);
+    assert!(none.evaluate(&p, &huge).is_err());
+    assert!(program.evaluate(&p, &huge).is_err());
+
+    set_memory_limit(None);
+    estimates_are_near(&lstm);
+}
+
+/// What is estimated is what is used, within a factor of three.
+#[cfg(target_os = "linux")]
+fn estimates_are_near(lstm: &Recurrence) {
+    let rnn = Recurrence::parse(
+        "r.rec",
+        "input x\nparam w\nstate s\ns' = tanh(w * s + x)\nloss s'^2\n",
+    );
+    let rnn = rnn.expect("it is sound");
+    let p = Params::new().with("w", arr0(0.5));
+    let scalar = Batch::new(40_000, 1).with("x", Array2::ones((40_000, 1)));
+    let sizes = [("H", 64), ("K", 3), ("O", 2)];
+    let (params, batch) = random_data(lstm, &sizes, &[100; 20], 1).expect("there is room");
+    let gradient = lstm.gradient(Wrt::Parameters).expect("it has one");
+    let program = gradient.compile::<f64>(&sizes).expect("it fits");
+    let long = Batch::new(600, 20)
+        .with("x", Array3::ones((600, 20, 3)))
+        .with("y", Array3::zeros((600, 20, 2)));
+    let near = |what: &str, run: &dyn Fn() -> Option<usize>| {
+        set_memory_limit(Some(1));
+        let estimate = run().expect("it is refused");
+        set_memory_limit(None);
+        let before = {
+            peak();
+            peak()
+        };
+        assert!(run().is_none(), "{what} fits");
+        let used = peak() - before;
+        println!(
+            "{what}: {} MiB estimated, {} used",
+            estimate >> 20,
+            used >> 20
+        );
+        assert!(
+            used < estimate + estimate / 4,
+            "{what}: {estimate} estimated, {used} used"
+        );
+        assert!(
+            used > estimate / 3,
+            "{what}: {estimate} estimated, {used} used"
+        );
+    };
+    let bytes = |error: Option<Error>| match error {
+        Some(Error::OutOfMemory { bytes, .. }) => Some(bytes),
+        Some(other) => panic!("{other}"),
+        None => None,
+    };
+    near("a scalar evaluated", &|| {
+        bytes(rnn.evaluate(&p, &scalar).err())
+    });
+    near("an LSTM evaluated", &|| {
+        bytes(lstm.evaluate(&params, &batch).err())
+    });
+    near("an LSTM run", &|| {
+        bytes(program.evaluate(&params, &long).err())
+    });
+}
+
+#[cfg(not(target_os = "linux"))]
+fn estimates_are_near(_: &Recurrence) {}
