@@ -231,8 +231,9 @@ impl<F: Real> Program<F> {
     ///
     /// # Errors
     /// When the data does not fit the recurrence or the sizes of the program; when a value that is
-    /// not finite reaches an output; [`Error::OutOfMemory`], before anything is computed, when the
-    /// run would need more memory than there is; [`Error::CustomOp`] when a user's op fails.
+    /// not finite reaches an output ([`find_non_finite`](Self::find_non_finite) says where it began);
+    /// [`Error::OutOfMemory`], before anything is computed, when the run would need more memory than
+    /// [`memory_limit`](crate::memory_limit) allows; [`Error::CustomOp`] when a user's op fails.
     ///
     /// # Panics
     /// When the workspace was made by another program.

@@ -131,18 +131,18 @@ impl<F: Real> Crew<'_, '_, F> {
                 true => times.start + i,
                 false => times.end - 1 - i,
             };
-            for row in 0..self.job.active[step] {
+            for (row, streak) in streaks.iter_mut().enumerate().take(self.job.active[step]) {
                 let is_bad = is_carried_bad(step, row);
                 if is_bad {
-                    streaks[row].get_or_insert(step);
+                    streak.get_or_insert(step);
                 }
                 if is_leaving && self.leaves(&leaving, step, row) {
-                    let step = streaks[row].unwrap_or(step);
+                    let step = streak.unwrap_or(step);
                     watch.found = Some(Incident { pass, step, row });
                     return true;
                 }
                 if !is_bad {
-                    streaks[row] = None;
+                    *streak = None;
                 }
             }
         }

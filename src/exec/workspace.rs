@@ -200,7 +200,7 @@ impl<F: Real> Workspace<F> {
                 .map(|len| Some(*len))
                 .chain(packs)
                 .chain(outputs);
-            let numbers = numbers.fold(Some(0usize), |all, len| all?.checked_add(len?));
+            let numbers = { numbers }.try_fold(0usize, |all, len| all.checked_add(len?));
             let order = samples.checked_mul(2)?.checked_add(steps)?;
             let order = order.checked_mul(size_of::<usize>())?;
             numbers?.checked_mul(size_of::<F>())?.checked_add(order)

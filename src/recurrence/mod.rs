@@ -167,7 +167,10 @@ impl Recurrence {
     /// Runs the recurrence on the tape evaluator: every node at every step, in order.
     ///
     /// # Errors
-    /// When data and recurrence do not fit, or a value that is not finite appears.
+    /// When data and recurrence do not fit, or a value that is not finite reaches an output; the
+    /// error then names the operation, step, sample and entry in which it began.
+    /// [`Error::OutOfMemory`] when the nodes of all steps need more memory than
+    /// [`memory_limit`](crate::memory_limit) allows: [`compile`](Self::compile) needs far less.
     pub fn evaluate<F: Scalar>(&self, params: &Params<F>, batch: &Batch<F>) -> Result<Outputs<F>> {
         self.unroll_for(params, batch)?.evaluate(params, batch)
     }
@@ -175,7 +178,8 @@ impl Recurrence {
     /// Unrolls the recurrence to the lengths and sizes of some data.
     ///
     /// # Errors
-    /// When data and recurrence do not fit.
+    /// When data and recurrence do not fit; [`Error::OutOfMemory`] as for
+    /// [`evaluate`](Self::evaluate).
     pub fn unroll_for<F: Scalar>(&self, params: &Params<F>, batch: &Batch<F>) -> Result<Unrolled> {
         let bound = self.bind(params, batch)?;
         self.unroll(bound.sizes(), batch.steps(), &bound.lengths())

@@ -132,7 +132,7 @@ impl Recurrence {
                     Rate::Step => steps,
                 };
                 let entries = node.ty.shape.values(sizes).into_iter();
-                let value = entries.fold(Some(size_of::<f64>()), |all, n| all?.checked_mul(n));
+                let value = { entries }.try_fold(size_of::<f64>(), usize::checked_mul);
                 // What only reads another value is no node of its own.
                 let own = match node.op {
                     Op::Read(_) | Op::Time(Time::Hold(_) | Time::Pick(_)) => size_of::<NodeId>(),
@@ -479,11 +479,9 @@ impl<'a> Unroller<'a> {
 impl Unrolled {
     /// The bytes of the flat tape and its values; `None` when they cannot be counted.
     pub(super) fn bytes(&self) -> Option<usize> {
-        let nodes = self.tape.nodes();
-        nodes.fold(Some(0usize), |all, (_, node)| {
-            let shape = node.ty.shape.as_fixed()?;
-            let entries: usize = shape.iter().product();
-            all?.checked_add(NODE_BYTES)?
+        self.tape.nodes().try_fold(0usize, |all, (_, node)| {
+            let entries: usize = node.ty.shape.as_fixed()?.iter().product();
+            all.checked_add(NODE_BYTES)?
                 .checked_add(entries.checked_mul(size_of::<f64>())?)
         })
     }

@@ -43,8 +43,13 @@ pub(crate) struct Cli {
     /// Write nothing but errors
     #[arg(long, short, global = true, conflicts_with = "json")]
     pub(crate) quiet: bool,
-    /// The most memory to use, such as 8G; default: BPTT_MEMORY, or 80 % of what is free
-    #[arg(long, value_name = "BYTES", global = true, value_parser = bytes)]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        global = true,
+        value_parser = bytes,
+        help = "The most memory to use, such as 8G [env: BPTT_MEMORY] [default: 80 % of what is free]"
+    )]
     pub(crate) memory: Option<usize>,
 }
 
