@@ -26,7 +26,8 @@ impl<T: Copy + Default> Aligned<T> {
                 bytes,
                 limit: memory_limit(),
             };
-            let all = len.checked_add(2 * spare).ok_or(refuse(usize::MAX))?;
+            let all = len.checked_add(2 * spare);
+            let all = all.ok_or_else(|| refuse(usize::MAX))?;
             let mut space: Vec<T> = Vec::new();
             let bytes = all.saturating_mul(size_of::<T>());
             check_memory(Some(bytes))?;
