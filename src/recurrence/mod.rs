@@ -5,6 +5,7 @@ mod build;
 pub mod cells;
 mod data;
 mod differentiate;
+mod estimate;
 mod final_states;
 mod given;
 mod influence;
