@@ -243,7 +243,10 @@ fn bounded_cells_have_ordinary_products_only() {
 fn resets_cost_a_choice() {
     for of in [Cell::rnn(), Cell::lstm(), Cell::gru()] {
         let plain = cell(of);
-        let (plain, packed) = (gradient(&plain), gradient(&plain.with_resets("r").unwrap()));
+        let (plain, packed) = (
+            gradient(&plain),
+            gradient(&plain.with_resets("begins").unwrap()),
+        );
         assert_eq!(loops(&packed), loops(&plain));
         assert_eq!(packed.product_flops(1, 1), plain.product_flops(1, 1));
         // What a step reads of a state is no longer what the step before left.
@@ -256,6 +259,6 @@ fn resets_cost_a_choice() {
         r.final_loss(h.inner(r.input("w", [hidden])));
     })
     .unwrap();
-    let found = gradient(&last.with_resets("r").unwrap());
+    let found = gradient(&last.with_resets("begins").unwrap());
     assert_eq!(loops(&found).iter().filter(|l| l.1 > 0).count(), 2);
 }

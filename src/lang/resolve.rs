@@ -430,6 +430,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
     }
 
     fn finish(&self) {
+        Definition::order_states(self.r, self.program.states.iter().map(|s| &*s.name.text));
         let mut seen: HashMap<&str, Span> = HashMap::new();
         for output in &self.program.outputs {
             let name = &*output.name.text;

@@ -20,7 +20,7 @@ pub struct Definition {
     /// The states, and the lines that declared them.
     states: RefCell<Vec<(State, &'static Location<'static>)>>,
     outputs: RefCell<Vec<(Arc<str>, NodeId)>>,
-    losses: RefCell<Vec<NodeId>>,
+    pub(super) losses: RefCell<Vec<NodeId>>,
     pub(super) roles: RefCell<Roles>,
     initials: RefCell<IndexMap<Arc<str>, Initial>>,
 }
@@ -95,7 +95,7 @@ impl Definition {
     }
 
     #[track_caller]
-    fn fail(&self, message: impl Into<String>) {
+    pub(super) fn fail(&self, message: impl Into<String>) {
         self.scope
             .mistake(Mistake::new(message, Location::caller()));
     }
@@ -147,7 +147,7 @@ impl Definition {
 
     /// Refuses a value of another definition.
     #[track_caller]
-    fn check_own(&self, value: Expr<'_>, what: &str) -> bool {
+    pub(super) fn check_own(&self, value: Expr<'_>, what: &str) -> bool {
         let own = value.belongs_to(&self.scope);
         if !own {
             self.fail(format!("{what} belongs to another recurrence"));
@@ -263,6 +263,13 @@ impl Definition {
         };
         self.scope
             .register(name, direction, Type::real(shape, Rate::Step), init)
+    }
+
+    /// Puts the states into this order; a text declares them in another than that in which they are built.
+    pub(crate) fn order_states<'n>(&self, names: impl Iterator<Item = &'n str> + Clone) {
+        let place = |state: &State| names.clone().position(|name| *name == *state.name);
+        let mut states = self.states.borrow_mut();
+        states.sort_by_key(|(state, _)| place(state));
     }
 
     #[track_caller]
@@ -495,112 +502,5 @@ impl Definition {
             }
             self.outputs.borrow_mut().push((name.into(), id));
         }
-    }
-
-    #[track_caller]
-    fn check_loss<'d>(&self, value: Expr<'d>) -> Option<Expr<'d>> {
-        if !self.check_own(value, "the loss") {
-            return None;
-        }
-        let id = value.id()?;
-        if !self.scope.type_of(id).is_real() || value.shape() != Some(Shape::Scalar) {
-            let text = self.scope.with(|t| {
-                format!(
-                    "`{}` is {}",
-                    t.expression(id),
-                    t.ty(id).text(&t.dim_names())
-                )
-            });
-            self.fail(format!("a loss must be a scalar, use `sum`: {text}"));
-            return None;
-        }
-        Some(value)
-    }
-
-    #[track_caller]
-    fn add_loss(&self, value: Expr<'_>) {
-        if let Some(id) = value.total(Rate::Static).id() {
-            self.losses.borrow_mut().push(id);
-        }
-    }
-
-    /// Adds a scalar to the loss, summed over what it varies with: steps and samples for a value per
-    /// step, samples for a value per sample; a value of parameters alone counts once. May be called
-    /// several times.
-    ///
-    /// How often a value counts is the [rate](Expr::rate) of its expression;
-    /// [`hold`](Expr::hold) changes it. With `T = 4` steps, `B = 3` samples and `p = 2`:
-    ///
-    /// | value | rate | `loss` | `mean_loss` | `final_loss` | `mean_final_loss` |
-    /// |---|---|---|---|---|---|
-    /// | `p` | static | 2 | 2 | 2 | 2 |
-    /// | `p * s` with a sample input `s = 1` | sample | 6 | 2 | 6 | 2 |
-    /// | `p * x` with an input `x = 1` | step | 24 | 2 | 6 | 2 |
-    ///
-    /// ```
-    /// use bptt::{Batch, Params, Rate, Recurrence};
-    /// let loss = |rate| {
-    ///     let r = Recurrence::define("penalty", |r| {
-    ///         r.input("x", ());
-    ///         r.loss(r.param("p", ()).hold(rate));
-    ///     })?;
-    ///     let batch = Batch::new(4, 3).with("x", ndarray::Array2::zeros((4, 3)));
-    ///     let params = Params::new().with("p", ndarray::arr0(2.0));
-    ///     r.evaluate(&params, &batch)?.loss()
-    /// };
-    /// assert_eq!(loss(Rate::Static)?, 2.0);
-    /// assert_eq!(loss(Rate::Sample)?, 6.0);
-    /// assert_eq!(loss(Rate::Step)?, 24.0);
-    /// # Ok::<(), bptt::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn loss(&self, value: Expr<'_>) {
-        if let Some(value) = self.check_loss(value) {
-            self.add_loss(value);
-        }
-    }
-
-    /// Adds a scalar to the loss, averaged over what it varies with: over the active steps of all samples
-    /// for a value per step, over the samples for a value per sample; a value of parameters alone is
-    /// its own mean. See the table at [`loss`](Self::loss).
-    #[track_caller]
-    pub fn mean_loss(&self, value: Expr<'_>) {
-        let Some(value) = self.check_loss(value) else {
-            return;
-        };
-        match value.rate() {
-            Some(Rate::Static) | None => self.add_loss(value),
-            Some(rate) => {
-                let count = value.constant(1.0).hold(rate).total(Rate::Static);
-                self.add_loss(value.total(Rate::Static) / count);
-            }
-        }
-    }
-
-    /// Adds the value of a scalar at the last step to the loss, summed over samples. A value that does
-    /// not vary with the step is its own last value: per sample it is summed over samples, and of
-    /// parameters alone it counts once. See the table at [`loss`](Self::loss).
-    #[track_caller]
-    pub fn final_loss(&self, value: Expr<'_>) {
-        if let Some(value) = self.check_loss(value) {
-            self.loss(last(value));
-        }
-    }
-
-    /// Adds the value of a scalar at the last step to the loss, averaged over samples; a value of
-    /// parameters alone is its own mean. See the table at [`loss`](Self::loss).
-    #[track_caller]
-    pub fn mean_final_loss(&self, value: Expr<'_>) {
-        if let Some(value) = self.check_loss(value) {
-            self.mean_loss(last(value));
-        }
-    }
-}
-
-/// The value at the last step; a value that does not vary with the step is that already.
-fn last(value: Expr<'_>) -> Expr<'_> {
-    match value.rate() {
-        Some(Rate::Step) => value.last(),
-        _ => value,
     }
 }
