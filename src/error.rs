@@ -270,7 +270,8 @@ pub enum Error {
 
     /// A number that is not finite appeared in a run.
     #[error(
-        "{expression} is {value} at {place}, entry {entry:?}: the first value that is not finite"
+        "{expression} is {value} at {place}, entry {entry:?}: the first value that is not finite{}",
+        remedy(*safe_form)
     )]
     NonFiniteValue {
         /// The expression that produced it.
@@ -281,7 +282,15 @@ pub enum Error {
         entry: Vec<usize>,
         /// The value.
         value: f64,
+        /// How its operation is written to keep away from such arguments, if there is a way.
+        safe_form: Option<&'static str>,
     },
+}
+
+fn remedy(safe_form: Option<&str>) -> String {
+    safe_form.map_or_else(String::new, |form| {
+        format!("; where it does not matter, give it a safe argument, as in `{form}`")
+    })
 }
 
 fn class(value: usize) -> String {

@@ -93,13 +93,17 @@ fn every_row_at_its_singular_points_in_a_branch_that_is_not_taken() {
                 .with("b", arr0(pole[pole.len() - 1]))
                 .with("w", arr0(0.5))
                 .with("u", arr1(&[0.5, -2.0]));
-            let b = Batch::new(2, 1).with("on", ArrayD::zeros(vec![2, 1]));
+            let steps = |x: f64| ArrayD::from_elem(vec![2, 1], x);
+            let b = Batch::new(2, 1)
+                .with("on", steps(0.0))
+                .with("one", steps(1.0));
             let loss = |r: &Definition, is_there: bool| {
                 let [a, b, w] = ["a", "b", "w"].map(|n| r.param(n, ()));
                 let u = r.param("u", [2]);
                 let on = r.input("on", ());
                 let plain = a * b * w + u.square().sum();
-                let y = row(op, a, b);
+                let one = r.input("one", ());
+                let y = row(op, a * one, b * one);
                 // Everything linear in what is infinite, and bounded functions of it.
                 let many = y.spread([2]);
                 let wild = w * y
@@ -265,6 +269,28 @@ fn the_product_in_which_zero_wins() {
     assert_eq!(f32::of(op.eval(&[f64::INFINITY, -1.0])), f32::NEG_INFINITY);
 }
 
+/// The message for what reaches an output names the op and the remedy; the remedy is language.
+#[test]
+fn what_remains_is_reported_with_a_remedy() {
+    let r = of_text("param a\ninput x\nstate s\ns' = a * x\nloss ln(s')\n");
+    let p = Params::new().with("a", arr0(2.0));
+    let b = Batch::new(3, 1).with("x", array![[1.0], [0.0], [3.0]]);
+    let error = r.evaluate(&p, &b).expect_err("it is infinite").to_string();
+    for part in [
+        "`ln(s')` is -inf at step 2 of sample 0",
+        "`ln(select(x > 0, x, 1))`",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
+    for op in rows().filter(|op| !op.poles().is_empty()) {
+        let form = op.safe_form().expect("it has a remedy");
+        assert!(form.contains("select("), "{form}");
+        if !form.contains(", n)") {
+            of_text(&format!("param p\ninput x, z\nloss {form} * p\n"));
+        }
+    }
+}
+
 /// Where a factor is a known number the product is an ordinary one, and the text of a derivative
 /// says which product it is.
 #[test]
@@ -275,6 +301,43 @@ fn a_derivative_is_read_again_as_it_was() {
     assert!(text.contains("strong_mul("), "{text}");
     let again = Recurrence::parse("text", &text).unwrap();
     assert_eq!(again.source().unwrap(), text);
+}
+
+/// Products with matrices and of vectors, where a factor is infinite or NaN; a sum of outer products over
+/// time stays a matrix product.
+#[test]
+fn products_in_a_branch_that_is_not_taken() {
+    let text = |wild: &str| {
+        format!(
+            "dim H, K\ninput x[K], on\nparam W[H, K], V[H, H], A[H, K], a[H]\nstate M[H, H]\n\
+             v = ln(x)\nM' = select(spread(on, [H, H]), {wild}, 0.5 * M + V)\n\
+             loss sum(M' @ M' @ a)^2 + sum(select(spread(on, [H]), W @ v, A @ x))^2\n"
+        )
+    };
+    let wild = "exp(exp(M @ V + outer(A @ v, a))) @ (M + outer(a, W @ v)) + outer(exp(W @ v), a)";
+    let (singular, plain) = (of_text(&text(wild)), of_text(&text("0 * V")));
+    let p = Params::new()
+        .with("W", array![[0.5, -0.25, 1.0], [0.125, 0.75, 2.0]])
+        .with("A", array![[0.25, -0.5, 1.0], [0.5, 0.75, -1.0]])
+        .with("V", array![[0.5, 1.0], [-1.0, 0.25]])
+        .with("a", arr1(&[0.5, -1.0]));
+    let x = ndarray::Array3::from_shape_fn((3, 2, 3), |(t, b, i)| {
+        [0.0, -1.0, 2.0, 1e9][(t + b + i) % 4]
+    });
+    let b = Batch::new(3, 2)
+        .with("x", x)
+        .with("on", ArrayD::zeros(vec![3, 2]));
+    same_derivatives(&singular, &plain, &p, &b);
+}
+
+#[test]
+fn a_gradient_after_a_quotient_is_one_matrix_product() {
+    let r = of_text(
+        "dim H, K\ninput x[K]\nparam W[H, K]\nloss sum((W @ (x / sqrt(dot(x, x) + 1e-5)))^2)\n",
+    );
+    let g = r.gradient(Wrt::Parameters).unwrap();
+    let program = g.compile::<f32>(&[("H", 40), ("K", 24)]).unwrap();
+    assert_eq!(program.plan().counts().outside.outer_products, 1);
 }
 
 /// What a mask leaves out may be anything, as what lies beyond the end of a sequence.

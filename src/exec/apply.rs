@@ -41,7 +41,9 @@ impl<F: Real> Crew<'_, '_, F> {
                 segments,
                 pack,
             } => self.gemm(out, start.as_ref(), segments, *pack, rows),
-            Instruction::OuterTotal { out, a, b } => self.outer(out, a, b, rows, 0..a.len),
+            Instruction::OuterTotal { out, a, b, strong } => {
+                self.outer([out, a, b], *strong, rows, 0..a.len);
+            }
             Instruction::Total { out, from } => self.total(out, from, rows, 0..out.len),
             Instruction::Contract {
                 out,
@@ -57,6 +59,7 @@ impl<F: Real> Crew<'_, '_, F> {
                     b: b.as_ref().map(|b| at(b).cast_const()),
                     out: at(out),
                     rows: rows.count,
+                    lens: [a.len, right.len],
                     strides: [self.stride(a), self.stride(&right), self.stride(out)],
                 };
                 self.job.isa.dispatch(call);
@@ -358,9 +361,8 @@ impl<F: Real> Crew<'_, '_, F> {
     /// `out += aᵀ b` over some rows, for some of the columns of `a`.
     pub(super) fn outer(
         &mut self,
-        out: &Operand,
-        a: &Operand,
-        b: &Operand,
+        [out, a, b]: [&Operand; 3],
+        strong: bool,
         rows: Rows,
         columns: Range<usize>,
     ) {
@@ -388,6 +390,10 @@ impl<F: Real> Crew<'_, '_, F> {
             rows: rows.count,
             accumulate: true,
         };
+        // SAFETY: the plan names entries inside the buffers; workers have different columns.
+        if strong && unsafe { rows::strong_outer(left[0], right[0], product.c, rows.count) } {
+            return;
+        }
         if let Some(thin) = Thin::of((left[0], right[0]), (product.c, b.len), rows.count) {
             return self.job.isa.dispatch(thin);
         }

@@ -120,7 +120,9 @@ impl<F: Real> Crew<'_, '_, F> {
             count,
         };
         match instruction {
-            Instruction::OuterTotal { out, a, b } => self.outer(out, a, b, rows, 0..a.len),
+            Instruction::OuterTotal { out, a, b, strong } => {
+                self.outer([out, a, b], *strong, rows, 0..a.len);
+            }
             Instruction::Total { out, from } => self.total(out, from, rows, 0..out.len),
             _ => self.apply(instruction, rows),
         }
@@ -285,10 +287,10 @@ impl<F: Real> Crew<'_, '_, F> {
                 self.wait();
             }
             match instruction {
-                Instruction::OuterTotal { out, a, b } => {
+                Instruction::OuterTotal { out, a, b, strong } => {
                     let columns = share(a.len, self.index, self.count);
                     for rows in self.blocks(times.clone(), true) {
-                        self.outer(out, a, b, rows, columns.clone());
+                        self.outer([out, a, b], *strong, rows, columns.clone());
                     }
                 }
                 Instruction::Total { out, from } => {

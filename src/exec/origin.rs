@@ -238,6 +238,7 @@ impl<F: Real> Program<F> {
             place: format!("step {} of sample {}", step + 1, workspace.order[row]),
             entry: Vec::new(),
             value: f64::NAN,
+            safe_form: None,
         }
     }
 }

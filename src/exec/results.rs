@@ -225,6 +225,7 @@ impl<F: Real> Program<F> {
                         .into(),
                     entry: index.as_array_view().to_vec(),
                     value: Scalar::to_f64(*x),
+                    safe_form: None,
                 })
             })
     }

@@ -142,7 +142,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
         span: Span,
         frame: Option<&Frame<'p, 'd>>,
     ) -> Option<Expr<'d>> {
-        let matmul = Op::Linear(Linear::MatMul(MatMul));
+        let matmul = Op::Linear(Linear::MatMul(MatMul { strong: false }));
         match (left.0.shape(), right.0.shape()) {
             (Some(Shape::Vector(_)), Some(Shape::Vector(_))) => {
                 let op = Op::Linear(Linear::Dot(Dot));

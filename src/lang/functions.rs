@@ -46,6 +46,8 @@ const OTHERS: &[&str] = &[
     "softmax_cross_entropy",
     "binary_cross_entropy",
     "log_sigmoid",
+    "strong_matmul",
+    "strong_outer",
 ];
 
 /// What functions are called elsewhere, and how they are written here.
@@ -239,7 +241,7 @@ impl<'d> Call<'_, 'd, '_> {
                 };
                 self.apply(Op::Pointwise(Pointwise::Powi(n)), &self.all(1)?)
             }
-            "matmul" => self.linear(Linear::MatMul(MatMul), 2),
+            "matmul" => self.linear(Linear::MatMul(MatMul { strong: false }), 2),
             "dot" => {
                 let values = self.values(2)?;
                 if values.iter().all(|v| v.0.shape() == Some(Shape::Scalar)) {
@@ -247,7 +249,9 @@ impl<'d> Call<'_, 'd, '_> {
                 }
                 self.apply(Op::Linear(Linear::Dot(Dot)), &values)
             }
-            "outer" => self.linear(Linear::Outer(Outer), 2),
+            "outer" => self.linear(Linear::Outer(Outer { strong: false }), 2),
+            "strong_matmul" => self.linear(Linear::MatMul(MatMul { strong: true }), 2),
+            "strong_outer" => self.linear(Linear::Outer(Outer { strong: true }), 2),
             "transpose" => self.linear(Linear::Transpose(Transpose), 1),
             "sum" => self.sum(),
             "spread" => self.spread(),

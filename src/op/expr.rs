@@ -42,6 +42,8 @@ pub(crate) trait Build {
     /// Whether the value can be infinite or NaN though all data are finite, overflow of sums and
     /// products aside.
     fn has_pole(&self, id: NodeId) -> bool;
+    /// Whether the value differs between samples or steps.
+    fn varies(&self, id: NodeId) -> bool;
 }
 
 /// A value in a recurrence that is being defined.
@@ -204,6 +206,11 @@ impl<'b> Expr<'b> {
         self.id.is_some_and(|id| self.build.has_pole(id))
     }
 
+    /// Whether the value differs between samples or steps.
+    pub(super) fn varies(self) -> bool {
+        self.id.is_some_and(|id| self.build.varies(id))
+    }
+
     /// This value as a factor of a tangent or cotangent `x`: where it can be infinite, a zero of
     /// `x` still means that there is nothing.
     #[track_caller]
@@ -247,7 +254,7 @@ impl<'b> Expr<'b> {
         let op = match (self.shape(), other.shape()) {
             (Some(Shape::Vector(_)), Some(Shape::Vector(_))) => Linear::Dot(super::Dot),
             (Some(Shape::Vector(_)), Some(Shape::Matrix(..))) => return other.t().dot(self),
-            _ => Linear::MatMul(super::MatMul),
+            _ => Linear::MatMul(super::MatMul { strong: false }),
         };
         Self::apply(Op::Linear(op), &[self, other])
     }
@@ -266,7 +273,10 @@ impl<'b> Expr<'b> {
     #[must_use]
     #[track_caller]
     pub fn outer(self, other: Self) -> Self {
-        Self::apply(Op::Linear(Linear::Outer(super::Outer)), &[self, other])
+        Self::apply(
+            Op::Linear(Linear::Outer(super::Outer { strong: false })),
+            &[self, other],
+        )
     }
 
     /// The transpose of a matrix.

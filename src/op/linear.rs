@@ -13,9 +13,9 @@ const ONE: Dim = Dim::fixed(1);
 linear_family! {
     /// The linear and bilinear ops.
     Linear {
-        MatMul: [MatMul],
+        MatMul: [MatMul { strong: false }, MatMul { strong: true }],
         Dot: [Dot],
-        Outer: [Outer],
+        Outer: [Outer { strong: false }, Outer { strong: true }],
         Transpose: [Transpose],
         Sum: [Sum(Over::All), Sum(Over::Axis(Axis::Rows)), Sum(Over::Axis(Axis::Columns))],
         Broadcast: [Broadcast { shape: Shape::Scalar, over: Over::All }],

@@ -31,8 +31,8 @@ pub(crate) enum Lowering {
     Transpose,
     /// The product of two matrices, or of a matrix and a vector.
     Product,
-    /// The outer product of two vectors.
-    Outer,
+    /// The outer product of two vectors; if it is strong, a zero wins against an infinity.
+    Outer { strong: bool },
     /// The sum over what the result no longer varies with.
     Total,
     /// The value at an end of the sequence.
@@ -97,6 +97,22 @@ pub(crate) struct Contract {
     pub(crate) a: [usize; 2],
     /// Strides of the second argument along k and j.
     pub(crate) b: [usize; 2],
+    /// If a zero wins against an infinity.
+    pub(crate) strong: bool,
+}
+
+impl Contract {
+    /// The product of a matrix of `m × k` entries with one of `k × n`.
+    pub(crate) const fn product([m, k]: Extent, n: usize, strong: bool) -> Self {
+        Self {
+            m,
+            k,
+            n,
+            a: [k, 1],
+            b: [n, 1],
+            strong,
+        }
+    }
 }
 
 /// The number of entries.

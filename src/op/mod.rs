@@ -309,6 +309,15 @@ impl Op {
         }
     }
 
+    /// How the op is written to keep away from arguments at which it is not finite, if there are any.
+    #[must_use]
+    pub fn safe_form(&self) -> Option<&'static str> {
+        match self {
+            Self::Pointwise(op) => op.safe_form(),
+            _ => None,
+        }
+    }
+
     /// How the op is written.
     #[must_use]
     pub fn notation(&self) -> Notation {

@@ -122,7 +122,7 @@ macro_rules! pointwise {
             partials: [$($partial:expr),+],
             form: $form:expr,
             kink: $kink:expr,
-            $(poles: $poles:expr,)?
+            $(poles: $poles:expr, safe: $safe:literal,)?
             sample: [$($range:expr),+],
             notation: $notation:expr,
         }
@@ -214,6 +214,18 @@ macro_rules! pointwise {
                 }
             }
 
+            /// For an op with [poles](Self::poles), how it is written to keep away from them.
+            #[must_use]
+            pub const fn safe_form(self) -> Option<&'static str> {
+                match self {
+                    $(Self::$variant $(($setting))? => {
+                        let safe: Option<&'static str> = None;
+                        $(let safe = Some($safe);)?
+                        safe
+                    })+
+                }
+            }
+
             /// For each argument, a range inside the domain, for tests.
             #[must_use]
             pub const fn sample(self) -> &'static [(f64, f64)] {
@@ -293,6 +305,7 @@ pointwise! {
         form: Quotient,
         kink: None,
         poles: &[&[1.0, 0.0], &[0.0, 0.0]],
+        safe: "x / select(z == 0, 1, z)",
         sample: [(-3.0, 3.0), (0.5, 3.0)],
         notation: Notation::infix("/", r"\oslash", 3),
     }
@@ -312,6 +325,7 @@ pointwise! {
         form: Curved,
         kink: None,
         poles: &[&[0.0]],
+        safe: "recip(select(x == 0, 1, x))",
         sample: [(0.4, 3.0)],
         notation: Notation::call("recip", r"\operatorname{recip}"),
     }
@@ -322,6 +336,7 @@ pointwise! {
         form: Curved,
         kink: None,
         poles: &[&[800.0]],
+        safe: "exp(select(x < 80, x, 0))",
         sample: [(-2.0, 2.0)],
         notation: Notation::call("exp", r"\exp"),
     }
@@ -332,6 +347,7 @@ pointwise! {
         form: Curved,
         kink: None,
         poles: &[&[0.0], &[-1.0]],
+        safe: "ln(select(x > 0, x, 1))",
         sample: [(0.3, 4.0)],
         notation: Notation::call("ln", r"\ln"),
     }
@@ -342,6 +358,7 @@ pointwise! {
         form: Curved,
         kink: None,
         poles: &[&[0.0], &[-1.0]],
+        safe: "sqrt(select(x > 0, x, 1))",
         sample: [(0.3, 4.0)],
         notation: Notation::call("sqrt", r"\sqrt"),
     }
@@ -365,6 +382,7 @@ pointwise! {
         form: Curved,
         kink: None,
         poles: if n < 0 { &[&[0.0]] } else { &[] },
+        safe: "powi(select(x == 0, 1, x), n)",
         sample: [(0.5, 2.0)],
         notation: Notation::Suffix { text: format!("^{n}"), latex: format!("^{{{n}}}") },
     }
@@ -376,6 +394,7 @@ pointwise! {
         form: Curved,
         kink: None,
         poles: &[&[0.0, -1.0], &[0.0, 0.5], &[-1.0, 0.5], &[10.0, 400.0]],
+        safe: "pow(select(x > 0, x, 1), p)",
         sample: [(0.4, 2.5), (-2.0, 2.0)],
         notation: Notation::call("pow", r"\operatorname{pow}"),
     }

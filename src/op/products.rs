@@ -1,42 +1,42 @@
 //! Products and the transpose, one row each.
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView1};
 
-use super::axis::{Axis, Over, all_real, real};
+use super::axis::{all_real, real};
 use super::lowering::{Contract, Extent, Lowering, entries};
 use super::value::total;
-use super::{Expr, LinearRule, Linearity, Notation, Reason, Scalar, Spelling, Value, common_shape};
-use crate::shape::{Dim, Shape, Type};
+use super::{
+    Expr, Linear, LinearRule, Linearity, Notation, Op, Pointwise, Reason, Scalar, Spelling, Value,
+    common_shape,
+};
+use crate::shape::{Shape, Type};
 
 fn transposed<F: Scalar>(a: &Value<F>) -> ndarray::ArrayView2<'_, F> {
     a.matrix().reversed_axes()
 }
 
-/// The outer product, of factors of which one can be infinite: zero wherever the other is.
-fn strong_outer<'b>(a: Expr<'b>, b: Expr<'b>) -> Expr<'b> {
-    let size = |x: Expr<'b>| x.shape().and_then(|s| s.dims().first().copied());
-    let shape = Shape::Matrix(
-        size(a).unwrap_or(Dim::INVALID),
-        size(b).unwrap_or(Dim::INVALID),
-    );
-    let rows = b.broadcast(shape, Over::Axis(Axis::Rows));
-    a.broadcast(shape, Over::Axis(Axis::Columns))
-        .strong_mul(rows)
+fn product<'b>(strong: bool, a: Expr<'b>, b: Expr<'b>) -> Expr<'b> {
+    Expr::apply(Op::Linear(Linear::MatMul(MatMul { strong })), &[a, b])
 }
 
-/// The products of a matrix with a vector, summed over one axis, where one of them can be infinite:
-/// nothing is added wherever the other is zero.
-fn strong_sum<'b>(matrix: Expr<'b>, vector: Expr<'b>, axis: Axis) -> Expr<'b> {
-    let Some(shape) = matrix.shape() else {
-        return matrix;
-    };
-    let vector = vector.broadcast(shape, Over::Axis(axis.other()));
-    matrix.strong_mul(vector).sum_axis(axis)
+fn outer<'b>(strong: bool, a: Expr<'b>, b: Expr<'b>) -> Expr<'b> {
+    Expr::apply(Op::Linear(Linear::Outer(Outer { strong })), &[a, b])
+}
+
+/// Two numbers multiplied.
+fn times<F: Scalar>(strong: bool, a: F, b: F) -> F {
+    match strong {
+        true => Pointwise::StrongMul.eval(&[a, b]),
+        false => a * b,
+    }
 }
 
 /// The matrix product `A x` or `A B`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct MatMul;
+pub struct MatMul {
+    /// If a zero entry wins against an infinite one, as in `strong_mul`.
+    pub strong: bool,
+}
 
 impl LinearRule for MatMul {
     const NAME: &'static str = "matmul";
@@ -63,6 +63,18 @@ impl LinearRule for MatMul {
     }
     fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F> {
         let a = args[0].matrix();
+        if self.strong {
+            let entry = |row: ArrayView1<'_, F>, column: ArrayView1<'_, F>| {
+                total(row.iter().zip(column).map(|(a, b)| times(true, *a, *b)))
+            };
+            if args[1].rank() == 1 {
+                let b = args[1].vector();
+                return a.map_axis(ndarray::Axis(1), |row| entry(row, b)).into();
+            }
+            let b = args[1].matrix();
+            let at = |(i, j): (usize, usize)| entry(a.row(i), b.column(j));
+            return Array2::from_shape_fn((a.nrows(), b.ncols()), at).into();
+        }
         if args[1].rank() == 1 {
             a.dot(&args[1].vector()).into()
         } else {
@@ -71,19 +83,29 @@ impl LinearRule for MatMul {
     }
     fn transpose<'b>(&self, i: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
         let vector = args[1].shape().is_some_and(|s| s.rank() == 1);
+        let other = args[1 - i];
+        // A matrix that is the same at all steps counts at every step; its products stay large ones.
+        let strong = self.strong || other.has_pole() && (i == 0 || other.varies());
         match (i, vector) {
-            (0, true) if args[1].has_pole() => strong_outer(y_bar, args[1]),
-            (0, true) => y_bar.outer(args[1]),
-            (0, false) => y_bar.dot(args[1].t()),
-            (_, true) if args[0].has_pole() => strong_sum(args[0], y_bar, Axis::Rows),
-            _ => args[0].t().dot(y_bar),
+            (0, true) => outer(strong, y_bar, args[1]),
+            (0, false) => product(strong, y_bar, args[1].t()),
+            _ => product(strong, args[0].t(), y_bar),
         }
     }
-    fn lower(&self, _: &[Extent], _: Extent) -> Lowering {
-        Lowering::Product
+    fn lower(&self, args: &[Extent], _: Extent) -> Lowering {
+        if !self.strong {
+            return Lowering::Product;
+        }
+        Lowering::Contract(Contract::product(args[0], args[1][1], true))
     }
     fn notation(&self) -> Notation {
         Notation::infix("@", r"\,", 3)
+    }
+    fn spelling(&self) -> Spelling {
+        match self.strong {
+            true => Spelling::call("strong_matmul", Vec::new()),
+            false => self.notation().into(),
+        }
     }
 }
 
@@ -119,6 +141,7 @@ impl LinearRule for Dot {
             n: 1,
             a: [0, 1],
             b: [1, 0],
+            strong: false,
         })
     }
     fn notation(&self) -> Notation {
@@ -128,7 +151,10 @@ impl LinearRule for Dot {
 
 /// The outer product `a bᵀ`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Outer;
+pub struct Outer {
+    /// If a zero entry wins against an infinite one, as in `strong_mul`.
+    pub strong: bool,
+}
 
 impl LinearRule for Outer {
     const NAME: &'static str = "outer";
@@ -147,22 +173,29 @@ impl LinearRule for Outer {
     }
     fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F> {
         let (a, b) = (args[0].vector(), args[1].vector());
-        Array2::from_shape_fn((a.len(), b.len()), |(i, j)| a[i] * b[j]).into()
+        let entry = |(i, j): (usize, usize)| times(self.strong, a[i], b[j]);
+        Array2::from_shape_fn((a.len(), b.len()), entry).into()
     }
     fn transpose<'b>(&self, i: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
-        let other = args[1 - i];
+        let strong = self.strong || args[1 - i].has_pole();
         match i {
-            0 if other.has_pole() => strong_sum(y_bar, other, Axis::Columns),
-            0 => y_bar.dot(other),
-            _ if other.has_pole() => strong_sum(y_bar, other, Axis::Rows),
-            _ => y_bar.t().dot(other),
+            0 => product(strong, y_bar, args[1]),
+            _ => product(strong, y_bar.t(), args[0]),
         }
     }
     fn lower(&self, _: &[Extent], _: Extent) -> Lowering {
-        Lowering::Outer
+        Lowering::Outer {
+            strong: self.strong,
+        }
     }
     fn notation(&self) -> Notation {
         Notation::call("outer", r"\operatorname{outer}")
+    }
+    fn spelling(&self) -> Spelling {
+        match self.strong {
+            true => Spelling::call("strong_outer", Vec::new()),
+            false => self.notation().into(),
+        }
     }
 }
 

@@ -52,7 +52,14 @@ impl LinearRule for Sum {
             Over::Axis(Axis::Columns) => (rows, columns, [columns, 1]),
         };
         let (n, b) = (1, [0, 0]);
-        Lowering::Contract(Contract { m, k, n, a, b })
+        Lowering::Contract(Contract {
+            m,
+            k,
+            n,
+            a,
+            b,
+            strong: false,
+        })
     }
     fn notation(&self) -> Notation {
         match self.0 {

@@ -129,7 +129,7 @@ impl Plan {
                     self.list(segments)
                 )
             }
-            Instruction::OuterTotal { out, a, b } => {
+            Instruction::OuterTotal { out, a, b, .. } => {
                 format!("{} += Σ {} · {}ᵀ", name(out), name(a), name(b))
             }
             Instruction::Total { out, from } => format!("{} += Σ {}", name(out), name(from)),

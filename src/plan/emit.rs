@@ -325,7 +325,7 @@ impl<'a> Emitter<'a> {
 
     fn singles(&mut self, nodes: &[Id], body: &mut Vec<Instruction>) {
         let mut gemms: BTreeMap<(bool, Vec<Id>), Vec<Id>> = BTreeMap::new();
-        let mut outers: BTreeMap<Id, Vec<Id>> = BTreeMap::new();
+        let mut outers: BTreeMap<(Id, bool), Vec<Id>> = BTreeMap::new();
         let mut totals: BTreeMap<Rate, Vec<Id>> = BTreeMap::new();
         for id in nodes.iter().copied() {
             let node = &self.graph.nodes[id];
@@ -334,7 +334,9 @@ impl<'a> Emitter<'a> {
                     let key = (*init, vectors(self.graph, id));
                     gemms.entry(key).or_default().push(id);
                 }
-                Kind::OuterTotal => outers.entry(node.args[1]).or_default().push(id),
+                Kind::OuterTotal { strong } => {
+                    outers.entry((node.args[1], *strong)).or_default().push(id);
+                }
                 Kind::Total => totals.entry(node.rate).or_default().push(id),
                 Kind::Join if self.is_in_place(id) => {}
                 _ => body.push(self.single(id)),
@@ -343,7 +345,7 @@ impl<'a> Emitter<'a> {
         for members in gemms.into_values() {
             self.gemms(members, body);
         }
-        for (b, members) in outers {
+        for ((b, strong), members) in outers {
             let b = self.operand(b);
             let pairs = members.iter().map(|id| {
                 (
@@ -352,7 +354,7 @@ impl<'a> Emitter<'a> {
                 )
             });
             for (out, a) in runs(pairs.collect()) {
-                body.push(Instruction::OuterTotal { out, a, b });
+                body.push(Instruction::OuterTotal { out, a, b, strong });
             }
         }
         for members in totals.into_values() {

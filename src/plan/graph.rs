@@ -41,7 +41,9 @@ pub(super) enum Kind {
         transposed: Vec<bool>,
     },
     /// `Σ a bᵀ` over samples and steps.
-    OuterTotal,
+    OuterTotal {
+        strong: bool,
+    },
     /// The sum over what the result no longer varies with.
     Total,
     /// The sum over samples and steps of entries put somewhere.
@@ -69,7 +71,7 @@ impl Kind {
     pub(super) const fn ends_time(&self) -> bool {
         matches!(
             self,
-            Self::OuterTotal | Self::Total | Self::MoveTotal(_) | Self::Pick(_)
+            Self::OuterTotal { .. } | Self::Total | Self::MoveTotal(_) | Self::Pick(_)
         )
     }
 }
@@ -352,17 +354,10 @@ impl<'a> Lower<'a> {
                 self.push(id, Kind::Move(vec![moved]), args)
             }
             Lowering::Product => self.product(id, args, &extents),
-            Lowering::Outer => self.push(
-                id,
-                Kind::Contract(Contract {
-                    m: out[0],
-                    k: 1,
-                    n: out[1],
-                    a: [1, 1],
-                    b: [1, 1],
-                }),
-                args,
-            ),
+            Lowering::Outer { strong } => {
+                let contract = Contract::product([out[0], 1], out[1], strong);
+                self.push(id, Kind::Contract(contract), args)
+            }
             Lowering::Total => self.total(id, node.args()[0]),
             // What does not vary with the step is the same at the ends.
             Lowering::Pick(_) if self.graph.nodes[args[0]].rate != Rate::Step => args[0],
@@ -461,7 +456,7 @@ impl<'a> Lower<'a> {
     }
 
     fn product(&mut self, id: NodeId, args: Vec<Id>, extents: &[Extent]) -> Id {
-        let ([m, k], n) = (extents[0], extents[1][1]);
+        let n = extents[1][1];
         let matrix = self.source(self.tape.node(id).args()[0]);
         let is_vector = self.tape.ty(id).shape.rank() == 1;
         if is_vector && self.tape.ty(matrix).rate == Rate::Static {
@@ -477,13 +472,7 @@ impl<'a> Lower<'a> {
                 _ => self.push(id, Kind::Product { transposed: false }, args),
             };
         }
-        let contract = Contract {
-            m,
-            k,
-            n,
-            a: [k, 1],
-            b: [n, 1],
-        };
+        let contract = Contract::product(extents[0], n, false);
         self.push(id, Kind::Contract(contract), args)
     }
 
@@ -498,8 +487,8 @@ impl<'a> Lower<'a> {
         let args: Vec<Id> = node.args().iter().map(|a| self.of[a]).collect();
         let varies = |this: &Self, a: &Id| this.graph.nodes[*a].rate == from;
         match self.lowering(source) {
-            Lowering::Outer if args.iter().all(|a| varies(self, a)) => {
-                self.push(id, Kind::OuterTotal, args)
+            Lowering::Outer { strong } if args.iter().all(|a| varies(self, a)) => {
+                self.push(id, Kind::OuterTotal { strong }, args)
             }
             Lowering::Pointwise(op) if op.signs().is_some() && self.has_outer(source) => {
                 let signs = op.signs().unwrap_or_default().to_vec();
@@ -529,7 +518,7 @@ impl<'a> Lower<'a> {
         self.tape.node(id).args().iter().any(|a| {
             let inner = self.source(*a);
             match self.lowering(inner) {
-                Lowering::Outer => true,
+                Lowering::Outer { .. } => true,
                 Lowering::Pointwise(op) if op.signs().is_some() => self.has_outer(inner),
                 _ => false,
             }

@@ -89,6 +89,8 @@ pub(crate) enum Instruction {
         out: Operand,
         a: Operand,
         b: Operand,
+        /// If a zero wins against an infinity.
+        strong: bool,
     },
     /// `out += Σ from`, over the rows that `out` does not tell apart.
     Total { out: Operand, from: Operand },
@@ -203,7 +205,7 @@ impl Instruction {
                 .chain([*out])
                 .chain(*start)
                 .collect(),
-            Self::OuterTotal { out, a, b } => vec![*out, *a, *b],
+            Self::OuterTotal { out, a, b, .. } => vec![*out, *a, *b],
             Self::Total { out, from }
             | Self::Pick { out, from, .. }
             | Self::Impulse { out, from, .. }

@@ -312,7 +312,7 @@ impl Layout {
         for id in schedule.order.iter().copied() {
             let args = &graph.nodes[id].args;
             let with = match graph.nodes[id].kind {
-                Kind::OuterTotal => Some(args[1]),
+                Kind::OuterTotal { .. } => Some(args[1]),
                 Kind::Total => None,
                 _ => continue,
             };
@@ -348,7 +348,7 @@ impl Layout {
                     let bases = vectors.iter().map(|v| graph.access(*v).base);
                     used.push(bases.filter(|b| graph.is_computed(*b)).collect());
                 }
-                Kind::OuterTotal => {
+                Kind::OuterTotal { .. } => {
                     let a = graph.access(node.args[0]).base;
                     let key = (self.stages[id], node.args[1]);
                     if graph.is_computed(a) {

@@ -143,5 +143,6 @@ pub(super) fn not_finite<F: Scalar>(tape: &Tape, at: Place, value: &Value<F>) ->
         place,
         entry,
         value,
+        safe_form: tape.node(node).op().safe_form(),
     }
 }

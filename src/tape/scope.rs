@@ -163,6 +163,10 @@ impl Build for Scope {
         self.tape.borrow().has_pole(id)
     }
 
+    fn varies(&self, id: NodeId) -> bool {
+        self.tape.borrow().held(id).1 != Rate::Static
+    }
+
     fn type_of(&self, id: NodeId) -> Type {
         self.tape.borrow().ty(id)
     }

@@ -59,7 +59,7 @@ impl Tape {
     }
 
     /// What a node holds, and at which rate it varies underneath.
-    fn held(&self, id: NodeId) -> (NodeId, Rate) {
+    pub(super) fn held(&self, id: NodeId) -> (NodeId, Rate) {
         match self.node(id) {
             n if matches!(n.op, Op::Time(Time::Hold(_))) => (n.args[0], self.ty(n.args[0]).rate),
             n => (id, n.ty.rate),

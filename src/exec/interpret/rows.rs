@@ -2,8 +2,8 @@
 
 #![allow(unsafe_code, reason = "rows are reached through pointers and strides")]
 
-use crate::exec::kernel::{Element, Kernel, MAX_LANES, Vector};
-use crate::op::{Contract, Move, Strides};
+use crate::exec::kernel::{Columns, Element, Kernel, MAX_LANES, Vector};
+use crate::op::{Contract, Move, Scalar, Strides};
 
 fn offset(at: &Strides, i: usize, j: usize, class: usize) -> usize {
     at.start + i * at.rows + j * at.columns + class * at.class
@@ -68,6 +68,8 @@ pub(crate) struct Contraction<T> {
     pub(crate) b: Option<*const T>,
     pub(crate) out: *mut T,
     pub(crate) rows: usize,
+    /// The entries of a row of a and b.
+    pub(crate) lens: [usize; 2],
     /// The entries from one row to the next of a, b and the result.
     pub(crate) strides: [usize; 3],
 }
@@ -87,10 +89,23 @@ impl<T: Element> Kernel<T> for Contraction<T> {
 impl<T: Element> Contraction<T> {
     #[inline(always)]
     unsafe fn row<V: Vector<Elem = T>>(&self, row: usize) {
-        let Contract { m, k, n, a, b } = self.contract;
+        let Contract {
+            m,
+            k,
+            n,
+            a,
+            b,
+            strong,
+        } = self.contract;
         let left = unsafe { self.a.add(row * self.strides[0]) };
         let right = self.b.map(|b| unsafe { b.add(row * self.strides[1]) });
         let out = unsafe { self.out.add(row * self.strides[2]) };
+        if strong
+            && let Some(right) = right
+            && unsafe { !is_finite(left, self.lens[0]) || !is_finite(right, self.lens[1]) }
+        {
+            return unsafe { self.strong_row(left, right, out) };
+        }
         for i in 0..m {
             let left = unsafe { left.add(i * a[0]) };
             let to = unsafe { out.add(i * n) };
@@ -118,6 +133,29 @@ impl<T: Element> Contraction<T> {
     }
 }
 
+impl<T: Element> Contraction<T> {
+    /// A row where something is not finite: nothing is added where a factor is zero.
+    unsafe fn strong_row(&self, left: *const T, right: *const T, out: *mut T) {
+        let Contract { m, k, n, a, b, .. } = self.contract;
+        for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
+            let mut sum = T::ZERO;
+            for l in 0..k {
+                // SAFETY: whoever made the contraction vouches for its operands.
+                let (x, y) = unsafe {
+                    (
+                        *left.add(i * a[0] + l * a[1]),
+                        *right.add(l * b[0] + j * b[1]),
+                    )
+                };
+                if x != T::ZERO && y != T::ZERO {
+                    sum = sum + x * y;
+                }
+            }
+            unsafe { *out.add(i * n + j) = sum };
+        }
+    }
+}
+
 /// A sum of many numbers beside which everything that its additions lose is added up (Kahan 1965),
 /// so that its error does not grow with their number.
 #[derive(Clone, Copy)]
@@ -135,7 +173,8 @@ impl<T: Element> Sum<T> {
         let part = sum - self.sum;
         let lost = (self.sum - (sum - part)) + (x - part);
         // An infinity loses nothing.
-        let lost = if lost == lost { lost } else { T::ZERO };
+        let is_finite = lost * T::ZERO == T::ZERO;
+        let lost = if is_finite { lost } else { T::ZERO };
         Self { sum, lost }
     }
 }
@@ -163,6 +202,48 @@ impl<V: Vector> Sums<V> {
         let lost = V::select(lost.eq(lost), lost, V::splat(V::Elem::ZERO));
         Self(Sum { sum, lost })
     }
+}
+
+/// Whether all of some entries are finite: zero times each is zero then.
+///
+/// # Safety
+/// They are valid for reading.
+unsafe fn is_finite<T: Element>(x: *const T, len: usize) -> bool {
+    // SAFETY: the caller vouches for it.
+    (0..len).all(|i| unsafe { *x.add(i) } * T::ZERO == T::ZERO)
+}
+
+/// Adds a sum of outer products in which a zero wins against an infinity, if anything is not finite;
+/// otherwise any product will do, and nothing is done. Every element is one chain of fused multiply-adds.
+///
+/// # Safety
+/// `a` and `b` are valid for reading `rows` rows, `c` for reading and writing the result.
+pub(crate) unsafe fn strong_outer<T: Element + Scalar>(
+    a: Columns<T>,
+    b: Columns<T>,
+    c: *mut T,
+    rows: usize,
+) -> bool {
+    // SAFETY: the caller vouches for all entries.
+    let row = |x: Columns<T>, row: usize| unsafe { x.ptr.add(row * x.stride) };
+    let is_plain = |x: Columns<T>| (0..rows).all(|r| unsafe { is_finite(row(x, r), x.columns) });
+    if is_plain(a) && is_plain(b) {
+        return false;
+    }
+    for r in 0..rows {
+        for i in 0..a.columns {
+            for j in 0..b.columns {
+                unsafe {
+                    let (x, y) = (*row(a, r).add(i), *row(b, r).add(j));
+                    if x != T::ZERO && y != T::ZERO {
+                        let to = c.add(i * b.columns + j);
+                        *to = x.mul_add(y, *to);
+                    }
+                }
+            }
+        }
+    }
+    true
 }
 
 #[inline(always)]
