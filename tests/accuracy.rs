@@ -27,7 +27,10 @@ fn losses<F: Real>(name: &str, args: &[f64]) -> [f64; 2] {
     let array = Array3::from_shape_fn((1, 1, numbers.len()), |(_, _, i)| F::of(numbers[i]));
     let mut batch = Batch::<F>::new(1, 1).with("a", array);
     if classes {
-        let class = args[args.len() - 1] as usize;
+        let class = [0.0, 1.0, 2.0]
+            .iter()
+            .position(|c| *c == args[args.len() - 1]);
+        let class = class.expect("a class");
         batch = batch.with_classes("c", ndarray::Array2::from_elem((1, 1), class));
     }
     let params = Params::new();
@@ -85,12 +88,9 @@ fn sums(steps: usize, samples: usize, width: usize, isolated: bool) {
     let tenth = f64::from(0.1_f32);
     let off = |x: f32, expected: f64| (f64::from(x) / expected - 1.0).abs();
     let product = f64::from(0.1_f32 * 0.1_f32);
-    assert!(
-        off(
-            one.loss().expect("it has one"),
-            terms * width as f64 * product
-        ) <= 1e-6
-    );
+    let loss = one.loss().expect("it has one");
+    let expected = terms * width as f64 * product;
+    assert!(off(loss, expected) <= 1e-6, "{loss}, not {expected}");
     for x in &one["b"] {
         assert!(off(*x, terms * tenth) <= 1e-6, "{x} of {terms} terms");
     }
