@@ -57,6 +57,14 @@ impl Apart {
         known.unwrap_or_else(|| name.into())
     }
 
+    /// How names are to be shown.
+    pub(crate) fn aliases<'a>(&self, aliases: &[(&str, &'a str)]) -> Vec<(Name, &'a str)> {
+        let own = aliases
+            .iter()
+            .map(|(name, shown)| (self.name(name), *shown));
+        own.collect()
+    }
+
     /// A recurrence under these names.
     pub(crate) fn recurrence(&self, recurrence: &Recurrence) -> Recurrence {
         match self.replaced.is_empty() {

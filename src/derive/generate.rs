@@ -54,9 +54,6 @@ impl Recurrence {
         let alone = apart.recurrence(self).without_ends()?;
         let whole = alone.with_registers_together()?;
         let recurrence = naming::named(&whole)?;
-        let wishes: Vec<(Name, &str)> =
-            aliases.iter().map(|(n, to)| (apart.name(n), *to)).collect();
-        let aliases: Vec<(&str, &str)> = wishes.iter().map(|(n, to)| (&**n, *to)).collect();
         let tape = recurrence.tape();
         let varies = |id: NodeId| tape.ty(id).rate == Rate::Step;
         let shown: Vec<(Name, bool)> = tape
@@ -66,6 +63,7 @@ impl Recurrence {
         let initial = naming::starts(tape);
         let sizes: Vec<&str> = tape.dims().collect();
         let numbers = scalars(tape);
+        let aliases = apart.aliases(aliases);
         let symbols = Symbols::new(self.name(), &shown, &aliases, &initial, &sizes, numbers)?;
         let back = |r: &Register| r.direction() == Direction::Backward;
         let mirrored = match tape.registers().iter().any(back) {
@@ -119,7 +117,7 @@ impl Recurrence {
             ..
         } = writer;
         let functions = reader.functions.take();
-        let kinks = has_kinks(recurrence.tape());
+        let kinks = naming::has_kinks(recurrence.tape());
         Ok(Derivation {
             name: recurrence.name().into(),
             graph: Arc::new(graph),
@@ -177,17 +175,6 @@ pub(crate) fn reader<'a>(graph: &'a AdjointGraph, name: &'a str) -> Reader<'a> {
         }
     }
     reader
-}
-
-fn has_kinks(tape: &Tape) -> bool {
-    tape.nodes().any(|(_, node)| match node.op() {
-        Op::Pointwise(op) => {
-            let inside = [1.0, 1.0];
-            op.kink::<f64>(&inside[..op.arity()]).is_some()
-        }
-        Op::Linear(crate::op::Linear::Select(_)) => true,
-        _ => false,
-    })
 }
 
 pub(crate) struct Writer<'a> {

@@ -186,3 +186,15 @@ fn start_of(tape: &Tape, init: NodeId) -> Option<Name> {
         _ => None,
     }
 }
+
+/// Whether the recurrence is bent somewhere.
+pub(crate) fn has_kinks(tape: &Tape) -> bool {
+    tape.nodes().any(|(_, node)| match node.op() {
+        Op::Pointwise(op) => {
+            let inside = [1.0, 1.0];
+            op.kink::<f64>(&inside[..op.arity()]).is_some()
+        }
+        Op::Linear(Linear::Select(_)) => true,
+        _ => false,
+    })
+}

@@ -84,7 +84,7 @@ impl Symbols {
     pub(crate) fn new(
         recurrence: &str,
         names: &[(Name, bool)],
-        aliases: &[(&str, &str)],
+        aliases: &[(Name, &str)],
         initial: &[Name],
         sizes: &[&str],
         numbers: HashSet<Name>,
@@ -94,7 +94,7 @@ impl Symbols {
         // A letter that is typed as such keeps its look; one that is spelled can be shown as a word.
         let (typed, spelled): (Vec<_>, Vec<_>) = names.iter().partition(|(n, _)| !n.is_ascii());
         for (name, varies) in typed.into_iter().chain(spelled) {
-            let wish = aliases.iter().find(|(from, _)| *from == &**name);
+            let wish = aliases.iter().find(|(from, _)| from == name);
             let look = wish.map_or(&**name, |(_, to)| to);
             let mut entry = Shown::of(look, *varies, sizes);
             // A parameter a1 must not look like the value a at step 1; h0 may look like the state

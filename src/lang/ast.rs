@@ -137,6 +137,17 @@ pub(super) enum RoleWord {
     Final,
 }
 
+impl RoleWord {
+    pub(super) fn of(word: &str) -> Option<Self> {
+        match word {
+            "tangent" => Some(Self::Tangent),
+            "cotangent" => Some(Self::Cotangent),
+            "final" => Some(Self::Final),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct LeafDecl {
     pub(super) kind: LeafKind,

@@ -209,21 +209,17 @@ impl<'s> Parser<'s, '_> {
         let starts_expr = !matches!(second, Token::Equals | Token::Prime | Token::OpenBracket);
         match (word, second) {
             ("dim", _) if before_name => self.dims(),
-            ("param", _) if before_name => self.leaves(LeafKind::Param, None),
-            ("input", _) if before_name => self.leaves(LeafKind::Input, None),
-            ("sample", Token::Name("input")) => {
+            ("param" | "input" | "output", _) if before_name => self.given(None),
+            ("sample", Token::Name("input")) => self.given(None),
+            ("tangent" | "cotangent", Token::Name(_)) | ("final", Token::Name("output")) => {
                 self.advance();
-                self.leaves(LeafKind::SampleInput, None)
+                self.given(RoleWord::of(word))
             }
-            ("tangent", _) if before_name => self.derived(RoleWord::Tangent),
-            ("cotangent", _) if before_name => self.derived(RoleWord::Cotangent),
-            ("final", Token::Name("output")) => self.derived(RoleWord::Final),
             ("state", _) if before_name => self.states(false),
             ("backward", Token::Name("state")) => {
                 self.advance();
                 self.states(true)
             }
-            ("output", _) if before_name => self.outputs(None),
             ("fn", _) if before_name => self.function(),
             ("loss" | "mean" | "final", _) if starts_expr => self.loss(),
             _ => self.equation(),
@@ -264,16 +260,15 @@ impl<'s> Parser<'s, '_> {
         Ok(sizes)
     }
 
-    /// `tangent param w.dot`, `cotangent output w = …`: a declaration that a derivative added.
-    fn derived(&mut self, role: RoleWord) -> Parsed<()> {
-        self.advance();
+    /// A parameter, an input or an output; a derivative added it when it has a role.
+    fn given(&mut self, role: Option<RoleWord>) -> Parsed<()> {
         match (self.peek(), self.peek_second()) {
-            (Token::Name("output"), _) => self.outputs(Some(role)),
-            (Token::Name("param"), _) => self.leaves(LeafKind::Param, Some(role)),
-            (Token::Name("input"), _) => self.leaves(LeafKind::Input, Some(role)),
+            (Token::Name("output"), _) => self.outputs(role),
+            (Token::Name("param"), _) => self.leaves(LeafKind::Param, role),
+            (Token::Name("input"), _) => self.leaves(LeafKind::Input, role),
             (Token::Name("sample"), Token::Name("input")) => {
                 self.advance();
-                self.leaves(LeafKind::SampleInput, Some(role))
+                self.leaves(LeafKind::SampleInput, role)
             }
             _ => self.unexpected("`param`, `input`, `sample input` or `output`"),
         }

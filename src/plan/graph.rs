@@ -530,11 +530,8 @@ impl<'a> Lower<'a> {
     fn call_output(&mut self, id: Id, name: &str, role: Option<&Derived>) {
         let leaf = |of: &str| self.tape.leaves().iter().any(|l| l.name() == of);
         let is_leaf = matches!(role, Some(Derived::Cotangent(of)) if leaf(of));
-        let (kind, term) = (
-            &self.graph.nodes[id].kind,
-            self.graph.nodes[id].args.first(),
-        );
-        if let (true, Kind::Total, Some(term)) = (is_leaf, kind, term.copied()) {
+        let node = &self.graph.nodes[id];
+        if let (true, Kind::Total, Some(term)) = (is_leaf, &node.kind, node.args.first().copied()) {
             self.graph.call(term, format!("{name}.bar"));
         }
         self.graph.call(id, format!("output {name}"));
