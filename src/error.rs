@@ -1,8 +1,15 @@
 //! The one public error type. Every message says what, where, what was expected and what was
 //! found.
 
-use std::fmt;
+use std::borrow::Cow;
+use std::fmt::{self, Write};
 use std::panic::Location;
+
+/// The longest name, in characters.
+pub(crate) const LONGEST_NAME: usize = 255;
+
+/// A longer text of a message is cut.
+const LONGEST_TEXT: usize = 20_000;
 
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -34,7 +41,7 @@ impl Mistake {
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
+        f.write_str(&printable(&self.message))?;
         match &self.place {
             Some((file, line, column)) => write!(f, "\n      at {file}:{line}:{column}"),
             None => Ok(()),
@@ -42,12 +49,12 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// What went wrong.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+/// What went wrong. `Debug` shows the same text as `Display`: `main` prints an error with it.
+#[derive(Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A definition has mistakes; all that were found are listed.
-    #[error("recurrence `{recurrence}` has {} mistake{}:{}", mistakes.len(),
+    #[error("recurrence `{}` has {} mistake{}:{}", printable(recurrence), mistakes.len(),
         if mistakes.len() == 1 { "" } else { "s" }, listed(mistakes))]
     Definition {
         /// The name of the recurrence.
@@ -57,7 +64,11 @@ pub enum Error {
     },
 
     /// A name that does not exist.
-    #[error("there is no {what} named `{name}`{}", known_names(name, known))]
+    #[error(
+        "there is no {what} named `{}`{}",
+        printable(name),
+        known_names(name, known)
+    )]
     UnknownName {
         /// What was looked for: "parameter", "input", "output", …
         what: &'static str,
@@ -124,6 +135,13 @@ pub enum Error {
         dim: String,
     },
 
+    /// The text of a recurrence has mistakes; see [`Diagnostics`](crate::Diagnostics).
+    #[error("{text}")]
+    Language {
+        /// The mistakes, with their lines.
+        text: String,
+    },
+
     /// A NaN or an infinity in the data.
     #[error("{what} `{name}` is not finite: entry {index:?} is {value}")]
     NonFiniteData {
@@ -151,7 +169,7 @@ pub enum Error {
     },
 
     /// A batch without steps, without samples, or with impossible lengths.
-    #[error("the batch is not usable: {reason}")]
+    #[error("the batch is not usable: {}", printable(reason))]
     Batch {
         /// Why.
         reason: String,
@@ -180,7 +198,7 @@ pub enum Error {
     },
 
     /// A derivative was asked for that does not exist.
-    #[error("cannot differentiate with respect to `{name}`: {reason}")]
+    #[error("cannot differentiate with respect to `{}`: {reason}", printable(name))]
     NotDifferentiable {
         /// The name.
         name: String,
@@ -189,14 +207,21 @@ pub enum Error {
     },
 
     /// A gradient was asked of a recurrence without a loss.
-    #[error("recurrence `{recurrence}` has no loss; add one with `loss` or `final_loss`")]
+    #[error(
+        "recurrence `{}` has no loss; add a line `loss …` or `final loss …` to its text, or \
+         `r.loss(…)` or `r.final_loss(…)` to its definition in Rust",
+        printable(recurrence)
+    )]
     NoLoss {
         /// The name of the recurrence.
         recurrence: String,
     },
 
     /// A recurrence that the recurrence language cannot say.
-    #[error("recurrence `{recurrence}` cannot be written in the recurrence language: {reason}")]
+    #[error(
+        "recurrence `{}` cannot be written in the recurrence language: {reason}",
+        printable(recurrence)
+    )]
     NotInLanguage {
         /// The name of the recurrence.
         recurrence: String,
@@ -242,7 +267,7 @@ pub enum Error {
     },
 
     /// A file that cannot be read or written, or is not what it should be.
-    #[error("{path}: {reason}")]
+    #[error("{}: {}", printable(path), printable(reason))]
     File {
         /// The file.
         path: String,
@@ -251,7 +276,7 @@ pub enum Error {
     },
 
     /// A recurrence, or a part of one, that a derivation has no words for.
-    #[error("the derivation of `{recurrence}`: {reason}")]
+    #[error("the derivation of `{}`: {reason}", printable(recurrence))]
     NotDerivable {
         /// The name of the recurrence.
         recurrence: String,
@@ -260,7 +285,11 @@ pub enum Error {
     },
 
     /// A custom op broke its contract.
-    #[error("custom op `{op}` breaks its contract: {reason}")]
+    #[error(
+        "custom op `{}` breaks its contract: {}",
+        printable(op),
+        printable(reason)
+    )]
     CustomOp {
         /// The op.
         op: String,
@@ -316,6 +345,78 @@ fn in_words(bytes: usize) -> String {
     format!("{size:.1} {}", UNITS[unit])
 }
 
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A text as it may be put on a terminal: control characters are spelt out, but for the ends of
+/// lines, and long words and long texts are cut in the middle.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    /// No name is longer, and few paths.
+    const WORD: usize = 300;
+    let strange = |c: char| is_hidden(c) && c != '\n';
+    let long = |word: &str| word.chars().nth(WORD).is_some();
+    let short = text.len() <= WORD || (text.len() <= LONGEST_TEXT && !text.split(' ').any(long));
+    if short && !text.contains(strange) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::new();
+    for (i, word) in text.split(' ').enumerate() {
+        if i > 0 {
+            out.push(' ');
+        }
+        let word = match long(word) {
+            true => Cow::Owned(middle_cut(word, WORD)),
+            false => Cow::Borrowed(word),
+        };
+        for c in word.chars() {
+            match strange(c) {
+                // Writing to a string cannot fail.
+                true => drop(write!(out, "{}", c.escape_unicode())),
+                false => out.push(c),
+            }
+        }
+        if out.len() > LONGEST_TEXT {
+            out.push('…');
+            break;
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Control characters, and those that turn the direction of the text around them.
+pub(crate) fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The beginning and the end of a text of at most about `most` characters.
+fn middle_cut(text: &str, most: usize) -> String {
+    let half = most / 2;
+    let begin: String = text.chars().take(half).collect();
+    let mut end: Vec<char> = text.chars().rev().take(half / 2).collect();
+    end.reverse();
+    format!("{begin}…{}", end.into_iter().collect::<String>())
+}
+
+/// Names in quotes; of many, the first few.
+pub(crate) fn quoted<'k>(names: impl IntoIterator<Item = &'k str>) -> String {
+    const MOST: usize = 20;
+    let mut names = names.into_iter();
+    let first: Vec<String> = names
+        .by_ref()
+        .take(MOST)
+        .map(|name| format!("`{}`", printable(name)))
+        .collect();
+    let first = first.join(", ");
+    match names.count() {
+        0 => first,
+        n => format!("{first} and {n} more"),
+    }
+}
+
 fn listed(mistakes: &[Mistake]) -> String {
     mistakes
         .iter()
@@ -329,15 +430,20 @@ fn known_names(name: &str, known: &[String]) -> String {
         return "; there are none".into();
     }
     match nearest(name, known.iter().map(|k| &**k)) {
-        Some(nearest) => format!("; did you mean `{nearest}`?"),
-        None => format!("; there is `{}`", known.join("`, `")),
+        Some(nearest) => format!("; did you mean `{}`?", printable(nearest)),
+        None => format!("; there is {}", quoted(known.iter().map(|k| &**k))),
     }
 }
 
 /// The known name that was probably meant.
 pub(crate) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    // The distance takes the product of the two lengths.
+    if name.len() > LONGEST_NAME {
+        return None;
+    }
     known
         .into_iter()
+        .filter(|k| k.len() <= LONGEST_NAME)
         .map(|k| (distance(name, k), k))
         .min()
         .filter(|(d, k)| *d <= 2.max(k.chars().count() / 3) && *d < k.chars().count())

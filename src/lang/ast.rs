@@ -45,22 +45,25 @@ impl Infix {
     }
 }
 
-/// One place of a slice, `a:b`, either end of which may be left out.
+/// One place of a slice: `a:b`, either end of which may be left out, or `a`, one entry.
 #[derive(Debug)]
 pub(super) struct Range {
+    pub(super) entry: bool,
     pub(super) start: Option<Expr>,
     pub(super) end: Option<Expr>,
 }
 
 #[derive(Debug)]
 pub(super) enum Kind {
-    Number(f64),
+    /// A number, and whether it is written without a point and an exponent.
+    Number(f64, bool),
     Name(String),
     /// `h'`
     Next(String),
     Neg(Box<Expr>),
     Transpose(Box<Expr>),
-    Infix(Infix, Box<Expr>, Box<Expr>),
+    /// Operators that bind equally, from left to right: a sum of many terms is not deep.
+    Infix(Box<Expr>, Vec<(Infix, Expr)>),
     Call(Name, Vec<Expr>),
     Slice(Box<Expr>, Vec<Range>),
     /// `[H, K]`, an argument of `spread`.
@@ -80,11 +83,11 @@ impl Expr {
         let mut height = 0;
         let mut see = |e: &Self| height = height.max(e.height);
         match &kind {
-            Kind::Number(_) | Kind::Name(_) | Kind::Next(_) => {}
+            Kind::Number(..) | Kind::Name(_) | Kind::Next(_) => {}
             Kind::Neg(a) | Kind::Transpose(a) => see(a),
-            Kind::Infix(_, a, b) => {
-                see(a);
-                see(b);
+            Kind::Infix(first, rest) => {
+                see(first);
+                rest.iter().for_each(|(_, e)| see(e));
             }
             Kind::Call(_, args) | Kind::Shape(args) => args.iter().for_each(see),
             Kind::Slice(a, ranges) => {
@@ -103,9 +106,9 @@ impl Expr {
     /// The number, when this is a number with or without a sign.
     pub(super) fn literal(&self) -> Option<f64> {
         match &self.kind {
-            Kind::Number(n) => Some(*n),
+            Kind::Number(n, _) => Some(*n),
             Kind::Neg(a) => match a.kind {
-                Kind::Number(n) => Some(-n),
+                Kind::Number(n, _) => Some(-n),
                 _ => None,
             },
             _ => None,

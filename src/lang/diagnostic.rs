@@ -3,8 +3,20 @@
 use std::cell::RefCell;
 use std::fmt::{self, Write};
 
+use crate::error::{Error, is_hidden, printable};
+
 /// How many mistakes are kept; the rest are counted.
 const LIMIT: usize = 25;
+
+/// How many places of one mistake are shown.
+const PLACES: usize = 8;
+
+/// Of a line with more characters than this, an excerpt is shown for each place.
+const LINE: usize = 160;
+
+/// How many characters of a longer line are shown before the place, and in all.
+const BEFORE: usize = 40;
+const EXCERPT: usize = 100;
 
 /// Bytes `start .. end` of the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,13 +74,13 @@ impl Diagnostic {
         }
     }
 
-    /// What is wrong, in one sentence.
+    /// The mistake, in one sentence.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// What to do about it, where that is known.
+    /// The remedy, where one is known.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         self.help.as_deref()
@@ -136,7 +148,7 @@ impl Reports {
 ///   = help: did you mean `level`?
 /// ");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Diagnostics {
     file: String,
     source: String,
@@ -173,41 +185,59 @@ impl Diagnostics {
     }
 
     fn render(&self, diagnostic: &Diagnostic, out: &mut String) -> fmt::Result {
-        writeln!(out, "error: {}", diagnostic.message)?;
+        writeln!(out, "error: {}", printable(&diagnostic.message))?;
         let Some((line, column)) = self.place(diagnostic) else {
-            writeln!(out, " --> {}", self.file)?;
-            return self.render_help(diagnostic, 1, out);
+            writeln!(out, " --> {}", printable(&self.file))?;
+            return Self::render_help(diagnostic, " ", out);
         };
-        let labels = &diagnostic.labels;
+        let mut labels: Vec<&(Span, String)> = diagnostic.labels.iter().take(PLACES).collect();
         let last = labels.iter().map(|l| self.line(l.0.start).number).max();
-        let width = last.unwrap_or(line).to_string().len();
-        let bar = format!("{:width$} |", "");
-        writeln!(out, "{:width$}--> {}:{line}:{column}", "", self.file)?;
-        writeln!(out, "{bar}")?;
+        let margin = " ".repeat(last.unwrap_or(line).to_string().len());
+        let file = printable(&self.file);
+        writeln!(out, "{margin}--> {file}:{line}:{column}")?;
+        writeln!(out, "{margin} |")?;
         let mut shown = None;
-        let mut sorted: Vec<&(Span, String)> = labels.iter().collect();
-        sorted.sort_by_key(|(span, _)| span.start);
-        for (span, text) in sorted {
+        labels.sort_by_key(|(span, _)| span.start);
+        for (span, text) in labels {
             let line = self.line(span.start);
-            if shown != Some(line.number) {
-                // Whatever would move the underline away from what it underlines is one blank.
-                let clean = line.text.replace(char::is_control, " ");
-                writeln!(out, "{:>width$} | {}", line.number, clean.trim_end())?;
-                shown = Some(line.number);
+            let excerpt = line.excerpt(*span);
+            let now = (line.number, excerpt.start);
+            if shown != Some(now) {
+                let number = line.number.to_string();
+                let indent = &margin[number.len().min(margin.len())..];
+                writeln!(out, "{indent}{number} | {}", excerpt.text)?;
+                shown = Some(now);
             }
-            let column = line.column(span.start);
-            let end = line.column(span.end.min(line.start + line.text.len()));
-            let marks = "^".repeat(end.saturating_sub(column).max(1));
-            let row = format!("{bar} {:column$}{marks} {text}", "");
+            let (indent, marks) = (" ".repeat(excerpt.column), "^".repeat(excerpt.marks));
+            let row = format!("{margin} | {indent}{marks} {}", printable(text));
             writeln!(out, "{}", row.trim_end())?;
         }
-        self.render_help(diagnostic, width, out)
+        match diagnostic.labels.len().saturating_sub(PLACES) {
+            0 => {}
+            n => writeln!(out, "{margin} = and {n} more places")?,
+        }
+        Self::render_help(diagnostic, &margin, out)
     }
 
-    fn render_help(&self, diagnostic: &Diagnostic, width: usize, out: &mut String) -> fmt::Result {
+    fn render_help(diagnostic: &Diagnostic, margin: &str, out: &mut String) -> fmt::Result {
         match &diagnostic.help {
-            Some(help) => writeln!(out, "{:width$} = help: {help}", ""),
+            Some(help) => writeln!(out, "{margin} = help: {}", printable(help)),
             None => Ok(()),
+        }
+    }
+}
+
+/// The same text as `Display`: `main` prints an error with it.
+impl fmt::Debug for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl From<Diagnostics> for Error {
+    fn from(diagnostics: Diagnostics) -> Self {
+        Self::Language {
+            text: diagnostics.to_string(),
         }
     }
 }
@@ -236,6 +266,16 @@ struct Line<'s> {
     text: &'s str,
 }
 
+/// The part of a line that is shown.
+struct Excerpt {
+    /// The first character of the line that is shown.
+    start: usize,
+    text: String,
+    /// Where the marks begin in the text, in characters, and how many there are.
+    column: usize,
+    marks: usize,
+}
+
 impl Line<'_> {
     /// The number of characters before a place on this line.
     fn column(&self, offset: usize) -> usize {
@@ -244,5 +284,36 @@ impl Line<'_> {
             .char_indices()
             .take_while(|(i, _)| *i < inside)
             .count()
+    }
+
+    /// The line, or of a long one the neighbourhood of a place.
+    fn excerpt(&self, span: Span) -> Excerpt {
+        let column = self.column(span.start);
+        let end = self.column(span.end.min(self.start + self.text.len()));
+        let marks = end.saturating_sub(column).max(1);
+        // A control character would move the underline away from its place.
+        let clean = |text: &str| text.replace(is_hidden, " ").trim_end().to_owned();
+        if self.text.chars().nth(LINE).is_none() {
+            return Excerpt {
+                start: 0,
+                text: clean(self.text),
+                column,
+                marks,
+            };
+        }
+        let start = column.saturating_sub(BEFORE);
+        let part: String = self.text.chars().skip(start).take(EXCERPT).collect();
+        let (before, after) = match self.text.chars().nth(start + EXCERPT) {
+            Some(_) => ("…", "…"),
+            None => ("…", ""),
+        };
+        let before = if start == 0 { "" } else { before };
+        let column = column - start + before.chars().count();
+        Excerpt {
+            start,
+            text: format!("{before}{}{after}", clean(&part)),
+            column,
+            marks: marks.min(EXCERPT - BEFORE),
+        }
     }
 }

@@ -1,12 +1,14 @@
 //! Expressions of the language, written as expressions of a definition.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::ast::{self, Infix, Kind, Name, Range};
 use super::diagnostic::{Diagnostic, Span};
+use super::habits::{at_steps, remedy, usage};
+use super::order::Mentions;
 use super::resolve::Resolver;
 use crate::op::{
-    Axis, Broadcast, Dot, Expr, Linear, MatMul, Op, Over, Pointwise, Select, Slice, Transpose,
+    Axis, Broadcast, Dot, Expr, Linear, MatMul, Op, Over, Pointwise, Select, Slice, Sum, Transpose,
 };
 use crate::shape::{Dim, Kind as Content, Rate, Shape, Type};
 
@@ -19,6 +21,8 @@ const MAX_WORK: usize = 200_000;
 /// The arguments of the function that is being expanded.
 pub(super) struct Frame<'p, 'd> {
     pub(super) arguments: HashMap<&'p str, Option<Expr<'d>>>,
+    /// Those that are written as whole numbers.
+    pub(super) whole: HashSet<&'p str>,
     pub(super) call: Span,
 }
 
@@ -57,7 +61,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
 
     fn eval_inner(&self, e: &'p ast::Expr, frame: Option<&Frame<'p, 'd>>) -> Option<Expr<'d>> {
         match &e.kind {
-            Kind::Number(n) => Some(self.r.constant(*n)),
+            Kind::Number(n, _) => Some(self.r.constant(*n)),
             Kind::Name(name) => self.name(name, e.span, frame),
             Kind::Next(name) => self.lookup_next(name, e.span),
             Kind::Neg(a) => {
@@ -69,12 +73,13 @@ impl<'d, 'p> Resolver<'d, 'p> {
                 let a = (self.eval(a, frame)?, a.span);
                 self.apply(op, &[a], ".T", e.span, frame)
             }
-            Kind::Infix(op, a, b) => self.infix(*op, a, b, e.span, frame),
+            Kind::Infix(first, rest) => self.infix(first, rest, frame),
             Kind::Call(name, args) => self.call(name, args, e.span, frame),
             Kind::Slice(a, ranges) => self.cut(a, ranges, e.span, frame),
             Kind::Shape(_) => {
-                let text = "a shape is no value; it can be an argument of `spread`";
-                self.report(Diagnostic::at(e.span, text), frame);
+                let text = "brackets hold a shape, as in `spread(x, [H, K])`, not values";
+                let help = "values are joined by `concat(a, b)`";
+                self.report(Diagnostic::at(e.span, text).help(help), frame);
                 None
             }
         }
@@ -86,8 +91,12 @@ impl<'d, 'p> Resolver<'d, 'p> {
         if value.ty().is_some_and(Type::is_real) {
             return Some(value);
         }
-        let text = "a class is not a number; use `gather` or `one_hot`";
-        self.report(Diagnostic::at(e.span, text), frame);
+        let text = "a class is not a number";
+        let help = match e.word() {
+            Some(c) => format!("`gather(v, {c})` is its entry of a vector, `one_hot({c})` a vector with a 1 at its place"),
+            None => "`gather(v, c)` is its entry of a vector, `one_hot(c)` a vector with a 1 at its place".into(),
+        };
+        self.report(Diagnostic::at(e.span, text).help(help), frame);
         None
     }
 
@@ -107,19 +116,38 @@ impl<'d, 'p> Resolver<'d, 'p> {
         None
     }
 
+    /// Operators that bind equally, from left to right.
     fn infix(
         &self,
+        first: &'p ast::Expr,
+        rest: &'p [(Infix, ast::Expr)],
+        frame: Option<&Frame<'p, 'd>>,
+    ) -> Option<Expr<'d>> {
+        let mut left = self.eval(first, frame);
+        let mut span = first.span;
+        for (op, b) in rest {
+            let whole = span.to(b.span);
+            left = if *op == Infix::Power {
+                left.and_then(|a| self.power((a, span), b, whole, frame))
+            } else {
+                // Both sides are evaluated, so that the mistakes of both are reported.
+                let right = self.eval(b, frame);
+                left.zip(right)
+                    .and_then(|(l, r)| self.operate(*op, (l, span), (r, b.span), whole, frame))
+            };
+            span = whole;
+        }
+        left
+    }
+
+    fn operate(
+        &self,
         op: Infix,
-        a: &'p ast::Expr,
-        b: &'p ast::Expr,
+        left: Argument<'d>,
+        right: Argument<'d>,
         span: Span,
         frame: Option<&Frame<'p, 'd>>,
     ) -> Option<Expr<'d>> {
-        if op == Infix::Power {
-            return self.power(a, b, span, frame);
-        }
-        let (left, right) = (self.eval(a, frame), self.eval(b, frame));
-        let (left, right) = ((left?, a.span), (right?, b.span));
         let (op_row, args) = match op {
             Infix::Add => (Pointwise::Add, [left, right]),
             Infix::Sub => (Pointwise::Sub, [left, right]),
@@ -159,14 +187,25 @@ impl<'d, 'p> Resolver<'d, 'p> {
 
     fn power(
         &self,
-        a: &'p ast::Expr,
+        base: Argument<'d>,
         b: &'p ast::Expr,
         span: Span,
         frame: Option<&Frame<'p, 'd>>,
     ) -> Option<Expr<'d>> {
-        let base = (self.eval(a, frame)?, a.span);
         let whole = b.literal().filter(|n| n.fract() == 0.0);
         let whole = whole.and_then(|n| format!("{n}").parse::<i32>().ok());
+        let matrix = base.0.shape().is_some_and(|s| s.rank() == 2);
+        // Entry by entry these would mean something else than on paper.
+        let help = match (whole, b.word()) {
+            (Some(..0), _) => "entry by entry it is `1 / W`; there is no inverse",
+            (_, Some("T" | "t")) => "a transpose is written `W.T`",
+            _ => "",
+        };
+        if matrix && !help.is_empty() {
+            let text = "a power of a matrix is taken entry by entry";
+            self.report(Diagnostic::at(span, text).help(help), frame);
+            return None;
+        }
         match whole {
             Some(2) => self.pointwise(Pointwise::Square, &[base], "^", span, frame),
             Some(n) => self.pointwise(Pointwise::Powi(n), &[base], "^", span, frame),
@@ -184,41 +223,90 @@ impl<'d, 'p> Resolver<'d, 'p> {
         span: Span,
         frame: Option<&Frame<'p, 'd>>,
     ) -> Option<Expr<'d>> {
-        let mut value = self.real(a, frame)?;
-        let dims = value.shape()?.dims();
-        if ranges.len() > dims.len() {
-            let found = self.shape_text(value.shape()?);
-            let text = format!(
-                "too many ranges: expected at most {}, found {}",
-                dims.len(),
-                ranges.len()
-            );
-            let text = Diagnostic::new(text).label(a.span, format!("this is {found}"));
-            self.report(text, frame);
+        let whole = self.real(a, frame)?;
+        let dims = whole.shape()?.dims();
+        let refuse = |text: String, help: &str| {
+            let found = self.shape_text(whole.shape()?);
+            let text = Diagnostic::at(span, text).label(a.span, format!("this is {found}"));
+            self.report(text.help(help), frame);
+            None
+        };
+        if let Some(step) = ranges.iter().find_map(|r| self.step_index(r)) {
+            let text = "an index counts entries, and is made of numbers and sizes";
+            let name = a.word().unwrap_or("x");
+            let help = at_steps(name, self.is_state(name).unwrap_or(false));
+            self.report(Diagnostic::at(step, text).help(help), frame);
             return None;
         }
+        if ranges.len() > dims.len() {
+            let most = dims.len();
+            let text = format!(
+                "too many indices: expected at most {most}, found {}",
+                ranges.len()
+            );
+            return refuse(
+                text,
+                "entries of a vector are `x[a:b]`, of a matrix `M[a:b, c:d]`",
+            );
+        }
+        let mut value = whole;
         for (i, range) in ranges.iter().enumerate() {
             let axis = if i == 0 { Axis::Rows } else { Axis::Columns };
+            if let Some(n) = range
+                .start
+                .as_ref()
+                .and_then(ast::Expr::literal)
+                .filter(|n| *n < 0.0)
+            {
+                let text = format!("the index {n} is negative");
+                return refuse(text, "entries are counted from 0, and not from the end");
+            }
             let start = match &range.start {
                 Some(start) => self.dim(start)?,
                 None => Dim::fixed(0),
             };
             let end = match &range.end {
                 Some(end) => self.dim(end)?,
+                None if range.entry => start + Dim::fixed(1),
                 None => dims[i],
             };
             let inside = dims[i].checked_sub(end);
             let Some(len) = end.checked_sub(start).filter(|_| inside.is_some()) else {
-                let found = self.shape_text(value.shape()?);
-                let text = "the slice is not inside the value for every size of the dimensions";
-                let text = Diagnostic::at(span, text).label(a.span, format!("this is {found}"));
-                self.report(text, frame);
-                return None;
+                let part = if range.entry { "entry" } else { "slice" };
+                let text =
+                    format!("the {part} is not inside the value for every size of the dimensions");
+                return refuse(text, "entries are counted from 0; `x[a:b]` ends before `b`");
             };
             let op = Op::Linear(Linear::Slice(Slice { axis, start, len }));
             value = self.apply(op, &[(value, a.span)], "[…]", span, frame)?;
         }
-        Some(value)
+        // One entry of an axis: the axis is gone.
+        let entry = |i: usize| ranges.get(i).is_some_and(|r| r.entry);
+        let over = match (entry(0), entry(1)) {
+            (false, false) => return Some(value),
+            (true, false) if dims.len() == 2 => Over::Axis(Axis::Rows),
+            (false, true) => Over::Axis(Axis::Columns),
+            _ => Over::All,
+        };
+        self.apply(
+            Op::Linear(Linear::Sum(Sum(over))),
+            &[(value, a.span)],
+            "[…]",
+            span,
+            frame,
+        )
+    }
+
+    /// Where an index names what is no size, as in `x[t-1]`.
+    fn step_index(&self, range: &'p Range) -> Option<Span> {
+        let ends = [&range.start, &range.end];
+        let end = ends.into_iter().flatten().find(|e| {
+            let mentions = Mentions::of(e, &self.functions);
+            let mut names = mentions.names.iter();
+            names.any(|n| !self.dims.contains_key(n) && !self.program.suspects.contains(*n))
+                || !mentions.nexts.is_empty()
+        })?;
+        Some(end.span)
     }
 
     /// A pointwise op; a scalar is spread over the other argument.
@@ -274,9 +362,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
                 if args.is_empty() {
                     diagnostic = diagnostic.label(span, "");
                 }
-                let product = matches!(types[..], [Type { shape: Shape::Matrix(_, n), .. }, Type { shape: Shape::Vector(m), .. }] if n == m);
-                if product && what == "*" {
-                    let help = "`*` works entry by entry; the matrix product is `@`";
+                if let Some(help) = remedy(what, &types) {
                     diagnostic = diagnostic.help(help);
                 }
                 self.report(diagnostic, frame);
@@ -300,9 +386,11 @@ impl<'d, 'p> Resolver<'d, 'p> {
             return None;
         }
         let values = args.iter().map(|a| self.eval(a, frame));
-        let names = function.parameters.iter().map(|p| &*p.text);
+        let names = || function.parameters.iter().map(|p| &*p.text);
+        let whole = names().zip(args).filter(|(_, a)| self.is_whole(a, frame));
         let inner = Frame {
-            arguments: names.zip(values).collect(),
+            whole: whole.map(|(name, _)| name).collect(),
+            arguments: names().zip(values).collect(),
             call: frame.map_or(span, |f| f.call),
         };
         self.eval(&function.body, Some(&inner))
@@ -321,7 +409,36 @@ impl<'d, 'p> Resolver<'d, 'p> {
             "`{}` takes {expected} argument{plural}, found {found}",
             name.text
         );
-        self.report(Diagnostic::at(span, text), frame);
+        let diagnostic = Diagnostic::at(span, text);
+        let help = usage(&name.text, found);
+        self.report(
+            match help {
+                Some(help) => diagnostic.help(help),
+                None => diagnostic,
+            },
+            frame,
+        );
+    }
+
+    /// Whether a value is written as a whole number, or as a size: it could be taken for a number
+    /// of steps.
+    pub(super) fn is_whole(&self, e: &ast::Expr, frame: Option<&Frame<'p, 'd>>) -> bool {
+        match &e.kind {
+            Kind::Number(_, whole) => *whole,
+            Kind::Neg(a) => self.is_whole(a, frame),
+            Kind::Infix(first, rest) => {
+                let sum = |op| matches!(op, Infix::Add | Infix::Sub | Infix::Mul);
+                self.is_whole(first, frame)
+                    && rest
+                        .iter()
+                        .all(|(op, b)| sum(*op) && self.is_whole(b, frame))
+            }
+            Kind::Name(name) => match frame.filter(|f| f.arguments.contains_key(&**name)) {
+                Some(frame) => frame.whole.contains(&**name),
+                None => !self.table.contains_key(&**name) && self.dims.contains_key(&**name),
+            },
+            _ => false,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::ast::{self, Name};
 use super::diagnostic::{Diagnostic, Span};
 use super::eval::{Argument, Frame};
+use super::habits::{at_steps, function_elsewhere};
 use super::resolve::Resolver;
 use crate::error::nearest;
 use crate::op::{
@@ -48,26 +49,6 @@ const OTHERS: &[&str] = &[
     "log_sigmoid",
     "strong_matmul",
     "strong_outer",
-];
-
-/// What functions are called elsewhere, and how they are written here.
-const ELSEWHERE: &[(&str, &str)] = &[
-    ("log", "ln(x)"),
-    ("logistic", "sigmoid(x)"),
-    ("logsigmoid", "log_sigmoid(x)"),
-    ("mean", "sum(x) / H"),
-    ("norm", "sqrt(dot(x, x))"),
-    ("where", "select(c, a, b)"),
-    ("cat", "concat(a, b)"),
-    ("stack", "concat(a, b)"),
-    ("hstack", "concat_columns(A, B)"),
-    ("lag", "delay(x)"),
-    ("shift", "delay(x)"),
-    ("inner", "dot(a, b)"),
-    ("maximum", "max(a, b)"),
-    ("minimum", "min(a, b)"),
-    ("mse", "squared_error(a, b)"),
-    ("cross_entropy", "softmax_cross_entropy(logits, class)"),
 ];
 
 fn pointwise(name: &str) -> Option<Pointwise> {
@@ -136,13 +117,18 @@ impl<'d, 'p> Resolver<'d, 'p> {
         if self.program.suspects.contains(text) || self.reports.is_full() {
             return None;
         }
-        let diagnostic = if self.table.contains_key(text) {
+        let diagnostic = if let Some(state) = self.is_state(text) {
+            let help = format!(
+                "a product is written `{text} * (…)`; {}",
+                at_steps(text, state)
+            );
             let text = format!("`{text}` is a value and cannot be called");
-            Diagnostic::at(name.span, text).help("a product is written `a * b` or `A @ b`")
+            Diagnostic::at(name.span, text).help(help)
         } else {
             let unknown = Diagnostic::at(name.span, format!("there is no function `{text}`"));
-            match ELSEWHERE.iter().find(|(name, _)| *name == text) {
-                Some((_, here)) => unknown.help(format!("write `{here}`")),
+            let value = |name: &str| self.table.contains_key(name);
+            match function_elsewhere(text, value) {
+                Some(here) => unknown.help(here),
                 None => {
                     let known = names().chain(self.functions.keys().copied());
                     unknown.suggest(suggestion(text, known))
@@ -325,7 +311,11 @@ impl<'d> Call<'_, 'd, '_> {
         let over = match (self.args.len(), self.axis(1)) {
             (1, _) => Over::All,
             (_, Some(axis)) => Over::Axis(axis),
-            _ => return self.fail("write `sum(x)`, `sum(x, rows)` or `sum(x, columns)`"),
+            _ => match self.args[1].literal() {
+                Some(0.0) => return self.fail("axis 0 is written `sum(A, rows)`"),
+                Some(1.0 | -1.0) => return self.fail("axis 1 is written `sum(A, columns)`"),
+                _ => return self.fail("write `sum(x)`, `sum(A, rows)` or `sum(A, columns)`"),
+            },
         };
         let value = self.all(1)?;
         if over == Over::All && value[0].0.ty() == value[0].0.rate().map(|r| Type::real((), r)) {
@@ -386,18 +376,44 @@ impl<'d> Call<'_, 'd, '_> {
         if !two {
             return Some(r.r.delay(value));
         }
+        if r.is_whole(&self.args[1], self.frame) {
+            return self.lag();
+        }
         let mut init = r.real(&self.args[1], self.frame)?;
         let shape = value.shape()?;
         if init.shape() == Some(Shape::Scalar) {
             init = init.spread(shape);
         }
         if init.rate() == Some(Rate::Step) {
-            return self.fail("the initial value varies with the step");
+            return self.fail("the start varies with the step; use `first(…)` or `last(…)` of it");
         }
         if init.shape() != Some(shape) {
-            return self.fail("the initial value has another shape");
+            let (expected, found) = (r.shape_text(shape), r.shape_text(init.shape()?));
+            return self.fail(&format!(
+                "expected a start that is {expected}, found {found}"
+            ));
         }
         Some(r.r.delay_from(value, init))
+    }
+
+    /// `delay(x, 2)`: a start of two, or two steps.
+    fn lag(&self) -> Option<Expr<'d>> {
+        let name = self.args[0].word().unwrap_or("x");
+        let steps = match self.args[1].literal() {
+            Some(n) if n < 0.0 => format!("a later value is `advance({name})`"),
+            Some(0.0) => format!("`delay({name})` starts at zero"),
+            Some(1.0) => format!("one step earlier is `delay({name})`"),
+            _ => format!("two steps earlier is `delay(delay({name}))`"),
+        };
+        let start = match self.args[1].literal() {
+            Some(n) => format!("{n:.1}"),
+            None => "1.0 * (…)".into(),
+        };
+        let text = "`delay`: the second argument is the start, not a number of steps";
+        let help = format!("{steps}; a start has a point: `delay({name}, {start})`");
+        let diagnostic = Diagnostic::at(self.args[1].span, text).help(help);
+        self.resolver.report(diagnostic, self.frame);
+        None
     }
 
     fn loss(&self) -> Option<Expr<'d>> {

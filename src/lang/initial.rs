@@ -46,7 +46,8 @@ impl Resolver<'_, '_> {
             let over_root = None;
             return Some(Spread { factor, over_root });
         }
-        if let Kind::Infix(Infix::Div, factor, root) = &e.kind
+        if let Kind::Infix(factor, rest) = &e.kind
+            && let [(Infix::Div, root)] = &rest[..]
             && let (Some(factor), Some(("sqrt", [size]))) = (factor.literal(), parts(root))
         {
             let over_root = Some(self.dim(size)?);

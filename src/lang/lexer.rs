@@ -1,11 +1,14 @@
 //! From characters to tokens, in ASCII or in the signs of a paper.
 
 use super::diagnostic::{Diagnostic, Reports, Span};
+use super::habits::SIGNS_ELSEWHERE;
+use crate::error::{LONGEST_NAME, is_hidden};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Token<'s> {
     Name(&'s str),
-    Number(f64),
+    /// A number, and whether it is written without a point and an exponent.
+    Number(f64, bool),
     Plus,
     Minus,
     Star,
@@ -30,6 +33,8 @@ pub(super) enum Token<'s> {
     Transpose,
     /// `²` or `³`
     Superscript(f64),
+    /// Something that is not part of the language, and is reported.
+    Unknown,
     Newline,
     End,
 }
@@ -39,7 +44,7 @@ impl Token<'_> {
     pub(super) fn text(self) -> String {
         let sign = match self {
             Self::Name(name) => return format!("`{name}`"),
-            Self::Number(_) => return "a number".into(),
+            Self::Number(..) => return "a number".into(),
             Self::Newline => return "the end of the line".into(),
             Self::End => return "the end of the file".into(),
             Self::Plus => "+",
@@ -64,6 +69,7 @@ impl Token<'_> {
             Self::Tilde => "~",
             Self::Transpose => ".T",
             Self::Superscript(_) => return "a superscript".into(),
+            Self::Unknown => return "a sign of another language".into(),
         };
         format!("`{sign}`")
     }
@@ -74,12 +80,19 @@ fn starts_name(c: char) -> bool {
 }
 
 fn continues_name(c: char) -> bool {
-    (c.is_alphanumeric() && !matches!(c, 'ᵀ' | '²' | '³')) || c == '_'
+    (c.is_alphanumeric() && c != 'ᵀ' && !is_superscript(c)) || c == '_'
+}
+
+/// Superscripts are powers, not parts of a name.
+const fn is_superscript(c: char) -> bool {
+    matches!(c, '²' | '³' | '¹' | '⁰' | '⁴'..='⁹' | '⁺' | '⁻')
 }
 
 /// Whether the language can spell this name.
 pub(super) fn is_name(text: &str) -> bool {
-    text.starts_with(starts_name) && name_len(text) == text.len()
+    text.starts_with(starts_name)
+        && name_len(text) == text.len()
+        && text.chars().nth(LONGEST_NAME).is_none()
 }
 
 /// The length of the name at the beginning of a text. Derivatives have names of several parts, as
@@ -96,7 +109,7 @@ fn name_len(text: &str) -> usize {
     len
 }
 
-/// The tokens with their places; the last one is `End`. What is no token is reported and left out.
+/// The tokens with their places; the last one is `End`. Signs of other languages are reported.
 pub(super) fn tokens<'s>(source: &'s str, reports: &Reports) -> Vec<(Token<'s>, Span)> {
     let mut found = Vec::new();
     let mut at = 0;
@@ -108,26 +121,36 @@ pub(super) fn tokens<'s>(source: &'s str, reports: &Reports) -> Vec<(Token<'s>, 
             c if c.is_whitespace() => (None, c.len_utf8()),
             c if starts_name(c) => {
                 let len = name_len(rest);
+                if rest[..len].chars().nth(LONGEST_NAME).is_some() {
+                    let text = format!("a name has at most {LONGEST_NAME} characters");
+                    reports.push(Diagnostic::at(Span::new(at, at + len), text));
+                }
                 (Some(Token::Name(&rest[..len])), len)
             }
             c if c.is_ascii_digit() || (c == '.' && followed_by_digit(rest)) => {
                 let len = number_len(rest);
-                let span = Span::new(at, at + len);
-                (
-                    Some(Token::Number(number(&rest[..len], span, reports))),
-                    len,
-                )
+                let (text, span) = (&rest[..len], Span::new(at, at + len));
+                let whole = text.chars().all(|c| c.is_ascii_digit());
+                (Some(Token::Number(number(text, span, reports), whole)), len)
             }
             _ => match sign(rest) {
                 Some((token, len)) => (Some(token), len),
                 None => {
-                    let text = format!("{c:?} is not part of the language");
-                    let unknown = Diagnostic::at(Span::new(at, at + c.len_utf8()), text);
-                    reports.push(match instead(c) {
-                        Some(help) => unknown.help(help),
+                    let known = SIGNS_ELSEWHERE
+                        .iter()
+                        .find(|(sign, _)| rest.starts_with(sign));
+                    let len = known.map_or(c.len_utf8(), |(sign, _)| sign.len());
+                    let text = match is_hidden(c) {
+                        true => format!("{c:?} is not part of the language"),
+                        false => format!("`{}` is not part of the language", &rest[..len]),
+                    };
+                    let unknown = Diagnostic::at(Span::new(at, at + len), text);
+                    reports.push(match known {
+                        Some((_, help)) => unknown.help(*help),
+                        None if is_superscript(c) => unknown.help("a power is written `x^4`"),
                         None => unknown,
                     });
-                    (None, c.len_utf8())
+                    (Some(Token::Unknown), len)
                 }
             },
         };
@@ -138,20 +161,6 @@ pub(super) fn tokens<'s>(source: &'s str, reports: &Reports) -> Vec<(Token<'s>, 
     }
     found.push((Token::End, Span::new(source.len(), source.len())));
     found
-}
-
-/// What to write instead of a sign of other languages.
-const fn instead(c: char) -> Option<&'static str> {
-    match c {
-        ';' => Some("a statement ends with its line"),
-        '×' | '∘' => Some("a product is written `a * b` or `A @ b`"),
-        '√' => Some("a root is written `sqrt(x)`"),
-        '|' => Some("an absolute value is written `abs(x)`"),
-        '!' | '≠' => Some("that two numbers differ is written `1 - (a == b)`"),
-        '&' | '{' | '}' => Some("a choice is written `select(c, a, b)`"),
-        '"' => Some("there are no texts; a comment begins with `#`"),
-        _ => None,
-    }
 }
 
 fn sign(rest: &str) -> Option<(Token<'static>, usize)> {
@@ -224,8 +233,17 @@ fn number(text: &str, span: Span, reports: &Reports) -> f64 {
             1.0
         }
         _ => {
+            let digits = text.trim_end_matches(|c| continues_name(c) && !c.is_ascii_digit());
+            let help = match digits.parse::<f64>() {
+                Ok(_) if digits != text && !matches!(&text[digits.len()..], "e" | "E") => {
+                    format!(
+                        "a product is written `{digits} * {}`",
+                        &text[digits.len()..]
+                    )
+                }
+                _ => "numbers are written `3`, `0.5` or `1.5e-3`, names start with a letter".into(),
+            };
             let text = format!("`{text}` is not a number");
-            let help = "numbers are written `3`, `0.5` or `1.5e-3`, names start with a letter";
             reports.push(Diagnostic::at(span, text).help(help));
             1.0
         }

@@ -7,7 +7,9 @@
 mod ast;
 mod diagnostic;
 mod eval;
+mod expressions;
 mod functions;
+mod habits;
 mod initial;
 mod lexer;
 mod lines;
@@ -19,6 +21,7 @@ mod print_loss;
 mod print_states;
 mod resolve;
 mod roles;
+mod sizes;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 

@@ -27,7 +27,7 @@ impl<'p> Mentions<'p> {
         let mut stack = vec![expr];
         while let Some(expr) = stack.pop() {
             match &expr.kind {
-                Kind::Number(_) => {}
+                Kind::Number(..) => {}
                 Kind::Name(name) => {
                     self.names.insert(name);
                 }
@@ -35,7 +35,10 @@ impl<'p> Mentions<'p> {
                     self.nexts.insert(name);
                 }
                 Kind::Neg(a) | Kind::Transpose(a) => stack.push(a),
-                Kind::Infix(_, a, b) => stack.extend([&**a, &**b]),
+                Kind::Infix(first, rest) => {
+                    stack.push(first);
+                    stack.extend(rest.iter().map(|(_, e)| e));
+                }
                 Kind::Call(name, args) => {
                     self.functions.insert(&name.text);
                     stack.extend(args);

@@ -4,15 +4,13 @@
 //! one is read, so that several mistakes come back at once.
 
 use super::ast::{
-    Equation, Expr, Function, Infix, Kind, LeafDecl, LeafKind, LossDecl, Name, OutputDecl, Program,
-    Range, RoleWord, Start, StateDecl,
+    Equation, Expr, Function, Kind, LeafDecl, LeafKind, LossDecl, Name, OutputDecl, Program, RoleWord,
+    Start, StateDecl,
 };
 use super::diagnostic::{Diagnostic, Reports, Span};
+use super::habits::instead;
 use super::lexer::{Token, tokens};
 use crate::error::nearest;
-
-/// How deeply expressions may nest, and how many operators may stand in a row.
-pub(super) const MAX_HEIGHT: usize = 128;
 
 /// What a statement may begin with, other than the name of a value.
 const KEYWORDS: &[&str] = &[
@@ -32,13 +30,14 @@ const KEYWORDS: &[&str] = &[
 ];
 
 /// A statement was given up; the mistake is reported.
-struct GivenUp;
+pub(super) struct GivenUp;
 
-type Parsed<T> = Result<T, GivenUp>;
+pub(super) type Parsed<T> = Result<T, GivenUp>;
 
 /// Reads a whole file.
 pub(super) fn parse(source: &str, reports: &Reports) -> Program {
     let mut parser = Parser {
+        source,
         tokens: tokens(source, reports),
         at: 0,
         nesting: 0,
@@ -51,21 +50,22 @@ pub(super) fn parse(source: &str, reports: &Reports) -> Program {
     parser.program
 }
 
-struct Parser<'s, 'r> {
+pub(super) struct Parser<'s, 'r> {
+    pub(super) source: &'s str,
     tokens: Vec<(Token<'s>, Span)>,
     at: usize,
     /// How many brackets are open: inside, the end of a line means nothing.
     nesting: usize,
     /// How deep the recursion is.
-    depth: usize,
+    pub(super) depth: usize,
     /// The brackets that are open.
     opened: Vec<Span>,
-    reports: &'r Reports,
+    pub(super) reports: &'r Reports,
     program: Program,
 }
 
 impl<'s> Parser<'s, '_> {
-    fn peek(&mut self) -> Token<'s> {
+    pub(super) fn peek(&mut self) -> Token<'s> {
         if self.nesting > 0 {
             while self.tokens[self.at].0 == Token::Newline {
                 self.at += 1;
@@ -79,12 +79,12 @@ impl<'s> Parser<'s, '_> {
         self.tokens.get(self.at + 1).map_or(Token::End, |t| t.0)
     }
 
-    fn span(&mut self) -> Span {
+    pub(super) fn span(&mut self) -> Span {
         self.peek();
         self.tokens[self.at].1
     }
 
-    fn advance(&mut self) -> Span {
+    pub(super) fn advance(&mut self) -> Span {
         let span = self.span();
         if self.at + 1 < self.tokens.len() {
             self.at += 1;
@@ -92,15 +92,22 @@ impl<'s> Parser<'s, '_> {
         span
     }
 
-    fn take(&mut self, token: Token<'_>) -> Option<Span> {
+    pub(super) fn take(&mut self, token: Token<'_>) -> Option<Span> {
         (self.peek() == token).then(|| self.advance())
     }
 
-    fn unexpected<T>(&mut self, expected: &str) -> Parsed<T> {
+    pub(super) fn unexpected<T>(&mut self, expected: &str) -> Parsed<T> {
+        // A sign of another language is reported already.
+        if self.peek() == Token::Unknown {
+            return Err(GivenUp);
+        }
         let found = self.peek().text();
         let span = self.span();
         let mut diagnostic = Diagnostic::at(span, format!("expected {expected}, found {found}"));
-        if let Some(help) = self.instead(expected) {
+        let before = self.at.checked_sub(1).map(|i| self.tokens[i].0);
+        let tokens = before.map(|before| (before, self.tokens[self.at].0));
+        let inside = self.nesting > 0;
+        if let Some(help) = tokens.and_then(|t| instead(t, expected, inside)) {
             diagnostic = diagnostic.help(help);
         }
         if let Some(open) = self.opened.last() {
@@ -110,26 +117,6 @@ impl<'s> Parser<'s, '_> {
         Err(GivenUp)
     }
 
-    /// What was probably meant, from the tokens around the mistake.
-    fn instead(&self, expected: &str) -> Option<&'static str> {
-        let before = self.at.checked_sub(1).map(|i| self.tokens[i].0)?;
-        match (before, self.tokens[self.at].0) {
-            (Token::Star, Token::Star) => Some("a power is written `a^b`"),
-            (Token::Name("if"), _) => Some("a choice is written `select(c, a, b)`"),
-            // Behind the end of a line it is a bracket that was forgotten.
-            (Token::Newline, _) => None,
-            (_, Token::Name(_) | Token::Number(_) | Token::Open)
-                if expected.starts_with("an operator") =>
-            {
-                Some("a product is written `a * b` or `A @ b`")
-            }
-            _ if expected.starts_with("`:`") => {
-                Some("a slice is written `x[a:b]`, an earlier value `delay(x)` or as a state")
-            }
-            _ => None,
-        }
-    }
-
     fn expect(&mut self, token: Token<'_>) -> Parsed<Span> {
         match self.take(token) {
             Some(span) => Ok(span),
@@ -137,14 +124,14 @@ impl<'s> Parser<'s, '_> {
         }
     }
 
-    fn open(&mut self, token: Token<'_>) -> Parsed<Span> {
+    pub(super) fn open(&mut self, token: Token<'_>) -> Parsed<Span> {
         let span = self.expect(token)?;
         self.nesting += 1;
         self.opened.push(span);
         Ok(span)
     }
 
-    fn close(&mut self, token: Token<'_>, or: &str) -> Parsed<Span> {
+    pub(super) fn close(&mut self, token: Token<'_>, or: &str) -> Parsed<Span> {
         if self.peek() != token {
             return self.unexpected(&format!("{or}{}", token.text()));
         }
@@ -239,6 +226,17 @@ impl<'s> Parser<'s, '_> {
     fn dims(&mut self) -> Parsed<()> {
         self.list(|p| {
             let name = p.name("the name of a size")?;
+            if p.peek() == Token::Equals {
+                let text = format!("the size `{}` is given a value", name.text);
+                let help = format!(
+                    "sizes are inferred from the data, or given by `--dims {0}=8` or \
+                     `Batch::size(\"{0}\", 8)`; a fixed size is a number: `x[8]`",
+                    name.text
+                );
+                let span = p.span();
+                p.reports.push(Diagnostic::at(span, text).help(help));
+                return Err(GivenUp);
+            }
             p.program.dims.push(name);
             Ok(())
         })
@@ -294,6 +292,17 @@ impl<'s> Parser<'s, '_> {
             }
             let start = match kind {
                 LeafKind::Param => p.start()?,
+                _ if matches!(p.peek(), Token::Equals | Token::Tilde) => {
+                    let text = format!("the input `{}` is given a value", name.text);
+                    let help = format!(
+                        "inputs come with the data; a constant is written `{0} = …`, a parameter \
+                         that starts there `param {0} = …`",
+                        name.text
+                    );
+                    let span = p.span();
+                    p.reports.push(Diagnostic::at(span, text).help(help));
+                    return Err(GivenUp);
+                }
                 _ => None,
             };
             p.program.leaves.push(LeafDecl {
@@ -404,12 +413,16 @@ impl<'s> Parser<'s, '_> {
         // The first of two names may be a keyword with a slip of the pen.
         if matches!(token, Token::Name(_)) && !next {
             let near = nearest(&name.text, KEYWORDS.iter().copied());
-            if near.is_some() {
-                let text = format!("`{}` begins no statement", name.text);
-                let diagnostic = Diagnostic::at(name.span, text);
-                self.reports.push(diagnostic.suggest(near));
-                return Err(GivenUp);
-            }
+            let text = format!("unknown statement `{}`", name.text);
+            let diagnostic = Diagnostic::at(name.span, text);
+            self.reports.push(match near {
+                Some(_) => diagnostic.suggest(near),
+                None => diagnostic.help(
+                    "an equation is written `a = e`; declarations begin with `dim`, `input`, \
+                     `param`, `state`, `output`, `loss` or `fn`",
+                ),
+            });
+            return Err(GivenUp);
         }
         if token != Token::Equals {
             return self.unexpected(if next { "`=`" } else { "`=` or `'`" });
@@ -423,176 +436,5 @@ impl<'s> Parser<'s, '_> {
             self.program.equations.push(equation);
         }
         Ok(())
-    }
-
-    fn expression(&mut self) -> Parsed<Expr> {
-        self.infix(1)
-    }
-
-    /// Runs `f` one level deeper, unless that is too deep.
-    fn deeper(&mut self, f: impl FnOnce(&mut Self) -> Parsed<Expr>) -> Parsed<Expr> {
-        self.depth += 1;
-        if self.depth > MAX_HEIGHT {
-            return self.too_deep();
-        }
-        let parsed = f(self)?;
-        self.depth -= 1;
-        if parsed.height > MAX_HEIGHT {
-            return self.too_deep();
-        }
-        Ok(parsed)
-    }
-
-    fn too_deep<T>(&mut self) -> Parsed<T> {
-        let text = format!("the expression nests more than {MAX_HEIGHT} levels");
-        let help = "give a part of it a name of its own";
-        let span = self.span();
-        self.reports.push(Diagnostic::at(span, text).help(help));
-        Err(GivenUp)
-    }
-
-    fn infix(&mut self, least: u8) -> Parsed<Expr> {
-        let mut left = self.deeper(Self::sign)?;
-        loop {
-            let (op, strength) = match self.peek() {
-                Token::Less => (Infix::Less, 1),
-                Token::LessEq => (Infix::LessEq, 1),
-                Token::Greater => (Infix::Greater, 1),
-                Token::GreaterEq => (Infix::GreaterEq, 1),
-                Token::TwoEquals => (Infix::Equal, 1),
-                Token::Plus => (Infix::Add, 2),
-                Token::Minus => (Infix::Sub, 2),
-                Token::Star => (Infix::Mul, 3),
-                Token::Slash => (Infix::Div, 3),
-                Token::At => (Infix::Product, 3),
-                _ => return Ok(left),
-            };
-            if strength < least {
-                return Ok(left);
-            }
-            self.advance();
-            let right = self.infix(strength + 1)?;
-            left = Self::pair(op, left, right);
-            if left.height > MAX_HEIGHT {
-                return self.too_deep();
-            }
-        }
-    }
-
-    fn pair(op: Infix, left: Expr, right: Expr) -> Expr {
-        let span = left.span.to(right.span);
-        Expr::new(Kind::Infix(op, Box::new(left), Box::new(right)), span)
-    }
-
-    fn sign(&mut self) -> Parsed<Expr> {
-        if let Some(minus) = self.take(Token::Minus) {
-            let operand = self.deeper(Self::sign)?;
-            let span = minus.to(operand.span);
-            return Ok(Expr::new(Kind::Neg(Box::new(operand)), span));
-        }
-        let base = self.postfix()?;
-        if self.take(Token::Caret).is_none() {
-            return Ok(base);
-        }
-        let exponent = self.deeper(Self::sign)?;
-        Ok(Self::pair(Infix::Power, base, exponent))
-    }
-
-    fn postfix(&mut self) -> Parsed<Expr> {
-        let mut value = self.primary()?;
-        loop {
-            match self.peek() {
-                Token::Transpose => {
-                    let span = value.span.to(self.advance());
-                    value = Expr::new(Kind::Transpose(Box::new(value)), span);
-                }
-                Token::Superscript(n) => {
-                    let exponent = Expr::new(Kind::Number(n), self.advance());
-                    value = Self::pair(Infix::Power, value, exponent);
-                }
-                Token::OpenBracket => {
-                    self.open(Token::OpenBracket)?;
-                    let mut ranges = vec![self.range()?];
-                    while self.take(Token::Comma).is_some() {
-                        ranges.push(self.range()?);
-                    }
-                    let end = self.close(Token::CloseBracket, "`,` or ")?;
-                    let span = value.span.to(end);
-                    value = Expr::new(Kind::Slice(Box::new(value), ranges), span);
-                }
-                _ => return Ok(value),
-            }
-            if value.height > MAX_HEIGHT {
-                return self.too_deep();
-            }
-        }
-    }
-
-    fn range(&mut self) -> Parsed<Range> {
-        let start = if self.peek() == Token::Colon {
-            None
-        } else {
-            Some(self.expression()?)
-        };
-        if self.peek() != Token::Colon {
-            return self.unexpected("`:`");
-        }
-        self.advance();
-        let stops = [Token::Comma, Token::CloseBracket];
-        let end = if stops.contains(&self.peek()) {
-            None
-        } else {
-            Some(self.expression()?)
-        };
-        Ok(Range { start, end })
-    }
-
-    fn arguments(&mut self, close: Token<'_>) -> Parsed<(Vec<Expr>, Span)> {
-        let mut args = Vec::new();
-        if self.peek() != close {
-            args.push(self.expression()?);
-            while self.take(Token::Comma).is_some() {
-                args.push(self.expression()?);
-            }
-        }
-        let end = self.close(close, "an operator, `,` or ")?;
-        Ok((args, end))
-    }
-
-    fn primary(&mut self) -> Parsed<Expr> {
-        match self.peek() {
-            Token::Number(n) => Ok(Expr::new(Kind::Number(n), self.advance())),
-            Token::Name(text) => {
-                let span = self.advance();
-                if let Some(prime) = self.take(Token::Prime) {
-                    return Ok(Expr::new(Kind::Next(text.into()), span.to(prime)));
-                }
-                if self.peek() != Token::Open {
-                    return Ok(Expr::new(Kind::Name(text.into()), span));
-                }
-                self.open(Token::Open)?;
-                let (args, end) = self.arguments(Token::Close)?;
-                let name = Name {
-                    text: text.into(),
-                    span,
-                };
-                Ok(Expr::new(Kind::Call(name, args), span.to(end)))
-            }
-            Token::Open => {
-                let start = self.open(Token::Open)?;
-                let inner = self.expression()?;
-                let end = self.close(Token::Close, "an operator or ")?;
-                Ok(Expr {
-                    span: start.to(end),
-                    ..inner
-                })
-            }
-            Token::OpenBracket => {
-                let start = self.open(Token::OpenBracket)?;
-                let (sizes, end) = self.arguments(Token::CloseBracket)?;
-                Ok(Expr::new(Kind::Shape(sizes), start.to(end)))
-            }
-            _ => self.unexpected("an expression"),
-        }
     }
 }

@@ -12,6 +12,9 @@ use crate::tape::{Direction, Leaf, Role, Tape};
 /// Binds more tightly than any operator.
 const TIGHT: u8 = 5;
 
+/// Binds least: `<`, `<=` and `==`.
+const COMPARISON: u8 = 1;
+
 pub(super) struct Writer<'t> {
     pub(super) tape: &'t Tape,
     pub(super) dims: Vec<Arc<str>>,
@@ -103,12 +106,18 @@ impl Writer<'_> {
         };
         match spelling {
             Spelling::Infix(text, own) => {
-                let (a, b) = (self.said(id, 0, own)?, self.said(id, 1, own + 1)?);
+                // Comparisons do not chain.
+                let left = own + u8::from(own == COMPARISON);
+                let (a, b) = (self.said(id, 0, left)?, self.said(id, 1, own + 1)?);
                 Ok(parenthesised(format!("{a} {text} {b}"), own, strength))
             }
             Spelling::Prefix(text) => {
                 let text = format!("{text}{}", self.said(id, 0, 4)?);
                 Ok(parenthesised(text, 3, strength))
+            }
+            // `W^-1` would be read as an inverse.
+            Spelling::Suffix(text, _) if text.starts_with("^-") && node.ty.shape.rank() == 2 => {
+                Ok(format!("powi({}, {})", self.said(id, 0, 0)?, &text[1..]))
             }
             Spelling::Suffix(text, own) => {
                 let text = format!("{}{text}", self.said(id, 0, TIGHT)?);
@@ -152,7 +161,15 @@ impl Writer<'_> {
         };
         match register.init() {
             Some(init) => {
-                let init = self.value(self.unheld(init))?;
+                let mut init = self.value(self.unheld(init))?;
+                // A whole number could be taken for a number of steps.
+                if init
+                    .trim_start_matches('-')
+                    .chars()
+                    .all(|c| c.is_ascii_digit())
+                {
+                    init += ".0";
+                }
                 Ok(format!("{name}({value}, {init})"))
             }
             None => Ok(format!("{name}({value})")),

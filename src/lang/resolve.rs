@@ -8,8 +8,9 @@ use std::sync::Arc;
 use super::ast::{self, Equation, Function, LeafKind, Name, Program};
 use super::diagnostic::{Diagnostic, Reports, Span};
 use super::functions;
+use super::habits::name_elsewhere;
 use super::order::{Item, Mentions, Order, order};
-use crate::error::{Error, nearest};
+use crate::error::Error;
 use crate::op::Expr;
 use crate::recurrence::{Definition, Recurrence};
 use crate::shape::{Dim, Rate, Shape};
@@ -128,6 +129,10 @@ impl<'d, 'p> Resolver<'d, 'p> {
                 .label(name.span, "used again here")
                 .label(first, "first used here");
         }
+        if self.program.states.iter().any(|s| s.name.text == name.text) {
+            let help = format!("the next value of a state is written `{}' = …`", name.text);
+            diagnostic = diagnostic.help(help);
+        }
         self.reports.push(diagnostic);
     }
 
@@ -142,13 +147,21 @@ impl<'d, 'p> Resolver<'d, 'p> {
             } else {
                 self.functions.insert(&name.text, function);
             }
+            let mut arguments: HashMap<&str, Span> = HashMap::new();
+            for argument in &function.parameters {
+                if let Some(first) = arguments.insert(&argument.text, argument.span) {
+                    self.twice(argument, Some(first));
+                }
+            }
         }
     }
 
     fn declare_dims(&mut self) {
         for name in &self.program.dims {
             if self.dims.contains_key(&*name.text) {
-                self.twice(name, None);
+                let mut dims = self.program.dims.iter();
+                let first = dims.find(|d| d.text == name.text).map(|d| d.span);
+                self.twice(name, first);
                 continue;
             }
             if name.text == "loss" {
@@ -171,6 +184,16 @@ impl<'d, 'p> Resolver<'d, 'p> {
         }
         if let Some(first) = self.table.get(&*name.text) {
             self.twice(name, Some(self.declared_at(*first)));
+            return false;
+        }
+        // In an equation the name of a size is a number.
+        let mut dims = self
+            .program
+            .dims
+            .iter()
+            .filter(|_| self.dims.contains_key(&*name.text));
+        if let Some(size) = dims.find(|d| d.text == name.text) {
+            self.twice(name, Some(size.span));
             return false;
         }
         self.table.insert(&name.text, entry);
@@ -237,7 +260,9 @@ impl<'d, 'p> Resolver<'d, 'p> {
                 Some(_) if program.states.iter().any(|s| s.name.text == name) => continue,
                 Some(_) => {
                     let text = format!("`{name}` is not a state, so it has no next value");
-                    self.fail(next.name.span, text);
+                    let help = format!("declare it as a state: `state {name}`");
+                    self.reports
+                        .push(Diagnostic::at(next.name.span, text).help(help));
                     continue;
                 }
                 None => {
@@ -344,12 +369,13 @@ impl<'d, 'p> Resolver<'d, 'p> {
         // Told from where it starts in the file.
         let first = (0..parts.len()).min_by_key(|i| parts[*i].1.start);
         parts.rotate_left(first.unwrap_or(0));
-        let names: Vec<String> = parts.iter().map(|(n, _)| format!("`{n}`")).collect();
-        let start = names.first().cloned().unwrap_or_default();
-        let text = format!(
-            "a loop without a delay: {} needs {start}",
-            names.join(" needs ")
-        );
+        const MOST: usize = 6;
+        let mut names: Vec<&str> = parts.iter().map(|(n, _)| &**n).take(MOST).collect();
+        if parts.len() > MOST {
+            names.push("…");
+        }
+        names.extend(parts.first().map(|(n, _)| &**n));
+        let text = format!("a cycle within one step: {}", names.join(" → "));
         let help = "a value may depend on its own past: declare it as a `state`";
         let mut diagnostic = Diagnostic::new(text).help(help);
         for (_, span) in parts {
@@ -499,14 +525,29 @@ impl<'d, 'p> Resolver<'d, 'p> {
             return;
         }
         if self.functions.contains_key(name) || functions::is_known(name) {
-            self.fail(span, format!("`{name}` is a function, expected a value"));
+            let text = format!("`{name}` is a function, expected a value");
+            let help = format!("write its argument: `{name}(x)`, a power of it `{name}(x)^2`");
+            self.reports.push(Diagnostic::at(span, text).help(help));
             return;
         }
         let known = self.table.keys().copied();
         let known = known.chain(inner.into_iter().flatten());
-        let text = format!("`{name}` is not defined");
+        let unknown = Diagnostic::at(span, format!("`{name}` is not defined"));
+        let help = name_elsewhere(name, |base| self.is_state(base));
         let near = functions::suggestion(name, known);
-        self.reports.push(Diagnostic::at(span, text).suggest(near));
+        self.reports.push(match (help, near) {
+            (Some(help), _) => unknown.help(help),
+            (None, Some(_)) => unknown.suggest(near),
+            (None, None) => unknown.help(format!(
+                "declare it, as `param {name}`, `input {name}` or `state {name}`, or write `{name} = …`"
+            )),
+        });
+    }
+
+    /// Whether a name is that of a state, if it is that of a value.
+    pub(super) fn is_state(&self, name: &str) -> Option<bool> {
+        let entry = self.table.get(name)?;
+        Some(matches!(entry, Entry::Item(Item::State(_))))
     }
 
     /// The value of a name.
@@ -526,7 +567,10 @@ impl<'d, 'p> Resolver<'d, 'p> {
             }
             Some(_) => {
                 let text = format!("`{name}` is not a state, so there is no `{name}'`");
-                self.fail(span, text);
+                let help = format!(
+                    "one step later is `advance({name})`, a transpose `{name}.T`, this step's value `{name}`"
+                );
+                self.reports.push(Diagnostic::at(span, text).help(help));
                 None
             }
             None => {
@@ -534,67 +578,5 @@ impl<'d, 'p> Resolver<'d, 'p> {
                 None
             }
         }
-    }
-
-    pub(super) fn shape(&self, sizes: &[ast::Expr]) -> Option<Shape> {
-        let dims: Vec<Option<Dim>> = sizes.iter().map(|s| self.dim(s)).collect();
-        let dims: Vec<Dim> = dims.into_iter().collect::<Option<_>>()?;
-        let shape = Shape::from_dims(&dims);
-        if shape.is_none() {
-            let span = sizes[0].span.to(sizes[sizes.len() - 1].span);
-            self.fail(span, "a value has at most two axes");
-        }
-        shape
-    }
-
-    /// A size: a number, a name, or a sum of such.
-    pub(super) fn dim(&self, e: &ast::Expr) -> Option<Dim> {
-        use ast::{Infix, Kind};
-        let size = match &e.kind {
-            Kind::Number(n) if n.fract() == 0.0 && *n < 1e9 => {
-                format!("{n}").parse().ok().map(Dim::fixed)
-            }
-            Kind::Name(name) => {
-                let Some(dim) = self.dims.get(&**name) else {
-                    self.undefined_size(name, e.span);
-                    return None;
-                };
-                Some(*dim)
-            }
-            Kind::Infix(Infix::Add, a, b) => Some(self.dim(a)? + self.dim(b)?),
-            Kind::Infix(Infix::Sub, a, b) => self.dim(a)?.checked_sub(self.dim(b)?),
-            Kind::Infix(Infix::Mul, a, b) => {
-                let (a, b) = (self.dim(a)?, self.dim(b)?);
-                match (a.as_fixed(), b.as_fixed()) {
-                    (Some(n), _) => Some(b * n),
-                    (_, Some(n)) => Some(a * n),
-                    _ => None,
-                }
-            }
-            _ => {
-                let text = "expected a size, such as `H`, `3` or `2*H + 1`";
-                self.fail(e.span, text);
-                return None;
-            }
-        };
-        let size = size.filter(|d| !d.is_invalid());
-        if size.is_none() {
-            let text = "this is not a size: expected a whole number, or a sum of at most three \
-                        names with whole factors, that is never negative";
-            self.fail(e.span, text);
-        }
-        size
-    }
-
-    fn undefined_size(&self, name: &str, span: Span) {
-        if self.program.suspects.contains(name) || self.reports.is_full() {
-            return;
-        }
-        let near = nearest(name, self.dims.keys().copied());
-        let diagnostic = Diagnostic::at(span, format!("`{name}` is not a size"));
-        self.reports.push(match near {
-            Some(_) => diagnostic.suggest(near),
-            None => diagnostic.help(format!("declare it: `dim {name}`")),
-        });
     }
 }

@@ -5,7 +5,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use super::{Derived, Direction, Role, Tape};
-use crate::error::Mistake;
+use crate::error::{LONGEST_NAME, Mistake};
 use crate::op::{Build, Expr, Fault, Hold, LeafId, NodeId, Op, RegisterId, Time};
 use crate::shape::{Dim, Rate, Type};
 
@@ -198,6 +198,11 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
     if !name.split('.').all(sound) {
         return Err(format!(
             "`{name}` is not a name: expected a letter, then letters, digits and `_`"
+        ));
+    }
+    if name.chars().nth(LONGEST_NAME).is_some() {
+        return Err(format!(
+            "the name `{name}` is too long: expected at most {LONGEST_NAME} characters"
         ));
     }
     if name == "loss" {

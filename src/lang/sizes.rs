@@ -1,0 +1,84 @@
+//! Sizes and shapes, as a text writes them.
+
+use super::ast::{self, Infix, Kind};
+use super::diagnostic::{Diagnostic, Span};
+use super::resolve::Resolver;
+use crate::error::nearest;
+use crate::shape::{Dim, Shape};
+
+impl Resolver<'_, '_> {
+    pub(super) fn shape(&self, sizes: &[ast::Expr]) -> Option<Shape> {
+        let dims: Vec<Option<Dim>> = sizes.iter().map(|s| self.dim(s)).collect();
+        let dims: Vec<Dim> = dims.into_iter().collect::<Option<_>>()?;
+        let shape = Shape::from_dims(&dims);
+        if shape.is_none() {
+            let span = sizes[0].span.to(sizes[sizes.len() - 1].span);
+            self.fail(span, "a value has at most two axes");
+        }
+        shape
+    }
+
+    /// A size: a number, a name, or a sum of such.
+    pub(super) fn dim(&self, e: &ast::Expr) -> Option<Dim> {
+        let size = match &e.kind {
+            Kind::Number(n, _) if n.fract() == 0.0 && *n < 1e9 => {
+                format!("{n}").parse().ok().map(Dim::fixed)
+            }
+            Kind::Name(name) => {
+                let Some(dim) = self.dims.get(&**name) else {
+                    self.undefined_size(name, e.span);
+                    return None;
+                };
+                Some(*dim)
+            }
+            Kind::Infix(first, rest) if rest.iter().all(|(op, _)| is_of_sizes(*op)) => {
+                let mut size = Some(self.dim(first)?);
+                for (op, b) in rest {
+                    let b = self.dim(b)?;
+                    size = size.and_then(|a| match op {
+                        Infix::Add => Some(a + b),
+                        Infix::Sub => a.checked_sub(b),
+                        _ => match (a.as_fixed(), b.as_fixed()) {
+                            (Some(n), _) => Some(b * n),
+                            (_, Some(n)) => Some(a * n),
+                            _ => None,
+                        },
+                    });
+                }
+                size
+            }
+            _ => {
+                let text = "expected a size, such as `H`, `3` or `2*H + 1`";
+                self.fail(e.span, text);
+                return None;
+            }
+        };
+        let size = size.filter(|d| !d.is_invalid());
+        if size.is_none() {
+            let text = "this is not a size: expected a whole number, or a sum of at most three \
+                        names with whole factors, that is never negative";
+            self.fail(e.span, text);
+        }
+        size
+    }
+
+    fn undefined_size(&self, name: &str, span: Span) {
+        if self.program.suspects.contains(name) || self.reports.is_full() {
+            return;
+        }
+        let near = nearest(name, self.dims.keys().copied());
+        let diagnostic = Diagnostic::at(span, format!("`{name}` is not a size"));
+        self.reports.push(match near {
+            Some(_) => diagnostic.suggest(near),
+            None if self.table.contains_key(name) => {
+                diagnostic.help("a size is a number or a name declared by `dim`")
+            }
+            None => diagnostic.help(format!("declare it: `dim {name}`")),
+        });
+    }
+}
+
+/// Operators between sizes.
+const fn is_of_sizes(op: Infix) -> bool {
+    matches!(op, Infix::Add | Infix::Sub | Infix::Mul)
+}
