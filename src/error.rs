@@ -78,6 +78,15 @@ pub enum Error {
         known: Vec<String>,
     },
 
+    /// The same name twice in one list.
+    #[error("{what} `{}` is given twice", printable(name))]
+    Repeated {
+        /// "size", "array", …
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+
     /// An array that is needed was not given.
     #[error("{what} `{name}` is missing: expected an array of shape {expected}")]
     Missing {
@@ -114,7 +123,7 @@ pub enum Error {
     },
 
     /// Two arrays disagree about a named dimension.
-    #[error("dimension {dim} is {first} in `{first_array}` but {second} in `{second_array}`")]
+    #[error("size {dim} is {first} in `{first_array}` but {second} in `{second_array}`")]
     DimConflict {
         /// The dimension.
         dim: String,
@@ -129,7 +138,10 @@ pub enum Error {
     },
 
     /// No array determines a named dimension.
-    #[error("dimension {dim} cannot be read off any array; give it with `Batch::size`")]
+    #[error(
+        "size {dim} is not known, for no array has it: add `(\"{dim}\", 8)` to the sizes, or \
+         `.size(\"{dim}\", 8)` to the batch"
+    )]
     UnknownSize {
         /// The dimension.
         dim: String,
@@ -189,7 +201,7 @@ pub enum Error {
     },
 
     /// A size of zero.
-    #[error("dimension {dim} is 0 in `{array}`: every size must be at least 1")]
+    #[error("size {dim} is 0 in `{array}`: every size must be at least 1")]
     ZeroSize {
         /// The dimension.
         dim: String,

@@ -100,7 +100,7 @@ fn allocations_of_views<F: Real>(
             }
         }
     }
-    let lengths = batch.lengths();
+    let lengths = batch.lengths().collect::<Vec<_>>();
     let mut again = 0;
     for is_turned in [false, true] {
         for way in 0..3 {

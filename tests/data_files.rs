@@ -426,7 +426,7 @@ fn inputs_become_a_batch() {
         .batch(&model())
         .unwrap();
     assert_eq!((batch.steps(), batch.samples()), (4, 2));
-    assert_eq!(batch.lengths(), [4, 2]);
+    assert_eq!(batch.lengths().collect::<Vec<_>>(), [4, 2]);
     assert_eq!(batch.classes("k"), Some(&array![0, 1].into_dyn()));
     let params: Params<f64> = Arrays::new()
         .with("w", ndarray::Array2::<f32>::ones((2, 3)))

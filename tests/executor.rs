@@ -220,7 +220,7 @@ fn no_bit_depends_on_the_workers() {
 
 /// A sample of a batch on its own.
 fn alone<F: Real>(r: &Recurrence, batch: &Batch<F>, sample: usize) -> Batch<F> {
-    let length = batch.lengths()[sample];
+    let length = batch.lengths().nth(sample).unwrap();
     let part = |rate: Rate| match rate {
         Rate::Step => (1, Slice::from(sample..sample + 1)),
         _ => (0, Slice::from(sample..sample + 1)),
@@ -247,7 +247,7 @@ fn alone<F: Real>(r: &Recurrence, batch: &Batch<F>, sample: usize) -> Batch<F> {
 fn company_does_not_matter<F: Real>(r: &Recurrence, params: &Params<F>, batch: &Batch<F>) -> usize {
     let program = r.compile_for::<F>(params, batch).unwrap();
     let all = program.evaluate(params, batch).unwrap();
-    let lengths = batch.lengths();
+    let lengths = batch.lengths().collect::<Vec<_>>();
     let longer = batch.clone().with_lengths(
         (0..lengths.len())
             .map(|b| if b == 0 { lengths[0] } else { batch.steps() })

@@ -315,7 +315,7 @@ proptest! {
         ] {
             // The directions are data of their own.
             let derived = derived.unwrap();
-            let (params, batch) = instance(&derived, &sizes, &batch.lengths(), 7);
+            let (params, batch) = instance(&derived, &sizes, &batch.lengths().collect::<Vec<_>>(), 7);
             written_and_read(&derived, &params, &batch)?;
         }
     }

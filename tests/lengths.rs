@@ -110,7 +110,7 @@ fn a_batch_is_the_sum_of_its_samples() {
         let whole = gradient(i);
         let floor = 1e-2 * overall(&whole) + 1e-3;
         let mut sums: Vec<(String, ArrayD<f64>)> = Vec::new();
-        for (b, length) in i.batch.lengths().into_iter().enumerate() {
+        for (b, length) in i.batch.lengths().enumerate() {
             let one = Batch::new(length, 1);
             fn cut<T: Clone>(a: &ArrayD<T>, rate: Rate, b: usize, length: usize) -> ArrayD<T> {
                 match rate {
@@ -183,7 +183,7 @@ fn without_holes(a: &ArrayD<f64>, rate: Rate) -> (ArrayD<f64>, f64) {
 fn a_masked_step_might_as_well_not_be_there() {
     for_all(80, "masks", strategy::recurrence(), |i, seen| {
         let expected = gradient(i);
-        let (lengths, steps) = (i.batch.lengths(), i.batch.steps() + 2);
+        let (lengths, steps) = (i.batch.lengths().collect::<Vec<_>>(), i.batch.steps() + 2);
         let empty = Batch::new(steps, i.batch.samples());
         let batch = map_batch(i, empty, with_holes, with_holes);
         let active = ArrayD::from_shape_fn(IxDyn(&[steps, i.batch.samples()]), |at| {

@@ -96,7 +96,7 @@ impl<F: Real> Elsewhere<F> {
             real,
             classes,
             extent: (batch.steps(), batch.samples()),
-            lengths: batch.lengths(),
+            lengths: batch.lengths().collect(),
         }
     }
 
@@ -138,7 +138,7 @@ fn same_bits<F: Real>(a: &ArrayViewD<'_, F>, b: &ArrayViewD<'_, F>, what: &str) 
 /// are or written to arrays of any order.
 fn every_way<F: Real>(r: &Recurrence, params: &Params<F>, batch: &Batch<F>, seed: u64) {
     let mut noise = Noise(seed);
-    let lengths = batch.lengths();
+    let lengths = batch.lengths().collect::<Vec<_>>();
     for threads in [1, 2] {
         let program = r.compile_for::<F>(params, batch).unwrap().threads(threads);
         let arrays = program.evaluate(params, batch).unwrap();
@@ -255,7 +255,7 @@ fn bytes<F: Real>(r: &Recurrence, params: &Params<F>, batch: &Batch<F>) -> usize
 fn only_what_is_not_in_standard_order_is_copied() {
     let r = classifier().gradient(Wrt::Everything).unwrap();
     let (params, batch) = instance(&r, &SIZES, &[7; 4], 3);
-    let lengths = batch.lengths();
+    let lengths = batch.lengths().collect::<Vec<_>>();
     let program = r.compile::<f64>(&SIZES).unwrap();
     let mut workspace = program.workspace();
     // Room for all, whatever is given later.
@@ -411,7 +411,7 @@ fn views_that_do_not_fit_are_refused_in_the_same_words() {
     for (what, p, b) in &bad {
         let expected = r.evaluate(p, b).map(|_| ()).expect_err(what);
         let elsewhere = Elsewhere::of(&r, p, b, &mut Noise(5));
-        let lengths = b.lengths();
+        let lengths = b.lengths().collect::<Vec<_>>();
         let found = views(program.bind(&mut workspace), &r, (p, b), &lengths);
         let found = found.run().map(|_| ()).expect_err(what);
         // A NaN is not equal to itself.

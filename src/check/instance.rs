@@ -2,7 +2,7 @@
 
 use ndarray::ArrayD;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::noise::Noise;
 use crate::recurrence::{Batch, Initial, Params, Recurrence, check_room};
 use crate::shape::{Kind, Rate};
@@ -21,21 +21,16 @@ use crate::tape::Role;
 /// ```
 ///
 /// # Errors
-/// When a size is missing or too large for the memory.
+/// When a size is missing, given twice, of a dimension that does not exist, or too large for the
+/// memory.
 pub fn random_data(
     recurrence: &Recurrence,
     sizes: &[(&str, usize)],
     lengths: &[usize],
     seed: u64,
 ) -> Result<(Params<f64>, Batch<f64>)> {
-    let size = |dim: &str| {
-        let found = sizes.iter().find(|(name, _)| *name == dim);
-        found
-            .map(|(_, n)| *n)
-            .ok_or_else(|| Error::UnknownSize { dim: dim.into() })
-    };
     let tape = recurrence.tape();
-    let values = tape.dims().map(size).collect::<Result<Vec<usize>>>()?;
+    let values = recurrence.sizes_of(sizes)?;
     let steps = lengths.iter().copied().max().unwrap_or(0);
     let mut noise = Noise(seed);
     let mut away_from_zero =

@@ -237,7 +237,7 @@ impl<'a> Check<'a> {
         let bent = unresolved && runner.remarks.iter().any(|(_, r)| *r == Remark::Bent);
         let extent = Extent {
             steps: scope.steps,
-            of_steps: batch.lengths().into_iter().max().unwrap_or(0),
+            of_steps: batch.lengths().max().unwrap_or(0),
             samples: scope.samples,
             of_samples: batch.samples(),
         };

@@ -351,7 +351,7 @@ impl<'a> Runner<'a> {
 
     /// Displacements to try for a group: some single entries, then all entries at random.
     fn probes(&mut self, group: &[usize]) -> Vec<Probe> {
-        let lengths = self.base.batch.lengths();
+        let lengths: Vec<usize> = self.base.batch.lengths().collect();
         let mut probes = Vec::new();
         if let [target] = *group {
             let Target { shape, rate, .. } = &self.targets[target];

@@ -91,7 +91,7 @@ impl Scope {
         targets: usize,
         (entries, most_steps): (usize, usize),
     ) -> Self {
-        let lengths = batch.lengths();
+        let lengths: Vec<usize> = batch.lengths().collect();
         let longest = lengths.iter().copied().max().unwrap_or(1);
         let mut scope = Self {
             steps: longest.min(most_steps.max(1)),
@@ -144,14 +144,14 @@ impl Scope {
     fn with_steps(self, steps: usize, cost: Cost, batch: &Batch<f64>) -> Self {
         Self {
             steps,
-            loss: cost.on(&batch.lengths(), steps, self.samples),
+            loss: cost.on(&batch.lengths().collect::<Vec<_>>(), steps, self.samples),
             ..self
         }
     }
 
     /// If it leaves out a part of the data.
     pub(super) fn is_partial(&self, batch: &Batch<f64>) -> bool {
-        let longest = batch.lengths().into_iter().max().unwrap_or(0);
+        let longest = batch.lengths().max().unwrap_or(0);
         self.steps < longest || self.samples < batch.samples()
     }
 
@@ -168,7 +168,7 @@ impl Scope {
 
     /// The work of the compiled engine on all of the data.
     pub(super) fn whole(&self, cost: Cost, batch: &Batch<f64>) -> f64 {
-        let all = cost.on(&batch.lengths(), batch.steps(), batch.samples());
+        let all = cost.on(&batch.lengths().collect::<Vec<_>>(), batch.steps(), batch.samples());
         COMPILED * all * (6 + 4 * self.groups) as f64
     }
 }

@@ -49,7 +49,17 @@ impl Arrays {
     pub fn batch<F: Scalar>(&self, recurrence: &Recurrence) -> Result<Batch<F>> {
         let is_input = |name: &str| recurrence.inputs().any(|n| n == name);
         let lengths = match self.get(LENGTHS).filter(|_| !is_input(LENGTHS)) {
-            Some(array) => Some(counts(LENGTHS, array)?.into_iter().collect::<Vec<_>>()),
+            Some(array) => {
+                if array.shape().len() != 1 {
+                    return Err(Error::ArrayShape {
+                        what: "array",
+                        name: LENGTHS.into(),
+                        expected: "[B]".into(),
+                        found: array.shape().into(),
+                    });
+                }
+                Some(counts(LENGTHS, array)?.into_iter().collect::<Vec<_>>())
+            }
             None => None,
         };
         let (steps, samples) = self.extent(recurrence, lengths.as_deref())?;

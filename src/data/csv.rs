@@ -16,6 +16,21 @@ pub(super) fn read(bytes: &[u8]) -> Result<Arrays, String> {
         .filter(|(_, l)| !l.trim().is_empty());
     let header = lines.next().ok_or("is empty, expected a row of names")?.1;
     let names: Vec<&str> = header.split(',').map(unquoted).collect();
+    if names.iter().any(|n| n.parse::<f64>().is_ok()) {
+        return Err(format!(
+            "expected a row of names first, such as `y,x[0],x[1]`, found `{header}`"
+        ));
+    }
+    if let [only] = names[..]
+        && only.contains([';', '\t'])
+    {
+        return Err(format!(
+            "expected fields separated by commas, found `{header}`"
+        ));
+    }
+    if let Some(i) = names.iter().position(|n| n.is_empty()) {
+        return Err(format!("column {} has no name", i + 1));
+    }
     let mut columns: Vec<Vec<f64>> = vec![Vec::new(); names.len()];
     for (i, line) in lines {
         let fields: Vec<&str> = line.split(',').map(unquoted).collect();

@@ -33,6 +33,17 @@ impl Format {
             _ => Err(refuse(path, "expected a .npz, .safetensors or .csv file")),
         }
     }
+
+    /// The same for a file that is written.
+    pub(super) fn to_write(path: &Path) -> Result<Self> {
+        match Self::of(path) {
+            Ok(format @ (Self::Npz | Self::Safetensors)) => Ok(format),
+            _ => Err(refuse(
+                path,
+                "arrays are written to a .npz or a .safetensors file",
+            )),
+        }
+    }
 }
 
 pub(super) fn refuse(path: &Path, reason: impl ToString) -> Error {

@@ -67,8 +67,6 @@ pub const EXPANDED: u64 = 4 << 30;
 /// [`Arrays::params`] leaves them out.
 pub const FIT: &str = "fit/";
 
-const NOT_CSV: &str = "arrays are written to .npz or .safetensors files";
-
 /// Named arrays, as a file holds them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Arrays {
@@ -148,10 +146,8 @@ impl Arrays {
     /// When they cannot.
     pub fn can_write(path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        match file::Format::of(path)? {
-            file::Format::Csv => Err(file::refuse(path, NOT_CSV)),
-            file::Format::Npz | file::Format::Safetensors => can_write_whole(path),
-        }
+        file::Format::to_write(path)?;
+        can_write_whole(path)
     }
 
     /// Writes a `.npz` or a `.safetensors` file, whole or not at all.
@@ -160,10 +156,9 @@ impl Arrays {
     /// When the file cannot be written.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let bytes = match file::Format::of(path)? {
-            file::Format::Npz => npz::bytes(self),
+        let bytes = match file::Format::to_write(path)? {
             file::Format::Safetensors => tensors::bytes(self),
-            file::Format::Csv => Err(NOT_CSV.into()),
+            file::Format::Npz | file::Format::Csv => npz::bytes(self),
         };
         let bytes = bytes.map_err(|reason| file::refuse(path, reason))?;
         write_whole(path, &bytes)

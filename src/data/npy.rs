@@ -47,13 +47,28 @@ impl Header {
         let mut header =
             Self::parse(text).map_err(|what| format!("has a header without {what}: {text}"))?;
         header.start = before + length;
-        if text_of(text, "fortran_order").is_some_and(|t| t.starts_with("True")) {
-            return Err("is stored in Fortran order; save it with `np.ascontiguousarray`".into());
+        match text_of(text, "fortran_order") {
+            Some(t) if t.starts_with("False") => Ok(header),
+            Some(t) if t.starts_with("True") => {
+                Err("is stored in Fortran order; save it with `np.ascontiguousarray`".into())
+            }
+            _ => Err(format!(
+                "has a header whose `fortran_order` is neither `True` nor `False`: {text}"
+            )),
         }
-        Ok(header)
     }
 
     fn parse(text: &str) -> Result<Self, &'static str> {
+        for (key, problem) in [
+            ("descr", "one `descr`"),
+            ("fortran_order", "one `fortran_order`"),
+            ("shape", "one `shape`"),
+        ] {
+            let quoted = |q: char| text.matches(&format!("{q}{key}{q}")).count();
+            if quoted('\'') + quoted('"') > 1 {
+                return Err(problem);
+            }
+        }
         let descr = text_of(text, "descr").ok_or("`descr`")?;
         let descr = match descr.chars().next() {
             Some(quote @ ('\'' | '"')) => descr[1..].split(quote).next().unwrap_or_default(),

@@ -1,5 +1,6 @@
 //! NumPy's archive of arrays: a zip file with one `.npy` member for each.
 
+use std::collections::HashSet;
 use std::io::{Cursor, Read, Write};
 
 use zip::write::SimpleFileOptions;
@@ -22,6 +23,10 @@ pub(super) fn begins(bytes: &[u8]) -> Result<(), String> {
 pub(super) fn read(bytes: &[u8], limit: u64) -> Result<Arrays, String> {
     let broken = |error| format!("is not a .npz archive, or is damaged: {error}");
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(broken)?;
+    if let Some(twice) = repeated(bytes, archive.central_directory_start()) {
+        let name = twice.strip_suffix(".npy").unwrap_or(&twice);
+        return Err(format!("array `{name}` is there twice"));
+    }
     let mut arrays = Arrays::new();
     // Without compression only narrow integers expand, to eight bytes each.
     let mut left = limit.max(8 * bytes.len() as u64);
@@ -61,6 +66,27 @@ pub(super) fn read(bytes: &[u8], limit: u64) -> Result<Arrays, String> {
         arrays.insert(name, array);
     }
     Ok(arrays)
+}
+
+/// A member that is in the central directory of an archive more than once; the `zip` crate keeps the
+/// last. See section 4.3.12 of the format.
+fn repeated(bytes: &[u8], start: u64) -> Option<String> {
+    const FIXED: usize = 46;
+    let mut rest = bytes.get(usize::try_from(start).ok()?..)?;
+    let mut seen = HashSet::new();
+    while rest.starts_with(b"PK\x01\x02") {
+        let length = |at: usize| {
+            let bytes = rest.get(at..at + 2)?.try_into().ok()?;
+            Some(usize::from(u16::from_le_bytes(bytes)))
+        };
+        let (name, extra, comment) = (length(28)?, length(30)?, length(32)?);
+        let text = rest.get(FIXED..FIXED + name)?;
+        if !seen.insert(text) {
+            return Some(String::from_utf8_lossy(text).into_owned());
+        }
+        rest = rest.get(FIXED + name + extra + comment..)?;
+    }
+    None
 }
 
 /// An archive, not compressed: the numbers of a gradient hardly shrink.

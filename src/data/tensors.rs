@@ -1,5 +1,7 @@
 //! The `.safetensors` format: a header in JSON, then the entries of all arrays.
 
+use std::collections::HashSet;
+
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::Arrays;
@@ -21,6 +23,10 @@ pub(super) fn begins(bytes: &[u8]) -> Result<(), String> {
 pub(super) fn read(bytes: &[u8]) -> Result<Arrays, String> {
     let broken = |error| format!("is not a .safetensors file, or is damaged: {error}");
     let file = SafeTensors::deserialize(bytes).map_err(broken)?;
+    let (header, _) = SafeTensors::read_metadata(bytes).map_err(broken)?;
+    if let Some(name) = bytes.get(8..8 + header).and_then(repeated) {
+        return Err(format!("its header has the key `{name}` twice"));
+    }
     let mut names: Vec<&str> = file.names();
     names.sort_unstable();
     let mut arrays = Arrays::new();
@@ -30,6 +36,36 @@ pub(super) fn read(bytes: &[u8]) -> Result<Arrays, String> {
         arrays.insert(name, array);
     }
     Ok(arrays)
+}
+
+/// A key that some object of a JSON text has twice; the `safetensors` crate keeps the last. The text
+/// is sound.
+fn repeated(json: &[u8]) -> Option<String> {
+    let mut objects: Vec<HashSet<String>> = Vec::new();
+    let mut at = 0;
+    while let Some(byte) = json.get(at) {
+        match byte {
+            b'{' => objects.push(HashSet::new()),
+            b'}' => drop(objects.pop()),
+            b'"' => {
+                let start = at;
+                at += 1;
+                while *json.get(at)? != b'"' {
+                    at += 1 + usize::from(json[at] == b'\\');
+                }
+                let after = json[at + 1..].iter().find(|b| !b.is_ascii_whitespace());
+                if after == Some(&b':') {
+                    let key: String = serde_json::from_slice(&json[start..=at]).ok()?;
+                    if !objects.last_mut()?.insert(key.clone()) {
+                        return Some(key);
+                    }
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    None
 }
 
 fn array(tensor: &TensorView<'_>) -> Result<Array, String> {

@@ -331,7 +331,7 @@ where
         while !fails(tree.current()) && tree.complicate() {}
         i = tree.current();
     }
-    let (sizes, lengths) = (i.sizes(), i.batch.lengths());
+    let (sizes, lengths) = (i.sizes(), i.batch.lengths().collect::<Vec<_>>());
     let tape = || i.recurrence.tape().to_string();
     let source = i.recurrence.source().unwrap_or_else(|_| tape());
     format!("sizes {sizes:?}, lengths {lengths:?}\n{source}")

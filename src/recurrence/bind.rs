@@ -113,31 +113,43 @@ impl Recurrence {
 
     /// The sizes of the dimensions, in order of declaration, from sizes given by name.
     pub(crate) fn sizes_of(&self, sizes: &[(&str, usize)]) -> Result<Vec<usize>> {
-        let known = || self.tape.dims().map(Into::into).collect();
-        if let Some((name, _)) = sizes
-            .iter()
-            .find(|(n, _)| !self.tape.dims().any(|d| d == *n))
-        {
-            return Err(Error::UnknownName {
-                what: "dimension",
-                name: (*name).into(),
-                known: known(),
-            });
-        }
-        let size = |dim: &str| match sizes.iter().find(|(n, _)| *n == dim) {
-            None => Err(Error::UnknownSize { dim: dim.into() }),
-            Some((_, 0)) => Err(Error::ZeroSize {
-                dim: dim.into(),
-                array: "the sizes given".into(),
-            }),
-            Some((_, size)) if Dim::is_too_large(*size) => Err(Error::Batch {
-                reason: format!("dimension {dim} is {size}, which is too large"),
-            }),
-            Some((_, size)) => Ok(*size),
-        };
-        let sizes: Vec<usize> = self.tape.dims().map(size).collect::<Result<_>>()?;
+        let known = self.sizes_given(sizes)?;
+        let known = self.tape.dims().zip(known);
+        let sizes: Vec<usize> = known
+            .map(|(dim, size)| size.ok_or_else(|| Error::UnknownSize { dim: dim.into() }))
+            .collect::<Result<_>>()?;
         self.check_extent(&sizes, 1, 1)?;
         Ok(sizes)
+    }
+
+    /// Some of the sizes, in order of declaration: each name is known and given once.
+    pub(crate) fn sizes_given(&self, sizes: &[(&str, usize)]) -> Result<Vec<Option<usize>>> {
+        let mut found: Vec<Option<usize>> = self.tape.dims().map(|_| None).collect();
+        for (name, size) in sizes {
+            let Some(i) = self.tape.dims().position(|d| d == *name) else {
+                return Err(Error::UnknownName {
+                    what: "size",
+                    name: (*name).into(),
+                    known: self.tape.dims().map(Into::into).collect(),
+                });
+            };
+            if found[i].replace(*size).is_some() {
+                let (what, name) = ("size", (*name).into());
+                return Err(Error::Repeated { what, name });
+            }
+            if *size == 0 {
+                return Err(Error::ZeroSize {
+                    dim: (*name).into(),
+                    array: "the sizes given".into(),
+                });
+            }
+            if Dim::is_too_large(*size) {
+                return Err(Error::Batch {
+                    reason: format!("size {name} is {size}, which is too large"),
+                });
+            }
+        }
+        Ok(found)
     }
 
     /// The sizes of the named dimensions that some data determines, be it complete or not.
@@ -158,6 +170,7 @@ impl Recurrence {
         batch: &Batch<F>,
     ) -> Result<Vec<(&str, usize)>> {
         let given = self.given(params, batch);
+        given.check_names(self)?;
         let known = Sizes::solve(self, &given, true)?.known;
         let sizes = self.tape.dims().zip(known);
         Ok(sizes

@@ -41,32 +41,24 @@ impl<F: Scalar> Params<F> {
     /// ```
     ///
     /// # Errors
-    /// When a size is missing, is of a dimension that does not exist, or is too large for the
+    /// When a size is missing, given twice, of a dimension that does not exist, or too large for the
     /// memory. The arrays are checked when they are used.
     pub fn from_fn(
         recurrence: &Recurrence,
         sizes: &[(&str, usize)],
         mut f: impl FnMut(&str, &[usize]) -> ArrayD<F>,
     ) -> Result<Self> {
-        let known: Vec<String> = recurrence.tape.dims().map(Into::into).collect();
-        if let Some((name, _)) = sizes.iter().find(|(n, _)| !known.iter().any(|k| k == n)) {
-            let name = (*name).into();
-            return Err(Error::UnknownName {
-                what: "dimension",
-                name,
-                known,
-            });
-        }
-        let size = |dim: &String| sizes.iter().find(|(n, _)| n == dim).map(|(_, size)| *size);
+        let known: Vec<&str> = recurrence.tape.dims().collect();
+        let given = recurrence.sizes_given(sizes)?;
         // Only the dimensions of parameters have to be known here.
-        let values: Vec<usize> = known.iter().map(|d| size(d).unwrap_or(0)).collect();
+        let values: Vec<usize> = given.iter().map(|d| d.unwrap_or(0)).collect();
         let mut params = Self::new();
         for leaf in recurrence.leaves(Role::Parameter) {
             let dims = leaf.ty.shape.dims();
             let mut mentioned = dims.iter().flat_map(Dim::named_terms);
-            if let Some((symbol, _)) = mentioned.find(|(s, _)| size(&known[s.index()]).is_none()) {
+            if let Some((symbol, _)) = mentioned.find(|(s, _)| given[s.index()].is_none()) {
                 return Err(Error::UnknownSize {
-                    dim: known[symbol.index()].clone(),
+                    dim: known[symbol.index()].into(),
                 });
             }
             let shape = leaf.ty.shape.values(&values);
@@ -357,11 +349,14 @@ impl<F: Scalar> Batch<F> {
     }
 
     /// The length of each sequence.
-    #[must_use]
-    pub fn lengths(&self) -> Vec<usize> {
-        self.lengths
-            .clone()
-            .unwrap_or_else(|| vec![self.steps; self.samples])
+    pub fn lengths(&self) -> impl Iterator<Item = usize> + '_ {
+        let given = self.lengths.iter().flatten().copied();
+        let whole = if self.lengths.is_none() {
+            self.samples
+        } else {
+            0
+        };
+        given.chain(std::iter::repeat_n(self.steps, whole))
     }
 }
 

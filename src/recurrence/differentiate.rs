@@ -1,5 +1,6 @@
 //! Derivatives of recurrences, as recurrences.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -55,12 +56,14 @@ impl Recurrence {
             }
             Wrt::Everything => Ok(self.real_leaves().map(target).collect()),
             Wrt::Names(names) => {
-                let mut targets: Vec<Target> = Vec::new();
+                let (mut targets, mut known) = (Vec::new(), HashSet::new());
                 for name in names {
                     let target = self.target(name)?;
-                    if !targets.iter().any(|(known, _)| *known == target.0) {
-                        targets.push(target);
+                    if !known.insert(name) {
+                        let (what, name) = ("name", (*name).into());
+                        return Err(Error::Repeated { what, name });
                     }
+                    targets.push(target);
                 }
                 Ok(targets)
             }

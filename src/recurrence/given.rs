@@ -201,12 +201,12 @@ impl<'a, F: Scalar> Given<'a, F> {
         }
         let sizes = || self.sizes.into_iter().flatten();
         if let Some((name, _)) = sizes().find(|(n, _)| !recurrence.tape.dims().any(|d| d == **n)) {
-            return refuse("dimension", name, recurrence.tape.dims().collect());
+            return refuse("size", name, recurrence.tape.dims().collect());
         }
         for (dim, size) in sizes() {
             if Dim::is_too_large(*size) {
                 return Err(Error::Batch {
-                    reason: format!("dimension {dim} is {size}, which is too large"),
+                    reason: format!("size {dim} is {size}, which is too large"),
                 });
             }
         }

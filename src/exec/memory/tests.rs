@@ -46,7 +46,7 @@ impl<F: Real> Turned<F> {
         Self {
             real,
             classes,
-            lengths: batch.lengths(),
+            lengths: batch.lengths().collect(),
             extent: (batch.steps(), batch.samples()),
         }
     }

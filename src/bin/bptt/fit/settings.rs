@@ -36,7 +36,7 @@ impl Settings {
         }
         found.add("the number of steps T", batch.steps().to_string());
         found.add("the number of samples B", batch.samples().to_string());
-        let lengths = batch.lengths().into_iter().map(|n| n as u64);
+        let lengths = batch.lengths().map(|n| n as u64);
         found.add("`lengths`", fingerprint(lengths));
         for name in recurrence.inputs() {
             if let Some(array) = batch.get(name) {
