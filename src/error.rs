@@ -9,7 +9,7 @@ use std::panic::Location;
 pub(crate) const LONGEST_NAME: usize = 255;
 
 /// A longer text of a message is cut.
-const LONGEST_TEXT: usize = 20_000;
+const LONGEST_TEXT: usize = 4_000;
 
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -155,7 +155,7 @@ pub enum Error {
     },
 
     /// A NaN or an infinity in the data.
-    #[error("{what} `{name}` is not finite: entry {index:?} is {value}")]
+    #[error("{what} `{name}` is not finite: entry {index:?} (counted from 0) is {value}")]
     NonFiniteData {
         /// "parameter" or "input".
         what: &'static str,
@@ -168,7 +168,11 @@ pub enum Error {
     },
 
     /// A class outside its range.
-    #[error("input `{name}`: entry {index:?} is {}, expected 0 to {}", class(*value), classes.saturating_sub(1))]
+    #[error(
+        "input `{name}`: entry {index:?} (counted from 0) is {}, expected 0 to {}",
+        class(*value),
+        classes.saturating_sub(1)
+    )]
     ClassOutOfRange {
         /// The name.
         name: String,
@@ -311,7 +315,8 @@ pub enum Error {
 
     /// A number that is not finite appeared in a run.
     #[error(
-        "{expression} is {value} at {place}, entry {entry:?}: the first value that is not finite{}",
+        "{} is {value} at {place}, entry {entry:?} (counted from 0): the first value that is not finite{}",
+        printable(expression),
         remedy(*safe_form)
     )]
     NonFiniteValue {
@@ -365,20 +370,19 @@ impl fmt::Debug for Error {
 
 /// A text as it may be put on a terminal: control characters are spelt out, but for the ends of
 /// lines, and long words and long texts are cut in the middle.
-pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
     /// No name is longer, and few paths.
     const WORD: usize = 300;
     let strange = |c: char| is_hidden(c) && c != '\n';
     let long = |word: &str| word.chars().nth(WORD).is_some();
-    let short = text.len() <= WORD || (text.len() <= LONGEST_TEXT && !text.split(' ').any(long));
+    let words = || text.split_inclusive(char::is_whitespace);
+    let short = text.len() <= WORD || (text.len() <= LONGEST_TEXT && !words().any(long));
     if short && !text.contains(strange) {
         return Cow::Borrowed(text);
     }
     let mut out = String::new();
-    for (i, word) in text.split(' ').enumerate() {
-        if i > 0 {
-            out.push(' ');
-        }
+    for word in words() {
         let word = match long(word) {
             true => Cow::Owned(middle_cut(word, WORD)),
             false => Cow::Borrowed(word),
@@ -414,7 +418,8 @@ fn middle_cut(text: &str, most: usize) -> String {
 }
 
 /// Names in quotes; of many, the first few.
-pub(crate) fn quoted<'k>(names: impl IntoIterator<Item = &'k str>) -> String {
+#[must_use]
+pub fn quoted<'k>(names: impl IntoIterator<Item = &'k str>) -> String {
     const MOST: usize = 20;
     let mut names = names.into_iter();
     let first: Vec<String> = names
@@ -430,11 +435,13 @@ pub(crate) fn quoted<'k>(names: impl IntoIterator<Item = &'k str>) -> String {
 }
 
 fn listed(mistakes: &[Mistake]) -> String {
-    mistakes
-        .iter()
-        .enumerate()
-        .map(|(i, m)| format!("\n  {}. {m}", i + 1))
-        .collect()
+    const MOST: usize = 25;
+    let shown = mistakes.iter().take(MOST).enumerate();
+    let mut text: String = shown.map(|(i, m)| format!("\n  {}. {m}", i + 1)).collect();
+    if let more @ 1.. = mistakes.len().saturating_sub(MOST) {
+        text += &format!("\n  and {more} more");
+    }
+    text
 }
 
 fn known_names(name: &str, known: &[String]) -> String {

@@ -102,6 +102,8 @@ mod tape;
 pub use check::{Certificate, Check, check};
 pub use derive::Derivation;
 pub use error::{Error, Mistake, Result};
+#[doc(hidden)]
+pub use error::{printable, quoted};
 pub use exec::{Binding, OutputViews, Program, Real, Workspace};
 pub use lang::{Diagnostic, Diagnostics};
 pub use limit::{memory_limit, set_memory_limit};

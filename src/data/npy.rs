@@ -201,8 +201,11 @@ pub(super) fn fill<T, const N: usize>(
     of: impl Fn([u8; N]) -> T,
 ) -> Result<ArrayD<T>, String> {
     let entries = bytes.chunks_exact(N).filter_map(|c| c.try_into().ok());
-    ArrayD::from_shape_vec(IxDyn(shape), entries.map(of).collect())
-        .map_err(|error| format!("does not have shape {shape:?}: {error}"))
+    let entries: Vec<T> = entries.map(of).collect();
+    let found = entries.len();
+    ArrayD::from_shape_vec(IxDyn(shape), entries).map_err(|_| {
+        format!("has shape {shape:?}, which is too large or does not fit its {found} entries")
+    })
 }
 
 /// The bytes of the entries, in C order and little-endian.

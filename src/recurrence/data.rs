@@ -202,7 +202,10 @@ impl<F: Scalar> Batch<F> {
     /// When there is no such sample, or an input has no axis of samples.
     pub fn samples_of(&self, recurrence: &Recurrence, chosen: &[usize]) -> Result<Self> {
         if let Some(sample) = chosen.iter().find(|s| **s >= self.samples) {
-            let reason = format!("there is no sample {sample}, only {}", self.samples);
+            let reason = format!(
+                "there is no sample {sample}, only 0 to {}",
+                self.samples.saturating_sub(1)
+            );
             return Err(Error::Batch { reason });
         }
         let mut part = Self {

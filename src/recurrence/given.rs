@@ -175,7 +175,7 @@ impl<'a, F: Scalar> Given<'a, F> {
         }
         match lengths.iter().position(|l| *l == 0 || *l > self.steps) {
             Some(i) => refuse(format!(
-                "the length of sample {i} is {}, expected 1 to {}",
+                "the length of sample {i} (counted from 0) is {}, expected 1 to {}",
                 lengths[i], self.steps
             )),
             None => Ok(()),

@@ -128,7 +128,7 @@ pub(super) fn not_finite<F: Scalar>(tape: &Tape, at: Place, value: &Value<F>) ->
     let place = match tape.ty(node).rate {
         Rate::Static => "no particular step".into(),
         Rate::Sample => format!("sample {sample}"),
-        Rate::Step => format!("step {} of sample {sample}", step + 1),
+        Rate::Step => format!("step {step} of sample {sample}"),
     };
     let entries = match value {
         Value::Real(array) => array.indexed_iter().find(|(_, x)| !x.is_finite()),

@@ -276,7 +276,7 @@ pub(crate) struct Fit {
     #[arg(long, value_name = "FILE", conflicts_with = "data")]
     pub(crate) text: Option<PathBuf>,
     /// How many characters in a row make a sample of a text
-    #[arg(long, value_name = "N", default_value = "50", value_parser = positive)]
+    #[arg(long, value_name = "N", default_value = "50", value_parser = positive, allow_negative_numbers = true)]
     pub(crate) length: usize,
     /// The parameters to start from; otherwise as the recurrence says
     #[arg(long, short, value_name = "FILE")]
@@ -288,19 +288,19 @@ pub(crate) struct Fit {
     #[arg(long, default_value = "adam")]
     pub(crate) optimizer: Optimizer,
     /// How many steps; Newton stops sooner when it has arrived [default: 1000, newton 100]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     pub(crate) steps: Option<usize>,
     /// The learning rate of Adam and SGD
-    #[arg(long, value_name = "X", default_value = "0.01", value_parser = rate)]
+    #[arg(long, value_name = "X", default_value = "0.01", value_parser = learning_rate, allow_negative_numbers = true)]
     pub(crate) lr: f64,
     /// The momentum of SGD
-    #[arg(long, value_name = "X", default_value = "0", value_parser = rate)]
+    #[arg(long, value_name = "X", default_value = "0", value_parser = momentum, allow_negative_numbers = true)]
     pub(crate) momentum: f64,
     /// Shorten a gradient whose norm is larger than this
-    #[arg(long, value_name = "X", value_parser = rate)]
+    #[arg(long, value_name = "X", value_parser = norm, allow_negative_numbers = true)]
     pub(crate) clip: Option<f64>,
     /// How many samples each step of Adam and SGD sees; all of them unless told
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
     pub(crate) batch: Option<usize>,
     /// The seed of the start and of the order of the samples
     #[arg(long, value_name = "N", default_value = "1")]
@@ -395,14 +395,46 @@ pub(crate) fn bytes(text: &str) -> Result<usize, String> {
 }
 
 fn positive(text: &str) -> Result<usize, String> {
-    let number = text.parse().ok().filter(|n| *n > 0);
-    number.ok_or_else(|| format!("expected a number from 1 on, found `{text}`"))
+    match count(text) {
+        Ok(0) | Err(_) => Err(format!("expected a whole number from 1 on, found `{text}`")),
+        found => found,
+    }
 }
 
-fn rate(text: &str) -> Result<f64, String> {
+fn count(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok();
+    number.ok_or_else(|| format!("expected a whole number from 0 on, found `{text}`"))
+}
+
+/// A number in a range, or why not.
+fn number(text: &str, fits: fn(f64) -> bool, must: &str) -> Result<f64, String> {
     let number = text
         .parse()
         .ok()
-        .filter(|x: &f64| x.is_finite() && *x >= 0.0);
-    number.ok_or_else(|| format!("expected a number that is not negative, found `{text}`"))
+        .filter(|x: &f64| x.is_finite() && fits(*x));
+    number.ok_or_else(|| format!("{must}, found `{text}`"))
+}
+
+fn learning_rate(text: &str) -> Result<f64, String> {
+    number(
+        text,
+        |x| x > 0.0,
+        "the learning rate must be positive, such as 0.01",
+    )
+}
+
+fn momentum(text: &str) -> Result<f64, String> {
+    number(
+        text,
+        |x| (0.0..1.0).contains(&x),
+        "the momentum must be from 0 to less than 1, such as 0.9",
+    )
+}
+
+fn norm(text: &str) -> Result<f64, String> {
+    number(
+        text,
+        |x| x > 0.0,
+        "the largest norm must be positive, such as 1",
+    )
 }

@@ -117,23 +117,15 @@ impl Subject {
             Some(file) => Some(input::read_params(&recurrence, file)?),
             None => None,
         };
-        let empty = (Params::new(), Batch::new(1, 1));
+        let empty = (
+            Params::new(),
+            input::with_sizes(Batch::new(1, 1), &args.dims),
+        );
         let given = batch.as_ref().unwrap_or(&empty.1);
         let known = recurrence.known_sizes(params.as_ref().unwrap_or(&empty.0), given)?;
         let known = |dim: &str| known.iter().find(|(n, _)| *n == dim).map(|(_, size)| *size);
-        let told = |dim: &str| args.dims.iter().find(|s| s.name == dim).map(|s| s.size);
-        if let Some(size) = args
-            .dims
-            .iter()
-            .find(|s| !recurrence.tape().dims().any(|d| d == s.name))
-        {
-            let known = recurrence.tape().dims().map(Into::into).collect();
-            let (what, name) = ("dimension", size.name.clone());
-            return Err(Error::UnknownName { what, name, known }.into());
-        }
         let sizes = recurrence.tape().dims().zip(SIZES.iter().cycle());
-        let sizes =
-            sizes.map(|(dim, size)| (dim.to_owned(), known(dim).or(told(dim)).unwrap_or(*size)));
+        let sizes = sizes.map(|(dim, size)| (dim.to_owned(), known(dim).unwrap_or(*size)));
         Ok(Self {
             sizes: sizes.collect(),
             steps: args.steps,

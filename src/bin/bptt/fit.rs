@@ -41,6 +41,12 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
         batch,
         alphabet,
     } = Task::<F>::read(args, report)?;
+    if let Some(n) = args.batch.filter(|n| *n > batch.samples()) {
+        let samples = batch.samples();
+        report.note(&format!(
+            "--batch {n}: there are {samples} samples, and each step sees all"
+        ));
+    }
     let settings = Settings::of(args, &recurrence, &batch)?;
     let mut progress = match &args.resume {
         Some(file) => checkpoint::read(file, &recurrence, &settings)?,

@@ -87,11 +87,11 @@ fn matched<F: Scalar>(
     if let Some(name) = recurrence.inputs().find(|n| arrays.get(n).is_none()) {
         let found: Vec<&str> = arrays.iter().map(|(n, _)| n).collect();
         return Err(in_file(format!(
-            "there is no array `{name}`, which is an input of `{}`; there is {}",
+            "there is no array `{name}`, which is an input of `{}`; the file has {}",
             recurrence.name(),
             match found.is_empty() {
                 true => "none".into(),
-                false => format!("`{}`", found.join("`, `")),
+                false => bptt::quoted(found),
             }
         )));
     }
@@ -109,7 +109,7 @@ fn truth(resets: &Array) -> Result<(), String> {
     match wrong {
         None => Ok(()),
         Some((index, x)) => Err(format!(
-            "array `{RESET}`: expected 0 or 1, found {x} at {:?}",
+            "array `{RESET}`: expected 0 or 1, found {x} at {:?} (counted from 0)",
             index.as_array_view().to_vec()
         )),
     }
@@ -126,9 +126,9 @@ fn note_unused(recurrence: &Recurrence, arrays: &Arrays, file: &Path, report: &R
         |name: &str| [LENGTHS, RESET].contains(&name) || recurrence.inputs().any(|i| i == name);
     let unused: Vec<&str> = arrays.iter().map(|(n, _)| n).filter(|n| !used(n)).collect();
     if !unused.is_empty() {
-        let (file, names) = (file.display(), unused.join("`, `"));
+        let (file, names) = (file.display(), bptt::quoted(unused));
         report.note(&format!(
-            "{file}: not used by `{}`: `{names}`",
+            "{file}: not used by `{}`: {names}",
             recurrence.name()
         ));
     }

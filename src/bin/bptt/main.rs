@@ -3,6 +3,7 @@
 mod args;
 mod cell;
 mod check;
+mod conflicts;
 mod convert;
 mod demo;
 mod derive;
@@ -19,7 +20,8 @@ mod show;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches};
 
 use args::{Cli, Command};
 use report::Report;
@@ -58,7 +60,7 @@ impl std::fmt::Display for Ending {
 impl std::error::Error for Ending {}
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = parsed();
     let mut report = Report::new(cli.json, cli.quiet);
     let limited = limit_memory(cli.memory);
     match limited
@@ -93,6 +95,21 @@ fn limit_memory(given: Option<usize>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The command line; one that is wrong ends the program with exit code 2.
+fn parsed() -> Cli {
+    let mut command = Cli::command();
+    let matches = command.get_matches_mut();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let conflict = match (&cli.command, matches.subcommand()) {
+        (Some(given), Some((_, matches))) => conflicts::find(given, matches),
+        _ => None,
+    };
+    if let Some(text) = conflict {
+        command.error(ErrorKind::ArgumentConflict, text).exit();
+    }
+    cli
+}
+
 fn run(command: Option<Command>, report: &mut Report) -> Result<Done, Failure> {
     match command {
         None => demo::run(report)?,
@@ -115,10 +132,26 @@ fn run(command: Option<Command>, report: &mut Report) -> Result<Done, Failure> {
 
 /// An error in the words of the command line.
 fn told(error: &(dyn std::error::Error + 'static)) -> String {
+    const BY_NAME: &str = "Batch::size";
     match error.downcast_ref() {
         Some(bptt::Error::UnknownSize { dim }) => {
-            format!("size {dim} cannot be read off any array: give --dims {dim}=…")
+            format!("size {dim} is not known, for no array has it: give --dims {dim}=8, say")
         }
-        _ => error.to_string(),
+        Some(bptt::Error::DimConflict {
+            dim,
+            first_array,
+            first,
+            second_array,
+            second,
+        }) if first_array == BY_NAME => format!(
+            "--dims {dim}={first} contradicts the array `{second_array}`, in which {dim} is {second}: \
+             leave it out"
+        ),
+        Some(bptt::Error::NoLoss { recurrence }) => format!(
+            "recurrence `{recurrence}` has no loss: add a line to its text, `loss …` or `final loss …`"
+        ),
+        // Diagnostics are cut and cleaned already.
+        _ if error.is::<bptt::Diagnostics>() => error.to_string(),
+        _ => bptt::printable(&error.to_string()).into_owned(),
     }
 }

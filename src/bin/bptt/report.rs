@@ -68,7 +68,11 @@ impl Report {
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet {
             // A remark that cannot be written is not missed.
-            let _ = writeln!(anstream::stderr(), "bptt: {NOTE}note{NOTE:#}: {text}");
+            let _ = writeln!(
+                anstream::stderr(),
+                "bptt: {NOTE}note{NOTE:#}: {}",
+                bptt::printable(text)
+            );
         }
     }
 
@@ -89,7 +93,11 @@ impl Report {
     /// Says that a file was written.
     pub(crate) fn wrote(&mut self, path: &Path) -> io::Result<()> {
         self.field("out", || json!(path.display().to_string()));
-        self.line(format!("{FAINT}written to {}{FAINT:#}", path.display()))
+        let shown = path.display().to_string();
+        self.line(format!(
+            "{FAINT}written to {}{FAINT:#}",
+            bptt::printable(&shown)
+        ))
     }
 
     /// Ends the report.
@@ -154,8 +162,15 @@ pub(crate) fn table(report: &Report, rows: &[Vec<String>]) -> io::Result<()> {
             .zip(&widths)
             .enumerate()
             .map(|(c, (text, width))| match c {
-                0 => format!("{text:<width$}"),
-                _ => format!("{text:>width$}"),
+                // A width in a format has an upper limit.
+                0 => format!(
+                    "{text}{}",
+                    " ".repeat(width.saturating_sub(text.chars().count()))
+                ),
+                _ => format!(
+                    "{}{text}",
+                    " ".repeat(width.saturating_sub(text.chars().count()))
+                ),
             });
         let line = cells.collect::<Vec<_>>().join("  ");
         let line = line.trim_end();

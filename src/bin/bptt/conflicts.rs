@@ -1,0 +1,111 @@
+//! Options that would have no effect, and lists with the same name twice: refused, since silence
+//! would let a mistake pass.
+
+use bptt::{Initial, Recurrence, Role};
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+
+use crate::args::{Command, Fit, Optimizer, Picture, Size};
+use crate::cell;
+
+/// The first conflict of a command line, as a message.
+pub(crate) fn find(command: &Command, matches: &ArgMatches) -> Option<String> {
+    let given = |option: &str| matches.value_source(option) == Some(ValueSource::CommandLine);
+    let dims: &[Size] = match command {
+        Command::Check(args) => &args.dims,
+        Command::Grad(args) => &args.on.dims,
+        Command::Run(args) => &args.on.dims,
+        Command::Fit(args) => &args.dims,
+        Command::Show(args) => &args.dims,
+        Command::Derive(args) => &args.dims,
+        Command::New(_) | Command::Convert(_) | Command::Completions { .. } => &[],
+    };
+    if let Some(name) = repeated(dims) {
+        return Some(format!("--dims gives the size {name} twice; give it once"));
+    }
+    let without_effect = |option: &str, reason: &str| {
+        given(option).then(|| format!("--{option} has no effect {reason}; leave it out"))
+    };
+    match command {
+        Command::Check(args) if args.data.is_some() && args.params.is_some() => without_effect(
+            "trials",
+            "with --data and --params: nothing is drawn at random",
+        ),
+        Command::Grad(args) => seed(&args.on.cell, args.on.params.is_some(), given("seed")),
+        Command::Run(args) => seed(&args.on.cell, args.on.params.is_some(), given("seed")),
+        Command::Derive(args) => seed(&args.cell, args.params.is_some(), given("seed")),
+        Command::Fit(args) => fit(args, &without_effect).or_else(|| match args.batch {
+            Some(_) => None,
+            None => seed(&args.cell, args.params.is_some(), given("seed")),
+        }),
+        Command::Show(args) => match &args.cell {
+            None => ["format", "dims", "out"]
+                .iter()
+                .find_map(|o| without_effect(o, "without a CELL, such as `lstm`")),
+            Some(_) if args.format != Picture::Stages => {
+                without_effect("dims", "without --format stages")
+            }
+            Some(_) => None,
+        },
+        _ => None,
+    }
+}
+
+fn fit(args: &Fit, without_effect: &dyn Fn(&str, &str) -> Option<String>) -> Option<String> {
+    let refused = |options: &[&str], reason: &str| {
+        options
+            .iter()
+            .find_map(|option| without_effect(option, reason))
+    };
+    let found = match args.optimizer {
+        Optimizer::Newton => refused(
+            &["lr", "momentum", "clip", "batch"],
+            "with --optimizer newton",
+        ),
+        Optimizer::Adam => refused(&["momentum"], "with Adam: it belongs to --optimizer sgd"),
+        Optimizer::Sgd => None,
+    };
+    found.or_else(|| match args.text {
+        Some(_) => None,
+        None => refused(&["length"], "without --text"),
+    })
+}
+
+/// A seed is refused where nothing is drawn at random.
+fn seed(cell: &str, params: bool, given: bool) -> Option<String> {
+    if !given {
+        return None;
+    }
+    if params {
+        return Some(
+            "--seed has no effect with --params: nothing is drawn at random; leave it out".into(),
+        );
+    }
+    // A recurrence that cannot be read is reported by the command itself.
+    let recurrence = cell::load(cell).ok()?;
+    (!starts_at_random(&recurrence)).then(|| {
+        format!(
+            "--seed has no effect: no parameter of `{}` starts at random; leave it out",
+            recurrence.name()
+        )
+    })
+}
+
+fn starts_at_random(recurrence: &Recurrence) -> bool {
+    let leaves = recurrence.tape().leaves().iter();
+    leaves.filter(|l| l.role() == Role::Parameter).any(|leaf| {
+        match recurrence.initial(leaf.name()) {
+            Some(Initial::Constant(_) | Initial::Identity(_)) => false,
+            Some(_) => true,
+            None => leaf.ty().shape.rank() == 2,
+        }
+    })
+}
+
+fn repeated(dims: &[Size]) -> Option<&str> {
+    let twice = |(i, size): &(usize, &Size)| dims[..*i].iter().any(|s| s.name == size.name);
+    dims.iter()
+        .enumerate()
+        .find(twice)
+        .map(|(_, size)| &*size.name)
+}
