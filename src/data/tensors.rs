@@ -21,12 +21,12 @@ pub(super) fn begins(bytes: &[u8]) -> Result<(), String> {
 }
 
 pub(super) fn read(bytes: &[u8]) -> Result<Arrays, String> {
-    let broken = |error| format!("is not a .safetensors file, or is damaged: {error}");
-    let file = SafeTensors::deserialize(bytes).map_err(broken)?;
-    let (header, _) = SafeTensors::read_metadata(bytes).map_err(broken)?;
-    if let Some(name) = bytes.get(8..8 + header).and_then(repeated) {
+    // Two tensors of one name mostly leave a gap, which would be reported in their place.
+    if let Some(name) = header(bytes).and_then(repeated) {
         return Err(format!("its header has the key `{name}` twice"));
     }
+    let broken = |error| format!("is not a .safetensors file, or is damaged: {error}");
+    let file = SafeTensors::deserialize(bytes).map_err(broken)?;
     let mut names: Vec<&str> = file.names();
     names.sort_unstable();
     let mut arrays = Arrays::new();
@@ -38,8 +38,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<Arrays, String> {
     Ok(arrays)
 }
 
-/// A key that some object of a JSON text has twice; the `safetensors` crate keeps the last. The text
-/// is sound.
+/// The JSON text at the beginning of a file.
+fn header(bytes: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    rest.get(..usize::try_from(u64::from_le_bytes(*length)).ok()?)
+}
+
+/// A key that some object of a JSON text has twice; the `safetensors` crate keeps the last.
 fn repeated(json: &[u8]) -> Option<String> {
     let mut objects: Vec<HashSet<String>> = Vec::new();
     let mut at = 0;

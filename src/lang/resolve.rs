@@ -13,7 +13,7 @@ use super::order::{Item, Mentions, Order, order};
 use crate::error::Error;
 use crate::op::Expr;
 use crate::recurrence::{Definition, Recurrence};
-use crate::shape::{Dim, Rate, Shape};
+use crate::shape::{Dim, Rate, Shape, Type};
 
 /// Builds the recurrence, or reports why not.
 pub(super) fn resolve(name: &str, program: &Program, reports: &Reports) -> Option<Recurrence> {
@@ -184,16 +184,6 @@ impl<'d, 'p> Resolver<'d, 'p> {
         }
         if let Some(first) = self.table.get(&*name.text) {
             self.twice(name, Some(self.declared_at(*first)));
-            return false;
-        }
-        // In an equation the name of a size is a number.
-        let mut dims = self
-            .program
-            .dims
-            .iter()
-            .filter(|_| self.dims.contains_key(&*name.text));
-        if let Some(size) = dims.find(|d| d.text == name.text) {
-            self.twice(name, Some(size.span));
             return false;
         }
         self.table.insert(&name.text, entry);
@@ -471,12 +461,15 @@ impl<'d, 'p> Resolver<'d, 'p> {
             }
             // A value of the same name was built from this very output.
             let value = match (output.defines, self.table.get(name)) {
-                (true, Some(Entry::Item(Item::Value(i)))) if !self.values[*i].labels => self
-                    .built
-                    .get(&Item::Value(*i))
-                    .copied()
-                    .flatten()
-                    .filter(|v| v.ty().is_some_and(|t| t.is_real())),
+                (true, Some(Entry::Item(Item::Value(i)))) if !self.values[*i].labels => {
+                    match self.built.get(&Item::Value(*i)).copied().flatten() {
+                        // A class is refused.
+                        Some(value) if !value.ty().is_some_and(Type::is_real) => {
+                            self.real(&output.value, None)
+                        }
+                        value => value,
+                    }
+                }
                 _ => self.real(&output.value, None),
             };
             if let Some(value) = value {
