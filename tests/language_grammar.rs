@@ -195,8 +195,10 @@ fn syntax_errors(source: &str) -> Vec<String> {
     let messages = found.iter().map(|d| d.message().to_owned());
     let syntax = |m: &String| {
         (m.starts_with("expected ") && m.contains(", found "))
+            || m.starts_with("unknown statement")
             || [
-                "begins no statement",
+                "is given a value",
+                "comparisons do not chain",
                 "is not a number",
                 "not part of the language",
             ]

@@ -34,7 +34,7 @@ impl<F: Real> Program<F> {
     /// let mut workspace = program.workspace();
     /// assert!(program.run(&params, &batch, &mut workspace).is_err());
     /// let found = program.find_non_finite(&params, &batch, &mut workspace)?.expect("it overflows");
-    /// assert!(found.to_string().contains("step 310 of sample 0"), "{found}");
+    /// assert!(found.to_string().contains("step 309 of sample 0"), "{found}");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///

@@ -275,7 +275,10 @@ impl<'d, 'p> Resolver<'d, 'p> {
                 let part = if range.entry { "entry" } else { "slice" };
                 let text =
                     format!("the {part} is not inside the value for every size of the dimensions");
-                return refuse(text, "entries are counted from 0; `x[a:b]` ends before `b`");
+                return refuse(
+                    text,
+                    "entries are counted from 0, `x[a:b]` ends before `b`; of `[H]` only `0:H` is certain, of `[2 + H]` the entries 0 and 1 too",
+                );
             };
             let op = Op::Linear(Linear::Slice(Slice { axis, start, len }));
             value = self.apply(op, &[(value, a.span)], "[…]", span, frame)?;

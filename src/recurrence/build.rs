@@ -1,6 +1,7 @@
 //! Writing a recurrence down.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -16,10 +17,10 @@ use crate::tape::{Direction, Register, Role, Scope, Tape, check_name};
 #[derive(Debug)]
 pub struct Definition {
     pub(super) scope: Scope,
-    names: RefCell<Vec<Arc<str>>>,
+    names: RefCell<HashSet<Arc<str>>>,
     /// The states, and the lines that declared them.
     states: RefCell<Vec<(State, &'static Location<'static>)>>,
-    outputs: RefCell<Vec<(Arc<str>, NodeId)>>,
+    outputs: RefCell<IndexMap<Arc<str>, NodeId>>,
     pub(super) losses: RefCell<Vec<NodeId>>,
     pub(super) roles: RefCell<Roles>,
     initials: RefCell<IndexMap<Arc<str>, Initial>>,
@@ -103,14 +104,14 @@ impl Definition {
     /// Checks and takes a name for a leaf or a state.
     #[track_caller]
     fn take_name(&self, name: &str) -> Arc<str> {
-        let known = self.names.borrow().iter().any(|n| **n == *name);
+        let known = self.names.borrow().contains(name);
         if let Err(message) = check_name(name) {
             self.fail(message);
         } else if known || self.scope.with(|t| t.named(name)).is_some() {
             self.fail(format!("the name `{name}` is used twice"));
         }
         let name: Arc<str> = name.into();
-        self.names.borrow_mut().push(Arc::clone(&name));
+        self.names.borrow_mut().insert(Arc::clone(&name));
         name
     }
 
@@ -196,9 +197,11 @@ impl Definition {
     #[track_caller]
     pub fn initial(&self, param: &str, initial: Initial) {
         let shape = self.scope.with(|t| {
-            let mut leaves = t.leaves().iter();
-            let leaf = leaves.find(|l| l.role == Role::Parameter && *l.name == *param);
-            leaf.map(|l| l.ty.shape)
+            let Op::Leaf(leaf) = t.node(t.named(param)?).op else {
+                return None;
+            };
+            let leaf = t.leaf(leaf);
+            (leaf.role == Role::Parameter).then_some(leaf.ty.shape)
         });
         match shape.map(|s| initial.misfit(s)) {
             None => self.fail(format!("there is no parameter named `{param}`")),
@@ -347,11 +350,9 @@ impl Definition {
         let states = self.states.borrow();
         let known = self.scope.with(|tape| {
             let register = tape.register_read_by(read)?;
-            states
-                .iter()
-                .map(|(s, _)| s)
-                .find(|s| s.register == register)
-                .cloned()
+            // Registers are numbered in order of declaration.
+            let at = states.binary_search_by_key(&register, |(s, _)| s.register);
+            Some(states[at.ok()?].0.clone())
         });
         let Some(State { name, register, .. }) = known else {
             let text = self.scope.with(|t| t.expression(read));
@@ -489,10 +490,10 @@ impl Definition {
         let Some(id) = value.id() else { return };
         if !self.scope.type_of(id).is_real() {
             self.fail(format!("output `{name}` is a class, expected real numbers"));
-        } else if self.outputs.borrow().iter().any(|(n, _)| **n == *name) {
+        } else if self.outputs.borrow().contains_key(name) {
             self.fail(format!("the output `{name}` is declared twice"));
         } else {
-            let taken = self.names.borrow().iter().any(|n| **n == *name);
+            let taken = self.names.borrow().contains(name);
             if !taken
                 && self.scope.with(|t| {
                     t.label(id).is_none() && t.named(name).is_none() && t.fill(id).is_none()
@@ -500,7 +501,7 @@ impl Definition {
             {
                 self.scope.rename(id, name);
             }
-            self.outputs.borrow_mut().push((name.into(), id));
+            self.outputs.borrow_mut().insert(name.into(), id);
         }
     }
 }
