@@ -123,7 +123,7 @@ pub enum Error {
     },
 
     /// Two arrays disagree about a named dimension.
-    #[error("size {dim} is {first} in `{first_array}` but {second} in `{second_array}`")]
+    #[error("dimension {dim} is {first} in `{first_array}` but {second} in `{second_array}`")]
     DimConflict {
         /// The dimension.
         dim: String,
@@ -139,8 +139,8 @@ pub enum Error {
 
     /// No array determines a named dimension.
     #[error(
-        "size {dim} is not known, for no array has it: add `(\"{dim}\", 8)` to the sizes, or \
-         `.size(\"{dim}\", 8)` to the batch"
+        "dimension {dim} cannot be read off any array: add `(\"{dim}\", 8)` to the sizes, or give it \
+         with `Batch::size(\"{dim}\", 8)`"
     )]
     UnknownSize {
         /// The dimension.
@@ -205,7 +205,7 @@ pub enum Error {
     },
 
     /// A size of zero.
-    #[error("size {dim} is 0 in `{array}`: every size must be at least 1")]
+    #[error("dimension {dim} is 0 in `{array}`: every size must be at least 1")]
     ZeroSize {
         /// The dimension.
         dim: String,
@@ -315,7 +315,7 @@ pub enum Error {
 
     /// A number that is not finite appeared in a run.
     #[error(
-        "{} is {value} at {place}, entry {entry:?} (counted from 0): the first value that is not finite{}",
+        "{} is {value} at {place}, entry {entry:?}: the first value that is not finite{}",
         printable(expression),
         remedy(*safe_form)
     )]

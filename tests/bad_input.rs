@@ -217,10 +217,10 @@ fn overflow_is_named() {
     let b = Batch::new(4, 2).with("s0", ndarray::array![1.0, 1e100]);
     let error = r
         .on_every_engine(&Params::new(), &b)
-        .expect_err("it overflows at step 2");
+        .expect_err("it overflows at the second step");
     assert!(matches!(error, Error::NonFiniteValue { .. }), "{error:?}");
     let text = error.to_string();
-    for word in ["s^2", "inf", "step 2", "sample 1"] {
+    for word in ["s^2", "inf", "step 1 of sample 1", "from 0"] {
         assert!(text.contains(word), "{word} in {text}");
     }
 }

@@ -176,7 +176,7 @@ fn of_the_library() {
         ),
         (r.compile::<f64>(&[]).unwrap_err(), "`(\"H\", 8)`"),
         (r.compile::<f64>(&[("h", 3)]).unwrap_err(), "`H`"),
-        (bound(&params, &batch), "`.size(\"C\", 8)`"),
+        (bound(&params, &batch), "`Batch::size(\"C\", 8)`"),
         (
             bound(&params, &batch.clone().size("Hidden", 6).size("C", 2)),
             "`H`, `C`",
@@ -290,7 +290,7 @@ fn of_the_command_line() {
             "grad cell.rec -d d.npz --dims H=4",
             "--dims H=4 contradicts the array `x`",
         ),
-        (3, "grad free.rec -d s.npz", "--dims H=8"),
+        (3, "grad free.rec -d s.npz", "--dims H=…, such as H=8"),
         (
             2,
             "fit cell.rec -d d.npz -o o.npz --lr -1",
@@ -328,8 +328,8 @@ fn of_the_command_line() {
         (2, "check cell.rec --dims H=-3", "from 1 on"),
         (3, "check lstn", "`lstm`"),
         (3, "check wrong.rec", "`ln(x)`"),
-        (3, "grad cell.rec -d z.npz", "the file has `z`"),
-        (3, "grad cell.rec -d long.safetensors", "the file has `nnn"),
+        (3, "grad cell.rec -d z.npz", "there is `z`"),
+        (3, "grad cell.rec -d long.safetensors", "there is `nnn"),
         (3, "grad cell.rec -d d.npz -p long.safetensors", "`W`"),
         (3, "grad cell.rec -d d.npz --wrt V", "`W`"),
         (3, "new cell.txt", ".rec"),

@@ -4,8 +4,8 @@
 //! one is read, so that several mistakes come back at once.
 
 use super::ast::{
-    Equation, Expr, Function, Kind, LeafDecl, LeafKind, LossDecl, Name, OutputDecl, Program, RoleWord,
-    Start, StateDecl,
+    Equation, Expr, Function, Kind, LeafDecl, LeafKind, LossDecl, Name, OutputDecl, Program,
+    RoleWord, Start, StateDecl,
 };
 use super::diagnostic::{Diagnostic, Reports, Span};
 use super::habits::instead;

@@ -128,7 +128,7 @@ impl Recurrence {
         for (name, size) in sizes {
             let Some(i) = self.tape.dims().position(|d| d == *name) else {
                 return Err(Error::UnknownName {
-                    what: "size",
+                    what: "dimension",
                     name: (*name).into(),
                     known: self.tape.dims().map(Into::into).collect(),
                 });
@@ -145,7 +145,7 @@ impl Recurrence {
             }
             if Dim::is_too_large(*size) {
                 return Err(Error::Batch {
-                    reason: format!("size {name} is {size}, which is too large"),
+                    reason: format!("dimension {name} is {size}, which is too large"),
                 });
             }
         }

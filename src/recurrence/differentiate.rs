@@ -59,11 +59,9 @@ impl Recurrence {
                 let (mut targets, mut known) = (Vec::new(), HashSet::new());
                 for name in names {
                     let target = self.target(name)?;
-                    if !known.insert(name) {
-                        let (what, name) = ("name", (*name).into());
-                        return Err(Error::Repeated { what, name });
+                    if known.insert(name) {
+                        targets.push(target);
                     }
-                    targets.push(target);
                 }
                 Ok(targets)
             }

@@ -175,7 +175,7 @@ impl<'a, F: Scalar> Given<'a, F> {
         }
         match lengths.iter().position(|l| *l == 0 || *l > self.steps) {
             Some(i) => refuse(format!(
-                "the length of sample {i} (counted from 0) is {}, expected 1 to {}",
+                "the length of sample {i} is {}, expected 1 to {} (samples are counted from 0)",
                 lengths[i], self.steps
             )),
             None => Ok(()),
@@ -201,12 +201,12 @@ impl<'a, F: Scalar> Given<'a, F> {
         }
         let sizes = || self.sizes.into_iter().flatten();
         if let Some((name, _)) = sizes().find(|(n, _)| !recurrence.tape.dims().any(|d| d == **n)) {
-            return refuse("size", name, recurrence.tape.dims().collect());
+            return refuse("dimension", name, recurrence.tape.dims().collect());
         }
         for (dim, size) in sizes() {
             if Dim::is_too_large(*size) {
                 return Err(Error::Batch {
-                    reason: format!("size {dim} is {size}, which is too large"),
+                    reason: format!("dimension {dim} is {size}, which is too large"),
                 });
             }
         }

@@ -127,8 +127,8 @@ pub(super) fn not_finite<F: Scalar>(tape: &Tape, at: Place, value: &Value<F>) ->
     let Place { node, sample, step } = at;
     let place = match tape.ty(node).rate {
         Rate::Static => "no particular step".into(),
-        Rate::Sample => format!("sample {sample}"),
-        Rate::Step => format!("step {step} of sample {sample}"),
+        Rate::Sample => format!("sample {sample}, counted from 0"),
+        Rate::Step => format!("step {step} of sample {sample}, counted from 0"),
     };
     let entries = match value {
         Value::Real(array) => array.indexed_iter().find(|(_, x)| !x.is_finite()),

@@ -31,7 +31,8 @@ pub(crate) fn find(command: &Command, matches: &ArgMatches) -> Option<String> {
             "trials",
             "with --data and --params: nothing is drawn at random",
         ),
-        Command::Grad(args) => seed(&args.on.cell, args.on.params.is_some(), given("seed")),
+        Command::Grad(args) => repeated_name(&args.wrt)
+            .or_else(|| seed(&args.on.cell, args.on.params.is_some(), given("seed"))),
         Command::Run(args) => seed(&args.on.cell, args.on.params.is_some(), given("seed")),
         Command::Derive(args) => seed(&args.cell, args.params.is_some(), given("seed")),
         Command::Fit(args) => fit(args, &without_effect).or_else(|| match args.batch {
@@ -108,4 +109,13 @@ fn repeated(dims: &[Size]) -> Option<&str> {
         .enumerate()
         .find(twice)
         .map(|(_, size)| &*size.name)
+}
+
+fn repeated_name(wrt: &[String]) -> Option<String> {
+    let twice = |(i, name): &(usize, &String)| wrt[..*i].iter().any(|n| n.trim() == name.trim());
+    let (_, name) = wrt.iter().enumerate().find(twice)?;
+    Some(format!(
+        "--wrt names `{}` twice; name it once",
+        bptt::printable(name.trim())
+    ))
 }

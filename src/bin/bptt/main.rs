@@ -135,7 +135,7 @@ fn told(error: &(dyn std::error::Error + 'static)) -> String {
     const BY_NAME: &str = "Batch::size";
     match error.downcast_ref() {
         Some(bptt::Error::UnknownSize { dim }) => {
-            format!("size {dim} is not known, for no array has it: give --dims {dim}=8, say")
+            format!("size {dim} cannot be read off any array: give --dims {dim}=…, such as {dim}=8")
         }
         Some(bptt::Error::DimConflict {
             dim,
