@@ -27,13 +27,13 @@ fn refusal(path: &Path) -> String {
 
 /// Replaces bytes by as many others.
 fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
-    assert_eq!(from.len(), to.len());
+    assert_eq!(from.len(), to.len(), "as many bytes");
     let (from, to) = (from.as_bytes(), to.as_bytes());
     let mut bytes = bytes.to_vec();
     let places: Vec<usize> = (0..bytes.len())
         .filter(|i| bytes[*i..].starts_with(from))
         .collect();
-    assert!(!places.is_empty());
+    assert!(!places.is_empty(), "the bytes are there");
     for place in places {
         bytes[place..place + to.len()].copy_from_slice(to);
     }

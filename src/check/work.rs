@@ -168,7 +168,11 @@ impl Scope {
 
     /// The work of the compiled engine on all of the data.
     pub(super) fn whole(&self, cost: Cost, batch: &Batch<f64>) -> f64 {
-        let all = cost.on(&batch.lengths().collect::<Vec<_>>(), batch.steps(), batch.samples());
+        let all = cost.on(
+            &batch.lengths().collect::<Vec<_>>(),
+            batch.steps(),
+            batch.samples(),
+        );
         COMPILED * all * (6 + 4 * self.groups) as f64
     }
 }

@@ -28,7 +28,7 @@ pub(crate) struct Packing {
 impl Packing {
     /// The samples of an instance, packed into rows; samples of one row get the same inputs per sample.
     pub(crate) fn new(i: &Instance, rows: usize, sizes: Sizes) -> Self {
-        let lengths = i.batch.lengths();
+        let lengths: Vec<usize> = i.batch.lengths().collect();
         let rows = rows.min(lengths.len());
         let mut packing = Self {
             instance: i.clone(),
