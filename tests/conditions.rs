@@ -180,13 +180,13 @@ fn verdicts_are_monotone_in_saturation() {
             let loss = loss.replace('F', function);
             let r = parse(&format!("input x\nparam p\n{loss}\n"));
             let mut hidden = None;
-            for i in (0..=80).filter(|i| i % 4 == 0 || (30..40).contains(i)) {
+            for i in (0..=80_u8).filter(|i| i % 4 == 0 || (30..40).contains(i)) {
                 let wide = 0.5 * f64::from(i);
                 // Every second number is one of `f32`.
                 let x = if i % 2 == 0 {
                     wide
                 } else {
-                    f64::from((1.03 * wide) as f32)
+                    f64::from(0.515 * f32::from(i))
                 };
                 let params = Params::new().with("p", arr0(1.0));
                 let batch = Batch::new(2, 1).with("x", column(&[x; 2]));

@@ -286,7 +286,7 @@ impl Op {
             Self::Pointwise(op) => {
                 let comparison = (0..args.len()).all(|i| op.is_constant_in(i));
                 let exact_on_integers = op.signs().is_some() || op.is_product();
-                !comparison && !(exact_on_integers && integers())
+                !(comparison || exact_on_integers && integers())
             }
             Self::Linear(
                 Linear::MatMul(_) | Linear::Dot(_) | Linear::Outer(_) | Linear::Sum(_),

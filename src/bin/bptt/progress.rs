@@ -49,7 +49,7 @@ const LONG: Duration = Duration::from_secs(2);
 /// An estimate needs some work to go by.
 const FIRST_LOOK: Duration = Duration::from_millis(300);
 /// The marks on the bar.
-const MARKS: f64 = 1000.0;
+const MARKS: u16 = 1000;
 
 impl<'r> Gauge<'r> {
     pub(crate) fn new(report: &'r Report, what: &'static str) -> Self {
@@ -74,7 +74,10 @@ impl<'r> Gauge<'r> {
         }
         let bar = self.bar.take();
         if let Some(bar) = &bar {
-            bar.set_position((MARKS * part) as u64);
+            let reached = (0..=MARKS)
+                .rev()
+                .find(|m| f64::from(*m) <= f64::from(MARKS) * part);
+            bar.set_position(reached.unwrap_or(0).into());
         }
         self.bar.set(bar);
     }
@@ -83,7 +86,7 @@ impl<'r> Gauge<'r> {
         if self.report.is_text() && stderr().is_terminal() {
             let bar = shown(
                 self.report,
-                MARKS as usize,
+                usize::from(MARKS),
                 "  {wide_bar} {msg}  {eta} left",
             );
             self.bar.set(Some(
