@@ -49,6 +49,24 @@ impl fmt::Display for Mistake {
     }
 }
 
+/// The premises of standard errors, as [`fit::infer`](crate::fit::infer) checks them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Premise {
+    /// The loss is a log likelihood on one scale: it does not mix sums with means.
+    Scale,
+    /// The fit has converged: the parameters are at most 0.01 standard errors from the minimum.
+    Converged,
+    /// The loss is at a minimum: its Hessian has no negative eigenvalue.
+    Minimum,
+    /// The data identify the parameters: the Hessian is not singular.
+    Identified,
+    /// Every parameter has a finite estimate in the interior of its range.
+    Interior,
+    /// There are observations enough for outer products of scores.
+    Observations,
+}
+
 /// What went wrong. `Debug` shows the same text as `Display`: `main` prints an error with it.
 #[derive(Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -267,7 +285,9 @@ pub enum Error {
     },
 
     /// A minimisation that cannot go on.
-    #[error("no step makes the loss fall below {loss}: the gradient is as good as zero, or wrong")]
+    #[error(
+        "no step makes the loss fall below {loss:e}: the gradient is as good as zero, or wrong"
+    )]
     NoDescent {
         /// The loss.
         loss: f64,
@@ -279,6 +299,15 @@ pub enum Error {
         /// The optimiser.
         optimizer: &'static str,
         /// Why, naming the array.
+        reason: String,
+    },
+
+    /// Standard errors that would mean nothing, because one of their premises does not hold.
+    #[error("no standard errors: {reason}")]
+    NoStandardErrors {
+        /// The premise.
+        premise: Premise,
+        /// Why it does not hold, and what to do.
         reason: String,
     },
 

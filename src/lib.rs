@@ -101,7 +101,7 @@ mod tape;
 
 pub use check::{Certificate, Check, check};
 pub use derive::Derivation;
-pub use error::{Error, Mistake, Result};
+pub use error::{Error, Mistake, Premise, Result};
 #[doc(hidden)]
 pub use error::{printable, quoted};
 pub use exec::{Binding, OutputViews, Program, Real, Workspace};

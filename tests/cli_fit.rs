@@ -133,6 +133,145 @@ const SUNSPOTS: &str = "dim H\ninput sunspots\n\
     s = (sunspots - 50) / 50\nh' = tanh(W @ h + u * s + b)\n\
     forecast' = dot(w, h') + c\nmean loss (forecast - s)^2\n";
 
+fn texts(output: &std::process::Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+/// Newton's method that does not converge says so, and its last parameters are saved.
+#[test]
+fn a_fit_that_has_not_converged_is_saved() {
+    let folder = Folder::new("early");
+    fs::write(folder.file("x.csv"), "x\n1\n2\n4\n").unwrap();
+    fs::write(
+        folder.file("exp.rec"),
+        "input x\nparam a = 1\nloss exp(a * x) - 1000 * a\n",
+    )
+    .unwrap();
+    fs::write(
+        folder.file("falls.rec"),
+        "input x\nparam a = 1\nloss -(a - x)^2\n",
+    )
+    .unwrap();
+    let fit = |text: &str| bptt(&folder, &text.split(' ').collect::<Vec<_>>());
+    for (command, why) in [
+        ("falls.rec", "check the sign of the loss"),
+        (
+            "falls.rec --standard-errors",
+            "if it falls without end, check its sign",
+        ),
+        ("exp.rec --steps 1", "not converged after 1 steps"),
+    ] {
+        let found = fit(&format!(
+            "fit {command} --data x.csv --optimizer newton --out p.npz --json"
+        ));
+        let (text, message) = texts(&found);
+        assert_eq!(found.status.code(), Some(4), "{command}: {message}");
+        assert!(message.contains(why), "{command}: {message}");
+        let found = json(&text);
+        assert_eq!(found["outcome"], "not converged", "{command}");
+        assert!(
+            !found["problems"][0].as_str().unwrap().is_empty(),
+            "{found}"
+        );
+        let again = fit("run exp.rec --data x.csv --params p.npz");
+        let (_, message) = texts(&again);
+        assert!(!message.contains("p.npz"), "{message}");
+        fs::remove_file(folder.file("p.npz")).unwrap();
+    }
+    let text = success(&fit(
+        "fit exp.rec --data x.csv --optimizer newton --out p.npz",
+    ));
+    assert!(text.contains("exp  fitted, T = 3"), "{text}");
+}
+
+/// Three kinds of standard errors, on the scale of the sum; and none where they would mean nothing.
+#[test]
+fn standard_errors_need_their_premises() {
+    let folder = Folder::new("premises");
+    let x: Vec<f64> = (0..400)
+        .map(|i| f64::from(i % 7) + f64::from(i % 3))
+        .collect();
+    let mean = x.iter().sum::<f64>() / 400.0;
+    let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 400.0;
+    let lines: String = x.iter().map(|x| format!("{x}\n")).collect();
+    fs::write(folder.file("x.csv"), format!("x\n{lines}")).unwrap();
+    let normal = "input x\nparam m, l\nmean loss 0.5 * (l + (x - m)^2 * exp(-l))\n";
+    fs::write(folder.file("normal.rec"), normal).unwrap();
+    fs::write(
+        folder.file("two.rec"),
+        normal
+            .replace("m, l", "m, l, a")
+            .replace("x - m", "x - m - a"),
+    )
+    .unwrap();
+    fs::write(
+        folder.file("sign.rec"),
+        "input x\nparam m\nloss -(x - m)^2\n",
+    )
+    .unwrap();
+    let fit = |text: &str| bptt(&folder, &text.split(' ').collect::<Vec<_>>());
+
+    for kind in ["hessian", "opg", "robust"] {
+        let command =
+            format!("fit normal.rec --data x.csv --optimizer newton --errors {kind} --out p.npz");
+        let found = json(&success(&fit(&format!("{command} --json"))));
+        let error = found["standard_errors"]["m"].as_f64().unwrap();
+        assert_eq!(found["errors"][kind], found["standard_errors"], "{found}");
+        assert_eq!(found["entries"], serde_json::json!(["m", "l"]));
+        assert_eq!(found["observations"], 400);
+        let own = found["covariance"][kind][0][0].as_f64().unwrap();
+        assert!((own.sqrt() / error - 1.0).abs() < 1e-14, "{found}");
+        for kind in ["hessian", "robust"] {
+            let error = found["errors"][kind]["m"].as_f64().unwrap();
+            assert!(
+                (error / (variance / 400.0).sqrt() - 1.0).abs() < 1e-9,
+                "{found}"
+            );
+        }
+        let text = success(&fit(&format!("{command} --covariance")));
+        assert!(
+            text.contains("covariance") && text.contains(&format!("{own:.6e}")),
+            "{text}"
+        );
+        assert!(
+            text.contains(if kind == "hessian" {
+                "the inverse Hessian"
+            } else {
+                "400 scores"
+            }),
+            "{text}"
+        );
+    }
+    for (command, why) in [
+        (
+            "normal.rec --steps 3",
+            "standard errors from the minimum, and at most 0.01",
+        ),
+        (
+            "normal.rec --steps 3",
+            "try --optimizer newton --params p.npz",
+        ),
+        (
+            "two.rec --optimizer newton",
+            "`m` by 1 and `a` by -1 move together",
+        ),
+        ("sign.rec --steps 3", "check its sign"),
+    ] {
+        let _ = fs::remove_file(folder.file("p.npz"));
+        let found = fit(&format!(
+            "fit {command} --data x.csv --out p.npz --standard-errors"
+        ));
+        let (text, message) = texts(&found);
+        assert_eq!(found.status.code(), Some(5), "{command}: {message}");
+        assert!(message.contains(why), "{command}: {message}");
+        assert!(
+            text.contains("written to p.npz") && folder.file("p.npz").exists(),
+            "{text}"
+        );
+    }
+}
+
 #[test]
 fn a_model_learns_a_text() {
     let folder = Folder::new("text");

@@ -48,6 +48,14 @@ fn steps_saved(folder: &Folder, name: &str) -> i64 {
     }
 }
 
+/// The report of a fit that is done, or, by Newton's method, has not converged yet.
+fn reported(output: &std::process::Output) -> serde_json::Value {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let early = output.status.code() == Some(4) && errors.contains("has not converged after");
+    assert!(output.status.success() || early, "{errors}");
+    json(&String::from_utf8(output.stdout.clone()).unwrap())
+}
+
 #[test]
 fn a_resumed_fit_gives_the_same_bits_as_one_in_one_piece() {
     let folder = Folder::new("resumed");
@@ -68,14 +76,14 @@ fn a_resumed_fit_gives_the_same_bits_as_one_in_one_piece() {
     ] {
         // Newton converges after some steps; the others go on.
         let whole = bptt(&folder, &fit(&format!("{settings} --steps 13"), file));
-        let whole = (json(&success(&whole)), bits(&folder, file));
+        let whole = (reported(&whole), bits(&folder, file));
         for first in [1, 3, 8] {
             let part = format!("{settings} --steps {first} --save-every 2");
-            success(&bptt(&folder, &fit(&part, file)));
+            reported(&bptt(&folder, &fit(&part, file)));
             assert!(steps_saved(&folder, file) <= first, "{settings}");
             let rest = format!("{settings} --steps 13 --resume {file}");
             let rest = bptt(&folder, &fit(&rest, file));
-            let rest = (json(&success(&rest)), bits(&folder, file));
+            let rest = (reported(&rest), bits(&folder, file));
             assert_eq!(rest, whole, "{settings}, resumed after {first} steps");
         }
     }

@@ -33,13 +33,17 @@
 mod adam;
 mod clip;
 mod dense;
+mod inference;
+mod model;
 mod newton;
+mod newton_state;
 mod sgd;
 mod state;
 
 pub use adam::Adam;
 pub use clip::clip_global_norm;
-pub use newton::{Newton, NewtonStep, Objective, hessian, standard_errors};
+pub use inference::{Covariance, Inference, infer};
+pub use newton::{Newton, NewtonStep, Objective, hessian};
 pub use sgd::Sgd;
 pub use state::State;
 

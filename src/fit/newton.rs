@@ -1,9 +1,8 @@
 //! Newton's method with the exact Hessian, for a few parameters.
 
-use ndarray::{Array1, Array2, ArrayD, arr0};
+use ndarray::{Array1, Array2, ArrayD};
 
-use super::dense::Cholesky;
-use super::state::{State, refuse};
+use super::model::{Model, Sizes};
 use super::{check, gradients};
 use crate::error::{Error, Result};
 use crate::recurrence::{Outputs, Params};
@@ -32,11 +31,15 @@ pub trait Objective {
     }
 }
 
-/// Newton's method, damped as Levenberg (1944) and Marquardt (1963) did: the step `p` solves
-/// `(H + λ D) p = −g`, where `H` is the exact Hessian, one product with a unit vector for each
-/// entry of the parameters, and `D` holds the absolute values of its diagonal. λ is zero near a
-/// minimum, where the method converges quadratically; it grows where `H` is not positive definite
-/// or the loss would not fall.
+/// Newton's method in a trust region (Moré and Sorensen 1983), with the exact Hessian: one product
+/// with a unit vector for each entry of the parameters.
+///
+/// A step minimises the quadratic model of the loss among the steps of a limited length. Lengths are
+/// measured relative to the size of each parameter (Dennis and Schnabel 1983, section 7.1), so that
+/// neither the units of the data nor a start that is orders of magnitude away matter. The limit
+/// grows while the loss falls as the model says, within a step too (their "internal doubling"), and
+/// shrinks when the loss does not fall or is not finite. Where the Hessian is positive definite,
+/// the full Newton step is tried first; near a minimum it converges quadratically.
 ///
 /// ```
 /// use bptt::fit::{Newton, Objective};
@@ -66,119 +69,271 @@ pub trait Objective {
 /// assert!(params.iter().all(|(_, x)| (x.sum() - 1.0).abs() < 1e-12));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Newton {
-    damping: f64,
+    /// The longest step, relative to the parameters; `None` before the first.
+    pub(super) radius: Option<f64>,
+    /// The loss before the first step.
+    pub(super) first: Option<f64>,
+    /// The decrement of the last step that was too short to be judged by the loss.
+    pub(super) last: Option<f64>,
+    /// The parameters before the last step, and its length.
+    pub(super) back: Option<(Params<f64>, f64)>,
+    /// The sizes by which the last step was measured.
+    pub(super) sizes: Option<Sizes>,
 }
 
-/// What one step of Newton's method came to.
+/// The outcome of one step of Newton's method.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NewtonStep {
     /// The loss before the step.
     pub loss: f64,
-    /// Half of `gᵀ H⁻¹ g`: how far the loss would fall if it were quadratic.
+    /// The decrease of the loss that its quadratic model promises for this step; `½ gᵀ H⁻¹ g` for
+    /// a full Newton step.
     pub decrement: f64,
-    /// Whether the loss cannot fall by more than its rounding error any more.
+    /// True if the promised decrease is below the rounding error of the loss.
     pub converged: bool,
 }
 
-/// What the loss would fall by, relative to it, is less than its rounding error.
+/// A decrease below this part of the loss is rounding.
 const ROUNDING: f64 = 1e-16;
-/// So near, the loss is too coarse to judge a step by, and the step is sure to be good.
+/// A decrease below this part of the loss cannot be measured by the loss.
 const NEAR: f64 = 1e-10;
-/// The part of the promised fall that a step must bring (Armijo 1966).
+/// Below this part of the loss, slopes judge a step better than losses do (the approximate Wolfe conditions
+/// of Hager and Zhang 2005).
+const MEASURABLE: f64 = 1e-6;
+/// The part of the promised decrease that a step must bring.
 const ENOUGH: f64 = 1e-4;
-const LEAST_DAMPING: f64 = 1e-3;
-const MOST_DAMPING: f64 = 1e12;
+/// Below this part of the promised decrease the radius shrinks, above the other it grows.
+const POOR: f64 = 0.25;
+const GOOD: f64 = 0.75;
+/// Above this part of the slope at its start, the slope at the end of a Newton step says that the step is short.
+const STEEP: f64 = 0.1;
+/// How often a step may be doubled, and a radius cut: a model says little about what is very far.
+const MOST_DOUBLINGS: i32 = 4;
+const MOST_CUTS: i32 = 60;
+
+/// A step that was tried.
+struct Trial {
+    params: Params<f64>,
+    loss: f64,
+    /// The decrease of the loss as a part of the promised one.
+    ratio: f64,
+    /// The slope of the loss along the step at its end, as a part of that at its start.
+    slope: f64,
+}
+
+/// The best step of a trust region so far.
+struct Found {
+    promised: f64,
+    /// Its length, relative to the parameters.
+    length: f64,
+    /// The radius for the next step.
+    radius: f64,
+    trial: Trial,
+}
 
 impl Newton {
-    /// Without damping to begin with.
+    /// Starts with steps as long as the parameters themselves.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The state, to be saved: `damping` is λ.
-    #[must_use]
-    pub fn state(&self) -> State<f64> {
-        State {
-            steps: 0,
-            arrays: Params::new().with("damping", arr0(self.damping)),
-        }
-    }
-
-    /// Goes on from a state.
-    ///
-    /// # Errors
-    /// [`Error::OptimizerState`] when it is not a state of Newton's method. Then nothing is changed.
-    pub fn restore(&mut self, state: &State<f64>) -> Result<()> {
-        let [damping] = state.split("Newton's method", ["damping"])?;
-        let found = damping.first().and_then(|(_, array)| array.first());
-        match found {
-            Some(damping) if (0.0..=MOST_DAMPING).contains(damping) => self.damping = *damping,
-            _ => {
-                let reason = format!("expected `damping` from 0 to {MOST_DAMPING:e}");
-                return Err(refuse("Newton's method", reason));
-            }
-        }
-        Ok(())
-    }
-
     /// One step down.
     ///
     /// # Errors
-    /// When the loss cannot be evaluated at the parameters, or no step, however short, makes it
-    /// fall: [`Error::NoDescent`]. Then nothing is changed.
+    /// If the loss or its derivatives cannot be evaluated at the parameters, or no step, however short,
+    /// decreases it: [`Error::NoDescent`]. The parameters are then unchanged.
     pub fn step(
         &mut self,
         params: &mut Params<f64>,
         objective: &mut impl Objective,
     ) -> Result<NewtonStep> {
-        let here = objective.gradient(params)?;
-        check(params, &here)?;
-        let loss = here.loss()?;
-        let g = pack(&here);
-        let h = hessian(params, objective)?;
-        loop {
-            let mut damped = h.clone();
-            for (entry, own) in damped.diag_mut().iter_mut().zip(h.diag()) {
-                *entry += self.damping * own.abs().max(f64::MIN_POSITIVE.sqrt());
+        let (here, curvature, back) = match (expand(params, objective), self.back.take()) {
+            // The loss is finite here, but not its derivatives: the last step was too long.
+            (Err(error), Some((back, length))) if is_not_finite(&error) => {
+                *params = back;
+                self.radius = Some(0.1 * length);
+                let (here, curvature) = expand(params, objective)?;
+                (here, curvature, None)
             }
-            if let Some(factors) = Cholesky::of(&damped) {
-                let p = -factors.solve(&g);
-                let decrement = -0.5 * g.dot(&p);
-                let scale = 1.0 + loss.abs();
-                let sure = self.damping == 0.0 && decrement <= NEAR * scale;
-                let mut there = params.clone();
-                unpack(&here, &p, &mut there);
-                if sure || falls(objective, &there, loss - 2.0 * ENOUGH * decrement)? {
-                    *params = there;
-                    let less = self.damping * 0.1;
-                    self.damping = if less < LEAST_DAMPING { 0.0 } else { less };
-                    let converged = sure && decrement <= ROUNDING * scale;
-                    return Ok(NewtonStep {
-                        loss,
-                        decrement,
-                        converged,
-                    });
+            (found, back) => {
+                let (here, curvature) = found?;
+                (here, curvature, Some(back))
+            }
+        };
+        let bounded = back.is_none();
+        let loss = here.loss()?;
+        let (at, gradient) = (entries(&here, params), pack(&here));
+        let moved = back.flatten().map(|(back, _)| &at - &entries(&here, &back));
+        let sizes = Sizes::next(
+            self.sizes.take(),
+            moved.as_ref(),
+            &at,
+            &gradient,
+            &curvature,
+        );
+        let model = Model::new(gradient, curvature, sizes.now.clone());
+        self.sizes = Some(sizes);
+        let fallen = *self.first.get_or_insert(loss) - loss;
+        // A loss of zero has no scale of its own.
+        let scale = loss.abs() + ROUNDING * fallen.abs();
+        let from = params.clone();
+        let mut attempt = |step: &Array1<f64>| {
+            let promised = model.decrease(step);
+            let trial = attempt(objective, &here, &from, step, promised)?;
+            Ok::<_, Error>((promised, trial))
+        };
+        let told = |decrement: f64, converged: bool| NewtonStep {
+            loss,
+            decrement,
+            converged,
+        };
+
+        let mut radius = self.radius.unwrap_or(1.0);
+        if let Some(moved) = &moved {
+            // The sizes have changed; the next step may be as long as the last one.
+            radius = radius.max(model.length(moved).min(1.0));
+        }
+        let full = model.newton();
+        let hopeless = || Error::NoDescent { loss };
+        // Where the Hessian is singular or indefinite, a long step shows what is to be gained.
+        let longest = match &full {
+            Some(step) => step.clone(),
+            None => model
+                .wide_region()
+                .ok_or_else(hopeless)?
+                .step(radius.max(1.0)),
+        };
+        let decrement = model.decrease(&longest);
+        if decrement <= NEAR * scale
+            && !bounded
+            && let (_, Some(trial)) = attempt(&longest)?
+        {
+            // The loss is too coarse to judge this step. Rounding is all that is left when the decrement
+            // no longer halves.
+            let stalled = (self.last.replace(decrement)).is_some_and(|last| decrement > 0.5 * last);
+            *params = trial.params;
+            let converged = decrement <= ROUNDING * scale || stalled;
+            return Ok(told(decrement, converged));
+        }
+        self.last = None;
+
+        if let Some(step) = full {
+            let length = model.length(&step);
+            if (!bounded || length <= radius)
+                && let (promised, Some(mut trial)) = attempt(&step)?
+            {
+                let settles = trial.loss <= loss + NEAR * scale && trial.slope.abs() <= 0.5;
+                if trial.ratio >= POOR || (settles && promised <= MEASURABLE * scale) {
+                    // Where the loss still falls steeply, its minimum is far.
+                    let mut times = 1.0;
+                    while trial.slope > STEEP && times < f64::from(1 << MOST_DOUBLINGS) {
+                        times *= 2.0;
+                        match attempt(&(&step * times))? {
+                            (_, Some(next)) if next.loss < trial.loss => trial = next,
+                            _ => break,
+                        }
+                    }
+                    let length = model.length(&step) * times;
+                    self.radius = Some(radius.max(length));
+                    self.back = Some((std::mem::replace(params, trial.params), length));
+                    return Ok(told(promised, false));
                 }
             }
-            self.damping = (self.damping * 10.0).max(LEAST_DAMPING);
-            if self.damping > MOST_DAMPING {
-                self.damping = 0.0;
-                return Err(Error::NoDescent { loss });
+            radius = radius.min(0.5 * length);
+        }
+
+        let region = model.region().ok_or_else(hopeless)?;
+        let mut best: Option<Found> = None;
+        let mut doublings = 0;
+        for _ in 0..MOST_DOUBLINGS + MOST_CUTS {
+            let step = region.step(radius);
+            let (promised, trial) = attempt(&step)?;
+            let length = model.length(&step);
+            let better = best.as_ref().is_none_or(|best| {
+                trial
+                    .as_ref()
+                    .is_some_and(|trial| trial.loss < best.trial.loss)
+            });
+            if !better || (best.is_none() && promised <= ROUNDING * scale) {
+                break;
+            }
+            match trial.filter(|trial| trial.ratio > ENOUGH) {
+                Some(trial) => {
+                    let grows = trial.ratio >= GOOD && length > 0.99 * radius;
+                    best = Some(Found {
+                        promised,
+                        length,
+                        radius: if trial.ratio < POOR {
+                            0.5 * length
+                        } else {
+                            radius
+                        },
+                        trial,
+                    });
+                    doublings += 1;
+                    if !grows || doublings > MOST_DOUBLINGS {
+                        break;
+                    }
+                    radius *= 2.0;
+                }
+                None => radius = 0.25 * length.min(radius),
             }
         }
+        let found = best.ok_or_else(hopeless)?;
+        self.radius = Some(found.radius);
+        let before = std::mem::replace(params, found.trial.params);
+        self.back = Some((before, found.length));
+        Ok(told(found.promised, false))
     }
 }
 
-/// Whether the loss is at most this; a loss that is not finite is too large.
-fn falls(objective: &mut impl Objective, params: &Params<f64>, most: f64) -> Result<bool> {
-    match objective.gradient(params) {
-        Ok(found) => Ok(found.loss()? <= most),
-        Err(Error::NonFiniteValue { .. } | Error::NonFiniteData { .. }) => Ok(false),
-        Err(error) => Err(error),
+/// The loss with its gradient and its Hessian.
+fn expand(
+    params: &Params<f64>,
+    objective: &mut impl Objective,
+) -> Result<(Outputs<f64>, Array2<f64>)> {
+    let here = objective.gradient(params)?;
+    check(params, &here)?;
+    let curvature = curvature(params, &here, objective)?;
+    Ok((here, curvature))
+}
+
+fn is_not_finite(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::NonFiniteValue { .. } | Error::NonFiniteData { .. }
+    )
+}
+
+/// Tries a step; `None` if the loss or its gradient is not finite there.
+fn attempt(
+    objective: &mut impl Objective,
+    here: &Outputs<f64>,
+    params: &Params<f64>,
+    step: &Array1<f64>,
+    promised: f64,
+) -> Result<Option<Trial>> {
+    let mut moved = params.clone();
+    unpack(here, step, &mut moved);
+    let there = match objective.gradient(&moved) {
+        Ok(there) => there,
+        Err(error) if is_not_finite(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let (before, loss) = (here.loss()?, there.loss()?);
+    let gradient = pack(&there);
+    if !loss.is_finite() || gradient.iter().any(|x| !x.is_finite()) {
+        return Ok(None);
     }
+    Ok(Some(Trial {
+        params: moved,
+        loss,
+        ratio: (before - loss) / promised,
+        slope: gradient.dot(step) / pack(here).dot(step),
+    }))
 }
 
 /// The Hessian of a loss, symmetric: rows and columns are the entries of the parameters that the
@@ -188,8 +343,17 @@ fn falls(objective: &mut impl Objective, params: &Params<f64>, most: f64) -> Res
 /// When it cannot be evaluated; [`Error::NameClash`] when the direction of one parameter has the
 /// name of another.
 pub fn hessian(params: &Params<f64>, objective: &mut impl Objective) -> Result<Array2<f64>> {
-    let names: Vec<(String, Vec<usize>)> = params
-        .iter()
+    let here = objective.gradient(params)?;
+    curvature(params, &here, objective)
+}
+
+/// The Hessian, in the order of a gradient.
+fn curvature(
+    params: &Params<f64>,
+    order: &Outputs<f64>,
+    objective: &mut impl Objective,
+) -> Result<Array2<f64>> {
+    let names: Vec<(String, Vec<usize>)> = gradients(order)
         .map(|(name, a)| (name.to_owned(), a.shape().to_vec()))
         .collect();
     let mut along = params.clone();
@@ -226,32 +390,18 @@ pub fn hessian(params: &Params<f64>, objective: &mut impl Objective) -> Result<A
     Ok(Array2::from_shape_fn((n, n), entry))
 }
 
-/// The standard errors of the parameters at the minimum of a negative log likelihood: the roots of
-/// the diagonal of the inverse Hessian. `None` where the Hessian is not positive definite.
-///
-/// # Errors
-/// When the Hessian cannot be evaluated.
-pub fn standard_errors(
-    params: &Params<f64>,
-    objective: &mut impl Objective,
-) -> Result<Option<Params<f64>>> {
-    let Some(factors) = Cholesky::of(&hessian(params, objective)?) else {
-        return Ok(None);
-    };
-    let variances = factors.inverse_diagonal();
-    let mut rest = variances.iter();
-    let mut errors = Params::new();
-    for (name, array) in params.iter() {
-        let take = array.mapv(|_| rest.next().map_or(f64::NAN, |v| v.sqrt()));
-        errors.insert(name, take);
-    }
-    Ok(Some(errors))
-}
-
 /// All entries of a gradient, one array after the other.
-fn pack(outputs: &Outputs<f64>) -> Array1<f64> {
+pub(super) fn pack(outputs: &Outputs<f64>) -> Array1<f64> {
     gradients(outputs)
         .flat_map(|(_, a)| a.iter().copied())
+        .collect()
+}
+
+/// The entries of the parameters in the order of the gradient.
+fn entries(order: &Outputs<f64>, params: &Params<f64>) -> Array1<f64> {
+    gradients(order)
+        .filter_map(|(name, _)| params.get(name))
+        .flat_map(|a| a.iter().copied())
         .collect()
 }
 
@@ -266,6 +416,9 @@ fn unpack(order: &Outputs<f64>, step: &Array1<f64>, params: &mut Params<f64>) {
 
 #[cfg(test)]
 mod tests {
+    use ndarray::arr0;
+
+    use super::super::State;
     use super::*;
     use crate::{Batch, Derived, Recurrence, Wrt};
 
@@ -363,14 +516,26 @@ mod tests {
         outputs
     }
 
+    /// A saved and restored method takes the same steps.
     #[test]
-    fn standard_errors_are_roots_of_the_inverse_hessian() {
-        let params = Params::new().with("a", arr0(0.0));
-        let of = |loss: &str| standard_errors(&params, &mut Scalar::new(loss)).unwrap();
-        assert_eq!(
-            of("8 * a^2").unwrap().get("a"),
-            Some(&arr0(0.25).into_dyn())
+    fn a_state_that_is_restored_goes_on_exactly() {
+        let mut objective = Scalar::new("a - ln(a) + a^4");
+        let mut params = Params::new().with("a", arr0(30.0));
+        let mut newton = Newton::new();
+        for _ in 0..12 {
+            let mut restored = Newton::new();
+            restored.restore(&newton.state()).unwrap();
+            assert_eq!(restored, newton);
+            let _ = newton.step(&mut params, &mut objective).unwrap();
+        }
+        assert!(
+            newton
+                .restore(&State {
+                    steps: 0,
+                    arrays: params
+                })
+                .is_err(),
+            "no state"
         );
-        assert_eq!(of("-8 * a^2"), None, "a maximum has none");
     }
 }

@@ -15,7 +15,7 @@ use crate::recurrence::{Outputs, Params};
 /// |---|---|---|
 /// | [`Adam`](super::Adam) | `first.W` (the moment `m`), `second.W` (the moment `v`) | steps taken |
 /// | [`Sgd`](super::Sgd) | `velocity.W` | 0 |
-/// | [`Newton`](super::Newton) | `damping`, a number | 0 |
+/// | [`Newton`](super::Newton) | as far as there are any, the numbers `radius`, `loss`, `decrement`, `length`, the rows `size` and `kept`, and `back.W`, the parameters before the last step | 0 |
 ///
 /// A parameter that had no gradient yet has no arrays. The settings (rate, momentum, …) are not part
 /// of the state.

@@ -20,6 +20,7 @@ mod reversed;
 mod roles;
 mod rounding;
 mod tape_gradient;
+mod terms;
 mod unroll;
 
 use std::fmt;
@@ -38,6 +39,7 @@ pub(crate) use observe::AdjointGraph;
 pub(crate) use origin::{Memory, Origin};
 pub use outputs::Outputs;
 pub(crate) use roles::Roles;
+pub(crate) use terms::Terms;
 pub use unroll::Unrolled;
 
 use crate::error::{Error, Mistake, Result};

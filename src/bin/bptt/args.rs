@@ -29,7 +29,8 @@ their gradients and shows how far back in time they reach. It takes a few second
 nothing but text.
 
 Exit codes: 0 done; 1 a gradient is not certified; 2 the command line is wrong; 3 a recurrence, data
-or a file is wrong; 4 a fit has diverged; 130 a fit was interrupted by Ctrl-C, and is saved.";
+or a file is wrong; 4 a fit has diverged or not converged; 5 a fit is saved, but its standard errors would
+mean nothing; 130 a fit was interrupted by Ctrl-C, and is saved.";
 
 /// Differentiate a recurrence: write the step once, get certified gradients
 #[derive(Debug, Parser)]
@@ -308,9 +309,15 @@ pub(crate) struct Fit {
     /// The numbers to compute in
     #[arg(long, default_value = "f64")]
     pub(crate) dtype: Dtype,
-    /// Standard errors from the exact Hessian: the loss must be a negative log likelihood
-    #[arg(long)]
+    /// Standard errors of the estimates; the loss must be a negative log likelihood
+    #[arg(long, value_name = "KIND")]
+    pub(crate) errors: Option<Errors>,
+    /// Short for --errors hessian
+    #[arg(long, conflicts_with = "errors")]
     pub(crate) standard_errors: bool,
+    /// Print the covariance matrix of the estimates too
+    #[arg(long)]
+    pub(crate) covariance: bool,
     /// Save every N steps: the parameters, and what --resume needs
     #[arg(long, value_name = "N", value_parser = positive)]
     pub(crate) save_every: Option<usize>,
@@ -320,6 +327,24 @@ pub(crate) struct Fit {
     /// Where the parameters go: a .npz or .safetensors file
     #[arg(long, short, value_name = "FILE")]
     pub(crate) out: PathBuf,
+}
+
+impl Fit {
+    /// The kind of standard errors asked for.
+    pub(crate) fn kind_of_errors(&self) -> Option<Errors> {
+        let asked = self.standard_errors || self.covariance;
+        self.errors.or(asked.then_some(Errors::Hessian))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Errors {
+    /// From the inverse of the exact Hessian
+    Hessian,
+    /// From the outer products of the scores of the observations (BHHH)
+    Opg,
+    /// From both: the sandwich of Huber, White, Bollerslev and Wooldridge
+    Robust,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -22,27 +22,38 @@ impl<'r, F: Real> Program<'r, F> {
         self.recurrence
     }
 
-    /// The outputs.
+    /// The outputs; a value that is not finite is an error that says where it arose.
     pub(crate) fn run(
         &mut self,
         params: &Params<F>,
         batch: &Batch<F>,
     ) -> Result<Outputs<F>, Error> {
-        if self.compiled.is_none() {
-            let program = self.recurrence.compile_for(params, batch)?;
-            let workspace = program.workspace();
-            self.compiled = Some((program, workspace));
-        }
-        let Some((program, workspace)) = &mut self.compiled else {
-            return self.recurrence.evaluate(params, batch);
-        };
-        match program.run(params, batch, workspace) {
-            Ok(outputs) => Ok(outputs.clone()),
+        match self.attempt(params, batch) {
             Err(error @ Error::NonFiniteValue { .. }) => {
+                let Some((program, workspace)) = &mut self.compiled else {
+                    return Err(error);
+                };
                 let found = program.find_non_finite(params, batch, workspace)?;
                 Err(found.unwrap_or(error))
             }
-            Err(error) => Err(error),
+            found => found,
         }
+    }
+
+    /// The outputs, without a search for the place where a value is not finite.
+    pub(crate) fn attempt(
+        &mut self,
+        params: &Params<F>,
+        batch: &Batch<F>,
+    ) -> Result<Outputs<F>, Error> {
+        let (program, workspace) = match &mut self.compiled {
+            Some(compiled) => compiled,
+            none => {
+                let program = self.recurrence.compile_for(params, batch)?;
+                let workspace = program.workspace();
+                none.insert((program, workspace))
+            }
+        };
+        Ok(program.run(params, batch, workspace)?.clone())
     }
 }

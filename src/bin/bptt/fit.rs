@@ -8,6 +8,7 @@ mod newton;
 mod order;
 mod session;
 mod settings;
+mod statistics;
 
 use bptt::data::{Arrays, Element};
 use bptt::{Batch, Error, Params, Real, Recurrence};
@@ -22,9 +23,10 @@ use checkpoint::Progress;
 use data::Task;
 use session::Session;
 use settings::Settings;
+use statistics::Statistics;
 
 pub(crate) fn run(args: &Fit, report: &mut Report) -> Result<Done, Failure> {
-    let second_order = args.optimizer == Optimizer::Newton || args.standard_errors;
+    let second_order = args.optimizer == Optimizer::Newton || args.kind_of_errors().is_some();
     match args.dtype {
         Dtype::F32 if second_order => {
             Err("Newton's method and standard errors need --dtype f64".into())
@@ -57,6 +59,10 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
             args.seed,
         )?),
     };
+    let errors = args.kind_of_errors();
+    if args.optimizer == Optimizer::Newton || errors.is_some() {
+        newton::check_size(&progress.params)?;
+    }
     let session = Session::new(args, settings);
     let course = match args.optimizer {
         Optimizer::Newton => {
@@ -66,17 +72,15 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
     };
     session.finish(&progress, &course.end)?;
     let params = progress.params;
-    let errors = match args.standard_errors && matches!(course.end, End::Fitted) {
-        true => Some(newton::standard_errors(
-            &recurrence,
-            &params.cast(),
-            &batch.cast(),
-        )?),
-        false => None,
-    };
+    // The fit is saved whatever comes of its statistics.
+    let exact = params.cast();
+    let statistics = errors
+        .filter(|_| !matches!(course.end, End::Diverged(_)))
+        .map(|kind| Statistics::new(&recurrence, &exact, &batch.cast(), kind));
 
     let (word, problem) = match &course.end {
         End::Fitted => ("fitted", None),
+        End::NotConverged(why) => ("not converged", Some(why.clone())),
         End::Diverged(why) => ("not fitted", Some(why.clone())),
     };
     let extent = format!("{word}, T = {}, B = {}", batch.steps(), batch.samples());
@@ -94,9 +98,9 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
     report.line(format!(
         "  loss{each} {before} before, {after} after {steps} steps"
     ))?;
-    match &errors {
-        Some(errors) => report::estimates(report, &params.cast(), errors)?,
-        None => report::arrays(report, params.iter())?,
+    match &statistics {
+        Some(Ok(statistics)) => statistics.text(report, &exact, args)?,
+        _ => report::arrays(report, params.iter())?,
     }
     if let Some(alphabet) = alphabet {
         report.line(format!(
@@ -110,25 +114,26 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
     report.field("steps", || json!(steps));
     report.field("loss_before", || json!(before));
     report.field("loss", || json!(after));
-    let nested = |params: &Params<f64>| -> serde_json::Value {
-        let fields = params
-            .iter()
-            .map(|(n, a)| (n.to_owned(), report::nested(a.view())));
-        serde_json::Value::Object(fields.collect())
-    };
-    if let Some(errors) = &errors {
-        report.field("parameters", || nested(&params.cast()));
-        report.field("standard_errors", || nested(errors));
+    if let Some(Ok(statistics)) = &statistics {
+        statistics.fields(report, &exact);
     }
     report.wrote(&args.out)?;
-    Ok(match problem {
-        None => Done::Well,
-        Some(problem) => {
-            report.problem(&problem);
-            report.field("problems", || json!([problem]));
-            Done::NotFitted
-        }
-    })
+
+    let done = match (&problem, &statistics) {
+        (Some(_), _) => Done::NotFitted,
+        (None, Some(Err(_))) => Done::NoErrors,
+        (None, _) => Done::Well,
+    };
+    let refused = statistics.and_then(Result::err);
+    let refused = refused.map(|error| statistics::told(&error, args));
+    let problems: Vec<String> = problem.into_iter().chain(refused).collect();
+    for problem in &problems {
+        report.problem(problem);
+    }
+    if !problems.is_empty() {
+        report.field("problems", || json!(problems));
+    }
+    Ok(done)
 }
 
 /// How a fit went.
@@ -142,6 +147,8 @@ struct Course {
 /// How a fit ended.
 enum End {
     Fitted,
+    /// The reason; the last parameters are kept.
+    NotConverged(String),
     /// The reason; the best parameters are kept.
     Diverged(String),
 }

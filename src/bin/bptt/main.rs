@@ -34,8 +34,10 @@ type Failure = Box<dyn std::error::Error>;
 enum Done {
     Well,
     NotCertified,
-    /// The parameters of a fit were saved, but it diverged.
+    /// The parameters of a fit were saved, but it diverged or did not converge.
     NotFitted,
+    /// The parameters of a fit were saved, but there are no standard errors.
+    NoErrors,
 }
 
 /// The end of a command with an exit code of its own.
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
         Ok((Done::Well, ())) => ExitCode::SUCCESS,
         Ok((Done::NotCertified, ())) => ExitCode::from(1),
         Ok((Done::NotFitted, ())) => ExitCode::from(4),
+        Ok((Done::NoErrors, ())) => ExitCode::from(5),
         Err(error) => {
             // Diagnostics of the language begin with `error:` themselves.
             let text = told(error.as_ref());

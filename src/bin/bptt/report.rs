@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 use bptt::{Params, Scalar};
-use ndarray::{ArrayD, ArrayViewD, Axis, Dimension};
+use ndarray::{Array2, ArrayD, ArrayViewD, Axis, Dimension};
 use serde_json::{Map, Value, json};
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -229,6 +229,17 @@ pub(crate) fn estimates(
             };
             rows.push(vec![name, digits(*value), digits(*error)]);
         }
+    }
+    table(report, &rows)
+}
+
+/// A symmetric matrix, with the names of its rows and columns.
+pub(crate) fn matrix(report: &Report, names: &[String], matrix: &Array2<f64>) -> io::Result<()> {
+    let head = std::iter::once("covariance".to_owned()).chain(names.iter().cloned());
+    let mut rows = vec![head.collect::<Vec<_>>()];
+    for (name, row) in names.iter().zip(matrix.rows()) {
+        let numbers = row.iter().map(|x| format!("{x:.6e}"));
+        rows.push(std::iter::once(name.clone()).chain(numbers).collect());
     }
     table(report, &rows)
 }

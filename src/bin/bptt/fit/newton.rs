@@ -1,7 +1,7 @@
-//! Newton's method and standard errors, both from the exact Hessian.
+//! Newton's method on the exact Hessian.
 
 use bptt::data::Element;
-use bptt::fit::{self, Newton, Objective};
+use bptt::fit::{Newton, Objective};
 use bptt::{Batch, Derived, Error, Outputs, Params, Real, Recurrence, Wrt};
 
 use super::checkpoint::Progress;
@@ -13,7 +13,7 @@ use crate::engine::Program;
 use crate::progress;
 use crate::report::Report;
 
-/// How many numbers a fit may have: the Hessian has their square.
+/// The most numbers that a fit may have: the Hessian has their square.
 const MOST: usize = 500;
 
 /// The loss of a recurrence on its data.
@@ -25,11 +25,11 @@ struct Loss<'r> {
 
 impl Objective for Loss<'_> {
     fn gradient(&mut self, params: &Params<f64>) -> Result<Outputs<f64>, Error> {
-        self.gradient.run(params, self.batch)
+        self.gradient.attempt(params, self.batch)
     }
 
     fn hessian_vector(&mut self, params: &Params<f64>) -> Result<Outputs<f64>, Error> {
-        self.hessian.run(params, self.batch)
+        self.hessian.attempt(params, self.batch)
     }
 
     fn direction(&self, parameter: &str) -> String {
@@ -39,26 +39,17 @@ impl Objective for Loss<'_> {
     }
 }
 
-fn with_loss<R>(
-    recurrence: &Recurrence,
-    batch: &Batch<f64>,
-    params: &Params<f64>,
-    f: impl FnOnce(&mut Loss<'_>) -> Result<R, Failure>,
-) -> Result<R, Failure> {
+/// Refuses a Hessian that would be too large, before a fit.
+pub(super) fn check_size<F: Real>(params: &Params<F>) -> Result<(), Failure> {
     let numbers: usize = params.iter().map(|(_, a)| a.len()).sum();
     if numbers > MOST {
         return Err(format!(
-            "the parameters have {numbers} numbers, too many for their Hessian: at most {MOST}"
+            "the parameters have {numbers} numbers, too many for their Hessian: at most {MOST}; try \
+             --optimizer adam without standard errors"
         )
         .into());
     }
-    let gradient = recurrence.gradient(Wrt::Parameters)?;
-    let hessian = recurrence.hessian_vector(Wrt::Parameters)?;
-    f(&mut Loss {
-        gradient: Program::new(&gradient),
-        hessian: Program::new(&hessian),
-        batch,
-    })
+    Ok(())
 }
 
 pub(super) fn fit<F: Real + Element>(
@@ -76,55 +67,55 @@ pub(super) fn fit<F: Real + Element>(
         None => loss(recurrence, &progress.params, batch)?,
     };
     at.losses.first = Some(before);
-    let start = at.params.clone();
-    with_loss(recurrence, &batch.cast(), &start, |objective| {
-        let mut newton = Newton::new();
-        if let Some(state) = &at.optimizer {
-            newton.restore(state)?;
-        }
-        let bar = progress::bar(report, most);
-        bar.set_position(at.steps as u64);
-        while at.steps < most && !at.converged {
-            let found = match newton.step(&mut at.params, objective) {
-                Err(error) if at.steps > 0 => return Err(session.failed(&at, &error)),
-                found => found?,
-            };
-            at.steps += 1;
-            at.converged = found.converged;
-            at.optimizer = Some(newton.state());
-            bar.set_message(format!("loss {:.6}", found.loss));
-            bar.inc(1);
-            session.after_step(at.steps, report, || at.clone())?;
-        }
-        bar.finish_and_clear();
-        if !at.converged {
-            report.note(&format!(
-                "Newton's method has not converged after {most} steps"
-            ));
-        }
-        Ok(())
-    })?;
+    let (gradient, hessian) = (
+        recurrence.gradient(Wrt::Parameters)?,
+        recurrence.hessian_vector(Wrt::Parameters)?,
+    );
+    let cast = batch.cast();
+    let mut objective = Loss {
+        gradient: Program::new(&gradient),
+        hessian: Program::new(&hessian),
+        batch: &cast,
+    };
+    let mut newton = Newton::new();
+    if let Some(state) = &at.optimizer {
+        newton.restore(state)?;
+    }
+    let mut end = End::Fitted;
+    let bar = progress::bar(report, most);
+    bar.set_position(at.steps as u64);
+    while at.steps < most && !at.converged {
+        let found = match newton.step(&mut at.params, &mut objective) {
+            Ok(found) => found,
+            Err(error @ Error::NoDescent { .. }) => {
+                end = End::NotConverged(format!(
+                    "{error}; try another start (--params), or check the sign of the loss"
+                ));
+                break;
+            }
+            Err(error) if at.steps > 0 => return Err(session.failed(&at, &error)),
+            Err(error) => return Err(error.into()),
+        };
+        at.steps += 1;
+        at.converged = found.converged;
+        at.optimizer = Some(newton.state());
+        bar.set_message(format!("loss {:.6}", found.loss));
+        bar.inc(1);
+        session.after_step(at.steps, report, || at.clone())?;
+    }
+    bar.finish_and_clear();
+    if !at.converged && matches!(end, End::Fitted) && most > 0 {
+        end = End::NotConverged(format!(
+            "Newton's method has not converged after {most} steps; try more --steps, another start (--params), or \
+             check the sign of the loss"
+        ));
+    }
     *progress = at.cast();
     let after = loss(recurrence, &progress.params, batch)?;
     Ok(Course {
         steps: progress.steps,
         before,
         after,
-        end: End::Fitted,
-    })
-}
-
-pub(super) fn standard_errors(
-    recurrence: &Recurrence,
-    params: &Params<f64>,
-    batch: &Batch<f64>,
-) -> Result<Params<f64>, Failure> {
-    let errors = with_loss(recurrence, batch, params, |loss| {
-        Ok(fit::standard_errors(params, loss)?)
-    })?;
-    errors.ok_or_else(|| {
-        "there are no standard errors: the Hessian is not positive definite, so this is no minimum; \
-         try --optimizer newton"
-            .into()
+        end,
     })
 }

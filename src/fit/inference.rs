@@ -1,0 +1,504 @@
+//! Standard errors and covariance matrices of estimates, with their premises.
+
+use ndarray::{Array1, Array2, ArrayD, Axis};
+
+use super::dense::{Cholesky, Eigen};
+use super::newton::{hessian, pack};
+use super::{Objective, gradients};
+use crate::error::{Error, Premise, Result};
+use crate::exec::{Program, Workspace};
+use crate::limit::check_memory;
+use crate::recurrence::{Batch, Outputs, Params, Recurrence, Terms, Wrt};
+use crate::shape::Rate;
+use crate::tape::Derived;
+
+/// A distance to the minimum, in standard errors, that does not matter.
+const NEAR: f64 = 0.01;
+/// A smaller eigenvalue of a Hessian with unit diagonal is rounding.
+const FLAT: f64 = 1e-11;
+/// Away from the exact minimum a flat direction is flat only up to this.
+const ALMOST_FLAT: f64 = 1e-6;
+
+/// The ways to estimate the covariance matrix of maximum likelihood estimates. `H` is the Hessian of the
+/// negative log likelihood, `s_i` the gradient of the log likelihood of observation `i`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Covariance {
+    /// `H⁻¹`, the inverse of the observed information.
+    Hessian,
+    /// `(Σ s_i s_iᵀ)⁻¹`, the outer product of gradients (Berndt, Hall, Hall and Hausman 1974).
+    OuterProduct,
+    /// `H⁻¹ (Σ s_i s_iᵀ) H⁻¹`, which does not need the right distribution, only the right mean and
+    /// variance (Huber 1967, White 1982; for GARCH, Bollerslev and Wooldridge 1992).
+    Sandwich,
+}
+
+impl Covariance {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Hessian, Self::OuterProduct, Self::Sandwich];
+}
+
+/// The curvature and the scores of a negative log likelihood at its minimum.
+///
+/// The loss is taken as a *sum* over observations, also where it is written with `mean`: a mean is multiplied
+/// by its number of terms. A loss that mixes sums with means, or means over different numbers, has no
+/// such scale and is refused. A term of parameters alone is a log prior; it counts in the Hessian
+/// and is no observation.
+///
+/// An observation is a step of a sample. If a term of the loss has one value for a sample, as a final
+/// loss has, an observation is a sample, with all its terms. Scores of observations are taken as
+/// uncorrelated, as they are for independent samples and, step by step, where each term is the likelihood of
+/// a step given those before it.
+///
+/// ```
+/// use bptt::{Batch, Params, Recurrence, fit::{Covariance, infer}};
+/// use ndarray::{arr0, array};
+///
+/// // The mean of a normal distribution with variance 4; the estimate is the mean of the data.
+/// let text = "input x\nparam m\nmean loss 0.5 * (ln(8 * 3.141592653589793) + (x - m)^2 / 4)\n";
+/// let normal = Recurrence::parse("normal.rec", text)?;
+/// let batch = Batch::new(4, 1).with("x", array![[1.0], [2.0], [6.0], [7.0]]);
+/// let params = Params::new().with("m", arr0(4.0));
+/// let found = infer(&normal, &params, &batch)?;
+/// let error = found.standard_errors(Covariance::Hessian)?;
+/// assert!((error.get("m").map_or(0.0, |e| e.sum()) - (4.0f64 / 4.0).sqrt()).abs() < 1e-15);
+/// // With the variance of the data in the place of 4: Σ (x − m)² / n².
+/// let robust = found.covariance(Covariance::Sandwich)?;
+/// assert!((robust[[0, 0]] - 26.0 / 16.0).abs() < 1e-14);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Inference {
+    shapes: Vec<(String, Vec<usize>)>,
+    /// The inverse of the Hessian.
+    inverse: Array2<f64>,
+    /// `Σ s sᵀ`, if the loss has observations.
+    outer: Option<Array2<f64>>,
+    observations: usize,
+    unit: Rate,
+    prior: bool,
+}
+
+/// Standard errors and covariances of all parameters of a recurrence whose loss is a negative log likelihood,
+/// at its minimum.
+///
+/// # Errors
+/// [`Error::NoStandardErrors`] if a premise does not hold: see [`Premise`]. Also if the loss or its
+/// derivatives cannot be evaluated.
+pub fn infer(
+    recurrence: &Recurrence,
+    params: &Params<f64>,
+    batch: &Batch<f64>,
+) -> Result<Inference> {
+    let terms = recurrence.loss_terms()?;
+    check_scale(&terms, params, batch)?;
+    let gradient = terms.total.gradient(Wrt::Parameters)?;
+    let curvature = terms.total.hessian_vector(Wrt::Parameters)?;
+    let mut loss = Compiled::new(&gradient, &curvature, batch);
+    let here = loss.gradient(params)?;
+    let order: Vec<&str> = gradients(&here).map(|(name, _)| name).collect();
+    let fitted = select(params, &order);
+    let point = Point {
+        shapes: shapes(&fitted),
+        at: fitted.iter().flat_map(|(_, a)| a.iter().copied()).collect(),
+        gradient: pack(&here),
+        hessian: hessian(&fitted, &mut loss)?,
+    };
+    let inverse = point.inverse()?;
+    let scores = match &terms.each {
+        Some(each) => Some(scores(each, &fitted, batch)?),
+        None => None,
+    };
+    if let Some(scores) = &scores {
+        point.check_interior(&inverse, scores)?;
+    }
+    let active = |row: &ndarray::ArrayView1<'_, f64>| row.iter().any(|x| *x != 0.0);
+    Ok(Inference {
+        shapes: point.shapes,
+        inverse,
+        outer: scores.as_ref().map(|s| s.dot(&s.t())),
+        observations: scores.map_or(0, |s| s.axis_iter(Axis(1)).filter(active).count()),
+        unit: terms.unit,
+        prior: terms.prior,
+    })
+}
+
+impl Inference {
+    /// A covariance matrix: rows and columns are the [`entries`](Self::entries).
+    ///
+    /// # Errors
+    /// [`Error::NoStandardErrors`] if outer products are asked for and there are no more observations than
+    /// parameters, or, for [`Covariance::OuterProduct`], the loss has a log prior.
+    pub fn covariance(&self, kind: Covariance) -> Result<Array2<f64>> {
+        if kind == Covariance::Hessian {
+            return Ok(self.inverse.clone());
+        }
+        let numbers = self.inverse.nrows();
+        let (true, Some(outer)) = (self.observations > numbers, &self.outer) else {
+            return Err(refuse(Premise::Observations, self.too_few()));
+        };
+        if kind == Covariance::Sandwich {
+            return Ok(self.inverse.dot(outer).dot(&self.inverse));
+        }
+        if self.prior {
+            let reason = "the loss has a term of parameters alone, which is no observation: its outer \
+                          products do not estimate the curvature; use the Hessian";
+            return Err(refuse(Premise::Observations, reason.into()));
+        }
+        match Cholesky::of(outer) {
+            Some(factors) => Ok(factors.inverse()),
+            None => Err(refuse(Premise::Observations, self.too_few())),
+        }
+    }
+
+    fn too_few(&self) -> String {
+        let unit = match self.unit {
+            Rate::Step => "a step",
+            _ => "a sample",
+        };
+        format!(
+            "outer products of scores need more observations than parameters, in more directions: the loss has \
+             {} observations that depend on the {} numbers fitted (an observation is {unit}); use the Hessian",
+            self.observations,
+            self.inverse.nrows(),
+        )
+    }
+
+    /// The standard errors: the square roots of the variances, as arrays like the parameters.
+    ///
+    /// # Errors
+    /// As [`covariance`](Self::covariance).
+    pub fn standard_errors(&self, kind: Covariance) -> Result<Params<f64>> {
+        let covariance = self.covariance(kind)?;
+        let mut rest = covariance.diag().into_iter().map(|v| v.sqrt());
+        let mut errors = Params::new();
+        for (name, shape) in &self.shapes {
+            let take = |_| rest.next().unwrap_or(f64::NAN);
+            errors.insert(name, ArrayD::from_shape_fn(shape.as_slice(), take));
+        }
+        Ok(errors)
+    }
+
+    /// The names of the numbers that were fitted, in the order of the rows of a covariance matrix: `mu`,
+    /// `W[0, 1]`.
+    #[must_use]
+    pub fn entries(&self) -> Vec<String> {
+        entries(&self.shapes)
+    }
+
+    /// The number of observations whose likelihood depends on the parameters.
+    #[must_use]
+    pub const fn observations(&self) -> usize {
+        self.observations
+    }
+
+    /// What an observation is: [`Rate::Step`], a step of a sample, or [`Rate::Sample`].
+    #[must_use]
+    pub const fn unit(&self) -> Rate {
+        self.unit
+    }
+}
+
+fn refuse(premise: Premise, reason: String) -> Error {
+    Error::NoStandardErrors { premise, reason }
+}
+
+/// Refuses a loss whose parts have different scales.
+fn check_scale(terms: &Terms, params: &Params<f64>, batch: &Batch<f64>) -> Result<()> {
+    let Some(counts) = &terms.counts else {
+        return Ok(());
+    };
+    let found = counts.compile_for(params, batch)?.evaluate(params, batch)?;
+    let mut numbers: Vec<f64> = found.iter().map(|(_, n)| n.sum()).collect();
+    if terms.sums > 0 || terms.prior {
+        numbers.push(1.0);
+    }
+    let differ = numbers.windows(2).any(|w| w[0] != w[1]);
+    if !differ {
+        return Ok(());
+    }
+    let means = numbers[..terms.means].iter().map(ToString::to_string);
+    let means = means.collect::<Vec<_>>().join(" and ");
+    let rest = match (terms.sums > 0, terms.prior) {
+        (true, _) => " and sums",
+        (false, true) => {
+            " and a term of parameters alone, which counts once (hold it, `hold(…, step)`, to count at every step)"
+        }
+        (false, false) => "",
+    };
+    let reason = format!(
+        "the loss adds up means over {means} terms{rest}, which is no log likelihood on any scale; write each part \
+         as a sum: `loss` instead of `mean loss`"
+    );
+    Err(refuse(Premise::Scale, reason))
+}
+
+/// A loss and its derivatives, compiled once.
+struct Compiled<'a> {
+    gradient: &'a Recurrence,
+    hessian: &'a Recurrence,
+    batch: &'a Batch<f64>,
+    programs: [Option<(Program<f64>, Workspace<f64>)>; 2],
+}
+
+impl<'a> Compiled<'a> {
+    fn new(gradient: &'a Recurrence, hessian: &'a Recurrence, batch: &'a Batch<f64>) -> Self {
+        Self {
+            gradient,
+            hessian,
+            batch,
+            programs: [None, None],
+        }
+    }
+}
+
+/// Runs a recurrence, compiled at the first call.
+fn run(
+    program: &mut Option<(Program<f64>, Workspace<f64>)>,
+    recurrence: &Recurrence,
+    params: &Params<f64>,
+    batch: &Batch<f64>,
+) -> Result<Outputs<f64>> {
+    let (program, workspace) = match program {
+        Some(known) => known,
+        None => {
+            let compiled = recurrence.compile_for(params, batch)?;
+            let workspace = compiled.workspace();
+            program.insert((compiled, workspace))
+        }
+    };
+    Ok(program.run(params, batch, workspace)?.clone())
+}
+
+impl Objective for Compiled<'_> {
+    fn gradient(&mut self, params: &Params<f64>) -> Result<Outputs<f64>> {
+        run(&mut self.programs[0], self.gradient, params, self.batch)
+    }
+    fn hessian_vector(&mut self, params: &Params<f64>) -> Result<Outputs<f64>> {
+        run(&mut self.programs[1], self.hessian, params, self.batch)
+    }
+    fn direction(&self, parameter: &str) -> String {
+        direction(self.hessian, parameter)
+    }
+}
+
+/// The name of the direction of a parameter.
+fn direction(tangent: &Recurrence, parameter: &str) -> String {
+    let role = Derived::Tangent(parameter.into());
+    tangent.leaf_for(&role).unwrap_or(parameter).into()
+}
+
+/// The gradient of each observation, by forward mode: a row for each number, a column for each observation.
+fn scores(each: &Recurrence, params: &Params<f64>, batch: &Batch<f64>) -> Result<Array2<f64>> {
+    let tangent = each.tangent(Wrt::Parameters)?;
+    let role = Derived::Tangent(Terms::OUTPUT.into());
+    let output = tangent.output_for(&role).unwrap_or(Terms::OUTPUT);
+    let mut program = None;
+    let mut rows: Vec<f64> = Vec::new();
+    let mut along = params.clone();
+    for (name, array) in params.iter() {
+        along.insert(
+            &direction(&tangent, name),
+            ArrayD::<f64>::zeros(array.shape()),
+        );
+    }
+    let numbers: usize = params.iter().map(|(_, a)| a.len()).sum();
+    for (name, array) in params.iter() {
+        for entry in 0..array.len() {
+            let mut unit = ArrayD::<f64>::zeros(array.shape());
+            unit.iter_mut().skip(entry).take(1).for_each(|x| *x = 1.0);
+            along.insert(&direction(&tangent, name), unit);
+            let found = run(&mut program, &tangent, &along, batch)?;
+            let found = found.get(output).into_iter().flatten().copied();
+            if rows.is_empty() {
+                let (count, _) = found.size_hint();
+                let entries = numbers.checked_mul(count);
+                check_memory(entries.and_then(|n| n.checked_mul(size_of::<f64>())))?;
+                rows.reserve_exact(entries.unwrap_or(0));
+            }
+            rows.extend(found);
+        }
+        along.insert(
+            &direction(&tangent, name),
+            ArrayD::<f64>::zeros(array.shape()),
+        );
+    }
+    let count = rows.len() / numbers.max(1);
+    let reason = || "scores of different length".into();
+    Array2::from_shape_vec((numbers, count), rows).map_err(|_| Error::Batch { reason: reason() })
+}
+
+/// The parameters that are fitted, in the order of the gradient.
+fn select(params: &Params<f64>, names: &[&str]) -> Params<f64> {
+    let mut chosen = Params::new();
+    for name in names {
+        if let Some(array) = params.get(name) {
+            chosen.insert(name, array.clone());
+        }
+    }
+    chosen
+}
+
+fn shapes(params: &Params<f64>) -> Vec<(String, Vec<usize>)> {
+    let shape = |(name, a): (&str, &ArrayD<f64>)| (name.to_owned(), a.shape().to_vec());
+    params.iter().map(shape).collect()
+}
+
+fn entries(shapes: &[(String, Vec<usize>)]) -> Vec<String> {
+    let mut names = Vec::new();
+    for (name, shape) in shapes {
+        for index in ndarray::indices(shape.as_slice()) {
+            names.push(match shape.len() {
+                0 => name.clone(),
+                _ => format!("{name}{:?}", ndarray::Dimension::slice(&index)),
+            });
+        }
+    }
+    names
+}
+
+/// The second-order expansion of a negative log likelihood.
+struct Point {
+    shapes: Vec<(String, Vec<usize>)>,
+    at: Array1<f64>,
+    gradient: Array1<f64>,
+    hessian: Array2<f64>,
+}
+
+impl Point {
+    /// The inverse of the Hessian, if this is a minimum and the data determine the parameters.
+    fn inverse(&self) -> Result<Array2<f64>> {
+        let size = self.sizes();
+        let mut scaled = self.hessian.clone();
+        for ((i, j), entry) in scaled.indexed_iter_mut() {
+            *entry /= size[i] * size[j];
+        }
+        let slope = &self.gradient / &size;
+        let Some(Eigen { values, vectors }) = Eigen::of(&scaled) else {
+            let reason = "the Hessian of the loss is not finite here";
+            return Err(refuse(Premise::Minimum, reason.into()));
+        };
+        let (Some(lowest), Some(vector)) = (values.first(), vectors.columns().into_iter().next())
+        else {
+            return Ok(Array2::zeros((0, 0)));
+        };
+        // How far from the minimum, in standard errors, along the directions that have curvature.
+        let along = vectors.t().dot(&slope);
+        let terms = values.iter().zip(&along).filter(|(w, _)| w.abs() > FLAT);
+        let distance = terms.map(|(w, c)| c * c / w.abs()).sum::<f64>().sqrt();
+        let flat = self.flatness(&size);
+        let moved = self.told(&(&vector / &size), &vector.to_owned());
+        let downwards = format!("the loss curves downwards when {moved}");
+        let level = format!("the loss stays the same when {moved}");
+        if distance > NEAR || !distance.is_finite() {
+            let also = match *lowest {
+                w if w < -flat => format!("; {downwards}: if it falls without end, check its sign"),
+                w if w <= flat => format!("; {level}"),
+                _ => String::new(),
+            };
+            let reason = format!(
+                "the fit has not converged: it is {distance:.2e} standard errors from the minimum, and at most {NEAR} \
+                 is allowed; go on with it, best by Newton's method{also}"
+            );
+            return Err(refuse(Premise::Converged, reason));
+        }
+        if *lowest < -flat {
+            let reason = format!(
+                "{downwards}, so this is no minimum: check its sign, since the loss is the *negative* log likelihood, \
+                 or start elsewhere"
+            );
+            return Err(refuse(Premise::Minimum, reason));
+        }
+        if *lowest <= flat {
+            let reason = format!(
+                "the data do not identify the parameters: {level}; fix a parameter or leave one out"
+            );
+            return Err(refuse(Premise::Identified, reason));
+        }
+        let factors = Cholesky::of(&self.hessian)
+            .ok_or_else(|| refuse(Premise::Identified, "the Hessian is singular".into()))?;
+        Ok(factors.inverse())
+    }
+
+    /// Numbers that scale the Hessian to a unit diagonal.
+    fn sizes(&self) -> Array1<f64> {
+        let own = self.hessian.diag().mapv(|h| h.abs().sqrt());
+        let mut size = own.clone();
+        for i in 0..size.len() {
+            if own[i] == 0.0 {
+                let others = (0..own.len()).filter(|j| own[*j] > 0.0);
+                let off = others.map(|j| self.hessian[[i, j]].abs() / own[j]);
+                size[i] = Some(off.fold(0.0, f64::max))
+                    .filter(|s| *s > 0.0)
+                    .unwrap_or(1.0);
+            }
+        }
+        size
+    }
+
+    /// Eigenvalues up to this are no curvature: at the minimum it is rounding; away from it, a flat valley that
+    /// bends has a curvature of the order of the steps that are left.
+    fn flatness(&self, size: &Array1<f64>) -> f64 {
+        let mut largest = FLAT;
+        for i in 0..size.len() {
+            let step = (self.gradient[i] / (size[i] * size[i])).abs();
+            if self.at[i] != 0.0 {
+                largest = largest.max(step / self.at[i].abs());
+            }
+        }
+        largest.min(ALMOST_FLAT)
+    }
+
+    /// A direction in words: the numbers that move most.
+    fn told(&self, step: &Array1<f64>, weight: &Array1<f64>) -> String {
+        const MOST: usize = 5;
+        let names = entries(&self.shapes);
+        let mut order: Vec<usize> = (0..weight.len()).collect();
+        order.sort_by(|i, j| weight[*j].abs().total_cmp(&weight[*i].abs()));
+        let unit = order.first().map_or(1.0, |i| step[*i]);
+        let most = order.first().map_or(0.0, |i| weight[*i].abs());
+        order.retain(|i| weight[*i].abs() > 0.05 * most);
+        let mut moved: Vec<String> = order
+            .iter()
+            .take(MOST)
+            .map(|i| format!("`{}` by {}", names[*i], digits(step[*i] / unit)))
+            .collect();
+        if order.len() > MOST {
+            moved.push(format!("{} more", order.len() - MOST));
+        }
+        match &moved[..] {
+            [] => "they move".into(),
+            [one] => format!("{one} is added to").replace(" by 1 is added to", " alone moves"),
+            [rest @ .., last] => format!("{} and {last} move together", rest.join(", ")),
+        }
+    }
+
+    /// Refuses a parameter that has no finite estimate: near a minimum the scores of the observations cancel; where
+    /// all of them still pull the same way and the Newton step does not become small, there is no minimum.
+    fn check_interior(&self, inverse: &Array2<f64>, scores: &Array2<f64>) -> Result<()> {
+        let step = inverse.dot(&self.gradient);
+        for (i, row) in scores.axis_iter(Axis(0)).enumerate() {
+            let spread: f64 = row.iter().map(|s| s.abs()).sum();
+            let runs = step[i].abs() > 1e-4 * self.at[i].abs();
+            if runs && spread > 0.0 && self.gradient[i].abs() > 0.5 * spread {
+                let name = &entries(&self.shapes)[i];
+                let reason = format!(
+                    "`{name}` has no finite estimate: at {} nearly every observation still pulls it the same way; the data \
+                     may be separated perfectly, or the estimate lie on a bound; fix `{name}` or add a term of the loss that \
+                     holds it",
+                    digits(self.at[i])
+                );
+                return Err(refuse(Premise::Interior, reason));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Three significant digits.
+fn digits(x: f64) -> String {
+    let rounded: f64 = format!("{x:.2e}").parse().unwrap_or(x);
+    match rounded.abs() {
+        size if (1e-3..1e4).contains(&size) => format!("{rounded}"),
+        _ => format!("{rounded:e}"),
+    }
+}
