@@ -3,8 +3,15 @@
 
 use bptt::cells::{Cell, Loss};
 use bptt::check::random_data;
+use bptt::data::Arrays;
 use bptt::{Batch, Check, Error, Params, Recurrence, Wrt, memory_limit, set_memory_limit};
 use ndarray::{Array2, Array3, ArrayD, arr0};
+
+#[path = "support/folder.rs"]
+#[allow(dead_code, reason = "a part of it is used")]
+mod folder;
+
+use folder::Folder;
 
 /// The bytes that an error says are needed.
 fn needed<T: std::fmt::Debug>(result: Result<T, Error>, what: &str) -> usize {
@@ -83,8 +90,37 @@ fn what_needs_too_much_memory_is_refused() {
     assert!(none.evaluate(&p, &huge).is_err());
     assert!(program.evaluate(&p, &huge).is_err());
 
+    files_are_estimated();
     set_memory_limit(None);
     estimates_are_near(&lstm);
+}
+
+/// Tables and tensors, whose numbers take more memory than the file.
+fn files_are_estimated() {
+    let folder = Folder::new("limits");
+    let table = folder.file("x.csv");
+    let digits = "1,2,3,4,5,6,7,8,9\n".repeat(100_000);
+    std::fs::write(&table, format!("a,b,c,d,e,f,g,h,i\n{digits}")).expect("it is written");
+    let tensors = folder.file("x.safetensors");
+    let numbers = Arrays::new().with("x", Array2::<f64>::zeros((1000, 200)));
+    numbers.write(&tensors).expect("it is written");
+    set_memory_limit(Some(4 << 20));
+    assert!(needed(Arrays::read(&table), "a table") > digits.len() * 20);
+    assert!(needed(Arrays::read(&tensors), "tensors") > 3_200_000);
+    set_memory_limit(Some(1 << 30));
+    assert!(Arrays::read(&tensors).is_ok(), "it fits");
+    #[cfg(target_os = "linux")]
+    {
+        peak();
+        let before = peak();
+        assert!(Arrays::read(&table).is_ok(), "it fits");
+        let used = peak() - before;
+        assert!(
+            used < digits.len() * 24,
+            "{used} for {} bytes",
+            digits.len()
+        );
+    }
 }
 
 /// What is estimated is what is used, within a factor of three.

@@ -5,6 +5,10 @@ use ndarray::{ArrayD, Dimension, IxDyn};
 
 use super::{Array, Arrays};
 
+/// The bytes of memory for each byte of a table: a number may be a digit and a comma, and is held in a
+/// growing column and in its array; a column of one letter is a list of its own.
+pub(super) const MEMORY: usize = 24;
+
 /// Reads a table whose first row names the columns: `y` is a number per step, `[T, 1]`, and
 /// `x[0]`, `x[1]`, … are the entries of a vector, `[T, 1, n]`.
 pub(super) fn read(bytes: &[u8]) -> Result<Arrays, String> {

@@ -54,18 +54,24 @@ pub(super) fn refuse(path: &Path, reason: impl ToString) -> Error {
 }
 
 /// The bytes of a file, if its first eight bytes look right: a large file that is something else is
-/// not read into memory, nor is a device that has no end.
-pub(super) fn read(path: &Path, looks_right: fn(&[u8]) -> Result<(), String>) -> Result<Vec<u8>> {
+/// not read into memory, nor is a device that has no end. Reading takes `memory` bytes for each byte of
+/// the file, its arrays included.
+pub(super) fn read(
+    path: &Path,
+    memory: usize,
+    looks_right: fn(&[u8]) -> Result<(), String>,
+) -> Result<Vec<u8>> {
     let fail = |error: io::Error| refuse(path, format!("cannot be read: {error}"));
     let there = fs::metadata(path).map_err(fail)?;
     if !there.is_file() {
         return Err(refuse(path, "is not a file"));
     }
-    check_memory(usize::try_from(there.len()).ok())?;
     let mut file = fs::File::open(path).map_err(fail)?;
     let mut bytes = Vec::new();
     (&mut file).take(8).read_to_end(&mut bytes).map_err(fail)?;
     looks_right(&bytes).map_err(|reason| refuse(path, reason))?;
+    let length = usize::try_from(there.len()).ok();
+    check_memory(length.and_then(|n| n.checked_mul(memory)))?;
     file.read_to_end(&mut bytes).map_err(fail)?;
     Ok(bytes)
 }

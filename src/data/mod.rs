@@ -126,9 +126,11 @@ impl Arrays {
     pub fn read_limited(path: impl AsRef<Path>, limit: u64) -> Result<Self> {
         let path = path.as_ref();
         let read = match file::Format::of(path)? {
-            file::Format::Npz => npz::read(&file::read(path, npz::begins)?, limit),
-            file::Format::Safetensors => tensors::read(&file::read(path, tensors::begins)?),
-            file::Format::Csv => csv::read(&file::read(path, |_| Ok(()))?),
+            file::Format::Npz => npz::read(&file::read(path, 1, npz::begins)?, limit),
+            file::Format::Safetensors => {
+                tensors::read(&file::read(path, tensors::MEMORY, tensors::begins)?)
+            }
+            file::Format::Csv => csv::read(&file::read(path, csv::MEMORY, |_| Ok(()))?),
         };
         read.map_err(|reason| file::refuse(path, reason))
     }

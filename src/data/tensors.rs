@@ -11,6 +11,10 @@ use super::npy::{MOST_AXES, entries, fill};
 /// The longest header that the format allows.
 const LONGEST_HEADER: u64 = 100_000_000;
 
+/// The bytes of memory for each byte of a file: its own, and the arrays, in which a narrow integer takes
+/// twice as many.
+pub(super) const MEMORY: usize = 3;
+
 /// Whether these are the first bytes of a file: the length of its header.
 pub(super) fn begins(bytes: &[u8]) -> Result<(), String> {
     let length = bytes.try_into().map(u64::from_le_bytes);
