@@ -105,8 +105,10 @@ fn files_are_estimated() {
     let numbers = Arrays::new().with("x", Array2::<f64>::zeros((1000, 200)));
     numbers.write(&tensors).expect("it is written");
     set_memory_limit(Some(4 << 20));
-    assert!(needed(Arrays::read(&table), "a table") > digits.len() * 20);
-    assert!(needed(Arrays::read(&tensors), "tensors") > 3_200_000);
+    let (bytes, read) = (needed(Arrays::read(&table), "a table"), digits.len());
+    assert!(bytes > read * 20, "{bytes} bytes for {read}");
+    let bytes = needed(Arrays::read(&tensors), "tensors");
+    assert!(bytes > 3_200_000, "{bytes} bytes");
     set_memory_limit(Some(1 << 30));
     assert!(Arrays::read(&tensors).is_ok(), "it fits");
     #[cfg(target_os = "linux")]

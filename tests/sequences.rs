@@ -28,7 +28,11 @@ fn check(
     what: &str,
 ) -> Result<f64, TestCaseError> {
     let all = |r: &Recurrence| r.outputs().map(String::from).collect::<Vec<_>>();
-    assert_eq!(all(alone), all(packed));
+    assert_eq!(
+        all(alone),
+        all(packed),
+        "packing keeps the names of outputs"
+    );
     let (a, b) = (run(&p.alone(alone)), run(&p.packed(packed)));
     let floor = 1e-2 * overall(&a) + 1e-3;
     let mut worst = 0.0_f64;

@@ -235,7 +235,10 @@ impl<F: Real> Program<F> {
         let Incident { step, row, .. } = incident;
         Error::NonFiniteValue {
             expression: format!("a value of `{}`", self.recurrence.name()),
-            place: format!("step {step} of sample {}, counted from 0", workspace.order[row]),
+            place: format!(
+                "step {step} of sample {}, counted from 0",
+                workspace.order[row]
+            ),
             entry: Vec::new(),
             value: f64::NAN,
             safe_form: None,
