@@ -31,7 +31,7 @@ impl<F: Scalar> Outputs<F> {
         self.arrays.iter().map(|(n, a)| (&**n, a))
     }
 
-    /// The role of an output, as [`Recurrence::role`] has it.
+    /// The role of an output, as [`Recurrence::role`](super::Recurrence::role) has it.
     #[must_use]
     pub fn role(&self, name: &str) -> Option<&Derived> {
         self.roles.get(name)
