@@ -449,11 +449,11 @@ fn middle_cut(text: &str, most: usize) -> String {
 /// Names in quotes; of many, the first few.
 #[must_use]
 pub fn quoted<'k>(names: impl IntoIterator<Item = &'k str>) -> String {
-    const MOST: usize = 20;
+    const MOST_NAMES: usize = 20;
     let mut names = names.into_iter();
     let first: Vec<String> = names
         .by_ref()
-        .take(MOST)
+        .take(MOST_NAMES)
         .map(|name| format!("`{}`", printable(name)))
         .collect();
     let first = first.join(", ");
@@ -464,10 +464,10 @@ pub fn quoted<'k>(names: impl IntoIterator<Item = &'k str>) -> String {
 }
 
 fn listed(mistakes: &[Mistake]) -> String {
-    const MOST: usize = 25;
-    let shown = mistakes.iter().take(MOST).enumerate();
+    const MOST_MISTAKES: usize = 25;
+    let shown = mistakes.iter().take(MOST_MISTAKES).enumerate();
     let mut text: String = shown.map(|(i, m)| format!("\n  {}. {m}", i + 1)).collect();
-    if let more @ 1.. = mistakes.len().saturating_sub(MOST) {
+    if let more @ 1.. = mistakes.len().saturating_sub(MOST_MISTAKES) {
         text += &format!("\n  and {more} more");
     }
     text

@@ -16,6 +16,7 @@ mod family;
 mod linear;
 mod lowering;
 mod notation;
+mod partial;
 mod parts;
 mod pointwise;
 mod products;

@@ -6,39 +6,9 @@
 
 use ndarray::Zip;
 
+use super::partial::Partial::{self, MinusOne, One, Zero};
 use super::{Expr, Notation, Number, Op, Reason, Scalar, Setting, Spelling, Value, common_shape};
 use crate::shape::{Dim, Rate, Type};
-
-/// A partial derivative.
-pub(crate) enum Partial<'b> {
-    Zero,
-    One,
-    MinusOne,
-    By(Expr<'b>),
-    /// As `By`, in a product that is zero wherever a factor is.
-    Strong(Expr<'b>),
-}
-
-use Partial::{MinusOne, One, Zero};
-
-impl<'b> From<Expr<'b>> for Partial<'b> {
-    fn from(e: Expr<'b>) -> Self {
-        Self::By(e)
-    }
-}
-
-impl<'b> Partial<'b> {
-    /// The partial times a tangent or cotangent; `None` is zero.
-    pub(crate) fn times(self, x: Expr<'b>) -> Option<Expr<'b>> {
-        match self {
-            Zero => None,
-            One => Some(x),
-            MinusOne => Some(-x),
-            Self::By(partial) => Some(partial.applied_to(x)),
-            Self::Strong(partial) => Some(partial.strong_mul(x)),
-        }
-    }
-}
 
 /// A row as a function of one entry of each argument, for any kind of number: this is how a row
 /// becomes a loop over vector registers.
