@@ -280,5 +280,5 @@ fn the_place_of_a_gradient_that_is_not_finite_is_named() {
     let same = r.gradient(Wrt::Everything).unwrap();
     let same = same.evaluate(&params, &batch).unwrap_err().to_string();
     assert_eq!(error, same);
-    assert!(error.contains("step 2 of sample 1"), "{error}");
+    assert!(error.contains("step 1 of sample 1"), "{error}");
 }

@@ -560,7 +560,7 @@ fn a_value_that_is_shifted_twice_is_written_once() {
     let r =
         small("input x\nparam p\nq = min(p, x)\noutput o = delay(q, total_steps(q)), q\nloss o\n");
     survives(&r.reversed().unwrap());
-    let r = small("input x\nparam p\noutput o = delay(advance(advance(p)), 1)\nloss o * x\n");
+    let r = small("input x\nparam p\noutput o = delay(advance(advance(p)), 1.0)\nloss o * x\n");
     survives(&r.reversed().unwrap());
     for derived in [r.gradient(Wrt::Everything), r.tangent(Wrt::Everything)] {
         survives(&derived.unwrap());
