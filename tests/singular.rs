@@ -277,7 +277,7 @@ fn what_remains_is_reported_with_a_remedy() {
     let b = Batch::new(3, 1).with("x", array![[1.0], [0.0], [3.0]]);
     let error = r.evaluate(&p, &b).expect_err("it is infinite").to_string();
     for part in [
-        "`ln(s')` is -inf at step 2 of sample 0",
+        "`ln(s')` is -inf at step 1 of sample 0",
         "`ln(select(x > 0, x, 1))`",
     ] {
         assert!(error.contains(part), "{error}");
