@@ -473,7 +473,7 @@ fn inputs_that_do_not_fit_are_refused() {
     );
     refuse(
         data().with("y", ndarray::Array2::<i64>::from_elem((4, 2), -1)),
-        "entry [0, 0] is a negative class, expected 0 to",
+        "entry [0, 0] (counted from 0) is a negative class, expected 0 to",
     );
     refuse(
         data().with("k", array![0_i64, 2]),
