@@ -41,7 +41,7 @@ fn constants() -> BTreeMap<(String, String), f64> {
                 let (ty, value) = rest.split_once(" = ")?;
                 Some((name, ty, value.strip_suffix(';')?))
             });
-            let Some((name, "usize" | "u64" | "u32" | "f64", value)) = parts else {
+            let Some((name, "usize" | "u64" | "u32" | "i32" | "f64", value)) = parts else {
                 continue;
             };
             if let Some(value) = number(value) {
