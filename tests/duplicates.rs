@@ -271,7 +271,7 @@ fn on_the_command_line() {
     );
     refused(
         "show cell.rec --dims H=3",
-        "--dims has no effect without --format stages",
+        "--dims has no effect without --format stages; leave it out\n\nUsage: bptt show",
     );
     refused("show --format dot", "--format has no effect without a CELL");
     refused("show --out x.txt", "--out has no effect without a CELL");

@@ -29,8 +29,8 @@ their gradients and shows how far back in time they reach. It takes a few second
 nothing but text.
 
 Exit codes: 0 done; 1 a gradient is not certified; 2 the command line is wrong; 3 a recurrence, data
-or a file is wrong; 4 a fit has diverged or not converged; 5 a fit is saved, but its standard errors would
-mean nothing; 130 a fit was interrupted by Ctrl-C, and is saved.";
+or a file is wrong; 4 a fit has diverged or not converged; 5 a fit is saved, but a premise of its
+standard errors does not hold; 130 (143) a fit was interrupted by Ctrl-C (TERM), and is saved.";
 
 /// Differentiate a recurrence: write the step once, get certified gradients
 #[derive(Debug, Parser)]

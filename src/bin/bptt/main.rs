@@ -103,11 +103,10 @@ fn parsed() -> Cli {
     let mut command = Cli::command();
     let matches = command.get_matches_mut();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let conflict = match (&cli.command, matches.subcommand()) {
-        (Some(given), Some((_, matches))) => conflicts::find(given, matches),
-        _ => None,
-    };
-    if let Some(text) = conflict {
+    if let (Some(given), Some((name, matches))) = (&cli.command, matches.subcommand())
+        && let Some(text) = conflicts::find(given, matches)
+        && let Some(command) = command.find_subcommand_mut(name)
+    {
         command.error(ErrorKind::ArgumentConflict, text).exit();
     }
     cli
