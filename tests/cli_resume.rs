@@ -102,6 +102,22 @@ fn a_file_on_the_way_holds_parameters_for_the_other_commands() {
 }
 
 #[test]
+fn a_fit_that_has_no_steps_left_says_so() {
+    let folder = Folder::new("no_steps_left");
+    prepare(&folder);
+    success(&bptt(&folder, &fit("--steps 5 --save-every 5", "p.npz")));
+    for (steps, told) in [("3", true), ("5", true), ("6", false)] {
+        let resumed = bptt(
+            &folder,
+            &fit(&format!("--steps {steps} --resume p.npz"), "q.npz"),
+        );
+        success(&resumed);
+        let notes = String::from_utf8(resumed.stderr).unwrap();
+        assert_eq!(notes.contains("try --steps 105"), told, "{notes}");
+    }
+}
+
+#[test]
 fn another_fit_is_not_resumed() {
     let folder = Folder::new("another");
     prepare(&folder);

@@ -335,6 +335,15 @@ impl Fit {
         let asked = self.standard_errors || self.covariance;
         self.errors.or(asked.then_some(Errors::Hessian))
     }
+
+    /// The number of steps at which the fit ends.
+    pub(crate) fn steps_in_all(&self) -> usize {
+        let most = match self.optimizer {
+            Optimizer::Newton => 100,
+            _ => 1000,
+        };
+        self.steps.unwrap_or(most)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

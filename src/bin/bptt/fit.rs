@@ -59,6 +59,14 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
             args.seed,
         )?),
     };
+    let most = args.steps_in_all();
+    if let Some(file) = args.resume.as_ref().filter(|_| progress.steps >= most) {
+        let (taken, more) = (progress.steps, progress.steps.saturating_add(100));
+        report.note(&format!(
+            "{}: has taken {taken} steps, and --steps {most} counts these too: none is left to take; try --steps {more}",
+            file.display()
+        ));
+    }
     let errors = args.kind_of_errors();
     if args.optimizer == Optimizer::Newton || errors.is_some() {
         newton::check_size(&progress.params)?;

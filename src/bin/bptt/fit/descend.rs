@@ -63,7 +63,7 @@ pub(super) fn fit<F: Real + Element>(
     session: &Session<'_>,
     report: &Report,
 ) -> Result<Course, Failure> {
-    let steps = args.steps.unwrap_or(1000);
+    let steps = args.steps_in_all();
     let gradient = recurrence.gradient(Wrt::Parameters)?;
     let mut program = Program::new(&gradient);
     let mut optimizer = Descent::new(args);

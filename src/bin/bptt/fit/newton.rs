@@ -60,7 +60,7 @@ pub(super) fn fit<F: Real + Element>(
     session: &Session<'_>,
     report: &Report,
 ) -> Result<Course, Failure> {
-    let most = args.steps.unwrap_or(100);
+    let most = args.steps_in_all();
     let mut at: Progress<f64> = progress.cast();
     let before = match at.losses.first {
         Some(before) => before,
