@@ -445,6 +445,20 @@ fn inputs_become_a_batch() {
 
 /// Files often have −100 where there is no class.
 #[test]
+fn resets_that_do_not_fit_are_refused_themselves() {
+    let sums = Recurrence::parse("sums.rec", "input x\nstate s\ns' = s + x\nfinal loss s'\n");
+    let sums = sums.unwrap().with_resets("reset").unwrap();
+    for shape in [&[2, 2][..], &[4]] {
+        let data = Arrays::new()
+            .with("x", ArrayD::<f64>::ones(IxDyn(&[4, 2])))
+            .with("reset", ArrayD::<f64>::zeros(IxDyn(shape)));
+        let batch: Batch<f64> = data.batch(&sums).unwrap();
+        let error = sums.evaluate(&Params::new(), &batch).unwrap_err();
+        assert!(error.to_string().starts_with("input `reset`"), "{error}");
+    }
+}
+
+#[test]
 fn a_negative_class_beyond_the_end_of_a_sequence_is_not_looked_at() {
     let labels = array![[1_i64, 0], [1, 0], [0, -100], [1, -100]];
     let arrays = data().with("y", labels).with("lengths", array![4_i64, 2]);

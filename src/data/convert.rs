@@ -9,6 +9,8 @@ use crate::tape::Role;
 
 /// The array that gives the length of each sequence.
 const LENGTHS: &str = "lengths";
+/// The input that [`Recurrence::with_resets`] adds on the command line.
+const RESET: &str = "reset";
 
 impl Arrays {
     /// The parameters of a recurrence. Arrays whose names begin with [`FIT`] are left out.
@@ -87,7 +89,10 @@ impl Arrays {
             let names = recurrence
                 .inputs()
                 .filter(move |n| input(recurrence, n).is_some_and(|t| t.rate == rate));
-            names.filter_map(|n| self.get(n)).map(Array::shape).next()
+            // Where sequences begin is told of data that other arrays hold.
+            let first = names.filter(|n| self.get(n).is_some());
+            let first = first.min_by_key(|n| *n == RESET)?;
+            self.get(first).map(Array::shape)
         };
         if let Some([steps, samples, ..]) = of(Rate::Step) {
             return Ok((*steps, *samples));
