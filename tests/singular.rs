@@ -282,6 +282,13 @@ fn what_remains_is_reported_with_a_remedy() {
     ] {
         assert!(error.contains(part), "{error}");
     }
+    // The derivative of a root is a quotient that the user has not written.
+    let r = of_text("input x\nloss sqrt(x)\n").gradient(&["x"]).unwrap();
+    let error = r.evaluate(&Params::new(), &b).expect_err("it is infinite");
+    assert!(
+        error.to_string().contains("`sqrt(select(x > 0, x, 1))`"),
+        "{error}"
+    );
     for op in rows().filter(|op| !op.poles().is_empty()) {
         let form = op.safe_form().expect("it has a remedy");
         assert!(form.contains("select("), "{form}");
@@ -390,7 +397,9 @@ fn masked_data() {
     let batch = data(true).with("m", ndarray::Array2::ones((4, 2)));
     let error = r.on_every_engine(&p, &batch).expect_err("NaN is refused");
     assert!(
-        error.to_string().contains("entry [1, 0, 0] is NaN"),
+        error
+            .to_string()
+            .contains("entry [1, 0, 0] (counted from 0) is NaN"),
         "{error}"
     );
 }

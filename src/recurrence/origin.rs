@@ -7,7 +7,7 @@ use super::bind::Bound;
 use super::unroll::{Place, Unroller, Window};
 use super::{Given, Recurrence};
 use crate::error::{Error, Result};
-use crate::op::{NodeId, Op, Scalar, Time, Value};
+use crate::op::{NodeId, Op, Pointwise, Scalar, Time, Value};
 use crate::shape::Rate;
 use crate::tape::{Tape, cause, evaluate};
 
@@ -143,6 +143,21 @@ pub(super) fn not_finite<F: Scalar>(tape: &Tape, at: Place, value: &Value<F>) ->
         place,
         entry,
         value,
-        safe_form: tape.node(node).op().safe_form(),
+        safe_form: safe_form(tape, node),
+    }
+}
+
+/// How an operation is written to keep away from its poles. The derivative of a root is a quotient by the
+/// root; its remedy is that of the root.
+fn safe_form(tape: &Tape, node: NodeId) -> Option<&'static str> {
+    let root = Op::Pointwise(Pointwise::Sqrt);
+    let node = tape.node(node);
+    let divisor = match node.op() {
+        Op::Pointwise(Pointwise::Div | Pointwise::Recip) => node.args().last(),
+        _ => None,
+    };
+    match divisor {
+        Some(divisor) if *tape.node(*divisor).op() == root => root.safe_form(),
+        _ => node.op().safe_form(),
     }
 }
