@@ -506,7 +506,7 @@ fn mistakes_are_told_with_their_place() {
     fail(&["grad", "class.rec", "-d", "class.npz"], "give --dims C=…");
     success(&bptt(&folder, &["check", "class.rec", "-d", "class.npz"]));
     let huge = "H=4000000000";
-    fail(&["check", "lstm", "--dims", huge], "not enough memory");
+    fail(&["check", "lstm", "--dims", huge], "is too large");
     fail(
         &["grad", "rnn", "-d", "data.npz", "--dims", huge],
         "is too large",
