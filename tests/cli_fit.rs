@@ -334,7 +334,11 @@ fn parameters_are_fitted_whatever_they_are_called() {
     for (source, least) in cases {
         fs::write(folder.file("names.rec"), source).unwrap();
         for optimizer in ["newton", "sgd", "adam"] {
-            let lr = if optimizer == "adam" { "0.1" } else { "0.03" };
+            let rate: &[&str] = match optimizer {
+                "adam" => &["--lr", "0.1"],
+                "sgd" => &["--lr", "0.03"],
+                _ => &[],
+            };
             let fit = [
                 "fit",
                 "names.rec",
@@ -343,8 +347,8 @@ fn parameters_are_fitted_whatever_they_are_called() {
                 "--optimizer",
                 optimizer,
             ];
-            let more = ["--lr", lr, "--steps", "500", "--out", "fit.npz", "--json"];
-            let found = json(&success(&bptt(&folder, &[&fit[..], &more].concat())));
+            let more = ["--steps", "500", "--out", "fit.npz", "--json"];
+            let found = json(&success(&bptt(&folder, &[&fit[..], rate, &more].concat())));
             let loss = found["loss"].as_f64().unwrap();
             assert!((loss - least).abs() < 1e-6, "{optimizer}: {found}");
         }

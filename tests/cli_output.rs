@@ -210,8 +210,14 @@ fn where_results_go_is_looked_at_first() {
     let folder = Folder::new("destination");
     fs::create_dir(folder.file("folder.npz")).unwrap();
     for (out, expected) in [
-        ("p.txt", "expected a .npz, .safetensors"),
-        ("p.csv", "arrays are written to .npz or .safetensors files"),
+        (
+            "p.txt",
+            "arrays are written to a .npz or a .safetensors file",
+        ),
+        (
+            "p.csv",
+            "arrays are written to a .npz or a .safetensors file",
+        ),
         ("no/p.npz", "cannot be written"),
         ("folder.npz", "it is a folder"),
     ] {

@@ -301,7 +301,7 @@ mod signals {
     fn the_second_interrupt_ends_at_once() {
         let folder = Folder::new("twice");
         prepare(&folder);
-        let steps = 100_000;
+        let steps = 500_000;
         let data = Arrays::new()
             .with("x", ndarray::Array3::<f64>::ones((steps, 1, 2)))
             .with("y", ndarray::Array2::<f64>::ones((steps, 1)));

@@ -296,7 +296,7 @@ impl fmt::Display for Certificate {
         if !self.extent.is_whole() {
             writeln!(
                 f,
-                "  on the first {steps} of {of_steps} steps and {samples} of {of_samples} samples; \
+                "  on the first {steps} of {of_steps} steps and {samples} of {of_samples} samples;\n  \
                  \"all steps\" compares reverse with forward mode on all of the data"
             )?;
         }
