@@ -434,7 +434,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 /// Control characters, and those that turn the direction of the text around them.
 pub(crate) fn is_hidden(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// The beginning and the end of a text of at most about `most` characters.

@@ -123,3 +123,22 @@ fn deep_and_long_texts_are_refused_in_good_time() {
     lines.reverse();
     parse("chain", &lines.join("\n"));
 }
+
+/// Some editors begin a file with a byte order mark; other signs that cannot be seen are spelled out.
+#[test]
+fn signs_that_cannot_be_seen() {
+    let marked = parse("marked", "\u{feff}param w\nloss w^2\n");
+    assert_eq!(
+        marked.source(),
+        parse("plain", "param w\nloss w^2\n").source()
+    );
+    for (source, sign) in [
+        ("param w\u{200b}\nloss w^2\n", r"'\u{200b}'"),
+        ("param w\nloss w\u{feff}^2\n", r"'\u{feff}'"),
+        ("param cafe\u{301}\nloss 1\n", r"'\u{301}'"),
+    ] {
+        let said = mistakes(source).to_string();
+        let expected = format!("{sign} is not part of the language");
+        assert!(said.contains(&expected), "{said}");
+    }
+}

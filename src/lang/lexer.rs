@@ -118,6 +118,8 @@ pub(super) fn tokens<'s>(source: &'s str, reports: &Reports) -> Vec<(Token<'s>, 
         let (token, len) = match c {
             '\n' => (Some(Token::Newline), 1),
             '#' => (None, rest.find('\n').unwrap_or(rest.len())),
+            // Some editors begin a file with a byte order mark.
+            '\u{feff}' if at == 0 => (None, c.len_utf8()),
             c if c.is_whitespace() => (None, c.len_utf8()),
             c if starts_name(c) => {
                 let len = name_len(rest);
@@ -140,7 +142,9 @@ pub(super) fn tokens<'s>(source: &'s str, reports: &Reports) -> Vec<(Token<'s>, 
                         .iter()
                         .find(|(sign, _)| rest.starts_with(sign));
                     let len = known.map_or(c.len_utf8(), |(sign, _)| sign.len());
-                    let text = match is_hidden(c) {
+                    // An accent of its own would be drawn over what comes before it.
+                    let accent = !c.is_ascii() && c.escape_debug().len() > 1;
+                    let text = match is_hidden(c) || accent {
                         true => format!("{c:?} is not part of the language"),
                         false => format!("`{}` is not part of the language", &rest[..len]),
                     };
