@@ -60,7 +60,7 @@ fn lengths_of_no_array() {
         .write(folder.path().join("l.npz"))
         .expect("it can be written");
     let begun = Instant::now();
-    for command in ["run", "grad", "derive"] {
+    for command in ["run", "grad", "derive", "check"] {
         let output = bptt(
             &folder,
             &[command, "l.rec", "--data", "l.npz", "--memory", "1G"],

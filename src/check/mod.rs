@@ -75,7 +75,7 @@ pub struct Check<'a> {
     entries: usize,
     steps: usize,
     seed: u64,
-    progress: Option<&'a dyn Fn(f64)>,
+    progress: Option<&'a (dyn Fn(f64) + Sync)>,
 }
 
 impl fmt::Debug for Check<'_> {
@@ -131,8 +131,8 @@ impl<'a> Check<'a> {
         Self { entries, ..self }
     }
 
-    /// The most steps of each sequence that every route runs on (default: as many as take a few
-    /// seconds). In a chaotic system, differences see the derivative on few steps only.
+    /// The most steps of each sequence that every route runs on (default: as many as take about
+    /// five seconds). In a chaotic system, differences see the derivative on few steps only.
     #[must_use]
     pub const fn steps(self, steps: usize) -> Self {
         Self { steps, ..self }
@@ -149,16 +149,16 @@ impl<'a> Check<'a> {
     ///
     /// ```
     /// use bptt::{Check, cells::{Cell, Loss}, check::random_data};
-    /// use std::cell::Cell as Shared;
+    /// use std::sync::Mutex;
     /// let rnn = Cell::rnn().model("rnn", Loss::SquaredError)?;
     /// let (params, batch) = random_data(&rnn, &[("H", 2), ("K", 3), ("O", 1)], &[4], 1)?;
-    /// let done = Shared::new(0.0);
-    /// Check::new(&rnn).progress(&|part| done.set(part)).run(&params, &batch)?;
-    /// assert_eq!(done.get(), 1.0);
+    /// let done = Mutex::new(0.0);
+    /// Check::new(&rnn).progress(&|part| *done.lock().unwrap() = part).run(&params, &batch)?;
+    /// assert_eq!(*done.lock().unwrap(), 1.0);
     /// # Ok::<(), bptt::Error>(())
     /// ```
     #[must_use]
-    pub fn progress(self, progress: &'a dyn Fn(f64)) -> Self {
+    pub fn progress(self, progress: &'a (dyn Fn(f64) + Sync)) -> Self {
         Self {
             progress: Some(progress),
             ..self
@@ -172,13 +172,17 @@ impl<'a> Check<'a> {
     /// with forward mode on all of the data ([`Route::AllSteps`]).
     ///
     /// # Errors
-    /// As for [`check`].
+    /// As for [`check`], and [`Error::OutOfMemory`], before anything is computed, when a run on all of
+    /// the data would need more memory than [`memory_limit`](crate::memory_limit) allows.
     pub fn run(&self, params: &Params<f64>, batch: &Batch<f64>) -> Result<Certificate> {
         let cost = Cost::of(self.recurrence, params, batch)?;
         let influences = self.recurrence.influences(&[self.recurrence.loss()?]);
         let targets = influences.iter().filter(|i| **i == Influence::Real);
         let targets = targets.count().max(1);
         let mut scope = Scope::within_budget(cost, batch, targets, (self.entries, self.steps));
+        if scope.is_partial(batch) {
+            whole::check_room(self.recurrence, params, batch)?;
+        }
         let meter = Meter::new(self.progress);
         loop {
             let whole = match scope.is_partial(batch) {

@@ -26,6 +26,17 @@ impl<F: Real> Engine<F> {
     }
 }
 
+/// Refuses data on which the gradient needs more memory than may be used.
+pub(super) fn check_room(
+    recurrence: &Recurrence,
+    params: &Params<f64>,
+    batch: &Batch<f64>,
+) -> Result<()> {
+    let gradient = recurrence.gradient(Wrt::Everything)?;
+    let program = gradient.compile_for::<f64>(params, batch)?;
+    program.make_room(batch.steps(), batch.samples(), &mut program.workspace())
+}
+
 impl Runner<'_> {
     /// Compares reverse mode with forward mode along a random direction of each array.
     pub(super) fn all_steps(&mut self, data: &Data, work: f64) -> Result<()> {

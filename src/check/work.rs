@@ -188,11 +188,11 @@ pub(super) struct Meter<'a> {
     total: Cell<f64>,
     /// The part that was reported before the work began anew.
     before: Cell<f64>,
-    report: Option<&'a dyn Fn(f64)>,
+    report: Option<&'a (dyn Fn(f64) + Sync)>,
 }
 
 impl<'a> Meter<'a> {
-    pub(super) const fn new(report: Option<&'a dyn Fn(f64)>) -> Self {
+    pub(super) const fn new(report: Option<&'a (dyn Fn(f64) + Sync)>) -> Self {
         Self {
             done: Cell::new(0.0),
             total: Cell::new(1.0),

@@ -214,6 +214,21 @@ impl<F: Real> Program<F> {
         Workspace::new(&self.plan, &self.identity, &self.recurrence, self.threads)
     }
 
+    /// Makes room for runs over so many steps and samples; refuses more than may be used.
+    pub(crate) fn make_room(
+        &self,
+        steps: usize,
+        samples: usize,
+        workspace: &mut Workspace<F>,
+    ) -> Result<()> {
+        let extent = Extent {
+            steps,
+            samples,
+            chunk: self.longest_chunk,
+        };
+        workspace.prepare(&self.plan, self.isa, extent)
+    }
+
     /// Runs once, in a workspace of its own.
     ///
     /// # Errors
@@ -272,12 +287,7 @@ impl<F: Real> Program<F> {
         workspace: &mut Workspace<F>,
         watch: Option<Watch>,
     ) -> Result<Option<Watch>> {
-        let extent = Extent {
-            steps: given.steps,
-            samples: given.samples,
-            chunk: self.longest_chunk,
-        };
-        workspace.prepare(&self.plan, self.isa, extent)?;
+        self.make_room(given.steps, given.samples, workspace)?;
         self.order(given, workspace)?;
         self.connect(given, workspace)?;
         let job = Job {

@@ -146,7 +146,7 @@ pub(crate) struct Check {
     #[arg(long, short, value_name = "FILE")]
     pub(crate) params: Option<PathBuf>,
     /// The most steps on which every route runs; the compiled engine compares reverse with forward
-    /// mode on all steps [default: as many as take a few seconds]
+    /// mode on all steps [default: as many as take about five seconds]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub(crate) steps: Option<usize>,
     /// How many times, each with other random numbers

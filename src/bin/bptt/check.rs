@@ -139,7 +139,7 @@ impl Subject {
         self.params.is_none() || self.batch.is_none()
     }
 
-    fn certify(&self, seed: u64, progress: &dyn Fn(f64)) -> Result<Certificate, Failure> {
+    fn certify(&self, seed: u64, progress: &(dyn Fn(f64) + Sync)) -> Result<Certificate, Failure> {
         let sizes: Vec<(&str, usize)> = self.sizes.iter().map(|(n, s)| (&**n, *s)).collect();
         let mut last = Err(Error::NoLoss {
             recurrence: self.recurrence.name().into(),

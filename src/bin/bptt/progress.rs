@@ -1,8 +1,8 @@
 //! What is shown while something takes longer than a second: on the standard error, where that is a
 //! terminal, and nothing of it stays.
 
-use std::cell::Cell;
 use std::io::{IsTerminal, stderr};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -40,8 +40,8 @@ pub(crate) struct Gauge<'r> {
     report: &'r Report,
     what: &'static str,
     began: Instant,
-    bar: Cell<Option<ProgressBar>>,
-    told: Cell<bool>,
+    /// Set when the work is announced; the bar is for a terminal only.
+    bar: OnceLock<Option<ProgressBar>>,
 }
 
 /// Work that takes longer is announced.
@@ -57,52 +57,47 @@ impl<'r> Gauge<'r> {
             report,
             what,
             began: Instant::now(),
-            bar: Cell::new(None),
-            told: Cell::new(false),
+            bar: OnceLock::new(),
         }
     }
 
     /// This part of the work is done, from 0 to 1.
     pub(crate) fn set(&self, part: f64) {
         let elapsed = self.began.elapsed();
-        if !self.told.get() && elapsed >= FIRST_LOOK && part > 0.0 {
+        if self.bar.get().is_none() && elapsed >= FIRST_LOOK && part > 0.0 {
             let total = elapsed.as_secs_f64() / part;
             if total > LONG.as_secs_f64() {
-                self.told.set(true);
-                self.announce(total);
+                self.bar.get_or_init(|| self.announce(total));
             }
         }
-        let bar = self.bar.take();
-        if let Some(bar) = &bar {
+        if let Some(Some(bar)) = self.bar.get() {
             let reached = (0..=MARKS)
                 .rev()
                 .find(|m| f64::from(*m) <= f64::from(MARKS) * part);
             bar.set_position(reached.unwrap_or(0).into());
         }
-        self.bar.set(bar);
     }
 
-    fn announce(&self, total: f64) {
+    fn announce(&self, total: f64) -> Option<ProgressBar> {
         if self.report.is_text() && stderr().is_terminal() {
             let bar = shown(
                 self.report,
                 usize::from(MARKS),
                 "  {wide_bar} {msg}  {eta} left",
             );
-            self.bar.set(Some(
-                bar.with_message(self.what)
-                    .with_elapsed(self.began.elapsed()),
-            ));
+            let bar = bar.with_message(self.what);
+            Some(bar.with_elapsed(self.began.elapsed()))
         } else {
             let what = self.what;
             self.report
                 .note(&format!("{what} takes about {}", rounded(total)));
+            None
         }
     }
 
     /// The work is done, or has failed.
     pub(crate) fn clear(&self) {
-        if let Some(bar) = self.bar.take() {
+        if let Some(Some(bar)) = self.bar.get() {
             bar.finish_and_clear();
         }
     }
