@@ -78,6 +78,16 @@ fn what_needs_too_much_memory_is_refused() {
     assert!(program.evaluate(&params, &batch).is_ok());
     assert!(lstm.evaluate(&params, &batch).is_ok());
 
+    // A derivation is checked on sizes of its own.
+    for text in [
+        "param w[100000, 100000]\nloss sum(w)\n",
+        "param w[300, 300]\nstate h[300]\nh' = tanh(w @ h + 1)\nfinal loss sum(h')\n",
+    ] {
+        let fixed = Recurrence::parse("fixed.rec", text).expect("it is sound");
+        let derivation = fixed.derive();
+        needed(derivation.and_then(|mut d| d.check(1)), text);
+    }
+
     // Nothing is made for lengths that are in no array.
     let none = Recurrence::parse("a.rec", "param p\nstate s = p\ns' = 0.5 * s\nloss s'\n");
     let none = none.expect("it is sound");

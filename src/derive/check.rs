@@ -73,9 +73,15 @@ impl Derivation {
     /// gradients and Jacobians are found by injecting perturbations.
     ///
     /// # Errors
-    /// When no run has a value, or a custom op breaks its contract.
+    /// When no run has a value, a custom op breaks its contract, or the runs need more memory than may
+    /// be used.
     pub fn check(&mut self, runs: u64) -> Result<Checks> {
-        let run = |seed, scale| Oracle::new(self, seed, STEPS, scale)?.instance();
+        let kept = usize::try_from(runs).unwrap_or(usize::MAX);
+        let run = |seed, scale| {
+            let oracle = Oracle::new(self, seed, STEPS, scale)?;
+            oracle.check_memory(kept)?;
+            oracle.instance()
+        };
         let instances: Result<Vec<Instance>> = (0..runs).map(|r| run(r + 1, 1.0)).collect();
         let instances = instances?;
         let lexicon = self.lexicon();
@@ -111,9 +117,12 @@ impl Derivation {
     /// Random runs, with every number that lines are checked on.
     ///
     /// # Errors
-    /// When no run has a value, or a custom op breaks its contract.
+    /// When no run has a value, a custom op breaks its contract, or the run needs more memory than may
+    /// be used.
     pub fn instance(&self, seed: u64) -> Result<Instance> {
-        Oracle::new(self, seed, STEPS, 1.0)?.instance()
+        let oracle = Oracle::new(self, seed, STEPS, 1.0)?;
+        oracle.check_memory(1)?;
+        oracle.instance()
     }
 
     /// The checks so far.

@@ -15,6 +15,7 @@ use super::evaluate::{Instance, Key};
 use super::read::Reader;
 use super::term::Name;
 use crate::error::{Error, Result};
+use crate::limit::check_memory;
 use crate::noise::Noise;
 use crate::op::{NodeId, Op};
 use crate::recurrence::{Batch, Outputs, Params, Recurrence, Unrolled, Wrt};
@@ -48,6 +49,8 @@ impl<'a> Oracle<'a> {
         let count = recurrence.tape().dims().count();
         let sizes: Vec<usize> = (0..count).map(|i| [3, 2, 4, 5][i % 4]).collect();
         let (observed, reads) = observed(derivation)?;
+        let leaves = recurrence.tape().leaves().iter().map(Leaf::ty);
+        check_memory(bytes(numbers(leaves, &sizes, steps)))?;
         let mut last = None;
         for attempt in 0..200 {
             let mut random = Noise(seed.wrapping_mul(1009) + attempt);
@@ -96,6 +99,19 @@ impl<'a> Oracle<'a> {
             batch,
             reads,
         })
+    }
+
+    /// Refuses instances that need more memory than may be used: the loss and each state are
+    /// differentiated by each value, as a whole and at once.
+    pub(crate) fn check_memory(&self, instances: usize) -> Result<()> {
+        let tape = self.observed.tape();
+        let states = self.derivation.states.iter().chain(&self.derivation.back);
+        let states = states.filter_map(|s| tape.named(&s.name));
+        let of = numbers(states.map(|id| tape.ty(id)), &self.sizes, self.steps);
+        let named = tape.names().map(|(_, id)| tape.ty(id));
+        let by = numbers(named, &self.sizes, self.steps);
+        let each = of.and_then(|n| n.checked_add(1)?.checked_mul(by?)?.checked_mul(2));
+        check_memory(bytes(each.and_then(|n| n.checked_mul(instances))))
     }
 
     /// Every number that a term may ask for.
@@ -460,6 +476,19 @@ fn dims(ty: Type, sizes: &[usize], steps: usize) -> Vec<usize> {
         Rate::Step => &[steps, 1],
     };
     lead.iter().chain(&shape).copied().collect()
+}
+
+/// How many numbers the values of these types have.
+fn numbers(types: impl Iterator<Item = Type>, sizes: &[usize], steps: usize) -> Option<usize> {
+    let mut each = types.map(|ty| {
+        let mut dims = dims(ty, sizes, steps).into_iter();
+        dims.try_fold(1, usize::checked_mul)
+    });
+    each.try_fold(0, |sum: usize, n| sum.checked_add(n?))
+}
+
+fn bytes(numbers: Option<usize>) -> Option<usize> {
+    numbers?.checked_mul(size_of::<f64>())
 }
 
 pub(super) fn rank2(shape: &[usize]) -> (usize, usize) {
