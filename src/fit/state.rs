@@ -26,7 +26,8 @@ use crate::recurrence::{Outputs, Params};
 /// let gradient = r.gradient(Wrt::Parameters)?;
 /// let (mut params, batch) = (Params::new().with("w", ndarray::arr0(3.0)), Batch::new(1, 1));
 /// let mut adam = Adam::new(0.1);
-/// adam.step(&mut params, &gradient.evaluate(&params, &batch)?)?;
+/// let found = gradient.evaluate(&params, &batch)?;
+/// adam.step(&mut params, &found)?;
 ///
 /// let state = adam.state();
 /// assert_eq!(state.steps, 1);
