@@ -319,3 +319,18 @@ loss 0.5 * (z' - y)^2
     assert!(derivation.equation("jac.product").is_some());
     assert!(derivation.equation("back.jac.product").is_some());
 }
+
+/// A state that is read some steps ahead: an error term goes forward in time, and is cut at the end
+/// where the state was not read.
+#[test]
+fn states_read_ahead_end_where_they_are_not_read() {
+    let source = "input x\nparam w, v\nstate h\nbackward state k\n\
+                  h' = tanh(w * h + x)\nk' = tanh(v * k + advance(advance(h)))\nloss (k' - x)^2\n";
+    let mut derivation = derived("ahead", source);
+    all_hold(&mut derivation, 3);
+    let line = derivation.equation("delta.h").unwrap();
+    let text = derivation
+        .formula(line)
+        .text(bptt::render::Charset::Unicode);
+    assert!(text.contains("[t < T]"), "{text}");
+}

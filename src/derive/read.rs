@@ -124,8 +124,13 @@ impl<'a> Reader<'a> {
             Term::Add(parts) => parts,
             one => vec![one],
         };
-        // A δ beyond the end is zero without being told so.
-        let (told, sent): (Vec<_>, Vec<_>) = parts.into_iter().partition(Term::ends_with_delta);
+        // A δ beyond the end is zero without being told so. One that was carried the other way before is
+        // not beyond it.
+        let ahead = one_step(r.direction());
+        let beyond = |of: &Time| of.base != at.base || (of.offset - at.offset) * ahead > 0;
+        let (told, sent): (Vec<_>, Vec<_>) = parts
+            .into_iter()
+            .partition(|part| part.ends_with_deltas(&beyond));
         let sent = match add(sent) {
             Term::Zero => Term::Zero,
             sent => guarded(r.direction(), at, sent),

@@ -241,10 +241,15 @@ impl Term {
     /// Whether this is zero wherever the steps of its δ's lie beyond the ends.
     #[must_use]
     pub fn ends_with_delta(&self) -> bool {
-        let ends = Self::ends_with_delta;
+        self.ends_with_deltas(&|_| true)
+    }
+
+    /// Whether this is zero, since it has a δ as a factor whose step is such a one.
+    pub(super) fn ends_with_deltas(&self, beyond: &dyn Fn(&Time) -> bool) -> bool {
+        let ends = |x: &Self| x.ends_with_deltas(beyond);
         let ends_or_zero = |x: &Self| *x == Self::Zero || ends(x);
         match self {
-            Self::Delta(_, at) => at.is_some(),
+            Self::Delta(_, at) => at.as_ref().is_some_and(beyond),
             Self::Neg(x) | Self::T(x) | Self::Diag(x) | Self::Part(_, x) => ends(x),
             Self::Add(xs) => xs.iter().all(ends),
             Self::Had(xs) | Self::Mul(xs) => xs.iter().any(ends),
