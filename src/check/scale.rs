@@ -10,8 +10,8 @@ const NARROWER: f64 = 1.0 / (1u64 << 29) as f64;
 pub(super) const MARGIN: f64 = 64.0;
 /// An array this much smaller than the others, or than the loss, is negligible next to them.
 const NEGLIGIBLE: f64 = 1e-4;
-/// How often rounding errors are drawn at random.
-const DRAWS: usize = 3;
+/// How often rounding errors are drawn at random; a few draws may all round to the same values.
+const DRAWS: usize = 8;
 
 /// The sizes of some derivatives and of the loss, and their rounding errors.
 pub(super) struct Magnitudes {
