@@ -122,7 +122,7 @@ impl Magnitudes {
                 .max(NEGLIGIBLE * loss.min(1.0))
                 .max(f64::MIN_POSITIVE),
             bare: own.largest.max(NEGLIGIBLE * self.overall),
-            terms: own.terms().max(NEGLIGIBLE * loss),
+            terms: own.terms().max(NEGLIGIBLE * loss.min(1.0)),
         }
     }
 }
@@ -188,7 +188,7 @@ impl Scale {
         /// Differences count when their error is no larger than this part of the tolerance.
         const RESOLVED: f64 = 0.5;
         /// Or when it is no larger than this part of the derivative; the tolerance grows with it.
-        const PART: f64 = 1e-3;
+        const PART: f64 = 1e-4;
         /// So many times their own error may be the difference.
         const UNSURE: f64 = 8.0;
         let Estimate {
