@@ -56,10 +56,10 @@ fn a_state_that_overflows() {
         &ones(400, 1),
         &["w * s", "step 309 of sample 0", "inf"],
     );
-    agree(&r, &params, &ones(400, 3), &["step 310"]);
+    agree(&r, &params, &ones(400, 3), &["step 309"]);
     // The forward pass comes first, whatever else is not finite after it.
     let gradient = r.gradient(Wrt::Everything).expect("it has one");
-    agree(&gradient, &params, &ones(400, 3), &["w * s", "step 310"]);
+    agree(&gradient, &params, &ones(400, 3), &["w * s", "step 309"]);
     let tangent = r.tangent(Wrt::Parameters).expect("it has one");
     let start = tangent.parameters().map(str::to_owned).collect::<Vec<_>>();
     let batch = ones(400, 2);
@@ -130,7 +130,7 @@ fn a_backward_pass() {
     let batch = Batch::new(700, 2).with("x", x);
     let gradient = r.gradient(Wrt::Everything).expect("it has one");
     let found = find(&gradient, &params, &batch).expect("it overflows");
-    assert!(found.to_string().contains("step 392"), "{found}");
+    assert!(found.to_string().contains("step 391"), "{found}");
     assert!(found.to_string().contains("s.bar"), "{found}");
 }
 

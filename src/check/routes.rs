@@ -13,6 +13,7 @@ use super::{Certificate, Check, Extent, Finding, Noise, Remark, Route};
 use crate::error::{Error, Result};
 use crate::recurrence::{Influence, Outputs, Recurrence, Unrolled, Wrt};
 use crate::shape::Rate;
+use crate::tape::Side;
 
 /// Differences are refined until they are known this well, relative to the derivative.
 const GOAL: f64 = 1e-9;
@@ -35,7 +36,7 @@ pub(super) struct Runner<'a> {
     /// The rounding error of the loss.
     loss_noise: f64,
     /// The side of its kinks on which every value of the loss lies.
-    sides: Vec<bool>,
+    sides: Vec<Side>,
     freedom: Vec<Freedom>,
     pub(super) noise: Noise,
     pub(super) findings: Vec<Finding>,

@@ -3,6 +3,7 @@
 use super::Noise;
 use super::differences::Estimate;
 use crate::recurrence::{Batch, LOSS, Outputs, Params, Unrolled};
+use crate::tape::Side;
 
 /// Rounding errors in `f64` are this much smaller than in `f32`.
 const NARROWER: f64 = 1.0 / (1u64 << 29) as f64;
@@ -55,7 +56,7 @@ impl Magnitudes {
         values: &Outputs<f64>,
         params: &Params<f64>,
         batch: &Batch<f64>,
-        sides: &[bool],
+        sides: &[Side],
         noise: &mut Noise,
     ) -> Self {
         // An overflow in `f32` says nothing about rounding.

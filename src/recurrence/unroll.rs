@@ -14,7 +14,7 @@ use crate::op::{
     Broadcast, Edge, LeafId, Linear, NodeId, Op, Over, Pointwise, Scalar, Time, Value,
 };
 use crate::shape::{Dim, Kind, Rate, Shape, Type};
-use crate::tape::{Derived, Direction, Node, Role, Tape, cause, evaluate, kinks};
+use crate::tape::{Derived, Direction, Node, Role, Side, Tape, cause, evaluate, kinks};
 
 /// A node of the recurrence at one sample and step (0 where it does not vary with them).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -506,7 +506,7 @@ impl Unrolled {
     }
 
     /// On which side of its kinks every value lies.
-    pub(crate) fn kinks<F: Scalar>(&self, values: &[Value<F>]) -> Vec<bool> {
+    pub(crate) fn kinks<F: Scalar>(&self, values: &[Value<F>]) -> Vec<Side> {
         kinks(&self.tape, values)
     }
 

@@ -110,21 +110,28 @@ fn culprit<F: Scalar>(node: &Node, values: &[Value<F>]) -> Option<NodeId> {
     None
 }
 
+/// The side of a kink on which a value lies; a value at the kink itself lies on neither.
+pub(crate) type Side = Option<std::cmp::Ordering>;
+
 /// On which side of every kink the values lie, entry by entry: two evaluations with equal answers
 /// have no point of non-differentiability between them that shows.
-pub(crate) fn kinks<F: Scalar>(tape: &Tape, values: &[Value<F>]) -> Vec<bool> {
+pub(crate) fn kinks<F: Scalar>(tape: &Tape, values: &[Value<F>]) -> Vec<Side> {
     let mut sides = Vec::new();
     for (_, node) in tape.nodes() {
         let op = match node.op {
             Op::Pointwise(op) => op,
             Op::Linear(Linear::Select(_)) => {
                 let condition = values[node.args[0].index()].real();
-                sides.extend(condition.iter().map(|c| *c != F::zero()));
+                sides.extend(
+                    condition
+                        .iter()
+                        .map(|c| Some((*c != F::zero()).cmp(&false))),
+                );
                 continue;
             }
             _ => continue,
         };
-        let mut side = |args: &[F]| sides.extend(op.kink(args).map(|k| k > F::zero()));
+        let mut side = |args: &[F]| sides.extend(op.kink(args).map(|k| k.partial_cmp(&F::zero())));
         match *node.args {
             [x] => values[x.index()].real().iter().for_each(|x| side(&[*x])),
             [a, b] => {
