@@ -396,7 +396,14 @@ proptest! {
         let (params, batch) = data(&names);
         let certificate = Check::new(&recurrence).run(&params, &batch).unwrap();
         prop_assert!(certificate.passed(), "{certificate}");
-        let mut derivation = recurrence.derive().unwrap();
+        // A Greek letter and its name look alike on the page; such a pair is refused by name.
+        let mut derivation = match recurrence.derive() {
+            Ok(derivation) => derivation,
+            Err(error) => {
+                prop_assert!(error.to_string().contains("would both be shown as"), "{error}");
+                return Ok(());
+            }
+        };
         let checks = derivation.check(1).unwrap();
         prop_assert!(checks.failed == 0 && checks.passed > 20, "{checks:?} {names:?}");
     }
