@@ -46,7 +46,7 @@ pub(super) struct Runner<'a> {
 /// The entries of a target that can move without crossing a kink at once.
 pub(super) enum Freedom {
     All,
-    /// Those that are 1.
+    /// The entries that are 1.
     Some(ArrayD<f64>),
     /// None, in an array of zeros and ones: a mask, say.
     None,

@@ -190,7 +190,7 @@ impl Scale {
         const RESOLVED: f64 = 0.5;
         /// Or when it is no larger than this part of the derivative; the tolerance grows with it.
         const PART: f64 = 1e-4;
-        /// So many times their own error may be the difference.
+        /// The difference may be this many times the estimated error.
         const UNSURE: f64 = 8.0;
         let Estimate {
             value,

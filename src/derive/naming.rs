@@ -187,7 +187,7 @@ fn start_of(tape: &Tape, init: NodeId) -> Option<Name> {
     }
 }
 
-/// Whether the recurrence is bent somewhere.
+/// True if the recurrence bends somewhere.
 pub(crate) fn has_kinks(tape: &Tape) -> bool {
     tape.nodes().any(|(_, node)| match node.op() {
         Op::Pointwise(op) => {

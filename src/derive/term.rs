@@ -244,7 +244,7 @@ impl Term {
         self.ends_with_deltas(&|_| true)
     }
 
-    /// Whether this is zero, since it has a δ as a factor whose step is such a one.
+    /// True if a factor is a δ at a step for which `beyond` holds; the term is then zero.
     pub(super) fn ends_with_deltas(&self, beyond: &dyn Fn(&Time) -> bool) -> bool {
         let ends = |x: &Self| x.ends_with_deltas(beyond);
         let ends_or_zero = |x: &Self| *x == Self::Zero || ends(x);

@@ -198,7 +198,7 @@ impl<F: Real> Program<F> {
                     .filter(|a| tape.ty(**a).rate == Rate::Step)
             };
             match node.op() {
-                // What a pass adds up is known from the next one on.
+                // The sums of a pass are known from the next pass on.
                 Op::Time(Time::Total(_)) if value.pass == pass + 1 => suspects.extend(of_steps()),
                 Op::Time(Time::Pick(_)) if value.pass == pass + 1 => suspects.extend(of_steps()),
                 _ => {}
@@ -254,7 +254,7 @@ struct Recall<'a, F: Real> {
 }
 
 impl<F: Real> Recall<'_, F> {
-    /// Whether a value is in memory at a step, if it varies with the step.
+    /// True if a value is in memory at a step, or does not vary with the step.
     fn has(&self, value: &Found, sample: usize, step: usize) -> bool {
         let Reached { pass, times } = self.reached;
         let plan = &self.program.plan;

@@ -28,7 +28,7 @@ pub(super) struct Reached {
     pub(super) times: Range<usize>,
 }
 
-/// What is looked for, and what was found.
+/// The search and its result.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     /// The run is over when it has come here; without it, the run is searched.

@@ -204,7 +204,7 @@ impl<V: Vector> Sums<V> {
     }
 }
 
-/// Whether all of some entries are finite: zero times each is zero then.
+/// True if all entries are finite: zero times each is then zero.
 ///
 /// # Safety
 /// They are valid for reading.
@@ -353,7 +353,7 @@ pub(crate) struct SumRows<T> {
     pub(crate) len: usize,
     /// Where the sum is added to.
     pub(crate) out: *mut T,
-    /// What the sum has lost so far.
+    /// The rounding error of the sum so far.
     pub(crate) lost: *mut T,
 }
 

@@ -26,7 +26,7 @@ use crate::Failure;
 pub(super) struct Progress<F> {
     /// The steps taken.
     pub(super) steps: usize,
-    /// Whether no more steps are needed.
+    /// True if no more steps are needed.
     pub(super) converged: bool,
     pub(super) params: Params<F>,
     /// The state of the optimiser; none before the first step.

@@ -157,7 +157,7 @@ fn diverged<F: Real>(progress: &mut Progress<F>, reason: String) -> Course {
     }
 }
 
-/// Whether a run failed because the numbers grew too large.
+/// True if a run failed because the numbers grew too large.
 const fn is_divergence(error: &Error) -> bool {
     matches!(
         error,
