@@ -1,6 +1,5 @@
 //! One suite, every engine: what a test evaluates on the tape also runs as a program, and both
 //! must say the same.
-#![allow(dead_code, reason = "each test file uses a part of this")]
 
 use bptt::{Batch, Outputs, Params, Real, Recurrence, Result, Role, Scalar};
 use ndarray::ArrayD;

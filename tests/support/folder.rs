@@ -1,13 +1,18 @@
 //! A folder of a test's own.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The folders made by this process, so that no two tests share one.
+static MADE: AtomicUsize = AtomicUsize::new(0);
 
 /// A temporary folder that is removed in the end.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
     pub(crate) fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("bptt-{}-{name}", std::process::id()));
+        let (process, number) = (std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(format!("bptt-{process}-{number}-{name}"));
         std::fs::create_dir_all(&path).expect("a folder can be made");
         Self(path)
     }

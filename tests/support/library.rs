@@ -1,7 +1,5 @@
 //! The library of recurrences, and data for it.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::path::{Path, PathBuf};
 
 use bptt::{Batch, Params, Recurrence};

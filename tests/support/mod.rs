@@ -1,12 +1,20 @@
-//! What several test files need: data for a recurrence from a seed.
-#![allow(dead_code, reason = "each test file uses a part of this")]
-
-#[cfg(feature = "cli")]
-pub(crate) mod command;
-pub(crate) mod folder;
-pub(crate) mod library;
+//! Tools that several test binaries share, and data for a recurrence from a seed.
+#![allow(dead_code, reason = "each test binary uses a part of this")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 pub(crate) mod engines;
+pub(crate) mod folder;
+pub(crate) mod library;
+pub(crate) mod lines;
+pub(crate) mod packing;
+pub(crate) mod page;
+pub(crate) mod random;
+pub(crate) mod rows;
+pub(crate) mod shorthand;
+pub(crate) mod sources;
+pub(crate) mod terms;
+pub(crate) mod user;
+pub(crate) mod without_steps;
 
 use bptt::{Batch, Kind, Params, Rate, Recurrence, Role};
 use ndarray::ArrayD;

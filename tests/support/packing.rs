@@ -1,5 +1,4 @@
 //! The same sequences as samples of their own and packed into rows.
-#![allow(dead_code, reason = "each test file uses a part of this")]
 
 use bptt::check::strategy::Instance;
 use bptt::{Batch, Kind, Params, Rate, Recurrence, Role, Wrt};

@@ -1,13 +1,10 @@
 //! Properties of random recurrences: running them, and measuring how far numbers are apart.
-#![allow(dead_code, reason = "each test file uses a part of this")]
 
-#[path = "engines.rs"]
-pub(crate) mod engines;
-
+use super::engines::EveryEngine as _;
 use bptt::cells::{self, Cell, Start};
 use bptt::check::strategy::Instance;
 use bptt::{Batch, Dim, Outputs, Params, Rate, Recurrence, Wrt, concat};
-use engines::EveryEngine as _;
+
 use ndarray::{ArrayD, IxDyn};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};

@@ -1,11 +1,10 @@
 //! What the tests of the op table share: data for a row, its derivatives, `f32` next to `f64`.
-#![allow(dead_code, reason = "each test file uses a part of this")]
 
 use bptt::{Batch, Notation, Op, Params, Rate, Recurrence, Role, Scalar, Wrt};
 use ndarray::ArrayD;
 
-use crate::support::Noise;
-use crate::support::engines::EveryEngine as _;
+use super::Noise;
+use super::engines::EveryEngine as _;
 
 /// Reads what a recurrence says its output `y` is.
 pub(crate) fn printed(r: &Recurrence, output: &str) -> String {

@@ -1,5 +1,4 @@
 //! Recurrences that several tests speak of.
-#![allow(dead_code, reason = "each test needs some of them")]
 
 /// A value that is read again after two steps.
 pub(crate) const LAGS: &str = "

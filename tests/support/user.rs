@@ -1,11 +1,10 @@
 //! Recurrences that users write, derived, with what is asked of each.
-#![allow(dead_code, reason = "each test needs some of them")]
 
 use bptt::Recurrence;
 use bptt::derive::Derivation;
 use bptt::render::Charset;
 
-use crate::lines;
+use super::lines;
 
 /// A derivation of which every line holds and every step is replayed.
 pub(crate) fn derived(source: &str) -> Derivation {

@@ -1,0 +1,200 @@
+//! The commands of the documentation, run as they stand.
+//!
+//! In a block ```` ```console ```` a line after `$` is a command and the lines below it are what it
+//! writes; `…` stands for anything, alone on a line for any lines. In a block ```` ```sh ```` every
+//! line is a command. A block ```` ```rec name.rec ```` is a file. The blocks of a page are run in
+//! order, in a folder with a copy of `data/` and of the library, which is the home as well.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::folder::Folder;
+
+/// The blocks of a page: what stands after the fence, and the text.
+fn blocks(page: &str) -> Vec<(&str, String)> {
+    let mut found = Vec::new();
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        if let Some(info) = line.strip_prefix("```") {
+            let text = lines.by_ref().take_while(|l| *l != "```");
+            found.push((info, text.map(|l| format!("{l}\n")).collect()));
+        }
+    }
+    found
+}
+
+/// Whether a line is as expected, where `…` stands for anything.
+fn fits(expected: &str, found: &str) -> bool {
+    let Some((start, rest)) = expected.split_once('…') else {
+        return expected == found;
+    };
+    let Some(after) = found.strip_prefix(start) else {
+        return false;
+    };
+    let places = after.char_indices().map(|(i, _)| i).chain([after.len()]);
+    places.into_iter().any(|i| fits(rest, &after[i..]))
+}
+
+/// The same for lines.
+fn all_fit(expected: &[&str], found: &[&str]) -> bool {
+    match expected.split_first() {
+        None => found.is_empty(),
+        Some((&"…", rest)) => (0..=found.len()).any(|i| all_fit(rest, &found[i..])),
+        Some((first, rest)) => match found.split_first() {
+            Some((line, others)) => fits(first, line) && all_fit(rest, others),
+            None => false,
+        },
+    }
+}
+
+fn run(folder: &Folder, command: &str, expected: &[&str]) {
+    let program = Path::new(env!("CARGO_BIN_EXE_bptt")).parent().unwrap();
+    let path = format!(
+        "{}:{}",
+        program.display(),
+        std::env::var("PATH").unwrap_or_default()
+    );
+    let shell = Command::new("sh")
+        .args(["-c", &format!("exec 2>&1\n{command}")])
+        .env("PATH", path)
+        .env("HOME", folder.path())
+        .current_dir(folder.path())
+        .output();
+    let output = shell.unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    // A slow machine is told how long it takes.
+    let timed = |line: &&str| line.starts_with("bptt: note: ") && line.contains(" takes about ");
+    let found: Vec<&str> = text.lines().filter(|line| !timed(line)).collect();
+    assert!(
+        all_fit(expected, &found),
+        "$ {command}\n{text}\nexpected:\n{}",
+        expected.join("\n")
+    );
+    let fails = expected
+        .first()
+        .is_some_and(|l| l.starts_with("bptt: error"));
+    assert_eq!(output.status.success(), !fails, "$ {command}\n{text}");
+}
+
+/// A folder with what a checkout has that commands speak of.
+fn checkout(name: &str) -> Folder {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = Folder::new(&format!("docs-{name}"));
+    for part in ["data", "examples/recurrences"] {
+        std::fs::create_dir_all(folder.file(part)).unwrap();
+        for entry in std::fs::read_dir(root.join(part)).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), folder.file(part).join(entry.file_name())).unwrap();
+        }
+    }
+    folder
+}
+
+/// Runs a page and says how many commands of `bptt` it has.
+fn run_page(name: &str) -> usize {
+    let folder = checkout(&name.replace('/', "-"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join(name)).unwrap();
+    let mut count = 0;
+    for (info, text) in blocks(&page) {
+        if let Some(file) = info.strip_prefix("rec ") {
+            std::fs::write(folder.file(file), text).unwrap();
+        } else if info == "console" {
+            for part in format!("\n{text}").split("\n$ ").skip(1) {
+                let mut lines = part.lines();
+                let command = lines.next().unwrap();
+                run(&folder, command, &lines.collect::<Vec<_>>());
+                count += 1;
+            }
+        } else if info == "sh" {
+            // What builds this very program has been run when the tests run.
+            for command in text.lines().filter(|l| !l.starts_with("cargo ")) {
+                run(&folder, command, &["…"]);
+                count += usize::from(command.starts_with("bptt "));
+            }
+        }
+    }
+    count
+}
+
+/// The pages with commands of `bptt`, and how many each has.
+const PAGES: &[(&str, usize)] = &[
+    ("README.md", 3),
+    ("docs/cli.md", 22),
+    ("docs/derivation.md", 6),
+    ("docs/tutorial.md", 12),
+];
+
+#[test]
+fn the_readme_runs() {
+    run_listed("README.md");
+}
+
+#[test]
+fn the_page_on_the_command_line_runs() {
+    run_listed("docs/cli.md");
+}
+
+#[test]
+fn the_page_on_derivations_runs() {
+    run_listed("docs/derivation.md");
+}
+
+#[test]
+fn the_tutorial_runs() {
+    run_listed("docs/tutorial.md");
+}
+
+fn run_listed(page: &str) {
+    let (_, expected) = PAGES.iter().find(|(name, _)| *name == page).unwrap();
+    assert_eq!(run_page(page), *expected, "the commands of {page}");
+}
+
+/// Every line of every page that looks like a command is one of those that are run.
+#[test]
+fn no_page_has_other_commands() {
+    fn pages(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                pages(&path, found);
+            } else if path.extension().is_some_and(|e| e == "md") {
+                found.push(path);
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = vec![root.join("README.md")];
+    for folder in ["docs", "data", "benches/peers", "examples"] {
+        pages(&root.join(folder), &mut found);
+    }
+    for path in found {
+        let name = path.strip_prefix(root).unwrap().to_str().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let commands = text
+            .lines()
+            .map(|l| l.trim_start().trim_start_matches("$ "));
+        let commands = commands.filter(|l| l.starts_with("bptt ") && !l.starts_with("bptt = "));
+        let expected = PAGES.iter().find(|(page, _)| *page == name);
+        // What a command answers may begin like one.
+        let commands =
+            commands.filter(|l| !["error:", "note:"].iter().any(|w| l[5..].starts_with(w)));
+        assert_eq!(commands.count(), expected.map_or(0, |p| p.1), "{name}");
+    }
+}
+
+#[test]
+fn expectations_can_fail() {
+    assert!(
+        fits("a … c", "a b c") && !fits("a … c", "a b d"),
+        "inside a line"
+    );
+    assert!(
+        all_fit(&["x", "…", "z"], &["x", "y", "y", "z"]),
+        "lines left out"
+    );
+    assert!(
+        !all_fit(&["x", "…", "z"], &["x", "y"]),
+        "an end that is missing"
+    );
+}

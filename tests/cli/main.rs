@@ -1,0 +1,20 @@
+//! The command line, each command in a process of its own.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod check;
+mod command;
+mod commands;
+mod demo;
+mod derive;
+mod docs;
+mod duplicates;
+mod fit;
+mod library_gradients;
+mod limits;
+mod messages;
+mod output;
+mod resume;

@@ -1,0 +1,197 @@
+//! The chapters and sheets in `docs/` are what the engine derives: every formula between the marks
+//! `<!-- equation: … -->` is put in from a derivation, and a page that is stale fails.
+//!
+//! After a wanted change: `UPDATE_GOLDEN=1 cargo test --test derivation chapters`, then read the difference.
+
+use std::path::{Path, PathBuf};
+
+use bptt::cells::{Cell, Loss, Start};
+use bptt::derive::{Check, Derivation, Format, Lang, Level};
+use bptt::render::{Dialect, Math};
+
+fn docs(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("docs")
+        .join(name)
+}
+
+fn fresh(name: &str, wanted: &str) {
+    let path = docs(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, wanted).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == wanted,
+        "docs/{name} is stale: UPDATE_GOLDEN=1 cargo test --test derivation chapters"
+    );
+}
+
+const GATES: &[(&str, &str)] = &[
+    ("og", "o"),
+    ("a_og", "a_o"),
+    ("o", "z"),
+    ("W_O", "W_z"),
+    ("b_q", "b_z"),
+];
+
+fn derived(cell: Cell, name: &str, aliases: &[(&str, &str)]) -> Derivation {
+    let model = cell.model(name, Loss::SquaredError).unwrap();
+    let mut derivation = model.derive_with(aliases).unwrap();
+    let checks = derivation.check(2).unwrap();
+    assert_eq!((checks.failed, checks.unchecked), (0, 0), "{name}");
+    derivation
+}
+
+#[test]
+fn the_sheets_are_what_the_engine_derives() {
+    let cells = [
+        ("rnn", Cell::rnn(), &[][..]),
+        ("relu-rnn", Cell::relu_rnn(), &[]),
+        ("lstm", Cell::lstm(), GATES),
+        ("peephole-lstm", Cell::peephole_lstm(), GATES),
+        ("gru", Cell::gru(), &[]),
+        ("gru-reset-before", Cell::gru_reset_before(), &[]),
+    ];
+    for (name, cell, aliases) in cells {
+        let derivation = derived(cell, name, aliases);
+        for lang in Lang::ALL {
+            let page = derivation.render(Format::Markdown, *lang, Level::Normal);
+            fresh(
+                &format!("derivations/{name}.{}.md", lang.code()),
+                &stable(&page),
+            );
+        }
+    }
+}
+
+/// The measured errors differ in their last bits from machine to machine; the sheets say that a
+/// line is checked, not how exactly.
+fn stable(page: &str) -> String {
+    let mut out = String::new();
+    for line in page.lines() {
+        let line = match (line.find("checked "), line.find("已核对 ")) {
+            (Some(at), _) if line.starts_with("<sub>") => &line[..at + "checked".len()],
+            (_, Some(at)) if line.starts_with("<sub>") => &line[..at + "已核对".len()],
+            _ if line.starts_with('*') => continue,
+            _ => line,
+        };
+        out.push_str(line);
+        if line.starts_with("<sub>") && !line.ends_with("</sub>") {
+            out.push_str("</sub>");
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// Puts equations into a page: what stands between `<!-- equation: rnn delta.h -->` and the end of
+/// the fenced block after it is replaced.
+fn filled(page: &str, derivations: &[(&str, Derivation)]) -> String {
+    let mut out = String::new();
+    let mut lines = page.lines();
+    let mut count = 0;
+    while let Some(line) = lines.next() {
+        out.push_str(line);
+        out.push('\n');
+        let Some(mark) = line.strip_prefix("<!-- equation: ") else {
+            assert!(
+                !line.starts_with("```math"),
+                "a formula without a mark: {line}"
+            );
+            continue;
+        };
+        let names: Vec<&str> = mark.trim_end_matches(" -->").split(' ').collect();
+        let (of, ids) = names.split_first().unwrap();
+        let (_, derivation) = derivations.iter().find(|(n, _)| n == of).unwrap();
+        out.push_str("```math\n");
+        let rows: Vec<String> = ids
+            .iter()
+            .map(|id| row(derivation, id, ids.len() > 1))
+            .collect();
+        match &rows[..] {
+            [one] => out.push_str(&format!("{one}\n")),
+            rows => {
+                let rows = rows.join("\\\\\n");
+                out.push_str(&format!("\\begin{{aligned}}\n{rows}\n\\end{{aligned}}\n"));
+            }
+        }
+        out.push_str("```\n");
+        count += ids.len();
+        // What was there before.
+        let mut rest = lines.clone();
+        if rest.next() == Some("```math") {
+            while lines.next() != Some("```") {}
+            // The fence that opened it was one of those lines.
+        }
+    }
+    assert!(count > 30, "{count} equations");
+    out
+}
+
+fn row(derivation: &Derivation, id: &str, aligned: bool) -> String {
+    let equation = derivation
+        .equation(id)
+        .unwrap_or_else(|| panic!("there is no {id}"));
+    let holds = matches!(
+        equation.check,
+        Check::Passed { .. } | Check::Bound { .. } | Check::Definition
+    );
+    assert!(holds, "{id}: {:?}", equation.check);
+    let (left, right) = derivation.sides(equation);
+    // The sign is part of the formula after it: `\le` and `q` are not `\leq`.
+    let sign = Math::Sign(equation.relation.sign());
+    let mut lines = right.lines(64);
+    lines[0] = Math::row([sign, lines[0].clone()]);
+    let tex = |m: Math| m.latex(Dialect::GitHub);
+    let lines: Vec<String> = lines.into_iter().map(tex).collect();
+    let left = tex(left);
+    match &lines[..] {
+        [one] if !aligned => format!("{left}{one}"),
+        lines if aligned => format!("{left}&{}", lines.join("\\\\\n&\\quad ")),
+        lines => {
+            let lines = lines.join("\\\\\n&\\quad ");
+            format!("\\begin{{aligned}}\n{left}&{lines}\n\\end{{aligned}}")
+        }
+    }
+}
+
+#[test]
+fn the_chapters_show_what_the_engine_derives() {
+    let start = Start::Parameter;
+    let derivations = [
+        ("rnn", derived(Cell::rnn().start(start), "rnn", &[])),
+        ("lstm", derived(Cell::lstm().start(start), "lstm", GATES)),
+    ];
+    for lang in Lang::ALL {
+        let name = format!("rnn-and-lstm.{}.md", lang.code());
+        let page = std::fs::read_to_string(docs(&name)).unwrap();
+        fresh(&name, &filled(&page, &derivations));
+    }
+    // Both languages show the same equations in the same order.
+    let marks = |lang: &Lang| {
+        let page = std::fs::read_to_string(docs(&format!("rnn-and-lstm.{}.md", lang.code())));
+        let page = page.unwrap();
+        let marks = page.lines().filter(|l| l.starts_with("<!-- equation: "));
+        marks.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(marks(&Lang::En), marks(&Lang::Zh));
+}
+
+#[test]
+fn the_page_on_derivations_lists_every_rule() {
+    let page = std::fs::read_to_string(docs("derivation.md")).unwrap();
+    for rule in bptt::derive::Rule::ALL {
+        let row = format!(
+            "| {} | {} | {} |",
+            rule.id(),
+            rule.english(),
+            rule.chinese()
+        );
+        assert!(
+            page.contains(&row),
+            "docs/derivation.md lacks the row {row}"
+        );
+    }
+}

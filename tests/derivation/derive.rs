@@ -1,0 +1,520 @@
+//! Derivations: every line of every recurrence holds, every step can be replayed, what is wrong is
+//! found, and what must not be said is not said.
+
+use crate::support::lines::all_hold;
+use crate::support::terms::with_part;
+use bptt::cells::{Cell, Loss, Start};
+use bptt::derive::{
+    Base, Check, Derivation, Equation, Format, Instance, Lang, Level, Part, Range, Relation, Term,
+    Time, compare,
+};
+use bptt::render::{Charset, Dialect};
+use bptt::{Expr, Recurrence, ScalarFunction};
+
+fn cells() -> Vec<(&'static str, Cell)> {
+    vec![
+        ("rnn", Cell::rnn()),
+        ("relu rnn", Cell::relu_rnn()),
+        ("lstm", Cell::lstm()),
+        ("peephole lstm", Cell::peephole_lstm()),
+        ("gru", Cell::gru()),
+        ("gru reset before", Cell::gru_reset_before()),
+        ("backward lstm", Cell::lstm().backward()),
+    ]
+}
+
+#[test]
+fn every_line_of_every_cell_holds() {
+    let losses = [
+        Loss::SquaredError,
+        Loss::SoftmaxCrossEntropy,
+        Loss::BinaryCrossEntropy,
+    ];
+    for (i, (name, cell)) in cells().into_iter().enumerate() {
+        for start in [Start::Zero, Start::Parameter, Start::Input] {
+            let cell = cell.clone().start(start);
+            let mut derivation = cell.model(name, losses[i % 3]).unwrap().derive().unwrap();
+            all_hold(&mut derivation, 2);
+        }
+    }
+}
+
+#[test]
+fn every_line_of_every_example_holds() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/recurrences");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let source = std::fs::read_to_string(&path).unwrap();
+        let recurrence = Recurrence::parse(&path.display().to_string(), &source).unwrap();
+        all_hold(&mut recurrence.derive().unwrap(), 1);
+        count += 1;
+    }
+    assert!(count > 10);
+}
+
+/// Two lags, a weight used twice, an unnamed gate, a final loss and an op of one's own.
+fn odd_one() -> Recurrence {
+    let cube: std::sync::Arc<dyn bptt::CustomOp> = std::sync::Arc::new(ScalarFunction {
+        name: "cube",
+        eval: |x| x * x * x,
+        derivative: |x, _| 3.0 * x.square(),
+    });
+    Recurrence::define("odd", |r| {
+        let (hidden, inputs) = (r.dim("H"), r.dim("K"));
+        let (v, w) = (
+            r.param("V", [hidden, hidden]),
+            r.param("W", [hidden, inputs]),
+        );
+        let leak = r.param("leak", [hidden]).sigmoid();
+        let before = r.state_from("h", r.param("h0", [hidden]));
+        let earlier = r.delay(before);
+        let x = r.input("x", [inputs]);
+        let drive = Expr::custom(&cube, [v.dot(before) + v.dot(earlier) + w.dot(x)]);
+        let h = r.next(before, leak * before + (1.0 - leak) * drive);
+        r.output("h", h);
+        r.final_loss(h.squared_error(r.param("goal", [hidden])));
+        r.loss(0.1 * before.square().sum());
+    })
+    .unwrap()
+}
+
+#[test]
+fn lags_shared_weights_and_ops_of_ones_own_are_derived() {
+    let mut derivation = odd_one().derive().unwrap();
+    all_hold(&mut derivation, 3);
+    let line = derivation.equation("delta.h").unwrap();
+    let text = derivation.formula(line).text(Charset::Unicode);
+    assert!(text.contains("Vᵀ δᵃₜ₊₁") || text.contains("ₜ₊₂"), "{text}");
+    assert!(text.contains("[t < T]"), "{text}");
+}
+
+#[test]
+fn random_recurrences_are_derived() {
+    use proptest::strategy::{Strategy, ValueTree};
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let strategy = bptt::check::strategy::recurrence();
+    let (mut derived, mut lines, mut unchecked) = (0, 0, 0);
+    for _ in 0..30 {
+        let recurrence = strategy.new_tree(&mut runner).unwrap().current().recurrence;
+        let mut derivation = match recurrence.derive() {
+            Ok(derivation) => derivation,
+            Err(bptt::Error::NotDerivable { .. }) => continue,
+            Err(error) => panic!("{error}\n{recurrence}"),
+        };
+        let checks = derivation.check(1).unwrap();
+        for equation in &derivation.equations {
+            let line = derivation.formula(equation).text(Charset::Unicode);
+            let failed = matches!(equation.check, Check::Failed { .. });
+            assert!(
+                !failed,
+                "{}: {line}: {:?}\n{recurrence}",
+                equation.id, equation.check
+            );
+        }
+        lines += checks.passed;
+        unchecked += checks.unchecked;
+        derived += 1;
+    }
+    println!("{derived} random recurrences, {lines} lines hold, {unchecked} are not checkable");
+    assert!(derived > 15, "{derived}");
+    assert!(unchecked * 20 < lines, "{unchecked} of {lines}");
+}
+
+#[test]
+fn the_lines_of_the_textbook() {
+    let rnn = Cell::rnn().start(Start::Parameter);
+    let rnn = rnn
+        .model("rnn", Loss::SoftmaxCrossEntropy)
+        .unwrap()
+        .derive()
+        .unwrap();
+    let aliases = [
+        ("og", "o"),
+        ("a_og", "a_o"),
+        ("o", "z"),
+        ("W_O", "V"),
+        ("b_q", "b_z"),
+    ];
+    let lstm = Cell::lstm().model("lstm", Loss::SquaredError).unwrap();
+    let lstm = lstm.derive_with(&aliases).unwrap();
+    let gru = Cell::gru()
+        .model("gru", Loss::SquaredError)
+        .unwrap()
+        .derive()
+        .unwrap();
+    let expected = [
+        (&rnn, "def.a", "aₜ = W_H hₜ₋₁ + W_X xₜ + bₕ"),
+        (
+            &rnn,
+            "d.a",
+            "daₜ = dW_H hₜ₋₁ + W_H dhₜ₋₁ + dW_X xₜ + W_X dxₜ + dbₕ",
+        ),
+        (&rnn, "d.h", "dhₜ = (𝟏 − hₜ ⊙ hₜ) ⊙ daₜ"),
+        (&rnn, "delta.o", "δᵒₜ = softmax(oₜ) − 𝐞_yₜ"),
+        (&rnn, "delta.h", "δʰₜ = W_Oᵀ δᵒₜ + W_Hᵀ δᵃₜ₊₁"),
+        (&rnn, "delta.a", "δᵃₜ = (𝟏 − hₜ ⊙ hₜ) ⊙ δʰₜ"),
+        (&rnn, "grad.W_O", "∂L/∂W_O = ∑[t=1..T] δᵒₜ hₜᵀ"),
+        (&rnn, "grad.W_H", "∂L/∂W_H = ∑[t=1..T] δᵃₜ hₜ₋₁ᵀ"),
+        (&rnn, "grad.W_X", "∂L/∂W_X = ∑[t=1..T] δᵃₜ xₜᵀ"),
+        (&rnn, "grad.b_h", "∂L/∂bₕ = ∑[t=1..T] δᵃₜ"),
+        (&rnn, "grad.h0", "∂L/∂h₀ = W_Hᵀ δᵃ₁"),
+        (&rnn, "grad.x", "∂L/∂xₜ = W_Xᵀ δᵃₜ"),
+        (&rnn, "jac.h.h", "Jₜ = diag(𝟏 − hₜ ⊙ hₜ) W_H"),
+        (&rnn, "bridge.recursion", "δʰₜ = W_Oᵀ δᵒₜ + Jₜ₊₁ᵀ δʰₜ₊₁"),
+        (&lstm, "def.c", "cₜ = fₜ ⊙ cₜ₋₁ + iₜ ⊙ gₜ"),
+        (&lstm, "delta.z", ""),
+        (
+            &lstm,
+            "compact.c",
+            "δᶜₜ = (𝟏 − mₜ ⊙ mₜ) ⊙ oₜ ⊙ δʰₜ + fₜ₊₁ ⊙ δᶜₜ₊₁",
+        ),
+        (&lstm, "delta.f", "δᶠₜ = cₜ₋₁ ⊙ δᶜₜ"),
+        (&lstm, "delta.a_f", "δ^{a_f}ₜ = fₜ ⊙ (𝟏 − fₜ) ⊙ δᶠₜ"),
+        (&lstm, "grad.U_f", "∂L/∂U_f = ∑[t=1..T] δ^{a_f}ₜ hₜ₋₁ᵀ"),
+        (&lstm, "grad.c.0", "∂L/∂c₀ = f₁ ⊙ δᶜ₁"),
+        (&lstm, "jac.c.c", "Jᶜᶜₜ = diag(fₜ)"),
+        (&lstm, "total.c", "∂cₜ/∂cₜ₋₁ = Jᶜᶜₜ + Jᶜʰₜ ∂hₜ₋₁/∂cₜ₋₁"),
+        (&gru, "delta.z", "δᶻₜ = (hₜ₋₁ − nₜ) ⊙ δʰₜ"),
+        (&gru, "grad.U_n", "∂L/∂Uₙ = ∑[t=1..T] δᵘₜ hₜ₋₁ᵀ"),
+    ];
+    for (derivation, id, text) in expected {
+        let Some(equation) = derivation.equation(id) else {
+            assert!(text.is_empty(), "there is no {id}");
+            continue;
+        };
+        assert_eq!(
+            derivation.formula(equation).text(Charset::Unicode),
+            text,
+            "{id}"
+        );
+    }
+}
+
+/// Wrong versions of a formula, one change each.
+fn text_mutants(latex: &str) -> Vec<String> {
+    let changes = [
+        ("+", "-"),
+        ("-", "+"),
+        (r"^{\top}", ""),
+        (r"\odot", "+"),
+        ("_{t}", "_{t+1}"),
+        ("_{t}", "_{t-1}"),
+        ("_{t+1}", "_{t}"),
+        ("_{t-1}", "_{t}"),
+        ("_{k}", "_{k-1}"),
+        ("_{t=1}", "_{t=2}"),
+        ("^{T}", "^{T-1}"),
+        ("{j=k+1}", "{j=k}"),
+        (r"\mathbf{1}-", ""),
+        (r"\delta^{h}", r"\delta^{a}"),
+        (r"\operatorname{diag}", ""),
+    ];
+    let mut mutants = Vec::new();
+    for (from, to) in changes {
+        for (at, _) in latex.match_indices(from) {
+            let mut mutant = latex.to_owned();
+            mutant.replace_range(at..at + from.len(), to);
+            mutants.push(mutant);
+        }
+    }
+    mutants
+}
+
+/// Wrong versions of a term: a part dropped, a sign, a step, a transpose, an order changed.
+fn tree_mutants(term: &Term) -> Vec<Term> {
+    if *term == Term::Zero {
+        return Vec::new();
+    }
+    let mut mutants = vec![Term::Neg(Box::new(term.clone()))];
+    match term {
+        Term::Add(parts) | Term::Had(parts) | Term::Mul(parts) => {
+            for i in 0..parts.len() {
+                let mut fewer = parts.clone();
+                fewer.remove(i);
+                mutants.push(match term {
+                    Term::Add(_) => Term::Add(fewer),
+                    Term::Had(_) => Term::Had(fewer),
+                    _ => Term::Mul(fewer),
+                });
+            }
+        }
+        Term::T(x) => mutants.push((**x).clone()),
+        Term::Sum(v, from, to, x) => {
+            mutants.push(Term::Sum(*v, from.plus(1), to.clone(), x.clone()));
+            mutants.push(Term::Sum(*v, from.clone(), to.plus(-1), x.clone()));
+        }
+        Term::Prod(v, from, to, x) => {
+            mutants.push(Term::Prod(*v, from.plus(1), to.clone(), x.clone()));
+        }
+        Term::Value(name, Some(at)) if at.base != Base::Zero => {
+            mutants.push(Term::Value(name.clone(), Some(at.plus(-1))));
+        }
+        Term::Delta(name, Some(at)) => {
+            mutants.push(Term::Delta(name.clone(), Some(at.plus(1))));
+            mutants.push(Term::Delta(name.clone(), Some(at.plus(-1))));
+        }
+        _ => {}
+    }
+    // A change further down.
+    let parts: Vec<Term> = term.parts().into_iter().cloned().collect();
+    for (i, part) in parts.iter().enumerate() {
+        // A norm and a square do not see a sign.
+        let blind = usize::from(matches!(
+            term,
+            Term::Norm(_) | Term::MaxNorm(_) | Term::Pow(_, 2)
+        ));
+        for changed in tree_mutants(part).into_iter().skip(blind) {
+            mutants.push(with_part(term, i, &changed));
+        }
+    }
+    mutants
+}
+
+fn killed(equation: &Equation, right: &Term, runs: &[Instance]) -> bool {
+    !matches!(
+        compare(equation, &equation.left, right, runs),
+        Ok(Check::Passed { .. })
+    )
+}
+
+/// The lines on which a change must show: not those of the bounds, which are not equalities.
+fn mutable(derivation: &Derivation) -> impl Iterator<Item = &Equation> {
+    let skip = |e: &&Equation| e.relation == Relation::Equal && !e.id.starts_with("init.");
+    derivation.equations.iter().filter(skip)
+}
+
+fn models() -> [Derivation; 3] {
+    [Cell::rnn(), Cell::lstm(), Cell::gru()].map(|cell| {
+        let model = cell.start(Start::Parameter).model("m", Loss::SquaredError);
+        model.unwrap().derive().unwrap()
+    })
+}
+
+/// Whether a change changes nothing: the transpose of a derivative within a step, which is a diagonal
+/// matrix, a last step at which δ of the next one is zero, or the sign of every factor inside a norm.
+fn is_the_same(equation: &Equation, mutant: &str, original: &str) -> bool {
+    let slope = r"\frac{\partial h_{t}}{\partial c_{t}}";
+    let transposed = format!(r"\left({slope}\right)^{{\top}}");
+    let diagonal = equation.id.starts_with("costate.")
+        && [slope.to_owned(), format!(r"\left({slope}\right)")]
+            .iter()
+            .any(|plain| mutant != original && original.replace(&transposed, plain) == mutant);
+    let second = original.find(r"+\sum").unwrap_or(original.len());
+    let beyond = equation.id.starts_with("carousel.cut.")
+        && mutant.get(..second) == original.get(..second)
+        && mutant.replace("^{T-1}", "^{T}") == original;
+    let sign = equation.id.starts_with("carousel.norm.")
+        && original
+            .split_once("^{t}")
+            .and_then(|(head, rest)| Some((head, rest.split_once(r"\right\rVert")?)))
+            .is_some_and(|(head, (factor, tail))| {
+                mutant == format!(r"{head}^{{t}}(-{factor})\right\rVert{tail}")
+            });
+    // A state does not depend on a later one: a sum may as well begin earlier.
+    let earlier = equation.id == "bridge.horner" && mutant.replace("t=k-1", "t=k+1") == original;
+    diagonal || beyond || sign || earlier
+}
+
+#[test]
+fn every_change_of_the_printed_text_is_noticed() {
+    let (mut count, mut by_parser) = (0, 0);
+    for derivation in models() {
+        let runs = [derivation.instance(5).unwrap()];
+        let lexicon = derivation.lexicon();
+        for equation in mutable(&derivation) {
+            let latex = derivation.sides(equation).1.latex(Dialect::Plain);
+            // A sum that begins where its inner sum is still empty is the same sum.
+            // So is one that ends there, beyond the last step.
+            let same = |m: &String| {
+                m.contains(r"=\tau-1")
+                    || m.contains(r"^{T+1}\sum_{t=e(k)+1}")
+                    || is_the_same(equation, m, &latex)
+            };
+            for mutant in text_mutants(&latex).into_iter().filter(|m| !same(m)) {
+                count += 1;
+                match lexicon.parse(&mutant) {
+                    Err(_) => by_parser += 1,
+                    Ok(right) => {
+                        let found = killed(equation, &right, &runs);
+                        assert!(found, "{}: {latex}\nsurvives as {mutant}", equation.id);
+                    }
+                }
+            }
+        }
+    }
+    println!("{count} mutants of the text, {by_parser} refused by the grammar, none survived");
+    assert!(count > 1000, "{count}");
+}
+
+#[test]
+fn every_change_of_a_term_is_noticed() {
+    let mut count = 0;
+    for derivation in models() {
+        let runs = [derivation.instance(6).unwrap()];
+        for equation in mutable(&derivation) {
+            for mutant in tree_mutants(&equation.right) {
+                count += 1;
+                let show = |t: &Term| derivation.symbols().show(t).latex(Dialect::Plain);
+                let latex = show(&mutant);
+                if is_the_same(equation, &latex, &show(&equation.right)) {
+                    continue;
+                }
+                let found = killed(equation, &mutant, &runs);
+                assert!(found, "{} survives as {latex}", equation.id);
+            }
+        }
+    }
+    println!("{count} mutants of terms, none survived");
+    assert!(count > 2000, "{count}");
+}
+
+/// A claim about an LSTM, as an equation to be compared.
+fn claim(left: Term, vars: Vec<(char, Time, Time)>) -> Equation {
+    Equation {
+        id: "claim".into(),
+        part: Part::Jacobian,
+        left,
+        relation: Relation::Equal,
+        right: Term::Zero,
+        range: Range { vars },
+        given: None,
+        shape: None,
+        rules: Vec::new(),
+        premises: Vec::new(),
+        steps: Vec::new(),
+        level: Level::Sheet,
+        check: Check::Pending,
+    }
+}
+
+#[test]
+fn what_is_often_said_and_is_wrong_is_wrong_here() {
+    let lstm = Cell::lstm().start(Start::Parameter);
+    let lstm = lstm
+        .model("lstm", Loss::SquaredError)
+        .unwrap()
+        .derive()
+        .unwrap();
+    let runs = [lstm.instance(3).unwrap()];
+    let at = |n| Time::at(n);
+    let c = |to: i64, from: i64| Term::Jacobian("c".into(), at(to), "c".into(), at(from));
+
+    // The derivative over two steps is not the product of those over one: the path through the
+    // output gate is lost.
+    let line = claim(c(4, 2), Vec::new());
+    assert!(killed(&line, &Term::Mul(vec![c(4, 3), c(3, 2)]), &runs));
+    let one = claim(c(4, 3), Vec::new());
+    assert!(!killed(&one, &c(4, 3), &runs));
+
+    // The order of Jacobians matters.
+    let line = claim(Term::StateFlow(at(4), at(2)), Vec::new());
+    let j = |n| Term::StateJacobian(at(n));
+    assert!(!killed(&line, &Term::Mul(vec![j(4), j(3)]), &runs));
+    assert!(killed(&line, &Term::Mul(vec![j(3), j(4)]), &runs));
+
+    // And none of it is printed.
+    let product = r"\prod_{j=k+1}^{t}\frac{\partial c_{j}}{\partial c_{j-1}}";
+    for lang in Lang::ALL {
+        let page = lstm.render(Format::Tex, *lang, Level::Full);
+        assert!(!page.contains(product));
+    }
+
+    // Two matrices with spectral radius 0 whose product has spectral radius 4: the sentence about
+    // norms is about norms.
+    let (a, b) = (
+        ndarray::array![[0.0, 2.0], [0.0, 0.0]],
+        ndarray::array![[0.0, 0.0], [2.0, 0.0]],
+    );
+    assert_eq!(a.dot(&a).sum() + b.dot(&b).sum(), 0.0);
+    assert_eq!(a.dot(&b), ndarray::array![[4.0, 0.0], [0.0, 0.0]]);
+}
+
+#[test]
+fn names_that_look_alike_are_told_apart() {
+    let r = Recurrence::define("clash", |r| {
+        let (len, loss) = (r.param("T", ()), r.param("L", ()));
+        let (delta, sigma) = (r.param("delta", ()), r.param("sigma", ()));
+        let start = r.param("a1", ());
+        let a = r.state_from("a", start);
+        let a = r.next(
+            a,
+            (len * a + loss * r.input("x", ()) + delta).sigmoid() * sigma,
+        );
+        r.loss(a.square());
+    })
+    .unwrap();
+    let mut derivation = r.derive().unwrap();
+    all_hold(&mut derivation, 2);
+    let text = derivation.render(Format::Text, Lang::En, Level::Sheet);
+    assert!(text.contains("∂E/∂T = "), "{text}");
+    assert!(text.contains("∂E/∂a1 = "), "{text}");
+    assert!(text.contains("sigmoid("), "{text}");
+    let twice = r
+        .derive_with(&[("T", "L")])
+        .map(|_| ())
+        .unwrap_err()
+        .to_string();
+    assert!(twice.contains("both be shown as"), "{twice}");
+}
+
+#[test]
+fn ids_are_unique_and_premises_exist() {
+    for (name, cell) in cells() {
+        let derivation = cell
+            .model(name, Loss::SquaredError)
+            .unwrap()
+            .derive()
+            .unwrap();
+        let ids: Vec<&str> = derivation.equations.iter().map(|e| &*e.id).collect();
+        for (i, id) in ids.iter().enumerate() {
+            assert!(!ids[..i].contains(id), "{name}: {id} stands twice");
+        }
+        for equation in &derivation.equations {
+            for premise in &equation.premises {
+                assert!(
+                    ids.contains(&&**premise),
+                    "{name}: {} needs {premise}",
+                    equation.id
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_derivation_without_a_loss_is_refused() {
+    let r = Recurrence::define("no loss", |r| {
+        let h = r.state("h", ());
+        r.output("h", r.next(h, h.tanh() + r.input("x", ())));
+    })
+    .unwrap();
+    assert!(matches!(
+        r.derive().unwrap_err(),
+        bptt::Error::NoLoss { .. }
+    ));
+}
+
+/// The lines of the general theorem are told from those that could not be checked, and each names lines
+/// that say it of the recurrence at hand.
+#[test]
+fn general_lines_have_a_state_of_their_own() {
+    for cell in [Cell::rnn(), Cell::lstm(), Cell::lstm().backward()] {
+        let model = cell.model("m", Loss::SquaredError).unwrap();
+        let derivation = model.derive().unwrap();
+        let page = derivation.render(Format::Json, Lang::En, Level::Full);
+        let json: serde_json::Value = serde_json::from_str(&page).unwrap();
+        let lines = json["theorem"].as_array().unwrap();
+        let mut named = 0;
+        for line in lines {
+            assert_eq!(line["state"], "general");
+            assert!(line["latex"].as_str().is_some_and(|l| !l.is_empty()));
+            for id in line["instances"].as_array().unwrap() {
+                let id = id.as_str().unwrap();
+                assert!(derivation.equation(id).is_some(), "there is no {id}");
+                named += 1;
+            }
+        }
+        assert!(lines.len() == 6 && named > 7, "{named}");
+    }
+}

@@ -1,0 +1,25 @@
+//! Derivations: terms, rules, bounds, documents.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod backward;
+mod bound_mutants;
+mod bounds;
+mod chapters;
+mod choices;
+mod columns;
+mod derive;
+mod lags;
+mod pages;
+mod parts;
+mod refusals;
+mod render;
+mod replay;
+mod rules;
+mod starts;
+mod states;
+mod textbook;
+mod typography;

@@ -1,0 +1,462 @@
+//! Where states start and what the loss reads: what is not a plain chain is derived as far as it holds,
+//! and no further.
+
+use crate::support::user::{derived, shown};
+use bptt::derive::{Derivation, Term, Time, compare};
+
+fn has(derivation: &Derivation, beginning: &str) -> bool {
+    let mut lines = derivation.equations.iter();
+    lines.any(|line| line.id.starts_with(beginning))
+}
+
+/// The response to a parameter that the start depends on as well has another part.
+#[test]
+fn a_start_and_a_step_that_share_a_parameter() {
+    let shared = derived(
+        "
+input x, y
+param w
+state h = w
+h' = tanh(w * h + x)
+loss (h' - y)^2
+",
+    );
+    assert!(has(&shared, "bridge.recursion") && !has(&shared, "map."));
+    let apart = derived(
+        "
+input x, y
+param w, v
+state h = v
+h' = tanh(w * h + x)
+loss (h' - y)^2
+",
+    );
+    assert!(has(&apart, "map.sum.w"));
+}
+
+/// A state that runs backwards from where one that runs forwards has come to.
+#[test]
+fn a_backward_state_that_starts_from_a_forward_one() {
+    let derivation = derived(
+        "
+input x
+param w, v
+state f
+backward state b = last(f')
+f' = tanh(w * f + x)
+b' = tanh(v * b + x)
+loss b' * f'
+",
+    );
+    assert!(has(&derivation, "jac.f.f") && !has(&derivation, "back.jac"));
+}
+
+/// A loss that reads a state of the next step makes no state of its own, and none of it is sent at the
+/// step of one loss alone.
+#[test]
+fn a_loss_that_reads_the_state_of_another_step() {
+    for (state, way, read) in [
+        ("state", "jac", "advance"),
+        ("backward state", "back.jac", "delay"),
+    ] {
+        let derivation = derived(&format!(
+            "
+input x
+param w
+{state} h
+h' = tanh(w * h + x)
+loss h' * {read}(h')
+"
+        ));
+        assert!(has(&derivation, way), "{read}");
+        for none in ["chunk.", "bridge.step", "back.bridge.step"] {
+            assert!(!has(&derivation, none), "{read}: {none}");
+        }
+        let both = has(&derivation, "jac.h.h") && has(&derivation, "back.jac.h.h");
+        assert!(!both, "{read}");
+    }
+}
+
+/// What is summed over beside a step has a variable of its own.
+#[test]
+fn a_sum_over_the_steps_beside_a_step() {
+    let derivation = derived(
+        "
+input x
+param w
+state h
+h' = tanh(w * h + x)
+loss h' * total_steps(h')
+",
+    );
+    let delta = shown(&derivation, "delta.h");
+    assert!(
+        delta.contains("∑[s=1..T] hₛ") && !delta.contains("∑[t="),
+        "{delta}"
+    );
+    assert!(!has(&derivation, "bridge.step") && !has(&derivation, "chunk."));
+}
+
+/// Numbers that are products stand in front of matrices, whichever way they come about.
+#[test]
+fn products_that_are_numbers_are_not_between_matrices() {
+    let cases = [
+        (
+            "W[H, H], q[2]",
+            "h' = tanh(W @ (sum(q[0:1]) * h + x))",
+            "def.a",
+            "aₜ = W (q_{1:1} hₜ₋₁ + xₜ)",
+        ),
+        (
+            "W[H, H], p[H]",
+            "h' = tanh(W @ (sum(p) * h) + x)",
+            "jac.plus.h",
+            "d⁺hₜ = (𝟏 − hₜ ⊙ hₜ) ⊙ (𝟏ᵀ p dW hₜ₋₁ + 𝟏ᵀ dp W hₜ₋₁ + dxₜ)",
+        ),
+        (
+            "A[H, H]",
+            "h' = tanh(h * (h @ A @ h) + x)",
+            "def.a",
+            "aₜ = hₜ₋₁ᵀ A hₜ₋₁ hₜ₋₁ + xₜ",
+        ),
+        (
+            "b[H], c",
+            "h' = tanh(b * c * sum(h) + x)",
+            "jac.h.h",
+            "Jₜ = c diag(𝟏 − hₜ ⊙ hₜ) b 𝟏ᵀ",
+        ),
+    ];
+    for (parameters, step, id, line) in cases {
+        let derivation = derived(&format!(
+            "
+dim H
+input x[H], y[H]
+param {parameters}
+state h[H]
+{step}
+loss squared_error(h', y)
+"
+        ));
+        assert_eq!(shown(&derivation, id), line);
+        assert!(has(&derivation, "bridge.double."), "{step}");
+    }
+}
+
+/// A number times a matrix that is carried: the gradient of the number is an inner product of matrices.
+#[test]
+fn a_number_times_a_matrix() {
+    let derivation = derived(
+        "
+dim H
+input x[H], y[H]
+param e
+state M[H, H]
+M' = e * M + outer(x, x)
+loss squared_error(M' @ x, y)
+",
+    );
+    assert!(!has(&derivation, "jac."));
+    assert_eq!(
+        shown(&derivation, "grad.e"),
+        "∂L/∂e = ∑[t=1..T] ⟨Mₜ₋₁, δ^Mₜ⟩"
+    );
+}
+
+/// A sum over the columns of a matrix is a product with ones.
+#[test]
+fn a_sum_over_columns() {
+    let derivation = derived(
+        "
+dim H, K
+input X[H, K], y[H]
+param A[H, K]
+state h[H]
+h' = tanh(h + sum(X * A, columns))
+loss squared_error(h', y)
+",
+    );
+    assert_eq!(shown(&derivation, "def.a"), "aₜ = hₜ₋₁ + (Xₜ ⊙ A) 𝟏");
+    assert_eq!(shown(&derivation, "jac.h.h"), "Jₜ = diag(𝟏 − hₜ ⊙ hₜ)");
+    // Of a parameter alone, with ones that are no number spread over it.
+    let fixed = derived(
+        "
+dim H, K
+input y[H]
+param A[H, K]
+state h[H]
+h' = tanh(h + sum(A, columns))
+loss squared_error(h', y)
+",
+    );
+    assert_eq!(shown(&fixed, "grad.A"), "∂L/∂A = (∑[t=1..T] δᵃₜ) 𝟏ᵀ");
+}
+
+/// A state that does not come from its step, beside one that does: what is immediate of it is nothing.
+#[test]
+fn a_state_that_is_only_carried_on() {
+    let moving = derived(
+        "
+input x, y
+param w
+state h
+h' = tanh(w * h + x)
+loss (h' - y)^2
+",
+    );
+    let derivation = derived(
+        "
+input x, y
+param b
+state s = b, z
+s' = s
+z' = 0.5 * z + s
+loss (z' - y)^2 + x * z'
+",
+    );
+    assert_eq!(shown(&derivation, "jac.plus.s"), "d⁺sₜ = 0");
+    assert_eq!(shown(&derivation, "jac.z.z"), "Jᶻᶻₜ = 1/2");
+    // What is not nothing is not taken for it.
+    let run = [moving.instance(1).unwrap()];
+    let line = moving.equation("jac.plus.h").unwrap();
+    assert!(compare(line, &line.left, &Term::Zero, &run).is_err());
+}
+
+/// A loss that reads two states before the step, of which one is a number.
+#[test]
+fn the_start_of_a_vector_and_a_number() {
+    derived(
+        "
+dim H
+input x[H]
+param w[H], a
+state s[H], q
+s' = tanh(w * s + x)
+q' = a * q + sum(s)
+loss 0.5 * q
+",
+    );
+}
+
+/// A value that does not vary with the step has a line that holds once.
+#[test]
+fn an_error_term_without_a_step_has_no_range() {
+    let derivation = derived(
+        "
+dim H
+input x[H], y[H]
+param a[H, H], b[H, H]
+state h[H]
+W = tanh(a)
+V = W * b
+h' = tanh(V @ h + x)
+loss squared_error(h', y)
+",
+    );
+    let lines = derivation.equations.iter();
+    let fixed = lines.filter(|line| matches!(line.left, Term::Delta(_, None)));
+    let compact = |id: &str| id.starts_with("compact.");
+    let mut seen = 0;
+    for line in fixed {
+        assert!(line.range.vars.is_empty(), "{}", line.id);
+        seen += usize::from(compact(&line.id));
+    }
+    assert!(seen > 0);
+}
+
+/// What the loss sends back across an end of the sequence stands behind one condition, forwards and,
+/// turned round, backwards.
+#[test]
+fn a_loss_that_reads_the_states_before_the_step() {
+    let both = derived(
+        "
+dim H, K
+input x[K], y[H]
+param A[H, H], B[H, H], V[H, K], c[H]
+state h[H]
+backward state g[H]
+h' = tanh(A @ h + V @ x)
+g' = tanh(B @ g + V @ x + c)
+loss 0.5 * sum((g - y)^2) + 0.5 * sum((h - y)^2)
+",
+    );
+    for (id, expected) in [
+        ("delta.h", "δʰₜ = [t < T] (hₜ − yₜ₊₁) + Aᵀ δᵃₜ₊₁"),
+        (
+            "bridge.recursion",
+            "δʰₜ = [t < T] (hₜ − yₜ₊₁) + Jₜ₊₁ᵀ δʰₜ₊₁",
+        ),
+        (
+            "back.bridge.recursion",
+            "δᵍₜ = [1 < t] (gₜ − yₜ₋₁) + J̃ₜ₋₁ᵀ δᵍₜ₋₁",
+        ),
+        (
+            "bridge.closed",
+            "δʰₖ = ∑[t=k..T] [t < T] (∂hₜ/∂hₖ)ᵀ (hₜ − yₜ₊₁)",
+        ),
+        (
+            "back.bridge.closed",
+            "δᵍₖ = ∑[t=1..k] [1 < t] (∂gₜ/∂gₖ)ᵀ (gₜ − yₜ₋₁)",
+        ),
+        ("back.let.M", "M̃ ≔ max_{1≤t≤T} ‖[1 < t] (gₜ − yₜ₋₁)‖"),
+    ] {
+        assert_eq!(shown(&both, id), expected);
+    }
+    assert!(has(&both, "bound.delta.all") && has(&both, "back.bound.delta.all"));
+}
+
+/// Whatever stands before it, and with whatever sign, all that the loss sends is bounded, and what is
+/// bounded is what its maximum is of.
+#[test]
+fn what_the_loss_sends_is_bounded_as_a_whole() {
+    for (loss, sent) in [
+        ("loss (h' - y)^2", "|2 (hₜ − yₜ)|"),
+        ("loss -y * h'", "|yₜ|"),
+        ("final loss -(h')^2", "|2 [t = T] hₜ|"),
+        ("loss (h - y)^2", "|2 [t < T] (hₜ − yₜ₊₁)|"),
+        ("loss h' * advance(h')", "|hₜ₊₁ + [1 < t] hₜ₋₁|"),
+    ] {
+        let source = format!("input x, y\nparam w\nstate h\nh' = tanh(w * h + x)\n{loss}\n");
+        let derivation = derived(&source);
+        let bound = format!("|δʰₖ| ≤ ∑[t=k..T] {sent} qᵗ⁻ᵏ");
+        assert_eq!(shown(&derivation, "bound.delta"), bound);
+        let most = format!("M ≔ max_{{1≤t≤T}} {sent}");
+        assert_eq!(shown(&derivation, "let.M"), most);
+        assert!(has(&derivation, "bound.delta.all"), "{loss}");
+    }
+}
+
+/// What a loss reads of steps on both sides, and through delays that start from nothing beside a state
+/// that does not, is sent back from where it was read and from nowhere else.
+#[test]
+fn a_loss_that_reads_far_from_its_step() {
+    let start = |start: &str, loss: &str| {
+        derived(&format!(
+            "input x, y\nparam w, v\nstate h{start}\nh' = tanh(w * h + v * x)\nloss {loss}\n"
+        ))
+    };
+    for (loss, sent) in [
+        (
+            "(advance(h') - y) * delay(h')",
+            "[1 < t] hₜ₋₂ + [t < T] (hₜ₊₂ − yₜ₊₁)",
+        ),
+        ("h' * delay(delay(h'))", "hₜ₋₂ + [t + 1 < T] hₜ₊₂"),
+        (
+            "delay(h') * delay(delay(h'))",
+            "[t < T] ([t + 1 < T] hₜ₊₁ + hₜ₋₁)",
+        ),
+    ] {
+        let line = shown(&start("", loss), "delta.h");
+        assert_eq!(line, format!("δʰₜ = w δᵃₜ₊₁ + {sent}"));
+    }
+    for (loss, read, sent) in [
+        (
+            "advance(h') * delay(h')",
+            "hₜ₊₁ [1 < t] hₜ₋₁",
+            "[t < T] hₜ₊₂ + [1 < t − 1] hₜ₋₂",
+        ),
+        (
+            "(delay(delay(h')) - y)^2",
+            "([1 < t − 1] hₜ₋₂ − yₜ)²",
+            "2 [t + 1 < T] (hₜ − yₜ₊₂)",
+        ),
+        (
+            "delay(h') * delay(delay(h'))",
+            "[1 < t] hₜ₋₁ [1 < t − 1] hₜ₋₂",
+            "[t < T] ([t + 1 < T] hₜ₊₁ + [1 < t] hₜ₋₁)",
+        ),
+    ] {
+        let derivation = start(" = v", loss);
+        assert_eq!(shown(&derivation, "def.loss.t"), format!("Lₜ = {read}"));
+        let line = shown(&derivation, "delta.h");
+        assert_eq!(line, format!("δʰₜ = w δᵃₜ₊₁ + {sent}"));
+    }
+}
+
+/// A delay of a state that is carried backwards belongs to the loss, not to a chain that runs forwards,
+/// and a loss of the last step reaches such a state there alone.
+#[test]
+fn losses_of_states_that_are_carried_backwards() {
+    let of = |loss: &str| {
+        derived(&format!(
+            "input x, y\nparam w, v\nbackward state h = v\nh' = tanh(w * h + x)\n{loss}\n"
+        ))
+    };
+    for loss in [
+        "loss (delay(delay(h')) * h' - y)^2",
+        "loss (delay(h') - delay(delay(h'))) * h'",
+    ] {
+        let derivation = of(loss);
+        assert!(!has(&derivation, "jac.") && has(&derivation, "back.jac.product"));
+        assert!(has(&derivation, "back.bridge.double.w"), "{loss}");
+    }
+    let last = of("final loss (h' - 1)^2");
+    assert_eq!(
+        shown(&last, "back.bridge.pairing"),
+        "⟨δʰₜ, dhₜ⟩ = ⟨δʰₜ₊₁ − 2 [t + 1 = T] (hₜ₊₁ − 1), dhₜ₊₁⟩ + ⟨δʰₜ, d⁺hₜ⟩"
+    );
+}
+
+/// What several states get at their start is what the first step sends there, also of a mean.
+#[test]
+fn the_start_of_several_states_under_a_mean() {
+    let derivation = derived(
+        "
+dim H
+input x[H], y[H]
+param W[H, H], U[H, H], v[H]
+state h[H]
+state s[H] = tanh(v)
+h' = tanh(W @ h + W @ s)
+s' = tanh(W @ s + U @ h + x)
+mean loss 0.5 * sum((s' + s - y)^2)
+",
+    );
+    assert_eq!(
+        shown(&derivation, "costate.start"),
+        "[∂L/∂h₀; ∂L/∂s₀] = [0; 1/T (s₁ + s₀ − y₁)] + J₁ᵀ [λʰ₁; λˢ₁]"
+    );
+}
+
+/// What a line forgives is the rounding of what cancels in it, and no more.
+#[test]
+fn what_cancels_is_rounded_and_not_wrong() {
+    let derivation =
+        derived("input x, y\nparam w\nstate h\nh' = tanh(w * h + x)\nloss (h' - y)^2\n");
+    let line = derivation.equation("delta.h").unwrap();
+    let runs = [derivation.instance(1).unwrap()];
+    let x = || Term::Value("x".into(), Some(Time::var('t')));
+    let apart = |by: f64| {
+        let almost = Term::Mul(vec![Term::Num(1.0 - by), x()]);
+        let left = Term::Add(vec![x(), Term::Neg(Box::new(almost))]);
+        compare(line, &left, &Term::Zero, &runs)
+    };
+    assert!(apart(1e-15).is_ok());
+    assert!(apart(1e-13).is_err());
+}
+
+/// Lines that failed where steps beyond the ends, ones and numbers came together.
+#[test]
+fn what_comes_together_at_the_ends() {
+    let scalar = "input x, y\nparam w, v\nstate h = v\nh' = tanh(w * h + v * x)\n";
+    let twice = derived(&format!("{scalar}loss (delay(delay(h')) - y)^2\n"));
+    assert!(!shown(&twice, "last.h").contains("T + 1 < T"));
+    derived(&format!("{scalar}loss delay(delay(h')) / (2 + h'^2)\n"));
+    let states = "input x, y\nparam w, v\nstate h = 0.5\nstate s = 0.5\nh' = 0.5 * h + tanh(s * s)\n\
+                  s' = tanh(2 * s + w * x)\n";
+    let far = derived(&format!(
+        "{states}loss (advance(s') - delay(delay(s'))) * y + h'\n"
+    ));
+    assert!(has(&far, "costate.closed") && !has(&far, "costate.start"));
+    let stack = derived(
+        "
+dim H
+input x[H], y
+param A[H, H]
+state l[H]
+m = A @ softmax(l)
+l' = m - logsumexp(m) + log_softmax(x)
+loss (logsumexp(l') - y)^2
+",
+    );
+    assert!(has(&stack, "bridge.double.A"));
+}

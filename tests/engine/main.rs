@@ -1,0 +1,31 @@
+//! The engine: definitions, derivatives, the evaluator, plans and runs, certification.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod accuracy;
+mod bad_input;
+mod certificates;
+mod conditions;
+mod custom_op;
+mod exact_tables;
+mod executor;
+mod hand_derived;
+mod lengths;
+mod losses;
+mod mistakes;
+mod mutants;
+mod names;
+mod non_finite;
+mod ops;
+mod ops_linear;
+mod sequences;
+mod singular;
+mod square;
+mod statistics;
+mod structure;
+mod user_recurrences;
+mod views;
+mod wrong_rules;

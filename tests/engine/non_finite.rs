@@ -1,0 +1,217 @@
+//! Where a number that is not finite began: the compiled program finds the operation, step, sample and
+//! entry that the evaluator finds, which looks at every node of every step.
+
+use crate::support::Noise;
+use bptt::{Batch, Error, Params, Recurrence, Wrt};
+use ndarray::{Array2, Array3, arr0, array};
+
+fn parse(text: &str) -> Recurrence {
+    match Recurrence::parse("test.rec", text) {
+        Ok(recurrence) => recurrence,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// What the program finds, on one worker and on two.
+fn find(r: &Recurrence, params: &Params<f64>, batch: &Batch<f64>) -> Option<Error> {
+    let mut found = [1, 2].map(|threads| {
+        let program = r.compile_for::<f64>(params, batch).expect("it fits");
+        let program = program.threads(threads);
+        let mut workspace = program.workspace();
+        let failure = program.run(params, batch, &mut workspace).map(|_| ()).err();
+        let found = program.find_non_finite(params, batch, &mut workspace);
+        let found = found.expect("the data fits");
+        assert_eq!(failure.is_some(), found.is_some(), "{failure:?} {found:?}");
+        found.map(|error| (error.to_string(), error))
+    });
+    let [first, second] = &mut found;
+    let text = |found: &Option<(String, Error)>| found.as_ref().map(|f| f.0.clone());
+    assert_eq!(text(first), text(second), "whatever the number of workers");
+    first.take().map(|f| f.1)
+}
+
+/// Both engines find the same place, in which these words are named.
+fn agree(r: &Recurrence, params: &Params<f64>, batch: &Batch<f64>, words: &[&str]) {
+    let evaluated = r.evaluate(params, batch).expect_err("it is not finite");
+    let found = find(r, params, batch).expect("it is not finite");
+    assert_eq!(found.to_string(), evaluated.to_string(), "{r}");
+    for word in words {
+        assert!(found.to_string().contains(word), "{word} in {found}");
+    }
+}
+
+fn ones(steps: usize, samples: usize) -> Batch<f64> {
+    Batch::new(steps, samples).with("x", Array2::ones((steps, samples)))
+}
+
+#[test]
+fn a_state_that_overflows() {
+    let r = parse("input x\nparam w\nstate s\ns' = w * s + x\nloss s'\n");
+    let params = Params::new().with("w", arr0(10.0));
+    agree(
+        &r,
+        &params,
+        &ones(400, 1),
+        &["w * s", "step 309 of sample 0", "inf"],
+    );
+    agree(&r, &params, &ones(400, 3), &["step 309"]);
+    // The forward pass comes first, whatever else is not finite after it.
+    let gradient = r.gradient(Wrt::Everything).expect("it has one");
+    agree(&gradient, &params, &ones(400, 3), &["w * s", "step 309"]);
+    let tangent = r.tangent(Wrt::Parameters).expect("it has one");
+    let start = tangent.parameters().map(str::to_owned).collect::<Vec<_>>();
+    let batch = ones(400, 2);
+    let params = start
+        .iter()
+        .fold(Params::new(), |p, name| p.with(name, arr0(10.0)));
+    let found = find(&tangent, &params, &batch).expect("it overflows");
+    assert!(found.to_string().contains("step 30"), "{found}");
+}
+
+#[test]
+fn a_state_that_overflows_far_from_a_finite_loss() {
+    let r = parse("input x\nparam w\nstate s\ns' = w * s + x\nfinal loss tanh(s')\n");
+    let params = Params::new().with("w", arr0(10.0));
+    for (steps, samples) in [(400, 1), (400, 2), (3000, 2)] {
+        let batch = ones(steps, samples);
+        assert!(find(&r, &params, &batch).is_none(), "the loss is finite");
+        let gradient = r.gradient(Wrt::Parameters).expect("it has one");
+        let Some(found) = find(&gradient, &params, &batch) else {
+            continue;
+        };
+        for word in ["w * s", "step 309 of sample 0"] {
+            assert!(found.to_string().contains(word), "{word} in {found}");
+        }
+    }
+}
+
+#[test]
+fn samples_that_differ_in_length() {
+    let r = parse("input x\nstate s\ns' = 10 * s + x\nloss s'\n");
+    // Only the third runs long enough; it is not the longest.
+    let batch = ones(500, 4).with_lengths([20, 305, 350, 500]);
+    let mut x = Array2::ones((500, 4));
+    x.column_mut(3).fill(0.0);
+    let batch = batch.with("x", x);
+    agree(&r, &Params::new(), &batch, &["step 309 of sample 2"]);
+}
+
+#[test]
+fn a_term_of_the_loss() {
+    let r = parse("input x\nparam p\nstate s\ns' = 0.5 * s + x\nloss ln(p * x) + s'\n");
+    let params = Params::new().with("p", arr0(1.0));
+    let mut x = Array2::ones((700, 3));
+    x[[600, 1]] = -1.0;
+    let batch = Batch::new(700, 3).with("x", x);
+    agree(&r, &params, &batch, &["ln", "NaN", "step 600 of sample 1"]);
+    let gradient = r.gradient(Wrt::Parameters).expect("it has one");
+    agree(&gradient, &params, &batch, &["ln", "step 600 of sample 1"]);
+}
+
+#[test]
+fn a_backward_pass() {
+    // The root is finite at 0, its derivative is not.
+    let r = parse("input x\nparam w\nstate s\ns' = w * s + x\nloss sqrt(s')\n");
+    let params = Params::new().with("w", arr0(0.5));
+    let mut x = Array2::ones((900, 2));
+    x.column_mut(1).slice_mut(ndarray::s![..3]).fill(0.0);
+    let batch = Batch::new(900, 2).with("x", x);
+    assert!(find(&r, &params, &batch).is_none(), "the value is finite");
+    let gradient = r.gradient(Wrt::Parameters).expect("it has one");
+    let found = find(&gradient, &params, &batch).expect("it is not finite");
+    assert!(found.to_string().contains("step 2 of sample 1"), "{found}");
+    // A cotangent that grows on its way back.
+    let r = parse("input x\nparam w\nstate s\ns' = w * s + x\nfinal loss s'\n");
+    let params = Params::new().with("w", arr0(10.0));
+    let mut x = Array2::zeros((700, 2));
+    x[[699, 0]] = 1.0;
+    let batch = Batch::new(700, 2).with("x", x);
+    let gradient = r.gradient(Wrt::Everything).expect("it has one");
+    let found = find(&gradient, &params, &batch).expect("it overflows");
+    assert!(found.to_string().contains("step 391"), "{found}");
+    assert!(found.to_string().contains("s.bar"), "{found}");
+}
+
+#[test]
+fn second_order_and_networks() {
+    let r = parse(
+        "dim H, K\ninput x[K], y[H]\nparam W[H,H], U[H,K]\nstate h[H]\n\
+         h' = relu(W @ h + U @ x)\nloss sum((h' - y)^2)\n",
+    );
+    for (h, steps, samples) in [(3, 400, 1), (3, 400, 2), (40, 300, 3), (140, 200, 2)] {
+        let mut noise = Noise(7);
+        let mut numbers = || noise.number();
+        let params = Params::new().with("W", Array2::eye(h) * 20.0).with(
+            "U",
+            Array2::from_shape_simple_fn((h, 2), || numbers().abs()),
+        );
+        let batch = Batch::new(steps, samples)
+            .with(
+                "x",
+                Array3::from_shape_simple_fn((steps, samples, 2), &mut numbers),
+            )
+            .with("y", Array3::zeros((steps, samples, h)));
+        let gradient = r.gradient(Wrt::Parameters).expect("it has one");
+        let found = find(&gradient, &params, &batch).expect("it overflows");
+        assert!(found.to_string().contains("of sample 0"), "{found}");
+        let Error::NonFiniteValue { expression, .. } = &found else {
+            panic!("{found}");
+        };
+        // The squares overflow first; which of the two is found depends on the pass that adds them up.
+        let is_origin = ["(h' - y)^2", "W @ h", "h^2"]
+            .iter()
+            .any(|o| expression.contains(o));
+        assert!(is_origin, "{found}");
+        let second = r.hessian_vector(Wrt::Parameters).expect("it has one");
+        let params = Params::new()
+            .with("W", Array2::eye(h) * 20.0)
+            .with("U", Array2::ones((h, 2)))
+            .with("W.dot", Array2::ones((h, h)))
+            .with("U.dot", Array2::ones((h, 2)));
+        let found = find(&second, &params, &batch).expect("it overflows");
+        assert!(found.to_string().contains("step"), "{found}");
+    }
+}
+
+#[test]
+fn resets_and_sums() {
+    // What overflows before a reset reaches no output; what overflows after it does.
+    let r = parse("input x, keep\nstate s\ns' = select(keep > 0, 10 * s + x, x)\nloss tanh(s')\n");
+    let mut keep = Array2::ones((1000, 1));
+    keep[[500, 0]] = 0.0;
+    let batch = ones(1000, 1).with("keep", keep);
+    assert!(find(&r, &Params::new(), &batch).is_none());
+    let r = parse("input x, keep\nstate s\ns' = select(keep > 0, 10 * s + x, x)\nfinal loss s'\n");
+    let found = find(&r, &Params::new(), &batch).expect("it overflows");
+    assert!(
+        found.to_string().contains("step 809 of sample 0"),
+        "{found}"
+    );
+    // Every term is finite, the sum is not.
+    let r = parse("input x\nloss 1e308 * x\n");
+    agree(&r, &Params::new(), &ones(20, 1), &["inf"]);
+    // What is computed once.
+    let r = parse("input x\nparam p\nloss x * ln(p)\n");
+    let params = Params::new().with("p", arr0(-1.0));
+    agree(
+        &r,
+        &params,
+        &ones(20, 2),
+        &["ln", "NaN", "no particular step"],
+    );
+    let r = parse("sample input a\ninput x\nloss x * ln(a)\n");
+    let batch = ones(20, 2).with("a", array![1.0, -1.0]);
+    agree(&r, &Params::new(), &batch, &["ln", "NaN", "sample 1"]);
+}
+
+#[test]
+fn long_sequences() {
+    let r = parse("input x\nparam w\nstate s\ns' = w * s + x\nloss tanh(s') + s' * 1e-300\n");
+    let steps = 1_000_000;
+    let params = Params::new().with("w", arr0(1.01));
+    let found = find(&r, &params, &ones(steps, 1)).expect("it overflows");
+    assert!(found.to_string().contains("step 7"), "{found}");
+    let gradient = r.gradient(Wrt::Parameters).expect("it has one");
+    let found = find(&gradient, &params, &ones(steps, 1)).expect("it overflows");
+    assert!(found.to_string().contains("step 7"), "{found}");
+}

@@ -1,0 +1,524 @@
+//! Files of data: what was written is read again, what NumPy wrote is understood, and what is
+//! broken or hostile is refused in words. The files of `data/files` were written by NumPy.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::Noise;
+use crate::support::folder::Folder;
+use bptt::data::{Array, Arrays};
+use bptt::{Batch, Params, Recurrence};
+use ndarray::{Array1, ArrayD, IxDyn, arr0, array};
+
+fn sample(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data/files")
+        .join(name)
+}
+
+fn refusal(path: &Path) -> String {
+    Arrays::read(path).expect_err("this is refused").to_string()
+}
+
+#[test]
+fn what_numpy_wrote_is_read() {
+    let found = Arrays::read(sample("plain.npz")).unwrap();
+    let x = ArrayD::from_shape_fn(IxDyn(&[2, 1, 3]), |i| (3 * i[0] + i[2]) as f64 / 4.0);
+    assert_eq!(found.get("y").map(Array::kind), Some("f32"));
+    assert_eq!(found.get("y").map(Array::real), Some(x.clone()));
+    assert_eq!(found.get("x"), Some(&Array::F64(x)));
+    assert_eq!(
+        found.get("c"),
+        Some(&Array::Int(array![[1], [0]].into_dyn()))
+    );
+    assert_eq!(found.get("s"), Some(&Array::F64(arr0(2.5).into_dyn())));
+    assert_eq!(
+        found.get("flag"),
+        Some(&Array::Int(array![1, 0].into_dyn()))
+    );
+    assert_eq!(found.get("u"), Some(&Array::Int(array![7].into_dyn())));
+    let found = Arrays::read(sample("compressed.npz")).unwrap();
+    assert_eq!(
+        found.get("zeros"),
+        Some(&Array::F64(ArrayD::zeros(vec![20, 50])))
+    );
+}
+
+#[test]
+fn what_was_written_is_read() {
+    let folder = Folder::new("round_trip");
+    let arrays = Arrays::new()
+        .with("θ.dot", array![[0.1, -0.0], [1e300, 5e-324]])
+        .with("half", array![1.5_f32])
+        .with("none", Array1::<f64>::zeros(0))
+        .with("number", arr0(std::f64::consts::PI))
+        .with("class", array![[0_i64, -3]]);
+    for name in ["a.npz", "a.safetensors"] {
+        let path = folder.file(name);
+        arrays.write(&path).unwrap();
+        let found = Arrays::read(&path).unwrap();
+        assert_eq!(found.iter().count(), 5, "{name}");
+        for (key, array) in arrays.iter() {
+            assert_eq!(found.get(key), Some(array), "{name}: {key}");
+        }
+    }
+}
+
+#[test]
+fn types_and_orders_that_are_not_meant_are_refused() {
+    let cases = [
+        (
+            "fortran.npz",
+            "Fortran order; save it with `np.ascontiguousarray`",
+        ),
+        (
+            "big_endian.npz",
+            "big-endian (`>f8`); save it with `.astype(\"<f8\")`",
+        ),
+        ("complex.npz", "type `<c16`, expected f4, f8 or integers"),
+        ("text.npz", "type `<U1`"),
+        ("object.npz", "type `|O`"),
+        ("records.npz", "type `records`"),
+    ];
+    for (file, expected) in cases {
+        let message = refusal(&sample(file));
+        assert!(message.contains(expected), "{message}");
+        assert!(
+            message.contains("array `x`") && message.contains(file),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_bomb_is_refused_before_it_expands() {
+    let limit = 1 << 20;
+    let error = Arrays::read_limited(sample("bomb.npz"), limit)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("array `x` expands to 320000000 bytes"),
+        "{error}"
+    );
+    assert!(
+        Arrays::read(sample("bomb.npz")).is_ok(),
+        "320 MB are below the usual limit"
+    );
+}
+
+/// Narrow integers become wide ones: what counts is the memory that they take.
+#[test]
+fn a_bomb_of_narrow_integers_is_refused() {
+    let folder = Folder::new("narrow");
+    let path = folder.file("x.npz");
+    let header = "{'descr': '|i1', 'fortran_order': False, 'shape': (900000,), }\n";
+    fs::write(&path, npz_with(header, &vec![0; 900_000], true)).unwrap();
+    let error = Arrays::read_limited(&path, 1 << 20)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("expands to 7200000 bytes"), "{error}");
+    assert!(Arrays::read(&path).is_ok(), "below the usual limit");
+    // Where nothing is compressed, there is no limit.
+    fs::write(&path, npz_with(header, &vec![0; 900_000], false)).unwrap();
+    assert!(Arrays::read_limited(&path, 1 << 20).is_ok(), "not a bomb");
+}
+
+#[test]
+fn a_tensor_of_many_axes_is_refused() {
+    let folder = Folder::new("axes");
+    let path = folder.file("x.safetensors");
+    let header = format!(
+        "{{\"x\":{{\"dtype\":\"F64\",\"shape\":[1{}],\"data_offsets\":[0,8]}}}}",
+        ",1".repeat(9)
+    );
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.as_bytes());
+    bytes.extend([0; 8]);
+    fs::write(&path, bytes).unwrap();
+    let message = refusal(&path);
+    assert!(
+        message.contains("array `x` has 10 axes, expected at most 8"),
+        "{message}"
+    );
+}
+
+/// The bytes of a `.npy` member whose header says one thing and whose entries are another.
+fn npz(header: &str, entries: &[u8]) -> Vec<u8> {
+    npz_with(header, entries, true)
+}
+
+fn npz_with(header: &str, entries: &[u8], compressed: bool) -> Vec<u8> {
+    use std::io::Write;
+    let mut member = b"\x93NUMPY\x01\x00".to_vec();
+    member.extend(u16::try_from(header.len()).unwrap().to_le_bytes());
+    member.extend(header.as_bytes());
+    member.extend(entries);
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let method = match compressed {
+        true => zip::CompressionMethod::Deflated,
+        false => zip::CompressionMethod::Stored,
+    };
+    let options = zip::write::SimpleFileOptions::default().compression_method(method);
+    archive.start_file("x.npy", options).unwrap();
+    archive.write_all(&member).unwrap();
+    archive.finish().unwrap().into_inner()
+}
+
+#[test]
+fn headers_that_lie_are_refused() {
+    let header = |descr: &str, shape: &str| {
+        format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n")
+    };
+    let cases = [
+        (header("<f8", "(3,)"), "has 84 bytes, expected 92"),
+        (header("<f8", "(1,)"), "expected 76"),
+        (header("<f8", "(4611686018427387904, 4)"), "too large"),
+        (header("<f8", "(1000000000000,)"), "more than the limit"),
+        (header("<f8", "(1, 1, 1, 1, 1, 1, 1, 1, 2)"), "has 9 axes"),
+        (header("<f8", "(-2,)"), "sizes in `shape`"),
+        (header("<f8", "2"), "without `shape`"),
+        (header("", "(2,)"), "type ``"),
+        (header("é", "(2,)"), "type `é`"),
+        ("{'descr': '<f8'}".into(), "without `fortran_order`"),
+        ("nonsense".into(), "without `descr`"),
+    ];
+    let folder = Folder::new("headers");
+    let path = folder.file("x.npz");
+    for (header, expected) in cases {
+        fs::write(&path, npz(&header, &[0; 16])).unwrap();
+        let message = refusal(&path);
+        assert!(message.contains(expected), "{header}: {message}");
+    }
+}
+
+#[test]
+fn truncated_and_damaged_files_are_refused() {
+    let folder = Folder::new("damaged");
+    let arrays = Arrays::new()
+        .with("x", array![1.0, 2.0])
+        .with("y", array![[3.0_f32]]);
+    for name in ["a.npz", "a.safetensors"] {
+        let path = folder.file(name);
+        arrays.write(&path).unwrap();
+        let whole = fs::read(&path).unwrap();
+        for length in 0..whole.len() {
+            fs::write(&path, &whole[..length]).unwrap();
+            let message = refusal(&path);
+            assert!(message.contains(name), "{length}: {message}");
+        }
+        // A changed byte is noticed, or makes other names and numbers; it never makes a panic.
+        for at in 0..whole.len() {
+            for flip in [1, 0x80, 0xff] {
+                let mut bytes = whole.clone();
+                bytes[at] ^= flip;
+                fs::write(&path, &bytes).unwrap();
+                let _ = Arrays::read(&path);
+            }
+        }
+    }
+    // The numbers of a .npz are guarded by its checksums.
+    let path = folder.file("a.npz");
+    arrays.write(&path).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    let at = bytes
+        .windows(8)
+        .position(|w| w == 2f64.to_le_bytes())
+        .unwrap();
+    bytes[at] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let message = refusal(&path);
+    assert!(message.contains("array `x` is damaged"), "{message}");
+}
+
+/// A valid file with some of its bytes changed, left out, doubled, or taken from another one.
+fn mutated(files: &[Vec<u8>], noise: &mut Noise) -> Vec<u8> {
+    const BYTES: [u8; 6] = [0, 1, 0x7f, 0x80, 0xff, b'9'];
+    let mut below = |n: usize| usize::try_from(noise.bits() % n.max(1) as u64).unwrap();
+    let mut bytes = files[below(files.len())].clone();
+    for _ in 0..=below(6) {
+        let at = below(bytes.len());
+        let to = (at + below(24)).min(bytes.len());
+        match below(6) {
+            0 => bytes[at] ^= 1 << below(8),
+            1 => bytes[at] = BYTES[below(BYTES.len())],
+            2 => bytes[at..to].fill(BYTES[below(BYTES.len())]),
+            3 => drop(bytes.drain(at..to)),
+            4 => {
+                let part = bytes[at..to].to_vec();
+                bytes.splice(at..at, part);
+            }
+            _ => {
+                let other = &files[below(files.len())];
+                let from = below(other.len());
+                let part = other[from..(from + below(64)).min(other.len())].to_vec();
+                bytes.splice(at..to, part);
+            }
+        }
+        if bytes.is_empty() {
+            break;
+        }
+    }
+    bytes
+}
+
+/// Files of every kind with changes, until the time is up; how many there were, and how many of
+/// them were read.
+fn survive_mutations(seconds: u64, seed: u64) -> (u64, u64) {
+    let folder = Folder::new(&format!("mutated-{seed}"));
+    let valid = |name: &str| {
+        let arrays = Arrays::new()
+            .with("x", ndarray::Array3::<f64>::ones((4, 2, 3)))
+            .with("y", ndarray::Array2::<i64>::ones((4, 2)))
+            .with("rnn.weight_ih_l0", array![[0.5_f32]]);
+        arrays.write(folder.file(name)).unwrap();
+        fs::read(folder.file(name)).unwrap()
+    };
+    let mut archives = vec![valid("valid.npz")];
+    for name in ["plain.npz", "compressed.npz", "bomb.npz", "records.npz"] {
+        archives.push(fs::read(sample(name)).unwrap());
+    }
+    let kinds = [
+        ("a.npz", archives),
+        ("a.safetensors", vec![valid("valid.safetensors")]),
+        (
+            "a.csv",
+            vec![b"a, x[0] ,x[1]\n1,2,3\n-1e3,.5,0\n\n".to_vec()],
+        ),
+    ];
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
+    let mut noise = Noise(seed);
+    let (mut count, mut accepted) = (0, 0);
+    while count < 300 || std::time::Instant::now() < until {
+        let (name, files) = &kinds[usize::try_from(count % 3).unwrap()];
+        let bytes = mutated(files, &mut noise);
+        let path = folder.file(name);
+        fs::write(&path, &bytes).unwrap();
+        let survived = std::panic::catch_unwind(|| match Arrays::read_limited(&path, 1 << 22) {
+            Err(error) => {
+                assert!(error.to_string().contains(name), "{error}");
+                false
+            }
+            Ok(found) => {
+                // What was read makes data or an error, and can be written and read again.
+                let _ = found.batch::<f64>(&model());
+                let _ = found.params::<f32>(&model());
+                let _ = found.pytorch_params::<f64>(&model());
+                let again = path.with_extension("npz");
+                found.write(&again).unwrap();
+                let again = Arrays::read(&again).unwrap();
+                assert_eq!(
+                    again.iter().count(),
+                    found.iter().count(),
+                    "nothing is lost"
+                );
+                true
+            }
+        });
+        let Ok(read) = survived else {
+            let kept = std::env::temp_dir().join(format!("bptt-crash-{seed}-{name}"));
+            fs::write(&kept, &bytes).unwrap();
+            panic!("{} is not survived", kept.display());
+        };
+        count += 1;
+        accepted += u64::from(read);
+    }
+    (count, accepted)
+}
+
+#[test]
+fn changed_files_are_survived() {
+    let (count, accepted) = survive_mutations(1, 1);
+    assert!(accepted > 0 && accepted < count, "{accepted} of {count}");
+}
+
+/// The same for as long as wanted:
+/// `BPTT_FUZZ_SECONDS=600 cargo test --release --test files -- --ignored --nocapture formats`.
+#[test]
+#[ignore = "runs for as long as BPTT_FUZZ_SECONDS says"]
+fn changed_files_are_survived_for_long() {
+    let seconds = std::env::var("BPTT_FUZZ_SECONDS").ok();
+    let seconds = seconds.and_then(|s| s.parse().ok()).unwrap_or(10);
+    let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let (count, accepted) = survive_mutations(seconds, seed.unwrap().as_secs());
+    println!("{count} files, {accepted} of them read");
+}
+
+#[test]
+fn other_files_are_refused() {
+    let folder = Folder::new("other");
+    let missing = refusal(&folder.file("missing.npz"));
+    assert!(missing.contains("cannot be read"), "{missing}");
+    fs::create_dir(folder.file("folder.npz")).unwrap();
+    let directory = refusal(&folder.file("folder.npz"));
+    assert!(directory.contains("is not a file"), "{directory}");
+    // Nobody reads 64 GiB of zeros to find that it is no archive.
+    for name in ["huge.npz", "huge.safetensors"] {
+        let file = fs::File::create(folder.file(name)).unwrap();
+        file.set_len(1 << 36).unwrap();
+        let message = refusal(&folder.file(name));
+        assert!(message.contains("is not a ."), "{message}");
+        fs::remove_file(folder.file(name)).unwrap();
+    }
+    for (name, expected) in [
+        ("model.pt", "expected a .safetensors file"),
+        ("x.npy", "expected a .npz file"),
+        ("x.txt", "expected a .npz, .safetensors or .csv file"),
+        ("text.npz", "is not a .npz archive"),
+        ("text.safetensors", "is not a .safetensors file"),
+    ] {
+        let path = folder.file(name);
+        fs::write(&path, "neither of these, but long enough to have a header").unwrap();
+        let message = refusal(&path);
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn tables_are_read() {
+    let folder = Folder::new("tables");
+    let path = folder.file("t.csv");
+    let read = |text: &str| {
+        fs::write(&path, text).unwrap();
+        Arrays::read(&path).map_err(|e| e.to_string())
+    };
+    let found = read("a, x[0] ,x[1]\n1,2,3\n-1e3,.5,0\n\n").unwrap();
+    assert_eq!(
+        found.get("a"),
+        Some(&Array::F64(array![[1.0], [-1e3]].into_dyn()))
+    );
+    let x = array![[[2.0, 3.0]], [[0.5, 0.0]]];
+    assert_eq!(found.get("x"), Some(&Array::F64(x.into_dyn())));
+    for (text, expected) in [
+        ("", "is empty"),
+        ("a,b\n1\n", "line 2: expected 2 fields, found 1"),
+        ("a\n1\nten\n", "line 3: `a`: expected a number, found `ten`"),
+        ("a,a\n1,2\n", "column `a`"),
+        ("x[1],x[0]\n1,2\n", "column `x[1]`"),
+        ("x[0],x\n1,2\n", "column `x`"),
+    ] {
+        let message = read(text).unwrap_err();
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+fn model() -> Recurrence {
+    let source = "dim K, C\ninput x[K], s, y: class(C)\nsample input h0[K], k: class(C)\n\
+                  param w[C, K]\nstate h[K] = h0\nh' = h + x * s\n\
+                  loss softmax_cross_entropy(w @ h', y) + sum(gather(w, k))\n";
+    Recurrence::parse("model.rec", source).unwrap()
+}
+
+fn data() -> Arrays {
+    Arrays::new()
+        .with("x", ndarray::Array3::<f64>::zeros((4, 2, 3)))
+        .with("s", ndarray::Array2::<f32>::ones((4, 2)))
+        .with("y", ndarray::Array2::<i64>::ones((4, 2)))
+        .with("h0", ndarray::Array2::<f64>::zeros((2, 3)))
+        .with("k", array![0_i64, 1])
+}
+
+#[test]
+fn inputs_become_a_batch() {
+    let batch: Batch<f64> = data()
+        .with("lengths", array![4_i64, 2])
+        .batch(&model())
+        .unwrap();
+    assert_eq!((batch.steps(), batch.samples()), (4, 2));
+    assert_eq!(batch.lengths().collect::<Vec<_>>(), [4, 2]);
+    assert_eq!(batch.classes("k"), Some(&array![0, 1].into_dyn()));
+    let params: Params<f64> = Arrays::new()
+        .with("w", ndarray::Array2::<f32>::ones((2, 3)))
+        .params(&model())
+        .unwrap();
+    assert!(
+        model()
+            .evaluate(&params, &batch)
+            .unwrap()
+            .loss()
+            .unwrap()
+            .is_finite(),
+        "it runs"
+    );
+}
+
+/// Files often have −100 where there is no class.
+#[test]
+fn resets_that_do_not_fit_are_refused_themselves() {
+    let sums = Recurrence::parse("sums.rec", "input x\nstate s\ns' = s + x\nfinal loss s'\n");
+    let sums = sums.unwrap().with_resets("reset").unwrap();
+    for shape in [&[2, 2][..], &[4]] {
+        let data = Arrays::new()
+            .with("x", ArrayD::<f64>::ones(IxDyn(&[4, 2])))
+            .with("reset", ArrayD::<f64>::zeros(IxDyn(shape)));
+        let batch: Batch<f64> = data.batch(&sums).unwrap();
+        let error = sums.evaluate(&Params::new(), &batch).unwrap_err();
+        assert!(error.to_string().starts_with("input `reset`"), "{error}");
+    }
+}
+
+#[test]
+fn a_negative_class_beyond_the_end_of_a_sequence_is_not_looked_at() {
+    let labels = array![[1_i64, 0], [1, 0], [0, -100], [1, -100]];
+    let arrays = data().with("y", labels).with("lengths", array![4_i64, 2]);
+    let params = Params::new().with("w", ndarray::Array2::zeros((2, 3)));
+    let batch: Batch<f64> = arrays.batch(&model()).unwrap();
+    let found = model().evaluate(&params, &batch).unwrap().loss().unwrap();
+    assert!((found - 6.0 * 2_f64.ln()).abs() < 1e-14, "{found}");
+    let program = model().compile_for::<f64>(&params, &batch).unwrap();
+    let fast = program.evaluate(&params, &batch).unwrap();
+    assert!((fast.loss().unwrap() - found).abs() < 1e-14);
+}
+
+#[test]
+fn inputs_that_do_not_fit_are_refused() {
+    let refuse = |arrays: Arrays, expected: &str| {
+        let found = arrays.batch::<f64>(&model()).and_then(|batch| {
+            let params = Params::new().with("w", ndarray::Array2::zeros((2, 3)));
+            model().evaluate(&params, &batch)
+        });
+        let message = found.unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+    };
+    refuse(
+        data().with("y", array![[0.5]]),
+        "array `y`: expected integers, found f64",
+    );
+    refuse(
+        data().with("y", ndarray::Array2::<i64>::from_elem((4, 2), -1)),
+        "entry [0, 0] (counted from 0) is a negative class, expected 0 to",
+    );
+    refuse(
+        data().with("k", array![0_i64, 2]),
+        "is class 2, expected 0 to 1",
+    );
+    refuse(
+        data().with("lengths", array![4_i64, 5]),
+        "length of sample 1 is 5",
+    );
+    refuse(
+        data().with("lengths", array![4.0, 2.0]),
+        "array `lengths`: expected integers",
+    );
+    refuse(
+        data().with(
+            "s",
+            array![[f64::NAN, 1.0], [1.0, 1.0], [1.0, 1.0], [1.0, 1.0]],
+        ),
+        "`s` is not finite",
+    );
+    refuse(Arrays::new(), "says how many steps and samples");
+    let message = Arrays::new()
+        .with("v", arr0(1.0))
+        .params::<f64>(&model())
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("no parameter named `v`"), "{message}");
+    let integers = Arrays::new()
+        .with("w", array![[1_i64]])
+        .params::<f64>(&model());
+    let message = integers.unwrap_err().to_string();
+    assert!(
+        message.contains("expected real numbers, found integers"),
+        "{message}"
+    );
+}

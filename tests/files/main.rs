@@ -1,0 +1,10 @@
+//! Data files: formats, writing, layouts of PyTorch.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod formats;
+mod pytorch;
+mod writing;

@@ -1,0 +1,12 @@
+//! The recurrence language, and texts printed for a person.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod grammar;
+mod library;
+mod mistakes;
+mod printing;
+mod random;

@@ -1,0 +1,141 @@
+//! The recurrence language: mistakes, and texts on which a careless parser would not survive.
+//!
+//! After a wanted change of a message: `UPDATE_GOLDEN=1 cargo test --test language mistakes`, then
+//! read the difference.
+
+use crate::support::library::{folder, parse};
+use bptt::{Diagnostics, Recurrence};
+
+fn mistakes(source: &str) -> Diagnostics {
+    Recurrence::parse("wrong.rec", source).expect_err("this is wrong")
+}
+
+/// Each file of `tests/golden/diagnostics/` is a wrong text, a line of dashes, and what is said.
+#[test]
+fn diagnostics() {
+    const RULE: &str = "----\n";
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder("tests/golden/diagnostics")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (source, expected) = text.split_once(RULE).unwrap_or((&text, ""));
+        let found = mistakes(source).to_string();
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, format!("{source}{RULE}{found}")).unwrap();
+        } else {
+            assert_eq!(expected, found, "{}", path.display());
+        }
+        count += 1;
+    }
+    assert!(count >= 12, "only {count} texts are there");
+}
+
+/// A width in a format is at most 65 535, and a terminal has some 100 columns.
+#[test]
+fn long_lines_and_names_are_shortened() {
+    let long = "a".repeat(70_000);
+    let blank = " ".repeat(70_000);
+    let texts = [
+        format!("input x\nloss x + {blank}$\n"),
+        format!("input x\n{blank}loss x + y{blank}\n"),
+        format!("input x\nloss {long} + x + {long}(x)\n"),
+        format!("dim {long}\nparam {long}[{long}]\nstate h\nh' = {long}'\nfn {long}(a, a) = a\n"),
+        format!("input x\nloss x + {}y\n", "(x + ".repeat(20_000)),
+        format!("input x\nloss {} $\n", "x + ".repeat(20_000)),
+        (0..30_000)
+            .map(|i| format!("a{i} = a{}\n", (i + 1) % 30_000))
+            .collect(),
+    ];
+    for text in texts {
+        for file in ["wrong.rec", &format!("{long}\u{1b}[31m.rec")] {
+            let found = Recurrence::parse(file, &text).expect_err("this is wrong");
+            let shown = found.to_string();
+            assert!(shown.len() < 20_000, "{} bytes", shown.len());
+            assert!(!shown.contains('\u{1b}'));
+            assert_eq!(format!("{found:?}"), shown);
+            assert_eq!(bptt::Error::from(found).to_string(), shown);
+        }
+    }
+    let found = mistakes(&format!("input x\nloss x + {}$ + x\n", "x + ".repeat(50)));
+    assert!(
+        found
+            .to_string()
+            .contains("2 | …x + x + x + x + x + x + x + x + x + x + $ + x\n")
+    );
+    assert!(
+        found
+            .to_string()
+            .contains("  |                                          ^\n"),
+        "{found}"
+    );
+}
+
+#[test]
+fn a_diagnostic_knows_its_place() {
+    let found = mistakes("param a\nloss a + bb\nloss tanhh(a)\n");
+    let places: Vec<_> = found.iter().map(|d| found.place(d).unwrap()).collect();
+    assert_eq!(places, [(2, 10), (3, 6)]);
+    let second = found.iter().nth(1).unwrap();
+    assert_eq!(second.message(), "there is no function `tanhh`");
+    assert_eq!(second.hint(), Some("did you mean `tanh`?"));
+}
+
+/// Texts on which a careless parser would overflow its stack or never end.
+#[test]
+fn deep_and_long_texts_are_refused_in_good_time() {
+    let deep = |open: &str, close: &str| {
+        let n = 100_000;
+        format!("param a\nloss {}a{}\n", open.repeat(n), close.repeat(n))
+    };
+    mistakes(&deep("(", ")"));
+    mistakes(&deep("-", ""));
+    mistakes(&deep("tanh(", ")"));
+    mistakes(&deep("a^", ""));
+    // A long sum is not deep.
+    parse("sum", &deep("a + ", ""));
+    parse("product", &deep("a * ", ""));
+    mistakes(&deep("", ".T"));
+    mistakes(&deep("", "²"));
+    mistakes(&"(".repeat(200_000));
+    mistakes(&"x = \n".repeat(20_000));
+    // Functions that double, and functions that nest.
+    let mut source = String::from("param a\nfn f0(x) = x + x\n");
+    for i in 1..60 {
+        source += &format!("fn f{i}(x) = f{0}(x) + f{0}(x)\n", i - 1);
+    }
+    mistakes(&(source.clone() + "loss f59(a)\n"));
+    let mut source = String::from("param a\nfn f0(x) = x + 1\n");
+    for i in 1..5000 {
+        source += &format!("fn f{i}(x) = f{}(x)\n", i - 1);
+    }
+    mistakes(&(source + "loss f4999(a)\n"));
+    mistakes("param a\nfn f(x) = f(x)\nloss f(a)\n");
+    mistakes("param a\nfn f(x) = g(x)\nfn g(x) = f(x) + f(x)\nloss f(a)\n");
+    // A long chain is no deep recursion, in whichever order it is written.
+    let mut lines: Vec<String> = (1..3000)
+        .map(|i| format!("a{i} = a{} + x", i - 1))
+        .collect();
+    lines.extend(["a0 = 1".into(), "input x".into(), "loss a2999".into()]);
+    parse("chain", &lines.join("\n"));
+    lines.reverse();
+    parse("chain", &lines.join("\n"));
+}
+
+/// Some editors begin a file with a byte order mark; other signs that cannot be seen are spelled out.
+#[test]
+fn signs_that_cannot_be_seen() {
+    let marked = parse("marked", "\u{feff}param w\nloss w^2\n");
+    assert_eq!(
+        marked.source(),
+        parse("plain", "param w\nloss w^2\n").source()
+    );
+    for (source, sign) in [
+        ("param w\u{200b}\nloss w^2\n", r"'\u{200b}'"),
+        ("param w\nloss w\u{feff}^2\n", r"'\u{feff}'"),
+        ("param cafe\u{301}\nloss 1\n", r"'\u{301}'"),
+    ] {
+        let said = mistakes(source).to_string();
+        let expected = format!("{sign} is not part of the language");
+        assert!(said.contains(&expected), "{said}");
+    }
+}
