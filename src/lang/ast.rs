@@ -130,6 +130,8 @@ pub(super) enum LeafKind {
     Param,
     Input,
     SampleInput,
+    /// An input that says which steps are active.
+    Mask,
 }
 
 /// The word before a declaration that a derivative added.
@@ -172,6 +174,8 @@ pub(super) struct Start {
 
 #[derive(Debug)]
 pub(super) struct StateDecl {
+    /// Whether it is no state of the recurrence.
+    pub(super) inner: bool,
     pub(super) backward: bool,
     pub(super) name: Name,
     pub(super) shape: Vec<Expr>,
@@ -216,6 +220,8 @@ pub(super) struct Program {
     pub(super) states: Vec<StateDecl>,
     pub(super) equations: Vec<Equation>,
     pub(super) nexts: Vec<Equation>,
+    /// `final state h = …`
+    pub(super) ends: Vec<Equation>,
     pub(super) outputs: Vec<OutputDecl>,
     pub(super) losses: Vec<LossDecl>,
     pub(super) functions: Vec<Function>,

@@ -6,6 +6,7 @@
 
 mod ast;
 mod diagnostic;
+mod ends;
 mod eval;
 mod expressions;
 mod functions;

@@ -27,6 +27,8 @@ const KEYWORDS: &[&str] = &[
     "fn",
     "tangent",
     "cotangent",
+    "mask",
+    "inner",
 ];
 
 /// A statement was given up; the mistake is reported.
@@ -202,10 +204,26 @@ impl<'s> Parser<'s, '_> {
                 self.advance();
                 self.given(RoleWord::of(word))
             }
-            ("state", _) if before_name => self.states(false),
+            ("mask", Token::Name("input")) => {
+                self.advance();
+                self.leaves(LeafKind::Mask, None)
+            }
+            ("final", Token::Name("state")) => {
+                self.advance();
+                self.ends()
+            }
+            ("inner", Token::Name("state" | "backward")) => {
+                self.advance();
+                let backward = self.take(Token::Name("backward")).is_some();
+                match self.peek() {
+                    Token::Name("state") => self.states(backward, true),
+                    _ => self.unexpected("`state`"),
+                }
+            }
+            ("state", _) if before_name => self.states(false, false),
             ("backward", Token::Name("state")) => {
                 self.advance();
-                self.states(true)
+                self.states(true, false)
             }
             ("fn", _) if before_name => self.function(),
             ("loss" | "mean" | "final", _) if starts_expr => self.loss(),
@@ -290,6 +308,14 @@ impl<'s> Parser<'s, '_> {
                     p.reports.push(Diagnostic::at(name.span.to(colon), text));
                 }
             }
+            if kind == LeafKind::Mask && (classes.is_some() || !shape.is_empty()) {
+                let text = format!("the mask `{}` is no scalar", name.text);
+                let help = format!(
+                    "one number says whether a step counts: `mask input {}`",
+                    name.text
+                );
+                p.reports.push(Diagnostic::at(name.span, text).help(help));
+            }
             let start = match kind {
                 LeafKind::Param => p.start()?,
                 _ if matches!(p.peek(), Token::Equals | Token::Tilde) => {
@@ -327,7 +353,7 @@ impl<'s> Parser<'s, '_> {
         Ok(Some(Start { random, value }))
     }
 
-    fn states(&mut self, backward: bool) -> Parsed<()> {
+    fn states(&mut self, backward: bool, inner: bool) -> Parsed<()> {
         self.list(|p| {
             let name = p.name("the name of a state")?;
             let shape = p.shape()?;
@@ -336,11 +362,23 @@ impl<'s> Parser<'s, '_> {
                 None => None,
             };
             p.program.states.push(StateDecl {
+                inner,
                 backward,
                 name,
                 shape,
                 init,
             });
+            Ok(())
+        })
+    }
+
+    /// `final state h = e`: the value after each sequence.
+    fn ends(&mut self) -> Parsed<()> {
+        self.list(|p| {
+            let name = p.name("the name of a state")?;
+            p.expect(Token::Equals)?;
+            let value = p.expression()?;
+            p.program.ends.push(Equation { name, value });
             Ok(())
         })
     }

@@ -6,16 +6,19 @@
 //! depends on the order in which the graph was built, so reading and writing again changes nothing.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use indexmap::IndexMap;
 
 use super::initial;
 use super::lexer::is_name;
 use super::lines::Lines;
 use super::print_expr::Writer;
 use super::print_states::is_shift;
-use super::roles::output_words;
+use super::roles::{check_roles, output_words};
 use crate::error::{Error, Result};
 use crate::op::{Broadcast, Linear, NodeId, Op, Over, RegisterId, Time};
-use crate::recurrence::{LOSS, Recurrence};
+use crate::recurrence::{Contents, Initial, LOSS, Recurrence};
 use crate::tape::{Direction, Register, Role, Tape};
 
 /// Where an expression without names is cut.
@@ -53,11 +56,15 @@ pub(super) struct Statement {
 pub(super) struct State {
     pub(super) register: RegisterId,
     pub(super) name: String,
+    /// Its value after each sequence, where that is not what it carries at the end of a row.
+    pub(super) end: Option<NodeId>,
+    pub(super) inner: bool,
 }
 
 pub(super) struct Printer<'r> {
     pub(super) recurrence: &'r Recurrence,
     pub(super) tape: &'r Tape,
+    initials: &'r IndexMap<Arc<str>, Initial>,
     pub(super) states: Vec<State>,
     pub(super) statements: HashMap<NodeId, Statement>,
     taken: HashSet<String>,
@@ -68,10 +75,18 @@ pub(super) struct Printer<'r> {
 
 impl<'r> Printer<'r> {
     fn new(recurrence: &'r Recurrence) -> Result<Self, String> {
-        let tape = recurrence.tape();
+        let Contents {
+            tape,
+            states,
+            outputs,
+            roles,
+            initials,
+        } = recurrence.contents();
+        check_roles(tape, roles)?;
         let mut printer = Self {
             recurrence,
             tape,
+            initials,
             states: Vec::new(),
             statements: HashMap::new(),
             taken: HashSet::new(),
@@ -79,9 +94,9 @@ impl<'r> Printer<'r> {
             losses: Vec::new(),
         };
         printer.take_leaves()?;
-        printer.take_states();
+        printer.take_states(states)?;
         printer.take_names();
-        printer.take_outputs()?;
+        printer.take_outputs(outputs)?;
         printer.cut();
         Ok(printer)
     }
@@ -135,6 +150,7 @@ impl<'r> Printer<'r> {
             roots.extend(self.register(id).def());
             roots.extend(self.register(id).init());
         }
+        roots.extend(self.recurrence.state_ends());
         self.tape.live(roots)
     }
 
@@ -189,11 +205,9 @@ impl<'r> Printer<'r> {
         }
     }
 
-    fn take_outputs(&mut self) -> Result<(), String> {
-        for name in self.recurrence.outputs() {
-            let Ok(id) = self.recurrence.output(name) else {
-                continue;
-            };
+    fn take_outputs(&mut self, outputs: &IndexMap<Arc<str>, NodeId>) -> Result<(), String> {
+        for (name, id) in outputs {
+            let (name, id) = (&**name, *id);
             if name == LOSS {
                 self.losses = self.loss_terms(id);
                 continue;
@@ -232,6 +246,7 @@ impl<'r> Printer<'r> {
         }
         let outputs = self.recurrence.outputs().filter(|n| *n != LOSS);
         edges.extend(outputs.filter_map(|n| self.recurrence.output(n).ok()));
+        edges.extend(self.recurrence.state_ends());
         let mut said = HashSet::new();
         for term in &self.losses {
             // A second line with the same loss says its value once more.
@@ -356,6 +371,7 @@ impl<'r> Printer<'r> {
             .filter_map(|n| Some((n, recurrence.output(n).ok()?)))
             .collect();
         roots.extend(outputs.iter().map(|o| o.1));
+        roots.extend(recurrence.state_ends());
         roots.extend(&self.losses);
         roots.extend(self.aliases.iter().map(|a| a.1));
         roots.extend(self.tape.names().map(|n| n.1));
@@ -399,16 +415,24 @@ impl<'r> Printer<'r> {
         }
         for leaf in self.tape.leaves() {
             let (keyword, mut item) = writer.leaf(leaf);
-            if let Some(initial) = self.recurrence.initial(leaf.name()) {
-                item = format!("{item} {}", initial::text(initial, |d| writer.dim(d))?);
+            if let Some(initial) = self.initials.get(leaf.name()) {
+                item = format!("{item} {}", initial::text(*initial, |d| writer.dim(d))?);
             }
             lines.item(keyword, item);
         }
-        for State { register, name } in &self.states {
+        for State {
+            register,
+            name,
+            inner,
+            end: _,
+        } in &self.states
+        {
             let register = self.register(*register);
-            let keyword = match register.direction() {
-                Direction::Forward => "state",
-                Direction::Backward => "backward state",
+            let keyword = match (register.direction(), inner) {
+                (Direction::Forward, false) => "state",
+                (Direction::Forward, true) => "inner state",
+                (Direction::Backward, false) => "backward state",
+                (Direction::Backward, true) => "inner backward state",
             };
             let mut item = format!("{name}{}", writer.shape(register.ty.shape));
             if let Some(init) = register.init() {
@@ -442,13 +466,18 @@ impl<'r> Printer<'r> {
         for (name, id) in &self.aliases {
             lines.line(format!("{name} = {}", writer.value(*id)?));
         }
-        for State { register, name } in &self.states {
+        for State { register, name, .. } in &self.states {
             let Some(def) = self.register(*register).def() else {
                 continue;
             };
             let own = format!("{name}'");
             if self.statements.get(&def).is_none_or(|s| s.name != own) {
                 lines.line(format!("{own} = {}", writer.value(self.carried(def))?));
+            }
+        }
+        for State { name, end, .. } in &self.states {
+            if let Some(end) = end {
+                lines.line(format!("final state {name} = {}", writer.value(*end)?));
             }
         }
         for (name, id) in outputs {

@@ -54,7 +54,9 @@ impl Writer<'_> {
     /// How a parameter or an input is declared.
     pub(super) fn leaf(&self, leaf: &Leaf) -> (&'static str, String) {
         let ty = leaf.ty();
+        let is_mask = self.tape.masks().any(|mask| **mask == *leaf.name());
         let keyword = match (leaf.role(), ty.rate) {
+            (Role::Input, Rate::Step) if is_mask => LeafKind::Mask,
             (Role::Parameter, _) => LeafKind::Param,
             (Role::Input, Rate::Sample) => LeafKind::SampleInput,
             (Role::Input, _) => LeafKind::Input,

@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
+use super::lexer::is_name;
 use super::print::{Head, Printer, State, Statement};
 use crate::op::{Linear, NodeId, Op, RegisterId};
-use crate::recurrence::Recurrence;
+use crate::recurrence::{self, Recurrence};
 use crate::tape::{Direction, Register, Tape};
 
 /// Whether what is read of a register is written as a delay or an advance: it belongs to no state
@@ -40,8 +41,25 @@ fn depends_on_itself(tape: &Tape, id: NodeId) -> bool {
 }
 
 impl Printer<'_> {
-    pub(super) fn take_states(&mut self) {
-        let mut registers: Vec<RegisterId> = self.recurrence.state_registers().collect();
+    pub(super) fn take_states(&mut self, states: &[recurrence::State]) -> Result<(), String> {
+        for recurrence::State {
+            name,
+            register,
+            end,
+            inner,
+        } in states
+        {
+            if !is_name(name) || self.free(name) != **name {
+                return Err(format!("the state `{name}` is no name"));
+            }
+            self.states.push(State {
+                register: *register,
+                name: name.to_string(),
+                end: *end,
+                inner: *inner,
+            });
+        }
+        let mut registers: Vec<RegisterId> = states.iter().map(|s| s.register).collect();
         let live = self.live();
         for (id, node) in self.tape.nodes() {
             let Op::Read(register) = node.op else {
@@ -55,13 +73,18 @@ impl Printer<'_> {
                 registers.push(register);
             }
         }
-        let declared = self.recurrence.state_registers().count();
-        for register in registers {
+        let declared = states.len();
+        for register in registers.into_iter().skip(declared) {
             let name = self.free(self.register(register).name());
-            self.states.push(State { register, name });
+            self.states.push(State {
+                register,
+                name,
+                end: None,
+                inner: true,
+            });
         }
         for i in 0..self.states.len() {
-            let State { register, name } = &self.states[i];
+            let State { register, name, .. } = &self.states[i];
             let Some(def) = self.register(*register).def() else {
                 continue;
             };
@@ -79,6 +102,7 @@ impl Printer<'_> {
                 self.statements.insert(def, Statement { head, name });
             }
         }
+        Ok(())
     }
 
     /// Whether the initial value of a register depends on what it carries.

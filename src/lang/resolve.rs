@@ -209,7 +209,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
             self.leaves[i] = match (&leaf.classes, leaf.kind) {
                 (Some(classes), kind) => self.dim(classes).map(|n| match kind {
                     LeafKind::SampleInput => r.sample_class(name, n),
-                    LeafKind::Input | LeafKind::Param => r.class(name, n),
+                    LeafKind::Input | LeafKind::Param | LeafKind::Mask => r.class(name, n),
                 }),
                 (None, kind) => self.shape(&leaf.shape).map(|shape| match kind {
                     LeafKind::Param => {
@@ -221,6 +221,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
                         param
                     }
                     LeafKind::Input => r.input(name, shape),
+                    LeafKind::Mask => r.mask(name),
                     LeafKind::SampleInput => r.sample_input(name, shape),
                 }),
             };
@@ -376,7 +377,13 @@ impl<'d, 'p> Resolver<'d, 'p> {
 
     fn build(&self, item: Item) -> Option<Expr<'d>> {
         match item {
-            Item::State(i) => self.build_state(i),
+            Item::State(i) => {
+                let built = self.build_state(i)?;
+                if self.program.states[i].inner {
+                    self.r.inner(&self.program.states[i].name.text);
+                }
+                Some(built)
+            }
             Item::Value(i) => {
                 let value = &self.values[i];
                 let built = self.eval(value.value, None)?;
@@ -419,7 +426,13 @@ impl<'d, 'p> Resolver<'d, 'p> {
         })
     }
 
-    fn same_shape(&self, name: &Name, shape: Shape, span: Span, value: Expr<'d>) -> Option<()> {
+    pub(super) fn same_shape(
+        &self,
+        name: &Name,
+        shape: Shape,
+        span: Span,
+        value: Expr<'d>,
+    ) -> Option<()> {
         let found = value.shape()?;
         if found == shape {
             return Some(());
@@ -477,6 +490,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
             }
             self.mark(output.role, &output.name, true);
         }
+        self.give_ends();
         for loss in &self.program.losses {
             let Some(value) = self.real(&loss.value, None) else {
                 continue;

@@ -3,7 +3,8 @@
 use super::ast::{LeafKind, Name, RoleWord};
 use super::diagnostic::Diagnostic;
 use super::resolve::Resolver;
-use crate::tape::Derived;
+use crate::recurrence::Roles;
+use crate::tape::{Derived, Tape};
 
 impl Resolver<'_, '_> {
     /// Records the role of a parameter, an input or an output.
@@ -52,6 +53,7 @@ pub(super) const fn leaf_words(role: Option<&Derived>, plain: LeafKind) -> &'sta
         (Some(Derived::Cotangent(_)), LeafKind::Param) => "cotangent param",
         (Some(Derived::Cotangent(_)), LeafKind::Input) => "cotangent input",
         (Some(Derived::Cotangent(_)), LeafKind::SampleInput) => "cotangent sample input",
+        (_, LeafKind::Mask) => "mask input",
         (_, LeafKind::Param) => "param",
         (_, LeafKind::Input) => "input",
         (_, LeafKind::SampleInput) => "sample input",
@@ -66,4 +68,24 @@ pub(super) const fn output_words(role: Option<&Derived>) -> &'static str {
         Some(Derived::Final(_)) => "final output",
         None => "output",
     }
+}
+
+/// Refuses a role that the word and the name would not give again.
+pub(super) fn check_roles(tape: &Tape, roles: &Roles) -> Result<(), String> {
+    let leaves = tape.leaves().iter();
+    let leaves = leaves.filter_map(|l| Some((l.name(), false, l.derived()?)));
+    let outputs = roles.iter().map(|(name, role)| (&**name, true, role));
+    for (name, is_output, role) in leaves.chain(outputs) {
+        let of = match role {
+            Derived::Cotangent(_) if is_output => Some(name),
+            _ => name.rsplit_once('.').map(|(of, _)| of),
+        };
+        if of != Some(role.of()) {
+            return Err(format!(
+                "the name `{name}` does not say that it belongs to `{}`",
+                role.of()
+            ));
+        }
+    }
+    Ok(())
 }

@@ -268,6 +268,32 @@ impl Definition {
             .register(name, direction, Type::real(shape, Rate::Step), init)
     }
 
+    /// An input that says which steps are active: where it is 0, what other inputs hold at that step is
+    /// read as 0 if it is not finite or no class.
+    #[track_caller]
+    pub(crate) fn mask(&self, name: &str) -> Expr<'_> {
+        let active = self.input(name, ());
+        self.scope.mask(name.into());
+        active
+    }
+
+    /// Says what a state is after each sequence, at every step of that sequence.
+    pub(crate) fn end(&self, state: &str, value: Expr<'_>) {
+        let value = value.hold(Rate::Step);
+        let mut states = self.states.borrow_mut();
+        if let Some((state, _)) = states.iter_mut().find(|(s, _)| *s.name == *state) {
+            state.end = value.id();
+        }
+    }
+
+    /// Says that a state is one in the text only.
+    pub(crate) fn inner(&self, state: &str) {
+        let mut states = self.states.borrow_mut();
+        if let Some((state, _)) = states.iter_mut().find(|(s, _)| *s.name == *state) {
+            state.inner = true;
+        }
+    }
+
     /// Puts the states into this order; a text declares them in another than that in which they are built.
     pub(crate) fn order_states<'n>(&self, names: impl Iterator<Item = &'n str> + Clone) {
         let place = |state: &State| names.clone().position(|name| *name == *state.name);
@@ -302,6 +328,7 @@ impl Definition {
                 name,
                 register,
                 end: None,
+                inner: false,
             },
             at,
         ));

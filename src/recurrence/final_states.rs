@@ -52,7 +52,7 @@ impl Recurrence {
     pub fn with_final_states(&self) -> Result<Self> {
         let scope = Scope::new(self.tape.clone());
         let (mut outputs, mut roles) = (self.outputs.clone(), self.roles.clone());
-        for state in &self.states {
+        for state in self.states.iter().filter(|s| !s.inner) {
             let role = Derived::Final(Arc::clone(&state.name));
             let register = self.tape.register(state.register);
             let Some(def) = register.def().filter(|_| self.output_for(&role).is_none()) else {

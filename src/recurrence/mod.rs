@@ -56,6 +56,8 @@ pub(crate) struct State {
     pub(crate) register: RegisterId,
     /// Its value after each sequence, where that is not what it carries at the end of a row.
     pub(crate) end: Option<NodeId>,
+    /// Whether it is a state in the text only, which could not say otherwise what the register carries.
+    pub(crate) inner: bool,
 }
 
 /// A recurrence `s_t = f(s_{t-1}, x_t, θ)` with outputs and, usually, a loss.
@@ -104,7 +106,35 @@ pub struct Recurrence {
     initials: IndexMap<Arc<str>, Initial>,
 }
 
+/// All that a recurrence is made of, for what has to say all of it.
+pub(crate) struct Contents<'r> {
+    pub(crate) tape: &'r Tape,
+    pub(crate) states: &'r [State],
+    pub(crate) outputs: &'r IndexMap<Arc<str>, NodeId>,
+    pub(crate) roles: &'r Roles,
+    pub(crate) initials: &'r IndexMap<Arc<str>, Initial>,
+}
+
 impl Recurrence {
+    pub(crate) fn contents(&self) -> Contents<'_> {
+        // Without `..`: a field that is added has to be said too. The file is called as the recurrence is.
+        let Self {
+            name: _,
+            tape,
+            states,
+            outputs,
+            roles,
+            initials,
+        } = self;
+        Contents {
+            tape,
+            states,
+            outputs,
+            roles,
+            initials,
+        }
+    }
+
     /// The name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -129,12 +159,17 @@ impl Recurrence {
 
     /// The names of the states, in order of declaration.
     pub fn states(&self) -> impl Iterator<Item = &str> {
-        self.states.iter().map(|s| &*s.name)
+        self.states.iter().filter(|s| !s.inner).map(|s| &*s.name)
     }
 
-    /// The registers of the states, in order of declaration.
+    /// The registers of the states, in order of declaration, and of what is written like a state.
     pub(crate) fn state_registers(&self) -> impl Iterator<Item = RegisterId> {
         self.states.iter().map(|s| s.register)
+    }
+
+    /// The values of the states after each sequence.
+    pub(crate) fn state_ends(&self) -> impl Iterator<Item = NodeId> {
+        self.states.iter().filter_map(|s| s.end)
     }
 
     /// The names of the outputs; the loss is called `loss`.
@@ -203,11 +238,8 @@ impl Recurrence {
     /// Copies the graph into a scope, with every leaf, state, output and named value.
     fn transplant<'b, E: Edit<'b> + ?Sized>(&self, scope: &'b Scope, edit: &mut E) -> Draft {
         let mut roots: Vec<NodeId> = self.outputs.values().copied().collect();
-        roots.extend(
-            self.states
-                .iter()
-                .filter_map(|s| self.tape.register(s.register).def()),
-        );
+        let states = self.states.iter().filter(|s| !s.inner);
+        roots.extend(states.filter_map(|s| self.tape.register(s.register).def()));
         roots.extend(self.states.iter().filter_map(|s| s.end));
         roots.extend(self.tape.names().map(|(_, id)| id));
         let copy = Transplant::new(&self.tape, scope, &roots, |_| true, edit);
@@ -224,6 +256,7 @@ impl Recurrence {
                         name: Arc::clone(&s.name),
                         register,
                         end: s.end.and_then(|id| copy.get(id)),
+                        inner: s.inner,
                     })
                 })
                 .collect(),

@@ -5,7 +5,7 @@
 //! at all steps of its sequence. That holds for any graph, derivatives included.
 
 use super::mask::carried;
-use super::{Draft, Recurrence};
+use super::{Draft, Recurrence, State};
 use crate::error::Result;
 use crate::op::{Alias, Edge, Expr, Linear, NodeId, Op, Time};
 use crate::shape::Rate;
@@ -132,7 +132,8 @@ impl<'b> Sequences<'_, 'b> {
 
     /// The values of the states after each sequence.
     fn give_ends(&mut self, draft: &mut Draft) {
-        for state in draft.states.iter_mut().filter(|s| s.end.is_none()) {
+        let wanted = |s: &&mut State| s.end.is_none() && !s.inner;
+        for state in draft.states.iter_mut().filter(wanted) {
             let register = self.scope.with(|t| t.register(state.register).clone());
             if let Some(def) = register.def() {
                 let edge = start(register.direction().reversed());

@@ -352,6 +352,7 @@ impl Tape {
         self.dims = self.dims.iter().map(|n| name(n)).collect();
         self.names = self.names.iter().map(|(n, id)| (name(n), *id)).collect();
         self.labels = self.labels.iter().map(|(id, n)| (*id, name(n))).collect();
+        self.masks = self.masks.iter().map(|n| name(n)).collect();
     }
 
     fn insert(&mut self, op: Op, args: Args, ty: Type) -> NodeId {

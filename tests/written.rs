@@ -1,0 +1,242 @@
+//! A recurrence that is written and read again has the same meaning, with all that it carries: which
+//! steps are active, what states are after each sequence, what a derivative added, how parameters start.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use bptt::{Batch, Kind, Outputs, Params, Rate, Recurrence, Role, Wrt};
+use support::Noise;
+use support::library::parse;
+
+const SIZES: &[(&str, usize)] = &[("H", 2), ("C", 3)];
+const LENGTHS: &[usize] = &[5, 4];
+
+const TEXTS: &[&str] = &[
+    "dim H, C\nparam W[H, H] ~ orthogonal(0.5), E[C, H] = 0.1, leak = 0.3\ninput x[H], c: class(C)\n\
+     sample input h0[H]\nstate h[H] = h0\nh' = tanh(W @ h + x + gather(E, c))\noutput h'\n\
+     output at = leak * last(h')\nloss sum(h'^2)\nmean final loss sum(h'^2)\n",
+    "param a = 0.5\ninput x, y\nstate s, before\nbackward state k = last(s')\ns' = a * s + x + 0.1 * before\n\
+     before' = s\nk' = a * k + s' * y\noutput k', u = delay(s' * x) + advance(y)\nmean loss (k' - y)^2\n\
+     loss total_steps(x * s') * a\n",
+];
+
+type Change = (&'static str, fn(&Recurrence) -> Recurrence);
+
+/// What can be done to a recurrence, and what leaves marks that are not in the graph.
+const CHANGES: &[Change] = &[
+    ("", Recurrence::clone),
+    ("mask", |r| r.with_mask("active").unwrap()),
+    ("resets", |r| r.with_resets("begins").unwrap()),
+    ("resets, mask", |r| {
+        r.with_resets("begins")
+            .unwrap()
+            .with_mask("active")
+            .unwrap()
+    }),
+    ("mask, resets", |r| {
+        r.with_mask("active")
+            .unwrap()
+            .with_resets("begins")
+            .unwrap()
+    }),
+    ("finals, resets", |r| {
+        let r = r.with_final_states().unwrap();
+        r.with_resets("begins").unwrap()
+    }),
+    ("two masks, reversed", |r| {
+        let r = r.with_mask("active").unwrap().reversed().unwrap();
+        r.with_mask("also.active").unwrap()
+    }),
+];
+
+const DERIVATIVES: &[Change] = &[
+    ("", Recurrence::clone),
+    ("gradient", |r| r.gradient(Wrt::Everything).unwrap()),
+    ("tangent", |r| r.tangent(Wrt::Everything).unwrap()),
+    ("pullback", |r| {
+        let outputs: Vec<&str> = r.outputs().filter(|o| *o != "loss").collect();
+        r.pullback(&outputs, Wrt::Everything).unwrap()
+    }),
+    ("Hessian product", |r| {
+        r.hessian_vector(Wrt::Everything).unwrap()
+    }),
+];
+
+fn is_flag(name: &str) -> bool {
+    ["active", "also.active", "begins"].contains(&name)
+}
+
+/// Random data; at steps that are not active, inputs hold no numbers and no classes.
+fn data(r: &Recurrence, seed: u64) -> (Params<f64>, Batch<f64>) {
+    let (params, mut batch) = support::instance(r, SIZES, LENGTHS, seed);
+    let mut noise = Noise(seed);
+    let mut masks = Vec::new();
+    for leaf in r.tape().leaves().iter().filter(|l| is_flag(l.name())) {
+        let mut flags = batch.get(leaf.name()).unwrap().clone();
+        flags.mapv_inplace(|_| f64::from(noise.bits() % 3 > 0));
+        if leaf.name().ends_with("active") {
+            masks.push(flags.clone());
+        }
+        batch = batch.with(leaf.name(), flags);
+    }
+    let inputs = r.tape().leaves().iter();
+    let inputs = inputs.filter(|l| l.role() == Role::Input && l.ty().rate == Rate::Step);
+    for leaf in inputs.filter(|l| !l.name().ends_with("active")) {
+        let name = leaf.name();
+        let inactive = |index: &[usize]| masks.iter().any(|m| m[[index[0], index[1]]] == 0.0);
+        batch = match leaf.ty().kind {
+            Kind::Real => {
+                let mut array = batch.get(name).unwrap().clone();
+                for (index, x) in array.indexed_iter_mut() {
+                    if inactive(ndarray::Dimension::slice(&index)) {
+                        *x = f64::NAN;
+                    }
+                }
+                batch.with(name, array)
+            }
+            Kind::Class(_) => {
+                let mut array = batch.classes(name).unwrap().clone();
+                for (index, class) in array.indexed_iter_mut() {
+                    if inactive(ndarray::Dimension::slice(&index)) {
+                        *class = 99;
+                    }
+                }
+                batch.with_classes(name, array)
+            }
+        };
+    }
+    (params, batch)
+}
+
+fn assert_equal(found: &Outputs<f64>, expected: &Outputs<f64>, what: &str) {
+    assert_eq!(found.iter().count(), expected.iter().count(), "{what}");
+    for ((name, found), (own, expected)) in found.iter().zip(expected.iter()) {
+        assert_eq!(name, own, "{what}");
+        let (a, b) = (found.mapv(f64::to_bits), expected.mapv(f64::to_bits));
+        assert_eq!(a, b, "{what}: {name}");
+    }
+}
+
+/// Writes and reads, and compares all that can be asked of both.
+fn survives(own: &Recurrence, what: &str) {
+    let source = own.source().unwrap_or_else(|e| panic!("{what}: {e}"));
+    let read = parse("again", &source);
+    let what = format!("{what}\n{source}");
+    assert_eq!(read.source().unwrap(), source, "{what}");
+    let names = |r: &Recurrence| {
+        let names = r.parameters().chain(r.inputs()).chain(r.states());
+        names
+            .chain(r.outputs())
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(&read), names(own), "{what}");
+    for name in own.parameters() {
+        assert_eq!(read.initial(name), own.initial(name), "{what}: {name}");
+    }
+    for output in own.outputs() {
+        assert_eq!(read.role(output), own.role(output), "{what}: {output}");
+    }
+    let leaves = read.tape().leaves().iter().zip(own.tape().leaves());
+    for (read, own) in leaves {
+        assert_eq!(read.derived(), own.derived(), "{what}: {}", own.name());
+    }
+    let finals = |r: &Recurrence| r.with_final_states().unwrap();
+    for (own, read) in [(own.clone(), read.clone()), (finals(own), finals(&read))] {
+        let (params, batch) = data(&own, 3);
+        let expected = own.evaluate(&params, &batch).unwrap();
+        assert_equal(&read.evaluate(&params, &batch).unwrap(), &expected, &what);
+        let run = |r: &Recurrence| {
+            let program = r.compile_for(&params, &batch).unwrap();
+            program.evaluate(&params, &batch).unwrap()
+        };
+        assert_equal(&run(&read), &run(&own), &what);
+    }
+}
+
+#[test]
+fn a_recurrence_keeps_its_meaning() {
+    for text in TEXTS {
+        for (change, changed) in CHANGES {
+            let r = changed(&parse("own", text));
+            survives(&r, change);
+            survives(&r.reversed().unwrap(), &format!("{change}, reversed"));
+        }
+    }
+}
+
+#[test]
+fn a_derivative_keeps_its_meaning() {
+    for text in TEXTS {
+        let plain = parse("own", text);
+        for (change, changed) in CHANGES {
+            for (derivative, derived) in DERIVATIVES {
+                let what = format!("{change}, {derivative}");
+                survives(&derived(&changed(&plain)), &what);
+                let what = format!("{derivative}, {change}");
+                survives(&changed(&derived(&plain)), &what);
+            }
+        }
+    }
+}
+
+/// What is read can be differentiated and changed like what was written.
+#[test]
+fn what_is_read_goes_on_like_what_was_written() {
+    for text in TEXTS {
+        for (change, changed) in CHANGES {
+            let own = changed(&parse("own", text));
+            let read = parse("again", &own.source().unwrap());
+            for (derivative, derived) in DERIVATIVES {
+                let what = format!("{change}, {derivative}");
+                let (own, read) = (derived(&own), derived(&read));
+                let (own, read) = (
+                    own.with_final_states().unwrap(),
+                    read.with_final_states().unwrap(),
+                );
+                let (params, batch) = data(&own, 5);
+                let expected = own.evaluate(&params, &batch).unwrap();
+                let found = read.evaluate(&params, &batch).unwrap();
+                assert_eq!(found.iter().count(), expected.iter().count(), "{what}");
+                for ((name, found), (_, expected)) in found.iter().zip(expected.iter()) {
+                    let size = expected.iter().fold(1.0, |m: f64, x| m.max(x.abs()));
+                    let apart = (found - expected).mapv(f64::abs);
+                    let apart = apart.iter().fold(0.0, |m: f64, x| m.max(*x));
+                    assert!(apart <= 1e-12 * size, "{what}: {name} is off by {apart}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_mask_and_a_final_value_are_declared() {
+    let told = |text: &str| {
+        Recurrence::parse("wrong.rec", text)
+            .unwrap_err()
+            .to_string()
+    };
+    for (text, fragment) in [
+        ("mask input m[2]\nloss sum(m)\n", "`mask input m`"),
+        ("dim C\nmask input m: class(C)\nloss 1\n", "`mask input m`"),
+        ("mask param m\nloss m\n", "unknown statement `mask`"),
+        ("input x\nfinal state x = x\nloss x\n", "`last(x)`"),
+        ("input x\nfinal state s = x\nloss x\n", "`s` is not defined"),
+        (
+            "input x\nstate s\ns' = s + x\nfinal state s = s', s = s'\nloss x\n",
+            "given twice",
+        ),
+        (
+            "dim H\ninput x[H]\nstate s\ns' = s\nfinal state s = x\nloss s\n",
+            "`s` is a scalar, found [H]",
+        ),
+        ("state s\ns' = s\nfinal state s\nloss s\n", "expected `=`"),
+    ] {
+        let found = told(text);
+        assert!(found.contains(fragment), "{fragment} is not in\n{found}");
+    }
+    // Words before declarations are names elsewhere.
+    let r = parse("words", "mask input state\nmask = state + 1\nloss mask\n");
+    let batch = Batch::new(1, 1).with("state", ndarray::array![[1.0]]);
+    assert_eq!(r.evaluate(&Params::new(), &batch).unwrap().loss(), Ok(2.0));
+}
