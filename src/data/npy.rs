@@ -44,47 +44,54 @@ impl Header {
         }
         let text = bytes.get(before..before + length).ok_or_else(truncated)?;
         let text = std::str::from_utf8(text).map_err(|_| "has a header that is not text")?;
-        let mut header =
-            Self::parse(text).map_err(|what| format!("has a header without {what}: {text}"))?;
+        let mut header = Self::parse(text).map_err(|wrong| format!("{wrong}: {text}"))?;
         header.start = before + length;
-        match text_of(text, "fortran_order") {
-            Some(t) if t.starts_with("False") => Ok(header),
-            Some(t) if t.starts_with("True") => {
-                Err("is stored in Fortran order; save it with `np.ascontiguousarray`".into())
-            }
-            _ => Err(format!(
-                "has a header whose `fortran_order` is neither `True` nor `False`: {text}"
-            )),
-        }
+        Ok(header)
     }
 
-    fn parse(text: &str) -> Result<Self, &'static str> {
-        for (key, problem) in [
-            ("descr", "one `descr`"),
-            ("fortran_order", "one `fortran_order`"),
-            ("shape", "one `shape`"),
-        ] {
-            let quoted = |q: char| text.matches(&format!("{q}{key}{q}")).count();
-            if quoted('\'') + quoted('"') > 1 {
-                return Err(problem);
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut literal = Literal { rest: text };
+        let (mut descr, mut order, mut shape) = (None, None, None);
+        if !literal.eat('{') {
+            return Err("has a header without `descr`, `fortran_order` and `shape`".into());
+        }
+        while !literal.eat('}') {
+            let key = literal.quoted()?;
+            literal.expect(':')?;
+            let twice = match key {
+                // A list describes an array of records.
+                "descr" if literal.eat('[') => descr.replace(literal.list()?).is_some(),
+                "descr" => descr.replace(literal.quoted()?).is_some(),
+                "fortran_order" => order.replace(literal.truth()?).is_some(),
+                "shape" => shape.replace(literal.sizes()?).is_some(),
+                key => {
+                    let known = "expected `descr`, `fortran_order` and `shape`";
+                    return Err(format!("has a header with the key `{key}`, {known}"));
+                }
+            };
+            if twice {
+                return Err(format!("has a header without one `{key}`"));
+            }
+            if !literal.eat(',') {
+                literal.expect('}')?;
+                break;
             }
         }
-        let descr = text_of(text, "descr").ok_or("`descr`")?;
-        let descr = match descr.chars().next() {
-            Some(quote @ ('\'' | '"')) => descr[1..].split(quote).next().unwrap_or_default(),
-            // A list: an array of records.
-            _ => "records",
-        };
-        text_of(text, "fortran_order").ok_or("`fortran_order`")?;
-        let shape = text_of(text, "shape").and_then(|t| t.strip_prefix('('));
-        let shape = shape.and_then(|t| t.split(')').next()).ok_or("`shape`")?;
-        let sizes = shape.split(',').map(str::trim).filter(|t| !t.is_empty());
-        let shape: Result<Vec<usize>, _> = sizes.map(str::parse).collect();
-        Ok(Self {
+        if !literal.rest.trim().is_empty() {
+            return Err("has a header that goes on after its dictionary".into());
+        }
+        let missing = |key: &str| format!("has a header without `{key}`");
+        let descr: &str = descr.ok_or_else(|| missing("descr"))?;
+        let is_fortran = order.ok_or_else(|| missing("fortran_order"))?;
+        let found = Self {
             descr: descr.into(),
-            shape: shape.map_err(|_| "sizes in `shape`")?,
+            shape: shape.ok_or_else(|| missing("shape"))?,
             start: 0,
-        })
+        };
+        match is_fortran {
+            false => Ok(found),
+            true => Err("is stored in Fortran order; save it with `np.ascontiguousarray`".into()),
+        }
     }
 
     /// How many bytes the whole array has, header included.
@@ -185,13 +192,111 @@ impl Header {
     }
 }
 
-/// What stands after a key of the dictionary.
-fn text_of<'t>(text: &'t str, key: &str) -> Option<&'t str> {
-    let after = ['\'', '"']
-        .iter()
-        .find_map(|q| text.split_once(&format!("{q}{key}{q}")))?
-        .1;
-    Some(after.trim_start().strip_prefix(':')?.trim_start())
+/// What is left of a literal of Python.
+struct Literal<'t> {
+    rest: &'t str,
+}
+
+impl<'t> Literal<'t> {
+    fn eat(&mut self, sign: char) -> bool {
+        let rest = self.rest.trim_start();
+        self.rest = rest.strip_prefix(sign).unwrap_or(rest);
+        self.rest.len() < rest.len()
+    }
+
+    fn expect(&mut self, sign: char) -> Result<(), String> {
+        match self.eat(sign) {
+            true => Ok(()),
+            false => Err(format!(
+                "has a header with {} where `{sign}` is expected",
+                self.found()
+            )),
+        }
+    }
+
+    /// What comes next, for a message.
+    fn found(&self) -> String {
+        match self.rest.trim_start().chars().next() {
+            Some(sign) => format!("`{sign}`"),
+            None => "an end".into(),
+        }
+    }
+
+    fn quoted(&mut self) -> Result<&'t str, String> {
+        let quote = match self.eat('"') {
+            true => '"',
+            false => {
+                self.expect('\'')?;
+                '\''
+            }
+        };
+        let (text, rest) = self
+            .rest
+            .split_once(quote)
+            .ok_or("has a header with an open quote")?;
+        self.rest = rest;
+        Ok(text)
+    }
+
+    /// Passes over a list, after its bracket.
+    fn list(&mut self) -> Result<&'static str, String> {
+        let mut depth = 1;
+        while depth > 0 {
+            match self.rest.trim_start().chars().next() {
+                Some('\'' | '"') => drop(self.quoted()?),
+                Some(sign) => {
+                    self.eat(sign);
+                    match sign {
+                        '[' => depth += 1,
+                        ']' => depth -= 1,
+                        _ => {}
+                    }
+                }
+                None => return Err("has a header with an open bracket".into()),
+            }
+        }
+        Ok("records")
+    }
+
+    fn word(&mut self) -> &'t str {
+        let text = self.rest.trim_start();
+        let end = text.find(|c: char| !c.is_alphanumeric());
+        let (word, rest) = text.split_at(end.unwrap_or(text.len()));
+        self.rest = rest;
+        word
+    }
+
+    fn truth(&mut self) -> Result<bool, String> {
+        match self.word() {
+            "False" => Ok(false),
+            "True" => Ok(true),
+            _ => Err("has a header whose `fortran_order` is neither `True` nor `False`".into()),
+        }
+    }
+
+    /// `()`, `(3,)` or `(3, 4)`.
+    fn sizes(&mut self) -> Result<Vec<usize>, String> {
+        let wrong = || "has a header without sizes in `shape`, such as `(3, 4)`".to_owned();
+        if !self.eat('(') {
+            return Err("has a header without `shape`, such as `(3, 4)`".into());
+        }
+        let mut sizes = Vec::new();
+        while !self.eat(')') {
+            let word = self.word();
+            let digits = word.chars().all(|c| c.is_ascii_digit());
+            let size = word.parse().ok().filter(|_| digits);
+            sizes.push(size.ok_or_else(wrong)?);
+            if !self.eat(',') {
+                self.expect(')')?;
+                // One size in brackets without a comma is a number.
+                if sizes.len() == 1 {
+                    return Err(wrong());
+                }
+                break;
+            }
+        }
+        Ok(sizes)
+    }
 }
 
 /// An array from the bytes of its entries, `N` each.

@@ -181,6 +181,34 @@ fn headers_that_lie_are_refused() {
         (header("é", "(2,)"), "type `é`"),
         ("{'descr': '<f8'}".into(), "without `fortran_order`"),
         ("nonsense".into(), "without `descr`"),
+        (header("<f8", "(1,)*2"), "`*` where `}` is expected"),
+        (header("<f8", "(1,)+(2,)"), "`+` where `}` is expected"),
+        (header("<f8", "(2)"), "sizes in `shape`"),
+        (header("<f8", "(+2,)"), "sizes in `shape`"),
+        (header("<f8", "(2L,)"), "sizes in `shape`"),
+        (header("<f8", "(,)"), "sizes in `shape`"),
+        (header("<f8", "(1,,2)"), "sizes in `shape`"),
+        (header("<f8", "(1 2)"), "`2` where `)` is expected"),
+        (header("<f8", "(2,"), "sizes in `shape`"),
+        (header("<f8", "(2,)") + "}", "goes on after its dictionary"),
+        (
+            header("<f8", "(2,)") + "# (3,)",
+            "goes on after its dictionary",
+        ),
+        (header("<f8", "(2,), 'more': 1"), "the key `more`"),
+        (
+            header("<f8", "(2,)").replace("'<f8'", "'<f8' * 1"),
+            "`*` where",
+        ),
+        (
+            header("<f8", "(2,)").replace("'<f8'", "[('a', '<f8')]"),
+            "type `records`",
+        ),
+        (
+            header("<f8", "(2,)").replace("False", "Falsehood"),
+            "neither `True`",
+        ),
+        (header("<f8", "(2,)").replace('}', ""), "an end where"),
     ];
     let folder = Folder::new("headers");
     let path = folder.file("x.npz");
