@@ -173,7 +173,7 @@ pub enum Error {
     },
 
     /// A NaN or an infinity in the data.
-    #[error("{what} `{name}` is not finite: entry {index:?} (counted from 0) is {value}")]
+    #[error("{what} `{name}` is not finite: {} is {value}", entry(index))]
     NonFiniteData {
         /// "parameter" or "input".
         what: &'static str,
@@ -187,7 +187,8 @@ pub enum Error {
 
     /// A class outside its range.
     #[error(
-        "input `{name}`: entry {index:?} (counted from 0) is {}, expected 0 to {}",
+        "input `{name}`: {} is {}, expected 0 to {}",
+        entry(index),
         class(*value),
         classes.saturating_sub(1)
     )]
@@ -344,8 +345,9 @@ pub enum Error {
 
     /// A number that is not finite appeared in a run.
     #[error(
-        "{} is {value} at {place}, entry {entry:?}: the first value that is not finite{}",
+        "{} is {value} at {place}{}: the first value that is not finite{}",
         printable(expression),
+        of_many(entry),
         remedy(*safe_form)
     )]
     NonFiniteValue {
@@ -360,6 +362,21 @@ pub enum Error {
         /// How its operation is written to keep away from such arguments, if there is a way.
         safe_form: Option<&'static str>,
     },
+}
+
+/// Which number of an array is meant; a scalar has one only.
+fn entry(index: &[usize]) -> String {
+    match index {
+        [] => "it".into(),
+        index => format!("entry {index:?} (counted from 0)"),
+    }
+}
+
+fn of_many(entry: &[usize]) -> String {
+    match entry {
+        [] => String::new(),
+        entry => format!(", entry {entry:?}"),
+    }
 }
 
 fn remedy(safe_form: Option<&str>) -> String {
