@@ -207,6 +207,12 @@ pub(super) fn instead(
         (Token::Number(..), Token::Comma) if operator && !inside => {
             "a decimal point is written `.`"
         }
+        (Token::Name("mean"), Token::Name(_)) if operator => {
+            "a mean is written `mean loss e`, that of a vector `sum(x) / H`"
+        }
+        (Token::Name("final"), Token::Name(_)) if operator => {
+            "the value at the last step is written `final loss e` or `last(e)`"
+        }
         (_, Token::Name(_) | Token::Number(..) | Token::Open) if operator => PRODUCT,
         (_, Token::Equals) if operator && inside => {
             "arguments have no names, only places: `sum(A, rows)`, `softmax(x)`"
@@ -218,6 +224,9 @@ pub(super) fn instead(
             if expected.starts_with("`=`") =>
         {
             "a new value has a name of its own, `b = a + c`, or is that of a state, `h' = h + c`"
+        }
+        (_, Token::Name("mean")) if expected == "`loss`" => {
+            "the words have this order: `mean final loss e`"
         }
         (Token::Prime, Token::Prime) => "the next value has one prime: `h'`",
         (_, Token::OpenBracket | Token::Open) if expected.starts_with("`=`") => {

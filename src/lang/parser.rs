@@ -233,12 +233,38 @@ impl<'s> Parser<'s, '_> {
 
     /// Reads `item, item, …` after a keyword.
     fn list(&mut self, mut item: impl FnMut(&mut Self) -> Parsed<()>) -> Parsed<()> {
+        let keyword = self.peek().text();
         self.advance();
-        item(self)?;
-        while self.take(Token::Comma).is_some() {
+        loop {
+            let first = self.at;
             item(self)?;
+            if let Token::Name(next) = self.peek()
+                && self.at == first + 1
+            {
+                let (word, keyword) = (self.tokens[first].0.text(), keyword.trim_matches('`'));
+                return self.two_names(keyword, word.trim_matches('`'), next);
+            }
+            if self.take(Token::Comma).is_none() {
+                return Ok(());
+            }
         }
-        Ok(())
+    }
+
+    /// Two names side by side in a declaration: the first may be a word in the wrong place.
+    fn two_names(&mut self, keyword: &str, word: &str, next: &str) -> Parsed<()> {
+        let text = format!("expected `,` or the end of the line, found `{next}`");
+        let help = match (keyword, word) {
+            ("input", "sample" | "mask" | "tangent" | "cotangent")
+            | ("state", "backward" | "inner" | "final")
+            | ("output", "final" | "tangent" | "cotangent")
+            | ("param", "tangent" | "cotangent") => {
+                format!("`{word}` stands first: `{word} {keyword} {next}`")
+            }
+            _ => format!("names are separated by commas: `{keyword} {word}, {next}`"),
+        };
+        let span = self.span();
+        self.reports.push(Diagnostic::at(span, text).help(help));
+        Err(GivenUp)
     }
 
     fn dims(&mut self) -> Parsed<()> {

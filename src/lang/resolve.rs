@@ -207,7 +207,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
             }
             let (r, name) = (self.r, &*leaf.name.text);
             self.leaves[i] = match (&leaf.classes, leaf.kind) {
-                (Some(classes), kind) => self.dim(classes).map(|n| match kind {
+                (Some(classes), kind) => self.size(classes).map(|n| match kind {
                     LeafKind::SampleInput => r.sample_class(name, n),
                     LeafKind::Input | LeafKind::Param | LeafKind::Mask => r.class(name, n),
                 }),

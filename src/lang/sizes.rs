@@ -8,7 +8,7 @@ use crate::shape::{Dim, Shape};
 
 impl Resolver<'_, '_> {
     pub(super) fn shape(&self, sizes: &[ast::Expr]) -> Option<Shape> {
-        let dims: Vec<Option<Dim>> = sizes.iter().map(|s| self.dim(s)).collect();
+        let dims: Vec<Option<Dim>> = sizes.iter().map(|s| self.size(s)).collect();
         let dims: Vec<Dim> = dims.into_iter().collect::<Option<_>>()?;
         let shape = Shape::from_dims(&dims);
         if shape.is_none() {
@@ -18,11 +18,32 @@ impl Resolver<'_, '_> {
         shape
     }
 
+    /// A size of something, which has entries.
+    pub(super) fn size(&self, e: &ast::Expr) -> Option<Dim> {
+        let size = self.dim(e)?;
+        if size.as_fixed() == Some(0) {
+            let text = "this size is 0, expected at least 1";
+            let help = "a scalar is declared without brackets, as in `param w`";
+            self.reports.push(Diagnostic::at(e.span, text).help(help));
+            return None;
+        }
+        Some(size)
+    }
+
     /// A size: a number, a name, or a sum of such.
     pub(super) fn dim(&self, e: &ast::Expr) -> Option<Dim> {
         let size = match &e.kind {
-            Kind::Number(n, _) if n.fract() == 0.0 && *n < 1e9 => {
-                format!("{n}").parse().ok().map(Dim::fixed)
+            Kind::Number(n, _) if n.fract() == 0.0 => {
+                let size = format!("{n}").parse().ok().map(Dim::fixed);
+                let size = size.filter(|d| !d.is_invalid());
+                if size.is_none() {
+                    let most = u32::MAX - 1;
+                    let text = format!("this size is too large, expected at most {most}");
+                    let help = "a size that the data decides has a name, as in `dim H`";
+                    self.reports.push(Diagnostic::at(e.span, text).help(help));
+                    return None;
+                }
+                size
             }
             Kind::Name(name) => {
                 let Some(dim) = self.dims.get(&**name) else {

@@ -49,6 +49,7 @@ pub(crate) struct Cli {
         value_name = "BYTES",
         global = true,
         value_parser = bytes,
+        allow_hyphen_values = true,
         help = "The most memory to use, such as 8G [env: BPTT_MEMORY] [default: 80 % of what is free]"
     )]
     pub(crate) memory: Option<usize>,
@@ -122,7 +123,7 @@ pub(crate) struct Data {
     #[arg(long, short, value_name = "FILE")]
     pub(crate) params: Option<PathBuf>,
     /// The seed of parameters that start at random
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = seed, allow_negative_numbers = true)]
     pub(crate) seed: u64,
     /// The numbers to compute in
     #[arg(long, default_value = "f64")]
@@ -147,13 +148,13 @@ pub(crate) struct Check {
     pub(crate) params: Option<PathBuf>,
     /// The most steps on which every route runs; the compiled engine compares reverse with forward
     /// mode on all steps [default: as many as take about five seconds]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
     pub(crate) steps: Option<usize>,
     /// How many times, each with other random numbers
-    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = trials, allow_negative_numbers = true)]
     pub(crate) trials: u64,
     /// The seed of the random numbers
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = seed, allow_negative_numbers = true)]
     pub(crate) seed: u64,
 }
 
@@ -169,7 +170,7 @@ pub(crate) struct Derive {
     #[arg(long, short, value_name = "FILE", requires = "data")]
     pub(crate) params: Option<PathBuf>,
     /// The seed of parameters that start at random
-    #[arg(long, value_name = "N", default_value = "1", requires = "data")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = seed, allow_negative_numbers = true, requires = "data")]
     pub(crate) seed: u64,
     /// Sizes that no array determines
     #[arg(
@@ -304,7 +305,7 @@ pub(crate) struct Fit {
     #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
     pub(crate) batch: Option<usize>,
     /// The seed of the start and of the order of the samples
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = seed, allow_negative_numbers = true)]
     pub(crate) seed: u64,
     /// The numbers to compute in
     #[arg(long, default_value = "f64")]
@@ -319,7 +320,7 @@ pub(crate) struct Fit {
     #[arg(long)]
     pub(crate) covariance: bool,
     /// Save every N steps: the parameters, and what --resume needs
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
     pub(crate) save_every: Option<usize>,
     /// Go on from a file saved by --save-every or Ctrl-C, with the same settings, up to --steps
     #[arg(long, value_name = "FILE", conflicts_with = "params")]
@@ -433,6 +434,18 @@ fn positive(text: &str) -> Result<usize, String> {
         Ok(0) | Err(_) => Err(format!("expected a whole number from 1 on, found `{text}`")),
         found => found,
     }
+}
+
+fn trials(text: &str) -> Result<u64, String> {
+    match seed(text) {
+        Ok(0) | Err(_) => Err(format!("expected a whole number from 1 on, found `{text}`")),
+        found => found,
+    }
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok();
+    number.ok_or_else(|| format!("expected a whole number from 0 on, found `{text}`"))
 }
 
 fn count(text: &str) -> Result<usize, String> {
