@@ -10,7 +10,6 @@
 )]
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::Real;
@@ -39,9 +38,7 @@ pub(super) struct Job<'a, F> {
     pub(super) packs: &'a [*mut F],
     pub(super) barrier: Barrier,
     /// Looks for numbers that are not finite, when it was asked for.
-    pub(super) watch: Option<Mutex<Watch>>,
-    /// Set when the watch has seen enough.
-    pub(super) is_over: AtomicBool,
+    pub(super) watch: Option<Mutex<Watch<F>>>,
     pub(super) failure: Mutex<Option<Error>>,
 }
 
@@ -86,9 +83,6 @@ impl<F: Real> Crew<'_, '_, F> {
             }
             if before < plan.passes.len() {
                 self.pass(before);
-                if self.job.is_over.load(Ordering::Relaxed) {
-                    return;
-                }
             }
         }
     }
@@ -154,13 +148,9 @@ impl<F: Real> Crew<'_, '_, F> {
             if let Some(watch) = &self.job.watch {
                 if self.index == 0 {
                     let mut watch = watch.lock().unwrap_or_else(PoisonError::into_inner);
-                    let is_over = self.watch(&mut watch, index, &times);
-                    self.job.is_over.store(is_over, Ordering::Relaxed);
+                    self.watch(&mut watch, index, &times);
                 }
                 self.wait();
-                if self.job.is_over.load(Ordering::Relaxed) {
-                    return;
-                }
             }
             previous = Some(times);
         }

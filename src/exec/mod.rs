@@ -17,7 +17,6 @@ mod tests;
 mod watch;
 mod workspace;
 
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kernel::{Element, Isa};
@@ -280,13 +279,13 @@ impl<F: Real> Program<F> {
         self.execute_watched(given, workspace, None).map(|_| ())
     }
 
-    /// The same, watched after each chunk of time, until the watch has seen enough.
+    /// The same, watched after each chunk of time.
     fn execute_watched(
         &self,
         given: &Given<'_, F>,
         workspace: &mut Workspace<F>,
-        watch: Option<Watch>,
-    ) -> Result<Option<Watch>> {
+        watch: Option<Watch<F>>,
+    ) -> Result<Option<Watch<F>>> {
         self.make_room(given.steps, given.samples, workspace)?;
         self.order(given, workspace)?;
         self.connect(given, workspace)?;
@@ -301,7 +300,6 @@ impl<F: Real> Program<F> {
             packs: &workspace.pack_pointers,
             barrier: Barrier::default(),
             watch: watch.map(Mutex::new),
-            is_over: AtomicBool::new(false),
             failure: Mutex::new(None),
         };
         parallel::run(&job, &mut workspace.workers, &mut workspace.pool);

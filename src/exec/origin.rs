@@ -1,30 +1,35 @@
-//! Where a number that is not finite began. The program runs once more and is watched; the step found
-//! is then evaluated node by node, from what lies in memory.
+//! Where a number that is not finite began. The program runs once more and is watched; from the outputs
+//! back, the steps at which something happened are then evaluated node by node, from what lies in memory.
 
 #![allow(
     unsafe_code,
     reason = "values are read from the buffers through the same pointers as in a run"
 )]
 
+use std::collections::HashSet;
+
 use ndarray::{ArrayD, IxDyn};
 
 use super::results::Place;
-use super::watch::{Incident, Reached, Watch};
+use super::watch::{Incident, Watch};
 use super::workspace::Workspace;
 use super::{Program, Real};
 use crate::error::{Error, Result};
-use crate::op::{NodeId, Op, Time, Value};
+use crate::op::{NodeId, Value};
 use crate::plan::{Found, Storage};
-use crate::recurrence::{Batch, Given, Memory, Origin, Params};
+use crate::recurrence::{Batch, Given, Memory, Origin, Params, Phases, Turn};
 use crate::shape::Rate;
+
+/// The most steps that are evaluated.
+const MOST_STEPS: usize = 200;
 
 impl<F: Real> Program<F> {
     /// Where a number began that is not finite and reaches an output: the error names the operation,
     /// the step, the sample and the entry. `None` when all outputs are finite.
     ///
     /// It is meant for data on which [`run`](Self::run) failed with [`Error::NonFiniteValue`]. The
-    /// program runs again, at most twice and no further than necessary, in the memory of the
-    /// workspace, so that neither time nor memory grows beyond that of a few runs.
+    /// program runs once more, in the memory of the workspace, so that neither time nor memory grows
+    /// beyond that of a few runs. Of several such places, the first is found.
     ///
     /// ```
     /// use bptt::{Batch, Error, Params, Recurrence};
@@ -59,247 +64,265 @@ impl<F: Real> Program<F> {
         given: &Given<'_, F>,
         workspace: &mut Workspace<F>,
     ) -> Result<Option<Error>> {
-        let watched = self.execute_watched(given, workspace, Some(Watch::default()))?;
-        let watch = watched.unwrap_or_default();
-        if let Some(incident) = watch.found {
-            return self.trace_incident(given, workspace, &watch, incident);
-        }
-        // Every step was fine by itself: a sum, or what is computed from sums, is not.
+        let numbers = given.steps.saturating_mul(given.samples);
+        let watch = Watch::new(&self.plan, self.recurrence.tape(), numbers);
+        let watch = self.execute_watched(given, workspace, Some(watch))?;
         let mut places: Vec<_> = self.plan.outputs.iter().map(|_| None).collect();
         let failure = match self.read(workspace, &mut places, Place::Buffers) {
             Err(error @ Error::NonFiniteValue { .. }) => error,
             other => return other.map(|()| None),
         };
-        let end = Reached {
-            pass: self.plan.passes.len(),
-            times: 0..0,
+        let Some(watch) = watch else {
+            return Ok(Some(failure));
         };
-        let outputs: Vec<NodeId> = self.recurrence.output_nodes().map(|(_, id)| id).collect();
-        let found = self.evaluate_at(given, workspace, &end, None, &outputs)?;
-        let error = match found {
-            Some(Origin::Operation(error)) => error,
-            Some(Origin::Before { node, error, .. }) => self
-                .trace_streak(given, workspace, &watch, node)?
-                .unwrap_or(error),
-            None => failure,
-        };
-        Ok(Some(error))
-    }
-
-    /// Traces what began at a step, or in a pass before.
-    fn trace_incident(
-        &self,
-        given: &Given<'_, F>,
-        workspace: &mut Workspace<F>,
-        watch: &Watch,
-        incident: Incident,
-    ) -> Result<Option<Error>> {
-        let is_here = |r: &&Reached| r.times.contains(&incident.step);
-        let found = match watch.reached.as_ref().filter(is_here) {
-            Some(reached) => self.evaluate_step(given, workspace, reached, incident)?,
-            None => self.go_to(given, workspace, incident)?,
-        };
-        let row = incident.row;
-        let Some(Origin::Before {
-            node, step, error, ..
-        }) = found
-        else {
-            return Ok(Some(match found {
-                Some(Origin::Operation(error)) => error,
-                _ => self.unknown(workspace, incident),
-            }));
-        };
-        // A register that was not finite already when an earlier pass ended.
-        let mut values = self.plan.values.iter();
-        let before = values.find(|v| v.node == node && v.pass < incident.pass);
-        let earlier = before.and_then(|v| {
-            let start = (*watch.streaks.get(v.pass)?.get(row)?)?;
-            let is_before = match self.plan.passes[v.pass].forward {
-                true => start <= step,
-                false => start >= step,
-            };
-            is_before.then_some(Incident {
-                pass: v.pass,
-                step: start,
-                row,
-            })
-        });
-        let found = match earlier {
-            Some(earlier) => self.go_to(given, workspace, earlier)?,
-            None => None,
-        };
-        Ok(Some(match found {
-            Some(Origin::Operation(found)) => found,
-            _ => error,
-        }))
-    }
-
-    /// Traces a register that was not finite when the passes ended.
-    fn trace_streak(
-        &self,
-        given: &Given<'_, F>,
-        workspace: &mut Workspace<F>,
-        watch: &Watch,
-        node: NodeId,
-    ) -> Result<Option<Error>> {
-        let tape = self.recurrence.tape();
-        if !matches!(tape.node(node).op(), Op::Time(Time::Pick(_))) {
-            return Ok(None);
-        }
-        let incidents = watch.streaks.iter().enumerate().flat_map(|(pass, rows)| {
-            let rows = rows.iter().enumerate();
-            rows.filter_map(move |(row, step)| {
-                let step = (*step)?;
-                Some(Incident { pass, step, row })
-            })
-        });
-        let Some(incident) = incidents.min_by_key(|i| (i.pass, i.row)) else {
-            return Ok(None);
-        };
-        let found = self.go_to(given, workspace, incident)?;
-        Ok(found.map(|found| match found {
-            Origin::Operation(error) | Origin::Before { error, .. } => error,
-        }))
-    }
-
-    /// Runs as far as a step, and evaluates it.
-    fn go_to(
-        &self,
-        given: &Given<'_, F>,
-        workspace: &mut Workspace<F>,
-        incident: Incident,
-    ) -> Result<Option<Origin>> {
-        let watched = self.execute_watched(given, workspace, Some(Watch::until(incident)))?;
-        match watched.and_then(|w| w.reached) {
-            Some(reached) => self.evaluate_step(given, workspace, &reached, incident),
-            None => Ok(None),
-        }
-    }
-
-    /// Evaluates what a pass computes at a step, and traces what is not finite in it.
-    fn evaluate_step(
-        &self,
-        given: &Given<'_, F>,
-        workspace: &Workspace<F>,
-        reached: &Reached,
-        incident: Incident,
-    ) -> Result<Option<Origin>> {
-        let Incident { pass, step, row } = incident;
-        let sample = workspace.order[row];
-        let tape = self.recurrence.tape();
-        let values = self.plan.values.iter();
-        let carried = values.clone().filter(|v| v.is_carried && v.pass == pass);
-        let mut suspects: Vec<NodeId> = carried.map(|v| v.node).collect();
-        for value in values {
-            let node = tape.node(value.node);
-            let of_steps = || {
-                node.args()
-                    .iter()
-                    .filter(|a| tape.ty(**a).rate == Rate::Step)
-            };
-            match node.op() {
-                // The sums of a pass are known from the next pass on.
-                Op::Time(Time::Total(_)) if value.pass == pass + 1 => suspects.extend(of_steps()),
-                Op::Time(Time::Pick(_)) if value.pass == pass + 1 => suspects.extend(of_steps()),
-                _ => {}
-            }
-        }
-        for (_, id) in self.recurrence.output_nodes() {
-            let mut values = self.plan.values.iter();
-            if tape.ty(id).rate == Rate::Step && values.any(|v| v.node == id && v.pass == pass) {
-                suspects.push(id);
-            }
-        }
-        self.evaluate_at(given, workspace, reached, Some((sample, step)), &suspects)
-    }
-
-    fn evaluate_at(
-        &self,
-        given: &Given<'_, F>,
-        workspace: &Workspace<F>,
-        reached: &Reached,
-        at: Option<(usize, usize)>,
-        suspects: &[NodeId],
-    ) -> Result<Option<Origin>> {
-        let memory = Recall {
+        let mut search = Search {
             program: self,
+            given,
             workspace,
-            reached,
+            watch: &watch,
+            phases: Phases::of(&self.recurrence),
+            seen: HashSet::new(),
+            first: None,
+            beyond: None,
         };
-        self.recurrence
-            .origin(given, &self.sizes, &memory, at, suspects)
-    }
-
-    /// The error for a step at which the evaluation finds nothing, for it rounds differently.
-    fn unknown(&self, workspace: &Workspace<F>, incident: Incident) -> Error {
-        let Incident { step, row, .. } = incident;
-        Error::NonFiniteValue {
-            expression: format!("a value of `{}`", self.recurrence.name()),
-            place: format!(
-                "step {step} of sample {}, counted from 0",
-                workspace.order[row]
-            ),
-            entry: Vec::new(),
-            value: f64::NAN,
-            safe_form: None,
-        }
+        search.run()?;
+        let found = search.first.or(search.beyond);
+        Ok(Some(found.map_or(failure, |(_, error)| error)))
     }
 }
 
-/// The memory of a workspace after some steps of a run.
-struct Recall<'a, F: Real> {
+/// The search for the first operation whose value is not finite and reaches an output.
+struct Search<'a, 'g, F: Real> {
     program: &'a Program<F>,
+    given: &'a Given<'g, F>,
     workspace: &'a Workspace<F>,
-    reached: &'a Reached,
+    watch: &'a Watch<F>,
+    phases: Phases,
+    seen: HashSet<(Incident, NodeId)>,
+    first: Option<(Turn, Error)>,
+    /// A value of a step that could not be evaluated.
+    beyond: Option<(Turn, Error)>,
 }
 
-impl<F: Real> Recall<'_, F> {
-    /// True if a value is in memory at a step, or does not vary with the step.
-    fn has(&self, value: &Found, sample: usize, step: usize) -> bool {
-        let Reached { pass, times } = self.reached;
-        let plan = &self.program.plan;
-        let is_now = value.pass == *pass;
-        match plan.buffers[value.operand.buffer].storage {
-            Storage::Leaf(_) | Storage::Local => false,
-            Storage::Static | Storage::Sample => value.pass <= *pass,
-            Storage::Full => {
-                let is_done = |forward: bool| match forward {
-                    true => step < times.end,
-                    false => step >= times.start,
-                };
-                value.pass < *pass || is_now && is_done(plan.passes[*pass].forward)
+/// A step to be evaluated, or the end of the run, and what was not finite there.
+type Suspects = (Option<Incident>, Vec<NodeId>);
+
+impl<F: Real> Search<'_, '_, F> {
+    fn run(&mut self) -> Result<()> {
+        let mut todo = self.outputs();
+        while let Some((at, suspects)) = todo.pop() {
+            for origin in self.evaluate(at, &suspects, at.is_some())? {
+                self.follow(origin, &mut todo)?;
             }
-            Storage::Chunk => {
-                let row = self.row_of(sample);
-                let runs = row.is_some_and(|row| step < self.workspace.lengths[row]);
-                let is_beside = || match plan.passes[*pass].forward {
-                    true => step + 1 == times.start,
-                    false => step == times.end,
-                };
-                is_now && runs && (times.contains(&step) || value.is_carried && is_beside())
+            if self.seen.len() > MOST_STEPS {
+                break;
             }
+        }
+        Ok(())
+    }
+
+    /// What may be not finite: the outputs, those per step where they first are.
+    fn outputs(&mut self) -> Vec<Suspects> {
+        let tape = self.program.recurrence.tape();
+        let (mut todo, mut others): (Vec<Suspects>, Vec<NodeId>) = Default::default();
+        let outputs = self.program.recurrence.output_nodes();
+        for ((_, node), spec) in outputs.zip(&self.program.plan.outputs) {
+            if tape.ty(node).rate != Rate::Step {
+                others.push(node);
+                continue;
+            }
+            for pass in 0..self.program.plan.passes.len() {
+                for leak in self.watch.leaks(pass, spec.operand) {
+                    self.put(&mut todo, leak, &[node]);
+                }
+            }
+        }
+        todo.push((None, others));
+        todo
+    }
+
+    fn put(&mut self, todo: &mut Vec<Suspects>, at: Incident, suspects: &[NodeId]) {
+        let new = suspects.iter().filter(|s| self.seen.insert((at, **s)));
+        let new: Vec<NodeId> = new.copied().collect();
+        if !new.is_empty() {
+            todo.push((Some(at), new));
         }
     }
 
-    fn row_of(&self, sample: usize) -> Option<usize> {
-        self.workspace.order.iter().position(|s| *s == sample)
+    /// Goes back from a value that is not finite.
+    fn follow(&mut self, origin: Origin, todo: &mut Vec<Suspects>) -> Result<()> {
+        let Origin {
+            before,
+            sample,
+            step,
+            turn,
+            error,
+        } = origin;
+        let Some(node) = before else {
+            keep_first(&mut self.first, turn, error);
+            return Ok(());
+        };
+        let tape = self.program.recurrence.tape();
+        let plan = &self.program.plan;
+        let row = self.workspace.order.iter().position(|s| *s == sample);
+        let values = plan.values.iter().filter(|v| v.node == node);
+        if tape.ty(node).rate != Rate::Step {
+            // A sum over steps, or a value at an end: the pass before knows where it was lost.
+            let sum = values.min_by_key(|v| v.pass);
+            let pass = sum.and_then(|v| v.pass.checked_sub(1));
+            let terms = tape.node(node).args();
+            let mut is_term = false;
+            let leaks = pass.and_then(|pass| Some(self.watch.leaks(pass, sum?.operand)));
+            let leaks = leaks.unwrap_or_default();
+            for leak in leaks.into_iter().take(MOST_STEPS) {
+                if tape.ty(node).rate == Rate::Sample && Some(leak.row) != row {
+                    continue;
+                }
+                let found = self.evaluate(Some(leak), terms, true)?;
+                is_term |= !found.is_empty();
+                if terms.iter().any(|term| self.seen.insert((leak, *term))) {
+                    for origin in found {
+                        self.follow(origin, todo)?;
+                    }
+                }
+            }
+            if !is_term {
+                keep_first(&mut self.first, turn, error);
+            }
+            return Ok(());
+        }
+        keep_first(&mut self.beyond, turn, error);
+        let Some(row) = row else {
+            return Ok(());
+        };
+        let carried = values
+            .clone()
+            .filter(|v| v.is_carried)
+            .map(|v| v.pass)
+            .min();
+        let streak = carried.and_then(|pass| {
+            let all = self.watch.carried(pass);
+            let group = all.iter().find(|c| c.node == node)?.group;
+            let streak = self.watch.streak(pass, group, row, step)?;
+            let members = all.iter().filter(|c| c.group == group).map(|c| c.node);
+            let at = Incident {
+                pass,
+                step: streak.first,
+                row,
+            };
+            Some((at, members.collect::<Vec<_>>()))
+        });
+        let here = || {
+            let pass = values.map(|v| v.pass).min()?;
+            Some((Incident { pass, step, row }, vec![node]))
+        };
+        if let Some((at, suspects)) = streak.or_else(here) {
+            self.put(todo, at, &suspects);
+        }
+        Ok(())
+    }
+
+    /// Evaluates a step, or the end. Where the run came upon something that is not finite and the evaluation, which
+    /// rounds differently, does not, it is the operation with the largest value.
+    fn evaluate(
+        &self,
+        at: Option<Incident>,
+        suspects: &[NodeId],
+        borderline: bool,
+    ) -> Result<Vec<Origin>> {
+        let memory = Recall { search: self, at };
+        let place = at.map(|at| (self.workspace.order[at.row], at.step));
+        let (recurrence, sizes) = (&self.program.recurrence, &self.program.sizes);
+        recurrence.origins(
+            (self.given, sizes),
+            &memory,
+            &self.phases,
+            place,
+            suspects,
+            borderline,
+        )
     }
 }
 
-impl<F: Real> Memory<F> for Recall<'_, F> {
-    fn recall(&self, node: NodeId, sample: usize, step: usize) -> Option<Value<F>> {
-        let mut values = self.program.plan.values.iter();
-        let value = values.find(|v| v.node == node && self.has(v, sample, step))?;
-        let Found { operand, .. } = value;
-        let shape = self.program.recurrence.tape().ty(node).shape;
-        let shape = shape.values(&self.program.sizes);
-        if shape.iter().product::<usize>() != operand.len || operand.shift != 0 {
+fn keep_first(first: &mut Option<(Turn, Error)>, turn: Turn, error: Error) {
+    if first.as_ref().is_none_or(|(known, _)| turn < *known) {
+        *first = Some((turn, error));
+    }
+}
+
+/// The memory of a workspace after a run, and what registers held before a step.
+struct Recall<'a, 'g, F: Real> {
+    search: &'a Search<'a, 'g, F>,
+    at: Option<Incident>,
+}
+
+impl<F: Real> Recall<'_, '_, F> {
+    /// True if a value is in memory at a step, or does not vary with the step.
+    fn has(&self, value: &Found, step: usize) -> bool {
+        let is_here = |at: Incident| at.step == step && value.pass >= at.pass;
+        match self.search.program.plan.buffers[value.operand.buffer].storage {
+            Storage::Leaf(_) | Storage::Local | Storage::Chunk => false,
+            Storage::Static | Storage::Sample => true,
+            Storage::Full => !self.at.is_some_and(is_here),
+        }
+    }
+
+    /// What a register held that is not in memory any more, if it was not finite.
+    fn lost(&self, node: NodeId, row: usize, step: usize) -> Option<Value<F>> {
+        if self.at.is_some_and(|at| (at.row, at.step) == (row, step)) {
             return None;
         }
-        let slot = self.workspace.workers.first()?.slots[operand.buffer];
+        let watch = self.search.watch;
+        let passes = 0..self.search.program.plan.passes.len();
+        let mut carried = passes.flat_map(|p| watch.carried(p).iter().map(move |c| (p, c)));
+        let (pass, register) = carried.find(|(_, c)| c.node == node)?;
+        watch.streak(pass, register.group, row, step)?;
+        self.array(node, &vec![F::nan(); register.operand.len])
+    }
+
+    fn array(&self, node: NodeId, entries: &[F]) -> Option<Value<F>> {
+        let program = self.search.program;
+        let shape = program.recurrence.tape().ty(node).shape;
+        let shape = shape.values(&program.sizes);
+        let array = ArrayD::from_shape_vec(IxDyn(&shape), entries.to_vec());
+        array.ok().map(Value::Real)
+    }
+}
+
+impl<F: Real> Memory<F> for Recall<'_, '_, F> {
+    fn recall(&self, node: NodeId, sample: usize, step: usize) -> Option<Value<F>> {
+        let Search {
+            program,
+            workspace,
+            watch,
+            ..
+        } = self.search;
+        let row = || workspace.order.iter().position(|s| *s == sample);
+        if let Some(at) = self.at.filter(|at| Some(at.row) == row()) {
+            let before = match program.plan.passes[at.pass].forward {
+                true => at.step.checked_sub(1),
+                false => Some(at.step + 1),
+            };
+            let is_step = program.recurrence.tape().ty(node).rate == Rate::Step;
+            let kept = watch
+                .before(at, node)
+                .filter(|_| is_step && before == Some(step));
+            if let Some(entries) = kept {
+                return self.array(node, entries);
+            }
+        }
+        let mut values = program.plan.values.iter();
+        let Some(value) = values.find(|v| v.node == node && self.has(v, step)) else {
+            return self.lost(node, row()?, step);
+        };
+        let Found { operand, .. } = value;
+        if operand.shift != 0 {
+            return None;
+        }
+        let slot = workspace.workers.first()?.slots[operand.buffer];
         let row = match operand.rate {
             Rate::Static => 0,
-            _ => self.row_of(sample)?,
+            _ => row()?,
         };
         let steps = match operand.rate {
             Rate::Step => step as isize - slot.origin as isize,
@@ -309,7 +332,6 @@ impl<F: Real> Memory<F> for Recall<'_, F> {
         let first = time.wrapping_add(row * slot.row + operand.start);
         // SAFETY: the buffer has this row of this step, or a row that stands for all; the run is over.
         let entries = unsafe { std::slice::from_raw_parts(first.cast_const(), operand.len) };
-        let array = ArrayD::from_shape_vec(IxDyn(&shape), entries.to_vec());
-        array.ok().map(Value::Real)
+        self.array(node, entries)
     }
 }

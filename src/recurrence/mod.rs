@@ -36,7 +36,7 @@ pub(crate) use given::{Given, View};
 pub(crate) use influence::Influence;
 pub use initial::{Initial, Spread};
 pub(crate) use observe::AdjointGraph;
-pub(crate) use origin::{Memory, Origin};
+pub(crate) use origin::{Memory, Origin, Phases, Turn};
 pub use outputs::Outputs;
 pub(crate) use roles::Roles;
 pub(crate) use terms::Terms;

@@ -9,7 +9,7 @@ use super::{Given, Recurrence};
 use crate::error::{Error, Result};
 use crate::op::{NodeId, Op, Pointwise, Scalar, Time, Value};
 use crate::shape::Rate;
-use crate::tape::{Tape, cause, evaluate};
+use crate::tape::{Direction, Tape, causes, evaluate};
 
 /// The most nodes of a step, with what has to be computed of the steps around it.
 const MOST_NODES: usize = 100_000;
@@ -22,45 +22,129 @@ pub(crate) trait Memory<F> {
 
 /// Where a value that is not finite was traced to.
 #[derive(Debug)]
-pub(crate) enum Origin {
-    /// To the operation that made it.
-    Operation(Error),
-    /// To a value of another step that was in memory.
-    Before {
-        node: NodeId,
-        step: usize,
-        error: Error,
-    },
+pub(crate) struct Origin {
+    /// A value that was in memory, or, if there is none, the operation that made it.
+    pub(crate) before: Option<NodeId>,
+    pub(crate) sample: usize,
+    pub(crate) step: usize,
+    /// The order of what is evaluated, as far as it is known.
+    pub(crate) turn: Turn,
+    pub(crate) error: Error,
+}
+
+/// When a value is evaluated: its phase, what is computed once before a phase, the step in the direction of the
+/// phase, the sample, the node.
+pub(crate) type Turn = (usize, Option<usize>, usize, NodeId);
+
+/// The phases in which a recurrence is evaluated: forward through all steps, backward, forward again, and so on.
+/// A value belongs to the last phase in time for all that use it.
+pub(crate) struct Phases(Vec<usize>);
+
+impl Phases {
+    pub(crate) fn of(recurrence: &Recurrence) -> Self {
+        let tape = &recurrence.tape;
+        let components = tape.components();
+        let reads = |id: NodeId| match tape.node(id).op {
+            Op::Read(r) => Some(tape.register(r)),
+            _ => None,
+        };
+        // From one argument to the next, and from the definition of a register to its reads.
+        let needs = |id: NodeId| {
+            let register = reads(id).into_iter();
+            let register = register.flat_map(|r| r.init.into_iter().chain(r.def));
+            let args = tape.node(id).args.iter().copied();
+            args.chain(register).collect::<Vec<_>>()
+        };
+        let gathers = |id: NodeId| {
+            let node = tape.node(id);
+            let of_steps = node.args.iter().any(|a| tape.ty(*a).rate == Rate::Step);
+            usize::from(matches!(node.op, Op::Time(Time::Total(_) | Time::Pick(_))) && of_steps)
+        };
+        let mut earliest = vec![0; tape.len()];
+        for component in &components {
+            let mut phase = 0;
+            for id in &component.nodes {
+                let known = needs(*id).into_iter().map(|n| earliest[n.index()]).max();
+                phase = phase.max(known.unwrap_or(0) + gathers(*id));
+            }
+            let backward = component.nodes.iter().filter_map(|id| reads(*id)).next();
+            if let Some(register) = backward {
+                let parity = usize::from(register.direction == Direction::Backward);
+                phase += (phase + parity) % 2;
+            }
+            component
+                .nodes
+                .iter()
+                .for_each(|id| earliest[id.index()] = phase);
+        }
+        let live = tape.live(recurrence.output_nodes().map(|(_, id)| id));
+        let mut latest = vec![usize::MAX; tape.len()];
+        for (_, output) in recurrence.output_nodes() {
+            latest[output.index()] = earliest[output.index()];
+        }
+        for component in components.iter().rev() {
+            let stays = |id: &NodeId| reads(*id).is_some() || gathers(*id) > 0;
+            let fixed = component.cyclic || component.nodes.iter().any(stays);
+            for id in component.nodes.iter().rev() {
+                let at = &mut latest[id.index()];
+                if fixed || *at == usize::MAX {
+                    *at = earliest[id.index()];
+                }
+                let phase = (*at).max(earliest[id.index()]);
+                *at = phase;
+                for need in needs(*id).into_iter().filter(|_| live[id.index()]) {
+                    let need = &mut latest[need.index()];
+                    *need = (*need).min(phase - gathers(*id));
+                }
+            }
+        }
+        Self(latest)
+    }
+
+    /// When a value is evaluated.
+    pub(super) fn turn(&self, tape: &Tape, place: Place) -> Turn {
+        let Place { node, sample, step } = place;
+        let phase = self.0[node.index()];
+        let step = (tape.ty(node).rate == Rate::Step).then_some(match phase % 2 {
+            0 => step,
+            _ => usize::MAX - step,
+        });
+        (phase, step, sample, node)
+    }
 }
 
 impl Recurrence {
-    /// Evaluates some nodes at one step of a sample, and traces the first that is not finite.
-    /// Nodes that vary with the sample only are evaluated for all samples when there is no step.
-    /// `None` when all are finite, or too little is in memory.
-    pub(crate) fn origin<F: Scalar>(
+    /// Evaluates some nodes at one step of a sample, and traces those that are not finite. Without a step, nodes that
+    /// vary with the sample only are evaluated for all samples. `None` when all are finite, or too little is in
+    /// memory; then, if `borderline` is set, the largest value is taken for one that is not finite: a run that
+    /// rounds otherwise came out on the other side.
+    pub(crate) fn origins<F: Scalar>(
         &self,
-        given: &Given<'_, F>,
-        sizes: &[usize],
+        (given, sizes): (&Given<'_, F>, &[usize]),
         memory: &dyn Memory<F>,
+        phases: &Phases,
         at: Option<(usize, usize)>,
         suspects: &[NodeId],
-    ) -> Result<Option<Origin>> {
+        borderline: bool,
+    ) -> Result<Vec<Origin>> {
         let bound = Bound::new(self, given.view(), sizes.to_vec());
         let lengths = bound.lengths();
         let tape = &self.tape;
         let is_given = |place: Place| {
             let node = tape.node(place.node);
             let of_steps = |arg: &NodeId| tape.ty(*arg).rate == Rate::Step;
-            let may = match node.ty.rate {
-                Rate::Step => at.is_none_or(|(_, step)| place.step != step),
-                _ => match &node.op {
-                    Op::Time(Time::Total(_) | Time::Pick(_)) => node.args.iter().any(of_steps),
-                    _ => false,
-                },
+            let gathers = || match &node.op {
+                Op::Time(Time::Total(_) | Time::Pick(_)) => node.args.iter().any(of_steps),
+                _ => false,
             };
-            may && memory
-                .recall(place.node, place.sample, place.step)
-                .is_some()
+            let is_step = node.ty.rate == Rate::Step;
+            let is_here = is_step && at.is_some_and(|(_, step)| place.step == step);
+            let recalled = || memory.recall(place.node, place.sample, place.step);
+            match is_here {
+                // What is not finite at this step is traced.
+                true => recalled().is_some_and(|value| value.is_finite()),
+                false => (is_step || gathers()) && recalled().is_some(),
+            }
         };
         let window = Window {
             is_given: &is_given,
@@ -88,9 +172,9 @@ impl Recurrence {
             }
         }
         let Some(window) = unroller.window.take() else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
-        let values = evaluate(&unroller.flat, |leaf| {
+        let mut values = evaluate(&unroller.flat, |leaf| {
             if let Some(place) = window.given.get(&leaf) {
                 let value = memory.recall(place.node, place.sample, place.step);
                 return value.unwrap_or_else(|| Value::Real(ndarray::ArrayD::zeros(vec![])));
@@ -99,23 +183,47 @@ impl Recurrence {
             bound.value(source, sample, step)
         })?;
         let is_bad = |id: &NodeId| !values[id.index()].is_finite();
-        let traced = found.into_iter().filter(is_bad);
-        let traced = traced.map(|id| cause(&unroller.flat, &values, id));
-        let first = traced.min_by_key(|id| (is_leaf(&unroller.flat, *id), *id));
-        Ok(first.map(|id| {
+        let is_evaluated = !found.is_empty();
+        found.retain(is_bad);
+        let mut traced = causes(&unroller.flat, &values, &found);
+        if traced.is_empty() && borderline && is_evaluated {
+            traced.extend(overflow(&unroller.flat, &mut values));
+        }
+        let origin = |id: NodeId| {
             let place = unroller.origins.get(id.index()).copied().flatten();
             let place = place.unwrap_or(Place::once(id));
-            let error = not_finite(tape, place, &values[id.index()]);
-            match is_leaf(&unroller.flat, id) {
-                true => Origin::Before {
-                    node: place.node,
-                    step: place.step,
-                    error,
-                },
-                false => Origin::Operation(error),
+            Origin {
+                before: is_leaf(&unroller.flat, id).then_some(place.node),
+                sample: place.sample,
+                step: place.step,
+                turn: phases.turn(tape, place),
+                error: not_finite(tape, place, &values[id.index()]),
             }
-        }))
+        };
+        Ok(traced.into_iter().map(origin).collect())
     }
+}
+
+/// The operation with the largest value, which is made infinite.
+fn overflow<F: Scalar>(tape: &Tape, values: &mut [Value<F>]) -> Option<NodeId> {
+    let mut largest = (F::zero(), None);
+    for (id, _) in tape.nodes().filter(|(id, _)| !is_leaf(tape, *id)) {
+        if let Value::Real(array) = &values[id.index()] {
+            for (entry, x) in array.iter().enumerate().filter(|(_, x)| x.is_finite()) {
+                if x.abs() > largest.0 {
+                    largest = (x.abs(), Some((id, entry)));
+                }
+            }
+        }
+    }
+    let (id, entry) = largest.1?;
+    if let Value::Real(array) = &mut values[id.index()] {
+        let entry = array.iter_mut().nth(entry);
+        entry
+            .into_iter()
+            .for_each(|x| *x = F::infinity().copysign(*x));
+    }
+    Some(id)
 }
 
 fn is_leaf(tape: &Tape, id: NodeId) -> bool {

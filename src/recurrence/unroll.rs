@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ndarray::{ArrayD, Axis, IxDyn};
 
 use super::bind::Bound;
-use super::origin::not_finite;
+use super::origin::{Phases, not_finite};
 use super::{Batch, Outputs, Params, Recurrence};
 use crate::error::{Error, Result};
 use crate::limit::check_memory;
@@ -14,7 +14,7 @@ use crate::op::{
     Broadcast, Edge, LeafId, Linear, NodeId, Op, Over, Pointwise, Scalar, Time, Value,
 };
 use crate::shape::{Dim, Kind, Rate, Shape, Type};
-use crate::tape::{Derived, Direction, Node, Role, Side, Tape, cause, evaluate, kinks};
+use crate::tape::{Derived, Direction, Node, Role, Side, Tape, causes, evaluate, kinks};
 
 /// A node of the recurrence at one sample and step (0 where it does not vary with them).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -513,11 +513,12 @@ impl Unrolled {
     /// The outputs among the values of all nodes.
     pub(crate) fn read<F: Scalar>(&self, values: &[Value<F>]) -> Result<Outputs<F>> {
         let mut outputs = Outputs::default();
+        let all = self.outputs.iter().flat_map(|o| o.nodes.iter().copied());
+        let bad: Vec<NodeId> = all.filter(|n| !values[n.index()].is_finite()).collect();
+        if !bad.is_empty() {
+            return Err(self.non_finite(values, &bad));
+        }
         for output in &self.outputs {
-            let is_bad = |n: &&NodeId| !values[n.index()].is_finite();
-            if let Some(bad) = output.nodes.iter().find(is_bad) {
-                return Err(self.non_finite(values, *bad));
-            }
             let mut places = output.nodes.iter().map(|n| values[n.index()].real());
             let outer: Vec<usize> = match output.rate {
                 Rate::Static => vec![],
@@ -555,12 +556,21 @@ impl Unrolled {
         Ok(outputs)
     }
 
-    /// Names the operation that made an output not finite.
-    fn non_finite<F: Scalar>(&self, values: &[Value<F>], output: NodeId) -> Error {
-        let id = cause(&self.tape, values, output);
+    /// Names the first operation that made an output not finite.
+    fn non_finite<F: Scalar>(&self, values: &[Value<F>], outputs: &[NodeId]) -> Error {
+        let phases = Phases::of(&self.recurrence);
+        let tape = &self.recurrence.tape;
+        let place = |id: NodeId| self.origins.get(id.index()).copied().flatten();
+        let turn = |id: &NodeId| match place(*id) {
+            Some(place) => (false, Some(phases.turn(tape, place)), *id),
+            None => (true, None, *id),
+        };
+        let causes = causes(&self.tape, values, outputs);
+        let first = causes.into_iter().min_by_key(turn);
+        let id = first.unwrap_or(outputs[0]);
         let value = &values[id.index()];
-        match self.origins.get(id.index()).copied().flatten() {
-            Some(place) => not_finite(&self.recurrence.tape, place, value),
+        match place(id) {
+            Some(place) => not_finite(tape, place, value),
             // Reverse mode on the flat tape writes nodes that are copies of none.
             None => not_finite(&self.tape, Place::once(id), value),
         }

@@ -1,5 +1,7 @@
 //! The evaluator: node by node, in order. Slow, obvious, and what everything faster is held to.
 
+use std::collections::HashSet;
+
 use super::{Node, Tape};
 use crate::error::{Error, Result};
 use crate::noise::Noise;
@@ -74,13 +76,62 @@ fn checked<F: Scalar>(node: &Node, value: Value<F>) -> Result<Value<F>> {
     Ok(value)
 }
 
-/// The node where a value that is not finite began: its arguments have nothing to do with it, be
+/// The nodes where values that are not finite began: their arguments have nothing to do with it, be
 /// they finite or of no influence, as the branch of a `select` that is not taken.
-pub(crate) fn cause<F: Scalar>(tape: &Tape, values: &[Value<F>], mut id: NodeId) -> NodeId {
-    while let Some(arg) = culprit(tape.node(id), values) {
-        id = arg;
+pub(crate) fn causes<F: Scalar>(tape: &Tape, values: &[Value<F>], of: &[NodeId]) -> Vec<NodeId> {
+    let mut seen: HashSet<NodeId> = of.iter().copied().collect();
+    let mut stack = of.to_vec();
+    let mut found = Vec::new();
+    while let Some(id) = stack.pop() {
+        let culprits = culprits(tape.node(id), values);
+        if culprits.is_empty() {
+            found.push(id);
+        }
+        stack.extend(culprits.into_iter().filter(|c| seen.insert(*c)));
     }
-    id
+    found.sort_unstable();
+    found
+}
+
+type Few<T> = smallvec::SmallVec<[T; 3]>;
+
+/// The arguments each of which makes the value of a node not finite, the others without their
+/// infinities; if none does by itself, the one that does when all after it have lost theirs.
+fn culprits<F: Scalar>(node: &Node, values: &[Value<F>]) -> Few<NodeId> {
+    let is_bad = |a: &NodeId| !values[a.index()].is_finite();
+    let bad: Few<NodeId> = node.args.iter().copied().filter(is_bad).collect();
+    if let ([], _) | ([_], 1) = (&bad[..], node.args.len()) {
+        return bad;
+    }
+    let cleaned: Few<Value<F>> = node
+        .args
+        .iter()
+        .map(|a| cleaned(&values[a.index()]))
+        .collect();
+    let alone = |id: &NodeId| {
+        let args = node.args.iter().zip(&cleaned);
+        let args: Few<&Value<F>> = args
+            .map(|(a, cleaned)| match a == id {
+                true => &values[a.index()],
+                false => cleaned,
+            })
+            .collect();
+        !F::value(&node.op, &args).is_finite()
+    };
+    let found: Few<NodeId> = bad.iter().copied().filter(alone).collect();
+    match found.is_empty() {
+        true => culprit(node, values).into_iter().collect(),
+        false => found,
+    }
+}
+
+/// A value with 1 in the place of what is not finite.
+fn cleaned<F: Scalar>(value: &Value<F>) -> Value<F> {
+    let mut value = value.clone();
+    if let Value::Real(array) = &mut value {
+        array.mapv_inplace(|x| if x.is_finite() { x } else { F::one() });
+    }
+    value
 }
 
 /// The argument that makes the value of a node not finite: without its infinities, when all after it

@@ -20,7 +20,7 @@ use indexmap::{IndexMap, IndexSet};
 use smallvec::SmallVec;
 
 pub(crate) use components::strongly_connected;
-pub(crate) use eval::{Side, cause, evaluate, evaluate_rounded, kinks};
+pub(crate) use eval::{Side, causes, evaluate, evaluate_rounded, kinks};
 pub use rewrite::{Edit, NodeSite, RegisterEdit, RegisterSite};
 pub(crate) use rewrite::{Transplant, Unchanged};
 pub(crate) use scope::{Scope, check_name};

@@ -204,6 +204,68 @@ fn resets_and_sums() {
     agree(&r, &Params::new(), &batch, &["ln", "NaN", "sample 1"]);
 }
 
+/// What begins before a reset and reaches the loss is found where it began, whatever comes after the reset.
+#[test]
+fn resets_between_sequences() {
+    let text = "param a\ninput x\nstate h\nh' = 0.5 * h + ln(a * x)\nfinal loss h'^2\n";
+    let r = parse(text).with_resets("reset").expect("the name is free");
+    let gradient = r.gradient(Wrt::Parameters).expect("it has one");
+    let params = Params::new().with("a", arr0(1.0));
+    for resets in [&[12][..], &[9], &[8], &[3, 12], &[8, 9, 10], &[]] {
+        let mut begins = Array2::zeros((20, 3));
+        resets.iter().for_each(|t| begins[[*t, 1]] = 1.0);
+        let mut x = Array2::ones((20, 3));
+        x[[7, 1]] = -1.0;
+        let batch = Batch::new(20, 3).with("x", x).with("reset", begins);
+        for r in [&r, &gradient] {
+            agree(
+                r,
+                &params,
+                &batch,
+                &["`ln(a * x)`", "NaN", "step 7 of sample 1"],
+            );
+        }
+    }
+    // One state overflows and reaches nothing, another does later and reaches the loss.
+    let text = "input x\nstate s, r\ns' = 10 * s + x\nr' = 5 * r + x\nloss tanh(s') + r'\n";
+    agree(
+        &parse(text),
+        &Params::new(),
+        &ones(900, 2),
+        &["5 * r", "step 441"],
+    );
+}
+
+/// The order of the terms decides about an overflow; the evaluator has another one than a run.
+#[test]
+fn an_overflow_on_the_border_has_a_name() {
+    let mut cases = 0;
+    for terms in [
+        [-1.4, 1.0, -0.6, 0.2],
+        [0.9, 0.5, 0.5, -1.5],
+        [0.5, -1.5, -0.5, 0.9],
+    ] {
+        let w = ndarray::Array1::from_iter(terms.map(|x| x * 1e308));
+        let params = Params::new().with("w", w);
+        for text in [
+            "dim N\nparam w[N]\nstate s[N] = 1\ns' = s\nloss dot(w, s) * 1e-9\n",
+            "dim N\nparam w[N]\nstate s[N] = 1, r\ns' = s\nr' = dot(w, s) * 1e-9 + 0.1 * r\nloss r'\n",
+            "dim N\nparam w[N]\nstate s[N] = 1\ns' = s\noutput y = dot(w, s) * 1e-9\n",
+        ] {
+            let r = parse(text);
+            let batch = Batch::new(30, 2);
+            let Some(found) = find(&r, &params, &batch) else {
+                continue;
+            };
+            cases += 1;
+            for word in ["`dot(w, s)` is", "inf", "step 0 of sample 0", "entry []"] {
+                assert!(found.to_string().contains(word), "{word} in {found}");
+            }
+        }
+    }
+    assert!(cases >= 3, "{cases} overflow");
+}
+
 #[test]
 fn long_sequences() {
     let r = parse("input x\nparam w\nstate s\ns' = w * s + x\nloss tanh(s') + s' * 1e-300\n");
