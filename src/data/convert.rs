@@ -25,7 +25,7 @@ impl Arrays {
         };
         if let Some((name, _)) = self
             .iter()
-            .find(|(n, _)| !n.starts_with(FIT) && !recurrence.parameters().any(|p| p == *n))
+            .find(|(n, _)| !n.starts_with(FIT) && recurrence.role_of(n) != Some(Role::Parameter))
         {
             return Err(unknown(name));
         }
@@ -49,7 +49,7 @@ impl Arrays {
     /// When an array has no steps or samples to read, a class is not an integer, or no array says
     /// how many steps and samples there are.
     pub fn batch<F: Scalar>(&self, recurrence: &Recurrence) -> Result<Batch<F>> {
-        let is_input = |name: &str| recurrence.inputs().any(|n| n == name);
+        let is_input = |name: &str| recurrence.role_of(name) == Some(Role::Input);
         let lengths = match self.get(LENGTHS).filter(|_| !is_input(LENGTHS)) {
             Some(array) => {
                 if array.shape().len() != 1 {
@@ -112,9 +112,8 @@ impl Arrays {
 }
 
 fn input(recurrence: &Recurrence, name: &str) -> Option<Type> {
-    let mut leaves = recurrence.tape().leaves().iter();
-    let leaf = leaves.find(|l| l.role() == Role::Input && l.name() == name)?;
-    Some(leaf.ty())
+    let leaf = recurrence.tape().leaf_named(name)?;
+    (leaf.role() == Role::Input).then_some(leaf.ty())
 }
 
 fn counts(name: &str, array: &Array) -> Result<ndarray::ArrayD<usize>> {

@@ -60,11 +60,7 @@ pub(crate) fn linearize(
         let name = format!("{}.dot", register.name).into();
         let (tangent, read) = scope.register(name, register.direction, register.ty, None);
         result.registers.insert(r, tangent);
-        let node = primal
-            .nodes()
-            .find(|(_, n)| n.op == Op::Read(r))
-            .map(|(id, _)| id);
-        if let (Some(node), Some(read)) = (node, read.id()) {
+        if let (Some(node), Some(read)) = (primal.read_of(r), read.id()) {
             result.tangents.insert(node, read);
         }
     }
@@ -132,27 +128,21 @@ fn activity(
 ) -> (Vec<bool>, Vec<RegisterId>) {
     let mut active = vec![false; tape.len()];
     let mut registers = vec![false; tape.registers().len()];
-    loop {
-        for (id, node) in tape.nodes().filter(|(id, _)| live[id.index()]) {
-            active[id.index()] = seeds.contains_key(&id)
-                || match node.op {
-                    Op::Read(r) => registers[r.index()],
-                    _ => node.args.iter().any(|a| active[a.index()]),
-                };
+    let users = tape.users();
+    let mut open: Vec<NodeId> = seeds.keys().copied().collect();
+    while let Some(id) = open.pop() {
+        if !live[id.index()] || std::mem::replace(&mut active[id.index()], true) {
+            continue;
         }
-        let is_active = |id: Option<NodeId>| id.is_some_and(|id| active[id.index()]);
-        let mut changed = false;
-        for (i, register) in tape.registers().iter().enumerate() {
-            if !registers[i] && (is_active(register.def) || is_active(register.init)) {
-                registers[i] = true;
-                changed = true;
+        open.extend_from_slice(users.of(id));
+        for r in tape.registers_at(id) {
+            if !std::mem::replace(&mut registers[r.index()], true) {
+                open.extend(tape.read_of(r));
             }
         }
-        if !changed {
-            let found = (0..registers.len())
-                .filter(|i| registers[*i])
-                .map(RegisterId::new);
-            return (active, found.collect());
-        }
     }
+    let found = (0..registers.len())
+        .filter(|i| registers[*i])
+        .map(RegisterId::new);
+    (active, found.collect())
 }

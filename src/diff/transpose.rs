@@ -145,12 +145,16 @@ fn linear_order(
     seeds: &[NodeId],
 ) -> IndexMap<NodeId, Vec<bool>> {
     let mut is_linear = vec![false; tape.len()];
+    for seed in seeds {
+        is_linear[seed.index()] = true;
+    }
+    for tangent in linear.registers.values() {
+        if let Some(read) = tape.read_of(*tangent) {
+            is_linear[read.index()] = true;
+        }
+    }
     for (id, node) in tape.nodes() {
-        is_linear[id.index()] = seeds.contains(&id)
-            || match node.op {
-                Op::Read(r) => linear.registers.values().any(|tangent| *tangent == r),
-                _ => node.args.iter().any(|a| is_linear[a.index()]),
-            };
+        is_linear[id.index()] |= node.args.iter().any(|a| is_linear[a.index()]);
     }
     let live = tape.live(outputs.iter().map(|(node, _)| *node));
     let mut order = IndexMap::new();

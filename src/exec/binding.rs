@@ -129,9 +129,16 @@ impl<'w, 'a, F: Real> Binding<'w, 'a, F> {
     }
 
     fn put(mut self, name: &str, view: View<'a, F>) -> Self {
-        let leaves = self.program.recurrence.tape().leaves();
-        let places = (self.next..leaves.len()).chain(0..self.next);
-        match { places }.find(|i| leaves[*i].name() == name) {
+        let tape = self.program.recurrence.tape();
+        let is_next = tape
+            .leaves()
+            .get(self.next)
+            .is_some_and(|l| l.name() == name);
+        let leaf = match is_next {
+            true => Some(self.next),
+            false => tape.leaf_index(name),
+        };
+        match leaf {
             Some(leaf) => {
                 self.given.arrays[leaf] = Some(view);
                 self.next = leaf + 1;
@@ -161,8 +168,7 @@ impl<'w, 'a, F: Real> Binding<'w, 'a, F> {
         name: &str,
         array: ArrayViewMut<'v, F, D>,
     ) -> Self {
-        let mut outputs = self.program.plan.outputs.iter();
-        match outputs.position(|spec| spec.name == name) {
+        match self.program.recurrence.output_index(name) {
             Some(index) => self.places[index] = Some(array.into_dyn().reborrow()),
             None => {
                 let error = self.program.recurrence.output(name).map(|_| ()).err();

@@ -37,8 +37,7 @@ impl<'w, F: Real> OutputViews<'w, F> {
     /// An output; `None` when there is none of that name, or it went to an array of the caller's.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<ArrayViewD<'w, F>> {
-        let mut outputs = self.program.plan.outputs.iter();
-        let index = outputs.position(|spec| spec.name == name)?;
+        let index = self.program.recurrence.output_index(name)?;
         self.view(index)
     }
 

@@ -14,7 +14,7 @@ use super::initial;
 use super::lexer::is_name;
 use super::lines::Lines;
 use super::print_expr::Writer;
-use super::print_states::is_shift;
+use super::print_states::shifts;
 use super::roles::{check_roles, output_words};
 use crate::error::{Error, Result};
 use crate::op::{Broadcast, Linear, NodeId, Op, Over, RegisterId, Time};
@@ -30,7 +30,7 @@ pub(super) fn source(recurrence: &Recurrence) -> Result<String> {
         reason,
     };
     // When the text is read, a value that is shifted twice is shifted once.
-    let recurrence = recurrence.with_together(is_shift)?;
+    let recurrence = recurrence.with_together(shifts)?;
     let printer = Printer::new(&recurrence).map_err(refuse)?;
     printer.print().map_err(refuse)
 }
@@ -66,6 +66,8 @@ pub(super) struct Printer<'r> {
     pub(super) tape: &'r Tape,
     initials: &'r IndexMap<Arc<str>, Initial>,
     pub(super) states: Vec<State>,
+    /// The registers of those.
+    pub(super) state_registers: HashSet<RegisterId>,
     pub(super) statements: HashMap<NodeId, Statement>,
     taken: HashSet<String>,
     /// Names for values that are something else already.
@@ -88,6 +90,7 @@ impl<'r> Printer<'r> {
             tape,
             initials,
             states: Vec::new(),
+            state_registers: HashSet::new(),
             statements: HashMap::new(),
             taken: HashSet::new(),
             aliases: Vec::new(),
@@ -158,7 +161,7 @@ impl<'r> Printer<'r> {
     pub(super) fn is_trivial(&self, id: NodeId) -> bool {
         match &self.tape.node(id).op {
             Op::Constant(_) | Op::Leaf(_) => true,
-            Op::Read(r) => self.states.iter().any(|s| s.register == *r),
+            Op::Read(r) => self.state_registers.contains(r),
             _ => false,
         }
     }
@@ -186,10 +189,9 @@ impl<'r> Printer<'r> {
     fn take_names(&mut self) {
         for (name, id) in self.tape.names() {
             let leaf = matches!(&self.tape.node(id).op, Op::Leaf(l) if self.tape.leaf(*l).name() == &**name);
-            let state = self.states.iter().any(|s| {
-                let register = self.register(s.register);
-                register.name() == &**name && register.def() == Some(id)
-            });
+            let mut carriers = self.tape.carriers(id);
+            let state = carriers
+                .any(|r| self.state_registers.contains(&r) && self.register(r).name() == &**name);
             // What is carried or given, under the name of its output, is named by the output.
             let output = self.is_trivial(id) && self.recurrence.output(name) == Ok(id);
             if leaf || state || output {

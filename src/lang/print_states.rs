@@ -2,42 +2,31 @@
 
 use std::collections::HashSet;
 
+use indexmap::IndexSet;
+
 use super::lexer::is_name;
 use super::print::{Head, Printer, State, Statement};
 use crate::op::{Linear, NodeId, Op, RegisterId};
 use crate::recurrence::{self, Recurrence};
-use crate::tape::{Direction, Register, Tape};
+use crate::tape::Direction;
 
-/// Whether what is read of a register is written as a delay or an advance: it belongs to no state
-/// of the recurrence, and does not depend on itself.
-pub(super) fn is_shift(recurrence: &Recurrence, read: NodeId) -> bool {
+/// For each node, whether it is read of a register that is written as a delay or an advance: it belongs
+/// to no state of the recurrence, and does not depend on itself, at any step.
+pub(super) fn shifts(recurrence: &Recurrence) -> Vec<bool> {
     let tape = recurrence.tape();
-    let Some(register) = tape.register_read_by(read) else {
-        return false;
-    };
-    let r = tape.register(register);
-    let spelt = r.direction() == Direction::Forward || r.init().is_none();
-    let state = recurrence.state_registers().any(|state| state == register);
-    spelt && !state && !depends_on_itself(tape, read)
-}
-
-/// Whether a value is needed for itself, at any step.
-fn depends_on_itself(tape: &Tape, id: NodeId) -> bool {
-    let mut seen = HashSet::new();
-    let mut stack = vec![id];
-    while let Some(next) = stack.pop() {
-        let node = tape.node(next);
-        let mut needs: Vec<NodeId> = node.args.to_vec();
-        if let Op::Read(r) = node.op {
-            needs.extend(tape.register(r).def());
-            needs.extend(tape.register(r).init());
+    let states: HashSet<RegisterId> = recurrence.state_registers().collect();
+    let mut shifts = vec![false; tape.len()];
+    for component in tape.components().iter().filter(|c| !c.cyclic) {
+        for id in &component.nodes {
+            let Some(register) = tape.register_read_by(*id) else {
+                continue;
+            };
+            let r = tape.register(register);
+            let spelt = r.direction() == Direction::Forward || r.init().is_none();
+            shifts[id.index()] = spelt && !states.contains(&register);
         }
-        if needs.contains(&id) {
-            return true;
-        }
-        stack.extend(needs.into_iter().filter(|n| seen.insert(*n)));
     }
-    false
+    shifts
 }
 
 impl Printer<'_> {
@@ -52,6 +41,7 @@ impl Printer<'_> {
             if !is_name(name) || self.free(name) != **name {
                 return Err(format!("the state `{name}` is no name"));
             }
+            self.state_registers.insert(*register);
             self.states.push(State {
                 register: *register,
                 name: name.to_string(),
@@ -59,18 +49,15 @@ impl Printer<'_> {
                 inner: *inner,
             });
         }
-        let mut registers: Vec<RegisterId> = states.iter().map(|s| s.register).collect();
-        let live = self.live();
+        let mut registers: IndexSet<RegisterId> = states.iter().map(|s| s.register).collect();
+        let (live, shifts) = (self.live(), shifts(self.recurrence));
         for (id, node) in self.tape.nodes() {
             let Op::Read(register) = node.op else {
                 continue;
             };
-            if !live[id.index()] || registers.contains(&register) {
-                continue;
-            }
             // A delay of something that does not depend on it needs no state.
-            if !is_shift(self.recurrence, id) {
-                registers.push(register);
+            if live[id.index()] && !shifts[id.index()] {
+                registers.insert(register);
             }
         }
         let declared = states.len();
@@ -82,7 +69,11 @@ impl Printer<'_> {
                 end: None,
                 inner: true,
             });
+            self.state_registers.insert(register);
         }
+        let mut known: HashSet<NodeId> = self.recurrence.output_nodes().map(|o| o.1).collect();
+        let live_nodes = self.tape.nodes().filter(|(id, _)| live[id.index()]);
+        known.extend(live_nodes.flat_map(|(_, node)| node.args.iter().copied()));
         for i in 0..self.states.len() {
             let State { register, name, .. } = &self.states[i];
             let Some(def) = self.register(*register).def() else {
@@ -96,7 +87,7 @@ impl Printer<'_> {
                 && (self.tape.register_read_by(core).is_some()
                     || self.tape.label(def).is_some()
                     || self.starts_from_itself(*register));
-            let plain = other || self.is_trivial(core) || self.is_only_carried(def, &live);
+            let plain = other || self.is_trivial(core) || self.is_only_carried(def, &known);
             if !plain && !self.statements.contains_key(&def) {
                 let head = Head::Next;
                 self.statements.insert(def, Statement { head, name });
@@ -128,35 +119,20 @@ impl Printer<'_> {
                 }
             }
             // The next value of a state is written after its initial value.
-            let states = self.states.iter().map(|s| self.register(s.register));
-            let carries = states.filter(|r| r.def() == Some(id));
-            needs.extend(carries.filter_map(Register::init));
+            let carriers = self.tape.carriers(id);
+            let states = carriers.filter(|r| self.state_registers.contains(r));
+            needs.extend(states.filter_map(|r| self.register(r).init()));
             stack.extend(needs.into_iter().filter(|n| seen.insert(*n)));
         }
         false
     }
 
     /// Whether a value is a second name for another one that only a state knows. In a derivative such
-    /// a state carries the other value itself, and both are written alike.
-    fn is_only_carried(&self, id: NodeId, live: &[bool]) -> bool {
+    /// a state carries the other value itself, and both are written alike. `known` is what other values
+    /// and outputs need.
+    fn is_only_carried(&self, id: NodeId, known: &HashSet<NodeId>) -> bool {
         let alias = matches!(self.tape.node(id).op, Op::Linear(Linear::Alias(_)));
-        let read = || {
-            let mut nodes = self.tape.nodes().filter(|(n, _)| live[n.index()]);
-            nodes.any(|(_, node)| node.args.contains(&id))
-        };
-        let output = || {
-            let mut outputs = self.recurrence.outputs();
-            outputs.any(|name| self.recurrence.output(name) == Ok(id))
-        };
-        let carried = || {
-            let ends = self
-                .tape
-                .registers()
-                .iter()
-                .flat_map(|r| [r.def(), r.init()]);
-            ends.filter(|end| *end == Some(id)).count()
-        };
-        alias && !read() && !output() && carried() == 1
+        alias && !known.contains(&id) && self.tape.registers_at(id).count() == 1
     }
 
     /// What a state carries, under its first name.

@@ -459,7 +459,6 @@ impl<'d, 'p> Resolver<'d, 'p> {
     }
 
     fn finish(&self) {
-        Definition::order_states(self.r, self.program.states.iter().map(|s| &*s.name.text));
         let mut seen: HashMap<&str, Span> = HashMap::new();
         for output in &self.program.outputs {
             let name = &*output.name.text;
@@ -513,6 +512,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
                 (true, true) => self.r.mean_final_loss(value),
             }
         }
+        Definition::order_states(self.r, self.program.states.iter().map(|s| &*s.name.text));
     }
 
     pub(super) fn shape_text(&self, shape: Shape) -> String {

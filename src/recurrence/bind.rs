@@ -126,7 +126,7 @@ impl Recurrence {
     pub(crate) fn sizes_given(&self, sizes: &[(&str, usize)]) -> Result<Vec<Option<usize>>> {
         let mut found: Vec<Option<usize>> = self.tape.dims().map(|_| None).collect();
         for (name, size) in sizes {
-            let Some(i) = self.tape.dims().position(|d| d == *name) else {
+            let Some(i) = self.tape.dim_index(name) else {
                 return Err(Error::UnknownName {
                     what: "dimension",
                     name: (*name).into(),

@@ -1,7 +1,7 @@
 //! Writing a recurrence down.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -127,11 +127,11 @@ impl Definition {
     /// Refuses what cannot be the type of a leaf or a state.
     #[track_caller]
     fn check_type(&self, name: &str, ty: Type) -> bool {
-        let names = self.scope.with(Tape::dim_names);
-        let foreign = |d: &Dim| d.named_terms().any(|(s, _)| s.index() >= names.len());
-        let (dims, what) = match ty.kind {
-            Kind::Real => (ty.shape.dims().to_vec(), ty.shape.text(&names)),
-            Kind::Class(n) => (vec![n], format!("class({})", n.text(&names))),
+        let known = self.scope.with(|t| t.dims().count());
+        let foreign = |d: &Dim| d.named_terms().any(|(s, _)| s.index() >= known);
+        let dims = match ty.kind {
+            Kind::Real => ty.shape.dims().to_vec(),
+            Kind::Class(n) => vec![n],
         };
         let wrong = if dims.iter().any(foreign) {
             ": a dimension belongs to another recurrence"
@@ -141,6 +141,11 @@ impl Definition {
             ""
         } else {
             return true;
+        };
+        let names = self.scope.with(Tape::dim_names);
+        let what = match ty.kind {
+            Kind::Real => ty.shape.text(&names),
+            Kind::Class(n) => format!("class({})", n.text(&names)),
         };
         self.fail(format!("the shape of `{name}` is {what}{wrong}"));
         false
@@ -295,10 +300,13 @@ impl Definition {
     }
 
     /// Puts the states into this order; a text declares them in another than that in which they are built.
-    pub(crate) fn order_states<'n>(&self, names: impl Iterator<Item = &'n str> + Clone) {
-        let place = |state: &State| names.clone().position(|name| *name == *state.name);
+    pub(crate) fn order_states<'n>(&self, names: impl Iterator<Item = &'n str>) {
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        for (place, name) in names.enumerate() {
+            places.entry(name).or_insert(place);
+        }
         let mut states = self.states.borrow_mut();
-        states.sort_by_key(|(state, _)| place(state));
+        states.sort_by_key(|(state, _)| places.get(&*state.name).copied());
     }
 
     #[track_caller]
@@ -469,13 +477,11 @@ impl Definition {
         let start = init.map(|i| i.hold(Rate::Sample)).and_then(Expr::id);
         let states = self.states.borrow();
         let known = self.scope.with(|t| {
-            let same =
-                |r: &Register| (r.direction(), r.def(), r.init()) == (direction, Some(id), start);
-            let state = |id: RegisterId| states.iter().any(|(s, _)| s.register == id);
-            let mut registers = t.registers().iter().enumerate();
-            let (at, _) = registers.find(|(i, r)| same(r) && !state(RegisterId::new(*i)))?;
-            let read = Op::Read(RegisterId::new(at));
-            t.nodes().find(|(_, n)| *n.op() == read).map(|(id, _)| id)
+            let same = |r: &Register| (r.direction(), r.init()) == (direction, start);
+            // Registers are numbered in order of declaration.
+            let state = |r: &RegisterId| states.binary_search_by_key(r, |(s, _)| s.register);
+            let carriers = t.carriers(id).filter(|r| same(t.register(*r)));
+            t.read_of(carriers.filter(|r| state(r).is_err()).min()?)
         });
         if let Some(read) = known {
             return self.scope.expr(read);

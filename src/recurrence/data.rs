@@ -213,8 +213,7 @@ impl<F: Scalar> Batch<F> {
             ..self.clone()
         };
         for (name, data) in &mut part.inputs {
-            let mut leaves = recurrence.leaves(Role::Input);
-            let step = leaves.any(|l| *l.name == **name && l.ty.rate == Rate::Step);
+            let step = is_step_input(recurrence, name);
             let axis = Axis(usize::from(step));
             if data.shape().get(axis.index()) != Some(&self.samples) {
                 let reason = format!("input `{name}` has no axis of {} samples", self.samples);
@@ -261,8 +260,7 @@ impl<F: Scalar> Batch<F> {
     /// No more than so many steps of every sample. Inputs of another shape stay as they are.
     pub(crate) fn first_steps(mut self, recurrence: &Recurrence, steps: usize) -> Self {
         for (name, data) in &mut self.inputs {
-            let mut leaves = recurrence.leaves(Role::Input);
-            let step = leaves.any(|l| *l.name == **name && l.ty.rate == Rate::Step);
+            let step = is_step_input(recurrence, name);
             if !step || data.shape().first() != Some(&self.steps) {
                 continue;
             }
@@ -378,4 +376,10 @@ pub(crate) fn check_room<F>(name: &str, shape: &[usize]) -> Result<()> {
 
 fn cast<F: Scalar, G: Scalar>(array: &ArrayD<F>) -> ArrayD<G> {
     array.mapv(|x| G::of(Scalar::to_f64(x)))
+}
+
+/// Whether there is an input of this name that varies with the step.
+fn is_step_input(recurrence: &Recurrence, name: &str) -> bool {
+    let leaf = recurrence.tape.leaf_named(name);
+    leaf.is_some_and(|l| l.role == Role::Input && l.ty.rate == Rate::Step)
 }

@@ -69,7 +69,7 @@ impl Recurrence {
     }
 
     fn target(&self, name: &str) -> Result<Target> {
-        let leaf = self.tape.leaves().iter().find(|l| *l.name == *name);
+        let leaf = self.tape.leaf_named(name);
         let Some(node) = leaf.map(|l| l.node).or_else(|| self.tape.named(name)) else {
             let mut known: Vec<String> = self.tape.names().map(|(n, _)| n.to_string()).collect();
             let leaves = self.tape.leaves().iter().map(|l| l.name.to_string());
@@ -91,9 +91,10 @@ impl Recurrence {
 
     /// A perturbation leaf for each target.
     pub(super) fn seeds(&self, scope: &Scope, targets: &[Target]) -> IndexMap<NodeId, NodeId> {
+        let taken = self.taken();
         let seed = |(name, node): &Target| {
             let role = Derived::Tangent(Arc::clone(name));
-            let leaf = self.derived_leaf(scope, role, self.tape.ty(*node));
+            let leaf = derived_leaf(scope, role, self.tape.ty(*node), &taken);
             Some((*node, leaf.id()?))
         };
         targets.iter().filter_map(seed).collect()
@@ -143,10 +144,11 @@ impl Recurrence {
         let targets = self.targets(wrt.into())?;
         let scope = Scope::new(self.tape.clone());
         let mut cotangents = Vec::new();
+        let taken = self.taken();
         for name in outputs {
             let node = self.output(name)?;
             let role = Derived::Cotangent((*name).into());
-            let y_bar = self.derived_leaf(&scope, role, self.tape.ty(node));
+            let y_bar = derived_leaf(&scope, role, self.tape.ty(node), &taken);
             cotangents.push((node, y_bar));
         }
         let found = self.pull(&scope, &cotangents, &targets)?;
@@ -277,26 +279,32 @@ impl Recurrence {
             initials: self.initials.clone(),
         };
         let name = format!("{what} of {}", self.name);
-        let own = |leaf: &Leaf| self.tape.leaves().iter().any(|l| l.node == leaf.node);
-        draft.finish_pruned(scope, &name, |leaf| own(leaf) || asked.contains(&leaf.node))
+        let own = self.tape.leaves().iter().map(|l| l.node);
+        let kept: HashSet<NodeId> = own.chain(asked.iter().copied()).collect();
+        draft.finish_pruned(scope, &name, |leaf| kept.contains(&leaf.node))
     }
+}
 
-    /// A leaf for a tangent or cotangent: a parameter where it is static, else an input.
-    fn derived_leaf<'b>(&self, scope: &'b Scope, derived: Derived, ty: Type) -> Expr<'b> {
-        let role = if ty.rate == Rate::Static {
-            Role::Parameter
-        } else {
-            Role::Input
-        };
-        let part = match derived {
-            Derived::Cotangent(_) => "bar",
-            Derived::Tangent(_) | Derived::Final(_) => "dot",
-        };
-        let name = added_name(derived.of(), part, |n| self.is_taken(n));
-        let (leaf, expr) = scope.leaf(name, role, ty);
-        scope.set_derived(leaf, Some(derived));
-        expr
-    }
+/// A leaf for a tangent or cotangent: a parameter where it is static, else an input.
+fn derived_leaf<'b>(
+    scope: &'b Scope,
+    derived: Derived,
+    ty: Type,
+    taken: &HashSet<&str>,
+) -> Expr<'b> {
+    let role = if ty.rate == Rate::Static {
+        Role::Parameter
+    } else {
+        Role::Input
+    };
+    let part = match derived {
+        Derived::Cotangent(_) => "bar",
+        Derived::Tangent(_) | Derived::Final(_) => "dot",
+    };
+    let name = added_name(derived.of(), part, |n| taken.contains(n));
+    let (leaf, expr) = scope.leaf(name, role, ty);
+    scope.set_derived(leaf, Some(derived));
+    expr
 }
 
 /// Forward mode: the directions, and the tangents of the outputs.

@@ -1,5 +1,6 @@
 //! The states after the last step, as outputs.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Draft, Recurrence};
@@ -52,10 +53,11 @@ impl Recurrence {
     pub fn with_final_states(&self) -> Result<Self> {
         let scope = Scope::new(self.tape.clone());
         let (mut outputs, mut roles) = (self.outputs.clone(), self.roles.clone());
+        let known: HashSet<&Derived> = self.roles.values().collect();
         for state in self.states.iter().filter(|s| !s.inner) {
             let role = Derived::Final(Arc::clone(&state.name));
             let register = self.tape.register(state.register);
-            let Some(def) = register.def().filter(|_| self.output_for(&role).is_none()) else {
+            let Some(def) = register.def().filter(|_| !known.contains(&role)) else {
                 continue;
             };
             let value = scope.expr(def).hold(Rate::Step);

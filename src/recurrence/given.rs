@@ -95,7 +95,7 @@ impl<'a, F: Scalar> Given<'a, F> {
             }
         }
         if found < params.arrays.len() {
-            let known = |name: &str| recurrence.parameters().any(|p| p == name);
+            let known = |name: &str| recurrence.role_of(name) == Some(Role::Parameter);
             let unknown = params.iter().find(|(name, _)| !known(name));
             unknown
                 .into_iter()
@@ -117,7 +117,7 @@ impl<'a, F: Scalar> Given<'a, F> {
             }
         }
         if found < batch.inputs.len() {
-            let known = |name: &str| recurrence.inputs().any(|p| p == name);
+            let known = |name: &str| recurrence.role_of(name) == Some(Role::Input);
             let unknown = batch.inputs.keys().find(|name| !known(name));
             unknown
                 .into_iter()
@@ -200,7 +200,7 @@ impl<'a, F: Scalar> Given<'a, F> {
             return refuse(what, name, known);
         }
         let sizes = || self.sizes.into_iter().flatten();
-        if let Some((name, _)) = sizes().find(|(n, _)| !recurrence.tape.dims().any(|d| d == **n)) {
+        if let Some((name, _)) = sizes().find(|(n, _)| recurrence.tape.dim_index(n).is_none()) {
             return refuse("dimension", name, recurrence.tape.dims().collect());
         }
         for (dim, size) in sizes() {

@@ -23,6 +23,7 @@ mod tape_gradient;
 mod terms;
 mod unroll;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -185,6 +186,16 @@ impl Recurrence {
         self.tape.leaves().iter().filter(move |l| l.role == role)
     }
 
+    /// The place of an output among the outputs.
+    pub(crate) fn output_index(&self, name: &str) -> Option<usize> {
+        self.outputs.get_index_of(name)
+    }
+
+    /// What the parameter or input of this name is.
+    pub(crate) fn role_of(&self, name: &str) -> Option<Role> {
+        self.tape.leaf_named(name).map(Leaf::role)
+    }
+
     pub(crate) fn output(&self, name: &str) -> Result<NodeId> {
         self.outputs
             .get(name)
@@ -311,7 +322,7 @@ impl Draft {
         let live = whole.tape.live(roots.iter().copied());
         let nodes = whole.tape.nodes().filter(|(id, _)| live[id.index()]);
         let reads = nodes.filter_map(|(id, _)| whole.tape.register_read_by(id));
-        let kept: Vec<RegisterId> = reads.collect();
+        let kept: HashSet<RegisterId> = reads.collect();
         let states = whole.states.iter().filter(|s| kept.contains(&s.register));
         roots.extend(states.filter_map(|s| s.end));
         let copy = Transplant::new(&whole.tape, &scope, &roots, keep, &mut Unchanged);
@@ -363,16 +374,13 @@ impl fmt::Display for Recurrence {
                 state.name
             )?;
         }
+        let states: HashSet<&str> = self.states().collect();
         for (name, id) in self.tape.names() {
             let node = self.tape.node(id);
             if node.args.is_empty() {
                 continue;
             }
-            let prime = if self.states.iter().any(|s| s.name == *name) {
-                "'"
-            } else {
-                ""
-            };
+            let prime = if states.contains(&**name) { "'" } else { "" };
             writeln!(f, "  {name}{prime} = {}", self.tape.definition(id))?;
         }
         for (name, id) in &self.outputs {

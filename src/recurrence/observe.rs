@@ -12,7 +12,7 @@ use crate::diff::{Adjoint, linearize, transpose};
 use crate::error::Result;
 use crate::op::{Expr, NodeId, Op, RegisterId, Time};
 use crate::shape::Rate;
-use crate::tape::{Edit, NodeSite, Register, Role, Scope, Tape, Unchanged};
+use crate::tape::{Edit, NodeSite, Role, Scope, Tape, Unchanged};
 
 /// What [`Recurrence::gradient`] writes, before anything is dropped.
 #[derive(Debug)]
@@ -78,6 +78,8 @@ impl Recurrence {
     /// A copy in which these reads of registers are inputs of these names, so that no step reads another.
     pub(crate) fn with_reads_given(&self, reads: &[(NodeId, Arc<str>)]) -> Result<Self> {
         let scope = Scope::default();
+        // The first of two names counts.
+        let reads = reads.iter().rev().map(|(id, name)| (*id, name)).collect();
         let mut cut = Cut {
             scope: &scope,
             reads,
@@ -87,15 +89,15 @@ impl Recurrence {
 
     /// The same with one register for all that carry the same value from the same start.
     pub(crate) fn with_registers_together(&self) -> Result<Self> {
-        self.with_together(|_, _| true)
+        self.with_together(|r| vec![true; r.tape.len()])
     }
 
-    /// The same, for those registers for which `may` holds, which is asked with their reads.
-    pub(crate) fn with_together(&self, may: impl Fn(&Self, NodeId) -> bool) -> Result<Self> {
+    /// The same, for those registers whose reads `may` tells of a recurrence, node by node.
+    pub(crate) fn with_together(&self, may: impl Fn(&Self) -> Vec<bool>) -> Result<Self> {
         let mut merged = self.clone();
         // What registers carry may be what others carry: those come together in turn.
         loop {
-            let twins = merged.twins(&may);
+            let twins = merged.twins(&may(&merged));
             if twins.is_empty() {
                 break;
             }
@@ -110,24 +112,20 @@ impl Recurrence {
     }
 
     /// The reads of registers that carry what an earlier one does, with what reads that.
-    fn twins(&self, may: &impl Fn(&Self, NodeId) -> bool) -> Vec<(NodeId, NodeId)> {
+    fn twins(&self, may: &[bool]) -> HashMap<NodeId, NodeId> {
         let reads = self.tape.nodes().filter_map(|(id, node)| match node.op() {
             Op::Read(register) => Some((id, self.tape.register(*register))),
             _ => None,
         });
-        let mut found: Vec<(NodeId, &Register)> = Vec::new();
-        let mut twins = Vec::new();
+        let mut found: HashMap<_, Vec<NodeId>> = HashMap::new();
+        let mut twins = HashMap::new();
         for (id, register) in reads {
-            let same = |other: &Register| {
-                let carried = (other.def(), other.init()) == (register.def(), register.init());
-                carried && other.direction() == register.direction()
-            };
-            let first = found
-                .iter()
-                .find(|(first, other)| same(other) && may(self, *first));
-            match first.filter(|_| may(self, id)) {
-                Some((first, _)) => twins.push((id, *first)),
-                None => found.push((id, register)),
+            let key = (register.def(), register.init(), register.direction());
+            let alike = found.entry(key).or_default();
+            let first = alike.iter().find(|first| may[first.index()]).copied();
+            match first.filter(|_| may[id.index()]) {
+                Some(first) => drop(twins.insert(id, first)),
+                None => alike.push(id),
             }
         }
         twins
@@ -181,13 +179,13 @@ impl Recurrence {
 
 /// What is read of one register is read of another.
 struct Together {
-    twins: Vec<(NodeId, NodeId)>,
+    twins: HashMap<NodeId, NodeId>,
 }
 
 impl<'b> Edit<'b> for Together {
     fn node(&mut self, site: NodeSite<'_, 'b>) -> Expr<'b> {
-        let first = self.twins.iter().find(|(id, _)| *id == site.id);
-        let first = first.and_then(|(_, first)| site.earlier(*first));
+        let first = self.twins.get(&site.id);
+        let first = first.and_then(|first| site.earlier(*first));
         first.unwrap_or(site.copy())
     }
 }
@@ -195,13 +193,13 @@ impl<'b> Edit<'b> for Together {
 /// What is read becomes an input.
 struct Cut<'a, 'b> {
     scope: &'b Scope,
-    reads: &'a [(NodeId, Arc<str>)],
+    reads: HashMap<NodeId, &'a Arc<str>>,
 }
 
 impl<'b> Edit<'b> for Cut<'_, 'b> {
     fn node(&mut self, site: NodeSite<'_, 'b>) -> Expr<'b> {
-        match self.reads.iter().find(|(id, _)| *id == site.id) {
-            Some((_, name)) => {
+        match self.reads.get(&site.id) {
+            Some(name) => {
                 let name = Arc::clone(name);
                 self.scope.leaf(name, Role::Input, site.node.ty()).1
             }

@@ -1,5 +1,6 @@
 //! The roles of what derivatives add, recorded where it is added.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -59,11 +60,11 @@ impl Recurrence {
         leaves.find(|l| l.derived() == Some(role)).map(Leaf::name)
     }
 
-    /// Whether a parameter, an input, a state or a value has this name.
-    pub(super) fn is_taken(&self, name: &str) -> bool {
-        let leaf = || self.tape.leaves().iter().any(|l| *l.name == *name);
-        let state = || self.states.iter().any(|s| *s.name == *name);
-        self.tape.named(name).is_some() || leaf() || state()
+    /// The names of parameters, inputs, states and values.
+    pub(super) fn taken(&self) -> HashSet<&str> {
+        let leaves = self.tape.leaves().iter().map(Leaf::name);
+        let values = self.tape.names().map(|(name, _)| &**name);
+        leaves.chain(values).chain(self.states()).collect()
     }
 }
 

@@ -8,7 +8,7 @@ use super::{LOSS, Unrolled, Wrt};
 use crate::diff::reverse;
 use crate::error::{Error, Result};
 use crate::limit::check_memory;
-use crate::op::NodeId;
+use crate::op::{NodeId, Op};
 use crate::shape::Rate;
 use crate::tape::{Derived, Scope};
 
@@ -43,14 +43,13 @@ impl Unrolled {
         let targets = self.recurrence.targets(wrt.into())?;
         let mut wanted = Vec::new();
         for (name, node) in &targets {
-            let leaves = self.recurrence.tape.leaves();
-            let Some(leaf) = leaves.iter().position(|l| l.node == *node) else {
+            let Op::Leaf(leaf) = self.recurrence.tape.node(*node).op else {
                 return Err(Error::NotDifferentiable {
                     name: name.to_string(),
                     reason: "reverse mode on the tape is for parameters and inputs".into(),
                 });
             };
-            wanted.push((Arc::clone(name), leaf));
+            wanted.push((Arc::clone(name), leaf.index()));
         }
         let bytes = self.bytes().and_then(|b| b.checked_mul(REVERSE));
         check_memory(bytes)?;

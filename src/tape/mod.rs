@@ -11,6 +11,7 @@ mod rewrite;
 mod scope;
 mod simplify;
 mod text;
+mod users;
 mod verify;
 
 use std::collections::HashMap;
@@ -27,6 +28,7 @@ pub(crate) use scope::{Scope, check_name};
 
 use crate::op::{LeafId, NodeId, Op, RegisterId};
 use crate::shape::{Dim, Rate, Symbol, Type};
+use users::Users;
 
 /// The arguments of a node.
 pub(crate) type Args = SmallVec<[NodeId; 3]>;
@@ -208,14 +210,25 @@ impl Leaf {
     }
 }
 
+/// The registers that start with a node, and those that carry it, in the order in which that was said.
+#[derive(Clone, Debug, Default)]
+struct Ends {
+    starting: Vec<RegisterId>,
+    carrying: Vec<RegisterId>,
+}
+
 /// The arena.
 #[derive(Clone, Debug, Default)]
 pub struct Tape {
     nodes: IndexSet<Node>,
     /// For each node, whether its value can be infinite or NaN though all data are finite.
     poles: Vec<bool>,
+    users: Users,
     leaves: Vec<Leaf>,
+    /// The first leaf of each name.
+    leaf_names: HashMap<Arc<str>, LeafId>,
     registers: Vec<Register>,
+    ends: HashMap<NodeId, Ends>,
     dims: IndexSet<Arc<str>>,
     names: IndexMap<Arc<str>, NodeId>,
     labels: HashMap<NodeId, Arc<str>>,
@@ -265,6 +278,28 @@ impl Tape {
         &self.registers[id.index()]
     }
 
+    /// The registers that carry a node, in the order in which that was said.
+    pub(crate) fn carriers(&self, id: NodeId) -> impl Iterator<Item = RegisterId> {
+        let ends = self.ends.get(&id).into_iter();
+        ends.flat_map(|ends| ends.carrying.iter().copied())
+    }
+
+    /// The registers that start with a node or carry it.
+    pub(crate) fn registers_at(&self, id: NodeId) -> impl Iterator<Item = RegisterId> {
+        let ends = self.ends.get(&id).into_iter();
+        ends.flat_map(|ends| ends.starting.iter().chain(&ends.carrying).copied())
+    }
+
+    /// The node that reads a register.
+    pub(crate) fn read_of(&self, id: RegisterId) -> Option<NodeId> {
+        let read = Node {
+            op: Op::Read(id),
+            args: Args::new(),
+            ty: self.register(id).ty,
+        };
+        self.nodes.get_index_of(&read).map(NodeId::new)
+    }
+
     /// The register of which this node is the read.
     pub(crate) fn register_read_by(&self, id: NodeId) -> Option<RegisterId> {
         match self.node(id).op {
@@ -281,6 +316,17 @@ impl Tape {
 
     pub(crate) fn leaf(&self, id: LeafId) -> &Leaf {
         &self.leaves[id.index()]
+    }
+
+    /// The leaf of that name.
+    #[must_use]
+    pub fn leaf_named(&self, name: &str) -> Option<&Leaf> {
+        self.leaf_names.get(name).map(|id| self.leaf(*id))
+    }
+
+    /// The place of the leaf of that name among the leaves.
+    pub(crate) fn leaf_index(&self, name: &str) -> Option<usize> {
+        self.leaf_names.get(name).map(|id| id.index())
     }
 
     /// The names of the dimensions.
@@ -300,6 +346,11 @@ impl Tape {
     /// Whether nothing depends on what a leaf holds at steps that a mask leaves out.
     pub(crate) fn is_masked(&self, leaf: &Leaf) -> bool {
         leaf.ty.rate == Rate::Step && !self.masks.is_empty() && !self.masks.contains(&leaf.name)
+    }
+
+    /// The place of a dimension in the order of declaration.
+    pub(crate) fn dim_index(&self, name: &str) -> Option<usize> {
+        self.dims.get_index_of(name)
     }
 
     pub(crate) fn dim_names(&self) -> Vec<Arc<str>> {
@@ -346,6 +397,8 @@ impl Tape {
         for leaf in &mut self.leaves {
             leaf.name = name(&leaf.name);
         }
+        let leaves = self.leaf_names.iter();
+        self.leaf_names = leaves.map(|(n, id)| (name(n), *id)).collect();
         for register in &mut self.registers {
             register.name = name(&register.name);
         }
@@ -367,6 +420,7 @@ impl Tape {
     pub(crate) fn add_leaf(&mut self, name: Arc<str>, role: Role, ty: Type) -> LeafId {
         let id = LeafId::new(self.leaves.len());
         let node = self.insert(Op::Leaf(id), Args::new(), ty);
+        self.leaf_names.entry(Arc::clone(&name)).or_insert(id);
         self.leaves.push(Leaf {
             name,
             role,
@@ -392,6 +446,9 @@ impl Tape {
     ) -> (RegisterId, NodeId) {
         let id = RegisterId::new(self.registers.len());
         let ty = ty.at(Rate::Step);
+        if let Some(init) = init {
+            self.ends.entry(init).or_default().starting.push(id);
+        }
         self.registers.push(Register {
             name,
             direction,
@@ -404,8 +461,22 @@ impl Tape {
 
     pub(crate) fn set_register(&mut self, id: RegisterId, init: Option<NodeId>, def: NodeId) {
         let register = &mut self.registers[id.index()];
-        register.init = init;
-        register.def = Some(def);
+        let before = (register.init, register.def);
+        (register.init, register.def) = (init, Some(def));
+        if init != before.0 {
+            if let Some(ends) = before.0.and_then(|n| self.ends.get_mut(&n)) {
+                ends.starting.retain(|r| *r != id);
+            }
+            if let Some(init) = init {
+                self.ends.entry(init).or_default().starting.push(id);
+            }
+        }
+        if Some(def) != before.1 {
+            if let Some(ends) = before.1.and_then(|n| self.ends.get_mut(&n)) {
+                ends.carrying.retain(|r| *r != id);
+            }
+            self.ends.entry(def).or_default().carrying.push(id);
+        }
         self.spread_poles(id);
     }
 

@@ -40,20 +40,26 @@ impl Tape {
 
     /// Passes on what a register now carries.
     pub(super) fn spread_poles(&mut self, id: RegisterId) {
-        let register = self.register(id);
-        let mut changed = register
-            .init
-            .into_iter()
-            .chain(register.def)
-            .any(|n| self.has_pole(n));
-        while changed {
-            changed = false;
-            for index in 0..self.nodes.len() {
-                if !self.poles[index] && self.finds_pole(index) {
-                    self.poles[index] = true;
-                    changed = true;
-                }
-            }
+        let mut open: Vec<NodeId> = self.read_of(id).into_iter().collect();
+        if !open.iter().any(|read| self.gets_pole(*read)) {
+            return;
         }
+        // Found when it is first needed, since most tapes do without.
+        let mut users = std::mem::take(&mut self.users);
+        users.update(self);
+        while let Some(node) = open.pop() {
+            if !self.gets_pole(node) {
+                continue;
+            }
+            self.poles[node.index()] = true;
+            open.extend_from_slice(users.of(node));
+            let registers = self.registers_at(node);
+            open.extend(registers.filter_map(|r| self.read_of(r)));
+        }
+        self.users = users;
+    }
+
+    fn gets_pole(&self, id: NodeId) -> bool {
+        !self.has_pole(id) && self.finds_pole(id.index())
     }
 }

@@ -66,9 +66,9 @@ impl Scope {
 
     /// The same, by name.
     pub(crate) fn set_role(&self, name: &str, derived: Derived) {
-        let leaf = self.with(|t| t.leaves().iter().position(|l| *l.name == *name));
-        if let Some(index) = leaf {
-            self.set_derived(LeafId::new(index), Some(derived));
+        let leaf = self.with(|t| t.leaf_names.get(name).copied());
+        if let Some(leaf) = leaf {
+            self.set_derived(leaf, Some(derived));
         }
     }
 
@@ -155,7 +155,7 @@ impl Build for Scope {
         let known = tape.label(id).is_some()
             || tape.fill(id).is_some()
             || matches!(tape.node(id).op, Op::Leaf(_) | Op::Read(_))
-            || tape.registers().iter().any(|r| r.def == Some(id));
+            || tape.carriers(id).next().is_some();
         known.then(|| u32::try_from(tape.len()).unwrap_or(u32::MAX))
     }
 

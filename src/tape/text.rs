@@ -30,10 +30,8 @@ impl Tape {
     fn operand(&self, id: NodeId, strength: u8, depth: usize) -> String {
         if let Some(name) = self.label(id) {
             // The value a state takes next is `h'`; `h` is the one it had before the step.
-            let next = self
-                .registers
-                .iter()
-                .any(|r| r.def == Some(id) && &*r.name == name);
+            let mut carriers = self.carriers(id);
+            let next = carriers.any(|r| &*self.register(r).name == name);
             return if next {
                 format!("{name}'")
             } else {
