@@ -1,11 +1,13 @@
 //! Where a value is found: some nodes are only another way to look at a value in memory.
 
+use std::collections::HashMap;
+
 use super::graph::{Graph, Id, Kind};
 use crate::shape::Rate;
 use crate::tape::Direction;
 
 /// A way to look at a value in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Access {
     /// The node whose value it is.
     pub(super) base: Id,
@@ -77,20 +79,21 @@ impl Graph {
         for i in 0..self.outputs.len() {
             self.outputs[i].node = self.in_memory(self.outputs[i].node);
         }
-        let mut claimed: Vec<(Id, Direction, Option<Id>)> = Vec::new();
+        // What the first register of each value and direction starts from.
+        let mut claimed: HashMap<(Id, Direction), Option<Id>> = HashMap::new();
         for r in 0..self.registers.len() {
             let mut register = self.registers[r];
             register.init = register.init.map(|init| self.in_memory(init));
-            let conflict = |(def, direction, init): &(Id, Direction, Option<Id>)| {
-                *def == register.def && *direction == register.direction && *init != register.init
-            };
+            let first = claimed.get(&(register.def, register.direction));
             let own = self.is_computed(register.def)
                 && self.nodes[register.def].rate == Rate::Step
-                && !claimed.iter().any(conflict);
+                && first.is_none_or(|init| *init == register.init);
             if !own {
                 register.def = self.copy(register.def, Rate::Step);
             }
-            claimed.push((register.def, register.direction, register.init));
+            claimed
+                .entry((register.def, register.direction))
+                .or_insert(register.init);
             self.registers[r] = register;
         }
     }

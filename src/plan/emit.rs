@@ -1,6 +1,6 @@
 //! From nodes with a place and a time to instructions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::Plan;
 use super::graph::{Graph, Id, Kind};
@@ -183,13 +183,11 @@ impl<'a> Emitter<'a> {
 
     fn carries(&self) -> Vec<Carry> {
         let mut carries: Vec<Carry> = Vec::new();
+        let mut known = HashSet::new();
         for register in self.graph.read_registers() {
             let forward = register.direction == Direction::Forward;
             let value = self.operand(register.def);
-            if carries
-                .iter()
-                .any(|c| c.value == value && c.forward == forward)
-            {
+            if !known.insert((value, forward)) {
                 continue;
             }
             // A value may be defined in a pass before that in which what it starts from is known;
@@ -242,11 +240,11 @@ impl<'a> Emitter<'a> {
                 .iter()
                 .partition(|id| self.graph.nodes[**id].kind.is_entrywise());
             self.singles(&single, &mut body);
-            let mut programs: BTreeMap<(usize, Rate), Vec<Id>> = BTreeMap::new();
+            let mut programs: BTreeMap<(usize, Rate, usize), Vec<Id>> = BTreeMap::new();
             for id in fused {
                 let node = &self.graph.nodes[id];
                 programs
-                    .entry((node.len(), node.rate))
+                    .entry((node.len(), node.rate, self.layout.pieces[id]))
                     .or_default()
                     .push(id);
             }
@@ -303,19 +301,22 @@ impl<'a> Emitter<'a> {
     /// Members of a program, each after those it uses.
     fn in_order(&self, members: Vec<Id>) -> Vec<Id> {
         let mut ordered = Vec::with_capacity(members.len());
-        let mut stack: Vec<Id> = members.iter().rev().copied().collect();
-        while let Some(id) = stack.last().copied() {
-            let args = &self.graph.nodes[id].args;
-            let missing = args
-                .iter()
-                .find(|a| members.contains(a) && !ordered.contains(*a));
-            match missing {
-                _ if ordered.contains(&id) => {
-                    stack.pop();
+        let mut missing: HashSet<Id> = members.iter().copied().collect();
+        // A node, and the first argument that was not looked at.
+        let mut stack: Vec<(Id, usize)> = members.into_iter().rev().map(|id| (id, 0)).collect();
+        while let Some((id, next)) = stack.last_mut() {
+            let arg = self.graph.nodes[*id].args.get(*next).copied();
+            *next += 1;
+            match arg {
+                Some(arg) if missing.contains(id) => {
+                    if missing.contains(&arg) {
+                        stack.push((arg, 0));
+                    }
                 }
-                Some(arg) => stack.push(*arg),
-                None => {
-                    ordered.push(id);
+                _ => {
+                    if missing.remove(id) {
+                        ordered.push(*id);
+                    }
                     stack.pop();
                 }
             }

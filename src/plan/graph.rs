@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use super::sums::Terms;
 use crate::op::{Contract, Custom, Edge, Extent, Lowering, Move, NodeId, Op, Pointwise, Reduce};
 use crate::recurrence::Recurrence;
 use crate::shape::{Dim, Rate};
@@ -241,15 +242,19 @@ impl Graph {
 }
 
 /// The construction of a graph.
-struct Lower<'a> {
-    tape: &'a Tape,
+pub(super) struct Lower<'a> {
+    pub(super) tape: &'a Tape,
     sizes: &'a [usize],
-    uses: Vec<usize>,
-    graph: Graph,
+    pub(super) uses: Vec<usize>,
+    pub(super) graph: Graph,
     /// The node for each node of the tape.
     of: HashMap<NodeId, Id>,
     /// The node of the graph for each register of the tape.
     registers: HashMap<usize, usize>,
+    /// The sums that take over the terms of others.
+    pub(super) sums: HashMap<Id, Terms>,
+    /// Whether a node of the tape is an outer product or a sum of some.
+    has_outer: Vec<bool>,
 }
 
 impl<'a> Lower<'a> {
@@ -276,10 +281,12 @@ impl<'a> Lower<'a> {
             graph: Graph::default(),
             of: HashMap::new(),
             registers: HashMap::new(),
+            sums: HashMap::new(),
+            has_outer: vec![false; tape.len()],
         }
     }
 
-    fn extent(&self, id: NodeId) -> Extent {
+    pub(super) fn extent(&self, id: NodeId) -> Extent {
         let shape = self.tape.ty(id).shape.values(self.sizes);
         [
             shape.first().copied().unwrap_or(1),
@@ -287,7 +294,7 @@ impl<'a> Lower<'a> {
         ]
     }
 
-    fn push(&mut self, id: NodeId, kind: Kind, args: Vec<Id>) -> Id {
+    pub(super) fn push(&mut self, id: NodeId, kind: Kind, args: Vec<Id>) -> Id {
         let rate = self.tape.ty(id).rate;
         let label = self.tape.label(id).map(ToOwned::to_owned);
         let extent = self.extent(id);
@@ -323,11 +330,18 @@ impl<'a> Lower<'a> {
         let extents: Vec<Extent> = node.args().iter().map(|a| self.extent(*a)).collect();
         let out = self.extent(id);
         let made = match self.lowering(id) {
-            Lowering::Same => args[0],
+            Lowering::Same => {
+                self.has_outer[id.index()] = self.has_outer[node.args()[0].index()];
+                args[0]
+            }
             Lowering::Constant(value) => self.push(id, Kind::Constant(value), args),
             Lowering::Source => self.source_node(id),
             Lowering::Pointwise(op) => match op.signs() {
-                Some(signs) => self.sum(id, signs, &args),
+                Some(signs) => {
+                    let mut terms = node.args().iter();
+                    self.has_outer[id.index()] = terms.any(|a| self.has_outer[a.index()]);
+                    self.sum(id, signs, &args)
+                }
                 None => self.push(id, Kind::Pointwise(op), args),
             },
             Lowering::Select => self.push(id, Kind::Select, args),
@@ -355,6 +369,7 @@ impl<'a> Lower<'a> {
             }
             Lowering::Product => self.product(id, args, &extents),
             Lowering::Outer { strong } => {
+                self.has_outer[id.index()] = true;
                 let contract = Contract::product([out[0], 1], out[1], strong);
                 self.push(id, Kind::Contract(contract), args)
             }
@@ -399,62 +414,6 @@ impl<'a> Lower<'a> {
         }
     }
 
-    /// A sum takes over the terms of a sum that nobody else uses.
-    fn sum(&mut self, id: NodeId, signs: &[i8], args: &[Id]) -> Id {
-        let rate = self.tape.ty(id).rate;
-        let (mut terms, mut all) = (Vec::new(), Vec::new());
-        for ((tape_arg, arg), sign) in self.tape.node(id).args().iter().zip(args).zip(signs) {
-            let inner = &self.graph.nodes[*arg];
-            match &inner.kind {
-                Kind::Sum(inner_signs)
-                    if inner.rate == rate && self.uses[tape_arg.index()] == 1 =>
-                {
-                    terms.extend_from_slice(&inner.args);
-                    all.extend(inner_signs.iter().map(|s| s * sign));
-                }
-                _ => {
-                    terms.push(*arg);
-                    all.push(*sign);
-                }
-            }
-        }
-        if let Some(parts) = self.disjoint(&terms, &all, self.extent(id)) {
-            return self.push(id, Kind::Join, parts);
-        }
-        self.push(id, Kind::Sum(all), terms)
-    }
-
-    /// The parts, in order, of a sum of values that are each padded to another place: what a
-    /// slice's transpose makes of stacked gates.
-    fn disjoint(&self, terms: &[Id], signs: &[i8], extent: Extent) -> Option<Vec<Id>> {
-        let mut parts: Vec<(usize, usize, Id)> = Vec::new();
-        for (term, sign) in terms.iter().zip(signs) {
-            let node = &self.graph.nodes[*term];
-            let Kind::Move(moves) = &node.kind else {
-                return None;
-            };
-            let [Move { extent, from, to }] = moves[..] else {
-                return None;
-            };
-            let rows_follow = extent[1] == 1 || (from.rows == extent[1] && to.rows == extent[1]);
-            let unit = extent[1] == 1 && from.rows == 1 && to.rows == 1
-                || extent[1] > 1 && from.columns == 1 && to.columns == 1;
-            if *sign < 0 || from.class + to.class + from.start > 0 || !rows_follow || !unit {
-                return None;
-            }
-            parts.push((to.start, crate::op::entries(extent), node.args[0]));
-        }
-        parts.sort_unstable();
-        let mut next = 0;
-        for (start, len, arg) in &parts {
-            if *start != next || self.graph.nodes[*arg].rate != Rate::Step {
-                return None;
-            }
-            next += len;
-        }
-        (next == crate::op::entries(extent)).then(|| parts.iter().map(|p| p.2).collect())
-    }
-
     fn product(&mut self, id: NodeId, args: Vec<Id>, extents: &[Extent]) -> Id {
         let n = extents[1][1];
         let matrix = self.source(self.tape.node(id).args()[0]);
@@ -478,6 +437,43 @@ impl<'a> Lower<'a> {
 
     /// A total of a sum of outer products is a sum of totals, each one matrix product.
     fn total(&mut self, id: NodeId, arg: NodeId) -> Id {
+        enum Task {
+            Total(NodeId),
+            Add(Vec<i8>),
+        }
+        // Sums may nest as deeply as a text is long.
+        let (mut tasks, mut made) = (vec![Task::Total(arg)], Vec::new());
+        while let Some(task) = tasks.pop() {
+            match task {
+                Task::Total(arg) => match self.apart(id, arg) {
+                    Some((signs, terms)) => {
+                        tasks.push(Task::Add(signs));
+                        tasks.extend(terms.into_iter().rev().map(Task::Total));
+                    }
+                    None => made.push(self.total_of_one(id, arg)),
+                },
+                Task::Add(signs) => {
+                    let parts = made.split_off(made.len() - signs.len());
+                    made.push(self.push(id, Kind::Sum(signs), parts));
+                }
+            }
+        }
+        made[0]
+    }
+
+    /// The terms of which there is a total each, if there is.
+    fn apart(&self, id: NodeId, arg: NodeId) -> Option<(Vec<i8>, Vec<NodeId>)> {
+        let (rate, source) = (self.tape.ty(id).rate, self.source(arg));
+        let is_whole = rate == Rate::Static && self.tape.ty(source).rate == self.tape.ty(arg).rate;
+        match self.lowering(source) {
+            Lowering::Pointwise(op) if is_whole && self.has_outer[source.index()] => {
+                Some((op.signs()?.to_vec(), self.tape.node(source).args().to_vec()))
+            }
+            _ => None,
+        }
+    }
+
+    fn total_of_one(&mut self, id: NodeId, arg: NodeId) -> Id {
         let (rate, source) = (self.tape.ty(id).rate, self.source(arg));
         let from = self.tape.ty(arg).rate;
         let node = self.tape.node(source);
@@ -489,12 +485,6 @@ impl<'a> Lower<'a> {
         match self.lowering(source) {
             Lowering::Outer { strong } if args.iter().all(|a| varies(self, a)) => {
                 self.push(id, Kind::OuterTotal { strong }, args)
-            }
-            Lowering::Pointwise(op) if op.signs().is_some() && self.has_outer(source) => {
-                let signs = op.signs().unwrap_or_default().to_vec();
-                let terms = node.args().to_vec();
-                let parts: Vec<Id> = terms.iter().map(|t| self.total(id, *t)).collect();
-                self.push(id, Kind::Sum(signs), parts)
             }
             Lowering::Move(moves) if moves.len() == 1 && args.iter().all(|a| varies(self, a)) => {
                 self.push(id, Kind::MoveTotal(moves[0]), args)
@@ -514,21 +504,10 @@ impl<'a> Lower<'a> {
         self.push(id, Kind::Total, vec![from])
     }
 
-    fn has_outer(&self, id: NodeId) -> bool {
-        self.tape.node(id).args().iter().any(|a| {
-            let inner = self.source(*a);
-            match self.lowering(inner) {
-                Lowering::Outer { .. } => true,
-                Lowering::Pointwise(op) if op.signs().is_some() => self.has_outer(inner),
-                _ => false,
-            }
-        })
-    }
-
     /// Names an output; what is added up over time to the gradient of a parameter is the cotangent
     /// of that parameter at each step.
     fn call_output(&mut self, id: Id, name: &str, role: Option<&Derived>) {
-        let leaf = |of: &str| self.tape.leaves().iter().any(|l| l.name() == of);
+        let leaf = |of: &str| self.tape.leaf_named(of).is_some();
         let is_leaf = matches!(role, Some(Derived::Cotangent(of)) if leaf(of));
         let node = &self.graph.nodes[id];
         if let (true, Kind::Total, Some(term)) = (is_leaf, &node.kind, node.args.first().copied()) {
@@ -567,6 +546,7 @@ impl<'a> Lower<'a> {
                 rate: ty.rate,
             });
         }
+        self.join_sums();
         self.graph
     }
 }

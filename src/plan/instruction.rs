@@ -5,7 +5,7 @@ use crate::op::{Contract, Custom, Edge, Move, NodeId, Reduce};
 use crate::shape::Rate;
 
 /// A run of entries in the rows of a buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Operand {
     pub(crate) buffer: usize,
     pub(crate) start: usize,

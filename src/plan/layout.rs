@@ -3,7 +3,7 @@
 //! Values that are produced by one matrix product, or used together by one, lie next to each other
 //! in the rows of one buffer, so that the product is a single operation.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::graph::{Graph, Id, Kind};
 use super::schedule::Schedule;
@@ -61,6 +61,19 @@ pub(super) struct Stage {
     pub(super) depth: usize,
 }
 
+/// The most places of a program, counted from above: its nodes and their arguments.
+const MOST_PLACES: usize = 16384;
+
+/// The fused passes that are cut alike: those of a stage and level, of this length and rate.
+type PieceKey = (Stage, usize, usize, Rate);
+
+/// The last piece of a fused pass, and the places it has.
+#[derive(Default)]
+struct Piece {
+    index: usize,
+    places: usize,
+}
+
 /// The arrangement of a graph in memory and order.
 #[derive(Debug)]
 pub(super) struct Layout {
@@ -68,7 +81,11 @@ pub(super) struct Layout {
     pub(super) homes: Vec<Option<Home>>,
     pub(super) stages: Vec<Stage>,
     pub(super) levels: Vec<usize>,
+    /// The part of a fused pass that is too long for one, in order.
+    pub(super) pieces: Vec<usize>,
     pub(super) is_loop: Vec<bool>,
+    /// Whether a register carries a node.
+    is_carried: Vec<bool>,
 }
 
 impl Layout {
@@ -79,8 +96,13 @@ impl Layout {
             homes: vec![None; count],
             stages: vec![Stage::default(); count],
             levels: vec![0; count],
+            pieces: vec![0; count],
             is_loop: vec![false; count],
+            is_carried: vec![false; count],
         };
+        for register in &graph.registers {
+            layout.is_carried[register.def] = true;
+        }
         for id in &schedule.order {
             layout.stages[*id] = stage(graph, schedule, *id);
             layout.is_loop[*id] = schedule.places[*id].cycle.is_some();
@@ -96,6 +118,7 @@ impl Layout {
         // Within a loop the order of its nodes is that of the step, which ignores registers; a
         // depth-first visit finds it.
         let mut done = vec![false; graph.nodes.len()];
+        let mut pieces = HashMap::new();
         for root in &schedule.order {
             let mut stack = vec![*root];
             while let Some(id) = stack.last().copied() {
@@ -107,6 +130,7 @@ impl Layout {
                 let missing: Vec<Id> = before.iter().copied().filter(|b| !done[*b]).collect();
                 if missing.is_empty() {
                     self.levels[id] = self.level(graph, id, &before);
+                    self.pieces[id] = self.piece(graph, id, &mut pieces);
                     done[id] = true;
                     stack.pop();
                 } else {
@@ -133,23 +157,38 @@ impl Layout {
     fn level(&self, graph: &Graph, id: Id, before: &[Id]) -> usize {
         let node = &graph.nodes[id];
         // What is also used at another step, or in part, must be in memory first.
-        let direct = |on: Id| {
-            let mut uses = node.args.iter().filter(|a| graph.access(**a).base == on);
-            uses.all(|a| *a == on)
-        };
+        let bases = node.args.iter().map(|a| (*a, graph.access(*a).base));
+        let indirect: HashSet<Id> = bases.filter(|(a, base)| a != base).map(|b| b.1).collect();
         before
             .iter()
             .map(|on| {
                 let other = &graph.nodes[*on];
                 let fuses = node.kind.is_entrywise()
                     && other.kind.is_entrywise()
-                    && direct(*on)
+                    && !indirect.contains(on)
                     && other.rate == node.rate
                     && other.len() == node.len();
                 self.levels[*on] + usize::from(!fuses)
             })
             .max()
             .unwrap_or(0)
+    }
+
+    /// The part of the fused pass of its length in which a node is computed, what it needs being placed:
+    /// the places of a program can be counted.
+    fn piece(&self, graph: &Graph, id: Id, pieces: &mut HashMap<PieceKey, Piece>) -> usize {
+        let node = &graph.nodes[id];
+        if !node.kind.is_entrywise() || !graph.is_computed(id) {
+            return 0;
+        }
+        let key = (self.stages[id], self.levels[id], node.len(), node.rate);
+        let piece = pieces.entry(key).or_default();
+        let places = 1 + node.args.len();
+        if piece.places + places > MOST_PLACES && piece.places > 0 {
+            (piece.index, piece.places) = (piece.index + 1, 0);
+        }
+        piece.places += places;
+        piece.index
     }
 
     /// Whether two nodes are computed by one fused pass.
@@ -160,6 +199,7 @@ impl Layout {
             && graph.nodes[a].rate == graph.nodes[b].rate
             && self.stages[a] == self.stages[b]
             && self.levels[a] == self.levels[b]
+            && self.pieces[a] == self.pieces[b]
     }
 
     /// How long each value must be kept; `None` for one that is never in memory.
@@ -240,17 +280,21 @@ impl Layout {
     /// Whether a value is made of values that can be computed side by side in the first place.
     fn is_a_row(&self, graph: &Graph, id: Id) -> bool {
         let args = &graph.nodes[id].args;
-        let is_own = |(i, arg): (usize, &Id)| {
+        if !matches!(graph.nodes[id].kind, Kind::Join) {
+            return false;
+        }
+        let mut seen = HashSet::new();
+        let is_own = |arg: &Id| {
             let node = &graph.nodes[*arg];
             graph.is_computed(*arg)
                 && node.rate == graph.nodes[id].rate
                 && self.stages[*arg] == self.stages[id]
                 && graph.in_place(*arg).is_none()
                 && !matches!(node.kind, Kind::Join)
-                && !args[..i].contains(arg)
-                && graph.registers.iter().all(|r| r.def != *arg)
+                && seen.insert(*arg)
+                && !self.is_carried[*arg]
         };
-        matches!(graph.nodes[id].kind, Kind::Join) && args.iter().enumerate().all(is_own)
+        args.iter().all(is_own)
     }
 
     /// Gives every value that must be in memory its home.
@@ -271,10 +315,12 @@ impl Layout {
         for group in self.groups(graph, schedule) {
             rows.request(&group);
         }
-        for group in self.sums(graph, schedule, &rows) {
+        let places = rows.places();
+        for group in self.sums(graph, schedule, &rows, &places) {
             rows.request(&group);
         }
-        for group in starts(graph, schedule, &rows) {
+        let places = rows.places();
+        for group in starts(graph, schedule, &rows, &places) {
             rows.request(&group);
         }
         for id in schedule.order.iter().copied() {
@@ -307,7 +353,13 @@ impl Layout {
     }
 
     /// Sums over time that should lie side by side: what they add up does.
-    fn sums(&self, graph: &Graph, schedule: &Schedule, rows: &Rows<'_>) -> Vec<Vec<Id>> {
+    fn sums(
+        &self,
+        graph: &Graph,
+        schedule: &Schedule,
+        rows: &Rows<'_>,
+        places: &HashMap<Id, (usize, usize)>,
+    ) -> Vec<Vec<Id>> {
         let mut sums: BTreeMap<(Stage, Option<Id>), Vec<Id>> = BTreeMap::new();
         for id in schedule.order.iter().copied() {
             let args = &graph.nodes[id].args;
@@ -323,7 +375,7 @@ impl Layout {
         for group in &mut groups {
             group.sort_by_key(|id| {
                 let access = graph.access(graph.nodes[*id].args[0]);
-                (rows.place(access.base), access.start)
+                (places.get(&rows.root(access.base)), access.start)
             });
         }
         groups
@@ -387,10 +439,16 @@ fn stage(graph: &Graph, schedule: &Schedule, id: Id) -> Stage {
 }
 
 /// What products start from should lie as they do.
-fn starts(graph: &Graph, schedule: &Schedule, rows: &Rows<'_>) -> Vec<Vec<Id>> {
+fn starts(
+    graph: &Graph,
+    schedule: &Schedule,
+    rows: &Rows<'_>,
+    places: &HashMap<Id, (usize, usize)>,
+) -> Vec<Vec<Id>> {
+    let place = |id: Id| places.get(&rows.root(id)).copied();
     let mut starts: BTreeMap<usize, Vec<(usize, Id)>> = BTreeMap::new();
     for id in &schedule.order {
-        if let (Some(start), Some((row, place))) = (graph.common_start(*id), rows.place(*id)) {
+        if let (Some(start), Some((row, place))) = (graph.common_start(*id), place(*id)) {
             starts.entry(row).or_default().push((place, start));
         }
     }
@@ -452,19 +510,21 @@ impl Rows<'_> {
         self.in_place.insert(whole, parts[0]);
     }
 
-    /// The row of a value, and its place in it.
-    fn place(&self, id: Id) -> Option<(usize, usize)> {
-        let id = self.root(id);
-        let row = *self.row_of.get(&id)?;
-        let place = self.rows[row].members.iter().position(|m| *m == id);
-        place.map(|place| (row, place))
+    /// The row of each value that has a place of its own, and its place in the row.
+    fn places(&self) -> HashMap<Id, (usize, usize)> {
+        let rows = self.rows.iter().enumerate();
+        let places = rows.flat_map(|(row, r)| {
+            let members = r.members.iter().enumerate();
+            members.map(move |(place, id)| (*id, (row, place)))
+        });
+        places.collect()
     }
 
     /// Puts values side by side, as far as earlier requests leave them free.
     fn request(&mut self, group: &[Id]) {
-        let mut members: Vec<Id> = Vec::new();
+        let (mut members, mut known) = (Vec::new(), HashSet::new());
         for id in group.iter().map(|id| self.root(*id)) {
-            if !members.contains(&id) && self.storage[id].is_some() {
+            if self.storage[id].is_some() && known.insert(id) {
                 members.push(id);
             }
         }
@@ -502,10 +562,12 @@ impl Rows<'_> {
     /// Adds values at an end of a row, next to the ones they go with.
     fn extend(&mut self, index: usize, placed: &[Id], new: &[Id]) -> bool {
         let row = &mut self.rows[index];
+        let count = placed.len();
+        let placed: HashSet<Id> = placed.iter().copied().collect();
         if row.free {
             row.members.sort_by_key(|id| placed.contains(id));
         }
-        let (len, count) = (row.members.len(), placed.len());
+        let len = row.members.len();
         let at_end = row.members[len - count..]
             .iter()
             .all(|id| placed.contains(id));

@@ -3,6 +3,7 @@
 //! | step | file |
 //! |---|---|
 //! | sizes fixed, memory patterns instead of ops | `graph` |
+//! | chains of additions become one sum | `sums` |
 //! | sums of products become one operation, and leave the loop where they can | `products` |
 //! | copies where a value must be in memory | `access` |
 //! | passes over time, loops and work for many steps at once | `schedule` |
@@ -25,6 +26,7 @@ mod products;
 mod program;
 mod recompute;
 mod schedule;
+mod sums;
 
 pub use counts::{Counts, Tally};
 pub(crate) use instruction::{

@@ -3,7 +3,7 @@
 //! A program is a list of micro-ops on blocks of entries. Products that are added to something
 //! become multiply-adds, and `y (1 − y)` becomes `y − y·y`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::access::Access;
 use super::graph::{Graph, Id, Kind};
@@ -74,10 +74,16 @@ pub(crate) struct Numbered {
 /// Writes the program of some entrywise nodes, given in order.
 pub(super) struct Writer<'a> {
     graph: &'a Graph,
-    /// How often each node is used within the program, and whether it goes to memory.
-    uses: HashMap<Id, usize>,
+    members: HashSet<Id>,
+    /// How often each node is used within the program, and by which node last.
+    uses: HashMap<Id, (usize, Id)>,
+    /// Whether a node goes to memory.
     stored: &'a dyn Fn(Id) -> bool,
     done: HashMap<Id, Source>,
+    /// The ops that make an output.
+    making: HashSet<usize>,
+    constants: HashMap<u64, usize>,
+    inputs: HashMap<Access, usize>,
     draft: Draft,
 }
 
@@ -86,55 +92,54 @@ impl<'a> Writer<'a> {
         let mut uses = HashMap::new();
         for id in members {
             for arg in &graph.nodes[*id].args {
-                *uses.entry(*arg).or_insert(0) += 1;
+                let (count, user) = uses.entry(*arg).or_insert((0, *id));
+                (*count, *user) = (*count + 1, *id);
             }
         }
         let mut writer = Self {
             graph,
+            members: members.iter().copied().collect(),
             uses,
             stored,
             done: HashMap::new(),
+            making: HashSet::new(),
+            constants: HashMap::new(),
+            inputs: HashMap::new(),
             draft: Draft::default(),
         };
-        let inside = |id: &Id| members.contains(id);
         for id in members {
-            if writer.absorbed(*id, members) {
+            if writer.absorbed(*id) {
                 continue;
             }
-            let source = writer.node(*id, &inside);
+            let source = writer.node(*id);
             writer.finish(*id, source);
         }
         writer.draft
     }
 
     /// Whether a product is only ever added to something, so that the sum takes it over.
-    fn absorbed(&self, id: Id, members: &[Id]) -> bool {
+    fn absorbed(&self, id: Id) -> bool {
         let is_product =
             matches!(self.graph.nodes[id].kind, Kind::Pointwise(op) if op.is_product());
-        let mut users = members
-            .iter()
-            .filter(|m| self.graph.nodes[**m].args.contains(&id));
+        let only_user = match self.uses.get(&id) {
+            Some((1, user)) => &self.graph.nodes[*user],
+            _ => return false,
+        };
         is_product
             && !(self.stored)(id)
-            && self.uses.get(&id) == Some(&1)
-            && users.all(|m| {
-                let user = &self.graph.nodes[*m];
-                matches!(user.kind, Kind::Sum(_)) && user.args.len() > 1
-            })
+            && matches!(only_user.kind, Kind::Sum(_))
+            && only_user.args.len() > 1
     }
 
     fn finish(&mut self, id: Id, source: Source) {
         let source = match source {
-            Source::Op(op)
-                if !(self.stored)(id) || self.draft.outputs.iter().all(|o| o.1 != op) =>
-            {
-                source
-            }
+            Source::Op(op) if !(self.stored)(id) || !self.making.contains(&op) => source,
             other if (self.stored)(id) => self.op(Code::Copy, vec![other]),
             other => other,
         };
         if let (true, Source::Op(op)) = ((self.stored)(id), source) {
             self.draft.outputs.push((id, op));
+            self.making.insert(op);
         }
         self.done.insert(id, source);
     }
@@ -146,10 +151,8 @@ impl<'a> Writer<'a> {
 
     fn constant(&mut self, value: f64) -> Source {
         let constants = &mut self.draft.constants;
-        let found = constants
-            .iter()
-            .position(|c| c.to_bits() == value.to_bits());
-        Source::Constant(found.unwrap_or_else(|| {
+        let place = self.constants.entry(value.to_bits());
+        Source::Constant(*place.or_insert_with(|| {
             constants.push(value);
             constants.len() - 1
         }))
@@ -168,24 +171,23 @@ impl<'a> Writer<'a> {
             return self.constant(value);
         }
         let inputs = &mut self.draft.inputs;
-        let found = inputs.iter().position(|i| *i == access);
-        Source::Input(found.unwrap_or_else(|| {
+        Source::Input(*self.inputs.entry(access).or_insert_with(|| {
             inputs.push(access);
             inputs.len() - 1
         }))
     }
 
-    fn node(&mut self, id: Id, inside: &dyn Fn(&Id) -> bool) -> Source {
+    fn node(&mut self, id: Id) -> Source {
         let node = &self.graph.nodes[id];
         match &node.kind {
-            Kind::Sum(signs) => self.sum(&node.args, signs, inside),
+            Kind::Sum(signs) => self.sum(&node.args, signs),
             Kind::Select => {
                 let args = node.args.iter().map(|a| self.source(*a)).collect();
                 self.op(Code::Select, args)
             }
             Kind::Pointwise(op) => {
                 if op.is_product()
-                    && let Some(y) = self.logistic_slope(&node.args, inside)
+                    && let Some(y) = self.logistic_slope(&node.args)
                 {
                     return self.op(Code::NegativeMultiplyAdd, vec![y, y, y]);
                 }
@@ -197,7 +199,7 @@ impl<'a> Writer<'a> {
     }
 
     /// The `y` of `y (1 − y)`.
-    fn logistic_slope(&mut self, args: &[Id], inside: &dyn Fn(&Id) -> bool) -> Option<Source> {
+    fn logistic_slope(&mut self, args: &[Id]) -> Option<Source> {
         let [a, b] = args[..] else {
             return None;
         };
@@ -207,7 +209,10 @@ impl<'a> Writer<'a> {
                 return false;
             };
             let is_one = |id: &Id| matches!(self.graph.nodes[*id].kind, Kind::Constant(1.0));
-            inside(&sum) && signs[..] == [1, -1] && is_one(&node.args[0]) && node.args[1] == y
+            self.members.contains(&sum)
+                && signs[..] == [1, -1]
+                && is_one(&node.args[0])
+                && node.args[1] == y
         };
         if one_minus(b, a) {
             Some(self.source(a))
@@ -218,9 +223,10 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn sum(&mut self, args: &[Id], signs: &[i8], inside: &dyn Fn(&Id) -> bool) -> Source {
+    fn sum(&mut self, args: &[Id], signs: &[i8]) -> Source {
         let mut terms: Vec<(Id, i8)> = args.iter().copied().zip(signs.iter().copied()).collect();
-        let is_taken_over = |this: &Self, id: Id| inside(&id) && !this.done.contains_key(&id);
+        let is_taken_over =
+            |this: &Self, id: Id| this.members.contains(&id) && !this.done.contains_key(&id);
         // Start from a term that is added and is not a product still to be made.
         let first = terms
             .iter()
@@ -229,7 +235,7 @@ impl<'a> Writer<'a> {
             .unwrap_or(0);
         let (id, sign) = terms.remove(first);
         let mut sum = if is_taken_over(self, id) {
-            self.node(id, inside)
+            self.node(id)
         } else {
             self.source(id)
         };
@@ -269,32 +275,40 @@ impl Draft {
             }
         }
         let mut places: Vec<Option<usize>> = vec![None; ops.len()];
+        // The first output that an op makes.
+        let mut making: Vec<Option<usize>> = vec![None; ops.len()];
+        for (output, op) in outputs.iter().enumerate() {
+            making[*op].get_or_insert(output);
+        }
         let (mut free, mut registers) = (Vec::new(), 0);
+        let mut is_free: Vec<bool> = Vec::new();
         let mut numbered = Vec::with_capacity(ops.len());
         for (i, (_, args)) in ops.iter().enumerate() {
-            let stored = outputs.contains(&i);
             for arg in args {
                 let Source::Op(op) = *arg else { continue };
                 if last[op] == i
-                    && !outputs.contains(&op)
-                    && let Some(place) = places[op].filter(|p| !free.contains(p))
+                    && making[op].is_none()
+                    && let Some(place) = places[op].filter(|p| !is_free[*p])
                 {
+                    is_free[place] = true;
                     free.push(place);
                 }
             }
-            if !stored {
-                places[i] = Some(free.pop().unwrap_or_else(|| {
+            if making[i].is_none() {
+                let place = free.pop().unwrap_or_else(|| {
                     registers += 1;
+                    is_free.push(false);
                     registers - 1
-                }));
+                });
+                is_free[place] = false;
+                places[i] = Some(place);
             }
             numbered.push(places[i]);
         }
         let (constants, inputs) = (self.constants.len(), self.inputs.len());
         let small = |n: usize| u16::try_from(n).expect("a program has fewer than 65536 places");
         let of_op = |op: usize| {
-            let output = outputs.iter().position(|o| *o == op);
-            let stored = output.map(|o| registers + constants + inputs + o);
+            let stored = making[op].map(|o| registers + constants + inputs + o);
             small(stored.or(numbered[op]).unwrap_or(0))
         };
         let place = |source: &Source| match *source {

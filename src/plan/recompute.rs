@@ -1,5 +1,7 @@
 //! What to keep for a later pass and what to compute there once more.
 
+use std::collections::HashMap;
+
 use super::graph::{Graph, Id, Kind, Node, Register};
 use super::schedule::Schedule;
 use crate::op::{Edge, Pointwise};
@@ -37,47 +39,80 @@ struct Again {
     prompt: Vec<Id>,
 }
 
+/// The nodes that run in a pass and use a value, in order.
+struct Users {
+    by_argument: HashMap<(usize, Id), Vec<Id>>,
+    /// The same for the value at which an argument is a way to look.
+    by_base: HashMap<(usize, Id), Vec<Id>>,
+}
+
+impl Users {
+    fn of(graph: &Graph, schedule: &Schedule) -> Self {
+        let mut users = Self {
+            by_argument: HashMap::new(),
+            by_base: HashMap::new(),
+        };
+        let note = |all: &mut HashMap<_, Vec<Id>>, key: (usize, Id), id: Id| {
+            let known = all.entry(key).or_default();
+            if known.last() != Some(&id) {
+                known.push(id);
+            }
+        };
+        for id in schedule.order.iter().copied() {
+            let Some(pass) = schedule.run_in(graph, id) else {
+                continue;
+            };
+            for arg in graph.nodes[id].args.iter().copied() {
+                note(&mut users.by_argument, (pass, arg), id);
+                note(&mut users.by_base, (pass, graph.access(arg).base), id);
+            }
+        }
+        users
+    }
+}
+
 impl Graph {
     /// Computes entrywise values again in a later pass that uses them, when all they are computed
     /// from is kept for that pass anyway: `tanh(c)` from `c`, `1 − z` from `z`.
     pub(super) fn recompute(&mut self, schedule: &Schedule) {
+        let mut is_end = vec![false; self.nodes.len()];
+        let ends = self.registers.iter().flat_map(|r| [Some(r.def), r.init]);
+        let outputs = self.outputs.iter().map(|o| o.node);
+        for id in ends.flatten().chain(outputs) {
+            is_end[id] = true;
+        }
+        let mut users = Users::of(self, schedule);
         for id in schedule.order.iter().copied() {
             let node = &self.nodes[id];
             let may = node.kind.is_entrywise()
                 && node.rate == Rate::Step
                 && node.len() >= FROM
-                && self.outputs.iter().all(|o| o.node != id)
-                && self
-                    .registers
-                    .iter()
-                    .all(|r| r.def != id && r.init != Some(id));
+                && !is_end[id];
             if !may {
                 continue;
             }
             for pass in schedule.places[id].pass + 1..schedule.passes.len() {
-                self.recompute_in(pass, id, schedule);
+                self.recompute_in(pass, id, schedule, &mut users);
             }
         }
     }
 
-    fn recompute_in(&mut self, pass: usize, id: Id, schedule: &Schedule) {
-        let runs = |n: &Id| schedule.run_in(self, *n) == Some(pass);
-        let there: Vec<Id> = schedule.order.iter().copied().filter(runs).collect();
-        let users: Vec<Id> = there
-            .iter()
-            .copied()
-            .filter(|n| self.nodes[*n].args.contains(&id))
-            .collect();
+    fn recompute_in(&mut self, pass: usize, id: Id, schedule: &Schedule, known: &mut Users) {
+        let users = known.by_argument.get(&(pass, id));
+        let mut users = users.cloned().unwrap_or_default();
+        // What was computed again since is not used any more.
+        users.retain(|n| self.nodes[*n].args.contains(&id));
         let in_place = |n: &Id| self.in_place(*n).is_some();
         let is_there = |arg: &Id| {
             let base = self.access(*arg).base;
             let uses = |n: &Id| {
-                self.nodes[*n]
-                    .args
-                    .iter()
-                    .any(|a| self.access(*a).base == base)
+                let mut args = self.nodes[*n].args.iter();
+                args.any(|a| self.access(*a).base == base)
             };
-            !self.is_computed(base) || self.nodes[base].rate != Rate::Step || there.iter().any(uses)
+            let there = known.by_base.get(&(pass, base));
+            !self.is_computed(base)
+                || self.nodes[base].rate != Rate::Step
+                || there.into_iter().flatten().any(uses)
         };
         let kept = self.nodes[id].args.iter().all(is_there);
         if users.is_empty() || users.iter().any(in_place) || !kept {
@@ -86,19 +121,41 @@ impl Graph {
         let (kind, args) = (self.nodes[id].kind.clone(), self.nodes[id].args.clone());
         let again = self.add_like(id, kind, args, Rate::Step);
         self.nodes[again].label = self.nodes[id].label.clone();
-        for user in users {
-            for arg in &mut self.nodes[user].args {
+        for user in &users {
+            for arg in &mut self.nodes[*user].args {
                 if *arg == id {
                     *arg = again;
                 }
             }
+        }
+        // Through a view, others look at what is computed again as well.
+        if users.iter().all(|n| self.is_computed(*n)) {
+            known.by_base.insert((pass, again), users);
+        } else {
+            *known = Users::of(self, schedule);
         }
     }
 
     /// Computes again what a state held a step before, when a later pass uses it as that only, from
     /// what is kept for that pass anyway: the `h` of an LSTM from `o` and `c`.
     pub(super) fn recompute_states(&mut self, schedule: &Schedule) {
+        let mut carried: HashMap<Id, usize> = HashMap::new();
+        let mut is_needed = vec![false; self.nodes.len()];
+        for register in &self.registers {
+            *carried.entry(register.def).or_default() += 1;
+            register
+                .init
+                .into_iter()
+                .for_each(|id| is_needed[id] = true);
+        }
+        for output in &self.outputs {
+            is_needed[self.access(output.node).base] = true;
+        }
         for r in 0..self.registers.len() {
+            let def = self.registers[r].def;
+            if is_needed[def] || carried[&def] > 1 {
+                continue;
+            }
             if let Some(Again { kept, uses, prompt }) = self.is_recomputed(r, schedule) {
                 self.prompt.extend(prompt);
                 let again = self.held_again(r, &kept);

@@ -41,7 +41,19 @@ impl Schedule {
             directions: Vec::new(),
             places: vec![Place::default(); graph.nodes.len()],
             consumers: vec![Vec::new(); graph.nodes.len()],
+            component: vec![usize::MAX; graph.nodes.len()],
+            is_output: vec![false; graph.nodes.len()],
+            is_prompt: vec![false; graph.nodes.len()],
         };
+        for output in &graph.outputs {
+            building.is_output[output.node] = true;
+        }
+        for id in &graph.prompt {
+            building.is_prompt[*id] = true;
+        }
+        for (index, (nodes, _)) in components.iter().enumerate() {
+            nodes.iter().for_each(|id| building.component[*id] = index);
+        }
         for (nodes, _) in &components {
             for id in nodes {
                 for on in graph.dependencies(*id) {
@@ -50,7 +62,7 @@ impl Schedule {
             }
         }
         for (index, (nodes, cyclic)) in components.iter().enumerate() {
-            building.early(nodes, cyclic.then_some(index));
+            building.early(index, nodes, *cyclic);
         }
         for (nodes, cyclic) in components.iter().rev() {
             if !cyclic {
@@ -120,6 +132,10 @@ struct Building<'a> {
     directions: Vec<Option<Direction>>,
     places: Vec<Place>,
     consumers: Vec<Vec<Id>>,
+    /// The component of each live node.
+    component: Vec<usize>,
+    is_output: Vec<bool>,
+    is_prompt: Vec<bool>,
 }
 
 impl Building<'_> {
@@ -137,12 +153,13 @@ impl Building<'_> {
     }
 
     /// The first pass in which a node can run, all it depends on being placed.
-    fn early(&mut self, nodes: &[Id], cycle: Option<usize>) {
+    fn early(&mut self, component: usize, nodes: &[Id], is_cyclic: bool) {
+        let cycle = is_cyclic.then_some(component);
         let mut first = 0;
         let mut needs = None;
         for id in nodes {
             for on in self.graph.dependencies(*id) {
-                if !nodes.contains(&on) {
+                if self.component[on] != component {
                     first = first.max(self.places[on].pass);
                 }
             }
@@ -197,7 +214,7 @@ impl Building<'_> {
             }
             return;
         }
-        if self.rate(id) != Rate::Step || self.is_output(id) || self.graph.prompt.contains(&id) {
+        if self.rate(id) != Rate::Step || self.is_output[id] || self.is_prompt[id] {
             return;
         }
         let limit = self.consumers[id].iter().map(|c| {
@@ -219,17 +236,13 @@ impl Building<'_> {
         self.places[id].pass - usize::from(self.ends_time(id))
     }
 
-    fn is_output(&self, id: Id) -> bool {
-        self.graph.outputs.iter().any(|o| o.node == id)
-    }
-
     /// Moves entrywise work that a single loop needs into that loop.
     fn sink(&mut self, id: Id) {
         let node = &self.graph.nodes[id];
         let sinks = node.kind.is_entrywise()
             && node.rate == Rate::Step
             && node.len() >= SINK_FROM
-            && !self.is_output(id);
+            && !self.is_output[id];
         let into = |c: &Id| {
             let consumer = &self.graph.nodes[*c];
             let place = self.places[*c];
@@ -261,7 +274,9 @@ impl Building<'_> {
                 .iter()
                 .flat_map(|id| self.graph.dependencies(*id))
                 .filter(|on| {
-                    !members.contains(on) && self.rate(*on) == Rate::Step && !self.is_leaf(*on)
+                    let inside =
+                        self.component[*on] == index || self.places[*on].cycle == Some(index);
+                    !inside && self.rate(*on) == Rate::Step && !self.is_leaf(*on)
                 })
                 .filter(|on| self.run_in(*on) == pass)
                 .map(|on| self.places[on].depth);

@@ -1,0 +1,165 @@
+//! Chains of additions as one sum.
+//!
+//! A sum takes over the terms of a sum that nobody else uses. Until the graph is complete it only
+//! remembers that it does: a chain that was copied at each of its sums would take quadratic time.
+
+use super::graph::{Id, Kind, Lower};
+use crate::op::{Extent, Move, NodeId};
+use crate::shape::Rate;
+
+/// A sum with this many terms takes over no more: a program holds no longer one.
+const MOST_TERMS: usize = 4096;
+
+/// What is known of the terms of a sum while the graph is made.
+pub(super) struct Terms {
+    /// Which arguments are sums whose terms belong to this one.
+    taken: Vec<bool>,
+    count: usize,
+    /// How many entries the terms pad, if each of them is padded to some place and all have the sign
+    /// `+`, or all `−`.
+    padded: [Option<usize>; 2],
+}
+
+impl Lower<'_> {
+    pub(super) fn sum(&mut self, id: NodeId, signs: &[i8], args: &[Id]) -> Id {
+        let rate = self.tape.ty(id).rate;
+        let mut terms = Terms {
+            taken: Vec::new(),
+            count: 0,
+            padded: [Some(0); 2],
+        };
+        for ((tape_arg, arg), sign) in self.tape.node(id).args().iter().zip(args).zip(signs) {
+            let inner = &self.graph.nodes[*arg];
+            let may = inner.rate == rate && self.uses[tape_arg.index()] == 1;
+            let (count, padded) = match &inner.kind {
+                Kind::Sum(inner_signs) if may => match self.sums.get(arg) {
+                    Some(inner) => (inner.count, inner.padded),
+                    None => {
+                        let padded = self.padded(inner_signs, &inner.args);
+                        (inner.args.len(), padded)
+                    }
+                },
+                _ => (0, [None; 2]),
+            };
+            let takes = count > 0 && count + terms.count < MOST_TERMS;
+            let [plus, minus] = match takes {
+                true => padded,
+                false => self.padded(&[1], &[*arg]),
+            };
+            let own = if *sign > 0 {
+                [plus, minus]
+            } else {
+                [minus, plus]
+            };
+            for (sum, own) in terms.padded.iter_mut().zip(own) {
+                *sum = sum.zip(own).map(|(a, b)| a + b);
+            }
+            terms.taken.push(takes);
+            terms.count += if takes { count } else { 1 };
+        }
+        let extent = self.extent(id);
+        let is_covered = terms.padded[0] == Some(crate::op::entries(extent));
+        let has_taken = terms.taken.contains(&true);
+        let sum = self.push(id, Kind::Sum(signs.to_vec()), args.to_vec());
+        if has_taken {
+            self.sums.insert(sum, terms);
+        }
+        if is_covered && let Some(parts) = self.disjoint(&self.terms(sum).0, extent) {
+            let node = &mut self.graph.nodes[sum];
+            (node.kind, node.args) = (Kind::Join, parts);
+            self.sums.remove(&sum);
+        }
+        sum
+    }
+
+    /// How many entries padded terms have, all of the sign `+` or all `−`.
+    fn padded(&self, signs: &[i8], terms: &[Id]) -> [Option<usize>; 2] {
+        [1, -1].map(|sign| {
+            let entries = terms.iter().zip(signs).map(|(term, s)| {
+                let (_, len, _) = self.part(*term)?;
+                (*s == sign).then_some(len)
+            });
+            entries.sum()
+        })
+    }
+
+    /// The place, the number of entries and the node that is padded to the value of this one.
+    fn part(&self, term: Id) -> Option<(usize, usize, Id)> {
+        let node = &self.graph.nodes[term];
+        let Kind::Move(moves) = &node.kind else {
+            return None;
+        };
+        let [Move { extent, from, to }] = moves[..] else {
+            return None;
+        };
+        let rows_follow = extent[1] == 1 || (from.rows == extent[1] && to.rows == extent[1]);
+        let unit = extent[1] == 1 && from.rows == 1 && to.rows == 1
+            || extent[1] > 1 && from.columns == 1 && to.columns == 1;
+        if from.class + to.class + from.start > 0 || !rows_follow || !unit {
+            return None;
+        }
+        Some((to.start, crate::op::entries(extent), node.args[0]))
+    }
+
+    /// The parts, in order, of a sum of values that are each padded to another place: what a
+    /// slice's transpose makes of stacked gates.
+    fn disjoint(&self, terms: &[Id], extent: Extent) -> Option<Vec<Id>> {
+        let parts = terms.iter().map(|term| self.part(*term));
+        let mut parts: Vec<(usize, usize, Id)> = parts.collect::<Option<_>>()?;
+        parts.sort_unstable();
+        let mut next = 0;
+        for (start, len, arg) in &parts {
+            if *start != next || self.graph.nodes[*arg].rate != Rate::Step {
+                return None;
+            }
+            next += len;
+        }
+        (next == crate::op::entries(extent)).then(|| parts.iter().map(|p| p.2).collect())
+    }
+
+    /// All terms of a sum, with their signs.
+    fn terms(&self, sum: Id) -> (Vec<Id>, Vec<i8>) {
+        let (mut terms, mut all) = (Vec::new(), Vec::new());
+        // The sums that are open, with the sign and the next argument of each.
+        let mut stack = vec![(sum, 1, 0)];
+        while let Some((id, sign, next)) = stack.last_mut() {
+            let (id, sign, at) = (*id, *sign, *next);
+            *next += 1;
+            let node = &self.graph.nodes[id];
+            let Kind::Sum(signs) = &node.kind else {
+                stack.pop();
+                continue;
+            };
+            let (Some(arg), Some(own)) = (node.args.get(at), signs.get(at)) else {
+                stack.pop();
+                continue;
+            };
+            match self.sums.get(&id).is_some_and(|sum| sum.taken[at]) {
+                true => stack.push((*arg, sign * own, 0)),
+                false => {
+                    terms.push(*arg);
+                    all.push(sign * own);
+                }
+            }
+        }
+        (terms, all)
+    }
+
+    /// Gives each sum that the outputs need its terms.
+    pub(super) fn join_sums(&mut self) {
+        let mut live = vec![false; self.graph.nodes.len()];
+        let mut stack: Vec<Id> = self.graph.outputs.iter().map(|o| o.node).collect();
+        while let Some(id) = stack.pop() {
+            if std::mem::replace(&mut live[id], true) {
+                continue;
+            }
+            if self.sums.contains_key(&id) {
+                let (terms, signs) = self.terms(id);
+                let node = &mut self.graph.nodes[id];
+                (node.kind, node.args) = (Kind::Sum(signs), terms);
+                self.sums.remove(&id);
+            }
+            stack.extend(self.graph.dependencies(id));
+        }
+    }
+}
