@@ -5,6 +5,7 @@
     reason = "matrices are read through pointers; a plan only names entries inside its buffers"
 )]
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use super::Real;
@@ -28,7 +29,41 @@ const fn nowhere<T>() -> Cursor<T> {
 /// A pass and the place of a stage in it.
 type Place = (usize, usize);
 
-/// What is found in memory, and by which stage; by none, if it is not part of one.
+/// What is found in memory.
+struct Uses {
+    /// For each buffer, by the first entry: what is found, and by which stage; by none, if it is not
+    /// part of one.
+    of: HashMap<usize, Vec<(Option<Place>, Operand)>>,
+    /// The entries of the longest.
+    longest: usize,
+}
+
+impl Uses {
+    fn of(plan: &Plan) -> Self {
+        let (mut of, mut longest): (HashMap<_, Vec<_>>, _) = (HashMap::new(), 0);
+        for (place, operand) in uses(plan) {
+            longest = operand.len.max(longest);
+            of.entry(operand.buffer).or_default().push((place, operand));
+        }
+        for uses in of.values_mut() {
+            uses.sort_by_key(|(_, operand)| operand.start);
+        }
+        Self { of, longest }
+    }
+
+    /// Whether something other than a stage finds a value in memory.
+    fn elsewhere(&self, here: Option<Place>, value: &Operand) -> bool {
+        let all = self.of.get(&value.buffer).map_or(&[][..], Vec::as_slice);
+        let first = value.start.saturating_sub(self.longest);
+        let near = &all[all.partition_point(|u| u.1.start < first)..];
+        let mut near = near
+            .iter()
+            .take_while(|u| u.1.start < value.start + value.len);
+        near.any(|u| u.0 != here && u.1.overlaps(value))
+    }
+}
+
+/// What is found in memory, and by which stage.
 fn uses(plan: &Plan) -> Vec<(Option<Place>, Operand)> {
     let mut uses = Vec::new();
     let mut note = |place, i: &Instruction| {
@@ -68,7 +103,7 @@ pub(super) struct Ready<T> {
 impl<F: Real> Ready<F> {
     /// For each stage of each pass, its loop made ready, if all its values are narrow.
     pub(super) fn all(plan: &Plan, lanes: usize) -> Result<Vec<Vec<Option<Self>>>> {
-        let uses = uses(plan);
+        let uses = Uses::of(plan);
         let ready = |pass: usize| {
             let stages = 0..plan.passes[pass].stages.len();
             stages
@@ -78,12 +113,7 @@ impl<F: Real> Ready<F> {
         (0..plan.passes.len()).map(ready).collect()
     }
 
-    fn new(
-        plan: &Plan,
-        (pass, stage): Place,
-        lanes: usize,
-        uses: &[(Option<Place>, Operand)],
-    ) -> Result<Option<Self>> {
+    fn new(plan: &Plan, (pass, stage): Place, lanes: usize, uses: &Uses) -> Result<Option<Self>> {
         let here = Some((pass, stage));
         let forward = plan.passes[pass].forward;
         let stage = &plan.passes[pass].stages[stage];
@@ -120,10 +150,7 @@ impl<F: Real> Ready<F> {
             }
         }
         let carried = maker.share();
-        let found = |value: &Operand| {
-            let mut others = uses.iter().filter(|u| u.0 != here);
-            others.any(|u| u.1.overlaps(value))
-        };
+        let found = |value: &Operand| uses.elsewhere(here, value);
         Self::of(&maker, &carried, &found).map(Some)
     }
 

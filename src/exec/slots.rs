@@ -14,6 +14,9 @@ const TERMS: usize = 256;
 /// So are products of more vectors than this.
 const VECTORS: usize = 4 * PIECES;
 
+/// A loop of more operations and arguments is left to the kernels: its slots would not stay in cache.
+const OPERATIONS: usize = 2048;
+
 impl Operand {
     /// Whether both name some entry in common, be it at different steps.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
@@ -328,11 +331,13 @@ impl Maker<'_> {
 /// another kind, or too much.
 pub(super) fn atoms(plan: &Plan, stage: &Stage, lanes: usize) -> Option<Vec<Operand>> {
     let (mut atoms, mut products, mut used) = (Vec::new(), Vec::new(), Vec::new());
+    let mut operations = 0;
     for work in &stage.body {
         match &work.instruction {
             Instruction::Program(index) => {
                 let program = &plan.programs[*index];
-                if program.len > lanes {
+                operations += program.ops.len() + program.inputs.len();
+                if program.len > lanes || operations > OPERATIONS {
                     return None;
                 }
                 used.extend(program.inputs.iter().map(|i| i.operand));
@@ -340,7 +345,8 @@ pub(super) fn atoms(plan: &Plan, stage: &Stage, lanes: usize) -> Option<Vec<Oper
                 atoms.extend(&program.outputs);
             }
             Instruction::Gemm { out, pack, .. } => {
-                if plan.packs[*pack].k > TERMS {
+                operations += 1;
+                if plan.packs[*pack].k > TERMS || operations > OPERATIONS {
                     return None;
                 }
                 used.push(*out);
