@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::canon::{add, inner, is_negative, neg, summed, together};
+use super::algebra::normal::{add, inner, is_negative, neg, together};
+use super::algebra::simplify::summed;
+use super::algebra::term::{Term, Time};
 use super::generate::{Writer, rules_of};
 use super::rules::Rule;
 use super::step::{Reapply, adjoint, now};
-use super::term::{Term, Time};
 use super::{Level, Part, Range};
 use crate::error::Result;
 use crate::op::{NodeId, Op};

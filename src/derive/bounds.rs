@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use super::canon::add;
-use super::chain::{self, flow};
+use super::algebra::chain;
+use super::algebra::chain::flow;
+use super::algebra::normal::add;
+use super::algebra::term::{Base, Name, Term, Time};
 use super::generate::Writer;
 use super::jacobian::pairs;
 use super::rewrite::{At, Made, Proof, Rewrite, line_of};
 use super::step::Step;
-use super::term::{Base, Name, Term, Time};
 use super::{Condition, Equation, Level, Part, Range, Relation};
 
 /// The bounds that follow from the printed Jacobian.

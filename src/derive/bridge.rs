@@ -4,15 +4,14 @@
 
 use std::sync::Arc;
 
-use super::canon::add;
-use super::chain::{Carried, block_line, is_delayed, names};
+use super::algebra::chain::{Carried, block_line, is_delayed, names};
+use super::algebra::normal::add;
+use super::algebra::term::{Name, Term, Time, looks_ahead};
 use super::costate::pairing;
 use super::generate::Writer;
 use super::rewrite::{Argument, At, Made, Proof, Rewrite};
 use super::rules::Rule;
-use super::term::{Name, Term, Time};
-use super::truncation;
-use super::{Level, Part, Range};
+use super::{Level, Part, Range, truncation};
 
 /// The double sum of every parameter, exchanged, factored and truncated.
 pub(crate) fn write(writer: &mut Writer<'_>) {
@@ -248,11 +247,6 @@ pub(crate) fn is_homogeneous(term: &Term, state: &Name) -> bool {
     }
 }
 
-/// Whether a term has a δ of a later step.
-pub(crate) fn looks_ahead(term: &Term) -> bool {
-    term.any(&|t| matches!(t, Term::Delta(_, Some(at)) if at.offset > 0))
-}
-
 /// Whether every δ in a term is computed from values of its own step.
 pub(crate) fn of_one_step(writer: &Writer<'_>, term: &Term) -> bool {
     let lines = recursions(writer);
@@ -269,7 +263,7 @@ pub(crate) fn of_one_step(writer: &Writer<'_>, term: &Term) -> bool {
             return false;
         }
         let mut names = Vec::new();
-        super::generate::visit(&term, &mut |t| {
+        super::algebra::term::visit(&term, &mut |t| {
             if let Term::Delta(name, _) = t {
                 names.push(Arc::clone(name));
             }

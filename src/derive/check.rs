@@ -2,11 +2,11 @@
 
 use ndarray::Array2;
 
+use super::algebra::normal::inner;
+use super::algebra::term::{Base, Name, Term, Time};
 use super::arrays::{SIZELESS, V};
-use super::canon::inner;
 use super::evaluate::{Instance, Steps};
 use super::oracle::{Oracle, STEPS};
-use super::term::{Base, Name, Term, Time};
 use super::{Condition, Derivation, Equation, Lexicon, Range, Relation, Word};
 use crate::error::Result;
 use crate::render::Dialect;

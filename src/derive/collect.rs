@@ -1,9 +1,9 @@
 //! Sums of δ's in the order of time, each δ once where only numbers stand before it.
 
-use super::canon::{add, divide, neg, scale, summed, together};
-use super::generate::visit;
+use super::algebra::normal::{add, divide, neg, scale, together};
+use super::algebra::simplify::summed;
+use super::algebra::term::{Base, Term, Time, visit};
 use super::symbols::Symbols;
-use super::term::{Base, Term, Time};
 
 /// A number times a δ.
 struct Multiple {

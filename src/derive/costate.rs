@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use super::bridge::looks_ahead;
-use super::canon::inner;
-use super::chain::{self, Carried};
+use super::algebra::chain;
+use super::algebra::chain::Carried;
+use super::algebra::normal::inner;
+use super::algebra::term::{Name, Term, Time, looks_ahead};
 use super::generate::Writer;
 use super::rewrite::{Argument, At, Made, Proof, Rewrite};
 use super::rules::Rule;
-use super::term::{Name, Term, Time};
 use super::{Equation, Level, Part, Range};
 
 /// `λ_t = e_t + J_{t+1}ᵀ λ_{t+1}` for several states; a line for each where some are carried for several

@@ -1,11 +1,11 @@
 //! Sums over entries and values below each other, as products.
 
-use super::canon::{add, hadamard, inner, neg, scale, summed, transpose};
-use super::numbers::leading_number;
+use super::algebra::normal::{add, hadamard, inner, neg, scale, transpose};
+use super::algebra::numbers::leading_number;
+use super::algebra::shapes::{extent, is_number, size};
+use super::algebra::simplify::summed;
+use super::algebra::term::{Along, Span, Term};
 use super::read::Reader;
-use super::shapes::{extent, is_number, size};
-use super::span::{Along, Span};
-use super::term::Term;
 use crate::op::NodeId;
 use crate::shape::Dim;
 

@@ -7,14 +7,14 @@ use indexmap::IndexMap;
 use ndarray::Array2;
 
 use super::Letter;
+use super::algebra::chain::Carried;
+use super::algebra::conditions::is_condition;
+use super::algebra::shapes::Function;
+use super::algebra::term::{Base, Name, Term, Time};
 use super::arrays::{
     Found, SIZELESS, V, cut, had, iverson, kronecker, matrix, mul, plus, scalar, shaped,
 };
-use super::chain::Carried;
-use super::conditions::is_condition;
 use super::norms::{least_singular_value, spectral_norm};
-use super::read::Function;
-use super::term::{Base, Name, Term, Time};
 use crate::op::{Linear, Op, Value};
 use crate::shape::{Dim, Rate, Shape, Type};
 

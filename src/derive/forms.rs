@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use super::bridge;
-use super::canon::{add, inner, summed};
+use super::algebra::normal::{add, inner};
+use super::algebra::simplify::summed;
+use super::algebra::term;
+use super::algebra::term::{Name, Term, Time};
 use super::generate::Writer;
 use super::rewrite::{At, Proof, Rewrite};
 use super::rules::Rule;
-use super::term::{Name, Term, Time};
-use super::{Level, Part, Range, Relation};
+use super::{Level, Part, Range, Relation, bridge};
 use crate::op::Op;
 
 /// `dL` is the sum of every gradient with its differential: the theorem, in one number.
@@ -284,7 +285,7 @@ fn cut_paths(writer: &mut Writer<'_>, name: &Name) {
     // The state whose δ the carousel gathers: all else is computed from it at the same step.
     let others = lines.iter().filter_map(|(id, right)| {
         let state: Name = id.strip_prefix("delta.")?.into();
-        (state != *name && bridge::looks_ahead(right)).then_some(state)
+        (state != *name && term::looks_ahead(right)).then_some(state)
     });
     for state in others {
         let known = writer.known();

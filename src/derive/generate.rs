@@ -5,16 +5,20 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+use super::algebra::chain::Carried;
+use super::algebra::normal::add;
+use super::algebra::shapes::Function;
+use super::algebra::simplify::{beside_step, summed};
+use super::algebra::term::{Name, Term, Time, visit};
 use super::apart::Apart;
-use super::canon::{add, beside_step, summed};
-use super::chain::Carried;
-use super::read::{Function, Label, Reader};
+use super::read::{Label, Reader};
 use super::rules::Rule;
 use super::step::{Step, now, scalars, tangent};
 use super::symbols::Symbols;
-use super::term::{Name, Term, Time};
-use super::{Check, Derivation, Equation, Letter, Level, Part, Range, Relation};
-use super::{forms, jacobian, naming, stack};
+use super::{
+    Check, Derivation, Equation, Letter, Level, Part, Range, Relation, forms, jacobian, naming,
+    stack,
+};
 use crate::error::Result;
 use crate::op::{NodeId, Op, Pointwise};
 use crate::recurrence::{AdjointGraph, Recurrence};
@@ -383,7 +387,7 @@ impl Writer<'_> {
             let (at, range) = self.range(id);
             let right = self.reader.term(own, &at)?;
             let right = if negative {
-                super::canon::neg(right)
+                super::algebra::normal::neg(right)
             } else {
                 right
             };
@@ -576,13 +580,6 @@ fn reversed(term: Term) -> Term {
     match term {
         Term::Add(parts) => add(parts.into_iter().rev()),
         term => term,
-    }
-}
-
-pub(crate) fn visit<'t>(term: &'t Term, f: &mut impl FnMut(&'t Term)) {
-    f(term);
-    for part in term.parts() {
-        visit(part, f);
     }
 }
 

@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::chain::{self, Carried, flow};
+use super::algebra::chain;
+use super::algebra::chain::{Carried, flow};
+use super::algebra::term::{Name, Term, Time};
 use super::generate::Writer;
 use super::read::Label;
-use super::readoff;
 use super::rewrite::{Argument, At, Proof, Rewrite};
 use super::rules::Rule;
-use super::term::{Name, Term, Time};
-use super::{Level, Part, Range};
+use super::{Level, Part, Range, readoff};
 use crate::op::{NodeId, Op, RegisterId};
 use crate::shape::Shape;
 use crate::tape::{Direction, Register, Tape};

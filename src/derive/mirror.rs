@@ -3,9 +3,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::chain::{Carried, is_delayed};
+use super::algebra::chain::{Carried, is_delayed};
+use super::algebra::term::{Base, Name, Term, Time};
 use super::step::{Site, Step};
-use super::term::{Base, Name, Term, Time};
 use super::{Condition, Derivation, Equation, Letter, Part, Range};
 
 /// The parts that are about a chain.

@@ -6,17 +6,14 @@
 //! of any equation in here: what is printed is what is computed.
 
 mod adjoints;
+mod algebra;
 mod apart;
 mod arrays;
 mod blocks;
 mod bounds;
 mod bridge;
-mod canon;
-mod chain;
-mod change;
 mod check;
 mod collect;
-mod conditions;
 mod costate;
 mod document;
 mod entries;
@@ -31,25 +28,20 @@ mod mirror;
 mod multiply;
 mod naming;
 mod norms;
-mod numbers;
 mod one_step;
 mod oracle;
 mod parse;
-mod products;
 mod reach;
 mod read;
 mod readoff;
 mod responses;
 mod rewrite;
 mod rules;
-mod shapes;
 mod shares;
 mod show;
-mod span;
 mod stack;
 mod step;
 mod symbols;
-mod term;
 mod theorem;
 mod tokens;
 mod truncation;
@@ -57,7 +49,8 @@ mod words;
 
 use std::sync::Arc;
 
-pub use change::{Change, Place};
+pub use algebra::change::{Change, Place};
+pub use algebra::term::{Base, Name, Term, Time};
 pub use check::{Check, Checks, TOLERANCE, compare};
 pub use document::Format;
 pub use evaluate::Instance;
@@ -67,14 +60,13 @@ pub use rewrite::{Argument, At, Rewrite};
 pub use rules::Rule;
 pub use step::{Site, Step};
 pub use symbols::Symbols;
-pub use term::{Base, Name, Term, Time};
 pub use words::{Lang, Word};
 
 use crate::recurrence::{AdjointGraph, Recurrence};
 use crate::render::{Math, Sign};
+use algebra::chain::{self, Carried};
+use algebra::shapes::{self, Function};
 use apart::Apart;
-use chain::Carried;
-use read::Function;
 
 /// How much to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

@@ -8,10 +8,9 @@
 //! factor  = primary { "^{\top}" | "^{" (number | steps | sum) "}" }
 //! ```
 
+use super::algebra::term::{Along, Span, Term, Time};
 use super::lexicon::{Lexicon, is_number, variable};
 use super::show::is_step;
-use super::span::{Along, Span};
-use super::term::{Term, Time};
 use super::tokens::{begins, tokens};
 
 impl Lexicon {

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use ndarray::Array2;
 
+use super::algebra::chain::{Carried, block_line, flow};
+use super::algebra::term::{Base, Name, Term, Time};
 use super::arrays::V;
-use super::chain::{Carried, block_line, flow};
 use super::evaluate::{Instance, Key};
-use super::mirror::{self, Mirror};
+use super::mirror::Mirror;
 use super::norms::spectral_norm;
 use super::oracle::Oracle;
-use super::term::{Base, Name, Term, Time};
-use super::{Derivation, Part};
+use super::{Derivation, Part, mirror};
 use crate::error::Result;
 use crate::recurrence::{Batch, Params};
 
@@ -274,7 +274,7 @@ impl Derivation {
             of_chain(state).then_some(())?;
             self.equation(&format!("carousel.norm.{state}"))?;
             let mut product = None;
-            super::generate::visit(&line.right, &mut |t| {
+            super::algebra::term::visit(&line.right, &mut |t| {
                 if let (Term::HadProd(j, _, _, body), None) = (t, &product) {
                     product = Some((*j, body.clone()));
                 }

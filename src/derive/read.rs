@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::canon::{add, divide, hadamard, inner, neg, product, scale, summed, transpose};
-use super::numbers::numbers_first;
-use super::shapes::{is_number, size};
-use super::span::{Along, Span, part, stacked};
-use super::term::{Base, Name, Term, Time};
+use super::algebra::normal::{add, divide, hadamard, inner, neg, product, scale, transpose};
+use super::algebra::numbers::numbers_first;
+use super::algebra::shapes::{Function, is_number, size};
+use super::algebra::simplify::summed;
+use super::algebra::span::{part, stacked};
+use super::algebra::term::{Along, Base, Name, Span, Term, Time};
 use crate::error::{Error, Result};
 use crate::op::{Axis, Broadcast, Edge, Linear, NodeId, Op, Over, Pointwise, Sum, Total};
 use crate::op::{Notation, RegisterId, Setting};
@@ -23,13 +24,6 @@ pub(crate) enum Label {
     Value(Name),
     Delta(Name),
     D(Name),
-}
-
-/// A function that occurs in terms: the op, and the ranks of its arguments.
-#[derive(Clone, Debug)]
-pub(crate) struct Function {
-    pub(crate) op: Op,
-    pub(crate) ranks: Vec<usize>,
 }
 
 /// Reads terms off a tape.

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::chain::{self, Carried};
+use super::algebra::chain;
+use super::algebra::chain::Carried;
+use super::algebra::term::{Name, Term, Time};
 use super::generate::Writer;
 use super::rewrite::{Argument, At, Made, Proof, Rewrite};
-use super::term::{Name, Term, Time};
 
 impl Writer<'_> {
     /// A stack with something for each part of the state; for a single part, that.

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use super::chain;
+use super::algebra::chain;
+use super::algebra::term::{Name, Term, Time};
 use super::generate::Writer;
 use super::rewrite::{Argument, At, Made, Proof, Rewrite};
-use super::term::{Name, Term, Time};
 use super::{Level, Part, Range};
 
 pub(crate) fn write(writer: &mut Writer<'_>) {

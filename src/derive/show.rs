@@ -3,10 +3,9 @@
 use std::borrow::Cow;
 use std::ops::Deref;
 
+use super::algebra::term::{Along, Base, Span, Term, Time};
 use super::mirror;
-use super::span::{Along, Span};
 use super::symbols::Symbols;
-use super::term::{Base, Term, Time};
 use crate::render::{Accent, Big, Charset, Dialect, Fence, Math, Sign};
 
 /// How tightly a formula binds.

@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 
-use super::canon::{add, inner};
-use super::change::Change;
+use super::algebra::change::Change;
+use super::algebra::normal::{add, inner};
+use super::algebra::term::{Name, Term, Time};
 use super::mirror::Mirror;
 use super::read::Reader;
 use super::rewrite::{Known, Rewrite};
 use super::rules::Rule;
-use super::term::{Name, Term, Time};
 use super::{Derivation, Relation, generate};
 use crate::error::{Error, Result};
 use crate::op::{Expr, NodeId};

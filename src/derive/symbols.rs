@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::term::Name;
+use super::algebra::term::Name;
 use crate::error::{Error, Result};
 use crate::render::{Charset, Dialect, Math, greek};
 

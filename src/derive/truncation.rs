@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
+use super::algebra::term::{Base, Name, Term, Time};
 use super::bridge::Sums;
 use super::generate::Writer;
 use super::rewrite::{At, Proof, Rewrite};
-use super::term::{Base, Name, Term, Time};
 use super::{Level, Part, Range};
 
 fn widths() -> (char, Time, Time) {

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
-use crate::derive::generate::visit;
-use crate::derive::term::{Name, Term, Time};
+use crate::derive::algebra::term::{Name, Term, Time, visit};
 use crate::derive::{Derivation, Part};
 use crate::render::escape;
 

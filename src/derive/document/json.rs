@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::markdown::used;
 use super::{columns, gaps};
-use crate::derive::chain::Carried;
+use crate::derive::algebra::chain::Carried;
 use crate::derive::words::Lang;
 use crate::derive::{Check, Derivation, Equation, Level, Place, Reach, Relation, Rule, theorem};
 use crate::render::{Charset, Dialect, Math};

@@ -10,11 +10,13 @@ mod markdown;
 mod plain;
 mod tex;
 
-use super::chain;
-use super::reach::Kept;
-use super::words::{Lang, Word};
-use super::{Base, Check, Condition, Derivation, Equation, Level, Part, Range, Reach, Term, Time};
-use super::{show, theorem};
+use crate::derive::algebra::chain;
+use crate::derive::reach::Kept;
+use crate::derive::words::{Lang, Word};
+use crate::derive::{
+    Base, Check, Condition, Derivation, Equation, Level, Part, Range, Reach, Term, Time, show,
+    theorem,
+};
 use crate::render::{Charset, Math, Sign, escape};
 
 /// In what a document is written.

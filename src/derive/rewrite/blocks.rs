@@ -1,9 +1,9 @@
 //! Rules about values that are stacked.
 
 use super::Known;
-use crate::derive::canon::{add, product, transpose};
-use crate::derive::chain::Carried;
-use crate::derive::term::{Name, Term, Time};
+use crate::derive::algebra::chain::Carried;
+use crate::derive::algebra::normal::{add, product, transpose};
+use crate::derive::algebra::term::{Name, Term, Time};
 
 /// `δ` or the gradient of a stack as the stack of those of its parts.
 pub(super) fn unstack(before: &Term, left: &Term, right: &Term) -> Option<Term> {
@@ -140,7 +140,7 @@ fn of_state<'t>(term: &'t Term, known: &Known<'_>) -> Option<&'t Time> {
 fn stack_in(rows: &[&Term], known: &Known<'_>) -> Option<Vec<Term>> {
     let mut found: Vec<&Term> = Vec::new();
     for row in rows {
-        crate::derive::generate::visit(row, &mut |t| {
+        crate::derive::algebra::term::visit(row, &mut |t| {
             if of_state(t, known).is_some() {
                 found.push(t);
             }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::{At, Known, line_of};
-use crate::derive::canon::{
-    add, diagonal, divide, hadamard, inner, neg, product, scale, settle, transpose,
+use crate::derive::algebra::chain::Carried;
+use crate::derive::algebra::normal::{
+    add, diagonal, divide, hadamard, inner, neg, product, scale, transpose,
 };
-use crate::derive::chain::Carried;
-use crate::derive::shapes::{extent, is_number, size};
-use crate::derive::span::{self, Along, Span};
-use crate::derive::term::{Name, Term, Time};
+use crate::derive::algebra::shapes::{extent, is_number, size};
+use crate::derive::algebra::simplify::settle;
+use crate::derive::algebra::span;
+use crate::derive::algebra::term::{Along, Name, Span, Term, Time};
 
 /// What a line is linear in.
 #[derive(Clone, Debug, PartialEq, Eq)]

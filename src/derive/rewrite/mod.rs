@@ -7,19 +7,20 @@ mod norms;
 mod partial;
 mod paths;
 mod proof;
-mod sums;
+pub(crate) mod sums;
 
 use std::collections::HashSet;
 
 pub use linear::Argument;
 pub(crate) use proof::{Made, Proof};
 
-use super::canon::tidy;
-use super::chain::{self, Carried};
-use super::numbers::numbers_first;
-use super::rules::Rule;
-use super::term::{Name, Term, Time};
-use super::{Equation, Relation};
+use crate::derive::algebra::chain;
+use crate::derive::algebra::chain::Carried;
+use crate::derive::algebra::numbers::numbers_first;
+use crate::derive::algebra::simplify::tidy;
+use crate::derive::algebra::term::{Name, Term, Time};
+use crate::derive::rules::Rule;
+use crate::derive::{Equation, Relation};
 use crate::op::Op;
 use crate::tape::Tape;
 

@@ -1,9 +1,9 @@
 //! Rules about norms: each gives something that is as large or larger.
 
 use super::Known;
-use crate::derive::canon::{add, diagonal as diagonal_times, hadamard, product};
-use crate::derive::shapes::{extent, is_number, size};
-use crate::derive::term::{Base, Term, Time};
+use crate::derive::algebra::normal::{add, diagonal as diagonal_times, hadamard, product};
+use crate::derive::algebra::shapes::{extent, is_number, size};
+use crate::derive::algebra::term::{Base, Term, Time};
 use crate::derive::{Equation, Relation};
 
 fn abs() -> crate::derive::Name {
@@ -339,7 +339,7 @@ pub(super) fn below(term: &Term, letter: &Term, maximum: &Term) -> Option<Term> 
     let fixed = !super::sums::varies(body, *var);
     Some(put_below(term, letter, &|part| {
         let mut steps = Vec::new();
-        crate::derive::generate::visit(part, &mut |t| {
+        crate::derive::algebra::term::visit(part, &mut |t| {
             for at in t.clone().times() {
                 // What stands at a step may have values of those beside it alone.
                 steps.extend([at.clone(), at.plus(-at.offset)]);

@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 
 use super::{Argument, Known};
-use crate::derive::canon::{add, diag, hadamard, neg, product, scale, settle, transpose};
-use crate::derive::chain::Carried;
-use crate::derive::shapes::is_number;
-use crate::derive::term::{Name, Term, Time};
+use crate::derive::algebra::chain::Carried;
+use crate::derive::algebra::normal::{add, diag, hadamard, neg, product, scale, transpose};
+use crate::derive::algebra::shapes::is_number;
+use crate::derive::algebra::simplify::settle;
+use crate::derive::algebra::term::{Name, Term, Time};
 
 /// Whether a differential depends on another, by the lines of the differentials.
 pub(super) fn reaches(from: &Term, to: &Term, known: &Known<'_>) -> bool {
@@ -22,7 +23,7 @@ pub(super) fn reaches(from: &Term, to: &Term, known: &Known<'_>) -> bool {
             seen.insert(Name::clone(name)),
             known.line(&format!("d.{name}")),
         ) {
-            crate::derive::generate::visit(&line.right, &mut |t| {
+            crate::derive::algebra::term::visit(&line.right, &mut |t| {
                 if matches!(t, Term::D(..)) {
                     pending.push(t.clone());
                 }

@@ -1,9 +1,10 @@
 //! How states answer to states: derivatives as sums over what the state passes through.
 
 use super::Known;
-use crate::derive::canon::{add, product, settle, transpose};
-use crate::derive::chain::Carried;
-use crate::derive::term::{Name, Term, Time};
+use crate::derive::algebra::chain::Carried;
+use crate::derive::algebra::normal::{add, product, transpose};
+use crate::derive::algebra::simplify::settle;
+use crate::derive::algebra::term::{Name, Term, Time};
 
 fn jacobian(of: &Name, to: Time, by: &Name, from: Time) -> Term {
     Term::Jacobian(Name::clone(of), to, Name::clone(by), from)

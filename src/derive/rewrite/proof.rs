@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use super::partial::{first, reaches};
 use super::{Argument, At, Known, Rewrite};
-use crate::derive::generate::{Writer, rules_of, visit};
+use crate::derive::algebra::term::{Base, Name, Term, Time, visit};
+use crate::derive::generate::{Writer, rules_of};
 use crate::derive::step::{Site, Step};
-use crate::derive::term::{Base, Name, Term, Time};
 use crate::derive::{Equation, Part};
 
 /// A term, how it came about, and from what lines.
@@ -82,7 +82,7 @@ impl<'k> Proof<'k> {
             let line = format!("delta.{name}");
             // A δ that looks ahead would never come to an end.
             let right = &self.known.line(&line)?.right;
-            if super::super::bridge::looks_ahead(right) {
+            if crate::derive::algebra::term::looks_ahead(right) {
                 return None;
             }
             // What the loss of a later step sends is nothing beyond the last one.

@@ -1,10 +1,11 @@
 //! Rules about sums over steps.
 
 use super::Known;
-use crate::derive::canon::{add, neg, product, scale, settle, summed, tidy, transpose};
-use crate::derive::chain::{Carried, flow};
-use crate::derive::shapes::is_number;
-use crate::derive::term::{Base, Name, Term, Time};
+use crate::derive::algebra::chain::{Carried, flow};
+use crate::derive::algebra::normal::{add, neg, product, scale, transpose};
+use crate::derive::algebra::shapes::is_number;
+use crate::derive::algebra::simplify::{settle, summed, tidy};
+use crate::derive::algebra::term::{Base, Name, Term, Time};
 
 const fn after(base: Base, offset: i64) -> Time {
     Time { base, offset }
@@ -199,7 +200,7 @@ fn many_steps<'t>(term: &'t Term, known: &Known<'_>) -> Option<(&'t Time, &'t Ti
 }
 
 /// `∂s_t/∂s_k` as a product of Jacobians.
-pub(super) fn chain(term: &Term, known: &Known<'_>) -> Term {
+pub(crate) fn chain(term: &Term, known: &Known<'_>) -> Term {
     match many_steps(term, known) {
         Some((to, from)) if *to == from.plus(1) => Term::StateJacobian(to.clone()),
         Some((to, from)) => {
@@ -461,7 +462,7 @@ pub(super) fn apart(before: &Term) -> Option<Term> {
 /// An expression that is linear in a sum, once for what the sum has of this step and once for what
 /// it has of later ones.
 fn opened(term: &Term) -> Option<(Term, Term)> {
-    use crate::derive::bridge::looks_ahead;
+    use crate::derive::algebra::term::looks_ahead;
     match term {
         Term::Add(parts) if parts.iter().all(looks_ahead) || !looks_ahead(term) => None,
         Term::Add(parts) if parts.iter().any(|p| !looks_ahead(p)) => {
@@ -526,7 +527,7 @@ pub(super) fn restart(before: &Term) -> Option<Term> {
         return None;
     };
     let t = Time::var('t');
-    if *at != t.plus(1) || direct.iter().any(crate::derive::bridge::looks_ahead) {
+    if *at != t.plus(1) || direct.iter().any(crate::derive::algebra::term::looks_ahead) {
         return None;
     }
     let cut = Term::Cut(Name::clone(state), at.clone());

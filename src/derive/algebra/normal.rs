@@ -1,8 +1,213 @@
-//! The canonical form of products: numbers first, what is linear last, and what two neighbours are together.
+//! The normal form of sums and products: constructors that fold numbers, put together what can be added, and
+//! put numbers first and what is linear last.
 
-use super::canon::{add, neg};
 use super::conditions::is_condition;
-use super::term::Term;
+use super::term::{Term, Time};
+
+/// A sum: sums inside are opened, zeros dropped, numbers added, and what has the same last factor
+/// is put together: `a ⊙ δ − b ⊙ δ = (a − b) ⊙ δ`.
+pub(crate) fn add(terms: impl IntoIterator<Item = Term>) -> Term {
+    let mut flat = Vec::new();
+    let mut number = None;
+    for term in terms {
+        open(term, 1.0, &mut flat, &mut number);
+    }
+    let mut flat = factored(flat);
+    if let Some(n) = number.filter(|n| *n != 0.0) {
+        let constant = if n < 0.0 {
+            neg(Term::Num(-n))
+        } else {
+            Term::Num(n)
+        };
+        flat.insert(0, constant);
+    }
+    // A sum that can begin without a minus does.
+    if let Some(first) = flat.iter().position(|t| !is_negative(t)) {
+        let first = flat.remove(first);
+        flat.insert(0, first);
+    }
+    match flat.len() {
+        0 => Term::Zero,
+        1 => flat.remove(0),
+        _ => Term::Add(flat),
+    }
+}
+
+/// Parts of a sum, each put together with the first before it with which it can be; what cancels is gone.
+pub(crate) fn together(
+    parts: impl IntoIterator<Item = Term>,
+    join: impl Fn(&Term, &Term) -> Option<Term>,
+) -> Vec<Term> {
+    let mut out: Vec<Term> = Vec::new();
+    for part in parts {
+        let mut places = out.iter().enumerate();
+        match places.find_map(|(at, first)| Some((at, join(first, &part)?))) {
+            Some((at, Term::Zero)) => drop(out.remove(at)),
+            Some((at, whole)) => out[at] = whole,
+            None => out.push(part),
+        }
+    }
+    out
+}
+
+pub(crate) fn is_negative(term: &Term) -> bool {
+    matches!(term, Term::Neg(_))
+}
+
+fn open(term: Term, sign: f64, flat: &mut Vec<Term>, number: &mut Option<f64>) {
+    match term {
+        Term::Zero => {}
+        Term::Num(n) => *number = Some(number.unwrap_or(0.0) + sign * n),
+        Term::Add(parts) => parts.into_iter().for_each(|p| open(p, sign, flat, number)),
+        Term::Neg(x) => open(*x, -sign, flat, number),
+        term if sign < 0.0 => flat.push(neg(term)),
+        term => flat.push(term),
+    }
+}
+
+/// Puts terms with the same last factor of an entry-by-entry product together.
+fn factored(terms: Vec<Term>) -> Vec<Term> {
+    let last = |t: &Term| -> Option<(Term, Term)> {
+        let (negative, body) = match t {
+            Term::Neg(x) => (true, &**x),
+            t => (false, t),
+        };
+        match body {
+            Term::Had(xs) => {
+                let tail = xs.last().filter(|x| x.is_linear_part())?.clone();
+                let rest = hadamard(xs[..xs.len() - 1].to_vec());
+                Some((if negative { neg(rest) } else { rest }, tail))
+            }
+            _ => None,
+        }
+    };
+    let mut out: Vec<Term> = Vec::new();
+    for term in terms {
+        if let Some((at, merged)) = same(&out, &term) {
+            out.remove(at);
+            // What cancels is gone.
+            if merged != Term::Zero {
+                out.insert(at, merged);
+            }
+            continue;
+        }
+        if let Some((at, merged)) = either(&out, &term) {
+            out[at] = merged;
+            continue;
+        }
+        if let Some((at, merged)) = same_matrix(&out, &term) {
+            out[at] = merged;
+            continue;
+        }
+        let same = last(&term).and_then(|(rest, tail)| {
+            let at = out
+                .iter()
+                .position(|o| last(o).is_some_and(|(_, other)| other == tail))?;
+            let (other, _) = last(&out[at])?;
+            Some((at, hadamard(vec![add([other, rest]), tail])))
+        });
+        match same {
+            Some((at, merged)) => out[at] = merged,
+            None => out.push(term),
+        }
+    }
+    out
+}
+
+/// `m x + n x = (m + n) x` of numbers `m` and `n`.
+fn same(terms: &[Term], term: &Term) -> Option<(usize, Term)> {
+    let (n, _, rest) = split(term.clone());
+    let rest = rest?;
+    terms.iter().enumerate().find_map(|(at, other)| {
+        let (m, _, found) = split(other.clone());
+        let sum = m + n;
+        (found.as_ref() == Some(&rest)).then(|| match &rest {
+            _ if sum == 0.0 => (at, Term::Zero),
+            Term::Inner(a, b) => {
+                let a = scale(vec![Term::Num(sum)], Some((**a).clone()));
+                (at, inner(a, (**b).clone()))
+            }
+            rest => (at, scaled(sum, Some(rest.clone()))),
+        })
+    })
+}
+
+/// `diag(a) M + diag(b) M = diag(a + b) M`, with what a and b have in common outside their sum.
+fn same_matrix(terms: &[Term], term: &Term) -> Option<(usize, Term)> {
+    let parts = |t: &Term| -> Option<(bool, Vec<Term>, Vec<Term>)> {
+        let (negative, body) = match t {
+            Term::Neg(x) => (true, &**x),
+            t => (false, t),
+        };
+        let Term::Mul(factors) = body else {
+            return None;
+        };
+        let Term::Diag(v) = &factors[0] else {
+            return None;
+        };
+        let v = match &**v {
+            Term::Had(xs) => xs.clone(),
+            x => vec![x.clone()],
+        };
+        Some((negative, v, factors[1..].to_vec()))
+    };
+    let (negative, v, matrix) = parts(term)?;
+    terms.iter().enumerate().find_map(|(at, other)| {
+        let (other_negative, w, _) = parts(other).filter(|(_, _, m)| *m == matrix)?;
+        let common: Vec<Term> = v.iter().filter(|x| w.contains(x)).cloned().collect();
+        let rest = |xs: &[Term], negative: bool| {
+            let rest: Vec<Term> = xs.iter().filter(|x| !common.contains(x)).cloned().collect();
+            let rest = if rest.is_empty() {
+                Term::Ones
+            } else {
+                hadamard(rest)
+            };
+            if negative { neg(rest) } else { rest }
+        };
+        let sum = add([rest(&w, other_negative), rest(&v, negative)]);
+        let vector = hadamard(std::iter::once(sum).chain(common.clone()).collect());
+        let factors = std::iter::once(diag(vector)).chain(matrix.clone());
+        Some((at, product(factors.collect())))
+    })
+}
+
+/// `[t < T] x + [t = T] x = x`: no step is later.
+fn either(terms: &[Term], term: &Term) -> Option<(usize, Term)> {
+    let parts = |t: &Term| match t.unsigned() {
+        Term::Mul(factors) => {
+            let at = factors.iter().position(is_condition)?;
+            let mut rest = factors.clone();
+            let condition = rest.remove(at);
+            Some((condition, is_negative(t), rest))
+        }
+        _ => None,
+    };
+    let (own, sign, rest) = parts(term)?;
+    terms.iter().enumerate().find_map(|(at, other)| {
+        let (condition, other_sign, others) = parts(other)?;
+        let covers = match (&own, &condition) {
+            (Term::Before(a, last), Term::At(b, end))
+            | (Term::At(a, last), Term::Before(b, end)) => {
+                a == b && last == end && *last == Time::last()
+            }
+            _ => false,
+        };
+        (covers && sign == other_sign && rest == others).then(|| {
+            let whole = product(others);
+            (at, if sign { neg(whole) } else { whole })
+        })
+    })
+}
+
+/// `−x`.
+pub(crate) fn neg(term: Term) -> Term {
+    match term {
+        Term::Zero => Term::Zero,
+        Term::Neg(x) => *x,
+        Term::Add(parts) => add(parts.into_iter().map(neg)),
+        term => Term::Neg(Box::new(term)),
+    }
+}
 
 /// The sign and the numbers in front of a term, and the rest.
 pub(super) fn split(term: Term) -> (f64, Vec<Term>, Option<Term>) {
@@ -302,5 +507,27 @@ pub(crate) fn diag(v: Term) -> Term {
             scale(vec![n], Some(diag(rest)))
         }
         v => Term::Diag(Box::new(v)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_conditions_are_one_only_where_they_cover_every_step() {
+        let x = || Term::Value("x".into(), Some(Time::var('t')));
+        let (now, next) = (Time::var('t'), Time::var('t').plus(1));
+        let before = |at: &Time| product(vec![Term::Before(at.clone(), Time::last()), x()]);
+        let last = |at: &Time| product(vec![Term::At(at.clone(), Time::last()), x()]);
+        assert_eq!(add([before(&now), last(&now)]), x());
+        assert_eq!(add([neg(before(&now)), neg(last(&now))]), neg(x()));
+        for other in [
+            [before(&next), last(&now)],
+            [before(&now), last(&next)],
+            [neg(before(&now)), last(&now)],
+        ] {
+            assert!(matches!(add(other), Term::Add(parts) if parts.len() == 2));
+        }
     }
 }

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use super::span::Span;
 use crate::shape::Dim;
 
 /// The name of a value of the recurrence, or of one that the derivation introduces.
@@ -245,7 +244,7 @@ impl Term {
     }
 
     /// True if a factor is a δ at a step for which `beyond` holds; the term is then zero.
-    pub(super) fn ends_with_deltas(&self, beyond: &dyn Fn(&Time) -> bool) -> bool {
+    pub(crate) fn ends_with_deltas(&self, beyond: &dyn Fn(&Time) -> bool) -> bool {
         let ends = |x: &Self| x.ends_with_deltas(beyond);
         let ends_or_zero = |x: &Self| *x == Self::Zero || ends(x);
         match self {
@@ -434,4 +433,59 @@ impl Term {
     pub fn any(&self, f: &impl Fn(&Self) -> bool) -> bool {
         f(self) || self.parts().iter().any(|p| p.any(f))
     }
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Along {
+    /// The entries of a vector.
+    Entries,
+    /// The rows of a matrix.
+    Rows,
+    /// The columns of a matrix.
+    Columns,
+}
+
+/// Neighbouring entries, rows or columns, counted from 1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Span {
+    /// Which of these.
+    pub along: Along,
+    /// The first one.
+    pub first: Box<Term>,
+    /// The last one.
+    pub last: Box<Term>,
+}
+
+impl Span {
+    /// The same columns for rows, the same rows for columns.
+    pub(crate) fn turned(self) -> Self {
+        let along = match self.along {
+            Along::Columns => Along::Rows,
+            Along::Rows | Along::Entries => Along::Columns,
+        };
+        Self { along, ..self }
+    }
+
+    /// The rows of a matrix for the entries of a vector.
+    pub(crate) fn of_matrix(self) -> Self {
+        let along = match self.along {
+            Along::Entries => Along::Rows,
+            along => along,
+        };
+        Self { along, ..self }
+    }
+}
+
+/// Calls something for a term and every part of it.
+pub(crate) fn visit<'t>(term: &'t Term, f: &mut impl FnMut(&'t Term)) {
+    f(term);
+    for part in term.parts() {
+        visit(part, f);
+    }
+}
+
+/// Whether a term has a δ of a later step.
+pub(crate) fn looks_ahead(term: &Term) -> bool {
+    term.any(&|t| matches!(t, Term::Delta(_, Some(at)) if at.offset > 0))
 }

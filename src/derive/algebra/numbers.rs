@@ -1,9 +1,9 @@
 //! Products with their numbers in front, and what is chosen of a matrix as a part of it.
 
-use super::canon::{hadamard, product, scale};
+use super::normal::{hadamard, product, scale};
 use super::shapes::{extent, is_number};
-use super::span::{Along, part};
-use super::term::Term;
+use super::span::part;
+use super::term::{Along, Term};
 use crate::tape::Tape;
 
 /// The same with every number in a product in front of what is none: `A uᵀ v x` as `uᵀ v A x`.
@@ -65,7 +65,7 @@ pub(crate) fn numbers_first(term: &Term, tape: &Tape) -> Term {
 
 /// How many factors at the beginning of a product are a number together: one, or a row and what it meets
 /// down to a column.
-pub(super) fn leading_number(factors: &[Term], tape: &Tape) -> Option<usize> {
+pub(crate) fn leading_number(factors: &[Term], tape: &Tape) -> Option<usize> {
     let number = |run: &[Term]| match run {
         [] => false,
         [one] => is_number(one, tape),

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use super::canon::{add, scale};
-use super::span::Along;
-use super::term::{Name, Term};
+use super::normal::{add, scale};
+use super::term::{Along, Name, Span, Term};
 use crate::op::{Op, Reduce};
 use crate::shape::{Dim, Kind, Shape, Symbol};
 use crate::tape::Tape;
@@ -218,4 +217,19 @@ fn widest<'t>(parts: impl IntoIterator<Item = &'t Term>, tape: &Tape) -> Option<
 fn operation<'a>(function: &Name, tape: &'a Tape) -> Option<&'a Op> {
     let mut ops = tape.nodes().map(|(_, node)| node.op());
     ops.find(|op| op.name() == &**function)
+}
+
+impl Span {
+    /// How many there are.
+    pub(crate) fn len(&self) -> Option<Dim> {
+        let (first, last) = (dim(&self.first)?, dim(&self.last)?);
+        (last + Dim::fixed(1)).checked_sub(first)
+    }
+}
+
+/// A function that occurs in terms: the op, and the ranks of its arguments.
+#[derive(Clone, Debug)]
+pub(crate) struct Function {
+    pub(crate) op: Op,
+    pub(crate) ranks: Vec<usize>,
 }

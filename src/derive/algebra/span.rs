@@ -2,33 +2,11 @@
 
 use std::sync::Arc;
 
-use super::canon::{add, divide, hadamard, neg, product, transpose};
+use super::normal::{add, divide, hadamard, neg, product, transpose};
 use super::shapes::{dim, extent, is_number, number_last, size};
-use super::term::Term;
+use super::term::{Along, Span, Term};
 use crate::shape::Dim;
 use crate::tape::Tape;
-
-/// What is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Along {
-    /// The entries of a vector.
-    Entries,
-    /// The rows of a matrix.
-    Rows,
-    /// The columns of a matrix.
-    Columns,
-}
-
-/// Neighbouring entries, rows or columns, counted from 1.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Span {
-    /// Which of these.
-    pub along: Along,
-    /// The first one.
-    pub first: Box<Term>,
-    /// The last one.
-    pub last: Box<Term>,
-}
 
 impl Span {
     /// So many from a first one on, counted from 0.
@@ -38,24 +16,6 @@ impl Span {
             first: Box::new(size(start + Dim::fixed(1), names)),
             last: Box::new(size(start + len, names)),
         }
-    }
-
-    /// The same columns for rows, the same rows for columns.
-    pub(crate) fn turned(self) -> Self {
-        let along = match self.along {
-            Along::Columns => Along::Rows,
-            Along::Rows | Along::Entries => Along::Columns,
-        };
-        Self { along, ..self }
-    }
-
-    /// The rows of a matrix for the entries of a vector.
-    pub(crate) fn of_matrix(self) -> Self {
-        let along = match self.along {
-            Along::Entries => Along::Rows,
-            along => along,
-        };
-        Self { along, ..self }
     }
 
     /// These of a term that has such; of a part, the part that is meant.
@@ -82,12 +42,6 @@ impl Span {
             }
             term => Term::Part(self, Box::new(term)),
         }
-    }
-
-    /// How many there are.
-    pub(super) fn len(&self) -> Option<Dim> {
-        let (first, last) = (dim(&self.first)?, dim(&self.last)?);
-        (last + Dim::fixed(1)).checked_sub(first)
     }
 }
 
@@ -157,7 +111,7 @@ pub(crate) fn stacked(sum: Term) -> Term {
         let mut blocks: Vec<(Dim, Dim, Term)> = Vec::new();
         let mut total = None;
         for part in sum.addends() {
-            let (negative, unsigned) = (super::canon::is_negative(part), part.unsigned());
+            let (negative, unsigned) = (super::normal::is_negative(part), part.unsigned());
             let Term::Mul(factors) = unsigned else {
                 return None;
             };

@@ -1,0 +1,11 @@
+//! The algebra of formulas: terms in normal form, their shapes, and their parts.
+
+pub(crate) mod chain;
+pub(crate) mod change;
+pub(crate) mod conditions;
+pub(crate) mod normal;
+pub(crate) mod numbers;
+pub(crate) mod shapes;
+pub(crate) mod simplify;
+pub(crate) mod span;
+pub(crate) mod term;

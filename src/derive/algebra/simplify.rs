@@ -1,0 +1,132 @@
+//! Terms brought back to normal form after a part of them has changed, and sums over steps.
+
+use super::conditions::always;
+use super::normal::{add, divide, hadamard, inner, neg, product, scale, transpose};
+use super::term::{Base, Term, Time};
+
+/// The same with products inside products opened.
+pub(crate) fn tidy(term: &Term) -> Term {
+    match term.map(&mut tidy) {
+        Term::Had(parts) => hadamard(parts),
+        Term::Add(parts) => add(parts),
+        other => other,
+    }
+}
+
+/// The same after something in it became zero or one: products with a zero are zero.
+pub(crate) fn settle(term: &Term) -> Term {
+    match term.map(&mut settle) {
+        Term::Add(parts) => add(parts),
+        Term::Had(parts) => hadamard(parts),
+        Term::Mul(parts)
+            if parts
+                .iter()
+                .any(|p| *p == Term::Zero || always(p) == Some(false)) =>
+        {
+            Term::Zero
+        }
+        Term::Mul(mut parts) => {
+            parts.retain(|p| always(p) != Some(true));
+            if parts.iter().all(|p| matches!(p, Term::Num(_))) && !parts.is_empty() {
+                return scale(parts, None);
+            }
+            match parts.last() {
+                // Numbers in front of nothing are a multiple of the identity.
+                Some(Term::Eye) => {
+                    parts.pop();
+                    scale(parts, Some(Term::Eye))
+                }
+                _ => product(parts),
+            }
+        }
+        Term::Neg(x) => neg(*x),
+        Term::T(x) => transpose(*x),
+        Term::Div(a, b) => divide(*a, *b),
+        Term::Inner(a, b) => inner(*a, *b),
+        Term::Sum(var, from, to, body) => summed(var, from, to, *body),
+        Term::Matrix(rows) if rows.iter().flatten().all(|c| *c == Term::Zero) => Term::Zero,
+        Term::Part(_, x) if *x == Term::Zero => Term::Zero,
+        other => other,
+    }
+}
+
+/// A sum over steps; a sign goes in front, and what is zero at all steps but one is what it is there.
+pub(crate) fn summed(var: char, from: Time, to: Time, body: Term) -> Term {
+    match body {
+        Term::Zero => Term::Zero,
+        Term::Neg(x) => neg(summed(var, from, to, *x)),
+        Term::Add(parts) if parts.iter().any(|p| picked(p, var, &from, &to).is_some()) => {
+            let one_step = |p: &Term| picked(p, var, &from, &to).is_some();
+            let (ends, rest): (Vec<Term>, Vec<Term>) = parts.into_iter().partition(one_step);
+            let ends = ends.into_iter();
+            let ends = ends.map(|p| summed(var, from.clone(), to.clone(), p));
+            let ends: Vec<Term> = ends.collect();
+            add(ends.into_iter().chain([summed(var, from, to, add(rest))]))
+        }
+        body => match picked(&body, var, &from, &to) {
+            Some(there) => there,
+            None => Term::Sum(var, from, to, Box::new(body)),
+        },
+    }
+}
+
+/// The right side of a line, with another variable for what is summed over all steps where the left
+/// side is at one.
+pub(crate) fn beside_step(left: &Term, right: Term) -> Term {
+    fn renamed(term: &Term) -> Term {
+        match term {
+            Term::Sum('t', from, to, body) if (from, to) == (&Time::at(1), &Time::last()) => {
+                let body = body.at('t', &Time::var('s'));
+                Term::Sum('s', from.clone(), to.clone(), Box::new(body))
+            }
+            term => term.map(&mut renamed),
+        }
+    }
+    let stepped = |t: &Term| t.clone().times().iter().any(|at| at.base == Base::Var('t'));
+    match left.any(&stepped) {
+        true => renamed(&right),
+        false => right,
+    }
+}
+
+/// What a sum over steps is of which all but one are zero: `∑ [t = T] f_t = f_T`.
+fn picked(body: &Term, var: char, from: &Time, to: &Time) -> Option<Term> {
+    // A sum that may be empty has no such step.
+    let one_at_least = *to == Time::last()
+        && (*from == Time::at(1) || from.offset == 0 && matches!(from.base, Base::Var(_)));
+    let step = [from, to]
+        .into_iter()
+        .find(|end| body.any(&|x| *x == Term::At(Time::var(var), (*end).clone())))?;
+    let asked = Term::At(Time::var(var), step.clone());
+    one_at_least
+        .then(|| without(body, &asked))
+        .flatten()
+        .map(|there| there.at(var, step))
+}
+
+/// A product without one of its factors.
+fn without(term: &Term, factor: &Term) -> Option<Term> {
+    match term {
+        term if term == factor => Some(Term::Num(1.0)),
+        Term::Neg(x) => without(x, factor).map(neg),
+        Term::T(x) => without(x, factor).map(transpose),
+        Term::Add(parts) => {
+            let parts: Option<Vec<Term>> = parts.iter().map(|p| without(p, factor)).collect();
+            parts.map(add)
+        }
+        Term::Inner(a, b) => Some(inner(without(a, factor)?, (**b).clone())),
+        Term::Mul(factors) | Term::Had(factors) => {
+            let (at, rest) = factors
+                .iter()
+                .enumerate()
+                .find_map(|(at, f)| Some((at, without(f, factor)?)))?;
+            let mut factors = factors.clone();
+            factors[at] = rest;
+            Some(match term {
+                Term::Had(_) => hadamard(factors),
+                _ => product(factors),
+            })
+        }
+        _ => None,
+    }
+}
