@@ -11,10 +11,10 @@ use super::algebra::shapes::Function;
 use super::algebra::simplify::{beside_step, summed};
 use super::algebra::term::{Name, Term, Time, visit};
 use super::apart::Apart;
+use super::notation::symbols::Symbols;
 use super::read::{Label, Reader};
 use super::rules::Rule;
 use super::step::{Step, now, scalars, tangent};
-use super::symbols::Symbols;
 use super::{
     Check, Derivation, Equation, Letter, Level, Part, Range, Relation, forms, jacobian, naming,
     stack,

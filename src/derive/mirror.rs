@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::algebra::chain::{Carried, is_delayed};
 use super::algebra::term::{Base, Name, Term, Time};
+use super::notation::symbols::other;
 use super::step::{Site, Step};
 use super::{Condition, Derivation, Equation, Letter, Part, Range};
 
@@ -157,14 +158,6 @@ pub(crate) fn renamed(id: &str, part: Part) -> String {
     match part {
         Part::Jacobian | Part::Bridge | Part::Costate | Part::Bounds => format!("back.{id}"),
         _ => id.into(),
-    }
-}
-
-/// The letter for the same of the other chain: with a tilde or without.
-pub(crate) fn other(name: &str) -> Name {
-    match name.strip_suffix('~') {
-        Some(name) => name.into(),
-        None => format!("{name}~").into(),
     }
 }
 

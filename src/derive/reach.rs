@@ -13,6 +13,7 @@ use super::arrays::V;
 use super::evaluate::{Instance, Key};
 use super::mirror::Mirror;
 use super::norms::spectral_norm;
+use super::notation::symbols;
 use super::oracle::Oracle;
 use super::{Derivation, Part, mirror};
 use crate::error::Result;
@@ -346,7 +347,7 @@ impl Derivation {
         let ratio = self.symbols.letters.ratio;
         match chain {
             Chain::Forward => ratio.into(),
-            Chain::Backward => mirror::other(ratio),
+            Chain::Backward => symbols::other(ratio),
         }
     }
 }

@@ -4,8 +4,9 @@
 use std::fmt::Write;
 
 use super::svg_text;
+use crate::derive::notation::show;
 use crate::derive::reach::Kept;
-use crate::derive::{Derivation, Reach, Term, Time, show};
+use crate::derive::{Derivation, Reach, Term, Time};
 use crate::render::{Math, Sign};
 
 /// The side of a panel.

@@ -11,11 +11,11 @@ mod plain;
 mod tex;
 
 use crate::derive::algebra::chain;
+use crate::derive::notation::show;
 use crate::derive::reach::Kept;
 use crate::derive::words::{Lang, Word};
 use crate::derive::{
-    Base, Check, Condition, Derivation, Equation, Level, Part, Range, Reach, Term, Time, show,
-    theorem,
+    Base, Check, Condition, Derivation, Equation, Level, Part, Range, Reach, Term, Time, theorem,
 };
 use crate::render::{Charset, Math, Sign, escape};
 

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::algebra::term::{Base, Name, Term, Time};
-use super::parse::Scripted;
 use super::show::{is_step, letter};
 use super::symbols::Symbols;
+use super::tokens::Scripted;
+use crate::derive::algebra::term::{Base, Name, Term, Time};
 use crate::render::{Dialect, Math};
 use crate::shape::Dim;
 

@@ -3,9 +3,8 @@
 use std::borrow::Cow;
 use std::ops::Deref;
 
-use super::algebra::term::{Along, Base, Span, Term, Time};
-use super::mirror;
-use super::symbols::Symbols;
+use super::symbols::{self, Symbols};
+use crate::derive::algebra::term::{Along, Base, Span, Term, Time};
 use crate::render::{Accent, Big, Charset, Dialect, Fence, Math, Sign};
 
 /// How tightly a formula binds.
@@ -240,10 +239,10 @@ impl Page<'_> {
                 atom(Math::frac(state(to), state(from)))
             }
             Term::BackJacobian(at) => {
-                atom(self.stepped(letter(&mirror::other(self.jacobian)), Some(at)))
+                atom(self.stepped(letter(&symbols::other(self.jacobian)), Some(at)))
             }
             Term::BackFlow(to, from) => {
-                let base = letter(&mirror::other(self.state));
+                let base = letter(&symbols::other(self.state));
                 let state = |at| partial(self.stepped(base.clone(), Some(at)));
                 atom(Math::frac(state(to), state(from)))
             }

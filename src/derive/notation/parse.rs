@@ -8,10 +8,10 @@
 //! factor  = primary { "^{\top}" | "^{" (number | steps | sum) "}" }
 //! ```
 
-use super::algebra::term::{Along, Span, Term, Time};
 use super::lexicon::{Lexicon, is_number, variable};
 use super::show::is_step;
-use super::tokens::{begins, tokens};
+use super::tokens::{Scripted, begins, tokens};
+use crate::derive::algebra::term::{Along, Span, Term, Time};
 
 impl Lexicon {
     /// Reads a term.
@@ -40,13 +40,6 @@ struct Parser<'a> {
     lexicon: &'a Lexicon,
     tokens: &'a [String],
     at: usize,
-}
-
-/// A letter with what is below and above it, as written.
-pub(super) struct Scripted {
-    pub(super) base: String,
-    pub(super) sub: Option<Vec<String>>,
-    pub(super) sup: Option<Vec<String>>,
 }
 
 impl<'a> Parser<'a> {

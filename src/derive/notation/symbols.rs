@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::algebra::term::Name;
+use crate::derive::algebra::term::Name;
 use crate::error::{Error, Result};
 use crate::render::{Charset, Dialect, Math, greek};
 
@@ -295,5 +295,13 @@ fn letter(text: &str, sizes: &[&str]) -> Math {
         Math::number(text)
     } else {
         Math::ident(text)
+    }
+}
+
+/// The letter for the same of the other chain: with a tilde or without.
+pub(crate) fn other(name: &str) -> Name {
+    match name.strip_suffix('~') {
+        Some(name) => name.into(),
+        None => format!("{name}~").into(),
     }
 }

@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
-use super::algebra::term::Term;
 use super::symbols::Symbols;
+use crate::derive::algebra::term::Term;
 
 /// A factor that is no number of digits: which part of the product it stands in, and how often;
 /// less than zero times below the line.

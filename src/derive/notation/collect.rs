@@ -1,9 +1,9 @@
 //! Sums of δ's in the order of time, each δ once where only numbers stand before it.
 
-use super::algebra::normal::{add, divide, neg, scale, together};
-use super::algebra::simplify::summed;
-use super::algebra::term::{Base, Term, Time, visit};
 use super::symbols::Symbols;
+use crate::derive::algebra::normal::{add, divide, neg, scale, together};
+use crate::derive::algebra::simplify::summed;
+use crate::derive::algebra::term::{Base, Term, Time, visit};
 
 /// A number times a δ.
 struct Multiple {
@@ -14,7 +14,7 @@ struct Multiple {
 
 impl Symbols {
     /// What a step sends stands before what the next one sends.
-    pub(super) fn in_order(&self, term: Term) -> Term {
+    pub(crate) fn in_order(&self, term: Term) -> Term {
         match term {
             Term::Add(parts) => {
                 let mut parts = self.collected(self.summed_once(parts));

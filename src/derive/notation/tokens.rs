@@ -67,3 +67,10 @@ pub(super) fn begins(token: &str) -> bool {
             | r"\ne"
     )
 }
+
+/// A letter with what is below and above it, as written.
+pub(super) struct Scripted {
+    pub(super) base: String,
+    pub(super) sub: Option<Vec<String>>,
+    pub(super) sup: Option<Vec<String>>,
+}
