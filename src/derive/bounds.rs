@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use super::algebra::chain;
-use super::algebra::chain::flow;
+use super::algebra::chain::{self, flow};
 use super::algebra::normal::add;
 use super::algebra::term::{Base, Name, Term, Time};
 use super::generate::Writer;
-use super::jacobian::pairs;
+use super::record::equation::Equation;
+use super::record::part::{Level, Part};
+use super::record::relation::{Condition, Range, Relation, pairs};
+use super::record::step::Step;
 use super::rewrite::{At, Made, Proof, Rewrite, line_of};
-use super::step::Step;
-use super::{Condition, Equation, Level, Part, Range, Relation};
 
 /// The bounds that follow from the printed Jacobian.
 pub(crate) fn write(writer: &mut Writer<'_>) {

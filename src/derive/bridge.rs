@@ -9,9 +9,11 @@ use super::algebra::normal::add;
 use super::algebra::term::{Name, Term, Time, looks_ahead};
 use super::costate::pairing;
 use super::generate::Writer;
+use super::record::part::{Level, Part};
+use super::record::relation::Range;
+use super::record::rule::Rule;
 use super::rewrite::{Argument, At, Made, Proof, Rewrite};
-use super::rules::Rule;
-use super::{Level, Part, Range, truncation};
+use super::truncation;
 
 /// The double sum of every parameter, exchanged, factored and truncated.
 pub(crate) fn write(writer: &mut Writer<'_>) {

@@ -6,56 +6,14 @@ use super::algebra::normal::inner;
 use super::algebra::term::{Base, Name, Term, Time};
 use super::arrays::{SIZELESS, V};
 use super::evaluate::{Instance, Steps};
+use super::notation::lexicon::Lexicon;
 use super::oracle::{Oracle, STEPS};
-use super::{Condition, Derivation, Equation, Lexicon, Range, Relation, Word};
+use super::record::derivation::{Checks, Derivation};
+use super::record::equation::{Check, Equation};
+use super::record::relation::{Condition, Range, Relation};
+use super::record::words::Word;
 use crate::error::Result;
 use crate::render::Dialect;
-
-/// What is known of a line.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Check {
-    /// Nothing yet.
-    Pending,
-    /// Both sides agree.
-    Passed {
-        /// The worst difference, relative to the largest entry of the line.
-        worst: f64,
-        /// At how many steps and runs.
-        trials: usize,
-    },
-    /// The line introduces a letter; what is printed of it means what it should.
-    Definition,
-    /// The left side is never larger.
-    Bound {
-        /// The largest ratio of the left side to the right side.
-        tightest: f64,
-        /// At how many steps and runs.
-        trials: usize,
-    },
-    /// The sides differ, or cannot be evaluated.
-    Failed {
-        /// How.
-        reason: String,
-    },
-    /// There is nothing to evaluate.
-    NotCheckable {
-        /// Why.
-        reason: Word,
-    },
-}
-
-/// The checks of a derivation in numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Checks {
-    /// Lines that were checked and hold.
-    pub passed: usize,
-    /// Lines that do not hold.
-    pub failed: usize,
-    /// Lines without a check.
-    pub unchecked: usize,
-    /// The worst relative difference of an equation.
-    pub worst: f64,
-}
 
 /// The number of steps of the run that documents show.
 const SHOWN: usize = 14;

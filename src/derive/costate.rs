@@ -5,14 +5,15 @@
 
 use std::sync::Arc;
 
-use super::algebra::chain;
-use super::algebra::chain::Carried;
+use super::algebra::chain::{self, Carried};
 use super::algebra::normal::inner;
 use super::algebra::term::{Name, Term, Time, looks_ahead};
 use super::generate::Writer;
+use super::record::equation::Equation;
+use super::record::part::{Level, Part};
+use super::record::relation::Range;
+use super::record::rule::Rule;
 use super::rewrite::{Argument, At, Made, Proof, Rewrite};
-use super::rules::Rule;
-use super::{Equation, Level, Part, Range};
 
 /// `λ_t = e_t + J_{t+1}ᵀ λ_{t+1}` for several states; a line for each where some are carried for several
 /// steps, since what is only carried on has no λ of its own.

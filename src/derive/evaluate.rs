@@ -6,7 +6,6 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use ndarray::Array2;
 
-use super::Letter;
 use super::algebra::chain::Carried;
 use super::algebra::conditions::is_condition;
 use super::algebra::shapes::Function;
@@ -15,6 +14,7 @@ use super::arrays::{
     Found, SIZELESS, V, cut, had, iverson, kronecker, matrix, mul, plus, scalar, shaped,
 };
 use super::norms::{least_singular_value, spectral_norm};
+use super::record::equation::Letter;
 use crate::op::{Linear, Op, Value};
 use crate::shape::{Dim, Rate, Shape, Type};
 

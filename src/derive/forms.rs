@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use super::algebra::normal::{add, inner};
 use super::algebra::simplify::summed;
-use super::algebra::term;
-use super::algebra::term::{Name, Term, Time};
+use super::algebra::term::{self, Name, Term, Time};
+use super::bridge;
 use super::generate::Writer;
+use super::record::part::{Level, Part};
+use super::record::relation::{Range, Relation};
+use super::record::rule::Rule;
 use super::rewrite::{At, Proof, Rewrite};
-use super::rules::Rule;
-use super::{Level, Part, Range, Relation, bridge};
 use crate::op::Op;
 
 /// `dL` is the sum of every gradient with its differential: the theorem, in one number.
@@ -237,7 +238,7 @@ pub(crate) fn carousel(writer: &mut Writer<'_>) {
             if let Some(made) = made.map(Proof::done) {
                 let bound = format!("carousel.bound.{name}");
                 let equation = writer.prove(bound, Part::Carousel, path, made);
-                equation.range = super::jacobian::pairs();
+                equation.range = super::record::relation::pairs();
                 equation.relation = Relation::AtMost;
                 equation.premises.push(id);
             }
@@ -266,7 +267,7 @@ pub(crate) fn carousel(writer: &mut Writer<'_>) {
         if let Some(bound) = bound.filter(|_| bounded) {
             let name = format!("carousel.bound.{name}");
             let equation = writer.prove(name, Part::Carousel, path, bound);
-            equation.range = super::jacobian::pairs();
+            equation.range = super::record::relation::pairs();
             equation.relation = Relation::AtMost;
             equation.premises.push(id);
         }

@@ -10,15 +10,17 @@ use super::algebra::normal::add;
 use super::algebra::shapes::Function;
 use super::algebra::simplify::{beside_step, summed};
 use super::algebra::term::{Name, Term, Time, visit};
-use super::apart::Apart;
 use super::notation::symbols::Symbols;
 use super::read::{Label, Reader};
-use super::rules::Rule;
-use super::step::{Step, now, scalars, tangent};
-use super::{
-    Check, Derivation, Equation, Letter, Level, Part, Range, Relation, forms, jacobian, naming,
-    stack,
-};
+use super::record::apart::Apart;
+use super::record::derivation::Derivation;
+use super::record::equation::{Check, Equation, Letter};
+use super::record::part::{Level, Part};
+use super::record::relation::{Range, Relation};
+use super::record::rule::Rule;
+use super::record::step::{Step, now, rules_of};
+use super::step::{scalars, tangent};
+use super::{forms, jacobian, naming, stack};
 use crate::error::Result;
 use crate::op::{NodeId, Op, Pointwise};
 use crate::recurrence::{AdjointGraph, Recurrence};
@@ -581,11 +583,4 @@ fn reversed(term: Term) -> Term {
         Term::Add(parts) => add(parts.into_iter().rev()),
         term => term,
     }
-}
-
-pub(crate) fn rules_of(steps: &[Step]) -> Vec<Rule> {
-    let mut rules: Vec<Rule> = steps.iter().map(|s| s.rule).collect();
-    rules.sort_unstable();
-    rules.dedup();
-    rules
 }

@@ -3,14 +3,15 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::algebra::chain;
-use super::algebra::chain::{Carried, flow};
+use super::algebra::chain::{self, Carried, flow};
 use super::algebra::term::{Name, Term, Time};
 use super::generate::Writer;
 use super::read::Label;
+use super::readoff;
+use super::record::part::{Level, Part};
+use super::record::relation::{Range, pairs};
+use super::record::rule::Rule;
 use super::rewrite::{Argument, At, Proof, Rewrite};
-use super::rules::Rule;
-use super::{Level, Part, Range, readoff};
 use crate::op::{NodeId, Op, RegisterId};
 use crate::shape::Shape;
 use crate::tape::{Direction, Register, Tape};
@@ -252,16 +253,6 @@ fn two_steps(writer: &mut Writer<'_>, by: &Name, other: &Name) {
         vars: vec![('t', Time::at(3), Time::last())],
     };
     equation.level = Level::Normal;
-}
-
-/// `t = 1..T`, `k = 0..t`.
-pub(crate) fn pairs() -> Range {
-    Range {
-        vars: vec![
-            ('t', Time::at(1), Time::last()),
-            ('k', Time::at(0), Time::var('t')),
-        ],
-    }
 }
 
 fn write_product(writer: &mut Writer<'_>) {

@@ -6,8 +6,11 @@ use std::collections::{HashMap, HashSet};
 use super::algebra::chain::{Carried, is_delayed};
 use super::algebra::term::{Base, Name, Term, Time};
 use super::notation::symbols::other;
-use super::step::{Site, Step};
-use super::{Condition, Derivation, Equation, Letter, Part, Range};
+use super::record::derivation::Derivation;
+use super::record::equation::{Equation, Letter};
+use super::record::part::Part;
+use super::record::relation::{Condition, Range};
+use super::record::step::{Site, Step};
 
 /// The parts that are about a chain.
 const PARTS: &[Part] = &[

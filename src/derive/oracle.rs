@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use ndarray::{Array2, ArrayD, IxDyn};
 
-use super::Derivation;
 use super::algebra::chain::read_of;
 use super::algebra::term::Name;
 use super::arrays::matrix;
 use super::evaluate::{Instance, Key};
 use super::read::Reader;
+use super::record::derivation::Derivation;
 use crate::error::{Error, Result};
 use crate::limit::check_memory;
 use crate::noise::Noise;

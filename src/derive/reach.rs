@@ -11,94 +11,17 @@ use super::algebra::chain::{Carried, block_line, flow};
 use super::algebra::term::{Base, Name, Term, Time};
 use super::arrays::V;
 use super::evaluate::{Instance, Key};
-use super::mirror::Mirror;
+use super::mirror::{self, Mirror};
 use super::norms::spectral_norm;
 use super::notation::symbols;
 use super::oracle::Oracle;
-use super::{Derivation, Part, mirror};
+use super::record::derivation::{Chain, Derivation, Kept, Reach};
+use super::record::part::Part;
 use crate::error::Result;
 use crate::recurrence::{Batch, Params};
 
 /// Between so many steps of a long run, and no more, norms are measured.
 const MARKS: usize = 40;
-
-/// Norms on one run of `T` steps, as natural logarithms; that of zero is `−∞`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Reach {
-    /// The number of steps.
-    pub steps: usize,
-    /// Whether the data were given; otherwise they were drawn.
-    pub given: bool,
-    /// Whether the state is carried from the end of the sequence to its beginning. Then steps are
-    /// counted from the end: step 1 is the last of the sequence, and step 0 the one after it.
-    pub backward: bool,
-    /// The steps between which norms were measured, from 0 to `T`: all of them in a short run, some
-    /// at equal distances in a long one.
-    pub marks: Vec<usize>,
-    /// `ln ‖∂s_t/∂s_k‖`: a row for each mark `t` but the first, with an entry for each mark `k` before
-    /// it.
-    pub logs: Vec<Vec<f64>>,
-    /// `ln ‖J_t‖` for each `t = 1..T`.
-    pub step_logs: Vec<f64>,
-    /// The factor `q` by which a step can stretch at most.
-    pub ratio: f64,
-    /// What is left along each path that is only scaled.
-    pub carousels: Vec<Kept>,
-}
-
-/// What is left along a path that is only scaled, entry by entry.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Kept {
-    /// The state that is carried.
-    pub state: Name,
-    /// The logarithm of the norm of the product of its gates, in the rows of [`Reach::logs`].
-    pub logs: Vec<Vec<f64>>,
-}
-
-impl Reach {
-    pub(crate) const fn chain(&self) -> Chain {
-        match self.backward {
-            true => Chain::Backward,
-            false => Chain::Forward,
-        }
-    }
-
-    /// The step of the sequence that stands at a place from the start of the chain.
-    pub(crate) const fn step(&self, place: usize) -> usize {
-        match self.backward {
-            true => self.steps + 1 - place,
-            false => place,
-        }
-    }
-
-    /// `‖∂s_t/∂s_k‖`; `None` where that was not measured.
-    #[must_use]
-    pub fn norm(&self, t: usize, k: usize) -> Option<f64> {
-        let row = self.marks.iter().position(|m| *m == t)?;
-        let column = self.marks.iter().position(|m| *m == k)?;
-        if row == column {
-            return Some(1.0);
-        }
-        let log = self.logs.get(row.checked_sub(1)?)?.get(column)?;
-        Some(log.exp())
-    }
-
-    /// The logarithm of the product of the norms of the steps from `k` to `t`: a bound for that of
-    /// `‖∂s_t/∂s_k‖`.
-    #[must_use]
-    pub fn product_log(&self, t: usize, k: usize) -> f64 {
-        self.step_logs.get(k..t).map_or(0.0, |n| n.iter().sum())
-    }
-
-    /// The average logarithm by which the whole run stretches a step: a finite-time Lyapunov
-    /// exponent. It is `−∞` when nothing is left of the first state.
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "a number of steps is small")]
-    pub fn exponent(&self) -> f64 {
-        let whole = self.logs.last().and_then(|row| row.first()).copied();
-        whole.map_or(0.0, |log| log / self.steps as f64)
-    }
-}
 
 impl Derivation {
     /// Measures how far the states reach on a given run, the first sequence of a batch; documents
@@ -350,13 +273,6 @@ impl Derivation {
             Chain::Backward => symbols::other(ratio),
         }
     }
-}
-
-/// One of the two directions in which a state is carried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Chain {
-    Forward,
-    Backward,
 }
 
 impl Chain {

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::algebra::chain;
-use super::algebra::chain::Carried;
+use super::algebra::chain::{self, Carried};
 use super::algebra::term::{Name, Term, Time};
 use super::generate::Writer;
 use super::rewrite::{Argument, At, Made, Proof, Rewrite};

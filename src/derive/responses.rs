@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::algebra::chain;
 use super::algebra::term::{Name, Term, Time};
 use super::generate::Writer;
+use super::record::part::{Level, Part};
+use super::record::relation::Range;
 use super::rewrite::{Argument, At, Made, Proof, Rewrite};
-use super::{Level, Part, Range};
 
 pub(crate) fn write(writer: &mut Writer<'_>) {
     let t = Time::var('t');

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::algebra::term::{Name, Term, Time};
 use super::generate::Writer;
+use super::record::part::{Level, Part};
+use super::record::relation::Range;
 use super::rewrite::blocks::read;
 use super::rewrite::{At, Proof, Rewrite};
-use super::{Level, Part, Range};
 
 /// Several values with the same reads: `a_q = W_q x + U_q h + b_q`.
 struct Group {

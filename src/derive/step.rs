@@ -2,79 +2,20 @@
 
 use std::collections::HashSet;
 
-use super::algebra::change::Change;
 use super::algebra::normal::{add, inner};
-use super::algebra::term::{Name, Term, Time};
+use super::algebra::term::{Name, Term};
+use super::generate;
 use super::mirror::Mirror;
 use super::read::Reader;
+use super::record::derivation::Derivation;
+use super::record::rule::Rule;
+use super::record::step::{Site, Step, now};
 use super::rewrite::{Known, Rewrite};
-use super::rules::Rule;
-use super::{Derivation, Relation, generate};
 use crate::error::{Error, Result};
 use crate::op::{Expr, NodeId};
 use crate::recurrence::AdjointGraph;
-use crate::render::Sign;
 use crate::shape::Shape;
 use crate::tape::{Scope, Tape};
-
-/// Where a rule was used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Site {
-    /// An op of the definition was linearised.
-    Tangent(NodeId),
-    /// An op of the linear graph was transposed.
-    Adjoint(NodeId),
-    /// A term was rewritten.
-    Line(Rewrite),
-    /// A term about the reversed recurrence was rewritten; the step is that one turned round.
-    Mirrored(Rewrite),
-}
-
-/// One use of a rule.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Step {
-    /// The rule.
-    pub rule: Rule,
-    /// Where.
-    pub site: Site,
-    /// What it was used on.
-    pub before: Term,
-    /// What came out.
-    pub after: Term,
-    /// Which part changed, and into what.
-    pub change: Change,
-}
-
-impl Step {
-    /// How the line before compares with the line after; `None` where the rule takes one thing to
-    /// another that is not compared with it, as truncation does.
-    #[must_use]
-    pub const fn relation(&self) -> Option<Relation> {
-        match &self.site {
-            Site::Line(rewrite) | Site::Mirrored(rewrite) => rewrite.relation(),
-            Site::Tangent(_) | Site::Adjoint(_) => Some(Relation::Equal),
-        }
-    }
-
-    /// The sign between the line before and the line after.
-    #[must_use]
-    pub fn sign(&self) -> Sign {
-        self.relation().map_or(Sign::To, Relation::sign)
-    }
-
-    /// A step with the part that it changes.
-    #[must_use]
-    pub fn new(rule: Rule, site: Site, before: Term, after: Term) -> Self {
-        let change = Change::between(&before, &after);
-        Self {
-            rule,
-            site,
-            before,
-            after,
-            change,
-        }
-    }
-}
 
 impl Derivation {
     /// Uses the rule of a step again: in the engine, on a copy of its graph, or on the line before.
@@ -146,11 +87,6 @@ pub(crate) fn scalars(tape: &Tape) -> HashSet<Name> {
     let number = |id: NodeId| tape.ty(id).shape == Shape::Scalar;
     let names = tape.names().filter(|(_, id)| number(*id));
     names.map(|(name, _)| Name::clone(name)).collect()
-}
-
-/// The step `t`, at which every line is written.
-pub(crate) fn now() -> Option<Time> {
-    Some(Time::var('t'))
 }
 
 /// Linearises one op of the definition again.

@@ -3,7 +3,7 @@
 //! These lines are the proof, not an instance of it: they speak of any `F`, so there is nothing to
 //! put numbers in. What they say of one recurrence is checked as its last line, `dL = Σ …`.
 
-use super::Derivation;
+use super::record::derivation::Derivation;
 use crate::render::{Big, Fence, Math, Sign};
 
 /// For each of [`lines`], the lines that say it of the recurrence at hand and are evaluated.

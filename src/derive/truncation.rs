@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::algebra::term::{Base, Name, Term, Time};
 use super::bridge::Sums;
 use super::generate::Writer;
+use super::record::part::{Level, Part};
+use super::record::relation::Range;
 use super::rewrite::{At, Proof, Rewrite};
-use super::{Level, Part, Range};
 
 fn widths() -> (char, Time, Time) {
     ('τ', Time::at(1), Time::last())

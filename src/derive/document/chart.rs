@@ -4,9 +4,9 @@
 use std::fmt::Write;
 
 use super::svg_text;
+use crate::derive::algebra::term::{Term, Time};
 use crate::derive::notation::show;
-use crate::derive::reach::Kept;
-use crate::derive::{Derivation, Reach, Term, Time};
+use crate::derive::record::derivation::{Derivation, Kept, Reach};
 use crate::render::{Math, Sign};
 
 /// The side of a panel.

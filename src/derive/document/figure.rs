@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::fmt::Write;
 
 use crate::derive::algebra::term::{Name, Term, Time, visit};
-use crate::derive::{Derivation, Part};
+use crate::derive::record::derivation::Derivation;
+use crate::derive::record::part::Part;
 use crate::render::escape;
 
 /// The least width of a box, and its height.

@@ -7,8 +7,11 @@ use std::fmt::Write;
 
 use super::markdown::{name, used};
 use super::{General, Section, badge, because, chart, figure, rules, shape, verdicts};
-use crate::derive::words::{Lang, Word};
-use crate::derive::{Check, Derivation, Equation, Level, Part, Place, Reach};
+use crate::derive::algebra::change::Place;
+use crate::derive::record::derivation::{Derivation, Reach};
+use crate::derive::record::equation::{Check, Equation};
+use crate::derive::record::part::{Level, Part};
+use crate::derive::record::words::{Lang, Word};
 use crate::render::{Math, escape, scripts};
 
 /// The width at which lines are broken.

@@ -6,8 +6,11 @@
 use std::fmt::Write;
 
 use super::{badge, because, colon, columns, digits, gap, gaps, general, rules, shape, verdicts};
-use crate::derive::words::{Lang, Word};
-use crate::derive::{Derivation, Equation, Level, Part, Reach, Rule};
+use crate::derive::record::derivation::{Derivation, Reach};
+use crate::derive::record::equation::Equation;
+use crate::derive::record::part::{Level, Part};
+use crate::derive::record::rule::Rule;
+use crate::derive::record::words::{Lang, Word};
 use crate::render::{Dialect, Math};
 
 /// The width at which lines are broken.

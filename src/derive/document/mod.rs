@@ -11,12 +11,14 @@ mod plain;
 mod tex;
 
 use crate::derive::algebra::chain;
+use crate::derive::algebra::term::{Base, Term, Time};
 use crate::derive::notation::show;
-use crate::derive::reach::Kept;
-use crate::derive::words::{Lang, Word};
-use crate::derive::{
-    Base, Check, Condition, Derivation, Equation, Level, Part, Range, Reach, Term, Time, theorem,
-};
+use crate::derive::record::derivation::{Derivation, Kept, Reach};
+use crate::derive::record::equation::{Check, Equation};
+use crate::derive::record::part::{Level, Part};
+use crate::derive::record::relation::{Condition, Range};
+use crate::derive::record::words::{Lang, Word};
+use crate::derive::theorem;
 use crate::render::{Charset, Math, Sign, escape};
 
 /// In what a document is written.

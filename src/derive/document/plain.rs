@@ -3,8 +3,10 @@
 use std::fmt::Write;
 
 use super::{Column, badge, columns, digits, gap, gaps, general, rules, shape, stop, verdicts};
-use crate::derive::words::{Lang, Word};
-use crate::derive::{Derivation, Equation, Level, Part, Reach};
+use crate::derive::record::derivation::{Derivation, Reach};
+use crate::derive::record::equation::Equation;
+use crate::derive::record::part::{Level, Part};
+use crate::derive::record::words::{Lang, Word};
 use crate::render::{Charset, Math, scripts, text_width};
 
 /// The width of the page, in columns.

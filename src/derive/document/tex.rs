@@ -7,8 +7,10 @@ use super::markdown::{name, used};
 use super::{
     badge, because, colon, columns, digits, gap, gaps, general, rules, shape, stop, verdicts,
 };
-use crate::derive::words::{Lang, Word};
-use crate::derive::{Derivation, Equation, Level, Part, Reach};
+use crate::derive::record::derivation::{Derivation, Reach};
+use crate::derive::record::equation::Equation;
+use crate::derive::record::part::{Level, Part};
+use crate::derive::record::words::{Lang, Word};
 use crate::render::{Dialect, Math, greek_name, scripts};
 
 /// The width at which lines are broken.

@@ -14,13 +14,13 @@ use std::collections::HashSet;
 pub use linear::Argument;
 pub(crate) use proof::{Made, Proof};
 
-use crate::derive::algebra::chain;
-use crate::derive::algebra::chain::Carried;
+use crate::derive::algebra::chain::{self, Carried};
 use crate::derive::algebra::numbers::numbers_first;
 use crate::derive::algebra::simplify::tidy;
 use crate::derive::algebra::term::{Name, Term, Time};
-use crate::derive::rules::Rule;
-use crate::derive::{Equation, Relation};
+use crate::derive::record::equation::Equation;
+use crate::derive::record::relation::Relation;
+use crate::derive::record::rule::Rule;
 use crate::op::Op;
 use crate::tape::Tape;
 

@@ -4,9 +4,10 @@ use super::Known;
 use crate::derive::algebra::normal::{add, diagonal as diagonal_times, hadamard, product};
 use crate::derive::algebra::shapes::{extent, is_number, size};
 use crate::derive::algebra::term::{Base, Term, Time};
-use crate::derive::{Equation, Relation};
+use crate::derive::record::equation::Equation;
+use crate::derive::record::relation::Relation;
 
-fn abs() -> crate::derive::Name {
+fn abs() -> crate::derive::algebra::term::Name {
     "abs".into()
 }
 

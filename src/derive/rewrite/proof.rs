@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use super::partial::{first, reaches};
 use super::{Argument, At, Known, Rewrite};
 use crate::derive::algebra::term::{Base, Name, Term, Time, visit};
-use crate::derive::generate::{Writer, rules_of};
-use crate::derive::step::{Site, Step};
-use crate::derive::{Equation, Part};
+use crate::derive::generate::Writer;
+use crate::derive::record::equation::Equation;
+use crate::derive::record::part::Part;
+use crate::derive::record::step::{Site, Step, rules_of};
 
 /// A term, how it came about, and from what lines.
 pub(crate) struct Proof<'k> {

@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::algebra::term::Name;
+use crate::derive::algebra::term::Name;
 use crate::recurrence::{Batch, Params, Recurrence};
 
 /// Words that stand in the place of a state in the ids of lines: `costate.start`, `jac.plus.h`.

@@ -3,7 +3,7 @@
 //! Formulas inside sentences stand between backquotes; both languages must have the same ones,
 //! which a test holds them to.
 
-use super::{Level, Part};
+use super::part::{Level, Part};
 
 /// The language of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
