@@ -9,8 +9,10 @@ use super::generate::Writer;
 use super::record::equation::Equation;
 use super::record::part::{Level, Part};
 use super::record::relation::{Condition, Range, Relation, pairs};
+use super::record::rewrite::{At, Rewrite};
 use super::record::step::Step;
-use super::rewrite::{At, Made, Proof, Rewrite, line_of};
+use super::rules::known::line_of;
+use super::rules::proof::{Made, Proof};
 
 /// The bounds that follow from the printed Jacobian.
 pub(crate) fn write(writer: &mut Writer<'_>) {

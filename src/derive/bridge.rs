@@ -11,8 +11,9 @@ use super::costate::pairing;
 use super::generate::Writer;
 use super::record::part::{Level, Part};
 use super::record::relation::Range;
+use super::record::rewrite::{Argument, At, Rewrite};
 use super::record::rule::Rule;
-use super::rewrite::{Argument, At, Made, Proof, Rewrite};
+use super::rules::proof::{Made, Proof};
 use super::truncation;
 
 /// The double sum of every parameter, exchanged, factored and truncated.

@@ -12,8 +12,9 @@ use super::generate::Writer;
 use super::record::equation::Equation;
 use super::record::part::{Level, Part};
 use super::record::relation::Range;
+use super::record::rewrite::{Argument, At, Rewrite};
 use super::record::rule::Rule;
-use super::rewrite::{Argument, At, Made, Proof, Rewrite};
+use super::rules::proof::{Made, Proof};
 
 /// `λ_t = e_t + J_{t+1}ᵀ λ_{t+1}` for several states; a line for each where some are carried for several
 /// steps, since what is only carried on has no λ of its own.

@@ -10,8 +10,9 @@ use super::bridge;
 use super::generate::Writer;
 use super::record::part::{Level, Part};
 use super::record::relation::{Range, Relation};
+use super::record::rewrite::{At, Rewrite};
 use super::record::rule::Rule;
-use super::rewrite::{At, Proof, Rewrite};
+use super::rules::proof::Proof;
 use crate::op::Op;
 
 /// `dL` is the sum of every gradient with its differential: the theorem, in one number.

@@ -19,7 +19,9 @@ use super::record::part::{Level, Part};
 use super::record::relation::{Range, Relation};
 use super::record::rule::Rule;
 use super::record::step::{Step, now, rules_of};
-use super::step::{scalars, tangent};
+use super::rules::known::{Known, scalars};
+use super::rules::proof::Made;
+use super::step::tangent;
 use super::{forms, jacobian, naming, stack};
 use crate::error::Result;
 use crate::op::{NodeId, Op, Pointwise};
@@ -582,5 +584,32 @@ fn reversed(term: Term) -> Term {
     match term {
         Term::Add(parts) => add(parts.into_iter().rev()),
         term => term,
+    }
+}
+
+impl Writer<'_> {
+    /// A line that rules have made.
+    pub(crate) fn prove(
+        &mut self,
+        id: String,
+        part: Part,
+        left: Term,
+        made: Made,
+    ) -> &mut Equation {
+        let equation = self.push(id, part, left, made.term);
+        equation.rules = rules_of(&made.steps);
+        equation.premises = made.premises;
+        equation.steps = made.steps;
+        equation
+    }
+
+    /// What rules may look up.
+    pub(crate) fn known(&self) -> Known<'_> {
+        Known {
+            lines: &self.equations,
+            scalars: self.scalars,
+            state: &self.state,
+            tape: self.tape,
+        }
     }
 }

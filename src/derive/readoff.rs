@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::algebra::chain::{self, Carried};
 use super::algebra::term::{Name, Term, Time};
 use super::generate::Writer;
-use super::rewrite::{Argument, At, Made, Proof, Rewrite};
+use super::record::rewrite::{Argument, At, Rewrite};
+use super::rules::proof::{Made, Proof};
 
 impl Writer<'_> {
     /// A stack with something for each part of the state; for a single part, that.

@@ -8,7 +8,8 @@ use super::algebra::term::{Name, Term, Time};
 use super::generate::Writer;
 use super::record::part::{Level, Part};
 use super::record::relation::Range;
-use super::rewrite::{Argument, At, Made, Proof, Rewrite};
+use super::record::rewrite::{Argument, At, Rewrite};
+use super::rules::proof::{Made, Proof};
 
 pub(crate) fn write(writer: &mut Writer<'_>) {
     let t = Time::var('t');

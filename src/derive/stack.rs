@@ -6,8 +6,9 @@ use super::algebra::term::{Name, Term, Time};
 use super::generate::Writer;
 use super::record::part::{Level, Part};
 use super::record::relation::Range;
-use super::rewrite::blocks::read;
-use super::rewrite::{At, Proof, Rewrite};
+use super::record::rewrite::{At, Rewrite};
+use super::rules::proof::Proof;
+use super::rules::stacks::read;
 
 /// Several values with the same reads: `a_q = W_q x + U_q h + b_q`.
 struct Group {

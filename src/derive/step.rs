@@ -1,20 +1,18 @@
 //! One use of a rule: a line before, a line after, and where in the engine's graph it happened.
 
-use std::collections::HashSet;
-
 use super::algebra::normal::{add, inner};
-use super::algebra::term::{Name, Term};
+use super::algebra::term::Term;
 use super::generate;
 use super::mirror::Mirror;
 use super::read::Reader;
 use super::record::derivation::Derivation;
+use super::record::rewrite::Rewrite;
 use super::record::rule::Rule;
 use super::record::step::{Site, Step, now};
-use super::rewrite::{Known, Rewrite};
+use super::rules::known::{Known, scalars};
 use crate::error::{Error, Result};
 use crate::op::{Expr, NodeId};
 use crate::recurrence::AdjointGraph;
-use crate::shape::Shape;
 use crate::tape::{Scope, Tape};
 
 impl Derivation {
@@ -80,13 +78,6 @@ impl Derivation {
             mirror.term(&after)?,
         ))
     }
-}
-
-/// The values that are numbers.
-pub(crate) fn scalars(tape: &Tape) -> HashSet<Name> {
-    let number = |id: NodeId| tape.ty(id).shape == Shape::Scalar;
-    let names = tape.names().filter(|(_, id)| number(*id));
-    names.map(|(name, _)| Name::clone(name)).collect()
 }
 
 /// Linearises one op of the definition again.

@@ -8,7 +8,8 @@ use super::bridge::Sums;
 use super::generate::Writer;
 use super::record::part::{Level, Part};
 use super::record::relation::Range;
-use super::rewrite::{At, Proof, Rewrite};
+use super::record::rewrite::{At, Rewrite};
+use super::rules::proof::Proof;
 
 fn widths() -> (char, Time, Time) {
     ('τ', Time::at(1), Time::last())

@@ -5,6 +5,7 @@ pub(crate) mod derivation;
 pub(crate) mod equation;
 pub(crate) mod part;
 pub(crate) mod relation;
+pub(crate) mod rewrite;
 pub(crate) mod rule;
 pub(crate) mod step;
 pub(crate) mod words;

@@ -1,10 +1,10 @@
 //! One use of a rule: a line before, a line after, and where in the engine's graph it happened.
 
 use super::relation::Relation;
+use super::rewrite::Rewrite;
 use super::rule::Rule;
 use crate::derive::algebra::change::Change;
 use crate::derive::algebra::term::{Term, Time};
-use crate::derive::rewrite::Rewrite;
 use crate::op::NodeId;
 use crate::render::Sign;
 

@@ -1,6 +1,6 @@
 //! How states answer to states: derivatives as sums over what the state passes through.
 
-use super::Known;
+use super::known::Known;
 use crate::derive::algebra::chain::Carried;
 use crate::derive::algebra::normal::{add, product, transpose};
 use crate::derive::algebra::simplify::settle;
@@ -155,14 +155,14 @@ pub(super) fn shares(before: &Term, state: &Name, known: &Known<'_>) -> Term {
     });
     let all = add(std::iter::once(share(state)).chain(passed));
     let delta = Term::Delta(Name::clone(state), Some(now.clone()));
-    super::replaced(before, &delta, &all)
+    super::known::replaced(before, &delta, &all)
 }
 
 /// `λ` of a state as what its readers send back, where the other states of the step stand still.
 pub(super) fn by_readers(before: &Term, state: &Name, known: &Known<'_>) -> Option<Term> {
     let line = known.line(&format!("delta.{state}"))?;
     let own = Term::Costate(Name::clone(state), Time::var('t'));
-    Some(super::replaced(before, &own, &line.right))
+    Some(super::known::replaced(before, &own, &line.right))
 }
 
 /// The states of the step stand still: nothing comes back through them.
@@ -226,7 +226,7 @@ fn of_next(rows: &Term) -> Option<Term> {
     let mut next = Vec::new();
     for part in rows.addends() {
         if is_sent(part, &guard)? {
-            next.push(super::replaced(part, &guard, &Term::Num(1.0)));
+            next.push(super::known::replaced(part, &guard, &Term::Num(1.0)));
         }
     }
     Some(add(next))

@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 
-use super::{Argument, Known};
+use super::known::Known;
 use crate::derive::algebra::chain::Carried;
 use crate::derive::algebra::normal::{add, diag, hadamard, neg, product, scale, transpose};
 use crate::derive::algebra::shapes::is_number;
 use crate::derive::algebra::simplify::settle;
 use crate::derive::algebra::term::{Name, Term, Time};
+use crate::derive::record::rewrite::Argument;
 
 /// Whether a differential depends on another, by the lines of the differentials.
 pub(super) fn reaches(from: &Term, to: &Term, known: &Known<'_>) -> bool {

@@ -1,6 +1,6 @@
 //! Rules about sums over steps.
 
-use super::Known;
+use super::known::Known;
 use crate::derive::algebra::chain::{Carried, flow};
 use crate::derive::algebra::normal::{add, neg, product, scale, transpose};
 use crate::derive::algebra::shapes::is_number;

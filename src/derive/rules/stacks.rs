@@ -1,6 +1,6 @@
 //! Rules about values that are stacked.
 
-use super::Known;
+use super::known::Known;
 use crate::derive::algebra::chain::Carried;
 use crate::derive::algebra::normal::{add, product, transpose};
 use crate::derive::algebra::term::{Name, Term, Time};
@@ -32,7 +32,7 @@ pub(super) fn restack(term: &Term, left: &Term, right: &Term) -> Option<Term> {
     };
     let whole = Term::Delta(Name::clone(name), at.clone());
     let parts = unstack(&whole, left, right)?;
-    Some(super::replaced(term, &parts, &whole))
+    Some(super::known::replaced(term, &parts, &whole))
 }
 
 /// The matrix and the value of `W v`, the vector and the number one of a bias.

@@ -1,28 +1,9 @@
-//! Rules as functions on terms. A rule takes a term and gives the next one, or nothing where it does
-//! not apply; a line is made by using rules in turn, and its steps are the record of that.
+//! The uses of rules, as data: each with what it is used on, the rule that it is a use of, and the lines that
+//! it looks up.
 
-pub(crate) mod blocks;
-mod linear;
-mod norms;
-mod partial;
-mod paths;
-mod proof;
-pub(crate) mod sums;
-
-use std::collections::HashSet;
-
-pub use linear::Argument;
-pub(crate) use proof::{Made, Proof};
-
-use crate::derive::algebra::chain::{self, Carried};
-use crate::derive::algebra::numbers::numbers_first;
-use crate::derive::algebra::simplify::tidy;
-use crate::derive::algebra::term::{Name, Term, Time};
-use crate::derive::record::equation::Equation;
-use crate::derive::record::relation::Relation;
-use crate::derive::record::rule::Rule;
-use crate::op::Op;
-use crate::tape::Tape;
+use super::relation::Relation;
+use super::rule::Rule;
+pub(crate) use crate::derive::algebra::term::{Name, Term, Time};
 
 /// A line, at the steps that are put in for its variables.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +12,21 @@ pub struct At {
     pub line: String,
     /// The variables with what they stand for.
     pub steps: Vec<(char, Time)>,
+}
+
+/// What a line is linear in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Argument {
+    /// `δ` of a value at a step.
+    Delta(Name, Time),
+    /// `λ` of a state at a step.
+    Costate(Name, Time),
+    /// The differential of a value.
+    D(Name, Option<Time>),
+    /// The differential of the state at a step, in a stack.
+    States(Time),
+    /// How a state answers to a state of an earlier step.
+    Jacobian(Name, Time, Name, Time),
 }
 
 /// One rule with what it is used on.
@@ -169,66 +165,6 @@ pub enum Rewrite {
     LeastOfProduct,
 }
 
-/// What rules may look up.
-#[derive(Clone, Copy)]
-pub(crate) struct Known<'a> {
-    pub(crate) lines: &'a [Equation],
-    /// The values that are numbers.
-    pub(crate) scalars: &'a HashSet<Name>,
-    /// The state that Jacobians are about.
-    pub(crate) state: &'a [Carried],
-    /// The recurrence, linearised and transposed.
-    pub(crate) tape: &'a Tape,
-}
-
-impl Known<'_> {
-    fn line(&self, id: &str) -> Option<&Equation> {
-        self.lines.iter().find(|e| e.id == id)
-    }
-
-    /// The values in the state, in order.
-    fn states(&self) -> impl Iterator<Item = &Name> {
-        let values = self.state.iter().filter(|part| part.delay == 0);
-        values.map(|part| &part.name)
-    }
-
-    /// Whether a value is carried from one step to the next.
-    fn carries(&self, name: &Name) -> bool {
-        self.state.iter().any(|part| part.name == *name)
-    }
-
-    /// How a value of the state depends on a part of it before the step; zero where its line says so.
-    fn block(&self, of: &Name, by: &Carried, at: &Time) -> Term {
-        match self.line(&chain::block_line(of, &by.name, by.delay + 1)) {
-            Some(line) if line.right == Term::Zero => Term::Zero,
-            _ => self.jacobian(of, by, at),
-        }
-    }
-
-    /// Whether a function is an op that is linear in its argument.
-    fn is_linear_op(&self, function: &str) -> bool {
-        let name = function.split_once(':').map_or(function, |(name, _)| name);
-        let mut ops = self.tape.nodes().map(|(_, node)| node.op());
-        ops.any(|op| matches!(op, Op::Linear(_)) && op.name() == name)
-    }
-
-    fn jacobian(&self, of: &Name, by: &Carried, at: &Time) -> Term {
-        match self.state {
-            [_] => Term::StateJacobian(at.clone()),
-            state => chain::block(state, of, by, at),
-        }
-    }
-
-    /// Both sides of a line, at its steps; the sides of an inequality are not equal.
-    fn sides(&self, at: &At, inequality: bool) -> Option<(Term, Term)> {
-        let line = self.line(&at.line)?;
-        if (line.relation == Relation::AtMost) != inequality {
-            return None;
-        }
-        Some((at.put(&line.left), at.put(&line.right)))
-    }
-}
-
 impl At {
     pub(crate) fn new(line: impl Into<String>, steps: &[(char, Time)]) -> Self {
         Self {
@@ -238,7 +174,7 @@ impl At {
     }
 
     /// A side of the line, or a part of one, at these steps.
-    fn put(&self, side: &Term) -> Term {
+    pub(crate) fn put(&self, side: &Term) -> Term {
         let steps = self.steps.iter();
         steps.fold(side.clone(), |side, (var, to)| side.at(*var, to))
     }
@@ -341,133 +277,4 @@ impl Rewrite {
             _ => Vec::new(),
         }
     }
-
-    /// Uses the rule; nothing where it does not apply.
-    pub(crate) fn apply(&self, before: &Term, known: &Known<'_>) -> Option<Term> {
-        let after = match self {
-            Self::Unfold(at) => {
-                let (left, right) = known.sides(at, false)?;
-                tidy(&replaced(before, &left, &right))
-            }
-            Self::Beyond(at) => {
-                let (left, right) = known.sides(at, false)?;
-                let (_, step) = at.steps.iter().find(|(var, _)| *var == 't')?;
-                tidy(&replaced(before, &left, &sums::guarded(&right, step)))
-            }
-            Self::AtMost(at) => {
-                let (left, right) = known.sides(at, true)?;
-                replaced(before, &left, &right)
-            }
-            Self::Fold(at) => {
-                let (left, right) = known.sides(at, false)?;
-                tidy(&replaced(before, &right, &left))
-            }
-            Self::Factor(of) => linear::factor(before, of, known)?,
-            Self::Transposed(line, of) => {
-                let (left, right) = known.sides(line, false)?;
-                linear::transposed(before, &of.term(known), (&left, &right), known)?
-            }
-            Self::Alone(free) => partial::alone(before, free, known)?,
-            Self::Partition => linear::partition(before, known)?,
-            Self::AtOnce => partial::at_once(before, known)?,
-            Self::Partials => partial::partials(before, known),
-            Self::ReadOff(of) => partial::read_off(before, of, known)?,
-            Self::InnerSum => linear::inner_sum(before),
-            Self::InnerAdjoint => linear::inner_adjoint(before),
-            Self::Solved(at) => linear::solved(before, at, known)?,
-            Self::StateProduct => blocks::of_states(before, known)?,
-            Self::LastStep => paths::last_step(before, known),
-            Self::WholeState => paths::whole_state(before, known)?,
-            Self::Around(of, by) => paths::around(before, of, by, known)?,
-            Self::Shares(state) => paths::shares(before, state, known),
-            Self::ByReaders(state) => paths::by_readers(before, state, known)?,
-            Self::Still => paths::still(before, known),
-            Self::End => sums::end(before),
-            Self::Start => {
-                let line = known.line("costate")?;
-                paths::start(before, &line.left, &line.right, known)?
-            }
-            Self::Rename(from, to) => sums::rename(before, *from, *to)?,
-            Self::Unroll(line) => {
-                let line = known.line(line)?;
-                sums::unroll(before, &line.left, &line.right)?
-            }
-            Self::UnrollLags(line) => {
-                let line = known.line(line)?;
-                sums::unroll_lags(before, &line.left, &line.right, known)?
-            }
-            Self::Corner => paths::corner(before, known)?,
-            Self::Chain => sums::chain(before, known),
-            Self::Horner => sums::horner(before, known)?,
-            Self::Exchange => sums::exchange(before)?,
-            Self::SumOut => sums::out(before)?,
-            Self::SumIn(to) => sums::inside(before, to),
-            Self::SumApart => sums::apart(before)?,
-            Self::OneLoss => sums::one_loss(before)?,
-            Self::Window => sums::window(before)?,
-            Self::Restart => sums::restart(before)?,
-            Self::Chunks => sums::chunks(before)?,
-            Self::Unstack(line) => {
-                let line = known.line(line)?;
-                blocks::unstack(before, &line.left, &line.right)?
-            }
-            Self::Restack(line) => {
-                let line = known.line(line)?;
-                blocks::restack(before, &line.left, &line.right)?
-            }
-            Self::BlockProduct => blocks::product_of(before)?,
-            Self::BlockOuter => blocks::outer(before)?,
-            Self::SentBack => blocks::sent_back(before)?,
-            Self::Below(line) => {
-                let line = known.line(line)?;
-                norms::below(before, &line.left, &line.right)?
-            }
-            Self::NormOfProduct => norms::factors(before),
-            Self::NormOfFirst => norms::first_factor(before, known),
-            Self::NormOfSum => norms::triangle(before),
-            Self::NormOfDiagonal => norms::diagonal(before),
-            Self::NormOfTranspose => norms::transposes(before),
-            Self::SplitRows => blocks::split_rows(before)?,
-            Self::FactorRows => blocks::factor_rows(before)?,
-            Self::NormOfBlocks => norms::blocks(before),
-            Self::NormOfOuter => norms::outer(before, known),
-            Self::AsDiagonal => norms::as_diagonal(before, known),
-            Self::Length => norms::length(before, known),
-            Self::Saturated => norms::saturated(before, known)?,
-            Self::Repeated => sums::repeated(before)?,
-            Self::Ranges => norms::ranges(before, known),
-            Self::Power => norms::power(before)?,
-            Self::Shrinks(step, letter) => {
-                let (step, letter) = (known.line(step)?, known.line(letter)?);
-                norms::shrinks(before, step, letter)?
-            }
-            Self::Geometric => norms::geometric(before)?,
-            Self::LeastSteps => norms::least_steps(before)?,
-            Self::LeastOfProduct => norms::least(before)?,
-        };
-        let after = numbers_first(&after, known.tape);
-        (after != *before).then_some(after)
-    }
-}
-
-/// The line that says what a block of the Jacobian is, or a derivative within a step, at its step.
-pub(crate) fn line_of(term: &Term) -> Option<At> {
-    let (line, at) = match term {
-        Term::Block(of, by, at) => (chain::block_line(of, by, 1), at),
-        Term::Direct(of, at, by, from) => {
-            let lag = at.offset - from.offset;
-            (chain::block_line(of, by, lag), at)
-        }
-        Term::Jacobian(of, a, by, b) if a == b => (format!("within.{of}.{by}"), a),
-        _ => return None,
-    };
-    Some(At::new(line, &[('t', at.clone())]))
-}
-
-/// The term with something put in for every occurrence of a part.
-fn replaced(term: &Term, from: &Term, to: &Term) -> Term {
-    if term == from {
-        return to.clone();
-    }
-    term.map(&mut |part| replaced(part, from, to))
 }

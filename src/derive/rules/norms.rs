@@ -1,6 +1,6 @@
 //! Rules about norms: each gives something that is as large or larger.
 
-use super::Known;
+use super::known::Known;
 use crate::derive::algebra::normal::{add, diagonal as diagonal_times, hadamard, product};
 use crate::derive::algebra::shapes::{extent, is_number, size};
 use crate::derive::algebra::term::{Base, Term, Time};

@@ -2,13 +2,11 @@
 
 use std::collections::HashSet;
 
+use super::known::Known;
 use super::partial::{first, reaches};
-use super::{Argument, At, Known, Rewrite};
 use crate::derive::algebra::term::{Base, Name, Term, Time, visit};
-use crate::derive::generate::Writer;
-use crate::derive::record::equation::Equation;
-use crate::derive::record::part::Part;
-use crate::derive::record::step::{Site, Step, rules_of};
+use crate::derive::record::rewrite::{Argument, At, Rewrite};
+use crate::derive::record::step::{Site, Step};
 
 /// A term, how it came about, and from what lines.
 pub(crate) struct Proof<'k> {
@@ -185,31 +183,4 @@ fn comes_from_state(value: &Name, known: &Known<'_>) -> bool {
         }
     }
     false
-}
-
-impl Writer<'_> {
-    /// A line that rules have made.
-    pub(crate) fn prove(
-        &mut self,
-        id: String,
-        part: Part,
-        left: Term,
-        made: Made,
-    ) -> &mut Equation {
-        let equation = self.push(id, part, left, made.term);
-        equation.rules = rules_of(&made.steps);
-        equation.premises = made.premises;
-        equation.steps = made.steps;
-        equation
-    }
-
-    /// What rules may look up.
-    pub(crate) fn known(&self) -> Known<'_> {
-        Known {
-            lines: &self.equations,
-            scalars: self.scalars,
-            state: &self.state,
-            tape: self.tape,
-        }
-    }
 }

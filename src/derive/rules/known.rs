@@ -1,0 +1,129 @@
+//! The lines and values that rules may look up.
+
+use std::collections::HashSet;
+
+use crate::derive::algebra::chain::{self, Carried};
+use crate::derive::algebra::term::{Name, Term, Time};
+use crate::derive::record::equation::Equation;
+use crate::derive::record::relation::Relation;
+use crate::derive::record::rewrite::{Argument, At};
+use crate::op::{NodeId, Op};
+use crate::shape::Shape;
+use crate::tape::Tape;
+
+/// What rules may look up.
+#[derive(Clone, Copy)]
+pub(crate) struct Known<'a> {
+    pub(crate) lines: &'a [Equation],
+    /// The values that are numbers.
+    pub(crate) scalars: &'a HashSet<Name>,
+    /// The state that Jacobians are about.
+    pub(crate) state: &'a [Carried],
+    /// The recurrence, linearised and transposed.
+    pub(crate) tape: &'a Tape,
+}
+
+impl Known<'_> {
+    pub(super) fn line(&self, id: &str) -> Option<&Equation> {
+        self.lines.iter().find(|e| e.id == id)
+    }
+
+    /// The values in the state, in order.
+    pub(super) fn states(&self) -> impl Iterator<Item = &Name> {
+        let values = self.state.iter().filter(|part| part.delay == 0);
+        values.map(|part| &part.name)
+    }
+
+    /// Whether a value is carried from one step to the next.
+    pub(super) fn carries(&self, name: &Name) -> bool {
+        self.state.iter().any(|part| part.name == *name)
+    }
+
+    /// How a value of the state depends on a part of it before the step; zero where its line says so.
+    pub(super) fn block(&self, of: &Name, by: &Carried, at: &Time) -> Term {
+        match self.line(&chain::block_line(of, &by.name, by.delay + 1)) {
+            Some(line) if line.right == Term::Zero => Term::Zero,
+            _ => self.jacobian(of, by, at),
+        }
+    }
+
+    /// Whether a function is an op that is linear in its argument.
+    pub(super) fn is_linear_op(&self, function: &str) -> bool {
+        let name = function.split_once(':').map_or(function, |(name, _)| name);
+        let mut ops = self.tape.nodes().map(|(_, node)| node.op());
+        ops.any(|op| matches!(op, Op::Linear(_)) && op.name() == name)
+    }
+
+    pub(super) fn jacobian(&self, of: &Name, by: &Carried, at: &Time) -> Term {
+        match self.state {
+            [_] => Term::StateJacobian(at.clone()),
+            state => chain::block(state, of, by, at),
+        }
+    }
+
+    /// Both sides of a line, at its steps; the sides of an inequality are not equal.
+    pub(super) fn sides(&self, at: &At, inequality: bool) -> Option<(Term, Term)> {
+        let line = self.line(&at.line)?;
+        if (line.relation == Relation::AtMost) != inequality {
+            return None;
+        }
+        Some((at.put(&line.left), at.put(&line.right)))
+    }
+}
+
+impl Argument {
+    pub(super) fn term(&self, known: &Known<'_>) -> Term {
+        let name = Name::clone;
+        match self {
+            Self::Delta(of, at) => Term::Delta(name(of), Some(at.clone())),
+            Self::Costate(of, at) => Term::Costate(name(of), at.clone()),
+            Self::D(of, at) => Term::D(name(of), at.clone()),
+            Self::States(at) => {
+                let row = |of: &Carried| vec![Term::D(name(&of.name), Some(at.plus(-of.delay)))];
+                Term::Matrix(known.state.iter().map(row).collect())
+            }
+            Self::Jacobian(of, to, by, from) => {
+                Term::Jacobian(name(of), to.clone(), name(by), from.clone())
+            }
+        }
+    }
+
+    /// Whether it is a number.
+    pub(super) fn is_scalar(&self, known: &Known<'_>) -> bool {
+        let number = |name: &Name| known.scalars.contains(name);
+        match self {
+            Self::Delta(of, _) | Self::Costate(of, _) | Self::D(of, _) => number(of),
+            Self::Jacobian(of, _, by, _) => number(of) && number(by),
+            Self::States(_) => false,
+        }
+    }
+}
+
+/// The line that says what a block of the Jacobian is, or a derivative within a step, at its step.
+pub(crate) fn line_of(term: &Term) -> Option<At> {
+    let (line, at) = match term {
+        Term::Block(of, by, at) => (chain::block_line(of, by, 1), at),
+        Term::Direct(of, at, by, from) => {
+            let lag = at.offset - from.offset;
+            (chain::block_line(of, by, lag), at)
+        }
+        Term::Jacobian(of, a, by, b) if a == b => (format!("within.{of}.{by}"), a),
+        _ => return None,
+    };
+    Some(At::new(line, &[('t', at.clone())]))
+}
+
+/// The term with something put in for every occurrence of a part.
+pub(super) fn replaced(term: &Term, from: &Term, to: &Term) -> Term {
+    if term == from {
+        return to.clone();
+    }
+    term.map(&mut |part| replaced(part, from, to))
+}
+
+/// The values that are numbers.
+pub(crate) fn scalars(tape: &Tape) -> HashSet<Name> {
+    let number = |id: NodeId| tape.ty(id).shape == Shape::Scalar;
+    let names = tape.names().filter(|(_, id)| number(*id));
+    names.map(|(name, _)| Name::clone(name)).collect()
+}
