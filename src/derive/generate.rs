@@ -11,7 +11,9 @@ use super::algebra::shapes::Function;
 use super::algebra::simplify::{beside_step, summed};
 use super::algebra::term::{Name, Term, Time, visit};
 use super::notation::symbols::Symbols;
-use super::read::{Label, Reader};
+use super::reading::engine::{reader, tangent};
+use super::reading::naming;
+use super::reading::read::Reader;
 use super::record::apart::Apart;
 use super::record::derivation::Derivation;
 use super::record::equation::{Check, Equation, Letter};
@@ -21,8 +23,7 @@ use super::record::rule::Rule;
 use super::record::step::{Step, now, rules_of};
 use super::rules::known::{Known, scalars};
 use super::rules::proof::Made;
-use super::step::tangent;
-use super::{forms, jacobian, naming, stack};
+use super::{forms, jacobian, stack};
 use crate::error::Result;
 use crate::op::{NodeId, Op, Pointwise};
 use crate::recurrence::{AdjointGraph, Recurrence};
@@ -165,24 +166,6 @@ fn targets(recurrence: &Recurrence) -> Vec<Name> {
         .collect();
     found.sort();
     found.into_iter().map(|(_, name)| name).collect()
-}
-
-/// A reader that knows values, differentials and δ's.
-pub(crate) fn reader<'a>(graph: &'a AdjointGraph, name: &'a str) -> Reader<'a> {
-    let mut reader = Reader::new(&graph.tape, name);
-    reader.defined = graph.defined;
-    // δ of the last value first: where two are the same node, the first is δ of what reads it.
-    for ((name, id), cotangent) in graph.cotangents.iter().rev() {
-        let leaf = matches!(graph.tape.node(*id).op(), Op::Leaf(_));
-        if let Some(cotangent) = cotangent.filter(|_| !leaf) {
-            let label = Label::Delta(Arc::clone(name));
-            reader.labels.entry(cotangent).or_insert(label);
-        }
-        if let Some(tangent) = graph.tangents.get(id) {
-            reader.labels.insert(*tangent, Label::D(Arc::clone(name)));
-        }
-    }
-    reader
 }
 
 pub(crate) struct Writer<'a> {

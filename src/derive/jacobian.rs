@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::algebra::chain::{self, Carried, flow};
 use super::algebra::term::{Name, Term, Time};
 use super::generate::Writer;
-use super::read::Label;
+use super::reading::read::Label;
 use super::readoff;
 use super::record::part::{Level, Part};
 use super::record::relation::{Range, pairs};

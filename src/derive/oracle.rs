@@ -12,7 +12,7 @@ use super::algebra::chain::read_of;
 use super::algebra::term::Name;
 use super::arrays::matrix;
 use super::evaluate::{Instance, Key};
-use super::read::Reader;
+use super::reading::read::Reader;
 use super::record::derivation::Derivation;
 use crate::error::{Error, Result};
 use crate::limit::check_memory;

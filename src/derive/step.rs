@@ -1,19 +1,12 @@
 //! One use of a rule: a line before, a line after, and where in the engine's graph it happened.
 
-use super::algebra::normal::{add, inner};
-use super::algebra::term::Term;
-use super::generate;
 use super::mirror::Mirror;
-use super::read::Reader;
+use super::reading::engine::{self, Reapply, adjoint, tangent};
 use super::record::derivation::Derivation;
 use super::record::rewrite::Rewrite;
-use super::record::rule::Rule;
-use super::record::step::{Site, Step, now};
+use super::record::step::{Site, Step};
 use super::rules::known::{Known, scalars};
 use crate::error::{Error, Result};
-use crate::op::{Expr, NodeId};
-use crate::recurrence::AdjointGraph;
-use crate::tape::{Scope, Tape};
 
 impl Derivation {
     /// Uses the rule of a step again: in the engine, on a copy of its graph, or on the line before.
@@ -22,7 +15,7 @@ impl Derivation {
     /// [`Error::NotDerivable`] when the engine uses another rule there, or does not get from the
     /// line before to the line after.
     pub fn replay(&self, step: &Step) -> Result<()> {
-        let reader = generate::reader(&self.graph, &self.name);
+        let reader = engine::reader(&self.graph, &self.name);
         let again = match &step.site {
             Site::Tangent(id) => tangent(&reader, &self.graph, *id)?,
             Site::Adjoint(id) => adjoint(&reader, &self.graph, *id, Reapply::Engine)?,
@@ -78,90 +71,4 @@ impl Derivation {
             mirror.term(&after)?,
         ))
     }
-}
-
-/// Linearises one op of the definition again.
-pub(crate) fn tangent(
-    reader: &Reader<'_>,
-    graph: &AdjointGraph,
-    id: NodeId,
-) -> Result<Option<Step>> {
-    let scope = Scope::new(graph.tape.clone());
-    let node = graph.tape.node(id).clone();
-    let x: Vec<Expr<'_>> = node.args().iter().map(|a| scope.expr(*a)).collect();
-    let x_dot: Vec<Option<Expr<'_>>> = node
-        .args()
-        .iter()
-        .map(|a| graph.tangents.get(a).map(|t| scope.expr(*t)))
-        .collect();
-    if x_dot.iter().all(Option::is_none) {
-        return Ok(None);
-    }
-    let found = node.op().tangent(&x, scope.expr(id), &x_dot);
-    let Some(found) = found.and_then(Expr::id) else {
-        return Ok(None);
-    };
-    if found.index() >= graph.tape.len() {
-        return Ok(None);
-    }
-    Ok(Some(Step::new(
-        Rule::of_tangent(node.op()),
-        Site::Tangent(id),
-        Term::DOf(Box::new(reader.written(id, &now())?)),
-        reader.term(found, &now())?,
-    )))
-}
-
-/// Where the cotangents of the arguments come from.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reapply {
-    /// From the history of the graph.
-    History,
-    /// From the rows of the op table, applied again.
-    Engine,
-}
-
-/// Transposes one op of the linear graph again.
-pub(crate) fn adjoint(
-    reader: &Reader<'_>,
-    graph: &AdjointGraph,
-    id: NodeId,
-    how: Reapply,
-) -> Result<Option<Step>> {
-    let node = graph.tape.node(id);
-    let uses: Vec<_> = graph.adjoints.iter().filter(|a| a.node == id).collect();
-    let Some(first) = uses.first() else {
-        return Ok(None);
-    };
-    let scope = Scope::new(match how {
-        Reapply::Engine => graph.tape.clone(),
-        Reapply::History => Tape::default(),
-    });
-    let mut after = Vec::new();
-    for used in &uses {
-        let x_bar = match how {
-            Reapply::History => Some(used.x_bar),
-            Reapply::Engine => {
-                let x: Vec<Expr<'_>> = node.args().iter().map(|a| scope.expr(*a)).collect();
-                let y_bar = scope.expr(used.y_bar);
-                let x_bar = node.op().transpose(used.arg, &x, scope.expr(id), y_bar);
-                x_bar
-                    .and_then(Expr::id)
-                    .filter(|x| x.index() < graph.tape.len())
-            }
-        };
-        let Some(x_bar) = x_bar else {
-            return Ok(None);
-        };
-        let at = now();
-        let x = reader.term(node.args()[used.arg], &at)?;
-        after.push(inner(reader.term(x_bar, &at)?, x));
-    }
-    let y_bar = reader.term(first.y_bar, &now())?;
-    Ok(Some(Step::new(
-        Rule::of_adjoint(node.op(), first.arg),
-        Site::Adjoint(id),
-        inner(y_bar, reader.written(id, &now())?),
-        add(after),
-    )))
 }

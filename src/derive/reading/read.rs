@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::algebra::normal::{add, divide, hadamard, inner, neg, product, scale, transpose};
-use super::algebra::numbers::numbers_first;
-use super::algebra::shapes::{Function, is_number, size};
-use super::algebra::simplify::summed;
-use super::algebra::span::{part, stacked};
-use super::algebra::term::{Along, Base, Name, Span, Term, Time};
+use crate::derive::algebra::normal::{
+    add, divide, hadamard, inner, neg, product, scale, transpose,
+};
+use crate::derive::algebra::numbers::numbers_first;
+use crate::derive::algebra::shapes::{Function, is_number, size};
+use crate::derive::algebra::simplify::summed;
+use crate::derive::algebra::span::{part, stacked};
+use crate::derive::algebra::term::{Along, Base, Name, Span, Term, Time};
 use crate::error::{Error, Result};
 use crate::op::{Axis, Broadcast, Edge, Linear, NodeId, Op, Over, Pointwise, Sum, Total};
 use crate::op::{Notation, RegisterId, Setting};

@@ -1,11 +1,11 @@
 //! Sums over entries and values below each other, as products.
 
-use super::algebra::normal::{add, hadamard, inner, neg, scale, transpose};
-use super::algebra::numbers::leading_number;
-use super::algebra::shapes::{extent, is_number, size};
-use super::algebra::simplify::summed;
-use super::algebra::term::{Along, Span, Term};
 use super::read::Reader;
+use crate::derive::algebra::normal::{add, hadamard, inner, neg, scale, transpose};
+use crate::derive::algebra::numbers::leading_number;
+use crate::derive::algebra::shapes::{extent, is_number, size};
+use crate::derive::algebra::simplify::summed;
+use crate::derive::algebra::term::{Along, Span, Term};
 use crate::op::NodeId;
 use crate::shape::Dim;
 

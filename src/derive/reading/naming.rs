@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::algebra::term::Name;
+use crate::derive::algebra::term::Name;
 use crate::error::Result;
 use crate::op::{Linear, NodeId, Notation, Op};
 use crate::recurrence::Recurrence;
