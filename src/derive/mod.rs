@@ -5,21 +5,14 @@
 //! named value perturbed, and reads the equations off the graphs that come out. There is no text
 //! of any equation in here: what is printed is what is computed.
 
-mod adjoints;
 mod algebra;
 mod arrays;
 mod blocks;
-mod bounds;
-mod bridge;
+mod chapters;
 mod check;
-mod costate;
 mod document;
 mod evaluate;
-mod forms;
-mod generate;
 mod immediate;
-mod jacobian;
-mod mirror;
 mod multiply;
 mod norms;
 mod notation;
@@ -27,15 +20,10 @@ mod one_step;
 mod oracle;
 mod reach;
 mod reading;
-mod readoff;
 mod record;
-mod responses;
 mod rules;
 mod shares;
-mod stack;
 mod step;
-mod theorem;
-mod truncation;
 
 pub use algebra::change::{Change, Place};
 pub use algebra::term::{Base, Name, Term, Time};

@@ -1,6 +1,6 @@
 //! One use of a rule: a line before, a line after, and where in the engine's graph it happened.
 
-use super::mirror::Mirror;
+use super::chapters::mirror::Mirror;
 use super::reading::engine::{self, Reapply, adjoint, tangent};
 use super::record::derivation::Derivation;
 use super::record::rewrite::Rewrite;

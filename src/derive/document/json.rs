@@ -6,13 +6,13 @@ use super::markdown::used;
 use super::{columns, gaps};
 use crate::derive::algebra::chain::Carried;
 use crate::derive::algebra::change::Place;
+use crate::derive::chapters::theorem;
 use crate::derive::record::derivation::{Derivation, Reach};
 use crate::derive::record::equation::{Check, Equation};
 use crate::derive::record::part::Level;
 use crate::derive::record::relation::Relation;
 use crate::derive::record::rule::Rule;
 use crate::derive::record::words::Lang;
-use crate::derive::theorem;
 use crate::render::{Charset, Dialect, Math};
 
 pub(super) fn write(d: &Derivation, level: Level) -> String {

@@ -12,13 +12,13 @@ mod tex;
 
 use crate::derive::algebra::chain;
 use crate::derive::algebra::term::{Base, Term, Time};
+use crate::derive::chapters::theorem;
 use crate::derive::notation::show;
 use crate::derive::record::derivation::{Derivation, Kept, Reach};
 use crate::derive::record::equation::{Check, Equation};
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::relation::{Condition, Range};
 use crate::derive::record::words::{Lang, Word};
-use crate::derive::theorem;
 use crate::render::{Charset, Math, Sign, escape};
 
 /// In what a document is written.

@@ -5,16 +5,16 @@
 
 use std::sync::Arc;
 
-use super::algebra::chain::{self, Carried};
-use super::algebra::normal::inner;
-use super::algebra::term::{Name, Term, Time, looks_ahead};
-use super::generate::Writer;
-use super::record::equation::Equation;
-use super::record::part::{Level, Part};
-use super::record::relation::Range;
-use super::record::rewrite::{Argument, At, Rewrite};
-use super::record::rule::Rule;
-use super::rules::proof::{Made, Proof};
+use super::pairing::pairing;
+use super::writer::Writer;
+use crate::derive::algebra::chain::{self, Carried};
+use crate::derive::algebra::term::{Name, Term, Time, looks_ahead};
+use crate::derive::record::equation::Equation;
+use crate::derive::record::part::{Level, Part};
+use crate::derive::record::relation::Range;
+use crate::derive::record::rewrite::{Argument, At, Rewrite};
+use crate::derive::record::rule::Rule;
+use crate::derive::rules::proof::{Made, Proof};
 
 /// `λ_t = e_t + J_{t+1}ᵀ λ_{t+1}` for several states; a line for each where some are carried for several
 /// steps, since what is only carried on has no λ of its own.
@@ -88,33 +88,6 @@ fn whole(writer: &mut Writer<'_>, states: &[Name]) -> Option<()> {
         equation.level = Level::Normal;
     }
     Some(())
-}
-
-/// `⟨λ_t, ds_t⟩ = ⟨λ_{t−1} − e_{t−1}, ds_{t−1}⟩ + ⟨λ_t, d⁺s_t⟩`: what one step adds to the differential of
-/// the loss. Added up over the steps, all but the ends cancel.
-pub(crate) fn pairing(writer: &mut Writer<'_>, recursion: &str, part: Part) {
-    let (now, before) = (Time::var('t'), Time::var('t').plus(-1));
-    let Some(line) = writer.equations.iter().find(|e| e.id == recursion) else {
-        return;
-    };
-    let left = inner(line.left.clone(), writer.differential(&now));
-    let made = Proof::of(writer.known(), left.clone())
-        .by(Rewrite::Unfold(At::new("jac.differential", &[])))
-        .and_then(|p| p.by(Rewrite::InnerSum))
-        .and_then(|p| p.by(Rewrite::InnerAdjoint))
-        .and_then(|p| p.by(Rewrite::Solved(At::new(recursion, &[('t', before)]))));
-    let Some(made) = made.map(Proof::done) else {
-        return;
-    };
-    let id = match part {
-        Part::Costate => "costate.pairing",
-        _ => "bridge.pairing",
-    };
-    let equation = writer.prove(id.into(), part, left, made);
-    equation.range = Range {
-        vars: vec![('t', Time::at(2), Time::last())],
-    };
-    equation.level = Level::Normal;
 }
 
 /// The recursion of each λ by itself, with a part for each value and lag.

@@ -1,37 +1,44 @@
-//! From the double sum over pairs of steps to the recursion, and what truncation leaves out.
+//! From the double sum over pairs of steps to the recursion.
 //!
 //! Written for a recurrence that carries one value, where the sum can be written with matrices.
 
 use std::sync::Arc;
 
-use super::algebra::chain::{Carried, block_line, is_delayed, names};
-use super::algebra::normal::add;
-use super::algebra::term::{Name, Term, Time, looks_ahead};
-use super::costate::pairing;
-use super::generate::Writer;
-use super::record::part::{Level, Part};
-use super::record::relation::Range;
-use super::record::rewrite::{Argument, At, Rewrite};
-use super::record::rule::Rule;
-use super::rules::proof::{Made, Proof};
-use super::truncation;
+use super::deltas::{is_homogeneous, of_one_step};
+use super::pairing::pairing;
+use super::writer::Writer;
+use crate::derive::algebra::chain::{Carried, block_line, is_delayed, names};
+use crate::derive::algebra::normal::add;
+use crate::derive::algebra::term::{Name, Term, Time, looks_ahead};
+use crate::derive::record::part::{Level, Part};
+use crate::derive::record::relation::Range;
+use crate::derive::record::rewrite::{Argument, At, Rewrite};
+use crate::derive::record::rule::Rule;
+use crate::derive::rules::proof::{Made, Proof};
 
-/// The double sum of every parameter, exchanged, factored and truncated.
-pub(crate) fn write(writer: &mut Writer<'_>) {
+/// What double sums are made with: the recursion of one state.
+pub(crate) struct Bridge {
+    pub(crate) state: Name,
+    /// Whether what the loss of a step sends is all sent at that step.
+    pub(crate) by_step: bool,
+    /// Whether no parameter has been the main one so far.
+    main: bool,
+}
+
+/// The recursion of a single state, unrolled and factored; nothing where it is not that of a state.
+pub(crate) fn write(writer: &mut Writer<'_>) -> Option<Bridge> {
     let [state] = &names(&writer.state)[..] else {
-        return;
+        return None;
     };
     let (t, k) = (Time::var('t'), Time::var('k'));
     let lags = lags(writer);
-    let Some(made) = recursion(writer, state, &lags) else {
-        return;
-    };
+    let made = recursion(writer, state, &lags)?;
     // What the loss sends to the state directly: the part that does not look ahead.
     let (ahead, direct): (Vec<Term>, Vec<Term>) =
         made.term.addends().iter().cloned().partition(looks_ahead);
     let direct = add(direct);
     if direct == Term::Zero || ahead.len() != lags.len() {
-        return;
+        return None;
     }
     let delta = |at: &Time| Term::Delta(Arc::clone(state), Some(at.clone()));
     let horner = writer.prove("bridge.recursion".into(), Part::Bridge, delta(&t), made);
@@ -40,7 +47,6 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
 
     pairing(writer, "bridge.recursion", Part::Bridge);
 
-    // Whether what the loss of a step sends is all sent at that step.
     let by_step = writer.recurrence.step_loss().is_some() && of_one_step(writer, &direct);
     let recursion = "bridge.recursion".to_owned();
     let unrolled = Proof::of(writer.known(), delta(&k));
@@ -50,9 +56,7 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
             .by(Rewrite::Unroll(recursion))
             .and_then(|p| p.by(Rewrite::Fold(At::new("jac.product", &[])))),
     };
-    let Some(closed) = closed.map(Proof::done) else {
-        return;
-    };
+    let closed = closed.map(Proof::done)?;
     let sums = closed.term.clone();
     let of_states = |last: Time| Range {
         vars: vec![('k', Time::at(1), last)],
@@ -68,7 +72,11 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
         equation.premises = vec!["bridge.closed".into()];
         equation.level = Level::Normal;
     }
-    write_sums(writer, state, by_step);
+    Some(Bridge {
+        state: Arc::clone(state),
+        by_step,
+        main: true,
+    })
 }
 
 /// After how many steps the one value of a state is read again.
@@ -101,58 +109,56 @@ fn recursion(writer: &Writer<'_>, state: &Name, lags: &[i64]) -> Option<Made> {
     (!lags.is_empty()).then(|| proof.done())
 }
 
-/// `∂L/∂W` as a sum over pairs of steps, for every parameter that is reached through the state.
-fn write_sums(writer: &mut Writer<'_>, state: &Name, by_step: bool) {
-    let gradients: Vec<(String, Term, Term)> = writer
+/// The gradient of every parameter: its line, and both sides of it.
+pub(crate) fn gradients(writer: &Writer<'_>) -> Vec<(String, Term, Term)> {
+    writer
         .equations
         .iter()
         .filter(|e| e.part == Part::Parameters)
         .map(|e| (e.id.clone(), e.left.clone(), e.right.clone()))
-        .collect();
-    let k = Time::var('k');
-    let mut main = true;
-    for (id, left, right) in gradients {
+        .collect()
+}
+
+impl Bridge {
+    /// `∂L/∂W` as a sum over pairs of steps, for a parameter that is reached through the state.
+    pub(crate) fn double_sum(
+        &mut self,
+        writer: &mut Writer<'_>,
+        (id, left, right): (String, Term, Term),
+    ) -> Option<Sums> {
+        let (state, k) = (&self.state, Time::var('k'));
         let known = writer.known();
-        let whole = put_fixed(Proof::of(known, right));
-        let Some(whole) = whole.map(|p| p.if_it_applies(Rewrite::SumOut)) else {
-            continue;
-        };
+        let whole = put_fixed(Proof::of(known, right))?.if_it_applies(Rewrite::SumOut);
         let Term::Sum(var, ..) = whole.term else {
-            continue;
+            return None;
         };
         // Put δ of the state in for every δ that is computed from it.
         let in_state = whole
             .by(Rewrite::Rename(var, 'k'))
-            .and_then(|p| p.down_to(std::slice::from_ref(state), &k));
-        let Some(in_state) = in_state else {
-            continue;
-        };
+            .and_then(|p| p.down_to(std::slice::from_ref(state), &k))?;
         let Term::Sum(.., body) = in_state.term.clone() else {
-            continue;
+            return None;
         };
         if !is_homogeneous(&body, state) {
-            continue;
+            return None;
         }
         let columns = in_state
             .by(Rewrite::Unfold(At::new("bridge.closed", &[])))
-            .and_then(|p| p.by(Rewrite::SumOut));
-        let Some(columns) = columns else { continue };
+            .and_then(|p| p.by(Rewrite::SumOut))?;
         let exchanged = columns.term.clone();
-        let Some(made) = columns.by(Rewrite::Exchange) else {
-            continue;
-        };
+        let made = columns.by(Rewrite::Exchange)?;
         let double = made.term.clone();
         let back = Proof::of(known, double.clone()).by(Rewrite::Exchange);
         let (made, back) = (made.done(), back.map(Proof::done));
         // The first matrix that acts on the state stands for all of them.
         let recurrent =
             body.any(&|t| matches!(t, Term::Value(n, Some(at)) if n == state && at.offset == -1));
-        let level = if main && recurrent {
+        let level = if self.main && recurrent {
             Level::Sheet
         } else {
             Level::Full
         };
-        main &= level == Level::Full;
+        self.main &= level == Level::Full;
         let name = id.trim_start_matches("grad.").to_owned();
         let double_id = format!("bridge.double.{name}");
         let equation = writer.prove(double_id.clone(), Part::Bridge, left.clone(), made);
@@ -166,19 +172,16 @@ fn write_sums(writer: &mut Writer<'_>, state: &Name, by_step: bool) {
             equation.level = level.max(Level::Normal);
         }
         let sums = Sums {
-            name: &name,
-            double: &double,
-            exchanged: &exchanged,
-            left: &left,
+            name,
+            double,
+            exchanged,
+            left,
+            main: level == Level::Sheet,
         };
-        let main = level == Level::Sheet;
-        if by_step {
+        if self.by_step {
             of_step(writer, &sums, level);
         }
-        truncation::window(writer, &sums, main);
-        if by_step {
-            truncation::chunks(writer, state, &sums, main);
-        }
+        Some(sums)
     }
 }
 
@@ -199,13 +202,13 @@ fn fixed(term: &Term) -> Option<Name> {
 }
 
 /// What a parameter contributes to the loss of one step, by when it was used.
-fn of_step(writer: &mut Writer<'_>, sums: &Sums<'_>, level: Level) {
+fn of_step(writer: &mut Writer<'_>, sums: &Sums, level: Level) {
     let known = writer.known();
     let Some(made) = Proof::of(known, sums.double.clone()).by(Rewrite::OneLoss) else {
         return;
     };
     let made = made.done();
-    let left = Term::StepGradient(sums.name.into(), Time::var('t'));
+    let left = Term::StepGradient(sums.name.as_str().into(), Time::var('t'));
     let id = format!("bridge.step.{}", sums.name);
     let equation = writer.prove(id, Part::Bridge, left, made);
     equation.range = Range::all();
@@ -214,75 +217,15 @@ fn of_step(writer: &mut Writer<'_>, sums: &Sums<'_>, level: Level) {
 }
 
 /// A gradient as a sum over pairs of steps.
-pub(crate) struct Sums<'a> {
+pub(crate) struct Sums {
     /// Of what.
-    pub(crate) name: &'a str,
+    pub(crate) name: String,
     /// By the step of the loss, then by the step of use.
-    pub(crate) double: &'a Term,
+    pub(crate) double: Term,
     /// The other way round.
-    pub(crate) exchanged: &'a Term,
+    pub(crate) exchanged: Term,
     /// The gradient.
-    pub(crate) left: &'a Term,
-}
-
-/// The lines of δ, by their ids.
-pub(crate) fn recursions(writer: &Writer<'_>) -> Vec<(String, Term)> {
-    writer
-        .equations
-        .iter()
-        .filter(|e| e.part == Part::Recursion)
-        .map(|e| (e.id.clone(), e.right.clone()))
-        .collect()
-}
-
-/// Whether every addend has δ of the state as a factor, once.
-pub(crate) fn is_homogeneous(term: &Term, state: &Name) -> bool {
-    match term {
-        Term::Delta(name, _) => name == state,
-        Term::Add(parts) => parts.iter().all(|p| is_homogeneous(p, state)),
-        Term::Neg(x) | Term::T(x) | Term::Part(_, x) | Term::Div(x, _) => is_homogeneous(x, state),
-        Term::Matrix(rows) => rows.iter().flatten().all(|x| is_homogeneous(x, state)),
-        Term::Had(parts) | Term::Mul(parts) => {
-            let linear: Vec<&Term> = parts.iter().filter(|p| p.is_linear_part()).collect();
-            matches!(linear[..], [one] if is_homogeneous(one, state))
-        }
-        _ => false,
-    }
-}
-
-/// Whether every δ in a term is computed from values of its own step.
-pub(crate) fn of_one_step(writer: &Writer<'_>, term: &Term) -> bool {
-    let lines = recursions(writer);
-    let mut pending = vec![term.clone()];
-    let mut known: Vec<Name> = Vec::new();
-    while let Some(term) = pending.pop() {
-        let elsewhere = |t: &Term| match t {
-            Term::Delta(_, at) => *at != Some(Time::var('t')),
-            // The loss of another step may read it with the value of that one.
-            Term::Value(_, Some(at)) => *at != Time::var('t'),
-            t => matches!(t, Term::Before(..) | Term::At(..) | Term::Sum(..)),
-        };
-        if term.any(&elsewhere) {
-            return false;
-        }
-        let mut names = Vec::new();
-        super::algebra::term::visit(&term, &mut |t| {
-            if let Term::Delta(name, _) = t {
-                names.push(Arc::clone(name));
-            }
-        });
-        for name in names
-            .into_iter()
-            .filter(|n| !known.contains(n))
-            .collect::<Vec<_>>()
-        {
-            let id = format!("delta.{name}");
-            let Some((_, right)) = lines.iter().find(|(known, _)| *known == id) else {
-                return false;
-            };
-            pending.push(right.clone());
-            known.push(name);
-        }
-    }
-    true
+    pub(crate) left: Term,
+    /// Whether it stands for those of all parameters.
+    pub(crate) main: bool,
 }

@@ -3,20 +3,28 @@
 
 use std::sync::Arc;
 
-use super::algebra::term::{Base, Name, Term, Time};
-use super::bridge::Sums;
-use super::generate::Writer;
-use super::record::part::{Level, Part};
-use super::record::relation::Range;
-use super::record::rewrite::{At, Rewrite};
-use super::rules::proof::Proof;
+use super::bridge::{Bridge, Sums};
+use super::writer::Writer;
+use crate::derive::algebra::term::{Base, Name, Term, Time};
+use crate::derive::record::part::{Level, Part};
+use crate::derive::record::relation::Range;
+use crate::derive::record::rewrite::{At, Rewrite};
+use crate::derive::rules::proof::Proof;
 
 fn widths() -> (char, Time, Time) {
     ('τ', Time::at(1), Time::last())
 }
 
+/// A gradient within windows and within chunks, each with what is left out of it.
+pub(crate) fn write(writer: &mut Writer<'_>, bridge: &Bridge, sums: &Sums) {
+    window(writer, sums);
+    if bridge.by_step {
+        chunks(writer, &bridge.state, sums);
+    }
+}
+
 /// The sum over a window, and what is left out, exactly; for the main parameter under a letter.
-pub(crate) fn window(writer: &mut Writer<'_>, sums: &Sums<'_>, main: bool) {
+fn window(writer: &mut Writer<'_>, sums: &Sums) {
     let parted = |writer: &Writer<'_>| {
         let known = writer.known();
         Some(
@@ -28,7 +36,7 @@ pub(crate) fn window(writer: &mut Writer<'_>, sums: &Sums<'_>, main: bool) {
     let Some(mut made) = parted(writer) else {
         return;
     };
-    if let (true, Term::Add(parts)) = (main, &made.term)
+    if let (true, Term::Add(parts)) = (sums.main, &made.term)
         && let [_, far] = &parts[..]
     {
         let letter = writer.symbols.letters.rest;
@@ -46,7 +54,7 @@ pub(crate) fn window(writer: &mut Writer<'_>, sums: &Sums<'_>, main: bool) {
     equation.range = Range {
         vars: vec![widths()],
     };
-    equation.level = if main { Level::Sheet } else { Level::Full };
+    equation.level = if sums.main { Level::Sheet } else { Level::Full };
     let double = format!("bridge.double.{}", sums.name);
     equation.premises.insert(0, double);
 }
@@ -78,8 +86,8 @@ fn chunked(writer: &mut Writer<'_>, state: &Name) -> Option<()> {
 }
 
 /// The gradient with δ of the chunks, and what is left out, exactly.
-pub(crate) fn chunks(writer: &mut Writer<'_>, state: &Name, sums: &Sums<'_>, main: bool) {
-    if main && chunked(writer, state).is_none() {
+fn chunks(writer: &mut Writer<'_>, state: &Name, sums: &Sums) {
+    if sums.main && chunked(writer, state).is_none() {
         return;
     }
     let end = Time {
@@ -99,7 +107,7 @@ pub(crate) fn chunks(writer: &mut Writer<'_>, state: &Name, sums: &Sums<'_>, mai
     equation.range = Range {
         vars: vec![widths()],
     };
-    equation.level = if main { Level::Sheet } else { Level::Full };
+    equation.level = if sums.main { Level::Sheet } else { Level::Full };
     let before = [
         format!("bridge.double.{}", sums.name),
         format!("bridge.exchange.{}", sums.name),

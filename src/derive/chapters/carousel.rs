@@ -1,168 +1,20 @@
-//! Other forms of the recursion: one identity for all gradients, compact lines, the constant error
-//! carousel.
+//! The constant error carousel: a state that is carried on entry by entry.
 
 use std::sync::Arc;
 
-use super::algebra::normal::{add, inner};
-use super::algebra::simplify::summed;
-use super::algebra::term::{self, Name, Term, Time};
-use super::bridge;
-use super::generate::Writer;
-use super::record::part::{Level, Part};
-use super::record::relation::{Range, Relation};
-use super::record::rewrite::{At, Rewrite};
-use super::record::rule::Rule;
-use super::rules::proof::Proof;
-use crate::op::Op;
-
-/// `dL` is the sum of every gradient with its differential: the theorem, in one number.
-pub(crate) fn master(writer: &mut Writer<'_>) {
-    let gradients = writer.equations.iter().filter_map(|e| match &e.left {
-        Term::Gradient(name, at) => Some((Arc::clone(name), at.clone(), e.id.clone())),
-        _ => None,
-    });
-    let mut parts = Vec::new();
-    let mut premises = Vec::new();
-    for (name, at, id) in gradients {
-        let leaf = writer.recurrence.tape().named(&name);
-        let leaf = leaf.is_some_and(|n| matches!(writer.tape.node(n).op(), Op::Leaf(_)));
-        if !leaf {
-            continue;
-        }
-        let varies = at.is_some();
-        let part = inner(
-            Term::Gradient(Arc::clone(&name), at.clone()),
-            Term::D(Arc::clone(&name), at),
-        );
-        parts.push(match varies {
-            true => summed('t', Time::at(1), Time::last(), part),
-            false => part,
-        });
-        premises.push(id);
-    }
-    let equation = writer.push("master".into(), Part::Theorem, Term::DLoss, add(parts));
-    equation.rules = vec![Rule::Identification];
-    equation.premises = premises;
-}
-
-/// The gradient of the loss of a step, where a parameter reaches that loss by itself and not
-/// through the states.
-pub(crate) fn of_step(writer: &mut Writer<'_>, name: &Name, gradient: &Term) {
-    let Term::Sum('t', _, _, body) = gradient else {
-        return;
-    };
-    let proof = Proof::of(writer.known(), gradient.clone()).by(Rewrite::OneLoss);
-    let Some(made) = proof.map(Proof::done) else {
-        return;
-    };
-    if writer.recurrence.step_loss().is_none() || !bridge::of_one_step(writer, body) {
-        return;
-    }
-    let left = Term::StepGradient(Arc::clone(name), Time::var('t'));
-    let equation = writer.prove(format!("step.{name}"), Part::Parameters, left, made);
-    equation.range = Range::all();
-    equation
-        .rules
-        .extend([Rule::RightAdjoint, Rule::Identification]);
-    equation.premises = vec![format!("grad.{name}")];
-    equation.level = Level::Normal;
-}
-
-/// δ at the last step, where nothing comes from later ones.
-pub(crate) fn boundary(writer: &mut Writer<'_>, name: &Name) {
-    let id = format!("delta.{name}");
-    let Some(line) = writer.equations.iter().find(|e| e.id == id) else {
-        return;
-    };
-    let parts = line.right.addends();
-    let now = Time::var('t');
-    let later = |t: &Term| {
-        t.any(&|t| {
-            matches!(t, Term::Delta(_, Some(at)) if at.offset > 0)
-                || *t == Term::Before(now.clone(), Time::last())
-        })
-    };
-    let ahead: Vec<&Term> = parts.iter().filter(|p| later(p)).collect();
-    let ours = |t: &Term| matches!(t, Term::Delta(_, Some(at)) if at.base == now.base);
-    if ahead.is_empty() || !ahead.iter().all(|t| t.any(&ours)) {
-        return;
-    }
-    let shape = line.shape.clone();
-    let left = Term::Delta(Arc::clone(name), Some(Time::last()));
-    let made = Proof::of(writer.known(), left.clone())
-        .by(Rewrite::Unfold(At::new(id, &[('t', Time::last())])))
-        .and_then(|p| p.by(Rewrite::End));
-    let Some(made) = made.map(Proof::done) else {
-        return;
-    };
-    let equation = writer.prove(format!("last.{name}"), Part::Recursion, left, made);
-    equation.shape = shape;
-    equation.level = Level::Normal;
-}
-
-/// δ with everything put in that has a single reader.
-pub(crate) fn compact(writer: &mut Writer<'_>) {
-    let lines: Vec<(Name, Term, Term)> = writer
-        .equations
-        .iter()
-        .filter(|e| e.id.starts_with("delta."))
-        .filter_map(|e| match &e.left {
-            Term::Delta(name, _) => Some((Arc::clone(name), e.left.clone(), e.right.clone())),
-            _ => None,
-        })
-        .collect();
-    let single: Vec<Name> = lines
-        .iter()
-        .filter(|(name, _, right)| is_single(right, name))
-        .map(|(name, ..)| Arc::clone(name))
-        .collect();
-    for (name, left, right) in lines {
-        let known = writer.known();
-        let mut proof = Proof::of(known, right);
-        while let Some((of, at)) = first_of(&proof.term, &single) {
-            let line = At::new(format!("delta.{of}"), &[('t', at)]);
-            let Some(next) = proof.by(Rewrite::Unfold(line)) else {
-                return;
-            };
-            proof = next;
-        }
-        let made = proof.done();
-        if made.steps.is_empty() {
-            continue;
-        }
-        let id = format!("compact.{name}");
-        let stepped = matches!(left, Term::Delta(_, Some(_)));
-        let equation = writer.prove(id, Part::Recursion, left, made);
-        equation.range = if stepped { Range::all() } else { Range::once() };
-        equation.premises.insert(0, format!("delta.{name}"));
-        equation.level = Level::Normal;
-    }
-}
-
-/// The first δ of one of some values, with its step.
-fn first_of(term: &Term, names: &[Name]) -> Option<(Name, Time)> {
-    match term {
-        Term::Delta(name, Some(at)) if names.contains(name) => Some((Arc::clone(name), at.clone())),
-        term => term.parts().into_iter().find_map(|p| first_of(p, names)),
-    }
-}
-
-/// Whether a line is one product with one δ of another value at the same step.
-fn is_single(right: &Term, name: &Name) -> bool {
-    let at_step = |t: &Term| matches!(t, Term::Delta(_, Some(at)) if at.offset == 0);
-    match right {
-        Term::Had(parts) => {
-            let deltas: Vec<&Term> = parts.iter().filter(|p| p.is_linear_part()).collect();
-            matches!(deltas[..], [Term::Delta(other, _)] if other != name)
-                && deltas.iter().all(|d| at_step(d))
-        }
-        _ => false,
-    }
-}
+use super::deltas;
+use super::writer::Writer;
+use crate::derive::algebra::normal::add;
+use crate::derive::algebra::term::{self, Name, Term, Time};
+use crate::derive::record::part::{Level, Part};
+use crate::derive::record::relation::{Range, Relation};
+use crate::derive::record::rewrite::{At, Rewrite};
+use crate::derive::record::rule::Rule;
+use crate::derive::rules::proof::Proof;
 
 /// A state that is carried on by a product entry by entry, `c_t = f_t ⊙ c_{t−1} + …`: its closed
 /// form, that of its δ, and how much of it survives.
-pub(crate) fn carousel(writer: &mut Writer<'_>) {
+pub(crate) fn write(writer: &mut Writer<'_>) {
     let states: Vec<(Name, Term, Term)> = writer
         .equations
         .iter()
@@ -239,7 +91,7 @@ pub(crate) fn carousel(writer: &mut Writer<'_>) {
             if let Some(made) = made.map(Proof::done) {
                 let bound = format!("carousel.bound.{name}");
                 let equation = writer.prove(bound, Part::Carousel, path, made);
-                equation.range = super::record::relation::pairs();
+                equation.range = crate::derive::record::relation::pairs();
                 equation.relation = Relation::AtMost;
                 equation.premises.push(id);
             }
@@ -268,7 +120,7 @@ pub(crate) fn carousel(writer: &mut Writer<'_>) {
         if let Some(bound) = bound.filter(|_| bounded) {
             let name = format!("carousel.bound.{name}");
             let equation = writer.prove(name, Part::Carousel, path, bound);
-            equation.range = super::record::relation::pairs();
+            equation.range = crate::derive::record::relation::pairs();
             equation.relation = Relation::AtMost;
             equation.premises.push(id);
         }
@@ -283,7 +135,7 @@ fn cut_paths(writer: &mut Writer<'_>, name: &Name) {
     let Some(gathered) = writer.right(&id).cloned() else {
         return;
     };
-    let lines = bridge::recursions(writer);
+    let lines = deltas::recursions(writer);
     // The state whose δ the carousel gathers: all else is computed from it at the same step.
     let others = lines.iter().filter_map(|(id, right)| {
         let state: Name = id.strip_prefix("delta.")?.into();
@@ -297,7 +149,7 @@ fn cut_paths(writer: &mut Writer<'_>, name: &Name) {
             continue;
         };
         let only = match &in_state.term {
-            Term::Sum(.., body) => bridge::is_homogeneous(body, &state),
+            Term::Sum(.., body) => deltas::is_homogeneous(body, &state),
             _ => false,
         };
         if !only {

@@ -3,15 +3,15 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::algebra::normal::{add, inner, is_negative, neg, together};
-use super::algebra::simplify::summed;
-use super::algebra::term::{Term, Time};
-use super::generate::Writer;
-use super::reading::engine::{Reapply, adjoint};
-use super::record::part::{Level, Part};
-use super::record::relation::Range;
-use super::record::rule::Rule;
-use super::record::step::{now, rules_of};
+use super::writer::Writer;
+use crate::derive::algebra::normal::{add, inner, is_negative, neg, together};
+use crate::derive::algebra::simplify::summed;
+use crate::derive::algebra::term::{Term, Time};
+use crate::derive::reading::engine::{Reapply, adjoint};
+use crate::derive::record::part::{Level, Part};
+use crate::derive::record::relation::Range;
+use crate::derive::record::rule::Rule;
+use crate::derive::record::step::{now, rules_of};
 use crate::error::Result;
 use crate::op::{NodeId, Op};
 use crate::shape::Rate;

@@ -3,16 +3,15 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::algebra::chain::{self, Carried, flow};
-use super::algebra::term::{Name, Term, Time};
-use super::generate::Writer;
-use super::reading::read::Label;
-use super::readoff;
-use super::record::part::{Level, Part};
-use super::record::relation::{Range, pairs};
-use super::record::rewrite::{Argument, At, Rewrite};
-use super::record::rule::Rule;
-use super::rules::proof::Proof;
+use super::writer::Writer;
+use crate::derive::algebra::chain::{self, Carried, flow};
+use crate::derive::algebra::term::{Name, Term, Time};
+use crate::derive::reading::read::Label;
+use crate::derive::record::part::{Level, Part};
+use crate::derive::record::relation::{Range, pairs};
+use crate::derive::record::rewrite::{Argument, At, Rewrite};
+use crate::derive::record::rule::Rule;
+use crate::derive::rules::proof::{Made, Proof};
 use crate::op::{NodeId, Op, RegisterId};
 use crate::shape::Shape;
 use crate::tape::{Direction, Register, Tape};
@@ -25,10 +24,10 @@ struct State {
 }
 
 /// Writes what can be said with matrices. That is nothing when the sequence is not read forwards only,
-/// or some part of the state is a matrix, or a block would not be one.
-pub(crate) fn write(writer: &mut Writer<'_>) {
+/// or some part of the state is a matrix, or a block would not be one; then there is no Jacobian.
+pub(crate) fn write(writer: &mut Writer<'_>) -> bool {
     let Some(states) = states(writer) else {
-        return;
+        return false;
     };
     let at = writer.equations.len();
     writer.state = states.iter().map(|s| s.part.clone()).collect();
@@ -39,13 +38,10 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
     if written.is_none() {
         writer.equations.truncate(at);
         writer.state.clear();
-        return;
+        return false;
     }
     write_meanings(writer);
-    super::responses::write(writer);
-    super::bridge::write(writer);
-    super::costate::write(writer);
-    super::bounds::write(writer);
+    true
 }
 
 fn states(writer: &Writer<'_>) -> Option<Vec<State>> {
@@ -144,7 +140,7 @@ fn write_blocks(writer: &mut Writer<'_>, states: &[State]) -> Option<()> {
                 [_] => Term::StateJacobian(now.clone()),
                 _ => chain::block(&writer.state, name, &by.part, &now),
             };
-            let made = readoff::block(writer, name, &by.part)?;
+            let made = block(writer, name, &by.part)?;
             let (rows, columns) = (writer.shape(of.def), writer.shape(by.def));
             let shape: Vec<String> = rows
                 .into_iter()
@@ -158,7 +154,7 @@ fn write_blocks(writer: &mut Writer<'_>, states: &[State]) -> Option<()> {
         }
     }
     if states.len() > 1 {
-        let made = readoff::whole(writer)?;
+        let made = whole(writer)?;
         let equation = writer.prove("jac".into(), Part::Jacobian, Term::StateJacobian(now), made);
         equation.range = Range::all();
     }
@@ -171,7 +167,7 @@ fn write_within(writer: &mut Writer<'_>) -> Option<()> {
     let now = Time::var('t');
     for by in &states {
         for of in states.iter().filter(|of| *of != by) {
-            let made = readoff::within(writer, of, by)?;
+            let made = within(writer, of, by)?;
             if made.term == Term::Zero {
                 continue;
             }
@@ -285,4 +281,42 @@ fn write_product(writer: &mut Writer<'_>) {
         equation.range = pairs();
         equation.premises = vec!["jac.product".into()];
     }
+}
+
+/// How a value of the state depends on a part of it before the step, the others being held fixed.
+fn block(writer: &Writer<'_>, of: &Name, by: &Carried) -> Option<Made> {
+    let read = by.read_at(&Time::var('t'));
+    let by = Argument::D(Arc::clone(&by.name), Some(read));
+    matrix(writer, of, by, &chain::names(&writer.state))
+}
+
+/// How a value of the state depends on another of the same step, all of the state before it being
+/// held fixed.
+fn within(writer: &Writer<'_>, of: &Name, by: &Name) -> Option<Made> {
+    let by = Argument::D(Arc::clone(by), Some(Time::var('t')));
+    matrix(writer, of, by, &[])
+}
+
+fn matrix(writer: &Writer<'_>, of: &Name, by: Argument, follow: &[Name]) -> Option<Made> {
+    let differential = Term::D(Arc::clone(of), Some(Time::var('t')));
+    let held = Proof::of(writer.known(), differential)
+        .if_it_applies(Rewrite::Unfold(At::new(format!("d.{of}"), &[])))
+        .towards(&by, follow)?
+        .if_it_applies(Rewrite::Partition)
+        .if_it_applies(Rewrite::Alone(by.clone()));
+    if held.term == Term::Zero {
+        return Some(held.done());
+    }
+    let factored = held.if_it_applies(Rewrite::Factor(by.clone()));
+    factored.by(Rewrite::ReadOff(by)).map(Proof::done)
+}
+
+/// The Jacobian of the state as the matrix of its blocks.
+fn whole(writer: &Writer<'_>) -> Option<Made> {
+    let now = Time::var('t');
+    Proof::of(writer.known(), writer.differential(&now))
+        .by(Rewrite::Partials)?
+        .by(Rewrite::StateProduct)?
+        .by(Rewrite::ReadOff(Argument::States(now.plus(-1))))
+        .map(Proof::done)
 }

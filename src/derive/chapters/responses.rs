@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use super::algebra::chain;
-use super::algebra::term::{Name, Term, Time};
-use super::generate::Writer;
-use super::record::part::{Level, Part};
-use super::record::relation::Range;
-use super::record::rewrite::{Argument, At, Rewrite};
-use super::rules::proof::{Made, Proof};
+use super::writer::Writer;
+use crate::derive::algebra::chain;
+use crate::derive::algebra::term::{Name, Term, Time};
+use crate::derive::record::part::{Level, Part};
+use crate::derive::record::relation::Range;
+use crate::derive::record::rewrite::{Argument, At, Rewrite};
+use crate::derive::rules::proof::{Made, Proof};
 
 pub(crate) fn write(writer: &mut Writer<'_>) {
     let t = Time::var('t');

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::algebra::term::{Name, Term, Time};
-use super::generate::Writer;
-use super::record::part::{Level, Part};
-use super::record::relation::Range;
-use super::record::rewrite::{At, Rewrite};
-use super::rules::proof::Proof;
-use super::rules::stacks::read;
+use super::writer::Writer;
+use crate::derive::algebra::term::{Name, Term, Time};
+use crate::derive::record::part::{Level, Part};
+use crate::derive::record::relation::Range;
+use crate::derive::record::rewrite::{At, Rewrite};
+use crate::derive::rules::proof::Proof;
+use crate::derive::rules::stacks::read;
 
 /// Several values with the same reads: `a_q = W_q x + U_q h + b_q`.
 struct Group {

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use super::algebra::chain::{self, flow};
-use super::algebra::normal::add;
-use super::algebra::term::{Base, Name, Term, Time};
-use super::generate::Writer;
-use super::record::equation::Equation;
-use super::record::part::{Level, Part};
-use super::record::relation::{Condition, Range, Relation, pairs};
-use super::record::rewrite::{At, Rewrite};
-use super::record::step::Step;
-use super::rules::known::line_of;
-use super::rules::proof::{Made, Proof};
+use super::writer::Writer;
+use crate::derive::algebra::chain::{self, flow};
+use crate::derive::algebra::normal::add;
+use crate::derive::algebra::term::{Base, Name, Term, Time};
+use crate::derive::record::equation::Equation;
+use crate::derive::record::part::{Level, Part};
+use crate::derive::record::relation::{Condition, Range, Relation, pairs};
+use crate::derive::record::rewrite::{At, Rewrite};
+use crate::derive::record::step::Step;
+use crate::derive::rules::known::line_of;
+use crate::derive::rules::proof::{Made, Proof};
 
 /// The bounds that follow from the printed Jacobian.
 pub(crate) fn write(writer: &mut Writer<'_>) {

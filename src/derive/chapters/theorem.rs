@@ -3,7 +3,16 @@
 //! These lines are the proof, not an instance of it: they speak of any `F`, so there is nothing to
 //! put numbers in. What they say of one recurrence is checked as its last line, `dL = Σ …`.
 
-use super::record::derivation::Derivation;
+use std::sync::Arc;
+
+use super::writer::Writer;
+use crate::derive::algebra::normal::{add, inner};
+use crate::derive::algebra::simplify::summed;
+use crate::derive::algebra::term::{Term, Time};
+use crate::derive::record::derivation::Derivation;
+use crate::derive::record::part::Part;
+use crate::derive::record::rule::Rule;
+use crate::op::Op;
 use crate::render::{Big, Fence, Math, Sign};
 
 /// For each of [`lines`], the lines that say it of the recurrence at hand and are evaluated.
@@ -122,4 +131,34 @@ pub(crate) fn lines(derivation: &Derivation) -> Vec<Math> {
             ),
         ),
     ]
+}
+
+/// `dL` is the sum of every gradient with its differential: the theorem, in one number.
+pub(crate) fn master(writer: &mut Writer<'_>) {
+    let gradients = writer.equations.iter().filter_map(|e| match &e.left {
+        Term::Gradient(name, at) => Some((Arc::clone(name), at.clone(), e.id.clone())),
+        _ => None,
+    });
+    let mut parts = Vec::new();
+    let mut premises = Vec::new();
+    for (name, at, id) in gradients {
+        let leaf = writer.recurrence.tape().named(&name);
+        let leaf = leaf.is_some_and(|n| matches!(writer.tape.node(n).op(), Op::Leaf(_)));
+        if !leaf {
+            continue;
+        }
+        let varies = at.is_some();
+        let part = inner(
+            Term::Gradient(Arc::clone(&name), at.clone()),
+            Term::D(Arc::clone(&name), at),
+        );
+        parts.push(match varies {
+            true => summed('t', Time::at(1), Time::last(), part),
+            false => part,
+        });
+        premises.push(id);
+    }
+    let equation = writer.push("master".into(), Part::Theorem, Term::DLoss, add(parts));
+    equation.rules = vec![Rule::Identification];
+    equation.premises = premises;
 }

@@ -3,14 +3,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::algebra::chain::{Carried, is_delayed};
-use super::algebra::term::{Base, Name, Term, Time};
-use super::notation::symbols::other;
-use super::record::derivation::Derivation;
-use super::record::equation::{Equation, Letter};
-use super::record::part::Part;
-use super::record::relation::{Condition, Range};
-use super::record::step::{Site, Step};
+use crate::derive::algebra::chain::{Carried, is_delayed};
+use crate::derive::algebra::term::{Base, Name, Term, Time};
+use crate::derive::notation::symbols::other;
+use crate::derive::record::derivation::Derivation;
+use crate::derive::record::equation::{Equation, Letter};
+use crate::derive::record::part::Part;
+use crate::derive::record::relation::{Condition, Range};
+use crate::derive::record::step::{Site, Step};
 
 /// The parts that are about a chain.
 const PARTS: &[Part] = &[

@@ -1,0 +1,80 @@
+//! The recurrence as it was given: every value, what states start from, and the loss.
+
+use std::sync::Arc;
+
+use super::writer::Writer;
+use crate::derive::algebra::simplify::summed;
+use crate::derive::algebra::term::{Term, Time};
+use crate::derive::record::part::Part;
+use crate::derive::record::relation::Range;
+use crate::derive::record::rule::Rule;
+use crate::error::Result;
+use crate::tape::Direction;
+
+impl Writer<'_> {
+    pub(super) fn definition(&mut self) -> Result<()> {
+        for (name, id) in self.values() {
+            let (at, range) = self.range(id);
+            let right = self.reader.written(id, &at)?;
+            let shape = self.shape(id);
+            let left = Term::Value(Arc::clone(&name), at);
+            let equation = self.push(format!("def.{name}"), Part::Definition, left, right);
+            equation.range = range;
+            equation.shape = Some(shape);
+            equation.rules = vec![Rule::Definition];
+        }
+        self.initial()?;
+        let loss = self.recurrence.loss_node()?;
+        let right = self.reader.written(loss, &None)?;
+        let right = match self.recurrence.step_loss() {
+            Some(term) => {
+                let now = Time::var('t');
+                let of_step = self.reader.written(term, &Some(now.clone()))?;
+                let left = Term::StepLoss(now.clone());
+                let equation = self.push("def.loss.t".into(), Part::Definition, left, of_step);
+                equation.range = Range::all();
+                equation.rules = vec![Rule::Definition];
+                summed('t', Time::at(1), Time::last(), Term::StepLoss(now))
+            }
+            None => right,
+        };
+        let equation = self.push("def.loss".into(), Part::Definition, Term::Loss, right);
+        equation.rules = vec![Rule::Definition];
+        Ok(())
+    }
+
+    /// What states start from: the values beyond the ends.
+    fn initial(&mut self) -> Result<()> {
+        for (index, register) in self.recurrence.tape().registers().iter().enumerate() {
+            let id = crate::op::RegisterId::new(index);
+            // A start that is not that of others is written where it is read.
+            let held = self.reader.held(id);
+            let Some((def, shift)) = held.filter(|_| !self.reader.starts_otherwise(id)) else {
+                continue;
+            };
+            let Some(name) = self.tape.label(def) else {
+                continue;
+            };
+            let at = match register.direction() {
+                Direction::Forward => Time::at(1 + shift),
+                Direction::Backward => Time::last().plus(shift),
+            };
+            let right = match register.init() {
+                Some(init) => self.reader.term(init, &None)?,
+                None => Term::Zero,
+            };
+            let shape = self.shape(def);
+            let id = format!("init.{name}.{}", shift.unsigned_abs());
+            let left = Term::Value(name.into(), Some(at));
+            // A parameter h0 looks like the state h at step 0: nothing is left to be said.
+            let looks = |t: &Term| self.symbols.show(t);
+            if looks(&left) == looks(&right) || self.equations.iter().any(|e| e.id == id) {
+                continue;
+            }
+            let equation = self.push(id, Part::Definition, left, right);
+            equation.shape = Some(shape);
+            equation.rules = vec![Rule::Definition];
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,69 @@
+//! The `δ` that a term has: of which values, and of which steps.
+
+use std::sync::Arc;
+
+use super::writer::Writer;
+use crate::derive::algebra::term::{Name, Term, Time, visit};
+use crate::derive::record::part::Part;
+
+/// The lines of δ, by their ids.
+pub(crate) fn recursions(writer: &Writer<'_>) -> Vec<(String, Term)> {
+    writer
+        .equations
+        .iter()
+        .filter(|e| e.part == Part::Recursion)
+        .map(|e| (e.id.clone(), e.right.clone()))
+        .collect()
+}
+
+/// Whether every addend has δ of the state as a factor, once.
+pub(crate) fn is_homogeneous(term: &Term, state: &Name) -> bool {
+    match term {
+        Term::Delta(name, _) => name == state,
+        Term::Add(parts) => parts.iter().all(|p| is_homogeneous(p, state)),
+        Term::Neg(x) | Term::T(x) | Term::Part(_, x) | Term::Div(x, _) => is_homogeneous(x, state),
+        Term::Matrix(rows) => rows.iter().flatten().all(|x| is_homogeneous(x, state)),
+        Term::Had(parts) | Term::Mul(parts) => {
+            let linear: Vec<&Term> = parts.iter().filter(|p| p.is_linear_part()).collect();
+            matches!(linear[..], [one] if is_homogeneous(one, state))
+        }
+        _ => false,
+    }
+}
+
+/// Whether every δ in a term is computed from values of its own step.
+pub(crate) fn of_one_step(writer: &Writer<'_>, term: &Term) -> bool {
+    let lines = recursions(writer);
+    let mut pending = vec![term.clone()];
+    let mut known: Vec<Name> = Vec::new();
+    while let Some(term) = pending.pop() {
+        let elsewhere = |t: &Term| match t {
+            Term::Delta(_, at) => *at != Some(Time::var('t')),
+            // The loss of another step may read it with the value of that one.
+            Term::Value(_, Some(at)) => *at != Time::var('t'),
+            t => matches!(t, Term::Before(..) | Term::At(..) | Term::Sum(..)),
+        };
+        if term.any(&elsewhere) {
+            return false;
+        }
+        let mut names = Vec::new();
+        visit(&term, &mut |t| {
+            if let Term::Delta(name, _) = t {
+                names.push(Arc::clone(name));
+            }
+        });
+        for name in names
+            .into_iter()
+            .filter(|n| !known.contains(n))
+            .collect::<Vec<_>>()
+        {
+            let id = format!("delta.{name}");
+            let Some((_, right)) = lines.iter().find(|(known, _)| *known == id) else {
+                return false;
+            };
+            pending.push(right.clone());
+            known.push(name);
+        }
+    }
+    true
+}

@@ -1,0 +1,36 @@
+//! The differential of the loss, step by step: by how much each step adds to it.
+
+use super::writer::Writer;
+use crate::derive::algebra::normal::inner;
+use crate::derive::algebra::term::Time;
+use crate::derive::record::part::{Level, Part};
+use crate::derive::record::relation::Range;
+use crate::derive::record::rewrite::{At, Rewrite};
+use crate::derive::rules::proof::Proof;
+
+/// `⟨λ_t, ds_t⟩ = ⟨λ_{t−1} − e_{t−1}, ds_{t−1}⟩ + ⟨λ_t, d⁺s_t⟩`: what one step adds to the differential of
+/// the loss. Added up over the steps, all but the ends cancel.
+pub(crate) fn pairing(writer: &mut Writer<'_>, recursion: &str, part: Part) {
+    let (now, before) = (Time::var('t'), Time::var('t').plus(-1));
+    let Some(line) = writer.equations.iter().find(|e| e.id == recursion) else {
+        return;
+    };
+    let left = inner(line.left.clone(), writer.differential(&now));
+    let made = Proof::of(writer.known(), left.clone())
+        .by(Rewrite::Unfold(At::new("jac.differential", &[])))
+        .and_then(|p| p.by(Rewrite::InnerSum))
+        .and_then(|p| p.by(Rewrite::InnerAdjoint))
+        .and_then(|p| p.by(Rewrite::Solved(At::new(recursion, &[('t', before)]))));
+    let Some(made) = made.map(Proof::done) else {
+        return;
+    };
+    let id = match part {
+        Part::Costate => "costate.pairing",
+        _ => "bridge.pairing",
+    };
+    let equation = writer.prove(id.into(), part, left, made);
+    equation.range = Range {
+        vars: vec![('t', Time::at(2), Time::last())],
+    };
+    equation.level = Level::Normal;
+}

@@ -1,0 +1,102 @@
+//! Other forms of the recursion of `δ`: at the last step, and with every single reader put in.
+
+use std::sync::Arc;
+
+use super::writer::Writer;
+use crate::derive::algebra::term::{Name, Term, Time};
+use crate::derive::record::part::{Level, Part};
+use crate::derive::record::relation::Range;
+use crate::derive::record::rewrite::{At, Rewrite};
+use crate::derive::rules::proof::Proof;
+
+/// δ at the last step, where nothing comes from later ones.
+pub(crate) fn boundary(writer: &mut Writer<'_>, name: &Name) {
+    let id = format!("delta.{name}");
+    let Some(line) = writer.equations.iter().find(|e| e.id == id) else {
+        return;
+    };
+    let parts = line.right.addends();
+    let now = Time::var('t');
+    let later = |t: &Term| {
+        t.any(&|t| {
+            matches!(t, Term::Delta(_, Some(at)) if at.offset > 0)
+                || *t == Term::Before(now.clone(), Time::last())
+        })
+    };
+    let ahead: Vec<&Term> = parts.iter().filter(|p| later(p)).collect();
+    let ours = |t: &Term| matches!(t, Term::Delta(_, Some(at)) if at.base == now.base);
+    if ahead.is_empty() || !ahead.iter().all(|t| t.any(&ours)) {
+        return;
+    }
+    let shape = line.shape.clone();
+    let left = Term::Delta(Arc::clone(name), Some(Time::last()));
+    let made = Proof::of(writer.known(), left.clone())
+        .by(Rewrite::Unfold(At::new(id, &[('t', Time::last())])))
+        .and_then(|p| p.by(Rewrite::End));
+    let Some(made) = made.map(Proof::done) else {
+        return;
+    };
+    let equation = writer.prove(format!("last.{name}"), Part::Recursion, left, made);
+    equation.shape = shape;
+    equation.level = Level::Normal;
+}
+
+/// δ with everything put in that has a single reader.
+pub(crate) fn compact(writer: &mut Writer<'_>) {
+    let lines: Vec<(Name, Term, Term)> = writer
+        .equations
+        .iter()
+        .filter(|e| e.id.starts_with("delta."))
+        .filter_map(|e| match &e.left {
+            Term::Delta(name, _) => Some((Arc::clone(name), e.left.clone(), e.right.clone())),
+            _ => None,
+        })
+        .collect();
+    let single: Vec<Name> = lines
+        .iter()
+        .filter(|(name, _, right)| is_single(right, name))
+        .map(|(name, ..)| Arc::clone(name))
+        .collect();
+    for (name, left, right) in lines {
+        let known = writer.known();
+        let mut proof = Proof::of(known, right);
+        while let Some((of, at)) = first_of(&proof.term, &single) {
+            let line = At::new(format!("delta.{of}"), &[('t', at)]);
+            let Some(next) = proof.by(Rewrite::Unfold(line)) else {
+                return;
+            };
+            proof = next;
+        }
+        let made = proof.done();
+        if made.steps.is_empty() {
+            continue;
+        }
+        let id = format!("compact.{name}");
+        let stepped = matches!(left, Term::Delta(_, Some(_)));
+        let equation = writer.prove(id, Part::Recursion, left, made);
+        equation.range = if stepped { Range::all() } else { Range::once() };
+        equation.premises.insert(0, format!("delta.{name}"));
+        equation.level = Level::Normal;
+    }
+}
+
+/// The first δ of one of some values, with its step.
+fn first_of(term: &Term, names: &[Name]) -> Option<(Name, Time)> {
+    match term {
+        Term::Delta(name, Some(at)) if names.contains(name) => Some((Arc::clone(name), at.clone())),
+        term => term.parts().into_iter().find_map(|p| first_of(p, names)),
+    }
+}
+
+/// Whether a line is one product with one δ of another value at the same step.
+fn is_single(right: &Term, name: &Name) -> bool {
+    let at_step = |t: &Term| matches!(t, Term::Delta(_, Some(at)) if at.offset == 0);
+    match right {
+        Term::Had(parts) => {
+            let deltas: Vec<&Term> = parts.iter().filter(|p| p.is_linear_part()).collect();
+            matches!(deltas[..], [Term::Delta(other, _)] if other != name)
+                && deltas.iter().all(|d| at_step(d))
+        }
+        _ => false,
+    }
+}
