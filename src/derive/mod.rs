@@ -6,30 +6,19 @@
 //! of any equation in here: what is printed is what is computed.
 
 mod algebra;
-mod arrays;
-mod blocks;
 mod chapters;
 mod check;
 mod document;
-mod evaluate;
-mod immediate;
-mod multiply;
-mod norms;
 mod notation;
-mod one_step;
-mod oracle;
-mod reach;
 mod reading;
 mod record;
 mod rules;
-mod shares;
-mod step;
 
 pub use algebra::change::{Change, Place};
 pub use algebra::term::{Base, Name, Term, Time};
-pub use check::{TOLERANCE, compare};
+pub use check::compare::{TOLERANCE, compare};
+pub use check::evaluate::Instance;
 pub use document::Format;
-pub use evaluate::Instance;
 pub use notation::lexicon::Lexicon;
 pub use notation::symbols::Symbols;
 pub use record::derivation::{Checks, Derivation, Kept, Reach};

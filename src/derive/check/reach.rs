@@ -7,16 +7,16 @@ use std::sync::Arc;
 
 use ndarray::Array2;
 
-use super::algebra::chain::{Carried, block_line, flow};
-use super::algebra::term::{Base, Name, Term, Time};
 use super::arrays::V;
-use super::chapters::mirror::{self, Mirror};
 use super::evaluate::{Instance, Key};
-use super::norms::spectral_norm;
-use super::notation::symbols;
 use super::oracle::Oracle;
-use super::record::derivation::{Chain, Derivation, Kept, Reach};
-use super::record::part::Part;
+use super::singular::spectral_norm;
+use crate::derive::algebra::chain::{Carried, block_line, flow};
+use crate::derive::algebra::term::{Base, Name, Term, Time};
+use crate::derive::chapters::mirror::{self, Mirror};
+use crate::derive::notation::symbols;
+use crate::derive::record::derivation::{Chain, Derivation, Kept, Reach};
+use crate::derive::record::part::Part;
 use crate::error::Result;
 use crate::recurrence::{Batch, Params};
 
@@ -198,7 +198,7 @@ impl Derivation {
             of_chain(state).then_some(())?;
             self.equation(&format!("carousel.norm.{state}"))?;
             let mut product = None;
-            super::algebra::term::visit(&line.right, &mut |t| {
+            crate::derive::algebra::term::visit(&line.right, &mut |t| {
                 if let (Term::HadProd(j, _, _, body), None) = (t, &product) {
                     product = Some((*j, body.clone()));
                 }

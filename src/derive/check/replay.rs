@@ -1,11 +1,11 @@
-//! One use of a rule: a line before, a line after, and where in the engine's graph it happened.
+//! The steps of a derivation, made again.
 
-use super::chapters::mirror::Mirror;
-use super::reading::engine::{self, Reapply, adjoint, tangent};
-use super::record::derivation::Derivation;
-use super::record::rewrite::Rewrite;
-use super::record::step::{Site, Step};
-use super::rules::known::{Known, scalars};
+use crate::derive::chapters::mirror::Mirror;
+use crate::derive::reading::engine::{self, Reapply, adjoint, tangent};
+use crate::derive::record::derivation::Derivation;
+use crate::derive::record::rewrite::Rewrite;
+use crate::derive::record::step::{Site, Step};
+use crate::derive::rules::known::{Known, scalars};
 use crate::error::{Error, Result};
 
 impl Derivation {

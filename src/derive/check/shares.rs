@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use ndarray::{Array2, ArrayD, IxDyn};
 
-use super::algebra::chain::names;
-use super::algebra::term::Name;
 use super::evaluate::{Instance, Key};
 use super::oracle::{Oracle, give, rank2};
+use crate::derive::algebra::chain::names;
+use crate::derive::algebra::term::Name;
 use crate::error::Result;
 use crate::recurrence::{Batch, Params, Unrolled};
 use crate::shape::Type;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use ndarray::Array2;
 
-use super::algebra::chain::{Carried, read_of};
-use super::algebra::term::{Name, Term};
 use super::arrays::{Found, SIZELESS, V, joined};
 use super::evaluate::{Instance, Key, Steps};
+use crate::derive::algebra::chain::{Carried, read_of};
+use crate::derive::algebra::term::{Name, Term};
 
 impl Instance {
     /// How a value depends on what it reads so many steps away at once; nothing beyond the ends

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use ndarray::{Array2, ArrayD, IxDyn};
 
-use super::algebra::term::Name;
 use super::evaluate::{Instance, Key};
 use super::oracle::{Oracle, Place, by_step, give, rank2};
+use crate::derive::algebra::term::Name;
 use crate::error::{Error, Result};
 use crate::op::Op;
 use crate::recurrence::{Batch, Outputs, Params, Unrolled};

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use ndarray::Array2;
 
-use super::algebra::chain::Carried;
-use super::algebra::conditions::is_condition;
-use super::algebra::shapes::Function;
-use super::algebra::term::{Base, Name, Term, Time};
 use super::arrays::{
     Found, SIZELESS, V, cut, had, iverson, kronecker, matrix, mul, plus, scalar, shaped,
 };
-use super::norms::{least_singular_value, spectral_norm};
-use super::record::equation::Letter;
+use super::singular::{least_singular_value, spectral_norm};
+use crate::derive::algebra::chain::Carried;
+use crate::derive::algebra::conditions::is_condition;
+use crate::derive::algebra::shapes::Function;
+use crate::derive::algebra::term::{Base, Name, Term, Time};
+use crate::derive::record::equation::Letter;
 use crate::op::{Linear, Op, Value};
 use crate::shape::{Dim, Rate, Shape, Type};
 

@@ -4,7 +4,7 @@
 
 use ndarray::{Array2, ArrayD, Axis, IxDyn, Slice};
 
-use super::algebra::term::Along;
+use crate::derive::algebra::term::Along;
 
 /// Why a value cannot be computed where ones, an identity or a zero take their size from a context
 /// that is not part of the line.

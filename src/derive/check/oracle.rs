@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use ndarray::{Array2, ArrayD, IxDyn};
 
-use super::algebra::chain::read_of;
-use super::algebra::term::Name;
 use super::arrays::matrix;
 use super::evaluate::{Instance, Key};
-use super::reading::read::Reader;
-use super::record::derivation::Derivation;
+use crate::derive::algebra::chain::read_of;
+use crate::derive::algebra::term::Name;
+use crate::derive::reading::read::Reader;
+use crate::derive::record::derivation::Derivation;
 use crate::error::{Error, Result};
 use crate::limit::check_memory;
 use crate::noise::Noise;

@@ -6,10 +6,10 @@
 
 use ndarray::{Array2, ArrayD, IxDyn};
 
-use super::algebra::chain::Carried;
-use super::algebra::term::Name;
 use super::evaluate::{Instance, Key};
 use super::oracle::{Oracle, by_step, give};
+use crate::derive::algebra::chain::Carried;
+use crate::derive::algebra::term::Name;
 use crate::error::Result;
 use crate::op::{NodeId, Op};
 use crate::shape::Rate;

@@ -2,9 +2,9 @@
 
 use ndarray::Array2;
 
-use super::algebra::term::Term;
 use super::arrays::{Found, SIZELESS, V, mul, plus, scalar};
 use super::evaluate::{Instance, Steps};
+use crate::derive::algebra::term::Term;
 
 fn is_row(a: &Array2<f64>) -> bool {
     a.nrows() == 1 && a.ncols() > 1

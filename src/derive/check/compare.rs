@@ -2,16 +2,16 @@
 
 use ndarray::Array2;
 
-use super::algebra::normal::inner;
-use super::algebra::term::{Base, Name, Term, Time};
 use super::arrays::{SIZELESS, V};
 use super::evaluate::{Instance, Steps};
-use super::notation::lexicon::Lexicon;
 use super::oracle::{Oracle, STEPS};
-use super::record::derivation::{Checks, Derivation};
-use super::record::equation::{Check, Equation};
-use super::record::relation::{Condition, Range, Relation};
-use super::record::words::Word;
+use crate::derive::algebra::normal::inner;
+use crate::derive::algebra::term::{Base, Name, Term, Time};
+use crate::derive::notation::lexicon::Lexicon;
+use crate::derive::record::derivation::{Checks, Derivation};
+use crate::derive::record::equation::{Check, Equation};
+use crate::derive::record::relation::{Condition, Range, Relation};
+use crate::derive::record::words::Word;
 use crate::error::Result;
 use crate::render::Dialect;
 
