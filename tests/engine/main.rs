@@ -19,6 +19,7 @@ mod mistakes;
 mod mutants;
 mod names;
 mod non_finite;
+mod non_finite_random;
 mod ops;
 mod ops_linear;
 mod sequences;

@@ -10,3 +10,4 @@ mod library;
 mod mistakes;
 mod printing;
 mod random;
+mod written;

@@ -1,12 +1,9 @@
 //! Where a number that is not finite began, in random recurrences: the compiled program names the operation,
 //! step, sample and entry that the evaluator names, which looks at every node of every step.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
+use crate::support::Noise;
 use bptt::{Batch, Params, Recurrence, Wrt};
 use ndarray::Array2;
-use support::Noise;
 
 fn parse(text: &str) -> Recurrence {
     Recurrence::parse("random.rec", text).unwrap_or_else(|e| panic!("{text}\n{e}"))

@@ -1,12 +1,9 @@
 //! A recurrence that is written and read again has the same meaning, with all that it carries: which
 //! steps are active, what states are after each sequence, what a derivative added, how parameters start.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
+use crate::support::Noise;
+use crate::support::library::parse;
 use bptt::{Batch, Kind, Outputs, Params, Rate, Recurrence, Role, Wrt};
-use support::Noise;
-use support::library::parse;
 
 const SIZES: &[(&str, usize)] = &[("H", 2), ("C", 3)];
 const LENGTHS: &[usize] = &[5, 4];
@@ -68,7 +65,7 @@ fn is_flag(name: &str) -> bool {
 
 /// Random data; at steps that are not active, inputs hold no numbers and no classes.
 fn data(r: &Recurrence, seed: u64) -> (Params<f64>, Batch<f64>) {
-    let (params, mut batch) = support::instance(r, SIZES, LENGTHS, seed);
+    let (params, mut batch) = crate::support::instance(r, SIZES, LENGTHS, seed);
     let mut noise = Noise(seed);
     let mut masks = Vec::new();
     for leaf in r.tape().leaves().iter().filter(|l| is_flag(l.name())) {
