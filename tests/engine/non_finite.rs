@@ -258,7 +258,7 @@ fn an_overflow_on_the_border_has_a_name() {
                 continue;
             };
             cases += 1;
-            for word in ["`dot(w, s)` is", "inf", "step 0 of sample 0", "entry []"] {
+            for word in ["`dot(w, s)` is", "inf", "step 0 of sample 0"] {
                 assert!(found.to_string().contains(word), "{word} in {found}");
             }
         }
