@@ -215,9 +215,7 @@ where
                 unsafe { gather::<V>(operand, block, 1, len, 0, 0) };
             }
         }
-        for op in call.ops {
-            unsafe { micro_op::<V>(op, call.table, len) };
-        }
+        unsafe { Extent::row(call.table, len).run::<V>(call.ops) };
         return;
     }
     let dense = |o: &Rows<V::Elem>| !o.spread && o.stride == len;
@@ -267,9 +265,7 @@ where
                     }
                 }
             }
-            for op in call.ops {
-                unsafe { micro_op::<V>(op, call.table, count * width) };
-            }
+            unsafe { Extent::row(call.table, count * width).run::<V>(call.ops) };
             for (i, operand) in call.operands.iter().enumerate().skip(call.inputs) {
                 if count > 1 && operand.stride != len {
                     unsafe { scatter::<V>(operand, call.table[fixed + i], count, width, row) };
@@ -305,16 +301,13 @@ where
                 unsafe { gather::<V>(operand, block, most.min(call.rows - row), len, row, 0) };
             }
         }
-        for op in call.ops {
-            let this = Loop {
-                op,
-                table: call.table,
-                strides: call.strides,
-                rows: count,
-                count: len,
-            };
-            unsafe { value::<V, _>(op.code, this) };
-        }
+        let extent = Extent {
+            table: call.table,
+            strides: call.strides,
+            rows: count,
+            count: len,
+        };
+        unsafe { extent.run::<V>(call.ops) };
         row += count;
     }
 }
@@ -460,9 +453,14 @@ where
     }
 }
 
-/// A micro-op with its blocks.
+/// A micro-op with its blocks: two pointers, which a call passes in registers.
 struct Loop<'a, T> {
     op: &'a MicroOp,
+    extent: &'a Extent<'a, T>,
+}
+
+/// The blocks of a program, the same for all its micro-ops.
+pub(super) struct Extent<'a, T> {
     table: &'a [*mut T],
     /// The entries from one row to the next for each place, if there are several rows.
     strides: &'a [usize],
@@ -475,13 +473,19 @@ impl<V: Vector> Operands<V> for Loop<'_, V::Elem> {
     type Output = ();
     #[inline(always)]
     unsafe fn each<M: Micro<V::Elem>>(self, micro: M) {
-        V::outline(Each { this: self, micro });
+        let each = Each { this: self, micro };
+        // Several arguments: cheap, so that a call would take as long as the work.
+        if M::ARGS > 1 {
+            each.run::<V>();
+        } else {
+            V::outline(each);
+        }
     }
 }
 
-/// A micro-op on its blocks as a function of its own. Inlined at every place that runs programs, the
-/// op table would be most of the machine code of the library, and in a debug build its locals would
-/// add up in one frame of a megabyte.
+/// A micro-op on its blocks. An elementary function is a function of its own: inlined, they would be
+/// most of the machine code of the library, and in a debug build their locals would add up in one
+/// frame of a megabyte.
 struct Each<'a, T, M> {
     this: Loop<'a, T>,
     micro: M,
@@ -497,44 +501,65 @@ impl<T: Element, M: Micro<T>> Kernel<T> for Each<'_, T, M> {
     }
 }
 
-/// One micro-op on the first `count` entries of its blocks.
-///
-/// # Safety
-/// Every place that the op names is valid for `count` entries.
-#[inline(always)]
-pub(super) unsafe fn micro_op<V: Vector>(op: &MicroOp, table: &[*mut V::Elem], count: usize)
-where
-    V::Elem: Scalar,
-{
-    let this = Loop {
-        op,
-        table,
-        strides: &[],
-        rows: 1,
-        count,
-    };
-    unsafe { value::<V, _>(op.code, this) }
+impl<'a, T: Element + Scalar> Extent<'a, T> {
+    /// The first `count` entries of each block.
+    #[inline(always)]
+    pub(super) const fn row(table: &'a [*mut T], count: usize) -> Self {
+        Self {
+            table,
+            strides: &[],
+            rows: 1,
+            count,
+        }
+    }
+
+    /// Some micro-ops, one after the other.
+    ///
+    /// # Safety
+    /// Every place that the ops name is valid for these entries.
+    #[inline(always)]
+    pub(super) unsafe fn run<V: Vector<Elem = T>>(&self, ops: &[MicroOp]) {
+        V::outline(Run { extent: self, ops });
+    }
+}
+
+/// Micro-ops on the same blocks: one function for all places that run programs.
+struct Run<'a, T> {
+    extent: &'a Extent<'a, T>,
+    ops: &'a [MicroOp],
+}
+
+impl<T: Element + Scalar> Kernel<T> for Run<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector<Elem = T>>(self) {
+        for op in self.ops {
+            let this = Loop {
+                op,
+                extent: self.extent,
+            };
+            // SAFETY: the caller of `Extent::run` vouches for the blocks.
+            unsafe { value::<V, _>(op.code, this) };
+        }
+    }
 }
 
 /// One micro-op on every entry of its blocks; the last vector of a row may be partial.
 #[inline(always)]
 unsafe fn each<V: Vector, M: Micro<V::Elem>>(this: &Loop<'_, V::Elem>, micro: M) {
-    let places = [
-        this.op.from[0],
-        this.op.from[1],
-        this.op.from[2],
-        this.op.to,
-    ];
-    let mut blocks = places.map(|i| unsafe { *this.table.get_unchecked(i as usize) });
-    let mut left = this.rows;
+    let Loop { op, extent } = this;
+    let places = [op.from[0], op.from[1], op.from[2], op.to];
+    let mut blocks = places.map(|i| unsafe { *extent.table.get_unchecked(i as usize) });
+    let mut left = extent.rows;
     loop {
-        unsafe { row::<V, M>(blocks, this.count, micro) };
+        unsafe { row::<V, M>(blocks, extent.count, micro) };
         left -= 1;
         if left == 0 {
             return;
         }
         for (block, place) in blocks.iter_mut().zip(places) {
-            let stride = unsafe { *this.strides.get_unchecked(place as usize) };
+            let stride = unsafe { *extent.strides.get_unchecked(place as usize) };
             *block = block.wrapping_add(stride);
         }
     }

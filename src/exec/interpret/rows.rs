@@ -79,33 +79,56 @@ impl<T: Element> Kernel<T> for Contraction<T> {
 
     #[inline(always)]
     fn run<V: Vector<Elem = T>>(self) {
-        for row in 0..self.rows {
-            // SAFETY: whoever made the contraction vouches for its operands.
-            unsafe { self.row::<V>(row) };
+        match self.b {
+            Some(b) if self.contract.strong => self.strong::<V>(b),
+            _ => {
+                for row in 0..self.rows {
+                    // SAFETY: whoever made the contraction vouches for its operands.
+                    unsafe { self.row::<V>(row) };
+                }
+            }
         }
     }
 }
 
 impl<T: Element> Contraction<T> {
+    /// The rows of a product in which a zero wins against an infinity. A row of finite entries is one
+    /// of the plain product, bit for bit.
+    #[inline(always)]
+    fn strong<V: Vector<Elem = T>>(&self, b: *const T) {
+        for row in 0..self.rows {
+            // SAFETY: whoever made the contraction vouches for its operands.
+            let (left, right, out) = unsafe {
+                (
+                    self.a.add(row * self.strides[0]),
+                    b.add(row * self.strides[1]),
+                    self.out.add(row * self.strides[2]),
+                )
+            };
+            if unsafe { is_finite(left, self.lens[0]) && is_finite(right, self.lens[1]) } {
+                V::outline(Self {
+                    contract: Contract {
+                        strong: false,
+                        ..self.contract
+                    },
+                    a: left,
+                    b: Some(right),
+                    out,
+                    rows: 1,
+                    ..*self
+                });
+            } else {
+                unsafe { self.strong_row(left, right, out) };
+            }
+        }
+    }
+
     #[inline(always)]
     unsafe fn row<V: Vector<Elem = T>>(&self, row: usize) {
-        let Contract {
-            m,
-            k,
-            n,
-            a,
-            b,
-            strong,
-        } = self.contract;
+        let Contract { m, k, n, a, b, .. } = self.contract;
         let left = unsafe { self.a.add(row * self.strides[0]) };
         let right = self.b.map(|b| unsafe { b.add(row * self.strides[1]) });
         let out = unsafe { self.out.add(row * self.strides[2]) };
-        if strong
-            && let Some(right) = right
-            && unsafe { !is_finite(left, self.lens[0]) || !is_finite(right, self.lens[1]) }
-        {
-            return unsafe { self.strong_row(left, right, out) };
-        }
         for i in 0..m {
             let left = unsafe { left.add(i * a[0]) };
             let to = unsafe { out.add(i * n) };
@@ -156,8 +179,8 @@ impl<T: Element> Contraction<T> {
     }
 }
 
-/// A sum of many numbers beside which everything that its additions lose is added up (Kahan 1965),
-/// so that its error does not grow with their number.
+/// A sum of many numbers. In `f32`, the rounding error of each addition is added to the next number
+/// (Kahan 1965), so that the error of the sum does not grow with their count.
 #[derive(Clone, Copy)]
 struct Sum<T> {
     sum: T,
@@ -168,6 +191,12 @@ impl<T: Element> Sum<T> {
     /// Adds a number.
     #[inline(always)]
     fn add(self, x: T) -> Self {
+        if !T::COMPENSATED {
+            return Self {
+                sum: self.sum + x,
+                ..self
+            };
+        }
         let x = x + self.lost;
         let sum = self.sum + x;
         let part = sum - self.sum;
@@ -195,6 +224,12 @@ impl<V: Vector> Sums<V> {
 
     #[inline(always)]
     fn add(self, x: V) -> Self {
+        if !V::Elem::COMPENSATED {
+            return Self(Sum {
+                sum: self.0.sum + x,
+                ..self.0
+            });
+        }
         let x = x + self.0.lost;
         let sum = self.0.sum + x;
         let part = sum - self.0.sum;
@@ -248,12 +283,16 @@ pub(crate) unsafe fn strong_outer<T: Element + Scalar>(
 
 #[inline(always)]
 unsafe fn total<V: Vector>(x: *const V::Elem, stride: usize, n: usize) -> V::Elem {
+    let some = |from: usize| {
+        let rest = from..n.min(from + TOGETHER);
+        rest.fold(V::Elem::ZERO, |sum, i| sum + unsafe { *x.add(i * stride) })
+    };
     let mut sum = Sum {
-        sum: V::Elem::ZERO,
+        sum: some(0),
         lost: V::Elem::ZERO,
     };
-    for i in 0..n {
-        sum = sum.add(unsafe { *x.add(i * stride) });
+    for from in (TOGETHER..n).step_by(TOGETHER) {
+        sum = sum.add(some(from));
     }
     sum.sum
 }
@@ -261,28 +300,57 @@ unsafe fn total<V: Vector>(x: *const V::Elem, stride: usize, n: usize) -> V::Ele
 /// The inner product, in as many chains as a vector has lanes.
 #[inline(always)]
 unsafe fn dot<V: Vector>(a: *const V::Elem, b: *const V::Elem, n: usize) -> V::Elem {
-    let mut sums = Sums::<V>::zero();
-    let mut i = 0;
-    while i < n {
-        let mut sum = V::splat(V::Elem::ZERO);
-        let end = n.min(i + TOGETHER * V::LANES);
-        while i + V::LANES <= end {
-            unsafe { sum = V::load(a.add(i)).mul_add(V::load(b.add(i)), sum) };
-            i += V::LANES;
-        }
-        if i < end {
-            unsafe {
-                let (a, b) = (
-                    V::load_partial(a.add(i), end - i),
-                    V::load_partial(b.add(i), end - i),
-                );
-                sum = a.mul_add(b, sum);
-            }
-            i = end;
-        }
-        sums = sums.add(sum);
+    if n <= TOGETHER * V::LANES {
+        return unsafe { products::<V>(a, b, n) }.sum();
     }
-    sums.0.sum.sum()
+    V::outline(LongProduct { a, b, n })
+}
+
+/// The inner product of many entries.
+struct LongProduct<T> {
+    a: *const T,
+    b: *const T,
+    n: usize,
+}
+
+impl<T: Element> Kernel<T> for LongProduct<T> {
+    type Output = T;
+
+    #[inline(always)]
+    fn run<V: Vector<Elem = T>>(self) -> T {
+        let most = TOGETHER * V::LANES;
+        let mut sums = Sums::<V>::zero();
+        for from in (0..self.n).step_by(most) {
+            let n = most.min(self.n - from);
+            // SAFETY: whoever made it vouches for `n` entries.
+            sums = sums.add(unsafe { products::<V>(self.a.add(from), self.b.add(from), n) });
+        }
+        sums.0.sum.sum()
+    }
+}
+
+/// Sums of products, a sum in each lane.
+///
+/// # Safety
+/// `a` and `b` are valid for reading `n` entries.
+#[inline(always)]
+unsafe fn products<V: Vector>(a: *const V::Elem, b: *const V::Elem, n: usize) -> V {
+    let mut sum = V::splat(V::Elem::ZERO);
+    let mut i = 0;
+    while i + V::LANES <= n {
+        unsafe { sum = V::load(a.add(i)).mul_add(V::load(b.add(i)), sum) };
+        i += V::LANES;
+    }
+    if i < n {
+        unsafe {
+            let (a, b) = (
+                V::load_partial(a.add(i), n - i),
+                V::load_partial(b.add(i), n - i),
+            );
+            sum = a.mul_add(b, sum);
+        }
+    }
+    sum
 }
 
 /// `out[j] = Σ_l a[l] b[l, j]`.
@@ -481,7 +549,8 @@ impl<T: Element> SumRows<T> {
     /// There are these columns.
     #[inline(always)]
     unsafe fn keep<V: Vector<Elem = T>>(&self, sums: Sums<V>, column: usize, n: usize) {
-        for (x, to) in [(sums.0.sum, self.out), (sums.0.lost, self.lost)] {
+        let places = [(sums.0.sum, self.out), (sums.0.lost, self.lost)];
+        for (x, to) in places.into_iter().take(1 + usize::from(T::COMPENSATED)) {
             unsafe {
                 if n == V::LANES {
                     x.store(to.add(column));

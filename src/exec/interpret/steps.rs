@@ -8,7 +8,7 @@
     reason = "operands are reached through pointers that move from step to step"
 )]
 
-use super::entrywise::{BLOCK, micro_op};
+use super::entrywise::{BLOCK, Extent};
 use crate::exec::kernel::Panels;
 use crate::exec::kernel::Product;
 use crate::exec::kernel::Start;
@@ -174,9 +174,8 @@ impl<T: Element + Scalar, P: Programs> Steps<'_, T, P> {
                 *place = block;
             }
         }
-        for op in self.programs.ops(program) {
-            unsafe { micro_op::<V>(op, table, len) };
-        }
+        let ops = self.programs.ops(program);
+        unsafe { Extent::row(table, len).run::<V>(ops) };
     }
 }
 

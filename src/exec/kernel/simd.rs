@@ -50,6 +50,8 @@ pub(crate) trait Element:
     const LIFT: (Self, Self);
     /// What the stored exponent of 1 is.
     const BIAS: Self;
+    /// True if sums of many numbers need compensation. In `f64`, 10⁷ additions lose at most 10⁻⁹.
+    const COMPENSATED: bool;
 
     /// Run a kernel over the vectors of an instruction set.
     fn dispatch<K: Kernel<Self>>(isa: Isa, kernel: K) -> K::Output;
@@ -309,6 +311,7 @@ macro_rules! element {
             const MIN_POSITIVE: Self = <$t>::MIN_POSITIVE;
             const LIFT: (Self, Self) = $lift;
             const BIAS: Self = $bias;
+            const COMPENSATED: bool = size_of::<Self>() == size_of::<f32>();
 
             #[inline(always)]
             fn dispatch<K: Kernel<Self>>(isa: Isa, kernel: K) -> K::Output {

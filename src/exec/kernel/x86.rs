@@ -25,12 +25,14 @@ pub(super) fn has_avx512() -> bool {
 }
 
 /// The caller has detected the features.
+#[inline(never)]
 #[target_feature(enable = "avx2,fma")]
 fn run_avx2<V: Vector, K: Kernel<V::Elem>>(kernel: K) -> K::Output {
     kernel.run::<V>()
 }
 
 /// The caller has detected the features.
+#[inline(never)]
 #[target_feature(enable = "avx2,fma,avx512f,avx512dq")]
 fn run_avx512<V: Vector, K: Kernel<V::Elem>>(kernel: K) -> K::Output {
     kernel.run::<V>()
