@@ -7,6 +7,8 @@ pub(super) struct Estimate {
     pub(super) error: f64,
     /// The part of the error that rounding alone explains.
     pub(super) rounding: f64,
+    /// The largest displacement at which the function was evaluated for it.
+    pub(super) reach: f64,
 }
 
 /// The reason why a function has no value at a displacement that can be used.
@@ -58,11 +60,51 @@ pub(super) fn derivative(
     best.ok_or(Kink)
 }
 
+/// How strongly a derivative bends between two displacements.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bend {
+    /// The largest distance of the mean at two opposite displacements from the middle.
+    most: f64,
+    /// The largest derivative.
+    size: f64,
+}
+
+impl Bend {
+    /// If the truncation error of differences over these displacements may be this large. A few
+    /// numbers of a chaotic function may agree by accident; all of them do not.
+    pub(super) fn explains(self, difference: f64) -> bool {
+        !(self.most <= (0.1 * self.size).max(0.25 * difference))
+    }
+}
+
+/// The bend of each entry of `slope`, a function of a displacement, up to `reach`. Central differences
+/// are off by a third of it where the function is smooth, and say nothing where it is large.
+pub(super) fn bends(
+    reach: f64,
+    mut slope: impl FnMut(f64) -> Result<Vec<f64>, Kink>,
+) -> Result<Vec<Bend>, Kink> {
+    const PAIRS: [f64; 8] = [0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0];
+    let middle = slope(0.0)?;
+    let mut bends = vec![Bend::default(); middle.len()];
+    for part in PAIRS {
+        let (up, down) = (slope(part * reach)?, slope(-part * reach)?);
+        for (bend, (m, (u, d))) in bends
+            .iter_mut()
+            .zip(middle.iter().zip(up.iter().zip(&down)))
+        {
+            bend.most = bend.most.max((0.5 * (u + d) - m).abs());
+            bend.size = bend.size.max(m.abs()).max(u.abs()).max(d.abs());
+        }
+    }
+    Ok(bends)
+}
+
 impl Estimate {
-    const UNKNOWN: Self = Self {
+    pub(super) const UNKNOWN: Self = Self {
         value: 0.0,
         error: f64::INFINITY,
         rounding: 0.0,
+        reach: 0.0,
     };
 
     /// The better of two estimates, with an error that covers the contradiction with the other.
@@ -104,7 +146,7 @@ fn table(
             .zip(&down)
             .map(|(u, d)| (u - d) / (2.0 * step))
             .collect();
-        let mut powers = 4.0;
+        let (mut powers, mut reach) = (4.0, step);
         let mut next = vec![row.clone()];
         for coarse in rows.iter().take(level) {
             let fine = &next[next.len() - 1];
@@ -113,6 +155,7 @@ fn table(
                 .zip(coarse)
                 .map(|(fine, coarse)| fine + (fine - coarse) / (powers - 1.0))
                 .collect();
+            reach *= 2.0;
             for (i, value) in row.iter().enumerate() {
                 let change = (value - fine[i]).abs().max((value - coarse[i]).abs());
                 let rounding = rounding(i);
@@ -122,6 +165,7 @@ fn table(
                         value: *value,
                         error,
                         rounding,
+                        reach,
                     };
                 }
             }
@@ -136,7 +180,7 @@ fn table(
 
 #[cfg(test)]
 mod tests {
-    use super::{Kink, derivative};
+    use super::{Kink, bends, derivative};
 
     #[test]
     fn smooth_function_is_resolved_far_below_the_tolerance() {
@@ -154,6 +198,23 @@ mod tests {
         });
         let found = found.unwrap()[0];
         assert!((found.value * 0.003 - 1.0).abs() < 1e-8, "{found:?}");
+    }
+
+    #[test]
+    fn differences_beyond_the_scale_of_a_function_are_explained_by_its_bend() {
+        let steep = |x: f64| (1e9 * (x + 0.3)).sin();
+        let slope = |x: f64| Ok(vec![1e9 * (1e9 * (x + 0.3)).cos()]);
+        let found = derivative(1.0, 1e-3, &[1e-15], |e| Ok(vec![steep(e)])).unwrap()[0];
+        let difference = (found.value - slope(0.0).unwrap()[0]).abs();
+        assert!(difference > 1e8, "{found:?}");
+        assert!(
+            bends(found.reach, slope).unwrap()[0].explains(difference),
+            "{found:?}"
+        );
+        // A wrong derivative of a smooth function does not bend.
+        let wrong = |x: f64| Ok(vec![1.001 * (x + 0.3).cos()]);
+        assert!(!bends(1.0 / 32.0, wrong).unwrap()[0].explains(1e-3));
+        assert!(!bends(1.0 / 32.0, |_| Ok(vec![0.0])).unwrap()[0].explains(1e-3));
     }
 
     #[test]

@@ -12,8 +12,14 @@ pub enum Remark {
     Stationary,
     /// The gradient and the curvature are zero to rounding.
     Flat,
-    /// The derivative is smaller than the rounding error of the differences.
+    /// The derivative is smaller than the rounding error of the differences, which do not contradict
+    /// it; it uses the rules of built-in ops alone.
     Faint,
+    /// The derivative uses the rule of a custom op, which only differences can test, and it is too
+    /// small for them.
+    Rule,
+    /// The exact routes differ by more than is allowed, and by no more than rounding explains.
+    Rounded,
     /// A kink or the end of a domain is too near for differences.
     Kink,
     /// The loss bends too strongly for differences.
@@ -22,12 +28,14 @@ pub enum Remark {
 
 impl Remark {
     /// Every remark, in the order in which they are printed.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Unused,
         Self::Condition,
         Self::Stationary,
         Self::Flat,
         Self::Faint,
+        Self::Rule,
+        Self::Rounded,
         Self::Kink,
         Self::Bent,
     ];
@@ -41,6 +49,8 @@ impl Remark {
             Self::Stationary => "stationary",
             Self::Flat => "flat",
             Self::Faint => "faint",
+            Self::Rule => "rule",
+            Self::Rounded => "rounded",
             Self::Kink => "kink",
             Self::Bent => "bent",
         }
@@ -62,6 +72,15 @@ impl Remark {
             Self::Faint => {
                 "the derivative is below the rounding error of the differences, which only show \
                  that it is no larger"
+            }
+            Self::Rule => {
+                "its derivative uses the rule of a custom op, which only differences can test, and it \
+                 is too small for them here; check at other numbers (`Params::insert`), or leave out \
+                 constants of the loss"
+            }
+            Self::Rounded => {
+                "rounding errors hide the derivative, as in chaotic systems; check fewer steps, \
+                 `--steps` or `Check::steps`, or other numbers"
             }
             Self::Kink => {
                 "a kink (abs, relu, max, a comparison) or the end of a domain (ln, sqrt) is too near \

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use indexmap::IndexSet;
 use ndarray::{ArrayD, Dimension};
 
-use super::differences::{Estimate, Kink, derivative};
+use super::differences::{Estimate, Kink, bends, derivative};
 use super::scale::{MARGIN, Magnitudes, Scale, Seen};
 use super::subject::{Data, Part, Target, tangent_of_loss};
 use super::work::{FIRST, Meter, Scope};
@@ -71,6 +71,8 @@ pub(super) struct Worst {
     entry: Option<Vec<usize>>,
     compared: usize,
     skipped: usize,
+    /// The reason why something could not be compared that the verdict depends on.
+    doubt: Option<Remark>,
 }
 
 impl Worst {
@@ -82,6 +84,18 @@ impl Worst {
             entry: None,
             compared: 0,
             skipped: 0,
+            doubt: None,
+        }
+    }
+
+    /// Compares by an exact route; all must be compared.
+    pub(super) fn see_exact(&mut self, seen: Seen, entry: Option<&[usize]>) {
+        match seen {
+            Seen::Compared { error, tolerance } => self.see(error, tolerance, entry),
+            _ => {
+                self.skipped += 1;
+                self.doubt = Some(Remark::Rounded);
+            }
         }
     }
 
@@ -102,47 +116,46 @@ impl Worst {
             let index = index.as_array_view();
             let index = index.as_slice().unwrap_or_default();
             let found = found.get(index).copied().unwrap_or(f64::NAN);
-            self.see(
-                scale.exact(found - e, 0.0, tolerance),
-                tolerance,
-                Some(index),
-            );
+            self.see_exact(scale.exact(found - e, 0.0, tolerance), Some(index));
         }
     }
 
+    /// If something was compared, and nothing stays in doubt.
     pub(super) const fn is_resolved(&self) -> bool {
-        self.compared > 0
+        self.compared > 0 && self.doubt.is_none()
     }
 
-    /// A comparison with differences; the remark says why there is none.
+    /// A comparison with differences; the remark says why they do not resolve the derivative.
+    /// `explained` says if the derivative itself bends as strongly as the two disagree.
     pub(super) fn see_estimate(
         &mut self,
         estimate: Result<Estimate, Kink>,
         found: f64,
         scale: Scale,
         entry: Option<&[usize]>,
-    ) -> Option<Remark> {
-        let seen = match estimate {
-            Ok(estimate) => scale.compare(estimate, found, self.route.tolerance()),
-            Err(Kink) => {
-                self.skipped += 1;
-                return Some(Remark::Kink);
-            }
+        explained: impl FnOnce(Estimate) -> bool,
+    ) -> Result<(), Remark> {
+        let hidden = match estimate {
+            Err(Kink) => Remark::Kink,
+            Ok(estimate) => match scale.compare(estimate, found, self.route.tolerance()) {
+                seen if seen.refutes() && explained(estimate) => {
+                    self.doubt = Some(Remark::Bent);
+                    Remark::Bent
+                }
+                Seen::Compared { error, tolerance } => {
+                    self.see(error, tolerance, entry);
+                    return Ok(());
+                }
+                Seen::Bounded { error, tolerance } => {
+                    self.see(error, tolerance, entry);
+                    return Err(Remark::Faint);
+                }
+                Seen::Hidden => Remark::Rule,
+                Seen::Bent => Remark::Bent,
+            },
         };
-        match seen {
-            Seen::Compared { error, tolerance } => {
-                self.see(error, tolerance, entry);
-                None
-            }
-            Seen::Faint => {
-                self.skipped += 1;
-                Some(Remark::Faint)
-            }
-            Seen::Bent => {
-                self.skipped += 1;
-                Some(Remark::Bent)
-            }
-        }
+        self.skipped += 1;
+        Err(hidden)
     }
 }
 
@@ -172,10 +185,12 @@ impl<'a> Runner<'a> {
         let sides = tape.kinks(&values);
         let sizes = Magnitudes::new(&tape, &reference, params, batch, &sides, &mut noise);
         let influences = recurrence.influences(&[recurrence.loss()?]);
-        let leaves = recurrence.tape().leaves().iter().zip(influences);
+        let rules = recurrence.uses_rules(&[recurrence.loss()?], &[]);
+        let leaves = recurrence.tape().leaves().iter();
+        let leaves = leaves.zip(influences).zip(rules);
         let mut targets = Vec::new();
         let mut remarks = IndexSet::new();
-        for (leaf, influence) in leaves {
+        for ((leaf, influence), alone) in leaves {
             let Some(own) = reference.get(leaf.name()).filter(|_| leaf.ty().is_real()) else {
                 continue;
             };
@@ -191,7 +206,7 @@ impl<'a> Runner<'a> {
                 shape: own.shape().to_vec(),
                 influence,
                 // The first output is the loss.
-                scale: sizes.scale(i, leaf.name()),
+                scale: sizes.scale(i, leaf.name(), alone),
                 second_scale: Scale::default(),
             });
         }
@@ -240,6 +255,14 @@ impl<'a> Runner<'a> {
     }
 
     pub(super) fn record(&mut self, target: usize, worst: Worst) {
+        if let Some(doubt) = worst.doubt {
+            self.remark(target, doubt);
+        }
+        let compared = if worst.is_resolved() {
+            worst.compared
+        } else {
+            0
+        };
         let target = &self.targets[target];
         let index = worst.entry.as_deref().unwrap_or_default();
         let (step, sample, entry) = match target.rate {
@@ -256,9 +279,9 @@ impl<'a> Runner<'a> {
             sample,
             step,
             entry: entry.to_vec(),
-            direction: worst.compared > 0 && worst.entry.is_none() && !target.shape.is_empty(),
-            compared: worst.compared,
-            skipped: worst.skipped,
+            direction: compared > 0 && worst.entry.is_none() && !target.shape.is_empty(),
+            compared,
+            skipped: worst.skipped + worst.compared - compared,
         });
     }
 
@@ -402,7 +425,7 @@ impl<'a> Runner<'a> {
     }
 
     /// The scale of a group: that of its largest member.
-    fn scale_of(&self, group: &[usize]) -> Scale {
+    pub(super) fn scale_of(&self, group: &[usize]) -> Scale {
         let scales = group.iter().map(|i| self.targets[*i].scale);
         scales.fold(Scale::default(), Scale::larger)
     }
@@ -429,8 +452,8 @@ impl<'a> Runner<'a> {
                 let (sum, size) = self.along(&probe)?;
                 // A direction adds up many entries, and their rounding errors with them.
                 let tolerance = Route::Forward.tolerance();
-                let error = scale.exact(sum - slope, size, tolerance);
-                worst.see(error, tolerance, probe.entry.as_deref());
+                let seen = scale.exact(sum - slope, size, tolerance);
+                worst.see_exact(seen, probe.entry.as_deref());
             }
             for target in &group {
                 if let Some(array) = data.get_mut(&names[*target]) {
@@ -450,7 +473,7 @@ impl<'a> Runner<'a> {
             }
             let mut worst = Worst::new(Route::Differences);
             let scale = self.scale_of(&group);
-            let (mut hidden, mut visible) = (None, false);
+            let (mut hidden, mut resolved) = (None, false);
             for probe in self.probes(&group) {
                 let name = |target: usize| &*self.targets[target].name;
                 let loss = |step: f64| {
@@ -470,24 +493,27 @@ impl<'a> Runner<'a> {
                 let size = probe.parts.first().map_or(1.0, |(target, _)| {
                     size_of(&self.base, name(*target), probe.entry.as_deref())
                 });
-                let found = derivative(size, GOAL * scale.size, &[self.loss_noise], loss);
+                let found = derivative(size, GOAL * scale.goal(), &[self.loss_noise], loss);
                 let found = found.map(|f| f[0]);
                 let (own, _) = self.along(&probe)?;
-                visible |= found.is_ok_and(|e| e.error <= e.value.abs().max(own.abs()));
-                let remark = worst.see_estimate(found, own, scale, probe.entry.as_deref());
-                hidden = remark.or(hidden);
+                let explained = |estimate: Estimate| {
+                    let found = bends(estimate.reach, |step| self.slope(&probe, step));
+                    let difference = (estimate.value - own).abs();
+                    found.map_or(true, |bends| bends[0].explains(difference))
+                };
+                let entry = probe.entry.as_deref();
+                match worst.see_estimate(found, own, scale, entry, explained) {
+                    Ok(()) => resolved = true,
+                    Err(remark) => hidden = Some(remark),
+                }
             }
             for target in &group {
                 moved.restore(&self.base, &self.targets[*target].name);
             }
-            let remark = match worst.compared {
-                0 => hidden,
-                _ => (!visible).then_some(Remark::Faint),
-            };
             for target in &group {
                 // A gradient of zero has a remark of its own.
-                if let Some(remark) = remark
-                    && !(worst.compared > 0 && self.targets[*target].scale.is_zero())
+                if let Some(remark) = hidden.filter(|_| !resolved)
+                    && !(remark == Remark::Faint && self.targets[*target].scale.is_zero())
                 {
                     self.remark(*target, remark);
                 }
@@ -495,6 +521,23 @@ impl<'a> Runner<'a> {
             self.record_group(&group, worst);
         }
         Ok(())
+    }
+
+    /// The derivative along a displacement by the tape, at a step of it.
+    fn slope(&self, probe: &Probe, step: f64) -> Result<Vec<f64>, Kink> {
+        let mut moved = self.base.clone();
+        for (target, direction) in &probe.parts {
+            let name = &*self.targets[*target].name;
+            moved.place(&self.base, &Part { name, direction }, step);
+        }
+        let found = self.tape.evaluate(&moved.params, &moved.batch);
+        let found = found.map_err(|_| Kink)?;
+        let mut sum = 0.0;
+        for (target, direction) in &probe.parts {
+            let own = found.get(&self.targets[*target].name).ok_or(Kink)?;
+            sum += own.iter().zip(direction).map(|(g, d)| g * d).sum::<f64>();
+        }
+        Ok(vec![sum])
     }
 
     fn record_group(&mut self, group: &[usize], worst: Worst) {
@@ -509,8 +552,15 @@ fn groups(targets: &[Target], count: usize) -> Vec<Vec<usize>> {
     let real: Vec<usize> = (0..targets.len())
         .filter(|i| targets[*i].is_real())
         .collect();
-    let size = real.len().div_ceil(count.max(1)).max(1);
-    real.chunks(size).map(<[usize]>::to_vec).collect()
+    // Where differences are the only witness, nothing larger may move with it.
+    let (alone, others): (Vec<usize>, Vec<usize>) =
+        real.iter().partition(|i| targets[**i].scale.alone);
+    let count = count.saturating_sub(alone.len()).max(1);
+    let size = others.len().div_ceil(count).max(1);
+    let mut groups: Vec<Vec<usize>> = others.chunks(size).map(<[usize]>::to_vec).collect();
+    groups.extend(alone.into_iter().map(|i| vec![i]));
+    groups.sort_unstable();
+    groups
 }
 
 pub(super) fn found<'o>(outputs: &'o Outputs<f64>, name: &str) -> Result<&'o ArrayD<f64>> {

@@ -1,7 +1,7 @@
 //! The size against which an error is measured, and the rounding errors of the numbers compared.
 
-use super::Noise;
 use super::differences::Estimate;
+use super::{Noise, Route};
 use crate::recurrence::{Batch, LOSS, Outputs, Params, Unrolled};
 use crate::tape::Side;
 
@@ -11,6 +11,8 @@ const NARROWER: f64 = 1.0 / (1u64 << 29) as f64;
 pub(super) const MARGIN: f64 = 64.0;
 /// An array this much smaller than the others, or than the loss, is negligible next to them.
 const NEGLIGIBLE: f64 = 1e-4;
+/// A route may be off by no more than this part of the size, however large rounding errors are.
+const ALLOWED: f64 = 1e-6;
 /// How often rounding errors are drawn at random; a few draws may all round to the same values.
 const DRAWS: usize = 8;
 
@@ -112,7 +114,8 @@ impl Magnitudes {
         index.map_or_else(Magnitude::default, |i| self.own[i])
     }
 
-    pub(super) fn scale(&self, index: usize, name: &str) -> Scale {
+    /// The scale of an array; `alone` says if differences are the only witness of it.
+    pub(super) fn scale(&self, index: usize, name: &str, alone: bool) -> Scale {
         let own = self.of(index, name);
         let loss = self.loss.largest.max(self.loss.terms());
         Scale {
@@ -124,6 +127,7 @@ impl Magnitudes {
                 .max(f64::MIN_POSITIVE),
             bare: own.largest.max(NEGLIGIBLE * self.overall),
             terms: own.terms().max(NEGLIGIBLE * loss.min(1.0)),
+            alone,
         }
     }
 }
@@ -144,17 +148,33 @@ pub(super) struct Scale {
     /// The size of the terms that add up to the array, and no less than a negligible part of the
     /// loss: differences of the loss do not see much less.
     terms: f64,
+    /// If differences are the only witness, since the derivative uses the rule of a custom op.
+    pub(super) alone: bool,
 }
 
-/// The result of a comparison with differences.
+/// The result of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Seen {
     /// The relative error and the largest that is allowed.
     Compared { error: f64, tolerance: f64 },
+    /// The derivative is within the rounding errors of the differences, which is all that they show.
+    Bounded { error: f64, tolerance: f64 },
     /// Rounding errors hide the derivative.
-    Faint,
+    Hidden,
     /// The differences do not settle.
     Bent,
+}
+
+impl Seen {
+    /// If the route disagrees.
+    pub(super) fn refutes(self) -> bool {
+        match self {
+            Self::Compared { error, tolerance } | Self::Bounded { error, tolerance } => {
+                !(error <= tolerance)
+            }
+            Self::Hidden | Self::Bent => false,
+        }
+    }
 }
 
 impl Scale {
@@ -170,13 +190,46 @@ impl Scale {
             size: self.size.max(other.size),
             bare: self.bare.max(other.bare),
             terms: self.terms.max(other.terms),
+            alone: self.alone || other.alone,
         }
     }
 
-    /// The relative error of an exact route for a number of this size. Near an optimum a gradient
-    /// is a small difference of large terms; their rounding is not held against it.
-    pub(super) fn exact(self, difference: f64, size: f64, tolerance: f64) -> f64 {
-        difference.abs() / (self.size.max(size) + self.own.noise() / tolerance)
+    /// Compares numbers of this size by an exact route. Near an optimum a gradient is a small difference
+    /// of large terms; their rounding is not held against it, unless it hides all there is.
+    pub(super) fn exact(self, difference: f64, size: f64, tolerance: f64) -> Seen {
+        self.within(
+            difference,
+            (self.own.largest.max(size), self.own.noise()),
+            tolerance,
+        )
+    }
+
+    /// The same for numbers of other data, of this size and off by so much in `f32`.
+    pub(super) fn on_all_steps(self, difference: f64, size: f64, narrow: f64) -> Seen {
+        let noise = match narrow.is_finite() {
+            true => rounding_of(narrow),
+            false => 0.0,
+        };
+        self.within(difference, (size, noise), Route::AllSteps.tolerance())
+    }
+
+    fn within(self, difference: f64, (size, noise): (f64, f64), tolerance: f64) -> Seen {
+        let difference = difference.abs();
+        let granted = noise.min(ALLOWED * self.size.max(size));
+        let allowed = size + granted / tolerance;
+        let error = difference / allowed.max(f64::MIN_POSITIVE);
+        match error > tolerance && difference <= noise {
+            true => Seen::Hidden,
+            false => Seen::Compared { error, tolerance },
+        }
+    }
+
+    /// The size of a derivative that differences are refined to resolve.
+    pub(super) const fn goal(self) -> f64 {
+        match self.alone {
+            true => self.own.largest,
+            false => self.size,
+        }
     }
 
     /// If every entry is zero to rounding.
@@ -190,36 +243,43 @@ impl Scale {
         const RESOLVED: f64 = 0.5;
         /// Or when it is no larger than this part of the derivative; the tolerance grows with it.
         const PART: f64 = 1e-4;
+        /// The same where there is no other witness.
+        const PART_ALONE: f64 = 1e-5;
         /// The difference may be this many times the estimated error.
         const UNSURE: f64 = 8.0;
         let Estimate {
             value,
             error,
             rounding,
+            ..
         } = estimate;
         let difference = (value - found).abs();
         let larger = value.abs().max(found.abs());
-        let size = self.bare.max(value.abs());
-        let against = |size: f64| Seen::Compared {
-            error: difference / size.max(f64::MIN_POSITIVE),
-            tolerance,
+        let (size, part) = match self.alone {
+            true => (self.own.largest.max(value.abs()), PART_ALONE),
+            false => (self.bare.max(value.abs()), PART),
         };
+        let against = |size: f64| difference / size.max(f64::MIN_POSITIVE);
+        if self.alone && size == 0.0 {
+            return Seen::Hidden;
+        }
         if error <= RESOLVED * tolerance * size {
-            against(size)
-        } else if error <= PART * larger {
-            Seen::Compared {
-                error: difference / larger,
-                tolerance: tolerance.max(UNSURE * error / larger),
-            }
-        } else if error <= RESOLVED * tolerance * self.terms {
-            against(self.terms)
-        } else if self.is_zero() && error <= UNSURE * rounding {
-            // Differences see a zero as well as their rounding errors allow.
-            against(UNSURE * error / tolerance)
-        } else if error <= UNSURE * rounding {
-            Seen::Faint
-        } else {
+            let error = against(size);
+            Seen::Compared { error, tolerance }
+        } else if error <= part * larger {
+            let tolerance = tolerance.max(UNSURE * error / larger);
+            let error = against(larger);
+            Seen::Compared { error, tolerance }
+        } else if !self.alone && error <= RESOLVED * tolerance * self.terms {
+            let error = against(self.terms);
+            Seen::Compared { error, tolerance }
+        } else if error > UNSURE * rounding {
             Seen::Bent
+        } else if self.alone && difference <= UNSURE * error {
+            Seen::Hidden
+        } else {
+            let error = against(UNSURE * error / tolerance);
+            Seen::Bounded { error, tolerance }
         }
     }
 }

@@ -2,14 +2,15 @@
 
 use ndarray::{ArrayD, Dimension};
 
-use super::differences::{Kink, derivative};
+use super::differences::{Estimate, Kink, bends, derivative};
 use super::routes::{Runner, Worst, found};
 use super::scale::{MARGIN, Magnitudes};
-use super::subject::{Part, tangent_of_loss};
+use super::subject::{Data, Part, tangent_of_loss};
 use super::work::SECOND;
 use super::{Remark, Route};
 use crate::error::Result;
-use crate::recurrence::{Outputs, Wrt};
+use crate::op::{NodeId, Op};
+use crate::recurrence::{Outputs, Recurrence, Unrolled, Wrt};
 
 /// Differences are refined until they are known this well, relative to the derivative.
 const GOAL: f64 = 1e-9;
@@ -46,16 +47,17 @@ impl Runner<'_> {
         drop(values);
         let (params, batch) = (&data.params, &data.batch);
         let sizes = Magnitudes::new(&second, &exact, params, batch, &sides, &mut self.noise);
+        let alone = rules_of_rules(recurrence)?;
         for i in 0..self.targets.len() {
             let name = &self.targets[i].name;
-            let scale = sizes.scale(i, name);
+            let scale = sizes.scale(i, name, alone.contains(name));
             let mut worst = Worst::new(Route::SecondTape);
             worst.see_all(found(&exact, name)?, found(&product, name)?, scale);
             self.targets[i].second_scale = scale;
             self.record(i, worst);
         }
         self.meter.add(SECOND * self.scope.loss);
-        self.second_differences(&directions, &product)?;
+        self.second_differences(&directions, &product, (&second, &data))?;
         self.explain_zeros();
         Ok(())
     }
@@ -64,6 +66,7 @@ impl Runner<'_> {
         &mut self,
         directions: &[ArrayD<f64>],
         product: &Outputs<f64>,
+        (second, at): (&Unrolled, &Data),
     ) -> Result<()> {
         let root = self.tape.values(&self.base.params, &self.base.batch)?;
         let sides = self.tape.kinks(&root);
@@ -76,7 +79,7 @@ impl Runner<'_> {
             noise.extend(std::iter::repeat_n(rounding, entries));
         }
         let mut moved = self.base.clone();
-        let gradient = |step: f64| {
+        let mut gradient = |step: f64| {
             for (target, direction) in self.targets.iter().zip(directions) {
                 let name = &*target.name;
                 moved.place(&self.base, &Part { name, direction }, step);
@@ -91,9 +94,10 @@ impl Runner<'_> {
             let arrays = self.targets.iter().filter_map(|t| out.get(&t.name));
             Ok(arrays.flatten().copied().collect())
         };
-        let sizes = self.targets.iter().map(|t| t.second_scale.size);
+        let sizes = self.targets.iter().map(|t| t.second_scale.goal());
         let smallest = sizes.fold(f64::INFINITY, f64::min);
-        let estimates = derivative(1.0, GOAL * smallest, &noise, gradient);
+        let estimates = derivative(1.0, GOAL * smallest, &noise, &mut gradient);
+        let explained = self.bent_entries(&estimates, directions, product, (second, at))?;
         let mut next = 0;
         for i in 0..self.targets.len() {
             let mut worst = Worst::new(Route::SecondDifferences);
@@ -102,15 +106,17 @@ impl Runner<'_> {
             let mut hidden = None;
             for (index, own) in own.indexed_iter() {
                 let estimate = estimates.as_ref().map(|e| e[next]).map_err(|k| *k);
+                let bent = explained.get(next).is_some_and(|bent| *bent);
                 next += 1;
                 let index = index.as_array_view();
-                let index = index.as_slice();
-                hidden = worst.see_estimate(estimate, *own, scale, index).or(hidden);
+                let seen = worst.see_estimate(estimate, *own, scale, index.as_slice(), |_| bent);
+                hidden = seen.err().or(hidden);
             }
             if self.is_held(i) {
                 continue;
             }
-            if let Some(remark) = hidden.filter(|_| !worst.is_resolved()) {
+            let resolved = worst.is_resolved();
+            if let Some(remark) = hidden.filter(|r| !resolved && *r != Remark::Faint) {
                 self.remark(i, remark);
             }
             self.record(i, worst);
@@ -118,11 +124,56 @@ impl Runner<'_> {
         Ok(())
     }
 
+    /// The entries of the product, of all targets in order, whose own bend explains that differences
+    /// disagree.
+    fn bent_entries(
+        &self,
+        estimates: &Result<Vec<Estimate>, Kink>,
+        directions: &[ArrayD<f64>],
+        product: &Outputs<f64>,
+        (second, at): (&Unrolled, &Data),
+    ) -> Result<Vec<bool>> {
+        let Ok(estimates) = estimates else {
+            return Ok(Vec::new());
+        };
+        let mut own = Vec::with_capacity(estimates.len());
+        for target in &self.targets {
+            let entries = found(product, &target.name)?.iter();
+            own.extend(entries.map(|x| (*x, target.second_scale)));
+        }
+        let tolerance = Route::SecondDifferences.tolerance();
+        let refuted = estimates.iter().zip(&own);
+        let refuted = refuted.filter(|(e, (x, scale))| scale.compare(**e, *x, tolerance).refutes());
+        let reach = refuted.map(|(e, _)| e.reach).fold(0.0, f64::max);
+        if reach == 0.0 {
+            return Ok(Vec::new());
+        }
+        let mut moved = at.clone();
+        let bends = bends(reach, |step| {
+            for (target, direction) in self.targets.iter().zip(directions) {
+                let name = &*target.name;
+                moved.place(&self.base, &Part { name, direction }, step);
+            }
+            let out = second.evaluate(&moved.params, &moved.batch);
+            let out = out.map_err(|_| Kink)?;
+            let arrays = self.targets.iter().filter_map(|t| out.get(&t.name));
+            Ok(arrays.flatten().copied().collect())
+        });
+        let Ok(bends) = bends else {
+            return Ok(vec![true; own.len()]);
+        };
+        let bends = bends.iter().zip(estimates).zip(&own);
+        Ok(bends
+            .map(|((bend, e), (x, _))| bend.explains((e.value - x).abs()))
+            .collect())
+    }
+
     /// Tells an optimum from a saturated unit, where the gradient is zero.
     fn explain_zeros(&mut self) {
         for i in 0..self.targets.len() {
             let target = &self.targets[i];
-            if !self.is_held(i) && target.scale.is_zero() {
+            // Where a rule may be wrong, a gradient of zero is no explanation.
+            if !self.is_held(i) && target.scale.is_zero() && !target.scale.alone {
                 let remark = match target.second_scale.is_zero() {
                     true => Remark::Flat,
                     false => Remark::Stationary,
@@ -131,4 +182,23 @@ impl Runner<'_> {
             }
         }
     }
+}
+
+/// The leaves whose second derivatives use the rule of a custom op that the loss does not contain: an
+/// op in the rule of another.
+fn rules_of_rules(recurrence: &Recurrence) -> Result<Vec<String>> {
+    let tape = recurrence.tape();
+    let ops = tape.nodes().map(|(_, node)| node.op().clone());
+    let first: Vec<Op> = ops.filter(|op| matches!(op, Op::Custom(_))).collect();
+    if first.is_empty() {
+        return Ok(Vec::new());
+    }
+    let gradient = recurrence.gradient(Wrt::Everything)?;
+    let roots: Vec<NodeId> = gradient.output_nodes().map(|(_, id)| id).collect();
+    let uses = gradient.uses_rules(&roots, &first);
+    let leaves = gradient.tape().leaves().iter().zip(uses);
+    Ok(leaves
+        .filter(|(_, uses)| *uses)
+        .map(|(leaf, _)| leaf.name().into())
+        .collect())
 }

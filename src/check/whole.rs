@@ -1,12 +1,15 @@
 //! The compiled engine on all of the data, where the other routes see a part of it.
 
 use super::routes::{Runner, Worst, found};
-use super::scale::rounding_of;
+use super::scale::Seen;
 use super::subject::{Data, tangent_of_loss};
 use super::{Noise, Route};
 use crate::error::Result;
 use crate::exec::{Program, Real, Workspace};
 use crate::recurrence::{Batch, Outputs, Params, Recurrence, Wrt};
+
+/// `f32` sees a derivative that it is off by no more than this part of.
+const SEEN: f64 = 0.1;
 
 /// One recurrence on the compiled engine.
 struct Engine<F: Real> {
@@ -74,7 +77,7 @@ impl Runner<'_> {
                 for (g, d) in own.iter().zip(&direction) {
                     sum += g * d;
                     size += (g * d).abs();
-                    unsure += narrow.next().map_or(0.0, |n| ((n - g) * d).abs());
+                    unsure += narrow.next().map_or(f64::INFINITY, |n| ((n - g) * d).abs());
                 }
                 if let Some(array) = moved.get_mut(&names[*target]) {
                     array.assign(&direction);
@@ -83,16 +86,22 @@ impl Runner<'_> {
             let slope = found(forward.run(&moved.params, &moved.batch)?, of_loss)?.sum();
             let rounded = forward_narrow.run(&moved.params.cast(), &moved.batch.cast());
             let rounded = rounded.ok().and_then(|out| out.get(of_loss)?.first());
-            unsure += rounded.map_or(0.0, |x| (f64::from(*x) - slope).abs());
+            unsure += rounded.map_or(f64::INFINITY, |x| (f64::from(*x) - slope).abs());
             for target in &group {
                 if let Some(array) = moved.get_mut(&names[*target]) {
                     array.fill(0.0);
                 }
             }
-            let tolerance = Route::AllSteps.tolerance();
-            let allowed = size.max(f64::MIN_POSITIVE) + rounding_of(unsure) / tolerance;
+            // Where `f32` does not see the derivative, it does not tell the rounding error in `f64`.
+            let seen = match self
+                .scale_of(&group)
+                .on_all_steps(sum - slope, size, unsure)
+            {
+                seen if seen.refutes() && !(unsure <= SEEN * size) => Seen::Hidden,
+                seen => seen,
+            };
             let mut worst = Worst::new(Route::AllSteps);
-            worst.see((sum - slope).abs() / allowed, tolerance, None);
+            worst.see_exact(seen, None);
             for target in &group {
                 self.record(*target, worst.clone());
             }

@@ -29,6 +29,20 @@ impl Recurrence {
         self.tape.leaves().iter().map(of).collect()
     }
 
+    /// For each leaf, if a derivative of some nodes with respect to it uses the rule of a custom op
+    /// other than these.
+    pub(crate) fn uses_rules(&self, roots: &[NodeId], except: &[Op]) -> Vec<bool> {
+        let varied_by_roots = varied(&self.tape, roots);
+        let custom = self.tape.nodes().filter(|(id, node)| {
+            let op = node.op();
+            varied_by_roots[id.index()] && matches!(op, Op::Custom(_)) && !except.contains(op)
+        });
+        let custom: Vec<NodeId> = custom.map(|(id, _)| id).collect();
+        let behind = varied(&self.tape, &custom);
+        let leaves = self.tape.leaves().iter();
+        leaves.map(|leaf| behind[leaf.node.index()]).collect()
+    }
+
     /// The leaves with respect to which some output may have a derivative, or that no output uses:
     /// all but the conditions and the classes.
     pub(super) fn real_leaves(&self) -> impl Iterator<Item = &Leaf> {
