@@ -87,7 +87,7 @@ pub struct Finding {
     pub tolerance: f64,
     /// The sample (from 0) of the worst entry, if the array has one.
     pub sample: Option<usize>,
-    /// The step (from 1) of the worst entry, if the array has one.
+    /// The step (from 0) of the worst entry, if the array has one.
     pub step: Option<usize>,
     /// The worst entry of the array for that sample and step; empty for a scalar.
     pub entry: Vec<usize>,
@@ -120,7 +120,7 @@ impl Finding {
             return " along a random direction of all its entries".into();
         }
         let mut parts = Vec::new();
-        parts.extend(self.step.map(|t| format!("t = {t}")));
+        parts.extend(self.step.map(|t| format!("step {t}")));
         parts.extend(self.sample.map(|b| format!("sample {b}")));
         if !self.entry.is_empty() {
             let entry: Vec<String> = self.entry.iter().map(ToString::to_string).collect();
@@ -128,7 +128,7 @@ impl Finding {
         }
         match parts.is_empty() {
             true => String::new(),
-            false => format!(" at {}", parts.join(", ")),
+            false => format!(" at {} (counted from 0)", parts.join(", ")),
         }
     }
 }

@@ -269,7 +269,7 @@ impl<'a> Runner<'a> {
             _ if index.is_empty() => (None, None, index),
             Rate::Static => (None, None, index),
             Rate::Sample => (None, Some(index[0]), &index[1..]),
-            Rate::Step => (Some(index[0] + 1), Some(index[1]), &index[2..]),
+            Rate::Step => (Some(index[0]), Some(index[1]), &index[2..]),
         };
         self.findings.push(Finding {
             name: target.name.clone(),

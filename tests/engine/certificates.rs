@@ -138,7 +138,13 @@ fn the_report_names_the_step_the_sample_and_the_entry() {
     let finding = found.findings().iter().find(differences).unwrap();
     assert_eq!(
         (finding.step, finding.sample),
-        (Some(3), Some(1)),
+        (Some(2), Some(1)),
+        "{found}"
+    );
+    assert!(
+        found
+            .to_string()
+            .contains(" at step 2, sample 1, entry [0]"),
         "{found}"
     );
     assert_eq!(finding.entry, [0], "{found}");

@@ -87,7 +87,7 @@ pub(super) fn fit<F: Real + Element>(
         };
         let mut found = match found {
             Err(error) if is_divergence(&error) && progress.steps > 0 => {
-                let reason = format!("step {}: {error}", progress.steps + 1);
+                let reason = format!("after {} steps: {error}", progress.steps);
                 return Ok(diverged(progress, reason));
             }
             found => found?,

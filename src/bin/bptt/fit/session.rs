@@ -88,7 +88,7 @@ impl<'a> Session<'a> {
         error: &bptt::Error,
     ) -> Failure {
         let steps = progress.steps;
-        let reason = format!("step {}: {error}", steps + 1);
+        let reason = format!("after {steps} steps: {error}");
         match progress.arrays(&self.settings).write(self.out) {
             Ok(()) => {
                 let out = self.out.display();
