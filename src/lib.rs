@@ -80,6 +80,9 @@
 
 #![warn(clippy::print_stdout)]
 
+#[cfg(test)]
+extern crate self as bptt;
+
 pub mod check;
 #[cfg(feature = "data")]
 pub mod data;

@@ -10,8 +10,6 @@ mod report;
 mod routes;
 mod scale;
 mod second;
-#[cfg(feature = "proptest")]
-pub mod strategy;
 mod subject;
 mod whole;
 mod work;

@@ -11,12 +11,19 @@ use proptest::test_runner::{Config, TestRunner};
 use super::Real;
 use super::kernel::Isa;
 use crate::check::random_data;
-use crate::check::strategy::{self, Instance};
 use crate::noise::Noise;
 use crate::op::{CustomOp, Expr, Scalar, ScalarFunction};
 use crate::recurrence::{Batch, Outputs, Params, Recurrence, Wrt};
 use crate::shape::{Dim, Rate};
 use crate::tape::Role;
+
+/// Random recurrences, over this build of the library instead of the one that the crate of
+/// strategies is linked with.
+#[allow(dead_code, unreachable_pub, reason = "it is written as a crate")]
+#[path = "../../crates/bptt-strategies/src/lib.rs"]
+mod strategy;
+
+use strategy::Instance;
 
 /// Rounding errors are this much larger in `f32` than in `f64`.
 const WIDER: f64 = (1u64 << 29) as f64;

@@ -472,8 +472,10 @@ impl<'b> Expr<'b> {
         Self::apply(Op::Time(Time::Pick(Pick(Edge::Last))), &[self])
     }
 
+    /// A value per sample at the first or the last of its steps, zero at the others.
+    #[must_use]
     #[track_caller]
-    pub(crate) fn impulse(self, edge: Edge) -> Self {
+    pub fn impulse(self, edge: Edge) -> Self {
         Self::apply(Op::Time(Time::Impulse(Impulse(edge))), &[self])
     }
 

@@ -93,7 +93,7 @@ fn lags_shared_weights_and_ops_of_ones_own_are_derived() {
 fn random_recurrences_are_derived() {
     use proptest::strategy::{Strategy, ValueTree};
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let strategy = bptt::check::strategy::recurrence();
+    let strategy = bptt_strategies::recurrence();
     let (mut derived, mut lines, mut unchecked) = (0, 0, 0);
     for _ in 0..30 {
         let recurrence = strategy.new_tree(&mut runner).unwrap().current().recurrence;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use crate::support::engines::{EveryEngine as _, apart, assert_same_bits};
 use crate::support::instance;
 use bptt::cells::{self, Cell, Loss, Start};
-use bptt::check::strategy;
 use bptt::{
     Batch, CustomOp, Dim, Error, Expr, Outputs, Params, Rate, Real, Recurrence, Role,
     ScalarFunction, Wrt, concat,
 };
+use bptt_strategies as strategy;
 use ndarray::{Array, ArrayD, Axis, Slice};
 use proptest::prelude::{ProptestConfig, proptest};
 

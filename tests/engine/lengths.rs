@@ -3,8 +3,8 @@
 
 use crate::support::random::*;
 use bptt::cells::Cell;
-use bptt::check::strategy::{self, Instance};
 use bptt::{Batch, Rate, Recurrence};
+use bptt_strategies::{self as strategy, Instance};
 use ndarray::{ArrayD, Axis, IxDyn, Slice, concatenate};
 use proptest::prelude::*;
 

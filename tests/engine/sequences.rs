@@ -3,8 +3,8 @@
 
 use crate::support::packing::{Packing, Sizes, rates};
 use crate::support::random::*;
-use bptt::check::strategy::{self, Instance};
 use bptt::{Batch, Params, Rate, Recurrence, Wrt};
+use bptt_strategies::{self as strategy, Instance};
 use proptest::prelude::*;
 
 /// The real leaves, to differentiate with respect to.

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use crate::support::engines::assert_same_bits;
 use crate::support::{Noise, instance};
 use bptt::cells::{self, Cell, Start};
-use bptt::check::strategy::{self, Instance};
 use bptt::{
     Batch, Binding, CustomOp, Error, Expr, Outputs, Params, Program, Real, Recurrence,
     ScalarFunction, Wrt,
 };
+use bptt_strategies::{self as strategy, Instance};
 use ndarray::{Array, ArrayD, ArrayViewD, ArrayViewMutD, Axis, IxDyn, Slice, s};
 use proptest::prelude::{ProptestConfig, any, proptest};
 

@@ -290,7 +290,7 @@ fn written_and_read(
 proptest! {
     /// Recurrences that no text was the source of.
     #[test]
-    fn random_recurrences_are_written_and_read(given in bptt::check::strategy::recurrence()) {
+    fn random_recurrences_are_written_and_read(given in bptt_strategies::recurrence()) {
         prop_assert!(given.recurrence.evaluate(&given.params, &given.batch).is_ok(), "it has data");
         written_and_read(&given.recurrence, &given.params, &given.batch)?;
     }
@@ -298,7 +298,7 @@ proptest! {
     /// Gradients, tangents and Hessian products are recurrences like any other.
     #[test]
     fn derivatives_of_random_recurrences_are_written_and_read(
-        given in bptt::check::strategy::recurrence(),
+        given in bptt_strategies::recurrence(),
     ) {
         let (recurrence, params, batch) = (&given.recurrence, &given.params, &given.batch);
         let gradient = recurrence.gradient(Wrt::Everything).unwrap();

@@ -1,7 +1,7 @@
 //! The same sequences as samples of their own and packed into rows.
 
-use bptt::check::strategy::Instance;
 use bptt::{Batch, Kind, Params, Rate, Recurrence, Role, Wrt};
+use bptt_strategies::Instance;
 use ndarray::{ArrayD, Axis, IxDyn};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use super::engines::EveryEngine as _;
 use bptt::cells::{self, Cell, Start};
-use bptt::check::strategy::Instance;
 use bptt::{Batch, Dim, Outputs, Params, Rate, Recurrence, Wrt, concat};
+use bptt_strategies::Instance;
 
 use ndarray::{ArrayD, IxDyn};
 use proptest::prelude::*;

@@ -4,20 +4,32 @@
 //! with each, and every instruction is legal for every pool. So any list, and whatever a list
 //! shrinks to, is a recurrence. All values stay of order one, and functions with a limited domain
 //! are only applied inside of it.
+//!
+//! ```
+//! use proptest::test_runner::TestRunner;
+//! let mut runner = TestRunner::deterministic();
+//! let gradients = runner.run(&bptt_strategies::recurrence(), |i| {
+//!     let gradient = i.recurrence.gradient(bptt::Wrt::Parameters).expect("it has a loss");
+//!     gradient.evaluate(&i.params, &i.batch).expect("the data fits");
+//!     Ok(())
+//! });
+//! gradients.expect("every recurrence has a gradient");
+//! ```
 
+mod numbers;
 mod write;
 
 use std::sync::Arc;
 
+use bptt::{
+    Batch, CustomOp, Definition, Dim, Direction, Kind, Params, Rate, Recurrence, Role,
+    ScalarFunction,
+};
 use ndarray::ArrayD;
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any};
 
-use super::Noise;
-use crate::op::{CustomOp, ScalarFunction};
-use crate::recurrence::{Batch, Definition, Params, Recurrence};
-use crate::shape::{Dim, Kind, Rate};
-use crate::tape::{Direction, Role};
+use numbers::Numbers;
 use write::Writer;
 
 /// A recurrence with a loss, and data that fits it.
@@ -128,7 +140,7 @@ impl Program {
             .dims()
             .map(|d| if d == "H" { self.hidden } else { self.other })
             .collect();
-        let mut numbers = Noise(self.seed);
+        let mut numbers = Numbers(self.seed);
         let mut params = Params::new();
         let mut batch = Batch::new(self.steps, self.samples);
         for leaf in recurrence.tape().leaves() {
@@ -137,12 +149,12 @@ impl Program {
                 Rate::Sample => vec![self.samples],
                 Rate::Step => vec![self.steps, self.samples],
             };
-            shape.extend(leaf.ty().shape.values(&sizes));
+            shape.extend(leaf.ty().shape.dims().iter().map(|n| n.value_at(&sizes)));
             match (leaf.role(), leaf.ty().kind) {
                 (Role::Parameter, _) => params.insert(leaf.name(), numbers.array(&shape)),
                 (Role::Input, Kind::Real) => batch = batch.with(leaf.name(), numbers.array(&shape)),
                 (Role::Input, Kind::Class(n)) => {
-                    let n = n.value(&sizes);
+                    let n = n.value_at(&sizes);
                     let array = ArrayD::from_shape_simple_fn(&shape[..], || numbers.below(n));
                     batch = batch.with_classes(leaf.name(), array);
                 }

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
+use bptt::{Axis, CustomOp, Definition, Dim, Direction, Edge, Expr, Rate, Shape, concat};
+
 use super::{Instruction, Reach};
-use crate::op::{Axis, CustomOp, Edge, Expr, concat};
-use crate::recurrence::Definition;
-use crate::shape::{Dim, Rate, Shape};
-use crate::tape::Direction;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Size {
