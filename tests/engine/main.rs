@@ -8,6 +8,7 @@ mod support;
 mod accuracy;
 mod bad_input;
 mod certificates;
+mod chaos;
 mod conditions;
 mod custom_op;
 mod exact_tables;

@@ -1,6 +1,5 @@
 //! Chaotic recurrences: rounding grows with each step, and no difference is small enough after some
 //! tens of steps. A right gradient is never called wrong there.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use bptt::check::{Remark, Verdict};
 use bptt::{Batch, Certificate, Check, Params, Recurrence};
