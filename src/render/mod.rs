@@ -12,6 +12,6 @@ mod text;
 pub use latex::Dialect;
 pub(crate) use mathml::escape;
 pub use pres::{Accent, Big, Fence, Math, Sign};
-pub(crate) use pres::{greek, greek_name};
+pub(crate) use pres::{greek, greek_name, greek_names};
 pub(crate) use text::scripts;
 pub use text::{Charset, text_width};

@@ -392,6 +392,11 @@ pub(crate) fn greek(name: &str) -> Option<char> {
     found.map(|(_, letter)| *letter)
 }
 
+/// The names of the Greek letters.
+pub(crate) fn greek_names() -> impl Iterator<Item = &'static str> {
+    GREEK.iter().map(|(name, _)| *name)
+}
+
 /// The name of a Greek letter.
 pub(crate) fn greek_name(letter: char) -> Option<&'static str> {
     let found = GREEK.iter().find(|(_, known)| *known == letter);

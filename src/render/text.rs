@@ -48,11 +48,7 @@ fn write(math: &Math, charset: Charset, out: &mut String) {
             Some(letter) if unicode => out.push(letter),
             _ => out.push_str(name),
         },
-        Math::Upright(name) => out.push_str(if unicode && name == "sigma" {
-            "σ"
-        } else {
-            name
-        }),
+        Math::Upright(name) => out.push_str(name),
         Math::Bold(text) => out.push_str(match (unicode, &**text) {
             (true, "1") => "𝟏",
             (true, "I") => "𝐈",

@@ -13,6 +13,7 @@ mod choices;
 mod columns;
 mod derive;
 mod lags;
+mod names;
 mod pages;
 mod parts;
 mod refusals;

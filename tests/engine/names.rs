@@ -1,162 +1,15 @@
 //! Names have no meaning: a recurrence computes the same under any names that the language allows, and
 //! so do its derivatives, its final states, its certificate and a step of a fit.
 
-use std::collections::HashMap;
-
 use crate::support::Noise;
 use crate::support::library::parse;
-use bptt::check::Check;
+use crate::support::names::{
+    LEAVES, Names, OUTPUTS, PARAMETERS, STATES, VALUES, cases, names, plain, text,
+};
 use bptt::fit::{Adam, Newton, Objective, Sgd, clip_global_norm, hessian};
 use bptt::{Batch, Derived, Error, Outputs, Params, Recurrence, Wrt};
 use ndarray::ArrayD;
 use proptest::prelude::*;
-
-/// Names that derivatives, derivations, the printer and the language use themselves.
-const NAMES: &[&str] = &[
-    "w",
-    "w.dot",
-    "w.dot2",
-    "w.dot.dot",
-    "w.bar",
-    "w.bar.dot",
-    "w.final",
-    "w.T2",
-    "w.final.dot",
-    "h",
-    "h.dot",
-    "h.bar",
-    "h.bar.dot",
-    "h.final",
-    "h.final2",
-    "h.final.bar",
-    "h.before",
-    "h.after",
-    "delta",
-    "delta.h",
-    "grad.w",
-    "loss.dot",
-    "loss.bar",
-    "loss.step",
-    "loss.final",
-    "losses",
-    "state",
-    "input",
-    "output",
-    "param",
-    "final",
-    "mean",
-    "dim",
-    "fn",
-    "sample",
-    "backward",
-    "tangent",
-    "cotangent",
-    "step",
-    "rows",
-    "columns",
-    "class",
-    "hold",
-    "before",
-    "after",
-    "tanh",
-    "sum",
-    "sigma",
-    "σ",
-    "θ",
-    "größe",
-    "δ_1",
-    "名",
-    "T",
-    "L",
-    "d",
-    "e",
-    "reset",
-    "lengths",
-    "v1",
-    "v2",
-    "v1.dot",
-    "value",
-    "value_2",
-    "a_h",
-    "m",
-    "u_2",
-    "start",
-    "plus",
-    "closed",
-    "start.dot",
-    "_",
-    "__",
-    "_.dot",
-    "h_final",
-    "w_dot",
-    "w_dot_2",
-];
-
-/// What a recurrence is made of, under plain names; see [`text`].
-const PLAIN: &[&str] = &["W", "b", "c", "x", "y", "z0", "s", "k", "q", "r", "f", "H"];
-/// The outputs, whose names may be those of something else.
-const OUTPUTS: &[&str] = &["o", "p"];
-const PARAMETERS: &[&str] = &["W", "b", "c"];
-const LEAVES: &[&str] = &["W", "b", "c", "x", "y", "z0"];
-const STATES: &[&str] = &["s", "k"];
-const VALUES: &[&str] = &["q", "r"];
-
-type Names = HashMap<&'static str, String>;
-
-fn plain() -> Names {
-    let all = PLAIN.iter().chain(OUTPUTS);
-    all.map(|name| (*name, (*name).to_owned())).collect()
-}
-
-/// Different names for what has to be told apart, any for the outputs.
-fn names() -> impl Strategy<Value = Names> {
-    let own = prop::sample::subsequence(NAMES, PLAIN.len()).prop_shuffle();
-    let outputs = prop::sample::subsequence(NAMES, OUTPUTS.len()).prop_shuffle();
-    // A function cannot be called as one of the language is; that is refused.
-    let place = PLAIN.iter().position(|name| *name == "f").unwrap();
-    let functions = ["hold", "tanh", "sum", "σ"];
-    let own = own.prop_filter("a function", move |own| !functions.contains(&own[place]));
-    (own, outputs).prop_map(|(own, outputs)| {
-        let own = PLAIN.iter().zip(own);
-        let outputs = OUTPUTS.iter().zip(outputs);
-        own.chain(outputs)
-            .map(|(from, to)| (*from, to.to_owned()))
-            .collect()
-    })
-}
-
-/// A recurrence with every kind of declaration.
-fn text(names: &Names) -> String {
-    let [w, b, c, x, y, z0, s, k, q, r, f, h] = PLAIN.map_names(names);
-    let [o, p] = OUTPUTS.map_names(names);
-    // An output may have the name of something else, which must then not be read as the output.
-    format!(
-        "dim {h}\n\
-         param {w}[{h}, {h}] ~ orthogonal(0.5), {b}[{h}] = 0.1, {c} = 0.3\n\
-         input {x}[{h}], {y}\n\
-         sample input {z0}[{h}]\n\
-         state {s}[{h}] = {z0}\n\
-         backward state {k}\n\
-         fn {f}(u) = {c} * u + {c}\n\
-         {q} = {w} @ {s} + {x} + delay({b} * {x})\n\
-         {s}' = tanh({q})\n\
-         {r} = {f}(sum({s}')) * {y}\n\
-         {k}' = {c} * {k} + {r}\n\
-         output {o} = 2 * {s}', {p} = {r} * {k}'\n\
-         loss {k}'^2 + {c}^2 * {r}\n\
-         final loss squared_error({s}', {b})\n"
-    )
-}
-
-trait MapNames<const N: usize> {
-    fn map_names<'n>(&self, names: &'n Names) -> [&'n str; N];
-}
-
-impl<const N: usize> MapNames<N> for [&'static str] {
-    fn map_names<'n>(&self, names: &'n Names) -> [&'n str; N] {
-        std::array::from_fn(|i| &*names[self[i]])
-    }
-}
 
 const STEPS: usize = 3;
 const SAMPLES: usize = 2;
@@ -372,7 +225,7 @@ fn everything(names: &Names) -> Found {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(32), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn names_have_no_meaning(names in names()) {
@@ -381,30 +234,6 @@ proptest! {
         for (expected, found) in expected.iter().zip(&found) {
             prop_assert_eq!(expected, found, "{:?}", names);
         }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 3, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn a_certificate_and_a_derivation_do_not_depend_on_names(names in names()) {
-        let recurrence = parse("names", &text(&names));
-        let (params, batch) = data(&names);
-        let certificate = Check::new(&recurrence).run(&params, &batch).unwrap();
-        prop_assert!(certificate.passed(), "{certificate}");
-        // Letters that the notation of derivations uses itself are not told apart from it yet.
-        const GREEK: [&str; 3] = ["delta", "sigma", "theta"];
-        let is_word = |name: &String| name.is_ascii() && name.len() > 2 && !GREEK.contains(&&**name);
-        let mut names = names;
-        for (own, name) in &mut names {
-            if !is_word(name) {
-                *name = own.to_string();
-            }
-        }
-        let mut derivation = parse("names", &text(&names)).derive().unwrap();
-        let checks = derivation.check(1).unwrap();
-        prop_assert!(checks.failed == 0 && checks.passed > 20, "{checks:?} {names:?}");
     }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod engines;
 pub(crate) mod folder;
 pub(crate) mod library;
 pub(crate) mod lines;
+pub(crate) mod names;
 pub(crate) mod packing;
 pub(crate) mod page;
 pub(crate) mod random;

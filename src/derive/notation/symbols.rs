@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::derive::algebra::term::Name;
 use crate::error::{Error, Result};
-use crate::render::{Charset, Dialect, Math, greek};
+use crate::render::{Charset, Dialect, Math, greek, greek_name, greek_names};
 
 /// Words that are read as functions.
 const FUNCTIONS: [&str; 16] = [
@@ -85,7 +85,7 @@ impl Symbols {
         recurrence: &str,
         names: &[(Name, bool)],
         aliases: &[(Name, &str)],
-        initial: &[Name],
+        initial: &[(Name, Name)],
         sizes: &[&str],
         numbers: HashSet<Name>,
     ) -> Result<Self> {
@@ -99,12 +99,15 @@ impl Symbols {
             let mut entry = Shown::of(look, *varies, sizes);
             // A parameter a1 must not look like the value a at step 1; h0 may look like the state
             // h at step 0, when that is what it is.
-            let step = matches!(entry.label, Some(Math::Number(_))) && !varies;
+            let step = entry.label.as_ref().is_some_and(is_like_step) && !varies;
             let like = |(other, varies): &&(Name, bool)| {
                 let other = Shown::of(other, *varies, sizes);
                 *varies && other.label.is_none() && other.base == entry.base
             };
-            let start = initial.contains(name) && entry.label == Some(Math::number(0));
+            let starts = |(leaf, state): &(Name, Name)| {
+                leaf == name && Shown::of(state, true, sizes).alone() == Some(&entry.base)
+            };
+            let start = entry.label == Some(Math::number(0)) && initial.iter().any(starts);
             // What does not vary with the step must not look as if it did.
             let moving = match &entry.label {
                 Some(Math::Ident(label)) => matches!(&**label, "t" | "k" | "j") && !varies,
@@ -124,15 +127,13 @@ impl Symbols {
                         reason,
                     });
                 }
-                entry = Shown::word(name, *varies);
-                if let Some(other) = taken.get(&key(&entry)) {
-                    let look = entry.math().text(Charset::Unicode);
-                    let reason = format!("`{name}` and `{other}` would both be shown as `{look}`");
-                    return Err(Error::NotDerivable {
-                        recurrence: recurrence.into(),
-                        reason,
-                    });
-                }
+                let numbered = (2..).map(|n| format!("{name}_{n}"));
+                let mut words = std::iter::once(name.to_string()).chain(numbered);
+                let free = words.find_map(|word| {
+                    let word = Shown::word(&word, *varies);
+                    (!taken.contains_key(&key(&word))).then_some(word)
+                });
+                entry = free.unwrap_or(entry);
             }
             taken.insert(key(&entry), Arc::clone(name));
             shown.insert(Arc::clone(name), entry);
@@ -149,7 +150,8 @@ impl Symbols {
         // Each letter is taken once.
         let mut free = |wishes: [&'static str; 4]| {
             let look = |w: &str| Math::ident(w).latex(Dialect::Plain);
-            let found = wishes.into_iter().find(|w| !bases.contains(&look(w)));
+            let mut all = wishes.into_iter().chain(greek_names());
+            let found = all.find(|w| !bases.contains(&look(w)));
             let found = found.unwrap_or(wishes[3]);
             bases.insert(look(found));
             found
@@ -253,7 +255,11 @@ impl Shown {
     }
 
     fn of(name: &str, varies: bool, sizes: &[&str]) -> Self {
-        let (base, label) = match name.trim_end_matches('_').split_once('_') {
+        let name = match name.trim_end_matches('_') {
+            "" => name,
+            trimmed => trimmed,
+        };
+        let (base, label) = match name.split_once('_') {
             // With something above it, it would look like the function to some power.
             Some((base, _)) if FUNCTIONS.contains(&base) => return Self::word(name, varies),
             Some((base, label)) if !base.is_empty() => (base, label),
@@ -268,11 +274,19 @@ impl Shown {
         let parts = label.split('_').filter(|p| !p.is_empty());
         let parts = parts.map(|part| letter(part, sizes));
         let parts: Vec<Math> = parts.collect();
+        // A letter that is typed looks like one that is spelled.
+        let mut letters = base.chars();
+        let typed = letters.next().filter(|_| letters.next().is_none());
         Self {
-            base: Math::ident(base),
+            base: Math::ident(typed.and_then(greek_name).unwrap_or(base)),
             label: (!parts.is_empty()).then(|| Math::list(parts)),
             varies,
         }
+    }
+
+    /// The letter of a name without a label.
+    fn alone(&self) -> Option<&Math> {
+        self.label.is_none().then_some(&self.base)
     }
 
     fn math(&self) -> Math {
@@ -283,6 +297,18 @@ impl Shown {
             Some(label @ Math::Number(_)) => self.base.clone().with_sup(label.clone().paren()),
             Some(label) => self.base.clone().with_sup(label.clone()),
         }
+    }
+}
+
+/// Whether a label can be read as a step: what it belongs to must not look like a value at that step.
+fn is_like_step(label: &Math) -> bool {
+    match label {
+        Math::Number(_) => true,
+        Math::Ident(name) => {
+            let letter = matches!(name.as_bytes(), [letter] if letter.is_ascii_lowercase());
+            letter || matches!(&**name, "tau" | "τ")
+        }
+        _ => false,
     }
 }
 

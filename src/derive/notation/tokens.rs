@@ -30,7 +30,7 @@ pub(super) fn tokens(latex: &str) -> Result<Vec<String>, String> {
                     i += 1;
                 }
             }
-            c if c.is_alphabetic() || "{}()[]^_+-=<>,&/:".contains(c) => {}
+            c if c.is_alphanumeric() || "{}()[]^_+-=<>,&/:".contains(c) => {}
             c => return Err(format!("`{c}` is not part of a formula")),
         }
         let token: String = chars[start..i.min(chars.len())].iter().collect();

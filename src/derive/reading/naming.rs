@@ -160,11 +160,13 @@ fn uses(tape: &Tape, live: &[bool]) -> Vec<usize> {
     uses
 }
 
-/// The parameters and inputs that states start from and that nothing else reads.
-pub(crate) fn starts(tape: &Tape) -> Vec<Name> {
+/// The parameters and inputs that states start from and that nothing else reads, each with the state.
+pub(crate) fn starts(tape: &Tape) -> Vec<(Name, Name)> {
     let forward = tape.registers().iter();
     let forward = forward.filter(|r| r.direction() == Direction::Forward);
-    forward.filter_map(|r| start_of(tape, r.init()?)).collect()
+    forward
+        .filter_map(|r| Some((start_of(tape, r.init()?)?, r.name().into())))
+        .collect()
 }
 
 /// The leaf that a register starts from, by itself, when nothing else reads it: with resets steps do.

@@ -1,6 +1,7 @@
 //! The names that a derivation works with. It makes names of its own out of them, such as
 //! `delta.h`, `h.before` and `h.dot`, in which a dot separates the parts. A name of the definition with
-//! a dot in it could be one of these, so it is given another name that has none.
+//! a dot in it could be one of these, so it is given another name that has none. So is a name that
+//! begins with an underscore, which has nothing to show in front of its label.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -29,17 +30,24 @@ impl Apart {
             .chain(tape.dims().map(Into::into))
             .collect();
         let states: HashSet<&str> = recurrence.states().collect();
-        let mut taken: HashSet<Arc<str>> = own.iter().cloned().collect();
+        let words = WORDS.map(Into::into);
+        let mut taken: HashSet<Arc<str>> = own.iter().cloned().chain(words).collect();
         let mut replaced = HashMap::new();
         for name in own {
             let word = states.contains(&*name) && WORDS.contains(&&*name);
-            if !(word || name.contains('.')) || replaced.contains_key(&name) {
+            // Letters are shown, underscores separate them.
+            let bare = name.starts_with('_');
+            if !(word || bare || name.contains('.')) || replaced.contains_key(&name) {
                 continue;
             }
             // An underscore at the end is not shown.
             let plain = match word {
                 true => format!("{name}_"),
                 false => name.replace('.', "_"),
+            };
+            let plain = match plain.trim_start_matches('_') {
+                rest if rest.starts_with(char::is_alphabetic) => rest.to_owned(),
+                rest => format!("blank_{rest}").trim_end_matches('_').to_owned(),
             };
             let numbered = (2..).map(|n| format!("{plain}_{n}"));
             let mut wishes = std::iter::once(plain.clone()).chain(numbered);

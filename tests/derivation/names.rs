@@ -1,0 +1,80 @@
+//! A derivation and a certificate do not depend on names, be they those of the notation.
+
+use crate::support::instance;
+use crate::support::library::parse;
+use crate::support::names::{MapNames, Names, PLAIN, cases, names, text};
+use bptt::check::Check;
+use bptt::derive::{self, Derivation};
+use proptest::prelude::*;
+
+/// A recurrence whose derivation is short, with a name in every place.
+fn short(names: &Names) -> String {
+    let [w, b, c, x, _, z0, s, k, q, r, _, h] = PLAIN.map_names(names);
+    format!(
+        "dim {h}\nparam {w}[{h}, {h}], {b}[{h}], {c}\ninput {x}[{h}]\nsample input {z0}[{h}]\n\
+         state {s}[{h}] = {z0}, {k}\n{q} = {w} @ {s} + {b} * {x}\n{s}' = sigmoid({q})\n\
+         {r} = sum({s}') / {h}\n{k}' = {c} * {k} + {r}\nloss {k}'^2 * {c}\n"
+    )
+}
+
+/// The lines whose check has failed.
+fn wrong_lines(derivation: &Derivation) -> Vec<String> {
+    let lines = derivation.equations.iter();
+    let wrong = lines.filter_map(|e| match &e.check {
+        derive::Check::Failed { reason } => Some(format!("{}: {reason}", e.id)),
+        _ => None,
+    });
+    wrong.collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(3), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_certificate_and_a_derivation_do_not_depend_on_names(names in names()) {
+        let recurrence = parse("names", &text(&names));
+        let (params, batch) = instance(&recurrence, &[(&names["H"], 2)], &[3, 3], 5);
+        let certificate = Check::new(&recurrence).run(&params, &batch).unwrap();
+        prop_assert!(certificate.passed(), "{certificate}");
+        let mut derivation = recurrence.derive().unwrap();
+        let checks = derivation.check(1).unwrap();
+        let wrong = wrong_lines(&derivation);
+        prop_assert!(checks.failed == 0 && checks.passed > 20, "{names:?} {checks:?} {wrong:#?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(16), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_short_derivation_does_not_depend_on_names(names in names()) {
+        let text = short(&names);
+        let mut derivation = parse("short", &text).derive().unwrap();
+        let checks = derivation.check(1).unwrap();
+        let wrong = wrong_lines(&derivation);
+        prop_assert!(checks.failed == 0 && checks.passed > 20, "{text}{checks:?} {wrong:#?}");
+    }
+}
+
+/// Names that would look like something else on the page.
+#[test]
+fn a_derivation_tells_names_apart() {
+    for source in [
+        "param sigma, W\ninput x\nstate σ\nσ' = sigmoid(sigma * σ + W * x)\nloss σ'^2\n",
+        "param _, __, _1\ninput x, _x\nstate ___\n___' = tanh(_ * ___ + __ * x)\nloss _1 * _x * ___'\n",
+        "param δ_1, delta_1\ninput x\nstate delta\ndelta' = tanh(δ_1 * delta + delta_1 * x)\nloss delta'^2\n",
+        "param a\nsample input s0\ninput x\nstate h = s0, s\nh' = tanh(a * h + s)\ns' = a * s + x\nloss h' * s'\n",
+        "param v₁, v_1\ninput v\nstate h\nh' = tanh(v₁ * h + v_1 * v)\nloss h'^2\n",
+        "param T, N, M, length\ninput x\nstate h\nh' = tanh(T * h + N * x)\nmean loss M * length * h'^2\n",
+        "param W_o, W_s, W_tau\ninput x\nstate W\nW' = tanh(W_o * W + W_s * x)\nloss W_tau * W'^2\n",
+        "param t, k, j\ninput x\nstate s, tau\ns' = tanh(t * s + k * tau)\ntau' = s + x\nloss j * s'^2\n",
+    ] {
+        let mut derivation = parse("look", source).derive().unwrap();
+        let checks = derivation.check(1).unwrap();
+        let wrong = wrong_lines(&derivation);
+        assert!(
+            checks.failed == 0 && checks.passed > 10,
+            "{source}{wrong:#?}"
+        );
+    }
+}

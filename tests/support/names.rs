@@ -1,0 +1,231 @@
+//! Names for everything in a recurrence, drawn at random.
+#![allow(dead_code, reason = "each test file uses a part of this")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
+/// Names that derivatives, derivations, the printer and the language use themselves.
+pub(crate) const NAMES: &[&str] = &[
+    "w",
+    "w.dot",
+    "w.dot2",
+    "w.dot.dot",
+    "w.bar",
+    "w.bar.dot",
+    "w.final",
+    "w.T2",
+    "w.final.dot",
+    "h",
+    "h.dot",
+    "h.bar",
+    "h.bar.dot",
+    "h.final",
+    "h.final2",
+    "h.final.bar",
+    "h.before",
+    "h.after",
+    "delta",
+    "delta.h",
+    "grad.w",
+    "loss.dot",
+    "loss.bar",
+    "loss.step",
+    "loss.final",
+    "losses",
+    "state",
+    "input",
+    "output",
+    "param",
+    "final",
+    "mean",
+    "dim",
+    "fn",
+    "sample",
+    "backward",
+    "tangent",
+    "cotangent",
+    "step",
+    "rows",
+    "columns",
+    "class",
+    "hold",
+    "before",
+    "after",
+    "tanh",
+    "sum",
+    "sigma",
+    "σ",
+    "θ",
+    "größe",
+    "δ_1",
+    "名",
+    "T",
+    "L",
+    "d",
+    "e",
+    "reset",
+    "lengths",
+    "v1",
+    "v2",
+    "v1.dot",
+    "value",
+    "value_2",
+    "a_h",
+    "m",
+    "u_2",
+    "start",
+    "plus",
+    "closed",
+    "start.dot",
+    "_",
+    "_x",
+    "_1",
+    "a__b",
+    "a_b",
+    "a_b_",
+    "__",
+    "_.dot",
+    "h_final",
+    "w_dot",
+    "w_dot_2",
+    "v₁",
+    "v_1",
+    "W_s",
+    "W",
+    "s0",
+    "lambda",
+    "λ",
+    "theta",
+    "Phi",
+    "Φ",
+    "rho",
+    "mu",
+    "mu_t",
+    "gamma",
+    "tau",
+    "t",
+    "k",
+    "j",
+    "s",
+    "q",
+    "a",
+    "a_i",
+    "a_f",
+    "v",
+    "n_2",
+    "J",
+    "J_h",
+    "I",
+    "N",
+    "M",
+    "R",
+    "G",
+    "F",
+    "W_H",
+    "W_T",
+    "h0",
+    "h_0",
+    "h_t",
+    "x1",
+    "e_t",
+    "e1",
+    "tau_2",
+    "diag",
+    "max",
+    "min",
+    "exp",
+    "exp_2",
+    "ln",
+    "log",
+    "sqrt",
+    "abs",
+    "select",
+    "equal",
+    "less",
+    "sigmoid",
+    "powf",
+    "top",
+    "partial",
+    "infty",
+    "Jac",
+    "slope",
+    "ratio",
+    "length",
+];
+
+/// What a recurrence is made of, under plain names; see [`text`].
+pub(crate) const PLAIN: &[&str] = &["W", "b", "c", "x", "y", "z0", "s", "k", "q", "r", "f", "H"];
+/// The outputs, whose names may be those of something else.
+pub(crate) const OUTPUTS: &[&str] = &["o", "p"];
+pub(crate) const PARAMETERS: &[&str] = &["W", "b", "c"];
+pub(crate) const LEAVES: &[&str] = &["W", "b", "c", "x", "y", "z0"];
+pub(crate) const STATES: &[&str] = &["s", "k"];
+pub(crate) const VALUES: &[&str] = &["q", "r"];
+
+/// How many cases to try, unless `PROPTEST_CASES` says.
+pub(crate) fn cases(own: u32) -> u32 {
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    asked.and_then(|text| text.parse().ok()).unwrap_or(own)
+}
+
+pub(crate) type Names = HashMap<&'static str, String>;
+
+pub(crate) fn plain() -> Names {
+    let all = PLAIN.iter().chain(OUTPUTS);
+    all.map(|name| (*name, (*name).to_owned())).collect()
+}
+
+/// Different names for what has to be told apart, any for the outputs.
+pub(crate) fn names() -> impl Strategy<Value = Names> {
+    let own = prop::sample::subsequence(NAMES, PLAIN.len()).prop_shuffle();
+    let outputs = prop::sample::subsequence(NAMES, OUTPUTS.len()).prop_shuffle();
+    // A function cannot be called as one of the language is; that is refused.
+    let place = PLAIN.iter().position(|name| *name == "f").unwrap();
+    let functions = [
+        "hold", "tanh", "sum", "σ", "max", "min", "exp", "ln", "sqrt", "abs", "select", "equal",
+        "less", "sigmoid", "powf",
+    ];
+    let own = own.prop_filter("a function", move |own| !functions.contains(&own[place]));
+    (own, outputs).prop_map(|(own, outputs)| {
+        let own = PLAIN.iter().zip(own);
+        let outputs = OUTPUTS.iter().zip(outputs);
+        own.chain(outputs)
+            .map(|(from, to)| (*from, to.to_owned()))
+            .collect()
+    })
+}
+
+/// A recurrence with every kind of declaration.
+pub(crate) fn text(names: &Names) -> String {
+    let [w, b, c, x, y, z0, s, k, q, r, f, h] = PLAIN.map_names(names);
+    let [o, p] = OUTPUTS.map_names(names);
+    // An output may have the name of something else, which must then not be read as the output.
+    format!(
+        "dim {h}\n\
+         param {w}[{h}, {h}] ~ orthogonal(0.5), {b}[{h}] = 0.1, {c} = 0.3\n\
+         input {x}[{h}], {y}\n\
+         sample input {z0}[{h}]\n\
+         state {s}[{h}] = {z0}\n\
+         backward state {k}\n\
+         fn {f}(u) = {c} * u + {c}\n\
+         {q} = {w} @ {s} + {x} + delay({b} * {x})\n\
+         {s}' = tanh({q})\n\
+         {r} = {f}(sum({s}')) * {y}\n\
+         {k}' = {c} * {k} + {r}\n\
+         output {o} = 2 * {s}', {p} = {r} * {k}'\n\
+         loss {k}'^2 + {c}^2 * {r}\n\
+         final loss squared_error({s}', {b})\n"
+    )
+}
+
+pub(crate) trait MapNames<const N: usize> {
+    fn map_names<'n>(&self, names: &'n Names) -> [&'n str; N];
+}
+
+impl<const N: usize> MapNames<N> for [&'static str] {
+    fn map_names<'n>(&self, names: &'n Names) -> [&'n str; N] {
+        std::array::from_fn(|i| &*names[self[i]])
+    }
+}
