@@ -64,6 +64,112 @@ fn a_plan_does_not_depend_on_the_data() {
     assert_eq!(few, plan(&[5, 1, 9]), "samples and lengths");
 }
 
+/// Texts that declare so many of one thing.
+const TEXTS: [(&str, fn(usize) -> String); 6] = [
+    ("parameters that are not used", |n| {
+        let params = lines(n, |i| format!("param p{i}"));
+        format!("{params}input x\nloss (p0 * x)^2\n")
+    }),
+    ("parameters, each in an output", |n| {
+        let params = lines(n, |i| format!("param p{i}\noutput y{i} = p{i} * x"));
+        format!("input x\n{params}loss y0^2\n")
+    }),
+    ("inputs, each in a loss", |n| {
+        let inputs = lines(n, |i| format!("input x{i}\nloss (a * x{i})^2"));
+        format!("param a\n{inputs}")
+    }),
+    ("states that can be infinite", |n| {
+        let states = lines(n, |i| {
+            format!("state h{i}\nh{i}' = exp(a * h{i} + x)\nloss h{i}'^2")
+        });
+        format!("param a\ninput x\n{states}")
+    }),
+    ("states, each the one before a step later", |n| {
+        let states = lines(n, |i| format!("state h{i}"));
+        let nexts = lines(n - 1, |i| format!("h{}' = a * h{i}", i + 1));
+        format!(
+            "param a\ninput x\n{states}h0' = a * x\n{nexts}loss h{}'^2\n",
+            n - 1
+        )
+    }),
+    ("terms of one sum", |n| {
+        format!("param a\ninput x\nloss {}a\n", "a * x + ".repeat(n))
+    }),
+];
+
+fn lines(count: usize, line: impl Fn(usize) -> String) -> String {
+    (0..count).map(|i| line(i) + "\n").collect()
+}
+
+/// The shortest time of two runs.
+fn shortest<T>(mut run: impl FnMut() -> T) -> f64 {
+    let mut time = || {
+        let start = Instant::now();
+        let made = run();
+        let time = start.elapsed();
+        drop(made);
+        time.as_secs_f64()
+    };
+    time().min(time())
+}
+
+#[test]
+fn costs_grow_with_what_is_declared() {
+    const TIMES: usize = 8;
+    // Between eight times the work, and the square of that.
+    const MOST: f64 = 24.0;
+    for (what, text) in TEXTS {
+        let costs = |count: usize| {
+            let text = text(count);
+            let parse = || Recurrence::parse("large.rec", &text).unwrap();
+            let model = parse();
+            let derive = || model.gradient(Wrt::Parameters).unwrap();
+            let gradient = derive();
+            [
+                ("read", shortest(parse)),
+                ("printed", shortest(|| model.source().unwrap())),
+                ("differentiated", shortest(derive)),
+                (
+                    "planned",
+                    shortest(|| gradient.compile::<f64>(&[]).unwrap()),
+                ),
+            ]
+        };
+        let (few, many) = (costs(500), costs(500 * TIMES));
+        for ((how, short), (_, long)) in few.into_iter().zip(many) {
+            let ratio = long / short;
+            println!(
+                "{what} are {how} in {short:.4} s, {TIMES} times as many in {ratio:.1} times that"
+            );
+            assert!(
+                ratio < MOST,
+                "{what}, {how}: {ratio:.1} times the time for {TIMES} times as many"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_program_of_many_values_is_cut() {
+    // More values than a program can name, in one sum and side by side.
+    let count = 40_000;
+    let params = lines(count, |i| format!("param p{i}\nloss p{i}^2"));
+    let model = Recurrence::parse("many.rec", &format!("{params}input x\nloss 0 * x\n")).unwrap();
+    let gradient = model.gradient(Wrt::Parameters).unwrap();
+    let (params, batch) = instance(&gradient, &[], &[1], 1);
+    let program = gradient.compile_for::<f64>(&params, &batch).unwrap();
+    let found = program
+        .run(&params, &batch, &mut program.workspace())
+        .unwrap()
+        .clone();
+    let numbers = || params.iter().map(|(_, p)| p.sum());
+    let expected: f64 = numbers().map(|p| p * p).sum();
+    assert!((found.loss().unwrap() - expected).abs() < 1e-12 * expected);
+    for (name, p) in params.iter() {
+        assert_eq!(found[name].sum(), 2.0 * p.sum(), "{name}");
+    }
+}
+
 const STEPS: [usize; 5] = [100, 300, 1000, 3000, 10_000];
 
 /// The exponent of the power of the number of steps that fits best.

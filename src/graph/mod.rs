@@ -81,6 +81,7 @@ impl Graph {
             arrows: Vec::new(),
         };
         let mut at: HashMap<NodeId, usize> = HashMap::new();
+        let names_of_states: HashSet<&str> = recurrence.states().collect();
         let mut states = Vec::new();
         for (id, node) in tape.nodes() {
             let (kind, text) = match &node.op {
@@ -103,7 +104,7 @@ impl Graph {
                 }
                 _ => match tape.label(id) {
                     Some(name) => {
-                        let next = recurrence.states().any(|s| s == name);
+                        let next = names_of_states.contains(name);
                         let prime = if next { "'" } else { "" };
                         (
                             Kind::Value,

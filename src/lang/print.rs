@@ -193,7 +193,7 @@ impl<'r> Printer<'r> {
             let state = carriers
                 .any(|r| self.state_registers.contains(&r) && self.register(r).name() == &**name);
             // What is carried or given, under the name of its output, is named by the output.
-            let output = self.is_trivial(id) && self.recurrence.output(name) == Ok(id);
+            let output = self.is_trivial(id) && self.recurrence.output_node(name) == Some(id);
             if leaf || state || output {
                 continue;
             }

@@ -196,15 +196,17 @@ impl Recurrence {
         self.tape.leaf_named(name).map(Leaf::role)
     }
 
+    /// The node of an output, if there is one of this name.
+    pub(crate) fn output_node(&self, name: &str) -> Option<NodeId> {
+        self.outputs.get(name).copied()
+    }
+
     pub(crate) fn output(&self, name: &str) -> Result<NodeId> {
-        self.outputs
-            .get(name)
-            .copied()
-            .ok_or_else(|| Error::UnknownName {
-                what: "output",
-                name: name.into(),
-                known: self.outputs().map(Into::into).collect(),
-            })
+        self.output_node(name).ok_or_else(|| Error::UnknownName {
+            what: "output",
+            name: name.into(),
+            known: self.outputs().map(Into::into).collect(),
+        })
     }
 
     pub(crate) fn loss(&self) -> Result<NodeId> {

@@ -59,7 +59,7 @@ impl Recurrence {
         sequences.give_ends(&mut draft);
         for (name, id) in &mut draft.outputs {
             // An output per sample is one per step, whether its value depends on the steps or not.
-            if self.output(name).map(|id| self.tape.ty(id).rate) == Ok(Rate::Sample) {
+            if self.output_node(name).map(|id| self.tape.ty(id).rate) == Some(Rate::Sample) {
                 *id = scope.expr(*id).hold(Rate::Step).id().unwrap_or(*id);
             }
         }
