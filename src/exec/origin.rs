@@ -143,9 +143,9 @@ impl<F: Real> Search<'_, '_, F> {
 
     fn put(&mut self, todo: &mut Vec<Suspects>, at: Incident, suspects: &[NodeId]) {
         let new = suspects.iter().filter(|s| self.seen.insert((at, **s)));
-        let new: Vec<NodeId> = new.copied().collect();
-        if !new.is_empty() {
-            todo.push((Some(at), new));
+        // One of them is not finite, maybe one that was seen before.
+        if new.count() > 0 {
+            todo.push((Some(at), suspects.to_vec()));
         }
     }
 
