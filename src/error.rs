@@ -287,7 +287,8 @@ pub enum Error {
 
     /// A minimisation that cannot go on.
     #[error(
-        "no step makes the loss fall below {loss:e}: the gradient is as good as zero, or wrong"
+        "no step makes the loss fall below {}: the gradient is as good as zero, or wrong",
+        number(*loss)
     )]
     NoDescent {
         /// The loss.
@@ -461,6 +462,24 @@ fn middle_cut(text: &str, most: usize) -> String {
     let mut end: Vec<char> = text.chars().rev().take(half / 2).collect();
     end.reverse();
     format!("{begin}…{}", end.into_iter().collect::<String>())
+}
+
+/// A number in the fewest digits from which the same bits are read, with an exponent where it is very small or very
+/// large.
+#[must_use]
+pub fn number<F: ndarray::NdFloat>(x: F) -> String {
+    let size = x.abs().to_f64().unwrap_or(f64::NAN);
+    match size == 0.0 || !size.is_finite() || (1e-5..1e16).contains(&size) {
+        true => format!("{x}"),
+        false => format!("{x:e}"),
+    }
+}
+
+/// A number of things: `1 step`, `2 steps`.
+#[must_use]
+pub fn counted(count: usize, thing: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {thing}{plural}")
 }
 
 /// Names in quotes; of many, the first few.

@@ -1,6 +1,7 @@
 //! One array in NumPy's format, little-endian and in C order: a header that is a literal of a
 //! Python dictionary, then the entries. See `numpy.lib.format`.
 
+use crate::error::counted;
 use ndarray::{ArrayD, IxDyn};
 
 use super::array::Array;
@@ -149,8 +150,8 @@ impl Header {
         let expected = self.bytes()?;
         if bytes.len() as u64 != expected {
             return Err(format!(
-                "has {} bytes, expected {expected} for shape {:?} of `{}`",
-                bytes.len(),
+                "has {}, expected {expected} for shape {:?} of `{}`",
+                counted(bytes.len(), "byte"),
                 self.shape,
                 self.descr
             ));
@@ -309,7 +310,13 @@ pub(super) fn fill<T, const N: usize>(
     let entries: Vec<T> = entries.map(of).collect();
     let found = entries.len();
     ArrayD::from_shape_vec(IxDyn(shape), entries).map_err(|_| {
-        format!("has shape {shape:?}, which is too large or does not fit its {found} entries")
+        format!(
+            "has shape {shape:?}, which is too large or does not fit its {}",
+            match found {
+                1 => "1 entry".into(),
+                n => format!("{n} entries"),
+            }
+        )
     })
 }
 

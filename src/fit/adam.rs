@@ -5,7 +5,7 @@ use ndarray::{ArrayD, Zip};
 
 use super::state::{State, check_shapes, refuse};
 use super::{check, gradients};
-use crate::error::Result;
+use crate::error::{Result, number};
 use crate::op::Scalar;
 use crate::recurrence::{Outputs, Params};
 
@@ -116,7 +116,10 @@ impl<F: Scalar> Adam<F> {
                 ));
             }
             if let Some(x) = v.iter().find(|x| **x < F::zero()) {
-                return refuse(format!("array `second.{name}` has the negative entry {x}"));
+                return refuse(format!(
+                    "array `second.{name}` has the negative entry {}",
+                    number(*x)
+                ));
             }
             moments.insert(name, (m, v));
         }

@@ -5,7 +5,7 @@ use ndarray::{Array1, Array2, ArrayD, Axis};
 use super::dense::{Cholesky, Eigen};
 use super::newton::{hessian, pack};
 use super::{Objective, gradients};
-use crate::error::{Error, Premise, Result};
+use crate::error::{Error, Premise, Result, counted};
 use crate::exec::{Program, Workspace};
 use crate::limit::check_memory;
 use crate::recurrence::{Batch, Outputs, Params, Recurrence, Terms, Wrt};
@@ -157,9 +157,12 @@ impl Inference {
         };
         format!(
             "outer products of scores need more observations than parameters, in more directions: the loss has \
-             {} observations that depend on the {} numbers fitted (an observation is {unit}); use the Hessian",
-            self.observations,
-            self.inverse.nrows(),
+             {}, and {} fitted (an observation is {unit}); use the Hessian",
+            counted(self.observations, "observation"),
+            match self.inverse.nrows() {
+                1 => "1 number is".into(),
+                n => format!("{n} numbers are"),
+            },
         )
     }
 
@@ -218,6 +221,7 @@ fn check_scale(terms: &Terms, params: &Params<f64>, batch: &Batch<f64>) -> Resul
     }
     let means = numbers[..terms.means].iter().map(ToString::to_string);
     let means = means.collect::<Vec<_>>().join(" and ");
+    let terms_word = if means == "1" { "term" } else { "terms" };
     let rest = match (terms.sums > 0, terms.prior) {
         (true, _) => " and sums",
         (false, true) => {
@@ -226,7 +230,7 @@ fn check_scale(terms: &Terms, params: &Params<f64>, batch: &Batch<f64>) -> Resul
         (false, false) => "",
     };
     let reason = format!(
-        "the loss adds up means over {means} terms{rest}, which is no log likelihood on any scale; write each part \
+        "the loss adds up means over {means} {terms_word}{rest}, which is no log likelihood on any scale; write each part \
          as a sum: `loss` instead of `mean loss`"
     );
     Err(refuse(Premise::Scale, reason))

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use ndarray::ArrayD;
 
 use super::gradients;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, number};
 use crate::op::Scalar;
 use crate::recurrence::{Outputs, Params};
 
@@ -64,7 +64,10 @@ impl<F: Scalar> State<F> {
                 return Err(refuse(optimizer, reason));
             };
             if let Some(x) = array.iter().find(|x| !x.is_finite()) {
-                let reason = format!("array `{name}` is not finite: it has the entry {x}");
+                let reason = format!(
+                    "array `{name}` is not finite: it has the entry {}",
+                    number(*x)
+                );
                 return Err(refuse(optimizer, reason));
             }
             found[at].insert(parameter.into(), array.clone());

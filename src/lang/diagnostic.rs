@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::fmt::{self, Write};
 
-use crate::error::{Error, is_hidden, printable};
+use crate::error::{Error, counted, is_hidden, printable};
 
 /// How many mistakes are kept; the rest are counted.
 const LIMIT: usize = 25;
@@ -214,7 +214,7 @@ impl Diagnostics {
         }
         match diagnostic.labels.len().saturating_sub(PLACES) {
             0 => {}
-            n => writeln!(out, "{margin} = and {n} more places")?,
+            n => writeln!(out, "{margin} = and {}", counted(n, "more place"))?,
         }
         Self::render_help(diagnostic, &margin, out)
     }

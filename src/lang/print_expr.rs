@@ -237,12 +237,7 @@ pub(super) fn number(value: f64) -> Text {
     if !value.is_finite() {
         return Err(format!("the constant {value} is not finite"));
     }
-    let size = value.abs();
-    Ok(if size == 0.0 || (1e-5..1e16).contains(&size) {
-        format!("{value}")
-    } else {
-        format!("{value:e}")
-    })
+    Ok(crate::error::number(value))
 }
 
 fn parenthesised(text: String, own: u8, strength: u8) -> String {

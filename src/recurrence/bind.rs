@@ -3,7 +3,7 @@
 use ndarray::{ArrayViewD, Dimension, IxDyn};
 
 use super::{Batch, Given, Params, Recurrence, View};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, counted};
 use crate::op::{Scalar, Value};
 use crate::shape::{Dim, Kind, Rate};
 use crate::tape::{Leaf, Role};
@@ -195,9 +195,11 @@ impl Recurrence {
             if !fits || shape.iter().any(|n| Dim::is_too_large(*n)) {
                 return Err(Error::Batch {
                     reason: format!(
-                        "`{}` would have shape {shape:?} at {steps} steps of {samples} samples, \
+                        "`{}` would have shape {shape:?} at {} of {}, \
                          which is too large",
-                        self.tape.expression(id)
+                        self.tape.expression(id),
+                        counted(steps, "step"),
+                        counted(samples, "sample"),
                     ),
                 });
             }

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use ndarray::{Array, ArrayD, Axis, Dimension};
 
 use super::Recurrence;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, counted};
 use crate::limit::check_memory;
 use crate::op::Scalar;
 use crate::shape::{Dim, Rate};
@@ -216,7 +216,10 @@ impl<F: Scalar> Batch<F> {
             let step = is_step_input(recurrence, name);
             let axis = Axis(usize::from(step));
             if data.shape().get(axis.index()) != Some(&self.samples) {
-                let reason = format!("input `{name}` has no axis of {} samples", self.samples);
+                let reason = format!(
+                    "input `{name}` has no axis of {}",
+                    counted(self.samples, "sample")
+                );
                 return Err(Error::Batch { reason });
             }
             match data {

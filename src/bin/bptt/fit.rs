@@ -46,7 +46,8 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
     if let Some(n) = args.batch.filter(|n| *n > batch.samples()) {
         let samples = batch.samples();
         report.note(&format!(
-            "--batch {n}: there are {samples} samples, and each step sees all"
+            "--batch {n}: there {}, and each step sees all",
+            report::there(samples, "sample")
         ));
     }
     let settings = Settings::of(args, &recurrence, &batch)?;
@@ -61,9 +62,12 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
     };
     let most = args.steps_in_all();
     if let Some(file) = args.resume.as_ref().filter(|_| progress.steps >= most) {
-        let (taken, more) = (progress.steps, progress.steps.saturating_add(100));
+        let (taken, more) = (
+            bptt::counted(progress.steps, "step"),
+            progress.steps.saturating_add(100),
+        );
         report.note(&format!(
-            "{}: has taken {taken} steps, and --steps {most} counts these too: none is left to take; try --steps {more}",
+            "{}: has taken {taken}, and --steps {most} counts these too: none is left to take; try --steps {more}",
             file.display()
         ));
     }
@@ -104,7 +108,10 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
         false => "",
     };
     report.line(format!(
-        "  loss{each} {before} before, {after} after {steps} steps"
+        "  loss{each} {} before, {} after {}",
+        bptt::number(before),
+        bptt::number(after),
+        bptt::counted(steps, "step")
     ))?;
     match &statistics {
         Some(Ok(statistics)) => statistics.text(report, &exact, args)?,
@@ -112,8 +119,8 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
     }
     if let Some(alphabet) = alphabet {
         report.line(format!(
-            "  {} characters: {alphabet:?}",
-            alphabet.chars().count()
+            "  {}: {alphabet:?}",
+            bptt::counted(alphabet.chars().count(), "character")
         ))?;
         report.field("alphabet", || json!(alphabet));
     }

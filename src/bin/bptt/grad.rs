@@ -69,7 +69,7 @@ fn evaluate_in<F: Real + Element>(
     let extent = format!("{what}, T = {steps}, B = {samples}, {dtype}");
     report.heading(recurrence.name(), &extent)?;
     if let Ok(loss) = found.loss() {
-        report.line(format!("  loss {loss}"))?;
+        report.line(format!("  loss {}", bptt::number(loss)))?;
         report.field("loss", || json!(loss.to_f64()));
     }
     let others = || found.iter().filter(|(name, _)| *name != "loss");

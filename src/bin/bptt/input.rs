@@ -109,7 +109,8 @@ fn truth(resets: &Array) -> Result<(), String> {
     match wrong {
         None => Ok(()),
         Some((index, x)) => Err(format!(
-            "array `{RESET}`: expected 0 or 1, found {x} at {:?} (counted from 0)",
+            "array `{RESET}`: expected 0 or 1, found {} at {:?} (counted from 0)",
+            bptt::number(*x),
             index.as_array_view().to_vec()
         )),
     }

@@ -244,8 +244,14 @@ pub(crate) fn matrix(report: &Report, names: &[String], matrix: &Array2<f64>) ->
     table(report, &rows)
 }
 
+/// A number of things after "there": `is 1 sample`, `are 2 samples`.
+pub(crate) fn there(count: usize, thing: &str) -> String {
+    let verb = if count == 1 { "is" } else { "are" };
+    format!("{verb} {}", bptt::counted(count, thing))
+}
+
 /// Seven significant digits, without an exponent where that is short.
-fn digits(x: f64) -> String {
+pub(crate) fn digits(x: f64) -> String {
     let size = x.abs().log10().floor();
     if (-6.0..7.0).contains(&size) {
         let places = (6.0 - size).max(0.0);

@@ -12,7 +12,7 @@ use crate::Failure;
 use crate::args::{Fit, Optimizer};
 use crate::engine::Program;
 use crate::progress;
-use crate::report::Report;
+use crate::report::{Report, digits};
 
 /// One of the first-order optimisers.
 enum Descent<F> {
@@ -99,7 +99,7 @@ pub(super) fn fit<F: Real + Element>(
         }
         optimizer.step(params, &found)?;
         progress.steps += 1;
-        bar.set_message(format!("loss {loss:.6}"));
+        bar.set_message(format!("loss {}", digits(loss)));
         bar.inc(1);
         session.after_step(progress.steps, report, || Progress {
             optimizer: Some(optimizer.state()),
@@ -119,8 +119,10 @@ pub(super) fn fit<F: Real + Element>(
             _ => None,
         },
         Ok(last) if progress.steps > 0 && *last > losses.highest => Some(format!(
-            "the loss has grown from {} to {last} in {} steps",
-            losses.highest, progress.steps
+            "the loss has grown from {} to {} in {}",
+            bptt::number(losses.highest),
+            bptt::number(*last),
+            bptt::counted(progress.steps, "step")
         )),
         Ok(_) => None,
     };
@@ -144,7 +146,8 @@ fn diverged<F: Real>(progress: &mut Progress<F>, reason: String) -> Course {
     if let Some(best) = progress.losses.best.take() {
         end = format!(
             "{end}. The parameters after step {} are kept, whose loss is the lowest, {}",
-            best.steps, best.loss
+            best.steps,
+            bptt::number(best.loss)
         );
         after = best.loss;
         progress.params = best.params;

@@ -11,7 +11,7 @@ use crate::Failure;
 use crate::args::Fit;
 use crate::engine::Program;
 use crate::progress;
-use crate::report::Report;
+use crate::report::{Report, digits};
 
 /// The most numbers that a fit may have: the Hessian has their square.
 const MOST: usize = 500;
@@ -99,15 +99,16 @@ pub(super) fn fit<F: Real + Element>(
         at.steps += 1;
         at.converged = found.converged;
         at.optimizer = Some(newton.state());
-        bar.set_message(format!("loss {:.6}", found.loss));
+        bar.set_message(format!("loss {}", digits(found.loss)));
         bar.inc(1);
         session.after_step(at.steps, report, || at.clone())?;
     }
     bar.finish_and_clear();
     if !at.converged && matches!(end, End::Fitted) && most > 0 {
         end = End::NotConverged(format!(
-            "Newton's method has not converged after {most} steps; try more --steps, another start (--params), or \
-             check the sign of the loss"
+            "Newton's method has not converged after {}; try more --steps, another start (--params), or \
+             check the sign of the loss",
+            bptt::counted(most, "step")
         ));
     }
     *progress = at.cast();
