@@ -196,6 +196,84 @@ fn a_damaged_state_is_refused() {
     }
 }
 
+/// What a hand has changed in a file is refused: what is wrong, where, and what was expected and found.
+#[test]
+fn a_state_with_impossible_values_is_refused() {
+    let folder = Folder::new("impossible_state");
+    prepare(&folder);
+    let f = |x: f64| Array::F64(ndarray::arr0(x).into_dyn());
+    let n = |n: i64| Array::Int(ndarray::arr0(n).into_dyn());
+    for (settings, own) in [
+        ("", "adam"),
+        ("--optimizer sgd", "sgd"),
+        ("--optimizer newton", "newton"),
+    ] {
+        let first = format!("{settings} --steps 3 --save-every 1");
+        reported(&bptt(&folder, &fit(&first, "p.npz")));
+        let whole = Arrays::read(folder.file("p.npz")).unwrap();
+        let refused = |name: &str, damaged: &Arrays, expected: &str| {
+            damaged.write(folder.file("d.npz")).unwrap();
+            let more = format!("{settings} --steps 5 --resume d.npz");
+            let message = failure(&bptt(&folder, &fit(&more, "q.npz")), 3);
+            for word in [name, expected, "is damaged"] {
+                assert!(message.contains(word), "{own}: {word} in {message}");
+            }
+        };
+        let mut cases = vec![
+            ("c", f(f64::NAN), "found NaN at []"),
+            ("fit/steps", n(-1), "found -1"),
+            (
+                "fit/steps",
+                n(i64::MAX),
+                "expected a whole number from 0 to 2147483647",
+            ),
+            ("fit/steps", f(3.0), "found real numbers of shape []"),
+            ("fit/converged", n(7), "from 0 to 1, found 7"),
+            (
+                "fit/loss/first",
+                f(f64::INFINITY),
+                "expected a finite number, found inf",
+            ),
+            (
+                "fit/loss/highest",
+                f(f64::NAN),
+                "expected a finite number, found NaN",
+            ),
+            ("fit/loss/recent", f(1.0), "expected a row of numbers"),
+            ("fit/optimizer/steps", n(9), "after 3 steps, found 9"),
+        ];
+        let state = match own {
+            "adam" => ["fit/optimizer/first.W", "fit/optimizer/second.c"],
+            "sgd" => ["fit/optimizer/velocity.W", "fit/optimizer/velocity.c"],
+            _ => ["fit/optimizer/size", "fit/optimizer/kept"],
+        };
+        cases.push((state[0], f(1.0), "expected shape"));
+        cases.push((
+            state[1],
+            Array::F64(ndarray::arr1(&[f64::NAN]).into_dyn()),
+            "found",
+        ));
+        if own != "newton" {
+            cases.push(("fit/best/loss", f(f64::NAN), "found NaN"));
+            cases.push(("fit/best/steps", n(-4), "found -4"));
+            cases.push(("fit/best/params/w", f(1.0), "expected shape [3], found []"));
+        }
+        for (name, array, expected) in cases {
+            let mut damaged = whole.clone();
+            damaged.insert(name, array);
+            refused(name, &damaged, expected);
+        }
+        for name in state {
+            let rest = whole.iter().filter(|(n, _)| *n != name);
+            let rest = rest.fold(Arrays::new(), |mut all, (n, a)| {
+                all.insert(n, a.clone());
+                all
+            });
+            refused(name, &rest, "is missing");
+        }
+    }
+}
+
 /// A number of steps that nobody can take takes no time.
 #[test]
 fn a_state_of_very_many_steps_is_at_its_end() {
@@ -207,7 +285,10 @@ fn a_state_of_very_many_steps_is_at_its_end() {
         &fit(&format!("{settings} --save-every 2"), "p.npz"),
     ));
     let arrays = Arrays::read(folder.file("p.npz")).unwrap();
-    let arrays = arrays.with("fit/steps", ndarray::arr0(i64::MAX));
+    let most = i64::from(i32::MAX);
+    let arrays = arrays
+        .with("fit/steps", ndarray::arr0(most))
+        .with("fit/optimizer/steps", ndarray::arr0(most));
     arrays.write(folder.file("p.npz")).unwrap();
     let before = bits(&folder, "p.npz");
     success(&bptt(

@@ -15,11 +15,14 @@ use std::path::Path;
 use bptt::data::{Array, Arrays, Element, FIT};
 use bptt::fit::State;
 use bptt::{Params, Recurrence, Scalar};
-use ndarray::{Array1, arr0};
+use ndarray::{Array1, Dimension, arr0};
 
 use super::losses::{Best, Losses};
 use super::settings::Settings;
 use crate::Failure;
+
+/// More steps than any fit takes.
+const MOST_STEPS: u64 = i32::MAX as u64;
 
 /// A fit between two steps.
 #[derive(Clone, Debug)]
@@ -120,13 +123,49 @@ pub(super) fn read<F: Scalar + Element>(
     }
     let params = found.0.params(recurrence);
     let params: Params<F> = params.map_err(|error| in_file(error.to_string()))?;
-    let progress = found.progress(params);
-    let progress = progress.map_err(|name| {
+    let progress = finite("", &params).and_then(|()| found.progress(params, settings));
+    progress.map_err(|reason| {
         in_file(format!(
-            "the state of the fit is damaged: array `{FIT}{name}` is missing or not usable"
+            "the state of the fit is damaged: {reason}; give --params {} with parameters that are whole, or fit anew",
+            file.display()
         ))
-    })?;
-    Ok(progress)
+    })
+}
+
+/// Refuses arrays with entries that are not finite.
+fn finite<F: Scalar>(prefix: &str, arrays: &Params<F>) -> Result<(), String> {
+    for (name, array) in arrays.iter() {
+        if let Some((index, x)) = array.indexed_iter().find(|(_, x)| !x.is_finite()) {
+            return Err(format!(
+                "array `{prefix}{name}`: expected finite numbers, found {x} at {:?} (counted from 0)",
+                index.as_array_view().to_vec()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses arrays that are not those of the parameters, name by name and shape by shape.
+fn alike<F: Scalar>(prefix: &str, found: &Params<F>, params: &Params<F>) -> Result<(), String> {
+    for (name, expected) in params.iter() {
+        let expected = expected.shape();
+        match found.get(name).map(|a| a.shape()) {
+            Some(shape) if shape == expected => {}
+            Some(shape) => {
+                return Err(format!(
+                    "array `{prefix}{name}`: expected shape {expected:?}, found {shape:?}"
+                ));
+            }
+            None => return Err(format!("array `{prefix}{name}` is missing")),
+        }
+    }
+    let strange = found.iter().find(|(name, _)| params.get(name).is_none());
+    match strange {
+        Some((name, _)) => Err(format!(
+            "array `{prefix}{name}` belongs to no parameter; take it out"
+        )),
+        None => finite(prefix, found),
+    }
 }
 
 /// The arrays of a file.
@@ -145,22 +184,41 @@ impl Found {
         String::from_utf8(bytes.collect::<Option<_>>()?).ok()
     }
 
-    fn integer(&self, name: &str) -> Option<u64> {
-        match self.get(name)? {
-            Array::Int(a) if a.ndim() == 0 => u64::try_from(*a.first()?).ok(),
-            _ => None,
-        }
+    /// A whole number in a range.
+    fn integer(&self, name: &str, most: u64) -> Result<u64, String> {
+        let shown = match self.get(name) {
+            None => return Err(format!("array `{FIT}{name}` is missing")),
+            Some(Array::Int(a)) if a.ndim() == 0 => {
+                let found = a.first().copied().unwrap_or(-1);
+                match u64::try_from(found) {
+                    Ok(n) if n <= most => return Ok(n),
+                    _ => found.to_string(),
+                }
+            }
+            Some(other) => described(other),
+        };
+        Err(format!(
+            "array `{FIT}{name}`: expected a whole number from 0 to {most}, found {shown}"
+        ))
     }
 
-    fn count(&self, name: &str) -> Option<usize> {
-        usize::try_from(self.integer(name)?).ok()
-    }
-
-    fn number(&self, name: &str) -> Option<f64> {
-        match self.get(name)? {
-            Array::F64(a) if a.ndim() == 0 => a.first().copied(),
-            _ => None,
-        }
+    /// A finite number.
+    fn number(&self, name: &str) -> Result<f64, String> {
+        let shown = match self.get(name) {
+            None => return Err(format!("array `{FIT}{name}` is missing")),
+            Some(Array::F64(a)) if a.ndim() == 0 => {
+                let found = a.first().copied().unwrap_or(f64::NAN);
+                // Before the first loss there is no highest.
+                if found.is_finite() || (name == "loss/highest" && found == f64::NEG_INFINITY) {
+                    return Ok(found);
+                }
+                found.to_string()
+            }
+            Some(other) => described(other),
+        };
+        Err(format!(
+            "array `{FIT}{name}`: expected a finite number, found {shown}"
+        ))
     }
 
     /// The arrays whose names begin so, under the rest of their names.
@@ -175,47 +233,133 @@ impl Found {
         found
     }
 
-    /// The state of the fit, or the name of an array that prevents it.
-    fn progress<F: Scalar>(&self, params: Params<F>) -> Result<Progress<F>, &'static str> {
+    /// The state of the fit, or why there is none.
+    fn progress<F: Scalar>(
+        &self,
+        params: Params<F>,
+        settings: &Settings,
+    ) -> Result<Progress<F>, String> {
+        let count = |name| {
+            let found = self.integer(name, MOST_STEPS)?;
+            usize::try_from(found).map_err(|error| error.to_string())
+        };
+        let steps = count("steps")?;
         let mut losses = Losses::new();
-        losses.first = self.number("loss/first");
-        losses.highest = self.number("loss/highest").ok_or("loss/highest")?;
-        let recent = self.get("loss/recent").ok_or("loss/recent")?;
-        losses.recent = recent.real::<f64>().into_iter().collect();
-        if self.get("best/loss").is_some() {
+        if steps > 0 || self.get("loss/first").is_some() {
+            losses.first = Some(self.number("loss/first")?);
+        }
+        losses.highest = self.number("loss/highest")?;
+        losses.recent = match self.get("loss/recent") {
+            Some(Array::F64(a)) if a.ndim() == 1 => a.iter().copied().collect(),
+            Some(other) => {
+                return Err(format!(
+                    "array `{FIT}loss/recent`: expected a row of numbers, found {}",
+                    described(other)
+                ));
+            }
+            None => return Err(format!("array `{FIT}loss/recent` is missing")),
+        };
+        finite(&format!("{FIT}loss/"), &self.under::<f64>("loss/rec"))
+            .map_err(|reason| reason.replace("loss/ent", "loss/recent"))?;
+        let all: Params<F> = self.under("best/");
+        if all.iter().next().is_some() {
             let best = Best {
-                loss: self.number("best/loss").ok_or("best/loss")?,
-                steps: self.count("best/steps").ok_or("best/steps")?,
+                loss: self.number("best/loss")?,
+                steps: count("best/steps")?,
                 params: self.under("best/params/"),
             };
-            let shapes = |p: &Params<F>| -> Vec<(String, Vec<usize>)> {
-                let shape = |(n, a): (&str, &ndarray::ArrayD<F>)| (n.into(), a.shape().to_vec());
-                let mut all: Vec<_> = p.iter().map(shape).collect();
-                all.sort_unstable();
-                all
-            };
-            if shapes(&best.params) != shapes(&params) {
-                return Err("best/params/…");
-            }
+            alike(&format!("{FIT}best/params/"), &best.params, &params)?;
             losses.best = Some(best);
         }
-        let all = self.under("optimizer/");
-        let mut arrays = Params::new();
-        for (name, array) in all.iter().filter(|(n, _)| *n != "steps") {
-            arrays.insert(name, array.clone());
-        }
-        let steps = self.count("steps").ok_or("steps")?;
-        let optimizer = match self.integer("optimizer/steps") {
-            Some(steps) => Some(State { steps, arrays }),
-            None if steps == 0 && arrays.iter().next().is_none() => None,
-            None => return Err("optimizer/steps"),
+        let optimizer = match steps {
+            0 if self.get("optimizer/steps").is_none() => None,
+            _ => Some(self.optimizer(steps, &params, settings)?),
         };
         Ok(Progress {
             steps,
-            converged: self.count("converged").ok_or("converged")? == 1,
+            converged: self.integer("converged", 1)? == 1,
             params,
             optimizer,
             losses,
         })
     }
+
+    /// The state of the optimiser after some steps.
+    fn optimizer<F: Scalar>(
+        &self,
+        steps: usize,
+        params: &Params<F>,
+        settings: &Settings,
+    ) -> Result<State<F>, String> {
+        let own = self.integer("optimizer/steps", MOST_STEPS)?;
+        let (kinds, counted): (&[&str], u64) = match settings.get("--optimizer") {
+            Some("adam") => (&["first", "second"], steps as u64),
+            Some("sgd") => (&["velocity"], 0),
+            _ => (&[], 0),
+        };
+        if own != counted {
+            return Err(format!(
+                "array `{FIT}optimizer/steps`: expected {counted} after {}, found {own}",
+                bptt::counted(steps, "step")
+            ));
+        }
+        let all: Params<F> = self.under("optimizer/");
+        let mut arrays = Params::new();
+        for (name, array) in all.iter().filter(|(n, _)| *n != "steps") {
+            arrays.insert(name, array.clone());
+        }
+        finite(&format!("{FIT}optimizer/"), &arrays)?;
+        for kind in kinds {
+            let prefix = format!("optimizer/{kind}.");
+            alike(&format!("{FIT}{prefix}"), &self.under(&prefix), params)?;
+        }
+        if kinds.is_empty() {
+            self.newton(steps, &arrays, params)?;
+        }
+        Ok(State { steps: own, arrays })
+    }
+
+    /// Checks the state of Newton's method.
+    fn newton<F: Scalar>(
+        &self,
+        steps: usize,
+        arrays: &Params<F>,
+        params: &Params<F>,
+    ) -> Result<(), String> {
+        let numbers: usize = params.iter().map(|(_, a)| a.len()).sum();
+        for (name, shape) in [
+            ("size", vec![numbers]),
+            ("kept", vec![numbers]),
+            ("loss", vec![]),
+            ("radius", vec![]),
+            ("length", vec![]),
+            ("decrement", vec![]),
+        ] {
+            match arrays.get(name).map(|a| a.shape()) {
+                Some(found) if found != shape => {
+                    return Err(format!(
+                        "array `{FIT}optimizer/{name}`: expected shape {shape:?}, found {found:?}"
+                    ));
+                }
+                None if steps > 0 && ["size", "kept", "loss"].contains(&name) => {
+                    return Err(format!("array `{FIT}optimizer/{name}` is missing"));
+                }
+                _ => {}
+            }
+        }
+        let back: Params<F> = self.under("optimizer/back.");
+        match back.iter().next().is_some() || arrays.get("length").is_some() {
+            true => alike(&format!("{FIT}optimizer/back."), &back, params),
+            false => Ok(()),
+        }
+    }
+}
+
+/// An array that is not what it should be.
+fn described(array: &Array) -> String {
+    let kind = match array {
+        Array::Int(_) => "whole numbers",
+        _ => "real numbers",
+    };
+    format!("{kind} of shape {:?}", array.shape())
 }

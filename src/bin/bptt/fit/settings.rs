@@ -60,6 +60,12 @@ impl Settings {
         }
     }
 
+    /// The value of a setting.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(n, _)| n == name);
+        found.map(|(_, value)| &**value)
+    }
+
     /// One line for each.
     pub(super) fn to_text(&self) -> String {
         let lines = self.0.iter().map(|(n, v)| format!("{n} = {v}\n"));
