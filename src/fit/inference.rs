@@ -16,6 +16,8 @@ use crate::tape::Derived;
 const NEAR: f64 = 0.01;
 /// A smaller eigenvalue of a Hessian with unit diagonal is rounding.
 const FLAT: f64 = 1e-11;
+/// A change of the loss below this part of it is rounding.
+const ROUNDING: f64 = 1e-14;
 /// Away from the exact minimum a flat direction is flat only up to this.
 const ALMOST_FLAT: f64 = 1e-6;
 
@@ -98,6 +100,7 @@ pub fn infer(
     let order: Vec<&str> = gradients(&here).map(|(name, _)| name).collect();
     let fitted = select(params, &order);
     let point = Point {
+        loss: here.loss()?,
         shapes: shapes(&fitted),
         at: fitted.iter().flat_map(|(_, a)| a.iter().copied()).collect(),
         gradient: pack(&here),
@@ -362,6 +365,7 @@ fn entries(shapes: &[(String, Vec<usize>)]) -> Vec<String> {
 
 /// The second-order expansion of a negative log likelihood.
 struct Point {
+    loss: f64,
     shapes: Vec<(String, Vec<usize>)>,
     at: Array1<f64>,
     gradient: Array1<f64>,
@@ -414,7 +418,8 @@ impl Point {
         }
         if *lowest <= flat {
             let reason = format!(
-                "the data do not identify the parameters: {level}; fix a parameter or leave one out"
+                "the data do not identify the parameters: {level}; fix a parameter or leave one out, or, where an input of the \
+                 recurrence is far from zero for its spread, subtract its mean from it and divide it by its spread"
             );
             return Err(refuse(Premise::Identified, reason));
         }
@@ -425,9 +430,16 @@ impl Point {
 
     /// Numbers that scale the Hessian to a unit diagonal.
     fn sizes(&self) -> Array1<f64> {
-        let own = self.hessian.diag().mapv(|h| h.abs().sqrt());
+        let mut own = self.hessian.diag().mapv(|h| h.abs().sqrt());
         let mut size = own.clone();
         for i in 0..size.len() {
+            // A number that may double without a change of the loss has no curvature but rounding.
+            let least = (ROUNDING * self.loss.abs()).sqrt() / self.at[i].abs();
+            if least.is_finite() && least > 0.0 && own[i] <= least {
+                own[i] = 0.0;
+                size[i] = least / ROUNDING.sqrt();
+                continue;
+            }
             if own[i] == 0.0 {
                 let others = (0..own.len()).filter(|j| own[*j] > 0.0);
                 let off = others.map(|j| self.hessian[[i, j]].abs() / own[j]);

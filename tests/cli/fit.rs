@@ -157,7 +157,7 @@ fn a_fit_that_has_not_converged_is_saved() {
             "falls.rec --standard-errors",
             "if it falls without end, check its sign",
         ),
-        ("exp.rec --steps 1", "not converged after 1 steps"),
+        ("exp.rec --steps 1", "not converged after 1 step;"),
     ] {
         let found = fit(&format!(
             "fit {command} --data x.csv --optimizer newton --out p.npz --json"

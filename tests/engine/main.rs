@@ -19,6 +19,7 @@ mod losses;
 mod mistakes;
 mod mutants;
 mod names;
+mod newton;
 mod non_finite;
 mod non_finite_random;
 mod ops;

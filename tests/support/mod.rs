@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 pub(crate) mod engines;
+pub(crate) mod fits;
 pub(crate) mod folder;
 pub(crate) mod library;
 pub(crate) mod lines;

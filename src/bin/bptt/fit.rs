@@ -92,7 +92,7 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
 
     let (word, problem) = match &course.end {
         End::Fitted => ("fitted", None),
-        End::NotConverged(why) => ("not converged", Some(why.clone())),
+        End::NotConverged(why, _) => ("not converged", Some(why.clone())),
         End::Diverged(why) => ("not fitted", Some(why.clone())),
     };
     let extent = format!("{word}, T = {}, B = {}", batch.steps(), batch.samples());
@@ -101,7 +101,7 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
         steps,
         before,
         after,
-        ..
+        end,
     } = course;
     let each = match args.batch.is_some_and(|n| n < batch.samples()) {
         true => " a minibatch",
@@ -140,7 +140,8 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
         (None, _) => Done::Well,
     };
     let refused = statistics.and_then(Result::err);
-    let refused = refused.map(|error| statistics::told(&error, args));
+    let goes_on = !matches!(end, End::NotConverged(_, false));
+    let refused = refused.map(|error| statistics::told(&error, args, goes_on));
     let problems: Vec<String> = problem.into_iter().chain(refused).collect();
     for problem in &problems {
         report.problem(problem);
@@ -162,8 +163,8 @@ struct Course {
 /// How a fit ended.
 enum End {
     Fitted,
-    /// The reason; the last parameters are kept.
-    NotConverged(String),
+    /// The reason, and whether more steps may help; the last parameters are kept.
+    NotConverged(String, bool),
     /// The reason; the best parameters are kept.
     Diverged(String),
 }

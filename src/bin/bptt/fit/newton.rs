@@ -88,9 +88,9 @@ pub(super) fn fit<F: Real + Element>(
         let found = match newton.step(&mut at.params, &mut objective) {
             Ok(found) => found,
             Err(error @ Error::NoDescent { .. }) => {
-                end = End::NotConverged(format!(
-                    "{error}; try another start (--params), or check the sign of the loss"
-                ));
+                let why =
+                    format!("{error}; try another start (--params), or check the sign of the loss");
+                end = End::NotConverged(why, false);
                 break;
             }
             Err(error) if at.steps > 0 => return Err(session.failed(&at, &error)),
@@ -105,11 +105,12 @@ pub(super) fn fit<F: Real + Element>(
     }
     bar.finish_and_clear();
     if !at.converged && matches!(end, End::Fitted) && most > 0 {
-        end = End::NotConverged(format!(
+        let why = format!(
             "Newton's method has not converged after {}; try more --steps, another start (--params), or \
              check the sign of the loss",
             bptt::counted(most, "step")
-        ));
+        );
+        end = End::NotConverged(why, true);
     }
     *progress = at.cast();
     let after = loss(recurrence, &progress.params, batch)?;

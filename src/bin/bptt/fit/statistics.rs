@@ -100,7 +100,7 @@ impl Statistics {
 }
 
 /// The message about missing standard errors, with the command that may give them.
-pub(super) fn told(error: &Error, args: &Fit) -> String {
+pub(super) fn told(error: &Error, args: &Fit, goes_on: bool) -> String {
     let out = args.out.display();
     let more = match error {
         Error::NoStandardErrors {
@@ -112,7 +112,11 @@ pub(super) fn told(error: &Error, args: &Fit) -> String {
         Error::NoStandardErrors {
             premise: Premise::Converged,
             ..
-        } => format!("; try more --steps with --params {out}"),
+        } if goes_on => format!("; try more --steps with --params {out}"),
+        Error::NoStandardErrors {
+            premise: Premise::Converged,
+            ..
+        } => "; try another start (--params)".into(),
         Error::NoStandardErrors {
             premise: Premise::Observations,
             ..
