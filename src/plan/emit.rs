@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::Plan;
-use super::graph::{Graph, Id, Kind};
+use super::graph::{Graph, Id, Kind, vectors};
 use super::instruction::{
     Carry, Found, Input, Instruction, Operand, Pack, PackPart, Pass, Program, Stage as Group, Work,
 };
@@ -13,18 +13,6 @@ use super::schedule::Schedule;
 use crate::op::NodeId;
 use crate::shape::Rate;
 use crate::tape::Direction;
-
-/// The vectors a product multiplies, in order.
-pub(super) fn vectors(graph: &Graph, id: Id) -> Vec<Id> {
-    let node = &graph.nodes[id];
-    match node.kind {
-        Kind::Gemm { init, .. } => {
-            let pairs = &node.args[usize::from(init)..];
-            pairs.chunks(2).filter_map(|p| p.get(1).copied()).collect()
-        }
-        _ => Vec::new(),
-    }
-}
 
 pub(super) struct Emitter<'a> {
     graph: &'a Graph,

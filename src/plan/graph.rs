@@ -550,3 +550,15 @@ impl<'a> Lower<'a> {
         self.graph
     }
 }
+
+/// The vectors a product multiplies, in order.
+pub(super) fn vectors(graph: &Graph, id: Id) -> Vec<Id> {
+    let node = &graph.nodes[id];
+    match node.kind {
+        Kind::Gemm { init, .. } => {
+            let pairs = &node.args[usize::from(init)..];
+            pairs.chunks(2).filter_map(|p| p.get(1).copied()).collect()
+        }
+        _ => Vec::new(),
+    }
+}

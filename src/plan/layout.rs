@@ -390,7 +390,7 @@ impl Layout {
             let node = &graph.nodes[id];
             match &node.kind {
                 Kind::Gemm { init, .. } if node.rate == Rate::Step => {
-                    let vectors = super::emit::vectors(graph, id);
+                    let vectors = super::graph::vectors(graph, id);
                     let key = (self.stages[id], self.levels[id], *init, vectors.clone());
                     let group = produced.entry(key.clone()).or_default();
                     if group.is_empty() {

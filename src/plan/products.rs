@@ -62,7 +62,7 @@ impl Graph {
         for id in 0..self.nodes.len() {
             let (in_place, common) = (self.in_place(id), self.common_start(id));
             if in_place.or(common).is_some() {
-                let group = groups.entry(super::emit::vectors(self, id)).or_default();
+                let group = groups.entry(super::graph::vectors(self, id)).or_default();
                 group.0 |= in_place.is_some();
                 group.1.extend(common.map(|_| id));
             }
