@@ -10,11 +10,12 @@
 )]
 
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Mutex, PoisonError};
 
 use super::Real;
 use super::kernel::Isa;
-use super::parallel::{Barrier, share};
+use super::parallel::{Barrier, Pool, share};
 use super::watch::Watch;
 use super::workspace::{Extent, Worker};
 use crate::error::Error;
@@ -59,6 +60,43 @@ pub(super) struct Crew<'a, 'w, F: Real> {
     pub(super) own: &'w mut Worker<F>,
     pub(super) index: usize,
     pub(super) count: usize,
+}
+
+/// The workers of a run: each belongs to one thread.
+struct Workers<F: Real>(*mut Worker<F>);
+
+// SAFETY: every thread takes a worker of its own.
+unsafe impl<F: Real> Sync for Workers<F> {}
+
+/// Runs a job with these workers: the first here, the others on the threads of the pool, of which
+/// there is one for each.
+pub(super) fn run<F: Real>(job: &Job<'_, F>, workers: &mut [Worker<F>], pool: &mut Pool) {
+    let count = workers.len();
+    if let [own] = workers {
+        let mut crew = Crew {
+            job,
+            own,
+            index: 0,
+            count,
+        };
+        return crew.run();
+    }
+    let workers = Workers(workers.as_mut_ptr());
+    pool.run(&|index| {
+        let workers = &workers;
+        // SAFETY: there are as many workers as threads, this one included.
+        let own = unsafe { &mut *workers.0.add(index) };
+        let mut crew = Crew {
+            job,
+            own,
+            index,
+            count,
+        };
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| crew.run())) {
+            job.barrier.give_up();
+            resume_unwind(panic);
+        }
+    });
 }
 
 impl<F: Real> Crew<'_, '_, F> {

@@ -10,7 +10,9 @@ mod memory;
 mod narrow;
 mod origin;
 mod parallel;
+mod ready;
 mod results;
+mod search;
 mod slots;
 #[cfg(test)]
 mod tests;
@@ -302,7 +304,7 @@ impl<F: Real> Program<F> {
             watch: watch.map(Mutex::new),
             failure: Mutex::new(None),
         };
-        parallel::run(&job, &mut workspace.workers, &mut workspace.pool);
+        driver::run(&job, &mut workspace.workers, &mut workspace.pool);
         let failure = job.failure.into_inner();
         let failure = failure.unwrap_or_else(PoisonError::into_inner);
         let seen = job.watch.map(Mutex::into_inner);

@@ -12,10 +12,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-use super::Real;
-use super::driver::{Crew, Job};
-use super::workspace::Worker;
-
 /// Spins, and after some time lets others run.
 struct Patience {
     spins: u32,
@@ -57,6 +53,11 @@ pub(super) struct Barrier {
 struct Abandoned;
 
 impl Barrier {
+    /// Says that a worker will not come any more.
+    pub(super) fn give_up(&self) {
+        self.broken.store(true, Ordering::Relaxed);
+    }
+
     /// Waits until `count` workers are here.
     pub(super) fn wait(&self, count: usize) {
         let round = self.round.load(Ordering::Acquire);
@@ -161,7 +162,7 @@ impl Pool {
 
     /// Calls `task` with 0 here, and with 1, 2, … on the threads, all at the same time; returns when
     /// all have. A panic of any of them goes on here.
-    fn run(&mut self, task: &(dyn Fn(usize) + Sync)) {
+    pub(super) fn run(&mut self, task: &(dyn Fn(usize) + Sync)) {
         // SAFETY: only the lifetime changes, and nobody calls it once this has returned.
         let forever = unsafe {
             std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static (dyn Fn(usize) + Sync)>(task)
@@ -196,43 +197,6 @@ impl Drop for Pool {
     }
 }
 
-/// The workers of a run: each belongs to one thread.
-struct Workers<F: Real>(*mut Worker<F>);
-
-// SAFETY: every thread takes a worker of its own.
-unsafe impl<F: Real> Sync for Workers<F> {}
-
-/// Runs a job with these workers: the first here, the others on the threads of the pool, of which
-/// there is one for each.
-pub(super) fn run<F: Real>(job: &Job<'_, F>, workers: &mut [Worker<F>], pool: &mut Pool) {
-    let count = workers.len();
-    if let [own] = workers {
-        let mut crew = Crew {
-            job,
-            own,
-            index: 0,
-            count,
-        };
-        return crew.run();
-    }
-    let workers = Workers(workers.as_mut_ptr());
-    pool.run(&|index| {
-        let workers = &workers;
-        // SAFETY: there are as many workers as threads, this one included.
-        let own = unsafe { &mut *workers.0.add(index) };
-        let mut crew = Crew {
-            job,
-            own,
-            index,
-            count,
-        };
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| crew.run())) {
-            job.barrier.broken.store(true, Ordering::Relaxed);
-            resume_unwind(panic);
-        }
-    });
-}
-
 /// The part of `total` things that falls to one of `count` workers.
 pub(super) fn share(total: usize, index: usize, count: usize) -> Range<usize> {
     total * index / count..total * (index + 1) / count
@@ -252,7 +216,7 @@ mod tests {
                 met.fetch_add(1, Ordering::Relaxed);
             }));
             if let Err(panic) = end {
-                barrier.broken.store(true, Ordering::Relaxed);
+                barrier.give_up();
                 resume_unwind(panic);
             }
         });
