@@ -2,8 +2,8 @@
 
 use super::ast::{Expr, Infix, Kind, Name, Range};
 use super::diagnostic::{Diagnostic, Span};
-use super::lexer::Token;
 use super::parser::{GivenUp, Parsed, Parser};
+use super::token::Token;
 
 /// How deeply expressions may nest.
 const MAX_HEIGHT: usize = 128;

@@ -1,7 +1,7 @@
 //! Notation of paper and of other languages, and how the same is written here.
 
-use super::functions::is_known;
-use super::lexer::Token;
+use super::token::Token;
+use super::vocabulary::is_known;
 use crate::shape::{Shape, Type};
 
 /// Signs of other languages, longer ones first, and how the same is written here.

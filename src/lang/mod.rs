@@ -22,7 +22,10 @@ mod print_loss;
 mod print_states;
 mod resolve;
 mod roles;
+mod shifts;
 mod sizes;
+mod token;
+mod vocabulary;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 

@@ -9,7 +9,8 @@ use super::ast::{
 };
 use super::diagnostic::{Diagnostic, Reports, Span};
 use super::habits::instead;
-use super::lexer::{Token, tokens};
+use super::lexer::tokens;
+use super::token::Token;
 use crate::error::nearest;
 
 /// What a statement may begin with, other than the name of a value.

@@ -6,28 +6,9 @@ use indexmap::IndexSet;
 
 use super::lexer::is_name;
 use super::print::{Head, Printer, State, Statement};
+use super::shifts::shifts;
 use crate::op::{Linear, NodeId, Op, RegisterId};
-use crate::recurrence::{self, Recurrence};
-use crate::tape::Direction;
-
-/// For each node, whether it is read of a register that is written as a delay or an advance: it belongs
-/// to no state of the recurrence, and does not depend on itself, at any step.
-pub(super) fn shifts(recurrence: &Recurrence) -> Vec<bool> {
-    let tape = recurrence.tape();
-    let states: HashSet<RegisterId> = recurrence.state_registers().collect();
-    let mut shifts = vec![false; tape.len()];
-    for component in tape.components().iter().filter(|c| !c.cyclic) {
-        for id in &component.nodes {
-            let Some(register) = tape.register_read_by(*id) else {
-                continue;
-            };
-            let r = tape.register(register);
-            let spelt = r.direction() == Direction::Forward || r.init().is_none();
-            shifts[id.index()] = spelt && !states.contains(&register);
-        }
-    }
-    shifts
-}
+use crate::recurrence;
 
 impl Printer<'_> {
     pub(super) fn take_states(&mut self, states: &[recurrence::State]) -> Result<(), String> {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use super::ast::{self, Equation, Function, LeafKind, Name, Program};
 use super::diagnostic::{Diagnostic, Reports, Span};
-use super::functions;
 use super::habits::name_elsewhere;
 use super::order::{Item, Mentions, Order, order};
+use super::vocabulary;
 use crate::error::Error;
 use crate::op::Expr;
 use crate::recurrence::{Definition, Recurrence};
@@ -139,7 +139,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
     fn declare_functions(&mut self) {
         for function in &self.program.functions {
             let name = &function.name;
-            if functions::is_known(&name.text) {
+            if vocabulary::is_known(&name.text) {
                 let text = format!("there already is a function `{}`", name.text);
                 self.fail(name.span, text);
             } else if let Some(first) = self.functions.get(&*name.text) {
@@ -531,7 +531,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
             self.fail(span, format!("`{name}` is a size, expected a value"));
             return;
         }
-        if self.functions.contains_key(name) || functions::is_known(name) {
+        if self.functions.contains_key(name) || vocabulary::is_known(name) {
             let text = format!("`{name}` is a function, expected a value");
             let help = format!("write its argument: `{name}(x)`, a power of it `{name}(x)^2`");
             self.reports.push(Diagnostic::at(span, text).help(help));
@@ -541,7 +541,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
         let known = known.chain(inner.into_iter().flatten());
         let unknown = Diagnostic::at(span, format!("`{name}` is not defined"));
         let help = name_elsewhere(name, |base| self.is_state(base));
-        let near = functions::suggestion(name, known);
+        let near = vocabulary::suggestion(name, known);
         self.reports.push(match (help, near) {
             (Some(help), _) => unknown.help(help),
             (None, Some(_)) => unknown.suggest(near),
