@@ -11,7 +11,7 @@ use super::{Draft, Initial, LOSS, Recurrence, Roles, State};
 use crate::error::{Mistake, Result};
 use crate::op::{Build, Expr, NodeId, Op, RegisterId};
 use crate::shape::{Dim, Kind, Rate, Shape, Type};
-use crate::tape::{Direction, Register, Role, Scope, Tape, check_name};
+use crate::tape::{Derived, Direction, Register, Role, Scope, Tape, check_name};
 
 /// A recurrence being defined; see [`Recurrence::define`].
 #[derive(Debug)]
@@ -24,6 +24,18 @@ pub struct Definition {
     pub(super) losses: RefCell<Vec<NodeId>>,
     pub(super) roles: RefCell<Roles>,
     initials: RefCell<IndexMap<Arc<str>, Initial>>,
+}
+
+impl Definition {
+    /// Records the role of a parameter or input that was read from the text of a derivative.
+    pub(crate) fn set_leaf_role(&self, name: &str, role: Derived) {
+        self.scope.set_role(name, role);
+    }
+
+    /// Records the role of an output that was read from the text of a derivative.
+    pub(crate) fn set_output_role(&self, name: &str, role: Derived) {
+        self.roles.borrow_mut().insert(name.into(), role);
+    }
 }
 
 impl Recurrence {

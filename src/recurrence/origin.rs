@@ -4,12 +4,14 @@
 use std::collections::HashMap;
 
 use super::bind::Bound;
-use super::unroll::{Place, Unroller, Window};
+use super::phases::{Phases, Turn};
+use super::place::{Place, not_finite};
+use super::unroll::{Unroller, Window};
 use super::{Given, Recurrence};
 use crate::error::{Error, Result};
-use crate::op::{NodeId, Op, Pointwise, Scalar, Time, Value};
+use crate::op::{NodeId, Op, Scalar, Time, Value};
 use crate::shape::Rate;
-use crate::tape::{Direction, Tape, causes, evaluate};
+use crate::tape::{Tape, causes, evaluate};
 
 /// The most nodes of a step, with what has to be computed of the steps around it.
 const MOST_NODES: usize = 100_000;
@@ -30,87 +32,6 @@ pub(crate) struct Origin {
     /// The order of what is evaluated, as far as it is known.
     pub(crate) turn: Turn,
     pub(crate) error: Error,
-}
-
-/// When a value is evaluated: its phase, what is computed once before a phase, the step in the direction of the
-/// phase, the sample, the node.
-pub(crate) type Turn = (usize, Option<usize>, usize, NodeId);
-
-/// The phases in which a recurrence is evaluated: forward through all steps, backward, forward again, and so on.
-/// A value belongs to the last phase in time for all that use it.
-pub(crate) struct Phases(Vec<usize>);
-
-impl Phases {
-    pub(crate) fn of(recurrence: &Recurrence) -> Self {
-        let tape = &recurrence.tape;
-        let components = tape.components();
-        let reads = |id: NodeId| match tape.node(id).op {
-            Op::Read(r) => Some(tape.register(r)),
-            _ => None,
-        };
-        // From one argument to the next, and from the definition of a register to its reads.
-        let needs = |id: NodeId| {
-            let register = reads(id).into_iter();
-            let register = register.flat_map(|r| r.init.into_iter().chain(r.def));
-            let args = tape.node(id).args.iter().copied();
-            args.chain(register).collect::<Vec<_>>()
-        };
-        let gathers = |id: NodeId| {
-            let node = tape.node(id);
-            let of_steps = node.args.iter().any(|a| tape.ty(*a).rate == Rate::Step);
-            usize::from(matches!(node.op, Op::Time(Time::Total(_) | Time::Pick(_))) && of_steps)
-        };
-        let mut earliest = vec![0; tape.len()];
-        for component in &components {
-            let mut phase = 0;
-            for id in &component.nodes {
-                let known = needs(*id).into_iter().map(|n| earliest[n.index()]).max();
-                phase = phase.max(known.unwrap_or(0) + gathers(*id));
-            }
-            let backward = component.nodes.iter().filter_map(|id| reads(*id)).next();
-            if let Some(register) = backward {
-                let parity = usize::from(register.direction == Direction::Backward);
-                phase += (phase + parity) % 2;
-            }
-            component
-                .nodes
-                .iter()
-                .for_each(|id| earliest[id.index()] = phase);
-        }
-        let live = tape.live(recurrence.output_nodes().map(|(_, id)| id));
-        let mut latest = vec![usize::MAX; tape.len()];
-        for (_, output) in recurrence.output_nodes() {
-            latest[output.index()] = earliest[output.index()];
-        }
-        for component in components.iter().rev() {
-            let stays = |id: &NodeId| reads(*id).is_some() || gathers(*id) > 0;
-            let fixed = component.cyclic || component.nodes.iter().any(stays);
-            for id in component.nodes.iter().rev() {
-                let at = &mut latest[id.index()];
-                if fixed || *at == usize::MAX {
-                    *at = earliest[id.index()];
-                }
-                let phase = (*at).max(earliest[id.index()]);
-                *at = phase;
-                for need in needs(*id).into_iter().filter(|_| live[id.index()]) {
-                    let need = &mut latest[need.index()];
-                    *need = (*need).min(phase - gathers(*id));
-                }
-            }
-        }
-        Self(latest)
-    }
-
-    /// When a value is evaluated.
-    pub(super) fn turn(&self, tape: &Tape, place: Place) -> Turn {
-        let Place { node, sample, step } = place;
-        let phase = self.0[node.index()];
-        let step = (tape.ty(node).rate == Rate::Step).then_some(match phase % 2 {
-            0 => step,
-            _ => usize::MAX - step,
-        });
-        (phase, step, sample, node)
-    }
 }
 
 impl Recurrence {
@@ -228,44 +149,4 @@ fn overflow<F: Scalar>(tape: &Tape, values: &mut [Value<F>]) -> Option<NodeId> {
 
 fn is_leaf(tape: &Tape, id: NodeId) -> bool {
     matches!(tape.node(id).op, Op::Leaf(_))
-}
-
-/// The error for a value that is not finite, made at a place of a recurrence.
-pub(super) fn not_finite<F: Scalar>(tape: &Tape, at: Place, value: &Value<F>) -> Error {
-    let Place { node, sample, step } = at;
-    let place = match tape.ty(node).rate {
-        Rate::Static => "no particular step".into(),
-        Rate::Sample => format!("sample {sample}, counted from 0"),
-        Rate::Step => format!("step {step} of sample {sample}, counted from 0"),
-    };
-    let entries = match value {
-        Value::Real(array) => array.indexed_iter().find(|(_, x)| !x.is_finite()),
-        Value::Class(_) => None,
-    };
-    let (entry, value) = entries.map_or((Vec::new(), f64::NAN), |(entry, x)| {
-        let entry = ndarray::Dimension::as_array_view(&entry).to_vec();
-        (entry, Scalar::to_f64(*x))
-    });
-    Error::NonFiniteValue {
-        expression: format!("`{}`", tape.definition(node)),
-        place,
-        entry,
-        value,
-        safe_form: safe_form(tape, node),
-    }
-}
-
-/// How an operation is written to keep away from its poles. The derivative of a root is a quotient by the
-/// root; its remedy is that of the root.
-fn safe_form(tape: &Tape, node: NodeId) -> Option<&'static str> {
-    let root = Op::Pointwise(Pointwise::Sqrt);
-    let node = tape.node(node);
-    let divisor = match node.op() {
-        Op::Pointwise(Pointwise::Div | Pointwise::Recip) => node.args().last(),
-        _ => None,
-    };
-    match divisor {
-        Some(divisor) if *tape.node(*divisor).op() == root => root.safe_form(),
-        _ => node.op().safe_form(),
-    }
 }

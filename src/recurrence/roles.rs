@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::{Definition, Recurrence};
+use super::Recurrence;
 use crate::tape::{Derived, Leaf};
 
 /// The roles of outputs, by name.
@@ -65,17 +65,5 @@ impl Recurrence {
         let leaves = self.tape.leaves().iter().map(Leaf::name);
         let values = self.tape.names().map(|(name, _)| &**name);
         leaves.chain(values).chain(self.states()).collect()
-    }
-}
-
-impl Definition {
-    /// Records the role of a parameter or input that was read from the text of a derivative.
-    pub(crate) fn set_leaf_role(&self, name: &str, role: Derived) {
-        self.scope.set_role(name, role);
-    }
-
-    /// Records the role of an output that was read from the text of a derivative.
-    pub(crate) fn set_output_role(&self, name: &str, role: Derived) {
-        self.roles.borrow_mut().insert(name.into(), role);
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use ndarray::{ArrayD, Axis, IxDyn};
 
 use super::bind::Bound;
-use super::origin::{Phases, not_finite};
+use super::phases::Phases;
+use super::place::{Place, not_finite};
 use super::{Batch, Outputs, Params, Recurrence};
 use crate::error::{Error, Result};
 use crate::limit::check_memory;
@@ -15,25 +16,6 @@ use crate::op::{
 };
 use crate::shape::{Dim, Kind, Rate, Shape, Type};
 use crate::tape::{Derived, Direction, Node, Role, Side, Tape, causes, evaluate, kinks};
-
-/// A node of the recurrence at one sample and step (0 where it does not vary with them).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Place {
-    pub(super) node: NodeId,
-    pub(super) sample: usize,
-    pub(super) step: usize,
-}
-
-impl Place {
-    /// The place of a node that varies with nothing.
-    pub(super) const fn once(node: NodeId) -> Self {
-        Self {
-            node,
-            sample: 0,
-            step: 0,
-        }
-    }
-}
 
 #[derive(Clone, Debug)]
 pub(super) struct UnrolledOutput {
