@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 
-use super::sums::Terms;
 use crate::op::{Contract, Custom, Edge, Extent, Lowering, Move, NodeId, Op, Pointwise, Reduce};
 use crate::recurrence::Recurrence;
 use crate::shape::{Dim, Rate};
@@ -239,6 +238,16 @@ impl Graph {
         }
         uses
     }
+}
+
+/// What is known of the terms of a sum while the graph is made.
+pub(super) struct Terms {
+    /// Which arguments are sums whose terms belong to this one.
+    pub(super) taken: Vec<bool>,
+    pub(super) count: usize,
+    /// How many entries the terms pad, if each of them is padded to some place and all have the sign
+    /// `+`, or all `−`.
+    pub(super) padded: [Option<usize>; 2],
 }
 
 /// The construction of a graph.

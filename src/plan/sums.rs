@@ -3,22 +3,12 @@
 //! A sum takes over the terms of a sum that nobody else uses. Until the graph is complete it only
 //! remembers that it does: a chain that was copied at each of its sums would take quadratic time.
 
-use super::graph::{Id, Kind, Lower};
+use super::graph::{Id, Kind, Lower, Terms};
 use crate::op::{Extent, Move, NodeId};
 use crate::shape::Rate;
 
 /// A sum with this many terms takes over no more: a program holds no longer one.
 const MOST_TERMS: usize = 4096;
-
-/// What is known of the terms of a sum while the graph is made.
-pub(super) struct Terms {
-    /// Which arguments are sums whose terms belong to this one.
-    taken: Vec<bool>,
-    count: usize,
-    /// How many entries the terms pad, if each of them is padded to some place and all have the sign
-    /// `+`, or all `−`.
-    padded: [Option<usize>; 2],
-}
 
 impl Lower<'_> {
     pub(super) fn sum(&mut self, id: NodeId, signs: &[i8], args: &[Id]) -> Id {

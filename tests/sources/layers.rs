@@ -1,8 +1,11 @@
-//! The shape of the source: layers use only what lies below them, files stay small and say what
-//! they are for, and nothing outside tests may panic through `unwrap`.
+//! The shape of the source: layers use only what lies below them, files do not use each other in a
+//! circle, stay small and say what they are for, and nothing outside tests may panic through `unwrap`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use crate::imports::{Crate, Source, code, made_up};
 
 /// From low to high; the modules of one row do not know each other. `lib.rs` and `bin` lie above.
 const LAYERS: &[&[&str]] = &[
@@ -17,6 +20,21 @@ const LAYERS: &[&[&str]] = &[
     &["check", "data", "derive", "fit"],
 ];
 
+/// The rooms of a folder, from low to high; its own files lie above them.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("exec", &["kernel", "interpret"]),
+    (
+        "derive",
+        &[
+            "algebra", "notation", "record", "reading", "rules", "chapters", "check", "document",
+        ],
+    ),
+];
+
+/// Folders whose files are one circle by design: rows of the op table are written in the language that
+/// they make, and a number chooses the instruction set whose vectors it is the entry of.
+const KNOTS: &[&str] = &["op/", "exec/kernel/"];
+
 const LONGEST: usize = 600;
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -30,8 +48,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Every source file: its path below `src`, and its text.
-fn files() -> Vec<(String, String)> {
+fn files() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut paths = Vec::new();
     sources(&root, &mut paths);
@@ -53,64 +70,108 @@ fn files() -> Vec<(String, String)> {
     paths.into_iter().map(named).collect()
 }
 
+/// The library, and the command line.
+fn crates() -> [Crate; 2] {
+    let (bin, lib): (Vec<Source>, Vec<Source>) = files()
+        .into_iter()
+        .partition(|(name, _)| name.starts_with("bin/"));
+    [Crate::of("", &lib), Crate::of("bin/bptt/", &bin)]
+}
+
 fn layer(module: &str) -> Option<usize> {
     LAYERS.iter().position(|row| row.contains(&module))
 }
 
-/// The modules named after every `crate::` of a line, also in a group `crate::{a, b::c}`.
-fn used(line: &str) -> Vec<String> {
-    let mut modules = Vec::new();
-    for rest in line.split("crate::").skip(1) {
-        let names: Vec<&str> = match rest.strip_prefix('{') {
-            Some(group) => group.split(',').collect(),
-            None => vec![rest],
-        };
-        for name in names {
-            let name: String = name
-                .trim()
-                .chars()
-                .take_while(|c| c.is_alphanumeric() || *c == '_')
-                .collect();
-            modules.push(name);
+/// Whether a file of one layer may use one of another.
+fn is_layered(from: &[String], to: &[String]) -> bool {
+    match (from.first(), to.first()) {
+        (Some(from), Some(to)) => {
+            let (own, other) = (layer(from), layer(to));
+            from == to || own > other && other.is_some() || own == Some(0) && other == Some(0)
         }
+        // `lib.rs` lies above all.
+        (from, _) => from.is_none(),
     }
-    modules
 }
 
-/// The lines that are code and not inside a test module, numbered from 1.
-fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    text.lines()
-        .enumerate()
-        .take_while(|(_, line)| !line.trim().starts_with("#[cfg(test)]"))
-        .filter(|(_, line)| !line.trim().starts_with("//"))
-        .map(|(i, line)| (i + 1, line))
+/// Whether a file of one room may use one of another; the files of the folder itself lie above.
+fn is_below(from: &[String], to: &[String]) -> bool {
+    let Some((_, rooms)) = ROOMS.iter().find(|(folder, _)| {
+        let inside = |path: &[String]| path.first().is_some_and(|f| f == folder);
+        inside(from) && inside(to)
+    }) else {
+        return true;
+    };
+    let room = |path: &[String]| {
+        let name = path.get(1)?.clone();
+        let at = rooms.iter().position(|room| *room == name)?;
+        Some((at, name))
+    };
+    match (room(from), room(to)) {
+        (Some(from), Some(to)) => from == to || to.0 < from.0,
+        (from, _) => from.is_none(),
+    }
 }
 
 #[test]
 fn nothing_uses_a_layer_above_its_own() {
-    let mut wrong = Vec::new();
-    for (name, text) in files() {
-        let module = name.split(['/', '.']).next().unwrap_or_default();
-        if module == "lib" || module == "bin" {
-            continue;
-        }
-        let Some(own) = layer(module) else {
-            wrong.push(format!(
-                "{name}: module `{module}` has no place among the layers"
-            ));
-            continue;
-        };
-        for (line, text) in code(&text) {
-            for other in used(text) {
-                let allowed = other == module || layer(&other).is_some_and(|l| l < own);
-                let beside = own == 0 && layer(&other) == Some(0);
-                if !allowed && !beside {
-                    wrong.push(format!("{name}:{line}: `{module}` uses `crate::{other}`"));
-                }
-            }
+    let [library, _] = crates();
+    let places = library.files.iter().filter_map(|f| f.module.first());
+    let homeless: BTreeSet<&String> = places.filter(|m| layer(m).is_none()).collect();
+    assert!(homeless.is_empty(), "modules without a layer: {homeless:?}");
+    let wrong = library.wrong_uses(is_layered);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn nothing_uses_a_room_above_its_own() {
+    let [library, _] = crates();
+    for (folder, rooms) in ROOMS {
+        for file in library.files.iter().filter(|f| f.module.len() > 2) {
+            let known = rooms
+                .iter()
+                .any(|row| row.contains(&file.module[1].as_str()));
+            let inside = file.module[0] == **folder;
+            assert!(!inside || known, "{} is in no room of {folder}", file.name);
         }
     }
+    let wrong = library.wrong_uses(is_below);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_files_use_each_other_in_a_circle() {
+    for one in crates() {
+        let found = one.circles(KNOTS);
+        assert!(found.is_empty(), "{}", found.join("\n"));
+    }
+}
+
+#[test]
+fn an_upward_use_is_told() {
+    let upward = made_up(&[
+        (
+            "derive/algebra/term.rs",
+            "use crate::derive::{rules::proof::Proof, mark};\n",
+        ),
+        (
+            "derive/rules/proof.rs",
+            "use crate::derive::algebra::term::Term;\n",
+        ),
+        ("derive/mod.rs", "fn mark() {}\n"),
+        ("op/mod.rs", "fn f() { crate::derive::mark() }\n"),
+    ]);
+    assert_eq!(
+        upward.wrong_uses(is_below),
+        [
+            "derive/algebra/term.rs:1: uses `crate::derive::rules::proof::Proof` of derive/rules/proof.rs",
+            "derive/algebra/term.rs:1: uses `crate::derive::mark` of derive/mod.rs",
+        ]
+    );
+    assert_eq!(
+        upward.wrong_uses(is_layered),
+        ["op/mod.rs:1: uses `crate::derive::mark` of derive/mod.rs"]
+    );
 }
 
 #[test]
@@ -132,8 +193,10 @@ fn files_stay_small_and_say_what_they_are_for() {
 fn nothing_outside_tests_unwraps() {
     let mut wrong = Vec::new();
     for (name, text) in files() {
-        let found = code(&text).filter(|(_, line)| line.contains(".unwrap()"));
-        wrong.extend(found.map(|(line, text)| format!("{name}:{line}: {}", text.trim())));
+        let plain = code(&text);
+        let lines = plain.lines().zip(text.lines()).enumerate();
+        let found = lines.filter(|(_, (plain, _))| plain.contains(".unwrap()"));
+        wrong.extend(found.map(|(i, (_, line))| format!("{name}:{}: {}", i + 1, line.trim())));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
