@@ -1,5 +1,5 @@
-//! Differentiate a recurrence: write the step once, as on paper, and get its gradients exact and
-//! certified.
+//! Differentiates recurrences: write one step as on paper and get exact, certified gradients of any
+//! order.
 //!
 //! A recurrence `s_t = f(s_{t-1}, x_t, θ)` is a graph of operations on signals plus registers, and
 //! its meaning is this loop and nothing else:
@@ -10,12 +10,12 @@
 //! ```
 //!
 //! Its gradient is again a recurrence, in which each delay has become an advance; so is the
-//! gradient's derivative, and so on. See `docs/architecture.md` for how that works and
-//! `docs/math.md` for notation, conventions and the policy at points without a derivative.
+//! derivative of the gradient, and so on. `docs/architecture.md` describes the design,
+//! `docs/math.md` the notation, the conventions and the values at points without a derivative.
 //!
 //! # Example
 //!
-//! A network with a cell of one's own, its gradient, a Hessian product, and the proof:
+//! A network with a custom cell, its gradient, a Hessian-vector product and a certificate:
 //!
 //! ```
 //! use bptt::{Batch, Params, Recurrence, Wrt};
@@ -36,7 +36,7 @@
 //!     r.mean_loss(h.squared_error(y));
 //! })?;
 //!
-//! // Sizes are read off the data: H = 3, K = 2, T = 5 steps, B = 2 sequences.
+//! // Sizes are inferred from the data: H = 3, K = 2, T = 5 steps, B = 2 sequences.
 //! let wave = |i: usize| (i as f64 * 1.7 + 0.3).sin();
 //! let params = Params::new()
 //!     .with("W", Array2::from_shape_fn((3, 2), |(i, j)| wave(2 * i + j)))
@@ -59,24 +59,27 @@
 //! let product = cell.hessian_vector(&["U"])?.evaluate(&direction, &batch)?;
 //! assert_eq!(product["U"].shape(), [3, 3]);
 //!
-//! // Five independent routes agree.
+//! // Five independent checks agree.
 //! let certificate = bptt::check(&cell, &params, &batch)?;
 //! assert!(certificate.passed(), "{certificate}");
 //! # Ok::<(), bptt::Error>(())
 //! ```
 //!
-//! # Where to look
+//! # Overview
 //!
-//! - [`Recurrence::define`] and [`Definition`] write a recurrence; [`Expr`] is what one writes with.
-//! - [`Recurrence::parse`] reads one from a text file, [`Recurrence::source`] writes it; see
+//! - [`Recurrence::define`] and [`Definition`] write a recurrence in Rust; [`Expr`] is an
+//!   expression of it.
+//! - [`Recurrence::parse`] reads a recurrence from text, [`Recurrence::source`] writes it; see
 //!   [`lang`].
-//! - [`Recurrence::gradient`], [`tangent`](Recurrence::tangent),
-//!   [`pullback`](Recurrence::pullback) and [`hessian_vector`](Recurrence::hessian_vector)
-//!   differentiate it.
-//! - [`Params`] and [`Batch`] are data; [`Recurrence::evaluate`] runs.
-//! - [`fit`] has optimisers, [`data`] reads and writes files (feature `data`).
-//! - [`set_memory_limit`] says how much memory may be used; what needs more is refused.
-//! - [`check()`] certifies; [`CustomOp`] adds an operation; [`cells`] has the classical networks.
+//! - [`Recurrence::gradient`], [`tangent`](Recurrence::tangent), [`pullback`](Recurrence::pullback)
+//!   and [`hessian_vector`](Recurrence::hessian_vector) differentiate it.
+//! - [`Params`] and [`Batch`] hold data. [`Recurrence::evaluate`] is the simple reference;
+//!   [`Recurrence::compile`] and [`Program::run`] give the same numbers, fast.
+//! - [`Derivation`] prints the equations of a gradient.
+//! - [`fit`] has optimisers; [`data`] reads and writes files (feature `data`).
+//! - [`set_memory_limit`] limits the memory of a run; a run that needs more is refused.
+//! - [`check()`] certifies gradients; [`CustomOp`] adds an operation; [`cells`] has the classical
+//!   networks.
 
 #![warn(clippy::print_stdout)]
 
@@ -124,12 +127,12 @@ pub use tape::{
     Tape,
 };
 
-/// The rows of the op table.
+/// The families of the op table, one enum each.
 pub mod ops {
     pub use crate::op::{Linear, Over, Pointwise, Reduce, Time};
 }
 
-/// The example of the README, compiled and run.
+/// The examples of the README, as documentation tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

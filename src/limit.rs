@@ -1,24 +1,26 @@
-//! How much memory may be used: what needs much is estimated first and refused when it is too much.
+//! The memory limit: the memory of a large computation is estimated first, and the computation is
+//! refused if it needs more than the limit.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::{Error, Result};
 
-/// The limit that was set; 0 when none was.
+/// The limit in bytes set by the user; 0 if none is set.
 static SET: AtomicUsize = AtomicUsize::new(0);
 
-/// Less than this is not compared with the memory that the machine has left.
+/// Requests of at most this many bytes are not compared with the free memory of the machine.
 const SMALL: usize = 1 << 26;
 
-/// The limit where the system does not say how much memory it has left.
+/// The default limit, in bytes, if the free memory of the machine is not known.
 const UNKNOWN: usize = 8 << 30;
 
-/// The most bytes that one run, evaluation or file may take: the limit that was
-/// [set](set_memory_limit), or 80 % of the memory that the machine has left now (on Linux, also of
-/// that of the control group; elsewhere 8 GiB).
+/// The limit, in bytes, of the memory of one run, evaluation or file: the limit
+/// [set](set_memory_limit) for the process, or else 80 % of the memory that is free now (on Linux,
+/// the smaller of the free memory of the machine and of its control group; elsewhere, the limit is
+/// 8 GiB).
 ///
 /// Runs, evaluations, certificates and derivations are estimated before they begin, and are refused
-/// with [`Error::OutOfMemory`] when they need more.
+/// with [`Error::OutOfMemory`] if they need more.
 #[must_use]
 pub fn memory_limit() -> usize {
     match SET.load(Ordering::Relaxed) {
@@ -27,8 +29,8 @@ pub fn memory_limit() -> usize {
     }
 }
 
-/// Sets the most bytes that one run, evaluation or file may take, for the whole process; `None` goes
-/// back to the default.
+/// Sets the limit, in bytes, of the memory of one run, evaluation or file, for the whole process.
+/// `None` restores the default of [`memory_limit`]; `Some(0)` is a limit of one byte.
 ///
 /// ```no_run
 /// use bptt::{Batch, Error, Params, Recurrence};
@@ -45,7 +47,10 @@ pub fn set_memory_limit(bytes: Option<usize>) {
     SET.store(bytes.map_or(0, |b| b.max(1)), Ordering::Relaxed);
 }
 
-/// Refuses what needs more bytes than may be used; `None` is more than can be counted.
+/// Returns an error if `bytes` exceeds the limit; `None` is a number that overflows `usize`.
+///
+/// # Errors
+/// [`Error::OutOfMemory`].
 pub(crate) fn check_memory(bytes: Option<usize>) -> Result<()> {
     let bytes = bytes.unwrap_or(usize::MAX);
     if bytes <= SMALL && SET.load(Ordering::Relaxed) == 0 {
@@ -57,7 +62,7 @@ pub(crate) fn check_memory(bytes: Option<usize>) -> Result<()> {
     }
 }
 
-/// The bytes of memory that the machine has left, as far as the system says.
+/// The free memory in bytes, if the system reports it.
 #[cfg(target_os = "linux")]
 fn available() -> Option<usize> {
     let read = |path: &str| std::fs::read_to_string(path).ok();
@@ -68,7 +73,7 @@ fn available() -> Option<usize> {
     let most = number("/sys/fs/cgroup/memory.max");
     let group = most.map(|most| {
         let used = number("/sys/fs/cgroup/memory.current").unwrap_or(0);
-        // Cached files are given up when memory is needed.
+        // // The system frees cached files when memory is needed, so they count as free.
         let stat = read("/sys/fs/cgroup/memory.stat").unwrap_or_default();
         let cached = stat.lines().find_map(|l| l.strip_prefix("inactive_file "));
         let cached = cached.and_then(|n| n.parse().ok()).unwrap_or(0);

@@ -1,4 +1,4 @@
-//! Sizes, shapes and rates: what every node of a recurrence is typed with.
+//! Sizes, shapes, rates and kinds: the type of a node.
 
 use std::ops::{Add, Mul};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ impl Symbol {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Term {
     symbol: Symbol,
-    /// Zero marks an unused place; used places come first, sorted by symbol.
+    /// Zero in an unused place; used places come first, sorted by symbol.
     coefficient: u16,
 }
 
@@ -27,13 +27,16 @@ const UNUSED: Term = Term {
     coefficient: 0,
 };
 
-/// The most named dimensions one sum may mention (`H + K + 1` mentions two).
+/// The largest number of named dimensions in one sum (`H + K + 1` has two).
 pub const MAX_TERMS: usize = 3;
 
-/// A size: a number, a named dimension, or a sum of such (`3`, `H`, `4 H`, `H + K + 1`).
+/// A size: a number, a named dimension, or a sum of them (`3`, `H`, `4 H`, `H + K + 1`).
 ///
-/// Two sizes are equal when they are equal for *every* value of the names, so a shape error is
-/// found when a recurrence is defined, even where two sizes agree by accident in the data.
+/// Two sizes are equal if they are equal for *every* value of the names. So a shape error is found
+/// when a recurrence is defined, even if two sizes agree by accident in the data.
+///
+/// A sum of more than [`MAX_TERMS`] names, or with a number too large, is an invalid size: its use
+/// is reported as a mistake of the definition.
 ///
 /// ```
 /// use bptt::Recurrence;
@@ -52,13 +55,13 @@ pub struct Dim {
 }
 
 impl Dim {
-    /// A size that could not be represented; every use of it is reported as a mistake.
+    /// A size that cannot be represented; every use of it is reported as a mistake.
     pub(crate) const INVALID: Self = Self {
         constant: u32::MAX,
         terms: [UNUSED; MAX_TERMS],
     };
 
-    /// The size `n`.
+    /// The size `n`; an invalid size if `n` is `u32::MAX` or more.
     #[must_use]
     pub const fn fixed(n: usize) -> Self {
         if Self::is_too_large(n) {
@@ -84,7 +87,7 @@ impl Dim {
         Self { constant: 0, terms }
     }
 
-    /// Whether the value is too large to be a size.
+    /// Returns true if `value` is too large for a size.
     pub(crate) const fn is_too_large(value: usize) -> bool {
         value >= u32::MAX as usize
     }
@@ -97,13 +100,13 @@ impl Dim {
         self.terms.iter().copied().filter(|t| t.coefficient > 0)
     }
 
-    /// The number, when no named dimension is involved.
+    /// The number, if the size has no named dimension and is valid.
     #[must_use]
     pub fn as_fixed(self) -> Option<usize> {
         (self.used().next().is_none() && !self.is_invalid()).then_some(self.constant as usize)
     }
 
-    /// The named dimensions with their coefficients.
+    /// The named dimensions with their coefficients, in order of declaration.
     pub(crate) fn named_terms(&self) -> impl Iterator<Item = (Symbol, usize)> + '_ {
         self.used().map(|t| (t.symbol, t.coefficient.into()))
     }
@@ -112,10 +115,10 @@ impl Dim {
         self.constant as usize
     }
 
-    /// The value when named dimension `i`, in order of declaration, has size `sizes[i]`.
+    /// The value of this size if named dimension `i`, in order of declaration, has size `sizes[i]`.
     ///
     /// # Panics
-    /// When there are fewer sizes than named dimensions.
+    /// If `sizes` has no entry for a named dimension of this size.
     #[must_use]
     pub fn value_at(self, sizes: &[usize]) -> usize {
         self.value(sizes)
@@ -129,7 +132,7 @@ impl Dim {
         self.constant().saturating_add(named)
     }
 
-    /// Combines coefficient by coefficient; `None` when a result is negative or too large.
+    /// Applies `f` to each pair of coefficients; `None` if a result is negative or too large.
     fn combine(self, other: Self, f: impl Fn(i64, i64) -> i64) -> Option<Self> {
         if self.is_invalid() || other.is_invalid() {
             return None;
@@ -160,7 +163,7 @@ impl Dim {
         (constant != u32::MAX).then_some(Self { constant, terms })
     }
 
-    /// `self - other`, when that is a size for every value of the names.
+    /// `self - other`, if no coefficient of the difference is negative.
     #[must_use]
     pub fn checked_sub(self, other: Self) -> Option<Self> {
         self.combine(other, |a, b| a - b)
@@ -223,7 +226,7 @@ impl Mul<usize> for Dim {
 
 /// The shape of one value: a scalar, a column vector or a matrix (`rows × columns`).
 ///
-/// There is no batch axis and no time axis: those are added when a recurrence is run.
+/// A shape has no batch axis and no time axis; a run adds them to its arrays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Shape {
     /// A number, `[]`.
@@ -235,7 +238,7 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// The sizes of the axes.
+    /// The sizes of the axes: none, `[n]` or `[rows, columns]`.
     #[must_use]
     pub fn dims(self) -> SmallVec<[Dim; 2]> {
         match self {
@@ -272,7 +275,7 @@ impl Shape {
         self.dims().iter().map(|d| d.value(sizes)).collect()
     }
 
-    /// The sizes, when no named dimension is involved.
+    /// The sizes, if the shape has no named dimension.
     pub(crate) fn as_fixed(self) -> Option<Vec<usize>> {
         self.dims().iter().map(|d| d.as_fixed()).collect()
     }
@@ -301,13 +304,13 @@ impl<D: Into<Dim>> From<[D; 2]> for Shape {
     }
 }
 
-/// What a value varies with. A rate only changes through an explicit `hold`, `total`, `first` or
-/// `last`.
+/// The rate of a value: constant, one for each sequence, or one for each step. Only `hold`,
+/// `total`, `first` and `last` change the rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rate {
-    /// One value for everything, such as a parameter.
+    /// One value for all sequences and steps, e.g. a parameter.
     Static,
-    /// One value for each sequence of the batch, such as an initial state.
+    /// One value for each sequence of the batch, e.g. an initial state.
     Sample,
     /// One value for each sequence and step.
     Step,
@@ -323,12 +326,12 @@ impl Rate {
     }
 }
 
-/// Whether a value is a real number (or an array of them) or a class.
+/// The kind of a value: real numbers or a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// Real numbers; differentiable.
     Real,
-    /// One integer in `0..n`; never differentiable.
+    /// One integer in `0..n`; not differentiable.
     Class(Dim),
 }
 
@@ -337,9 +340,9 @@ pub enum Kind {
 pub struct Type {
     /// The shape of one value.
     pub shape: Shape,
-    /// What the value varies with.
+    /// The rate of the value.
     pub rate: Rate,
-    /// Real or class.
+    /// The kind of the value.
     pub kind: Kind,
 }
 
@@ -353,7 +356,7 @@ impl Type {
         }
     }
 
-    /// A class in `0..classes`.
+    /// A class in `0..classes`, of shape `[]`.
     #[must_use]
     pub const fn class(classes: Dim, rate: Rate) -> Self {
         Self {
@@ -369,7 +372,7 @@ impl Type {
         Self { rate, ..self }
     }
 
-    /// Whether this is a real value.
+    /// Returns true if the kind is [`Kind::Real`].
     #[must_use]
     pub fn is_real(self) -> bool {
         self.kind == Kind::Real
