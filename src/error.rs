@@ -1,5 +1,5 @@
-//! The one public error type. Every message says what, where, what was expected and what was
-//! found.
+//! The public error type. A message names the problem, its place, the expected value and the actual
+//! value.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
@@ -8,18 +8,18 @@ use std::panic::Location;
 /// The longest name, in characters.
 pub(crate) const LONGEST_NAME: usize = 255;
 
-/// A longer text of a message is cut.
+/// The length limit of a text in a message, in characters; a longer text is cut in the middle.
 const LONGEST_TEXT: usize = 4_000;
 
-/// A result of this crate.
+/// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// One mistake in a definition: what is wrong and the line that wrote it.
+/// One mistake in a definition: a message and the source line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// What is wrong, naming the expression and the shapes.
+    /// The problem, with the expression and the shapes.
     pub message: String,
-    /// The source file, line and column of the call, when there is one.
+    /// The source file, line and column of the call, if known.
     pub place: Option<(String, u32, u32)>,
 }
 
@@ -49,7 +49,7 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// The premises of standard errors, as [`fit::infer`](crate::fit::infer) checks them.
+/// The premises of standard errors, checked by [`fit::infer`](crate::fit::infer).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Premise {
@@ -63,32 +63,33 @@ pub enum Premise {
     Identified,
     /// Every parameter has a finite estimate in the interior of its range.
     Interior,
-    /// There are observations enough for outer products of scores.
+    /// There are enough observations for outer products of scores.
     Observations,
 }
 
-/// What went wrong. `Debug` shows the same text as `Display`: `main` prints an error with it.
+/// The error type of this crate. `Debug` prints the same text as `Display`, because `main` prints
+/// errors with `Debug`.
 #[derive(Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A definition has mistakes; all that were found are listed.
+    /// A definition has mistakes; all of them are listed.
     #[error("recurrence `{}` has {} mistake{}:{}", printable(recurrence), mistakes.len(),
         if mistakes.len() == 1 { "" } else { "s" }, listed(mistakes))]
     Definition {
         /// The name of the recurrence.
         recurrence: String,
-        /// The mistakes, in the order in which they were written.
+        /// The mistakes, in the order of the definition.
         mistakes: Vec<Mistake>,
     },
 
-    /// A name that does not exist.
+    /// No such name exists.
     #[error(
         "there is no {what} named `{}`{}",
         printable(name),
         known_names(name, known)
     )]
     UnknownName {
-        /// What was looked for: "parameter", "input", "output", …
+        /// The kind of name: "parameter", "input", "output", …
         what: &'static str,
         /// The name.
         name: String,
@@ -96,47 +97,47 @@ pub enum Error {
         known: Vec<String>,
     },
 
-    /// The same name twice in one list.
+    /// A name appears twice in one list.
     #[error("{what} `{}` is given twice", printable(name))]
     Repeated {
-        /// "size", "array", …
+        /// The kind of name: "size", "array", …
         what: &'static str,
         /// The name.
         name: String,
     },
 
-    /// An array that is needed was not given.
+    /// A required array is missing.
     #[error("{what} `{name}` is missing: expected an array of shape {expected}")]
     Missing {
         /// "parameter" or "input".
         what: &'static str,
         /// The name.
         name: String,
-        /// The shape it should have.
+        /// The expected shape.
         expected: String,
     },
 
-    /// An array of the wrong shape.
+    /// An array has the wrong shape.
     #[error("{what} `{name}`: expected shape {expected}, found {found:?}")]
     ArrayShape {
         /// "parameter" or "input".
         what: &'static str,
         /// The name.
         name: String,
-        /// The shape it should have.
+        /// The expected shape.
         expected: String,
-        /// The shape it has.
+        /// The shape of the array.
         found: Vec<usize>,
     },
 
-    /// Real numbers were given for a class or the other way round.
+    /// Real numbers were given for a class, or classes for real numbers.
     #[error("array `{name}`: expected {expected}, found {found}")]
     ArrayKind {
         /// The name.
         name: String,
-        /// What it should be.
+        /// The expected kind.
         expected: &'static str,
-        /// What it is.
+        /// The kind of the array.
         found: &'static str,
     },
 
@@ -145,17 +146,17 @@ pub enum Error {
     DimConflict {
         /// The dimension.
         dim: String,
-        /// The array that fixed it.
+        /// The first array with this dimension.
         first_array: String,
-        /// The size there.
+        /// The size of the dimension in the first array.
         first: usize,
-        /// The array that disagrees.
+        /// The array with another size.
         second_array: String,
-        /// The size there.
+        /// The size of the dimension in that array.
         second: usize,
     },
 
-    /// No array determines a named dimension.
+    /// The size of a named dimension cannot be inferred from the data.
     #[error(
         "dimension {dim} cannot be read off any array: add `(\"{dim}\", 8)` to the sizes, or give it \
          with `Batch::size(\"{dim}\", 8)`"
@@ -172,7 +173,7 @@ pub enum Error {
         text: String,
     },
 
-    /// A NaN or an infinity in the data.
+    /// The data contain a NaN or an infinity.
     #[error("{what} `{name}` is not finite: {} is {value}", entry(index))]
     NonFiniteData {
         /// "parameter" or "input".
@@ -181,11 +182,11 @@ pub enum Error {
         name: String,
         /// The index of the first such entry.
         index: Vec<usize>,
-        /// Its value.
+        /// The value of that entry.
         value: f64,
     },
 
-    /// A class outside its range.
+    /// A class is outside its range.
     #[error(
         "input `{name}`: {} is {}, expected 0 to {}",
         entry(index),
@@ -197,51 +198,51 @@ pub enum Error {
         name: String,
         /// The index of the first such entry.
         index: Vec<usize>,
-        /// Its value; the largest number stands for a negative one.
+        /// The value of that entry; `usize::MAX` if it is negative.
         value: usize,
         /// The number of classes.
         classes: usize,
     },
 
-    /// A batch without steps, without samples, or with impossible lengths.
+    /// A batch has no steps, no samples, or invalid lengths.
     #[error("the batch is not usable: {}", printable(reason))]
     Batch {
-        /// Why.
+        /// The reason.
         reason: String,
     },
 
-    /// A run that does not fit into memory.
+    /// A run needs more memory than the limit.
     #[error(
         "not enough memory: {} needed, {} allowed; use fewer steps or samples, or raise the limit: \
          `bptt::set_memory_limit`, or `--memory` on the command line",
         in_words(*bytes), in_words(*limit)
     )]
     OutOfMemory {
-        /// The bytes it needs; `usize::MAX` when they cannot be counted.
+        /// The required memory in bytes; `usize::MAX` if the number overflows.
         bytes: usize,
-        /// The bytes it may use, see [`memory_limit`](crate::memory_limit).
+        /// The limit in bytes, see [`memory_limit`](crate::memory_limit).
         limit: usize,
     },
 
-    /// A size of zero.
+    /// A size is zero.
     #[error("dimension {dim} is 0 in `{array}`: every size must be at least 1")]
     ZeroSize {
         /// The dimension.
         dim: String,
-        /// The array.
+        /// The array with this dimension.
         array: String,
     },
 
-    /// A derivative was asked for that does not exist.
+    /// A requested derivative does not exist.
     #[error("cannot differentiate with respect to `{}`: {reason}", printable(name))]
     NotDifferentiable {
-        /// The name.
+        /// The name of the variable.
         name: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
 
-    /// A gradient was asked of a recurrence without a loss.
+    /// A gradient of a recurrence without a loss was requested.
     #[error(
         "recurrence `{}` has no loss; add a line `loss …` or `final loss …` to its text, or \
          `r.loss(…)` or `r.final_loss(…)` to its definition in Rust",
@@ -252,7 +253,7 @@ pub enum Error {
         recurrence: String,
     },
 
-    /// A recurrence that the recurrence language cannot say.
+    /// A recurrence cannot be written in the recurrence language.
     #[error(
         "recurrence `{}` cannot be written in the recurrence language: {reason}",
         printable(recurrence)
@@ -260,91 +261,91 @@ pub enum Error {
     NotInLanguage {
         /// The name of the recurrence.
         recurrence: String,
-        /// What it is that cannot be said.
+        /// The part that cannot be written.
         reason: String,
     },
 
-    /// An output that an optimiser was given although no derivative added it.
+    /// An optimiser was given an output that is not a derivative.
     #[error(
         "`{name}` is an output of the recurrence, not a derivative: give the optimiser the outputs \
          of `Recurrence::gradient`"
     )]
     NotAGradient {
-        /// The output.
+        /// The name of the output.
         name: String,
     },
 
-    /// One name for two things.
+    /// Two things have the same name.
     #[error("the name `{name}` is that of {first} and of {second}")]
     NameClash {
         /// The name.
         name: String,
-        /// One of them.
+        /// The kind of the first.
         first: String,
-        /// The other.
+        /// The kind of the second.
         second: String,
     },
 
-    /// A minimisation that cannot go on.
+    /// A minimisation found no step that decreases the loss.
     #[error(
         "no step makes the loss fall below {}: the gradient is as good as zero, or wrong",
         number(*loss)
     )]
     NoDescent {
-        /// The loss.
+        /// The last loss.
         loss: f64,
     },
 
-    /// A state that an optimiser cannot go on from.
+    /// The state of an optimiser cannot be restored.
     #[error("the state of {optimizer} cannot be restored: {reason}")]
     OptimizerState {
-        /// The optimiser.
+        /// The name of the optimiser.
         optimizer: &'static str,
-        /// Why, naming the array.
+        /// The reason, with the name of the array.
         reason: String,
     },
 
-    /// Standard errors that would mean nothing, because one of their premises does not hold.
+    /// Standard errors are refused because one of their premises does not hold.
     #[error("no standard errors: {reason}")]
     NoStandardErrors {
-        /// The premise.
+        /// The premise that does not hold.
         premise: Premise,
-        /// Why it does not hold, and what to do.
+        /// The reason, and a remedy.
         reason: String,
     },
 
-    /// A file that cannot be read or written, or is not what it should be.
+    /// A file cannot be read or written, or its content is invalid.
     #[error("{}: {}", printable(path), printable(reason))]
     File {
-        /// The file.
+        /// The path of the file.
         path: String,
-        /// What is wrong with it, naming the array where it is one of several.
+        /// The problem, with the name of the array if the file has several.
         reason: String,
     },
 
-    /// A recurrence, or a part of one, that a derivation has no words for.
+    /// A recurrence, or a part of one, cannot be derived.
     #[error("the derivation of `{}`: {reason}", printable(recurrence))]
     NotDerivable {
         /// The name of the recurrence.
         recurrence: String,
-        /// What it is that cannot be derived.
+        /// The part that cannot be derived, and the reason.
         reason: String,
     },
 
-    /// A custom op broke its contract.
+    /// A custom op violates its contract.
     #[error(
         "custom op `{}` breaks its contract: {}",
         printable(op),
         printable(reason)
     )]
     CustomOp {
-        /// The op.
+        /// The name of the op.
         op: String,
-        /// How.
+        /// The violation.
         reason: String,
     },
 
-    /// A number that is not finite appeared in a run.
+    /// A run computed a NaN or an infinity.
     #[error(
         "{} is {value} at {place}{}: the first value that is not finite{}",
         printable(expression),
@@ -352,20 +353,21 @@ pub enum Error {
         remedy(*safe_form)
     )]
     NonFiniteValue {
-        /// The expression that produced it.
+        /// The expression with this value.
         expression: String,
-        /// The sample and the step, as far as the value varies with them.
+        /// The sample and the step, if the value varies with them.
         place: String,
-        /// The entry of the value.
+        /// The index of the entry.
         entry: Vec<usize>,
-        /// The value.
+        /// The value: NaN or an infinity.
         value: f64,
-        /// How its operation is written to keep away from such arguments, if there is a way.
+        /// The operation with a safe argument, e.g. `ln(select(x > 0, x, 1))`, if there is such a
+        /// form.
         safe_form: Option<&'static str>,
     },
 }
 
-/// Which number of an array is meant; a scalar has one only.
+/// "entry […]" for an index; "it" for a scalar, which has no index.
 fn entry(index: &[usize]) -> String {
     match index {
         [] => "it".into(),
@@ -393,7 +395,7 @@ fn class(value: usize) -> String {
     }
 }
 
-/// Bytes in words.
+/// A number of bytes as text, with a unit.
 fn in_words(bytes: usize) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if bytes == usize::MAX {
@@ -415,11 +417,11 @@ impl fmt::Debug for Error {
     }
 }
 
-/// A text as it may be put on a terminal: control characters are spelt out, but for the ends of
-/// lines, and long words and long texts are cut in the middle.
+/// A text that is safe to print on a terminal: control characters other than line breaks are
+/// escaped, and long words and long texts are cut in the middle.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
-    /// No name is longer, and few paths.
+    /// The length limit of a word, in characters: more than any name and most paths.
     const WORD: usize = 300;
     let strange = |c: char| is_hidden(c) && c != '\n';
     let long = |word: &str| word.chars().nth(WORD).is_some();
@@ -449,13 +451,13 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Control characters, and those that turn the direction of the text around them.
+/// Returns true for control characters and for characters that change the direction of the text.
 pub(crate) fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
-/// The beginning and the end of a text of at most about `most` characters.
+/// The first `most / 2` and the last `most / 4` characters of `text`, with `…` between them.
 fn middle_cut(text: &str, most: usize) -> String {
     let half = most / 2;
     let begin: String = text.chars().take(half).collect();
@@ -464,8 +466,8 @@ fn middle_cut(text: &str, most: usize) -> String {
     format!("{begin}…{}", end.into_iter().collect::<String>())
 }
 
-/// A number in the fewest digits from which the same bits are read, with an exponent where it is very small or very
-/// large.
+/// The shortest decimal form of a number that reads back to the same bits; very small and very large
+/// numbers have an exponent.
 #[must_use]
 pub fn number<F: ndarray::NdFloat>(x: F) -> String {
     let size = x.abs().to_f64().unwrap_or(f64::NAN);
@@ -475,14 +477,14 @@ pub fn number<F: ndarray::NdFloat>(x: F) -> String {
     }
 }
 
-/// A number of things: `1 step`, `2 steps`.
+/// A count with its noun: `1 step`, `2 steps`.
 #[must_use]
 pub fn counted(count: usize, thing: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {thing}{plural}")
 }
 
-/// Names in quotes; of many, the first few.
+/// Names in quotation marks; a long list is cut.
 #[must_use]
 pub fn quoted<'k>(names: impl IntoIterator<Item = &'k str>) -> String {
     const MOST_NAMES: usize = 20;
@@ -519,9 +521,9 @@ fn known_names(name: &str, known: &[String]) -> String {
     }
 }
 
-/// The known name that was probably meant.
+/// The known name most similar to `name`, if one is similar enough.
 pub(crate) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    // The distance takes the product of the two lengths.
+    // The time is the product of the two lengths.
     if name.len() > LONGEST_NAME {
         return None;
     }
