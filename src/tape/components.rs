@@ -1,19 +1,19 @@
-//! The strongly connected components of a timed graph: what must run step by step.
+//! The strongly connected components of a timed graph: the parts that must run step by step.
 
 use super::{Direction, Tape};
 use crate::op::{NodeId, Op};
 use crate::shape::Rate;
 
-/// Nodes that depend on each other through registers, or one node that stands alone.
+/// Nodes that depend on each other through registers, or one node outside every cycle.
 #[derive(Debug)]
 pub(crate) struct Component {
     pub(crate) nodes: Vec<NodeId>,
-    /// Whether some node depends on itself.
+    /// True if a node of the component depends on itself.
     pub(crate) cyclic: bool,
 }
 
 impl Tape {
-    /// The components, each after those it depends on.
+    /// The components in topological order, dependencies first.
     pub(crate) fn components(&self) -> Vec<Component> {
         let edges: Vec<Vec<usize>> = self.nodes().map(|(id, _)| self.dependencies(id)).collect();
         let component = |mut members: Vec<usize>| {
@@ -38,7 +38,7 @@ impl Tape {
         on.into_iter().map(NodeId::index).collect()
     }
 
-    /// Why a component cannot be run in one direction of time, if so.
+    /// The reason why a component cannot run in one direction of time; `None` if it can.
     pub(super) fn obstacle(&self, component: &Component) -> Option<String> {
         if !component.cyclic {
             return None;
@@ -83,8 +83,8 @@ impl Tape {
     }
 }
 
-/// The strongly connected components of a graph given by what each node depends on, each after
-/// those it depends on (Tarjan 1972, with an explicit stack).
+/// The strongly connected components of a graph, dependencies first (Tarjan 1972, with an explicit
+/// stack). `edges[i]` lists the nodes that node `i` depends on.
 pub(crate) fn strongly_connected(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
     const UNSEEN: usize = usize::MAX;
     let count = edges.len();

@@ -1,4 +1,5 @@
-//! The evaluator: node by node, in order. Slow, obvious, and what everything faster is held to.
+//! The evaluator: node by node, in order. It is slow and simple, and the reference for every faster
+//! engine.
 
 use std::collections::HashSet;
 
@@ -9,10 +10,10 @@ use crate::op::{LeafId, Linear, NodeId, Op, Scalar, Value};
 
 /// The value of every node of a flat tape.
 ///
-/// `leaf` supplies the values of the leaves; they are already checked against their types.
+/// `leaf` returns the values of the leaves, already checked against their types.
 ///
 /// # Errors
-/// [`Error::CustomOp`] when a custom op's value has another shape than it said.
+/// [`Error::CustomOp`] if the value of a custom op does not have the shape that the op declares.
 pub(crate) fn evaluate<F: Scalar>(
     tape: &Tape,
     leaf: impl FnMut(LeafId) -> Value<F>,
@@ -20,9 +21,9 @@ pub(crate) fn evaluate<F: Scalar>(
     evaluate_adjusted(tape, leaf, |_, _, _| ())
 }
 
-/// The value of every node when each result of an operation that rounds is off by up to one unit in
-/// the last place, at random: the differences from [`evaluate`] show what rounding does to each
-/// value (Monte Carlo arithmetic, Parker 1997).
+/// The value of every node, if each result of a rounding operation has a random relative error of
+/// up to one unit in the last place. The differences from [`evaluate`] measure the rounding errors
+/// (Monte Carlo arithmetic, Parker 1997).
 pub(crate) fn evaluate_rounded(
     tape: &Tape,
     leaf: impl FnMut(LeafId) -> Value<f64>,
@@ -60,7 +61,7 @@ fn evaluate_adjusted<F: Scalar>(
     Ok(values)
 }
 
-/// The value of a node, refused where a custom op gave one of another shape than it said.
+/// Returns `value`, or an error if `node` is a custom op and the shape is not the declared one.
 fn checked<F: Scalar>(node: &Node, value: Value<F>) -> Result<Value<F>> {
     if let (Op::Custom(op), Value::Real(array)) = (&node.op, &value) {
         let expected = node.ty.shape.as_fixed().unwrap_or_default();
@@ -76,8 +77,8 @@ fn checked<F: Scalar>(node: &Node, value: Value<F>) -> Result<Value<F>> {
     Ok(value)
 }
 
-/// The nodes where values that are not finite began: their arguments have nothing to do with it, be
-/// they finite or of no influence, as the branch of a `select` that is not taken.
+/// The nodes at which NaN and infinities begin: each of their arguments is finite or has no
+/// influence, e.g. an unused branch of a `select`.
 pub(crate) fn causes<F: Scalar>(tape: &Tape, values: &[Value<F>], of: &[NodeId]) -> Vec<NodeId> {
     let mut seen: HashSet<NodeId> = of.iter().copied().collect();
     let mut stack = of.to_vec();
@@ -95,8 +96,8 @@ pub(crate) fn causes<F: Scalar>(tape: &Tape, values: &[Value<F>], of: &[NodeId])
 
 type Few<T> = smallvec::SmallVec<[T; 3]>;
 
-/// The arguments each of which makes the value of a node not finite, the others without their
-/// infinities; if none does by itself, the one that does when all after it have lost theirs.
+/// The arguments that make the value of a node NaN or infinite, each alone (all others made finite
+/// by [`cleaned`]). If none does so alone, the single argument found by [`culprit`].
 fn culprits<F: Scalar>(node: &Node, values: &[Value<F>]) -> Few<NodeId> {
     let is_bad = |a: &NodeId| !values[a.index()].is_finite();
     let bad: Few<NodeId> = node.args.iter().copied().filter(is_bad).collect();
@@ -125,7 +126,7 @@ fn culprits<F: Scalar>(node: &Node, values: &[Value<F>]) -> Few<NodeId> {
     }
 }
 
-/// A value with 1 in the place of what is not finite.
+/// The value with 1 in place of each NaN or infinity.
 fn cleaned<F: Scalar>(value: &Value<F>) -> Value<F> {
     let mut value = value.clone();
     if let Value::Real(array) = &mut value {
@@ -134,8 +135,8 @@ fn cleaned<F: Scalar>(value: &Value<F>) -> Value<F> {
     value
 }
 
-/// The argument that makes the value of a node not finite: without its infinities, when all after it
-/// have lost theirs, the value is finite.
+/// The argument at which the value of a node becomes finite, if the arguments are made finite one
+/// after another from the last to the first.
 fn culprit<F: Scalar>(node: &Node, values: &[Value<F>]) -> Option<NodeId> {
     if node.args.iter().all(|a| values[a.index()].is_finite()) {
         return None;
@@ -161,11 +162,11 @@ fn culprit<F: Scalar>(node: &Node, values: &[Value<F>]) -> Option<NodeId> {
     None
 }
 
-/// The side of a kink on which a value lies; a value at the kink itself lies on neither.
+/// The side of a kink on which a value lies: `Equal` at the kink itself, `None` for NaN.
 pub(crate) type Side = Option<std::cmp::Ordering>;
 
-/// On which side of every kink the values lie, entry by entry: two evaluations with equal answers
-/// have no point of non-differentiability between them that shows.
+/// The side of every kink on which the values lie, entry by entry. Two evaluations with equal sides
+/// have no visible kink between them.
 pub(crate) fn kinks<F: Scalar>(tape: &Tape, values: &[Value<F>]) -> Vec<Side> {
     let mut sides = Vec::new();
     for (_, node) in tape.nodes() {

@@ -1,8 +1,8 @@
-//! The tape: the arena under every recurrence.
+//! The tape: the arena of nodes and registers of a recurrence.
 //!
-//! Append-only and hash-consed (equal nodes are one node), so it is in SSA order by construction.
-//! Types are checked on insertion, and a few rewrites that never change a bit of any result are
-//! applied there ([`simplify`]). Time enters through registers alone.
+//! A tape is append-only and hash-consed (equal nodes are one node), so it is in SSA form by
+//! construction. An insertion checks the types and applies a few rewrites that change no bit of any
+//! result ([`simplify`]). Only registers refer to other time steps.
 
 mod components;
 mod eval;
@@ -48,7 +48,7 @@ impl Node {
         &self.op
     }
 
-    /// The arguments, all of them earlier nodes.
+    /// The arguments; they are earlier nodes.
     #[must_use]
     pub fn args(&self) -> &[NodeId] {
         &self.args
@@ -61,7 +61,7 @@ impl Node {
     }
 }
 
-/// Which way a register carries its value.
+/// The direction of time in which a register carries its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// A delay: the value read at step t is the one defined at t − 1.
@@ -88,71 +88,71 @@ impl Direction {
     }
 }
 
-/// A value carried from one step to the next, or to the one before.
+/// A value carried from one step to the next (a delay) or to the previous one (an advance).
 #[derive(Clone, Debug)]
 pub struct Register {
     pub(crate) name: Arc<str>,
     pub(crate) direction: Direction,
-    /// The type of what is read; its rate is `Step`.
+    /// The type of the value that is read; its rate is `Step`.
     pub(crate) ty: Type,
-    /// What is read at the end of the sequence where nothing was defined; `None` is zero.
+    /// The value read at the first step (at the last, for a backward register); `None` is zero.
     pub(crate) init: Option<NodeId>,
-    /// What is carried; `None` only while a definition is under way.
+    /// The value carried to the next step; `None` only during a definition.
     pub(crate) def: Option<NodeId>,
 }
 
 impl Register {
-    /// The name, that of its state when it belongs to one.
+    /// The name; for the register of a state, the name of the state.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Which way the value is carried.
+    /// The direction of time in which the value is carried.
     #[must_use]
     pub const fn direction(&self) -> Direction {
         self.direction
     }
 
-    /// The value read where nothing was carried yet; `None` is zero.
+    /// The value read at the first step (at the last, for a backward register); `None` is zero.
     #[must_use]
     pub const fn init(&self) -> Option<NodeId> {
         self.init
     }
 
-    /// The value that is carried.
+    /// The value carried; `None` only during a definition.
     #[must_use]
     pub const fn def(&self) -> Option<NodeId> {
         self.def
     }
 }
 
-/// What a leaf is to the recurrence.
+/// The role of a leaf in the recurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// Trained; the same for every sample and step.
+    /// Trained; the same for all samples and steps.
     Parameter,
-    /// Data; given per sample or per step.
+    /// Data; one value per sample or per step.
     Input,
 }
 
-/// The role of a parameter, input or output that a derivative or
-/// [`with_final_states`](crate::Recurrence::with_final_states) added. It is recorded where it is
-/// added: names have no meaning.
+/// The role of a parameter, input or output added by a derivative or by
+/// [`with_final_states`](crate::Recurrence::with_final_states). It is recorded explicitly, because
+/// names have no meaning.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Derived {
-    /// The tangent of this parameter, input, state, value or output: `w.dot`.
+    /// The tangent, `w.dot`, of this parameter, input, state, value or output.
     Tangent(Arc<str>),
-    /// The cotangent of this output, `y.bar`; as an output, the derivative with respect to this
-    /// parameter, input, state or value.
+    /// As an input, the cotangent, `y.bar`, of this output; as an output, the derivative with
+    /// respect to this parameter, input, state or value.
     Cotangent(Arc<str>),
     /// The value of this state after its last step: `h.final`.
     Final(Arc<str>),
 }
 
 impl Derived {
-    /// The name that it belongs to.
+    /// The name of the differentiated variable, or of the state.
     #[must_use]
     pub fn of(&self) -> &str {
         match self {
@@ -161,8 +161,8 @@ impl Derived {
     }
 }
 
-/// `w.dot`, or the first of `w.dot2`, `w.dot3`, … that is not taken. The last part belongs to what
-/// is added and all before it is `of`, so no two names that are made like this are equal.
+/// `of.part`, or the first of `of.part2`, `of.part3`, … that is not taken. The last dot separates
+/// `of` from the added part, so names made from different `of` differ.
 pub(crate) fn added_name(of: &str, part: &str, taken: impl Fn(&str) -> bool) -> Arc<str> {
     let plain = format!("{of}.{part}");
     let mut name = plain.clone();
@@ -174,7 +174,7 @@ pub(crate) fn added_name(of: &str, part: &str, taken: impl Fn(&str) -> bool) -> 
     name.into()
 }
 
-/// A value that comes from outside.
+/// A value from outside: a parameter or an input.
 #[derive(Clone, Debug)]
 pub struct Leaf {
     pub(crate) name: Arc<str>,
@@ -191,13 +191,13 @@ impl Leaf {
         &self.name
     }
 
-    /// Parameter or input.
+    /// The role: parameter or input.
     #[must_use]
     pub const fn role(&self) -> Role {
         self.role
     }
 
-    /// Whose tangent or cotangent it is, when a derivative added it.
+    /// The role recorded by a derivative, if one added this leaf.
     #[must_use]
     pub const fn derived(&self) -> Option<&Derived> {
         self.derived.as_ref()
@@ -210,7 +210,8 @@ impl Leaf {
     }
 }
 
-/// The registers that start with a node, and those that carry it, in the order in which that was said.
+/// The registers with a node as initial value, and those with it as definition, in the order in
+/// which they were set.
 #[derive(Clone, Debug, Default)]
 struct Ends {
     starting: Vec<RegisterId>,
@@ -221,7 +222,7 @@ struct Ends {
 #[derive(Clone, Debug, Default)]
 pub struct Tape {
     nodes: IndexSet<Node>,
-    /// For each node, whether its value can be infinite or NaN though all data are finite.
+    /// True at each node whose value can be infinite or NaN for finite data.
     poles: Vec<bool>,
     users: Users,
     leaves: Vec<Leaf>,
@@ -232,7 +233,7 @@ pub struct Tape {
     dims: IndexSet<Arc<str>>,
     names: IndexMap<Arc<str>, NodeId>,
     labels: HashMap<NodeId, Arc<str>>,
-    /// The names of the inputs that say which steps are active.
+    /// The names of the inputs that mark active steps.
     masks: IndexSet<Arc<str>>,
 }
 
@@ -243,16 +244,16 @@ impl Tape {
         self.nodes.len()
     }
 
-    /// Whether there are no nodes.
+    /// Returns true if there are no nodes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
     }
 
-    /// A node.
+    /// The node `id`.
     ///
     /// # Panics
-    /// When `id` is of another tape.
+    /// If `id` belongs to another tape and is out of range.
     #[must_use]
     pub fn node(&self, id: NodeId) -> &Node {
         self.nodes
@@ -260,7 +261,7 @@ impl Tape {
             .expect("a node id is used with the tape it came from")
     }
 
-    /// Every node with its id, arguments before the nodes that use them.
+    /// All nodes with their ids, in topological order.
     pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &Node)> {
         self.nodes
             .iter()
@@ -278,13 +279,13 @@ impl Tape {
         &self.registers[id.index()]
     }
 
-    /// The registers that carry a node, in the order in which that was said.
+    /// The registers with this node as definition, in the order in which they were set.
     pub(crate) fn carriers(&self, id: NodeId) -> impl Iterator<Item = RegisterId> {
         let ends = self.ends.get(&id).into_iter();
         ends.flat_map(|ends| ends.carrying.iter().copied())
     }
 
-    /// The registers that start with a node or carry it.
+    /// The registers with this node as initial value or definition.
     pub(crate) fn registers_at(&self, id: NodeId) -> impl Iterator<Item = RegisterId> {
         let ends = self.ends.get(&id).into_iter();
         ends.flat_map(|ends| ends.starting.iter().chain(&ends.carrying).copied())
@@ -300,7 +301,7 @@ impl Tape {
         self.nodes.get_index_of(&read).map(NodeId::new)
     }
 
-    /// The register of which this node is the read.
+    /// The register read by this node, if the node is a read.
     pub(crate) fn register_read_by(&self, id: NodeId) -> Option<RegisterId> {
         match self.node(id).op {
             Op::Read(r) => Some(r),
@@ -318,13 +319,13 @@ impl Tape {
         &self.leaves[id.index()]
     }
 
-    /// The leaf of that name.
+    /// The first leaf with this name.
     #[must_use]
     pub fn leaf_named(&self, name: &str) -> Option<&Leaf> {
         self.leaf_names.get(name).map(|id| self.leaf(*id))
     }
 
-    /// The place of the leaf of that name among the leaves.
+    /// The index, among the leaves, of the first leaf with this name.
     pub(crate) fn leaf_index(&self, name: &str) -> Option<usize> {
         self.leaf_names.get(name).map(|id| id.index())
     }
@@ -334,7 +335,7 @@ impl Tape {
         self.dims.iter().map(|d| &**d)
     }
 
-    /// The names of the inputs that say which steps are active.
+    /// The names of the inputs that mark active steps.
     pub(crate) fn masks(&self) -> impl Iterator<Item = &Arc<str>> {
         self.masks.iter()
     }
@@ -343,12 +344,13 @@ impl Tape {
         self.masks.insert(name);
     }
 
-    /// Whether nothing depends on what a leaf holds at steps that a mask leaves out.
+    /// Returns true if the entries of this leaf at inactive steps have no influence: the leaf
+    /// varies with the step, the tape has a mask, and the leaf is not itself a mask.
     pub(crate) fn is_masked(&self, leaf: &Leaf) -> bool {
         leaf.ty.rate == Rate::Step && !self.masks.is_empty() && !self.masks.contains(&leaf.name)
     }
 
-    /// The place of a dimension in the order of declaration.
+    /// The index of a dimension in order of declaration.
     pub(crate) fn dim_index(&self, name: &str) -> Option<usize> {
         self.dims.get_index_of(name)
     }
@@ -369,7 +371,7 @@ impl Tape {
         self.labels.get(&id).map(|s| &**s)
     }
 
-    /// The node of that name.
+    /// The node with this name.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<NodeId> {
         self.names.get(name).copied()
@@ -384,7 +386,7 @@ impl Tape {
         Some(Dim::named(Symbol(u16::try_from(index).ok()?)))
     }
 
-    /// Names a node; false when the name is taken by another.
+    /// Names a node; returns false if another node has the name.
     pub(crate) fn set_name(&mut self, id: NodeId, name: &str) -> bool {
         let name: Arc<str> = name.into();
         let holder = *self.names.entry(Arc::clone(&name)).or_insert(id);
@@ -392,7 +394,7 @@ impl Tape {
         holder == id
     }
 
-    /// Gives everything another name; `name` gives each name another one.
+    /// Renames all leaves, registers, dimensions, values and masks; `name` must be injective.
     pub(crate) fn rename(&mut self, name: impl Fn(&str) -> Arc<str>) {
         for leaf in &mut self.leaves {
             leaf.name = name(&leaf.name);
@@ -416,7 +418,7 @@ impl Tape {
         NodeId::new(index)
     }
 
-    /// Declares a leaf. Two leaves are never the same node.
+    /// Declares a leaf. Two leaves are always different nodes.
     pub(crate) fn add_leaf(&mut self, name: Arc<str>, role: Role, ty: Type) -> LeafId {
         let id = LeafId::new(self.leaves.len());
         let node = self.insert(Op::Leaf(id), Args::new(), ty);
@@ -431,12 +433,12 @@ impl Tape {
         id
     }
 
-    /// Records what a leaf is to the recurrence that was differentiated.
+    /// Records the role that a derivative gives to a leaf.
     pub(crate) fn set_derived(&mut self, id: LeafId, derived: Option<Derived>) {
         self.leaves[id.index()].derived = derived;
     }
 
-    /// Declares a register; its `def` follows later.
+    /// Declares a register; [`set_register`](Self::set_register) sets its definition later.
     pub(crate) fn add_register(
         &mut self,
         name: Arc<str>,
@@ -480,10 +482,10 @@ impl Tape {
         self.spread_poles(id);
     }
 
-    /// Appends `op(args)`, or finds the node that already is the same.
+    /// Returns a node equal to `op(args)`: an existing one, a simpler one, or a new one.
     ///
     /// # Errors
-    /// Why the arguments do not fit.
+    /// The reason, if the arguments have different rates or types that do not fit the op.
     pub(crate) fn push(&mut self, op: Op, args: &[NodeId]) -> Result<NodeId, String> {
         let types: SmallVec<[Type; 3]> = args.iter().map(|a| self.ty(*a)).collect();
         if types.iter().any(|t| t.rate != types[0].rate) {
@@ -503,13 +505,13 @@ impl Tape {
         Ok(self.insert(op, args.into(), ty))
     }
 
-    /// Pushes an op whose arguments are known to fit.
+    /// Pushes an op whose arguments have valid types.
     fn push_valid(&mut self, op: Op, args: &[NodeId]) -> NodeId {
         self.push(op, args)
             .expect("a rewrite keeps the types of the node it replaces")
     }
 
-    /// Every node the roots depend on, through registers as well.
+    /// Marks every node that the roots depend on, directly or through registers.
     pub(crate) fn live(&self, roots: impl IntoIterator<Item = NodeId>) -> Vec<bool> {
         let mut live = vec![false; self.len()];
         let mut stack: Vec<NodeId> = roots.into_iter().collect();

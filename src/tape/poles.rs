@@ -1,19 +1,19 @@
-//! Which values can be infinite or NaN though all data are finite.
+//! The values that can be infinite or NaN for finite data.
 //!
-//! An op with a pole (`ln`, `/`, `exp`, …) makes one, and everything computed from such a value may
-//! be one too, a step later as well. Overflow of sums and products does not count. Derivatives treat
-//! such factors with care: see `Expr::applied_to`.
+//! An op with a pole (`ln`, `/`, `exp`, …) makes such a value, and so can every op and register
+//! that depends on it. Overflow of sums and products does not count. Derivatives multiply by such
+//! factors with care: see `Expr::applied_to`.
 
 use super::Tape;
 use crate::op::{NodeId, Op, RegisterId};
 
 impl Tape {
-    /// Whether the value of a node can be infinite or NaN though all data are finite.
+    /// Returns true if the value of a node can be infinite or NaN for finite data.
     pub(crate) fn has_pole(&self, id: NodeId) -> bool {
         self.poles[id.index()]
     }
 
-    /// The same for the node at `index`, from its arguments.
+    /// Derives [`has_pole`](Self::has_pole) of the node at `index` from its op and its arguments.
     pub(super) fn finds_pole(&self, index: usize) -> bool {
         let node = self.node(NodeId::new(index));
         let args = || node.args.iter().map(|a| self.has_pole(*a));
@@ -33,18 +33,19 @@ impl Tape {
                 op.has_pole(&args)
             }
             Op::Linear(_) | Op::Reduce(_) | Op::Time(_) => args().any(|pole| pole),
-            // Nothing is known about a user's function.
+            // The function of a custom op is unknown.
             Op::Custom(_) => true,
         }
     }
 
-    /// Passes on what a register now carries.
+    /// Propagates the poles of the initial value and the definition of a register to its read and
+    /// onwards.
     pub(super) fn spread_poles(&mut self, id: RegisterId) {
         let mut open: Vec<NodeId> = self.read_of(id).into_iter().collect();
         if !open.iter().any(|read| self.gets_pole(*read)) {
             return;
         }
-        // Found when it is first needed, since most tapes do without.
+        // The lists of users are built on first use, because most tapes do not need them.
         let mut users = std::mem::take(&mut self.users);
         users.update(self);
         while let Some(node) = open.pop() {

@@ -1,4 +1,4 @@
-//! Copying a tape, with changes: what pruning, masking and mutation are made of.
+//! Copies of a tape with changes: the basis of pruning, masking and mutation.
 
 use std::sync::Arc;
 
@@ -6,28 +6,27 @@ use super::{Direction, Leaf, Node, Register, Scope, Tape};
 use crate::op::{Expr, NodeId, Op, RegisterId};
 use crate::shape::Rate;
 
-/// A node about to be copied.
+/// A node during a copy.
 #[derive(Debug)]
 pub struct NodeSite<'a, 'b> {
-    /// Its id in the original.
+    /// Its id in the original tape.
     pub id: NodeId,
-    /// The original.
+    /// The node in the original tape.
     pub node: &'a Node,
     /// The copied arguments.
     pub args: Vec<Expr<'b>>,
-    /// For the read of a register: its copied initial value; `None` is zero.
+    /// The copied initial value, if the node is the read of a register; `None` is zero.
     pub init: Option<Expr<'b>>,
-    /// For the read of a register: its direction in the original.
+    /// The direction in the original tape, if the node is the read of a register.
     pub direction: Option<Direction>,
-    /// The copy of a leaf or a read: these are declared before they are edited.
+    /// The copy, if the node is a leaf or a read: these are declared before they are edited.
     declared: Option<Expr<'b>>,
     scope: &'b Scope,
     copied: &'a [Option<NodeId>],
 }
 
 impl<'b> NodeSite<'_, 'b> {
-    /// The copy without a change. It is made when it is asked for: after changes to its arguments
-    /// the op may no longer apply to them.
+    /// The copy without changes. It is built on demand: the op may not apply to changed arguments.
     #[must_use]
     pub fn copy(&self) -> Expr<'b> {
         self.declared.unwrap_or_else(|| self.with_args(&self.args))
@@ -39,7 +38,7 @@ impl<'b> NodeSite<'_, 'b> {
         Expr::apply_in(self.scope, self.node.op.clone(), args)
     }
 
-    /// What became of an earlier node of the original; `None` when it was not copied.
+    /// The copy of an earlier node of the original tape; `None` if it was not copied.
     #[must_use]
     pub fn earlier(&self, id: NodeId) -> Option<Expr<'b>> {
         let id = self.copied.get(id.index()).copied().flatten()?;
@@ -47,44 +46,44 @@ impl<'b> NodeSite<'_, 'b> {
     }
 }
 
-/// A register whose contents have been copied.
+/// A register whose initial value and definition have been copied.
 #[derive(Debug)]
 pub struct RegisterSite<'a, 'b> {
-    /// Its id in the original.
+    /// Its id in the original tape.
     pub id: RegisterId,
-    /// The original.
+    /// The register in the original tape.
     pub register: &'a Register,
-    /// The copy of what is read, before any change to it.
+    /// The copy of the read, before any edit of it.
     pub read: Expr<'b>,
     /// The copied initial value; `None` is zero.
     pub init: Option<Expr<'b>>,
-    /// The copy of what is carried.
+    /// The copy of the definition.
     pub def: Expr<'b>,
 }
 
-/// What a register becomes.
+/// The edited initial value and definition of a register.
 #[derive(Debug)]
 pub struct RegisterEdit<'b> {
     /// The initial value; `None` is zero.
     pub init: Option<Expr<'b>>,
-    /// What is carried.
+    /// The definition.
     pub def: Expr<'b>,
 }
 
-/// Changes made to a graph while it is copied. Each method, left out, changes nothing.
+/// Changes to a graph while it is copied. Every method defaults to no change.
 pub trait Edit<'b> {
-    /// What takes the place of a node.
+    /// The replacement of a node.
     fn node(&mut self, site: NodeSite<'_, 'b>) -> Expr<'b> {
         site.copy()
     }
 
-    /// The direction of a register.
+    /// The direction of the copied register.
     fn direction(&mut self, id: RegisterId, register: &Register) -> Direction {
         let _ = id;
         register.direction
     }
 
-    /// What a register starts with and carries.
+    /// The initial value and the definition of the copied register.
     fn register(&mut self, site: RegisterSite<'_, 'b>) -> RegisterEdit<'b> {
         RegisterEdit {
             init: site.init,
@@ -93,7 +92,7 @@ pub trait Edit<'b> {
     }
 }
 
-/// No change.
+/// An edit without changes.
 pub(crate) struct Unchanged;
 
 impl Edit<'_> for Unchanged {}
@@ -106,7 +105,7 @@ pub(crate) struct Transplant {
 }
 
 impl Transplant {
-    /// Copies the nodes that `roots` need, and every leaf in `keep` whether needed or not.
+    /// Copies the nodes that `roots` depend on, and every leaf selected by `keep`.
     pub(crate) fn new<'b, E: Edit<'b> + ?Sized>(
         source: &Tape,
         scope: &'b Scope,
@@ -201,12 +200,12 @@ impl Transplant {
         copy
     }
 
-    /// Where a node went.
+    /// The copy of a node, if it was copied.
     pub(crate) fn get(&self, id: NodeId) -> Option<NodeId> {
         self.nodes[id.index()]
     }
 
-    /// Where a register went.
+    /// The copy of a register, if it was copied.
     pub(crate) fn register(&self, id: RegisterId) -> Option<RegisterId> {
         self.registers[id.index()]
     }
@@ -224,8 +223,9 @@ impl Transplant {
 }
 
 impl Tape {
-    /// The nodes, each after its arguments, and a read after the initial value of its register: in a
-    /// derivative that was written later.
+    /// The nodes in an order in which each comes after its arguments, and a read after the initial
+    /// value of its register. In a derivative, the initial value can have a later index than the
+    /// read.
     fn order_of_copies(&self) -> Vec<NodeId> {
         let mut order = Vec::with_capacity(self.len());
         let mut seen = vec![false; self.len()];

@@ -1,4 +1,4 @@
-//! A tape under construction: what expressions are built on.
+//! A tape under construction, on which expressions are built.
 
 use std::cell::RefCell;
 use std::panic::Location;
@@ -9,7 +9,7 @@ use crate::error::{LONGEST_NAME, Mistake};
 use crate::op::{Build, Expr, Fault, Hold, LeafId, NodeId, Op, RegisterId, Time};
 use crate::shape::{Dim, Rate, Type};
 
-/// A tape that grows through shared handles, and the mistakes made on the way.
+/// A tape that grows through shared references, and the mistakes found so far.
 #[derive(Debug, Default)]
 pub(crate) struct Scope {
     tape: RefCell<Tape>,
@@ -48,7 +48,7 @@ impl Scope {
         self.tape.borrow_mut().dim(name).unwrap_or(Dim::INVALID)
     }
 
-    /// Says that an input of this name tells which steps are active.
+    /// Declares the input with this name as a mask of active steps.
     pub(crate) fn mask(&self, name: Arc<str>) {
         self.tape.borrow_mut().add_mask(name);
     }
@@ -59,12 +59,12 @@ impl Scope {
         (leaf, self.expr(tape.leaf(leaf).node))
     }
 
-    /// Records what a leaf is to the recurrence that was differentiated.
+    /// Records the role that a derivative gives to a leaf.
     pub(crate) fn set_derived(&self, id: LeafId, derived: Option<Derived>) {
         self.tape.borrow_mut().set_derived(id, derived);
     }
 
-    /// The same, by name.
+    /// Records the role of the leaf with this name, if it exists.
     pub(crate) fn set_role(&self, name: &str, derived: Derived) {
         let leaf = self.with(|t| t.leaf_names.get(name).copied());
         if let Some(leaf) = leaf {
@@ -90,12 +90,13 @@ impl Scope {
         self.tape.borrow_mut().set_register(id, init, def);
     }
 
-    /// Names a node as it was named in the tape it was copied from.
+    /// Gives a copied node the name of its original.
     pub(crate) fn rename(&self, id: NodeId, name: &str) {
         self.tape.borrow_mut().set_name(id, name);
     }
 
-    /// The text of a mistake in the arguments of an op.
+    /// The message of a mistake in the arguments of an op: the expression, the reason, and the
+    /// types.
     fn describe(&self, op: &Op, args: &[NodeId], reason: &str) -> String {
         let tape = self.tape.borrow();
         let names = tape.dim_names();
@@ -188,8 +189,9 @@ impl Build for Scope {
     }
 }
 
-/// A name is a letter or underscore, then letters, digits and underscores; `loss` is taken.
-/// Several of these joined by dots are the name of a derivative, such as `W.dot`.
+/// Returns an error unless `name` is valid: a letter or underscore, then letters, digits and
+/// underscores. `loss` is reserved. Derivatives have several such parts joined by dots, e.g.
+/// `W.dot`.
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
     let sound = |part: &str| {
         part.starts_with(|c: char| c.is_alphabetic() || c == '_')

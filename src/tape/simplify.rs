@@ -1,12 +1,12 @@
-//! Rewrites applied on insertion. Each leaves every bit of every result in `f64` as it was; constants
-//! are combined in `f64`, which in `f32` can only be more accurate.
+//! Rewrites applied on insertion. They change no bit of any result in `f64`. Constants are folded
+//! in `f64`, which is at least as accurate as folding them in `f32`.
 
 use super::{Args, Node, Tape};
 use crate::op::{Broadcast, Hold, Linear, NodeId, Op, Over, Pointwise, Scalar, Sum, Time};
 use crate::shape::{Rate, Shape, Type};
 
 impl Tape {
-    /// A node equal to `op(args)` that is already there or simpler, if a rewrite applies.
+    /// A simpler or existing node equal to `op(args)`, if a rewrite applies.
     pub(super) fn simplify(&mut self, op: &Op, args: &[NodeId], ty: Type) -> Option<NodeId> {
         match op {
             Op::Time(Time::Hold(_) | Time::Total(_)) => self.merge_rate_changes(op, args[0]),
@@ -29,12 +29,12 @@ impl Tape {
                     self.hoist(op, args, ty)
                 }
             }
-            // A number among zeros.
+            // The sum over a scattered scalar is the scalar.
             Op::Linear(Linear::Sum(Sum(Over::All))) => match self.node(args[0]) {
                 inner if self.is_scattered_number(inner) => Some(inner.args[0]),
                 _ => self.hoist(op, args, ty),
             },
-            // What has a name or is a state keeps its rate.
+            // An alias keeps its rate, because it is a named value or a state.
             Op::Linear(Linear::Alias(_)) => None,
             Op::Linear(_) | Op::Reduce(_) | Op::Custom(_) => self.hoist(op, args, ty),
         }
@@ -45,8 +45,7 @@ impl Tape {
         is_scatter && self.ty(node.args[0]).shape == Shape::Scalar
     }
 
-    /// `hold(hold(x)) = hold(x)` and `total(total(x)) = total(x)`: going in two stages is the
-    /// same as going at once.
+    /// `hold(hold(x)) = hold(x)` and `total(total(x)) = total(x)`: two changes of rate are one.
     fn merge_rate_changes(&mut self, op: &Op, arg: NodeId) -> Option<NodeId> {
         let inner = self.node(arg);
         let same = matches!(
@@ -58,7 +57,7 @@ impl Tape {
         same.then(|| self.push_valid(op.clone(), &args))
     }
 
-    /// What a node holds, and at which rate it varies underneath.
+    /// The argument of a hold and its rate; for any other node, the node and its rate.
     pub(super) fn held(&self, id: NodeId) -> (NodeId, Rate) {
         match self.node(id) {
             n if matches!(n.op, Op::Time(Time::Hold(_))) => (n.args[0], self.ty(n.args[0]).rate),
@@ -66,7 +65,7 @@ impl Tape {
         }
     }
 
-    /// An op of held values is the held op of the values: what does not change with the step is
+    /// An op of held values becomes the held op of the values, so loop-invariant values are
     /// computed outside the loop.
     fn hoist(&mut self, op: &Op, args: &[NodeId], ty: Type) -> Option<NodeId> {
         let rate = args.iter().map(|a| self.held(*a).1).max()?;
@@ -84,7 +83,7 @@ impl Tape {
         Some(self.push_valid(Op::Time(Time::Hold(Hold(ty.rate))), &[inner]))
     }
 
-    /// The number with which a node is filled, if it is a constant.
+    /// The constant that fills every entry of a node, if there is one.
     pub(crate) fn fill(&self, mut id: NodeId) -> Option<f64> {
         loop {
             let node = self.node(id);
@@ -140,7 +139,7 @@ impl Tape {
                 _ => return None,
             },
             (Pointwise::StrongMul, [a, b]) => match (self.fill(*a), self.fill(*b)) {
-                // As long as the number is finite, it is the product.
+                // A product with a finite nonzero number is the plain product.
                 (Some(x), _) | (_, Some(x)) if x != 0.0 && x.is_finite() => {
                     (Pointwise::Mul, [*a, *b])
                 }

@@ -1,35 +1,36 @@
-//! A tape in words: expressions as a person would write them, and a dump of every node.
+//! A tape as text: expressions in the recurrence language, and a listing of all nodes.
 
 use std::fmt::{self, Write};
 
 use super::Tape;
 use crate::op::{Axis, Linear, NodeId, Notation, Op, Over, Pointwise, Setting, Sum};
 
-/// How deep an expression is written out before it is cut with `…`.
+/// The depth at which an expression is cut with `…`.
 const DEPTH: usize = 10;
 
 impl Tape {
-    /// The expression of a node, in the recurrence language, down to names.
+    /// The expression of a node in the recurrence language, expanded down to named nodes.
     #[must_use]
     pub fn expression(&self, id: NodeId) -> String {
         self.operand(id, 0, DEPTH)
     }
 
-    /// The definition of a node: one step further down than its name.
+    /// The definition of a node: like [`expression`](Self::expression), but the node itself is
+    /// expanded even if it has a name.
     #[must_use]
     pub fn definition(&self, id: NodeId) -> String {
         let node = self.node(id);
         self.written(&node.op, &node.args, 0, DEPTH)
     }
 
-    /// An op applied to nodes, whether or not it may be.
+    /// The text of an op applied to nodes; the op need not accept them.
     pub(super) fn application(&self, op: &Op, args: &[NodeId]) -> String {
         format!("`{}`", self.written(op, args, 0, DEPTH))
     }
 
     fn operand(&self, id: NodeId, strength: u8, depth: usize) -> String {
         if let Some(name) = self.label(id) {
-            // The value a state takes next is `h'`; `h` is the one it had before the step.
+            // `h'` is the next value of a state; `h` is its value before the step.
             let mut carriers = self.carriers(id);
             let next = carriers.any(|r| &*self.register(r).name == name);
             return if next {
@@ -96,7 +97,7 @@ impl Tape {
 }
 
 impl fmt::Display for Tape {
-    /// Every node on a line of its own, then the registers.
+    /// One line per node, then the registers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.dim_names();
         for (id, node) in self.nodes() {
@@ -135,7 +136,7 @@ impl fmt::Display for Tape {
     }
 }
 
-/// The name of an op with the settings that tell it from its siblings.
+/// The name of an op, with the settings that distinguish it from ops of the same name.
 fn mnemonic(op: &Op) -> String {
     match op {
         Op::Pointwise(Pointwise::Powi(n)) => format!("powi^{n}"),

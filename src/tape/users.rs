@@ -1,18 +1,18 @@
-//! Which nodes use a node.
+//! The users of each node.
 
 use smallvec::SmallVec;
 
 use super::Tape;
 use crate::op::NodeId;
 
-/// The nodes that have a node among their arguments, for the first nodes of a tape.
+/// For each of the first nodes of a tape, the nodes that have it as an argument.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Users {
     of: Vec<SmallVec<[NodeId; 2]>>,
 }
 
 impl Users {
-    /// Adds what was appended to the tape since the last call.
+    /// Adds the nodes appended to the tape since the last call.
     pub(super) fn update(&mut self, tape: &Tape) {
         let known = self.of.len();
         self.of.resize(tape.len(), SmallVec::new());
@@ -30,7 +30,7 @@ impl Users {
 }
 
 impl Tape {
-    /// Which nodes use which.
+    /// The users of each node.
     pub(crate) fn users(&self) -> Users {
         let mut users = Users::default();
         users.update(self);

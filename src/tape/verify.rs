@@ -1,11 +1,11 @@
-//! Checks that a tape is what its type promises. Run on every recurrence that is finished.
+//! Checks of the invariants of a tape. They run on every finished recurrence.
 
 use super::Tape;
 use crate::op::Op;
 use crate::shape::{Rate, Type};
 
 impl Tape {
-    /// Everything that is wrong, in words; empty for a sound tape.
+    /// A message for each violated invariant; empty for a valid tape.
     pub(crate) fn verify(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         for (id, node) in self.nodes() {
@@ -51,7 +51,8 @@ impl Tape {
         wrong
     }
 
-    /// Whether there is nothing of time in it: only then can it be evaluated node by node.
+    /// Returns true if every value is static and of fixed shape, and there are no registers. Only
+    /// such a tape can be evaluated node by node.
     pub(crate) fn is_flat(&self) -> bool {
         self.registers.is_empty()
             && self
@@ -60,7 +61,7 @@ impl Tape {
                 .all(|n| n.ty.rate == Rate::Static && n.ty.shape.as_fixed().is_some())
     }
 
-    /// Panics in debug builds when there is something of time left.
+    /// Panics in debug builds if the tape is not flat.
     pub(crate) fn assert_flat(&self) {
         debug_assert!(
             self.is_flat(),
