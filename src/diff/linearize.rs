@@ -13,12 +13,12 @@ use crate::tape::{Node, Scope, Tape};
 /// The linear graph: tangents and the registers that carry them.
 #[derive(Debug)]
 pub(crate) struct Linearization {
-    /// The tangent of each node that has one; a node without is constant along every seed.
+    /// The tangent of each node that has one; a missing tangent is zero for every seed.
     pub(crate) tangents: HashMap<NodeId, NodeId>,
     /// The tangent register of each register that has one.
     pub(crate) registers: IndexMap<RegisterId, RegisterId>,
-    /// The nodes that were written as the tangent of a custom op, and its name: should they not
-    /// be linear, it is to blame.
+    /// The ranges of nodes written by the tangents of custom ops, with the names of the ops. A
+    /// tangent that is not linear is reported with this name.
     pub(crate) custom: Vec<(Range<usize>, String)>,
 }
 
@@ -27,7 +27,7 @@ impl Linearization {
         self.tangents.get(&id).map(|t| scope.expr(*t))
     }
 
-    /// The custom op whose tangent a node belongs to.
+    /// The name of the custom op whose tangent contains this node, if any.
     pub(crate) fn author(&self, id: NodeId) -> Option<&str> {
         let written = self.custom.iter().find(|(r, _)| r.contains(&id.index()));
         written.map(|(_, op)| op.as_str())
@@ -36,17 +36,18 @@ impl Linearization {
 
 /// Writes the tangents of `targets` for perturbations of the nodes in `seeds`.
 ///
-/// `seeds` maps a node to the leaf that is its perturbation. For a leaf of the graph that is its
-/// tangent; for an inner node it is *injected*, added to the tangent that the node has anyway.
+/// `seeds` maps a node to a leaf, its perturbation. If the node is a leaf of the graph, the
+/// perturbation is its tangent. If it is an inner node, the perturbation is *injected*: added to
+/// the tangent of the node.
 ///
 /// # Errors
-/// [`Error::CustomOp`] when a custom op's tangent has another shape than its value.
+/// [`Error::CustomOp`] if the tangent of a custom op does not have the shape of its value.
 pub(crate) fn linearize(
     scope: &Scope,
     seeds: &IndexMap<NodeId, NodeId>,
     targets: &[NodeId],
 ) -> Result<Linearization> {
-    // The tape grows while it is read, so what is differentiated is a copy of it.
+    // The tape grows while it is read, so a copy of it is differentiated.
     let primal = scope.with(Tape::clone);
     let live = primal.live(targets.iter().copied());
     let (active, active_registers) = activity(&primal, seeds, &live);
@@ -108,8 +109,8 @@ pub(crate) fn linearize(
     Ok(result)
 }
 
-/// The tangent of a node, refused where a custom op gave one of another shape: a scalar would be
-/// spread over the rest of the expression without a word.
+/// Returns the tangent, or an error if a custom op gave it another shape than that of the value: a
+/// scalar would silently be broadcast.
 pub(super) fn checked<'b>(node: &Node, tangent: Option<Expr<'b>>) -> Result<Option<Expr<'b>>> {
     match tangent {
         Some(t) if t.shape() != Some(node.ty().shape) => Err(Error::CustomOp {
@@ -120,7 +121,7 @@ pub(super) fn checked<'b>(node: &Node, tangent: Option<Expr<'b>>) -> Result<Opti
     }
 }
 
-/// Which live nodes and registers depend on a seed: the least fixpoint over the register edges.
+/// The live nodes and registers that depend on a seed: the least fixpoint over the register edges.
 fn activity(
     tape: &Tape,
     seeds: &IndexMap<NodeId, NodeId>,

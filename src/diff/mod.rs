@@ -1,8 +1,8 @@
 //! Differentiation: linearise, then transpose.
 //!
-//! Both are graph-to-graph. [`linearize`] writes forward mode next to a graph; [`transpose`] turns
-//! the linear graph around. A delay becomes an advance in the second, and that is all there is to
-//! backpropagation through time. [`reverse`] is reverse mode on a flat tape, the textbook way.
+//! Both transform graphs. [`linearize`] adds the tangents to a graph (forward mode); [`transpose`]
+//! reverses the linear graph, so a delay becomes an advance: this is backpropagation through time.
+//! [`reverse`] is textbook reverse mode on a flat tape.
 
 mod linearize;
 mod reverse;
@@ -14,7 +14,7 @@ pub(crate) use transpose::{Adjoint, transpose};
 
 use crate::op::Expr;
 
-/// Adds a term to a sum that may still be zero.
+/// Adds a term to a sum; `None` is zero.
 fn accumulate<'b>(sum: &mut Option<Expr<'b>>, term: Expr<'b>) {
     *sum = Some(sum.map_or(term, |s| s + term));
 }

@@ -1,4 +1,4 @@
-//! Reverse mode on a flat tape: walk the nodes backwards and add up cotangents.
+//! Reverse mode on a flat tape: visits the nodes in reverse order and accumulates cotangents.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use crate::tape::{Node, Role, Scope, Tape};
 /// Writes the derivative of the scalar `output` with respect to each node of `wrt`.
 ///
 /// # Errors
-/// [`Error::CustomOp`] when a custom op breaks its contract.
+/// [`Error::CustomOp`] if a custom op violates its contract.
 pub(crate) fn reverse(
     scope: &Scope,
     output: NodeId,
@@ -61,7 +61,7 @@ fn depends_on(tape: &Tape, wrt: &[NodeId]) -> Vec<bool> {
     depends
 }
 
-/// The cotangent that argument `i` of one node gets from the node's own.
+/// The contribution to the cotangent of argument `i` from the cotangent `y_bar` of a node.
 fn pullback<'b>(
     scope: &'b Scope,
     tape: &Tape,
@@ -75,7 +75,7 @@ fn pullback<'b>(
         return Ok(None);
     }
     match node.op {
-        // The condition of a `select` is all that the linear ops are constant in.
+        // The condition of a `select` is the only argument in which a linear op is constant.
         Op::Linear(_) | Op::Time(_) if !node.op.is_linear_in(&only(i, x.len())) => Ok(None),
         Op::Reduce(_) | Op::Custom(_) => through_tangent(scope, node, scope.expr(id), &x, i, y_bar),
         _ => Ok(node.op.transpose(i, &x, scope.expr(id), y_bar)),
@@ -86,9 +86,8 @@ fn only(i: usize, count: usize) -> Vec<bool> {
     (0..count).map(|k| k == i).collect()
 }
 
-/// For an op that states only its tangent: write it, and transpose that.
-///
-/// This happens on a small tape of its own, from which the result is copied over.
+/// The cotangent of an argument of an op whose row has only a tangent: writes the tangent and
+/// transposes it, on a small tape of its own, and copies the result.
 fn through_tangent<'b>(
     scope: &'b Scope,
     node: &Node,
@@ -133,7 +132,7 @@ fn through_tangent<'b>(
         .map(|result| copy_over(&small, *result, scope, &outside)))
 }
 
-/// Copies an expression of a small tape, with its leaves replaced.
+/// Copies an expression of a small tape to `scope`, with leaf `i` replaced by `leaves[i]`.
 fn copy_over<'b>(small: &Tape, result: NodeId, scope: &'b Scope, leaves: &[Expr<'b>]) -> Expr<'b> {
     let mut copied: Vec<Expr<'b>> = Vec::with_capacity(small.len());
     for (id, node) in small.nodes().filter(|(id, _)| *id <= result) {

@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 use crate::op::{Edge, Expr, NodeId, Op, RegisterId};
 use crate::tape::{Direction, Node, Scope, Tape};
 
-/// One use of a transpose rule: the cotangent `x_bar` that argument `arg` of a linear node got from
-/// the node's own, `y_bar`.
+/// One use of a transpose rule: the cotangent `y_bar` of a linear node and its contribution `x_bar`
+/// to the cotangent of argument `arg`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Adjoint {
     pub(crate) node: NodeId,
@@ -19,22 +19,22 @@ pub(crate) struct Adjoint {
     pub(crate) x_bar: NodeId,
 }
 
-/// The cotangents, and every use of a rule that led to them, in order.
+/// The cotangents, and the uses of transpose rules that built them, in order.
 #[derive(Debug)]
 pub(crate) struct Transposition {
     pub(crate) cotangents: HashMap<NodeId, NodeId>,
-    /// The register that carries the cotangent of each register that has one.
+    /// For each primal register with a cotangent, the register that carries the cotangent.
     pub(crate) registers: HashMap<RegisterId, RegisterId>,
     pub(crate) adjoints: Vec<Adjoint>,
 }
 
-/// Writes the cotangent of each seed, given those of some tangents.
+/// Writes the cotangents of the seeds, from the cotangents of some tangents.
 ///
-/// `outputs` pairs linear nodes with their cotangents; `seeds` are the leaves of the linear graph.
-/// A seed that no output depends on has no cotangent: it is zero.
+/// `outputs` pairs linear nodes with their cotangents; `seeds` are leaves of the linear graph. The
+/// result has no entry for a seed that no output depends on: its cotangent is zero.
 ///
 /// # Errors
-/// [`Error::CustomOp`] when a custom op's tangent is not linear in the tangents it was given.
+/// [`Error::CustomOp`] if the tangent of a custom op is not linear in the given tangents.
 pub(crate) fn transpose(
     scope: &Scope,
     linear: &Linearization,
@@ -48,8 +48,8 @@ pub(crate) fn transpose(
     for (node, y_bar) in outputs {
         accumulate(&mut cotangents[node.index()], scope.expr(*y_bar));
     }
-    // A delay becomes an advance: what is read at t was carried from t − 1, so the cotangent of
-    // what is read at t + 1 arrives at what is carried at t.
+    // A delay becomes an advance: the value read at t + 1 is the definition at t, so the cotangent
+    // of the read at t + 1 is added to that of the definition at t.
     let mut transposed: IndexMap<RegisterId, RegisterId> = IndexMap::new();
     let primals: HashMap<RegisterId, RegisterId> = linear
         .registers
@@ -123,7 +123,7 @@ pub(crate) fn transpose(
     })
 }
 
-/// A custom op that says it is linear must give a cotangent of the shape of the argument.
+/// Returns an error unless the transpose of a custom op exists and has the shape of the argument.
 fn check_custom(node: &Node, x_bar: Option<Expr<'_>>, x: Expr<'_>) -> Result<()> {
     let reason = match x_bar {
         Some(x_bar) if x_bar.shape() == x.shape() => return Ok(()),
@@ -136,8 +136,9 @@ fn check_custom(node: &Node, x_bar: Option<Expr<'_>>, x: Expr<'_>) -> Result<()>
     })
 }
 
-/// The linear nodes that the outputs depend on, each after what it is computed from (the initial
-/// value of a register counts), with the arguments in which they are linear.
+/// The linear nodes that the outputs depend on, in topological order (a read also depends on the
+/// initial value of its register). Each node comes with a flag per argument: true if the argument
+/// is a linear node.
 fn linear_order(
     tape: &Tape,
     linear: &Linearization,
@@ -186,7 +187,8 @@ fn linear_order(
     order
 }
 
-/// Only a custom op can write a tangent that is not linear: every other row is tested for it.
+/// The error for a node that is not linear. Its author is a custom op, because all built-in rows
+/// are tested for linearity.
 fn not_linear(tape: &Tape, linear: &Linearization, id: NodeId) -> Error {
     Error::CustomOp {
         op: linear.author(id).unwrap_or("tangent").into(),
