@@ -1,4 +1,4 @@
-//! The axes of a value, and what the rows of the linear ops ask about them.
+//! The axes of a value, and helpers for the rows of the linear ops.
 
 use super::Reason;
 use crate::shape::{Dim, Rate, Shape, Type};
@@ -6,9 +6,9 @@ use crate::shape::{Dim, Rate, Shape, Type};
 /// An axis of a matrix; a vector has only rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Axis {
-    /// The first axis, counted downwards.
+    /// The first axis, numbered from top to bottom.
     Rows,
-    /// The second axis, counted to the right.
+    /// The second axis, numbered from left to right.
     Columns,
 }
 
@@ -35,10 +35,10 @@ impl Axis {
     }
 }
 
-/// What a sum runs over, or a broadcast repeats along.
+/// The axes that a sum adds up or a broadcast repeats along.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Over {
-    /// Everything: the other side is a scalar.
+    /// All axes: the other side is a scalar.
     All,
     /// One axis of a matrix: the other side is a vector.
     Axis(Axis),
@@ -60,7 +60,7 @@ pub(super) fn all_real(args: &[Type]) -> Result<(), Reason> {
     }
 }
 
-/// The size of a fixed dimension; the evaluator only runs tapes without named dimensions.
+/// The size of a fixed dimension; the evaluator runs only tapes without named dimensions.
 pub(super) fn fixed(d: Dim) -> usize {
     d.as_fixed().expect("an evaluated tape has fixed sizes")
 }

@@ -1,4 +1,4 @@
-//! A user's own op, with the same contract as the built-in rows.
+//! Custom ops: the same contract as the built-in rows, implemented by a user.
 
 use std::fmt::Debug;
 use std::hash::{Hash, Hasher};
@@ -11,9 +11,9 @@ use crate::shape::Shape;
 
 /// An operation defined outside the crate.
 ///
-/// Give its value and its tangent (or, where it is linear, its transpose) as expressions in the
-/// op language; forward mode, reverse mode, every higher order, certification and printing follow
-/// as for a built-in op. [`ScalarFunction`] is a shortcut for functions applied entry by entry.
+/// An implementation supplies the value and the tangent (or, for a linear op, the transpose) as
+/// expressions. Forward mode, reverse mode, all higher orders, certification and printing follow as
+/// for a built-in op. [`ScalarFunction`] is a shortcut for functions applied entry by entry.
 ///
 /// Two nodes with the same `Arc` and the same arguments are one node, so `eval` must be a pure
 /// function.
@@ -41,10 +41,10 @@ pub trait CustomOp: Debug + Send + Sync {
     /// The shape of the result.
     ///
     /// # Errors
-    /// Says why the arguments do not fit.
+    /// The reason, if the op does not accept arguments of these shapes.
     fn shape(&self, args: &[Shape]) -> Result<Shape, String>;
 
-    /// The value, in `f64`.
+    /// The value, in `f64`: an array of the shape given by [`shape`](Self::shape).
     fn eval(&self, args: &[ArrayViewD<'_, f64>]) -> ArrayD<f64>;
 
     /// The value, in `f32`; by default computed in `f64` and rounded.
@@ -54,8 +54,9 @@ pub trait CustomOp: Debug + Send + Sync {
         self.eval(&views).mapv(f32::of)
     }
 
-    /// The tangent of the result `y` at arguments `x`: an expression *linear* in `x_dot`, where
-    /// `None` is zero.
+    /// The tangent of the result `y` at the arguments `x`: an expression of the shape of `y`,
+    /// *linear* in `x_dot`. An argument with `None` in `x_dot` has tangent zero; a result `None` is
+    /// zero.
     fn tangent<'b>(
         &self,
         x: &[Expr<'b>],
@@ -63,25 +64,27 @@ pub trait CustomOp: Debug + Send + Sync {
         x_dot: &[Option<Expr<'b>>],
     ) -> Option<Expr<'b>>;
 
-    /// For an op that is linear in argument `i`: the cotangent of that argument when the result
-    /// has cotangent `y_bar`. Needed only when [`is_linear_in`](Self::is_linear_in) says so.
+    /// The cotangent of argument `i` for a result with cotangent `y_bar`: an expression of the
+    /// shape of `x[i]`. Called only if [`is_linear_in`](Self::is_linear_in) returns true for that
+    /// argument.
     fn transpose<'b>(&self, i: usize, x: &[Expr<'b>], y_bar: Expr<'b>) -> Option<Expr<'b>> {
         let _ = (i, x, y_bar);
         None
     }
 
-    /// Whether the op is linear in the marked arguments taken together, the others held fixed.
+    /// Returns true if the op is jointly linear in the arguments marked in `active`, with all other
+    /// arguments fixed. By default, it is linear in none.
     fn is_linear_in(&self, active: &[bool]) -> bool {
         active.iter().all(|a| !a)
     }
 
-    /// How the op is written; by default as a function call.
+    /// The notation; by default a function call.
     fn notation(&self) -> Notation {
         Notation::call(self.name(), &format!(r"\operatorname{{{}}}", self.name()))
     }
 }
 
-/// A custom op held by a node; equal when it is the same object.
+/// A custom op in a node; equal only to the same object.
 #[derive(Clone, Debug)]
 pub struct Custom(Arc<dyn CustomOp>);
 

@@ -1,4 +1,4 @@
-//! The handle in which users write recurrences and rows write derivatives.
+//! Expressions, in which users write recurrences and rows write derivatives.
 
 use std::fmt;
 use std::ops::{Add, Div, Mul, Neg, Sub};
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::shape::{Dim, Kind, Rate, Shape, Type};
 
-/// A mistake found while an expression is built; the builder adds what the expression looks like.
+/// A mistake found while an expression is built; the builder adds the text of the expression.
 #[derive(Debug)]
 pub(crate) enum Fault {
     /// The op does not accept these arguments.
@@ -19,14 +19,14 @@ pub(crate) enum Fault {
         args: Vec<NodeId>,
         reason: String,
     },
-    /// Anything else, in words.
+    /// Any other mistake, as a message.
     Other(String),
 }
 
-/// What an expression is built on: the arena, seen from below.
+/// The arena in which expressions are built.
 pub(crate) trait Build {
-    /// Appends `op(args)`. Arguments are held up to their common rate. A mistake is recorded, and
-    /// `None` is returned; `None` among the arguments is passed on silently.
+    /// Appends `op(args)`; the arguments are held at their common rate. Returns `None` after
+    /// recording a mistake, or if an argument is `None`.
     fn apply(
         &self,
         op: Op,
@@ -36,23 +36,25 @@ pub(crate) trait Build {
     fn type_of(&self, id: NodeId) -> Type;
     fn fail(&self, fault: Fault, at: &'static Location<'static>);
     fn name(&self, id: NodeId, name: &str, at: &'static Location<'static>);
-    /// A number for an alias, when the node already is something in its own right: a leaf, what a
-    /// register holds or carries, a named value, or a constant, which is shared by all that use it.
+    /// The number of a new alias, if the node already has an identity: it is a leaf, the read or
+    /// the definition of a register, a named value, or a constant (which is shared by all its
+    /// uses).
     fn identity(&self, id: NodeId) -> Option<u32>;
-    /// Whether the value can be infinite or NaN though all data are finite, overflow of sums and
-    /// products aside.
+    /// Returns true if the value can be infinite or NaN for finite data; overflow of sums and
+    /// products does not count.
     fn has_pole(&self, id: NodeId) -> bool;
-    /// Whether the value differs between samples or steps.
+    /// Returns true if the value can differ between samples or steps.
     fn varies(&self, id: NodeId) -> bool;
 }
 
-/// A value in a recurrence that is being defined.
+/// A value in a recurrence under construction.
 ///
-/// Expressions are small handles to copy around. Operators never panic: a mistake (shapes that
-/// do not fit, say) is remembered, and the definition returns all of them as one error.
+/// Expressions are small `Copy` handles. Operators never panic: a mistake, e.g. shapes that do not
+/// fit, is recorded, and the definition returns all mistakes as one error. The result of a mistake
+/// has no shape and no rate.
 ///
 /// `a + b`, `a - b`, `a * b`, `a / b` work entry by entry on equal shapes; a scalar or a number is
-/// spread over the other operand. `a.dot(b)` is the matrix product.
+/// broadcast to the shape of the other operand. `a.dot(b)` is the matrix product.
 #[derive(Clone, Copy)]
 pub struct Expr<'b> {
     build: &'b dyn Build,
@@ -74,7 +76,7 @@ impl<'b> Expr<'b> {
         self.id
     }
 
-    /// Whether this expression was built on `build`.
+    /// Returns true if this expression was built in `build`.
     pub(crate) fn belongs_to(self, build: &dyn Build) -> bool {
         std::ptr::addr_eq(self.build, build)
     }
@@ -83,25 +85,25 @@ impl<'b> Expr<'b> {
         self.id.map(|id| self.build.type_of(id))
     }
 
-    /// The shape, unless the expression is a mistake.
+    /// The shape; `None` after a mistake.
     #[must_use]
     pub fn shape(self) -> Option<Shape> {
         self.ty().map(|t| t.shape)
     }
 
-    /// The rate, unless the expression is a mistake.
+    /// The rate; `None` after a mistake.
     #[must_use]
     pub fn rate(self) -> Option<Rate> {
         self.ty().map(|t| t.rate)
     }
 
-    /// Applies any op. At least one argument is needed, to know the recurrence.
+    /// Applies an op to at least one argument.
     #[track_caller]
     pub(crate) fn apply(op: Op, args: &[Self]) -> Self {
         Self::apply_in(args[0].build, op, args)
     }
 
-    /// Applies any op, in the recurrence that is being built by `build`.
+    /// Applies an op, possibly without arguments, in `build`.
     #[track_caller]
     pub(crate) fn apply_in(build: &'b dyn Build, op: Op, args: &[Self]) -> Self {
         let at = Location::caller();
@@ -125,16 +127,16 @@ impl<'b> Expr<'b> {
         Self { id: None, ..self }
     }
 
-    /// Adds up expressions of one shape from left to right; `None` when there are none.
+    /// The sum of expressions of one shape, from left to right; `None` if there are none.
     pub(crate) fn sum_all(terms: impl IntoIterator<Item = Self>) -> Option<Self> {
         terms.into_iter().reduce(|a, b| a + b)
     }
 
-    /// Gives this value a name, shown in errors, dumps and derivations, and with respect to which
-    /// one can differentiate. Use the result in its place.
+    /// Names this value. The name appears in errors, listings and derivations, and one can
+    /// differentiate with respect to it. Use the result in place of `self`.
     ///
-    /// A value that already is a parameter, an input, a state or has a name gets a second identity:
-    /// what is used under the new name is told apart from what is used under the old one.
+    /// If the value is a parameter, an input, a state or a constant, or has a name, the result is a
+    /// new value: a derivative with respect to the new name counts only the uses of the result.
     #[must_use]
     #[track_caller]
     pub fn named(self, name: &str) -> Self {
@@ -146,7 +148,7 @@ impl<'b> Expr<'b> {
         named
     }
 
-    /// This value, as a node that nothing else is known by.
+    /// This value, as a node without another identity.
     #[track_caller]
     pub(crate) fn distinct(self) -> Self {
         match self.id.and_then(|id| self.build.identity(id)) {
@@ -162,19 +164,19 @@ impl<'b> Expr<'b> {
         Self::new(self.build, self.build.apply(Op::constant(value), &[], at))
     }
 
-    /// An array filled with `value`, of this shape.
+    /// An array of the shape of `self`, filled with `value`.
     #[must_use]
     pub fn full_like(self, value: f64) -> Self {
         self.constant(value).spread_like(self)
     }
 
-    /// Zeros of this shape and rate.
+    /// Zeros of the shape and rate of `self`.
     pub(crate) fn zeros_like(self) -> Self {
         let zeros = self.full_like(0.0);
         self.rate().map_or(zeros, |rate| zeros.hold(rate))
     }
 
-    /// A scalar spread over the shape of `other`.
+    /// A scalar broadcast to the shape of `other`.
     fn spread_like(self, other: Self) -> Self {
         match other.shape() {
             Some(shape) => self.spread(shape),
@@ -188,7 +190,7 @@ impl<'b> Expr<'b> {
         Self::apply(Op::Pointwise(op), &[a, b])
     }
 
-    /// Spreads the scalar one of two operands over the other.
+    /// Broadcasts a scalar operand to the shape of the other operand.
     fn align(self, other: Self) -> (Self, Self) {
         match (self.shape(), other.shape()) {
             (Some(Shape::Scalar), Some(shape)) if shape != Shape::Scalar && self.is_real() => {
@@ -201,18 +203,18 @@ impl<'b> Expr<'b> {
         }
     }
 
-    /// Whether the value can be infinite or NaN though all data are finite.
+    /// Returns true if the value can be infinite or NaN for finite data.
     pub(super) fn has_pole(self) -> bool {
         self.id.is_some_and(|id| self.build.has_pole(id))
     }
 
-    /// Whether the value differs between samples or steps.
+    /// Returns true if the value can differ between samples or steps.
     pub(super) fn varies(self) -> bool {
         self.id.is_some_and(|id| self.build.varies(id))
     }
 
-    /// This value as a factor of a tangent or cotangent `x`: where it can be infinite, a zero of
-    /// `x` still means that there is nothing.
+    /// The product of this value with a tangent or cotangent `x`: [`strong_mul`](Self::strong_mul)
+    /// if this value can be infinite, so that a zero of `x` stays zero.
     #[track_caller]
     pub(super) fn applied_to(self, x: Self) -> Self {
         if self.has_pole() {
@@ -231,8 +233,8 @@ impl<'b> Expr<'b> {
         Self::apply(Op::Pointwise(op), &[self])
     }
 
-    /// `yes` where `self` is not zero, `no` elsewhere. Scalars among the three are spread over
-    /// the others.
+    /// `yes` where `self` is nonzero, `no` where it is zero, NaN where it is NaN, entry by entry. A
+    /// scalar among the three is broadcast to the shape of the others.
     #[must_use]
     #[track_caller]
     pub fn select(self, yes: Self, no: Self) -> Self {
@@ -245,9 +247,14 @@ impl<'b> Expr<'b> {
         )
     }
 
-    /// The product: matrix · vector, matrix · matrix, or the inner product of two vectors.
+    /// The matrix product.
     ///
-    /// As in `ndarray`, a vector before a matrix counts as a row: `v.dot(m)` is `mᵀ v`.
+    /// | `self` | `other` | result |
+    /// |---|---|---|
+    /// | `[m, n]` | `[n]` | `[m]` |
+    /// | `[m, n]` | `[n, p]` | `[m, p]` |
+    /// | `[n]` | `[n]` | `[]`, the inner product |
+    /// | `[m]` | `[m, n]` | `[n]`, i.e. `otherᵀ self`, as in `ndarray` |
     #[must_use]
     #[track_caller]
     pub fn dot(self, other: Self) -> Self {
@@ -259,7 +266,7 @@ impl<'b> Expr<'b> {
         Self::apply(Op::Linear(op), &[self, other])
     }
 
-    /// The Frobenius inner product `Σ selfᵢⱼ otherᵢⱼ` of two values of one shape.
+    /// The Frobenius inner product `Σ selfᵢⱼ otherᵢⱼ` of two values of one shape, a scalar.
     #[must_use]
     #[track_caller]
     pub fn inner(self, other: Self) -> Self {
@@ -269,7 +276,7 @@ impl<'b> Expr<'b> {
         Self::apply(Op::Linear(Linear::Dot(super::Dot)), &[self, other])
     }
 
-    /// The outer product `self otherᵀ` of two vectors.
+    /// The outer product `self otherᵀ`, `[m, n]`, of vectors `[m]` and `[n]`.
     #[must_use]
     #[track_caller]
     pub fn outer(self, other: Self) -> Self {
@@ -279,14 +286,14 @@ impl<'b> Expr<'b> {
         )
     }
 
-    /// The transpose of a matrix.
+    /// The transpose `[n, m]` of a matrix `[m, n]`.
     #[must_use]
     #[track_caller]
     pub fn t(self) -> Self {
         Self::apply(Op::Linear(Linear::Transpose(Transpose)), &[self])
     }
 
-    /// The sum of all entries.
+    /// The sum of all entries, a scalar.
     #[must_use]
     #[track_caller]
     pub fn sum(self) -> Self {
@@ -296,7 +303,8 @@ impl<'b> Expr<'b> {
         self.sum_over(Over::All)
     }
 
-    /// The sum of a matrix down its columns (over the rows), or along its rows.
+    /// The sum of a matrix `[m, n]` over its rows (`Axis::Rows`, shape `[n]`) or over its columns
+    /// (`Axis::Columns`, shape `[m]`).
     #[must_use]
     #[track_caller]
     pub fn sum_axis(self, axis: Axis) -> Self {
@@ -319,8 +327,8 @@ impl<'b> Expr<'b> {
         self.broadcast(shape, Over::All)
     }
 
-    /// A vector repeated `count` times along a new axis: as every row (`Axis::Rows`) or as every
-    /// column (`Axis::Columns`) of a matrix.
+    /// A matrix with this vector `[n]` as each of `count` rows (`Axis::Rows`, shape `[count, n]`)
+    /// or columns (`Axis::Columns`, shape `[n, count]`).
     #[must_use]
     #[track_caller]
     pub fn repeat(self, axis: Axis, count: impl Into<Dim>) -> Self {
@@ -345,14 +353,14 @@ impl<'b> Expr<'b> {
         )
     }
 
-    /// Entries `start .. start + len` of a vector, or those rows of a matrix.
+    /// The `len` entries of a vector, or rows of a matrix, from `start` (0-based).
     #[must_use]
     #[track_caller]
     pub fn slice(self, start: impl Into<Dim>, len: impl Into<Dim>) -> Self {
         self.slice_axis(Axis::Rows, start.into(), len.into())
     }
 
-    /// Columns `start .. start + len` of a matrix.
+    /// The `len` columns of a matrix from `start` (0-based).
     #[must_use]
     #[track_caller]
     pub fn slice_columns(self, start: impl Into<Dim>, len: impl Into<Dim>) -> Self {
@@ -379,14 +387,15 @@ impl<'b> Expr<'b> {
         )
     }
 
-    /// Entry `class` of a vector, or row `class` of a matrix (an embedding).
+    /// Entry `class` of a vector `[n]`, or row `class` of a matrix `[n, k]` (an embedding), for a
+    /// class in `0..n`.
     #[must_use]
     #[track_caller]
     pub fn gather(self, class: Self) -> Self {
         self.gather_axis(Axis::Rows, class)
     }
 
-    /// Column `class` of a matrix.
+    /// Column `class` of a matrix `[m, n]`, for a class in `0..n`.
     #[must_use]
     #[track_caller]
     pub fn gather_column(self, class: Self) -> Self {
@@ -410,14 +419,14 @@ impl<'b> Expr<'b> {
         }
     }
 
-    /// The unit vector of a class: 1 at the class, 0 elsewhere.
+    /// The unit vector `[n]` of a class in `0..n`: 1 at the class, 0 elsewhere.
     #[must_use]
     #[track_caller]
     pub fn one_hot(self) -> Self {
         self.constant(1.0).scatter(Axis::Rows, self)
     }
 
-    /// `ln Σ exp(selfᵢ)` of a vector.
+    /// `ln Σ exp(selfᵢ)` of a vector, a scalar.
     #[must_use]
     #[track_caller]
     pub fn logsumexp(self) -> Self {
@@ -438,7 +447,8 @@ impl<'b> Expr<'b> {
         Self::apply(Op::Reduce(Reduce::LogSoftmax), &[self])
     }
 
-    /// The same value for every sample, or for every step.
+    /// This value at a faster rate: the same for every sample (`Rate::Sample`), or for every sample
+    /// and step (`Rate::Step`).
     #[must_use]
     #[track_caller]
     pub fn hold(self, rate: Rate) -> Self {
@@ -448,7 +458,8 @@ impl<'b> Expr<'b> {
         Self::apply(Op::Time(Time::Hold(Hold(rate))), &[self])
     }
 
-    /// The sum over the steps of each sample (`Rate::Sample`), or over everything.
+    /// The sum over the steps of each sample (`Rate::Sample`), or over all samples and steps
+    /// (`Rate::Static`).
     #[must_use]
     #[track_caller]
     pub fn total(self, rate: Rate) -> Self {
@@ -458,21 +469,21 @@ impl<'b> Expr<'b> {
         Self::apply(Op::Time(Time::Total(Total(rate))), &[self])
     }
 
-    /// The value at the first step.
+    /// The value at step 1 of each sample.
     #[must_use]
     #[track_caller]
     pub fn first(self) -> Self {
         Self::apply(Op::Time(Time::Pick(Pick(Edge::First))), &[self])
     }
 
-    /// The value at the last step.
+    /// The value at the last step of each sample.
     #[must_use]
     #[track_caller]
     pub fn last(self) -> Self {
         Self::apply(Op::Time(Time::Pick(Pick(Edge::Last))), &[self])
     }
 
-    /// A value per sample at the first or the last of its steps, zero at the others.
+    /// A value per sample, placed at the first or last step of the sample; zero at all other steps.
     #[must_use]
     #[track_caller]
     pub fn impulse(self, edge: Edge) -> Self {
@@ -484,7 +495,7 @@ impl<'b> Expr<'b> {
         Self::apply(Op::Time(Time::Pick(Pick(edge))), &[self])
     }
 
-    /// Applies a user's own op to arguments of one recurrence; see [`CustomOp`](super::CustomOp).
+    /// Applies a custom op to arguments of one recurrence; see [`CustomOp`](super::CustomOp).
     #[must_use]
     #[track_caller]
     pub fn custom<const N: usize>(
@@ -496,7 +507,8 @@ impl<'b> Expr<'b> {
     }
 }
 
-/// Vectors one below the other, `[a; b; …]`, or matrices with equal numbers of columns.
+/// The concatenation of vectors, `[a; b; …]`, or of matrices with equal numbers of columns, from
+/// top to bottom.
 #[must_use]
 #[track_caller]
 pub fn concat<'b, const N: usize>(parts: [Expr<'b>; N]) -> Expr<'b> {

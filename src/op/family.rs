@@ -1,4 +1,4 @@
-//! What a family of linear ops has in common: the contract of a row, and the enum of the rows.
+//! The common parts of the families of linear ops: the contract of a row, and the enum of rows.
 
 use std::hash::Hash;
 
@@ -6,16 +6,16 @@ use super::lowering::{Extent, Lowering};
 use super::{Expr, Notation, Reason, Scalar, Spelling, Value};
 use crate::shape::{Dim, Type};
 
-/// How an op depends on its real arguments.
+/// The way in which an op depends on its real arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Linearity {
-    /// Linear in each real argument while the others are held fixed.
+    /// Linear in each real argument, with all others fixed.
     Each,
-    /// Linear in all the arguments from this position on taken together.
+    /// Jointly linear in all arguments from this index on, with the earlier ones fixed.
     Jointly(usize),
 }
 
-/// What a row that is linear in its arguments supplies.
+/// The contract of a row of a linear op.
 pub(crate) trait LinearRule: Copy + Hash + Eq {
     const NAME: &'static str;
     fn linearity(&self) -> Linearity;
@@ -24,10 +24,10 @@ pub(crate) trait LinearRule: Copy + Hash + Eq {
     fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F>;
     /// The cotangent of argument `i` when the result has cotangent `y_bar`.
     fn transpose<'b>(&self, i: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b>;
-    /// Its memory pattern, for arguments and a result of these extents.
+    /// The memory pattern, for arguments and a result of these extents.
     fn lower(&self, args: &[Extent], out: Extent) -> Lowering;
     fn notation(&self) -> Notation;
-    /// How the recurrence language writes it, where that is not its notation.
+    /// The spelling in the recurrence language, if it differs from the notation.
     fn spelling(&self) -> Spelling {
         self.notation().into()
     }
@@ -38,7 +38,7 @@ pub(crate) trait LinearRule: Copy + Hash + Eq {
     }
 }
 
-/// Makes the enum of a family from its rows, each with example settings.
+/// Defines the enum of a family from its rows, with example settings for each.
 macro_rules! linear_family {
     (
         $(#[doc = $doc:literal])+
@@ -51,7 +51,7 @@ macro_rules! linear_family {
         }
 
         impl $family {
-            /// Every row of the table, with example settings.
+            /// All rows of the table, with example settings.
             pub const ALL: &'static [Self] = &[$($(Self::$row($example)),+),+];
 
             pub(super) const fn name(&self) -> &'static str {

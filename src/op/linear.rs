@@ -1,4 +1,4 @@
-//! The linear and bilinear ops, listed; their rows are in `products`, `spread` and `parts`.
+//! The list of linear and bilinear ops; the rows are in `products`, `spread` and `parts`.
 
 use super::axis::{Axis, Over};
 use super::family::{LinearRule, linear_family};

@@ -1,11 +1,11 @@
-//! What an op does to numbers laid out in memory, for an engine faster than the evaluator.
+//! The memory patterns of ops, for an engine faster than the evaluator.
 //!
-//! A value is a row of numbers, a matrix row by row. Every linear row of the table says here which
-//! of a few memory patterns it is; a planner then needs to know patterns, not ops.
+//! A value is a row of numbers; a matrix is stored row by row. Each linear row of the table names
+//! one of a few memory patterns, so a planner knows patterns and not ops.
 
 use super::{Custom, Edge, Pointwise, Reduce};
 
-/// Rows and columns; a vector is one column, a scalar one entry.
+/// The numbers of rows and columns; `[n, 1]` for a vector, `[1, 1]` for a scalar.
 pub(crate) type Extent = [usize; 2];
 
 /// The memory pattern of an op.
@@ -13,43 +13,44 @@ pub(crate) type Extent = [usize; 2];
 pub(crate) enum Lowering {
     /// A constant.
     Constant(f64),
-    /// Given from outside, or read from a register.
+    /// A value from outside, or the read of a register.
     Source,
-    /// Entry by entry.
+    /// An entrywise op.
     Pointwise(Pointwise),
-    /// Entry by entry: the first argument chooses between the other two.
+    /// An entrywise choice by the first argument between the other two.
     Select,
-    /// The argument itself, perhaps at another rate.
+    /// The argument itself, possibly at another rate.
     Same,
-    /// The one entry of the argument, repeated.
+    /// The single entry of the argument, repeated.
     Spread,
-    /// A run of the argument's entries that starts here.
+    /// Consecutive entries of the argument, from this index on.
     Part(usize),
-    /// The entries of the arguments, one argument after the other.
+    /// The concatenation of the entries of the arguments.
     Join,
     /// The transpose of a matrix.
     Transpose,
     /// The product of two matrices, or of a matrix and a vector.
     Product,
-    /// The outer product of two vectors; if it is strong, a zero wins against an infinity.
+    /// The outer product of two vectors; if strong, zero times infinity is zero.
     Outer { strong: bool },
-    /// The sum over what the result no longer varies with.
+    /// The sum over the steps, the samples, or both.
     Total,
-    /// The value at an end of the sequence.
+    /// The value at the first or last step.
     Pick(Edge),
-    /// The value at an end of the sequence, zero elsewhere.
+    /// The value at the first or last step, zero elsewhere.
     Impulse(Edge),
-    /// Each argument's entries put somewhere, zero elsewhere; a class may shift where.
+    /// A copy of blocks of entries, one block per argument, zero elsewhere; a class can shift the
+    /// block.
     Move(Vec<Move>),
     /// Sums of products of entries.
     Contract(Contract),
     /// A reduction of a vector.
     Reduce(Reduce),
-    /// A user's op.
+    /// A custom op.
     Custom(Custom),
 }
 
-/// A block of entries copied from one place to another.
+/// A strided copy of a block of entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Move {
     pub(crate) extent: Extent,
@@ -57,13 +58,13 @@ pub(crate) struct Move {
     pub(crate) to: Strides,
 }
 
-/// Where the entry (i, j) is: `start + i·rows + j·columns + class·class_stride`.
+/// The index of entry (i, j): `start + i·rows + j·columns + class·class_stride`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Strides {
     pub(crate) start: usize,
     pub(crate) rows: usize,
     pub(crate) columns: usize,
-    /// How far one class shifts the place; the class is the last argument of the op.
+    /// The shift of the index per class; the class is the last argument of the op.
     pub(crate) class: usize,
 }
 
@@ -86,23 +87,23 @@ impl Strides {
     }
 }
 
-/// `out[i, j] = Σ_k a[i, k] b[k, j]`, with `b = 1` when there is one argument; the result is row by
-/// row.
+/// `out[i, j] = Σ_k a[i, k] b[k, j]`, with `b = 1` for a single argument; the result is stored row
+/// by row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Contract {
     pub(crate) m: usize,
     pub(crate) k: usize,
     pub(crate) n: usize,
-    /// Strides of the first argument along i and k.
+    /// The strides of the first argument along i and k.
     pub(crate) a: [usize; 2],
-    /// Strides of the second argument along k and j.
+    /// The strides of the second argument along k and j.
     pub(crate) b: [usize; 2],
-    /// If a zero wins against an infinity.
+    /// True if zero times infinity is zero.
     pub(crate) strong: bool,
 }
 
 impl Contract {
-    /// The product of a matrix of `m × k` entries with one of `k × n`.
+    /// The product of a matrix `[m, k]` and a matrix `[k, n]`.
     pub(crate) const fn product([m, k]: Extent, n: usize, strong: bool) -> Self {
         Self {
             m,

@@ -1,7 +1,7 @@
-//! The op table: everything a recurrence can be built from, and the contract each row fulfils.
+//! The op table: all operations of recurrences, and the contract of each row.
 //!
-//! A row states, in one place, what an op computes and how it is differentiated; nothing outside
-//! this folder knows a derivative. There are three families (see `docs/architecture.md`):
+//! A row defines the value of an op and its derivative; no derivative rule exists outside this
+//! folder. There are three families (see `docs/architecture.md`):
 //!
 //! | family | a row supplies | what follows |
 //! |---|---|---|
@@ -61,7 +61,7 @@ macro_rules! id {
                 Self(u32::try_from(index).expect("an arena holds fewer than 2^32 entries"))
             }
 
-            /// The position in its arena.
+            /// The index in the arena.
             #[must_use]
             pub const fn index(self) -> usize {
                 self.0 as usize
@@ -83,18 +83,18 @@ id!(
     RegisterId
 );
 
-/// A constant, compared by its bits.
+/// A constant; two constants are equal if their bits are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Constant(u64);
 
 impl Constant {
-    /// Wraps a number.
+    /// A constant with this value.
     #[must_use]
     pub const fn new(value: f64) -> Self {
         Self(value.to_bits())
     }
 
-    /// The number.
+    /// The value.
     #[must_use]
     pub const fn value(self) -> f64 {
         f64::from_bits(self.0)
@@ -108,21 +108,21 @@ pub enum Op {
     Constant(Constant),
     /// A parameter or an input.
     Leaf(LeafId),
-    /// The value a register holds: its definition one step earlier or later.
+    /// The read of a register: its definition one step earlier or later.
     Read(RegisterId),
     /// A scalar function applied entry by entry.
     Pointwise(Pointwise),
-    /// Linear in every argument, or in all of them together.
+    /// Linear in each argument, or jointly in all of them.
     Linear(Linear),
-    /// A reduction that is neither.
+    /// A reduction that is neither pointwise nor linear.
     Reduce(Reduce),
     /// A change of rate.
     Time(Time),
-    /// A user's own op.
+    /// A custom op.
     Custom(Custom),
 }
 
-/// Why arguments do not fit, in the words of an error message.
+/// The reason why an op does not accept its arguments, as an error message.
 pub(crate) type Reason = &'static str;
 
 impl Op {
@@ -130,7 +130,7 @@ impl Op {
         Self::Constant(Constant::new(value))
     }
 
-    /// The name in the table, which is also its spelling as a function.
+    /// The name in the table; it is also the name as a function.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
@@ -145,7 +145,8 @@ impl Op {
         }
     }
 
-    /// The type of the result, or why the arguments do not fit. Arguments have one common rate.
+    /// The type of the result, or the reason why the op does not accept the arguments. All
+    /// arguments have one common rate.
     pub(crate) fn infer(&self, args: &[Type]) -> Result<Type, String> {
         let rate = args.iter().map(|t| t.rate).max().unwrap_or(Rate::Static);
         match self {
@@ -165,7 +166,7 @@ impl Op {
         }
     }
 
-    /// The value; only for ops that need nothing but their arguments.
+    /// The value, for an op that depends only on its arguments.
     pub(crate) fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F> {
         match self {
             Self::Constant(c) => Value::scalar(F::of(c.value())),
@@ -206,7 +207,7 @@ impl Op {
         if x_dot.iter().all(Option::is_none) {
             return None;
         }
-        // A tangent needs no identity of its own.
+        // The tangent of an alias needs no identity.
         if let Self::Linear(Linear::Alias(_)) = self {
             return x_dot[0];
         }
@@ -231,9 +232,8 @@ impl Op {
         }
     }
 
-    /// The cotangent of argument `i` of an op that is linear in it.
-    ///
-    /// `None` when the op has no such rule: it is not linear in that argument.
+    /// The cotangent of argument `i` of an op that is linear in this argument; `None` if the row
+    /// has no transpose for it.
     pub(crate) fn transpose<'b>(
         &self,
         i: usize,
@@ -243,7 +243,7 @@ impl Op {
     ) -> Option<Expr<'b>> {
         match self {
             Self::Constant(_) | Self::Leaf(_) | Self::Read(_) | Self::Reduce(_) => None,
-            // In an argument that an op is linear in, the partial does not mention that argument.
+            // The op is linear in argument `i`, so the partial derivative does not contain it.
             Self::Pointwise(op) => op.partial(i, x, y).times(y_bar),
             Self::Linear(op) => Some(op.transpose(i, x, y_bar)),
             Self::Time(op) => Some(op.transpose(i, x, y_bar)),
@@ -251,7 +251,7 @@ impl Op {
         }
     }
 
-    /// Whether the op is linear in the arguments marked in `active`, all taken together.
+    /// Returns true if the op is jointly linear in the arguments marked in `active`.
     pub(crate) fn is_linear_in(&self, active: &[bool]) -> bool {
         let count = active.iter().filter(|a| **a).count();
         match self {
@@ -268,8 +268,8 @@ impl Op {
         }
     }
 
-    /// If the derivative with respect to argument `i` is zero everywhere: the arguments of a
-    /// comparison, and the condition of a `select`.
+    /// Returns true if the derivative with respect to argument `i` is zero everywhere: the
+    /// arguments of a comparison, and the condition of a `select`.
     pub(crate) fn is_constant_in(&self, i: usize) -> bool {
         match self {
             Self::Pointwise(op) => op.is_constant_in(i),
@@ -277,8 +277,8 @@ impl Op {
         }
     }
 
-    /// If the result may be rounded. Operations that move numbers, comparisons, and sums and products
-    /// of integers are exact, so that counters stay equal to what they are compared with.
+    /// Returns true if the result may be rounded. Copies, comparisons, and sums and products of
+    /// integers are exact, so counters stay equal to the numbers they are compared with.
     pub(crate) fn rounds(&self, args: &[&Value<f64>], result: &ArrayD<f64>) -> bool {
         let whole = |a: &ArrayD<f64>| a.iter().all(|x| x.fract() == 0.0);
         let integers = || whole(result) && args.iter().all(|a| whole(a.real()));
@@ -297,7 +297,7 @@ impl Op {
         }
     }
 
-    /// The memory pattern, for arguments and a result of these extents; sizes are fixed.
+    /// The memory pattern, for arguments and a result of these extents; all sizes are fixed.
     pub(crate) fn lower(&self, args: &[Extent], out: Extent) -> Lowering {
         match self {
             Self::Constant(c) => Lowering::Constant(c.value()),
@@ -310,7 +310,8 @@ impl Op {
         }
     }
 
-    /// How the op is written to keep away from arguments at which it is not finite, if there are any.
+    /// The op with a safe argument, e.g. `ln(select(x > 0, x, 1))`, if it has arguments at which it
+    /// is not finite.
     #[must_use]
     pub fn safe_form(&self) -> Option<&'static str> {
         match self {
@@ -319,7 +320,7 @@ impl Op {
         }
     }
 
-    /// How the op is written.
+    /// The notation of the op.
     #[must_use]
     pub fn notation(&self) -> Notation {
         match self {
@@ -332,7 +333,7 @@ impl Op {
         }
     }
 
-    /// How the recurrence language writes the op; `None` when it has no words for it.
+    /// The spelling of the op in the recurrence language; `None` if the language has none.
     pub(crate) fn spelling(&self) -> Option<Spelling> {
         match self {
             Self::Constant(_) | Self::Leaf(_) | Self::Read(_) | Self::Custom(_) => None,
@@ -352,7 +353,7 @@ impl Op {
     }
 }
 
-/// The common shape of real arguments that must all have the same one.
+/// The common shape of real arguments that must have equal shapes.
 pub(crate) fn common_shape(args: &[Type]) -> Result<Shape, Reason> {
     let Some((first, rest)) = args.split_first() else {
         return Err("it needs an argument");

@@ -1,31 +1,30 @@
-//! How an op is written, in the recurrence language and in LaTeX.
+//! The notation of ops, in the recurrence language and in LaTeX.
 
 use super::axis::Axis;
 use crate::shape::{Dim, Shape};
 
-/// How an op is written around its arguments: `text` as in the recurrence language, `latex` as on
-/// paper.
+/// The notation of an op around its arguments: `text` in the recurrence language, `latex` on paper.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notation {
-    /// Its own name or number.
+    /// A name or a number.
     Atom,
-    /// Only its argument: a change of rate, which an equation leaves unsaid.
+    /// The argument alone: a change of rate, which equations omit.
     Silent,
-    /// Between its two arguments.
+    /// An operator between two arguments.
     Infix {
         /// The operator in text.
         text: &'static str,
         /// The operator in LaTeX.
         latex: &'static str,
-        /// Binding strength: 1 for a comparison, 2 for a sum, 3 for a product.
+        /// The binding strength: 1 for a comparison, 2 for a sum, 3 for a product.
         strength: u8,
     },
-    /// Before its argument, as a sign.
+    /// A sign before the argument.
     Prefix {
         /// The operator in text and in LaTeX.
         text: &'static str,
     },
-    /// After its argument, binding most tightly: `x^2`, `Wᵀ`.
+    /// A suffix of the argument, with the highest binding strength of an operator: `x^2`, `Wᵀ`.
     Suffix {
         /// The suffix in text.
         text: String,
@@ -34,9 +33,9 @@ pub enum Notation {
     },
     /// A function call.
     Call {
-        /// The function's name in text.
+        /// The name of the function in text.
         text: String,
-        /// The function's name in LaTeX.
+        /// The name of the function in LaTeX.
         latex: String,
         /// Settings written after the arguments, such as the axis of a sum.
         settings: Vec<Setting>,
@@ -53,7 +52,7 @@ pub enum Setting {
 }
 
 impl Notation {
-    /// A function written the same way with no settings.
+    /// A function call without settings.
     #[must_use]
     pub fn call(text: &str, latex: &str) -> Self {
         Self::Call {
@@ -79,7 +78,7 @@ impl Notation {
         }
     }
 
-    /// How tightly the whole binds, for parentheses: 5 never needs any.
+    /// The binding strength of the whole, for parentheses; 5 never needs any.
     pub(crate) const fn strength(&self) -> u8 {
         match self {
             Self::Infix { strength, .. } => *strength,
@@ -90,20 +89,20 @@ impl Notation {
     }
 }
 
-/// How an op is written in the recurrence language where nothing goes without saying.
+/// The complete spelling of an op in the recurrence language, with nothing left implicit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Spelling {
-    /// Between its arguments, with its binding strength.
+    /// An operator between the arguments, with its binding strength.
     Infix(&'static str, u8),
-    /// Before its argument, as a sign.
+    /// A sign before the argument.
     Prefix(&'static str),
-    /// After its argument, with its binding strength.
+    /// A suffix of the argument, with its binding strength.
     Suffix(String, u8),
     /// A call, with settings after the arguments.
     Call(String, Vec<Setting>),
     /// `spread(x, […])`
     Spread(Shape),
-    /// The places from the first size to the second, `x[a:b]` or `x[:, a:b]`.
+    /// The indices from the first size up to the second, `x[a:b]` or `x[:, a:b]`.
     Range(Axis, Dim, Dim),
     /// The argument itself.
     Same,

@@ -1,4 +1,4 @@
-//! Partial derivatives, as the rows of the pointwise ops state them.
+//! Partial derivatives in the rows of the pointwise ops.
 
 use super::Expr;
 
@@ -8,7 +8,7 @@ pub(crate) enum Partial<'b> {
     One,
     MinusOne,
     By(Expr<'b>),
-    /// As `By`, in a product that is zero wherever a factor is.
+    /// As `By`, but in the product in which zero times infinity is zero.
     Strong(Expr<'b>),
 }
 
@@ -19,7 +19,7 @@ impl<'b> From<Expr<'b>> for Partial<'b> {
 }
 
 impl<'b> Partial<'b> {
-    /// The partial times a tangent or cotangent; `None` is zero.
+    /// The product of the partial with a tangent or cotangent; `None` is zero.
     pub(crate) fn times(self, x: Expr<'b>) -> Option<Expr<'b>> {
         match self {
             Self::Zero => None,

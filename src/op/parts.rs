@@ -1,4 +1,4 @@
-//! Taking values apart and putting them together, one row each.
+//! Slices, concatenation, padding, gather and scatter, one row each.
 
 use ndarray::{Array1, Array2, ArrayD, IxDyn, Slice as Span};
 use smallvec::SmallVec;
@@ -10,10 +10,10 @@ use super::{
 };
 use crate::shape::{Dim, Kind, Shape, Type};
 
-/// Values joined along an axis. The transpose is [`Slice`].
+/// The concatenation of values along an axis. The transpose is [`Slice`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Concat {
-    /// The axis along which to join.
+    /// The axis of concatenation.
     pub axis: Axis,
 }
 
@@ -86,9 +86,9 @@ impl LinearRule for Concat {
 /// [`Pad`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Slice {
-    /// The axis to cut.
+    /// The axis of the slice.
     pub axis: Axis,
-    /// The first index, counted from 0.
+    /// The first index (0-based).
     pub start: Dim,
     /// The number of indices.
     pub len: Dim,
@@ -157,14 +157,14 @@ impl LinearRule for Slice {
     }
 }
 
-/// Zeros put before and after. The transpose is [`Slice`].
+/// Zero padding at both ends of an axis. The transpose is [`Slice`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Pad {
-    /// The axis to lengthen.
+    /// The padded axis.
     pub axis: Axis,
-    /// How many zeros come before.
+    /// The number of zeros before the value.
     pub before: Dim,
-    /// How many zeros come after.
+    /// The number of zeros after the value.
     pub after: Dim,
 }
 
@@ -230,11 +230,11 @@ impl LinearRule for Pad {
     }
 }
 
-/// An entry of a vector, or a row or column of a matrix, chosen by a class. The transpose is
-/// [`Scatter`].
+/// The entry of a vector, or the row or column of a matrix, at the index given by a class. The
+/// transpose is [`Scatter`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Gather {
-    /// The axis along which the class chooses.
+    /// The axis indexed by the class.
     pub axis: Axis,
 }
 
@@ -295,10 +295,11 @@ impl LinearRule for Gather {
     }
 }
 
-/// Zeros with a value at the entry, row or column of a class. The transpose is [`Gather`].
+/// A value at the entry, row or column given by a class, and zeros elsewhere. The transpose is
+/// [`Gather`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Scatter {
-    /// The axis along which the class chooses.
+    /// The axis indexed by the class.
     pub axis: Axis,
     /// The number of classes.
     pub len: Dim,
@@ -369,8 +370,8 @@ impl LinearRule for Scatter {
     }
 }
 
-/// One of two values, entry by entry, by a condition that is zero (no) or not (yes). Linear in
-/// the two values together.
+/// An entrywise choice: the first value where the condition is nonzero, the second where it is
+/// zero. Jointly linear in the two values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Select;
 
@@ -402,7 +403,7 @@ impl LinearRule for Select {
     }
     fn transpose<'b>(&self, i: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
         let zeros = y_bar.zeros_like();
-        // A condition that is NaN must not turn a zero into NaN; the value already is NaN there.
+        // A NaN condition must not turn a zero cotangent into NaN; the value itself is NaN there.
         let (is_no, condition) = match args[0].has_pole() {
             true => (true, args[0].equal(args[0].full_like(0.0))),
             false => (false, args[0]),
@@ -421,8 +422,8 @@ impl LinearRule for Select {
     }
 }
 
-/// The same value under an identity of its own. Equal nodes are one node; a value that is to have
-/// a name or a δ apart from another one that is equal to it is told apart by a number.
+/// The same value as a separate node. Equal nodes are one node; the number makes two nodes of equal
+/// values different, so that each can have its own name and cotangent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Alias(pub u32);
 

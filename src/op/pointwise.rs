@@ -1,8 +1,8 @@
 //! Scalar functions applied entry by entry, one row each.
 //!
-//! A row states the value and the partial derivatives of one entry; `y` in a partial is the
-//! result, so that `tanh` needs nothing but its output to be differentiated. Tangents, cotangents,
-//! every higher order and the method on [`Expr`] follow from the row.
+//! A row defines the value and the partial derivatives of one entry. In a partial, `y` is the
+//! result, so `tanh` is differentiated from its output alone. Tangents, cotangents, all higher
+//! orders and the method of [`Expr`] follow from the row.
 
 use ndarray::Zip;
 
@@ -10,21 +10,21 @@ use super::partial::Partial::{self, MinusOne, One, Zero};
 use super::{Expr, Notation, Number, Op, Reason, Scalar, Setting, Spelling, Value, common_shape};
 use crate::shape::{Dim, Rate, Type};
 
-/// A row as a function of one entry of each argument, for any kind of number: this is how a row
-/// becomes a loop over vector registers.
+/// A row as a function of one entry per argument, generic over [`Number`]: it is instantiated for
+/// numbers and for vector registers.
 pub(crate) trait Entry: Copy {
-    /// The number of arguments; with one, the second is ignored.
+    /// The number of arguments; if it is 1, the second is ignored.
     const ARITY: usize;
     fn call<N: Number>(self, args: [N; 2]) -> N;
 }
 
-/// Something to be done with the [`Entry`] of a row.
+/// A visitor of the [`Entry`] of a row.
 pub(crate) trait EntryVisitor {
     type Output;
     fn visit<E: Entry>(self, entry: E) -> Self::Output;
 }
 
-/// Computes the entry.
+/// Evaluates the entry.
 pub(super) struct Eval<N>(pub(super) [N; 2]);
 
 impl<F: Number> EntryVisitor for Eval<F> {
@@ -34,16 +34,16 @@ impl<F: Number> EntryVisitor for Eval<F> {
     }
 }
 
-/// How the result depends on the arguments.
+/// The dependence of the result on the arguments.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// The sum of the arguments, each with this sign.
+    /// A sum of the arguments with these signs.
     Sum(&'static [i8]),
     /// Linear in each argument.
     Product,
     /// Linear in the first argument.
     Quotient,
-    /// Linear in none.
+    /// Linear in no argument.
     Curved,
 }
 
@@ -105,7 +105,7 @@ macro_rules! pointwise {
 
         #[allow(unused_variables, reason = "a row need not mention every argument or setting")]
         impl Pointwise {
-            /// Every row of the table.
+            /// All rows of the table.
             pub const ALL: &'static [Self] = &[$(Self::$variant $(($example))?),+];
 
             /// The name of the function.
@@ -120,7 +120,7 @@ macro_rules! pointwise {
                 match self { $(Self::$variant $(($setting))? => [$(stringify!($x)),+].len(),)+ }
             }
 
-            /// Does something with what the row computes for one entry.
+            /// Calls `visitor` with the function of one entry.
             #[inline(always)]
             pub(crate) fn visit<V: EntryVisitor>(self, visitor: V) -> V::Output {
                 match self {
@@ -154,14 +154,16 @@ macro_rules! pointwise {
                 }
             }
 
-            /// If the partial derivative with respect to argument `i` is zero everywhere.
+            /// Returns true if the partial derivative with respect to argument `i` is zero
+            /// everywhere.
             pub(super) fn is_constant_in(self, i: usize) -> bool {
                 match self {
                     $(Self::$variant $(($setting))? => [$(stringify!($partial)),+][i] == "Zero",)+
                 }
             }
 
-            /// A number whose change of sign marks a point where the derivative jumps.
+            /// A number that changes sign at the points where the derivative jumps; `None` if there
+            /// are none.
             pub(crate) fn kink<F: Scalar>(self, args: &[F]) -> Option<F> {
                 match self {
                     $(Self::$variant $(($setting))? => {
@@ -171,8 +173,9 @@ macro_rules! pointwise {
                 }
             }
 
-            /// Finite arguments at which the value or a partial derivative is not finite, at least one
-            /// of each kind; empty when there are none, overflow of sums and products aside.
+            /// Finite arguments at which the value or a partial derivative is not finite, at least
+            /// one of each kind; empty if there are none. Overflow of sums and products does not
+            /// count.
             #[must_use]
             pub const fn poles(self) -> &'static [&'static [f64]] {
                 match self {
@@ -184,7 +187,7 @@ macro_rules! pointwise {
                 }
             }
 
-            /// For an op with [poles](Self::poles), how it is written to keep away from them.
+            /// The op with a safe argument, if it has [poles](Self::poles).
             #[must_use]
             pub const fn safe_form(self) -> Option<&'static str> {
                 match self {
@@ -196,24 +199,24 @@ macro_rules! pointwise {
                 }
             }
 
-            /// For each argument, a range inside the domain, for tests.
+            /// A range inside the domain for each argument, for tests.
             #[must_use]
             pub const fn sample(self) -> &'static [(f64, f64)] {
                 match self { $(Self::$variant $(($setting))? => &[$($range),+],)+ }
             }
 
-            /// How the op is written.
+            /// The notation of the op.
             #[must_use]
             pub fn notation(self) -> Notation {
                 match self { $(Self::$variant $(($setting))? => $notation,)+ }
             }
 
-            /// How the recurrence language writes the op.
+            /// The spelling of the op in the recurrence language.
             pub(super) fn spelling(self) -> Spelling {
                 match self {
-                    // `x^2` is the row `square`, whose derivative is written otherwise.
+                    // `x^2` is the row `square`, whose derivative has another form.
                     Self::Powi(2) => Spelling::call("powi", vec![Setting::Size(Dim::fixed(2))]),
-                    // On paper it is the product.
+                    // On paper, it is written as a product.
                     Self::StrongMul => Spelling::call(self.name(), Vec::new()),
                     _ => self.notation().into(),
                 }
@@ -256,10 +259,10 @@ pointwise! {
         sample: [(-3.0, 3.0), (-3.0, 3.0)],
         notation: Notation::infix("*", r"\odot", 3),
     }
-    /// `a b`, and 0 where a factor is 0, whatever the other: also against an infinity or NaN.
+    /// `a b`, but 0 wherever a factor is 0, even if the other is infinite or NaN.
     ///
-    /// Derivatives are made of it where a factor can be infinite, so that what has no influence (a
-    /// branch of `select` that is not taken, a step that does not count) contributes nothing.
+    /// Derivative rules use it for factors that can be infinite, so that values without influence
+    /// (the unused branch of a `select`, an inactive step) contribute zero.
     function StrongMul = strong_mul(a, b) -> y {
         eval: a.strong_mul(b),
         partials: [Partial::Strong(b), Partial::Strong(a)],
@@ -310,7 +313,7 @@ pointwise! {
         sample: [(-2.0, 2.0)],
         notation: Notation::call("exp", r"\exp"),
     }
-    /// The natural logarithm; the argument must be positive.
+    /// The natural logarithm; it is finite for positive arguments.
     function Ln = ln(x) -> y {
         eval: x.ln(),
         partials: [x.recip()],
@@ -321,7 +324,7 @@ pointwise! {
         sample: [(0.3, 4.0)],
         notation: Notation::call("ln", r"\ln"),
     }
-    /// The square root; the argument must be positive for the derivative to be finite.
+    /// The square root; the derivative is finite for positive arguments.
     function Sqrt = sqrt(x) -> y {
         eval: x.sqrt(),
         partials: [0.5 / y],
@@ -356,10 +359,10 @@ pointwise! {
         sample: [(0.5, 2.0)],
         notation: Notation::Suffix { text: format!("^{n}"), latex: format!("^{{{n}}}") },
     }
-    /// A real power, entry by entry; the base must be positive.
+    /// A real power, entry by entry, for positive bases.
     function Powf = powf(x, p) -> y {
         eval: x.powf(p),
-        // `0^p` does not vary with `p > 0`, nor `x^0` with `x`.
+        // `0^p` is constant in `p > 0`, and `x^0` in `x`.
         partials: [p.strong_mul(x.powf(p - 1.0)), y.strong_mul(x.ln())],
         form: Curved,
         kink: None,
@@ -431,7 +434,7 @@ pointwise! {
         sample: [(-3.0, 3.0)],
         notation: Notation::call("abs", r"\operatorname{abs}"),
     }
-    /// −1, 0 or 1; the derivative is 0.
+    /// The sign: −1, 0 or 1; the derivative is 0.
     function Sign = sign(x) -> y {
         eval: x.sign(),
         partials: [Zero],
@@ -440,7 +443,7 @@ pointwise! {
         sample: [(-3.0, 3.0)],
         notation: Notation::call("sign", r"\operatorname{sign}"),
     }
-    /// The larger of two values, entry by entry; where they are equal each gets half the
+    /// The larger of two values, entry by entry; where they are equal, each gets half of the
     /// derivative.
     function Max = max(a, b) -> y {
         eval: a.larger(b),
@@ -450,7 +453,7 @@ pointwise! {
         sample: [(-3.0, 3.0), (-3.0, 3.0)],
         notation: Notation::call("max", r"\max"),
     }
-    /// The smaller of two values, entry by entry; where they are equal each gets half the
+    /// The smaller of two values, entry by entry; where they are equal, each gets half of the
     /// derivative.
     function Min = min(a, b) -> y {
         eval: -((-a).larger(-b)),
@@ -490,16 +493,16 @@ pointwise! {
 }
 
 impl Pointwise {
-    /// What the op computes for one entry.
+    /// The value for one entry of each argument.
     ///
     /// # Panics
-    /// When the number of arguments is not [`arity`](Self::arity).
+    /// If the number of arguments is not [`arity`](Self::arity).
     pub fn eval<F: Scalar>(self, args: &[F]) -> F {
         assert_eq!(args.len(), self.arity(), "arguments of {}", self.name());
         F::entry(self, [args[0], args[args.len() - 1]])
     }
 
-    /// The sign of each argument, of an op that adds them up.
+    /// The sign of each argument, if the op is a sum of its arguments.
     pub(crate) const fn signs(self) -> Option<&'static [i8]> {
         match self.form() {
             Sum(signs) => Some(signs),
@@ -507,13 +510,15 @@ impl Pointwise {
         }
     }
 
-    /// Whether it is the product of its arguments, whatever they are.
+    /// Returns true for the plain product. `StrongMul` does not count: it differs for infinite
+    /// factors.
     pub(crate) fn is_product(self) -> bool {
         self == Self::Mul
     }
 
-    /// Whether the result can be infinite or NaN, overflow of sums and products aside; `args` are
-    /// whether the arguments can, and their value where that is a known constant.
+    /// Returns true if the result can be infinite or NaN; overflow of sums and products does not
+    /// count. For each argument, `args` has the same property, and the value if it is a known
+    /// constant.
     pub(crate) fn has_pole(self, args: &[(bool, Option<f64>)]) -> bool {
         let divides_by_number =
             self.form() == Quotient && args[1].1.is_some_and(|x| x != 0.0 && x.is_finite());

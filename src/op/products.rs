@@ -23,7 +23,7 @@ fn outer<'b>(strong: bool, a: Expr<'b>, b: Expr<'b>) -> Expr<'b> {
     Expr::apply(Op::Linear(Linear::Outer(Outer { strong })), &[a, b])
 }
 
-/// Two numbers multiplied.
+/// The product of two numbers; if `strong`, zero times infinity is zero.
 fn times<F: Scalar>(strong: bool, a: F, b: F) -> F {
     match strong {
         true => Pointwise::StrongMul.eval(&[a, b]),
@@ -34,7 +34,7 @@ fn times<F: Scalar>(strong: bool, a: F, b: F) -> F {
 /// The matrix product `A x` or `A B`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MatMul {
-    /// If a zero entry wins against an infinite one, as in `strong_mul`.
+    /// True if zero times infinity is zero, as in `strong_mul`.
     pub strong: bool,
 }
 
@@ -84,7 +84,8 @@ impl LinearRule for MatMul {
     fn transpose<'b>(&self, i: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
         let vector = args[1].shape().is_some_and(|s| s.rank() == 1);
         let other = args[1 - i];
-        // A matrix that is the same at all steps counts at every step; its products stay large ones.
+        // An infinity in a constant matrix counts at every step, so a strong product would not help:
+        // its products stay plain matrix products.
         let strong = self.strong || other.has_pole() && (i == 0 || other.varies());
         match (i, vector) {
             (0, true) => outer(strong, y_bar, args[1]),
@@ -152,7 +153,7 @@ impl LinearRule for Dot {
 /// The outer product `a bᵀ`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Outer {
-    /// If a zero entry wins against an infinite one, as in `strong_mul`.
+    /// True if zero times infinity is zero, as in `strong_mul`.
     pub strong: bool,
 }
 
@@ -221,8 +222,8 @@ impl LinearRule for Transpose {
         }
     }
     fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F> {
-        // The transpose is copied to standard order, so that a product with it adds up the same
-        // way whether or not somebody computed the transpose before.
+        // The transpose is copied to C order, so a product with it adds its terms in the same
+        // order, no matter whether the transpose was a separate node.
         transposed(args[0]).as_standard_layout().into_owned().into()
     }
     fn transpose<'b>(&self, _: usize, _: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {

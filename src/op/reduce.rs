@@ -1,4 +1,4 @@
-//! Reductions that are neither pointwise nor linear: a row states value and tangent.
+//! Reductions that are neither pointwise nor linear; a row defines the value and the tangent.
 
 use ndarray::Array1;
 
@@ -18,7 +18,7 @@ pub enum Reduce {
 }
 
 impl Reduce {
-    /// Every row of the table.
+    /// All rows of the table.
     pub const ALL: &'static [Self] = &[Self::LogSumExp, Self::Softmax, Self::LogSoftmax];
 
     /// The name of the function.
@@ -56,14 +56,14 @@ impl Reduce {
         }
     }
 
-    /// The value, from entries into entries, without cancellation: what is subtracted from the
-    /// largest entry is a logarithm of 1 plus the other terms.
+    /// Writes the value for the entries `x` to `out`, without cancellation: logsumexp is the
+    /// largest entry plus `ln(1 + the other terms)`.
     pub(crate) fn eval_row<F: Scalar>(self, x: &[F], out: &mut [F]) {
         let first = |at: usize, i: usize| if x[i] > x[at] { i } else { at };
         let at = (0..x.len()).reduce(first).unwrap_or(0);
         let is_finite = x[at].is_finite();
         let shift = if is_finite { x[at] } else { F::zero() };
-        // The term of the largest entry is 1, and is left out of the sum.
+        // The term of the largest entry is exactly 1; `ln_1p` adds it.
         let others = (0..x.len()).filter(|i| *i != at || !is_finite);
         let rest = total(others.map(|i| power(x[i], shift)));
         let (all, log) = if is_finite {
@@ -101,7 +101,7 @@ impl Reduce {
     }
 }
 
-/// `exp(x − shift)`: where the difference was rounded, what was lost of it is made up for.
+/// `exp(x − shift)`, corrected for the rounding error of the difference.
 fn power<F: Scalar>(x: F, shift: F) -> F {
     let difference = x - shift;
     let kept = difference + shift;

@@ -1,4 +1,4 @@
-//! Sums over axes and their transposes, broadcasts, one row each.
+//! Sums over axes and their transposes, broadcasts; one row each.
 
 use ndarray::{ArrayD, IxDyn};
 
@@ -8,7 +8,7 @@ use super::value::total;
 use super::{Expr, LinearRule, Linearity, Notation, Reason, Scalar, Setting, Spelling, Value};
 use crate::shape::{Dim, Shape, Type};
 
-/// The sum over everything or over one axis. The transpose is [`Broadcast`].
+/// The sum over all entries or over one axis. The transpose is [`Broadcast`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Sum(pub Over);
 
@@ -79,7 +79,7 @@ impl LinearRule for Sum {
 pub struct Broadcast {
     /// The shape of the result.
     pub shape: Shape,
-    /// What is repeated: a scalar everywhere, or a vector along a new axis.
+    /// The axes of repetition: all (of a scalar), or one new axis (of a vector).
     pub over: Over,
 }
 
@@ -141,7 +141,7 @@ impl LinearRule for Broadcast {
     }
     fn notation(&self) -> Notation {
         match self.over {
-            // A scalar next to an array is spread without being said.
+            // Equations omit the broadcast of a scalar.
             Over::All => Notation::Silent,
             Over::Axis(axis) => Notation::call_with(
                 "repeat",

@@ -1,6 +1,6 @@
-//! Changes of rate: the only ops, beside the registers, that know about time.
+//! Changes of rate: the only ops, apart from registers, that depend on time.
 //!
-//! Every one is linear, and they come in pairs that are each other's transpose.
+//! All are linear, and they form pairs of transposes.
 
 use ndarray::ArrayD;
 
@@ -9,16 +9,16 @@ use super::lowering::{Extent, Lowering};
 use super::{Expr, Notation, Reason, Scalar, Setting, Spelling, Value};
 use crate::shape::{Rate, Type};
 
-/// An end of a sequence.
+/// The first or last step of a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Edge {
-    /// The step t = 1.
+    /// Step 1.
     First,
-    /// The step t = T.
+    /// Step T.
     Last,
 }
 
-/// The same value for every sample, or for every step. The transpose is [`Total`].
+/// A value held constant over samples, or over samples and steps. The transpose is [`Total`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Hold(pub Rate);
 
@@ -26,11 +26,11 @@ pub struct Hold(pub Rate);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Total(pub Rate);
 
-/// The value at an end of the sequence. The transpose is [`Impulse`].
+/// The value at the first or last step. The transpose is [`Impulse`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Pick(pub Edge);
 
-/// The value at one end of the sequence, zero at every other step. The transpose is [`Pick`].
+/// The value at the first or last step, zero at all other steps. The transpose is [`Pick`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Impulse(pub Edge);
 
@@ -52,7 +52,7 @@ fn one_real(args: &[Type]) -> Result<Type, Reason> {
     }
 }
 
-/// The op's value where a single step and sample are all there is: its argument.
+/// The value for a single step and sample: the argument.
 fn pass<F: Scalar>(args: &[&Value<F>]) -> Value<F> {
     Value::Real(ArrayD::clone(args[0].real()))
 }
@@ -68,7 +68,7 @@ impl LinearRule for Hold {
     }
     fn infer(&self, args: &[Type]) -> Result<Type, Reason> {
         match args {
-            // A class may be held: it is an index, the same at every step.
+            // A class may be held, because it is an index, the same at every step.
             [x] if x.rate < self.0 => Ok(x.at(self.0)),
             [_] => Err("it can only go from a slower rate to a faster one"),
             _ => Err("it takes one argument"),

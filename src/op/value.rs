@@ -1,4 +1,4 @@
-//! The numbers an evaluator computes with.
+//! The numbers and values of the evaluator.
 
 use std::fmt::Debug;
 use std::ops::{Add, Div, Mul, Neg, Sub};
@@ -8,20 +8,20 @@ use ndarray::{ArrayD, ArrayView1, ArrayView2, IxDyn, NdFloat};
 use super::pointwise::Eval;
 use super::{CustomOp, Op, Pointwise};
 
-/// A floating-point type the engine runs in: `f64` or `f32`.
+/// The floating-point type of an evaluation: `f64` or `f32`.
 pub trait Scalar: NdFloat + std::iter::Sum + Default {
-    /// The nearest value to `x`.
+    /// The nearest value of this type to `x`.
     fn of(x: f64) -> Self;
-    /// The value as an `f64`, exactly.
+    /// The value as an `f64`; exact.
     fn to_f64(self) -> f64;
-    /// Calls a user's op in this type.
+    /// Calls a custom op with arguments of this type.
     #[doc(hidden)]
     fn call(op: &dyn CustomOp, args: &[&Value<Self>]) -> ArrayD<Self>;
-    /// What a pointwise op computes for one entry.
+    /// The value of a pointwise op for one entry.
     #[doc(hidden)]
     fn entry(op: Pointwise, args: [Self; 2]) -> Self;
-    /// What an op computes. As a method of two types rather than a generic function, all that the
-    /// ops need is compiled once, with this crate, and not again with every crate that evaluates.
+    /// The value of an op. As a method of two types, and not a generic function, it is compiled
+    /// once with this crate and not again in every crate that evaluates.
     #[doc(hidden)]
     fn value(op: &Op, args: &[&Value<Self>]) -> Value<Self>;
     /// `ln(1 + exp(x))` without overflow or cancellation.
@@ -72,8 +72,8 @@ impl Scalar for f32 {
     }
 }
 
-/// The sum of many numbers, to a few units of roundoff of the sum of their sizes: each addition
-/// makes up for what the one before has lost (Kahan 1965).
+/// The sum of many numbers, with an error of a few units of roundoff of the sum of their absolute
+/// values: each addition compensates the rounding error of the previous one (Kahan 1965).
 pub(super) fn total<F: Scalar>(terms: impl Iterator<Item = F>) -> F {
     let (mut sum, mut lost) = (F::zero(), F::zero());
     for term in terms {
@@ -81,7 +81,7 @@ pub(super) fn total<F: Scalar>(terms: impl Iterator<Item = F>) -> F {
         let next = sum + term;
         let part = next - sum;
         lost = (sum - (next - part)) + (term - part);
-        // An infinity loses nothing.
+        // An infinity has no rounding error.
         if lost.is_nan() {
             lost = F::zero();
         }
@@ -90,7 +90,7 @@ pub(super) fn total<F: Scalar>(terms: impl Iterator<Item = F>) -> F {
     sum
 }
 
-/// What the rows of the pointwise ops compute with: a number, or a register full of them.
+/// The number type of the pointwise rows: a number, or a vector register of numbers.
 pub(crate) trait Number:
     Copy
     + Add<Output = Self>
@@ -115,7 +115,7 @@ pub(crate) trait Number:
     fn abs(self) -> Self;
     /// −1, 0 or 1, or NaN.
     fn sign(self) -> Self;
-    /// The larger of two numbers; unlike in `f64::max`, a NaN is never dropped.
+    /// The larger of two numbers; unlike `f64::max`, NaN if either is NaN.
     fn larger(self, other: Self) -> Self;
     /// 1 where `self < other`, else 0.
     fn less(self, other: Self) -> Self;
@@ -123,7 +123,7 @@ pub(crate) trait Number:
     fn less_eq(self, other: Self) -> Self;
     /// 1 where `self = other`, else 0.
     fn equal(self, other: Self) -> Self;
-    /// The product, which is 0 where a factor is.
+    /// The product, but 0 where either factor is 0.
     fn strong_mul(self, other: Self) -> Self;
 }
 
@@ -219,15 +219,15 @@ pub enum Value<F> {
 }
 
 impl<F: Scalar> Value<F> {
-    /// A rank-0 value.
+    /// A value of rank 0.
     pub fn scalar(x: F) -> Self {
         Self::Real(ArrayD::from_elem(IxDyn(&[]), x))
     }
 
-    /// The numbers.
+    /// The array of numbers.
     ///
     /// # Panics
-    /// When this is a class: the types of a tape rule that out.
+    /// If the value is a class, which the types of a tape rule out.
     pub(crate) fn real(&self) -> &ArrayD<F> {
         match self {
             Self::Real(a) => a,
@@ -267,7 +267,7 @@ impl<F: Scalar> Value<F> {
         self.real().ndim()
     }
 
-    /// Whether every number is finite; a class always is.
+    /// Returns true if all numbers are finite; a class always is.
     pub fn is_finite(&self) -> bool {
         match self {
             Self::Real(a) => a.iter().all(|x| x.is_finite()),
