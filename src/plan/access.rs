@@ -1,4 +1,4 @@
-//! Where a value is found: some nodes are only another way to look at a value in memory.
+//! Accesses: some nodes are only views of a value in memory.
 
 use std::collections::HashMap;
 
@@ -6,21 +6,21 @@ use super::graph::{Graph, Id, Kind};
 use crate::shape::Rate;
 use crate::tape::Direction;
 
-/// A way to look at a value in memory.
+/// A view of a value in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Access {
-    /// The node whose value it is.
+    /// The node that computes the value.
     pub(super) base: Id,
     /// The first entry.
     pub(super) start: usize,
-    /// How many steps later (1) or earlier (−1) than the current one.
+    /// The number of steps from the current step to the step of the value: −1, 0 or 1.
     pub(super) shift: i8,
-    /// Whether a single entry stands for all.
+    /// True if a single entry is broadcast.
     pub(super) spread: bool,
 }
 
 impl Graph {
-    /// Where the value of a node is found.
+    /// The view through which the value of a node is accessed.
     pub(super) fn access(&self, id: Id) -> Access {
         let node = &self.nodes[id];
         match node.kind {
@@ -58,7 +58,7 @@ impl Graph {
         }
     }
 
-    /// Whether a node computes a value of its own.
+    /// Returns true if a node computes a value, and is not a leaf, a constant or a view.
     pub(super) fn is_computed(&self, id: Id) -> bool {
         !matches!(
             self.nodes[id].kind,
@@ -66,7 +66,8 @@ impl Graph {
         )
     }
 
-    /// Inserts copies where a value must be in memory, or in memory of its own, and is not.
+    /// Inserts copies: of values that must be in memory but are not, and of values of registers
+    /// that need memory of their own.
     pub(super) fn materialise(&mut self) {
         for id in 0..self.nodes.len() {
             if self.nodes[id].kind.is_entrywise() {
@@ -79,7 +80,7 @@ impl Graph {
         for i in 0..self.outputs.len() {
             self.outputs[i].node = self.in_memory(self.outputs[i].node);
         }
-        // What the first register of each value and direction starts from.
+        // The initial value of the first register of each value and direction.
         let mut claimed: HashMap<(Id, Direction), Option<Id>> = HashMap::new();
         for r in 0..self.registers.len() {
             let mut register = self.registers[r];

@@ -1,25 +1,25 @@
-//! What a plan costs: operations by kind, floating-point operations, numbers moved and kept.
+//! The cost of a plan: operations by kind, floating-point operations, numbers moved and kept.
 
 use super::{Instruction, Plan, Storage};
 use crate::shape::Rate;
 use crate::tape::Direction;
 
-/// What some instructions cost, for each of the rows they run on.
+/// The cost of some instructions, per row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Matrix products whose matrix does not vary.
+    /// Matrix products with a constant matrix.
     pub products: usize,
-    /// Sums over time of outer products, each one matrix product over all steps and samples.
+    /// Sums over time of outer products; each is one matrix product over all steps and samples.
     pub outer_products: usize,
     /// Fused entrywise passes.
     pub programs: usize,
-    /// Everything else.
+    /// All other instructions.
     pub others: usize,
-    /// Floating-point operations in matrix products, of both kinds.
+    /// Floating-point operations in matrix products and sums of outer products.
     pub product_flops: usize,
     /// All floating-point operations; a function such as `tanh` counts as one.
     pub flops: usize,
-    /// Numbers read and written, matrices not included.
+    /// Numbers read and written, without matrices of products.
     pub moved: usize,
 }
 
@@ -44,30 +44,30 @@ impl Tally {
     }
 }
 
-/// What a [`Plan`] consists of and costs.
+/// The structure and the cost of a [`Plan`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// The loops in the order they run: their direction, and what each step costs for each sample.
+    /// The loops in the order they run: the direction, and the cost per step and sample.
     pub loops: Vec<(Direction, Tally)>,
-    /// What is done for many steps at once: for each step and sample.
+    /// The cost, per step and sample, of the work outside loops, done for many steps at once.
     pub outside: Tally,
-    /// What is done once for each sample.
+    /// The cost per sample of the work done once per sample.
     pub per_sample: Tally,
-    /// What is done once.
+    /// The cost of the work done once.
     pub once: Tally,
-    /// How many numbers are kept from one pass over time to another, for each step and sample;
-    /// data and outputs that vary with the step are not counted.
+    /// The numbers kept from one pass over time to another, per step and sample, without data and
+    /// outputs that vary with the step.
     pub saved: usize,
 }
 
 impl Counts {
-    /// All floating-point operations of a run.
+    /// The floating-point operations of a run of `steps` steps and `samples` samples.
     #[must_use]
     pub fn flops(&self, steps: usize, samples: usize) -> usize {
         self.sum(steps, samples, |t| t.flops)
     }
 
-    /// The floating-point operations in matrix products of a run.
+    /// The floating-point operations in the matrix products of such a run.
     #[must_use]
     pub fn product_flops(&self, steps: usize, samples: usize) -> usize {
         self.sum(steps, samples, |t| t.product_flops)
@@ -80,7 +80,7 @@ impl Counts {
 }
 
 impl Plan {
-    /// Counts operations.
+    /// Counts the operations of the plan.
     ///
     /// ```
     /// use bptt::{Wrt, cells::{Cell, Loss}};
@@ -126,14 +126,14 @@ impl Plan {
         counts
     }
 
-    /// The buffers that are kept for the whole sequence, and not because they are outputs.
+    /// The buffers that are kept for the whole sequence and are not outputs.
     pub(super) fn saved(&self) -> impl Iterator<Item = usize> {
         let is_output = |b: &usize| self.outputs.iter().any(|o| o.operand.buffer == *b);
         let all = 0..self.buffers.len();
         all.filter(move |b| self.buffers[*b].storage == Storage::Full && !is_output(b))
     }
 
-    /// The floating-point operations of an instruction, for each row it runs on.
+    /// The floating-point operations of an instruction, per row.
     pub(super) fn flops(&self, instruction: &Instruction) -> usize {
         match instruction {
             Instruction::Program(index) => {
@@ -155,8 +155,8 @@ impl Plan {
         }
     }
 
-    /// The numbers an instruction reads and writes for each row it runs on, without the matrices
-    /// of products, which many rows share.
+    /// The numbers read and written by an instruction, per row, without the matrices of products,
+    /// which many rows share.
     pub(super) fn moved(&self, instruction: &Instruction) -> usize {
         let rate = instruction.rate(&self.programs);
         let operands = instruction.operands(&self.programs);

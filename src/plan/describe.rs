@@ -1,4 +1,5 @@
-//! A plan in words: what runs when, on what, at what cost, and what is kept.
+//! The description of a plan: its instructions in order, their operands and costs, and the values
+//! kept.
 
 use std::fmt::{self, Write};
 
@@ -6,7 +7,7 @@ use super::{Buffer, Instruction, Operand, Plan, Storage};
 use crate::op::{Edge, Op};
 use crate::shape::Rate;
 
-/// What a row stands for, in print.
+/// The meaning of a row, as text.
 const fn per(rate: Rate) -> &'static str {
     match rate {
         Rate::Static => "once",
@@ -23,12 +24,13 @@ const fn word(edge: Edge) -> &'static str {
 }
 
 impl Plan {
-    /// How the plan runs, for a person to read.
+    /// A description of the plan.
     ///
-    /// The text lists the passes over time, their loops and what they do for many steps at once,
-    /// with the operands, the floating-point operations and the numbers read and written for each
-    /// step and sample; then what is kept from one pass to another. A name with `[t-1]` or `[t+1]`
-    /// is the value of another step; `%7` is a value without a name. A number takes 4 bytes in
+    /// The text lists the passes over time, their loops and their work for many steps at once, with
+    /// the operands, the floating-point operations and the numbers read and written per step and
+    /// sample. The values kept from one pass to another follow. `x[t-1]` and `x[t+1]` are values of
+    /// the previous and the next step; `%7` is a value without a name. A number takes 4 bytes in
+    /// `f32` and 8 in `f64`.
     /// `f32` and 8 in `f64`.
     ///
     /// ```
@@ -173,7 +175,7 @@ impl Plan {
         }
     }
 
-    /// Kept values, the longest kept first.
+    /// The values kept, longest storage first.
     fn memory(&self, to: &mut String) -> fmt::Result {
         let kinds = [
             (
@@ -243,7 +245,7 @@ impl Plan {
         names.join(" ")
     }
 
-    /// The names of the values an operand covers.
+    /// The names of the values in an operand.
     pub(super) fn operand(&self, operand: &Operand) -> String {
         let end = operand.start + operand.len;
         let step = match operand.shift {

@@ -1,4 +1,4 @@
-//! From nodes with a place and a time to instructions.
+//! The translation of scheduled nodes to instructions.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -76,8 +76,8 @@ impl<'a> Emitter<'a> {
             let is_loop = nodes.iter().any(|id| self.layout.is_loop[*id]);
             let packs = self.packs.len();
             let body = self.stage(&nodes);
-            // A matrix is packed as soon as it is known: before the pass that uses it, or right before
-            // a product that is itself done once.
+            // A matrix is packed once: before the pass that uses it, or right before a product that
+            // runs once.
             for pack in packs..self.packs.len() {
                 if stage.in_pass {
                     once[stage.pass].push(Instruction::Pack(pack));
@@ -129,10 +129,11 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    /// Where values of the recurrence are found in memory.
+    /// The values of the recurrence in memory.
     fn values(&self) -> Vec<Found> {
         let graph = self.graph;
-        // Products are added up in the place of what they start from, which is gone then.
+        // A product is accumulated in place of its initial value, so the initial value is
+        // overwritten.
         let mut is_there = vec![false; graph.nodes.len()];
         for id in &self.schedule.order {
             is_there[*id] = graph.is_computed(*id) && self.layout.homes[*id].is_some();
@@ -159,7 +160,7 @@ impl<'a> Emitter<'a> {
         values
     }
 
-    /// The buffers of all steps that some work reads or writes.
+    /// The buffers with storage [`Storage::Full`] that some work reads or writes.
     fn kept(&self, body: &[Work]) -> Vec<usize> {
         let operands = body
             .iter()
@@ -178,8 +179,8 @@ impl<'a> Emitter<'a> {
             if !known.insert((value, forward)) {
                 continue;
             }
-            // A value may be defined in a pass before that in which what it starts from is known;
-            // then it is only read later still.
+            // The definition of a register may run in an earlier pass than its initial value; the
+            // register is then read in a later pass only.
             let defined = self.schedule.run_in(self.graph, register.def);
             let known = register.init.map(|i| self.schedule.places[i].pass);
             carries.push(Carry {
@@ -243,7 +244,7 @@ impl<'a> Emitter<'a> {
         body
     }
 
-    /// The fused pass of nodes of one length.
+    /// The fused program of some nodes of one length.
     fn program(&mut self, members: Vec<Id>) -> Option<Instruction> {
         let members = self.in_order(members);
         let stored = |id: Id| self.layout.homes[id].is_some();
@@ -286,11 +287,11 @@ impl<'a> Emitter<'a> {
         Some(Instruction::Program(self.programs.len() - 1))
     }
 
-    /// Members of a program, each after those it uses.
+    /// The members of a program in topological order.
     fn in_order(&self, members: Vec<Id>) -> Vec<Id> {
         let mut ordered = Vec::with_capacity(members.len());
         let mut missing: HashSet<Id> = members.iter().copied().collect();
-        // A node, and the first argument that was not looked at.
+        // Each entry: a node, and the index of the first argument not yet visited.
         let mut stack: Vec<(Id, usize)> = members.into_iter().rev().map(|id| (id, 0)).collect();
         while let Some((id, next)) = stack.last_mut() {
             let arg = self.graph.nodes[*id].args.get(*next).copied();
@@ -359,7 +360,7 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    /// Whether what a node joins lies side by side already.
+    /// Returns true if the parts of a concatenation are already adjacent in memory, at its place.
     fn is_in_place(&self, id: Id) -> bool {
         let mut next = self.layout.homes[id];
         self.graph.nodes[id].args.iter().all(|arg| {
@@ -373,7 +374,7 @@ impl<'a> Emitter<'a> {
         })
     }
 
-    /// Products of the same vectors that lie side by side are one product.
+    /// Emits products. Products of the same vectors with adjacent results are one product.
     fn gemms(&mut self, mut members: Vec<Id>, body: &mut Vec<Instruction>) {
         members.sort_by_key(|id| self.layout.homes[*id]);
         let mut rest = &members[..];
@@ -398,7 +399,7 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    /// What a product is added to.
+    /// The initial value of a product.
     fn start(&self, id: Id) -> Option<Operand> {
         let common = self.graph.common_start(id);
         let start = common.or_else(|| self.graph.in_place(id).map(|_| id));
@@ -526,7 +527,7 @@ impl<'a> Emitter<'a> {
     }
 }
 
-/// Pairs merged where both sides continue.
+/// The pairs, merged if both operands are adjacent.
 fn runs(mut pairs: Vec<(Operand, Operand)>) -> Vec<(Operand, Operand)> {
     pairs.sort_by_key(|(_, from)| (from.buffer, from.shift, from.start));
     let mut merged: Vec<(Operand, Operand)> = Vec::new();

@@ -1,13 +1,13 @@
-//! Fused programs written as equations.
+//! Fused programs as equations.
 
 use super::{Code, Plan, Program};
 use crate::op::{Notation, Pointwise};
 
-/// A text and how tightly it binds; see [`Notation::strength`].
+/// A text and its binding strength; see [`Notation::strength`].
 #[derive(Clone, Debug)]
 struct Text(String, u8);
 
-/// What binds like a name.
+/// The binding strength of a name.
 const ATOM: u8 = 5;
 
 impl Text {
@@ -21,8 +21,8 @@ impl Text {
 }
 
 impl Plan {
-    /// The equations of a program, one in a line: a value that goes to memory, or that is used
-    /// more than once, has a line of its own.
+    /// The equations of a program, one per line. A value that is stored or used more than once has
+    /// an equation of its own.
     pub(super) fn program(&self, index: usize) -> String {
         let program = &self.programs[index];
         let constants = program.constants.iter().map(|c| Text(c.to_string(), ATOM));
@@ -55,7 +55,7 @@ impl Plan {
     }
 }
 
-/// How often the result of a micro-op is used, until its place is used for another.
+/// The number of uses of the result of a micro-op before its place is overwritten.
 fn uses(program: &Program, index: usize) -> usize {
     let to = program.ops[index].to;
     let mut uses = 0;

@@ -1,6 +1,6 @@
-//! The graph a plan is made from: a recurrence with its sizes fixed, in terms of memory patterns
-//! rather than ops. What only renames a value (a change of rate, a second identity) is gone,
-//! chains of additions are one sum, and a sum over time of an outer product is one node.
+//! The graph of a plan: a recurrence with fixed sizes, in terms of memory patterns and not ops.
+//! Nodes that only rename a value (changes of rate, aliases) are removed, chains of additions are
+//! one sum, and a sum over time of an outer product is one node.
 
 use std::collections::HashMap;
 
@@ -9,33 +9,34 @@ use crate::recurrence::Recurrence;
 use crate::shape::{Dim, Rate};
 use crate::tape::{Derived, Direction, Tape};
 
-/// A node of the graph, by its place.
+/// The index of a node in the graph.
 pub(super) type Id = usize;
 
-/// What a node computes.
+/// The operation of a node.
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
     /// A leaf of the recurrence.
     Leaf(usize),
-    /// The same number everywhere.
+    /// A constant in all entries.
     Constant(f64),
-    /// What a register holds.
+    /// The read of a register.
     Read(usize),
     Pointwise(Pointwise),
     Select,
-    /// The arguments with these signs, added up.
+    /// The sum of the arguments with these signs.
     Sum(Vec<i8>),
-    /// The one entry of the argument, repeated.
+    /// The single entry of the argument, repeated.
     Spread,
-    /// A run of the argument's entries.
+    /// Consecutive entries of the argument, from this index on.
     Part(usize),
-    /// The arguments' entries one after the other.
+    /// The concatenation of the entries of the arguments.
     Join,
-    /// `A v`, or `Aᵀ v`, with a matrix that is the same for all samples and steps.
+    /// `A v` or `Aᵀ v`, with a matrix that is the same for all samples and steps.
     Product {
         transposed: bool,
     },
-    /// The initial value, if any, plus products `A v`, `B w`, …: the arguments after it in pairs.
+    /// The sum of the initial value, if any, and products `A v`, `B w`, …; the arguments after the
+    /// initial value are the pairs of a matrix and a vector.
     Gemm {
         init: bool,
         transposed: Vec<bool>,
@@ -44,22 +45,22 @@ pub(super) enum Kind {
     OuterTotal {
         strong: bool,
     },
-    /// The sum over what the result no longer varies with.
+    /// The sum over the steps, the samples, or both.
     Total,
-    /// The sum over samples and steps of entries put somewhere.
+    /// The sum over samples and steps of a strided copy.
     MoveTotal(Move),
     Pick(Edge),
     Impulse(Edge),
     Move(Vec<Move>),
     Contract(Contract),
     Reduce(Reduce),
-    /// A user's op, and the shapes it takes its arguments in: a node may have another name for the
-    /// same entries.
+    /// A custom op, and the shapes of its arguments; the nodes of the arguments may have other
+    /// shapes with the same entries.
     Custom(Custom, Vec<Vec<usize>>),
 }
 
 impl Kind {
-    /// Whether it works entry by entry and can be fused with others that do.
+    /// Returns true if the operation is entrywise and can be fused.
     pub(super) const fn is_entrywise(&self) -> bool {
         matches!(
             self,
@@ -67,7 +68,8 @@ impl Kind {
         )
     }
 
-    /// Whether it adds up over time, so that its value is there only after the last step.
+    /// Returns true if the operation reduces over time, so that its value is known after the last
+    /// step.
     pub(super) const fn ends_time(&self) -> bool {
         matches!(
             self,
@@ -84,7 +86,7 @@ pub(super) struct Node {
     pub(super) rate: Rate,
     pub(super) extent: Extent,
     pub(super) shape: Vec<usize>,
-    /// The name of the value it comes from, for people.
+    /// The name of the value, for descriptions.
     pub(super) label: Option<String>,
 }
 
@@ -118,11 +120,11 @@ pub(super) struct Graph {
     pub(super) nodes: Vec<Node>,
     pub(super) registers: Vec<Register>,
     pub(super) outputs: Vec<Output>,
-    /// What is computed as soon as it can be, so that what it is computed from need not be kept.
+    /// The nodes to compute as early as possible, so that their arguments need not be kept.
     pub(super) prompt: Vec<Id>,
-    /// The nodes of the recurrence with the nodes of this graph that have the same value.
+    /// Pairs of a node of the recurrence and the node of this graph with the same value.
     pub(super) of: Vec<(NodeId, Id)>,
-    /// The nodes of the recurrence that its registers carry, in the order of the first registers.
+    /// The definitions of the first registers, as nodes of the recurrence.
     pub(super) carried: Vec<NodeId>,
 }
 
@@ -144,7 +146,7 @@ impl Graph {
         self.nodes.len() - 1
     }
 
-    /// Appends an entrywise or other node whose extent is that of an existing one.
+    /// Appends a node with the extent of an existing one.
     pub(super) fn add_like(&mut self, like: Id, kind: Kind, args: Vec<Id>, rate: Rate) -> Id {
         self.add(Node {
             kind,
@@ -155,38 +157,39 @@ impl Graph {
         })
     }
 
-    /// The value in whose place a product is added up, if there is one.
+    /// The initial value that a product overwrites, if there is one: it has a row for each row of
+    /// the product.
     pub(super) fn in_place(&self, id: Id) -> Option<Id> {
         let node = &self.nodes[id];
         let init = matches!(node.kind, Kind::Gemm { init: true, .. }).then(|| node.args[0]);
         init.filter(|init| self.nodes[*init].rate == node.rate)
     }
 
-    /// What a product starts from, if that is the same for all of its rows.
+    /// The initial value of a product, if it is one row for all rows of the product.
     pub(super) fn common_start(&self, id: Id) -> Option<Id> {
         let node = &self.nodes[id];
         let init = matches!(node.kind, Kind::Gemm { init: true, .. }).then(|| node.args[0]);
         init.filter(|init| self.nodes[*init].rate != node.rate)
     }
 
-    /// What a node is called in print.
+    /// The name of a node in descriptions.
     pub(super) fn name(&self, id: Id) -> String {
         let label = self.nodes[id].label.clone();
         label.unwrap_or_else(|| format!("%{id}"))
     }
 
-    /// Gives a node a name for people, unless it has one.
+    /// Gives a node a name for descriptions, unless it has one.
     fn call(&mut self, id: Id, name: impl Into<String>) {
         self.nodes[id].label.get_or_insert_with(|| name.into());
     }
 
-    /// Whether a node adds up over the steps.
+    /// Returns true if a node reduces over the steps.
     pub(super) fn ends_time(&self, id: Id) -> bool {
         let node = &self.nodes[id];
         node.kind.ends_time() && node.args.iter().any(|a| self.nodes[*a].rate == Rate::Step)
     }
 
-    /// What a node's value is computed from, through registers as well.
+    /// The nodes that a value is computed from, directly or through a register.
     pub(super) fn dependencies(&self, id: Id) -> Vec<usize> {
         let node = &self.nodes[id];
         match node.kind {
@@ -198,7 +201,7 @@ impl Graph {
         }
     }
 
-    /// Which nodes the outputs need.
+    /// Marks the nodes that the outputs depend on.
     pub(super) fn live(&self) -> Vec<bool> {
         let mut live = vec![false; self.nodes.len()];
         let mut stack: Vec<Id> = self.outputs.iter().map(|o| o.node).collect();
@@ -210,7 +213,7 @@ impl Graph {
         live
     }
 
-    /// The registers that are read for the outputs.
+    /// The registers read by live nodes.
     pub(super) fn read_registers(&self) -> Vec<Register> {
         let mut is_read = vec![false; self.registers.len()];
         for (node, live) in self.nodes.iter().zip(self.live()) {
@@ -224,7 +227,7 @@ impl Graph {
             .collect()
     }
 
-    /// How often each live node is used: as an argument, by a register, as an output.
+    /// The number of uses of each live node: as an argument, by a register, or as an output.
     pub(super) fn uses(&self) -> Vec<usize> {
         let live = self.live();
         let mut uses = vec![0; self.nodes.len()];
@@ -256,13 +259,13 @@ pub(super) struct Lower<'a> {
     sizes: &'a [usize],
     pub(super) uses: Vec<usize>,
     pub(super) graph: Graph,
-    /// The node for each node of the tape.
+    /// The node of the graph for each node of the tape.
     of: HashMap<NodeId, Id>,
-    /// The node of the graph for each register of the tape.
+    /// The register of the graph for each register of the tape.
     registers: HashMap<usize, usize>,
-    /// The sums that take over the terms of others.
+    /// The sums that absorb the terms of other sums.
     pub(super) sums: HashMap<Id, Terms>,
-    /// Whether a node of the tape is an outer product or a sum of some.
+    /// True at each node of the tape that is an outer product or a sum of outer products.
     has_outer: Vec<bool>,
 }
 
@@ -318,7 +321,7 @@ impl<'a> Lower<'a> {
         })
     }
 
-    /// The node of the tape that this one only renames.
+    /// The node of the tape that this one renames, or this one.
     fn source(&self, mut id: NodeId) -> NodeId {
         while matches!(self.lowering(id), Lowering::Same) {
             id = self.tape.node(id).args()[0];
@@ -383,7 +386,7 @@ impl<'a> Lower<'a> {
                 self.push(id, Kind::Contract(contract), args)
             }
             Lowering::Total => self.total(id, node.args()[0]),
-            // What does not vary with the step is the same at the ends.
+            // A value that does not vary with the step is the same at both ends.
             Lowering::Pick(_) if self.graph.nodes[args[0]].rate != Rate::Step => args[0],
             Lowering::Pick(edge) => self.push(id, Kind::Pick(edge), args),
             Lowering::Impulse(edge) => self.push(id, Kind::Impulse(edge), args),
@@ -444,13 +447,13 @@ impl<'a> Lower<'a> {
         self.push(id, Kind::Contract(contract), args)
     }
 
-    /// A total of a sum of outer products is a sum of totals, each one matrix product.
+    /// The total of a sum of outer products, as a sum of totals; each is one matrix product.
     fn total(&mut self, id: NodeId, arg: NodeId) -> Id {
         enum Task {
             Total(NodeId),
             Add(Vec<i8>),
         }
-        // Sums may nest as deeply as a text is long.
+        // The nesting of sums is not bounded, so the stack is explicit.
         let (mut tasks, mut made) = (vec![Task::Total(arg)], Vec::new());
         while let Some(task) = tasks.pop() {
             match task {
@@ -470,7 +473,8 @@ impl<'a> Lower<'a> {
         made[0]
     }
 
-    /// The terms of which there is a total each, if there is.
+    /// The signs and terms of a sum whose total is split into totals of the terms; `None` for any
+    /// other node.
     fn apart(&self, id: NodeId, arg: NodeId) -> Option<(Vec<i8>, Vec<NodeId>)> {
         let (rate, source) = (self.tape.ty(id).rate, self.source(arg));
         let is_whole = rate == Rate::Static && self.tape.ty(source).rate == self.tape.ty(arg).rate;
@@ -502,8 +506,8 @@ impl<'a> Lower<'a> {
         }
     }
 
-    /// The sum of a value over all places its type has; where it varies less than its type says,
-    /// it is still to be added once for every place.
+    /// The sum of a value over all rows of its type. A value with fewer rows than its type is first
+    /// repeated, because it counts once for every row.
     fn plain_total(&mut self, id: NodeId, arg: NodeId) -> Id {
         let (mut from, rate) = (self.of[&arg], self.tape.ty(arg).rate);
         if self.graph.nodes[from].rate != rate {
@@ -513,8 +517,8 @@ impl<'a> Lower<'a> {
         self.push(id, Kind::Total, vec![from])
     }
 
-    /// Names an output; what is added up over time to the gradient of a parameter is the cotangent
-    /// of that parameter at each step.
+    /// Names an output. If it is a sum over time and the gradient of a parameter, its term is named
+    /// as the cotangent of the parameter at each step.
     fn call_output(&mut self, id: Id, name: &str, role: Option<&Derived>) {
         let leaf = |of: &str| self.tape.leaf_named(of).is_some();
         let is_leaf = matches!(role, Some(Derived::Cotangent(of)) if leaf(of));

@@ -1,23 +1,23 @@
-//! What a plan consists of: operations on rows of buffers.
+//! The instructions of a plan: operations on rows of buffers.
 
 use super::program::MicroOp;
 use crate::op::{Contract, Custom, Edge, Move, NodeId, Reduce};
 use crate::shape::Rate;
 
-/// A run of entries in the rows of a buffer.
+/// Consecutive entries in the rows of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Operand {
     pub(crate) buffer: usize,
     pub(crate) start: usize,
     pub(crate) len: usize,
-    /// How many steps later or earlier than the current one.
+    /// The number of steps from the current step to the step of the row: −1, 0 or 1.
     pub(crate) shift: i8,
-    /// What the rows stand for.
+    /// The rate of the rows: one row, a row per sample, or a row per sample and step.
     pub(crate) rate: Rate,
 }
 
 impl Operand {
-    /// Whether `next` follows in the same rows.
+    /// Returns true if `next` follows directly in the same rows.
     pub(crate) fn continues_in(&self, next: &Self) -> bool {
         self.buffer == next.buffer
             && self.shift == next.shift
@@ -25,18 +25,18 @@ impl Operand {
     }
 }
 
-/// An operand of a fused program; a single entry may stand for all.
+/// An operand of a fused program; if `spread`, a single entry is broadcast.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Input {
     pub(crate) operand: Operand,
     pub(crate) spread: bool,
 }
 
-/// Fused entrywise work on rows of `len` entries.
+/// A fused entrywise program on rows of `len` entries.
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
     pub(crate) len: usize,
-    /// What its rows stand for.
+    /// The rate of the rows.
     pub(crate) rate: Rate,
     pub(crate) ops: Vec<MicroOp>,
     pub(crate) registers: usize,
@@ -45,12 +45,12 @@ pub(crate) struct Program {
     pub(crate) outputs: Vec<Operand>,
 }
 
-/// A matrix, packed once for the products that use it.
+/// A matrix, packed once for all products that use it.
 #[derive(Clone, Debug)]
 pub(crate) struct Pack {
-    /// Rows: the entries of the vectors it multiplies.
+    /// The number of rows: the entries of the vectors it multiplies.
     pub(crate) k: usize,
-    /// Columns: the entries of the products.
+    /// The number of columns: the entries of the products.
     pub(crate) n: usize,
     pub(crate) parts: Vec<PackPart>,
 }
@@ -59,42 +59,43 @@ pub(crate) struct Pack {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PackPart {
     pub(crate) matrix: Operand,
-    /// The number of columns the matrix has in memory.
+    /// The number of columns of the matrix in memory.
     pub(crate) columns: usize,
-    /// Whether the product is with the transpose of the matrix.
+    /// True if the product is with the transpose of the matrix.
     pub(crate) transposed: bool,
-    /// Where it starts in the pack.
+    /// The row and column in the pack at which the matrix starts.
     pub(crate) at: [usize; 2],
-    /// How many entries it multiplies, and how many it makes.
+    /// The number of rows in the pack.
     pub(crate) k: usize,
+    /// The number of columns in the pack.
     pub(crate) n: usize,
 }
 
 /// An operation on rows.
 #[derive(Clone, Debug)]
 pub(crate) enum Instruction {
-    /// Entrywise work.
+    /// A fused entrywise program.
     Program(usize),
     /// Packs a matrix.
     Pack(usize),
-    /// `out = start + segments · pack`, row by row; what it starts from may be `out` itself.
+    /// `out = start + segments · pack`, row by row; `start` may be `out` itself.
     Gemm {
         out: Operand,
         start: Option<Operand>,
         segments: Vec<Operand>,
         pack: usize,
     },
-    /// `out += aᵀ b`, over all rows.
+    /// `out += aᵀ b`, summed over all rows.
     OuterTotal {
         out: Operand,
         a: Operand,
         b: Operand,
-        /// If a zero wins against an infinity.
+        /// True if zero times infinity is zero.
         strong: bool,
     },
-    /// `out += Σ from`, over the rows that `out` does not tell apart.
+    /// `out += Σ from`, over the rows of `from` that share a row of `out`.
     Total { out: Operand, from: Operand },
-    /// Adds entries at a place that a class may choose.
+    /// Adds a strided copy of the entries, whose place may depend on a class.
     MoveTotal {
         out: Operand,
         from: Operand,
@@ -136,7 +137,7 @@ pub(crate) enum Instruction {
 }
 
 impl Instruction {
-    /// What its rows stand for.
+    /// The rate of the rows that the instruction runs on.
     pub(crate) fn rate(&self, programs: &[Program]) -> Rate {
         match self {
             Self::Program(index) => programs[*index].rate,
@@ -154,7 +155,7 @@ impl Instruction {
         }
     }
 
-    /// Whether it gathers something over the steps.
+    /// Returns true if the instruction reduces over the steps.
     pub(crate) const fn ends_time(&self) -> bool {
         matches!(
             self,
@@ -165,17 +166,17 @@ impl Instruction {
         )
     }
 
-    /// Whether it adds up rows, entry by entry.
+    /// Returns true if the instruction adds up rows, entry by entry.
     pub(crate) const fn is_sum(&self) -> bool {
         matches!(self, Self::OuterTotal { .. } | Self::Total { .. })
     }
 
-    /// Whether what its additions lose is kept beside the sum.
+    /// Returns true if the sum has a second entry for its rounding error.
     pub(crate) const fn keeps_lost(&self) -> bool {
         matches!(self, Self::Total { .. })
     }
 
-    /// Where it adds to what is there, which must be zero when a run begins.
+    /// The operand that the instruction adds to; it must be zero at the start of a run.
     pub(crate) const fn accumulates(&self) -> Option<&Operand> {
         match self {
             Self::OuterTotal { out, .. }
@@ -185,7 +186,7 @@ impl Instruction {
         }
     }
 
-    /// Everything it reads and writes, matrices of products aside.
+    /// All operands read and written, without the matrices of products.
     pub(crate) fn operands(&self, programs: &[Program]) -> Vec<Operand> {
         match self {
             Self::Program(index) => {
@@ -223,39 +224,39 @@ impl Instruction {
     }
 }
 
-/// A register's value before its first step.
+/// The initial value of a register.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Carry {
-    /// The value carried, at the step it is defined.
+    /// The value carried, at the step of its definition.
     pub(crate) value: Operand,
-    /// What is read where nothing was defined; `None` is zero.
+    /// The initial value; `None` is zero.
     pub(crate) init: Option<Operand>,
-    /// Whether it is carried to the step after (or, if not, to the step before).
+    /// True if the value is carried to the next step, false if to the previous one.
     pub(crate) forward: bool,
-    /// The first pass in which the value and what it starts from are known.
+    /// The first pass in which the value and the initial value are known.
     pub(crate) pass: usize,
 }
 
-/// Where a value of the recurrence is found in memory.
+/// The place in memory of a value of the recurrence.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found {
     /// The node of the recurrence.
     pub(crate) node: NodeId,
     pub(crate) operand: Operand,
-    /// The pass that computes it, for a value per step; otherwise the first that can use it.
+    /// For a value per step, the pass that computes it; for others, the first pass that can use it.
     pub(crate) pass: usize,
-    /// Whether a register carries it, so that it is kept from one chunk of time to the next.
+    /// True if a register carries the value, so that it is kept from one chunk of time to the next.
     pub(crate) is_carried: bool,
 }
 
 /// Instructions that run together.
 #[derive(Clone, Debug)]
 pub(crate) struct Stage {
-    /// Whether they run step by step.
+    /// True if they run step by step.
     pub(crate) is_loop: bool,
     pub(crate) body: Vec<Work>,
-    /// The buffers of all steps that a loop reads or writes: each step finds them where no step before
-    /// has been for long.
+    /// The buffers of all steps that a loop reads or writes. Their rows at a step are not in cache,
+    /// because no earlier step used them recently.
     pub(crate) kept: Vec<usize>,
 }
 
@@ -263,12 +264,13 @@ pub(crate) struct Stage {
 #[derive(Clone, Debug)]
 pub(crate) struct Work {
     pub(crate) instruction: Instruction,
-    /// Whether it can be done for the rows of many steps as if they were one step's: its operands
-    /// vary with the step or not at all, and nothing depends on which step it is.
+    /// True if the instruction can process the rows of many steps as if they were one step: its
+    /// operands vary with the step or are constant, and it does not depend on the index of the
+    /// step.
     pub(crate) is_uniform: bool,
-    /// The same for a single sample, whose own values do not vary with the step either.
+    /// The same for a single sample, whose operands per sample are constant too.
     pub(crate) is_uniform_alone: bool,
-    /// Whether it reads values of other steps.
+    /// True if the instruction reads values of other steps.
     pub(crate) looks_aside: bool,
 }
 
@@ -291,7 +293,7 @@ impl Work {
     }
 }
 
-/// One way over time.
+/// One pass over time, in one direction.
 #[derive(Clone, Debug)]
 pub(crate) struct Pass {
     pub(crate) forward: bool,

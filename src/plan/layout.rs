@@ -1,7 +1,8 @@
-//! Where every value lives: which values share the rows of a buffer, and how long they are kept.
+//! The layout of values in memory: the values that share the rows of a buffer, and the time they
+//! are kept.
 //!
-//! Values that are produced by one matrix product, or used together by one, lie next to each other
-//! in the rows of one buffer, so that the product is a single operation.
+//! Values that are computed or used by one matrix product are adjacent in the rows of one buffer,
+//! so that the product is a single operation.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -9,34 +10,34 @@ use super::graph::{Graph, Id, Kind};
 use super::schedule::Schedule;
 use crate::shape::Rate;
 
-/// How long the values of a buffer are kept, and what its rows stand for.
+/// The lifetime of the values of a buffer, and the rate of its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Storage {
-    /// A leaf of the recurrence: the caller's memory.
+    /// The memory of the caller, for a leaf of the recurrence.
     Leaf(usize),
     /// One row.
     Static,
-    /// A row for each sample.
+    /// A row per sample.
     Sample,
-    /// A row for each sample, for one step.
+    /// A row per sample, for the current step.
     Local,
-    /// A row for each sample and each step of a chunk of time.
+    /// A row per sample and step of a chunk of time.
     Chunk,
-    /// A row for each sample and step.
+    /// A row per sample and step.
     Full,
 }
 
-/// Memory for one or several values side by side.
+/// Memory for one or several adjacent values.
 #[derive(Clone, Debug)]
 pub(crate) struct Buffer {
     pub(crate) storage: Storage,
     /// The number of entries of a row.
     pub(crate) width: usize,
-    /// What lies in a row, in order.
+    /// The values in a row, in order.
     pub(crate) values: Vec<Value>,
 }
 
-/// A value in a buffer, for people.
+/// A value in a buffer, for descriptions.
 #[derive(Clone, Debug)]
 pub(crate) struct Value {
     pub(crate) name: String,
@@ -44,47 +45,47 @@ pub(crate) struct Value {
     pub(crate) len: usize,
 }
 
-/// Where the value of a node lives.
+/// The buffer and the first entry of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Home {
     pub(super) buffer: usize,
     pub(super) start: usize,
 }
 
-/// When within its phase a node runs: stages in order, and levels within a stage.
+/// The position of a node in the order of execution: stages run in order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Stage {
-    /// The pass, or the pass before which something is computed once.
+    /// The pass, or the pass before which the node is computed once.
     pub(super) pass: usize,
-    /// Whether it runs in the pass, or once before it.
+    /// True if the node runs in the pass, false if once before it.
     pub(super) in_pass: bool,
     pub(super) depth: usize,
 }
 
-/// The most places of a program, counted from above: its nodes and their arguments.
+/// The maximum number of places of a program; nodes and their arguments are an upper bound.
 const MOST_PLACES: usize = 16384;
 
-/// The fused passes that are cut alike: those of a stage and level, of this length and rate.
+/// The key of fused programs that are split together: stage, level, length and rate.
 type PieceKey = (Stage, usize, usize, Rate);
 
-/// The last piece of a fused pass, and the places it has.
+/// The last piece of a fused program, and the number of its places.
 #[derive(Default)]
 struct Piece {
     index: usize,
     places: usize,
 }
 
-/// The arrangement of a graph in memory and order.
+/// The positions of the nodes in memory and in the order of execution.
 #[derive(Debug)]
 pub(super) struct Layout {
     pub(super) buffers: Vec<Buffer>,
     pub(super) homes: Vec<Option<Home>>,
     pub(super) stages: Vec<Stage>,
     pub(super) levels: Vec<usize>,
-    /// The part of a fused pass that is too long for one, in order.
+    /// The piece of a node, if a fused program is too long and is split.
     pub(super) pieces: Vec<usize>,
     pub(super) is_loop: Vec<bool>,
-    /// Whether a register carries a node.
+    /// True at each node carried by a register.
     is_carried: Vec<bool>,
 }
 
@@ -113,10 +114,10 @@ impl Layout {
         layout
     }
 
-    /// Nodes of one stage and level do not depend on each other, unless both work entry by entry.
+    /// Assigns levels: nodes of one stage and level are independent, unless both are entrywise.
     fn find_levels(&mut self, graph: &Graph, schedule: &Schedule) {
-        // Within a loop the order of its nodes is that of the step, which ignores registers; a
-        // depth-first visit finds it.
+        // Within a loop, the order is that of one step, without dependencies through registers; a
+        // depth-first search finds it.
         let mut done = vec![false; graph.nodes.len()];
         let mut pieces = HashMap::new();
         for root in &schedule.order {
@@ -140,7 +141,7 @@ impl Layout {
         }
     }
 
-    /// What a node needs from its own stage, at the same step.
+    /// The nodes of the same stage that a node depends on at the same step.
     fn same_stage(&self, graph: &Graph, id: Id) -> Vec<Id> {
         let node = &graph.nodes[id];
         if !graph.is_computed(id) {
@@ -156,7 +157,7 @@ impl Layout {
 
     fn level(&self, graph: &Graph, id: Id, before: &[Id]) -> usize {
         let node = &graph.nodes[id];
-        // What is also used at another step, or in part, must be in memory first.
+        // An argument that is also accessed through a view must be in memory first.
         let bases = node.args.iter().map(|a| (*a, graph.access(*a).base));
         let indirect: HashSet<Id> = bases.filter(|(a, base)| a != base).map(|b| b.1).collect();
         before
@@ -174,8 +175,8 @@ impl Layout {
             .unwrap_or(0)
     }
 
-    /// The part of the fused pass of its length in which a node is computed, what it needs being placed:
-    /// the places of a program can be counted.
+    /// The piece of the fused program in which a node is computed. All its dependencies have a
+    /// piece, so the places of the program can be counted.
     fn piece(&self, graph: &Graph, id: Id, pieces: &mut HashMap<PieceKey, Piece>) -> usize {
         let node = &graph.nodes[id];
         if !node.kind.is_entrywise() || !graph.is_computed(id) {
@@ -191,7 +192,7 @@ impl Layout {
         piece.index
     }
 
-    /// Whether two nodes are computed by one fused pass.
+    /// Returns true if two nodes are computed by one fused program.
     pub(super) fn same_program(&self, graph: &Graph, a: Id, b: Id) -> bool {
         graph.nodes[a].kind.is_entrywise()
             && graph.nodes[b].kind.is_entrywise()
@@ -202,7 +203,7 @@ impl Layout {
             && self.pieces[a] == self.pieces[b]
     }
 
-    /// How long each value must be kept; `None` for one that is never in memory.
+    /// The lifetime of each value in memory; `None` for a value that is never in memory.
     fn find_storage(&self, graph: &Graph, schedule: &Schedule) -> Vec<Option<Storage>> {
         let mut storage = vec![None; graph.nodes.len()];
         let raise = |storage: &mut Vec<Option<Storage>>, id: Id, to: Storage| {
@@ -256,8 +257,8 @@ impl Layout {
             let base = graph.access(output.node).base;
             raise(&mut storage, base, Storage::Full);
         }
-        // What lies in one place is kept as long as any of it: sums of products begin in a value that
-        // may be such a sum itself, and so on.
+        // Values that share memory have the longest of their lifetimes: a sum of products starts in
+        // the memory of its initial value, which may be such a sum itself, and so on.
         let shared = |id: Id| match graph.in_place(id) {
             Some(init) if graph.nodes[id].rate == Rate::Step => vec![init],
             None if self.is_a_row(graph, id) => graph.nodes[id].args.clone(),
@@ -277,7 +278,8 @@ impl Layout {
         storage
     }
 
-    /// Whether a value is made of values that can be computed side by side in the first place.
+    /// Returns true if a concatenation needs no copy, because its parts can be computed next to
+    /// each other.
     fn is_a_row(&self, graph: &Graph, id: Id) -> bool {
         let args = &graph.nodes[id].args;
         if !matches!(graph.nodes[id].kind, Kind::Join) {
@@ -297,7 +299,7 @@ impl Layout {
         args.iter().all(is_own)
     }
 
-    /// Gives every value that must be in memory its home.
+    /// Assigns a home to each value that must be in memory.
     fn assign(&mut self, graph: &Graph, schedule: &Schedule, storage: &[Option<Storage>]) {
         let mut rows = Rows {
             storage,
@@ -352,7 +354,7 @@ impl Layout {
         }
     }
 
-    /// Sums over time that should lie side by side: what they add up does.
+    /// Groups of sums over time that should be adjacent, because their terms are.
     fn sums(
         &self,
         graph: &Graph,
@@ -381,7 +383,7 @@ impl Layout {
         groups
     }
 
-    /// Values that should lie side by side, the most important first.
+    /// Groups of values that should be adjacent, the most important group first.
     fn groups(&self, graph: &Graph, schedule: &Schedule) -> Vec<Vec<Id>> {
         let mut produced: HashMap<(Stage, usize, bool, Vec<Id>), Vec<Id>> = HashMap::new();
         let mut outer: HashMap<(Stage, Id), Vec<Id>> = HashMap::new();
@@ -410,7 +412,7 @@ impl Layout {
                 _ => {}
             }
         }
-        // What a loop does, it does at every step.
+        // Groups in loops come first, because a loop runs at every step.
         made.sort_by_key(|key| !produced.get(key).is_some_and(|ids| self.is_loop[ids[0]]));
         let mut groups: Vec<Vec<Id>> = made.iter().filter_map(|k| produced.remove(k)).collect();
         let mut totals: Vec<((Stage, Id), Vec<Id>)> = outer.into_iter().collect();
@@ -438,7 +440,7 @@ fn stage(graph: &Graph, schedule: &Schedule, id: Id) -> Stage {
     }
 }
 
-/// What products start from should lie as they do.
+/// Groups of initial values, in the order of their products in memory.
 fn starts(
     graph: &Graph,
     schedule: &Schedule,
@@ -459,7 +461,7 @@ fn starts(
     starts.into_values().map(in_order).collect()
 }
 
-/// For each product added to a value in place, that value.
+/// The initial value of each product that overwrites its initial value.
 fn in_place(graph: &Graph, schedule: &Schedule) -> HashMap<Id, Id> {
     let order = schedule.order.iter();
     order
@@ -467,19 +469,19 @@ fn in_place(graph: &Graph, schedule: &Schedule) -> HashMap<Id, Id> {
         .collect()
 }
 
-/// Values side by side.
+/// Adjacent values.
 #[derive(Debug, Default)]
 struct Row {
     members: Vec<Id>,
-    /// Whether the order is still free: it serves one group only.
+    /// True if the order is free, because the row serves a single group.
     free: bool,
 }
 
-/// The rows being formed.
+/// The rows under construction.
 #[derive(Default)]
 struct Rows<'a> {
     storage: &'a [Option<Storage>],
-    /// For what has no place of its own, the value that begins where it does.
+    /// For a value without memory of its own, the value in whose memory it starts.
     in_place: HashMap<Id, Id>,
     pass: Vec<Option<usize>>,
     rows: Vec<Row>,
@@ -487,7 +489,7 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// The value in whose place a product is added up, or the first of those a value joins.
+    /// The value with memory of its own in which this one starts.
     fn root(&self, mut id: Id) -> Id {
         while let Some(init) = self.in_place.get(&id) {
             id = *init;
@@ -495,7 +497,7 @@ impl Rows<'_> {
         id
     }
 
-    /// Makes a row of the parts of a value, unless one of them has a place already.
+    /// Makes a row of the parts of a concatenation, unless one of them is already in a row.
     fn join(&mut self, whole: Id, parts: &[Id]) {
         if self.storage[whole].is_none() || parts.iter().any(|p| self.row_of.contains_key(p)) {
             return;
@@ -510,7 +512,7 @@ impl Rows<'_> {
         self.in_place.insert(whole, parts[0]);
     }
 
-    /// The row of each value that has a place of its own, and its place in the row.
+    /// The row, and the index in the row, of each value with memory of its own.
     fn places(&self) -> HashMap<Id, (usize, usize)> {
         let rows = self.rows.iter().enumerate();
         let places = rows.flat_map(|(row, r)| {
@@ -520,7 +522,7 @@ impl Rows<'_> {
         places.collect()
     }
 
-    /// Puts values side by side, as far as earlier requests leave them free.
+    /// Makes the values of a group adjacent, as far as earlier groups allow.
     fn request(&mut self, group: &[Id]) {
         let (mut members, mut known) = (Vec::new(), HashSet::new());
         for id in group.iter().map(|id| self.root(*id)) {
@@ -559,7 +561,8 @@ impl Rows<'_> {
         }
     }
 
-    /// Adds values at an end of a row, next to the ones they go with.
+    /// Adds values at an end of a row, next to the `placed` ones; returns false if neither end has
+    /// them.
     fn extend(&mut self, index: usize, placed: &[Id], new: &[Id]) -> bool {
         let row = &mut self.rows[index];
         let count = placed.len();
@@ -587,7 +590,7 @@ impl Rows<'_> {
     }
 }
 
-/// Rows of buffers that can be shared stand for the same thing.
+/// A number that is equal for storages whose values can share a buffer.
 const fn steps(storage: Storage) -> u8 {
     match storage {
         Storage::Static | Storage::Leaf(_) => 0,

@@ -1,4 +1,4 @@
-//! Plans: how a recurrence is run, derived from its graph alone.
+//! Plans: the instructions that run a recurrence, derived from its graph alone.
 //!
 //! | step | file |
 //! |---|---|
@@ -6,13 +6,13 @@
 //! | chains of additions become one sum | `sums` |
 //! | sums of products become one operation, and leave the loop where they can | `products` |
 //! | copies where a value must be in memory | `access` |
-//! | passes over time, loops and work for many steps at once | `schedule` |
-//! | kept for a later pass, or computed again | `recompute` |
-//! | which values lie side by side, and how long they are kept | `layout` |
+//! | passes over time, loops, and work for many steps at once | `schedule` |
+//! | values kept for a later pass or computed again | `recompute` |
+//! | adjacent values and their lifetimes | `layout` |
 //! | entrywise work fused | `program` |
 //! | instructions | `instruction`, `emit` |
 //!
-//! A finished plan tells what it costs (`counts`) and how it runs (`describe`).
+//! `counts` returns the cost of a plan, `describe` a description.
 
 mod access;
 mod counts;
@@ -48,23 +48,25 @@ pub(crate) struct OutputSpec {
     pub(crate) rate: Rate,
 }
 
-/// How a recurrence is run, for fixed sizes of its dimensions and any number of steps and samples.
+/// The instructions that run a recurrence, for fixed sizes of its dimensions and any number of
+/// steps and samples.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub(crate) buffers: Vec<Buffer>,
     pub(crate) packs: Vec<Pack>,
     pub(crate) programs: Vec<Program>,
-    /// What is computed once, or once for each sample, before each pass and after the last.
+    /// For each pass, the instructions that run once, or once per sample, before it; then those
+    /// after the last pass.
     pub(crate) once: Vec<Vec<Instruction>>,
     pub(crate) passes: Vec<Pass>,
     pub(crate) carries: Vec<Carry>,
     pub(crate) outputs: Vec<OutputSpec>,
-    /// Values of the recurrence in memory, those that registers carry first.
+    /// The values of the recurrence in memory, beginning with the values of registers.
     pub(crate) values: Vec<Found>,
 }
 
 impl Plan {
-    /// Plans a recurrence for these sizes of its dimensions, in order of their declaration.
+    /// Plans a recurrence for these sizes of its dimensions, in order of declaration.
     pub(crate) fn of(recurrence: &Recurrence, sizes: &[usize]) -> Self {
         let mut graph = graph::Graph::of(recurrence, sizes);
         graph.fuse_products();
@@ -78,7 +80,7 @@ impl Plan {
 }
 
 impl Plan {
-    /// Every instruction.
+    /// All instructions.
     pub(crate) fn instructions(&self) -> impl Iterator<Item = &Instruction> {
         let stages = self.passes.iter().flat_map(|p| &p.stages);
         let in_time = stages.flat_map(|s| s.body.iter().map(|w| &w.instruction));
@@ -86,7 +88,7 @@ impl Plan {
     }
 }
 
-/// Entries copied to a run that starts here.
+/// A copy of `len` entries to consecutive entries from `start` on.
 fn contiguous(start: usize, len: usize) -> Move {
     let along = |start| Strides {
         start,

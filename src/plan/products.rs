@@ -1,7 +1,7 @@
-//! Sums of matrix products become one operation each: `init + A v + B w + …`.
+//! Fuses sums of matrix products into one operation each: `init + A v + B w + …`.
 //!
-//! Inside a loop, what a sum adds from outside the loop is split off, so that it is computed for
-//! all steps at once: the input projection leaves the loop by this alone.
+//! Inside a loop, the terms from outside the loop are split off and computed for all steps at once.
+//! This moves the input projection out of the loop.
 
 use std::collections::HashMap;
 
@@ -9,9 +9,9 @@ use super::graph::{Graph, Id, Kind};
 use super::schedule::SINK_FROM;
 use crate::shape::Rate;
 
-/// What is known of the nodes before any is changed; nodes added later stand alone.
+/// Properties of the nodes before any is changed; nodes added later have defaults.
 struct Before {
-    /// The loop a node belongs to.
+    /// The loop of a node, if it is in one.
     cycle: Vec<Option<usize>>,
     uses: Vec<usize>,
 }
@@ -27,7 +27,7 @@ impl Before {
 }
 
 impl Graph {
-    /// Makes every product a [`Kind::Gemm`].
+    /// Turns each product into a [`Kind::Gemm`].
     pub(super) fn fuse_products(&mut self) {
         let mut cycle = vec![None; self.nodes.len()];
         for (index, (nodes, cyclic)) in self.components().into_iter().enumerate() {
@@ -38,7 +38,7 @@ impl Graph {
         let (live, uses) = (self.live(), self.uses());
         let before = Before { cycle, uses };
         let mut id = 0;
-        // Sums that are split off are appended and come last.
+        // The sums that are split off are appended, so they are visited last.
         while id < self.nodes.len() {
             if live.get(id).copied().unwrap_or(true) {
                 self.fuse_sum(id, &before);
@@ -56,7 +56,8 @@ impl Graph {
         self.align_starts();
     }
 
-    /// Products of the same vectors are one operation if all of them start in place, or none does.
+    /// Makes products of the same vectors start alike, all in place or none, so that they can be
+    /// one operation.
     fn align_starts(&mut self) {
         let mut groups: HashMap<Vec<Id>, (bool, Vec<Id>)> = HashMap::new();
         for id in 0..self.nodes.len() {
@@ -102,8 +103,8 @@ impl Graph {
         let leaves = |(id, _): &(Id, i8)| {
             matches!(self.nodes[*id].kind, Kind::Product { .. }) && before.is_private(*id)
         };
-        // A product may leave the loop with what else the sum adds from outside. What is short is
-        // added up sooner for many steps at once.
+        // A product leaves the loop together with all other terms from outside. A short sum is
+        // computed faster for many steps at once.
         let short = self.nodes[id].len() < SINK_FROM;
         let split = own.is_some() && outside.len() > 1 && (short || outside.iter().any(leaves));
         if products.is_empty() {
@@ -136,8 +137,8 @@ impl Graph {
         (self.nodes[id].kind, self.nodes[id].args) = (Kind::Sum(signs), terms);
     }
 
-    /// The value that products are added to: it belongs to them alone, so that it can lie where the
-    /// result does, or, if it is the same for all rows, next to what other products start from.
+    /// The initial value of a product. It has no other use, so the product can overwrite it; or it
+    /// is one row for all rows, next to the initial values of other products.
     fn initial(&mut self, like: Id, terms: Vec<(Id, i8)>, before: &Before) -> Option<Id> {
         let rate = self.nodes[like].rate;
         let label = self.nodes[like].label.clone();

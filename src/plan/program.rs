@@ -1,7 +1,7 @@
-//! Fused entrywise work: many ops on the same entries become one pass over memory.
+//! Fused entrywise programs: many ops on the same entries in one pass over memory.
 //!
-//! A program is a list of micro-ops on blocks of entries. Products that are added to something
-//! become multiply-adds, and `y (1 − y)` becomes `y − y·y`.
+//! A program is a list of micro-ops on blocks of entries. A product that is added to a value
+//! becomes a multiply-add, and `y (1 − y)` becomes `y − y·y`.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,7 +9,7 @@ use super::access::Access;
 use super::graph::{Graph, Id, Kind};
 use crate::op::Pointwise;
 
-/// What one micro-op does to every entry of a block.
+/// The operation of a micro-op on each entry of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
     /// A row of the op table.
@@ -22,12 +22,12 @@ pub(crate) enum Code {
     MultiplyAdd,
     /// `c − a b`.
     NegativeMultiplyAdd,
-    /// `b` where `a` is not zero, else `c`; NaN where `a` is.
+    /// `b` where `a` is nonzero, `c` where it is zero, NaN where it is NaN.
     Select,
 }
 
 impl Code {
-    /// The floating-point operations on an entry; a function counts as one.
+    /// The floating-point operations per entry; a function counts as one.
     pub(super) const fn flops(self) -> usize {
         match self {
             Self::Copy | Self::Select => 0,
@@ -37,7 +37,7 @@ impl Code {
     }
 }
 
-/// One micro-op. Places are numbered: registers first, then constants, inputs and outputs.
+/// One micro-op. The places are numbered: first registers, then constants, inputs and outputs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MicroOp {
     pub(crate) code: Code,
@@ -45,7 +45,7 @@ pub(crate) struct MicroOp {
     pub(crate) from: [u16; 3],
 }
 
-/// Where a micro-op finds an argument while the program is written.
+/// The source of an argument while the program is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Op(usize),
@@ -53,13 +53,13 @@ enum Source {
     Input(usize),
 }
 
-/// A program before its places are numbered.
+/// A program without numbered places.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
     ops: Vec<(Code, Vec<Source>)>,
     constants: Vec<f64>,
     pub(super) inputs: Vec<Access>,
-    /// The nodes whose values go to memory, and the op that makes each.
+    /// The nodes that are stored, each with the index of the op that computes it.
     pub(super) outputs: Vec<(Id, usize)>,
 }
 
@@ -71,16 +71,16 @@ pub(crate) struct Numbered {
     pub(crate) registers: usize,
 }
 
-/// Writes the program of some entrywise nodes, given in order.
+/// The construction of a program from entrywise nodes in topological order.
 pub(super) struct Writer<'a> {
     graph: &'a Graph,
     members: HashSet<Id>,
-    /// How often each node is used within the program, and by which node last.
+    /// The number of uses of each node in the program, and the last user.
     uses: HashMap<Id, (usize, Id)>,
-    /// Whether a node goes to memory.
+    /// Returns true for a node that is stored.
     stored: &'a dyn Fn(Id) -> bool,
     done: HashMap<Id, Source>,
-    /// The ops that make an output.
+    /// The ops that compute an output.
     making: HashSet<usize>,
     constants: HashMap<u64, usize>,
     inputs: HashMap<Access, usize>,
@@ -117,7 +117,8 @@ impl<'a> Writer<'a> {
         writer.draft
     }
 
-    /// Whether a product is only ever added to something, so that the sum takes it over.
+    /// Returns true if a product has a single use, as a term of a sum, and becomes a multiply-add
+    /// there.
     fn absorbed(&self, id: Id) -> bool {
         let is_product =
             matches!(self.graph.nodes[id].kind, Kind::Pointwise(op) if op.is_product());
@@ -158,7 +159,7 @@ impl<'a> Writer<'a> {
         }))
     }
 
-    /// An argument: a value of the program, a constant, or one from memory.
+    /// The source of an argument: a value of the program, a constant, or an input.
     fn source(&mut self, id: Id) -> Source {
         if let Some(source) = self.done.get(&id) {
             return *source;
@@ -198,7 +199,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// The `y` of `y (1 − y)`.
+    /// The `y` of `y (1 − y)`, if the factors have this form.
     fn logistic_slope(&mut self, args: &[Id]) -> Option<Source> {
         let [a, b] = args[..] else {
             return None;
@@ -227,7 +228,7 @@ impl<'a> Writer<'a> {
         let mut terms: Vec<(Id, i8)> = args.iter().copied().zip(signs.iter().copied()).collect();
         let is_taken_over =
             |this: &Self, id: Id| this.members.contains(&id) && !this.done.contains_key(&id);
-        // Start from a term that is added and is not a product still to be made.
+        // The first term is positive and, if possible, not a product that becomes a multiply-add.
         let first = terms
             .iter()
             .position(|(id, sign)| *sign > 0 && !is_taken_over(self, *id))
@@ -263,7 +264,7 @@ impl<'a> Writer<'a> {
 }
 
 impl Draft {
-    /// Numbers the places: a register is free again after its last use.
+    /// Numbers the places; a register is reused after the last use of its value.
     pub(super) fn number(&self) -> Numbered {
         let (ops, outputs) = self.without_dead();
         let mut last = vec![0; ops.len()];
@@ -275,7 +276,7 @@ impl Draft {
             }
         }
         let mut places: Vec<Option<usize>> = vec![None; ops.len()];
-        // The first output that an op makes.
+        // The first output that each op computes.
         let mut making: Vec<Option<usize>> = vec![None; ops.len()];
         for (output, op) in outputs.iter().enumerate() {
             making[*op].get_or_insert(output);
@@ -332,7 +333,7 @@ impl Draft {
         }
     }
 
-    /// The ops that an output needs, and the op of each output.
+    /// The ops that outputs depend on, and the op of each output.
     fn without_dead(&self) -> (Vec<(Code, Vec<Source>)>, Vec<usize>) {
         let mut needed = vec![false; self.ops.len()];
         self.outputs.iter().for_each(|(_, op)| needed[*op] = true);

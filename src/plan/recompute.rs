@@ -1,4 +1,4 @@
-//! What to keep for a later pass and what to compute there once more.
+//! The choice between keeping a value for a later pass and computing it there again.
 
 use std::collections::HashMap;
 
@@ -8,19 +8,21 @@ use crate::op::{Edge, Pointwise};
 use crate::shape::Rate;
 use crate::tape::Direction;
 
-/// From this many entries on, a value is computed again rather than kept.
+/// The smallest number of entries of a value that is recomputed.
 const FROM: usize = 16;
 
-/// From this many entries on, what a state held is computed again: for less, time counts for more.
+/// The smallest number of entries of a state that is recomputed; for smaller states, time matters
+/// more than memory.
 const STATES_FROM: usize = 128;
 
-/// What has so many times fewer entries is kept in the place of what it is computed from.
+/// A user of a state runs promptly, and is kept instead of the state, if the state has at least this
+/// many times as many entries.
 const MUCH_SMALLER: usize = 8;
 
-/// With more ops than this, what a state held is kept after all.
+/// The largest number of ops to recompute a state.
 const FEW_OPS: usize = 3;
 
-/// What a value is made of.
+/// The parts from which a value is recomputed.
 #[derive(Default)]
 struct Parts {
     /// The number of ops.
@@ -29,20 +31,21 @@ struct Parts {
     kept: Vec<Id>,
 }
 
-/// How a later pass does without what a register holds.
+/// The recomputation of the value of a register in a later pass.
 struct Again {
-    /// What it is made from there.
+    /// The kept values it is computed from.
     kept: Vec<Id>,
-    /// The arguments of nodes that it is.
+    /// The uses that are replaced, as pairs of a user and an argument index.
     uses: Vec<(Id, usize)>,
-    /// What uses the value itself and need not wait for that pass.
+    /// The users of the current value of the state, which are computed promptly and not in the
+    /// later pass.
     prompt: Vec<Id>,
 }
 
-/// The nodes that run in a pass and use a value, in order.
+/// The users of each value in each pass, in order, for nodes that run in a pass.
 struct Users {
     by_argument: HashMap<(usize, Id), Vec<Id>>,
-    /// The same for the value at which an argument is a way to look.
+    /// The same, for the base of the access to an argument.
     by_base: HashMap<(usize, Id), Vec<Id>>,
 }
 
@@ -72,8 +75,8 @@ impl Users {
 }
 
 impl Graph {
-    /// Computes entrywise values again in a later pass that uses them, when all they are computed
-    /// from is kept for that pass anyway: `tanh(c)` from `c`, `1 − z` from `z`.
+    /// Computes entrywise values again in a later pass that uses them, if all their arguments are
+    /// kept for that pass anyway: `tanh(c)` from `c`, `1 − z` from `z`.
     pub(super) fn recompute(&mut self, schedule: &Schedule) {
         let mut is_end = vec![false; self.nodes.len()];
         let ends = self.registers.iter().flat_map(|r| [Some(r.def), r.init]);
@@ -100,7 +103,7 @@ impl Graph {
     fn recompute_in(&mut self, pass: usize, id: Id, schedule: &Schedule, known: &mut Users) {
         let users = known.by_argument.get(&(pass, id));
         let mut users = users.cloned().unwrap_or_default();
-        // What was computed again since is not used any more.
+        // Users that were already changed to use a recomputed value do not count.
         users.retain(|n| self.nodes[*n].args.contains(&id));
         let in_place = |n: &Id| self.in_place(*n).is_some();
         let is_there = |arg: &Id| {
@@ -128,7 +131,7 @@ impl Graph {
                 }
             }
         }
-        // Through a view, others look at what is computed again as well.
+        // Users through a view have users of their own, so all users are determined again.
         if users.iter().all(|n| self.is_computed(*n)) {
             known.by_base.insert((pass, again), users);
         } else {
@@ -136,8 +139,8 @@ impl Graph {
         }
     }
 
-    /// Computes again what a state held a step before, when a later pass uses it as that only, from
-    /// what is kept for that pass anyway: the `h` of an LSTM from `o` and `c`.
+    /// Computes the previous value of a state again in a later pass that uses nothing else of the
+    /// state, from values kept for that pass anyway: the `h` of an LSTM from `o` and `c`.
     pub(super) fn recompute_states(&mut self, schedule: &Schedule) {
         let mut carried: HashMap<Id, usize> = HashMap::new();
         let mut is_needed = vec![false; self.nodes.len()];
@@ -166,8 +169,7 @@ impl Graph {
         }
     }
 
-    /// When a later pass can do without what a register holds: what to make it from, and which
-    /// arguments it is there.
+    /// The recomputation of a register in a later pass, if it is possible.
     fn is_recomputed(&self, r: usize, schedule: &Schedule) -> Option<Again> {
         let def = self.registers[r].def;
         let node = &self.nodes[def];
@@ -220,7 +222,7 @@ impl Graph {
         })
     }
 
-    /// Whether what uses a value can be computed as soon as the value is, and is much smaller.
+    /// Returns true if a user of a value can run in the pass of the value, and is much smaller.
     fn need_not_wait(&self, id: Id, value: Id, schedule: &Schedule) -> bool {
         let node = &self.nodes[id];
         let is_early = |arg: &Id| {
@@ -234,7 +236,8 @@ impl Graph {
             && node.args.iter().all(is_early)
     }
 
-    /// Whether few entrywise ops make a value from values of the same step that are kept.
+    /// Returns true if a value can be computed by a few entrywise ops from kept values of the same
+    /// step.
     fn is_made_of(&self, id: Id, is_kept: &impl Fn(Id) -> bool, parts: &mut Parts) -> bool {
         let node = &self.nodes[id];
         parts.ops += 1;
@@ -253,7 +256,8 @@ impl Graph {
         })
     }
 
-    /// What a register holds, from what its value is made of, a step before.
+    /// Adds nodes that recompute the value of a register from the kept parts of its definition, one
+    /// step before.
     fn held_again(&mut self, r: usize, kept: &[Id]) -> Id {
         let Register {
             direction,
@@ -290,8 +294,8 @@ impl Graph {
         held
     }
 
-    /// Whether a value is zero before anything happened: a factor of it is, and the others are
-    /// numbers.
+    /// Returns true if a product is zero at the first step: one factor is zero and the others are
+    /// finite.
     fn starts_at_zero(&self, id: Id) -> bool {
         let args = &self.nodes[id].args;
         let is_zero = |arg: &Id| {
@@ -304,7 +308,8 @@ impl Graph {
                 .all(|a| self.at_the_start(*a).is_some_and(f64::is_finite))
     }
 
-    /// What an entrywise value is where registers hold zero, as far as the graph tells.
+    /// The value of an entrywise node if all registers without initial value are zero, if it can be
+    /// evaluated.
     fn at_the_start(&self, id: Id) -> Option<f64> {
         let node = &self.nodes[id];
         match node.kind {
@@ -318,7 +323,7 @@ impl Graph {
         }
     }
 
-    /// What a value was a step before, made from what is kept.
+    /// Adds nodes for the value of a node one step before, computed from kept values.
     fn step_before(&mut self, id: Id, direction: Direction, kept: &[Id]) -> Id {
         if self.nodes[id].rate != Rate::Step {
             return id;

@@ -1,35 +1,35 @@
-//! When everything runs: passes over time, and the stages of each pass.
+//! The order of execution: passes over time, and the stages of each pass.
 //!
-//! What depends on itself through registers must run step by step, in the direction of those
-//! registers. A pass goes once over time in one direction; in it, loops alternate with work that
-//! can be done for many steps at once. Whatever may wait runs in the last pass that still needs
-//! it, so that few values have to be kept from one pass to the next.
+//! A node that depends on itself through registers must run step by step, in the direction of those
+//! registers. A pass goes once over time in one direction; in it, loops alternate with work for
+//! many steps at once. A node runs in the last pass in which its users still get it in time, so
+//! that few values are kept from one pass to the next.
 
 use super::graph::{Graph, Id, Kind};
 use crate::shape::Rate;
 use crate::tape::Direction;
 
-/// From this many entries on, work that only one loop needs is done inside that loop, where its
-/// operands are at hand, rather than before it for many steps at once.
+/// The smallest number of entries for which entrywise work used by a single loop runs inside this
+/// loop, with its operands in cache, and not before it for many steps at once.
 pub(super) const SINK_FROM: usize = 16;
 
-/// When a node runs. For what varies with the step: in which pass, and how deep in it; loops have
-/// odd depths. For everything else: `pass` is the first pass that may use it.
+/// The time at which a node runs. If it varies with the step: its pass and its depth in the pass;
+/// loops have odd depths. Otherwise, `pass` is the first pass that can use it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) pass: usize,
     pub(super) depth: usize,
-    /// The component, when it runs inside a loop.
+    /// The component of the loop in which the node runs, if any.
     pub(super) cycle: Option<usize>,
 }
 
-/// The order of a graph.
+/// The order of execution of a graph.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     /// The direction of each pass.
     pub(super) passes: Vec<Direction>,
     pub(super) places: Vec<Place>,
-    /// The live nodes, each after those it depends on.
+    /// The live nodes in topological order.
     pub(super) order: Vec<Id>,
 }
 
@@ -91,7 +91,7 @@ impl Schedule {
 }
 
 impl Schedule {
-    /// The pass in which a node runs, if it varies with the step or adds up over steps.
+    /// The pass in which a node runs, if it varies with the step or reduces over steps.
     pub(super) fn run_in(&self, graph: &Graph, id: Id) -> Option<usize> {
         let pass = self.places[id].pass;
         match graph.nodes[id].rate {
@@ -103,8 +103,8 @@ impl Schedule {
 }
 
 impl Graph {
-    /// The strongly connected components of the live nodes, each after those it depends on, and
-    /// whether it is a loop.
+    /// The strongly connected components of the live nodes, dependencies first, each with a flag:
+    /// true if it is a loop.
     pub(super) fn components(&self) -> Vec<(Vec<Id>, bool)> {
         let live = self.live();
         let edges: Vec<Vec<usize>> = (0..self.nodes.len())
@@ -147,12 +147,12 @@ impl Building<'_> {
         matches!(self.graph.nodes[id].kind, Kind::Leaf(_) | Kind::Constant(_))
     }
 
-    /// Whether it adds up over the steps.
+    /// Returns true if a node reduces over the steps.
     fn ends_time(&self, id: Id) -> bool {
         self.graph.ends_time(id)
     }
 
-    /// The first pass in which a node can run, all it depends on being placed.
+    /// Assigns the first pass in which a node can run; its dependencies already have passes.
     fn early(&mut self, component: usize, nodes: &[Id], is_cyclic: bool) {
         let cycle = is_cyclic.then_some(component);
         let mut first = 0;
@@ -172,7 +172,8 @@ impl Building<'_> {
         }
         let varies = self.rate(nodes[0]) == Rate::Step;
         if let Some((direction, def)) = needs {
-            // Another step of a value is at hand in a pass of that direction, or in a later pass.
+            // The value of another step is available in a pass of this direction, or in a later
+            // pass.
             while (cycle.is_some() || self.places[def].pass == first)
                 && self.direction(first).is_some_and(|d| d != direction)
             {
@@ -203,7 +204,7 @@ impl Building<'_> {
         self.directions[pass]
     }
 
-    /// Moves a node to the last pass in which it still is in time.
+    /// Moves a node to the last pass in which its users still get it in time.
     fn postpone(&mut self, id: Id) {
         if self.is_leaf(id) {
             return;
@@ -236,7 +237,7 @@ impl Building<'_> {
         self.places[id].pass - usize::from(self.ends_time(id))
     }
 
-    /// Moves entrywise work that a single loop needs into that loop.
+    /// Moves entrywise work used by a single loop into that loop.
     fn sink(&mut self, id: Id) {
         let node = &self.graph.nodes[id];
         let sinks = node.kind.is_entrywise()
@@ -260,7 +261,8 @@ impl Building<'_> {
         }
     }
 
-    /// How deep in its pass each node lies: after what it uses, loops at odd depths.
+    /// Assigns the depth of each node in its pass: after its dependencies, with loops at odd
+    /// depths.
     fn depths(&mut self, components: &[(Vec<Id>, bool)]) {
         let mut sunk: Vec<Vec<Id>> = vec![Vec::new(); components.len()];
         for (index, (nodes, cyclic)) in components.iter().enumerate() {

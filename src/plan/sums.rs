@@ -1,13 +1,13 @@
-//! Chains of additions as one sum.
+//! Fuses chains of additions into one sum.
 //!
-//! A sum takes over the terms of a sum that nobody else uses. Until the graph is complete it only
-//! remembers that it does: a chain that was copied at each of its sums would take quadratic time.
+//! A sum absorbs the terms of a sum without other uses. While the graph is built, it only records
+//! this: copying the terms at each sum of a chain would take quadratic time.
 
 use super::graph::{Id, Kind, Lower, Terms};
 use crate::op::{Extent, Move, NodeId};
 use crate::shape::Rate;
 
-/// A sum with this many terms takes over no more: a program holds no longer one.
+/// The maximum number of terms of a sum, so that it fits into one program.
 const MOST_TERMS: usize = 4096;
 
 impl Lower<'_> {
@@ -62,7 +62,8 @@ impl Lower<'_> {
         sum
     }
 
-    /// How many entries padded terms have, all of the sign `+` or all `−`.
+    /// The number of entries of padded terms before padding, if all have the sign `+` (first) or
+    /// `−` (second).
     fn padded(&self, signs: &[i8], terms: &[Id]) -> [Option<usize>; 2] {
         [1, -1].map(|sign| {
             let entries = terms.iter().zip(signs).map(|(term, s)| {
@@ -73,7 +74,7 @@ impl Lower<'_> {
         })
     }
 
-    /// The place, the number of entries and the node that is padded to the value of this one.
+    /// The start, the length and the argument of a node that pads its argument.
     fn part(&self, term: Id) -> Option<(usize, usize, Id)> {
         let node = &self.graph.nodes[term];
         let Kind::Move(moves) = &node.kind else {
@@ -91,8 +92,8 @@ impl Lower<'_> {
         Some((to.start, crate::op::entries(extent), node.args[0]))
     }
 
-    /// The parts, in order, of a sum of values that are each padded to another place: what a
-    /// slice's transpose makes of stacked gates.
+    /// The arguments, in order, of a sum of disjoint padded values that cover the result. The
+    /// transposes of slices of stacked gates have this form.
     fn disjoint(&self, terms: &[Id], extent: Extent) -> Option<Vec<Id>> {
         let parts = terms.iter().map(|term| self.part(*term));
         let mut parts: Vec<(usize, usize, Id)> = parts.collect::<Option<_>>()?;
@@ -107,10 +108,10 @@ impl Lower<'_> {
         (next == crate::op::entries(extent)).then(|| parts.iter().map(|p| p.2).collect())
     }
 
-    /// All terms of a sum, with their signs.
+    /// All terms of a sum with their signs.
     fn terms(&self, sum: Id) -> (Vec<Id>, Vec<i8>) {
         let (mut terms, mut all) = (Vec::new(), Vec::new());
-        // The sums that are open, with the sign and the next argument of each.
+        // The open sums, with the sign and the index of the next argument of each.
         let mut stack = vec![(sum, 1, 0)];
         while let Some((id, sign, next)) = stack.last_mut() {
             let (id, sign, at) = (*id, *sign, *next);
@@ -135,7 +136,7 @@ impl Lower<'_> {
         (terms, all)
     }
 
-    /// Gives each sum that the outputs need its terms.
+    /// Stores all terms in each live sum.
     pub(super) fn join_sums(&mut self) {
         let mut live = vec![false; self.graph.nodes.len()];
         let mut stack: Vec<Id> = self.graph.outputs.iter().map(|o| o.node).collect();
