@@ -1,4 +1,4 @@
-//! One instruction on some rows.
+//! The execution of one instruction on some rows.
 
 #![allow(
     unsafe_code,
@@ -22,13 +22,13 @@ use crate::plan::{Instruction, MicroOp, Operand, Plan, Stage};
 use crate::shape::Rate;
 
 impl<F: Real> Crew<'_, '_, F> {
-    /// The entries from one row of an operand to the next.
+    /// The number of entries from one row of an operand to the next.
     fn stride(&self, operand: &Operand) -> usize {
         self.own.slots[operand.buffer].row
     }
 
     pub(super) fn apply(&mut self, instruction: &Instruction, rows: Rows) {
-        // There may be steps that no sample reaches.
+        // At a step that no sample reaches there are no rows.
         if rows.count == 0 {
             return;
         }
@@ -72,7 +72,7 @@ impl<F: Real> Crew<'_, '_, F> {
         }
     }
 
-    /// An instruction that is done row by row.
+    /// Executes an instruction that works on one row at a time.
     fn row(&mut self, instruction: &Instruction, step: usize, row: usize) {
         let at = |operand: &Operand| self.at(operand, step, row);
         match instruction {
@@ -83,7 +83,7 @@ impl<F: Real> Crew<'_, '_, F> {
                 class,
             } => {
                 let class = self.class(class.as_ref(), step, row);
-                // SAFETY: a class was checked to lie in its range.
+                // SAFETY: the class was checked to be in its range.
                 unsafe { rows::add(moved, at(from), at(out), class) };
             }
             Instruction::Move { out, moves, class } => {
@@ -116,7 +116,7 @@ impl<F: Real> Crew<'_, '_, F> {
                 }
             }
             Instruction::Reduce { out, from, op } => {
-                // SAFETY: the entries of one row, and of another value.
+                // SAFETY: the entries of one row, and of a different value.
                 let (x, y) = unsafe {
                     (
                         std::slice::from_raw_parts(at(from).cast_const(), from.len),
@@ -142,7 +142,7 @@ impl<F: Real> Crew<'_, '_, F> {
                         Value::Real(array.unwrap_or_default())
                     })
                     .collect();
-                // SAFETY: the entries of one row, and of another value.
+                // SAFETY: the entries of one row, and of a different value.
                 let y = unsafe { std::slice::from_raw_parts_mut(at(out), out.len) };
                 if let Err(error) = custom(op, &values, shape, y) {
                     y.fill(F::zero());
@@ -169,7 +169,7 @@ impl<F: Real> Crew<'_, '_, F> {
             Rate::Step => step * self.job.extent.samples + row,
             _ => row,
         };
-        // SAFETY: there is a class for every sample, and for every step where it varies with it.
+        // SAFETY: there is a class per sample, and per step if it varies with the step.
         unsafe { *self.job.classes[class.buffer].add(index) }
     }
 
@@ -213,12 +213,12 @@ impl<F: Real> Crew<'_, '_, F> {
             strides,
             registers: program.registers,
         };
-        // SAFETY: the plan names entries inside the buffers, and gives each output to one program.
+        // SAFETY: operands of a plan lie inside the buffers, and each output has one program.
         unsafe { call.run(isa) };
     }
 
-    /// Runs the loop of a stage for a single row in one go, if the stage consists of what can be
-    /// run so.
+    /// Runs the loop of a stage for a single row in one call; returns false if the stage does
+    /// not allow it.
     pub(super) fn steps(
         &mut self,
         stage: &Stage,
@@ -282,7 +282,7 @@ impl<F: Real> Crew<'_, '_, F> {
             end: times.end,
             forward,
         };
-        // SAFETY: the plan names entries inside the buffers, and gives each output to one program.
+        // SAFETY: operands of a plan lie inside the buffers, and each output has one program.
         unsafe { steps.run(self.job.isa) };
         true
     }
@@ -292,7 +292,7 @@ impl<F: Real> Crew<'_, '_, F> {
         self.own.cursors.push(cursor);
     }
 
-    /// An operand on its way through the steps.
+    /// A cursor that follows an operand through the steps.
     pub(super) fn cursor(&self, operand: &Operand, row: usize, len: usize) -> Cursor<F> {
         Cursor {
             ptr: self.at(operand, 0, row),
@@ -304,10 +304,10 @@ impl<F: Real> Crew<'_, '_, F> {
     fn pack(&self, index: usize) {
         let pack = &self.job.plan.packs[index];
         let panels = Panels::new::<F>(self.job.isa, pack.k, pack.n);
-        // SAFETY: the space was made for these panels, and only one worker packs.
+        // SAFETY: the space was allocated for these panels, and only one worker packs them.
         let space = unsafe { std::slice::from_raw_parts_mut(self.job.packs[index], panels.len()) };
         for part in &pack.parts {
-            // The product is of a row with the transpose of the matrix, as it is written.
+            // The product of a row and the transpose of the stored matrix.
             let (row_stride, column_stride) = if part.transposed {
                 (part.columns, 1)
             } else {
@@ -354,11 +354,12 @@ impl<F: Real> Crew<'_, '_, F> {
             }),
             ahead: Some(&self.own.ahead),
         };
-        // SAFETY: the plan names entries inside the buffers, and packs before it multiplies.
+        // SAFETY: operands of a plan lie inside the buffers, and matrices are packed before
+        // products.
         unsafe { product.run(self.job.isa, 0..panels.count()) };
     }
 
-    /// `out += aᵀ b` over some rows, for some of the columns of `a`.
+    /// `out += aᵀ b`, summed over some rows, for some of the columns of `a`.
     pub(super) fn outer(
         &mut self,
         [out, a, b]: [&Operand; 3],
@@ -390,18 +391,18 @@ impl<F: Real> Crew<'_, '_, F> {
             rows: rows.count,
             accumulate: true,
         };
-        // SAFETY: the plan names entries inside the buffers; workers have different columns.
+        // SAFETY: operands of a plan lie inside the buffers; workers have different columns.
         if strong && unsafe { rows::strong_outer(left[0], right[0], product.c, rows.count) } {
             return;
         }
         if let Some(thin) = Thin::of((left[0], right[0]), (product.c, b.len), rows.count) {
             return self.job.isa.dispatch(thin);
         }
-        // SAFETY: the plan names entries inside the buffers; workers have different columns.
+        // SAFETY: operands of a plan lie inside the buffers; workers have different columns.
         unsafe { product.run(self.job.isa, self.own.packing.as_mut_slice()) };
     }
 
-    /// `out += Σ from` over some rows, for some of the entries.
+    /// `out += Σ from`, over some rows, for some of the entries.
     pub(super) fn total(
         &mut self,
         out: &Operand,
@@ -427,12 +428,12 @@ impl<F: Real> Crew<'_, '_, F> {
         if out.rate == Rate::Static {
             sum(rows.first, rows.count);
         } else if self.stride(out) == 0 {
-            // One sample: one step after the other, as among others.
+            // With one sample, the steps are added one after the other, as with several samples.
             let (first, stride) = (self.at(from, rows.step, rows.first), self.stride(from));
             let to = self.at(out, 0, 0).wrapping_add(entries.start);
             for (i, entry) in entries.enumerate() {
                 let from = first.wrapping_add(entry).cast_const();
-                // SAFETY: the plan names entries inside the buffers.
+                // SAFETY: operands of a plan lie inside the buffers.
                 unsafe { rows::chain(from, stride, rows.count, (to.add(i), to.add(beside + i))) };
             }
         } else {
@@ -440,7 +441,7 @@ impl<F: Real> Crew<'_, '_, F> {
         }
     }
 
-    /// Sets rows to zero.
+    /// Sets the entries of an operand to zero in some rows.
     pub(super) fn clear(&self, out: &Operand, rows: Rows) {
         for row in rows.first..rows.first + rows.count {
             let to = self.at(out, rows.step, row);
@@ -450,7 +451,8 @@ impl<F: Real> Crew<'_, '_, F> {
     }
 }
 
-/// How far from a sum over time what it has lost is kept: behind all rows of its buffer.
+/// The distance in entries from a sum over time to its rounding error, which is stored after all
+/// rows of the buffer.
 pub(super) fn lost(plan: &Plan, out: &Operand, samples: usize) -> usize {
     let rows = if out.rate == Rate::Static { 1 } else { samples };
     rows * plan.buffers[out.buffer].width
@@ -466,7 +468,7 @@ impl Programs for Plan {
     }
 }
 
-/// A user's op on one row; a panic in it is an error.
+/// Evaluates a custom op on one row; returns an error if it panics.
 fn custom<F: Scalar>(
     op: &Custom,
     args: &[Value<F>],

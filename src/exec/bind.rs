@@ -1,4 +1,5 @@
-//! Data in: checked, put in order, and pointed at.
+//! The input side of a run: checks the data, orders the samples, and sets the pointers of the
+//! workers.
 
 use ndarray::{ArrayViewD, ArrayViewMut, Axis};
 
@@ -12,19 +13,19 @@ use crate::plan::{Buffer, Storage};
 use crate::recurrence::{Given, View};
 use crate::shape::{Kind, Rate};
 
-/// Whether every number of a view is finite, however it lies in memory.
+/// Returns true if every number of an array of any memory layout is finite.
 pub(super) fn is_finite<F: Real>(isa: Isa, x: &ArrayViewD<'_, F>) -> bool {
     match x.as_slice() {
         Some(slice) => all_finite(isa, slice),
-        // Rows tend to be in one piece.
+        // The rows of an array are often contiguous.
         None if x.ndim() > 1 => x.outer_iter().all(|x| is_finite(isa, &x)),
         None => x.iter().all(|x| x.is_finite()),
     }
 }
 
 impl<F: Real> Program<F> {
-    /// Checks data against the recurrence and the sizes of the program. The usual case is decided
-    /// quickly and without allocating; everything else is left to the recurrence.
+    /// Checks data against the recurrence and the sizes of the program. Valid data is accepted fast
+    /// and without allocation; the recurrence then finds the error in other data.
     pub(super) fn check(&self, given: &Given<'_, F>) -> Result<()> {
         if self.fits(given) {
             return Ok(());
@@ -69,7 +70,7 @@ impl<F: Real> Program<F> {
             })
     }
 
-    /// Puts the samples in order of their lengths, the longest first.
+    /// Orders the samples by length, longest first.
     pub(super) fn order(&self, given: &Given<'_, F>, workspace: &mut Workspace<F>) -> Result<()> {
         let (steps, samples) = (given.steps, given.samples);
         let Workspace {
@@ -100,7 +101,7 @@ impl<F: Real> Program<F> {
         Ok(())
     }
 
-    /// Points every worker at the buffers and the data.
+    /// Sets the pointers of every worker to the buffers and the data.
     pub(super) fn connect(&self, given: &Given<'_, F>, workspace: &mut Workspace<F>) -> Result<()> {
         let samples = workspace.extent.samples;
         let in_order = workspace.order.is_sorted();
@@ -185,7 +186,7 @@ impl<F: Real> Program<F> {
                 let rows = if out.rate == Rate::Static { 1 } else { samples };
                 let width = self.plan.buffers[out.buffer].width;
                 let space = workspace.buffers[out.buffer].as_mut_slice();
-                // A sum keeps what it has lost behind all of these rows.
+                // The rounding errors of a compensated sum follow all of its rows.
                 let halves = if instruction.keeps_lost() { 2 } else { 1 };
                 for row in 0..rows * halves {
                     let start = row * width + out.start;
@@ -197,7 +198,7 @@ impl<F: Real> Program<F> {
     }
 }
 
-/// Replaces what lies where nothing depends on it, and would not be a number afterwards.
+/// Replaces the bad entries of masked data: they have no influence, but would give NaN.
 fn mend<T: Copy>(entries: &mut [T], is_bad: impl Fn(&T) -> bool, by: T) {
     entries
         .iter_mut()
@@ -205,7 +206,10 @@ fn mend<T: Copy>(entries: &mut [T], is_bad: impl Fn(&T) -> bool, by: T) {
         .for_each(|x| *x = by);
 }
 
-/// Empties a list that shall have this many entries.
+/// Empties a list and reserves memory for `len` entries.
+///
+/// # Errors
+/// [`Error::OutOfMemory`].
 fn make_room(list: &mut Vec<usize>, len: usize) -> Result<()> {
     list.clear();
     check_memory(len.checked_mul(size_of::<usize>()))?;
@@ -215,8 +219,8 @@ fn make_room(list: &mut Vec<usize>, len: usize) -> Result<()> {
     })
 }
 
-/// From the row of one sample to the next; nowhere when there is only one, whose row then stands for
-/// every step of many done at once.
+/// The distance in entries from the row of one sample to the next. It is 0 for a single sample, so
+/// that its row serves all steps of an instruction on many steps.
 const fn sample_row(width: usize, samples: usize) -> usize {
     if samples == 1 { 0 } else { width }
 }
@@ -228,7 +232,7 @@ fn own_slot<F: Real>(buffer: &Buffer, ptr: *mut F, samples: usize) -> Slot<F> {
         Storage::Local => (0, buffer.width),
         Storage::Chunk | Storage::Full => (samples * buffer.width, buffer.width),
     };
-    // Before the first step there is one more, for what registers hold at the start.
+    // An extra row before the first step holds the initial values of registers.
     Slot {
         ptr: ptr.wrapping_add(time),
         time,
@@ -237,7 +241,7 @@ fn own_slot<F: Real>(buffer: &Buffer, ptr: *mut F, samples: usize) -> Slot<F> {
     }
 }
 
-/// Copies an array into standard order, and its samples into this one.
+/// Copies an array to C order, with the samples in this order.
 fn copy_in_order<T: Copy>(
     rate: Rate,
     array: &ArrayViewD<'_, T>,
@@ -264,7 +268,7 @@ fn copy_in_order<T: Copy>(
     }
 }
 
-/// Copies an array into standard order.
+/// Copies an array to C order.
 fn copy<T: Copy>(array: &ArrayViewD<'_, T>, to: &mut [T]) {
     if let Some(from) = array.as_slice() {
         to.copy_from_slice(from);

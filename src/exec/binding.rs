@@ -1,4 +1,4 @@
-//! Arrays of the caller's bound to a program for one run.
+//! Arrays of the caller, bound to a program for one run.
 
 use ndarray::{ArrayView, ArrayViewMut, ArrayViewMutD, Dimension};
 
@@ -9,18 +9,18 @@ use crate::error::{Error, Result};
 use crate::recurrence::{Batch, Given, Outputs, Params, View};
 use crate::shape::Rate;
 
-/// One run of a [`Program`] on arrays that stay where they are: views in, views out.
+/// One run of a [`Program`] on arrays of the caller, for inputs and for outputs.
 ///
-/// It is made by [`Program::bind`], is told by name where each parameter and input lies, and ends
-/// with [`run`](Self::run) or [`run_in_place`](Self::run_in_place). Parameters and inputs may come from
-/// anywhere: [`Params`], a [`Batch`], slices of a long series, a flat vector that an optimiser owns,
-/// a mapped file. What is given twice is used as given last.
+/// [`Program::bind`] makes a binding. Its methods set each parameter and input by name;
+/// [`run`](Self::run) or [`run_in_place`](Self::run_in_place) ends it. Parameters and inputs can be
+/// views of any memory: [`Params`], a [`Batch`], slices of a long series, a flat vector of an
+/// optimiser, a mapped file. If a name is set twice, the last array counts.
 ///
-/// An array in standard order (C order, no gaps) is read where it lies, at each use; nothing copies
-/// it. An array in another order, such as every second sample of a data set or one turned round, is
-/// copied once into the workspace before the run. So are inputs that vary with the sample or step when
-/// samples differ in length and the longest do not come first. After the first run of a size none
-/// of this allocates.
+/// C-contiguous arrays are used in place, without a copy. An array in another order, e.g. every
+/// second sample of a data set or a reversed one, is copied once into the workspace before the run.
+/// Inputs that vary with the sample or step are copied if samples differ in length and are not
+/// sorted, longest first; so are inputs with invalid entries at steps that a mask excludes. After
+/// the first run of a size, nothing is allocated.
 ///
 /// ```
 /// use bptt::{Recurrence, Wrt};
@@ -67,19 +67,19 @@ pub struct Binding<'w, 'a, F: Real> {
     program: &'w Program<F>,
     workspace: &'w mut Workspace<F>,
     given: Given<'a, F>,
-    /// An array for each output that goes to one of the caller's.
+    /// For each output, the array of the caller that receives it, if any.
     places: Vec<Option<ArrayViewMutD<'a, F>>>,
-    /// The number of steps and samples, when they were told.
+    /// The number of steps and samples, if set.
     extent: Option<(usize, usize)>,
-    /// Where the search for the next name begins: names tend to be given in order.
+    /// The index at which the search for the next name begins; names are usually set in order.
     next: usize,
     error: Option<Error>,
 }
 
-/// Room for as many, of another lifetime.
+/// An empty vector of views with another lifetime, in the same allocation.
 fn emptied<A, B>(mut views: Vec<Option<A>>) -> Vec<Option<B>> {
     views.clear();
-    // The memory of an iterator over a vector is used for the vector that is collected from it.
+    // Collecting from an iterator over a vector reuses the allocation of the vector.
     views.into_iter().map(|_| None).collect()
 }
 
@@ -100,26 +100,26 @@ impl<'w, 'a, F: Real> Binding<'w, 'a, F> {
         }
     }
 
-    /// All of these parameters.
+    /// Sets all parameters.
     pub fn params(mut self, params: &'a Params<F>) -> Self {
         self.given.add_params(&self.program.recurrence, params);
         self
     }
 
-    /// The inputs of a batch, its steps, samples and lengths.
+    /// Sets the inputs, the number of steps and samples, and the lengths of a batch.
     pub fn batch(mut self, batch: &'a Batch<F>) -> Self {
         self.given.add_batch(&self.program.recurrence, batch);
         self.extent = Some((batch.steps(), batch.samples()));
         self
     }
 
-    /// A parameter, or an input of real numbers: time first, `[T, B, …]`, for what varies with the
-    /// step, `[B, …]` for what is given once per sample.
+    /// Sets a parameter (`[…]`) or an input of real numbers: `[T, B, …]` if it varies with the
+    /// step, `[B, …]` if it is given per sample. Errors are returned by the run.
     pub fn with<'v: 'a, D: Dimension>(self, name: &str, array: ArrayView<'v, F, D>) -> Self {
         self.put(name, View::Real(array.into_dyn().reborrow()))
     }
 
-    /// An input of classes.
+    /// Sets an input of classes: `[T, B]` or `[B]`.
     pub fn with_classes<'v: 'a, D: Dimension>(
         self,
         name: &str,
@@ -148,21 +148,21 @@ impl<'w, 'a, F: Real> Binding<'w, 'a, F> {
         self
     }
 
-    /// The number of steps and samples, `T` and `B`. They need to be told only when no input varies
-    /// with the step.
+    /// Sets the number of steps `T` and samples `B`. This is required only if no input varies with
+    /// the step.
     pub fn extent(mut self, steps: usize, samples: usize) -> Self {
         self.extent = Some((steps, samples));
         self
     }
 
-    /// The length of each sequence; what lies beyond is not looked at.
+    /// Sets the length of each sequence, in steps; later steps are ignored.
     pub fn lengths(mut self, lengths: &'a [usize]) -> Self {
         self.given.lengths = Some(lengths);
         self
     }
 
-    /// An output is to be written to this array, of any order, and to nothing else. When the run
-    /// fails, what is in the array has no meaning.
+    /// Sets the array, of any memory layout, to which an output is written. The output is then not
+    /// an output of the workspace. After a failed run, the content of the array is undefined.
     pub fn output<'v: 'a, D: Dimension>(
         mut self,
         name: &str,
@@ -178,19 +178,19 @@ impl<'w, 'a, F: Real> Binding<'w, 'a, F> {
         self
     }
 
-    /// Runs the program. The outputs are written to arrays of the workspace, where they stay until
-    /// it is used again; those for which there is an [`output`](Self::output) are not among them.
+    /// Runs the program. The outputs are written to arrays of the workspace, which are valid until
+    /// its next use; outputs with an array set by [`output`](Self::output) are not among them.
     ///
     /// # Errors
     /// As for [`Program::run`]; [`Error::UnknownName`] for a name that the recurrence does not
-    /// have; [`Error::ArrayShape`] for an array of the wrong shape, be it of an input or an output.
+    /// have; [`Error::ArrayShape`] for an input or output array of the wrong shape.
     pub fn run(self) -> Result<&'w mut Outputs<F>> {
         let (_, workspace) = F::compute(self, Place::Arrays)?;
         Ok(&mut workspace.outputs)
     }
 
-    /// Runs the program. The outputs stay in the memory in which they were computed, and are not
-    /// copied, until the workspace is used again.
+    /// Runs the program. The outputs stay in the memory in which they were computed, without a
+    /// copy, until the next use of the workspace.
     ///
     /// # Errors
     /// As for [`run`](Self::run).
@@ -199,11 +199,11 @@ impl<'w, 'a, F: Real> Binding<'w, 'a, F> {
         Ok(OutputViews { program, workspace })
     }
 
-    /// Where a number began that is not finite and reaches an output; see
-    /// [`Program::find_non_finite`]. Nothing is written to an [`output`](Self::output).
+    /// Finds the first NaN or infinity that reaches an output; see [`Program::find_non_finite`]. No
+    /// array set by [`output`](Self::output) is written.
     ///
     /// # Errors
-    /// As for [`run`](Self::run), numbers that are not finite aside.
+    /// As for [`run`](Self::run), except for values that are not finite.
     pub fn find_non_finite(self) -> Result<Option<Error>> {
         F::trace(self)
     }
@@ -218,7 +218,7 @@ impl<'w, 'a, F: Real> Binding<'w, 'a, F> {
         result
     }
 
-    /// Checks what was given.
+    /// Checks the arrays and the extent.
     fn checked(&mut self) -> Result<()> {
         let (steps, samples) = self.found_extent()?;
         (self.given.steps, self.given.samples) = (steps, samples);
@@ -245,7 +245,7 @@ impl<'w, 'a, F: Real> Binding<'w, 'a, F> {
         result.map(|()| (self.program, self.workspace))
     }
 
-    /// The number of steps and samples, told or read off an input.
+    /// The number of steps and samples: as set, or inferred from an input.
     fn found_extent(&self) -> Result<(usize, usize)> {
         if let Some(extent) = self.extent {
             return Ok(extent);

@@ -1,8 +1,8 @@
-//! The driver: takes a plan through its passes, stages and steps.
+//! The driver: runs the passes, stages and steps of a plan.
 //!
-//! All workers run the same code on the same plan, each on its share: samples in a loop, steps in
-//! a stage over many steps, entries of the result in a sum over time. No number depends on how the
-//! work is shared.
+//! All workers run the same code on the same plan, each on its share: samples in a loop, steps in a
+//! stage over many steps, entries of the result in a sum over time. The results do not depend on
+//! the shares.
 
 #![allow(
     unsafe_code,
@@ -23,22 +23,22 @@ use crate::op::Edge;
 use crate::plan::{Carry, Instruction, Operand, Pass, Plan, Storage, Work};
 use crate::shape::Rate;
 
-/// What all workers of a run see.
+/// The data shared by all workers of a run.
 pub(super) struct Job<'a, F> {
     pub(super) plan: &'a Plan,
     pub(super) isa: Isa,
-    /// What runs entrywise work on many rows, to the same bits.
+    /// The instruction set for entrywise programs on many rows; it gives the same bits as `isa`.
     pub(super) wide: Isa,
     pub(super) extent: Extent,
-    /// The number of samples that are longer than each step; the longest samples come first.
+    /// For each step, the number of samples that are longer; the longest samples come first.
     pub(super) active: &'a [usize],
-    /// The length of each sample, the longest first.
+    /// The length of each sample, longest first.
     pub(super) lengths: &'a [usize],
-    /// The classes of each buffer that is a leaf of classes.
+    /// For each buffer, its classes, if it is a leaf of classes.
     pub(super) classes: &'a [*const usize],
     pub(super) packs: &'a [*mut F],
     pub(super) barrier: Barrier,
-    /// Looks for numbers that are not finite, when it was asked for.
+    /// The search for values that are not finite, if it was requested.
     pub(super) watch: Option<Mutex<Watch<F>>>,
     pub(super) failure: Mutex<Option<Error>>,
 }
@@ -46,7 +46,7 @@ pub(super) struct Job<'a, F> {
 // SAFETY: workers write to disjoint memory between two barriers.
 unsafe impl<F: Real> Sync for Job<'_, F> {}
 
-/// Rows that are worked on together.
+/// Rows that are processed together.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rows {
     pub(super) step: usize,
@@ -54,7 +54,7 @@ pub(super) struct Rows {
     pub(super) count: usize,
 }
 
-/// One worker at its share of a job.
+/// One worker and its share of a job.
 pub(super) struct Crew<'a, 'w, F: Real> {
     pub(super) job: &'a Job<'a, F>,
     pub(super) own: &'w mut Worker<F>,
@@ -100,14 +100,14 @@ pub(super) fn run<F: Real>(job: &Job<'_, F>, workers: &mut [Worker<F>], pool: &m
 }
 
 impl<F: Real> Crew<'_, '_, F> {
-    /// Runs the whole plan.
+    /// Runs the plan.
     pub(super) fn run(&mut self) {
         let plan = self.job.plan;
         let is_pack = |i: &Instruction| matches!(i, Instruction::Pack(_));
         for (before, pass) in plan.once.iter().enumerate() {
             for run in pass.chunk_by(|a, b| is_pack(a) == is_pack(b)) {
                 for (i, instruction) in run.iter().enumerate() {
-                    // Each worker packs some of the matrices.
+                    // The packs are distributed over the workers.
                     let worker = if is_pack(instruction) {
                         i % self.count
                     } else {
@@ -131,7 +131,7 @@ impl<F: Real> Crew<'_, '_, F> {
         }
     }
 
-    /// Where an operand's entries for a row begin.
+    /// A pointer to the first entry of an operand in a row.
     #[inline(always)]
     pub(super) fn at(&self, operand: &Operand, step: usize, row: usize) -> *mut F {
         let slot = &self.own.slots[operand.buffer];
@@ -194,7 +194,7 @@ impl<F: Real> Crew<'_, '_, F> {
         }
     }
 
-    /// Tells the buffers of a chunk which step is their first.
+    /// Sets the first step of the chunk buffers.
     fn enter(&mut self, first: usize) {
         for (slot, buffer) in self.own.slots.iter_mut().zip(&self.job.plan.buffers) {
             if buffer.storage == Storage::Chunk {
@@ -203,7 +203,8 @@ impl<F: Real> Crew<'_, '_, F> {
         }
     }
 
-    /// Puts in place what registers hold where the step before lies outside the chunk.
+    /// Copies the values of a register that the first step of a chunk reads: the initial value, or
+    /// the value of the last step of the previous chunk.
     fn carry(&mut self, carry: &Carry, times: &Range<usize>, previous: Option<&Range<usize>>) {
         let samples = self.job.extent.samples;
         let buffer = carry.value.buffer;
@@ -211,7 +212,7 @@ impl<F: Real> Crew<'_, '_, F> {
         if !is_chunk && previous.is_some() {
             return;
         }
-        // In the coordinates of the new chunk; the old one is addressed through its own.
+        // In the coordinates of the new chunk; the previous chunk has its own.
         let place = |this: &mut Self, origin: usize, step: isize, row: usize| {
             let slot = this.own.slots[buffer];
             let steps = if is_chunk {
@@ -225,8 +226,7 @@ impl<F: Real> Crew<'_, '_, F> {
         let len = carry.value.len;
         for row in 0..samples {
             let (edge, starts) = if carry.forward {
-                // What is kept in full has its first step before all others, whichever way the
-                // pass goes.
+                // A full buffer has a row before the first step, for passes in both directions.
                 let first = if is_chunk { times.start } else { 0 };
                 (first as isize - 1, first == 0)
             } else {
@@ -242,7 +242,7 @@ impl<F: Real> Crew<'_, '_, F> {
             let to = place(self, times.start, edge, row);
             if starts {
                 let from = carry.init.map(|init| self.at(&init, 0, row));
-                // SAFETY: the halo of the buffer has a row for every sample.
+                // SAFETY: the buffer has an extra row for every sample.
                 unsafe {
                     match from {
                         Some(from) => std::ptr::copy_nonoverlapping(from, to, len),
@@ -253,14 +253,15 @@ impl<F: Real> Crew<'_, '_, F> {
                 let is_running = carry.forward || self.job.lengths[row] > times.end;
                 if is_chunk && is_running {
                     let from = place(self, previous.start, edge, row);
-                    // SAFETY: both rows lie inside the buffer; they are the same in a chunk of one step.
+                    // SAFETY: both rows are inside the buffer; they are the same row in a chunk of
+                    // one step.
                     unsafe { std::ptr::copy(from, to, len) };
                 }
             }
         }
     }
 
-    /// Runs a stage, given by its pass and its place there.
+    /// Runs a stage, given by its pass and its index in the pass.
     fn stage(&mut self, (pass, index): (usize, usize), times: &Range<usize>) {
         let Pass { forward, stages } = &self.job.plan.passes[pass];
         let (stage, forward) = (&stages[index], *forward);
@@ -301,7 +302,7 @@ impl<F: Real> Crew<'_, '_, F> {
             self.own.ahead.clear();
             return;
         }
-        // Every stage begins together.
+        // All workers begin a stage together.
         let mut is_together = true;
         for (i, work) in stage.body.iter().enumerate() {
             let Work {
@@ -357,7 +358,8 @@ impl<F: Real> Crew<'_, '_, F> {
                     }
                 }
             }
-            // Sums over time only read what is there, and nothing reads them before the stage ends.
+            // Sums over time only read existing values, and their results are not read before the
+            // end of the stage, so consecutive sums need no barrier.
             let next = stage.body.get(i + 1);
             is_together = apart && next.is_some();
             if is_together
@@ -368,7 +370,7 @@ impl<F: Real> Crew<'_, '_, F> {
         }
     }
 
-    /// Says which rows of some buffers the next step of a loop touches.
+    /// Records the rows of some buffers that the next step of a loop accesses.
     fn look_ahead(&mut self, buffers: &[usize], rows: Rows, next: Option<usize>) {
         self.own.ahead.clear();
         let Some(next) = next else {
@@ -386,8 +388,8 @@ impl<F: Real> Crew<'_, '_, F> {
         }
     }
 
-    /// The rows of some steps: all together when every sample runs to the end of them and the work
-    /// does not depend on the step.
+    /// The rows of some steps: as one block if all samples reach the last of them and the work is
+    /// the same at each step, otherwise one block per step.
     fn blocks(&self, times: Range<usize>, mergeable: bool) -> impl Iterator<Item = Rows> + use<F> {
         let samples = self.job.extent.samples;
         let all = times.is_empty() || self.job.active[times.end - 1] == samples;
@@ -402,14 +404,14 @@ impl<F: Real> Crew<'_, '_, F> {
                 count: if merged {
                     times.len() * samples
                 } else {
-                    // SAFETY: there is an entry for every step, and the job outlives the iterator.
+                    // SAFETY: there is an entry per step, and the job outlives the iterator.
                     unsafe { *active.add(step) }
                 },
             }
         })
     }
 
-    /// An instruction for the rows that have an end of their sequence at one of these steps.
+    /// Executes an instruction on the rows that have their first or last step among these steps.
     fn edges(&mut self, instruction: &Instruction, edge: Edge, times: &Range<usize>) {
         for first in 0..self.job.extent.samples {
             let step = match edge {
@@ -427,7 +429,7 @@ impl<F: Real> Crew<'_, '_, F> {
         }
     }
 
-    /// Whether a sample has an end of its sequence at a step.
+    /// Returns true if a step is the first or last step of a sample.
     pub(super) fn is_edge(&self, edge: Edge, step: usize, row: usize) -> bool {
         match edge {
             Edge::First => step == 0,

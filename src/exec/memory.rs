@@ -1,4 +1,4 @@
-//! The memory of a run: one allocation for each buffer, reused from run to run.
+//! The memory of a run: one allocation per buffer, reused between runs.
 
 #[cfg(test)]
 mod tests;
@@ -6,7 +6,7 @@ mod tests;
 use crate::error::{Error, Result};
 use crate::limit::{check_memory, memory_limit};
 
-/// Numbers aligned to a cache line; grown when needed, never shrunk.
+/// Numbers aligned to a cache line; the memory grows on demand and never shrinks.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Aligned<T> {
     space: Vec<T>,
@@ -14,11 +14,11 @@ pub(super) struct Aligned<T> {
     len: usize,
 }
 
-/// The bytes of a cache line.
+/// The size of a cache line in bytes.
 const LINE: usize = 64;
 
 impl<T: Copy + Default> Aligned<T> {
-    /// Makes room for `len` numbers; what was there is lost when it has to grow.
+    /// Reserves memory for `len` numbers; growing loses the content.
     pub(super) fn reserve(&mut self, len: usize) -> Result<()> {
         if len > self.len || self.space.is_empty() {
             let spare = LINE / size_of::<T>();
@@ -44,31 +44,31 @@ impl<T: Copy + Default> Aligned<T> {
         self.space.len() * size_of::<T>()
     }
 
-    /// Where the numbers begin. Pointers got earlier stay valid: none is derived from a reference
-    /// to the numbers, which the next one would end.
+    /// A pointer to the first number. Pointers obtained earlier stay valid, because none is derived
+    /// from a reference to the numbers.
     pub(super) fn as_mut_ptr(&mut self) -> *mut T {
         self.space.as_mut_ptr().wrapping_add(self.start)
     }
 
-    /// The numbers; while they are borrowed, no pointer to them is used.
+    /// The numbers. While they are borrowed, no pointer to them may be used.
     #[allow(
         unsafe_code,
         reason = "a slice made by indexing would end the validity of pointers got earlier"
     )]
     pub(super) fn as_mut_slice(&mut self) -> &mut [T] {
-        // SAFETY: as many numbers follow the start, all of them set.
+        // SAFETY: `len` initialised numbers follow the start.
         unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr(), self.len) }
     }
 }
 
-/// Asks the system to back memory that was not touched yet by large pages, so that products which
-/// run down its columns find their addresses translated. It may decline.
+/// Advises the system to back fresh memory with large pages, which saves address translations in
+/// products that access memory by columns. The system may ignore it.
 #[cfg(all(target_os = "linux", not(miri)))]
 #[allow(unsafe_code, reason = "a call of the system")]
 fn ask_for_large_pages(start: *mut u8, bytes: usize) {
     use std::ffi::{c_int, c_void};
 
-    /// From this many bytes on, memory is worth large pages.
+    /// The smallest size in bytes for which large pages pay off.
     const LARGE: usize = 1 << 22;
     const HUGEPAGE: c_int = 14;
     const PAGE: usize = 1 << 16;
@@ -79,8 +79,8 @@ fn ask_for_large_pages(start: *mut u8, bytes: usize) {
 
     let skip = start.align_offset(PAGE);
     if bytes >= LARGE && skip < bytes {
-        // SAFETY: the range lies inside one allocation, begins at a page of any size that a system
-        // has, and the advice changes nothing that a program can see.
+        // SAFETY: the range is inside one allocation and begins at a page boundary for any page
+        // size, and the advice has no visible effect on a program.
         unsafe { madvise(start.wrapping_add(skip).cast(), bytes - skip, HUGEPAGE) };
     }
 }

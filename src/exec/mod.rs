@@ -1,4 +1,4 @@
-//! Running a plan: programs and workspaces, the driver, and the numeric kernels at the bottom.
+//! The execution of plans: programs and workspaces, the driver, and the numeric kernels.
 
 mod apply;
 mod bind;
@@ -38,21 +38,21 @@ use results::Place;
 use watch::Watch;
 use workspace::Extent;
 
-/// A floating-point type that programs run in: `f64` or `f32`.
+/// The floating-point type of a program: `f64` or `f32`.
 #[expect(
     private_bounds,
     private_interfaces,
     reason = "what the engine needs is no concern of a user's"
 )]
 pub trait Real: Scalar + Element {
-    /// Runs what is bound. As a method of two types rather than a generic function, all that it needs
-    /// is compiled once, with this crate, and not again with every crate that runs a program.
+    /// Runs a binding. As a method of two types, and not a generic function, it is compiled once
+    /// with this crate and not again in every crate that runs a program.
     #[doc(hidden)]
     fn compute<'w>(
         binding: Binding<'w, '_, Self>,
         place: Place,
     ) -> Result<(&'w Program<Self>, &'w mut Workspace<Self>)>;
-    /// Finds where a number began that is not finite.
+    /// Finds the first value that is not finite.
     #[doc(hidden)]
     fn trace(binding: Binding<'_, '_, Self>) -> Result<Option<Error>>;
 }
@@ -77,11 +77,10 @@ macro_rules! real {
 real!(f64);
 real!(f32);
 
-/// A recurrence made ready to run fast, for given sizes of its dimensions and any number of steps
-/// and samples.
+/// A compiled recurrence, for fixed sizes of its dimensions and any number of steps and samples.
 ///
-/// It computes what [`Recurrence::evaluate`] computes, up to rounding. A program does not change;
-/// all that changes is in a [`Workspace`], so several threads can share a program.
+/// It computes the same as [`Recurrence::evaluate`], up to rounding. A program is immutable; all
+/// mutable state is in a [`Workspace`], so several threads can share a program.
 ///
 /// ```
 /// use bptt::{Batch, Params, Wrt, cells::{Cell, Loss}};
@@ -102,7 +101,7 @@ real!(f32);
 /// let mut workspace = program.workspace();
 /// let mut losses = Vec::new();
 /// for _ in 0..10 {
-///     // The first run makes room; those after it allocate nothing.
+///     // The first run allocates memory; later runs allocate nothing.
 ///     let gradient = program.run(&params, &batch, &mut workspace)?;
 ///     losses.push(gradient.loss()?);
 ///     for (name, g) in gradient.iter().filter(|(name, _)| *name != "loss") {
@@ -117,36 +116,36 @@ pub struct Program<F> {
     recurrence: Recurrence,
     sizes: Vec<usize>,
     plan: Plan,
-    /// The same object in every copy of the program and in their workspaces: what else has the same
-    /// number of buffers may have larger ones.
+    /// Shared by all copies of the program and their workspaces. Another program can have the same
+    /// number of buffers but larger ones.
     identity: Arc<()>,
-    /// What runs single rows.
+    /// The instruction set for single rows.
     isa: Isa,
-    /// What runs many rows at once.
+    /// The instruction set for many rows at once.
     wide: Isa,
     threads: usize,
-    /// No chunk of time is longer than this.
+    /// The maximum number of steps of a chunk of time.
     longest_chunk: usize,
     scalar: std::marker::PhantomData<F>,
 }
 
 impl Recurrence {
-    /// Makes the recurrence ready to run fast.
+    /// Compiles the recurrence to a fast program.
     ///
-    /// `sizes` gives the size of every named dimension.
+    /// `sizes` has the size of every named dimension.
     ///
     /// # Errors
-    /// [`Error::UnknownName`] for a dimension that does not exist, [`Error::UnknownSize`] for one
-    /// that is not given, [`Error::Batch`] for a size of zero or one that is too large,
-    /// [`Error::CustomOp`] when a custom op refuses these sizes.
+    /// [`Error::UnknownName`] for a dimension that does not exist, [`Error::UnknownSize`] for a
+    /// dimension without a size, [`Error::Batch`] for a size that is zero or too large,
+    /// [`Error::CustomOp`] if a custom op does not accept these sizes.
     pub fn compile<F: Real>(&self, sizes: &[(&str, usize)]) -> Result<Program<F>> {
         Program::new(self, self.sizes_of(sizes)?)
     }
 
-    /// [`compile`](Self::compile) with the sizes read off some data.
+    /// Compiles the recurrence as [`compile`](Self::compile), with sizes inferred from data.
     ///
     /// # Errors
-    /// When the data does not fit the recurrence.
+    /// If the data do not fit the recurrence.
     pub fn compile_for<F: Real>(&self, params: &Params<F>, batch: &Batch<F>) -> Result<Program<F>> {
         let sizes = self.bind(params, batch)?.sizes().to_vec();
         Program::new(self, sizes)
@@ -171,14 +170,14 @@ impl<F: Real> Program<F> {
         })
     }
 
-    /// The same program, run by this many threads; no bit of any result depends on it. They belong to
-    /// the workspaces that it makes from here on.
+    /// The same program, run by `threads` threads. The results are the same to the last bit. Only
+    /// workspaces made from the returned program have these threads.
     #[must_use]
     pub fn threads(self, threads: usize) -> Self {
         Self { threads, ..self }
     }
 
-    /// Runs on another instruction set of this machine.
+    /// The same program on another instruction set of this machine.
     #[cfg(test)]
     pub(crate) fn on(self, isa: Isa) -> Self {
         Self {
@@ -188,7 +187,7 @@ impl<F: Real> Program<F> {
         }
     }
 
-    /// Runs in chunks of at most this many steps.
+    /// The same program, in chunks of at most this many steps.
     #[cfg(test)]
     pub(crate) fn in_chunks_of(self, longest_chunk: usize) -> Self {
         Self {
@@ -197,7 +196,7 @@ impl<F: Real> Program<F> {
         }
     }
 
-    /// How the program runs.
+    /// The plan of the program.
     #[must_use]
     pub const fn plan(&self) -> &Plan {
         &self.plan
@@ -215,7 +214,8 @@ impl<F: Real> Program<F> {
         Workspace::new(&self.plan, &self.identity, &self.recurrence, self.threads)
     }
 
-    /// Makes room for runs over so many steps and samples; refuses more than may be used.
+    /// Reserves memory for runs over this many steps and samples; returns an error above the memory
+    /// limit.
     pub(crate) fn make_room(
         &self,
         steps: usize,
@@ -230,7 +230,7 @@ impl<F: Real> Program<F> {
         workspace.prepare(&self.plan, self.isa, extent)
     }
 
-    /// Runs once, in a workspace of its own.
+    /// Runs the program once, in a new workspace.
     ///
     /// # Errors
     /// As for [`run`](Self::run).
@@ -240,19 +240,19 @@ impl<F: Real> Program<F> {
         Ok(workspace.outputs)
     }
 
-    /// Runs the program on some data. The outputs stay in the workspace until the next run.
+    /// Runs the program. The outputs are valid until the next use of the workspace.
     ///
-    /// Arrays in standard order are read where they are, and not copied. [`bind`](Self::bind) runs on
-    /// arrays that lie elsewhere.
+    /// C-contiguous arrays are used in place, without a copy. [`bind`](Self::bind) runs on arrays
+    /// outside of [`Params`] and [`Batch`].
     ///
     /// # Errors
-    /// When the data does not fit the recurrence or the sizes of the program; when a value that is
-    /// not finite reaches an output ([`find_non_finite`](Self::find_non_finite) says where it began);
-    /// [`Error::OutOfMemory`], before anything is computed, when the run would need more memory than
-    /// [`memory_limit`](crate::memory_limit) allows; [`Error::CustomOp`] when a user's op fails.
+    /// If the data do not fit the recurrence or the sizes of the program; if a NaN or an infinity
+    /// reaches an output ([`find_non_finite`](Self::find_non_finite) finds its origin);
+    /// [`Error::OutOfMemory`], before the computation, if the run would need more memory than
+    /// [`memory_limit`](crate::memory_limit); [`Error::CustomOp`] if a custom op fails.
     ///
     /// # Panics
-    /// When the workspace was made by another program.
+    /// If the workspace was made by another program.
     pub fn run<'w>(
         &self,
         params: &Params<F>,
@@ -264,10 +264,11 @@ impl<F: Real> Program<F> {
         Ok(&mut workspace.outputs)
     }
 
-    /// A run on arrays that need not be in [`Params`] or a [`Batch`], and are not copied.
+    /// A run on arrays that need not be in [`Params`] or a [`Batch`]; C-contiguous ones are not
+    /// copied.
     ///
     /// # Panics
-    /// When the workspace was made by another program.
+    /// If the workspace was made by another program.
     pub fn bind<'w, 'a>(&'w self, workspace: &'w mut Workspace<F>) -> Binding<'w, 'a, F> {
         assert!(
             Arc::ptr_eq(&workspace.identity, &self.identity),
@@ -276,12 +277,12 @@ impl<F: Real> Program<F> {
         Binding::new(self, workspace)
     }
 
-    /// Computes everything on data that was checked.
+    /// Runs the plan on checked data.
     fn execute(&self, given: &Given<'_, F>, workspace: &mut Workspace<F>) -> Result<()> {
         self.execute_watched(given, workspace, None).map(|_| ())
     }
 
-    /// The same, watched after each chunk of time.
+    /// The same, with a search for values that are not finite after each chunk of time.
     fn execute_watched(
         &self,
         given: &Given<'_, F>,
@@ -313,7 +314,8 @@ impl<F: Real> Program<F> {
     }
 }
 
-/// A custom op may refuse the sizes of its arguments, or make another shape of them than it said.
+/// Returns an error if a custom op does not accept the sizes of its arguments, or its result has
+/// another shape than it declared.
 fn accept_sizes(recurrence: &Recurrence, sizes: &[usize]) -> Result<()> {
     let tape = recurrence.tape();
     let live = tape.live(recurrence.output_nodes().map(|(_, id)| id));

@@ -1,4 +1,4 @@
-//! A loop made ready to run on whole vectors, each value in its slot.
+//! Loops prepared to run on whole vectors, with a slot for each value.
 
 #![allow(
     unsafe_code,
@@ -15,7 +15,7 @@ use super::slots::Rows;
 use crate::plan::Operand;
 
 impl<F: Real> Crew<'_, '_, F> {
-    /// Runs the loop of a stage for a single row, if it was made ready for that.
+    /// Runs the loop of a stage for a single row, if it is prepared.
     pub(super) fn narrow(&mut self, (pass, stage): Place, row: usize, times: Range<usize>) -> bool {
         let Some(mut ready) = self.own.narrow[pass][stage].take() else {
             return false;
@@ -32,14 +32,14 @@ impl<F: Real> Crew<'_, '_, F> {
             end: times.end,
             forward: self.job.plan.passes[pass].forward,
         };
-        // SAFETY: the plan names entries inside the buffers, and gives each output to one program;
-        // the slots were made for the vectors of this instruction set.
+        // SAFETY: operands of a plan lie inside the buffers, and each output has one program; the
+        // slots have the width of the vectors of this instruction set.
         unsafe { narrow.run(self.job.isa) };
         self.own.narrow[pass][stage] = Some(ready);
         true
     }
 
-    /// Points a loop at the memory and the matrices of this run.
+    /// Sets the pointers of a loop to the memory and the matrices of this run.
     fn connect(&self, ready: &mut Ready<F>, row: usize) {
         let cursor = |operand: &Operand| self.cursor(operand, row, operand.len);
         for (load, operand) in ready.before.iter_mut().zip(&ready.before_at) {

@@ -1,5 +1,6 @@
-//! Where a number that is not finite began. The program runs once more and is watched; from the outputs
-//! back, the steps at which something happened are then evaluated node by node, from what lies in memory.
+//! The search for the origin of a NaN or an infinity. The program runs once more and is watched.
+//! Then, from the outputs backwards, the steps with incidents are evaluated node by node, from the
+//! values in memory.
 
 #![allow(
     unsafe_code,
@@ -20,16 +21,16 @@ use crate::plan::{Found, Storage};
 use crate::recurrence::{Batch, Given, Memory, Origin, Params, Phases, Turn};
 use crate::shape::Rate;
 
-/// The most steps that are evaluated.
+/// The maximum number of steps that are evaluated.
 const MOST_STEPS: usize = 200;
 
 impl<F: Real> Program<F> {
-    /// Where a number began that is not finite and reaches an output: the error names the operation,
-    /// the step, the sample and the entry. `None` when all outputs are finite.
+    /// Finds the origin of a NaN or an infinity that reaches an output. The error names the
+    /// operation, the step, the sample and the entry. `None` if all outputs are finite.
     ///
-    /// It is meant for data on which [`run`](Self::run) failed with [`Error::NonFiniteValue`]. The
-    /// program runs once more, in the memory of the workspace, so that neither time nor memory grows
-    /// beyond that of a few runs. Of several such places, the first is found.
+    /// Use it on data for which [`run`](Self::run) failed with [`Error::NonFiniteValue`]. The
+    /// program runs once more, in the memory of the workspace, so the time and the memory are those
+    /// of a few runs. Of several origins, the first is returned.
     ///
     /// ```
     /// use bptt::{Batch, Error, Params, Recurrence};
@@ -44,10 +45,10 @@ impl<F: Real> Program<F> {
     /// ```
     ///
     /// # Errors
-    /// As for [`run`](Self::run), numbers that are not finite aside.
+    /// As for [`run`](Self::run), except for values that are not finite.
     ///
     /// # Panics
-    /// When the workspace was made by another program.
+    /// If the workspace was made by another program.
     pub fn find_non_finite(
         &self,
         params: &Params<F>,
@@ -58,7 +59,7 @@ impl<F: Real> Program<F> {
         binding.find_non_finite()
     }
 
-    /// The same for data that was checked.
+    /// The same on checked data.
     pub(super) fn trace(
         &self,
         given: &Given<'_, F>,
@@ -91,7 +92,7 @@ impl<F: Real> Program<F> {
     }
 }
 
-/// The search for the first operation whose value is not finite and reaches an output.
+/// The search for the first operation with a value that is not finite and reaches an output.
 struct Search<'a, 'g, F: Real> {
     program: &'a Program<F>,
     given: &'a Given<'g, F>,
@@ -100,11 +101,11 @@ struct Search<'a, 'g, F: Real> {
     phases: Phases,
     seen: HashSet<(Incident, NodeId)>,
     first: Option<(Turn, Error)>,
-    /// A value of a step that could not be evaluated.
+    /// The first value that was followed to an earlier step: the result if no origin is found.
     beyond: Option<(Turn, Error)>,
 }
 
-/// A step to be evaluated, or the end of the run, and what was not finite there.
+/// A step to evaluate (`None` is the end of the run), and the nodes that were not finite there.
 type Suspects = (Option<Incident>, Vec<NodeId>);
 
 impl<F: Real> Search<'_, '_, F> {
@@ -121,7 +122,8 @@ impl<F: Real> Search<'_, '_, F> {
         Ok(())
     }
 
-    /// What may be not finite: the outputs, those per step where they first are.
+    /// The outputs to examine; those that vary with the step, at the steps where they are not
+    /// finite.
     fn outputs(&mut self) -> Vec<Suspects> {
         let tape = self.program.recurrence.tape();
         let (mut todo, mut others): (Vec<Suspects>, Vec<NodeId>) = Default::default();
@@ -149,7 +151,7 @@ impl<F: Real> Search<'_, '_, F> {
         }
     }
 
-    /// Goes back from a value that is not finite.
+    /// Follows a value that is not finite to its origin.
     fn follow(&mut self, origin: Origin, todo: &mut Vec<Suspects>) -> Result<()> {
         let Origin {
             before,
@@ -167,7 +169,8 @@ impl<F: Real> Search<'_, '_, F> {
         let row = self.workspace.order.iter().position(|s| *s == sample);
         let values = plan.values.iter().filter(|v| v.node == node);
         if tape.ty(node).rate != Rate::Step {
-            // A sum over steps, or a value at an end: the pass before knows where it was lost.
+            // A sum over steps, or a value at the first or last step: the previous pass has
+            // recorded the steps at which it left the pass.
             let sum = values.min_by_key(|v| v.pass);
             let pass = sum.and_then(|v| v.pass.checked_sub(1));
             let terms = tape.node(node).args();
@@ -222,8 +225,9 @@ impl<F: Real> Search<'_, '_, F> {
         Ok(())
     }
 
-    /// Evaluates a step, or the end. Where the run came upon something that is not finite and the evaluation, which
-    /// rounds differently, does not, it is the operation with the largest value.
+    /// Evaluates a step, or the end. If the run found a value that is not finite and the
+    /// evaluation, which rounds differently, does not, the origin is the operation with the largest
+    /// value.
     fn evaluate(
         &self,
         at: Option<Incident>,
@@ -250,14 +254,14 @@ fn keep_first(first: &mut Option<(Turn, Error)>, turn: Turn, error: Error) {
     }
 }
 
-/// The memory of a workspace after a run, and what registers held before a step.
+/// The memory of a workspace after a run, and the recorded values of registers before a step.
 struct Recall<'a, 'g, F: Real> {
     search: &'a Search<'a, 'g, F>,
     at: Option<Incident>,
 }
 
 impl<F: Real> Recall<'_, '_, F> {
-    /// True if a value is in memory at a step, or does not vary with the step.
+    /// Returns true if the value is still in memory at a step, or does not vary with the step.
     fn has(&self, value: &Found, step: usize) -> bool {
         let is_here = |at: Incident| at.step == step && value.pass >= at.pass;
         match self.search.program.plan.buffers[value.operand.buffer].storage {
@@ -267,7 +271,7 @@ impl<F: Real> Recall<'_, '_, F> {
         }
     }
 
-    /// What a register held that is not in memory any more, if it was not finite.
+    /// NaN for the value of a register that is not in memory any more, if it was not finite.
     fn lost(&self, node: NodeId, row: usize, step: usize) -> Option<Value<F>> {
         if self.at.is_some_and(|at| (at.row, at.step) == (row, step)) {
             return None;
@@ -330,7 +334,7 @@ impl<F: Real> Memory<F> for Recall<'_, '_, F> {
         };
         let time = slot.ptr.wrapping_offset(steps * slot.time as isize);
         let first = time.wrapping_add(row * slot.row + operand.start);
-        // SAFETY: the buffer has this row of this step, or a row that stands for all; the run is over.
+        // SAFETY: the buffer has this row at this step, or one row for all; the run has ended.
         let entries = unsafe { std::slice::from_raw_parts(first.cast_const(), operand.len) };
         self.array(node, entries)
     }

@@ -1,4 +1,4 @@
-//! What workers share: threads that wait for work, a barrier, and a way to cut work.
+//! Parallel execution: threads that wait for work, a barrier, and the division of work.
 
 #![allow(
     unsafe_code,
@@ -28,8 +28,8 @@ impl Patience {
     }
 }
 
-/// How often one of `count` workers spins before it lets others run: hardly ever where they share
-/// processors, since who is waited for may then be waiting for this one's.
+/// The number of spins of one of `count` workers before it yields. It is small if there are more
+/// workers than processors, because the awaited worker may need this processor.
 fn patience(count: usize) -> Patience {
     static PROCESSORS: OnceLock<usize> = OnceLock::new();
     let processors = *PROCESSORS.get_or_init(|| {
@@ -40,16 +40,16 @@ fn patience(count: usize) -> Patience {
     Patience { spins }
 }
 
-/// A place where workers wait for each other. They spin, since they wait often and shortly.
+/// A barrier for workers. They spin, because waits are frequent and short.
 #[derive(Debug, Default)]
 pub(super) struct Barrier {
     arrived: AtomicUsize,
     round: AtomicUsize,
-    /// Whether a worker will not come any more.
+    /// True if a worker will not arrive any more.
     broken: AtomicBool,
 }
 
-/// With this a worker unwinds that waited for one who panicked.
+/// The panic of a worker that waits for a worker that panicked.
 struct Abandoned;
 
 impl Barrier {
@@ -76,7 +76,7 @@ impl Barrier {
     }
 }
 
-/// Threads that wait for work. They end with the workspace that they belong to.
+/// Threads that wait for work. They end with their workspace.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     shared: Arc<Shared>,
@@ -86,11 +86,11 @@ pub(super) struct Pool {
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
-    /// Signalled when there is a task.
+    /// Signals a new task.
     changed: Condvar,
-    /// The number of tasks so far; a thread takes each of them once.
+    /// The number of tasks so far; a thread runs each task once.
     tasks: AtomicUsize,
-    /// The threads that are still at the task.
+    /// The number of threads that still run the task.
     busy: AtomicUsize,
 }
 
@@ -101,11 +101,11 @@ struct State {
     is_closing: bool,
 }
 
-/// A function of the number of the thread.
+/// A function of the index of the thread.
 #[derive(Clone, Copy, Debug)]
 struct Task(*const (dyn Fn(usize) + Sync));
 
-// SAFETY: the function may be called by any thread, and lives until all have called it.
+// SAFETY: any thread may call the function, and it lives until all calls have ended.
 unsafe impl Send for Task {}
 
 impl Shared {
@@ -113,7 +113,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the thread of this number does; it has no part in the tasks that were there before it.
+    /// The loop of the thread `index`; tasks up to number `seen` are not its own.
     fn serve(&self, index: usize, mut seen: usize) {
         loop {
             for _ in 0..2_000 {
@@ -134,7 +134,7 @@ impl Shared {
             };
             drop(state);
             seen = self.tasks.load(Ordering::Acquire);
-            // SAFETY: the task is there until no thread is busy with it.
+            // SAFETY: the task lives until no thread is busy.
             let end = catch_unwind(AssertUnwindSafe(|| unsafe { (*task.0)(index) }));
             if let Err(panic) = end
                 && !panic.is::<Abandoned>()
@@ -147,7 +147,7 @@ impl Shared {
 }
 
 impl Pool {
-    /// Starts threads until there are this many, or the system refuses; says how many there are.
+    /// Starts threads until there are `count`, or the system refuses; returns their number.
     pub(super) fn grow(&mut self, count: usize) -> usize {
         while self.threads.len() < count {
             let (shared, index) = (Arc::clone(&self.shared), self.threads.len() + 1);
@@ -191,7 +191,7 @@ impl Drop for Pool {
         self.shared.lock().is_closing = true;
         self.shared.changed.notify_all();
         for thread in self.threads.drain(..) {
-            // Panics were caught; there is nothing to learn from how it ended.
+            // Panics were caught, so the result of the thread is irrelevant.
             drop(thread.join());
         }
     }
@@ -206,7 +206,7 @@ pub(super) fn share(total: usize, index: usize, count: usize) -> Range<usize> {
 mod tests {
     use super::*;
 
-    /// Calls a task with all the numbers below `count`, with a barrier in the middle.
+    /// Calls a task with every index below `count`, with a barrier in the middle.
     fn meet(pool: &mut Pool, count: usize, before: &(dyn Fn(usize) + Sync)) -> usize {
         let (barrier, met) = (Barrier::default(), AtomicUsize::new(0));
         pool.run(&|index| {

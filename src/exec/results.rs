@@ -1,4 +1,5 @@
-//! Outputs out: written to arrays in the order of the samples given, or seen where they are.
+//! The output side of a run: outputs written to arrays in the order of the given samples, or viewed
+//! in place.
 
 #![allow(
     unsafe_code,
@@ -18,15 +19,15 @@ use crate::plan::{OutputSpec, Storage};
 use crate::recurrence::{LOSS, Outputs};
 use crate::shape::Rate;
 
-/// The outputs of a run as views of the memory in which they were computed, by name: `[T, B, …]`,
-/// `[B, …]` or `[…]` as they vary with the step, the sample or neither.
+/// The outputs of a run by name, as views of the memory in which they were computed: `[T, B, …]` if
+/// they vary with the step, `[B, …]` if with the sample only, `[…]` otherwise.
 ///
-/// An output that varies with the sample or the step, of samples that differ in length, is a view
-/// of a copy, in which the samples are in the order given and zeros lie beyond their ends. Nothing
-/// else was copied. A view of an output that varies with the step need not be in standard order.
+/// If the samples differ in length, an output that varies with the sample or the step is a view of
+/// a copy, with the samples in the given order and zeros after their ends. Other outputs are not
+/// copied. The view of an output that varies with the step need not be C-contiguous.
 ///
-/// They are made by [`Binding::run_in_place`](super::Binding::run_in_place) and last until the
-/// workspace is used again.
+/// [`Binding::run_in_place`](super::Binding::run_in_place) returns them. They are valid until the
+/// next use of the workspace.
 #[derive(Clone, Copy, Debug)]
 pub struct OutputViews<'w, F: Real> {
     pub(super) program: &'w Program<F>,
@@ -34,14 +35,15 @@ pub struct OutputViews<'w, F: Real> {
 }
 
 impl<'w, F: Real> OutputViews<'w, F> {
-    /// An output; `None` when there is none of that name, or it went to an array of the caller's.
+    /// An output; `None` if there is none with this name, or if it was written to an array of the
+    /// caller.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<ArrayViewD<'w, F>> {
         let index = self.program.recurrence.output_index(name)?;
         self.view(index)
     }
 
-    /// Every output with its name.
+    /// All outputs with their names, except those written to arrays of the caller.
     pub fn iter(&self) -> impl Iterator<Item = (&'w str, ArrayViewD<'w, F>)> + use<'w, F> {
         let this = *self;
         let specs = this.program.plan.outputs.iter().enumerate();
@@ -51,7 +53,7 @@ impl<'w, F: Real> OutputViews<'w, F> {
     /// The loss.
     ///
     /// # Errors
-    /// [`Error::NoLoss`] when the recurrence has none.
+    /// [`Error::NoLoss`] if the recurrence has no loss.
     pub fn loss(&self) -> Result<F> {
         let loss = self.get(LOSS);
         let loss = loss.and_then(|a| a.first().copied());
@@ -72,12 +74,12 @@ impl<'w, F: Real> OutputViews<'w, F> {
     }
 }
 
-/// Where the outputs of a run go that were given no array.
+/// The destination of outputs without an array of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// To arrays of the workspace.
+    /// Arrays of the workspace.
     Arrays,
-    /// Nowhere, if they can be seen where they are.
+    /// None, if they can be viewed in place.
     Buffers,
 }
 
@@ -100,7 +102,7 @@ impl<F: Real> Program<F> {
             .chain(spec.shape.iter().copied())
     }
 
-    /// Refuses an array that an output does not fit in.
+    /// Returns an error if an array does not have the shape of an output.
     pub(super) fn check_place(
         &self,
         index: usize,
@@ -120,8 +122,8 @@ impl<F: Real> Program<F> {
         })
     }
 
-    /// An output where the last run computed it, when its rows lie there in the order of the
-    /// samples given and none ends before the others.
+    /// A view of an output in place, if its rows are in the order of the given samples and all
+    /// samples have the same length.
     fn in_place<'w>(
         &self,
         spec: &OutputSpec,
@@ -129,7 +131,7 @@ impl<F: Real> Program<F> {
     ) -> Option<ArrayViewD<'w, F>> {
         let (steps, samples) = (workspace.extent.steps, workspace.extent.samples);
         let buffer = spec.operand.buffer;
-        // What is merely passed through is memory of the caller's.
+        // An output that is itself a leaf is in memory of the caller.
         if matches!(self.plan.buffers[buffer].storage, Storage::Leaf(_)) {
             return None;
         }
@@ -157,11 +159,11 @@ impl<F: Real> Program<F> {
         }
         let first = source(spec, slot, 0, 0);
         // SAFETY: the buffer has a row for every step and sample, in memory of the workspace, which
-        // is borrowed for as long as the view.
+        // is borrowed as long as the view lives.
         Some(unsafe { ArrayView::from_shape_ptr(shape.strides(strides), first) })
     }
 
-    /// Takes the outputs out of the buffers, in the order of the samples given.
+    /// Reads the outputs from the buffers, with the samples in the given order.
     pub(super) fn read(
         &self,
         workspace: &mut Workspace<F>,
@@ -209,7 +211,7 @@ impl<F: Real> Program<F> {
         Ok(())
     }
 
-    /// Refuses an output with an entry that is not finite.
+    /// Returns an error if an output has an entry that is not finite.
     fn check_finite(&self, spec: &OutputSpec, array: &ArrayViewD<'_, F>) -> Result<()> {
         if is_finite(self.wide, array) {
             return Ok(());
@@ -229,7 +231,8 @@ impl<F: Real> Program<F> {
             })
     }
 
-    /// Writes an output to an array, the samples in the order given, zeros beyond their ends.
+    /// Writes an output to an array, with the samples in the given order and zeros after their
+    /// ends.
     fn write(&self, spec: &OutputSpec, workspace: &Workspace<F>, to: &mut ArrayViewMutD<'_, F>) {
         let Some(worker) = workspace.workers.first() else {
             return;
@@ -275,7 +278,7 @@ impl<F: Real> Program<F> {
     }
 }
 
-/// The axes of an output before its own.
+/// The number of axes before those of the value: `[T, B]`, `[B]` or none.
 const fn outer_axes(rate: Rate) -> usize {
     match rate {
         Rate::Static => 0,
@@ -284,7 +287,7 @@ const fn outer_axes(rate: Rate) -> usize {
     }
 }
 
-/// Where the entries of an output lie.
+/// A pointer to the first entry of an output in a row.
 fn source<F: Real>(spec: &OutputSpec, slot: &Slot<F>, step: usize, row: usize) -> *const F {
     let steps = step as isize + isize::from(spec.operand.shift);
     let time = slot.ptr.wrapping_offset(steps * slot.time as isize);
@@ -293,13 +296,13 @@ fn source<F: Real>(spec: &OutputSpec, slot: &Slot<F>, step: usize, row: usize) -
 }
 
 fn copy_row<F: Real>(from: *const F, to: &mut [F]) {
-    // SAFETY: an output is kept in full, for every sample and step.
+    // SAFETY: the buffer of an output is full: it has a row for every sample and step.
     unsafe { std::ptr::copy_nonoverlapping(from, to.as_mut_ptr(), to.len()) };
 }
 
-/// Copies a row to an array that is not in standard order.
+/// Copies a row to an array that is not C-contiguous.
 fn scatter<F: Real>(from: *const F, to: &mut ArrayViewMutD<'_, F>) {
-    // SAFETY: as for `copy_row`; nothing is written to the buffers meanwhile.
+    // SAFETY: as for `copy_row`; the buffers are not written meanwhile.
     let from = unsafe { std::slice::from_raw_parts(from, to.len()) };
     for (to, x) in to.iter_mut().zip(from) {
         *to = *x;

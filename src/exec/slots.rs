@@ -1,37 +1,39 @@
-//! Which value of a loop has which slot, when all its values are narrow.
+//! The assignment of slots to the values of a loop, if all its values are narrow.
 //!
-//! What is the same value has the same slot: what a program makes and another uses, a value and
-//! the one that a register carries to the next step, as long as the former is not needed any more
-//! when the latter is made. What does not fit that picture is left in memory and read from there.
+//! Equal values share a slot: the result of one program and the argument of another; a value and
+//! the value that a register carries to the next step, if the old value is not used after the new
+//! one is computed. All other values stay in memory.
 
 use super::interpret::narrow::{PIECES, What};
 use crate::plan::{Instruction, Operand, Plan, Program, Stage};
 use crate::shape::Rate;
 
-/// A product of more terms than this is left to the kernels of matrix products.
+/// The maximum number of terms of a product; the kernels of matrix products are used for longer
+/// ones.
 const TERMS: usize = 256;
 
-/// So are products of more vectors than this.
+/// The maximum number of vectors of a product.
 const VECTORS: usize = 4 * PIECES;
 
-/// A loop of more operations and arguments is left to the kernels: its slots would not stay in cache.
+/// The maximum number of operations and arguments of a loop: the slots of a longer one do not fit
+/// in the cache.
 const OPERATIONS: usize = 2048;
 
 impl Operand {
-    /// Whether both name some entry in common, be it at different steps.
+    /// Returns true if both operands share an entry, possibly at different steps.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         self.buffer == other.buffer
             && self.start < other.start + other.len
             && other.start < self.start + self.len
     }
 
-    /// Its entries at the current step.
+    /// The same entries at the current step.
     const fn now(self) -> Self {
         Self { shift: 0, ..self }
     }
 }
 
-/// An act whose slots are still numbers.
+/// An act with slots as numbers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Draft {
     pub(super) what: What,
@@ -44,19 +46,20 @@ pub(super) struct Draft {
 #[derive(Clone, Debug)]
 pub(super) struct Rows {
     pub(super) pack: usize,
-    /// For each column, the place of its first entry, and from there to the next.
+    /// For each column, the index of its first entry, and the distance to the next entry.
     pub(super) columns: Vec<(usize, usize)>,
 }
 
-/// The loop being made.
+/// The construction of a loop.
 pub(super) struct Maker<'a> {
     pub(super) plan: &'a Plan,
     pub(super) lanes: usize,
-    /// How a register is read that goes the way of the loop.
+    /// The shift of a register that is read in the direction of the loop.
     pub(super) behind: i8,
-    /// What the loop writes, in pieces that are used as a whole.
+    /// The operands written by the loop, split so that each is used as a whole.
     pub(super) atoms: Vec<Operand>,
-    /// Values at hand, by operand, and whether repeated.
+    /// The values in slots: the operand, a flag that is true if the entry is broadcast, and the
+    /// slot.
     pub(super) known: Vec<(Operand, bool, usize)>,
     pub(super) slots: usize,
     pub(super) constants: Vec<(usize, f64)>,
@@ -81,7 +84,7 @@ impl Maker<'_> {
         self.known.iter().find(same).map(|k| k.2)
     }
 
-    /// The slot of a value that the loop does not write, brought there in time.
+    /// The slot of a value that the loop does not write, loaded from memory.
     fn bring(&mut self, operand: Operand, spread: bool) -> usize {
         let slot = self.fresh();
         let list = match operand.rate {
@@ -112,7 +115,7 @@ impl Maker<'_> {
         slot
     }
 
-    /// The slot of a value that is one entry, repeated.
+    /// The slot of a value with one entry, broadcast.
     fn spread(&mut self, operand: Operand) -> usize {
         if let Some(slot) = self.find(&operand, true) {
             return slot;
@@ -134,7 +137,7 @@ impl Maker<'_> {
         });
     }
 
-    /// Notes where a value is that was just made.
+    /// Records the slot of a value that was just computed.
     fn made(&mut self, operand: Operand, slot: usize) {
         self.known
             .retain(|k| k.0.shift != 0 || !k.0.overlaps(&operand));
@@ -172,7 +175,7 @@ impl Maker<'_> {
         }
     }
 
-    /// The slot and the lane of every entry of the vectors of a product.
+    /// Adds the slot and the lane of every entry of the vectors of a product.
     fn entries(&mut self, segments: &[Operand]) {
         for segment in segments {
             let mut done = 0;
@@ -234,7 +237,7 @@ impl Maker<'_> {
                 pieces: group.len(),
                 starts: start.is_some(),
             };
-            // The first argument is the place of the matrix.
+            // The first argument is the start of the matrix.
             let at = [self.matrix; 3];
             self.act(what, at, usize::MAX, None);
             self.matrix += terms * row;
@@ -246,7 +249,7 @@ impl Maker<'_> {
         self.rows.push(Rows { pack, columns });
     }
 
-    /// The slot of what a piece of a product starts from.
+    /// The slot of the initial value of a piece of a product.
     fn begin(&mut self, start: Operand, out: &Operand, piece: &Operand) -> usize {
         let own = Operand {
             start: start.start + piece.start - out.start,
@@ -256,7 +259,7 @@ impl Maker<'_> {
         if own != *piece {
             return self.value(own);
         }
-        // It was made by the loop, or before it in the same place.
+        // The loop computed it, or it was computed before the loop in the same memory.
         self.find(piece, false).unwrap_or_else(|| {
             let slot = self.fresh();
             self.loads.push((own, false, slot));
@@ -296,8 +299,9 @@ impl Maker<'_> {
         }
     }
 
-    /// Gives what a register reads the slot of what it carries, unless that is written before the
-    /// last use of the other. What is left is copied when a step ends.
+    /// Lets the read of a register share the slot of the value carried, unless the value is written
+    /// before the last use of the read. Returns the other pairs, which are copied at the end of a
+    /// step.
     pub(super) fn share(&mut self) -> Vec<(usize, usize)> {
         let mut copies = Vec::new();
         for (value, read) in std::mem::take(&mut self.carried) {
@@ -327,8 +331,8 @@ impl Maker<'_> {
     }
 }
 
-/// What a loop writes, cut so that each piece is used as a whole; `None` when the loop has work of
-/// another kind, or too much.
+/// The operands written by a loop, split so that each is used as a whole; `None` if the loop has
+/// other instructions or is too long.
 pub(super) fn atoms(plan: &Plan, stage: &Stage, lanes: usize) -> Option<Vec<Operand>> {
     let (mut atoms, mut products, mut used) = (Vec::new(), Vec::new(), Vec::new());
     let mut operations = 0;
@@ -376,7 +380,7 @@ pub(super) fn atoms(plan: &Plan, stage: &Stage, lanes: usize) -> Option<Vec<Oper
     }
     let mut once: Vec<Operand> = Vec::new();
     for atom in atoms {
-        // What overlaps without being the same is used as a whole nowhere.
+        // Operands that overlap without being equal cannot be split into such parts.
         if once.iter().any(|o| o.overlaps(&atom) && *o != atom) {
             return None;
         }

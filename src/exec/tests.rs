@@ -1,5 +1,5 @@
-//! Every instruction set, any length of the chunks of time and any number of workers: the executor
-//! computes what the evaluator computes, on random recurrences.
+//! On random recurrences, the executor gives the results of the evaluator for every instruction
+//! set, any length of the chunks of time and any number of workers.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(clippy::print_stdout, reason = "a long run says what it did")]
 
@@ -17,7 +17,7 @@ use crate::recurrence::{Batch, Outputs, Params, Recurrence, Wrt};
 use crate::shape::{Dim, Rate};
 use crate::tape::Role;
 
-/// Random recurrences, over this build of the library instead of the one that the crate of
+/// Random recurrences, for this build of the library and not for the build that the crate of
 /// strategies is linked with.
 #[allow(dead_code, unreachable_pub, reason = "it is written as a crate")]
 #[path = "../../crates/bptt-strategies/src/lib.rs"]
@@ -25,7 +25,7 @@ mod strategy;
 
 use strategy::Instance;
 
-/// Rounding errors are this much larger in `f32` than in `f64`.
+/// The ratio of the rounding errors in `f32` and in `f64`.
 const WIDER: f64 = (1u64 << 29) as f64;
 
 fn norm(a: &ArrayD<f64>) -> f64 {
@@ -33,8 +33,8 @@ fn norm(a: &ArrayD<f64>) -> f64 {
     a.iter().fold(0.0, larger)
 }
 
-/// The largest difference, relative to the largest entry of each array; what is tiny next to the
-/// other arrays is held to the rounding error of those.
+/// The largest difference, relative to the largest entry of each array; arrays much smaller than
+/// the others are compared relative to those.
 fn apart<F: Real>(fast: &Outputs<F>, slow: &Outputs<f64>) -> f64 {
     let floor = 1e-2 * slow.iter().fold(0.0, |m: f64, (_, a)| m.max(norm(a))) + 1e-3;
     slow.iter().fold(0.0, |worst: f64, (name, a)| {
@@ -52,16 +52,16 @@ fn by_output<F: Real>(fast: &Outputs<F>, slow: &Outputs<f64>) -> Vec<(String, f6
     slow.iter().map(apart).collect()
 }
 
-/// What the evaluator says, and how far an executor may be from it.
+/// The results of the evaluator, and the tolerance of an executor.
 struct Truth<'a> {
     instance: &'a Instance,
     slow: Outputs<f64>,
-    /// How far the evaluator in single precision is from itself in double precision.
+    /// The difference between the evaluator in single and in double precision.
     rounding: f64,
 }
 
 impl<'a> Truth<'a> {
-    /// `None` when the numbers are too large for single precision.
+    /// `None` if the numbers are too large for single precision.
     fn of(instance: &'a Instance) -> Option<Self> {
         let (r, i) = (&instance.recurrence, instance);
         let slow = r.evaluate(&i.params, &i.batch).unwrap();
@@ -74,8 +74,9 @@ impl<'a> Truth<'a> {
         })
     }
 
-    /// The distance of what an executor found, as a part of what is allowed: that is 64 times the
-    /// rounding error that the evaluator makes in single precision, in the executor's precision.
+    /// The difference of the results of an executor as a fraction of the tolerance, which is 64
+    /// times the rounding error of the evaluator in single precision, scaled to the precision of
+    /// the executor.
     fn distance<F: Real>(&self, found: &Outputs<F>, what: &str) -> f64 {
         let single = size_of::<F>() == 4;
         let (least, scale) = if single {
@@ -88,8 +89,7 @@ impl<'a> Truth<'a> {
         if error <= allowed {
             return error / allowed;
         }
-        // One rounding error may happen to be small, and on which side of a kink a value is may be
-        // up to rounding.
+        // One rounding error may be small by chance, and rounding may decide the side of a kink.
         let allowed = f64::max(allowed, 64.0 * scale * self.rounding_nearby());
         assert!(
             error <= allowed || self.is_at_a_kink(64.0 * allowed),
@@ -99,7 +99,7 @@ impl<'a> Truth<'a> {
         0.0
     }
 
-    /// The median of the rounding errors of single precision for data like this.
+    /// The median rounding error in single precision for similar data.
     fn rounding_nearby(&self) -> f64 {
         let (r, mut noise) = (&self.instance.recurrence, Noise(5));
         let mut errors: Vec<f64> = (0..9)
@@ -113,7 +113,7 @@ impl<'a> Truth<'a> {
         errors.get(errors.len() / 2).copied().unwrap_or(0.0)
     }
 
-    /// Data no further from this, relative to each number.
+    /// Random data within this relative distance.
     fn nearby(&self, distance: f64, noise: &mut Noise) -> (Params<f64>, Batch<f64>) {
         let i = self.instance;
         let (mut params, mut batch) = (i.params.clone(), i.batch.clone());
@@ -130,7 +130,7 @@ impl<'a> Truth<'a> {
         (params, batch)
     }
 
-    /// Whether data this close lies on the other side of a kink.
+    /// Returns true if data within this distance are on the other side of a kink.
     fn is_at_a_kink(&self, distance: f64) -> bool {
         let Instance {
             recurrence,
@@ -148,8 +148,8 @@ impl<'a> Truth<'a> {
     }
 }
 
-/// Runs in every way there is; the largest distance from the evaluator, as a part of what is
-/// allowed. A run by other workers must be the same to the bit.
+/// Runs an instance in all ways; returns the largest difference from the evaluator as a fraction of
+/// the tolerance. Runs with other numbers of workers must be equal to the last bit.
 fn every_way(i: &Instance) -> f64 {
     let Some(truth) = Truth::of(i) else {
         return 0.0;
@@ -181,7 +181,7 @@ fn in_precision<F: Real>(truth: &Truth<'_>, params: &Params<F>, batch: &Batch<F>
     worst
 }
 
-/// A recurrence, or one derived from it, with the data it needs beside what there is.
+/// An instance of a derived recurrence, with random data for its additional inputs.
 fn derived(i: &Instance, recurrence: Recurrence) -> Instance {
     let mut derived = i.clone();
     let mut noise = Noise(7);
@@ -216,7 +216,7 @@ impl Instance {
         bound.unwrap().sizes().to_vec()
     }
 
-    /// The recurrence, or a derivative of it.
+    /// The recurrence, or one of its derivatives.
     fn order(&self, order: usize) -> Self {
         let r = &self.recurrence;
         match order {
@@ -258,7 +258,7 @@ fn tangents_and_hessian_products_run_in_every_way() {
     for_all(20, 3);
 }
 
-/// A recurrence of the language, all its derivatives, and sequences of different lengths.
+/// Tests a recurrence in the language, with all its derivatives, on sequences of different lengths.
 fn written(source: &str) {
     defined(&Recurrence::parse("written", source).unwrap());
 }
@@ -278,7 +278,7 @@ fn defined(recurrence: &Recurrence) {
     }
 }
 
-/// A vector of one entry and its entry lie in the same place, but a user's op is told them apart.
+/// A vector of one entry and its entry are the same memory, but a custom op gets different shapes.
 #[test]
 fn an_op_of_a_users_own_on_what_has_two_shapes() {
     let op: Arc<dyn CustomOp> = Arc::new(ScalarFunction {
@@ -295,7 +295,7 @@ fn an_op_of_a_users_own_on_what_has_two_shapes() {
     defined(&recurrence.unwrap());
 }
 
-/// They cannot be one pass over memory: the other step may not be there yet.
+/// They cannot be one pass over memory: the value of the other step may not exist yet.
 #[test]
 fn a_value_beside_itself_at_another_step() {
     written("input x\nv = x + x\nloss (advance(v) - v)^2");
@@ -303,7 +303,7 @@ fn a_value_beside_itself_at_another_step() {
     written("input x[3]\nv = exp(x)\nu = advance(v) * v + delay(v)\nloss sum(u * v)");
 }
 
-/// The pass that defines it goes the other way than the register that reads it.
+/// The pass that defines the value has the opposite direction to the register.
 #[test]
 fn a_value_read_against_the_direction_of_its_pass() {
     written(
@@ -316,7 +316,7 @@ fn a_value_read_against_the_direction_of_its_pass() {
     );
 }
 
-/// The instance with other sizes and lengths, when its sizes are free.
+/// The instance with other sizes and lengths, if its sizes are free.
 fn resized(mut i: Instance, seed: usize) -> Instance {
     if i.recurrence.tape().dims().count() == 2 {
         let mut noise = Noise(seed as u64);
@@ -344,7 +344,7 @@ where
     format!("sizes {sizes:?}, lengths {lengths:?}\n{source}")
 }
 
-/// Its parts are added in another pass than the one that reads it, in one place from the first on.
+/// Its parts are added in another pass than the one that reads it, in the same memory.
 #[test]
 fn a_sum_of_two_products_that_is_read_in_a_later_pass() {
     written(
@@ -354,7 +354,7 @@ fn a_sum_of_two_products_that_is_read_in_a_later_pass() {
     );
 }
 
-/// An earlier step of `h` is made again from `o` and `c`, whatever it started from.
+/// The previous `h` is recomputed from `o` and `c`, for any initial value.
 #[test]
 fn a_state_that_is_computed_again() {
     for (kind, start) in [
@@ -371,7 +371,7 @@ fn a_state_that_is_computed_again() {
     }
 }
 
-/// What is computed again takes the place of all that a register was read for.
+/// The recomputed value replaces all reads of the register.
 #[test]
 fn a_delayed_value_that_is_computed_again() {
     written(
@@ -385,7 +385,7 @@ fn a_delayed_value_that_is_computed_again() {
     );
 }
 
-/// Before the first step `c` is zero, and its logarithm not a number; what `h` holds then is zero.
+/// Before the first step `c` is zero and its logarithm is not finite, but the initial `h` is zero.
 #[test]
 fn a_state_that_is_not_computed_again_from_nothing() {
     for f in ["ln(c')", "(1 / c')"] {
@@ -397,7 +397,7 @@ fn a_state_that_is_not_computed_again_from_nothing() {
     }
 }
 
-/// Random recurrences of many sizes for as long as wanted, in every way:
+/// Runs random recurrences of many sizes in all ways, for a given time:
 /// `BPTT_FUZZ_SECONDS=600 cargo test --release --lib -- --ignored --nocapture for_a_while`.
 #[test]
 #[ignore = "runs for as long as BPTT_FUZZ_SECONDS says"]
@@ -416,7 +416,7 @@ fn recurrences_run_in_every_way_for_a_while() {
         let seed = noise.below(usize::MAX);
         let drawn = |i: Instance| if larger { resized(i, seed) } else { i }.order(order);
         let i = drawn(tree.current());
-        // Functions of many large terms may leave the numbers.
+        // Functions of many large terms may overflow.
         if i.recurrence.evaluate(&i.params, &i.batch).is_err() {
             continue;
         }

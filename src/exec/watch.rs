@@ -10,7 +10,7 @@ use crate::plan::{Operand, Plan, Storage};
 use crate::shape::Rate;
 use crate::tape::Tape;
 
-/// A step of a row, in a pass.
+/// A pass, a step and a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Incident {
     pub(super) pass: usize,
@@ -18,17 +18,17 @@ pub(super) struct Incident {
     pub(super) row: usize,
 }
 
-/// A value that a register carries.
+/// A value carried by a register.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Carried {
     pub(super) node: NodeId,
     pub(super) operand: Operand,
-    /// Registers that depend on each other are one group.
+    /// The index of the group; registers that depend on each other are one group.
     pub(super) group: usize,
 }
 
-/// Steps of a row without a gap, at each of which something was not finite: a register of a group, or what
-/// takes a way out of the pass.
+/// Consecutive steps of a row, at each of which a register of a group, or a value that leaves the
+/// pass, was not finite.
 #[derive(Clone, Debug)]
 pub(super) struct Streak<F> {
     /// The group, or, after all groups, the way out.
@@ -41,7 +41,7 @@ pub(super) struct Streak<F> {
     pub(super) before: Vec<F>,
 }
 
-/// What was seen of a pass.
+/// The records of a pass.
 #[derive(Debug)]
 pub(super) struct Seen<F> {
     /// Group by group.
@@ -60,7 +60,7 @@ pub(super) struct Seen<F> {
     pub(super) entries: usize,
 }
 
-/// What a run was seen to do.
+/// The records of a run.
 #[derive(Debug)]
 pub(super) struct Watch<F> {
     pub(super) passes: Vec<Seen<F>>,
@@ -69,7 +69,7 @@ pub(super) struct Watch<F> {
 }
 
 impl<F: Real> Watch<F> {
-    /// Keeps about as much as one number for each step and sample.
+    /// The records take about one number for each step and sample of each pass.
     pub(super) fn new(plan: &Plan, tape: &Tape, numbers: usize) -> Self {
         const LEAST: usize = 1 << 16;
         let mut component = vec![0; tape.len()];
@@ -118,8 +118,8 @@ impl<F: Real> Watch<F> {
         }
     }
 
-    /// Where something that is not finite left a pass on the way to an operand: the ends of each streak, for a
-    /// pass may run against the direction of what it takes out.
+    /// The incidents at which values that are not finite left a pass to an operand: both ends of
+    /// each streak, because a pass may run in the opposite direction to the operand.
     pub(super) fn leaks(&self, pass: usize, to: Operand) -> Vec<Incident> {
         let Some(seen) = self.passes.get(pass) else {
             return Vec::new();
@@ -133,7 +133,8 @@ impl<F: Real> Watch<F> {
         let mut ends: Vec<(usize, usize)> = ends.collect();
         ends.sort_unstable();
         ends.dedup();
-        // From both ends inwards: of very many, only some are looked at.
+        // In order from both ends inwards, because only some of them are examined if there are
+        // many.
         let half = ends.len().div_ceil(2);
         let (early, late) = (ends[..half].iter(), ends[half..].iter().rev());
         let mut late = late.copied();
@@ -147,7 +148,7 @@ impl<F: Real> Watch<F> {
         self.passes.get(pass).map_or(&[], |seen| &seen.carried)
     }
 
-    /// The streak of a group that a step of a row lies in.
+    /// The streak of a group that contains a step of a row.
     pub(super) fn streak(
         &self,
         pass: usize,
@@ -162,7 +163,7 @@ impl<F: Real> Watch<F> {
         })
     }
 
-    /// What a register held when a step of a row began.
+    /// The values of a register before a step of a row, if recorded.
     pub(super) fn before(&self, at: Incident, node: NodeId) -> Option<&[F]> {
         let seen = self.passes.get(at.pass)?;
         let first = seen.before.get(&(at.step, at.row));

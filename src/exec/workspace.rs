@@ -1,4 +1,4 @@
-//! What a run needs beside the plan and the data: memory, and what each worker keeps to itself.
+//! The memory of a run, apart from the plan and the data, and the private memory of each worker.
 
 use std::sync::Arc;
 
@@ -17,40 +17,40 @@ use crate::plan::{Instruction, Plan, Storage};
 use crate::recurrence::{Outputs, Recurrence, View};
 use crate::shape::Rate;
 
-/// The bytes that the buffers of a chunk of time may take together: they should stay in cache.
+/// The maximum size in bytes of the buffers of a chunk of time together: they should stay in cache.
 const CHUNK_BYTES: usize = 1 << 21;
-/// The rows that a product over a chunk should at least have.
+/// The minimum number of rows of a product over a chunk.
 const CHUNK_ROWS: usize = 256;
 
-/// How the entries of a buffer are reached: `ptr + (t − origin) · time + row · row`.
+/// The location of the entries of a buffer: `ptr + (t − origin) · time + row · row`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot<T> {
     pub(super) ptr: *mut T,
     pub(super) time: usize,
     pub(super) row: usize,
-    /// The step that lies at `ptr`.
+    /// The step whose rows begin at `ptr`.
     pub(super) origin: usize,
 }
 
-/// What one worker keeps to itself.
+/// The private memory of one worker.
 #[derive(Debug)]
 pub(super) struct Worker<T> {
     pub(super) slots: Vec<Slot<T>>,
-    /// A table of pointers for each program.
+    /// For each program, a pointer for each place.
     pub(super) tables: Vec<Vec<*mut T>>,
-    /// The entries from one row to the next for each place of a program.
+    /// The entries from one row to the next, for each place of a program.
     pub(super) strides: Vec<usize>,
     pub(super) operands: Vec<Rows<T>>,
     pub(super) stretches: Vec<Stretch<T>>,
-    /// What the next step of a loop reads or writes.
+    /// The memory that the next step of a loop reads or writes.
     pub(super) ahead: Ahead<T>,
     pub(super) actions: Vec<Action<T>>,
     pub(super) cursors: Vec<Cursor<T>>,
-    /// For each stage of each pass, its loop made ready for narrow values.
+    /// For each stage of each pass, its loop prepared for narrow values.
     pub(super) narrow: Vec<Vec<Option<Ready<T>>>>,
-    /// Blocks of registers, then of operands.
+    /// The blocks of registers, then of operands.
     _blocks: Aligned<T>,
-    /// Where the blocks of operands begin, after those of registers.
+    /// The first block of operands, after those of registers.
     pub(super) staging: *mut T,
     pub(super) packing: Aligned<T>,
 }
@@ -60,52 +60,52 @@ pub(super) struct Worker<T> {
 pub(super) struct Extent {
     pub(super) steps: usize,
     pub(super) samples: usize,
-    /// The steps of a chunk of time.
+    /// The number of steps of a chunk of time.
     pub(super) chunk: usize,
 }
 
-/// The memory in which a [`Program`](super::Program) runs. It is made by
-/// [`Program::workspace`](super::Program::workspace), grows at the first run of a size, and is then
-/// used again without allocating.
+/// The memory of runs of a [`Program`]. [`Program::workspace`](super::Program::workspace) makes it;
+/// it grows at the first run of a size, and is then used again without allocation.
 #[derive(Debug)]
 pub struct Workspace<F: Real> {
-    /// That of the program that made it.
+    /// The identity of the program that made the workspace.
     pub(super) identity: Arc<()>,
     pub(super) extent: Extent,
     pub(super) buffers: Vec<Aligned<F>>,
     pub(super) packs: Vec<Aligned<F>>,
-    /// The constants of each program, a block for each.
+    /// The constants of each program, a block each.
     pub(super) constants: Vec<Aligned<F>>,
-    /// Inputs put in another order, or copied because their memory is not in standard order.
+    /// The copies of inputs in another order of samples or another memory layout, or with masked
+    /// entries replaced.
     pub(super) copies: Vec<Aligned<F>>,
     pub(super) classes: Vec<Vec<usize>>,
     pub(super) class_pointers: Vec<*const usize>,
     pub(super) pack_pointers: Vec<*mut F>,
     pub(super) workers: Vec<Worker<F>>,
     pub(super) outputs: Outputs<F>,
-    /// Whether each output of the last run went to an array of the caller's.
+    /// For each output of the last run, true if it was written to an array of the caller.
     pub(super) elsewhere: Vec<bool>,
-    /// Empty between runs: room for the views of the next.
+    /// Empty between runs; the memory is reused for the views of the next run.
     pub(super) views: Vec<Option<View<'static, F>>>,
     pub(super) places: Vec<Option<ArrayViewMutD<'static, F>>>,
-    /// The samples, the longest first.
+    /// The samples, longest first.
     pub(super) order: Vec<usize>,
-    /// The number of samples that are longer than each step.
+    /// For each step, the number of samples that are longer.
     pub(super) active: Vec<usize>,
     pub(super) lengths: Vec<usize>,
     pub(super) threads: usize,
     pub(super) pool: Pool,
 }
 
-// SAFETY: the pointers of a worker lead into memory that no other worker touches between two
+// SAFETY: the pointers of a worker point to memory that no other worker accesses between two
 // barriers.
 #[allow(unsafe_code, reason = "workers are handed to their threads")]
 unsafe impl<T: Real> Send for Worker<T> {}
 
-// SAFETY: the pointers in a workspace lead into its own memory, or are set anew by every run.
+// SAFETY: the pointers of a workspace point to its own memory, or are set by every run.
 #[allow(unsafe_code, reason = "the pointers are its own")]
 unsafe impl<F: Real> Send for Workspace<F> {}
-// SAFETY: nothing is changed through a shared reference.
+// SAFETY: a shared reference changes nothing.
 #[allow(unsafe_code, reason = "a shared workspace is only looked at")]
 unsafe impl<F: Real> Sync for Workspace<F> {}
 
@@ -147,7 +147,7 @@ impl<F: Real> Workspace<F> {
         &self.outputs
     }
 
-    /// The bytes of memory that the workspace holds for values.
+    /// The memory in bytes that the workspace holds for values.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let all = self.buffers.iter().chain(&self.packs).chain(&self.copies);
@@ -155,7 +155,7 @@ impl<F: Real> Workspace<F> {
         all.map(Aligned::bytes).chain(classes).sum()
     }
 
-    /// Makes room for a run of this size, in chunks no longer than it says.
+    /// Reserves memory for a run of this size, in chunks of at most `wanted.chunk` steps.
     pub(super) fn prepare(&mut self, plan: &Plan, isa: Isa, wanted: Extent) -> Result<()> {
         let Extent { steps, samples, .. } = wanted;
         let chunk = chunk::<F>(plan, steps, samples).min(wanted.chunk).max(1);
@@ -163,7 +163,7 @@ impl<F: Real> Workspace<F> {
         if self.extent == extent {
             return Ok(());
         }
-        // Should anything fail, the next run prepares again.
+        // After an error, the next run prepares again.
         self.extent = Extent::default();
         let rows = |storage: Storage| match storage {
             Storage::Leaf(_) => Some(0),
@@ -209,7 +209,7 @@ impl<F: Real> Workspace<F> {
         let (Some(lens), Some(bytes)) = (lens, all) else {
             return check_memory(None);
         };
-        // All of it is asked for at once, so that nothing is filled when it cannot fit.
+        // All memory is requested at once first, so that nothing is filled if it does not fit.
         let mut probe: Vec<u8> = Vec::new();
         let limit = bytes.saturating_sub(1);
         let refused = |_| Error::OutOfMemory { bytes, limit };
@@ -261,7 +261,7 @@ impl<F: Real> Workspace<F> {
         let actions = loops().map(|s| s.body.len()).max().unwrap_or(0);
         let cursors = actions * (operands.max(segments) + 2);
         self.workers.clear();
-        // No number depends on how many there are, should the system refuse more threads.
+        // The results do not depend on the number of threads, if the system refuses more.
         let others = self.pool.grow(self.threads - 1);
         for _ in 0..=others {
             let mut blocks = Aligned::default();
@@ -308,8 +308,8 @@ impl<F: Real> Workspace<F> {
     }
 }
 
-/// The steps of a chunk: what is kept for a chunk only should fit into the cache, and products over
-/// a chunk should have many rows.
+/// The number of steps of a chunk: the chunk buffers should fit into the cache, and products over a
+/// chunk should have many rows.
 fn chunk<F>(plan: &Plan, steps: usize, samples: usize) -> usize {
     let chunked = plan.buffers.iter().filter(|b| b.storage == Storage::Chunk);
     let width: usize = chunked.map(|b| b.width).sum();

@@ -1,7 +1,7 @@
-//! Fused entrywise work: a short program of micro-ops on blocks that stay in the first cache.
+//! Fused entrywise programs: short lists of micro-ops on blocks that stay in the first-level cache.
 //!
-//! A micro-op is a loop over one block. Its operands are pointers in a table: registers,
-//! constants, and, where the rows of an operand follow each other without gaps, memory itself.
+//! A micro-op is a loop over one block. Its operands are pointers in a table: to registers and
+//! constants, and directly to memory if the rows of an operand are contiguous.
 
 #![allow(
     unsafe_code,
@@ -16,10 +16,10 @@ use crate::exec::kernel::{Element, Isa, Kernel, Vector};
 use crate::op::{Entry, EntryVisitor, Number, Pointwise, Scalar};
 use crate::plan::{Code, MicroOp};
 
-/// The entries of a block.
+/// The number of entries of a block.
 pub(crate) const BLOCK: usize = 256;
 
-/// A vector register as the number that the rows of the op table compute with.
+/// A vector register as a [`Number`], for the rows of the op table.
 #[derive(Clone, Copy)]
 struct Lanes<V>(V);
 
@@ -152,27 +152,27 @@ where
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rows<T> {
     pub(crate) ptr: *mut T,
-    /// The entries from one row to the next; zero for a row that is the same for all.
+    /// The entries from one row to the next; zero if all rows are the same.
     pub(crate) stride: usize,
-    /// Whether one entry stands for all of a row.
+    /// True if one entry is broadcast to the whole row.
     pub(crate) spread: bool,
 }
 
-/// A program and the memory it works on.
+/// A program and its operands.
 pub(crate) struct Entrywise<'a, T> {
     pub(crate) ops: &'a [MicroOp],
     /// The number of places before the operands: registers and constants.
     pub(crate) fixed: usize,
-    /// The operands: `inputs` of them are read, the others written.
+    /// The operands: first `inputs` that are read, then those that are written.
     pub(crate) operands: &'a [Rows<T>],
     pub(crate) inputs: usize,
     pub(crate) rows: usize,
     pub(crate) len: usize,
     /// A block for each operand.
     pub(crate) scratch: *mut T,
-    /// A pointer for each place; those of registers and constants are set.
+    /// A pointer for each place; the pointers to registers and constants are set.
     pub(crate) table: &'a mut [*mut T],
-    /// The entries from one row to the next for each place; those of constants are zero.
+    /// The entries from one row to the next, for each place; zero for constants.
     pub(crate) strides: &'a mut [usize],
     /// The number of registers among the places.
     pub(crate) registers: usize,
@@ -182,8 +182,9 @@ impl<T: Element + Scalar> Entrywise<'_, T> {
     /// Runs the program on all rows.
     ///
     /// # Safety
-    /// The operands are valid for `rows` rows of `len` entries (one entry where spread), `scratch`
-    /// for [`BLOCK`] entries for every operand, so is every set pointer of the table, and what is written is touched by no one else.
+    /// The operands are valid for `rows` rows of `len` entries (one entry if broadcast), `scratch`
+    /// is valid for [`BLOCK`] entries per operand, and every pointer set in the table is valid for
+    /// a block. Nothing else accesses the memory that is written.
     #[inline(always)]
     pub(crate) unsafe fn run(self, isa: Isa) {
         isa.dispatch(self);
@@ -195,7 +196,7 @@ impl<T: Element + Scalar> Kernel<T> for Entrywise<'_, T> {
 
     #[inline(always)]
     fn run<V: Vector<Elem = T>>(self) {
-        // SAFETY: the caller of `Entrywise::run` vouches for the memory.
+        // SAFETY: guaranteed by the caller of `Entrywise::run`.
         unsafe { blocks::<V>(self) }
     }
 }
@@ -228,13 +229,13 @@ where
         unsafe { by_rows::<V>(call) };
         return;
     }
-    // Rows at a time, and entries of a row at a time: one of them is the whole or one.
+    // A block has some whole rows, or some entries of one row.
     let (some_rows, some) = if len >= BLOCK {
         (1, BLOCK)
     } else {
         ((BLOCK / len).min(rows), len)
     };
-    // What is the same for every block is put in place once.
+    // Operands that are the same for all blocks are gathered once.
     for (i, operand) in call.operands.iter().enumerate() {
         if operand.stride == 0 && i < call.inputs && (some == len || operand.spread) {
             let block = unsafe { call.scratch.add(i * BLOCK) };
@@ -277,7 +278,7 @@ where
     }
 }
 
-/// Some rows at a time, each of at least one vector, where they lie.
+/// Runs the program on several rows at a time, each of at least one vector, directly in memory.
 #[inline(always)]
 unsafe fn by_rows<V: Vector>(call: Entrywise<'_, V::Elem>)
 where
@@ -312,7 +313,7 @@ where
     }
 }
 
-/// Copies rows of an operand to a block, one after the other.
+/// Copies rows of an operand to a block, without gaps.
 #[inline(always)]
 unsafe fn gather<V: Vector>(
     operand: &Rows<V::Elem>,
@@ -361,8 +362,8 @@ unsafe fn copy<V: Vector>(from: *const V::Elem, to: *mut V::Elem, len: usize) {
     }
 }
 
-/// The arithmetic of a micro-op on one vector of each argument. A trait rather than a closure, since
-/// its method must be inlined where the vector instructions are.
+/// The arithmetic of a micro-op on one vector per argument. It is a trait and not a closure,
+/// because its method must be inlined into the function with the vector instructions.
 pub(super) trait Micro<T>: Copy {
     const ARGS: usize;
     fn call<V: Vector<Elem = T>>(self, a: V, b: V, c: V) -> V;
@@ -406,16 +407,16 @@ impl<T: Element + Scalar, E: Entry> Micro<T> for Row<E> {
     }
 }
 
-/// Where a micro-op finds its arguments, and what becomes of what it makes.
+/// The source of the arguments of a micro-op, and the use of its result.
 pub(super) trait Operands<V: Vector> {
     type Output;
 
     /// # Safety
-    /// What it is made of is valid.
+    /// The operands are valid.
     unsafe fn each<M: Micro<V::Elem>>(self, micro: M) -> Self::Output;
 }
 
-/// A row of the op table at its operands.
+/// A row of the op table applied to operands.
 struct At<V, O>(O, PhantomData<V>);
 
 impl<V: Vector, O: Operands<V>> EntryVisitor for At<V, O>
@@ -425,12 +426,12 @@ where
     type Output = O::Output;
     #[inline(always)]
     fn visit<E: Entry>(self, entry: E) -> O::Output {
-        // SAFETY: the caller of `value` vouches for the operands.
+        // SAFETY: guaranteed by the caller of `value`.
         unsafe { self.0.each(Row(entry)) }
     }
 }
 
-/// What a micro-op makes of its operands.
+/// Applies a micro-op to operands.
 ///
 /// # Safety
 /// The operands are valid.
@@ -459,13 +460,13 @@ struct Loop<'a, T> {
     extent: &'a Extent<'a, T>,
 }
 
-/// The blocks of a program, the same for all its micro-ops.
+/// The blocks of a program, shared by all its micro-ops.
 pub(super) struct Extent<'a, T> {
     table: &'a [*mut T],
-    /// The entries from one row to the next for each place, if there are several rows.
+    /// The entries from one row to the next, for each place; used if there are several rows.
     strides: &'a [usize],
     rows: usize,
-    /// The entries of a row.
+    /// The number of entries of a row.
     count: usize,
 }
 
@@ -474,7 +475,7 @@ impl<V: Vector> Operands<V> for Loop<'_, V::Elem> {
     #[inline(always)]
     unsafe fn each<M: Micro<V::Elem>>(self, micro: M) {
         let each = Each { this: self, micro };
-        // Several arguments: cheap, so that a call would take as long as the work.
+        // An operation of several arguments is cheap: a call would take as long as the work.
         if M::ARGS > 1 {
             each.run::<V>();
         } else {
@@ -483,9 +484,9 @@ impl<V: Vector> Operands<V> for Loop<'_, V::Elem> {
     }
 }
 
-/// A micro-op on its blocks. An elementary function is a function of its own: inlined, they would be
-/// most of the machine code of the library, and in a debug build their locals would add up in one
-/// frame of a megabyte.
+/// A micro-op on its blocks. Each elementary function is a separate function: inlined, they would
+/// be most of the machine code of the library, and in a debug build their locals would take a
+/// megabyte of one stack frame.
 struct Each<'a, T, M> {
     this: Loop<'a, T>,
     micro: M,
@@ -496,7 +497,7 @@ impl<T: Element, M: Micro<T>> Kernel<T> for Each<'_, T, M> {
 
     #[inline(always)]
     fn run<V: Vector<Elem = T>>(self) {
-        // SAFETY: the caller of `value` vouches for the blocks.
+        // SAFETY: guaranteed by the caller of `value`.
         unsafe { each::<V, M>(&self.this, self.micro) }
     }
 }
@@ -513,17 +514,17 @@ impl<'a, T: Element + Scalar> Extent<'a, T> {
         }
     }
 
-    /// Some micro-ops, one after the other.
+    /// Runs some micro-ops in order.
     ///
     /// # Safety
-    /// Every place that the ops name is valid for these entries.
+    /// All places of the ops are valid for these entries.
     #[inline(always)]
     pub(super) unsafe fn run<V: Vector<Elem = T>>(&self, ops: &[MicroOp]) {
         V::outline(Run { extent: self, ops });
     }
 }
 
-/// Micro-ops on the same blocks: one function for all places that run programs.
+/// Micro-ops on the same blocks: one function for all callers.
 struct Run<'a, T> {
     extent: &'a Extent<'a, T>,
     ops: &'a [MicroOp],
@@ -539,13 +540,13 @@ impl<T: Element + Scalar> Kernel<T> for Run<'_, T> {
                 op,
                 extent: self.extent,
             };
-            // SAFETY: the caller of `Extent::run` vouches for the blocks.
+            // SAFETY: guaranteed by the caller of `Extent::run`.
             unsafe { value::<V, _>(op.code, this) };
         }
     }
 }
 
-/// One micro-op on every entry of its blocks; the last vector of a row may be partial.
+/// Applies one micro-op to all entries of its blocks; the last vector of a row may be partial.
 #[inline(always)]
 unsafe fn each<V: Vector, M: Micro<V::Elem>>(this: &Loop<'_, V::Elem>, micro: M) {
     let Loop { op, extent } = this;
@@ -565,7 +566,7 @@ unsafe fn each<V: Vector, M: Micro<V::Elem>>(this: &Loop<'_, V::Elem>, micro: M)
     }
 }
 
-/// One micro-op on a row of three arguments and of the result.
+/// Applies one micro-op to a row of three arguments and of the result.
 #[inline(always)]
 unsafe fn row<V: Vector, M: Micro<V::Elem>>(blocks: [*mut V::Elem; 4], count: usize, micro: M) {
     let [a, b, c, to] = blocks;
@@ -581,7 +582,7 @@ unsafe fn row<V: Vector, M: Micro<V::Elem>>(blocks: [*mut V::Elem; 4], count: us
             i += V::LANES;
         };
     }
-    // What takes several arguments is cheap, and counting would take as long as the work.
+    // An operation of several arguments is cheap: counting would take as long as the work.
     while M::ARGS > 1 && i + 4 * V::LANES <= count {
         vector!();
         vector!();

@@ -1,6 +1,6 @@
-//! The instructions of a plan, run over vectors: fused programs, small products and moves, and
+//! The instructions of a plan, executed on vectors: fused programs, small products and copies, and
 //! whole loops of a single row. Only the files of this folder and the kernels below it work on
-//! vectors; each says why it needs `unsafe`.
+//! vectors; each states why it needs `unsafe`.
 
 pub(super) mod entrywise;
 pub(super) mod narrow;

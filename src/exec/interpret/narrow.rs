@@ -1,10 +1,10 @@
 //! A loop over time of a single row whose values each fit one vector.
 //!
-//! With so few entries the arithmetic is little and what lies between the operations is all:
-//! finding operands, and waiting for what was just stored in parts. Here every value has a slot, a
-//! whole vector in memory that never moves; what is computed in a step, or carried to the next, is
-//! read from its slot as it was stored, and memory proper is touched only to bring in what comes
-//! from elsewhere and to put away what is kept.
+//! With few entries, most of the time is spent between the operations: on finding operands, and on
+//! waiting for vectors that were stored in parts. Here every value has a slot, a whole vector at a
+//! fixed address. A value computed in a step, or carried to the next, is read from its slot as it
+//! was stored. Other memory is accessed only for values from outside the loop and values that are
+//! kept.
 
 #![allow(
     unsafe_code,
@@ -17,53 +17,53 @@ use crate::exec::kernel::{Element, Isa, Kernel, Vector};
 use crate::op::Scalar;
 use crate::plan::Code;
 
-/// The most vectors that one product makes.
+/// The maximum number of vectors that one product computes at a time.
 pub(crate) const PIECES: usize = 4;
 
-/// A value brought from memory into its slot.
+/// A value to load from memory into its slot.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load<T> {
     pub(crate) from: Cursor<T>,
-    /// Whether one entry fills the slot.
+    /// True if one entry is broadcast to the whole slot.
     pub(crate) spread: bool,
     pub(crate) to: *mut T,
 }
 
-/// What an act does.
+/// The operation of an act.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum What {
     /// A micro-op on whole vectors.
     Micro(Code),
-    /// A value brought from memory, since it was put together there.
+    /// A load from memory, for a value that was assembled there.
     Load,
-    /// A single entry repeated.
+    /// A broadcast of a single entry.
     Spread,
-    /// `terms` numbers, each times a row of a matrix of as many vectors as there are `pieces`.
+    /// The sum of `terms` numbers, each times a row of a matrix of `pieces` vectors.
     Product {
         first_term: usize,
         terms: usize,
         first_piece: usize,
         pieces: usize,
-        /// Whether it starts from something.
+        /// True if there is an initial value.
         starts: bool,
     },
 }
 
-/// One thing that is done at every step.
+/// One operation of a step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Act<T> {
     pub(crate) what: What,
-    /// The arguments' slots; of a product the matrix.
+    /// The slots of the arguments; for a product, the matrix.
     pub(crate) from: [*const T; 3],
     pub(crate) to: *mut T,
-    /// Where the entries of the value are in memory.
+    /// The memory of the value.
     pub(crate) memory: Cursor<T>,
 }
 
-/// A vector that a product makes.
+/// One vector of the result of a product.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Piece<T> {
-    /// The slot of what it starts from, if anything; it may be its own.
+    /// The slot of the initial value, if any; it may be `slot`.
     pub(crate) start: *const T,
     pub(crate) slot: *mut T,
     pub(crate) memory: Cursor<T>,
@@ -71,27 +71,27 @@ pub(crate) struct Piece<T> {
 
 /// The loop.
 pub(crate) struct Narrow<'a, T> {
-    /// What is the same at every step, or holds the value before the first.
+    /// The loads before the first step: constants, and initial values.
     pub(crate) before: &'a [Load<T>],
-    /// What is brought from memory at the start of every step.
+    /// The loads at the start of every step.
     pub(crate) loads: &'a [Load<T>],
     pub(crate) acts: &'a [Act<T>],
     pub(crate) terms: &'a [*const T],
     pub(crate) pieces: &'a [Piece<T>],
-    /// Slots copied when a step has ended: from, to.
+    /// The slots copied at the end of a step, from the first to the second.
     pub(crate) carried: &'a [(*const T, *mut T)],
-    /// The step whose operands hold the values before the first.
+    /// The step whose operands have the values before the first step.
     pub(crate) first: usize,
     pub(crate) end: usize,
     pub(crate) forward: bool,
 }
 
 impl<T: Element + Scalar> Narrow<'_, T> {
-    /// Runs all the steps.
+    /// Runs all steps.
     ///
     /// # Safety
-    /// Operands are valid at every step and have no more entries than a vector has lanes; slots
-    /// have as many entries as a vector; what is written is touched by no one else.
+    /// The operands are valid at every step and have at most as many entries as a vector has lanes;
+    /// the slots have the size of a vector; nothing else accesses the memory that is written.
     pub(crate) unsafe fn run(self, isa: Isa) {
         isa.dispatch(self);
     }
@@ -110,7 +110,7 @@ impl<T: Element + Scalar> Kernel<T> for Narrow<'_, T> {
                 self.end - 1 - i
             }
         };
-        // SAFETY: the caller of `Narrow::run` vouches for slots and operands.
+        // SAFETY: guaranteed by the caller of `Narrow::run`.
         unsafe {
             for load in self.before {
                 bring::<V>(load, nth(0));
@@ -198,7 +198,8 @@ impl<T: Element + Scalar> Narrow<'_, T> {
     }
 }
 
-/// Some pieces of a product, each entry one chain over the terms as in every other product.
+/// Computes some pieces of a product. Each entry is one chain over the terms, as in every other
+/// product.
 #[inline(always)]
 unsafe fn product<V: Vector, const N: usize>(
     terms: &[*const V::Elem],

@@ -1,4 +1,4 @@
-//! Work on single rows that is neither a large product nor entrywise: moves and small products.
+//! Operations on single rows: copies and small products.
 
 #![allow(unsafe_code, reason = "rows are reached through pointers and strides")]
 
@@ -12,12 +12,12 @@ fn offset(at: &Strides, i: usize, j: usize, class: usize) -> usize {
 /// Copies the entries of a move.
 ///
 /// # Safety
-/// Both sides are valid for the entries that the move names, for this class.
+/// Both sides are valid for the entries of the move, for this class.
 pub(crate) unsafe fn copy<T: Copy>(moved: &Move, from: *const T, to: *mut T, class: usize) {
     let [rows, columns] = moved.extent;
     let along = |at: &Strides| if columns == 1 { at.rows } else { at.columns };
     if along(&moved.from) == 1 && along(&moved.to) == 1 {
-        // Entries that follow each other on both sides are copied at once.
+        // Entries that are contiguous on both sides are copied at once.
         let (runs, len) = if columns == 1 {
             (1, rows)
         } else {
@@ -42,7 +42,7 @@ pub(crate) unsafe fn copy<T: Copy>(moved: &Move, from: *const T, to: *mut T, cla
     }
 }
 
-/// Adds the entries of a move to what is there.
+/// Adds the entries of a move to the destination.
 ///
 /// # Safety
 /// As for [`copy`].
@@ -64,13 +64,13 @@ pub(crate) unsafe fn add<T: Element>(moved: &Move, from: *const T, to: *mut T, c
 pub(crate) struct Contraction<T> {
     pub(crate) contract: Contract,
     pub(crate) a: *const T,
-    /// `None`: the sum of the entries of `a`.
+    /// `None` for the sum of the entries of `a`.
     pub(crate) b: Option<*const T>,
     pub(crate) out: *mut T,
     pub(crate) rows: usize,
-    /// The entries of a row of a and b.
+    /// The number of entries of a row of `a` and of `b`.
     pub(crate) lens: [usize; 2],
-    /// The entries from one row to the next of a, b and the result.
+    /// The entries from one row to the next, of `a`, `b` and the result.
     pub(crate) strides: [usize; 3],
 }
 
@@ -83,7 +83,7 @@ impl<T: Element> Kernel<T> for Contraction<T> {
             Some(b) if self.contract.strong => self.strong::<V>(b),
             _ => {
                 for row in 0..self.rows {
-                    // SAFETY: whoever made the contraction vouches for its operands.
+                    // SAFETY: guaranteed by the maker of the contraction.
                     unsafe { self.row::<V>(row) };
                 }
             }
@@ -92,12 +92,12 @@ impl<T: Element> Kernel<T> for Contraction<T> {
 }
 
 impl<T: Element> Contraction<T> {
-    /// The rows of a product in which a zero wins against an infinity. A row of finite entries is one
-    /// of the plain product, bit for bit.
+    /// Computes the rows of a strong product (zero times infinity is zero). For a row of finite
+    /// entries, it is the plain product, bit for bit.
     #[inline(always)]
     fn strong<V: Vector<Elem = T>>(&self, b: *const T) {
         for row in 0..self.rows {
-            // SAFETY: whoever made the contraction vouches for its operands.
+            // SAFETY: guaranteed by the maker of the contraction.
             let (left, right, out) = unsafe {
                 (
                     self.a.add(row * self.strides[0]),
@@ -157,13 +157,13 @@ impl<T: Element> Contraction<T> {
 }
 
 impl<T: Element> Contraction<T> {
-    /// A row where something is not finite: nothing is added where a factor is zero.
+    /// A row with entries that are not finite: terms with a zero factor are skipped.
     unsafe fn strong_row(&self, left: *const T, right: *const T, out: *mut T) {
         let Contract { m, k, n, a, b, .. } = self.contract;
         for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
             let mut sum = T::ZERO;
             for l in 0..k {
-                // SAFETY: whoever made the contraction vouches for its operands.
+                // SAFETY: guaranteed by the maker of the contraction.
                 let (x, y) = unsafe {
                     (
                         *left.add(i * a[0] + l * a[1]),
@@ -180,7 +180,7 @@ impl<T: Element> Contraction<T> {
 }
 
 /// A sum of many numbers. In `f32`, the rounding error of each addition is added to the next number
-/// (Kahan 1965), so that the error of the sum does not grow with their count.
+/// (Kahan 1965), so the error of the sum does not grow with the number of terms.
 #[derive(Clone, Copy)]
 struct Sum<T> {
     sum: T,
@@ -201,14 +201,14 @@ impl<T: Element> Sum<T> {
         let sum = self.sum + x;
         let part = sum - self.sum;
         let lost = (self.sum - (sum - part)) + (x - part);
-        // An infinity loses nothing.
+        // An infinity has no rounding error.
         let is_finite = lost * T::ZERO == T::ZERO;
         let lost = if is_finite { lost } else { T::ZERO };
         Self { sum, lost }
     }
 }
 
-/// The same in each lane.
+/// A [`Sum`] in each lane.
 #[derive(Clone, Copy)]
 struct Sums<V>(Sum<V>);
 
@@ -239,17 +239,18 @@ impl<V: Vector> Sums<V> {
     }
 }
 
-/// True if all entries are finite: zero times each is then zero.
+/// Returns true if all entries are finite: zero times each is then zero.
 ///
 /// # Safety
-/// They are valid for reading.
+/// The entries are valid for reading.
 unsafe fn is_finite<T: Element>(x: *const T, len: usize) -> bool {
-    // SAFETY: the caller vouches for it.
+    // SAFETY: guaranteed by the caller.
     (0..len).all(|i| unsafe { *x.add(i) } * T::ZERO == T::ZERO)
 }
 
-/// Adds a sum of outer products in which a zero wins against an infinity, if anything is not finite;
-/// otherwise any product will do, and nothing is done. Every element is one chain of fused multiply-adds.
+/// Adds a strong sum of outer products (zero times infinity is zero), if an entry is not finite.
+/// Otherwise, it does nothing and returns false, because the plain product is the same. Every
+/// element is one chain of fused multiply-adds.
 ///
 /// # Safety
 /// `a` and `b` are valid for reading `rows` rows, `c` for reading and writing the result.
@@ -259,7 +260,7 @@ pub(crate) unsafe fn strong_outer<T: Element + Scalar>(
     c: *mut T,
     rows: usize,
 ) -> bool {
-    // SAFETY: the caller vouches for all entries.
+    // SAFETY: guaranteed by the caller.
     let row = |x: Columns<T>, row: usize| unsafe { x.ptr.add(row * x.stride) };
     let is_plain = |x: Columns<T>| (0..rows).all(|r| unsafe { is_finite(row(x, r), x.columns) });
     if is_plain(a) && is_plain(b) {
@@ -322,14 +323,14 @@ impl<T: Element> Kernel<T> for LongProduct<T> {
         let mut sums = Sums::<V>::zero();
         for from in (0..self.n).step_by(most) {
             let n = most.min(self.n - from);
-            // SAFETY: whoever made it vouches for `n` entries.
+            // SAFETY: guaranteed by the maker, for `n` entries.
             sums = sums.add(unsafe { products::<V>(self.a.add(from), self.b.add(from), n) });
         }
         sums.0.sum.sum()
     }
 }
 
-/// Sums of products, a sum in each lane.
+/// The sums of products in each lane.
 ///
 /// # Safety
 /// `a` and `b` are valid for reading `n` entries.
@@ -385,10 +386,11 @@ unsafe fn combine<V: Vector>(
     }
 }
 
-/// Adds an entry of every row to what is there, one after the other.
+/// Adds one entry of every row to `out`, one after the other.
 ///
 /// # Safety
-/// `from` is valid for reading `rows` entries `stride` apart, `out` and `lost` for reading and writing one.
+/// `from` is valid for reading `rows` entries, `stride` apart; `out` and `lost` are valid for
+/// reading and writing one entry.
 pub(crate) unsafe fn chain<T: Element>(
     from: *const T,
     stride: usize,
@@ -410,16 +412,16 @@ pub(crate) unsafe fn chain<T: Element>(
     }
 }
 
-/// How many rows are added up at a time.
+/// The number of rows added at a time.
 const TOGETHER: usize = 8;
 
-/// Adds up rows.
+/// A sum of rows.
 pub(crate) struct SumRows<T> {
     pub(crate) from: *const T,
     pub(crate) stride: usize,
     pub(crate) rows: usize,
     pub(crate) len: usize,
-    /// Where the sum is added to.
+    /// The destination, to which the sum is added.
     pub(crate) out: *mut T,
     /// The rounding error of the sum so far.
     pub(crate) lost: *mut T,
@@ -430,7 +432,7 @@ impl<T: Element> Kernel<T> for SumRows<T> {
 
     #[inline(always)]
     fn run<V: Vector<Elem = T>>(self) {
-        // SAFETY: whoever made it vouches for its operands.
+        // SAFETY: guaranteed by the maker.
         unsafe {
             if self.len == 1 && self.stride == 1 {
                 self.entries::<V>();
@@ -442,7 +444,7 @@ impl<T: Element> Kernel<T> for SumRows<T> {
 }
 
 impl<T: Element> SumRows<T> {
-    /// Sums of entries that follow each other: every sixteenth in a chain, on any machine.
+    /// Sums contiguous entries: every sixteenth entry in one chain, on any machine.
     #[inline(always)]
     unsafe fn entries<V: Vector<Elem = T>>(&self) {
         let mut sums = [Sums::<V>::zero(); MAX_LANES];
@@ -468,7 +470,7 @@ impl<T: Element> SumRows<T> {
             both[1][j] = sum.0.lost;
         }
         let [sum, lost] = both.map(|mut x| {
-            // Halves are added until one is left.
+            // Halves are added until one vector is left.
             let mut n = sums.len();
             while n > 1 {
                 n /= 2;
@@ -482,11 +484,11 @@ impl<T: Element> SumRows<T> {
         unsafe { chain(&raw const all, 0, 1, (self.out, self.lost)) };
     }
 
-    /// Sums of rows, as they lie in memory; of every column in the same order.
+    /// Sums rows in the order of memory, each column in the same order.
     #[inline(always)]
     unsafe fn columns<V: Vector<Elem = T>>(&self) {
         let whole = self.rows - self.rows % TOGETHER;
-        // SAFETY: whoever made it vouches for its operands.
+        // SAFETY: guaranteed by the maker.
         unsafe {
             if self.len <= V::LANES {
                 let mut sums = self.sums::<V>(0, self.len);
@@ -509,10 +511,10 @@ impl<T: Element> SumRows<T> {
         }
     }
 
-    /// Adds one row, or so many that are added up at a time.
+    /// Adds one row, or [`TOGETHER`] rows if `SOME`.
     ///
     /// # Safety
-    /// As for the whole; there are these rows.
+    /// As for the whole; these rows exist.
     #[inline(always)]
     unsafe fn add<V: Vector<Elem = T>, const SOME: bool>(&self, row: usize) {
         for j in (0..self.len).step_by(V::LANES) {
@@ -532,7 +534,7 @@ impl<T: Element> SumRows<T> {
     /// The sums of `n` columns so far.
     ///
     /// # Safety
-    /// There are these columns.
+    /// These columns exist.
     #[inline(always)]
     unsafe fn sums<V: Vector<Elem = T>>(&self, column: usize, n: usize) -> Sums<V> {
         unsafe {
@@ -543,10 +545,10 @@ impl<T: Element> SumRows<T> {
         }
     }
 
-    /// Puts the sums of `n` columns in their place.
+    /// Stores the sums of `n` columns.
     ///
     /// # Safety
-    /// There are these columns.
+    /// These columns exist.
     #[inline(always)]
     unsafe fn keep<V: Vector<Elem = T>>(&self, sums: Sums<V>, column: usize, n: usize) {
         let places = [(sums.0.sum, self.out), (sums.0.lost, self.lost)];
@@ -562,10 +564,10 @@ impl<T: Element> SumRows<T> {
     }
 }
 
-/// The sum of [`TOGETHER`] rows that are `stride` apart, of which there are `n` columns.
+/// The sum of [`TOGETHER`] rows, `stride` apart, of `n` columns.
 ///
 /// # Safety
-/// They are valid for reading.
+/// The rows are valid for reading.
 #[inline(always)]
 unsafe fn some<V: Vector>(from: *const V::Elem, stride: usize, n: usize) -> V {
     let mut sums = [V::splat(V::Elem::ZERO); TOGETHER];
@@ -582,7 +584,7 @@ unsafe fn some<V: Vector>(from: *const V::Elem, stride: usize, n: usize) -> V {
     sums[0]
 }
 
-/// The first `n` lanes, most often all.
+/// Loads the first `n` lanes, most often all.
 ///
 /// # Safety
 /// As for [`Vector::load_partial`].

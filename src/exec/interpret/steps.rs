@@ -1,7 +1,7 @@
-//! A whole loop over time of a single row, inside one function.
+//! A whole loop over time of a single row, in one function.
 //!
-//! A recurrence of few entries spends its time on the way to the arithmetic. Here that way is short:
-//! the operands of every step are one addition away, and nothing is called that is not needed.
+//! A recurrence of few entries spends most of its time on overhead. Here the overhead is small: the
+//! operands of the next step are one addition away, and there are few calls.
 
 #![allow(
     unsafe_code,
@@ -17,7 +17,7 @@ use crate::exec::kernel::{Element, Isa, Kernel, Vector};
 use crate::op::Scalar;
 use crate::plan::MicroOp;
 
-/// A product that makes no more than one vector, of no more terms than this, is computed in place.
+/// The maximum number of terms of a product of at most one vector that is computed inline.
 const IN_PLACE: usize = 32;
 
 /// An operand that moves from step to step.
@@ -27,7 +27,7 @@ pub(crate) struct Cursor<T> {
     pub(crate) ptr: *mut T,
     /// The entries from one step to the next.
     pub(crate) stride: usize,
-    /// The number of entries; 0 for one entry that stands for all.
+    /// The number of entries; 0 for one entry that is broadcast.
     pub(crate) len: usize,
 }
 
@@ -38,27 +38,27 @@ impl<T> Cursor<T> {
     }
 }
 
-/// What is done at every step.
+/// An operation of a step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Action<T> {
-    /// A fused program: its number among the programs, and its operands among the cursors.
+    /// A fused program: its index among the programs, and its operands among the cursors.
     Program {
         program: usize,
         first: usize,
         count: usize,
     },
-    /// A product: the result, what it starts from, then the segments, among the cursors.
+    /// A product: the result, the initial value if any, and the segments, among the cursors.
     Product {
         first: usize,
         count: usize,
         b: *const T,
         panels: Panels,
-        /// Whether it starts from something.
+        /// True if there is an initial value.
         starts: bool,
     },
 }
 
-/// A program as the loop needs it.
+/// The programs, as used by the loop.
 pub(crate) trait Programs {
     fn ops(&self, program: usize) -> &[MicroOp];
     fn len(&self, program: usize) -> usize;
@@ -69,9 +69,9 @@ pub(crate) struct Steps<'a, T, P> {
     pub(crate) actions: &'a [Action<T>],
     pub(crate) cursors: &'a [Cursor<T>],
     pub(crate) programs: &'a P,
-    /// For each program a pointer for each place; those of registers and constants are set.
+    /// For each program, a pointer for each place; the pointers to registers and constants are set.
     pub(crate) tables: &'a mut [Vec<*mut T>],
-    /// Space for the segments of a product.
+    /// Memory for the segments of a product.
     pub(crate) stretches: &'a mut Vec<Stretch<T>>,
     /// A block for each operand of a program.
     pub(crate) scratch: *mut T,
@@ -81,11 +81,11 @@ pub(crate) struct Steps<'a, T, P> {
 }
 
 impl<T: Element + Scalar, P: Programs> Steps<'_, T, P> {
-    /// Runs all the steps.
+    /// Runs all steps.
     ///
     /// # Safety
-    /// The operands are valid at every step, programs have no more than [`BLOCK`] entries, and
-    /// what is written is touched by no one else.
+    /// The operands are valid at every step, programs have at most [`BLOCK`] entries, and nothing
+    /// else accesses the memory that is written.
     pub(crate) unsafe fn run(self, isa: Isa) {
         isa.dispatch(self);
     }
@@ -103,7 +103,7 @@ impl<T: Element + Scalar, P: Programs> Kernel<T> for Steps<'_, T, P> {
                 self.end - 1 - i
             };
             for action in self.actions {
-                // SAFETY: the caller of `Steps::run` vouches for the operands.
+                // SAFETY: guaranteed by the caller of `Steps::run`.
                 unsafe {
                     match *action {
                         Action::Program {
@@ -179,7 +179,7 @@ impl<T: Element + Scalar, P: Programs> Steps<'_, T, P> {
     }
 }
 
-/// A product that makes at most one vector, in the same order as every other.
+/// A product of at most one vector, in the same order of terms as every other product.
 #[inline(always)]
 unsafe fn product<V: Vector>(
     c: Cursor<V::Elem>,
