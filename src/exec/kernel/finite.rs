@@ -1,13 +1,13 @@
-//! Whether all of many numbers are finite.
+//! A test that all numbers of a slice are finite.
 
 #![allow(unsafe_code, reason = "vectors are loaded from a slice")]
 
 use super::{Element, Isa, Kernel, Vector};
 
-/// How many vectors are looked at together, so that none waits for the one before.
+/// The number of vectors added at once, so that none waits for the previous one.
 const TOGETHER: usize = 4;
 
-/// Whether no number is infinite or none at all: zero times each is zero then.
+/// Returns true if no number is infinite or NaN: zero times each is then zero.
 pub(crate) fn all_finite<T: Element>(isa: Isa, x: &[T]) -> bool {
     isa.dispatch(AllFinite(x))
 }
@@ -24,7 +24,7 @@ impl<T: Element> Kernel<T> for AllFinite<'_, T> {
         let (x, mut i) = (self.0, 0);
         while i + TOGETHER * V::LANES <= x.len() {
             for (v, sum) in sums.iter_mut().enumerate() {
-                // SAFETY: all of these vectors lie inside the slice.
+                // SAFETY: all of these vectors are inside the slice.
                 let x = unsafe { V::load(x.as_ptr().add(i + v * V::LANES)) };
                 *sum = *sum + x * zero;
             }
@@ -36,7 +36,7 @@ impl<T: Element> Kernel<T> for AllFinite<'_, T> {
         }
         while i < x.len() {
             let rest = V::LANES.min(x.len() - i);
-            // SAFETY: as many numbers are left.
+            // SAFETY: `rest` numbers are left.
             let x = unsafe { V::load_partial(x.as_ptr().add(i), rest) };
             sum = sum + x * zero;
             i += rest;
@@ -54,7 +54,7 @@ mod tests {
 
     fn each_place<T: Element>(tiny: T, largest: T, others: &[T]) {
         for isa in Isa::available() {
-            // Miri takes its time.
+            // Miri is slow.
             for len in (0..150).step_by(if cfg!(miri) { 37 } else { 1 }) {
                 let mut x = vec![largest; len];
                 x.iter_mut().step_by(3).for_each(|x| *x = -tiny);

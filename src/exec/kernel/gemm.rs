@@ -1,9 +1,9 @@
 //! Matrix products: a row-major left-hand side times packed panels, and the product of two
 //! row-major matrices over their common rows.
 //!
-//! Both compute every element of the result as one chain in a fixed order (see [`super::tile`]), so
-//! that a row has the same bits alone and among others, and a caller may cut the result among
-//! threads as it likes.
+//! Both compute each element of the result as one chain in a fixed order (see [`super::tile`]). So
+//! a row has the same bits alone and among others, and a caller may divide the result among threads
+//! in any way.
 
 #![allow(
     unsafe_code,
@@ -19,57 +19,56 @@ pub(crate) use super::tile::{Ahead, Start, Stretch};
 use super::tile::{Right, Strip, Target, blocks};
 use super::{Element, Isa, Kernel, Vector};
 
-/// How many steps of `k` are done before the next panel's or block's turn: so much of a panel, and
-/// of a block of the left-hand side, stays in the first-level cache.
+/// The number of steps of `k` before the next panel or block: this much of a panel, and of a block
+/// of the left-hand side, stays in the first-level cache.
 const STRETCH: usize = 256;
 
-/// How many bytes of each side a product over common rows packs at a time.
+/// The number of bytes of each side that a product over common rows packs at a time.
 const PACKED_BYTES: usize = 1 << 19;
 
-/// The rows by which panels in scratch space are longer than what is in them, so that their
-/// beginnings do not compete for the same places of a cache.
+/// The number of extra rows of panels in scratch memory, so that the starts of panels do not share
+/// cache sets.
 const SPARE: usize = 4;
 
-/// How many bytes of the left-hand side are used for all panels before the rows below: they stay
-/// in the second-level cache.
+/// The number of bytes of the left-hand side that are used for all panels before the next rows;
+/// they stay in the second-level cache.
 const LEFT_BYTES: usize = 1 << 18;
 
-/// Right-hand sides that are smaller are in the second-level cache anyway.
+/// A right-hand side of fewer bytes is in the second-level cache anyway.
 const NEAR_BYTES: usize = 1 << 19;
 
-/// A left-hand side that stays in cache and is read no more often than this, counted in panels times
-/// rows, is not packed first.
+/// A left-hand side in cache with at most this many reads (panels times rows) is not packed.
 const READ_IN_PLACE: usize = 512;
 
-/// So few rows are one block on every instruction set.
+/// This many rows are one block on every instruction set.
 const FEW_ROWS: usize = 4;
 
-/// `C = A B` or `C = S + A B`: `m × k` times `k × n`, where the columns of `A` come in segments. `S` may
-/// be `C` itself.
+/// `C = A B` or `C = S + A B`: `m × k` times `k × n`, where the columns of `A` are in segments. `S`
+/// may be `C` itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Product<'a, T> {
-    /// Entry `(0, 0)` of the result, whichever panels are computed.
+    /// Entry `(0, 0)` of the result, for any range of panels.
     pub(crate) c: *mut T,
     pub(crate) c_stride: usize,
     pub(crate) m: usize,
-    /// Segments that have `k` columns together.
+    /// The segments, with `k` columns together.
     pub(crate) a: &'a [Stretch<T>],
     pub(crate) b: *const T,
     pub(crate) panels: Panels,
-    /// What the products are added to.
+    /// The initial value of the result.
     pub(crate) start: Option<Start<T>>,
-    /// What is fetched meanwhile.
+    /// The memory to prefetch meanwhile.
     pub(crate) ahead: Option<&'a Ahead<T>>,
 }
 
 impl<T: Element> Product<'_, T> {
-    /// Compute the columns of a range of panels.
+    /// Computes the columns of a range of panels.
     ///
     /// # Safety
-    /// `a` is valid for reading `m` rows and has the `k` of the panels together; `b` is valid for
-    /// reading [`Panels::len`] elements, packed for this `isa`; `start` is valid for reading and `c`
-    /// for writing `m` rows of the panels' columns, which no one else touches meanwhile, and which
-    /// overlap neither operand.
+    /// `a` is valid for reading `m` rows, and its segments have the `k` columns of the panels
+    /// together; `b` is valid for reading [`Panels::len`] elements, packed for this `isa`; `start`
+    /// is valid for reading and `c` for writing `m` rows of the columns of the panels. Nothing else
+    /// accesses `c` meanwhile, and it does not overlap the operands.
     #[inline(always)]
     pub(crate) unsafe fn run(&self, isa: Isa, panels: Range<usize>) {
         debug_assert_eq!(
@@ -109,7 +108,7 @@ impl<T: Element> Product<'_, T> {
 }
 
 impl<T: Element> Product<'_, T> {
-    /// Compute all columns of a single row, from within a kernel.
+    /// Computes all columns of a single row, within a kernel.
     ///
     /// # Safety
     /// As for [`run`](Self::run), with one row.
@@ -133,12 +132,12 @@ impl<T: Element> Product<'_, T> {
             fetch: None,
             ahead: None,
         };
-        // SAFETY: the caller vouches for the operands.
+        // SAFETY: the caller guarantees the operands.
         unsafe { strip.run::<V>() };
     }
 }
 
-/// A strip of any number of rows, which the caller of [`Product::run`] has vouched for.
+/// A strip of any number of rows, guaranteed by the caller of [`Product::run`].
 struct ManyRows<'a, T>(&'a Strip<'a, T>);
 
 impl<T: Element> Kernel<T> for ManyRows<'_, T> {
@@ -148,9 +147,9 @@ impl<T: Element> Kernel<T> for ManyRows<'_, T> {
     fn run<V: Vector<Elem = T>>(self) {
         let whole = self.0;
         let k = whole.b.panels.k;
-        // With one block of rows every panel is used once, and read from its first row to its last.
+        // With one block of rows, each panel is used once and read from its first row to its last.
         if whole.rows <= V::ROWS {
-            // SAFETY: the caller of `Product::run` vouches for it.
+            // SAFETY: guaranteed by the caller of `Product::run`.
             unsafe { blockwise::<V>(whole) };
             return;
         }
@@ -163,13 +162,13 @@ impl<T: Element> Kernel<T> for ManyRows<'_, T> {
                 c,
                 ..whole.clone()
             };
-            // SAFETY: the rows are some of the whole, which the caller of `Product::run` vouches for.
+            // SAFETY: the rows are some of the whole, guaranteed by the caller of `Product::run`.
             unsafe { panelwise::<V>(&part) };
         }
     }
 }
 
-/// A strip of any number of rows, one panel after the other.
+/// Computes a strip of any number of rows, one panel after the other.
 ///
 /// # Safety
 /// As for [`Strip::run`].
@@ -200,13 +199,13 @@ unsafe fn panelwise<V: Vector>(whole: &Strip<'_, V::Elem>) {
     }
 }
 
-/// A strip of any number of rows, one block of rows after the other.
+/// Computes a strip of any number of rows, one block of rows after the other.
 ///
 /// # Safety
 /// As for [`Strip::run`].
 #[inline(always)]
 unsafe fn blockwise<V: Vector>(whole: &Strip<'_, V::Elem>) {
-    // So many blocks of rows fetch the whole of what comes next.
+    // The number of blocks of rows that prefetch all of the next memory.
     let parts = 2 * V::LANES / V::LINE;
     for (i, (row, rows)) in blocks(whole.rows, V::ROWS).enumerate() {
         let first_row = whole.first_row + row;
@@ -225,7 +224,7 @@ unsafe fn blockwise<V: Vector>(whole: &Strip<'_, V::Elem>) {
     }
 }
 
-/// Some columns of a row-major matrix: entry `(i, j)` lies at `ptr + i · stride + j`.
+/// Some columns of a row-major matrix: entry `(i, j)` is at `ptr + i · stride + j`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Columns<T> {
     pub(crate) ptr: *const T,
@@ -233,37 +232,37 @@ pub(crate) struct Columns<T> {
     pub(crate) columns: usize,
 }
 
-/// `C = Aᵀ B` or `C += Aᵀ B`: `rows × m` and `rows × n`, where the columns of both come in segments.
+/// `C = Aᵀ B` or `C += Aᵀ B`: `rows × m` and `rows × n`, where the columns of both are in segments.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OverRows<'a, T> {
     pub(crate) c: *mut T,
     pub(crate) c_stride: usize,
-    /// Segments side by side, `m` columns together.
+    /// Adjacent segments with `m` columns together.
     pub(crate) a: &'a [Columns<T>],
-    /// Segments side by side, `n` columns together.
+    /// Adjacent segments with `n` columns together.
     pub(crate) b: &'a [Columns<T>],
     pub(crate) rows: usize,
-    /// Whether the result is added to.
+    /// True if the product is added to `c`.
     pub(crate) accumulate: bool,
 }
 
 impl<T: Element> OverRows<'_, T> {
-    /// The elements of scratch space that [`run`](Self::run) needs for `m` columns of `A` and `n`
-    /// of `B`.
+    /// The number of elements of scratch memory that [`run`](Self::run) needs for `m` columns of
+    /// `A` and `n` of `B`.
     pub(crate) fn scratch(m: usize, n: usize) -> usize {
         let transposed = if n <= NARROW { m * n } else { 0 };
         panel_space::<T>(m) + panel_space::<T>(n) + transposed
     }
 
-    /// Compute the product.
+    /// Computes the product.
     ///
     /// # Safety
-    /// `a` and `b` are valid for reading `rows` rows, `c` for reading and writing as many rows as
-    /// `a` has columns, of as many columns as `b` has, which no one else touches meanwhile, and
-    /// which overlap neither operand.
+    /// `a` and `b` are valid for reading `rows` rows. `c` is valid for reading and writing as many
+    /// rows as `a` has columns, of as many columns as `b` has. Nothing else accesses `c` meanwhile,
+    /// and it does not overlap the operands.
     ///
     /// # Panics
-    /// When the scratch space is smaller than [`scratch`](Self::scratch) says.
+    /// If the scratch memory is smaller than [`scratch`](Self::scratch).
     pub(crate) unsafe fn run(&self, isa: Isa, scratch: &mut [T]) {
         let [m, n] = [self.a, self.b].map(total);
         assert!(
@@ -274,25 +273,25 @@ impl<T: Element> OverRows<'_, T> {
     }
 }
 
-/// How many columns are packed at once.
+/// The number of columns that are packed at once.
 const fn at_once<T>() -> usize {
     PACKED_BYTES / STRETCH / size_of::<T>()
 }
 
-/// The most columns that a result has to be computed transposed.
+/// The maximum number of columns of a result that is computed transposed.
 const NARROW: usize = MAX_LANES / 2;
 
-/// The elements that the panels of one side take, of `2 · LANES` or `ROWS` columns each.
+/// The number of elements of the panels of one side, of `2 · LANES` or `ROWS` columns each.
 fn panel_space<T>(columns: usize) -> usize {
     (columns.min(at_once::<T>()) + 2 * MAX_LANES) * (STRETCH + SPARE)
 }
 
-/// The columns of segments side by side.
+/// The number of columns of adjacent segments.
 fn total<T>(segments: &[Columns<T>]) -> usize {
     segments.iter().map(|s| s.columns).sum()
 }
 
-/// A product that the caller of [`OverRows::run`] has vouched for.
+/// A product guaranteed by the caller of [`OverRows::run`].
 struct RunOverRows<'a, T>(&'a OverRows<'a, T>, *mut T);
 
 impl<T: Element> Kernel<T> for RunOverRows<'_, T> {
@@ -302,13 +301,14 @@ impl<T: Element> Kernel<T> for RunOverRows<'_, T> {
     fn run<V: Vector<Elem = T>>(self) {
         let Self(p, scratch) = self;
         let [m, n] = [p.a, p.b].map(total);
-        // SAFETY: the scratch space was checked, the caller of `OverRows::run` vouches for the rest.
+        // SAFETY: the scratch memory was checked; the caller of `OverRows::run` guarantees the
+        // rest.
         unsafe {
             if n >= m || n > NARROW.min(V::LANES / 2) {
                 over_rows::<V>(p, scratch);
                 return;
             }
-            // A result of few columns is computed transposed, or most lanes would be idle.
+            // A result of few columns is computed transposed; otherwise most lanes would be idle.
             let space = scratch.add(panel_space::<T>(m) + panel_space::<T>(n));
             let swapped = OverRows {
                 c: space,
@@ -326,7 +326,8 @@ impl<T: Element> Kernel<T> for RunOverRows<'_, T> {
     }
 }
 
-/// Write an `m × n` matrix as an `n × m` one, given by their beginnings and row strides.
+/// Writes the transpose of an `m × n` matrix. Both matrices are given by their first entries and
+/// row strides.
 ///
 /// # Safety
 /// The first is valid for reading, the second for writing; they do not overlap.
@@ -334,16 +335,16 @@ impl<T: Element> Kernel<T> for RunOverRows<'_, T> {
 unsafe fn transpose<T: Copy>(from: (*mut T, usize), to: (*mut T, usize), (m, n): (usize, usize)) {
     for i in 0..m {
         for j in 0..n {
-            // SAFETY: `(i, j)` is an entry of the first matrix, `(j, i)` one of the second.
+            // SAFETY: `(i, j)` is an entry of the first matrix, `(j, i)` an entry of the second.
             unsafe { *to.0.add(j * to.1 + i) = *from.0.add(i * from.1 + j) };
         }
     }
 }
 
-/// [`OverRows::run`] for a kernel, with the left-hand side in the rows of the result.
+/// [`OverRows::run`] within a kernel, with the left-hand side in the rows of the result.
 ///
 /// # Safety
-/// As there; the scratch space has room for the panels of both sides.
+/// As for [`OverRows::run`]; the scratch memory has room for the panels of both sides.
 #[inline(always)]
 unsafe fn over_rows<V: Vector>(p: &OverRows<'_, V::Elem>, scratch: *mut V::Elem) {
     let most = at_once::<V::Elem>();
@@ -352,7 +353,7 @@ unsafe fn over_rows<V: Vector>(p: &OverRows<'_, V::Elem>, scratch: *mut V::Elem)
     for top in (0..p.rows.max(1)).step_by(STRETCH) {
         let k = STRETCH.min(p.rows - top);
         for left in (0..n).step_by(most) {
-            // SAFETY: the caller vouches for it.
+            // SAFETY: guaranteed by the caller.
             unsafe {
                 let columns = most.min(n - left);
                 let b = pack_columns::<V>(p.b, (top, k), (left, columns), 2 * V::LANES, scratch);
@@ -382,7 +383,7 @@ unsafe fn over_rows<V: Vector>(p: &OverRows<'_, V::Elem>, scratch: *mut V::Elem)
     }
 }
 
-/// Pack rows `top .. top + k` and columns `left .. left + n` of segments side by side.
+/// Packs rows `top .. top + k` and columns `left .. left + n` of adjacent segments.
 ///
 /// # Safety
 /// The segments are valid for reading these rows, `space` for writing the panels.
@@ -425,8 +426,8 @@ unsafe fn pack_columns<V: Vector>(
     }
 }
 
-/// The product of rows `top .. top + k` of segments with a few panels: what is read once or twice
-/// need not be packed.
+/// Computes the product of rows `top .. top + k` of segments with a few panels, without packing the
+/// left-hand side, which is read only once or twice.
 ///
 /// # Safety
 /// As for [`Strip::run`].
@@ -460,8 +461,8 @@ unsafe fn unpacked<V: Vector>(
     }
 }
 
-/// The product of two packed sides over `k` steps: all panels of the result for one panel of the
-/// left-hand side after the other.
+/// Computes the product of two packed sides over `k` steps: for each panel of the left-hand side,
+/// all panels of the right-hand side.
 ///
 /// # Safety
 /// As for [`Strip::run`].
@@ -485,7 +486,7 @@ unsafe fn packed<V: Vector>(left: Right<V::Elem>, b: Right<V::Elem>, k: usize, c
             fetch: None,
             ahead: None,
         };
-        // SAFETY: the rows from `row` on are those of the panel.
+        // SAFETY: the rows from `row` on are the rows of the panel.
         unsafe { strip.run::<V>() };
     }
 }

@@ -1,4 +1,4 @@
-//! Matrix products against a triple loop, to the last bit, on every instruction set.
+//! Matrix products compared with a triple loop, to the last bit, on every instruction set.
 
 #![allow(
     unsafe_code,
@@ -7,10 +7,10 @@
 
 use super::{Columns, Element, Isa, Matrix, OverRows, Panels, Product, Start, Stretch, Thin};
 
-/// What lies around a result, to be found unchanged.
+/// The value around a result, which must not change.
 const GUARD: f64 = -77.25;
 
-/// What the tests need of a number.
+/// The number types of the tests.
 trait Number: Element {
     fn of(x: f64) -> Self;
     fn fused(self, a: Self, b: Self) -> Self;
@@ -31,7 +31,7 @@ macro_rules! number {
 }
 number!(f32 f64);
 
-/// Numbers in `[-1, 1)`, the same ones for the same seed.
+/// Pseudorandom numbers in `[-1, 1)`, equal for equal seeds.
 fn numbers<T: Number>(n: usize, seed: u64) -> Vec<T> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let next = move || {
@@ -44,7 +44,7 @@ fn numbers<T: Number>(n: usize, seed: u64) -> Vec<T> {
     std::iter::repeat_with(next).take(n).collect()
 }
 
-/// A row-major matrix whose rows are further apart than they are long.
+/// A row-major matrix with gaps between its rows.
 #[derive(Clone)]
 struct Rows<T> {
     data: Vec<T>,
@@ -63,7 +63,7 @@ impl<T: Number> Rows<T> {
         }
     }
 
-    /// With guards in the gaps.
+    /// A matrix with guards in the gaps.
     fn guarded(rows: usize, columns: usize, seed: u64) -> Self {
         let mut made = Self::new(rows, columns, seed);
         let stride = made.stride;
@@ -84,7 +84,7 @@ fn total<T>(sides: &[Rows<T>]) -> usize {
     sides.iter().map(|side| side.columns).sum()
 }
 
-/// Entry `(i, j)` of matrices side by side.
+/// Entry `(i, j)` of adjacent matrices.
 fn beside<T: Number>(sides: &[Rows<T>], i: usize, mut j: usize) -> T {
     for side in sides {
         if j < side.columns {
@@ -95,7 +95,7 @@ fn beside<T: Number>(sides: &[Rows<T>], i: usize, mut j: usize) -> T {
     unreachable!("the column lies in a matrix")
 }
 
-/// `C (+)= A B` in three loops, one rounding per step.
+/// `C (+)= A B` in three loops, with one rounding per step.
 fn by_hand<T: Number>(
     c: &Rows<T>,
     size: (usize, usize, usize),
@@ -115,7 +115,8 @@ fn by_hand<T: Number>(
     result
 }
 
-/// A product of `m` rows, with the left-hand side in segments, in one piece and cut in several ways.
+/// Tests a product of `m` rows, with the left-hand side in segments: whole, and divided in several
+/// ways.
 fn product<T: Number>(isa: Isa, m: usize, segments: &[usize], n: usize, accumulate: bool) {
     let k = segments.iter().sum();
     let left: Vec<Rows<T>> = (1..)
@@ -125,7 +126,7 @@ fn product<T: Number>(isa: Isa, m: usize, segments: &[usize], n: usize, accumula
     let right: Rows<T> = Rows::new(k, n, 20);
     let panels = Panels::new::<T>(isa, k, n);
     let mut packed = vec![T::of(GUARD); panels.len() + 1];
-    // Four corners, of which two are given transposed.
+    // Four blocks, of which two are transposed in memory.
     let (k1, n1) = (k / 3, n / 2);
     for (top, rows) in [(0, k1), (k1, k - k1)] {
         for (first, columns) in [(0, n1), (n1, n - n1)] {
@@ -214,7 +215,7 @@ fn product<T: Number>(isa: Isa, m: usize, segments: &[usize], n: usize, accumula
     }
 }
 
-/// A product over common rows, whole and cut by rows of the result.
+/// Tests a product over common rows: whole, and divided by rows of the result.
 fn over_rows<T: Number>(isa: Isa, ms: &[usize], rows: usize, ns: &[usize], accumulate: bool) {
     let left: Vec<Rows<T>> = (1..).zip(ms).map(|(i, &m)| Rows::new(rows, m, i)).collect();
     let right: Vec<Rows<T>> = (11..)
@@ -256,7 +257,8 @@ fn over_rows<T: Number>(isa: Isa, ms: &[usize], rows: usize, ns: &[usize], accum
             };
             match thin {
                 Some(thin) if row % 2 == 0 => isa.dispatch(thin),
-                // SAFETY: the segments have `rows` rows, and the result a row for each column.
+                // SAFETY: the segments have `rows` rows, and the result has a row for each column
+                // of `a`.
                 _ => unsafe { product.run(isa, &mut scratch) },
             }
             row += m;
@@ -269,7 +271,7 @@ fn over_rows<T: Number>(isa: Isa, ms: &[usize], rows: usize, ns: &[usize], accum
     }
 }
 
-/// How large the cases are: Miri is slow.
+/// The sizes of the cases; Miri is slow.
 const MOST: usize = if cfg!(miri) { 3 } else { 70 };
 
 fn products<T: Number>() {

@@ -1,38 +1,39 @@
 //! Elementary functions of vectors.
 //!
-//! Each reduces its argument to a small interval and sums the Taylor series there, which has
-//! nothing to tune and little to lose against a fitted polynomial. All are within two
-//! units in the last place, most within one, over all numbers: infinities, zeros and subnormal numbers go in and come
-//! out as they should, and what is not a number stays so.
+//! Each function reduces its argument to a small interval and sums a Taylor series there. It has no
+//! fitted coefficients, and is almost as accurate as a fitted polynomial. The error is at most two
+//! units in the last place, mostly one, for all numbers. Infinities, zeros and subnormal numbers
+//! are handled; NaN gives NaN.
 
 #![allow(unsafe_code, reason = "`Map` loads from slices and stores to them")]
 
 use super::{Element, Kernel, Vector};
 
-/// What the functions need to know of a type of number.
+/// The constants of the functions for a number type.
 pub(crate) trait Constants: Sized + 'static {
     const HALF: Self;
     const TWO: Self;
     const NAN: Self;
     const INFINITY: Self;
     const LOG2_E: Self;
-    /// Added to a number that is not large, it leaves no place for a fraction.
+    /// The sum of this and a moderate number has no fractional bits.
     const INTEGERS: Self;
-    /// `ln 2` in two parts, the first with so many zeros that its product with an exponent is exact.
+    /// `ln 2` as a sum of two; the first has trailing zeros, so that its product with an exponent
+    /// is exact.
     const LN_2: [Self; 2];
     const SQRT_2: Self;
-    /// A little beyond where `exp` has overflowed, and below minus which it has become zero.
+    /// A little above the overflow of `exp`; below minus this, `exp` is zero.
     const EXP_END: Self;
-    /// Where `tanh` has long been 1, with an `exp` of minus twice as much that is normal.
+    /// `tanh` rounds to 1 at this, and `exp` of minus twice this is a normal number.
     const TANH_END: Self;
     /// `(exp(r) - 1 - r) / r²` for `|r| ≤ ln 2 / 2`.
     const EXP: &'static [Self];
     /// `(atanh(s) - s) · 2 / s³` in powers of `s²`, for `|s| ≤ (√2 - 1) / (√2 + 1)`.
     const ATANH: &'static [Self];
     const FRAC_2_PI: Self;
-    /// `π / 2` in three parts.
+    /// `π / 2` as a sum of three.
     const FRAC_PI_2: [Self; 3];
-    /// Up to here the three parts suffice.
+    /// The largest angle for which the three parts suffice.
     const ANGLE_END: Self;
     /// `(sin(r) - r) / r³` in powers of `r²`, for `|r| ≤ π / 4`.
     const SIN: &'static [Self];
@@ -112,14 +113,15 @@ mod values {
     }
 }
 
-/// A polynomial, its coefficients from the lowest power on: even and odd powers side by side.
+/// A polynomial with coefficients from the lowest power on; even and odd powers are summed in
+/// parallel.
 #[inline(always)]
 fn polynomial<V: Vector>(x: V, coefficients: &[V::Elem]) -> V {
     let square = x * x;
     every_other(square, coefficients, 1).mul_add(x, every_other(square, coefficients, 0))
 }
 
-/// The polynomial of every other coefficient from the given one on.
+/// The polynomial of every other coefficient, from `first` on.
 #[inline(always)]
 fn every_other<V: Vector>(x: V, coefficients: &[V::Elem], first: usize) -> V {
     let count = (coefficients.len() - first).div_ceil(2);
@@ -132,8 +134,8 @@ fn every_other<V: Vector>(x: V, coefficients: &[V::Elem], first: usize) -> V {
     sum
 }
 
-/// A polynomial of at most 16 coefficients as one of half as many in the square, and so on: more
-/// multiplications than one after the other, but the answer comes soon.
+/// A polynomial of at most 16 coefficients, by halving: more multiplications than Horner's method,
+/// but a shorter chain of dependencies.
 #[inline(always)]
 fn halving<V: Vector>(x: V, coefficients: &[V::Elem]) -> V {
     let x2 = x * x;
@@ -146,7 +148,7 @@ fn halving<V: Vector>(x: V, coefficients: &[V::Elem]) -> V {
     }
 }
 
-/// The part of a polynomial with up to eight coefficients from the given one on.
+/// The part of a polynomial with up to eight coefficients, from `first` on.
 #[inline(always)]
 fn eight<V: Vector>([x, x2, x4]: [V; 3], coefficients: &[V::Elem], first: usize) -> V {
     let low = four([x, x2], coefficients, first);
@@ -177,8 +179,8 @@ fn two<V: Vector>(x: V, coefficients: &[V::Elem], first: usize) -> V {
     }
 }
 
-/// `n` and `p` where `exp(k x) - 1 = 2^n (p + 1) - 1`, for a power of two `k` up to a sign; the
-/// result is small or `n` is not zero.
+/// `n` and `p` with `exp(k x) - 1 = 2^n (p + 1) - 1`, where `k` is a power of two up to its sign.
+/// The result is small, or `n` is nonzero.
 #[inline(always)]
 fn exp_parts<V: Vector>(x: V, k: V::Elem) -> (V, V) {
     let integers = V::splat(V::Elem::INTEGERS);
@@ -192,11 +194,11 @@ fn exp_parts<V: Vector>(x: V, k: V::Elem) -> (V, V) {
 /// `eˣ`.
 #[inline(always)]
 pub(crate) fn exp<V: Vector>(x: V) -> V {
-    // The argument comes second, which is what is kept where it is not a number.
+    // `min` returns its second argument if either is NaN, so the argument is second.
     exp_below(V::splat(V::Elem::EXP_END).min(x))
 }
 
-/// `eˣ` for what is not beyond [`Constants::EXP_END`].
+/// `eˣ` for `x` at most [`Constants::EXP_END`].
 #[inline(always)]
 fn exp_below<V: Vector>(x: V) -> V {
     let (n, p) = exp_parts((-V::splat(V::Elem::EXP_END)).max(x), V::Elem::ONE);
@@ -211,8 +213,8 @@ pub(crate) fn sigmoid<V: Vector>(x: V) -> V {
     V::select(x.lt(V::splat(V::Elem::ZERO)), e, one) / (one + e)
 }
 
-/// `tanh x`, which is `-d / (d + 2)` with `d = exp(-2 |x|) - 1`. What rounding took from `d` and from
-/// the quotient is put back, where `1 / (d + 2)` is about one half.
+/// `tanh x`, computed as `-d / (d + 2)` with `d = exp(-2 |x|) - 1`. The rounding errors of `d` and
+/// of the quotient are added back, with `1 / (d + 2)` approximated by one half.
 #[inline(always)]
 pub(crate) fn tanh<V: Vector>(x: V) -> V {
     let half = V::splat(V::Elem::HALF);
@@ -228,8 +230,8 @@ pub(crate) fn tanh<V: Vector>(x: V) -> V {
     lost.mul_add(half, quotient).copysign(x)
 }
 
-/// `ln u + correction / u` for the sum `u + correction`, where `u` is positive and finite; where `u`
-/// is near 1 it is `ln(1 + near)`.
+/// `ln(u + correction)` as `ln u + correction / u`, for positive finite `u`. With `near`, it is
+/// `ln(1 + near)` where `u` is near 1.
 #[inline(always)]
 fn ln_parts<V: Vector>(u: V, near: Option<(V, V)>) -> V {
     let zero = V::splat(V::Elem::ZERO);
@@ -256,8 +258,8 @@ fn ln_parts<V: Vector>(u: V, near: Option<(V, V)>) -> V {
         f = V::select(unscaled, x, f);
         rest = rest + V::select(unscaled, zero, correction / u);
     }
-    // ln(1 + f) = 2 atanh(s) = f - s (f - R), with R = 2 (atanh(s) / s - 1); what remains of f is
-    // taken together with half its square, to lose nothing.
+    // ln(1 + f) = 2 atanh(s) = f - s (f - R), with R = 2 (atanh(s) / s - 1). The rest of f is added
+    // together with half its square, so that it is not lost.
     let s = f / (two + f);
     let z = s * s;
     let square = half * f * f;
@@ -277,14 +279,14 @@ pub(crate) fn ln<V: Vector>(x: V) -> V {
 pub(crate) fn ln_1p<V: Vector>(x: V) -> V {
     let one = V::splat(V::Elem::ONE);
     let u = one + x;
-    // What rounding took from the sum.
+    // The rounding error of the sum.
     let part = u - one;
     let lost = (one - (u - part)) + (x - part);
     let y = ends_of_ln(x, -one, ln_parts(u, Some((x, lost))));
     V::select(x.eq(V::splat(V::Elem::ZERO)), x, y)
 }
 
-/// `y` between `pole` and infinity, and what a logarithm is elsewhere.
+/// A logarithm: `y` between `pole` and infinity, and the special values elsewhere.
 #[inline(always)]
 fn ends_of_ln<V: Vector>(x: V, pole: V, y: V) -> V {
     let infinity = V::splat(V::Elem::INFINITY);
@@ -306,7 +308,7 @@ pub(crate) fn sin<V: Vector>(x: V) -> V {
         return x.map(V::Elem::sin);
     }
     let y = quarter_turns(x, V::splat(V::Elem::ZERO));
-    // Minus zero is lost in the reduction.
+    // The reduction loses the sign of minus zero.
     V::select(x.eq(V::splat(V::Elem::ZERO)), x, y)
 }
 
@@ -334,7 +336,8 @@ fn quarter_turns<V: Vector>(x: V, turns: V) -> V {
     let z = r * r;
     let sin = (r * z).mul_add(polynomial(z, V::Elem::SIN), r);
     let cos = (z * z).mul_add(polynomial(z, V::Elem::COS), half.neg_mul_add(z, one));
-    // Of the quarter turns only the remainder by 4 counts: an odd one swaps, two change the sign.
+    // Only the number of quarter turns modulo 4 matters: an odd number swaps sine and cosine, two
+    // turns change the sign.
     let turns = n + turns;
     let halves = (turns * half - V::splat(V::Elem::HALF * V::Elem::HALF)).round();
     let odd = turns - (halves + halves);
@@ -370,7 +373,7 @@ impl Function {
     ];
 }
 
-/// A function of every element of a slice.
+/// A function applied to every element of a slice.
 pub(crate) struct Map<'a, T> {
     pub(crate) function: Function,
     pub(crate) x: &'a [T],
@@ -382,13 +385,13 @@ impl<T: Element> Kernel<T> for Map<'_, T> {
 
     #[inline(always)]
     fn run<V: Vector<Elem = T>>(self) {
-        // A function handed over as a value would be compiled apart.
+        // A function passed as a value would be compiled separately.
         macro_rules! map {
             ($f:ident) => {{
                 let n = self.x.len().min(self.y.len());
                 let whole = n - n % V::LANES;
                 let (x, y) = (self.x.as_ptr(), self.y.as_mut_ptr());
-                // SAFETY: every vector but the last lies inside both slices, the last in part.
+                // SAFETY: all vectors but the last are inside both slices, and the last in part.
                 unsafe {
                     for i in (0..whole).step_by(V::LANES) {
                         $f(V::load(x.add(i))).store(y.add(i));

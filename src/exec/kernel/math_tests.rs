@@ -1,5 +1,5 @@
-//! Elementary functions against references of higher precision: `f64` for `f32`, and sums of two
-//! `f64` for `f64`.
+//! Elementary functions compared with references of higher precision: `f64` for `f32`, and sums of
+//! two `f64` for `f64`.
 
 #![allow(
     clippy::print_stdout,
@@ -52,7 +52,8 @@ impl Double {
         if self.is_negative() { -self } else { self }
     }
 
-    /// `Σ cᵢ xⁱ / i!` with the signs and the first power given, until nothing is added.
+    /// The series `Σ cᵢ xⁱ / i!` with alternating or equal signs, from the power `first` in steps
+    /// of `step`, until the terms vanish.
     fn series(self, first: u32, step: u32, alternating: bool) -> Self {
         let mut term = Self::of(1.0);
         for i in 1..=first {
@@ -73,7 +74,7 @@ impl Double {
         sum
     }
 
-    /// `exp(x) - 1 = 2^n (p + 1) - 1`, as `n` and `p`.
+    /// `n` and `p` with `exp(x) - 1 = 2^n (p + 1) - 1`.
     fn exp_parts(self) -> (i32, Self) {
         let n = (self.0 / std::f64::consts::LN_2).round();
         let r = self - Self::LN_2 * Self::of(n);
@@ -81,13 +82,13 @@ impl Double {
         (n as i32, r.series(1, 1, false))
     }
 
-    /// `eˣ`, as a number near 1 and the power of two it is to be multiplied by.
+    /// `eˣ` as a number near 1 and an exponent of two.
     fn exp(self) -> (Self, i32) {
         let (n, p) = self.exp_parts();
         (p + Self::of(1.0), n)
     }
 
-    /// `eˣ` for `x` that neither overflow nor underflow.
+    /// `eˣ` for `x` without overflow or underflow.
     fn exp_normal(self) -> Self {
         let (y, n) = self.exp();
         y.times(2_f64.powi(n))
@@ -102,9 +103,9 @@ impl Double {
         }
     }
 
-    /// By Newton's method from the single-precision result.
+    /// The logarithm, by Newton's method from the result in `f64`.
     fn ln(self) -> Self {
-        // A power of two is taken out, so that nothing overflows on the way.
+        // A power of two is taken out, so that nothing overflows.
         let k = self.0.log2().round().clamp(-1000.0, 1000.0);
         #[allow(clippy::cast_possible_truncation, reason = "the exponent is small")]
         let m = self.times(2_f64.powi(-k as i32));
@@ -171,7 +172,7 @@ impl Mul for Double {
     }
 }
 
-/// The reference for a finite `x`, as a number times a power of two; `None` outside the domain.
+/// The reference for a finite `x`, as a number and an exponent of two; `None` outside the domain.
 fn reference(function: Function, x: f64) -> Option<(Double, i32)> {
     let one = Double::of(1.0);
     let wide = Double::of(x.clamp(-1100.0, 1100.0));
@@ -230,7 +231,7 @@ fn ulps(found: f64, (y, n): (Double, i32)) -> f64 {
     if !found.is_finite() || !rounded.is_finite() {
         return if found == rounded { 0.0 } else { f64::INFINITY };
     }
-    // Everything is compared with the power of two taken out.
+    // Both are compared without the power of two.
     let exponent = (y.0.abs().log2().floor() + f64::from(n)).max(-1022.0) - 52.0;
     #[allow(clippy::cast_possible_truncation, reason = "the exponent is small")]
     let unit = exponent as i32 - n;
@@ -261,7 +262,7 @@ fn standard(function: Function, x: f64) -> f64 {
     }
 }
 
-/// The error of an `f32` against a number that is exact for the purpose.
+/// The error of an `f32`, in units in the last place, compared with a number that is exact enough.
 fn ulps_f32(found: f32, exact: f64) -> f64 {
     #[allow(
         clippy::cast_possible_truncation,
@@ -279,7 +280,7 @@ fn ulps_f32(found: f32, exact: f64) -> f64 {
     (f64::from(found) - exact).abs() / unit.exp2()
 }
 
-/// The largest error over the bit patterns in steps, for every function and instruction set.
+/// Checks the largest error over every `step`-th bit pattern, for every function and instruction set.
 fn single(step: usize) {
     let mut worst = [(0.0_f64, 0.0_f32); Function::ALL.len()];
     let mut patterns = (0..=u32::MAX).step_by(step).map(f32::from_bits).peekable();
@@ -316,7 +317,7 @@ fn single(step: usize) {
     }
 }
 
-/// What every function promises, in units in the last place.
+/// The error bound of every function, in units in the last place.
 const BOUND: f64 = 2.0;
 
 #[test]
@@ -331,7 +332,7 @@ fn single_precision_is_faithful_over_all_numbers() {
     single(1);
 }
 
-/// Numbers of every exponent and sign, and many of moderate size.
+/// Numbers of all exponents and signs, and many of moderate size.
 fn sample(count: usize) -> Vec<f64> {
     let mut state = 0x1234_5678_9abc_def1_u64;
     let mut next = move || {

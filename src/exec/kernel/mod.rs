@@ -1,8 +1,7 @@
 //! The numeric kernels: vectors of every instruction set, matrix products, elementary functions.
 //!
-//! A kernel is written once, over [`Vector`], and [`Isa::dispatch`] compiles it for every
-//! instruction set and runs it on the best one of the machine. Only the files of this folder may
-//! use `unsafe`, each for the reason it states.
+//! A kernel is written once, generic in [`Vector`]. [`Isa::dispatch`] compiles it for every
+//! instruction set and runs it. Each file of this folder that uses `unsafe` states the reason.
 
 #![allow(
     dead_code,

@@ -1,4 +1,4 @@
-//! Vectors of NEON, which every 64-bit ARM has.
+//! Vectors of NEON, which all 64-bit ARM processors have.
 
 #![allow(
     unsafe_code,
@@ -79,20 +79,20 @@ macro_rules! vector {
 
             #[inline(always)]
             unsafe fn load(ptr: *const $t) -> Self {
-                // SAFETY: the caller vouches for `LANES` elements.
+                // SAFETY: the caller guarantees `LANES` elements.
                 Self(unsafe { $load(ptr) })
             }
 
             #[inline(always)]
             unsafe fn store(self, ptr: *mut $t) {
-                // SAFETY: the caller vouches for `LANES` elements.
+                // SAFETY: the caller guarantees `LANES` elements.
                 unsafe { $store(ptr, self.0) }
             }
 
             #[inline(always)]
             unsafe fn load_partial(ptr: *const $t, n: usize) -> Self {
                 let mut lanes = [0.0; $n];
-                // SAFETY: the caller vouches for `n ≤ LANES` elements; the lanes are elsewhere.
+                // SAFETY: the caller guarantees `n ≤ LANES` elements; the lanes are other memory.
                 unsafe {
                     ptr.copy_to_nonoverlapping(lanes.as_mut_ptr(), n);
                     Self::load(lanes.as_ptr())
@@ -102,7 +102,7 @@ macro_rules! vector {
             #[inline(always)]
             unsafe fn store_partial(self, ptr: *mut $t, n: usize) {
                 let mut lanes = [0.0; $n];
-                // SAFETY: the caller vouches for `n ≤ LANES` elements; the lanes are elsewhere.
+                // SAFETY: the caller guarantees `n ≤ LANES` elements; the lanes are other memory.
                 unsafe {
                     self.store(lanes.as_mut_ptr());
                     ptr.copy_from_nonoverlapping(lanes.as_ptr(), n);
@@ -126,8 +126,8 @@ macro_rules! vector {
                 select(mask: Self::Mask, yes: Self, no: Self) -> Self =
                     Self($blend(mask, yes.0, no.0));
                 any(mask: Self::Mask) -> bool = $any_lane(mask);
-                // The sum with 1.5 · 2^mantissa, plus the bias, holds the biased exponent in its
-                // lowest bits.
+                // The sum with 1.5 · 2^mantissa and the bias has the biased exponent in its lowest
+                // bits.
                 exp2_integer(self: Self) -> Self = Self($of_bits($shl::<$mantissa>($to_bits(
                     $add(self.0, $splat((3_u64 << ($mantissa - 1)) as $t + $bias)),
                 ))));

@@ -1,8 +1,8 @@
-//! Panels: the layout in which a matrix product reads its right-hand side.
+//! Panels: the layout of the right-hand side of a matrix product.
 //!
-//! A matrix of `k × n` is cut into panels of two vectors' width; a panel stores its rows one after
-//! the other, so that a product reads it from the first element to the last. The last panel is
-//! filled up with zeros. Several matrices may be packed side by side and on top of one another.
+//! A `k × n` matrix is divided into panels, two vectors wide. A panel stores its rows one after the
+//! other, so a product reads it from the first element to the last. The last panel is padded with
+//! zeros. Several matrices may be packed side by side and above each other.
 
 #![allow(
     unsafe_code,
@@ -12,7 +12,7 @@
 use super::transpose::{self, SIDE};
 use super::{Element, Isa, Kernel, Vector};
 
-/// A matrix in memory: entry `(i, j)` lies at `ptr + i · row_stride + j · column_stride`.
+/// A matrix in memory: entry `(i, j)` is at `ptr + i · row_stride + j · column_stride`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Matrix<T> {
     pub(crate) ptr: *const T,
@@ -22,12 +22,12 @@ pub(crate) struct Matrix<T> {
     pub(crate) column_stride: usize,
 }
 
-/// How a `k × n` matrix is laid out in panels, for one instruction set and element type.
+/// The layout of a `k × n` matrix in panels, for one instruction set and element type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Panels {
     pub(super) k: usize,
     pub(super) n: usize,
-    /// The columns of a panel.
+    /// The number of columns of a panel.
     pub(super) width: usize,
 }
 
@@ -37,12 +37,12 @@ impl Panels {
         Self { k, n, width }
     }
 
-    /// The rows of the matrix.
+    /// The number of rows of the matrix.
     pub(crate) fn k(self) -> usize {
         self.k
     }
 
-    /// The columns of the matrix.
+    /// The number of columns of the matrix.
     pub(crate) fn n(self) -> usize {
         self.n
     }
@@ -52,30 +52,30 @@ impl Panels {
         self.n.div_ceil(self.width)
     }
 
-    /// The columns of one panel; the last panel may have fewer that count.
+    /// The number of columns of a panel; the last panel may include padding.
     pub(crate) fn width(self) -> usize {
         self.width
     }
 
-    /// The elements that the panels take.
+    /// The number of elements of all panels.
     pub(crate) fn len(self) -> usize {
         self.count() * self.stride()
     }
 
-    /// The elements from one panel to the next.
+    /// The number of elements from one panel to the next.
     pub(super) fn stride(self) -> usize {
         self.k * self.width
     }
 
-    /// Pack a matrix so that its entry `(0, 0)` becomes entry `at` of the whole.
+    /// Packs a matrix; its entry `(0, 0)` becomes entry `at` of the whole.
     ///
-    /// The matrix that has the last column writes the zeros beyond it.
+    /// The matrix with the last column also writes the padding.
     ///
     /// # Safety
     /// The matrix is valid for reading.
     ///
     /// # Panics
-    /// When `dst` is shorter than [`len`](Self::len), or the matrix exceeds the whole.
+    /// If `dst` is shorter than [`len`](Self::len), or the matrix exceeds the whole.
     pub(crate) unsafe fn pack<T: Element>(
         self,
         isa: Isa,
@@ -97,7 +97,7 @@ impl Panels {
     }
 }
 
-/// [`Panels::pack`], checked.
+/// [`Panels::pack`], after its checks.
 struct Pack<T> {
     panels: Panels,
     dst: *mut T,
@@ -110,15 +110,15 @@ impl<T: Element> Kernel<T> for Pack<T> {
 
     #[inline(always)]
     fn run<V: Vector<Elem = T>>(self) {
-        // SAFETY: the space and the place were checked; the caller vouches for the matrix.
+        // SAFETY: `dst` and `at` were checked; the caller guarantees the matrix.
         unsafe { pack::<V>(self.panels, self.dst, self.at, self.src) }
     }
 }
 
-/// [`Panels::pack`] for a kernel.
+/// [`Panels::pack`] within a kernel.
 ///
 /// # Safety
-/// The matrix is valid for reading and lies inside the whole; `dst` has the panels' length.
+/// The matrix is valid for reading and inside the whole; `dst` has the length of the panels.
 #[inline(always)]
 pub(super) unsafe fn pack<V: Vector>(
     panels: Panels,
@@ -137,12 +137,13 @@ pub(super) unsafe fn pack<V: Vector>(
     } else {
         0
     };
-    // SAFETY: the columns `offset..end`, counted from panel `first` on, are those of the matrix,
-    // which the caller says lies inside the whole; `fill` ends with the last panel.
+    // SAFETY: the columns `offset..end`, counted from panel `first` on, are the columns of the
+    // matrix, which is inside the whole by guarantee of the caller; `fill` ends with the last
+    // panel.
     unsafe {
         let dst = dst.add(first * panels.stride() + at.0 * width);
         if src.column_stride == 1 {
-            // What lies in panels that have other columns too, and between them whole panels.
+            // The columns in panels shared with other matrices, and the whole panels between them.
             let head = (width - offset).min(src.columns) % width;
             let count = (src.columns - head) / width;
             let tail = src.columns - head - count * width;
@@ -171,17 +172,18 @@ pub(super) unsafe fn pack<V: Vector>(
     }
 }
 
-/// How many panels are written at once: their rows are a few cache lines of the matrix, and few
-/// enough places are written to.
+/// The number of panels written at once: their rows are a few cache lines of the matrix, and the
+/// number of destinations is small enough.
 const TOGETHER: usize = 4;
 
-/// How many rows ahead of those that are copied a matrix is fetched.
+/// The number of rows by which the prefetch of a matrix is ahead of the copy.
 const AHEAD: usize = 16;
 
-/// Copy whole panels from a matrix without gaps in its rows; column 0 of the first lies at `from`.
+/// Copies whole panels from a matrix with contiguous rows; `from` is column 0 of the first panel.
 ///
 /// # Safety
-/// The panels' columns are valid for reading in all rows of the matrix, and the panels for writing.
+/// The columns of the panels are valid for reading in all rows of the matrix, and the panels for
+/// writing.
 #[inline(always)]
 unsafe fn copy_panels<V: Vector>(
     src: Matrix<V::Elem>,
@@ -192,13 +194,13 @@ unsafe fn copy_panels<V: Vector>(
 ) {
     let width = panels.width;
     for i in 0..src.rows {
-        // Each row may lie in a page of its own, into which no hardware looks ahead.
+        // Each row may be in another page, which the hardware does not prefetch.
         let ahead = from.wrapping_add((i + AHEAD) * src.row_stride);
         for line in (0..count * width).step_by(V::LINE) {
             V::prefetch(ahead.wrapping_add(line));
         }
         for panel in 0..count {
-            // SAFETY: it is one row of one of the panels.
+            // SAFETY: one row of one of the panels.
             unsafe {
                 let from = from.add(i * src.row_stride + panel * width);
                 copy::<V>(from, to.add(panel * panels.stride() + i * width), width);
@@ -207,13 +209,13 @@ unsafe fn copy_panels<V: Vector>(
     }
 }
 
-/// Copy `n` elements.
+/// Copies `n` elements.
 ///
 /// # Safety
-/// `from` is valid for reading and `to` for writing them; they do not overlap.
+/// `from` is valid for reading `n` elements, `to` for writing; they do not overlap.
 #[inline(always)]
 pub(super) unsafe fn copy<V: Vector>(from: *const V::Elem, to: *mut V::Elem, n: usize) {
-    // SAFETY: every vector but the last lies inside the `n` elements, the last in part.
+    // SAFETY: all vectors but the last are inside the `n` elements, and the last in part.
     unsafe {
         let mut i = 0;
         while i + V::LANES <= n {
@@ -226,15 +228,15 @@ pub(super) unsafe fn copy<V: Vector>(from: *const V::Elem, to: *mut V::Elem, n: 
     }
 }
 
-/// Set `n` elements to zero.
+/// Sets `n` elements to zero.
 ///
 /// # Safety
-/// `to` is valid for writing them.
+/// `to` is valid for writing `n` elements.
 #[inline(always)]
 unsafe fn zero<V: Vector>(to: *mut V::Elem, n: usize) {
     let zero = V::splat(V::Elem::ZERO);
     let whole = n - n % V::LANES;
-    // SAFETY: every vector but the last lies inside the `n` elements, the last in part.
+    // SAFETY: all vectors but the last are inside the `n` elements, and the last in part.
     unsafe {
         for i in (0..whole).step_by(V::LANES) {
             zero.store(to.add(i));
@@ -245,7 +247,7 @@ unsafe fn zero<V: Vector>(to: *mut V::Elem, n: usize) {
     }
 }
 
-/// Pack a matrix of any strides, in blocks of rows that stay in cache; its column 0 becomes column
+/// Packs a matrix of any strides, in blocks of rows that stay in cache. Its column 0 becomes column
 /// `offset` of the panel at `dst`.
 ///
 /// # Safety
@@ -259,13 +261,13 @@ unsafe fn gather<T: Element>(src: Matrix<T>, panels: Panels, dst: *mut T, offset
         while j < src.columns {
             let column = offset + j;
             let place = column / panels.width * panels.stride() + column % panels.width;
-            // Some columns of one panel, whose entries follow each other, are exchanged with rows.
+            // Some contiguous columns of one panel are transposed in blocks.
             let (mut i, mut count) = (top, 1);
             if src.row_stride == 1 && column.is_multiple_of(SIDE) && j + SIDE <= src.columns {
                 count = SIDE;
                 while i + SIDE <= end {
-                    // SAFETY: the block lies inside the matrix and, since the width of panels is a
-                    // multiple of its side, inside one panel.
+                    // SAFETY: the block is inside the matrix and inside one panel, because the
+                    // width of panels is a multiple of its side.
                     unsafe {
                         let from = src.ptr.add(i + j * src.column_stride);
                         let to = dst.add(place + i * panels.width);

@@ -1,7 +1,7 @@
-//! Vectors as arrays, for machines without a backend of their own, and for Miri.
+//! Vectors as arrays, for machines without another backend, and for Miri.
 //!
-//! A multiplication with addition is rounded once here too, so that matrix products have the same
-//! bits on every machine; without an instruction for it that is slow.
+//! A fused multiply-add is rounded once here too, so that matrix products have the same bits on
+//! every machine. Without an instruction for it, this is slow.
 
 #![allow(
     unsafe_code,
@@ -63,27 +63,28 @@ macro_rules! portable {
 
             #[inline(always)]
             unsafe fn load(ptr: *const $t) -> Self {
-                // SAFETY: the caller vouches for `LANES` elements; arrays are aligned as they are.
+                // SAFETY: the caller guarantees `LANES` elements; an array has the alignment of its
+                // elements.
                 Self(unsafe { ptr.cast::<[$t; $n]>().read() })
             }
 
             #[inline(always)]
             unsafe fn store(self, ptr: *mut $t) {
-                // SAFETY: the caller vouches for `LANES` elements.
+                // SAFETY: the caller guarantees `LANES` elements.
                 unsafe { ptr.cast::<[$t; $n]>().write(self.0) }
             }
 
             #[inline(always)]
             unsafe fn load_partial(ptr: *const $t, n: usize) -> Self {
                 let mut lanes = [0.0; $n];
-                // SAFETY: the caller vouches for `n` elements.
+                // SAFETY: the caller guarantees `n` elements.
                 lanes[..n].copy_from_slice(unsafe { slice::from_raw_parts(ptr, n) });
                 Self(lanes)
             }
 
             #[inline(always)]
             unsafe fn store_partial(self, ptr: *mut $t, n: usize) {
-                // SAFETY: the caller vouches for `n` elements; the lanes are elsewhere.
+                // SAFETY: the caller guarantees `n` elements; the lanes are other memory.
                 unsafe { ptr.copy_from_nonoverlapping(self.0[..n].as_ptr(), n) }
             }
 
@@ -154,7 +155,7 @@ macro_rules! portable {
 
             #[inline(always)]
             fn exp2_integer(self) -> Self {
-                // The sum with 1.5 · 2^mantissa holds the biased exponent in its lowest bits.
+                // The sum with 1.5 · 2^mantissa has the biased exponent in its lowest bits.
                 const PUSH: $t = ((3 as $bits) << ($mantissa - 1)) as $t + $bias;
                 Self(
                     self.0

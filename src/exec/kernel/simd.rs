@@ -1,10 +1,10 @@
-//! The vector of numbers that every kernel is written over, and the choice of instruction set.
+//! The vector type of the kernels, and the choice of the instruction set.
 //!
-//! A [`Kernel`] is generic in the vector; [`Isa::dispatch`] instantiates it for the instruction
-//! set, inside a function compiled with the features of that set. Everything a kernel calls on the
-//! way to a vector operation must be `#[inline(always)]`: what is compiled apart does not have the
-//! features, and each of its vector operations becomes a function call. Closures and functions
-//! handed over as values are compiled apart, unless they are small.
+//! A [`Kernel`] is generic in the vector. [`Isa::dispatch`] instantiates it for an instruction set,
+//! inside a function compiled with the features of that set. All functions between a kernel and a
+//! vector operation must be `#[inline(always)]`: a function compiled separately does not have the
+//! features, and each of its vector operations becomes a call. Closures and functions passed as
+//! values are compiled separately, unless they are small.
 
 #![allow(
     unsafe_code,
@@ -23,10 +23,10 @@ use super::portable;
 #[cfg(target_arch = "x86_64")]
 use super::x86;
 
-/// The most lanes any vector has.
+/// The maximum number of lanes of a vector.
 pub(crate) const MAX_LANES: usize = 16;
 
-/// A number that vectors are made of: `f32` or `f64`.
+/// The number type of a vector: `f32` or `f64`.
 pub(crate) trait Element:
     Copy
     + Default
@@ -46,29 +46,29 @@ pub(crate) trait Element:
     const ONE: Self;
     /// The smallest positive normal number.
     const MIN_POSITIVE: Self;
-    /// `2^n` and `n`, where `2^n` makes every subnormal number normal.
+    /// `2^n` and `n`, where the product with `2^n` makes every subnormal number normal.
     const LIFT: (Self, Self);
-    /// What the stored exponent of 1 is.
+    /// The stored exponent of 1.
     const BIAS: Self;
-    /// True if sums of many numbers need compensation. In `f64`, 10⁷ additions lose at most 10⁻⁹.
+    /// True if sums of many numbers are compensated. In `f64`, 10⁷ additions lose at most 10⁻⁹.
     const COMPENSATED: bool;
 
-    /// Run a kernel over the vectors of an instruction set.
+    /// Runs a kernel on the vectors of an instruction set.
     fn dispatch<K: Kernel<Self>>(isa: Isa, kernel: K) -> K::Output;
 }
 
-/// A computation over any vector of `T`; `run` is to be marked `#[inline(always)]`.
+/// A computation on any vector of `T`; mark `run` with `#[inline(always)]`.
 pub(crate) trait Kernel<T> {
     type Output;
 
     fn run<V: Vector<Elem = T>>(self) -> Self::Output;
 }
 
-/// A vector of [`LANES`](Self::LANES) numbers; every operation acts on each lane alone.
+/// A vector of [`LANES`](Self::LANES) numbers; every operation acts on each lane.
 ///
-/// The types that implement it are private to this folder and reach a kernel only through
-/// [`Isa::dispatch`]; hence whoever holds one runs on a machine that has its instructions, which
-/// is why its operations are safe to call.
+/// The implementations are private to this folder, and a kernel gets them only through
+/// [`Isa::dispatch`]. So a vector exists only on a machine with its instructions, and its
+/// operations are safe to call.
 pub(crate) trait Vector:
     Copy
     + Add<Output = Self>
@@ -78,16 +78,16 @@ pub(crate) trait Vector:
     + Neg<Output = Self>
 {
     type Elem: Element;
-    /// The outcome of a comparison, per lane.
+    /// The result of a comparison, per lane.
     type Mask: Copy;
 
     const LANES: usize;
-    /// How many rows of two vectors a matrix product holds in registers, at most 12.
+    /// The number of rows of two vectors that a matrix product holds in registers, at most 12.
     const ROWS: usize;
-    /// How many elements a cache line has.
+    /// The number of elements of a cache line.
     const LINE: usize = 64 / size_of::<Self::Elem>();
 
-    /// Run a kernel as a function of its own, compiled with the features of this vector.
+    /// Runs a kernel as a separate function, compiled with the features of this vector.
     fn outline<K: Kernel<Self::Elem>>(kernel: K) -> K::Output;
 
     fn splat(x: Self::Elem) -> Self;
@@ -100,24 +100,24 @@ pub(crate) trait Vector:
     /// `ptr` is valid for writing `LANES` elements; it need not be aligned to the vector.
     unsafe fn store(self, ptr: *mut Self::Elem);
 
-    /// The first `n ≤ LANES` lanes from memory, the rest zero.
+    /// Loads the first `n ≤ LANES` lanes; the others are zero.
     ///
     /// # Safety
     /// `ptr` is valid for reading `n` elements.
     unsafe fn load_partial(ptr: *const Self::Elem, n: usize) -> Self;
 
-    /// Store the first `n ≤ LANES` lanes.
+    /// Stores the first `n ≤ LANES` lanes.
     ///
     /// # Safety
     /// `ptr` is valid for writing `n` elements.
     unsafe fn store_partial(self, ptr: *mut Self::Elem, n: usize);
 
-    /// Ask for what lies at a pointer, valid or not, to be brought into the second-level cache.
+    /// Prefetches the memory at a pointer, valid or not, into the second-level cache.
     #[inline(always)]
     fn prefetch(_ptr: *const Self::Elem) {}
 
-    /// [`load_partial`](Self::load_partial) in pieces that a later load can be handed straight from
-    /// the store that wrote them; more instructions, but nothing waits.
+    /// [`load_partial`](Self::load_partial) in pieces. A later load can be forwarded from the
+    /// stores of the pieces: there are more instructions, but no wait.
     ///
     /// # Safety
     /// As for `load_partial`.
@@ -126,7 +126,7 @@ pub(crate) trait Vector:
         unsafe { Self::load_partial(ptr, n) }
     }
 
-    /// [`store_partial`](Self::store_partial) in pieces, likewise.
+    /// [`store_partial`](Self::store_partial) in pieces.
     ///
     /// # Safety
     /// As for `store_partial`.
@@ -141,16 +141,16 @@ pub(crate) trait Vector:
     /// `b - self · a`, rounded once.
     fn neg_mul_add(self, a: Self, b: Self) -> Self;
 
-    /// `self < other ? self : other`, hence `other` where either is not a number.
+    /// `self < other ? self : other`; `other` if either is NaN.
     fn min(self, other: Self) -> Self;
 
-    /// `self > other ? self : other`, hence `other` where either is not a number.
+    /// `self > other ? self : other`; `other` if either is NaN.
     fn max(self, other: Self) -> Self;
 
     fn abs(self) -> Self;
     fn sqrt(self) -> Self;
 
-    /// The nearest integer; of two equally near, the even one.
+    /// The nearest integer; ties go to the even one.
     fn round(self) -> Self;
 
     /// The magnitude of `self` with the sign of `sign`.
@@ -160,13 +160,13 @@ pub(crate) trait Vector:
     fn le(self, other: Self) -> Self::Mask;
     fn eq(self, other: Self) -> Self::Mask;
 
-    /// `yes` where the mask holds, `no` elsewhere.
+    /// `yes` where the mask is true, `no` elsewhere.
     fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;
 
-    /// Whether the mask holds in some lane.
+    /// Returns true if the mask is true in some lane.
     fn any(mask: Self::Mask) -> bool;
 
-    /// `2^self` for integers whose power is a normal number.
+    /// `2^self`, for integers for which the power is a normal number.
     fn exp2_integer(self) -> Self;
 
     /// `⌊log₂ self⌋` plus [`Element::BIAS`], for positive normal numbers.
@@ -176,14 +176,14 @@ pub(crate) trait Vector:
     fn significand(self) -> Self;
 
     /// `self · 2^n` for an integer `n` and `self` near 1, rounded once, also to subnormal numbers,
-    /// zero and infinity; `n` is at most twice as large as an exponent can be.
+    /// zero and infinity. `n` is at most twice the largest exponent.
     #[inline(always)]
     fn scale(self, n: Self) -> Self {
         let half = (n * Self::splat(Self::Elem::ONE / (Self::Elem::ONE + Self::Elem::ONE))).round();
         self * half.exp2_integer() * (n - half).exp2_integer()
     }
 
-    /// The lanes, in order, in the first places.
+    /// The lanes, in order, at the start of an array.
     #[inline(always)]
     fn to_array(self) -> [Self::Elem; MAX_LANES] {
         let mut lanes = [Self::Elem::ZERO; MAX_LANES];
@@ -192,7 +192,7 @@ pub(crate) trait Vector:
         lanes
     }
 
-    /// A scalar function of every lane, one after the other.
+    /// Applies a scalar function to the lanes, one after the other.
     #[inline(always)]
     fn map(self, f: impl Fn(Self::Elem) -> Self::Elem) -> Self {
         let mut lanes = self.to_array();
@@ -218,11 +218,11 @@ pub(crate) trait Vector:
     }
 }
 
-/// An instruction set that this machine has.
+/// An instruction set of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Isa(Level);
 
-/// Private, so that an [`Isa`] comes from detection only.
+/// Private, so that an [`Isa`] exists only after detection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Level {
     Portable,
@@ -235,10 +235,10 @@ enum Level {
 }
 
 impl Isa {
-    /// Plain arrays; on every machine.
+    /// Plain arrays, available on every machine.
     pub(crate) const PORTABLE: Self = Self(Level::Portable);
 
-    /// Every instruction set of this machine, the best one last.
+    /// The instruction sets of this machine, from the weakest to the best.
     pub(crate) fn available() -> &'static [Self] {
         static FOUND: OnceLock<Vec<Isa>> = OnceLock::new();
         FOUND.get_or_init(|| {
@@ -263,8 +263,8 @@ impl Isa {
         Self::available().last().copied().unwrap_or(Self::PORTABLE)
     }
 
-    /// The best instruction set for rows of no more than `longest` entries: the narrowest whose
-    /// vectors hold such a row, since narrow vectors answer sooner.
+    /// The best instruction set for rows of at most `longest` entries: the narrowest with vectors
+    /// that hold such a row, because narrow vectors have a lower latency.
     pub(crate) fn for_rows<T: Element>(longest: usize) -> Self {
         let vectors = &Self::available()[usize::from(Self::available().len() > 1)..];
         let fits = vectors.iter().find(|isa| longest <= isa.lanes::<T>());
@@ -283,13 +283,13 @@ impl Isa {
         }
     }
 
-    /// Run a kernel compiled for this instruction set.
+    /// Runs a kernel compiled for this instruction set.
     #[inline(always)]
     pub(crate) fn dispatch<T: Element, K: Kernel<T>>(self, kernel: K) -> K::Output {
         T::dispatch(self, kernel)
     }
 
-    /// How many elements a vector of this instruction set has.
+    /// The number of lanes of a vector of this instruction set.
     pub(crate) fn lanes<T: Element>(self) -> usize {
         struct Lanes;
         impl<T: Element> Kernel<T> for Lanes {
@@ -344,7 +344,7 @@ element!(
 mod tests {
     use super::*;
 
-    /// One application of every operation to three vectors of operands.
+    /// Applies every operation to three vectors of operands.
     struct Operations<'a, T>([&'a [T]; 3]);
 
     macro_rules! operations {
@@ -418,7 +418,7 @@ mod tests {
 
                     for n in 0..=V::LANES {
                         let mut memory = [7.0; MAX_LANES + 1];
-                        // SAFETY: both places hold more than `LANES` elements.
+                        // SAFETY: both arrays have more than `LANES` elements.
                         let part = unsafe {
                             a.store_partial(memory.as_mut_ptr(), n);
                             V::load_partial(memory.as_ptr(), n)

@@ -1,7 +1,7 @@
-//! Sums of outer products of which one factor has only a few entries: the result stays in
-//! registers, and the rows are read where they are.
+//! Sums of outer products with a short factor: the result stays in registers, and the rows are read
+//! in place.
 //!
-//! Every element is one chain of fused multiply-adds over the rows, as in every other product.
+//! Each element is one chain of fused multiply-adds over the rows, as in every other product.
 
 #![allow(
     unsafe_code,
@@ -11,17 +11,18 @@
 use super::gemm::Columns;
 use super::{Element, Kernel, Vector};
 
-/// The most entries of the shorter factor.
+/// The maximum number of entries of the shorter factor.
 const SHORT: usize = 4;
 
-/// The most entries of the longer factor: of more, other kernels make better use of the cache.
+/// The maximum number of entries of the longer factor: for longer ones, other kernels make better
+/// use of the cache.
 const LONG: usize = 64;
 
 /// `C += Σ a bᵀ` over rows of two factors.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Thin<T> {
     c: *mut T,
-    /// From one entry of the result to the next, along the longer and along the shorter factor.
+    /// The distance between entries of the result, along the longer and along the shorter factor.
     strides: [usize; 2],
     long: Columns<T>,
     short: Columns<T>,
@@ -29,9 +30,9 @@ pub(crate) struct Thin<T> {
 }
 
 impl<T: Element> Thin<T> {
-    /// The sum of `rows` outer products, added to `c` with rows `c_stride` apart, if it is thin.
-    /// Whoever runs it vouches that the factors are valid for reading and `c` for writing, and
-    /// that no one else touches `c` meanwhile.
+    /// The sum of `rows` outer products, added to `c` with rows `c_stride` apart; `None` if the
+    /// factors are too long. The caller that runs it guarantees that the factors are valid for reading,
+    /// that `c` is valid for writing, and that nothing else accesses `c` meanwhile.
     pub(crate) fn of(
         (a, b): (Columns<T>, Columns<T>),
         (c, c_stride): (*mut T, usize),
@@ -51,7 +52,7 @@ impl<T: Element> Thin<T> {
         })
     }
 
-    /// Some vectors of the longer factor with all of the shorter one.
+    /// Computes some vectors of the longer factor times the whole shorter factor.
     #[inline(always)]
     unsafe fn block<V: Vector<Elem = T>, const VECTORS: usize, const ENTRIES: usize>(
         &self,
@@ -84,7 +85,7 @@ impl<T: Element> Thin<T> {
         }
     }
 
-    /// Brings the result from memory, or puts it there.
+    /// Loads the result from memory, or stores it if `STORE`.
     #[inline(always)]
     unsafe fn exchange<
         V: Vector<Elem = T>,
@@ -103,7 +104,7 @@ impl<T: Element> Thin<T> {
                 let mut lanes = sum.to_array();
                 for (l, lane) in lanes.iter_mut().take(count).enumerate() {
                     let at = (start + l) * self.strides[0] + j * self.strides[1];
-                    // SAFETY: it is an entry of the result.
+                    // SAFETY: `at` is an entry of the result.
                     unsafe {
                         if STORE {
                             *self.c.add(at) = *lane;
@@ -127,7 +128,7 @@ impl<T: Element> Kernel<T> for Thin<T> {
         let mut first = 0;
         while first < self.long.columns {
             let two = self.long.columns - first > V::LANES;
-            // SAFETY: whoever made it vouches for its operands.
+            // SAFETY: guaranteed by the maker.
             unsafe {
                 match (two, self.short.columns) {
                     (false, 1) => self.block::<V, 1, 1>(first),

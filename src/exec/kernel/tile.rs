@@ -1,11 +1,11 @@
 //! The innermost loops of matrix products: a few rows of the result, held in registers.
 //!
-//! Every element of a result is one chain of fused multiply-adds over `k`, from the first to the
-//! last, that starts at a given value or at zero. A chain may rest in memory between
-//! two stretches of `k`. Its bits hence depend on nothing but the numbers: not on how many rows
-//! there are, where the row is, how the work is cut, or which instruction set runs it. The
-//! parallelism that hides the latency of an addition comes from several rows or columns, never
-//! from a split of `k`.
+//! Each element of a result is one chain of fused multiply-adds over `k`, from the first to the
+//! last, that starts at a given value or at zero. A chain may be stored in memory between two
+//! stretches of `k`. So its bits depend only on the numbers, and not on the number of rows, the
+//! position of the row, the division of the work, or the instruction set. The parallelism that
+//! hides the latency of an addition comes from several rows or columns, never from a division of
+//! `k`.
 
 #![allow(
     unsafe_code,
@@ -19,7 +19,7 @@ use std::ops::Range;
 use super::pack::Panels;
 use super::{Element, Kernel, Vector};
 
-/// A stretch of a left-hand side: entry `(i, l)` lies at `ptr + i · row + l · step`, `l < k`.
+/// A stretch of a left-hand side: entry `(i, l)` is at `ptr + i · row + l · step`, `l < k`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stretch<T> {
     pub(super) ptr: *const T,
@@ -40,7 +40,7 @@ impl<T> Stretch<T> {
         }
     }
 
-    /// The stretch in parts of at most `most` steps.
+    /// Divides the stretch into parts of at most `most` steps.
     #[inline(always)]
     pub(super) fn cut(self, most: usize) -> impl Iterator<Item = Self> {
         (0..self.k).step_by(most).map(move |l| Self {
@@ -51,15 +51,15 @@ impl<T> Stretch<T> {
     }
 }
 
-/// Where the chains of a result begin: entry `(i, j)` at `ptr + i · stride + j`.
+/// The initial values of a result: entry `(i, j)` is at `ptr + i · stride + j`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Start<T> {
     pub(crate) ptr: *const T,
-    /// Zero for a row that is the same for all.
+    /// Zero if all rows have the same initial values.
     pub(crate) stride: usize,
 }
 
-/// Where the result lies, and what it begins with; with zeros, if nothing is said.
+/// The memory of the result, and its initial values; `None` is zero.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Target<T> {
     pub(super) ptr: *mut T,
@@ -96,7 +96,7 @@ impl<T> Target<T> {
         }
     }
 
-    /// The result, which begins with what is there.
+    /// The result, with its current values as initial values.
     #[inline(always)]
     pub(super) fn in_place(self) -> Self {
         let start = Some(Start {
@@ -107,33 +107,33 @@ impl<T> Target<T> {
     }
 }
 
-/// The right-hand side: panels from their row `k` on.
+/// The right-hand side: panels from row `k` on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Right<T> {
     pub(super) ptr: *const T,
     pub(super) panels: Panels,
-    /// The row at which the first stretch begins.
+    /// The row at which the first stretch starts.
     pub(super) k: usize,
 }
 
-/// The rows of a left-hand side whose entries are reached from one pointer: at 0, 1, 2 and 3
-/// times the distance of two rows, which an instruction can add by itself.
+/// The number of rows of a left-hand side that are addressed from one pointer: at 0, 1, 2 and 3
+/// times the distance of two rows, which an instruction adds by itself.
 const GROUP: usize = 4;
 
-/// The groups of the most rows that registers hold.
+/// The number of groups in the maximum number of rows that registers hold.
 const GROUPS: usize = 3;
 
-/// Memory that is soon read or written, and is fetched while products are computed: what the next
-/// step of a loop finds in memory that no step has touched for long.
+/// Memory that is prefetched during products, because the next step of a loop reads or writes it
+/// and no step has accessed it recently.
 #[derive(Debug)]
 pub(crate) struct Ahead<T> {
     regions: Vec<(*const T, usize)>,
-    /// The region that is fetched, and how many elements of it have been.
+    /// The current region, and the number of its elements already prefetched.
     at: Cell<(usize, usize)>,
 }
 
 impl<T: Element> Ahead<T> {
-    /// Room for so many regions.
+    /// Memory for this many regions.
     pub(crate) fn with_capacity(regions: usize) -> Self {
         Self {
             regions: Vec::with_capacity(regions),
@@ -141,19 +141,18 @@ impl<T: Element> Ahead<T> {
         }
     }
 
-    /// Forget all regions.
+    /// Removes all regions.
     pub(crate) fn clear(&mut self) {
         self.regions.clear();
         self.at.set((0, 0));
     }
 
-    /// Add a region of some elements, whether it is valid or not.
+    /// Adds a region of some elements, valid or not.
     pub(crate) fn push(&mut self, ptr: *const T, len: usize) {
         self.regions.push((ptr, len));
     }
 
-    /// Where the next so many elements begin, if there are any left; those after the end of a
-    /// region count for nothing.
+    /// A pointer to the next `some` elements, if any are left; they may extend beyond the region.
     #[inline(always)]
     pub(super) fn take(&self, some: usize) -> Option<*const T> {
         let (region, done) = self.at.get();
@@ -168,18 +167,18 @@ impl<T: Element> Ahead<T> {
     }
 }
 
-/// What a tile needs to know of its surroundings.
+/// The surroundings of a tile.
 #[derive(Clone, Copy)]
 struct Around<T> {
-    /// How many columns its last vector has.
+    /// The number of columns of the last vector.
     last: usize,
-    /// The elements from here to the tile of the result that is computed next.
+    /// The number of elements from here to the next tile of the result.
     next: usize,
-    /// What is asked for meanwhile: a cache line at every step of `k`.
+    /// The memory to prefetch: a cache line at every step of `k`.
     fetch: *const T,
 }
 
-/// `MR` rows by `NV` vectors of the result; where `FETCH`, what comes next is fetched.
+/// Computes `MR` rows by `NV` vectors of the result; prefetches the next memory if `FETCH`.
 ///
 /// # Safety
 /// The operands are valid for `MR` rows, and the result for `MR` rows of the columns.
@@ -199,8 +198,8 @@ unsafe fn tile<V: Vector, const MR: usize, const NV: usize, const FETCH: bool>(
     } = around;
     let width = 2 * V::LANES;
     let mut sums = [[V::splat(V::Elem::ZERO); NV]; MR];
-    // SAFETY: the caller vouches for the operands; vector `v` of a row of the right-hand side is
-    // half of panel `v / 2`, which is full even where columns do not count.
+    // SAFETY: the caller guarantees the operands; vector `v` of a row of the right-hand side is
+    // half of panel `v / 2`, which is full including its padding.
     unsafe {
         if let Some(start) = c.start {
             for (i, row) in sums.iter_mut().enumerate() {
@@ -214,7 +213,7 @@ unsafe fn tile<V: Vector, const MR: usize, const NV: usize, const FETCH: bool>(
                 }
             }
         }
-        // What the next tile is written to arrives while this one is computed.
+        // The memory of the next tile is prefetched while this one is computed.
         for i in 0..if MR >= 4 { MR } else { 0 } {
             let next = c.ptr.wrapping_add(next + i * c.stride);
             for line in (0..NV * V::LANES).step_by(V::LINE) {
@@ -226,8 +225,8 @@ unsafe fn tile<V: Vector, const MR: usize, const NV: usize, const FETCH: bool>(
             let first = stretch.ptr.wrapping_add(first_row * row);
             let mut groups: [_; GROUPS] =
                 std::array::from_fn(|g| first.wrapping_add(GROUP * g * row));
-            // The compiler must not turn the distances into chains of additions, each of which would
-            // wait for the one before.
+            // The compiler must not turn the distances into a chain of additions, in which each
+            // would wait for the previous one.
             let away: [usize; GROUP] = std::array::from_fn(|i| black_box(i * row));
             for _ in 0..stretch.k {
                 if FETCH {
@@ -264,7 +263,7 @@ unsafe fn tile<V: Vector, const MR: usize, const NV: usize, const FETCH: bool>(
 }
 
 /// Rows `first_row .. first_row + rows` of the result, at most [`Vector::ROWS`], for a range of
-/// panels. The target is that of the first of these rows and of column 0.
+/// panels. The target `c` begins at the first of these rows and at column 0.
 #[derive(Clone)]
 pub(super) struct Strip<'a, T> {
     pub(super) a: &'a [Stretch<T>],
@@ -273,10 +272,10 @@ pub(super) struct Strip<'a, T> {
     pub(super) b: Right<T>,
     pub(super) panels: Range<usize>,
     pub(super) c: Target<T>,
-    /// Which part of what comes after each panel is fetched meanwhile, if any: a block of rows
-    /// fetches a cache line for each step of `k`.
+    /// The part of the memory after each panel to prefetch, if any: a block of rows prefetches a
+    /// cache line at each step of `k`.
     pub(super) fetch: Option<usize>,
-    /// What is fetched by blocks of rows that fetch nothing of what comes after the panel.
+    /// The memory to prefetch by blocks of rows without such a part.
     pub(super) ahead: Option<&'a Ahead<T>>,
 }
 
@@ -289,7 +288,7 @@ impl<T: Element> Strip<'_, T> {
     }
 }
 
-/// Built and run by [`Strip::run`] alone, whose caller vouches for the pointers.
+/// Built and run only by [`Strip::run`], whose caller guarantees the pointers.
 impl<T: Element> Kernel<T> for &Strip<'_, T> {
     type Output = ();
 
@@ -311,7 +310,7 @@ impl<T: Element> Kernel<T> for &Strip<'_, T> {
             let columns = most.min(end - column);
             let vectors = columns.div_ceil(V::LANES);
             let last = columns - (vectors - 1) * V::LANES;
-            // SAFETY: the panel of `column` has row `b.k`; the rest is the caller's word.
+            // SAFETY: the panel of `column` has row `b.k`; the caller guarantees the rest.
             unsafe {
                 let b = self.b.ptr.add(column / width * stride + self.b.k * width);
                 let c = self.c.right(column);
@@ -369,8 +368,8 @@ impl<T: Element> Kernel<T> for &Strip<'_, T> {
     }
 }
 
-/// Cut `m` rows into as few blocks of at most `most` rows as possible, of nearly equal size: the
-/// first row and the number of rows of each.
+/// Divides `m` rows into as few blocks of at most `most` rows as possible, of nearly equal size.
+/// Returns the first row and the number of rows of each.
 #[inline(always)]
 pub(super) fn blocks(m: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
     let count = m.div_ceil(most).max(1);

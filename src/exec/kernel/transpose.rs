@@ -1,4 +1,4 @@
-//! Small blocks of a matrix written transposed, by exchanging entries between registers.
+//! Transposition of small blocks of a matrix, by exchanges between registers.
 
 #![allow(
     unsafe_code,
@@ -7,10 +7,11 @@
 
 use super::Element;
 
-/// The rows and columns of a block.
+/// The number of rows and of columns of a block.
 pub(super) const SIDE: usize = 4;
 
-/// Write a block transposed: rows of the one are `from_stride` apart, of the other `to_stride`.
+/// Writes the transpose of a block. The rows of the source are `from_stride` apart, those of the
+/// destination `to_stride`.
 ///
 /// # Safety
 /// `from` is valid for reading a block and `to` for writing one; they do not overlap.
@@ -21,7 +22,7 @@ pub(super) unsafe fn block<T: Element>(
     to: *mut T,
     to_stride: usize,
 ) {
-    // SAFETY: elements are `f32` or `f64`; the caller vouches for the blocks.
+    // SAFETY: elements are `f32` or `f64`; the caller guarantees the blocks.
     #[cfg(target_arch = "x86_64")]
     unsafe {
         if size_of::<T>() == size_of::<f32>() {
@@ -33,18 +34,18 @@ pub(super) unsafe fn block<T: Element>(
     #[cfg(not(target_arch = "x86_64"))]
     for i in 0..SIDE {
         for j in 0..SIDE {
-            // SAFETY: the caller vouches for the blocks.
+            // SAFETY: the caller guarantees the blocks.
             unsafe { *to.add(j * to_stride + i) = *from.add(i * from_stride + j) };
         }
     }
 }
 
-/// [`block`] by instructions that every machine of this kind has.
+/// [`block`] for `f32`, with instructions that all x86-64 processors have.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 unsafe fn singles(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
     use std::arch::x86_64::*;
-    // SAFETY: the caller vouches for the blocks.
+    // SAFETY: the caller guarantees the blocks.
     unsafe {
         let row = |i: usize| _mm_loadu_ps(from.add(i * from_stride));
         let (a, b, c, d) = (row(0), row(1), row(2), row(3));
@@ -57,14 +58,14 @@ unsafe fn singles(from: *const f32, from_stride: usize, to: *mut f32, to_stride:
     }
 }
 
-/// [`block`] likewise, in four parts.
+/// [`block`] for `f64`, in four parts.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 unsafe fn doubles(from: *const f64, from_stride: usize, to: *mut f64, to_stride: usize) {
     use std::arch::x86_64::*;
     for i in (0..SIDE).step_by(2) {
         for j in (0..SIDE).step_by(2) {
-            // SAFETY: the caller vouches for the blocks.
+            // SAFETY: the caller guarantees the blocks.
             unsafe {
                 let from = from.add(i * from_stride + j);
                 let to = to.add(j * to_stride + i);

@@ -38,21 +38,21 @@ fn run_avx512<V: Vector, K: Kernel<V::Elem>>(kernel: K) -> K::Output {
     kernel.run::<V>()
 }
 
-/// One method per line: `name(arguments) -> result = expression`, with the features at hand.
+/// One method per line: `name(arguments) -> result = expression`, compiled with the features.
 macro_rules! methods {
     ($($name:ident($($x:ident: $ty:ty),*) -> $result:ty = $e:expr;)+) => {
         $(
             #[inline(always)]
             #[allow(unused_unsafe, reason = "some methods need no intrinsic")]
             fn $name($($x: $ty),*) -> $result {
-                // SAFETY: the vector exists, hence its features were detected.
+                // SAFETY: the vector exists, so its features were detected.
                 unsafe { $e }
             }
         )+
     };
 }
 
-/// The operators, what all instruction sets spell alike, and the rest of the methods.
+/// The operators, the methods that all instruction sets spell alike, and the other methods.
 macro_rules! vector {
     (
         $v:ident($raw:ty): $n:literal of $t:ty, $rows:literal rows, mask $mask:ty, in $run:ident;
@@ -87,45 +87,45 @@ macro_rules! vector {
 
             #[inline(always)]
             fn outline<K: Kernel<$t>>(kernel: K) -> K::Output {
-                // SAFETY: `Isa` alone chooses the vector, once it has detected the features.
+                // SAFETY: only `Isa` chooses the vector, after it has detected the features.
                 unsafe { $run::<Self, K>(kernel) }
             }
 
             #[inline(always)]
             unsafe fn load(ptr: *const $t) -> Self {
-                // SAFETY: the caller vouches for `LANES` elements.
+                // SAFETY: the caller guarantees `LANES` elements.
                 Self(unsafe { $load(ptr) })
             }
 
             #[inline(always)]
             unsafe fn store(self, ptr: *mut $t) {
-                // SAFETY: the caller vouches for `LANES` elements.
+                // SAFETY: the caller guarantees `LANES` elements.
                 unsafe { $store(ptr, self.0) }
             }
 
             #[inline(always)]
             unsafe fn load_partial($from: *const $t, $count: usize) -> Self {
-                // SAFETY: the caller vouches for `n` elements; no others are touched.
+                // SAFETY: the caller guarantees `n` elements; no others are accessed.
                 Self(unsafe { $load_partial })
             }
 
             #[inline(always)]
             unsafe fn store_partial(self, $to: *mut $t, $number: usize) {
                 let $x = self.0;
-                // SAFETY: the caller vouches for `n` elements; no others are touched.
+                // SAFETY: the caller guarantees `n` elements; no others are accessed.
                 unsafe { $store_partial }
             }
 
             #[inline(always)]
             unsafe fn load_pieces($from: *const $t, $count: usize) -> Self {
-                // SAFETY: the caller vouches for `n` elements; no others are touched.
+                // SAFETY: the caller guarantees `n` elements; no others are accessed.
                 Self(unsafe { $load_pieces })
             }
 
             #[inline(always)]
             unsafe fn store_pieces(self, $to: *mut $t, $number: usize) {
                 let $x = self.0;
-                // SAFETY: the caller vouches for `n` elements; no others are touched.
+                // SAFETY: the caller guarantees `n` elements; no others are accessed.
                 unsafe { $store_pieces }
             }
 
@@ -147,7 +147,7 @@ macro_rules! vector {
             type Output = Self;
             #[inline(always)]
             fn $method(self, other: Self) -> Self {
-                // SAFETY: the vector exists, hence its features were detected.
+                // SAFETY: the vector exists, so its features were detected.
                 Self(unsafe { $f(self.0, other.0) })
             }
         }
@@ -184,11 +184,11 @@ vector! {
     select(mask: Self::Mask, yes: Self, no: Self) -> Self =
         Self(_mm256_blendv_ps(no.0, yes.0, mask));
     any(mask: Self::Mask) -> bool = _mm256_movemask_ps(mask) != 0;
-    // The sum with 1.5 · 2^mantissa, plus the bias, holds the biased exponent in its lowest bits.
+    // The sum with 1.5 · 2^mantissa and the bias has the biased exponent in its lowest bits.
     exp2_integer(self: Self) -> Self = Self(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(
         _mm256_castps_si256(_mm256_add_ps(self.0, _mm256_set1_ps(12_583_039.0))),
     )));
-    // An integer in the lowest bits of 2^mantissa is added to it.
+    // An integer in the lowest bits of 2^mantissa gives the sum of both.
     biased_exponent(self: Self) -> Self = Self(_mm256_sub_ps(
         _mm256_or_ps(
             _mm256_castsi256_ps(_mm256_srli_epi32::<23>(_mm256_castps_si256(self.0))),
@@ -232,11 +232,11 @@ vector! {
     select(mask: Self::Mask, yes: Self, no: Self) -> Self =
         Self(_mm256_blendv_pd(no.0, yes.0, mask));
     any(mask: Self::Mask) -> bool = _mm256_movemask_pd(mask) != 0;
-    // The sum with 1.5 · 2^mantissa, plus the bias, holds the biased exponent in its lowest bits.
+    // The sum with 1.5 · 2^mantissa and the bias has the biased exponent in its lowest bits.
     exp2_integer(self: Self) -> Self = Self(_mm256_castsi256_pd(_mm256_slli_epi64::<52>(
         _mm256_castpd_si256(_mm256_add_pd(self.0, _mm256_set1_pd(6_755_399_441_056_767.0))),
     )));
-    // An integer in the lowest bits of 2^mantissa is added to it.
+    // An integer in the lowest bits of 2^mantissa gives the sum of both.
     biased_exponent(self: Self) -> Self = Self(_mm256_sub_pd(
         _mm256_or_pd(
             _mm256_castsi256_pd(_mm256_srli_epi64::<52>(_mm256_castpd_si256(self.0))),

@@ -1,8 +1,8 @@
 //! Loads and stores of the first few lanes of a vector, in pieces of 1, 2, 4, … elements.
 //!
-//! There are masked loads and stores, but what a masked store wrote cannot be handed on to a load
-//! before it has reached the cache. A recurrence of a few entries reads at every step what it
-//! wrote at the step before, and would wait each time.
+//! Masked loads and stores exist, but a load cannot be forwarded from a masked store before the
+//! store has reached the cache. A recurrence of a few entries reads at every step the values
+//! written at the previous step, and would wait each time.
 
 #![allow(
     unsafe_code,

@@ -1,5 +1,5 @@
-//! Small runs that together reach every place in which memory is used through a pointer. They are
-//! small enough for Miri, which checks each such use; see `docs/architecture.md` for the command.
+//! Small runs that together reach every use of memory through a pointer. They are small enough for
+//! Miri, which checks each use; `docs/architecture.md` has the command.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::op::{CustomOp, Expr, Scalar, ScalarFunction};
 use crate::plan::Storage;
 use crate::recurrence::{Batch, Outputs, Params, Recurrence, Wrt};
 
-/// The same array with its axes in the other order in memory, all turned round.
+/// The same array, with the axes in reversed order and direction in memory.
 fn turned<T: Copy + Default>(array: &ArrayD<T>) -> ArrayD<T> {
     let axes = array.shape().iter().rev().copied().collect::<Vec<_>>();
     let mut turned = ArrayD::from_elem(axes, T::default()).reversed_axes();
@@ -22,7 +22,7 @@ fn turned<T: Copy + Default>(array: &ArrayD<T>) -> ArrayD<T> {
     turned
 }
 
-/// All the arrays of some data, turned round.
+/// All arrays of some data, reversed by [`turned`].
 struct Turned<F> {
     real: Vec<(String, ArrayD<F>)>,
     classes: Vec<(String, ArrayD<usize>)>,
@@ -74,7 +74,7 @@ fn close<F: Real>(a: &ArrayViewD<'_, F>, b: &ArrayD<f64>, what: &str) {
     }
 }
 
-/// Runs on arrays and on views, outputs in place and elsewhere.
+/// Runs on arrays and on views, with outputs in place and in other arrays.
 fn run<F: Real>(
     r: &Recurrence,
     (params, batch): (&Params<F>, &Batch<F>),
@@ -108,8 +108,8 @@ fn run<F: Real>(
     }
 }
 
-/// In double precision by two workers, in single precision by one; where time matters less, both
-/// by both.
+/// Tests double precision with two workers and single precision with one; outside of Miri, both
+/// with both.
 fn recurrence(r: &Recurrence, sizes: &[(&str, usize)], lengths: &[usize]) {
     let (params, batch) = random_data(r, sizes, lengths, 3).unwrap();
     let slow = r.evaluate(&params, &batch).unwrap();
@@ -169,7 +169,7 @@ fn matrices_and_reductions() {
     );
 }
 
-/// A function that panics where its argument says so.
+/// A function that panics for large arguments.
 fn delicate() -> Recurrence {
     let op: Arc<dyn CustomOp> = Arc::new(ScalarFunction {
         name: "delicate",
@@ -209,7 +209,7 @@ fn an_op_of_a_users_own_that_panics() {
     }
 }
 
-/// The workspace is told where an array in standard order lies, and has no other.
+/// The workspace gets the address of a C-contiguous array, and has no copy.
 #[test]
 fn arrays_in_standard_order_are_read_where_they_lie() {
     let source = "dim K\ninput x[K], c: class(K)\nsample input z[K]\nparam w[K]\n\
