@@ -1,5 +1,5 @@
-//! The graph of a recurrence, for the eye: what is declared, what has a name, what is put out, and
-//! which needs which. Registers are the arrows that go to the next step.
+//! The graph of a recurrence, for display: declarations, named values, outputs, and their
+//! dependencies. Registers are the arrows to the next step.
 
 mod dot;
 mod svg;
@@ -11,12 +11,12 @@ use crate::op::{NodeId, Op};
 use crate::recurrence::Recurrence;
 use crate::tape::{Direction, Role};
 
-/// What a vertex is.
+/// The kind of a vertex.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Parameter,
     Input,
-    /// A state before the step.
+    /// The value of a state before the step.
     State,
     Value,
     Output,
@@ -28,16 +28,16 @@ struct Vertex {
     text: String,
 }
 
-/// An arrow, to be drawn from what is needed to what needs it.
+/// An arrow from a value to a value computed from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Arrow {
     from: usize,
     to: usize,
-    /// Whether it leads to the next step, or, backward in time, to the one before.
+    /// The direction of time, if the arrow leads to the next or the previous step.
     across: Option<Direction>,
 }
 
-/// Vertices with those before them that they need.
+/// The vertices, and the arrows between them.
 #[derive(Clone, Debug)]
 struct Graph {
     name: String,
@@ -58,7 +58,7 @@ impl Recurrence {
         dot::text(&Graph::of(self))
     }
 
-    /// The graph as a picture.
+    /// The graph as an SVG picture.
     ///
     /// ```
     /// let r = bptt::Recurrence::parse("sum.rec", "input x\nstate s\ns' = s + x\noutput s'\n")?;
@@ -117,7 +117,7 @@ impl Graph {
             at.insert(id, graph.vertices.len());
             graph.vertices.push(Vertex { kind, text });
         }
-        // What a register carries is a value even where it has no name.
+        // The definition of a register has a vertex even if it has no name.
         for (vertex, register) in &states {
             if let Some(def) = register.def()
                 && let Entry::Vacant(place) = at.entry(def)
@@ -186,7 +186,7 @@ impl Graph {
     }
 }
 
-/// The vertices that stand for some nodes, or that those are made of.
+/// The vertices that some nodes depend on, through nodes without vertices.
 fn needed(recurrence: &Recurrence, at: &HashMap<NodeId, usize>, of: &[NodeId]) -> Vec<usize> {
     let (mut stack, mut found) = (of.to_vec(), Vec::new());
     let mut seen = HashSet::new();
@@ -200,7 +200,7 @@ fn needed(recurrence: &Recurrence, at: &HashMap<NodeId, usize>, of: &[NodeId]) -
     found
 }
 
-/// A text for XML and for HTML.
+/// A text with the reserved characters of XML and HTML escaped.
 fn escaped(text: &str) -> String {
     let with = |c| match c {
         '&' => "&amp;".into(),

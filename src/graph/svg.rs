@@ -1,4 +1,4 @@
-//! A graph as a picture: rows from the bottom up, each vertex above all it needs.
+//! A graph as an SVG picture: rows from bottom to top, each vertex above its dependencies.
 
 use std::fmt::Write;
 
@@ -9,12 +9,12 @@ const HEIGHT: f64 = 26.0;
 const ROW: f64 = 70.0;
 const GAP: f64 = 18.0;
 const MARGIN: f64 = 24.0;
-/// The longest text that is shown whole.
+/// The length limit of a text, in characters; a longer text is cut.
 const LONGEST: usize = 72;
-/// How often rows are put in order of what they are joined to.
+/// The number of times that the rows are sorted by the positions of their neighbours.
 const SWEEPS: usize = 8;
 
-/// A vertex in its place: the middle, and half the width.
+/// The position of a vertex: its centre, and half of its width.
 #[derive(Clone, Copy, Default)]
 struct Place {
     x: f64,
@@ -47,11 +47,11 @@ pub(super) fn text(graph: &Graph) -> String {
     out
 }
 
-/// The row of each vertex, and the vertices of each row.
+/// The vertices of each row.
 fn rows(graph: &Graph) -> Vec<Vec<usize>> {
     let count = graph.vertices.len();
     let mut level = vec![0_usize; count];
-    // Without the arrows across steps there are no loops, so this ends.
+    // Without the arrows across steps there are no cycles, so this ends.
     for _ in 0..count {
         let before = level.clone();
         for arrow in graph.arrows.iter().filter(|a| a.across.is_none()) {
@@ -61,7 +61,7 @@ fn rows(graph: &Graph) -> Vec<Vec<usize>> {
             break;
         }
     }
-    // What needs nothing stands right below what needs it.
+    // A vertex without dependencies is moved to the row below its lowest user.
     for v in 0..count {
         let mut above = graph
             .arrows
@@ -141,7 +141,7 @@ fn line(arrow: Arrow, from: Place, to: Place) -> String {
             from.x, from.x, to.x, to.x
         );
     }
-    // Out at the right side and back in at the right side.
+    // The arrow leaves and enters on the right side.
     let (x1, x2) = (from.x + from.half, to.x + to.half);
     let out = x1.max(x2) + 1.5 * MARGIN;
     format!(
