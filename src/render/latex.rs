@@ -1,21 +1,21 @@
 //! A formula in LaTeX.
 //!
-//! What is written is unambiguous: scripts are always in braces, delimiters are always paired.
+//! The output is unambiguous: scripts are always in braces, and delimiters always in pairs.
 
 use super::pres::{Accent, Big, Fence, Math, Sign, greek, greek_name};
 
-/// Which LaTeX.
+/// The dialect of LaTeX.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
     /// LaTeX with amsmath; `KaTeX` and `MathJax` accept it too.
     #[default]
     Plain,
-    /// The part that GitHub accepts in Markdown: no `\operatorname`, no marks.
+    /// The subset that GitHub accepts in Markdown: no `\operatorname`, no marks.
     GitHub,
 }
 
 impl Math {
-    /// The formula in LaTeX, without delimiters around it.
+    /// The formula in LaTeX, without `$` or other delimiters around it.
     #[must_use]
     pub fn latex(&self, dialect: Dialect) -> String {
         let mut out = String::new();
@@ -98,7 +98,7 @@ fn write(math: &Math, dialect: Dialect, out: &mut String) {
                     }
                     let start = out.len();
                     write(cell, dialect, out);
-                    // After the end of a row a bracket would be a length.
+                    // A bracket after the end of a row would be read as a length.
                     let shift = out.len() - out[start..].trim_start().len();
                     if out[shift..].starts_with('[') {
                         out.insert_str(shift, "{}");
@@ -127,7 +127,7 @@ fn write(math: &Math, dialect: Dialect, out: &mut String) {
     }
 }
 
-/// Appends a token, with a space where a command would otherwise run into a letter.
+/// Appends a token, with a space if a preceding command would otherwise continue into it.
 fn push(out: &mut String, token: &str) {
     let open_command = out
         .rsplit_once('\\')
@@ -151,7 +151,7 @@ fn ident(name: &str, out: &mut String) {
     }
 }
 
-/// Function names that LaTeX has a command for.
+/// The function names with a LaTeX command.
 const KNOWN: &[&str] = &["tanh", "exp", "ln", "sin", "cos", "max", "min"];
 
 fn upright(word: &str, dialect: Dialect, out: &mut String) {

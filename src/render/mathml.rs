@@ -1,23 +1,23 @@
-//! A formula in `MathML` Core, as browsers draw it without help.
+//! A formula in `MathML` Core, which browsers draw without a library.
 
 use super::pres::{Accent, Big, Fence, Math, Sign, greek};
 
 impl Math {
-    /// A `<math>` element, set as a display when `display`.
+    /// A `<math>` element; a separate block if `display` is true.
     #[must_use]
     pub fn mathml(&self, display: bool) -> String {
         let style = if display { r#" display="block""# } else { "" };
         format!("<math{style}>{}</math>", element(self))
     }
 
-    /// The formula as a part of a `<math>` element.
+    /// The formula as the content of a `<math>` element.
     #[must_use]
     pub fn element(&self) -> String {
         element(self)
     }
 }
 
-/// Text with what HTML reserves written out.
+/// A text with the reserved characters of HTML escaped.
 pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
@@ -132,7 +132,7 @@ fn element(math: &Math) -> String {
     }
 }
 
-/// A part of a row: a thin space stands between two factors, none between a function and `(`.
+/// An element of a row, with a thin space between two factors and none between a function and `(`.
 fn part(parts: &[Math], i: usize, math: &Math) -> String {
     let before = i.checked_sub(1).and_then(|i| parts.get(i));
     match (before, math) {
@@ -144,7 +144,7 @@ fn part(parts: &[Math], i: usize, math: &Math) -> String {
         {
             format!("{THIN}{}", element(after))
         }
-        // As in LaTeX, a thin space stands before a word.
+        // As in LaTeX, there is a thin space before a word.
         (Some(before), Math::Upright(word))
             if word.chars().count() > 1
                 && (factor(before) || matches!(before, Math::Fence(Fence::Paren, _))) =>
@@ -156,7 +156,7 @@ fn part(parts: &[Math], i: usize, math: &Math) -> String {
 }
 
 fn factor(math: &Math) -> bool {
-    // A marked differential belongs to what follows it, `max` has its own space.
+    // A marked differential belongs to the next factor; `max` has its own space.
     if let Math::Script { base, .. } = math {
         let word = matches!(&**base, Math::Upright(w) if w == "max" || w == "min");
         return word || !matches!(**base, Math::Sign(_));
@@ -169,7 +169,7 @@ fn factor(math: &Math) -> bool {
 
 const THIN: &str = r#"<mspace width="0.17em"/>"#;
 
-/// A script: operators in it have no space around them, and factors none between them.
+/// A script, without space around operators or between factors.
 fn script(math: &Math) -> String {
     const TIGHT: &str = r#"<mo lspace="0" rspace="0""#;
     element(math)
@@ -205,7 +205,7 @@ const fn delimiters(fence: Fence) -> (&'static str, &'static str) {
 fn operator(sign: Sign) -> String {
     let mo = |s: &str| format!("<mo>{s}</mo>");
     match sign {
-        // At the beginning of a line that was broken they are operators still.
+        // A sign at the start of a continuation line is still a binary operator.
         Sign::Plus => r#"<mo form="infix">+</mo>"#.into(),
         Sign::Minus => r#"<mo form="infix">−</mo>"#.into(),
         Sign::Hadamard => mo("⊙"),

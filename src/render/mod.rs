@@ -1,7 +1,7 @@
-//! Mathematics on the page: one presentation tree, several ways to write it.
+//! Formulas on the page: one presentation tree with several output formats.
 //!
-//! [`Math`] says how a formula looks, not what it means. Whoever has meaning to show makes one, and
-//! gets LaTeX (plain, or the part of it that GitHub accepts), `MathML`, and text in Unicode or ASCII.
+//! [`Math`] describes the appearance of a formula, not its meaning. It is written as LaTeX (plain,
+//! or the subset that GitHub accepts), as `MathML`, and as text in Unicode or ASCII.
 
 mod latex;
 mod mathml;

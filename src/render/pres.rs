@@ -1,4 +1,4 @@
-//! The presentation tree: what a formula looks like, whatever it is going to be written in.
+//! The presentation tree: the appearance of a formula, independent of the output format.
 
 /// A formula or a part of one.
 #[derive(Clone, Debug, PartialEq)]
@@ -9,41 +9,41 @@ pub enum Math {
     Upright(String),
     /// A bold digit: the vector of ones.
     Bold(String),
-    /// A number, as it is to be written.
+    /// A number, as text.
     Number(String),
     /// An operator or a relation.
     Sign(Sign),
-    /// Parts side by side.
+    /// A sequence of parts.
     Row(Vec<Self>),
     /// A base with a subscript, a superscript or both.
     Script {
-        /// What carries the scripts.
+        /// The base of the scripts.
         base: Box<Self>,
-        /// Below on the right.
+        /// The subscript.
         sub: Option<Box<Self>>,
-        /// Above on the right.
+        /// The superscript.
         sup: Option<Box<Self>>,
     },
     /// A fraction.
     Frac(Box<Self>, Box<Self>),
-    /// Something between delimiters.
+    /// A formula between delimiters.
     Fence(Fence, Box<Self>),
-    /// A sum or a product with its range, before what it ranges over.
+    /// A sum or a product sign with its range; the body follows.
     Big {
-        /// Which.
+        /// The operator.
         big: Big,
-        /// Below.
+        /// The lower bound.
         from: Box<Self>,
-        /// Above; an empty row where the range stands below alone.
+        /// The upper bound; an empty row if the range is written below only.
         to: Box<Self>,
     },
-    /// A matrix in brackets, by rows.
+    /// A matrix in brackets, row by row.
     Matrix(Vec<Vec<Self>>),
     /// A letter with a mark above it.
     Accent(Accent, Box<Self>),
     /// A square root.
     Root(Box<Self>),
-    /// A part that can be referred to: highlighted, coloured, linked.
+    /// A part with an identifier, by which it can be highlighted, coloured and linked.
     Marked(String, Box<Self>),
 }
 
@@ -53,9 +53,9 @@ pub enum Math {
 pub enum Sign {
     Plus,
     Minus,
-    /// A product entry by entry.
+    /// The entrywise product.
     Hadamard,
-    /// A quotient entry by entry.
+    /// The entrywise quotient.
     Oslash,
     /// The dot of a product of numbers.
     Cdot,
@@ -109,7 +109,7 @@ pub enum Fence {
     /// The norm `‖ ‖`.
     Norm,
     Abs,
-    /// The next whole number, `⌈ ⌉`.
+    /// The ceiling, `⌈ ⌉`.
     Ceil,
 }
 
@@ -119,7 +119,7 @@ pub enum Fence {
 pub enum Big {
     Sum,
     Product,
-    /// The product entry by entry, `⨀`.
+    /// The entrywise product, `⨀`.
     HadamardProduct,
 }
 
@@ -152,7 +152,7 @@ impl Math {
         Self::Number(text.to_string())
     }
 
-    /// Parts side by side; rows inside are opened.
+    /// A row of the parts; the parts of nested rows are inlined.
     #[must_use]
     pub fn row(parts: impl IntoIterator<Item = Self>) -> Self {
         let mut all = Vec::new();
@@ -168,7 +168,7 @@ impl Math {
         }
     }
 
-    /// With a subscript. A base that has none yet gets it; any other is fenced.
+    /// Adds a subscript. A formula that already has one becomes the base of a new script.
     #[must_use]
     pub fn with_sub(self, sub: Self) -> Self {
         match self {
@@ -189,7 +189,7 @@ impl Math {
         }
     }
 
-    /// With a superscript.
+    /// Adds a superscript. A formula that already has one becomes the base of a new script.
     #[must_use]
     pub fn with_sup(self, sup: Self) -> Self {
         match self {
@@ -216,23 +216,23 @@ impl Math {
         self.with_sup(Self::Sign(Sign::Top))
     }
 
-    /// Whether this is nothing at all.
+    /// Returns true for an empty row.
     pub(crate) fn is_empty(&self) -> bool {
         matches!(self, Self::Row(parts) if parts.is_empty())
     }
 
-    /// Whether this is `⊤` or a power, which is written after any other script.
+    /// Returns true for `⊤` and for a number, which follow all other superscripts.
     pub(crate) fn is_exponent(&self) -> bool {
         matches!(self, Self::Sign(Sign::Top) | Self::Number(_))
     }
 
-    /// Inside delimiters.
+    /// The formula between delimiters.
     #[must_use]
     pub fn fenced(self, fence: Fence) -> Self {
         Self::Fence(fence, Box::new(self))
     }
 
-    /// In parentheses.
+    /// The formula in parentheses.
     #[must_use]
     pub fn paren(self) -> Self {
         self.fenced(Fence::Paren)
@@ -250,13 +250,13 @@ impl Math {
         Self::row([function, Self::list(args).paren()])
     }
 
-    /// Parts with commas between them.
+    /// The parts, separated by commas.
     #[must_use]
     pub fn list(parts: impl IntoIterator<Item = Self>) -> Self {
         Self::joined(parts, Sign::Comma)
     }
 
-    /// Parts with a sign between them.
+    /// The parts, separated by a sign.
     #[must_use]
     pub fn joined(parts: impl IntoIterator<Item = Self>, sign: Sign) -> Self {
         let mut row = Vec::new();
@@ -286,8 +286,8 @@ impl Math {
         Self::row([left, Self::Sign(sign), right])
     }
 
-    /// The formula in pieces of about `width` symbols at most, cut before a `+` or `−` that stands
-    /// outside of all delimiters.
+    /// Splits the formula into lines of about `width` symbols at most, before a `+` or `−` outside
+    /// of all delimiters.
     #[must_use]
     pub fn lines(&self, width: usize) -> Vec<Self> {
         let Self::Row(parts) = self else {
@@ -320,7 +320,7 @@ impl Math {
         lines.into_iter().map(Self::Row).collect()
     }
 
-    /// How many symbols wide it is, roughly: for breaking lines.
+    /// The approximate width in symbols, for line breaks.
     #[must_use]
     pub fn width(&self) -> usize {
         match self {
@@ -349,7 +349,7 @@ impl Math {
     }
 }
 
-/// Greek letters by their names.
+/// The names of the Greek letters.
 const GREEK: &[(&str, char)] = &[
     ("alpha", 'α'),
     ("beta", 'β'),
@@ -386,7 +386,7 @@ const GREEK: &[(&str, char)] = &[
     ("Omega", 'Ω'),
 ];
 
-/// The Greek letter of a name.
+/// The Greek letter with this name.
 pub(crate) fn greek(name: &str) -> Option<char> {
     let found = GREEK.iter().find(|(known, _)| *known == name);
     found.map(|(_, letter)| *letter)

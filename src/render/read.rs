@@ -1,9 +1,9 @@
-//! Reading a formula from LaTeX, as much of it as rules are stated in.
+//! The reader of formulas in LaTeX, for the subset in which rules are stated.
 
 use super::pres::{Accent, Big, Fence, Math, Sign, greek};
 
 impl Math {
-    /// Reads a formula. What is read is written the same way again.
+    /// Reads a formula. Writing the result gives the same LaTeX.
     ///
     /// ```
     /// use bptt::render::{Dialect, Math};
@@ -12,7 +12,7 @@ impl Math {
     /// ```
     ///
     /// # Errors
-    /// What is not understood.
+    /// The part that is not understood, as a message.
     pub fn read(latex: &str) -> Result<Self, String> {
         let mut reader = Reader {
             rest: latex.trim_start(),
@@ -63,7 +63,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Parts side by side up to one of these tokens, which is left.
+    /// Reads a sequence of parts up to one of the tokens `ends`, which is not consumed.
     fn row(&mut self, ends: &[&str]) -> Result<Math, String> {
         let mut parts = Vec::new();
         while !self.rest.is_empty() && !ends.contains(&self.peek()) {
@@ -88,7 +88,7 @@ impl<'a> Reader<'a> {
         Ok(inner)
     }
 
-    /// The letters between braces.
+    /// Reads the letters between braces.
     fn word(&mut self) -> Result<String, String> {
         self.expect("{")?;
         let end = self.rest.find('}').ok_or("a brace is not closed")?;
@@ -132,7 +132,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A sum or a product; its range may stand below alone.
+    /// Reads a sum or a product; it may have a lower bound only.
     fn big(&mut self, token: &str) -> Result<Math, String> {
         let big = if token == r"\sum" {
             Big::Sum

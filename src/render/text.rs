@@ -2,13 +2,13 @@
 
 use super::pres::{Accent, Big, Fence, Math, Sign, greek};
 
-/// Which characters may be used.
+/// The set of characters that a text may use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Charset {
     /// Greek letters, subscripts and operators as on paper.
     #[default]
     Unicode,
-    /// What every keyboard has.
+    /// The characters of ASCII.
     Ascii,
 }
 
@@ -22,7 +22,8 @@ impl Math {
     }
 }
 
-/// How many columns of a terminal a text takes: a mark above a letter none, a Chinese character two.
+/// The width of a text in columns of a terminal: 0 for a mark above a letter, 2 for a Chinese
+/// character.
 #[must_use]
 pub fn text_width(text: &str) -> usize {
     let width = |c: char| match u32::from(c) {
@@ -144,18 +145,18 @@ fn write(math: &Math, charset: Charset, out: &mut String) {
     }
 }
 
-/// Parts side by side, with a space between two factors.
+/// Writes a sequence of parts, with a space between two factors.
 fn row(parts: &[Math], charset: Charset, out: &mut String) {
     for (i, part) in parts.iter().enumerate() {
         let before = i.checked_sub(1).and_then(|i| parts.get(i));
-        // A differential or a partial opens a factor.
+        // A differential or a partial starts a factor.
         let opens = is_opening(part) && before.is_some_and(|b| !is_sign(b));
         let sign = !opens && (is_sign(part) || before.is_some_and(is_sign));
         let call = matches!(part, Math::Fence(Fence::Paren, _)) && before.is_some_and(is_function);
         if before.is_some() && !sign && !call && !out.ends_with(' ') {
             out.push(' ');
         }
-        // A minus that opens a formula is a sign, not an operator.
+        // A minus at the start of a formula is a sign, not an operator.
         if *part == Math::Sign(Sign::Minus) && (before.is_none() || out.trim_end().ends_with('=')) {
             out.push_str(if charset == Charset::Unicode {
                 "−"
@@ -171,7 +172,7 @@ fn row(parts: &[Math], charset: Charset, out: &mut String) {
     }
 }
 
-/// A differential or a partial, also one that is marked.
+/// Returns true for a differential or a partial, also with scripts.
 fn is_opening(math: &Math) -> bool {
     match math {
         Math::Script { base, .. } => is_opening(base),
@@ -198,7 +199,7 @@ fn is_function(math: &Math) -> bool {
     }
 }
 
-/// Whether a part of a fraction needs no parentheses.
+/// Returns true if a part of a fraction needs no parentheses.
 fn is_word(math: &Math) -> bool {
     match math {
         Math::Row(parts) => match &parts[..] {
@@ -214,7 +215,7 @@ fn is_word(math: &Math) -> bool {
     }
 }
 
-/// A script in small characters where all of them exist, else after `_` or `^`.
+/// A script in small characters, if all of them exist; otherwise after `_` or `^`.
 fn scripted(text: &str, mark: char, unicode: bool) -> String {
     let tight: String = text.chars().filter(|c| *c != ' ').collect();
     let small = if mark == '_' { subscript } else { superscript };
@@ -232,7 +233,7 @@ fn scripted(text: &str, mark: char, unicode: bool) -> String {
     }
 }
 
-/// Characters and their small forms below and above a line.
+/// Characters and their forms as subscripts and superscripts.
 const BELOW: (&str, &str) = (
     "0123456789+−-aehijklmnoprstuvx",
     "₀₁₂₃₄₅₆₇₈₉₊₋₋ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ",
@@ -255,8 +256,8 @@ fn counterpart(c: char, from: &str, to: &str) -> Option<char> {
     to.chars().nth(at)
 }
 
-/// The text in pieces: what stands on the line, and what is written in small characters below (`_`) or
-/// above (`^`), in ordinary ones.
+/// The pieces of a text in ordinary characters: on the line (`None`), as a subscript (`_`) or as a
+/// superscript (`^`).
 pub(crate) fn scripts(text: &str) -> Vec<(Option<char>, String)> {
     let mut pieces: Vec<(Option<char>, String)> = Vec::new();
     let mut chars = text.chars();
