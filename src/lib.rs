@@ -2,7 +2,7 @@
 //! order.
 //!
 //! A recurrence `s_t = f(s_{t-1}, x_t, θ)` is a graph of operations on signals plus registers, and
-//! its meaning is this loop and nothing else:
+//! its meaning is this loop:
 //!
 //! ```text
 //! for t in 1..=T:  compute every node at t, reading forward registers at t-1

@@ -222,8 +222,8 @@ impl LinearRule for Transpose {
         }
     }
     fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F> {
-        // The transpose is copied to C order, so a product with it adds its terms in the same
-        // order, no matter whether the transpose was a separate node.
+        // The transpose is copied to C order, so a product with it adds its terms in one order, also
+        // if the transpose is a node with other users.
         transposed(args[0]).as_standard_layout().into_owned().into()
     }
     fn transpose<'b>(&self, _: usize, _: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {

@@ -31,7 +31,6 @@ impl Plan {
     /// sample. The values kept from one pass to another follow. `x[t-1]` and `x[t+1]` are values of
     /// the previous and the next step; `%7` is a value without a name. A number takes 4 bytes in
     /// `f32` and 8 in `f64`.
-    /// `f32` and 8 in `f64`.
     ///
     /// ```
     /// use bptt::{Wrt, cells::{Cell, Loss}};
