@@ -145,7 +145,7 @@ impl<F: Real> Search<'_, '_, F> {
 
     fn put(&mut self, todo: &mut Vec<Suspects>, at: Incident, suspects: &[NodeId]) {
         let new = suspects.iter().filter(|s| self.seen.insert((at, **s)));
-        // One of them is not finite, maybe one that was seen before.
+        // All suspects are examined, because the one that is not finite may be a known one.
         if new.count() > 0 {
             todo.push((Some(at), suspects.to_vec()));
         }
