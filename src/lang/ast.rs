@@ -1,10 +1,10 @@
-//! What the parser makes of a file: statements sorted by what they declare, and expressions.
+//! The syntax tree of a file: statements grouped by kind, and expressions.
 
 use std::collections::HashSet;
 
 use super::diagnostic::Span;
 
-/// A name and where it stands.
+/// A name and its position in the source.
 #[derive(Clone, Debug)]
 pub(super) struct Name {
     pub(super) text: String,
@@ -55,14 +55,15 @@ pub(super) struct Range {
 
 #[derive(Debug)]
 pub(super) enum Kind {
-    /// A number, and whether it is written without a point and an exponent.
+    /// The value, and `true` if it is written without a decimal point and without an exponent.
     Number(f64, bool),
     Name(String),
     /// `h'`
     Next(String),
     Neg(Box<Expr>),
     Transpose(Box<Expr>),
-    /// Operators that bind equally, from left to right: a sum of many terms is not deep.
+    /// A chain of operators of equal precedence, from left to right; a sum of many terms is one level of the
+    /// tree.
     Infix(Box<Expr>, Vec<(Infix, Expr)>),
     Call(Name, Vec<Expr>),
     Slice(Box<Expr>, Vec<Range>),
@@ -74,7 +75,7 @@ pub(super) enum Kind {
 pub(super) struct Expr {
     pub(super) kind: Kind,
     pub(super) span: Span,
-    /// The height of the tree, which is bounded so that nothing recurses without end.
+    /// The height of the tree, bounded so that recursion over it is bounded.
     pub(super) height: usize,
 }
 
@@ -103,7 +104,7 @@ impl Expr {
         }
     }
 
-    /// The number, when this is a number with or without a sign.
+    /// The value of a number literal, with or without a sign.
     pub(super) fn literal(&self) -> Option<f64> {
         match &self.kind {
             Kind::Number(n, _) => Some(*n),
@@ -115,7 +116,7 @@ impl Expr {
         }
     }
 
-    /// The name, when this is nothing but a name.
+    /// The name, if the expression is a single name.
     pub(super) fn word(&self) -> Option<&str> {
         match &self.kind {
             Kind::Name(n) => Some(n),
@@ -124,13 +125,13 @@ impl Expr {
     }
 }
 
-/// What a leaf is.
+/// The kinds of parameters and inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LeafKind {
     Param,
     Input,
     SampleInput,
-    /// An input that says which steps are active.
+    /// An input that marks the active steps.
     Mask,
 }
 
@@ -161,11 +162,11 @@ pub(super) struct LeafDecl {
     pub(super) shape: Vec<Expr>,
     /// The number of classes, for an input that is a class.
     pub(super) classes: Option<Expr>,
-    /// How a parameter starts before a fit.
+    /// The initial value of a parameter before a fit.
     pub(super) start: Option<Start>,
 }
 
-/// `= e`, or `~ e` at random.
+/// `= e`, or `~ e` for a random initial value.
 #[derive(Debug)]
 pub(super) struct Start {
     pub(super) random: bool,
@@ -174,7 +175,7 @@ pub(super) struct Start {
 
 #[derive(Debug)]
 pub(super) struct StateDecl {
-    /// Whether it is no state of the recurrence.
+    /// True for `inner state`: carried like a state, but not listed among the states of the recurrence.
     pub(super) inner: bool,
     pub(super) backward: bool,
     pub(super) name: Name,
@@ -194,7 +195,7 @@ pub(super) struct OutputDecl {
     pub(super) role: Option<RoleWord>,
     pub(super) name: Name,
     pub(super) value: Expr,
-    /// Whether the value was written out after `=`, so that the name may be used for it.
+    /// True for `output a = e`, which defines `a` as well; false for `output a`.
     pub(super) defines: bool,
 }
 
@@ -225,6 +226,6 @@ pub(super) struct Program {
     pub(super) outputs: Vec<OutputDecl>,
     pub(super) losses: Vec<LossDecl>,
     pub(super) functions: Vec<Function>,
-    /// Names in statements that could not be read: that they are undefined is no news.
+    /// Names in statements that could not be parsed; they are not reported as undefined.
     pub(super) suspects: HashSet<String>,
 }

@@ -1,20 +1,20 @@
-//! What is wrong with a source text, shown as a compiler would: the line, underlined, and a hint.
+//! Errors in a source text, displayed as a compiler does: the line, an underline, and a hint.
 
 use std::cell::RefCell;
 use std::fmt::{self, Write};
 
 use crate::error::{Error, counted, is_hidden, printable};
 
-/// How many mistakes are kept; the rest are counted.
+/// The most errors that are kept; further ones are only counted.
 const LIMIT: usize = 25;
 
-/// How many places of one mistake are shown.
+/// The most places shown for one error.
 const PLACES: usize = 8;
 
-/// Of a line with more characters than this, an excerpt is shown for each place.
+/// The most characters of a line shown whole; of a longer line, an excerpt is shown for each place.
 const LINE: usize = 160;
 
-/// How many characters of a longer line are shown before the place, and in all.
+/// The characters of a long line shown before the place, and the length of the excerpt.
 const BEFORE: usize = 40;
 const EXCERPT: usize = 100;
 
@@ -35,7 +35,7 @@ impl Span {
     }
 }
 
-/// One mistake.
+/// One error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     message: String,
@@ -56,7 +56,7 @@ impl Diagnostic {
         Self::new(message).label(span, "")
     }
 
-    /// Underlines a place and says what stands there.
+    /// Underlines a place, with a text beside it.
     pub(super) fn label(mut self, span: Span, text: impl Into<String>) -> Self {
         self.labels.push((span, text.into()));
         self
@@ -74,20 +74,20 @@ impl Diagnostic {
         }
     }
 
-    /// The mistake, in one sentence.
+    /// The error message, one sentence.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The remedy, where one is known.
+    /// The suggested fix, if one is known.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         self.help.as_deref()
     }
 }
 
-/// The mistakes found so far.
+/// The errors found so far.
 #[derive(Debug, Default)]
 pub(super) struct Reports {
     list: RefCell<Vec<Diagnostic>>,
@@ -95,7 +95,7 @@ pub(super) struct Reports {
 }
 
 impl Reports {
-    /// Keeps a mistake, unless the same was said already.
+    /// Adds an error, unless the same message was already reported at the same place.
     pub(super) fn push(&self, diagnostic: Diagnostic) {
         let mut list = self.list.borrow_mut();
         let place = |d: &Diagnostic| d.labels.first().map(|l| l.0);
@@ -116,7 +116,7 @@ impl Reports {
         self.list.borrow().is_empty()
     }
 
-    /// Whether further mistakes are only counted.
+    /// Returns true if further errors are only counted.
     pub(super) fn is_full(&self) -> bool {
         self.list.borrow().len() >= LIMIT
     }
@@ -133,7 +133,7 @@ impl Reports {
     }
 }
 
-/// Everything that is wrong with a source text, in the order of the text.
+/// All errors in a source text, in the order of the text.
 ///
 /// It is displayed with the lines in question, underlined:
 ///
@@ -159,12 +159,12 @@ pub struct Diagnostics {
 impl std::error::Error for Diagnostics {}
 
 impl Diagnostics {
-    /// The mistakes that were kept.
+    /// The errors that were kept.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.list.iter()
     }
 
-    /// The line and the column, counted from 1, at which a mistake was found.
+    /// The line and the column of an error, counted from 1.
     #[must_use]
     pub fn place(&self, diagnostic: &Diagnostic) -> Option<(usize, usize)> {
         let (span, _) = diagnostic.labels.first()?;
@@ -227,7 +227,7 @@ impl Diagnostics {
     }
 }
 
-/// The same text as `Display`: `main` prints an error with it.
+/// The same text as `Display`: an error returned from `main` is printed with `Debug`.
 impl fmt::Debug for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -266,18 +266,18 @@ struct Line<'s> {
     text: &'s str,
 }
 
-/// The part of a line that is shown.
+/// The displayed part of a line.
 struct Excerpt {
-    /// The first character of the line that is shown.
+    /// The 0-based column of the first displayed character.
     start: usize,
     text: String,
-    /// Where the marks begin in the text, in characters, and how many there are.
+    /// The start of the underline in the displayed text, and its length, in characters.
     column: usize,
     marks: usize,
 }
 
 impl Line<'_> {
-    /// The number of characters before a place on this line.
+    /// The number of characters of this line before a byte offset of the source.
     fn column(&self, offset: usize) -> usize {
         let inside = offset.saturating_sub(self.start);
         self.text
@@ -286,12 +286,12 @@ impl Line<'_> {
             .count()
     }
 
-    /// The line, or of a long one the neighbourhood of a place.
+    /// The whole line, or the part of a long line around a place.
     fn excerpt(&self, span: Span) -> Excerpt {
         let column = self.column(span.start);
         let end = self.column(span.end.min(self.start + self.text.len()));
         let marks = end.saturating_sub(column).max(1);
-        // A control character would move the underline away from its place.
+        // A control character would shift the underline.
         let clean = |text: &str| text.replace(is_hidden, " ").trim_end().to_owned();
         if self.text.chars().nth(LINE).is_none() {
             return Excerpt {

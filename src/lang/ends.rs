@@ -1,5 +1,5 @@
-//! `final state h = …`: the value of a state after each sequence, where that is not what it carries at
-//! the end of a row.
+//! `final state h = …`: the final value of a state in each sequence, if it differs from the value that the
+//! register carries at the end of the row.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! Expressions of the language, written as expressions of a definition.
+//! Evaluates the syntax tree to expressions of a definition.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,21 +12,21 @@ use crate::op::{
 };
 use crate::shape::{Dim, Kind as Content, Rate, Shape, Type};
 
-/// How deep evaluation may go, through expressions and the functions they call.
+/// The greatest depth of evaluation, through expressions and calls.
 const MAX_DEPTH: usize = 200;
 
-/// How many operations functions may be expanded to.
+/// The most operations that calls of functions may expand to.
 const MAX_WORK: usize = 200_000;
 
-/// The arguments of the function that is being expanded.
+/// The arguments of the function being expanded.
 pub(super) struct Frame<'p, 'd> {
     pub(super) arguments: HashMap<&'p str, Option<Expr<'d>>>,
-    /// Those that are written as whole numbers.
+    /// The names of arguments that are written as whole numbers.
     pub(super) whole: HashSet<&'p str>,
     pub(super) call: Span,
 }
 
-/// An argument and where it stands.
+/// An argument and its position in the source.
 pub(super) type Argument<'d> = (Expr<'d>, Span);
 
 impl<'d, 'p> Resolver<'d, 'p> {
@@ -37,7 +37,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
         });
     }
 
-    /// A value, which may be a class. `None` when it is a mistake, which is reported.
+    /// Evaluates to a real value or a class; `None` after an error, which is reported.
     pub(super) fn eval(&self, e: &'p ast::Expr, frame: Option<&Frame<'p, 'd>>) -> Option<Expr<'d>> {
         if frame.is_some() {
             self.work.set(self.work.get() + 1);
@@ -85,7 +85,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
         }
     }
 
-    /// A value that must be real.
+    /// Evaluates to a real value.
     pub(super) fn real(&self, e: &'p ast::Expr, frame: Option<&Frame<'p, 'd>>) -> Option<Expr<'d>> {
         let value = self.eval(e, frame)?;
         if value.ty().is_some_and(Type::is_real) {
@@ -107,7 +107,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
         if let Some(value) = self.lookup(name) {
             return value;
         }
-        // A size as a number: how many entries such a vector has.
+        // A size used as a number: the sum of a vector of ones of that size.
         if let Some(size) = self.dims.get(name) {
             return Some(self.r.constant(1.0).spread([*size]).sum());
         }
@@ -116,7 +116,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
         None
     }
 
-    /// Operators that bind equally, from left to right.
+    /// A chain of operators of equal precedence, from left to right.
     fn infix(
         &self,
         first: &'p ast::Expr,
@@ -130,7 +130,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
             left = if *op == Infix::Power {
                 left.and_then(|a| self.power((a, span), b, whole, frame))
             } else {
-                // Both sides are evaluated, so that the mistakes of both are reported.
+                // Both operands are evaluated, so that errors in both are reported.
                 let right = self.eval(b, frame);
                 left.zip(right)
                     .and_then(|(l, r)| self.operate(*op, (l, span), (r, b.span), whole, frame))
@@ -176,7 +176,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
                 let op = Op::Linear(Linear::Dot(Dot));
                 self.apply(op, &[left, right], "@", span, frame)
             }
-            // As in `Expr::dot`, a vector before a matrix is a row.
+            // A vector to the left of a matrix is a row vector, as in `Expr::dot`.
             (Some(Shape::Vector(n)), Some(Shape::Matrix(m, _))) if m == n => {
                 let turned = (right.0.t(), right.1);
                 self.apply(matmul, &[turned, left], "@", span, frame)
@@ -195,7 +195,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
         let whole = b.literal().filter(|n| n.fract() == 0.0);
         let whole = whole.and_then(|n| format!("{n}").parse::<i32>().ok());
         let matrix = base.0.shape().is_some_and(|s| s.rank() == 2);
-        // Entry by entry these would mean something else than on paper.
+        // These powers have another meaning on paper than entry by entry.
         let help = match (whole, b.word()) {
             (Some(..0), _) => "entry by entry it is `1 / W`; there is no inverse",
             (_, Some("T" | "t")) => "a transpose is written `W.T`",
@@ -300,7 +300,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
         )
     }
 
-    /// Where an index names what is no size, as in `x[t-1]`.
+    /// The position of an index that is not a size, as in `x[t-1]`.
     fn step_index(&self, range: &'p Range) -> Option<Span> {
         let ends = [&range.start, &range.end];
         let end = ends.into_iter().flatten().find(|e| {
@@ -312,7 +312,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
         Some(end.span)
     }
 
-    /// A pointwise op; a scalar is spread over the other argument.
+    /// Applies a pointwise op; a scalar is broadcast to the shape of the other argument.
     pub(super) fn pointwise(
         &self,
         op: Pointwise,
@@ -324,7 +324,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
         self.apply(Op::Pointwise(op), &aligned(args), what, span, frame)
     }
 
-    /// `select`, with scalars spread over the other arguments.
+    /// Applies `select`; scalars are broadcast to the shape of the other arguments.
     pub(super) fn select(
         &self,
         args: &[Argument<'d>],
@@ -335,7 +335,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
         self.apply(op, &aligned(args), "select", span, frame)
     }
 
-    /// Any op, or a report of why the arguments do not fit.
+    /// Applies an op, or reports why it does not accept the arguments.
     pub(super) fn apply(
         &self,
         op: Op,
@@ -423,8 +423,8 @@ impl<'d, 'p> Resolver<'d, 'p> {
         );
     }
 
-    /// Whether a value is written as a whole number, or as a size: it could be taken for a number
-    /// of steps.
+    /// Returns true if a value is written with whole numbers and sizes only, so that it could be mistaken for a
+    /// number of steps.
     pub(super) fn is_whole(&self, e: &ast::Expr, frame: Option<&Frame<'p, 'd>>) -> bool {
         match &e.kind {
             Kind::Number(_, whole) => *whole,
@@ -445,7 +445,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
     }
 }
 
-/// The arguments with real scalars spread over the shape of those that are none.
+/// The arguments, with real scalars broadcast to the shape of the first argument that is not a scalar.
 fn aligned<'d>(args: &[Argument<'d>]) -> Vec<Argument<'d>> {
     let real = |e: &Expr<'d>| e.ty().is_some_and(Type::is_real);
     let shape = args

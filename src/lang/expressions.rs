@@ -1,11 +1,11 @@
-//! Expressions, by binding strength.
+//! Parses expressions by operator precedence.
 
 use super::ast::{Expr, Infix, Kind, Name, Range};
 use super::diagnostic::{Diagnostic, Span};
 use super::parser::{GivenUp, Parsed, Parser};
 use super::token::Token;
 
-/// How deeply expressions may nest.
+/// The greatest height of an expression.
 const MAX_HEIGHT: usize = 128;
 
 impl Parser<'_, '_> {
@@ -13,7 +13,7 @@ impl Parser<'_, '_> {
         self.infix(1)
     }
 
-    /// Runs `f` one level deeper, unless that is too deep.
+    /// Runs `f` one level deeper, or reports an error if that is too deep.
     fn deeper(&mut self, f: impl FnOnce(&mut Self) -> Parsed<Expr>) -> Parsed<Expr> {
         self.depth += 1;
         if self.depth > MAX_HEIGHT {
@@ -37,7 +37,7 @@ impl Parser<'_, '_> {
 
     fn infix(&mut self, least: u8) -> Parsed<Expr> {
         let mut left = self.deeper(Self::sign)?;
-        // Operators that bind equally are one level, however many there are.
+        // A chain of operators of equal precedence adds one level, however long it is.
         while let Some((_, strength)) = operator(self.peek()).filter(|(_, s)| *s >= least) {
             let mut rest: Vec<(Infix, Expr)> = Vec::new();
             while let Some((op, _)) = operator(self.peek()).filter(|(_, s)| *s == strength) {
@@ -200,10 +200,10 @@ impl Parser<'_, '_> {
     }
 }
 
-/// How tightly comparisons bind.
+/// The precedence of comparisons.
 const COMPARISON: u8 = 1;
 
-/// An operator between two operands, and how tightly it binds.
+/// A binary operator and its precedence.
 const fn operator(token: Token<'_>) -> Option<(Infix, u8)> {
     Some(match token {
         Token::Less => (Infix::Less, COMPARISON),

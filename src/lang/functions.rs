@@ -1,4 +1,4 @@
-//! The functions of the language: every row of the op table, and a few compositions of them.
+//! The functions of the language: all rows of the op table, and some compositions of them.
 
 use super::ast::{self, Name};
 use super::diagnostic::{Diagnostic, Span};
@@ -13,7 +13,7 @@ use crate::op::{
 use crate::shape::{Dim, Kind, Rate, Shape, Type};
 
 impl<'d, 'p> Resolver<'d, 'p> {
-    /// A call of a function of the file or of the language.
+    /// A call of a function defined in the file or built into the language.
     pub(super) fn call(
         &self,
         name: &'p Name,
@@ -86,13 +86,13 @@ impl<'d> Call<'_, 'd, '_> {
         fits.then_some(())
     }
 
-    /// Every argument, a value each.
+    /// The values of the arguments, of which there must be `count`.
     fn values(&self, count: usize) -> Option<Vec<Argument<'d>>> {
         self.counted(self.args.len() == count, &count.to_string())?;
         self.all(self.args.len())
     }
 
-    /// The first arguments, a value each.
+    /// The values of the first `count` arguments.
     fn all(&self, count: usize) -> Option<Vec<Argument<'d>>> {
         let args = self.args[..count].iter();
         let values: Vec<_> = args
@@ -121,7 +121,7 @@ impl<'d> Call<'_, 'd, '_> {
         self.op(Op::Linear(op), count)
     }
 
-    /// The axis an argument names.
+    /// The axis named by argument `i`, `rows` or `columns`.
     fn axis(&self, i: usize) -> Option<Axis> {
         match self.args.get(i)?.word()? {
             "rows" => Some(Axis::Rows),
@@ -324,7 +324,7 @@ impl<'d> Call<'_, 'd, '_> {
         Some(r.r.delay_from(value, init))
     }
 
-    /// `delay(x, 2)`: a start of two, or two steps.
+    /// Reports `delay(x, 2)`, which could mean an initial value of two or a delay of two steps.
     fn lag(&self) -> Option<Expr<'d>> {
         let name = self.args[0].word().unwrap_or("x");
         let steps = match self.args[1].literal() {

@@ -1,10 +1,10 @@
-//! Notation of paper and of other languages, and how the same is written here.
+//! The notation of paper and of other languages, and its equivalent in this language.
 
 use super::token::Token;
 use super::vocabulary::is_known;
 use crate::shape::{Shape, Type};
 
-/// Signs of other languages, longer ones first, and how the same is written here.
+/// Operators of other languages, longer ones first, and their equivalents.
 pub(super) const SIGNS_ELSEWHERE: &[(&str, &str)] = &[
     ("!=", DIFFERS),
     ("≠", DIFFERS),
@@ -69,7 +69,7 @@ const DIFFERS: &str = "a difference of two numbers is tested by `1 - (a == b)`";
 const EQUATION: &str = "an equation is written `a = e`";
 const PRODUCT: &str = "a product is written `a * b` or `A @ b`";
 
-/// Functions of other languages.
+/// Functions of other languages, and their equivalents.
 const FUNCTIONS_ELSEWHERE: &[(&str, &str)] = &[
     ("log", "ln(x)"),
     ("log1p", "ln(1 + x)"),
@@ -118,7 +118,7 @@ const FUNCTIONS_ELSEWHERE: &[(&str, &str)] = &[
     ("not", "1 - c"),
 ];
 
-/// How to write a call of a function that does not exist; `value` says which names are values.
+/// The equivalent of a call of an unknown function; `value` returns true for names of values.
 pub(super) fn function_elsewhere(name: &str, value: impl Fn(&str) -> bool) -> Option<String> {
     if let Some((_, here)) = FUNCTIONS_ELSEWHERE.iter().find(|(n, _)| *n == name) {
         return Some(format!("write `{here}`"));
@@ -136,7 +136,7 @@ pub(super) fn function_elsewhere(name: &str, value: impl Fn(&str) -> bool) -> Op
     })
 }
 
-/// How to write what a name means elsewhere; `known` says which names exist, and which are states.
+/// The equivalent of an unknown name; `known` returns `None` for unknown names, else true for states.
 pub(super) fn name_elsewhere(name: &str, known: impl Fn(&str) -> Option<bool>) -> Option<String> {
     const TRUTH: &str = "truth values are the numbers 1 and 0";
     let help = match name {
@@ -157,7 +157,7 @@ pub(super) fn name_elsewhere(name: &str, known: impl Fn(&str) -> Option<bool>) -
     known(base).map(|state| at_steps(base, state))
 }
 
-/// How the values of a name at several steps are written.
+/// The notation for the values of `name` at this step and at a neighbouring one.
 pub(super) fn at_steps(name: &str, state: bool) -> String {
     match state {
         true => format!(
@@ -170,7 +170,7 @@ pub(super) fn at_steps(name: &str, state: bool) -> String {
     }
 }
 
-/// How a function is used, where the number of arguments is wrong.
+/// The usage of a function that was called with the wrong number of arguments.
 pub(super) fn usage(name: &str, found: usize) -> Option<&'static str> {
     match (name, found) {
         ("max" | "min", 1) => Some("it compares two values entry by entry: `max(a, b)`"),
@@ -182,8 +182,7 @@ pub(super) fn usage(name: &str, found: usize) -> Option<&'static str> {
     }
 }
 
-/// How to write what was probably meant, from the tokens around a mistake; `inside` says whether
-/// a bracket is open.
+/// The correct form of a common error, from the tokens around it; `inside` is true within brackets.
 pub(super) fn instead(
     (before, found): (Token<'_>, Token<'_>),
     expected: &str,
@@ -199,7 +198,7 @@ pub(super) fn instead(
         (_, Token::Name("and")) => "`a and b` is written `a * b`: `(0 < x) * (x < 1)`",
         (_, Token::Name("or")) => "`a or b` is written `max(a, b)`",
         (Token::Name("not"), _) => "`not c` is written `1 - c`",
-        // After the end of a line, a bracket was forgotten.
+        // After the end of a line, the cause is an unclosed bracket.
         (Token::Newline, _) => return None,
         (Token::Name(f), Token::Name(_) | Token::Number(..)) if operator && is_known(f) => {
             return Some(format!("a call has brackets: `{f}(x)`"));
@@ -243,7 +242,7 @@ pub(super) fn instead(
     Some(help.into())
 }
 
-/// How to write what was probably meant, where an op does not fit its arguments.
+/// The correct form of a common error, from an op and the types that it does not accept.
 pub(super) fn remedy(what: &str, types: &[Type]) -> Option<&'static str> {
     use Shape::{Matrix, Scalar, Vector};
     let shapes: Vec<Shape> = types.iter().map(|t| t.shape).collect();

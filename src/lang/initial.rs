@@ -1,4 +1,4 @@
-//! How parameters start: `= 0.1` and `= identity(1)`, or at random, `~ uniform(1/sqrt(H))`.
+//! Initial values of parameters: `= 0.1`, `= identity(1)`, or random, `~ uniform(1/sqrt(H))`.
 
 use super::ast::{Expr, Infix, Kind, Start};
 use super::diagnostic::Diagnostic;
@@ -12,7 +12,7 @@ const RANDOM: &str = "expected `uniform(a)`, `normal(a)`, `orthogonal(a)` or `gl
 const SPREAD: &str = "expected a number such as `0.1`, or one over a root such as `1/sqrt(H)`";
 
 impl Resolver<'_, '_> {
-    /// The start that was written for a parameter of this shape.
+    /// The declared initial value of a parameter of this shape.
     pub(super) fn initial(&self, start: &Start, shape: Shape) -> Option<Initial> {
         let value = &start.value;
         let refuse = |text: &str| {
@@ -58,7 +58,7 @@ impl Resolver<'_, '_> {
     }
 }
 
-/// The function and the arguments of a call.
+/// The name and the arguments of a call.
 fn parts(e: &Expr) -> Option<(&str, &[Expr])> {
     match &e.kind {
         Kind::Call(name, args) => Some((&name.text, args)),
@@ -66,7 +66,7 @@ fn parts(e: &Expr) -> Option<(&str, &[Expr])> {
     }
 }
 
-/// What stands behind the shape of a parameter, with the sign before it.
+/// The text after the shape of a parameter, with `=` or `~`.
 pub(super) fn text(initial: Initial, dim: impl Fn(Dim) -> String) -> Result<String, String> {
     let of = |name: &str, x: f64| Ok(format!("{name}({})", number(x)?));
     let spread = |name: &str, s: Spread| {

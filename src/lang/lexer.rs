@@ -1,4 +1,4 @@
-//! From characters to tokens, in ASCII or in the signs of a paper.
+//! Splits a source into tokens, written in ASCII or in mathematical symbols.
 
 use super::diagnostic::{Diagnostic, Reports, Span};
 use super::habits::SIGNS_ELSEWHERE;
@@ -18,14 +18,14 @@ const fn is_superscript(c: char) -> bool {
     matches!(c, '²' | '³' | '¹' | '⁰' | '⁴'..='⁹' | '⁺' | '⁻')
 }
 
-/// Whether the language can spell this name.
+/// Returns true if the text is a name in the language.
 pub(super) fn is_name(text: &str) -> bool {
     text.starts_with(starts_name)
         && name_len(text) == text.len()
         && text.chars().nth(LONGEST_NAME).is_none()
 }
 
-/// The length of the name at the beginning of a text. Derivatives have names of several parts, as
+/// The length in bytes of the name at the start of a text. Derivatives have names of several parts, such as
 /// `W.dot`; `W.T` is a transpose.
 fn name_len(text: &str) -> usize {
     let part = |text: &str| text.find(|c| !continues_name(c)).unwrap_or(text.len());
@@ -39,7 +39,7 @@ fn name_len(text: &str) -> usize {
     len
 }
 
-/// The tokens with their places; the last one is `End`. Signs of other languages are reported.
+/// The tokens with their positions; the last is `End`. Unknown characters are reported.
 pub(super) fn tokens<'s>(source: &'s str, reports: &Reports) -> Vec<(Token<'s>, Span)> {
     let mut found = Vec::new();
     let mut at = 0;
@@ -72,7 +72,7 @@ pub(super) fn tokens<'s>(source: &'s str, reports: &Reports) -> Vec<(Token<'s>, 
                         .iter()
                         .find(|(sign, _)| rest.starts_with(sign));
                     let len = known.map_or(c.len_utf8(), |(sign, _)| sign.len());
-                    // An accent of its own would be drawn over what comes before it.
+                    // A combining accent would be drawn over the character before it.
                     let accent = !c.is_ascii() && c.escape_debug().len() > 1;
                     let text = match is_hidden(c) || accent {
                         true => format!("{c:?} is not part of the language"),
@@ -141,7 +141,7 @@ fn followed_by_digit(rest: &str) -> bool {
     rest[1..].starts_with(|c: char| c.is_ascii_digit())
 }
 
-/// The length of what was meant as a number, right or wrong.
+/// The length in bytes of the number at the start of a text, malformed or not.
 fn number_len(rest: &str) -> usize {
     let mut previous = ' ';
     let end = rest.char_indices().find(|(_, c)| {
@@ -151,7 +151,7 @@ fn number_len(rest: &str) -> usize {
         !part
     });
     let len = end.map_or(rest.len(), |(i, _)| i);
-    // `2.T` is no number, but neither is it one without its suffix.
+    // The number in `2.T` is `2`.
     rest[..len].strip_suffix(".T").map_or(len, str::len)
 }
 

@@ -1,9 +1,9 @@
 //! The lines of a printed recurrence.
 
-/// How long a line of declarations may grow.
+/// The most characters of a line of declarations.
 const LINE: usize = 90;
 
-/// Lines in the making; declarations of one kind share a line while it is short.
+/// Collects lines; short declarations of one kind share a line.
 #[derive(Default)]
 pub(super) struct Lines {
     done: String,

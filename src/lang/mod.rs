@@ -1,8 +1,8 @@
-//! The recurrence language: a recurrence as a text a person writes, `*.rec`.
+//! The recurrence language: text files, `*.rec`.
 //!
-//! `docs/language.md` has the grammar with every construct shown. [`Recurrence::parse`] reads a
-//! text; mistakes come back as [`Diagnostics`], all at once. [`Recurrence::source`] writes the
-//! canonical text of any recurrence, a gradient as well.
+//! `docs/language.md` has the grammar, with an example of every construct. [`Recurrence::parse`] reads a text
+//! and reports all errors together, as [`Diagnostics`]. [`Recurrence::source`] writes the canonical text of any
+//! recurrence, including gradients.
 
 mod ast;
 mod diagnostic;
@@ -35,8 +35,7 @@ use crate::error::Result;
 use crate::recurrence::Recurrence;
 
 impl Recurrence {
-    /// Reads a recurrence from a text in the recurrence language. It is called as the file is,
-    /// without folder and extension.
+    /// Parses a recurrence. Its name is the file name without folder and extension.
     ///
     /// ```
     /// let rnn = bptt::Recurrence::parse("rnn.rec", "
@@ -53,7 +52,7 @@ impl Recurrence {
     /// ```
     ///
     /// # Errors
-    /// Everything that is wrong with the text, with the lines in question.
+    /// All errors in the text, each with its source lines.
     pub fn parse(file: &str, source: &str) -> Result<Self, Diagnostics> {
         let reports = Reports::default();
         let program = parser::parse(source, &reports);
@@ -63,9 +62,8 @@ impl Recurrence {
         recurrence.ok_or_else(|| reports.finish(file, source))
     }
 
-    /// The recurrence in the recurrence language, in one canonical form: reading it and writing
-    /// it again gives the same text. Values that are used more than once and have no name are
-    /// given one.
+    /// The canonical text of the recurrence: parsing and writing it again gives the same text. Unnamed values
+    /// that are used more than once get a name.
     ///
     /// ```
     /// use bptt::cells::{Cell, Loss};
@@ -77,9 +75,8 @@ impl Recurrence {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NotInLanguage`](crate::Error::NotInLanguage) for what the language has no words
-    /// for: a [`CustomOp`](crate::CustomOp), a constant that is not finite, the name of a
-    /// parameter, an input or an output that is no name of the language.
+    /// [`Error::NotInLanguage`](crate::Error::NotInLanguage) for a [`CustomOp`](crate::CustomOp), a constant
+    /// that is not finite, or a parameter, input or output whose name is not a name in the language.
     pub fn source(&self) -> Result<String> {
         print::source(self)
     }

@@ -1,12 +1,12 @@
-//! In which order to build what a file defines: by what depends on what, not by what is written
-//! first.
+//! The build order of the definitions in a file: each after its dependencies, independent of their order in the
+//! file.
 
 use std::collections::{HashMap, HashSet};
 
 use super::ast::{Expr, Function, Kind};
 
-/// Something that is built: a state's value before the step (from its initial value), the value of
-/// an equation, or a state's next value.
+/// A node of the dependency graph: the value of a state before the step (from its initial value), the value of
+/// an equation, or the next value of a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Item {
     State(usize),
@@ -14,7 +14,7 @@ pub(super) enum Item {
     Next(usize),
 }
 
-/// What an expression mentions.
+/// The names mentioned by an expression.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Mentions<'p> {
     pub(super) names: HashSet<&'p str>,
@@ -44,13 +44,13 @@ impl<'p> Mentions<'p> {
                     stack.extend(args);
                 }
                 Kind::Shape(sizes) => stack.extend(sizes),
-                // Sizes are no values.
+                // The bounds of a slice are sizes, not values.
                 Kind::Slice(a, _) => stack.push(a),
             }
         }
     }
 
-    /// What an expression mentions itself and through the functions it calls.
+    /// The names mentioned by an expression and by the functions that it calls.
     pub(super) fn of(expr: &'p Expr, functions: &HashMap<&'p str, &'p Function>) -> Self {
         let mut all = Self::default();
         all.collect(expr);
@@ -76,15 +76,14 @@ impl<'p> Mentions<'p> {
     }
 }
 
-/// The items such that each comes after those it depends on, and the loops that make that
-/// impossible.
+/// The items in dependency order, and the cycles that prevent one.
 #[derive(Debug, Default)]
 pub(super) struct Order {
     pub(super) items: Vec<Item>,
     pub(super) loops: Vec<Vec<Item>>,
 }
 
-/// Sorts depth first with an explicit stack: a long file is no deep recursion.
+/// A depth-first topological sort with an explicit stack, so that long files do not overflow the call stack.
 pub(super) fn order(items: &[Item], dependencies: &HashMap<Item, Vec<Item>>) -> Order {
     #[derive(PartialEq)]
     enum Mark {
@@ -110,7 +109,7 @@ pub(super) fn order(items: &[Item], dependencies: &HashMap<Item, Vec<Item>>) -> 
             };
             match marks.get(&next) {
                 Some(Mark::Done) => {}
-                // What is left out is in the shadow of the loops that are reported.
+                // At most 25 cycles are reported.
                 Some(Mark::Open) if order.loops.len() >= 25 => {}
                 Some(Mark::Open) => {
                     let start = path.iter().position(|(i, _)| *i == next).unwrap_or(0);

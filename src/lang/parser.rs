@@ -1,7 +1,7 @@
-//! From tokens to statements: recursive descent with binding strengths.
+//! Parses tokens into statements: recursive descent with operator precedence.
 //!
-//! A statement that cannot be read is reported and skipped up to the end of its line, and the next
-//! one is read, so that several mistakes come back at once.
+//! A statement that cannot be parsed is reported and skipped to the end of its line, so that all errors are
+//! reported together.
 
 use super::ast::{
     Equation, Expr, Function, Kind, LeafDecl, LeafKind, LossDecl, Name, OutputDecl, Program,
@@ -13,7 +13,7 @@ use super::lexer::tokens;
 use super::token::Token;
 use crate::error::nearest;
 
-/// What a statement may begin with, other than the name of a value.
+/// The keywords that begin a statement.
 const KEYWORDS: &[&str] = &[
     "dim",
     "input",
@@ -32,7 +32,7 @@ const KEYWORDS: &[&str] = &[
     "inner",
 ];
 
-/// A statement was given up; the mistake is reported.
+/// The statement was abandoned after a reported error.
 pub(super) struct GivenUp;
 
 pub(super) type Parsed<T> = Result<T, GivenUp>;
@@ -57,11 +57,11 @@ pub(super) struct Parser<'s, 'r> {
     pub(super) source: &'s str,
     tokens: Vec<(Token<'s>, Span)>,
     at: usize,
-    /// How many brackets are open: inside, the end of a line means nothing.
+    /// The number of open brackets; within brackets, a newline has no meaning.
     nesting: usize,
-    /// How deep the recursion is.
+    /// The depth of the recursion.
     pub(super) depth: usize,
-    /// The brackets that are open.
+    /// The positions of the open brackets.
     opened: Vec<Span>,
     pub(super) reports: &'r Reports,
     program: Program,
@@ -100,7 +100,7 @@ impl<'s> Parser<'s, '_> {
     }
 
     pub(super) fn unexpected<T>(&mut self, expected: &str) -> Parsed<T> {
-        // A sign of another language is reported already.
+        // An unknown character is reported by the lexer.
         if self.peek() == Token::Unknown {
             return Err(GivenUp);
         }
@@ -171,11 +171,12 @@ impl<'s> Parser<'s, '_> {
         }
     }
 
-    /// Goes on at the next line after a mistake.
+    /// Continues at the next line after an error.
     fn skip_statement(&mut self, start: usize) {
         (self.nesting, self.depth) = (0, 0);
         self.opened.clear();
-        // Where a bracket was left open, the mistake shows on a later line, which may be sound.
+        // If a bracket was left open, the error appears at the start of a later line, which may be correct;
+        // keep it.
         let fresh = self.at > start && self.tokens[self.at - 1].0 == Token::Newline;
         if !fresh {
             while !matches!(self.tokens[self.at].0, Token::Newline | Token::End) {
@@ -193,7 +194,7 @@ impl<'s> Parser<'s, '_> {
         let Token::Name(word) = self.peek() else {
             return self.unexpected("a declaration or an equation");
         };
-        // A keyword is one only before what it introduces: `state = 1` is an equation.
+        // A keyword is recognised by the token after it: `state = 1` is an equation.
         let second = self.peek_second();
         let before_name = matches!(second, Token::Name(_));
         let starts_expr = !matches!(second, Token::Equals | Token::Prime | Token::OpenBracket);
@@ -232,7 +233,7 @@ impl<'s> Parser<'s, '_> {
         }
     }
 
-    /// Reads `item, item, …` after a keyword.
+    /// Parses `item, item, …` after a keyword.
     fn list(&mut self, mut item: impl FnMut(&mut Self) -> Parsed<()>) -> Parsed<()> {
         let keyword = self.peek().text();
         self.advance();
@@ -251,7 +252,7 @@ impl<'s> Parser<'s, '_> {
         }
     }
 
-    /// Two names side by side in a declaration: the first may be a word in the wrong place.
+    /// Reports two adjacent names in a declaration; the first may be a misplaced keyword.
     fn two_names(&mut self, keyword: &str, word: &str, next: &str) -> Parsed<()> {
         let text = format!("expected `,` or the end of the line, found `{next}`");
         let help = match (keyword, word) {
@@ -303,7 +304,7 @@ impl<'s> Parser<'s, '_> {
         Ok(sizes)
     }
 
-    /// A parameter, an input or an output; a derivative added it when it has a role.
+    /// A parameter, input or output declaration; it has a role if a derivative added it.
     fn given(&mut self, role: Option<RoleWord>) -> Parsed<()> {
         match (self.peek(), self.peek_second()) {
             (Token::Name("output"), _) => self.outputs(role),
@@ -475,7 +476,7 @@ impl<'s> Parser<'s, '_> {
         let name = self.name("a name")?;
         let next = self.take(Token::Prime).is_some();
         let token = self.peek();
-        // The first of two names may be a keyword with a slip of the pen.
+        // The first of two adjacent names may be a misspelt keyword.
         if matches!(token, Token::Name(_)) && !next {
             let near = nearest(&name.text, KEYWORDS.iter().copied());
             let text = format!("unknown statement `{}`", name.text);

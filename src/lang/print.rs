@@ -1,9 +1,9 @@
 //! The canonical text of a recurrence.
 //!
-//! The graph is cut into statements at its states, outputs and named values, and where a value is
-//! used twice or an expression grows too long. Statements come in the order in which they need
-//! each other, starting from the states, the outputs, the losses and the remaining names; nothing
-//! depends on the order in which the graph was built, so reading and writing again changes nothing.
+//! The graph is cut into statements at states, outputs and named values, at values that are used more than
+//! once, and where an expression grows too long. Statements are sorted by their dependencies, starting from the
+//! states, the outputs, the losses and the remaining names. The order in which the graph was built has no
+//! effect, so parsing and writing again changes nothing.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::op::{Broadcast, Linear, NodeId, Op, Over, RegisterId, Time};
 use crate::recurrence::{Contents, Initial, LOSS, Recurrence};
 use crate::tape::{Direction, Register, Role, Tape};
 
-/// Where an expression without names is cut.
+/// The greatest height of an expression without names.
 const HEIGHT: usize = 24;
 
 pub(super) fn source(recurrence: &Recurrence) -> Result<String> {
@@ -29,13 +29,13 @@ pub(super) fn source(recurrence: &Recurrence) -> Result<String> {
         recurrence: recurrence.name().into(),
         reason,
     };
-    // When the text is read, a value that is shifted twice is shifted once.
+    // Parsing merges equal delays of one value into one register.
     let recurrence = recurrence.with_together(shifts)?;
     let printer = Printer::new(&recurrence).map_err(refuse)?;
     printer.print().map_err(refuse)
 }
 
-/// How a statement begins.
+/// The left-hand side of a statement.
 #[derive(Clone, Debug)]
 pub(super) enum Head {
     /// `h' =`
@@ -48,15 +48,15 @@ pub(super) enum Head {
 
 pub(super) struct Statement {
     pub(super) head: Head,
-    /// How the value is written where it is used; empty for a name still to be invented.
+    /// The text that stands for the value in other expressions; empty if no name has been chosen yet.
     pub(super) name: String,
 }
 
-/// A state: of the recurrence, or a register that can only be written as one.
+/// A state of the recurrence, or a register that can only be written as a state.
 pub(super) struct State {
     pub(super) register: RegisterId,
     pub(super) name: String,
-    /// Its value after each sequence, where that is not what it carries at the end of a row.
+    /// The final value in each sequence, if it differs from the value carried at the end of the row.
     pub(super) end: Option<NodeId>,
     pub(super) inner: bool,
 }
@@ -66,11 +66,11 @@ pub(super) struct Printer<'r> {
     pub(super) tape: &'r Tape,
     initials: &'r IndexMap<Arc<str>, Initial>,
     pub(super) states: Vec<State>,
-    /// The registers of those.
+    /// The registers of `states`.
     pub(super) state_registers: HashSet<RegisterId>,
     pub(super) statements: HashMap<NodeId, Statement>,
     taken: HashSet<String>,
-    /// Names for values that are something else already.
+    /// Further names of values that have a statement or need none.
     aliases: Vec<(String, NodeId)>,
     pub(super) losses: Vec<NodeId>,
 }
@@ -124,7 +124,7 @@ impl<'r> Printer<'r> {
         Ok(())
     }
 
-    /// A name like `text` that is free.
+    /// An unused name similar to `text`.
     pub(super) fn free(&mut self, text: &str) -> String {
         let letter = |c: char| if c.is_alphanumeric() { c } else { '_' };
         let mut name: String = match is_name(text) {
@@ -157,7 +157,7 @@ impl<'r> Printer<'r> {
         self.tape.live(roots)
     }
 
-    /// Whether a value is as short as a name.
+    /// Returns true for constants, leaves and states, which need no statement.
     pub(super) fn is_trivial(&self, id: NodeId) -> bool {
         match &self.tape.node(id).op {
             Op::Constant(_) | Op::Leaf(_) => true,
@@ -166,7 +166,7 @@ impl<'r> Printer<'r> {
         }
     }
 
-    /// What is held or spread, down to a statement.
+    /// Follows `Hold` and scalar broadcasts from `id` to a statement or another op.
     pub(super) fn core(&self, mut id: NodeId) -> NodeId {
         while !self.statements.contains_key(&id) && self.is_held(id) {
             id = self.tape.node(id).args[0];
@@ -174,7 +174,7 @@ impl<'r> Printer<'r> {
         id
     }
 
-    /// Whether a node only holds or spreads a value, which may go without saying.
+    /// Returns true for `Hold` and scalar broadcasts, which may be omitted in the text.
     fn is_held(&self, id: NodeId) -> bool {
         matches!(
             self.tape.node(id).op,
@@ -192,7 +192,7 @@ impl<'r> Printer<'r> {
             let mut carriers = self.tape.carriers(id);
             let state = carriers
                 .any(|r| self.state_registers.contains(&r) && self.register(r).name() == &**name);
-            // What is carried or given, under the name of its output, is named by the output.
+            // A constant, leaf or state whose name is that of its output is named by the output.
             let output = self.is_trivial(id) && self.recurrence.output_node(name) == Some(id);
             if leaf || state || output {
                 continue;
@@ -219,7 +219,7 @@ impl<'r> Printer<'r> {
             }
             let new = !self.is_trivial(id) && !self.statements.contains_key(&id);
             if new && self.taken.insert(name.into()) {
-                // Written as an output, a value takes its name, but a constant does not.
+                // An output does not name a constant, so a constant is written as `output a = …`.
                 let head = match self.tape.fill(id) {
                     Some(_) => Head::Output,
                     None => Head::Value,
@@ -231,7 +231,7 @@ impl<'r> Printer<'r> {
         Ok(())
     }
 
-    /// Makes a statement of every value that is used twice and of expressions that grow long.
+    /// Makes statements of values that are used more than once and of expressions that grow too long.
     fn cut(&mut self) {
         let live = self.live();
         let mut uses: HashMap<NodeId, usize> = HashMap::new();
@@ -251,7 +251,7 @@ impl<'r> Printer<'r> {
         edges.extend(self.recurrence.state_ends());
         let mut said = HashSet::new();
         for term in &self.losses {
-            // A second line with the same loss says its value once more.
+            // A second statement of the same loss uses its value once more.
             edges.push(match said.insert(term) {
                 true => *term,
                 false => self.loss_parts(*term).1,
@@ -279,7 +279,7 @@ impl<'r> Printer<'r> {
                     .chain(register.init())
                     .for_each(see);
             }
-            // What may go without saying does not count: it need not be there when the text is read.
+            // A `Hold` or scalar broadcast does not count, as it may be missing when the text is parsed.
             if self.is_held(id) {
                 height = height.saturating_sub(1);
             }
@@ -293,8 +293,8 @@ impl<'r> Printer<'r> {
         }
     }
 
-    /// The statements an expression mentions, in the order in which it does; `of` is not cut at
-    /// its own statement.
+    /// The statements mentioned by an expression, in order of occurrence; the statement of `of` itself is
+    /// expanded.
     fn mentioned(&self, of: NodeId, found: &mut Vec<NodeId>) {
         let mut stack = vec![(of, true)];
         while let Some((id, whole)) = stack.pop() {
@@ -314,7 +314,7 @@ impl<'r> Printer<'r> {
         }
     }
 
-    /// Statements, each after those it mentions, depth first from the roots.
+    /// The statements in dependency order, depth first from the roots.
     fn ordered(&self, roots: &[NodeId]) -> Vec<NodeId> {
         let mut order = Vec::new();
         let mut seen: HashSet<NodeId> = HashSet::new();
@@ -340,8 +340,8 @@ impl<'r> Printer<'r> {
         order
     }
 
-    /// Outputs that are defined where they are needed come in the order of that; from the first
-    /// that would come too early or too late on, they are listed at the end instead.
+    /// Output statements must keep the order of `outputs`. Those after the first one out of order become plain
+    /// statements and are listed as outputs at the end.
     fn keep_outputs_in_order(&mut self, order: &[NodeId], outputs: &[(&str, NodeId)]) {
         let heads = order
             .iter()
@@ -464,7 +464,7 @@ impl<'r> Printer<'r> {
                 }
             }
         }
-        // Read again, these are statements like those before them.
+        // When parsed, these become statements like the ones above.
         for (name, id) in &self.aliases {
             lines.line(format!("{name} = {}", writer.value(*id)?));
         }
@@ -501,12 +501,12 @@ impl<'r> Printer<'r> {
         Ok(lines.finish())
     }
 
-    /// Whether a value is written where it is used.
+    /// Returns true if a value has no statement and is written in place.
     pub(super) fn is_inline(&self, id: NodeId) -> bool {
         !self.statements.contains_key(&id)
     }
 
-    /// A value whose hold goes without saying.
+    /// The argument of an unnamed `Hold`, else the value itself.
     pub(super) fn unheld(&self, id: NodeId) -> NodeId {
         match self.tape.node(id) {
             n if matches!(n.op, Op::Time(Time::Hold(_))) && !self.statements.contains_key(&id) => {

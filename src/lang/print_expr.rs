@@ -1,4 +1,4 @@
-//! Expressions of a graph, written in the language.
+//! Writes expressions of a graph in the language.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,16 +9,16 @@ use crate::op::{Axis, Broadcast, Linear, NodeId, Op, Over, RegisterId, Setting, 
 use crate::shape::{Dim, Kind, Rate, Shape};
 use crate::tape::{Direction, Leaf, Role, Tape};
 
-/// Binds more tightly than any operator.
+/// The highest precedence: names, numbers, calls.
 const TIGHT: u8 = 5;
 
-/// Binds least: `<`, `<=` and `==`.
+/// The lowest precedence: `<`, `<=` and `==`.
 const COMPARISON: u8 = 1;
 
 pub(super) struct Writer<'t> {
     pub(super) tape: &'t Tape,
     pub(super) dims: Vec<Arc<str>>,
-    /// How the values that have statements of their own are written.
+    /// The names of values that have statements.
     pub(super) names: HashMap<NodeId, String>,
     pub(super) states: HashMap<RegisterId, String>,
 }
@@ -51,7 +51,7 @@ impl Writer<'_> {
         }
     }
 
-    /// How a parameter or an input is declared.
+    /// The keyword and the text of a leaf declaration.
     pub(super) fn leaf(&self, leaf: &Leaf) -> (&'static str, String) {
         let ty = leaf.ty();
         let is_mask = self.tape.masks().any(|mask| **mask == *leaf.name());
@@ -69,12 +69,12 @@ impl Writer<'_> {
         (keyword, item)
     }
 
-    /// A value where nothing goes without saying.
+    /// A value in full, without omitting `Hold` or a broadcast.
     pub(super) fn value(&self, id: NodeId) -> Text {
         self.operand(id, 0)
     }
 
-    /// A value one step further down than its name.
+    /// The right-hand side of a value that has a name.
     pub(super) fn definition(&self, id: NodeId) -> Text {
         self.written(id, 0)
     }
@@ -86,12 +86,12 @@ impl Writer<'_> {
         }
     }
 
-    /// An op as its row says it is spelt.
+    /// Writes an op by the spelling of its row.
     fn written(&self, id: NodeId, strength: u8) -> Text {
         let node = self.tape.node(id);
         let spelling = match &node.op {
             Op::Constant(c) => {
-                // A sign binds as a prefix does.
+                // A negative number has the precedence of a prefix operator.
                 let own = if c.value().is_sign_negative() {
                     3
                 } else {
@@ -142,7 +142,7 @@ impl Writer<'_> {
                     Axis::Columns => format!("{value}[:, {range}]"),
                 })
             }
-            // Another name for the same value: its definition is that value.
+            // A second name for the same value: its definition is that value.
             Spelling::Same => self.operand(node.args[0], strength),
         }
     }
@@ -155,7 +155,7 @@ impl Writer<'_> {
         let Some(def) = register.def() else {
             return Err(format!("`{}` carries nothing", register.name()));
         };
-        // Holding the carried value goes without saying, as does holding the initial one.
+        // `Hold` of the carried or the initial value is omitted.
         let value = self.value(self.unheld(def))?;
         let name = match register.direction() {
             Direction::Forward => "delay",
@@ -164,7 +164,7 @@ impl Writer<'_> {
         match register.init() {
             Some(init) => {
                 let mut init = self.value(self.unheld(init))?;
-                // A whole number could be taken for a number of steps.
+                // A whole number could be mistaken for a number of steps.
                 if init
                     .trim_start_matches('-')
                     .chars()
@@ -184,7 +184,7 @@ impl Writer<'_> {
         if silent { node.args[0] } else { id }
     }
 
-    /// The scalar that is spread over this value, if the value has no name of its own.
+    /// The scalar that is broadcast to this value, if the value has no name.
     fn unspread(&self, id: NodeId) -> Option<NodeId> {
         let id = self.unheld(id);
         let node = self.tape.node(id);
@@ -198,17 +198,16 @@ impl Writer<'_> {
         (all && !self.names.contains_key(&id)).then(|| node.args[0])
     }
 
-    /// Argument `i` of an op of several arguments, where changes of rate, and the spreading of a
-    /// scalar next to an array, go without saying.
+    /// Argument `i` of an op; `Hold` and, beside an array, scalar broadcasts are omitted.
     fn said(&self, id: NodeId, i: usize, strength: u8) -> Text {
         let node = self.tape.node(id);
         let args = &node.args;
         let arg = self.unheld(args[i]);
-        // Something must be left that says the rate.
+        // At least one argument without `Hold` must remain, to determine the rate.
         let rate = args.iter().any(|a| self.unheld(*a) == *a);
         let arg = if rate { arg } else { args[i] };
         let spreads = matches!(node.op, Op::Pointwise(_) | Op::Linear(Linear::Select(_)));
-        // The first that is no spread scalar, or else the first of all, says the shape.
+        // The first argument that is not a scalar broadcast, or else the first argument, determines the shape.
         let sayer = args
             .iter()
             .position(|a| self.unspread(*a).is_none())
@@ -232,7 +231,7 @@ impl Writer<'_> {
     }
 }
 
-/// A number, so that reading it gives the same bits.
+/// The shortest text that reads back to the same bits.
 pub(super) fn number(value: f64) -> Text {
     if !value.is_finite() {
         return Err(format!("the constant {value} is not finite"));

@@ -20,7 +20,7 @@ impl Printer<'_> {
         }
         terms.push(left);
         terms.reverse();
-        // A sum of which nothing is a sum over steps or samples is one loss.
+        // A sum without a total over steps or samples is a single loss term.
         let counted = |id: &NodeId| {
             let node = self.tape.node(*id);
             let total = |id: NodeId| matches!(self.tape.node(id).op, Op::Time(Time::Total(_)));
@@ -33,8 +33,8 @@ impl Printer<'_> {
         }
     }
 
-    /// The sums that only add up the losses: no line says them, so what is in two of them is not used
-    /// twice.
+    /// The additions that join the loss terms. They have no statement, so a value shared by two of them is not
+    /// counted twice.
     pub(super) fn loss_sums(&self) -> HashSet<NodeId> {
         let loss = self.recurrence.output(LOSS).ok();
         let left = |id: &NodeId| self.tape.node(*id).args.first().copied();
@@ -47,7 +47,7 @@ impl Printer<'_> {
         Ok(format!("{words} {}", writer.value(value)?))
     }
 
-    /// How a loss is added up, and of what.
+    /// The keywords of a loss statement and its value.
     pub(super) fn loss_parts(&self, term: NodeId) -> (&'static str, NodeId) {
         let total = |id: NodeId| {
             let node = self.tape.node(id);

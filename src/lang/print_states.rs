@@ -1,4 +1,4 @@
-//! Which registers of a graph are written as states, and what those are said to become.
+//! The registers of a graph that are written as states, and the statements for their next values.
 
 use std::collections::HashSet;
 
@@ -36,7 +36,7 @@ impl Printer<'_> {
             let Op::Read(register) = node.op else {
                 continue;
             };
-            // A delay of something that does not depend on it needs no state.
+            // A register whose value does not depend on its own read needs no state.
             if live[id.index()] && !shifts[id.index()] {
                 registers.insert(register);
             }
@@ -62,8 +62,9 @@ impl Printer<'_> {
             };
             let name = format!("{name}'");
             let core = self.core(def);
-            // When the text is read, a state that carries what has another name is a second name for
-            // it; so is one that starts from what it carries, which has to be there before.
+            // When the text is parsed, a state that carries a named value becomes a second name for it. The
+            // same holds for a state whose initial value depends on the carried value, which must have a
+            // statement of its own.
             let other = i >= declared
                 && (self.tape.register_read_by(core).is_some()
                     || self.tape.label(def).is_some()
@@ -77,7 +78,7 @@ impl Printer<'_> {
         Ok(())
     }
 
-    /// Whether the initial value of a register depends on what it carries.
+    /// Returns true if the initial value of a register depends on the value it carries.
     fn starts_from_itself(&self, register: RegisterId) -> bool {
         let (Some(init), def) = (
             self.register(register).init(),
@@ -108,15 +109,15 @@ impl Printer<'_> {
         false
     }
 
-    /// Whether a value is a second name for another one that only a state knows. In a derivative such
-    /// a state carries the other value itself, and both are written alike. `known` is what other values
-    /// and outputs need.
+    /// Returns true if a value is an alias used by a single register and by nothing else. In a derivative, the
+    /// register carries the aliased value itself, and both are written alike. `known` holds the values used by
+    /// other nodes and by outputs.
     fn is_only_carried(&self, id: NodeId, known: &HashSet<NodeId>) -> bool {
         let alias = matches!(self.tape.node(id).op, Op::Linear(Linear::Alias(_)));
         alias && !known.contains(&id) && self.tape.registers_at(id).count() == 1
     }
 
-    /// What a state carries, under its first name.
+    /// The value carried by a state, without an unnamed alias or `Hold`.
     pub(super) fn carried(&self, def: NodeId) -> NodeId {
         let node = self.tape.node(def);
         let alias = matches!(node.op, Op::Linear(Linear::Alias(_)));

@@ -1,5 +1,5 @@
-//! From statements to a recurrence: names are looked up, everything is put in order and written
-//! through the same [`Definition`] that Rust programs use.
+//! Builds a recurrence from statements: resolves names, sorts by dependency, and calls the same [`Definition`]
+//! that Rust programs use.
 
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
@@ -15,7 +15,7 @@ use crate::op::Expr;
 use crate::recurrence::{Definition, Recurrence};
 use crate::shape::{Dim, Rate, Shape, Type};
 
-/// Builds the recurrence, or reports why not.
+/// Builds the recurrence, or reports the errors.
 pub(super) fn resolve(name: &str, program: &Program, reports: &Reports) -> Option<Recurrence> {
     let defined = Recurrence::define(name, |r| Resolver::new(r, program, reports).run());
     if !reports.is_empty() {
@@ -25,7 +25,7 @@ pub(super) fn resolve(name: &str, program: &Program, reports: &Reports) -> Optio
         Ok(recurrence) => Some(recurrence),
         Err(Error::Definition { mistakes, .. }) => {
             for mistake in mistakes {
-                // What is found on the finished graph is told at the state it names.
+                // Errors of the finished graph are reported at the state that they name.
                 let quoted: Vec<&str> = mistake.message.split('`').collect();
                 let state = program
                     .states
@@ -56,7 +56,7 @@ pub(super) enum Entry {
 struct Value<'p> {
     name: &'p Name,
     value: &'p ast::Expr,
-    /// Whether the name becomes that of the node.
+    /// True if the node takes this name.
     labels: bool,
 }
 
@@ -72,7 +72,7 @@ pub(super) struct Resolver<'d, 'p> {
     nexts: HashMap<&'p str, usize>,
     leaves: Vec<Option<Expr<'d>>>,
     built: HashMap<Item, Option<Expr<'d>>>,
-    /// How many operations the functions were expanded to.
+    /// The number of operations that calls have been expanded to.
     pub(super) work: Cell<usize>,
     pub(super) depth: Cell<usize>,
 }
@@ -173,7 +173,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
         }
     }
 
-    /// Takes a name for a value.
+    /// Registers a name for a value.
     fn take(&mut self, name: &'p Name, entry: Entry) -> bool {
         if name.text == "loss" {
             let text = "the name `loss` is taken: it is what the loss is called in results";
@@ -238,7 +238,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
             self.add_value(&equation.name, &equation.value, true);
         }
         for output in program.outputs.iter().filter(|o| o.defines) {
-            // The name of an output may be that of something else, such as a state.
+            // An output may have the name of another item, such as a state.
             if !self.table.contains_key(&*output.name.text) && output.name.text != "loss" {
                 self.add_value(&output.name, &output.value, false);
             }
@@ -247,7 +247,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
             let name = &*next.name.text;
             match self.table.get(name) {
                 Some(Entry::Item(Item::State(_))) => {}
-                // That the name is used twice was said where it was declared.
+                // The duplicate name is reported at its declaration.
                 Some(_) if program.states.iter().any(|s| s.name.text == name) => continue,
                 Some(_) => {
                     let text = format!("`{name}` is not a state, so it has no next value");
@@ -334,7 +334,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
             {
                 on.push(*state);
             }
-            // By position in the file, not by the order of a hash table.
+            // Sort by position in the file; the order of a hash table is not deterministic.
             on.sort_unstable();
             dependencies.insert(*item, on);
         }
@@ -357,7 +357,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
 
     fn report_loop(&self, cycle: &[Item]) {
         let mut parts: Vec<(String, Span)> = cycle.iter().map(|i| self.item_text(*i)).collect();
-        // Told from where it starts in the file.
+        // Start the cycle at its first item in the file.
         let first = (0..parts.len()).min_by_key(|i| parts[*i].1.start);
         parts.rotate_left(first.unwrap_or(0));
         const MOST: usize = 6;
@@ -471,11 +471,11 @@ impl<'d, 'p> Resolver<'d, 'p> {
                 self.fail(output.name.span, text);
                 continue;
             }
-            // A value of the same name was built from this very output.
+            // The value of that name was built from this output.
             let value = match (output.defines, self.table.get(name)) {
                 (true, Some(Entry::Item(Item::Value(i)))) if !self.values[*i].labels => {
                     match self.built.get(&Item::Value(*i)).copied().flatten() {
-                        // A class is refused.
+                        // An output must be real.
                         Some(value) if !value.ty().is_some_and(Type::is_real) => {
                             self.real(&output.value, None)
                         }
@@ -522,7 +522,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
         }
     }
 
-    /// Reports a name nobody defined.
+    /// Reports an undefined name.
     pub(super) fn undefined(&self, name: &str, span: Span, inner: Option<Vec<&str>>) {
         if self.program.suspects.contains(name) || self.reports.is_full() {
             return;
@@ -551,7 +551,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
         });
     }
 
-    /// Whether a name is that of a state, if it is that of a value.
+    /// Returns `Some(true)` for states, `Some(false)` for other values, and `None` for other names.
     pub(super) fn is_state(&self, name: &str) -> Option<bool> {
         let entry = self.table.get(name)?;
         Some(matches!(entry, Entry::Item(Item::State(_))))

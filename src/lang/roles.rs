@@ -1,4 +1,4 @@
-//! The words for what derivatives add: `tangent`, `cotangent`, `final`.
+//! The keywords for what derivatives add: `tangent`, `cotangent`, `final`.
 
 use super::ast::{LeafKind, Name, RoleWord};
 use super::diagnostic::Diagnostic;
@@ -16,8 +16,8 @@ impl Resolver<'_, '_> {
         }
     }
 
-    /// The role that a word gives to a declaration. The name says what it is the tangent of; the
-    /// derivative with respect to a value has the name of the value.
+    /// The role that a keyword gives to a declaration. `w.dot` is the tangent of `w`, from the name before the
+    /// last dot; a cotangent output has the name of the value itself.
     fn role(&self, word: RoleWord, name: &Name, is_output: bool) -> Option<Derived> {
         let whole = is_output && word == RoleWord::Cotangent;
         let of = match name.text.rsplit_once('.') {
@@ -44,7 +44,7 @@ impl Resolver<'_, '_> {
     }
 }
 
-/// How a parameter or an input is declared.
+/// The keywords of a parameter or input declaration.
 pub(super) const fn leaf_words(role: Option<&Derived>, plain: LeafKind) -> &'static str {
     match (role, plain) {
         (Some(Derived::Tangent(_)), LeafKind::Param) => "tangent param",
@@ -60,7 +60,7 @@ pub(super) const fn leaf_words(role: Option<&Derived>, plain: LeafKind) -> &'sta
     }
 }
 
-/// How an output is declared.
+/// The keywords of an output declaration.
 pub(super) const fn output_words(role: Option<&Derived>) -> &'static str {
     match role {
         Some(Derived::Tangent(_)) => "tangent output",
@@ -70,7 +70,7 @@ pub(super) const fn output_words(role: Option<&Derived>) -> &'static str {
     }
 }
 
-/// Refuses a role that the word and the name would not give again.
+/// Refuses a role that cannot be recovered from the keyword and the name.
 pub(super) fn check_roles(tape: &Tape, roles: &Roles) -> Result<(), String> {
     let leaves = tape.leaves().iter();
     let leaves = leaves.filter_map(|l| Some((l.name(), false, l.derived()?)));

@@ -1,4 +1,4 @@
-//! Sizes and shapes, as a text writes them.
+//! Sizes and shapes in a source text.
 
 use super::ast::{self, Infix, Kind};
 use super::diagnostic::{Diagnostic, Span};
@@ -18,7 +18,7 @@ impl Resolver<'_, '_> {
         shape
     }
 
-    /// A size of something, which has entries.
+    /// A size that is not 0.
     pub(super) fn size(&self, e: &ast::Expr) -> Option<Dim> {
         let size = self.dim(e)?;
         if size.as_fixed() == Some(0) {
@@ -30,7 +30,7 @@ impl Resolver<'_, '_> {
         Some(size)
     }
 
-    /// A size: a number, a name, or a sum of such.
+    /// A size: a number, a name, or a sum of these.
     pub(super) fn dim(&self, e: &ast::Expr) -> Option<Dim> {
         let size = match &e.kind {
             Kind::Number(n, _) if n.fract() == 0.0 => {
@@ -99,7 +99,7 @@ impl Resolver<'_, '_> {
     }
 }
 
-/// Operators between sizes.
+/// Returns true for operators that sizes may use.
 const fn is_of_sizes(op: Infix) -> bool {
     matches!(op, Infix::Add | Infix::Sub | Infix::Mul)
 }
