@@ -1,4 +1,4 @@
-//! Data checked against a recurrence before anything is computed.
+//! Checks data against a recurrence before a run.
 
 use ndarray::{ArrayViewD, Dimension, IxDyn};
 
@@ -17,7 +17,7 @@ pub(crate) struct Bound<'a, F> {
 }
 
 impl<'a, F: Scalar> Bound<'a, F> {
-    /// Data that was checked already, with the sizes found then.
+    /// Binds data that was checked before, with the sizes found by that check.
     pub(super) const fn new(
         recurrence: &'a Recurrence,
         given: Given<'a, F>,
@@ -40,7 +40,7 @@ impl<'a, F: Scalar> Bound<'a, F> {
         samples.map(|b| self.given.length(b)).collect()
     }
 
-    /// The value of a leaf for one sample and step, as far as it varies with them.
+    /// The value of a leaf at one sample and step; indices that its rate does not have are ignored.
     pub(crate) fn value(&self, leaf: usize, sample: usize, step: usize) -> Value<F> {
         let is_masked = self
             .recurrence
@@ -54,7 +54,7 @@ impl<'a, F: Scalar> Bound<'a, F> {
         };
         let array = self.given.arrays[leaf].as_ref();
         match array.expect("bound data has an array for every leaf") {
-            // What the check let pass lies where nothing depends on it.
+            // At an inactive step, an entry that is not finite or out of range reads as zero.
             View::Class(a) => match (a[IxDyn(index)], ty.kind) {
                 (class, Kind::Class(n)) if is_masked && class >= n.value(&self.sizes) => {
                     Value::Class(0)
@@ -75,7 +75,7 @@ impl<'a, F: Scalar> Bound<'a, F> {
 }
 
 impl Recurrence {
-    /// Checks data against the recurrence and reads the sizes off it.
+    /// Checks data against the recurrence and infers the sizes.
     pub(crate) fn bind<'a, F: Scalar>(
         &'a self,
         params: &'a Params<F>,
@@ -89,7 +89,7 @@ impl Recurrence {
         })
     }
 
-    /// The sizes of the dimensions, in order of declaration, of data that fits the recurrence.
+    /// The inferred sizes of the named dimensions, in order of declaration; an error if the data does not fit.
     pub(crate) fn sizes_fitting<F: Scalar>(&self, given: &Given<'_, F>) -> Result<Vec<usize>> {
         given.check_extent()?;
         given.check_names(self)?;
@@ -122,7 +122,8 @@ impl Recurrence {
         Ok(sizes)
     }
 
-    /// Some of the sizes, in order of declaration: each name is known and given once.
+    /// The sizes given by name, in order of declaration, `None` if not given. Refuses unknown and repeated
+    /// names.
     pub(crate) fn sizes_given(&self, sizes: &[(&str, usize)]) -> Result<Vec<Option<usize>>> {
         let mut found: Vec<Option<usize>> = self.tape.dims().map(|_| None).collect();
         for (name, size) in sizes {
@@ -152,7 +153,7 @@ impl Recurrence {
         Ok(found)
     }
 
-    /// The sizes of the named dimensions that some data determines, be it complete or not.
+    /// Infers sizes of named dimensions from data that may be incomplete.
     ///
     /// ```
     /// use bptt::{Batch, Params, cells::{Cell, Loss}};
@@ -178,7 +179,7 @@ impl Recurrence {
             .collect())
     }
 
-    /// Refuses sizes for which some value would have more entries than can be counted.
+    /// Refuses sizes for which a value would have more entries than a `usize` can count.
     fn check_extent(&self, sizes: &[usize], steps: usize, samples: usize) -> Result<()> {
         for (id, node) in self.tape.nodes() {
             let shape = node.ty.shape.values(sizes);
@@ -208,7 +209,7 @@ impl Recurrence {
     }
 }
 
-/// The shape that data for a leaf should have, in words.
+/// The expected shape of the data of a leaf, as text.
 fn expected_shape(recurrence: &Recurrence, leaf: &Leaf) -> String {
     let names = recurrence.tape.dim_names();
     let own: Vec<String> = leaf
@@ -227,12 +228,12 @@ fn expected_shape(recurrence: &Recurrence, leaf: &Leaf) -> String {
     format!("[{}]", all.join(", "))
 }
 
-/// The sizes of the named dimensions, as they become known.
+/// The sizes of the named dimensions inferred so far.
 struct Sizes<'a> {
     recurrence: &'a Recurrence,
-    /// The size of each dimension and the array that fixed it.
+    /// The size of each dimension, and the array that determined it.
     known: Vec<Option<(usize, String)>>,
-    /// Whether arrays may be missing.
+    /// True if arrays may be missing.
     partial: bool,
 }
 
@@ -247,7 +248,7 @@ impl<'a> Sizes<'a> {
             known: recurrence.tape.dims().map(by_name).collect(),
             partial,
         };
-        // A sum of names is solved for its last unknown, so passes repeat until nothing is learnt.
+        // Each array determines at most one unknown of a sum of names, so repeat until nothing changes.
         loop {
             let before = sizes.known.iter().flatten().count();
             for (leaf, array) in recurrence.tape.leaves().iter().zip(&given.arrays) {
@@ -340,7 +341,7 @@ impl<'a> Sizes<'a> {
         Ok(())
     }
 
-    /// Makes one axis agree with what is known.
+    /// Matches the size of one axis against a dimension; if one name in it is unknown, infers its size.
     fn unify(&mut self, dim: Dim, size: usize, array: &str) -> Result<()> {
         let mismatch = || Error::ArrayShape {
             what: "",
@@ -357,7 +358,7 @@ impl<'a> Sizes<'a> {
                     rest = rest.zip(part).and_then(|(r, p)| r.checked_sub(p));
                 }
                 None if unknown.is_none() => unknown = Some((symbol, coefficient)),
-                // With two unknowns, another array has to come first.
+                // Two unknowns: wait for another array.
                 None => return Ok(()),
             }
         }
@@ -371,7 +372,7 @@ impl<'a> Sizes<'a> {
         }
     }
 
-    /// A disagreement about a single name says who said what.
+    /// The error for two arrays that disagree on the size of a single name.
     fn conflict(&self, dim: Dim, size: usize, array: &str) -> Option<Error> {
         let (symbol, 1) = dim.named_terms().next()? else {
             return None;
@@ -390,7 +391,7 @@ impl<'a> Sizes<'a> {
     }
 }
 
-/// What a leaf is, in a word.
+/// The kind of a leaf, as a word.
 const fn word(leaf: &Leaf) -> &'static str {
     match leaf.role {
         Role::Parameter => "parameter",
@@ -398,8 +399,8 @@ const fn word(leaf: &Leaf) -> &'static str {
     }
 }
 
-/// Refuses numbers that are not finite and classes out of range, within the lengths and where no mask
-/// is zero.
+/// Refuses numbers that are not finite and classes out of range, except beyond the length of a sequence and at
+/// steps with a zero mask.
 fn check_entries<F: Scalar>(
     leaf: &Leaf,
     array: &View<'_, F>,
@@ -453,7 +454,7 @@ fn check_entries<F: Scalar>(
     }
 }
 
-/// The first bad entry that is looked at.
+/// The first bad entry, in index order, at an index for which `inside` returns true.
 fn first<T: Copy>(
     array: &ArrayViewD<'_, T>,
     is_bad: impl Fn(T) -> bool,

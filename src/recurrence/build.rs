@@ -1,4 +1,4 @@
-//! Writing a recurrence down.
+//! Defines recurrences.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -13,12 +13,12 @@ use crate::op::{Build, Expr, NodeId, Op, RegisterId};
 use crate::shape::{Dim, Kind, Rate, Shape, Type};
 use crate::tape::{Derived, Direction, Register, Role, Scope, Tape, check_name};
 
-/// A recurrence being defined; see [`Recurrence::define`].
+/// A recurrence under definition; see [`Recurrence::define`].
 #[derive(Debug)]
 pub struct Definition {
     pub(super) scope: Scope,
     names: RefCell<HashSet<Arc<str>>>,
-    /// The states, and the lines that declared them.
+    /// The states, each with the source line that declared it.
     states: RefCell<Vec<(State, &'static Location<'static>)>>,
     outputs: RefCell<IndexMap<Arc<str>, NodeId>>,
     pub(super) losses: RefCell<Vec<NodeId>>,
@@ -39,7 +39,8 @@ impl Definition {
 }
 
 impl Recurrence {
-    /// Defines a recurrence. The closure writes one step, with `r` to declare what it is made of.
+    /// Defines a recurrence. The closure writes one step; `r` declares sizes, parameters, inputs, states and
+    /// outputs.
     ///
     /// ```
     /// use bptt::Recurrence;
@@ -64,7 +65,7 @@ impl Recurrence {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Definition`](crate::Error::Definition) with every mistake that was made.
+    /// [`Error::Definition`](crate::Error::Definition) with all errors in the definition.
     pub fn define(name: &str, f: impl FnOnce(&Definition)) -> Result<Self> {
         let definition = Definition {
             scope: Scope::default(),
@@ -113,7 +114,7 @@ impl Definition {
             .mistake(Mistake::new(message, Location::caller()));
     }
 
-    /// Checks and takes a name for a leaf or a state.
+    /// Checks and reserves the name of a leaf or a state.
     #[track_caller]
     fn take_name(&self, name: &str) -> Arc<str> {
         let known = self.names.borrow().contains(name);
@@ -127,7 +128,7 @@ impl Definition {
         name
     }
 
-    /// A named size; the same name is the same size. Its value is read off the data.
+    /// A named size, inferred from the data; the same name is the same size.
     #[track_caller]
     pub fn dim(&self, name: &str) -> Dim {
         if let Err(message) = check_name(name) {
@@ -136,7 +137,7 @@ impl Definition {
         self.scope.dim(name)
     }
 
-    /// Refuses what cannot be the type of a leaf or a state.
+    /// Refuses invalid types of leaves and states.
     #[track_caller]
     fn check_type(&self, name: &str, ty: Type) -> bool {
         let known = self.scope.with(|t| t.dims().count());
@@ -163,7 +164,7 @@ impl Definition {
         false
     }
 
-    /// Refuses a value of another definition.
+    /// Refuses an expression that belongs to another definition.
     #[track_caller]
     pub(super) fn check_own(&self, value: Expr<'_>, what: &str) -> bool {
         let own = value.belongs_to(&self.scope);
@@ -209,8 +210,7 @@ impl Definition {
         self.leaf(name, Role::Parameter, Type::real(shape, Rate::Static))
     }
 
-    /// Says how a parameter starts before a fit; [`Params::initial`](super::Params::initial)
-    /// makes it so.
+    /// Sets the initial value of a parameter before a fit, used by [`Params::initial`](super::Params::initial).
     #[track_caller]
     pub fn initial(&self, param: &str, initial: Initial) {
         let shape = self.scope.with(|t| {
@@ -233,7 +233,7 @@ impl Definition {
         self.leaf(name, Role::Input, Type::real(shape, Rate::Step))
     }
 
-    /// An input given once for every sample, data `[B, …shape]`; for example an initial state.
+    /// An input given once for every sample, data `[B, …shape]`, such as an initial state.
     #[track_caller]
     pub fn sample_input(&self, name: &str, shape: impl Into<Shape>) -> Expr<'_> {
         self.leaf(name, Role::Input, Type::real(shape, Rate::Sample))
@@ -264,7 +264,7 @@ impl Definition {
         shape: Shape,
         init: Option<Expr<'_>>,
     ) -> (RegisterId, Expr<'_>) {
-        // Not a closure: that would hide the caller's line from the mistake.
+        // Not a closure, which would hide the caller's line from the error.
         let init = match init {
             Some(e) if e.rate() == Some(Rate::Step) => {
                 self.fail(format!(
@@ -285,8 +285,8 @@ impl Definition {
             .register(name, direction, Type::real(shape, Rate::Step), init)
     }
 
-    /// An input that says which steps are active: where it is 0, what other inputs hold at that step is
-    /// read as 0 if it is not finite or no class.
+    /// A mask input, 1 at active steps. At a step where it is 0, entries of other inputs that are not finite,
+    /// or classes out of range, read as 0.
     #[track_caller]
     pub(crate) fn mask(&self, name: &str) -> Expr<'_> {
         let active = self.input(name, ());
@@ -294,7 +294,7 @@ impl Definition {
         active
     }
 
-    /// Says what a state is after each sequence, at every step of that sequence.
+    /// Sets the final value of a state: at every step, its value after the sequence that contains the step.
     pub(crate) fn end(&self, state: &str, value: Expr<'_>) {
         let value = value.hold(Rate::Step);
         let mut states = self.states.borrow_mut();
@@ -303,7 +303,7 @@ impl Definition {
         }
     }
 
-    /// Says that a state is one in the text only.
+    /// Marks a state as `inner`: written in the text, but not listed among the states.
     pub(crate) fn inner(&self, state: &str) {
         let mut states = self.states.borrow_mut();
         if let Some((state, _)) = states.iter_mut().find(|(s, _)| *s.name == *state) {
@@ -311,7 +311,7 @@ impl Definition {
         }
     }
 
-    /// Puts the states into this order; a text declares them in another than that in which they are built.
+    /// Sorts the states by name; in a text, the order of declaration may differ from the build order.
     pub(crate) fn order_states<'n>(&self, names: impl Iterator<Item = &'n str>) {
         let mut places: HashMap<&str, usize> = HashMap::new();
         for (place, name) in names.enumerate() {
@@ -379,7 +379,7 @@ impl Definition {
         self.declare_state(name, Direction::Backward, init.shape(), Some(init))
     }
 
-    /// Says what a state becomes, and returns that value.
+    /// Sets the next value of a state, and returns it.
     #[track_caller]
     pub fn next<'d>(&'d self, state: Expr<'_>, value: Expr<'d>) -> Expr<'d> {
         if !self.check_own(state, "the state given to `next`") {
@@ -390,7 +390,7 @@ impl Definition {
             return self.scope.poison();
         }
         let (Some(read), Some(id), Some(found)) = (state.id(), value.id(), value.shape()) else {
-            // The mistake that poisoned an operand is reported already; close the state quietly.
+            // The error that poisoned an operand is already reported; close the state silently.
             self.close(state);
             return value;
         };
@@ -444,7 +444,7 @@ impl Definition {
         value
     }
 
-    /// Gives a state some next value, so that one mistake is not reported as two.
+    /// Gives a state an arbitrary next value, so that one error is not reported twice.
     fn close(&self, state: Expr<'_>) {
         let Some(read) = state.id() else { return };
         let register = self.scope.with(|tape| tape.register_read_by(read));
@@ -484,8 +484,8 @@ impl Definition {
             self.fail(format!("`{name}`: the initial value has another shape"));
             return self.scope.poison();
         }
-        // A value that is shifted twice is shifted once, like any other op. What the register is called
-        // does not matter, but a state that carries the same value stays a state.
+        // Equal delays of one value share a register, as equal ops share a node. The names of registers do not
+        // matter, but a state that carries the same value keeps its own register.
         let start = init.map(|i| i.hold(Rate::Sample)).and_then(Expr::id);
         let states = self.states.borrow();
         let known = self.scope.with(|t| {
@@ -523,7 +523,7 @@ impl Definition {
         self.shifted(value, Direction::Backward, None)
     }
 
-    /// Makes a value an output. A value that has no name yet is named like the output.
+    /// Makes a value an output. An unnamed value takes the name of the output.
     #[track_caller]
     pub fn output(&self, name: &str, value: Expr<'_>) {
         if let Err(message) = check_name(name) {

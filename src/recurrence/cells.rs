@@ -1,7 +1,7 @@
-//! The classical cells, written with the public API and no privileges.
+//! The classical cells, written with the public API.
 //!
-//! A [`Cell`] is a set of choices; [`Cell::apply`] writes its equations into a definition, so
-//! cells stack and run in both directions by composition:
+//! A [`Cell`] is a set of options; [`Cell::apply`] writes its equations into a definition, so that cells can be
+//! stacked and run in both directions:
 //!
 //! ```
 //! use bptt::{Recurrence, cells::{self, Cell}, concat};
@@ -34,14 +34,14 @@ enum Equations {
     GruResetAfter,
 }
 
-/// Where the states of a cell start.
+/// The initial values of the states of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// At zero.
+    /// Zero.
     Zero,
-    /// At a parameter `h0` (and `c0`).
+    /// A parameter `h0` (and `c0`).
     Parameter,
-    /// At an input `h0` (and `c0`) given for each sample.
+    /// An input `h0` (and `c0`) for each sample.
     Input,
 }
 
@@ -108,7 +108,7 @@ impl Cell {
         Self::new(Equations::PeepholeLstm)
     }
 
-    /// The GRU that resets after the product, as PyTorch and cuDNN compute it:
+    /// The GRU that resets after the product, as in PyTorch and cuDNN:
     ///
     /// ```text
     /// r, z = σ(W_q x_t + U_q h_{t−1} + b_q)
@@ -127,7 +127,7 @@ impl Cell {
         Self::new(Equations::GruResetBefore)
     }
 
-    /// Appended to every name, to tell layers apart.
+    /// Appends a suffix to every name, to distinguish layers.
     #[must_use]
     pub fn suffix(self, suffix: &str) -> Self {
         Self {
@@ -145,13 +145,13 @@ impl Cell {
         }
     }
 
-    /// Where the states start.
+    /// Sets the initial values of the states.
     #[must_use]
     pub fn start(self, start: Start) -> Self {
         Self { start, ..self }
     }
 
-    /// Leaves out the biases.
+    /// Omits the biases.
     #[must_use]
     pub fn without_bias(self) -> Self {
         Self {
@@ -162,7 +162,7 @@ impl Cell {
 
     /// Writes the cell into a definition and returns its hidden state `h_t`, `[hidden]`.
     ///
-    /// `x` is a vector; the names are those of the equations plus the suffix.
+    /// `x` is a vector; names are those of the equations plus the suffix.
     #[track_caller]
     pub fn apply<'d>(&self, r: &'d Definition, x: Expr<'d>, hidden: Dim) -> Expr<'d> {
         let step = Step {
@@ -181,11 +181,11 @@ impl Cell {
         }
     }
 
-    /// A whole recurrence: inputs `x` `[K]`, this cell with state size `H`, the readout
+    /// A complete recurrence: an input `x` `[K]`, this cell with state size `H`, the readout
     /// `o_t = W_O h_t + b_q` of size `O`, and a loss against the target `y`, summed over steps.
     ///
     /// # Errors
-    /// Never for a cell with a usable suffix; a suffix that is no part of a name is a mistake.
+    /// None for a valid suffix; a suffix that cannot be part of a name is an error.
     pub fn model(&self, name: &str, loss: Loss) -> Result<Recurrence> {
         Recurrence::define(name, |r| {
             let outputs = r.dim("O");
@@ -212,7 +212,7 @@ pub fn readout<'d>(r: &'d Definition, suffix: &str, h: Expr<'d>, outputs: Dim) -
     w.dot(h) + r.param(&format!("b_q{suffix}"), [outputs])
 }
 
-/// One step of a cell being written.
+/// The equations of one step of a cell.
 struct Step<'a, 'd> {
     cell: &'a Cell,
     r: &'d Definition,

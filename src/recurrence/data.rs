@@ -1,4 +1,4 @@
-//! The numbers a recurrence is run on: parameters and batches.
+//! The data of a run: parameters and batches.
 
 use indexmap::IndexMap;
 use ndarray::{Array, ArrayD, Axis, Dimension};
@@ -17,7 +17,7 @@ pub struct Params<F> {
 }
 
 impl<F: Scalar> Params<F> {
-    /// No parameters yet.
+    /// An empty set of parameters.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -25,7 +25,7 @@ impl<F: Scalar> Params<F> {
         }
     }
 
-    /// An array for every parameter of a recurrence, made by `f` from its name and shape; `sizes`
+    /// Creates an array for every parameter of a recurrence by calling `f` with its name and shape; `sizes`
     /// gives the named dimensions.
     ///
     /// ```
@@ -41,8 +41,8 @@ impl<F: Scalar> Params<F> {
     /// ```
     ///
     /// # Errors
-    /// When a size is missing, given twice, of a dimension that does not exist, or too large for the
-    /// memory. The arrays are checked when they are used.
+    /// When a size is missing, given twice, of an unknown dimension, or too large for the memory. The arrays
+    /// are checked when they are used.
     pub fn from_fn(
         recurrence: &Recurrence,
         sizes: &[(&str, usize)],
@@ -50,7 +50,7 @@ impl<F: Scalar> Params<F> {
     ) -> Result<Self> {
         let known: Vec<&str> = recurrence.tape.dims().collect();
         let given = recurrence.sizes_given(sizes)?;
-        // Only the dimensions of parameters have to be known here.
+        // Only the dimensions of parameters must be known here.
         let values: Vec<usize> = given.iter().map(|d| d.unwrap_or(0)).collect();
         let mut params = Self::new();
         for leaf in recurrence.leaves(Role::Parameter) {
@@ -68,7 +68,7 @@ impl<F: Scalar> Params<F> {
         Ok(params)
     }
 
-    /// Adds or replaces an array; its shape is that of the parameter.
+    /// Adds or replaces an array of the shape of the parameter.
     #[must_use]
     pub fn with<D: Dimension>(mut self, name: &str, array: Array<F, D>) -> Self {
         self.insert(name, array);
@@ -80,7 +80,7 @@ impl<F: Scalar> Params<F> {
         self.arrays.insert(name.into(), array.into_dyn());
     }
 
-    /// The same numbers in another type, rounded where it is narrower.
+    /// Converts to another type, with rounding if it is narrower.
     #[must_use]
     pub fn cast<G: Scalar>(&self) -> Params<G> {
         let cast = |(name, a): (&String, &ArrayD<F>)| (name.clone(), cast(a));
@@ -89,7 +89,7 @@ impl<F: Scalar> Params<F> {
         }
     }
 
-    /// The same under other names.
+    /// A copy with other names.
     pub(crate) fn renamed(&self, name: impl Fn(&str) -> String) -> Self {
         let arrays = self.arrays.iter();
         Self {
@@ -97,18 +97,18 @@ impl<F: Scalar> Params<F> {
         }
     }
 
-    /// An array.
+    /// The array of a parameter.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&ArrayD<F>> {
         self.arrays.get(name)
     }
 
-    /// An array, to be changed in place.
+    /// The array of a parameter, mutable.
     pub fn get_mut(&mut self, name: &str) -> Option<&mut ArrayD<F>> {
         self.arrays.get_mut(name)
     }
 
-    /// Every array with its name, in order of insertion.
+    /// The arrays with their names, in order of insertion.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &ArrayD<F>)> {
         self.arrays.iter().map(|(n, a)| (&**n, a))
     }
@@ -129,8 +129,8 @@ impl<F> Data<F> {
     }
 }
 
-/// The inputs of `B` sequences of up to `T` steps, time first: `[T, B, …]` for what varies with
-/// the step, `[B, …]` for what is given once per sample.
+/// The inputs of `B` sequences of up to `T` steps, time first: `[T, B, …]` for inputs per step, `[B, …]` for
+/// inputs per sample.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch<F> {
     pub(super) steps: usize,
@@ -141,7 +141,7 @@ pub struct Batch<F> {
 }
 
 impl<F: Scalar> Batch<F> {
-    /// A batch of `samples` sequences of `steps` steps, without inputs yet.
+    /// A batch of `samples` sequences of `steps` steps, without inputs.
     #[must_use]
     pub fn new(steps: usize, samples: usize) -> Self {
         Self {
@@ -169,22 +169,22 @@ impl<F: Scalar> Batch<F> {
         self
     }
 
-    /// The length of each sequence; what lies beyond is not looked at.
+    /// Sets the length of each sequence; data beyond it is ignored.
     #[must_use]
     pub fn with_lengths(mut self, lengths: impl Into<Vec<usize>>) -> Self {
         self.lengths = Some(lengths.into());
         self
     }
 
-    /// Fixes a named dimension that no array determines.
+    /// Sets the size of a named dimension that no array determines.
     #[must_use]
     pub fn size(mut self, dim: &str, size: usize) -> Self {
         self.sizes.insert(dim.into(), size);
         self
     }
 
-    /// Some of the samples, in the given order: a minibatch. The recurrence says which inputs are
-    /// given per step and which per sample.
+    /// A minibatch of the given samples, in the given order. The recurrence determines which inputs are per
+    /// step and which per sample.
     ///
     /// ```
     /// use bptt::{Batch, Recurrence};
@@ -199,7 +199,7 @@ impl<F: Scalar> Batch<F> {
     /// ```
     ///
     /// # Errors
-    /// When there is no such sample, or an input has no axis of samples.
+    /// When a sample does not exist, or an input has no sample axis.
     pub fn samples_of(&self, recurrence: &Recurrence, chosen: &[usize]) -> Result<Self> {
         if let Some(sample) = chosen.iter().find(|s| **s >= self.samples) {
             let reason = format!(
@@ -237,7 +237,7 @@ impl<F: Scalar> Batch<F> {
         Ok(part)
     }
 
-    /// One sample by itself, as long as it is.
+    /// One sample, cut to its length.
     ///
     /// ```
     /// use bptt::{Batch, Recurrence};
@@ -260,7 +260,7 @@ impl<F: Scalar> Batch<F> {
         Ok(one.first_steps(recurrence, length))
     }
 
-    /// No more than so many steps of every sample. Inputs of another shape stay as they are.
+    /// At most the first `steps` steps of every sample. Inputs without a step axis stay unchanged.
     pub(crate) fn first_steps(mut self, recurrence: &Recurrence, steps: usize) -> Self {
         for (name, data) in &mut self.inputs {
             let step = is_step_input(recurrence, name);
@@ -280,7 +280,7 @@ impl<F: Scalar> Batch<F> {
         self
     }
 
-    /// The same data in another type, rounded where it is narrower.
+    /// Converts to another type, with rounding if it is narrower.
     #[must_use]
     pub fn cast<G: Scalar>(&self) -> Batch<G> {
         let cast = |(name, data): (&String, &Data<F>)| {
@@ -299,7 +299,7 @@ impl<F: Scalar> Batch<F> {
         }
     }
 
-    /// The same under other names, those of sizes among them.
+    /// A copy with other names of inputs and sizes.
     pub(crate) fn renamed(&self, name: impl Fn(&str) -> String) -> Self {
         let inputs = self.inputs.iter().map(|(n, data)| (name(n), data.clone()));
         Self {
@@ -314,7 +314,7 @@ impl<F: Scalar> Batch<F> {
         }
     }
 
-    /// The number of steps `T` of the longest sequence the arrays have room for.
+    /// The number of steps `T`, the greatest length of a sequence.
     #[must_use]
     pub const fn steps(&self) -> usize {
         self.steps
@@ -326,7 +326,7 @@ impl<F: Scalar> Batch<F> {
         self.samples
     }
 
-    /// The real data of that name.
+    /// The real data of an input.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&ArrayD<F>> {
         match self.inputs.get(name)? {
@@ -335,7 +335,7 @@ impl<F: Scalar> Batch<F> {
         }
     }
 
-    /// The real data of that name, to be changed in place.
+    /// The real data of an input, mutable.
     pub fn get_mut(&mut self, name: &str) -> Option<&mut ArrayD<F>> {
         match self.inputs.get_mut(name)? {
             Data::Real(a) => Some(a),
@@ -343,7 +343,7 @@ impl<F: Scalar> Batch<F> {
         }
     }
 
-    /// The classes of that name.
+    /// The classes of an input.
     #[must_use]
     pub fn classes(&self, name: &str) -> Option<&ArrayD<usize>> {
         match self.inputs.get(name)? {
@@ -364,7 +364,7 @@ impl<F: Scalar> Batch<F> {
     }
 }
 
-/// Refuses an array for which there is no memory, before anybody makes it.
+/// Refuses an array that would exceed the memory limit, before it is allocated.
 pub(crate) fn check_room<F>(name: &str, shape: &[usize]) -> Result<()> {
     let bytes = shape
         .iter()
@@ -381,7 +381,7 @@ fn cast<F: Scalar, G: Scalar>(array: &ArrayD<F>) -> ArrayD<G> {
     array.mapv(|x| G::of(Scalar::to_f64(x)))
 }
 
-/// Whether there is an input of this name that varies with the step.
+/// Returns true if there is an input of this name with a step axis.
 fn is_step_input(recurrence: &Recurrence, name: &str) -> bool {
     let leaf = recurrence.tape.leaf_named(name);
     leaf.is_some_and(|l| l.role == Role::Input && l.ty.rate == Rate::Step)

@@ -12,7 +12,7 @@ use crate::op::{Expr, NodeId};
 use crate::shape::{Rate, Type};
 use crate::tape::{Derived, Leaf, Role, Scope, added_name};
 
-/// With respect to what to differentiate.
+/// The variables of a derivative.
 ///
 /// Names are those of parameters, real inputs (initial states given as inputs among them), states
 /// and named values. The derivative with respect to a state or named value `v` is the derivative
@@ -22,11 +22,11 @@ use crate::tape::{Derived, Leaf, Role, Scope, added_name};
 pub enum Wrt<'a> {
     /// Every parameter.
     Parameters,
-    /// Every parameter and every real input, but not conditions: those that are only compared or used
-    /// in the condition of a `select`, such as resets and masks. Their derivative is zero wherever
-    /// it exists; [`Names`](Self::Names) gives it all the same.
+    /// Every parameter and every real input except conditions, which are only compared or used as the condition
+    /// of a `select`, such as resets and masks. Their derivative is zero wherever it exists;
+    /// [`Names`](Self::Names) includes them if named.
     Everything,
-    /// These names; one given twice counts once.
+    /// The given names; repetitions are ignored.
     Names(&'a [&'a str]),
 }
 
@@ -46,7 +46,7 @@ impl<'a, const N: usize> From<&'a [&'a str; N]> for Wrt<'a> {
 pub(super) type Target = (Arc<str>, NodeId);
 
 impl Recurrence {
-    /// The nodes that `wrt` asks for.
+    /// The nodes selected by `wrt`.
     pub(super) fn targets(&self, wrt: Wrt<'_>) -> Result<Vec<Target>> {
         let target = |l: &Leaf| (Arc::clone(&l.name), l.node);
         match wrt {
@@ -89,7 +89,7 @@ impl Recurrence {
         Ok((name.into(), node))
     }
 
-    /// A perturbation leaf for each target.
+    /// Creates a perturbation leaf for each target.
     pub(super) fn seeds(&self, scope: &Scope, targets: &[Target]) -> IndexMap<NodeId, NodeId> {
         let taken = self.taken();
         let seed = |(name, node): &Target| {
@@ -100,11 +100,11 @@ impl Recurrence {
         targets.iter().filter_map(seed).collect()
     }
 
-    /// The gradient of the loss: a recurrence whose outputs are `loss` and, under their own names,
-    /// the derivatives with respect to `wrt`, each of the shape of what it is the derivative of.
+    /// The gradient of the loss: a recurrence with the output `loss` and one output for each variable of `wrt`,
+    /// under its name and in its shape.
     ///
-    /// A derivative with respect to a parameter is summed over steps and samples; with respect to
-    /// a per-step input it is one value for each sample and step.
+    /// A derivative with respect to a parameter is summed over steps and samples; a derivative with respect to
+    /// a per-step input has one value per sample and step.
     ///
     /// ```
     /// use bptt::{Recurrence, Wrt};
@@ -134,9 +134,9 @@ impl Recurrence {
         self.derivative(scope, outputs, roles, &[], "gradient")
     }
 
-    /// The pullback `ȳ ↦ Jᵀ ȳ` of some outputs: a recurrence with an extra input `y.bar` for each
-    /// output `y` (a parameter where the output is static), whose outputs are named by `wrt`. If
-    /// `y.bar` is taken, it is `y.bar2`, and so on; [`leaf_for`](Self::leaf_for) says how.
+    /// The pullback `ȳ ↦ Jᵀ ȳ` of some outputs: a recurrence with an extra input `y.bar` for each output `y` (a
+    /// parameter if the output is static) and one output for each variable of `wrt`. If `y.bar` is taken, the
+    /// name is `y.bar2`, and so on; [`leaf_for`](Self::leaf_for) returns it.
     ///
     /// # Errors
     /// As for [`gradient`](Self::gradient); also when an output is unknown.
@@ -158,7 +158,7 @@ impl Recurrence {
         self.derivative(scope, outputs, roles, &asked, "pullback")
     }
 
-    /// Linearise, then transpose.
+    /// Linearises, then transposes.
     fn pull<'b>(
         &self,
         scope: &'b Scope,
@@ -184,13 +184,13 @@ impl Recurrence {
             .collect())
     }
 
-    /// Forward mode, `v ↦ J v`: a recurrence with an extra leaf `p.dot` for each name `p` in
-    /// `wrt`, the direction, and an extra output `y.dot` for each output `y`, its derivative in
-    /// that direction. Where such a name is taken, a number follows: `p.dot2`, as for a second
-    /// direction; [`leaf_for`](Self::leaf_for) and [`output_for`](Self::output_for) say how.
+    /// Forward mode, `v ↦ J v`: a recurrence with an extra leaf `p.dot`, the direction, for each name `p` in
+    /// `wrt`, and an extra output `y.dot`, the derivative in that direction, for each output `y`. If such a
+    /// name is taken, a number follows, as in `p.dot2` for a second direction; [`leaf_for`](Self::leaf_for) and
+    /// [`output_for`](Self::output_for) return the names.
     ///
-    /// The direction of a parameter (or of anything static) goes into [`Params`](super::Params),
-    /// that of an input, state or named value into the [`Batch`](super::Batch).
+    /// The direction of a parameter (or of another static value) belongs in [`Params`](super::Params), that of
+    /// an input, state or named value in the [`Batch`](super::Batch).
     ///
     /// # Errors
     /// When a name is unknown or not differentiable.
@@ -229,13 +229,13 @@ impl Recurrence {
         })
     }
 
-    /// The product of the Hessian of the loss with a direction, `v ↦ H v`, by forward mode over
-    /// the gradient: a recurrence with an extra leaf `p.dot` for each name `p` in `wrt`, the
-    /// direction, whose outputs are `loss` and, under their own names, the parts of `H v`. Where
-    /// such a name is taken, a number follows, as in a [`tangent`](Self::tangent).
+    /// The Hessian-vector product of the loss, `v ↦ H v`, by forward mode over the gradient: a recurrence with
+    /// an extra leaf `p.dot`, the direction, for each name `p` in `wrt`, and the outputs `loss` and, under the
+    /// names of the variables, the parts of `H v`. If such a name is taken, a number follows, as in a
+    /// [`tangent`](Self::tangent).
     ///
-    /// The direction of a parameter (or of anything static) goes into [`Params`](super::Params),
-    /// that of an input, state or named value into the [`Batch`](super::Batch).
+    /// The direction of a parameter (or of another static value) belongs in [`Params`](super::Params), that of
+    /// an input, state or named value in the [`Batch`](super::Batch).
     ///
     /// # Errors
     /// As for [`gradient`](Self::gradient).
@@ -262,8 +262,8 @@ impl Recurrence {
         )
     }
 
-    /// Finishes a derivative: what its outputs do not need is dropped, but its leaves stay, so
-    /// that it takes the data of the recurrence it was derived from, and so do the leaves in `asked`.
+    /// Finishes a derivative. Values that no output needs are dropped. All leaves of the original recurrence
+    /// stay, so that the derivative takes the same data, and so do the leaves in `asked`.
     fn derivative(
         &self,
         scope: Scope,
@@ -285,7 +285,7 @@ impl Recurrence {
     }
 }
 
-/// A leaf for a tangent or cotangent: a parameter where it is static, else an input.
+/// Creates a leaf for a tangent or cotangent: a parameter if it is static, else an input.
 fn derived_leaf<'b>(
     scope: &'b Scope,
     derived: Derived,
@@ -307,7 +307,7 @@ fn derived_leaf<'b>(
     expr
 }
 
-/// Forward mode: the directions, and the tangents of the outputs.
+/// The result of forward mode: the directions, and the tangents of the outputs.
 struct Pushed {
     scope: Scope,
     seeds: Vec<NodeId>,

@@ -1,15 +1,14 @@
-//! The memory that a flat tape takes, estimated before it is made.
+//! Estimates the memory of a flat tape before unrolling.
 
 use super::{Recurrence, Unrolled};
 use crate::op::{NodeId, Op, Time};
 use crate::shape::Rate;
 
-/// The bytes of a node of a flat tape, its value aside: measured.
+/// The bytes of a node of a flat tape without its value (measured).
 const NODE_BYTES: usize = 400;
 
 impl Recurrence {
-    /// The bytes that it takes to unroll over these lengths and to evaluate; `None` when they cannot
-    /// be counted.
+    /// The bytes needed to unroll over these lengths and to evaluate; `None` on overflow.
     pub(super) fn unrolled_bytes(&self, sizes: &[usize], lengths: &[usize]) -> Option<usize> {
         let live = self.tape.live(self.outputs.values().copied());
         let nodes = self.tape.nodes().filter(|(id, _)| live[id.index()]);
@@ -18,7 +17,7 @@ impl Recurrence {
             .try_fold(0usize, |all, l| all.checked_add(*l))?;
         nodes
             .map(|(_, node)| {
-                // A sum over steps is a chain of additions.
+                // A sum takes one addition per term.
                 let rate = match node.op {
                     Op::Time(Time::Total(_)) => self.tape.ty(node.args[0]).rate,
                     _ => node.ty.rate,
@@ -30,7 +29,7 @@ impl Recurrence {
                 };
                 let entries = node.ty.shape.values(sizes).into_iter();
                 let value = { entries }.try_fold(size_of::<f64>(), usize::checked_mul);
-                // What only reads another value is no node of its own.
+                // A read, hold or pick reuses the node of another value.
                 let own = match node.op {
                     Op::Read(_) | Op::Time(Time::Hold(_) | Time::Pick(_)) => size_of::<NodeId>(),
                     _ => value?.checked_add(NODE_BYTES)?,
@@ -42,7 +41,7 @@ impl Recurrence {
 }
 
 impl Unrolled {
-    /// The bytes of the flat tape and its values; `None` when they cannot be counted.
+    /// The bytes of the flat tape and its values; `None` on overflow.
     pub(super) fn bytes(&self) -> Option<usize> {
         self.tape.nodes().try_fold(0usize, |all, (_, node)| {
             let entries: usize = node.ty.shape.as_fixed()?.iter().product();

@@ -1,4 +1,4 @@
-//! The states after the last step, as outputs.
+//! The final values of the states as outputs.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,11 +9,10 @@ use crate::shape::Rate;
 use crate::tape::{Derived, Direction, Scope, added_name};
 
 impl Recurrence {
-    /// A copy with an extra output `h.final` for each state `h`: its value after the last step of
-    /// each sample, or, for a backward state, after the first. With
-    /// [resets](Self::with_resets) it is an output per step: the value after the sequence that the
-    /// step belongs to. If there is an output of that name already, it is called `h.final2`, and so
-    /// on; [`output_for`](Self::output_for) says how.
+    /// A copy with an extra output `h.final` for each state `h`: its value after the last step of each sample,
+    /// or, for a backward state, after the first. With [resets](Self::with_resets) it is an output per step:
+    /// the value after the sequence that contains the step. If the name is taken, it is `h.final2`, and so on;
+    /// [`output_for`](Self::output_for) returns it.
     ///
     /// ```
     /// use bptt::{Batch, Params, Recurrence};
@@ -25,9 +24,9 @@ impl Recurrence {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// A long sequence can be run in pieces, when the states start from inputs: each piece starts
-    /// with what the states were after the one before. A gradient keeps the states of what it is the
-    /// gradient of, so this also trains on pieces (truncated backpropagation through time).
+    /// If the initial states are inputs, a long sequence can be run in pieces: each piece starts from the final
+    /// states of the one before. A gradient has the states of the original recurrence, so pieces can also be
+    /// used for training (truncated backpropagation through time).
     ///
     /// ```
     /// use bptt::{Batch, Params, Recurrence, Wrt};

@@ -1,4 +1,4 @@
-//! Data as a run sees it: a view of an array for each leaf, whoever owns the array.
+//! The data of a run: a borrowed array for each leaf.
 
 use indexmap::IndexMap;
 use ndarray::ArrayViewD;
@@ -10,7 +10,7 @@ use crate::op::Scalar;
 use crate::shape::Dim;
 use crate::tape::Role;
 
-/// An array that somebody else owns.
+/// A borrowed array.
 #[derive(Clone, Debug)]
 pub(crate) enum View<'a, F> {
     Real(ArrayViewD<'a, F>),
@@ -18,7 +18,7 @@ pub(crate) enum View<'a, F> {
 }
 
 impl<F> View<'_, F> {
-    /// The same, borrowed for less long.
+    /// A reborrow with a shorter lifetime.
     fn view(&self) -> View<'_, F> {
         match self {
             Self::Real(a) => View::Real(a.view()),
@@ -34,22 +34,22 @@ impl<F> View<'_, F> {
     }
 }
 
-/// What is given to a run; it need not fit the recurrence yet.
+/// The data given to a run, not yet checked against the recurrence.
 #[derive(Clone, Debug)]
 pub(crate) struct Given<'a, F> {
     pub(crate) steps: usize,
     pub(crate) samples: usize,
-    /// The length of each sequence; without them each has all the steps.
+    /// The length of each sequence; `None` if all have `steps` steps.
     pub(crate) lengths: Option<&'a [usize]>,
     pub(super) sizes: Option<&'a IndexMap<String, usize>>,
-    /// An array for each leaf, in order of declaration.
+    /// The array of each leaf, in order of declaration.
     pub(crate) arrays: Vec<Option<View<'a, F>>>,
-    /// What was given for a name that no leaf has.
+    /// The kind and the name of each array given for an unknown name.
     unknown: Vec<(&'static str, String)>,
 }
 
 impl<'a, F: Scalar> Given<'a, F> {
-    /// Nothing yet. The vector is used again, so that it need not be made for every run.
+    /// Data without any arrays. The vector is reused, so that a run does not allocate.
     pub(crate) fn nothing(leaves: usize, mut arrays: Vec<Option<View<'a, F>>>) -> Self {
         arrays.clear();
         arrays.resize_with(leaves, || None);
@@ -63,7 +63,7 @@ impl<'a, F: Scalar> Given<'a, F> {
         }
     }
 
-    /// The same arrays, borrowed for less long.
+    /// A reborrow with a shorter lifetime.
     pub(crate) fn view(&self) -> Given<'_, F> {
         Given {
             steps: self.steps,
@@ -79,7 +79,7 @@ impl<'a, F: Scalar> Given<'a, F> {
         }
     }
 
-    /// Remembers a name that no leaf has, to be told when the data is checked.
+    /// Records an unknown name, to be reported when the data is checked.
     pub(crate) fn add_unknown(&mut self, what: &'static str, name: &str) {
         self.unknown.push((what, name.into()));
     }
@@ -133,8 +133,8 @@ impl<'a, F: Scalar> Given<'a, F> {
         self.lengths.map_or(self.steps, |l| l[sample])
     }
 
-    /// Whether it has steps and samples, not too many, lengths that fit, no size given by name and
-    /// no name that is not known.
+    /// Returns true if the numbers of steps and samples are positive and not too large, the lengths fit, no
+    /// size is given by name and all names are known.
     pub(crate) fn is_plain(&self) -> bool {
         self.steps > 0
             && self.samples > 0
@@ -151,7 +151,7 @@ impl<'a, F: Scalar> Given<'a, F> {
         all.is_none_or(Dim::is_too_large)
     }
 
-    /// Refuses what does not fit any recurrence.
+    /// Refuses data that fits no recurrence.
     pub(super) fn check_extent(&self) -> Result<()> {
         let refuse = |reason: String| Err(Error::Batch { reason });
         if self.steps == 0 {
@@ -182,7 +182,7 @@ impl<'a, F: Scalar> Given<'a, F> {
         }
     }
 
-    /// Refuses names that the recurrence does not have.
+    /// Refuses unknown names.
     pub(super) fn check_names(&self, recurrence: &Recurrence) -> Result<()> {
         let refuse = |what, name: &str, known: Vec<&str>| {
             Err(Error::UnknownName {

@@ -1,23 +1,23 @@
-//! How an output depends on a leaf, by the structure of the graph alone.
+//! The dependence of outputs on leaves, by the structure of the graph.
 
 use super::Recurrence;
 use crate::op::{NodeId, Op};
 use crate::tape::{Leaf, Tape};
 
-/// How some outputs depend on a parameter or an input.
+/// The dependence of some outputs on a parameter or an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Influence {
-    /// They do not depend on it.
+    /// The outputs do not depend on the leaf.
     None,
-    /// It is only compared or used as the condition of a `select`: their derivative is zero wherever
-    /// it exists. Resets and masks are such inputs.
+    /// The leaf is only compared or used as the condition of a `select`, as resets and masks are: the
+    /// derivative of the outputs is zero wherever it exists.
     Condition,
-    /// They may have a derivative with respect to it.
+    /// The outputs may have a derivative with respect to the leaf.
     Real,
 }
 
 impl Recurrence {
-    /// The influence of each leaf on some nodes, in order of declaration.
+    /// The influence of each leaf on the roots, in order of declaration.
     pub(crate) fn influences(&self, roots: &[NodeId]) -> Vec<Influence> {
         let used = self.tape.live(roots.iter().copied());
         let varied = varied(&self.tape, roots);
@@ -29,8 +29,8 @@ impl Recurrence {
         self.tape.leaves().iter().map(of).collect()
     }
 
-    /// For each leaf, if a derivative of some nodes with respect to it uses the rule of a custom op
-    /// other than these.
+    /// For each leaf, true if the derivative of the roots with respect to it uses the rule of a custom op that
+    /// is not in `except`.
     pub(crate) fn uses_rules(&self, roots: &[NodeId], except: &[Op]) -> Vec<bool> {
         let varied_by_roots = varied(&self.tape, roots);
         let custom = self.tape.nodes().filter(|(id, node)| {
@@ -43,8 +43,8 @@ impl Recurrence {
         leaves.map(|leaf| behind[leaf.node.index()]).collect()
     }
 
-    /// The leaves with respect to which some output may have a derivative, or that no output uses:
-    /// all but the conditions and the classes.
+    /// The real leaves except conditions: some output may have a derivative with respect to them, or no output
+    /// uses them.
     pub(super) fn real_leaves(&self) -> impl Iterator<Item = &Leaf> {
         let roots: Vec<NodeId> = self.outputs.values().copied().collect();
         let leaves = self.tape.leaves().iter().zip(self.influences(&roots));
@@ -54,8 +54,7 @@ impl Recurrence {
     }
 }
 
-/// The nodes on which the roots depend by arguments in which an op is not constant, through
-/// registers as well.
+/// The nodes on which the roots depend through differentiable arguments, across registers as well.
 fn varied(tape: &Tape, roots: &[NodeId]) -> Vec<bool> {
     let mut varied = vec![false; tape.len()];
     let mut stack = roots.to_vec();

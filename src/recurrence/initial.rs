@@ -1,4 +1,4 @@
-//! How parameters start before a fit.
+//! Initial values of parameters before a fit.
 
 use ndarray::{Array1, Array2, ArrayD};
 
@@ -11,13 +11,13 @@ use crate::shape::{Dim, Shape};
 /// A number, or a number over the root of a size: `0.1`, `1/√H`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
-    /// The number.
+    /// The numerator.
     pub factor: f64,
-    /// The size whose root divides it.
+    /// The size under the root, if any.
     pub over_root: Option<Dim>,
 }
 
-/// How a parameter starts before a fit.
+/// The initial value of a parameter before a fit.
 ///
 /// ```
 /// use bptt::{Initial, Params, Recurrence};
@@ -52,7 +52,7 @@ pub enum Initial {
 }
 
 impl Initial {
-    /// Why this cannot be the start of a parameter of this shape.
+    /// The reason why this cannot be the initial value of a parameter of this shape.
     pub(crate) fn misfit(self, shape: Shape) -> Option<&'static str> {
         let (finite, matrix) = match self {
             Self::Constant(x) => (x.is_finite(), false),
@@ -97,7 +97,7 @@ fn root(size: usize) -> f64 {
     (size as f64).sqrt()
 }
 
-/// Gram and Schmidt on rows of normal numbers, each made orthogonal twice for the rounding.
+/// Gram–Schmidt on rows of normal numbers, orthogonalised twice because of rounding.
 fn orthogonal(rows: usize, columns: usize, noise: &mut Noise) -> Array2<f64> {
     let (few, many) = (rows.min(columns), rows.max(columns));
     let mut basis: Vec<Array1<f64>> = Vec::with_capacity(few);
@@ -123,7 +123,7 @@ fn orthogonal(rows: usize, columns: usize, noise: &mut Noise) -> Array2<f64> {
 }
 
 impl Recurrence {
-    /// How a parameter starts, where the recurrence says so.
+    /// The initial value declared for a parameter.
     #[must_use]
     pub fn initial(&self, param: &str) -> Option<Initial> {
         self.initials.get(param).copied()
@@ -131,11 +131,11 @@ impl Recurrence {
 }
 
 impl<F: Scalar> Params<F> {
-    /// The parameters of a recurrence as they start before a fit: as the recurrence says, else
-    /// matrices as [`Initial::Glorot`] and all else zero. `sizes` gives the named dimensions.
+    /// The initial parameters of a recurrence: as declared, else [`Initial::Glorot`] for matrices and zero for
+    /// all others. `sizes` gives the named dimensions.
     ///
     /// # Errors
-    /// When a size is missing, or is of a dimension that does not exist.
+    /// When a size is missing, or is of an unknown dimension.
     pub fn initial(recurrence: &Recurrence, sizes: &[(&str, usize)], seed: u64) -> Result<Self> {
         let size = |dim: &str| sizes.iter().find(|(n, _)| *n == dim).map_or(1, |(_, n)| *n);
         let values: Vec<usize> = recurrence.tape.dims().map(size).collect();
@@ -184,7 +184,7 @@ mod tests {
         let square = |a: &ArrayD<f64>| a.mapv(|x| x * x).mean().unwrap();
         let uniform = of(Initial::Uniform(spread));
         assert!(uniform.iter().all(|x| x.abs() <= 0.5), "within ±2/√16");
-        // Of 10000 numbers the mean square is known to about 1 %.
+        // The relative standard error of the mean square of 10000 numbers is about 1 %.
         assert!(
             (square(&uniform) - 0.25 / 3.0).abs() < 0.003,
             "{}",

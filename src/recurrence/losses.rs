@@ -1,5 +1,5 @@
-//! Losses, as functions of expressions and as what is added up: they are made of ops, and have no rules
-//! of their own.
+//! Loss functions of expressions, and the losses of a definition. They are compositions of ops and have no
+//! derivative rules of their own.
 
 use super::Definition;
 use crate::op::{Build as _, Expr};
@@ -68,12 +68,11 @@ impl Definition {
         }
     }
 
-    /// Adds a scalar to the loss, summed over what it varies with: steps and samples for a value per
-    /// step, samples for a value per sample; a value of parameters alone counts once. May be called
-    /// several times.
+    /// Adds a scalar to the loss, summed over steps and samples for a value per step, over samples for a value
+    /// per sample; a value of parameters alone counts once. May be called several times.
     ///
-    /// How often a value counts is the [rate](Expr::rate) of its expression;
-    /// [`hold`](Expr::hold) changes it. With `T = 4` steps, `B = 3` samples and `p = 2`:
+    /// The [rate](Expr::rate) of the expression determines how often it counts; [`hold`](Expr::hold) changes
+    /// the rate. With `T = 4` steps, `B = 3` samples and `p = 2`:
     ///
     /// | value | rate | `loss` | `mean_loss` | `final_loss` | `mean_final_loss` |
     /// |---|---|---|---|---|---|
@@ -104,9 +103,9 @@ impl Definition {
         }
     }
 
-    /// Adds a scalar to the loss, averaged over what it varies with: over the active steps of all samples
-    /// for a value per step, over the samples for a value per sample; a value of parameters alone is
-    /// its own mean. See the table at [`loss`](Self::loss).
+    /// Adds a scalar to the loss, averaged over the active steps of all samples for a value per step, over the
+    /// samples for a value per sample; a value of parameters alone is its own mean. See the table at
+    /// [`loss`](Self::loss).
     #[track_caller]
     pub fn mean_loss(&self, value: Expr<'_>) {
         let Some(value) = self.check_loss(value) else {
@@ -121,9 +120,9 @@ impl Definition {
         }
     }
 
-    /// Adds the value of a scalar at the last step to the loss, summed over samples. A value that does
-    /// not vary with the step is its own last value: per sample it is summed over samples, and of
-    /// parameters alone it counts once. See the table at [`loss`](Self::loss).
+    /// Adds the value of a scalar at the last step to the loss, summed over samples. A value per sample is
+    /// summed over samples as it is, and a value of parameters alone counts once. See the table at
+    /// [`loss`](Self::loss).
     #[track_caller]
     pub fn final_loss(&self, value: Expr<'_>) {
         if let Some(value) = self.check_loss(value) {
@@ -141,7 +140,7 @@ impl Definition {
     }
 }
 
-/// The value at the last step; a value that does not vary with the step is that already.
+/// The value at the last step; a value that does not vary with the step is unchanged.
 fn last(value: Expr<'_>) -> Expr<'_> {
     match value.rate() {
         Some(Rate::Step) => value.last(),

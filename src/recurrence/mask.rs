@@ -1,7 +1,7 @@
-//! Steps that count for nothing, as a rewrite of the graph.
+//! Masks inactive steps by a rewrite of the graph.
 //!
-//! Every op and register is rewritten so that its values at the active steps are those it has on the
-//! sequence of the active steps alone. That holds for any graph, derivatives included.
+//! Every op and register is rewritten so that its values at the active steps are its values on the sequence of
+//! the active steps alone. This holds for any graph, including derivatives.
 
 use super::Recurrence;
 use crate::error::{Error, Mistake, Result};
@@ -10,19 +10,19 @@ use crate::shape::{Rate, Type};
 use crate::tape::{Direction, Edit, NodeSite, RegisterEdit, RegisterSite, Role, Scope, check_name};
 
 impl Recurrence {
-    /// Adds a per-step scalar input `name` that says which steps are active (1) and which are not
-    /// (0). The active steps of a sample give the same values as a sequence of these steps alone:
+    /// Adds a per-step scalar input `name`, 1 at active steps and 0 at others. The active steps of a sample
+    /// give the same values as a sequence of these steps alone:
     ///
     /// * an inactive step carries every state unchanged and adds nothing to any sum over steps;
-    /// * the first and last step are the first and last active ones;
-    /// * outputs per step are zero at an inactive step, and the other inputs may hold anything there: NaN
-    ///   and classes out of range are read as zeros;
+    /// * the first and the last step are the first and the last active step;
+    /// * outputs per step are zero at an inactive step, and the other inputs may have any value there: NaN and
+    ///   classes out of range read as zero;
     /// * a sample without an active step adds nothing to any sum over samples.
     ///
-    /// For sequences of different lengths this is the same as giving the lengths to
-    /// [`Batch::with_lengths`](super::Batch::with_lengths); as a rewrite it can be run by an
-    /// engine that treats all samples alike. A derivative may be masked too: its values are those of
-    /// the derivative on the active steps.
+    /// For sequences of different lengths this is equivalent to
+    /// [`Batch::with_lengths`](super::Batch::with_lengths); as a rewrite of the graph, it also works with
+    /// engines that treat all samples alike. A derivative may be masked too: it gives the derivative on the
+    /// active steps.
     ///
     /// ```
     /// use bptt::{Batch, Params, Recurrence};
@@ -56,7 +56,7 @@ impl Recurrence {
         draft.finish(scope, &self.name)
     }
 
-    /// A per-step scalar input, in a scope that will hold a copy of this recurrence.
+    /// A new per-step scalar input, in a scope that will receive a copy of this recurrence.
     pub(super) fn new_input<'b>(&self, scope: &'b Scope, name: &str) -> Result<Expr<'b>> {
         let taken = self.tape.leaf_named(name).is_some();
         let refuse = |message: String| Error::Definition {
@@ -78,7 +78,7 @@ impl Recurrence {
     }
 }
 
-/// A register that carries what `def` makes of its read; the result is its read and what it carries.
+/// A new register with the definition `def(read)`; returns its read and its definition.
 pub(super) fn carried<'b>(
     scope: &'b Scope,
     direction: Direction,
@@ -99,7 +99,7 @@ pub(super) fn carried<'b>(
     (read, def)
 }
 
-/// The direction of time that ends at an edge.
+/// The direction of time towards an edge.
 const fn towards(edge: Edge) -> Direction {
     match edge {
         Edge::First => Direction::Backward,
@@ -113,7 +113,7 @@ struct Mask<'b> {
 }
 
 impl<'b> Mask<'b> {
-    /// 1 at the first or the last active step, 0 at the others.
+    /// 1 at the first or last active step, 0 at the others.
     fn at(&self, edge: Edge) -> Expr<'b> {
         let away = towards(edge).reversed();
         let one = self.active.full_like(1.0);
@@ -139,7 +139,7 @@ impl<'b> Edit<'b> for Mask<'b> {
                 only(counts, x).total(site.node.ty().rate)
             }
             Op::Time(Time::Pick(pick)) => {
-                // The value at the nearest active step on the way to that end.
+                // The value at the nearest active step in the direction of that edge.
                 let choose = |read| self.active.select(x, read);
                 let (_, nearest) = carried(self.scope, towards(pick.0), "nearest", x, None, choose);
                 nearest.pick(pick.0)

@@ -53,20 +53,21 @@ use crate::tape::{Edit, Leaf, Role, Scope, Tape, Transplant, Unchanged};
 /// The name of the loss among the outputs.
 pub(crate) const LOSS: &str = "loss";
 
-/// A state: a register the user named.
+/// A state: a register named by the user.
 #[derive(Clone, Debug)]
 pub(crate) struct State {
     pub(crate) name: Arc<str>,
     pub(crate) register: RegisterId,
-    /// Its value after each sequence, where that is not what it carries at the end of a row.
+    /// The final value in each sequence, if it differs from the value carried at the end of the row.
     pub(crate) end: Option<NodeId>,
-    /// Whether it is a state in the text only, which could not say otherwise what the register carries.
+    /// True for a register that is written as a state in the text only, since the language has no other
+    /// notation for it.
     pub(crate) inner: bool,
 }
 
 /// A recurrence `s_t = f(s_{t-1}, x_t, θ)` with outputs and, usually, a loss.
 ///
-/// Its meaning is this loop and nothing else:
+/// It is defined by this loop:
 ///
 /// ```text
 /// for t in 1..=T:  compute every node at t, reading forward registers at t-1
@@ -110,7 +111,7 @@ pub struct Recurrence {
     initials: IndexMap<Arc<str>, Initial>,
 }
 
-/// All that a recurrence is made of, for what has to say all of it.
+/// All fields of a recurrence except its name, for code that must handle each of them.
 pub(crate) struct Contents<'r> {
     pub(crate) tape: &'r Tape,
     pub(crate) states: &'r [State],
@@ -121,7 +122,7 @@ pub(crate) struct Contents<'r> {
 
 impl Recurrence {
     pub(crate) fn contents(&self) -> Contents<'_> {
-        // Without `..`: a field that is added has to be said too. The file is called as the recurrence is.
+        // Without `..`, so that a new field is a compile error here. The name is that of the file.
         let Self {
             name: _,
             tape,
@@ -166,12 +167,12 @@ impl Recurrence {
         self.states.iter().filter(|s| !s.inner).map(|s| &*s.name)
     }
 
-    /// The registers of the states, in order of declaration, and of what is written like a state.
+    /// The registers of the states, in order of declaration, including `inner` ones.
     pub(crate) fn state_registers(&self) -> impl Iterator<Item = RegisterId> {
         self.states.iter().map(|s| s.register)
     }
 
-    /// The values of the states after each sequence.
+    /// The final values of the states that have one of their own.
     pub(crate) fn state_ends(&self) -> impl Iterator<Item = NodeId> {
         self.states.iter().filter_map(|s| s.end)
     }
@@ -189,12 +190,12 @@ impl Recurrence {
         self.tape.leaves().iter().filter(move |l| l.role == role)
     }
 
-    /// The place of an output among the outputs.
+    /// The index of an output.
     pub(crate) fn output_index(&self, name: &str) -> Option<usize> {
         self.outputs.get_index_of(name)
     }
 
-    /// What the parameter or input of this name is.
+    /// The role of the leaf of this name.
     pub(crate) fn role_of(&self, name: &str) -> Option<Role> {
         self.tape.leaf_named(name).map(Leaf::role)
     }
@@ -218,7 +219,7 @@ impl Recurrence {
         })
     }
 
-    /// Runs the recurrence on the tape evaluator: every node at every step, in order.
+    /// Runs the recurrence on the tape evaluator: all nodes at all steps.
     ///
     /// # Errors
     /// When data and recurrence do not fit, or a value that is not finite reaches an output; the
@@ -229,7 +230,7 @@ impl Recurrence {
         self.unroll_for(params, batch)?.evaluate(params, batch)
     }
 
-    /// Unrolls the recurrence to the lengths and sizes of some data.
+    /// Unrolls the recurrence for the lengths and sizes of some data.
     ///
     /// # Errors
     /// When data and recurrence do not fit; [`Error::OutOfMemory`] as for
@@ -239,10 +240,9 @@ impl Recurrence {
         self.unroll(bound.sizes(), batch.steps(), &bound.lengths())
     }
 
-    /// A copy with changes made to its graph.
+    /// A copy with an edited graph.
     ///
-    /// This is how the tests make wrong gradients on purpose; it can also express a rewrite such
-    /// as a mask.
+    /// Tests use this to make wrong gradients; it can also express a rewrite such as a mask.
     ///
     /// # Errors
     /// [`Error::Definition`] when the changed graph is not a recurrence.
@@ -282,7 +282,7 @@ impl Recurrence {
     }
 }
 
-/// The roles of a graph still under construction.
+/// The graph of a recurrence under construction: all fields but the name and the tape.
 #[derive(Debug, Default)]
 struct Draft {
     states: Vec<State>,
@@ -292,7 +292,7 @@ struct Draft {
 }
 
 impl Draft {
-    /// Checks the graph; all mistakes come back as one error.
+    /// Checks the graph; all errors are reported together.
     fn finish(self, scope: Scope, name: &str) -> Result<Recurrence> {
         let (tape, mut mistakes) = scope.finish();
         if mistakes.is_empty() {
@@ -314,7 +314,7 @@ impl Draft {
         })
     }
 
-    /// The same, keeping only what the outputs need, and every leaf that `keep` asks for.
+    /// As `finish`, but keeps only nodes needed by the outputs, and the leaves for which `keep` returns true.
     fn finish_pruned(
         self,
         scope: Scope,

@@ -1,5 +1,5 @@
-//! A recurrence seen from inside: more names, more outputs, and the graph of a gradient as it is
-//! written, with every use of a rule.
+//! Access to the inside of a recurrence: additional names and outputs, and the unpruned graph of a gradient
+//! with every use of a rule.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use crate::op::{Expr, NodeId, Op, RegisterId, Time};
 use crate::shape::Rate;
 use crate::tape::{Edit, NodeSite, Role, Scope, Tape, Unchanged};
 
-/// What [`Recurrence::gradient`] writes, before anything is dropped.
+/// The graph written by [`Recurrence::gradient`], before pruning.
 #[derive(Debug)]
 pub(crate) struct AdjointGraph {
     /// The definition, then its linear graph, then the transpose of that.
     pub(crate) tape: Tape,
-    /// How many registers the definition has; they come first.
+    /// The number of registers of the definition; they come first.
     pub(crate) defined: usize,
     /// The tangent of each node that has one.
     pub(crate) tangents: HashMap<NodeId, NodeId>,
@@ -34,7 +34,7 @@ pub(crate) struct AdjointGraph {
 }
 
 impl Recurrence {
-    /// A copy in which more values are named.
+    /// A copy with additional names.
     pub(crate) fn with_names(&self, names: &[(NodeId, Arc<str>)]) -> Self {
         let mut copy = self.clone();
         for (id, name) in names {
@@ -43,7 +43,7 @@ impl Recurrence {
         copy
     }
 
-    /// The same under other names; `name` gives each name another one. Outputs keep theirs.
+    /// A copy with all names but those of outputs replaced by `name`.
     pub(crate) fn renamed(&self, name: impl Fn(&str) -> Arc<str>) -> Self {
         let mut copy = self.clone();
         copy.tape.rename(&name);
@@ -53,7 +53,7 @@ impl Recurrence {
         copy
     }
 
-    /// A copy without the values of the states after each sequence: the loss does not read them.
+    /// A copy without the final values of the states, on which the loss does not depend.
     pub(crate) fn without_ends(&self) -> Result<Self> {
         let mut copy = self.clone();
         if copy.states.iter().all(|state| state.end.is_none()) {
@@ -63,7 +63,7 @@ impl Recurrence {
         copy.edit(&mut Unchanged)
     }
 
-    /// A copy whose outputs are the loss and these values.
+    /// A copy with the loss and these values as outputs.
     pub(crate) fn observing(
         &self,
         values: impl IntoIterator<Item = (Arc<str>, NodeId)>,
@@ -75,10 +75,10 @@ impl Recurrence {
         Ok(copy)
     }
 
-    /// A copy in which these reads of registers are inputs of these names, so that no step reads another.
+    /// A copy in which these reads of registers are inputs of these names, so that no step reads another step.
     pub(crate) fn with_reads_given(&self, reads: &[(NodeId, Arc<str>)]) -> Result<Self> {
         let scope = Scope::default();
-        // The first of two names counts.
+        // The first of two names wins.
         let reads = reads.iter().rev().map(|(id, name)| (*id, name)).collect();
         let mut cut = Cut {
             scope: &scope,
@@ -87,15 +87,15 @@ impl Recurrence {
         self.transplant(&scope, &mut cut).finish(scope, &self.name)
     }
 
-    /// The same with one register for all that carry the same value from the same start.
+    /// A copy in which registers with the same definition, initial value and direction are merged.
     pub(crate) fn with_registers_together(&self) -> Result<Self> {
         self.with_together(|r| vec![true; r.tape.len()])
     }
 
-    /// The same, for those registers whose reads `may` tells of a recurrence, node by node.
+    /// As `with_registers_together`, for registers whose reads `may` allows; it returns a flag for each node.
     pub(crate) fn with_together(&self, may: impl Fn(&Self) -> Vec<bool>) -> Result<Self> {
         let mut merged = self.clone();
-        // What registers carry may be what others carry: those come together in turn.
+        // Merging registers may make the definitions of further registers equal, so repeat.
         loop {
             let twins = merged.twins(&may(&merged));
             if twins.is_empty() {
@@ -111,7 +111,7 @@ impl Recurrence {
         Ok(merged)
     }
 
-    /// The reads of registers that carry what an earlier one does, with what reads that.
+    /// Maps the read of each register that duplicates an earlier one to the read of the earlier one.
     fn twins(&self, may: &[bool]) -> HashMap<NodeId, NodeId> {
         let reads = self.tape.nodes().filter_map(|(id, node)| match node.op() {
             Op::Read(register) => Some((id, self.tape.register(*register))),
@@ -136,7 +136,7 @@ impl Recurrence {
         self.loss()
     }
 
-    /// The loss of a step, where the loss is the sum of that over the steps.
+    /// The loss of a step, if the loss is a sum over steps.
     pub(crate) fn step_loss(&self) -> Option<NodeId> {
         let node = self.tape.node(self.loss().ok()?);
         let summed = matches!(node.op(), Op::Time(Time::Total(_)));
@@ -144,7 +144,7 @@ impl Recurrence {
         (self.tape.ty(term).rate == Rate::Step).then_some(term)
     }
 
-    /// The graph of the gradient with respect to some names, with its history.
+    /// The graph of the gradient with respect to some names, with all uses of transpose rules.
     pub(crate) fn adjoint_graph(&self, names: &[&str]) -> Result<AdjointGraph> {
         let loss = self.loss()?;
         let targets = self.targets(Wrt::Names(names))?;
@@ -177,7 +177,7 @@ impl Recurrence {
     }
 }
 
-/// What is read of one register is read of another.
+/// Replaces reads of duplicate registers.
 struct Together {
     twins: HashMap<NodeId, NodeId>,
 }
@@ -190,7 +190,7 @@ impl<'b> Edit<'b> for Together {
     }
 }
 
-/// What is read becomes an input.
+/// Replaces reads by inputs.
 struct Cut<'a, 'b> {
     scope: &'b Scope,
     reads: HashMap<NodeId, &'a Arc<str>>,

@@ -1,5 +1,5 @@
-//! Where a value that is not finite began: one step is evaluated node by node, from values that a run
-//! has left in memory.
+//! Traces a value that is not finite to its origin: evaluates one step node by node, from values that a run has
+//! left in memory.
 
 use std::collections::HashMap;
 
@@ -13,32 +13,32 @@ use crate::op::{NodeId, Op, Scalar, Time, Value};
 use crate::shape::Rate;
 use crate::tape::{Tape, causes, evaluate};
 
-/// The most nodes of a step, with what has to be computed of the steps around it.
+/// The most flat nodes that may be made to evaluate a step, including values of the steps around it.
 const MOST_NODES: usize = 100_000;
 
-/// The values that a run has left in memory.
+/// The values left in memory by a run.
 pub(crate) trait Memory<F> {
-    /// The value of a node for a sample and step, as far as it varies with them.
+    /// The value of a node at a sample and step (0 for those its rate does not have), if it is in memory.
     fn recall(&self, node: NodeId, sample: usize, step: usize) -> Option<Value<F>>;
 }
 
-/// Where a value that is not finite was traced to.
+/// The origin of a value that is not finite.
 #[derive(Debug)]
 pub(crate) struct Origin {
-    /// A value that was in memory, or, if there is none, the operation that made it.
+    /// The node, if its value was in memory; `None` if `error` names the operation that produced it.
     pub(crate) before: Option<NodeId>,
     pub(crate) sample: usize,
     pub(crate) step: usize,
-    /// The order of what is evaluated, as far as it is known.
+    /// The position in the order of evaluation.
     pub(crate) turn: Turn,
     pub(crate) error: Error,
 }
 
 impl Recurrence {
-    /// Evaluates some nodes at one step of a sample, and traces those that are not finite. Without a step, nodes that
-    /// vary with the sample only are evaluated for all samples. `None` when all are finite, or too little is in
-    /// memory; then, if `borderline` is set, the largest value is taken for one that is not finite: a run that
-    /// rounds otherwise came out on the other side.
+    /// Evaluates the suspects at one step of a sample, and traces values that are not finite. Without a step,
+    /// suspects that vary with the sample only are evaluated for all samples. Returns no origins if all values
+    /// are finite or too few are in memory. If `borderline` is set and all values are finite, the largest one
+    /// is taken as the origin: the run rounded differently and overflowed.
     pub(crate) fn origins<F: Scalar>(
         &self,
         (given, sizes): (&Given<'_, F>, &[usize]),
@@ -62,7 +62,7 @@ impl Recurrence {
             let is_here = is_step && at.is_some_and(|(_, step)| place.step == step);
             let recalled = || memory.recall(place.node, place.sample, place.step);
             match is_here {
-                // What is not finite at this step is traced.
+                // A value of this step that is not finite is traced further.
                 true => recalled().is_some_and(|value| value.is_finite()),
                 false => (is_step || gathers()) && recalled().is_some(),
             }
@@ -88,7 +88,7 @@ impl Recurrence {
                 (Rate::Step, None) => Vec::new(),
             };
             for place in places {
-                // One that needs too much of other steps says nothing; others may.
+                // Skip a suspect that needs too many values of other steps.
                 found.extend(unroller.demand(place).ok());
             }
         }
@@ -125,7 +125,7 @@ impl Recurrence {
     }
 }
 
-/// The operation with the largest value, which is made infinite.
+/// Makes the largest value infinite, and returns its operation.
 fn overflow<F: Scalar>(tape: &Tape, values: &mut [Value<F>]) -> Option<NodeId> {
     let mut largest = (F::zero(), None);
     for (id, _) in tape.nodes().filter(|(id, _)| !is_leaf(tape, *id)) {

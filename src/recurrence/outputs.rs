@@ -1,4 +1,4 @@
-//! What comes out of a run: arrays by name.
+//! The results of a run: arrays by name.
 
 use std::ops::Index;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::op::Scalar;
 use crate::tape::Derived;
 
-/// The values of outputs by name: `[T, B, …]`, `[B, …]` or `[…]` as they vary with the step, the
-/// sample or neither. Beyond the length of a sample there are zeros.
+/// The values of outputs by name: `[T, B, …]` per step, `[B, …]` per sample, or `[…]`. Entries beyond the
+/// length of a sample are zero.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outputs<F> {
     arrays: IndexMap<Arc<str>, ArrayD<F>>,
@@ -26,18 +26,18 @@ impl<F: Scalar> Outputs<F> {
         self.arrays.get(name)
     }
 
-    /// Every output with its name.
+    /// All outputs with their names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &ArrayD<F>)> {
         self.arrays.iter().map(|(n, a)| (&**n, a))
     }
 
-    /// The role of an output, as [`Recurrence::role`](super::Recurrence::role) has it.
+    /// The role of an output, as returned by [`Recurrence::role`](super::Recurrence::role).
     #[must_use]
     pub fn role(&self, name: &str) -> Option<&Derived> {
         self.roles.get(name)
     }
 
-    /// No arrays yet; `roles` are those of the recurrence that will compute them.
+    /// No arrays yet; `roles` are those of the recurrence that will be run.
     pub(crate) fn with_roles(roles: Roles) -> Self {
         let arrays = IndexMap::new();
         Self { arrays, roles }
@@ -54,7 +54,7 @@ impl<F: Scalar> Outputs<F> {
         })
     }
 
-    /// The gradients among the outputs, to be changed in place.
+    /// The gradients among the outputs, mutable.
     pub(crate) fn gradients_mut(&mut self) -> impl Iterator<Item = &mut ArrayD<F>> {
         let roles = &self.roles;
         let gradient = |name: &str| matches!(roles.get(name), Some(Derived::Cotangent(_)));
@@ -62,7 +62,7 @@ impl<F: Scalar> Outputs<F> {
         arrays.filter_map(move |(n, a)| gradient(n).then_some(a))
     }
 
-    /// The array of an output, the one of this number, made anew when its shape has changed.
+    /// The array of output `index`, reallocated if its shape has changed.
     pub(crate) fn place(
         &mut self,
         index: usize,

@@ -1,8 +1,8 @@
-//! Several sequences in one row, as a rewrite of the graph.
+//! Several sequences in one row of the batch, by a rewrite of the graph.
 //!
-//! Every op and register is rewritten so that its values at the steps of a sequence are those it has on
-//! that sequence alone. A value per sample that depends on the steps becomes a value per step, the same
-//! at all steps of its sequence. That holds for any graph, derivatives included.
+//! Every op and register is rewritten so that its values at the steps of a sequence are its values on that
+//! sequence alone. A value per sample that depends on the steps becomes a value per step, constant within each
+//! sequence. This holds for any graph, including derivatives.
 
 use super::mask::carried;
 use super::{Draft, Recurrence, State};
@@ -12,23 +12,22 @@ use crate::shape::Rate;
 use crate::tape::{Direction, Edit, NodeSite, RegisterEdit, RegisterSite, Scope, Tape, Unchanged};
 
 impl Recurrence {
-    /// Adds a per-step scalar input `name`; where it is 1, a new sequence begins, so that a row of the
-    /// batch holds several sequences, one after the other. The first step of a row begins a
-    /// sequence in any case.
+    /// Adds a per-step scalar input `name`. Where it is 1, a new sequence begins, so that a row of the batch
+    /// holds several sequences, one after the other. The first step of a row always begins a sequence.
     ///
     /// Each sequence gives the same loss, outputs, final values and gradients as a sample of its own:
     ///
     /// * states and delayed values begin anew with each sequence;
     /// * `first`, `last` and sums over steps are those of each sequence; sums and means over samples
     ///   are over sequences, as in [`final_loss`](super::Definition::final_loss);
-    /// * an output per sample becomes an output per step, the same at all steps of its sequence; so
-    ///   do the outputs of [`with_final_states`](Self::with_final_states);
-    /// * an input per sample stays one value for each row, for all its sequences.
+    /// * an output per sample becomes an output per step, constant within each sequence; so do the outputs of
+    ///   [`with_final_states`](Self::with_final_states);
+    /// * an input per sample remains one value per row, shared by all its sequences.
     ///
-    /// The gradient of the result with respect to an input per sample is the sum over the
-    /// sequences of its row. With respect to a named value per sample it is spread over the steps of
-    /// its sequence: their sum is that of the sample. A gradient to which resets are added has both
-    /// for each sequence, as outputs per step.
+    /// The gradient of the result with respect to an input per sample is summed over the sequences of its row.
+    /// With respect to a named value per sample, it is distributed over the steps of the sequence: their sum is
+    /// the gradient of the sample. If resets are added to a gradient instead, both are given for each sequence,
+    /// as outputs per step.
     ///
     /// ```
     /// use bptt::{Batch, Params, Recurrence};
@@ -58,30 +57,30 @@ impl Recurrence {
         let mut draft = self.transplant(&scope, &mut sequences);
         sequences.give_ends(&mut draft);
         for (name, id) in &mut draft.outputs {
-            // An output per sample is one per step, whether its value depends on the steps or not.
+            // An output per sample becomes an output per step, even if it does not depend on the steps.
             if self.output_node(name).map(|id| self.tape.ty(id).rate) == Some(Rate::Sample) {
                 *id = scope.expr(*id).hold(Rate::Step).id().unwrap_or(*id);
             }
         }
-        // Flags and carried values that nothing uses are left out.
+        // Drop flags and registers that are not used.
         draft.finish(scope, &self.name)?.edit(&mut Unchanged)
     }
 }
 
-/// The flag says where sequences begin inside of a row; at the ends of the row, the ops and registers of the
-/// row itself do what they do at the ends of a sample.
+/// The flag marks the starts of sequences inside a row. At the ends of the row, the ops and registers of the
+/// row act as at the ends of a sample.
 struct Sequences<'a, 'b> {
-    /// The graph that is copied.
+    /// The original graph.
     source: &'a Tape,
     scope: &'b Scope,
-    /// Whether a sequence begins at this step.
+    /// The indicator of the first step of a sequence, except at the start of the row.
     reset: Expr<'b>,
-    /// Whether a sequence begins at the step after.
+    /// The indicator of the last step of a sequence, except at the end of the row.
     next: Option<Expr<'b>>,
 }
 
 impl<'b> Sequences<'_, 'b> {
-    /// Whether this step is the first or the last of a sequence, but for the ends of the row.
+    /// The indicator of the first or last step of a sequence, except at the ends of the row.
     fn at(&mut self, edge: Edge) -> Expr<'b> {
         let (scope, reset) = (self.scope, self.reset);
         match edge {
@@ -92,7 +91,7 @@ impl<'b> Sequences<'_, 'b> {
         }
     }
 
-    /// The value at the first or last step of each sequence, at all its steps.
+    /// The value at the first or last step of each sequence, at all steps of the sequence.
     fn pick(&mut self, edge: Edge, x: Expr<'b>) -> Expr<'b> {
         let at = self.at(edge);
         let (name, away) = match edge {
@@ -103,7 +102,7 @@ impl<'b> Sequences<'_, 'b> {
         carried(self.scope, away, name, x, init, |read| at.select(x, read)).1
     }
 
-    /// The sum over the steps of each sequence, at all its steps.
+    /// The sum over the steps of each sequence, at all steps of the sequence.
     fn sum(&mut self, x: Expr<'b>) -> Expr<'b> {
         let begins = self.at(Edge::First);
         let sum = |read: Expr<'b>| begins.select(x.zeros_like(), read) + x;
@@ -117,8 +116,8 @@ impl<'b> Sequences<'_, 'b> {
         self.at(edge).select(x, row.impulse(edge))
     }
 
-    /// The copy `x` of a value per sample, at one step of each sequence. A value that was picked there
-    /// need not be carried to the other steps, unless it has a name and so a derivative of its own.
+    /// Puts `x`, the copy of a value per sample, at one step of each sequence. A value that was picked at a
+    /// step need not be carried to the other steps, unless it has a name and so a derivative of its own.
     fn once(&mut self, site: &NodeSite<'_, 'b>, of: NodeId, x: Expr<'b>) -> Expr<'b> {
         let node = self.source.node(of);
         match node.op() {
@@ -130,7 +129,7 @@ impl<'b> Sequences<'_, 'b> {
         }
     }
 
-    /// The values of the states after each sequence.
+    /// Sets the final values of the states in each sequence.
     fn give_ends(&mut self, draft: &mut Draft) {
         let wanted = |s: &&mut State| s.end.is_none() && !s.inner;
         for state in draft.states.iter_mut().filter(wanted) {
@@ -164,7 +163,7 @@ impl<'b> Edit<'b> for Sequences<'_, 'b> {
             (Op::Time(Time::Hold(_)), Some(x)) if is_per_step(x) => x,
             _ => site.copy(),
         };
-        // A named value is told apart from the value that it holds, or that carries it from step to step.
+        // A named value must stay distinct from the value it holds or that is carried to it.
         let carries = matches!(site.node.op(), Op::Time(_)) && is_per_step(value);
         match (
             self.source.label(site.id),
@@ -197,7 +196,7 @@ fn is_per_step(x: Expr<'_>) -> bool {
     x.rate() == Some(Rate::Step)
 }
 
-/// The step at which a register is read as its initial value.
+/// The step at which a read returns the initial value.
 const fn start(direction: Direction) -> Edge {
     match direction {
         Direction::Forward => Edge::First,

@@ -1,4 +1,4 @@
-//! A recurrence that reads its sequences from their ends.
+//! Reverses the direction of time in a recurrence.
 
 use super::Recurrence;
 use crate::error::Result;
@@ -6,12 +6,11 @@ use crate::op::{Edge, Expr, Op, RegisterId, Time};
 use crate::tape::{Direction, Edit, NodeSite, Register};
 
 impl Recurrence {
-    /// The same with time reversed: what was read from the step before is read from the step after, and the
-    /// first step is the last. On sequences that are turned round it gives what the recurrence gives on
-    /// the sequences as they are, turned round.
+    /// A copy with time reversed: reads of the previous step become reads of the next step, and the first step
+    /// becomes the last. On reversed sequences it gives the reversed results of the original.
     ///
     /// # Errors
-    /// When the reversed graph is not a recurrence, which it always is.
+    /// None in practice: the reversed graph is always a recurrence.
     pub fn reversed(&self) -> Result<Self> {
         self.edit(&mut Reverse)
     }

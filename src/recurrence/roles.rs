@@ -1,4 +1,4 @@
-//! The roles of what derivatives add, recorded where it is added.
+//! The roles of leaves and outputs that derivatives add.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use crate::tape::{Derived, Leaf};
 pub(crate) type Roles = IndexMap<Arc<str>, Derived>;
 
 impl Recurrence {
-    /// The role of an output that a derivative or [`with_final_states`](Self::with_final_states)
-    /// added; `None` for the loss and for what the definition declares.
+    /// The role of an output added by a derivative or by [`with_final_states`](Self::with_final_states); `None`
+    /// for the loss and for outputs of the definition.
     ///
     /// ```
     /// use bptt::{Derived, Recurrence, Wrt};
@@ -33,7 +33,7 @@ impl Recurrence {
         &self.roles
     }
 
-    /// The output with a role; the newest where several have it.
+    /// The output with a role; the last one added if there are several.
     ///
     /// It is `y.dot` for `Derived::Tangent("y")`, or `y.dot2` if the definition has an output
     /// `y.dot`.
@@ -43,7 +43,7 @@ impl Recurrence {
         found.map(|(name, _)| &**name)
     }
 
-    /// The parameter or input with a role; the newest where several have it.
+    /// The parameter or input with a role; the last one added if there are several.
     ///
     /// ```
     /// use bptt::{Derived, Recurrence, Wrt};
@@ -60,7 +60,7 @@ impl Recurrence {
         leaves.find(|l| l.derived() == Some(role)).map(Leaf::name)
     }
 
-    /// The names of parameters, inputs, states and values.
+    /// The names of parameters, inputs, states and named values.
     pub(super) fn taken(&self) -> HashSet<&str> {
         let leaves = self.tape.leaves().iter().map(Leaf::name);
         let values = self.tape.names().map(|(name, _)| &**name);

@@ -1,4 +1,4 @@
-//! The effect of rounding on every value of an unrolled recurrence.
+//! Random rounding of all values of an unrolled recurrence.
 
 use super::{Batch, Params, Unrolled};
 use crate::error::Result;
@@ -7,7 +7,7 @@ use crate::op::Value;
 use crate::tape::evaluate_rounded;
 
 impl Unrolled {
-    /// The value of every node, each operation rounded differently at random.
+    /// The value of every node, with the result of each operation rounded at random.
     pub(crate) fn values_rounded(
         &self,
         params: &Params<f64>,

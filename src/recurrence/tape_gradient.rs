@@ -1,4 +1,4 @@
-//! Reverse mode on the unrolled tape: the second road round the square.
+//! Reverse mode on the unrolled tape: the lower side of the square in `docs/architecture.md`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,24 +12,24 @@ use crate::op::{NodeId, Op};
 use crate::shape::Rate;
 use crate::tape::{Derived, Scope};
 
-/// How many times larger a flat tape is with its gradient.
+/// The size of a flat tape with its gradient, relative to the tape.
 const REVERSE: usize = 4;
 
 impl Unrolled {
-    /// The gradient of the loss by reverse mode on the flat tape. The outputs are those of
-    /// [`Recurrence::gradient`](super::Recurrence::gradient), for leaves: parameters and inputs.
+    /// The gradient of the loss by reverse mode on the flat tape, with respect to parameters and inputs. The
+    /// outputs are named as in [`Recurrence::gradient`](super::Recurrence::gradient).
     ///
     /// # Errors
-    /// [`Error::NoLoss`], or when a name is not that of a differentiable leaf.
+    /// [`Error::NoLoss`], or when a name is not a differentiable leaf.
     pub fn gradient<'a>(&self, wrt: impl Into<Wrt<'a>>) -> Result<Self> {
         self.recurrence.loss()?;
         self.gradient_of(LOSS, wrt)
     }
 
-    /// The gradient of any static scalar output, likewise.
+    /// The gradient of any static scalar output.
     ///
     /// # Errors
-    /// When there is no such output, or a name is not that of a differentiable leaf.
+    /// When the output does not exist, or a name is not a differentiable leaf.
     pub fn gradient_of<'a>(&self, output: &str, wrt: impl Into<Wrt<'a>>) -> Result<Self> {
         let root = self
             .outputs

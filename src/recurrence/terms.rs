@@ -1,4 +1,4 @@
-//! The terms of a loss before they are summed.
+//! The terms of a loss before summation.
 
 use super::differentiate::Target;
 use super::{Draft, LOSS, Recurrence, Roles};
@@ -10,31 +10,31 @@ use crate::tape::{Role, Scope};
 /// A loss as a sum over observations.
 #[derive(Debug)]
 pub(crate) struct Terms {
-    /// Its loss is the sum of all terms, none of them divided by a number of terms.
+    /// A recurrence whose loss is the sum of all terms, without the division of means.
     pub(crate) total: Recurrence,
-    /// Its output [`Terms::OUTPUT`] has one value for each observation; `None` if the loss has no terms that
-    /// vary with the step or the sample.
+    /// A recurrence with the output [`Terms::OUTPUT`], one value per observation; `None` if no term of the loss
+    /// varies with the step or the sample.
     pub(crate) each: Option<Recurrence>,
-    /// What an observation is: a step of a sample, or a sample.
+    /// The rate of an observation: `Step` for a step of a sample, `Sample` for a sample.
     pub(crate) unit: Rate,
-    /// The numbers of terms that means divide by, as outputs.
+    /// A recurrence whose outputs are the divisors of the means; `None` if there are no means.
     pub(crate) counts: Option<Recurrence>,
-    /// How many statements of the loss are sums; how many are means.
+    /// The numbers of sum and mean terms in the loss.
     pub(crate) sums: usize,
     pub(crate) means: usize,
-    /// Whether a part of the loss depends on parameters only.
+    /// True if a part of the loss depends on parameters only.
     pub(crate) prior: bool,
 }
 
 impl Terms {
-    /// The name of the terms among the outputs, which no other name can be.
+    /// The name of the output of terms, which is not a valid name of a definition.
     pub(crate) const OUTPUT: &'static str = "(terms)";
 }
 
 impl Recurrence {
-    /// The loss by its terms. A term that varies with the step is one observation for each step of each
-    /// sample. If a term varies with the sample only, as that of a final loss does, a sample
-    /// is one observation, with the sum of its terms.
+    /// Splits the loss into observations. Normally, each step of each sample is an observation. If a term
+    /// varies with the sample only, as in a final loss, each sample is an observation, with the sum of its
+    /// terms.
     pub(crate) fn loss_terms(&self) -> Result<Terms> {
         let found = self.sort(self.loss()?);
         let rate = |id: &NodeId| self.tape.ty(*id).rate;
@@ -81,7 +81,7 @@ impl Recurrence {
         })
     }
 
-    /// Takes a loss apart.
+    /// Splits a loss into terms.
     fn sort(&self, loss: NodeId) -> Found {
         let mut found = Found::default();
         let mut left = vec![loss];
@@ -112,7 +112,7 @@ impl Recurrence {
         node.args().first().copied().filter(|_| total)
     }
 
-    /// Whether a value depends on a parameter.
+    /// Returns true if a value depends on a parameter.
     fn needs_parameters(&self, id: NodeId) -> bool {
         let live = self.tape.live([id]);
         let mut leaves = self.leaves(Role::Parameter);
@@ -122,10 +122,10 @@ impl Recurrence {
 
 #[derive(Default)]
 struct Found {
-    /// The values that are summed over steps and samples, or samples.
+    /// The values that are summed over steps, samples, or both.
     terms: Vec<NodeId>,
-    /// Those of them that are divided by a number of terms, and that number.
+    /// The terms of means, each with its divisor.
     counts: Vec<(NodeId, NodeId)>,
-    /// Values that vary with neither the step nor the sample.
+    /// Other summands of the loss, such as values of parameters alone.
     alone: Vec<NodeId>,
 }

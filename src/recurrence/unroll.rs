@@ -1,4 +1,4 @@
-//! The meaning of a recurrence: one literal copy of the step for every sample and step.
+//! Unrolls a recurrence: one copy of the step for every sample and step. This defines its meaning.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,25 +23,25 @@ pub(super) struct UnrolledOutput {
     pub(super) role: Option<Derived>,
     pub(super) rate: Rate,
     pub(super) shape: Vec<usize>,
-    /// One node for each place, samples first, then steps.
+    /// One node for each place, by sample, then by step.
     pub(super) nodes: Vec<NodeId>,
 }
 
-/// A recurrence unrolled over given lengths: a flat tape without time in it.
+/// A recurrence unrolled over given lengths: a flat tape without time.
 ///
-/// It can be evaluated many times with different numbers of the same sizes and lengths.
+/// It can be evaluated many times, with data of the same sizes and lengths.
 #[derive(Clone, Debug)]
 pub struct Unrolled {
     pub(super) recurrence: Recurrence,
     pub(super) tape: Tape,
     pub(super) sizes: Vec<usize>,
-    /// The number of steps the data has room for: the first axis of what varies with the step.
+    /// The number of steps in the arrays of the data, their first axis.
     pub(super) steps: usize,
     pub(super) lengths: Vec<usize>,
     pub(super) outputs: Vec<UnrolledOutput>,
-    /// For each leaf of the flat tape, where its value comes from: leaf, sample, step.
+    /// For each leaf of the flat tape, the source of its value: leaf, sample, step.
     pub(super) leaves: Vec<(usize, usize, usize)>,
-    /// For each node of the flat tape, what it is a copy of.
+    /// For each node of the flat tape, the place of which it is a copy.
     pub(super) origins: Vec<Option<Place>>,
 }
 
@@ -93,35 +93,35 @@ pub(super) struct Unroller<'a> {
     source: &'a Tape,
     sizes: &'a [usize],
     lengths: &'a [usize],
-    /// Where each sample's steps start among all steps.
+    /// The offset of each sample's steps in the list of all steps.
     starts: Vec<usize>,
     pub(super) flat: Tape,
     pub(super) leaves: Vec<(usize, usize, usize)>,
     pub(super) origins: Vec<Option<Place>>,
     done: Done,
-    /// Which places have a value already: each becomes a leaf of the flat tape.
+    /// The part to unroll, if not the whole; places with known values become leaves of the flat tape.
     pub(super) window: Option<Window<'a>>,
 }
 
-/// The nodes made so far.
+/// The flat nodes made so far.
 enum Done {
-    /// For each node of the source, a slot for each of its places.
+    /// For each node of the recurrence, a slot for each place.
     All(Vec<Vec<Option<NodeId>>>),
-    /// A few places of a long sequence.
+    /// The places of a window.
     Few(HashMap<Place, Option<NodeId>>),
 }
 
-/// A part of a long recurrence, the rest of which has values already.
+/// A part of a long recurrence; the values outside are known.
 pub(super) struct Window<'a> {
     pub(super) is_given: &'a dyn Fn(Place) -> bool,
-    /// The leaves that are given.
+    /// The places of the leaves made for known values.
     pub(super) given: HashMap<LeafId, Place>,
-    /// The most nodes that are made.
+    /// The most flat nodes to make.
     pub(super) most: usize,
 }
 
 impl<'a> Unroller<'a> {
-    /// Unrolls a part only.
+    /// Unrolls a part of a recurrence.
     pub(super) fn within(
         recurrence: &'a Recurrence,
         sizes: &'a [usize],
@@ -183,8 +183,8 @@ impl<'a> Unroller<'a> {
         &mut slots[index]
     }
 
-    /// The flat node for a place, made together with all it needs. The stack is explicit, so a
-    /// sequence may be as long as memory allows.
+    /// The flat node of a place, made after all its dependencies. The stack is explicit, so only the memory
+    /// limits the length of a sequence.
     pub(super) fn demand(&mut self, place: Place) -> Result<NodeId> {
         let mut stack = vec![place];
         while let Some(place) = stack.last().copied() {
@@ -228,7 +228,7 @@ impl<'a> Unroller<'a> {
             .expect("the stack is empty only when the place is made"))
     }
 
-    /// The places whose values a place is computed from: the loop of the definition.
+    /// The places on which a place depends directly.
     fn needs(&self, place: Place) -> Vec<Place> {
         let Place {
             node: id,
@@ -271,14 +271,14 @@ impl<'a> Unroller<'a> {
         }
     }
 
-    /// Whether a node is a sum over the steps.
+    /// Returns true if a node is a sum over steps.
     fn sums_over_steps(&self, node: NodeId) -> bool {
         let Node { op, args, .. } = self.source.node(node);
         let of = |arg: &NodeId| self.source.ty(*arg).rate == Rate::Step;
         matches!(op, Op::Time(Time::Total(_))) && args.iter().any(of)
     }
 
-    /// A leaf for a place that has a value.
+    /// Makes a leaf for a place with a known value.
     fn given(&mut self, place: Place) -> NodeId {
         let ty = self.flat_type(place.node);
         let (leaf, node) = self.leaf("given".into(), Role::Input, ty, (0, 0, 0));
@@ -289,7 +289,7 @@ impl<'a> Unroller<'a> {
         node
     }
 
-    /// The type of a node for one sample and step and these sizes.
+    /// The type of a node at one sample and step, for the given sizes.
     fn flat_type(&self, node: NodeId) -> Type {
         let fix = |d: Dim| Dim::fixed(d.value(self.sizes));
         let ty = self.source.ty(node);
@@ -356,8 +356,8 @@ impl<'a> Unroller<'a> {
         }
     }
 
-    /// Sums over steps within each sample first, then over samples, always in this order: neighbours
-    /// in pairs, the pairs in pairs, so that rounding errors do not grow with the number of terms.
+    /// Sums over the steps of each sample, then over samples. The order is fixed: pairs of neighbours, then
+    /// pairs of pairs, so that rounding errors grow slowly with the number of terms.
     fn total(&mut self, node: NodeId, terms: &[NodeId]) -> Result<NodeId> {
         let arg = self.source.node(node).args[0];
         let over_all = self.source.ty(node).rate == Rate::Static;
@@ -448,7 +448,7 @@ impl Unrolled {
         self.values_bound(&self.bound(params, batch)?)
     }
 
-    /// Data of the sizes and lengths for which this was unrolled.
+    /// Checks that data has the sizes and lengths for which this was unrolled.
     pub(super) fn bound<'a, F: Scalar>(
         &'a self,
         params: &'a Params<F>,
@@ -487,12 +487,12 @@ impl Unrolled {
         bound.value(source, sample, step)
     }
 
-    /// On which side of its kinks every value lies.
+    /// For each entry of an argument of an op with a kink, the side of the kink on which it lies.
     pub(crate) fn kinks<F: Scalar>(&self, values: &[Value<F>]) -> Vec<Side> {
         kinks(&self.tape, values)
     }
 
-    /// The outputs among the values of all nodes.
+    /// Extracts the outputs from the values of all nodes.
     pub(crate) fn read<F: Scalar>(&self, values: &[Value<F>]) -> Result<Outputs<F>> {
         let mut outputs = Outputs::default();
         let all = self.outputs.iter().flat_map(|o| o.nodes.iter().copied());
@@ -538,7 +538,7 @@ impl Unrolled {
         Ok(outputs)
     }
 
-    /// Names the first operation that made an output not finite.
+    /// The error that names the first operation whose result is not finite.
     fn non_finite<F: Scalar>(&self, values: &[Value<F>], outputs: &[NodeId]) -> Error {
         let phases = Phases::of(&self.recurrence);
         let tape = &self.recurrence.tape;
@@ -553,7 +553,7 @@ impl Unrolled {
         let value = &values[id.index()];
         match place(id) {
             Some(place) => not_finite(tape, place, value),
-            // Reverse mode on the flat tape writes nodes that are copies of none.
+            // Nodes added by reverse mode on the flat tape are not copies.
             None => not_finite(&self.tape, Place::once(id), value),
         }
     }
