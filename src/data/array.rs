@@ -1,21 +1,21 @@
-//! An array of a file: real numbers in one of two precisions, or integers.
+//! An array in a file: real numbers in single or double precision, or integers.
 
 use ndarray::ArrayD;
 
 use crate::op::Scalar;
 
-/// An array as a file holds it.
+/// An array as stored in a file.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Array {
     /// Single precision.
     F32(ArrayD<f32>),
     /// Double precision.
     F64(ArrayD<f64>),
-    /// Integers of any width, and truth values as 0 and 1.
+    /// Integers of any width; booleans as 0 and 1.
     Int(ArrayD<i64>),
 }
 
-/// What an [`Array`] can be made of.
+/// The types of entries of an [`Array`].
 pub trait Element: Sized {
     /// Wraps an array.
     fn array(array: ArrayD<Self>) -> Array;
@@ -50,7 +50,7 @@ impl Array {
         }
     }
 
-    /// The type of the entries, in words.
+    /// The type of the entries, as text.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -60,7 +60,7 @@ impl Array {
         }
     }
 
-    /// The entries as real numbers, rounded where `F` is narrower.
+    /// The entries as real numbers, rounded if `F` is narrower.
     #[must_use]
     #[expect(
         clippy::cast_precision_loss,
@@ -74,8 +74,8 @@ impl Array {
         }
     }
 
-    /// The entries as classes, when they are integers. A negative one is no class, which matters only
-    /// where it is used: `-100` often stands where there is none.
+    /// The entries as classes; an error if they are not integers. A negative entry becomes `usize::MAX`, which
+    /// is refused only if it is used: `-100` often marks a missing class.
     pub(super) fn classes(&self) -> Result<ArrayD<usize>, String> {
         match self {
             Self::Int(a) => Ok(a.mapv(|x| usize::try_from(x).unwrap_or(usize::MAX))),
@@ -83,7 +83,7 @@ impl Array {
         }
     }
 
-    /// The entries as counts, when they are integers.
+    /// The entries as counts; an error if they are not integers or if one is negative.
     pub(super) fn counts(&self) -> Result<ArrayD<usize>, String> {
         let Self::Int(a) = self else {
             return Err(format!("expected integers, found {}", self.kind()));

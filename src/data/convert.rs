@@ -1,4 +1,4 @@
-//! From named arrays to the data of a recurrence.
+//! Converts named arrays to the data of a recurrence.
 
 use super::{Array, Arrays, FIT};
 use crate::error::{Error, Result};
@@ -7,16 +7,17 @@ use crate::recurrence::{Batch, Params, Recurrence};
 use crate::shape::{Kind, Rate, Type};
 use crate::tape::Role;
 
-/// The array that gives the length of each sequence.
+/// The array with the length of each sequence.
 const LENGTHS: &str = "lengths";
-/// The input that [`Recurrence::with_resets`] adds on the command line.
+/// The input of [`Recurrence::with_resets`] on the command line.
 const RESET: &str = "reset";
 
 impl Arrays {
-    /// The parameters of a recurrence. Arrays whose names begin with [`FIT`] are left out.
+    /// The parameters of a recurrence. Arrays whose names begin with [`FIT`] are ignored. A missing parameter
+    /// is not an error here.
     ///
     /// # Errors
-    /// When one is missing, is not made of real numbers, or there is an array that is none.
+    /// When a parameter is not an array of real numbers, or an array is not a parameter.
     pub fn params<F: Scalar>(&self, recurrence: &Recurrence) -> Result<Params<F>> {
         let unknown = |name: &str| Error::UnknownName {
             what: "parameter",
@@ -34,20 +35,19 @@ impl Arrays {
             match self.get(name) {
                 Some(Array::Int(_)) => return Err(whole_numbers(name)),
                 Some(array) => params.insert(name, array.real()),
-                // That it is missing is said, with its shape, by what uses the parameters.
+                // A missing parameter is reported, with its shape, when the parameters are used.
                 None => {}
             }
         }
         Ok(params)
     }
 
-    /// The inputs of a recurrence. The number of steps and of samples is read off the first array
-    /// that has them, the lengths off the array `lengths`, unless that is an input. What is neither
-    /// is left out.
+    /// The inputs of a recurrence. The numbers of steps and samples are taken from the first input that has
+    /// them, the lengths from the array `lengths`, unless that is an input. Other arrays are ignored.
     ///
     /// # Errors
-    /// When an array has no steps or samples to read, a class is not an integer, or no array says
-    /// how many steps and samples there are.
+    /// When an input has no axis of steps or samples, a class is not an integer, or no array determines the
+    /// numbers of steps and samples.
     pub fn batch<F: Scalar>(&self, recurrence: &Recurrence) -> Result<Batch<F>> {
         let is_input = |name: &str| recurrence.role_of(name) == Some(Role::Input);
         let lengths = match self.get(LENGTHS).filter(|_| !is_input(LENGTHS)) {
@@ -82,14 +82,14 @@ impl Arrays {
         })
     }
 
-    /// `T` and `B`.
+    /// The numbers of steps `T` and samples `B`.
     fn extent(&self, recurrence: &Recurrence, lengths: Option<&[usize]>) -> Result<(usize, usize)> {
         let longest = lengths.and_then(|l| l.iter().max()).copied();
         let of = |rate: Rate| {
             let names = recurrence
                 .inputs()
                 .filter(move |n| input(recurrence, n).is_some_and(|t| t.rate == rate));
-            // Where sequences begin is told of data that other arrays hold.
+            // `reset` is considered last, as it describes the data in other arrays.
             let first = names.filter(|n| self.get(n).is_some());
             let first = first.min_by_key(|n| *n == RESET)?;
             self.get(first).map(Array::shape)

@@ -1,15 +1,15 @@
-//! A table of text: one row for each step of one sequence, one column for each input.
+//! A table in text form: one row for each step of one sequence, one column for each input.
 
 use indexmap::IndexMap;
 use ndarray::{ArrayD, Dimension, IxDyn};
 
 use super::{Array, Arrays};
 
-/// The bytes of memory for each byte of a table: a number may be a digit and a comma, and is held in a
-/// growing column and in its array; a column of one letter is a list of its own.
+/// The bytes of memory per byte of a table. A number can be as short as a digit and a comma, and is stored both
+/// in a growing column and in its array; a column has a list of its own.
 pub(super) const MEMORY: usize = 24;
 
-/// Reads a table whose first row names the columns: `y` is a number per step, `[T, 1]`, and
+/// Reads a table with the names of the columns in the first row: `y` is a number per step, `[T, 1]`, and
 /// `x[0]`, `x[1]`, … are the entries of a vector, `[T, 1, n]`.
 pub(super) fn read(bytes: &[u8]) -> Result<Arrays, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "is not text")?;
@@ -77,7 +77,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Arrays, String> {
         let (steps, width) = (group[0].len(), group.len());
         let mut shape = vec![steps, 1];
         shape.extend(vectors.contains(&name).then_some(width));
-        // Row by row; of a number, the index has no third place.
+        // The index has no third axis for a number.
         let entry = |i: IxDyn| group[i.as_array_view().get(2).copied().unwrap_or(0)][i[0]];
         arrays.insert(name, Array::F64(ArrayD::from_shape_fn(shape, entry)));
     }

@@ -1,4 +1,4 @@
-//! Files of named arrays: their formats, and reading their bytes.
+//! Files of named arrays: formats, and reading of bytes.
 
 use std::fs;
 use std::io::{self, Read};
@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::limit::check_memory;
 
-/// A format for named arrays.
+/// A file format for named arrays.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Format {
     Npz,
@@ -16,7 +16,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// The format that the extension of a file says.
+    /// The format given by the extension of a file.
     pub(super) fn of(path: &Path) -> Result<Self> {
         match path.extension().and_then(|e| e.to_str()) {
             Some("npz") => Ok(Self::Npz),
@@ -34,7 +34,7 @@ impl Format {
         }
     }
 
-    /// The same for a file that is written.
+    /// The format given by the extension of a file to be written.
     pub(super) fn to_write(path: &Path) -> Result<Self> {
         match Self::of(path) {
             Ok(format @ (Self::Npz | Self::Safetensors)) => Ok(format),
@@ -53,9 +53,9 @@ pub(super) fn refuse(path: &Path, reason: impl ToString) -> Error {
     }
 }
 
-/// The bytes of a file, if its first eight bytes look right: a large file that is something else is
-/// not read into memory, nor is a device that has no end. Reading takes `memory` bytes for each byte of
-/// the file, its arrays included.
+/// The bytes of a file, after a check of its first eight bytes, so that large files of other formats and
+/// endless devices are not read into memory. `memory` is the memory needed per byte of the file, including its
+/// arrays.
 pub(super) fn read(
     path: &Path,
     memory: usize,

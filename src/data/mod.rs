@@ -1,8 +1,9 @@
-//! Data files: named arrays in `.npz` and `.safetensors`, and what they are to a recurrence.
+//! Data files: named arrays in `.npz`, `.safetensors` and `.csv`, and their conversion to the data of a
+//! recurrence.
 //!
-//! [`Arrays`] is what such a file holds. [`Arrays::params`] and [`Arrays::batch`] turn it into the
-//! data of a recurrence, [`Arrays::pytorch_params`] reads a state dict of PyTorch. Files come from
-//! anywhere: one that is broken, or not what it says it is, is an error that names the array.
+//! [`Arrays`] is the content of such a file. [`Arrays::params`] and [`Arrays::batch`] convert it to the data of
+//! a recurrence, [`Arrays::pytorch_params`] reads a PyTorch state dict. Files are not trusted: damaged or
+//! mislabelled files give an error that names the array.
 //!
 //! | array | shape | type |
 //! |---|---|---|
@@ -13,7 +14,8 @@
 //! | `lengths`, optional | `[B]` | an integer |
 //! | a parameter | as declared | `f32`, `f64` |
 //!
-//! Other arrays in a file of inputs are left out. A gradient is stored under the name and in the shape of what it is the gradient of.
+//! Other arrays in a file of inputs are ignored. Each gradient is stored under its variable's name, in the same
+//! shape.
 //!
 //! ```
 //! use bptt::{Recurrence, data::Arrays};
@@ -60,21 +62,21 @@ use crate::limit::memory_limit;
 use crate::op::Scalar;
 use crate::recurrence::{Outputs, Params};
 
-/// The bytes of memory that a compressed file may expand to, unless told otherwise: 4 GiB.
+/// The default limit on the memory that a compressed file may expand to, in bytes: 4 GiB.
 pub const EXPANDED: u64 = 4 << 30;
 
-/// How the names of arrays begin that keep the state of an unfinished fit beside its parameters.
-/// [`Arrays::params`] leaves them out.
+/// The prefix of the names of arrays that store the state of an unfinished fit beside its parameters.
+/// [`Arrays::params`] ignores them.
 pub const FIT: &str = "fit/";
 
-/// Named arrays, as a file holds them.
+/// Named arrays, the content of a file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Arrays {
     arrays: IndexMap<String, Array>,
 }
 
 impl Arrays {
-    /// No arrays yet.
+    /// An empty set of arrays.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -96,30 +98,29 @@ impl Arrays {
         self.arrays.insert(name.into(), array);
     }
 
-    /// An array.
+    /// The array of this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Array> {
         self.arrays.get(name)
     }
 
-    /// Every array with its name, in the order of the file.
+    /// The arrays with their names, in file order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Array)> {
         self.arrays.iter().map(|(n, a)| (&**n, a))
     }
 
-    /// Reads a `.npz` or a `.safetensors` file; or a table, `.csv`, of one sequence: a row for each
-    /// step below a row of names, where `y` is a number `[T, 1]` and `x[0]`, `x[1]`, … are the
-    /// entries of a vector `[T, 1, n]`.
+    /// Reads a `.npz` or a `.safetensors` file, or one sequence from a `.csv` table: a row of names, then a row
+    /// for each step; `y` is a number, `[T, 1]`, and `x[0]`, `x[1]`, … are the entries of a vector,
+    /// `[T, 1, n]`.
     ///
     /// # Errors
-    /// When the file cannot be read, is damaged, or holds what is neither real numbers nor
-    /// integers in C order and little-endian; when it is compressed and would expand to more than
-    /// [`EXPANDED`] bytes.
+    /// When the file cannot be read, is damaged, or contains arrays other than little-endian real numbers and
+    /// integers in C order; when a compressed file would expand to more than [`EXPANDED`] bytes.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         Self::read_limited(path, EXPANDED.min(memory_limit() as u64))
     }
 
-    /// The same with another limit on what a compressed file may expand to, in bytes.
+    /// As [`read`](Self::read), with another limit on the expansion of a compressed file, in bytes.
     ///
     /// # Errors
     /// As for [`read`](Self::read).
@@ -135,8 +136,8 @@ impl Arrays {
         read.map_err(|reason| file::refuse(path, reason))
     }
 
-    /// Whether arrays can be written to this file, to be asked before work that would be lost:
-    /// the name must end in `.npz` or `.safetensors`, and a file can be made in its folder.
+    /// Checks that arrays can be written to this file, before a computation whose results would be lost: the
+    /// name must end in `.npz` or `.safetensors`, and a file can be created in its folder.
     ///
     /// ```
     /// use bptt::data::Arrays;
@@ -145,14 +146,14 @@ impl Arrays {
     /// ```
     ///
     /// # Errors
-    /// When they cannot.
+    /// When arrays cannot be written to this file.
     pub fn can_write(path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         file::Format::to_write(path)?;
         can_write_whole(path)
     }
 
-    /// Writes a `.npz` or a `.safetensors` file, whole or not at all.
+    /// Writes a `.npz` or a `.safetensors` file atomically.
     ///
     /// # Errors
     /// When the file cannot be written.

@@ -1,5 +1,5 @@
-//! One array in NumPy's format, little-endian and in C order: a header that is a literal of a
-//! Python dictionary, then the entries. See `numpy.lib.format`.
+//! One array in NumPy's `.npy` format, little-endian and in C order: a header, which is a Python dictionary
+//! literal, then the entries. See `numpy.lib.format`.
 
 use crate::error::counted;
 use ndarray::{ArrayD, IxDyn};
@@ -7,22 +7,22 @@ use ndarray::{ArrayD, IxDyn};
 use super::array::Array;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
-/// Far more than the header of an array has.
+/// A generous limit on the length of a header.
 const LONGEST_HEADER: usize = 1 << 16;
-/// The most axes any array of a recurrence has: step, sample, row, column.
+/// A limit on the number of axes; arrays of a recurrence have at most four: step, sample, row, column.
 pub(super) const MOST_AXES: usize = 8;
 
-/// What a header says.
+/// A parsed header.
 #[derive(Debug)]
 pub(super) struct Header {
     descr: String,
     shape: Vec<usize>,
-    /// Where the entries begin.
+    /// The offset of the entries.
     start: usize,
 }
 
 impl Header {
-    /// Reads the header at the beginning of some bytes, which may end after it.
+    /// Parses the header at the start of `bytes`, which may end after the header.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, String> {
         let truncated = || "is cut off in its header".to_owned();
         let rest = bytes.strip_prefix(MAGIC).ok_or("is not a .npy array")?;
@@ -95,7 +95,7 @@ impl Header {
         }
     }
 
-    /// How many bytes the whole array has, header included.
+    /// The size of the whole array in bytes, including the header.
     pub(super) fn bytes(&self) -> Result<u64, String> {
         if self.shape.len() > MOST_AXES {
             return Err(format!(
@@ -114,7 +114,7 @@ impl Header {
         Ok(all as u64)
     }
 
-    /// The bytes that reading the array takes at most: an integer of any width becomes one of 8 bytes.
+    /// The most bytes of memory that reading the array takes; integers of any width are stored in 8 bytes.
     pub(super) fn memory(&self) -> Result<u64, String> {
         let entries = (self.bytes()? - self.start as u64) / self.width()? as u64;
         let wide = match self.descr.get(1..) {
@@ -124,7 +124,7 @@ impl Header {
         Ok(self.bytes()?.max(entries.saturating_mul(wide)))
     }
 
-    /// The width of one entry, for a type that can be read.
+    /// The width of one entry in bytes, for a supported type.
     fn width(&self) -> Result<usize, String> {
         if self.descr.starts_with('>') && self.descr != ">i1" && self.descr != ">u1" {
             let little = self.descr.replacen('>', "<", 1);
@@ -145,7 +145,7 @@ impl Header {
         }
     }
 
-    /// The array, from all of its bytes.
+    /// Parses the array from all of its bytes.
     pub(super) fn array(&self, bytes: &[u8]) -> Result<Array, String> {
         let expected = self.bytes()?;
         if bytes.len() as u64 != expected {
@@ -193,7 +193,7 @@ impl Header {
     }
 }
 
-/// What is left of a literal of Python.
+/// The remaining text of a Python literal.
 struct Literal<'t> {
     rest: &'t str,
 }
@@ -215,7 +215,7 @@ impl<'t> Literal<'t> {
         }
     }
 
-    /// What comes next, for a message.
+    /// The next character, for an error message.
     fn found(&self) -> String {
         match self.rest.trim_start().chars().next() {
             Some(sign) => format!("`{sign}`"),
@@ -239,7 +239,7 @@ impl<'t> Literal<'t> {
         Ok(text)
     }
 
-    /// Passes over a list, after its bracket.
+    /// Skips the rest of a list, after its opening bracket.
     fn list(&mut self) -> Result<&'static str, String> {
         let mut depth = 1;
         while depth > 0 {
@@ -289,7 +289,7 @@ impl<'t> Literal<'t> {
             sizes.push(size.ok_or_else(wrong)?);
             if !self.eat(',') {
                 self.expect(')')?;
-                // One size in brackets without a comma is a number.
+                // A number in brackets without a comma is not a tuple.
                 if sizes.len() == 1 {
                     return Err(wrong());
                 }
@@ -300,7 +300,7 @@ impl<'t> Literal<'t> {
     }
 }
 
-/// An array from the bytes of its entries, `N` each.
+/// Makes an array from the bytes of its entries, `N` each.
 pub(super) fn fill<T, const N: usize>(
     shape: &[usize],
     bytes: &[u8],
@@ -329,8 +329,7 @@ pub(super) fn entries(array: &Array) -> Vec<u8> {
     }
 }
 
-/// The header of an array, as NumPy writes it: padded so that the entries begin at a multiple
-/// of 64.
+/// The header of an array in NumPy's layout, padded so that the entries start at a multiple of 64.
 pub(super) fn header(array: &Array) -> Vec<u8> {
     let descr = match array {
         Array::F32(_) => "<f4",
@@ -348,7 +347,7 @@ pub(super) fn header(array: &Array) -> Vec<u8> {
     text = format!("{text:<width$}\n", width = length - 1);
     let mut bytes = MAGIC.to_vec();
     bytes.extend([1, 0]);
-    // At most eight axes of at most twenty digits: two bytes are enough.
+    // The length fits two bytes, with at most eight axes of at most twenty digits.
     bytes.extend(u16::try_from(length).unwrap_or(u16::MAX).to_le_bytes());
     bytes.extend(text.as_bytes());
     bytes

@@ -1,4 +1,4 @@
-//! NumPy's archive of arrays: a zip file with one `.npy` member for each.
+//! NumPy's `.npz` format: a zip archive with one `.npy` member per array.
 
 use std::collections::HashSet;
 use std::io::{Cursor, Read, Write};
@@ -8,10 +8,10 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use super::{Arrays, npy};
 
-/// Enough of a member to hold the header of an array.
+/// The bytes of a member that are read to find its header.
 const BEGINNING: u64 = 1 << 17;
 
-/// Whether these are the first bytes of an archive.
+/// Checks the first bytes of an archive.
 pub(super) fn begins(bytes: &[u8]) -> Result<(), String> {
     match bytes.starts_with(b"PK") {
         true => Ok(()),
@@ -19,7 +19,7 @@ pub(super) fn begins(bytes: &[u8]) -> Result<(), String> {
     }
 }
 
-/// The arrays of an archive. What is compressed may expand to `limit` bytes.
+/// Reads the arrays of an archive. Compressed data may expand to `limit` bytes.
 pub(super) fn read(bytes: &[u8], limit: u64) -> Result<Arrays, String> {
     let broken = |error| format!("is not a .npz archive, or is damaged: {error}");
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(broken)?;
@@ -28,7 +28,7 @@ pub(super) fn read(bytes: &[u8], limit: u64) -> Result<Arrays, String> {
         return Err(format!("array `{name}` is there twice"));
     }
     let mut arrays = Arrays::new();
-    // Without compression only narrow integers expand, to eight bytes each.
+    // An archive without compression expands only for narrow integers, to eight bytes each.
     let mut left = limit.max(8 * bytes.len() as u64);
     for i in 0..archive.len() {
         let mut member = archive.by_index(i).map_err(broken)?;
@@ -53,7 +53,7 @@ pub(super) fn read(bytes: &[u8], limit: u64) -> Result<Arrays, String> {
             )));
         }
         left -= memory;
-        // One byte more than there should be, to notice that there are more.
+        // One byte more than expected, to detect excess data.
         let more = (expected + 1).saturating_sub(found.len() as u64);
         (&mut member)
             .take(more)
@@ -68,8 +68,8 @@ pub(super) fn read(bytes: &[u8], limit: u64) -> Result<Arrays, String> {
     Ok(arrays)
 }
 
-/// A member that is in the central directory of an archive more than once; the `zip` crate keeps the
-/// last. See section 4.3.12 of the format.
+/// The name of a member listed twice in the central directory of an archive, of which the `zip` crate would
+/// keep the last. See section 4.3.12 of the zip specification.
 fn repeated(bytes: &[u8], start: u64) -> Option<String> {
     const FIXED: usize = 46;
     let mut rest = bytes.get(usize::try_from(start).ok()?..)?;
@@ -89,7 +89,7 @@ fn repeated(bytes: &[u8], start: u64) -> Option<String> {
     None
 }
 
-/// An archive, not compressed: the numbers of a gradient hardly shrink.
+/// Writes an archive without compression: gradients hardly compress.
 pub(super) fn bytes(arrays: &Arrays) -> Result<Vec<u8>, String> {
     let failed = |error| format!("cannot be made: {error}");
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));

@@ -1,7 +1,7 @@
-//! State dicts of PyTorch's `nn.RNN`, `nn.LSTM` and `nn.GRU`, and the parameters of the cells of
-//! this crate.
+//! Converts between state dicts of PyTorch's `nn.RNN`, `nn.LSTM` and `nn.GRU` and the parameters of the cells
+//! of this crate.
 //!
-//! PyTorch stacks the gates in one matrix and has two biases where one is enough:
+//! PyTorch stacks the gates in one matrix and has two biases, of which only the sum matters in most cells:
 //!
 //! | PyTorch | here |
 //! |---|---|
@@ -11,9 +11,8 @@
 //! | of gate `n` of a GRU | `b_n` and `b_u`, which are not added |
 //! | `weight`, `bias` of the one `nn.Linear` | `W_O` `[O, H]`, `b_q` `[O]` |
 //!
-//! The gates come in the order `i, f, g, o` of an LSTM and `r, z, n` of a GRU. Layers `l0`, `l1`,
-//! … are those whose names end in `_1`, `_2`, …; the two directions those in `_fw` and `_bw`.
-//! Prefixes such as `lstm.` are ignored.
+//! The order of the gates is `i, f, g, o` for an LSTM and `r, z, n` for a GRU. Layers `l0`, `l1`, … correspond
+//! to the suffixes `_1`, `_2`, …; the two directions to `_fw` and `_bw`. Prefixes such as `lstm.` are ignored.
 
 use ndarray::{ArrayD, Axis, Slice, concatenate};
 
@@ -22,15 +21,15 @@ use crate::error::{Error, Result};
 use crate::op::Scalar;
 use crate::recurrence::{Params, Recurrence};
 
-/// A layer in one direction: the end of PyTorch's names, and of those here.
+/// A layer in one direction: the suffix of PyTorch's names, and the suffix of ours.
 #[derive(Debug)]
 struct Layer {
     theirs: String,
     ours: String,
 }
 
-/// The gates of a cell in PyTorch's order: the names of the two matrices and of the bias of each,
-/// and of the second bias where it stays one.
+/// The gates of a cell in PyTorch's order. For each gate, the names of the two matrices, of the bias, and of
+/// the second bias if it is separate, else `""`.
 type Gates = &'static [[&'static str; 4]];
 
 const RNN: Gates = &[["W_X", "W_H", "b_h", ""]];
@@ -47,15 +46,15 @@ const GRU: Gates = &[
 ];
 
 impl Arrays {
-    /// Whether these are the names of a state dict.
+    /// Returns true if the names are those of a state dict.
     #[must_use]
     pub fn is_pytorch(&self) -> bool {
         self.iter()
             .any(|(name, _)| part(name, "weight_ih_l0").is_some())
     }
 
-    /// The parameters of a recurrence whose cells are those of this crate, from a state dict of
-    /// PyTorch; see the table in `docs/cli.md`.
+    /// Reads the parameters of a recurrence built from the cells of this crate from a PyTorch state dict; see
+    /// the table in `docs/cli.md`.
     ///
     /// ```
     /// use bptt::{cells::{Cell, Loss}, data::Arrays};
@@ -140,14 +139,14 @@ impl Arrays {
     }
 }
 
-/// A state dict and what has been read of it.
+/// A state dict, and the names of the arrays read so far.
 struct State<'a> {
     arrays: &'a Arrays,
     used: Vec<String>,
 }
 
 impl State<'_> {
-    /// An array whose name ends like this.
+    /// The array whose name is `name` after a prefix; an error if there are several.
     fn take<F: Scalar>(&mut self, name: &str) -> Result<Option<ArrayD<F>>> {
         let mut found = self.arrays.iter().filter(|(n, _)| part(n, name).is_some());
         let Some((full, array)) = found.next() else {
@@ -171,7 +170,7 @@ impl State<'_> {
         Ok(Some(array.real()))
     }
 
-    /// The gates of an array, one below the other.
+    /// Splits a stacked array into its gates.
     fn gates<F: Scalar>(&mut self, name: &str, count: usize) -> Result<Option<Vec<ArrayD<F>>>> {
         let array = self.take(name)?;
         array.map(|a| split(name, &a, count)).transpose()
@@ -188,7 +187,7 @@ impl State<'_> {
         let need = |found: Option<_>, what: &str| found.ok_or_else(|| missing(&name(what)));
         let inputs = need(parts("weight_ih")?, "weight_ih")?;
         let states = need(parts("weight_hh")?, "weight_hh")?;
-        // Without biases, as `bias=False` has it, they are zero.
+        // A model with `bias=False` has zero biases.
         let zeros = || {
             inputs
                 .iter()
@@ -216,7 +215,7 @@ impl State<'_> {
         Ok(())
     }
 
-    /// The one `nn.Linear` there is.
+    /// Reads the `nn.Linear`, of which there is one.
     fn read_linear<F: Scalar>(&mut self, params: &mut Params<F>) -> Result<()> {
         let mut weights = self
             .arrays
@@ -232,13 +231,13 @@ impl State<'_> {
     }
 }
 
-/// The prefix of a name that ends like this.
+/// The prefix of a name that ends in `end`.
 fn part<'n>(name: &'n str, end: &str) -> Option<&'n str> {
     let prefix = name.strip_suffix(end)?;
     (prefix.is_empty() || prefix.ends_with('.')).then_some(prefix)
 }
 
-/// The layers of a recurrence, by the ends of the names of its parameters.
+/// The layers of a recurrence, recognised by the suffixes of its parameters.
 fn layers(recurrence: &Recurrence) -> Result<Vec<Layer>> {
     let has = |suffix: &str| {
         let first = [GRU, LSTM, RNN].map(|g| format!("{}{suffix}", g[0][1]));
@@ -263,7 +262,7 @@ fn layers(recurrence: &Recurrence) -> Result<Vec<Layer>> {
     Ok(found)
 }
 
-/// The gates of the cell whose names end like this.
+/// The gates of the cell with this suffix.
 fn gates(recurrence: &Recurrence, suffix: &str) -> Result<Gates> {
     let has = |name: &str| {
         recurrence
@@ -288,7 +287,7 @@ fn none(recurrence: &Recurrence) -> Error {
     }
 }
 
-/// The gates of a stacked array.
+/// Splits a stacked array into `count` gates.
 fn split<F: Scalar>(name: &str, array: &ArrayD<F>, count: usize) -> Result<Vec<ArrayD<F>>> {
     let rows = array.shape().first().copied().unwrap_or(0);
     if rows == 0 || rows % count != 0 {

@@ -8,14 +8,14 @@ use super::Arrays;
 use super::array::Array;
 use super::npy::{MOST_AXES, entries, fill};
 
-/// The longest header that the format allows.
+/// The longest header the format allows, in bytes.
 const LONGEST_HEADER: u64 = 100_000_000;
 
-/// The bytes of memory for each byte of a file: its own, and the arrays, in which a narrow integer takes
-/// twice as many.
+/// The bytes of memory per byte of a file: one for the file and at most two for the arrays, where narrow types
+/// are widened.
 pub(super) const MEMORY: usize = 3;
 
-/// Whether these are the first bytes of a file: the length of its header.
+/// Checks the first eight bytes of a file, the length of its header.
 pub(super) fn begins(bytes: &[u8]) -> Result<(), String> {
     let length = bytes.try_into().map(u64::from_le_bytes);
     match length {
@@ -25,7 +25,7 @@ pub(super) fn begins(bytes: &[u8]) -> Result<(), String> {
 }
 
 pub(super) fn read(bytes: &[u8]) -> Result<Arrays, String> {
-    // Two tensors of one name mostly leave a gap, which would be reported in their place.
+    // Two tensors with the same name usually leave a gap in the data; report the name instead of the gap.
     if let Some(name) = header(bytes).and_then(repeated) {
         return Err(format!("its header has the key `{name}` twice"));
     }
@@ -42,13 +42,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<Arrays, String> {
     Ok(arrays)
 }
 
-/// The JSON text at the beginning of a file.
+/// The JSON header of a file.
 fn header(bytes: &[u8]) -> Option<&[u8]> {
     let (length, rest) = bytes.split_first_chunk()?;
     rest.get(..usize::try_from(u64::from_le_bytes(*length)).ok()?)
 }
 
-/// A key that some object of a JSON text has twice; the `safetensors` crate keeps the last.
+/// A key that occurs twice in an object of a JSON text; the `safetensors` crate keeps the last.
 fn repeated(json: &[u8]) -> Option<String> {
     let mut objects: Vec<HashSet<String>> = Vec::new();
     let mut at = 0;

@@ -1,9 +1,9 @@
 //! Atomic writes: a file has its old content or all of the new one.
 //!
-//! The new content goes to a temporary file in the same folder, which is synced and renamed. The
-//! temporary file has a random name, is created new, and is locked while its writer lives. A file
-//! of such a name that nobody locks is left over from a process that was killed; the next write
-//! removes it. Locks hold across threads, processes and containers, where a process id says nothing.
+//! The new content is written to a temporary file in the same folder, which is synced and renamed. The
+//! temporary file has a random name, is newly created, and is locked by its writer. An unlocked file with such
+//! a name was left by a process that was killed; the next write removes it. Locks work across threads,
+//! processes and containers, unlike process ids.
 
 use std::fs::{self, File, Permissions};
 use std::hash::{BuildHasher, RandomState};
@@ -13,19 +13,19 @@ use std::path::{Path, PathBuf};
 use super::file::refuse;
 use crate::error::{Error, Result};
 
-/// A temporary file is called `.bptt-`, 16 hexadecimal digits, `.part`.
+/// The names of temporary files: `.bptt-`, 16 hexadecimal digits, `.part`.
 const PREFIX: &str = ".bptt-";
 const SUFFIX: &str = ".part";
-/// The attempts to make a temporary file that no other process takes or removes.
+/// The number of attempts to create a temporary file, as other processes may remove it.
 const ATTEMPTS: usize = 16;
-/// The links that are followed one after the other, as Linux does.
+/// The most symbolic links in a chain, as on Linux.
 const MOST_LINKS: usize = 40;
 
 /// Writes a file atomically: it has its old content until all of the new one is on the disk.
 ///
-/// A file that is there keeps its permissions and, where the system allows it, its owner; one that
-/// may not be written is not replaced. Symbolic links are followed, also to a file that does not
-/// exist yet. Devices, pipes and open descriptors such as `/dev/stdout` are written directly.
+/// An existing file keeps its permissions and, if the system allows it, its owner; a read-only file is not
+/// replaced. Symbolic links are followed, including links to missing files. Devices, pipes and open descriptors
+/// such as `/dev/stdout` are written directly.
 ///
 /// The content is first written to a temporary file in the same folder, `.bptt-….part` with 16
 /// random hexadecimal digits. Such files of processes that were killed are removed by the next write.
@@ -56,18 +56,18 @@ pub fn write_whole(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     written.map_err(|error| not_written(path, &error))
 }
 
-/// Checks that [`write_whole`] can begin to write a file, before work whose result it will hold.
+/// Checks that [`write_whole`] can create the file, before a computation whose result it would store.
 ///
 /// ```
 /// assert!(bptt::data::can_write_whole("no/such/folder/page.html").is_err());
 /// ```
 ///
 /// # Errors
-/// When it cannot.
+/// When the file cannot be written.
 pub fn can_write_whole(path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     match Target::of(path)? {
-        // Opening a pipe to try it would end the reading at its other end.
+        // Opening a pipe as a test would end the input of its reader.
         Target::Output | Target::Stream(_) => Ok(()),
         Target::File { place, there } => may_replace(&place, there.as_ref())
             .and_then(|()| Part::create(&place, there.as_ref()).map(drop))
@@ -79,7 +79,7 @@ pub fn can_write_whole(path: impl AsRef<Path>) -> Result<()> {
 enum Target {
     /// The standard output of this process, by a name such as `/dev/stdout`.
     Output,
-    /// A device, a pipe or a descriptor: renaming a file to its name would take its place.
+    /// A device, a pipe or a descriptor, which a rename would replace.
     Stream(PathBuf),
     /// A file: its path and, if it exists, its metadata.
     File {
@@ -122,8 +122,8 @@ impl Target {
     }
 }
 
-/// A descriptor of a process, which Linux shows as a link in `/proc`: it may lead to a file that the
-/// caller of this program appends to, and that must not be replaced.
+/// The target, if `place` is a descriptor of a process, a link in `/proc` on Linux. It may lead to a file to
+/// which the caller appends, which must not be replaced.
 fn descriptor(place: &Path) -> Option<Target> {
     let folder = place.parent()?;
     if !(cfg!(target_os = "linux") && folder.ends_with("fd")) {
@@ -140,13 +140,13 @@ fn descriptor(place: &Path) -> Option<Target> {
     })
 }
 
-/// A stream is appended to, in case it leads to a file.
+/// Opens a stream for appending if possible, as it may lead to a file.
 fn open_stream(place: &Path) -> io::Result<File> {
     let open = |append| File::options().write(true).append(append).open(place);
     open(true).or_else(|_| open(false))
 }
 
-/// Refuses to replace a file that may not be written: a rename would only need the folder.
+/// Refuses to replace a read-only file: a rename requires write permission for the folder only.
 fn may_replace(place: &Path, there: Option<&fs::Metadata>) -> io::Result<()> {
     match there {
         Some(_) => File::options().write(true).open(place).map(drop),
@@ -166,7 +166,7 @@ fn replace(place: &Path, there: Option<&fs::Metadata>, bytes: &[u8]) -> io::Resu
         }
         part.file.sync_all()?;
         match part.rename(place) {
-            // Where locks do not reach, as between hosts, another process may have removed it.
+            // Locks may not work across hosts, so another process may have removed the file.
             Err(error) if error.kind() == ErrorKind::NotFound && attempts < ATTEMPTS => {}
             renamed => {
                 renamed?;
@@ -179,7 +179,7 @@ fn replace(place: &Path, there: Option<&fs::Metadata>, bytes: &[u8]) -> io::Resu
     sync(folder)
 }
 
-/// The permissions of the old file, for the new one; its owner too, if the system allows it.
+/// The permissions for the new file: those of the old file, whose owner is kept if the system allows it.
 #[cfg(unix)]
 fn kept(file: &File, there: &fs::Metadata) -> Permissions {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
@@ -189,7 +189,7 @@ fn kept(file: &File, there: &fs::Metadata) -> Permissions {
     if has(file.metadata()) || fchown(file, Some(wanted.0), Some(wanted.1)).is_ok() {
         return there.permissions();
     }
-    // Nobody gets the rights of another owner.
+    // If the owner changes, drop the setuid and setgid bits.
     Permissions::from_mode(mode & 0o1777)
 }
 
@@ -198,15 +198,14 @@ fn kept(_: &File, there: &fs::Metadata) -> Permissions {
     there.permissions()
 }
 
-/// A temporary file, locked by its writer and removed unless it is renamed.
+/// A temporary file, locked by its writer, and removed on drop unless renamed.
 struct Part {
     path: PathBuf,
     file: File,
 }
 
 impl Part {
-    /// A new one beside `place`. Until the content is complete, nobody can read more of it than of
-    /// the file that is there.
+    /// Creates a file beside `place`. Until it is renamed, it is not readable by more users than the old file.
     fn create(place: &Path, there: Option<&fs::Metadata>) -> io::Result<Self> {
         let folder = folder_of(place);
         let mut last = io::Error::from(ErrorKind::AlreadyExists);
@@ -228,7 +227,7 @@ impl Part {
                 }
                 Err(error) => return Err(error),
             };
-            // Another process that sweeps may be faster than the lock; then this file is lost.
+            // A concurrent sweep may remove the file before it is locked; then try again.
             let locked = !matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock));
             let part = Self { path, file };
             if locked && fs::symlink_metadata(&part.path).is_ok() {
@@ -249,13 +248,13 @@ impl Part {
 impl Drop for Part {
     fn drop(&mut self) {
         if self.path != Path::new("") {
-            // A file that cannot be removed is found by the next write.
+            // If removal fails, the next write removes it.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// A number that no other thread, process or machine draws at the same time.
+/// A random number that differs between threads, processes and machines.
 fn random() -> u64 {
     RandomState::new().hash_one((std::process::id(), std::time::SystemTime::now()))
 }
@@ -267,7 +266,7 @@ fn folder_of(place: &Path) -> &Path {
     }
 }
 
-/// Removes temporary files whose writers are gone. A file that cannot be examined stays.
+/// Removes temporary files whose writers have ended. Files that cannot be examined are kept.
 fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -296,7 +295,8 @@ fn is_part(name: &str) -> bool {
     })
 }
 
-/// Makes a rename durable. Some file systems cannot sync a folder, and some folders cannot be read.
+/// Makes a rename durable. Errors of file systems that cannot sync folders, and of unreadable folders, are
+/// ignored.
 #[cfg(unix)]
 fn sync(folder: &Path) -> io::Result<()> {
     let Ok(opened) = File::open(folder) else {

@@ -1,4 +1,4 @@
-//! The recurrence a command is about: one of the library, or a file.
+//! Loads the recurrence of a command: one of the library, or a file.
 
 use std::io::Read;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::Failure;
 
 macro_rules! library {
     ($($name:literal),+ $(,)?) => {
-        /// The recurrences of the library with their texts.
+        /// The names and source texts of the library recurrences.
         pub(crate) const LIBRARY: &[(&str, &str)] =
             &[$(($name, include_str!(concat!("../../../examples/recurrences/", $name, ".rec")))),+];
     };
@@ -35,10 +35,10 @@ library!(
     "sir_epidemic",
 );
 
-/// More bytes than anyone writes.
+/// The most bytes of a file.
 const LONGEST: u64 = 1 << 24;
 
-/// The first sentence of what a text says about itself.
+/// The first sentence of the comment at the top of a source text.
 pub(crate) fn summary(source: &str) -> String {
     let comment = source.lines().map_while(|l| l.strip_prefix('#'));
     let text = comment.map(str::trim).collect::<Vec<_>>().join(" ");
@@ -46,7 +46,7 @@ pub(crate) fn summary(source: &str) -> String {
     text[..end].trim_end_matches('.').into()
 }
 
-/// Reads a recurrence; `gru` is the one of PyTorch.
+/// Loads a recurrence; `gru` is the variant of PyTorch.
 pub(crate) fn load(cell: &str) -> Result<Recurrence, Failure> {
     let name = if cell == "gru" {
         "gru_reset_after"

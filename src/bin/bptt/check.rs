@@ -1,4 +1,4 @@
-//! `bptt check`: the certificate of a recurrence, on given or on random data.
+//! `bptt check`: certifies a recurrence on given or random data.
 
 use bptt::check::{Check, Verdict, random_data};
 use bptt::{Batch, Certificate, Error, Params, Recurrence};
@@ -9,11 +9,12 @@ use crate::progress::Gauge;
 use crate::report::{Report, bad, good};
 use crate::{Done, Failure, cell, input};
 
-/// Sizes of random data, one after the other for the sizes of a recurrence; they differ, so that
-/// what must not be mixed up is not.
+/// The sizes of random data, assigned in turn to the named sizes; they differ, so that a mix-up of sizes is
+/// detected.
 const SIZES: [usize; 6] = [3, 2, 4, 5, 6, 7];
 const LENGTHS: [usize; 2] = [5, 3];
-/// How often data is drawn anew when a recurrence has no value on it, such as `ln` of −1.
+/// The most draws of random data for one trial; data is redrawn if the recurrence is not finite on it, such as
+/// `ln` of −1, or the certificate is incomplete.
 const DRAWS: u64 = 8;
 
 pub(crate) fn run(args: &args::Check, report: &mut Report) -> Result<Done, Failure> {
@@ -45,7 +46,7 @@ pub(crate) fn run(args: &args::Check, report: &mut Report) -> Result<Done, Failu
     Ok(done)
 }
 
-/// The certificate, with its last word in colour.
+/// The text of the certificate, with the verdict in colour.
 fn coloured(certificate: &Certificate) -> String {
     let (word, style): (_, fn(&str) -> String) = match certificate.verdict() {
         Verdict::Certified => ("unresolved: certified", good),
@@ -94,7 +95,7 @@ fn trial(certificate: &Certificate) -> serde_json::Value {
     })
 }
 
-/// A recurrence and as much data as was given.
+/// A recurrence and the data given for it.
 struct Subject {
     recurrence: Recurrence,
     params: Option<Params<f64>>,
@@ -149,11 +150,11 @@ impl Subject {
                 random_data(&self.recurrence, &sizes, &LENGTHS, seed.wrapping_add(draw))?;
             let mut params = self.params.clone().unwrap_or(params);
             let given = self.batch.clone().unwrap_or(batch);
-            // The number of classes, say, is in no array.
+            // Some sizes, such as a number of classes, are in no array.
             let mut batch = sizes
                 .iter()
                 .fold(given, |b, (dim, size)| b.size(dim, *size));
-            // Variances and the like have to be positive; every second draw has nothing else.
+            // Some data must be positive, such as variances; every second draw is all positive.
             if draw % 2 == 1 {
                 self.make_positive(&mut params, &mut batch);
             }

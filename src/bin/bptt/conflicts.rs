@@ -1,5 +1,4 @@
-//! Options that would have no effect, and lists with the same name twice: refused, since silence
-//! would let a mistake pass.
+//! Refuses options without effect, and lists that contain a name twice: ignoring them would hide an error.
 
 use bptt::{Initial, Recurrence, Role};
 use clap::ArgMatches;
@@ -8,7 +7,7 @@ use clap::parser::ValueSource;
 use crate::args::{Command, Fit, Optimizer, Picture, Size};
 use crate::cell;
 
-/// The first conflict of a command line, as a message.
+/// The message for the first conflict of a command line.
 pub(crate) fn find(command: &Command, matches: &ArgMatches) -> Option<String> {
     let given = |option: &str| matches.value_source(option) == Some(ValueSource::CommandLine);
     let dims: &[Size] = match command {
@@ -72,7 +71,7 @@ fn fit(args: &Fit, without_effect: &dyn Fn(&str, &str) -> Option<String>) -> Opt
     })
 }
 
-/// A seed is refused where nothing is drawn at random.
+/// Refuses `--seed` if nothing is drawn at random.
 fn seed(cell: &str, params: bool, given: bool) -> Option<String> {
     if !given {
         return None;
@@ -82,7 +81,7 @@ fn seed(cell: &str, params: bool, given: bool) -> Option<String> {
             "--seed has no effect with --params: nothing is drawn at random; leave it out".into(),
         );
     }
-    // A recurrence that cannot be read is reported by the command itself.
+    // The command itself reports a recurrence that cannot be loaded.
     let recurrence = cell::load(cell).ok()?;
     (!starts_at_random(&recurrence)).then(|| {
         format!(

@@ -1,4 +1,4 @@
-//! `bptt convert`: parameters in another format or layout.
+//! `bptt convert`: converts parameters to another format or layout.
 
 use bptt::Scalar;
 use bptt::data::{Arrays, Element};

@@ -8,10 +8,10 @@ use crate::args::Derive;
 use crate::report::Report;
 use crate::{Failure, cell, input, progress};
 
-/// On how many random runs each line is checked.
+/// The number of random runs on which each line is checked.
 const RUNS: u64 = 4;
 
-/// In an LSTM `o` is the output gate on paper; the readout is then called z.
+/// In an LSTM, `o` denotes the output gate on paper, so the readout is called z.
 const GATES: &[(&str, &str)] = &[
     ("og", "o"),
     ("a_og", "a_o"),
@@ -20,8 +20,8 @@ const GATES: &[(&str, &str)] = &[
     ("b_q", "b_z"),
 ];
 
-/// Derives, checks every line, measures on the data where there are any, and writes the document. A
-/// line that does not hold is an error, after everything has been written.
+/// Derives, checks every line, adds measurements if there is data, and writes the document. A line that fails
+/// its check is an error, after the document is written.
 pub(crate) fn run(args: &Derive, report: &mut Report) -> Result<(), Failure> {
     args.out
         .as_deref()
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Derive, report: &mut Report) -> Result<(), Failure> {
     }
 }
 
-/// The derivation, with the numbers of a run.
+/// The derivation, with measurements on the given data.
 fn measured(
     args: &Derive,
     data: &Path,

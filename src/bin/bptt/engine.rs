@@ -1,8 +1,8 @@
-//! How recurrences are run: the one place that chooses an engine.
+//! Runs recurrences; the only module that chooses an engine.
 
 use bptt::{Batch, Error, Outputs, Params, Program as Compiled, Real, Recurrence, Workspace};
 
-/// A recurrence that is compiled for the sizes of the first data it is run on.
+/// A recurrence, compiled at its first run for the sizes of that data.
 #[derive(Debug)]
 pub(crate) struct Program<'r, F: Real> {
     recurrence: &'r Recurrence,
@@ -22,7 +22,7 @@ impl<'r, F: Real> Program<'r, F> {
         self.recurrence
     }
 
-    /// The outputs; a value that is not finite is an error that says where it arose.
+    /// Runs the recurrence; if a value is not finite, the error says where it arose.
     pub(crate) fn run(
         &mut self,
         params: &Params<F>,
@@ -40,7 +40,7 @@ impl<'r, F: Real> Program<'r, F> {
         }
     }
 
-    /// The outputs, without a search for the place where a value is not finite.
+    /// Runs the recurrence, without a search for the origin of a value that is not finite.
     pub(crate) fn attempt(
         &mut self,
         params: &Params<F>,

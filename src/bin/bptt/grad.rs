@@ -1,4 +1,4 @@
-//! `bptt grad` and `bptt run`: numbers in, numbers out.
+//! `bptt grad` and `bptt run`: derivatives and outputs on given data.
 
 use std::path::Path;
 
@@ -78,7 +78,7 @@ fn evaluate_in<F: Real + Element>(
     report.field("dtype", || json!(dtype));
     report.field("steps", || json!(steps));
     report.field("samples", || json!(samples));
-    // Where the numbers are in a file, they need not be in the text as well.
+    // Results written to a file are not repeated in the JSON object.
     if out.is_none() {
         report.field(what, || values(&found).into());
     }

@@ -1,4 +1,4 @@
-//! Data and parameters of a command, read and matched with its recurrence.
+//! Reads the data and parameters of a command for its recurrence.
 
 use std::path::Path;
 
@@ -10,12 +10,12 @@ use crate::args::Size;
 use crate::report::Report;
 use crate::{Failure, cell};
 
-/// The array that says where sequences begin anew.
+/// The array that marks the starts of sequences.
 const RESET: &str = "reset";
-/// The array that says how long each sequence is.
+/// The array with the length of each sequence.
 const LENGTHS: &str = "lengths";
 
-/// A recurrence and its inputs. With an array `reset`, a new sequence begins where it is 1.
+/// A recurrence and its inputs. If there is an array `reset`, a new sequence starts where it is 1.
 pub(crate) fn recurrence_and_batch<F: Scalar>(
     name: &str,
     data: &Path,
@@ -31,7 +31,7 @@ pub(crate) fn recurrence_and_batch<F: Scalar>(
     Ok((recurrence, batch))
 }
 
-/// A recurrence and the first sequence of its inputs, which ends where the next one begins.
+/// A recurrence and the first sequence of its inputs, up to the start of the second.
 pub(crate) fn first_sequence(
     name: &str,
     data: &Path,
@@ -60,7 +60,7 @@ pub(crate) fn first_sequence(
     Ok((recurrence, first))
 }
 
-/// The array that says where sequences begin anew, unless the recurrence has such an input itself.
+/// The array `reset`, unless the recurrence has an input of that name.
 fn resets<'a>(
     recurrence: &Recurrence,
     arrays: &'a Arrays,
@@ -100,7 +100,7 @@ fn matched<F: Scalar>(
     Ok(with_sizes(batch, dims))
 }
 
-/// Anything but 0 and 1 in the array `reset` is a mistake, and would silently count as 1.
+/// Refuses entries of `reset` other than 0 and 1, which would be treated as 1.
 fn truth(resets: &Array) -> Result<(), String> {
     let numbers = resets.real::<f64>();
     let wrong = numbers
@@ -121,7 +121,7 @@ pub(crate) fn with_sizes<F: Scalar>(batch: Batch<F>, dims: &[Size]) -> Batch<F> 
         .fold(batch, |batch, s| batch.size(&s.name, s.size))
 }
 
-/// Says which arrays of a file are not used: a misspelt name would be among them.
+/// Notes the arrays of a file that are not used, one of which may be a misspelt input.
 fn note_unused(recurrence: &Recurrence, arrays: &Arrays, file: &Path, report: &Report) {
     let used =
         |name: &str| [LENGTHS, RESET].contains(&name) || recurrence.inputs().any(|i| i == name);
@@ -135,7 +135,7 @@ fn note_unused(recurrence: &Recurrence, arrays: &Arrays, file: &Path, report: &R
     }
 }
 
-/// Parameters in either layout; without a file, as they start before a fit.
+/// The parameters in `file`, in either layout; without a file, the initial parameters.
 pub(crate) fn params<F: Scalar>(
     recurrence: &Recurrence,
     file: Option<&Path>,
@@ -151,7 +151,7 @@ pub(crate) fn params<F: Scalar>(
     }
 }
 
-/// Parameters in either layout.
+/// Reads parameters in either layout.
 pub(crate) fn read_params<F: Scalar>(
     recurrence: &Recurrence,
     file: &Path,

@@ -1,4 +1,4 @@
-//! Ctrl-C during long work: the first asks for an end at the next good moment, the second ends at once.
+//! Handles Ctrl-C: the first requests a stop at the next safe point, the second exits at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-/// Listens for Ctrl-C, and for the signal by which a system ends a process.
+/// Handlers of SIGINT and SIGTERM.
 #[derive(Debug)]
 pub(crate) struct Interrupt {
     asked: Arc<AtomicBool>,
@@ -14,12 +14,12 @@ pub(crate) struct Interrupt {
 }
 
 impl Interrupt {
-    /// From here on, the first signal is only remembered.
+    /// Installs the handlers: from now on, the first signal only sets a flag.
     pub(crate) fn listen() -> Self {
         let (asked, signal) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
         for (number, value) in [(SIGINT, 2), (SIGTERM, 15)] {
-            // In this order: a signal ends the process if another one came before. If the system
-            // refuses, a signal ends the process as it did.
+            // The order matters: the first handler exits if an earlier signal has set the flag. If the system
+            // refuses a handler, the signal ends the process as before.
             let _ = flag::register_conditional_shutdown(number, 128 + value, Arc::clone(&asked))
                 .and_then(|_| flag::register(number, Arc::clone(&asked)))
                 .and_then(|_| {
@@ -33,7 +33,7 @@ impl Interrupt {
         Self { asked, signal }
     }
 
-    /// The exit code of the signal that was sent, by the convention of shells.
+    /// The exit code for the received signal, 128 plus its number.
     pub(crate) fn code(&self) -> Option<u8> {
         let signal = self.signal.load(Ordering::SeqCst);
         u8::try_from(signal)
@@ -42,7 +42,7 @@ impl Interrupt {
             .map(|s| 128 + s)
     }
 
-    /// From here on, every signal ends the process at once.
+    /// From now on, every signal exits at once.
     pub(crate) fn ignore_no_more(&self) {
         self.asked.store(true, Ordering::SeqCst);
     }

@@ -1,4 +1,4 @@
-//! The command line. Without arguments it shows what the library does, on real data.
+//! The command line. Without arguments it runs the demonstration.
 
 mod args;
 mod cell;
@@ -26,10 +26,10 @@ use clap::{CommandFactory, FromArgMatches};
 use args::{Cli, Command};
 use report::Report;
 
-/// What the command line prints errors as; every kind of them is only ever printed.
+/// An error of the command line; errors of all types are only printed.
 type Failure = Box<dyn std::error::Error>;
 
-/// What came of a command that could be carried out.
+/// The result of a command that ran to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Done {
     Well,
@@ -40,7 +40,7 @@ enum Done {
     NoErrors,
 }
 
-/// The end of a command with an exit code of its own.
+/// An error with an exit code of its own.
 #[derive(Debug)]
 struct Ending {
     code: u8,
@@ -74,10 +74,10 @@ fn main() -> ExitCode {
         Ok((Done::NotFitted, ())) => ExitCode::from(4),
         Ok((Done::NoErrors, ())) => ExitCode::from(5),
         Err(error) => {
-            // Diagnostics of the language begin with `error:` themselves.
+            // Diagnostics of the language begin with `error:`.
             let text = told(error.as_ref());
             let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
-            // Nothing is left to be done when even this cannot be written.
+            // An error in writing the error message is ignored.
             let _ = writeln!(anstream::stderr(), "{}: {text}", report::error_mark());
             ExitCode::from(
                 error
@@ -88,7 +88,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Sets the limit of memory, from the option or the environment.
+/// Sets the memory limit, from the option or the environment.
 fn limit_memory(given: Option<usize>) -> Result<(), Failure> {
     let limit = match (given, std::env::var("BPTT_MEMORY")) {
         (None, Ok(text)) => Some(args::bytes(&text).map_err(|e| format!("BPTT_MEMORY: {e}"))?),
@@ -98,7 +98,7 @@ fn limit_memory(given: Option<usize>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The command line; one that is wrong ends the program with exit code 2.
+/// Parses the command line; an error exits with code 2.
 fn parsed() -> Cli {
     let mut command = Cli::command();
     let matches = command.get_matches_mut();
@@ -132,7 +132,7 @@ fn run(command: Option<Command>, report: &mut Report) -> Result<Done, Failure> {
     Ok(Done::Well)
 }
 
-/// An error in the words of the command line.
+/// The text of an error, in terms of the command line.
 fn told(error: &(dyn std::error::Error + 'static)) -> String {
     const BY_NAME: &str = "Batch::size";
     match error.downcast_ref() {
@@ -152,7 +152,7 @@ fn told(error: &(dyn std::error::Error + 'static)) -> String {
         Some(bptt::Error::NoLoss { recurrence }) => format!(
             "recurrence `{recurrence}` has no loss: add a line to its text, `loss …` or `final loss …`"
         ),
-        // Diagnostics are cut and cleaned already.
+        // Diagnostics are already shortened and cleaned.
         _ if error.is::<bptt::Diagnostics>() => error.to_string(),
         _ => bptt::printable(&error.to_string()).into_owned(),
     }

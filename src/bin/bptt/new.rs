@@ -1,4 +1,4 @@
-//! `bptt new`: a commented file to start from.
+//! `bptt new`: creates a commented template.
 
 use crate::Failure;
 use crate::args::New;

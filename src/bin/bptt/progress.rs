@@ -1,5 +1,5 @@
-//! What is shown while something takes longer than a second: on the standard error, where that is a
-//! terminal, and nothing of it stays.
+//! Progress of work that takes longer than a second, shown on the standard error if it is a terminal, and
+//! cleared afterwards.
 
 use std::io::{IsTerminal, stderr};
 use std::sync::OnceLock;
@@ -9,15 +9,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::report::Report;
 
-/// So long, nobody wonders.
+/// The interval between updates; work shorter than this shows no progress.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A bar for work in steps.
+/// A progress bar for work in steps.
 pub(crate) fn bar(report: &Report, steps: usize) -> ProgressBar {
     shown(report, steps, "  {wide_bar} {pos}/{len}  {msg}  {eta} left")
 }
 
-/// A sign that there is work under way.
+/// A spinner for work of unknown length.
 pub(crate) fn busy(report: &Report, what: &'static str) -> ProgressBar {
     shown(report, 0, "  {spinner} {msg}  {elapsed}").with_message(what)
 }
@@ -34,21 +34,21 @@ fn shown(report: &Report, steps: usize, template: &str) -> ProgressBar {
     bar
 }
 
-/// A gauge for work that reports the part that is done. Nothing shows unless the work will take longer
-/// than [`LONG`]; then a terminal gets a bar, anything else a line with the estimate.
+/// A gauge for work that reports its completed part. Nothing is shown if the estimated time is at most
+/// [`LONG`]; else a bar on a terminal, or one line with the estimate elsewhere.
 pub(crate) struct Gauge<'r> {
     report: &'r Report,
     what: &'static str,
     began: Instant,
-    /// Set when the work is announced; the bar is for a terminal only.
+    /// Set when the work is announced; `Some` bar on a terminal only.
     bar: OnceLock<Option<ProgressBar>>,
 }
 
-/// Work that takes longer is announced.
+/// The estimated time above which work is announced.
 const LONG: Duration = Duration::from_secs(2);
-/// An estimate needs some work to go by.
+/// The time before the first estimate.
 const FIRST_LOOK: Duration = Duration::from_millis(300);
-/// The marks on the bar.
+/// The resolution of the bar.
 const MARKS: u16 = 1000;
 
 impl<'r> Gauge<'r> {
@@ -61,7 +61,7 @@ impl<'r> Gauge<'r> {
         }
     }
 
-    /// This part of the work is done, from 0 to 1.
+    /// Sets the completed part of the work, from 0 to 1.
     pub(crate) fn set(&self, part: f64) {
         let elapsed = self.began.elapsed();
         if self.bar.get().is_none() && elapsed >= FIRST_LOOK && part > 0.0 {
@@ -95,7 +95,7 @@ impl<'r> Gauge<'r> {
         }
     }
 
-    /// The work is done, or has failed.
+    /// Clears the bar when the work has ended.
     pub(crate) fn clear(&self) {
         if let Some(Some(bar)) = self.bar.get() {
             bar.finish_and_clear();
@@ -103,7 +103,7 @@ impl<'r> Gauge<'r> {
     }
 }
 
-/// A time in seconds, minutes or hours, to one or two digits.
+/// A time in seconds, minutes or hours, as a whole number.
 fn rounded(seconds: f64) -> String {
     match seconds {
         s if s < 90.0 => format!("{s:.0} seconds"),

@@ -1,4 +1,4 @@
-//! What a command says: text for people, or one JSON object for programs.
+//! Output of a command: text, or one JSON object.
 
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
@@ -14,7 +14,7 @@ const NOTE: Style = AnsiColor::Yellow.on_default().bold();
 const HEAD: Style = Style::new().bold();
 const FAINT: Style = Style::new().dimmed();
 
-/// Where a command reports, and how.
+/// The mode of output, and the JSON object written so far.
 #[derive(Debug)]
 pub(crate) struct Report {
     json: Option<Map<String, Value>>,
@@ -29,19 +29,19 @@ impl Report {
         }
     }
 
-    /// Whether text is wanted.
+    /// Returns true if the output is text and not quiet.
     pub(crate) const fn is_text(&self) -> bool {
         self.json.is_none() && !self.quiet
     }
 
-    /// The standard output, which drops colours where they are not wanted.
+    /// The standard output, without colours if they are not wanted.
     #[expect(clippy::unused_self, reason = "whoever reports has the terminal")]
     pub(crate) fn terminal(&self) -> impl Write {
         Unread(anstream::stdout().lock())
     }
 
-    /// Text that is the whole point, such as a recurrence. In the JSON object it is `text`; a
-    /// document that is JSON itself is put there as it is.
+    /// Writes the main text of a command, such as a recurrence. In the JSON object it is the field `text`; a
+    /// text that is valid JSON is inserted as JSON.
     pub(crate) fn print(&mut self, text: &str) -> io::Result<()> {
         if let Some(object) = &mut self.json {
             let value = serde_json::from_str(text).unwrap_or_else(|_| json!(text));
@@ -52,7 +52,7 @@ impl Report {
         Ok(())
     }
 
-    /// A line of text.
+    /// Writes a line of text.
     pub(crate) fn line(&self, text: impl AsRef<str>) -> io::Result<()> {
         if self.is_text() {
             writeln!(self.terminal(), "{}", text.as_ref())?;
@@ -64,10 +64,10 @@ impl Report {
         self.line(format!("{HEAD}{text}{HEAD:#}  {FAINT}{more}{FAINT:#}"))
     }
 
-    /// A remark, next to what is reported.
+    /// Writes a note to the standard error.
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet {
-            // A remark that cannot be written is not missed.
+            // An error in writing a note is ignored.
             let _ = writeln!(
                 anstream::stderr(),
                 "bptt: {NOTE}note{NOTE:#}: {}",
@@ -76,21 +76,21 @@ impl Report {
         }
     }
 
-    /// An error that does not end the command.
+    /// Reports an error that does not end the command.
     #[expect(clippy::unused_self, reason = "whoever reports has the terminal")]
     pub(crate) fn problem(&self, text: &str) {
-        // The exit code says so too.
+        // An error in writing is ignored; the exit code reports the error too.
         let _ = writeln!(anstream::stderr(), "{}: {text}", error_mark());
     }
 
-    /// A field of the JSON object.
+    /// Adds a field to the JSON object.
     pub(crate) fn field(&mut self, name: &str, value: impl FnOnce() -> Value) {
         if let Some(object) = &mut self.json {
             object.insert(name.into(), value());
         }
     }
 
-    /// Says that a file was written.
+    /// Reports that a file was written.
     pub(crate) fn wrote(&mut self, path: &Path) -> io::Result<()> {
         self.field("out", || json!(path.display().to_string()));
         let shown = path.display().to_string();
@@ -100,7 +100,7 @@ impl Report {
         ))
     }
 
-    /// Ends the report.
+    /// Writes the JSON object, if any, and flushes.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         if let Some(object) = self.json.take()
             && !object.is_empty()
@@ -111,8 +111,8 @@ impl Report {
     }
 }
 
-/// Output that may lose its reader, as in `bptt … | head`. The rest of the output is then dropped;
-/// the command goes on, and its exit code says how it ended.
+/// Output whose reader may close the pipe, as in `bptt … | head`. Further output is dropped; the command
+/// continues, and its exit code is unaffected.
 struct Unread<W>(W);
 
 impl<W: Write> Write for Unread<W> {
@@ -125,7 +125,7 @@ impl<W: Write> Write for Unread<W> {
     }
 }
 
-/// The result of a write, with a closed pipe taken for success.
+/// The result of a write; a closed pipe counts as success.
 fn unless_closed<T>(written: io::Result<T>, dropped: T) -> io::Result<T> {
     match written {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(dropped),
@@ -133,7 +133,7 @@ fn unless_closed<T>(written: io::Result<T>, dropped: T) -> io::Result<T> {
     }
 }
 
-/// How an error begins.
+/// The prefix of error messages.
 pub(crate) fn error_mark() -> String {
     format!("bptt: {ERROR}error{ERROR:#}")
 }
@@ -146,7 +146,7 @@ pub(crate) fn bad(text: &str) -> String {
     format!("{ERROR}{text}{ERROR:#}")
 }
 
-/// Columns as wide as they need to be; the first is to the left, the others are to the right.
+/// A table with columns as wide as needed; the first is aligned left, the others right.
 pub(crate) fn table(report: &Report, rows: &[Vec<String>]) -> io::Result<()> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let wide = |c: usize| {
@@ -162,7 +162,7 @@ pub(crate) fn table(report: &Report, rows: &[Vec<String>]) -> io::Result<()> {
             .zip(&widths)
             .enumerate()
             .map(|(c, (text, width))| match c {
-                // A width in a format has an upper limit.
+                // The width in a format string is limited.
                 0 => format!(
                     "{text}{}",
                     " ".repeat(width.saturating_sub(text.chars().count()))
@@ -182,7 +182,7 @@ pub(crate) fn table(report: &Report, rows: &[Vec<String>]) -> io::Result<()> {
     Ok(())
 }
 
-/// One line for each array: its name, shape and size, or its value when it is a number.
+/// One line for each array: name, shape, norm, and entry of largest magnitude.
 pub(crate) fn arrays<'a, F: Scalar>(
     report: &Report,
     named: impl Iterator<Item = (&'a str, &'a ArrayD<F>)>,
@@ -210,7 +210,7 @@ pub(crate) fn arrays<'a, F: Scalar>(
     table(report, &rows)
 }
 
-/// One line for each number of the parameters, with its standard error.
+/// One line for each entry of the parameters, with its standard error.
 pub(crate) fn estimates(
     report: &Report,
     params: &Params<f64>,
@@ -233,7 +233,7 @@ pub(crate) fn estimates(
     table(report, &rows)
 }
 
-/// A symmetric matrix, with the names of its rows and columns.
+/// A symmetric matrix with the names of its rows and columns.
 pub(crate) fn matrix(report: &Report, names: &[String], matrix: &Array2<f64>) -> io::Result<()> {
     let head = std::iter::once("covariance".to_owned()).chain(names.iter().cloned());
     let mut rows = vec![head.collect::<Vec<_>>()];
@@ -250,7 +250,7 @@ pub(crate) fn there(count: usize, thing: &str) -> String {
     format!("{verb} {}", bptt::counted(count, thing))
 }
 
-/// Seven significant digits, without an exponent where that is short.
+/// Seven significant digits, with an exponent if the number is very large or small.
 pub(crate) fn digits(x: f64) -> String {
     let size = x.abs().log10().floor();
     if (-6.0..7.0).contains(&size) {
@@ -264,7 +264,7 @@ pub(crate) fn digits(x: f64) -> String {
     }
 }
 
-/// Numbers in lists as deep as the array has axes.
+/// Nested lists, one level per axis.
 pub(crate) fn nested<F: Scalar>(array: ArrayViewD<'_, F>) -> Value {
     match array.ndim() {
         0 => array

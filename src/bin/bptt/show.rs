@@ -28,7 +28,7 @@ pub(crate) fn run(args: &Show, report: &mut Report) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The plan of the gradient, or of the recurrence itself when it has no loss.
+/// The execution plan of the gradient, or of the recurrence if it has no loss.
 fn stages(recurrence: &Recurrence, given: &[Size]) -> Result<String, Failure> {
     const USUAL: usize = 32;
     let has_loss = recurrence.outputs().any(|o| o == "loss");

@@ -1,4 +1,4 @@
-//! The demonstration: two networks, one gradient each, and what it is good for.
+//! The demonstration: two networks, their gradients, and a fit.
 
 mod network;
 mod report;
@@ -27,10 +27,10 @@ pub(crate) fn run(to: &mut Report) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The results by name, for programs.
+/// The results by name, for the JSON output.
 type Results = Vec<(&'static str, Value)>;
 
-/// Tells the demonstration, and returns its results.
+/// Writes the demonstration, and returns its results.
 fn tell(out: &mut dyn Write) -> Result<Results, Failure> {
     let sunspots = Sunspots::read()?;
     let batch = sunspots.batch(LAST_TRAINING_YEAR)?;
@@ -132,7 +132,7 @@ fn definition(out: &mut dyn Write, network: &Network) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Certifies the gradient of a network on the training years, in the parameters it starts with.
+/// Certifies the gradient of a network on the training years, at its initial parameters.
 fn certify(
     out: &mut dyn Write,
     recurrence: &Recurrence,
@@ -185,7 +185,7 @@ fn fit(
             Ok(MEAN + SCALE * output.ok_or("there is no forecast")?)
         })?;
         errors.push((network.name, error));
-        // What is not certified has been an error before.
+        // A gradient that is not certified has ended the demonstration earlier.
         fitted.push(json!({
             "name": network.name,
             "certified": true,

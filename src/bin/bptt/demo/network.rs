@@ -9,27 +9,27 @@ use crate::Failure;
 
 /// The size of the state.
 pub(crate) const HIDDEN: usize = 8;
-/// The steps of the fit, its step size, and the norm at which a gradient is clipped: round
+/// The number of steps of the fit, its learning rate, and the clipping threshold of the gradient: round
 /// numbers, not tuned.
 pub(crate) const STEPS: usize = 250;
 pub(crate) const RATE: f64 = 0.01;
 pub(crate) const THRESHOLD: f64 = 1.0;
 
-/// Where the loss is taken.
+/// The steps at which the loss is taken.
 #[derive(Clone, Copy, Debug)]
 enum Loss {
     EveryForecast,
     LastForecast,
 }
 
-/// A network: its name in the text, its equations, and the same with another loss.
+/// A network: its name in the text, its equations, and two recurrences with different losses.
 #[derive(Debug)]
 pub(crate) struct Network {
     pub(crate) name: &'static str,
     pub(crate) equations: &'static [&'static str],
-    /// The loss is the mean over the steps.
+    /// The recurrence with the mean loss over all steps.
     pub(crate) every: Recurrence,
-    /// The loss is that of the last forecast.
+    /// The recurrence with the loss of the last forecast.
     pub(crate) last: Recurrence,
     pub(crate) params: Params<f64>,
 }
@@ -73,7 +73,7 @@ impl Network {
 
     /// Fits the parameters and returns the loss before and after.
     pub(crate) fn fit(&mut self, batch: &Batch<f64>) -> Result<(f64, f64), Failure> {
-        // The gradient is derived and compiled once and run at every step.
+        // The gradient is derived and compiled once, and run at each step of the fit.
         let gradient = self.every.gradient(Wrt::Parameters)?;
         let gradient = gradient.compile_for(&self.params, batch)?;
         let mut workspace = gradient.workspace();
@@ -89,15 +89,15 @@ impl Network {
         Ok((before.unwrap_or(after), after))
     }
 
-    /// `o_t` for every step.
+    /// The output `o_t` of each step.
     pub(crate) fn outputs(&self, batch: &Batch<f64>) -> Result<Vec<f64>, Failure> {
         let found = self.every.evaluate(&self.params, batch)?;
         let outputs = found.get("o").ok_or("the network has no output `o`")?;
         Ok(outputs.iter().copied().collect())
     }
 
-    /// The norm of the derivative of the last forecast's loss with respect to `h_{T-k}`, for
-    /// k = 0, 1, … as far back as there are steps.
+    /// The norm of the derivative of the last forecast's loss with respect to `h_{T-k}`,
+    /// for k = 0, 1, …, T − 1.
     pub(crate) fn reach(&self, batch: &Batch<f64>) -> Result<Vec<f64>, Failure> {
         let found = self.last.gradient(&["h"])?.evaluate(&self.params, batch)?;
         let per_step = found.get("h").ok_or("the network has no state `h`")?;
@@ -124,7 +124,7 @@ fn define(name: &str, cell: &Cell, loss: Loss) -> Result<Recurrence, Failure> {
     })?)
 }
 
-/// Weights uniform within 1/√H of zero, biases zero except that of the forget gate, which is 1.
+/// Weights uniform in ±1/√H; biases zero, except 1 for the forget gate.
 fn initial(recurrence: &Recurrence) -> Result<Params<f64>, Failure> {
     let mut numbers = SplitMix64(2008);
     let bound = (HIDDEN as f64).sqrt().recip();

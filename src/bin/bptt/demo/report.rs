@@ -6,20 +6,20 @@ use bptt::{Outputs, Params};
 
 use super::network::norm;
 
-/// The length of one cycle of the sun, in years.
+/// The length of the sunspot cycle, in years.
 pub(crate) const CYCLE: usize = 11;
-/// How many years back the chart goes: three cycles.
+/// The number of years in the chart: three cycles.
 pub(crate) const YEARS_BACK: usize = 3 * CYCLE;
-/// The smallest part of the gradient that still has a bar.
+/// The part of the gradient at which a bar is empty.
 const FLOOR: f64 = 1e-6;
 const BAR: usize = 12;
 
-/// A heading with a line under it.
+/// An underlined heading.
 pub(crate) fn heading(out: &mut dyn Write, text: &str) -> io::Result<()> {
     writeln!(out, "\n{text}\n{}\n", "-".repeat(text.len()))
 }
 
-/// Sentences, in lines of at most 96 characters.
+/// Wraps a text in lines of at most 96 characters.
 pub(crate) fn paragraph(out: &mut dyn Write, text: &str) -> io::Result<()> {
     let mut line = String::new();
     for word in text.split_whitespace() {
@@ -35,7 +35,7 @@ pub(crate) fn paragraph(out: &mut dyn Write, text: &str) -> io::Result<()> {
     writeln!(out, "{line}")
 }
 
-/// One line for each parameter: its shape, its own norm and that of its gradient.
+/// One line for each parameter: its shape, its norm, and the norm of its gradient.
 pub(crate) fn gradients(
     out: &mut dyn Write,
     params: &Params<f64>,
@@ -60,7 +60,7 @@ pub(crate) fn gradients(
     Ok(())
 }
 
-/// How much of the gradient is left after each number of years, of one network at one time.
+/// The norm of the gradient k years back, for one network at one point of the fit.
 #[derive(Debug)]
 pub(crate) struct Reach {
     pub(crate) network: &'static str,
@@ -77,20 +77,20 @@ impl Reach {
         }
     }
 
-    /// The norm k years back, as a part of the norm at the last year.
+    /// The norm k years back, relative to the norm at the last year.
     pub(crate) fn part(&self, back: usize) -> Option<f64> {
         let last = self.norms.first().filter(|n| **n > 0.0)?;
         Some(self.norms.get(back)? / last)
     }
 
-    /// After how many years less than `part` of the gradient is left, and stays so.
+    /// The greatest number of years back at which at least `part` of the gradient is left.
     pub(crate) fn years_above(&self, part: f64) -> usize {
         let above = |k: &usize| self.part(*k).is_some_and(|p| p >= part);
         (0..self.norms.len()).rev().find(above).unwrap_or(0)
     }
 }
 
-/// The norms next to one another, each with a bar on a logarithmic scale.
+/// The norms of several columns, each with a bar on a logarithmic scale.
 pub(crate) fn chart(out: &mut dyn Write, columns: &[Reach]) -> io::Result<()> {
     let titles = columns.iter().map(|c| format!("{} {}", c.network, c.when));
     let titles: Vec<String> = titles.map(|t| format!("  {t:<21}")).collect();
@@ -107,7 +107,7 @@ pub(crate) fn chart(out: &mut dyn Write, columns: &[Reach]) -> io::Result<()> {
     Ok(())
 }
 
-/// Full at 1, empty at the floor.
+/// A bar, full for 1 and empty for `FLOOR`.
 fn bar(part: f64) -> String {
     let filled = (1..=BAR).filter(|i| {
         let fraction = (*i as f64 - 0.5) / BAR as f64;

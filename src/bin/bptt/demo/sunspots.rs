@@ -1,4 +1,4 @@
-//! The yearly sunspot numbers, and batches made of them.
+//! The yearly sunspot numbers, and batches of them.
 
 use bptt::Batch;
 use ndarray::Array3;
@@ -6,11 +6,11 @@ use ndarray::Array3;
 use crate::Failure;
 
 const CSV: &str = include_str!("../../../../data/sunspots.csv");
-/// What a sunspot number is divided by, after [`MEAN`] is taken off.
+/// The scale of the inputs: `(number − MEAN) / SCALE`.
 pub(crate) const SCALE: f64 = 50.0;
 /// A round number near the mean of the training years.
 pub(crate) const MEAN: f64 = 50.0;
-/// The last year that the fit sees.
+/// The last year used by the fit.
 pub(crate) const LAST_TRAINING_YEAR: usize = 1920;
 
 /// The sunspot number of each year.
@@ -55,8 +55,8 @@ impl Sunspots {
         number.ok_or_else(|| format!("there is no sunspot number for {year}").into())
     }
 
-    /// One sequence: the input is the scaled number of each year from the first one on, the target
-    /// that of the year after, which is `last_target` at the last step.
+    /// One sequence: the input is the scaled number of each year from the first one on, the target is that of
+    /// the next year; `last_target` is the year of the last target.
     pub(crate) fn batch(&self, last_target: usize) -> Result<Batch<f64>, Failure> {
         let years = self.first_year..last_target;
         let scaled = |year| Ok::<_, Failure>((self.number(year)? - MEAN) / SCALE);
@@ -71,7 +71,7 @@ impl Sunspots {
             .with("y", column(y)?))
     }
 
-    /// The root of the mean squared error, over the held-out years, of a forecast.
+    /// The root mean squared error of a forecast over the held-out years.
     pub(crate) fn held_out_rmse(
         &self,
         forecast: impl Fn(usize) -> Result<f64, Failure>,
