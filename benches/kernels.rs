@@ -1,7 +1,7 @@
-//! How fast the kernels are: `cargo bench --bench kernels [-- part of a name]`.
+//! Measures the speed of the kernels: `cargo bench --bench kernels [-- part of a name]`.
 //!
-//! Every figure is the best of many runs, on one thread. Products are shown with their share of the
-//! fused multiply-adds that the machine can do, measured by a loop of nothing else.
+//! Every figure is the best of many runs on one thread. Products are also shown as a share of the peak rate of
+//! fused multiply-adds, measured by a loop of nothing else.
 
 #![allow(clippy::print_stdout, reason = "it is what a benchmark is for")]
 #![allow(unsafe_code, reason = "the kernels take pointers")]
@@ -9,7 +9,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// The kernels are private to the library; they use nothing of it.
+/// The kernels are private to the library, and use no other module of it.
 #[path = "../src/exec/kernel/mod.rs"]
 mod kernel;
 
@@ -37,7 +37,7 @@ fn seconds(mut call: impl FnMut()) -> f64 {
     best.as_secs_f64() / calls as f64
 }
 
-/// A loop of independent chains of fused multiply-adds; the floating-point operations it does.
+/// A loop of independent chains of fused multiply-adds; returns the number of floating-point operations.
 struct Peak;
 
 impl Peak {
@@ -98,7 +98,7 @@ impl Bench<'_> {
             row_stride: n,
             column_stride: 1,
         };
-        // SAFETY: the source has `k` rows of `n`.
+        // SAFETY: the source has `k` rows of `n` entries.
         unsafe { panels.pack(self.isa, packed, (0, 0), src) };
         let a = vec![T::ONE; m * k];
         let mut c = vec![T::ZERO; m * n];
@@ -117,7 +117,7 @@ impl Bench<'_> {
         let bytes = (k * n * size_of::<T>()) as f64;
         self.line(
             &format!("{ty} packed {m} x {k} x {n}"),
-            // SAFETY: the operands were made of these sizes.
+            // SAFETY: the operands have these sizes.
             || unsafe { black_box(&product).run(self.isa, 0..panels.count()) },
             |time| {
                 format!(
@@ -153,13 +153,14 @@ impl Bench<'_> {
         let flops = (2 * m * rows * n) as f64;
         self.line(
             &format!("{ty} over rows {m} x {rows} x {n}"),
-            // SAFETY: the operands were made of these sizes.
+            // SAFETY: the operands have these sizes.
             || unsafe { black_box(&product).run(self.isa, &mut scratch[skip..]) },
             |time| self.share(flops / time),
         );
     }
 
-    /// A function of 4096 numbers between -4 and 4, or their magnitudes where only those have one.
+    /// An elementary function of 4096 numbers between −4 and 4, or of their magnitudes if it requires positive
+    /// arguments.
     fn function<T: Element + From<f32>>(&self, ty: &str, function: Function) {
         let domain = matches!(function, Function::Ln | Function::Ln1p);
         let number = |i: u16| f32::from(i % 4096) / 512.0 - 4.0;

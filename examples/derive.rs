@@ -9,7 +9,7 @@ fn main() -> Result<(), bptt::Error> {
     let checks = derivation.check(2)?;
     assert_eq!(checks.failed, 0, "every line holds");
     let text = derivation.render(Format::Text, Lang::En, Level::Sheet);
-    // Whoever reads it may have seen enough, as with `| head`.
+    // The reader may close the pipe early, as in `| head`.
     let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! The `lstm` eval of GradBench (of ADBench before it): `gradbench FILE objective|jacobian`
-//! prints the result as one line of JSON, then a line for each time taken, as the C++ tools of that
-//! suite do. The recurrence is a stack of LSTMs with diagonal weights, in `f64`.
+//! The `lstm` eval of GradBench (originally of ADBench): `gradbench FILE objective|jacobian` prints the result
+//! as one line of JSON, then one line for each measured time, like the C++ tools of that suite. The recurrence
+//! is a stack of LSTMs with diagonal weights, in `f64`.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -59,7 +59,7 @@ fn run(file: &str, function: &str) -> Result<Vec<String>> {
     Ok(lines)
 }
 
-/// The recurrence, its data, and what came out last.
+/// The recurrence, its data, and its workspace with the last results.
 struct Eval {
     program: Program<f64>,
     workspace: Workspace<f64>,
@@ -132,7 +132,7 @@ impl Eval {
         })
     }
 
-    /// Computes everything anew: what is timed.
+    /// Recomputes the results; this call is timed.
     fn run_once(&mut self) -> Result<()> {
         self.program
             .run(&self.params, &self.batch, &mut self.workspace)?;
@@ -164,8 +164,7 @@ fn objective(layers: usize) -> bptt::Result<Recurrence> {
     })
 }
 
-/// One layer: every weight acts on its own entry; two gates see only the layer below, two only the
-/// state.
+/// One layer with diagonal weights; two gates depend on the layer below only, two on the state only.
 fn diagonal_lstm<'d>(r: &'d Definition, below: Expr<'d>, layer: usize) -> Expr<'d> {
     let width = r.dim("B");
     let start = |name: &str| r.sample_input(&format!("{name}0_{layer}"), [width]);
@@ -201,7 +200,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
-    /// Three characters of two bits, one or two layers.
+    /// Data of four characters of two bits, for `layers` layers.
     fn input(layers: usize) -> Value {
         let rows = |rows: usize, columns: usize, phase: f64| -> Vec<Vec<f64>> {
             let entry = |i: usize| (i as f64 * 1.7 + phase).sin();
@@ -220,7 +219,7 @@ mod tests {
         eval.result().unwrap()
     }
 
-    /// The equations of the eval once more, as loops over numbers.
+    /// The objective of the eval, computed with plain loops.
     fn by_loops(input: &Value) -> f64 {
         let get = |name: &str, row: usize, j: usize| input[name][row][j].as_f64().unwrap();
         let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());

@@ -1,10 +1,10 @@
-"""The cases, and what must be reached in each."""
+"""The cases, each with its required speedup."""
 from dataclasses import dataclass
 
 BUILT_IN = ("rnn_tanh", "lstm", "gru_reset_after")
 CUSTOM = ("custom_peephole", "custom_mgu", "custom_cproj", "custom_cornn")
 
-# Blocks of H × K and of H × H in the weights of a cell.
+# The numbers of blocks H × K and H × H in the weights of a cell.
 BLOCKS = {
     "rnn_tanh": (1, 1), "lstm": (4, 4), "gru_reset_after": (3, 3), "custom_peephole": (4, 4),
     "custom_mgu": (2, 2), "custom_cproj": (3, 4), "custom_cornn": (1, 2),
@@ -31,7 +31,7 @@ class Case:
 
     @property
     def flops(self):
-        """Of the matrix products: W_X forward and its gradient; W_H also for the cotangent of h."""
+        """Operations of the matrix products: W_X forward and its gradient; W_H also for the cotangent of h."""
         if self.cell not in BLOCKS:
             return None
         inputs, states = BLOCKS[self.cell]
@@ -46,7 +46,7 @@ class Case:
         return {f: getattr(self, f) for f in fields} | {"what": "gradient"} | more
 
 
-# (T, B, K, H), what must be reached, and of the FMA peak.
+# (T, B, K, H), the required speedup over the best peer, and the required share of the FMA peak.
 SHAPES = (
     ((64, 1, 32, 32), 3.0, None), ((64, 1, 32, 128), 2.0, None), ((1000, 1, 16, 64), 2.0, None),
     ((128, 32, 64, 64), 1.7, None), ((128, 32, 128, 256), 1.4, None),

@@ -9,15 +9,15 @@ import subprocess
 import time
 
 OURS, BY_HAND = "bptt", "bptt_by_hand"
-# Relative to the size of what is compared.
+# Relative to the scale of the compared number; see `disagreements`.
 TOLERANCE = {"f32": 1e-4, "f64": 1e-10}
-# Whoever is this many times slower than the best peer takes part in the first round only.
+# A competitor this many times slower than the best peer runs in the first round only.
 HOPELESS = 3.0
 START_SECONDS, ANSWER_SECONDS = 180, 240
 
 
 def commands(folder, peer):
-    """How each competitor is started."""
+    """The command line of each competitor."""
     python, scripts = folder / "venv/bin/python", os.path.dirname(os.path.abspath(__file__))
     script = lambda name, variant: [str(python), f"{scripts}/python/{name}_peer.py", variant]
     rust = lambda name: [str(folder / "rust/release" / name)]
@@ -42,7 +42,7 @@ def takes_part(name, case):
 
 
 def pin(threads):
-    """What a child process does first: it keeps to the first cores."""
+    """The `preexec_fn` of a child process, which pins it to the first cores."""
     if not hasattr(os, "sched_setaffinity"):
         return None
     cores = sorted(os.sched_getaffinity(0))[:threads]
@@ -54,8 +54,8 @@ class Gone(Exception):
 
 
 class Competitor:
-    """A process that answers cases; it is stopped whenever it is not its turn, so that a spinning
-    thread pool cannot disturb the others."""
+    """A process that answers cases. It is suspended when it is not its turn, so that a spinning
+    thread pool does not disturb the others."""
 
     def __init__(self, command, threads, log):
         libraries = ("OMP", "MKL", "OPENBLAS", "RAYON")
@@ -107,7 +107,7 @@ class Competitor:
 
 
 class Field:
-    """The competitors of one number type and number of threads, started when they are needed."""
+    """The competitors for one number type and number of threads, started on demand."""
 
     def __init__(self, commands, threads, log):
         self.commands, self.threads, self.log = commands, threads, log
@@ -156,8 +156,8 @@ def compete(field, names, case, rounds, seconds):
 
 
 def disagreements(checksums, tolerance):
-    """Where somebody's number is not that of the median competitor. A loss is a sum of terms of
-    both signs of total size about 1, and a product with a direction is small beside the norm."""
+    """The numbers of each competitor that differ from the median. A loss is a sum of terms of both
+    signs with a total size of about 1, and a product with a direction is small beside the norm."""
     found = {}
     for key in sorted({key for sums in checksums.values() for key in sums}):
         values = {name: sums[key] for name, sums in checksums.items() if key in sums}

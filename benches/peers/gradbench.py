@@ -14,7 +14,7 @@ MASK = 0xFFFFFFFF
 
 
 def uniform(seed, rows, columns):
-    """Numbers in [0, 1), by the hash of the other cases."""
+    """Numbers in [0, 1), from the hash used by the other cases."""
     def entry(i):
         x = (i * 0x9E3779B1 + seed * 0x85EBCA77) & MASK
         x ^= x >> 16
@@ -53,7 +53,7 @@ def error(found, expected):
 
 
 def measure(folder, ours, rounds, sizes):
-    """For each size the median time of each tool and function, and who disagrees."""
+    """For each size, the median time of each tool and function, and the tools whose results differ."""
     commands = {OURS: ours} | {
         tool: folder / f"gradbench/gradbench/tools/{tool}/bin/lstm" for tool in TOOLS}
     found = {}

@@ -1,5 +1,5 @@
-"""Installs the peers in a folder of their own. What is there already is left as it is; what cannot be
-installed is named, and missing from the tables."""
+"""Installs the peers in a folder of their own. Installed peers are left as they are; peers that cannot
+be installed are named, and are missing from the tables."""
 import json
 import os
 import shutil
@@ -16,7 +16,7 @@ SOURCES = {"gradbench": "gradbench/gradbench", "CoDiPack": "SciCompKL/CoDiPack",
 
 
 def shell(command, log, **more):
-    """Runs a command; its output goes into the log."""
+    """Runs a command, with its output in the log."""
     print("  $", *command, flush=True)
     subprocess.run(list(map(str, command)), check=True, stdout=log, stderr=log, **more)
 
@@ -87,7 +87,7 @@ def libraries(prefix):
 
 
 def peers(folder, tools):
-    """Installs everything that can be."""
+    """Installs all peers that can be installed."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "install.log", "a") as log:
         steps = [(python, ())] + [(rust, (crate,)) for crate in RUST]

@@ -14,13 +14,13 @@ def lstm(steps):
 
 
 def status(pid, key):
-    """A figure of the process in MB."""
+    """A memory figure of the process, in MB."""
     with open(f"/proc/{pid}/status") as lines:
         return next(int(line.split()[1]) for line in lines if line.startswith(key)) / 1024
 
 
 def one(command, steps, log):
-    """What a gradient takes over a process that has run a tiny one: MB and nanoseconds.
+    """Memory of a gradient in MB, beyond that of a process that has run a tiny one, and time in nanoseconds.
 
     The high-water mark is reset before the second gradient, so that compilation does not count."""
     competitor = Competitor(command, 1, log)

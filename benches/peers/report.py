@@ -29,13 +29,13 @@ def table(head, rows):
 
 
 def best_peer(times):
-    """Name and time of the fastest that is not ours, or None."""
+    """Name and time of the fastest other competitor, or None."""
     peers = {n: t for n, t in times.items() if n not in (OURS, BY_HAND)}
     return min(peers.items(), key=lambda item: item[1], default=None)
 
 
 def case_row(case, found, peak):
-    """A line of the table, and whether the case reached what it must."""
+    """A line of the table, and True if the case reached its requirements."""
     times = found["median_ns"]
     mine, best = times.get(OURS), best_peer(times)
     cells = [f"{case.cell} ({case.T}, {case.B}, {case.K}, {case.H})"]
@@ -164,7 +164,7 @@ def gradbench_table(found):
 
 
 def noise(results):
-    """How far the rounds of one competitor lie apart, over all cases."""
+    """The spread between the rounds of a competitor, over all cases."""
     spreads = sorted(s for found in results.values() for s in found["spread"].values() if s > 1)
     if not spreads:
         return ""

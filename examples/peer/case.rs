@@ -1,4 +1,4 @@
-//! What is asked: one line of the protocol.
+//! A case of the benchmark: one line of the protocol.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ pub(crate) enum Precision {
     F64,
 }
 
-/// What is computed and timed.
+/// The computation that is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Task {
     /// Every output of every step.
@@ -31,7 +31,7 @@ pub(crate) struct Case {
     pub(crate) task: Task,
 }
 
-/// How it is timed.
+/// The settings of the timing loop.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timing {
     pub(crate) min_seconds: f64,

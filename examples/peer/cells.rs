@@ -1,5 +1,5 @@
-//! The cells, written as a user writes them, and where their parameters stand in the layout that
-//! all competitors share.
+//! The cells, written with the public API, and the positions of their parameters in the layout shared by all
+//! competitors.
 
 use bptt::cells::Cell;
 use bptt::{Definition, Dim, Expr, Recurrence, concat};
@@ -9,7 +9,7 @@ use crate::data::Tensor::{
     StateBias as B_H, StateWeights as W_H,
 };
 
-/// A parameter of a cell is block `n` of a shared tensor; named twice, it is the sum of two.
+/// A parameter of a cell, block `n` of a shared tensor. A parameter listed twice is the sum of two blocks.
 pub(crate) type Piece = (&'static str, Tensor, usize);
 
 /// A cell of the benchmark.
@@ -130,7 +130,7 @@ const MODELS: &[Model] = &[
 
 const STACKED: &[Piece] = &[("W_X", W_X, 0), ("W_H", W_H, 0), ("b", B, 0)];
 
-/// `W_X x + W_H h + b` of `gates` gates at once, one block for each.
+/// `W_X x + W_H h + b` for `G` gates, one block for each.
 fn stacked<'d, const G: usize>(
     r: &'d Definition,
     x: Expr<'d>,
@@ -176,7 +176,7 @@ fn mgu<'d>(r: &'d Definition, x: Expr<'d>, hidden: Dim) -> Expr<'d> {
     r.next(h, (1.0 - f) * h + f * n)
 }
 
-/// An LSTM with one gate for what is kept and what is written, and a projection of its output.
+/// An LSTM with coupled input and forget gates, and a projection of its output.
 fn coupled_with_projection<'d>(r: &'d Definition, x: Expr<'d>, hidden: Dim) -> Expr<'d> {
     let (h, c) = (r.state("h", [hidden]), r.state("c", [hidden]));
     let [f, g, o] = stacked(r, x, h, hidden);

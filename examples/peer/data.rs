@@ -1,9 +1,9 @@
-//! The data that every competitor is given: hashes of the index, the same in every language.
+//! The data given to every competitor: hashes of the index, the same in every language.
 
 use bptt::Scalar;
 use ndarray::ArrayD;
 
-/// A parameter in the layout that all competitors share: gate blocks one below the other.
+/// A parameter in the layout shared by all competitors, with gate blocks stacked by rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tensor {
     /// `W_X`, `[G H, K]`.
@@ -40,7 +40,7 @@ impl Tensor {
 pub(crate) const INPUTS: u32 = 1;
 /// The seed of the weights of the loss, `[T, B, H]`.
 pub(crate) const LOSS_WEIGHTS: u32 = 6;
-/// The seeds of the directions with which the gradients of `W_H` and `W_X` are multiplied.
+/// The seeds of the directions for directional derivatives of `W_H` and `W_X`.
 pub(crate) const STATE_DIRECTION: u32 = 101;
 pub(crate) const INPUT_DIRECTION: u32 = 102;
 

@@ -1,8 +1,8 @@
-//! Evaluation: the one place that knows how a recurrence is run.
+//! Evaluation; the only module that chooses an engine.
 
 use bptt::{Batch, Params, Program, Real, Recurrence, Result, Scalar, Workspace};
 
-/// A program, its data, and what came out last.
+/// A program, its data, and its workspace with the last results.
 #[derive(Debug)]
 pub(crate) struct Engine<F: Real> {
     program: Program<F>,
@@ -27,7 +27,7 @@ impl<F: Real> Engine<F> {
         })
     }
 
-    /// Computes everything anew: what is timed.
+    /// Recomputes the results; this call is timed.
     pub(crate) fn run_once(&mut self) -> Result<()> {
         self.program
             .run(&self.params, &self.batch, &mut self.workspace)?;

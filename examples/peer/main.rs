@@ -1,6 +1,6 @@
-//! This library as one competitor of the benchmark in `benches/peers`: `peer serve` reads a case
-//! as JSON from each line of its input and answers with one line, its times and a checksum of
-//! what it computed. `--by-hand` takes the LSTM that is written out here instead of the built-in.
+//! This library as a competitor in the benchmark of `benches/peers`: `peer serve` reads one case as JSON from
+//! each line of its input, and answers with one line: times and a checksum of the results. `--by-hand` replaces
+//! the LSTM of the library by one written out here.
 
 mod case;
 mod cells;

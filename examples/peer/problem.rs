@@ -1,4 +1,4 @@
-//! A case made ready to run: recurrence, data, and the checksum of the results.
+//! A prepared case: recurrence, data, and the checksum of the results.
 
 use bptt::{Batch, Params, Real, Recurrence, Wrt};
 use ndarray::{Array2, arr0};
@@ -9,10 +9,10 @@ use crate::cells::{self, Piece};
 use crate::data::{self, Tensor, filled, raw};
 use crate::engine::Engine;
 
-/// What the server runs, whatever the type of the numbers.
+/// A prepared case, independent of the type of the numbers.
 pub(crate) trait Problem {
     fn run_once(&mut self) -> bptt::Result<()>;
-    /// A few numbers that change when any result does.
+    /// Some numbers that change if any result changes.
     fn checksum(&self) -> Value;
 }
 
@@ -26,7 +26,7 @@ const GARCH_POINT: [(&str, f64); 4] = [
     ("beta", 0.8),
 ];
 
-/// Makes a case ready. The error says why it cannot be run.
+/// Prepares a case; an error says why it cannot be run.
 pub(crate) fn prepare<F: Real + 'static>(
     case: &Case,
     by_hand: bool,
@@ -103,7 +103,7 @@ fn say(error: bptt::Error) -> String {
     error.to_string()
 }
 
-/// The recurrence itself, or its gradient.
+/// Compiles the recurrence, or its gradient.
 fn engine<F: Real>(
     recurrence: Recurrence,
     params: Params<F>,
@@ -130,7 +130,7 @@ struct Network<F: Real> {
 }
 
 impl<F: Real> Network<F> {
-    /// The gradient with respect to some tensors, with its place in the shared layout.
+    /// The gradients with respect to some tensors: indices in the shared layout, and values.
     fn gradient(&self, which: impl Fn(Tensor) -> bool) -> impl Iterator<Item = (usize, f64)> {
         let own = self.pieces.iter().filter(move |piece| which(piece.1));
         own.flat_map(|(name, _, block)| {

@@ -1,4 +1,4 @@
-//! The protocol: a line in, a line out.
+//! The protocol: one line in, one line out.
 
 use std::time::Instant;
 
@@ -8,10 +8,10 @@ use crate::case::{Case, Precision, Timing};
 use crate::problem::{Problem, prepare};
 use crate::timing::{measure, median};
 
-/// A case that took longer than this is not warmed up when it is asked for again.
+/// A case with a median time above this, in nanoseconds, is not warmed up when it is repeated.
 const SLOW: u128 = 200_000_000;
 
-/// Answers one line at a time, and keeps the last case.
+/// Answers one line at a time, and keeps the last case prepared.
 pub(crate) struct Server {
     by_hand: bool,
     ready: Option<Ready>,

@@ -1,5 +1,5 @@
-//! The protocol answers, and what it answers is right: a second implementation of the loss, plain
-//! loops over the shared layout, stands beside every cell.
+//! Tests that the protocol answers and that its answers are correct. Every cell has a second implementation of
+//! the loss, in plain loops over the shared layout.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ fn number(answer: &Value, name: &str) -> f64 {
     found.unwrap_or_else(|| panic!("no `{name}` in {answer}"))
 }
 
-/// The parameters of a cell, row-major, changed by `change` of a tensor and an index.
+/// The parameters of a cell, row-major, each changed by `change(tensor, index)`.
 struct Weights<'a> {
     columns: usize,
     change: &'a dyn Fn(Tensor, usize) -> f64,
@@ -55,7 +55,7 @@ fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// One step: `[h, second state]`, each `H` long, from those before.
+/// One step: `[h, second state]`, each of length `H`, from the previous ones.
 fn step(cell: &str, w: &Weights<'_>, x: &[f64], [h, c]: &[Vec<f64>; 2]) -> [Vec<f64>; 2] {
     use Tensor::{Bias, InputWeights, StateBias, StateWeights};
     let input = |g: usize, j: usize| w.row(InputWeights, g * H + j, x) + w.get(Bias, g * H + j);
@@ -135,7 +135,7 @@ fn loss(cell: &str, change: &dyn Fn(Tensor, usize) -> f64) -> f64 {
     loss
 }
 
-/// The derivative of the loss along `direction`, by central differences with Richardson's step.
+/// The derivative of the loss along `direction`, by central differences with Richardson extrapolation.
 fn slope(cell: &str, direction: &dyn Fn(Tensor, usize) -> f64) -> f64 {
     let difference = |e: f64| {
         let at = |e: f64| loss(cell, &|tensor, i| e * direction(tensor, i));

@@ -2,16 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-/// No more time than this is spent on one answer.
+/// The most time for one answer.
 const LONGEST: Duration = Duration::from_secs(30);
-/// Warming up stops after this long.
+/// The time after which warming up stops.
 const WARM: Duration = Duration::from_millis(500);
-/// Fewer runs than this only when they are slow.
+/// The least number of runs, unless they are slow.
 const RUNS: usize = 5;
 const MOST_RUNS: usize = 200_000;
 
-/// Runs `run` up to twice untimed, when `warm`, then for at least `min_seconds`; returns the time of
-/// every run in nanoseconds, sorted.
+/// Runs `run` at most twice untimed if `warm` is set, then for at least `min_seconds`; returns the times of all
+/// timed runs in nanoseconds, sorted.
 pub(crate) fn measure<E>(
     mut run: impl FnMut() -> Result<(), E>,
     min_seconds: f64,

@@ -1,4 +1,4 @@
-//! Reading a file of some format, as every target of a data format does it.
+//! Reads a file of some format; shared by the targets of the data formats.
 
 use std::path::PathBuf;
 use std::{env, fs, process};
@@ -6,7 +6,7 @@ use std::{env, fs, process};
 use bptt::Recurrence;
 use bptt::data::Arrays;
 
-/// Inputs, a class and lengths, so that every conversion is tried.
+/// A recurrence with inputs, a class and parameters, so that every conversion is tried.
 const READER: &str = "
     dim H, K, O
     input x[K], y: class(O)
@@ -17,11 +17,11 @@ const READER: &str = "
     loss softmax_cross_entropy(V @ h', y)
 ";
 
-/// Reads bytes as a file with this extension. What can be read is converted, written and read again,
-/// and must then be the same.
+/// Reads bytes as a file with this extension. Arrays that can be read are converted, written, and read again,
+/// with an equal result.
 ///
 /// # Panics
-/// When arrays change on the way through a file.
+/// When arrays change by writing and reading.
 pub fn read(extension: &str, bytes: &[u8]) {
     let path = scratch("in", extension);
     if fs::write(&path, bytes).is_err() {
@@ -52,7 +52,7 @@ pub fn read(extension: &str, bytes: &[u8]) {
     }
 }
 
-/// A file of this process alone.
+/// The path of a temporary file of this process.
 fn scratch(name: &str, extension: &str) -> PathBuf {
     let shared = PathBuf::from("/dev/shm");
     let folder = if shared.is_dir() { shared } else { env::temp_dir() };

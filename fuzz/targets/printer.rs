@@ -1,5 +1,5 @@
-//! The printer: derivatives of any recurrence are refused with a reason or print as recurrences that
-//! read back the same.
+//! The printer: a derivative of any recurrence is either refused with a reason, or printed as a text that
+//! parses to an equal recurrence.
 
 #![no_main]
 

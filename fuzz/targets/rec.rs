@@ -1,5 +1,5 @@
-//! The recurrence language: any text is a recurrence or gets diagnostics, and a recurrence that is
-//! printed is the same recurrence.
+//! The recurrence language: any text is a recurrence or gives diagnostics, and printing and parsing a
+//! recurrence does not change it.
 
 #![no_main]
 

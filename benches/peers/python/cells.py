@@ -1,11 +1,11 @@
-"""The cells once for PyTorch and JAX; `F` supplies the primitives of either."""
+"""The cells, shared by PyTorch and JAX; `F` provides the primitives."""
 
 STATES = {"rnn_tanh": 1, "lstm": 2, "gru_reset_after": 1, "custom_peephole": 2, "custom_mgu": 1,
           "custom_cproj": 2, "custom_cornn": 2}
 
 
 def prepare(cell, params, H):
-    """The parameters, and the transposes a step multiplies with."""
+    """The parameters, and the transposes used by a step."""
     P = dict(params)
     P["W_HT"] = P["W_H"].T
     if cell == "custom_cproj":

@@ -1,4 +1,4 @@
-"""Shared by the Python competitors: data, checksums, timing loop and the protocol."""
+"""Data, checksums, timing loop and protocol shared by the Python competitors."""
 import gc
 import json
 import math
@@ -67,7 +67,7 @@ def returns():
 
 
 def checksum(loss, gradient):
-    """From the gradients in the shared layout: norms, and products that tell permutations."""
+    """Norms of the gradients in the shared layout, and products that detect permutations."""
     arrays = {name: np.asarray(g, dtype=np.float64) for name, g in gradient.items()}
     norm = lambda names: math.sqrt(sum(np.sum(arrays[n] ** 2) for n in names))
     sums = {"loss": float(loss)}
@@ -84,7 +84,7 @@ def garch_checksum(loss, gradient):
 
 
 def measure(run, seconds, warm):
-    """Times of `run`, which returns when everything is computed."""
+    """Times of `run`, which returns when the results are complete."""
     start = time.perf_counter()
     for _ in range(2 if warm else 0):
         run()
@@ -106,9 +106,9 @@ def measure(run, seconds, warm):
 
 
 def serve(build):
-    """Answers cases; `build(case)` returns what is timed and a function for the checksum."""
+    """Answers cases; `build(case)` returns the timed function and a function for the checksum."""
     out = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what a library prints does not get into the protocol
+    os.dup2(2, 1)  # output of libraries goes to stderr, not into the protocol
     print(json.dumps({"ready": True}), file=out)
     fields = ("cell", "T", "B", "K", "H", "dtype", "threads", "what")
     key, ready = None, None

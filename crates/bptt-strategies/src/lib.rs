@@ -1,9 +1,8 @@
 //! Random well-typed recurrences with data, for property tests.
 //!
-//! A recurrence is interpreted from a list of small instructions: a pool of values grows by one
-//! with each, and every instruction is legal for every pool. So any list, and whatever a list
-//! shrinks to, is a recurrence. All values stay of order one, and functions with a limited domain
-//! are only applied inside of it.
+//! A recurrence is built from a list of small instructions. Each adds one value to a pool, and every
+//! instruction is legal for every pool, so every list gives a recurrence, including the lists that proptest
+//! shrinks to. All values stay of order one, and functions with a limited domain are applied only inside it.
 //!
 //! ```
 //! use proptest::test_runner::TestRunner;
@@ -43,18 +42,18 @@ pub struct Instance {
     pub batch: Batch<f64>,
 }
 
-/// Any recurrence: up to three states, in one direction or one after the other in both.
+/// Any recurrence: up to three states, in one direction, or some in each direction, one after the other.
 pub fn recurrence() -> impl Strategy<Value = Instance> {
     program().prop_map(|p| p.instance(Reach::Batch))
 }
 
-/// Recurrences whose loss is a sum over samples that know nothing of each other.
+/// Recurrences whose loss is a sum over independent samples.
 pub fn per_sample() -> impl Strategy<Value = Instance> {
     program().prop_map(|p| p.instance(Reach::Sample))
 }
 
-/// Recurrences whose loss is a sum over steps that know of each other through states and shifts
-/// alone: there is no first or last value and no total. All sequences have the same length.
+/// Recurrences whose loss is a sum over steps that depend on each other only through states and shifts, without
+/// first or last values and totals. All sequences have the same length.
 pub fn per_step() -> impl Strategy<Value = Instance> {
     program().prop_map(|p| {
         let p = Program { lengths: None, ..p };
@@ -62,7 +61,7 @@ pub fn per_step() -> impl Strategy<Value = Instance> {
     })
 }
 
-/// How far one value may depend on others other than through states.
+/// The largest scope of dependencies other than through states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Reach {
     Step,
@@ -70,7 +69,7 @@ enum Reach {
     Batch,
 }
 
-/// What to do, and where to take the operands from.
+/// An opcode and the choices of its operands.
 type Instruction = (u8, u8, u8, u8);
 
 #[derive(Clone, Debug)]

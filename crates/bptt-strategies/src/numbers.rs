@@ -1,4 +1,4 @@
-//! Numbers from a seed (splitmix64, Steele, Lea and Flood 2014): the same on every machine.
+//! Pseudo-random numbers from a seed (splitmix64, Steele, Lea and Flood 2014), the same on every machine.
 
 use ndarray::ArrayD;
 

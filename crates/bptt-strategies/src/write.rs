@@ -1,4 +1,4 @@
-//! Instructions turned into expressions: every one is legal for every pool of values.
+//! Translates instructions to expressions; every instruction is legal for every pool of values.
 
 use std::sync::Arc;
 
@@ -26,13 +26,13 @@ use Size::{H, K};
 struct Entry<'d> {
     expr: Expr<'d>,
     form: Form,
-    /// No entry is larger than this in absolute value.
+    /// A bound on the absolute value of the entries.
     bound: f64,
-    /// Whether it depends on a state whose next value is not yet given.
+    /// True if it depends on a state whose next value is not yet set.
     open: bool,
 }
 
-/// A definition being written, and the values there are to choose from.
+/// A definition under construction, and the pool of values.
 pub(super) struct Writer<'d> {
     r: &'d Definition,
     h: Dim,
@@ -45,7 +45,7 @@ pub(super) struct Writer<'d> {
     sample_class: Expr<'d>,
     weight: Expr<'d>,
     custom: Arc<dyn CustomOp>,
-    /// The direction of the states that are open.
+    /// The direction of the open states: those whose next value is not yet set.
     direction: Option<Direction>,
     states: usize,
 }
@@ -134,7 +134,7 @@ impl<'d> Writer<'d> {
         }
     }
 
-    /// An entry that fits; recent ones are more likely, the most recent one is number 0.
+    /// Chooses a suitable entry; recent ones are more likely, and number 0 is the most recent.
     fn choose(&self, fits: impl Fn(&Entry<'d>) -> bool, number: u8) -> Entry<'d> {
         let found: Vec<&Entry<'d>> = self.pool.iter().rev().filter(|e| fits(e)).collect();
         let number = usize::from(number);
@@ -161,7 +161,7 @@ impl<'d> Writer<'d> {
         (e, m, n)
     }
 
-    /// `e`, or a value of its form that depends on no open state.
+    /// `e`, or a value of its form that does not depend on an open state.
     fn closed(&self, e: Entry<'d>, number: u8) -> Entry<'d> {
         if e.open {
             self.choose(|c| c.form == e.form && !c.open, number)
@@ -247,7 +247,7 @@ impl<'d> Writer<'d> {
         }
     }
 
-    /// A value shifted in time; against the direction of the open states, one that is closed.
+    /// Shifts a value in time; a shift against the direction of the open states requires a closed value.
     fn shifted(&mut self, direction: Direction, (_, a, count, from): Instruction) {
         let mut e = self.choose(|_| true, a);
         if self.direction != Some(direction) {
@@ -406,7 +406,7 @@ impl<'d> Writer<'d> {
             }
             12 => {
                 let ((v, m), (w, n)) = (self.vector(a), self.vector(b));
-                // The first or the second part, or one across both.
+                // The first part, the second part, or a part across both.
                 let start = match c % 3 {
                     0 => Dim::fixed(0),
                     1 if !self.named_sizes => Dim::fixed(1),
@@ -514,8 +514,8 @@ impl<'d> Writer<'d> {
                 let e = self.choose(|_| true, a);
                 let e = self.closed(e, b);
                 let x = e.expr.hold(Rate::Step);
-                // More than there are: a sum scaled to a mean would tie with what it is the mean of,
-                // and rounding would decide a comparison of the two.
+                // More than the number of places: a sum scaled to a mean would tie with the mean itself, and
+                // rounding would decide a comparison of the two.
                 let steps = 1.25 * self.places;
                 let (expr, bound) = match edge {
                     _ if self.reach == Reach::Step => (x, e.bound),
@@ -534,7 +534,7 @@ impl<'d> Writer<'d> {
         let f = self.pick(e.form, b);
         let number = e.expr.inner(f.expr) + self.pick(Number, c).expr;
         let r = self.r;
-        // Samples that know nothing of each other have nothing in common that counts once.
+        // With independent samples, a shared value counts once per sample.
         let number = match (self.reach, number.rate()) {
             (Reach::Sample, Some(Rate::Static)) => number.hold(Rate::Sample),
             _ => number,

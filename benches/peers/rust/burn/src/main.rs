@@ -74,7 +74,7 @@ fn transposed(v: &[f64], rows: usize, columns: usize) -> Vec<f64> {
 
 thread_local!(static PRECISION: Cell<Option<DType>> = const { Cell::new(None) });
 
-/// The device, set to the precision of the case; it can be set once.
+/// The device, set to the precision of the case, which can be set only once.
 fn device(dtype: DType) -> Result<Device, String> {
     let mut device = Device::flex();
     if PRECISION.get() != Some(dtype) {

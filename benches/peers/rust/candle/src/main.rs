@@ -1,5 +1,5 @@
-//! candle: the LSTM and GRU of candle-nn, and the tanh RNN written with its tensors, since candle-nn has
-//! none; `loss.backward()`.
+//! candle: the LSTM and GRU of candle-nn, and a tanh RNN written with its tensors, as candle-nn has none;
+//! `loss.backward()`.
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::rnn::{GRU, GRUConfig, LSTM, LSTMConfig, RNN};

@@ -1,4 +1,4 @@
-//! Shared by the Rust competitors: data, checksums, timing loop and the protocol.
+//! Data, checksums, timing loop and protocol shared by the Rust competitors.
 
 use std::io::{BufRead, Write};
 use std::time::{Duration, Instant};
@@ -43,13 +43,13 @@ fn raw(seed: u32, index: usize) -> f64 {
     f64::from(x >> 8) * 0.5f64.powi(23) - 1.0
 }
 
-/// The data of a built-in cell, gate blocks stacked; a type of less precision rounds it once.
+/// The data of a built-in cell, with gate blocks stacked, in `f64`; types of less precision round it once.
 pub struct Problem {
     pub gates: usize,
     pub w_x: Vec<f64>,
     pub w_h: Vec<f64>,
     pub b: Vec<f64>,
-    /// The second bias: zero but for the GRU.
+    /// The second bias, zero except for the GRU.
     pub b_h: Vec<f64>,
     /// `[T, B, K]` and `[T, B, H]`.
     pub x: Vec<f64>,
@@ -89,7 +89,7 @@ pub fn batch_first(v: &[f64], t: usize, b: usize, d: usize) -> Vec<f64> {
         .collect()
 }
 
-/// Loss and gradients in the layout of [`Problem`]; `b_h` is empty but for the GRU.
+/// Loss and gradients in the layout of [`Problem`]; `b_h` is empty except for the GRU.
 #[derive(Default)]
 pub struct Found {
     pub loss: f64,
@@ -116,11 +116,11 @@ impl Found {
     }
 }
 
-/// A case made ready.
+/// A prepared case.
 pub trait Peer {
-    /// Computes loss and gradients: what is timed.
+    /// Computes loss and gradients; this call is timed.
     fn run(&mut self);
-    /// What the last run found.
+    /// The results of the last run.
     fn found(&self) -> Found;
 }
 
@@ -131,7 +131,7 @@ struct Ready {
     last: u128,
 }
 
-/// Answers cases from standard input.
+/// Answers cases read from standard input.
 pub fn serve(build: impl Fn(&Case) -> Result<Box<dyn Peer>, String>) {
     let say = |answer: Value| {
         let mut out = std::io::stdout().lock();

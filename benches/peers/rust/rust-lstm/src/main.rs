@@ -7,7 +7,7 @@ use rust_lstm::layers::lstm_cell::LSTMCell;
 
 struct Lstm {
     cell: LSTMCell,
-    /// A matrix `[K, B]` and one `[H, B]` for each step.
+    /// For each step, a matrix `[K, B]` and one `[H, B]`.
     x: Vec<Array2<f64>>,
     w_loss: Vec<Array2<f64>>,
     found: Found,

@@ -6,12 +6,12 @@ use std::time::Instant;
 
 const REPEATS: usize = 200_000;
 const TRIALS: usize = 100;
-/// Enough to hide the latency of a multiply-add, and few enough for the registers.
+/// The number of chains: enough to hide the latency of a multiply-add, few enough for the registers.
 const CHAINS: usize = 12;
 
 macro_rules! peak {
     ($name:ident, $lanes:expr, $set:expr, $fma:expr) => {
-        /// The best of many trials, in floating point operations per nanosecond.
+        /// The best of many trials, in floating-point operations per nanosecond.
         pub fn $name() -> f64 {
             // SAFETY: the modules below exist only in builds for processors with the instructions.
             let (x, y) = unsafe { (black_box($set(0.999)), black_box($set(1e-3))) };
