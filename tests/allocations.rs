@@ -1,4 +1,4 @@
-//! A program that has run once allocates nothing when it runs again.
+//! After its first run, a program allocates nothing.
 #![allow(unsafe_code, reason = "an allocator that counts")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -12,7 +12,7 @@ use bptt::{Batch, Params, Real, Recurrence, Wrt};
 use ndarray::{ArrayD, Axis};
 use support::instance;
 
-/// The allocations of all threads; so this file has a single test.
+/// Counts the allocations of all threads, so this file has only one test.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 struct Counting;
@@ -21,7 +21,7 @@ fn count() {
     COUNT.fetch_add(1, Ordering::Relaxed);
 }
 
-// SAFETY: every call is handed on to the system's allocator.
+// SAFETY: every call is forwarded to the system allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
@@ -42,7 +42,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// The allocations of runs after the first, with a step of descent after each, and of the first.
+/// The number of allocations in runs after the first, each followed by a descent step, and in the first run.
 fn allocations<F: Real>(
     r: &Recurrence,
     params: &Params<F>,
@@ -65,7 +65,7 @@ fn allocations<F: Real>(
     (counts[1] + counts[2], counts[0])
 }
 
-/// The same array with its axes in the other order in memory, all turned round.
+/// The same array with axes in reverse memory order, each traversed backwards.
 fn turned<T: Copy + Default>(array: &ArrayD<T>) -> ArrayD<T> {
     let axes = array.shape().iter().rev().copied().collect::<Vec<_>>();
     let mut turned = ArrayD::from_elem(axes, T::default()).reversed_axes();
@@ -74,8 +74,8 @@ fn turned<T: Copy + Default>(array: &ArrayD<T>) -> ArrayD<T> {
     turned
 }
 
-/// The allocations of runs on views after the first of a kind: on arrays as they are and turned
-/// round; with all outputs in place, in arrays of the workspace, or in arrays of the caller's.
+/// The number of allocations in runs on views after the first of each kind: on arrays as they are and in
+/// another memory order; with outputs in place, in arrays of the workspace, or in arrays of the caller.
 fn allocations_of_views<F: Real>(
     r: &Recurrence,
     params: &Params<F>,
@@ -136,7 +136,7 @@ fn allocations_of_views<F: Real>(
 
 #[test]
 fn a_second_run_allocates_nothing() {
-    // The test harness has a thread of its own, which allocates when it has started this one.
+    // The test harness has its own thread, which allocates after starting this one.
     std::thread::sleep(std::time::Duration::from_millis(200));
     for (name, cell) in [
         ("rnn", Cell::rnn()),

@@ -1,4 +1,4 @@
-//! `bptt check` on the command line: its verdict, its estimate and its explanations.
+//! `bptt check` on the command line: verdict, estimate of time, and explanations.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -9,7 +9,7 @@ use crate::support::folder::Folder;
 use bptt::data::Arrays;
 use ndarray::{Array2, arr0, array};
 
-/// Runs a command whose reader is gone before it writes.
+/// Runs a command whose reader has closed the pipe.
 fn unread(folder: &Folder, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bptt"));
     command.current_dir(folder.path()).args(arguments);
@@ -22,7 +22,7 @@ fn unread(folder: &Folder, arguments: &[&str]) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// A kink at the data: the derivative of |a x| at 0 does not exist.
+/// A kink at the data: |a x| has no derivative at 0.
 fn kink(folder: &Folder) {
     fs::write(
         folder.file("kink.rec"),
@@ -105,7 +105,7 @@ fn resets_of_the_data_are_not_perturbed() {
     assert_eq!(names, ["a", "s0", "x"]);
 }
 
-/// An estimate goes to the standard error before the work is done.
+/// An estimate is written to the standard error before the work is done.
 #[test]
 fn long_work_is_announced() {
     let folder = Folder::new("announced");

@@ -1,4 +1,4 @@
-//! The command line, run in a folder of a test's own.
+//! Runs the command line in a folder of a test.
 
 use std::process::{Command, Output};
 
@@ -10,7 +10,7 @@ pub(crate) fn bptt(folder: &Folder, arguments: &[&str]) -> Output {
     command.output().expect("the command can be run")
 }
 
-/// What a command wrote that must have gone well.
+/// The output of a command that must succeed.
 pub(crate) fn success(output: &Output) -> String {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{errors}");
@@ -22,7 +22,7 @@ pub(crate) fn success(output: &Output) -> String {
     text
 }
 
-/// What a command wrote that must have failed with this code.
+/// The error output of a command that must fail with this code.
 pub(crate) fn failure(output: &Output, code: i32) -> String {
     let message = String::from_utf8(output.stderr.clone()).expect("the message is text");
     assert_eq!(output.status.code(), Some(code), "{message}");

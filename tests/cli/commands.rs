@@ -1,4 +1,4 @@
-//! The commands, each run in a process of its own as a user runs it.
+//! The commands, each run in its own process.
 
 use std::fs;
 use std::process::Output;
@@ -30,7 +30,7 @@ fn leaky(folder: &Folder) {
     params.write(folder.file("params.npz")).unwrap();
 }
 
-/// Every entry of a JSON value, in order.
+/// All numbers in a JSON value, in order.
 fn numbers(value: &Value) -> Vec<f64> {
     match value {
         Value::Array(list) => list.iter().flat_map(numbers).collect(),
@@ -38,8 +38,8 @@ fn numbers(value: &Value) -> Vec<f64> {
     }
 }
 
-/// For each recurrence of the library, `bptt grad` on a file of data says what reverse mode on the
-/// unrolled program says.
+/// For every recurrence of the library, `bptt grad` on a data file agrees with reverse mode on the unrolled
+/// program.
 #[test]
 fn gradients_of_the_library_are_those_of_the_tape() {
     let folder = Folder::new("acceptance");
@@ -87,7 +87,7 @@ fn gradients_of_the_library_are_those_of_the_tape() {
     }
 }
 
-/// GARCH on its real data has the gradient of the table with 30 digits.
+/// The gradient of GARCH on real data agrees with the table of 30 digits.
 #[test]
 fn the_gradient_of_garch_is_exact() {
     let folder = Folder::new("exact");
@@ -127,7 +127,7 @@ fn the_gradient_of_garch_is_exact() {
             .parse()
             .unwrap()
     };
-    // The loss is the negative of the log-likelihood.
+    // The loss is the negative log-likelihood.
     let close = |found: &Value, exact: f64| {
         let found = found.as_f64().unwrap();
         assert!(
@@ -188,7 +188,7 @@ fn gradients_go_to_files_and_to_json() {
     with(&["--dtype", "f32", "--out", "g.safetensors"]);
     let file = Arrays::read(folder.file("g.safetensors")).unwrap();
     assert_eq!(file.get("W").unwrap().kind(), "f32");
-    // Without parameters, they are as they start.
+    // Without a parameter file, parameters have their initial values.
     let start = ["grad", "leaky.rec", "--data", "data.npz", "--json"];
     let start = json(&success(&bptt(&folder, &start)));
     assert_ne!(start["loss"], spoken["loss"]);
@@ -242,7 +242,7 @@ fn lengths_and_resets_are_heard() {
         .with("reset", resets)
         .write(folder.file("data.npz"))
         .unwrap();
-    // A final value for each sequence, at all its steps; zero beyond the length.
+    // The final value of each sequence, at all its steps; zero beyond the length.
     let found = run();
     let finals = [3.0, 10.0, 3.0, 20.0, 3.0, 0.0];
     assert_eq!(numbers(&found["outputs"]["s.final"]), finals);
@@ -268,7 +268,7 @@ fn the_library_is_certified() {
 fn what_is_not_certified_has_its_own_exit_code() {
     let folder = Folder::new("uncertified");
     leaky(&folder);
-    // At x = 0 the derivative of |x| is not defined.
+    // |x| has no derivative at x = 0.
     fs::write(
         folder.file("kink.rec"),
         "input x\nparam a\nloss abs(a * x)\n",
@@ -542,7 +542,7 @@ fn mistakes_are_told_with_their_place() {
     }
 }
 
-/// What is not used is named, so that a misspelt name is seen.
+/// Unused arrays are named, so that a misspelt name is noticed.
 #[test]
 fn arrays_that_are_not_used_are_named() {
     let folder = Folder::new("unused");

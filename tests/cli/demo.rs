@@ -1,4 +1,4 @@
-//! The command line, run as a user runs it.
+//! The demonstration, run from the command line.
 
 use std::process::{Command, Output};
 
@@ -11,7 +11,7 @@ fn printed(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-/// The number at the end of the line of the forecast table that starts with `name`.
+/// The last number in the line of the forecast table that starts with `name`.
 fn forecast_error(text: &str, name: &str) -> f64 {
     let table = text.split("forecast error,").nth(1).unwrap();
     let line = table.lines().find(|l| l.trim_start().starts_with(name));

@@ -1,4 +1,4 @@
-//! `bptt derive` from the outside.
+//! `bptt derive`, run from the command line.
 
 use std::fs;
 use std::process::{Command, Output};
@@ -82,7 +82,7 @@ fn mistakes_are_told() {
     }
 }
 
-/// A run with the parameters and the data of files.
+/// Derives with measurements on parameters and data from files.
 fn measured(folder: &Folder, cell: &str, more: &[&str]) -> Value {
     let start = [
         "derive",
@@ -96,8 +96,8 @@ fn measured(folder: &Folder, cell: &str, more: &[&str]) -> Value {
     command::json(&command::success(&command::bptt(folder, &arguments)))
 }
 
-/// The logistic map at `r = 4` stretches a step by `ln 2` on average, and over 2000 steps by more than
-/// a floating-point number can hold.
+/// The logistic map at `r = 4` has Lyapunov exponent `ln 2`; its Jacobian over 2000 steps exceeds the range of
+/// floating-point numbers.
 #[test]
 fn a_long_run_has_its_lyapunov_exponent() {
     const STEPS: usize = 2000;
@@ -123,13 +123,13 @@ fn a_long_run_has_its_lyapunov_exponent() {
     }
     let sum = total / STEPS as f64;
     assert!((exponent - 2_f64.ln()).abs() < 0.02, "{exponent}");
-    // The orbit itself is chaotic: another rounding gives another one.
+    // The orbit is chaotic, so it depends on rounding.
     assert!((exponent - sum).abs() < 0.02, "{exponent} {sum}");
     assert!(
         exponent * STEPS as f64 > f64::MAX.ln(),
         "beyond all numbers"
     );
-    // Not every pair of steps is shown, but the first and the last are.
+    // The table shows some pairs of steps, including the first and the last.
     let marks = run["marks"].as_array().unwrap();
     assert!(marks.len() < 50, "{}", marks.len());
     assert_eq!(
@@ -167,7 +167,7 @@ fn a_long_run_has_its_lyapunov_exponent() {
     assert!((power - whole / 10_f64.ln()).abs() <= 1.0, "{last}");
 }
 
-/// Norms of products of 2 × 2 Jacobians, multiplied by hand.
+/// Norms of products of 2 × 2 Jacobians, compared with products computed here.
 #[test]
 fn norms_are_those_of_the_first_sequence() {
     const LONG: usize = 6;
@@ -234,7 +234,7 @@ fast' = tanh(W @ slow')
 loss (sum(fast') - target) * (sum(fast') - target)
 ";
 
-/// What a state that is carried entry by entry keeps stands beside everything that reaches it.
+/// The table shows the part of a gradient kept by an entrywise state beside the whole gradient.
 #[test]
 fn a_carousel_stands_beside_the_whole() {
     let folder = Folder::new("derive-carousel");
@@ -251,7 +251,7 @@ fn a_carousel_stands_beside_the_whole() {
     let json = measured(&folder, "slow.rec", &[]);
     let kept = &json["runs"][0]["carousels"][0];
     assert_eq!(kept["state"], "slow", "{kept}");
-    // The gates by hand.
+    // The gates, computed here.
     let (mut fast, mut slow) = (Array1::<f64>::zeros(3), Array1::<f64>::zeros(3));
     let mut gates = Vec::new();
     for t in 0..5 {
@@ -288,13 +288,13 @@ fn a_carousel_stands_beside_the_whole() {
     ));
     assert!(page.contains("What the carousel cures") && page.contains("传送带解决了什么"));
     assert_eq!(page.matches("class=\"heat\"").count(), 2);
-    // Without a carousel there is nothing to compare.
+    // Without a carousel, there is no such table.
     let plain = text(&bptt(&["derive", "rnn", "--format", "html"]));
     assert!(!plain.contains("What the carousel cures"));
     assert_eq!(plain.matches("class=\"heat\"").count(), 1);
 }
 
-/// A network of dead rectified linear units passes nothing on: the logarithm of zero is no number.
+/// Dead rectified linear units have a zero Jacobian, whose logarithm is null in JSON and −∞ in text.
 #[test]
 fn what_is_dead_has_an_infinite_exponent() {
     let folder = Folder::new("derive-dead");
@@ -373,7 +373,7 @@ fn a_run_that_cannot_be_measured_is_told() {
         let message = command::failure(&command::bptt(&folder, &arguments), code);
         assert!(message.contains(words), "{line}: {message}");
     }
-    // A state that is a matrix has no Jacobian that one could write.
+    // A matrix-valued state has no Jacobian matrix to print.
     let source =
         "dim H\ninput x[H]\nparam W[H, H]\nstate m[H, H]\nm' = tanh(W @ m)\nloss sum(m' @ x)\n";
     fs::write(folder.file("matrix.rec"), source).unwrap();

@@ -1,16 +1,16 @@
-//! The commands of the documentation, run as they stand.
+//! Runs the commands of the documentation.
 //!
-//! In a block ```` ```console ```` a line after `$` is a command and the lines below it are what it
-//! writes; `…` stands for anything, alone on a line for any lines. In a block ```` ```sh ```` every
-//! line is a command. A block ```` ```rec name.rec ```` is a file. The blocks of a page are run in
-//! order, in a folder with a copy of `data/` and of the library, which is the home as well.
+//! In a block ```` ```console ````, a line after `$` is a command, and the lines below it are its output; `…`
+//! matches any text, and a line `…` matches any lines. In a block ```` ```sh ````, every line is a command. A
+//! block ```` ```rec name.rec ```` is a file. The blocks of a page are run in order, in a folder with a copy of
+//! `data/` and of the library, which is also the home folder.
 
 use std::path::Path;
 use std::process::Command;
 
 use crate::support::folder::Folder;
 
-/// The blocks of a page: what stands after the fence, and the text.
+/// The code blocks of a page: the text after the opening fence, and the content.
 fn blocks(page: &str) -> Vec<(&str, String)> {
     let mut found = Vec::new();
     let mut lines = page.lines();
@@ -23,7 +23,7 @@ fn blocks(page: &str) -> Vec<(&str, String)> {
     found
 }
 
-/// Whether a line is as expected, where `…` stands for anything.
+/// Returns true if a line matches; `…` matches any text.
 fn fits(expected: &str, found: &str) -> bool {
     let Some((start, rest)) = expected.split_once('…') else {
         return expected == found;
@@ -35,7 +35,7 @@ fn fits(expected: &str, found: &str) -> bool {
     places.into_iter().any(|i| fits(rest, &after[i..]))
 }
 
-/// The same for lines.
+/// Returns true if all lines match; a line `…` matches any lines.
 fn all_fit(expected: &[&str], found: &[&str]) -> bool {
     match expected.split_first() {
         None => found.is_empty(),
@@ -62,7 +62,7 @@ fn run(folder: &Folder, command: &str, expected: &[&str]) {
         .output();
     let output = shell.unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    // A slow machine is told how long it takes.
+    // On a slow machine, an estimate of the time is printed as well.
     let timed = |line: &&str| line.starts_with("bptt: note: ") && line.contains(" takes about ");
     let found: Vec<&str> = text.lines().filter(|line| !timed(line)).collect();
     assert!(
@@ -76,7 +76,7 @@ fn run(folder: &Folder, command: &str, expected: &[&str]) {
     assert_eq!(output.status.success(), !fails, "$ {command}\n{text}");
 }
 
-/// A folder with what a checkout has that commands speak of.
+/// A folder with the files of a checkout that are used by the commands.
 fn checkout(name: &str) -> Folder {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = Folder::new(&format!("docs-{name}"));
@@ -90,7 +90,7 @@ fn checkout(name: &str) -> Folder {
     folder
 }
 
-/// Runs a page and says how many commands of `bptt` it has.
+/// Runs the blocks of a page; returns the number of `bptt` commands.
 fn run_page(name: &str) -> usize {
     let folder = checkout(&name.replace('/', "-"));
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -107,7 +107,7 @@ fn run_page(name: &str) -> usize {
                 count += 1;
             }
         } else if info == "sh" {
-            // What builds this very program has been run when the tests run.
+            // Commands that build the program are skipped.
             for command in text.lines().filter(|l| !l.starts_with("cargo ")) {
                 run(&folder, command, &["…"]);
                 count += usize::from(command.starts_with("bptt "));
@@ -117,7 +117,7 @@ fn run_page(name: &str) -> usize {
     count
 }
 
-/// The pages with commands of `bptt`, and how many each has.
+/// The pages with `bptt` commands, and the number of commands on each.
 const PAGES: &[(&str, usize)] = &[
     ("README.md", 3),
     ("docs/cli.md", 22),
@@ -150,7 +150,7 @@ fn run_listed(page: &str) {
     assert_eq!(run_page(page), *expected, "the commands of {page}");
 }
 
-/// Every line of every page that looks like a command is one of those that are run.
+/// Every line of a page that looks like a command is counted above, and so is run.
 #[test]
 fn no_page_has_other_commands() {
     fn pages(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
@@ -176,7 +176,7 @@ fn no_page_has_other_commands() {
             .map(|l| l.trim_start().trim_start_matches("$ "));
         let commands = commands.filter(|l| l.starts_with("bptt ") && !l.starts_with("bptt = "));
         let expected = PAGES.iter().find(|(page, _)| *page == name);
-        // What a command answers may begin like one.
+        // Lines of output may start like a command.
         let commands =
             commands.filter(|l| !["error:", "note:"].iter().any(|w| l[5..].starts_with(w)));
         assert_eq!(commands.count(), expected.map_or(0, |p| p.1), "{name}");

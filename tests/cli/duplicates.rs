@@ -1,4 +1,4 @@
-//! The same name twice, and options without an effect: refused, whichever way they are given.
+//! Duplicate names and options without effect are refused in every way of giving them.
 
 use std::fs;
 use std::io::Write;
@@ -22,7 +22,7 @@ fn refusal(path: &Path) -> String {
     Arrays::read(path).expect_err("this is refused").to_string()
 }
 
-/// Replaces bytes by as many others.
+/// Replaces bytes by a text of the same length.
 fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len(), "as many bytes");
     let (from, to) = (from.as_bytes(), to.as_bytes());
@@ -63,7 +63,7 @@ fn in_files() {
         "{}",
         refusal(&path)
     );
-    // The same name, spelt otherwise.
+    // The same name in another spelling.
     let path = folder.file("escaped.safetensors");
     Arrays::new()
         .with("x", array![1.0])
@@ -163,7 +163,7 @@ fn in_lists() {
     assert!(error.to_string().contains("the name `a` is used twice"));
 }
 
-/// Sizes that a caller chooses freely allocate nothing before they are checked.
+/// Sizes chosen by the caller are checked before anything is allocated.
 #[test]
 fn huge_sizes_are_refused() {
     const MAX: usize = usize::MAX;
@@ -278,7 +278,7 @@ fn on_the_command_line() {
         "--wrt names `W` twice",
     );
 
-    // Where they have an effect they are taken.
+    // The same options are accepted if they have an effect.
     let accepted = |line: &str| {
         let arguments: Vec<&str> = line.split(' ').collect();
         success(&bptt(&folder, &arguments));

@@ -1,6 +1,5 @@
-//! For each recurrence of the library, `bptt grad` in a process of its own says on a file of data
-//! what a plain loop says: the published equations, written out by hand over numbers that carry
-//! one derivative along. Nothing of this crate takes part in the loops.
+//! For every recurrence of the library, `bptt grad`, run in its own process on a data file, agrees with a plain
+//! loop: the published equations, written here for dual numbers. The loops use no part of this crate.
 
 mod data;
 mod dual;
@@ -21,13 +20,13 @@ use dual::Dual;
 /// Relative to the largest entry of each array.
 const TOLERANCE: f64 = 1e-12;
 
-/// The loss of one sample.
+/// The loss of one sample, as a loop.
 type Loop = fn(&Sample<'_>) -> Dual;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Loss {
     Sum,
-    /// Over all steps of all samples.
+    /// The mean over all steps of all samples.
     Mean,
 }
 
@@ -61,7 +60,7 @@ const LOOPS: &[(&str, Loss, Loop)] = &[
 
 type Named = BTreeMap<String, ArrayD<f64>>;
 
-/// Random data of a recurrence, in files and as dual numbers.
+/// Random data of a recurrence, written to files and returned as dual numbers.
 fn write(folder: &Folder, name: &str, source: &str) -> Data {
     let recurrence = parse(name, source);
     let (params, batch) = library::data(name, &recurrence, 23);
@@ -101,7 +100,7 @@ fn evaluate(data: &Data, loss: Loss, of: Loop) -> Dual {
     }
 }
 
-/// The loss, and its derivative by every entry of every parameter and input, one at a time.
+/// The loss, and its derivatives with respect to every entry of every parameter and input, one at a time.
 fn by_hand(data: &Data, loss: Loss, of: Loop) -> Named {
     let value = ndarray::arr0(evaluate(data, loss, of).value).into_dyn();
     let mut found = Named::from([("loss".to_owned(), value)]);
@@ -122,7 +121,7 @@ fn by_hand(data: &Data, loss: Loss, of: Loop) -> Named {
     found
 }
 
-/// What `bptt grad` writes, by every parameter and every real input.
+/// The output of `bptt grad`, with respect to every parameter and every real input.
 fn by_command(folder: &Folder, cell: &str, data: &Data, dtype: &str) -> Named {
     let names: Vec<&str> = data
         .params
@@ -180,14 +179,14 @@ fn the_command_has_the_gradients_of_the_loops() {
             compare(&expected, &found, tolerance)
                 .unwrap_or_else(|e| panic!("{name}, {dtype}: {e}"));
         }
-        // A file with the same text is the same recurrence.
+        // A file with the same text gives the same numbers.
         std::fs::write(folder.file("own.rec"), source).unwrap();
         let own = by_command(&folder, "own.rec", &data, "f64");
         assert_eq!(own, by_command(&folder, name, &data, "f64"), "{name}");
     }
 }
 
-/// The comparison must be able to fail: a constant of the text is wrong by one part in 1e10.
+/// The comparison must detect an error: a constant of the text is changed by one part in 1e10.
 #[test]
 fn the_comparison_sees_a_wrong_constant() {
     let folder = Folder::new("wrong-loop");

@@ -1,4 +1,5 @@
-//! Limits of memory on the command line: refused at once, with the bytes and the way to raise them.
+//! Memory limits on the command line: a command is refused at once, with the number of bytes and the option
+//! that raises the limit.
 
 use std::fs;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! The command line, each command in a process of its own.
+//! The command line; each command runs in its own process.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

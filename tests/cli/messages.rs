@@ -1,5 +1,5 @@
-//! Every message names something that its reader can type: a table of wrong inputs, each with a
-//! fragment of the remedy.
+//! Every message names something that the user can type: a table of wrong inputs, each with a fragment of the
+//! remedy.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ use ndarray::{Array2, Array3};
 const START: &str = "dim H, C\ninput x[H], y[H], s, c: class(C)\nparam W[H, H], v[3], a\n\
                      state h[H]\nh' = tanh(W @ h + x)\n";
 
-/// A line of a text, and what to type instead.
+/// A line of a text, and a fragment of the correct form.
 const LINES: &[(&str, &str)] = &[
     ("b = delay(s, 2)", "`delay(delay(s))`"),
     ("b = delay(s, 2)", "`delay(s, 2.0)`"),
@@ -166,7 +166,7 @@ fn of_the_language() {
     }
 }
 
-/// The same for a program.
+/// The same for a whole text.
 #[test]
 fn of_the_library() {
     let text = format!("{START}b = v[0] + a\nloss sum(h'^2) * b\n");

@@ -1,4 +1,4 @@
-//! How the commands speak: to people, to programs, or not at all.
+//! Output of the commands: as text, as JSON, or none.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 const RETURNS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/dmbp.csv");
 
-/// Every command that can be carried out, in an order in which each finds what it needs.
+/// Every command that can succeed, in an order in which each finds its input files.
 const COMMANDS: &[&str] = &[
     "",
     "check garch11",
@@ -59,7 +59,7 @@ fn run(folder: &Folder, arguments: &[String]) -> Output {
 #[test]
 fn people_get_text_without_colours_where_there_is_no_terminal() {
     let folder = Folder::new("text-output");
-    // The demonstration, the first of them, has tests of its own.
+    // The first command, the demonstration, has tests of its own.
     for arguments in commands(&folder, "text").into_iter().skip(1) {
         let text = success(&run(&folder, &arguments));
         assert!(!text.is_empty(), "{arguments:?}");
@@ -101,7 +101,7 @@ fn programs_get_one_object() {
     }
 }
 
-/// The table of `docs/cli.md`: the names in its second column are the fields of the answers.
+/// The fields of the answers are those in the second column of the table in `docs/cli.md`.
 fn fields_are_those_of_the_page(commands: &[Vec<String>], answers: &[Value]) {
     let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cli.md")).unwrap();
     let table = page
@@ -113,7 +113,7 @@ fn fields_are_those_of_the_page(commands: &[Vec<String>], answers: &[Value]) {
     for row in rows {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         let command = cells[1].trim_matches('`').replace("none", "");
-        // What stands behind a colon is inside of a field, and options are no fields.
+        // Words after a colon name inner fields, and words with a dash are options.
         let quoted = cells[2].split(':').next().unwrap().split('`');
         let fields = quoted.skip(1).step_by(2).filter(|w| !w.starts_with('-'));
         let promised: BTreeSet<&str> = fields.chain(["out"]).collect();
@@ -141,14 +141,14 @@ fn quiet_is_quiet() {
         folder.file("quiet.rec").exists(),
         "what is written is written"
     );
-    // Errors are told all the same.
+    // Errors are printed even with `--quiet`.
     let message = failure(&bptt(&folder, &["show", "lstmm", "--quiet"]), 3);
     assert!(message.contains("did you mean `lstm`?"), "{message}");
     let both = failure(&bptt(&folder, &["show", "--quiet", "--json"]), 2);
     assert!(both.contains("cannot be used with"), "{both}");
 }
 
-/// A program reads errors as a person does, and nothing else is written.
+/// With `--json`, errors are still text on the standard error, and nothing is written to the standard output.
 #[test]
 fn errors_are_text_for_programs_too() {
     let folder = Folder::new("json-errors");
@@ -182,7 +182,7 @@ fn colours_are_there_when_asked_for_and_not_when_refused() {
     assert!(!both.contains('\u{1b}'), "NO_COLOR is stronger: {both}");
 }
 
-/// As with `bptt show lstm | head -1`.
+/// The reader closes the pipe, as in `bptt show lstm | head -1`.
 #[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
     let folder = Folder::new("pipe");
@@ -201,7 +201,7 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     assert_eq!(message, "");
 }
 
-/// A fit whose result could not be written does not begin.
+/// The output path of a fit is checked before computing.
 #[test]
 fn where_results_go_is_looked_at_first() {
     let folder = Folder::new("destination");
@@ -219,7 +219,7 @@ fn where_results_go_is_looked_at_first() {
         ("folder.npz", "it is a folder"),
     ] {
         for command in ["fit", "grad", "run"] {
-            // The data is missing as well, but is not even looked for.
+            // The missing data file is not looked for.
             let arguments = [command, "garch11", "-d", "missing.csv", "-o", out];
             let message = failure(&bptt(&folder, &arguments), 3);
             assert!(message.contains(expected), "{command} {out}: {message}");
@@ -232,7 +232,7 @@ fn where_results_go_is_looked_at_first() {
     );
 }
 
-/// A file that the shell appends to, by the name `/dev/stdout`, is not replaced.
+/// A file to which the shell appends under the name `/dev/stdout` is not replaced.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_redirected_output_is_appended_to() {
@@ -258,7 +258,7 @@ fn a_redirected_output_is_appended_to() {
     assert_eq!(text.matches("digraph").count(), 2, "{text}");
 }
 
-/// What bash offers after `bptt ` with the completions installed.
+/// The completions that bash offers after `bptt ` once they are installed.
 #[test]
 fn bash_completes_commands_and_options() {
     let folder = Folder::new("completions");

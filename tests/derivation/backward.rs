@@ -1,6 +1,5 @@
-//! States that are carried from the end of the sequence to its beginning: their Jacobians, the order
-//! of their products, and what is measured, against the recurrence with time reversed and against
-//! equations written by hand.
+//! Backward states: their Jacobians, the order of products, and measurements, compared with the time-reversed
+//! recurrence and with equations written by hand.
 
 use crate::support::lines::all_hold;
 use bptt::cells::{Cell, Loss, Start};
@@ -31,7 +30,7 @@ g' = tanh(A @ g + B @ advance(g) + V @ x)
 loss 0.5 * (sum(p * g') - y)^2
 ";
 
-/// Two chains that are both carried for several steps.
+/// A forward and a backward state, each with lags.
 const BOTH_LAGGED: &str = "
 dim H
 input x[H], y[H]
@@ -66,7 +65,7 @@ fn data(recurrence: &Recurrence, steps: usize) -> (Params<f64>, Batch<f64>) {
     (params.unwrap(), batch)
 }
 
-/// The same with every sequence turned round.
+/// A batch with every sequence reversed.
 fn turned(batch: &Batch<f64>, steps: usize) -> Batch<f64> {
     let mut other = Batch::new(steps, 1);
     for name in ["x", "y"] {
@@ -120,11 +119,11 @@ fn every_line_of_both_directions_holds_and_is_replayed() {
             derivation.replay(step).unwrap();
             if let Site::Mirrored(rewrite) = &step.site {
                 mirrored += 1;
-                // Without turning it round, the rule does not lead from one side to the other.
+                // Without the time reversal, the rule does not lead from one side to the other.
                 let mut forged = step.clone();
                 forged.site = Site::Line(rewrite.clone());
                 let moved = step.before.any(&|t| matches!(t, Term::BackJacobian(_)));
-                // What an inner product does is the same in either direction.
+                // Rules for inner products do not depend on the direction.
                 let inner = matches!(rewrite, Rewrite::InnerSum | Rewrite::InnerAdjoint);
                 assert!(
                     !moved || inner || derivation.replay(&forged).is_err(),
@@ -144,7 +143,7 @@ fn every_line_of_both_directions_holds_and_is_replayed() {
     }
 }
 
-/// Each line says the same as one written by hand, in the words of the recurrence as it is.
+/// Each line agrees with a hand-written one, in the notation of the original recurrence.
 #[test]
 fn the_lines_of_the_backward_chain() {
     let table = [
@@ -186,7 +185,7 @@ fn the_lines_of_the_backward_chain() {
         let found = compare(line, &line.left, &right, &runs);
         assert!(matches!(found, Ok(Check::Passed { .. })), "{id}: {found:?}");
     }
-    // The other order, the other direction, a step too few.
+    // Wrong order, wrong direction, one step missing.
     let wrong = [
         (
             "back.jac.product",
@@ -211,7 +210,8 @@ fn the_lines_of_the_backward_chain() {
     }
 }
 
-/// How often a bound shrinks is counted from the later step to the earlier, as the chain runs.
+/// The exponent of a contraction bound counts steps from the later to the earlier, in the direction of the
+/// state.
 #[test]
 fn a_backward_bound_counts_lots_towards_the_beginning() {
     let derivation = derived("lagged", LAGGED);
@@ -222,7 +222,7 @@ fn a_backward_bound_counts_lots_towards_the_beginning() {
     assert_eq!(steps.base, Base::Lots('k', 't', 2));
 }
 
-/// A network that reads backwards says the same as the one that reads forwards, turned round.
+/// A backward network gives the reversed results of the forward one.
 #[test]
 fn a_backward_cell_has_every_line_that_the_forward_cell_has() {
     for cell in [Cell::rnn(), Cell::lstm(), Cell::gru()] {
@@ -257,7 +257,7 @@ fn a_backward_cell_has_every_line_that_the_forward_cell_has() {
     }
 }
 
-/// What is measured of a backward state is what is measured of the forward one on data turned round.
+/// Measurements of a backward state equal those of the forward one on reversed data.
 #[test]
 fn both_directions_are_measured() {
     let steps = 9;
@@ -290,8 +290,8 @@ fn both_directions_are_measured() {
     }
 }
 
-/// A state that comes back to itself through the other direction has no product of Jacobians, and
-/// none is printed; one that only reads the other direction has.
+/// A forward state with a loop through a backward state has no product of Jacobians, and none is printed; a
+/// state that only reads the other direction has one.
 #[test]
 fn directions_that_touch_are_told_from_those_that_do_not() {
     let come_back = "
@@ -316,8 +316,8 @@ loss 0.5 * (z' - y)^2
     assert!(derivation.equation("back.jac.product").is_some());
 }
 
-/// A state that is read some steps ahead: an error term goes forward in time, and is cut at the end
-/// where the state was not read.
+/// A state is read some steps ahead: an error term moves forward in time, and is cut off at the end where the
+/// state is not read.
 #[test]
 fn states_read_ahead_end_where_they_are_not_read() {
     let source = "input x\nparam w, v\nstate h\nbackward state k\n\

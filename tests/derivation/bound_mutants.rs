@@ -1,10 +1,9 @@
-//! Wrong bounds, made on purpose: each is found false on a run, or is at least not what the rules
-//! prove.
+//! Wrong bounds: each is refuted numerically on a run, or refused by the rules.
 //!
-//! Evaluation can only refute. A wrong bound that is larger than the right one (a factor above one
-//! put in, a maximum over more steps, a sum with more parts) is true wherever the right one is, and
-//! one that is smaller is refuted only by a run on which the right one is nearly reached. So numbers
-//! alone cannot tell these from the right bound; what tells them is that the rules do not lead there.
+//! Evaluation can only refute a bound. A wrong bound that is larger than the right one (an extra factor above
+//! one, a maximum over more steps, a sum with more parts) holds wherever the right one does, and a smaller one
+//! is refuted only by a run on which the right one is nearly attained. So numbers alone do not distinguish
+//! these from the right bound; the rules do, as they do not lead there.
 
 use crate::support::terms::with_part;
 use bptt::cells::{Cell, Loss, Start};
@@ -24,8 +23,8 @@ fn bounds(derivation: &Derivation) -> impl Iterator<Item = &Equation> {
     lines.filter(|e| e.relation == Relation::AtMost)
 }
 
-/// Wrong versions of the right side: a factor or a part missing, another norm, no exponent, another
-/// step, a smallest for a largest.
+/// Wrong versions of the right side: a missing factor or part, another norm, a missing exponent, a shifted
+/// step, a minimum for a maximum.
 fn wrong(term: &Term) -> Vec<Term> {
     let mut found = Vec::new();
     match term {
@@ -56,7 +55,7 @@ fn wrong(term: &Term) -> Vec<Term> {
         _ => {}
     }
     let parts: Vec<Term> = term.parts().into_iter().cloned().collect();
-    // What a norm is taken of is another line's matter.
+    // Do not change the argument of a norm, which belongs to another line.
     if matches!(term, Term::Norm(_) | Term::MaxNorm(_)) {
         return found;
     }
@@ -68,7 +67,7 @@ fn wrong(term: &Term) -> Vec<Term> {
     found
 }
 
-/// Whether numbers refute a bound; one that cannot be evaluated is not refuted.
+/// Returns true if a run refutes the bound; a bound that cannot be evaluated is not refuted.
 fn is_false(equation: &Equation, left: &Term, right: &Term, runs: &[Instance]) -> bool {
     let found = compare(equation, left, right, runs);
     matches!(found, Err(reason) if reason.contains(" is more than "))
@@ -106,13 +105,13 @@ fn every_wrong_bound_is_false_or_not_what_the_rules_prove() {
     );
 }
 
-/// `≥` for `≤` is false wherever the bound is not an equality, and numbers see it.
+/// `≥` instead of `≤` is refuted numerically, unless the bound is an equality.
 #[test]
 fn no_bound_holds_the_other_way_round() {
     for derivation in models() {
         let runs: Vec<Instance> = (1..6).map(|i| derivation.instance(i).unwrap()).collect();
         for equation in bounds(&derivation) {
-            // A condition that no run meets leaves nothing to be compared.
+            // If no run meets the condition, there is nothing to compare.
             let met = compare(equation, &equation.left, &equation.right, &runs);
             if !matches!(met, Ok(Check::Bound { .. })) {
                 continue;

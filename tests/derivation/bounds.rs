@@ -1,5 +1,5 @@
-//! What is said of vanishing and exploding gradients, on runs made for it: bounds that are reached,
-//! and the sentences that are often heard and are wrong.
+//! Statements on vanishing and exploding gradients: runs that attain the bounds, and common statements that are
+//! false.
 
 use bptt::cells::{Cell, Loss};
 use bptt::derive::{Derivation, Format, Lang, Level, Reach};
@@ -13,7 +13,7 @@ fn rnn() -> Derivation {
     model.derive().unwrap()
 }
 
-/// A run of the tanh network near zero, where every slope is one.
+/// A run of the tanh RNN near zero, where every slope is one.
 fn measured(derivation: &mut Derivation, w: &Array2<f64>) -> Reach {
     let (hidden, tiny) = (w.nrows(), 1e-12);
     let params = Params::new()
@@ -32,7 +32,7 @@ fn measured(derivation: &mut Derivation, w: &Array2<f64>) -> Reach {
         .clone()
 }
 
-/// With a multiple of an orthogonal matrix and slopes of one, both bounds are reached.
+/// With slopes of one and a multiple of an orthogonal matrix, both bounds are attained.
 #[test]
 fn the_bounds_are_reached() {
     let (sin, cos) = 0.7_f64.sin_cos();
@@ -53,7 +53,7 @@ fn the_bounds_are_reached() {
     }
 }
 
-/// A norm above one does not make a product explode.
+/// A norm above one does not imply that a product explodes.
 #[test]
 fn a_large_norm_is_not_sufficient_for_explosion() {
     let reach = measured(&mut rnn(), &array![[0.5, 5.0], [0.0, 0.5]]);
@@ -67,7 +67,7 @@ fn a_large_norm_is_not_sufficient_for_explosion() {
     assert!(reach.exponent() < 0.0, "it vanishes");
 }
 
-/// Two matrices of spectral radius zero, one after the other, make what grows by 4.
+/// Two matrices of spectral radius zero have a product of spectral radius 4.
 #[test]
 fn spectral_radii_say_nothing_about_products() {
     let (a, b) = (
@@ -79,7 +79,7 @@ fn spectral_radii_say_nothing_about_products() {
     assert_eq!(a.dot(&b), array![[4.0, 0.0], [0.0, 0.0]]);
 }
 
-/// What must never be printed, in either language.
+/// Phrases that must not be printed, in either language.
 #[test]
 fn wrong_sentences_are_not_printed() {
     let wrong = [
@@ -129,7 +129,7 @@ fn wrong_sentences_are_not_printed() {
     }
 }
 
-/// A table of actual norms stands beside the bounds, and says when a bound says nothing.
+/// A table of actual norms is shown beside the bounds, and marks bounds that are too loose to be useful.
 #[test]
 fn actual_norms_stand_beside_the_bounds() {
     let mut derivation = rnn();

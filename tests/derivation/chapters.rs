@@ -1,7 +1,7 @@
-//! The chapters and sheets in `docs/` are what the engine derives: every formula between the marks
-//! `<!-- equation: … -->` is put in from a derivation, and a page that is stale fails.
+//! The chapters and sheets in `docs/` are up to date: every formula after a mark `<!-- equation: … -->` is
+//! generated from a derivation, and an outdated page fails.
 //!
-//! After a wanted change: `UPDATE_GOLDEN=1 cargo test --test derivation chapters`, then read the difference.
+//! After an intended change: `UPDATE_GOLDEN=1 cargo test --test derivation chapters`, then review the diff.
 
 use std::path::{Path, PathBuf};
 
@@ -66,8 +66,8 @@ fn the_sheets_are_what_the_engine_derives() {
     }
 }
 
-/// The measured errors differ in their last bits from machine to machine; the sheets say that a
-/// line is checked, not how exactly.
+/// Removes the measured errors, whose last digits depend on the machine: the sheets say that a line is checked,
+/// without its error.
 fn stable(page: &str) -> String {
     let mut out = String::new();
     for line in page.lines() {
@@ -86,8 +86,8 @@ fn stable(page: &str) -> String {
     out
 }
 
-/// Puts equations into a page: what stands between `<!-- equation: rnn delta.h -->` and the end of
-/// the fenced block after it is replaced.
+/// Fills equations into a page: replaces the text between `<!-- equation: rnn delta.h -->` and the end of the
+/// fenced block after it.
 fn filled(page: &str, derivations: &[(&str, Derivation)]) -> String {
     let mut out = String::new();
     let mut lines = page.lines();
@@ -119,11 +119,11 @@ fn filled(page: &str, derivations: &[(&str, Derivation)]) -> String {
         }
         out.push_str("```\n");
         count += ids.len();
-        // What was there before.
+        // Skip the old block.
         let mut rest = lines.clone();
         if rest.next() == Some("```math") {
             while lines.next() != Some("```") {}
-            // The fence that opened it was one of those lines.
+            // Includes the opening fence.
         }
     }
     assert!(count > 30, "{count} equations");
@@ -140,7 +140,7 @@ fn row(derivation: &Derivation, id: &str, aligned: bool) -> String {
     );
     assert!(holds, "{id}: {:?}", equation.check);
     let (left, right) = derivation.sides(equation);
-    // The sign is part of the formula after it: `\le` and `q` are not `\leq`.
+    // The sign is joined with the formula after it: `\le` and `q` must not become `\leq`.
     let sign = Math::Sign(equation.relation.sign());
     let mut lines = right.lines(64);
     lines[0] = Math::row([sign, lines[0].clone()]);

@@ -1,5 +1,5 @@
-//! A choice between two values, as in resets and masks, is written with brackets that are 1 or 0: the
-//! lines stay products, so that they have Jacobians and bounds like any others.
+//! A choice between two values, as in resets and masks, is written with indicator brackets, 1 or 0. The lines
+//! remain products, so they have Jacobians and bounds.
 
 use crate::support::lines::all_hold;
 use bptt::Recurrence;
@@ -7,7 +7,7 @@ use bptt::cells::{Cell, Loss, Start};
 use bptt::derive::{Check, Derivation, Part, compare};
 use bptt::render::{Charset, Dialect};
 
-/// By a number at each step, by each entry, and by a number that depends on the state.
+/// Conditions: a number at each step, an entry, and a number that depends on the state.
 const CHOICES: [&str; 3] = [
     "
 dim H, K
@@ -80,7 +80,7 @@ fn a_recurrence_with_resets_is_derived_in_full() {
         let mut derivation = model.with_resets("begins").unwrap().derive().unwrap();
         all_hold(&mut derivation, 2);
         assert!(derivation.equation(id).is_some(), "there is no {id}");
-        // No part of the derivation is lost but the carousel, which a reset interrupts.
+        // All parts of the derivation remain except the carousel, which a reset interrupts.
         for part in Part::ALL.iter().filter(|p| **p != Part::Carousel) {
             let has = |d: &Derivation| d.equations.iter().any(|e| e.part == *part);
             assert!(!has(&plain) || has(&derivation), "{part:?} is gone");
@@ -88,7 +88,7 @@ fn a_recurrence_with_resets_is_derived_in_full() {
     }
     let rnn = Cell::rnn().model("m", Loss::SquaredError).unwrap();
     let rnn = rnn.with_resets("begins").unwrap().derive().unwrap();
-    // Where a sequence begins, nothing comes from before and nothing is sent there.
+    // At the start of a sequence, the Jacobian is zero and no error term is sent back.
     let by_hand = [
         (
             "jac.h.h",
@@ -105,7 +105,7 @@ fn a_recurrence_with_resets_is_derived_in_full() {
         let right = rnn.lexicon().parse(latex).unwrap();
         let found = compare(line, &line.left, &right, &runs);
         assert!(matches!(found, Ok(Check::Passed { .. })), "{id}: {found:?}");
-        // Without the bracket it is false.
+        // Without the bracket, the line is false.
         let without = latex
             .replace(r"[\mathit{begins}_{t}=0]", "")
             .replace(r"[\mathit{begins}_{t+1}=0]", "");
@@ -141,7 +141,7 @@ h' = tanh(A @ h + W @ x + b)
 e = 0.5 * sum((h' - y)^2)
 ";
 
-/// A value of a whole sequence in a row of several is a value that is carried through its sequence.
+/// A value of a whole sequence within a row becomes a value that is carried through the sequence.
 #[test]
 fn whole_sequence_values_of_packed_sequences_are_derived() {
     for ending in [
@@ -160,7 +160,7 @@ fn whole_sequence_values_of_packed_sequences_are_derived() {
     }
 }
 
-/// The line of the loss says what it is summed over.
+/// The line of the loss shows the range of its sum.
 #[test]
 fn a_loss_is_written_as_it_is_summed() {
     for (ending, expected) in [

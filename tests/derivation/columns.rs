@@ -1,5 +1,5 @@
-//! A column side by side with itself, as often as what it meets is wide, and a row below itself: `A 𝟏`
-//! has the value of `A u uᵀ`, where `u` is a column of ones that has a size.
+//! Broadcasts of columns and rows to the size of their neighbours: `A 𝟏` has the value of `A u uᵀ`, where `u`
+//! is a column of ones with a size.
 
 use crate::support::shorthand::{add, had, mul, neg, turned, w};
 use bptt::Recurrence;
@@ -22,7 +22,7 @@ fn columns_have_the_size_of_what_they_meet() {
     let (a, b, ones) = (|| w("A"), || w("B"), || Term::Ones);
     let x = || Term::Value("x".into(), Some(Time::var('t')));
     let unit = || Term::Div(Box::new(x()), Box::new(x()));
-    // Without a size of its own, and with it.
+    // Ones without a size, and with one.
     let free = |m: Term| mul([m, ones()]);
     let sized = |m: Term| mul([m, unit(), turned(unit())]);
     let square = || mul([unit(), turned(unit())]);
@@ -84,7 +84,7 @@ fn columns_have_the_size_of_what_they_meet() {
             "{free:?}: {found:?}"
         );
     }
-    // How wide it is must come from somewhere.
+    // The width must be determined by something.
     let norm = |x: Term| Term::Norm(Box::new(x));
     for open in [norm(free(a())), norm(turned(free(a())))] {
         let found = compare(line, &b(), &open, &runs);
@@ -142,7 +142,7 @@ fn rows_have_the_size_of_what_they_meet() {
         ),
         (add([power(free()), b()]), add([power(sized()), b()])),
         (largest(free()), largest(sized())),
-        // A matrix of ones is taken together.
+        // A matrix of ones is one factor.
         (
             add([mul([two(), of_ones()]), b()]),
             add([mul([two(), square()]), b()]),

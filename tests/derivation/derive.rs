@@ -1,5 +1,5 @@
-//! Derivations: every line of every recurrence holds, every step can be replayed, what is wrong is
-//! found, and what must not be said is not said.
+//! Derivations: every line of every recurrence holds, every step can be replayed, changes are detected, and
+//! false statements are not printed.
 
 use crate::support::lines::all_hold;
 use crate::support::terms::with_part;
@@ -53,7 +53,7 @@ fn every_line_of_every_example_holds() {
     assert!(count > 10);
 }
 
-/// Two lags, a weight used twice, an unnamed gate, a final loss and an op of one's own.
+/// A recurrence with two lags, a weight used twice, an unnamed gate, a final loss and a custom op.
 fn odd_one() -> Recurrence {
     let cube: std::sync::Arc<dyn bptt::CustomOp> = std::sync::Arc::new(ScalarFunction {
         name: "cube",
@@ -191,7 +191,7 @@ fn the_lines_of_the_textbook() {
     }
 }
 
-/// Wrong versions of a formula, one change each.
+/// Wrong versions of a formula, with one change each.
 fn text_mutants(latex: &str) -> Vec<String> {
     let changes = [
         ("+", "-"),
@@ -221,7 +221,7 @@ fn text_mutants(latex: &str) -> Vec<String> {
     mutants
 }
 
-/// Wrong versions of a term: a part dropped, a sign, a step, a transpose, an order changed.
+/// Wrong versions of a term: a missing part, a sign, a step, a transpose, another order.
 fn tree_mutants(term: &Term) -> Vec<Term> {
     if *term == Term::Zero {
         return Vec::new();
@@ -256,10 +256,10 @@ fn tree_mutants(term: &Term) -> Vec<Term> {
         }
         _ => {}
     }
-    // A change further down.
+    // Changes inside a part.
     let parts: Vec<Term> = term.parts().into_iter().cloned().collect();
     for (i, part) in parts.iter().enumerate() {
-        // A norm and a square do not see a sign.
+        // A norm and a square ignore the sign of their argument.
         let blind = usize::from(matches!(
             term,
             Term::Norm(_) | Term::MaxNorm(_) | Term::Pow(_, 2)
@@ -278,7 +278,7 @@ fn killed(equation: &Equation, right: &Term, runs: &[Instance]) -> bool {
     )
 }
 
-/// The lines on which a change must show: not those of the bounds, which are not equalities.
+/// The lines on which a change must be detected: equalities except initial values.
 fn mutable(derivation: &Derivation) -> impl Iterator<Item = &Equation> {
     let skip = |e: &&Equation| e.relation == Relation::Equal && !e.id.starts_with("init.");
     derivation.equations.iter().filter(skip)
@@ -291,8 +291,8 @@ fn models() -> [Derivation; 3] {
     })
 }
 
-/// Whether a change changes nothing: the transpose of a derivative within a step, which is a diagonal
-/// matrix, a last step at which δ of the next one is zero, or the sign of every factor inside a norm.
+/// Returns true if a change has no effect: the transpose of a diagonal derivative within a step, an extra last
+/// step at which the next δ is zero, the sign of every factor inside a norm, or an extra term that is zero.
 fn is_the_same(equation: &Equation, mutant: &str, original: &str) -> bool {
     let slope = r"\frac{\partial h_{t}}{\partial c_{t}}";
     let transposed = format!(r"\left({slope}\right)^{{\top}}");
@@ -311,7 +311,7 @@ fn is_the_same(equation: &Equation, mutant: &str, original: &str) -> bool {
             .is_some_and(|(head, (factor, tail))| {
                 mutant == format!(r"{head}^{{t}}(-{factor})\right\rVert{tail}")
             });
-    // A state does not depend on a later one: a sum may as well begin earlier.
+    // A state does not depend on a later one, so the sum may start earlier.
     let earlier = equation.id == "bridge.horner" && mutant.replace("t=k-1", "t=k+1") == original;
     diagonal || beyond || sign || earlier
 }
@@ -324,8 +324,8 @@ fn every_change_of_the_printed_text_is_noticed() {
         let lexicon = derivation.lexicon();
         for equation in mutable(&derivation) {
             let latex = derivation.sides(equation).1.latex(Dialect::Plain);
-            // A sum that begins where its inner sum is still empty is the same sum.
-            // So is one that ends there, beyond the last step.
+            // A sum that starts where its inner sum is still empty is the same sum, as is one that ends one
+            // step beyond the last.
             let same = |m: &String| {
                 m.contains(r"=\tau-1")
                     || m.contains(r"^{T+1}\sum_{t=e(k)+1}")
@@ -369,7 +369,7 @@ fn every_change_of_a_term_is_noticed() {
     assert!(count > 2000, "{count}");
 }
 
-/// A claim about an LSTM, as an equation to be compared.
+/// A claim about an LSTM, as an equation to compare.
 fn claim(left: Term, vars: Vec<(char, Time, Time)>) -> Equation {
     Equation {
         id: "claim".into(),
@@ -400,28 +400,28 @@ fn what_is_often_said_and_is_wrong_is_wrong_here() {
     let at = |n| Time::at(n);
     let c = |to: i64, from: i64| Term::Jacobian("c".into(), at(to), "c".into(), at(from));
 
-    // The derivative over two steps is not the product of those over one: the path through the
-    // output gate is lost.
+    // The derivative over two steps is not the product of those over one step, which misses the path through
+    // the output gate.
     let line = claim(c(4, 2), Vec::new());
     assert!(killed(&line, &Term::Mul(vec![c(4, 3), c(3, 2)]), &runs));
     let one = claim(c(4, 3), Vec::new());
     assert!(!killed(&one, &c(4, 3), &runs));
 
-    // The order of Jacobians matters.
+    // The order of the Jacobians matters.
     let line = claim(Term::StateFlow(at(4), at(2)), Vec::new());
     let j = |n| Term::StateJacobian(at(n));
     assert!(!killed(&line, &Term::Mul(vec![j(4), j(3)]), &runs));
     assert!(killed(&line, &Term::Mul(vec![j(3), j(4)]), &runs));
 
-    // And none of it is printed.
+    // The wrong product is not printed.
     let product = r"\prod_{j=k+1}^{t}\frac{\partial c_{j}}{\partial c_{j-1}}";
     for lang in Lang::ALL {
         let page = lstm.render(Format::Tex, *lang, Level::Full);
         assert!(!page.contains(product));
     }
 
-    // Two matrices with spectral radius 0 whose product has spectral radius 4: the sentence about
-    // norms is about norms.
+    // Two matrices of spectral radius 0 have a product of spectral radius 4, so the statement must be about
+    // norms.
     let (a, b) = (
         ndarray::array![[0.0, 2.0], [0.0, 0.0]],
         ndarray::array![[0.0, 0.0], [2.0, 0.0]],
@@ -495,8 +495,8 @@ fn a_derivation_without_a_loss_is_refused() {
     ));
 }
 
-/// The lines of the general theorem are told from those that could not be checked, and each names lines
-/// that say it of the recurrence at hand.
+/// Lines of the general theorem are distinguished from lines that could not be checked, and name the lines that
+/// state them for this recurrence.
 #[test]
 fn general_lines_have_a_state_of_their_own() {
     for cell in [Cell::rnn(), Cell::lstm(), Cell::lstm().backward()] {

@@ -1,6 +1,5 @@
-//! States that are carried for several steps: the companion form, what follows from it, and how it
-//! is measured, against sums over paths, against differences of whole runs, and against equations
-//! written by hand.
+//! States with several lags: the companion form, its consequences, and its measurement, compared with sums over
+//! paths, with differences of whole runs, and with equations written by hand.
 
 use crate::support::lines::all_hold;
 use crate::support::sources::LAGS;
@@ -22,7 +21,7 @@ h' = tanh(a * h + b * delay(h) + c * delay(delay(h)) + w * x)
 loss 0.5 * (h' - y)^2
 ";
 
-/// Two values with delays of their own, one of them read in the same step by the other.
+/// Two values with lags of their own; one reads the other within the step.
 const SEVERAL: &str = "
 dim H, K, M
 input x[K], y[M]
@@ -43,7 +42,7 @@ h' = tanh(B @ delay(h) + x)
 loss 0.5 * sum((h' - y)^2)
 ";
 
-/// The squares of past returns enter with two lags, the variance with one.
+/// Squared past returns with two lags, the variance with one.
 const GARCH: &str = "
 input r
 param mu = 0, omega = 0.05, alpha1 = 0.1, alpha2 = 0.05, beta = 0.8
@@ -53,7 +52,7 @@ v' = omega + alpha1 * e2 + alpha2 * delay(e2) + beta * v
 loss 0.5 * (ln(v) + e2 / v)
 ";
 
-/// A delayed input is data, and no state.
+/// A delayed input is data, not a state.
 const INPUT: &str = "
 input x, y
 param a, w, u
@@ -89,7 +88,7 @@ fn every_line_holds() {
     }
 }
 
-/// Each printed line says the same as one written by hand.
+/// Each line agrees with one written by hand.
 #[test]
 fn the_companion_form() {
     let slope = r"\operatorname{diag}(\mathbf{1}-h_{@}\odot h_{@})";
@@ -121,14 +120,14 @@ fn the_companion_form() {
     for (id, latex) in table {
         let line = derivation.equation(id).unwrap_or_else(|| panic!("no {id}"));
         let right = derivation.lexicon().parse(&latex).unwrap();
-        // At the last steps the slopes of later ones do not exist: what they act on is zero.
+        // At the last steps, the slopes of later steps are missing; their factors are zero.
         let found = compare(line, &line.left, &right, &runs);
         assert!(matches!(found, Ok(Check::Passed { .. })), "{id}: {found:?}");
     }
 }
 
-/// Two delays of one value are different parts of the state: a wrong order, a lag too few or another
-/// block is noticed.
+/// Two lags of one value are different parts of the state: a wrong order, a missing lag or another block is
+/// detected.
 #[test]
 fn wrong_lags_are_noticed() {
     let derivation = derived("vector", LAGS);
@@ -164,7 +163,7 @@ fn wrong_lags_are_noticed() {
     }
 }
 
-/// With only the second lag, `ρ` is used up every second step: the power is not `ρ^{t−k}`.
+/// With only the second lag, `ρ` enters every second step, so the power is not `ρ^{t−k}`.
 #[test]
 fn the_bound_of_several_lags_is_reached_and_no_power_too_high() {
     let source = "
@@ -188,7 +187,7 @@ loss 0.5 * (h' - y)^2
     let too_much = Term::PowSteps(rho.clone(), steps);
     let found = compare(&line, &line.left, &too_much, &runs);
     assert!(found.unwrap_err().contains("is more than"));
-    // From even distances the bound is what it bounds.
+    // At distance two, the bound is attained.
     let exact = Equation {
         relation: Relation::Equal,
         part: Part::Bounds,
@@ -203,7 +202,7 @@ loss 0.5 * (h' - y)^2
     assert!(matches!(found, Ok(Check::Passed { .. })), "{found:?}");
 }
 
-/// A line whose condition no run can meet is neither right nor wrong.
+/// A line whose condition is met on no run is left unchecked.
 #[test]
 fn a_condition_that_is_never_met_leaves_a_line_unchecked() {
     let source = "
@@ -222,7 +221,7 @@ loss 0.5 * (h' - y)^2
     assert!(page.contains("未核对：没有一次运行满足它的条件"));
 }
 
-/// The same delay written twice is one part of the state.
+/// The same delay written twice is one register.
 #[test]
 fn a_delay_written_twice_is_one_register() {
     let source = "
@@ -237,7 +236,7 @@ loss 0.5 * (h' - y)^2 + 0.1 * delay(h)^2
     all_hold(&mut recurrence.derive().unwrap(), 2);
 }
 
-/// What is measured is what becomes of small changes of what the state starts from.
+/// The measured Jacobians agree with the effect of small changes in the initial state.
 #[test]
 fn a_measured_run_agrees_with_differences_of_whole_runs() {
     let source = "
@@ -292,7 +291,7 @@ loss 0.5 * sum((h' - y)^2)
     assert!((found - direct).abs() < 1e-6 * direct, "{found}, {direct}");
 }
 
-/// The largest singular value, by iteration.
+/// The largest singular value, by power iteration.
 fn power_norm(a: &Array2<f64>) -> f64 {
     let mut v = Array1::<f64>::ones(a.ncols());
     for _ in 0..2000 {
@@ -304,7 +303,7 @@ fn power_norm(a: &Array2<f64>) -> f64 {
     image.dot(&image).sqrt()
 }
 
-/// A Jacobian that has no size of its own is measured in that of the state, and a long run is no matter.
+/// The Jacobian of a sum has no size of its own; it is measured in the size of the state, also over many steps.
 #[test]
 fn a_jacobian_without_a_size_is_measured_all_the_same() {
     let source = "
@@ -334,7 +333,7 @@ loss 0.5 * sum((h' - y)^2)
     }
 }
 
-/// A number of lots of steps is rounded up: a started lot counts.
+/// The number of lots of steps is rounded up.
 #[test]
 fn a_started_lot_counts() {
     let derivation = derived("vector", LAGS);

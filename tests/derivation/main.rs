@@ -1,4 +1,4 @@
-//! Derivations: terms, rules, bounds, documents.
+//! Derivations: terms, rules, bounds and documents.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -1,4 +1,4 @@
-//! Documents as they are read: pages that need nothing else, in two languages and on three levels.
+//! Rendered documents: self-contained pages, in two languages and at three levels of detail.
 
 use bptt::cells::{Cell, Loss};
 use bptt::derive::{Derivation, Format, Lang, Level, Rule, Word};
@@ -37,7 +37,7 @@ fn a_page_is_complete_by_itself() {
         let target = format!("id=\"{link}\"");
         assert!(page.contains(&target), "nothing is called {link}");
     }
-    // Every element that is opened is closed.
+    // Every element is closed.
     for tag in [
         "math", "mrow", "msub", "msup", "msubsup", "mfrac", "munder", "mtable", "div", "section",
         "details", "span", "svg", "text", "tspan", "a", "figure", "dd",
@@ -61,12 +61,12 @@ fn languages_and_levels_are_chosen_without_scripts() {
         assert!(chosen(&format!("lang-{}", lang.code())));
         assert!(chosen(&format!("level-{}", level.name())));
         assert_eq!(page.matches(" checked>").count(), 2);
-        // Whatever is chosen at first, everything is there.
+        // The page contains all parts, whichever are shown at first.
         assert!(page.contains("The error terms δ") && page.contains("误差项 δ 的递推"));
         for class in ["l-sheet", "l-normal", "l-full"] {
             assert!(page.contains(&format!(" {class}\" id=\"")), "{class}");
         }
-        // Every sentence stands in both languages.
+        // Every sentence appears in both languages.
         let count = |code: &str| page.matches(&format!("<span lang=\"{code}\"")).count();
         assert_eq!(count("en"), count("zh"));
     }
@@ -96,12 +96,12 @@ fn figures_show_paths_by_colour_and_by_dashes() {
         })
         .collect();
     assert!(dashes[0] != dashes[1] && dashes[1] != dashes[2] && dashes[0] != dashes[2]);
-    // Each way back leads to the line in which it arrives.
+    // Each backward path links to the line of the error term at its end.
     assert!(page.contains("<a href=\"#delta.c\"><path class=\"back carousel\""));
     assert!(page.contains("class=\"heat\"") && page.contains("class=\"curves\""));
 }
 
-/// What is read from further back than the figure has steps enters at its margin.
+/// A value read from further back than the steps shown in the figure enters at its margin.
 #[test]
 fn figures_show_what_comes_from_far_back() {
     let edges = |lags: usize| {
@@ -155,7 +155,7 @@ fn both_languages_say_everything() {
         let chinese = zh.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
         assert!(chinese, "{word:?}");
     }
-    // Chinese has its own punctuation.
+    // Chinese text has Chinese punctuation.
     let cjk = |c: char| ('\u{4e00}'..='\u{9fff}').contains(&c);
     let texts = Word::ALL.iter().map(|w| w.text(Lang::Zh));
     for text in texts.chain(Rule::ALL.iter().map(|r| r.chinese())) {

@@ -1,5 +1,5 @@
-//! Slices, joins and gathers are written as parts of matrices and as unit vectors, and derivations go
-//! on through them; so they do through numbers, and through what the loss of the next step reads.
+//! Slices, joins and gathers are written as parts of matrices and as unit vectors, and derivations pass through
+//! them; the same holds for scalars and for reads by the loss of the next step.
 
 use crate::support::user::{derived, shown};
 use bptt::derive::{Format, Lang, Level, Term, compare};
@@ -110,7 +110,7 @@ loss squared_error(h', y)
     assert!(text.contains("the unit vector of the class"), "{text}");
 }
 
-/// A state that acts through one number, or through numbers and as it is.
+/// A state acts through one scalar, or through scalars and directly.
 #[test]
 fn a_state_that_acts_through_numbers() {
     let sources = [
@@ -148,7 +148,7 @@ loss squared_error(h', y)
     }
 }
 
-/// A number in front of the sum of a gradient goes into the double sum.
+/// A scalar factor of the sum in a gradient moves into the double sum.
 #[test]
 fn a_factor_before_the_sum_of_a_gradient() {
     let derivation = derived(
@@ -167,7 +167,7 @@ loss (v' - y)^2
     }
 }
 
-/// What the loss of the next step reads of a state comes back from there, and not from beyond the last.
+/// The loss of the next step sends an error term to a state, except beyond the last step.
 #[test]
 fn a_loss_that_reads_the_state_before() {
     let derivation = derived(
@@ -198,7 +198,7 @@ fn without_guards(term: &Term) -> Term {
     }
 }
 
-/// Several states, of which the loss of a step reads one as it was before.
+/// Several states, one of which is read by the loss before its update.
 #[test]
 fn the_start_of_states_that_the_loss_of_the_first_step_reads() {
     let derivation = derived(
@@ -241,13 +241,13 @@ loss squared_error(h', y)
         let line = derivation.equation("def.loss").unwrap();
         compare(line, &a, &b, std::slice::from_ref(&run)).is_ok()
     };
-    // A part of a whole, counted from its beginning.
+    // A part of a matrix, counted from 1.
     assert!(same("W_{:,1:H+K}", "W"));
     assert!(same("(b_{2:H})_{1:1}", "b_{2:2}"));
     assert!(same("W_{:,H+1:H+K}", r"(W^{\top})_{H+1:H+K,:}^{\top}"));
     assert!(same(r"W_{2:3,:}", r"(\mathbf{I}_{H})_{2:3,:} W"));
     assert!(!same("b_{1:2}", "b_{2:3}"));
-    // Beyond the ends there is nothing.
+    // Indices out of range are refused.
     for beyond in ["b_{0:2}", "b_{2:H+1}", "b_{2:1}"] {
         assert!(!same(beyond, beyond), "{beyond}");
     }
@@ -257,7 +257,7 @@ loss squared_error(h', y)
     }
 }
 
-/// Letters that the derivation introduces give way to sizes that are used as numbers.
+/// Letters introduced by the derivation avoid the names of sizes that are used as numbers.
 #[test]
 fn a_size_is_not_taken_for_a_letter() {
     for size in ["M", "L", "T", "R", "N", "q"] {
@@ -275,7 +275,7 @@ loss sum((h' - y)^2) / {size}
     }
 }
 
-/// A value that is read with another start than the state has.
+/// A delay with another initial value than the state.
 #[test]
 fn a_second_start_is_written_where_it_is_read() {
     let derivation = derived(
@@ -291,7 +291,7 @@ loss (delay(h') - y)^2
         shown(&derivation, "def.loss.t"),
         "Lₜ = ([1 < t] hₜ₋₁ − yₜ)²"
     );
-    // With the same start it is the state itself.
+    // With the same initial value, the delay is the state.
     let derivation = derived(
         "
 input x, y
@@ -305,7 +305,7 @@ loss (delay(h') - y)^2
     assert!(derivation.equation("bridge.double.w").is_some());
 }
 
-/// A part that does not vary leaves the others in their places.
+/// A part that does not vary does not shift the others.
 #[test]
 fn a_state_that_is_joined_with_a_constant() {
     let derivation = derived(
@@ -359,7 +359,7 @@ loss squared_error(h'[H:3*H][0:H], y)
     assert!(derivation.equation("bridge.closed").is_some());
 }
 
-/// A parameter that acts through a value that does not vary with the step.
+/// A parameter acts through a value that does not vary with the step.
 #[test]
 fn a_parameter_behind_a_fixed_value() {
     let derivation = derived(
@@ -378,7 +378,7 @@ loss squared_error(s', y)
     }
 }
 
-/// What a sum ranges over is not what stands outside of it.
+/// The variable of a sum is distinct from the step outside of it.
 #[test]
 fn a_sum_over_the_steps_at_the_last_step() {
     let derivation = derived(
@@ -395,7 +395,7 @@ final loss dot(total_steps(h) * 0.2, h')
     assert!(loss.contains("hₜ₋₁") && loss.contains("h_T"), "{loss}");
 }
 
-/// A matrix times ones is a column of its own, not a number times ones.
+/// A matrix times ones is a column, not a number times ones.
 #[test]
 fn a_matrix_times_ones_stays_a_column() {
     let source = "
@@ -413,7 +413,7 @@ loss sum(U @ sigmoid(h'))
     );
 }
 
-/// A softmax is a column, and what a row makes of it a number.
+/// A softmax is a column; a row times a softmax is a number.
 #[test]
 fn a_state_that_acts_through_what_a_softmax_attends_to() {
     let source = "

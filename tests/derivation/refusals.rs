@@ -1,5 +1,5 @@
-//! Where a rule must not be used, and what it gives where it may: each rule on a term that it takes,
-//! and on one that differs from it only in what the rule asks for.
+//! Premises of rules: each rule is applied to a term that meets its premises, and is refused on one that
+//! differs only in the premise.
 
 use crate::support::shorthand::{add, had, mul, neg, turned, w};
 use crate::support::sources::PAIR;
@@ -7,7 +7,7 @@ use bptt::Recurrence;
 use bptt::cells::{Cell, Loss, Start};
 use bptt::derive::{Argument, Base, Derivation, Name, Rewrite, Site, Step, Term, Time};
 
-/// One state that is carried for two steps.
+/// One state with two lags.
 const LAGS: &str = "
 dim H
 input x[H], y[H]
@@ -95,7 +95,7 @@ fn power(base: Term, steps: Base) -> Term {
     Term::PowSteps(Box::new(base), after(steps, 0))
 }
 
-/// What comes of the claim that a rule leads from one term to another.
+/// The result of replaying a step from one term to another: "it does", or the error.
 fn claim(derivation: &Derivation, rewrite: &Rewrite, before: &Term, after: &Term) -> String {
     let site = Site::Line(rewrite.clone());
     let step = Step::new(rewrite.rule(), site, before.clone(), after.clone());
@@ -105,9 +105,9 @@ fn claim(derivation: &Derivation, rewrite: &Rewrite, before: &Term, after: &Term
     }
 }
 
-/// The rule takes the one term, and not the other.
+/// The rule applies to one term, and not to the other.
 fn told_apart(derivation: &Derivation, rewrite: &Rewrite, taken: &Term, refused: &Term) {
-    // No rule leads to the whole loss.
+    // No rule yields the whole loss, so the error shows if the rule applied.
     let found = |term| claim(derivation, rewrite, term, &Term::Loss);
     let (taken_as, refused_as) = (found(taken), found(refused));
     assert!(
@@ -132,7 +132,7 @@ fn stacks() {
     let (h, s) = (|| d("h", -1), || d("s", -1));
     let state = Rewrite::StateProduct;
     let second = || mul([q(), s()]);
-    // One block has one matrix.
+    // A block has one matrix.
     let once = column([mul([a(), h()]), second()]);
     let twice = column([add([mul([a(), h()]), mul([b(), h()])]), second()]);
     told_apart(&pair, &state, &once, &twice);
@@ -145,7 +145,7 @@ fn stacks() {
     ]);
     let matrix = square(mul([a(), b()]), p(), Term::Zero, mul([p(), a()]));
     gives(&pair, &state, &before, &mul([matrix, column([h(), s()])]));
-    // What is only carried on has no λ of its own.
+    // A part of the state that is only copied has no λ.
     let costate = |name: &str| Term::Costate(name.into(), t(0));
     let sent = |of: &str| {
         column([
@@ -219,14 +219,14 @@ fn paths() {
         &column([answer("h", 0), answer("s", 0)]),
         &column([answer("h", 0), answer("s", -1)]),
     );
-    // Nothing depends on what comes later.
+    // A value does not depend on later ones.
     gives(
         &lags,
         &Rewrite::LastStep,
         &jacobian("h", t(0), "h", t(-1)),
         &Term::Direct("h".into(), t(0), "h".into(), t(-1)),
     );
-    // A corner is all there is to know of one value only.
+    // The corner block is the whole derivative only for a single state.
     let corner = answer("h", 0);
     assert!(claim(&lags, &Rewrite::Corner, &corner, &Term::Loss).ends_with("something else"));
     assert!(
@@ -245,7 +245,7 @@ fn paths() {
 fn what_is_linear() {
     let (pair, scalar) = (derived(PAIR), derived(SCALAR));
     let (a, b, m) = (|| w("A"), || w("B"), || w("P"));
-    // A number can stand anywhere in a product, once.
+    // A number can be a factor at any place of a product, once.
     let number = Rewrite::Factor(of_d("h", -1));
     let both = add([mul([w("a"), d("h", -1)]), mul([w("b"), d("h", -1)])]);
     let squared = add([mul([w("a"), d("h", -1)]), mul([d("h", -1), d("h", -1)])]);
@@ -257,7 +257,7 @@ fn what_is_linear() {
         &add([mul([w("a"), d("h", -1)]), halves(d("h", -1))]),
         &mul([add([w("a"), halves(Term::Num(1.0))]), d("h", -1)]),
     );
-    // A matrix before a vector and a row after it are no number.
+    // A matrix before a vector and a row after it do not make a number.
     let sum_of = add([mul([a(), d("h", -1)]), mul([b(), d("h", -1)])]);
     let outer = mul([turned(a()), d("h", -1), turned(v("x", t(0)))]);
     told_apart(&pair, &number, &sum_of, &outer);
@@ -295,12 +295,12 @@ fn what_is_linear() {
     );
 }
 
-/// A term with something put in for every part that is of some form.
+/// Replaces every part of a term for which `new` returns a term.
 fn put(term: &Term, new: &impl Fn(&Term) -> Option<Term>) -> Term {
     new(term).unwrap_or_else(|| term.map(&mut |part| put(part, new)))
 }
 
-/// What sends `δ` back is the transpose of the Jacobian, and of nothing like it.
+/// `δ` is sent back by the transpose of the Jacobian, and by no similar matrix.
 #[test]
 fn matrices_that_send_back() {
     type Wrong = fn(&Term) -> Option<Term>;
@@ -404,7 +404,7 @@ loss 0.5 * sum((h' - y)^2)
         &over(Time::at(2), h()),
     );
     let x = || over(one(), v("x", t(0)));
-    // What stands beside a sum must be no sum, and must not vary with what is summed over.
+    // The other factor must not be a sum, and must not vary with the summation variable.
     let beside = || h().at('t', &k());
     for refused in [over(one(), h()), h()] {
         told_apart(
@@ -436,7 +436,7 @@ loss 0.5 * sum((h' - y)^2)
     let good = over(beyond(1), size());
     told_apart(&rnn, &Rewrite::Repeated, &good, &over(beyond(0), size()));
     told_apart(&rnn, &Rewrite::Repeated, &good, &over(beyond(1), norm(h())));
-    // A recursion in which some lag comes by way of another value is not unrolled.
+    // A recursion with a lag through another value is not unrolled.
     let lags = derived(LAGS);
     let sent = |line: &str| {
         let unrolled = Rewrite::UnrollLags(line.into());
@@ -472,7 +472,7 @@ fn norms() {
         &norm(square(w("A"), w("B"), Term::Zero, Term::Eye)),
         &Term::Call("sqrt".into(), vec![squares]),
     );
-    // What a function keeps below one, at every step, times what does not vary.
+    // A function bounded by one, at every step, times a constant.
     let over = |factor: Term, of: Term| {
         let body = Box::new(mul([factor, largest(of)]));
         Term::Max('t', Time::at(0), last(), body)
@@ -481,7 +481,7 @@ fn norms() {
     told_apart(&pair, &Rewrite::Saturated, &good, &over(two(), x()));
     told_apart(&pair, &Rewrite::Saturated, &good, &over(norm(x()), h()));
 
-    // Only a gate makes `y ⊙ (1 − y)` and `1 − y` small.
+    // Only for a gate are `y ⊙ (1 − y)` and `1 − y` bounded.
     let less = |y: Term| add([Term::Ones, neg(y)]);
     let range = Rewrite::Ranges;
     gives(
@@ -500,7 +500,7 @@ fn norms() {
     let both = |a: Term, b: Term| largest(less(had([a, b])));
     told_apart(&pair, &range, &both(h(), h()), &both(h(), x()));
     told_apart(&pair, &range, &both(h(), h()), &largest(less(h())));
-    // What a state starts from can be anything.
+    // An initial state is not bounded.
     let before = || v("h", t(-1));
     gives(
         &pair,
@@ -539,7 +539,7 @@ fn norms() {
         told_apart(&lags, &Rewrite::Geometric, &good, &series(one(), a()));
         told_apart(&lags, &Rewrite::Geometric, &good, &series(k(), norm(x())));
     }
-    // The power of lots stands for as many steps each, after the first.
+    // After the first, each power stands for as many steps as a lot has.
     let gap = || add([Term::Num(1.0), neg(q())]);
     let later = Term::Div(Box::new(mul([two(), q()])), Box::new(gap()));
     gives(
@@ -550,7 +550,7 @@ fn norms() {
     );
 }
 
-/// A bound may only use the letter that stands for what the bound is made of.
+/// A bound may use only the letter that denotes its own factors.
 #[test]
 fn letters() {
     let lags = derived(LAGS);
@@ -564,7 +564,7 @@ fn letters() {
     let found = claim(&lags, &other, &step.before, &Term::Loss);
     assert!(found.ends_with("no rule is used there"), "{found}");
 
-    // A maximum over the steps of a run says nothing of steps beyond its ends.
+    // A maximum over the steps of a run is no bound beyond its ends.
     let scalar = derived(SCALAR);
     let below = Rewrite::Below("let.M".into());
     let Term::Max(var, _, _, body) = &scalar.equation("let.M").unwrap().right else {

@@ -1,4 +1,4 @@
-//! A formula is written the same way in LaTeX, text and `MathML`.
+//! A formula is rendered consistently in LaTeX, text and `MathML`.
 
 use bptt::render::{Accent, Big, Charset, Dialect, Fence, Math, Sign};
 

@@ -1,5 +1,5 @@
-//! Every step of a derivation is a use of a rule: used again on the line before, the rule gives the
-//! line after, and a step that was tampered with is refused.
+//! Every step of a derivation can be replayed: the rule, applied to the line before, gives the line after. A
+//! step that was tampered with is refused.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -32,7 +32,7 @@ fn derivations() -> Vec<Derivation> {
     cells.into_iter().map(derive).chain(lags).collect()
 }
 
-/// Two values with delays of their own, one of them read in the same step by the other.
+/// Two values with lags of their own; one reads the other within the step.
 const TWO_OF_SEVERAL: &str = "
 dim H, M
 input x[H], y[M]
@@ -43,7 +43,7 @@ s' = tanh(Q @ h') + q * delay(s)
 loss 0.5 * sum((s' - y)^2)
 ";
 
-/// The recurrences of the library, derived.
+/// The derivations of all recurrences of the library.
 fn library() -> Vec<Derivation> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/recurrences");
     let mut paths: Vec<_> = fs::read_dir(folder)
@@ -84,7 +84,7 @@ fn every_step_is_replayed() {
     }
 }
 
-/// The lines that have to come out of steps, and what rules they need at least.
+/// Lines that must have steps, and the rules that these must include.
 #[test]
 fn the_lines_after_the_gradients_are_made_of_steps() {
     let derivations = derivations();
@@ -198,7 +198,7 @@ fn the_lines_after_the_gradients_are_made_of_steps() {
         for rule in rules {
             assert!(used.contains(rule), "{name}: {id}: {rule:?} of {used:?}");
         }
-        // The steps are a chain that ends in the line.
+        // The steps form a chain that ends in the line.
         for pair in line.steps.windows(2) {
             assert_eq!(pair[0].after, pair[1].before, "{name}: {id}");
         }
@@ -217,8 +217,7 @@ fn the_lines_after_the_gradients_are_made_of_steps() {
     }
 }
 
-/// The double sum begins with the gradient as it was printed: that its variable gets another name
-/// is a step.
+/// The double sum starts from the gradient as printed; its variable is renamed in a step of its own.
 #[test]
 fn a_variable_is_renamed_in_a_step_of_its_own() {
     let rnn = &derivations()[0];
@@ -228,7 +227,7 @@ fn a_variable_is_renamed_in_a_step_of_its_own() {
     assert_eq!(first.before, rnn.equation("grad.W_H").unwrap().right);
 }
 
-/// What leaves a norm as large as it was is printed as an equality, and everything else is not.
+/// A bound whose steps all preserve the value is printed as an equality; all others are not.
 #[test]
 fn a_bound_by_equalities_is_an_equality() {
     let (mut equalities, derivations) = (Vec::new(), derivations());
@@ -245,7 +244,7 @@ fn a_bound_by_equalities_is_an_equality() {
     assert!(equalities.contains(&"bound.block.c.c"), "{equalities:?}");
 }
 
-/// Every line has steps but definitions and the kinds of lines that are named, in the whole library.
+/// In the whole library, every line has steps, except definitions and the listed kinds.
 #[test]
 fn every_line_has_steps_or_is_named_as_one_that_has_none() {
     let mut with = 0;
@@ -267,7 +266,7 @@ fn every_line_has_steps_or_is_named_as_one_that_has_none() {
     assert!(with > 1000, "{with} lines have steps");
 }
 
-/// What stands before and after a rule compares as the step says, on runs, wherever the line holds.
+/// Both sides of each step are evaluated, and satisfy its relation wherever the line holds.
 #[test]
 fn both_sides_of_every_step_are_evaluated() {
     let (mut holds, mut open) = (0, 0);
@@ -279,7 +278,7 @@ fn both_sides_of_every_step_are_evaluated() {
                 let Some(relation) = step.relation().filter(|_| rewritten) else {
                     continue;
                 };
-                // Only these rules, and what they have made, need what the line is said under.
+                // Only these rules, and bounds that follow from them, need the condition of the line.
                 let conditional = match &step.site {
                     Site::Line(Rewrite::Geometric | Rewrite::Saturated | Rewrite::Shrinks(..)) => {
                         true
@@ -298,8 +297,8 @@ fn both_sides_of_every_step_are_evaluated() {
                 match compare(&claim, &step.before, &step.after, &runs) {
                     Ok(Check::Passed { worst, .. }) => assert!(worst <= TOLERANCE, "{step:?}"),
                     Ok(Check::Bound { .. }) => {}
-                    // No run meets a condition, or a stack of vectors of ones, for one, has no size by
-                    // itself; everything else that is wrong is an error.
+                    // Skip a step if no run meets its condition, or if a term has no size of its own, such as a
+                    // stack of vectors of ones. Any other failure is an error.
                     Err(reason)
                         if reason.contains("on no run")
                             || reason.contains("there is no run")
@@ -320,7 +319,7 @@ fn both_sides_of_every_step_are_evaluated() {
     assert!(holds > 100 && open * 10 < holds, "{holds}, {open}");
 }
 
-/// Wrong versions of a term: something dropped, negated, moved in time, untransposed.
+/// Wrong versions of a term: a part dropped, negated, moved in time, or not transposed.
 fn tampered(term: &Term) -> Vec<Term> {
     if *term == Term::Zero {
         return Vec::new();
@@ -369,12 +368,12 @@ fn what_varies(derivation: &Derivation, term: &Term, site: &Site) -> Term {
         Site::Line(Rewrite::Alone(Argument::D(name, at))) => {
             depends(derivation, d, &Term::D(name.clone(), at.clone()))
         }
-        // All but what is read of the states.
+        // All except reads of states.
         Site::Line(Rewrite::AtOnce) => match d {
             Term::D(_, Some(at)) => at.offset == 0,
             _ => true,
         },
-        // All but what comes by way of states of the step.
+        // All except terms through states of the same step.
         Site::Line(Rewrite::Still) => match d {
             Term::Delta(name, at) => {
                 *at != Some(Time::var('t'))
@@ -387,7 +386,7 @@ fn what_varies(derivation: &Derivation, term: &Term, site: &Site) -> Term {
     kept(term, &varies)
 }
 
-/// Whether a differential is computed from another, line by line.
+/// Returns true if a differential is computed from another, directly or through other lines.
 fn depends(derivation: &Derivation, d: &Term, on: &Term) -> bool {
     if d == on {
         return true;
@@ -460,9 +459,9 @@ fn a_step_that_was_tampered_with_is_refused() {
                 if derivation.replay(&forged).is_err() {
                     continue;
                 }
-                // The rule is used rightly where it forgets what was changed: a sign in a norm, a
-                // maximum over fewer steps of what is one at most, what is held fixed, what lies
-                // beyond the end, the transpose of a diagonal matrix. Then what the step says is true all the same.
+                // The rule still applies if the change is one it ignores: a sign in a norm, a maximum over
+                // fewer steps of a factor of at most one, a part held fixed, a part beyond the end, the
+                // transpose of a diagonal matrix. Then the claim of the step must be true.
                 accepted += 1;
                 let Some(relation) = step.relation() else {
                     let kept = |term: &Term| what_varies(derivation, term, &step.site);
@@ -475,8 +474,8 @@ fn a_step_that_was_tampered_with_is_refused() {
                 };
                 let found = compare(&claim, &wrong, &step.after, &runs);
                 let holds = matches!(found, Ok(Check::Bound { .. } | Check::Passed { .. }));
-                // A bound under a condition may meet no run, and one over steps beyond the end has no
-                // numbers.
+                // A conditional bound may meet no run, and a bound over steps beyond the end cannot be
+                // evaluated.
                 let open = matches!(&found, Err(e) if e.contains("there is no ") || e.contains("on no run"));
                 assert!(holds || open, "{id}: {found:?}: {forged:?}");
                 let forgets = matches!(
@@ -536,7 +535,7 @@ fn a_rule_is_refused_where_it_does_not_apply() {
     }
 }
 
-/// The term with what stands at a place replaced.
+/// The term with the part at a place replaced.
 fn put(term: &Term, path: &[usize], run: Option<(usize, usize)>, new: &[&Term]) -> Term {
     match (path, run) {
         ([at, rest @ ..], _) => {
@@ -576,7 +575,7 @@ fn what_changed_is_the_smallest_part_and_nothing_else_did() {
             assert_ne!(old, new, "{id}: the same part");
             let again = put(&step.before, &was.path, was.run, &new);
             assert_eq!(again, step.after, "{id}: something else changed");
-            // Smaller would not do: neighbours that are the same on both sides are not in the run.
+            // The changed run is minimal: its first and last parts differ between the two sides.
             if old.len() > 1 && new.len() > 1 {
                 assert!(old[0] != new[0] && old.last() != new.last(), "{id}");
             }

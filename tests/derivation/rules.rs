@@ -1,11 +1,11 @@
-//! The rules of a derivation by themselves: each statement and each proof by entries holds for random
-//! matrices, and each can be read and written as a formula.
+//! The rules of a derivation: each statement and each proof by entries holds for random matrices, and each can
+//! be printed and parsed.
 
 use bptt::derive::Rule;
 use bptt::render::{Dialect, Math};
 use ndarray::{Array1, Array2, Axis, concatenate, s};
 
-/// Repeatable numbers between −1 and 1.
+/// Reproducible pseudo-random numbers between −1 and 1.
 struct Random(u64);
 
 impl Random {
@@ -42,8 +42,8 @@ fn norm(v: &Array1<f64>) -> f64 {
     inner(v, v).sqrt()
 }
 
-/// The largest or smallest stretching of unit vectors, by looking at many of them: from below for
-/// the largest, from above for the smallest.
+/// Estimates of the smallest and the largest ratio `‖a v‖ / ‖v‖`, from random vectors `v`: the first from
+/// above, the second from below.
 fn stretch(a: &Array2<f64>, random: &mut Random) -> (f64, f64) {
     let mut range = (f64::INFINITY, 0.0_f64);
     for _ in 0..4000 {
@@ -54,7 +54,7 @@ fn stretch(a: &Array2<f64>, random: &mut Random) -> (f64, f64) {
     range
 }
 
-/// By how much a rule fails on random numbers; an inequality counts where it is violated.
+/// The error of a rule on random numbers; for an inequality, the amount of its violation.
 fn error(rule: Rule, r: &mut Random) -> f64 {
     let (m, n) = (3, 4);
     let (a, b) = (r.matrix(m, n), r.matrix(n, 2));
@@ -64,7 +64,7 @@ fn error(rule: Rule, r: &mut Random) -> f64 {
     let alpha = r.next();
     let gap = |a: &Array1<f64>, b: &Array1<f64>| (a - b).mapv(f64::abs).sum();
     let gap2 = |a: &Array2<f64>, b: &Array2<f64>| (a - b).mapv(f64::abs).sum();
-    // What is quadratic in the change is left out of a differential.
+    // A differential omits quadratic terms.
     match rule {
         Rule::Constant => {
             let later = u.clone();
@@ -116,7 +116,7 @@ fn error(rule: Rule, r: &mut Random) -> f64 {
             let backwards: Array1<f64> = (0..n).map(|i| delta.slice(s![i..]).sum()).collect();
             inner(&delta, &forwards) - inner(&backwards, &u)
         }
-        // Two readers of one value: the adjoint of the sum of paths.
+        // Two uses of one value: the adjoint of the sum of paths.
         Rule::Consumer | Rule::PathSum => {
             let both = concatenate![Axis(0), a, da];
             let read = both.dot(&x);
@@ -152,7 +152,7 @@ fn error(rule: Rule, r: &mut Random) -> f64 {
         Rule::Diagonal => gap(&(&v * &u), &Array2::from_diag(&v).dot(&u)),
         Rule::Submultiplicative => {
             let (one, two, both) = (stretch(&a, r).1, stretch(&b, r).1, stretch(&a.dot(&b), r).1);
-            // What is seen of the factors is a little too small.
+            // The norms of the factors are underestimated slightly.
             (both - 1.05 * one * two).max(0.0)
         }
         Rule::Triangle => (norm(&(&u + &v)) - norm(&u) - norm(&v)).max(0.0),
@@ -166,8 +166,8 @@ fn error(rule: Rule, r: &mut Random) -> f64 {
             inner(&all, &all).sqrt() - norm(&u) * norm(&x)
         }
         Rule::LowerBound => {
-            // The smallest stretching that is seen is not below the smallest singular value,
-            // 1 / ‖A⁻¹‖; with a diagonal matrix that is the smallest entry.
+            // The observed ratio is not below the smallest singular value, 1 / ‖A⁻¹‖, which for a diagonal
+            // matrix is the smallest entry.
             let least = v.iter().fold(f64::INFINITY, |m, x| m.min(x.abs()));
             let seen = stretch(&Array2::from_diag(&v), r).0;
             (least - seen).max(0.0)
@@ -191,13 +191,13 @@ fn error(rule: Rule, r: &mut Random) -> f64 {
             let largest = u.iter().fold(f64::NEG_INFINITY, |m, x| m.max(*x));
             let smallest = u.iter().fold(f64::INFINITY, |m, x| m.min(*x));
             let beyond = |x: &f64| (x - largest).max(smallest - x).max(0.0);
-            // A product of sizes lies between the powers of the smallest and the largest.
+            // A product of magnitudes lies between the powers of the smallest and the largest.
             let sizes = u.mapv(f64::abs);
             let power = sizes.iter().fold(0.0, |m: f64, x| m.max(*x)).powi(3);
             u.iter().map(beyond).sum::<f64>() + (sizes.product() - power).max(0.0)
         }
         Rule::BlockNorm => {
-            // The same vectors for the blocks and for the whole, so that what is seen compares.
+            // The same vectors for the blocks and the whole, so that the estimates are comparable.
             let (mut one, mut two, mut both) = (0.0_f64, 0.0_f64, 0.0_f64);
             let stack = concatenate![Axis(0), a, da];
             for _ in 0..500 {
@@ -218,7 +218,7 @@ fn error(rule: Rule, r: &mut Random) -> f64 {
     }
 }
 
-/// As large as three lags with factors that add up to ρ let it become, against the power of ρ.
+/// The amount by which a sequence with three lags, whose factors sum to ρ, exceeds its bound, a power of ρ.
 fn contraction(r: &mut Random) -> f64 {
     const LAGS: usize = 3;
     let factors = r.vector(LAGS).mapv(f64::abs);
@@ -250,7 +250,7 @@ fn time(rule: Rule, r: &mut Random) -> f64 {
     let run = |to: usize| (1..=to).fold(start.clone(), |s, t| j[t].dot(&s));
     match rule {
         Rule::IndexShift => {
-            // Σ_t ⟨e_t, s_{t−1}⟩ = Σ_t ⟨e_{t+1}, s_t⟩ where both are there.
+            // Σ_t ⟨e_t, s_{t−1}⟩ = Σ_t ⟨e_{t+1}, s_t⟩ over the steps that both have.
             let read: f64 = (1..=T).map(|t| inner(&e[t], &run(t - 1))).sum();
             let given: f64 = (0..T).map(|t| inner(&e[t + 1], &run(t))).sum();
             read - given
@@ -310,7 +310,7 @@ fn statements_are_formulas() {
     for rule in Rule::ALL {
         for latex in [Some(rule.statement()), rule.proof()].into_iter().flatten() {
             let again = written(latex).unwrap_or_else(|e| panic!("{}: {latex}: {e}", rule.id()));
-            // Delimiters grow where it is needed, and spaces say nothing.
+            // Compare without sizes of delimiters and without spaces.
             let bare = |t: &str| close(t).replace(r"\left", "").replace(r"\right", "");
             assert_eq!(bare(&again), bare(latex), "{}", rule.id());
         }

@@ -1,5 +1,5 @@
-//! Where states start and what the loss reads: what is not a plain chain is derived as far as it holds,
-//! and no further.
+//! Initial states and reads by the loss: a recurrence that is not a plain chain is derived as far as the
+//! equations hold.
 
 use crate::support::user::{derived, shown};
 use bptt::derive::{Derivation, Term, Time, compare};
@@ -9,7 +9,7 @@ fn has(derivation: &Derivation, beginning: &str) -> bool {
     lines.any(|line| line.id.starts_with(beginning))
 }
 
-/// The response to a parameter that the start depends on as well has another part.
+/// The sensitivity to a parameter on which the initial state depends has an additional part.
 #[test]
 fn a_start_and_a_step_that_share_a_parameter() {
     let shared = derived(
@@ -34,7 +34,7 @@ loss (h' - y)^2
     assert!(has(&apart, "map.sum.w"));
 }
 
-/// A state that runs backwards from where one that runs forwards has come to.
+/// The initial value of a backward state is the final value of a forward state.
 #[test]
 fn a_backward_state_that_starts_from_a_forward_one() {
     let derivation = derived(
@@ -51,8 +51,8 @@ loss b' * f'
     assert!(has(&derivation, "jac.f.f") && !has(&derivation, "back.jac"));
 }
 
-/// A loss that reads a state of the next step makes no state of its own, and none of it is sent at the
-/// step of one loss alone.
+/// A read of a state by the loss of the next step adds no state to the chain, and no lines are printed for the
+/// loss of a single step.
 #[test]
 fn a_loss_that_reads_the_state_of_another_step() {
     for (state, way, read) in [
@@ -77,7 +77,7 @@ loss h' * {read}(h')
     }
 }
 
-/// What is summed over beside a step has a variable of its own.
+/// A further sum beside the sum over steps has a variable of its own.
 #[test]
 fn a_sum_over_the_steps_beside_a_step() {
     let derivation = derived(
@@ -97,7 +97,7 @@ loss h' * total_steps(h')
     assert!(!has(&derivation, "bridge.step") && !has(&derivation, "chunk."));
 }
 
-/// Numbers that are products stand in front of matrices, whichever way they come about.
+/// Scalar factors that are products come before matrices, in whatever order they arise.
 #[test]
 fn products_that_are_numbers_are_not_between_matrices() {
     let cases = [
@@ -142,7 +142,7 @@ loss squared_error(h', y)
     }
 }
 
-/// A number times a matrix that is carried: the gradient of the number is an inner product of matrices.
+/// A number times a matrix-valued state: the gradient of the number is an inner product of matrices.
 #[test]
 fn a_number_times_a_matrix() {
     let derivation = derived(
@@ -177,7 +177,7 @@ loss squared_error(h', y)
     );
     assert_eq!(shown(&derivation, "def.a"), "aₜ = hₜ₋₁ + (Xₜ ⊙ A) 𝟏");
     assert_eq!(shown(&derivation, "jac.h.h"), "Jₜ = diag(𝟏 − hₜ ⊙ hₜ)");
-    // Of a parameter alone, with ones that are no number spread over it.
+    // The same for a parameter alone: the ones are a row, not a broadcast number.
     let fixed = derived(
         "
 dim H, K
@@ -191,7 +191,7 @@ loss squared_error(h', y)
     assert_eq!(shown(&fixed, "grad.A"), "∂L/∂A = (∑[t=1..T] δᵃₜ) 𝟏ᵀ");
 }
 
-/// A state that does not come from its step, beside one that does: what is immediate of it is nothing.
+/// A state that does not depend on its step, beside one that does: its immediate derivative is zero.
 #[test]
 fn a_state_that_is_only_carried_on() {
     let moving = derived(
@@ -215,13 +215,13 @@ loss (z' - y)^2 + x * z'
     );
     assert_eq!(shown(&derivation, "jac.plus.s"), "d⁺sₜ = 0");
     assert_eq!(shown(&derivation, "jac.z.z"), "Jᶻᶻₜ = 1/2");
-    // What is not nothing is not taken for it.
+    // A derivative that is not zero is not accepted as zero.
     let run = [moving.instance(1).unwrap()];
     let line = moving.equation("jac.plus.h").unwrap();
     assert!(compare(line, &line.left, &Term::Zero, &run).is_err());
 }
 
-/// A loss that reads two states before the step, of which one is a number.
+/// A loss that reads two states before the step, one of which is a number.
 #[test]
 fn the_start_of_a_vector_and_a_number() {
     derived(
@@ -237,7 +237,7 @@ loss 0.5 * q
     );
 }
 
-/// A value that does not vary with the step has a line that holds once.
+/// A value that does not vary with the step has a line without a range.
 #[test]
 fn an_error_term_without_a_step_has_no_range() {
     let derivation = derived(
@@ -263,8 +263,8 @@ loss squared_error(h', y)
     assert!(seen > 0);
 }
 
-/// What the loss sends back across an end of the sequence stands behind one condition, forwards and,
-/// turned round, backwards.
+/// An error term sent across an end of the sequence has one indicator, for forward states and, reversed, for
+/// backward ones.
 #[test]
 fn a_loss_that_reads_the_states_before_the_step() {
     let both = derived(
@@ -304,8 +304,7 @@ loss 0.5 * sum((g - y)^2) + 0.5 * sum((h - y)^2)
     assert!(has(&both, "bound.delta.all") && has(&both, "back.bound.delta.all"));
 }
 
-/// Whatever stands before it, and with whatever sign, all that the loss sends is bounded, and what is
-/// bounded is what its maximum is of.
+/// All error terms sent by the loss are bounded, with any factor and sign, by the norm whose maximum is `M`.
 #[test]
 fn what_the_loss_sends_is_bounded_as_a_whole() {
     for (loss, sent) in [
@@ -325,8 +324,8 @@ fn what_the_loss_sends_is_bounded_as_a_whole() {
     }
 }
 
-/// What a loss reads of steps on both sides, and through delays that start from nothing beside a state
-/// that does not, is sent back from where it was read and from nowhere else.
+/// A loss reads steps on both sides, and delays with initial value zero beside a state with another; error
+/// terms are sent to the steps that were read, and to no others.
 #[test]
 fn a_loss_that_reads_far_from_its_step() {
     let start = |start: &str, loss: &str| {
@@ -372,8 +371,8 @@ fn a_loss_that_reads_far_from_its_step() {
     }
 }
 
-/// A delay of a state that is carried backwards belongs to the loss, not to a chain that runs forwards,
-/// and a loss of the last step reaches such a state there alone.
+/// A delay of a backward state belongs to the loss, not to a forward chain, and a loss of the last step reaches
+/// such a state only there.
 #[test]
 fn losses_of_states_that_are_carried_backwards() {
     let of = |loss: &str| {
@@ -396,7 +395,7 @@ fn losses_of_states_that_are_carried_backwards() {
     );
 }
 
-/// What several states get at their start is what the first step sends there, also of a mean.
+/// The gradient of the initial values of several states is sent by the first step, also for a mean loss.
 #[test]
 fn the_start_of_several_states_under_a_mean() {
     let derivation = derived(
@@ -417,7 +416,7 @@ mean loss 0.5 * sum((s' + s - y)^2)
     );
 }
 
-/// What a line forgives is the rounding of what cancels in it, and no more.
+/// The tolerance of a line covers the rounding of terms that cancel, and no more.
 #[test]
 fn what_cancels_is_rounded_and_not_wrong() {
     let derivation =
@@ -434,7 +433,7 @@ fn what_cancels_is_rounded_and_not_wrong() {
     assert!(apart(1e-13).is_err());
 }
 
-/// Lines that failed where steps beyond the ends, ones and numbers came together.
+/// Combinations of steps beyond the ends, ones and numbers.
 #[test]
 fn what_comes_together_at_the_ends() {
     let scalar = "input x, y\nparam w, v\nstate h = v\nh' = tanh(w * h + v * x)\n";

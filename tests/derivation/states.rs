@@ -1,5 +1,5 @@
-//! States of kinds that no cell has: numbers among vectors, matrices, states that only the loss of
-//! another step reads. Every line that is printed of them holds.
+//! States of kinds that no cell has: numbers beside vectors, matrices, and states read only by the loss of
+//! another step. Every printed line holds.
 
 use crate::support::lines::all_hold;
 use crate::support::sources::PAIR;
@@ -7,7 +7,7 @@ use bptt::Recurrence;
 use bptt::cells::{Cell, Loss, Start};
 use bptt::derive::{Derivation, Term, Time};
 
-/// A vector that is scaled by a number of the state, and a number that is a quotient.
+/// A vector scaled by a scalar state, and a scalar that is a quotient.
 const MIXED: &str = "
 dim H
 input x[H], y[H], r
@@ -18,7 +18,7 @@ s' = (s + sum(w * h')) / (1 + r^2)
 loss 0.5 * sum((h' - y)^2) + 0.5 * (s' - r)^2
 ";
 
-/// A vector that turns round, times a number.
+/// A vector multiplied by a negative scalar.
 const TURNED: &str = "
 dim H
 input x[H], y[H]
@@ -45,8 +45,8 @@ fn every_line_holds() {
     }
 }
 
-/// A loss that reads the state of a step before, or of two steps, and a state that is a matrix: what
-/// the lines of a state say is said only as far as it holds.
+/// A loss that reads the state of one or two steps before, and a matrix-valued state: lines about a state are
+/// printed only if they hold.
 #[test]
 fn losses_that_read_other_steps() {
     let steps = [
@@ -80,8 +80,8 @@ loss 0.5 * sum((M' @ x - y)^2)
     }
 }
 
-/// A bound is said under its condition, and need not hold where that is not met: with two lags and
-/// `ρ = 4` a derivative grows faster than `ρ` in two steps.
+/// A bound is stated under its condition, and need not hold otherwise: with two lags and `ρ = 4`, a derivative
+/// grows faster than `ρ` in two steps.
 #[test]
 fn bounds_have_conditions() {
     let source = "

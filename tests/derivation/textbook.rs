@@ -1,6 +1,6 @@
-//! The derivations of the tanh RNN, the LSTM and both GRUs are those of the textbooks: each equation
-//! of a hand-written reference list is read in its own words, evaluated, and compared with what
-//! perturbing a run gives for the left side of the line that is printed for it.
+//! The derivations of the tanh RNN, the LSTM and both GRUs agree with the textbooks: each equation of a
+//! hand-written reference list is parsed, evaluated, and compared with the left side of the corresponding line,
+//! measured by perturbing a run.
 
 use bptt::cells::{Cell, Loss, Start};
 use bptt::derive::{Check, Derivation, Level, Relation, compare};
@@ -14,10 +14,10 @@ const GATES: &[(&str, &str)] = &[
     ("b_q", "b_z"),
 ];
 
-/// Number in the reference, line, and the right side in the words of the reference.
+/// The number in the reference, the id of the line, and the right side in the notation of the reference.
 type Row = (&'static str, &'static str, &'static str);
 
-/// Each row names a line that is printed, and says the same as it does.
+/// Each row names a printed line and agrees with it.
 fn agrees(derivation: &Derivation, table: &[Row]) {
     let runs = [
         derivation.instance(3).unwrap(),
@@ -33,7 +33,7 @@ fn agrees(derivation: &Derivation, table: &[Row]) {
             .parse(latex)
             .unwrap_or_else(|e| panic!("{name}: {number}: {latex}: {e}"));
         let mut line = line.clone();
-        // A bound under a condition is compared with the printed bound, on any run.
+        // A conditional bound is compared with the printed bound, on any run.
         if line.given.take().is_some() {
             line.left = line.right.clone();
             line.relation = Relation::Equal;
@@ -47,8 +47,8 @@ fn agrees(derivation: &Derivation, table: &[Row]) {
     }
 }
 
-/// Every line of the level *normal* is one of the reference, or one of these kinds, which the
-/// reference has in words, once for all gates, or in its general theorem.
+/// Every line of level *normal* is in the reference, or of one of these kinds, which the reference states in
+/// words, once for all gates, or in its general theorem.
 fn nothing_else(derivation: &Derivation, table: &[Row], more: &[&str]) {
     for line in derivation
         .equations
@@ -294,7 +294,7 @@ fn leak(text: String) -> &'static str {
     Box::leak(text.into_boxed_str())
 }
 
-/// `P`, `A` and `B` of the reference, at a step.
+/// `P`, `A` and `B` of the reference at a step.
 fn parts(at: &str) -> [String; 3] {
     let before = match at {
         "t" => "t-1",

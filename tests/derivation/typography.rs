@@ -1,4 +1,4 @@
-//! How documents are set: widths, spaces, punctuation, scripts, colours. Over all recurrences of the
+//! Typography of documents: widths, spaces, punctuation, scripts and colours, for all recurrences of the
 //! library and one that reads its state two steps back, in both languages.
 
 use std::fs;
@@ -31,7 +31,7 @@ static DERIVATIONS: LazyLock<Vec<Derivation>> = LazyLock::new(|| {
     derived.collect()
 });
 
-/// Every document of a format, with the derivation it is of.
+/// All documents in a format, each with its derivation.
 fn documents(format: Format) -> impl Iterator<Item = (&'static Derivation, Lang, String)> {
     DERIVATIONS.iter().flat_map(move |d| {
         let langs = Lang::ALL.iter();
@@ -47,7 +47,7 @@ fn full_width(c: char) -> bool {
     "，。；：、？！（）".contains(c)
 }
 
-/// Columns on a terminal, by what the documents contain.
+/// The width in terminal columns, for the characters that occur in documents.
 fn columns(text: &str) -> usize {
     let width = |c: char| match c {
         '\u{300}'..='\u{36f}' => 0,
@@ -57,7 +57,7 @@ fn columns(text: &str) -> usize {
     text.chars().map(width).sum()
 }
 
-/// What is wrong with two neighbours in prose, if anything.
+/// Returns true if two adjacent characters in prose are wrongly spaced or punctuated.
 fn ill_set(a: char, b: char) -> bool {
     let marks = |c: char| ",.;:?!()".contains(c);
     let latin = |c: char| c.is_alphanumeric() && !ideograph(c);
@@ -78,7 +78,7 @@ fn well_set(prose: &str, of: &str) {
     }
 }
 
-/// Text and formulas of a page of Markdown: prose with a mark instead of each formula, and formulas.
+/// Splits a Markdown page into prose, with a mark in place of each formula, and formulas.
 fn markdown(page: &str) -> (String, Vec<String>) {
     let (mut prose, mut formulas) = (String::new(), Vec::new());
     for (i, part) in page.split("```").enumerate() {
@@ -160,7 +160,7 @@ fn no_line_of_text_is_wider_than_the_page() {
                 assert!(columns(line) <= 100, "{}: {line}", d.name());
                 assert_eq!(line.trim_end(), line, "{}", d.name());
             }
-            // Whatever is broken is there as a whole.
+            // A broken formula is complete.
             let tight = |text: &str| text.split_whitespace().collect::<String>();
             let page = tight(&page);
             for equation in &d.equations {
@@ -214,7 +214,7 @@ fn prose_is_set_as_each_language_sets_it() {
     }
     for (d, lang, page) in documents(Format::Text) {
         for line in page.lines() {
-            // Between the parts of a line, and in formulas, spaces mean something else.
+            // Spaces between the parts of a line, and in formulas, are not checked.
             let chinese: Vec<&str> = line.split(' ').filter(|w| w.contains(ideograph)).collect();
             if lang == Lang::Zh {
                 chinese.iter().for_each(|word| well_set(word, d.name()));
@@ -271,7 +271,7 @@ fn every_script_has_braces_and_github_knows_every_command() {
         for piece in page.split("\\begin{aligned}").skip(1) {
             braced(piece.split("\\end{aligned}").next().unwrap(), d.name());
         }
-        // What is left has letters of its language, and no sign that only some fonts have.
+        // The remaining text has only letters of its language and symbols that are in all common fonts.
         let foreign =
             |c: char| !c.is_ascii() && !(lang == Lang::Zh && (ideograph(c) || full_width(c)));
         let foreign: String = page.chars().filter(|c| foreign(*c)).collect();
@@ -306,7 +306,7 @@ fn a_minus_is_a_minus() {
     }
 }
 
-/// Scripts that Unicode has no small letters for stand after a sign.
+/// A script with a letter that has no small form in Unicode is written after `^` or `_`.
 #[test]
 fn letters_without_a_small_form_stand_on_the_line() {
     for letter in ('a'..='z').chain('A'..='Z') {
@@ -366,7 +366,7 @@ fn text_in_pages_is_text() {
     }
 }
 
-/// Browsers lay formulas out by their own rules where a formula does not say otherwise.
+/// Attributes that override the layout rules of browsers for formulas.
 #[test]
 fn formulas_in_pages_say_how_they_are_spaced() {
     for (d, _, page) in documents(Format::Html) {
@@ -408,7 +408,7 @@ fn formulas_in_pages_say_how_they_are_spaced() {
     }
 }
 
-/// The luminance contrast of two colours, as WCAG defines it.
+/// The luminance contrast of two colours, as defined by WCAG.
 fn contrast(a: &str, b: &str) -> f64 {
     let luminance = |colour: &str| {
         let digits = colour.trim_start_matches('#');
@@ -443,7 +443,7 @@ fn colours_can_be_read_in_both_schemes() {
         let of = |name: &str| colours.iter().find(|(n, _)| *n == name).unwrap().1;
         assert!(colours.len() > 10, "{colours:?}");
         for (name, colour) in &colours {
-            // Backgrounds, hairlines and shadows are not read.
+            // Backgrounds, hairlines and shadows are not text.
             if ["paper", "card", "line", "shade"].contains(name) {
                 continue;
             }
@@ -455,7 +455,7 @@ fn colours_can_be_read_in_both_schemes() {
     }
 }
 
-/// The lines of the general theorem of one derivation: LaTeX and ids of instances, from its JSON.
+/// The general theorem of a derivation: LaTeX and ids of the instances of each line, from its JSON.
 fn theorem(d: &Derivation) -> Vec<(String, Vec<String>)> {
     let page = d.render(Format::Json, Lang::En, Level::Full);
     let json: serde_json::Value = serde_json::from_str(&page).unwrap();
@@ -467,7 +467,7 @@ fn theorem(d: &Derivation) -> Vec<(String, Vec<String>)> {
     lines.collect()
 }
 
-/// Everything between two marks.
+/// All texts between two marks.
 fn between<'a>(text: &'a str, open: &'a str, close: &'a str) -> Vec<&'a str> {
     let pieces = text.split(open).skip(1);
     pieces.filter_map(|p| p.split(close).next()).collect()

@@ -1,4 +1,4 @@
-//! The data of a recurrence as dual numbers, seen from one sample.
+//! The data of a recurrence as dual numbers, by sample.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub(crate) struct Data {
     pub(crate) lengths: Vec<usize>,
 }
 
-/// What a loop over the steps of one sample sees.
+/// The data of one sample, for a loop over its steps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample<'d> {
     pub(crate) data: &'d Data,
@@ -35,17 +35,17 @@ impl Sample<'_> {
         0..self.data.lengths[self.b]
     }
 
-    /// A parameter that is a number.
+    /// A scalar parameter.
     pub(crate) fn number(&self, name: &str) -> Dual {
         self.vector(name)[0]
     }
 
-    /// A parameter that is a vector.
+    /// A vector parameter.
     pub(crate) fn vector(&self, name: &str) -> V {
         row(&self.data.params[name], &[])
     }
 
-    /// A parameter that is a matrix.
+    /// A matrix parameter.
     pub(crate) fn matrix(&self, name: &str) -> M {
         let array = &self.data.params[name];
         let rows = 0..array.shape()[0];
@@ -57,12 +57,12 @@ impl Sample<'_> {
         row(&self.data.inputs[name], &[t, self.b])
     }
 
-    /// An input at a step, a number.
+    /// A scalar input at a step.
     pub(crate) fn number_at(&self, name: &str, t: usize) -> Dual {
         self.at(name, t)[0]
     }
 
-    /// An input that is there once for each sample.
+    /// An input given once per sample.
     pub(crate) fn once(&self, name: &str) -> V {
         row(&self.data.inputs[name], &[self.b])
     }
@@ -71,7 +71,7 @@ impl Sample<'_> {
         self.data.classes[name][[t, self.b]]
     }
 
-    /// An input at every step.
+    /// An input at all steps.
     pub(crate) fn all(&self, name: &str) -> Vec<V> {
         self.steps().map(|t| self.at(name, t)).collect()
     }

@@ -1,4 +1,4 @@
-//! Numbers that carry one derivative along, and the little linear algebra that a loop needs.
+//! Dual numbers, and the linear algebra needed by the loops.
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -124,12 +124,12 @@ pub(crate) fn times(m: &M, v: &V) -> V {
     m.iter().map(|row| dot(row, v)).collect()
 }
 
-/// `f` of one vector, entry by entry.
+/// Applies `f` to each entry of a vector.
 pub(crate) fn map(a: &V, f: impl Fn(Dual) -> Dual) -> V {
     a.iter().map(|a| f(*a)).collect()
 }
 
-/// `f` of two vectors, entry by entry.
+/// Applies `f` to each pair of entries of two vectors.
 pub(crate) fn zip(a: &V, b: &V, f: impl Fn(Dual, Dual) -> Dual) -> V {
     assert_eq!(a.len(), b.len(), "the vectors are equally long");
     a.iter().zip(b).map(|(a, b)| f(*a, *b)).collect()

@@ -1,4 +1,4 @@
-//! What else there is in the library, as loops.
+//! The models of the library that are not networks, as loops.
 
 use super::data::Sample;
 use super::dual::{Dual, V, dot, map, plus, times, zip};

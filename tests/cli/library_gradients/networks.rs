@@ -21,7 +21,7 @@ fn elman(s: &Sample<'_>, activation: fn(Dual) -> Dual) -> Vec<V> {
     states
 }
 
-/// Gers, Schmidhuber and Cummins (2000); with peepholes as Graves (2013) has them.
+/// Gers, Schmidhuber and Cummins (2000); with peepholes as in Graves (2013).
 fn lstm(s: &Sample<'_>, suffix: &str, inputs: &[V], peepholes: bool) -> Vec<V> {
     let size = s.vector(&format!("b_i{suffix}")).len();
     let (mut h, mut c) = (zeros(size), zeros(size));
@@ -47,7 +47,7 @@ fn lstm(s: &Sample<'_>, suffix: &str, inputs: &[V], peepholes: bool) -> Vec<V> {
     states
 }
 
-/// Cho et al. (2014), and PyTorch's, which resets after the product.
+/// Cho et al. (2014), and the variant of PyTorch, which resets after the product.
 fn gru(s: &Sample<'_>, inputs: &[V], reset_after: bool) -> Vec<V> {
     let mut h = zeros(s.vector("b_n").len());
     let mut states = Vec::new();
