@@ -1,5 +1,5 @@
-//! What plans and runs cost: a plan does not depend on the number of steps and grows with the graph
-//! alone; a run takes time and memory in proportion to the number of steps.
+//! The cost of plans and runs: a plan does not depend on the number of steps, and grows with the graph only;
+//! the time and memory of a run are proportional to the number of steps.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
@@ -24,7 +24,7 @@ fn stacked(layers: usize) -> Recurrence {
     model.unwrap().gradient(Wrt::Parameters).unwrap()
 }
 
-/// The shortest time of several, since other programs run too.
+/// The shortest of several times, since other programs run too.
 fn planning(gradient: &Recurrence) -> Duration {
     let time = || {
         let start = Instant::now();
@@ -172,7 +172,7 @@ fn a_program_of_many_values_is_cut() {
 
 const STEPS: [usize; 5] = [100, 300, 1000, 3000, 10_000];
 
-/// The exponent of the power of the number of steps that fits best.
+/// The exponent of the power law of the number of steps, fitted by least squares.
 fn exponent(costs: &[f64]) -> f64 {
     let logs = |x: &[f64]| x.iter().map(|x| x.ln()).collect::<Vec<f64>>();
     let (x, y) = (logs(&STEPS.map(|n| n as f64)), logs(costs));
@@ -182,7 +182,7 @@ fn exponent(costs: &[f64]) -> f64 {
     products.sum::<f64>() / x.iter().map(|x| (x - mean_x).powi(2)).sum::<f64>()
 }
 
-/// The shortest time of a run, and the bytes of its workspace, for each number of steps.
+/// The shortest time of a run and the size of its workspace in bytes, for each number of steps.
 fn runs(samples: usize, repetitions: usize) -> (Vec<f64>, Vec<f64>) {
     let gradient = stacked(1);
     let cost = |steps: usize| {
@@ -211,7 +211,7 @@ fn memory_grows_with_the_steps() {
     assert!(exponent <= 1.03, "{bytes:?}");
 }
 
-/// `cargo test --release --test growth -- --ignored --nocapture`, on a machine that does nothing else.
+/// `cargo test --release --test growth -- --ignored --nocapture`, on an otherwise idle machine.
 #[test]
 #[ignore = "measures time"]
 fn time_grows_with_the_steps() {

@@ -1,5 +1,5 @@
-//! What needs much memory is estimated first, and refused when it is more than may be used. The limit
-//! is that of the process, so all of this is one test.
+//! Work that needs much memory is estimated first, and refused if it exceeds the limit. The limit applies to
+//! the process, so there is a single test.
 
 use bptt::cells::{Cell, Loss};
 use bptt::check::random_data;
@@ -13,7 +13,7 @@ mod folder;
 
 use folder::Folder;
 
-/// The bytes that an error says are needed.
+/// The number of bytes named by an error.
 fn needed<T: std::fmt::Debug>(result: Result<T, Error>, what: &str) -> usize {
     match result {
         Err(Error::OutOfMemory { bytes, limit }) => {
@@ -25,7 +25,7 @@ fn needed<T: std::fmt::Debug>(result: Result<T, Error>, what: &str) -> usize {
     }
 }
 
-/// The most memory that the process has used since this was called last.
+/// The peak memory of the process since the last call.
 #[cfg(target_os = "linux")]
 fn peak() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
@@ -73,12 +73,12 @@ fn what_needs_too_much_memory_is_refused() {
             .and_then(|mut d| d.measure(&params, &batch).map(|_| ())),
         "derive",
     );
-    // The same fits when more is allowed.
+    // The same work is accepted under a higher limit.
     set_memory_limit(Some(1 << 30));
     assert!(program.evaluate(&params, &batch).is_ok());
     assert!(lstm.evaluate(&params, &batch).is_ok());
 
-    // A derivation is checked on sizes of its own.
+    // A derivation is checked on sizes of its own choice.
     for text in [
         "param w[100000, 100000]\nloss sum(w)\n",
         "param w[300, 300]\nstate h[300]\nh' = tanh(w @ h + 1)\nfinal loss sum(h')\n",
@@ -88,7 +88,7 @@ fn what_needs_too_much_memory_is_refused() {
         needed(derivation.and_then(|mut d| d.check(1)), text);
     }
 
-    // Nothing is made for lengths that are in no array.
+    // Lengths that are in no array allocate nothing.
     let none = Recurrence::parse("a.rec", "param p\nstate s = p\ns' = 0.5 * s\nloss s'\n");
     let none = none.expect("it is sound");
     let p = Params::new().with("p", arr0(1.0));
@@ -105,7 +105,7 @@ fn what_needs_too_much_memory_is_refused() {
     estimates_are_near(&lstm);
 }
 
-/// Tables and tensors, whose numbers take more memory than the file.
+/// Tables and tensors, whose arrays take more memory than the file.
 fn files_are_estimated() {
     let folder = Folder::new("limits");
     let table = folder.file("x.csv");
@@ -135,7 +135,7 @@ fn files_are_estimated() {
     }
 }
 
-/// What is estimated is what is used, within a factor of three.
+/// Estimates agree with the actual use within a factor of three.
 #[cfg(target_os = "linux")]
 fn estimates_are_near(lstm: &Recurrence) {
     let rnn = Recurrence::parse(

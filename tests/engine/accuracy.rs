@@ -3,7 +3,7 @@
 use bptt::{Batch, Params, Real, Recurrence, Wrt};
 use ndarray::{Array3, ArrayD, arr0};
 
-/// The values on both engines.
+/// The value of a loss on both engines.
 fn losses<F: Real>(name: &str, args: &[f64]) -> [f64; 2] {
     let (text, classes) = match name {
         "softmax_cross_entropy" => (
@@ -40,7 +40,7 @@ fn losses<F: Real>(name: &str, args: &[f64]) -> [f64; 2] {
     [slow, fast].map(|o| o.loss().expect("it has one").to_f64())
 }
 
-/// `data/loss_values.csv` was made with mpmath at 60 digits; its arguments are exact in both types.
+/// `data/loss_values.csv` was computed with mpmath at 60 digits; its arguments are exact in both types.
 fn each_value<F: Real>(epsilon: f64, tiny: f64, largest: f64) {
     let lines = include_str!("../data/loss_values.csv").lines().skip(1);
     let mut worst = 0.0_f64;
@@ -70,8 +70,8 @@ fn losses_do_not_cancel() {
     each_value::<f32>(f64::from(f32::EPSILON), f64::from(f32::MIN_POSITIVE), 1e3);
 }
 
-/// The loss and the gradient of a parameter that is added at each step, both sums over all steps and
-/// samples.
+/// The loss and the gradient with respect to a parameter that is added at each step; both are sums over all
+/// steps and samples.
 fn sums(steps: usize, samples: usize, width: usize, isolated: bool) {
     let text = "dim K\nparam b[K]\ninput x[K], w[K]\nloss sum((x + b) * w)\n";
     let r = Recurrence::parse("sums", text).unwrap_or_else(|e| panic!("{e}"));
@@ -113,7 +113,7 @@ fn sums_of_many_terms_in_single_precision() {
     sums(5_000, 2, 2, true);
 }
 
-/// Sums over the entries of one value, and over the steps of each sample.
+/// Sums over the entries of a value, and over the steps of each sample.
 #[test]
 fn sums_within_a_value_and_within_a_sample() {
     let text = "dim K\ninput x[K]\noutput s = sum(x), d = dot(x, x), l = logsumexp(x)\n\
@@ -154,7 +154,7 @@ fn sums_within_a_value_and_within_a_sample() {
     }
 }
 
-/// An infinite term makes an infinite sum, not NaN.
+/// A sum with an infinite term is infinite, not NaN.
 #[test]
 fn sums_that_overflow_are_infinite() {
     let text = "input x\noutput y = 1 / total_steps(exp(x))\nparam p\nloss p\n";

@@ -1,4 +1,4 @@
-//! Data that does not fit its recurrence is refused before anything is computed, in words.
+//! Data that does not fit the recurrence is refused with a message before anything is computed.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ fn model() -> Recurrence {
     .expect("it is sound")
 }
 
-/// H = 2, K = 3, T = 4, B = 2.
+/// Parameters for H = 2, K = 3, T = 4, B = 2.
 fn params() -> Params<f64> {
     Params::new()
         .with("W", Array2::from_elem((2, 3), 0.5))
@@ -222,7 +222,7 @@ fn overflow_is_named() {
     }
 }
 
-/// It refuses odd sizes, which only the data can tell; or it changes its mind about its shape.
+/// An op that refuses odd sizes, which depend on the data, or returns another shape for them.
 #[derive(Debug)]
 struct Moody {
     refuses: bool,
@@ -295,7 +295,7 @@ fn sizes_that_are_too_large() {
         assert!(matches!(error, Error::Batch { .. }), "{error:?}");
         assert!(error.to_string().contains("too large"), "{error}");
     }
-    // Each size is possible, but not their product with T and B.
+    // Each size is valid, but not the product with T and B.
     let each = Recurrence::define("each", |r| {
         let h = r.dim("H");
         let x = r.input("x", ());
@@ -315,7 +315,7 @@ fn sizes_that_are_too_large() {
         assert!(matches!(error, Error::Batch { .. }), "{error:?}");
         assert!(error.to_string().contains("too many steps"), "{error}");
     }
-    // A size that is given is compared with arrays without overflow.
+    // A given size is compared with arrays without overflow.
     let w = Recurrence::define("w", |r| {
         r.output("y", r.param("w", [r.dim("H") * 4]));
     })

@@ -1,5 +1,5 @@
-//! Ops defined outside the crate get gradients, second order, the tape and printing without the
-//! crate being touched; ops that break their contract are refused in words.
+//! Ops defined outside the crate have gradients, second derivatives, reverse mode on the tape, and printing;
+//! ops that break their contract are refused with a message.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ fn swish() -> Arc<dyn CustomOp> {
     })
 }
 
-/// `y = A x`: bilinear, with a transpose of its own.
+/// `y = A x`: bilinear, with its own transpose.
 #[derive(Debug)]
 struct Apply;
 
@@ -68,7 +68,7 @@ impl CustomOp for Apply {
     }
 }
 
-/// `y = A x |x|²`, whose tangent is written with [`Apply`].
+/// `y = A x |x|²`, with a tangent written by means of [`Apply`].
 #[derive(Debug)]
 struct Scaled(Arc<dyn CustomOp>);
 

@@ -1,5 +1,5 @@
-//! The executor computes what the evaluator computes, whatever runs it: any number of workers, any
-//! company in the batch, any workspace. The property tests of the other files run on it as well.
+//! The executor agrees with the evaluator, for any number of workers, any other samples in the batch, and any
+//! workspace. The property tests of the other files use the executor as well.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ const CELLS: [Named; 6] = [
     ("gru_before", Cell::gru_reset_before),
 ];
 
-/// Runs a recurrence, its gradient and its Hessian product on both engines.
+/// Runs a recurrence, its gradient and its Hessian-vector product on both engines.
 fn all_orders(r: &Recurrence, sizes: &[(&str, usize)], lengths: &[usize], factor: f64) -> bool {
     let gradient = r.gradient(Wrt::Everything).unwrap();
     let hessian = r.hessian_vector(Wrt::Everything).unwrap();
@@ -85,8 +85,8 @@ fn layers_and_directions() {
     }
 }
 
-/// An LSTM as it is often written: all gates in one product, then cut apart; a state read two steps
-/// late; a matrix that is used in three places.
+/// An LSTM in a common form: all gates in one product, then sliced; a state read two steps later; a matrix used
+/// in three places.
 #[test]
 fn gates_in_one_product() {
     let model = Recurrence::define("stacked gates", |r| {
@@ -112,8 +112,8 @@ fn gates_in_one_product() {
     }
 }
 
-/// Values of a few entries that change places, are carried as products, are read late, in part, as
-/// one entry for all, and once more when their successor is known.
+/// Values of a few entries that are swapped, carried as products, read late, in part, and as one entry
+/// broadcast to all, and read again after their next value is set.
 #[test]
 fn short_values() {
     let model = Recurrence::define("short values", |r| {
@@ -175,7 +175,7 @@ fn the_library_of_recurrences() {
     assert!(run >= 20, "only {run} ran");
 }
 
-/// The gradient of a cell in all there is, on sequences of different lengths.
+/// The gradient of a cell with respect to everything, on sequences of different lengths.
 fn ragged(cell: fn() -> Cell, h: usize) -> (Recurrence, Params<f64>, Batch<f64>) {
     let model = Recurrence::define("ragged", |r| {
         let x = r.input("x", [r.dim("K")]);
@@ -215,7 +215,7 @@ fn no_bit_depends_on_the_workers() {
     }
 }
 
-/// A sample of a batch on its own.
+/// One sample of a batch by itself.
 fn alone<F: Real>(r: &Recurrence, batch: &Batch<F>, sample: usize) -> Batch<F> {
     let length = batch.lengths().nth(sample).unwrap();
     let part = |rate: Rate| match rate {
@@ -239,8 +239,8 @@ fn alone<F: Real>(r: &Recurrence, batch: &Batch<F>, sample: usize) -> Batch<F> {
     })
 }
 
-/// Compares the outputs that vary with the sample, in this batch, with the others longer and alone;
-/// says how many were compared.
+/// Compares the outputs of each sample in this batch, in a batch with longer other samples, and by itself;
+/// returns the number of comparisons.
 fn company_does_not_matter<F: Real>(r: &Recurrence, params: &Params<F>, batch: &Batch<F>) -> usize {
     let program = r.compile_for::<F>(params, batch).unwrap();
     let all = program.evaluate(params, batch).unwrap();
@@ -306,7 +306,7 @@ proptest! {
     }
 }
 
-/// A long sequence in pieces: each starts with the states that the one before ended with.
+/// A long sequence in pieces: each starts from the final states of the one before.
 #[test]
 fn states_are_carried_from_run_to_run() {
     for (name, cell) in CELLS {
@@ -383,9 +383,9 @@ fn a_workspace_remembers_nothing() {
     }
 }
 
-/// In single precision a step makes at most `2 (H + K) + 32` roundings one after the other, forward
-/// and backward together, the steps follow each other, and sums over them are no longer; none is
-/// enlarged by maps that do not expand.
+/// In single precision, a step has at most `2 (H + K) + 32` successive roundings, forward and backward
+/// together; steps are sequential, and sums over steps are no longer than the sequence. The maps do not expand,
+/// so no rounding error grows.
 #[test]
 fn single_precision_is_rounded_double() {
     let mut worst: f64 = 0.0;
@@ -450,7 +450,7 @@ fn arrays_in_another_order_are_the_same_arrays() {
     assert_same_bits(&plain, found.unwrap(), "turned arrays of one length");
 }
 
-/// A function that panics, or is not finite, where its argument says so.
+/// A function that panics for large arguments, and is NaN for some others.
 fn delicate() -> Recurrence {
     let op: Arc<dyn CustomOp> = Arc::new(ScalarFunction {
         name: "delicate",
@@ -542,10 +542,10 @@ fn data_that_does_not_fit_the_program_is_refused() {
         let slow = gradient.evaluate(&params, bad).expect_err(what);
         let fast = program.run(&params, bad, &mut workspace);
         let fast = fast.map(|_| ()).expect_err(what);
-        // A NaN is not equal to itself.
+        // Compare texts, as NaN is not equal to NaN.
         assert_eq!(slow.to_string(), fast.to_string(), "{what}");
     }
-    // What lies beyond the length of a sequence is not looked at.
+    // Data beyond the length of a sequence is ignored.
     for good in [changed([36, 0]), batch.clone().with("x", beyond)] {
         let plain = program.evaluate(&params, &batch).unwrap();
         let found = program.run(&params, &good, &mut workspace).unwrap();
@@ -563,7 +563,7 @@ fn data_that_does_not_fit_the_program_is_refused() {
     assert!(matches!(missing, Err(Error::UnknownSize { .. })), "K");
 }
 
-/// A plan of the same buffers, but wider: nothing else would keep a run inside the memory.
+/// A plan with the same but wider buffers: only this check keeps a run inside its memory.
 #[test]
 #[should_panic(expected = "a workspace is used with the program that made it")]
 fn a_workspace_of_the_same_recurrence_at_other_sizes_is_refused() {
@@ -577,7 +577,7 @@ fn a_workspace_of_the_same_recurrence_at_other_sizes_is_refused() {
     drop(wide.run(&params, &batch, &mut workspace));
 }
 
-/// No input is there whose shape would be looked at.
+/// There is no input whose shape could be checked.
 #[test]
 fn too_many_steps_are_refused_without_any_input() {
     let source = "param a\nstate h\nh' = tanh(a * h + 1)\nfinal loss h'^2";

@@ -1,9 +1,8 @@
-//! Backpropagation through time as it is published, written out by hand, against the gradients of
-//! the classical cells: parameters, inputs and initial states, for sequences of different lengths.
+//! Published equations of backpropagation through time, written by hand, compared with the gradients of the
+//! classical cells: parameters, inputs and initial states, for sequences of different lengths.
 //!
-//! `hand_derived/cells.rs` holds the published equations. Nothing in it comes from the rules of
-//! this crate. Both roads to the gradient are held against it: the gradient as a recurrence, and
-//! reverse mode on the unrolled tape.
+//! `hand_derived/cells.rs` has the published equations, and uses no rules of this crate. They are compared with
+//! the gradient as a recurrence and with reverse mode on the unrolled tape.
 
 #[path = "hand_derived/cells.rs"]
 mod hand;
@@ -70,7 +69,7 @@ proptest! {
     }
 }
 
-/// The comparison itself must be able to fail: `h0` is made wrong by one part in 1e11.
+/// The comparison must detect an error: `h0` is changed by one part in 1e11.
 #[test]
 fn the_comparison_sees_a_wrong_gradient() {
     let case = Case {

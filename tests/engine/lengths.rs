@@ -1,5 +1,5 @@
-//! Sequences of different lengths, masks and resets: each is a rewrite, and each must be what it
-//! says on random recurrences and on the cells.
+//! Sequences of different lengths, masks and resets: each is a rewrite of the graph, and is compared with its
+//! definition on random recurrences and on the cells.
 
 use crate::support::random::*;
 use bptt::cells::Cell;
@@ -8,7 +8,7 @@ use bptt_strategies::{self as strategy, Instance};
 use ndarray::{ArrayD, Axis, IxDyn, Slice, concatenate};
 use proptest::prelude::*;
 
-/// What to do with the data of each input that varies with the sample.
+/// Maps the data of each input.
 fn map_batch(
     i: &Instance,
     mut out: Batch<f64>,
@@ -57,7 +57,8 @@ fn rate_of(r: &Recurrence, name: &str) -> Rate {
         .rate
 }
 
-/// The gradient of sequences one after the other, from those of the parts.
+/// Compares the gradient of two sequences in one row with the gradients of the separate sequences; returns the
+/// error.
 fn check_resets(i: &Instance, cut: usize) -> f64 {
     let (total, samples) = (i.batch.steps(), i.batch.samples());
     let first = gradient(&Instance {
@@ -147,7 +148,7 @@ fn a_batch_is_the_sum_of_its_samples() {
     });
 }
 
-/// Two steps that count for nothing: one after the first step, one at the end.
+/// Inserts two inactive steps: one after the first step, one at the end.
 fn with_holes<T: Copy>(a: &ArrayD<T>, rate: Rate) -> ArrayD<T> {
     let steps = a.len_of(Axis(0));
     match rate {
@@ -161,7 +162,7 @@ fn with_holes<T: Copy>(a: &ArrayD<T>, rate: Rate) -> ArrayD<T> {
     }
 }
 
-/// What is left of a value when the two steps are taken out again, and the largest entry of those.
+/// Removes the two inactive steps from a value; also returns the norm of the removed entries.
 fn without_holes(a: &ArrayD<f64>, rate: Rate) -> (ArrayD<f64>, f64) {
     if rate != Rate::Step {
         return (a.clone(), 0.0);

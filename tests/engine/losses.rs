@@ -1,4 +1,4 @@
-//! The values of the losses: what is summed, what is averaged, and over what.
+//! The values of the losses, and the ranges of their sums and means.
 
 use crate::support::engines::EveryEngine as _;
 use bptt::{Batch, Definition, Expr, Params, Rate, Recurrence};
@@ -6,12 +6,12 @@ use ndarray::{Array2, Array3, arr0, array};
 
 const FAR: f64 = 99.0;
 
-/// Lengths 4 and 2; beyond the second there are numbers that must not count.
+/// Data of lengths 4 and 2; the entries beyond the second length must not count.
 fn x() -> Array2<f64> {
     array![[1.0, 10.0], [2.0, 20.0], [3.0, FAR], [4.0, FAR]]
 }
 
-/// The loss with the lengths given, and with a mask that says the same.
+/// Checks the loss with lengths, and with the equivalent mask.
 #[track_caller]
 fn loss_is(expected: f64, write: impl for<'d> Fn(&'d Definition, [Expr<'d>; 3])) {
     let r = Recurrence::define("losses", |r| {
@@ -66,7 +66,7 @@ fn final_values() {
     loss_is(0.5, |r, [_, _, p]| r.mean_final_loss(p));
 }
 
-/// `T = 4`, `B = 3`, `p = 2`: how often a value counts goes with its rate, and with nothing else.
+/// `T = 4`, `B = 3`, `p = 2`: the rate of a value alone determines how often it counts.
 #[test]
 fn a_loss_is_summed_over_what_it_varies_with() {
     let table = [
@@ -97,7 +97,7 @@ fn a_loss_is_summed_over_what_it_varies_with() {
             let found = r.on_every_engine(&params, &batch).expect("it fits");
             let found = found.loss().expect("there is a loss");
             assert_eq!(found, expected, "{statement} {value}");
-            // The canonical form says the same, and is a fixed point.
+            // The canonical text has the same value, and is a fixed point of parsing and printing.
             let source = r.source().expect("it can be written");
             let again = Recurrence::parse("table.rec", &source).expect("it is read again");
             assert_eq!(again.source().expect("it can be written"), source);
@@ -129,7 +129,7 @@ fn a_final_state_is_that_of_the_last_active_step() {
     });
 }
 
-/// The loss at one step of one sample, for a vector `[3]`, a second one, and a class.
+/// The loss at one step of one sample, for two vectors `[3]` and a class.
 fn once(f: impl for<'d> Fn(Expr<'d>, Expr<'d>, Expr<'d>) -> Expr<'d>) -> f64 {
     let r = Recurrence::define("once", |r| {
         r.loss(f(r.input("a", [3]), r.input("b", [3]), r.class("c", 3)));

@@ -1,4 +1,4 @@
-//! The engine: definitions, derivatives, the evaluator, plans and runs, certification.
+//! The engine: definitions, derivatives, evaluator, plans and runs, certification.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

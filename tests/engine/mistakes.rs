@@ -1,8 +1,8 @@
-//! Every mistake in a definition comes back as `Error::Definition`, in words, with its line.
+//! Every error in a definition is reported by `Error::Definition`, with a message and its source line.
 
 use bptt::{Definition, Error, Mistake, Rate, Recurrence, Wrt};
 
-/// The mistakes of a definition.
+/// The errors in a definition.
 fn mistakes(f: impl FnOnce(&Definition)) -> Vec<Mistake> {
     match Recurrence::define("wrong", f) {
         Err(Error::Definition { mistakes, .. }) => mistakes,
@@ -11,7 +11,7 @@ fn mistakes(f: impl FnOnce(&Definition)) -> Vec<Mistake> {
     }
 }
 
-/// Checks that some mistake says all the words, and points at a line of this file.
+/// Checks that an error contains all the words and refers to a line of this file.
 #[track_caller]
 fn refused(words: &[&str], f: impl FnOnce(&Definition)) {
     let found = mistakes(f);
@@ -31,7 +31,7 @@ fn refused(words: &[&str], f: impl FnOnce(&Definition)) {
     );
 }
 
-/// As `refused`, for mistakes found only when the whole is seen, which have no line.
+/// As `refused`, for errors that are found on the finished graph and have no source line.
 #[track_caller]
 fn refused_as_a_whole(words: &[&str], f: impl FnOnce(&Definition)) {
     let found = mistakes(f);

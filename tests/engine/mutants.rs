@@ -1,8 +1,8 @@
-//! Wrong gradients, made on purpose: the certification must reject every one of them.
+//! Wrong gradients: the certification must reject each of them.
 //!
-//! The named tests replay what well-known systems shipped; the generated ones break a gradient
-//! graph in every place where it can be broken. A mutant that computes the same numbers as the
-//! original is no mutant: it is counted as equivalent, and such must be few.
+//! The named tests reproduce bugs of well-known systems; the generated ones apply every applicable fault at
+//! every place of a gradient graph. A mutant with the same results as the original counts as equivalent; there
+//! must be few of these.
 
 use crate::support::instance;
 use bptt::cells::{Cell, Loss, Start};
@@ -12,7 +12,7 @@ use bptt::{
     Register, RegisterEdit, RegisterId, RegisterSite, Wrt,
 };
 
-/// A way to break a graph at one place.
+/// A fault at one place of a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     DropFirstTerm,
@@ -21,7 +21,7 @@ enum Fault {
     TransposeFactor,
     DropFactor,
     FlipSign,
-    /// `h_t` where `h_{t−1}` is meant, or the other way round.
+    /// `h_t` instead of `h_{t−1}`, or the reverse.
     WrongNeighbour,
     ReverseTime,
     TruncateToOneStep,
@@ -49,7 +49,7 @@ const FAULTS: [Fault; 14] = [
     Fault::WrongClass,
 ];
 
-/// Where to break: a node or a register of the graph.
+/// The place of a fault: a node or a register of the graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Node(NodeId),
@@ -61,7 +61,8 @@ enum Place {
 struct Mutation {
     fault: Fault,
     place: Place,
-    /// For `WrongNeighbour`: an argument that reads a register, and what the register carries.
+    /// For `WrongNeighbour`: the index of an argument that reads a register, and the definition of the
+    /// register.
     carried: Option<(usize, NodeId)>,
     applied: bool,
 }
@@ -105,7 +106,7 @@ impl<'b> Edit<'b> for Mutation {
     }
 }
 
-/// What the node becomes, if the fault can be made there.
+/// The node with the fault, if it can be applied there.
 fn broken<'b>(
     fault: Fault,
     site: &NodeSite<'_, 'b>,
@@ -168,14 +169,14 @@ fn places(graph: &Recurrence) -> Vec<(Place, Option<(usize, NodeId)>)> {
     places
 }
 
-/// The graph with one fault; `None` when the fault cannot be made there.
+/// The graph with one fault, if it can be applied there.
 fn mutate(
     graph: &Recurrence,
     fault: Fault,
     place: Place,
     carried: Option<(usize, NodeId)>,
 ) -> Option<Recurrence> {
-    // A place with a neighbour is there for that fault alone.
+    // Places with a neighbour are for `WrongNeighbour` only.
     if carried.is_some() != (fault == Fault::WrongNeighbour) {
         return None;
     }
@@ -185,7 +186,7 @@ fn mutate(
         carried,
         applied: false,
     };
-    // A fault can make a graph that is no recurrence; the definition check refuses it already.
+    // A mutant that is no valid recurrence is already refused by the check of definitions.
     let mutant = graph.edit(&mut mutation).ok()?;
     mutation.applied.then_some(mutant)
 }
@@ -197,7 +198,7 @@ struct Tally {
     survivors: Vec<String>,
 }
 
-/// Makes every mutant of the gradient (or of the Hessian product) and certifies each.
+/// Certifies every mutant of the gradient (or of the Hessian-vector product).
 fn hunt(recurrence: &Recurrence, second_order: bool) -> Vec<(Fault, Tally)> {
     let sizes = [("H", 3), ("K", 2), ("O", 4)];
     let (params, batch) = instance(recurrence, &sizes, &[4, 4], 5);
@@ -279,7 +280,7 @@ fn all_killed(name: &str, recurrence: &Recurrence, second_order: bool) {
     );
 }
 
-/// A mask with inactive steps at the end and in the middle, where the batch has one.
+/// Adds a mask with inactive steps in the middle and at the end, if the batch has one.
 fn with_holes(batch: Batch<f64>) -> Batch<f64> {
     if batch.get("active").is_none() {
         return batch;
@@ -329,7 +330,7 @@ fn every_mutant_of_the_second_order_of_the_rnn_is_rejected() {
     all_killed("Hessian product of the tanh rnn", &model(Cell::rnn()), true);
 }
 
-/// Certifies a wrong gradient of the model and returns what was found.
+/// The certificate of a wrong gradient of the model.
 fn verdict(recurrence: &Recurrence, wrong: &Recurrence) -> Certificate {
     let (params, batch) = instance(recurrence, &[("H", 3), ("K", 2), ("O", 4)], &[5, 4], 11);
     Check::new(recurrence)
@@ -348,7 +349,7 @@ fn with_fault_in(recurrence: &Recurrence, register: &str, fault: Fault) -> Recur
     mutate(&gradient, fault, Place::Register(place), None).expect("the fault applies")
 }
 
-/// Elixir Axon/Nx: the per-step Jacobians were multiplied in forward time order.
+/// Elixir Axon/Nx: the Jacobians of the steps were multiplied in forward order.
 #[test]
 fn jacobians_in_the_wrong_time_order_are_rejected() {
     for cell in [Cell::rnn(), Cell::gru(), Cell::lstm()] {
@@ -385,7 +386,7 @@ fn truncation_to_one_step_is_rejected() {
     }
 }
 
-/// burn: the GRU ignored the previous state, so that every step but the first was wrong.
+/// burn: the GRU ignored the previous state, so every step but the first was wrong.
 #[test]
 fn ignored_previous_state_is_rejected() {
     for cell in [
@@ -403,7 +404,7 @@ fn ignored_previous_state_is_rejected() {
     }
 }
 
-/// onnxscript: a GRU with one reset convention was exported as the other.
+/// onnxscript: a GRU with one reset convention was exported with the other.
 #[test]
 fn the_other_reset_convention_is_rejected() {
     let after = model(Cell::gru().without_bias());
@@ -489,7 +490,7 @@ fn wrong_gradient_of_a_lower_layer_is_rejected() {
     }
 }
 
-/// Keras, MXNet and others: padded steps took part in the gradient.
+/// Keras, MXNet and others: padded steps contributed to the gradient.
 #[test]
 fn forgotten_mask_is_rejected() {
     let masked = model(Cell::rnn()).with_mask("active").unwrap();

@@ -1,5 +1,5 @@
-//! Names have no meaning: a recurrence computes the same under any names that the language allows, and
-//! so do its derivatives, its final states, its certificate and a step of a fit.
+//! Results do not depend on names: a recurrence, its derivatives, final states, certificate and a step of a fit
+//! are the same under any valid names.
 
 use crate::support::Noise;
 use crate::support::library::parse;
@@ -15,7 +15,7 @@ const STEPS: usize = 3;
 const SAMPLES: usize = 2;
 const SIZE: usize = 2;
 
-/// The same numbers under these names.
+/// The same data under these names.
 fn data(names: &Names) -> (Params<f64>, Batch<f64>) {
     let mut noise = Noise(5);
     let mut array = |shape: &[usize]| 0.7 * noise.array(shape);
@@ -56,14 +56,14 @@ fn with_directions(
     }
 }
 
-/// What a recurrence computes, by the plain name of what each array belongs to.
+/// The results of a recurrence: arrays by plain name.
 type Found = Vec<(String, ArrayD<u64>)>;
 
 fn bits(array: &ArrayD<f64>) -> ArrayD<u64> {
     array.mapv(f64::to_bits)
 }
 
-/// Reads what is written; roles come back with it.
+/// Writes and parses a recurrence; checks that the roles are kept.
 fn survives(recurrence: &Recurrence) -> Recurrence {
     let source = recurrence.source().unwrap();
     let again = parse("again", &source);
@@ -107,7 +107,7 @@ impl Objective for Loss<'_> {
     }
 }
 
-/// Everything that can be asked of a recurrence, under plain names.
+/// All results of a recurrence, under plain names.
 fn everything(names: &Names) -> Found {
     let recurrence = survives(&parse("names", &text(names)));
     let (params, batch) = data(names);
@@ -138,7 +138,7 @@ fn everything(names: &Names) -> Found {
         add(state, &run[output.unwrap()]);
     }
 
-    // Gradients with respect to everything that has a name.
+    // Gradients with respect to everything with a name.
     let all: Vec<&str> = [LEAVES, STATES, VALUES].concat();
     let wrt: Vec<&str> = all.iter().map(|name| &*names[*name]).collect();
     let gradient = recurrence.gradient(&wrt[..]).unwrap();
@@ -253,7 +253,7 @@ fn what_is_added_has_a_name_of_its_own() {
     let own = ["loss", "s.final", "s.final.dot", "loss.dot"];
     assert_eq!(outputs(&last)[..4], own);
     assert_eq!(outputs(&last)[4..], ["s.final2", "w.dot2.final"]);
-    // A gradient has the names of the parameters, and its final states others.
+    // The final states of a gradient have names other than those of the parameters.
     let gradient = r
         .gradient(Wrt::Parameters)
         .unwrap()
@@ -281,7 +281,7 @@ fn what_is_added_has_a_name_of_its_own() {
         (output("loss"), output("s.final")),
         ("loss.dot2", "s.final.dot2")
     );
-    // A second direction does not take the place of the first.
+    // A second direction does not replace the first.
     let second = survives(&tangent.tangent(&["w"]).unwrap());
     assert_eq!(
         second.leaf_for(&Derived::Tangent("w".into())),
@@ -317,7 +317,7 @@ fn roles_survive_masks_resets_and_reversal() {
 #[test]
 fn a_clash_is_told() {
     let r = small("param w = 0.5, w.dot = 0.2\nloss w^2 + w.dot^2\n");
-    // An objective that says nothing of its directions: `w.dot` would be overwritten.
+    // An objective without names of directions: `w.dot` would be overwritten.
     struct Silent(Recurrence);
     impl Objective for Silent {
         fn gradient(&mut self, params: &Params<f64>) -> Result<Outputs<f64>, Error> {
@@ -339,7 +339,7 @@ fn a_clash_is_told() {
     let told = error.to_string();
     assert!(told.contains("`w.dot`") && told.contains("`w`"), "{told}");
     assert_eq!(params, before);
-    // What is no gradient moves nothing.
+    // An output that is not a gradient is refused.
     let values = parse("values", "param w\noutput w = 2 * w\nloss w\n");
     let found = values.evaluate(
         &Params::new().with("w", ndarray::arr0(1.0)),
@@ -388,10 +388,10 @@ fn the_words_for_roles_are_words_only_before_declarations() {
 
 #[test]
 fn a_value_that_is_shifted_twice_is_written_once() {
-    // The first delay is read before its argument has the name of an output, the other one after.
+    // The first delay is written before its argument gets the name of an output, the other after.
     let r = small("input x\nu = delay(2*x)\noutput o = 2*x\noutput u\nloss delay(2*x)\n");
     assert_eq!(r.source().unwrap().matches("delay").count(), 1);
-    // The initial value of a backward register, which only a state can have, needs what it carries.
+    // The initial value of a backward register depends on the value it carries; only a state can be written so.
     let r =
         small("input x\nparam p\nq = min(p, x)\noutput o = delay(q, total_steps(q)), q\nloss o\n");
     survives(&r.reversed().unwrap());

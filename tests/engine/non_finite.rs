@@ -1,5 +1,5 @@
-//! Where a number that is not finite began: the compiled program finds the operation, step, sample and
-//! entry that the evaluator finds, which looks at every node of every step.
+//! The origin of a value that is not finite: the compiled program finds the same operation, step, sample and
+//! entry as the evaluator, which checks every node at every step.
 
 use crate::support::Noise;
 use bptt::{Batch, Error, Params, Recurrence, Wrt};
@@ -12,7 +12,7 @@ fn parse(text: &str) -> Recurrence {
     }
 }
 
-/// What the program finds, on one worker and on two.
+/// The origin found by the program, with one worker and with two.
 fn find(r: &Recurrence, params: &Params<f64>, batch: &Batch<f64>) -> Option<Error> {
     let mut found = [1, 2].map(|threads| {
         let program = r.compile_for::<f64>(params, batch).expect("it fits");
@@ -30,7 +30,7 @@ fn find(r: &Recurrence, params: &Params<f64>, batch: &Batch<f64>) -> Option<Erro
     first.take().map(|f| f.1)
 }
 
-/// Both engines find the same place, in which these words are named.
+/// Both engines find the same origin, with these words in the message.
 fn agree(r: &Recurrence, params: &Params<f64>, batch: &Batch<f64>, words: &[&str]) {
     let evaluated = r.evaluate(params, batch).expect_err("it is not finite");
     let found = find(r, params, batch).expect("it is not finite");
@@ -55,7 +55,7 @@ fn a_state_that_overflows() {
         &["w * s", "step 309 of sample 0", "inf"],
     );
     agree(&r, &params, &ones(400, 3), &["step 309"]);
-    // The forward pass comes first, whatever else is not finite after it.
+    // The forward pass comes first, regardless of later values.
     let gradient = r.gradient(Wrt::Everything).expect("it has one");
     agree(&gradient, &params, &ones(400, 3), &["w * s", "step 309"]);
     let tangent = r.tangent(Wrt::Parameters).expect("it has one");
@@ -88,7 +88,7 @@ fn a_state_that_overflows_far_from_a_finite_loss() {
 #[test]
 fn samples_that_differ_in_length() {
     let r = parse("input x\nstate s\ns' = 10 * s + x\nloss s'\n");
-    // Only the third runs long enough; it is not the longest.
+    // Only the third sample overflows; it is not the longest.
     let batch = ones(500, 4).with_lengths([20, 305, 350, 500]);
     let mut x = Array2::ones((500, 4));
     x.column_mut(3).fill(0.0);
@@ -110,7 +110,7 @@ fn a_term_of_the_loss() {
 
 #[test]
 fn a_backward_pass() {
-    // The root is finite at 0, its derivative is not.
+    // The root is finite at 0, but its derivative is not.
     let r = parse("input x\nparam w\nstate s\ns' = w * s + x\nloss sqrt(s')\n");
     let params = Params::new().with("w", arr0(0.5));
     let mut x = Array2::ones((900, 2));
@@ -120,7 +120,7 @@ fn a_backward_pass() {
     let gradient = r.gradient(Wrt::Parameters).expect("it has one");
     let found = find(&gradient, &params, &batch).expect("it is not finite");
     assert!(found.to_string().contains("step 2 of sample 1"), "{found}");
-    // A cotangent that grows on its way back.
+    // A cotangent that grows backwards.
     let r = parse("input x\nparam w\nstate s\ns' = w * s + x\nfinal loss s'\n");
     let params = Params::new().with("w", arr0(10.0));
     let mut x = Array2::zeros((700, 2));
@@ -157,7 +157,7 @@ fn second_order_and_networks() {
         let Error::NonFiniteValue { expression, .. } = &found else {
             panic!("{found}");
         };
-        // The squares overflow first; which of the two is found depends on the pass that adds them up.
+        // The squares overflow first; the pass that adds them up determines which of the two is found.
         let is_origin = ["(h' - y)^2", "W @ h", "h^2"]
             .iter()
             .any(|o| expression.contains(o));
@@ -175,7 +175,7 @@ fn second_order_and_networks() {
 
 #[test]
 fn resets_and_sums() {
-    // What overflows before a reset reaches no output; what overflows after it does.
+    // An overflow before a reset reaches no output; one after it does.
     let r = parse("input x, keep\nstate s\ns' = select(keep > 0, 10 * s + x, x)\nloss tanh(s')\n");
     let mut keep = Array2::ones((1000, 1));
     keep[[500, 0]] = 0.0;
@@ -187,10 +187,10 @@ fn resets_and_sums() {
         found.to_string().contains("step 809 of sample 0"),
         "{found}"
     );
-    // Every term is finite, the sum is not.
+    // Every term is finite, but the sum is not.
     let r = parse("input x\nloss 1e308 * x\n");
     agree(&r, &Params::new(), &ones(20, 1), &["inf"]);
-    // What is computed once.
+    // A value that is computed once.
     let r = parse("input x\nparam p\nloss x * ln(p)\n");
     let params = Params::new().with("p", arr0(-1.0));
     agree(
@@ -204,7 +204,7 @@ fn resets_and_sums() {
     agree(&r, &Params::new(), &batch, &["ln", "NaN", "sample 1"]);
 }
 
-/// What begins before a reset and reaches the loss is found where it began, whatever comes after the reset.
+/// An origin before a reset that reaches the loss is found, regardless of the steps after the reset.
 #[test]
 fn resets_between_sequences() {
     let text = "param a\ninput x\nstate h\nh' = 0.5 * h + ln(a * x)\nfinal loss h'^2\n";
@@ -226,7 +226,7 @@ fn resets_between_sequences() {
             );
         }
     }
-    // One state overflows and reaches nothing, another does later and reaches the loss.
+    // One state overflows without reaching the loss, another overflows later and reaches it.
     let text = "input x\nstate s, r\ns' = 10 * s + x\nr' = 5 * r + x\nloss tanh(s') + r'\n";
     agree(
         &parse(text),
@@ -236,7 +236,7 @@ fn resets_between_sequences() {
     );
 }
 
-/// The order of the terms decides about an overflow; the evaluator has another one than a run.
+/// The order of the terms decides if a sum overflows, and differs between the evaluator and a run.
 #[test]
 fn an_overflow_on_the_border_has_a_name() {
     let mut cases = 0;

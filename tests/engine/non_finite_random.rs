@@ -1,5 +1,5 @@
-//! Where a number that is not finite began, in random recurrences: the compiled program names the operation,
-//! step, sample and entry that the evaluator names, which looks at every node of every step.
+//! The origin of a value that is not finite, in random recurrences: the compiled program names the same
+//! operation, step, sample and entry as the evaluator, which checks every node at every step.
 
 use crate::support::Noise;
 use bptt::{Batch, Params, Recurrence, Wrt};
@@ -9,7 +9,7 @@ fn parse(text: &str) -> Recurrence {
     Recurrence::parse("random.rec", text).unwrap_or_else(|e| panic!("{text}\n{e}"))
 }
 
-/// What both engines find, which is the same.
+/// The origin found by both engines, which must agree.
 fn found(r: &Recurrence, params: &Params<f64>, batch: &Batch<f64>) -> Option<String> {
     let program = r.compile_for::<f64>(params, batch).unwrap();
     let mut workspace = program.workspace();
@@ -37,7 +37,8 @@ fn below(noise: &mut Noise, n: usize) -> usize {
     usize::try_from(noise.bits() % n as u64).unwrap()
 }
 
-/// A recurrence of a few states; only `x` makes something that is not finite, where it is not positive.
+/// A recurrence with a few states; only entries of `x` that are not positive produce values that are not
+/// finite.
 fn recurrence(noise: &mut Noise) -> String {
     let states = 1 + below(noise, 3);
     let backward = below(noise, 3) == 0;

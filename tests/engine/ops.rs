@@ -1,13 +1,13 @@
-//! The pointwise rows of the op table: value, `f32`, tangent, transpose, second order, printing,
-//! and what they do where there is no derivative or no number; values of the reductions against
-//! high precision. The other rows are in `ops_linear.rs`.
+//! The pointwise rows of the op table: value, `f32`, tangent, transpose, second derivatives, printing, and
+//! behaviour where there is no derivative or no number; values of the reductions against high precision. For
+//! the other rows see `ops_linear.rs`.
 
 use crate::support::engines::EveryEngine as _;
 use crate::support::rows::{self, Line, check_derivatives, is_silent, lines, point, printed};
 use bptt::{Batch, Definition, Error, Expr, Op, Params, Recurrence, Scalar, Wrt, ops};
 use ndarray::arr0;
 
-/// A row as it is applied, and as it is printed. Panics for a row without a case here.
+/// An application of a row, and its text. Panics for a row without a case here.
 fn applied<'b>(op: ops::Pointwise, a: Expr<'b>, b: Expr<'b>) -> (Expr<'b>, &'static str) {
     match op.name() {
         "neg" => (-a, "-a"),
@@ -48,7 +48,7 @@ fn apply<'b>(
     applied(op, a, if op.arity() == 1 { a } else { b() })
 }
 
-/// A row on vectors, with its text.
+/// A row applied to vectors, and its text.
 fn vectors(op: ops::Pointwise) -> (Recurrence, &'static str) {
     let mut text = "";
     let r = Recurrence::define(op.name(), |r| {
@@ -65,7 +65,7 @@ fn scalars(args: &[f64]) -> Params<f64> {
     named.fold(Params::new(), |p, (n, x)| p.with(n, arr0(*x)))
 }
 
-/// The derivatives of a scalar expression in the scalars `a`, `b`, … .
+/// The derivatives of a scalar expression with respect to the scalars `a`, `b`, … .
 fn partials(args: &[f64], f: impl FnOnce(&Definition)) -> Vec<f64> {
     let r = Recurrence::define("row", f).expect("it is sound");
     let g = r.gradient(Wrt::Parameters).expect("it has one");
@@ -97,9 +97,8 @@ fn every_row_is_printed_as_it_is_written() {
     }
 }
 
-/// The derivative of `tanh` is `1 - y²` and that of the sigmoid `y (1 - y)`, from the result `y`.
-/// Where `y` has been rounded to 1 a subtraction leaves nothing but its roundoff; only there is
-/// the tolerance absolute.
+/// An absolute tolerance for rows whose derivative is computed from the result `y`: `1 - y²` for `tanh`,
+/// `y (1 - y)` for the sigmoid. Where `y` is rounded to 1, the subtraction leaves only rounding error.
 fn floor(line: &Line) -> f64 {
     match line.op {
         "tanh" | "sigmoid" => 8.0 * f64::EPSILON,
@@ -121,8 +120,8 @@ fn values_and_partials_against_high_precision() {
     }
 }
 
-/// Within 4 units of roundoff, at numbers that both types hold; what is too large for `f32` is
-/// infinite, and what is below its normal numbers is small.
+/// Within 4 units of roundoff, at numbers exact in both types. Values above the range of `f32` are infinite,
+/// and values below its normal range are small.
 #[test]
 fn single_precision_is_close_to_double_precision() {
     let mut checked = std::collections::HashSet::new();
@@ -152,7 +151,7 @@ fn single_precision_is_close_to_double_precision() {
     );
 }
 
-/// The policy where there is no derivative, exactly: `docs/math.md`.
+/// The exact values where there is no derivative, as documented in `docs/math.md`.
 #[test]
 fn derivatives_at_kinks_are_the_documented_ones() {
     use ops::Pointwise::{Abs, Equal, Less, LessEq, Max, Min, Relu, Sign};
@@ -219,7 +218,7 @@ fn select_is_no_at_zero_only_and_constant_in_its_condition() {
     }
 }
 
-/// Data are finite, so the NaN is made on the way; were it dropped, there would be a result.
+/// Data is finite, so the NaN is computed; if an op dropped it, the result would be a number.
 #[test]
 fn nothing_drops_a_nan() {
     type F = for<'b> fn(Expr<'b>, Expr<'b>) -> Expr<'b>;
@@ -254,7 +253,7 @@ fn nothing_drops_a_nan() {
     }
     for op in ops::Pointwise::ALL {
         use ops::Pointwise::{Equal, Less, LessEq};
-        // A comparison with NaN is false, as everywhere.
+        // A comparison with NaN is false.
         let expected = !matches!(op, Less | LessEq | Equal);
         for i in 0..op.arity() {
             let mut args = [2.0, 2.0];
@@ -319,8 +318,8 @@ fn reductions_against_high_precision() {
                 assert!(fits, "{op:?} at {:?} in f32: {a:e}, not {b:e}", line.args);
             }
             let found: Vec<f64> = run(&gradient)["a"].iter().copied().collect();
-            // The tangent of `log_softmax` takes the exponential of its result `y`: a relative
-            // error of `y` is one of the size of `y` times that.
+            // The tangent of `log_softmax` uses the exponential of its result `y`: a relative error of `y`
+            // becomes one of `|y|` times that.
             let slack = |i: usize| match op {
                 ops::Reduce::LogSoftmax => f64::EPSILON * (line.value[i] * line.partials[i]).abs(),
                 _ => 0.0,
@@ -330,7 +329,7 @@ fn reductions_against_high_precision() {
     }
 }
 
-/// Data are finite, so the NaN is made on the way; were it dropped, there would be a result.
+/// Data is finite, so the NaN is computed; if an op dropped it, the result would be a number.
 #[test]
 fn no_reduction_or_sum_drops_a_nan() {
     type F = for<'b> fn(Expr<'b>) -> Expr<'b>;

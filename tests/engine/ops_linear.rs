@@ -1,5 +1,5 @@
-//! The rows of the op table that are not pointwise: value, `f32`, tangent, transpose, second
-//! order and printing. The pointwise rows, and the accuracy of the reductions, are in `ops.rs`.
+//! The rows of the op table that are not pointwise: value, `f32`, tangent, transpose, second derivatives and
+//! printing. For the pointwise rows and the accuracy of the reductions see `ops.rs`.
 
 use crate::support::Noise;
 use crate::support::rows::{
@@ -8,20 +8,20 @@ use crate::support::rows::{
 use bptt::{Axis, Definition, Expr, Op, Rate, Recurrence, concat, ops};
 use ndarray::ArrayD;
 
-/// One use of a row.
+/// An application of a row.
 struct Case {
-    /// The row: see [`key`].
+    /// The row, as named by [`key`].
     row: &'static str,
-    /// The output `y` and, for the derivatives, a loss. A row that cannot be written by hand is
-    /// the cotangent of `a` when `y` has cotangent `y.bar`.
+    /// Defines the output `y` and, for the derivatives, a loss. A row that cannot be written by hand is the
+    /// cotangent of `a` when `y` has cotangent `y.bar`.
     define: fn(&Definition),
-    /// How it is printed.
+    /// The printed text.
     text: &'static str,
-    /// What it is, in plain loops.
+    /// The value, by plain loops.
     loops: fn(&Data) -> ArrayD<f64>,
 }
 
-/// What tells one row of the table from another: time ops have a row for each setting.
+/// The name of a row in the table; time ops have a row for each setting.
 fn key(op: &Op) -> Option<String> {
     match op {
         Op::Linear(_) | Op::Reduce(_) => Some(op.name().to_owned()),
@@ -39,7 +39,7 @@ fn array(shape: &[usize], f: impl Fn(&[usize]) -> f64) -> ArrayD<f64> {
     ArrayD::from_shape_fn(shape, |i| f(ndarray::Dimension::slice(&i)))
 }
 
-/// A value at each step of each sample, zero after the end.
+/// A value at each step of each sample, zero beyond its length.
 fn steps(own: &[usize], f: impl Fn(usize, usize, &[usize]) -> f64) -> ArrayD<f64> {
     array(&[&[3, 2], own].concat(), |i| {
         if i[0] < LENGTHS[i[1]] {
@@ -459,7 +459,7 @@ impl Case {
         Recurrence::define("row", self.define).expect("it is sound")
     }
 
-    /// The recurrence in which the row occurs, the output that shows it, and data.
+    /// A recurrence that contains the row, the output that shows it, and data.
     fn shown(&self) -> (Recurrence, &'static str, Data) {
         let r = self.definition();
         let x = point(&r, &[]);
@@ -479,7 +479,7 @@ fn every_row() -> impl Iterator<Item = Op> {
     linear.chain(reduce).chain(time)
 }
 
-/// The other tests go through all cases, so a row without one fails here and nowhere else.
+/// The other tests iterate over the cases, so only this test fails for a row without one.
 #[test]
 fn every_row_has_a_case_in_which_it_occurs() {
     for op in every_row() {
@@ -503,7 +503,7 @@ fn derivatives_of_every_row() {
     }
 }
 
-/// To the roundoff of sums of at most six terms of size 1.
+/// The tolerance covers sums of at most six terms of size 1.
 #[test]
 fn values_are_those_of_plain_loops() {
     for case in CASES {
@@ -531,8 +531,8 @@ fn every_row_is_printed_as_it_is_written() {
         let (r, output, _) = case.shown();
         assert_eq!(printed(&r, output), case.text, "{}", case.row);
     }
-    // A scalar next to an array, a value next to one of a faster rate, and another name for the
-    // same value need no word.
+    // A scalar beside an array, a value beside one of a faster rate, and a second name for a value are printed
+    // without a word.
     let silent = |op: &Op| matches!(op.name(), "hold" | "broadcast" | "alias");
     for op in every_row() {
         assert_eq!(is_silent(&op), silent(&op), "{op:?}");

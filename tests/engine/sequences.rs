@@ -1,5 +1,5 @@
-//! Sequences are sequences, however they are packed: several in one row told apart by resets, as
-//! samples of their own with lengths, or among masked steps.
+//! Results of sequences do not depend on packing: several in one row with resets, as separate samples with
+//! lengths, or between masked steps.
 
 use crate::support::packing::{Packing, Sizes, rates};
 use crate::support::random::*;
@@ -7,14 +7,14 @@ use bptt::{Batch, Params, Rate, Recurrence, Wrt};
 use bptt_strategies::{self as strategy, Instance};
 use proptest::prelude::*;
 
-/// The real leaves, to differentiate with respect to.
+/// The real leaves, the variables of the derivatives.
 fn names(r: &Recurrence) -> Vec<&str> {
     let leaves = r.tape().leaves().iter();
     let real = leaves.filter(|l| l.ty().is_real());
     real.map(bptt::Leaf::name).collect()
 }
 
-/// The largest difference between the outputs of samples and of packed sequences.
+/// The largest difference between the outputs of separate samples and of packed sequences.
 fn check(
     p: &Packing,
     alone: &Recurrence,
@@ -103,7 +103,7 @@ fn packed_sequences_among_masked_steps_are_sequences() {
     );
 }
 
-/// Sequences of lengths 4, 2 and 3 for a recurrence in the language.
+/// Three sequences of lengths 4, 2 and 3, for a recurrence in the language.
 fn three_sequences(text: &str) -> Instance {
     let recurrence = Recurrence::parse("three.rec", text).unwrap();
     let mut numbers = Numbers(11);
@@ -125,7 +125,7 @@ fn three_sequences(text: &str) -> Instance {
 
 const HEAD: &str = "input x\nparam a, b\nsample input z\nstate s = z\ns' = a * s + x\n";
 
-/// Every way in which a value can depend on a whole sequence, or on there being so many sequences.
+/// All ways in which a value can depend on a whole sequence, or on the number of sequences.
 const WHOLE: [&str; 24] = [
     "final loss s'^2",
     "mean final loss s'^2",
@@ -196,7 +196,7 @@ fn three_sequences_in_one_row() {
     assert_eq!(found["a"].sum(), 2.0 * 5.0 * 1.0 + 2.0 * 7.0 * 5.0);
 }
 
-/// With respect to a named value per sample there is a derivative for each step; they add up.
+/// The derivative with respect to a named value per sample is distributed over the steps.
 #[test]
 fn the_derivative_of_a_named_value_is_spread_over_its_sequence() {
     for text in [
@@ -222,7 +222,7 @@ fn the_derivative_of_a_named_value_is_spread_over_its_sequence() {
     }
 }
 
-/// The canonical text of packed sequences computes the same and is a fixed point.
+/// The canonical text of packed sequences computes the same, and is a fixed point.
 #[test]
 fn packed_sequences_are_written() {
     for text in WHOLE {
@@ -243,7 +243,8 @@ fn packed_sequences_are_written() {
     }
 }
 
-/// Read from its end, a row of sequences is a row of sequences, whose final values are where they began.
+/// Under time reversal, a row of sequences is a row of reversed sequences, whose final values are at their
+/// starts.
 #[test]
 fn a_row_of_sequences_can_be_reversed() {
     for text in WHOLE {
@@ -269,7 +270,7 @@ fn a_row_of_sequences_can_be_reversed() {
     }
 }
 
-/// Resets given in two inputs begin a sequence where either does.
+/// With two reset inputs, a sequence starts where either is 1.
 #[test]
 fn resets_add_up() {
     let text = "final loss s'^2\nm = last(s')\nloss (s' - m)^2 * first(x)\noutput m";

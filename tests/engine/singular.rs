@@ -1,11 +1,11 @@
-//! Zero means zero: what has no influence on the result may be infinite or NaN, and so may its derivative.
-//! Every row of the pointwise table is put to the test at its singular points.
+//! Zero means zero: a value without influence on the result may be infinite or NaN, and so may its derivative.
+//! Every pointwise row is tested at its singular points.
 
 use crate::support::engines::{EveryEngine as _, apart};
 use bptt::{Batch, Definition, Expr, Outputs, Params, Recurrence, Scalar, Wrt, ops::Pointwise};
 use ndarray::{ArrayD, arr0, arr1, array};
 
-/// A row of the table, with a setting of its own where it has one.
+/// The rows of the table, with an example setting for rows that have one.
 fn rows() -> impl Iterator<Item = Pointwise> {
     let more = [-1, -2, 0, 1, 2].map(Pointwise::Powi);
     Pointwise::ALL.iter().copied().chain(more)
@@ -24,7 +24,7 @@ fn row<'d>(op: Pointwise, a: Expr<'d>, b: Expr<'d>) -> Expr<'d> {
     }
 }
 
-/// Evaluates on every engine, in both types.
+/// Evaluates on all engines, in both types.
 fn run(r: &Recurrence, params: &Params<f64>, batch: &Batch<f64>) -> Outputs<f64> {
     let double = r.on_every_engine(params, batch);
     let double = double.unwrap_or_else(|e| panic!("{e}\n{r}"));
@@ -48,7 +48,7 @@ fn define(f: impl FnOnce(&Definition)) -> Recurrence {
     Recurrence::define("singular", f).expect("it is sound")
 }
 
-/// Parameters next to a direction for each.
+/// The parameters, with a direction for each.
 fn along(r: &Recurrence, params: &Params<f64>) -> Params<f64> {
     let names = r.tape().leaves().iter().map(|l| l.name().to_owned());
     names.fold(params.clone(), |p, name| {
@@ -60,8 +60,8 @@ fn along(r: &Recurrence, params: &Params<f64>) -> Params<f64> {
     })
 }
 
-/// The gradient, the tangent and the Hessian product of a loss, all finite, as far as they are not
-/// those of a loss without what is singular.
+/// Checks that the gradient, the tangent and the Hessian-vector product of a loss are finite and equal to those
+/// of a loss without the singular part.
 fn same_derivatives(singular: &Recurrence, plain: &Recurrence, p: &Params<f64>, b: &Batch<f64>) {
     let each: [fn(&Recurrence) -> bptt::Result<Recurrence>; 3] = [
         |r| r.gradient(Wrt::Parameters),
@@ -102,7 +102,7 @@ fn every_row_at_its_singular_points_in_a_branch_that_is_not_taken() {
                 let plain = a * b * w + u.square().sum();
                 let one = r.input("one", ());
                 let y = row(op, a * one, b * one);
-                // Everything linear in what is infinite, and bounded functions of it.
+                // Linear functions of the infinite value, and bounded functions of it.
                 let many = y.spread([2]);
                 let wild = w * y
                     + (y * w).tanh()
@@ -134,7 +134,7 @@ fn every_row_at_its_singular_points_in_a_branch_that_is_not_taken() {
     assert!(checked > 10, "{checked} points");
 }
 
-/// A row without poles, and its partial derivatives, are finite wherever the arguments are.
+/// A row without poles and its partial derivatives are finite for finite arguments.
 #[test]
 fn rows_without_singular_points_are_finite() {
     let grid: [f64; 11] = [
@@ -267,7 +267,8 @@ fn the_product_in_which_zero_wins() {
     assert_eq!(f32::of(op.eval(&[f64::INFINITY, -1.0])), f32::NEG_INFINITY);
 }
 
-/// The message for what reaches an output names the op and the remedy; the remedy is language.
+/// The message for a value that reaches an output names the op and the remedy, which is valid text of the
+/// language.
 #[test]
 fn what_remains_is_reported_with_a_remedy() {
     let r = of_text("param a\ninput x\nstate s\ns' = a * x\nloss ln(s')\n");
@@ -280,7 +281,7 @@ fn what_remains_is_reported_with_a_remedy() {
     ] {
         assert!(error.contains(part), "{error}");
     }
-    // The derivative of a root is a quotient that the user has not written.
+    // The derivative of a root is a quotient that is not in the user's text.
     let r = of_text("input x\nloss sqrt(x)\n").gradient(&["x"]).unwrap();
     let error = r.evaluate(&Params::new(), &b).expect_err("it is infinite");
     assert!(
@@ -296,8 +297,8 @@ fn what_remains_is_reported_with_a_remedy() {
     }
 }
 
-/// Where a factor is a known number the product is an ordinary one, and the text of a derivative
-/// says which product it is.
+/// If a factor is a known number, the product is an ordinary one; the text of a derivative preserves the kind
+/// of product.
 #[test]
 fn a_derivative_is_read_again_as_it_was() {
     let r = of_text("param a\ninput x\nstate s\ns' = s + ln(x * a)\nloss s'^2 / 2\n");
@@ -308,8 +309,8 @@ fn a_derivative_is_read_again_as_it_was() {
     assert_eq!(again.source().unwrap(), text);
 }
 
-/// Products with matrices and of vectors, where a factor is infinite or NaN; a sum of outer products over
-/// time stays a matrix product.
+/// Products with matrices and of vectors with an infinite or NaN factor; a sum of outer products over time
+/// remains a matrix product.
 #[test]
 fn products_in_a_branch_that_is_not_taken() {
     let text = |wild: &str| {
@@ -345,7 +346,7 @@ fn a_gradient_after_a_quotient_is_one_matrix_product() {
     assert_eq!(program.plan().counts().outside.outer_products, 1);
 }
 
-/// What a mask leaves out may be anything, as what lies beyond the end of a sequence.
+/// Data at masked steps may have any value, like data beyond the end of a sequence.
 #[test]
 fn masked_data() {
     let text = "dim H, K\ninput x[H], y: class(K), z\nparam W[H, H], V[K, H], s\nstate h[H]\n\
@@ -391,7 +392,7 @@ fn masked_data() {
             assert_eq!(run(&d, &p, &batch(true)), run(&d, &p, &batch(false)));
         }
     }
-    // Where the mask is one, it is a mistake.
+    // Where the mask is one, the same data is refused.
     let batch = data(true).with("m", ndarray::Array2::ones((4, 2)));
     let error = r.on_every_engine(&p, &batch).expect_err("NaN is refused");
     assert!(

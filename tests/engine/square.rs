@@ -1,4 +1,4 @@
-//! The square commutes: for random recurrences, every way to a derivative leads to the same numbers.
+//! The square commutes: for random recurrences, all ways to compute a derivative give the same numbers.
 
 use std::collections::BTreeSet;
 
@@ -102,7 +102,7 @@ fn second_derivatives_agree() {
         let unrolled = gradient.unroll_for(&i.params, &i.batch).unwrap();
         let g = at(&i.params, &i.batch, &unrolled);
         let mut numbers = Numbers(3);
-        // Forward mode moves what lies beyond the length of a sequence without effect.
+        // In forward mode, directions beyond the length of a sequence have no effect.
         let (u, v) = (numbers.like(&g), numbers.like(&g));
         let hessian = i.recurrence.hessian_vector(Wrt::Everything).unwrap();
         let hv = run(&with(i, &hessian, ".dot", &v));
@@ -159,7 +159,7 @@ fn second_derivatives_agree() {
     });
 }
 
-/// Runs `f` where there is little room for recursion.
+/// Runs `f` on a thread with a small stack.
 fn on_a_small_stack(f: impl FnOnce() + Send + 'static) {
     let thread = std::thread::Builder::new().stack_size(2 << 20);
     thread.spawn(f).unwrap().join().unwrap();
@@ -197,7 +197,7 @@ fn a_sequence_may_be_long() {
 
 #[test]
 fn delta_is_the_derivative_by_injection() {
-    // ε is added to h wherever it is used; the δ of the recurrence without ε is the same number.
+    // ε is added to h at every use; its derivative equals the δ of the recurrence without ε.
     let write = |inject: bool| {
         Recurrence::define("injected", |r| {
             let (w, x) = (r.param("w", [3, 3]), r.input("x", [3]));
@@ -246,7 +246,7 @@ fn third_derivatives_agree_with_differences() {
     let u = Numbers(29).like(&gradient(&i));
     let hessian = i.recurrence.hessian_vector(Wrt::Everything).unwrap();
     let names: Vec<&str> = v.iter().map(|(n, _)| n.as_str()).collect();
-    // The derivative of u · H v in every leaf, by reverse mode over forward over reverse.
+    // The derivative of u · H v with respect to every leaf, by reverse over forward over reverse mode.
     let third = hessian.pullback(&names, Wrt::Names(&names)).unwrap();
     let at = with(&with(&i, &third, ".dot", &v), &third, ".bar", &u);
     let found = run(&at);
@@ -284,8 +284,7 @@ fn certification_raises_no_false_alarm() {
     });
 }
 
-/// Equal nodes are one node; a second name for one is a value that is defined as the first, with a
-/// δ of its own.
+/// Equal nodes are one node. A second name for a node is a value defined as the first, with its own δ.
 #[test]
 fn a_second_name_for_a_value_has_a_derivative_of_its_own() {
     let r = Recurrence::define("twice", |r| {

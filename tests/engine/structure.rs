@@ -1,5 +1,5 @@
-//! What the planner makes of a recurrence, counted: how many matrix products a step has, what
-//! leaves the loops, what is kept from one pass to the next.
+//! Counts of plans: the number of matrix products in a step, products moved out of loops, and values kept
+//! between passes.
 
 use bptt::cells::{Cell, Loss};
 use bptt::{Counts, Definition, Dim, Direction, Expr, Plan, Recurrence, Wrt};
@@ -37,7 +37,7 @@ fn gradient(recurrence: &Recurrence) -> Counts {
     counts(&recurrence.gradient(Wrt::Parameters).unwrap())
 }
 
-/// The direction of each loop, and how many matrix products a step of it has.
+/// The direction of each loop, and the number of matrix products in a step of it.
 fn loops(counts: &Counts) -> Vec<(Direction, usize)> {
     let loops = counts.loops.iter();
     loops
@@ -49,7 +49,7 @@ use Direction::{Backward, Forward};
 
 #[test]
 fn one_product_a_step_forward_and_one_backward() {
-    // The gates of each cell, and the bias inside the reset of the GRU.
+    // The number of stacked gates of each cell.
     for (name, of, gates) in [
         ("rnn", Cell::rnn(), 1),
         ("relu rnn", Cell::relu_rnn(), 1),
@@ -59,10 +59,10 @@ fn one_product_a_step_forward_and_one_backward() {
     ] {
         let found = gradient(&cell(of));
         assert_eq!(loops(&found), [(Forward, 1), (Backward, 1)], "{name}");
-        // The input projection, and one sum of outer products for each of W and U.
+        // The input projection, and one sum of outer products each for W and U.
         let outside = found.outside;
         assert_eq!((outside.products, outside.outer_products), (1, 2), "{name}");
-        // Each product of the forward pass has two adjoints, but nobody asks for that of x.
+        // Each product of the forward pass has two adjoints, but the one for x is not needed.
         let flops = 3 * 2 * gates * H * H + 2 * 2 * gates * H * K;
         assert_eq!(found.product_flops(1, 1), flops, "{name}");
         assert_eq!(found.product_flops(100, 8), 800 * flops, "{name}");
@@ -108,7 +108,7 @@ fn directions_have_loops_of_their_own() {
         forward + backward
     });
     let found = gradient(&both);
-    // Loops in one direction that do not need each other may run as one.
+    // Independent loops in one direction may be merged.
     let products = |d: Direction| {
         let of = found.loops.iter().filter(|(direction, _)| *direction == d);
         of.map(|(_, step)| step.products).sum::<usize>()
@@ -129,13 +129,13 @@ fn frozen_parameters_cost_nothing() {
     assert_eq!(loops(&biases), [(Forward, 1), (Backward, 1)]);
     assert_eq!(biases.outside.outer_products, 0);
     assert_eq!(biases.product_flops(1, 1), 2 * 8 * H * H + 8 * H * K);
-    // One gate of four.
+    // One of four gates.
     let output_gate = only(&["U_o"]);
     assert_eq!(
         output_gate.product_flops(1, 1),
         2 * 8 * H * H + 2 * H * H + 8 * H * K
     );
-    // The loss is linear in w, whose gradient is h: no backward loop at all.
+    // The loss is linear in w, whose gradient is h: there is no backward loop.
     let weights = only(&["w"]);
     assert_eq!(loops(&weights), [(Forward, 1)]);
 }
@@ -184,10 +184,10 @@ fn an_lstm_written_by_a_user_is_planned_like_the_built_in_one() {
 
 #[test]
 fn what_can_be_computed_from_kept_values_is_not_kept() {
-    // i, f, g, o, c and h; tanh(c) comes from c.
+    // i, f, g, o, c and h are kept; tanh(c) is recomputed from c.
     assert_eq!(gradient(&cell(Cell::lstm())).saved, 6 * H);
     assert_eq!(gradient(&cell(Cell::rnn())).saved, H);
-    // Of many entries h is not kept either, but made again from o and c; the loss of a step is.
+    // From 128 entries on, h is not kept but recomputed from o and c; the loss of a step is kept.
     let lstm = cell(Cell::lstm()).gradient(Wrt::Parameters).unwrap();
     let large = lstm.compile::<f32>(&[("K", K), ("H", 128)]).unwrap();
     assert_eq!(large.plan().counts().saved, 5 * 128 + 1);
@@ -204,7 +204,7 @@ fn the_plan_of_a_tall_stack_is_made_of_its_layers() {
     assert_eq!(loops(&counts(&tall)), vec![(Forward, 1); layers]);
 }
 
-/// Products in which a zero wins are for factors that can be infinite; the classical cells have none.
+/// Products in which zero wins are only for factors that can be infinite; the classical cells have none.
 #[test]
 fn bounded_cells_have_ordinary_products_only() {
     let strong = |r: &Recurrence| {
@@ -237,7 +237,7 @@ fn bounded_cells_have_ordinary_products_only() {
     assert!(strong(&garch.unwrap().gradient(Wrt::Parameters).unwrap()));
 }
 
-/// Resets are choices between what a step reads: no loop, no product and no pass more.
+/// Resets add selects to the reads of a step, but no loops, products or passes.
 #[test]
 fn resets_cost_a_choice() {
     for of in [Cell::rnn(), Cell::lstm(), Cell::gru()] {
@@ -248,10 +248,11 @@ fn resets_cost_a_choice() {
         );
         assert_eq!(loops(&packed), loops(&plain));
         assert_eq!(packed.product_flops(1, 1), plain.product_flops(1, 1));
-        // What a step reads of a state is no longer what the step before left.
+        // With resets, the value read by a step is not the one left by the previous step, so one more may be
+        // kept.
         assert!(packed.saved <= plain.saved + H);
     }
-    // A final loss is a choice as well: the loop has no state for where the sequence ends.
+    // A final loss adds a select as well: no loop carries the end of the sequence.
     let last = Recurrence::define("last", |r| {
         let (inputs, hidden) = (r.dim("K"), r.dim("H"));
         let h = Cell::rnn().apply(r, r.input("x", [inputs]), hidden);

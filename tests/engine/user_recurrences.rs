@@ -1,4 +1,4 @@
-//! What users write that no cell of the library does: every line that is printed is read back and holds.
+//! Recurrences that users write and no cell of the library covers: every printed line can be parsed, and holds.
 
 use bptt::Recurrence;
 use bptt::derive::{Derivation, Format, Lang, Level};
@@ -22,7 +22,7 @@ fn shown(derivation: &Derivation, id: &str) -> String {
     derivation.formula(line).text(Charset::Unicode)
 }
 
-/// Gates in one stack, cut at multiples of a size.
+/// Gates in one stack, sliced at multiples of a size.
 #[test]
 fn stacked_gates_are_cut_at_multiples_of_a_size() {
     derived(
@@ -41,7 +41,7 @@ loss 0.5 * sum((h' - y)^2)
     );
 }
 
-/// A mean: a row stays with the column that it acts on, also over a size.
+/// A mean: a row and the column it multiplies stay together, also when divided by a size.
 #[test]
 fn a_mean_over_a_size() {
     derived(
@@ -86,7 +86,7 @@ loss 0.5 * (h' - y)^2
     assert_eq!(shown(&derivation, "jac.h.h"), "Jₜ = 1/2 a (hₜ₋₁)^{−1/2}");
 }
 
-/// A Greek letter and its name look the same; one of the two is written out.
+/// A Greek letter and its name look the same in print, so one of the two is spelled out.
 #[test]
 fn a_letter_and_its_name_are_told_apart() {
     let derivation = derived(
@@ -102,7 +102,7 @@ loss 0.5 * (h' - y)^2
     assert_eq!(shown(&derivation, "jac.h.h"), "Jₜ = mu");
 }
 
-/// Numbers commute: what stands there twice is a square, and what stands on both sides of a line cancels.
+/// Numbers commute: repeated factors become powers, and common factors of both sides cancel.
 #[test]
 fn products_of_numbers_are_written_as_powers_and_cancel() {
     let filter = derived(
@@ -164,7 +164,7 @@ loss squared_error(h', y)
     }
 }
 
-/// A sum over steps of what is zero at all but the last is what it is there.
+/// A sum over steps of a value that is zero except at the last step is replaced by that value.
 #[test]
 fn a_loss_of_the_last_step_is_no_sum() {
     let last = derived(
@@ -183,7 +183,7 @@ loss last((c @ h' - y)^2)
     assert!(!sent.contains('∑'), "{sent}");
 }
 
-/// A multiple of the identity that is added to a number is that number.
+/// A multiple of the identity added to a number becomes a number.
 #[test]
 fn an_identity_of_numbers_is_one() {
     let oscillator = derived(
@@ -196,7 +196,7 @@ loss (h' - y)^2
 ",
     );
     assert_eq!(shown(&oscillator, "jac.h.h"), "∂⁺hₜ/∂hₜ₋₁ = 2 − w²");
-    // The δ of one step stands there once, and before that of the next.
+    // δ of the same step appears once, before δ of the next.
     assert_eq!(
         shown(&oscillator, "delta.h"),
         "δʰₜ = 2 (hₜ − yₜ) + (2 − w²) δʰₜ₊₁ − δʰₜ₊₂"
@@ -218,7 +218,7 @@ loss 0.5 * (h' - y)^2
     assert!(line.contains("[xₜ = yₜ] + 1/60 xₜ"), "{line}");
     assert_eq!(shown(&compared, "def.m"), "mₜ = (1 + uₜ)ᵖ");
     assert_eq!(shown(&compared, "def.m_2"), "m^{(2)}ₜ = (2 + uₜ)^γ");
-    // A parameter that is called like a step is no exponent.
+    // A parameter with the name of a step variable is not written as an exponent.
     let step = derived(
         "
 input x, y

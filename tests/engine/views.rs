@@ -1,5 +1,5 @@
-//! A run on views is a run on arrays, to the bit, wherever the numbers lie in memory; what is in
-//! standard order is not copied, on the way in or out.
+//! A run on views equals a run on arrays bit for bit, for any layout in memory; arrays in standard order are
+//! not copied, as inputs or outputs.
 
 use std::sync::Arc;
 
@@ -14,8 +14,7 @@ use bptt_strategies::{self as strategy, Instance};
 use ndarray::{Array, ArrayD, ArrayViewD, ArrayViewMutD, Axis, IxDyn, Slice, s};
 use proptest::prelude::{ProptestConfig, any, proptest};
 
-/// An array among other numbers: any order of its axes, gaps between its entries, any axis turned
-/// round.
+/// An array with a random layout: any order of axes, gaps between entries, and axes traversed backwards.
 #[derive(Clone)]
 struct Scattered<T> {
     memory: ArrayD<T>,
@@ -24,7 +23,7 @@ struct Scattered<T> {
 }
 
 impl<T: Copy> Scattered<T> {
-    /// Room for an array of this shape in memory full of `gap`.
+    /// Memory for an array of this shape, filled with `gap`.
     fn room(shape: &[usize], gap: T, noise: &mut Noise) -> Self {
         let mut below = |n: u64| usize::try_from(noise.bits() % n).unwrap();
         let mut order: Vec<usize> = (0..shape.len()).collect();
@@ -35,7 +34,7 @@ impl<T: Copy> Scattered<T> {
         let mut slices = Vec::new();
         for (i, n) in shape.iter().enumerate() {
             let (step, start) = (1 + below(2), below(3));
-            // An end right behind the last entry: turned round, the steps begin there.
+            // The slice may end directly after the last entry, where an axis traversed backwards starts.
             let end = start + (n - 1) * step + 1;
             sizes[order[i]] = end + below(2);
             let step = isize::try_from(step).unwrap() * if below(2) == 0 { 1 } else { -1 };
@@ -68,7 +67,7 @@ impl<T: Copy> Scattered<T> {
     }
 }
 
-/// All the arrays of some data, somewhere else.
+/// Copies of all arrays of some data, with random layouts.
 struct Elsewhere<F> {
     real: Vec<(String, Scattered<F>)>,
     classes: Vec<(String, Scattered<usize>)>,
@@ -79,7 +78,7 @@ struct Elsewhere<F> {
 impl<F: Real> Elsewhere<F> {
     fn of(r: &Recurrence, params: &Params<F>, batch: &Batch<F>, noise: &mut Noise) -> Self {
         let (mut real, mut classes) = (Vec::new(), Vec::new());
-        // Numbers between the entries would be noticed.
+        // Gaps hold NaN or invalid classes, so reading one would be detected.
         for leaf in r.tape().leaves() {
             let name = leaf.name();
             if let Some(a) = batch.classes(name) {
@@ -109,7 +108,7 @@ impl<F: Real> Elsewhere<F> {
     }
 }
 
-/// The data where it is, array by array.
+/// Binds views of the data, array by array.
 fn views<'w, 'a, F: Real>(
     mut to: Binding<'w, 'a, F>,
     r: &Recurrence,
@@ -131,8 +130,8 @@ fn same_bits<F: Real>(a: &ArrayViewD<'_, F>, b: &ArrayViewD<'_, F>, what: &str) 
     assert_eq!(bits(a), bits(b), "{what}");
 }
 
-/// Runs on arrays, on views and on arrays scattered over memory, with the outputs left where they
-/// are or written to arrays of any order.
+/// Runs on arrays, on views and on arrays with random layouts, with outputs left in place or written to arrays
+/// of any layout.
 fn every_way<F: Real>(r: &Recurrence, params: &Params<F>, batch: &Batch<F>, seed: u64) {
     let mut noise = Noise(seed);
     let lengths = batch.lengths().collect::<Vec<_>>();
@@ -153,7 +152,7 @@ fn every_way<F: Real>(r: &Recurrence, params: &Params<F>, batch: &Batch<F>, seed
                 assert_eq!(name, other, "they are in order");
                 same_bits(&a.view(), &view, &format!("`{name}` in place, {round}"));
             }
-            // Every second output to an array in order, or to one of any order.
+            // Writes every second output to an array, in standard order or with a random layout.
             for whole in [true, false] {
                 let mut places: Vec<(&str, ArrayD<F>, Scattered<F>)> = arrays
                     .iter()
@@ -206,8 +205,8 @@ proptest! {
     }
 }
 
-/// A classifier with initial states as inputs: parameters, inputs per step and per sample, classes,
-/// outputs of every rate.
+/// A classifier with initial states as inputs: parameters, inputs per step and per sample, classes, and outputs
+/// of every rate.
 fn classifier() -> Recurrence {
     Recurrence::define("classifier", |r| {
         let h = Cell::lstm()
@@ -237,7 +236,7 @@ fn classes_and_initial_states_may_lie_anywhere() {
     }
 }
 
-/// The bytes of all data.
+/// The size of all data in bytes.
 fn bytes<F: Real>(r: &Recurrence, params: &Params<F>, batch: &Batch<F>) -> usize {
     let of = |name: &str| match batch.classes(name) {
         Some(a) => a.len() * size_of::<usize>(),
@@ -246,8 +245,7 @@ fn bytes<F: Real>(r: &Recurrence, params: &Params<F>, batch: &Batch<F>) -> usize
     r.tape().leaves().iter().map(|l| of(l.name())).sum()
 }
 
-/// What the workspace holds does not grow by an array that is in standard order, and grows by one
-/// that is not, once.
+/// The workspace grows only for arrays that are not in standard order, and only once for each.
 #[test]
 fn only_what_is_not_in_standard_order_is_copied() {
     let r = classifier().gradient(Wrt::Everything).unwrap();
@@ -255,7 +253,7 @@ fn only_what_is_not_in_standard_order_is_copied() {
     let lengths = batch.lengths().collect::<Vec<_>>();
     let program = r.compile::<f64>(&SIZES).unwrap();
     let mut workspace = program.workspace();
-    // Room for all, whatever is given later.
+    // Allocates all buffers that do not depend on the bindings.
     program.run(&params, &batch, &mut workspace).unwrap();
     let least = workspace.bytes();
     let whole = Array::from_shape_fn((100, 4, 3), |(t, b, i)| (t + 2 * b + 3 * i) as f64 * 1e-3);
@@ -274,7 +272,7 @@ fn only_what_is_not_in_standard_order_is_copied() {
     elsewhere.bind(program.bind(&mut workspace)).run().unwrap();
     let grown = workspace.bytes() - least;
     let scattered = bytes(&r, &params, &batch);
-    // Each copy begins at a line of the cache. An array of one row may be in order by chance.
+    // Each copy is aligned to a cache line. An array with a random layout may happen to be in standard order.
     let most = scattered + 2 * 64 * r.tape().leaves().len();
     assert!(
         (scattered / 2..=most).contains(&grown),
@@ -285,7 +283,7 @@ fn only_what_is_not_in_standard_order_is_copied() {
     assert_eq!(workspace.bytes(), full, "there is one copy");
 }
 
-/// They stay where they are computed, from run to run.
+/// Outputs stay where they are computed, in every run.
 #[test]
 fn outputs_in_place_are_not_copied() {
     let r = classifier();
@@ -308,7 +306,7 @@ fn outputs_in_place_are_not_copied() {
     assert_eq!(places[0].len(), 3, "h, o and the loss");
     assert!(places.iter().all(|p| *p == places[0]), "they do not move");
     assert!(workspace.outputs().iter().next().is_none(), "no copies");
-    // In samples of different lengths there is something to put in order, and to set to zero.
+    // With samples of different lengths, outputs are reordered and padded with zeros.
     let ragged = batch.clone().with_lengths([3, 7, 5, 7]);
     let arrays = program.evaluate(&params, &ragged).unwrap();
     let binding = program.bind(&mut workspace).params(&params).batch(&ragged);
@@ -323,7 +321,7 @@ fn outputs_in_place_are_not_copied() {
     assert_eq!(found.iter().count(), 2, "the others are here");
 }
 
-/// A long series in pieces, the state in two arrays that change places: nothing is copied.
+/// A long series in pieces, with the state in two arrays that are swapped: nothing is copied.
 #[test]
 fn a_state_is_carried_in_arrays_of_the_callers() {
     let model = Recurrence::define("carried", |r| {
@@ -348,7 +346,7 @@ fn a_state_is_carried_in_arrays_of_the_callers() {
     assert_eq!(before, whole["h.final"]);
 }
 
-/// What a run on views says about data that does not fit is what is said about arrays.
+/// Errors for data that does not fit are the same for views and arrays.
 #[test]
 fn views_that_do_not_fit_are_refused_in_the_same_words() {
     let r = classifier().gradient(Wrt::Everything).unwrap();
@@ -411,7 +409,7 @@ fn views_that_do_not_fit_are_refused_in_the_same_words() {
         let lengths = b.lengths().collect::<Vec<_>>();
         let found = views(program.bind(&mut workspace), &r, (p, b), &lengths);
         let found = found.run().map(|_| ()).expect_err(what);
-        // A NaN is not equal to itself.
+        // Compare texts, as NaN is not equal to NaN.
         assert_eq!(found.to_string(), expected.to_string(), "{what}");
         let found = elsewhere.bind(program.bind(&mut workspace));
         let found = found.run_in_place().map(|_| ()).expect_err(what);
@@ -419,14 +417,14 @@ fn views_that_do_not_fit_are_refused_in_the_same_words() {
         let good = program.run(&params, &batch, &mut workspace).unwrap();
         assert_same_bits(&fresh, good, what);
     }
-    // What lies beyond the length of a sequence is not looked at.
+    // Data beyond the length of a sequence is ignored.
     let beyond = batch.clone().with("x", set(x, &[6, 1, 0], f64::NAN));
     let elsewhere = Elsewhere::of(&r, &params, &beyond, &mut Noise(6));
     let found = elsewhere.bind(program.bind(&mut workspace)).run().unwrap();
     assert_same_bits(&fresh, found, "a NaN beyond the end");
 }
 
-/// What a binding to all of the data says, after this change to it.
+/// The error of a run with a changed binding to the data.
 fn refusal<'a>(
     program: &Program<f64>,
     (params, batch): (&'a Params<f64>, &'a Batch<f64>),
@@ -498,7 +496,7 @@ fn a_binding_says_what_is_wrong_with_it() {
     assert!(words.iter().all(|w| text.contains(w)), "{text}");
 }
 
-/// Names are found whatever comes first, and what is given last counts.
+/// Names are found in any order, and the last binding of a name counts.
 #[test]
 fn arrays_may_be_given_in_any_order_and_twice() {
     let r = classifier();
@@ -516,8 +514,8 @@ fn arrays_may_be_given_in_any_order_and_twice() {
     assert_same_bits(&expected, found, "the last counts");
 }
 
-/// An op of a user's own that panics ends the run, not the program; neither the workspace nor the
-/// arrays of the caller's are spoilt for the next.
+/// A custom op that panics ends the run, not the program; the workspace and the arrays of the caller can be
+/// used for the next run.
 #[test]
 fn after_a_panic_the_workspace_and_the_callers_arrays_are_usable() {
     let op: Arc<dyn CustomOp> = Arc::new(ScalarFunction {

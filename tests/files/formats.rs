@@ -1,5 +1,5 @@
-//! Files of data: what was written is read again, what NumPy wrote is understood, and what is
-//! broken or hostile is refused in words. The files of `data/files` were written by NumPy.
+//! Data files: written files can be read, files of NumPy are understood, and damaged or hostile files are
+//! refused with a message. The files in `data/files` were written by NumPy.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -106,7 +106,7 @@ fn a_bomb_is_refused_before_it_expands() {
     );
 }
 
-/// Narrow integers become wide ones: what counts is the memory that they take.
+/// Narrow integers are widened; the limit applies to the memory after that.
 #[test]
 fn a_bomb_of_narrow_integers_is_refused() {
     let folder = Folder::new("narrow");
@@ -118,7 +118,7 @@ fn a_bomb_of_narrow_integers_is_refused() {
         .to_string();
     assert!(error.contains("expands to 7200000 bytes"), "{error}");
     assert!(Arrays::read(&path).is_ok(), "below the usual limit");
-    // Where nothing is compressed, there is no limit.
+    // An archive without compression has no limit.
     fs::write(&path, npz_with(header, &vec![0; 900_000], false)).unwrap();
     assert!(Arrays::read_limited(&path, 1 << 20).is_ok(), "not a bomb");
 }
@@ -142,7 +142,7 @@ fn a_tensor_of_many_axes_is_refused() {
     );
 }
 
-/// The bytes of a `.npy` member whose header says one thing and whose entries are another.
+/// The bytes of a `.npz` with one `.npy` member, whose header and entries may disagree.
 fn npz(header: &str, entries: &[u8]) -> Vec<u8> {
     npz_with(header, entries, true)
 }
@@ -234,7 +234,7 @@ fn truncated_and_damaged_files_are_refused() {
             let message = refusal(&path);
             assert!(message.contains(name), "{length}: {message}");
         }
-        // A changed byte is noticed, or makes other names and numbers; it never makes a panic.
+        // A changed byte is detected, or changes names and numbers; it never causes a panic.
         for at in 0..whole.len() {
             for flip in [1, 0x80, 0xff] {
                 let mut bytes = whole.clone();
@@ -244,7 +244,7 @@ fn truncated_and_damaged_files_are_refused() {
             }
         }
     }
-    // The numbers of a .npz are guarded by its checksums.
+    // The numbers of a `.npz` are protected by its checksums.
     let path = folder.file("a.npz");
     arrays.write(&path).unwrap();
     let mut bytes = fs::read(&path).unwrap();
@@ -258,7 +258,7 @@ fn truncated_and_damaged_files_are_refused() {
     assert!(message.contains("array `x` is damaged"), "{message}");
 }
 
-/// A valid file with some of its bytes changed, left out, doubled, or taken from another one.
+/// A valid file with some bytes changed, removed, duplicated, or taken from another file.
 fn mutated(files: &[Vec<u8>], noise: &mut Noise) -> Vec<u8> {
     const BYTES: [u8; 6] = [0, 1, 0x7f, 0x80, 0xff, b'9'];
     let mut below = |n: usize| usize::try_from(noise.bits() % n.max(1) as u64).unwrap();
@@ -289,8 +289,8 @@ fn mutated(files: &[Vec<u8>], noise: &mut Noise) -> Vec<u8> {
     bytes
 }
 
-/// Files of every kind with changes, until the time is up; how many there were, and how many of
-/// them were read.
+/// Reads mutated files of every format until the time is up; returns the number of files, and the number of
+/// those that could be read.
 fn survive_mutations(seconds: u64, seed: u64) -> (u64, u64) {
     let folder = Folder::new(&format!("mutated-{seed}"));
     let valid = |name: &str| {
@@ -327,7 +327,7 @@ fn survive_mutations(seconds: u64, seed: u64) -> (u64, u64) {
                 false
             }
             Ok(found) => {
-                // What was read makes data or an error, and can be written and read again.
+                // Arrays that can be read give data or an error, and can be written and read again.
                 let _ = found.batch::<f64>(&model());
                 let _ = found.params::<f32>(&model());
                 let _ = found.pytorch_params::<f64>(&model());
@@ -359,7 +359,7 @@ fn changed_files_are_survived() {
     assert!(accepted > 0 && accepted < count, "{accepted} of {count}");
 }
 
-/// The same for as long as wanted:
+/// The same for a chosen time:
 /// `BPTT_FUZZ_SECONDS=600 cargo test --release --test files -- --ignored --nocapture formats`.
 #[test]
 #[ignore = "runs for as long as BPTT_FUZZ_SECONDS says"]
@@ -379,7 +379,7 @@ fn other_files_are_refused() {
     fs::create_dir(folder.file("folder.npz")).unwrap();
     let directory = refusal(&folder.file("folder.npz"));
     assert!(directory.contains("is not a file"), "{directory}");
-    // Nobody reads 64 GiB of zeros to find that it is no archive.
+    // A file of 64 GiB is refused without reading it whole.
     for name in ["huge.npz", "huge.safetensors"] {
         let file = fs::File::create(folder.file(name)).unwrap();
         file.set_len(1 << 36).unwrap();
@@ -469,7 +469,7 @@ fn inputs_become_a_batch() {
     );
 }
 
-/// Files often have −100 where there is no class.
+/// Files often have −100 for a missing class.
 #[test]
 fn resets_that_do_not_fit_are_refused_themselves() {
     let sums = Recurrence::parse("sums.rec", "input x\nstate s\ns' = s + x\nfinal loss s'\n");

@@ -1,4 +1,4 @@
-//! Data files: formats, writing, layouts of PyTorch.
+//! Data files: formats, writing, PyTorch layouts.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -1,8 +1,8 @@
-//! State dicts of PyTorch: what PyTorch 2 computes from one, this crate computes from it too.
+//! State dicts of PyTorch: this crate computes the same loss and gradients as PyTorch 2.
 //!
-//! `data/pytorch.csv` has loss and gradients of small models in double precision, T = 3, B = 2,
-//! input size 3, state and output size 2. Entry `i` of parameter `j` is `0.6 sin(1.3 i + 0.7 j +
-//! 0.2)`, in the order of the state dict; the inputs are `cos(0.9 i + 0.1)`.
+//! `data/pytorch.csv` has the loss and gradients of small models in double precision, T = 3, B = 2, input size
+//! 3, state and output size 2. Entry `i` of parameter `j` is `0.6 sin(1.3 i + 0.7 j + 0.2)`, in the order of
+//! the state dict; the inputs are `cos(0.9 i + 0.1)`.
 
 use bptt::data::Arrays;
 use bptt::{Batch, Params, Recurrence, Wrt};
@@ -85,8 +85,8 @@ fn loss_and_gradient_are_those_of_pytorch() {
         let found = gradient.evaluate(&params, &batch(model)).unwrap();
         let off = (found.loss().unwrap() - loss).abs();
         assert!(off < 1e-13 * loss, "{model}: the loss is off by {off:e}");
-        // The same layout takes the gradients apart. Where two biases are one here, each has its
-        // gradient, so their sum is twice that.
+        // Gradients are converted by the same layout. Where two biases become one, each has the full gradient,
+        // so their sum is twice the gradient here.
         let mut theirs = Arrays::new();
         for (name, array) in &gradients {
             theirs = theirs.with(name, array.clone());

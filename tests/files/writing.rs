@@ -1,5 +1,5 @@
-//! Atomic writes: a file has its old content or all of the new one, whoever else writes and however
-//! the writer ends.
+//! Atomic writes: a file has its old content or all of the new one, with concurrent writers and with writers
+//! that are killed.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use crate::support::Noise;
 use crate::support::folder::Folder;
 use bptt::data::{can_write_whole, write_whole};
 
-/// The names in a folder.
+/// The names of the files in a folder.
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let mut names: Vec<String> = entries
@@ -23,7 +23,7 @@ fn a_file_is_replaced_and_nothing_else_is_touched() {
     let folder = Folder::new("whole");
     let path = folder.file("kept.npz");
     fs::write(&path, "old").unwrap();
-    // Not our pattern; a link of it leads to a file that must survive.
+    // A name of another pattern; the file must not be removed.
     fs::write(folder.file(".kept.npz.1.part"), "another program's").unwrap();
     can_write_whole(&path).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "old");
@@ -32,7 +32,7 @@ fn a_file_is_replaced_and_nothing_else_is_touched() {
     assert_eq!(names(folder.path()), [".kept.npz.1.part", "kept.npz"]);
 }
 
-/// The longest name that a file may have leaves no room for more in a temporary one.
+/// A file with the longest possible name, which a longer temporary name would exceed.
 #[test]
 fn a_long_name_is_written() {
     let folder = Folder::new("long");
@@ -84,7 +84,7 @@ fn leftovers_are_removed_unless_their_writer_lives() {
 const WRITER: &str = "BPTT_TEST_WRITES_TO";
 const SIZE: usize = 300_000;
 
-/// Not a test: the process that the next test kills.
+/// Not a test: the process killed by the next test.
 #[test]
 #[ignore = "writes until it is killed"]
 fn write_until_killed() {
@@ -110,7 +110,7 @@ fn writer(path: &Path) -> std::process::Child {
         .unwrap()
 }
 
-/// The content of a file that was written as a whole.
+/// The content of a file, which must be complete.
 fn whole(path: &Path) -> Vec<u8> {
     let found = fs::read(path).unwrap();
     assert_eq!(found.len(), SIZE, "all of it");
@@ -121,7 +121,7 @@ fn whole(path: &Path) -> Vec<u8> {
     found
 }
 
-/// No writer removes the temporary file of another one that lives.
+/// A writer does not remove the temporary file of another live writer.
 #[test]
 fn processes_that_write_to_one_path_all_succeed() {
     let folder = Folder::new("processes");
@@ -151,7 +151,7 @@ fn a_killed_writer_leaves_the_old_or_the_new_content() {
     for round in 0..50 {
         let before = fs::read(&path).unwrap();
         let mut child = writer(&path);
-        // The writer is at work once the content changes; then it is killed at any moment.
+        // Once the content changes, the writer is running; it is killed at a random moment.
         while fs::read(&path).unwrap() == before && child.try_wait().unwrap().is_none() {
             std::thread::yield_now();
         }
@@ -228,7 +228,7 @@ mod unix {
         let path = folder.file("kept.npz");
         fs::write(&path, "old").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
-        // Root may write anything.
+        // The superuser may write read-only files.
         let privileged = fs::File::options().write(true).open(&path).is_ok();
         assert_eq!(can_write_whole(&path).is_ok(), privileged);
         assert_eq!(write_whole(&path, b"new").is_ok(), privileged);
@@ -238,8 +238,8 @@ mod unix {
         assert_eq!(fs::read_to_string(&path).unwrap(), expected);
     }
 
-    /// A file renamed to `/dev/null` by a user with the right to do so takes the device from the
-    /// whole machine; a socket shows the same without the danger.
+    /// A privileged rename to `/dev/null` would replace the device for the whole machine; a socket tests the
+    /// same without that risk.
     #[test]
     fn a_socket_is_not_replaced() {
         let folder = Folder::new("socket");

@@ -1,5 +1,5 @@
-//! The grammar of `docs/language.md`, read off the page: what it allows is read by the parser, and
-//! what the parser reads of the library and of the page is allowed by it.
+//! The grammar is parsed from `docs/language.md`: texts generated from it are accepted by the parser, and texts
+//! of the library and of the page conform to it.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -23,7 +23,7 @@ enum Form {
 
 type Grammar = HashMap<String, Form>;
 
-/// Rules whose right-hand sides are words: what the lexer does.
+/// Lexical rules, whose right-hand sides are words.
 const LEXICAL: [&str; 5] = ["name", "part", "number", "newline", "comment"];
 
 fn page() -> String {
@@ -36,7 +36,7 @@ fn grammar() -> Grammar {
     let block = format!("\n{}", block.split("```").next().unwrap());
     let mut rules = Grammar::new();
     for rule in block.split(" ;") {
-        // A remark stands in brackets behind the rule before it, up to the end of its line.
+        // A remark in parentheses may follow a rule, up to the end of its line.
         let rule = rule.trim_start_matches(|c| c != '\n').trim();
         let Some((name, form)) = rule.split_once('=') else {
             continue;
@@ -52,7 +52,7 @@ fn grammar() -> Grammar {
     rules
 }
 
-/// The words, the quoted tokens and the signs of a rule.
+/// The words, quoted tokens and symbols of a rule.
 fn symbols(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut rest = text.trim_start();
@@ -70,7 +70,7 @@ fn symbols(text: &str) -> Vec<String> {
     found
 }
 
-/// Reads alternatives; the next symbol is the last of the list.
+/// Parses alternatives; the next symbol is the last of the list.
 fn choice(symbols: &mut Vec<String>) -> Form {
     let mut forms = vec![row(symbols)];
     while symbols.last().is_some_and(|s| s == "|") {
@@ -107,7 +107,7 @@ fn row(symbols: &mut Vec<String>) -> Form {
     Form::Row(forms)
 }
 
-/// Random texts that the grammar allows.
+/// Generates random texts of the grammar.
 struct Writer<'g> {
     grammar: &'g Grammar,
     noise: Noise,
@@ -119,7 +119,7 @@ impl Writer<'_> {
         usize::try_from(self.noise.bits() % count as u64).unwrap()
     }
 
-    /// How many rules deep a form is at least.
+    /// The least depth of rules in a form.
     fn height(&self, form: &Form, limit: usize) -> usize {
         match form {
             Form::Text(_) | Form::Maybe(_) | Form::Many(_) => 0,
@@ -184,7 +184,7 @@ impl Writer<'_> {
     }
 }
 
-/// Mistakes that are about how something is written, not about what it means.
+/// The syntax errors in a text, without errors of meaning.
 fn syntax_errors(source: &str) -> Vec<String> {
     let Err(found) = Recurrence::parse("grammar.rec", source) else {
         return Vec::new();
@@ -243,7 +243,7 @@ fn what_the_grammar_allows_is_read() {
     }
 }
 
-/// The tokens of a text in the spelling of the grammar; `None` for one the lexer would refuse.
+/// The tokens of a text, spelled as in the grammar; `None` if the lexer would refuse one.
 fn tokens(source: &str) -> Option<Vec<String>> {
     const SAME: &[(&str, &str)] = &[
         ("ᵀ", ".T"),
@@ -300,7 +300,7 @@ fn tokens(source: &str) -> Option<Vec<String>> {
     Some(found)
 }
 
-/// Where a form may end that begins at a token.
+/// Finds the possible ends of a form that starts at a token.
 struct Reader<'g> {
     grammar: &'g Grammar,
     tokens: Vec<String>,
@@ -399,7 +399,7 @@ fn what_is_read_is_allowed_by_the_grammar() {
     }
 }
 
-/// A text in which a statement has lost a token is refused by both or by neither.
+/// The parser and the grammar agree on texts with a token removed from a statement.
 #[test]
 fn what_is_not_read_is_not_allowed() {
     let grammar = grammar();

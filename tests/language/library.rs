@@ -1,4 +1,4 @@
-//! The recurrence language: the library, reading and writing.
+//! The recurrence language: the library, parsing and printing.
 
 use crate::support::library::{data, folder, library, named, parse};
 use bptt::cells::{self, Cell, Loss, Start};
@@ -57,7 +57,7 @@ fn the_library_is_certified() {
     }
 }
 
-/// The built-in recurrences of which the library has the equations.
+/// The built-in recurrences whose equations are in the library.
 fn built_in() -> Vec<(&'static str, Recurrence)> {
     let cross = Loss::SoftmaxCrossEntropy;
     let stacked = Recurrence::define("lstm_stacked", |r| {
@@ -98,7 +98,7 @@ fn built_in() -> Vec<(&'static str, Recurrence)> {
     ]
 }
 
-/// The likelihood is that of the loop a textbook writes.
+/// The likelihood agrees with a textbook loop.
 #[test]
 fn garch_is_what_its_source_says() {
     let garch = named("garch11");
@@ -142,7 +142,7 @@ fn the_cells_have_the_gradients_of_the_built_in_ones() {
     }
 }
 
-/// Reading what was written gives the same text and the same bits.
+/// Writing and parsing gives the same text and the same bits.
 fn round_trip(name: &str, recurrence: &Recurrence, seed: u64) -> Recurrence {
     let source = recurrence.source().unwrap();
     let again = parse(name, &source);
@@ -171,7 +171,7 @@ fn gradients_are_written_as_well() {
         let recurrence = parse(&name, &source);
         let gradient = recurrence.gradient(Wrt::Everything).unwrap();
         round_trip(&name, &gradient, 4);
-        // Of what was written and read again, the gradient is still right.
+        // The gradient of a written and parsed recurrence is correct.
         let again = parse(&name, &recurrence.source().unwrap());
         let (params, batch) = data(&name, &recurrence, 9);
         let certificate = bptt::check(&again, &params, &batch).unwrap();
@@ -179,7 +179,7 @@ fn gradients_are_written_as_well() {
     }
 }
 
-/// A state that carries what another one does, and outputs that are states or have no name yet.
+/// A state that carries the same value as another, and outputs that are states or have no name.
 #[test]
 fn values_with_two_names_are_written_as_they_were_read() {
     let source = "input x\nparam a, b\nstate h, before, twin\nbackward state later\n\
@@ -190,7 +190,7 @@ fn values_with_two_names_are_written_as_they_were_read() {
     round_trip("twins", &recurrence, 3);
     round_trip("twins", &recurrence.tangent(Wrt::Everything).unwrap(), 4);
     round_trip("twins", &recurrence.gradient(Wrt::Everything).unwrap(), 5);
-    // Two losses that are one value say it once: an input, a value, two losses and a gap.
+    // Two equal losses share one value: an input, a value, two losses and an empty line.
     let double = parse(
         "double",
         "input x\nmean final loss x^2\nmean final loss x^2\n",
@@ -201,7 +201,7 @@ fn values_with_two_names_are_written_as_they_were_read() {
     round_trip("bare", &bare.tangent(Wrt::Everything).unwrap(), 6);
 }
 
-/// Names of several parts, and how parameters start, stay as they are.
+/// Names with several parts, and initial values, are kept.
 #[test]
 fn tangents_pullbacks_and_hessian_products_are_written() {
     for name in ["rnn", "lstm", "nile_local_level", "lqr"] {
@@ -279,7 +279,7 @@ fn masks_resets_and_every_kind_of_cell_are_written() {
     }
 }
 
-/// Every op, in every form, in both directions of time.
+/// Every op in every form, in both directions of time.
 #[test]
 fn every_op_is_written_and_read() {
     let source = std::fs::read_to_string(folder("tests/golden/every_op.rec")).unwrap();
@@ -288,7 +288,7 @@ fn every_op_is_written_and_read() {
     assert_every_op_occurs(&[recurrence]);
 }
 
-/// Every row of the op table is used by one of these.
+/// Checks that every row of the op table occurs.
 fn assert_every_op_occurs(recurrences: &[Recurrence]) {
     let nodes = recurrences.iter().flat_map(|r| r.tape().nodes());
     let used: Vec<&Op> = nodes.map(|(_, n)| n.op()).collect();
@@ -297,7 +297,7 @@ fn assert_every_op_occurs(recurrences: &[Recurrence]) {
     let reduce = Reduce::ALL.iter().map(|o| Op::Reduce(*o));
     let time = Time::ALL.iter().map(|o| Op::Time(*o));
     for row in pointwise.chain(linear).chain(reduce).chain(time) {
-        // A second name for a value is written as a name, and has no function.
+        // An alias is written as a name, and has no function.
         let found = used.iter().any(|o| o.name() == row.name());
         assert!(
             found || row.name() == "alias",
@@ -351,7 +351,7 @@ fn a_size_is_a_number_in_an_equation() {
     let found = mean.evaluate(&Params::new(), &batch).unwrap();
     assert_eq!(found.loss().unwrap(), (3.0 * 36.0 + 2.0 * 6.0) / 7.0);
     round_trip("mean", &mean, 3);
-    // What is declared under that name comes first.
+    // Declared names come first.
     let hidden = parse("hidden", "dim H\nparam H, v[H]\nloss H + sum(v)\n");
     assert_eq!(hidden.parameters().collect::<Vec<_>>(), ["H", "v"]);
 }

@@ -1,4 +1,4 @@
-//! The recurrence language, and texts printed for a person.
+//! The recurrence language, and texts for display.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -1,7 +1,7 @@
-//! The recurrence language: mistakes, and texts on which a careless parser would not survive.
+//! The recurrence language: errors, and texts that would break a careless parser.
 //!
-//! After a wanted change of a message: `UPDATE_GOLDEN=1 cargo test --test language mistakes`, then
-//! read the difference.
+//! After an intended change of a message: `UPDATE_GOLDEN=1 cargo test --test language mistakes`, then review
+//! the diff.
 
 use crate::support::library::{folder, parse};
 use bptt::{Diagnostics, Recurrence};
@@ -10,7 +10,7 @@ fn mistakes(source: &str) -> Diagnostics {
     Recurrence::parse("wrong.rec", source).expect_err("this is wrong")
 }
 
-/// Each file of `tests/golden/diagnostics/` is a wrong text, a line of dashes, and what is said.
+/// Each file of `tests/golden/diagnostics/` has a wrong text, a line of dashes, and the expected diagnostics.
 #[test]
 fn diagnostics() {
     const RULE: &str = "----\n";
@@ -30,7 +30,7 @@ fn diagnostics() {
     assert!(count >= 12, "only {count} texts are there");
 }
 
-/// A width in a format is at most 65 535, and a terminal has some 100 columns.
+/// The width in a format string is at most 65 535, and a terminal has about 100 columns.
 #[test]
 fn long_lines_and_names_are_shortened() {
     let long = "a".repeat(70_000);
@@ -80,7 +80,7 @@ fn a_diagnostic_knows_its_place() {
     assert_eq!(second.hint(), Some("did you mean `tanh`?"));
 }
 
-/// Texts on which a careless parser would overflow its stack or never end.
+/// Texts that would overflow the stack of a careless parser, or never end.
 #[test]
 fn deep_and_long_texts_are_refused_in_good_time() {
     let deep = |open: &str, close: &str| {
@@ -91,14 +91,14 @@ fn deep_and_long_texts_are_refused_in_good_time() {
     mistakes(&deep("-", ""));
     mistakes(&deep("tanh(", ")"));
     mistakes(&deep("a^", ""));
-    // A long sum is not deep.
+    // A long sum is not a deep expression.
     parse("sum", &deep("a + ", ""));
     parse("product", &deep("a * ", ""));
     mistakes(&deep("", ".T"));
     mistakes(&deep("", "²"));
     mistakes(&"(".repeat(200_000));
     mistakes(&"x = \n".repeat(20_000));
-    // Functions that double, and functions that nest.
+    // Functions whose expansion doubles, and functions that nest.
     let mut source = String::from("param a\nfn f0(x) = x + x\n");
     for i in 1..60 {
         source += &format!("fn f{i}(x) = f{0}(x) + f{0}(x)\n", i - 1);
@@ -111,7 +111,7 @@ fn deep_and_long_texts_are_refused_in_good_time() {
     mistakes(&(source + "loss f4999(a)\n"));
     mistakes("param a\nfn f(x) = f(x)\nloss f(a)\n");
     mistakes("param a\nfn f(x) = g(x)\nfn g(x) = f(x) + f(x)\nloss f(a)\n");
-    // A long chain is no deep recursion, in whichever order it is written.
+    // A long chain does not recurse deeply, in any order of its lines.
     let mut lines: Vec<String> = (1..3000)
         .map(|i| format!("a{i} = a{} + x", i - 1))
         .collect();
@@ -121,7 +121,7 @@ fn deep_and_long_texts_are_refused_in_good_time() {
     parse("chain", &lines.join("\n"));
 }
 
-/// Some editors begin a file with a byte order mark; other signs that cannot be seen are spelled out.
+/// A byte order mark at the start of a file is accepted; other invisible characters are spelled out.
 #[test]
 fn signs_that_cannot_be_seen() {
     let marked = parse("marked", "\u{feff}param w\nloss w^2\n");

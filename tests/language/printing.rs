@@ -1,6 +1,6 @@
-//! What is printed for a person, held against reviewed texts in `tests/golden/`.
+//! Texts for display, compared with reviewed files in `tests/golden/`.
 //!
-//! After a wanted change: `UPDATE_GOLDEN=1 cargo test --test language printing`, then read the difference.
+//! After an intended change: `UPDATE_GOLDEN=1 cargo test --test language printing`, then review the diff.
 
 use std::path::Path;
 

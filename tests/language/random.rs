@@ -14,8 +14,7 @@ const WORDS: &[&str] = &[
     "#", "\n", "\n", "\n", "é", "$",
 ];
 
-/// Whether a text is read in good time. The machine may have other things to do for a while, so what
-/// is slow has to be slow twice.
+/// Returns true if a text is parsed quickly. As the machine may be busy, a slow text must be slow twice.
 fn is_quick(source: &str) -> bool {
     let quick = || {
         let begun = std::time::Instant::now();
@@ -25,7 +24,7 @@ fn is_quick(source: &str) -> bool {
     quick() || quick()
 }
 
-/// Reads a text; what is accepted can be written and read again.
+/// Parses a text; if accepted, it can be written and parsed again.
 fn survive(source: &str) -> Result<(), TestCaseError> {
     prop_assert!(is_quick(source), "it is slow");
     match Recurrence::parse("fuzz.rec", source) {
@@ -120,7 +119,7 @@ fn vector() -> impl Strategy<Value = String> {
     })
 }
 
-/// Programs most of which mean something.
+/// Random programs, most of which are valid.
 fn program() -> impl Strategy<Value = String> {
     prop::collection::vec(vector(), 5).prop_map(|e| {
         format!(
@@ -148,7 +147,7 @@ fn most_random_programs_mean_something() {
     assert!(good >= 30, "only {good} of 100");
 }
 
-/// A library text with some of its characters replaced by words of the language.
+/// A library text with some characters replaced by words of the language.
 fn changed() -> impl Strategy<Value = String> {
     let change = (
         any::<prop::sample::Index>(),
@@ -177,7 +176,7 @@ fn changed() -> impl Strategy<Value = String> {
         })
 }
 
-/// Texts of every kind for as long as wanted:
+/// Texts of every kind for a chosen time:
 /// `BPTT_FUZZ_SECONDS=600 cargo test --release --test language -- --ignored --nocapture random`.
 #[test]
 #[ignore = "runs for as long as BPTT_FUZZ_SECONDS says"]
@@ -258,7 +257,7 @@ proptest! {
     }
 }
 
-/// What is written is read as the same text, and as what computes the same bits.
+/// A written recurrence parses to the same text, and computes the same bits.
 fn written_and_read(
     recurrence: &Recurrence,
     params: &Params<f64>,
@@ -288,14 +287,14 @@ fn written_and_read(
 }
 
 proptest! {
-    /// Recurrences that no text was the source of.
+    /// Recurrences that were not parsed from a text.
     #[test]
     fn random_recurrences_are_written_and_read(given in bptt_strategies::recurrence()) {
         prop_assert!(given.recurrence.evaluate(&given.params, &given.batch).is_ok(), "it has data");
         written_and_read(&given.recurrence, &given.params, &given.batch)?;
     }
 
-    /// Gradients, tangents and Hessian products are recurrences like any other.
+    /// Gradients, tangents and Hessian-vector products.
     #[test]
     fn derivatives_of_random_recurrences_are_written_and_read(
         given in bptt_strategies::recurrence(),
@@ -310,7 +309,7 @@ proptest! {
             recurrence.hessian_vector(Wrt::Parameters),
             recurrence.pullback(&["loss"], Wrt::Everything),
         ] {
-            // The directions are data of their own.
+            // The directions are additional data.
             let derived = derived.unwrap();
             let (params, batch) = instance(&derived, &sizes, &batch.lengths().collect::<Vec<_>>(), 7);
             written_and_read(&derived, &params, &batch)?;

@@ -1,5 +1,5 @@
-//! A recurrence that is written and read again has the same meaning, with all that it carries: which
-//! steps are active, what states are after each sequence, what a derivative added, how parameters start.
+//! A recurrence that is written and parsed keeps its meaning, including masks, final states, roles of
+//! derivatives, and initial values of parameters.
 
 use crate::support::Noise;
 use crate::support::library::parse;
@@ -19,7 +19,7 @@ const TEXTS: &[&str] = &[
 
 type Change = (&'static str, fn(&Recurrence) -> Recurrence);
 
-/// What can be done to a recurrence, and what leaves marks that are not in the graph.
+/// Transformations of a recurrence, including those with effects that are not in the graph.
 const CHANGES: &[Change] = &[
     ("", Recurrence::clone),
     ("mask", |r| r.with_mask("active").unwrap()),
@@ -63,7 +63,7 @@ fn is_flag(name: &str) -> bool {
     ["active", "also.active", "begins"].contains(&name)
 }
 
-/// Random data; at steps that are not active, inputs hold no numbers and no classes.
+/// Random data; at inactive steps, inputs are NaN or invalid classes.
 fn data(r: &Recurrence, seed: u64) -> (Params<f64>, Batch<f64>) {
     let (params, mut batch) = crate::support::instance(r, SIZES, LENGTHS, seed);
     let mut noise = Noise(seed);
@@ -114,7 +114,7 @@ fn assert_equal(found: &Outputs<f64>, expected: &Outputs<f64>, what: &str) {
     }
 }
 
-/// Writes and reads, and compares all that can be asked of both.
+/// Writes and parses a recurrence, and compares all results of both.
 fn survives(own: &Recurrence, what: &str) {
     let source = own.source().unwrap_or_else(|e| panic!("{what}: {e}"));
     let read = parse("again", &source);
@@ -177,7 +177,7 @@ fn a_derivative_keeps_its_meaning() {
     }
 }
 
-/// What is read can be differentiated and changed like what was written.
+/// A parsed recurrence can be differentiated and transformed like the original.
 #[test]
 fn what_is_read_goes_on_like_what_was_written() {
     for text in TEXTS {
@@ -232,7 +232,7 @@ fn a_mask_and_a_final_value_are_declared() {
         let found = told(text);
         assert!(found.contains(fragment), "{fragment} is not in\n{found}");
     }
-    // Words before declarations are names elsewhere.
+    // Keywords before declarations are names elsewhere.
     let r = parse("words", "mask input state\nmask = state + 1\nloss mask\n");
     let batch = Batch::new(1, 1).with("state", ndarray::array![[1.0]]);
     assert_eq!(r.evaluate(&Params::new(), &batch).unwrap().loss(), Ok(2.0));

@@ -52,7 +52,7 @@ fn files() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut paths = Vec::new();
     sources(&root, &mut paths);
-    // What is compiled for tests only has their freedom.
+    // Modules that are compiled for tests only are exempt.
     paths.retain(|p| p.file_stem().is_none_or(|s| s != "tests"));
     paths.sort();
     assert!(paths.len() > 10, "the sources were found");

@@ -1,10 +1,10 @@
-//! The page of limits names the constants of the source with their values, and leaves none out.
+//! The page of limits lists all constants of the source that are limits, with their values.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Beginnings of the names that limits have.
+/// Prefixes of the names of limits.
 const NAMES: &[&str] = &[
     "MAX", "MOST", "LONGEST", "LIMIT", "EXPANDED", "LARGEST_", "UNKNOWN",
 ];
@@ -24,7 +24,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The numbers of the source: by file and name.
+/// The numeric constants of the source, by file and name.
 fn constants() -> BTreeMap<(String, String), f64> {
     let mut paths = Vec::new();
     sources(&root().join("src"), &mut paths);
@@ -60,7 +60,7 @@ fn number(text: &str) -> Option<f64> {
     }
 }
 
-/// What the page says: file, name and value.
+/// The entries of the page: file, name and value.
 fn page() -> Vec<(String, String, f64)> {
     let text = fs::read_to_string(root().join("docs/limits.md")).expect("the page is there");
     let mut found = Vec::new();
@@ -93,7 +93,7 @@ fn the_page_agrees_with_the_source() {
         assert_eq!(found, Some(value), "`{name}` in {file}");
     }
     for (file, name) in constants.keys() {
-        // Widths of vectors are those of the machine.
+        // Widths of vectors depend on the machine.
         let is_limit =
             !file.starts_with("src/exec/kernel/") && NAMES.iter().any(|n| name.starts_with(n));
         let is_told = page.iter().any(|(f, n, _)| (f, n) == (file, name));

@@ -1,4 +1,4 @@
-//! Rules that the sources and the pages of this repository keep.
+//! Rules for the sources and pages of this repository.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -1,15 +1,15 @@
-//! One suite, every engine: what a test evaluates on the tape also runs as a program, and both
-//! must say the same.
+//! Runs each test on every engine: a recurrence evaluated on the tape also runs as a program, and both results
+//! must agree.
 
 use bptt::{Batch, Outputs, Params, Real, Recurrence, Result, Role, Scalar};
 use ndarray::ArrayD;
 
-/// How far two ways to the same numbers in double precision may be apart. Where the numbers are
-/// ill-conditioned, it is as far as rounding takes them, and never further than [`MOST`].
+/// The tolerance between two computations in double precision. For ill-conditioned numbers it is their rounding
+/// error instead, at most [`MOST`].
 pub(crate) const TOLERANCE: f64 = 1e-13;
 const MOST: f64 = 1e-12;
 
-/// Rounding errors are this much larger in `f32` than in `f64`.
+/// The ratio of rounding errors in `f32` and `f64`.
 const WIDER: f64 = (1u64 << 29) as f64;
 
 fn wide<F: Scalar>(a: &ArrayD<F>) -> ArrayD<f64> {
@@ -21,8 +21,8 @@ fn norm(a: &ArrayD<f64>) -> f64 {
     a.iter().fold(0.0, larger)
 }
 
-/// The largest difference, relative to the largest entry of each array; what is tiny next to the
-/// other arrays is held to the rounding error of those.
+/// The largest difference, relative to the largest entry of each array. Arrays that are tiny beside the others
+/// are compared relative to those.
 pub(crate) fn apart<F: Scalar>(fast: &Outputs<F>, slow: &Outputs<f64>) -> (f64, String) {
     let floor = 1e-2 * slow.iter().fold(0.0, |m: f64, (_, a)| m.max(norm(a))) + 1e-3;
     let names = |n: Vec<&str>| n.join(" ");
@@ -43,9 +43,9 @@ pub(crate) fn apart<F: Scalar>(fast: &Outputs<F>, slow: &Outputs<f64>) -> (f64, 
     })
 }
 
-/// How far rounding takes the numbers of a recurrence: 64 times the error that the evaluator makes
-/// in single precision, in double precision. One error may be small by chance, so it is the larger
-/// of that on the data and of the median on data nearby.
+/// The rounding error of the numbers of a recurrence in double precision, estimated as 64 times the error of
+/// the evaluator in single precision. One error may be small by chance, so this takes the larger of the error
+/// on the data and the median error on data nearby.
 fn rounding(r: &Recurrence, params: &Params<f64>, batch: &Batch<f64>) -> f64 {
     let error = |params: &Params<f64>, batch: &Batch<f64>| {
         let single = r.evaluate::<f32>(&params.cast(), &batch.cast()).ok()?;
@@ -73,12 +73,12 @@ fn rounding(r: &Recurrence, params: &Params<f64>, batch: &Batch<f64>) -> f64 {
         .collect();
     nearby.sort_unstable_by(f64::total_cmp);
     let median = nearby.get(nearby.len() / 2).copied();
-    // Numbers too large for single precision say nothing about rounding.
+    // Numbers too large for single precision give no estimate.
     let found = error(params, batch).zip(median);
     found.map_or(MOST, |(here, nearby)| 64.0 * here.max(nearby) / WIDER)
 }
 
-/// Whether two runs gave the same bits.
+/// Checks that two runs gave the same bits.
 #[track_caller]
 pub(crate) fn assert_same_bits<F: Real>(a: &Outputs<F>, b: &Outputs<F>, what: &str) {
     for (name, x) in a.iter() {
@@ -88,8 +88,8 @@ pub(crate) fn assert_same_bits<F: Real>(a: &Outputs<F>, b: &Outputs<F>, what: &s
 }
 
 pub(crate) trait EveryEngine {
-    /// Evaluates on the tape and as a program, by one worker and by two, and compares; what one
-    /// engine refuses, the other refuses for the same reason.
+    /// Evaluates on the tape and as a program with one and with two workers, and compares the results or the
+    /// errors.
     fn on_every_engine(&self, params: &Params<f64>, batch: &Batch<f64>) -> Result<Outputs<f64>>;
 }
 

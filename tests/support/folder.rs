@@ -1,12 +1,12 @@
-//! A folder of a test's own.
+//! A temporary folder for a test.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The folders made by this process, so that no two tests share one.
+/// The number of folders made by this process, for unique names.
 static MADE: AtomicUsize = AtomicUsize::new(0);
 
-/// A temporary folder that is removed in the end.
+/// A temporary folder that is removed on drop.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {

@@ -1,4 +1,4 @@
-//! The library of recurrences, and data for it.
+//! The library of recurrences, and data for them.
 
 use std::path::{Path, PathBuf};
 
@@ -23,7 +23,7 @@ pub(crate) fn folder(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// Every recurrence of the library, by name, with its text.
+/// All recurrences of the library: name and text.
 pub(crate) fn library() -> Vec<(String, String)> {
     let mut found: Vec<(String, String)> = std::fs::read_dir(folder("examples/recurrences"))
         .unwrap()

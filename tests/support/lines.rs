@@ -1,9 +1,9 @@
-//! What every line of a derivation has to pass.
+//! The check of all lines of a derivation.
 
 use bptt::derive::{Check, Derivation, TOLERANCE};
 use bptt::render::Charset;
 
-/// Checks a derivation on some runs: every line holds or introduces a letter.
+/// Checks a derivation on some runs: every line holds or is a definition.
 pub(crate) fn all_hold(derivation: &mut Derivation, runs: u64) {
     let checks = derivation.check(runs).unwrap();
     for equation in &derivation.equations {

@@ -1,4 +1,4 @@
-//! Tools that several test binaries share, and data for a recurrence from a seed.
+//! Tools shared by several test binaries, and data for a recurrence from a seed.
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

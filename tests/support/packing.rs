@@ -1,4 +1,4 @@
-//! The same sequences as samples of their own and packed into rows.
+//! Sequences as separate samples, and packed into rows.
 
 use bptt::{Batch, Kind, Params, Rate, Recurrence, Role, Wrt};
 use bptt_strategies::Instance;
@@ -6,26 +6,26 @@ use ndarray::{ArrayD, Axis, IxDyn};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sizes {
-    /// A sequence begins where the one before ends.
+    /// Each sequence starts directly after the one before.
     Tight,
-    /// Masked steps after the first step of each sequence, and a masked sequence after each.
+    /// With masked steps after the first step of each sequence, and a masked sequence after each sequence.
     WithHoles,
 }
 
-/// Sequences, and where they lie in rows.
+/// Sequences and their positions in rows.
 pub(crate) struct Packing {
     instance: Instance,
-    /// The length of each sequence, its row, and the steps of the row at which it lies.
+    /// The length of each sequence; its row and the positions of its steps in the row.
     lengths: Vec<usize>,
     places: Vec<(usize, Vec<usize>)>,
     /// The length of each row.
     rows: Vec<usize>,
-    /// The steps at which a sequence begins, for each row.
+    /// The steps of each row at which a sequence starts.
     begins: Vec<Vec<usize>>,
 }
 
 impl Packing {
-    /// The samples of an instance, packed into rows; samples of one row get the same inputs per sample.
+    /// Packs the samples of an instance into rows; samples in the same row get the same inputs per sample.
     pub(crate) fn new(i: &Instance, rows: usize, sizes: Sizes) -> Self {
         let lengths: Vec<usize> = i.batch.lengths().collect();
         let rows = rows.min(lengths.len());
@@ -57,7 +57,7 @@ impl Packing {
         packing
     }
 
-    /// The same value of an input for all sequences of a row.
+    /// Gives all sequences of a row the same value of an input.
     fn share(&mut self, name: &str) {
         let places = &self.places;
         let first = |b: usize| {
@@ -78,7 +78,7 @@ impl Packing {
         self.rows.iter().copied().max().unwrap()
     }
 
-    /// The sequences as samples of their own, with directions for the derivatives that take some.
+    /// The sequences as separate samples, with directions for derivatives that take some.
     pub(crate) fn alone(&self, r: &Recurrence) -> Instance {
         let mut out = self.instance.clone();
         out.recurrence = r.clone();
@@ -132,7 +132,7 @@ impl Packing {
             let (name, rate) = (leaf.name(), leaf.ty().rate);
             batch = match (leaf.role(), leaf.ty().kind) {
                 (Role::Parameter, _) => batch,
-                // The first sequence of a row begins in any case.
+                // The first sequence of a row starts without a reset.
                 _ if name == "reset" => {
                     let begins = |row: usize| self.begins[row].iter().copied().skip(row).collect();
                     batch.with(name, flags(&begins))
@@ -183,8 +183,8 @@ impl Packing {
         packed
     }
 
-    /// The largest difference of an output. A value per sample is one per step when it is packed, or
-    /// else, as a gradient with respect to an input of the row, the sum over the sequences of the row.
+    /// The largest difference in an output. After packing, a value per sample is a value per step, or, for a
+    /// gradient with respect to an input of the row, the sum over the sequences of the row.
     pub(crate) fn distance(
         &self,
         (alone, rate): (&ArrayD<f64>, Rate),
@@ -219,7 +219,7 @@ impl Packing {
                         step.index_axis_move(Axis(0), *to).fill(0.0);
                     }
                 }
-                // A value per step is zero where there is no sequence.
+                // A value per step is zero outside the sequences.
                 match rate {
                     Rate::Step => worst.max(size(&rest)),
                     _ => worst,
@@ -234,7 +234,7 @@ fn row(a: &ArrayD<f64>, b: usize) -> ArrayD<f64> {
     a.index_axis(Axis(0), b).to_owned()
 }
 
-/// What each output varies with.
+/// The rate of each output.
 pub(crate) fn rates(r: &Recurrence) -> Vec<Rate> {
     let outputs: Vec<&str> = r.outputs().collect();
     // The cotangents of the outputs are the last inputs of a pullback.

@@ -1,6 +1,6 @@
-//! An HTML page as a tree, read strictly: every element is closed where it was opened.
+//! A strict parser for HTML pages: every element must be closed where it was opened.
 
-/// An element, or a piece of text (without a name).
+/// An element, or a text (with an empty name).
 #[derive(Debug, Default)]
 pub(crate) struct Node {
     pub(crate) name: String,
@@ -66,14 +66,14 @@ impl Node {
         found.map(|(_, value)| &**value)
     }
 
-    /// Whether it has all of these classes.
+    /// Returns true if the element has all of these classes.
     pub(crate) fn is(&self, classes: &str) -> bool {
         let own = self.attribute("class").unwrap_or("");
         let mut wanted = classes.split(' ');
         wanted.all(|c| own.split(' ').any(|o| o == c))
     }
 
-    /// This and everything in it, in order.
+    /// The element and all its descendants, in order.
     pub(crate) fn all(&self) -> Vec<&Self> {
         let mut found = vec![self];
         for child in &self.children {
@@ -86,7 +86,7 @@ impl Node {
         self.all().into_iter().filter(move |n| n.name == name)
     }
 
-    /// All text, with a mark instead of each formula, and without what is in another language.
+    /// The text in one language, with a mark in place of each formula.
     pub(crate) fn spoken(&self, lang: &str) -> String {
         let other = self.attribute("lang").is_some_and(|l| l != lang);
         if other && self.name != "html" || ["style", "svg"].contains(&&*self.name) {

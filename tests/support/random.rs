@@ -1,4 +1,4 @@
-//! Properties of random recurrences: running them, and measuring how far numbers are apart.
+//! Properties of random recurrences: running them, and measuring differences.
 
 use super::engines::EveryEngine as _;
 use bptt::cells::{self, Cell, Start};
@@ -18,7 +18,7 @@ pub(crate) fn config(cases: u32) -> Config {
     }
 }
 
-/// Numbers in [-1, 1] that look random.
+/// Pseudo-random numbers in [-1, 1].
 pub(crate) struct Numbers(pub(crate) u64);
 
 impl Numbers {
@@ -41,7 +41,7 @@ impl Numbers {
     }
 }
 
-/// The derivatives among some outputs.
+/// The outputs except the loss.
 pub(crate) fn named(outputs: &Outputs<f64>) -> impl Iterator<Item = (&str, &ArrayD<f64>)> {
     outputs.iter().filter(|(n, _)| *n != "loss")
 }
@@ -55,8 +55,8 @@ pub(crate) fn overall(outputs: &Outputs<f64>) -> f64 {
     named(outputs).fold(0.0, |m, (_, a)| m.max(norm(a)))
 }
 
-/// The largest difference, relative to the largest entry of each array; what is tiny next to the
-/// other arrays is held to the rounding error of those.
+/// The largest difference, relative to the largest entry of each array. Arrays that are tiny beside the others
+/// are compared relative to those.
 pub(crate) fn distance(a: &Outputs<f64>, b: &Outputs<f64>) -> f64 {
     let floor = 1e-2 * overall(a) + 1e-3;
     named(a).fold(0.0, |worst, (name, a)| {
@@ -77,7 +77,7 @@ pub(crate) fn is_param(r: &Recurrence, name: &str) -> bool {
     r.parameters().any(|p| p == name)
 }
 
-/// Adds arrays under names with a suffix, wherever the recurrence wants them.
+/// Adds arrays for the leaves of the recurrence whose names have this suffix.
 pub(crate) fn with(
     i: &Instance,
     r: &Recurrence,
@@ -116,7 +116,7 @@ pub(crate) fn slot<'a>(
     }
 }
 
-/// The derivative of `f` at 0 by Richardson extrapolation, or `None` where `f` is not smooth.
+/// The derivative of `f` at 0 by Richardson extrapolation, or `None` if `f` is not smooth.
 pub(crate) fn slope(f: &mut dyn FnMut(f64) -> f64, h: f64, tolerance: f64) -> Option<f64> {
     let mut d = |h: f64| (f(h) - f(-h)) / (2.0 * h);
     let d = [d(h), d(h / 2.0), d(h / 4.0), d(h / 8.0)];
@@ -125,12 +125,12 @@ pub(crate) fn slope(f: &mut dyn FnMut(f64) -> f64, h: f64, tolerance: f64) -> Op
     ((r[0] - r[1]).abs() <= tolerance).then_some((64.0 * r[1] - r[0]) / 63.0)
 }
 
-/// What a test has seen.
+/// Statistics of a property test.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) checked: usize,
     pub(crate) skipped: usize,
-    /// How many derivatives were far from zero.
+    /// The number of derivatives far from zero.
     pub(crate) curved: usize,
     pub(crate) worst: [f64; 4],
 }
@@ -149,7 +149,7 @@ impl Seen {
     }
 }
 
-/// Runs a property on random instances; what it has seen is summed up over all of them.
+/// Runs a property on random instances, and sums up its statistics.
 pub(crate) fn for_all(
     cases: u32,
     what: &str,
@@ -174,7 +174,7 @@ pub(crate) fn gradient(i: &Instance) -> Outputs<f64> {
     })
 }
 
-/// A cell in both directions, with data.
+/// A bidirectional cell, with data.
 pub(crate) fn bidirectional(cell: fn() -> Cell) -> Instance {
     let recurrence = Recurrence::define("bidirectional", |r| {
         let (hidden, outputs) = (Dim::fixed(3), Dim::fixed(4));

@@ -1,4 +1,4 @@
-//! What the tests of the op table share: data for a row, its derivatives, `f32` next to `f64`.
+//! Tools for the tests of the op table: data for a row, its derivatives, and `f32` compared with `f64`.
 
 use bptt::{Batch, Notation, Op, Params, Rate, Recurrence, Role, Scalar, Wrt};
 use ndarray::ArrayD;
@@ -6,7 +6,7 @@ use ndarray::ArrayD;
 use super::Noise;
 use super::engines::EveryEngine as _;
 
-/// Reads what a recurrence says its output `y` is.
+/// The printed definition of an output.
 pub(crate) fn printed(r: &Recurrence, output: &str) -> String {
     let text = r.to_string();
     let starts = [format!("  {output} = "), format!("  output {output} = ")];
@@ -16,7 +16,7 @@ pub(crate) fn printed(r: &Recurrence, output: &str) -> String {
         .into()
 }
 
-/// Every notation but that of a silent op has text and LaTeX; says whether it is silent.
+/// Returns true for silent ops; checks that all others have text and LaTeX.
 pub(crate) fn is_silent(op: &Op) -> bool {
     let (text, latex) = match op.notation() {
         Notation::Silent => return true,
@@ -30,7 +30,7 @@ pub(crate) fn is_silent(op: &Op) -> bool {
     false
 }
 
-/// Two samples, of 3 and of 2 steps.
+/// The lengths of the two samples.
 pub(crate) const LENGTHS: [usize; 2] = [3, 2];
 
 /// Parameters and inputs.
@@ -48,7 +48,7 @@ fn shape_of(leaf: &bptt::Leaf) -> Vec<usize> {
     outer.iter().copied().chain(own).collect()
 }
 
-/// Distinct numbers for the leaves of `r`; none is at a kink. The ranges are those of the leaves.
+/// Distinct numbers for the leaves of `r`, away from kinks. `ranges` has one range per leaf.
 pub(crate) fn point(r: &Recurrence, ranges: &[(f64, f64)]) -> Data {
     let mut d = Data(Params::new(), Batch::new(3, 2).with_lengths(LENGTHS));
     for (n, leaf) in r.tape().leaves().iter().enumerate() {
@@ -73,7 +73,7 @@ pub(crate) fn point(r: &Recurrence, ranges: &[(f64, f64)]) -> Data {
     d
 }
 
-/// Random numbers for the leaves of `r` that end in `suffix`.
+/// Random numbers for the leaves of `r` with this suffix.
 pub(crate) fn directions(r: &Recurrence, mut d: Data, suffix: &str, noise: &mut Noise) -> Data {
     let leaves = r.tape().leaves().iter();
     for leaf in leaves.filter(|l| l.name().ends_with(suffix)) {
@@ -101,7 +101,7 @@ impl Data {
             None => self.1.get_mut(name).expect("it is there"),
         }
     }
-    /// The data with every number replaced.
+    /// The data with `f` applied to every number.
     pub(crate) fn map(&self, r: &Recurrence, f: impl Fn(f64) -> f64) -> Self {
         let mut d = self.clone();
         for leaf in r.tape().leaves().iter().filter(|l| l.ty().is_real()) {
@@ -126,7 +126,7 @@ fn dot(a: &ArrayD<f64>, b: &ArrayD<f64>) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// Richardson's extrapolation of central differences.
+/// Richardson extrapolation of central differences.
 fn slope(f: impl Fn(f64) -> ArrayD<f64>) -> ArrayD<f64> {
     let d = |h: f64| (f(h) - f(-h)) / (2.0 * h);
     (d(1e-3) * 4.0 - d(2e-3)) / 3.0
@@ -143,7 +143,7 @@ fn close(what: &str, a: &ArrayD<f64>, b: &ArrayD<f64>, tolerance: f64) {
     }
 }
 
-/// Tangent, transpose and second order, each along three random directions.
+/// Checks tangent, transpose and second derivatives, each along three random directions.
 pub(crate) fn check_derivatives(r: &Recurrence, ranges: &[(f64, f64)]) {
     let x = point(r, ranges);
     let is_input = |n: &&str| r.tape().leaves().iter().any(|l| l.name() == *n);
@@ -193,8 +193,8 @@ pub(crate) fn check_derivatives(r: &Recurrence, ranges: &[(f64, f64)]) {
     }
 }
 
-/// Runs in `f32` and in `f64` on numbers that both hold, and compares `output`: within 4 units of
-/// roundoff of the sum of the sizes of its terms, which is what it is for the sizes of the data.
+/// Runs in `f32` and in `f64` on numbers exact in both, and compares `output`, within 4 units of roundoff of
+/// the sum of the magnitudes of its terms, computed from the magnitudes of the data.
 pub(crate) fn check_single(r: &Recurrence, output: &str, x: &Data) {
     let x = x.map(r, |x| f64::from(f32::of(x)));
     let mut params = Params::<f32>::new();
@@ -233,9 +233,9 @@ pub(crate) struct Line {
     pub(crate) partials: Vec<f64>,
 }
 
-/// `data/op_values.csv` was made with mpmath at 60 digits: each argument is the exact value of the
-/// double that is written, and results are printed to 30 digits. The partials of a vector row are
-/// those of its first entry (`logsumexp`: of its only one).
+/// The lines of `data/op_values.csv`, computed with mpmath at 60 digits: each argument is the exact value of
+/// the printed double, and results have 30 digits. The partials of a vector row are those of its first entry
+/// (`logsumexp`: of its only one).
 pub(crate) fn lines() -> impl Iterator<Item = Line> {
     fn numbers(s: &str) -> Vec<f64> {
         let parts = s.split(';');
@@ -254,8 +254,7 @@ pub(crate) fn lines() -> impl Iterator<Item = Line> {
 }
 
 impl Line {
-    /// Compares with a tolerance of 8 units of roundoff of the number itself, plus `slack`, which
-    /// depends on the entry.
+    /// Compares with a tolerance of 8 units of roundoff of the number itself, plus `slack` of the entry.
     #[track_caller]
     pub(crate) fn assert(
         &self,

@@ -1,4 +1,4 @@
-//! Terms, written shortly.
+//! Short constructors of terms.
 
 use bptt::derive::Term;
 

@@ -1,6 +1,6 @@
-//! Recurrences that several tests speak of.
+//! Recurrences used by several tests.
 
-/// A value that is read again after two steps.
+/// A state with two lags.
 pub(crate) const LAGS: &str = "
 dim H, K
 input x[K], y[H]

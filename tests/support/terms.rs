@@ -1,8 +1,8 @@
-//! Changing terms of a derivation.
+//! Edits of terms of a derivation.
 
 use bptt::derive::Term;
 
-/// The term with part `i` replaced, of those that [`Term::parts`] has.
+/// The term with part `i` of [`Term::parts`] replaced.
 pub(crate) fn with_part(term: &Term, i: usize, part: &Term) -> Term {
     let mut at = 0;
     term.map(&mut |old| {

@@ -1,4 +1,4 @@
-//! Recurrences that users write, derived, with what is asked of each.
+//! Derivations of recurrences that users write, with the checks that apply to each.
 
 use bptt::Recurrence;
 use bptt::derive::Derivation;
@@ -6,7 +6,7 @@ use bptt::render::Charset;
 
 use super::lines;
 
-/// A derivation of which every line holds and every step is replayed.
+/// A derivation, after checking that every line holds and every step can be replayed.
 pub(crate) fn derived(source: &str) -> Derivation {
     let mut derivation = Recurrence::parse("user", source).unwrap().derive().unwrap();
     lines::all_hold(&mut derivation, 2);
@@ -19,7 +19,7 @@ pub(crate) fn derived(source: &str) -> Derivation {
     derivation
 }
 
-/// A line as text.
+/// The text of a line.
 pub(crate) fn shown(derivation: &Derivation, id: &str) -> String {
     let line = derivation.equation(id).unwrap_or_else(|| panic!("no {id}"));
     derivation.formula(line).text(Charset::Unicode)

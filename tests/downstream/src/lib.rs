@@ -1,2 +1,2 @@
-//! A crate that embeds the library without its default features. All it has are tests, which run
-//! without optimisation, as those of a user's crate do.
+//! A crate that embeds the library without its default features. It has only tests, which run without
+//! optimisation, as in a user's crate.

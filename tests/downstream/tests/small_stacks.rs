@@ -1,4 +1,4 @@
-//! Runs of unoptimised programs on threads with a quarter of the usual stack, held to the
+//! Runs unoptimised programs on threads with a quarter of the usual stack, and compares them with the
 //! node-by-node evaluator.
 
 use std::thread;
@@ -6,7 +6,7 @@ use std::thread;
 use bptt::{Batch, Params, Real, Recurrence, Scalar, Wrt};
 use ndarray::{Array, ArrayD, IxDyn};
 
-/// A quarter of what Rust gives a thread, as on a small device or in a pool of many threads.
+/// A quarter of Rust's default stack of a thread, as on a small device or in a large thread pool.
 const STACK: usize = 512 << 10;
 
 const STEPS: usize = 7;
@@ -15,7 +15,7 @@ const SAMPLES: usize = 3;
 const LSTM: &str = include_str!("../../../examples/recurrences/lstm.rec");
 const GARCH: &str = include_str!("../../../examples/recurrences/garch11.rec");
 
-/// A memory that is a matrix, written by outer products.
+/// A matrix-valued memory, written by outer products.
 const MATRIX_STATE: &str = "
     dim H, K
     input x[K], y[H]
@@ -39,7 +39,7 @@ const FUNCTIONS: &str = "
     final loss sum((h' - y)^2)
 ";
 
-/// Numbers between −0.6 and 0.6 that differ from entry to entry.
+/// Distinct numbers between −0.6 and 0.6.
 fn numbers<F: Real>(shape: &[usize], seed: &str) -> ArrayD<F> {
     let mut i = seed.bytes().map(u32::from).sum::<u32>();
     Array::from_shape_simple_fn(IxDyn(shape), || {
@@ -48,7 +48,7 @@ fn numbers<F: Real>(shape: &[usize], seed: &str) -> ArrayD<F> {
     })
 }
 
-/// The loss, gradient and a product with the Hessian on threads of little stack.
+/// The loss, its gradient and a Hessian-vector product, on threads with a small stack.
 fn runs<F: Real>(text: &str, sizes: &[(&str, usize)], inputs: &[(&str, &[usize])], tolerance: f64) {
     let recurrence = Recurrence::parse("cell.rec", text).expect("the recurrence is well formed");
     for derivative in [
@@ -101,7 +101,7 @@ fn runs<F: Real>(text: &str, sizes: &[(&str, usize)], inputs: &[(&str, &[usize])
     }
 }
 
-/// In both types.
+/// Runs in both types.
 fn holds(text: &str, sizes: &[(&str, usize)], inputs: &[(&str, &[usize])]) {
     runs::<f64>(text, sizes, inputs, 1e-12);
     runs::<f32>(text, sizes, inputs, 1e-3);
@@ -142,7 +142,7 @@ fn elementary_functions() {
 
 #[test]
 fn loops_of_a_single_row() {
-    // One sample: small states are kept in vector registers.
+    // With one sample, small states are kept in vector registers.
     let text = "input x\nparam a, b\nstate s = b\ns' = tanh(a * s + x)\nloss (s' - 0.3)^2";
     let recurrence = Recurrence::parse("small.rec", text).expect("the recurrence is well formed");
     let gradient = recurrence

@@ -1,10 +1,10 @@
-//! The tanh RNN, the LSTM and the GRU that resets before the product, with the parameters of all
-//! gates in one matrix as in most libraries, cut apart by slicing: loss, states, gradients,
-//! directional derivative, Hessian-vector and Gauss–Newton-vector product.
+//! The tanh RNN, the LSTM and the GRU that resets before the product, with the parameters of all gates in one
+//! matrix that is sliced, as in most libraries: loss, states, gradients, directional derivative, Hessian-vector
+//! and Gauss–Newton-vector product.
 //!
-//! The table was made with the loss `Σ w_t·h_t + ½ Σ ‖h_t‖²` and 2 inputs, 3 units, 5 steps.
-//! Its parameter vector is `W` by rows, `R` by rows, `b`, with a row block of `W`, `R` and `b` for
-//! each gate (LSTM `i, f, g, o`; GRU `r, z, n`): 18, 72 and 54 entries, without peepholes.
+//! The table was computed with the loss `Σ w_t·h_t + ½ Σ ‖h_t‖²`, 2 inputs, 3 units and 5 steps. The parameter
+//! vector is `W` by rows, `R` by rows, `b`, with a row block of `W`, `R` and `b` for each gate (LSTM
+//! `i, f, g, o`; GRU `r, z, n`): 18, 72 and 54 entries, without peepholes.
 
 use bptt::{Batch, Definition, Dim, Expr, Outputs, Params, Recurrence, Wrt, cells};
 use ndarray::{Array1, Array2, Array3, ArrayD, s};
@@ -16,8 +16,8 @@ const INPUTS: usize = 2;
 const UNITS: usize = 3;
 const STEPS: usize = 5;
 
-/// All operations are backward stable and the sequences short; what is left is some ten roundings
-/// a step in numbers of order one.
+/// All operations are backward stable and the sequences are short, so the error is about ten roundings per step
+/// of numbers of order one.
 const TOLERANCE: f64 = 1e-13;
 
 const THETA: [&str; 3] = ["W", "R", "b"];
@@ -32,7 +32,7 @@ fn array(count: usize, rule: [u32; 5]) -> Array1<f64> {
     (0..count).map(|k| rational(k, rule)).collect()
 }
 
-/// A parameter vector cut into `W`, `R` and `b`.
+/// Splits a parameter vector into `W`, `R` and `b`.
 fn split(theta: &Array1<f64>, gates: usize) -> (Array2<f64>, Array2<f64>, Array1<f64>) {
     let rows = gates * UNITS;
     let (w, r) = (rows * INPUTS, rows * UNITS);
@@ -140,14 +140,14 @@ impl Model {
         params
     }
 
-    /// The parameters, and the direction of the table.
+    /// The parameters and the direction of the table.
     fn params_with_direction(&self) -> Params<f64> {
         let mut params = self.params();
         insert(&mut params, &self.direction(), self.gates, ".dot");
         params
     }
 
-    /// Compares relative to the largest entry of the quantity.
+    /// Compares a quantity, relative to its largest entry.
     fn assert_quantity<'a>(&self, quantity: &str, found: impl IntoIterator<Item = &'a f64>) {
         let want = cell_oracle(self.name, quantity);
         let found: Vec<f64> = found.into_iter().copied().collect();
@@ -172,7 +172,7 @@ impl Model {
         self.assert_quantity(quantity, THETA.iter().flat_map(|name| &found[name]));
     }
 
-    /// Every quantity of the table.
+    /// Checks every quantity of the table.
     fn check(&self) {
         let (params, batch) = (self.params(), self.batch());
         let forward = self
@@ -216,7 +216,7 @@ impl Model {
             .expect("the data fits");
         self.assert_theta("hvp_theta_dir_v", &found);
 
-        // The Hessian of the loss by h is the identity, so the product is Jᵀ J v.
+        // The Hessian of the loss with respect to h is the identity, so the product is Jᵀ J v.
         let pullback = self
             .recurrence
             .pullback(&["h"], &THETA)
@@ -228,8 +228,8 @@ impl Model {
         self.assert_theta("gnvp_theta_dir_v", &found);
     }
 
-    /// The same numbers from a cell of the library, whose gates have their own parameters.
-    /// `gate_names` are the names of `W`, `R` and `b` of each row block.
+    /// Checks a cell of the library, which has separate parameters for each gate. `gate_names` are the names of
+    /// `W`, `R` and `b` of each row block.
     fn check_cell(&self, cell: cells::Cell, gate_names: &[[&str; 3]]) {
         let recurrence = Recurrence::define(self.name, |r| {
             let hidden = r.dim("H");
@@ -367,7 +367,7 @@ fn gru_to_thirteen_digits() {
     gru_reset_before().check_cell(cells::Cell::gru_reset_before(), &gates);
 }
 
-/// The Gauss–Newton matrix is symmetric and not negative: `vᵀ JᵀJ v = ‖J v‖²`.
+/// The Gauss–Newton matrix is symmetric and positive semidefinite: `vᵀ JᵀJ v = ‖J v‖²`.
 #[test]
 fn the_gauss_newton_product_is_a_square_in_its_direction() {
     for model in [rnn(), lstm(), gru_reset_before()] {

@@ -2,8 +2,8 @@
 //! Fiorentini, Calzolari and Panattoni (1996): log-likelihood, gradient, Hessian, estimate and
 //! standard errors over 1974 steps.
 //!
-//! `h_t = ω + α ε²_{t−1} + β h_{t−1}` with `ε_t = y_t − μ`; before the sample both `ε²` and `h` are
-//! the mean of `ε²`, which depends on `μ`.
+//! `h_t = ω + α ε²_{t−1} + β h_{t−1}` with `ε_t = y_t − μ`; the initial values of both `ε²` and `h` are the
+//! mean of `ε²`, which depends on `μ`.
 
 use bptt::{Batch, Params, Rate, Recurrence, Unrolled, Wrt};
 use ndarray::{Array2, arr0};
@@ -15,8 +15,8 @@ const TEST_POINT: (&str, [f64; 4]) = ("theta=(-0.005,0.01,0.15,0.8)", [-0.005, 0
 const MAXIMUM: &str = "MLE";
 const NAMES: [&str; 4] = ["mu", "omega", "alpha", "beta"];
 
-/// Sums of 1974 terms, each with a few roundings, where terms of both signs cancel to a part in
-/// ten or a hundred: some `√1974 · 10 · 1.1e-16 · 100`.
+/// The sums have 1974 terms with a few roundings each, and cancel to between a tenth and a hundredth: about
+/// `√1974 · 10 · 1.1e-16 · 100`.
 const TOLERANCE: f64 = 1e-12;
 
 type Vector = [f64; 4];
@@ -35,7 +35,7 @@ fn garch() -> Recurrence {
             omega + alpha * r.delay_from(squared, presample) + beta * h,
         );
         let two_pi = 2.0 * std::f64::consts::PI;
-        // The loss is the log-likelihood itself, so that derivatives carry the table's signs.
+        // The loss is the log-likelihood itself, so that derivatives have the signs of the table.
         r.loss(-0.5 * (two_pi.ln() + h.ln() + squared / h));
     });
     defined.expect("it is well typed")
@@ -99,7 +99,7 @@ impl Garch {
                 let (a, b) = if i < j { (column, row) } else { (row, column) };
                 let name = format!("hess_{a}_{b}");
                 let want = recurrence_oracle(CASE, setting, &name);
-                // Entries with μ are small against `√(H_ii H_jj)`, to which their terms cancel.
+                // Entries with μ cancel, and are small beside `√(H_ii H_jj)`.
                 let scale = (hessian[i][i] * hessian[j][j]).abs().sqrt().max(want.abs());
                 let error = (hessian[i][j] - want).abs() / scale;
                 assert!(
@@ -119,7 +119,7 @@ fn params(theta: Vector) -> Params<f64> {
     })
 }
 
-/// The parameters, and as direction the unit vector of one of them.
+/// The parameters, with the unit vector of one of them as direction.
 fn along(theta: Vector, column: usize) -> Params<f64> {
     let directions = NAMES.iter().enumerate();
     directions.fold(params(theta), |params, (i, name)| {
@@ -130,12 +130,12 @@ fn along(theta: Vector, column: usize) -> Params<f64> {
     })
 }
 
-/// The maximum of the table.
+/// The maximum in the table.
 fn maximum() -> Vector {
     NAMES.map(|name| recurrence_oracle(CASE, MAXIMUM, &format!("theta_hat_{name}")))
 }
 
-/// Solves `m x = b` by elimination with pivots.
+/// Solves `m x = b` by elimination with pivoting.
 fn solve(mut m: Matrix, mut b: Vector) -> Vector {
     for k in 0..4 {
         let larger = |i: &usize, j: &usize| m[*i][k].abs().total_cmp(&m[*j][k].abs());
@@ -190,7 +190,7 @@ fn hessian_and_standard_errors_at_the_maximum() {
     );
     garch.assert_hessian(MAXIMUM, theta);
 
-    // As printed by Fiorentini, Calzolari and Panattoni, six digits.
+    // The six printed digits of Fiorentini, Calzolari and Panattoni.
     let published = [0.008_462_12, 0.002_852_71, 0.026_522_8, 0.033_552_7];
     let half_a_unit = [5e-9, 5e-9, 5e-8, 5e-8];
     let negative = garch.hessian(theta).map(|row| row.map(|entry| -entry));
@@ -199,7 +199,7 @@ fn hessian_and_standard_errors_at_the_maximum() {
         unit[i] = 1.0;
         let error = solve(negative, unit)[i].sqrt();
         let want = recurrence_oracle(CASE, MAXIMUM, &format!("se_hessian_{name}"));
-        // The condition of the Hessian is of order 1e2, once scaled to a unit diagonal.
+        // Scaled to a unit diagonal, the Hessian has a condition number of order 1e2.
         assert_close(&format!("standard error of {name}"), error, want, 1e-10);
         let off = (error - published[i]).abs();
         assert!(
@@ -207,8 +207,8 @@ fn hessian_and_standard_errors_at_the_maximum() {
             "standard error of {name}: found {error}, printed {}",
             published[i]
         );
-        // The gradient vanishes as far as a parameter, rounded to double precision, lets it:
-        // one unit in the last place of ω moves it by 1e6 · 1e-18.
+        // A parameter in double precision limits how small the gradient can be: one unit in the last place of ω
+        // changes it by 1e6 · 1e-18.
         let step = gradient[i] * error;
         assert!(
             step.abs() <= 1e-10,
@@ -230,7 +230,7 @@ fn newton_steps_lead_to_the_maximum() {
             .for_each(|(value, step)| *value -= step);
     }
     for ((name, found), want) in NAMES.iter().zip(theta).zip(maximum()) {
-        // What is left of the gradient is its rounding error, times the inverse of the Hessian.
+        // The remaining error is the rounding error of the gradient, times the inverse Hessian.
         assert_close(&format!("estimate of {name}"), found, want, 1e-10);
     }
 }

@@ -1,5 +1,5 @@
-//! Maps of one variable without inputs: the affine map, whose derivatives are polynomials, and the
-//! chaotic logistic map, whose derivatives say how many of their own digits are right.
+//! Maps of one variable without inputs: the affine map, whose derivatives are polynomials, and the chaotic
+//! logistic map, whose derivatives give a bound on their own error.
 
 use bptt::{Batch, Params, Recurrence};
 use ndarray::arr0;
@@ -7,7 +7,7 @@ use ndarray::arr0;
 use super::table::{U, assert_close, recurrence_oracle};
 use crate::support::engines::EveryEngine as _;
 
-/// `x_n` as loss, for `x_t = r x_{t−1} (1 − x_{t−1})`.
+/// The loss `x_n` of `x_t = r x_{t−1} (1 − x_{t−1})`.
 fn logistic() -> Recurrence {
     let defined = Recurrence::define("logistic", |d| {
         let (r, x0) = (d.param("r", ()), d.param("x0", ()));
@@ -23,9 +23,9 @@ fn logistic_params() -> Params<f64> {
     Params::new().with("r", arr0(4.0)).with("x0", arr0(0.3))
 }
 
-/// A first-order bound for the error of a function of the orbit, given its derivatives by `x_t`
-/// (as `by_x`) and by `x_0`. A step rounds twice, `1 − x` and its product with `4 x`, which makes a
-/// relative error of at most 2 u in `x_t`; and 0.3 is no double, which makes one of u in `x_0`.
+/// A first-order bound on the error of a function of the orbit, from its derivatives with respect to `x_t`
+/// (`by_x`) and `x_0`. A step rounds twice, `1 − x` and its product with `4 x`, a relative error of at most 2 u
+/// in `x_t`; and 0.3 is not a double, a relative error of u in `x_0`.
 fn bound(by_x: &[f64], orbit: &[f64], by_x0: f64) -> f64 {
     let steps = by_x
         .iter()
@@ -56,7 +56,7 @@ fn logistic_map_to_the_digits_that_are_left() {
             .on_every_engine(&params, &batch)
             .expect("it needs no data");
 
-        // The derivatives by the states carry the rounding errors of x_n.
+        // The derivatives with respect to the states propagate the rounding errors to x_n.
         let by_x = numbers(&found["x"]);
         let off = (found["loss"].sum() - want(&format!("x_{n}"))).abs();
         let allowed = bound(&by_x, &orbit, found["x0"].sum());
@@ -65,8 +65,8 @@ fn logistic_map_to_the_digits_that_are_left() {
             "x_{n} is off by {off:e}, more than {allowed:e}"
         );
 
-        // Those of a derivative are carried by its own derivatives by the states. Besides, a
-        // product of n factors, or a sum of n of them, is rounded some 4 n times.
+        // For a derivative, its own derivatives with respect to the states propagate the errors. In addition, a
+        // product or a sum of n factors has about 4 n roundings.
         let sum_by_x: f64 = by_x.iter().map(|d| d.abs()).sum();
         for (name, rounded) in [("x0", found["x0"].sum().abs()), ("r", sum_by_x)] {
             let tangent = recurrence.tangent(&[name]).expect("every rule is there");
@@ -90,8 +90,8 @@ fn logistic_map_to_the_digits_that_are_left() {
     }
 }
 
-/// After 50 steps hardly a digit of the exact orbit is left, but the derivatives are those of the
-/// orbit that was computed: they follow `x' ← r (1 − 2 x) x'` to the last digits.
+/// After 50 steps hardly a digit of the exact orbit is left, but the derivatives are accurate for the computed
+/// orbit: they satisfy `x' ← r (1 − 2 x) x'` to the last digits.
 #[test]
 fn logistic_map_after_fifty_steps_is_differentiated_along_the_computed_orbit() {
     let batch = Batch::new(50, 1);
@@ -108,7 +108,7 @@ fn logistic_map_after_fifty_steps_is_differentiated_along_the_computed_orbit() {
         x = 4.0 * x * (1.0 - x);
     }
     assert_close("x_50", found["loss"].sum(), x, 0.0);
-    // A product of 50 factors with at most four roundings each, most of which are exact.
+    // A product of 50 factors with at most four roundings each, most of them exact.
     assert_close("dx_50/dx_0", found["x0"].sum(), by_x0, 1e-13);
     assert_close("dx_50/dr", found["r"].sum(), by_r, 1e-13);
 }
@@ -138,7 +138,7 @@ fn affine_map() {
         ("dx_T/dx0", "x0"),
     ] {
         let want = recurrence_oracle("affine", "a=0.9", quantity);
-        // All terms are positive: no more than the 60 or so roundings of 20 steps.
+        // All terms are positive: the error is at most about 60 roundings, in 20 steps.
         assert_close(quantity, found[name].sum(), want, 1e-14);
     }
 }

@@ -17,8 +17,8 @@ use crate::support::engines::EveryEngine as _;
 
 const CASE: &str = "nile_local_level";
 
-/// The log-likelihood is a sum of terms of one sign. The derivatives are differences of sums of
-/// about 30, in units of the last place of which their errors are measured.
+/// The log-likelihood is a sum of terms of one sign. The derivatives are differences of sums of about 30, and
+/// their errors are relative to these sums.
 const TOLERANCE: f64 = 1e-14;
 const SCALE_OF_DERIVATIVES: f64 = 30.0;
 
@@ -33,7 +33,7 @@ fn local_level() -> Recurrence {
         let gain = variance / f;
         r.next(level, level + gain * innovation);
         r.next(variance, gain + q);
-        // The filter runs over y_2 … y_n.
+        // The filter starts at y_2.
         let count = r.constant(1.0).hold(Rate::Step).total(Rate::Static);
         let sigma2_eps = (innovation.square() / f).total(Rate::Static) / count;
         let sum_ln_f = f.ln().total(Rate::Static);
@@ -76,7 +76,7 @@ fn derivatives(psi: f64) -> [f64; 3] {
 
 #[test]
 fn log_likelihood_score_and_second_derivative() {
-    // The scores as printed in the book, two decimals; the fourth is printed as 0.00.
+    // The scores printed in the book, with two decimals; the fourth is printed as 0.00.
     let book = [-3.32, 0.93, 0.25, 0.0];
     let points = [
         ("0", 0.0),
@@ -111,7 +111,7 @@ fn newton_steps_lead_to_the_maximum() {
         psi -= score / second;
     }
     let want = |quantity: &str| recurrence_oracle(CASE, "MLE", quantity);
-    // The score is known to about 30 · 1e-15, and the second derivative is about −1.
+    // The error of the score is about 30 · 1e-15, and the second derivative is about −1.
     let tolerance = 1e-13;
     assert_close("psi", psi, want("psi_hat"), tolerance);
     assert_close("q", psi.exp(), want("q_hat"), tolerance);

@@ -1,9 +1,9 @@
-//! Reading the tables.
+//! Reads the tables.
 
 /// The unit roundoff of double precision.
 pub(crate) const U: f64 = f64::EPSILON / 2.0;
 
-/// The value of a quantity in `recurrence_oracles.csv`; `setting` is how its setting begins.
+/// The value of a quantity in `recurrence_oracles.csv`; `setting` is a prefix of its setting.
 pub(crate) fn recurrence_oracle(case: &str, setting: &str, quantity: &str) -> f64 {
     let found = include_str!("../../data/recurrence_oracles.csv")
         .lines()
@@ -38,7 +38,7 @@ pub(crate) fn cell_oracle(model: &str, quantity: &str) -> Vec<f64> {
     values
 }
 
-/// Numbers of a series, one in each line after the header; the last field counts.
+/// The numbers of a series, the last field of each line after the header.
 pub(crate) fn series(text: &str) -> Vec<f64> {
     let field = |line: &str| line.rsplit(',').next().map(str::parse);
     let number = |line| {
@@ -49,7 +49,7 @@ pub(crate) fn series(text: &str) -> Vec<f64> {
     text.lines().skip(1).map(number).collect()
 }
 
-/// Fails unless `found` is `want` up to `tolerance` times `want`.
+/// Fails if the relative difference between `found` and `want` exceeds `tolerance`.
 #[track_caller]
 pub(crate) fn assert_close(what: &str, found: f64, want: f64, tolerance: f64) {
     let error = (found - want).abs();

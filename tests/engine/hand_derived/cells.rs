@@ -1,7 +1,7 @@
-//! The published forward and backward passes, one sequence at a time.
+//! The published forward and backward passes, for one sequence.
 //!
-//! `δ` of a quantity is the derivative of the loss with respect to it. Time runs from 0, and the
-//! initial state belongs to step −1.
+//! `δ` of a quantity is the derivative of the loss with respect to it. Time starts at 0; the initial state
+//! belongs to step −1.
 
 use std::collections::BTreeMap;
 
@@ -28,8 +28,8 @@ pub(crate) struct Start {
     pub(crate) c: Option<V>,
 }
 
-/// Derivatives under the names of parameters, summed over sequences, and those of the inputs of
-/// the present sequence.
+/// Derivatives by name of the parameter, summed over sequences, and derivatives with respect to the inputs of
+/// the current sequence.
 #[derive(Debug, Default)]
 pub(crate) struct Gradients {
     pub(crate) parameters: BTreeMap<String, ArrayD<f64>>,
@@ -72,7 +72,8 @@ impl Gradients {
     }
 }
 
-/// What the loss says about `h_t`: `Δ_t`, its derivative not counting later steps.
+/// The readout: returns `Δ_t`, the derivative of the loss with respect to `h_t` without the effect of later
+/// steps.
 pub(crate) type Readout<'a> = &'a mut dyn FnMut(usize, &V, &mut Gradients) -> V;
 
 /// A forward and a backward pass.
@@ -88,7 +89,7 @@ pub(crate) fn vector(p: &Params<f64>, name: &str) -> V {
     array.into_dimensionality::<Ix1>().expect("it is a vector")
 }
 
-/// A vector, or nothing (zeros) when the cell has no such parameter.
+/// A parameter vector, or zeros if the cell has no such parameter.
 fn vector_or_zeros(p: &Params<f64>, name: &str, len: usize) -> V {
     if p.get(name).is_some() {
         vector(p, name)
@@ -106,7 +107,7 @@ fn sigma(a: &V) -> V {
     a.mapv(|a| 1.0 / (1.0 + (-a).exp()))
 }
 
-/// `σ'` in terms of `σ`.
+/// `σ'` as a function of `σ`.
 fn d_sigma(s: &V) -> V {
     s.mapv(|s| s * (1.0 - s))
 }
@@ -115,17 +116,17 @@ fn tanh(a: &V) -> V {
     a.mapv(f64::tanh)
 }
 
-/// `tanh'` in terms of `tanh`.
+/// `tanh'` as a function of `tanh`.
 fn d_tanh(y: &V) -> V {
     y.mapv(|y| 1.0 - y * y)
 }
 
-/// The values one step earlier: the initial one, then all but the last.
+/// The values one step earlier: the initial value, then all but the last.
 fn before<'a>(initial: &'a V, values: &'a [V]) -> impl Iterator<Item = &'a V> + Clone {
     std::iter::once(initial).chain(values).take(values.len())
 }
 
-/// Elman's network: `h_t = φ(W_H h_{t−1} + W_X x_t + b_h)`, with `φ'` given in terms of `φ`.
+/// Elman's network: `h_t = φ(W_H h_{t−1} + W_X x_t + b_h)`, with `φ'` as a function of `φ`.
 fn elman(
     p: &Params<f64>,
     s: &Sequence,
@@ -171,7 +172,7 @@ pub(crate) fn relu_rnn(p: &Params<f64>, s: &Sequence, r: Readout<'_>, g: &mut Gr
     elman(p, s, r, g, relu, d_relu)
 }
 
-/// The LSTM of Gers, Schmidhuber and Cummins (2000): without peepholes.
+/// The LSTM of Gers, Schmidhuber and Cummins (2000), without peepholes.
 pub(crate) fn lstm(p: &Params<f64>, s: &Sequence, r: Readout<'_>, g: &mut Gradients) -> Start {
     greff(p, s, r, g, false)
 }
@@ -185,8 +186,8 @@ pub(crate) fn peephole_lstm(
     greff(p, s, r, g, true)
 }
 
-/// The appendix of Greff et al. (2015), "LSTM: a search space odyssey", with its letters: `z` is
-/// the block input (our `g`), `y` the output (our `h`), `R` the recurrent weights (our `U`).
+/// The appendix of Greff et al. (2015), "LSTM: a search space odyssey", in its notation: `z` is the block input
+/// (our `g`), `y` the output (our `h`), `R` the recurrent weights (our `U`).
 fn greff(
     p: &Params<f64>,
     s: &Sequence,
@@ -221,7 +222,7 @@ fn greff(
     }
 
     let steps = y.len();
-    // One entry more than there are steps: δ^{T+1} = 0.
+    // One entry more than steps: δ^{T+1} = 0.
     let zeros = || vec![V::zeros(n); steps + 1];
     let (mut dz, mut di, mut df, mut d_o) = (zeros(), zeros(), zeros(), zeros());
     let mut dc = zeros();

@@ -1,4 +1,4 @@
-//! A cell with its readout and loss: random data for it, and the comparison of gradients.
+//! A cell with readout and loss: random data, and the comparison of gradients.
 
 use std::collections::BTreeMap;
 
@@ -10,19 +10,19 @@ use proptest::prelude::*;
 use super::hand::{Backpropagation, Gradients, Sequence, V, matrix, vector};
 use crate::support::engines::EveryEngine as _;
 
-/// The agreement asked for, relative to the largest entry of each array. Both sides round in
-/// double precision, differently; sequences are short and the weights of order one.
+/// The tolerance, relative to the largest entry of each array. Both sides are in double precision with
+/// different roundings; the sequences are short and the weights of order one.
 const TOLERANCE: f64 = 1e-12;
 
-/// The loss at the end of the readout.
+/// The loss after the readout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     SquaredError,
     SoftmaxCrossEntropy,
 }
 
-/// The sizes of a test. No two of inputs, hidden units and outputs are equal, so that a transposed
-/// or exchanged array cannot go unnoticed.
+/// The sizes of a test. The numbers of inputs, hidden units and outputs differ, so that a transposed or swapped
+/// array is detected.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
     pub(crate) k: usize,
@@ -70,7 +70,7 @@ impl Random {
         ArrayD::from_shape_simple_fn(IxDyn(shape), || self.number())
     }
 
-    /// Data `[T, B, n]`, not a number beyond the lengths: nothing may look there.
+    /// Data `[T, B, n]`, NaN beyond the lengths, where it must not be read.
     fn sequences(&mut self, case: &Case, n: usize) -> ArrayD<f64> {
         let mut array = self.array(&[case.steps, case.lengths.len(), n]);
         for (b, length) in case.lengths.iter().enumerate() {
@@ -86,7 +86,7 @@ impl Random {
 fn parameters(recurrence: &Recurrence, case: &Case, random: &mut Random) -> Params<f64> {
     let &Case { k, h, o, .. } = case;
     let mut params = Params::new();
-    // The output gate of the LSTM is `W_o`, the readout `W_O`.
+    // `W_o` is the output gate of the LSTM, `W_O` the readout.
     for name in recurrence.parameters() {
         let shape: &[usize] = match name {
             "W_O" => &[o, h],
@@ -101,7 +101,7 @@ fn parameters(recurrence: &Recurrence, case: &Case, random: &mut Random) -> Para
     params
 }
 
-/// Holds the gradient of a cell with readout against a backward pass written by hand.
+/// Compares the gradient of a cell with readout with a hand-written backward pass.
 pub(crate) fn check(
     case: &Case,
     cell: Cell,
@@ -208,7 +208,7 @@ fn compare(
     Ok(())
 }
 
-/// What a model is run on.
+/// The data of a run.
 struct Data<'a> {
     case: &'a Case,
     params: &'a Params<f64>,
@@ -219,7 +219,7 @@ struct Data<'a> {
 }
 
 impl Data<'_> {
-    /// The loss and its derivatives, under the names that the gradient gives them.
+    /// The loss and its derivatives, under the names used by the gradient.
     fn by_hand(
         &self,
         hand: Backpropagation,
@@ -244,7 +244,7 @@ impl Data<'_> {
             let mut readout = |t: usize, h: &V, g: &mut Gradients| {
                 let (step_loss, delta_o) = self.output(t, b, h);
                 loss += step_loss;
-                // The loss is ½‖o − y‖², so that its derivative by y is −(o − y).
+                // The loss is ½‖o − y‖², so its derivative with respect to y is −(o − y).
                 dy.index_axis_mut(Axis(0), t)
                     .index_axis_mut(Axis(0), b)
                     .assign(&-&delta_o);
@@ -297,7 +297,7 @@ impl Data<'_> {
     }
 }
 
-/// The last axis of an array at the given place.
+/// The vector along the last axis of an array, at the given index.
 fn row(array: &ArrayD<f64>, place: &[usize]) -> V {
     let view = place
         .iter()
