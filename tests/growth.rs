@@ -64,7 +64,7 @@ fn a_plan_does_not_depend_on_the_data() {
     assert_eq!(few, plan(&[5, 1, 9]), "samples and lengths");
 }
 
-/// Texts that declare so many of one thing.
+/// Texts with `n` declarations of one kind.
 const TEXTS: [(&str, fn(usize) -> String); 6] = [
     ("parameters that are not used", |n| {
         let params = lines(n, |i| format!("param p{i}"));
@@ -116,7 +116,7 @@ fn shortest<T>(mut run: impl FnMut() -> T) -> f64 {
 #[test]
 fn costs_grow_with_what_is_declared() {
     const TIMES: usize = 8;
-    // Between eight times the work, and the square of that.
+    // A limit between eight times the work and its square.
     const MOST: f64 = 24.0;
     for (what, text) in TEXTS {
         let costs = |count: usize| {
@@ -151,7 +151,7 @@ fn costs_grow_with_what_is_declared() {
 
 #[test]
 fn a_program_of_many_values_is_cut() {
-    // More values than a program can name, in one sum and side by side.
+    // More values than a program can name, in one sum, and as separate outputs.
     let count = 40_000;
     let params = lines(count, |i| format!("param p{i}\nloss p{i}^2"));
     let model = Recurrence::parse("many.rec", &format!("{params}input x\nloss 0 * x\n")).unwrap();

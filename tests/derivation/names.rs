@@ -1,4 +1,4 @@
-//! A derivation and a certificate do not depend on names, be they those of the notation.
+//! Derivations and certificates do not depend on names, including names used by the notation.
 
 use crate::support::instance;
 use crate::support::library::parse;
@@ -7,7 +7,7 @@ use bptt::check::Check;
 use bptt::derive::{self, Derivation};
 use proptest::prelude::*;
 
-/// A recurrence whose derivation is short, with a name in every place.
+/// A recurrence with a short derivation, with a name in every place.
 fn short(names: &Names) -> String {
     let [w, b, c, x, _, z0, s, k, q, r, _, h] = PLAIN.map_names(names);
     format!(
@@ -17,7 +17,7 @@ fn short(names: &Names) -> String {
     )
 }
 
-/// The lines whose check has failed.
+/// The lines that failed their check.
 fn wrong_lines(derivation: &Derivation) -> Vec<String> {
     let lines = derivation.equations.iter();
     let wrong = lines.filter_map(|e| match &e.check {
@@ -56,7 +56,7 @@ proptest! {
     }
 }
 
-/// Names that would look like something else on the page.
+/// Names that look like other notation in print.
 #[test]
 fn a_derivation_tells_names_apart() {
     for source in [

@@ -1,5 +1,5 @@
-//! Results do not depend on names: a recurrence, its derivatives, final states, certificate and a step of a fit
-//! are the same under any valid names.
+//! Results do not depend on names: a recurrence, its derivatives, final states and a step of a fit are the same
+//! under any valid names.
 
 use crate::support::Noise;
 use crate::support::library::parse;

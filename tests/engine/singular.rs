@@ -392,7 +392,7 @@ fn masked_data() {
             assert_eq!(run(&d, &p, &batch(true)), run(&d, &p, &batch(false)));
         }
     }
-    // Where the mask is one, the same data is refused.
+    // With a mask of ones, the same data is refused.
     let batch = data(true).with("m", ndarray::Array2::ones((4, 2)));
     let error = r.on_every_engine(&p, &batch).expect_err("NaN is refused");
     assert!(

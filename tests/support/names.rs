@@ -1,4 +1,4 @@
-//! Names for everything in a recurrence, drawn at random.
+//! Random names for everything in a recurrence.
 #![allow(dead_code, reason = "each test file uses a part of this")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 
-/// Names that derivatives, derivations, the printer and the language use themselves.
+/// Names used by derivatives, derivations, the printer and the language.
 pub(crate) const NAMES: &[&str] = &[
     "w",
     "w.dot",
@@ -155,16 +155,16 @@ pub(crate) const NAMES: &[&str] = &[
     "length",
 ];
 
-/// What a recurrence is made of, under plain names; see [`text`].
+/// The plain names of a recurrence; see [`text`].
 pub(crate) const PLAIN: &[&str] = &["W", "b", "c", "x", "y", "z0", "s", "k", "q", "r", "f", "H"];
-/// The outputs, whose names may be those of something else.
+/// The outputs, which may share names with other items.
 pub(crate) const OUTPUTS: &[&str] = &["o", "p"];
 pub(crate) const PARAMETERS: &[&str] = &["W", "b", "c"];
 pub(crate) const LEAVES: &[&str] = &["W", "b", "c", "x", "y", "z0"];
 pub(crate) const STATES: &[&str] = &["s", "k"];
 pub(crate) const VALUES: &[&str] = &["q", "r"];
 
-/// How many cases to try, unless `PROPTEST_CASES` says.
+/// The number of cases, unless `PROPTEST_CASES` gives another.
 pub(crate) fn cases(own: u32) -> u32 {
     let asked = std::env::var("PROPTEST_CASES").ok();
     asked.and_then(|text| text.parse().ok()).unwrap_or(own)
@@ -177,11 +177,11 @@ pub(crate) fn plain() -> Names {
     all.map(|name| (*name, (*name).to_owned())).collect()
 }
 
-/// Different names for what has to be told apart, any for the outputs.
+/// Random distinct names; those of outputs may coincide with others.
 pub(crate) fn names() -> impl Strategy<Value = Names> {
     let own = prop::sample::subsequence(NAMES, PLAIN.len()).prop_shuffle();
     let outputs = prop::sample::subsequence(NAMES, OUTPUTS.len()).prop_shuffle();
-    // A function cannot be called as one of the language is; that is refused.
+    // A function with the name of a built-in one is refused.
     let place = PLAIN.iter().position(|name| *name == "f").unwrap();
     let functions = [
         "hold", "tanh", "sum", "σ", "max", "min", "exp", "ln", "sqrt", "abs", "select", "equal",
@@ -201,7 +201,7 @@ pub(crate) fn names() -> impl Strategy<Value = Names> {
 pub(crate) fn text(names: &Names) -> String {
     let [w, b, c, x, y, z0, s, k, q, r, f, h] = PLAIN.map_names(names);
     let [o, p] = OUTPUTS.map_names(names);
-    // An output may have the name of something else, which must then not be read as the output.
+    // An output may have the name of another item, and must not be mistaken for it.
     format!(
         "dim {h}\n\
          param {w}[{h}, {h}] ~ orthogonal(0.5), {b}[{h}] = 0.1, {c} = 0.3\n\

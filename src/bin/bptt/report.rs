@@ -244,7 +244,7 @@ pub(crate) fn matrix(report: &Report, names: &[String], matrix: &Array2<f64>) ->
     table(report, &rows)
 }
 
-/// A number of things after "there": `is 1 sample`, `are 2 samples`.
+/// A count after the word "there": `is 1 sample`, `are 2 samples`.
 pub(crate) fn there(count: usize, thing: &str) -> String {
     let verb = if count == 1 { "is" } else { "are" };
     format!("{verb} {}", bptt::counted(count, thing))
