@@ -1,5 +1,4 @@
-//! The layout of values in memory: the values that share the rows of a buffer, and the time they
-//! are kept.
+//! The layout of values in memory: which share the rows of a buffer, and how long they are kept.
 //!
 //! Values that are computed or used by one matrix product are adjacent in the rows of one buffer,
 //! so that the product is a single operation.

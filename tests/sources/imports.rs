@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A source file: its path below `src`, and its text.
-pub type Source = (String, String);
+pub(crate) type Source = (String, String);
 
 /// The code of a file, line by line as it stands there: comments and strings are blank, and so is
 /// an item that is compiled for tests only.
-pub fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
@@ -208,15 +208,15 @@ fn named(code: &str) -> Vec<Named> {
 }
 
 /// The files of one crate, and what each makes of the paths in it.
-pub struct Crate {
+pub(crate) struct Crate {
     /// The file of each module, by its path from the root.
     modules: BTreeMap<Vec<String>, usize>,
-    pub files: Vec<File>,
+    pub(crate) files: Vec<File>,
 }
 
-pub struct File {
-    pub name: String,
-    pub module: Vec<String>,
+pub(crate) struct File {
+    pub(crate) name: String,
+    pub(crate) module: Vec<String>,
     paths: Vec<Named>,
 }
 
@@ -225,7 +225,7 @@ type Arrows = BTreeMap<(usize, usize), Vec<(usize, String)>>;
 
 impl Crate {
     /// `root` is the folder that the modules are counted from.
-    pub fn of(root: &str, sources: &[Source]) -> Self {
+    pub(crate) fn of(root: &str, sources: &[Source]) -> Self {
         let (mut modules, mut files) = (BTreeMap::new(), Vec::new());
         for (name, text) in sources {
             let Some(below) = name.strip_prefix(root) else {
@@ -338,7 +338,7 @@ impl Crate {
     }
 
     /// Every use between two files that is not allowed.
-    pub fn wrong_uses(&self, allowed: impl Fn(&[String], &[String]) -> bool) -> Vec<String> {
+    pub(crate) fn wrong_uses(&self, allowed: impl Fn(&[String], &[String]) -> bool) -> Vec<String> {
         let mut wrong = Vec::new();
         for ((from, to), places) in self.arrows() {
             let (from, to) = (&self.files[from], &self.files[to]);
@@ -354,7 +354,7 @@ impl Crate {
 
     /// Ways from a file back to itself, each with the lines that make it. Files of one of the folders
     /// `knots` may use each other as they like.
-    pub fn circles(&self, knots: &[&str]) -> Vec<String> {
+    pub(crate) fn circles(&self, knots: &[&str]) -> Vec<String> {
         let knotted = |file: usize| knots.iter().find(|k| self.files[file].name.starts_with(*k));
         let mut arrows = self.arrows();
         arrows.retain(|(from, to), _| knotted(*from).is_none() || knotted(*from) != knotted(*to));
@@ -407,7 +407,7 @@ fn way_back(start: usize, arrows: &Arrows) -> Option<Vec<usize>> {
 }
 
 /// A made-up crate, of names and texts of files.
-pub fn made_up(files: &[(&str, &str)]) -> Crate {
+pub(crate) fn made_up(files: &[(&str, &str)]) -> Crate {
     let own = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
     Crate::of("", &files.iter().map(own).collect::<Vec<_>>())
 }

@@ -3,6 +3,7 @@
 //! vectors; each states why it needs `unsafe`.
 
 pub(super) mod entrywise;
+mod micro_op;
 pub(super) mod narrow;
 pub(super) mod rows;
 pub(super) mod steps;

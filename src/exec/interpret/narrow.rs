@@ -11,7 +11,7 @@
     reason = "slots and operands are reached through pointers, which the caller vouches for"
 )]
 
-use super::entrywise::{Micro, value};
+use super::micro_op::{Micro, Operands, value};
 use super::steps::Cursor;
 use crate::exec::kernel::{Element, Isa, Kernel, Vector};
 use crate::op::Scalar;
@@ -147,7 +147,7 @@ unsafe fn bring<V: Vector>(load: &Load<V::Elem>, step: usize) {
 /// A micro-op on one vector of each argument.
 struct Slots<T>([*const T; 3]);
 
-impl<V: Vector> super::entrywise::Operands<V> for Slots<V::Elem> {
+impl<V: Vector> Operands<V> for Slots<V::Elem> {
     type Output = V;
     #[inline(always)]
     unsafe fn each<M: Micro<V::Elem>>(self, micro: M) -> V {
