@@ -226,7 +226,9 @@ impl<'a> Check<'a> {
         runner.find_freedom();
         runner.forward()?;
         runner.differences()?;
-        runner.second_order()?;
+        if runner.scope.second {
+            runner.second_order()?;
+        }
         let scope = runner.scope;
         if scope.is_partial(batch) {
             let data = Data {

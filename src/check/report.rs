@@ -213,10 +213,22 @@ impl Certificate {
             .max_by(|a, b| excess(a).total_cmp(&excess(b)))
     }
 
+    /// If second derivatives were certified too; they are left out where arrays are very large.
+    #[must_use]
+    pub fn is_of_second_order(&self) -> bool {
+        self.findings.is_empty() || self.took(Route::SecondTape)
+    }
+
+    fn took(&self, route: Route) -> bool {
+        self.findings.iter().any(|f| f.route == route)
+    }
+
     /// The routes that were taken, in order.
     fn routes(&self) -> impl Iterator<Item = Route> {
-        let taken = |route: &Route| {
-            *route != Route::AllSteps || self.findings.iter().any(|f| f.route == Route::AllSteps)
+        let taken = |route: &Route| match route {
+            Route::AllSteps => self.took(*route),
+            Route::SecondTape | Route::SecondDifferences => self.is_of_second_order(),
+            _ => true,
         };
         Route::ALL.into_iter().filter(taken)
     }
@@ -298,6 +310,12 @@ impl fmt::Display for Certificate {
                 f,
                 "  on the first {steps} of {of_steps} steps and {samples} of {of_samples} samples;\n  \
                  \"all steps\" compares reverse with forward mode on all of the data"
+            )?;
+        }
+        if !self.is_of_second_order() {
+            writeln!(
+                f,
+                "  the arrays are so large that second derivatives are left out"
             )?;
         }
         let compared: usize = self.findings.iter().map(|x| x.compared).sum();

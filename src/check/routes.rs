@@ -8,7 +8,7 @@ use ndarray::{ArrayD, Dimension};
 use super::differences::{Estimate, Kink, bends, derivative};
 use super::scale::{MARGIN, Magnitudes, Scale, Seen};
 use super::subject::{Data, Part, Target, tangent_of_loss};
-use super::work::{FIRST, Meter, Scope};
+use super::work::{Meter, Scope};
 use super::{Certificate, Check, Extent, Finding, Noise, Remark, Route};
 use crate::error::{Error, Result};
 use crate::recurrence::{Influence, Outputs, Recurrence, Unrolled, Wrt};
@@ -183,7 +183,8 @@ impl<'a> Runner<'a> {
         let values = tape.values(params, batch)?;
         let reference = tape.read(&values)?;
         let sides = tape.kinks(&values);
-        let sizes = Magnitudes::new(&tape, &reference, params, batch, &sides, &mut noise);
+        let draws = (scope.draws, &mut noise);
+        let sizes = Magnitudes::new(&tape, &reference, params, batch, &sides, draws);
         let influences = recurrence.influences(&[recurrence.loss()?]);
         let rules = recurrence.uses_rules(&[recurrence.loss()?], &[]);
         let leaves = recurrence.tape().leaves().iter();
@@ -228,7 +229,7 @@ impl<'a> Runner<'a> {
             remarks,
         };
         runner.compare_with_tape(&reference)?;
-        meter.add(FIRST * scope.loss);
+        meter.add(scope.first_order());
         Ok(runner)
     }
 
@@ -352,7 +353,7 @@ impl<'a> Runner<'a> {
         let mut moved = self.base.clone();
         [NEAR, -NEAR].into_iter().all(|step| {
             moved.place(&self.base, &Part { name, direction }, step);
-            self.meter.add(self.scope.loss);
+            self.meter.add(self.scope.loads.loss.evaluated());
             let values = self.loss.values(&moved.params, &moved.batch);
             values.is_ok_and(|values| self.loss.kinks(&values) == self.sides)
         })
@@ -437,6 +438,7 @@ impl<'a> Runner<'a> {
         let names = data.add_directions(&tangent, &self.targets)?;
         let of_loss = tangent_of_loss(&tangent)?;
         let unrolled = tangent.unroll_for(&data.params, &data.batch)?;
+        self.meter.add(self.scope.loads.tangent.built());
         for group in self.groups.clone() {
             let mut worst = Worst::new(Route::Forward);
             let scale = self.scale_of(&group);
@@ -447,7 +449,7 @@ impl<'a> Runner<'a> {
                     }
                 }
                 let out = unrolled.evaluate(&data.params, &data.batch)?;
-                self.meter.add(2.0 * self.scope.loss);
+                self.meter.add(self.scope.loads.tangent.evaluated());
                 let slope = found(&out, of_loss)?.sum();
                 let (sum, size) = self.along(&probe)?;
                 // A direction adds up many entries, and their rounding errors with them.
@@ -481,7 +483,7 @@ impl<'a> Runner<'a> {
                         let name = name(*target);
                         moved.place(&self.base, &Part { name, direction }, step);
                     }
-                    self.meter.add(self.scope.loss);
+                    self.meter.add(self.scope.loads.loss.evaluated());
                     let values = self.loss.values(&moved.params, &moved.batch);
                     let values = values.map_err(|_| Kink)?;
                     if self.loss.kinks(&values) != self.sides {

@@ -13,8 +13,6 @@ pub(super) const MARGIN: f64 = 64.0;
 const NEGLIGIBLE: f64 = 1e-4;
 /// A route may be off by no more than this part of the size, however large rounding errors are.
 const ALLOWED: f64 = 1e-6;
-/// How often rounding errors are drawn at random; a few draws may all round to the same values.
-const DRAWS: usize = 8;
 
 /// The sizes of some derivatives and of the loss, and their rounding errors.
 pub(super) struct Magnitudes {
@@ -59,7 +57,7 @@ impl Magnitudes {
         params: &Params<f64>,
         batch: &Batch<f64>,
         sides: &[Side],
-        noise: &mut Noise,
+        (draws, noise): (usize, &mut Noise),
     ) -> Self {
         // An overflow in `f32` says nothing about rounding.
         let narrow = unrolled
@@ -81,7 +79,7 @@ impl Magnitudes {
             found.names.push(name.into());
             found.own.push(own);
         }
-        for _ in 0..DRAWS {
+        for _ in 0..draws {
             let drawn = unrolled.values_rounded(params, batch, noise);
             let Some(drawn) = drawn.ok().filter(|v| unrolled.kinks(v) == sides) else {
                 continue;

@@ -6,7 +6,6 @@ use super::differences::{Estimate, Kink, bends, derivative};
 use super::routes::{Runner, Worst, found};
 use super::scale::{MARGIN, Magnitudes};
 use super::subject::{Data, Part, tangent_of_loss};
-use super::work::SECOND;
 use super::{Remark, Route};
 use crate::error::Result;
 use crate::op::{NodeId, Op};
@@ -46,7 +45,8 @@ impl Runner<'_> {
         let sides = second.kinks(&values);
         drop(values);
         let (params, batch) = (&data.params, &data.batch);
-        let sizes = Magnitudes::new(&second, &exact, params, batch, &sides, &mut self.noise);
+        let draws = (self.scope.draws, &mut self.noise);
+        let sizes = Magnitudes::new(&second, &exact, params, batch, &sides, draws);
         let alone = rules_of_rules(recurrence)?;
         for i in 0..self.targets.len() {
             let name = &self.targets[i].name;
@@ -56,7 +56,7 @@ impl Runner<'_> {
             self.targets[i].second_scale = scale;
             self.record(i, worst);
         }
-        self.meter.add(SECOND * self.scope.loss);
+        self.meter.add(self.scope.second_order());
         self.second_differences(&directions, &product, (&second, &data))?;
         self.explain_zeros();
         Ok(())
@@ -84,7 +84,7 @@ impl Runner<'_> {
                 let name = &*target.name;
                 moved.place(&self.base, &Part { name, direction }, step);
             }
-            self.meter.add(3.0 * self.scope.loss);
+            self.meter.add(self.scope.loads.gradient.evaluated());
             let values = self.tape.values(&moved.params, &moved.batch);
             let values = values.map_err(|_| Kink)?;
             if self.tape.kinks(&values) != sides {

@@ -4,7 +4,8 @@ use std::cell::Cell;
 
 use super::differences;
 use crate::error::Result;
-use crate::recurrence::{Batch, Params, Recurrence};
+use crate::op::NodeId;
+use crate::recurrence::{Batch, Params, Recurrence, Wrt};
 use crate::shape::Rate;
 
 /// The work of a certification, in evaluations of a node: some seconds of it.
@@ -15,19 +16,106 @@ const ENOUGH_STEPS: usize = 32;
 const FEWEST: (usize, usize) = (3, 2);
 /// An array with this many entries is as much work as a node by itself.
 const ENTRIES: f64 = 128.0;
-/// The work of unrolling and differentiating, in evaluations of the loss: for first order, …
-pub(super) const FIRST: f64 = 100.0;
-/// … and for second order.
-pub(super) const SECOND: f64 = 200.0;
+/// Unrolling, differentiating and ordering a node is as much work as so many evaluations of it.
+const BUILT: f64 = 8.0;
+/// An entry that is rounded at random is as much work as so many that are not.
+const ROUNDED: f64 = 3.0;
 /// A node runs on the compiled engine in this part of the time.
 const COMPILED: f64 = 1.0 / 50.0;
+/// How often rounding errors are drawn at random; a few draws may all round to the same values.
+const DRAWS: usize = 8;
+/// The same for large arrays, whose entries are many draws at once.
+const FEWEST_DRAWS: usize = 3;
+/// Second order is left out where even the least of everything is this many times the budget.
+const TOO_MUCH: f64 = 4.0;
 
-/// The work of one evaluation of the loss, as it grows with the data.
+/// The nodes of a tape, and the entries of their arguments and results.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Load {
+    nodes: f64,
+    entries: f64,
+}
+
+impl Load {
+    const fn plus(self, times: f64, other: Self) -> Self {
+        Self {
+            nodes: self.nodes + times * other.nodes,
+            entries: self.entries + times * other.entries,
+        }
+    }
+
+    /// The work of one evaluation.
+    pub(super) const fn evaluated(self) -> f64 {
+        self.nodes + self.entries / ENTRIES
+    }
+
+    /// The work of making the tape.
+    pub(super) const fn built(self) -> f64 {
+        BUILT * self.nodes
+    }
+
+    /// The work of an evaluation with rounding at random.
+    const fn drawn(self) -> f64 {
+        self.nodes + ROUNDED * self.entries / ENTRIES
+    }
+
+    /// The work of two routes to a derivative and of the rounding errors of its entries.
+    const fn compared(self, draws: usize) -> f64 {
+        2.0 * self.built() + 3.0 * self.evaluated() + draws as f64 * self.drawn()
+    }
+}
+
+/// The load of a recurrence, as it grows with the data.
+#[derive(Clone, Copy, Debug, Default)]
+struct Growth {
+    fixed: Load,
+    per_sample: Load,
+    per_step: Load,
+}
+
+impl Growth {
+    fn of(recurrence: &Recurrence, roots: Vec<NodeId>, sizes: &[usize]) -> Self {
+        let tape = recurrence.tape();
+        let entries = |id| {
+            let shape = tape.ty(id).shape.values(sizes);
+            shape.iter().map(|n| *n as f64).product::<f64>()
+        };
+        let mut found = Self::default();
+        // Every evaluation looks at the array of each leaf.
+        found.fixed.nodes = tape.leaves().len() as f64;
+        let live = tape.live(roots);
+        for (id, node) in tape.nodes().filter(|(id, _)| live[id.index()]) {
+            let own = Load {
+                nodes: 1.0,
+                entries: entries(id) + node.args().iter().map(|a| entries(*a)).sum::<f64>(),
+            };
+            // A sum over steps has a term for each.
+            let args = node.args().iter().map(|a| tape.ty(*a).rate);
+            let load = match args.chain([node.ty().rate]).max().unwrap_or(Rate::Static) {
+                Rate::Static => &mut found.fixed,
+                Rate::Sample => &mut found.per_sample,
+                Rate::Step => &mut found.per_step,
+            };
+            *load = load.plus(1.0, own);
+        }
+        found
+    }
+
+    /// The load of the first steps of the first samples.
+    fn on(self, lengths: &[usize], steps: usize, samples: usize) -> Load {
+        let places: usize = lengths.iter().take(samples).map(|l| *l.min(&steps)).sum();
+        let samples = self.fixed.plus(samples as f64, self.per_sample);
+        samples.plus(places as f64, self.per_step)
+    }
+}
+
+/// The load of the loss and of its derivatives, as it grows with the data.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Cost {
-    fixed: f64,
-    per_sample: f64,
-    per_step: f64,
+    loss: Growth,
+    tangent: Growth,
+    gradient: Growth,
+    hessian: Growth,
 }
 
 impl Cost {
@@ -37,36 +125,36 @@ impl Cost {
         batch: &Batch<f64>,
     ) -> Result<Self> {
         let bound = recurrence.bind(params, batch)?;
-        let tape = recurrence.tape();
-        let entries = |id| {
-            let shape = tape.ty(id).shape.values(bound.sizes());
-            shape.iter().map(|n| *n as f64).product::<f64>()
+        let whole = |derived: Recurrence| {
+            let roots = derived.output_nodes().map(|(_, id)| id).collect();
+            Growth::of(&derived, roots, bound.sizes())
         };
-        // Every evaluation looks at the array of each leaf.
-        let mut cost = Self {
-            fixed: tape.leaves().len() as f64,
-            ..Self::default()
-        };
-        let live = tape.live([recurrence.loss()?]);
-        for (id, node) in tape.nodes().filter(|(id, _)| live[id.index()]) {
-            let size = entries(id) + node.args().iter().map(|a| entries(*a)).sum::<f64>();
-            let own = 1.0 + size / ENTRIES;
-            // A sum over steps has a term for each.
-            let args = node.args().iter().map(|a| tape.ty(*a).rate);
-            match args.chain([node.ty().rate]).max().unwrap_or(Rate::Static) {
-                Rate::Static => cost.fixed += own,
-                Rate::Sample => cost.per_sample += own,
-                Rate::Step => cost.per_step += own,
-            }
-        }
-        Ok(cost)
+        Ok(Self {
+            loss: Growth::of(recurrence, vec![recurrence.loss()?], bound.sizes()),
+            tangent: whole(recurrence.tangent(Wrt::Everything)?),
+            gradient: whole(recurrence.gradient(Wrt::Everything)?),
+            hessian: whole(recurrence.hessian_vector(Wrt::Everything)?),
+        })
     }
 
-    /// The work for the first steps of the first samples.
-    fn on(self, lengths: &[usize], steps: usize, samples: usize) -> f64 {
-        let places: usize = lengths.iter().take(samples).map(|l| *l.min(&steps)).sum();
-        self.fixed + self.per_sample * samples as f64 + self.per_step * places as f64
+    fn on(self, lengths: &[usize], steps: usize, samples: usize) -> Loads {
+        let on = |growth: Growth| growth.on(lengths, steps, samples);
+        Loads {
+            loss: on(self.loss),
+            tangent: on(self.tangent),
+            gradient: on(self.gradient),
+            hessian: on(self.hessian),
+        }
     }
+}
+
+/// The load of the loss and of its derivatives on a part of the data.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Loads {
+    pub(super) loss: Load,
+    pub(super) tangent: Load,
+    pub(super) gradient: Load,
+    pub(super) hessian: Load,
 }
 
 /// The part of the data on which every route runs, and the directions that are tried on it.
@@ -78,8 +166,11 @@ pub(super) struct Scope {
     pub(super) entries: usize,
     /// The groups of arrays that move together; with as many groups as arrays, each moves alone.
     pub(super) groups: usize,
-    /// The work of one evaluation of the loss.
-    pub(super) loss: f64,
+    /// How often rounding errors are drawn at random.
+    pub(super) draws: usize,
+    /// If second derivatives are certified.
+    pub(super) second: bool,
+    pub(super) loads: Loads,
 }
 
 impl Scope {
@@ -98,10 +189,12 @@ impl Scope {
             samples: batch.samples(),
             entries,
             groups: targets,
-            loss: 0.0,
+            draws: DRAWS,
+            second: true,
+            loads: Loads::default(),
         };
         loop {
-            scope.loss = cost.on(&lengths, scope.steps, scope.samples);
+            scope.loads = cost.on(&lengths, scope.steps, scope.samples);
             let excess = scope.work() / BUDGET;
             if excess <= 1.0 {
                 return scope;
@@ -111,6 +204,7 @@ impl Scope {
                 samples,
                 entries,
                 groups,
+                draws,
                 ..
             } = scope;
             if steps > ENOUGH_STEPS {
@@ -121,8 +215,12 @@ impl Scope {
                 scope.steps = less(steps, excess).max(FEWEST.0);
             } else if entries > 0 {
                 scope.entries = entries - 1;
+            } else if draws > FEWEST_DRAWS {
+                scope.draws = FEWEST_DRAWS;
             } else if groups > 1 {
                 scope.groups = less(groups, excess);
+            } else if excess > TOO_MUCH && scope.second {
+                scope.second = false;
             } else {
                 return scope;
             }
@@ -144,7 +242,7 @@ impl Scope {
     fn with_steps(self, steps: usize, cost: Cost, batch: &Batch<f64>) -> Self {
         Self {
             steps,
-            loss: cost.on(&batch.lengths().collect::<Vec<_>>(), steps, self.samples),
+            loads: cost.on(&batch.lengths().collect::<Vec<_>>(), steps, self.samples),
             ..self
         }
     }
@@ -160,10 +258,33 @@ impl Scope {
         ((self.entries + 1) * self.groups) as f64
     }
 
+    /// The work of the gradient by two routes.
+    pub(super) fn first_order(&self) -> f64 {
+        let Loads { loss, gradient, .. } = self.loads;
+        loss.built() + loss.evaluated() + gradient.compared(self.draws)
+    }
+
+    /// The work of the Hessian product by two routes.
+    pub(super) fn second_order(&self) -> f64 {
+        self.loads.hessian.compared(self.draws)
+    }
+
     /// The work of everything but the compiled engine.
     pub(super) fn work(&self) -> f64 {
-        let evaluations = (differences::EVALUATIONS + 2) as f64 * self.directions();
-        self.loss * (evaluations + FIRST + SECOND)
+        let Loads {
+            loss,
+            tangent,
+            gradient,
+            ..
+        } = self.loads;
+        let evaluations = differences::EVALUATIONS as f64;
+        let second = match self.second {
+            true => self.second_order() + evaluations * gradient.evaluated(),
+            false => 0.0,
+        };
+        let direction = tangent.evaluated() + evaluations * loss.evaluated();
+        let movable = 2.0 * self.groups as f64 * loss.evaluated();
+        self.first_order() + tangent.built() + movable + self.directions() * direction + second
     }
 
     /// The work of the compiled engine on all of the data.
@@ -173,7 +294,7 @@ impl Scope {
             batch.steps(),
             batch.samples(),
         );
-        COMPILED * all * (6 + 4 * self.groups) as f64
+        COMPILED * all.loss.evaluated() * (6 + 4 * self.groups) as f64
     }
 }
 

@@ -86,6 +86,7 @@ fn trial(certificate: &Certificate) -> serde_json::Value {
         "verdict": verdict,
         "findings": findings.collect::<Vec<_>>(),
         "remarks": remarks.collect::<Vec<_>>(),
+        "second_order": certificate.is_of_second_order(),
         "extent": {
             "steps": extent.steps,
             "of_steps": extent.of_steps,
