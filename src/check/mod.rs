@@ -14,6 +14,7 @@ mod subject;
 mod whole;
 mod work;
 
+use std::collections::HashSet;
 use std::fmt;
 
 pub use instance::random_data;
@@ -23,9 +24,14 @@ pub use report::{Certificate, Extent, Finding, Route, Verdict};
 use crate::error::{Error, Result};
 use crate::noise::Noise;
 use crate::recurrence::{Batch, Influence, Params, Recurrence};
+use crate::tape::Leaf;
 use routes::Runner;
 use subject::{Data, first_part};
 use work::{Cost, Meter, Scope};
+
+/// The most scalar parameters without influence on the loss that are compared as others are. More of them are only
+/// named: their gradient is a constant of zero.
+const MOST_UNUSED: usize = 100;
 
 /// Certifies the gradient and the Hessian products of a recurrence on given data.
 ///
@@ -173,6 +179,39 @@ impl<'a> Check<'a> {
     /// As for [`check`], and [`Error::OutOfMemory`], before anything is computed, when a run on all of
     /// the data would need more memory than [`memory_limit`](crate::memory_limit) allows.
     pub fn run(&self, params: &Params<f64>, batch: &Batch<f64>) -> Result<Certificate> {
+        let influences = self.recurrence.influences(&[self.recurrence.loss()?]);
+        let leaves = self.recurrence.tape().leaves().iter().zip(&influences);
+        let unused: Vec<&Leaf> = leaves
+            .filter(|(_, influence)| **influence == Influence::None)
+            .map(|(leaf, _)| leaf)
+            .filter(|leaf| leaf.ty().is_real() && leaf.is_scalar_parameter())
+            .collect();
+        let is_derived = self.gradient.is_none() && self.hessian.is_none();
+        if unused.len() <= MOST_UNUSED || !is_derived {
+            return self.run_on(params, batch);
+        }
+        self.recurrence.bind(params, batch)?;
+        let reduced = self.recurrence.loss_alone()?;
+        let names: HashSet<&str> = unused.iter().map(|leaf| leaf.name()).collect();
+        let params = params.filtered(|name| !names.contains(name));
+        let check = Check {
+            recurrence: &reduced,
+            gradient: None,
+            hessian: None,
+            entries: self.entries,
+            steps: self.steps,
+            seed: self.seed,
+            progress: self.progress,
+        };
+        let mut certificate = check.run_on(&params, batch)?;
+        let remarks = unused
+            .iter()
+            .map(|leaf| (leaf.name().into(), Remark::Unused));
+        certificate.remarks.extend(remarks);
+        Ok(certificate)
+    }
+
+    fn run_on(&self, params: &Params<f64>, batch: &Batch<f64>) -> Result<Certificate> {
         let cost = Cost::of(self.recurrence, params, batch)?;
         let influences = self.recurrence.influences(&[self.recurrence.loss()?]);
         let targets = influences.iter().filter(|i| **i == Influence::Real);

@@ -80,6 +80,16 @@ impl<F: Scalar> Params<F> {
         self.arrays.insert(name.into(), array.into_dyn());
     }
 
+    /// The arrays whose names are to be kept.
+    pub(crate) fn filtered(&self, keep: impl Fn(&str) -> bool) -> Self {
+        let arrays = self.arrays.iter().filter(|(name, _)| keep(name));
+        Self {
+            arrays: arrays
+                .map(|(name, array)| (name.clone(), array.clone()))
+                .collect(),
+        }
+    }
+
     /// Converts to another type, with rounding if it is narrower.
     #[must_use]
     pub fn cast<G: Scalar>(&self) -> Params<G> {

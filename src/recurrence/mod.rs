@@ -251,6 +251,14 @@ impl Recurrence {
         self.transplant(&scope, edit).finish(scope, &self.name)
     }
 
+    /// A copy with the loss as its only output, and without the scalar parameters that it does not depend on.
+    pub(crate) fn loss_alone(&self) -> Result<Self> {
+        let scope = Scope::default();
+        let mut draft = self.transplant(&scope, &mut Unchanged);
+        draft.outputs.retain(|name, _| &**name == LOSS);
+        draft.finish_pruned(scope, &self.name, |leaf| !leaf.is_scalar_parameter())
+    }
+
     /// Copies the graph into a scope, with every leaf, state, output and named value.
     fn transplant<'b, E: Edit<'b> + ?Sized>(&self, scope: &'b Scope, edit: &mut E) -> Draft {
         let mut roots: Vec<NodeId> = self.outputs.values().copied().collect();

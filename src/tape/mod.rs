@@ -191,6 +191,11 @@ impl Leaf {
         &self.name
     }
 
+    /// True for a parameter of shape `[]`.
+    pub(crate) fn is_scalar_parameter(&self) -> bool {
+        self.ty.rate == Rate::Static && self.ty.shape.rank() == 0
+    }
+
     /// The role: parameter or input.
     #[must_use]
     pub const fn role(&self) -> Role {

@@ -1,6 +1,6 @@
 //! Conditions, optima, saturation and unused parameters: the certificate tells them apart.
 
-use bptt::check::{Remark, Route, Verdict};
+use bptt::check::{Remark, Route, Verdict, random_data};
 use bptt::{Batch, Certificate, Check, Params, Recurrence, Wrt};
 use ndarray::{Array2, Array3, arr0, array};
 
@@ -280,4 +280,30 @@ fn the_place_of_a_gradient_that_is_not_finite_is_named() {
     let same = same.evaluate(&params, &batch).unwrap_err().to_string();
     assert_eq!(error, same);
     assert!(error.contains("step 1 of sample 1"), "{error}");
+}
+
+/// Many parameters without influence are named and not compared; the others are certified as ever.
+#[test]
+fn very_many_unused_parameters_are_named_only() {
+    let mut text: String = (0..5000).map(|i| format!("param p{i} = 0.1\n")).collect();
+    text +=
+        "param w[H, H], v[K]\ninput x[H]\nstate h[H]\nh' = tanh(W @ h + x + p3)\nloss sum(h'^2)\n";
+    let text = format!("dim H, K\n{text}").replace("w[H, H]", "W[H, H]");
+    let r = Recurrence::parse("unused.rec", &text).unwrap();
+    let (params, batch) = random_data(&r, &[("H", 2), ("K", 3)], &[4, 3], 1).unwrap();
+    let found = bptt::check(&r, &params, &batch).unwrap();
+    assert!(found.passed(), "{found}");
+    let names: Vec<&str> = found.findings().iter().map(|f| &*f.name).collect();
+    for name in ["W", "x", "p3"] {
+        assert!(names.contains(&name), "{name} is compared");
+    }
+    assert!(!names.contains(&"p4"));
+    for name in ["p4", "p4999", "v"] {
+        assert!(has(&found, name, Remark::Unused), "{name}");
+    }
+    let missing = Params::new();
+    assert!(
+        bptt::check(&r, &missing, &batch).is_err(),
+        "all data is asked for"
+    );
 }
