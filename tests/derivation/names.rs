@@ -64,6 +64,7 @@ fn a_derivation_tells_names_apart() {
         "param _, __, _1\ninput x, _x\nstate ___\n___' = tanh(_ * ___ + __ * x)\nloss _1 * _x * ___'\n",
         "param δ_1, delta_1\ninput x\nstate delta\ndelta' = tanh(δ_1 * delta + delta_1 * x)\nloss delta'^2\n",
         "param a\nsample input s0\ninput x\nstate h = s0, s\nh' = tanh(a * h + s)\ns' = a * s + x\nloss h' * s'\n",
+        "param a_b_, x1\ninput x_1\nstate a_b\na_b' = tanh(a_b_ * a_b + x1 * x_1)\nloss a_b'^2\n",
         "param v₁, v_1\ninput v\nstate h\nh' = tanh(v₁ * h + v_1 * v)\nloss h'^2\n",
         "param T, N, M, length\ninput x\nstate h\nh' = tanh(T * h + N * x)\nmean loss M * length * h'^2\n",
         "param W_o, W_s, W_tau\ninput x\nstate W\nW' = tanh(W_o * W + W_s * x)\nloss W_tau * W'^2\n",

@@ -70,7 +70,7 @@ fn data(r: &Recurrence, seed: u64) -> (Params<f64>, Batch<f64>) {
     let mut masks = Vec::new();
     for leaf in r.tape().leaves().iter().filter(|l| is_flag(l.name())) {
         let mut flags = batch.get(leaf.name()).unwrap().clone();
-        flags.mapv_inplace(|_| f64::from(noise.bits() % 3 > 0));
+        flags.mapv_inplace(|_| f64::from(!noise.bits().is_multiple_of(3)));
         if leaf.name().ends_with("active") {
             masks.push(flags.clone());
         }

@@ -118,8 +118,12 @@ impl Symbols {
                 entry = Shown::word(name, *varies);
             }
             // Two that differ in LaTeX only look the same to the eye.
-            let key = |e: &Shown| e.math().text(Charset::Unicode);
-            if let Some(other) = taken.get(&key(&entry)) {
+            let keys = |e: &Shown| {
+                let small = e.small().text(Charset::Unicode);
+                [e.math().text(Charset::Unicode), format!("small {small}")]
+            };
+            let like = |e: &Shown| keys(e).iter().find_map(|key| taken.get(key)).cloned();
+            if let Some(other) = like(&entry) {
                 if wish.is_some() {
                     let reason = format!("`{name}` and `{other}` would both be shown as `{look}`");
                     return Err(Error::NotDerivable {
@@ -131,11 +135,11 @@ impl Symbols {
                 let mut words = std::iter::once(name.to_string()).chain(numbered);
                 let free = words.find_map(|word| {
                     let word = Shown::word(&word, *varies);
-                    (!taken.contains_key(&key(&word))).then_some(word)
+                    like(&word).is_none().then_some(word)
                 });
                 entry = free.unwrap_or(entry);
             }
-            taken.insert(key(&entry), Arc::clone(name));
+            taken.extend(keys(&entry).map(|key| (key, Arc::clone(name))));
             shown.insert(Arc::clone(name), entry);
         }
         let mut bases: BTreeSet<String> = shown
@@ -206,11 +210,7 @@ impl Symbols {
 
     /// A name inside a script: its label is a subscript.
     pub(crate) fn small(&self, name: &str) -> Math {
-        let shown = self.look(name);
-        match shown.label {
-            Some(label) => shown.base.with_sub(label),
-            None => shown.base,
-        }
+        self.look(name).small()
     }
 
     /// The letter that names share, which differ in their labels: `a` of `a_i` and `a_f`. `None`
@@ -287,6 +287,14 @@ impl Shown {
     /// The letter of a name without a label.
     fn alone(&self) -> Option<&Math> {
         self.label.is_none().then_some(&self.base)
+    }
+
+    /// Inside a script.
+    fn small(&self) -> Math {
+        match &self.label {
+            Some(label) => self.base.clone().with_sub(label.clone()),
+            None => self.base.clone(),
+        }
     }
 
     fn math(&self) -> Math {
