@@ -122,7 +122,7 @@ fn wrong_sentences_are_not_printed() {
             "不是必要条件",
             "必要条件",
             "不是充分条件",
-            "真实的范数",
+            "旁边的范数",
         ] {
             assert!(chinese.contains(word), "{word}");
         }
@@ -145,7 +145,7 @@ fn actual_norms_stand_beside_the_bounds() {
     assert!(row.contains(" 0.002 ") && row.contains("e11"), "{row}");
     measured(&mut derivation, &array![[0.3, 0.0], [0.0, 0.2]]);
     let page = derivation.render(Format::Text, Lang::En, Level::Normal);
-    assert!(page.contains("is sure to vanish"), "{page}");
+    assert!(page.contains("are certain to vanish"), "{page}");
     let data = derivation.render(Format::Json, Lang::En, Level::Sheet);
     assert!(
         data.contains("\"given\": true") && data.contains("\"ratio\": 3e-1"),

@@ -71,7 +71,7 @@ fn the_sheets_are_what_the_engine_derives() {
 fn stable(page: &str) -> String {
     let mut out = String::new();
     for line in page.lines() {
-        let line = match (line.find("checked "), line.find("已核对 ")) {
+        let line = match (line.find("checked to "), line.find("已核对，")) {
             (Some(at), _) if line.starts_with("<sub>") => &line[..at + "checked".len()],
             (_, Some(at)) if line.starts_with("<sub>") => &line[..at + "已核对".len()],
             _ if line.starts_with('*') => continue,

@@ -216,9 +216,9 @@ loss 0.5 * (h' - y)^2
     let checks = derivation.check(2).unwrap();
     assert_eq!((checks.failed, checks.unchecked), (0, 1));
     let page = derivation.render(Format::Markdown, Lang::En, Level::Normal);
-    assert!(page.contains("not checked: its condition is met on none of the runs"));
+    assert!(page.contains("not checked: none of the runs meets its condition"));
     let page = derivation.render(Format::Markdown, Lang::Zh, Level::Normal);
-    assert!(page.contains("未核对：没有一次运行满足它的条件"));
+    assert!(page.contains("未核对：各次运行均不满足它的条件"));
 }
 
 /// The same delay written twice is one register.

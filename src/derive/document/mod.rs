@@ -462,9 +462,11 @@ fn general(line: &General<'_>, lang: Lang, refer: impl Fn(&Equation) -> String) 
 fn badge(check: &Check, lang: Lang) -> String {
     match check {
         Check::Passed { worst, trials } => {
-            let comma = if lang == Lang::Zh { "，" } else { ", " };
             let (said, worst) = (Word::Checked.text(lang), short(*worst).replace('-', "−"));
-            format!("{said} {worst}{comma}n = {trials}")
+            match lang {
+                Lang::En => format!("{said} to {worst}, n = {trials}"),
+                Lang::Zh => format!("{said}，误差 {worst}，共 {trials} 处"),
+            }
         }
         Check::Definition => Word::ByDefinition.text(lang).into(),
         Check::Bound { tightest, .. } => {

@@ -72,11 +72,11 @@ rules! {
     /// What is used twice gets both contributions.
     FanOut "A6" "fan-out accumulation" "分叉求和" r"\langle p,u\rangle+\langle q,u\rangle=\langle p+q,u\rangle";
     /// The adjoint of repeating is summing, and the other way round.
-    Broadcasting "A7" "adjoint of broadcasting" "广播的伴随是求和" r"\langle\delta,\alpha\mathbf{1}\rangle=\langle\mathbf{1}^{\top}\delta,\alpha\rangle";
+    Broadcasting "A7" "adjoint of broadcasting" "广播的伴随（求和）" r"\langle\delta,\alpha\mathbf{1}\rangle=\langle\mathbf{1}^{\top}\delta,\alpha\rangle";
     /// The adjoint of any other op, from its row of the table.
-    Row "A8" "adjoint by the row of the op table" "算子表给出的伴随" r"\langle\delta,f\,u\rangle=\langle f^{\top}\delta,u\rangle";
+    Row "A8" "adjoint by the row of the op table" "按算子表取伴随" r"\langle\delta,f\,u\rangle=\langle f^{\top}\delta,u\rangle";
     /// The chain rule on a graph.
-    Consumer "C" "consumer rule" "消费者法则（有向图链式法则）" r"\delta^{v}_{t}=\sum_{(y,s)}\left(\frac{\partial y_{s}}{\partial v_{t}}\right)^{\top}\delta^{y}_{s}";
+    Consumer "C" "consumer rule" "分支求和的链式法则" r"\delta^{v}_{t}=\sum_{(y,s)}\left(\frac{\partial y_{s}}{\partial v_{t}}\right)^{\top}\delta^{y}_{s}";
     /// Reading the gradient off.
     Identification "I" "identification" "识别定理" r"\mathrm{d}L=\langle G,\mathrm{d}X\rangle\Rightarrow\frac{\partial L}{\partial X}=G";
     /// One parameter for all steps.
@@ -122,7 +122,7 @@ rules! {
     /// The length of a vector by its largest entry.
     EntryNorm "N10" "length and largest entry" "长度与最大元素" r"\lVert v\rVert\le\sqrt{n}\max_{i}\lvert v_{i}\rvert";
     /// What is at most a part of the largest of the last m, and so shrinks once in m steps.
-    Contraction "N11" "contraction over several lags" "多步滞后的压缩" r"x_{t}\le\rho\max_{l\le m}x_{t-l}\Rightarrow x_{t}\le\rho^{\lceil\frac{t-k}{m}\rceil}x_{k}\;(\rho\le1)";
+    Contraction "N11" "contraction over several lags" "多步滞后下的收缩" r"x_{t}\le\rho\max_{l\le m}x_{t-l}\Rightarrow x_{t}\le\rho^{\lceil\frac{t-k}{m}\rceil}x_{k}\;(\rho\le1)";
     /// What a definition says.
     Definition "Def" "definition" "定义" r"u:=v";
 }

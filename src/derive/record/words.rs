@@ -1,7 +1,7 @@
 //! Every sentence of a derivation, in English and in Chinese.
 //!
-//! Formulas inside sentences stand between backquotes; both languages must have the same ones,
-//! which a test holds them to.
+//! Formulas in sentences are between backquotes. Both languages must contain the same formulas; a test
+//! compares them.
 
 use super::part::{Level, Part};
 
@@ -31,14 +31,14 @@ impl Lang {
 
 macro_rules! words {
     ($($(#[doc = $doc:literal])+ $word:ident: $en:literal, $zh:literal;)+) => {
-        /// A sentence or a word; `{…}` is put in where it stands.
+        /// A sentence or a word; each `{…}` is a placeholder for a value.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Word {
             $($(#[doc = $doc])+ $word,)+
         }
 
         impl Word {
-            /// Every one.
+            /// All words.
             pub const ALL: &'static [Self] = &[$(Self::$word),+];
 
             /// The text.
@@ -54,56 +54,56 @@ macro_rules! words {
 
 words! {
     /// The title of a document.
-    Title: "The gradient of {name}, derived", "{name} 的梯度推导";
-    /// What a document is.
-    Lead: "Every line below is read off the graph that computes the gradient, and both of its sides have been evaluated, as printed, on random runs.",
-        "下面每一行都直接读自计算梯度的那张图，等式两边按印出来的样子在随机数据上求值并核对过。";
+    Title: "Derivation of the {name} gradient", "{name} 的梯度推导";
+    /// The first sentence of a document.
+    Lead: "Every formula below is derived automatically from the graph that computes the gradient. Except for the general theorem, both sides of each formula are evaluated on random data and compared.",
+        "下面的公式由计算梯度的图自动推出；除一般定理外，每个式子都用随机数据代入两边核对。";
     /// The heading of the conventions.
     Conventions: "Conventions", "约定";
-    /// Vectors.
-    ConventionVectors: "Vectors are columns; `⊙` multiplies entry by entry; `𝟏` is all ones; `⟨A, B⟩` is the sum of the products of the entries.",
-        "向量都是列向量；`⊙` 表示逐元素相乘；`𝟏` 的元素全为 1；`⟨A, B⟩` 是对应元素乘积之和。";
-    /// Layout.
-    ConventionLayout: "`∂L/∂X` has the shape of `X`. The Jacobian `∂y/∂x` has one row for each entry of `y`, so that `dy = (∂y/∂x) dx`.",
+    /// The convention on vectors.
+    ConventionVectors: "Vectors are columns; `⊙` is the entrywise product; `𝟏` has all entries 1; `⟨A, B⟩` is the sum of the products of corresponding entries.",
+        "向量一律为列向量；`⊙` 表示逐元素相乘；`𝟏` 的元素全为 1；`⟨A, B⟩` 是对应元素乘积之和。";
+    /// The convention on the layout of derivatives.
+    ConventionLayout: "`∂L/∂X` has the shape of `X`. The Jacobian `∂y/∂x` has one row per entry of `y`, so that `dy = (∂y/∂x) dx`.",
         "`∂L/∂X` 与 `X` 形状相同。雅可比矩阵 `∂y/∂x` 的每一行对应 `y` 的一个元素，因此 `dy = (∂y/∂x) dx`。";
-    /// δ.
-    ConventionDelta: "`δᵛₜ` is the gradient with respect to `ε` when the value of `v` at step `t` is replaced by that value plus `ε`, everything that follows being computed from it: the total derivative.",
-        "`δᵛₜ` 的定义：把 `t` 时刻 `v` 的值换成该值加 `ε`，其后的一切随之重新计算，`δᵛₜ` 就是对 `ε` 的梯度，即全导数。";
-    /// Products.
-    ConventionProduct: "In a product of Jacobians the later step stands on the left; an empty product is the identity.",
-        "雅可比矩阵连乘时，较晚的时刻写在左边；空的连乘是单位矩阵。";
-    /// Parts of vectors and matrices.
-    ConventionParts: "`x_{a:b}` are the entries `a` to `b` of `x`, counted from 1; `W_{a:b,:}` are rows of `W`, `W_{:,a:b}` columns; `𝐈_{n}` is the identity matrix of size `n`.",
-        "`x_{a:b}` 是 `x` 的第 `a` 到第 `b` 个元素（从 1 数起）；`W_{a:b,:}` 是 `W` 的若干行，`W_{:,a:b}` 是若干列；`𝐈_{n}` 是 `n` 阶单位矩阵。";
-    /// Unit vectors.
-    ConventionUnit: "`𝐞_{c}` is the unit vector of the class `c`: 1 at its place, else 0.",
-        "`𝐞_{c}` 是类别 `c` 的单位向量：该位置为 1，其余为 0。";
-    /// Boundaries.
-    ConventionBoundary: "Whatever lies beyond the last step has `δ = 0`. `[t < T]` is 1 where it holds, else 0.",
-        "最后一个时刻以后 `δ = 0`。`[t < T]` 在条件成立时为 1，否则为 0。";
-    /// One sequence.
-    ConventionBatch: "Lines are for one sequence; for a batch, the gradients of parameters are summed over its sequences.",
-        "各行针对一个序列；对一个批次，参数的梯度再对其中的序列求和。";
-    /// Immediate and total.
-    ConventionState: "A block of `Jₜ` says how one state at step `t` depends on another before the step, all other states before the step being held fixed.",
-        "`Jₜ` 的一个分块表示 `t` 时刻的一个状态对前一时刻另一状态的依赖，前一时刻的其余状态保持不变。";
-    /// The chain that runs backwards.
-    ConventionBack: "What is carried from the end of the sequence to its beginning has a tilde: its state is `s̃ₜ`, and `J̃ₜ` is the Jacobian of `s̃ₜ` with respect to `s̃ₜ₊₁`. In its products, written `∏` over `t ≤ j ≤ k − 1`, the earlier step stands on the left; its error terms run forwards in time.",
-        "从序列末尾向开头传递的量带有波浪号：其状态为 `s̃ₜ`，`J̃ₜ` 是 `s̃ₜ` 对 `s̃ₜ₊₁` 的雅可比矩阵。它的连乘 `∏` 写作对 `t ≤ j ≤ k − 1`，较早的时刻写在左边；它的误差项顺着时间传播。";
-    /// Delays.
-    ConventionDelays: "The state `{s}ₜ` is the stack of everything that is carried on, each value with its delays: `[hₜ; hₜ₋₁; …]`. `∂⁺xₜ/∂yₖ` is the derivative in which everything else that is read from other steps is held fixed; in `Jₜ` the other rows only carry on what was there.",
-        "状态 `{s}ₜ` 由所有向后传递的量堆叠而成，每个量连同它的各个滞后：`[hₜ; hₜ₋₁; …]`。`∂⁺xₜ/∂yₖ` 是从其他时刻读取的其余各量都保持不变时的导数；`Jₜ` 的其余各行只是把原有的量传下去。";
-    /// Kinks.
-    Kinks: "Some functions here have no derivative at single points; the lines hold almost everywhere.",
-        "其中有的函数在个别点不可导；各式几乎处处成立。";
+    /// The convention on error terms.
+    ConventionDelta: "`δᵛₜ` is the total derivative of the loss with respect to `v` at step `t`: add `ε` to the value of `v` at step `t`, recompute everything that depends on it, and take the gradient with respect to `ε` at zero.",
+        "`δᵛₜ` 是损失对 `t` 时刻 `v` 的全导数：给 `t` 时刻 `v` 的值加上 `ε`，其后各量随之重新计算，再在扰动为零处对 `ε` 求梯度。";
+    /// The convention on products of Jacobians.
+    ConventionProduct: "In a product of Jacobians, later steps are on the left; an empty product is the identity.",
+        "雅可比矩阵连乘时，时刻较晚的因子写在左边；空积为单位矩阵。";
+    /// The notation of parts of vectors and matrices.
+    ConventionParts: "`x_{a:b}` denotes the entries `a` to `b` of `x`, counted from 1; `W_{a:b,:}` denotes rows of `W`, `W_{:,a:b}` columns; `𝐈_{n}` is the identity matrix of size `n`.",
+        "`x_{a:b}` 是 `x` 的第 `a` 至第 `b` 个元素（从 1 数起）；`W_{a:b,:}` 是 `W` 的第 `a` 至第 `b` 行，`W_{:,a:b}` 是第 `a` 至第 `b` 列；`𝐈_{n}` 是 `n` 阶单位矩阵。";
+    /// The notation of one-hot vectors.
+    ConventionUnit: "`𝐞_{c}` is the one-hot vector of the class `c`: 1 in the entry of that class, 0 elsewhere.",
+        "`𝐞_{c}` 是类别 `c` 的独热向量：该类别处为 1，其余为 0。";
+    /// The convention on steps beyond the last and on conditions.
+    ConventionBoundary: "Beyond the last step, `δ = 0`. `[t < T]` is 1 if the condition holds, else 0.",
+        "最后一个时刻之后 `δ = 0`。`[t < T]` 在条件成立时为 1，否则为 0。";
+    /// The convention on batches.
+    ConventionBatch: "The formulas are for one sequence; for a batch, the gradients of parameters are summed over its sequences.",
+        "各式针对单个序列；对一个批次，参数的梯度再对其中各序列求和。";
+    /// The definition of the blocks of the Jacobian.
+    ConventionState: "A block of `Jₜ` is the derivative of one state at step `t` with respect to one state at the previous step, with all other states of the previous step held fixed.",
+        "`Jₜ` 的一个分块，是 `t` 时刻某个状态对前一时刻某个状态的导数，求导时前一时刻的其余状态固定不变。";
+    /// The notation of states that are carried backwards.
+    ConventionBack: "States that are carried from the end of the sequence to its beginning have a tilde: the state is `s̃ₜ`, and `J̃ₜ` is the Jacobian of `s̃ₜ` with respect to `s̃ₜ₊₁`. In its products, written `∏` over `t ≤ j ≤ k − 1`, earlier steps are on the left; its error terms propagate forwards in time.",
+        "从序列末尾向开头传递的状态带波浪号，记作 `s̃ₜ`；`J̃ₜ` 是 `s̃ₜ` 对 `s̃ₜ₊₁` 的雅可比矩阵。它的连乘 `∏` 取遍 `t ≤ j ≤ k − 1`，时刻较早的因子写在左边；它的误差项沿时间正向传播。";
+    /// The notation of delayed values.
+    ConventionDelays: "The state `{s}ₜ` stacks all carried values, each with its delays: `[hₜ; hₜ₋₁; …]`. `∂⁺xₜ/∂yₖ` is the derivative with all other values from other steps held fixed; the other rows of `Jₜ` only shift values from one delay to the next.",
+        "状态 `{s}ₜ` 由所有跨时刻传递的量连同各个滞后堆叠而成：`[hₜ; hₜ₋₁; …]`。`∂⁺xₜ/∂yₖ` 是来自其他时刻的其余各量都固定不变时的导数；`Jₜ` 的其余各行只是把各滞后项顺移一步。";
+    /// The note on functions with kinks.
+    Kinks: "Some functions here are not differentiable at isolated points; the formulas hold almost everywhere.",
+        "其中有些函数在个别点不可导；各式几乎处处成立。";
     /// Heading.
     Definition: "Definition", "定义";
     /// Heading.
     Theorem: "The general theorem", "一般定理";
     /// Heading.
-    Differentials: "One step, linearised", "一步的微分";
+    Differentials: "One step, linearised", "单步的微分";
     /// Heading.
-    Adjoints: "Each line, transposed", "逐行取伴随";
+    Adjoints: "The adjoint of each equation", "把误差逐项传回（伴随）";
     /// Heading.
     Recursion: "The error terms δ", "误差项 δ 的递推";
     /// Heading.
@@ -124,148 +124,145 @@ words! {
     Truncation: "Truncation", "截断";
     /// Heading.
     Bounds: "Vanishing and exploding", "梯度消失与梯度爆炸";
-    /// What the definition is.
-    DefinitionIntro: "One step of the recurrence, what it starts from, and the loss.",
-        "递推的一步、初始值与损失函数。";
-    /// What the theorem says.
-    TheoremIntro: "With all states stacked into `sₜ`, these lines prove backpropagation through time for any recurrence. They are the proof, not an instance, and are not evaluated; the line after them is the theorem for this recurrence, and is.",
-        "把全部状态堆叠为 `sₜ`，下面几行即对任意递推证明了随时间反向传播。它们是证明而不是实例，不作数值核对；其后的一行是该定理在本例中的形式，已经核对。";
-    /// What the differentials are.
-    DifferentialsIntro: "Each equation of the definition, differentiated by the product rules and the chain rule.",
-        "对定义中的每个等式用乘积法则和链式法则求微分。";
-    /// What the adjoints are.
-    AdjointsIntro: "`δ` is moved from the left of each differential to what the differential is made of. No Jacobian is needed, and no tensor.",
-        "把 `δ` 从微分的一侧移到构成它的各项上，不需要雅可比矩阵，更不需要张量。";
-    /// What the recursion is.
-    RecursionIntro: "The error term of a value is the sum of what all its readers send back. A value read at the next step gets its share from there: time runs backwards.",
-        "一个值的误差项，是所有读取它的量传回来的各项之和。下一时刻读取它的量，从下一时刻传回：时间倒着走。";
-    /// What the parameter gradients are.
-    ParametersIntro: "A parameter is used at every step; give each step its own copy, then set the copies equal: the gradients add up.",
-        "参数在每一步都被使用：先给每一步各自的副本，再令副本相等，梯度便相加。";
-    /// What the input gradients are.
-    InputsIntro: "Inputs are read at their own step only; an initial state is read at the first.",
-        "输入只在自己的时刻被读取，初始状态只在第一步被读取。";
-    /// What the Jacobian is.
-    JacobianIntro: "How the state depends on the state one step before, and, multiplied up, on the state any number of steps before.",
-        "状态如何依赖于前一时刻的状态；连乘之后，便是如何依赖于更早的状态。";
-    /// A caution.
-    JacobianCaution: "With several states there are three different things called `∂vₜ/∂vₜ₋₁`: a block of `Jₜ`, with the other states held fixed; the derivative in which they follow; and, over many steps, the product of whole Jacobians, which is not the product of the one-step derivatives of one state.",
-        "有多个状态时，`∂vₜ/∂vₜ₋₁` 有三种不同的含义：其一是 `Jₜ` 的一个分块，其余状态保持不变；其二是其余状态随之变化时的导数；其三是跨越多步时整个雅可比矩阵的连乘，它并不等于单个状态一步导数的连乘。";
-    /// What the carousel is.
-    CarouselIntro: "A state that is only scaled, entry by entry, and added to. Forward memory and backward error are weighted by the same products of gates.",
-        "这个状态每一步只被逐元素缩放再加上新的内容。前向的记忆与反向的误差由同样的门的乘积加权。";
-    /// What the carousel does not do.
-    CarouselCaution: "This path never explodes, and with gates near one it hardly vanishes: at a constant gate `f` half is left after `ln ½ / ln f` steps, that is after 1.0, 2.2, 5.5, 14.3 and 103 steps for `f = σ(b)` with `b` = 0, 1, 2, 3 and 5. It is one path of many: the paths through the gates can still vanish or explode. Where `δ` of this state is split into two sums, the first is what comes back along this path alone, the truncated gradient with which the LSTM was introduced in 1997; the second is exactly what that leaves out.",
-        "这条路径永远不会爆炸，门接近 1 时也几乎不消失：门恒为 `f` 时，经过 `ln ½ / ln f` 步减半；对 `f = σ(b)`，`b` 取 0、1、2、3、5 时分别为 1.0、2.2、5.5、14.3、103 步。但它只是众多路径之一：经过各个门的路径仍可能消失或爆炸。上面把该状态的 `δ` 拆成两个和：第一个和只沿这条路径返回，就是 1997 年提出 LSTM 时所用的截断梯度；第二个和恰好是它所略去的部分。";
-    /// What the bridge is.
-    BridgeIntro: "Expanding the chain rule forwards gives a sum over all pairs of steps. Exchanging the order of summation and taking the common factor out gives the recursion: from `T²` terms to `T`.",
-        "把链式法则向前展开，得到对所有时刻对的求和。交换求和次序并提取公因子，便得到递推：项数由 `T²` 降为 `T`。";
-    /// What the costate is.
-    CostateIntro: "`δ` of a state contains what other states of the same step send back to it. `λ` is its own share: the gradient with respect to a perturbation that no other state of that step sees. Both are written `∂L/∂vₜ` in the literature, and they differ; at `t = 0` they are the same, since no other state is computed from an initial state in its own step.",
-        "一个状态的 `δ` 还包含同一时刻其他状态传回来的量；`λ` 是它自己的一份：对该状态施加扰动，而同一时刻的其他状态看不到这一扰动，此时的梯度就是 `λ`。文献中两者都写作 `∂L/∂vₜ`，其实并不相同；在 `t = 0` 时两者相同，因为同一时刻没有别的状态由初始状态算出。";
-    /// What the stacked form is.
-    StackedIntro: "Values that are computed alike are one value, with their matrices below each other. The order of the blocks is that of the definition; libraries differ in it.",
-        "算法相同的几个量可以看作一个量，它们的矩阵上下堆叠。分块的次序就是定义中的次序；各种库采用的次序不尽相同。";
-    /// What truncation is.
-    TruncationIntro: "A window lets each loss look back `τ` steps. Frameworks mostly do something else: they cut the sequence into chunks of `τ` steps between which nothing goes back. There `[τ ∤ t]` is 0 where a chunk ends and 1 elsewhere, and `e(k) = min(T, τ⌈k/τ⌉)` is the last step of the chunk of `k`. In both cases the last sum of the gradient is exactly what is left out. A window costs of the order of `T τ` terms, chunks cost `T`.",
-        "滑动窗口截断让每个损失只回看 `τ` 步。各种框架所做的多半是另一件事：把序列切成每段 `τ` 步，段与段之间不再向前传回。这里 `[τ ∤ t]` 在一段结束处为 0，其余为 1；`e(k) = min(T, τ⌈k/τ⌉)` 是 `k` 所在的那一段的最后一个时刻。两种情形下，梯度的最后一个和都恰好是被略去的部分。滑动窗口的计算量约为 `T τ` 项，分段为 `T` 项。";
-    /// What bounds are.
-    BoundsIntro: "The norm of a product is at most the product of the norms. The norm is the largest singular value; for vectors it is the length.",
-        "乘积的范数不超过范数的乘积。这里的范数是最大奇异值（谱范数）；对向量则是长度。";
-    /// What is sufficient and what is necessary.
-    BoundsWords: "Sufficient: if `{q} < 1`, what comes from distant steps vanishes exponentially. It is not necessary: it can vanish with larger `{q}`. Necessary: for products to grow exponentially, `{q} > 1` is needed. It is not sufficient: a matrix of norm 5 can have powers that vanish. Norms are meant, not eigenvalues: the spectral radius of a product is not bounded by those of the factors, and the factors differ from step to step. What vanishes is the contribution of distant steps; the gradient of a parameter as a whole is then dominated by near ones. A bound is not a value: look at the actual norms beside it.",
-        "充分条件：若 `{q} < 1`，来自远处时刻的部分必按指数消失；但这不是必要条件，`{q}` 更大时它也可能消失。必要条件：乘积要按指数增长，必须有 `{q} > 1`；但这不是充分条件，范数为 5 的矩阵，其幂也可能趋于零。这里说的是范数，不是特征值：乘积的谱半径不受各因子谱半径的约束，而各步的因子又互不相同。消失的是相距较远的时刻的贡献；此时整个参数梯度由相距较近的时刻主导。上界不是真实的值：要看旁边真实的范数。";
-    /// What the norm of a companion matrix says.
-    BoundsDelays: "The rows of `Jₜ` that only carry on what was there have norm 1, so that `{q} ≥ 1` whatever the weights are: with several lags `{q}` never shows that anything vanishes. The sum of the norms of what one step reads together does: below 1, a perturbation shrinks at least by that sum in as many steps as the longest lag has.",
-        "`Jₜ` 中只把原有的量传下去的各行，范数为 1，因此无论权重如何总有 `{q} ≥ 1`：有多个滞后时，`{q}` 永远不能说明梯度消失。能说明的是一步之中同时读取的各部分的范数之和：它小于 1 时，每经过最长滞后那么多步，扰动至少按这个和缩小一次。";
+    /// The introduction to the definition.
+    DefinitionIntro: "One step of the recurrence, the initial values and the loss.",
+        "单步递推式、初始值与损失函数。";
+    /// The introduction to the general theorem.
+    TheoremIntro: "With all states stacked into `sₜ`, these lines prove backpropagation through time for any recurrence; they are not evaluated numerically. The line after them states the theorem for this recurrence; it is evaluated.",
+        "把全部状态堆叠为 `sₜ`，即可对任意递推证明随时间反向传播。前几行是一般性的证明，不做数值核对；紧接着的一行是它在本例中的具体形式，已核对。";
+    /// The introduction to the differentials.
+    DifferentialsIntro: "The differential of each equation of the definition, by the product rules and the chain rule.",
+        "用乘积法则和链式法则，对定义中的每个等式求微分。";
+    /// The introduction to the adjoints.
+    AdjointsIntro: "Insert each differential into the inner product with `δ` and move every factor to the left; the coefficient of each term can then be read. No Jacobian is formed, and no third-order tensor.",
+        "把每个微分代入与 `δ` 的内积，再移项，便可读出每一项前的系数；不必写出雅可比矩阵，更不会出现三阶张量。";
+    /// The introduction to the recursion of the error terms.
+    RecursionIntro: "The error term of a value is the sum of the contributions of all values that use it. A use at the next step contributes from that step, so the recursion runs backwards in time.",
+        "一个量的误差项，等于所有用到它的量传回的各项之和。若下一时刻也用到它，误差就从下一时刻传回，所以计算沿时间反向进行。";
+    /// The introduction to the gradients of parameters.
+    ParametersIntro: "A parameter is shared by all steps: give each step its own copy, then set the copies equal; the total gradient is the sum of the gradients of the copies.",
+        "参数为各时刻共享：先设想每一步各有一份副本，再令它们相等，总梯度就是各步梯度之和。";
+    /// The introduction to the gradients of inputs.
+    InputsIntro: "An input is used at its own step only; an initial state is used at the first step only.",
+        "输入只在当前时刻用到，初始状态只在第一步用到。";
+    /// The introduction to the Jacobian.
+    JacobianIntro: "The derivative of the state with respect to the previous state; the product of these Jacobians is the derivative with respect to any earlier state.",
+        "状态对前一时刻状态的导数；把各步的雅可比矩阵连乘，就得到对更早状态的导数。";
+    /// The three meanings of the derivative of a state by the previous one.
+    JacobianCaution: "With several states, `∂vₜ/∂vₜ₋₁` has three meanings: a block of `Jₜ`, with the other states held fixed; the one-step derivative in which the other states vary as well; and, over many steps, the product of the whole Jacobians, which is not the product of the one-step derivatives of one state.",
+        "有多个状态时，`∂vₜ/∂vₜ₋₁` 有三种含义：一是 `Jₜ` 的一个分块，其余状态固定不变；二是其余状态也随之变化时的单步导数；三是跨多步时整个雅可比矩阵的连乘，它并不等于单个状态的单步导数的连乘。";
+    /// The introduction to the carousel.
+    CarouselIntro: "This state is updated only by entrywise scaling and addition. The same products of gates weight the memory in the forward pass and the error in the backward pass.",
+        "该状态每步只做逐元素缩放，再加上新内容。前向保留的记忆与反向传回的误差，乘的是同一串门。";
+    /// The limits of the carousel.
+    CarouselCaution: "With gates between 0 and 1, this path never explodes; with gates near 1, it hardly vanishes: at a constant gate `f`, half of the error is left after `ln ½ / ln f` steps, that is after 1.0, 2.2, 5.5, 14.3 and 103 steps for `f = σ(b)` with `b` = 0, 1, 2, 3 and 5. It is one path of many: the paths through the gates can still vanish or explode. If `δ` of this state is split into two sums, the first is the error along this path alone, the truncated gradient with which the LSTM was introduced in 1997; the second is exactly the part left out.",
+        "门的取值在 0 与 1 之间时，这条路径永远不会爆炸；门接近 1 时，也几乎不会消失：门恒为 `f` 时，误差每经过 `ln ½ / ln f` 步减半；对 `f = σ(b)`，`b` 取 0、1、2、3、5 时分别为 1.0、2.2、5.5、14.3、103 步。但它只是众多路径之一：经过各个门的路径仍可能消失或爆炸。若该状态的 `δ` 拆成两个和，第一个和只含沿这条路径传回的误差，就是 1997 年提出 LSTM 时所用的截断梯度；第二个和正是被截去的部分。";
+    /// The introduction to the double sum.
+    BridgeIntro: "Expanding the chain rule forwards gives a sum over all pairs of steps. Swapping the order of summation and factoring out gives the recursion: `T` terms instead of `T²`.",
+        "把链式法则向前展开，得到对所有时刻对的求和。交换求和次序并提取公因子，就得到递推：项数由 `T²` 降为 `T`。";
+    /// The introduction to the costate.
+    CostateIntro: "`δ` of a state includes the error sent back by the other states of the same step. `λ` excludes it: `λ` is the gradient with respect to a perturbation of this state that no other state of the step sees. The literature writes `∂L/∂vₜ` for both, but they differ; at `t = 0` they are equal, since no other state is computed from an initial state within its own step.",
+        "一个状态的 `δ` 还包含同一时刻其他状态传回的误差；`λ` 则不含这一部分：只扰动该状态、同一时刻的其他状态不受影响时，所得的梯度就是 `λ`。文献中两者都写作 `∂L/∂vₜ`，其实并不相同；在 `t = 0` 时两者相等，因为同一时刻没有别的状态由初始状态算出。";
+    /// The introduction to the stacked form.
+    StackedIntro: "Values computed by the same formula are combined into one, with their matrices stacked. The blocks are in the order of the definition; libraries use different orders.",
+        "算法相同的几个量可以合并为一个，它们的矩阵上下堆叠。分块按定义中的次序排列；各种库的次序不尽相同。";
+    /// The introduction to truncation.
+    TruncationIntro: "A window lets each loss look back `τ` steps. Most frameworks instead cut the sequence into chunks of `τ` steps and send no error across a cut. There `[τ ∤ t]` is 0 at the end of a chunk and 1 elsewhere, and `e(k) = min(T, τ⌈k/τ⌉)` is the last step of the chunk that contains `k`. In both cases the last sum of the gradient is exactly the part left out. A window costs of the order of `T τ` terms, chunks cost `T`.",
+        "滑动窗口截断让每个损失只回看 `τ` 步。多数框架采用的却是分段截断：把序列切成每段 `τ` 步，误差不跨段传回。这里 `[τ ∤ t]` 在每段末尾为 0，其余为 1；`e(k) = min(T, τ⌈k/τ⌉)` 是 `k` 所在段的最后一个时刻。两种情形下，梯度的最后一个和都恰好是被截去的部分。滑动窗口约需计算 `T τ` 项，分段只需 `T` 项。";
+    /// The introduction to the bounds.
+    BoundsIntro: "The norm of a product is at most the product of the norms. The norm of a matrix is its largest singular value; the norm of a vector is its length.",
+        "乘积的范数不超过范数的乘积。矩阵的范数取最大奇异值（谱范数），向量的范数取长度。";
+    /// The sufficient and the necessary condition.
+    BoundsWords: "Sufficient: if `{q} < 1`, the contributions of distant steps vanish exponentially. This is not necessary: they can vanish with larger `{q}`. Necessary: products can grow exponentially only if `{q} > 1`. This is not sufficient: a matrix of norm 5 can have powers that vanish. These are statements about norms, not eigenvalues: the spectral radius of a product is not bounded by those of the factors, and the factors differ from step to step. Only the contributions of distant steps vanish; the near ones then dominate the gradient of a parameter. A bound is only a bound: compare it with the actual norms beside it.",
+        "充分条件：若 `{q} < 1`，较远时刻的贡献必按指数衰减；但这不是必要条件，`{q}` 更大时也可能消失。必要条件：连乘要按指数增长，必须有 `{q} > 1`；但这不是充分条件，范数为 5 的矩阵，其幂也可能趋于零。这里说的是范数，不是特征值：乘积的谱半径不受各因子谱半径的约束，而且各步的因子互不相同。消失的只是较远时刻的贡献，此时参数的梯度由较近的时刻主导。上界只是上界，实际大小请看旁边的范数。";
+    /// The bound of a companion matrix.
+    BoundsDelays: "The rows of `Jₜ` that only shift values from one delay to the next have norm 1, so that `{q} ≥ 1` for all weights: with several lags, `{q}` never shows that anything vanishes. The sum of the norms of the blocks that one step uses can show it: if it is below 1, a perturbation shrinks at least by this factor in as many steps as the longest lag.",
+        "`Jₜ` 中只把各滞后项顺移的行，范数为 1，因此无论权重取何值都有 `{q} ≥ 1`：有多个滞后时，单凭 `{q}` 永远判断不出梯度消失。可以用来判断的是单步中各分块的范数之和：它小于 1 时，每经过最长滞后那么多步，扰动至少按这个倍数缩小一次。";
     /// A badge.
     Checked: "checked", "已核对";
     /// A badge.
-    Holds: "holds; at its tightest {ratio} of the bound", "成立；最紧处为上界的 {ratio}";
+    Holds: "holds; tightest case: {ratio} of the bound", "成立；最紧时达到上界的 {ratio} 倍";
     /// A badge.
     Failed: "does not hold", "不成立";
     /// A badge.
     Unchecked: "not checked", "未核对";
-    /// Why a line was not checked.
-    WithoutSize: "it has ones, an identity or a zero whose size only the context tells",
-        "其中的全 1 向量、单位矩阵或零，其大小只能由上下文得知";
-    /// Why a line was not checked.
-    ConditionNeverMet: "its condition is met on none of the runs",
-        "没有一次运行满足它的条件";
-    /// Before the rules of a line.
+    /// The reason for an unchecked line: a size is unknown.
+    WithoutSize: "the size of its ones, identity or zero depends on the context",
+        "其中全 1 向量、单位矩阵或零的大小要由上下文确定";
+    /// The reason for an unchecked line: its condition is never met.
+    ConditionNeverMet: "none of the runs meets its condition", "各次运行均不满足它的条件";
+    /// The label of the rules of a line.
     By: "by", "依据";
-    /// Before the lines a line is made from.
+    /// The label of the premises of a line.
     From: "from", "由";
-    /// Before the uses of rules.
-    Steps: "uses of rules: {count}", "{count} 次使用规则";
+    /// The label of the steps of a line.
+    Steps: "derivation steps: {count}", "推导步骤（{count} 步）";
     /// The range of a line.
     For: "for", "对";
     /// The heading of the rules.
     Rules: "Rules", "规则";
     /// The heading of the figures.
-    Unrolled: "Three steps, unrolled",
-        "按时间展开的三个时间步";
-    /// Under the figure.
-    UnrolledCaption: "Solid: the forward pass. Dashed: the error terms, against the arrows; the number is that of the line in which they arrive. Every box leads to its equation.",
-        "实线：前向传播。虚线：误差项，逆着箭头传播；编号是误差项所到达的那一行。点击方框可跳到对应的等式。";
-    /// A way through the figure.
-    KeyStep: "within a step", "同一时刻之内";
-    /// A way through the figure.
-    KeyTime: "from one step to the next", "跨越时刻";
-    /// A way through the figure.
-    KeyCarousel: "carried on entry by entry", "逐元素传送";
+    Unrolled: "Three time steps, unrolled", "展开的三个时间步";
+    /// The caption of the figure.
+    UnrolledCaption: "Solid: the forward pass. Dashed: the error terms, against the arrows, with the number of the formula of each. Click a box to go to its formula.",
+        "实线为前向传播。虚线为误差的反向传播，旁边的编号是对应公式。点击方框可跳到它的公式。";
+    /// The legend of edges within a step.
+    KeyStep: "within a step", "同一时刻内";
+    /// The legend of edges between steps.
+    KeyTime: "from one step to the next", "跨时刻";
+    /// The legend of edges of a carousel.
+    KeyCarousel: "entrywise, from one step to the next", "逐元素跨时刻传递";
     /// The heading of the numbers of a run.
-    Run: "On one run", "一次运行中的实际数值";
-    /// Under the curves.
-    CurvesCaption: "The same from the last step back, on a logarithmic scale.", "从最后一个时刻向前看，纵轴为对数刻度。";
-    /// A run whose data were given.
+    Run: "Norms on one run", "一次运行的实际数值";
+    /// The caption of the curves.
+    CurvesCaption: "The same norms, from the last step backwards, on a logarithmic scale.",
+        "同样的范数，从最后一个时刻往回看，纵轴为对数刻度。";
+    /// The name of a run on given data.
     GivenRun: "the given run", "给定的一次运行";
-    /// A run whose data were drawn.
+    /// The name of a run on random data.
     RandomRun: "a random run", "一次随机运行";
-    /// What the numbers of a run are.
-    RunIntro: "Norms on {run} of {steps} steps, from the last step back, beside what bounds them.",
-        "{run}（共 {steps} 步）中，从最后一个时刻向前的各个范数，旁边是它们的上界。";
-    /// What the numbers of a run are, of the chain that runs backwards.
-    RunIntroBack: "Norms on {run} of {steps} steps of what is carried backwards, from the first step on, beside what bounds them.",
-        "{run}（共 {steps} 步）中，反方向传递的状态从第一个时刻向后的各个范数，旁边是它们的上界。";
-    /// A run on which the bound says something.
-    RatioSmall: "Here `{q} = {value} < 1`: whatever is distant is sure to vanish.",
-        "这里 `{q} = {value} < 1`：远处的部分必然消失。";
-    /// A run on which the bound says nothing.
+    /// The introduction to the numbers of a run.
+    RunIntro: "Norms and their bounds on {run} of {steps} steps, from the last step backwards.",
+        "{run}（共 {steps} 步）中的各个范数及其上界，从最后一个时刻往回看。";
+    /// The introduction to the numbers of a run, for states that are carried backwards.
+    RunIntroBack: "Norms and their bounds on {run} of {steps} steps, for the states that are carried backwards, from the first step forwards.",
+        "{run}（共 {steps} 步）中，反向传递的状态的各个范数及其上界，从第一个时刻往后看。";
+    /// The conclusion for a run with a ratio below 1.
+    RatioSmall: "Here `{q} = {value} < 1`: the contributions of distant steps are certain to vanish.",
+        "这里 `{q} = {value} < 1`：较远时刻的贡献必然消失。";
+    /// The conclusion for a run with a ratio of at least 1.
     RatioLarge: "Here `{q} = {value} ≥ 1`: the bound says nothing about distant steps; only the actual norms do.",
-        "这里 `{q} = {value} ≥ 1`：这个上界对远处的时刻什么也没有说明，只有真实的范数能说明问题。";
-    /// The exponent of a run.
-    Exponent: "The finite-time Lyapunov exponent, the mean logarithm of the stretching of a step over the whole run, is {value}.",
-        "有限时间李雅普诺夫指数，即整段运行中每步伸缩的平均对数，为 {value}。";
-    /// Before the proof of a rule by its entries.
-    EntryByEntry: "entry by entry:", "逐元素地看：";
+        "这里 `{q} = {value} ≥ 1`：由这个上界判断不出较远时刻的贡献，要看实际的范数。";
+    /// The Lyapunov exponent of a run.
+    Exponent: "The finite-time Lyapunov exponent, the mean logarithmic growth per step over the whole run, is {value}.",
+        "有限时间李雅普诺夫指数（整段运行中每步伸缩倍数的对数的平均值）为 {value}。";
+    /// The label of the proof of a rule by entries.
+    EntryByEntry: "entry by entry:", "按元素写出：";
     /// A badge.
     ByDefinition: "definition", "定义";
     /// A badge.
     General: "general", "一般式";
-    /// Before the lines of this recurrence that a general line speaks of.
+    /// The label of the lines that state a general line for this recurrence.
     Instances: "in this recurrence: {lines}", "本例：{lines}";
     /// The switch of levels.
     LevelSheet: "results", "结果";
     /// The switch of levels.
     LevelNormal: "derivation", "推导";
     /// The switch of levels.
-    LevelFull: "every step", "逐步";
+    LevelFull: "every step", "逐步推导";
     /// The heading of the heat map.
-    Heat: "How far a state reaches",
-        "状态影响多远";
-    /// Under the heat map.
-    HeatCaption: "The norm of the Jacobian from step `k` to step `t` (left) and the product of norms that bounds it (right). Blue shrinks, red grows.",
-        "从时刻 `k` 到时刻 `t` 的雅可比矩阵的范数（左），以及作为其上界的范数之积（右）。蓝色为缩小，红色为放大。";
+    Heat: "Reach of the state", "状态的影响范围";
+    /// The caption of the heat map.
+    HeatCaption: "Left: the norm of the Jacobian from step `k` to step `t`. Right: the product of norms that bounds it. Blue is below 1, red is above 1.",
+        "左：从时刻 `k` 到时刻 `t` 的雅可比矩阵的范数。右：作为其上界的范数之积。蓝色为小于 1，红色为大于 1。";
     /// The heading of the heat map of a carousel.
-    Carried: "What the carousel cures, and what it does not",
-        "传送带解决了什么，没有解决什么";
-    /// Under the heat map of a carousel.
-    CarriedCaption: "The whole Jacobian from step `k` to step `t` (left), and what its direct path alone keeps, the product of the gates in between (right), in the same shades. Faint is what is kept. With gates below one the direct path is never red, and with gates near one it stays faint: that is what the carousel cures. The left has all the other paths as well, through the gates and the other states: where it is red, the gradient grows along them, and the carousel does not prevent that.",
-        "从时刻 `k` 到时刻 `t` 的整个雅可比矩阵（左），以及其中仅沿直接路径保留的部分，即其间各个门的乘积（右），两图用同一色标。颜色淡表示被保留。门小于 1 时，直接路径上绝不会出现红色；门接近 1 时，颜色一直很淡：这就是传送带所解决的。左图还包含经过各个门和其他状态的所有路径：其中的红色处，梯度沿这些路径增长，传送带并不能阻止。";
+    Carried: "The carousel and the whole Jacobian", "传送带与整个雅可比矩阵的对比";
+    /// The caption of the heat map of a carousel.
+    CarriedCaption: "Left: the whole Jacobian from step `k` to step `t`. Right: its direct path alone, the product of the gates in between. Both have the same colour scale; the closer a colour is to the background, the closer the norm is to 1. With gates below 1 the direct path is never red, and with gates near 1 it stays close to the background: the carousel keeps this path from vanishing. The left side contains all other paths as well, through the gates and the other states: where it is red, the gradient grows along them, and the carousel does not prevent that.",
+        "左：从时刻 `k` 到时刻 `t` 的整个雅可比矩阵。右：其中仅沿直接路径保留的部分，即其间各个门的乘积。两图用同一色标；颜色越接近背景，范数越接近 1。门小于 1 时，直接路径上绝不会出现红色；门接近 1 时，颜色始终接近背景：传送带使这条路径不致消失。左图还包含经过各个门和其他状态的所有路径：其中的红色处，梯度沿这些路径增长，传送带并不能阻止。";
     /// The summary of the checks.
-    Summary: "{passed} lines checked, {failed} wrong, {unchecked} without a check; worst relative difference {worst}",
-        "共核对 {passed} 行，错误 {failed} 行，未核对 {unchecked} 行；最大相对误差 {worst}";
+    Summary: "{passed} lines checked, {failed} wrong, {unchecked} not checked; largest relative difference {worst}",
+        "已核对 {passed} 式，错误 {failed} 式，未核对 {unchecked} 式；最大相对误差 {worst}";
     /// The switch of languages.
     Language: "English", "中文";
     /// The heading of the contents.
@@ -306,7 +303,7 @@ impl Part {
         }
     }
 
-    /// What stands under the heading, and after the lines.
+    /// The sentences below the heading and after the lines.
     #[must_use]
     pub const fn prose(self) -> (Word, Option<Word>) {
         match self {
@@ -329,10 +326,10 @@ impl Part {
 }
 
 impl Level {
-    /// Every level, from the least.
+    /// All levels, from the shortest on.
     pub const ALL: &'static [Self] = &[Self::Sheet, Self::Normal, Self::Full];
 
-    /// What a reader is offered.
+    /// The label of the level.
     pub(crate) const fn word(self) -> Word {
         match self {
             Self::Sheet => Word::LevelSheet,
