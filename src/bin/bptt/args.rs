@@ -1,4 +1,4 @@
-//! What can be said on the command line.
+//! The commands and options of the command line.
 
 use std::path::PathBuf;
 
@@ -21,16 +21,16 @@ Examples:
   bptt fit garch11 --data returns.csv --optimizer newton --standard-errors --out garch.npz
   bptt derive gru --lang zh
 
-CELL is the name of a recurrence of the library, such as `lstm` or `garch11` (`bptt show` lists
-them), or a file in the recurrence language, `cell.rec`.
+CELL is a recurrence of the library, such as `lstm` or `garch11` (`bptt show` lists them), or a
+file in the recurrence language, such as `cell.rec`.
 
-Without a command: the demonstration. It fits two networks to the yearly sunspot numbers, certifies
-their gradients and shows how far back in time they reach. It takes a few seconds and writes
-nothing but text.
+Without a command, bptt runs a demonstration: it fits two networks to the yearly sunspot numbers,
+certifies their gradients and shows how far back in time they reach. It takes a few seconds and
+writes no files.
 
-Exit codes: 0 done; 1 a gradient is not certified; 2 the command line is wrong; 3 a recurrence, data
-or a file is wrong; 4 a fit has diverged or not converged; 5 a fit is saved, but a premise of its
-standard errors does not hold; 130 (143) a fit was interrupted by Ctrl-C (TERM), and is saved.";
+Exit codes: 0 success; 1 gradient not certified; 2 wrong command line; 3 wrong recurrence, data or
+file; 4 fit diverged or not converged; 5 fit saved, but a premise of the standard errors does not
+hold; 130 (143) fit interrupted by Ctrl-C (TERM), and saved.";
 
 /// Differentiate a recurrence: write the step once, get certified gradients
 #[derive(Debug, Parser)]
@@ -38,10 +38,10 @@ standard errors does not hold; 130 (143) a fit was interrupted by Ctrl-C (TERM),
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
-    /// Write one JSON object instead of text
+    /// Print one JSON object instead of text
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Write nothing but errors
+    /// Print errors only
     #[arg(long, short, global = true, conflicts_with = "json")]
     pub(crate) quiet: bool,
     #[arg(
@@ -50,7 +50,7 @@ pub(crate) struct Cli {
         global = true,
         value_parser = bytes,
         allow_hyphen_values = true,
-        help = "The most memory to use, such as 8G [env: BPTT_MEMORY] [default: 80 % of what is free]"
+        help = "Memory limit, such as 8G [env: BPTT_MEMORY] [default: 80 % of the free memory]"
     )]
     pub(crate) memory: Option<usize>,
 }
@@ -63,7 +63,7 @@ pub(crate) enum Command {
   bptt check cell.rec --dims H=5,K=2 --trials 3
   bptt check garch11 --data returns.npz --params start.npz")]
     Check(Check),
-    /// The loss and its gradient
+    /// Compute the loss and its gradient
     #[command(after_help = "Examples:
   bptt grad cell.rec --data data.npz --params params.npz --out gradient.npz
   bptt grad lstm --data data.npz --params model.safetensors --dtype f32 --json
@@ -85,23 +85,23 @@ pub(crate) enum Command {
   bptt show lstm
   bptt show cell.rec --format svg > cell.svg")]
     Show(Show),
-    /// Derive the gradient on paper, every line checked
+    /// Print the derivation of the gradient, every line checked
     #[command(after_help = "Examples:
   bptt derive rnn
   bptt derive lstm --level full
   bptt derive gru --lang zh --format html --out gru.html
   bptt derive rnn --data data.npz --params rnn.npz --format html --out rnn.html")]
     Derive(Derive),
-    /// Start a recurrence of your own: a commented file
+    /// Create a commented file for your own recurrence
     #[command(after_help = "Example:
   bptt new cell.rec")]
     New(New),
-    /// Change the format or the layout of parameters
+    /// Convert parameters to another format or layout
     #[command(after_help = "Examples:
   bptt convert lstm --params state_dict.safetensors --out params.npz
   bptt convert lstm --params params.npz --layout pytorch --out state_dict.safetensors")]
     Convert(Convert),
-    /// Write completions for a shell
+    /// Print completions for a shell
     #[command(after_help = "Example:
   bptt completions bash > ~/.local/share/bash-completion/completions/bptt")]
     Completions {
@@ -113,66 +113,66 @@ pub(crate) enum Command {
 /// A recurrence and the data it runs on.
 #[derive(Args, Debug)]
 pub(crate) struct Data {
-    /// A name of the library or a .rec file
+    /// Name in the library, or .rec file
     pub(crate) cell: String,
-    /// The inputs: a .npz, .safetensors or .csv file
+    /// Inputs: .npz, .safetensors or .csv file
     #[arg(long, short, value_name = "FILE")]
     pub(crate) data: PathBuf,
-    /// The parameters: a .npz or .safetensors file, also a state dict of PyTorch; otherwise as they
-    /// start before a fit
+    /// Parameters: .npz or .safetensors file, also a PyTorch state dict; default: the initial values
+    /// in the recurrence
     #[arg(long, short, value_name = "FILE")]
     pub(crate) params: Option<PathBuf>,
-    /// The seed of parameters that start at random
+    /// Seed of random initial parameters
     #[arg(long, value_name = "N", default_value = "1", value_parser = seed, allow_negative_numbers = true)]
     pub(crate) seed: u64,
-    /// The numbers to compute in
+    /// Floating-point type of the computation
     #[arg(long, default_value = "f64")]
     pub(crate) dtype: Dtype,
-    /// Sizes that no array determines
+    /// Sizes that cannot be inferred from the data, e.g. H=8,K=2
     #[arg(long, value_name = "NAME=N,…", value_delimiter = ',')]
     pub(crate) dims: Vec<Size>,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Check {
-    /// A name of the library or a .rec file
+    /// Name in the library, or .rec file
     pub(crate) cell: String,
-    /// Sizes of the random data; those not given are small and differ from each other
+    /// Sizes of the random data; default: small sizes, all different
     #[arg(long, value_name = "NAME=N,…", value_delimiter = ',')]
     pub(crate) dims: Vec<Size>,
-    /// The inputs; random where not given
+    /// Inputs; default: random
     #[arg(long, short, value_name = "FILE")]
     pub(crate) data: Option<PathBuf>,
-    /// The parameters; random where not given
+    /// Parameters; default: random
     #[arg(long, short, value_name = "FILE")]
     pub(crate) params: Option<PathBuf>,
-    /// The most steps on which every route runs; the compiled engine compares reverse with forward
-    /// mode on all steps [default: as many as take about five seconds]
+    /// Maximum number of steps for the uncompiled checks; the compiled engine compares reverse with
+    /// forward mode on all steps [default: about five seconds of work]
     #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
     pub(crate) steps: Option<usize>,
-    /// How many times, each with other random numbers
+    /// Number of checks, each with different random numbers
     #[arg(long, value_name = "N", default_value = "1", value_parser = trials, allow_negative_numbers = true)]
     pub(crate) trials: u64,
-    /// The seed of the random numbers
+    /// Seed of the random numbers
     #[arg(long, value_name = "N", default_value = "1", value_parser = seed, allow_negative_numbers = true)]
     pub(crate) seed: u64,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Derive {
-    /// A name of the library or a .rec file
+    /// Name in the library, or .rec file
     pub(crate) cell: String,
-    /// The inputs of a run: how far the states reach is measured on its first sequence; on random
-    /// numbers where not given
+    /// Inputs of a run: the norms of the Jacobians are measured on its first sequence; default:
+    /// random inputs
     #[arg(long, short, value_name = "FILE")]
     pub(crate) data: Option<PathBuf>,
-    /// The parameters of that run; otherwise as they start before a fit
+    /// Parameters of that run; default: the initial values in the recurrence
     #[arg(long, short, value_name = "FILE", requires = "data")]
     pub(crate) params: Option<PathBuf>,
-    /// The seed of parameters that start at random
+    /// Seed of random initial parameters
     #[arg(long, value_name = "N", default_value = "1", value_parser = seed, allow_negative_numbers = true, requires = "data")]
     pub(crate) seed: u64,
-    /// Sizes that no array determines
+    /// Sizes that cannot be inferred from the data, e.g. H=8,K=2
     #[arg(
         long,
         value_name = "NAME=N,…",
@@ -180,16 +180,16 @@ pub(crate) struct Derive {
         requires = "data"
     )]
     pub(crate) dims: Vec<Size>,
-    /// The language: English or Chinese
+    /// Language: English or Chinese
     #[arg(long, default_value = "en", value_parser = choice(Lang::ALL, Lang::code))]
     pub(crate) lang: Lang,
-    /// How much is said
+    /// Level of detail
     #[arg(long, default_value = "normal", value_parser = choice(Level::ALL, Level::name))]
     pub(crate) level: Level,
-    /// The kind of document
+    /// Document format
     #[arg(long, default_value = "text", value_parser = choice(Format::ALL, Format::name))]
     pub(crate) format: Format,
-    /// Where it goes
+    /// Output file (default: stdout)
     #[arg(long, short, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 }
@@ -211,10 +211,11 @@ fn choice<T: Copy + Send + Sync + 'static>(
 pub(crate) struct Grad {
     #[command(flatten)]
     pub(crate) on: Data,
-    /// With respect to these parameters, inputs, states or values; `all` is everything
+    /// Differentiate with respect to these parameters, inputs, states or values; `all`: all parameters
+    /// and inputs
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub(crate) wrt: Vec<String>,
-    /// Where the gradients go: a .npz or .safetensors file
+    /// Output file for the gradients: .npz or .safetensors
     #[arg(long, short, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 }
@@ -223,91 +224,91 @@ pub(crate) struct Grad {
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) on: Data,
-    /// Where the outputs go: a .npz or .safetensors file
+    /// Output file for the results: .npz or .safetensors
     #[arg(long, short, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Show {
-    /// A name of the library or a .rec file; without it, the library is listed
+    /// Name in the library, or .rec file; default: list the library
     pub(crate) cell: Option<String>,
-    /// As text in canonical form, or as a graph
+    /// Output format: canonical text, graph or execution plan
     #[arg(long, default_value = "rec")]
     pub(crate) format: Picture,
-    /// Sizes, for `stages`; those not given are 32
+    /// Sizes for `stages`; default: 32 each
     #[arg(long, value_name = "NAME=N,…", value_delimiter = ',')]
     pub(crate) dims: Vec<Size>,
-    /// Where it goes, instead of the terminal
+    /// Output file (default: stdout)
     #[arg(long, short, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct New {
-    /// The file to write; it must not exist
+    /// File to create; it must not exist
     pub(crate) file: PathBuf,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Convert {
-    /// A name of the library or a .rec file
+    /// Name in the library, or .rec file
     pub(crate) cell: String,
-    /// The parameters, in either layout
+    /// Parameters, in either layout
     #[arg(long, short, value_name = "FILE")]
     pub(crate) params: PathBuf,
-    /// The layout to write
+    /// Layout of the output
     #[arg(long, default_value = "bptt")]
     pub(crate) layout: Layout,
-    /// The numbers to write
+    /// Floating-point type of the output
     #[arg(long, default_value = "f64")]
     pub(crate) dtype: Dtype,
-    /// Where they go: a .npz or .safetensors file
+    /// Output file: .npz or .safetensors
     #[arg(long, short, value_name = "FILE")]
     pub(crate) out: PathBuf,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Fit {
-    /// A name of the library or a .rec file
+    /// Name in the library, or .rec file
     pub(crate) cell: String,
-    /// The inputs: a .npz, .safetensors or .csv file
+    /// Inputs: .npz, .safetensors or .csv file
     #[arg(long, short, value_name = "FILE", required_unless_present = "text")]
     pub(crate) data: Option<PathBuf>,
-    /// A text instead: each character is a class of `x`, the one after it the class of `y`
+    /// Text file as data: each character is a class of `x`, the next character the class of `y`
     #[arg(long, value_name = "FILE", conflicts_with = "data")]
     pub(crate) text: Option<PathBuf>,
-    /// How many characters in a row make a sample of a text
+    /// Number of characters per sample of a text
     #[arg(long, value_name = "N", default_value = "50", value_parser = positive, allow_negative_numbers = true)]
     pub(crate) length: usize,
-    /// The parameters to start from; otherwise as the recurrence says
+    /// Initial parameters; default: the initial values in the recurrence
     #[arg(long, short, value_name = "FILE")]
     pub(crate) params: Option<PathBuf>,
-    /// Sizes that no array determines
+    /// Sizes that cannot be inferred from the data, e.g. H=8,K=2
     #[arg(long, value_name = "NAME=N,…", value_delimiter = ',')]
     pub(crate) dims: Vec<Size>,
-    /// How the parameters move
+    /// Optimizer
     #[arg(long, default_value = "adam")]
     pub(crate) optimizer: Optimizer,
-    /// How many steps; Newton stops sooner when it has arrived [default: 1000, newton 100]
+    /// Maximum number of steps; Newton stops early on convergence [default: 1000, newton 100]
     #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     pub(crate) steps: Option<usize>,
-    /// The learning rate of Adam and SGD
+    /// Learning rate of Adam and SGD
     #[arg(long, value_name = "X", default_value = "0.01", value_parser = learning_rate, allow_negative_numbers = true)]
     pub(crate) lr: f64,
-    /// The momentum of SGD
+    /// Momentum of SGD
     #[arg(long, value_name = "X", default_value = "0", value_parser = momentum, allow_negative_numbers = true)]
     pub(crate) momentum: f64,
-    /// Shorten a gradient whose norm is larger than this
+    /// Scale the gradient down to this norm if it is larger
     #[arg(long, value_name = "X", value_parser = norm, allow_negative_numbers = true)]
     pub(crate) clip: Option<f64>,
-    /// How many samples each step of Adam and SGD sees; all of them unless told
+    /// Number of samples per step of Adam and SGD; default: all samples
     #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
     pub(crate) batch: Option<usize>,
-    /// The seed of the start and of the order of the samples
+    /// Seed of the initial parameters and of the order of the samples
     #[arg(long, value_name = "N", default_value = "1", value_parser = seed, allow_negative_numbers = true)]
     pub(crate) seed: u64,
-    /// The numbers to compute in
+    /// Floating-point type of the computation
     #[arg(long, default_value = "f64")]
     pub(crate) dtype: Dtype,
     /// Standard errors of the estimates; the loss must be a negative log likelihood
@@ -319,25 +320,25 @@ pub(crate) struct Fit {
     /// Print the covariance matrix of the estimates too
     #[arg(long)]
     pub(crate) covariance: bool,
-    /// Save every N steps: the parameters, and what --resume needs
+    /// Save the parameters and the state for --resume every N steps
     #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
     pub(crate) save_every: Option<usize>,
-    /// Go on from a file saved by --save-every or Ctrl-C, with the same settings, up to --steps
+    /// Continue a fit saved by --save-every or Ctrl-C, with the same settings, up to --steps
     #[arg(long, value_name = "FILE", conflicts_with = "params")]
     pub(crate) resume: Option<PathBuf>,
-    /// Where the parameters go: a .npz or .safetensors file
+    /// Output file for the parameters: .npz or .safetensors
     #[arg(long, short, value_name = "FILE")]
     pub(crate) out: PathBuf,
 }
 
 impl Fit {
-    /// The kind of standard errors asked for.
+    /// The requested kind of standard errors.
     pub(crate) fn kind_of_errors(&self) -> Option<Errors> {
         let asked = self.standard_errors || self.covariance;
         self.errors.or(asked.then_some(Errors::Hessian))
     }
 
-    /// The number of steps at which the fit ends.
+    /// The maximum number of steps of the fit.
     pub(crate) fn steps_in_all(&self) -> usize {
         let most = match self.optimizer {
             Optimizer::Newton => 100,
@@ -375,11 +376,11 @@ pub(crate) enum Optimizer {
 pub(crate) enum Picture {
     /// The recurrence language
     Rec,
-    /// A graph for Graphviz
+    /// Graph for Graphviz
     Dot,
-    /// A picture
+    /// Picture of the graph
     Svg,
-    /// How its gradient (or, without a loss, it itself) is executed
+    /// Execution plan of the gradient, or of the recurrence if it has no loss
     Stages,
 }
 
@@ -453,7 +454,7 @@ fn count(text: &str) -> Result<usize, String> {
     number.ok_or_else(|| format!("expected a whole number from 0 on, found `{text}`"))
 }
 
-/// A number in a range, or why not.
+/// Parses a number and checks its range; `must` is the error.
 fn number(text: &str, fits: fn(f64) -> bool, must: &str) -> Result<f64, String> {
     let number = text
         .parse()
