@@ -158,7 +158,7 @@ pub enum Error {
 
     /// The size of a named dimension cannot be inferred from the data.
     #[error(
-        "dimension {dim} cannot be read off any array: add `(\"{dim}\", 8)` to the sizes, or give it \
+        "dimension {dim} cannot be inferred from any array: add `(\"{dim}\", 8)` to the sizes, or give it \
          with `Batch::size(\"{dim}\", 8)`"
     )]
     UnknownSize {
@@ -517,7 +517,7 @@ fn known_names(name: &str, known: &[String]) -> String {
     }
     match nearest(name, known.iter().map(|k| &**k)) {
         Some(nearest) => format!("; did you mean `{}`?", printable(nearest)),
-        None => format!("; there is {}", quoted(known.iter().map(|k| &**k))),
+        None => format!("; known: {}", quoted(known.iter().map(|k| &**k))),
     }
 }
 

@@ -260,7 +260,7 @@ impl<'s> Parser<'s, '_> {
             | ("state", "backward" | "inner" | "final")
             | ("output", "final" | "tangent" | "cotangent")
             | ("param", "tangent" | "cotangent") => {
-                format!("`{word}` stands first: `{word} {keyword} {next}`")
+                format!("`{word}` comes first: `{word} {keyword} {next}`")
             }
             _ => format!("names are separated by commas: `{keyword} {word}, {next}`"),
         };

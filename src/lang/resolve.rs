@@ -176,7 +176,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
     /// Registers a name for a value.
     fn take(&mut self, name: &'p Name, entry: Entry) -> bool {
         if name.text == "loss" {
-            let text = "the name `loss` is taken: it is what the loss is called in results";
+            let text = "the name `loss` is reserved for the loss in the results";
             let help = "a loss is written `loss e`, without `=`";
             self.reports
                 .push(Diagnostic::at(name.span, text).help(help));
@@ -279,7 +279,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
             let known = self.nexts.contains_key(name) || program.suspects.contains(name);
             if is_state && !known {
                 let text = format!("the state `{name}` has no next value");
-                let help = format!("say what it becomes: `{name}' = …`");
+                let help = format!("give its next value: `{name}' = …`");
                 self.reports
                     .push(Diagnostic::at(state.name.span, text).help(help));
             }
@@ -467,7 +467,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
                 continue;
             }
             if name == "loss" {
-                let text = "the name `loss` is taken: it is what the loss is called in results";
+                let text = "the name `loss` is reserved for the loss in the results";
                 self.fail(output.name.span, text);
                 continue;
             }

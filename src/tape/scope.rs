@@ -208,7 +208,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
         ));
     }
     if name == "loss" {
-        return Err("the name `loss` is taken: it is what the loss is called in results".into());
+        return Err("the name `loss` is reserved for the loss in the results".into());
     }
     Ok(())
 }

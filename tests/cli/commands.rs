@@ -346,7 +346,7 @@ fn a_new_recurrence_is_certified_and_never_overwrites() {
     success(&bptt(&folder, &["new", "cell.rec"]));
     success(&bptt(&folder, &["check", "cell.rec"]));
     assert!(
-        failure(&bptt(&folder, &["new", "cell.rec"]), 3).contains("is there already"),
+        failure(&bptt(&folder, &["new", "cell.rec"]), 3).contains("already exists"),
         "kept"
     );
     assert!(
@@ -489,7 +489,7 @@ fn mistakes_are_told_with_their_place() {
     alone.write(folder.file("alone.npz")).unwrap();
     fail(
         &["grad", "rnn", "-d", "alone.npz"],
-        "there is no array `y`, which is an input of `rnn`; there is `x`, `Y`",
+        "there is no array `y`, which is an input of `rnn`; the file has: `x`, `Y`",
     );
     fs::write(
         folder.file("class.rec"),

@@ -157,7 +157,7 @@ fn in_lists() {
     let error = random_data(&r, &[("H", 3), ("K", 4)], &[2], 1).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "there is no dimension named `K`; there is `H`"
+        "there is no dimension named `K`; known: `H`"
     );
     let error = Recurrence::parse("f.rec", "input x\nfn f(a, a) = a\nloss f(x, x)\n").unwrap_err();
     assert!(error.to_string().contains("the name `a` is used twice"));

@@ -193,7 +193,7 @@ fn sizes() {
         .on_every_engine(&p, &Batch::new(1, 1))
         .expect_err("N is not known");
     assert!(
-        error.to_string().contains("dimension N cannot be read off"),
+        error.to_string().contains("dimension N cannot be inferred"),
         "{error}"
     );
     assert!(error.to_string().contains("Batch::size"), "{error}");

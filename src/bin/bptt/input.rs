@@ -87,7 +87,7 @@ fn matched<F: Scalar>(
     if let Some(name) = recurrence.inputs().find(|n| arrays.get(n).is_none()) {
         let found: Vec<&str> = arrays.iter().map(|(n, _)| n).collect();
         return Err(in_file(format!(
-            "there is no array `{name}`, which is an input of `{}`; there is {}",
+            "there is no array `{name}`, which is an input of `{}`; the file has: {}",
             recurrence.name(),
             match found.is_empty() {
                 true => "none".into(),

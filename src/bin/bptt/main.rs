@@ -137,7 +137,9 @@ fn told(error: &(dyn std::error::Error + 'static)) -> String {
     const BY_NAME: &str = "Batch::size";
     match error.downcast_ref() {
         Some(bptt::Error::UnknownSize { dim }) => {
-            format!("size {dim} cannot be read off any array: give --dims {dim}=…, such as {dim}=8")
+            format!(
+                "size {dim} cannot be inferred from the data: give --dims {dim}=…, such as {dim}=8"
+            )
         }
         Some(bptt::Error::DimConflict {
             dim,

@@ -12,7 +12,7 @@ pub(crate) fn run(args: &New, report: &mut Report) -> Result<(), Failure> {
         return Err(format!("{file}: the name of a recurrence ends in .rec").into());
     }
     if args.file.exists() {
-        return Err(format!("{file}: is there already; choose another name").into());
+        return Err(format!("{file} already exists; choose another name").into());
     }
     bptt::data::write_whole(&args.file, TEMPLATE.as_bytes())?;
     report.wrote(&args.file)?;

@@ -53,8 +53,8 @@ fn tell(out: &mut dyn Write) -> Result<Results, Failure> {
     heading(out, "2. The definitions")?;
     paragraph(
         out,
-        "First the equations as on paper, then what the library understood. Products of matrices \
-         are written W @ x; h' is the state after the step, h the state before it.",
+        "First the equations as on paper, then the definition as the library reads it. A matrix product \
+         is written W @ x; h' is the state after the step, h the state before it.",
     )?;
     for network in &networks {
         definition(out, network)?;
@@ -75,7 +75,7 @@ fn tell(out: &mut dyn Write) -> Result<Results, Failure> {
     heading(out, "4. Is the gradient right?")?;
     paragraph(
         out,
-        "The gradient comes from the equations of one step. It is held to four other ways to the same \
+        "The gradient comes from the equations of one step. Four other computations must give the same \
          numbers: reverse mode on the list of all operations of all steps (tape), forward mode, \
          differences of the loss itself, and the same again for second derivatives (2nd). The first \
          two agree up to rounding, about 1e-16; differences resolve about nine digits. x and y are \
@@ -236,8 +236,8 @@ fn reach(out: &mut dyn Write, columns: &[Reach]) -> Result<(), Failure> {
             "L is now the loss of the last forecast only, that of {LAST_TRAINING_YEAR}. The chart \
              shows the norm of dL/dh_{{T-k}}, the derivative with respect to the state k years \
              earlier, as a part of that at k=0. The bars are logarithmic: full at 1, empty at one \
-             millionth. Where a bar is short, a fit hears little of what happened that long ago. \
-             (The memory c of the LSTM carries more, past h.) A < marks whole cycles of {CYCLE} \
+             millionth. A short bar means that a fit learns little from events that long ago. \
+             (The memory c of the LSTM carries more than h shows.) A < marks whole cycles of {CYCLE} \
              years.",
         ),
     )?;
@@ -250,15 +250,15 @@ fn reach(out: &mut dyn Write, columns: &[Reach]) -> Result<(), Failure> {
         };
         let years = column.years_above(1e-2);
         let verdict = if years >= CYCLE {
-            "it still hears one whole cycle"
+            "at least one whole cycle"
         } else {
-            "that is less than one cycle"
+            "less than one cycle"
         };
         paragraph(
             out,
             &format!(
                 "{} {} the fit: more than 1 % of the gradient is left up to {years} years back \
-                 ({verdict}); {CYCLE} years back it is {:.2e} of what it was.",
+                 ({verdict}); {CYCLE} years back the fraction is {:.2e}.",
                 column.network, column.when, part,
             ),
         )?;
@@ -277,7 +277,7 @@ fn reach(out: &mut dyn Write, columns: &[Reach]) -> Result<(), Failure> {
             paragraph(
                 out,
                 &format!(
-                    "In the {}, the fit made what is left one cycle back {factor:.1} times {word}.",
+                    "In the {}, the fit made the gradient one cycle back {factor:.1} times {word}.",
                     after.network
                 ),
             )?;

@@ -46,7 +46,7 @@ impl Network {
     pub(crate) fn lstm() -> Result<Self, Failure> {
         const EQUATIONS: &[&str] = &[
             "i, f, og = sigmoid(W x_t + U h_{t-1} + b)    three gates, each with its W, U and b",
-            "g        = tanh(W_g x_t + U_g h_{t-1} + b_g) what may be written",
+            "g        = tanh(W_g x_t + U_g h_{t-1} + b_g) the new content",
             "c_t = f * c_{t-1} + i * g                    the memory",
             "h_t = og * tanh(c_t)                         the state",
             "o_t = W_O h_t + b_q                          the forecast of next year's number",
