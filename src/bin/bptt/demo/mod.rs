@@ -277,7 +277,7 @@ fn reach(out: &mut dyn Write, columns: &[Reach]) -> Result<(), Failure> {
             paragraph(
                 out,
                 &format!(
-                    "In the {}, the fit made the gradient one cycle back {factor:.1} times {word}.",
+                    "In the {}, the fit made this fraction {factor:.1} times {word}.",
                     after.network
                 ),
             )?;
