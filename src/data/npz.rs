@@ -25,7 +25,7 @@ pub(super) fn read(bytes: &[u8], limit: u64) -> Result<Arrays, String> {
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(broken)?;
     if let Some(twice) = repeated(bytes, archive.central_directory_start()) {
         let name = twice.strip_suffix(".npy").unwrap_or(&twice);
-        return Err(format!("array `{name}` is there twice"));
+        return Err(format!("array `{name}` occurs twice"));
     }
     let mut arrays = Arrays::new();
     // An archive without compression expands only for narrow integers, to eight bytes each.
@@ -61,7 +61,7 @@ pub(super) fn read(bytes: &[u8], limit: u64) -> Result<Arrays, String> {
             .map_err(damaged)?;
         let array = header.array(&found).map_err(of)?;
         if arrays.get(name).is_some() {
-            return Err(of("is there twice".into()));
+            return Err(of("occurs twice".into()));
         }
         arrays.insert(name, array);
     }

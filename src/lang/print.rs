@@ -110,7 +110,7 @@ impl<'r> Printer<'r> {
 
     fn take_leaves(&mut self) -> Result<(), String> {
         if let Some(dim) = self.tape.dims().find(|d| !is_name(d)) {
-            return Err(format!("the size `{dim}` is no name"));
+            return Err(format!("the size `{dim}` is not a valid name"));
         }
         for leaf in self.tape.leaves() {
             if !is_name(leaf.name()) || !self.taken.insert(leaf.name().into()) {
@@ -118,7 +118,7 @@ impl<'r> Printer<'r> {
                     Role::Parameter => "parameter",
                     Role::Input => "input",
                 };
-                return Err(format!("the {what} `{}` is no name", leaf.name()));
+                return Err(format!("the {what} `{}` is not a valid name", leaf.name()));
             }
         }
         Ok(())
@@ -215,7 +215,7 @@ impl<'r> Printer<'r> {
                 continue;
             }
             if !is_name(name) {
-                return Err(format!("the output `{name}` is no name"));
+                return Err(format!("the output `{name}` is not a valid name"));
             }
             let new = !self.is_trivial(id) && !self.statements.contains_key(&id);
             if new && self.taken.insert(name.into()) {

@@ -20,7 +20,7 @@ impl Printer<'_> {
         } in states
         {
             if !is_name(name) || self.free(name) != **name {
-                return Err(format!("the state `{name}` is no name"));
+                return Err(format!("the state `{name}` is not a valid name"));
             }
             self.state_registers.insert(*register);
             self.states.push(State {

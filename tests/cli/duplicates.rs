@@ -54,7 +54,7 @@ fn in_files() {
     }
     let npz = fs::read(folder.file("two.npz")).unwrap();
     let path = write("twice.npz", &replaced(&npz, "y.npy", "x.npy"));
-    assert!(refusal(&path).contains("array `x` is there twice"));
+    assert!(refusal(&path).contains("array `x` occurs twice"));
 
     let tensors = fs::read(folder.file("two.safetensors")).unwrap();
     let path = write("twice.safetensors", &replaced(&tensors, "\"y\"", "\"x\""));

@@ -46,7 +46,7 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
     if let Some(n) = args.batch.filter(|n| *n > batch.samples()) {
         let samples = batch.samples();
         report.note(&format!(
-            "--batch {n}: there {}, and each step sees all",
+            "--batch {n}: there {}, and each step uses all",
             report::there(samples, "sample")
         ));
     }
@@ -67,7 +67,7 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
             progress.steps.saturating_add(100),
         );
         report.note(&format!(
-            "{}: has taken {taken}, and --steps {most} counts these too: none is left to take; try --steps {more}",
+            "{}: --steps {most} includes the {taken} already taken; no steps are left; try --steps {more}",
             file.display()
         ));
     }
