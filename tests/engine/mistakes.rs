@@ -115,8 +115,12 @@ fn names() {
             r.output("y", r.param("p", ()).tanh().named(bad));
         });
     }
-    refused(&["`loss` is reserved"], |r| r.output("loss", r.param("p", ())));
-    refused(&["`loss` is reserved"], |r| r.output("y", r.param("loss", ())));
+    refused(&["`loss` is reserved"], |r| {
+        r.output("loss", r.param("p", ()))
+    });
+    refused(&["`loss` is reserved"], |r| {
+        r.output("y", r.param("loss", ()))
+    });
 }
 
 #[test]
