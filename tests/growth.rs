@@ -64,8 +64,11 @@ fn a_plan_does_not_depend_on_the_data() {
     assert_eq!(few, plan(&[5, 1, 9]), "samples and lengths");
 }
 
+/// A name, and a text with that many declarations.
+type Text = (&'static str, fn(usize) -> String);
+
 /// Texts with `n` declarations of one kind.
-const TEXTS: [(&str, fn(usize) -> String); 6] = [
+const TEXTS: [Text; 6] = [
     ("parameters that are not used", |n| {
         let params = lines(n, |i| format!("param p{i}"));
         format!("{params}input x\nloss (p0 * x)^2\n")

@@ -73,7 +73,7 @@ impl Bend {
     /// If the truncation error of differences over these displacements may be this large. A few
     /// numbers of a chaotic function may agree by accident; all of them do not.
     pub(super) fn explains(self, difference: f64) -> bool {
-        !(self.most <= (0.1 * self.size).max(0.25 * difference))
+        self.most.is_nan() || self.most > (0.1 * self.size).max(0.25 * difference)
     }
 }
 
@@ -83,7 +83,8 @@ pub(super) fn bends(
     reach: f64,
     mut slope: impl FnMut(f64) -> Result<Vec<f64>, Kink>,
 ) -> Result<Vec<Bend>, Kink> {
-    const PAIRS: [f64; 8] = [0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0];
+    // Not multiples of one another, or a fast oscillation could look constant.
+    const PAIRS: [f64; 8] = [0.131, 0.287, 0.373, 0.529, 0.617, 0.743, 0.859, 1.0];
     let middle = slope(0.0)?;
     let mut bends = vec![Bend::default(); middle.len()];
     for part in PAIRS {

@@ -168,7 +168,7 @@ impl Seen {
     pub(super) fn refutes(self) -> bool {
         match self {
             Self::Compared { error, tolerance } | Self::Bounded { error, tolerance } => {
-                !(error <= tolerance)
+                error.is_nan() || error > tolerance
             }
             Self::Hidden | Self::Bent => false,
         }

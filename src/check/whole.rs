@@ -97,7 +97,7 @@ impl Runner<'_> {
                 .scale_of(&group)
                 .on_all_steps(sum - slope, size, unsure)
             {
-                seen if seen.refutes() && !(unsure <= SEEN * size) => Seen::Hidden,
+                seen if seen.refutes() && (unsure.is_nan() || unsure > SEEN * size) => Seen::Hidden,
                 seen => seen,
             };
             let mut worst = Worst::new(Route::AllSteps);

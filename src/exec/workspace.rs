@@ -64,7 +64,7 @@ pub(super) struct Extent {
     pub(super) chunk: usize,
 }
 
-/// The memory of runs of a [`Program`]. [`Program::workspace`](super::Program::workspace) makes it;
+/// The memory of runs of a [`Program`](super::Program). [`Program::workspace`](super::Program::workspace) makes it;
 /// it grows at the first run of a size, and is then used again without allocation.
 #[derive(Debug)]
 pub struct Workspace<F: Real> {

@@ -96,7 +96,7 @@ fn a_run_that_is_not_finite_says_where() {
         .write(folder.path().join("x.npz"))
         .expect("it can be written");
     let message = failure(&bptt(&folder, &["grad", "g.rec", "--data", "x.npz"]), 3);
-    for word in ["w * s", "inf", "step 1023 of sample 0:"] {
+    for word in ["w * s", "inf", "step 1023 of sample 0"] {
         assert!(message.contains(word), "{word} in {message}");
     }
 }

@@ -298,17 +298,17 @@ fn of_the_command_line() {
             ".npz or a .safetensors",
         ),
         (3, "grad cell.rec -d d.txt", ".npz, .safetensors or .csv"),
-        (3, "grad cell.rec -d d.npz --dims Hidden=6", "there is `H`"),
+        (3, "grad cell.rec -d d.npz --dims Hidden=6", "known: `H`"),
         (
             3,
             "fit cell.rec -d d.npz --dims Hidden=6 -o o.npz",
-            "there is `H`",
+            "known: `H`",
         ),
-        (3, "check cell.rec --dims Hidden=6", "there is `H`"),
+        (3, "check cell.rec --dims Hidden=6", "known: `H`"),
         (
             3,
             "show cell.rec --format stages --dims Hidden=6",
-            "there is `H`",
+            "known: `H`",
         ),
         (
             3,

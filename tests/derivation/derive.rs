@@ -450,8 +450,10 @@ fn names_that_look_alike_are_told_apart() {
     assert!(text.contains("∂E/∂T = "), "{text}");
     assert!(text.contains("∂E/∂a1 = "), "{text}");
     assert!(text.contains("sigmoid("), "{text}");
+    let mut renamed = r.derive_with(&[("T", "L")]).unwrap();
+    all_hold(&mut renamed, 2);
     let twice = r
-        .derive_with(&[("T", "L")])
+        .derive_with(&[("T", "X"), ("L", "X")])
         .map(|_| ())
         .unwrap_err()
         .to_string();

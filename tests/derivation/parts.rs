@@ -107,7 +107,7 @@ loss squared_error(h', y)
     let gradient = "∂L/∂E = ∑[t=1..T] 𝐞_xₜ (δᵃₜ)ᵀ";
     assert_eq!(shown(&derivation, "grad.E"), gradient);
     let text = derivation.render(Format::Text, Lang::En, Level::Normal);
-    assert!(text.contains("the unit vector of the class"), "{text}");
+    assert!(text.contains("the one-hot vector of the class"), "{text}");
 }
 
 /// A state acts through one scalar, or through scalars and directly.

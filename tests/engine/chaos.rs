@@ -34,9 +34,12 @@ fn is_right(found: &Certificate, what: &str) {
     }
 }
 
+/// The text of a map, its state, and its numbers.
+type Map = (&'static str, &'static str, &'static [(&'static str, f64)]);
+
 #[test]
 fn a_chaotic_map_is_never_called_wrong() {
-    let maps: [(&str, &str, &[(&str, f64)]); 4] = [
+    let maps: [Map; 4] = [
         (LOGISTIC, "s'", &[("a", 3.9), ("s0", 0.37)]),
         (LOGISTIC, "s'", &[("a", 4.0), ("s0", 0.6)]),
         (HENON, "x'", &[("a", 1.4), ("b", 0.3), ("x0", 0.1)]),

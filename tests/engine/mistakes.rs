@@ -116,10 +116,10 @@ fn names() {
         });
     }
     refused(&["`loss` is reserved"], |r| {
-        r.output("loss", r.param("p", ()))
+        r.output("loss", r.param("p", ()));
     });
     refused(&["`loss` is reserved"], |r| {
-        r.output("y", r.param("loss", ()))
+        r.output("y", r.param("loss", ()));
     });
 }
 

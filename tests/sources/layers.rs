@@ -130,7 +130,7 @@ fn nothing_uses_a_room_above_its_own() {
         for file in library.files.iter().filter(|f| f.module.len() > 2) {
             let known = rooms
                 .iter()
-                .any(|row| row.contains(&file.module[1].as_str()));
+                .any(|row| row.contains(file.module[1].as_str()));
             let inside = file.module[0] == **folder;
             assert!(!inside || known, "{} is in no room of {folder}", file.name);
         }
