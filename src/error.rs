@@ -480,7 +480,11 @@ pub fn number<F: ndarray::NdFloat>(x: F) -> String {
 /// A count with its noun: `1 step`, `2 steps`.
 #[must_use]
 pub fn counted(count: usize, thing: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
+    let plural = match count {
+        1 => "",
+        _ if thing.ends_with('s') => "es",
+        _ => "s",
+    };
     format!("{count} {thing}{plural}")
 }
 

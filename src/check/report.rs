@@ -5,6 +5,7 @@ use std::fmt;
 use indexmap::IndexMap;
 
 use super::Remark;
+use crate::error::counted;
 
 /// A way to know a derivative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -308,8 +309,10 @@ impl fmt::Display for Certificate {
         if !self.extent.is_whole() {
             writeln!(
                 f,
-                "  on the first {steps} of {of_steps} steps and {samples} of {of_samples} samples;\n  \
-                 \"all steps\" compares reverse with forward mode on all of the data"
+                "  on the first {steps} of {} and {samples} of {};\n  \
+                 \"all steps\" compares reverse with forward mode on all of the data",
+                counted(of_steps, "step"),
+                counted(of_samples, "sample")
             )?;
         }
         if !self.is_of_second_order() {
@@ -322,7 +325,8 @@ impl fmt::Display for Certificate {
         let skipped: usize = self.findings.iter().map(|x| x.skipped).sum();
         write!(
             f,
-            "  {compared} numbers compared, {skipped} left out near a kink or unresolved: "
+            "  {} compared, {skipped} left out near a kink or unresolved: ",
+            counted(compared, "number")
         )?;
         match (self.verdict(), self.worst()) {
             (Verdict::Certified, _) => write!(f, "certified")?,

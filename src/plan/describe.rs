@@ -4,6 +4,7 @@
 use std::fmt::{self, Write};
 
 use super::{Buffer, Instruction, Operand, Plan, Storage};
+use crate::error::counted;
 use crate::op::{Edge, Op};
 use crate::shape::Rate;
 
@@ -91,7 +92,8 @@ impl Plan {
             if flops + moved > 0 {
                 let per = per(instruction.rate(&self.programs));
                 let inner = indent + 4;
-                writeln!(to, "{:inner$}{flops} flops, {moved} numbers {per}", "")?;
+                let (flops, moved) = (counted(flops, "flop"), counted(moved, "number"));
+                writeln!(to, "{:inner$}{flops}, {moved} {per}", "")?;
             }
         }
         Ok(())
@@ -205,10 +207,10 @@ impl Plan {
                 .flat_map(|b| &b.values)
                 .map(|v| v.name.as_str());
             let names = names.collect::<Vec<_>>().join(", ");
-            writeln!(to, "  {title}: {width} numbers: {names}")?;
+            writeln!(to, "  {title}: {}: {names}", counted(width, "number"))?;
         }
         let packs: usize = self.packs.iter().map(|p| p.k * p.n).sum();
-        writeln!(to, "  packed matrices: {packs} numbers")
+        writeln!(to, "  packed matrices: {}", counted(packs, "number"))
     }
 
     fn totals(&self, to: &mut String) -> fmt::Result {
@@ -217,17 +219,19 @@ impl Plan {
         for (direction, tally) in &counts.loops {
             writeln!(
                 to,
-                "  {} loop: {} products and {} fused passes a step",
+                "  {} loop: {} and {} a step",
                 direction.text(),
-                tally.products,
-                tally.programs
+                counted(tally.products, "product"),
+                counted(tally.programs, "fused pass")
             )?;
         }
         let (outside, once) = (counts.outside, counts.once.flops + counts.per_sample.flops);
         writeln!(
             to,
-            "  outside loops: {} products, {} sums of outer products, {} fused passes",
-            outside.products, outside.outer_products, outside.programs
+            "  outside loops: {}, {} of outer products, {}",
+            counted(outside.products, "product"),
+            counted(outside.outer_products, "sum"),
+            counted(outside.programs, "fused pass")
         )?;
         let step = counts.flops(1, 1) - once;
         let products = counts.product_flops(1, 1)
@@ -235,7 +239,8 @@ impl Plan {
             - counts.per_sample.product_flops;
         writeln!(
             to,
-            "  {step} flops for each step and sample, {products} of them in matrix products"
+            "  {} for each step and sample, {products} of them in matrix products",
+            counted(step, "flop")
         )
     }
 

@@ -48,6 +48,7 @@ pub(crate) fn run(args: &Derive, report: &mut Report) -> Result<(), Failure> {
     }
     match checks.failed {
         0 => Ok(()),
+        1 => Err("1 line of the derivation does not hold".into()),
         n => Err(format!("{n} lines of the derivation do not hold").into()),
     }
 }
