@@ -270,6 +270,28 @@ fn on_the_command_line() {
         "show cell.rec --dims H=3",
         "--dims has no effect without --format stages; leave it out\n\nUsage: bptt show",
     );
+    refused(
+        "derive cell.rec --format json --lang en",
+        "--lang has no effect with --format json",
+    );
+    let still = "fit cell.rec -d d.npz --steps 0 -o o.npz";
+    for option in ["--lr 0.1", "--clip 1", "--batch 1"] {
+        let name = option.split(' ').next().unwrap();
+        refused(
+            &format!("{still} {option}"),
+            &format!("{name} has no effect with --steps 0"),
+        );
+    }
+    refused(
+        &format!("{still} --optimizer sgd --momentum 0.9"),
+        "--momentum has no effect with --steps 0",
+    );
+    for line in [
+        format!("{fit} --covariance --quiet"),
+        format!("-q {fit} --covariance"),
+    ] {
+        refused(&line, "--covariance has no effect with --quiet");
+    }
     refused("show --format dot", "--format has no effect without a CELL");
     refused("show --out x.txt", "--out has no effect without a CELL");
 
@@ -285,6 +307,9 @@ fn on_the_command_line() {
     };
     accepted(&format!("{fit} --optimizer sgd --momentum 0.9 --seed 3"));
     accepted(&format!("{fit} -p p.npz --batch 1 --seed 3"));
+    accepted(&format!("{still} --save-every 1 --lr 0.5"));
+    accepted("fit cell.rec -d d.npz --steps 2 -o o.npz --resume o.npz --lr 0.5");
+    accepted("derive cell.rec --format json --level full --quiet");
     accepted("grad cell.rec -d d.npz --seed 3 --dims H=2");
     accepted("show cell.rec --format stages --dims H=3");
 
@@ -297,10 +322,89 @@ fn on_the_command_line() {
         "check cell.rec -p p.npz --dims H=9",
         "--dims H=9 contradicts the array `W`",
     );
+}
+
+/// A number that is larger than the data has room for is taken, and told.
+#[test]
+fn numbers_without_an_effect_are_told() {
+    let folder = Folder::new("numbers_without_an_effect");
+    fs::write(folder.file("cell.rec"), CELL).unwrap();
+    fs::write(folder.file("abc.txt"), "abcabcabcab").unwrap();
+    let returns = concat!(env!("CARGO_MANIFEST_DIR"), "/data/dmbp.csv");
+    fs::copy(returns, folder.file("r.csv")).unwrap();
+    fs::write(
+        folder.file("text.rec"),
+        "dim C\ninput x: class(C), y: class(C)\nparam W[C, C] = 0\nloss softmax_cross_entropy(W @ one_hot(x), y)\n",
+    )
+    .unwrap();
+    Arrays::new()
+        .with("x", ndarray::Array3::<f64>::ones((3, 2, 2)))
+        .write(folder.file("d.npz"))
+        .unwrap();
+    Arrays::new()
+        .with("W", Array2::<f64>::ones((2, 2)))
+        .with("b", Array1::<f64>::ones(2))
+        .write(folder.file("p.npz"))
+        .unwrap();
     let notes = |line: &str| {
         let arguments: Vec<&str> = line.split(' ').collect();
-        String::from_utf8(bptt(&folder, &arguments).stderr).unwrap()
+        let found = bptt(&folder, &arguments);
+        assert_eq!(found.status.code(), Some(0), "{line}: {found:?}");
+        String::from_utf8(found.stderr).unwrap()
     };
-    let found = notes(&format!("{fit} --batch 9"));
-    assert!(found.contains("--batch 9: there are 2 samples"), "{found}");
+    let fit = "fit cell.rec -d d.npz -o o.npz";
+    let text = "fit text.rec --text abc.txt -o t.npz --steps 1";
+    let told = [
+        (
+            format!("{fit} --steps 1 --batch 9"),
+            "--batch 9: there are 2 samples, and each step sees all\n",
+        ),
+        (
+            format!("{fit} --steps 1 -p p.npz --batch 2 --seed 3"),
+            "--seed 3 has no effect; leave it out",
+        ),
+        (
+            format!("{fit} --steps 4 --save-every 9"),
+            "--save-every 9: the fit ends after 4 steps, and is saved only then",
+        ),
+        (
+            format!("{fit} --steps 4 --resume o.npz"),
+            "o.npz: has taken 4 steps, and --steps 4 counts these too",
+        ),
+        (
+            format!("{text} --length 99"),
+            "--length 99: abc.txt has 11 characters, one sample of 10",
+        ),
+        (
+            "check cell.rec --steps 99".into(),
+            "--steps 99: the data has 5 steps, and no route can run on more; give longer data with --data",
+        ),
+        (
+            "check cell.rec -d d.npz --steps 4".into(),
+            "--steps 4: the data has 3 steps, and no route can run on more\n",
+        ),
+        (
+            "fit garch11 -d r.csv --optimizer newton --save-every 50 -o g.npz".into(),
+            "",
+        ),
+        (
+            "fit garch11 -d r.csv --optimizer newton --resume g.npz -o g.npz".into(),
+            "none is left to take",
+        ),
+    ];
+    for (line, expected) in told {
+        let found = notes(&line);
+        match expected {
+            "" => assert_eq!(found, "", "{line}"),
+            _ => assert!(found.contains(expected), "{line}: {found}"),
+        }
+    }
+    for line in [
+        format!("{fit} --steps 1 --batch 2 --seed 3"),
+        format!("{fit} --steps 4 --save-every 2"),
+        format!("{text} --length 10"),
+        "check cell.rec --steps 5".into(),
+    ] {
+        assert_eq!(notes(&line), "", "{line}");
+    }
 }

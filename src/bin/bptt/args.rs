@@ -278,9 +278,9 @@ pub(crate) struct Fit {
     /// Text file as data: each character is a class of `x`, the next character the class of `y`
     #[arg(long, value_name = "FILE", conflicts_with = "data")]
     pub(crate) text: Option<PathBuf>,
-    /// Number of characters per sample of a text
-    #[arg(long, value_name = "N", default_value = "50", value_parser = positive, allow_negative_numbers = true)]
-    pub(crate) length: usize,
+    /// Number of characters per sample of a text [default: 50]
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
+    pub(crate) length: Option<usize>,
     /// Initial parameters; default: the initial values in the recurrence
     #[arg(long, short, value_name = "FILE")]
     pub(crate) params: Option<PathBuf>,
@@ -305,9 +305,9 @@ pub(crate) struct Fit {
     /// Number of samples per step of Adam and SGD; default: all samples
     #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
     pub(crate) batch: Option<usize>,
-    /// Seed of the initial parameters and of the order of the samples
-    #[arg(long, value_name = "N", default_value = "1", value_parser = seed, allow_negative_numbers = true)]
-    pub(crate) seed: u64,
+    /// Seed of the initial parameters and of the order of the samples [default: 1]
+    #[arg(long, value_name = "N", value_parser = seed, allow_negative_numbers = true)]
+    pub(crate) seed: Option<u64>,
     /// Floating-point type of the computation
     #[arg(long, default_value = "f64")]
     pub(crate) dtype: Dtype,
@@ -338,7 +338,12 @@ impl Fit {
         self.errors.or(asked.then_some(Errors::Hessian))
     }
 
-    /// The maximum number of steps of the fit.
+    /// The seed of all random numbers.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed.unwrap_or(1)
+    }
+
+    /// The number of steps at which the fit ends.
     pub(crate) fn steps_in_all(&self) -> usize {
         let most = match self.optimizer {
             Optimizer::Newton => 100,

@@ -19,6 +19,17 @@ const DRAWS: u64 = 8;
 
 pub(crate) fn run(args: &args::Check, report: &mut Report) -> Result<Done, Failure> {
     let subject = Subject::read(args, report)?;
+    let there = subject.batch.as_ref().map_or(LENGTHS[0], Batch::steps);
+    if let Some(steps) = args.steps.filter(|steps| *steps > there) {
+        let more = match subject.batch {
+            Some(_) => "",
+            None => "; give longer data with --data",
+        };
+        report.note(&format!(
+            "--steps {steps}: the data has {}, and no route can run on more{more}",
+            bptt::counted(there, "step")
+        ));
+    }
     let mut verdicts = Vec::new();
     let mut findings = Vec::new();
     for trial in 0..args.trials {

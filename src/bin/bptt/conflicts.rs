@@ -1,5 +1,6 @@
 //! Refuses options without effect, and lists that contain a name twice: ignoring them would hide an error.
 
+use bptt::derive::Format;
 use bptt::{Initial, Recurrence, Role};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
@@ -33,11 +34,17 @@ pub(crate) fn find(command: &Command, matches: &ArgMatches) -> Option<String> {
         Command::Grad(args) => repeated_name(&args.wrt)
             .or_else(|| seed(&args.on.cell, args.on.params.is_some(), given("seed"))),
         Command::Run(args) => seed(&args.on.cell, args.on.params.is_some(), given("seed")),
-        Command::Derive(args) => seed(&args.cell, args.params.is_some(), given("seed")),
-        Command::Fit(args) => fit(args, &without_effect).or_else(|| match args.batch {
-            Some(_) => None,
-            None => seed(&args.cell, args.params.is_some(), given("seed")),
-        }),
+        Command::Derive(args) => match args.format {
+            Format::Json => without_effect("lang", "with --format json, which has no sentences"),
+            _ => None,
+        }
+        .or_else(|| seed(&args.cell, args.params.is_some(), given("seed"))),
+        Command::Fit(args) => {
+            fit(args, given("quiet"), &without_effect).or_else(|| match args.batch {
+                Some(_) => None,
+                None => seed(&args.cell, args.params.is_some(), given("seed")),
+            })
+        }
         Command::Show(args) => match &args.cell {
             None => ["format", "dims", "out"]
                 .iter()
@@ -51,7 +58,11 @@ pub(crate) fn find(command: &Command, matches: &ArgMatches) -> Option<String> {
     }
 }
 
-fn fit(args: &Fit, without_effect: &dyn Fn(&str, &str) -> Option<String>) -> Option<String> {
+fn fit(
+    args: &Fit,
+    quiet: bool,
+    without_effect: &dyn Fn(&str, &str) -> Option<String>,
+) -> Option<String> {
     let refused = |options: &[&str], reason: &str| {
         options
             .iter()
@@ -65,10 +76,24 @@ fn fit(args: &Fit, without_effect: &dyn Fn(&str, &str) -> Option<String>) -> Opt
         Optimizer::Adam => refused(&["momentum"], "with Adam: it belongs to --optimizer sgd"),
         Optimizer::Sgd => None,
     };
-    found.or_else(|| match args.text {
+    // The file of a fit that may go on has these settings too.
+    let is_kept = args.save_every.is_some() || args.resume.is_some();
+    let unmoved = || match args.steps {
+        Some(0) if !is_kept => refused(
+            &["lr", "momentum", "clip", "batch"],
+            "with --steps 0, which moves no parameter",
+        ),
+        _ => None,
+    };
+    let unread = || match args.text {
         Some(_) => None,
         None => refused(&["length"], "without --text"),
-    })
+    };
+    let unprinted = || match quiet {
+        true => refused(&["covariance"], "with --quiet: it is printed, not saved"),
+        false => None,
+    };
+    found.or_else(unmoved).or_else(unread).or_else(unprinted)
 }
 
 /// Refuses `--seed` if nothing is drawn at random.
@@ -91,7 +116,8 @@ fn seed(cell: &str, params: bool, given: bool) -> Option<String> {
     })
 }
 
-fn starts_at_random(recurrence: &Recurrence) -> bool {
+/// If a parameter has a start that a seed determines.
+pub(crate) fn starts_at_random(recurrence: &Recurrence) -> bool {
     let leaves = recurrence.tape().leaves().iter();
     leaves.filter(|l| l.role() == Role::Parameter).any(|leaf| {
         match recurrence.initial(leaf.name()) {

@@ -18,7 +18,7 @@ use crate::args::{Dtype, Fit, Optimizer};
 use crate::engine::Program;
 use crate::input;
 use crate::report::{self, Report};
-use crate::{Done, Failure};
+use crate::{Done, Failure, conflicts};
 use checkpoint::Progress;
 use data::Task;
 use session::Session;
@@ -43,13 +43,7 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
         batch,
         alphabet,
     } = Task::<F>::read(args, report)?;
-    if let Some(n) = args.batch.filter(|n| *n > batch.samples()) {
-        let samples = batch.samples();
-        report.note(&format!(
-            "--batch {n}: there {}, and each step uses all",
-            report::there(samples, "sample")
-        ));
-    }
+    note_batch(args, &recurrence, batch.samples(), report);
     let settings = Settings::of(args, &recurrence, &batch)?;
     let mut progress = match &args.resume {
         Some(file) => checkpoint::read(file, &recurrence, &settings)?,
@@ -57,20 +51,10 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
             &recurrence,
             args.params.as_deref(),
             &batch,
-            args.seed,
+            args.seed(),
         )?),
     };
-    let most = args.steps_in_all();
-    if let Some(file) = args.resume.as_ref().filter(|_| progress.steps >= most) {
-        let (taken, more) = (
-            bptt::counted(progress.steps, "step"),
-            progress.steps.saturating_add(100),
-        );
-        report.note(&format!(
-            "{}: --steps {most} includes the {taken} already taken; no steps are left; try --steps {more}",
-            file.display()
-        ));
-    }
+    note_steps(args, &progress, report);
     let errors = args.kind_of_errors();
     if args.optimizer == Optimizer::Newton || errors.is_some() {
         newton::check_size(&progress.params)?;
@@ -150,6 +134,57 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
         report.field("problems", || json!(problems));
     }
     Ok(done)
+}
+
+/// Says where minibatches are all samples.
+fn note_batch(args: &Fit, recurrence: &Recurrence, samples: usize, report: &Report) {
+    let Some(n) = args.batch.filter(|n| *n >= samples) else {
+        return;
+    };
+    let there = report::there(samples, "sample");
+    let start = args.params.is_none() && conflicts::starts_at_random(recurrence);
+    match args.seed {
+        // A fit that is resumed must have its seed.
+        Some(seed) if !start && args.resume.is_none() => report.note(&format!(
+            "--batch {n}: there {there}, and each step sees all in their order, so that --seed {seed} has no effect; \
+             leave it out"
+        )),
+        _ if n > samples => {
+            report.note(&format!("--batch {n}: there {there}, and each step sees all"));
+        }
+        _ => {}
+    }
+}
+
+/// Says where no step is left to take, or none at which to save.
+fn note_steps<F: Real>(args: &Fit, progress: &Progress<F>, report: &Report) {
+    let (most, taken) = (args.steps_in_all(), progress.steps);
+    if let Some(file) = &args.resume {
+        let (file, told) = (file.display(), bptt::counted(taken, "step"));
+        if progress.converged {
+            report.note(&format!(
+                "{file}: Newton's method has converged after {told}: none is left to take"
+            ));
+            return;
+        }
+        if taken >= most {
+            let more = taken.saturating_add(100);
+            report.note(&format!(
+                "{file}: has taken {told}, and --steps {most} counts these too: none is left to take; try --steps {more}"
+            ));
+            return;
+        }
+    }
+    if let Some(every) = args
+        .save_every
+        .filter(|every| taken / every == most / every)
+        && taken < most
+    {
+        report.note(&format!(
+            "--save-every {every}: the fit ends after {}, and is saved only then",
+            bptt::counted(most, "step")
+        ));
+    }
 }
 
 /// How a fit went.

@@ -11,6 +11,9 @@ use crate::args::Fit;
 use crate::report::Report;
 use crate::{Failure, cell, input};
 
+/// How many characters make a sample.
+const LENGTH: usize = 50;
+
 pub(super) struct Task<F> {
     pub(super) recurrence: Recurrence,
     pub(super) batch: Batch<F>,
@@ -21,7 +24,7 @@ pub(super) struct Task<F> {
 impl<F: Scalar> Task<F> {
     pub(super) fn read(args: &Fit, report: &Report) -> Result<Self, Failure> {
         if let Some(text) = &args.text {
-            return Self::of_text(args, text);
+            return Self::of_text(args, text, report);
         }
         let data = args.data.as_deref().ok_or("give --data FILE")?;
         let (recurrence, batch) =
@@ -35,7 +38,7 @@ impl<F: Scalar> Task<F> {
 
     /// Each sample is a piece of the text; `x` is a character, as a class or as a vector with a 1
     /// at its place, and `y` the class of the character after it.
-    fn of_text(args: &Fit, file: &Path) -> Result<Self, Failure> {
+    fn of_text(args: &Fit, file: &Path, report: &Report) -> Result<Self, Failure> {
         let recurrence = cell::load(&args.cell)?;
         let fail = |what: String| Failure::from(format!("{}: {what}", file.display()));
         let text = read(file).map_err(&fail)?;
@@ -43,9 +46,17 @@ impl<F: Scalar> Task<F> {
         let alphabet: Vec<char> = alphabet.into_iter().collect();
         let class = |c: char| alphabet.binary_search(&c).unwrap_or(0);
         let classes: Vec<usize> = text.chars().map(class).collect();
-        let steps = args.length.min(classes.len().saturating_sub(1));
+        let longest = classes.len().saturating_sub(1);
+        let steps = args.length.unwrap_or(LENGTH).min(longest);
         if steps == 0 {
             return Err(fail("has fewer than two characters".into()));
+        }
+        if let Some(length) = args.length.filter(|length| *length > longest) {
+            report.note(&format!(
+                "--length {length}: {} has {}, one sample of {longest}",
+                file.display(),
+                bptt::counted(classes.len(), "character")
+            ));
         }
         let samples = (classes.len() - 1) / steps;
         let at = |shift: usize| {

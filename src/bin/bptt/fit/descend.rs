@@ -70,7 +70,7 @@ pub(super) fn fit<F: Real + Element>(
     if let Some(state) = &progress.optimizer {
         optimizer.restore(state)?;
     }
-    let order = Order::new(batch.samples(), args.batch, args.seed);
+    let order = Order::new(batch.samples(), args.batch, args.seed());
     // A file may claim any number of steps.
     let mut order = order.after(progress.steps.min(steps));
     let window = match order.round() {

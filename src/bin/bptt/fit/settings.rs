@@ -28,7 +28,7 @@ impl Settings {
         if args.optimizer == Optimizer::Sgd {
             found.add("--momentum", args.momentum.to_string());
         }
-        found.add("--seed", args.seed.to_string());
+        found.add("--seed", args.seed().to_string());
         found.add("--dtype", named(args.dtype));
         found.add("the recurrence", fingerprint(words(&recurrence.source()?)));
         for (dim, size) in recurrence.known_sizes(&Params::new(), batch)? {
