@@ -128,6 +128,13 @@ pub(super) struct Region {
 }
 
 impl Region {
+    /// The directions, each as long as the parameters, along which the curvature changes the loss by no more than this.
+    pub(super) fn flat(&self, least: f64) -> impl Iterator<Item = Array1<f64>> {
+        let axes = self.eigen.values.iter().zip(self.eigen.vectors.columns());
+        let flat = axes.filter(move |(value, _)| **value <= least);
+        flat.map(|(_, axis)| &axis * &self.size)
+    }
+
     /// The step of at most this length that decreases the model most: `y = −(Λ + λ)⁻¹ c` with the
     /// smallest `λ ≥ 0` that makes `Λ + λ` positive and `y` short enough (Moré and Sorensen 1983).
     pub(super) fn step(&self, radius: f64) -> Array1<f64> {

@@ -39,7 +39,8 @@ pub trait Objective {
 /// neither the units of the data nor a start that is orders of magnitude away matter. The limit
 /// grows while the loss falls as the model says, within a step too (their "internal doubling"), and
 /// shrinks when the loss does not fall or is not finite. Where the Hessian is positive definite,
-/// the full Newton step is tried first; near a minimum it converges quadratically.
+/// the full Newton step is tried first; near a minimum it converges quadratically. Where the loss is flat in some
+/// direction, it is looked at from afar before the method ends.
 ///
 /// ```
 /// use bptt::fit::{Newton, Objective};
@@ -112,6 +113,8 @@ const STEEP: f64 = 0.1;
 /// How often a step may be doubled, and a radius cut: a model says little about what is very far.
 const MOST_DOUBLINGS: i32 = 4;
 const MOST_CUTS: i32 = 60;
+/// The most flat directions in which a lower loss is looked for.
+const MOST_FLAT: usize = 4;
 
 /// A step that was tried.
 struct Trial {
@@ -214,9 +217,19 @@ impl Newton {
             // The loss is too coarse to judge this step. Rounding is all that is left when the decrement
             // no longer halves.
             let stalled = (self.last.replace(decrement)).is_some_and(|last| decrement > 0.5 * last);
-            *params = trial.params;
             let converged = decrement <= ROUNDING * scale || stalled;
-            return Ok(told(decrement, converged));
+            let lower = match converged {
+                true => beyond_flat(&model, loss, NEAR * scale, &mut attempt)?,
+                false => None,
+            };
+            let Some(far) = lower else {
+                *params = trial.params;
+                return Ok(told(decrement, converged));
+            };
+            self.last = None;
+            self.radius = Some(1.0);
+            self.back = Some((std::mem::replace(params, far.params), 1.0));
+            return Ok(told(decrement, false));
         }
         self.last = None;
 
@@ -288,6 +301,35 @@ impl Newton {
         self.back = Some((before, found.length));
         Ok(told(found.promised, false))
     }
+}
+
+/// A place with a lower loss in a direction in which the loss is flat. Where the gradient and the curvature have
+/// died away, as that of a variance beside one that is far too large, they do not lead to the minimum.
+fn beyond_flat(
+    model: &Model,
+    loss: f64,
+    measurable: f64,
+    attempt: &mut impl FnMut(&Array1<f64>) -> Result<(f64, Option<Trial>)>,
+) -> Result<Option<Trial>> {
+    let Some(region) = model.region() else {
+        return Ok(None);
+    };
+    let mut best: Option<Trial> = None;
+    for direction in region.flat(measurable).take(MOST_FLAT) {
+        for sign in [1.0, -1.0] {
+            for doublings in 0..=MOST_DOUBLINGS {
+                let (_, Some(trial)) = attempt(&(&direction * (sign * 2f64.powi(doublings))))?
+                else {
+                    break;
+                };
+                let least = best.as_ref().map_or(loss - measurable, |b| b.loss);
+                if trial.loss < least {
+                    best = Some(trial);
+                }
+            }
+        }
+    }
+    Ok(best)
 }
 
 /// The loss with its gradient and its Hessian.

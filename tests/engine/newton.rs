@@ -3,7 +3,7 @@
 use crate::support::fits::*;
 use bptt::fit::{Covariance, infer};
 use bptt::{Batch, Params};
-use ndarray::{Array2, arr0};
+use ndarray::{Array2, arr0, array};
 
 /// Returns in other units, and starts far away.
 #[test]
@@ -168,5 +168,36 @@ fn newton_stays_where_the_loss_is_finite() {
             (v / want - 1.0).abs() < 1e-9 && steps <= 30,
             "{v:e}, not {want:e}, {steps} steps"
         );
+    }
+}
+
+/// The Kalman filter of the flow of the Nile, from variances of 1 in any unit. In small units a first step makes one
+/// variance so large that the other has no influence, on a plain from which neither gradient nor curvature leads down.
+#[test]
+fn newton_leaves_a_plain() {
+    let r = parse(include_str!(
+        "../../examples/recurrences/nile_local_level.rec"
+    ));
+    let text = include_str!("../data/nile.csv");
+    let volumes = text
+        .lines()
+        .skip(1)
+        .map(|l| l.split(',').nth(1).unwrap().parse().unwrap());
+    let volumes: Vec<f64> = volumes.collect();
+    for scale in [1e-3, 1.0, 1e3, 1e5] {
+        let y = volumes.iter().map(|y| y * scale).collect();
+        let batch = Batch::new(100, 1)
+            .with("y", Array2::from_shape_vec((100, 1), y).unwrap())
+            .with("a1", array![volumes[0] * scale])
+            .with("P1", array![1e7 * scale * scale]);
+        let mut params = scalars(&[("ln_noise", 0.0), ("ln_walk", 0.0)]);
+        let steps = minimise(&r, &mut params, &batch).unwrap();
+        for (name, want) in [("ln_noise", 9.622_355_74), ("ln_walk", 7.292_408_48)] {
+            let found = params.get(name).unwrap().sum() - 2.0 * scale.ln();
+            assert!(
+                (found - want).abs() < 1e-6,
+                "{name} at {scale}: {found}, not {want}, {steps} steps"
+            );
+        }
     }
 }
