@@ -269,6 +269,55 @@ fn standard_errors_need_their_premises() {
     }
 }
 
+/// Newton's method ends at a kink, where no step leads down and more steps are of no use.
+#[test]
+fn errors_after_no_descent_need_another_start() {
+    let folder = Folder::new("kink");
+    fs::write(folder.file("x.csv"), "x\n1\n2\n4\n").unwrap();
+    fs::write(
+        folder.file("kink.rec"),
+        "input x\nparam a = 0\nloss (a - x)^2 + 20 * abs(a - 0.3)\n",
+    )
+    .unwrap();
+    let fit = "fit kink.rec --data x.csv --optimizer newton --standard-errors --out p.npz --json";
+    let found = bptt(&folder, &fit.split(' ').collect::<Vec<_>>());
+    let (text, message) = texts(&found);
+    assert_eq!(found.status.code(), Some(4), "{message}");
+    assert!(message.contains("no step makes the loss fall"), "{message}");
+    let problems = json(&text)["problems"].clone();
+    let advice = problems[1].as_str().unwrap();
+    assert!(
+        advice.contains("the fit has not converged")
+            && advice.ends_with("; try another start (--params)"),
+        "{problems}"
+    );
+    assert!(!message.contains("more --steps"), "{message}");
+}
+
+/// A variance that a step makes negative: the message names it, and how to keep it positive.
+#[test]
+fn a_fit_that_leaves_the_domain_names_the_parameter() {
+    let folder = Folder::new("domain");
+    fs::write(folder.file("x.csv"), "x\n0.01\n0.02\n-0.01\n").unwrap();
+    fs::write(
+        folder.file("normal.rec"),
+        "input x\nparam m = 0.1, v = 0.5\nmean loss ln(v) + (x - m)^2 / v\n",
+    )
+    .unwrap();
+    let fit = "fit normal.rec --data x.csv --optimizer sgd --lr 0.5 --out p.npz";
+    let found = bptt(&folder, &fit.split(' ').collect::<Vec<_>>());
+    let (_, message) = texts(&found);
+    assert_eq!(found.status.code(), Some(4), "{message}");
+    for part in [
+        "after 1 step: ",
+        "`v` has moved there: if it must be positive, declare `param ln_v = -0.69` and write `v = exp(ln_v)`; it \
+         went from 0.5 to -0.4",
+        "try a smaller --lr",
+    ] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+}
+
 #[test]
 fn a_model_learns_a_text() {
     let folder = Folder::new("text");

@@ -1,5 +1,6 @@
 //! `bptt fit`: parameters that make the loss small.
 
+mod bounds;
 mod checkpoint;
 mod data;
 mod descend;

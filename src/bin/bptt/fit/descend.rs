@@ -7,7 +7,7 @@ use bptt::{Batch, Error, Outputs, Params, Real, Recurrence, Wrt};
 use super::checkpoint::Progress;
 use super::order::Order;
 use super::session::Session;
-use super::{Course, End, loss};
+use super::{Course, End, bounds, loss};
 use crate::Failure;
 use crate::args::{Fit, Optimizer};
 use crate::engine::Program;
@@ -81,13 +81,18 @@ pub(super) fn fit<F: Real + Element>(
     bar.set_position(progress.steps as u64);
     while progress.steps < steps {
         let params = &mut progress.params;
-        let found = match order.next() {
-            Some(part) => program.run(params, &batch.samples_of(recurrence, &part)?),
-            None => program.run(params, batch),
+        let part = match order.next() {
+            Some(part) => Some(batch.samples_of(recurrence, &part)?),
+            None => None,
         };
-        let mut found = match found {
+        let seen = part.as_ref().unwrap_or(batch);
+        let mut found = match program.run(params, seen) {
             Err(error) if is_divergence(&error) && progress.steps > 0 => {
-                let reason = format!("after {} steps: {error}", progress.steps);
+                let taken = bptt::counted(progress.steps, "step");
+                let best = progress.losses.best.as_ref();
+                let moved = best.map(|best| bounds::told(&gradient, &best.params, params, seen));
+                let moved = moved.unwrap_or_default();
+                let reason = format!("after {taken}: {error}{moved}");
                 return Ok(diverged(progress, reason));
             }
             found => found?,

@@ -6,7 +6,7 @@ use bptt::{Batch, Derived, Error, Outputs, Params, Real, Recurrence, Wrt};
 
 use super::checkpoint::Progress;
 use super::session::Session;
-use super::{Course, End, loss};
+use super::{Course, End, bounds, loss};
 use crate::Failure;
 use crate::args::Fit;
 use crate::engine::Program;
@@ -37,6 +37,13 @@ impl Objective for Loss<'_> {
         let name = self.hessian.recurrence().leaf_for(&role);
         name.unwrap_or(parameter).into()
     }
+}
+
+/// Parameters with a direction for each.
+fn directed(params: &Params<f64>, objective: &Loss<'_>) -> Params<f64> {
+    params.iter().fold(params.clone(), |all, (name, array)| {
+        all.with(&objective.direction(name), array.clone())
+    })
 }
 
 /// Refuses a Hessian that would be too large, before a fit.
@@ -84,7 +91,9 @@ pub(super) fn fit<F: Real + Element>(
     let mut end = End::Fitted;
     let bar = progress::bar(report, most);
     bar.set_position(at.steps as u64);
+    let mut last = at.params.clone();
     while at.steps < most && !at.converged {
+        let here = at.params.clone();
         let found = match newton.step(&mut at.params, &mut objective) {
             Ok(found) => found,
             Err(error @ Error::NoDescent { .. }) => {
@@ -93,9 +102,18 @@ pub(super) fn fit<F: Real + Element>(
                 end = End::NotConverged(why, false);
                 break;
             }
-            Err(error) if at.steps > 0 => return Err(session.failed(&at, &error)),
+            Err(error) if at.steps > 0 => {
+                let moved = bounds::told(
+                    &hessian,
+                    &directed(&last, &objective),
+                    &directed(&at.params, &objective),
+                    &cast,
+                );
+                return Err(session.failed(&at, format!("{error}{moved}")));
+            }
             Err(error) => return Err(error.into()),
         };
+        last = here;
         at.steps += 1;
         at.converged = found.converged;
         at.optimizer = Some(newton.state());

@@ -85,10 +85,10 @@ impl<'a> Session<'a> {
     pub(super) fn failed<F: Scalar + Element>(
         &self,
         progress: &Progress<F>,
-        error: &bptt::Error,
+        error: String,
     ) -> Failure {
         let steps = progress.steps;
-        let reason = format!("after {steps} steps: {error}");
+        let reason = format!("after {}: {error}", bptt::counted(steps, "step"));
         match progress.arrays(&self.settings).write(self.out) {
             Ok(()) => {
                 let out = self.out.display();

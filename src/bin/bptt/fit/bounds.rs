@@ -1,0 +1,59 @@
+//! Parameters that a fit has moved to where there is no loss.
+
+use bptt::{Batch, Params, Real, Recurrence, Scalar};
+
+use crate::engine::Program;
+
+/// A number that has become so small a part of what it was is on its way to zero.
+const VANISHED: f64 = 1e-6;
+
+/// The parameter that made values not finite, with its cure, as the end of a sentence: with this one alone as it was,
+/// all are finite again. Empty where there is no such parameter.
+pub(super) fn told<F: Real>(
+    gradient: &Recurrence,
+    finite: &Params<F>,
+    now: &Params<F>,
+    batch: &Batch<F>,
+) -> String {
+    let mut program = Program::new(gradient);
+    for (name, array) in now.iter() {
+        let Some(was) = finite.get(name).filter(|was| *was != array) else {
+            continue;
+        };
+        if program
+            .attempt(&now.clone().with(name, was.clone()), batch)
+            .is_err()
+        {
+            continue;
+        }
+        let mut pairs = was
+            .iter()
+            .zip(array)
+            .map(|(was, now)| (Scalar::to_f64(*was), Scalar::to_f64(*now)));
+        let falls = |(was, now): &(f64, f64)| *was > 0.0 && *now < VANISHED * was;
+        let fallen = match pairs.clone().find(falls) {
+            Some((was, now)) => format!(
+                ": if it must be positive, declare `param ln_{name}{} = {:.2}` and write `{name} = exp(ln_{name})`; \
+                 it went from {} to {}",
+                match array.ndim() {
+                    0 => "",
+                    _ => "[…]",
+                },
+                was.ln(),
+                bptt::number(was),
+                bptt::number(now),
+            ),
+            None if array.ndim() == 0 => match pairs.next() {
+                Some((was, now)) => format!(
+                    ": it went from {} to {}",
+                    bptt::number(was),
+                    bptt::number(now)
+                ),
+                None => String::new(),
+            },
+            None => String::new(),
+        };
+        return format!("; `{name}` has moved there{fallen}");
+    }
+    String::new()
+}
