@@ -420,3 +420,23 @@ fn a_parameter_that_runs_away_has_no_error() {
         &["`w` has no finite estimate"],
     );
 }
+
+/// An input far from zero for its spread: level and slope cannot be told apart, and the message says what to do.
+#[test]
+fn an_input_far_from_zero_is_to_be_centred() {
+    let r = parse("input x, y\nparam a, b\nloss 0.5 * (y - a - b * x)^2\n");
+    let params = scalars(&[("a", 2.0), ("b", 3.0)]);
+    for (offset, expected) in [(0.0, None), (1e6, Some("subtract its mean from it"))] {
+        let x = normal_data(50, 1) + offset;
+        let y = x.mapv(|x| 2.0 + 3.0 * x);
+        let batch = Batch::new(50, 1).with("x", x).with("y", y);
+        match (infer(&r, &params, &batch), expected) {
+            (Ok(_), None) => {}
+            (Err(Error::NoStandardErrors { premise, reason }), Some(expected)) => {
+                assert_eq!(premise, Premise::Identified, "{reason}");
+                assert!(reason.contains(expected), "{reason}");
+            }
+            (found, _) => panic!("offset {offset}: {found:?}"),
+        }
+    }
+}
