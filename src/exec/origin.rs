@@ -30,7 +30,9 @@ impl<F: Real> Program<F> {
     ///
     /// Use it on data for which [`run`](Self::run) failed with [`Error::NonFiniteValue`]. The
     /// program runs once more, in the memory of the workspace, so the time and the memory are those
-    /// of a few runs. Of several origins, the first is returned.
+    /// of a few runs. Of several origins, the first is returned. States that depend on each other are
+    /// examined together: if several of them have an origin at the same step, the returned one may be
+    /// one that does not reach an output.
     ///
     /// ```
     /// use bptt::{Batch, Error, Params, Recurrence};
