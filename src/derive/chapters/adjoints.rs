@@ -1,4 +1,4 @@
-//! Each line, transposed: `⟨δ, dy⟩` moved over to what `dy` is made of.
+//! The adjoint of each line: `⟨δ, dy⟩` rewritten as inner products with the differentials that `dy` depends on.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::op::{NodeId, Op};
 use crate::shape::Rate;
 
 impl Writer<'_> {
-    /// The linear nodes between a differential and those it is made of.
+    /// The linear nodes between a differential and the differentials it depends on.
     fn linear_region(&self, root: NodeId) -> HashSet<NodeId> {
         let mut region = HashSet::new();
         let mut stack = vec![root];
@@ -40,8 +40,8 @@ impl Writer<'_> {
         order
     }
 
-    /// The linear nodes that are part of more than one line. Their cotangent is the sum of what
-    /// those lines send, so none of the lines can be written by itself.
+    /// The linear nodes used by more than one line. The cotangent of such a node sums the contributions of all these
+    /// lines, so no line can be written separately.
     fn shared(&self, loss: NodeId) -> HashSet<NodeId> {
         let values = self.values();
         let own = values
@@ -57,7 +57,7 @@ impl Writer<'_> {
                 }
             }
         }
-        // What is held is part of every line that reads it.
+        // A held value is part of every line that reads it.
         for used in &self.graph.adjoints {
             let node = self.tape.node(used.node);
             if matches!(node.op(), Op::Time(crate::op::Time::Hold(_))) {
@@ -67,18 +67,18 @@ impl Writer<'_> {
         shared
     }
 
-    /// Whether a linear node is where a line ends: a differential by its name.
+    /// Returns true if a linear node ends a line: a named differential, a read, a leaf or a held value.
     fn is_end(&self, id: NodeId) -> bool {
         self.reader.labels.contains_key(&id)
             || match self.tape.node(id).op() {
                 Op::Read(_) | Op::Leaf(_) => true,
-                // What is held is the same at every step: its line is another one.
+                // A held value is the same at every step; it has its own line.
                 Op::Time(crate::op::Time::Hold(_)) => true,
                 _ => false,
             }
     }
 
-    /// `⟨δ, dy⟩` of every line, moved over to what dy is made of.
+    /// Writes the line of `⟨δ, dy⟩` for every value, in terms of the differentials that `dy` depends on.
     pub(super) fn adjoints(&mut self) -> Result<()> {
         let loss = self.recurrence.loss_node()?;
         let shared = self.shared(loss);
@@ -128,7 +128,7 @@ impl Writer<'_> {
             let equation = self.push(format!("adj.{name}"), Part::Adjoints, left, right);
             equation.range = range;
             equation.rules = match steps.is_empty() {
-                // The differential is that of another value: its line is put in.
+                // The differential equals that of another value; substitute the line of that value.
                 true => vec![Rule::Substitution],
                 false => rules_of(&steps),
             };
@@ -139,10 +139,10 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// What the line of a value sends to each differential it is made of.
+    /// The contribution of the line of a value to each differential in it.
     fn contributions(&self, value: NodeId, root: NodeId) -> Result<Term> {
         if self.is_end(root) {
-            // The line is a differential by itself: what it gets is what the value gets.
+            // The line is a single differential, which receives the whole cotangent of the value.
             let whole = self.graph.tangents.get(&value);
             let mut uses = self.graph.adjoints.iter();
             let used = uses.find(|u| {
@@ -177,7 +177,7 @@ impl Writer<'_> {
                 part
             });
         }
-        // Rules were used from the end of the line to its beginning.
+        // The rules were applied from the end of the line to its beginning.
         Ok(add(paired(parts.into_iter().rev())))
     }
 }
@@ -195,7 +195,7 @@ fn paired(parts: impl Iterator<Item = Term>) -> Vec<Term> {
     })
 }
 
-/// What a sum over all steps, or several, is a sum of.
+/// The summand of a sum over all steps, or of an expression in such sums.
 fn without_sum(term: &Term) -> Option<Term> {
     match term {
         Term::Sum('t', from, to, body) if *from == Time::at(1) && *to == Time::last() => {

@@ -1,4 +1,4 @@
-//! How large a product of Jacobians can be, how small, and what that means for δ.
+//! Upper and lower bounds of products of Jacobians, and the resulting bounds of δ.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::derive::record::step::Step;
 use crate::derive::rules::known::line_of;
 use crate::derive::rules::proof::{Made, Proof};
 
-/// The bounds that follow from the printed Jacobian.
+/// Writes the bounds that follow from the printed Jacobian.
 pub(crate) fn write(writer: &mut Writer<'_>) {
     let (t, k) = (Time::var('t'), Time::var('k'));
     let state = writer.state.clone();
@@ -130,9 +130,9 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
     }
 }
 
-/// With several lags: a bound that can be below one, since it does not count what is only carried on.
-/// If `ρ` is the most that the norms of all that a step reads add up to, the largest of as many
-/// derivatives in a row as there are lags shrinks by `ρ` in as many steps.
+/// With several lags: a bound that can be below one, since it ignores values that are only carried on. If `ρ` bounds
+/// the sum of the norms of all terms that a step reads, the largest of `m` successive derivatives shrinks by `ρ` every
+/// `m` steps, for `m` lags.
 fn delays(writer: &mut Writer<'_>, of: &Name) {
     let (t, k) = (Time::var('t'), Time::var('k'));
     let scalar = of_scalar(writer, of);
@@ -187,7 +187,7 @@ fn below_one(x: &Term) -> Condition {
 
 fn at_most<'a>(writer: &'a mut Writer<'_>, id: &str, left: Term, made: Made) -> &'a mut Equation {
     let equal = |s: &Step| s.relation() == Some(Relation::Equal);
-    // What every step leaves as large as it was is as large.
+    // If every step preserves the value, the line is an equation.
     let relation = match made.steps.iter().all(equal) {
         true => Relation::Equal,
         false => Relation::AtMost,
@@ -209,7 +209,7 @@ fn norm(x: Term, scalar: bool) -> Term {
     }
 }
 
-/// The largest or smallest over the steps of a run.
+/// The maximum or minimum over the steps of a run.
 fn over_run(body: Term, largest: bool) -> Term {
     let (from, to) = (Time::at(1), Time::last());
     match largest {
@@ -218,7 +218,7 @@ fn over_run(body: Term, largest: bool) -> Term {
     }
 }
 
-/// `diag(v)` and `W`, when a Jacobian is their product.
+/// `diag(v)` and `W`, if a Jacobian is their product.
 fn slope(jacobian: &Term) -> Option<(Term, Term)> {
     match jacobian {
         Term::Mul(factors) => match &factors[..] {
@@ -229,7 +229,7 @@ fn slope(jacobian: &Term) -> Option<(Term, Term)> {
     }
 }
 
-/// Whether a matrix is a weight, or a part of one.
+/// Returns true if a matrix is a weight or a part of one.
 fn is_fixed(matrix: &Term) -> bool {
     match matrix {
         Term::Value(_, at) => at.is_none(),
@@ -238,7 +238,7 @@ fn is_fixed(matrix: &Term) -> bool {
     }
 }
 
-/// The bound of one step, factor by factor.
+/// The bound of one step, a factor for each factor of the Jacobian.
 fn one_state(writer: &mut Writer<'_>, state: &Name, own: Option<&Term>, scalar: bool) {
     let Some(own) = own.filter(|_| !scalar) else {
         return;
@@ -252,7 +252,7 @@ fn one_state(writer: &mut Writer<'_>, state: &Name, own: Option<&Term>, scalar: 
         Some(_) => proof.by(Rewrite::NormOfProduct),
         None => largest(proof, &[]),
     };
-    // With a single factor nothing is gained.
+    // A single factor gives no new line.
     let Some(made) = made.map(Proof::done).filter(|m| m.steps.len() > 1) else {
         return;
     };
@@ -260,7 +260,7 @@ fn one_state(writer: &mut Writer<'_>, state: &Name, own: Option<&Term>, scalar: 
     equation.range = Range::all();
 }
 
-/// The bounds of the blocks, of one state that the other follows, and of the whole.
+/// The bounds of the blocks, of each state that depends on the other within a step, and of the whole Jacobian.
 fn several_states(writer: &mut Writer<'_>, states: &[Name]) {
     let (t, state) = (Time::var('t'), writer.state.clone());
     for of in states {
@@ -331,9 +331,9 @@ fn joint(writer: &mut Writer<'_>, states: &[Name]) {
     }
 }
 
-/// A number that a norm does not exceed: sums by the triangle inequality, products factor by factor,
-/// diagonal matrices by their largest entry. Blocks between the given states, and derivatives within
-/// a step, are replaced by what their own lines say.
+/// An upper bound of a norm: sums by the triangle inequality, products by submultiplicativity, diagonal matrices by
+/// their largest entry. Blocks between the given states, and derivatives within a step, are replaced by the right sides
+/// of their lines.
 fn largest<'k>(mut proof: Proof<'k>, open: &[Name]) -> Option<Proof<'k>> {
     while let Some(line) = opened(&proof.term).filter(|_| !open.is_empty()) {
         proof = proof.by(Rewrite::Unfold(line))?;
@@ -364,12 +364,12 @@ fn largest<'k>(mut proof: Proof<'k>, open: &[Name]) -> Option<Proof<'k>> {
     (!proof.term.any(&strange)).then_some(proof)
 }
 
-/// The line of the first block or derivative within a step.
+/// The line of the first block, or derivative within a step, in a term.
 fn opened(term: &Term) -> Option<At> {
     line_of(term).or_else(|| term.parts().into_iter().find_map(opened))
 }
 
-/// What the bounds say of δ and of a window.
+/// The consequences of the bounds for δ and for a window.
 fn errors(writer: &mut Writer<'_>, state: &Name, ratio: &Term, power: &str, scalar: bool) {
     let k = Time::var('k');
     let left = norm(Term::Delta(Arc::clone(state), Some(k)), scalar);
@@ -420,14 +420,14 @@ fn errors(writer: &mut Writer<'_>, state: &Name, ratio: &Term, power: &str, scal
     equation.level = Level::Normal;
 }
 
-/// What a window leaves out, bounded: `‖R‖ ≤ (T − τ) γ M N q^τ / (1 − q)`.
+/// The bound of the remainder of a window: `‖R‖ ≤ (T − τ) γ M N q^τ / (1 − q)`.
 fn window(writer: &mut Writer<'_>, state: &Name, small: Condition) {
     let letters = writer.symbols.letters;
     let line = |letter: &str| format!("let.{letter}");
     let at = |letter: &str| At::new(line(letter), &[]);
     let left = Term::Letter(letters.rest.into(), Some(Time::var('τ')));
     let left = Term::Frobenius(Box::new(left));
-    // One product of two vectors for each pair of steps, and the second of them the state.
+    // Each pair of steps contributes one outer product, whose second vector is the state.
     let parted = Proof::of(writer.known(), left.clone())
         .by(Rewrite::Unfold(at(letters.rest)))
         .and_then(|p| p.by(Rewrite::NormOfSum))

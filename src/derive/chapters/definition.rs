@@ -1,4 +1,4 @@
-//! The recurrence as it was given: every value, what states start from, and the loss.
+//! The recurrence as given: every value, the initial states, and the loss.
 
 use std::sync::Arc;
 
@@ -43,11 +43,11 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// What states start from: the values beyond the ends.
+    /// Writes the initial states: the values beyond the ends of the sequence.
     fn initial(&mut self) -> Result<()> {
         for (index, register) in self.recurrence.tape().registers().iter().enumerate() {
             let id = crate::op::RegisterId::new(index);
-            // A start that is not that of others is written where it is read.
+            // An initial state that differs between the registers of a value is written where it is read.
             let held = self.reader.held(id);
             let Some((def, shift)) = held.filter(|_| !self.reader.starts_otherwise(id)) else {
                 continue;
@@ -66,7 +66,7 @@ impl Writer<'_> {
             let shape = self.shape(def);
             let id = format!("init.{name}.{}", shift.unsigned_abs());
             let left = Term::Value(name.into(), Some(at));
-            // A parameter h0 looks like the state h at step 0: nothing is left to be said.
+            // A parameter h0 is printed like the state h at step 0; the line would say nothing.
             let looks = |t: &Term| self.symbols.show(t);
             if looks(&left) == looks(&right) || self.equations.iter().any(|e| e.id == id) {
                 continue;

@@ -14,7 +14,7 @@ use crate::op::{NodeId, Op, Pointwise};
 use crate::shape::Rate;
 
 impl Writer<'_> {
-    /// The tangent that a value has by itself, without its perturbation, and its sign.
+    /// The tangent of a value without its perturbation, and true if its sign is negative.
     pub(crate) fn own_tangent(&self, id: NodeId) -> Option<(NodeId, bool)> {
         let tangent = *self.graph.tangents.get(&id)?;
         let Some(seed) = self.graph.seeds.get(&id).copied() else {
@@ -54,7 +54,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// The uses of tangent rules between a named value and those it is computed from.
+    /// The tangent rules used between a named value and the named values it depends on.
     fn tangent_steps(&self, root: NodeId) -> Result<Vec<Step>> {
         let mut order = Vec::new();
         let (mut seen, mut stack) = (HashSet::new(), vec![(root, false)]);

@@ -77,7 +77,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// The gradient with respect to what a state starts from, also where it starts at zero.
+    /// The gradients with respect to the initial states of forward registers without an initial value, which are zero.
     pub(super) fn initial_gradients(&mut self) -> Result<()> {
         for (index, register) in self.recurrence.tape().registers().iter().enumerate() {
             let id = crate::op::RegisterId::new(index);
@@ -109,7 +109,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// δ one step down from its name.
+    /// The expression for δ, expanded one level below its name.
     fn below(&self, name: &Name, left: &Term, at: &Option<Time>) -> Result<Term> {
         let Some(cotangent) = self.cotangent(name) else {
             return Ok(Term::Zero);
@@ -120,7 +120,7 @@ impl Writer<'_> {
         }
     }
 
-    /// The lines that read a value, and whether they do so at another step.
+    /// The lines that read a value; true if they read it at another step.
     fn readers(&self, name: &str) -> Vec<(String, bool)> {
         let mut found = Vec::new();
         for e in self.equations.iter().filter(|e| e.part == Part::Adjoints) {
@@ -141,7 +141,7 @@ impl Writer<'_> {
     }
 }
 
-/// Contributions in the order of the definition: they were added up from its end.
+/// Reverses the contributions, which were accumulated from the last line, into the order of the definition.
 fn reversed(term: Term) -> Term {
     match term {
         Term::Add(parts) => add(parts.into_iter().rev()),
@@ -149,8 +149,7 @@ fn reversed(term: Term) -> Term {
     }
 }
 
-/// The gradient of the loss of a step, where a parameter reaches that loss by itself and not
-/// through the states.
+/// The gradient of the loss of one step, if the parameter affects that loss directly and not through the states.
 fn of_step(writer: &mut Writer<'_>, name: &Name, gradient: &Term) {
     let Term::Sum('t', _, _, body) = gradient else {
         return;

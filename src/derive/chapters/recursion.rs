@@ -1,4 +1,4 @@
-//! Other forms of the recursion of `δ`: at the last step, and with every single reader put in.
+//! Other forms of the recursion of `δ`: at the last step, and with values that have a single reader eliminated.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::derive::record::relation::Range;
 use crate::derive::record::rewrite::{At, Rewrite};
 use crate::derive::rules::proof::Proof;
 
-/// δ at the last step, where nothing comes from later ones.
+/// δ at the last step, which receives nothing from later steps.
 pub(crate) fn boundary(writer: &mut Writer<'_>, name: &Name) {
     let id = format!("delta.{name}");
     let Some(line) = writer.equations.iter().find(|e| e.id == id) else {
@@ -41,7 +41,7 @@ pub(crate) fn boundary(writer: &mut Writer<'_>, name: &Name) {
     equation.level = Level::Normal;
 }
 
-/// δ with everything put in that has a single reader.
+/// δ after substituting every value that has a single reader.
 pub(crate) fn compact(writer: &mut Writer<'_>) {
     let lines: Vec<(Name, Term, Term)> = writer
         .equations
@@ -80,7 +80,7 @@ pub(crate) fn compact(writer: &mut Writer<'_>) {
     }
 }
 
-/// The first δ of one of some values, with its step.
+/// The first δ of one of the given values, with its step.
 fn first_of(term: &Term, names: &[Name]) -> Option<(Name, Time)> {
     match term {
         Term::Delta(name, Some(at)) if names.contains(name) => Some((Arc::clone(name), at.clone())),
@@ -88,7 +88,7 @@ fn first_of(term: &Term, names: &[Name]) -> Option<(Name, Time)> {
     }
 }
 
-/// Whether a line is one product with one δ of another value at the same step.
+/// Returns true if a line is one product with one δ, of another value at the same step.
 fn is_single(right: &Term, name: &Name) -> bool {
     let at_step = |t: &Term| matches!(t, Term::Delta(_, Some(at)) if at.offset == 0);
     match right {

@@ -1,5 +1,5 @@
-//! How the state answers: its differential one step and many steps back, and the derivative of the
-//! state with respect to a weight, which is a linear map.
+//! The sensitivity of the state: its differential over one step and over many, and its derivative with respect to a
+//! weight, which is a linear map.
 
 use std::sync::Arc;
 
@@ -57,8 +57,8 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
     }
 }
 
-/// The differential of a state with everything put in down to what comes from outside and to other
-/// states, the states before the step held fixed.
+/// The differential of a state in terms of external quantities and the other states, with the states of earlier steps
+/// held fixed.
 fn at_once(writer: &Writer<'_>, state: &Name) -> Option<Made> {
     let differential = Term::D(Arc::clone(state), Some(Time::var('t')));
     Proof::of(writer.known(), differential)
@@ -69,7 +69,7 @@ fn at_once(writer: &Writer<'_>, state: &Name) -> Option<Made> {
         .map(Proof::done)
 }
 
-/// `∂h_t/∂W` in the note's notation: total and immediate derivatives, one step and many steps back.
+/// `∂h_t/∂W` in matrix notation: total and immediate derivatives, over one step and over many.
 fn maps(writer: &mut Writer<'_>, state: &Name) {
     let t = Time::var('t');
     let carried = Term::Value(Arc::clone(state), Some(t.plus(-1)));
@@ -80,9 +80,9 @@ fn maps(writer: &mut Writer<'_>, state: &Name) {
             (Term::Gradient(name, None), Part::Parameters) => Some(Arc::clone(name)),
             _ => None,
         });
-    // The weight that acts on the state stands for all of them.
+    // Only the weight that multiplies the state is written out.
     let found = parameters.into_iter().find_map(|name| {
-        // What the state starts from must not depend on it.
+        // The initial state must not depend on it.
         if starts_from(writer, &name) {
             return None;
         }
@@ -121,14 +121,14 @@ fn maps(writer: &mut Writer<'_>, state: &Name) {
     equation.level = Level::Normal;
 }
 
-/// Whether some register starts from what depends on a parameter.
+/// Returns true if an initial state depends on a parameter.
 fn starts_from(writer: &Writer<'_>, parameter: &Name) -> bool {
     let tape = writer.recurrence.tape();
     let starts = tape.live(tape.registers().iter().filter_map(|r| r.init()));
     tape.named(parameter).is_some_and(|id| starts[id.index()])
 }
 
-/// How a state answers at once to a parameter.
+/// The immediate derivative of a state with respect to a parameter.
 fn immediate(writer: &Writer<'_>, state: &Name, name: &Name) -> Option<Made> {
     let own = Argument::D(Arc::clone(name), None);
     let start = Term::DPlus(Arc::clone(state), Time::var('t'));

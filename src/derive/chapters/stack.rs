@@ -1,4 +1,4 @@
-//! Values that are computed alike, as one: the gates of a cell with their matrices stacked.
+//! Values computed by the same formula, stacked into one: the gates of a cell.
 
 use std::sync::Arc;
 
@@ -13,15 +13,15 @@ use crate::derive::rules::stacks::read;
 /// Several values with the same reads: `a_q = W_q x + U_q h + b_q`.
 struct Group {
     names: Vec<Name>,
-    /// A row of parameters for each value.
+    /// The parameters of each value, one row each.
     weights: Vec<Vec<Term>>,
-    /// What all of them read.
+    /// The values that all of them read.
     reads: Vec<Term>,
 }
 
 /// Writes the stacked forms.
 pub(crate) fn write(writer: &mut Writer<'_>) {
-    // Two groups would need two sets of letters; a stack of each layer helps nobody.
+    // Two groups would need two sets of letters.
     if let [group] = &groups(writer)[..] {
         gates(writer, group);
     }
@@ -136,7 +136,7 @@ fn gates(writer: &mut Writer<'_>, group: &Group) {
     }
 }
 
-/// Several matrices that send δ back, as one: `Uᵀ δ` of the stacked gates.
+/// Combines several matrices that send δ back into one: `Uᵀ δ` of the stacked gates.
 fn sent_back(writer: &mut Writer<'_>) {
     let lines: Vec<_> = writer
         .equations

@@ -1,7 +1,7 @@
 //! Backpropagation through time in four lines, for any recurrence `s_t = F(s_{t−1}, x_t, θ)`.
 //!
-//! These lines are the proof, not an instance of it: they speak of any `F`, so there is nothing to
-//! put numbers in. What they say of one recurrence is checked as its last line, `dL = Σ …`.
+//! These lines prove the general case for any `F` and are not evaluated numerically. The last line, `dL = Σ …`, states
+//! the theorem for one recurrence; it is checked.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::derive::record::rule::Rule;
 use crate::op::Op;
 use crate::render::{Big, Fence, Math, Sign};
 
-/// For each of [`lines`], the lines that say it of the recurrence at hand and are evaluated.
+/// For each of [`lines`], the ids of the lines that state it for this recurrence and are evaluated.
 pub(crate) fn instances(derivation: &Derivation) -> [Vec<&str>; 6] {
     let found = |wanted: &[&str]| -> Vec<&str> {
         let ids = derivation.equations.iter().map(|e| &*e.id);
@@ -133,7 +133,7 @@ pub(crate) fn lines(derivation: &Derivation) -> Vec<Math> {
     ]
 }
 
-/// `dL` is the sum of every gradient with its differential: the theorem, in one number.
+/// `dL` as the sum of the inner products of every gradient with its differential: the theorem as one number.
 pub(crate) fn master(writer: &mut Writer<'_>) {
     let gradients = writer.equations.iter().filter_map(|e| match &e.left {
         Term::Gradient(name, at) => Some((Arc::clone(name), at.clone(), e.id.clone())),

@@ -1,5 +1,4 @@
-//! Truncation: a window for each loss, and chunks between which nothing goes back, each with what it
-//! leaves out.
+//! Truncated gradients, by a window for each loss or by chunks without flow between them, each with its remainder.
 
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ fn widths() -> (char, Time, Time) {
     ('τ', Time::at(1), Time::last())
 }
 
-/// A gradient within windows and within chunks, each with what is left out of it.
+/// The gradient truncated to windows and to chunks, each with its remainder.
 pub(crate) fn write(writer: &mut Writer<'_>, bridge: &Bridge, sums: &Sums) {
     window(writer, sums);
     if bridge.by_step {
@@ -23,7 +22,7 @@ pub(crate) fn write(writer: &mut Writer<'_>, bridge: &Bridge, sums: &Sums) {
     }
 }
 
-/// The sum over a window, and what is left out, exactly; for the main parameter under a letter.
+/// The sum within a window and the exact remainder; the remainder of the main parameter is named by a letter.
 fn window(writer: &mut Writer<'_>, sums: &Sums) {
     let parted = |writer: &Writer<'_>| {
         let known = writer.known();
@@ -59,7 +58,7 @@ fn window(writer: &mut Writer<'_>, sums: &Sums) {
     equation.premises.insert(0, double);
 }
 
-/// δ where the recursion starts again after every τ steps.
+/// δ of the recursion that restarts after every τ steps.
 fn chunked(writer: &mut Writer<'_>, state: &Name) -> Option<()> {
     let (t, k) = (Time::var('t'), Time::var('k'));
     let cut = |at: Time| Term::Cut(Arc::clone(state), at);
@@ -85,7 +84,7 @@ fn chunked(writer: &mut Writer<'_>, state: &Name) -> Option<()> {
     Some(())
 }
 
-/// The gradient with δ of the chunks, and what is left out, exactly.
+/// The gradient with the δ of the chunks, and the exact remainder.
 fn chunks(writer: &mut Writer<'_>, state: &Name, sums: &Sums) {
     if sums.main && chunked(writer, state).is_none() {
         return;
