@@ -1,6 +1,6 @@
 //! From the double sum over pairs of steps to the recursion.
 //!
-//! Written for a recurrence that carries one value, where the sum can be written with matrices.
+//! Written for a recurrence with one state, for which the sum can be written with matrices.
 
 use std::sync::Arc;
 
@@ -16,16 +16,16 @@ use crate::derive::record::rewrite::{Argument, At, Rewrite};
 use crate::derive::record::rule::Rule;
 use crate::derive::rules::proof::{Made, Proof};
 
-/// What double sums are made with: the recursion of one state.
+/// The recursion of one state, from which double sums are derived.
 pub(crate) struct Bridge {
     pub(crate) state: Name,
-    /// Whether what the loss of a step sends is all sent at that step.
+    /// True if the loss of a step contributes only at that step.
     pub(crate) by_step: bool,
-    /// Whether no parameter has been the main one so far.
+    /// True until a main parameter has been chosen.
     main: bool,
 }
 
-/// The recursion of a single state, unrolled and factored; nothing where it is not that of a state.
+/// The recursion of a single state, unrolled and factored; `None` if there is no such recursion.
 pub(crate) fn write(writer: &mut Writer<'_>) -> Option<Bridge> {
     let [state] = &names(&writer.state)[..] else {
         return None;
@@ -33,7 +33,7 @@ pub(crate) fn write(writer: &mut Writer<'_>) -> Option<Bridge> {
     let (t, k) = (Time::var('t'), Time::var('k'));
     let lags = lags(writer);
     let made = recursion(writer, state, &lags)?;
-    // What the loss sends to the state directly: the part that does not look ahead.
+    // The direct contribution of the loss: the terms that do not look ahead.
     let (ahead, direct): (Vec<Term>, Vec<Term>) =
         made.term.addends().iter().cloned().partition(looks_ahead);
     let direct = add(direct);
@@ -67,7 +67,7 @@ pub(crate) fn write(writer: &mut Writer<'_>) -> Option<Bridge> {
     let factored = Proof::of(writer.known(), sums.clone()).by(Rewrite::Horner);
     if let Some(factored) = factored.map(Proof::done) {
         let equation = writer.prove("bridge.horner".into(), Part::Bridge, sums, factored);
-        // At the last step nothing is left in the second part.
+        // At the last step the second term is empty.
         equation.range = of_states(Time::last().plus(-1));
         equation.premises = vec!["bridge.closed".into()];
         equation.level = Level::Normal;
@@ -79,7 +79,7 @@ pub(crate) fn write(writer: &mut Writer<'_>) -> Option<Bridge> {
     })
 }
 
-/// After how many steps the one value of a state is read again.
+/// The lags at which the single state is read.
 fn lags(writer: &Writer<'_>) -> Vec<i64> {
     let read = |part: &&Carried| {
         let line = block_line(&part.name, &part.name, part.delay + 1);
@@ -91,7 +91,7 @@ fn lags(writer: &Writer<'_>) -> Vec<i64> {
     read.map(|part| part.delay + 1).collect()
 }
 
-/// `δ_t = e_t + J_{t+1}ᵀ δ_{t+1}`, with a part for each lag, from what the readers send back.
+/// `δ_t = e_t + J_{t+1}ᵀ δ_{t+1}`, with a term for each lag, from the contributions of the readers.
 fn recursion(writer: &Writer<'_>, state: &Name, lags: &[i64]) -> Option<Made> {
     let right = writer.right(&format!("delta.{state}"))?.clone();
     let mut proof = Proof::of(writer.known(), right);
@@ -109,7 +109,7 @@ fn recursion(writer: &Writer<'_>, state: &Name, lags: &[i64]) -> Option<Made> {
     (!lags.is_empty()).then(|| proof.done())
 }
 
-/// The gradient of every parameter: its line, and both sides of it.
+/// The gradient of every parameter: the id and both sides of its line.
 pub(crate) fn gradients(writer: &Writer<'_>) -> Vec<(String, Term, Term)> {
     writer
         .equations
@@ -120,7 +120,7 @@ pub(crate) fn gradients(writer: &Writer<'_>) -> Vec<(String, Term, Term)> {
 }
 
 impl Bridge {
-    /// `∂L/∂W` as a sum over pairs of steps, for a parameter that is reached through the state.
+    /// `∂L/∂W` as a sum over pairs of steps, if the parameter acts through the state.
     pub(crate) fn double_sum(
         &mut self,
         writer: &mut Writer<'_>,
@@ -132,7 +132,7 @@ impl Bridge {
         let Term::Sum(var, ..) = whole.term else {
             return None;
         };
-        // Put δ of the state in for every δ that is computed from it.
+        // Express every δ in terms of δ of the state.
         let in_state = whole
             .by(Rewrite::Rename(var, 'k'))
             .and_then(|p| p.down_to(std::slice::from_ref(state), &k))?;
@@ -150,7 +150,7 @@ impl Bridge {
         let double = made.term.clone();
         let back = Proof::of(known, double.clone()).by(Rewrite::Exchange);
         let (made, back) = (made.done(), back.map(Proof::done));
-        // The first matrix that acts on the state stands for all of them.
+        // Only the first matrix that multiplies the state goes on the sheet.
         let recurrent =
             body.any(&|t| matches!(t, Term::Value(n, Some(at)) if n == state && at.offset == -1));
         let level = if self.main && recurrent {
@@ -185,7 +185,7 @@ impl Bridge {
     }
 }
 
-/// With what every `δ` is that does not vary with the step: it is computed from parameters.
+/// Substitutes every `δ` that does not vary with the step; it depends on parameters only.
 fn put_fixed(mut proof: Proof<'_>) -> Option<Proof<'_>> {
     while let Some(name) = fixed(&proof.term) {
         proof = proof.by(Rewrite::Unfold(At::new(format!("delta.{name}"), &[])))?;
@@ -201,7 +201,7 @@ fn fixed(term: &Term) -> Option<Name> {
     }
 }
 
-/// What a parameter contributes to the loss of one step, by when it was used.
+/// The contributions of a parameter to the loss of one step, by the step of use.
 fn of_step(writer: &mut Writer<'_>, sums: &Sums, level: Level) {
     let known = writer.known();
     let Some(made) = Proof::of(known, sums.double.clone()).by(Rewrite::OneLoss) else {
@@ -218,14 +218,14 @@ fn of_step(writer: &mut Writer<'_>, sums: &Sums, level: Level) {
 
 /// A gradient as a sum over pairs of steps.
 pub(crate) struct Sums {
-    /// Of what.
+    /// The parameter.
     pub(crate) name: String,
-    /// By the step of the loss, then by the step of use.
+    /// The double sum: outer over the step of the loss, inner over the step of use.
     pub(crate) double: Term,
-    /// The other way round.
+    /// The double sum with the order exchanged.
     pub(crate) exchanged: Term,
     /// The gradient.
     pub(crate) left: Term,
-    /// Whether it stands for those of all parameters.
+    /// True for the main parameter, which stands for all.
     pub(crate) main: bool,
 }

@@ -1,4 +1,4 @@
-//! The constant error carousel: a state that is carried on entry by entry.
+//! The constant error carousel: a state that is updated by entrywise scaling and addition.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use crate::derive::record::rewrite::{At, Rewrite};
 use crate::derive::record::rule::Rule;
 use crate::derive::rules::proof::Proof;
 
-/// A state that is carried on by a product entry by entry, `c_t = f_t ⊙ c_{t−1} + …`: its closed
-/// form, that of its δ, and how much of it survives.
+/// Writes the lines of each state of the form `c_t = f_t ⊙ c_{t−1} + …`: its closed form, that of its δ, and the
+/// product of its gates.
 pub(crate) fn write(writer: &mut Writer<'_>) {
     let states: Vec<(Name, Term, Term)> = writer
         .equations
@@ -39,7 +39,7 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
         let Some((next_gate, sent)) = split(&delta, &ahead) else {
             continue;
         };
-        // Only a gate that does not itself depend on what it carries, and reads at this step.
+        // The gate must not depend on the state it scales; then δ has the same gate, one step later.
         if next_gate != gate.at('t', &Time::var('t').plus(1)) {
             continue;
         }
@@ -109,7 +109,7 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
         let largest = largest.done();
         let norm = format!("carousel.norm.{name}");
         let equation = writer.prove(norm, Part::Carousel, path.clone(), largest);
-        // An empty product is a vector of ones without a size.
+        // An empty product would be a vector of ones of unknown size.
         equation.range = Range {
             vars: vec![
                 ('t', Time::at(1), Time::last()),
@@ -127,16 +127,15 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
     }
 }
 
-/// The error that comes back along the carousel alone, as the LSTM of 1997 was trained, and all that
-/// this leaves out: δ of the other states taken apart into what the loss sends and what the gates
-/// of the next step send.
+/// The error that flows back along the carousel alone, as in the LSTM of 1997, and the remainder: δ of the other states
+/// split into the contributions of the loss and of the gates of the next step.
 fn cut_paths(writer: &mut Writer<'_>, name: &Name) {
     let (t, id) = (Time::var('t'), format!("carousel.delta.{name}"));
     let Some(gathered) = writer.right(&id).cloned() else {
         return;
     };
     let lines = deltas::recursions(writer);
-    // The state whose δ the carousel gathers: all else is computed from it at the same step.
+    // The state whose δ contributes to δ of the carousel; all other δ follow from it at the same step.
     let others = lines.iter().filter_map(|(id, right)| {
         let state: Name = id.strip_prefix("delta.")?.into();
         (state != *name && term::looks_ahead(right)).then_some(state)
@@ -175,7 +174,7 @@ fn cut_paths(writer: &mut Writer<'_>, name: &Name) {
     }
 }
 
-/// `v ⊙ x + rest`, when a sum is that.
+/// `v` and `rest`, if a sum is `v ⊙ x + rest`.
 fn split(sum: &Term, x: &Term) -> Option<(Term, Term)> {
     let Term::Add(parts) = sum else { return None };
     let at = parts.iter().position(|p| match p {

@@ -1,7 +1,7 @@
-//! The state as a whole: what it gets from the loss and from later steps.
+//! The costate: the contributions of the loss and of later steps to the state as a whole.
 //!
-//! δ of one state contains what other states of the same step send to it. With λ the share of each
-//! state is told apart, and the recursion becomes that of the general theorem.
+//! δ of one state contains contributions of other states of the same step. λ holds the share of each state separately,
+//! so the recursion becomes that of the general theorem.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use crate::derive::record::rewrite::{Argument, At, Rewrite};
 use crate::derive::record::rule::Rule;
 use crate::derive::rules::proof::{Made, Proof};
 
-/// `λ_t = e_t + J_{t+1}ᵀ λ_{t+1}` for several states; a line for each where some are carried for several
-/// steps, since what is only carried on has no λ of its own.
+/// `λ_t = e_t + J_{t+1}ᵀ λ_{t+1}` for several states. With delays there is one line for each state instead, since
+/// delayed values have no λ of their own.
 pub(crate) fn write(writer: &mut Writer<'_>) {
     let states = chain::names(&writer.state);
     if states.len() < 2 {
@@ -34,7 +34,7 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
     }
 }
 
-/// δ of every state as its own λ and what states of the step pass on to it.
+/// δ of every state as its own λ plus the contributions of the states of the same step.
 fn shares(writer: &mut Writer<'_>, states: &[Name]) -> Option<()> {
     for state in states {
         let left = Term::Delta(Arc::clone(state), Some(Time::var('t')));
@@ -61,7 +61,7 @@ fn whole(writer: &mut Writer<'_>, states: &[Name]) -> Option<()> {
         .by(Rewrite::StateProduct)?
         .by(Rewrite::Fold(At::new("jac", &[('t', t.plus(1))])))?
         .done();
-    // Without a part that the loss sends the stack would be zero.
+    // Without a term from the loss, the stack would be zero.
     if !matches!(made.term, Term::Add(_)) {
         return None;
     }
@@ -90,7 +90,7 @@ fn whole(writer: &mut Writer<'_>, states: &[Name]) -> Option<()> {
     Some(())
 }
 
-/// The recursion of each λ by itself, with a part for each value and lag.
+/// The recursion of each λ, with a term for each value and lag.
 fn each(writer: &mut Writer<'_>, states: &[Name]) -> Option<()> {
     let mut found: Vec<(String, Term, Made)> = Vec::new();
     for state in states {
@@ -98,7 +98,7 @@ fn each(writer: &mut Writer<'_>, states: &[Name]) -> Option<()> {
         let made = from_readers(writer, left.clone(), std::slice::from_ref(state))?.done();
         found.push((format!("costate.next.{state}"), left, made));
     }
-    // Some of it has to come from the loss.
+    // At least one term must come from the loss.
     let sent = |part: &Term| !part.any(&|t| matches!(t, Term::Costate(..)));
     let mut ends = found.iter().flat_map(|(.., made)| addends(&made.term));
     if !ends.any(|part| sent(&part)) {
@@ -113,8 +113,8 @@ fn each(writer: &mut Writer<'_>, states: &[Name]) -> Option<()> {
     Some(())
 }
 
-/// The λ of some states, from what the readers of each send back: what the loss sends at once, and
-/// the transposes of Jacobians with the λ of later steps.
+/// The λ of some states as the contributions of the readers of each: those of the loss, and transposed Jacobians times
+/// the λ of later steps.
 fn from_readers<'w>(writer: &'w Writer<'_>, left: Term, states: &[Name]) -> Option<Proof<'w>> {
     let all = chain::names(&writer.state);
     let delayed = chain::is_delayed(&writer.state);
@@ -144,7 +144,7 @@ fn from_readers<'w>(writer: &'w Writer<'_>, left: Term, states: &[Name]) -> Opti
         for by in writer.state.iter().filter(read) {
             for of in &all {
                 let id = chain::block_line(of, &by.name, lag);
-                // In a matrix of all blocks there is room for those that are zero.
+                // The matrix of all blocks keeps blocks that are zero.
                 if delayed && *writer.right(&id)? == Term::Zero {
                     continue;
                 }
@@ -152,13 +152,13 @@ fn from_readers<'w>(writer: &'w Writer<'_>, left: Term, states: &[Name]) -> Opti
             }
         }
     }
-    // The rest comes from the loss, and by no other way.
+    // The other terms must come from the loss directly.
     let own = addends(&proof.term).into_iter();
     let by_other_ways = |p: &Term| !p.any(&|t| matches!(t, Term::Costate(..))) && looks_ahead(p);
     (!own.into_iter().any(|p| by_other_ways(&p))).then_some(proof)
 }
 
-/// The parts of a sum, or of all rows of a stack, that are not zero.
+/// The nonzero terms of a sum, or of all rows of a stack.
 fn addends(term: &Term) -> Vec<Term> {
     let rows = match term {
         Term::Matrix(rows) => rows.iter().flatten().collect(),

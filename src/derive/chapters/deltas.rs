@@ -1,4 +1,4 @@
-//! The `δ` that a term has: of which values, and of which steps.
+//! The `δ` that occur in a term: their values and steps.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use super::writer::Writer;
 use crate::derive::algebra::term::{Name, Term, Time, visit};
 use crate::derive::record::part::Part;
 
-/// The lines of δ, by their ids.
+/// The lines of δ: ids and right sides.
 pub(crate) fn recursions(writer: &Writer<'_>) -> Vec<(String, Term)> {
     writer
         .equations
@@ -16,7 +16,7 @@ pub(crate) fn recursions(writer: &Writer<'_>) -> Vec<(String, Term)> {
         .collect()
 }
 
-/// Whether every addend has δ of the state as a factor, once.
+/// Returns true if every addend has δ of the state as a factor exactly once.
 pub(crate) fn is_homogeneous(term: &Term, state: &Name) -> bool {
     match term {
         Term::Delta(name, _) => name == state,
@@ -31,7 +31,7 @@ pub(crate) fn is_homogeneous(term: &Term, state: &Name) -> bool {
     }
 }
 
-/// Whether every δ in a term is computed from values of its own step.
+/// Returns true if every δ in a term depends on values of its own step only.
 pub(crate) fn of_one_step(writer: &Writer<'_>, term: &Term) -> bool {
     let lines = recursions(writer);
     let mut pending = vec![term.clone()];
@@ -39,7 +39,7 @@ pub(crate) fn of_one_step(writer: &Writer<'_>, term: &Term) -> bool {
     while let Some(term) = pending.pop() {
         let elsewhere = |t: &Term| match t {
             Term::Delta(_, at) => *at != Some(Time::var('t')),
-            // The loss of another step may read it with the value of that one.
+            // The loss of another step may read this value.
             Term::Value(_, Some(at)) => *at != Time::var('t'),
             t => matches!(t, Term::Before(..) | Term::At(..) | Term::Sum(..)),
         };

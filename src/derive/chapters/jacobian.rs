@@ -16,15 +16,15 @@ use crate::op::{NodeId, Op, RegisterId};
 use crate::shape::Shape;
 use crate::tape::{Direction, Register, Tape};
 
-/// A part of the state: its value, and what the next step reads of it.
+/// A part of the state: its value, and its read at the next step.
 struct State {
     part: Carried,
     def: NodeId,
     read: NodeId,
 }
 
-/// Writes what can be said with matrices. That is nothing when the sequence is not read forwards only,
-/// or some part of the state is a matrix, or a block would not be one; then there is no Jacobian.
+/// Writes the lines with matrices, and returns true if there are any. There is no Jacobian if the sequence is not read
+/// forwards only, if a part of the state is a matrix, or if a block would not be one.
 pub(crate) fn write(writer: &mut Writer<'_>) -> bool {
     let Some(states) = states(writer) else {
         return false;
@@ -46,14 +46,14 @@ pub(crate) fn write(writer: &mut Writer<'_>) -> bool {
 
 fn states(writer: &Writer<'_>) -> Option<Vec<State>> {
     let tape = writer.recurrence.tape();
-    // What is computed from step to step; what is only carried on is read by nobody yet.
+    // The values needed by computed states. Delayed values are not counted here, since they have no reader yet.
     let computed = tape.registers().iter().filter_map(Register::def);
     let computed = computed.filter(|def| !matches!(tape.node(*def).op(), Op::Read(_)));
     let carried = tape.live(computed);
     let mut states = Vec::new();
     for (i, register) in tape.registers().iter().enumerate() {
         let id = RegisterId::new(i);
-        // What runs the other way is another chain.
+        // Backward registers belong to another chain.
         if register.direction() != Direction::Forward {
             continue;
         }
@@ -62,8 +62,7 @@ fn states(writer: &Writer<'_>) -> Option<Vec<State>> {
         let Some(Label::Value(name)) = writer.reader.labels.get(&def) else {
             return None;
         };
-        // A state that the loss does not depend on is no part of the problem, and a delayed input
-        // comes from outside.
+        // A state that does not affect the loss is ignored, and a delayed input is not a state.
         let input = matches!(tape.node(def).op(), Op::Leaf(_));
         if input || !writer.graph.tangents.contains_key(&def) {
             continue;
@@ -71,12 +70,12 @@ fn states(writer: &Writer<'_>) -> Option<Vec<State>> {
         if matches!(tape.ty(def).shape, Shape::Matrix(..)) {
             return None;
         }
-        // What is read the other way as well, and here by the loss alone, is no state of this chain.
+        // A value that is also carried backwards, and here is read by the loss alone, is not a state of this chain.
         let other = |r: &Register| r.direction() == Direction::Backward && r.def() == Some(def);
         if tape.registers().iter().any(other) && !carried[read.index()] {
             continue;
         }
-        // A start that comes from another chain does not stand still.
+        // An initial value computed by another chain is not constant.
         if register.init().is_some_and(|init| reads(tape, init)) {
             return None;
         }
@@ -84,13 +83,13 @@ fn states(writer: &Writer<'_>) -> Option<Vec<State>> {
             name: Arc::clone(name),
             delay: -1 - shift,
         };
-        // Two registers of one value start from different values.
+        // Two registers of one value differ in their initial values.
         if states.iter().any(|s: &State| s.part == part) {
             return None;
         }
         states.push(State { part, def, read });
     }
-    // The delays of a value follow it.
+    // The delays of a value come after it.
     let order: Vec<NodeId> = states.iter().map(|s| s.def).collect();
     let place = |s: &State| order.iter().position(|def| *def == s.def);
     states.sort_by_key(|s| (place(s), s.part.delay));
@@ -98,15 +97,15 @@ fn states(writer: &Writer<'_>) -> Option<Vec<State>> {
     whole.then_some(states)
 }
 
-/// Whether a value is computed from what some register carries.
+/// Returns true if a value depends on the read of some register.
 fn reads(tape: &Tape, value: NodeId) -> bool {
     let live = tape.live(std::iter::once(value));
     let mut nodes = tape.nodes();
     nodes.any(|(id, node)| live[id.index()] && matches!(node.op(), Op::Read(_)))
 }
 
-/// Whether the chain reads something that runs the other way and has read the chain before: then a
-/// state depends on others by more ways than the product of its Jacobians has.
+/// Returns true if the chain reads a backward value that depends on the chain itself. Then there are paths between
+/// states that the product of the Jacobians does not contain.
 fn comes_back(tape: &Tape, states: &[State]) -> bool {
     let mut stack: Vec<(NodeId, bool)> = states.iter().map(|s| (s.def, false)).collect();
     let mut seen: HashSet<(NodeId, bool)> = stack.iter().copied().collect();
@@ -130,7 +129,7 @@ fn comes_back(tape: &Tape, states: &[State]) -> bool {
     false
 }
 
-/// The blocks of the Jacobian, and the whole.
+/// Writes the blocks of the Jacobian, and the whole matrix.
 fn write_blocks(writer: &mut Writer<'_>, states: &[State]) -> Option<()> {
     let now = Time::var('t');
     for of in states.iter().filter(|s| s.part.delay == 0) {
@@ -161,7 +160,7 @@ fn write_blocks(writer: &mut Writer<'_>, states: &[State]) -> Option<()> {
     Some(())
 }
 
-/// What a perturbation of one state does to the others in the same step.
+/// Writes the derivatives of states with respect to other states of the same step.
 fn write_within(writer: &mut Writer<'_>) -> Option<()> {
     let states = chain::names(&writer.state);
     let now = Time::var('t');
@@ -184,8 +183,8 @@ fn jacobian(of: &Name, to: &Time, by: &Name, from: &Time) -> Term {
     Term::Jacobian(Arc::clone(of), to.clone(), Arc::clone(by), from.clone())
 }
 
-/// The three meanings of `∂c_t/∂c_{t−1}`: with the other states held, which is a block; with them
-/// following; and over many steps.
+/// Writes the three meanings of `∂c_t/∂c_{t−1}`: with the other states held fixed, which is a block; with the other
+/// states following; and over many steps.
 fn write_meanings(writer: &mut Writer<'_>) {
     let states = chain::names(&writer.state);
     let (t, k) = (Time::var('t'), Time::var('k'));
@@ -198,7 +197,7 @@ fn write_meanings(writer: &mut Writer<'_>) {
         if follow.is_empty() {
             continue;
         }
-        // One step: directly, and through the states that follow it.
+        // One step: the direct path, and the paths through the states that follow.
         let left = jacobian(by, &t, by, &t.plus(-1));
         let made = Proof::of(writer.known(), left.clone()).by(Rewrite::LastStep);
         if let Some(made) = made.map(Proof::done) {
@@ -208,7 +207,7 @@ fn write_meanings(writer: &mut Writer<'_>) {
                 vars: vec![('t', Time::at(2), Time::last())],
             };
         }
-        // Many steps: the product of the whole Jacobians, not of these.
+        // Many steps: the product of the whole Jacobians, not of these derivatives.
         let left = writer.stack(&|s| jacobian(&s.name, &t.plus(-s.delay), by, &k));
         let made = Proof::of(writer.known(), left.clone())
             .by(Rewrite::WholeState)
@@ -229,8 +228,8 @@ fn write_meanings(writer: &mut Writer<'_>) {
     }
 }
 
-/// Two steps of one state are not the product of its single steps: what goes through the other
-/// state alone is added.
+/// The derivative over two steps is not the product of the derivatives over one step; the path through the other state
+/// alone is added.
 fn two_steps(writer: &mut Writer<'_>, by: &Name, other: &Name) {
     let t = Time::var('t');
     let name = Arc::clone;
@@ -267,7 +266,7 @@ fn write_product(writer: &mut Writer<'_>) {
     equation.range = pairs();
     equation.rules.insert(0, Rule::Unrolling);
     equation.premises = vec![premise];
-    // The derivative of the one value that is carried for several steps.
+    // The derivative of the single state with delays.
     let (true, [one]) = (
         chain::is_delayed(&writer.state),
         &chain::names(&writer.state)[..],
@@ -283,15 +282,15 @@ fn write_product(writer: &mut Writer<'_>) {
     }
 }
 
-/// How a value of the state depends on a part of it before the step, the others being held fixed.
+/// The derivative of a value of the state with respect to a part of the previous state, the other parts held fixed.
 fn block(writer: &Writer<'_>, of: &Name, by: &Carried) -> Option<Made> {
     let read = by.read_at(&Time::var('t'));
     let by = Argument::D(Arc::clone(&by.name), Some(read));
     matrix(writer, of, by, &chain::names(&writer.state))
 }
 
-/// How a value of the state depends on another of the same step, all of the state before it being
-/// held fixed.
+/// The derivative of a value of the state with respect to another value of the same step, the whole previous state held
+/// fixed.
 fn within(writer: &Writer<'_>, of: &Name, by: &Name) -> Option<Made> {
     let by = Argument::D(Arc::clone(by), Some(Time::var('t')));
     matrix(writer, of, by, &[])

@@ -1,5 +1,5 @@
-//! What is said of a chain that runs backwards in time: it is a chain that runs forwards in the
-//! recurrence with time reversed, and what is said of that one is turned round.
+//! The lines about a backward chain. It is a forward chain in the recurrence with time reversed; the lines derived
+//! there are reversed in time.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,7 +12,7 @@ use crate::derive::record::part::Part;
 use crate::derive::record::relation::{Condition, Range};
 use crate::derive::record::step::{Site, Step};
 
-/// The parts that are about a chain.
+/// The parts of a derivation that are about a chain.
 const PARTS: &[Part] = &[
     Part::Jacobian,
     Part::Carousel,
@@ -21,11 +21,10 @@ const PARTS: &[Part] = &[
     Part::Bounds,
 ];
 
-/// Turns terms round: step `t` is step `T + 1 − t`. What it does to the lines of one direction of
-/// time it undoes on those of the other.
+/// Reverses time in terms: step `t` becomes step `T + 1 − t`. The same map converts lines in both directions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mirror {
-    /// Whether the chain that is spoken of has delays.
+    /// True if the chain has delays.
     delayed: bool,
 }
 
@@ -36,8 +35,8 @@ impl Mirror {
         }
     }
 
-    /// A line about the reversed recurrence as one about the recurrence; nothing where it speaks of
-    /// what has no name there, such as a window that looks back.
+    /// Converts a line of the reversed recurrence into a line of the recurrence; `None` if it contains an expression
+    /// without a name there, such as a window that looks back.
     pub(crate) fn line(self, line: &Equation) -> Option<Equation> {
         if !PARTS.contains(&line.part) {
             return None;
@@ -83,7 +82,7 @@ impl Mirror {
         Some((other(name), Letter { var, means }))
     }
 
-    /// A term turned round.
+    /// Reverses time in a term.
     pub(crate) fn term(self, term: &Term) -> Option<Term> {
         let one = |x: &Term| Some(Box::new(self.term(x)?));
         let range = |from: &Time, to: &Time| Some((turned(to)?, turned(from)?));
@@ -155,8 +154,7 @@ impl Mirror {
     }
 }
 
-/// The id of a line about the chain that runs backwards. One about a carousel has the name of what
-/// it carries.
+/// The id of a line about the backward chain. A line about a carousel already has the name of its state in its id.
 pub(crate) fn renamed(id: &str, part: Part) -> String {
     match part {
         Part::Jacobian | Part::Bridge | Part::Costate | Part::Bounds => format!("back.{id}"),
@@ -164,10 +162,10 @@ pub(crate) fn renamed(id: &str, part: Part) -> String {
     }
 }
 
-/// A step, counted from the other end.
+/// The step with time reversed; `None` if it has no form there.
 fn turned(time: &Time) -> Option<Time> {
     let base = match time.base {
-        // How many steps a window has is not a step.
+        // `τ` is a window width, not a step.
         Base::Var('τ') => return None,
         Base::Var(v) => {
             return Some(Time {
@@ -185,13 +183,13 @@ fn turned(time: &Time) -> Option<Time> {
     })
 }
 
-/// A number of steps, which is the same from the other end.
+/// A number of steps with time reversed.
 fn count(time: &Time) -> Option<Time> {
     let base = match time.base {
         Base::Zero | Base::Last => time.base.clone(),
         Base::Minus(a, b) => Base::Minus(b, a),
         Base::Lots(a, b, many) => Base::Lots(b, a, many),
-        // The last step less another one.
+        // The last step minus another one.
         Base::LastMinus(v) if v != 'τ' => {
             return Some(Time::var(v).plus(time.offset - 1));
         }
@@ -204,8 +202,8 @@ fn count(time: &Time) -> Option<Time> {
 }
 
 impl Derivation {
-    /// Adds what is said of the chain that runs backwards: what the reversed recurrence says of the one
-    /// that runs forwards.
+    /// Adds the lines about the backward chain, converted from those about the forward chain of the reversed
+    /// recurrence.
     pub(crate) fn add_mirrored(&mut self, mirrored: Self) {
         let mirror = Mirror::of(&mirrored.states);
         let moved: HashMap<&str, String> = mirrored
@@ -213,7 +211,7 @@ impl Derivation {
             .iter()
             .map(|line| (&*line.id, renamed(&line.id, line.part)))
             .collect();
-        // What stands for a part of the sequence that looks back has no name the other way round.
+        // A letter for a part of the sequence that looks back has no counterpart.
         let mut lost: Vec<&Name> = Vec::new();
         for (name, letter) in &mirrored.letters {
             match mirror.letter(name, letter) {
@@ -224,7 +222,7 @@ impl Derivation {
             }
         }
         for line in &mirrored.equations {
-            // A column of identities and zeros does not show of which direction it is.
+            // The column of identities and zeros is the same in both directions.
             if line.id == "jac.corner" && !self.states.is_empty() {
                 continue;
             }

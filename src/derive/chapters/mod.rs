@@ -1,5 +1,5 @@
-//! The chapters of a derivation, from the definition of the recurrence to the bounds: each writes its lines
-//! from those before it.
+//! The chapters of a derivation, from the definition of the recurrence to the bounds. Each derives its lines from
+//! earlier ones.
 
 pub(crate) mod adjoints;
 pub(crate) mod bounds;
@@ -39,8 +39,8 @@ use crate::tape::{Direction, Register, Role};
 use writer::Writer;
 
 impl Recurrence {
-    /// The derivation of the gradient of the loss: equations for every named value, parameter,
-    /// input and initial state, read off the graphs that compute it.
+    /// The derivation of the gradient of the loss: equations for every named value, parameter, input and initial state,
+    /// read from the graphs that compute it.
     ///
     /// ```
     /// use bptt::cells::{Cell, Loss};
@@ -56,16 +56,16 @@ impl Recurrence {
     /// ```
     ///
     /// # Errors
-    /// When there is no loss, or something that a derivation has no words for: a register that
-    /// reads another one which runs the other way.
+    /// If there is no loss, or if a derivation cannot express the recurrence: a register reads another one that runs
+    /// the other way.
     pub fn derive(&self) -> Result<Derivation> {
         self.derive_with(&[])
     }
 
-    /// The same, with some names shown otherwise: `[("og", "o"), ("o", "z")]`.
+    /// The same, with some names displayed differently: `[("og", "o"), ("o", "z")]`.
     ///
     /// # Errors
-    /// Also when two names would look the same.
+    /// Also if two names would be displayed alike.
     pub fn derive_with(&self, aliases: &[(&str, &str)]) -> Result<Derivation> {
         let apart = Apart::new(self);
         let alone = apart.recurrence(self).without_ends()?;
@@ -98,8 +98,8 @@ impl Recurrence {
         Ok(derivation)
     }
 
-    /// The derivation of a recurrence in which everything has a name, without what is said of chains
-    /// that run backwards.
+    /// The derivation of a recurrence in which everything has a name, without the lines about chains that run
+    /// backwards.
     fn derive_forward(recurrence: Self, symbols: Symbols) -> Result<Derivation> {
         let targets = targets(&recurrence);
         let names: Vec<&str> = targets.iter().map(|n| &**n).collect();
@@ -158,7 +158,7 @@ impl Recurrence {
     }
 }
 
-/// The double sum of every parameter, each with what truncation leaves out of it.
+/// The double sum of every parameter, each with its truncations and their remainders.
 fn double_sums(writer: &mut Writer<'_>) {
     let Some(mut bridge) = bridge::write(writer) else {
         return;
@@ -170,7 +170,7 @@ fn double_sums(writer: &mut Writer<'_>) {
     }
 }
 
-/// What to differentiate with respect to: every real name, but not what only the loss reads.
+/// The names to differentiate with respect to: every real name except inputs that only the loss reads.
 fn targets(recurrence: &Recurrence) -> Vec<Name> {
     let tape = recurrence.tape();
     let carried = tape.registers().iter().filter_map(|r| r.def());

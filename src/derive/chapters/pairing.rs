@@ -1,4 +1,4 @@
-//! The differential of the loss, step by step: by how much each step adds to it.
+//! The differential of the loss, step by step: the contribution of each step.
 
 use super::writer::Writer;
 use crate::derive::algebra::normal::inner;
@@ -8,8 +8,8 @@ use crate::derive::record::relation::Range;
 use crate::derive::record::rewrite::{At, Rewrite};
 use crate::derive::rules::proof::Proof;
 
-/// `⟨λ_t, ds_t⟩ = ⟨λ_{t−1} − e_{t−1}, ds_{t−1}⟩ + ⟨λ_t, d⁺s_t⟩`: what one step adds to the differential of
-/// the loss. Added up over the steps, all but the ends cancel.
+/// `⟨λ_t, ds_t⟩ = ⟨λ_{t−1} − e_{t−1}, ds_{t−1}⟩ + ⟨λ_t, d⁺s_t⟩`: the contribution of one step to the differential of
+/// the loss. Summed over the steps, all terms but those at the ends cancel.
 pub(crate) fn pairing(writer: &mut Writer<'_>, recursion: &str, part: Part) {
     let (now, before) = (Time::var('t'), Time::var('t').plus(-1));
     let Some(line) = writer.equations.iter().find(|e| e.id == recursion) else {

@@ -1,4 +1,4 @@
-//! The writer of a derivation: the lines so far, and what new ones are made from.
+//! The writer of a derivation: the lines so far, and the data for new ones.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -29,9 +29,9 @@ pub(crate) struct Writer<'a> {
     pub(crate) graph: &'a AdjointGraph,
     pub(crate) reader: &'a Reader<'a>,
     pub(crate) symbols: &'a Symbols,
-    /// The values that are numbers.
+    /// The names of scalar values.
     pub(crate) scalars: &'a HashSet<Name>,
-    /// The state that Jacobians are about.
+    /// The state whose Jacobians are derived.
     pub(crate) state: Vec<Carried>,
     pub(crate) letters: IndexMap<Name, Letter>,
     pub(crate) equations: Vec<Equation>,
@@ -82,7 +82,7 @@ impl Writer<'_> {
         &mut self.equations[at]
     }
 
-    /// Makes a function known that no line of the engine has used.
+    /// Registers a function that no line of the engine has used.
     pub(crate) fn function(&self, name: &str, op: Pointwise) {
         let function = Function {
             ranks: vec![0; op.arity()],
@@ -98,7 +98,7 @@ impl Writer<'_> {
         found.map(|e| &e.right)
     }
 
-    /// Introduces a letter by a line that defines it, and gives the term that stands for it.
+    /// Introduces a letter with a line that defines it, and returns the letter as a term.
     pub(crate) fn define(
         &mut self,
         name: impl Into<Name>,
@@ -123,7 +123,7 @@ impl Writer<'_> {
         letter
     }
 
-    /// The named values that are computed, in order, each with its first name.
+    /// The named computed values, in order, each with its first name.
     pub(super) fn values(&self) -> Vec<(Name, NodeId)> {
         let tape = self.recurrence.tape();
         let mut values: Vec<(NodeId, Name)> = tape
@@ -146,12 +146,12 @@ impl Writer<'_> {
         found.and_then(|(_, cotangent)| *cotangent)
     }
 
-    /// Whether a value is a number.
+    /// Returns true if a value is a scalar.
     pub(crate) fn is_scalar(&self, id: NodeId) -> bool {
         self.tape.ty(id).shape == Shape::Scalar
     }
 
-    /// A line that rules have made.
+    /// Adds a line proved by rules.
     pub(crate) fn prove(
         &mut self,
         id: String,
@@ -166,7 +166,7 @@ impl Writer<'_> {
         equation
     }
 
-    /// What rules may look up.
+    /// The data that rules may look up.
     pub(crate) fn known(&self) -> Known<'_> {
         Known {
             lines: &self.equations,
@@ -176,7 +176,7 @@ impl Writer<'_> {
         }
     }
 
-    /// A stack with something for each part of the state; for a single part, that.
+    /// A stack with one row for each part of the state; without a stack for a single part.
     pub(crate) fn stack(&self, made: &dyn Fn(&Carried) -> Term) -> Term {
         match &self.state[..] {
             [one] => made(one),
