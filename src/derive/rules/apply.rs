@@ -1,4 +1,4 @@
-//! The use of a rule: the function on terms behind each [`Rewrite`].
+//! The application of a rule: the function on terms for each [`Rewrite`].
 
 use super::known::{Known, replaced};
 use super::{linear, norms, partial, paths, stacks, sums};
@@ -8,7 +8,7 @@ use crate::derive::algebra::term::Term;
 use crate::derive::record::rewrite::Rewrite;
 
 impl Rewrite {
-    /// Uses the rule; nothing where it does not apply.
+    /// Applies the rule; `None` if it does not apply.
     pub(crate) fn apply(&self, before: &Term, known: &Known<'_>) -> Option<Term> {
         let after = match self {
             Self::Unfold(at) => {

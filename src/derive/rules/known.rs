@@ -11,15 +11,15 @@ use crate::op::{NodeId, Op};
 use crate::shape::Shape;
 use crate::tape::Tape;
 
-/// What rules may look up.
+/// The data that rules may look up.
 #[derive(Clone, Copy)]
 pub(crate) struct Known<'a> {
     pub(crate) lines: &'a [Equation],
-    /// The values that are numbers.
+    /// The names of scalar values.
     pub(crate) scalars: &'a HashSet<Name>,
-    /// The state that Jacobians are about.
+    /// The state whose Jacobians are derived.
     pub(crate) state: &'a [Carried],
-    /// The recurrence, linearised and transposed.
+    /// The tape of the linearised and transposed recurrence.
     pub(crate) tape: &'a Tape,
 }
 
@@ -28,18 +28,18 @@ impl Known<'_> {
         self.lines.iter().find(|e| e.id == id)
     }
 
-    /// The values in the state, in order.
+    /// The values of the state, in order, without delays.
     pub(super) fn states(&self) -> impl Iterator<Item = &Name> {
         let values = self.state.iter().filter(|part| part.delay == 0);
         values.map(|part| &part.name)
     }
 
-    /// Whether a value is carried from one step to the next.
+    /// Returns true if a value is carried from one step to the next.
     pub(super) fn carries(&self, name: &Name) -> bool {
         self.state.iter().any(|part| part.name == *name)
     }
 
-    /// How a value of the state depends on a part of it before the step; zero where its line says so.
+    /// The derivative of a value of the state with respect to a part of the previous state; zero if its line says so.
     pub(super) fn block(&self, of: &Name, by: &Carried, at: &Time) -> Term {
         match self.line(&chain::block_line(of, &by.name, by.delay + 1)) {
             Some(line) if line.right == Term::Zero => Term::Zero,
@@ -47,7 +47,7 @@ impl Known<'_> {
         }
     }
 
-    /// Whether a function is an op that is linear in its argument.
+    /// Returns true if a function is an op that is linear in its arguments.
     pub(super) fn is_linear_op(&self, function: &str) -> bool {
         let name = function.split_once(':').map_or(function, |(name, _)| name);
         let mut ops = self.tape.nodes().map(|(_, node)| node.op());
@@ -61,7 +61,8 @@ impl Known<'_> {
         }
     }
 
-    /// Both sides of a line, at its steps; the sides of an inequality are not equal.
+    /// Both sides of a line, at its steps; `None` if the line is an inequality and `inequality` is false, or the
+    /// reverse.
     pub(super) fn sides(&self, at: &At, inequality: bool) -> Option<(Term, Term)> {
         let line = self.line(&at.line)?;
         if (line.relation == Relation::AtMost) != inequality {
@@ -88,7 +89,7 @@ impl Argument {
         }
     }
 
-    /// Whether it is a number.
+    /// Returns true if the argument is a scalar.
     pub(super) fn is_scalar(&self, known: &Known<'_>) -> bool {
         let number = |name: &Name| known.scalars.contains(name);
         match self {
@@ -99,7 +100,7 @@ impl Argument {
     }
 }
 
-/// The line that says what a block of the Jacobian is, or a derivative within a step, at its step.
+/// The line of a block of the Jacobian, or of a derivative within a step, at its step.
 pub(crate) fn line_of(term: &Term) -> Option<At> {
     let (line, at) = match term {
         Term::Block(of, by, at) => (chain::block_line(of, by, 1), at),
@@ -113,7 +114,7 @@ pub(crate) fn line_of(term: &Term) -> Option<At> {
     Some(At::new(line, &[('t', at.clone())]))
 }
 
-/// The term with something put in for every occurrence of a part.
+/// Replaces every occurrence of `from` in a term with `to`.
 pub(super) fn replaced(term: &Term, from: &Term, to: &Term) -> Term {
     if term == from {
         return to.clone();
@@ -121,7 +122,7 @@ pub(super) fn replaced(term: &Term, from: &Term, to: &Term) -> Term {
     term.map(&mut |part| replaced(part, from, to))
 }
 
-/// The values that are numbers.
+/// The names of scalar values.
 pub(crate) fn scalars(tape: &Tape) -> HashSet<Name> {
     let number = |id: NodeId| tape.ty(id).shape == Shape::Scalar;
     let names = tape.names().filter(|(_, id)| number(*id));

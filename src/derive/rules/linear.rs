@@ -1,4 +1,4 @@
-//! Lines that are linear in something, as a matrix times that.
+//! Linear terms as a matrix times their argument.
 
 use super::known::{Known, line_of};
 use super::same::{polynomial, same};
@@ -11,7 +11,7 @@ use crate::derive::algebra::span;
 use crate::derive::algebra::term::{Term, Time};
 use crate::derive::record::rewrite::{Argument, At};
 
-/// A rule for sums, in every row of a stack where it can be used, or on a sum by itself.
+/// Applies a rule for sums to every row of a stack, or to a single sum.
 fn in_rows(term: &Term, rule: &impl Fn(&Term) -> Option<Term>) -> Option<Term> {
     let Term::Matrix(rows) = term else {
         return rule(term);
@@ -29,7 +29,7 @@ fn in_rows(term: &Term, rule: &impl Fn(&Term) -> Option<Term>) -> Option<Term> {
     used.then_some(Term::Matrix(rows))
 }
 
-/// Stacks taken apart, and rows of sums; a stack of what states get is left to stand.
+/// Splits stacks, and the rows of sums. A stack without differentials is kept, and its rows are split.
 pub(super) fn partition(term: &Term, known: &Known<'_>) -> Option<Term> {
     let apart = |t: &Term| span::partition(t, known.tape);
     match term.any(&|t| matches!(t, Term::D(..))) {
@@ -38,7 +38,7 @@ pub(super) fn partition(term: &Term, known: &Known<'_>) -> Option<Term> {
     }
 }
 
-/// Everything in a sum that has something in it, as one matrix times that.
+/// Collects all terms of a sum that contain the argument into one matrix times the argument.
 pub(super) fn factor(term: &Term, of: &Argument, known: &Known<'_>) -> Option<Term> {
     let (x, scalar) = (of.term(known), of.is_scalar(known));
     in_rows(term, &|sum| {
@@ -56,7 +56,7 @@ pub(super) fn factor(term: &Term, of: &Argument, known: &Known<'_>) -> Option<Te
     })
 }
 
-/// `A x`; a multiple of the identity leaves the identity out.
+/// `A x`; the identity is omitted from a multiple of it.
 fn applied(matrix: Term, x: &Term) -> Term {
     match matrix {
         Term::Neg(matrix) => neg(applied(*matrix, x)),
@@ -68,7 +68,7 @@ fn applied(matrix: Term, x: &Term) -> Term {
     }
 }
 
-/// What of a linear expression has something in it, and what has not.
+/// The part of a linear expression that contains `x`, and the part that does not.
 fn apart(term: &Term, x: &Term) -> (Option<Term>, Option<Term>) {
     let has = |t: &Term| t.any(&|p| p == x);
     if !has(term) {
@@ -143,7 +143,7 @@ fn coefficient(term: &Term, x: &Term, scalar: bool, known: &Known<'_>) -> Option
             };
             let rest: Vec<Term> = before.iter().chain(after).cloned().collect();
             match own {
-                // Numbers in front of nothing are a multiple of the identity.
+                // A scalar factor alone is a multiple of the identity.
                 Term::Eye if is_number(&product(rest.clone()), known.tape) => {
                     scale(rest, Some(Term::Eye))
                 }
@@ -170,7 +170,7 @@ fn coefficient(term: &Term, x: &Term, scalar: bool, known: &Known<'_>) -> Option
     })
 }
 
-/// Where a number in a product begins that ends at a place: it can stand anywhere in the product.
+/// The start of a scalar in a product that ends at `at`: a scalar commutes with the other factors.
 fn number_ending(factors: &[Term], at: usize, known: &Known<'_>) -> Option<usize> {
     let number = |from: &usize| match &factors[*from..=at] {
         [one] => is_number(one, known.tape),
@@ -207,7 +207,7 @@ pub(super) fn inner_adjoint(term: &Term) -> Term {
     }
 }
 
-/// In a line `v_t = e_t + A_{t+1} v_{t+1}`, what comes from the next step is `v_t − e_t`.
+/// In a line `v_t = e_t + A_{t+1} v_{t+1}`, replaces `A_{t+1} v_{t+1}` with `v_t − e_t`.
 pub(super) fn solved(before: &Term, at: &At, known: &Known<'_>) -> Option<Term> {
     let line = known.line(&at.line)?;
     let Term::Add(parts) = &line.right else {
@@ -226,7 +226,7 @@ pub(super) fn solved(before: &Term, at: &At, known: &Known<'_>) -> Option<Term> 
     Some(super::known::replaced(before, &at.put(&later), &rest))
 }
 
-/// `A x` with `Jᵀ` for `A`, when a line says what `J` is and its transpose is `A`.
+/// Replaces `A` in `A x` with `Jᵀ`, if a line `J = …` has a right side whose transpose is `A`.
 pub(super) fn transposed(
     term: &Term,
     x: &Term,
@@ -252,7 +252,7 @@ pub(super) fn transposed(
     let (Term::Matrix(rows), Term::Block(_, to, _)) = (term, left) else {
         return acting(term);
     };
-    // In a stack, each block belongs to the row of the state that gets what it sends.
+    // In a stack, each block belongs to the row of the state that receives its contribution.
     let row = known.states().position(|s| s == to)?;
     let mut rows = rows.clone();
     let cell = rows.get_mut(row)?.first_mut()?;
@@ -273,7 +273,7 @@ fn acts(product_of: &Term, x: &Term) -> Option<Term> {
     }
 }
 
-/// A matrix with what the lines say of blocks, and of derivatives within a step, put in.
+/// Replaces the blocks of a matrix, and derivatives within a step, with the right sides of their lines.
 fn opened(term: &Term, known: &Known<'_>) -> Term {
     match line_of(term) {
         Some(at) => match known.sides(&at, false) {

@@ -1,5 +1,5 @@
-//! Rules as functions on terms. A rule takes a term and gives the next one, or nothing where it does
-//! not apply; a line is made by using rules in turn, and its steps are the record of that.
+//! Rules as functions on terms. A rule takes a term and returns the next one, or `None` if it does not apply. A line
+//! results from a sequence of rules; its steps record them.
 
 pub(crate) mod apply;
 pub(crate) mod known;

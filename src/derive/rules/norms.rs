@@ -1,4 +1,4 @@
-//! Rules about norms: each gives something that is as large or larger.
+//! Rules about norms: each returns an upper bound, or an equal term.
 
 use super::known::Known;
 use crate::derive::algebra::normal::{add, diagonal as diagonal_times, hadamard, product};
@@ -11,7 +11,7 @@ fn abs() -> crate::derive::algebra::term::Name {
     "abs".into()
 }
 
-/// What a norm, or the size of a number, is taken of.
+/// The argument of a norm or an absolute value.
 fn inside(term: &Term) -> Option<&Term> {
     match term {
         Term::Norm(x) | Term::Frobenius(x) => Some(x),
@@ -20,7 +20,7 @@ fn inside(term: &Term) -> Option<&Term> {
     }
 }
 
-/// The same norm of something else.
+/// The same norm of another term.
 fn of(norm: &Term, x: Term) -> Term {
     match norm {
         Term::Norm(_) => Term::Norm(Box::new(x)),
@@ -29,7 +29,7 @@ fn of(norm: &Term, x: Term) -> Term {
     }
 }
 
-/// A rule used on every norm, from the outside in, and numbers worked out.
+/// Applies a rule to every norm, outermost first, then simplifies numbers.
 fn everywhere(term: &Term, rule: &impl Fn(&Term) -> Option<Term>) -> Term {
     numbers(&all(term, rule))
 }
@@ -42,12 +42,12 @@ fn all(term: &Term, rule: &impl Fn(&Term) -> Option<Term>) -> Term {
     }
 }
 
-/// Whether a term is a number that has a matrix or a vector inside.
+/// Returns true if a term is a scalar computed from a matrix or a vector.
 fn is_size(term: &Term) -> bool {
     inside(term).is_some() || matches!(term, Term::MaxNorm(_) | Term::Frobenius(_) | Term::Least(_))
 }
 
-/// Products and sums of numbers in their canonical form.
+/// Products and sums of scalars in canonical form.
 fn numbers(term: &Term) -> Term {
     if is_size(term) {
         return term.clone();
@@ -76,7 +76,7 @@ pub(super) fn factors(term: &Term) -> Term {
     })
 }
 
-/// The same with only the first factor by itself; of numbers, all that the Jacobian is multiplied by.
+/// The same for the first factor only; for scalars, all factors of the Jacobian together form the first.
 pub(super) fn first_factor(term: &Term, known: &Known<'_>) -> Term {
     fn split(term: &Term, known: &Known<'_>) -> Term {
         let jacobian = |p: &Term| match p {
@@ -190,8 +190,8 @@ pub(super) fn length(term: &Term, known: &Known<'_>) -> Term {
     })
 }
 
-/// The largest over all steps of a number times the largest entry of what a function keeps below
-/// one, provided that what it starts from is.
+/// The maximum over all steps of a scalar times the largest entry of a value of `tanh` or a sigmoid, which is below
+/// one: the scalar. Valid if the initial state is below one as well.
 pub(super) fn saturated(term: &Term, known: &Known<'_>) -> Option<Term> {
     let Term::Max(var, from, to, body) = term else {
         return None;
@@ -240,9 +240,9 @@ pub(super) fn transposes(term: &Term) -> Term {
     })
 }
 
-/// What is known of gates and slopes.
+/// Applies the known ranges of gates and slopes.
 pub(super) fn ranges(term: &Term, known: &Known<'_>) -> Term {
-    // A product of gates that are numbers.
+    // A product of scalar gates.
     if let Term::HadProd(_, _, _, x) = term
         && range(known, x) == Some("sigmoid")
     {
@@ -258,7 +258,7 @@ pub(super) fn ranges(term: &Term, known: &Known<'_>) -> Term {
     })
 }
 
-/// A product over steps as a power of what no factor of it exceeds.
+/// A product over steps as a power of an upper bound of its factors.
 pub(super) fn power(term: &Term) -> Option<Term> {
     let Term::Prod(j, from, to, body) = term else {
         return None;
@@ -285,7 +285,7 @@ pub(super) fn power(term: &Term) -> Option<Term> {
     Some(Term::PowSteps(Box::new(base), steps))
 }
 
-/// A power of smallest values as the product of those of each step, which is as large or larger.
+/// A power of minima as the product of the values of each step, which is as large or larger.
 pub(super) fn least_steps(term: &Term) -> Option<Term> {
     let Term::PowSteps(base, steps) = term else {
         return None;
@@ -301,7 +301,7 @@ pub(super) fn least_steps(term: &Term) -> Option<Term> {
         _ => None,
     };
     let mut factors = factors.iter().map(of_step).collect::<Option<Vec<_>>>()?;
-    // Numbers commute: those of a step first, as in the Jacobian.
+    // Scalars commute: those of a step come first, as in the Jacobian.
     factors.sort_by_key(|f| !super::sums::varies(f, 'j'));
     let body = Box::new(Term::Mul(factors));
     Some(Term::Prod('j', Time::var(*k).plus(1), Time::var(*t), body))
@@ -325,7 +325,7 @@ pub(super) fn least(term: &Term) -> Option<Term> {
     Some(Term::Least(Box::new(product)))
 }
 
-/// What stands below a maximum becomes the maximum.
+/// Replaces values below a maximum with the maximum.
 pub(super) fn below(term: &Term, letter: &Term, maximum: &Term) -> Option<Term> {
     let Term::Max(var, from, to, body) = maximum else {
         return None;
@@ -333,7 +333,7 @@ pub(super) fn below(term: &Term, letter: &Term, maximum: &Term) -> Option<Term> 
     let (Base::Zero, true) = (&from.base, *to == Time::last()) else {
         return None;
     };
-    // Steps that are summed over go from the first to the last.
+    // Variables of sums range from the first step to the last.
     let within = |at: &Time| {
         matches!(at.base, Base::Var(_)) && at.offset <= 0 && 1 + at.offset >= from.offset
     };
@@ -342,7 +342,7 @@ pub(super) fn below(term: &Term, letter: &Term, maximum: &Term) -> Option<Term> 
         let mut steps = Vec::new();
         crate::derive::algebra::term::visit(part, &mut |t| {
             for at in t.clone().times() {
-                // What stands at a step may have values of those beside it alone.
+                // The part may contain a value at an adjacent step only; try both.
                 steps.extend([at.clone(), at.plus(-at.offset)]);
             }
         });
@@ -364,7 +364,7 @@ pub(super) fn geometric(term: &Term) -> Option<Term> {
         return None;
     };
     if matches!(**body, Term::Sum(..)) {
-        // The sum of what is bounded.
+        // Bound the inner sum.
         let inner = Box::new(geometric(body)?);
         return Some(Term::Sum(*var, from.clone(), to.clone(), inner));
     }
@@ -382,7 +382,7 @@ pub(super) fn geometric(term: &Term) -> Option<Term> {
     }
     let gap = Box::new(Term::Add(vec![Term::Num(1.0), Term::Neg(q.clone())]));
     if let (Base::Lots(t, k, many), 0) = (&steps.base, steps.offset) {
-        // The first term is one; after it each power stands for as many steps.
+        // The first term is one; then each power occurs once for each of `many` steps.
         let all = (t, from, to) == (var, &Time::var(*k), &Time::last());
         let many = Term::Num(f64::from(i32::try_from(*many).ok()?));
         let later = Term::Div(Box::new(times(vec![many, *q])), gap);
@@ -405,8 +405,8 @@ pub(super) fn geometric(term: &Term) -> Option<Term> {
     Some(Term::Div(Box::new(times(rest)), gap))
 }
 
-/// `x_t ≤ ρ^{⌈(t−k)/m⌉}`, when a line says `x_t ≤ Σ_{l≤m} a_{t,l} x_{t−l}` for `t > k`, `x_k` is one, all
-/// before it zero, and `ρ` is the most that the `a_{t,l}` of a step add up to, which is one at most.
+/// `x_t ≤ ρ^{⌈(t−k)/m⌉}` with lags up to `m`, if a line states `x_t ≤ Σ_{l≤m} a_{t,l} x_{t−l}` for `t > k`, `x_k` is
+/// one and all earlier `x` are zero. `ρ`, at most one, is the maximum over the steps of `Σ_l a_{t,l}`.
 pub(super) fn shrinks(before: &Term, step: &Equation, letter: &Equation) -> Option<Term> {
     let (Term::Jacobian(of, to, by, from), true) = (inside(before)?, *before == step.left) else {
         return None;
@@ -456,7 +456,7 @@ fn times(factors: Vec<Term>) -> Term {
             other => rest.push(other),
         }
     }
-    // Numbers that came from inside.
+    // The numbers of nested products.
     let (numbers, mut rest): (Vec<Term>, Vec<Term>) =
         rest.into_iter().partition(|t| matches!(t, Term::Num(_)));
     for n in numbers {
@@ -473,8 +473,8 @@ fn times(factors: Vec<Term>) -> Term {
     }
 }
 
-/// A number that no entry of a vector exceeds: what is known of gates and slopes, and the largest
-/// entry of anything else.
+/// An upper bound of the entries of a vector: the known ranges of gates and slopes, times the largest entry of the
+/// other factors.
 fn entry(known: &Known<'_>, v: &Term) -> Term {
     let factors = match v {
         Term::Had(factors) => factors.clone(),
@@ -485,7 +485,7 @@ fn entry(known: &Known<'_>, v: &Term) -> Term {
     }
     let mut left = factors;
     let mut bounds = Vec::new();
-    // `y ⊙ (1 − y)` of a gate is a quarter at most.
+    // `y ⊙ (1 − y)` of a gate is at most a quarter.
     let pair = |left: &[Term]| {
         let gate = |y: &Term| range(known, y) == Some("sigmoid");
         left.iter().enumerate().find_map(|(i, y)| {
@@ -499,12 +499,12 @@ fn entry(known: &Known<'_>, v: &Term) -> Term {
         bounds.push(Term::Num(0.25));
     }
     for factor in left {
-        // A product entry by entry over steps is no larger than one when its factors are.
+        // An entrywise product over steps is at most one if its factors are.
         let factor = match factor {
             Term::HadProd(_, _, _, x) if range(known, &x).is_some() => *x,
             factor => factor,
         };
-        // `1 − y` of a gate and `1 − y ⊙ y` are one at most, as is what a function keeps there.
+        // `1 − y` of a gate, `1 − y ⊙ y`, and the values of `tanh` and the sigmoid are at most one.
         let known = match less_than_one(&factor) {
             Some(Term::Had(ys)) => {
                 matches!(&ys[..], [a, b] if a == b && range(known, a).is_some())
@@ -519,7 +519,7 @@ fn entry(known: &Known<'_>, v: &Term) -> Term {
     times(bounds)
 }
 
-/// The `y` of `1 − y`.
+/// `y`, if a term is `1 − y`.
 fn less_than_one(term: &Term) -> Option<&Term> {
     match term {
         Term::Add(parts) => match &parts[..] {
@@ -531,12 +531,12 @@ fn less_than_one(term: &Term) -> Option<&Term> {
     }
 }
 
-/// The function that keeps a value between −1 and 1, if one does.
+/// The function, `sigmoid` or `tanh`, that keeps a value between −1 and 1.
 fn range(known: &Known<'_>, value: &Term) -> Option<&'static str> {
     let Term::Value(name, Some(at)) = value else {
         return None;
     };
-    // What a state starts from can be anything.
+    // An initial state has no known range.
     if at.offset != 0 {
         return None;
     }

@@ -1,4 +1,4 @@
-//! Differentials with much of what they depend on held fixed, and the matrices that are read off them.
+//! Partial derivatives: differentials with some of their arguments held fixed, and the matrices read from them.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use crate::derive::algebra::simplify::settle;
 use crate::derive::algebra::term::{Name, Term, Time};
 use crate::derive::record::rewrite::Argument;
 
-/// Whether a differential depends on another, by the lines of the differentials.
+/// Returns true if a differential depends on another, by the lines of the differentials.
 pub(super) fn reaches(from: &Term, to: &Term, known: &Known<'_>) -> bool {
     let (mut seen, mut pending) = (HashSet::new(), vec![from.clone()]);
     while let Some(differential) = pending.pop() {
@@ -34,7 +34,7 @@ pub(super) fn reaches(from: &Term, to: &Term, known: &Known<'_>) -> bool {
     false
 }
 
-/// The value, when a term is a differential that has a line at this step.
+/// The value, if a term is a differential that has a line at step t.
 fn of_this_step(term: &Term) -> Option<&Name> {
     match term {
         Term::D(name, None) => Some(name),
@@ -43,7 +43,7 @@ fn of_this_step(term: &Term) -> Option<&Name> {
     }
 }
 
-/// The line of the first differential in a term that a condition picks.
+/// The line of the first differential in a term that satisfies a condition.
 pub(super) fn first(term: &Term, wanted: &impl Fn(&Term) -> bool) -> Option<String> {
     match term {
         Term::D(..) if wanted(term) => of_this_step(term).map(|name| format!("d.{name}")),
@@ -51,7 +51,7 @@ pub(super) fn first(term: &Term, wanted: &impl Fn(&Term) -> bool) -> Option<Stri
     }
 }
 
-/// Whether a term is linear in differentials, whatever they are.
+/// Returns true if a term is linear in differentials.
 fn is_linear(term: &Term, known: &Known<'_>) -> bool {
     let is_linear = |t: &Term| is_linear(t, known);
     match term {
@@ -71,11 +71,11 @@ fn is_linear(term: &Term, known: &Known<'_>) -> bool {
     }
 }
 
-/// A linear expression with something put in for every differential.
+/// Replaces every differential in a linear expression.
 fn put(term: &Term, made: &mut impl FnMut(&Term) -> Term) -> Term {
     match term {
         Term::D(..) | Term::DPlus(..) => made(term),
-        // What an op does to nothing is nothing.
+        // A linear op maps zero to zero.
         Term::Call(_, args) if term.is_linear_part() => {
             let linear = args.iter().position(Term::is_linear_part);
             let found = term.map(&mut |part| put(part, made));
@@ -88,7 +88,7 @@ fn put(term: &Term, made: &mut impl FnMut(&Term) -> Term) -> Term {
     }
 }
 
-/// Everything held fixed but one thing; other states of the step follow it.
+/// Holds fixed all differentials except the argument and the other states of the step, which follow it.
 pub(super) fn alone(before: &Term, free: &Argument, known: &Known<'_>) -> Option<Term> {
     let x = free.term(known);
     let mut strange = !is_linear(before, known);
@@ -117,7 +117,7 @@ pub(super) fn alone(before: &Term, free: &Argument, known: &Known<'_>) -> Option
     (!strange).then(|| settle(&held))
 }
 
-/// The states before the step held fixed: what is left of a differential is immediate.
+/// Holds the previous states fixed; the rest of a differential is immediate.
 pub(super) fn at_once(before: &Term, known: &Known<'_>) -> Option<Term> {
     let mut strange = !is_linear(before, known);
     let held = put(before, &mut |d| match d {
@@ -126,7 +126,7 @@ pub(super) fn at_once(before: &Term, known: &Known<'_>) -> Option<Term> {
             _ => Term::Zero,
         },
         d => {
-            // What comes from outside has no line; another value of another step does not stand still.
+            // An external quantity has no line. A value of another step that has a line is not constant.
             strange |= match d {
                 Term::D(name, _) => known.line(&format!("d.{name}")).is_some(),
                 _ => false,
@@ -137,7 +137,7 @@ pub(super) fn at_once(before: &Term, known: &Known<'_>) -> Option<Term> {
     (!strange).then(|| settle(&held))
 }
 
-/// The differential of a state as what it gets from each state before, and at once.
+/// The differential of a state as the sum of the contributions of each previous state and the immediate part.
 pub(super) fn partials(term: &Term, known: &Known<'_>) -> Term {
     match term {
         Term::D(of, Some(at)) if known.carries(of) && at.offset == 0 => {
@@ -152,17 +152,17 @@ pub(super) fn partials(term: &Term, known: &Known<'_>) -> Term {
     }
 }
 
-/// `A x` as `A`.
+/// Reads `A` from `A x`.
 pub(super) fn read_off(before: &Term, of: &Argument, known: &Known<'_>) -> Option<Term> {
     let x = of.term(known);
     let scalar = of.is_scalar(known);
     match (before, of) {
-        // All that enters at once is told apart from what the states before give.
+        // The immediate part is separate from the contribution of the previous states.
         (Term::Add(parts), Argument::States(at)) => {
             let [Term::Mul(factors), plus] = &parts[..] else {
                 return None;
             };
-            // What is carried on enters by itself.
+            // Delayed values have no immediate part.
             let entered = |part: &Carried| match part.delay {
                 0 => vec![Term::DPlus(Name::clone(&part.name), at.plus(1))],
                 _ => vec![Term::Zero],
@@ -190,8 +190,7 @@ pub(super) fn read_off(before: &Term, of: &Argument, known: &Known<'_>) -> Optio
     }
 }
 
-/// The matrix of `dW ↦ v ⊙ (dW x)`, which acts on the columns of `dW` put below each other:
-/// `xᵀ ⊗ diag(v)`.
+/// The matrix of `dW ↦ v ⊙ (dW x)`, which acts on the stacked columns of `dW`: `xᵀ ⊗ diag(v)`.
 fn of_matrix(term: &Term, own: &Term) -> Option<Term> {
     match term {
         Term::Add(parts) => {

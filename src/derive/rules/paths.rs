@@ -1,4 +1,4 @@
-//! How states answer to states: derivatives as sums over what the state passes through.
+//! Derivatives between states as sums over paths through the state.
 
 use super::known::Known;
 use crate::derive::algebra::chain::Carried;
@@ -10,7 +10,7 @@ fn jacobian(of: &Name, to: Time, by: &Name, from: Time) -> Term {
     Term::Jacobian(Name::clone(of), to, Name::clone(by), from)
 }
 
-/// How a state answers to another of the same step, when it does.
+/// The derivative of a state with respect to another one of the same step; zero if it does not depend on it.
 fn within(of: &Name, by: &Name, at: &Time, known: &Known<'_>) -> Term {
     if of == by {
         return Term::Eye;
@@ -21,7 +21,7 @@ fn within(of: &Name, by: &Name, at: &Time, known: &Known<'_>) -> Term {
     }
 }
 
-/// A derivative over many steps as what every part of the state before the last step passes on.
+/// A derivative over many steps as the sum of the contributions of every part of the previous state.
 pub(super) fn last_step(term: &Term, known: &Known<'_>) -> Term {
     match term {
         Term::Response(of, at, by) => {
@@ -38,7 +38,7 @@ pub(super) fn last_step(term: &Term, known: &Known<'_>) -> Term {
             add(std::iter::once(immediate).chain(passed))
         }
         Term::Jacobian(of, to, by, from) if is_later(to, from) => {
-            // What goes directly stands first.
+            // The direct contribution comes first.
             let (own, others): (Vec<&Carried>, Vec<&Carried>) =
                 known.state.iter().partition(|via| via.name == *by);
             let passed = own.into_iter().chain(others).map(|via| {
@@ -56,12 +56,13 @@ pub(super) fn last_step(term: &Term, known: &Known<'_>) -> Term {
     }
 }
 
-/// Whether a step comes after another, or may.
+/// Returns true if a step is later than another, or may be.
 fn is_later(step: &Time, than: &Time) -> bool {
     step.base != than.base || step.offset > than.offset
 }
 
-/// How all parts of the state answer to one value, as how the whole state does after that one's step.
+/// The derivatives of all parts of the state with respect to one value, as the transition matrix of the whole state
+/// times the immediate effect of that value.
 pub(super) fn whole_state(before: &Term, known: &Known<'_>) -> Option<Term> {
     let Term::Matrix(rows) = before else {
         return None;
@@ -78,7 +79,7 @@ pub(super) fn whole_state(before: &Term, known: &Known<'_>) -> Option<Term> {
     Some(Term::Mul(vec![through, entered(by, from, known)]))
 }
 
-/// What a perturbation of one value does to the state of its step: earlier values stay as they were.
+/// The derivative of the state with respect to one value of the same step; delayed values do not depend on it.
 fn entered(by: &Name, from: &Time, known: &Known<'_>) -> Term {
     let row = |part: &Carried| match part.delay {
         0 => vec![within(&part.name, by, from, known)],
@@ -87,8 +88,8 @@ fn entered(by: &Name, from: &Time, known: &Known<'_>) -> Term {
     Term::Matrix(known.state.iter().map(row).collect())
 }
 
-/// How the only value of a state that is carried for several steps answers to itself, as the corner of
-/// how the whole state does.
+/// The derivative of the only value of a state with delays with respect to itself, as the corner of the transition
+/// matrix of the whole state.
 pub(super) fn corner(before: &Term, known: &Known<'_>) -> Option<Term> {
     match before {
         Term::Jacobian(of, to, by, from) if of == by && known.states().all(|s| s == of) => {
@@ -100,7 +101,7 @@ pub(super) fn corner(before: &Term, known: &Known<'_>) -> Option<Term> {
     }
 }
 
-/// A state that follows another within a step: its derivative through that one, and past it.
+/// The derivative of a state that follows another within a step: the path through that state, and the direct path.
 pub(super) fn around(before: &Term, of: &Name, by: &Name, known: &Known<'_>) -> Option<Term> {
     let past = |from: &Name, at: &Time| {
         let line = known.line(&format!("jac.{of}.{from}"))?;
@@ -136,7 +137,7 @@ fn put(term: &Term, made: &mut impl FnMut(&Term) -> Term) -> Term {
     }
 }
 
-/// A term in which a state does not answer.
+/// A term with the blocks of a state set to zero.
 fn without(term: &Term, state: &Name) -> Term {
     match term {
         Term::Block(of, ..) if of == state => Term::Zero,
@@ -144,7 +145,7 @@ fn without(term: &Term, state: &Name) -> Term {
     }
 }
 
-/// `δ` of a state: its own share, and what the states that follow it within the step pass on.
+/// `δ` of a state as its own share plus the contributions of the states that follow it within the step.
 pub(super) fn shares(before: &Term, state: &Name, known: &Known<'_>) -> Term {
     let now = Time::var('t');
     let share = |of: &Name| Term::Costate(Name::clone(of), now.clone());
@@ -158,14 +159,14 @@ pub(super) fn shares(before: &Term, state: &Name, known: &Known<'_>) -> Term {
     super::known::replaced(before, &delta, &all)
 }
 
-/// `λ` of a state as what its readers send back, where the other states of the step stand still.
+/// `λ` of a state as the contributions of its readers, with the other states of the step held fixed.
 pub(super) fn by_readers(before: &Term, state: &Name, known: &Known<'_>) -> Option<Term> {
     let line = known.line(&format!("delta.{state}"))?;
     let own = Term::Costate(Name::clone(state), Time::var('t'));
     Some(super::known::replaced(before, &own, &line.right))
 }
 
-/// The states of the step stand still: nothing comes back through them.
+/// Sets `δ` of the states of the step to zero: they are held fixed.
 pub(super) fn still(before: &Term, known: &Known<'_>) -> Term {
     fn put(term: &Term, known: &Known<'_>) -> Term {
         match term {
@@ -178,7 +179,7 @@ pub(super) fn still(before: &Term, known: &Known<'_>) -> Term {
     settle_rows(&put(before, known))
 }
 
-/// The same after something in it became zero, row by row in a stack.
+/// Simplifies a term after part of it became zero, row by row in a stack.
 fn settle_rows(term: &Term) -> Term {
     match term {
         Term::Matrix(rows) => {
@@ -189,7 +190,7 @@ fn settle_rows(term: &Term) -> Term {
     }
 }
 
-/// Nothing is sent to a state before the first step but by the states of that step.
+/// The gradient of the initial state: only the states of step 0, and the loss of the first step, contribute.
 pub(super) fn start(before: &Term, left: &Term, right: &Term, known: &Known<'_>) -> Option<Term> {
     let zero = Time::at(0);
     let stack = |made: &dyn Fn(&Name) -> Term| {
@@ -203,7 +204,7 @@ pub(super) fn start(before: &Term, left: &Term, right: &Term, known: &Known<'_>)
     let later = transpose(Term::StateJacobian(Time::var('t').plus(1)));
     let is_later = |p: &Term| matches!(p, Term::Mul(factors) if factors.first() == Some(&later));
     let (passed, sent): (Vec<&Term>, Vec<&Term>) = parts.iter().partition(|p| is_later(p));
-    // What is read at the first step is sent from there.
+    // The loss of the first step may read the initial state.
     let sent: Option<Vec<Term>> = sent.into_iter().map(of_next).collect();
     let sent = sent?.into_iter().map(|e| settle_rows(&e.at('t', &zero)));
     let sent = sent.filter(|e| !matches!(e, Term::Matrix(rows) if is_zero(rows)));
@@ -215,8 +216,8 @@ fn is_zero(rows: &[Vec<Term>]) -> bool {
     rows.iter().flatten().all(|cell| *cell == Term::Zero)
 }
 
-/// What of the rows of a stack is sent by the loss of the next step; `None` where steps after that one
-/// send something as well, of which a start may be no part.
+/// The rows of a stack restricted to the contributions of the loss of the next step; `None` if later steps contribute
+/// as well, since the initial state may not affect those.
 fn of_next(rows: &Term) -> Option<Term> {
     let guard = Term::Before(Time::var('t'), Time::last());
     if let Term::Matrix(rows) = rows {
@@ -232,8 +233,8 @@ fn of_next(rows: &Term) -> Option<Term> {
     Some(add(next))
 }
 
-/// Whether an addend is sent by the next step; `None` where it is a sum of such with others, or of more
-/// than one step.
+/// Returns true if the next step contributes an addend; `None` if the addend is a sum of such terms and others, or of
+/// terms of several steps.
 fn is_sent(part: &Term, guard: &Term) -> Option<bool> {
     let far = |t: &Term| matches!(t, Term::Before(_, end) if *end == Time::last() && t != guard);
     let mut factors = Vec::new();

@@ -1,4 +1,4 @@
-//! A chain of rules from one term to another, and the record of it.
+//! A sequence of rules from one term to another, with its record.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,7 @@ use crate::derive::algebra::term::{Base, Name, Term, Time, visit};
 use crate::derive::record::rewrite::{Argument, At, Rewrite};
 use crate::derive::record::step::{Site, Step};
 
-/// A term, how it came about, and from what lines.
+/// A term, the rules applied so far, and the lines they used.
 pub(crate) struct Proof<'k> {
     known: Known<'k>,
     pub(crate) term: Term,
@@ -16,7 +16,7 @@ pub(crate) struct Proof<'k> {
     premises: Vec<String>,
 }
 
-/// What a chain of rules has made.
+/// The result of a proof.
 pub(crate) struct Made {
     pub(crate) term: Term,
     pub(crate) steps: Vec<Step>,
@@ -34,13 +34,13 @@ impl<'k> Proof<'k> {
         }
     }
 
-    /// Uses a rule; nothing where it does not apply.
+    /// Applies a rule; `None` if it does not apply.
     pub(crate) fn by(self, rewrite: Rewrite) -> Option<Self> {
         let after = rewrite.apply(&self.term, &self.known)?;
         Some(self.with(rewrite, after))
     }
 
-    /// Uses a rule where it applies.
+    /// Applies a rule if it applies.
     pub(crate) fn if_it_applies(self, rewrite: Rewrite) -> Self {
         match rewrite.apply(&self.term, &self.known) {
             Some(after) => self.with(rewrite, after),
@@ -65,7 +65,7 @@ impl<'k> Proof<'k> {
         self
     }
 
-    /// The record, without what it was looked up in.
+    /// The result and its record, without the data for look-ups.
     pub(crate) fn done(self) -> Made {
         Made {
             term: self.term,
@@ -74,17 +74,17 @@ impl<'k> Proof<'k> {
         }
     }
 
-    /// Puts in, one line after the other, what every `δ` at a step is until only those of some states
-    /// are left; nothing where there are others.
+    /// Expands every `δ` at a step by its line until only those of the given states remain; `None` if a `δ` on the way
+    /// reads later steps.
     pub(crate) fn down_to(mut self, states: &[Name], at: &Time) -> Option<Self> {
         while let Some(name) = other(&self.term, states, at) {
             let line = format!("delta.{name}");
-            // A δ that looks ahead would never come to an end.
+            // Expanding a δ that looks ahead would not terminate.
             let right = &self.known.line(&line)?.right;
             if crate::derive::algebra::term::looks_ahead(right) {
                 return None;
             }
-            // What the loss of a later step sends is nothing beyond the last one.
+            // Beyond the last step, the contribution of the loss is zero.
             let later = at.base == Base::Var('t') && at.offset > 0;
             let whole = right.addends().iter().all(Term::ends_with_delta);
             let line = At::new(line, &[('t', at.clone())]);
@@ -96,8 +96,7 @@ impl<'k> Proof<'k> {
         Some(self)
     }
 
-    /// Puts in, one line after the other, what every `δ` of the step is that comes by way of a state
-    /// of the step, down to those states.
+    /// Expands every `δ` of step t whose line leads to a state of the same step, down to those states.
     pub(crate) fn through_states(mut self) -> Option<Self> {
         let known = self.known;
         while let Some(name) = by_way_of_state(&self.term, &known) {
@@ -106,8 +105,7 @@ impl<'k> Proof<'k> {
         Some(self)
     }
 
-    /// Puts in, one line after the other, what every differential is that depends on something, down
-    /// to that and to some states of the step.
+    /// Expands every differential that depends on `to`, down to `to` and the given states of the step.
     pub(crate) fn towards(mut self, to: &Argument, states: &[Name]) -> Option<Self> {
         let (known, x) = (self.known, to.term(&self.known));
         let wanted = |d: &Term| *d != x && !is_one_of(d, states) && reaches(d, &x, &known);
@@ -117,7 +115,7 @@ impl<'k> Proof<'k> {
         Some(self)
     }
 
-    /// Puts in what every differential is, down to what comes from outside and to some states.
+    /// Expands every differential, down to external quantities and the given states.
     pub(crate) fn outwards(mut self, states: &[Name]) -> Option<Self> {
         let known = self.known;
         let wanted = |d: &Term| match d {
@@ -135,7 +133,7 @@ fn is_one_of(differential: &Term, states: &[Name]) -> bool {
     matches!(differential, Term::D(name, _) if states.contains(name))
 }
 
-/// The first value other than some states with a `δ` at a step.
+/// The first value with a `δ` at a step that is not one of the given states.
 fn other(term: &Term, states: &[Name], at: &Time) -> Option<Name> {
     match term {
         Term::Delta(name, Some(step)) if !states.contains(name) && step == at => {
@@ -145,7 +143,7 @@ fn other(term: &Term, states: &[Name], at: &Time) -> Option<Name> {
     }
 }
 
-/// The first value that is no state and whose `δ` comes by way of a state of the step.
+/// The first value that is not a state and whose `δ` depends on δ of a state of the same step.
 fn by_way_of_state(term: &Term, known: &Known<'_>) -> Option<Name> {
     match of_this_step(term) {
         Some(name) => comes_from_state(name, known).then(|| Name::clone(name)),
@@ -156,7 +154,7 @@ fn by_way_of_state(term: &Term, known: &Known<'_>) -> Option<Name> {
     }
 }
 
-/// The value of a `δ` of the step.
+/// The value, if a term is a `δ` of step t.
 fn of_this_step(term: &Term) -> Option<&Name> {
     match term {
         Term::Delta(name, Some(at)) if *at == Time::var('t') => Some(name),

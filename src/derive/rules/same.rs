@@ -1,4 +1,4 @@
-//! Two matrices that are the same by the laws of addition and multiplication.
+//! Equality of matrices by the laws of addition and multiplication.
 
 use std::collections::BTreeMap;
 
@@ -7,21 +7,21 @@ use crate::derive::algebra::normal::transpose;
 use crate::derive::algebra::shapes::{extent, is_number};
 use crate::derive::algebra::term::{Along, Span, Term};
 
-/// A product of numbers, which commute, and of matrices, which do not.
+/// A monomial: scalar factors, which commute, and matrix factors, which do not.
 pub(super) type Monomial = (Vec<String>, Vec<Factor>);
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Factor {
     /// A diagonal matrix, by the factors of its diagonal.
     Diagonal(Vec<String>),
-    /// Some rows of the identity, by which; and whether they are transposed.
+    /// Some rows of the identity, by their range; true if transposed.
     Rows(String, bool),
-    /// Any other, and whether it is transposed.
+    /// Any other matrix; true if transposed.
     Matrix(String, bool),
 }
 
-/// A matrix as a sum of products, in one order: two that are the same by the laws of addition and
-/// multiplication are the same here.
+/// A matrix as a sum of products in a canonical order. Two matrices that are equal by the laws of addition and
+/// multiplication have the same form.
 pub(super) fn polynomial(term: &Term, known: &Known<'_>) -> BTreeMap<Monomial, f64> {
     let mut sum = BTreeMap::new();
     for (n, monomial) in expanded(term, known) {
@@ -30,7 +30,7 @@ pub(super) fn polynomial(term: &Term, known: &Known<'_>) -> BTreeMap<Monomial, f
     sum
 }
 
-/// Whether two sums of products are the same, up to the rounding of their numbers.
+/// Returns true if two sums of products are equal, up to the rounding of their coefficients.
 pub(super) fn same(a: &BTreeMap<Monomial, f64>, b: &BTreeMap<Monomial, f64>) -> bool {
     let largest = a
         .values()
@@ -88,7 +88,7 @@ fn expanded(term: &Term, known: &Known<'_>) -> Vec<(f64, Monomial)> {
                 (n, (Vec::new(), factors))
             })
             .collect(),
-        // What is chosen of a matrix is a product with rows of the identity.
+        // A part of a matrix is a product with rows of the identity.
         Term::Part(span, whole) if span.along != Along::Entries => {
             let chosen = |turned| (1.0, (Vec::new(), vec![Factor::Rows(key(span), turned)]));
             let whole = match **whole {
@@ -118,7 +118,7 @@ fn expanded(term: &Term, known: &Known<'_>) -> Vec<(f64, Monomial)> {
     }
 }
 
-/// The factors of a product, with those that are a number together, `uᵀ A v`, as one run each.
+/// The factors of a product, grouped so that factors whose product is a scalar, `uᵀ A v`, form one run.
 fn runs<'f>(factors: &'f [Term], known: &Known<'_>) -> Vec<&'f [Term]> {
     let mut rest = factors;
     let mut runs = Vec::new();
@@ -135,7 +135,7 @@ fn runs<'f>(factors: &'f [Term], known: &Known<'_>) -> Vec<&'f [Term]> {
     runs
 }
 
-/// One name for a number and its transpose: `uᵀ v` and `vᵀ u`.
+/// The same name for a scalar and its transpose: `uᵀ v` and `vᵀ u`.
 fn number_name(run: &[Term]) -> String {
     let turned: Vec<Term> = run.iter().rev().cloned().map(transpose).collect();
     let (forth, back) = (format!("{run:?}"), format!("{turned:?}"));
@@ -154,8 +154,7 @@ fn multiplied(a: &(f64, Monomial), b: &(f64, Monomial)) -> (f64, Monomial) {
     (m * n, (numbers, factors))
 }
 
-/// Puts a factor at the end: diagonal matrices are put together, on that side of chosen rows where they
-/// are smaller.
+/// Appends a factor. Diagonal matrices are merged, on the side of selected rows where they are smaller.
 fn push(factors: &mut Vec<Factor>, factor: Factor) {
     match (factors.pop(), factor) {
         (Some(Factor::Diagonal(mut xs)), Factor::Diagonal(ys)) => {
@@ -177,7 +176,7 @@ fn push(factors: &mut Vec<Factor>, factor: Factor) {
     }
 }
 
-/// Which entries, rows or columns are meant.
+/// The name of a range of entries, rows or columns.
 fn key(span: &Span) -> String {
     format!("{:?} to {:?}", span.first, span.last)
 }
@@ -186,7 +185,7 @@ fn part_name(which: &str, of: &str) -> String {
     format!("{which} of {of}")
 }
 
-/// A vector, or a number, as a sum of products entry by entry.
+/// A vector or a scalar as a sum of entrywise products.
 fn entries(term: &Term) -> Vec<(f64, Vec<String>)> {
     match term {
         Term::Ones => vec![(1.0, Vec::new())],
@@ -222,7 +221,7 @@ fn entries(term: &Term) -> Vec<(f64, Vec<String>)> {
     }
 }
 
-/// The number and the inverses of the other factors below a fraction bar.
+/// The number below a fraction bar, and the inverses of the other factors there.
 fn inverse(term: &Term) -> (f64, Vec<String>) {
     match term {
         Term::Num(n) => (*n, Vec::new()),

@@ -1,4 +1,4 @@
-//! Rules about values that are stacked.
+//! Rules about stacked values.
 
 use super::known::Known;
 use crate::derive::algebra::chain::Carried;
@@ -25,7 +25,7 @@ pub(super) fn unstack(before: &Term, left: &Term, right: &Term) -> Option<Term> 
     Some(Term::Matrix(rows?))
 }
 
-/// The other way: the stack of every `δ` as `δ` of the stack.
+/// The reverse: the stack of every `δ` as `δ` of the stack.
 pub(super) fn restack(term: &Term, left: &Term, right: &Term) -> Option<Term> {
     let Term::Letter(name, at) = left else {
         return None;
@@ -35,7 +35,7 @@ pub(super) fn restack(term: &Term, left: &Term, right: &Term) -> Option<Term> {
     Some(super::known::replaced(term, &parts, &whole))
 }
 
-/// The matrix and the value of `W v`, the vector and the number one of a bias.
+/// The matrix and the vector of `W v`; for a bias, the vector and the number one.
 pub(crate) fn read(part: &Term) -> Option<(Term, Term)> {
     match part {
         Term::Mul(factors) => match &factors[..] {
@@ -47,7 +47,7 @@ pub(crate) fn read(part: &Term) -> Option<(Term, Term)> {
     }
 }
 
-/// A column, from top to bottom.
+/// The entries of a column, from top to bottom.
 fn column(rows: &[Vec<Term>]) -> Option<Vec<&Term>> {
     let cell = |row: &'_ Vec<Term>| row.len() == 1;
     rows.iter()
@@ -74,7 +74,7 @@ pub(super) fn product_of(before: &Term) -> Option<Term> {
     Some(Term::Mul(vec![Term::Matrix(weights), Term::Matrix(reads)]))
 }
 
-/// Rows `Σ_y A_xy v_y + r_x`, where the `v_y` are of the state, as blocks times a stack.
+/// Rows `Σ_y A_xy v_y + r_x`, where the `v_y` belong to the state, as blocks times a stack.
 pub(super) fn of_states(before: &Term, known: &Known<'_>) -> Option<Term> {
     let Term::Matrix(rows) = before else {
         return None;
@@ -106,7 +106,7 @@ pub(super) fn of_states(before: &Term, known: &Known<'_>) -> Option<Term> {
     let stack = Term::Matrix(stack.into_iter().map(|v| vec![v]).collect());
     let nothing = rest.iter().flatten().all(|r| *r == Term::Zero);
     let rest = (!nothing).then_some(Term::Matrix(rest));
-    // Blocks that are all transposed are the transpose of a matrix.
+    // If all blocks are transposed, the matrix is the transpose of another.
     let turned = matrices.iter().flatten().all(|m| matches!(m, Term::T(_)));
     Some(match turned {
         true => {
@@ -127,7 +127,7 @@ pub(super) fn of_states(before: &Term, known: &Known<'_>) -> Option<Term> {
     })
 }
 
-/// The step of a differential or a `λ` of a value of the state.
+/// The step of a differential or a `λ`, if its value belongs to the state.
 fn of_state<'t>(term: &'t Term, known: &Known<'_>) -> Option<&'t Time> {
     match term {
         Term::D(name, Some(at)) | Term::Costate(name, at) if known.carries(name) => Some(at),
@@ -135,8 +135,8 @@ fn of_state<'t>(term: &'t Term, known: &Known<'_>) -> Option<&'t Time> {
     }
 }
 
-/// The stack of the differentials, or of the `λ`, of the whole state at the latest step of which
-/// there is one in some rows.
+/// The stack of the differentials, or of the `λ`, of the whole state, at the latest step at which one occurs in some
+/// rows.
 fn stack_in(rows: &[&Term], known: &Known<'_>) -> Option<Vec<Term>> {
     let mut found: Vec<&Term> = Vec::new();
     for row in rows {
@@ -153,14 +153,14 @@ fn stack_in(rows: &[&Term], known: &Known<'_>) -> Option<Vec<Term>> {
         match (costates, part.delay) {
             (false, delay) => Some(Term::D(name, Some(latest.plus(-delay)))),
             (true, 0) => Some(Term::Costate(name, latest.clone())),
-            // What is only carried on has no λ of its own.
+            // Delayed values have no λ of their own.
             (true, _) => None,
         }
     };
     known.state.iter().map(cell).collect()
 }
 
-/// The sum of blocks `δ_q r_iᵀ` as that of a stack times the transpose of another.
+/// The sum of blocks `δ_q r_iᵀ` as the sum of a stack times the transpose of another.
 pub(super) fn outer(before: &Term) -> Option<Term> {
     let Term::Sum(var, from, to, body) = before else {
         return None;
@@ -191,7 +191,7 @@ pub(super) fn outer(before: &Term) -> Option<Term> {
     Some(Term::Sum(*var, from.clone(), to.clone(), Box::new(body)))
 }
 
-/// The matrix and the `δ` of what one reader sends back.
+/// The matrix and the `δ` of the contribution of one reader.
 fn sent(part: &Term) -> Option<(Term, Term, Option<Time>)> {
     let Term::Mul(factors) = part else {
         return None;
@@ -204,12 +204,12 @@ fn sent(part: &Term) -> Option<(Term, Term, Option<Time>)> {
     }
 }
 
-/// Several matrices that send δ back, as one: `Uᵀ δ` of the stacked gates.
+/// Combines several matrices that send δ back into one: `Uᵀ δ` of the stacked gates.
 pub(super) fn sent_back(before: &Term) -> Option<Term> {
     let Term::Add(parts) = before else {
         return None;
     };
-    // Those of one step belong together: the readout sends its δ at another.
+    // Only matrices at the same step are combined: the readout sends its δ at another step.
     let (.., at) = parts.iter().rev().find_map(sent)?;
     let together = |p: &Term| sent(p).filter(|(.., step)| *step == at);
     let of_gates: Vec<_> = parts.iter().filter_map(together).collect();
@@ -228,7 +228,7 @@ pub(super) fn sent_back(before: &Term) -> Option<Term> {
     Some(add(others.chain(std::iter::once(stack))))
 }
 
-/// The row of blocks that another follows, the one that follows, and the matrix by which it does.
+/// The index of a row of blocks, the index of the row that is a multiple of it, and the matrix of that multiple.
 fn following(rows: &[Vec<Term>]) -> Option<(usize, usize, Term)> {
     let [first, second] = rows else { return None };
     let by = |row: &[Term], lead: &[Term]| {
@@ -243,7 +243,7 @@ fn following(rows: &[Vec<Term>]) -> Option<(usize, usize, Term)> {
     up.or_else(|| by(second, first).map(|m| (0, 1, m)))
 }
 
-/// The matrix of `P A`.
+/// The matrix `P`, if a term is `P A`.
 fn times(part: &Term, last: &Term) -> Option<Term> {
     match part {
         Term::Mul(factors) => match &factors[..] {

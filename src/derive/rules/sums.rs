@@ -15,7 +15,7 @@ fn sum(var: char, from: Time, to: Time, body: Term) -> Term {
     Term::Sum(var, from, to, Box::new(body))
 }
 
-/// The parts of a sum, and the single one of them that has something in it.
+/// The other terms of a sum, and the only term that contains `x`.
 fn set_apart(term: &Term, x: &Term) -> Option<(Vec<Term>, Term)> {
     let Term::Add(parts) = term else { return None };
     let (own, rest): (Vec<Term>, Vec<Term>) =
@@ -24,7 +24,7 @@ fn set_apart(term: &Term, x: &Term) -> Option<(Vec<Term>, Term)> {
     Some((rest, one))
 }
 
-/// What a line gives at a step that may lie beyond the last: nothing there.
+/// The right side of a line at a step that may be later than the last one: zero there.
 pub(super) fn guarded(right: &Term, step: &Time) -> Term {
     let inside = Term::Before(step.plus(-1), Time::last());
     let guarded = |part: &Term| match part.ends_with_delta() {
@@ -37,7 +37,7 @@ pub(super) fn guarded(right: &Term, step: &Time) -> Term {
     add(right.addends().iter().map(guarded))
 }
 
-/// Nothing is sent back from beyond the last step.
+/// Sets contributions from beyond the last step to zero.
 pub(super) fn end(term: &Term) -> Term {
     fn put(term: &Term) -> Term {
         let last = Time::last();
@@ -52,7 +52,7 @@ pub(super) fn end(term: &Term) -> Term {
     settle(&put(term))
 }
 
-/// The sum with another name for what is summed over.
+/// Renames the variable of a sum.
 pub(super) fn rename(before: &Term, from: char, to: char) -> Option<Term> {
     match before {
         Term::Sum(var, low, high, body) if *var == from && !varies(body, to) => {
@@ -63,7 +63,7 @@ pub(super) fn rename(before: &Term, from: char, to: char) -> Option<Term> {
     }
 }
 
-/// A recursion `v_t = e_t + A_{t+1} v_{t+1}`, or the same with `v_{t−1}`, as a sum.
+/// Unrolls a recursion `v_t = e_t + A_{t+1} v_{t+1}`, or the same with `v_{t−1}`, into a sum.
 pub(super) fn unroll(before: &Term, left: &Term, right: &Term) -> Option<Term> {
     let (t, k, j) = (Time::var('t'), Time::var('k'), Time::var('j'));
     let moved = |to: &Time| left.at('t', to);
@@ -123,7 +123,7 @@ pub(super) fn unroll(before: &Term, left: &Term, right: &Term) -> Option<Term> {
         Term::Had(_) => Term::HadProd('j', from, t.clone(), step.clone()),
         _ => Term::Prod('j', from, t.clone(), step.clone()),
     };
-    // What a state starts from does not depend on a parameter of the steps.
+    // An initial state does not depend on a parameter of the steps.
     let start = match moved(&Time::at(0)) {
         Term::Response(..) => None,
         start => Some(acting(kept_from(Time::at(1)), start)),
@@ -134,8 +134,8 @@ pub(super) fn unroll(before: &Term, left: &Term, right: &Term) -> Option<Term> {
     Some(add(start.into_iter().chain([entered])))
 }
 
-/// The same for what is carried for several steps: `v_t = e_t + Σ_l A_{t+l}ᵀ v_{t+l}` and
-/// `v_t = e_t + Σ_l A_t v_{t−l}`, where the `A` are all that one value reads of its earlier ones.
+/// The same with several lags: `v_t = e_t + Σ_l A_{t+l}ᵀ v_{t+l}` and `v_t = e_t + Σ_l A_t v_{t−l}`, where the `A` are
+/// all the blocks between one value and its delays.
 pub(super) fn unroll_lags(
     before: &Term,
     left: &Term,
@@ -188,7 +188,7 @@ pub(super) fn unroll_lags(
     }
 }
 
-/// `∂s_t/∂s_k` of the whole state, with its steps.
+/// The steps `t` and `k` of `∂s_t/∂s_k` of the whole state.
 fn many_steps<'t>(term: &'t Term, known: &Known<'_>) -> Option<(&'t Time, &'t Time)> {
     match (term, known.state) {
         (Term::Jacobian(of, to, by, from), [one]) if *of == one.name && *by == one.name => {
@@ -241,7 +241,7 @@ pub(super) fn horner(before: &Term, known: &Known<'_>) -> Option<Term> {
     Some(add([direct.at(*var, from), rest]))
 }
 
-/// What stands under a transpose.
+/// The term under a transpose; a term without a transpose is returned as it is.
 fn turned(term: &Term) -> &Term {
     match term {
         Term::T(x) => x,
@@ -281,7 +281,7 @@ fn double(term: &Term) -> Option<(Parts<'_>, Parts<'_>)> {
     Some(((*a, from, to, inner), (*b, low, high, body)))
 }
 
-/// A linear expression of sums as the sum of the expression.
+/// Moves the sums in a linear expression in front of the expression.
 pub(super) fn out(before: &Term) -> Option<Term> {
     if let Term::Sum(var, from, to, body) = before {
         let body = out(body)?;
@@ -316,7 +316,7 @@ fn pulled(term: &Term) -> Option<(char, Time, Time, Term)> {
             let (var, from, to, body) = pulled(one)?;
             let mut factors = factors.clone();
             factors[at] = body;
-            // What stands beside the sum must not vary with what is summed over.
+            // The other factors must not vary with the variable of the sum.
             let beside = factors.iter().enumerate().filter(|(i, _)| *i != at);
             if beside.into_iter().any(|(_, f)| varies(f, var)) {
                 return None;
@@ -342,7 +342,7 @@ fn pulled(term: &Term) -> Option<(char, Time, Time, Term)> {
     }
 }
 
-/// The common range of several sums, and what they are sums of.
+/// The common range of several sums, and their summands.
 fn together<'a>(parts: impl Iterator<Item = &'a Term>) -> Option<((char, Time, Time), Vec<Term>)> {
     let mut range = None;
     let mut bodies = Vec::new();
@@ -357,7 +357,7 @@ fn together<'a>(parts: impl Iterator<Item = &'a Term>) -> Option<((char, Time, T
     Some((range?, bodies))
 }
 
-/// Whether a term varies with a variable.
+/// Returns true if a term varies with a variable.
 pub(super) fn varies(term: &Term, var: char) -> bool {
     term.any(&|t| {
         let mut t = t.clone();
@@ -370,7 +370,7 @@ pub(super) fn varies(term: &Term, var: char) -> bool {
     })
 }
 
-/// Every sum up to a step, moved in front of what varies with it.
+/// Moves every sum up to the step `until` inwards, to the factors that vary with its variable.
 pub(super) fn inside(term: &Term, until: &Time) -> Term {
     match term {
         Term::Sum(var, from, to, body) if to == until => tidy(&pushed(*var, from, to, body)),
@@ -393,7 +393,7 @@ fn pushed(var: char, from: &Time, to: &Time, body: &Term) -> Term {
             let (Some(first), Some(last)) = (moving.first(), moving.last()) else {
                 return whole();
             };
-            // Digits stay with what they stand before.
+            // A numeric factor stays inside the sum, in front of the summand.
             if let (Term::Mul(_), [digits @ Term::Num(_), rest @ ..]) = (body, &factors[..]) {
                 let moved = pushed(var, from, to, &single(rest.to_vec()));
                 return within(&moved, var, digits).unwrap_or_else(whole);
@@ -426,7 +426,7 @@ fn single(mut factors: Vec<Term>) -> Term {
     }
 }
 
-/// A term with digits put in front of what its only sum over a variable is of.
+/// Puts a number in front of the summand of the only sum over a variable.
 fn within(term: &Term, var: char, digits: &Term) -> Option<Term> {
     let is_sum = |t: &Term| matches!(t, Term::Sum(v, ..) if *v == var);
     match term {
@@ -449,7 +449,7 @@ fn within(term: &Term, var: char, digits: &Term) -> Option<Term> {
     }
 }
 
-/// `Σ (a + b) = Σ a + Σ b`: what looks ahead is told from what does not.
+/// `Σ (a + b) = Σ a + Σ b`, where `b` are the terms that look ahead.
 pub(super) fn apart(before: &Term) -> Option<Term> {
     let Term::Sum(var, from, to, body) = before else {
         return None;
@@ -459,8 +459,7 @@ pub(super) fn apart(before: &Term) -> Option<Term> {
     Some(add([sum(now), sum(later)]))
 }
 
-/// An expression that is linear in a sum, once for what the sum has of this step and once for what
-/// it has of later ones.
+/// Splits an expression that is linear in a sum: once with the terms of step t, once with the terms of later steps.
 fn opened(term: &Term) -> Option<(Term, Term)> {
     use crate::derive::algebra::term::looks_ahead;
     match term {
@@ -487,7 +486,7 @@ fn opened(term: &Term) -> Option<(Term, Term)> {
     }
 }
 
-/// The part of one step of a sum over the losses of all.
+/// The summand of a sum over the losses of all steps.
 pub(super) fn one_loss(before: &Term) -> Option<Term> {
     match before {
         Term::Sum('t', from, to, body) if (from, to) == (&Time::at(1), &Time::last()) => {
@@ -497,7 +496,7 @@ pub(super) fn one_loss(before: &Term) -> Option<Term> {
     }
 }
 
-/// The pairs of steps less than τ apart, and the others.
+/// Splits a double sum into the pairs of steps less than τ apart, and the others.
 pub(super) fn window(before: &Term) -> Option<Term> {
     let (outer, inner) = double(before)?;
     let (first, last, t) = (Time::at(1), Time::last(), Time::var('t'));
@@ -514,7 +513,7 @@ pub(super) fn window(before: &Term) -> Option<Term> {
     Some(Term::Add(vec![near, far]))
 }
 
-/// The recursion of δ with nothing from beyond a chunk.
+/// The recursion of δ without contributions from beyond a chunk.
 pub(super) fn restart(before: &Term) -> Option<Term> {
     let Term::Add(parts) = before else {
         return None;
@@ -536,7 +535,7 @@ pub(super) fn restart(before: &Term) -> Option<Term> {
     Some(add(direct.iter().cloned().chain([later])))
 }
 
-/// The pairs of steps of one chunk, and the others.
+/// Splits a double sum into the pairs of steps within one chunk, and the others.
 pub(super) fn chunks(before: &Term) -> Option<Term> {
     let (outer, inner) = double(before)?;
     let (first, last, k) = (Time::at(1), Time::last(), Time::var('k'));
@@ -554,7 +553,7 @@ pub(super) fn chunks(before: &Term) -> Option<Term> {
         last.clone(),
         pair.clone(),
     );
-    // Nothing comes after the last step.
+    // No step follows the last one.
     let lost = sum('k', first, last.plus(-1), lost);
     Some(add([kept, lost]))
 }
