@@ -1,4 +1,4 @@
-//! Arithmetic on matrices, some of which take their size from what they are used with.
+//! Arithmetic on matrices, some of which take their size from their context.
 //!
 //! Everything is a matrix: a vector is one column, a number is 1 × 1.
 
@@ -6,28 +6,28 @@ use ndarray::{Array2, ArrayD, Axis, IxDyn, Slice};
 
 use crate::derive::algebra::term::Along;
 
-/// Why a value cannot be computed where ones, an identity or a zero take their size from a context
-/// that is not part of the line.
+/// The reason why a value cannot be computed: ones, an identity or a zero take their size from a context outside the
+/// line.
 pub(crate) const SIZELESS: &str = "something takes its size from elsewhere";
 
-/// A value, or what takes on any shape.
+/// A matrix, or a value whose size is not known yet.
 #[derive(Clone, Debug)]
 pub(crate) enum V {
     Array(Array2<f64>),
-    /// Filled with one number: ones, times a factor.
+    /// A matrix filled with one number: ones times a factor.
     Fill(f64),
-    /// A column, as often side by side as something else is wide: `w 𝟏ᵀ`.
+    /// A column, repeated to the width of the other operand: `w 𝟏ᵀ`.
     Columns(Array2<f64>),
-    /// A row, as often below itself as something else is high: `𝟏 wᵀ`.
+    /// A row, repeated to the height of the other operand: `𝟏 wᵀ`.
     Rows(Array2<f64>),
     /// The identity, times a factor.
     Eye(f64),
-    /// Zero of any shape, also where a step lies beyond the ends.
+    /// Zero of any size, also for a step beyond the ends.
     Zero,
 }
 
 impl V {
-    /// The value in a size that is known; nothing where it has another.
+    /// The value as a matrix of a given size; `None` if it has another size.
     pub(crate) fn sized(self, dim: (usize, usize)) -> Option<Array2<f64>> {
         match self {
             Self::Array(a) => (a.dim() == dim).then_some(a),
@@ -78,7 +78,7 @@ pub(crate) fn shaped(a: Array2<f64>, rank: usize) -> ArrayD<f64> {
     ArrayD::from_shape_vec(IxDyn(&dims), entries).unwrap_or_else(|_| a.into_dyn())
 }
 
-/// Some of the rows or columns, from one to another, counted from 1.
+/// The rows or columns `first` to `last`, counted from 1.
 pub(crate) fn cut(whole: V, along: Along, (first, last): (usize, usize)) -> Found {
     let axis = match along {
         Along::Columns => Axis(1),
@@ -121,7 +121,7 @@ pub(crate) fn plus(a: V, b: V) -> Found {
             Ok(V::Array(a + r))
         }
         (V::Eye(x), V::Eye(y)) => Ok(V::Eye(x + y)),
-        // The identity is as high as it is wide.
+        // The identity is square.
         (V::Eye(x), V::Columns(c)) | (V::Columns(c), V::Eye(x)) => {
             Ok(V::Array(Array2::<f64>::eye(c.nrows()) * x + c))
         }
@@ -150,7 +150,7 @@ pub(crate) fn had(a: V, b: V) -> Found {
         (V::Rows(r), V::Array(a)) | (V::Array(a), V::Rows(r)) if a.ncols() == r.ncols() => {
             Ok(V::Array(a * r))
         }
-        // A number is an identity of one row as well.
+        // A scalar is also an identity of one row.
         (V::Eye(x), V::Array(a)) | (V::Array(a), V::Eye(x)) if a.len() == 1 => Ok(V::Array(a * x)),
         _ => Err(SIZELESS.into()),
     }
@@ -160,7 +160,7 @@ pub(crate) fn mul(a: V, b: V) -> Found {
     match (a, b) {
         (V::Eye(x), V::Eye(y)) => Ok(V::Eye(x * y)),
         (V::Eye(x), V::Array(a)) | (V::Array(a), V::Eye(x)) => Ok(match a.len() {
-            // A number times the identity is a multiple of it.
+            // A scalar times the identity is a multiple of the identity.
             1 => V::Eye(a[(0, 0)] * x),
             _ => V::Array(a * x),
         }),
@@ -171,14 +171,14 @@ pub(crate) fn mul(a: V, b: V) -> Found {
         (V::Array(a), V::Array(b)) if a.ncols() == b.nrows() => Ok(V::Array(a.dot(&b))),
         (V::Array(a), V::Array(b)) => Err(format!("{:?} times {:?}", a.dim(), b.dim())),
         (V::Fill(_), V::Array(b)) if b.len() == 1 => Err(SIZELESS.into()),
-        // Ones before a row can only be a column, before anything else a row: the sum.
+        // Ones before a row can only be a column; before any other matrix they are a row: the sum.
         (V::Fill(x), V::Array(b)) if b.nrows() == 1 => Ok(V::Rows(b * x)),
         (V::Fill(x), V::Array(b)) => {
             let sum = b.sum_axis(Axis(0)).insert_axis(Axis(0));
             Ok(V::Array(sum * x))
         }
         (V::Array(a), V::Fill(x)) if a.len() == 1 => Ok(V::Fill(a[(0, 0)] * x)),
-        // Ones after a matrix are as high as it is wide, and as wide as what comes next.
+        // Ones after a matrix are as high as the matrix is wide, and as wide as the next factor.
         (V::Array(a), V::Fill(x)) => {
             let sum = a.sum_axis(Axis(1)).insert_axis(Axis(1));
             Ok(V::Columns(sum * x))

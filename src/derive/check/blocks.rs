@@ -1,4 +1,4 @@
-//! The numbers of matrices that are made of blocks.
+//! The values of matrices made of blocks.
 
 use std::sync::Arc;
 
@@ -10,8 +10,7 @@ use crate::derive::algebra::chain::{Carried, read_of};
 use crate::derive::algebra::term::{Name, Term};
 
 impl Instance {
-    /// How a value depends on what it reads so many steps away at once; nothing beyond the ends
-    /// depends on anything.
+    /// The partial derivative of a value with respect to its read of a value `shift` steps away; zero beyond the ends.
     pub(super) fn direct(&self, of: &Name, t: i64, by: &Name, shift: i64) -> Found {
         if !self.has(t) {
             return Ok(V::Zero);
@@ -19,7 +18,7 @@ impl Instance {
         self.number(&Key::Jacobian(Arc::clone(of), t, read_of(by, shift), t))
     }
 
-    /// How the state at one step depends on what another step reads of it.
+    /// The derivative of the state at step `t` with respect to the state read by step `reader`.
     pub(super) fn flow(&self, state: &[Carried], way: i64, (t, reader): (i64, i64)) -> Found {
         if !self.has(t) {
             return Ok(V::Zero);
@@ -47,12 +46,12 @@ impl Instance {
         if values.iter().flatten().all(|v| matches!(v, V::Zero)) {
             return Ok(V::Zero);
         }
-        // A block without a size of its own takes it from its row and its column.
+        // A block without a size takes it from its row and its column.
         let state = |i: usize, state: &[Carried]| {
             let key = Key::Value(Arc::clone(&state.get(i)?.name), Some(1));
             self.numbers.get(&key).map(Array2::nrows)
         };
-        // With one block for each part of the state, a zero is as high and as wide as its parts.
+        // With one block for each part of the state, a zero has the sizes of its parts.
         let named = |names: &[Carried]| {
             rows.iter().flatten().any(|cell| {
                 cell.any(&|t| match t {

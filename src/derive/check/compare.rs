@@ -1,4 +1,4 @@
-//! Every line is checked: both sides, as printed, on random runs, at every step it speaks of.
+//! Checks every line: both sides, as printed, are evaluated on random runs, at every step in its range.
 
 use ndarray::Array2;
 
@@ -21,18 +21,17 @@ const SHOWN: usize = 14;
 /// The largest relative difference at which two sides still count as equal.
 pub const TOLERANCE: f64 = 1e-11;
 
-/// By how much evaluating rounds, relative to the largest of what it adds up.
+/// The rounding error of an evaluation, relative to the largest addend.
 const ROUNDING: f64 = 64.0 * f64::EPSILON;
 
 impl Derivation {
     /// Checks every line on some random runs.
     ///
-    /// Each side is written in LaTeX, read back by the grammar of [`Lexicon`] and evaluated; δ's,
-    /// gradients and Jacobians are found by injecting perturbations.
+    /// Each side is written in LaTeX, read back by the grammar of [`Lexicon`] and evaluated; δ's, gradients and
+    /// Jacobians are computed by injecting perturbations.
     ///
     /// # Errors
-    /// When no run has a value, a custom op breaks its contract, or the runs need more memory than may
-    /// be used.
+    /// If no run has a value, a custom op breaks its contract, or the runs exceed the memory limit.
     pub fn check(&mut self, runs: u64) -> Result<Checks> {
         let kept = usize::try_from(runs).unwrap_or(usize::MAX);
         let run = |seed, scale| {
@@ -47,7 +46,7 @@ impl Derivation {
         let mut checks: Vec<Check> = lines
             .map(|e| self.check_line(e, &lexicon, &instances))
             .collect();
-        // A line that holds for small weights only needs some.
+        // A line with a condition may need smaller weights.
         let reason = Word::ConditionNeverMet;
         let unmet = Check::NotCheckable { reason };
         for (seed, scale) in (runs + 1..).zip([0.3, 0.1, 0.03, 0.01]) {
@@ -65,25 +64,24 @@ impl Derivation {
             equation.check = check;
         }
         if self.reaches.is_empty() && !(self.states.is_empty() && self.back.is_empty()) {
-            // A run that is not too short, and on which nothing is saturated.
+            // A run of moderate length with unscaled parameters.
             let run = Oracle::new(self, 1, SHOWN, 1.0)?;
             self.reaches = self.reached(&run, false)?;
         }
         Ok(self.checks())
     }
 
-    /// Random runs, with every number that lines are checked on.
+    /// A random run, with every number that the checks of lines need.
     ///
     /// # Errors
-    /// When no run has a value, a custom op breaks its contract, or the run needs more memory than may
-    /// be used.
+    /// If no run has a value, a custom op breaks its contract, or the run exceeds the memory limit.
     pub fn instance(&self, seed: u64) -> Result<Instance> {
         let oracle = Oracle::new(self, seed, STEPS, 1.0)?;
         oracle.check_memory(1)?;
         oracle.instance()
     }
 
-    /// The checks so far.
+    /// The results of the checks so far.
     #[must_use]
     pub fn checks(&self) -> Checks {
         let mut all = Checks::default();
@@ -108,7 +106,7 @@ impl Derivation {
         let outcome = read(&left).and_then(|left| {
             let right = read(&right)?;
             let printed = compare(equation, &left, &right, runs)?;
-            // The tree and what is printed of it are the same formula.
+            // The term and its printed form are the same formula.
             compare(equation, &equation.left, &equation.right, runs)?;
             match equation.relation {
                 Relation::Defined => Ok(Check::Definition),
@@ -129,13 +127,13 @@ impl Derivation {
     }
 }
 
-/// Why a line with a condition was not evaluated.
+/// The reason why a line with a condition was not evaluated.
 const NEVER: &str = "its condition is met on no run";
 
 /// Compares two sides of a line at every step of every run.
 ///
 /// # Errors
-/// How they differ.
+/// A description of the difference, if there is one.
 pub fn compare(
     equation: &Equation,
     left: &Term,
@@ -144,7 +142,7 @@ pub fn compare(
 ) -> Result<Check, String> {
     let (mut difference, mut size, mut tightest): (f64, f64, f64) = (0.0, 0.0, 0.0);
     let mut trials = 0;
-    // What cancels is rounded by as much as what it is a sum of.
+    // A sum that cancels has the rounding error of its addends.
     let rounding = |run: &Instance, at: &Steps| {
         ROUNDING * largest_addend(left, run, at).max(largest_addend(right, run, at))
     };
@@ -206,10 +204,10 @@ fn largest(x: &Array2<f64>) -> f64 {
     x.iter().fold(0.0, |m: f64, x| m.max(x.abs()))
 }
 
-/// The largest entry of anything that a value is a sum of.
+/// The largest entry of any addend of a value.
 fn largest_addend(term: &Term, run: &Instance, at: &Steps) -> f64 {
     let of = |term: &Term| largest_addend(term, run, at);
-    // A product of sums is a sum of products.
+    // Expand a product of sums.
     let spread = |factors: &[Term], product: fn(Vec<Term>) -> Term| {
         let sum = factors.iter().position(|f| f.addends().len() > 1)?;
         let parts = factors[sum].addends().iter().map(|part| {
@@ -239,7 +237,7 @@ fn largest_addend(term: &Term, run: &Instance, at: &Steps) -> f64 {
                     });
                     bodies.reduce(f64::max)
                 }),
-            // What is immediate is what is left of the whole.
+            // The immediate part is what remains of the total differential; use its addends.
             Term::DPlus(name, step) => Some(of(&Term::D(Name::clone(name), Some(step.clone())))),
             _ => None,
         };
@@ -249,7 +247,7 @@ fn largest_addend(term: &Term, run: &Instance, at: &Steps) -> f64 {
     })
 }
 
-/// Whether a line speaks of a run.
+/// Returns true if the condition of a line is met on a run.
 fn holds(given: &Condition, run: &Instance, at: &Steps) -> Result<bool, String> {
     let number = |term: &Term| match run.evaluate(term, at)? {
         V::Array(a) if a.len() == 1 => Ok(a[(0, 0)]),
@@ -260,7 +258,7 @@ fn holds(given: &Condition, run: &Instance, at: &Steps) -> Result<bool, String> 
     Ok(left < right || !given.strict && left == right)
 }
 
-/// Two values of one shape; what takes on any shape takes that of the other.
+/// Two values in one size; a value without a size takes that of the other.
 fn alike(a: V, b: V) -> Option<(Array2<f64>, Array2<f64>)> {
     match (a, b) {
         (V::Array(a), b) => b.sized(a.dim()).map(|b| (a, b)),
@@ -282,7 +280,7 @@ fn alike(a: V, b: V) -> Option<(Array2<f64>, Array2<f64>)> {
     }
 }
 
-/// Every choice of steps in a range.
+/// Every combination of steps in a range.
 fn steps(range: &Range, run: &Instance) -> Vec<Steps> {
     let mut all: Vec<Steps> = vec![Vec::new()];
     for (var, from, to) in &range.vars {
@@ -309,7 +307,7 @@ fn fixed(time: &Time, at: &Steps, run: &Instance) -> Option<i64> {
         Base::Last => run.steps,
         Base::Var(v) => value(v)?,
         Base::Minus(a, b) => value(a)? - value(b)?,
-        // No line ranges over these.
+        // No line has these in its range.
         Base::Lots(..) | Base::LastMinus(_) | Base::Window(..) | Base::ChunkEnd(_) => return None,
     };
     Some(base + time.offset)

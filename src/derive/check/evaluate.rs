@@ -1,4 +1,4 @@
-//! The value of a term on numbers that come from somewhere else.
+//! Evaluates terms on given numbers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::derive::record::equation::Letter;
 use crate::op::{Linear, Op, Value};
 use crate::shape::{Dim, Rate, Shape, Type};
 
-/// What a number in an instance is the number of.
+/// The quantity that a number in an instance belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Key {
     Value(Name, Option<i64>),
@@ -30,7 +30,7 @@ pub(crate) enum Key {
     DLoss,
     StepLoss(i64),
     DStepLoss(i64),
-    /// The derivative of the loss of a step with respect to something static.
+    /// The derivative of the loss of a step with respect to a static value.
     StepGradient(Name, i64),
     /// The derivative of the loss of the second step with respect to a value at the first.
     StepDelta(Name, i64, i64),
@@ -41,7 +41,7 @@ pub(crate) enum Key {
     Immediate(Name, i64, Name),
 }
 
-/// Numbers for everything that terms speak of, on one run of `T` steps.
+/// The numbers that terms refer to, on one run of `T` steps.
 #[derive(Clone, Debug, Default)]
 pub struct Instance {
     pub(crate) steps: i64,
@@ -51,12 +51,12 @@ pub struct Instance {
     pub(crate) letters: IndexMap<Name, Letter>,
     /// The states, in order.
     pub(crate) states: Vec<Carried>,
-    /// What is carried backwards in time, in order.
+    /// The state carried backwards in time, in order.
     pub(crate) back: Vec<Carried>,
     pub(crate) sizes: Vec<usize>,
 }
 
-/// The values of the variables that stand for steps.
+/// The values of step variables.
 pub(crate) type Steps = Vec<(char, i64)>;
 
 impl Instance {
@@ -87,7 +87,7 @@ impl Instance {
         Ok(base + time.offset)
     }
 
-    /// Whether the run has that step.
+    /// Returns true if the run has this step.
     pub(super) fn has(&self, step: i64) -> bool {
         (1..=self.steps).contains(&step)
     }
@@ -103,7 +103,7 @@ impl Instance {
         }
     }
 
-    /// The value of a term, when variables stand for these steps.
+    /// The value of a term for given values of the step variables.
     pub(crate) fn evaluate(&self, term: &Term, at: &Steps) -> Found {
         match term {
             Term::Num(n) => Ok(scalar(*n)),
@@ -122,7 +122,7 @@ impl Instance {
                     return self.letter(name, t, |means| stacked(means, &Term::Delta));
                 }
                 match t {
-                    // Nothing beyond the ends has any influence.
+                    // δ is zero beyond the ends.
                     Some(t) if t > self.steps || t < 1 => Ok(V::Zero),
                     t => self.number(&Key::Delta(Arc::clone(name), t)),
                 }
@@ -137,7 +137,7 @@ impl Instance {
                 self.number(&Key::StepGradient(Arc::clone(name), self.step(t, at)?))
             }
             Term::DPlus(name, t) => self.number(&Key::DPlus(Arc::clone(name), self.step(t, at)?)),
-            // What a state starts from does not depend on a weight.
+            // An initial state does not depend on a weight.
             Term::Response(_, t, _) if !self.has(self.step(t, at)?) => Ok(V::Zero),
             Term::Response(of, t, by) => {
                 let t = self.step(t, at)?;
@@ -160,7 +160,7 @@ impl Instance {
                 if t == k && of == by {
                     return Ok(V::Eye(1.0));
                 }
-                // What was computed before depends on nothing that came later.
+                // A value does not depend on later values of its chain.
                 if t < k && self.states.iter().any(|c| c.name == *of) {
                     return Ok(V::Zero);
                 }
@@ -191,7 +191,7 @@ impl Instance {
                 if t == k {
                     return Ok(V::Eye(1.0));
                 }
-                // What step k + 1 reads is the state as a whole after step k.
+                // Step k + 1 reads the whole state after step k.
                 self.flow(&self.states, -1, (t, k + 1))
             }
             Term::BackFlow(t, k) => {
@@ -212,7 +212,7 @@ impl Instance {
             Term::Add(parts) => self.add(parts, at),
             Term::Had(parts) => self.fold(parts, at, &had),
             Term::Mul(parts) => self.product(parts, at),
-            // Beyond the ends there may be nothing to divide by.
+            // Beyond the ends, the divisor may not exist.
             Term::Div(a, _) if is_condition(a) && matches!(self.evaluate(a, at)?, V::Zero) => {
                 Ok(V::Zero)
             }
@@ -254,7 +254,7 @@ impl Instance {
                 V::Array(a) => V::Array(a.mapv(|x| x.powi(*n))),
                 V::Columns(c) => V::Columns(c.mapv(|x| x.powi(*n))),
                 V::Rows(r) => V::Rows(r.mapv(|x| x.powi(*n))),
-                // Of a number.
+                // A scalar.
                 V::Eye(x) => scalar(x.powi(*n)),
                 other => other,
             }),
@@ -368,7 +368,7 @@ impl Instance {
         }
     }
 
-    /// What a letter means, or something made of that.
+    /// The meaning of a letter, or a term derived from it.
     fn letter(&self, name: &Name, at: Option<i64>, made: impl Fn(&Term) -> Term) -> Found {
         let letter = self.letters.get(name);
         let letter = letter.ok_or_else(|| format!("`{name}` is not known"))?;
@@ -376,7 +376,7 @@ impl Instance {
         self.evaluate(&made(&letter.means), &steps)
     }
 
-    /// The largest or smallest of some numbers.
+    /// The largest or smallest of the values of a term over a range of steps.
     fn extreme(
         &self,
         var: char,
@@ -401,7 +401,7 @@ impl Instance {
             .ok_or_else(|| "the largest of nothing".into())
     }
 
-    /// A size, or an index, as a whole number.
+    /// A size or an index as an integer.
     fn index(&self, size: &Term, at: &Steps) -> Result<usize, String> {
         match self.evaluate(size, at)? {
             #[expect(
@@ -414,7 +414,7 @@ impl Instance {
         }
     }
 
-    /// λ of a state; before the first step it is the gradient of what the state starts from.
+    /// λ of a state; before the first step it is the gradient of the initial state.
     fn costate(&self, name: &Name, t: i64) -> Found {
         let back = self.back.iter().any(|c| c.name == *name);
         let beyond = if back { t < 1 } else { t > self.steps };
@@ -425,8 +425,8 @@ impl Instance {
         }
     }
 
-    /// δ of a value where nothing goes back beyond the end of a chunk: what the losses up to there
-    /// send to it.
+    /// δ of a value without flow from beyond the end of its chunk: the sum of the contributions of the losses up to
+    /// that end.
     fn cut(&self, name: &Name, k: i64, at: &Steps) -> Found {
         if k > self.steps {
             return Ok(V::Zero);
@@ -476,7 +476,7 @@ impl Instance {
         }
         let pointwise = matches!(function.op, Op::Pointwise(_));
         if let Op::Linear(linear) = &function.op {
-            // What is linear is zero at zero; two ops are so in all arguments together only.
+            // A linear op maps zero to zero; these two ops are linear in all arguments jointly, the others in each.
             let together = matches!(linear, Linear::Concat(_) | Linear::Select(_));
             let mut zeros = values.iter().map(|v| matches!(v, Ok(V::Zero)));
             let zero = if together {
@@ -505,7 +505,7 @@ impl Instance {
                         V::Zero | V::Fill(_) | V::Columns(_) | V::Rows(_) => {
                             return Err(SIZELESS.into());
                         }
-                        // A derivative of a number with respect to itself.
+                        // The derivative of a scalar with respect to itself.
                         V::Eye(x) if *rank == 0 => Array2::from_elem((1, 1), x),
                         V::Eye(_) => return Err("I as an argument".into()),
                     };
@@ -517,7 +517,7 @@ impl Instance {
             })
             .collect();
         let args = args?;
-        // An op on shapes of its own must be asked whether these are such.
+        // An op on actual sizes must infer its type first.
         let sizes = self.sizes.clone();
         let op = function.op.map_dims(&|d| Dim::fixed(d.value_at(&sizes)));
         if !pointwise {
@@ -535,7 +535,7 @@ impl Instance {
     }
 }
 
-/// The type of an argument; a class has none that matters here.
+/// The type of an argument; a class gets that of a scalar.
 fn type_of(value: &Value<f64>) -> Option<Type> {
     let Value::Real(a) = value else {
         return Some(Type::real((), Rate::Static));
@@ -544,7 +544,7 @@ fn type_of(value: &Value<f64>) -> Option<Type> {
     Some(Type::real(Shape::from_dims(&dims)?, Rate::Static))
 }
 
-/// A stack of values with their gradients or δ's in their place.
+/// A stack with each value replaced by its gradient or δ.
 fn stacked(means: &Term, made: &dyn Fn(Name, Option<Time>) -> Term) -> Term {
     match means {
         Term::Value(name, at) => made(Arc::clone(name), at.clone()),

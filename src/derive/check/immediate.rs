@@ -1,8 +1,8 @@
-//! What a perturbation does at once: derivatives in which all states before a step are held fixed.
+//! Immediate derivatives: the states before a step are held fixed.
 //!
-//! Forward mode lets states follow. Here what is read of a state is perturbed as well, by just what
-//! makes its tangent vanish. A change of it changes the tangents of later steps only, so the steps
-//! come right one after the other.
+//! In forward mode, states follow a perturbation. Here the reads of states are perturbed as well, so that their
+//! tangents vanish. Such a perturbation changes the tangents of later steps only, so the steps become correct one after
+//! the other.
 
 use std::sync::Arc;
 
@@ -18,15 +18,15 @@ use crate::shape::{Rate, Type};
 
 type Direction = (Name, Type, ArrayD<f64>);
 
-/// Forward mode, unrolled once for every direction in which it is run, and what is read of states.
+/// Forward mode, unrolled once for all directions, and the reads of states.
 struct Held {
     unrolled: Unrolled,
     reads: Vec<Direction>,
 }
 
 impl Oracle<'_> {
-    /// Immediate differentials of the states, and, where there is one state, how it responds to
-    /// each parameter at once.
+    /// The immediate differentials of the states and, if there is a single state, its immediate derivative with respect
+    /// to each parameter.
     pub(super) fn immediate(&self, instance: &mut Instance) -> Result<()> {
         let states = &self.derivation.carried();
         if states.is_empty() {
@@ -76,8 +76,8 @@ impl Oracle<'_> {
         Ok(())
     }
 
-    /// What a state answers to one entry of a parameter, as a column; entries are counted column by
-    /// column.
+    /// Stores the derivative of a state with respect to one entry of a parameter as a column; entries are counted
+    /// column by column.
     pub(super) fn respond(
         &self,
         outputs: &Outputs<f64>,
@@ -105,12 +105,12 @@ impl Oracle<'_> {
         }
     }
 
-    /// Forward mode in some values, with everything that is read of a state perturbed as well.
+    /// Forward mode with respect to some values and to every read of a state.
     fn holding(&self, direction: &[Direction]) -> Result<Held> {
         let tape = self.observed.tape();
         let mut reads: Vec<Direction> = Vec::new();
         for (name, of, _) in &self.reads {
-            // A delayed input comes from outside: it is no state.
+            // A delayed input is not a state.
             let input = tape.named(of);
             if input.is_some_and(|id| matches!(tape.node(id).op(), Op::Leaf(_))) {
                 continue;
@@ -131,7 +131,7 @@ impl Oracle<'_> {
         Ok(Held { unrolled, reads })
     }
 
-    /// The run with tangents of some values.
+    /// The parameters and the batch of the run, with tangents of some values.
     fn with_tangents<'d>(
         &self,
         directions: impl Iterator<Item = &'d Direction>,
@@ -144,8 +144,7 @@ impl Oracle<'_> {
         (params, batch)
     }
 
-    /// One run of forward mode in a direction, with the tangent of everything that is read of a
-    /// state made to vanish.
+    /// Runs forward mode in a direction, with the tangents of all reads of states made to vanish.
     fn held(&self, held: &Held, direction: &[Direction]) -> Result<Outputs<f64>> {
         let mut reads = held.reads.clone();
         let mut found = None;

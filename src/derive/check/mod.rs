@@ -1,5 +1,5 @@
-//! The check of every line, in numbers: values that come from elsewhere, what is printed evaluated on them,
-//! and steps replayed.
+//! The numerical check of every line: independently computed values, evaluation of the printed formulas on them, and
+//! replay of the steps.
 
 pub(crate) mod arrays;
 pub(crate) mod blocks;

@@ -1,4 +1,4 @@
-//! Products in which some factors take their size from others.
+//! Products with factors that take their size from other factors.
 
 use ndarray::Array2;
 
@@ -11,8 +11,7 @@ fn is_row(a: &Array2<f64>) -> bool {
 }
 
 impl Instance {
-    /// A product of matrices, from the left, or where ones in it take their size from what follows,
-    /// from the right.
+    /// A product of matrices, from left to right; from right to left if ones in it take their size from later factors.
     pub(super) fn product(&self, factors: &[Term], at: &Steps) -> Found {
         if let Some(place) = factors.iter().position(|f| matches!(f, Term::Mul(_)))
             && let Term::Mul(inner) = &factors[place]
@@ -49,8 +48,7 @@ impl Instance {
         }
     }
 
-    /// Folds factors; one that is zero makes the product zero whatever the others are, also where
-    /// they do not exist.
+    /// Folds factors. A zero factor makes the product zero, even if another factor does not exist.
     pub(super) fn fold(&self, parts: &[Term], at: &Steps, f: &dyn Fn(V, V) -> Found) -> Found {
         let values: Vec<Found> = parts.iter().map(|p| self.evaluate(p, at)).collect();
         if values.iter().any(|v| matches!(v, Ok(V::Zero))) {
@@ -80,7 +78,7 @@ impl Instance {
         product.ok_or_else(|| "an empty product".into())
     }
 
-    /// A product with a sum as the sum of products: in `A (I − 𝟏 𝟏ᵀ)` each of both has a size.
+    /// A product with a sum as a sum of products: in `A (I − 𝟏 𝟏ᵀ)`, both have a size.
     fn distributed(&self, factors: &[Term], at: &Steps) -> Found {
         let sum = factors.iter().position(|f| matches!(f, Term::Add(_)));
         let place = sum.ok_or(SIZELESS)?;

@@ -1,8 +1,7 @@
 //! The Jacobian of every step of a run at once, by forward mode.
 //!
-//! What a step reads of others is made an input with the values that it has on the run. Then no step
-//! answers to another, and one run of the tangent in which an entry is perturbed at every step gives that
-//! column of the Jacobian of every step.
+//! The reads of other steps become inputs with the values of the run. Then no step depends on another, and one run of
+//! the tangent with an entry perturbed at every step gives that column of the Jacobian of every step.
 
 use ndarray::{Array2, ArrayD, IxDyn};
 
@@ -15,7 +14,7 @@ use crate::op::{NodeId, Op};
 use crate::shape::Rate;
 
 impl Oracle<'_> {
-    /// The values of the run, and how each part of what is carried depends on what its step reads.
+    /// The values of the run, and the derivative of each part of the state with respect to the reads of its step.
     pub(crate) fn steps_apart(&self) -> Result<Instance> {
         let mut instance = self.values()?;
         let tape = self.observed.tape();

@@ -1,8 +1,7 @@
-//! Numbers to check equations on: a random run, and how it answers to being perturbed.
+//! Numbers to check equations on: a random run, and its derivatives from injected perturbations.
 //!
-//! δ of a value is found by its definition: a perturbation is injected at one step and entry, and
-//! forward mode says what becomes of the loss. Nothing here knows a transpose, a sum over steps or
-//! an equation of the derivation.
+//! δ of a value is computed from its definition: a perturbation is injected at one step and entry, and forward mode
+//! gives the change of the loss. This file uses no transpose, no sum over steps and no equation of the derivation.
 
 use std::sync::Arc;
 
@@ -22,10 +21,10 @@ use crate::recurrence::{Batch, Outputs, Params, Recurrence, Unrolled, Wrt};
 use crate::shape::{Kind, Rate, Type};
 use crate::tape::{Derived, Leaf, Role};
 
-/// The number of steps of a run on which lines are checked.
+/// The number of steps of the runs on which lines are checked.
 pub(crate) const STEPS: usize = 5;
 
-/// A run and the recurrence it is a run of, with everything named an output.
+/// A run and its recurrence, with every named value as an output.
 pub(crate) struct Oracle<'a> {
     pub(super) derivation: &'a Derivation,
     pub(super) observed: Recurrence,
@@ -33,12 +32,12 @@ pub(crate) struct Oracle<'a> {
     pub(super) batch: Batch<f64>,
     pub(super) sizes: Vec<usize>,
     pub(super) steps: usize,
-    /// What is read of a state: its name among the outputs, the state, how many steps away.
+    /// The reads of states: the output name, the state, and the shift in steps.
     pub(super) reads: Vec<(Name, Name, i64)>,
 }
 
 impl<'a> Oracle<'a> {
-    /// Random numbers on which the recurrence has a value; those of parameters are scaled.
+    /// Random numbers on which the recurrence has a value; `scale` multiplies the parameters.
     pub(crate) fn new(
         derivation: &'a Derivation,
         seed: u64,
@@ -82,7 +81,7 @@ impl<'a> Oracle<'a> {
         }))
     }
 
-    /// A run that is given, of one sequence.
+    /// A given run of one sequence.
     pub(crate) fn on(
         derivation: &'a Derivation,
         params: &Params<f64>,
@@ -101,8 +100,8 @@ impl<'a> Oracle<'a> {
         })
     }
 
-    /// Refuses instances that need more memory than may be used: the loss and each state are
-    /// differentiated by each value, as a whole and at once.
+    /// Returns an error if the instances exceed the memory limit: the loss and each state have a total and an immediate
+    /// derivative with respect to each value.
     pub(crate) fn check_memory(&self, instances: usize) -> Result<()> {
         let tape = self.observed.tape();
         let states = self.derivation.states.iter().chain(&self.derivation.back);
@@ -114,7 +113,7 @@ impl<'a> Oracle<'a> {
         check_memory(bytes(each.and_then(|n| n.checked_mul(instances))))
     }
 
-    /// Every number that a term may ask for.
+    /// Every number that a term may need.
     pub(crate) fn instance(&self) -> Result<Instance> {
         let mut instance = self.values()?;
         self.directions(&mut instance)?;
@@ -124,7 +123,7 @@ impl<'a> Oracle<'a> {
         Ok(instance)
     }
 
-    /// Only the values of a run, nothing perturbed.
+    /// The values of a run without perturbations.
     pub(crate) fn values(&self) -> Result<Instance> {
         let mut instance = Instance {
             steps: i64::try_from(self.steps).unwrap_or(0),
@@ -172,7 +171,7 @@ impl<'a> Oracle<'a> {
         id.map_or(Rate::Step, |id| self.observed.tape().ty(id).rate)
     }
 
-    /// Puts the outputs of a run, or the tangents of these, into an instance.
+    /// Records the outputs of a run, or their tangents, in an instance.
     fn record(&self, outputs: &Outputs<f64>, dot: bool, instance: &mut Instance) {
         let key = |name: &Name, at| {
             if dot {
@@ -211,7 +210,7 @@ impl<'a> Oracle<'a> {
             };
             for (t, value) in by_step(array, self.rate(&name)) {
                 let at = t.map(|t| t + shift);
-                // What is read beyond the ends is known from reading only.
+                // A value beyond the ends is known only from its reads.
                 let known = read.is_none() || !instance.numbers.contains_key(&key(&name, at));
                 if known {
                     instance.numbers.insert(key(&name, at), value);
@@ -220,7 +219,7 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// One run of forward mode, everything that comes from outside perturbed at random.
+    /// Runs forward mode once, with random tangents of all external quantities.
     fn directions(&self, instance: &mut Instance) -> Result<()> {
         let leaves = self.observed.tape().leaves().iter();
         let names: Vec<&str> = leaves
@@ -238,7 +237,7 @@ impl<'a> Oracle<'a> {
         Ok(())
     }
 
-    /// A random direction for everything that comes from outside.
+    /// A random direction for all external quantities.
     pub(super) fn direction(&self) -> Vec<(Name, Type, ArrayD<f64>)> {
         let mut random = Noise(77);
         let leaves = self.observed.tape().leaves().iter();
@@ -246,7 +245,7 @@ impl<'a> Oracle<'a> {
             .filter(|l| l.ty().is_real())
             .map(|leaf| {
                 let dims = self.dims(leaf.ty());
-                // What only the loss reads is not differentiated with respect to.
+                // An input that only the loss reads is not differentiated.
                 let targets = &self.derivation.graph.cotangents;
                 let target = targets.iter().any(|((name, _), _)| **name == *leaf.name());
                 let direction = match target {
@@ -258,7 +257,7 @@ impl<'a> Oracle<'a> {
             .collect()
     }
 
-    /// One run of forward mode for each entry of each value at each step.
+    /// Runs forward mode for each entry of each value at each step.
     fn injections(&self, instance: &mut Instance) -> Result<()> {
         let tape = self.observed.tape();
         let names: Vec<(Name, NodeId)> = tape
@@ -305,7 +304,7 @@ impl<'a> Oracle<'a> {
         Ok(())
     }
 
-    /// What one injection did to the loss and to the states.
+    /// Records the change of the loss and of the states after one injection.
     fn answer(&self, outputs: &Outputs<f64>, place: &Place<'_>, instance: &mut Instance) {
         let Place {
             name,
@@ -346,7 +345,7 @@ impl<'a> Oracle<'a> {
             }
         }
         let read = self.reads.iter().find(|(n, ..)| *n == name);
-        // What the first step reads is what the state starts from.
+        // The read of the first step is the initial state.
         let start = |(_, state, shift): &(Name, Name, i64)| {
             let first = if *shift < 0 { 1 } else { self.steps_i64() };
             (at == Some(first)).then(|| (Arc::clone(state), first + shift))
@@ -397,10 +396,10 @@ impl<'a> Oracle<'a> {
     }
 }
 
-/// The loss of a step among the outputs.
+/// The output name of the loss of a step.
 const STEP_LOSS: &str = "loss.step";
 
-/// The recurrence with everything an output that terms may ask for, and what is read of states.
+/// The recurrence with every value that terms may need as an output, and the reads of states.
 type Observed = (Recurrence, Vec<(Name, Name, i64)>);
 
 fn observed(derivation: &Derivation) -> Result<Observed> {
@@ -434,7 +433,7 @@ fn observed(derivation: &Derivation) -> Result<Observed> {
     Ok((recurrence.with_names(&names).observing(values)?, reads))
 }
 
-/// Where a perturbation is injected.
+/// The place of an injected perturbation.
 pub(super) struct Place<'a> {
     pub(super) name: &'a str,
     pub(super) leaf: bool,
@@ -478,7 +477,7 @@ fn dims(ty: Type, sizes: &[usize], steps: usize) -> Vec<usize> {
     lead.iter().chain(&shape).copied().collect()
 }
 
-/// How many numbers the values of these types have.
+/// The number of entries of values of these types; `None` on overflow.
 fn numbers(types: impl Iterator<Item = Type>, sizes: &[usize], steps: usize) -> Option<usize> {
     let mut each = types.map(|ty| {
         let mut dims = dims(ty, sizes, steps).into_iter();
@@ -500,7 +499,7 @@ pub(super) fn rank2(shape: &[usize]) -> (usize, usize) {
     }
 }
 
-/// The values of an output of one sample, by step, counted from 1.
+/// The values of an output of one sample, with their steps, counted from 1.
 pub(super) fn by_step(array: &ArrayD<f64>, rate: Rate) -> Vec<(Option<i64>, Array2<f64>)> {
     let axis = ndarray::Axis(0);
     match rate {
@@ -516,7 +515,7 @@ pub(super) fn by_step(array: &ArrayD<f64>, rate: Rate) -> Vec<(Option<i64>, Arra
     }
 }
 
-/// Random numbers, none so near zero that a wrong term would not show.
+/// Random numbers that are not near zero, so that a wrong term is noticed.
 fn clear_of_zero(random: &mut Noise, dims: &[usize], positive: bool) -> ArrayD<f64> {
     ArrayD::from_shape_simple_fn(IxDyn(dims), || {
         let x = random.number();

@@ -1,7 +1,7 @@
-//! How far a state reaches on one run: actual norms beside what bounds them.
+//! Measures the decay of the influence of a state on one run: actual norms next to their bounds.
 //!
-//! Everything is kept as logarithms: over a long run a product of Jacobians leaves the range of
-//! floating-point numbers long before it stops saying something.
+//! Norms are stored as logarithms: over a long run a product of Jacobians leaves the range of floating-point numbers
+//! while its size still has meaning.
 
 use std::sync::Arc;
 
@@ -20,12 +20,12 @@ use crate::derive::record::part::Part;
 use crate::error::Result;
 use crate::recurrence::{Batch, Params};
 
-/// Between so many steps of a long run, and no more, norms are measured.
+/// The maximum number of intervals of steps between which norms are measured.
 const MARKS: usize = 40;
 
 impl Derivation {
-    /// Measures how far the states reach on a given run, the first sequence of a batch; documents
-    /// then show that run. Without states that have a Jacobian there is nothing to measure.
+    /// Measures the norms of products of Jacobians on a given run, the first sequence of a batch; documents then show
+    /// that run. Without states that have a Jacobian, nothing is measured.
     ///
     /// ```
     /// use bptt::cells::{Cell, Loss};
@@ -45,7 +45,7 @@ impl Derivation {
     /// ```
     ///
     /// # Errors
-    /// When the data do not fit, or the recurrence has no value on them.
+    /// If the data do not fit, or the recurrence has no value on them.
     pub fn measure(&mut self, params: &Params<f64>, batch: &Batch<f64>) -> Result<Option<&Reach>> {
         let (params, batch) = &self.apart.data(params, batch);
         let batch = batch.sequence(&self.recurrence, 0)?;
@@ -53,21 +53,20 @@ impl Derivation {
         Ok(self.reach())
     }
 
-    /// What was measured last.
+    /// The last measurement.
     #[must_use]
     pub fn reach(&self) -> Option<&Reach> {
         self.reaches.first()
     }
 
-    /// What was measured last, of the state that is carried forwards and of the one that is carried
-    /// backwards, where there are such.
+    /// The last measurements, of the forward and the backward state, if there are such.
     #[must_use]
     pub fn reaches(&self) -> &[Reach] {
         &self.reaches
     }
 
-    /// Measures on a run. The Jacobians are those of the lines; where a line takes a size from
-    /// elsewhere, they are found by forward mode.
+    /// Measures on a run. The Jacobians are evaluated from their lines; if a line lacks a size, they are computed by
+    /// forward mode.
     pub(super) fn reached(&self, oracle: &Oracle<'_>, given: bool) -> Result<Vec<Reach>> {
         let mut found = Vec::new();
         for chain in [Chain::Forward, Chain::Backward] {
@@ -109,7 +108,7 @@ impl Derivation {
             pieces.push(piece?);
         }
         let largest = step_logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        // Where `q` is made of something else than the norms themselves, it is larger.
+        // If `q` is not defined by the norms themselves, it is larger than they are.
         let means = self.letters.get(&*self.ratio(chain)).map(|l| &l.means);
         let norms = |t: &Term| matches!(t, Term::StateJacobian(_) | Term::BackJacobian(_));
         let means = means.filter(|m| !m.any(&norms));
@@ -126,7 +125,7 @@ impl Derivation {
         })
     }
 
-    /// `J_t` by the lines of its blocks, unless it is known already.
+    /// `J_t` from the lines of its blocks, unless it is known already.
     fn jacobian_at(&self, chain: Chain, run: &mut Instance, t: i64) -> Option<Array2<f64>> {
         let (state, way) = (self.state_of(chain), chain.way());
         let whole = match chain {
@@ -150,7 +149,7 @@ impl Derivation {
                 };
                 let term = match of.delay {
                     0 => self.equation(&line).map(|l| &l.right),
-                    // What was carried is carried on.
+                    // A delay copies a value of the previous state.
                     delay if of.name == by.name && by.delay + 1 == delay => Some(&Term::Eye),
                     _ => None,
                 };
@@ -163,7 +162,7 @@ impl Derivation {
             }
         }
         let keys: Vec<Key> = blocks.iter().map(|(key, ..)| key.clone()).collect();
-        // A block may be made from others, in which the state that follows it stands first.
+        // A block may depend on others; repeat until no further block can be evaluated.
         while !blocks.is_empty() {
             let left = blocks.len();
             blocks.retain(|(key, term, dim)| {
@@ -181,7 +180,7 @@ impl Derivation {
             }
         }
         let whole = found(run);
-        // A long run has more Jacobians than there is room for.
+        // The Jacobians of a long run would take too much memory.
         for key in &keys {
             run.numbers.remove(key);
         }
@@ -229,8 +228,8 @@ impl Derivation {
         kept.collect()
     }
 
-    /// What is measured from the last step back, as formulas: the norm, the product that bounds it,
-    /// and the power that bounds that.
+    /// The measured quantities as formulas, from step `k` to the last: the norm, the product that bounds it, and the
+    /// power that bounds that product.
     pub(crate) fn reach_heads(&self, reach: &Reach) -> [Term; 3] {
         let chain = reach.chain();
         let state = self.state_of(chain);
@@ -265,7 +264,7 @@ impl Derivation {
         }
     }
 
-    /// The letter of the factor by which a step can stretch.
+    /// The letter of the bound of the norm of one Jacobian.
     pub(crate) fn ratio(&self, chain: Chain) -> Name {
         let ratio = self.symbols.letters.ratio;
         match chain {
@@ -283,7 +282,7 @@ impl Chain {
         }
     }
 
-    /// The step of the sequence that is so many steps from where the chain starts.
+    /// The step of the sequence at a place of the chain, counted from its start.
     fn step(self, place: usize, run: &Instance) -> Option<i64> {
         let place = i64::try_from(place).ok()?;
         Some(match self {
@@ -299,7 +298,8 @@ fn marks(steps: usize) -> Vec<usize> {
     (0..steps).step_by(apart).chain([steps]).collect()
 }
 
-/// Something of every product of pieces in a row: for each end, from each piece on.
+/// The logarithms of the products of all runs of consecutive pieces: a row for each last piece, an entry for each first
+/// piece.
 fn between<P: Clone>(
     pieces: &[P],
     after: impl Fn(&P, &P) -> P,
@@ -320,7 +320,7 @@ fn between<P: Clone>(
     rows
 }
 
-/// A matrix times `e` to a power, which keeps its entries near one.
+/// A matrix times a power of `e`, so that its entries stay near one.
 #[derive(Clone, Debug)]
 struct Scaled {
     matrix: Array2<f64>,
@@ -337,7 +337,7 @@ impl Scaled {
         Self { matrix, log }
     }
 
-    /// This one after another one.
+    /// The product with an earlier matrix on the right.
     fn after(&self, before: &Self) -> Self {
         Self::new(self.matrix.dot(&before.matrix), self.log + before.log)
     }

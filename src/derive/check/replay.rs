@@ -1,4 +1,4 @@
-//! The steps of a derivation, made again.
+//! Repeats the steps of a derivation.
 
 use crate::derive::chapters::mirror::Mirror;
 use crate::derive::reading::engine::{self, Reapply, adjoint, tangent};
@@ -9,11 +9,11 @@ use crate::derive::rules::known::{Known, scalars};
 use crate::error::{Error, Result};
 
 impl Derivation {
-    /// Uses the rule of a step again: in the engine, on a copy of its graph, or on the line before.
+    /// Applies the rule of a step again: in the engine, on a copy of its graph, or to the line before.
     ///
     /// # Errors
-    /// [`Error::NotDerivable`] when the engine uses another rule there, or does not get from the
-    /// line before to the line after.
+    /// [`Error::NotDerivable`] if the engine uses another rule there, or the rule does not turn the line before into
+    /// the line after.
     pub fn replay(&self, step: &Step) -> Result<()> {
         let reader = engine::reader(&self.graph, &self.name);
         let again = match &step.site {

@@ -1,8 +1,7 @@
-//! λ of a state: what the loss answers when the state is perturbed and the other states of the step
-//! are kept as they were.
+//! λ of a state: the derivative of the loss with respect to the state, with the other states of the step held fixed.
 //!
-//! They are kept by perturbing them too, by just what makes their tangents vanish at that step. They
-//! depend on each other in one order, so a few runs of forward mode get there.
+//! They are held fixed by perturbations that make their tangents vanish at that step. Their dependencies have no cycle,
+//! so a few runs of forward mode suffice.
 
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ use crate::recurrence::{Batch, Params, Unrolled};
 use crate::shape::Type;
 
 impl Oracle<'_> {
-    /// λ of every state, where there are several.
+    /// λ of every state, if there are several.
     pub(super) fn shares(&self, instance: &mut Instance) -> Result<()> {
         let tape = self.observed.tape();
         for chain in [&self.derivation.states, &self.derivation.back] {
@@ -29,7 +28,7 @@ impl Oracle<'_> {
             let perturbed: Vec<&str> = states.iter().map(|(name, _)| &**name).collect();
             let tangent = self.observed.tangent(&perturbed[..])?;
             let (params, batch) = self.perturbed(&states, &self.still(&states));
-            // It is run in many directions.
+            // The tangent is evaluated in many directions.
             let tangent = tangent.unroll_for(&params, &batch)?;
             for (place, (name, ty)) in states.iter().enumerate() {
                 let shape = rank2(&ty.shape.values(&self.sizes));
@@ -47,13 +46,13 @@ impl Oracle<'_> {
         Ok(())
     }
 
-    /// No perturbation of any state.
+    /// Zero perturbations of all states.
     fn still(&self, states: &[(Name, Type)]) -> Vec<ArrayD<f64>> {
         let zeros = |(_, ty): &(Name, Type)| ArrayD::zeros(IxDyn(&self.dims(*ty)));
         states.iter().map(zeros).collect()
     }
 
-    /// The data of the run with perturbations of the states.
+    /// The parameters and the batch of the run, with perturbations of the states.
     fn perturbed(
         &self,
         states: &[(Name, Type)],
@@ -67,7 +66,7 @@ impl Oracle<'_> {
         (params, batch)
     }
 
-    /// What the loss answers to one entry of one state at one step.
+    /// The derivative of the loss with respect to one entry of one state at one step.
     fn share(
         &self,
         tangent: &Unrolled,

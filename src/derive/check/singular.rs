@@ -1,10 +1,10 @@
-//! Singular values, for norms and bounds.
+//! Singular values.
 
 use ndarray::{Array1, Array2};
 
 use crate::noise::Noise;
 
-/// The singular values from the largest on, by Jacobi rotations of the columns.
+/// The singular values in descending order, by Jacobi rotations of the columns.
 pub(crate) fn singular_values(a: &Array2<f64>) -> Vec<f64> {
     // One-sided Jacobi: rotate columns until they are orthogonal.
     let mut u = if a.nrows() < a.ncols() {
@@ -41,7 +41,7 @@ pub(crate) fn singular_values(a: &Array2<f64>) -> Vec<f64> {
     values
 }
 
-/// From this size on the largest singular value alone is found sooner.
+/// From this size on, the Lanczos method computes the largest singular value faster.
 const LARGE: usize = 24;
 
 /// The largest singular value.
@@ -56,8 +56,8 @@ pub(crate) fn spectral_norm(a: &Array2<f64>) -> f64 {
     scale * lanczos(&(a / scale)).sqrt()
 }
 
-/// The largest eigenvalue of `AᵀA`, by the method of Lanczos with every direction kept orthogonal to
-/// all before it; it ends when the value stands still, at the latest with all directions.
+/// The largest eigenvalue of `AᵀA`, by the Lanczos method with full orthogonalisation. It stops when the value has
+/// converged, or after as many directions as there are columns.
 fn lanczos(a: &Array2<f64>) -> f64 {
     let n = a.ncols();
     let mut random = Noise(1);
@@ -70,7 +70,7 @@ fn lanczos(a: &Array2<f64>) -> f64 {
         let mut image = a.t().dot(&a.dot(&next));
         diagonal.push(next.dot(&image));
         basis.push(next);
-        // Twice is enough, whatever was lost to rounding the first time.
+        // Two passes suffice, whatever rounding error the first leaves.
         for direction in basis.iter().chain(&basis) {
             let share = direction.dot(&image);
             image.scaled_add(-share, direction);
@@ -92,8 +92,8 @@ fn lanczos(a: &Array2<f64>) -> f64 {
     value
 }
 
-/// The largest eigenvalue of a symmetric matrix with three diagonals, by bisection: the number of
-/// eigenvalues above a point is the number of positive pivots there.
+/// The largest eigenvalue of a symmetric tridiagonal matrix, by bisection: the number of eigenvalues above a point is
+/// the number of positive pivots there.
 fn largest_eigenvalue(diagonal: &[f64], beside: &[f64]) -> f64 {
     let side = |i: usize| beside.get(i).copied().unwrap_or(0.0);
     let radius = |i: usize| side(i) + if i > 0 { side(i - 1) } else { 0.0 };
@@ -146,7 +146,7 @@ mod tests {
                 let found = spectral_norm(&(&a * scale)) / scale;
                 assert!((found / expected - 1.0).abs() < 1e-13, "{found} {expected}");
             }
-            // Two that are nearly equal, and rank one.
+            // Two nearly equal singular values, then rank one.
             a.fill(0.0);
             a.diag_mut().fill(0.5);
             a[(7, 7)] = 2.0;
