@@ -226,6 +226,6 @@ pub(crate) struct Sums {
     pub(crate) exchanged: Term,
     /// The gradient.
     pub(crate) left: Term,
-    /// True for the main parameter, which stands for all.
+    /// True for the main parameter, shown in place of all others.
     pub(crate) main: bool,
 }

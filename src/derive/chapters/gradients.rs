@@ -77,7 +77,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// The gradients with respect to the initial states of forward registers without an initial value, which are zero.
+    /// Writes the gradients with respect to zero initial states: those of forward registers without an initial value.
     pub(super) fn initial_gradients(&mut self) -> Result<()> {
         for (index, register) in self.recurrence.tape().registers().iter().enumerate() {
             let id = crate::op::RegisterId::new(index);

@@ -23,8 +23,9 @@ struct State {
     read: NodeId,
 }
 
-/// Writes the lines with matrices, and returns true if there are any. There is no Jacobian if the sequence is not read
-/// forwards only, if a part of the state is a matrix, or if a block would not be one.
+/// Writes the lines with matrices, and returns true if there are any. There is no Jacobian if a part of the state is a
+/// matrix, if an initial value is not constant, if the chain depends on itself through a backward value, or if a block
+/// would not be a matrix.
 pub(crate) fn write(writer: &mut Writer<'_>) -> bool {
     let Some(states) = states(writer) else {
         return false;

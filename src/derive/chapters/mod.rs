@@ -56,8 +56,7 @@ impl Recurrence {
     /// ```
     ///
     /// # Errors
-    /// If there is no loss, or if a derivation cannot express the recurrence: a register reads another one that runs
-    /// the other way.
+    /// If there is no loss, or a register reads one of the other direction, which a derivation cannot express.
     pub fn derive(&self) -> Result<Derivation> {
         self.derive_with(&[])
     }

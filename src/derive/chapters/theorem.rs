@@ -1,7 +1,7 @@
-//! Backpropagation through time in four lines, for any recurrence `s_t = F(s_{t−1}, x_t, θ)`.
+//! Backpropagation through time in six lines, for any recurrence `s_t = F(s_{t−1}, x_t, θ)`.
 //!
-//! These lines prove the general case for any `F` and are not evaluated numerically. The last line, `dL = Σ …`, states
-//! the theorem for one recurrence; it is checked.
+//! These lines prove the general case for any `F` and are not evaluated numerically. [`instances`] lists the checked
+//! lines of one recurrence that state them; `dL = Σ …` states the theorem as one number.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! Truncated gradients, by a window for each loss or by chunks without flow between them, each with its remainder.
+//! Truncated gradients, by a window for each loss or by chunks without backward flow between them, each with its
+//! remainder.
 
 use std::sync::Arc;
 

@@ -76,7 +76,7 @@ pub(super) fn factors(term: &Term) -> Term {
     })
 }
 
-/// The same for the first factor only; for scalars, all factors of the Jacobian together form the first.
+/// The same for the first factor only; for scalars, all factors but the Jacobian together form the first.
 pub(super) fn first_factor(term: &Term, known: &Known<'_>) -> Term {
     fn split(term: &Term, known: &Known<'_>) -> Term {
         let jacobian = |p: &Term| match p {
