@@ -1,9 +1,7 @@
-//! The derivation of a gradient, as data: what the engine does to a recurrence, written as
-//! equations that a person can follow and a program can check.
-//!
-//! [`Recurrence::derive`](crate::Recurrence::derive) runs the same linearise and transpose that compute the gradient, with every
-//! named value perturbed, and reads the equations off the graphs that come out. There is no text
-//! of any equation in here: what is printed is what is computed.
+//! The derivation of a gradient as data: equations that a person can follow and a program can check.
+//! // [`Recurrence::derive`](crate::Recurrence::derive) runs the same `linearize` and `transpose` that compute the
+//! gradient, with every named value perturbed, and turns the resulting graphs into equations. No equation is
+//! hard-coded: the printed formulas are the computed ones.
 
 mod algebra;
 mod chapters;

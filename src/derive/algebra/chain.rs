@@ -1,10 +1,10 @@
-//! The state `s_t`: all that registers of one direction carry from one step to the next.
+//! The state `s_t`: all values that registers of one direction carry from one step to the next.
 
 use std::sync::Arc;
 
 use super::term::{Name, Term, Time};
 
-/// A part of the state: the value of a name, so many steps before the last one it was computed at.
+/// A part of the state: the value of `name`, `delay` steps before the latest one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Carried {
     pub(crate) name: Name,
@@ -13,8 +13,8 @@ pub(crate) struct Carried {
 }
 
 impl Carried {
-    /// The name under which an oracle knows the value of this part at a step; `way` is −1 where the
-    /// sequence is read forwards, 1 where it is read backwards.
+    /// The name by which an oracle knows this part at a step; `way` is −1 if the sequence is processed forwards, 1 if
+    /// backwards.
     pub(crate) fn observed(&self, way: i64) -> Name {
         match self.delay {
             0 => Arc::clone(&self.name),
@@ -22,18 +22,18 @@ impl Carried {
         }
     }
 
-    /// The step of its value that a step reads.
+    /// The step of the value that step `step` reads.
     pub(crate) fn read_at(&self, step: &Time) -> Time {
         step.plus(-1 - self.delay)
     }
 
-    /// The name under which it is known where the next step reads it.
+    /// The name of this value where the next step reads it.
     pub(crate) fn read(&self, way: i64) -> Name {
         read_of(&self.name, way * (self.delay + 1))
     }
 }
 
-/// The name of what is read of a value, so many steps away.
+/// The name of a read of `name`, `shift` steps away.
 pub(crate) fn read_of(name: &str, shift: i64) -> Name {
     match shift {
         -1 => format!("{name}.before").into(),
@@ -43,13 +43,13 @@ pub(crate) fn read_of(name: &str, shift: i64) -> Name {
     }
 }
 
-/// The names in a state, each once.
+/// The distinct names in a state.
 pub(crate) fn names(state: &[Carried]) -> Vec<Name> {
     let own = state.iter().filter(|c| c.delay == 0);
     own.map(|c| Arc::clone(&c.name)).collect()
 }
 
-/// Whether some value is carried for more than one step.
+/// Returns true if a value is carried for more than one step.
 pub(crate) fn is_delayed(state: &[Carried]) -> bool {
     state.iter().any(|c| c.delay > 0)
 }
@@ -62,8 +62,8 @@ pub(crate) fn flow(state: &[Carried], to: Time, from: Time) -> Term {
     }
 }
 
-/// How a value depends on what is carried of another when everything else that is carried is held
-/// fixed: a block of `J_t`.
+/// A block of `J_t`: the derivative of the value `of` with respect to the carried value `by`, with all other carried
+/// values held fixed.
 pub(crate) fn block(state: &[Carried], of: &Name, by: &Carried, at: &Time) -> Term {
     let (of, name) = (Arc::clone(of), Arc::clone(&by.name));
     match is_delayed(state) {
@@ -72,7 +72,7 @@ pub(crate) fn block(state: &[Carried], of: &Name, by: &Carried, at: &Time) -> Te
     }
 }
 
-/// The line of such a block.
+/// The id of the line that defines such a block.
 pub(crate) fn block_line(of: &Name, by: &Name, lag: i64) -> String {
     match lag {
         1 => format!("jac.{of}.{by}"),

@@ -1,28 +1,28 @@
-//! What changes between two terms: the smallest part that differs.
+//! The difference between two terms: the smallest part in which they differ.
 
 use super::term::Term;
 
-/// A part of a term: the way down to it, and which of the parts there.
+/// A part of a term: the path to a subterm, and a range of its parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Which part to go down to, from the whole term on: an index into [`Term::parts`] each.
+    /// The indices into [`Term::parts`] from the whole term down to the subterm.
     pub path: Vec<usize>,
-    /// Some neighbouring parts of a sum or product, from the first to before the last; all of the
-    /// term at the end of the path when there is none.
+    /// A half-open range of neighbouring parts of a sum or product; `None` for the whole subterm at the end of the
+    /// path.
     pub run: Option<(usize, usize)>,
 }
 
-/// The smallest part that differs between two terms, in each of them. Everything else is the same.
+/// The smallest part in which two terms differ, located in each of them. The rest is equal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Where it is in the line before.
+    /// The place in the old term.
     pub before: Place,
-    /// Where it is in the line after.
+    /// The place in the new term.
     pub after: Place,
 }
 
 impl Change {
-    /// The smallest part that differs.
+    /// Finds the smallest part in which two terms differ.
     #[must_use]
     pub fn between(before: &Term, after: &Term) -> Self {
         let mut path = Vec::new();
@@ -55,8 +55,7 @@ impl Change {
 }
 
 impl Place {
-    /// The parts of a term that are meant: one, or several neighbours; none when the place is not
-    /// in the term.
+    /// The selected parts of `term`: one, or several neighbours; empty if `term` has no such place.
     #[must_use]
     pub fn find<'t>(&self, term: &'t Term) -> Vec<&'t Term> {
         let mut at = term;
@@ -73,7 +72,7 @@ impl Place {
     }
 }
 
-/// Whether two terms are the same but for their parts.
+/// Returns true if two terms are equal apart from their parts.
 fn same_head(a: &Term, b: &Term) -> bool {
     let bare = |t: &Term| t.map(&mut |_| Term::Zero);
     bare(a) == bare(b)
@@ -81,8 +80,8 @@ fn same_head(a: &Term, b: &Term) -> bool {
 
 type Run = (usize, usize);
 
-/// The neighbouring parts that differ between two sums or two products of the same kind. A run is
-/// never empty: a part that comes or goes is shown with the whole.
+/// The neighbouring parts that differ between two sums, or two products of the same kind. A run is never empty: if a
+/// part is inserted or removed, the whole term is marked.
 fn runs(a: &Term, b: &Term) -> Option<(Run, Run)> {
     let (old, new) = match (a, b) {
         (Term::Add(x), Term::Add(y))

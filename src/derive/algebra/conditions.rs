@@ -1,4 +1,4 @@
-//! Conditions on steps, which are 1 or 0: where they hold always or never.
+//! Conditions on steps, which are 1 or 0; some hold at every step or at none.
 
 use super::term::{Base, Term, Time};
 
@@ -6,10 +6,10 @@ pub(crate) fn is_condition(term: &Term) -> bool {
     matches!(term, Term::Before(..) | Term::At(..))
 }
 
-/// Whether a condition on steps holds, where that is so at every step or at none.
+/// The truth value of a condition that is the same at every step; `None` if it varies.
 pub(super) fn always(condition: &Term) -> Option<bool> {
     let inside = |at: &Time| match at.base {
-        // No variable is more than the last step.
+        // A variable is at most `T`.
         Base::Var(_) => at.offset < 0,
         Base::Zero => at.offset <= 0,
         _ => false,

@@ -1,11 +1,11 @@
-//! The normal form of sums and products: constructors that fold numbers, put together what can be added, and
-//! put numbers first and what is linear last.
+//! The normal form of sums and products: the constructors fold numbers, merge like terms, and put numbers first and
+//! linear factors last.
 
 use super::conditions::is_condition;
 use super::term::{Term, Time};
 
-/// A sum: sums inside are opened, zeros dropped, numbers added, and what has the same last factor
-/// is put together: `a ⊙ δ − b ⊙ δ = (a − b) ⊙ δ`.
+/// A sum: flattens nested sums, drops zeros, adds numbers and merges terms with the same last factor: `a ⊙ δ − b ⊙ δ
+/// = (a − b) ⊙ δ`.
 pub(crate) fn add(terms: impl IntoIterator<Item = Term>) -> Term {
     let mut flat = Vec::new();
     let mut number = None;
@@ -21,7 +21,7 @@ pub(crate) fn add(terms: impl IntoIterator<Item = Term>) -> Term {
         };
         flat.insert(0, constant);
     }
-    // A sum that can begin without a minus does.
+    // Begin with a term that has no minus, if there is one.
     if let Some(first) = flat.iter().position(|t| !is_negative(t)) {
         let first = flat.remove(first);
         flat.insert(0, first);
@@ -33,7 +33,8 @@ pub(crate) fn add(terms: impl IntoIterator<Item = Term>) -> Term {
     }
 }
 
-/// Parts of a sum, each put together with the first before it with which it can be; what cancels is gone.
+/// Merges each part of a sum with the first earlier part for which `join` returns a term; terms that cancel are
+/// dropped.
 pub(crate) fn together(
     parts: impl IntoIterator<Item = Term>,
     join: impl Fn(&Term, &Term) -> Option<Term>,
@@ -65,7 +66,7 @@ fn open(term: Term, sign: f64, flat: &mut Vec<Term>, number: &mut Option<f64>) {
     }
 }
 
-/// Puts terms with the same last factor of an entry-by-entry product together.
+/// Merges terms with the same last factor of an entrywise product.
 fn factored(terms: Vec<Term>) -> Vec<Term> {
     let last = |t: &Term| -> Option<(Term, Term)> {
         let (negative, body) = match t {
@@ -85,7 +86,7 @@ fn factored(terms: Vec<Term>) -> Vec<Term> {
     for term in terms {
         if let Some((at, merged)) = same(&out, &term) {
             out.remove(at);
-            // What cancels is gone.
+            // Terms that cancel are dropped.
             if merged != Term::Zero {
                 out.insert(at, merged);
             }
@@ -114,7 +115,7 @@ fn factored(terms: Vec<Term>) -> Vec<Term> {
     out
 }
 
-/// `m x + n x = (m + n) x` of numbers `m` and `n`.
+/// `m x + n x = (m + n) x` for numbers `m` and `n`.
 fn same(terms: &[Term], term: &Term) -> Option<(usize, Term)> {
     let (n, _, rest) = split(term.clone());
     let rest = rest?;
@@ -132,7 +133,7 @@ fn same(terms: &[Term], term: &Term) -> Option<(usize, Term)> {
     })
 }
 
-/// `diag(a) M + diag(b) M = diag(a + b) M`, with what a and b have in common outside their sum.
+/// `diag(a) M + diag(b) M = diag(a + b) M`, with common factors of a and b outside their sum.
 fn same_matrix(terms: &[Term], term: &Term) -> Option<(usize, Term)> {
     let parts = |t: &Term| -> Option<(bool, Vec<Term>, Vec<Term>)> {
         let (negative, body) = match t {
@@ -209,7 +210,7 @@ pub(crate) fn neg(term: Term) -> Term {
     }
 }
 
-/// The sign and the numbers in front of a term, and the rest.
+/// The numeric coefficient of a term with its sign, its other numeric factors, and the rest.
 pub(super) fn split(term: Term) -> (f64, Vec<Term>, Option<Term>) {
     match term {
         Term::Num(n) => (n, Vec::new(), None),
@@ -235,7 +236,7 @@ pub(super) fn single(mut parts: Vec<Term>, many: impl Fn(Vec<Term>) -> Term) -> 
     }
 }
 
-/// A number times the rest, with the sign outside.
+/// A number times `rest`, with the sign outside.
 pub(super) fn scaled(number: f64, rest: Option<Term>) -> Term {
     let size = number.abs();
     let body = match rest {
@@ -249,7 +250,7 @@ pub(super) fn scaled(number: f64, rest: Option<Term>) -> Term {
     if number < 0.0 { neg(body) } else { body }
 }
 
-/// A product entry by entry of values of one shape.
+/// The entrywise product of values of one shape.
 pub(crate) fn hadamard(factors: Vec<Term>) -> Term {
     let mut number = 1.0;
     let (mut flat, mut conditions) = (Vec::new(), Vec::new());
@@ -261,7 +262,7 @@ pub(crate) fn hadamard(factors: Vec<Term>) -> Term {
         number *= n;
         match rest {
             Some(Term::Had(inner)) => flat.extend(inner),
-            // A condition is 1 or 0 and stands in front.
+            // A condition is a 0/1 factor and goes in front.
             Some(Term::Mul(mut inner)) if is_condition(&inner[0]) => {
                 conditions.push(inner.remove(0));
                 flat.extend(single(inner, Term::Mul));
@@ -280,17 +281,17 @@ pub(crate) fn hadamard(factors: Vec<Term>) -> Term {
             Some(product(conditions.into_iter().chain([rest]).collect())),
         );
     }
-    // What is pulled apart from δ stays in the order in which it was written.
+    // The sort is stable: nonlinear factors keep the order in which they were written.
     flat.sort_by_key(rank);
     scaled(number, single(flat, Term::Had))
 }
 
-/// What carries a δ or a differential stands last.
+/// Factors with a δ or a differential come last.
 fn rank(term: &Term) -> u8 {
     u8::from(term.is_linear_part())
 }
 
-/// A product of scalars with something of any shape.
+/// A product of scalars with a value of any shape.
 pub(crate) fn scale(scalars: Vec<Term>, body: Option<Term>) -> Term {
     let mut number = 1.0;
     let (mut first, mut last) = (Vec::new(), Vec::new());
@@ -309,9 +310,9 @@ pub(crate) fn scale(scalars: Vec<Term>, body: Option<Term>) -> Term {
         let linear = opened.iter().any(Term::is_linear_part);
         let mut in_row = false;
         for factor in opened {
-            // A row stays with the column that it acts on.
+            // A row stays next to the column that it multiplies.
             in_row |= linear && matches!(factor, Term::T(_));
-            // A number over something is a number.
+            // A number divided by a scalar is a scalar.
             let number = matches!(&factor, Term::Div(a, _) if matches!(**a, Term::Num(_)));
             if in_row || factor.is_linear_part() || !scalar && !number {
                 last.push(factor);
@@ -323,7 +324,7 @@ pub(crate) fn scale(scalars: Vec<Term>, body: Option<Term>) -> Term {
     if number == 0.0 {
         return Term::Zero;
     }
-    // Quotients become one: `½ · 1/F · x = x / (2 F)`.
+    // Merge quotients: `½ · 1/F · x = x / (2 F)`.
     if first.iter().any(|f| matches!(f, Term::Div(..))) {
         let (mut above, mut below) = (Vec::new(), Vec::new());
         for factor in first {
@@ -351,7 +352,7 @@ pub(crate) fn scale(scalars: Vec<Term>, body: Option<Term>) -> Term {
     scaled(number, single(first, Term::Mul))
 }
 
-/// The same numbers with those that stand there twice as squares.
+/// Writes a factor that occurs twice as a square.
 fn powers(factors: Vec<Term>) -> Vec<Term> {
     let mut found: Vec<(Term, i32)> = Vec::new();
     for factor in factors {
@@ -372,7 +373,7 @@ fn powers(factors: Vec<Term>) -> Vec<Term> {
     found.into_iter().map(power).collect()
 }
 
-/// Two neighbours in a product as one: `𝟏ᵀ diag(v) = vᵀ`, `diag(v) 𝟏 = v`, `𝟏ᵀ e_c = 1`.
+/// Two adjacent factors merged into one: `𝟏ᵀ diag(v) = vᵀ`, `diag(v) 𝟏 = v`, `𝟏ᵀ e_c = 1`.
 fn joined(first: &Term, second: &Term) -> Option<Term> {
     let is_row_of_ones = |t: &Term| matches!(t, Term::T(x) if **x == Term::Ones);
     match (first, second) {
@@ -421,7 +422,7 @@ pub(crate) fn product(factors: Vec<Term>) -> Term {
     if number == 0.0 {
         return Term::Zero;
     }
-    // A condition is 1 or 0 and stands in front.
+    // A condition is a 0/1 factor and goes in front.
     flat.sort_by_key(|f| !is_condition(f));
     scaled(number, single(flat, Term::Mul).or(matrix))
 }
@@ -442,14 +443,14 @@ pub(crate) fn transpose(term: Term) -> Term {
     }
 }
 
-/// A quotient entry by entry; a numeric denominator becomes a factor.
+/// An entrywise quotient; a numeric denominator becomes a factor.
 pub(crate) fn divide(a: Term, b: Term) -> Term {
     match (a, b) {
         (Term::Zero, _) => Term::Zero,
         (a, Term::Num(n)) => scale(vec![Term::Num(1.0 / n)], Some(a)),
         (Term::Neg(a), b) => neg(divide(*a, b)),
         (a, Term::Neg(b)) => neg(divide(a, *b)),
-        // A quotient of a quotient by the same: a square below.
+        // A quotient divided again by the same term: a square in the denominator.
         (Term::Div(a, b), c) if *b == c => Term::Div(a, Box::new(Term::Pow(b, 2))),
         (Term::Mul(factors), c) if matches!(&factors[..], [Term::Num(_), Term::Div(_, b)] if **b == c) =>
         {
@@ -464,7 +465,7 @@ pub(crate) fn divide(a: Term, b: Term) -> Term {
     }
 }
 
-/// An inner product; a sign goes outside.
+/// An inner product; a sign is moved outside.
 pub(crate) fn inner(a: Term, b: Term) -> Term {
     match (a, b) {
         (Term::Zero, _) | (_, Term::Zero) => Term::Zero,
@@ -474,7 +475,7 @@ pub(crate) fn inner(a: Term, b: Term) -> Term {
     }
 }
 
-/// `diag(v) M`; products of diagonals are put together.
+/// `diag(v) M`; products of diagonal matrices are merged.
 pub(crate) fn diagonal(v: Term, m: Term) -> Term {
     match m {
         Term::Zero => Term::Zero,
@@ -494,7 +495,7 @@ pub(crate) fn diagonal(v: Term, m: Term) -> Term {
     }
 }
 
-/// The diagonal matrix of a vector; a sign or a number goes outside.
+/// The diagonal matrix of a vector; a sign or a number is moved outside.
 pub(crate) fn diag(v: Term) -> Term {
     match v {
         Term::Zero => Term::Zero,

@@ -1,4 +1,4 @@
-//! Products with their numbers in front, and what is chosen of a matrix as a part of it.
+//! Products with their scalar factors in front; products with rows or columns of the identity as parts of a matrix.
 
 use super::normal::{hadamard, product, scale};
 use super::shapes::{extent, is_number};
@@ -6,7 +6,7 @@ use super::span::part;
 use super::term::{Along, Term};
 use crate::tape::Tape;
 
-/// The same with every number in a product in front of what is none: `A uᵀ v x` as `uᵀ v A x`.
+/// Moves every scalar factor of a product to the front: `A uᵀ v x` becomes `uᵀ v A x`.
 pub(crate) fn numbers_first(term: &Term, tape: &Tape) -> Term {
     let term = term.map(&mut |part| numbers_first(part, tape));
     let factors = match &term {
@@ -14,7 +14,7 @@ pub(crate) fn numbers_first(term: &Term, tape: &Tape) -> Term {
         Term::Had(factors) => return numbers_out(factors, tape).unwrap_or(term),
         _ => return term,
     };
-    // What a letter stands for is not known here.
+    // The shape of a letter is not known here.
     if factors.iter().any(|f| matches!(f, Term::Letter(..))) {
         return term;
     }
@@ -26,7 +26,7 @@ pub(crate) fn numbers_first(term: &Term, tape: &Tape) -> Term {
         let linear = run.iter().any(Term::is_linear_part);
         match number.is_some() {
             true if !linear => {
-                // A number after the row of a longer one stands before it.
+                // A scalar that follows the row of a longer inner product goes before it.
                 let mut row = 1;
                 while let Some(n) =
                     leading_number(&run[row..], tape).filter(|n| row + n < run.len())
@@ -37,13 +37,13 @@ pub(crate) fn numbers_first(term: &Term, tape: &Tape) -> Term {
                 first.push(run[0].clone());
                 first.extend(run[row..].iter().cloned());
             }
-            // What is linear stands last, but not between a matrix and a vector.
+            // Linear factors come last, but not between a matrix and a vector.
             true if !rest.is_empty() && !after.is_empty() => between.extend(run.iter().cloned()),
             _ => rest.extend(run.iter().cloned()),
         }
         left = after;
     }
-    // Columns of the identity choose columns, rows of it rows.
+    // Columns of the identity select columns; its rows select rows.
     let mut at = 0;
     while at + 1 < rest.len() {
         match chosen(&rest[at], &rest[at + 1], tape) {
@@ -63,8 +63,8 @@ pub(crate) fn numbers_first(term: &Term, tape: &Tape) -> Term {
     }
 }
 
-/// How many factors at the beginning of a product are a number together: one, or a row and what it meets
-/// down to a column.
+/// The number of factors at the beginning of a product that together are a scalar: one, or a row followed by factors
+/// up to a column.
 pub(crate) fn leading_number(factors: &[Term], tape: &Tape) -> Option<usize> {
     let number = |run: &[Term]| match run {
         [] => false,
@@ -75,11 +75,11 @@ pub(crate) fn leading_number(factors: &[Term], tape: &Tape) -> Option<usize> {
         Term::T(x) => (factors.len(), **x == Term::Ones),
         _ => (1, false),
     };
-    // A row of ones times a number is a row; it has the size of what comes after.
+    // A row of ones times a number is a row; its length comes from the factor after it.
     (1..=longest).find(|n| number(&factors[..*n]) && !(ones && number(&factors[1..*n])))
 }
 
-/// Numbers in front of a factor of a product entry by entry, in front of the product.
+/// Moves scalars out of the factors of an entrywise product, to its front.
 fn numbers_out(factors: &[Term], tape: &Tape) -> Option<Term> {
     let (mut numbers, mut rest) = (Vec::new(), Vec::new());
     for factor in factors {
@@ -99,7 +99,7 @@ fn numbers_out(factors: &[Term], tape: &Tape) -> Option<Term> {
     Some(scale(numbers, Some(body)))
 }
 
-/// `A I_{:,a:b} = A_{:,a:b}` and `I_{a:b,:} A = A_{a:b,:}` of matrices that have a name.
+/// `A I_{:,a:b} = A_{:,a:b}` and `I_{a:b,:} A = A_{a:b,:}` for named matrices.
 fn chosen(first: &Term, second: &Term, tape: &Tape) -> Option<Term> {
     let is_eye = |x: &Term| matches!(x, Term::EyeOf(_));
     let named = |x: &Term| {

@@ -1,4 +1,4 @@
-//! The shapes of terms as far as their names tell, and the sizes that they are written in.
+//! The shapes of terms, inferred from the names in them, and sizes as terms.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::op::{Op, Reduce};
 use crate::shape::{Dim, Kind, Shape, Symbol};
 use crate::tape::Tape;
 
-/// A size as a sum of multiples of named sizes and a number.
+/// A size as a term: a sum of multiples of named sizes and a number.
 pub(crate) fn size(dim: Dim, names: &[Arc<str>]) -> Term {
     #[expect(clippy::cast_precision_loss, reason = "a size is small")]
     let number = |n: usize| Term::Num(n as f64);
@@ -21,7 +21,7 @@ pub(crate) fn size(dim: Dim, names: &[Arc<str>]) -> Term {
     number_last(add(named.chain([rest])))
 }
 
-/// A size with the number after the names.
+/// A size with its constant after the names.
 pub(super) fn number_last(size: Term) -> Term {
     match size {
         Term::Add(mut parts) if matches!(parts[0], Term::Num(_)) => {
@@ -38,7 +38,7 @@ pub(crate) fn sizes(tape: &Tape) -> impl Iterator<Item = (Name, Dim)> {
     (0..).zip(tape.dims()).map(named)
 }
 
-/// The size that a term is, the other way.
+/// The size that a term denotes; the inverse of [`size`].
 pub(super) fn dim(term: &Term) -> Option<Dim> {
     match term {
         #[expect(
@@ -63,15 +63,15 @@ pub(super) fn dim(term: &Term) -> Option<Dim> {
     }
 }
 
-/// The number of rows and of columns; a vector has no columns, a row no rows, a number neither.
+/// The number of rows and of columns; a vector has no columns, a row vector no rows, a scalar neither.
 pub(crate) type Extent = (Option<Dim>, Option<Dim>);
 
-/// Whether a term is a number: made of numbers, or a product of a row and a column.
+/// Returns true if a term is a scalar: made of scalars, or a product of a row and a column.
 pub(crate) fn is_number(term: &Term, tape: &Tape) -> bool {
     extent(term, tape) == Some((None, None))
 }
 
-/// The shape of a term, as far as its names tell.
+/// The shape of a term, if its names determine it.
 pub(crate) fn extent(term: &Term, tape: &Tape) -> Option<Extent> {
     let of = |x: &Term| extent(x, tape);
     match term {
@@ -128,7 +128,7 @@ pub(crate) fn extent(term: &Term, tape: &Tape) -> Option<Extent> {
             let (rows, columns) = of(x)?;
             let one = span.len() == Some(Dim::fixed(1));
             Some(match span.along {
-                // A single entry is a number.
+                // A single entry is a scalar.
                 Along::Entries if one => (None, None),
                 Along::Columns => (rows, Some(span.len()?)),
                 Along::Rows | Along::Entries => (Some(span.len()?), columns),
@@ -150,12 +150,12 @@ pub(crate) fn extent(term: &Term, tape: &Tape) -> Option<Extent> {
             for (i, factor) in factors.iter().enumerate() {
                 let some = Some(Dim::fixed(1));
                 let own = match factor {
-                    // As many ones as what stands beside them needs.
+                    // The number of ones comes from the adjacent factor.
                     Term::T(x) if **x == Term::Ones && i + 1 < factors.len() => (None, some),
                     Term::Ones if found != (None, None) => (some, None),
                     factor => match of(factor) {
                         Some(own) => own,
-                        // A matrix in the middle, whatever its size.
+                        // A matrix between other factors; its size is not needed.
                         None if found != (None, None) && i + 1 < factors.len() => (some, some),
                         None => return None,
                     },
@@ -163,7 +163,7 @@ pub(crate) fn extent(term: &Term, tape: &Tape) -> Option<Extent> {
                 found = match (found, own) {
                     ((None, None), own) => own,
                     (all, (None, None)) => all,
-                    // A row does not meet a row.
+                    // A row cannot be followed by a row.
                     ((_, before), (after, _)) if before.is_some() != after.is_some() => {
                         return None;
                     }
@@ -189,7 +189,7 @@ pub(crate) fn extent(term: &Term, tape: &Tape) -> Option<Extent> {
     }
 }
 
-/// The shape of a value.
+/// The shape of a named value.
 fn named(name: &Name, tape: &Tape) -> Option<Extent> {
     let ty = tape.ty(tape.named(name)?);
     match (ty.kind, ty.shape) {
@@ -200,7 +200,7 @@ fn named(name: &Name, tape: &Tape) -> Option<Extent> {
     }
 }
 
-/// The shape of what is put together entry by entry: numbers, and ones, take on that of the others.
+/// The shape of an entrywise combination: scalars and ones are broadcast to the shape of the others.
 fn widest<'t>(parts: impl IntoIterator<Item = &'t Term>, tape: &Tape) -> Option<Extent> {
     let (mut number, mut unknown) = (None, false);
     for part in parts {
@@ -220,14 +220,14 @@ fn operation<'a>(function: &Name, tape: &'a Tape) -> Option<&'a Op> {
 }
 
 impl Span {
-    /// How many there are.
+    /// The number of entries, rows or columns.
     pub(crate) fn len(&self) -> Option<Dim> {
         let (first, last) = (dim(&self.first)?, dim(&self.last)?);
         (last + Dim::fixed(1)).checked_sub(first)
     }
 }
 
-/// A function that occurs in terms: the op, and the ranks of its arguments.
+/// A function that occurs in terms: its op and the ranks of its arguments.
 #[derive(Clone, Debug)]
 pub(crate) struct Function {
     pub(crate) op: Op,

@@ -1,10 +1,10 @@
-//! Terms brought back to normal form after a part of them has changed, and sums over steps.
+//! Renormalises terms after a part has changed; sums over steps.
 
 use super::conditions::always;
 use super::normal::{add, divide, hadamard, inner, neg, product, scale, transpose};
 use super::term::{Base, Term, Time};
 
-/// The same with products inside products opened.
+/// Flattens products inside products.
 pub(crate) fn tidy(term: &Term) -> Term {
     match term.map(&mut tidy) {
         Term::Had(parts) => hadamard(parts),
@@ -13,7 +13,7 @@ pub(crate) fn tidy(term: &Term) -> Term {
     }
 }
 
-/// The same after something in it became zero or one: products with a zero are zero.
+/// Renormalises a term after a part of it became zero or one: a product with a zero factor is zero.
 pub(crate) fn settle(term: &Term) -> Term {
     match term.map(&mut settle) {
         Term::Add(parts) => add(parts),
@@ -31,7 +31,7 @@ pub(crate) fn settle(term: &Term) -> Term {
                 return scale(parts, None);
             }
             match parts.last() {
-                // Numbers in front of nothing are a multiple of the identity.
+                // Scalars with nothing after them are a multiple of the identity.
                 Some(Term::Eye) => {
                     parts.pop();
                     scale(parts, Some(Term::Eye))
@@ -50,7 +50,8 @@ pub(crate) fn settle(term: &Term) -> Term {
     }
 }
 
-/// A sum over steps; a sign goes in front, and what is zero at all steps but one is what it is there.
+/// A sum over steps; a sign goes in front, and a summand that is zero at all steps but one becomes its value at that
+/// step.
 pub(crate) fn summed(var: char, from: Time, to: Time, body: Term) -> Term {
     match body {
         Term::Zero => Term::Zero,
@@ -70,8 +71,7 @@ pub(crate) fn summed(var: char, from: Time, to: Time, body: Term) -> Term {
     }
 }
 
-/// The right side of a line, with another variable for what is summed over all steps where the left
-/// side is at one.
+/// The right side of a line; if the left side refers to step `t`, sums over all steps use `s` as their variable.
 pub(crate) fn beside_step(left: &Term, right: Term) -> Term {
     fn renamed(term: &Term) -> Term {
         match term {
@@ -89,9 +89,9 @@ pub(crate) fn beside_step(left: &Term, right: Term) -> Term {
     }
 }
 
-/// What a sum over steps is of which all but one are zero: `∑ [t = T] f_t = f_T`.
+/// The value of a sum over steps with a single nonzero summand: `∑ [t = T] f_t = f_T`.
 fn picked(body: &Term, var: char, from: &Time, to: &Time) -> Option<Term> {
-    // A sum that may be empty has no such step.
+    // An empty sum has no such step.
     let one_at_least = *to == Time::last()
         && (*from == Time::at(1) || from.offset == 0 && matches!(from.base, Base::Var(_)));
     let step = [from, to]
@@ -104,7 +104,7 @@ fn picked(body: &Term, var: char, from: &Time, to: &Time) -> Option<Term> {
         .map(|there| there.at(var, step))
 }
 
-/// A product without one of its factors.
+/// A term with one factor removed; `None` if it does not have that factor.
 fn without(term: &Term, factor: &Term) -> Option<Term> {
     match term {
         term if term == factor => Some(Term::Num(1.0)),

@@ -9,7 +9,7 @@ use crate::shape::Dim;
 use crate::tape::Tape;
 
 impl Span {
-    /// So many from a first one on, counted from 0.
+    /// `len` entries from `start` (0-based).
     pub(crate) fn new(along: Along, start: Dim, len: Dim, names: &[Arc<str>]) -> Self {
         Self {
             along,
@@ -18,7 +18,7 @@ impl Span {
         }
     }
 
-    /// These of a term that has such; of a part, the part that is meant.
+    /// Selects this span of `term`; nested spans compose.
     pub(crate) fn of(self, term: Term) -> Term {
         match term {
             Term::Part(outer, x) if outer.along == self.along => {
@@ -34,7 +34,7 @@ impl Span {
                 let (first, last) = (Box::new(first), Box::new(last));
                 Term::Part(Self { along, first, last }, x)
             }
-            // Columns of rows are rows of columns.
+            // Columns of a block of rows: stored as rows of a block of columns.
             Term::Part(columns, x)
                 if columns.along == Along::Columns && self.along == Along::Rows =>
             {
@@ -45,7 +45,7 @@ impl Span {
     }
 }
 
-/// Some rows or columns of a term: those of the parts of a sum, or of the factor that has them.
+/// Selects rows or columns of a term: in every part of a sum, or in the factor that has them.
 pub(crate) fn part(span: Span, term: Term, tape: &Tape) -> Term {
     let of = |x: Term| part(span.clone(), x, tape);
     match term {
@@ -90,7 +90,7 @@ pub(crate) fn part(span: Span, term: Term, tape: &Tape) -> Term {
     }
 }
 
-/// The row of a stack that is just what is chosen.
+/// The row of a stack that coincides with `span`.
 fn row_of(rows: &[Vec<Term>], span: &Span, tape: &Tape) -> Option<Term> {
     let mut start = Dim::fixed(0);
     for row in rows {
@@ -105,7 +105,7 @@ fn row_of(rows: &[Vec<Term>], span: &Span, tape: &Tape) -> Option<Term> {
     None
 }
 
-/// A sum of blocks that have zeros above and below, as the stack of these blocks, when they fill it.
+/// Rewrites a sum of blocks padded with zeros as the stack of these blocks, if they fill it.
 pub(crate) fn stacked(sum: Term) -> Term {
     let filled = || -> Option<Vec<Vec<Term>>> {
         let mut blocks: Vec<(Dim, Dim, Term)> = Vec::new();
@@ -143,8 +143,8 @@ pub(crate) fn stacked(sum: Term) -> Term {
     }
 }
 
-/// A matrix times a stack, as the sum of some of its columns times each block; rows and columns of sums
-/// as sums of rows and columns. `None` where nothing linear is stacked or cut.
+/// A matrix times a stack, as a sum of column blocks times the blocks of the stack; rows or columns of a sum, as a
+/// sum of rows or columns. `None` if no linear term is stacked or sliced.
 pub(crate) fn partition(term: &Term, tape: &Tape) -> Option<Term> {
     let names = tape.dim_names();
     let found = match term {
@@ -187,7 +187,7 @@ fn is_stack(term: &Term) -> bool {
     matches!(term, Term::Matrix(rows) if rows.iter().all(|row| row.len() == 1))
 }
 
-/// The same in the parts of a term, with what comes out put together again.
+/// Applies [`partition`] to the parts of a term and renormalises the result.
 fn inside(term: &Term, tape: &Tape) -> Option<Term> {
     let mut used = false;
     let found = term.map(&mut |part| match partition(part, tape) {
@@ -206,7 +206,7 @@ fn inside(term: &Term, tape: &Tape) -> Option<Term> {
     })
 }
 
-/// `A [u; v]` as `A_{:,1:m} u + A_{:,m+1:n} v`; without a matrix, columns of the identity stand for it.
+/// `A [u; v]` as `A_{:,1:m} u + A_{:,m+1:n} v`; without a matrix, columns of the identity are used.
 fn columns(matrix: Option<&[Term]>, stack: &Term, tape: &Tape, names: &[Arc<str>]) -> Option<Term> {
     let Term::Matrix(rows) = stack else {
         return None;

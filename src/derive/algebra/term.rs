@@ -1,7 +1,7 @@
-//! The terms that equations are made of: what a formula means, at which step.
+//! Terms of equations: the meaning of a formula, with the time step of each value.
 //!
-//! Terms are built through the functions below, which keep one canonical form: numbers first, then
-//! scalars, then data, and what a chain of rules is applied to (a δ or a differential) last.
+//! Terms are built with the functions of `normal`, which keep one canonical form: numbers first, then scalars, then
+//! data, and the linear argument (a δ or a differential) last.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ pub type Name = Arc<str>;
 /// A step: `t + 1`, `k`, `T`, `0`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Time {
-    /// What is counted from.
+    /// The origin.
     pub base: Base,
-    /// How many steps later.
+    /// The number of steps after the origin.
     pub offset: i64,
 }
 
-/// What a step is counted from.
+/// The origin of a step.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Base {
     /// Zero: the step is a number.
@@ -28,13 +28,13 @@ pub enum Base {
     Var(char),
     /// The difference of two variables.
     Minus(char, char),
-    /// The difference of two variables in whole lots of so many steps: `⌈(t − k)/m⌉`.
+    /// The difference of two variables in chunks of `m` steps, rounded up: `⌈(t − k)/m⌉`.
     Lots(char, char, i64),
-    /// The last step `T` less a variable.
+    /// The last step `T` minus a variable.
     LastMinus(char),
     /// The first step of a window: `max(1, t − τ + 1)`.
     Window(char, char),
-    /// The last step `e(k)` of the chunk of `τ` steps that a step lies in.
+    /// The last step `e(k)` of the chunk of `τ` steps that contains `k`.
     ChunkEnd(char),
     /// The last step `T`.
     Last,
@@ -50,7 +50,7 @@ impl Time {
         }
     }
 
-    /// The step a variable stands for.
+    /// The step that a variable denotes.
     #[must_use]
     pub const fn var(var: char) -> Self {
         Self {
@@ -68,7 +68,7 @@ impl Time {
         }
     }
 
-    /// So many steps later.
+    /// The step `steps` later.
     #[must_use]
     pub fn plus(&self, steps: i64) -> Self {
         Self {
@@ -81,13 +81,13 @@ impl Time {
 /// A term of an equation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Term {
-    /// A number, spread over whatever shape is needed when it is added.
+    /// A number, broadcast to the shape that a sum needs.
     Num(f64),
     /// The vector or matrix of ones.
     Ones,
     /// The identity matrix.
     Eye,
-    /// The identity matrix of a size that nothing around it tells.
+    /// The identity matrix of a given size, where the context does not determine it.
     EyeOf(Box<Self>),
     /// Zero of any shape.
     Zero,
@@ -95,17 +95,17 @@ pub enum Term {
     Length,
     /// A named size.
     Size(Name, Dim),
-    /// A value, at a step when it varies with it.
+    /// A value, with a step if it varies with time.
     Value(Name, Option<Time>),
-    /// What the derivation abbreviates, at a step when it varies with it: `q`, `ξ_t`.
+    /// An abbreviation introduced by the derivation, with a step if it varies with time: `q`, `ξ_t`.
     Letter(Name, Option<Time>),
     /// `δ` of a value: the gradient with respect to an injected perturbation.
     Delta(Name, Option<Time>),
     /// The differential of a value.
     D(Name, Option<Time>),
-    /// The differential of an expression that has not been worked out yet.
+    /// The differential of an expression, not yet expanded.
     DOf(Box<Self>),
-    /// The loss `L`, or its differential.
+    /// The loss `L`.
     Loss,
     /// The differential of the loss.
     DLoss,
@@ -119,38 +119,37 @@ pub enum Term {
     StepGradient(Name, Time),
     /// `d⁺x_t`: the differential of a state, with all states before it held fixed.
     DPlus(Name, Time),
-    /// `∂x_t/∂W`, a matrix with a column for each entry of `W`, column by column.
+    /// `∂x_t/∂W`: a matrix with one column per entry of `W`, in column-major order.
     Response(Name, Time, Name),
     /// `∂⁺x_t/∂W`: the same, with all states before it held fixed.
     Immediate(Name, Time, Name),
-    /// `λ` of a state: the gradient with respect to a perturbation that no other state of the same
-    /// step sees.
+    /// `λ` of a state: the gradient with respect to a perturbation that the other states of the same step do not see.
     Costate(Name, Time),
-    /// `δ̂` of a state: its δ where the recursion starts again after every `τ` steps.
+    /// `δ̂` of a state: its δ if the recursion restarts after every `τ` steps.
     Cut(Name, Time),
-    /// `∂x_t/∂y_k`: injected at y, read at x.
+    /// `∂x_t/∂y_k`: y is perturbed at step k, x is read at step t.
     Jacobian(Name, Time, Name, Time),
-    /// One block of the state Jacobian `J_t`: how the first state at t depends on the second
+    /// A block of the state Jacobian `J_t`: the derivative of the first state at t with respect to the second state
     /// before t, with the other states before t held fixed.
     Block(Name, Name, Time),
-    /// `∂⁺x_t/∂y_k`: how a value depends on one that is read from another step, with all else that is
-    /// read from other steps held fixed.
+    /// `∂⁺x_t/∂y_k`: the derivative of a value with respect to one read from another step, with all other reads from
+    /// other steps held fixed.
     Direct(Name, Time, Name, Time),
     /// The state Jacobian `J_t`.
     StateJacobian(Time),
     /// `∂s_t/∂s_k` of the whole state.
     StateFlow(Time, Time),
-    /// The same as `J_t`, of the state that is carried from the end of the sequence to its beginning.
+    /// `J_t` of the state that is carried from the end of the sequence to its beginning.
     BackJacobian(Time),
-    /// The same as `∂s_t/∂s_k`, of that state.
+    /// `∂s_t/∂s_k` of that state.
     BackFlow(Time, Time),
     /// `−x`.
     Neg(Box<Self>),
     /// A sum.
     Add(Vec<Self>),
-    /// A product entry by entry.
+    /// An entrywise product.
     Had(Vec<Self>),
-    /// A quotient entry by entry.
+    /// An entrywise quotient.
     Div(Box<Self>, Box<Self>),
     /// A product of matrices, vectors and numbers.
     Mul(Vec<Self>),
@@ -162,35 +161,35 @@ pub enum Term {
     Diag(Box<Self>),
     /// A function.
     Call(Name, Vec<Self>),
-    /// A power, entry by entry.
+    /// An entrywise power.
     Pow(Box<Self>, i32),
     /// A number to the power of a number of steps: `q^{t−k}`.
     PowSteps(Box<Self>, Time),
     /// A number of steps, as a number.
     Steps(Time),
-    /// The norm of a vector; of a matrix, the largest singular value.
+    /// The Euclidean norm of a vector; the largest singular value of a matrix.
     Norm(Box<Self>),
     /// The largest absolute entry of a vector.
     MaxNorm(Box<Self>),
-    /// The root of the sum of the squares of all entries.
+    /// The Frobenius norm.
     Frobenius(Box<Self>),
     /// The smallest singular value.
     Least(Box<Self>),
     /// The Kronecker product.
     Kron(Box<Self>, Box<Self>),
-    /// The unit vector of a class.
+    /// The one-hot vector of a class.
     OneHot(Box<Self>),
-    /// Neighbouring entries of a vector, rows or columns of a matrix: `x_{a:b}`, `W_{:,a:b}`.
+    /// Consecutive entries of a vector, rows or columns of a matrix: `x_{a:b}`, `W_{:,a:b}`.
     Part(Span, Box<Self>),
-    /// 1 where the first step is before the second, else 0.
+    /// 1 if the first step is before the second, else 0.
     Before(Time, Time),
-    /// 1 where the two steps are the same, else 0.
+    /// 1 if the two steps are equal, else 0.
     At(Time, Time),
-    /// 1 where no chunk of `τ` steps ends, else 0.
+    /// 0 if a chunk of `τ` steps ends at this step, else 1.
     Uncut(Time),
-    /// The largest over some steps.
+    /// The maximum over a range of steps.
     Max(char, Time, Time, Box<Self>),
-    /// The smallest over some steps.
+    /// The minimum over a range of steps.
     Min(char, Time, Time, Box<Self>),
     /// A sum over steps.
     Sum(char, Time, Time, Box<Self>),
@@ -198,9 +197,9 @@ pub enum Term {
     Prod(char, Time, Time, Box<Self>),
     /// A product over steps, the earliest on the left.
     ProdUp(char, Time, Time, Box<Self>),
-    /// A product over steps, entry by entry.
+    /// An entrywise product over steps.
     HadProd(char, Time, Time, Box<Self>),
-    /// A matrix of blocks.
+    /// A block matrix.
     Matrix(Vec<Vec<Self>>),
 }
 
@@ -211,7 +210,7 @@ impl Term {
         Self::Value(Arc::clone(name), at)
     }
 
-    /// Whether this is linear in a δ or a differential, which it contains.
+    /// Returns true if this contains a δ or a differential and is linear in it.
     #[must_use]
     pub fn is_linear_part(&self) -> bool {
         match self {
@@ -237,7 +236,7 @@ impl Term {
         }
     }
 
-    /// Whether this is zero wherever the steps of its δ's lie beyond the ends.
+    /// Returns true if this is zero when the steps of its δs lie beyond the ends.
     #[must_use]
     pub fn ends_with_delta(&self) -> bool {
         self.ends_with_deltas(&|_| true)
@@ -260,7 +259,7 @@ impl Term {
         }
     }
 
-    /// The parts of a sum; what is no sum is its only part.
+    /// The terms of a sum; any other term is its own single addend.
     #[must_use]
     pub fn addends(&self) -> &[Self] {
         match self {
@@ -269,7 +268,7 @@ impl Term {
         }
     }
 
-    /// The same without a minus in front.
+    /// The term without a leading minus.
     #[must_use]
     pub fn unsigned(&self) -> &Self {
         match self {
@@ -278,7 +277,7 @@ impl Term {
         }
     }
 
-    /// What is asked of, when this is 1 or 0 by whether that is zero; and whether it is 1 where it is.
+    /// If this is an indicator `[x ≠ 0]` or `[x = 0]`: `x`, and whether it tests for zero.
     #[must_use]
     pub fn indicator(&self) -> Option<(&Self, bool)> {
         match self {
@@ -322,7 +321,7 @@ impl Term {
         }
     }
 
-    /// The same with every part replaced; not put into canonical form.
+    /// A copy with every part replaced by `f`; not normalised.
     #[must_use]
     pub fn map(&self, f: &mut impl FnMut(&Self) -> Self) -> Self {
         let mut b = |x: &Self| Box::new(f(x));
@@ -361,7 +360,7 @@ impl Term {
         }
     }
 
-    /// Every step that is written in the term itself, not in its parts.
+    /// The steps of the term itself, without those of its parts.
     pub fn times(&mut self) -> Vec<&mut Time> {
         match self {
             Self::Value(_, Some(t))
@@ -399,7 +398,7 @@ impl Term {
         }
     }
 
-    /// The variable that this ranges over.
+    /// The variable that this term binds.
     const fn bound(&self) -> Option<char> {
         match self {
             Self::Sum(var, ..)
@@ -412,10 +411,10 @@ impl Term {
         }
     }
 
-    /// The same at another step: every `var + n` becomes `to + n`.
+    /// Substitutes a step for a variable: every `var + n` becomes `to + n`.
     #[must_use]
     pub fn at(&self, var: char, to: &Time) -> Self {
-        // What is summed over by that name is another variable.
+        // A bound variable of the same name is a different variable.
         let mut copy = match self.bound() == Some(var) {
             true => self.clone(),
             false => self.map(&mut |x| x.at(var, to)),
@@ -428,14 +427,14 @@ impl Term {
         copy
     }
 
-    /// Whether some part, or the term itself, satisfies a condition.
+    /// Returns true if the term or some part of it satisfies `f`.
     #[must_use]
     pub fn any(&self, f: &impl Fn(&Self) -> bool) -> bool {
         f(self) || self.parts().iter().any(|p| p.any(f))
     }
 }
 
-/// What is counted.
+/// The index that a span refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Along {
     /// The entries of a vector.
@@ -446,10 +445,10 @@ pub enum Along {
     Columns,
 }
 
-/// Neighbouring entries, rows or columns, counted from 1.
+/// Consecutive entries, rows or columns, counted from 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Span {
-    /// Which of these.
+    /// Entries, rows or columns.
     pub along: Along,
     /// The first one.
     pub first: Box<Term>,
@@ -458,7 +457,7 @@ pub struct Span {
 }
 
 impl Span {
-    /// The same columns for rows, the same rows for columns.
+    /// Swaps rows and columns.
     pub(crate) fn turned(self) -> Self {
         let along = match self.along {
             Along::Columns => Along::Rows,
@@ -467,7 +466,7 @@ impl Span {
         Self { along, ..self }
     }
 
-    /// The rows of a matrix for the entries of a vector.
+    /// The span of a matrix for a span of a vector: entries become rows.
     pub(crate) fn of_matrix(self) -> Self {
         let along = match self.along {
             Along::Entries => Along::Rows,
@@ -477,7 +476,7 @@ impl Span {
     }
 }
 
-/// Calls something for a term and every part of it.
+/// Calls `f` for a term and every part of it.
 pub(crate) fn visit<'t>(term: &'t Term, f: &mut impl FnMut(&'t Term)) {
     f(term);
     for part in term.parts() {
@@ -485,7 +484,7 @@ pub(crate) fn visit<'t>(term: &'t Term, f: &mut impl FnMut(&'t Term)) {
     }
 }
 
-/// Whether a term has a δ of a later step.
+/// Returns true if a term contains a δ of a later step.
 pub(crate) fn looks_ahead(term: &Term) -> bool {
     term.any(&|t| matches!(t, Term::Delta(_, Some(at)) if at.offset > 0))
 }
