@@ -1,5 +1,6 @@
 //! The derivation of a gradient as data: equations that a person can follow and a program can check.
-//! // [`Recurrence::derive`](crate::Recurrence::derive) runs the same `linearize` and `transpose` that compute the
+//!
+//! [`Recurrence::derive`](crate::Recurrence::derive) runs the same `linearize` and `transpose` that compute the
 //! gradient, with every named value perturbed, and turns the resulting graphs into equations. No equation is
 //! hard-coded: the printed formulas are the computed ones.
 

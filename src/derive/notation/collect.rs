@@ -1,11 +1,11 @@
-//! Sums of δ's in the order of time, each δ once where only numbers stand before it.
+//! Sums of δs in the order of time; δs with scalar coefficients are collected, so that each occurs once.
 
 use super::symbols::Symbols;
 use crate::derive::algebra::normal::{add, divide, neg, scale, together};
 use crate::derive::algebra::simplify::summed;
 use crate::derive::algebra::term::{Base, Term, Time, visit};
 
-/// A number times a δ.
+/// A scalar multiple of a δ.
 struct Multiple {
     negative: bool,
     factors: Vec<Term>,
@@ -13,7 +13,7 @@ struct Multiple {
 }
 
 impl Symbols {
-    /// What a step sends stands before what the next one sends.
+    /// Sorts contributions by the distance of their step: a step's own before those of the next step.
     pub(crate) fn in_order(&self, term: Term) -> Term {
         match term {
             Term::Add(parts) => {
@@ -47,7 +47,7 @@ impl Symbols {
         })
     }
 
-    /// `a δ + b δ = (a + b) δ`, with what a and b have in common in front.
+    /// `a δ + b δ = (a + b) δ`, with common factors of a and b in front.
     fn collected(&self, parts: Vec<Term>) -> Vec<Term> {
         together(parts, |first, part| {
             let (first, part) = (self.multiple(first)?, self.multiple(part)?);
@@ -94,7 +94,7 @@ impl Multiple {
     }
 }
 
-/// The factors of a number; a quotient is a factor of its own.
+/// The scalar factors of a product; a denominator is a factor of its own.
 fn opened(factors: &[Term]) -> Vec<Term> {
     let mut out = Vec::new();
     for factor in factors {
@@ -110,19 +110,19 @@ fn opened(factors: &[Term]) -> Vec<Term> {
     out
 }
 
-/// How far from the step of a line the δ of a part stands, or, where there is none, its values.
+/// The largest distance of the δs of a part from the step of the line; without a δ, that of its values.
 fn latest(part: &Term) -> u64 {
     let (mut deltas, mut values) = (Vec::new(), Vec::new());
     visit(part, &mut |term| match term {
         Term::Delta(_, Some(at)) => deltas.push(at.clone()),
         Term::Value(_, Some(at)) => values.push(at.clone()),
-        // There is a step after this one.
+        // The condition says that there is a next step.
         Term::Before(at, _) => values.push(at.plus(1)),
         _ => {}
     });
     let away = |at: &Time| match at.base {
         Base::Var(_) => Some(at.offset.unsigned_abs()),
-        // A state starts before the first step.
+        // The sequence of states begins before the first step, at step 0.
         Base::Zero => Some((at.offset - 1).unsigned_abs()),
         _ => None,
     };

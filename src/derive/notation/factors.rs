@@ -1,13 +1,12 @@
-//! Products of numbers as they are written: equal factors as a power, and a quotient without what
-//! cancels.
+//! Products of scalars as they are printed: equal factors as a power, quotients with common factors cancelled.
 
 use std::borrow::Cow;
 
 use super::symbols::Symbols;
 use crate::derive::algebra::term::Term;
 
-/// A factor that is no number of digits: which part of the product it stands in, and how often;
-/// less than zero times below the line.
+/// A factor that is not a numeral: the index of the part that contains it, and its exponent (negative in a
+/// denominator).
 struct Factor<'t> {
     part: usize,
     base: &'t Term,
@@ -15,7 +14,7 @@ struct Factor<'t> {
 }
 
 impl Symbols {
-    /// Whether a term is a number that no δ and no differential is part of.
+    /// Returns true if a term is a scalar without δ or differential.
     pub(super) fn is_number(&self, term: &Term) -> bool {
         let number = |x: &Term| self.is_number(x);
         match term {
@@ -37,9 +36,9 @@ impl Symbols {
         }
     }
 
-    /// The parts of a sum; beside a number, a multiple of the identity is a number too.
+    /// The terms of a sum; next to a named scalar, a multiple of the identity is printed as a scalar.
     pub(super) fn beside_numbers<'t>(&self, parts: &'t [Term]) -> Vec<Cow<'t, Term>> {
-        // Digits are added to anything.
+        // Numerals can be added to a value of any shape.
         let named = |x: &Term| self.is_number(x) && !matches!(x.unsigned(), Term::Num(_));
         match parts.iter().any(named) {
             true => parts.iter().map(of_one_row).collect(),
@@ -47,7 +46,7 @@ impl Symbols {
         }
     }
 
-    /// The parts of a product with the numbers among them put together; what is `kept` stays as it is.
+    /// The parts of a product with its scalars merged; parts for which `kept` holds are unchanged.
     pub(super) fn gathered<'t>(
         &self,
         parts: &'t [Term],
@@ -63,7 +62,8 @@ impl Symbols {
             let equal = factors.iter().filter(|f| f.base == base);
             equal.map(|f| f.power).sum()
         };
-        // A base stands where it stood first on the side of the line where it ends.
+        // A base keeps the position of its first occurrence on the side (numerator or denominator) of its total
+        // power.
         let stays = |at: usize| -> i32 {
             let Factor { base, .. } = factors[at];
             let total = total(base);
@@ -113,7 +113,7 @@ impl Symbols {
             }
         }
         match quotient {
-            // A half of a quotient has the two below the line.
+            // Half of a quotient: the 2 goes into the denominator.
             Some((at, above, below)) if number != 1.0 && number.recip().fract() == 0.0 => {
                 let two = Term::Num(number.recip());
                 out[at] = Cow::Owned(over(above, std::iter::once(two).chain(below).collect()));
@@ -155,7 +155,7 @@ fn over(above: Vec<Term>, below: Vec<Term>) -> Term {
     Term::Div(Box::new(joined(above)), Box::new(joined(below)))
 }
 
-/// The same, with 1 for the identity.
+/// The term with 1 for the identity.
 fn of_one_row(term: &Term) -> Cow<'_, Term> {
     match term {
         Term::Eye => Cow::Owned(Term::Num(1.0)),
@@ -171,7 +171,7 @@ fn of_one_row(term: &Term) -> Cow<'_, Term> {
     }
 }
 
-/// The factors of a number to some power, without its digits.
+/// Collects the factors of a scalar raised to `power`, without its numerals.
 fn open<'t>(term: &'t Term, part: usize, power: i32, found: &mut Vec<Factor<'t>>) {
     match term {
         Term::Num(_) => {}
@@ -185,7 +185,7 @@ fn open<'t>(term: &'t Term, part: usize, power: i32, found: &mut Vec<Factor<'t>>
     }
 }
 
-/// The digits among the factors of a number, as one.
+/// The product of the numerals among the factors of a scalar.
 fn digits(term: &Term) -> f64 {
     match term {
         Term::Num(n) => *n,

@@ -1,4 +1,4 @@
-//! What the letters of a derivation mean: the way back from how a name looks to the name.
+//! The inverse of the notation: from the printed form of a name to the name.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,15 +10,15 @@ use crate::derive::algebra::term::{Base, Name, Term, Time};
 use crate::render::{Dialect, Math};
 use crate::shape::Dim;
 
-/// The names of a derivation by how they look.
+/// The names of a derivation, by their printed form.
 #[derive(Debug)]
 pub struct Lexicon {
-    /// A value by its LaTeX without a step, and whether it takes one.
+    /// Values by their LaTeX without a step, and whether they have a step.
     values: HashMap<String, (Name, bool)>,
-    /// A name by its LaTeX inside a script.
+    /// Names by their LaTeX inside a subscript or superscript.
     small: HashMap<String, Name>,
     pub(super) functions: HashMap<String, Name>,
-    /// What the derivation abbreviates, by its LaTeX.
+    /// Abbreviations of the derivation, by their LaTeX.
     letters: HashMap<String, Name>,
     length: String,
     pub(super) loss: String,
@@ -26,7 +26,7 @@ pub struct Lexicon {
     costate: String,
     pub(super) least: String,
     jacobian: String,
-    /// The whole state.
+    /// The letter of the whole state.
     state: String,
     sizes: HashMap<String, (Name, Dim)>,
 }
@@ -50,7 +50,7 @@ impl Lexicon {
             let call = Term::Call(Arc::clone(name), vec![Term::Ones]);
             let shown = tex(&symbols.show(&call));
             let head = shown.strip_suffix(r"(\mathbf{1})").unwrap_or(&shown);
-            // Spaces separate what is read and are dropped.
+            // The tokenizer drops spaces.
             (head.replace(' ', ""), Arc::clone(name))
         });
         let ident = |name: &str| tex(&Math::ident(name));
@@ -80,7 +80,7 @@ impl Lexicon {
     pub(super) fn step(&self, tokens: &[String]) -> Option<Time> {
         let tokens: Vec<&str> = tokens.iter().map(|t| &**t).collect();
         let number = |t: &str| t.parse::<i64>().ok();
-        // A letter that is the name of a value does not stand for a step.
+        // A letter that is the name of a constant value is not a step.
         let variable = |t: &str| variable(t).filter(|_| is_step(t) || !self.is_constant(t));
         let base = |t: &str| match t {
             t if t == self.length => Some(Time::last()),
@@ -124,12 +124,12 @@ impl Lexicon {
         }
     }
 
-    /// Whether a function may occur.
+    /// Returns true if the function may occur.
     pub(super) fn knows(&self, function: &str) -> bool {
         self.functions.values().any(|known| **known == *function)
     }
 
-    /// Whether this is how a value looks that does not vary with the step.
+    /// Returns true if this is the LaTeX of a value without a step.
     pub(super) fn is_constant(&self, latex: &str) -> bool {
         self.values.get(latex).is_some_and(|(_, varies)| !varies)
     }
@@ -138,7 +138,7 @@ impl Lexicon {
         self.letters.contains_key(base)
     }
 
-    /// Whether a base with this above it is the name of a value: `a^i` beside the letter `a`.
+    /// Returns true if `base` with the superscript `label` is the name of a value: `a^i` next to the letter `a`.
     pub(super) fn is_labelled(&self, base: &str, label: &str) -> bool {
         self.values.contains_key(&format!("{base}^{{{label}}}"))
     }
@@ -169,7 +169,7 @@ impl Lexicon {
         match self.values.get(&whole) {
             Some((name, false)) => Ok((Arc::clone(name), None)),
             _ if varying.is_some() => Err(format!("`{above}` needs a step")),
-            // A parameter called h0 looks like the state h at step 0, and is it.
+            // A parameter called h0 is printed as the state h at step 0, and means it.
             _ => Err(format!("`{whole}` is not known")),
         }
     }
@@ -294,7 +294,7 @@ fn sub_of(s: &Scripted) -> &Option<Vec<String>> {
     &s.sub
 }
 
-/// A variable that stands for a step.
+/// The step variable that a token denotes.
 pub(super) fn variable(token: &str) -> Option<char> {
     if token == r"\tau" {
         return Some('τ');

@@ -1,5 +1,5 @@
-//! Reading a formula back from its LaTeX: a strict grammar of what a derivation prints, so that
-//! what the reader sees can be evaluated, and not only what was meant.
+//! Parses the printed LaTeX of a formula, by a strict grammar. A check can thus evaluate the printed formula, and not
+//! only the term that it was printed from.
 //!
 //! ```text
 //! sum     = ["-"] had { ("+" | "-") had }
@@ -17,7 +17,7 @@ impl Lexicon {
     /// Reads a term.
     ///
     /// # Errors
-    /// What was found where something else was expected.
+    /// Reports the token found where another was expected.
     pub fn parse(&self, latex: &str) -> Result<Term, String> {
         parsed(self, &tokens(latex)?)
     }
@@ -47,7 +47,7 @@ impl<'a> Parser<'a> {
         self.tokens.get(self.at).map(|t| &**t)
     }
 
-    /// Whether this token comes after the next one.
+    /// Returns true if `token` follows the next one.
     fn follows(&self, token: &str) -> bool {
         self.tokens.get(self.at + 1).is_some_and(|t| t == token)
     }
@@ -112,7 +112,7 @@ impl<'a> Parser<'a> {
                     factors.push(self.big()?);
                     break;
                 }
-                // Over steps; `\max(a, b)` is a function.
+                // With a subscript it ranges over steps; `\max(a, b)` is a function.
                 Some(r"\max" | r"\min") if self.follows("_") => {
                     factors.push(self.extreme()?);
                     break;
@@ -133,7 +133,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// `\max_{1\le j\le T}` of a product.
+    /// `\max_{1\le j\le T}` of a product, or `\min`.
     fn extreme(&mut self) -> Result<Term, String> {
         let head = self.next()?;
         self.expect("_")?;
@@ -187,14 +187,14 @@ impl<'a> Parser<'a> {
         })
     }
 
-    /// A step, up to whatever cannot belong to one.
+    /// A step, up to the first token that cannot belong to one.
     fn time(&mut self) -> Result<Time, String> {
         let start = self.at;
         while self
             .peek()
             .is_some_and(|t| !["}", "]", "<", "=", ",", r"\le"].contains(&t))
         {
-            // What stands in parentheses belongs to it.
+            // Parentheses belong to the step.
             if self.next()? == "(" {
                 while self.next()? != ")" {}
             }
@@ -308,7 +308,7 @@ impl<'a> Parser<'a> {
                 self.expect(r"\rvert")?;
                 Ok(match self.lexicon.knows("abs") {
                     true => Term::Call("abs".into(), vec![x]),
-                    // Only numbers have their length written so.
+                    // `|x|` of a scalar, `‖x‖` of others.
                     false => Term::Norm(Box::new(x)),
                 })
             }
@@ -334,7 +334,7 @@ impl<'a> Parser<'a> {
             return Ok(Term::Uncut(at));
         }
         self.at = start;
-        // A letter that is the name of a value does not stand for a step.
+        // A letter that is the name of a constant value is not a step.
         let mut inside = self.tokens[start..].iter().take_while(|t| *t != "]");
         if !inside.any(|t| self.lexicon.is_constant(t) && !is_step(t))
             && let Ok(a) = self.time()
@@ -425,7 +425,7 @@ impl<'a> Parser<'a> {
         Ok(Term::Matrix(rows))
     }
 
-    /// A letter or a word with its scripts; a `\top` above is left for later.
+    /// A letter or a word with its scripts; a `\top` in the superscript is left to the caller.
     fn scripted(&mut self) -> Result<Scripted, String> {
         let mut base = self.next()?.to_owned();
         if matches!(
@@ -439,7 +439,7 @@ impl<'a> Parser<'a> {
             let start = self.at;
             if sub.is_none() && self.eat("_") {
                 let script = self.braced()?;
-                // Which part of it is meant is no part of the name.
+                // A span in the script is not part of the name.
                 if script.iter().any(|t| t == ":") {
                     self.at = start;
                     break;

@@ -1,4 +1,4 @@
-//! Terms as formulas: precedence, parentheses, signs. This is the one place that knows them.
+//! Prints terms as formulas. Precedence, parentheses and signs are decided only here.
 
 use std::borrow::Cow;
 use std::ops::Deref;
@@ -7,7 +7,7 @@ use super::symbols::{self, Symbols};
 use crate::derive::algebra::term::{Along, Base, Span, Term, Time};
 use crate::render::{Accent, Big, Charset, Dialect, Fence, Math, Sign};
 
-/// How tightly a formula binds.
+/// The precedence level of a formula.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Level {
     Sum,
@@ -16,7 +16,7 @@ enum Level {
     Atom,
 }
 
-/// Terms being written, some parts of them marked.
+/// The state of printing: the symbols, and the marked parts.
 struct Page<'s> {
     symbols: &'s Symbols,
     class: &'s str,
@@ -38,8 +38,8 @@ impl Symbols {
         self.show_marked(term, "", &[])
     }
 
-    /// A term as a formula in which some parts of it, and not others that are equal to them, are
-    /// marked with a class.
+    /// A term as a formula in which the given parts have a class. Parts are identified by address: other, equal parts
+    /// are not marked.
     #[must_use]
     pub fn show_marked(&self, term: &Term, class: &str, marked: &[&Term]) -> Math {
         let page = Page {
@@ -140,7 +140,7 @@ impl Page<'_> {
                 };
                 let (own, all) = (range(span), Math::Sign(Sign::Colon));
                 let (x, which) = match (span.along, &**x) {
-                    // Columns of rows are a block.
+                    // Columns of a block of rows: both ranges in one subscript.
                     (Along::Columns, Term::Part(rows, x)) if rows.along == Along::Rows => {
                         (x, Math::list([range(rows), own]))
                     }
@@ -375,7 +375,7 @@ impl Page<'_> {
         Math::row(row)
     }
 
-    /// A part of a sum. A sum with a range reaches to the next sign: it needs no parentheses.
+    /// A term of a sum. A sum with a range extends to the next sign, so it needs no parentheses.
     fn addend(&self, part: &Term) -> Math {
         match part {
             Term::Sum(..) | Term::Prod(..) | Term::ProdUp(..) => self.show(part),
@@ -396,7 +396,7 @@ impl Page<'_> {
             }
             let last = i + 1 == parts.len();
             row.push(match part {
-                // At the end of a product a sum with a range needs no parentheses.
+                // A sum with a range at the end of a product needs no parentheses.
                 Term::Sum(..)
                 | Term::Prod(..)
                 | Term::ProdUp(..)
@@ -441,7 +441,7 @@ impl Page<'_> {
         Math::big(big, start, self.time(to), body)
     }
 
-    /// With `⊤` or an exponent: a base that already has a superscript is put in parentheses.
+    /// A base with `⊤` or an exponent; a base that already has a superscript is put in parentheses.
     fn raised(&self, x: &Term, exponent: Math) -> Math {
         let (math, level) = self.formula(x);
         let shown = match &math {
@@ -464,7 +464,7 @@ impl Page<'_> {
         }
     }
 
-    /// Whether an exponent could be taken for a number of steps.
+    /// Returns true if an exponent looks like a number of steps.
     fn like_steps(&self, exponent: &Term) -> bool {
         let look = |name: &str| self.value(name, None).latex(Dialect::Plain);
         exponent.any(&|x| match x {
@@ -505,12 +505,12 @@ impl Page<'_> {
     }
 }
 
-/// Whether two of these beside each other are read as two.
+/// Returns true for a single character: two of these next to each other are read as a product.
 fn is_letter(name: &Math) -> bool {
     name.text(Charset::Unicode).chars().count() == 1
 }
 
-/// A letter of the derivation; that of the chain that runs backwards has a tilde.
+/// A letter of the derivation; letters of the backward chain have a tilde.
 pub(crate) fn letter(name: &str) -> Math {
     match name.strip_suffix('~') {
         Some(name) => Math::Accent(Accent::Tilde, Box::new(Math::ident(name))),
@@ -518,12 +518,12 @@ pub(crate) fn letter(name: &str) -> Math {
     }
 }
 
-/// Whether a letter stands for a step in some line.
+/// Returns true if the letter is a step variable in some line.
 pub(super) fn is_step(latex: &str) -> bool {
     matches!(latex, "t" | "k" | "j" | "s" | r"\tau")
 }
 
-/// A variable that stands for a step.
+/// A step variable.
 pub(crate) fn variable(var: char) -> Math {
     match var {
         'τ' => Math::ident("tau"),
@@ -531,16 +531,16 @@ pub(crate) fn variable(var: char) -> Math {
     }
 }
 
-/// The most characters of a number that are read at a glance.
+/// The maximum number of characters of a number in decimals.
 const LONGEST: usize = 8;
 
-/// A number: whole, as a fraction with a small denominator, as a part of a whole, or with its decimals.
+/// A number: an integer, a fraction with a small denominator, a reciprocal, or decimals.
 fn number(n: f64) -> (Math, Level) {
     if n < 0.0 {
         let (positive, _) = number(-n);
         return (Math::row([Math::Sign(Sign::Minus), positive]), Level::Sum);
     }
-    // Tenths and fifths are as short with a point.
+    // Tenths and fifths are as short in decimals.
     for denominator in [2, 3, 4, 6, 7, 8, 9, 11, 12_u32] {
         let numerator = n * f64::from(denominator);
         if n.fract() != 0.0 && numerator.fract() == 0.0 && numerator < 100.0 {
@@ -548,7 +548,7 @@ fn number(n: f64) -> (Math, Level) {
             return (fraction, Level::Atom);
         }
     }
-    // A part of a whole of which the decimals do not come to an end.
+    // A reciprocal with many decimals.
     let whole = n.recip().round();
     if n.to_string().len() > LONGEST && whole <= 1000.0 && whole.recip() == n {
         let fraction = Math::frac(Math::number(1), Math::number(whole));

@@ -1,5 +1,5 @@
-//! How names look: `W_H` with a subscript, `a_i` at a step with a superscript, and the letters
-//! that the derivation uses itself, chosen so that no two things look alike.
+//! The printed form of names: `W_H` with a subscript, `a_i` at a step with a superscript. The letters of the
+//! derivation itself are chosen so that no two symbols look alike.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -8,13 +8,13 @@ use crate::derive::algebra::term::Name;
 use crate::error::{Error, Result};
 use crate::render::{Charset, Dialect, Math, greek, greek_name, greek_names};
 
-/// Words that are read as functions.
+/// Words that are parsed as functions.
 const FUNCTIONS: [&str; 16] = [
     "abs", "arg", "cos", "cosh", "exp", "ln", "log", "max", "min", "relu", "sigmoid", "sign",
     "sin", "sqrt", "tan", "tanh",
 ];
 
-/// A name as it is shown.
+/// The printed form of a name.
 #[derive(Clone, Debug)]
 struct Shown {
     base: Math,
@@ -22,11 +22,11 @@ struct Shown {
     varies: bool,
 }
 
-/// The letters of a derivation.
+/// The symbols of a derivation.
 #[derive(Clone, Debug)]
 pub struct Symbols {
     shown: HashMap<Name, Shown>,
-    /// The values that are numbers.
+    /// The values that are scalars.
     pub(super) numbers: HashSet<Name>,
     /// `T`.
     pub(crate) length: &'static str,
@@ -36,51 +36,51 @@ pub struct Symbols {
     pub(crate) delta: &'static str,
     /// `J`.
     pub(crate) jacobian: &'static str,
-    /// `s`, the whole state.
+    /// `s`, the state vector.
     pub(crate) state: &'static str,
-    /// The logistic function, `σ` unless a value is called that.
+    /// The logistic function, `σ` unless a value has that name.
     pub(crate) sigmoid: &'static str,
-    /// `λ`, what a state gets from later steps and the loss.
+    /// `λ`, the gradient that a state receives from later steps and the loss.
     pub(crate) costate: &'static str,
-    /// `e`, what the loss sends to the state at once, in the general theorem.
+    /// `e`, the direct gradient of the loss with respect to the state, in the general theorem.
     pub(crate) direct: &'static str,
-    /// `G`, how the state answers at once to all parameters, there.
+    /// `G`, the immediate derivative of the state with respect to all parameters, in the general theorem.
     pub(crate) immediate: &'static str,
-    /// `θ`, all parameters, there.
+    /// `θ`, all parameters, in the general theorem.
     pub(crate) parameters: &'static str,
-    /// `σ` of a smallest singular value.
+    /// `σ` for the smallest singular value.
     pub(crate) singular: &'static str,
-    /// What the derivation abbreviates.
+    /// Letters for abbreviations.
     pub(crate) letters: Letters,
 }
 
-/// Letters for what the derivation abbreviates.
+/// Letters for the abbreviations of the derivation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Letters {
     /// `γ`, the largest slope of a run.
     pub(crate) slope: &'static str,
-    /// `q`, the factor by which a step can stretch.
+    /// `q`, an upper bound on the factor by which a step stretches.
     pub(crate) ratio: &'static str,
-    /// `μ`, the factor by which a step must stretch.
+    /// `μ`, a lower bound on the factor by which a step stretches.
     pub(crate) least: &'static str,
-    /// `M`, the most that a loss sends to the state.
+    /// `M`, the largest direct gradient of the loss with respect to the state.
     pub(crate) sent: &'static str,
     /// `N`, the largest norm of a state.
     pub(crate) size: &'static str,
-    /// `R`, what a window leaves out.
+    /// `R`, the remainder outside a window.
     pub(crate) rest: &'static str,
     /// `Θ`, all matrices of the gates.
     pub(crate) weights: &'static str,
-    /// `ξ`, all that the gates read.
+    /// `ξ`, the stack of all inputs of the gates.
     pub(crate) reads: &'static str,
     /// `a`, the arguments of all gates.
     pub(crate) gates: &'static str,
-    /// `ρ`, the factor by which everything that a step reads together can stretch.
+    /// `ρ`, an upper bound on the factor by which all values read by a step stretch together.
     pub(crate) lags: &'static str,
 }
 
 impl Symbols {
-    /// Chooses how to show names (`true` for what varies with the step); `aliases` are wishes.
+    /// Chooses the printed form of names (`true` if a name varies with the step); `aliases` are preferences.
     pub(crate) fn new(
         recurrence: &str,
         names: &[(Name, bool)],
@@ -91,14 +91,14 @@ impl Symbols {
     ) -> Result<Self> {
         let mut shown = HashMap::new();
         let mut taken: HashMap<String, Name> = HashMap::new();
-        // A letter that is typed as such keeps its look; one that is spelled can be shown as a word.
+        // A typed letter keeps its form; a spelled one can be printed as a word.
         let (typed, spelled): (Vec<_>, Vec<_>) = names.iter().partition(|(n, _)| !n.is_ascii());
         for (name, varies) in typed.into_iter().chain(spelled) {
             let wish = aliases.iter().find(|(from, _)| from == name);
             let look = wish.map_or(&**name, |(_, to)| to);
             let mut entry = Shown::of(look, *varies, sizes);
-            // A parameter a1 must not look like the value a at step 1; h0 may look like the state
-            // h at step 0, when that is what it is.
+            // A parameter a1 must not look like the value a at step 1; h0 may look like the state h at step 0 if it
+            // is its initial value.
             let step = entry.label.as_ref().is_some_and(is_like_step) && !varies;
             let like = |(other, varies): &&(Name, bool)| {
                 let other = Shown::of(other, *varies, sizes);
@@ -108,7 +108,7 @@ impl Symbols {
                 leaf == name && Shown::of(state, true, sizes).alone() == Some(&entry.base)
             };
             let start = entry.label == Some(Math::number(0)) && initial.iter().any(starts);
-            // What does not vary with the step must not look as if it did.
+            // A value without a step must not look as if it had one.
             let moving = match &entry.label {
                 Some(Math::Ident(label)) => matches!(&**label, "t" | "k" | "j") && !varies,
                 Some(Math::Upright(label)) => &**label == "T" && !varies,
@@ -117,7 +117,7 @@ impl Symbols {
             if moving || step && !start && names.iter().any(|n| like(&n)) {
                 entry = Shown::word(name, *varies);
             }
-            // Two that differ in LaTeX only look the same to the eye.
+            // Symbols that differ only in LaTeX look the same to a reader.
             let keys = |e: &Shown| {
                 let small = e.small().text(Charset::Unicode);
                 [e.math().text(Charset::Unicode), format!("small {small}")]
@@ -151,7 +151,7 @@ impl Symbols {
                 .iter()
                 .map(|size| Math::ident(size).latex(Dialect::Plain)),
         );
-        // Each letter is taken once.
+        // Each letter is used once.
         let mut free = |wishes: [&'static str; 4]| {
             let look = |w: &str| Math::ident(w).latex(Dialect::Plain);
             let mut all = wishes.into_iter().chain(greek_names());
@@ -171,7 +171,7 @@ impl Symbols {
             direct: free(["e", "epsilon", "omega", "direct"]),
             immediate: free(["G", "Gamma", "Upsilon", "immediate"]),
             parameters: free(["theta", "phi", "pi", "parameters"]),
-            // With `min` below it, it does not look like the function.
+            // With `min` as its subscript, it differs from the function.
             singular: match sigmoid {
                 "sigma" => sigmoid,
                 _ => free(["zeta", "chi", "psi", "sv"]),
@@ -199,7 +199,7 @@ impl Symbols {
         known.unwrap_or_else(|| Shown::of(name, true, &[]))
     }
 
-    /// A value with its step, or without.
+    /// A value, with a step if `at` is given.
     pub(crate) fn value(&self, name: &str, at: Option<Math>) -> Math {
         let shown = self.look(name);
         match at {
@@ -208,13 +208,13 @@ impl Symbols {
         }
     }
 
-    /// A name inside a script: its label is a subscript.
+    /// A name inside a script; its label is a subscript.
     pub(crate) fn small(&self, name: &str) -> Math {
         self.look(name).small()
     }
 
-    /// The letter that names share, which differ in their labels: `a` of `a_i` and `a_f`. `None`
-    /// where something else is shown as that letter alone.
+    /// The common letter of names that differ only in their labels: `a` for `a_i` and `a_f`. `None` if another name
+    /// is printed as that letter alone.
     pub(crate) fn stem(&self, names: &[Name]) -> Option<Name> {
         let (first, _) = names.first()?.split_once('_')?;
         let labelled = |n: &Name| {
@@ -235,7 +235,7 @@ impl Symbols {
         (shared && free).then(|| first.into())
     }
 
-    /// Every name, with whether it varies with the step.
+    /// Every name, and whether it varies with the step.
     pub(crate) fn names(&self) -> impl Iterator<Item = (&Name, bool)> {
         self.shown.iter().map(|(n, s)| (n, s.varies))
     }
@@ -260,7 +260,7 @@ impl Shown {
             trimmed => trimmed,
         };
         let (base, label) = match name.split_once('_') {
-            // With something above it, it would look like the function to some power.
+            // With a superscript, it would look like a power of the function.
             Some((base, _)) if FUNCTIONS.contains(&base) => return Self::word(name, varies),
             Some((base, label)) if !base.is_empty() => (base, label),
             _ => {
@@ -274,7 +274,7 @@ impl Shown {
         let parts = label.split('_').filter(|p| !p.is_empty());
         let parts = parts.map(|part| letter(part, sizes));
         let parts: Vec<Math> = parts.collect();
-        // A letter that is typed looks like one that is spelled.
+        // A typed letter is printed like a spelled one.
         let mut letters = base.chars();
         let typed = letters.next().filter(|_| letters.next().is_none());
         Self {
@@ -284,12 +284,12 @@ impl Shown {
         }
     }
 
-    /// The letter of a name without a label.
+    /// The letter of a name that has no label.
     fn alone(&self) -> Option<&Math> {
         self.label.is_none().then_some(&self.base)
     }
 
-    /// Inside a script.
+    /// The form inside a script.
     fn small(&self) -> Math {
         match &self.label {
             Some(label) => self.base.clone().with_sub(label.clone()),
@@ -301,14 +301,14 @@ impl Shown {
         match &self.label {
             None => self.base.clone(),
             Some(label) if !self.varies => self.base.clone().with_sub(label.clone()),
-            // A number above would look like a power.
+            // A number as a superscript would look like a power.
             Some(label @ Math::Number(_)) => self.base.clone().with_sup(label.clone().paren()),
             Some(label) => self.base.clone().with_sup(label.clone()),
         }
     }
 }
 
-/// Whether a label can be read as a step: what it belongs to must not look like a value at that step.
+/// Returns true if a label can be read as a step: its name must not look like a value at that step.
 fn is_like_step(label: &Math) -> bool {
     match label {
         Math::Number(_) => true,
@@ -320,7 +320,7 @@ fn is_like_step(label: &Math) -> bool {
     }
 }
 
-/// A label; one that is written as sizes are, with a capital letter, stands upright, for it is none.
+/// A label. One that looks like a size (a capital letter, or the name of a size) is set upright, since it is not one.
 fn letter(text: &str, sizes: &[&str]) -> Math {
     let capital = matches!(text.as_bytes(), [letter] if letter.is_ascii_uppercase());
     if capital || sizes.contains(&text) {
@@ -332,7 +332,7 @@ fn letter(text: &str, sizes: &[&str]) -> Math {
     }
 }
 
-/// The letter for the same of the other chain: with a tilde or without.
+/// The corresponding letter of the other chain: with a tilde or without.
 pub(crate) fn other(name: &str) -> Name {
     match name.strip_suffix('~') {
         Some(name) => name.into(),

@@ -1,6 +1,6 @@
-//! LaTeX taken apart into what a formula is read from.
+//! Splits LaTeX into tokens.
 
-/// Commands, letters, numbers and signs; spaces separate and are dropped.
+/// Commands, letters, numbers and signs; spaces separate tokens and are dropped.
 pub(super) fn tokens(latex: &str) -> Result<Vec<String>, String> {
     let chars: Vec<char> = latex.chars().collect();
     let mut tokens: Vec<String> = Vec::new();
@@ -34,7 +34,7 @@ pub(super) fn tokens(latex: &str) -> Result<Vec<String>, String> {
             c => return Err(format!("`{c}` is not part of a formula")),
         }
         let token: String = chars[start..i.min(chars.len())].iter().collect();
-        // How tall a delimiter is says nothing.
+        // The height of a delimiter has no meaning.
         if token != r"\left" && token != r"\right" {
             tokens.push(token);
         }
@@ -42,7 +42,7 @@ pub(super) fn tokens(latex: &str) -> Result<Vec<String>, String> {
     Ok(tokens)
 }
 
-/// Whether a token can begin a factor.
+/// Returns true if a factor can begin with this token.
 pub(super) fn begins(token: &str) -> bool {
     !matches!(
         token,
@@ -68,7 +68,7 @@ pub(super) fn begins(token: &str) -> bool {
     )
 }
 
-/// A letter with what is below and above it, as written.
+/// A letter with its subscript and superscript, as LaTeX.
 pub(super) struct Scripted {
     pub(super) base: String,
     pub(super) sub: Option<Vec<String>>,
