@@ -1,7 +1,7 @@
-//! The names that a derivation works with. It makes names of its own out of them, such as
-//! `delta.h`, `h.before` and `h.dot`, in which a dot separates the parts. A name of the definition with
-//! a dot in it could be one of these, so it is given another name that has none. So is a name that
-//! begins with an underscore, which has nothing to show in front of its label.
+//! Replaces names of a definition that would collide with names of the derivation. A derivation makes names of its
+//! own, such as `delta.h`, `h.before` and `h.dot`, with a dot between the parts; a name of the definition that
+//! contains a dot could equal one of them, so it is replaced by a name without a dot. A name that begins with an
+//! underscore is also replaced, since it has no base in front of its label.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use std::sync::Arc;
 use crate::derive::algebra::term::Name;
 use crate::recurrence::{Batch, Params, Recurrence};
 
-/// Words that stand in the place of a state in the ids of lines: `costate.start`, `jac.plus.h`.
+/// Words that occur in place of a state in the ids of lines: `costate.start`, `jac.plus.h`.
 const WORDS: [&str; 4] = ["closed", "pairing", "plus", "start"];
 
-/// The names of a definition that are replaced.
+/// The replacements of names of a definition.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Apart {
     replaced: HashMap<Arc<str>, Name>,
@@ -35,12 +35,12 @@ impl Apart {
         let mut replaced = HashMap::new();
         for name in own {
             let word = states.contains(&*name) && WORDS.contains(&&*name);
-            // Letters are shown, underscores separate them.
+            // Letters are printed; underscores separate them.
             let bare = name.starts_with('_');
             if !(word || bare || name.contains('.')) || replaced.contains_key(&name) {
                 continue;
             }
-            // An underscore at the end is not shown.
+            // An underscore at the end is not printed.
             let plain = match word {
                 true => format!("{name}_"),
                 false => name.replace('.', "_"),
@@ -59,13 +59,13 @@ impl Apart {
         Self { replaced }
     }
 
-    /// The name that a derivation works with.
+    /// The name that the derivation uses for `name`.
     pub(crate) fn name(&self, name: &str) -> Name {
         let known = self.replaced.get(name).cloned();
         known.unwrap_or_else(|| name.into())
     }
 
-    /// How names are to be shown.
+    /// The aliases, with the names that the derivation uses.
     pub(crate) fn aliases<'a>(&self, aliases: &[(&str, &'a str)]) -> Vec<(Name, &'a str)> {
         let own = aliases
             .iter()
@@ -73,7 +73,7 @@ impl Apart {
         own.collect()
     }
 
-    /// A recurrence under these names.
+    /// A recurrence with these names.
     pub(crate) fn recurrence(&self, recurrence: &Recurrence) -> Recurrence {
         match self.replaced.is_empty() {
             true => recurrence.clone(),
@@ -81,7 +81,7 @@ impl Apart {
         }
     }
 
-    /// Parameters and a batch under these names.
+    /// Parameters and a batch with these names.
     pub(crate) fn data(
         &self,
         params: &Params<f64>,

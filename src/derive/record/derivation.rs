@@ -1,4 +1,4 @@
-//! A derivation as a whole: its lines, and all that they are made of and checked with.
+//! A derivation as a whole: its lines, the graphs that they are generated from, and the data of its checks.
 
 use std::sync::Arc;
 
@@ -19,16 +19,16 @@ use crate::render::Math;
 pub struct Derivation {
     pub(crate) name: String,
     pub(crate) recurrence: Recurrence,
-    /// The names of the definition that were replaced.
+    /// The replaced names of the definition.
     pub(crate) apart: Apart,
     pub(crate) graph: Arc<AdjointGraph>,
     pub(crate) symbols: Symbols,
     pub(crate) functions: indexmap::IndexMap<Name, Function>,
     pub(crate) letters: indexmap::IndexMap<Name, Letter>,
     pub(crate) states: Vec<Carried>,
-    /// What is carried from the end of the sequence to its beginning.
+    /// The state that is carried from the end of the sequence to its beginning.
     pub(crate) back: Vec<Carried>,
-    /// The lines of the reversed recurrence, from which those about that are made.
+    /// The lines of the reversed recurrence, from which the lines about the backward state are made.
     pub(crate) reversed: Vec<Equation>,
     pub(crate) reaches: Vec<Reach>,
     pub(crate) kinks: bool,
@@ -43,13 +43,13 @@ impl Derivation {
         &self.name
     }
 
-    /// How names look.
+    /// The printed form of names.
     #[must_use]
     pub const fn symbols(&self) -> &Symbols {
         &self.symbols
     }
 
-    /// The parameters of which it is said how a state responds to them, each with the state.
+    /// The pairs of a parameter and a state for which `∂x_t/∂W` is derived.
     pub(crate) fn mapped(&self) -> Vec<(Name, Name)> {
         let mut found = Vec::new();
         for equation in &self.equations {
@@ -60,7 +60,7 @@ impl Derivation {
         found
     }
 
-    /// The names of all that is carried, in either direction.
+    /// The names of all carried values, of both directions.
     pub(crate) fn carried(&self) -> Vec<Name> {
         let mut names = chain::names(&self.states);
         names.extend(chain::names(&self.back));
@@ -73,7 +73,7 @@ impl Derivation {
         self.equations.iter().find(|e| e.id == id)
     }
 
-    /// The lines of a part that a level shows.
+    /// The lines of a part at a level.
     pub fn lines(&self, part: Part, level: Level) -> impl Iterator<Item = &Equation> {
         self.equations
             .iter()
@@ -96,7 +96,7 @@ impl Derivation {
         Math::relation(left, equation.relation.sign(), right)
     }
 
-    /// What LaTeX may mean in this derivation.
+    /// The symbols that LaTeX of this derivation may contain.
     #[must_use]
     pub fn lexicon(&self) -> Lexicon {
         let sizes = shapes::sizes(&self.graph.tape);
@@ -109,7 +109,7 @@ impl Derivation {
     }
 }
 
-/// The checks of a derivation in numbers.
+/// A summary of the checks of a derivation.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Checks {
     /// Lines that were checked and hold.
@@ -118,35 +118,34 @@ pub struct Checks {
     pub failed: usize,
     /// Lines without a check.
     pub unchecked: usize,
-    /// The worst relative difference of an equation.
+    /// The largest relative difference of an equation.
     pub worst: f64,
 }
 
-/// Norms on one run of `T` steps, as natural logarithms; that of zero is `−∞`.
+/// Norms on one run of `T` steps, as natural logarithms; `−∞` for a norm of zero.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reach {
     /// The number of steps.
     pub steps: usize,
-    /// Whether the data were given; otherwise they were drawn.
+    /// True if the data were given, false if they are random.
     pub given: bool,
-    /// Whether the state is carried from the end of the sequence to its beginning. Then steps are
-    /// counted from the end: step 1 is the last of the sequence, and step 0 the one after it.
+    /// True if the state is carried from the end of the sequence to its beginning. Steps are then counted from the
+    /// end: step 1 is the last of the sequence, and step 0 the one after it.
     pub backward: bool,
-    /// The steps between which norms were measured, from 0 to `T`: all of them in a short run, some
-    /// at equal distances in a long one.
+    /// The steps between which norms were measured, from 0 to `T`: all in a short run, equally spaced ones in a long
+    /// run.
     pub marks: Vec<usize>,
-    /// `ln ‖∂s_t/∂s_k‖`: a row for each mark `t` but the first, with an entry for each mark `k` before
-    /// it.
+    /// `ln ‖∂s_t/∂s_k‖`: one row for each mark `t` except the first, with one entry for each mark `k` before it.
     pub logs: Vec<Vec<f64>>,
     /// `ln ‖J_t‖` for each `t = 1..T`.
     pub step_logs: Vec<f64>,
-    /// The factor `q` by which a step can stretch at most.
+    /// The factor `q`, an upper bound on the stretch of a step.
     pub ratio: f64,
-    /// What is left along each path that is only scaled.
+    /// The remaining factor along each carousel.
     pub carousels: Vec<Kept>,
 }
 
-/// What is left along a path that is only scaled, entry by entry.
+/// The remaining factor along a carousel: a path of entrywise scalings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Kept {
     /// The state that is carried.
@@ -163,7 +162,7 @@ impl Reach {
         }
     }
 
-    /// The step of the sequence that stands at a place from the start of the chain.
+    /// The step of the sequence at a given distance from the start of the chain.
     pub(crate) const fn step(&self, place: usize) -> usize {
         match self.backward {
             true => self.steps + 1 - place,
@@ -171,7 +170,7 @@ impl Reach {
         }
     }
 
-    /// `‖∂s_t/∂s_k‖`; `None` where that was not measured.
+    /// `‖∂s_t/∂s_k‖`; `None` if it was not measured.
     #[must_use]
     pub fn norm(&self, t: usize, k: usize) -> Option<f64> {
         let row = self.marks.iter().position(|m| *m == t)?;
@@ -183,15 +182,15 @@ impl Reach {
         Some(log.exp())
     }
 
-    /// The logarithm of the product of the norms of the steps from `k` to `t`: a bound for that of
-    /// `‖∂s_t/∂s_k‖`.
+    /// The logarithm of the product of the norms of `J` at the steps after `k` up to `t`: an upper bound for `ln
+    /// ‖∂s_t/∂s_k‖`.
     #[must_use]
     pub fn product_log(&self, t: usize, k: usize) -> f64 {
         self.step_logs.get(k..t).map_or(0.0, |n| n.iter().sum())
     }
 
-    /// The average logarithm by which the whole run stretches a step: a finite-time Lyapunov
-    /// exponent. It is `−∞` when nothing is left of the first state.
+    /// The average logarithmic growth per step over the whole run: a finite-time Lyapunov exponent. It is `−∞` if
+    /// `∂s_T/∂s_0` is zero.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a number of steps is small")]
     pub fn exponent(&self) -> f64 {
@@ -200,7 +199,7 @@ impl Reach {
     }
 }
 
-/// One of the two directions in which a state is carried.
+/// A direction in which a state is carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Chain {
     Forward,

@@ -10,68 +10,68 @@ use crate::derive::algebra::term::Term;
 /// One line.
 #[derive(Clone, Debug)]
 pub struct Equation {
-    /// What it is and of what: `delta.h`, `grad.W_H`. It does not depend on the position.
+    /// The kind and the subject of the line: `delta.h`, `grad.W_H`. It does not depend on the position.
     pub id: String,
-    /// Where it belongs.
+    /// The part of the derivation that contains the line.
     pub part: Part,
     /// The left side.
     pub left: Term,
-    /// How the sides compare.
+    /// The relation between the sides.
     pub relation: Relation,
     /// The right side.
     pub right: Term,
-    /// For which steps it holds.
+    /// The steps at which it holds.
     pub range: Range,
-    /// What else has to hold for it.
+    /// A further condition.
     pub given: Option<Condition>,
     /// The shape of both sides, as formulas of the sizes.
     pub shape: Option<Vec<String>>,
     /// The rules that lead to it.
     pub rules: Vec<Rule>,
-    /// The lines it is made from.
+    /// The ids of the lines that it uses.
     pub premises: Vec<String>,
-    /// The uses of rules that make it.
+    /// The derivation steps that lead to it.
     pub steps: Vec<Step>,
-    /// From which level on it is shown.
+    /// The lowest level that shows it.
     pub level: Level,
-    /// Whether both sides agree.
+    /// The result of its check.
     pub check: Check,
 }
 
-/// What is known of a line.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Check {
-    /// Nothing yet.
+    /// Not checked yet.
     Pending,
-    /// Both sides agree.
+    /// Both sides agree numerically.
     Passed {
-        /// The worst difference, relative to the largest entry of the line.
+        /// The largest difference, relative to the largest entry of the line.
         worst: f64,
-        /// At how many steps and runs.
+        /// The number of evaluations, over steps and runs.
         trials: usize,
     },
-    /// The line introduces a letter; what is printed of it means what it should.
+    /// The line defines a letter; its printed form was parsed and evaluates to the intended value.
     Definition,
-    /// The left side is never larger.
+    /// The left side is at most the right side in every trial.
     Bound {
         /// The largest ratio of the left side to the right side.
         tightest: f64,
-        /// At how many steps and runs.
+        /// The number of evaluations, over steps and runs.
         trials: usize,
     },
     /// The sides differ, or cannot be evaluated.
     Failed {
-        /// How.
+        /// The reason.
         reason: String,
     },
     /// There is nothing to evaluate.
     NotCheckable {
-        /// Why.
+        /// The reason.
         reason: Word,
     },
 }
 
-/// What a derivation abbreviates, and by which step it varies.
+/// An abbreviation of the derivation, with the step variable that it depends on.
 #[derive(Clone, Debug)]
 pub(crate) struct Letter {
     pub(crate) var: Option<char>,

@@ -1,4 +1,4 @@
-//! The record: the lines of a derivation with the steps that lead to each, as data.
+//! The record of a derivation as data: lines, and the steps that lead to each.
 
 pub(crate) mod apart;
 pub(crate) mod derivation;

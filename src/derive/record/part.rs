@@ -1,23 +1,23 @@
-//! The parts of a derivation, and how much of it is shown.
+//! The parts of a derivation, and the levels of detail.
 
-/// How much to show.
+/// The level of detail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Level {
     /// The results only.
     Sheet,
-    /// Results and the lines between.
+    /// The results and the lines between them.
     #[default]
     Normal,
     /// Every use of every rule.
     Full,
 }
 
-/// Which part of the derivation a line belongs to.
+/// The part of the derivation that contains a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Part {
-    /// The recurrence as it was given.
+    /// The recurrence as given.
     Definition,
-    /// What holds for every recurrence.
+    /// The general theorem, for any recurrence.
     Theorem,
     /// One step, linearised.
     Differentials,
@@ -25,23 +25,23 @@ pub enum Part {
     Adjoints,
     /// δ of every named value.
     Recursion,
-    /// The gradients of parameters.
+    /// The gradients with respect to parameters.
     Parameters,
-    /// The gradients of inputs and initial states.
+    /// The gradients with respect to inputs and initial states.
     Inputs,
-    /// Several values that are computed alike, as one.
+    /// Several values of the same form, stacked into one.
     Stacked,
     /// The Jacobian of the state and its products.
     Jacobian,
-    /// A state that is carried on entry by entry.
+    /// A state that is updated by entrywise scaling and addition.
     Carousel,
-    /// The double sum and the recursion.
+    /// The equivalence of the double sum and the recursion.
     Bridge,
-    /// What each of several states gets from later steps.
+    /// The costate of each state: the gradient that it receives from later steps.
     Costate,
-    /// What truncation leaves out.
+    /// The error of truncation.
     Truncation,
-    /// How large products of Jacobians can be.
+    /// Bounds on products of Jacobians.
     Bounds,
 }
 

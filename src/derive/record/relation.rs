@@ -1,16 +1,16 @@
-//! How the two sides of a line compare, for which steps, and under which condition.
+//! The relation between the two sides of a line, the steps at which it holds, and its condition.
 
 use crate::derive::algebra::term::{Term, Time};
 use crate::render::Sign;
 
-/// How the two sides of an equation compare.
+/// The relation between the two sides of an equation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
     /// They are equal.
     Equal,
-    /// The left side is introduced here.
+    /// The left side is defined by the right side.
     Defined,
-    /// The left side is at most as large.
+    /// The left side is at most the right side.
     AtMost,
 }
 
@@ -26,7 +26,7 @@ impl Relation {
     }
 }
 
-/// For which steps an equation holds.
+/// The steps at which an equation holds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Range {
     /// The variables with their first and last step, outermost first.
@@ -49,12 +49,12 @@ impl Range {
     }
 }
 
-/// What has to hold for a line to hold: that one number is below another.
+/// The condition of a line: one number is less than (or at most) another.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Condition {
     /// The smaller one.
     pub left: Term,
-    /// Whether they may be equal.
+    /// True for `<`, false for `≤`.
     pub strict: bool,
     /// The larger one.
     pub right: Term,

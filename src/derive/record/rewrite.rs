@@ -1,20 +1,19 @@
-//! The uses of rules, as data: each with what it is used on, the rule that it is a use of, and the lines that
-//! it looks up.
+//! Uses of rules as data: each has its arguments, its rule, and the lines that it looks up.
 
 use super::relation::Relation;
 use super::rule::Rule;
 pub(crate) use crate::derive::algebra::term::{Name, Term, Time};
 
-/// A line, at the steps that are put in for its variables.
+/// A line with steps substituted for its variables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct At {
     /// The id of the line.
     pub line: String,
-    /// The variables with what they stand for.
+    /// The variables and their values.
     pub steps: Vec<(char, Time)>,
 }
 
-/// What a line is linear in.
+/// The variable in which a line is linear.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Argument {
     /// `δ` of a value at a step.
@@ -25,143 +24,143 @@ pub enum Argument {
     D(Name, Option<Time>),
     /// The differential of the state at a step, in a stack.
     States(Time),
-    /// How a state answers to a state of an earlier step.
+    /// The derivative of a state with respect to a state of an earlier step.
     Jacobian(Name, Time, Name, Time),
 }
 
-/// One rule with what it is used on.
+/// One rule with its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rewrite {
-    /// The left side of a line becomes its right side.
+    /// Replaces the left side of a line by its right side.
     Unfold(At),
-    /// The same at a step that may lie beyond the last, where both sides are zero.
+    /// The same at a step that may be beyond the last, where both sides are zero.
     Beyond(At),
-    /// The right side of a line becomes its left side.
+    /// Replaces the right side of a line by its left side.
     Fold(At),
-    /// What is linear in something becomes a matrix times that.
+    /// Writes a term that is linear in the argument as a matrix times the argument.
     Factor(Argument),
-    /// In front of something, the transpose of a line's right side becomes that of its left side.
+    /// In a product with the argument, replaces the transpose of a line's right side by that of its left side.
     Transposed(At, Argument),
-    /// All that a differential depends on is held fixed but one thing.
+    /// Holds all arguments of a differential fixed except one.
     Alone(Argument),
-    /// A matrix times a stack becomes the sum of its columns times the blocks, and rows of a sum a sum of
-    /// rows.
+    /// Writes a matrix times a stack as a sum of column blocks times the blocks, and rows of a sum as a sum of rows.
     Partition,
-    /// The states before the step are held fixed.
+    /// Holds the states before the step fixed.
     AtOnce,
-    /// The differential of a state becomes what it gets from each state before the step, and at once.
+    /// Expands the differential of a state into the contributions of the states before the step and the immediate
+    /// one.
     Partials,
-    /// A matrix times something becomes the matrix.
+    /// Takes the matrix out of a product with the argument.
     ReadOff(Argument),
-    /// An inner product with a sum becomes a sum of inner products.
+    /// Expands an inner product with a sum into a sum of inner products.
     InnerSum,
-    /// A matrix on one side of an inner product becomes its transpose on the other.
+    /// Moves a matrix from one side of an inner product to the other, transposed.
     InnerAdjoint,
-    /// What a line says comes from the next step becomes the rest of the line.
+    /// Solves a line for the contribution of the next step: it is the left side minus the other terms.
     Solved(At),
-    /// Rows of what states get from all states become one matrix times the stack of the states.
+    /// Writes rows of contributions of all states as one matrix times the stacked state.
     StateProduct,
-    /// A derivative over steps becomes what all states before the last step pass on.
+    /// Expands a derivative over several steps in the states before the last step.
     LastStep,
-    /// How all states answer to one becomes the derivative of the whole state times the answers of
-    /// that one's step.
+    /// Writes the derivatives of all states with respect to one as the derivative of the whole state times the
+    /// derivatives at the step of that one.
     WholeState,
-    /// How a state answers, one step later, to another that it follows within a step becomes what
-    /// passes through that other and what passes by it.
+    /// Splits the derivative of a state with respect to another state of the previous step, from which it is also
+    /// computed within a step, into the path through the other state and the paths around it.
     Around(Name, Name),
-    /// `δ` of a state becomes its own `λ` and what states of the same step pass on to it.
+    /// Writes `δ` of a state as its own `λ` plus the contributions that it passes to other states of the same step.
     Shares(Name),
-    /// `λ` of a state becomes what its readers send back; the other states of the step stand still
-    /// from here on.
+    /// Writes `λ` of a state as the sum of the contributions of its readers; from here on, the other states of the
+    /// step are held fixed.
     ByReaders(Name),
-    /// States that stand still send nothing back.
+    /// Drops the contributions of states that are held fixed.
     Still,
-    /// After the last step nothing is sent back.
+    /// Drops contributions from beyond the last step.
     End,
-    /// Before the first step nothing is sent by the loss.
+    /// Drops the contribution of the loss before the first step.
     Start,
-    /// A variable that is summed over gets another name.
+    /// Renames the variable of a sum.
     Rename(char, char),
-    /// A value that a line gives by the same value a step on or back becomes a sum over steps.
+    /// Solves a recursion over one step, forward or backward, as a sum over steps.
     Unroll(String),
-    /// The same for a line that gives it by that of several steps.
+    /// Solves a recursion over several lags as a sum over steps.
     UnrollLags(String),
-    /// The derivative of the only value that is carried for several steps becomes the corner of that
-    /// of the state.
+    /// For a single value carried for several steps: writes its derivative as the top left block of the derivative of
+    /// the state.
     Corner,
-    /// The derivative of the state over many steps becomes the product of those over one.
+    /// Writes the derivative of the state over many steps as the product of the derivatives over one step.
     Chain,
-    /// The first part of a sum is set apart, and the Jacobian that the others share with it.
+    /// Separates the first term of a sum, and factors the Jacobian out of the others.
     Horner,
-    /// A triangular double sum is exchanged.
+    /// Exchanges the order of a triangular double sum.
     Exchange,
-    /// Sums over the same steps inside linear expressions come to stand in front.
+    /// Moves sums over the same steps out of linear expressions, to the front.
     SumOut,
-    /// A sum up to the given step moves in front of the only factors that vary with it.
+    /// Moves a sum up to the given step directly in front of the factors that depend on its variable.
     SumIn(Time),
-    /// A sum of sums becomes several sums.
+    /// Expands a sum of sums into several sums.
     SumApart,
-    /// A sum over the losses of all steps becomes that of one step.
+    /// Restricts a sum over the losses of all steps to the loss of one step.
     OneLoss,
-    /// A double sum becomes the part within a window and the rest.
+    /// Splits a double sum into the part within a window and the rest.
     Window,
-    /// `δ` becomes that of a recursion that starts again after every chunk.
+    /// Replaces `δ` by that of a recursion that restarts after every chunk.
     Restart,
-    /// A double sum becomes the part within chunks and the rest.
+    /// Splits a double sum into the part within chunks and the rest.
     Chunks,
-    /// `δ` or the gradient of a stack becomes the stack of those of its parts.
+    /// Expands `δ` or the gradient of a stack into the stack of those of its parts.
     Unstack(String),
-    /// The stack of every `δ` becomes `δ` of the stack.
+    /// Merges the stack of all `δ` into `δ` of the stack.
     Restack(String),
-    /// Rows `Σ_i A_{qi} r_i` become a matrix of blocks times the stack of the `r_i`.
+    /// Merges rows `Σ_i A_{qi} r_i` into a block matrix times the stack of the `r_i`.
     BlockProduct,
-    /// Blocks `δ_q r_iᵀ` become a stack times the transpose of another.
+    /// Merges blocks `δ_q r_iᵀ` into a stack times the transpose of another stack.
     BlockOuter,
-    /// Several matrices that send `δ` of one step back become one.
+    /// Merges several matrices that multiply `δ` of the same step into one.
     SentBack,
-    /// What a line says is at most so large becomes that.
+    /// Replaces the left side of a bound by its right side.
     AtMost(At),
-    /// What stands below a maximum that a line defines becomes the maximum.
+    /// Replaces a term by the maximum, defined by a line, that bounds it.
     Below(String),
-    /// Norms of products become products of norms.
+    /// Bounds norms of products by products of norms.
     NormOfProduct,
-    /// The first factor inside a norm gets a norm of its own.
+    /// Splits the first factor off a norm of a product, as a norm of its own.
     NormOfFirst,
-    /// Norms of sums become sums of norms.
+    /// Bounds norms of sums by sums of norms.
     NormOfSum,
-    /// Norms of diagonal matrices become largest entries.
+    /// Replaces norms of diagonal matrices by their largest absolute entries.
     NormOfDiagonal,
-    /// Norms of transposes lose the transpose.
+    /// Drops transposes inside norms.
     NormOfTranspose,
-    /// A matrix of blocks in which one row follows another becomes a sum: the rows as far as they do,
-    /// and the rest.
+    /// Splits a block matrix in which one row depends on another into a sum: the dependent part of the rows, and the
+    /// rest.
     SplitRows,
-    /// Blocks of which one row is a matrix times another row become a product.
+    /// Factors a block matrix in which one row is a matrix times another row.
     FactorRows,
-    /// Norms of blocks become roots of sums of squares of norms.
+    /// Bounds norms of block matrices by roots of sums of squared norms.
     NormOfBlocks,
-    /// Norms of outer products become products of lengths.
+    /// Replaces norms of outer products by products of vector norms.
     NormOfOuter,
-    /// Inside a norm, a product entry by entry becomes that with a diagonal matrix.
+    /// Inside a norm, writes an entrywise product as a product with a diagonal matrix.
     AsDiagonal,
-    /// The length of a vector becomes its largest entry times the root of its size.
+    /// Bounds the norm of a vector by its largest absolute entry times the root of its size.
     Length,
-    /// The largest over the steps of what a function keeps below one becomes one.
+    /// Bounds the maximum over steps of a function with values below one by one.
     Saturated,
-    /// A sum of what does not vary becomes a number of steps times that.
+    /// Replaces a sum of a constant by a number of steps times the constant.
     Repeated,
-    /// Largest entries of gates and slopes become the ends of their ranges.
+    /// Bounds the largest entries of gates and slopes by the ends of their ranges.
     Ranges,
-    /// A product over steps becomes a power of what no factor exceeds.
+    /// Bounds a product over steps by a power of an upper bound of the factors.
     Power,
-    /// What one line says is at most a sum of a few earlier ones, each with a factor, becomes a power of
-    /// what another line says is the most that the factors add up to.
+    /// A contraction over several lags: the first line bounds a value by a weighted sum of earlier ones, the second
+    /// defines an upper bound on the sum of the weights. Replaces the value by a power of that bound.
     Shrinks(String, String),
-    /// A geometric sum becomes what it is at most without an end.
+    /// Bounds a geometric sum by the sum of the infinite series.
     Geometric,
-    /// A power of smallest values becomes the product of those of each step.
+    /// Bounds a power of minimal factors by the product of the factors of each step.
     LeastSteps,
-    /// A product of smallest singular values becomes that of the product.
+    /// Bounds a product of smallest singular values by that of the product.
     LeastOfProduct,
 }
 
@@ -173,7 +172,7 @@ impl At {
         }
     }
 
-    /// A side of the line, or a part of one, at these steps.
+    /// A side of the line, or a part of one, with these steps substituted.
     pub(crate) fn put(&self, side: &Term) -> Term {
         let steps = self.steps.iter();
         steps.fold(side.clone(), |side, (var, to)| side.at(*var, to))
@@ -181,7 +180,7 @@ impl At {
 }
 
 impl Rewrite {
-    /// The rule that this is a use of.
+    /// The rule that is used.
     #[must_use]
     pub const fn rule(&self) -> Rule {
         match self {
@@ -226,7 +225,7 @@ impl Rewrite {
         }
     }
 
-    /// How the term before compares with the term after; `None` where they are not to be compared.
+    /// The relation between the term before and the term after; `None` if the rule does not compare them.
     #[must_use]
     pub const fn relation(&self) -> Option<Relation> {
         Some(match self {
@@ -255,7 +254,7 @@ impl Rewrite {
         })
     }
 
-    /// The lines that are made use of.
+    /// The ids of the lines that are used.
     #[must_use]
     pub fn premises(&self) -> Vec<String> {
         match self {
