@@ -1,4 +1,4 @@
-//! The engine's graphs, read as terms, and its rules, used again.
+//! Converts the engine's graphs to terms, and repeats the uses of its rules.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use crate::op::{Expr, NodeId, Op};
 use crate::recurrence::AdjointGraph;
 use crate::tape::{Scope, Tape};
 
-/// A reader that knows values, differentials and δ's.
+/// A reader that knows the nodes of values, differentials and δs.
 pub(crate) fn reader<'a>(graph: &'a AdjointGraph, name: &'a str) -> Reader<'a> {
     let mut reader = Reader::new(&graph.tape, name);
     reader.defined = graph.defined;
-    // δ of the last value first: where two are the same node, the first is δ of what reads it.
+    // Last value first: if two values have the same node as δ, it is labelled with the later value.
     for ((name, id), cotangent) in graph.cotangents.iter().rev() {
         let leaf = matches!(graph.tape.node(*id).op(), Op::Leaf(_));
         if let Some(cotangent) = cotangent.filter(|_| !leaf) {
@@ -62,12 +62,12 @@ pub(crate) fn tangent(
     )))
 }
 
-/// Where the cotangents of the arguments come from.
+/// The source of the cotangents of the arguments.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reapply {
-    /// From the history of the graph.
+    /// The history of the graph.
     History,
-    /// From the rows of the op table, applied again.
+    /// The rows of the op table, applied again.
     Engine,
 }
 

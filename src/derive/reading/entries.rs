@@ -1,4 +1,4 @@
-//! Sums over entries and values below each other, as products.
+//! Sums over entries, and stacks, as products.
 
 use super::read::Reader;
 use crate::derive::algebra::normal::{add, hadamard, inner, neg, scale, transpose};
@@ -10,7 +10,7 @@ use crate::op::NodeId;
 use crate::shape::Dim;
 
 impl Reader<'_> {
-    /// `⟨u, x⟩`; of a number spread over all entries, with the sum of those of `u`.
+    /// `⟨u, x⟩`; for a broadcast scalar, the scalar times the sum of the entries of `u`.
     pub(crate) fn paired(&self, u: Term, x: Term) -> Term {
         match x {
             Term::Mul(mut factors)
@@ -33,7 +33,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The sum of all entries of a vector: `𝟏ᵀ x`, of a product `uᵀ v`, with numbers in front.
+    /// The sum of all entries of a vector: `𝟏ᵀ x`, or `uᵀ v` of an entrywise product, with scalars in front.
     pub(super) fn sum_of_entries(&self, vector: Term) -> Term {
         match vector {
             Term::Neg(x) => neg(self.sum_of_entries(*x)),
@@ -55,7 +55,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The sum of all entries of a matrix, as an inner product where it is one.
+    /// The sum of all entries of a matrix, as an inner product if it has that form.
     pub(super) fn sum_of_matrix(matrix: Term) -> Option<Term> {
         match matrix {
             Term::Neg(x) => Self::sum_of_matrix(*x).map(neg),
@@ -70,7 +70,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The transpose of a column, factor by factor: `(Aᵀ v)ᵀ = vᵀ A`, with numbers in front.
+    /// The transpose of a column, factor by factor: `(Aᵀ v)ᵀ = vᵀ A`, with scalars in front.
     pub(super) fn row(&self, column: Term) -> Term {
         let Term::Mul(factors) = column else {
             return transpose(column);
@@ -84,7 +84,7 @@ impl Reader<'_> {
         self.product(numbers.iter().cloned().chain(turned).collect())
     }
 
-    /// Values below each other, some of which are zero, as those that are not, each in its place.
+    /// A stack with zero parts, as the sum of its other parts, each multiplied by columns of the identity.
     pub(super) fn placed(&self, id: NodeId, parts: Vec<Term>) -> Term {
         let names = self.tape.dim_names();
         let height = |id: NodeId| {

@@ -1,4 +1,4 @@
-//! The reading of a graph: nodes of the engine as terms.
+//! Converts nodes of the engine's graphs to terms.
 
 pub(crate) mod engine;
 pub(crate) mod entries;

@@ -1,5 +1,5 @@
-//! Names for what a derivation needs to speak of and the definition left unnamed: the arguments
-//! and results of nonlinear functions, what is used twice, what a register carries.
+//! Names for unnamed values that a derivation refers to: arguments and results of nonlinear functions, values that
+//! are used twice, and values that a register carries.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::recurrence::Recurrence;
 use crate::shape::Rate;
 use crate::tape::{Direction, Tape};
 
-/// The recurrence with every such value named.
+/// The recurrence with these values named.
 pub(crate) fn named(recurrence: &Recurrence) -> Result<Recurrence> {
     let loss = recurrence.loss_node()?;
     let tape = recurrence.tape();
@@ -19,7 +19,7 @@ pub(crate) fn named(recurrence: &Recurrence) -> Result<Recurrence> {
     let outside_loss = outside_loss(tape);
     let uses = uses(tape, &live);
     let mut namer = Namer::new(recurrence);
-    // What a register carries is read elsewhere, at another step: it needs a name.
+    // A carried value is read at another step, so it needs a name.
     for register in tape.registers() {
         if let Some(def) = register.def().filter(|d| !is_read(tape, *d)) {
             namer.name(tape, def, "v");
@@ -36,7 +36,7 @@ pub(crate) fn named(recurrence: &Recurrence) -> Result<Recurrence> {
                 && is_composite(tape, *argument)
             {
                 let name = match &*result {
-                    // `h = tanh(a)`: the argument of a whole step is called `a`.
+                    // `h = tanh(a)`: the argument of a state is called `a`.
                     name if tape.registers().iter().any(|r| r.name() == name) => "a".into(),
                     name => format!("a_{name}"),
                 };
@@ -71,8 +71,7 @@ impl Namer {
         }
     }
 
-    /// A letter for values that are told apart by numbers: one that the definition does not use in the
-    /// same way.
+    /// The letter of numbered names: one that the definition does not use with numbers.
     fn stem<'w>(&self, wish: &'w str) -> &'w str {
         let others: &[&'w str] = match wish {
             "a" => &["z", "e", "c"],
@@ -86,7 +85,7 @@ impl Namer {
         wishes.find(|stem| !own(stem)).copied().unwrap_or(wish)
     }
 
-    /// The name of a node, a new one like `wish` when it has none.
+    /// The name of a node; if it has none, it is given a new name similar to `wish`.
     fn name(&mut self, tape: &Tape, id: NodeId, wish: &str) -> Name {
         if let Some(label) = tape.label(id) {
             return label.into();
@@ -106,13 +105,13 @@ impl Namer {
     }
 }
 
-/// Whether two names look the same, or are hard to tell apart: `m2` and `m_2`.
+/// Returns true if two names are equal or easily confused: `m2` and `m_2`.
 fn alike(a: &str, b: &str) -> bool {
     let letters = |name: &str| -> String { name.chars().filter(|c| *c != '_').collect() };
     letters(a) == letters(b)
 }
 
-/// Whether a name is a letter with a number.
+/// Returns true if a name is `letter` followed by a number.
 fn is_numbered(name: &str, letter: &str) -> bool {
     let number = name.strip_prefix(letter).map(|n| n.trim_start_matches('_'));
     number.is_some_and(|n| !n.is_empty() && n.chars().all(|c| c.is_ascii_digit()))
@@ -122,7 +121,7 @@ fn is_read(tape: &Tape, id: NodeId) -> bool {
     matches!(tape.node(id).op(), Op::Read(_))
 }
 
-/// Whether an op is written as a function of which one takes the derivative by name.
+/// Returns true if an op is written as a function, so that its derivative is written with the name.
 fn is_function(op: &Op) -> bool {
     match op {
         Op::Pointwise(_) => matches!(op.notation(), Notation::Call { .. }),
@@ -131,7 +130,7 @@ fn is_function(op: &Op) -> bool {
     }
 }
 
-/// Whether a value is more than a leaf, what is read, or a change of rate of such.
+/// Returns true if a value is more than a leaf, a read, or a change of rate of one.
 fn is_composite(tape: &Tape, id: NodeId) -> bool {
     match tape.node(id).op() {
         Op::Leaf(_) | Op::Read(_) | Op::Constant(_) | Op::Time(_) => false,
@@ -142,7 +141,7 @@ fn is_composite(tape: &Tape, id: NodeId) -> bool {
     }
 }
 
-/// What states and named values are computed from: everything but the loss by itself.
+/// Marks the nodes that states and named values depend on; the others belong to the loss alone.
 fn outside_loss(tape: &Tape) -> Vec<bool> {
     let carried = tape.registers().iter().filter_map(|r| r.def());
     let named = tape.names().map(|(_, id)| id);
@@ -160,7 +159,7 @@ fn uses(tape: &Tape, live: &[bool]) -> Vec<usize> {
     uses
 }
 
-/// The parameters and inputs that states start from and that nothing else reads, each with the state.
+/// The parameters and inputs that are only initial values, each with its state.
 pub(crate) fn starts(tape: &Tape) -> Vec<(Name, Name)> {
     let forward = tape.registers().iter();
     let forward = forward.filter(|r| r.direction() == Direction::Forward);
@@ -169,7 +168,7 @@ pub(crate) fn starts(tape: &Tape) -> Vec<(Name, Name)> {
         .collect()
 }
 
-/// The leaf that a register starts from, by itself, when nothing else reads it: with resets steps do.
+/// The leaf that is the initial value of a register, if it has no other use. With resets, steps use it as well.
 fn start_of(tape: &Tape, init: NodeId) -> Option<Name> {
     let is_hold = |id: NodeId| matches!(tape.node(id).op(), Op::Time(crate::op::Time::Hold(_)));
     let held = |mut id: NodeId| {
@@ -189,7 +188,7 @@ fn start_of(tape: &Tape, init: NodeId) -> Option<Name> {
     }
 }
 
-/// True if the recurrence bends somewhere.
+/// True if an op of the recurrence has a kink.
 pub(crate) fn has_kinks(tape: &Tape) -> bool {
     tape.nodes().any(|(_, node)| match node.op() {
         Op::Pointwise(op) => {

@@ -1,4 +1,4 @@
-//! Reading terms off a graph: a node at a step, written down to what has a name.
+//! Converts nodes of a graph, at a step, to terms of named values.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ use crate::op::{Notation, RegisterId, Setting};
 use crate::shape::{Dim, Rate, Shape};
 use crate::tape::{Direction, Node, Tape};
 
-/// What a node is known as.
+/// The meaning of a node.
 #[derive(Clone, Debug)]
 pub(crate) enum Label {
     Value(Name),
@@ -28,11 +28,11 @@ pub(crate) enum Label {
     D(Name),
 }
 
-/// Reads terms off a tape.
+/// Converts nodes of a tape to terms.
 pub(crate) struct Reader<'a> {
     pub(super) tape: &'a Tape,
     name: &'a str,
-    /// The registers of the definition come first.
+    /// The number of registers of the definition; they come first.
     pub(super) defined: usize,
     pub(crate) labels: HashMap<NodeId, Label>,
     pub(crate) functions: RefCell<IndexMap<Name, Function>>,
@@ -71,13 +71,13 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The step of a node, when it varies with it.
+    /// The step of a node if it varies with time.
     fn time(&self, id: NodeId, at: &Option<Time>) -> Option<Time> {
         let step = self.tape.ty(id).rate == Rate::Step;
         at.clone().filter(|_| step)
     }
 
-    /// The state that a register holds and how many steps away, if it holds one.
+    /// The named value that a register holds and its distance in steps, if there is one.
     pub(crate) fn held(&self, register: RegisterId) -> Option<(NodeId, i64)> {
         let r = self.tape.register(register);
         let shift = match r.direction() {
@@ -99,7 +99,8 @@ impl<'a> Reader<'a> {
         let Some(at) = at else {
             return self.refuse("a register is read outside of time");
         };
-        // What is sent back is zero beyond the ends, also where it is a value that has a start.
+        // A cotangent that a register carries is zero beyond the ends, even if its node is that of a value with an
+        // initial value.
         let sent = |id: &NodeId| {
             let value = matches!(self.labels.get(id), Some(Label::Value(_)));
             value && register.index() >= self.defined
@@ -110,7 +111,7 @@ impl<'a> Reader<'a> {
                 false => self.term(id, &Some(at.plus(shift))),
             };
         }
-        // A register without a name carries a cotangent; beyond the end it is zero, as is δ.
+        // A register without a name carries a cotangent; beyond the end it is zero, as δ is.
         let r = self.tape.register(register);
         let Some(def) = r.def().filter(|_| r.init().is_none()) else {
             return self.refuse(format!("`{}` reads both ways in time", r.name()));
@@ -120,8 +121,8 @@ impl<'a> Reader<'a> {
             Term::Add(parts) => parts,
             one => vec![one],
         };
-        // A δ beyond the end is zero without being told so. One that was carried the other way before is
-        // not beyond it.
+        // A δ beyond the end is zero, so it needs no condition. A δ that was carried in the other direction before is
+        // not beyond the end.
         let ahead = one_step(r.direction());
         let beyond = |of: &Time| of.base != at.base || (of.offset - at.offset) * ahead > 0;
         let (told, sent): (Vec<_>, Vec<_>) = parts
@@ -134,8 +135,8 @@ impl<'a> Reader<'a> {
         Ok(add(told.into_iter().chain([sent])))
     }
 
-    /// Whether an earlier register holds the same value and starts from another, or what this one
-    /// carries on does.
+    /// Returns true if this register, or one that it carries on, holds the same value as an earlier register with
+    /// another initial value.
     pub(crate) fn starts_otherwise(&self, register: RegisterId) -> bool {
         let held = self.held(register);
         let init = |r: RegisterId| self.tape.register(r).init();
@@ -150,8 +151,8 @@ impl<'a> Reader<'a> {
         held.is_some() && (carried_on || earlier.any(other))
     }
 
-    /// What is read of a value where what it starts from is not that of others: `[1 < t] v_{t−1}` and
-    /// the start at the first step.
+    /// A read of a register whose initial value differs from that of others: `[1 < t] v_{t−1}` plus the initial value
+    /// at the first step.
     fn with_start(&self, register: RegisterId, at: &Time) -> Result<Term> {
         let r = self.tape.register(register);
         let Some(def) = r.def() else {
@@ -170,7 +171,7 @@ impl<'a> Reader<'a> {
         Ok(add([inside, scale(begins, Some(self.term(init, &None)?))]))
     }
 
-    /// A scalar that is spread over a shape, if that is what a node is.
+    /// The scalar that a node broadcasts, if the node is a broadcast.
     fn spread(&self, id: NodeId) -> Option<NodeId> {
         if self.labels.contains_key(&id) {
             return None;
@@ -185,7 +186,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What a node computes, one step further down than its name.
+    /// The operation of a node in terms of its arguments, without using the node's own name.
     pub(crate) fn written(&self, id: NodeId, at: &Option<Time>) -> Result<Term> {
         let node = self.tape.node(id);
         let args = node.args();
@@ -231,7 +232,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A product: scalars in front, data, then what is linear.
+    /// A product: scalars in front, then data, then the linear factor.
     fn times(&self, args: &[NodeId], at: &Option<Time>, scalar: bool) -> Result<Term> {
         let (mut scalars, mut bodies) = (Vec::new(), Vec::new());
         for arg in args {
@@ -239,7 +240,7 @@ impl<'a> Reader<'a> {
                 Some(inner) => scalars.push(self.term(inner, at)?),
                 None if scalar => scalars.push(self.term(*arg, at)?),
                 None => match self.term(*arg, at)? {
-                    // A number times ones, entry by entry.
+                    // A scalar times ones.
                     Term::Mul(factors) if self.is_number_of_ones(&factors) => {
                         scalars.extend(factors.into_iter().filter(|f| *f != Term::Ones));
                     }
@@ -257,7 +258,7 @@ impl<'a> Reader<'a> {
         Ok(scale(scalars, Some(body)))
     }
 
-    /// Whether a product is a number times ones, not a matrix times ones.
+    /// Returns true for a scalar times ones, false for a matrix times ones.
     pub(super) fn is_number_of_ones(&self, factors: &[Term]) -> bool {
         let [numbers @ .., Term::Ones] = factors else {
             return false;
@@ -309,7 +310,7 @@ impl<'a> Reader<'a> {
             Linear::Outer(_) => self.product(vec![arg(0)?, transpose(arg(1)?)]),
             Linear::Transpose(_) => transpose(arg(0)?),
             Linear::Dot(_) if self.tape.ty(args[0]).shape.rank() == 1 => {
-                // The differential or δ stands last.
+                // The differential or δ comes last.
                 let (a, b) = (arg(0)?, arg(1)?);
                 let (a, b) = if a.is_linear_part() { (b, a) } else { (a, b) };
                 self.product(vec![self.row(a), b])
@@ -415,7 +416,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// One of two values, by whether a condition is zero: `[c ≠ 0] a + [c = 0] b`.
+    /// A selection: `[c ≠ 0] a + [c = 0] b`.
     fn selected(&self, id: NodeId, at: &Option<Time>, scalar: bool) -> Result<Term> {
         let node = self.tape.node(id);
         let [condition, yes, no] = node.args() else {
@@ -425,7 +426,7 @@ impl<'a> Reader<'a> {
         let asked = self.term(number.unwrap_or(*condition), at)?;
         let one_number = scalar || number.is_some();
         let (then, otherwise) = match asked {
-            // A comparison is 1 or 0 already.
+            // A comparison is 0 or 1 already.
             Term::Call(name, xs) if matches!(&*name, "less" | "equal") => {
                 let holds = Term::Call(name, xs);
                 let one = if one_number {
@@ -451,7 +452,7 @@ impl<'a> Reader<'a> {
         Ok(add([part(then, yes), part(otherwise, no)]))
     }
 
-    /// Remembers what op a function is.
+    /// Records the op of a function and the ranks of its arguments.
     fn known(&self, name: &Name, node: &Node) {
         let rank = |id: &NodeId| match self.tape.ty(*id).kind {
             crate::shape::Kind::Real => self.tape.ty(*id).shape.rank(),
@@ -500,7 +501,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A function, written by its name.
+    /// A function call.
     fn call(&self, id: NodeId, at: &Option<Time>) -> Result<Term> {
         let node = self.tape.node(id);
         let args: Result<Vec<Term>> = node.args().iter().map(|a| self.term(*a, at)).collect();
@@ -526,7 +527,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// From which step a register of a direction carries a value to the next.
+/// The distance to the step from which a register of this direction is read.
 const fn one_step(direction: Direction) -> i64 {
     match direction {
         Direction::Forward => -1,
@@ -534,7 +535,7 @@ const fn one_step(direction: Direction) -> i64 {
     }
 }
 
-/// The condition that something is carried to a step; there is none where it is always met.
+/// The condition that a value is carried to step `at`; `None` if it always holds.
 fn guard(direction: Direction, at: &Time) -> Option<Term> {
     let ahead = one_step(direction);
     let always = matches!(at.base, Base::Var(_)) && at.offset * ahead < 0;
@@ -544,7 +545,7 @@ fn guard(direction: Direction, at: &Time) -> Option<Term> {
     })
 }
 
-/// What is carried to a step, with its condition unless a stronger one stands there.
+/// A carried value times its condition, unless it already has a stronger one.
 fn guarded(direction: Direction, at: &Time, carried: Term) -> Term {
     let stronger = guard(direction, &at.plus(one_step(direction)));
     let stands = |f: &Term| stronger.as_ref() == Some(f);

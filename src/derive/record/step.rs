@@ -1,4 +1,4 @@
-//! One use of a rule: a line before, a line after, and where in the engine's graph it happened.
+//! One use of a rule: the term before, the term after, and the op or the rewrite.
 
 use super::relation::Relation;
 use super::rewrite::Rewrite;
@@ -8,7 +8,7 @@ use crate::derive::algebra::term::{Term, Time};
 use crate::op::NodeId;
 use crate::render::Sign;
 
-/// Where a rule was used.
+/// The op or the rewrite that used a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Site {
     /// An op of the definition was linearised.
@@ -17,7 +17,7 @@ pub enum Site {
     Adjoint(NodeId),
     /// A term was rewritten.
     Line(Rewrite),
-    /// A term about the reversed recurrence was rewritten; the step is that one turned round.
+    /// A term about the reversed recurrence was rewritten; the step is the time reversal of that rewrite.
     Mirrored(Rewrite),
 }
 
@@ -26,19 +26,19 @@ pub enum Site {
 pub struct Step {
     /// The rule.
     pub rule: Rule,
-    /// Where.
+    /// The op or the rewrite.
     pub site: Site,
-    /// What it was used on.
+    /// The term before.
     pub before: Term,
-    /// What came out.
+    /// The term after.
     pub after: Term,
-    /// Which part changed, and into what.
+    /// The part that changed, before and after.
     pub change: Change,
 }
 
 impl Step {
-    /// How the line before compares with the line after; `None` where the rule takes one thing to
-    /// another that is not compared with it, as truncation does.
+    /// The relation between the term before and the term after; `None` if the rule does not compare them, as for
+    /// truncation.
     #[must_use]
     pub const fn relation(&self) -> Option<Relation> {
         match &self.site {
@@ -47,13 +47,13 @@ impl Step {
         }
     }
 
-    /// The sign between the line before and the line after.
+    /// The sign between the term before and the term after.
     #[must_use]
     pub fn sign(&self) -> Sign {
         self.relation().map_or(Sign::To, Relation::sign)
     }
 
-    /// A step with the part that it changes.
+    /// A step; finds the part that it changes.
     #[must_use]
     pub fn new(rule: Rule, site: Site, before: Term, after: Term) -> Self {
         let change = Change::between(&before, &after);
@@ -67,12 +67,12 @@ impl Step {
     }
 }
 
-/// The step `t`, at which every line is written.
+/// The step `t` of every line.
 pub(crate) fn now() -> Option<Time> {
     Some(Time::var('t'))
 }
 
-/// The rules of some steps, each once.
+/// The distinct rules of some steps.
 pub(crate) fn rules_of(steps: &[Step]) -> Vec<Rule> {
     let mut rules: Vec<Rule> = steps.iter().map(|s| s.rule).collect();
     rules.sort_unstable();

@@ -242,7 +242,7 @@ words! {
     ByDefinition: "definition", "定义";
     /// A badge.
     General: "general", "一般式";
-    /// The label of the lines that state a general line for this recurrence.
+    /// The label of the instances of a general line.
     Instances: "in this recurrence: {lines}", "本例：{lines}";
     /// The switch of levels.
     LevelSheet: "results", "结果";
@@ -326,7 +326,7 @@ impl Part {
 }
 
 impl Level {
-    /// All levels, from the shortest on.
+    /// All levels, shortest first.
     pub const ALL: &'static [Self] = &[Self::Sheet, Self::Normal, Self::Full];
 
     /// The label of the level.
