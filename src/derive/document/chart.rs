@@ -1,5 +1,4 @@
-//! The figures of a run, in SVG: how much of each state is left of each earlier one, and how that
-//! compares with what bounds it.
+//! The figures of a run, in SVG: the norms of the state Jacobians `∂s_t/∂s_k`, next to their bounds.
 
 use std::fmt::Write;
 
@@ -9,24 +8,24 @@ use crate::derive::notation::show;
 use crate::derive::record::derivation::{Derivation, Kept, Reach};
 use crate::render::{Math, Sign};
 
-/// The side of a panel.
+/// The width and height of a panel.
 const SIDE: f64 = 280.0;
 const LEFT: f64 = 48.0;
 const TOP: f64 = 30.0;
 /// The height of a name with its scripts.
 const NAME: f64 = 25.0;
 
-/// Beyond so many powers of ten there is one shade.
+/// All values beyond this power of ten have the same shade.
 const DEEPEST: f64 = 16.0;
 
-/// One of the squares that stand beside each other: a number for each pair of steps.
+/// One of two panels side by side: a number for each pair of steps.
 struct Panel {
     name: String,
     /// The natural logarithms, in the rows of [`Reach::logs`].
     logs: Vec<Vec<f64>>,
 }
 
-/// Norms beside products of norms, for all pairs of steps.
+/// Heat maps of the norms and of the products of norms, for all pairs of steps.
 pub(super) fn heat(d: &Derivation, reach: &Reach) -> String {
     let [actual, product, _] = d.reach_heads(reach);
     let bounds = reach.logs.iter().zip(&reach.marks[1..]).map(|(row, t)| {
@@ -40,7 +39,7 @@ pub(super) fn heat(d: &Derivation, reach: &Reach) -> String {
     panels_of(reach, &panels)
 }
 
-/// Norms beside what is left along a path that is only scaled.
+/// Heat maps of the norms and of the remaining factor along a carousel.
 pub(super) fn kept(d: &Derivation, reach: &Reach, kept: &Kept) -> Option<String> {
     let [actual, ..] = d.reach_heads(reach);
     let panels = [
@@ -68,7 +67,7 @@ fn panels_of(reach: &Reach, panels: &[Panel; 2]) -> String {
                 (low.min(x), high.max(x))
             })
     };
-    // What is measured keeps its shades, however large the bound beside it is.
+    // The measured norms determine the shades, however large the bound in the other panel is.
     let (actual, beside) = (ends(&panels[0]), ends(&panels[1]));
     let whole = (actual.0.min(beside.0), actual.1.max(beside.1));
     let room = (actual.1 - actual.0).max(3.0);
@@ -108,7 +107,7 @@ fn panels_of(reach: &Reach, panels: &[Panel; 2]) -> String {
     out
 }
 
-/// What stands around a square.
+/// The frame and the labels of a panel.
 fn frame(out: &mut String, reach: &Reach, x: f64, name: &str) {
     let _ = writeln!(
         out,
@@ -146,7 +145,7 @@ fn at_step(var: char, step: usize) -> String {
     svg_text(&equal)
 }
 
-/// The head of a column at any step, not only the last.
+/// The head of a column with `t` in place of the last step.
 fn general(head: &Term) -> Term {
     let mut copy = head.map(&mut general);
     for time in copy.times() {
@@ -157,7 +156,7 @@ fn general(head: &Term) -> Term {
     copy
 }
 
-/// The bar that says which shade is which power of ten.
+/// The colour bar, labelled with powers of ten.
 fn scale(out: &mut String, range: (f64, f64), whole: (f64, f64), height: f64) {
     const PIECES: usize = 24;
     let (x, y, width) = (LEFT + 110.0, height - 26.0, 2.0 * SIDE - 150.0);
@@ -186,7 +185,7 @@ fn scale(out: &mut String, range: (f64, f64), whole: (f64, f64), height: f64) {
             power(value)
         );
     }
-    // Beyond an end there is more in its shade.
+    // An ellipsis: values beyond this end have the same shade.
     for (cut, at, anchor) in [
         (whole.0 < range.0, x - 5.0, "end"),
         (whole.1 > range.1, x + width + 5.0, "start"),
@@ -201,8 +200,8 @@ fn scale(out: &mut String, range: (f64, f64), whole: (f64, f64), height: f64) {
     }
 }
 
-/// From the last step back: the norm, the product of norms, the power of the largest, and what a
-/// carousel keeps.
+/// Curves from the last step back: the norm, the product of norms, the power of the largest factor, and the remaining
+/// factor of each carousel.
 pub(super) fn curves(d: &Derivation, reach: &Reach) -> String {
     let (wide, tall) = (2.0 * SIDE - 60.0, 230.0);
     let (width, height) = (wide + LEFT + 130.0, tall + TOP + 34.0);
@@ -243,7 +242,7 @@ pub(super) fn curves(d: &Derivation, reach: &Reach) -> String {
         let end = logs(column).last().copied().unwrap_or(0.0);
         ends.push((y(end), svg_text(&column.head), column.class));
     }
-    // Names stand at the ends of the curves, and not on each other.
+    // Names are at the ends of their curves, moved apart if they would overlap.
     ends.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut free = TOP - 4.0;
     for end in &mut ends {
@@ -280,8 +279,8 @@ pub(super) fn curves(d: &Derivation, reach: &Reach) -> String {
     out
 }
 
-/// The powers of ten between which curves are drawn: all of what is, and of bounds above it as much
-/// as leaves room for that.
+/// The range of the plot, in powers of ten: all measured values, and bounds above them up to a height that leaves the
+/// measured curves readable.
 fn view(series: &[super::Column], logs: impl Fn(&super::Column) -> Vec<f64>) -> (f64, f64) {
     let ends = |bound: bool| {
         let some = series
@@ -298,9 +297,9 @@ fn view(series: &[super::Column], logs: impl Fn(&super::Column) -> Vec<f64>) -> 
     (low, high.max(low + 1.0))
 }
 
-/// The part of a line between two points that lies in a range of heights.
+/// The part of a segment inside a range of heights.
 fn inside(a: (f64, f64), b: (f64, f64), range: (f64, f64)) -> Option<[(f64, f64); 2]> {
-    // Zero has no logarithm: the line falls out of the picture.
+    // Zero has no logarithm: its segment leaves the plot at the bottom.
     let deep = range.0 - 10.0 * (range.1 - range.0);
     let (a, b) = ((a.0, a.1.max(deep)), (b.0, b.1.max(deep)));
     let at = |height: f64| a.0 + (b.0 - a.0) * (height - a.1) / (b.1 - a.1);
@@ -326,7 +325,7 @@ fn corner(panel: usize) -> f64 {
     LEFT + as_f64(panel) * (SIDE + LEFT + 24.0)
 }
 
-/// What shrinks in one colour, what grows in the other; the fainter, the nearer to one.
+/// The colour class and the opacity of a value: one colour below one, another above; paler near one.
 fn shade(value: f64, range: (f64, f64)) -> (&'static str, f64) {
     let (class, end) = match value < 0.0 {
         true => ("less", range.0),
@@ -336,7 +335,7 @@ fn shade(value: f64, range: (f64, f64)) -> (&'static str, f64) {
     (class, 0.06 + 0.94 * share.clamp(0.0, 1.0))
 }
 
-/// Whole powers of ten, at most seven of them.
+/// Integer powers of ten, at most seven.
 fn ticks(range: (f64, f64)) -> Vec<f64> {
     let span = (range.1 - range.0).max(1e-9);
     let decade = 10_f64.powf((span / 7.0).log10().floor()).max(0.1);
@@ -352,7 +351,7 @@ fn ticks(range: (f64, f64)) -> Vec<f64> {
     ticks
 }
 
-/// Ten to a power.
+/// Ten to the power `value`, rounded to one decimal.
 fn power(value: f64) -> String {
     let value = (value * 10.0).round() / 10.0;
     if value == 0.0 {

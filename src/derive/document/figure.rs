@@ -1,4 +1,4 @@
-//! The figure of a page, in SVG: three steps unrolled, with the forward pass and the way back.
+//! The figure of a page, in SVG: three unrolled steps, with the forward and the backward pass.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -8,24 +8,24 @@ use crate::derive::record::derivation::Derivation;
 use crate::derive::record::part::Part;
 use crate::render::escape;
 
-/// The least width of a box, and its height.
+/// The minimum width of a box, and its height.
 const BOX: (i64, i64) = (60, 30);
-/// Between a box and the next beside it, and from one to the next above it.
+/// The horizontal gap between boxes, and the vertical distance of rows.
 const PITCH: (i64, i64) = (24, 62);
-/// How many symbols fit into a box, and how much wider one more makes it.
+/// The number of symbols that fit in a box of minimum width, and the extra width for each further symbol.
 const ROOM: (usize, i64) = (5, 9);
-/// Between two steps, where what goes through time goes up and down.
+/// The gap between two steps, for the edges through time.
 const GAP: i64 = 74;
 const MARGIN: i64 = 46;
 
-/// What one value reads: another value, so many steps away.
+/// A dependency: the value `to` reads `from` at a distance of `shift` steps.
 struct Edge {
     from: Name,
     to: Name,
     shift: i64,
 }
 
-/// The kinds of paths, told apart by colour and by dashes.
+/// The class of an edge, which sets its colour and dashes.
 fn kind(d: &Derivation, edge: &Edge) -> &'static str {
     let carried = format!("carousel.{}", edge.from);
     match edge.shift {
@@ -35,7 +35,7 @@ fn kind(d: &Derivation, edge: &Edge) -> &'static str {
     }
 }
 
-/// How one edge is drawn in one step: there, and back.
+/// The paths of one edge at one step: forward and backward.
 struct Way<'e> {
     edge: &'e Edge,
     step: i64,
@@ -46,7 +46,7 @@ struct Way<'e> {
 fn ways<'e>(layout: &Layout, edge: &'e Edge) -> Vec<Way<'e>> {
     let drawn = |step: &i64| (-1..=3).contains(&(step + edge.shift));
     let mut seen: Vec<i64> = (0..3).filter(drawn).collect();
-    // What comes from further away enters at the margin.
+    // An edge from beyond the figure enters at the margin.
     if seen.is_empty() {
         seen.push(if edge.shift < 0 { 2 } else { 0 });
     }
@@ -65,7 +65,7 @@ fn ways<'e>(layout: &Layout, edge: &'e Edge) -> Vec<Way<'e>> {
     seen.into_iter().map(way).collect()
 }
 
-/// Where things stand.
+/// The positions of the boxes.
 struct Layout {
     places: HashMap<Name, (i64, i64)>,
     column: i64,
@@ -80,8 +80,8 @@ impl Layout {
         (GAP + step * self.column + x, self.middle(row))
     }
 
-    /// The way from one box to another, a little to one side. Within a step it is straight; through time
-    /// it leaves at the side, goes along the bottom and comes in from below.
+    /// The path from one box to another, displaced by `aside`. Within a step it is straight; through time it leaves
+    /// at the side, runs along the bottom and enters from below.
     fn route(&self, a: Point, b: Point, shift: i64, aside: i64) -> Vec<Point> {
         if shift == 0 {
             if let Some(around) = self.around(a, b, aside) {
@@ -118,7 +118,7 @@ impl Layout {
 }
 
 impl Layout {
-    /// The nearest place on one side of a box where a way can go down between the boxes that are lower.
+    /// The nearest horizontal position on one side of a box at which a path can go down between the lower boxes.
     fn lane(&self, (x, y): Point, way: i64) -> i64 {
         const CLEAR: i64 = 12;
         let start = GAP + (x - GAP).div_euclid(self.column) * self.column;
@@ -137,8 +137,8 @@ impl Layout {
         lane
     }
 
-    /// The way around the boxes that stand between two that are above each other, if any do: on the left,
-    /// since what goes on in time leaves on the right.
+    /// The path around the boxes between two boxes in one column, if there are any. It runs on the left, since edges
+    /// to later steps leave on the right.
     fn around(&self, a: Point, b: Point, aside: i64) -> Option<Vec<Point>> {
         let start = GAP + (a.0 - GAP).div_euclid(self.column) * self.column;
         let (high, low) = (a.1.min(b.1), a.1.max(b.1));
@@ -171,14 +171,13 @@ impl Layout {
         })
     }
 
-    /// The height at which the middle of a row is.
+    /// The vertical position of the middle of a row.
     fn middle(&self, row: i64) -> i64 {
         self.height - MARGIN - 26 - row * PITCH.1 - BOX.1 / 2
     }
 }
 
-/// Three steps with the forward edges solid and the error terms dashed against them; `numbers` are
-/// those of the lines.
+/// Three steps, with solid forward edges and dashed error terms against them; `numbers` are the numbers of the lines.
 pub(super) fn unrolled(d: &Derivation, numbers: &HashMap<&str, usize>) -> String {
     let defined: Vec<(&Name, &Term)> = d
         .equations
@@ -197,7 +196,7 @@ pub(super) fn unrolled(d: &Derivation, numbers: &HashMap<&str, usize>) -> String
          style=\"min-width:{}px\" role=\"img\" xmlns=\"http://www.w3.org/2000/svg\">\n<defs><marker id=\"tip\" viewBox=\"0 0 8 8\" \
          refX=\"7\" refY=\"4\" markerWidth=\"7\" markerHeight=\"7\" orient=\"auto-start-reverse\">\
          <path d=\"M0 0 8 4 0 8z\" fill=\"context-stroke\"/></marker></defs>\n",
-        // Smaller than this it could not be read; then it is scrolled.
+        // The minimum width that is readable; a narrower window scrolls.
         width * 7 / 10
     );
     let ways: Vec<Way<'_>> = edges.iter().flat_map(|e| ways(&layout, e)).collect();
@@ -220,7 +219,7 @@ pub(super) fn unrolled(d: &Derivation, numbers: &HashMap<&str, usize>) -> String
             escape(&id),
             drawn(&way.back)
         );
-        // One step carries the numbers of the equations.
+        // Only one step shows the numbers of the equations.
         if way.step == 1 && labelled(&edges, way.edge) {
             let text = format!("({number})");
             let (x, y) = labels.place(&way.back, &text);
@@ -294,15 +293,15 @@ fn edges(defined: &[(&Name, &Term)]) -> Vec<Edge> {
     edges
 }
 
-/// Whether an edge carries the number: of those that arrive at one value from the next step over the
-/// same way, the first.
+/// Returns true if an edge shows the number: within a step always, through time only the first of the edges that send
+/// errors to the same value at the same distance.
 fn labelled(edges: &[Edge], edge: &Edge) -> bool {
     let alike = |e: &&Edge| e.from == edge.from && e.shift == edge.shift && e.shift != 0;
     let first = edges.iter().find(alike);
     edge.shift == 0 || first.is_some_and(|e| e.to == edge.to)
 }
 
-/// Rows by rank, each in the middle of its step.
+/// Places values in rows by rank, centred within their step.
 fn layout(d: &Derivation, defined: &[(&Name, &Term)], edges: &[Edge]) -> Layout {
     let names = defined.iter().map(|(name, _)| {
         let before = Term::Value((*name).clone(), Some(Time::var('t').plus(-1)));
@@ -371,7 +370,7 @@ fn drawn(points: &[Point]) -> String {
     out
 }
 
-/// The number of a line, at its first guess: beside the end of the way back.
+/// The preferred position of a line number: near the end of the backward path.
 fn label_at(points: &[Point]) -> Point {
     match points {
         [a, b] if a.1 == b.1 => ((a.0 + b.0) / 2 - 10, a.1 - 4),
@@ -381,10 +380,10 @@ fn label_at(points: &[Point]) -> Point {
     }
 }
 
-/// A piece of the figure that a label must not cover: its left, upper, right and lower end.
+/// An area that a label must not cover: left, top, right and bottom.
 type Area = (i64, i64, i64, i64);
 
-/// What is in the way of labels.
+/// The obstacles for labels.
 struct Labels {
     areas: Vec<Area>,
     lines: Vec<Point>,
@@ -404,7 +403,7 @@ impl Labels {
         }
     }
 
-    /// The place along a way where a label covers least.
+    /// The position along a path where a label covers least.
     fn place(&mut self, way: &[Point], text: &str) -> Point {
         let wide = 6 * i64::try_from(text.len()).unwrap_or(0);
         let area = |p: Point| (p.0 - 1, p.1 - 9, p.0 + wide + 1, p.1 + 2);
@@ -428,7 +427,7 @@ impl Labels {
                 self.lines.iter().filter(on),
             );
             let far = (p.0 - guess.0).abs() + (p.1 - guess.1).abs();
-            // On a box or another label it cannot be read, on a line it can.
+            // A label is unreadable on a box or another label, but readable on a line.
             1000 * areas.count() + 20 * lines.count() + usize::try_from(far).unwrap_or(0)
         };
         let best = std::iter::once(guess).chain(around).min_by_key(cost);
@@ -438,7 +437,7 @@ impl Labels {
     }
 }
 
-/// Points along a way, so far from each other.
+/// Points along a path at a distance of `apart`.
 fn dotted(way: &[Point], apart: i64) -> Vec<Point> {
     let mut dots = Vec::new();
     for ends in way.windows(2) {

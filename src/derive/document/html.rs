@@ -1,6 +1,6 @@
-//! A derivation as one page for a browser: `MathML`, SVG, no scripts, nothing from the network.
+//! A derivation as one page for a browser: `MathML` and SVG, without scripts or network access.
 //!
-//! Both languages and all levels are on the page; radio buttons and a style choose what is shown.
+//! The page contains both languages and all levels; radio buttons and CSS choose the visible ones.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -83,7 +83,7 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
     out
 }
 
-/// The choice of a language and of a level.
+/// Radio buttons for the language and the level.
 fn switches(out: &mut String, lang: Lang, level: Level) {
     let mut radio = |group: &str, code: &str, checked: bool, text: &str| {
         let checked = if checked { " checked" } else { "" };
@@ -126,7 +126,7 @@ fn contents(out: &mut String, sections: &[Section<'_>]) {
     let _ = writeln!(out, "</ol></nav>");
 }
 
-/// The class by which a style leaves out what a level does not show.
+/// The class by which CSS hides lines of higher levels.
 const fn class(level: Level) -> &'static str {
     match level {
         Level::Sheet => "l-sheet",
@@ -194,7 +194,7 @@ fn write_section(
     let _ = writeln!(out, "</section>");
 }
 
-/// A line that holds for every recurrence, with links to those that say it of this one.
+/// A general line, with links to its instances in this recurrence.
 fn general_line(out: &mut String, line: &General<'_>, numbers: &HashMap<&str, usize>) {
     let mut notes = String::new();
     if let Some(least) = line.instances.iter().map(|e| e.level).min() {
@@ -263,7 +263,7 @@ fn caption(out: &mut String, d: &Derivation, svg: &str, title: Word, text: Word)
     );
 }
 
-/// What stands before the text of a caption, with a full stop and, in English, a space.
+/// The title of a caption, with a full stop and, in English, a space.
 fn heading(title: Word) -> String {
     both(|l| {
         let stop = if l == Lang::Zh { "。" } else { ". " };
@@ -271,7 +271,7 @@ fn heading(title: Word) -> String {
     })
 }
 
-/// A text in both languages, of which one is shown.
+/// A text in both languages, of which CSS shows one.
 fn both(text: impl Fn(Lang) -> String) -> String {
     let span = |l: &Lang| format!("<span lang=\"{}\">{}</span>", l.code(), text(*l));
     Lang::ALL.iter().map(span).collect()
@@ -282,7 +282,7 @@ fn prose(d: &Derivation, word: Word) -> String {
     both(|lang| marked(&d.sentence(word, lang)))
 }
 
-/// A sentence; what stands between backquotes is a formula.
+/// A sentence; text between backquotes is a formula.
 fn marked(text: &str) -> String {
     let pieces = text.split('`').enumerate();
     let mark = |(i, piece): (usize, &str)| match i % 2 {
@@ -292,8 +292,8 @@ fn marked(text: &str) -> String {
     pieces.map(mark).collect()
 }
 
-/// A formula in a sentence: single letters are variables and slanted, words such as `ln` and the `d`
-/// of a differential are not.
+/// A formula in a sentence: single letters are variables and italic; words such as `ln`, and the `d` of a
+/// differential, are upright.
 fn letters(formula: &str) -> String {
     let mut out = String::new();
     for (place, piece) in scripts(formula) {
@@ -365,7 +365,7 @@ fn line(out: &mut String, d: &Derivation, equation: &Equation, number: usize) {
     debug_assert!(!rules(equation).contains('<'), "ids of rules are words");
 }
 
-/// The uses of rules that make a line, folded.
+/// The derivation steps of a line, in a collapsed list.
 fn steps(out: &mut String, d: &Derivation, equation: &Equation) {
     if equation.steps.is_empty() {
         return;
@@ -391,7 +391,7 @@ fn steps(out: &mut String, d: &Derivation, equation: &Equation) {
     let _ = writeln!(out, "</details>");
 }
 
-/// A line as a formula; where it is long, its pieces stand below each other.
+/// A line as a formula; the pieces of a long line are stacked.
 fn display(left: &Math, lines: &[Math]) -> String {
     if let [one] = lines {
         return Math::row([left.clone(), one.clone()]).mathml(true);
@@ -402,7 +402,7 @@ fn display(left: &Math, lines: &[Math]) -> String {
         } else {
             String::new()
         };
-        // A minus that goes on is between two terms.
+        // A minus at the beginning of a continuation line is a binary operator.
         let (sign, between) = (
             r#"<mrow><mo form="prefix">−"#,
             r#"<mrow><mo form="infix">−"#,

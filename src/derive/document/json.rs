@@ -139,7 +139,7 @@ const fn name_of(relation: Relation) -> &'static str {
     }
 }
 
-/// What was measured on a run; norms as logarithms, which are always in range.
+/// The measurements of a run; norms as logarithms, which are always in range.
 fn run(d: &Derivation, reach: &Reach) -> String {
     let numbers = |v: &[f64]| list(v.iter().map(|x| number(*x)));
     let counts = |v: &[usize]| list(v.iter().map(usize::to_string));
@@ -172,7 +172,7 @@ fn run(d: &Derivation, reach: &Reach) -> String {
     format!("{{{}}}", fields.join(", "))
 }
 
-/// A number; JSON has none that is infinite.
+/// A number; JSON has no infinities.
 fn number(x: f64) -> String {
     if x.is_finite() {
         format!("{x:e}")

@@ -1,7 +1,7 @@
-//! A derivation in Markdown, as GitHub shows it.
+//! A derivation in GitHub's Markdown.
 //!
-//! Formulas stand in fenced `math` blocks and in `` $`…`$ ``, where GitHub leaves backslashes and
-//! underscores alone.
+//! Formulas are in fenced `math` blocks and in `` $`…`$ ``, in which GitHub does not interpret backslashes and
+//! underscores.
 
 use std::fmt::Write;
 
@@ -68,7 +68,7 @@ fn fence(out: &mut String, latex: &str) {
     let _ = writeln!(out, "```math\n{latex}\n```\n");
 }
 
-/// A line, broken where it is long.
+/// A line; a long one is broken.
 pub(crate) fn display(d: &Derivation, equation: &Equation) -> String {
     let (left, lines) = d.broken(equation, WIDTH);
     let tex = |m: &Math| m.latex(Dialect::GitHub);
@@ -117,10 +117,10 @@ fn steps(out: &mut String, d: &Derivation, equation: &Equation, lang: Lang) {
     let _ = writeln!(out, "</details>\n");
 }
 
-/// What was measured, as a table.
+/// The measurements of a run, as a table.
 fn run(out: &mut String, d: &Derivation, reach: &Reach, lang: Lang) {
     let _ = writeln!(out, "### {}\n", Word::Run.text(lang));
-    // Markdown makes a space of the end of a line, which Chinese does without.
+    // Markdown turns a line break into a space, which Chinese does not use.
     let space = if lang == Lang::Zh { "" } else { "\n" };
     let _ = writeln!(out, "{}", verdicts(d, reach, lang).join(space));
     let columns = columns(d, reach);

@@ -1,6 +1,6 @@
 //! A derivation as a document: for a terminal, GitHub, LaTeX, a browser, or another program.
 //!
-//! All are made from one outline of headings, sentences and lines; a format only writes it down.
+//! All formats are made from one outline of headings, sentences and lines.
 
 mod chart;
 mod figure;
@@ -21,21 +21,21 @@ use crate::derive::record::relation::{Condition, Range};
 use crate::derive::record::words::{Lang, Word};
 use crate::render::{Charset, Math, Sign, escape};
 
-/// In what a document is written.
+/// The format of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Format {
-    /// Text for a terminal, Unicode or ASCII.
+    /// Unicode text for a terminal.
     #[default]
     Text,
     /// Text with ASCII characters only.
     Ascii,
-    /// Markdown as GitHub shows it.
+    /// GitHub's Markdown.
     Markdown,
-    /// One page for a browser, complete by itself.
+    /// A self-contained page for a browser.
     Html,
     /// A LaTeX document.
     Tex,
-    /// Data; `docs/derivation.md` says what its fields mean.
+    /// JSON; `docs/derivation.md` describes its fields.
     Json,
 }
 
@@ -65,7 +65,7 @@ impl Format {
 }
 
 impl Derivation {
-    /// The derivation as a document. An HTML page has both languages, and begins with this one.
+    /// The derivation as a document. An HTML page contains both languages, and shows this one first.
     ///
     /// ```
     /// use bptt::cells::{Cell, Loss};
@@ -88,7 +88,7 @@ impl Derivation {
         }
     }
 
-    /// A sentence, with the letters of this derivation put in.
+    /// A sentence with the symbols of this derivation substituted.
     fn sentence(&self, word: Word, lang: Lang) -> String {
         let letter = |name: &str| Math::ident(name).text(Charset::Unicode);
         let symbols = &self.symbols;
@@ -96,7 +96,7 @@ impl Derivation {
         word.with(lang, &[("q", &q), ("s", &s)])
     }
 
-    /// The sentences on conventions that this derivation needs.
+    /// The conventions that this derivation needs.
     fn conventions(&self) -> Vec<Word> {
         let mut words = vec![
             Word::ConventionVectors,
@@ -132,7 +132,7 @@ impl Derivation {
         words
     }
 
-    /// The parts that have lines on a level, numbered from 1.
+    /// The parts that have lines at this level, numbered from 1.
     fn outline(&self, level: Level) -> Vec<Section<'_>> {
         let mut sections = Vec::new();
         for part in Part::ALL {
@@ -166,7 +166,7 @@ impl Derivation {
         sections
     }
 
-    /// The lines of the general theorem, with those of a level that say them of this recurrence.
+    /// The lines of the general theorem, each with its instances at this level.
     fn theorem(&self, level: Level) -> Vec<General<'_>> {
         let lines = theorem::lines(self).into_iter();
         let of = |ids: Vec<&str>| -> Vec<&Equation> {
@@ -179,7 +179,7 @@ impl Derivation {
             .collect()
     }
 
-    /// The state of the checks in one sentence.
+    /// The results of the checks in one sentence.
     #[must_use]
     pub fn summary(&self, lang: Lang) -> String {
         let checks = self.checks();
@@ -194,7 +194,7 @@ impl Derivation {
         )
     }
 
-    /// For which steps a line holds and what is needed for it, as a formula.
+    /// The steps at which a line holds and its condition, as a formula.
     fn range(&self, equation: &Equation) -> Option<Math> {
         let steps = self.steps(&equation.range);
         let given = equation.given.as_ref().map(|c| self.condition(c));
@@ -230,8 +230,8 @@ impl Derivation {
         (!parts.is_empty()).then(|| Math::list(parts))
     }
 
-    /// The left side of a line, and the rest of it, from the sign on, in pieces of a width. A left side
-    /// beside which nothing has room is the first piece itself.
+    /// The left side of a line, and the rest, from the relation sign on, in pieces of a given width. A left side that
+    /// leaves no room is a piece by itself.
     fn broken(&self, equation: &Equation, width: usize) -> (Math, Vec<Math>) {
         let (left, right) = self.sides(equation);
         let mut lines = right.lines(width);
@@ -251,7 +251,7 @@ impl Derivation {
 /// A part of a document.
 struct Section<'a> {
     part: Part,
-    /// The least level on which it has a line.
+    /// The lowest level at which it has a line.
     level: Level,
     intro: Word,
     after: Vec<Word>,
@@ -259,23 +259,23 @@ struct Section<'a> {
     lines: Vec<&'a Equation>,
 }
 
-/// A line that holds for every recurrence.
+/// A line of the general theorem.
 struct General<'a> {
     line: Math,
-    /// The lines of a level that say it of the recurrence at hand.
+    /// The lines of the derivation that are its instances.
     instances: Vec<&'a Equation>,
 }
 
-/// Numbers that are shown beside each other, for some `T − k = 0, …, T`.
+/// A column of a table, for some `T − k = 0, …, T`.
 struct Column {
     head: Math,
-    /// What it is, for a style.
+    /// The kind of numbers, as a CSS class.
     class: &'static str,
-    /// Their natural logarithms.
+    /// The natural logarithms of the numbers.
     logs: Vec<f64>,
 }
 
-/// How far back, as it is written: from the last step of the chain.
+/// The distance as it is printed: from the last step of the chain.
 fn gap(reach: &Reach) -> Time {
     match reach.backward {
         true => Time::var('k').plus(-1),
@@ -286,15 +286,15 @@ fn gap(reach: &Reach) -> Time {
     }
 }
 
-/// For which `T − k` there are numbers.
+/// The values of `T − k` for which there are numbers.
 fn gaps(reach: &Reach) -> Vec<usize> {
     reach.marks.iter().rev().map(|k| reach.steps - k).collect()
 }
 
-/// What was measured, from the last step back.
+/// The measurements, from the last step back.
 fn columns(d: &Derivation, reach: &Reach) -> Vec<Column> {
     let last = reach.steps;
-    // What is left at a distance of none is everything.
+    // At distance 0 the factor is 1.
     let back = |rows: &[Vec<f64>]| -> Vec<f64> {
         let row = rows.last().into_iter().flatten();
         std::iter::once(0.0).chain(row.rev().copied()).collect()
@@ -343,13 +343,13 @@ fn columns(d: &Derivation, reach: &Reach) -> Vec<Column> {
     columns
 }
 
-/// What a carousel keeps from step `k` to step `t`, as a formula.
+/// The remaining factor of a carousel from step `k` to step `t`, as a formula.
 fn carousel_head(d: &Derivation, kept: &Kept) -> Option<Term> {
     let line = d.equation(&format!("carousel.norm.{}", kept.state))?;
     Some(line.right.clone())
 }
 
-/// What the numbers of a run say.
+/// The conclusions from the measurements of a run.
 fn verdicts(d: &Derivation, reach: &Reach, lang: Lang) -> Vec<String> {
     let which = if reach.given {
         Word::GivenRun
@@ -384,7 +384,7 @@ fn svg_text(math: &Math) -> String {
     svg(math, true)
 }
 
-/// Variables are slanted, nothing else is; around signs there is space, but not in scripts.
+/// Variables are italic, all else is upright; signs have space around them, except in scripts.
 fn svg(math: &Math, spaced: bool) -> String {
     let text = |m: &Math| escape(m.text(Charset::Unicode).trim());
     match math {
@@ -392,7 +392,7 @@ fn svg(math: &Math, spaced: bool) -> String {
             let mut out = svg(base, spaced);
             let mut script = |part: &Option<Box<Math>>, dy: i64| {
                 if let Some(part) = part {
-                    // What is raised is lowered again by the next piece.
+                    // The next piece lowers the baseline again.
                     out.push_str(&format!(
                         "<tspan dy=\"{dy}\" font-size=\"70%\">{}</tspan><tspan dy=\"{}\">\u{200b}</tspan>",
                         svg(part, false),
@@ -446,8 +446,7 @@ fn svg(math: &Math, spaced: bool) -> String {
     }
 }
 
-/// That a line is general, and which lines say it of the recurrence at hand, each as a format refers
-/// to it.
+/// The notes of a general line: that it is general, and references to its instances, each formatted by `refer`.
 fn general(line: &General<'_>, lang: Lang, refer: impl Fn(&Equation) -> String) -> Vec<String> {
     let mut notes = vec![Word::General.text(lang).to_owned()];
     if !line.instances.is_empty() {
@@ -458,7 +457,7 @@ fn general(line: &General<'_>, lang: Lang, refer: impl Fn(&Equation) -> String) 
     notes
 }
 
-/// What is known of a line, in words.
+/// The result of a check, in words.
 fn badge(check: &Check, lang: Lang) -> String {
     match check {
         Check::Passed { worst, trials } => {
@@ -483,7 +482,7 @@ fn badge(check: &Check, lang: Lang) -> String {
     }
 }
 
-/// Before what explains.
+/// The colon before an explanation.
 const fn colon(lang: Lang) -> &'static str {
     match lang {
         Lang::En => ": ",
@@ -491,7 +490,7 @@ const fn colon(lang: Lang) -> &'static str {
     }
 }
 
-/// Before the proof of a rule.
+/// The introduction to the proof of a rule.
 fn because(lang: Lang) -> String {
     let text = Word::EntryByEntry.text(lang);
     match lang {
@@ -500,7 +499,7 @@ fn because(lang: Lang) -> String {
     }
 }
 
-/// Between notes in a row.
+/// The separator between notes.
 const fn stop(lang: Lang) -> &'static str {
     match lang {
         Lang::En => "; ",
@@ -508,7 +507,7 @@ const fn stop(lang: Lang) -> &'static str {
     }
 }
 
-/// A positive number with a few digits, of which the logarithm is given.
+/// A positive number with a few digits, given by its natural logarithm.
 fn digits(log: f64) -> String {
     if log == f64::NEG_INFINITY {
         return "0".into();
@@ -516,7 +515,7 @@ fn digits(log: f64) -> String {
     let x = log.exp();
     match x {
         x if !(0.001..1e4).contains(&x) => {
-            // Beyond the range of numbers there are still their logarithms.
+            // Numbers out of the range of `f64` are computed from their logarithms.
             let ten = log / std::f64::consts::LN_10;
             let (mut power, mut lead) = (ten.floor(), 10_f64.powf(ten - ten.floor()));
             if lead >= 9.95 {

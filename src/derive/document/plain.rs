@@ -69,7 +69,7 @@ impl Page {
         self.out.push('\n');
     }
 
-    /// A paragraph after a lead, below which its further lines begin.
+    /// A paragraph after a lead; further lines are indented by the width of the lead.
     fn prose(&mut self, lead: &str, text: &str) {
         let text = match self.charset {
             Charset::Unicode => text.to_owned(),
@@ -82,8 +82,7 @@ impl Page {
         }
     }
 
-    /// A formula that may have several lines, and what is known of it: beside it, or below where there
-    /// is no room.
+    /// A formula of one or more lines, with notes beside it, or below it if there is no room.
     fn line(&mut self, formula: &str, notes: Vec<String>) {
         let (open, close) = match self.lang {
             Lang::En => ("(", ")"),
@@ -130,7 +129,7 @@ impl Page {
         }
     }
 
-    /// What was measured, as a table.
+    /// The measurements of a run, as a table.
     fn run(&mut self, d: &Derivation, reach: &Reach) {
         self.gap();
         for sentence in verdicts(d, reach, self.lang) {
@@ -146,7 +145,7 @@ impl Page {
                 end += self.width(column);
                 end <= PAGE
             });
-            // What has no room beside the others stands below them.
+            // Columns that do not fit beside the others go into another table below.
             let (beside, below) = rest.split_at(fits.count().max(1));
             self.table(&gap, &gaps(reach), beside);
             if !below.is_empty() {
@@ -156,7 +155,7 @@ impl Page {
         }
     }
 
-    /// The width of a column, with the space before it.
+    /// The width of a column, including the space before it.
     fn width(&self, column: &Column) -> usize {
         text_width(&column.head.text(self.charset)).max(9) + 2
     }
@@ -183,14 +182,14 @@ impl Page {
     }
 }
 
-/// At the right end of so many columns.
+/// Aligns a text at the right of a column.
 fn right(text: &str, width: usize) -> String {
     let room = width.saturating_sub(text_width(text));
     format!("{}{text}", " ".repeat(room))
 }
 
-/// A sentence in lines of a width. What stands between backquotes stays whole; Chinese is broken between
-/// any two characters, but not before or after punctuation that belongs to one of them.
+/// Wraps a sentence. Text between backquotes stays whole; Chinese can be broken between any two characters, but not
+/// before or after punctuation that belongs to one of them.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut word = String::new();
@@ -225,8 +224,8 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// A formula in lines of a width, broken where it stands in the fewest delimiters and binds least, and
-/// there as late as possible.
+/// Wraps a formula. A break is preferred in the fewest delimiters, then at the loosest operator, then as late as
+/// possible.
 fn folded(formula: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut rest = formula;
@@ -238,7 +237,7 @@ fn folded(formula: &str, width: usize) -> Vec<String> {
                 break;
             }
             if let Some(cost) = cost(&rest[..at], &rest[at..]) {
-                // A line that is nearly empty is worth little.
+                // A break that leaves a line nearly empty is penalised.
                 let value = 4 * depth + cost + if column < width / 3 { 8 } else { 0 };
                 if best.is_none_or(|(least, _)| value <= least) {
                     best = Some((value, at));
@@ -247,7 +246,7 @@ fn folded(formula: &str, width: usize) -> Vec<String> {
             match c {
                 '(' | '[' | '{' | '⟨' | '⌈' => depth += 1,
                 ')' | ']' | '}' | '⟩' | '⌉' => depth -= 1,
-                // A norm opens and closes with the same sign.
+                // A norm has the same opening and closing sign.
                 '‖' => {
                     norm = !norm;
                     depth += if norm { 1 } else { -1 };
@@ -264,7 +263,7 @@ fn folded(formula: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// How bad a place to break a formula is, if it is one: the tighter what stands there binds, the worse.
+/// The cost of a break at this position, if it is possible: tighter operators cost more.
 fn cost(before: &str, after: &str) -> Option<i32> {
     let next = after.strip_prefix(' ')?;
     match (before.chars().last()?, next.split(' ').next()?) {
@@ -277,7 +276,7 @@ fn cost(before: &str, after: &str) -> Option<i32> {
     }
 }
 
-/// The few characters of sentences that are not in ASCII; Chinese stays as it is.
+/// Replaces the non-ASCII characters of English sentences; Chinese is unchanged.
 fn ascii(text: &str) -> String {
     const MORE: &[(char, &str)] = &[
         ('⊙', ".*"),

@@ -1,5 +1,4 @@
-//! A derivation as a LaTeX document; in Chinese with the package `ctex`, for `xelatex` or
-//! `lualatex`.
+//! A derivation as a LaTeX document; Chinese uses the package `ctex`, for `xelatex` or `lualatex`.
 
 use std::fmt::Write;
 
@@ -65,7 +64,7 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
         for equation in &section.lines {
             let (left, lines) = d.broken(equation, WIDTH);
             let tex = |m: &Math| m.latex(Dialect::Plain);
-            // What cannot be broken is set smaller where it is wider than the page.
+            // A formula that cannot be broken is scaled down if it is wider than the page.
             let longest = lines.iter().map(Math::width).max().unwrap_or(0);
             let wide = left.width() + longest > WIDTH;
             let lines: Vec<String> = lines.iter().map(tex).collect();
@@ -123,12 +122,12 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
     out
 }
 
-/// By what a line is referred to.
+/// The label of a line, for references.
 fn label(equation: &Equation) -> String {
     equation.id.replace('_', "-")
 }
 
-/// What was measured, as a table.
+/// The measurements of a run, as a table.
 fn run(out: &mut String, d: &Derivation, reach: &Reach, lang: Lang) {
     let _ = writeln!(out, "\\subsection*{{{}}}", Word::Run.text(lang));
     for said in verdicts(d, reach, lang) {
@@ -156,7 +155,7 @@ fn run(out: &mut String, d: &Derivation, reach: &Reach, lang: Lang) {
     let _ = writeln!(out, "\\end{{tabular}}\\end{{center}}\n");
 }
 
-/// A number with its power of ten as one writes it.
+/// A number in scientific notation, with its power of ten.
 fn power(number: &str) -> String {
     match number.split_once('e') {
         Some((digits, exponent)) => {
@@ -183,7 +182,7 @@ fn escape(text: &str) -> String {
     out
 }
 
-/// A sentence; what stands between backquotes is a formula.
+/// A sentence; text between backquotes is a formula.
 fn sentence(text: &str) -> String {
     let mut out = String::new();
     for (i, piece) in text.split('`').enumerate() {
@@ -196,7 +195,7 @@ fn sentence(text: &str) -> String {
     out
 }
 
-/// The characters of formulas inside sentences, as commands.
+/// Replaces the characters of formulas in sentences by commands.
 fn formula(text: &str) -> String {
     let text = text.replace("ln ", "\\ln ").replace("min(", "\\min(");
     let mut out = String::new();
