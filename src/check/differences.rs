@@ -1,40 +1,40 @@
-//! Central differences with Richardson extrapolation, and an honest estimate of their error.
+//! Central differences with Richardson extrapolation, and an estimate of their error.
 
-/// A derivative and how far off it may be.
+/// A derivative and its estimated error.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Estimate {
     pub(super) value: f64,
     pub(super) error: f64,
-    /// The part of the error that rounding alone explains.
+    /// The part of the error that rounding alone can cause.
     pub(super) rounding: f64,
-    /// The largest displacement at which the function was evaluated for it.
+    /// The largest displacement at which the function was evaluated for this estimate.
     pub(super) reach: f64,
 }
 
-/// The reason why a function has no value at a displacement that can be used.
+/// The function cannot be evaluated at a displacement, or a kink lies in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Kink;
 
-/// First step sizes, relative to the size of the variable: the next is tried where one is too
-/// large, because a domain ends or the function bends.
+/// Initial step sizes, relative to the size of the variable. The next one is used if a step is too large because it
+/// leaves the domain or the function is too curved.
 const STEPS: [f64; 4] = [1.0 / 32.0, 1.0 / 256.0, 1.0 / 2048.0, 1.0 / 65536.0];
 
 /// Halvings per first step.
 const LEVELS: usize = 4;
 
-/// The evaluations that most derivatives take: two tables.
+/// The number of evaluations for most derivatives: two tables.
 pub(super) const EVALUATIONS: usize = 2 * 2 * LEVELS;
 
-/// An extrapolated difference magnifies the rounding errors of the values by no more than this.
+/// The maximum factor by which extrapolation amplifies the rounding errors of the values.
 const AMPLIFIED: f64 = 1.5;
 
-/// The derivative at 0 of `f`, a function of a displacement, each entry for itself.
+/// The derivative at 0 of `f`, a function of a displacement, entry by entry.
 ///
-/// `f` answers [`Kink`] where it cannot be evaluated or lies beyond a kink; `noise` is the rounding
-/// error of each of its entries. Ridders' table: central differences with halved steps, extrapolated
-/// to a step of zero; its error is the change made by the last extrapolation, and no less than the
-/// effect of rounding. Two tables with different steps must confirm each other; more are made until
-/// every error is within `goal` or due to rounding, or none is left to try.
+/// `f` returns [`Kink`] if it cannot be evaluated or a kink lies in between; `noise` is the rounding error of each of
+/// its entries. The method is Ridders' table: central differences with halved steps, extrapolated to step zero. The
+/// error is the change made by the last extrapolation, and at least the effect of rounding. Two tables with different
+/// steps must confirm each other; further tables are computed until every error is within `goal` or due to rounding,
+/// or no step size is left.
 pub(super) fn derivative(
     scale: f64,
     goal: f64,
@@ -60,30 +60,30 @@ pub(super) fn derivative(
     best.ok_or(Kink)
 }
 
-/// How strongly a derivative bends between two displacements.
+/// The nonlinearity of a derivative between two displacements.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Bend {
-    /// The largest distance of the mean at two opposite displacements from the middle.
+    /// The largest deviation of the mean at two opposite displacements from the value in the middle.
     most: f64,
-    /// The largest derivative.
+    /// The largest absolute derivative.
     size: f64,
 }
 
 impl Bend {
-    /// If the truncation error of differences over these displacements may be this large. A few
-    /// numbers of a chaotic function may agree by accident; all of them do not.
+    /// Returns true if the truncation error of differences over these displacements may be this large. A few values
+    /// of a chaotic function may agree by accident, but not all of them.
     pub(super) fn explains(self, difference: f64) -> bool {
         self.most.is_nan() || self.most > (0.1 * self.size).max(0.25 * difference)
     }
 }
 
-/// The bend of each entry of `slope`, a function of a displacement, up to `reach`. Central differences
-/// are off by a third of it where the function is smooth, and say nothing where it is large.
+/// The bend of each entry of `slope`, a function of a displacement, up to `reach`. For a smooth function, the error
+/// of central differences is a third of it; if it is large, differences are meaningless.
 pub(super) fn bends(
     reach: f64,
     mut slope: impl FnMut(f64) -> Result<Vec<f64>, Kink>,
 ) -> Result<Vec<Bend>, Kink> {
-    // Not multiples of one another, or a fast oscillation could look constant.
+    // Not multiples of one another, so that a fast oscillation cannot look constant.
     const PAIRS: [f64; 8] = [0.131, 0.287, 0.373, 0.529, 0.617, 0.743, 0.859, 1.0];
     let middle = slope(0.0)?;
     let mut bends = vec![Bend::default(); middle.len()];
@@ -108,7 +108,7 @@ impl Estimate {
         reach: 0.0,
     };
 
-    /// The better of two estimates, with an error that covers the contradiction with the other.
+    /// The better of two estimates, with an error that covers its difference from the other.
     fn or(self, other: Self) -> Self {
         let (best, rest) = if other.error < self.error {
             (other, self)
@@ -137,7 +137,7 @@ fn table(
         for (largest, (u, d)) in largest.iter_mut().zip(up.iter().zip(&down)) {
             *largest = largest.max(u.abs()).max(d.abs());
         }
-        // The values that are subtracted are rounded, and the difference is divided by the step.
+        // The rounding error of the values, divided by the step.
         let rounding = |i: usize| {
             let value: f64 = noise[i].max(f64::EPSILON * largest[i]);
             AMPLIFIED * value / step

@@ -1,4 +1,4 @@
-//! Random data on which to certify.
+//! Random data for certification.
 
 use ndarray::ArrayD;
 
@@ -8,8 +8,8 @@ use crate::recurrence::{Batch, Initial, Params, Recurrence, check_room};
 use crate::shape::{Kind, Rate};
 use crate::tape::Role;
 
-/// Random parameters and inputs for a recurrence: numbers between 0.1 and 1 of either sign, one
-/// sequence of each given length. A parameter that the recurrence starts at a number is near it.
+/// Random parameters and inputs for a recurrence: numbers with absolute values between 0.1 and 1, and one sequence of
+/// each given length. A parameter with an initial value in the recurrence is drawn near it.
 ///
 /// ```
 /// use bptt::{cells::{Cell, Loss}, check::{check, random_data}};
@@ -21,8 +21,7 @@ use crate::tape::Role;
 /// ```
 ///
 /// # Errors
-/// When a size is missing, given twice, of a dimension that does not exist, or too large for the
-/// memory.
+/// If a size is missing, given twice, of an unknown dimension, or too large for the memory.
 pub fn random_data(
     recurrence: &Recurrence,
     sizes: &[(&str, usize)],
@@ -63,7 +62,7 @@ pub fn random_data(
     Ok((params, batch))
 }
 
-/// A class for each number, as its bits have it.
+/// Random class indices below `count`, seeded by the bits of each number.
 fn classes(numbers: &ArrayD<f64>, count: usize) -> ArrayD<usize> {
     numbers.mapv(|x| Noise(x.to_bits()).below(count))
 }

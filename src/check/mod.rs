@@ -1,7 +1,7 @@
-//! Certification: does a gradient agree with everything that can be known about it?
+//! Certification of gradients and Hessian products by independent routes.
 //!
-//! [`check`] runs the routes of the square (see `docs/architecture.md`) on a recurrence and its
-//! data, and reports for each parameter and input how far the worst entry is off, and where.
+//! [`check`] runs the routes of the square (see `docs/architecture.md`) on a recurrence and its data, and reports the
+//! worst entry of each parameter and input, with its error.
 
 mod differences;
 mod instance;
@@ -29,15 +29,14 @@ use routes::Runner;
 use subject::{Data, first_part};
 use work::{Cost, Meter, Scope};
 
-/// The most scalar parameters without influence on the loss that are compared as others are. More of them are only
-/// named: their gradient is a constant of zero.
+/// The maximum number of scalar parameters without influence on the loss that are compared like others. Further ones
+/// are only listed: their gradient is a constant zero.
 const MOST_UNUSED: usize = 100;
 
 /// Certifies the gradient and the Hessian products of a recurrence on given data.
 ///
-/// The data should be of the kind the recurrence is meant for: sizes that differ from each other,
-/// at least three steps, initial states and biases that are not zero. A gradient that is right on
-/// degenerate data may be wrong on other data.
+/// The data should be typical of the recurrence: sizes that differ from each other, at least three steps, nonzero
+/// initial states and biases. A gradient that is right on degenerate data may be wrong on other data.
 ///
 /// ```
 /// use bptt::{Batch, Params, Recurrence};
@@ -59,9 +58,8 @@ const MOST_UNUSED: usize = 100;
 /// ```
 ///
 /// # Errors
-/// When the recurrence has no loss or the data does not fit. A gradient that is wrong is no
-/// error: it is a certificate that has not [`passed`](Certificate::passed), with a
-/// [`Verdict`] that says whether it is wrong or could not be told.
+/// If the recurrence has no loss or the data does not fit. A wrong gradient is not an error: the certificate has then
+/// not [`passed`](Certificate::passed), and its [`Verdict`] distinguishes a wrong gradient from an incomplete check.
 pub fn check(
     recurrence: &Recurrence,
     params: &Params<f64>,
@@ -70,7 +68,7 @@ pub fn check(
     Check::new(recurrence).run(params, batch)
 }
 
-/// A certification with choices; [`check`] is the one with none.
+/// A certification with options; [`check`] uses the defaults.
 #[derive(Clone)]
 pub struct Check<'a> {
     recurrence: &'a Recurrence,
@@ -108,8 +106,8 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Certifies this gradient instead: a recurrence with the outputs of
-    /// [`Recurrence::gradient`] with respect to `Wrt::Everything`, however it was made.
+    /// Certifies this gradient instead: a recurrence with the outputs of [`Recurrence::gradient`] with respect to
+    /// `Wrt::Everything`, from any source.
     #[must_use]
     pub const fn gradient(self, gradient: &'a Recurrence) -> Self {
         Self {
@@ -128,28 +126,28 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// The count of entries of each array that are perturbed one by one (default: 4, fewer where a
-    /// single step is very much work). All entries together always move in a random direction.
+    /// The number of entries of each array that are perturbed one by one (default: 4, fewer if a single step takes
+    /// very long). All entries together are always perturbed in a random direction.
     #[must_use]
     pub const fn entries(self, entries: usize) -> Self {
         Self { entries, ..self }
     }
 
-    /// The most steps of each sequence that every route runs on (default: as many as take about
-    /// five seconds). In a chaotic system, differences see the derivative on few steps only.
+    /// The maximum number of steps of each sequence that every route runs on (default: as many as take about five
+    /// seconds). In a chaotic system, differences resolve the derivative over a few steps only.
     #[must_use]
     pub const fn steps(self, steps: usize) -> Self {
         Self { steps, ..self }
     }
 
-    /// The seed of the random directions and the choice of entries.
+    /// The seed for the random directions and the choice of entries.
     #[must_use]
     pub const fn seed(self, seed: u64) -> Self {
         Self { seed, ..self }
     }
 
-    /// Calls `progress` during the run with the part of the work that is done, from 0 to 1. The part
-    /// never falls, and grows about as fast as the time.
+    /// Calls `progress` during the run with the completed part of the work, from 0 to 1. The part never decreases,
+    /// and is roughly proportional to time.
     ///
     /// ```
     /// use bptt::{Check, cells::{Cell, Loss}, check::random_data};
@@ -171,13 +169,13 @@ impl<'a> Check<'a> {
 
     /// Runs every route.
     ///
-    /// The time and the memory of the routes on the unrolled tape are bounded: on long sequences they
-    /// see the first steps only ([`Certificate::extent`]), and the compiled engine compares reverse
-    /// with forward mode on all of the data ([`Route::AllSteps`]).
+    /// The time and the memory of the routes on the unrolled tape are bounded: on long sequences they use the first
+    /// steps only ([`Certificate::extent`]), and the compiled engine compares reverse with forward mode on all of the
+    /// data ([`Route::AllSteps`]).
     ///
     /// # Errors
-    /// As for [`check`], and [`Error::OutOfMemory`], before anything is computed, when a run on all of
-    /// the data would need more memory than [`memory_limit`](crate::memory_limit) allows.
+    /// As for [`check`]; also [`Error::OutOfMemory`], before any computation, if a run on all of the data would need
+    /// more memory than [`memory_limit`](crate::memory_limit) allows.
     pub fn run(&self, params: &Params<f64>, batch: &Batch<f64>) -> Result<Certificate> {
         let influences = self.recurrence.influences(&[self.recurrence.loss()?]);
         let leaves = self.recurrence.tape().leaves().iter().zip(&influences);
@@ -233,7 +231,7 @@ impl<'a> Check<'a> {
                 batch: part,
             };
             let runner = match Runner::new(self, base, scope, &meter) {
-                // The first steps may have no value where all steps do, as a mean over a mask.
+                // The loss may be undefined on the first steps though it is defined on all, e.g. a mean over a mask.
                 Err(error @ Error::NonFiniteValue { .. }) => match scope.longer(cost, batch) {
                     None => return Err(error),
                     Some(longer) => {
@@ -254,7 +252,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Takes all routes; also says if fewer steps would resolve more.
+    /// Runs all routes; also returns whether fewer steps would resolve more.
     fn take(
         &self,
         mut runner: Runner<'_>,

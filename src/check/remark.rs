@@ -1,33 +1,32 @@
-//! The parameters and inputs whose derivative is not an ordinary number at the data.
+//! Parameters and inputs whose derivative is zero, or was not compared by every route.
 
-/// The reason why a derivative is zero, cannot be seen by differences, or is not compared.
+/// The reason why a derivative is zero, not resolved by differences, or not compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Remark {
     /// The loss does not depend on it.
     Unused,
-    /// It is only compared or used as a condition, as resets and masks are.
+    /// It is used only in comparisons or as a condition, as resets and masks are.
     Condition,
-    /// The gradient is zero to rounding, and the curvature is not: the terms cancel.
+    /// The gradient is zero up to rounding, the curvature is not: the terms cancel.
     Stationary,
-    /// The gradient and the curvature are zero to rounding.
+    /// The gradient and the curvature are zero up to rounding.
     Flat,
-    /// The derivative is smaller than the rounding error of the differences, which do not contradict
-    /// it; it uses the rules of built-in ops alone.
+    /// The derivative is smaller than the rounding error of the differences, which do not contradict it; it uses only
+    /// the rules of built-in ops.
     Faint,
-    /// The derivative uses the rule of a custom op, which only differences can test, and it is too
-    /// small for them.
+    /// The derivative uses the rule of a custom op, which only differences can test, and it is too small for them.
     Rule,
-    /// The exact routes differ by more than is allowed, and by no more than rounding explains.
+    /// The exact routes differ by more than the tolerance, but by no more than rounding can cause.
     Rounded,
-    /// A kink or the end of a domain is too near for differences.
+    /// A kink or the end of a domain is too close for differences.
     Kink,
-    /// The loss bends too strongly for differences.
+    /// The loss is too curved for differences.
     Bent,
 }
 
 impl Remark {
-    /// Every remark, in the order in which they are printed.
+    /// Every remark, in printing order.
     pub const ALL: [Self; 9] = [
         Self::Unused,
         Self::Condition,
@@ -40,7 +39,7 @@ impl Remark {
         Self::Bent,
     ];
 
-    /// The name, as in JSON.
+    /// The name in JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -56,7 +55,7 @@ impl Remark {
         }
     }
 
-    /// The explanation, without the names it is about.
+    /// The explanation, without the names of parameters and inputs.
     #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {

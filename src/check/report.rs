@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use super::Remark;
 use crate::error::counted;
 
-/// A way to know a derivative.
+/// A method to compute a derivative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Route {
     /// Reverse mode on the unrolled tape.
@@ -20,13 +20,13 @@ pub enum Route {
     SecondTape,
     /// For Hessian products: central differences of the tape's gradient, extrapolated.
     SecondDifferences,
-    /// The compiled engine on all of the data, reverse mode against forward mode, where the other
-    /// routes see the first steps only.
+    /// The compiled engine on all of the data, reverse mode against forward mode, if the other routes use the first
+    /// steps only.
     AllSteps,
 }
 
 impl Route {
-    /// Every route, in the order in which they are run.
+    /// Every route, in the order of the runs.
     pub const ALL: [Self; 6] = [
         Self::TapeReverse,
         Self::Forward,
@@ -36,9 +36,9 @@ impl Route {
         Self::AllSteps,
     ];
 
-    /// The largest relative error at which the route agrees: rounding for the exact routes, the
-    /// resolution of extrapolated differences for the others. The tolerance of a [`Finding`] is
-    /// larger where rounding hides more of the derivative from the differences.
+    /// The maximum relative error at which the route agrees: rounding for the exact routes, the resolution of
+    /// extrapolated differences for the others. The tolerance of a [`Finding`] is larger if rounding hides more of
+    /// the derivative from the differences.
     #[must_use]
     pub const fn tolerance(self) -> f64 {
         match self {
@@ -64,27 +64,27 @@ impl Route {
 pub enum Verdict {
     /// Every route agrees about every parameter and input that the loss depends on.
     Certified,
-    /// No route disagrees, but some could not be applied: the data lies on a kink or at the end of a
-    /// domain, differences do not resolve a derivative, or there is nothing to differentiate. The
-    /// [`Remark`]s say which.
+    /// No route disagrees, but some could not be applied: the data lies on a kink or at the end of a domain,
+    /// differences do not resolve a derivative, or there is nothing to differentiate. The [`Remark`]s give the
+    /// reasons.
     Incomplete,
-    /// Some route disagrees.
+    /// At least one route disagrees.
     Rejected,
 }
 
-/// The worst disagreement of one route about one parameter or input.
+/// The worst error of one route for one parameter or input.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
     /// The parameter or input.
     pub name: String,
     /// The route.
     pub route: Route,
-    /// The largest difference, relative to the largest entry of the derivative. Where that is
-    /// negligible, it is relative to a ten-thousandth of the largest entry of any derivative, or to the
-    /// terms that cancel in it.
+    /// The largest difference, relative to the largest entry of the derivative. If that entry is negligible, the
+    /// difference is relative to a ten-thousandth of the largest entry of any derivative, or to the terms that cancel
+    /// in it.
     pub error: f64,
-    /// The largest error at which the route agrees: that of the [`Route`], or what rounding leaves
-    /// to the differences.
+    /// The largest error at which the route agrees: the tolerance of the [`Route`], or the rounding error of the
+    /// differences.
     pub tolerance: f64,
     /// The sample (from 0) of the worst entry, if the array has one.
     pub sample: Option<usize>,
@@ -92,30 +92,29 @@ pub struct Finding {
     pub step: Option<usize>,
     /// The worst entry of the array for that sample and step; empty for a scalar.
     pub entry: Vec<usize>,
-    /// If the worst number is the derivative along a random direction of all entries together, which
-    /// has no sample, step and entry.
+    /// True if the worst number is the derivative along a random direction of all entries together, which has no
+    /// sample, step or entry.
     pub direction: bool,
-    /// The count of numbers that were compared.
+    /// The number of compared numbers.
     pub compared: usize,
-    /// The count of numbers that were left out, for a kink or because differences do not resolve
-    /// them.
+    /// The number of skipped numbers, because of a kink or because differences do not resolve them.
     pub skipped: usize,
 }
 
 impl Finding {
-    /// If the route does not disagree.
+    /// Returns true if the route does not disagree.
     #[must_use]
     pub fn agrees(&self) -> bool {
         self.error <= self.tolerance
     }
 
-    /// If the route compared any number.
+    /// Returns true if the route compared any number.
     #[must_use]
     pub const fn is_resolved(&self) -> bool {
         self.compared > 0
     }
 
-    /// The place of the worst number, as the end of a sentence; empty for a scalar.
+    /// The position of the worst number, as the end of a sentence; empty for a scalar.
     fn place(&self) -> String {
         if self.direction {
             return " along a random direction of all its entries".into();
@@ -134,29 +133,29 @@ impl Finding {
     }
 }
 
-/// The part of the data that all routes saw: `steps` of `of_steps`, `samples` of `of_samples`.
+/// The part of the data that all routes used: `steps` of `of_steps`, `samples` of `of_samples`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
-    /// The steps that every route saw, from the first on.
+    /// The number of leading steps that every route used.
     pub steps: usize,
-    /// The steps of the data.
+    /// The number of steps of the data.
     pub of_steps: usize,
-    /// The samples that every route saw, from the first on.
+    /// The number of leading samples that every route used.
     pub samples: usize,
-    /// The samples of the data.
+    /// The number of samples of the data.
     pub of_samples: usize,
 }
 
 impl Extent {
-    /// If every route saw all of the data.
+    /// Returns true if every route used all of the data.
     #[must_use]
     pub const fn is_whole(&self) -> bool {
         self.steps == self.of_steps && self.samples == self.of_samples
     }
 }
 
-/// The result of a certification. Printed, it is a table: one line for each parameter and input,
-/// one column for each route, the worst relative error in each field.
+/// The result of a certification. It is displayed as a table: one row for each parameter and input, one column for
+/// each route, with the worst relative errors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Certificate {
     pub(super) recurrence: String,
@@ -166,7 +165,7 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// The result.
+    /// The verdict.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         let differenced = |f: &Finding| f.route == Route::Differences && f.is_resolved();
@@ -181,7 +180,7 @@ impl Certificate {
         }
     }
 
-    /// If every route agrees about every parameter and input that the loss depends on.
+    /// Returns true if every route agrees about every parameter and input that the loss depends on.
     #[must_use]
     pub fn passed(&self) -> bool {
         self.verdict() == Verdict::Certified
@@ -198,14 +197,14 @@ impl Certificate {
         self.remarks.iter().map(|(name, remark)| (&**name, *remark))
     }
 
-    /// The part of the data that all routes saw. On the rest, [`Route::AllSteps`] compares reverse
-    /// mode with forward mode.
+    /// The part of the data that all routes used. On all of the data, [`Route::AllSteps`] compares reverse mode with
+    /// forward mode.
     #[must_use]
     pub const fn extent(&self) -> Extent {
         self.extent
     }
 
-    /// The finding furthest beyond (or least below) its tolerance.
+    /// The finding with the largest ratio of error to tolerance.
     #[must_use]
     pub fn worst(&self) -> Option<&Finding> {
         let excess = |f: &Finding| f.error / f.tolerance;
@@ -214,7 +213,7 @@ impl Certificate {
             .max_by(|a, b| excess(a).total_cmp(&excess(b)))
     }
 
-    /// If second derivatives were certified too; they are left out where arrays are very large.
+    /// Returns true if second derivatives were certified too; they are omitted if arrays are very large.
     #[must_use]
     pub fn is_of_second_order(&self) -> bool {
         self.findings.is_empty() || self.took(Route::SecondTape)
@@ -224,7 +223,7 @@ impl Certificate {
         self.findings.iter().any(|f| f.route == route)
     }
 
-    /// The routes that were taken, in order.
+    /// The routes that were run, in order.
     fn routes(&self) -> impl Iterator<Item = Route> {
         let taken = |route: &Route| match route {
             Route::AllSteps => self.took(*route),
@@ -234,7 +233,7 @@ impl Certificate {
         Route::ALL.into_iter().filter(taken)
     }
 
-    /// One line for each parameter and input, one column for each route.
+    /// One row for each parameter and input, one column for each route.
     fn table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rows: IndexMap<&str, Vec<&Finding>> = IndexMap::new();
         for finding in &self.findings {
@@ -274,7 +273,7 @@ impl Certificate {
         writeln!(f)
     }
 
-    /// A sentence for each kind of remark, with the names it is about.
+    /// A sentence for each kind of remark, with the names of its parameters and inputs.
     fn sentences(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for remark in Remark::ALL {
             let about = self.remarks.iter().filter(|(_, r)| *r == remark);
@@ -287,9 +286,9 @@ impl Certificate {
     }
 }
 
-/// No name takes more columns than this.
+/// The maximum width of a name, in columns.
 const WIDEST: usize = 32;
-/// A table has no more lines than this.
+/// The maximum number of rows of the table.
 const MOST_ROWS: usize = 200;
 
 impl fmt::Display for Certificate {
@@ -344,7 +343,7 @@ impl fmt::Display for Certificate {
     }
 }
 
-/// The names, the first of them where there are many.
+/// The names, or only the first ones if there are many.
 fn listed(names: &[&str]) -> String {
     const SHOWN: usize = 8;
     let first = names.iter().take(SHOWN);
@@ -357,7 +356,7 @@ fn listed(names: &[&str]) -> String {
     }
 }
 
-/// A name in at most so many columns.
+/// A name shortened to at most `width` columns.
 fn shortened(name: &str, width: usize) -> String {
     match name.chars().count() > width {
         true => name.chars().take(width - 1).chain(['…']).collect(),

@@ -1,4 +1,4 @@
-//! The routes of first order, one after the other.
+//! The routes of first order.
 
 use std::collections::HashSet;
 
@@ -15,11 +15,11 @@ use crate::recurrence::{Influence, Outputs, Recurrence, Unrolled, Wrt};
 use crate::shape::Rate;
 use crate::tape::Side;
 
-/// Differences are refined until they are known this well, relative to the derivative.
+/// Differences are refined until their error, relative to the derivative, is below this.
 const GOAL: f64 = 1e-9;
-/// The step with which kinks next to the data are found.
+/// The step size for detecting kinks near the data.
 const NEAR: f64 = 1e-6;
-/// An array with no more different values than this is taken for codes, such as 0 and 1.
+/// An array with at most this many distinct values is treated as codes, such as 0 and 1.
 const CODES: usize = 4;
 
 pub(super) struct Runner<'a> {
@@ -28,14 +28,14 @@ pub(super) struct Runner<'a> {
     pub(super) meter: &'a Meter<'a>,
     pub(super) base: Data,
     pub(super) targets: Vec<Target>,
-    /// The targets that move together; each by itself unless there are very many.
+    /// The targets that are perturbed together; each alone unless there are very many.
     pub(super) groups: Vec<Vec<usize>>,
     pub(super) gradient: Outputs<f64>,
     loss: Unrolled,
     pub(super) tape: Unrolled,
     /// The rounding error of the loss.
     loss_noise: f64,
-    /// The side of its kinks on which every value of the loss lies.
+    /// The side of its kinks for every value of the loss.
     sides: Vec<Side>,
     freedom: Vec<Freedom>,
     pub(super) noise: Noise,
@@ -43,26 +43,26 @@ pub(super) struct Runner<'a> {
     pub(super) remarks: IndexSet<(usize, Remark)>,
 }
 
-/// The entries of a target that can move without crossing a kink at once.
+/// The entries of a target that can be perturbed without crossing a kink immediately.
 pub(super) enum Freedom {
     All,
-    /// The entries that are 1.
+    /// A mask with 1 at these entries.
     Some(ArrayD<f64>),
-    /// None, in an array of zeros and ones: a mask, say.
+    /// No entry: an array of zeros and ones, such as a mask.
     None,
-    /// A kink is next to the data.
+    /// A kink is very close to the data.
     Kinked,
 }
 
-/// A displacement that is tried.
+/// A perturbation.
 struct Probe {
-    /// The targets that move, and how.
+    /// The perturbed targets with their directions.
     parts: Vec<(usize, ArrayD<f64>)>,
-    /// The entry that moves; `None` for all entries in a random direction.
+    /// The perturbed entry; `None` for all entries in a random direction.
     entry: Option<Vec<usize>>,
 }
 
-/// A disagreement under way to becoming a finding.
+/// The worst comparison so far, which becomes a finding.
 #[derive(Clone)]
 pub(super) struct Worst {
     route: Route,
@@ -71,7 +71,7 @@ pub(super) struct Worst {
     entry: Option<Vec<usize>>,
     compared: usize,
     skipped: usize,
-    /// The reason why something could not be compared that the verdict depends on.
+    /// A reason why a comparison that the verdict depends on was not possible.
     doubt: Option<Remark>,
 }
 
@@ -88,7 +88,7 @@ impl Worst {
         }
     }
 
-    /// Compares by an exact route; all must be compared.
+    /// Records a comparison with an exact route; every number must be comparable.
     pub(super) fn see_exact(&mut self, seen: Seen, entry: Option<&[usize]>) {
         match seen {
             Seen::Compared { error, tolerance } => self.see(error, tolerance, entry),
@@ -101,7 +101,7 @@ impl Worst {
 
     pub(super) fn see(&mut self, error: f64, tolerance: f64, entry: Option<&[usize]>) {
         self.compared += 1;
-        // A NaN is worse than anything.
+        // A NaN is worse than any number.
         let error = if error.is_nan() { f64::INFINITY } else { error };
         if error / tolerance > self.error / self.tolerance || self.compared == 1 {
             self.error = error;
@@ -120,13 +120,13 @@ impl Worst {
         }
     }
 
-    /// If something was compared, and nothing stays in doubt.
+    /// Returns true if a number was compared, and no doubt remains.
     pub(super) const fn is_resolved(&self) -> bool {
         self.compared > 0 && self.doubt.is_none()
     }
 
-    /// A comparison with differences; the remark says why they do not resolve the derivative.
-    /// `explained` says if the derivative itself bends as strongly as the two disagree.
+    /// Records a comparison with differences; the remark is the reason if they do not resolve the derivative.
+    /// `explained` returns true if the bend of the derivative can cause a given difference.
     pub(super) fn see_estimate(
         &mut self,
         estimate: Result<Estimate, Kink>,
@@ -160,7 +160,7 @@ impl Worst {
 }
 
 impl<'a> Runner<'a> {
-    /// The gradient by two routes, compared.
+    /// The comparison of the gradient by two routes.
     pub(super) fn new(
         check: &'a Check<'a>,
         base: Data,
@@ -170,7 +170,7 @@ impl<'a> Runner<'a> {
         let recurrence = check.recurrence;
         let (params, batch) = (&base.params, &base.batch);
         let mut noise = Noise(check.seed);
-        // The recurrence knows the place of a value that is not finite, the tape does not.
+        // The recurrence reports the position of a non-finite value, the tape does not.
         let gradient = match check.gradient {
             Some(gradient) => gradient.evaluate(params, batch)?,
             None => recurrence
@@ -206,7 +206,7 @@ impl<'a> Runner<'a> {
                 rate: leaf.ty().rate,
                 shape: own.shape().to_vec(),
                 influence,
-                // The first output is the loss.
+                // Output 0 is the loss.
                 scale: sizes.scale(i, leaf.name(), alone),
                 second_scale: Scale::default(),
             });
@@ -301,7 +301,7 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// Finds the entries that can move, and says which targets are conditions at this data.
+    /// Finds the entries that can be perturbed, and the targets that are conditions at this data.
     pub(super) fn find_freedom(&mut self) {
         let alone = self.groups.iter().all(|group| group.len() == 1);
         for i in 0..self.targets.len() {
@@ -348,7 +348,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// If a small step to either side crosses no kink.
+    /// Returns true if a small step to either side crosses no kink.
     fn is_smooth(&self, name: &str, direction: &ArrayD<f64>) -> bool {
         let mut moved = self.base.clone();
         [NEAR, -NEAR].into_iter().all(|step| {
@@ -359,7 +359,7 @@ impl<'a> Runner<'a> {
         })
     }
 
-    /// The free part of a random direction of a target, if all of the kinks are known.
+    /// A random direction of a target, restricted to its free entries if all kinks are known.
     pub(super) fn smooth_direction(&mut self, target: usize) -> ArrayD<f64> {
         let direction = self.noise.array(&self.targets[target].shape);
         match &self.freedom[target] {
@@ -369,12 +369,12 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// If differences cannot move a target, because it is a condition at this data.
+    /// Returns true if differences cannot perturb a target because it is a condition at this data.
     pub(super) fn is_held(&self, target: usize) -> bool {
         !self.targets[target].is_real() || matches!(self.freedom[target], Freedom::None)
     }
 
-    /// Displacements to try for a group: some single entries, then all entries at random.
+    /// Perturbations for a group: some single entries, then all entries in a random direction.
     fn probes(&mut self, group: &[usize]) -> Vec<Probe> {
         let lengths: Vec<usize> = self.base.batch.lengths().collect();
         let mut probes = Vec::new();
@@ -412,7 +412,7 @@ impl<'a> Runner<'a> {
         probes
     }
 
-    /// The derivative along a displacement and the size of its terms.
+    /// The derivative along a perturbation, and the size of its terms.
     fn along(&self, probe: &Probe) -> Result<(f64, f64)> {
         let (mut sum, mut size) = (0.0, 0.0);
         for (target, direction) in &probe.parts {
@@ -452,7 +452,7 @@ impl<'a> Runner<'a> {
                 self.meter.add(self.scope.loads.tangent.evaluated());
                 let slope = found(&out, of_loss)?.sum();
                 let (sum, size) = self.along(&probe)?;
-                // A direction adds up many entries, and their rounding errors with them.
+                // A direction sums many entries with their rounding errors.
                 let tolerance = Route::Forward.tolerance();
                 let seen = scale.exact(sum - slope, size, tolerance);
                 worst.see_exact(seen, probe.entry.as_deref());
@@ -525,7 +525,7 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// The derivative along a displacement by the tape, at a step of it.
+    /// The derivative along a perturbation, by the tape, at a multiple `step` of it.
     fn slope(&self, probe: &Probe, step: f64) -> Result<Vec<f64>, Kink> {
         let mut moved = self.base.clone();
         for (target, direction) in &probe.parts {
@@ -549,12 +549,12 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// The targets that the loss depends on, in so many groups.
+/// Partitions the targets that the loss depends on into at most `count` groups.
 fn groups(targets: &[Target], count: usize) -> Vec<Vec<usize>> {
     let real: Vec<usize> = (0..targets.len())
         .filter(|i| targets[*i].is_real())
         .collect();
-    // Where differences are the only witness, nothing larger may move with it.
+    // A target that only differences can test is not perturbed together with a larger one.
     let (alone, others): (Vec<usize>, Vec<usize>) =
         real.iter().partition(|i| targets[**i].scale.alone);
     let count = count.saturating_sub(alone.len()).max(1);
@@ -573,7 +573,7 @@ pub(super) fn found<'o>(outputs: &'o Outputs<f64>, name: &str) -> Result<&'o Arr
     })
 }
 
-/// The size of the numbers that are moved: at least 1, and the entry itself where that is larger.
+/// The size of the perturbed numbers: at least 1, and at least the absolute value of the entry.
 fn size_of(data: &Data, name: &str, entry: Option<&[usize]>) -> f64 {
     let entry = entry.and_then(|index| data.get(name)?.get(index));
     entry.copied().unwrap_or(1.0).abs().max(1.0)

@@ -1,17 +1,17 @@
-//! The size against which an error is measured, and the rounding errors of the numbers compared.
+//! The reference size for errors, and the rounding errors of the compared numbers.
 
 use super::differences::Estimate;
 use super::{Noise, Route};
 use crate::recurrence::{Batch, LOSS, Outputs, Params, Unrolled};
 use crate::tape::Side;
 
-/// Rounding errors in `f64` are this much smaller than in `f32`.
+/// The ratio of rounding errors in `f64` to those in `f32`.
 const NARROWER: f64 = 1.0 / (1u64 << 29) as f64;
-/// A rounding error may be this many times the largest that was observed.
+/// The factor allowed between a rounding error and the largest observed one.
 pub(super) const MARGIN: f64 = 64.0;
-/// An array this much smaller than the others, or than the loss, is negligible next to them.
+/// An array smaller than the others, or than the loss, by this factor is negligible.
 const NEGLIGIBLE: f64 = 1e-4;
-/// A route may be off by no more than this part of the size, however large rounding errors are.
+/// The maximum error of a route relative to the size, however large rounding errors are.
 const ALLOWED: f64 = 1e-6;
 
 /// The sizes of some derivatives and of the loss, and their rounding errors.
@@ -26,26 +26,26 @@ pub(super) struct Magnitudes {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Magnitude {
     pub(super) largest: f64,
-    /// The largest change that random rounding in `f64` made.
+    /// The largest change caused by random rounding in `f64`.
     pub(super) rounding: f64,
-    /// The largest difference that rounding to `f32` made.
+    /// The largest difference caused by rounding to `f32`.
     narrow: f64,
 }
 
 impl Magnitude {
-    /// The size of the terms that add up to the array, judging by their rounding errors: near an
-    /// optimum and in saturation it is much larger than the array.
+    /// The size of the terms that sum to the array, estimated from their rounding errors: near an optimum and in
+    /// saturation it is much larger than the array.
     fn terms(self) -> f64 {
         self.rounding / f64::EPSILON
     }
 
-    /// A bound on rounding errors that an array may show.
+    /// A bound on the rounding errors of the array.
     pub(super) fn noise(self) -> f64 {
         rounding_of(self.narrow).max(MARGIN * self.rounding)
     }
 }
 
-/// A bound on the rounding error in `f64` of a number that is off by so much in `f32`.
+/// A bound on the rounding error in `f64` of a number whose error in `f32` is `narrow`.
 pub(super) fn rounding_of(narrow: f64) -> f64 {
     MARGIN * NARROWER * narrow
 }
@@ -59,7 +59,7 @@ impl Magnitudes {
         sides: &[Side],
         (draws, noise): (usize, &mut Noise),
     ) -> Self {
-        // An overflow in `f32` says nothing about rounding.
+        // An overflow in `f32` gives no information about rounding.
         let narrow = unrolled
             .evaluate::<f32>(&params.cast(), &batch.cast())
             .unwrap_or_default();
@@ -102,7 +102,7 @@ impl Magnitudes {
         found
     }
 
-    /// The magnitude of each array, in the order of the outputs.
+    /// The magnitude of an array; `index` is its position among the outputs.
     pub(super) fn of(&self, index: usize, name: &str) -> Magnitude {
         let here = self.names.get(index).is_some_and(|n| n == name);
         let index = match here {
@@ -112,7 +112,7 @@ impl Magnitudes {
         index.map_or_else(Magnitude::default, |i| self.own[i])
     }
 
-    /// The scale of an array; `alone` says if differences are the only witness of it.
+    /// The scale of an array; `alone` is true if only differences can test it.
     pub(super) fn scale(&self, index: usize, name: &str, alone: bool) -> Scale {
         let own = self.of(index, name);
         let loss = self.loss.largest.max(self.loss.terms());
@@ -134,37 +134,37 @@ fn furthest(pairs: impl Iterator<Item = (f64, f64)>) -> f64 {
     pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
 }
 
-/// The size against which the errors of one array are measured.
+/// The reference size for the errors of one array.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Scale {
     pub(super) own: Magnitude,
-    /// The largest entry of the array, unless that is negligible next to the other arrays or to
-    /// the loss (where that is small).
+    /// The largest entry of the array, unless it is negligible next to the other arrays or the loss (if the loss is
+    /// small).
     pub(super) size: f64,
-    /// The same without the loss.
+    /// The size without regard to the loss.
     bare: f64,
-    /// The size of the terms that add up to the array, and no less than a negligible part of the
-    /// loss: differences of the loss do not see much less.
+    /// The size of the terms that sum to the array, and at least a negligible part of the loss: differences of the
+    /// loss hardly resolve less.
     terms: f64,
-    /// If differences are the only witness, since the derivative uses the rule of a custom op.
+    /// True if only differences can test the array, since its derivative uses the rule of a custom op.
     pub(super) alone: bool,
 }
 
 /// The result of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Seen {
-    /// The relative error and the largest that is allowed.
+    /// The relative error and the tolerance.
     Compared { error: f64, tolerance: f64 },
-    /// The derivative is within the rounding errors of the differences, which is all that they show.
+    /// The derivative is within the rounding errors of the differences, which show no more than that.
     Bounded { error: f64, tolerance: f64 },
     /// Rounding errors hide the derivative.
     Hidden,
-    /// The differences do not settle.
+    /// The differences do not converge.
     Bent,
 }
 
 impl Seen {
-    /// If the route disagrees.
+    /// Returns true if the route disagrees.
     pub(super) fn refutes(self) -> bool {
         match self {
             Self::Compared { error, tolerance } | Self::Bounded { error, tolerance } => {
@@ -176,7 +176,7 @@ impl Seen {
 }
 
 impl Scale {
-    /// The scale of two arrays that move together.
+    /// The scale of two arrays that are perturbed together.
     pub(super) fn larger(self, other: Self) -> Self {
         let own = Magnitude {
             largest: self.own.largest.max(other.own.largest),
@@ -192,8 +192,8 @@ impl Scale {
         }
     }
 
-    /// Compares numbers of this size by an exact route. Near an optimum a gradient is a small difference
-    /// of large terms; their rounding is not held against it, unless it hides all there is.
+    /// Compares numbers of this size by an exact route. Near an optimum a gradient is a small difference of large
+    /// terms; rounding errors of the terms are tolerated unless they hide the whole derivative.
     pub(super) fn exact(self, difference: f64, size: f64, tolerance: f64) -> Seen {
         self.within(
             difference,
@@ -202,7 +202,7 @@ impl Scale {
         )
     }
 
-    /// The same for numbers of other data, of this size and off by so much in `f32`.
+    /// The same for numbers from other data, of this size and with this error in `f32`.
     pub(super) fn on_all_steps(self, difference: f64, size: f64, narrow: f64) -> Seen {
         let noise = match narrow.is_finite() {
             true => rounding_of(narrow),
@@ -222,7 +222,7 @@ impl Scale {
         }
     }
 
-    /// The size of a derivative that differences are refined to resolve.
+    /// The size of the derivative that differences are refined to resolve.
     pub(super) const fn goal(self) -> f64 {
         match self.alone {
             true => self.own.largest,
@@ -230,20 +230,20 @@ impl Scale {
         }
     }
 
-    /// If every entry is zero to rounding.
+    /// Returns true if every entry is zero up to rounding.
     pub(super) fn is_zero(self) -> bool {
         self.own.largest <= self.own.noise()
     }
 
-    /// Compares a derivative with an estimate by differences, as far as they can see it.
+    /// Compares a derivative with an estimate by differences, within the resolution of the differences.
     pub(super) fn compare(self, estimate: Estimate, found: f64, tolerance: f64) -> Seen {
-        /// Differences count when their error is no larger than this part of the tolerance.
+        /// Differences are resolved if their error is at most this part of the tolerance.
         const RESOLVED: f64 = 0.5;
-        /// Or when it is no larger than this part of the derivative; the tolerance grows with it.
+        /// They are also resolved if it is at most this part of the derivative; the tolerance then grows with it.
         const PART: f64 = 1e-4;
-        /// The same where there is no other witness.
+        /// The same if there is no other route.
         const PART_ALONE: f64 = 1e-5;
-        /// The difference may be this many times the estimated error.
+        /// The allowed ratio of the difference to the estimated error.
         const UNSURE: f64 = 8.0;
         let Estimate {
             value,

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::op::{NodeId, Op};
 use crate::recurrence::{Outputs, Recurrence, Unrolled, Wrt};
 
-/// Differences are refined until they are known this well, relative to the derivative.
+/// Differences are refined until their error, relative to the derivative, is below this.
 const GOAL: f64 = 1e-9;
 
 impl Runner<'_> {
@@ -34,7 +34,7 @@ impl Runner<'_> {
 
         let tangent = recurrence.tangent(Wrt::Everything)?;
         let own: Vec<&str> = self.targets.iter().map(|t| &*t.name).collect();
-        // A Hessian product of the caller's may have other names for its directions.
+        // A Hessian product of the caller may have other names for its directions.
         let mut data = self.base.clone();
         let names = data.add_directions(&tangent, &self.targets)?;
         data.assign(&names, &directions);
@@ -71,7 +71,7 @@ impl Runner<'_> {
         let root = self.tape.values(&self.base.params, &self.base.batch)?;
         let sides = self.tape.kinks(&root);
         drop(root);
-        // Every entry of an array is rounded as its worst.
+        // Every entry of an array is taken to have the rounding error of the worst one.
         let mut noise = Vec::new();
         for target in &self.targets {
             let entries = target.shape.iter().product();
@@ -124,8 +124,8 @@ impl Runner<'_> {
         Ok(())
     }
 
-    /// The entries of the product, of all targets in order, whose own bend explains that differences
-    /// disagree.
+    /// The entries of the product, of all targets in order, whose own bend explains a disagreement of the
+    /// differences.
     fn bent_entries(
         &self,
         estimates: &Result<Vec<Estimate>, Kink>,
@@ -168,11 +168,11 @@ impl Runner<'_> {
             .collect())
     }
 
-    /// Tells an optimum from a saturated unit, where the gradient is zero.
+    /// Distinguishes an optimum from a saturated unit if the gradient is zero.
     fn explain_zeros(&mut self) {
         for i in 0..self.targets.len() {
             let target = &self.targets[i];
-            // Where a rule may be wrong, a gradient of zero is no explanation.
+            // If a rule may be wrong, a gradient of zero needs no explanation.
             if !self.is_held(i) && target.scale.is_zero() && !target.scale.alone {
                 let remark = match target.second_scale.is_zero() {
                     true => Remark::Flat,
@@ -184,8 +184,8 @@ impl Runner<'_> {
     }
 }
 
-/// The leaves whose second derivatives use the rule of a custom op that the loss does not contain: an
-/// op in the rule of another.
+/// The leaves whose second derivatives use the rule of a custom op that the loss does not contain: an op in the rule
+/// of another.
 fn rules_of_rules(recurrence: &Recurrence) -> Result<Vec<String>> {
     let tape = recurrence.tape();
     let ops = tape.nodes().map(|(_, node)| node.op().clone());

@@ -1,4 +1,4 @@
-//! The recurrence, its data and the parameters and inputs that are differentiated.
+//! The recurrence, its data, and the parameters and inputs that are differentiated.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::recurrence::{Batch, Influence, LOSS, Params, Recurrence};
 use crate::shape::Rate;
 use crate::tape::Derived;
 
-/// Parameters and inputs under their common names.
+/// Parameters and inputs in one namespace.
 #[derive(Clone)]
 pub(super) struct Data {
     pub(super) params: Params<f64>,
@@ -39,14 +39,14 @@ impl Data {
         }
     }
 
-    /// Sets an array back to its numbers in `base`.
+    /// Restores an array to its values in `base`.
     pub(super) fn restore(&mut self, base: &Self, name: &str) {
         if let (Some(array), Some(base)) = (self.get_mut(name), base.get(name)) {
             array.assign(base);
         }
     }
 
-    /// Sets arrays to these directions.
+    /// Sets the named arrays to these directions.
     pub(super) fn assign(&mut self, names: &[String], directions: &[ArrayD<f64>]) {
         for (name, direction) in names.iter().zip(directions) {
             if let Some(array) = self.get_mut(name) {
@@ -58,7 +58,7 @@ impl Data {
     /// Adds an array of zeros for the direction of each target; returns the names of the directions.
     ///
     /// # Errors
-    /// When a target has no direction in this derivative.
+    /// If a target has no direction in this derivative.
     pub(super) fn add_directions(
         &mut self,
         derived: &Recurrence,
@@ -90,7 +90,7 @@ impl Data {
     }
 }
 
-/// The output of a tangent that is the derivative of the loss.
+/// The output of a tangent recurrence that is the derivative of the loss.
 pub(super) fn tangent_of_loss(tangent: &Recurrence) -> Result<&str> {
     let name = tangent.output_for(&Derived::Tangent(LOSS.into()));
     name.ok_or_else(|| no_tangent(LOSS, tangent))
@@ -108,7 +108,7 @@ fn no_tangent(of: &str, derived: &Recurrence) -> Error {
     }
 }
 
-/// One array and the direction in which it moves.
+/// One array and the direction of its perturbation.
 pub(super) struct Part<'a> {
     pub(super) name: &'a str,
     pub(super) direction: &'a ArrayD<f64>,
@@ -119,21 +119,21 @@ pub(super) struct Target {
     pub(super) name: String,
     pub(super) rate: Rate,
     pub(super) shape: Vec<usize>,
-    /// If the loss may have a derivative with respect to it.
+    /// The influence of this array on the loss.
     pub(super) influence: Influence,
-    /// The size of errors for first and second order.
+    /// The error scales for first and second order.
     pub(super) scale: Scale,
     pub(super) second_scale: Scale,
 }
 
 impl Target {
-    /// If differences have to see its derivative.
+    /// Returns true if differences must resolve its derivative.
     pub(super) fn is_real(&self) -> bool {
         self.influence == Influence::Real
     }
 }
 
-/// The first steps of the first samples.
+/// The first `steps` steps of the first samples.
 pub(super) fn first_part(
     recurrence: &Recurrence,
     batch: &Batch<f64>,

@@ -1,4 +1,4 @@
-//! The compiled engine on all of the data, where the other routes see a part of it.
+//! The compiled engine on all of the data, if the other routes use a part of it.
 
 use super::routes::{Runner, Worst, found};
 use super::scale::Seen;
@@ -8,10 +8,10 @@ use crate::error::Result;
 use crate::exec::{Program, Real, Workspace};
 use crate::recurrence::{Batch, Outputs, Params, Recurrence, Wrt};
 
-/// `f32` sees a derivative that it is off by no more than this part of.
+/// `f32` resolves a derivative if its relative error is at most this.
 const SEEN: f64 = 0.1;
 
-/// One recurrence on the compiled engine.
+/// A recurrence compiled for one type.
 struct Engine<F: Real> {
     program: Program<F>,
     workspace: Workspace<F>,
@@ -29,7 +29,7 @@ impl<F: Real> Engine<F> {
     }
 }
 
-/// Refuses data on which the gradient needs more memory than may be used.
+/// Refuses data for which the gradient needs more memory than the limit.
 pub(super) fn check_room(
     recurrence: &Recurrence,
     params: &Params<f64>,
@@ -92,7 +92,7 @@ impl Runner<'_> {
                     array.fill(0.0);
                 }
             }
-            // Where `f32` does not see the derivative, it does not tell the rounding error in `f64`.
+            // If `f32` does not resolve the derivative, its error does not predict the rounding error in `f64`.
             let seen = match self
                 .scale_of(&group)
                 .on_all_steps(sum - slope, size, unsure)

@@ -1,4 +1,4 @@
-//! The part of the data on which every route runs, and the progress of the work.
+//! The part of the data that every route uses, and the progress of the work.
 
 use std::cell::Cell;
 
@@ -8,28 +8,28 @@ use crate::op::NodeId;
 use crate::recurrence::{Batch, Params, Recurrence, Wrt};
 use crate::shape::Rate;
 
-/// The work of a certification, in evaluations of a node: some seconds of it.
+/// The work of a certification, in evaluations of a node: a few seconds.
 const BUDGET: f64 = 1e7;
-/// Fewer steps than this are a worse check than fewer samples.
+/// Below this number of steps, samples are reduced rather than steps.
 const ENOUGH_STEPS: usize = 32;
-/// The fewest steps and samples on which a mistake about time or samples shows.
+/// The minimum numbers of steps and samples that show an error in the treatment of time or samples.
 const FEWEST: (usize, usize) = (3, 2);
-/// An array with this many entries is as much work as a node by itself.
+/// The number of array entries that take as long as the overhead of a node.
 const ENTRIES: f64 = 128.0;
-/// Unrolling, differentiating and ordering a node is as much work as so many evaluations of it.
+/// The work of unrolling, differentiating and ordering a node, in evaluations.
 const BUILT: f64 = 8.0;
-/// An entry that is rounded at random is as much work as so many that are not.
+/// The work of an entry with random rounding, relative to one without.
 const ROUNDED: f64 = 3.0;
-/// A node runs on the compiled engine in this part of the time.
+/// The time of a node on the compiled engine, relative to its evaluation.
 const COMPILED: f64 = 1.0 / 50.0;
-/// How often rounding errors are drawn at random; a few draws may all round to the same values.
+/// The number of evaluations with random rounding; a few may all round to the same values.
 const DRAWS: usize = 8;
-/// The same for large arrays, whose entries are many draws at once.
+/// The same for large arrays, whose entries are many random draws at once.
 const FEWEST_DRAWS: usize = 3;
-/// Second order is left out where even the least of everything is this many times the budget.
+/// Second order is omitted if even its minimum takes this multiple of the budget.
 const TOO_MUCH: f64 = 4.0;
 
-/// The nodes of a tape, and the entries of their arguments and results.
+/// The number of nodes of a tape, and of the entries of their arguments and results.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Load {
     nodes: f64,
@@ -49,23 +49,23 @@ impl Load {
         self.nodes + self.entries / ENTRIES
     }
 
-    /// The work of making the tape.
+    /// The work of building the tape.
     pub(super) const fn built(self) -> f64 {
         BUILT * self.nodes
     }
 
-    /// The work of an evaluation with rounding at random.
+    /// The work of an evaluation with random rounding.
     const fn drawn(self) -> f64 {
         self.nodes + ROUNDED * self.entries / ENTRIES
     }
 
-    /// The work of two routes to a derivative and of the rounding errors of its entries.
+    /// The work of two routes to a derivative, and of estimating the rounding errors of its entries.
     const fn compared(self, draws: usize) -> f64 {
         2.0 * self.built() + 3.0 * self.evaluated() + draws as f64 * self.drawn()
     }
 }
 
-/// The load of a recurrence, as it grows with the data.
+/// The load of a recurrence as a function of the data.
 #[derive(Clone, Copy, Debug, Default)]
 struct Growth {
     fixed: Load,
@@ -81,7 +81,7 @@ impl Growth {
             shape.iter().map(|n| *n as f64).product::<f64>()
         };
         let mut found = Self::default();
-        // Every evaluation looks at the array of each leaf.
+        // Every evaluation accesses the array of each leaf.
         found.fixed.nodes = tape.leaves().len() as f64;
         let live = tape.live(roots);
         for (id, node) in tape.nodes().filter(|(id, _)| live[id.index()]) {
@@ -89,7 +89,7 @@ impl Growth {
                 nodes: 1.0,
                 entries: entries(id) + node.args().iter().map(|a| entries(*a)).sum::<f64>(),
             };
-            // A sum over steps has a term for each.
+            // A sum over steps has a term for each step.
             let args = node.args().iter().map(|a| tape.ty(*a).rate);
             let load = match args.chain([node.ty().rate]).max().unwrap_or(Rate::Static) {
                 Rate::Static => &mut found.fixed,
@@ -101,7 +101,7 @@ impl Growth {
         found
     }
 
-    /// The load of the first steps of the first samples.
+    /// The load on the first `steps` steps of the first samples.
     fn on(self, lengths: &[usize], steps: usize, samples: usize) -> Load {
         let places: usize = lengths.iter().take(samples).map(|l| *l.min(&steps)).sum();
         let samples = self.fixed.plus(samples as f64, self.per_sample);
@@ -109,7 +109,7 @@ impl Growth {
     }
 }
 
-/// The load of the loss and of its derivatives, as it grows with the data.
+/// The load of the loss and of its derivatives as a function of the data.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Cost {
     loss: Growth,
@@ -157,25 +157,26 @@ pub(super) struct Loads {
     pub(super) hessian: Load,
 }
 
-/// The part of the data on which every route runs, and the directions that are tried on it.
+/// The part of the data that every route uses, and the number of directions on it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scope {
     pub(super) steps: usize,
     pub(super) samples: usize,
-    /// The entries of each array that move one by one.
+    /// The number of entries of each array that are perturbed one by one.
     pub(super) entries: usize,
-    /// The groups of arrays that move together; with as many groups as arrays, each moves alone.
+    /// The number of groups of arrays that are perturbed together; each array alone if there are as many groups as
+    /// arrays.
     pub(super) groups: usize,
-    /// How often rounding errors are drawn at random.
+    /// The number of evaluations with random rounding.
     pub(super) draws: usize,
-    /// If second derivatives are certified.
+    /// True if second derivatives are certified.
     pub(super) second: bool,
     pub(super) loads: Loads,
 }
 
 impl Scope {
-    /// As much of the data as the budget allows, from the first step on, and fewer directions where
-    /// even little data is too much.
+    /// The largest part of the data within the budget, from the first step on, with fewer directions if even little
+    /// data takes too long.
     pub(super) fn within_budget(
         cost: Cost,
         batch: &Batch<f64>,
@@ -227,13 +228,13 @@ impl Scope {
         }
     }
 
-    /// A fourth of the steps, where the loss bends too strongly over all of them.
+    /// A quarter of the steps, for a loss that is too curved over all of them.
     pub(super) fn shorter(self, cost: Cost, batch: &Batch<f64>) -> Option<Self> {
         let steps = self.steps / 4;
         (steps >= FEWEST.0).then(|| self.with_steps(steps, cost, batch))
     }
 
-    /// Twice the steps, where the loss has no value on the first ones alone.
+    /// Twice the steps, for a loss that is undefined on the first ones alone.
     pub(super) fn longer(self, cost: Cost, batch: &Batch<f64>) -> Option<Self> {
         let steps = self.steps.saturating_mul(2).min(batch.steps());
         (steps > self.steps).then(|| self.with_steps(steps, cost, batch))
@@ -247,29 +248,29 @@ impl Scope {
         }
     }
 
-    /// If it leaves out a part of the data.
+    /// Returns true if a part of the data is omitted.
     pub(super) fn is_partial(&self, batch: &Batch<f64>) -> bool {
         let longest = batch.lengths().max().unwrap_or(0);
         self.steps < longest || self.samples < batch.samples()
     }
 
-    /// The directions that are tried.
+    /// The number of directions.
     pub(super) fn directions(&self) -> f64 {
         ((self.entries + 1) * self.groups) as f64
     }
 
-    /// The work of the gradient by two routes.
+    /// The work of comparing the gradient by two routes.
     pub(super) fn first_order(&self) -> f64 {
         let Loads { loss, gradient, .. } = self.loads;
         loss.built() + loss.evaluated() + gradient.compared(self.draws)
     }
 
-    /// The work of the Hessian product by two routes.
+    /// The work of comparing the Hessian product by two routes.
     pub(super) fn second_order(&self) -> f64 {
         self.loads.hessian.compared(self.draws)
     }
 
-    /// The work of everything but the compiled engine.
+    /// The work of all routes without the compiled engine.
     pub(super) fn work(&self) -> f64 {
         let Loads {
             loss,
@@ -298,16 +299,16 @@ impl Scope {
     }
 }
 
-/// A number that is at least halved when the excess is large, and smaller in any case.
+/// Reduces `n`: at least halves it if the excess is 2 or more, and by about a sixteenth otherwise.
 fn less(n: usize, excess: f64) -> usize {
     if excess >= 2.0 { n / 2 } else { n - 1 - n / 16 }.max(1)
 }
 
-/// The part of the work that is done, reported to the caller.
+/// Reports the completed part of the work to the caller.
 pub(super) struct Meter<'a> {
     done: Cell<f64>,
     total: Cell<f64>,
-    /// The part that was reported before the work began anew.
+    /// The part that was reported before the work was restarted.
     before: Cell<f64>,
     report: Option<&'a (dyn Fn(f64) + Sync)>,
 }
@@ -322,7 +323,7 @@ impl<'a> Meter<'a> {
         }
     }
 
-    /// The work begins, or begins anew.
+    /// Starts or restarts the work.
     pub(super) fn begin(&self, total: f64) {
         self.before.set(self.part());
         self.done.set(0.0);
@@ -334,7 +335,7 @@ impl<'a> Meter<'a> {
         before + (1.0 - before) * (self.done.get() / self.total.get()).min(1.0)
     }
 
-    /// Some more work is done.
+    /// Adds completed work.
     pub(super) fn add(&self, work: f64) {
         self.done.set(self.done.get() + work);
         if let Some(report) = self.report {
@@ -342,7 +343,7 @@ impl<'a> Meter<'a> {
         }
     }
 
-    /// All work is done.
+    /// Completes all work.
     pub(super) fn finish(&self) {
         self.add(self.total.get());
     }
