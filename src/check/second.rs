@@ -172,7 +172,7 @@ impl Runner<'_> {
     fn explain_zeros(&mut self) {
         for i in 0..self.targets.len() {
             let target = &self.targets[i];
-            // If a rule may be wrong, a gradient of zero needs no explanation.
+            // A gradient of zero that is due to a wrong rule is neither an optimum nor saturation.
             if !self.is_held(i) && target.scale.is_zero() && !target.scale.alone {
                 let remark = match target.second_scale.is_zero() {
                     true => Remark::Flat,

@@ -17,7 +17,7 @@ use crate::recurrence::{Outputs, Params};
 /// θ ← θ − rate · m̂ / (√v̂ + ε)  with  m̂ = m / (1 − β₁ᵗ),  v̂ = v / (1 − β₂ᵗ)
 /// ```
 ///
-/// Everything is entry by entry; `m` and `v` have the shape of their parameter and start at zero.
+/// All operations are entrywise; `m` and `v` have the shape of their parameter and start at zero.
 ///
 /// ```
 /// use bptt::{Batch, Params, Recurrence, Wrt, fit::Adam};
@@ -47,7 +47,7 @@ pub struct Adam<F> {
 }
 
 impl<F: Scalar> Adam<F> {
-    /// With the defaults of the paper: β₁ = 0.9, β₂ = 0.999, ε = 10⁻⁸. There, `rate` is 0.001.
+    /// Adam with the defaults of the paper: β₁ = 0.9, β₂ = 0.999, ε = 10⁻⁸. The paper's `rate` is 0.001.
     #[must_use]
     pub fn new(rate: f64) -> Self {
         Self {
@@ -60,7 +60,7 @@ impl<F: Scalar> Adam<F> {
         }
     }
 
-    /// The rates of decay of the two moments, each in [0, 1).
+    /// The decay rates of the two moments, each in [0, 1).
     #[must_use]
     pub fn betas(self, beta_1: f64, beta_2: f64) -> Self {
         Self {
@@ -70,18 +70,18 @@ impl<F: Scalar> Adam<F> {
         }
     }
 
-    /// What is added to the root of the second moment.
+    /// The constant added to the root of the second moment.
     #[must_use]
     pub fn epsilon(self, epsilon: f64) -> Self {
         Self { epsilon, ..self }
     }
 
-    /// Changes the step size from here on; the moments stay.
+    /// Changes the step size for later steps; the moments are kept.
     pub fn set_rate(&mut self, rate: f64) {
         self.rate = rate;
     }
 
-    /// The state, to be saved: `first.W` and `second.W` are the moments `m` and `v` of a parameter `W`.
+    /// The state, for saving: `first.W` and `second.W` are the moments `m` and `v` of a parameter `W`.
     #[must_use]
     pub fn state(&self) -> State<F> {
         let mut arrays = Params::new();
@@ -95,11 +95,10 @@ impl<F: Scalar> Adam<F> {
         }
     }
 
-    /// Goes on from a state. The settings stay as they are.
+    /// Continues from a saved state. The settings are kept.
     ///
     /// # Errors
-    /// [`Error::OptimizerState`](crate::Error::OptimizerState) when it is not a state of Adam. Then
-    /// nothing is changed.
+    /// [`Error::OptimizerState`](crate::Error::OptimizerState) if it is not a state of Adam. Nothing is changed then.
     pub fn restore(&mut self, state: &State<F>) -> Result<()> {
         let refuse = |reason| Err(refuse("Adam", reason));
         let [first, mut second] = state.split("Adam", ["first", "second"])?;
@@ -131,11 +130,11 @@ impl<F: Scalar> Adam<F> {
         Ok(())
     }
 
-    /// One step down the gradient.
+    /// Takes one descent step.
     ///
     /// # Errors
-    /// When the outputs are not those of a gradient; when one of them is the gradient of no
-    /// parameter, has another shape or is not finite. Then nothing is changed.
+    /// If the outputs are not those of a gradient, or one of them belongs to no parameter, has another shape than its
+    /// parameter, or is not finite. Nothing is changed then.
     pub fn step(&mut self, params: &mut Params<F>, gradient: &Outputs<F>) -> Result<()> {
         check(params, gradient)?;
         check_shapes(gradient, |name| Some(self.moments.get(name)?.0.shape()))?;

@@ -1,16 +1,15 @@
-//! Clipping of a gradient by its norm.
+//! Gradient clipping by norm.
 
 use super::gradients;
 use crate::op::Scalar;
 use crate::recurrence::Outputs;
 
-/// Shortens a gradient whose norm exceeds `threshold` to that norm, keeping its direction, and
-/// returns the norm it had.
+/// Scales a gradient whose norm exceeds `threshold` to that norm, and returns the original norm.
 ///
 /// This is Algorithm 1 of Pascanu, Mikolov and Bengio, *On the difficulty of training recurrent
 /// neural networks* (ICML 2013): `g ← g · threshold / ‖g‖` if `‖g‖ ≥ threshold`. The norm is over
-/// all gradients jointly, whatever their shapes, but not over the loss and other outputs. A negative
-/// threshold counts as 0; one that is infinite or not a number clips nothing.
+/// all gradients jointly, whatever their shapes, but not over the loss and other outputs. A negative threshold counts
+/// as 0; an infinite threshold or NaN clips nothing.
 ///
 /// ```
 /// use bptt::{Batch, Params, Recurrence, Wrt, fit::clip_global_norm};

@@ -2,15 +2,15 @@
 
 use ndarray::{Array1, Array2, Axis};
 
-/// The factor of a symmetric positive definite matrix, `A = L Lᵀ`, of a matrix scaled to a unit
-/// diagonal, so that parameters of different units do no harm.
+/// The Cholesky factor `A = L Lᵀ` of a symmetric positive definite matrix. The matrix is first scaled to a unit
+/// diagonal, so that different units of the parameters do not matter.
 pub(super) struct Cholesky {
     lower: Array2<f64>,
     scale: Array1<f64>,
 }
 
 impl Cholesky {
-    /// `None` where the matrix is not positive definite.
+    /// The factor; `None` if the matrix is not positive definite.
     pub(super) fn of(a: &Array2<f64>) -> Option<Self> {
         let n = a.nrows();
         if a.diag().iter().any(|x| x.is_nan() || *x <= 0.0) {
@@ -23,7 +23,7 @@ impl Cholesky {
                 let known: f64 = (0..j).map(|k| lower[[i, k]] * lower[[j, k]]).sum();
                 let rest = a[[i, j]] * scale[i] * scale[j] - known;
                 lower[[i, j]] = if i == j {
-                    // So little of a unit diagonal is left that it is rounding.
+                    // Relative to the unit diagonal, such a small rest is rounding error.
                     if rest.is_nan() || rest <= 1e-14 {
                         return None;
                     }
@@ -36,7 +36,7 @@ impl Cholesky {
         Some(Self { lower, scale })
     }
 
-    /// The `x` with `A x = b`.
+    /// The solution `x` of `A x = b`.
     pub(super) fn solve(&self, b: &Array1<f64>) -> Array1<f64> {
         let (l, n) = (&self.lower, b.len());
         let mut x = b * &self.scale;
@@ -60,13 +60,13 @@ impl Cholesky {
             unit[i] = 1.0;
             inverse.column_mut(i).assign(&self.solve(&unit));
         }
-        // The two halves agree up to rounding.
+        // The two triangles agree up to rounding.
         0.5 * (&inverse + &inverse.t())
     }
 }
 
-/// The eigenvalues of a symmetric matrix, from the smallest to the largest, and its eigenvectors,
-/// the columns of an orthogonal matrix.
+/// The eigenvalues of a symmetric matrix in ascending order, and its eigenvectors as the columns of an orthogonal
+/// matrix.
 pub(super) struct Eigen {
     pub(super) values: Array1<f64>,
     pub(super) vectors: Array2<f64>,
@@ -76,7 +76,7 @@ impl Eigen {
     /// Householder's reduction to a tridiagonal matrix, then QL with implicit shifts: `tred2` and
     /// `tql2` of Bowdler, Martin, Reinsch and Wilkinson (1968).
     ///
-    /// `None` if an entry is not finite, or the iteration does not end.
+    /// `None` if an entry is not finite, or the iteration does not converge.
     pub(super) fn of(a: &Array2<f64>) -> Option<Self> {
         if a.iter().any(|x| !x.is_finite()) {
             return None;
@@ -93,8 +93,8 @@ impl Eigen {
     }
 }
 
-/// Turns a symmetric `v` into the orthogonal matrix that makes it tridiagonal; returns the diagonal and,
-/// from entry 1 on, the entries beside it.
+/// Replaces a symmetric `v` by the orthogonal matrix that makes it tridiagonal; returns the diagonal and, from entry
+/// 1 on, the subdiagonal.
 fn tridiagonal(v: &mut Array2<f64>) -> (Array1<f64>, Array1<f64>) {
     let n = v.nrows();
     let (mut d, mut e) = (Array1::zeros(n), Array1::zeros(n));
@@ -151,7 +151,7 @@ fn tridiagonal(v: &mut Array2<f64>) -> (Array1<f64>, Array1<f64>) {
     (d, e)
 }
 
-/// Makes a tridiagonal matrix diagonal, and turns the columns of `z` with it.
+/// Diagonalises a tridiagonal matrix, and applies the same rotations to the columns of `z`.
 fn diagonal(z: &mut Array2<f64>, d: &mut Array1<f64>, e: &mut Array1<f64>) -> Option<()> {
     const MOST: usize = 60;
     let n = d.len();
@@ -262,7 +262,7 @@ mod tests {
             let mut a = Array2::from_shape_fn((n, n), |_| noise.number());
             a = &a + &a.t();
             if n == 5 {
-                // Equal eigenvalues, and blocks that do not touch.
+                // Equal eigenvalues, and blocks that are decoupled.
                 a = Array2::eye(n);
                 a[[1, 3]] = 0.5;
                 a[[3, 1]] = 0.5;

@@ -1,4 +1,4 @@
-//! Standard errors and covariance matrices of estimates, with their premises.
+//! Standard errors and covariance matrices of estimates; their premises are checked.
 
 use ndarray::{Array1, Array2, ArrayD, Axis};
 
@@ -12,44 +12,43 @@ use crate::recurrence::{Batch, Outputs, Params, Recurrence, Terms, Wrt};
 use crate::shape::Rate;
 use crate::tape::Derived;
 
-/// A distance to the minimum, in standard errors, that does not matter.
+/// The largest distance to the minimum, in standard errors, that is negligible.
 const NEAR: f64 = 0.01;
-/// A smaller eigenvalue of a Hessian with unit diagonal is rounding.
+/// A smaller eigenvalue of a Hessian with unit diagonal is rounding error.
 const FLAT: f64 = 1e-11;
-/// A change of the loss below this part of it is rounding.
+/// A change of the loss below this part of it is rounding error.
 const ROUNDING: f64 = 1e-14;
-/// Away from the exact minimum a flat direction is flat only up to this.
+/// The largest curvature of a flat direction away from the exact minimum.
 const ALMOST_FLAT: f64 = 1e-6;
 
-/// The ways to estimate the covariance matrix of maximum likelihood estimates. `H` is the Hessian of the
-/// negative log likelihood, `s_i` the gradient of the log likelihood of observation `i`.
+/// Estimators of the covariance matrix of maximum likelihood estimates. `H` is the Hessian of the negative log
+/// likelihood, `s_i` the gradient of the log likelihood of observation `i`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Covariance {
     /// `H⁻¹`, the inverse of the observed information.
     Hessian,
     /// `(Σ s_i s_iᵀ)⁻¹`, the outer product of gradients (Berndt, Hall, Hall and Hausman 1974).
     OuterProduct,
-    /// `H⁻¹ (Σ s_i s_iᵀ) H⁻¹`, which does not need the right distribution, only the right mean and
-    /// variance (Huber 1967, White 1982; for GARCH, Bollerslev and Wooldridge 1992).
+    /// `H⁻¹ (Σ s_i s_iᵀ) H⁻¹`, which requires only the right mean and variance, not the right distribution (Huber
+    /// 1967, White 1982; for GARCH, Bollerslev and Wooldridge 1992).
     Sandwich,
 }
 
 impl Covariance {
-    /// All of them.
+    /// All estimators.
     pub const ALL: [Self; 3] = [Self::Hessian, Self::OuterProduct, Self::Sandwich];
 }
 
 /// The curvature and the scores of a negative log likelihood at its minimum.
 ///
-/// The loss is taken as a *sum* over observations, also where it is written with `mean`: a mean is multiplied
-/// by its number of terms. A loss that mixes sums with means, or means over different numbers, has no
-/// such scale and is refused. A term of parameters alone is a log prior; it counts in the Hessian
-/// and is no observation.
+/// The loss is interpreted as a *sum* over observations, even if it is written with `mean`: a mean is multiplied by
+/// its number of terms. A loss that mixes sums with means, or means over different numbers of terms, has no such
+/// scale and is refused. A term of parameters alone is a log prior; it contributes to the Hessian and is not an
+/// observation.
 ///
-/// An observation is a step of a sample. If a term of the loss has one value for a sample, as a final
-/// loss has, an observation is a sample, with all its terms. Scores of observations are taken as
-/// uncorrelated, as they are for independent samples and, step by step, where each term is the likelihood of
-/// a step given those before it.
+/// An observation is a step of a sample. If a term of the loss has one value per sample, as a final loss has, an
+/// observation is a sample with all its terms. Scores of observations are assumed to be uncorrelated. This holds for
+/// independent samples and, step by step, if each term is the likelihood of a step given the steps before it.
 ///
 /// ```
 /// use bptt::{Batch, Params, Recurrence, fit::{Covariance, infer}};
@@ -80,8 +79,8 @@ pub struct Inference {
     prior: bool,
 }
 
-/// Standard errors and covariances of all parameters of a recurrence whose loss is a negative log likelihood,
-/// at its minimum.
+/// Standard errors and covariances of all parameters of a recurrence whose loss is a negative log likelihood, at its
+/// minimum.
 ///
 /// # Errors
 /// [`Error::NoStandardErrors`] if a premise does not hold: see [`Premise`]. Also if the loss or its
@@ -129,8 +128,8 @@ impl Inference {
     /// A covariance matrix: rows and columns are the [`entries`](Self::entries).
     ///
     /// # Errors
-    /// [`Error::NoStandardErrors`] if outer products are asked for and there are no more observations than
-    /// parameters, or, for [`Covariance::OuterProduct`], the loss has a log prior.
+    /// [`Error::NoStandardErrors`] if outer products are requested and there are no more observations than
+    /// parameters, or, for [`Covariance::OuterProduct`], if the loss has a log prior.
     pub fn covariance(&self, kind: Covariance) -> Result<Array2<f64>> {
         if kind == Covariance::Hessian {
             return Ok(self.inverse.clone());
@@ -184,8 +183,7 @@ impl Inference {
         Ok(errors)
     }
 
-    /// The names of the numbers that were fitted, in the order of the rows of a covariance matrix: `mu`,
-    /// `W[0, 1]`.
+    /// The names of the fitted numbers, in the order of the rows of a covariance matrix: `mu`, `W[0, 1]`.
     #[must_use]
     pub fn entries(&self) -> Vec<String> {
         entries(&self.shapes)
@@ -197,7 +195,7 @@ impl Inference {
         self.observations
     }
 
-    /// What an observation is: [`Rate::Step`], a step of a sample, or [`Rate::Sample`].
+    /// The unit of observation: [`Rate::Step`], a step of a sample, or [`Rate::Sample`].
     #[must_use]
     pub const fn unit(&self) -> Rate {
         self.unit
@@ -208,7 +206,7 @@ fn refuse(premise: Premise, reason: String) -> Error {
     Error::NoStandardErrors { premise, reason }
 }
 
-/// Refuses a loss whose parts have different scales.
+/// Refuses a loss whose terms have different scales.
 fn check_scale(terms: &Terms, params: &Params<f64>, batch: &Batch<f64>) -> Result<()> {
     let Some(counts) = &terms.counts else {
         return Ok(());
@@ -294,7 +292,8 @@ fn direction(tangent: &Recurrence, parameter: &str) -> String {
     tangent.leaf_for(&role).unwrap_or(parameter).into()
 }
 
-/// The gradient of each observation, by forward mode: a row for each number, a column for each observation.
+/// The gradient of each observation, by forward mode: one row for each fitted number, one column for each
+/// observation.
 fn scores(each: &Recurrence, params: &Params<f64>, batch: &Batch<f64>) -> Result<Array2<f64>> {
     let tangent = each.tangent(Wrt::Parameters)?;
     let role = Derived::Tangent(Terms::OUTPUT.into());
@@ -334,7 +333,7 @@ fn scores(each: &Recurrence, params: &Params<f64>, batch: &Batch<f64>) -> Result
     Array2::from_shape_vec((numbers, count), rows).map_err(|_| Error::Batch { reason: reason() })
 }
 
-/// The parameters that are fitted, in the order of the gradient.
+/// The fitted parameters, in the order of the gradient.
 fn select(params: &Params<f64>, names: &[&str]) -> Params<f64> {
     let mut chosen = Params::new();
     for name in names {
@@ -389,7 +388,7 @@ impl Point {
         else {
             return Ok(Array2::zeros((0, 0)));
         };
-        // How far from the minimum, in standard errors, along the directions that have curvature.
+        // The distance from the minimum, in standard errors, along the directions with curvature.
         let along = vectors.t().dot(&slope);
         let terms = values.iter().zip(&along).filter(|(w, _)| w.abs() > FLAT);
         let distance = terms.map(|(w, c)| c * c / w.abs()).sum::<f64>().sqrt();
@@ -428,12 +427,12 @@ impl Point {
         Ok(factors.inverse())
     }
 
-    /// Numbers that scale the Hessian to a unit diagonal.
+    /// Scale factors: dividing by them gives the Hessian a unit diagonal.
     fn sizes(&self) -> Array1<f64> {
         let mut own = self.hessian.diag().mapv(|h| h.abs().sqrt());
         let mut size = own.clone();
         for i in 0..size.len() {
-            // A number that may double without a change of the loss has no curvature but rounding.
+            // If doubling a number does not change the loss, its curvature is rounding error.
             let least = (ROUNDING * self.loss.abs()).sqrt() / self.at[i].abs();
             if least.is_finite() && least > 0.0 && own[i] <= least {
                 own[i] = 0.0;
@@ -451,8 +450,8 @@ impl Point {
         size
     }
 
-    /// Eigenvalues up to this are no curvature: at the minimum it is rounding; away from it, a flat valley that
-    /// bends has a curvature of the order of the steps that are left.
+    /// The largest eigenvalue that does not count as curvature: at the minimum it is rounding error; away from it, a
+    /// curved flat valley has a curvature of the order of the remaining steps.
     fn flatness(&self, size: &Array1<f64>) -> f64 {
         let mut largest = FLAT;
         for i in 0..size.len() {
@@ -464,7 +463,7 @@ impl Point {
         largest.min(ALMOST_FLAT)
     }
 
-    /// A direction in words: the numbers that move most.
+    /// A direction in words: the numbers that change most.
     fn told(&self, step: &Array1<f64>, weight: &Array1<f64>) -> String {
         const MOST: usize = 5;
         let names = entries(&self.shapes);
@@ -488,8 +487,8 @@ impl Point {
         }
     }
 
-    /// Refuses a parameter that has no finite estimate: near a minimum the scores of the observations cancel; where
-    /// all of them still pull the same way and the Newton step does not become small, there is no minimum.
+    /// Refuses a parameter that has no finite estimate. Near a minimum the scores of the observations cancel; if
+    /// nearly all of them have the same sign and the Newton step does not become small, there is no minimum.
     fn check_interior(&self, inverse: &Array2<f64>, scores: &Array2<f64>) -> Result<()> {
         let step = inverse.dot(&self.gradient);
         for (i, row) in scores.axis_iter(Axis(0)).enumerate() {

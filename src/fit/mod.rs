@@ -1,8 +1,8 @@
-//! Just enough to train: two optimisers, the clipping of a gradient, and Newton's method.
+//! Tools for training: two optimisers, gradient clipping, and Newton's method.
 //!
-//! An optimiser takes the [`Outputs`] of a gradient and changes the [`Params`] in place. What has
-//! no gradient stays as it is, so a part of the parameters is frozen by leaving it out of the
-//! names that [`Recurrence::gradient`](crate::Recurrence::gradient) is asked for.
+//! An optimiser takes the [`Outputs`] of a gradient and changes the [`Params`] in place. A parameter without a
+//! gradient is unchanged: to freeze parameters, omit them from the names passed to
+//! [`Recurrence::gradient`](crate::Recurrence::gradient).
 //!
 //! ```
 //! use bptt::{Batch, Params, Recurrence, Wrt, fit::{Adam, clip_global_norm}};
@@ -54,7 +54,7 @@ use crate::op::Scalar;
 use crate::recurrence::{LOSS, Outputs, Params};
 use crate::tape::Derived;
 
-/// The gradients among the outputs, each under the name of its parameter.
+/// The gradients among the outputs, by the name of their parameter.
 fn gradients<F: Scalar>(outputs: &Outputs<F>) -> impl Iterator<Item = (&str, &ArrayD<F>)> {
     let gradient = |(name, array)| match outputs.role(name) {
         Some(Derived::Cotangent(of)) => Some((&**of, array)),
@@ -63,7 +63,7 @@ fn gradients<F: Scalar>(outputs: &Outputs<F>) -> impl Iterator<Item = (&str, &Ar
     outputs.iter().filter_map(gradient)
 }
 
-/// Refuses a gradient that does not fit the parameters, before any of them is changed.
+/// Refuses a gradient that does not fit the parameters, before any change.
 fn check<F: Scalar>(params: &Params<F>, gradient: &Outputs<F>) -> Result<()> {
     let own = |name: &str| name != LOSS && gradient.role(name).is_none();
     if let Some((name, _)) = gradient.iter().find(|(name, _)| own(name)) {
@@ -98,7 +98,7 @@ fn check<F: Scalar>(params: &Params<F>, gradient: &Outputs<F>) -> Result<()> {
     Ok(())
 }
 
-/// The outputs of a gradient: the loss, and a cotangent under every other name.
+/// The outputs of a gradient: the loss, and a cotangent for every other name.
 #[cfg(test)]
 fn outputs(entries: &[(&str, ArrayD<f64>)]) -> Outputs<f64> {
     let roles = entries.iter().filter(|(name, _)| *name != "loss");
@@ -254,7 +254,7 @@ mod tests {
         );
     }
 
-    /// The way to train on pieces: a gradient with the states after its last step.
+    /// Training on segments: a gradient together with the states after its last step.
     #[test]
     fn states_after_the_last_step_are_no_gradients() {
         let text = "param a\ninput x\nsample input s0\nstate s = s0\ns' = a * s + x\nloss s'^2\n";
@@ -313,7 +313,7 @@ mod tests {
                 assert!(error.to_string().contains(message), "{error}");
             }
             assert_eq!(params, before);
-            // Nor does a refused step count for the bias correction.
+            // A refused step does not count for the bias correction either.
             let gradient = outputs(&[("w", good.clone())]);
             let mut other = before.clone();
             adam.step(&mut params, &gradient).unwrap();

@@ -1,10 +1,10 @@
-//! The quadratic model of a loss, and the steps that decrease it.
+//! The quadratic model of a loss, and steps that decrease it.
 
 use ndarray::{Array1, Array2, Zip, s};
 
 use super::dense::{Cholesky, Eigen};
 
-/// `g·p + ½ pᵀ H p`, with a size for each entry by which the length of a step is measured.
+/// `g·p + ½ pᵀ H p`, with a size for each entry; the length of a step is relative to the sizes.
 pub(super) struct Model {
     gradient: Array1<f64>,
     hessian: Array2<f64>,
@@ -20,17 +20,17 @@ impl Model {
         }
     }
 
-    /// How much the model decreases along a step.
+    /// The decrease of the model along a step.
     pub(super) fn decrease(&self, step: &Array1<f64>) -> f64 {
         -(self.gradient.dot(step) + 0.5 * step.dot(&self.hessian.dot(step)))
     }
 
-    /// The length of a step, relative to the sizes.
+    /// The Euclidean norm of a step relative to the sizes.
     pub(super) fn length(&self, step: &Array1<f64>) -> f64 {
         norm(&(step / &self.size))
     }
 
-    /// The step to the minimum of the model, where it has one.
+    /// The step to the minimum of the model, if it has one.
     pub(super) fn newton(&self) -> Option<Array1<f64>> {
         let step = -Cholesky::of(&self.hessian)?.solve(&self.gradient);
         step.iter().all(|x| x.is_finite()).then_some(step)
@@ -41,8 +41,8 @@ impl Model {
         self.within(self.size.clone())
     }
 
-    /// The same for longer steps: each entry may reach the minimum in this entry alone. The step of a region around
-    /// parameters near zero says nothing about the loss farther away.
+    /// The same with larger sizes: each entry can reach the minimum along this entry alone. For parameters near zero,
+    /// the usual region is too small to reach lower losses far away.
     pub(super) fn wide_region(&self) -> Option<Region> {
         let wide = |size: &f64, g: &f64, h: &f64| match (g / h).abs() {
             alone if alone.is_finite() => size.max(alone),
@@ -67,17 +67,18 @@ impl Model {
     }
 }
 
-/// The sizes by which steps are measured, from step to step.
+/// The sizes that the lengths of steps are relative to.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Sizes {
     pub(super) now: Array1<f64>,
-    /// Those of entries that began at zero and have not moved far yet; zero for others.
+    /// The sizes of entries that began at zero and have not moved far yet; zero for others.
     pub(super) kept: Array1<f64>,
 }
 
 impl Sizes {
-    /// The size of an entry is its absolute value; that of a zero is the length of the Newton step in this entry alone.
-    /// An entry that began at zero keeps that size until it has a part in a step: before, its value says nothing.
+    /// The size of an entry is its absolute value; for zero, the length of the Newton step along this entry alone. An
+    /// entry that began at zero keeps that size until it contributes to a step, since its value is meaningless
+    /// before.
     pub(super) fn next(
         before: Option<Self>,
         moved: Option<&Array1<f64>>,
@@ -111,7 +112,7 @@ impl Sizes {
     }
 }
 
-/// The Euclidean norm, where the squares may overflow.
+/// The Euclidean norm, without overflow of the squares.
 fn norm(x: &Array1<f64>) -> f64 {
     let largest = x.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
     match largest > 0.0 && largest.is_finite() {
@@ -120,7 +121,7 @@ fn norm(x: &Array1<f64>) -> f64 {
     }
 }
 
-/// A model in the axes in which its Hessian, relative to the sizes, is diagonal.
+/// A model in the basis in which its Hessian, relative to the sizes, is diagonal.
 pub(super) struct Region {
     size: Array1<f64>,
     eigen: Eigen,
@@ -128,7 +129,7 @@ pub(super) struct Region {
 }
 
 impl Region {
-    /// The directions, each as long as the parameters, along which the curvature changes the loss by no more than this.
+    /// The directions, of relative length 1, along which the curvature changes the loss by at most `least`.
     pub(super) fn flat(&self, least: f64) -> impl Iterator<Item = Array1<f64>> {
         let axes = self.eigen.values.iter().zip(self.eigen.vectors.columns());
         let flat = axes.filter(move |(value, _)| **value <= least);
@@ -148,7 +149,7 @@ impl Region {
             Zip::from(&self.slopes).and(values).map_collect(divided)
         };
         let fits = |shift: f64| norm(&at(shift)) <= radius;
-        // Rounding makes a smaller eigenvalue.
+        // A smaller eigenvalue is due to rounding.
         let margin = 1e-14 * largest + f64::MIN_POSITIVE;
         let least = if *lowest > margin {
             0.0
@@ -159,7 +160,7 @@ impl Region {
         if !fits(least) {
             let (mut low, mut high) = (least, least + norm(&self.slopes) / radius);
             while high - low > 1e-12 * high {
-                // Shifts differ by orders of magnitude.
+                // Shifts can differ by orders of magnitude.
                 let far = low > 0.0 && high / low > 4.0;
                 let middle = if far {
                     (low * high).sqrt()
@@ -173,8 +174,8 @@ impl Region {
             }
             y = at(high);
         } else if *lowest < -1e-10 * largest {
-            // The "hard case": the slope along the most negative curvature is zero. In a flat direction the sign of the
-            // curvature is rounding, and nothing is gained there.
+            // The "hard case": the slope along the most negative curvature is zero. In a flat direction the sign of
+            // the curvature is due to rounding, and a step gains nothing.
             let others = norm(&y.slice(s![1..]).to_owned()) / radius;
             y[0] = (radius * (1.0 - others * others).max(0.0).sqrt()).copysign(y[0]);
         }
@@ -231,7 +232,7 @@ mod tests {
         let first = Sizes::next(None, None, &at, &g, &h);
         assert_eq!(first.now, array![5.0, 1.5, 1.0]);
         assert_eq!(first.kept, array![0.0, 1.5, 1.0]);
-        // The second entry has hardly moved, the third has.
+        // The second entry has hardly moved, the third one has.
         let moved = array![1.0, 1e-9, -0.3];
         let second = Sizes::next(Some(first), Some(&moved), &(at + &moved), &g, &h);
         assert_eq!(second.now, array![4.0, 1.5, 0.3]);

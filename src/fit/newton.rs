@@ -7,40 +7,38 @@ use super::{check, gradients};
 use crate::error::{Error, Result};
 use crate::recurrence::{Outputs, Params};
 
-/// What is minimised.
+/// The function to minimise.
 pub trait Objective {
-    /// The loss and its gradient, as [`Recurrence::gradient`](crate::Recurrence::gradient) has them.
+    /// The loss and its gradient, as returned by [`Recurrence::gradient`](crate::Recurrence::gradient).
     ///
     /// # Errors
-    /// When it cannot be evaluated; where a value is not finite, the step is shortened.
+    /// If it cannot be evaluated; if a value is not finite, the step is shortened.
     fn gradient(&mut self, params: &Params<f64>) -> Result<Outputs<f64>>;
 
-    /// The product of the Hessian with the direction among the parameters, as
-    /// [`Recurrence::hessian_vector`](crate::Recurrence::hessian_vector) has it.
+    /// The product of the Hessian with the direction among the parameters, as returned by
+    /// [`Recurrence::hessian_vector`](crate::Recurrence::hessian_vector).
     ///
     /// # Errors
-    /// When it cannot be evaluated.
+    /// If it cannot be evaluated.
     fn hessian_vector(&mut self, params: &Params<f64>) -> Result<Outputs<f64>>;
 
-    /// The name of the direction of a parameter among those that
-    /// [`hessian_vector`](Self::hessian_vector) is given. It is `w.dot` for `w`, unless the recurrence
-    /// has something else of that name; then
-    /// [`Recurrence::leaf_for`](crate::Recurrence::leaf_for) says what it is.
+    /// The name of the direction of a parameter in the arguments of [`hessian_vector`](Self::hessian_vector). It is
+    /// `w.dot` for `w`, unless the recurrence uses that name otherwise;
+    /// [`Recurrence::leaf_for`](crate::Recurrence::leaf_for) returns the name in that case.
     fn direction(&self, parameter: &str) -> String {
         format!("{parameter}.dot")
     }
 }
 
-/// Newton's method in a trust region (Moré and Sorensen 1983), with the exact Hessian: one product
-/// with a unit vector for each entry of the parameters.
+/// Newton's method in a trust region (Moré and Sorensen 1983), with the exact Hessian: one product with a unit vector
+/// for each entry of the parameters.
 ///
-/// A step minimises the quadratic model of the loss among the steps of a limited length. Lengths are
-/// measured relative to the size of each parameter (Dennis and Schnabel 1983, section 7.1), so that
-/// neither the units of the data nor a start that is orders of magnitude away matter. The limit
-/// grows while the loss falls as the model says, within a step too (their "internal doubling"), and
-/// shrinks when the loss does not fall or is not finite. Where the Hessian is positive definite,
-/// the full Newton step is tried first; near a minimum it converges quadratically. Where the loss is flat in some
-/// direction, it is looked at from afar before the method ends.
+/// A step minimises the quadratic model of the loss over the steps of limited length. Lengths are relative to the
+/// size of each parameter (Dennis and Schnabel 1983, section 7.1), so that neither the units of the data nor a start
+/// that is orders of magnitude away matter. The limit grows while the loss decreases as the model predicts, also
+/// within a step (their "internal doubling"), and shrinks if the loss does not decrease or is not finite. If the
+/// Hessian is positive definite, the full Newton step is tried first; near a minimum it converges quadratically. If
+/// the loss is flat in some direction, points far along it are tried before the method ends.
 ///
 /// ```
 /// use bptt::fit::{Newton, Objective};
@@ -72,15 +70,15 @@ pub trait Objective {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Newton {
-    /// The longest step, relative to the parameters; `None` before the first.
+    /// The maximum length of a step, relative to the parameters; `None` before the first step.
     pub(super) radius: Option<f64>,
     /// The loss before the first step.
     pub(super) first: Option<f64>,
-    /// The decrement of the last step that was too short to be judged by the loss.
+    /// The decrement of the last step whose decrease was too small to measure in the loss.
     pub(super) last: Option<f64>,
     /// The parameters before the last step, and its length.
     pub(super) back: Option<(Params<f64>, f64)>,
-    /// The sizes by which the last step was measured.
+    /// The sizes that the last step was relative to.
     pub(super) sizes: Option<Sizes>,
 }
 
@@ -89,44 +87,43 @@ pub struct Newton {
 pub struct NewtonStep {
     /// The loss before the step.
     pub loss: f64,
-    /// The decrease of the loss that its quadratic model promises for this step; `½ gᵀ H⁻¹ g` for
-    /// a full Newton step.
+    /// The decrease of the loss that the quadratic model predicts for this step; `½ gᵀ H⁻¹ g` for a full Newton step.
     pub decrement: f64,
-    /// True if the promised decrease is below the rounding error of the loss.
+    /// True if the predicted decrease is below the rounding error of the loss.
     pub converged: bool,
 }
 
-/// A decrease below this part of the loss is rounding.
+/// A decrease below this part of the loss is rounding error.
 const ROUNDING: f64 = 1e-16;
-/// A decrease below this part of the loss cannot be measured by the loss.
+/// A decrease below this part of the loss cannot be measured in the loss.
 const NEAR: f64 = 1e-10;
-/// Below this part of the loss, slopes judge a step better than losses do (the approximate Wolfe conditions
-/// of Hager and Zhang 2005).
+/// Below this part of the loss, slopes are a better criterion than losses (the approximate Wolfe conditions of Hager
+/// and Zhang 2005).
 const MEASURABLE: f64 = 1e-6;
-/// The part of the promised decrease that a step must bring.
+/// The minimum part of the predicted decrease that a step must achieve.
 const ENOUGH: f64 = 1e-4;
-/// Below this part of the promised decrease the radius shrinks, above the other it grows.
+/// The radius shrinks below the first part of the predicted decrease, and grows above the second.
 const POOR: f64 = 0.25;
 const GOOD: f64 = 0.75;
-/// Above this part of the slope at its start, the slope at the end of a Newton step says that the step is short.
+/// A Newton step is too short if the slope at its end exceeds this part of the slope at its start.
 const STEEP: f64 = 0.1;
-/// How often a step may be doubled, and a radius cut: a model says little about what is very far.
+/// The maximum numbers of doublings of a step and of reductions of the radius: a model is inaccurate far away.
 const MOST_DOUBLINGS: i32 = 4;
 const MOST_CUTS: i32 = 60;
-/// The most flat directions in which a lower loss is looked for.
+/// The maximum number of flat directions in which a lower loss is searched.
 const MOST_FLAT: usize = 4;
 
-/// A step that was tried.
+/// A step that was evaluated.
 struct Trial {
     params: Params<f64>,
     loss: f64,
-    /// The decrease of the loss as a part of the promised one.
+    /// The decrease of the loss relative to the predicted decrease.
     ratio: f64,
-    /// The slope of the loss along the step at its end, as a part of that at its start.
+    /// The slope of the loss along the step at its end, relative to that at its start.
     slope: f64,
 }
 
-/// The best step of a trust region so far.
+/// The best step in the trust region so far.
 struct Found {
     promised: f64,
     /// Its length, relative to the parameters.
@@ -137,24 +134,24 @@ struct Found {
 }
 
 impl Newton {
-    /// Starts with steps as long as the parameters themselves.
+    /// Starts with a radius equal to the size of the parameters.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// One step down.
+    /// Takes one step.
     ///
     /// # Errors
-    /// If the loss or its derivatives cannot be evaluated at the parameters, or no step, however short,
-    /// decreases it: [`Error::NoDescent`]. The parameters are then unchanged.
+    /// If the loss or its derivatives cannot be evaluated at the parameters, or no step, however short, decreases the
+    /// loss: [`Error::NoDescent`]. The parameters are then unchanged.
     pub fn step(
         &mut self,
         params: &mut Params<f64>,
         objective: &mut impl Objective,
     ) -> Result<NewtonStep> {
         let (here, curvature, back) = match (expand(params, objective), self.back.take()) {
-            // The loss is finite here, but not its derivatives: the last step was too long.
+            // The loss is finite here, but its derivatives are not: the last step was too long.
             (Err(error), Some((back, length))) if is_not_finite(&error) => {
                 *params = back;
                 self.radius = Some(0.1 * length);
@@ -196,12 +193,12 @@ impl Newton {
 
         let mut radius = self.radius.unwrap_or(1.0);
         if let Some(moved) = &moved {
-            // The sizes have changed; the next step may be as long as the last one.
+            // The sizes have changed; the next step can be as long as the last one.
             radius = radius.max(model.length(moved).min(1.0));
         }
         let full = model.newton();
         let hopeless = || Error::NoDescent { loss };
-        // Where the Hessian is singular or indefinite, a long step shows what is to be gained.
+        // If the Hessian is singular or indefinite, the decrease over a long step is the measure of convergence.
         let longest = match &full {
             Some(step) => step.clone(),
             None => model
@@ -214,8 +211,8 @@ impl Newton {
             && !bounded
             && let (_, Some(trial)) = attempt(&longest)?
         {
-            // The loss is too coarse to judge this step. Rounding is all that is left when the decrement
-            // no longer halves.
+            // The decrease is too small to measure in the loss. If the decrement no longer halves, only rounding
+            // errors remain.
             let stalled = (self.last.replace(decrement)).is_some_and(|last| decrement > 0.5 * last);
             let converged = decrement <= ROUNDING * scale || stalled;
             let lower = match converged {
@@ -240,7 +237,7 @@ impl Newton {
             {
                 let settles = trial.loss <= loss + NEAR * scale && trial.slope.abs() <= 0.5;
                 if trial.ratio >= POOR || (settles && promised <= MEASURABLE * scale) {
-                    // Where the loss still falls steeply, its minimum is far.
+                    // If the loss still decreases steeply, its minimum is far away.
                     let mut times = 1.0;
                     while trial.slope > STEEP && times < f64::from(1 << MOST_DOUBLINGS) {
                         times *= 2.0;
@@ -303,8 +300,8 @@ impl Newton {
     }
 }
 
-/// A place with a lower loss in a direction in which the loss is flat. Where the gradient and the curvature have
-/// died away, as that of a variance beside one that is far too large, they do not lead to the minimum.
+/// A point with a lower loss along a direction in which the loss is flat. If gradient and curvature have vanished,
+/// e.g. for a variance next to a far larger one, they do not lead to the minimum.
 fn beyond_flat(
     model: &Model,
     loss: f64,
@@ -350,7 +347,7 @@ fn is_not_finite(error: &Error) -> bool {
     )
 }
 
-/// Tries a step; `None` if the loss or its gradient is not finite there.
+/// Evaluates a step; `None` if the loss or its gradient is not finite there.
 fn attempt(
     objective: &mut impl Objective,
     here: &Outputs<f64>,
@@ -378,18 +375,18 @@ fn attempt(
     }))
 }
 
-/// The Hessian of a loss, symmetric: rows and columns are the entries of the parameters that the
-/// gradient has, one array after the other.
+/// The symmetric Hessian of a loss. Its rows and columns are the entries of the parameters in the gradient, one array
+/// after the other.
 ///
 /// # Errors
-/// When it cannot be evaluated; [`Error::NameClash`] when the direction of one parameter has the
-/// name of another.
+/// If it cannot be evaluated; [`Error::NameClash`] if the direction of one parameter has the name of another
+/// parameter.
 pub fn hessian(params: &Params<f64>, objective: &mut impl Objective) -> Result<Array2<f64>> {
     let here = objective.gradient(params)?;
     curvature(params, &here, objective)
 }
 
-/// The Hessian, in the order of a gradient.
+/// The Hessian, with entries in the order of a gradient.
 fn curvature(
     params: &Params<f64>,
     order: &Outputs<f64>,
@@ -427,7 +424,7 @@ fn curvature(
         }
     }
     let n = columns.len();
-    // The two halves agree up to rounding.
+    // The two triangles agree up to rounding.
     let entry = |(i, j): (usize, usize)| 0.5 * (columns[j][i] + columns[i][j]);
     Ok(Array2::from_shape_fn((n, n), entry))
 }
@@ -439,7 +436,7 @@ pub(super) fn pack(outputs: &Outputs<f64>) -> Array1<f64> {
         .collect()
 }
 
-/// The entries of the parameters in the order of the gradient.
+/// The entries of the parameters, in the order of the gradient.
 fn entries(order: &Outputs<f64>, params: &Params<f64>) -> Array1<f64> {
     gradients(order)
         .filter_map(|(name, _)| params.get(name))
@@ -447,7 +444,7 @@ fn entries(order: &Outputs<f64>, params: &Params<f64>) -> Array1<f64> {
         .collect()
 }
 
-/// Adds a step to the parameters, whose entries come in the order of the gradient.
+/// Adds a step, with entries in the order of the gradient, to the parameters.
 fn unpack(order: &Outputs<f64>, step: &Array1<f64>, params: &mut Params<f64>) {
     let mut rest = step.iter();
     for (name, _) in gradients(order) {
@@ -507,7 +504,7 @@ mod tests {
 
     #[test]
     fn steps_out_of_the_domain_are_shortened() {
-        // From 3 the whole step leads to −3, where there is no logarithm.
+        // From 3 the full step leads to −3, where the logarithm is undefined.
         assert!(
             (minimum("a - ln(a)", 3.0) - 1.0).abs() < 1e-12,
             "the minimum is at 1"
@@ -525,7 +522,7 @@ mod tests {
 
     #[test]
     fn a_gradient_that_is_no_gradient_is_noticed() {
-        // A loss that depends on where it was last evaluated cannot be made to fall.
+        // A loss that depends on the number of evaluations cannot be decreased.
         let mut objective = Rising(0.0);
         let mut params = Params::new().with("a", arr0(1.0));
         let error = Newton::new().step(&mut params, &mut objective).unwrap_err();
@@ -537,7 +534,7 @@ mod tests {
         );
     }
 
-    /// A loss that rises by 1 with each evaluation.
+    /// A loss that increases by 1 with each evaluation.
     struct Rising(f64);
 
     impl Objective for Rising {

@@ -1,4 +1,4 @@
-//! The state of Newton's method, to be saved and restored.
+//! The state of Newton's method, for saving and restoring.
 
 use ndarray::{Array1, arr0};
 
@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::recurrence::Params;
 
 impl Newton {
-    /// The state, to be saved.
+    /// The state, for saving.
     #[must_use]
     pub fn state(&self) -> State<f64> {
         let mut arrays = Params::new();
@@ -36,10 +36,11 @@ impl Newton {
         State { steps: 0, arrays }
     }
 
-    /// Goes on from a state.
+    /// Continues from a saved state.
     ///
     /// # Errors
-    /// [`Error::OptimizerState`](crate::Error::OptimizerState) when it is not a state of Newton's method. Then nothing is changed.
+    /// [`Error::OptimizerState`](crate::Error::OptimizerState) if it is not a state of Newton's method. Nothing is
+    /// changed then.
     pub fn restore(&mut self, state: &State<f64>) -> Result<()> {
         const NAME: &str = "Newton's method";
         let kinds = [

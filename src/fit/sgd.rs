@@ -52,12 +52,12 @@ impl<F: Scalar> Sgd<F> {
         Self { momentum, ..self }
     }
 
-    /// Changes the step size from here on; the velocity stays.
+    /// Changes the step size for later steps; the velocity is kept.
     pub fn set_rate(&mut self, rate: f64) {
         self.rate = rate;
     }
 
-    /// The state, to be saved: `velocity.W` is the velocity `v` of a parameter `W`.
+    /// The state, for saving: `velocity.W` is the velocity `v` of a parameter `W`.
     #[must_use]
     pub fn state(&self) -> State<F> {
         let mut arrays = Params::new();
@@ -67,22 +67,21 @@ impl<F: Scalar> Sgd<F> {
         State { steps: 0, arrays }
     }
 
-    /// Goes on from a state. The settings stay as they are.
+    /// Continues from a saved state. The settings are kept.
     ///
     /// # Errors
-    /// [`Error::OptimizerState`](crate::Error::OptimizerState) when it is not a state of SGD. Then
-    /// nothing is changed.
+    /// [`Error::OptimizerState`](crate::Error::OptimizerState) if it is not a state of SGD. Nothing is changed then.
     pub fn restore(&mut self, state: &State<F>) -> Result<()> {
         let [velocity] = state.split("SGD", ["velocity"])?;
         self.velocity = velocity;
         Ok(())
     }
 
-    /// One step down the gradient.
+    /// Takes one descent step.
     ///
     /// # Errors
-    /// When the outputs are not those of a gradient; when one of them is the gradient of no
-    /// parameter, has another shape or is not finite. Then nothing is changed.
+    /// If the outputs are not those of a gradient, or one of them belongs to no parameter, has another shape than its
+    /// parameter, or is not finite. Nothing is changed then.
     pub fn step(&mut self, params: &mut Params<F>, gradient: &Outputs<F>) -> Result<()> {
         check(params, gradient)?;
         check_shapes(gradient, |name| Some(self.velocity.get(name)?.shape()))?;

@@ -1,4 +1,4 @@
-//! The state of an optimiser, to be saved and restored.
+//! The state of an optimiser, for saving and restoring.
 
 use indexmap::IndexMap;
 use ndarray::ArrayD;
@@ -8,17 +8,16 @@ use crate::error::{Error, Result, number};
 use crate::op::Scalar;
 use crate::recurrence::{Outputs, Params};
 
-/// The memory of an optimiser between two steps, as named arrays. An optimiser with the same settings
-/// that [restores](super::Adam::restore) it takes exactly the steps that the saved one would take.
+/// The memory of an optimiser between two steps, as named arrays. An optimiser with the same settings that
+/// [restores](super::Adam::restore) it takes exactly the same steps as the saved one.
 ///
 /// | optimiser | arrays, each in the shape of the parameter `W` | `steps` |
 /// |---|---|---|
 /// | [`Adam`](super::Adam) | `first.W` (the moment `m`), `second.W` (the moment `v`) | steps taken |
 /// | [`Sgd`](super::Sgd) | `velocity.W` | 0 |
-/// | [`Newton`](super::Newton) | as far as there are any, the numbers `radius`, `loss`, `decrement`, `length`, the rows `size` and `kept`, and `back.W`, the parameters before the last step | 0 |
+/// | [`Newton`](super::Newton) | if present, the numbers `radius`, `loss`, `decrement`, `length`, the rows `size` and `kept`, and `back.W`, the parameters before the last step | 0 |
 ///
-/// A parameter that had no gradient yet has no arrays. The settings (rate, momentum, …) are not part
-/// of the state.
+/// A parameter that had no gradient yet has no arrays. The settings (rate, momentum, …) are not part of the state.
 ///
 /// ```
 /// use bptt::{Batch, Params, Recurrence, Wrt, fit::Adam};
@@ -45,11 +44,11 @@ pub struct State<F> {
     pub arrays: Params<F>,
 }
 
-/// The arrays of a kind, by the parameter they belong to.
+/// Arrays of one kind, by the name of their parameter.
 pub(super) type Named<F> = IndexMap<String, ArrayD<F>>;
 
 impl<F: Scalar> State<F> {
-    /// The arrays of each kind. `optimizer` is named in an error.
+    /// The arrays of each kind. `optimizer` is the name used in errors.
     pub(super) fn split<const N: usize>(
         &self,
         optimizer: &'static str,
@@ -80,7 +79,7 @@ pub(super) fn refuse(optimizer: &'static str, reason: String) -> Error {
     Error::OptimizerState { optimizer, reason }
 }
 
-/// Refuses a gradient whose shape is not that of the state of its parameter, before anything changes.
+/// Refuses a gradient whose shape differs from that of its parameter's state, before any change.
 pub(super) fn check_shapes<'s, F: Scalar>(
     gradient: &Outputs<F>,
     shape: impl Fn(&str) -> Option<&'s [usize]>,
@@ -123,7 +122,7 @@ mod tests {
             .with("first.w", arr0(0.5))
     }
 
-    /// A state that is saved after any number of steps leads to the same bits.
+    /// A state saved after any number of steps leads to bitwise equal results.
     #[test]
     fn a_restored_optimizer_goes_on_exactly() {
         for saved in 0..6 {
@@ -183,7 +182,7 @@ mod tests {
         assert!(Newton::new().restore(&state).is_err(), "Adam's state");
     }
 
-    /// The parameters may have another shape than when the state was saved.
+    /// The parameters may have a different shape than when the state was saved.
     #[test]
     fn a_step_with_another_shape_than_the_state_is_refused() {
         let (mut adam, mut sgd) = (Adam::new(0.1), Sgd::new(0.1).momentum(0.9));
