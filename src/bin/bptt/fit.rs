@@ -1,4 +1,4 @@
-//! `bptt fit`: parameters that make the loss small.
+//! `bptt fit`: finds parameters that minimise the loss.
 
 mod bounds;
 mod checkpoint;
@@ -69,7 +69,7 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
     };
     session.finish(&progress, &course.end)?;
     let params = progress.params;
-    // The fit is saved whatever comes of its statistics.
+    // The fit is saved even if its statistics fail.
     let exact = params.cast();
     let statistics = errors
         .filter(|_| !matches!(course.end, End::Diverged(_)))
@@ -137,7 +137,7 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
     Ok(done)
 }
 
-/// Says where minibatches are all samples.
+/// Reports a minibatch size that covers all samples.
 fn note_batch(args: &Fit, recurrence: &Recurrence, samples: usize, report: &Report) {
     let Some(n) = args.batch.filter(|n| *n >= samples) else {
         return;
@@ -145,7 +145,7 @@ fn note_batch(args: &Fit, recurrence: &Recurrence, samples: usize, report: &Repo
     let there = report::there(samples, "sample");
     let start = args.params.is_none() && conflicts::starts_at_random(recurrence);
     match args.seed {
-        // A fit that is resumed must have its seed.
+        // A resumed fit needs its seed.
         Some(seed) if !start && args.resume.is_none() => report.note(&format!(
             "--batch {n}: there {there}, and each step sees all in their order, so that --seed {seed} has no effect; \
              leave it out"
@@ -157,7 +157,7 @@ fn note_batch(args: &Fit, recurrence: &Recurrence, samples: usize, report: &Repo
     }
 }
 
-/// Says where no step is left to take, or none at which to save.
+/// Reports that no step remains, or that no step is saved before the end.
 fn note_steps<F: Real>(args: &Fit, progress: &Progress<F>, report: &Report) {
     let (most, taken) = (args.steps_in_all(), progress.steps);
     if let Some(file) = &args.resume {
@@ -188,7 +188,7 @@ fn note_steps<F: Real>(args: &Fit, progress: &Progress<F>, report: &Report) {
     }
 }
 
-/// How a fit went.
+/// The course of a fit.
 struct Course {
     steps: usize,
     before: f64,
@@ -196,10 +196,10 @@ struct Course {
     end: End,
 }
 
-/// How a fit ended.
+/// The end of a fit.
 enum End {
     Fitted,
-    /// The reason, and whether more steps may help; the last parameters are kept.
+    /// The reason, and true if more steps may help; the last parameters are kept.
     NotConverged(String, bool),
     /// The reason; the best parameters are kept.
     Diverged(String),

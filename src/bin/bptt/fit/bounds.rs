@@ -1,14 +1,14 @@
-//! Parameters that a fit has moved to where there is no loss.
+//! Finds parameters that a fit has moved out of the domain of the loss.
 
 use bptt::{Batch, Params, Real, Recurrence, Scalar};
 
 use crate::engine::Program;
 
-/// A number that has become so small a part of what it was is on its way to zero.
+/// A positive number that has decreased to less than this part of its value is approaching zero.
 const VANISHED: f64 = 1e-6;
 
-/// The parameter that made values not finite, with its cure, as the end of a sentence: with this one alone as it was,
-/// all are finite again. Empty where there is no such parameter.
+/// The end of an error message: a parameter that made values non-finite, with a remedy. If this parameter alone is
+/// reset, all values are finite again. Empty if there is no such parameter.
 pub(super) fn told<F: Real>(
     gradient: &Recurrence,
     finite: &Params<F>,

@@ -1,4 +1,4 @@
-//! The state of an unfinished fit, kept beside the parameters in their file.
+//! The state of an unfinished fit, stored with the parameters in one file.
 //!
 //! | array | content |
 //! |---|---|
@@ -21,18 +21,18 @@ use super::losses::{Best, Losses};
 use super::settings::Settings;
 use crate::Failure;
 
-/// More steps than any fit takes.
+/// An upper limit for the number of steps of a fit.
 const MOST_STEPS: u64 = i32::MAX as u64;
 
 /// A fit between two steps.
 #[derive(Clone, Debug)]
 pub(super) struct Progress<F> {
-    /// The steps taken.
+    /// The number of steps taken.
     pub(super) steps: usize,
     /// True if no more steps are needed.
     pub(super) converged: bool,
     pub(super) params: Params<F>,
-    /// The state of the optimiser; none before the first step.
+    /// The state of the optimiser; `None` before the first step.
     pub(super) optimizer: Option<State<F>>,
     pub(super) losses: Losses<F>,
 }
@@ -48,7 +48,7 @@ impl<F: Scalar + Element> Progress<F> {
         }
     }
 
-    /// The same in another type. The best parameters are left out.
+    /// The progress in another number type, without the best parameters.
     pub(super) fn cast<G: Scalar>(&self) -> Progress<G> {
         Progress {
             steps: self.steps,
@@ -65,7 +65,7 @@ impl<F: Scalar + Element> Progress<F> {
         }
     }
 
-    /// The content of the file.
+    /// The contents of the file.
     pub(super) fn arrays(&self, settings: &Settings) -> Arrays {
         let mut arrays = Arrays::from(&self.params);
         let mut add = |name: &str, array: Array| arrays.insert(&format!("{FIT}{name}"), array);
@@ -98,7 +98,7 @@ impl<F: Scalar + Element> Progress<F> {
     }
 }
 
-/// Reads the state of a fit that had these settings.
+/// Reads the state of a fit with these settings.
 pub(super) fn read<F: Scalar + Element>(
     file: &Path,
     recurrence: &Recurrence,
@@ -132,7 +132,7 @@ pub(super) fn read<F: Scalar + Element>(
     })
 }
 
-/// Refuses arrays with entries that are not finite.
+/// Refuses arrays with non-finite entries.
 fn finite<F: Scalar>(prefix: &str, arrays: &Params<F>) -> Result<(), String> {
     for (name, array) in arrays.iter() {
         if let Some((index, x)) = array.indexed_iter().find(|(_, x)| !x.is_finite()) {
@@ -145,7 +145,7 @@ fn finite<F: Scalar>(prefix: &str, arrays: &Params<F>) -> Result<(), String> {
     Ok(())
 }
 
-/// Refuses arrays that are not those of the parameters, name by name and shape by shape.
+/// Refuses arrays whose names or shapes differ from those of the parameters.
 fn alike<F: Scalar>(prefix: &str, found: &Params<F>, params: &Params<F>) -> Result<(), String> {
     for (name, expected) in params.iter() {
         let expected = expected.shape();
@@ -184,7 +184,7 @@ impl Found {
         String::from_utf8(bytes.collect::<Option<_>>()?).ok()
     }
 
-    /// A whole number in a range.
+    /// An integer of at most `most`.
     fn integer(&self, name: &str, most: u64) -> Result<u64, String> {
         let shown = match self.get(name) {
             None => return Err(format!("array `{FIT}{name}` is missing")),
@@ -208,7 +208,7 @@ impl Found {
             None => return Err(format!("array `{FIT}{name}` is missing")),
             Some(Array::F64(a)) if a.ndim() == 0 => {
                 let found = a.first().copied().unwrap_or(f64::NAN);
-                // Before the first loss there is no highest.
+                // Before the first loss, the highest loss is −∞.
                 if found.is_finite() || (name == "loss/highest" && found == f64::NEG_INFINITY) {
                     return Ok(found);
                 }
@@ -221,7 +221,7 @@ impl Found {
         ))
     }
 
-    /// The arrays whose names begin so, under the rest of their names.
+    /// The arrays whose names begin with `prefix`, by the rest of their names.
     fn under<F: Scalar>(&self, prefix: &str) -> Params<F> {
         let prefix = format!("{FIT}{prefix}");
         let mut found = Params::new();
@@ -233,7 +233,7 @@ impl Found {
         found
     }
 
-    /// The state of the fit, or why there is none.
+    /// The state of the fit, or the reason why it cannot be read.
     fn progress<F: Scalar>(
         &self,
         params: Params<F>,
@@ -284,7 +284,7 @@ impl Found {
         })
     }
 
-    /// The state of the optimiser after some steps.
+    /// The state of the optimiser after `steps` steps.
     fn optimizer<F: Scalar>(
         &self,
         steps: usize,
@@ -355,7 +355,7 @@ impl Found {
     }
 }
 
-/// An array that is not what it should be.
+/// The description of an unexpected array, for an error message.
 fn described(array: &Array) -> String {
     let kind = match array {
         Array::Int(_) => "whole numbers",

@@ -1,4 +1,4 @@
-//! What a fit is about: a recurrence with its data, which may be a text.
+//! The recurrence of a fit and its data, which can be a text.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -11,7 +11,7 @@ use crate::args::Fit;
 use crate::report::Report;
 use crate::{Failure, cell, input};
 
-/// How many characters make a sample.
+/// The number of characters in a sample.
 const LENGTH: usize = 50;
 
 pub(super) struct Task<F> {
@@ -36,8 +36,8 @@ impl<F: Scalar> Task<F> {
         })
     }
 
-    /// Each sample is a piece of the text; `x` is a character, as a class or as a vector with a 1
-    /// at its place, and `y` the class of the character after it.
+    /// Each sample is a piece of the text; `x` is a character, as a class or a one-hot vector, and `y` is the class
+    /// of the next character.
     fn of_text(args: &Fit, file: &Path, report: &Report) -> Result<Self, Failure> {
         let recurrence = cell::load(&args.cell)?;
         let fail = |what: String| Failure::from(format!("{}: {what}", file.display()));
@@ -90,7 +90,7 @@ impl<F: Scalar> Task<F> {
             }
             Kind::Real => return Err(wrong(&recurrence, "x")),
         };
-        // No array says how many classes there are.
+        // The number of classes cannot be inferred from an array.
         for leaf in [x, y] {
             if let Some(dim) = size_of_classes(&recurrence, leaf) {
                 batch = batch.size(&dim, alphabet.len());
@@ -104,10 +104,10 @@ impl<F: Scalar> Task<F> {
     }
 }
 
-/// The bytes of memory for each byte of a text: its classes, twice in a batch.
+/// The memory per byte of a text, in bytes: its classes, twice in a batch.
 const PER_BYTE: usize = 32;
 
-/// Reads a text that fits into memory; a device that has no end does not.
+/// Reads a text that fits into memory; an endless device does not.
 fn read(file: &Path) -> Result<String, String> {
     let limit = bptt::memory_limit();
     let longest = limit / PER_BYTE;

@@ -1,4 +1,4 @@
-//! Adam and SGD.
+//! Fits with Adam and SGD.
 
 use bptt::data::Element;
 use bptt::fit::{Adam, Sgd, State, clip_global_norm};
@@ -14,7 +14,7 @@ use crate::engine::Program;
 use crate::progress;
 use crate::report::{Report, digits};
 
-/// One of the first-order optimisers.
+/// A first-order optimiser.
 enum Descent<F> {
     Adam(Adam<F>),
     Sgd(Sgd<F>),
@@ -50,11 +50,11 @@ impl<F: Real> Descent<F> {
     }
 }
 
-/// The fewest steps over which the losses of minibatches are averaged before they are compared.
+/// The minimum number of steps over which minibatch losses are averaged before they are compared.
 const SHORTEST_WINDOW: usize = 10;
 
-/// Takes the steps that remain. With minibatches the loss is that of one: of the first, and the mean
-/// over the last round.
+/// Takes the remaining steps. With minibatches, the reported losses are that of the first minibatch, and the mean
+/// over the last epoch.
 pub(super) fn fit<F: Real + Element>(
     recurrence: &Recurrence,
     progress: &mut Progress<F>,
@@ -71,7 +71,7 @@ pub(super) fn fit<F: Real + Element>(
         optimizer.restore(state)?;
     }
     let order = Order::new(batch.samples(), args.batch, args.seed());
-    // A file may claim any number of steps.
+    // A file can contain any number of steps.
     let mut order = order.after(progress.steps.min(steps));
     let window = match order.round() {
         0 => 1,
@@ -143,7 +143,7 @@ pub(super) fn fit<F: Real + Element>(
     })
 }
 
-/// Goes back to the parameters with the lowest loss.
+/// Restores the parameters with the lowest loss.
 fn diverged<F: Real>(progress: &mut Progress<F>, reason: String) -> Course {
     let mut end = format!("the fit has diverged: {reason}; try a smaller --lr, or --clip 1");
     let before = progress.losses.first.unwrap_or(f64::NAN);

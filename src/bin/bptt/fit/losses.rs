@@ -1,11 +1,11 @@
-//! The losses on the way, and the best parameters so far.
+//! The losses of a fit, and its best parameters so far.
 
 use std::collections::VecDeque;
 
 use bptt::{Params, Scalar};
 
-/// The losses of a fit. Those of minibatches are compared as means over a window of steps; if each step
-/// sees all samples, the window is one step.
+/// The losses of a fit. Losses of minibatches are averaged over a window of steps before they are compared; if each
+/// step uses all samples, the window is one step.
 #[derive(Clone, Debug)]
 pub(super) struct Losses<F> {
     /// The loss of the first step.
@@ -18,11 +18,11 @@ pub(super) struct Losses<F> {
     pub(super) best: Option<Best<F>>,
 }
 
-/// Parameters, and the loss that they have.
+/// Parameters with their loss.
 #[derive(Clone, Debug)]
 pub(super) struct Best<F> {
     pub(super) loss: f64,
-    /// The steps that were taken before.
+    /// The number of steps taken before.
     pub(super) steps: usize,
     pub(super) params: Params<F>,
 }
@@ -37,7 +37,7 @@ impl<F: Scalar> Losses<F> {
         }
     }
 
-    /// Records the loss of parameters after some steps.
+    /// Records the loss of `params` after `steps` steps.
     pub(super) fn record(&mut self, steps: usize, loss: f64, params: &Params<F>, window: usize) {
         self.first.get_or_insert(loss);
         if steps < window {
@@ -70,7 +70,7 @@ impl<F: Scalar> Losses<F> {
         }
     }
 
-    /// The mean loss of the last `n` steps, as far as they are in the window.
+    /// The mean loss of the last `n` steps; steps that are no longer in the window are ignored.
     #[expect(clippy::cast_precision_loss, reason = "a window is short")]
     pub(super) fn mean(&self, n: usize) -> Option<f64> {
         let n = n.min(self.recent.len());

@@ -1,4 +1,4 @@
-//! Newton's method on the exact Hessian.
+//! Fits with Newton's method and the exact Hessian.
 
 use bptt::data::Element;
 use bptt::fit::{Newton, Objective};
@@ -13,7 +13,7 @@ use crate::engine::Program;
 use crate::progress;
 use crate::report::{Report, digits};
 
-/// The most numbers that a fit may have: the Hessian has their square.
+/// The maximum number of fitted numbers: the Hessian has its square.
 const MOST: usize = 500;
 
 /// The loss of a recurrence on its data.
@@ -39,14 +39,14 @@ impl Objective for Loss<'_> {
     }
 }
 
-/// Parameters with a direction for each.
+/// The parameters, with a direction for each.
 fn directed(params: &Params<f64>, objective: &Loss<'_>) -> Params<f64> {
     params.iter().fold(params.clone(), |all, (name, array)| {
         all.with(&objective.direction(name), array.clone())
     })
 }
 
-/// Refuses a Hessian that would be too large, before a fit.
+/// Refuses a Hessian that would be too large, before the fit.
 pub(super) fn check_size<F: Real>(params: &Params<F>) -> Result<(), Failure> {
     let numbers: usize = params.iter().map(|(_, a)| a.len()).sum();
     if numbers > MOST {

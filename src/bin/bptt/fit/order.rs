@@ -1,6 +1,6 @@
-//! The order in which samples are seen.
+//! The order of the samples in a fit.
 
-/// Minibatches: every sample once, in random order, then again in another.
+/// Minibatches in random order: every sample at most once per epoch, with a new order in each.
 pub(super) struct Order {
     seed: u64,
     size: usize,
@@ -18,7 +18,7 @@ impl Order {
         }
     }
 
-    /// The order after some steps: the seed and their number determine it.
+    /// The order after `steps` steps, which is determined by the seed and `steps`.
     pub(super) fn after(mut self, steps: usize) -> Self {
         let round = self.round();
         if round > 0 && steps > 0 {
@@ -28,7 +28,7 @@ impl Order {
         self
     }
 
-    /// How many minibatches a round has; 0 where all samples are seen in each step.
+    /// The number of minibatches in an epoch; 0 if each step uses all samples.
     pub(super) fn round(&self) -> usize {
         match self.size == self.order.len() {
             true => 0,
@@ -41,7 +41,7 @@ impl Order {
         if self.round() == 0 {
             return None;
         }
-        // What is left of a round and is less than a minibatch waits for the next one.
+        // The rest of an epoch that is smaller than a minibatch is skipped.
         if self.at + self.size > self.order.len() {
             self.shuffle();
             self.at = 0;
@@ -51,7 +51,7 @@ impl Order {
         Some(part)
     }
 
-    /// Fisher and Yates, as Durstenfeld (1964) wrote it.
+    /// The Fisher–Yates shuffle in Durstenfeld's form (1964).
     fn shuffle(&mut self) {
         for i in (1..self.order.len()).rev() {
             let j = self.bits() % (i as u64 + 1);

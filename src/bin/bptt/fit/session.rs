@@ -1,4 +1,4 @@
-//! Saving on the way, and ending early.
+//! Saves a fit while it runs, and ends it early.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::interrupt::Interrupt;
 use crate::report::Report;
 use crate::{Ending, Failure};
 
-/// The file of a fit, and when it is written.
+/// The file of a fit, and the schedule of saves.
 pub(super) struct Session<'a> {
     out: &'a Path,
     every: Option<usize>,
@@ -31,7 +31,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Saves when it is time to, and ends the fit after a Ctrl-C. Called after each step.
+    /// Saves if a save is due, and ends the fit after Ctrl-C. Called after each step.
     pub(super) fn after_step<F: Scalar + Element>(
         &self,
         steps: usize,
@@ -65,13 +65,13 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Writes the file of a fit that has come to its end; from here on Ctrl-C ends the program.
+    /// Writes the file of a finished fit; from here on Ctrl-C ends the program.
     pub(super) fn finish<F: Scalar + Element>(
         &self,
         progress: &Progress<F>,
         end: &End,
     ) -> Result<(), Failure> {
-        // After a divergence there is nothing to go on with.
+        // A diverged fit cannot be resumed.
         let arrays = match self.every {
             Some(_) if !matches!(end, End::Diverged(_)) => progress.arrays(&self.settings),
             _ => Arrays::from(&progress.params),
@@ -81,7 +81,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// The end of a fit that cannot take another step: the file holds the parameters so far.
+    /// The end of a fit that cannot take another step: the file contains the current parameters.
     pub(super) fn failed<F: Scalar + Element>(
         &self,
         progress: &Progress<F>,

@@ -1,4 +1,4 @@
-//! The settings that a fit must keep to be resumed, its recurrence and its data.
+//! The settings that a resumed fit must share with the saved one, including its recurrence and data.
 
 use bptt::{Batch, Params, Recurrence, Scalar};
 use clap::ValueEnum;
@@ -8,7 +8,7 @@ use super::order::mixed;
 use crate::Failure;
 use crate::args::{Fit, Optimizer};
 
-/// Named values, in words.
+/// Names and values of settings, as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Settings(Vec<(String, String)>);
 
@@ -66,7 +66,7 @@ impl Settings {
         found.map(|(_, value)| &**value)
     }
 
-    /// One line for each.
+    /// One line for each setting.
     pub(super) fn to_text(&self) -> String {
         let lines = self.0.iter().map(|(n, v)| format!("{n} = {v}\n"));
         lines.collect()
@@ -77,7 +77,7 @@ impl Settings {
         Self(pairs.map(|(n, v)| (n.into(), v.into())).collect())
     }
 
-    /// The differences between these settings, which a file has, and others, in words.
+    /// The differences between these settings, of a file, and those of this run, as text.
     pub(super) fn differences(&self, here: &Self) -> Vec<String> {
         let value = |all: &Self, name: &str| {
             let found = all.0.iter().find(|(n, _)| n == name);
@@ -118,7 +118,7 @@ fn shaped<'a, T>(
     array.shape().iter().map(|n| *n as u64).chain(entries)
 }
 
-/// A number that tells contents apart, the same on every machine.
+/// A fingerprint of contents that is the same on every machine.
 fn fingerprint(words: impl Iterator<Item = u64>) -> String {
     let hash = words.fold(0, |hash: u64, word| {
         mixed(hash.rotate_left(1) ^ mixed(word))

@@ -1,4 +1,4 @@
-//! Standard errors and covariances of a fit, as they are reported.
+//! Reports standard errors and covariances of a fit.
 
 use bptt::fit::{Covariance, Inference, infer};
 use bptt::{Batch, Error, Params, Premise, Recurrence};
@@ -9,7 +9,7 @@ use crate::Failure;
 use crate::args::{Errors, Fit, Optimizer};
 use crate::report::{self, Report};
 
-/// The statistics of a fit, and how they are reported.
+/// The statistics of a fit that are reported: standard errors and a covariance matrix.
 pub(super) struct Statistics {
     kind: Errors,
     found: Inference,
@@ -99,7 +99,7 @@ impl Statistics {
     }
 }
 
-/// The message about missing standard errors, with the command that may give them.
+/// The message about missing standard errors, with a command that may produce them.
 pub(super) fn told(error: &Error, args: &Fit, goes_on: bool) -> String {
     let out = args.out.display();
     let more = match error {
@@ -126,7 +126,7 @@ pub(super) fn told(error: &Error, args: &Fit, goes_on: bool) -> String {
     format!("{error}{more}")
 }
 
-/// The arrays by name, as lists in lists.
+/// The arrays by name, as nested lists.
 fn nested(params: &Params<f64>) -> Value {
     let fields = params
         .iter()
