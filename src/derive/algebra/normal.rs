@@ -4,8 +4,8 @@
 use super::conditions::is_condition;
 use super::term::{Term, Time};
 
-/// A sum: flattens nested sums, drops zeros, adds numbers and merges terms with the same last factor: `a ⊙ δ − b ⊙ δ
-/// = (a − b) ⊙ δ`.
+/// A sum: flattens nested sums, drops zeros, adds numbers and merges terms with the same last factor:
+/// `a ⊙ δ − b ⊙ δ = (a − b) ⊙ δ`.
 pub(crate) fn add(terms: impl IntoIterator<Item = Term>) -> Term {
     let mut flat = Vec::new();
     let mut number = None;

@@ -182,8 +182,8 @@ impl Reach {
         Some(log.exp())
     }
 
-    /// The logarithm of the product of the norms of `J` at the steps after `k` up to `t`: an upper bound for `ln
-    /// ‖∂s_t/∂s_k‖`.
+    /// The logarithm of the product of the norms of `J` at the steps after `k` up to `t`: an upper bound for
+    /// `ln ‖∂s_t/∂s_k‖`.
     #[must_use]
     pub fn product_log(&self, t: usize, k: usize) -> f64 {
         self.step_logs.get(k..t).map_or(0.0, |n| n.iter().sum())
