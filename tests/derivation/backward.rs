@@ -285,9 +285,10 @@ fn both_directions_are_measured() {
     let mut derivation = recurrence.derive().unwrap();
     derivation.measure(&params, &batch).unwrap();
     let page = derivation.render(Format::Text, Lang::En, Level::Normal);
+    let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
     for words in [
         "from the last step backwards",
-        "from the first step on",
+        "from the first step forwards",
         "k − 1",
     ] {
         assert!(page.contains(words), "{words}");

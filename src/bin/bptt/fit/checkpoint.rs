@@ -311,7 +311,11 @@ impl Found {
         finite(&format!("{FIT}optimizer/"), &arrays)?;
         for kind in kinds {
             let prefix = format!("optimizer/{kind}.");
-            alike(&format!("{FIT}{prefix}"), &self.under(&prefix), params)?;
+            let found = self.under(&prefix);
+            // An optimizer has no state before its first step.
+            if steps > 0 || found.iter().next().is_some() {
+                alike(&format!("{FIT}{prefix}"), &found, params)?;
+            }
         }
         if kinds.is_empty() {
             self.newton(steps, &arrays, params)?;
