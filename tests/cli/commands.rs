@@ -569,3 +569,20 @@ fn arrays_that_are_not_used_are_named() {
     );
     assert!(run(&["--quiet"]).stderr.is_empty(), "quiet is quiet");
 }
+
+/// Norms of numbers whose squares are beyond the range.
+#[test]
+fn norms_of_extreme_gradients() {
+    let folder = Folder::new("extreme-norms");
+    let text = "input x\nparam a = 1e200, b = 1e-200\nloss a * 1e-200 * x + b * 1e200 * x\n";
+    fs::write(folder.path().join("e.rec"), text).unwrap();
+    fs::write(folder.path().join("x.csv"), "x\n0\n1\n5\n").unwrap();
+    let found = success(&bptt(&folder, &["grad", "e.rec", "--data", "x.csv"]));
+    for (name, norm) in [("a", "6.000000e-200"), ("b", "6.000000e200")] {
+        let row = [name, "number", norm, norm];
+        let mut lines = found
+            .lines()
+            .map(|l| l.split_whitespace().collect::<Vec<_>>());
+        assert!(lines.any(|line| line == row), "{row:?} in {found}");
+    }
+}

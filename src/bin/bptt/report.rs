@@ -195,7 +195,9 @@ pub(crate) fn arrays<'a, F: Scalar>(
     rows.extend(named.map(|(name, array)| {
         let entries = || array.iter().map(|x| Scalar::to_f64(*x));
         let largest = entries().fold(0.0, |m: f64, x| if x.abs() > m.abs() { x } else { m });
-        let norm = entries().map(|x| x * x).sum::<f64>().sqrt();
+        // Squares of very large or small entries leave the range of numbers.
+        let scale = if largest == 0.0 { 1.0 } else { largest.abs() };
+        let norm = scale * entries().map(|x| (x / scale).powi(2)).sum::<f64>().sqrt();
         let shape = match array.ndim() {
             0 => "number".into(),
             _ => format!("{:?}", array.shape()),
