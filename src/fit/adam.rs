@@ -1,11 +1,11 @@
 //! Adam.
 
 use indexmap::IndexMap;
-use ndarray::{ArrayD, Zip};
+use ndarray::{ArrayD, Dimension, Zip};
 
 use super::state::{State, check_shapes, refuse};
 use super::{check, gradients};
-use crate::error::{Result, number};
+use crate::error::{Error, Result, number};
 use crate::op::Scalar;
 use crate::recurrence::{Outputs, Params};
 
@@ -134,9 +134,20 @@ impl<F: Scalar> Adam<F> {
     ///
     /// # Errors
     /// If the outputs are not those of a gradient, or one of them belongs to no parameter, has another shape than its
-    /// parameter, or is not finite. Nothing is changed then.
+    /// parameter, is not finite, or has a square that is not: it would stop its parameter for good. Nothing is changed
+    /// then.
     pub fn step(&mut self, params: &mut Params<F>, gradient: &Outputs<F>) -> Result<()> {
         check(params, gradient)?;
+        for (name, g) in gradients(gradient) {
+            if let Some((index, g)) = g.indexed_iter().find(|(_, g)| !(**g * **g).is_finite()) {
+                return Err(Error::NonFiniteData {
+                    what: "squared gradient",
+                    name: name.into(),
+                    index: index.as_array_view().to_vec(),
+                    value: Scalar::to_f64(*g * *g),
+                });
+            }
+        }
         check_shapes(gradient, |name| Some(self.moments.get(name)?.0.shape()))?;
         self.steps = self.steps.saturating_add(1);
         let (b1, b2, epsilon) = (F::of(self.beta_1), F::of(self.beta_2), F::of(self.epsilon));

@@ -410,3 +410,23 @@ fn parameters_are_fitted_whatever_they_are_called() {
     );
     assert_eq!(found["outputs"]["s.final2"].to_string(), "[10.0]");
 }
+
+/// A gradient whose square overflows would make the second moment infinite and the parameter stand still.
+#[test]
+fn adam_refuses_a_gradient_whose_square_overflows() {
+    let folder = Folder::new("overflow");
+    fs::write(
+        folder.path().join("k.rec"),
+        "input x\nparam a = 1\nloss 1e20*(a*x-3)^2\n",
+    )
+    .unwrap();
+    fs::write(folder.path().join("x.csv"), "x\n1\n1\n1\n").unwrap();
+    let fit = [
+        "fit", "k.rec", "-d", "x.csv", "--dtype", "f32", "--steps", "9", "-o", "o.npz",
+    ];
+    let found = bptt(&folder, &fit);
+    assert_ne!(found.status.code(), Some(0), "{found:?}");
+    let errors = String::from_utf8_lossy(&found.stderr);
+    assert!(errors.contains("squared gradient `a`"), "{errors}");
+    success(&bptt(&folder, &[&fit[..], &["--clip", "1"]].concat()));
+}
