@@ -252,10 +252,11 @@ impl<V: Vector> Operands<V> for Loop<'_, V::Elem> {
     unsafe fn each<M: Micro<V::Elem>>(self, micro: M) {
         let each = Each { this: self, micro };
         // An operation of several arguments is cheap: a call would take as long as the work.
-        if M::ARGS > 1 {
-            each.run::<V>();
-        } else {
+        // Unoptimised, the locals of all operations would add up in one frame.
+        if cfg!(debug_assertions) || M::ARGS == 1 {
             V::outline(each);
+        } else {
+            each.run::<V>();
         }
     }
 }
