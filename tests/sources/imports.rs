@@ -224,14 +224,10 @@ pub(crate) struct File {
 type Arrows = BTreeMap<(usize, usize), Vec<(usize, String)>>;
 
 impl Crate {
-    /// `root` is the folder that the modules are counted from.
-    pub(crate) fn of(root: &str, sources: &[Source]) -> Self {
+    pub(crate) fn of(sources: &[Source]) -> Self {
         let (mut modules, mut files) = (BTreeMap::new(), Vec::new());
         for (name, text) in sources {
-            let Some(below) = name.strip_prefix(root) else {
-                continue;
-            };
-            let below = below.trim_end_matches(".rs");
+            let below = name.trim_end_matches(".rs");
             let mut module: Vec<String> = below.split('/').map(Into::into).collect();
             if matches!(
                 module.last().map(String::as_str),
@@ -409,7 +405,7 @@ fn way_back(start: usize, arrows: &Arrows) -> Option<Vec<usize>> {
 /// A made-up crate, of names and texts of files.
 pub(crate) fn made_up(files: &[(&str, &str)]) -> Crate {
     let own = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
-    Crate::of("", &files.iter().map(own).collect::<Vec<_>>())
+    Crate::of(&files.iter().map(own).collect::<Vec<_>>())
 }
 
 #[test]

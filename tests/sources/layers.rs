@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::imports::{Crate, Source, code, made_up};
 
-/// From low to high; the modules of one row do not know each other. `lib.rs` and `bin` lie above.
+/// From low to high; the modules of one row do not know each other. `lib.rs` lies above.
 const LAYERS: &[&[&str]] = &[
     &["error", "noise", "shape"],
     &["limit"],
@@ -48,14 +48,17 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-fn files() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+/// The folders of the sources of the packages, from the root of the repository.
+const FOLDERS: [&str; 3] = ["src", "crates/bptt-cli/src", "crates/bptt-strategies/src"];
+
+fn files_of(folder: &str) -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut paths = Vec::new();
     sources(&root, &mut paths);
     // Modules that are compiled for tests only are exempt.
     paths.retain(|p| p.file_stem().is_none_or(|s| s != "tests"));
     paths.sort();
-    assert!(paths.len() > 10, "the sources were found");
+    assert!(!paths.is_empty(), "no sources in {folder}");
     let named = |path: PathBuf| {
         let name = path
             .strip_prefix(&root)
@@ -70,12 +73,17 @@ fn files() -> Vec<Source> {
     paths.into_iter().map(named).collect()
 }
 
-/// The library, and the command line.
-fn crates() -> [Crate; 2] {
-    let (bin, lib): (Vec<Source>, Vec<Source>) = files()
-        .into_iter()
-        .partition(|(name, _)| name.starts_with("bin/"));
-    [Crate::of("", &lib), Crate::of("bin/bptt/", &bin)]
+/// The sources of all packages, named from the root of the repository.
+fn files() -> Vec<Source> {
+    let named = |folder: &'static str| {
+        let own = files_of(folder).into_iter();
+        own.map(move |(name, text)| (format!("{folder}/{name}"), text))
+    };
+    FOLDERS.into_iter().flat_map(named).collect()
+}
+
+fn library() -> Crate {
+    Crate::of(&files_of(FOLDERS[0]))
 }
 
 fn layer(module: &str) -> Option<usize> {
@@ -115,7 +123,7 @@ fn is_below(from: &[String], to: &[String]) -> bool {
 
 #[test]
 fn nothing_uses_a_layer_above_its_own() {
-    let [library, _] = crates();
+    let library = library();
     let places = library.files.iter().filter_map(|f| f.module.first());
     let homeless: BTreeSet<&String> = places.filter(|m| layer(m).is_none()).collect();
     assert!(homeless.is_empty(), "modules without a layer: {homeless:?}");
@@ -125,7 +133,7 @@ fn nothing_uses_a_layer_above_its_own() {
 
 #[test]
 fn nothing_uses_a_room_above_its_own() {
-    let [library, _] = crates();
+    let library = library();
     for (folder, rooms) in ROOMS {
         for file in library.files.iter().filter(|f| f.module.len() > 2) {
             let known = rooms
@@ -141,8 +149,8 @@ fn nothing_uses_a_room_above_its_own() {
 
 #[test]
 fn no_files_use_each_other_in_a_circle() {
-    for one in crates() {
-        let found = one.circles(KNOTS);
+    for folder in FOLDERS {
+        let found = Crate::of(&files_of(folder)).circles(KNOTS);
         assert!(found.is_empty(), "{}", found.join("\n"));
     }
 }

@@ -27,7 +27,9 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 /// The numeric constants of the source, by file and name.
 fn constants() -> BTreeMap<(String, String), f64> {
     let mut paths = Vec::new();
-    sources(&root().join("src"), &mut paths);
+    for folder in ["src", "crates/bptt-cli/src"] {
+        sources(&root().join(folder), &mut paths);
+    }
     let mut found = BTreeMap::new();
     for path in paths {
         let text = fs::read_to_string(&path).expect("a source file is text");
@@ -72,7 +74,7 @@ fn page() -> Vec<(String, String, f64)> {
                 .chars()
                 .take_while(|c| c.is_ascii_digit() || *c == 'e')
                 .collect();
-            let file = after.split('`').find(|part| part.starts_with("src/"));
+            let file = after.split('`').find(|part| part.ends_with(".rs"));
             found.push((
                 file.expect("a file follows").to_owned(),
                 name.expect("a name comes before").to_owned(),

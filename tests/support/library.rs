@@ -19,8 +19,11 @@ pub(crate) const SIZES: &[(&str, usize)] = &[
 ];
 pub(crate) const LENGTHS: &[usize] = &[4, 3];
 
+/// A folder of the repository; the tests of the command line have a package folder of their own.
 pub(crate) fn folder(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+    let mut roots = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let root = roots.find(|r| r.join("examples/recurrences").is_dir());
+    root.expect("the repository is there").join(path)
 }
 
 /// All recurrences of the library: name and text.

@@ -6,7 +6,7 @@ use crate::command::{bptt, failure, json, success};
 use crate::support::folder::Folder;
 
 fn garch_oracle(name: &str) -> f64 {
-    let table = include_str!("../data/recurrence_oracles.csv");
+    let table = include_str!("../../../../tests/data/recurrence_oracles.csv");
     let start = "garch11_bollerslev_ghysels,MLE";
     let line = table
         .lines()
@@ -19,7 +19,7 @@ fn garch_oracle(name: &str) -> f64 {
 #[test]
 fn garch_is_fitted_to_its_published_digits() {
     let folder = Folder::new("garch");
-    let returns = concat!(env!("CARGO_MANIFEST_DIR"), "/data/dmbp.csv");
+    let returns = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/dmbp.csv");
     let arguments = ["fit", "garch11", "--data", returns, "--optimizer", "newton"];
     let more = ["--standard-errors", "--out", "garch.npz", "--json"];
     let found = json(&success(&bptt(&folder, &[&arguments[..], &more].concat())));
@@ -72,7 +72,7 @@ fn garch_is_fitted_to_its_published_digits() {
 #[test]
 fn a_network_forecasts_sunspots() {
     let folder = Folder::new("sunspots");
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/data/sunspots.csv");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/sunspots.csv");
     let fit = |optimizer: &str, lr: &str| {
         let arguments = [
             "fit",

@@ -8,7 +8,7 @@ use crate::command::{bptt, failure, json, success};
 use crate::support::folder::Folder;
 use serde_json::Value;
 
-const RETURNS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/dmbp.csv");
+const RETURNS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/dmbp.csv");
 
 /// Every command that can succeed, in an order in which each finds its input files.
 const COMMANDS: &[&str] = &[
@@ -103,7 +103,8 @@ fn programs_get_one_object() {
 
 /// The fields of the answers are those in the second column of the table in `docs/cli.md`.
 fn fields_are_those_of_the_page(commands: &[Vec<String>], answers: &[Value]) {
-    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cli.md")).unwrap();
+    let page =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cli.md")).unwrap();
     let table = page
         .split("| command | fields of the object |")
         .nth(1)

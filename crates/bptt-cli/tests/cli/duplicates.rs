@@ -330,7 +330,7 @@ fn numbers_without_an_effect_are_told() {
     let folder = Folder::new("numbers_without_an_effect");
     fs::write(folder.file("cell.rec"), CELL).unwrap();
     fs::write(folder.file("abc.txt"), "abcabcabcab").unwrap();
-    let returns = concat!(env!("CARGO_MANIFEST_DIR"), "/data/dmbp.csv");
+    let returns = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/dmbp.csv");
     fs::copy(returns, folder.file("r.csv")).unwrap();
     fs::write(
         folder.file("text.rec"),

@@ -78,7 +78,7 @@ fn run(folder: &Folder, command: &str, expected: &[&str]) {
 
 /// A folder with the files of a checkout that are used by the commands.
 fn checkout(name: &str) -> Folder {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let folder = Folder::new(&format!("docs-{name}"));
     for part in ["data", "examples/recurrences"] {
         std::fs::create_dir_all(folder.file(part)).unwrap();
@@ -93,7 +93,7 @@ fn checkout(name: &str) -> Folder {
 /// Runs the blocks of a page; returns the number of `bptt` commands.
 fn run_page(name: &str) -> usize {
     let folder = checkout(&name.replace('/', "-"));
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let page = std::fs::read_to_string(root.join(name)).unwrap();
     let mut count = 0;
     for (info, text) in blocks(&page) {
@@ -163,7 +163,7 @@ fn no_page_has_other_commands() {
             }
         }
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let mut found = vec![root.join("README.md")];
     for folder in ["docs", "data", "benches/peers", "examples"] {
         pages(&root.join(folder), &mut found);

@@ -101,7 +101,7 @@ fn the_gradient_of_garch_is_exact() {
         .iter()
         .fold(Arrays::new(), |all, (name, x)| all.with(name, arr0(*x)));
     params.write(folder.file("theta.npz")).unwrap();
-    let returns = concat!(env!("CARGO_MANIFEST_DIR"), "/data/dmbp.csv");
+    let returns = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/dmbp.csv");
     let arguments = [
         "grad",
         "garch11",
@@ -113,7 +113,7 @@ fn the_gradient_of_garch_is_exact() {
     ];
     let found = json(&success(&bptt(&folder, &arguments)));
     let exact = |quantity: &str| -> f64 {
-        let table = include_str!("../data/recurrence_oracles.csv");
+        let table = include_str!("../../../../tests/data/recurrence_oracles.csv");
         let fits = |l: &&str| {
             l.contains("theta=(-0.005,0.01,0.15,0.8)") && l.contains(&format!(",{quantity},"))
         };

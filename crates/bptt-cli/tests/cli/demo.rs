@@ -58,7 +58,7 @@ fn the_demonstration_does_what_it_says() {
 
 #[test]
 fn the_naive_forecasts_are_those_of_the_data() {
-    let csv = include_str!("../../data/sunspots.csv");
+    let csv = include_str!("../../../../data/sunspots.csv");
     let numbers = csv.lines().skip(1).map(|l| l.split(',').nth(1).unwrap());
     let numbers: Vec<f64> = numbers.map(|n| n.parse().unwrap()).collect();
     let text = printed(&bptt(&[]));
