@@ -13,9 +13,10 @@ use ndarray::{ArrayD, ArrayViewMutD, IxDyn};
 use super::Real;
 use super::driver::{Crew, Rows};
 use super::interpret::entrywise::{BLOCK, Entrywise, Rows as Strided};
-use super::interpret::rows::{self, Contraction, SumRows};
+use super::interpret::moves;
+use super::interpret::rows::Contraction;
 use super::interpret::steps::{Action, Cursor, Programs, Steps};
-use super::kernel::{Columns, Matrix, OverRows, Panels, Product, Start, Stretch, Thin};
+use super::kernel::{Matrix, Panels, Product, Start, Stretch};
 use crate::error::Error;
 use crate::op::{Custom, Scalar, Value};
 use crate::plan::{Instruction, MicroOp, Operand, Plan, Stage};
@@ -23,7 +24,7 @@ use crate::shape::Rate;
 
 impl<F: Real> Crew<'_, '_, F> {
     /// The number of entries from one row of an operand to the next.
-    fn stride(&self, operand: &Operand) -> usize {
+    pub(super) fn stride(&self, operand: &Operand) -> usize {
         self.own.slots[operand.buffer].row
     }
 
@@ -83,8 +84,9 @@ impl<F: Real> Crew<'_, '_, F> {
                 class,
             } => {
                 let class = self.class(class.as_ref(), step, row);
+                let lost = self.job.extent.is_long::<F>().then(|| self.lost(out));
                 // SAFETY: the class was checked to be in its range.
-                unsafe { rows::add(moved, at(from), at(out), class) };
+                unsafe { moves::add(moved, at(from), at(out), class, lost) };
             }
             Instruction::Move { out, moves, class } => {
                 let class = self.class(class.as_ref(), step, row);
@@ -95,7 +97,7 @@ impl<F: Real> Crew<'_, '_, F> {
                         std::slice::from_raw_parts_mut(at(out), out.len).fill(F::zero());
                     }
                     for (moved, from) in moves {
-                        rows::copy(moved, at(from), at(out), class);
+                        moves::copy(moved, at(from), at(out), class);
                     }
                 }
             }
@@ -359,88 +361,6 @@ impl<F: Real> Crew<'_, '_, F> {
         unsafe { product.run(self.job.isa, 0..panels.count()) };
     }
 
-    /// `out += aᵀ b`, summed over some rows, for some of the columns of `a`.
-    pub(super) fn outer(
-        &mut self,
-        [out, a, b]: [&Operand; 3],
-        strong: bool,
-        rows: Rows,
-        columns: Range<usize>,
-    ) {
-        if columns.is_empty() || rows.count == 0 {
-            return;
-        }
-        let left = [Columns {
-            ptr: self
-                .at(a, rows.step, rows.first)
-                .wrapping_add(columns.start)
-                .cast_const(),
-            stride: self.stride(a),
-            columns: columns.len(),
-        }];
-        let right = [Columns {
-            ptr: self.at(b, rows.step, rows.first).cast_const(),
-            stride: self.stride(b),
-            columns: b.len,
-        }];
-        let product = OverRows {
-            c: self.at(out, 0, 0).wrapping_add(columns.start * b.len),
-            c_stride: b.len,
-            a: &left,
-            b: &right,
-            rows: rows.count,
-            accumulate: true,
-        };
-        // SAFETY: operands of a plan lie inside the buffers; workers have different columns.
-        if strong && unsafe { rows::strong_outer(left[0], right[0], product.c, rows.count) } {
-            return;
-        }
-        if let Some(thin) = Thin::of((left[0], right[0]), (product.c, b.len), rows.count) {
-            return self.job.isa.dispatch(thin);
-        }
-        // SAFETY: operands of a plan lie inside the buffers; workers have different columns.
-        unsafe { product.run(self.job.isa, self.own.packing.as_mut_slice()) };
-    }
-
-    /// `out += Σ from`, over some rows, for some of the entries.
-    pub(super) fn total(
-        &mut self,
-        out: &Operand,
-        from: &Operand,
-        rows: Rows,
-        entries: Range<usize>,
-    ) {
-        let isa = self.job.wide;
-        let beside = lost(self.job.plan, out, self.job.extent.samples);
-        let sum = |first: usize, count: usize| {
-            isa.dispatch(SumRows {
-                from: self
-                    .at(from, rows.step, first)
-                    .wrapping_add(entries.start)
-                    .cast_const(),
-                stride: self.stride(from),
-                rows: count,
-                len: entries.len(),
-                out: self.at(out, 0, first).wrapping_add(entries.start),
-                lost: self.at(out, 0, first).wrapping_add(beside + entries.start),
-            });
-        };
-        if out.rate == Rate::Static {
-            sum(rows.first, rows.count);
-        } else if self.stride(out) == 0 {
-            // With one sample, the steps are added one after the other, as with several samples.
-            let (first, stride) = (self.at(from, rows.step, rows.first), self.stride(from));
-            let to = self.at(out, 0, 0).wrapping_add(entries.start);
-            for (i, entry) in entries.enumerate() {
-                let from = first.wrapping_add(entry).cast_const();
-                // SAFETY: operands of a plan lie inside the buffers.
-                unsafe { rows::chain(from, stride, rows.count, (to.add(i), to.add(beside + i))) };
-            }
-        } else {
-            (rows.first..rows.first + rows.count).for_each(|row| sum(row, 1));
-        }
-    }
-
     /// Sets the entries of an operand to zero in some rows.
     pub(super) fn clear(&self, out: &Operand, rows: Rows) {
         for row in rows.first..rows.first + rows.count {
@@ -449,13 +369,6 @@ impl<F: Real> Crew<'_, '_, F> {
             unsafe { std::slice::from_raw_parts_mut(to, out.len) }.fill(F::zero());
         }
     }
-}
-
-/// The distance in entries from a sum over time to its rounding error, which is stored after all
-/// rows of the buffer.
-pub(super) fn lost(plan: &Plan, out: &Operand, samples: usize) -> usize {
-    let rows = if out.rate == Rate::Static { 1 } else { samples };
-    rows * plan.buffers[out.buffer].width
 }
 
 impl Programs for Plan {

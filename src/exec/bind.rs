@@ -6,6 +6,7 @@ use ndarray::{ArrayViewD, ArrayViewMut, Axis};
 use super::Program;
 use super::Real;
 use super::kernel::{Isa, all_finite};
+use super::long::keeps_lost;
 use super::workspace::{Slot, Workspace};
 use crate::error::{Error, Result};
 use crate::limit::{check_memory, memory_limit};
@@ -181,13 +182,18 @@ impl<F: Real> Program<F> {
         for pack in &mut workspace.packs {
             workspace.pack_pointers.push(pack.as_mut_ptr());
         }
+        let is_long = workspace.extent.is_long::<F>();
         for instruction in self.plan.instructions() {
             if let Some(out) = instruction.accumulates() {
                 let rows = if out.rate == Rate::Static { 1 } else { samples };
                 let width = self.plan.buffers[out.buffer].width;
                 let space = workspace.buffers[out.buffer].as_mut_slice();
                 // The rounding errors of a compensated sum follow all of its rows.
-                let halves = if instruction.keeps_lost() { 2 } else { 1 };
+                let halves = if keeps_lost(instruction, is_long) {
+                    2
+                } else {
+                    1
+                };
                 for row in 0..rows * halves {
                     let start = row * width + out.start;
                     space[start..start + out.len].fill(F::zero());

@@ -6,6 +6,7 @@ mod binding;
 mod driver;
 mod interpret;
 pub(crate) mod kernel;
+mod long;
 mod memory;
 mod narrow;
 mod origin;
@@ -14,6 +15,7 @@ mod ready;
 mod results;
 mod search;
 mod slots;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod watch;

@@ -465,3 +465,42 @@ fn more_steps_than_memory_are_refused_before_anything_is_made() {
         .unwrap();
     assert!(workspace.bytes() > 0, "it can still be used");
 }
+
+/// The sums of a long run have the same bits for every instruction set and any number of workers.
+#[test]
+fn long_sums_have_the_same_bits_everywhere() {
+    let text = "dim H, K, C\nparam W[H, K], E[C, H]\ninput x[K], y[H], c: class(C)\n\
+                loss dot(y, W @ x) + dot(y, gather(E, c))\n";
+    let r = Recurrence::parse("sums", text).unwrap();
+    let r = r.gradient(Wrt::Parameters).unwrap();
+    for (rows, columns) in [(1, 1), (2, 1), (1, 5), (7, 9), (19, 2), (40, 70)] {
+        let mut next = 1.0;
+        let mut number = || {
+            next = (next * 1.37 + 0.11_f32) % 1.9;
+            next
+        };
+        let mut array = |dims: &[usize]| ArrayD::from_shape_simple_fn(dims.to_vec(), &mut number);
+        let params = Params::new()
+            .with("W", array(&[rows, columns]))
+            .with("E", array(&[3, rows]));
+        let classes = ndarray::Array2::from_shape_fn((150, 3), |(t, b)| (t * t + b) % 3);
+        let batch = Batch::new(150, 3)
+            .with("x", array(&[150, 3, columns]))
+            .with("y", array(&[150, 3, rows]))
+            .with_classes("c", classes);
+        for batch in [batch.clone(), batch.with_lengths([150, 40, 149])] {
+            let program = r.compile_for::<f32>(&params, &batch).unwrap();
+            let plain = program.clone().on(Isa::PORTABLE);
+            let expected = plain.evaluate(&params, &batch).unwrap();
+            for isa in Isa::available() {
+                for threads in [1, 2, 5] {
+                    let program = program.clone().on(*isa).threads(threads);
+                    let found = program.evaluate(&params, &batch).unwrap();
+                    for name in ["W", "E"] {
+                        assert_eq!(found[name], expected[name], "`{name}` on {}", isa.name());
+                    }
+                }
+            }
+        }
+    }
+}

@@ -8,6 +8,7 @@ use super::Real;
 use super::interpret::entrywise::{BLOCK, Rows};
 use super::interpret::steps::{Action, Cursor};
 use super::kernel::{Ahead, Isa, OverRows, Panels, Stretch};
+use super::long::{self, keeps_lost};
 use super::memory::Aligned;
 use super::parallel::Pool;
 use super::ready::Ready;
@@ -53,6 +54,8 @@ pub(super) struct Worker<T> {
     /// The first block of operands, after those of registers.
     pub(super) staging: *mut T,
     pub(super) packing: Aligned<T>,
+    /// Sums of a few outer products, which are added to their total together.
+    pub(super) chains: Aligned<T>,
 }
 
 /// The size of the data of a run.
@@ -62,6 +65,13 @@ pub(super) struct Extent {
     pub(super) samples: usize,
     /// The number of steps of a chunk of time.
     pub(super) chunk: usize,
+}
+
+impl Extent {
+    /// Returns true if all sums over steps and samples are compensated.
+    pub(super) const fn is_long<F: Real>(&self) -> bool {
+        long::is_long::<F>(self.steps, self.samples)
+    }
 }
 
 /// The memory of runs of a [`Program`](super::Program). [`Program::workspace`](super::Program::workspace) makes it;
@@ -173,11 +183,13 @@ impl<F: Real> Workspace<F> {
             Storage::Full => steps.checked_add(2)?.checked_mul(samples),
         };
         let mut halves = vec![1; plan.buffers.len()];
-        for instruction in plan.instructions().filter(|i| i.keeps_lost()) {
+        let is_long = wanted.is_long::<F>();
+        for instruction in plan.instructions().filter(|i| keeps_lost(i, is_long)) {
             if let Some(out) = instruction.accumulates() {
                 halves[out.buffer] = 2;
             }
         }
+        let chains = if is_long { long::scratch(plan) } else { 0 };
         let lens: Option<Vec<usize>> = plan
             .buffers
             .iter()
@@ -199,7 +211,8 @@ impl<F: Real> Workspace<F> {
                 .iter()
                 .map(|len| Some(*len))
                 .chain(packs)
-                .chain(outputs);
+                .chain(outputs)
+                .chain([chains.checked_mul(self.threads)]);
             let numbers = { numbers }.try_fold(0usize, |all, len| all.checked_add(len?));
             let order = samples.checked_mul(2)?.checked_add(steps)?;
             let order = order.checked_mul(size_of::<usize>())?;
@@ -231,12 +244,12 @@ impl<F: Real> Workspace<F> {
                 block.fill(F::of(*value));
             }
         }
-        self.prepare_workers(plan, isa)?;
+        self.prepare_workers(plan, isa, chains)?;
         self.extent = extent;
         Ok(())
     }
 
-    fn prepare_workers(&mut self, plan: &Plan, isa: Isa) -> Result<()> {
+    fn prepare_workers(&mut self, plan: &Plan, isa: Isa, chains: usize) -> Result<()> {
         let most = |f: &dyn Fn(&crate::plan::Program) -> usize| {
             plan.programs.iter().map(f).max().unwrap_or(0)
         };
@@ -268,6 +281,8 @@ impl<F: Real> Workspace<F> {
             blocks.reserve((registers + operands) * BLOCK)?;
             let mut space = Aligned::default();
             space.reserve(packing)?;
+            let mut partial = Aligned::default();
+            partial.reserve(chains)?;
             let first = blocks.as_mut_ptr();
             let mut tables = Vec::with_capacity(plan.programs.len());
             for (program, constants) in plan.programs.iter().zip(&mut self.constants) {
@@ -302,6 +317,7 @@ impl<F: Real> Workspace<F> {
                 staging: first.wrapping_add(registers * BLOCK),
                 _blocks: blocks,
                 packing: space,
+                chains: partial,
             });
         }
         Ok(())

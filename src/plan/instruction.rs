@@ -171,11 +171,6 @@ impl Instruction {
         matches!(self, Self::OuterTotal { .. } | Self::Total { .. })
     }
 
-    /// Returns true if the sum has a second entry for its rounding error.
-    pub(crate) const fn keeps_lost(&self) -> bool {
-        matches!(self, Self::Total { .. })
-    }
-
     /// The operand that the instruction adds to; it must be zero at the start of a run.
     pub(crate) const fn accumulates(&self) -> Option<&Operand> {
         match self {

@@ -15,6 +15,7 @@ mod exact_tables;
 mod executor;
 mod hand_derived;
 mod lengths;
+mod long_sums;
 mod losses;
 mod mistakes;
 mod mutants;

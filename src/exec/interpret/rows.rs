@@ -1,64 +1,9 @@
-//! Operations on single rows: copies and small products.
+//! Operations on rows: small products and sums.
 
 #![allow(unsafe_code, reason = "rows are reached through pointers and strides")]
 
 use crate::exec::kernel::{Columns, Element, Kernel, MAX_LANES, Vector};
-use crate::op::{Contract, Move, Scalar, Strides};
-
-fn offset(at: &Strides, i: usize, j: usize, class: usize) -> usize {
-    at.start + i * at.rows + j * at.columns + class * at.class
-}
-
-/// Copies the entries of a move.
-///
-/// # Safety
-/// Both sides are valid for the entries of the move, for this class.
-pub(crate) unsafe fn copy<T: Copy>(moved: &Move, from: *const T, to: *mut T, class: usize) {
-    let [rows, columns] = moved.extent;
-    let along = |at: &Strides| if columns == 1 { at.rows } else { at.columns };
-    if along(&moved.from) == 1 && along(&moved.to) == 1 {
-        // Entries that are contiguous on both sides are copied at once.
-        let (runs, len) = if columns == 1 {
-            (1, rows)
-        } else {
-            (rows, columns)
-        };
-        for i in 0..runs {
-            unsafe {
-                let from = from.add(offset(&moved.from, i, 0, class));
-                let to = to.add(offset(&moved.to, i, 0, class));
-                std::ptr::copy_nonoverlapping(from, to, len);
-            }
-        }
-        return;
-    }
-    for i in 0..rows {
-        for j in 0..columns {
-            unsafe {
-                let from = from.add(offset(&moved.from, i, j, class));
-                *to.add(offset(&moved.to, i, j, class)) = *from;
-            }
-        }
-    }
-}
-
-/// Adds the entries of a move to the destination.
-///
-/// # Safety
-/// As for [`copy`].
-pub(crate) unsafe fn add<T: Element>(moved: &Move, from: *const T, to: *mut T, class: usize) {
-    for i in 0..moved.extent[0] {
-        for j in 0..moved.extent[1] {
-            let (from, to) = unsafe {
-                (
-                    from.add(offset(&moved.from, i, j, class)),
-                    to.add(offset(&moved.to, i, j, class)),
-                )
-            };
-            unsafe { *to = *to + *from };
-        }
-    }
-}
+use crate::op::{Contract, Scalar};
 
 /// A small product of one row of each operand.
 pub(crate) struct Contraction<T> {
