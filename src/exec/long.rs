@@ -9,13 +9,16 @@ const SHORT: usize = if cfg!(test) { 8 } else { 1 << 14 };
 
 /// The number of rows whose outer products are one chain of additions in a long run. Its relative
 /// error is at most half as many units of roundoff if all terms have one sign.
-pub(super) const CHAIN: usize = 16;
+pub(super) const CHAIN: usize = 32;
 
 /// The number of chains that are added up together.
 pub(super) const CHAINS: usize = 8;
 
 /// The maximum number of entries of a chain, so that all chains stay in cache.
-pub(super) const ENTRIES: usize = if cfg!(test) { 4 } else { 1 << 14 };
+pub(super) const ENTRIES: usize = if cfg!(test) { 8 } else { 1 << 14 };
+
+/// The maximum number of columns of a tile, which is then high enough to use each of them often.
+pub(super) const WIDTH: usize = if cfg!(test) { 4 } else { 1 << 8 };
 
 /// Returns true if a run of this size compensates all of its sums over steps and samples.
 pub(super) const fn is_long<F: Real>(steps: usize, samples: usize) -> bool {

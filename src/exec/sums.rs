@@ -17,7 +17,7 @@ use super::Real;
 use super::driver::{Crew, Rows};
 use super::interpret::rows::{self, SumRows};
 use super::kernel::{Columns, OverRows, Thin};
-use super::long::{CHAIN, CHAINS, ENTRIES, apart};
+use super::long::{CHAIN, CHAINS, ENTRIES, WIDTH, apart};
 use crate::plan::Operand;
 use crate::shape::Rate;
 
@@ -54,44 +54,39 @@ impl<F: Real> Crew<'_, '_, F> {
         if !self.job.extent.is_long::<F>() {
             let sides = [some(self, a, columns.clone()), some(self, b, 0..b.len)];
             let out = to(self, columns.start, 0);
-            return self.outer_chain(sides, strong, rows.count, (out, b.len));
+            return self.outer_chain(sides, strong, rows.count, (out, b.len), true);
         }
         let beside = self.lost(out);
-        // The tiles are whole rows of the result, or parts of one row.
-        let (height, width) = match b.len {
-            0..=ENTRIES => (ENTRIES / b.len.max(1), b.len),
-            _ => (1, ENTRIES),
-        };
+        let width = b.len.clamp(1, WIDTH);
+        let height = ENTRIES / width;
         for i in columns.clone().step_by(height) {
             for j in (0..b.len).step_by(width) {
                 let left = some(self, a, i..columns.end.min(i + height));
                 let right = some(self, b, j..b.len.min(j + width));
-                let out = to(self, i, j);
-                self.outer_tile(
-                    [left, right],
-                    strong,
-                    rows.count,
-                    [out, out.wrapping_add(beside)],
-                );
+                let tile = (to(self, i, j), b.len, beside);
+                self.outer_tile([left, right], strong, rows.count, tile);
             }
         }
     }
 
-    /// Adds the outer products of some rows to a tile of contiguous entries, with its rounding
-    /// errors.
+    /// Adds the outer products of some rows to a tile of a matrix with this distance between rows,
+    /// and this distance to the rounding errors.
     fn outer_tile(
         &mut self,
         [a, b]: [Columns<F>; 2],
         strong: bool,
         rows: usize,
-        [out, lost]: [*mut F; 2],
+        (out, out_stride, beside): (*mut F, usize, usize),
     ) {
-        let len = a.columns * b.columns;
-        let stride = apart(len);
+        let stride = apart(a.columns * b.columns);
+        // Rows without gaps are one row.
+        let (lines, len) = match b.columns == out_stride {
+            true => (1, a.columns * b.columns),
+            false => (a.columns, b.columns),
+        };
         for first in (0..rows).step_by(CHAINS * CHAIN) {
             let count = (rows - first).min(CHAINS * CHAIN);
             let chains = count.div_ceil(CHAIN);
-            self.own.chains.as_mut_slice()[..chains * stride].fill(F::zero());
             let space = self.own.chains.as_mut_ptr();
             for chain in 0..chains {
                 let start = chain * CHAIN;
@@ -101,41 +96,51 @@ impl<F: Real> Crew<'_, '_, F> {
                 });
                 let to = space.wrapping_add(chain * stride);
                 let count = CHAIN.min(count - start);
-                self.outer_chain(sides, strong, count, (to, b.columns));
+                self.outer_chain(sides, strong, count, (to, b.columns), false);
             }
-            self.job.wide.dispatch(SumRows {
-                from: space.cast_const(),
-                stride,
-                rows: chains,
-                len,
-                out,
-                lost,
-            });
+            for line in 0..lines {
+                let out = out.wrapping_add(line * out_stride);
+                self.job.wide.dispatch(SumRows {
+                    from: space.wrapping_add(line * len).cast_const(),
+                    stride,
+                    rows: chains,
+                    len,
+                    out,
+                    lost: out.wrapping_add(beside),
+                });
+            }
         }
     }
 
-    /// Adds the outer products of some rows to a matrix, one after the other.
+    /// The outer products of some rows, one after the other: they are added to a matrix, or replace
+    /// one without gaps.
     fn outer_chain(
         &mut self,
         [a, b]: [Columns<F>; 2],
         strong: bool,
         rows: usize,
         (c, c_stride): (*mut F, usize),
+        accumulate: bool,
     ) {
+        let thin = Thin::of((a, b), (c, c_stride), rows);
+        if !accumulate && (strong || thin.is_some()) {
+            // SAFETY: the matrix is scratch memory of this worker.
+            unsafe { std::slice::from_raw_parts_mut(c, a.columns * b.columns) }.fill(F::zero());
+        }
         let product = OverRows {
             c,
             c_stride,
             a: &[a],
             b: &[b],
             rows,
-            accumulate: true,
+            accumulate,
         };
         // SAFETY: operands of a plan lie inside the buffers; workers have different columns, and
         // scratch memory of their own.
         if strong && unsafe { rows::strong_outer(a, b, c, rows) } {
             return;
         }
-        if let Some(thin) = Thin::of((a, b), (c, c_stride), rows) {
+        if let Some(thin) = thin {
             return self.job.isa.dispatch(thin);
         }
         // SAFETY: as above.
