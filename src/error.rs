@@ -174,7 +174,11 @@ pub enum Error {
     },
 
     /// The data contain a NaN or an infinity.
-    #[error("{what} `{name}` is not finite: {} is {value}", entry(index))]
+    #[error(
+        "{what} `{name}` is not finite: {} is {value}{}",
+        entry(index),
+        instead(what)
+    )]
     NonFiniteData {
         /// "parameter" or "input".
         what: &'static str,
@@ -372,6 +376,20 @@ fn entry(index: &[usize]) -> String {
     match index {
         [] => "it".into(),
         index => format!("entry {index:?} (counted from 0)"),
+    }
+}
+
+/// Data that may stand instead of a number that is not finite.
+fn instead(what: &str) -> &'static str {
+    match what {
+        "input" => {
+            ". Data must be finite also where no output uses it: write a finite number there, such as 0, or \
+             give the steps without data a mask of 0 (`Recurrence::with_mask`, or `mask input m` in the text)"
+        }
+        "parameter" => {
+            ". Data must be finite also where no output uses it: write a finite number there, such as 0"
+        }
+        _ => "",
     }
 }
 

@@ -3,9 +3,8 @@
 use super::Real;
 use crate::plan::{Instruction, Plan};
 
-/// The maximum number of rows (steps times samples) of a short run. The small runs of unit tests are of
-/// both kinds.
-const SHORT: usize = if cfg!(test) { 8 } else { 1 << 14 };
+/// The maximum number of rows (steps times samples) of a short run.
+const SHORT: usize = 1 << 14;
 
 /// The number of rows whose outer products are one chain of additions in a long run. Its relative
 /// error is at most half as many units of roundoff if all terms have one sign.
@@ -22,7 +21,9 @@ pub(super) const WIDTH: usize = if cfg!(test) { 4 } else { 1 << 8 };
 
 /// Returns true if a run of this size compensates all of its sums over steps and samples.
 pub(super) const fn is_long<F: Real>(steps: usize, samples: usize) -> bool {
-    F::COMPENSATED && steps.saturating_mul(samples) > SHORT
+    // The small runs of unit tests are of both kinds.
+    let short = if cfg!(test) { 8 } else { SHORT };
+    F::COMPENSATED && steps.saturating_mul(samples) > short
 }
 
 /// Returns true if an instruction adds to a buffer that has a second entry for each rounding error.

@@ -410,3 +410,48 @@ proptest! {
         }
     }
 }
+
+/// The message says what to write instead, and each of its remedies works.
+#[test]
+fn a_missing_number_that_select_would_not_use() {
+    let text = "param p\ninput x, known\nloss select(known, p * sqrt(x), 0)\n";
+    let r = Recurrence::parse("missing", text).unwrap();
+    let column = |x: [f64; 3]| Array2::from_shape_vec((3, 1), x.to_vec()).unwrap();
+    let of = |missing: f64| {
+        Batch::new(3, 1)
+            .with("x", column([4.0, missing, 9.0]))
+            .with("known", column([1.0, 0.0, 1.0]))
+    };
+    let given = |p: f64| Params::new().with("p", arr0(p));
+    let gradient = r.gradient(Wrt::Everything).unwrap();
+    let run = |r: &Recurrence, p: f64, batch: &Batch<f64>| {
+        let slow = r.evaluate(&given(p), batch);
+        let fast = r.compile::<f64>(&[]).unwrap().evaluate(&given(p), batch);
+        assert_eq!(slow.is_ok(), fast.is_ok());
+        fast.map_err(|e| e.to_string())
+    };
+    let message = run(&gradient, 2.0, &of(f64::NAN)).unwrap_err();
+    for part in [
+        "input `x`",
+        "[1, 0]",
+        "such as 0",
+        "with_mask",
+        "mask input",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+    let message = run(&gradient, f64::NAN, &of(0.0)).unwrap_err();
+    assert!(
+        message.contains("such as 0") && !message.contains("mask"),
+        "{message}"
+    );
+    let zero = run(&gradient, 2.0, &of(0.0)).unwrap();
+    assert_eq!(zero["p"].sum(), 5.0);
+    assert_eq!(zero["x"].as_slice().unwrap(), [0.5, 0.0, 1.0 / 3.0]);
+    let masked = Recurrence::parse(
+        "masked",
+        &text.replace("input x, known", "input x\nmask input known"),
+    );
+    let masked = masked.unwrap().gradient(Wrt::Parameters).unwrap();
+    assert_eq!(run(&masked, 2.0, &of(f64::NAN)).unwrap()["p"].sum(), 5.0);
+}
