@@ -113,12 +113,15 @@ pub fn infer(
     if let Some(scores) = &scores {
         point.check_interior(&inverse, scores)?;
     }
-    let active = |row: &ndarray::ArrayView1<'_, f64>| row.iter().any(|x| *x != 0.0);
+    let observations = match &terms.each {
+        Some(_) => observations(&terms.observed, &fitted, batch)?,
+        None => 0,
+    };
     Ok(Inference {
         shapes: point.shapes,
         inverse,
         outer: scores.as_ref().map(|s| s.dot(&s.t())),
-        observations: scores.map_or(0, |s| s.axis_iter(Axis(1)).filter(active).count()),
+        observations,
         unit: terms.unit,
         prior: terms.prior,
     })
@@ -145,6 +148,14 @@ impl Inference {
             let reason = "the loss has a term of parameters alone, which is no observation: its outer \
                           products do not estimate the curvature; use the Hessian";
             return Err(refuse(Premise::Observations, reason.into()));
+        }
+        if outer.iter().all(|x| *x == 0.0) {
+            let reason = format!(
+                "outer products of scores have no inverse: the scores of all {} are zero, as in a perfect fit; use the \
+                 Hessian",
+                counted(self.observations, "observation")
+            );
+            return Err(refuse(Premise::Observations, reason));
         }
         match Cholesky::of(outer) {
             Some(factors) => Ok(factors.inverse()),
@@ -189,7 +200,8 @@ impl Inference {
         entries(&self.shapes)
     }
 
-    /// The number of observations whose likelihood depends on the parameters.
+    /// The number of observations: the steps of samples, or the samples, that count in the loss, even if their score
+    /// is zero. A mask excludes those where it is zero.
     #[must_use]
     pub const fn observations(&self) -> usize {
         self.observations
@@ -290,6 +302,13 @@ impl Objective for Compiled<'_> {
 fn direction(tangent: &Recurrence, parameter: &str) -> String {
     let role = Derived::Tangent(parameter.into());
     tangent.leaf_for(&role).unwrap_or(parameter).into()
+}
+
+/// The number of observations that count in the loss.
+fn observations(observed: &Recurrence, params: &Params<f64>, batch: &Batch<f64>) -> Result<usize> {
+    let found = run(&mut None, observed, params, batch)?;
+    let weights = found.get(Terms::OUTPUT).into_iter().flatten();
+    Ok(weights.filter(|weight| **weight > 0.0).count())
 }
 
 /// The gradient of each observation, by forward mode: one row for each fitted number, one column for each

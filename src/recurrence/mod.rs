@@ -13,6 +13,7 @@ mod initial;
 mod losses;
 mod mask;
 mod observe;
+mod observed;
 mod origin;
 mod outputs;
 mod phases;

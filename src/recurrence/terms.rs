@@ -1,6 +1,7 @@
 //! The terms of a loss before summation.
 
 use super::differentiate::Target;
+use super::observed::Weights;
 use super::{Draft, LOSS, Recurrence, Roles};
 use crate::error::Result;
 use crate::op::{Expr, NodeId, Op, Pointwise, Time};
@@ -15,6 +16,8 @@ pub(crate) struct Terms {
     /// A recurrence with the output [`Terms::OUTPUT`], one value per observation; `None` if no term of the loss
     /// varies with the step or the sample.
     pub(crate) each: Option<Recurrence>,
+    /// A recurrence with the output [`Terms::OUTPUT`], positive for each observation that counts in the loss.
+    pub(crate) observed: Recurrence,
     /// The rate of an observation: `Step` for a step of a sample, `Sample` for a sample.
     pub(crate) unit: Rate,
     /// A recurrence whose outputs are the divisors of the means; `None` if there are no means.
@@ -64,6 +67,10 @@ impl Recurrence {
             |name: &str, id: Option<NodeId>| id.map(|id| (name.into(), id)).into_iter().collect();
         let total = parts(&|scope| named(LOSS, sum(scope, &found.alone, Rate::Static)))?;
         let each = parts(&|scope| named(Terms::OUTPUT, sum(scope, &[], unit)))?;
+        let observed = parts(&|scope| {
+            let weight = Weights::new(self, scope).of_sum(&found.terms, unit);
+            named(Terms::OUTPUT, weight.and_then(Expr::id))
+        })?;
         let counts = parts(&|_| {
             let counts = found.counts.iter().enumerate();
             counts
@@ -73,6 +80,7 @@ impl Recurrence {
         Ok(Terms {
             total,
             each: (!found.terms.is_empty()).then_some(each),
+            observed,
             unit,
             means: found.counts.len(),
             sums: found.terms.len() - found.counts.len(),

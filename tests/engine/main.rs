@@ -23,6 +23,7 @@ mod names;
 mod newton;
 mod non_finite;
 mod non_finite_random;
+mod observations;
 mod ops;
 mod ops_linear;
 mod sequences;

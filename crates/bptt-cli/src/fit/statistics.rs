@@ -63,15 +63,12 @@ impl Statistics {
             bptt::Rate::Step => "a step of a sample",
             _ => "a sample",
         };
-        let observations = self.found.observations();
+        let observations = bptt::counted(self.found.observations(), "observation");
+        let outer = format!("the outer products of the gradients of {observations}, each {unit}");
         let from = match self.kind {
             Errors::Hessian => "the inverse Hessian".into(),
-            Errors::Opg => format!("the outer products of {observations} scores, each of {unit}"),
-            Errors::Robust => {
-                format!(
-                    "the inverse Hessian and the outer products of {observations} scores, each of {unit}"
-                )
-            }
+            Errors::Opg => outer,
+            Errors::Robust => format!("the inverse Hessian and {outer}"),
         };
         Ok(report.line(format!("  standard errors from {from}"))?)
     }

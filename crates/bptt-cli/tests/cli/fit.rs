@@ -235,7 +235,7 @@ fn standard_errors_need_their_premises() {
             text.contains(if kind == "hessian" {
                 "the inverse Hessian"
             } else {
-                "400 scores"
+                "400 observations"
             }),
             "{text}"
         );
