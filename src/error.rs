@@ -59,6 +59,8 @@ pub enum Premise {
     Converged,
     /// The loss is at a minimum: its Hessian has no negative eigenvalue.
     Minimum,
+    /// The Hessian describes the loss around the estimates: no kink is there, and no straight line.
+    Smooth,
     /// The data identify the parameters: the Hessian is not singular.
     Identified,
     /// Every parameter has a finite estimate in the interior of its range.
@@ -292,7 +294,7 @@ pub enum Error {
 
     /// A minimisation found no step that decreases the loss.
     #[error(
-        "no step makes the loss fall below {}: the gradient is as good as zero, or wrong",
+        "no step makes the loss fall below {}: it has a kink there, or falls until numbers overflow, or its gradient is wrong",
         number(*loss)
     )]
     NoDescent {

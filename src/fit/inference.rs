@@ -1,9 +1,10 @@
 //! Standard errors and covariance matrices of estimates; their premises are checked.
 
-use ndarray::{Array1, Array2, ArrayD, Axis};
+use ndarray::{Array1, Array2, ArrayD};
 
-use super::dense::{Cholesky, Eigen};
+use super::dense::Cholesky;
 use super::newton::{hessian, pack};
+use super::verdict::{Point, entries, refuse};
 use super::{Objective, gradients};
 use crate::error::{Error, Premise, Result, counted};
 use crate::exec::{Program, Workspace};
@@ -11,15 +12,6 @@ use crate::limit::check_memory;
 use crate::recurrence::{Batch, Outputs, Params, Recurrence, Terms, Wrt};
 use crate::shape::Rate;
 use crate::tape::Derived;
-
-/// The largest distance to the minimum, in standard errors, that is negligible.
-const NEAR: f64 = 0.01;
-/// A smaller eigenvalue of a Hessian with unit diagonal is rounding error.
-const FLAT: f64 = 1e-11;
-/// A change of the loss below this part of it is rounding error.
-const ROUNDING: f64 = 1e-14;
-/// The largest curvature of a flat direction away from the exact minimum.
-const ALMOST_FLAT: f64 = 1e-6;
 
 /// Estimators of the covariance matrix of maximum likelihood estimates. `H` is the Hessian of the negative log
 /// likelihood, `s_i` the gradient of the log likelihood of observation `i`.
@@ -104,8 +96,12 @@ pub fn infer(
         at: fitted.iter().flat_map(|(_, a)| a.iter().copied()).collect(),
         gradient: pack(&here),
         hessian: hessian(&fitted, &mut loss)?,
+        unused: unused(&terms.total, &order),
     };
-    let inverse = point.inverse()?;
+    let inverse = point.inverse(&mut |step| {
+        let moved = loss.gradient(&moved(&fitted, step))?;
+        Ok((moved.loss()?, pack(&moved)))
+    })?;
     let scores = match &terms.each {
         Some(each) => Some(scores(each, &fitted, batch)?),
         None => None,
@@ -212,10 +208,6 @@ impl Inference {
     pub const fn unit(&self) -> Rate {
         self.unit
     }
-}
-
-fn refuse(premise: Premise, reason: String) -> Error {
-    Error::NoStandardErrors { premise, reason }
 }
 
 /// Refuses a loss whose terms have different scales.
@@ -363,176 +355,30 @@ fn select(params: &Params<f64>, names: &[&str]) -> Params<f64> {
     chosen
 }
 
+/// The parameters after a step, with entries in their order.
+fn moved(params: &Params<f64>, step: &Array1<f64>) -> Params<f64> {
+    let (mut moved, mut rest) = (Params::new(), step.iter());
+    for (name, array) in params.iter() {
+        let mut array = array.clone();
+        array.iter_mut().zip(&mut rest).for_each(|(x, p)| *x += p);
+        moved.insert(name, array);
+    }
+    moved
+}
+
+/// The names among these on which the loss does not depend.
+fn unused(loss: &Recurrence, names: &[&str]) -> Vec<String> {
+    let live = loss.tape().live(loss.output_nodes().map(|(_, id)| id));
+    let used = |name: &str| {
+        let leaves = loss.tape().leaves().iter();
+        let mut own = leaves.filter(|leaf| leaf.name() == name);
+        own.any(|leaf| live[leaf.node.index()])
+    };
+    let unused = names.iter().filter(|name| !used(name));
+    unused.map(|name| (*name).to_owned()).collect()
+}
+
 fn shapes(params: &Params<f64>) -> Vec<(String, Vec<usize>)> {
     let shape = |(name, a): (&str, &ArrayD<f64>)| (name.to_owned(), a.shape().to_vec());
     params.iter().map(shape).collect()
-}
-
-fn entries(shapes: &[(String, Vec<usize>)]) -> Vec<String> {
-    let mut names = Vec::new();
-    for (name, shape) in shapes {
-        for index in ndarray::indices(shape.as_slice()) {
-            names.push(match shape.len() {
-                0 => name.clone(),
-                _ => format!("{name}{:?}", ndarray::Dimension::slice(&index)),
-            });
-        }
-    }
-    names
-}
-
-/// The second-order expansion of a negative log likelihood.
-struct Point {
-    loss: f64,
-    shapes: Vec<(String, Vec<usize>)>,
-    at: Array1<f64>,
-    gradient: Array1<f64>,
-    hessian: Array2<f64>,
-}
-
-impl Point {
-    /// The inverse of the Hessian, if this is a minimum and the data determine the parameters.
-    fn inverse(&self) -> Result<Array2<f64>> {
-        let size = self.sizes();
-        let mut scaled = self.hessian.clone();
-        for ((i, j), entry) in scaled.indexed_iter_mut() {
-            *entry /= size[i] * size[j];
-        }
-        let slope = &self.gradient / &size;
-        let Some(Eigen { values, vectors }) = Eigen::of(&scaled) else {
-            let reason = "the Hessian of the loss is not finite here";
-            return Err(refuse(Premise::Minimum, reason.into()));
-        };
-        let (Some(lowest), Some(vector)) = (values.first(), vectors.columns().into_iter().next())
-        else {
-            return Ok(Array2::zeros((0, 0)));
-        };
-        // The distance from the minimum, in standard errors, along the directions with curvature.
-        let along = vectors.t().dot(&slope);
-        let terms = values.iter().zip(&along).filter(|(w, _)| w.abs() > FLAT);
-        let distance = terms.map(|(w, c)| c * c / w.abs()).sum::<f64>().sqrt();
-        let flat = self.flatness(&size);
-        let moved = self.told(&(&vector / &size), &vector.to_owned());
-        let downwards = format!("the loss curves downwards when {moved}");
-        let level = format!("the loss stays the same when {moved}");
-        if distance > NEAR || !distance.is_finite() {
-            let also = match *lowest {
-                w if w < -flat => format!("; {downwards}: if it falls without end, check its sign"),
-                w if w <= flat => format!("; {level}"),
-                _ => String::new(),
-            };
-            let reason = format!(
-                "the fit has not converged: it is {distance:.2e} standard errors from the minimum, and at most {NEAR} \
-                 is allowed; go on with it, best by Newton's method{also}"
-            );
-            return Err(refuse(Premise::Converged, reason));
-        }
-        if *lowest < -flat {
-            let reason = format!(
-                "{downwards}, so this is no minimum: check its sign, since the loss is the *negative* log likelihood, \
-                 or start elsewhere"
-            );
-            return Err(refuse(Premise::Minimum, reason));
-        }
-        if *lowest <= flat {
-            let reason = format!(
-                "the data do not identify the parameters: {level}; fix a parameter or leave one out, or, where an input of the \
-                 recurrence is far from zero for its spread, subtract its mean from it and divide it by its spread"
-            );
-            return Err(refuse(Premise::Identified, reason));
-        }
-        let factors = Cholesky::of(&self.hessian)
-            .ok_or_else(|| refuse(Premise::Identified, "the Hessian is singular".into()))?;
-        Ok(factors.inverse())
-    }
-
-    /// Scale factors: dividing by them gives the Hessian a unit diagonal.
-    fn sizes(&self) -> Array1<f64> {
-        let mut own = self.hessian.diag().mapv(|h| h.abs().sqrt());
-        let mut size = own.clone();
-        for i in 0..size.len() {
-            // If doubling a number does not change the loss, its curvature is rounding error.
-            let least = (ROUNDING * self.loss.abs()).sqrt() / self.at[i].abs();
-            if least.is_finite() && least > 0.0 && own[i] <= least {
-                own[i] = 0.0;
-                size[i] = least / ROUNDING.sqrt();
-                continue;
-            }
-            if own[i] == 0.0 {
-                let others = (0..own.len()).filter(|j| own[*j] > 0.0);
-                let off = others.map(|j| self.hessian[[i, j]].abs() / own[j]);
-                size[i] = Some(off.fold(0.0, f64::max))
-                    .filter(|s| *s > 0.0)
-                    .unwrap_or(1.0);
-            }
-        }
-        size
-    }
-
-    /// The largest eigenvalue that does not count as curvature: at the minimum it is rounding error; away from it, a
-    /// curved flat valley has a curvature of the order of the remaining steps.
-    fn flatness(&self, size: &Array1<f64>) -> f64 {
-        let mut largest = FLAT;
-        for i in 0..size.len() {
-            let step = (self.gradient[i] / (size[i] * size[i])).abs();
-            if self.at[i] != 0.0 {
-                largest = largest.max(step / self.at[i].abs());
-            }
-        }
-        largest.min(ALMOST_FLAT)
-    }
-
-    /// A direction in words: the numbers that change most.
-    fn told(&self, step: &Array1<f64>, weight: &Array1<f64>) -> String {
-        const MOST: usize = 5;
-        let names = entries(&self.shapes);
-        let mut order: Vec<usize> = (0..weight.len()).collect();
-        order.sort_by(|i, j| weight[*j].abs().total_cmp(&weight[*i].abs()));
-        let unit = order.first().map_or(1.0, |i| step[*i]);
-        let most = order.first().map_or(0.0, |i| weight[*i].abs());
-        order.retain(|i| weight[*i].abs() > 0.05 * most);
-        let mut moved: Vec<String> = order
-            .iter()
-            .take(MOST)
-            .map(|i| format!("`{}` by {}", names[*i], digits(step[*i] / unit)))
-            .collect();
-        if order.len() > MOST {
-            moved.push(format!("{} more", order.len() - MOST));
-        }
-        match &moved[..] {
-            [] => "they move".into(),
-            [one] => format!("{one} is added to").replace(" by 1 is added to", " alone moves"),
-            [rest @ .., last] => format!("{} and {last} move together", rest.join(", ")),
-        }
-    }
-
-    /// Refuses a parameter that has no finite estimate. Near a minimum the scores of the observations cancel; if
-    /// nearly all of them have the same sign and the Newton step does not become small, there is no minimum.
-    fn check_interior(&self, inverse: &Array2<f64>, scores: &Array2<f64>) -> Result<()> {
-        let step = inverse.dot(&self.gradient);
-        for (i, row) in scores.axis_iter(Axis(0)).enumerate() {
-            let spread: f64 = row.iter().map(|s| s.abs()).sum();
-            let runs = step[i].abs() > 1e-4 * self.at[i].abs();
-            if runs && spread > 0.0 && self.gradient[i].abs() > 0.5 * spread {
-                let name = &entries(&self.shapes)[i];
-                let reason = format!(
-                    "`{name}` has no finite estimate: at {} nearly every observation still pulls it the same way; the data \
-                     may be separated perfectly, or the estimate lie on a bound; fix `{name}` or add a term of the loss that \
-                     holds it",
-                    digits(self.at[i])
-                );
-                return Err(refuse(Premise::Interior, reason));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Three significant digits.
-fn digits(x: f64) -> String {
-    let rounded: f64 = format!("{x:.2e}").parse().unwrap_or(x);
-    match rounded.abs() {
-        size if (1e-3..1e4).contains(&size) => format!("{rounded}"),
-        _ => format!("{rounded:e}"),
-    }
 }

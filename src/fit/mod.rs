@@ -39,6 +39,7 @@ mod newton;
 mod newton_state;
 mod sgd;
 mod state;
+mod verdict;
 
 pub use adam::Adam;
 pub use clip::clip_global_norm;

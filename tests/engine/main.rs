@@ -32,5 +32,6 @@ mod square;
 mod statistics;
 mod structure;
 mod user_recurrences;
+mod verdicts;
 mod views;
 mod wrong_rules;
