@@ -104,8 +104,8 @@ impl Point {
             }
             if *lowest < -flat {
                 let reason = format!(
-                    "the fit has not converged: {downwards}, so no minimum is near; go on with it, best by Newton's \
-                     method; if the loss falls without end, check its sign"
+                    "the fit has not converged: {downwards}, so this is no minimum; go on with it, best by Newton's \
+                     method; if it falls without end, check its sign"
                 );
                 return Err(refuse(Premise::Converged, reason));
             }

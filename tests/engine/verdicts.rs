@@ -132,7 +132,7 @@ const CASES: &[Case] = &[
         text: "param a\nloss -0.5 * (x - a)^2\n",
         at: &[("a", -13.0)],
         premise: Premise::Converged,
-        says: "the loss curves downwards when `a` alone moves, so no minimum is near",
+        says: "the loss curves downwards when `a` alone moves, so this is no minimum; go on",
     },
 ];
 

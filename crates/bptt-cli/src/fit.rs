@@ -5,6 +5,7 @@ mod checkpoint;
 mod data;
 mod descend;
 mod losses;
+mod motion;
 mod newton;
 mod order;
 mod session;

@@ -7,7 +7,7 @@ use bptt::{Batch, Error, Outputs, Params, Real, Recurrence, Wrt};
 use super::checkpoint::Progress;
 use super::order::Order;
 use super::session::Session;
-use super::{Course, End, bounds, loss};
+use super::{Course, End, bounds, loss, motion};
 use crate::Failure;
 use crate::args::{Fit, Optimizer};
 use crate::engine::Program;
@@ -79,6 +79,8 @@ pub(super) fn fit<F: Real + Element>(
     };
     let bar = progress::bar(report, steps);
     bar.set_position(progress.steps as u64);
+    let (start, first) = (progress.params.clone(), progress.steps);
+    let mut last_step = None;
     while progress.steps < steps {
         let params = &mut progress.params;
         let part = match order.next() {
@@ -99,10 +101,16 @@ pub(super) fn fit<F: Real + Element>(
         };
         let loss = found.loss()?.to_f64();
         progress.losses.record(progress.steps, loss, params, window);
+        let slope = motion::slope(&found);
         if let Some(threshold) = args.clip {
             clip_global_norm(&mut found, threshold);
         }
         optimizer.step(params, &found)?;
+        last_step = Some(motion::Last {
+            loss,
+            slope,
+            clipped: motion::slope(&found),
+        });
         progress.steps += 1;
         bar.set_message(format!("loss {}", digits(loss)));
         bar.inc(1);
@@ -135,11 +143,16 @@ pub(super) fn fit<F: Real + Element>(
         return Ok(diverged(progress, reason));
     }
     let after = round.map_or(last, Ok)?;
+    let before = losses.first.unwrap_or(after);
+    let taken = progress.steps - first.min(progress.steps);
+    let unmoved =
+        last_step.and_then(|last| motion::unmoved(&start, &progress.params, last, taken, args));
+    let why = motion::endless(before, after, progress.steps).or(unmoved);
     Ok(Course {
         steps: progress.steps,
-        before: losses.first.unwrap_or(after),
+        before,
         after,
-        end: End::Fitted,
+        end: why.map_or(End::Fitted, |why| End::NotConverged(why, false)),
     })
 }
 

@@ -6,7 +6,7 @@ use bptt::{Batch, Derived, Error, Outputs, Params, Real, Recurrence, Wrt};
 
 use super::checkpoint::Progress;
 use super::session::Session;
-use super::{Course, End, bounds, loss};
+use super::{Course, End, bounds, loss, motion};
 use crate::Failure;
 use crate::args::Fit;
 use crate::engine::Program;
@@ -97,8 +97,7 @@ pub(super) fn fit<F: Real + Element>(
         let found = match newton.step(&mut at.params, &mut objective) {
             Ok(found) => found,
             Err(error @ Error::NoDescent { .. }) => {
-                let why =
-                    format!("{error}; try another start (--params), or check the sign of the loss");
+                let why = format!("{error}; try another start (--params), or write a smooth loss");
                 end = End::NotConverged(why, false);
                 break;
             }
@@ -132,6 +131,9 @@ pub(super) fn fit<F: Real + Element>(
     }
     *progress = at.cast();
     let after = loss(recurrence, &progress.params, batch)?;
+    if let Some(why) = motion::endless(before, after, progress.steps) {
+        end = End::NotConverged(why, false);
+    }
     Ok(Course {
         steps: progress.steps,
         before,

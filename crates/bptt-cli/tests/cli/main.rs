@@ -12,6 +12,7 @@ mod demo;
 mod derive;
 mod docs;
 mod duplicates;
+mod endings;
 mod fit;
 mod library_gradients;
 mod limits;
