@@ -101,7 +101,9 @@ fn limit_memory(given: Option<usize>) -> Result<(), Failure> {
 /// Parses the command line; an error exits with code 2.
 fn parsed() -> Cli {
     let mut command = Cli::command();
-    let matches = command.get_matches_mut();
+    let matches = command
+        .try_get_matches_from_mut(std::env::args_os())
+        .unwrap_or_else(|error| exit(&error));
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     if let (Some(given), Some((name, matches))) = (&cli.command, matches.subcommand())
         && let Some(text) = conflicts::find(given, matches)
@@ -110,6 +112,19 @@ fn parsed() -> Cli {
         command.error(ErrorKind::ArgumentConflict, text).exit();
     }
     cli
+}
+
+/// Prints a help, a version or an error of the command line, and exits.
+fn exit(error: &clap::Error) -> ! {
+    let code = match (error.use_stderr(), report::unless_closed(error.print(), ())) {
+        (false, Err(problem)) => {
+            // An error in writing the error message is ignored.
+            let _ = writeln!(anstream::stderr(), "{}: {problem}", report::error_mark());
+            3
+        }
+        _ => error.exit_code(),
+    };
+    std::process::exit(code)
 }
 
 fn run(command: Option<Command>, report: &mut Report) -> Result<Done, Failure> {

@@ -80,7 +80,7 @@ impl Report {
     #[expect(clippy::unused_self, reason = "whoever reports has the terminal")]
     pub(crate) fn problem(&self, text: &str) {
         // An error in writing is ignored; the exit code reports the error too.
-        let _ = writeln!(anstream::stderr(), "{}: {text}", error_mark());
+        let _ = writeln!(anstream::stderr(), "{}: {}", error_mark(), text);
     }
 
     /// Adds a field to the JSON object.
@@ -125,10 +125,16 @@ impl<W: Write> Write for Unread<W> {
     }
 }
 
-/// The result of a write; a closed pipe counts as success.
-fn unless_closed<T>(written: io::Result<T>, dropped: T) -> io::Result<T> {
+/// The result of a write to the standard output; a closed pipe counts as success.
+pub(crate) fn unless_closed<T>(written: io::Result<T>, dropped: T) -> io::Result<T> {
     match written {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(dropped),
+        // A caller that tries again after an interrupt needs the kind of the error, and does not print it.
+        Err(error) if error.kind() == ErrorKind::Interrupted => Err(error),
+        Err(error) => Err(io::Error::new(
+            error.kind(),
+            format!("standard output: cannot be written: {error}"),
+        )),
         written => written,
     }
 }
