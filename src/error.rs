@@ -219,8 +219,8 @@ pub enum Error {
 
     /// A run needs more memory than the limit.
     #[error(
-        "not enough memory: {} needed, {} allowed; use fewer steps or samples, or raise the limit: \
-         `bptt::set_memory_limit`, or `--memory` on the command line",
+        "not enough memory: {} needed, {} allowed; use fewer steps or samples, or raise the limit \
+         with `bptt::set_memory_limit`",
         in_words(*bytes), in_words(*limit)
     )]
     OutOfMemory {

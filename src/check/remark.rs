@@ -78,8 +78,8 @@ impl Remark {
                  constants of the loss"
             }
             Self::Rounded => {
-                "rounding errors hide the derivative, as in chaotic systems; check fewer steps, \
-                 `--steps` or `Check::steps`, or other numbers"
+                "rounding errors hide the derivative, as in chaotic systems; check fewer steps \
+                 (`Check::steps`), or other numbers"
             }
             Self::Kink => {
                 "a kink (abs, relu, max, a comparison) or the end of a domain (ln, sqrt) is too near \
@@ -87,7 +87,7 @@ impl Remark {
             }
             Self::Bent => {
                 "the loss bends too strongly for differences, as in chaotic systems; check \
-                 fewer steps, `--steps` or `Check::steps`"
+                 fewer steps (`Check::steps`)"
             }
         }
     }

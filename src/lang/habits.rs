@@ -63,8 +63,7 @@ pub(super) const SIGNS_ELSEWHERE: &[(&str, &str)] = &[
 
 const AND: &str = "`a and b` is written `a * b`, with conditions in brackets: `(0 < x) * (x < 1)`";
 const CHOICE: &str = "a choice is written `select(c, a, b)`";
-const DERIVED: &str =
-    "derivatives are computed from the recurrence: `bptt grad`, `Recurrence::gradient`";
+const DERIVED: &str = "derivatives are computed from the recurrence by `Recurrence::gradient`";
 const DIFFERS: &str = "a difference of two numbers is tested by `1 - (a == b)`";
 const EQUATION: &str = "an equation is written `a = e`";
 const PRODUCT: &str = "a product is written `a * b` or `A @ b`";

@@ -275,7 +275,7 @@ impl<'s> Parser<'s, '_> {
             if p.peek() == Token::Equals {
                 let text = format!("the size `{}` is given a value", name.text);
                 let help = format!(
-                    "sizes are inferred from the data, or given by `--dims {0}=8` or \
+                    "sizes are inferred from the data, or given by \
                      `Batch::size(\"{0}\", 8)`; a fixed size is a number: `x[8]`",
                     name.text
                 );

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod advice;
 mod imports;
 mod layers;
 mod limits_page;

@@ -19,6 +19,7 @@ use serde_json::json;
 use crate::args::{Dtype, Fit, Optimizer};
 use crate::engine::Program;
 use crate::input;
+use crate::options::in_options;
 use crate::report::{self, Report};
 use crate::{Done, Failure, conflicts};
 use checkpoint::Progress;
@@ -128,7 +129,8 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
     let refused = statistics.and_then(Result::err);
     let goes_on = !matches!(end, End::NotConverged(_, false));
     let refused = refused.map(|error| statistics::told(&error, args, goes_on));
-    let problems: Vec<String> = problem.into_iter().chain(refused).collect();
+    let problems = problem.into_iter().chain(refused);
+    let problems: Vec<String> = problems.map(|text| in_options(&text)).collect();
     for problem in &problems {
         report.problem(problem);
     }

@@ -13,6 +13,7 @@ mod grad;
 mod input;
 mod interrupt;
 mod new;
+mod options;
 mod progress;
 mod report;
 mod show;
@@ -75,7 +76,7 @@ fn main() -> ExitCode {
         Ok((Done::NoErrors, ())) => ExitCode::from(5),
         Err(error) => {
             // Diagnostics of the language begin with `error:`.
-            let text = told(error.as_ref());
+            let text = options::in_options(&told(error.as_ref()));
             let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
             // An error in writing the error message is ignored.
             let _ = writeln!(anstream::stderr(), "{}: {text}", report::error_mark());

@@ -8,6 +8,8 @@ use bptt::{Params, Scalar};
 use ndarray::{Array2, ArrayD, ArrayViewD, Axis, Dimension};
 use serde_json::{Map, Value, json};
 
+use crate::options::in_options;
+
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const GOOD: Style = AnsiColor::Green.on_default().bold();
 const NOTE: Style = AnsiColor::Yellow.on_default().bold();
@@ -55,7 +57,7 @@ impl Report {
     /// Writes a line of text.
     pub(crate) fn line(&self, text: impl AsRef<str>) -> io::Result<()> {
         if self.is_text() {
-            writeln!(self.terminal(), "{}", text.as_ref())?;
+            writeln!(self.terminal(), "{}", in_options(text.as_ref()))?;
         }
         Ok(())
     }
@@ -71,7 +73,7 @@ impl Report {
             let _ = writeln!(
                 anstream::stderr(),
                 "bptt: {NOTE}note{NOTE:#}: {}",
-                bptt::printable(text)
+                in_options(&bptt::printable(text))
             );
         }
     }
@@ -80,7 +82,7 @@ impl Report {
     #[expect(clippy::unused_self, reason = "whoever reports has the terminal")]
     pub(crate) fn problem(&self, text: &str) {
         // An error in writing is ignored; the exit code reports the error too.
-        let _ = writeln!(anstream::stderr(), "{}: {}", error_mark(), text);
+        let _ = writeln!(anstream::stderr(), "{}: {}", error_mark(), in_options(text));
     }
 
     /// Adds a field to the JSON object.

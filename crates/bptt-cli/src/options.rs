@@ -1,0 +1,39 @@
+//! The advice of the library in terms of the command line.
+
+/// Advice of the library, and the same for the command line.
+const ADVICE: &[(&str, &str)] = &[
+    (
+        "with `bptt::set_memory_limit`",
+        "with `--memory`, such as `--memory 8G`",
+    ),
+    ("`Check::steps`", "`--steps`"),
+    ("`Params::insert`", "`--params`"),
+    ("`Recurrence::gradient`", "`bptt grad`"),
+];
+
+/// The start of a size in Rust.
+const SIZE: &str = "`Batch::size(\"";
+
+/// A message, with the functions of Rust in it replaced by options.
+pub(crate) fn in_options(text: &str) -> String {
+    let mut told = text.to_owned();
+    for (rust, option) in ADVICE {
+        if told.contains(rust) {
+            told = told.replace(rust, option);
+        }
+    }
+    while let Some((before, (name, size, after))) = told
+        .split_once(SIZE)
+        .and_then(|(before, rest)| Some((before, size(rest)?)))
+    {
+        told = format!("{before}`--dims {name}={size}`{after}");
+    }
+    told
+}
+
+/// The rest of a size in Rust: its name, its number and the text after it.
+fn size(rest: &str) -> Option<(&str, &str, &str)> {
+    let (name, rest) = rest.split_once("\", ")?;
+    let (size, after) = rest.split_once(")`")?;
+    Some((name, size, after))
+}
