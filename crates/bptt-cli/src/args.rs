@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use bptt::derive::{Format, Lang, Level};
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const STYLES: Styles = Styles::styled()
@@ -114,6 +114,7 @@ pub(crate) enum Command {
 #[derive(Args, Debug)]
 pub(crate) struct Data {
     /// Name in the library, or .rec file
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(crate) cell: String,
     /// Inputs: .npz, .safetensors or .csv file
     #[arg(long, short, value_name = "FILE")]
@@ -136,6 +137,7 @@ pub(crate) struct Data {
 #[derive(Args, Debug)]
 pub(crate) struct Check {
     /// Name in the library, or .rec file
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(crate) cell: String,
     /// Sizes of the random data; default: small sizes, all different
     #[arg(long, value_name = "NAME=N,…", value_delimiter = ',')]
@@ -161,6 +163,7 @@ pub(crate) struct Check {
 #[derive(Args, Debug)]
 pub(crate) struct Derive {
     /// Name in the library, or .rec file
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(crate) cell: String,
     /// Inputs of a run: the norms of the Jacobians are measured on its first sequence; default:
     /// random inputs
@@ -232,6 +235,7 @@ pub(crate) struct Run {
 #[derive(Args, Debug)]
 pub(crate) struct Show {
     /// Name in the library, or .rec file; default: list the library
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(crate) cell: Option<String>,
     /// Output format: canonical text, graph or execution plan
     #[arg(long, default_value = "rec")]
@@ -253,6 +257,7 @@ pub(crate) struct New {
 #[derive(Args, Debug)]
 pub(crate) struct Convert {
     /// Name in the library, or .rec file
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(crate) cell: String,
     /// Parameters, in either layout
     #[arg(long, short, value_name = "FILE")]
@@ -271,6 +276,7 @@ pub(crate) struct Convert {
 #[derive(Args, Debug)]
 pub(crate) struct Fit {
     /// Name in the library, or .rec file
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(crate) cell: String,
     /// Inputs: .npz, .safetensors or .csv file
     #[arg(long, short, value_name = "FILE", required_unless_present = "text")]
@@ -409,8 +415,12 @@ impl std::str::FromStr for Size {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, size) = text.split_once('=').ok_or("expected NAME=N, such as H=3")?;
+        let name = name.trim();
+        if name.is_empty() {
+            return Err("expected NAME=N, such as H=3".into());
+        }
         Ok(Self {
-            name: name.trim().into(),
+            name: name.into(),
             size: positive(size.trim())?,
         })
     }

@@ -1,7 +1,7 @@
 //! Refuses options without effect, and lists that contain a name twice: ignoring them would hide an error.
 
 use bptt::derive::Format;
-use bptt::{Initial, Recurrence, Role};
+use bptt::{Error, Initial, Recurrence, Role, Wrt};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 
@@ -26,12 +26,21 @@ pub(crate) fn find(command: &Command, matches: &ArgMatches) -> Option<String> {
     let without_effect = |option: &str, reason: &str| {
         given(option).then(|| format!("--{option} has no effect {reason}; leave it out"))
     };
+    let computes_nothing = match command {
+        Command::New(_) => Some("with `bptt new`, which computes nothing"),
+        Command::Show(_) => Some("with `bptt show`, which computes nothing"),
+        Command::Completions { .. } => Some("with `bptt completions`, which computes nothing"),
+        _ => None,
+    };
+    if let Some(text) = computes_nothing.and_then(|reason| without_effect("memory", reason)) {
+        return Some(text);
+    }
     match command {
         Command::Check(args) if args.data.is_some() && args.params.is_some() => without_effect(
             "trials",
             "with --data and --params: nothing is drawn at random",
         ),
-        Command::Grad(args) => repeated_name(&args.wrt)
+        Command::Grad(args) => wrt(&args.on.cell, &args.wrt)
             .or_else(|| seed(&args.on.cell, args.on.params.is_some(), given("seed"))),
         Command::Run(args) => seed(&args.on.cell, args.on.params.is_some(), given("seed")),
         Command::Derive(args) => match args.format {
@@ -136,11 +145,38 @@ fn repeated(dims: &[Size]) -> Option<&str> {
         .map(|(_, size)| &*size.name)
 }
 
-fn repeated_name(wrt: &[String]) -> Option<String> {
-    let twice = |(i, name): &(usize, &String)| wrt[..*i].iter().any(|n| n.trim() == name.trim());
-    let (_, name) = wrt.iter().enumerate().find(twice)?;
-    Some(format!(
-        "--wrt names `{}` twice; name it once",
-        bptt::printable(name.trim())
-    ))
+/// Refuses names of `--wrt` that are empty or given twice, and `all` next to others.
+fn wrt(cell: &str, names: &[String]) -> Option<String> {
+    let names: Vec<&str> = names.iter().map(|name| name.trim()).collect();
+    if names.contains(&"") {
+        return Some(
+            "--wrt has an empty name; give names with commas between them, such as --wrt W_H,h, or --wrt all".into(),
+        );
+    }
+    let twice = |(i, name): &(usize, &&str)| names[..*i].contains(name);
+    if let Some((_, name)) = names.iter().enumerate().find(twice) {
+        return Some(format!(
+            "--wrt names `{}` twice; name it once",
+            bptt::printable(name)
+        ));
+    }
+    if names.len() > 1 && names.contains(&EVERYTHING) {
+        // The command itself reports a recurrence that cannot be loaded.
+        let recurrence = cell::load(cell).ok()?;
+        return (!has_everything(&recurrence)).then(|| {
+            "--wrt all takes all parameters and inputs, so that no other name has an effect; give --wrt all alone, or \
+             leave `all` out"
+                .into()
+        });
+    }
+    None
+}
+
+/// The word that takes all parameters and inputs.
+pub(crate) const EVERYTHING: &str = "all";
+
+/// True if a parameter, an input, a state or a value of the recurrence has the name [`EVERYTHING`].
+pub(crate) fn has_everything(recurrence: &Recurrence) -> bool {
+    let named = recurrence.gradient(Wrt::Names(&[EVERYTHING]));
+    !matches!(named, Err(Error::UnknownName { .. }))
 }

@@ -7,16 +7,25 @@ use bptt::{Outputs, Real, Recurrence, Scalar, Wrt};
 use serde_json::{Map, json};
 
 use crate::args::{Data, Dtype, Grad, Run};
+use crate::conflicts::{EVERYTHING, has_everything};
 use crate::engine::Program;
 use crate::report::{self, Report};
-use crate::{Failure, input, progress};
+use crate::{Failure, cell, input, progress};
 
 pub(crate) fn grad(args: &Grad, report: &mut Report) -> Result<(), Failure> {
+    if args.wrt.iter().map(|n| n.trim()).eq([EVERYTHING])
+        && cell::load(&args.on.cell).is_ok_and(|recurrence| has_everything(&recurrence))
+    {
+        report.note(
+            "--wrt all takes all parameters and inputs; for the value named `all`, name another beside it, as in \
+             --wrt all,x",
+        );
+    }
     let derive = |recurrence: &Recurrence| {
         let names: Vec<&str> = args.wrt.iter().map(|n| n.trim()).collect();
         let wrt = match names[..] {
             [] => Wrt::Parameters,
-            ["all"] => Wrt::Everything,
+            [EVERYTHING] => Wrt::Everything,
             _ => Wrt::Names(&names),
         };
         Ok(recurrence.gradient(wrt)?)

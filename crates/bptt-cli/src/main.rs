@@ -92,7 +92,9 @@ fn main() -> ExitCode {
 /// Sets the memory limit, from the option or the environment.
 fn limit_memory(given: Option<usize>) -> Result<(), Failure> {
     let limit = match (given, std::env::var("BPTT_MEMORY")) {
-        (None, Ok(text)) => Some(args::bytes(&text).map_err(|e| format!("BPTT_MEMORY: {e}"))?),
+        (None, Ok(text)) => Some(args::bytes(&text).map_err(|e| {
+            Ending::failure(2, format!("the environment variable BPTT_MEMORY: {e}"))
+        })?),
         (given, _) => given,
     };
     bptt::set_memory_limit(limit);

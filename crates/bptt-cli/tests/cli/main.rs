@@ -17,5 +17,6 @@ mod fit;
 mod library_gradients;
 mod limits;
 mod messages;
+mod options;
 mod output;
 mod resume;
