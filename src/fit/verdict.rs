@@ -16,6 +16,14 @@ const ALMOST_FLAT: f64 = 1e-6;
 /// A change of the loss over the size of a parameter below this part of the loss is no slope.
 const SLOPE: f64 = 1e-9;
 
+/// A slope below this part of the largest curvature is rounding error, both over the size of a parameter.
+const ROUNDED: f64 = 1e-12;
+
+/// The size of a number: 1 for zero.
+fn own(x: f64) -> f64 {
+    if x == 0.0 { 1.0 } else { x.abs() }
+}
+
 pub(super) fn refuse(premise: Premise, reason: String) -> Error {
     Error::NoStandardErrors { premise, reason }
 }
@@ -166,7 +174,7 @@ impl Point {
     /// The shape of the loss along a direction in which the Hessian shows no curvature, or a downward one.
     fn shape(&self, direction: &Array1<f64>, probe: &mut Probe<'_>) -> Shape {
         let along = self.relative(direction);
-        let least = SLOPE * self.loss.abs();
+        let least = self.least_slope();
         let here = self.gradient.dot(&along);
         let mut slope = |part: f64| match probe(&(&along * part)) {
             Ok((_, gradient)) => gradient.dot(&along),
@@ -191,7 +199,7 @@ impl Point {
 
     /// A number along which the slope jumps here, although the Hessian describes the loss on either side.
     fn kinked(&self, probe: &mut Probe<'_>) -> Option<String> {
-        let least = SLOPE * self.loss.abs();
+        let least = self.least_slope();
         let names = entries(&self.shapes);
         let found = (0..self.at.len()).find(|i| {
             let mut unit = Array1::zeros(self.at.len());
@@ -218,7 +226,7 @@ impl Point {
             a => (s / a).abs(),
         });
         let part = (1e-3 * length.fold(0.0, f64::max)).min(1e-4);
-        let least = SLOPE * self.loss.abs();
+        let least = self.least_slope();
         match probe(&(&along * part)) {
             Ok((_, gradient)) => {
                 gradient.dot(&along) > least.max(1e-3 * self.gradient.dot(&along).abs())
@@ -227,9 +235,16 @@ impl Point {
         }
     }
 
+    /// The largest slope that counts as none. The loss of a perfect fit has no scale of its own, but its gradient has
+    /// rounding errors all the same.
+    fn least_slope(&self) -> f64 {
+        let curvatures = self.hessian.diag().into_iter().zip(&self.at);
+        let most = curvatures.map(|(h, x)| (h * own(*x) * own(*x)).abs());
+        SLOPE * self.loss.abs() + ROUNDED * most.fold(0.0, f64::max)
+    }
+
     /// The direction, with a length that moves no number by more than its own size; a number that is zero, by 1.
     fn relative(&self, direction: &Array1<f64>) -> Array1<f64> {
-        let own = |x: f64| if x == 0.0 { 1.0 } else { x.abs() };
         let parts = direction
             .iter()
             .zip(&self.at)

@@ -167,3 +167,29 @@ fn a_smooth_minimum_has_errors_on_every_scale() {
         assert!((error / expected - 1.0).abs() < 1e-12, "{scale}: {error}");
     }
 }
+
+/// The rounding errors of a loss that is zero, as a sum of terms of both signs, are neither slopes nor kinks.
+#[test]
+fn a_flat_direction_of_a_loss_near_zero_is_flat() {
+    let z = array![[1.3], [-0.4], [0.7], [2.2], [-1.9], [0.1], [0.9]];
+    let x = data().get("x").unwrap().clone();
+    let x = x.into_dimensionality::<ndarray::Ix2>().unwrap();
+    let slope = (&x * &z).sum() / (&z * &z).sum();
+    let level = (&x - slope * &z).mapv(|r: f64| 0.5 * r * r).sum() / 7.0;
+    for n in 1..40 {
+        // Two inputs in a fixed proportion, up to rounding.
+        let part = 0.7 / f64::from(n);
+        let b = 0.1 * f64::from(n);
+        let a = slope - part * b;
+        let text =
+            format!("input x, z, w\nparam a, b\nloss 0.5 * (x - a * z - b * w)^2 - {level}\n");
+        let batch = Batch::new(7, 1).with("x", x.clone());
+        let batch = batch.with("z", z.clone()).with("w", part * &z);
+        match infer(&parse(&text), &scalars(&[("a", a), ("b", b)]), &batch) {
+            Err(Error::NoStandardErrors { premise, reason }) => {
+                assert_eq!(premise, Premise::Identified, "{n}: {reason}");
+            }
+            other => panic!("{n}: {other:?}"),
+        }
+    }
+}
