@@ -545,19 +545,20 @@ fn known_names(name: &str, known: &[String]) -> String {
     }
 }
 
-/// The known name most similar to `name`, if one is similar enough.
+/// The known name most similar to `name` apart from upper and lower case, if one is similar enough.
 pub(crate) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     // The time is the product of the two lengths.
     if name.len() > LONGEST_NAME {
         return None;
     }
+    let lower = name.to_lowercase();
     known
         .into_iter()
         .filter(|k| k.len() <= LONGEST_NAME)
-        .map(|k| (distance(name, k), k))
+        .map(|k| (distance(&lower, &k.to_lowercase()), distance(name, k), k))
         .min()
-        .filter(|(d, k)| *d <= 2.max(k.chars().count() / 3) && *d < k.chars().count())
-        .map(|(_, k)| k)
+        .filter(|(d, _, k)| *d <= 2.max(k.chars().count() / 3) && *d < k.chars().count())
+        .map(|(_, _, k)| k)
 }
 
 /// The number of insertions, deletions and substitutions between two names.

@@ -58,10 +58,11 @@ pub(crate) fn load(cell: &str) -> Result<Recurrence, Failure> {
     }
     let path = Path::new(cell);
     if path.extension().is_none() && !path.exists() {
+        let known = LIBRARY.iter().map(|(n, _)| *n).chain(["gru"]);
         return Err(Error::UnknownName {
             what: "recurrence",
             name: cell.into(),
-            known: LIBRARY.iter().map(|(n, _)| (*n).into()).collect(),
+            known: known.map(Into::into).collect(),
         }
         .into());
     }
