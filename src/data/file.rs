@@ -18,7 +18,8 @@ pub(super) enum Format {
 impl Format {
     /// The format given by the extension of a file.
     pub(super) fn of(path: &Path) -> Result<Self> {
-        match path.extension().and_then(|e| e.to_str()) {
+        let extension = path.extension().and_then(|e| e.to_str());
+        match extension.map(str::to_ascii_lowercase).as_deref() {
             Some("npz") => Ok(Self::Npz),
             Some("safetensors") => Ok(Self::Safetensors),
             Some("csv") => Ok(Self::Csv),

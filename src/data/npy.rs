@@ -45,12 +45,21 @@ impl Header {
         }
         let text = bytes.get(before..before + length).ok_or_else(truncated)?;
         let text = std::str::from_utf8(text).map_err(|_| "has a header that is not text")?;
-        let mut header = Self::parse(text).map_err(|wrong| format!("{wrong}: {text}"))?;
+        let (mut header, is_fortran) =
+            Self::parse(text).map_err(|wrong| format!("{wrong}: {}", text.trim_end()))?;
+        if is_fortran {
+            return Err(
+                "is stored in Fortran order, expected C order; save it with \
+                        `np.ascontiguousarray(array)`"
+                    .into(),
+            );
+        }
         header.start = before + length;
         Ok(header)
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    /// The header, and true if the entries are in Fortran order.
+    fn parse(text: &str) -> Result<(Self, bool), String> {
         let mut literal = Literal { rest: text };
         let (mut descr, mut order, mut shape) = (None, None, None);
         if !literal.eat('{') {
@@ -89,10 +98,7 @@ impl Header {
             shape: shape.ok_or_else(|| missing("shape"))?,
             start: 0,
         };
-        match is_fortran {
-            false => Ok(found),
-            true => Err("is stored in Fortran order; save it with `np.ascontiguousarray`".into()),
-        }
+        Ok((found, is_fortran))
     }
 
     /// The size of the whole array in bytes, including the header.

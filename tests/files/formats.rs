@@ -53,7 +53,7 @@ fn what_was_written_is_read() {
         .with("none", Array1::<f64>::zeros(0))
         .with("number", arr0(std::f64::consts::PI))
         .with("class", array![[0_i64, -3]]);
-    for name in ["a.npz", "a.safetensors"] {
+    for name in ["a.npz", "a.safetensors", "A.NPZ", "A.SafeTensors"] {
         let path = folder.file(name);
         arrays.write(&path).unwrap();
         let found = Arrays::read(&path).unwrap();
@@ -69,7 +69,7 @@ fn types_and_orders_that_are_not_meant_are_refused() {
     let cases = [
         (
             "fortran.npz",
-            "Fortran order; save it with `np.ascontiguousarray`",
+            "array `x` is stored in Fortran order, expected C order; save it with `np.ascontiguousarray(array)`",
         ),
         (
             "big_endian.npz",
@@ -84,7 +84,7 @@ fn types_and_orders_that_are_not_meant_are_refused() {
         let message = refusal(&sample(file));
         assert!(message.contains(expected), "{message}");
         assert!(
-            message.contains("array `x`") && message.contains(file),
+            message.contains("array `x`") && message.contains(file) && !message.contains('{'),
             "{message}"
         );
     }
