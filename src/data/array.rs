@@ -1,4 +1,4 @@
-//! An array in a file: real numbers in single or double precision, or integers.
+//! An array in a file: real numbers in single or double precision, integers or booleans.
 
 use ndarray::ArrayD;
 
@@ -11,8 +11,10 @@ pub enum Array {
     F32(ArrayD<f32>),
     /// Double precision.
     F64(ArrayD<f64>),
-    /// Integers of any width; booleans as 0 and 1.
+    /// Integers of any width.
     Int(ArrayD<i64>),
+    /// Booleans.
+    Bool(ArrayD<bool>),
 }
 
 /// The types of entries of an [`Array`].
@@ -39,6 +41,12 @@ impl Element for i64 {
     }
 }
 
+impl Element for bool {
+    fn array(array: ArrayD<Self>) -> Array {
+        Array::Bool(array)
+    }
+}
+
 impl Array {
     /// The sizes of the axes.
     #[must_use]
@@ -47,6 +55,7 @@ impl Array {
             Self::F32(a) => a.shape(),
             Self::F64(a) => a.shape(),
             Self::Int(a) => a.shape(),
+            Self::Bool(a) => a.shape(),
         }
     }
 
@@ -57,10 +66,11 @@ impl Array {
             Self::F32(_) => "f32",
             Self::F64(_) => "f64",
             Self::Int(_) => "integers",
+            Self::Bool(_) => "booleans",
         }
     }
 
-    /// The entries as real numbers, rounded if `F` is narrower.
+    /// The entries as real numbers, rounded if `F` is narrower; booleans as 0 and 1.
     #[must_use]
     #[expect(
         clippy::cast_precision_loss,
@@ -71,26 +81,7 @@ impl Array {
             Self::F32(a) => a.mapv(|x| F::of(x.into())),
             Self::F64(a) => a.mapv(F::of),
             Self::Int(a) => a.mapv(|x| F::of(x as f64)),
+            Self::Bool(a) => a.mapv(|x| F::of(f64::from(u8::from(x)))),
         }
-    }
-
-    /// The entries as classes; an error if they are not integers. A negative entry becomes `usize::MAX`, which
-    /// is refused only if it is used: `-100` often marks a missing class.
-    pub(super) fn classes(&self) -> Result<ArrayD<usize>, String> {
-        match self {
-            Self::Int(a) => Ok(a.mapv(|x| usize::try_from(x).unwrap_or(usize::MAX))),
-            _ => Err(format!("expected integers, found {}", self.kind())),
-        }
-    }
-
-    /// The entries as counts; an error if they are not integers or if one is negative.
-    pub(super) fn counts(&self) -> Result<ArrayD<usize>, String> {
-        let Self::Int(a) = self else {
-            return Err(format!("expected integers, found {}", self.kind()));
-        };
-        if let Some(bad) = a.iter().find(|x| usize::try_from(**x).is_err()) {
-            return Err(format!("expected integers from 0 on, found {bad}"));
-        }
-        Ok(a.mapv(|x| usize::try_from(x).unwrap_or(0)))
     }
 }

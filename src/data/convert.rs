@@ -1,7 +1,8 @@
 //! Converts named arrays to the data of a recurrence.
 
+use super::roles::{self, Use};
 use super::{Array, Arrays, FIT};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, counted};
 use crate::op::Scalar;
 use crate::recurrence::{Batch, Params, Recurrence};
 use crate::shape::{Kind, Rate, Type};
@@ -33,8 +34,10 @@ impl Arrays {
         let mut params = Params::new();
         for name in recurrence.parameters() {
             match self.get(name) {
-                Some(Array::Int(_)) => return Err(whole_numbers(name)),
-                Some(array) => params.insert(name, array.real()),
+                Some(array) => {
+                    let numbers = roles::numbers::<F>(array, Use::Parameter);
+                    params.insert(name, numbers.map_err(|reason| refused(name, &reason))?);
+                }
                 // A missing parameter is reported, with its shape, when the parameters are used.
                 None => {}
             }
@@ -53,26 +56,37 @@ impl Arrays {
         let lengths = match self.get(LENGTHS).filter(|_| !is_input(LENGTHS)) {
             Some(array) => {
                 if array.shape().len() != 1 {
-                    return Err(Error::ArrayShape {
-                        what: "array",
-                        name: LENGTHS.into(),
-                        expected: "[B]".into(),
-                        found: array.shape().into(),
-                    });
+                    let reason = format!(
+                        "expected shape [B], found {:?}; a .csv file is one sequence without \
+                         `{LENGTHS}`: rename or remove such a column",
+                        array.shape()
+                    );
+                    return Err(refused(LENGTHS, &reason));
                 }
-                Some(counts(LENGTHS, array)?.into_iter().collect::<Vec<_>>())
+                let lengths = roles::integers(array, Use::Lengths);
+                let lengths = lengths.map_err(|reason| refused(LENGTHS, &reason))?;
+                Some(lengths.into_iter().collect::<Vec<_>>())
             }
             None => None,
         };
         let (steps, samples) = self.extent(recurrence, lengths.as_deref())?;
+        let lengths = lengths
+            .map(|lengths| checked_lengths(&lengths, steps, samples))
+            .transpose()?;
         let mut batch = Batch::new(steps, samples);
         for (name, array) in self.iter() {
             batch = match input(recurrence, name).map(|t| t.kind) {
                 Some(Kind::Class(_)) => {
-                    let classes = array.classes().map_err(|reason| refused(name, &reason))?;
-                    batch.with_classes(name, classes)
+                    let classes = roles::integers(array, Use::Class);
+                    let classes = classes.map_err(|reason| refused(name, &reason))?;
+                    // A negative class is refused only if it is used: `-100` often marks a missing one.
+                    let class = |x| usize::try_from(x).unwrap_or(usize::MAX);
+                    batch.with_classes(name, classes.mapv(class))
                 }
-                Some(Kind::Real) => batch.with(name, array.real()),
+                Some(Kind::Real) => {
+                    let numbers = roles::numbers::<F>(array, Use::Real);
+                    batch.with(name, numbers.map_err(|reason| refused(name, &reason))?)
+                }
                 None => batch,
             };
         }
@@ -83,8 +97,10 @@ impl Arrays {
     }
 
     /// The numbers of steps `T` and samples `B`.
-    fn extent(&self, recurrence: &Recurrence, lengths: Option<&[usize]>) -> Result<(usize, usize)> {
+    fn extent(&self, recurrence: &Recurrence, lengths: Option<&[i64]>) -> Result<(usize, usize)> {
         let longest = lengths.and_then(|l| l.iter().max()).copied();
+        // Lengths without a positive one are refused with a message of their own.
+        let longest = longest.map(|l| usize::try_from(l).unwrap_or(0));
         let of = |rate: Rate| {
             let names = recurrence
                 .inputs()
@@ -116,20 +132,36 @@ fn input(recurrence: &Recurrence, name: &str) -> Option<Type> {
     (leaf.role() == Role::Input).then_some(leaf.ty())
 }
 
-fn counts(name: &str, array: &Array) -> Result<ndarray::ArrayD<usize>> {
-    array.counts().map_err(|reason| refused(name, &reason))
+/// Refuses lengths that do not fit, with the sample and the value.
+fn checked_lengths(lengths: &[i64], steps: usize, samples: usize) -> Result<Vec<usize>> {
+    if lengths.len() != samples {
+        let reason = format!(
+            "expected {}, one for each sample (B = {samples}), found {}",
+            counted(samples, "length"),
+            lengths.len()
+        );
+        return Err(refused(LENGTHS, &reason));
+    }
+    let length = |(sample, found): (usize, &i64)| {
+        let fits = usize::try_from(*found)
+            .ok()
+            .filter(|l| (1..=steps.max(1)).contains(l));
+        fits.ok_or_else(|| {
+            let range = match steps {
+                0 => "at least 1".into(),
+                _ => format!("1 to {steps}"),
+            };
+            let reason = format!(
+                "the length of sample {sample} is {found}, expected {range} (samples are counted from 0)"
+            );
+            refused(LENGTHS, &reason)
+        })
+    };
+    lengths.iter().enumerate().map(length).collect()
 }
 
-fn refused(name: &str, reason: &str) -> Error {
+pub(super) fn refused(name: &str, reason: &str) -> Error {
     Error::Batch {
         reason: format!("array `{name}`: {reason}"),
-    }
-}
-
-fn whole_numbers(name: &str) -> Error {
-    Error::ArrayKind {
-        name: name.into(),
-        expected: "real numbers",
-        found: "integers",
     }
 }

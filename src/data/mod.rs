@@ -7,12 +7,15 @@
 //!
 //! | array | shape | type |
 //! |---|---|---|
-//! | an input per step | `[T, B, …]` | `f32`, `f64` |
-//! | a class per step | `[T, B]` | an integer |
-//! | an input per sample | `[B, …]` | `f32`, `f64` |
-//! | a class per sample | `[B]` | an integer |
-//! | `lengths`, optional | `[B]` | an integer |
-//! | a parameter | as declared | `f32`, `f64` |
+//! | an input per step | `[T, B, …]` | real |
+//! | a class per step | `[T, B]` | integer |
+//! | an input per sample | `[B, …]` | real |
+//! | a class per sample | `[B]` | integer |
+//! | `lengths`, optional | `[B]` | integer |
+//! | a parameter | as declared | real |
+//!
+//! Real numbers are `f32`, `f64`, or integers that are represented exactly; for inputs also booleans, as 0 and 1.
+//! Integers may be `f32` or `f64` if all of them are whole.
 //!
 //! Other arrays in a file of inputs are ignored. Each gradient is stored under its variable's name, in the same
 //! shape.
@@ -46,6 +49,7 @@ mod file;
 mod npy;
 mod npz;
 mod pytorch;
+mod roles;
 mod tensors;
 mod whole;
 

@@ -2,7 +2,7 @@
 //! literal, then the entries. See `numpy.lib.format`.
 
 use crate::error::counted;
-use ndarray::{ArrayD, IxDyn};
+use ndarray::{ArrayD, Dimension, IxDyn};
 
 use super::array::Array;
 
@@ -125,6 +125,7 @@ impl Header {
         let entries = (self.bytes()? - self.start as u64) / self.width()? as u64;
         let wide = match self.descr.get(1..) {
             Some("f4") => 4,
+            Some("b1") => 1,
             _ => 8,
         };
         Ok(self.bytes()?.max(entries.saturating_mul(wide)))
@@ -145,7 +146,8 @@ impl Header {
             "i2" | "u2" => Ok(2),
             "i1" | "u1" | "b1" => Ok(1),
             _ => Err(format!(
-                "has entries of type `{}`, expected f4, f8 or integers",
+                "has entries of type `{}`, expected f4, f8, integers or booleans; save it with \
+                 `array.astype(np.float64)`",
                 self.descr
             )),
         }
@@ -185,13 +187,22 @@ impl Header {
             })?)),
             "u8" => {
                 let large = fill(shape, entries, u64::from_le_bytes)?;
-                match large.iter().find(|x| i64::try_from(**x).is_err()) {
-                    Some(x) => Err(format!("has the entry {x}, which is too large")),
+                match large
+                    .indexed_iter()
+                    .find(|(_, x)| i64::try_from(**x).is_err())
+                {
+                    Some((index, x)) => Err(format!(
+                        "has the entry {x} at {:?} (counted from 0), expected at most {}; for real \
+                         numbers, save it with `array.astype(np.float64)`",
+                        index.as_array_view().to_vec(),
+                        i64::MAX
+                    )),
                     None => Ok(Array::Int(
                         large.mapv(|x| i64::try_from(x).unwrap_or(i64::MAX)),
                     )),
                 }
             }
+            "b1" => Ok(Array::Bool(fill(shape, entries, |[b]: [u8; 1]| b != 0)?)),
             _ => Ok(Array::Int(fill(shape, entries, |b| {
                 u8::from_le_bytes(b).into()
             })?)),
@@ -332,6 +343,7 @@ pub(super) fn entries(array: &Array) -> Vec<u8> {
         Array::F32(a) => a.iter().flat_map(|x| x.to_le_bytes()).collect(),
         Array::F64(a) => a.iter().flat_map(|x| x.to_le_bytes()).collect(),
         Array::Int(a) => a.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        Array::Bool(a) => a.iter().map(|x| u8::from(*x)).collect(),
     }
 }
 
@@ -341,6 +353,7 @@ pub(super) fn header(array: &Array) -> Vec<u8> {
         Array::F32(_) => "<f4",
         Array::F64(_) => "<f8",
         Array::Int(_) => "<i8",
+        Array::Bool(_) => "|b1",
     };
     let sizes: String = array.shape().iter().map(|n| format!("{n}, ")).collect();
     let shape = match array.shape().len() {

@@ -16,7 +16,9 @@
 
 use ndarray::{ArrayD, Axis, Slice, concatenate};
 
-use super::{Array, Arrays, Element};
+use super::convert::refused;
+use super::roles::{self, Use};
+use super::{Arrays, Element};
 use crate::error::{Error, Result};
 use crate::op::Scalar;
 use crate::recurrence::{Params, Recurrence};
@@ -159,15 +161,10 @@ impl State<'_> {
                 known: vec![full.into(), other.into()],
             });
         }
-        if let Array::Int(_) = array {
-            return Err(Error::ArrayKind {
-                name: full.into(),
-                expected: "real numbers",
-                found: "integers",
-            });
-        }
+        let numbers = roles::numbers(array, Use::Parameter);
+        let numbers = numbers.map_err(|reason| refused(full, &reason))?;
         self.used.push(full.into());
-        Ok(Some(array.real()))
+        Ok(Some(numbers))
     }
 
     /// Splits a stacked array into its gates.

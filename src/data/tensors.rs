@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 
 use super::Arrays;
 use super::array::Array;
 use super::npy::{MOST_AXES, entries, fill};
+use crate::error::counted;
 
 /// The longest header the format allows, in bytes.
 const LONGEST_HEADER: u64 = 100_000_000;
@@ -29,7 +30,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Arrays, String> {
     if let Some(name) = header(bytes).and_then(repeated) {
         return Err(format!("its header has the key `{name}` twice"));
     }
-    let broken = |error| format!("is not a .safetensors file, or is damaged: {error}");
+    let broken = |error| broken(bytes.len(), &error);
     let file = SafeTensors::deserialize(bytes).map_err(broken)?;
     let mut names: Vec<&str> = file.names();
     names.sort_unstable();
@@ -40,6 +41,38 @@ pub(super) fn read(bytes: &[u8]) -> Result<Arrays, String> {
         arrays.insert(name, array);
     }
     Ok(arrays)
+}
+
+/// The description of a damaged file.
+fn broken(size: usize, error: &SafeTensorError) -> String {
+    let damage = match error {
+        SafeTensorError::InvalidHeader(_)
+        | SafeTensorError::InvalidHeaderStart
+        | SafeTensorError::InvalidHeaderDeserialization(_) => {
+            "its header is not the expected JSON, `{\"x\": {\"dtype\": \"F64\", \"shape\": [2], …}}`".into()
+        }
+        SafeTensorError::HeaderTooSmall
+        | SafeTensorError::HeaderTooLarge
+        | SafeTensorError::InvalidHeaderLength => {
+            format!("its header does not end within its {}", counted(size, "byte"))
+        }
+        SafeTensorError::InvalidOffset(name) => {
+            format!("the entries of array `{name}` do not follow those of the array before it")
+        }
+        SafeTensorError::TensorInvalidInfo => {
+            "the bytes of an array do not fit its shape and type".into()
+        }
+        SafeTensorError::MetadataIncompleteBuffer => format!(
+            "its {} are not as many as its header describes",
+            counted(size, "byte")
+        ),
+        SafeTensorError::ValidationOverflow => "the shape of an array is too large".into(),
+        other => format!("{other}"),
+    };
+    format!(
+        "is not a .safetensors file, or is damaged: {damage}; write it again, with \
+         `safetensors.numpy.save_file`"
+    )
 }
 
 /// The JSON header of a file.
@@ -92,8 +125,10 @@ fn array(tensor: &TensorView<'_>) -> Result<Array, String> {
         Dtype::I32 => Ok(Array::Int(fill(shape, data, |b| {
             i32::from_le_bytes(b).into()
         })?)),
+        Dtype::BOOL => Ok(Array::Bool(fill(shape, data, |[b]: [u8; 1]| b != 0)?)),
         other => Err(format!(
-            "has entries of type {other:?}, expected F32, F64, I32 or I64"
+            "has entries of type {other:?}, expected F32, F64, I32, I64 or BOOL; save it with \
+             `tensor.to(torch.float64)`, or `tensor.to(torch.int64)` for integers"
         )),
     }
 }
@@ -107,6 +142,7 @@ pub(super) fn bytes(arrays: &Arrays) -> Result<Vec<u8>, String> {
             Array::F32(_) => Dtype::F32,
             Array::F64(_) => Dtype::F64,
             Array::Int(_) => Dtype::I64,
+            Array::Bool(_) => Dtype::BOOL,
         };
         Ok((
             *name,

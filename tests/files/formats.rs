@@ -34,7 +34,7 @@ fn what_numpy_wrote_is_read() {
     assert_eq!(found.get("s"), Some(&Array::F64(arr0(2.5).into_dyn())));
     assert_eq!(
         found.get("flag"),
-        Some(&Array::Int(array![1, 0].into_dyn()))
+        Some(&Array::Bool(array![true, false].into_dyn()))
     );
     assert_eq!(found.get("u"), Some(&Array::Int(array![7].into_dyn())));
     let found = Arrays::read(sample("compressed.npz")).unwrap();
@@ -52,12 +52,13 @@ fn what_was_written_is_read() {
         .with("half", array![1.5_f32])
         .with("none", Array1::<f64>::zeros(0))
         .with("number", arr0(std::f64::consts::PI))
-        .with("class", array![[0_i64, -3]]);
+        .with("class", array![[0_i64, -3]])
+        .with("flag", array![true, false]);
     for name in ["a.npz", "a.safetensors", "A.NPZ", "A.SafeTensors"] {
         let path = folder.file(name);
         arrays.write(&path).unwrap();
         let found = Arrays::read(&path).unwrap();
-        assert_eq!(found.iter().count(), 5, "{name}");
+        assert_eq!(found.iter().count(), 6, "{name}");
         for (key, array) in arrays.iter() {
             assert_eq!(found.get(key), Some(array), "{name}: {key}");
         }
@@ -75,7 +76,10 @@ fn types_and_orders_that_are_not_meant_are_refused() {
             "big_endian.npz",
             "big-endian (`>f8`); save it with `.astype(\"<f8\")`",
         ),
-        ("complex.npz", "type `<c16`, expected f4, f8 or integers"),
+        (
+            "complex.npz",
+            "type `<c16`, expected f4, f8, integers or booleans; save it with `array.astype",
+        ),
         ("text.npz", "type `<U1`"),
         ("object.npz", "type `|O`"),
         ("records.npz", "type `records`"),
@@ -233,6 +237,11 @@ fn truncated_and_damaged_files_are_refused() {
             fs::write(&path, &whole[..length]).unwrap();
             let message = refusal(&path);
             assert!(message.contains(name), "{length}: {message}");
+            let cure = message.contains("write it again, with `safetensors.numpy.save_file`");
+            assert!(
+                name.ends_with("npz") || length < 8 || cure,
+                "{length}: {message}"
+            );
         }
         // A changed byte is detected, or changes names and numbers; it never causes a panic.
         for at in 0..whole.len() {
@@ -509,7 +518,8 @@ fn inputs_that_do_not_fit_are_refused() {
     };
     refuse(
         data().with("y", array![[0.5]]),
-        "array `y`: expected integers, found f64",
+        "array `y`: expected integers, found 0.5 at [0, 0] (counted from 0); if it is meant to be rounded: \
+         `array.round().astype(np.int64)`",
     );
     refuse(
         data().with("y", ndarray::Array2::<i64>::from_elem((4, 2), -1)),
@@ -522,10 +532,6 @@ fn inputs_that_do_not_fit_are_refused() {
     refuse(
         data().with("lengths", array![4_i64, 5]),
         "length of sample 1 is 5",
-    );
-    refuse(
-        data().with("lengths", array![4.0, 2.0]),
-        "array `lengths`: expected integers",
     );
     refuse(
         data().with(
@@ -541,12 +547,4 @@ fn inputs_that_do_not_fit_are_refused() {
         .unwrap_err()
         .to_string();
     assert!(message.contains("no parameter named `v`"), "{message}");
-    let integers = Arrays::new()
-        .with("w", array![[1_i64]])
-        .params::<f64>(&model());
-    let message = integers.unwrap_err().to_string();
-    assert!(
-        message.contains("expected real numbers, found integers"),
-        "{message}"
-    );
 }

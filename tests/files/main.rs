@@ -7,4 +7,5 @@ mod support;
 
 mod formats;
 mod pytorch;
+mod roles;
 mod writing;

@@ -363,6 +363,7 @@ impl Found {
 fn described(array: &Array) -> String {
     let kind = match array {
         Array::Int(_) => "whole numbers",
+        Array::Bool(_) => "booleans",
         _ => "real numbers",
     };
     format!("{kind} of shape {:?}", array.shape())

@@ -1,0 +1,127 @@
+//! The types of entries that an array may have for what it is used as.
+//!
+//! | used as | `f32`, `f64` | integers | booleans |
+//! |---|---|---|---|
+//! | real input | as they are | if exact | 0 and 1 |
+//! | parameter | as they are | if exact | refused |
+//! | class | if whole | as they are | refused |
+//! | lengths | if whole | as they are | refused |
+
+use ndarray::{ArrayD, Dimension};
+
+use super::Array;
+use crate::error::number;
+use crate::op::Scalar;
+
+/// The use of an array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// A real input.
+    Real,
+    /// A parameter.
+    Parameter,
+    /// The classes of an input.
+    Class,
+    /// The lengths of the samples.
+    Lengths,
+}
+
+/// A cell of the table.
+enum Rule {
+    Kept,
+    /// Integers become real numbers without rounding.
+    Exact,
+    /// Real numbers become integers without rounding.
+    Whole,
+    Refused,
+}
+
+const fn rule(used: Use, array: &Array) -> Rule {
+    match (used, array) {
+        (Use::Real | Use::Parameter, Array::F32(_) | Array::F64(_))
+        | (Use::Class | Use::Lengths, Array::Int(_))
+        | (Use::Real, Array::Bool(_)) => Rule::Kept,
+        (Use::Real | Use::Parameter, Array::Int(_)) => Rule::Exact,
+        (Use::Class | Use::Lengths, Array::F32(_) | Array::F64(_)) => Rule::Whole,
+        (Use::Parameter | Use::Class | Use::Lengths, Array::Bool(_)) => Rule::Refused,
+    }
+}
+
+/// The entries as real numbers, none of them rounded except from `f64` to `f32`.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a rounded `i64` is at most 2^63"
+)]
+pub(super) fn numbers<F: Scalar>(array: &Array, used: Use) -> Result<ArrayD<F>, String> {
+    if let Rule::Refused = rule(used, array) {
+        return Err(refused("real numbers", array, "np.float64"));
+    }
+    let found = array.real::<F>();
+    let kind = std::any::type_name::<F>();
+    match array {
+        Array::Int(a) => {
+            // A comparison as `i128`, since the largest `i64` is rounded to 2^63.
+            let mut rounded = a.indexed_iter().zip(&found);
+            match rounded.find(|((_, x), y)| Scalar::to_f64(**y) as i128 != i128::from(**x)) {
+                Some(((index, x), _)) => Err(format!(
+                    "expected integers that {kind} represents exactly, found {x} at {}; subtract a \
+                     constant first, or accept the rounding: `array.astype(np.float64)`",
+                    place(&index)
+                )),
+                None => Ok(found),
+            }
+        }
+        Array::F64(a) => {
+            let mut infinite = a.indexed_iter().zip(&found);
+            match infinite.find(|((_, x), y)| x.is_finite() && !y.is_finite()) {
+                Some(((index, x), _)) => Err(format!(
+                    "{} at {} is beyond the range of {kind}; scale the numbers, or compute in f64: \
+                     `--dtype f64` on the command line",
+                    number(*x),
+                    place(&index)
+                )),
+                None => Ok(found),
+            }
+        }
+        Array::F32(_) | Array::Bool(_) => Ok(found),
+    }
+}
+
+/// The entries as integers.
+pub(super) fn integers(array: &Array, used: Use) -> Result<ArrayD<i64>, String> {
+    match (rule(used, array), array) {
+        (Rule::Whole, Array::F32(a)) => whole(&a.mapv(f64::from)),
+        (Rule::Whole, Array::F64(a)) => whole(a),
+        (_, Array::Int(a)) => Ok(a.clone()),
+        _ => Err(refused("integers", array, "np.int64")),
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "whole numbers below 2^53 are integers"
+)]
+fn whole(array: &ArrayD<f64>) -> Result<ArrayD<i64>, String> {
+    const LIMIT: f64 = 9_007_199_254_740_992.0;
+    let is_whole = |x: f64| x.fract() == 0.0 && x.abs() <= LIMIT;
+    match array.indexed_iter().find(|(_, x)| !is_whole(**x)) {
+        Some((index, x)) => Err(format!(
+            "expected integers, found {} at {}; if it is meant to be rounded: \
+             `array.round().astype(np.int64)`",
+            number(*x),
+            place(&index)
+        )),
+        None => Ok(array.mapv(|x| x as i64)),
+    }
+}
+
+fn refused(expected: &str, array: &Array, ty: &str) -> String {
+    format!(
+        "expected {expected}, found {}; save it with `array.astype({ty})`",
+        array.kind()
+    )
+}
+
+fn place(index: &impl Dimension) -> String {
+    format!("{:?} (counted from 0)", index.as_array_view().to_vec())
+}
