@@ -53,6 +53,10 @@ impl Arrays {
     /// numbers of steps and samples.
     pub fn batch<F: Scalar>(&self, recurrence: &Recurrence) -> Result<Batch<F>> {
         let is_input = |name: &str| recurrence.role_of(name) == Some(Role::Input);
+        if let Some((_, reason)) = self.refused().find(|(n, _)| is_input(n) || *n == LENGTHS) {
+            let reason = reason.into();
+            return Err(Error::Batch { reason });
+        }
         let lengths = match self.get(LENGTHS).filter(|_| !is_input(LENGTHS)) {
             Some(array) => {
                 if array.shape().len() != 1 {

@@ -77,6 +77,8 @@ pub const FIT: &str = "fit/";
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Arrays {
     arrays: IndexMap<String, Array>,
+    /// The reasons why other arrays of a file cannot be used, by name.
+    refused: IndexMap<String, String>,
 }
 
 impl Arrays {
@@ -113,9 +115,20 @@ impl Arrays {
         self.arrays.iter().map(|(n, a)| (&**n, a))
     }
 
+    /// The arrays of a file that cannot be used, each with the reason: columns of a table that contain text. The
+    /// reason is an error when such an array is needed.
+    pub fn refused(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.refused.iter().map(|(n, reason)| (&**n, &**reason))
+    }
+
+    fn refuse(&mut self, name: &str, reason: &str) {
+        self.refused.insert(name.into(), reason.into());
+    }
+
     /// Reads a `.npz` or a `.safetensors` file, or one sequence from a `.csv` table: a row of names, then a row
     /// for each step; `y` is a number, `[T, 1]`, and `x[0]`, `x[1]`, … are the entries of a vector,
-    /// `[T, 1, n]`.
+    /// `[T, 1, n]`. The fields are separated by the first of `,`, `;` and tab in the row of names. An empty
+    /// field, `NA` and `NaN` are NaN. A column of text is among [`refused`](Self::refused).
     ///
     /// # Errors
     /// When the file cannot be read, is damaged, or contains arrays other than little-endian real numbers and
@@ -179,6 +192,7 @@ impl<'n, F: Scalar + Element> FromIterator<(&'n str, &'n ndarray::ArrayD<F>)> fo
             arrays: named
                 .map(|(n, a)| (n.into(), F::array(a.clone())))
                 .collect(),
+            refused: IndexMap::new(),
         }
     }
 }

@@ -8,4 +8,5 @@ mod support;
 mod formats;
 mod pytorch;
 mod roles;
+mod tables;
 mod writing;

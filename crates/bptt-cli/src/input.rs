@@ -67,6 +67,9 @@ fn resets<'a>(
     file: &Path,
 ) -> Result<Option<&'a Array>, Failure> {
     let own = recurrence.inputs().any(|n| n == RESET);
+    if let Some((_, reason)) = arrays.refused().find(|(n, _)| *n == RESET && !own) {
+        return Err(format!("{}: {reason}", file.display()).into());
+    }
     let Some(resets) = arrays.get(RESET).filter(|_| !own) else {
         return Ok(None);
     };
@@ -84,7 +87,8 @@ fn matched<F: Scalar>(
 ) -> Result<Batch<F>, Failure> {
     let in_file = |reason: String| Failure::from(format!("{}: {reason}", file.display()));
     note_unused(recurrence, arrays, file, report);
-    if let Some(name) = recurrence.inputs().find(|n| arrays.get(n).is_none()) {
+    let is_there = |n: &str| arrays.get(n).is_some() || arrays.refused().any(|(r, _)| r == n);
+    if let Some(name) = recurrence.inputs().find(|n| !is_there(n)) {
         let found: Vec<&str> = arrays.iter().map(|(n, _)| n).collect();
         return Err(in_file(format!(
             "there is no array `{name}`, which is an input of `{}`; the file has: {}",
@@ -125,7 +129,9 @@ pub(crate) fn with_sizes<F: Scalar>(batch: Batch<F>, dims: &[Size]) -> Batch<F> 
 fn note_unused(recurrence: &Recurrence, arrays: &Arrays, file: &Path, report: &Report) {
     let used =
         |name: &str| [LENGTHS, RESET].contains(&name) || recurrence.inputs().any(|i| i == name);
-    let unused: Vec<&str> = arrays.iter().map(|(n, _)| n).filter(|n| !used(n)).collect();
+    let refused = arrays.refused().map(|(n, _)| n);
+    let names = arrays.iter().map(|(n, _)| n).chain(refused);
+    let unused: Vec<&str> = names.filter(|n| !used(n)).collect();
     if !unused.is_empty() {
         let (file, names) = (file.display(), bptt::quoted(unused));
         report.note(&format!(
