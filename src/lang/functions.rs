@@ -151,7 +151,10 @@ impl<'d> Call<'_, 'd, '_> {
                 self.counted(self.args.len() == 2, "2")?;
                 let n = self.args[1].literal().filter(|n| n.fract() == 0.0);
                 let Some(n) = n.and_then(|n| format!("{n}").parse().ok()) else {
-                    return self.fail("the exponent must be a whole number");
+                    return self.fail(
+                        "the exponent must be a whole number from -2147483648 to 2147483647; \
+                         `pow(x, a)` takes any other",
+                    );
                 };
                 self.apply(Op::Pointwise(Pointwise::Powi(n)), &self.all(1)?)
             }

@@ -88,7 +88,7 @@ impl Tape {
 
     fn atom(&self, op: &Op) -> String {
         match op {
-            Op::Constant(c) => format!("{}", c.value()),
+            Op::Constant(c) => crate::error::number(c.value()),
             Op::Leaf(leaf) => self.leaf(*leaf).name.to_string(),
             Op::Read(register) => self.register(*register).name.to_string(),
             _ => op.name().into(),

@@ -80,5 +80,12 @@ pub(crate) fn load(cell: &str) -> Result<Recurrence, Failure> {
             e.utf8_error().valid_up_to()
         )
     })?;
+    let is_comment = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+    if source.lines().all(is_comment) {
+        return Err(format!(
+            "{cell}: is empty, expected a recurrence; `bptt new other.rec` writes one to start from"
+        )
+        .into());
+    }
     Ok(Recurrence::parse(cell, &source)?)
 }

@@ -145,6 +145,7 @@ const LINES: &[(&str, &str)] = &[
     ("b = hold(a, often)", "`hold(x, step)`"),
     ("b = repeat(x, 3, H)", "`repeat(v, rows, n)`"),
     ("b = powi(s, 0.5)", "whole number"),
+    ("b = powi(s, 99999999999)", "to 2147483647; `pow(x, a)`"),
     (
         "b = ((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((s))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))",
         "`a = …`",
@@ -277,6 +278,21 @@ fn of_the_command_line() {
         Arrays::new().with(&long, x.clone()).with("x", x),
     );
     fs::write(folder.file("d.txt"), "1").unwrap();
+    fs::write(folder.file("empty.rec"), "# nothing\n\n").unwrap();
+    fs::write(folder.file("large.rec"), "input x\nloss 1e308 * x * 100\n").unwrap();
+    fs::write(folder.file("one.rec"), "input x\nparam a = 1\nloss a * x\n").unwrap();
+    fs::write(folder.file("d.csv"), "x\n1\n").unwrap();
+    fs::write(folder.file("text.csv"), "x,y\nten,1\n").unwrap();
+    fs::write(folder.file("none.csv"), "x,y\n").unwrap();
+    let one = || Arrays::new().with("x", Array2::<f64>::ones((2, 2)));
+    file(
+        "lengths.npz",
+        one().with("lengths", ndarray::array![-1_i64, 2]),
+    );
+    file(
+        "flags.npz",
+        one().with("lengths", ndarray::array![true, true]),
+    );
 
     // The exit code, the command and a fragment of the message.
     let lines: &[(i32, &str, &str)] = &[
@@ -380,6 +396,32 @@ fn of_the_command_line() {
         (2, "check cell.rec --dims H", "H=3"),
         (2, "check cell.rec --dims H=-3", "from 1 on"),
         (3, "check lstn", "`lstm`"),
+        (
+            3,
+            "show empty.rec",
+            "empty.rec: is empty, expected a recurrence; `bptt new",
+        ),
+        (3, "check empty.rec", "empty.rec: is empty"),
+        (3, "run large.rec -d d.csv", "`1e308 * x * 100` is inf"),
+        (3, "grad one.rec -d text.csv", "text.csv: "),
+        (
+            3,
+            "grad one.rec -d text.csv",
+            "line 2: `x`: expected a number, found `ten`",
+        ),
+        (
+            3,
+            "grad one.rec -d none.csv",
+            "none.csv: has a row of names and no row of numbers",
+        ),
+        (3, "grad one.rec -d lengths.npz", "lengths.npz: "),
+        (
+            3,
+            "grad one.rec -d lengths.npz",
+            "the length of sample 0 is -1, expected 1 to 2",
+        ),
+        (3, "grad one.rec -d flags.npz", "flags.npz: "),
+        (3, "grad one.rec -d flags.npz", "`array.astype(np.int64)`"),
         (3, "show LSTM", "did you mean `lstm`?"),
         (3, "show GRU", "did you mean `gru`?"),
         (3, "show Logistic_Map", "did you mean `logistic_map`?"),
