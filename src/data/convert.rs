@@ -33,13 +33,10 @@ impl Arrays {
         }
         let mut params = Params::new();
         for name in recurrence.parameters() {
-            match self.get(name) {
-                Some(array) => {
-                    let numbers = roles::numbers::<F>(array, Use::Parameter);
-                    params.insert(name, numbers.map_err(|reason| refused(name, &reason))?);
-                }
-                // A missing parameter is reported, with its shape, when the parameters are used.
-                None => {}
+            // A missing parameter is reported, with its shape, when the parameters are used.
+            if let Some(array) = self.get(name) {
+                let numbers = roles::numbers::<F>(array, Use::Parameter);
+                params.insert(name, numbers.map_err(|reason| refused(name, &reason))?);
             }
         }
         Ok(params)
