@@ -73,7 +73,7 @@ fn available() -> Option<usize> {
     let most = number("/sys/fs/cgroup/memory.max");
     let group = most.map(|most| {
         let used = number("/sys/fs/cgroup/memory.current").unwrap_or(0);
-        // // The system frees cached files when memory is needed, so they count as free.
+        // The system frees cached files when memory is needed, so they count as free.
         let stat = read("/sys/fs/cgroup/memory.stat").unwrap_or_default();
         let cached = stat.lines().find_map(|l| l.strip_prefix("inactive_file "));
         let cached = cached.and_then(|n| n.parse().ok()).unwrap_or(0);

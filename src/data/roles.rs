@@ -75,8 +75,7 @@ pub(super) fn numbers<F: Scalar>(array: &Array, used: Use) -> Result<ArrayD<F>, 
             let mut infinite = a.indexed_iter().zip(&found);
             match infinite.find(|((_, x), y)| x.is_finite() && !y.is_finite()) {
                 Some(((index, x), _)) => Err(format!(
-                    "{} at {} is beyond the range of {kind}; scale the numbers, or compute in f64: \
-                     `--dtype f64` on the command line",
+                    "{} at {} is beyond the range of {kind}; scale the numbers, or compute in `f64`",
                     number(*x),
                     place(&index)
                 )),
@@ -102,8 +101,8 @@ pub(super) fn integers(array: &Array, used: Use) -> Result<ArrayD<i64>, String> 
     reason = "whole numbers below 2^53 are integers"
 )]
 fn whole(array: &ArrayD<f64>) -> Result<ArrayD<i64>, String> {
-    const LIMIT: f64 = 9_007_199_254_740_992.0;
-    let is_whole = |x: f64| x.fract() == 0.0 && x.abs() <= LIMIT;
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let is_whole = |x: f64| x.fract() == 0.0 && x.abs() <= EXACT;
     match array.indexed_iter().find(|(_, x)| !is_whole(**x)) {
         Some((index, x)) => Err(format!(
             "expected integers, found {} at {}; if it is meant to be rounded: \

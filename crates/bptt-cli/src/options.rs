@@ -9,6 +9,7 @@ const ADVICE: &[(&str, &str)] = &[
     ("`Check::steps`", "`--steps`"),
     ("`Params::insert`", "`--params`"),
     ("`Recurrence::gradient`", "`bptt grad`"),
+    ("compute in `f64`", "compute in f64: `--dtype f64`"),
 ];
 
 /// The start of a size in Rust.
