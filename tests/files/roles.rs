@@ -101,7 +101,7 @@ fn of_single_precision() {
         found.contains("1e300 at [0, 1] (counted from 0) is beyond the range of f32"),
         "{found}"
     );
-    assert!(found.contains("`--dtype f64`"), "{found}");
+    assert!(found.contains("compute in `f64`"), "{found}");
 }
 
 #[test]
