@@ -89,6 +89,7 @@ extern crate self as bptt;
 pub mod check;
 #[cfg(feature = "data")]
 pub mod data;
+#[cfg(feature = "derive")]
 pub mod derive;
 mod diff;
 mod error;
@@ -101,11 +102,14 @@ mod noise;
 mod op;
 mod plan;
 mod recurrence;
+#[cfg(feature = "derive")]
 pub mod render;
 mod shape;
+mod stack;
 mod tape;
 
 pub use check::{Certificate, Check, check};
+#[cfg(feature = "derive")]
 pub use derive::Derivation;
 pub use error::{Error, Mistake, Premise, Result};
 #[doc(hidden)]

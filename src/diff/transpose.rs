@@ -12,6 +12,10 @@ use crate::tape::{Direction, Node, Scope, Tape};
 /// One use of a transpose rule: the cotangent `y_bar` of a linear node and its contribution `x_bar`
 /// to the cotangent of argument `arg`.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(
+    not(feature = "derive"),
+    allow(dead_code, reason = "derivations read it")
+)]
 pub(crate) struct Adjoint {
     pub(crate) node: NodeId,
     pub(crate) arg: usize,
@@ -21,6 +25,10 @@ pub(crate) struct Adjoint {
 
 /// The cotangents, and the uses of transpose rules that built them, in order.
 #[derive(Debug)]
+#[cfg_attr(
+    not(feature = "derive"),
+    allow(dead_code, reason = "derivations read it")
+)]
 pub(crate) struct Transposition {
     pub(crate) cotangents: HashMap<NodeId, NodeId>,
     /// For each primal register with a cotangent, the register that carries the cotangent.

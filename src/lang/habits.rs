@@ -263,7 +263,7 @@ pub(super) fn remedy(what: &str, types: &[Type]) -> Option<&'static str> {
             Some("the product with a number is written `*`")
         }
         ("@" | "matmul", [Matrix(n, _), Vector(m)]) if n == m => {
-            Some("the transpose fits: `W.T @ x`")
+            Some("the transpose of the matrix fits: `A.T @ v`, written `.T`")
         }
         ("dot", [Matrix(..), _] | [_, Matrix(..)]) => Some("the matrix product is written `A @ b`"),
         ("softmax" | "log_softmax" | "logsumexp", [Matrix(..)]) => {

@@ -33,6 +33,7 @@ use diagnostic::Reports;
 
 use crate::error::Result;
 use crate::recurrence::Recurrence;
+use crate::stack::with_room;
 
 impl Recurrence {
     /// Parses a recurrence. Its name is the file name without folder and extension.
@@ -54,12 +55,14 @@ impl Recurrence {
     /// # Errors
     /// All errors in the text, each with its source lines.
     pub fn parse(file: &str, source: &str) -> Result<Self, Diagnostics> {
-        let reports = Reports::default();
-        let program = parser::parse(source, &reports);
-        let stem = file.rsplit(['/', '\\']).next().unwrap_or(file);
-        let name = stem.strip_suffix(".rec").unwrap_or(stem);
-        let recurrence = resolve::resolve(name, &program, &reports);
-        recurrence.ok_or_else(|| reports.finish(file, source))
+        with_room(|| {
+            let reports = Reports::default();
+            let program = parser::parse(source, &reports);
+            let stem = file.rsplit(['/', '\\']).next().unwrap_or(file);
+            let name = stem.strip_suffix(".rec").unwrap_or(stem);
+            let recurrence = resolve::resolve(name, &program, &reports);
+            recurrence.ok_or_else(|| reports.finish(file, source))
+        })
     }
 
     /// The canonical text of the recurrence: parsing and writing it again gives the same text. Unnamed values
@@ -78,6 +81,6 @@ impl Recurrence {
     /// [`Error::NotInLanguage`](crate::Error::NotInLanguage) for a [`CustomOp`](crate::CustomOp), a constant
     /// that is not finite, or a parameter, input or output whose name is not a name in the language.
     pub fn source(&self) -> Result<String> {
-        print::source(self)
+        with_room(|| print::source(self))
     }
 }

@@ -100,6 +100,7 @@ impl<F: Scalar> Params<F> {
     }
 
     /// A copy with other names.
+    #[cfg(feature = "derive")]
     pub(crate) fn renamed(&self, name: impl Fn(&str) -> String) -> Self {
         let arrays = self.arrays.iter();
         Self {
@@ -310,6 +311,7 @@ impl<F: Scalar> Batch<F> {
     }
 
     /// A copy with other names of inputs and sizes.
+    #[cfg(feature = "derive")]
     pub(crate) fn renamed(&self, name: impl Fn(&str) -> String) -> Self {
         let inputs = self.inputs.iter().map(|(n, data)| (name(n), data.clone()));
         Self {

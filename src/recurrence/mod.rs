@@ -12,6 +12,10 @@ mod influence;
 mod initial;
 mod losses;
 mod mask;
+#[cfg_attr(
+    not(feature = "derive"),
+    allow(dead_code, reason = "derivations use most of it")
+)]
 mod observe;
 mod observed;
 mod origin;
@@ -39,6 +43,7 @@ pub use differentiate::Wrt;
 pub(crate) use given::{Given, View};
 pub(crate) use influence::Influence;
 pub use initial::{Initial, Spread};
+#[cfg(feature = "derive")]
 pub(crate) use observe::AdjointGraph;
 pub(crate) use origin::{Memory, Origin};
 pub use outputs::Outputs;

@@ -44,6 +44,7 @@ impl Recurrence {
     }
 
     /// A copy with all names but those of outputs replaced by `name`.
+    #[cfg(feature = "derive")]
     pub(crate) fn renamed(&self, name: impl Fn(&str) -> Arc<str>) -> Self {
         let mut copy = self.clone();
         copy.tape.rename(&name);

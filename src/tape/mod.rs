@@ -400,6 +400,7 @@ impl Tape {
     }
 
     /// Renames all leaves, registers, dimensions, values and masks; `name` must be injective.
+    #[cfg(feature = "derive")]
     pub(crate) fn rename(&mut self, name: impl Fn(&str) -> Arc<str>) {
         for leaf in &mut self.leaves {
             leaf.name = name(&leaf.name);

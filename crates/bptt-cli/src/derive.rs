@@ -34,9 +34,9 @@ pub(crate) fn run(args: &Derive, report: &mut Report) -> Result<(), Failure> {
         None => cell::load(&args.cell)?.derive_with(aliases)?,
         Some(data) => measured(args, data, aliases, report)?,
     };
-    let busy = progress::busy(report, "checking every line");
-    let checks = derivation.check(RUNS);
-    busy.finish_and_clear();
+    let gauge = progress::Gauge::new(report, "checking every line");
+    let checks = derivation.check_with_progress(RUNS, &|part| gauge.set(part.min(1.0)));
+    gauge.clear();
     let checks = checks?;
     let document = derivation.render(args.format, args.lang, args.level);
     match &args.out {

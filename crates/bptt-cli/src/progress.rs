@@ -40,6 +40,8 @@ pub(crate) struct Gauge<'r> {
     report: &'r Report,
     what: &'static str,
     began: Instant,
+    /// The time and the completed part of the first call, before which the work was prepared.
+    first: OnceLock<(Duration, f64)>,
     /// Set when the work is announced; `Some` bar on a terminal only.
     bar: OnceLock<Option<ProgressBar>>,
 }
@@ -48,6 +50,8 @@ pub(crate) struct Gauge<'r> {
 const LONG: Duration = Duration::from_secs(2);
 /// The time before the first estimate.
 const FIRST_LOOK: Duration = Duration::from_millis(300);
+/// The completed part that an early estimate needs.
+const LEAST: f64 = 0.02;
 /// The resolution of the bar.
 const MARKS: u16 = 1000;
 
@@ -57,6 +61,7 @@ impl<'r> Gauge<'r> {
             report,
             what,
             began: Instant::now(),
+            first: OnceLock::new(),
             bar: OnceLock::new(),
         }
     }
@@ -64,8 +69,12 @@ impl<'r> Gauge<'r> {
     /// Sets the completed part of the work, from 0 to 1.
     pub(crate) fn set(&self, part: f64) {
         let elapsed = self.began.elapsed();
-        if self.bar.get().is_none() && elapsed >= FIRST_LOOK && part > 0.0 {
-            let total = elapsed.as_secs_f64() / part;
+        let (prepared, done) = *self.first.get_or_init(|| (elapsed, part));
+        // A small part is no measure of the whole.
+        let is_known = elapsed >= FIRST_LOOK && part - done >= LEAST || elapsed >= LONG;
+        if self.bar.get().is_none() && is_known && part > done {
+            let rate = (part - done) / (elapsed - prepared).as_secs_f64();
+            let total = elapsed.as_secs_f64() + (1.0 - part) / rate;
             if total > LONG.as_secs_f64() {
                 self.bar.get_or_init(|| self.announce(total));
             }

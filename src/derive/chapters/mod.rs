@@ -31,12 +31,21 @@ use crate::derive::reading::naming;
 use crate::derive::record::apart::Apart;
 use crate::derive::record::derivation::Derivation;
 use crate::derive::rules::known::scalars;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::op::{NodeId, Op};
 use crate::recurrence::Recurrence;
 use crate::shape::Rate;
+use crate::stack::with_room;
 use crate::tape::{Direction, Register, Role};
 use writer::Writer;
+
+/// Beyond these numbers of states and of named values, the chapters on the whole state are omitted: a matrix with a
+/// block for each pair of states is neither readable nor quickly derived.
+const MOST_STATES: usize = 24;
+const MOST_VALUES: usize = 48;
+
+/// Beyond this number of named values and of functions, there is no derivation.
+const MOST_NAMED: usize = 1000;
 
 impl Recurrence {
     /// The derivation of the gradient of the loss: equations for every named value, parameter, input and initial state,
@@ -66,6 +75,20 @@ impl Recurrence {
     /// # Errors
     /// Also if two names would be displayed alike.
     pub fn derive_with(&self, aliases: &[(&str, &str)]) -> Result<Derivation> {
+        with_room(|| self.derive_here(aliases))
+    }
+
+    fn derive_here(&self, aliases: &[(&str, &str)]) -> Result<Derivation> {
+        let values = naming::values(self)?;
+        if values > MOST_NAMED {
+            return Err(Error::NotDerivable {
+                recurrence: self.name().into(),
+                reason: format!(
+                    "it has {values} names and functions, expected at most {MOST_NAMED}; arrays, such as \
+                     `state h[H]`, take the place of many numbers"
+                ),
+            });
+        }
         let apart = Apart::new(self);
         let alone = apart.recurrence(self).without_ends()?;
         let whole = alone.with_registers_together()?;
@@ -101,6 +124,8 @@ impl Recurrence {
     /// backwards.
     fn derive_forward(recurrence: Self, symbols: Symbols) -> Result<Derivation> {
         let targets = targets(&recurrence);
+        let states = recurrence.tape().registers().len();
+        let is_large = states > MOST_STATES || targets.len() > MOST_VALUES;
         let names: Vec<&str> = targets.iter().map(|n| &**n).collect();
         let graph = recurrence.adjoint_graph(&names)?;
         let reader = reader(&graph, recurrence.name());
@@ -123,8 +148,10 @@ impl Recurrence {
         writer.initial_gradients()?;
         theorem::master(&mut writer);
         recursion::compact(&mut writer);
-        stack::write(&mut writer);
-        if jacobian::write(&mut writer) {
+        if !is_large {
+            stack::write(&mut writer);
+        }
+        if !is_large && jacobian::write(&mut writer) {
             responses::write(&mut writer);
             double_sums(&mut writer);
             costate::write(&mut writer);
@@ -151,6 +178,7 @@ impl Recurrence {
             reaches: Vec::new(),
             apart: Apart::default(),
             kinks,
+            is_large,
             equations,
             recurrence,
         })

@@ -1,6 +1,6 @@
 //! Backpropagation through time in six lines, for any recurrence `s_t = F(s_{t−1}, x_t, θ)`.
 //!
-//! These lines prove the general case for any `F` and are not evaluated numerically. [`instances`] lists the checked
+//! These lines hold for any `F` and are not evaluated numerically. [`instances`] lists the checked
 //! lines of one recurrence that state them; `dL = Σ …` states the theorem as one number.
 
 use std::sync::Arc;
@@ -58,6 +58,10 @@ pub(crate) fn lines(derivation: &Derivation) -> Vec<Math> {
     let loss = || id(symbols.loss);
     let theta = || id(symbols.parameters);
     let lambda = |step: Math| at(symbols.costate, step);
+    let alone = || {
+        let above = Math::Sign(Sign::Partial).with_sup(Math::Sign(Sign::Plus));
+        Math::frac(Math::row([above, loss()]), partial(theta()))
+    };
     let sent = || Math::row([at(symbols.immediate, t()).transposed(), lambda(t())]);
     let list = |parts: Vec<Math>| {
         let mut row = Vec::new();
@@ -100,16 +104,21 @@ pub(crate) fn lines(derivation: &Derivation) -> Vec<Math> {
         Math::row([
             d(loss()),
             Math::Sign(Sign::Equal),
-            sum(one(), inner(at(symbols.direct, t()), d(state(t())))),
+            sum(
+                Math::number(0),
+                inner(at(symbols.direct, t()), d(state(t()))),
+            ),
+            Math::Sign(Sign::Plus),
+            inner(alone(), d(theta())),
             Math::Sign(Sign::Equal),
             inner(lambda(Math::number(0)), d(state(Math::number(0)))),
             Math::Sign(Sign::Plus),
-            inner(sum(one(), sent()), d(theta())),
+            inner(plus(sum(one(), sent()), alone()), d(theta())),
         ]),
         list(vec![
             equal(
                 Math::frac(partial(loss()), partial(theta())),
-                sum(one(), sent()),
+                plus(sum(one(), sent()), alone()),
             ),
             equal(
                 Math::frac(partial(loss()), partial(state(Math::number(0)))),

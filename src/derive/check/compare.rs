@@ -14,6 +14,7 @@ use crate::derive::record::relation::{Condition, Range, Relation};
 use crate::derive::record::words::Word;
 use crate::error::Result;
 use crate::render::Dialect;
+use crate::stack::with_room;
 
 /// The number of steps of the run that documents show.
 const SHOWN: usize = 14;
@@ -33,13 +34,29 @@ impl Derivation {
     /// # Errors
     /// If no run has a value, a custom op breaks its contract, or the runs exceed the memory limit.
     pub fn check(&mut self, runs: u64) -> Result<Checks> {
+        self.check_with_progress(runs, &|_| {})
+    }
+
+    /// The same; `progress` is given the completed part of the runs, from 0 to 1.
+    ///
+    /// # Errors
+    /// As [`Derivation::check`].
+    pub fn check_with_progress(
+        &mut self,
+        runs: u64,
+        progress: &(dyn Fn(f64) + Sync),
+    ) -> Result<Checks> {
+        with_room(|| self.check_here(runs, progress))
+    }
+
+    fn check_here(&mut self, runs: u64, progress: &(dyn Fn(f64) + Sync)) -> Result<Checks> {
         let kept = usize::try_from(runs).unwrap_or(usize::MAX);
-        let run = |seed, scale| {
+        let run = |seed: u64, scale| {
             let oracle = Oracle::new(self, seed, STEPS, scale)?;
             oracle.check_memory(kept)?;
-            oracle.instance()
+            oracle.instance(&|part| progress(((seed - 1) as f64 + part) / runs as f64))
         };
-        let instances: Result<Vec<Instance>> = (0..runs).map(|r| run(r + 1, 1.0)).collect();
+        let instances: Result<Vec<Instance>> = (1..=runs).map(|seed| run(seed, 1.0)).collect();
         let instances = instances?;
         let lexicon = self.lexicon();
         let lines = self.equations.iter();
@@ -78,7 +95,7 @@ impl Derivation {
     pub fn instance(&self, seed: u64) -> Result<Instance> {
         let oracle = Oracle::new(self, seed, STEPS, 1.0)?;
         oracle.check_memory(1)?;
-        oracle.instance()
+        oracle.instance(&|_| {})
     }
 
     /// The results of the checks so far.

@@ -114,10 +114,10 @@ impl<'a> Oracle<'a> {
     }
 
     /// Every number that a term may need.
-    pub(crate) fn instance(&self) -> Result<Instance> {
+    pub(crate) fn instance(&self, progress: &dyn Fn(f64)) -> Result<Instance> {
         let mut instance = self.values()?;
         self.directions(&mut instance)?;
-        self.injections(&mut instance)?;
+        self.injections(&mut instance, progress)?;
         self.immediate(&mut instance)?;
         self.shares(&mut instance)?;
         Ok(instance)
@@ -258,14 +258,16 @@ impl<'a> Oracle<'a> {
     }
 
     /// Runs forward mode for each entry of each value at each step.
-    fn injections(&self, instance: &mut Instance) -> Result<()> {
+    fn injections(&self, instance: &mut Instance, progress: &dyn Fn(f64)) -> Result<()> {
         let tape = self.observed.tape();
         let names: Vec<(Name, NodeId)> = tape
             .names()
             .filter(|(_, id)| tape.ty(*id).is_real())
             .map(|(n, id)| (Arc::clone(n), id))
             .collect();
-        for (name, id) in names {
+        let count = names.len() as f64;
+        for (done, (name, id)) in names.into_iter().enumerate() {
+            progress(done as f64 / count);
             let ty = tape.ty(id);
             let tangent = self.observed.tangent(&[&*name])?;
             let unrolled = tangent.unroll_for_direction(&name, ty, self)?;

@@ -19,6 +19,7 @@ use crate::derive::record::derivation::{Chain, Derivation, Kept, Reach};
 use crate::derive::record::part::Part;
 use crate::error::Result;
 use crate::recurrence::{Batch, Params};
+use crate::stack::with_room;
 
 /// The maximum number of intervals of steps between which norms are measured.
 const MARKS: usize = 40;
@@ -49,7 +50,7 @@ impl Derivation {
     pub fn measure(&mut self, params: &Params<f64>, batch: &Batch<f64>) -> Result<Option<&Reach>> {
         let (params, batch) = &self.apart.data(params, batch);
         let batch = batch.sequence(&self.recurrence, 0)?;
-        self.reaches = self.reached(&Oracle::on(self, params, batch)?, true)?;
+        self.reaches = with_room(|| self.reached(&Oracle::on(self, params, batch)?, true))?;
         Ok(self.reach())
     }
 

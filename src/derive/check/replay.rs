@@ -7,6 +7,7 @@ use crate::derive::record::rewrite::Rewrite;
 use crate::derive::record::step::{Site, Step};
 use crate::derive::rules::known::{Known, scalars};
 use crate::error::{Error, Result};
+use crate::stack::with_room;
 
 impl Derivation {
     /// Applies the rule of a step again: in the engine, on a copy of its graph, or to the line before.
@@ -15,6 +16,10 @@ impl Derivation {
     /// [`Error::NotDerivable`] if the engine uses another rule there, or the rule does not turn the line before into
     /// the line after.
     pub fn replay(&self, step: &Step) -> Result<()> {
+        with_room(|| self.replay_here(step))
+    }
+
+    fn replay_here(&self, step: &Step) -> Result<()> {
         let reader = engine::reader(&self.graph, &self.name);
         let again = match &step.site {
             Site::Tangent(id) => tangent(&reader, &self.graph, *id)?,

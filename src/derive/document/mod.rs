@@ -20,6 +20,7 @@ use crate::derive::record::part::{Level, Part};
 use crate::derive::record::relation::{Condition, Range};
 use crate::derive::record::words::{Lang, Word};
 use crate::render::{Charset, Math, Sign, escape};
+use crate::stack::with_room;
 
 /// The format of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -78,14 +79,14 @@ impl Derivation {
     /// ```
     #[must_use]
     pub fn render(&self, format: Format, lang: Lang, level: Level) -> String {
-        match format {
+        with_room(|| match format {
             Format::Text => plain::write(self, lang, level, Charset::Unicode),
             Format::Ascii => plain::write(self, lang, level, Charset::Ascii),
             Format::Markdown => markdown::write(self, lang, level),
             Format::Html => html::write(self, lang, level),
             Format::Tex => tex::write(self, lang, level),
             Format::Json => json::write(self, level),
-        }
+        })
     }
 
     /// A sentence with the symbols of this derivation substituted.
@@ -93,7 +94,26 @@ impl Derivation {
         let letter = |name: &str| Math::ident(name).text(Charset::Unicode);
         let symbols = &self.symbols;
         let (q, s) = (letter(symbols.letters.ratio), letter(symbols.state));
-        word.with(lang, &[("q", &q), ("s", &s)])
+        let of = [
+            symbols.jacobian,
+            symbols.immediate,
+            symbols.direct,
+            symbols.parameters,
+            symbols.loss,
+        ];
+        let [jacobian, immediate, direct, parameters, loss] = of.map(letter);
+        word.with(
+            lang,
+            &[
+                ("q", &q),
+                ("s", &s),
+                ("J", &jacobian),
+                ("G", &immediate),
+                ("e", &direct),
+                ("p", &parameters),
+                ("L", &loss),
+            ],
+        )
     }
 
     /// The conventions that this derivation needs.
@@ -125,6 +145,9 @@ impl Derivation {
             words.push(Word::ConventionDelays);
         } else if self.states.len() > 1 {
             words.push(Word::ConventionState);
+        }
+        if self.is_large {
+            words.push(Word::Large);
         }
         if self.kinks {
             words.push(Word::Kinks);

@@ -1,8 +1,10 @@
 //! Names for unnamed values that a derivation refers to: arguments and results of nonlinear functions, values that
 //! are used twice, and values that a register carries.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+
+use indexmap::IndexMap;
 
 use crate::derive::algebra::term::Name;
 use crate::error::Result;
@@ -46,14 +48,27 @@ pub(crate) fn named(recurrence: &Recurrence) -> Result<Recurrence> {
             namer.name(tape, id, "u");
         }
     }
-    Ok(recurrence.with_names(&namer.given))
+    let given: Vec<(NodeId, Name)> = namer.given.into_iter().collect();
+    Ok(recurrence.with_names(&given))
+}
+
+/// The number of names and of functions that the loss depends on: at most that of the values with an equation.
+pub(crate) fn values(recurrence: &Recurrence) -> Result<usize> {
+    let tape = recurrence.tape();
+    let live = tape.live(std::iter::once(recurrence.loss_node()?));
+    let wanted = |id: NodeId, op: &Op| is_function(op) || tape.label(id).is_some();
+    let nodes = tape.nodes().filter(|(id, _)| live[id.index()]);
+    Ok(nodes.filter(|(id, node)| wanted(*id, node.op())).count())
 }
 
 struct Namer {
     /// The names of the definition.
     own: HashSet<Name>,
-    taken: HashSet<Name>,
-    given: Vec<(NodeId, Name)>,
+    /// The letters of every name in use.
+    taken: HashSet<String>,
+    /// The number of the last name with these letters.
+    last: HashMap<String, usize>,
+    given: IndexMap<NodeId, Name>,
 }
 
 impl Namer {
@@ -65,9 +80,10 @@ impl Namer {
         let dims = tape.dims().map(Name::from);
         let own: HashSet<Name> = names.chain(leaves).chain(outputs).chain(dims).collect();
         Self {
-            taken: own.clone(),
+            taken: own.iter().map(|name| letters(name)).collect(),
             own,
-            given: Vec::new(),
+            last: HashMap::new(),
+            given: IndexMap::new(),
         }
     }
 
@@ -90,25 +106,30 @@ impl Namer {
         if let Some(label) = tape.label(id) {
             return label.into();
         }
-        if let Some((_, name)) = self.given.iter().find(|(known, _)| *known == id) {
+        if let Some(name) = self.given.get(&id) {
             return Arc::clone(name);
         }
         let wish = self.stem(wish);
-        let numbered = (2..).map(|n| format!("{wish}_{n}"));
-        let free = std::iter::once(wish.to_owned())
-            .chain(numbered)
-            .find(|n| !self.taken.iter().any(|taken| alike(taken, n)));
-        let name: Name = free.unwrap_or_default().into();
-        self.taken.insert(Arc::clone(&name));
-        self.given.push((id, Arc::clone(&name)));
+        let mut number = self.last.get(wish).copied().unwrap_or(0);
+        let name = loop {
+            number += 1;
+            let name = match number {
+                1 => wish.to_owned(),
+                n => format!("{wish}_{n}"),
+            };
+            if self.taken.insert(letters(&name)) {
+                break Name::from(name);
+            }
+        };
+        self.last.insert(wish.to_owned(), number);
+        self.given.insert(id, Arc::clone(&name));
         name
     }
 }
 
-/// Returns true if two names are equal or easily confused: `m2` and `m_2`.
-fn alike(a: &str, b: &str) -> bool {
-    let letters = |name: &str| -> String { name.chars().filter(|c| *c != '_').collect() };
-    letters(a) == letters(b)
+/// The letters that tell names apart: `m2` and `m_2` are easily confused.
+fn letters(name: &str) -> String {
+    name.chars().filter(|c| *c != '_').collect()
 }
 
 /// Returns true if a name is `letter` followed by a number.

@@ -32,6 +32,8 @@ pub struct Derivation {
     pub(crate) reversed: Vec<Equation>,
     pub(crate) reaches: Vec<Reach>,
     pub(crate) kinks: bool,
+    /// True if the chapters on the whole state are omitted, since there are too many states or values.
+    pub(crate) is_large: bool,
     /// The lines, in order.
     pub equations: Vec<Equation>,
 }

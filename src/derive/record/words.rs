@@ -93,6 +93,9 @@ words! {
     /// The notation of delayed values.
     ConventionDelays: "The state `{s}ₜ` stacks all carried values, each with its delays: `[hₜ; hₜ₋₁; …]`. `∂⁺xₜ/∂yₖ` is the derivative with all other values from other steps held fixed; the other rows of `Jₜ` only shift values from one delay to the next.",
         "状态 `{s}ₜ` 由所有跨时刻传递的量连同各个滞后堆叠而成：`[hₜ; hₜ₋₁; …]`。`∂⁺xₜ/∂yₖ` 是来自其他时刻的其余各量都固定不变时的导数；`Jₜ` 的其余各行只是把各滞后项顺移一步。";
+    /// The note on recurrences with many states or values.
+    Large: "This recurrence has so many states or values that the parts on the whole state are omitted: its Jacobian, double sums, truncation and bounds.",
+        "这个递推的状态或变量太多，因此省略关于整个状态的部分：雅可比矩阵、双重求和、截断和上界。";
     /// The note on functions with kinks.
     Kinks: "Some functions here are not differentiable at isolated points; the formulas hold almost everywhere.",
         "其中有些函数在个别点不可导；各式几乎处处成立。";
@@ -128,14 +131,14 @@ words! {
     DefinitionIntro: "One step of the recurrence, the initial values and the loss.",
         "单步递推式、初始值与损失函数。";
     /// The introduction to the general theorem.
-    TheoremIntro: "With all states stacked into `sₜ`, these lines prove backpropagation through time for any recurrence; they are not evaluated numerically. The line after them states the theorem for this recurrence; it is evaluated.",
-        "把全部状态堆叠为 `sₜ`，即可对任意递推证明随时间反向传播。前几行是一般性的证明，不做数值核对；紧接着的一行是它在本例中的具体形式，已核对。";
+    TheoremIntro: "`{s}ₜ` stacks all states and `{p}` all parameters. `{J}ₜ` and `{G}ₜ` are the derivatives of one step with respect to `{s}ₜ₋₁` and to `{p}`. `{e}ₜ` is the derivative of the loss with respect to `{s}ₜ`, all other states and `{p}` held fixed, and `∂⁺{L}/∂{p}` that with respect to `{p}`, all states held fixed. The lines hold for any recurrence and are not evaluated numerically; the line after them is the theorem for this recurrence, and is evaluated.",
+        "全部状态堆叠为 `{s}ₜ`，全部参数堆叠为 `{p}`。`{J}ₜ` 与 `{G}ₜ` 是单步对 `{s}ₜ₋₁` 与对 `{p}` 的导数；`{e}ₜ` 是其余时刻的状态和 `{p}` 都固定时损失对 `{s}ₜ` 的导数，`∂⁺{L}/∂{p}` 是全部状态固定时损失对 `{p}` 的导数。这几行对任意递推成立，不做数值核对；紧接着的一行是定理在本例中的具体形式，已核对。";
     /// The introduction to the differentials.
     DifferentialsIntro: "The differential of each equation of the definition, by the product rules and the chain rule.",
         "用乘积法则和链式法则，对定义中的每个等式求微分。";
     /// The introduction to the adjoints.
     AdjointsIntro: "Insert each differential into the inner product with `δ` and move every factor to the left; the coefficient of each term can then be read. No Jacobian is formed, and no third-order tensor.",
-        "把每个微分代入与 `δ` 的内积，再移项，便可读出每一项前的系数；不必写出雅可比矩阵，更不会出现三阶张量。";
+        "把每个微分代入与 `δ` 的内积，再把各因子移到左边，便可读出每一项前的系数；不必写出雅可比矩阵，更不会出现三阶张量。";
     /// The introduction to the recursion of the error terms.
     RecursionIntro: "The error term of a value is the sum of the contributions of all values that use it. A use at the next step contributes from that step, so the recursion runs backwards in time.",
         "一个量的误差项，等于所有用到它的量传回的各项之和。若下一时刻也用到它，误差就从下一时刻传回，所以计算沿时间反向进行。";
@@ -143,8 +146,8 @@ words! {
     ParametersIntro: "A parameter is shared by all steps: give each step its own copy, then set the copies equal; the total gradient is the sum of the gradients of the copies.",
         "参数为各时刻共享：先设想每一步各有一份副本，再令它们相等，总梯度就是各步梯度之和。";
     /// The introduction to the gradients of inputs.
-    InputsIntro: "An input is used at its own step only; an initial state is used at the first step only.",
-        "输入只在当前时刻用到，初始状态只在第一步用到。";
+    InputsIntro: "The gradient of an input sums over the values that use it; an initial state is used at the first steps only.",
+        "输入的梯度是对所有用到它的量求和；初始状态只在最初的时刻用到。";
     /// The introduction to the Jacobian.
     JacobianIntro: "The derivative of the state with respect to the previous state; the product of these Jacobians is the derivative with respect to any earlier state.",
         "状态对前一时刻状态的导数；把各步的雅可比矩阵连乘，就得到对更早状态的导数。";
