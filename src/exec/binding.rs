@@ -220,9 +220,10 @@ impl<'w, 'a, F: Real> Binding<'w, 'a, F> {
 
     /// Checks the arrays and the extent.
     fn checked(&mut self) -> Result<()> {
+        // A wrong name may be the reason why the extent is unknown.
+        self.error.take().map_or(Ok(()), Err)?;
         let (steps, samples) = self.found_extent()?;
         (self.given.steps, self.given.samples) = (steps, samples);
-        self.error.take().map_or(Ok(()), Err)?;
         self.program.check(&self.given)?;
         for (index, array) in self.places.iter().enumerate() {
             if let Some(array) = array {

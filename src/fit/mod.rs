@@ -70,6 +70,9 @@ fn check<F: Scalar>(params: &Params<F>, gradient: &Outputs<F>) -> Result<()> {
     if let Some((name, _)) = gradient.iter().find(|(name, _)| own(name)) {
         return Err(Error::NotAGradient { name: name.into() });
     }
+    if gradients(gradient).next().is_none() && params.iter().next().is_some() {
+        return Err(Error::NotAGradient { name: LOSS.into() });
+    }
     for (name, g) in gradients(gradient) {
         let Some(p) = params.get(name) else {
             let known = params.iter().map(|(n, _)| n.into()).collect();

@@ -95,6 +95,9 @@ impl<F> Index<&str> for Outputs<F> {
     /// # Panics
     /// When there is none of that name; [`Outputs::get`] does not.
     fn index(&self, name: &str) -> &ArrayD<F> {
-        &self.arrays[name]
+        self.arrays.get(name).unwrap_or_else(|| {
+            let known: Vec<String> = self.arrays.keys().map(|k| format!("`{k}`")).collect();
+            panic!("no output named `{name}`; known: {}", known.join(", "))
+        })
     }
 }

@@ -455,3 +455,49 @@ fn a_missing_number_that_select_would_not_use() {
     let masked = masked.unwrap().gradient(Wrt::Parameters).unwrap();
     assert_eq!(run(&masked, 2.0, &of(f64::NAN)).unwrap()["p"].sum(), 5.0);
 }
+
+/// A recurrence with one parameter, and its data.
+fn of_one_parameter() -> (Recurrence, Params<f64>, Batch<f64>) {
+    let text = "param w\ninput x\nstate s\ns' = tanh(w * s + x)\nloss s'^2\n";
+    let recurrence = Recurrence::parse("one.rec", text).unwrap();
+    let batch = Batch::new(3, 1).with("x", ndarray::array![[0.1], [0.2], [0.3]]);
+    (recurrence, Params::new().with("w", arr0(0.5)), batch)
+}
+
+#[test]
+fn an_optimizer_refuses_the_outputs_of_a_forward_run() {
+    let (recurrence, mut params, batch) = of_one_parameter();
+    let forward = recurrence.evaluate(&params, &batch).unwrap();
+    for name in ["Adam", "Sgd"] {
+        let refused = match name {
+            "Adam" => bptt::fit::Adam::new(0.1).step(&mut params, &forward),
+            _ => bptt::fit::Sgd::new(0.1).step(&mut params, &forward),
+        };
+        let expected = Error::NotAGradient {
+            name: "loss".into(),
+        };
+        assert_eq!(refused, Err(expected), "{name}");
+    }
+    assert_eq!(params.get("w").unwrap(), &arr0(0.5).into_dyn());
+}
+
+#[test]
+fn a_wrong_name_is_told_before_an_unknown_extent() {
+    let (recurrence, params, batch) = of_one_parameter();
+    let program = recurrence.compile::<f64>(&[]).unwrap();
+    let mut workspace = program.workspace();
+    let x = batch.get("x").unwrap();
+    let run = program
+        .bind(&mut workspace)
+        .with("w", params.get("w").unwrap().view())
+        .with("X", x.view());
+    let told = run.run().map(|_| ()).unwrap_err().to_string();
+    assert!(told.contains("`X`") && told.contains("`x`"), "{told}");
+}
+
+#[test]
+#[should_panic(expected = "no output named `nope`; known: `loss`")]
+fn an_unknown_output_is_named_with_the_known_ones() {
+    let (recurrence, params, batch) = of_one_parameter();
+    let _ = &recurrence.evaluate(&params, &batch).unwrap()["nope"];
+}
