@@ -220,9 +220,12 @@ impl<'w, 'a, F: Real> Binding<'w, 'a, F> {
 
     /// Checks the arrays and the extent.
     fn checked(&mut self) -> Result<()> {
-        // A wrong name may be the reason why the extent is unknown.
         self.error.take().map_or(Ok(()), Err)?;
-        let (steps, samples) = self.found_extent()?;
+        let (steps, samples) = self.found_extent().or_else(|unknown| {
+            // A wrong name may be the reason.
+            self.given.check_names(&self.program.recurrence)?;
+            Err(unknown)
+        })?;
         (self.given.steps, self.given.samples) = (steps, samples);
         self.program.check(&self.given)?;
         for (index, array) in self.places.iter().enumerate() {

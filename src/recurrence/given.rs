@@ -183,7 +183,7 @@ impl<'a, F: Scalar> Given<'a, F> {
     }
 
     /// Refuses unknown names.
-    pub(super) fn check_names(&self, recurrence: &Recurrence) -> Result<()> {
+    pub(crate) fn check_names(&self, recurrence: &Recurrence) -> Result<()> {
         let refuse = |what, name: &str, known: Vec<&str>| {
             Err(Error::UnknownName {
                 what,

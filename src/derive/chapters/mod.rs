@@ -42,7 +42,7 @@ use writer::Writer;
 /// Beyond these numbers of states and of named values, the chapters on the whole state are omitted: a matrix with a
 /// block for each pair of states is neither readable nor quickly derived.
 const MOST_STATES: usize = 24;
-const MOST_VALUES: usize = 48;
+const MOST_VALUES: usize = 64;
 
 /// Beyond this number of named values and of functions, there is no derivation.
 const MOST_NAMED: usize = 1000;
@@ -125,7 +125,12 @@ impl Recurrence {
     fn derive_forward(recurrence: Self, symbols: Symbols) -> Result<Derivation> {
         let targets = targets(&recurrence);
         let states = recurrence.tape().registers().len();
-        let is_large = states > MOST_STATES || targets.len() > MOST_VALUES;
+        let values = recurrence.tape().names().filter(|(_, id)| {
+            let tape = recurrence.tape();
+            tape.ty(*id).rate == Rate::Step && !matches!(tape.node(*id).op(), Op::Leaf(_))
+        });
+        let values = values.count();
+        let is_large = states > MOST_STATES || values > MOST_VALUES;
         let names: Vec<&str> = targets.iter().map(|n| &**n).collect();
         let graph = recurrence.adjoint_graph(&names)?;
         let reader = reader(&graph, recurrence.name());

@@ -7,7 +7,7 @@ use crate::derive::record::derivation::{Derivation, Reach};
 use crate::derive::record::equation::Equation;
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::words::{Lang, Word};
-use crate::render::{Charset, Math, scripts, text_width};
+use crate::render::{Charset, Math, greek_name, scripts, text_width};
 
 /// The width of the page, in columns.
 const PAGE: usize = 100;
@@ -47,6 +47,7 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level, charset: Charset) 
         }
         for line in &section.theorem {
             let text = line.line.text(charset);
+            let text = folded(&text, PAGE - INNER.len()).join(&format!("\n{INNER}"));
             page.line(&text, general(line, lang, |e| e.id.clone()));
         }
         for equation in &section.lines {
@@ -311,7 +312,10 @@ fn ascii(text: &str) -> String {
         for c in piece.chars() {
             match MORE.iter().find(|(from, _)| *from == c) {
                 Some((_, to)) => plain.push_str(to),
-                None => plain.push(c),
+                None => match greek_name(c) {
+                    Some(name) => plain.push_str(name),
+                    None => plain.push(c),
+                },
             }
         }
         out.push_str(&match place {
