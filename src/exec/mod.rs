@@ -12,6 +12,7 @@ mod narrow;
 mod origin;
 mod parallel;
 mod ready;
+mod reference;
 mod results;
 mod search;
 mod slots;
@@ -158,6 +159,10 @@ impl<F: Real> Program<F> {
     fn new(recurrence: &Recurrence, sizes: Vec<usize>) -> Result<Self> {
         accept_sizes(recurrence, &sizes)?;
         let plan = Plan::of(recurrence, &sizes);
+        // The executor reaches memory through pointers and trusts its plan.
+        if let Err(fault) = plan.verify(recurrence, &sizes) {
+            panic!("the plan of `{}` is broken: {fault}", recurrence.name());
+        }
         let longest = plan.programs.iter().map(|p| p.len).max().unwrap_or(0);
         Ok(Self {
             isa: Isa::for_rows::<F>(longest),

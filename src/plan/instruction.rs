@@ -183,38 +183,52 @@ impl Instruction {
 
     /// All operands read and written, without the matrices of products.
     pub(crate) fn operands(&self, programs: &[Program]) -> Vec<Operand> {
+        let mut all = self.reads(programs);
+        all.extend(self.writes(programs));
+        all
+    }
+
+    /// The operands read in a row, without the matrices of products.
+    pub(crate) fn reads(&self, programs: &[Program]) -> Vec<Operand> {
         match self {
             Self::Program(index) => {
-                let program = &programs[*index];
-                let inputs = program.inputs.iter().map(|i| i.operand);
-                inputs.chain(program.outputs.iter().copied()).collect()
+                let inputs = programs[*index].inputs.iter();
+                inputs.map(|input| input.operand).collect()
             }
             Self::Pack(_) => Vec::new(),
             Self::Gemm {
-                out,
-                start,
-                segments,
-                ..
-            } => segments
-                .iter()
-                .copied()
-                .chain([*out])
-                .chain(*start)
-                .collect(),
-            Self::OuterTotal { out, a, b, .. } => vec![*out, *a, *b],
-            Self::Total { out, from }
-            | Self::Pick { out, from, .. }
-            | Self::Impulse { out, from, .. }
-            | Self::Reduce { out, from, .. } => vec![*out, *from],
-            Self::MoveTotal {
-                out, from, class, ..
-            } => [*out, *from].into_iter().chain(*class).collect(),
-            Self::Move { out, moves, class } => {
+                start, segments, ..
+            } => segments.iter().copied().chain(*start).collect(),
+            Self::OuterTotal { a, b, .. } => vec![*a, *b],
+            Self::Total { from, .. }
+            | Self::Pick { from, .. }
+            | Self::Impulse { from, .. }
+            | Self::Reduce { from, .. } => vec![*from],
+            Self::MoveTotal { from, class, .. } => [*from].into_iter().chain(*class).collect(),
+            Self::Move { moves, class, .. } => {
                 let from = moves.iter().map(|(_, from)| *from);
-                from.chain([*out]).chain(*class).collect()
+                from.chain(*class).collect()
             }
-            Self::Contract { out, a, b, .. } => [*out, *a].into_iter().chain(*b).collect(),
-            Self::Custom { out, args, .. } => args.iter().map(|(a, _)| *a).chain([*out]).collect(),
+            Self::Contract { a, b, .. } => [*a].into_iter().chain(*b).collect(),
+            Self::Custom { args, .. } => args.iter().map(|(a, _)| *a).collect(),
+        }
+    }
+
+    /// The operands written in a row, or added to.
+    pub(crate) fn writes(&self, programs: &[Program]) -> Vec<Operand> {
+        match self {
+            Self::Program(index) => programs[*index].outputs.clone(),
+            Self::Pack(_) => Vec::new(),
+            Self::Gemm { out, .. }
+            | Self::OuterTotal { out, .. }
+            | Self::Total { out, .. }
+            | Self::MoveTotal { out, .. }
+            | Self::Pick { out, .. }
+            | Self::Impulse { out, .. }
+            | Self::Move { out, .. }
+            | Self::Contract { out, .. }
+            | Self::Reduce { out, .. }
+            | Self::Custom { out, .. } => vec![*out],
         }
     }
 }

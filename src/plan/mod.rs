@@ -11,6 +11,7 @@
 //! | adjacent values and their lifetimes | `layout` |
 //! | entrywise work fused | `program` |
 //! | instructions | `instruction`, `emit` |
+//! | a check of the whole plan | `verify` |
 //!
 //! `counts` returns the cost of a plan, `describe` a description.
 
@@ -27,6 +28,9 @@ mod program;
 mod recompute;
 mod schedule;
 mod sums;
+mod verify;
+#[cfg(test)]
+mod verify_tests;
 
 pub use counts::{Counts, Tally};
 pub(crate) use instruction::{

@@ -88,8 +88,8 @@ pub(crate) fn assert_same_bits<F: Real>(a: &Outputs<F>, b: &Outputs<F>, what: &s
 }
 
 pub(crate) trait EveryEngine {
-    /// Evaluates on the tape and as a program with one and with two workers, and compares the results or the
-    /// errors.
+    /// Evaluates on the tape, as a program with one and with two workers, and with the reference interpreter of
+    /// its plan, and compares the results or the errors.
     fn on_every_engine(&self, params: &Params<f64>, batch: &Batch<f64>) -> Result<Outputs<f64>>;
 }
 
@@ -102,14 +102,18 @@ impl EveryEngine for Recurrence {
         let fast = fast.and_then(|p| p.evaluate(params, batch));
         match (&slow, &fast) {
             (Ok(slow), Ok(fast)) => {
-                let (error, name) = apart(fast, slow);
                 let allowed = || rounding(self, params, batch).clamp(TOLERANCE, MOST);
-                assert!(
-                    error <= TOLERANCE || error <= allowed(),
-                    "`{name}` is {error:e} apart: {} instead of {}\n{self}",
-                    fast[name.as_str()],
-                    slow[name.as_str()]
-                );
+                let interpreted = program.as_ref().map_err(Clone::clone);
+                let interpreted = interpreted.and_then(|p| p.interpret(params, batch));
+                for found in [fast, &interpreted.expect("it ran before")] {
+                    let (error, name) = apart(found, slow);
+                    assert!(
+                        error <= TOLERANCE || error <= allowed(),
+                        "`{name}` is {error:e} apart: {} instead of {}\n{self}",
+                        found[name.as_str()],
+                        slow[name.as_str()]
+                    );
+                }
                 let shared = program.and_then(|p| p.threads(2).evaluate(params, batch));
                 assert_same_bits(fast, &shared.expect("it ran before"), "two threads");
             }
