@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 mod kernel;
 
 use kernel::math::{Function, Map};
-use kernel::{Columns, Element, Isa, Kernel, Matrix, OverRows, Panels, Product, Stretch, Vector};
+use kernel::{Columns, Element, Isa, Kernel, Matrix, OverRows, Panels, Product, Segment, Vector};
 
 /// The seconds of one call: the best of many batches of calls.
 fn seconds(mut call: impl FnMut()) -> f64 {
@@ -102,7 +102,7 @@ impl Bench<'_> {
         unsafe { panels.pack(self.isa, packed, (0, 0), src) };
         let a = vec![T::ONE; m * k];
         let mut c = vec![T::ZERO; m * n];
-        let segments = [Stretch::columns(a.as_ptr(), k, k)];
+        let segments = [Segment::columns(a.as_ptr(), k, k)];
         let product = Product {
             c: c.as_mut_ptr(),
             c_stride: n,

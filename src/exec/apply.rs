@@ -11,18 +11,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use ndarray::{ArrayD, ArrayViewMutD, IxDyn};
 
 use super::Real;
-use super::driver::{Crew, Rows};
+use super::driver::{Rows, WorkerRun};
 use super::interpret::entrywise::{BLOCK, Entrywise, Rows as Strided};
 use super::interpret::moves;
 use super::interpret::rows::Contraction;
 use super::interpret::steps::{Action, Cursor, Programs, Steps};
-use super::kernel::{Matrix, Panels, Product, Start, Stretch};
+use super::kernel::{Matrix, Panels, Product, Segment, Start};
 use crate::error::Error;
 use crate::op::{Custom, Scalar, Value};
 use crate::plan::{Instruction, MicroOp, Operand, Plan, Stage};
 use crate::shape::Rate;
 
-impl<F: Real> Crew<'_, '_, F> {
+impl<F: Real> WorkerRun<'_, '_, F> {
     /// The number of entries from one row of an operand to the next.
     pub(super) fn stride(&self, operand: &Operand) -> usize {
         self.own.slots[operand.buffer].row
@@ -63,7 +63,7 @@ impl<F: Real> Crew<'_, '_, F> {
                     lens: [a.len, right.len],
                     strides: [self.stride(a), self.stride(&right), self.stride(out)],
                 };
-                self.job.isa.dispatch(call);
+                self.run.isa.dispatch(call);
             }
             _ => {
                 for row in rows.first..rows.first + rows.count {
@@ -84,7 +84,7 @@ impl<F: Real> Crew<'_, '_, F> {
                 class,
             } => {
                 let class = self.class(class.as_ref(), step, row);
-                let lost = self.job.extent.is_long::<F>().then(|| self.lost(out));
+                let lost = self.run.extent.is_long::<F>().then(|| self.lost(out));
                 // SAFETY: the class was checked to be in its range.
                 unsafe { moves::add(moved, at(from), at(out), class, lost) };
             }
@@ -156,7 +156,7 @@ impl<F: Real> Crew<'_, '_, F> {
     }
 
     fn fail(&self, error: Error) {
-        let mut failure = match self.job.failure.lock() {
+        let mut failure = match self.run.failure.lock() {
             Ok(failure) => failure,
             Err(poisoned) => poisoned.into_inner(),
         };
@@ -168,15 +168,15 @@ impl<F: Real> Crew<'_, '_, F> {
             return 0;
         };
         let index = match class.rate {
-            Rate::Step => step * self.job.extent.samples + row,
+            Rate::Step => step * self.run.extent.samples + row,
             _ => row,
         };
         // SAFETY: there is a class per sample, and per step if it varies with the step.
-        unsafe { *self.job.classes[class.buffer].add(index) }
+        unsafe { *self.run.classes[class.buffer].add(index) }
     }
 
     fn program(&mut self, index: usize, rows: Rows) {
-        let program = &self.job.plan.programs[index];
+        let program = &self.run.plan.programs[index];
         self.own.operands.clear();
         for input in &program.inputs {
             let operand = Strided {
@@ -195,8 +195,8 @@ impl<F: Real> Crew<'_, '_, F> {
             self.own.operands.push(operand);
         }
         let isa = match rows.count {
-            1 => self.job.isa,
-            _ => self.job.wide,
+            1 => self.run.isa,
+            _ => self.run.wide,
         };
         let count = self.own.operands.len();
         let table = &mut self.own.tables[index];
@@ -228,7 +228,7 @@ impl<F: Real> Crew<'_, '_, F> {
         times: Range<usize>,
         forward: bool,
     ) -> bool {
-        let programs = &self.job.plan.programs;
+        let programs = &self.run.plan.programs;
         self.own.actions.clear();
         self.own.cursors.clear();
         for work in &stage.body {
@@ -260,12 +260,12 @@ impl<F: Real> Crew<'_, '_, F> {
                     for segment in segments {
                         self.push_cursor(segment, row, segment.len);
                     }
-                    let spec = &self.job.plan.packs[*pack];
+                    let spec = &self.run.plan.packs[*pack];
                     self.own.actions.push(Action::Product {
                         first,
                         count: segments.len(),
-                        b: self.job.packs[*pack].cast_const(),
-                        panels: Panels::new::<F>(self.job.isa, spec.k, spec.n),
+                        b: self.run.packs[*pack].cast_const(),
+                        panels: Panels::new::<F>(self.run.isa, spec.k, spec.n),
                         starts: start.is_some(),
                     });
                 }
@@ -276,16 +276,16 @@ impl<F: Real> Crew<'_, '_, F> {
         let steps = Steps {
             actions: &own.actions,
             cursors: &own.cursors,
-            programs: self.job.plan,
+            programs: self.run.plan,
             tables: &mut own.tables,
-            stretches: &mut own.stretches,
+            segments: &mut own.segments,
             scratch: own.staging,
             first: times.start,
             end: times.end,
             forward,
         };
         // SAFETY: operands of a plan lie inside the buffers, and each output has one program.
-        unsafe { steps.run(self.job.isa) };
+        unsafe { steps.run(self.run.isa) };
         true
     }
 
@@ -304,10 +304,10 @@ impl<F: Real> Crew<'_, '_, F> {
     }
 
     fn pack(&self, index: usize) {
-        let pack = &self.job.plan.packs[index];
-        let panels = Panels::new::<F>(self.job.isa, pack.k, pack.n);
+        let pack = &self.run.plan.packs[index];
+        let panels = Panels::new::<F>(self.run.isa, pack.k, pack.n);
         // SAFETY: the space was allocated for these panels, and only one worker packs them.
-        let space = unsafe { std::slice::from_raw_parts_mut(self.job.packs[index], panels.len()) };
+        let space = unsafe { std::slice::from_raw_parts_mut(self.run.packs[index], panels.len()) };
         for part in &pack.parts {
             // The product of a row and the transpose of the stored matrix.
             let (row_stride, column_stride) = if part.transposed {
@@ -323,7 +323,7 @@ impl<F: Real> Crew<'_, '_, F> {
                 column_stride,
             };
             // SAFETY: the matrix is a value of the plan.
-            unsafe { panels.pack(self.job.isa, space, (part.at[0], part.at[1]), matrix) };
+            unsafe { panels.pack(self.run.isa, space, (part.at[0], part.at[1]), matrix) };
         }
     }
 
@@ -335,20 +335,20 @@ impl<F: Real> Crew<'_, '_, F> {
         pack: usize,
         rows: Rows,
     ) {
-        self.own.stretches.clear();
+        self.own.segments.clear();
         for segment in segments {
             let ptr = self.at(segment, rows.step, rows.first).cast_const();
-            let stretch = Stretch::columns(ptr, self.stride(segment), segment.len);
-            self.own.stretches.push(stretch);
+            let segment = Segment::columns(ptr, self.stride(segment), segment.len);
+            self.own.segments.push(segment);
         }
-        let spec = &self.job.plan.packs[pack];
-        let panels = Panels::new::<F>(self.job.isa, spec.k, spec.n);
+        let spec = &self.run.plan.packs[pack];
+        let panels = Panels::new::<F>(self.run.isa, spec.k, spec.n);
         let product = Product {
             c: self.at(out, rows.step, rows.first),
             c_stride: self.stride(out),
             m: rows.count,
-            a: &self.own.stretches,
-            b: self.job.packs[pack].cast_const(),
+            a: &self.own.segments,
+            b: self.run.packs[pack].cast_const(),
             panels,
             start: start.map(|start| Start {
                 ptr: self.at(start, rows.step, rows.first).cast_const(),
@@ -358,7 +358,7 @@ impl<F: Real> Crew<'_, '_, F> {
         };
         // SAFETY: operands of a plan lie inside the buffers, and matrices are packed before
         // products.
-        unsafe { product.run(self.job.isa, 0..panels.count()) };
+        unsafe { product.run(self.run.isa, 0..panels.count()) };
     }
 
     /// Sets the entries of an operand to zero in some rows.

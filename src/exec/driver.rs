@@ -24,7 +24,7 @@ use crate::plan::{Carry, Instruction, Operand, Pass, Plan, Storage, Work};
 use crate::shape::Rate;
 
 /// The data shared by all workers of a run.
-pub(super) struct Job<'a, F> {
+pub(super) struct Run<'a, F> {
     pub(super) plan: &'a Plan,
     pub(super) isa: Isa,
     /// The instruction set for entrywise programs on many rows; it gives the same bits as `isa`.
@@ -44,7 +44,7 @@ pub(super) struct Job<'a, F> {
 }
 
 // SAFETY: workers write to disjoint memory between two barriers.
-unsafe impl<F: Real> Sync for Job<'_, F> {}
+unsafe impl<F: Real> Sync for Run<'_, F> {}
 
 /// Rows that are processed together.
 #[derive(Clone, Copy, Debug)]
@@ -54,9 +54,9 @@ pub(super) struct Rows {
     pub(super) count: usize,
 }
 
-/// One worker and its share of a job.
-pub(super) struct Crew<'a, 'w, F: Real> {
-    pub(super) job: &'a Job<'a, F>,
+/// One worker and its share of a run.
+pub(super) struct WorkerRun<'a, 'w, F: Real> {
+    pub(super) run: &'a Run<'a, F>,
     pub(super) own: &'w mut Worker<F>,
     pub(super) index: usize,
     pub(super) count: usize,
@@ -68,41 +68,41 @@ struct Workers<F: Real>(*mut Worker<F>);
 // SAFETY: every thread takes a worker of its own.
 unsafe impl<F: Real> Sync for Workers<F> {}
 
-/// Runs a job with these workers: the first here, the others on the threads of the pool, of which
+/// Executes a run with these workers: the first here, the others on the threads of the pool, of which
 /// there is one for each.
-pub(super) fn run<F: Real>(job: &Job<'_, F>, workers: &mut [Worker<F>], pool: &mut Pool) {
+pub(super) fn execute<F: Real>(run: &Run<'_, F>, workers: &mut [Worker<F>], pool: &mut Pool) {
     let count = workers.len();
     if let [own] = workers {
-        let mut crew = Crew {
-            job,
+        let mut worker = WorkerRun {
+            run,
             own,
             index: 0,
             count,
         };
-        return crew.run();
+        return worker.run();
     }
     let workers = Workers(workers.as_mut_ptr());
     pool.run(&|index| {
         let workers = &workers;
         // SAFETY: there are as many workers as threads, this one included.
         let own = unsafe { &mut *workers.0.add(index) };
-        let mut crew = Crew {
-            job,
+        let mut worker = WorkerRun {
+            run,
             own,
             index,
             count,
         };
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| crew.run())) {
-            job.barrier.give_up();
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| worker.run())) {
+            run.barrier.give_up();
             resume_unwind(panic);
         }
     });
 }
 
-impl<F: Real> Crew<'_, '_, F> {
+impl<F: Real> WorkerRun<'_, '_, F> {
     /// Runs the plan.
     pub(super) fn run(&mut self) {
-        let plan = self.job.plan;
+        let plan = self.run.plan;
         let is_pack = |i: &Instruction| matches!(i, Instruction::Pack(_));
         for (before, pass) in plan.once.iter().enumerate() {
             for run in pass.chunk_by(|a, b| is_pack(a) == is_pack(b)) {
@@ -127,7 +127,7 @@ impl<F: Real> Crew<'_, '_, F> {
 
     fn wait(&self) {
         if self.count > 1 {
-            self.job.barrier.wait(self.count);
+            self.run.barrier.wait(self.count);
         }
     }
 
@@ -141,8 +141,8 @@ impl<F: Real> Crew<'_, '_, F> {
     }
 
     fn once(&mut self, instruction: &Instruction) {
-        let samples = self.job.extent.samples;
-        let count = match instruction.rate(&self.job.plan.programs) {
+        let samples = self.run.extent.samples;
+        let count = match instruction.rate(&self.run.plan.programs) {
             Rate::Static => 1,
             _ => samples,
         };
@@ -161,9 +161,9 @@ impl<F: Real> Crew<'_, '_, F> {
     }
 
     fn pass(&mut self, index: usize) {
-        let Extent { steps, chunk, .. } = self.job.extent;
-        let pass = &self.job.plan.passes[index];
-        let carries = self.job.plan.carries.iter().filter(|c| c.pass == index);
+        let Extent { steps, chunk, .. } = self.run.extent;
+        let pass = &self.run.plan.passes[index];
+        let carries = self.run.plan.carries.iter().filter(|c| c.pass == index);
         let count = steps.div_ceil(chunk);
         let mut previous: Option<Range<usize>> = None;
         for i in 0..count {
@@ -183,7 +183,7 @@ impl<F: Real> Crew<'_, '_, F> {
                 self.stage((index, stage), &times);
                 self.wait();
             }
-            if let Some(watch) = &self.job.watch {
+            if let Some(watch) = &self.run.watch {
                 if self.index == 0 {
                     let mut watch = watch.lock().unwrap_or_else(PoisonError::into_inner);
                     self.watch(&mut watch, index, &times);
@@ -196,7 +196,7 @@ impl<F: Real> Crew<'_, '_, F> {
 
     /// Sets the first step of the chunk buffers.
     fn enter(&mut self, first: usize) {
-        for (slot, buffer) in self.own.slots.iter_mut().zip(&self.job.plan.buffers) {
+        for (slot, buffer) in self.own.slots.iter_mut().zip(&self.run.plan.buffers) {
             if buffer.storage == Storage::Chunk {
                 slot.origin = first;
             }
@@ -206,9 +206,9 @@ impl<F: Real> Crew<'_, '_, F> {
     /// Copies the values of a register that the first step of a chunk reads: the initial value, or
     /// the value of the last step of the previous chunk.
     fn carry(&mut self, carry: &Carry, times: &Range<usize>, previous: Option<&Range<usize>>) {
-        let samples = self.job.extent.samples;
+        let samples = self.run.extent.samples;
         let buffer = carry.value.buffer;
-        let is_chunk = self.job.plan.buffers[buffer].storage == Storage::Chunk;
+        let is_chunk = self.run.plan.buffers[buffer].storage == Storage::Chunk;
         if !is_chunk && previous.is_some() {
             return;
         }
@@ -230,7 +230,7 @@ impl<F: Real> Crew<'_, '_, F> {
                 let first = if is_chunk { times.start } else { 0 };
                 (first as isize - 1, first == 0)
             } else {
-                let length = self.job.lengths[row];
+                let length = self.run.lengths[row];
                 let starts = if is_chunk {
                     (times.start + 1..=times.end).contains(&length)
                 } else {
@@ -250,7 +250,7 @@ impl<F: Real> Crew<'_, '_, F> {
                     }
                 }
             } else if let Some(previous) = previous {
-                let is_running = carry.forward || self.job.lengths[row] > times.end;
+                let is_running = carry.forward || self.run.lengths[row] > times.end;
                 if is_chunk && is_running {
                     let from = place(self, previous.start, edge, row);
                     // SAFETY: both rows are inside the buffer; they are the same row in a chunk of
@@ -263,14 +263,14 @@ impl<F: Real> Crew<'_, '_, F> {
 
     /// Runs a stage, given by its pass and its index in the pass.
     fn stage(&mut self, (pass, index): (usize, usize), times: &Range<usize>) {
-        let Pass { forward, stages } = &self.job.plan.passes[pass];
+        let Pass { forward, stages } = &self.run.plan.passes[pass];
         let (stage, forward) = (&stages[index], *forward);
         if stage.is_loop {
-            let share = share(self.job.extent.samples, self.index, self.count);
-            let running = times.end > 0 && self.job.active[times.end - 1] >= share.end;
+            let share = share(self.run.extent.samples, self.index, self.count);
+            let running = times.end > 0 && self.run.active[times.end - 1] >= share.end;
             let alone = share.len() == 1 && running;
             if alone
-                && (self.narrow((pass, index), share.start, times.clone())
+                && (self.vector_loop((pass, index), share.start, times.clone())
                     || self.steps(stage, share.start, times.clone(), forward))
             {
                 return;
@@ -281,7 +281,7 @@ impl<F: Real> Crew<'_, '_, F> {
                 } else {
                     times.end - 1 - i
                 };
-                let end = share.end.min(self.job.active[step]);
+                let end = share.end.min(self.run.active[step]);
                 let rows = Rows {
                     step,
                     first: share.start,
@@ -324,7 +324,7 @@ impl<F: Real> Crew<'_, '_, F> {
                 }
                 Instruction::Total { out, from } => {
                     let columns = share(out.len, self.index, self.count);
-                    let merged = out.rate == Rate::Static || self.job.extent.samples == 1;
+                    let merged = out.rate == Rate::Static || self.run.extent.samples == 1;
                     for rows in self.blocks(times.clone(), merged) {
                         self.total(out, from, rows, columns.clone());
                     }
@@ -352,7 +352,7 @@ impl<F: Real> Crew<'_, '_, F> {
                 _ => {
                     let own = share(times.len(), self.index, self.count);
                     let own = times.start + own.start..times.start + own.end;
-                    let alone = *is_uniform_alone && self.job.extent.samples == 1;
+                    let alone = *is_uniform_alone && self.run.extent.samples == 1;
                     for rows in self.blocks(own, *is_uniform || alone) {
                         self.apply(instruction, rows);
                     }
@@ -391,10 +391,10 @@ impl<F: Real> Crew<'_, '_, F> {
     /// The rows of some steps: as one block if all samples reach the last of them and the work is
     /// the same at each step, otherwise one block per step.
     fn blocks(&self, times: Range<usize>, mergeable: bool) -> impl Iterator<Item = Rows> + use<F> {
-        let samples = self.job.extent.samples;
-        let all = times.is_empty() || self.job.active[times.end - 1] == samples;
+        let samples = self.run.extent.samples;
+        let all = times.is_empty() || self.run.active[times.end - 1] == samples;
         let merged = mergeable && all && !times.is_empty();
-        let active = self.job.active.as_ptr();
+        let active = self.run.active.as_ptr();
         let count = if merged { 1 } else { times.len() };
         (0..count).map(move |i| {
             let step = times.start + i;
@@ -404,7 +404,7 @@ impl<F: Real> Crew<'_, '_, F> {
                 count: if merged {
                     times.len() * samples
                 } else {
-                    // SAFETY: there is an entry per step, and the job outlives the iterator.
+                    // SAFETY: there is an entry per step, and the run outlives the iterator.
                     unsafe { *active.add(step) }
                 },
             }
@@ -413,12 +413,12 @@ impl<F: Real> Crew<'_, '_, F> {
 
     /// Executes an instruction on the rows that have their first or last step among these steps.
     fn edges(&mut self, instruction: &Instruction, edge: Edge, times: &Range<usize>) {
-        for first in 0..self.job.extent.samples {
+        for first in 0..self.run.extent.samples {
             let step = match edge {
                 Edge::First => 0,
-                Edge::Last => self.job.lengths[first].saturating_sub(1),
+                Edge::Last => self.run.lengths[first].saturating_sub(1),
             };
-            if times.contains(&step) && first < self.job.active[step] {
+            if times.contains(&step) && first < self.run.active[step] {
                 let rows = Rows {
                     step,
                     first,
@@ -433,7 +433,7 @@ impl<F: Real> Crew<'_, '_, F> {
     pub(super) fn is_edge(&self, edge: Edge, step: usize, row: usize) -> bool {
         match edge {
             Edge::First => step == 0,
-            Edge::Last => step + 1 == self.job.lengths[row],
+            Edge::Last => step + 1 == self.run.lengths[row],
         }
     }
 }

@@ -8,10 +8,9 @@ mod interpret;
 pub(crate) mod kernel;
 mod long;
 mod memory;
-mod narrow;
 mod origin;
 mod parallel;
-mod ready;
+mod prepared;
 mod reference;
 mod results;
 mod search;
@@ -19,6 +18,7 @@ mod slots;
 mod sums;
 #[cfg(test)]
 mod tests;
+mod vector_loop;
 mod watch;
 mod workspace;
 
@@ -35,7 +35,7 @@ use crate::op::{NodeId, Op, Scalar};
 use crate::plan::Plan;
 use crate::recurrence::{Batch, Given, Outputs, Params, Recurrence};
 use crate::shape::{Dim, Type};
-use driver::Job;
+use driver::Run;
 use parallel::Barrier;
 use results::Place;
 use watch::Watch;
@@ -299,7 +299,7 @@ impl<F: Real> Program<F> {
         self.make_room(given.steps, given.samples, workspace)?;
         self.order(given, workspace)?;
         self.connect(given, workspace)?;
-        let job = Job {
+        let run = Run {
             plan: &self.plan,
             isa: self.isa,
             wide: self.wide,
@@ -312,10 +312,10 @@ impl<F: Real> Program<F> {
             watch: watch.map(Mutex::new),
             failure: Mutex::new(None),
         };
-        driver::run(&job, &mut workspace.workers, &mut workspace.pool);
-        let failure = job.failure.into_inner();
+        driver::execute(&run, &mut workspace.workers, &mut workspace.pool);
+        let failure = run.failure.into_inner();
         let failure = failure.unwrap_or_else(PoisonError::into_inner);
-        let seen = job.watch.map(Mutex::into_inner);
+        let seen = run.watch.map(Mutex::into_inner);
         let seen = seen.map(|watch| watch.unwrap_or_else(PoisonError::into_inner));
         failure.map_or(Ok(seen), Err)
     }

@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use super::Real;
-use super::driver::Crew;
+use super::driver::WorkerRun;
 use super::kernel::all_finite;
 use super::watch::{Carried, Incident, Seen, Streak, Watch};
 use crate::plan::{Instruction, Operand, Plan};
@@ -52,13 +52,13 @@ impl<'p> Leaving<'p> {
     }
 }
 
-impl<F: Real> Crew<'_, '_, F> {
+impl<F: Real> WorkerRun<'_, '_, F> {
     /// Looks at the steps that were just done.
     pub(super) fn watch(&self, watch: &mut Watch<F>, pass: usize, times: &Range<usize>) {
-        let samples = self.job.extent.samples;
+        let samples = self.run.extent.samples;
         let most = watch.most;
         let seen = &mut watch.passes[pass];
-        let leaving = Leaving::of(self.job.plan, pass);
+        let leaving = Leaving::of(self.run.plan, pass);
         if seen.open.is_empty() {
             seen.ways = leaving.ways();
             seen.open = vec![None; samples * (seen.groups.len() + seen.ways.len())];
@@ -68,13 +68,13 @@ impl<F: Real> Crew<'_, '_, F> {
             .filter(|(_, sum)| !self.is_sum_finite(sum))
             .map(|(index, sum)| (index, *sum))
             .collect();
-        let forward = self.job.plan.passes[pass].forward;
+        let forward = self.run.plan.passes[pass].forward;
         for i in 0..times.len() {
             let step = match forward {
                 true => times.start + i,
                 false => times.end - 1 - i,
             };
-            for row in 0..self.job.active[step] {
+            for row in 0..self.run.active[step] {
                 let at = Incident { pass, step, row };
                 self.look_at_registers(seen, at, most);
                 self.look_at_ways_out(seen, &leaving, &sums, at, most);
@@ -168,9 +168,9 @@ impl<F: Real> Crew<'_, '_, F> {
 
     fn read_before(&self, carried: &[Carried], at: Incident, to: &mut Vec<F>) {
         let Incident { pass, step, row } = at;
-        let before = match self.job.plan.passes[pass].forward {
+        let before = match self.run.plan.passes[pass].forward {
             true => step.checked_sub(1),
-            false => Some(step + 1).filter(|t| *t < self.job.lengths[row]),
+            false => Some(step + 1).filter(|t| *t < self.run.lengths[row]),
         };
         if let Some(before) = before {
             let entries = |c: &Carried| self.entries(&c.operand, before, row);
@@ -182,7 +182,7 @@ impl<F: Real> Crew<'_, '_, F> {
     fn is_sum_finite(&self, sum: &Instruction) -> bool {
         let rows = |o: &Operand| match o.rate {
             Rate::Static => 1,
-            _ => self.job.extent.samples,
+            _ => self.run.extent.samples,
         };
         let out = sum.accumulates();
         out.is_none_or(|o| (0..rows(o)).all(|row| self.is_finite(o, 0, row)))
@@ -217,7 +217,7 @@ impl<F: Real> Crew<'_, '_, F> {
         let entries = self.entries(operand, step, row);
         match entries {
             [x] => x.is_finite(),
-            _ => all_finite(self.job.wide, entries),
+            _ => all_finite(self.run.wide, entries),
         }
     }
 

@@ -4,7 +4,7 @@
 //! the value that a register carries to the next step, if the old value is not used after the new
 //! one is computed. All other values stay in memory.
 
-use super::interpret::narrow::{PIECES, What};
+use super::interpret::vector_loop::{Operation, PIECES};
 use crate::plan::{Instruction, Operand, Plan, Program, Stage};
 use crate::shape::Rate;
 
@@ -33,10 +33,10 @@ impl Operand {
     }
 }
 
-/// An act with slots as numbers.
+/// An op with slots as numbers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Draft {
-    pub(super) what: What,
+    pub(super) operation: Operation,
     pub(super) from: [usize; 3],
     pub(super) to: usize,
     pub(super) memory: Option<Operand>,
@@ -50,8 +50,8 @@ pub(super) struct Rows {
     pub(super) columns: Vec<(usize, usize)>,
 }
 
-/// The construction of a loop.
-pub(super) struct Maker<'a> {
+/// The builder of a loop.
+pub(super) struct Builder<'a> {
     pub(super) plan: &'a Plan,
     pub(super) lanes: usize,
     /// The shift of a register that is read in the direction of the loop.
@@ -65,7 +65,7 @@ pub(super) struct Maker<'a> {
     pub(super) constants: Vec<(usize, f64)>,
     pub(super) before: Vec<(Operand, bool, usize)>,
     pub(super) loads: Vec<(Operand, bool, usize)>,
-    pub(super) acts: Vec<Draft>,
+    pub(super) ops: Vec<Draft>,
     pub(super) terms: Vec<(usize, usize)>,
     pub(super) pieces: Vec<(usize, usize, Operand)>,
     pub(super) carried: Vec<(Operand, usize)>,
@@ -73,7 +73,7 @@ pub(super) struct Maker<'a> {
     pub(super) matrix: usize,
 }
 
-impl Maker<'_> {
+impl Builder<'_> {
     fn fresh(&mut self) -> usize {
         self.slots += 1;
         self.slots - 1
@@ -110,7 +110,7 @@ impl Maker<'_> {
             self.carried.push((operand.now(), slot));
             self.known.push((operand, false, slot));
         } else {
-            self.act(What::Load, [slot; 3], slot, Some(operand));
+            self.op(Operation::Load, [slot; 3], slot, Some(operand));
         }
         slot
     }
@@ -124,13 +124,13 @@ impl Maker<'_> {
             return self.bring(operand, true);
         }
         let (from, slot) = (self.value(operand), self.fresh());
-        self.act(What::Spread, [from; 3], slot, None);
+        self.op(Operation::Spread, [from; 3], slot, None);
         slot
     }
 
-    fn act(&mut self, what: What, from: [usize; 3], to: usize, memory: Option<Operand>) {
-        self.acts.push(Draft {
-            what,
+    fn op(&mut self, operation: Operation, from: [usize; 3], to: usize, memory: Option<Operand>) {
+        self.ops.push(Draft {
+            operation,
             from,
             to,
             memory,
@@ -168,7 +168,7 @@ impl Maker<'_> {
             let to = usize::from(op.to);
             let memory = to.checked_sub(first).map(|o| program.outputs[o]);
             let from = op.from.map(|place| places[usize::from(place)]);
-            self.act(What::Micro(op.code), from, places[to], memory);
+            self.op(Operation::Micro(op.code), from, places[to], memory);
         }
         for (output, slot) in program.outputs.iter().zip(&places[first..]) {
             self.made(*output, *slot);
@@ -230,7 +230,7 @@ impl Maker<'_> {
                 let place = self.matrix + i * self.lanes;
                 columns.extend((0..piece.len).map(|j| (place + j, row)));
             }
-            let what = What::Product {
+            let operation = Operation::Product {
                 first_term,
                 terms,
                 first_piece,
@@ -239,7 +239,7 @@ impl Maker<'_> {
             };
             // The first argument is the start of the matrix.
             let at = [self.matrix; 3];
-            self.act(what, at, usize::MAX, None);
+            self.op(operation, at, usize::MAX, None);
             self.matrix += terms * row;
         }
         for i in self.pieces.len() - outs.len()..self.pieces.len() {
@@ -267,9 +267,9 @@ impl Maker<'_> {
         })
     }
 
-    fn reads(&self, act: &Draft, slot: usize) -> bool {
-        match act.what {
-            What::Product {
+    fn reads(&self, op: &Draft, slot: usize) -> bool {
+        match op.operation {
+            Operation::Product {
                 first_term,
                 terms,
                 first_piece,
@@ -280,14 +280,14 @@ impl Maker<'_> {
                 let pieces = &self.pieces[first_piece..first_piece + pieces];
                 terms.iter().any(|t| t.0 == slot) || pieces.iter().any(|p| p.0 == slot)
             }
-            What::Load => false,
-            What::Micro(_) | What::Spread => act.from.contains(&slot),
+            Operation::Load => false,
+            Operation::Micro(_) | Operation::Spread => op.from.contains(&slot),
         }
     }
 
-    fn writes(&self, act: &Draft, slot: usize) -> bool {
-        match act.what {
-            What::Product {
+    fn writes(&self, op: &Draft, slot: usize) -> bool {
+        match op.operation {
+            Operation::Product {
                 first_piece,
                 pieces,
                 ..
@@ -295,7 +295,7 @@ impl Maker<'_> {
                 let pieces = &self.pieces[first_piece..first_piece + pieces];
                 pieces.iter().any(|p| p.1 == slot)
             }
-            _ => act.to == slot,
+            _ => op.to == slot,
         }
     }
 
@@ -308,14 +308,14 @@ impl Maker<'_> {
             let Some(made) = self.find(&value, false) else {
                 continue;
             };
-            let first = self.acts.iter().position(|a| self.writes(a, made));
-            let last = self.acts.iter().rposition(|a| self.reads(a, read));
+            let first = self.ops.iter().position(|a| self.writes(a, made));
+            let last = self.ops.iter().rposition(|a| self.reads(a, read));
             if first < last {
                 copies.push((made, read));
                 continue;
             }
-            for slot in self.acts.iter_mut().flat_map(|a| match a.what {
-                What::Product { .. } => &mut a.from[..0],
+            for slot in self.ops.iter_mut().flat_map(|a| match a.operation {
+                Operation::Product { .. } => &mut a.from[..0],
                 _ => &mut a.from[..],
             }) {
                 *slot = if *slot == read { made } else { *slot };

@@ -14,21 +14,21 @@
 use std::ops::Range;
 
 use super::Real;
-use super::driver::{Crew, Rows};
+use super::driver::{Rows, WorkerRun};
 use super::interpret::rows::{self, SumRows};
 use super::kernel::{Columns, OverRows, Thin};
 use super::long::{CHAIN, CHAINS, ENTRIES, WIDTH, apart};
 use crate::plan::Operand;
 use crate::shape::Rate;
 
-impl<F: Real> Crew<'_, '_, F> {
+impl<F: Real> WorkerRun<'_, '_, F> {
     /// The distance in entries from a sum to its rounding error.
     pub(super) fn lost(&self, out: &Operand) -> usize {
         let rows = match out.rate {
             Rate::Static => 1,
-            _ => self.job.extent.samples,
+            _ => self.run.extent.samples,
         };
-        rows * self.job.plan.buffers[out.buffer].width
+        rows * self.run.plan.buffers[out.buffer].width
     }
 
     /// `out += aᵀ b`, summed over some rows, for some of the columns of `a`.
@@ -51,7 +51,7 @@ impl<F: Real> Crew<'_, '_, F> {
             columns: columns.len(),
         };
         let to = |this: &Self, i: usize, j: usize| this.at(out, 0, 0).wrapping_add(i * b.len + j);
-        if !self.job.extent.is_long::<F>() {
+        if !self.run.extent.is_long::<F>() {
             let sides = [some(self, a, columns.clone()), some(self, b, 0..b.len)];
             let out = to(self, columns.start, 0);
             return self.outer_chain(sides, strong, rows.count, (out, b.len), true);
@@ -100,7 +100,7 @@ impl<F: Real> Crew<'_, '_, F> {
             }
             for line in 0..lines {
                 let out = out.wrapping_add(line * out_stride);
-                self.job.wide.dispatch(SumRows {
+                self.run.wide.dispatch(SumRows {
                     from: space.wrapping_add(line * len).cast_const(),
                     stride,
                     rows: chains,
@@ -141,10 +141,10 @@ impl<F: Real> Crew<'_, '_, F> {
             return;
         }
         if let Some(thin) = thin {
-            return self.job.isa.dispatch(thin);
+            return self.run.isa.dispatch(thin);
         }
         // SAFETY: as above.
-        unsafe { product.run(self.job.isa, self.own.packing.as_mut_slice()) };
+        unsafe { product.run(self.run.isa, self.own.packing.as_mut_slice()) };
     }
 
     /// `out += Σ from`, over some rows, for some of the entries.
@@ -155,7 +155,7 @@ impl<F: Real> Crew<'_, '_, F> {
         rows: Rows,
         entries: Range<usize>,
     ) {
-        let isa = self.job.wide;
+        let isa = self.run.wide;
         let beside = self.lost(out);
         let sum = |first: usize, count: usize| {
             isa.dispatch(SumRows {

@@ -7,11 +7,11 @@ use ndarray::ArrayViewMutD;
 use super::Real;
 use super::interpret::entrywise::{BLOCK, Rows};
 use super::interpret::steps::{Action, Cursor};
-use super::kernel::{Ahead, Isa, OverRows, Panels, Stretch};
+use super::kernel::{Ahead, Isa, OverRows, Panels, Segment};
 use super::long::{self, keeps_lost};
 use super::memory::Aligned;
 use super::parallel::Pool;
-use super::ready::Ready;
+use super::prepared::PreparedLoop;
 use crate::error::{Error, Result};
 use crate::limit::check_memory;
 use crate::plan::{Instruction, Plan, Storage};
@@ -42,13 +42,13 @@ pub(super) struct Worker<T> {
     /// The entries from one row to the next, for each place of a program.
     pub(super) strides: Vec<usize>,
     pub(super) operands: Vec<Rows<T>>,
-    pub(super) stretches: Vec<Stretch<T>>,
+    pub(super) segments: Vec<Segment<T>>,
     /// The memory that the next step of a loop reads or writes.
     pub(super) ahead: Ahead<T>,
     pub(super) actions: Vec<Action<T>>,
     pub(super) cursors: Vec<Cursor<T>>,
     /// For each stage of each pass, its loop prepared for narrow values.
-    pub(super) narrow: Vec<Vec<Option<Ready<T>>>>,
+    pub(super) loops: Vec<Vec<Option<PreparedLoop<T>>>>,
     /// The blocks of registers, then of operands.
     _blocks: Aligned<T>,
     /// The first block of operands, after those of registers.
@@ -297,7 +297,7 @@ impl<F: Real> Workspace<F> {
             let null = std::ptr::null_mut();
             let places = tables.iter().map(Vec::len).max().unwrap_or(0);
             self.workers.push(Worker {
-                narrow: Ready::all(plan, isa.lanes::<F>())?,
+                loops: PreparedLoop::all(plan, isa.lanes::<F>())?,
                 slots: vec![
                     Slot {
                         ptr: null,
@@ -310,7 +310,7 @@ impl<F: Real> Workspace<F> {
                 tables,
                 strides: vec![0; places],
                 operands: Vec::with_capacity(operands),
-                stretches: Vec::with_capacity(segments),
+                segments: Vec::with_capacity(segments),
                 ahead: Ahead::with_capacity(plan.buffers.len()),
                 actions: Vec::with_capacity(actions),
                 cursors: Vec::with_capacity(cursors),

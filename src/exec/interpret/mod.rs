@@ -5,6 +5,6 @@
 pub(super) mod entrywise;
 mod micro_op;
 pub(super) mod moves;
-pub(super) mod narrow;
 pub(super) mod rows;
 pub(super) mod steps;
+pub(super) mod vector_loop;

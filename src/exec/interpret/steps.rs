@@ -11,8 +11,8 @@
 use super::entrywise::{BLOCK, Extent};
 use crate::exec::kernel::Panels;
 use crate::exec::kernel::Product;
+use crate::exec::kernel::Segment;
 use crate::exec::kernel::Start;
-use crate::exec::kernel::Stretch;
 use crate::exec::kernel::{Element, Isa, Kernel, Vector};
 use crate::op::Scalar;
 use crate::plan::MicroOp;
@@ -72,7 +72,7 @@ pub(crate) struct Steps<'a, T, P> {
     /// For each program, a pointer for each place; the pointers to registers and constants are set.
     pub(crate) tables: &'a mut [Vec<*mut T>],
     /// Memory for the segments of a product.
-    pub(crate) stretches: &'a mut Vec<Stretch<T>>,
+    pub(crate) segments: &'a mut Vec<Segment<T>>,
     /// A block for each operand of a program.
     pub(crate) scratch: *mut T,
     pub(crate) first: usize,
@@ -125,16 +125,16 @@ impl<T: Element + Scalar, P: Programs> Kernel<T> for Steps<'_, T, P> {
                             if small {
                                 product::<V>(c, a, b, panels, start, step);
                             } else {
-                                self.stretches.clear();
+                                self.segments.clear();
                                 for a in a {
                                     let ptr = a.at(step).cast_const();
-                                    self.stretches.push(Stretch::columns(ptr, a.len, a.len));
+                                    self.segments.push(Segment::columns(ptr, a.len, a.len));
                                 }
                                 Product {
                                     c: c.at(step),
                                     c_stride: c.len,
                                     m: 1,
-                                    a: self.stretches,
+                                    a: self.segments,
                                     b,
                                     panels,
                                     start: start.map(|ptr| Start { ptr, stride: 0 }),

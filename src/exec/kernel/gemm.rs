@@ -15,13 +15,13 @@ use std::ops::Range;
 
 use super::pack::{self, Matrix, Panels};
 use super::simd::MAX_LANES;
-pub(crate) use super::tile::{Ahead, Start, Stretch};
+pub(crate) use super::tile::{Ahead, Segment, Start};
 use super::tile::{Right, Strip, Target, blocks};
 use super::{Element, Isa, Kernel, Vector};
 
 /// The number of steps of `k` before the next panel or block: this much of a panel, and of a block
 /// of the left-hand side, stays in the first-level cache.
-const STRETCH: usize = 256;
+const SEGMENT: usize = 256;
 
 /// The number of bytes of each side that a product over common rows packs at a time.
 const PACKED_BYTES: usize = 1 << 19;
@@ -52,7 +52,7 @@ pub(crate) struct Product<'a, T> {
     pub(crate) c_stride: usize,
     pub(crate) m: usize,
     /// The segments, with `k` columns together.
-    pub(crate) a: &'a [Stretch<T>],
+    pub(crate) a: &'a [Segment<T>],
     pub(crate) b: *const T,
     pub(crate) panels: Panels,
     /// The initial value of the result.
@@ -181,17 +181,17 @@ unsafe fn panelwise<V: Vector>(whole: &Strip<'_, V::Elem>) {
         };
         // SAFETY: these are parts of the whole.
         unsafe {
-            if whole.b.panels.k <= STRETCH {
+            if whole.b.panels.k <= SEGMENT {
                 blockwise::<V>(&strip);
                 continue;
             }
             for segment in whole.a {
-                for stretch in segment.cut(STRETCH) {
+                for part in segment.cut(SEGMENT) {
                     blockwise::<V>(&Strip {
-                        a: &[stretch],
+                        a: &[part],
                         ..strip.clone()
                     });
-                    strip.b.k += stretch.k;
+                    strip.b.k += part.k;
                     strip.c = strip.c.in_place();
                 }
             }
@@ -275,7 +275,7 @@ impl<T: Element> OverRows<'_, T> {
 
 /// The number of columns that are packed at once.
 const fn at_once<T>() -> usize {
-    PACKED_BYTES / STRETCH / size_of::<T>()
+    PACKED_BYTES / SEGMENT / size_of::<T>()
 }
 
 /// The maximum number of columns of a result that is computed transposed.
@@ -283,7 +283,7 @@ const NARROW: usize = MAX_LANES / 2;
 
 /// The number of elements of the panels of one side, of `2 · LANES` or `ROWS` columns each.
 fn panel_space<T>(columns: usize) -> usize {
-    (columns.min(at_once::<T>()) + 2 * MAX_LANES) * (STRETCH + SPARE)
+    (columns.min(at_once::<T>()) + 2 * MAX_LANES) * (SEGMENT + SPARE)
 }
 
 /// The number of columns of adjacent segments.
@@ -350,8 +350,8 @@ unsafe fn over_rows<V: Vector>(p: &OverRows<'_, V::Elem>, scratch: *mut V::Elem)
     let most = at_once::<V::Elem>();
     let [m, n] = [p.a, p.b].map(total);
     // A product over no rows is zero.
-    for top in (0..p.rows.max(1)).step_by(STRETCH) {
-        let k = STRETCH.min(p.rows - top);
+    for top in (0..p.rows.max(1)).step_by(SEGMENT) {
+        let k = SEGMENT.min(p.rows - top);
         for left in (0..n).step_by(most) {
             // SAFETY: guaranteed by the caller.
             unsafe {
@@ -438,17 +438,17 @@ unsafe fn unpacked<V: Vector>(
     b: Right<V::Elem>,
     mut c: Target<V::Elem>,
 ) {
-    for segment in segments {
-        let stretch = Stretch {
-            ptr: segment.ptr.wrapping_add(top * segment.stride),
+    for columns in segments {
+        let segment = Segment {
+            ptr: columns.ptr.wrapping_add(top * columns.stride),
             row: 1,
-            step: segment.stride,
+            step: columns.stride,
             k,
         };
         let strip = Strip {
-            a: &[stretch],
+            a: &[segment],
             first_row: 0,
-            rows: segment.columns,
+            rows: columns.columns,
             b,
             panels: 0..b.panels.count(),
             c,
@@ -457,7 +457,7 @@ unsafe fn unpacked<V: Vector>(
         };
         // SAFETY: the columns of the segment are rows of the result.
         unsafe { blockwise::<V>(&strip) };
-        c = c.below(segment.columns);
+        c = c.below(columns.columns);
     }
 }
 
@@ -470,14 +470,14 @@ unsafe fn unpacked<V: Vector>(
 unsafe fn packed<V: Vector>(left: Right<V::Elem>, b: Right<V::Elem>, k: usize, c: Target<V::Elem>) {
     for panel in 0..left.panels.count() {
         let row = panel * V::ROWS;
-        let stretch = Stretch {
+        let segment = Segment {
             ptr: left.ptr.wrapping_add(panel * left.panels.stride()),
             row: 1,
             step: V::ROWS,
             k,
         };
         let strip = Strip {
-            a: &[stretch],
+            a: &[segment],
             first_row: 0,
             rows: V::ROWS.min(left.panels.n - row),
             b,

@@ -5,7 +5,7 @@
     reason = "the products take pointers; every operand is made to the size it is used with"
 )]
 
-use super::{Columns, Element, Isa, Matrix, OverRows, Panels, Product, Start, Stretch, Thin};
+use super::{Columns, Element, Isa, Matrix, OverRows, Panels, Product, Segment, Start, Thin};
 
 /// The value around a result, which must not change.
 const GUARD: f64 = -77.25;
@@ -172,7 +172,7 @@ fn product<T: Number>(isa: Isa, m: usize, segments: &[usize], n: usize, accumula
         for row in (0..m).step_by(row_step) {
             let a: Vec<_> = left
                 .iter()
-                .map(|s| Stretch::columns(s.data[row * s.stride..].as_ptr(), s.stride, s.columns))
+                .map(|s| Segment::columns(s.data[row * s.stride..].as_ptr(), s.stride, s.columns))
                 .collect();
             for panel in (0..count).step_by(panel_step) {
                 let to = c.data[row * c.stride..].as_mut_ptr();

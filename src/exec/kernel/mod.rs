@@ -30,7 +30,7 @@ mod x86;
 mod x86_partial;
 
 pub(crate) use finite::all_finite;
-pub(crate) use gemm::{Ahead, Columns, OverRows, Product, Start, Stretch};
+pub(crate) use gemm::{Ahead, Columns, OverRows, Product, Segment, Start};
 pub(crate) use pack::{Matrix, Panels};
 pub(crate) use simd::{Element, Isa, Kernel, MAX_LANES, Vector};
 pub(crate) use thin::Thin;

@@ -2,7 +2,7 @@
 //!
 //! Each element of a result is one chain of fused multiply-adds over `k`, from the first to the
 //! last, that starts at a given value or at zero. A chain may be stored in memory between two
-//! stretches of `k`. So its bits depend only on the numbers, and not on the number of rows, the
+//! segments of `k`. So its bits depend only on the numbers, and not on the number of rows, the
 //! position of the row, the division of the work, or the instruction set. The parallelism that
 //! hides the latency of an addition comes from several rows or columns, never from a division of
 //! `k`.
@@ -19,16 +19,16 @@ use std::ops::Range;
 use super::pack::Panels;
 use super::{Element, Kernel, Vector};
 
-/// A stretch of a left-hand side: entry `(i, l)` is at `ptr + i · row + l · step`, `l < k`.
+/// A segment of a left-hand side: entry `(i, l)` is at `ptr + i · row + l · step`, `l < k`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Stretch<T> {
+pub(crate) struct Segment<T> {
     pub(super) ptr: *const T,
     pub(super) row: usize,
     pub(super) step: usize,
     pub(super) k: usize,
 }
 
-impl<T> Stretch<T> {
+impl<T> Segment<T> {
     /// `k` columns of a row-major matrix whose rows are `stride` apart.
     pub(crate) fn columns(ptr: *const T, stride: usize, k: usize) -> Self {
         let row = stride;
@@ -40,7 +40,7 @@ impl<T> Stretch<T> {
         }
     }
 
-    /// Divides the stretch into parts of at most `most` steps.
+    /// Divides the segment into parts of at most `most` steps.
     #[inline(always)]
     pub(super) fn cut(self, most: usize) -> impl Iterator<Item = Self> {
         (0..self.k).step_by(most).map(move |l| Self {
@@ -112,7 +112,7 @@ impl<T> Target<T> {
 pub(super) struct Right<T> {
     pub(super) ptr: *const T,
     pub(super) panels: Panels,
-    /// The row at which the first stretch starts.
+    /// The row at which the first segment starts.
     pub(super) k: usize,
 }
 
@@ -184,7 +184,7 @@ struct Around<T> {
 /// The operands are valid for `MR` rows, and the result for `MR` rows of the columns.
 #[inline(always)]
 unsafe fn tile<V: Vector, const MR: usize, const NV: usize, const FETCH: bool>(
-    a: &[Stretch<V::Elem>],
+    a: &[Segment<V::Elem>],
     first_row: usize,
     mut b: *const V::Elem,
     panel: usize,
@@ -220,15 +220,15 @@ unsafe fn tile<V: Vector, const MR: usize, const NV: usize, const FETCH: bool>(
                 V::prefetch(next.wrapping_add(line));
             }
         }
-        for stretch in a {
-            let row = stretch.row;
-            let first = stretch.ptr.wrapping_add(first_row * row);
+        for segment in a {
+            let row = segment.row;
+            let first = segment.ptr.wrapping_add(first_row * row);
             let mut groups: [_; GROUPS] =
                 std::array::from_fn(|g| first.wrapping_add(GROUP * g * row));
             // The compiler must not turn the distances into a chain of additions, in which each
             // would wait for the previous one.
             let away: [usize; GROUP] = std::array::from_fn(|i| black_box(i * row));
-            for _ in 0..stretch.k {
+            for _ in 0..segment.k {
                 if FETCH {
                     V::prefetch(fetch);
                     fetch = fetch.wrapping_add(V::LINE);
@@ -245,7 +245,7 @@ unsafe fn tile<V: Vector, const MR: usize, const NV: usize, const FETCH: bool>(
                 }
                 b = b.wrapping_add(width);
                 for group in &mut groups[..MR.div_ceil(GROUP)] {
-                    *group = group.wrapping_add(stretch.step);
+                    *group = group.wrapping_add(segment.step);
                 }
             }
         }
@@ -266,7 +266,7 @@ unsafe fn tile<V: Vector, const MR: usize, const NV: usize, const FETCH: bool>(
 /// panels. The target `c` begins at the first of these rows and at column 0.
 #[derive(Clone)]
 pub(super) struct Strip<'a, T> {
-    pub(super) a: &'a [Stretch<T>],
+    pub(super) a: &'a [Segment<T>],
     pub(super) first_row: usize,
     pub(super) rows: usize,
     pub(super) b: Right<T>,
@@ -304,7 +304,7 @@ impl<T: Element> Kernel<T> for &Strip<'_, T> {
                 2 | 3 => 4,
                 _ => 2,
             };
-        let k: usize = self.a.iter().map(|stretch| stretch.k).sum();
+        let k: usize = self.a.iter().map(|segment| segment.k).sum();
         let mut column = self.panels.start * width;
         while column < end {
             let columns = most.min(end - column);

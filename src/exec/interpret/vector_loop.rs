@@ -29,9 +29,9 @@ pub(crate) struct Load<T> {
     pub(crate) to: *mut T,
 }
 
-/// The operation of an act.
+/// The operation of an op.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum What {
+pub(crate) enum Operation {
     /// A micro-op on whole vectors.
     Micro(Code),
     /// A load from memory, for a value that was assembled there.
@@ -51,8 +51,8 @@ pub(crate) enum What {
 
 /// One operation of a step.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Act<T> {
-    pub(crate) what: What,
+pub(crate) struct VectorOp<T> {
+    pub(crate) operation: Operation,
     /// The slots of the arguments; for a product, the matrix.
     pub(crate) from: [*const T; 3],
     pub(crate) to: *mut T,
@@ -70,12 +70,12 @@ pub(crate) struct Piece<T> {
 }
 
 /// The loop.
-pub(crate) struct Narrow<'a, T> {
+pub(crate) struct VectorLoop<'a, T> {
     /// The loads before the first step: constants, and initial values.
     pub(crate) before: &'a [Load<T>],
     /// The loads at the start of every step.
     pub(crate) loads: &'a [Load<T>],
-    pub(crate) acts: &'a [Act<T>],
+    pub(crate) ops: &'a [VectorOp<T>],
     pub(crate) terms: &'a [*const T],
     pub(crate) pieces: &'a [Piece<T>],
     /// The slots copied at the end of a step, from the first to the second.
@@ -86,7 +86,7 @@ pub(crate) struct Narrow<'a, T> {
     pub(crate) forward: bool,
 }
 
-impl<T: Element + Scalar> Narrow<'_, T> {
+impl<T: Element + Scalar> VectorLoop<'_, T> {
     /// Runs all steps.
     ///
     /// # Safety
@@ -97,7 +97,7 @@ impl<T: Element + Scalar> Narrow<'_, T> {
     }
 }
 
-impl<T: Element + Scalar> Kernel<T> for Narrow<'_, T> {
+impl<T: Element + Scalar> Kernel<T> for VectorLoop<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -110,7 +110,7 @@ impl<T: Element + Scalar> Kernel<T> for Narrow<'_, T> {
                 self.end - 1 - i
             }
         };
-        // SAFETY: guaranteed by the caller of `Narrow::run`.
+        // SAFETY: guaranteed by the caller of `VectorLoop::run`.
         unsafe {
             for load in self.before {
                 bring::<V>(load, nth(0));
@@ -120,8 +120,8 @@ impl<T: Element + Scalar> Kernel<T> for Narrow<'_, T> {
                 for load in self.loads {
                     bring::<V>(load, step);
                 }
-                for act in self.acts {
-                    self.act::<V>(act, step);
+                for op in self.ops {
+                    self.op::<V>(op, step);
                 }
                 for (from, to) in self.carried {
                     V::load(*from).store(*to);
@@ -161,18 +161,18 @@ impl<V: Vector> Operands<V> for Slots<V::Elem> {
     }
 }
 
-impl<T: Element + Scalar> Narrow<'_, T> {
+impl<T: Element + Scalar> VectorLoop<'_, T> {
     #[inline(always)]
-    unsafe fn act<V: Vector<Elem = T>>(&self, act: &Act<T>, step: usize) {
+    unsafe fn op<V: Vector<Elem = T>>(&self, op: &VectorOp<T>, step: usize) {
         unsafe {
-            let y = match act.what {
-                What::Micro(code) => value::<V, _>(code, Slots(act.from)),
-                What::Load => {
-                    let y = V::load_pieces(act.memory.at(step), act.memory.len);
-                    return y.store(act.to);
+            let y = match op.operation {
+                Operation::Micro(code) => value::<V, _>(code, Slots(op.from)),
+                Operation::Load => {
+                    let y = V::load_pieces(op.memory.at(step), op.memory.len);
+                    return y.store(op.to);
                 }
-                What::Spread => return V::splat(*act.from[0]).store(act.to),
-                What::Product {
+                Operation::Spread => return V::splat(*op.from[0]).store(op.to),
+                Operation::Product {
                     first_term,
                     terms,
                     first_piece,
@@ -181,7 +181,7 @@ impl<T: Element + Scalar> Narrow<'_, T> {
                 } => {
                     let terms = self.terms.get_unchecked(first_term..first_term + terms);
                     let to = self.pieces.get_unchecked(first_piece..first_piece + pieces);
-                    let matrix = act.from[0];
+                    let matrix = op.from[0];
                     return match pieces {
                         1 => product::<V, 1>(terms, matrix, to, starts, step),
                         2 => product::<V, 2>(terms, matrix, to, starts, step),
@@ -190,9 +190,9 @@ impl<T: Element + Scalar> Narrow<'_, T> {
                     };
                 }
             };
-            y.store(act.to);
-            if act.memory.len > 0 {
-                y.store_pieces(act.memory.at(step), act.memory.len);
+            y.store(op.to);
+            if op.memory.len > 0 {
+                y.store_pieces(op.memory.at(step), op.memory.len);
             }
         }
     }

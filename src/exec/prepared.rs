@@ -1,12 +1,12 @@
-//! Loops over narrow values, made ready once for a workspace: each value in its slot.
+//! Loops over narrow values, prepared once for a workspace: each value in its slot.
 
 use std::collections::HashMap;
 
 use super::Real;
-use super::interpret::narrow::{Act, Load, Piece, What};
 use super::interpret::steps::Cursor;
+use super::interpret::vector_loop::{Load, Operation, Piece, VectorOp};
 use super::memory::Aligned;
-use super::slots::{Draft, Maker, Rows, atoms};
+use super::slots::{Builder, Draft, Rows, atoms};
 use crate::error::Result;
 use crate::plan::{Instruction, Operand, Plan};
 
@@ -22,12 +22,12 @@ pub(super) const fn nowhere<T>() -> Cursor<T> {
 /// A pass and the place of a stage in it.
 pub(super) type Place = (usize, usize);
 
-/// What is found in memory.
+/// The values in memory.
 struct Uses {
-    /// For each buffer, by the first entry: what is found, and by which stage; by none, if it is not
-    /// part of one.
+    /// For each buffer, by the first entry: each value, and the stage that uses it; `None` for a use
+    /// outside of stages.
     of: HashMap<usize, Vec<(Option<Place>, Operand)>>,
-    /// The entries of the longest.
+    /// The number of entries of the longest value.
     longest: usize,
 }
 
@@ -44,7 +44,7 @@ impl Uses {
         Self { of, longest }
     }
 
-    /// Whether something other than a stage finds a value in memory.
+    /// Returns true if a value in memory is used outside of this stage.
     fn elsewhere(&self, here: Option<Place>, value: &Operand) -> bool {
         let all = self.of.get(&value.buffer).map_or(&[][..], Vec::as_slice);
         let first = value.start.saturating_sub(self.longest);
@@ -56,7 +56,7 @@ impl Uses {
     }
 }
 
-/// What is found in memory, and by which stage.
+/// Each value in memory, and the stage that uses it.
 fn uses(plan: &Plan) -> Vec<(Option<Place>, Operand)> {
     let mut uses = Vec::new();
     let mut note = |place, i: &Instruction| {
@@ -75,9 +75,9 @@ fn uses(plan: &Plan) -> Vec<(Option<Place>, Operand)> {
     uses
 }
 
-/// A loop ready to run for one row, and the memory of its slots.
+/// A loop prepared to run for one row, and the memory of its slots.
 #[derive(Debug)]
-pub(super) struct Ready<T> {
+pub(super) struct PreparedLoop<T> {
     _slots: Aligned<T>,
     pub(super) matrix: Aligned<T>,
     pub(super) rows: Vec<Rows>,
@@ -85,25 +85,25 @@ pub(super) struct Ready<T> {
     pub(super) before_at: Vec<Operand>,
     pub(super) loads: Vec<Load<T>>,
     pub(super) loads_at: Vec<Operand>,
-    pub(super) acts: Vec<Act<T>>,
-    pub(super) acts_at: Vec<Option<Operand>>,
+    pub(super) ops: Vec<VectorOp<T>>,
+    pub(super) ops_at: Vec<Option<Operand>>,
     pub(super) terms: Vec<*const T>,
     pub(super) pieces: Vec<Piece<T>>,
     pub(super) pieces_at: Vec<Option<Operand>>,
     pub(super) carried: Vec<(*const T, *mut T)>,
 }
 
-impl<F: Real> Ready<F> {
-    /// For each stage of each pass, its loop made ready, if all its values are narrow.
+impl<F: Real> PreparedLoop<F> {
+    /// For each stage of each pass, its loop prepared, if all its values are narrow.
     pub(super) fn all(plan: &Plan, lanes: usize) -> Result<Vec<Vec<Option<Self>>>> {
         let uses = Uses::of(plan);
-        let ready = |pass: usize| {
+        let prepared = |pass: usize| {
             let stages = 0..plan.passes[pass].stages.len();
             stages
                 .map(|s| Self::new(plan, (pass, s), lanes, &uses))
                 .collect()
         };
-        (0..plan.passes.len()).map(ready).collect()
+        (0..plan.passes.len()).map(prepared).collect()
     }
 
     fn new(plan: &Plan, (pass, stage): Place, lanes: usize, uses: &Uses) -> Result<Option<Self>> {
@@ -113,7 +113,7 @@ impl<F: Real> Ready<F> {
         let Some(atoms) = atoms(plan, stage, lanes).filter(|_| stage.is_loop) else {
             return Ok(None);
         };
-        let mut maker = Maker {
+        let mut maker = Builder {
             plan,
             lanes,
             behind: if forward { -1 } else { 1 },
@@ -123,7 +123,7 @@ impl<F: Real> Ready<F> {
             constants: Vec::new(),
             before: Vec::new(),
             loads: Vec::new(),
-            acts: Vec::new(),
+            ops: Vec::new(),
             terms: Vec::new(),
             pieces: Vec::new(),
             carried: Vec::new(),
@@ -149,7 +149,7 @@ impl<F: Real> Ready<F> {
 
     /// `found` says whether something other than the loop finds a value in memory.
     fn of(
-        maker: &Maker<'_>,
+        maker: &Builder<'_>,
         carried: &[(usize, usize)],
         found: &dyn Fn(&Operand) -> bool,
     ) -> Result<Self> {
@@ -161,9 +161,9 @@ impl<F: Real> Ready<F> {
             slots.as_mut_slice()[slot * maker.lanes..][..maker.lanes].fill(F::of(*value));
         }
         let at = |slot: usize| first.wrapping_add(slot.min(maker.slots) * maker.lanes);
-        let from_memory = |a: &Draft| a.memory.filter(|_| matches!(a.what, What::Load));
+        let from_memory = |a: &Draft| a.memory.filter(|_| matches!(a.operation, Operation::Load));
         let kept = |value: Operand| {
-            let mut read = maker.acts.iter().filter_map(from_memory);
+            let mut read = maker.ops.iter().filter_map(from_memory);
             let is_read = read.any(|o| o.overlaps(&value));
             (is_read || found(&value)).then_some(value)
         };
@@ -172,17 +172,17 @@ impl<F: Real> Ready<F> {
             spread: *spread,
             to: at(*slot),
         };
-        let act = |a: &Draft| Act {
-            what: a.what,
-            from: a.from.map(|slot| match a.what {
-                What::Product { .. } => packed.wrapping_add(slot).cast_const(),
+        let op = |a: &Draft| VectorOp {
+            operation: a.operation,
+            from: a.from.map(|slot| match a.operation {
+                Operation::Product { .. } => packed.wrapping_add(slot).cast_const(),
                 _ => at(slot).cast_const(),
             }),
             to: at(a.to),
             memory: nowhere(),
         };
-        let acts_at = |a: &Draft| match a.what {
-            What::Load => a.memory,
+        let ops_at = |a: &Draft| match a.operation {
+            Operation::Load => a.memory,
             _ => a.memory.and_then(kept),
         };
         let places = |list: &[(Operand, bool, usize)]| list.iter().map(|l| l.0).collect();
@@ -192,8 +192,8 @@ impl<F: Real> Ready<F> {
             before_at: places(&maker.before),
             loads: maker.loads.iter().map(load).collect(),
             loads_at: places(&maker.loads),
-            acts: maker.acts.iter().map(act).collect(),
-            acts_at: maker.acts.iter().map(acts_at).collect(),
+            ops: maker.ops.iter().map(op).collect(),
+            ops_at: maker.ops.iter().map(ops_at).collect(),
             terms: maker
                 .terms
                 .iter()
