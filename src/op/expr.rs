@@ -43,6 +43,8 @@ pub(crate) trait Build {
     /// Returns true if the value can be infinite or NaN for finite data; overflow of sums and
     /// products does not count.
     fn has_pole(&self, id: NodeId) -> bool;
+    /// Returns true if the value is exactly zero in a whole region: a comparison, or a multiple of one.
+    fn is_flag(&self, id: NodeId) -> bool;
     /// Returns true if the value can differ between samples or steps.
     fn varies(&self, id: NodeId) -> bool;
 }
@@ -213,11 +215,16 @@ impl<'b> Expr<'b> {
         self.id.is_some_and(|id| self.build.varies(id))
     }
 
+    /// Returns true if the value is exactly zero in a whole region.
+    fn is_flag(self) -> bool {
+        self.id.is_some_and(|id| self.build.is_flag(id))
+    }
+
     /// The product of this value with a tangent or cotangent `x`: [`strong_mul`](Self::strong_mul)
-    /// if this value can be infinite, so that a zero of `x` stays zero.
+    /// if one of them can be infinite where the other is exactly zero.
     #[track_caller]
     pub(super) fn applied_to(self, x: Self) -> Self {
-        if self.has_pole() {
+        if self.has_pole() || self.is_flag() && x.has_pole() {
             self.strong_mul(x)
         } else {
             self * x

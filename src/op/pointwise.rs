@@ -510,6 +510,11 @@ impl Pointwise {
         }
     }
 
+    /// Returns true if the result is 1 or 0.
+    pub(crate) const fn is_comparison(self) -> bool {
+        matches!(self, Self::Less | Self::LessEq | Self::Equal)
+    }
+
     /// Returns true for the plain product. `StrongMul` does not count: it differs for infinite
     /// factors.
     pub(crate) fn is_product(self) -> bool {
@@ -522,9 +527,8 @@ impl Pointwise {
     pub(crate) fn has_pole(self, args: &[(bool, Option<f64>)]) -> bool {
         let divides_by_number =
             self.form() == Quotient && args[1].1.is_some_and(|x| x != 0.0 && x.is_finite());
-        let is_indicator = matches!(self, Self::Less | Self::LessEq | Self::Equal);
         let own = !self.poles().is_empty() && !divides_by_number;
-        !is_indicator && (own || args.iter().any(|a| a.0))
+        !self.is_comparison() && (own || args.iter().any(|a| a.0))
     }
 
     pub(super) fn infer(self, args: &[Type]) -> Result<Type, Reason> {

@@ -229,6 +229,8 @@ pub struct Tape {
     nodes: IndexSet<Node>,
     /// True at each node whose value can be infinite or NaN for finite data.
     poles: Vec<bool>,
+    /// For each node, true if its value is exactly zero in a whole region.
+    flags: Vec<bool>,
     users: Users,
     leaves: Vec<Leaf>,
     /// The first leaf of each name.
@@ -420,6 +422,7 @@ impl Tape {
         let (index, is_new) = self.nodes.insert_full(Node { op, args, ty });
         if is_new {
             self.poles.push(self.finds_pole(index));
+            self.flags.push(self.finds_flag(index));
         }
         NodeId::new(index)
     }

@@ -5,7 +5,7 @@
 //! factors with care: see `Expr::applied_to`.
 
 use super::Tape;
-use crate::op::{NodeId, Op, RegisterId};
+use crate::op::{Linear, NodeId, Op, Pointwise, RegisterId, Time};
 
 impl Tape {
     /// Returns true if the value of a node can be infinite or NaN for finite data.
@@ -35,6 +35,27 @@ impl Tape {
             Op::Linear(_) | Op::Reduce(_) | Op::Time(_) => args().any(|pole| pole),
             // The function of a custom op is unknown.
             Op::Custom(_) => true,
+        }
+    }
+
+    /// Returns true if a value is exactly zero in a whole region: a comparison, a product with one, or a sum of
+    /// them. It is a factor of the derivatives of `max`, `min`, `relu` and of choices written as products.
+    pub(crate) fn is_flag(&self, id: NodeId) -> bool {
+        self.flags[id.index()]
+    }
+
+    /// Derives [`is_flag`](Self::is_flag) of the node at `index` from its op and its arguments.
+    pub(super) fn finds_flag(&self, index: usize) -> bool {
+        let node = self.node(NodeId::new(index));
+        let mut args = node.args.iter().map(|a| self.is_flag(*a));
+        match &node.op {
+            Op::Pointwise(op) if op.is_comparison() => true,
+            Op::Pointwise(Pointwise::Mul) => args.any(|flag| flag),
+            Op::Pointwise(op) => op.signs().is_some() && args.all(|flag| flag),
+            Op::Time(Time::Hold(_)) | Op::Linear(Linear::Alias(_) | Linear::Broadcast(_)) => {
+                args.all(|flag| flag)
+            }
+            _ => false,
         }
     }
 

@@ -164,6 +164,10 @@ impl Build for Scope {
         self.tape.borrow().has_pole(id)
     }
 
+    fn is_flag(&self, id: NodeId) -> bool {
+        self.tape.borrow().is_flag(id)
+    }
+
     fn varies(&self, id: NodeId) -> bool {
         self.tape.borrow().held(id).1 != Rate::Static
     }

@@ -239,6 +239,34 @@ fn branches_that_are_not_taken() {
     }
 }
 
+/// An infinite cotangent ends at a derivative that is exactly zero.
+#[test]
+fn an_infinite_cotangent_of_a_value_that_does_not_move() {
+    let constant = [
+        ("sqrt(max(x * a, 0))", -1.0),
+        ("ln(1 + sqrt(max(x * a, 0)))", -1.0),
+        ("sqrt(relu(x * a))", -1.0),
+        ("relu(x * a)^0.5", -1.0),
+        ("pow(max(0, x * a), 0.5)", -1.0),
+        ("sqrt(min(x * a, 0)^2)", 3.0),
+        ("sqrt((x * a > 0) * x * a)", -1.0),
+        ("sqrt(select(x * a > 0, x * a, 0))", -1.0),
+        ("1 / (1 / max(x * a, 0) + 1)", -1.0),
+        ("sqrt(sum(max(spread(x * a, [3]), 0)))", -1.0),
+    ];
+    for (value, x) in constant {
+        let r = of_text(&format!(
+            "param a\ninput x\nstate s\ns' = 0.5 * s + x * a\nloss {value} + s'^2\nfinal loss {value}\n",
+        ));
+        let plain = of_text(
+            "param a\ninput x\nstate s\ns' = 0.5 * s + x * a\nloss s'^2\nfinal loss 0 * a\n",
+        );
+        let p = Params::new().with("a", arr0(1.0));
+        let b = Batch::new(3, 2).with("x", ndarray::Array2::from_elem((3, 2), x));
+        same_derivatives(&r, &plain, &p, &b);
+    }
+}
+
 #[test]
 fn powers_of_zero() {
     let r = of_text("param n\nparam u\nloss pow(u, n)\n");
