@@ -8,7 +8,7 @@ use super::habits::{at_steps, remedy, usage};
 use super::order::Mentions;
 use super::resolve::Resolver;
 use crate::op::{
-    Axis, Broadcast, Dot, Expr, Linear, MatMul, Op, Over, Pointwise, Select, Slice, Sum, Transpose,
+    Axis, Broadcast, Expr, Linear, Op, Over, Pointwise, Select, Slice, Sum, Transpose,
 };
 use crate::shape::{Dim, Kind as Content, Rate, Shape, Type};
 
@@ -63,6 +63,8 @@ impl<'d, 'p> Resolver<'d, 'p> {
         match &e.kind {
             Kind::Number(n, _) => Some(self.r.constant(*n)),
             Kind::Name(name) => self.name(name, e.span, frame),
+            // An argument with a prime is reported in the body of the function.
+            Kind::Next(name) if frame.is_some_and(|f| f.arguments.contains_key(&**name)) => None,
             Kind::Next(name) => self.lookup_next(name, e.span),
             Kind::Neg(a) => {
                 let a = (self.eval(a, frame)?, a.span);
@@ -163,28 +165,6 @@ impl<'d, 'p> Resolver<'d, 'p> {
         self.pointwise(op_row, &args, op.text(), span, frame)
     }
 
-    fn product(
-        &self,
-        left: Argument<'d>,
-        right: Argument<'d>,
-        span: Span,
-        frame: Option<&Frame<'p, 'd>>,
-    ) -> Option<Expr<'d>> {
-        let matmul = Op::Linear(Linear::MatMul(MatMul { strong: false }));
-        match (left.0.shape(), right.0.shape()) {
-            (Some(Shape::Vector(_)), Some(Shape::Vector(_))) => {
-                let op = Op::Linear(Linear::Dot(Dot));
-                self.apply(op, &[left, right], "@", span, frame)
-            }
-            // A vector to the left of a matrix is a row vector, as in `Expr::dot`.
-            (Some(Shape::Vector(n)), Some(Shape::Matrix(m, _))) if m == n => {
-                let turned = (right.0.t(), right.1);
-                self.apply(matmul, &[turned, left], "@", span, frame)
-            }
-            _ => self.apply(matmul, &[left, right], "@", span, frame),
-        }
-    }
-
     fn power(
         &self,
         base: Argument<'d>,
@@ -231,11 +211,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
             self.report(text.help(help), frame);
             None
         };
-        if let Some(step) = ranges.iter().find_map(|r| self.step_index(r)) {
-            let text = "an index counts entries, and is made of numbers and sizes";
-            let name = a.word().unwrap_or("x");
-            let help = at_steps(name, self.is_state(name).unwrap_or(false));
-            self.report(Diagnostic::at(step, text).help(help), frame);
+        if self.refuses_index(a, ranges, frame) {
             return None;
         }
         if ranges.len() > dims.len() {
@@ -244,6 +220,11 @@ impl<'d, 'p> Resolver<'d, 'p> {
                 "too many indices: expected at most {most}, found {}",
                 ranges.len()
             );
+            if most == 0 {
+                let name = a.word().unwrap_or("x");
+                let help = at_steps(name, self.is_state(name).unwrap_or(false));
+                return refuse(text, &format!("{help}, `last({name})` the last one"));
+            }
             return refuse(
                 text,
                 "entries of a vector are `x[a:b]`, of a matrix `M[a:b, c:d]`",
@@ -298,6 +279,23 @@ impl<'d, 'p> Resolver<'d, 'p> {
             span,
             frame,
         )
+    }
+
+    /// Reports an index that is not a size, as in `x[t-1]`; returns true if there is one.
+    pub(super) fn refuses_index(
+        &self,
+        a: &ast::Expr,
+        ranges: &'p [Range],
+        frame: Option<&Frame<'p, 'd>>,
+    ) -> bool {
+        let Some(step) = ranges.iter().find_map(|r| self.step_index(r)) else {
+            return false;
+        };
+        let text = "an index counts entries, and is made of numbers and sizes";
+        let name = a.word().unwrap_or("x");
+        let help = at_steps(name, self.is_state(name).unwrap_or(false));
+        self.report(Diagnostic::at(step, text).help(help), frame);
+        true
     }
 
     /// The position of an index that is not a size, as in `x[t-1]`.
@@ -383,6 +381,9 @@ impl<'d, 'p> Resolver<'d, 'p> {
         frame: Option<&Frame<'p, 'd>>,
     ) -> Option<Expr<'d>> {
         let function = *self.functions.get(&*name.text)?;
+        if self.endless.contains(&*name.text) {
+            return None;
+        }
         let count = function.parameters.len();
         if count != args.len() {
             self.wrong_count(name, &count.to_string(), args.len(), span, frame);
@@ -413,7 +414,11 @@ impl<'d, 'p> Resolver<'d, 'p> {
             name.text
         );
         let diagnostic = Diagnostic::at(span, text);
-        let help = usage(&name.text, found);
+        let own = self.functions.get(&*name.text).map(|f| {
+            let arguments: Vec<&str> = f.parameters.iter().map(|p| &*p.text).collect();
+            format!("it is defined as `{}({})`", name.text, arguments.join(", "))
+        });
+        let help = own.or_else(|| usage(&name.text, found).map(Into::into));
         self.report(
             match help {
                 Some(help) => diagnostic.help(help),

@@ -42,8 +42,14 @@ impl<'d, 'p> Resolver<'d, 'p> {
         if OTHERS.contains(&text) {
             return call.other();
         }
-        if self.program.suspects.contains(text) || self.reports.is_full() {
-            return None;
+        self.report_unknown_function(name, frame);
+        None
+    }
+
+    pub(super) fn report_unknown_function(&self, name: &Name, frame: Option<&Frame<'p, 'd>>) {
+        let text = &*name.text;
+        if self.is_reported(text) {
+            return;
         }
         let diagnostic = if let Some(state) = self.is_state(text) {
             let help = format!(
@@ -64,7 +70,6 @@ impl<'d, 'p> Resolver<'d, 'p> {
             }
         };
         self.report(diagnostic, frame);
-        None
     }
 }
 
@@ -245,7 +250,12 @@ impl<'d> Call<'_, 'd, '_> {
             _ => match self.args[1].literal() {
                 Some(0.0) => return self.fail("axis 0 is written `sum(A, rows)`"),
                 Some(1.0 | -1.0) => return self.fail("axis 1 is written `sum(A, columns)`"),
-                _ => return self.fail("write `sum(x)`, `sum(A, rows)` or `sum(A, columns)`"),
+                _ => {
+                    return self.fail(
+                        "write `sum(x)`, `sum(A, rows)` or `sum(A, columns)`; a sum over the steps is \
+                         `total_steps(x)`",
+                    );
+                }
             },
         };
         let value = self.all(1)?;

@@ -2,7 +2,37 @@
 
 use super::token::Token;
 use super::vocabulary::is_known;
-use crate::shape::{Shape, Type};
+use crate::shape::{Rate, Shape, Type};
+
+/// Operators of other languages that begin with an operator of this one, longer ones first: the operator that was
+/// meant, and a remedy.
+pub(super) const OPERATORS_ELSEWHERE: &[(&str, Option<Token<'static>>, &str)] = &[
+    ("\"\"\"", Some(Token::Unknown), COMMENT),
+    ("===", Some(Token::TwoEquals), "it is written `==`"),
+    (
+        "//",
+        None,
+        "a comment begins with `#`, a quotient is `a / b`",
+    ),
+    ("/*", None, COMMENT),
+    ("**", Some(Token::Caret), "a power is written `a^b`"),
+    (".*", Some(Token::Star), "an entrywise product is `a * b`"),
+    ("./", Some(Token::Slash), "an entrywise quotient is `a / b`"),
+    (".^", Some(Token::Caret), "an entrywise power is `a^b`"),
+    (
+        "->",
+        Some(Token::Unknown),
+        "a function is written `fn f(x) = …`, an equation `a = e`",
+    ),
+    (
+        "=>",
+        Some(Token::Unknown),
+        "a function is written `fn f(x) = …`, a comparison `a >= b`",
+    ),
+    ("=<", Some(Token::LessEq), "it is written `<=`"),
+];
+
+const COMMENT: &str = "a comment begins with `#`, on each of its lines";
 
 /// Operators of other languages, longer ones first, and their equivalents.
 pub(super) const SIGNS_ELSEWHERE: &[(&str, &str)] = &[
@@ -46,10 +76,13 @@ pub(super) const SIGNS_ELSEWHERE: &[(&str, &str)] = &[
     ("?", CHOICE),
     (
         "{",
-        "an earlier value is `delay(x)`, of a state `h` its name alone; a choice is `select(c, a, b)`",
+        "an earlier value is `delay(x)`, of a state `h` its name alone; a function is `fn f(x) = …`, a choice is `select(c, a, b)`",
     ),
     ("}", CHOICE),
-    ("%", "a comment begins with `#`"),
+    (
+        "%",
+        "a comment begins with `#`; a remainder is not available",
+    ),
     (
         "\\",
         "a line goes on inside brackets; an inverse is not available",
@@ -115,7 +148,92 @@ const FUNCTIONS_ELSEWHERE: &[(&str, &str)] = &[
     ("full", "spread(s, [H, K])"),
     ("cumsum", "s' = s + x` with `state s"),
     ("not", "1 - c"),
+    (
+        "eye",
+        "h` for `eye(H) @ h`, and for a parameter `param W[H, H] = identity(1)",
+    ),
+    (
+        "identity",
+        "h` for `identity(H) @ h`, and for a parameter `param W[H, H] = identity(1)",
+    ),
+    ("sign", "(x > 0) - (x < 0)"),
+    ("diff", "x - delay(x)"),
+    ("len", "H` for a size `dim H"),
+    ("size", "H` for a size `dim H"),
+    ("linear", "W @ x + b"),
+    ("dense", "W @ x + b"),
+    ("embedding", "gather(E, c)"),
+    ("array", "concat(a, b)"),
+    ("tensor", "concat(a, b)"),
+    ("fabs", "abs(x)"),
+    ("std", "sqrt(sum((x - sum(x) / H)^2) / H)"),
+    ("range", "t' = t + 1` with `state t"),
+    ("arange", "t' = t + 1` with `state t"),
 ];
+
+/// Words that begin statements of other languages, and their equivalents.
+const STATEMENTS_ELSEWHERE: &[(&str, &str)] = &[
+    ("def", "a function is written `fn f(x) = …`"),
+    ("function", "a function is written `fn f(x) = …`"),
+    ("func", "a function is written `fn f(x) = …`"),
+    ("fun", "a function is written `fn f(x) = …`"),
+    ("let", EQUATION),
+    ("const", EQUATION),
+    ("var", EQUATION),
+    ("set", EQUATION),
+    ("for", LOOP),
+    ("while", LOOP),
+    ("do", LOOP),
+    ("if", CHOICE),
+    ("import", IMPORT),
+    ("from", IMPORT),
+    ("using", IMPORT),
+    ("include", IMPORT),
+    (
+        "return",
+        "a result is written `output y`, or `output y = …`",
+    ),
+    ("print", "a result is written `output y`, or `output y = …`"),
+    ("yield", "a result is written `output y`, or `output y = …`"),
+    ("minimize", "the function to minimise is written `loss e`"),
+    ("minimise", "the function to minimise is written `loss e`"),
+    ("maximize", "what is to be maximised is written `loss -(e)`"),
+    ("objective", "the function to minimise is written `loss e`"),
+    ("cost", "the function to minimise is written `loss e`"),
+    ("parameter", "parameters are declared by `param w[H]`"),
+    ("parameters", "parameters are declared by `param w[H]`"),
+    ("weight", "parameters are declared by `param w[H]`"),
+    (
+        "float",
+        "numbers have no type: `param w`, `input x`, or `a = e`",
+    ),
+    (
+        "double",
+        "numbers have no type: `param w`, `input x`, or `a = e`",
+    ),
+    (
+        "real",
+        "numbers have no type: `param w`, `input x`, or `a = e`",
+    ),
+    (
+        "int",
+        "a size is declared by `dim H`, a class by `input c: class(H)`",
+    ),
+    (
+        "vector",
+        "a vector is declared by `param b[H]`, `input x[K]` or `state h[H]`",
+    ),
+    ("matrix", "a matrix is declared by `param W[H, K]`"),
+];
+
+const IMPORT: &str = "nothing is imported: functions such as `exp(x)` and `tanh(x)` are there";
+const LOOP: &str = "there are no loops: every line holds at every step, and `h' = …` is the next value of a state `h`";
+
+/// The equivalent of a statement that begins with an unknown word.
+pub(super) fn statement_elsewhere(word: &str) -> Option<&'static str> {
+    let found = STATEMENTS_ELSEWHERE.iter().find(|(w, _)| *w == word);
+    found.map(|(_, help)| *help)
+}
 
 /// The equivalent of a call of an unknown function; `value` returns true for names of values.
 pub(super) fn function_elsewhere(name: &str, value: impl Fn(&str) -> bool) -> Option<String> {
@@ -146,6 +264,8 @@ pub(super) fn name_elsewhere(name: &str, known: impl Fn(&str) -> Option<bool>) -
         "T" => "a transpose is written `W.T`; a number of steps is `total_steps(hold(1, step))`",
         "t" => "the number of the step is a state: `state t` and `t' = t + 1`",
         "not" => "`not c` is written `1 - c`",
+        "None" | "null" | "nil" => "a state without an initial value starts at zero",
+        "dt" => "a step of time is a number or a parameter: `param dt = 0.1`",
         _ => "",
     };
     if !help.is_empty() {
@@ -176,6 +296,19 @@ pub(super) fn usage(name: &str, found: usize) -> Option<&'static str> {
         ("max" | "min", _) => Some("of three values: `max(a, max(b, c))`"),
         ("advance", 2) => Some("two steps later is `advance(advance(x))`; it starts at zero"),
         ("softmax" | "log_softmax" | "logsumexp", 2) => Some("it takes one vector, and no axis"),
+        ("delay", _) => Some("`delay(x)` is `x` one step earlier, `delay(x, 1.0)` starts at 1"),
+        ("advance", _) => Some("`advance(x)` is `x` one step later"),
+        ("first", _) => Some("`first(x)` is `x` at the first step; entry 3 of a vector is `x[3]`"),
+        ("last", _) => Some("`last(x)` is `x` at the last step; entry 3 of a vector is `x[3]`"),
+        ("total", _) => Some("`total(x)` is the sum of `x` over all steps of all samples"),
+        ("total_steps", _) => {
+            Some("`total_steps(x)` is the sum of `x` over the steps of each sample")
+        }
+        ("impulse_first", _) => {
+            Some("`impulse_first(v)` is `v` at the first step and zero after it")
+        }
+        ("impulse_last", _) => Some("`impulse_last(v)` is `v` at the last step and zero before it"),
+        ("hold", _) => Some("write `hold(x, step)` or `hold(x, sample)`"),
         ("select", _) => Some("`select(c, a, b)` is `a` where `c` is not zero, `b` elsewhere"),
         _ => None,
     }
@@ -191,8 +324,25 @@ pub(super) fn instead(
     const CHOICE: &str = "a choice is written `select(c, a, b)`";
     let operator = expected.starts_with("an operator");
     let help = match (before, found) {
-        (Token::Star, Token::Star) => "a power is written `a^b`",
-        (Token::Slash, Token::Slash) => "a comment begins with `#`",
+        (_, Token::Minus) if expected.starts_with("a declaration") => "a comment begins with `#`",
+        (Token::Name("lambda"), _) => "a function is written `fn f(x) = …`",
+        (Token::Name("loss"), Token::Colon) => "a loss is written `loss e`",
+        (Token::Name("output"), Token::Open) => {
+            "an output is written `output a`, or `output y = …`"
+        }
+        _ if expected == "`class`" => {
+            "numbers have no type: `param w`; a class is declared by `input c: class(3)`"
+        }
+        _ if expected.starts_with("`[`") => {
+            "a shape is written `W[H, K]`; steps have no index, `input x` is the value at this step"
+        }
+        _ if expected.starts_with("a name,") => "an output has a name: `output y = …`",
+        (_, Token::Slash) if expected.starts_with("`=`") => {
+            "a derivative in time is a step of a state: `h' = h + dt * (…)`"
+        }
+        (Token::Name(sum), Token::Name(_)) if operator && sum.starts_with("sum_") => {
+            "a sum over the entries is `sum(a)`, over the steps `total_steps(a)`"
+        }
         (Token::Name("if"), _) | (_, Token::Name("if" | "then" | "else")) => CHOICE,
         (_, Token::Name("and")) => "`a and b` is written `a * b`: `(0 < x) * (x < 1)`",
         (_, Token::Name("or")) => "`a or b` is written `max(a, b)`",
@@ -259,11 +409,23 @@ pub(super) fn remedy(what: &str, types: &[Type]) -> Option<&'static str> {
         {
             Some("`*` works entry by entry; the matrix product is `@`")
         }
-        ("@" | "matmul", [Scalar, _] | [_, Scalar]) => {
-            Some("the product with a number is written `*`")
-        }
+        ("@" | "matmul", [Scalar, _] | [_, Scalar]) => Some(
+            "the product with a number is written `*`; a vector or matrix has its size in its declaration, as in `state h[H]`",
+        ),
         ("@" | "matmul", [Matrix(n, _), Vector(m)]) if n == m => {
             Some("the transpose of the matrix fits: `A.T @ v`, written `.T`")
+        }
+        ("+" | "-" | "*" | "/", [Matrix(n, k), Matrix(l, m)]) if n == m && k == l => {
+            Some("the transpose of one of them fits, as in `A + B.T`")
+        }
+        ("impulse_first" | "impulse_last", [_]) if types[0].rate == Rate::Step => {
+            Some("a value at each step has a first and a last one: `impulse_first(first(x))`")
+        }
+        ("total" | "total_steps", [_]) => {
+            Some("a value counts at every step with `hold`: `total_steps(hold(a, step))`")
+        }
+        ("first" | "last", [_]) => {
+            Some("the value is the same at every step: leave out `first` or `last`")
         }
         ("dot", [Matrix(..), _] | [_, Matrix(..)]) => Some("the matrix product is written `A @ b`"),
         ("softmax" | "log_softmax" | "logsumexp", [Matrix(..)]) => {

@@ -1,7 +1,8 @@
 //! Splits a source into tokens, written in ASCII or in mathematical symbols.
 
 use super::diagnostic::{Diagnostic, Reports, Span};
-use super::habits::SIGNS_ELSEWHERE;
+use super::habits::{OPERATORS_ELSEWHERE, SIGNS_ELSEWHERE};
+use super::looks::{ascii_of, code_point, is_accent, spelling};
 use super::token::Token;
 use crate::error::{LONGEST_NAME, is_hidden};
 
@@ -59,6 +60,13 @@ pub(super) fn tokens<'s>(source: &'s str, reports: &Reports) -> Vec<(Token<'s>, 
                 }
                 (Some(Token::Name(&rest[..len])), len)
             }
+            _ if foreign(rest).is_some() => {
+                let (sign, token, help) = foreign(rest).copied().unwrap_or_default();
+                let text = format!("`{sign}` is not part of the language");
+                let span = Span::new(at, at + sign.len());
+                reports.push(Diagnostic::at(span, text).help(help));
+                (token, foreign_len(rest, sign))
+            }
             c if c.is_ascii_digit() || (c == '.' && followed_by_digit(rest)) => {
                 let len = number_len(rest);
                 let (text, span) = (&rest[..len], Span::new(at, at + len));
@@ -72,19 +80,36 @@ pub(super) fn tokens<'s>(source: &'s str, reports: &Reports) -> Vec<(Token<'s>, 
                         .iter()
                         .find(|(sign, _)| rest.starts_with(sign));
                     let len = known.map_or(c.len_utf8(), |(sign, _)| sign.len());
-                    // A combining accent would be drawn over the character before it.
-                    let accent = !c.is_ascii() && c.escape_debug().len() > 1;
-                    let text = match is_hidden(c) || accent {
-                        true => format!("{c:?} is not part of the language"),
-                        false => format!("`{}` is not part of the language", &rest[..len]),
+                    let shown = match unseen(c) {
+                        true => format!("the character {}", code_point(c)),
+                        false => format!("`{}`", &rest[..len]),
                     };
+                    let text = format!("{shown} is not part of the language");
                     let unknown = Diagnostic::at(Span::new(at, at + len), text);
-                    reports.push(match known {
-                        Some((_, help)) => unknown.help(*help),
-                        None if is_superscript(c) => unknown.help("a power is written `x^4`"),
+                    let ascii = ascii_of(c);
+                    let help = match (known, ascii) {
+                        (Some((_, help)), _) => Some((*help).to_owned()),
+                        (None, Some(ascii)) => {
+                            Some(format!("it is a full-width sign: write `{ascii}`"))
+                        }
+                        _ if is_superscript(c) => Some("a power is written `x^4`".into()),
+                        _ if is_accent(c) => source[..at]
+                            .chars()
+                            .next_back()
+                            .map(|before| spelling(before, c)),
+                        _ if unseen(c) => Some("delete it".into()),
+                        _ => None,
+                    };
+                    reports.push(match help {
+                        Some(help) => unknown.help(help),
                         None => unknown,
                     });
-                    (Some(Token::Unknown), len)
+                    let meant = ascii.unwrap_or(c);
+                    let token = match meant {
+                        ';' => Some(Token::Newline),
+                        _ => sign(meant.encode_utf8(&mut [0; 4])).map(|(token, _)| token),
+                    };
+                    (Some(token.unwrap_or(Token::Unknown)), len)
                 }
             },
         };
@@ -95,6 +120,35 @@ pub(super) fn tokens<'s>(source: &'s str, reports: &Reports) -> Vec<(Token<'s>, 
     }
     found.push((Token::End, Span::new(source.len(), source.len())));
     found
+}
+
+/// Returns true for characters that are shown by their code point; an accent would be drawn over the character
+/// before it.
+fn unseen(c: char) -> bool {
+    is_hidden(c) || (!c.is_ascii() && c.escape_debug().len() > 1)
+}
+
+/// The operator of another language at the start of a text.
+fn foreign(rest: &str) -> Option<&'static (&'static str, Option<Token<'static>>, &'static str)> {
+    OPERATORS_ELSEWHERE
+        .iter()
+        .find(|(sign, ..)| rest.starts_with(sign))
+}
+
+/// The length in bytes of a foreign operator, or of the comment or text that it begins.
+fn foreign_len(rest: &str, sign: &str) -> usize {
+    let after = &rest[sign.len()..];
+    let until = |end: &str| {
+        after
+            .find(end)
+            .map_or(rest.len(), |i| sign.len() + i + end.len())
+    };
+    match sign {
+        "//" => rest.find('\n').unwrap_or(rest.len()),
+        "/*" => until("*/"),
+        "\"\"\"" => until(sign),
+        _ => sign.len(),
+    }
 }
 
 fn sign(rest: &str) -> Option<(Token<'static>, usize)> {

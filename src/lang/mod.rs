@@ -5,6 +5,7 @@
 //! recurrence, including gradients.
 
 mod ast;
+mod bodies;
 mod diagnostic;
 mod ends;
 mod eval;
@@ -14,12 +15,14 @@ mod habits;
 mod initial;
 mod lexer;
 mod lines;
+mod looks;
 mod order;
 mod parser;
 mod print;
 mod print_expr;
 mod print_loss;
 mod print_states;
+mod products;
 mod resolve;
 mod roles;
 mod shifts;
@@ -60,7 +63,7 @@ impl Recurrence {
             let program = parser::parse(source, &reports);
             let stem = file.rsplit(['/', '\\']).next().unwrap_or(file);
             let name = stem.strip_suffix(".rec").unwrap_or(stem);
-            let recurrence = resolve::resolve(name, &program, &reports);
+            let recurrence = resolve::resolve(name, source, &program, &reports);
             recurrence.ok_or_else(|| reports.finish(file, source))
         })
     }

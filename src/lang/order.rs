@@ -50,6 +50,13 @@ impl<'p> Mentions<'p> {
         }
     }
 
+    /// The names of the functions that an expression calls.
+    pub(super) fn called(expr: &'p Expr) -> HashSet<&'p str> {
+        let mut own = Self::default();
+        own.collect(expr);
+        own.functions
+    }
+
     /// The names mentioned by an expression and by the functions that it calls.
     pub(super) fn of(expr: &'p Expr, functions: &HashMap<&'p str, &'p Function>) -> Self {
         let mut all = Self::default();

@@ -8,7 +8,7 @@ use super::ast::{
     RoleWord, Start, StateDecl,
 };
 use super::diagnostic::{Diagnostic, Reports, Span};
-use super::habits::instead;
+use super::habits::{instead, statement_elsewhere};
 use super::lexer::tokens;
 use super::token::Token;
 use crate::error::nearest;
@@ -300,6 +300,8 @@ impl<'s> Parser<'s, '_> {
                 }
             }
             self.close(Token::CloseBracket, "`,` or ")?;
+        } else if self.peek() == Token::Open {
+            return self.unexpected("`[`, `,` or the end of the line");
         }
         Ok(sizes)
     }
@@ -429,6 +431,13 @@ impl<'s> Parser<'s, '_> {
                     (Expr::new(kind, name.span.to(prime)), false)
                 }
             };
+            let ended = matches!(
+                p.peek(),
+                Token::Comma | Token::Newline | Token::End | Token::Name(_)
+            );
+            if !defines && !ended {
+                return p.unexpected("a name, then `=`, `,` or the end of the line");
+            }
             p.program.outputs.push(OutputDecl {
                 role,
                 name,
@@ -477,13 +486,15 @@ impl<'s> Parser<'s, '_> {
         let next = self.take(Token::Prime).is_some();
         let token = self.peek();
         // The first of two adjacent names may be a misspelt keyword.
-        if matches!(token, Token::Name(_)) && !next {
+        let elsewhere = statement_elsewhere(&name.text).filter(|_| token != Token::Equals);
+        if (matches!(token, Token::Name(_)) || elsewhere.is_some()) && !next {
             let near = nearest(&name.text, KEYWORDS.iter().copied());
             let text = format!("unknown statement `{}`", name.text);
             let diagnostic = Diagnostic::at(name.span, text);
-            self.reports.push(match near {
-                Some(_) => diagnostic.suggest(near),
-                None => diagnostic.help(
+            self.reports.push(match (elsewhere, near) {
+                (Some(help), _) => diagnostic.help(help),
+                (None, Some(_)) => diagnostic.suggest(near),
+                (None, None) => diagnostic.help(
                     "an equation is written `a = e`; declarations begin with `dim`, `input`, \
                      `param`, `state`, `output`, `loss` or `fn`",
                 ),

@@ -112,6 +112,7 @@ impl<'r> Printer<'r> {
         if let Some(dim) = self.tape.dims().find(|d| !is_name(d)) {
             return Err(format!("the size `{dim}` is not a valid name"));
         }
+        self.taken.extend(self.tape.dims().map(str::to_owned));
         for leaf in self.tape.leaves() {
             if !is_name(leaf.name()) || !self.taken.insert(leaf.name().into()) {
                 let what = match leaf.role() {

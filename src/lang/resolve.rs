@@ -1,13 +1,14 @@
 //! Builds a recurrence from statements: resolves names, sorts by dependency, and calls the same [`Definition`]
 //! that Rust programs use.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::ast::{self, Equation, Function, LeafKind, Name, Program};
 use super::diagnostic::{Diagnostic, Reports, Span};
 use super::habits::name_elsewhere;
+use super::looks::look_alike;
 use super::order::{Item, Mentions, Order, order};
 use super::vocabulary;
 use crate::error::Error;
@@ -16,8 +17,13 @@ use crate::recurrence::{Definition, Recurrence};
 use crate::shape::{Dim, Rate, Shape, Type};
 
 /// Builds the recurrence, or reports the errors.
-pub(super) fn resolve(name: &str, program: &Program, reports: &Reports) -> Option<Recurrence> {
-    let defined = Recurrence::define(name, |r| Resolver::new(r, program, reports).run());
+pub(super) fn resolve(
+    name: &str,
+    source: &str,
+    program: &Program,
+    reports: &Reports,
+) -> Option<Recurrence> {
+    let defined = Recurrence::define(name, |r| Resolver::new(r, source, program, reports).run());
     if !reports.is_empty() {
         return None;
     }
@@ -62,9 +68,14 @@ struct Value<'p> {
 
 pub(super) struct Resolver<'d, 'p> {
     pub(super) r: &'d Definition,
+    source: &'p str,
     pub(super) program: &'p Program,
     pub(super) reports: &'p Reports,
     pub(super) functions: HashMap<&'p str, &'p Function>,
+    /// Names with two meanings, which are reported at their declarations only.
+    clashes: RefCell<HashSet<String>>,
+    /// Functions that call themselves; they are not expanded.
+    pub(super) endless: HashSet<&'p str>,
     pub(super) table: HashMap<&'p str, Entry>,
     pub(super) dims: HashMap<&'p str, Dim>,
     dim_names: Vec<Arc<str>>,
@@ -78,12 +89,15 @@ pub(super) struct Resolver<'d, 'p> {
 }
 
 impl<'d, 'p> Resolver<'d, 'p> {
-    fn new(r: &'d Definition, program: &'p Program, reports: &'p Reports) -> Self {
+    fn new(r: &'d Definition, source: &'p str, program: &'p Program, reports: &'p Reports) -> Self {
         Self {
             r,
+            source,
             program,
             reports,
             functions: HashMap::new(),
+            clashes: RefCell::default(),
+            endless: HashSet::new(),
             table: HashMap::new(),
             dims: HashMap::new(),
             dim_names: Vec::new(),
@@ -101,6 +115,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
         self.declare_dims();
         self.declare_leaves();
         self.declare_items();
+        self.check_functions();
         let order = self.order();
         for cycle in &order.loops {
             self.report_loop(cycle);
@@ -121,7 +136,32 @@ impl<'d, 'p> Resolver<'d, 'p> {
         self.reports.push(Diagnostic::at(span, text));
     }
 
-    fn twice(&self, name: &Name, first: Option<Span>) {
+    /// The text at a place, if it is short and on one line.
+    pub(super) fn text(&self, span: Span) -> Option<&'p str> {
+        let text = self.source.get(span.start..span.end)?;
+        (text.len() <= 60 && !text.contains('\n')).then_some(text)
+    }
+
+    /// Reports a name that is already that of a size or a function; in an expression it would have two meanings.
+    pub(super) fn clash(&self, name: &Name, what: &str) {
+        let dims = self.program.dims.iter();
+        let functions = self.program.functions.iter().map(|f| &f.name);
+        let mut others = dims
+            .map(|d| (d, "a size"))
+            .chain(functions.map(|f| (f, "a function")));
+        let Some((first, other)) = others.find(|(n, w)| n.text == name.text && *w != what) else {
+            return;
+        };
+        self.clashes.borrow_mut().insert(name.text.clone());
+        let text = format!("the name `{}` is that of {other} and of {what}", name.text);
+        let help = format!("give one of them another name, such as `{}_2`", name.text);
+        let diagnostic = Diagnostic::new(text)
+            .label(name.span, format!("{what} here"))
+            .label(first.span, format!("{other} here"));
+        self.reports.push(diagnostic.help(help));
+    }
+
+    pub(super) fn twice(&self, name: &Name, first: Option<Span>) {
         let text = format!("the name `{}` is used twice", name.text);
         let mut diagnostic = Diagnostic::new(text).label(name.span, "");
         if let Some(first) = first {
@@ -147,12 +187,6 @@ impl<'d, 'p> Resolver<'d, 'p> {
             } else {
                 self.functions.insert(&name.text, function);
             }
-            let mut arguments: HashMap<&str, Span> = HashMap::new();
-            for argument in &function.parameters {
-                if let Some(first) = arguments.insert(&argument.text, argument.span) {
-                    self.twice(argument, Some(first));
-                }
-            }
         }
     }
 
@@ -166,6 +200,10 @@ impl<'d, 'p> Resolver<'d, 'p> {
             }
             if name.text == "loss" {
                 self.fail(name.span, "the name `loss` is taken");
+                continue;
+            }
+            if self.functions.contains_key(&*name.text) {
+                self.clash(name, "a size");
                 continue;
             }
             self.dims.insert(&name.text, self.r.dim(&name.text));
@@ -184,6 +222,10 @@ impl<'d, 'p> Resolver<'d, 'p> {
         }
         if let Some(first) = self.table.get(&*name.text) {
             self.twice(name, Some(self.declared_at(*first)));
+            return false;
+        }
+        if self.dims.contains_key(&*name.text) || self.functions.contains_key(&*name.text) {
+            self.clash(name, "a value");
             return false;
         }
         self.table.insert(&name.text, entry);
@@ -238,8 +280,12 @@ impl<'d, 'p> Resolver<'d, 'p> {
             self.add_value(&equation.name, &equation.value, true);
         }
         for output in program.outputs.iter().filter(|o| o.defines) {
-            // An output may have the name of another item, such as a state.
-            if !self.table.contains_key(&*output.name.text) && output.name.text != "loss" {
+            // An output may have the name of another item, such as a state or a size.
+            let name = &*output.name.text;
+            let taken = self.table.contains_key(name)
+                || self.dims.contains_key(name)
+                || self.functions.contains_key(name);
+            if !taken && name != "loss" {
                 self.add_value(&output.name, &output.value, false);
             }
         }
@@ -267,16 +313,23 @@ impl<'d, 'p> Resolver<'d, 'p> {
                 self.reports.push(
                     Diagnostic::new(text)
                         .label(next.name.span, "given again here")
-                        .label(first, "first given here"),
+                        .label(first, "first given here")
+                        .help(format!(
+                            "a value on the way has a name of its own: `a = …`, then `{name}' = a + …`"
+                        )),
                 );
             } else {
                 self.nexts.insert(name, i);
             }
         }
+        let equations: HashSet<&str> = program.equations.iter().map(|e| &*e.name.text).collect();
         for state in &program.states {
             let name = &*state.name.text;
             let is_state = matches!(self.table.get(name), Some(Entry::Item(Item::State(_))));
-            let known = self.nexts.contains_key(name) || program.suspects.contains(name);
+            // An equation with the name of the state is reported as such.
+            let known = self.nexts.contains_key(name)
+                || program.suspects.contains(name)
+                || equations.contains(name);
             if is_state && !known {
                 let text = format!("the state `{name}` has no next value");
                 let help = format!("give its next value: `{name}' = …`");
@@ -367,7 +420,22 @@ impl<'d, 'p> Resolver<'d, 'p> {
         }
         names.extend(parts.first().map(|(n, _)| &**n));
         let text = format!("a cycle within one step: {}", names.join(" → "));
-        let help = "a value may depend on its own past: declare it as a `state`";
+        let name = parts.first().map_or("", |(n, _)| n);
+        let help = match cycle {
+            [Item::Value(_)] => format!(
+                "a value that depends on its own past is a state: `state {name}`, and `{name}' = …` for `{name} = …`"
+            ),
+            [Item::Next(_)] => format!(
+                "the value before the step is written without a prime: `{}`",
+                name.trim_end_matches('\'')
+            ),
+            _ if cycle.iter().any(|i| matches!(i, Item::State(_))) => {
+                "the value of a state before the first step cannot depend on the state: it is a parameter, as in \
+                 `param h0` and `state h = h0`, a `sample input`, or `last(x)` of an input"
+                    .into()
+            }
+            _ => "a value may depend on its own past: declare it as a `state`".into(),
+        };
         let mut diagnostic = Diagnostic::new(text).help(help);
         for (_, span) in parts {
             diagnostic = diagnostic.label(span, "");
@@ -500,7 +568,8 @@ impl<'d, 'p> Resolver<'d, 'p> {
                     .map(|s| self.shape_text(s))
                     .unwrap_or_default();
                 let text = format!("a loss must be a scalar, found {found}");
-                let help = "use `sum(…)` of it";
+                let of = self.text(loss.value.span).unwrap_or("…");
+                let help = format!("use `sum({of})`");
                 self.reports
                     .push(Diagnostic::at(loss.value.span, text).help(help));
                 continue;
@@ -522,9 +591,16 @@ impl<'d, 'p> Resolver<'d, 'p> {
         }
     }
 
+    /// Returns true if errors about a name would only follow from one that is reported.
+    pub(super) fn is_reported(&self, name: &str) -> bool {
+        self.program.suspects.contains(name)
+            || self.clashes.borrow().contains(name)
+            || self.reports.is_full()
+    }
+
     /// Reports an undefined name.
     pub(super) fn undefined(&self, name: &str, span: Span, inner: Option<Vec<&str>>) {
-        if self.program.suspects.contains(name) || self.reports.is_full() {
+        if self.is_reported(name) {
             return;
         }
         if self.dims.contains_key(name) {
@@ -537,11 +613,12 @@ impl<'d, 'p> Resolver<'d, 'p> {
             self.reports.push(Diagnostic::at(span, text).help(help));
             return;
         }
-        let known = self.table.keys().copied();
-        let known = known.chain(inner.into_iter().flatten());
+        let inner = inner.unwrap_or_default();
+        let known = || self.table.keys().chain(&inner).copied();
         let unknown = Diagnostic::at(span, format!("`{name}` is not defined"));
-        let help = name_elsewhere(name, |base| self.is_state(base));
-        let near = vocabulary::suggestion(name, known);
+        let help =
+            look_alike(name, known()).or_else(|| name_elsewhere(name, |base| self.is_state(base)));
+        let near = vocabulary::suggestion(name, known());
         self.reports.push(match (help, near) {
             (Some(help), _) => unknown.help(help),
             (None, Some(_)) => unknown.suggest(near),

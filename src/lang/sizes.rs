@@ -84,7 +84,7 @@ impl Resolver<'_, '_> {
     }
 
     fn undefined_size(&self, name: &str, span: Span) {
-        if self.program.suspects.contains(name) || self.reports.is_full() {
+        if self.is_reported(name) {
             return;
         }
         let near = nearest(name, self.dims.keys().copied());

@@ -122,6 +122,8 @@ impl Definition {
             self.fail(message);
         } else if known || self.scope.with(|t| t.named(name)).is_some() {
             self.fail(format!("the name `{name}` is used twice"));
+        } else if self.scope.with(|t| t.dims().any(|d| d == name)) {
+            self.fail(both(name));
         }
         let name: Arc<str> = name.into();
         self.names.borrow_mut().insert(Arc::clone(&name));
@@ -133,6 +135,8 @@ impl Definition {
     pub fn dim(&self, name: &str) -> Dim {
         if let Err(message) = check_name(name) {
             self.fail(message);
+        } else if self.names.borrow().contains(name) {
+            self.fail(both(name));
         }
         self.scope.dim(name)
     }
@@ -541,7 +545,10 @@ impl Definition {
             let taken = self.names.borrow().contains(name);
             if !taken
                 && self.scope.with(|t| {
-                    t.label(id).is_none() && t.named(name).is_none() && t.fill(id).is_none()
+                    t.label(id).is_none()
+                        && t.named(name).is_none()
+                        && t.fill(id).is_none()
+                        && t.dims().all(|d| d != name)
                 })
             {
                 self.scope.rename(id, name);
@@ -549,4 +556,9 @@ impl Definition {
             self.outputs.borrow_mut().insert(name.into(), id);
         }
     }
+}
+
+/// The message about a name that is that of a size and of a value.
+fn both(name: &str) -> String {
+    format!("the name `{name}` is that of a size and of a value; give one of them another name")
 }

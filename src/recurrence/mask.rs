@@ -58,7 +58,7 @@ impl Recurrence {
 
     /// A new per-step scalar input, in a scope that will receive a copy of this recurrence.
     pub(super) fn new_input<'b>(&self, scope: &'b Scope, name: &str) -> Result<Expr<'b>> {
-        let taken = self.tape.leaf_named(name).is_some();
+        let taken = self.tape.leaf_named(name).is_some() || self.tape.dims().any(|dim| dim == name);
         let refuse = |message: String| Error::Definition {
             recurrence: self.name.clone(),
             mistakes: vec![Mistake::anywhere(message)],

@@ -60,10 +60,11 @@ impl Recurrence {
         leaves.find(|l| l.derived() == Some(role)).map(Leaf::name)
     }
 
-    /// The names of parameters, inputs, states and named values.
+    /// The names of sizes, parameters, inputs, states and named values.
     pub(super) fn taken(&self) -> HashSet<&str> {
         let leaves = self.tape.leaves().iter().map(Leaf::name);
         let values = self.tape.names().map(|(name, _)| &**name);
-        leaves.chain(values).chain(self.states()).collect()
+        let names = leaves.chain(values).chain(self.states());
+        names.chain(self.tape.dims()).collect()
     }
 }
