@@ -65,8 +65,8 @@ impl Remark {
             }
             Self::Stationary => "the gradient is zero here: its terms cancel, as at an optimum",
             Self::Flat => {
-                "the gradient and the curvature are zero here: a unit is saturated or switched off, \
-                 or this data gives it no effect"
+                "not tested, since the gradient and the curvature are zero here: a unit is saturated or \
+                 switched off, or this data gives it no effect; check at other numbers (`Params::insert`)"
             }
             Self::Faint => {
                 "the derivative is below the rounding error of the differences, which only show \

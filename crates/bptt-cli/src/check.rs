@@ -1,10 +1,11 @@
 //! `bptt check`: certifies a recurrence on given or random data.
 
-use bptt::check::{Check, Verdict, random_data};
+use bptt::check::{Check, Remark, Verdict, random_data};
 use bptt::{Batch, Certificate, Error, Params, Recurrence};
 use serde_json::json;
 
 use crate::args;
+use crate::options::in_options;
 use crate::progress::Gauge;
 use crate::report::{Report, bad, good};
 use crate::{Done, Failure, cell, input};
@@ -14,8 +15,10 @@ use crate::{Done, Failure, cell, input};
 const SIZES: [usize; 6] = [3, 2, 4, 5, 6, 7];
 const LENGTHS: [usize; 2] = [5, 3];
 /// The most draws of random data for one trial; data is redrawn if the recurrence is not finite on it, such as
-/// `ln` of −1, or the certificate is incomplete.
+/// `ln` of −1, the certificate is incomplete, or a parameter or input has no effect there.
 const DRAWS: u64 = 8;
+/// The most draws in search of data on which everything has an effect.
+const FLAT_DRAWS: u64 = 4;
 
 pub(crate) fn run(args: &args::Check, report: &mut Report) -> Result<Done, Failure> {
     let subject = Subject::read(args, report)?;
@@ -89,7 +92,7 @@ fn trial(certificate: &Certificate) -> serde_json::Value {
         })
     });
     let remarks = certificate.remarks().map(|(name, remark)| {
-        json!({ "name": name, "remark": remark.name(), "text": remark.sentence() })
+        json!({ "name": name, "remark": remark.name(), "text": in_options(remark.sentence()) })
     });
     let verdict = format!("{:?}", certificate.verdict()).to_lowercase();
     let extent = certificate.extent();
@@ -105,6 +108,29 @@ fn trial(certificate: &Certificate) -> serde_json::Value {
             "of_samples": extent.of_samples,
         },
     })
+}
+
+/// The worth of a certificate on random data, in ascending order; only the last is not drawn again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Worth {
+    Undefined,
+    Incomplete,
+    /// Something has no effect on this data.
+    Flat,
+    Whole,
+}
+
+fn worth(found: &Result<Certificate, Error>) -> Worth {
+    match found {
+        Err(Error::NonFiniteValue { .. }) => Worth::Undefined,
+        Ok(certificate) if certificate.verdict() == Verdict::Incomplete => Worth::Incomplete,
+        Ok(certificate)
+            if certificate.passed() && certificate.remarks().any(|(_, r)| r == Remark::Flat) =>
+        {
+            Worth::Flat
+        }
+        _ => Worth::Whole,
+    }
 }
 
 /// A recurrence and the data given for it.
@@ -157,6 +183,7 @@ impl Subject {
         let mut last = Err(Error::NoLoss {
             recurrence: self.recurrence.name().into(),
         });
+        let mut best = Worth::Undefined;
         for draw in 0..DRAWS {
             let (params, batch) =
                 random_data(&self.recurrence, &sizes, &LENGTHS, seed.wrapping_add(draw))?;
@@ -174,12 +201,15 @@ impl Subject {
                 .steps(self.steps.unwrap_or(usize::MAX))
                 .seed(seed)
                 .progress(progress);
-            last = check.run(&params, &batch);
-            let redraw = match &last {
-                Ok(certificate) => certificate.verdict() == Verdict::Incomplete,
-                Err(error) => matches!(error, Error::NonFiniteValue { .. }),
-            };
-            if !redraw || !self.is_random() {
+            let found = check.run(&params, &batch);
+            let worth = worth(&found);
+            if draw == 0 || worth >= best {
+                (last, best) = (found, worth);
+            }
+            if worth == Worth::Whole
+                || (best == Worth::Flat && draw + 1 >= FLAT_DRAWS)
+                || !self.is_random()
+            {
                 break;
             }
         }

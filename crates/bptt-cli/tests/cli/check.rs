@@ -125,3 +125,27 @@ fn long_work_is_announced() {
     assert!(said.contains("note: certifying takes about"), "{said}");
     assert!(output.stdout.is_empty(), "it came before the result");
 }
+
+/// A parameter that has no effect on the data is not tested there: other random data is tried, or the report says so.
+#[test]
+fn a_parameter_without_effect_is_not_tested() {
+    let folder = Folder::new("flat");
+    for (unit, tested) in [("c", true), ("-1 - c^2", false)] {
+        let text = format!("input x\nparam c, gamma\nloss (x - c)^2 + gamma^2 * relu({unit})\n");
+        fs::write(folder.file("unit.rec"), text).unwrap();
+        for seed in ["1", "2", "3", "4"] {
+            let arguments = ["check", "unit.rec", "--json", "--seed", seed];
+            let found = json(&success(&bptt(&folder, &arguments)));
+            let remarks = &found["trials"][0]["remarks"];
+            let said = remarks.to_string();
+            assert_eq!(said.contains("\"flat\""), !tested, "{seed}: {said}");
+            if !tested {
+                assert!(
+                    said.contains("not tested") && said.contains("`--params`"),
+                    "{said}"
+                );
+                assert!(!said.contains("Params::insert"), "{said}");
+            }
+        }
+    }
+}
