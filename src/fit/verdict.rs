@@ -136,8 +136,8 @@ impl Point {
         }
         if shape == Shape::Sloped {
             let reason = format!(
-                "the fit has not converged: {level}; if the loss falls without end, bound it by a \
-                 term of the loss, or check its sign; if it has a kink, as `abs` has, write a smooth loss"
+                "{level}, so this is no minimum: if the loss falls without end, bound it by a term of the loss, or \
+                 check its sign; if it has a kink, as `abs` has, write a smooth loss"
             );
             return Err(refuse(Premise::Smooth, reason));
         }

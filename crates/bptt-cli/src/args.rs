@@ -29,8 +29,8 @@ certifies their gradients and shows how far back in time they reach. It takes a 
 writes no files.
 
 Exit codes: 0 success; 1 gradient not certified; 2 wrong command line; 3 wrong recurrence, data or
-file; 4 fit diverged or not converged; 5 fit saved, but a premise of the standard errors does not
-hold; 130 (143) fit interrupted by Ctrl-C (TERM), and saved.";
+file; 4 fit diverged or not converged; 5 fit saved, but another premise of the standard errors
+does not hold; 130 (143) fit interrupted by Ctrl-C (TERM), and saved.";
 
 /// Differentiate a recurrence: write the step once, get certified gradients
 #[derive(Debug, Parser)]
@@ -317,13 +317,13 @@ pub(crate) struct Fit {
     /// Floating-point type of the computation
     #[arg(long, default_value = "f64")]
     pub(crate) dtype: Dtype,
-    /// Standard errors of the estimates; the loss must be a negative log likelihood
+    /// Standard errors of the estimates, after any optimizer, with f64; the loss must be a negative log likelihood
     #[arg(long, value_name = "KIND")]
     pub(crate) errors: Option<Errors>,
     /// Short for --errors hessian
     #[arg(long, conflicts_with = "errors")]
     pub(crate) standard_errors: bool,
-    /// Print the covariance matrix of the estimates too
+    /// Print the covariance matrix of the estimates too; alone, it implies --errors hessian
     #[arg(long)]
     pub(crate) covariance: bool,
     /// Save the parameters and the state for --resume every N steps

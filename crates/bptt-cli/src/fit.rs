@@ -77,7 +77,10 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
         .filter(|_| !matches!(course.end, End::Diverged(_)))
         .map(|kind| Statistics::new(&recurrence, &exact, &batch.cast(), kind));
 
+    // The premises of standard errors include that the fit has converged.
+    let early = statistics.as_ref().is_some_and(statistics::is_early);
     let (word, problem) = match &course.end {
+        End::Fitted if early => ("not converged", None),
         End::Fitted => ("fitted", None),
         End::NotConverged(why, _) => ("not converged", Some(why.clone())),
         End::Diverged(why) => ("not fitted", Some(why.clone())),
@@ -123,6 +126,7 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
 
     let done = match (&problem, &statistics) {
         (Some(_), _) => Done::NotFitted,
+        (None, _) if early => Done::NotFitted,
         (None, Some(Err(_))) => Done::NoErrors,
         (None, _) => Done::Well,
     };

@@ -4,10 +4,12 @@ use bptt::{Batch, Params, Real, Recurrence, Scalar};
 
 use crate::engine::Program;
 
+/// Numbers that have grown by this factor were carried away by the steps; no domain ends there.
+const CARRIED: f64 = 1e6;
 /// A positive number that has decreased to less than this part of its value is approaching zero.
 const VANISHED: f64 = 1e-6;
 
-/// The end of an error message: a parameter that made values non-finite, with a remedy. If this parameter alone is
+/// The end of an error message: a parameter that made values non-finite, with the cause or a remedy. If this parameter alone is
 /// reset, all values are finite again. Empty if there is no such parameter.
 pub(super) fn told<F: Real>(
     gradient: &Recurrence,
@@ -25,6 +27,18 @@ pub(super) fn told<F: Real>(
             .is_err()
         {
             continue;
+        }
+        let size = |x: &F| Scalar::to_f64(*x).abs();
+        let (before, after) = (
+            was.iter().map(size).fold(0.0, f64::max),
+            array.iter().map(size).fold(0.0, f64::max),
+        );
+        if after > CARRIED * before.max(1.0) {
+            return format!(
+                "; the steps have become too large: they carried `{name}` from {} to {}",
+                bptt::number(before),
+                bptt::number(after)
+            );
         }
         let mut pairs = was
             .iter()

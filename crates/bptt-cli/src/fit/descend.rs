@@ -147,7 +147,12 @@ pub(super) fn fit<F: Real + Element>(
     let taken = progress.steps - first.min(progress.steps);
     let unmoved =
         last_step.and_then(|last| motion::unmoved(&start, &progress.params, last, taken, args));
-    let why = motion::endless(before, after, progress.steps).or(unmoved);
+    let why = motion::endless(before, after, progress.steps)
+        .or(unmoved)
+        .or_else(|| match order.round() {
+            0 => motion::falling(&mut program, &start, &progress.params, batch),
+            _ => None,
+        });
     Ok(Course {
         steps: progress.steps,
         before,

@@ -1,8 +1,9 @@
 //! The ends of a fit at which the last parameters are no minimum: they did not move, or the loss falls without end.
 
-use bptt::{Outputs, Params, Real};
+use bptt::{Batch, Derived, Outputs, Params, Real, Scalar};
 
 use crate::args::{Fit, Optimizer};
+use crate::engine::Program;
 use crate::report::digits;
 
 /// The constant of Adam that its steps are relative to.
@@ -13,6 +14,13 @@ const UNMOVED: f64 = 1e-9;
 const LEVEL: f64 = 1e-6;
 /// A loss below minus this multiple of the loss before has no minimum.
 const ENDLESS: f64 = 1e30;
+
+/// Numbers that moved by less than this part of their size show nothing about the shape of the loss.
+const SHORT: f64 = 1e-3;
+/// Slopes that differ by less than this part are those of a straight line.
+const STRAIGHT: f64 = 1e-9;
+/// The loss falls ever more steeply if its slope grows by this factor, twice.
+const STEEPER: f64 = 1.1;
 
 /// The last step of a fit: its loss, and the largest entry of its gradient before and after clipping.
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +106,59 @@ pub(super) fn endless(before: f64, after: f64, steps: usize) -> Option<String> {
             bptt::number(after),
             bptt::counted(steps, "step")
         )
+    })
+}
+
+/// The reason and a remedy, if the loss falls from the start over the end and as far beyond it without a sign of a
+/// minimum: along a straight line, or ever more steeply.
+pub(super) fn falling<F: Real>(
+    gradient: &mut Program<'_, F>,
+    start: &Params<F>,
+    end: &Params<F>,
+    batch: &Batch<F>,
+) -> Option<String> {
+    const CURE: &str = "check the sign of the loss, or bound it by another term, such as `loss a^2` for a parameter `a`";
+    let beyond = end.iter().fold(Params::new(), |all, (name, array)| {
+        let from = start.get(name).unwrap_or(array);
+        all.with(name, array + array - from)
+    });
+    let mut at = |params: &Params<F>| gradient.attempt(params, batch).ok();
+    let found = [at(start)?, at(end)?, at(&beyond)?];
+    let straight = match Scalar::to_f64(F::epsilon()) {
+        fine if fine < 1e-12 => STRAIGHT,
+        coarse => 100.0 * coarse,
+    };
+    let mut all = [0.0; 3];
+    for (name, role) in found[0]
+        .iter()
+        .filter_map(|(n, _)| Some((n, found[0].role(n)?)))
+    {
+        let Derived::Cotangent(of) = role else {
+            continue;
+        };
+        let (from, to) = (start.get(of)?, end.get(of)?);
+        for (index, from) in from.indexed_iter() {
+            let from = Scalar::to_f64(*from);
+            let moved = Scalar::to_f64(to[&index]) - from;
+            let slopes = [0, 1, 2].map(|i| Scalar::to_f64(found[i][name][&index]));
+            for (sum, slope) in all.iter_mut().zip(slopes) {
+                *sum += slope * moved;
+            }
+            let size = if from == 0.0 { 1.0 } else { from.abs() };
+            let level = |slope: f64| (slope - slopes[0]).abs() <= straight * slopes[0].abs();
+            if moved * slopes[0] < 0.0
+                && moved.abs() > SHORT * size
+                && slopes.into_iter().all(level)
+            {
+                return Some(format!(
+                    "the loss still falls, in a straight line when `{of}` moves, and has no minimum in sight: {CURE}"
+                ));
+            }
+        }
+    }
+    let [first, second, third] = all;
+    (first < 0.0 && second < STEEPER * first && third < STEEPER * second).then(|| {
+        format!("the loss still falls, and ever more steeply, with no minimum in sight: {CURE}")
     })
 }
 

@@ -96,6 +96,17 @@ impl Statistics {
     }
 }
 
+/// Returns true if there are no standard errors because the fit has not converged.
+pub(super) const fn is_early(statistics: &Result<Statistics, Error>) -> bool {
+    matches!(
+        statistics,
+        Err(Error::NoStandardErrors {
+            premise: Premise::Converged,
+            ..
+        })
+    )
+}
+
 /// The message about missing standard errors, with a command that may produce them.
 pub(super) fn told(error: &Error, args: &Fit, goes_on: bool) -> String {
     let out = args.out.display();

@@ -12,6 +12,7 @@ type Case<'a> = (&'a str, &'a str, i32, &'a str, &'a [&'a str]);
 
 const SMOOTH: &str = "0.5 * (x - a)^2";
 const FITTED: &str = "fitted";
+const STRAIGHT: &str = "the loss still falls, in a straight line when `a` moves";
 const NOT_CONVERGED: &str = "not converged";
 
 #[test]
@@ -145,6 +146,25 @@ fn every_end_of_a_fit_is_told() {
             4,
             NOT_CONVERGED,
             &["the loss falls without end", "check the sign of the loss"],
+        ),
+        (
+            "-0.5 * (x - a)^2",
+            "",
+            4,
+            NOT_CONVERGED,
+            &["ever more steeply"],
+        ),
+        ("a * x", "", 4, NOT_CONVERGED, &[STRAIGHT, "`loss a^2`"]),
+        ("a * x", "--dtype f32", 4, NOT_CONVERGED, &[STRAIGHT]),
+        ("a * x", "--optimizer sgd", 4, NOT_CONVERGED, &[STRAIGHT]),
+        ("abs(x - a)", "", 0, FITTED, &[]),
+        ("exp(-a * x)", "", 0, FITTED, &[]),
+        (
+            "(x - a)^4",
+            "--optimizer sgd --lr 1",
+            4,
+            "not fitted",
+            &["the steps have become too large: they carried `a` from 1 to"],
         ),
     ];
     let mut wrong = Vec::new();

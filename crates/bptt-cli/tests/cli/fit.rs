@@ -240,31 +240,37 @@ fn standard_errors_need_their_premises() {
             "{text}"
         );
     }
-    for (command, why) in [
+    let early = (4, "not converged, T = ");
+    for (command, (code, outcome), why) in [
         (
             "normal.rec --steps 3",
+            early,
             "the fit has not converged: the loss curves downwards",
         ),
         (
             "normal.rec --steps 700",
+            early,
             "standard errors from the minimum, and at most 0.01",
         ),
         (
             "normal.rec --steps 3",
+            early,
             "try --optimizer newton --params p.npz",
         ),
         (
             "two.rec --optimizer newton",
+            (5, "fitted, T = "),
             "`m` by 1 and `a` by -1 move together",
         ),
-        ("sign.rec --steps 3", "check its sign"),
+        ("sign.rec --steps 3", early, "check its sign"),
     ] {
         let _ = fs::remove_file(folder.file("p.npz"));
         let found = fit(&format!(
             "fit {command} --data x.csv --out p.npz --standard-errors"
         ));
         let (text, message) = texts(&found);
-        assert_eq!(found.status.code(), Some(5), "{command}: {message}");
+        assert_eq!(found.status.code(), Some(code), "{command}: {message}");
+        assert!(text.contains(outcome), "{command}: {text}");
         assert!(message.contains(why), "{command}: {message}");
         assert!(
             text.contains("written to p.npz") && folder.file("p.npz").exists(),
