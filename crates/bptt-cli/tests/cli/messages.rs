@@ -131,7 +131,7 @@ const LINES: &[(&str, &str)] = &[
     ("param p q", "`param p, q`"),
     ("input z = 3", "`param z = …`"),
     ("loss = s", "`loss e`"),
-    ("loss x", "`sum(…)`"),
+    ("loss x", "`sum(x)`"),
     ("state k[H] = x\nk' = k", "`first(…)`"),
     ("state k", "`k' = …`"),
     ("b = ss + zz", "`param zz`"),
