@@ -16,6 +16,7 @@ mod initial;
 mod lexer;
 mod lines;
 mod looks;
+mod names;
 mod order;
 mod parser;
 mod print;
