@@ -58,7 +58,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
                 fits.push(found(format!("{} @ {b}", turned(&a)), Vector(k)));
             }
             (Vector(n), Matrix(m, k)) if n == k => {
-                fits.push(found(format!("{b} @ {a}"), Vector(m)))
+                fits.push(found(format!("{b} @ {a}"), Vector(m)));
             }
             (Matrix(n, k), Matrix(m, l)) => {
                 if k == l {
