@@ -111,7 +111,7 @@ pub enum Error {
     /// A required array is missing.
     #[error("{what} `{name}` is missing: expected an array of shape {expected}")]
     Missing {
-        /// "parameter" or "input".
+        /// "parameter", "input" or "sample input".
         what: &'static str,
         /// The name.
         name: String,
@@ -122,7 +122,7 @@ pub enum Error {
     /// An array has the wrong shape.
     #[error("{what} `{name}`: expected shape {expected}, found {found:?}")]
     ArrayShape {
-        /// "parameter" or "input".
+        /// "parameter", "input" or "sample input".
         what: &'static str,
         /// The name.
         name: String,
@@ -132,8 +132,34 @@ pub enum Error {
         found: Vec<usize>,
     },
 
+    /// A matrix has the shape of its transpose.
+    #[error(
+        "parameter `{name}` is transposed: expected shape {expected} = {shape:?}, found {found:?}; give \
+         its transpose, `array.T` in Python"
+    )]
+    Transposed {
+        /// The name.
+        name: String,
+        /// The expected shape, with the names of sizes.
+        expected: String,
+        /// The expected shape.
+        shape: Vec<usize>,
+        /// The shape of the array.
+        found: Vec<usize>,
+    },
+
+    /// An array of a file has entries or a shape that its use does not allow.
+    #[error("{}", printable(reason))]
+    Array {
+        /// The reason, with the name of the array.
+        reason: String,
+    },
+
     /// Real numbers were given for a class, or classes for real numbers.
-    #[error("array `{name}`: expected {expected}, found {found}")]
+    #[error(
+        "array `{name}`: expected {expected}, found {found}; give {expected} with {}",
+        given_with(expected)
+    )]
     ArrayKind {
         /// The name.
         name: String,
@@ -178,11 +204,11 @@ pub enum Error {
     /// The data contain a NaN or an infinity.
     #[error(
         "{what} `{name}` is not finite: {} is {value}{}",
-        entry(index),
+        entry_of(what, index),
         instead(what)
     )]
     NonFiniteData {
-        /// "parameter" or "input".
+        /// "parameter", "input" or "sample input".
         what: &'static str,
         /// The name.
         name: String,
@@ -194,10 +220,11 @@ pub enum Error {
 
     /// A class is outside its range.
     #[error(
-        "input `{name}`: {} is {}, expected 0 to {}",
-        entry(index),
+        "input `{name}`: {} is {}, expected 0 to {}{}",
+        entry_of(if index.len() == 2 { "input" } else { "sample input" }, index),
         class(*value),
-        classes.saturating_sub(1)
+        classes.saturating_sub(1),
+        instead_of_class(index, *value, *classes)
     )]
     ClassOutOfRange {
         /// The name.
@@ -381,6 +408,38 @@ fn entry(index: &[usize]) -> String {
     }
 }
 
+/// The place of an entry of a parameter or an input, for a message.
+fn entry_of(what: &str, index: &[usize]) -> String {
+    let (place, rest) = match (what, index) {
+        ("input", [step, sample, rest @ ..]) => (format!("step {step}, sample {sample}"), rest),
+        ("sample input", [sample, rest @ ..]) => (format!("sample {sample}"), rest),
+        _ => return entry(index),
+    };
+    match rest {
+        [] => format!("{place} (counted from 0)"),
+        rest => format!("{place}, entry {rest:?} (counted from 0)"),
+    }
+}
+
+/// The functions that take data of a kind.
+fn given_with(kind: &str) -> &'static str {
+    match kind {
+        "classes" => "`Batch::with_classes`",
+        _ => "`Batch::with`",
+    }
+}
+
+/// Data that may stand instead of a class outside its range.
+fn instead_of_class(index: &[usize], value: usize, classes: usize) -> &'static str {
+    match index {
+        _ if value == classes => "; classes are counted from 0",
+        [_, _] => {
+            "; give a step without a class a mask of 0 (`Recurrence::with_mask`, or `mask input m` in the text)"
+        }
+        _ => "",
+    }
+}
+
 /// Data that may stand instead of a number that is not finite.
 fn instead(what: &str) -> &'static str {
     match what {
@@ -388,7 +447,7 @@ fn instead(what: &str) -> &'static str {
             ". Data must be finite also where no output uses it: write a finite number there, such as 0, or \
              give the steps without data a mask of 0 (`Recurrence::with_mask`, or `mask input m` in the text)"
         }
-        "parameter" => {
+        "parameter" | "sample input" => {
             ". Data must be finite also where no output uses it: write a finite number there, such as 0"
         }
         _ => "",

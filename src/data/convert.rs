@@ -33,6 +33,7 @@ impl Arrays {
         }
         let mut params = Params::new();
         for name in recurrence.parameters() {
+            self.reason_against(name)?;
             // A missing parameter is reported, with its shape, when the parameters are used.
             if let Some(array) = self.get(name) {
                 let numbers = roles::numbers::<F>(array, Use::Parameter);
@@ -50,10 +51,10 @@ impl Arrays {
     /// numbers of steps and samples.
     pub fn batch<F: Scalar>(&self, recurrence: &Recurrence) -> Result<Batch<F>> {
         let is_input = |name: &str| recurrence.role_of(name) == Some(Role::Input);
-        if let Some((_, reason)) = self.refused().find(|(n, _)| is_input(n) || *n == LENGTHS) {
-            let reason = reason.into();
-            return Err(Error::Batch { reason });
-        }
+        recurrence
+            .inputs()
+            .chain([LENGTHS])
+            .try_for_each(|name| self.reason_against(name))?;
         let lengths = match self.get(LENGTHS).filter(|_| !is_input(LENGTHS)) {
             Some(array) => {
                 if array.shape().len() != 1 {
@@ -76,7 +77,11 @@ impl Arrays {
             .transpose()?;
         let mut batch = Batch::new(steps, samples);
         for (name, array) in self.iter() {
-            batch = match input(recurrence, name).map(|t| t.kind) {
+            let ty = input(recurrence, name);
+            if let Some(reason) = ty.and_then(|ty| other_coding(ty, array)) {
+                return Err(refused(name, &reason));
+            }
+            batch = match ty.map(|t| t.kind) {
                 Some(Kind::Class(_)) => {
                     let classes = roles::integers(array, Use::Class);
                     let classes = classes.map_err(|reason| refused(name, &reason))?;
@@ -133,11 +138,42 @@ fn input(recurrence: &Recurrence, name: &str) -> Option<Type> {
     (leaf.role() == Role::Input).then_some(leaf.ty())
 }
 
+/// The remedy for vectors given for classes, or classes for vectors.
+fn other_coding(ty: Type, array: &Array) -> Option<String> {
+    let outer = match ty.rate {
+        Rate::Step => "T, B",
+        _ => "B",
+    };
+    let axes = outer.split(", ").count();
+    let found = array.shape();
+    match ty.kind {
+        Kind::Class(_) if found.len() == axes + 1 => Some(format!(
+            "expected classes, an array of shape [{outer}], found shape {found:?}; of one-hot vectors or \
+             probabilities, take `array.argmax(-1)`"
+        )),
+        Kind::Real
+            if ty.shape.rank() == 1 && found.len() == axes && matches!(array, Array::Int(_)) =>
+        {
+            Some(format!(
+                "expected vectors, an array of shape [{outer}, size], found integers of shape {found:?}; if \
+                 they are classes, give `np.eye(size)[array]`, or declare the input as `class(size)`"
+            ))
+        }
+        _ => None,
+    }
+}
+
 /// Refuses lengths that do not fit, with the sample and the value.
 fn checked_lengths(lengths: &[i64], steps: usize, samples: usize) -> Result<Vec<usize>> {
     if lengths.len() != samples {
+        let cure = match lengths.len() == steps {
+            true => {
+                "; inputs are [T, B, …], steps first: `array.swapaxes(0, 1)` if samples are first"
+            }
+            false => "",
+        };
         let reason = format!(
-            "expected {}, one for each sample (B = {samples}), found {}",
+            "expected {}, one for each sample (B = {samples}), found {}{cure}",
             counted(samples, "length"),
             lengths.len()
         );
@@ -162,7 +198,7 @@ fn checked_lengths(lengths: &[i64], steps: usize, samples: usize) -> Result<Vec<
 }
 
 pub(super) fn refused(name: &str, reason: &str) -> Error {
-    Error::Batch {
+    Error::Array {
         reason: format!("array `{name}`: {reason}"),
     }
 }

@@ -34,18 +34,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Arrays, String> {
     let header = rows.next().transpose()?;
     let (_, header) = header.ok_or("is empty, expected a row of names, such as `y,x[0],x[1]`")?;
     let names: Vec<&str> = header.iter().map(|n| &**n).collect();
-    if names.iter().any(|n| n.parse::<f64>().is_ok()) {
-        return Err(format!(
-            "expected a row of names first, such as `y,x[0],x[1]`, found `{}`",
-            names.join(",")
-        ));
-    }
-    if let Some(i) = names.iter().position(|n| n.is_empty()) {
-        return Err(format!(
-            "column {} has no name; name or remove it, such as with `frame.to_csv(file, index=False)`",
-            i + 1
-        ));
-    }
+    refuse_header(&names)?;
     let groups = grouped(&names)?;
     let mut columns: Vec<Column> = vec![Ok(Vec::new()); names.len()];
     let mut steps = 0;
@@ -53,15 +42,28 @@ pub(super) fn read(bytes: &[u8]) -> Result<Arrays, String> {
         if fields.len() != names.len() {
             let (expected, found) = (counted(names.len(), "field"), fields.len());
             let cure = match rows.separator {
-                ',' if found > names.len() => "; a number has a decimal point, as in `1.5`",
+                _ if found == names.len() + 1 && fields.last().is_some_and(|f| f.is_empty()) => {
+                    "; remove the separator at the end of the line"
+                }
+                ',' if found > names.len() => {
+                    "; a number has a decimal point, as in `1.5`, and a column of row names needs a name"
+                }
                 _ => "; a missing value is an empty field, or `NA`",
             };
             return Err(format!(
                 "line {line}: expected {expected}, found {found}{cure}"
             ));
         }
-        for ((column, name), field) in columns.iter_mut().zip(&names).zip(&fields) {
+        for (at, ((column, name), field)) in columns.iter_mut().zip(&names).zip(&fields).enumerate()
+        {
             let Ok(numbers) = column else { continue };
+            if name.is_empty() && at > 0 && !field.is_empty() {
+                return Err(format!(
+                    "line {line}: column {} has the field `{field}` and no name; name it in the first line, or \
+                     remove it",
+                    at + 1
+                ));
+            }
             match number(field) {
                 Ok(number) => numbers.push(number),
                 Err(reason) => *column = Err(format!("line {line}: `{name}`: {reason}")),
@@ -83,7 +85,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Arrays, String> {
         let numbers = match numbers {
             Ok(numbers) => numbers,
             Err(reason) => {
-                arrays.refuse(name, reason);
+                arrays.insert_read(name, Err(reason.clone()));
                 continue;
             }
         };
@@ -96,12 +98,49 @@ pub(super) fn read(bytes: &[u8]) -> Result<Arrays, String> {
     Ok(arrays)
 }
 
-/// The columns of each array, by name: true and several columns for a vector.
+/// Refuses a first row that is not one of names.
+fn refuse_header(names: &[&str]) -> Result<(), String> {
+    if names.iter().any(|n| n.parse::<f64>().is_ok()) {
+        return Err(format!(
+            "expected a row of names first, such as `y,x[0],x[1]`, found `{}`",
+            names.join(",")
+        ));
+    }
+    if names[0].starts_with("sep=") {
+        return Err(
+            "remove the first line, `sep=…`; the separator is read from the row of names".into(),
+        );
+    }
+    if let Some(name) = names[0].strip_prefix('#') {
+        let name = name.trim();
+        return Err(format!(
+            "the first name is `#` or begins with it; write `{name}`, in Python by \
+             `numpy.savetxt(file, array, delimiter=\",\", header=\"{name},…\", comments=\"\")`"
+        ));
+    }
+    match names.iter().all(|n| n.is_empty()) {
+        true => {
+            Err("no column has a name; expected a row of names first, such as `y,x[0],x[1]`".into())
+        }
+        false => Ok(()),
+    }
+}
+
+/// The columns of each array, by name: true and several columns for a vector. A first column without a name is
+/// the index that pandas writes, and a later one without entries comes from a separator at the end of each line;
+/// both are left out.
 fn grouped<'n>(names: &[&'n str]) -> Result<IndexMap<&'n str, (bool, Vec<usize>)>, String> {
     let mut groups: IndexMap<&str, (bool, Vec<usize>)> = IndexMap::new();
-    for (at, name) in names.iter().enumerate() {
+    for (at, name) in names.iter().enumerate().filter(|(_, n)| !n.is_empty()) {
+        if let Some(first) = names[..at].iter().position(|n| n == name) {
+            return Err(format!(
+                "columns {} and {} are both named `{name}`; rename or remove one of them in the first line",
+                first + 1,
+                at + 1
+            ));
+        }
         let (base, index) = match name.strip_suffix(']').and_then(|n| n.split_once('[')) {
-            Some((base, index)) => (base, Some(index)),
+            Some((base, index)) => (base.trim(), Some(index.trim())),
             None => (*name, None),
         };
         let (is_vector, group) = groups.entry(base).or_default();
@@ -138,8 +177,17 @@ fn number(field: &str) -> Result<f64, String> {
 fn cure(field: &str) -> String {
     if field.matches(',').count() == 1 && field.replace(',', ".").parse::<f64>().is_ok() {
         let point = field.replace(',', ".");
+        let whole = match field.split_once(',') {
+            Some((_, end)) if end.len() == 3 => {
+                format!(
+                    ", or without a separator of thousands: `{}`",
+                    field.replace(',', "")
+                )
+            }
+            _ => String::new(),
+        };
         return format!(
-            "; with a decimal point: `{point}`, in Python by \
+            "; with a decimal point: `{point}`{whole}, in Python by \
              `pandas.read_csv(file, sep=None, decimal=\",\").to_csv(file, index=False)`"
         );
     }

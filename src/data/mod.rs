@@ -45,6 +45,7 @@
 mod array;
 mod convert;
 mod csv;
+mod entries;
 mod file;
 mod npy;
 mod npz;
@@ -61,7 +62,7 @@ use std::path::Path;
 use indexmap::IndexMap;
 use ndarray::Dimension;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::limit::memory_limit;
 use crate::op::Scalar;
 use crate::recurrence::{Outputs, Params};
@@ -104,6 +105,11 @@ impl Arrays {
         self.arrays.insert(name.into(), array);
     }
 
+    /// Removes an array.
+    pub fn remove(&mut self, name: &str) -> Option<Array> {
+        self.arrays.shift_remove(name)
+    }
+
     /// The array of this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Array> {
@@ -115,24 +121,43 @@ impl Arrays {
         self.arrays.iter().map(|(n, a)| (&**n, a))
     }
 
-    /// The arrays of a file that cannot be used, each with the reason: columns of a table that contain text. The
-    /// reason is an error when such an array is needed.
+    /// The arrays of a file that cannot be used, each with the reason: texts, complex numbers, records. The reason is
+    /// an error when such an array is needed.
     pub fn refused(&self) -> impl Iterator<Item = (&str, &str)> {
         self.refused.iter().map(|(n, reason)| (&**n, &**reason))
     }
 
-    fn refuse(&mut self, name: &str, reason: &str) {
-        self.refused.insert(name.into(), reason.into());
+    /// The reason why an array of this name cannot be used.
+    fn reason_against(&self, name: &str) -> Result<()> {
+        match self.refused.get(name) {
+            None => Ok(()),
+            Some(reason) => Err(Error::Array {
+                reason: reason.clone(),
+            }),
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.arrays.contains_key(name) || self.refused.contains_key(name)
+    }
+
+    /// Adds an array of a file, or the reason why it cannot be used, which is an error when it is needed.
+    fn insert_read(&mut self, name: &str, array: Result<Array, String>) {
+        match array {
+            Ok(array) => self.insert(name, array),
+            Err(reason) => drop(self.refused.insert(name.into(), reason)),
+        }
     }
 
     /// Reads a `.npz` or a `.safetensors` file, or one sequence from a `.csv` table: a row of names, then a row
     /// for each step; `y` is a number, `[T, 1]`, and `x[0]`, `x[1]`, … are the entries of a vector,
     /// `[T, 1, n]`. The fields are separated by the first of `,`, `;` and tab in the row of names. An empty
-    /// field, `NA` and `NaN` are NaN. A column of text is among [`refused`](Self::refused).
+    /// field, `NA` and `NaN` are NaN. Narrow numbers are widened, and arrays may be in Fortran order or
+    /// big-endian. An array or a column of other entries is among [`refused`](Self::refused).
     ///
     /// # Errors
-    /// When the file cannot be read, is damaged, or contains arrays other than little-endian real numbers and
-    /// integers in C order; when a compressed file would expand to more than [`EXPANDED`] bytes.
+    /// When the file cannot be read or is damaged; when a compressed file would expand to more than [`EXPANDED`]
+    /// bytes.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         Self::read_limited(path, EXPANDED.min(memory_limit() as u64))
     }
@@ -145,9 +170,7 @@ impl Arrays {
         let path = path.as_ref();
         let read = match file::Format::of(path)? {
             file::Format::Npz => npz::read(&file::read(path, 1, npz::begins)?, limit),
-            file::Format::Safetensors => {
-                tensors::read(&file::read(path, tensors::MEMORY, tensors::begins)?)
-            }
+            file::Format::Safetensors => tensors::read(&file::read(path, 1, tensors::begins)?),
             file::Format::Csv => csv::read(&file::read(path, csv::MEMORY, |_| Ok(()))?),
         };
         read.map_err(|reason| file::refuse(path, reason))

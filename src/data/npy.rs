@@ -1,10 +1,9 @@
-//! One array in NumPy's `.npy` format, little-endian and in C order: a header, which is a Python dictionary
-//! literal, then the entries. See `numpy.lib.format`.
-
-use crate::error::counted;
-use ndarray::{ArrayD, Dimension, IxDyn};
+//! One array in NumPy's `.npy` format: a header, which is a Python dictionary literal, then the entries. See
+//! `numpy.lib.format`.
 
 use super::array::Array;
+use super::entries::{Entries, Type};
+use crate::error::counted;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 /// A generous limit on the length of a header.
@@ -17,6 +16,7 @@ pub(super) const MOST_AXES: usize = 8;
 pub(super) struct Header {
     descr: String,
     shape: Vec<usize>,
+    is_fortran: bool,
     /// The offset of the entries.
     start: usize,
 }
@@ -45,21 +45,13 @@ impl Header {
         }
         let text = bytes.get(before..before + length).ok_or_else(truncated)?;
         let text = std::str::from_utf8(text).map_err(|_| "has a header that is not text")?;
-        let (mut header, is_fortran) =
+        let mut header =
             Self::parse(text).map_err(|wrong| format!("{wrong}: {}", text.trim_end()))?;
-        if is_fortran {
-            return Err(
-                "is stored in Fortran order, expected C order; save it with \
-                        `np.ascontiguousarray(array)`"
-                    .into(),
-            );
-        }
         header.start = before + length;
         Ok(header)
     }
 
-    /// The header, and true if the entries are in Fortran order.
-    fn parse(text: &str) -> Result<(Self, bool), String> {
+    fn parse(text: &str) -> Result<Self, String> {
         let mut literal = Literal { rest: text };
         let (mut descr, mut order, mut shape) = (None, None, None);
         if !literal.eat('{') {
@@ -92,70 +84,76 @@ impl Header {
         }
         let missing = |key: &str| format!("has a header without `{key}`");
         let descr: &str = descr.ok_or_else(|| missing("descr"))?;
-        let is_fortran = order.ok_or_else(|| missing("fortran_order"))?;
-        let found = Self {
+        Ok(Self {
             descr: descr.into(),
+            is_fortran: order.ok_or_else(|| missing("fortran_order"))?,
             shape: shape.ok_or_else(|| missing("shape"))?,
             start: 0,
-        };
-        Ok((found, is_fortran))
+        })
+    }
+
+    /// The type of the entries, or the reason why it cannot be read.
+    pub(super) fn ty(&self) -> Result<Type, String> {
+        let kind = self.descr.trim_start_matches(['<', '>', '=', '|']);
+        Ok(match kind {
+            "f2" => Type::F16,
+            "f4" => Type::F32,
+            "f8" => Type::F64,
+            "i1" => Type::I8,
+            "i2" => Type::I16,
+            "i4" => Type::I32,
+            "i8" => Type::I64,
+            "u1" => Type::U8,
+            "u2" => Type::U16,
+            "u4" => Type::U32,
+            "u8" => Type::U64,
+            "b1" => Type::Bool,
+            _ => {
+                let cure = match kind.chars().next() {
+                    Some('U' | 'S') => {
+                        "number the texts with `np.unique(array, return_inverse=True)[1]`"
+                    }
+                    Some('c') => "save `array.real` and `array.imag` as two arrays",
+                    Some('M' | 'm') => "save it with `array.astype(np.int64)`",
+                    Some('r') => "save each field as an array, such as `x=array[\"x\"]`",
+                    _ => "save it with `array.astype(np.float64)`",
+                };
+                return Err(format!(
+                    "has entries of type `{}`, expected numbers or booleans; {cure}",
+                    self.descr
+                ));
+            }
+        })
     }
 
     /// The size of the whole array in bytes, including the header.
-    pub(super) fn bytes(&self) -> Result<u64, String> {
+    pub(super) fn bytes(&self, ty: Type) -> Result<u64, String> {
         if self.shape.len() > MOST_AXES {
             return Err(format!(
                 "has {} axes, expected at most {MOST_AXES}",
                 self.shape.len()
             ));
         }
-        let width = self.width()?;
         let entries = self
             .shape
             .iter()
-            .try_fold(width, |n, size| n.checked_mul(*size));
+            .try_fold(ty.width(), |n, size| n.checked_mul(*size));
         let all = entries.and_then(|n| n.checked_add(self.start));
         let all = all.filter(|n| isize::try_from(*n).is_ok());
         let all = all.ok_or_else(|| format!("has shape {:?}, which is too large", self.shape))?;
         Ok(all as u64)
     }
 
-    /// The most bytes of memory that reading the array takes; integers of any width are stored in 8 bytes.
-    pub(super) fn memory(&self) -> Result<u64, String> {
-        let entries = (self.bytes()? - self.start as u64) / self.width()? as u64;
-        let wide = match self.descr.get(1..) {
-            Some("f4") => 4,
-            Some("b1") => 1,
-            _ => 8,
-        };
-        Ok(self.bytes()?.max(entries.saturating_mul(wide)))
+    /// The most bytes of memory that reading the array takes.
+    pub(super) fn memory(&self, ty: Type) -> Result<u64, String> {
+        let bytes = self.bytes(ty)?;
+        let entries = (bytes - self.start as u64) / ty.width() as u64;
+        Ok(bytes.max(entries.saturating_mul(ty.memory() as u64)))
     }
 
-    /// The width of one entry in bytes, for a supported type.
-    fn width(&self) -> Result<usize, String> {
-        if self.descr.starts_with('>') && self.descr != ">i1" && self.descr != ">u1" {
-            let little = self.descr.replacen('>', "<", 1);
-            return Err(format!(
-                "is big-endian (`{}`); save it with `.astype(\"{little}\")`",
-                self.descr
-            ));
-        }
-        match self.descr.get(1..).unwrap_or_default() {
-            "f4" | "i4" | "u4" => Ok(4),
-            "f8" | "i8" | "u8" => Ok(8),
-            "i2" | "u2" => Ok(2),
-            "i1" | "u1" | "b1" => Ok(1),
-            _ => Err(format!(
-                "has entries of type `{}`, expected f4, f8, integers or booleans; save it with \
-                 `array.astype(np.float64)`",
-                self.descr
-            )),
-        }
-    }
-
-    /// Parses the array from all of its bytes.
-    pub(super) fn array(&self, bytes: &[u8]) -> Result<Array, String> {
-        let expected = self.bytes()?;
+    /// The entries, from all bytes of the array.
+    pub(super) fn entries<'b>(&'b self, ty: Type, bytes: &'b [u8]) -> Result<Entries<'b>, String> {
+        let expected = self.bytes(ty)?;
         if bytes.len() as u64 != expected {
             return Err(format!(
                 "has {}, expected {expected} for shape {:?} of `{}`",
@@ -164,49 +162,12 @@ impl Header {
                 self.descr
             ));
         }
-        let entries = &bytes[self.start..];
-        let shape = &self.shape;
-        match self.descr.get(1..).unwrap_or_default() {
-            "f4" => Ok(Array::F32(fill(shape, entries, f32::from_le_bytes)?)),
-            "f8" => Ok(Array::F64(fill(shape, entries, f64::from_le_bytes)?)),
-            "i8" => Ok(Array::Int(fill(shape, entries, i64::from_le_bytes)?)),
-            "i4" => Ok(Array::Int(fill(shape, entries, |b| {
-                i32::from_le_bytes(b).into()
-            })?)),
-            "i2" => Ok(Array::Int(fill(shape, entries, |b| {
-                i16::from_le_bytes(b).into()
-            })?)),
-            "i1" => Ok(Array::Int(fill(shape, entries, |b| {
-                i8::from_le_bytes(b).into()
-            })?)),
-            "u4" => Ok(Array::Int(fill(shape, entries, |b| {
-                u32::from_le_bytes(b).into()
-            })?)),
-            "u2" => Ok(Array::Int(fill(shape, entries, |b| {
-                u16::from_le_bytes(b).into()
-            })?)),
-            "u8" => {
-                let large = fill(shape, entries, u64::from_le_bytes)?;
-                match large
-                    .indexed_iter()
-                    .find(|(_, x)| i64::try_from(**x).is_err())
-                {
-                    Some((index, x)) => Err(format!(
-                        "has the entry {x} at {:?} (counted from 0), expected at most {}; for real \
-                         numbers, save it with `array.astype(np.float64)`",
-                        index.as_array_view().to_vec(),
-                        i64::MAX
-                    )),
-                    None => Ok(Array::Int(
-                        large.mapv(|x| i64::try_from(x).unwrap_or(i64::MAX)),
-                    )),
-                }
-            }
-            "b1" => Ok(Array::Bool(fill(shape, entries, |[b]: [u8; 1]| b != 0)?)),
-            _ => Ok(Array::Int(fill(shape, entries, |b| {
-                u8::from_le_bytes(b).into()
-            })?)),
-        }
+        Ok(Entries {
+            shape: &self.shape,
+            bytes: &bytes[self.start..],
+            is_big_endian: self.descr.starts_with('>'),
+            is_fortran: self.is_fortran,
+        })
     }
 }
 
@@ -315,26 +276,6 @@ impl<'t> Literal<'t> {
         }
         Ok(sizes)
     }
-}
-
-/// Makes an array from the bytes of its entries, `N` each.
-pub(super) fn fill<T, const N: usize>(
-    shape: &[usize],
-    bytes: &[u8],
-    of: impl Fn([u8; N]) -> T,
-) -> Result<ArrayD<T>, String> {
-    let entries = bytes.chunks_exact(N).filter_map(|c| c.try_into().ok());
-    let entries: Vec<T> = entries.map(of).collect();
-    let found = entries.len();
-    ArrayD::from_shape_vec(IxDyn(shape), entries).map_err(|_| {
-        format!(
-            "has shape {shape:?}, which is too large or does not fit its {}",
-            match found {
-                1 => "1 entry".into(),
-                n => format!("{n} entries"),
-            }
-        )
-    })
 }
 
 /// The bytes of the entries, in C order and little-endian.

@@ -28,7 +28,7 @@ pub(super) fn read(bytes: &[u8], limit: u64) -> Result<Arrays, String> {
         return Err(format!("array `{name}` occurs twice"));
     }
     let mut arrays = Arrays::new();
-    // An archive without compression expands only for narrow integers, to eight bytes each.
+    // An archive without compression expands only where narrow types are widened, to eight times their size at most.
     let mut left = limit.max(8 * bytes.len() as u64);
     for i in 0..archive.len() {
         let mut member = archive.by_index(i).map_err(broken)?;
@@ -43,9 +43,19 @@ pub(super) fn read(bytes: &[u8], limit: u64) -> Result<Arrays, String> {
             .take(BEGINNING)
             .read_to_end(&mut found)
             .map_err(damaged)?;
+        if arrays.has(name) {
+            return Err(of("occurs twice".into()));
+        }
         let header = npy::Header::read(&found).map_err(of)?;
-        let expected = header.bytes().map_err(of)?;
-        let memory = header.memory().map_err(of)?;
+        let ty = match header.ty() {
+            Ok(ty) => ty,
+            Err(reason) => {
+                arrays.insert_read(name, Err(of(reason)));
+                continue;
+            }
+        };
+        let expected = header.bytes(ty).map_err(of)?;
+        let memory = header.memory(ty).map_err(of)?;
         if memory > left {
             return Err(of(format!(
                 "expands to {memory} bytes, which with the other arrays is more than the limit \
@@ -59,11 +69,8 @@ pub(super) fn read(bytes: &[u8], limit: u64) -> Result<Arrays, String> {
             .take(more)
             .read_to_end(&mut found)
             .map_err(damaged)?;
-        let array = header.array(&found).map_err(of)?;
-        if arrays.get(name).is_some() {
-            return Err(of("occurs twice".into()));
-        }
-        arrays.insert(name, array);
+        let entries = header.entries(ty, &found).map_err(of)?;
+        arrays.insert_read(name, entries.array(ty).map_err(of));
     }
     Ok(arrays)
 }

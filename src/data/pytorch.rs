@@ -13,13 +13,17 @@
 //!
 //! The order of the gates is `i, f, g, o` for an LSTM and `r, z, n` for a GRU. Layers `l0`, `l1`, … correspond
 //! to the suffixes `_1`, `_2`, …; the two directions to `_fw` and `_bw`. Prefixes such as `lstm.` are ignored.
+//!
+//! In a state dict of gradients, both biases have the gradient of their sum.
+
+use std::fmt;
 
 use ndarray::{ArrayD, Axis, Slice, concatenate};
 
 use super::convert::refused;
 use super::roles::{self, Use};
 use super::{Arrays, Element};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, counted, quoted};
 use crate::op::Scalar;
 use crate::recurrence::{Params, Recurrence};
 
@@ -46,6 +50,9 @@ const GRU: Gates = &[
     ["W_z", "U_z", "b_z", ""],
     ["W_n", "U_n", "b_n", "b_u"],
 ];
+
+/// The end of PyTorch's names of the backward direction.
+const REVERSE: &str = "_reverse";
 
 impl Arrays {
     /// Returns true if the names are those of a state dict.
@@ -80,9 +87,33 @@ impl Arrays {
     /// When the recurrence has no cell that PyTorch has, or an array is missing, left over or has
     /// a shape that the gates do not divide.
     pub fn pytorch_params<F: Scalar>(&self, recurrence: &Recurrence) -> Result<Params<F>> {
+        self.of_pytorch(recurrence, Biases::Added)
+    }
+
+    /// As [`pytorch_params`](Self::pytorch_params), for the gradients of the parameters: two biases that are added
+    /// have the same gradient.
+    ///
+    /// # Errors
+    /// As for [`pytorch_params`](Self::pytorch_params); also when the gradients of such biases differ.
+    pub fn pytorch_gradients<F: Scalar>(&self, recurrence: &Recurrence) -> Result<Params<F>> {
+        self.of_pytorch(recurrence, Biases::Equal)
+    }
+
+    fn of_pytorch<F: Scalar>(&self, recurrence: &Recurrence, biases: Biases) -> Result<Params<F>> {
+        let own = Model::of(recurrence)?;
+        if let Some(found) = Model::of_state(self).filter(|found| *found != own) {
+            return Err(Error::Array {
+                reason: format!(
+                    "this is the state dict of {found}, and `{}` is {own}; {}",
+                    recurrence.name(),
+                    found.advice()
+                ),
+            });
+        }
         let mut state = State {
             arrays: self,
             used: Vec::new(),
+            biases,
         };
         let mut params = Params::new();
         for layer in layers(recurrence)? {
@@ -111,17 +142,49 @@ impl Arrays {
         params: &Params<F>,
         recurrence: &Recurrence,
     ) -> Result<Self> {
-        let get = |name: &str| params.get(name).ok_or_else(|| missing(name));
+        Self::to_pytorch(params, recurrence, Biases::Added)
+    }
+
+    /// The gradients of the parameters as a state dict of PyTorch. Where PyTorch has two biases, both have the
+    /// gradient of their sum.
+    ///
+    /// # Errors
+    /// As for [`pytorch_state`](Self::pytorch_state).
+    pub fn pytorch_state_of_gradients<F: Scalar + Element>(
+        gradients: &Params<F>,
+        recurrence: &Recurrence,
+    ) -> Result<Self> {
+        Self::to_pytorch(gradients, recurrence, Biases::Equal)
+    }
+
+    fn to_pytorch<F: Scalar + Element>(
+        params: &Params<F>,
+        recurrence: &Recurrence,
+        biases: Biases,
+    ) -> Result<Self> {
+        let get = |name: &str| {
+            params.get(name).ok_or_else(|| Error::Missing {
+                what: "parameter",
+                name: name.into(),
+                expected: recurrence.expected_shape(name),
+            })
+        };
         let mut state = Self::new();
         for layer in layers(recurrence)? {
             let gates = gates(recurrence, &layer.ours)?;
             let joined = |of: &dyn Fn(&[&'static str; 4]) -> Result<ArrayD<F>>| {
                 let parts = gates.iter().map(of).collect::<Result<Vec<_>>>()?;
                 let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
-                concatenate(Axis(0), &views).map_err(|_| missing(&layer.theirs))
+                concatenate(Axis(0), &views).map_err(|_| Error::Array {
+                    reason: format!(
+                        "the parameters of the gates have different shapes: {}",
+                        quoted(gates.iter().map(|g| g[0]))
+                    ),
+                })
             };
             let ours = |name: &str| get(&format!("{name}{}", layer.ours)).cloned();
             let second = |g: &[&'static str; 4]| match g[3] {
+                "" if biases == Biases::Equal => ours(g[2]),
                 "" => Ok(ArrayD::zeros(ours(g[2])?.raw_dim())),
                 name => ours(name),
             };
@@ -141,15 +204,100 @@ impl Arrays {
     }
 }
 
+/// The relation of two biases of PyTorch to the bias here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Biases {
+    /// Parameters: it is their sum.
+    Added,
+    /// Gradients: all three are the same.
+    Equal,
+}
+
+/// A recurrent module of PyTorch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Model {
+    gates: usize,
+    layers: usize,
+    is_bidirectional: bool,
+}
+
+impl Model {
+    fn of(recurrence: &Recurrence) -> Result<Self> {
+        let layers = layers(recurrence)?;
+        let backward = layers.iter().filter(|l| l.theirs.ends_with(REVERSE));
+        let backward = backward.count();
+        Ok(Self {
+            gates: gates(recurrence, &layers[0].ours)?.len(),
+            layers: layers.len() - backward,
+            is_bidirectional: backward > 0,
+        })
+    }
+
+    /// The module of a state dict, if the shape of its first matrix is that of one.
+    fn of_state(arrays: &Arrays) -> Option<Self> {
+        let named = |end: &str| arrays.iter().find(|(name, _)| part(name, end).is_some());
+        let (_, matrix) = named("weight_hh_l0")?;
+        let gates = match matrix.shape() {
+            [rows, columns] if *columns > 0 && rows % columns == 0 => rows / columns,
+            _ => return None,
+        };
+        let layers = (0..).take_while(|n| named(&format!("weight_ih_l{n}")).is_some());
+        let is_known = [RNN, GRU, LSTM].iter().any(|known| known.len() == gates);
+        is_known.then(|| Self {
+            gates,
+            layers: layers.count(),
+            is_bidirectional: named(&format!("weight_ih_l0{REVERSE}")).is_some(),
+        })
+    }
+
+    /// The recurrence to be used for such a state dict.
+    fn advice(self) -> String {
+        let name = match (self.gates, self.layers, self.is_bidirectional) {
+            (1, 1, false) => "rnn",
+            (3, 1, false) => "gru_reset_after",
+            (4, 1, false) => "lstm",
+            (4, 2, false) => "lstm_stacked",
+            (4, 1, true) => "lstm_bidirectional",
+            _ => {
+                return "write a recurrence with such layers, as `lstm_stacked` and `lstm_bidirectional` have them"
+                    .into();
+            }
+        };
+        format!("use `{name}`")
+    }
+}
+
+impl fmt::Display for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cell = match self.gates {
+            4 => "an `nn.LSTM`",
+            3 => "an `nn.GRU`",
+            _ => "an `nn.RNN`",
+        };
+        let directions = if self.is_bidirectional { 2 } else { 1 };
+        write!(
+            f,
+            "{cell} of {} in {}",
+            counted(self.layers, "layer"),
+            counted(directions, "direction")
+        )
+    }
+}
+
 /// A state dict, and the names of the arrays read so far.
 struct State<'a> {
     arrays: &'a Arrays,
     used: Vec<String>,
+    biases: Biases,
 }
 
 impl State<'_> {
     /// The array whose name is `name` after a prefix; an error if there are several.
     fn take<F: Scalar>(&mut self, name: &str) -> Result<Option<ArrayD<F>>> {
+        let mut against = self.arrays.refused();
+        if let Some((full, _)) = against.find(|(n, _)| part(n, name).is_some()) {
+            self.arrays.reason_against(full)?;
+        }
         let mut found = self.arrays.iter().filter(|(n, _)| part(n, name).is_some());
         let Some((full, array)) = found.next() else {
             return Ok(None);
@@ -167,12 +315,6 @@ impl State<'_> {
         Ok(Some(numbers))
     }
 
-    /// Splits a stacked array into its gates.
-    fn gates<F: Scalar>(&mut self, name: &str, count: usize) -> Result<Option<Vec<ArrayD<F>>>> {
-        let array = self.take(name)?;
-        array.map(|a| split(name, &a, count)).transpose()
-    }
-
     fn read_layer<F: Scalar>(
         &mut self,
         layer: &Layer,
@@ -180,18 +322,46 @@ impl State<'_> {
         params: &mut Params<F>,
     ) -> Result<()> {
         let name = |what: &str| format!("{what}{}", layer.theirs);
-        let mut parts = |what: &str| self.gates::<F>(&name(what), gates.len());
-        let need = |found: Option<_>, what: &str| found.ok_or_else(|| missing(&name(what)));
-        let inputs = need(parts("weight_ih")?, "weight_ih")?;
-        let states = need(parts("weight_hh")?, "weight_hh")?;
-        // A model with `bias=False` has zero biases.
-        let zeros = || {
-            inputs
-                .iter()
-                .map(|w| ArrayD::zeros(vec![w.len_of(Axis(0))]))
+        let (ih, hh) = (
+            self.take::<F>(&name("weight_ih"))?,
+            self.take(&name("weight_hh"))?,
+        );
+        let rows = match (&ih, &hh) {
+            (_, Some(w)) | (Some(w), None) => w.shape().first().copied(),
+            (None, None) => None,
         };
-        let of_input = parts("bias_ih")?.unwrap_or_else(|| zeros().collect());
-        let of_state = parts("bias_hh")?.unwrap_or_else(|| zeros().collect());
+        // The rows of all gates, and the columns `H`.
+        let all = rows.map_or_else(|| format!("{} H", gates.len()), |n| n.to_string());
+        let one = rows.map_or_else(|| "H".into(), |n| (n / gates.len()).to_string());
+        let need = |found: Option<_>, what: &str, shape: String| {
+            found.ok_or_else(|| missing(&name(what), shape))
+        };
+        let ih: ArrayD<F> = need(ih, "weight_ih", format!("[{all}, K]"))?;
+        let hh: ArrayD<F> = need(hh, "weight_hh", format!("[{all}, {one}]"))?;
+        for (what, w, columns) in [("weight_ih", &ih, "K"), ("weight_hh", &hh, "H")] {
+            if let ([r, c], Some(all)) = (w.shape(), hh.shape().iter().max())
+                && r != all
+                && c == all
+            {
+                let expected = format!("[{} H, {columns}]", gates.len());
+                return Err(transposed(&name(what), expected, w.shape()));
+            }
+        }
+        let inputs = split(&name("weight_ih"), &ih, gates.len())?;
+        let states = split(&name("weight_hh"), &hh, gates.len())?;
+        let [of_input, of_state] = ["bias_ih", "bias_hh"].map(|what| self.take::<F>(&name(what)));
+        let (of_input, of_state) = match (of_input?, of_state?) {
+            (Some(one), Some(two)) => (one, two),
+            // A model with `bias=False` has zero biases.
+            (None, None) => (
+                ArrayD::zeros(vec![ih.len_of(Axis(0))]),
+                ArrayD::zeros(vec![ih.len_of(Axis(0))]),
+            ),
+            (None, Some(_)) => return Err(missing(&name("bias_ih"), format!("[{all}]"))),
+            (Some(_), None) => return Err(missing(&name("bias_hh"), format!("[{all}]"))),
+        };
+        let of_input = split(&name("bias_ih"), &of_input, gates.len())?;
+        let of_state = split(&name("bias_hh"), &of_state, gates.len())?;
         let mut insert = |name: &str, array: &ArrayD<F>| {
             params.insert(&format!("{name}{}", layer.ours), array.clone());
         };
@@ -202,8 +372,19 @@ impl State<'_> {
             }
             insert(w, &inputs[g]);
             insert(u, &states[g]);
-            if second.is_empty() {
+            if second.is_empty() && self.biases == Biases::Added {
                 insert(b, &(one + two));
+            } else if second.is_empty() {
+                if one != two {
+                    return Err(Error::Array {
+                        reason: format!(
+                            "the gradients `{}` and `{}` differ, expected the same, since the biases are added",
+                            name("bias_ih"),
+                            name("bias_hh")
+                        ),
+                    });
+                }
+                insert(b, one);
             } else {
                 insert(b, one);
                 insert(second, two);
@@ -218,12 +399,23 @@ impl State<'_> {
             .arrays
             .iter()
             .filter_map(|(name, _)| part(name, "weight"));
-        let prefix = weights.next().ok_or_else(|| missing("weight"))?;
-        for (theirs, ours) in [("weight", "W_O"), ("bias", "b_q")] {
-            let theirs = format!("{prefix}{theirs}");
-            let array = self.take(&theirs)?.ok_or_else(|| missing(&theirs))?;
-            params.insert(ours, array);
+        let prefix = weights
+            .next()
+            .ok_or_else(|| missing("weight", "[O, H]".into()))?;
+        let [weight, bias] = ["weight", "bias"].map(|name| format!("{prefix}{name}"));
+        let matrix: Option<ArrayD<F>> = self.take(&weight)?;
+        let matrix = matrix.ok_or_else(|| missing(&weight, "[O, H]".into()))?;
+        let rows = matrix.shape().first().copied().unwrap_or(0);
+        let vector = self.take(&bias)?;
+        let vector: ArrayD<F> = vector.ok_or_else(|| missing(&bias, format!("[{rows}]")))?;
+        if let ([rows, columns], [outputs]) = (matrix.shape(), vector.shape())
+            && rows != outputs
+            && columns == outputs
+        {
+            return Err(transposed(&weight, "[O, H]".into(), matrix.shape()));
         }
+        params.insert("W_O", matrix);
+        params.insert("b_q", vector);
         Ok(())
     }
 }
@@ -249,7 +441,7 @@ fn layers(recurrence: &Recurrence) -> Result<Vec<Layer>> {
     }
     if has("_fw") && has("_bw") {
         found.push(layer("_l0".into(), "_fw".into()));
-        found.push(layer("_l0_reverse".into(), "_bw".into()));
+        found.push(layer(format!("_l0{REVERSE}"), "_bw".into()));
     }
     let stacked = (1..).take_while(|n| has(&format!("_{n}")));
     found.extend(stacked.map(|n| layer(format!("_l{}", n - 1), format!("_{n}"))));
@@ -305,11 +497,20 @@ fn split<F: Scalar>(name: &str, array: &ArrayD<F>, count: usize) -> Result<Vec<A
     Ok((0..count).map(part).collect())
 }
 
-fn missing(name: &str) -> Error {
+fn missing(name: &str, expected: String) -> Error {
     Error::Missing {
         what: "array",
         name: name.into(),
-        expected: "that of the state dict".into(),
+        expected,
+    }
+}
+
+fn transposed(name: &str, expected: String, found: &[usize]) -> Error {
+    Error::Transposed {
+        name: name.into(),
+        expected,
+        shape: found.iter().rev().copied().collect(),
+        found: found.into(),
     }
 }
 

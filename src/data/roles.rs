@@ -89,8 +89,8 @@ pub(super) fn numbers<F: Scalar>(array: &Array, used: Use) -> Result<ArrayD<F>, 
 /// The entries as integers.
 pub(super) fn integers(array: &Array, used: Use) -> Result<ArrayD<i64>, String> {
     match (rule(used, array), array) {
-        (Rule::Whole, Array::F32(a)) => whole(&a.mapv(f64::from)),
-        (Rule::Whole, Array::F64(a)) => whole(a),
+        (Rule::Whole, Array::F32(a)) => whole(&a.mapv(f64::from), used),
+        (Rule::Whole, Array::F64(a)) => whole(a, used),
         (_, Array::Int(a)) => Ok(a.clone()),
         _ => Err(refused("integers", array, "np.int64")),
     }
@@ -100,16 +100,23 @@ pub(super) fn integers(array: &Array, used: Use) -> Result<ArrayD<i64>, String> 
     clippy::cast_possible_truncation,
     reason = "whole numbers below 2^53 are integers"
 )]
-fn whole(array: &ArrayD<f64>) -> Result<ArrayD<i64>, String> {
+fn whole(array: &ArrayD<f64>, used: Use) -> Result<ArrayD<i64>, String> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let is_whole = |x: f64| x.fract() == 0.0 && x.abs() <= EXACT;
     match array.indexed_iter().find(|(_, x)| !is_whole(**x)) {
-        Some((index, x)) => Err(format!(
-            "expected integers, found {} at {}; if it is meant to be rounded: \
-             `array.round().astype(np.int64)`",
-            number(*x),
-            place(&index)
-        )),
+        Some((index, x)) => {
+            let cure = match x.is_nan() && used == Use::Class {
+                true => {
+                    "write -1 for a missing class, and give its step a mask of 0 (`mask input m` in the text)"
+                }
+                false => "if it is meant to be rounded: `array.round().astype(np.int64)`",
+            };
+            Err(format!(
+                "expected integers, found {} at {}; {cure}",
+                number(*x),
+                place(&index)
+            ))
+        }
         None => Ok(array.mapv(|x| x as i64)),
     }
 }

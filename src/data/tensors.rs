@@ -6,15 +6,13 @@ use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 
 use super::Arrays;
 use super::array::Array;
-use super::npy::{MOST_AXES, entries, fill};
+use super::entries::{Entries, Type};
+use super::npy::{MOST_AXES, entries};
 use crate::error::counted;
+use crate::limit::check_memory;
 
 /// The longest header the format allows, in bytes.
 const LONGEST_HEADER: u64 = 100_000_000;
-
-/// The bytes of memory per byte of a file: one for the file and at most two for the arrays, where narrow types
-/// are widened.
-pub(super) const MEMORY: usize = 3;
 
 /// Checks the first eight bytes of a file, the length of its header.
 pub(super) fn begins(bytes: &[u8]) -> Result<(), String> {
@@ -35,10 +33,30 @@ pub(super) fn read(bytes: &[u8]) -> Result<Arrays, String> {
     let mut names: Vec<&str> = file.names();
     names.sort_unstable();
     let mut arrays = Arrays::new();
+    let mut memory = bytes.len();
     for name in names {
         let tensor = file.tensor(name).map_err(broken)?;
-        let array = array(&tensor).map_err(|reason| format!("array `{name}` {reason}"))?;
-        arrays.insert(name, array);
+        let of = |reason: String| format!("array `{name}` {reason}");
+        let axes = tensor.shape().len();
+        if axes > MOST_AXES {
+            return Err(of(format!("has {axes} axes, expected at most {MOST_AXES}")));
+        }
+        let array = match ty(tensor.dtype()) {
+            Ok(ty) => {
+                let entries = tensor.data().len() / ty.width();
+                memory = memory.saturating_add(entries.saturating_mul(ty.memory()));
+                check_memory(Some(memory)).map_err(|error| error.to_string())?;
+                let entries = Entries {
+                    shape: tensor.shape(),
+                    bytes: tensor.data(),
+                    is_big_endian: false,
+                    is_fortran: false,
+                };
+                entries.array(ty)
+            }
+            Err(reason) => Err(reason),
+        };
+        arrays.insert_read(name, array.map_err(of));
     }
     Ok(arrays)
 }
@@ -110,27 +128,32 @@ fn repeated(json: &[u8]) -> Option<String> {
     None
 }
 
-fn array(tensor: &TensorView<'_>) -> Result<Array, String> {
-    let (shape, data) = (tensor.shape(), tensor.data());
-    if shape.len() > MOST_AXES {
-        return Err(format!(
-            "has {} axes, expected at most {MOST_AXES}",
-            shape.len()
-        ));
-    }
-    match tensor.dtype() {
-        Dtype::F32 => Ok(Array::F32(fill(shape, data, f32::from_le_bytes)?)),
-        Dtype::F64 => Ok(Array::F64(fill(shape, data, f64::from_le_bytes)?)),
-        Dtype::I64 => Ok(Array::Int(fill(shape, data, i64::from_le_bytes)?)),
-        Dtype::I32 => Ok(Array::Int(fill(shape, data, |b| {
-            i32::from_le_bytes(b).into()
-        })?)),
-        Dtype::BOOL => Ok(Array::Bool(fill(shape, data, |[b]: [u8; 1]| b != 0)?)),
-        other => Err(format!(
-            "has entries of type {other:?}, expected F32, F64, I32, I64 or BOOL; save it with \
-             `tensor.to(torch.float64)`, or `tensor.to(torch.int64)` for integers"
-        )),
-    }
+/// The type of the entries, or the reason why it cannot be read.
+fn ty(dtype: Dtype) -> Result<Type, String> {
+    Ok(match dtype {
+        Dtype::F16 => Type::F16,
+        Dtype::BF16 => Type::Bf16,
+        Dtype::F32 => Type::F32,
+        Dtype::F64 => Type::F64,
+        Dtype::I8 => Type::I8,
+        Dtype::I16 => Type::I16,
+        Dtype::I32 => Type::I32,
+        Dtype::I64 => Type::I64,
+        Dtype::U8 => Type::U8,
+        Dtype::U16 => Type::U16,
+        Dtype::U32 => Type::U32,
+        Dtype::U64 => Type::U64,
+        Dtype::BOOL => Type::Bool,
+        other => {
+            let cure = match other {
+                Dtype::C64 => "save `tensor.real` and `tensor.imag` as two tensors",
+                _ => "save it with `tensor.to(torch.float32)`",
+            };
+            return Err(format!(
+                "has entries of type {other:?}, expected F16, BF16, F32, F64, integers or BOOL; {cure}"
+            ));
+        }
+    })
 }
 
 pub(super) fn bytes(arrays: &Arrays) -> Result<Vec<u8>, String> {

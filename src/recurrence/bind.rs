@@ -93,7 +93,7 @@ impl Recurrence {
     pub(crate) fn sizes_fitting<F: Scalar>(&self, given: &Given<'_, F>) -> Result<Vec<usize>> {
         given.check_extent()?;
         given.check_names(self)?;
-        let sizes = Sizes::solve(self, given, false)?.finish()?;
+        let sizes = self.solve(given, false)?.finish()?;
         self.check_extent(&sizes, given.steps, given.samples)?;
         let leaves = || self.tape.leaves().iter().zip(&given.arrays);
         let is_mask = |leaf: &Leaf| self.tape.masks().any(|m| *m == leaf.name);
@@ -109,6 +109,58 @@ impl Recurrence {
             }
         }
         Ok(sizes)
+    }
+
+    /// The expected shape of the array of a name, as text.
+    #[cfg(feature = "data")]
+    pub(crate) fn expected_shape(&self, name: &str) -> String {
+        let leaf = self.tape.leaf_named(name);
+        leaf.map_or_else(String::new, |leaf| expected_shape(self, leaf))
+    }
+
+    /// Infers the sizes; if they disagree because a parameter is transposed, the error says so.
+    fn solve<F: Scalar>(&self, given: &Given<'_, F>, partial: bool) -> Result<Sizes<'_>> {
+        Sizes::solve(self, given, partial).map_err(|error| match error {
+            Error::ArrayShape { .. } | Error::DimConflict { .. } => {
+                self.transposed(given, partial).unwrap_or(error)
+            }
+            other => other,
+        })
+    }
+
+    /// The error for the first of the matrices whose transposes would fit: a single one, or all.
+    fn transposed<F: Scalar>(&self, given: &Given<'_, F>, partial: bool) -> Option<Error> {
+        let is_oblong = |leaf: &Leaf, array: &View<'_, F>| {
+            leaf.role == Role::Parameter
+                && leaf.ty.shape.rank() == 2
+                && matches!(array.shape(), [rows, columns] if rows != columns)
+        };
+        let leaves = self.tape.leaves().iter().zip(&given.arrays).enumerate();
+        let oblong = leaves.filter_map(|(i, (leaf, array))| {
+            array
+                .as_ref()
+                .is_some_and(|a| is_oblong(leaf, a))
+                .then_some(i)
+        });
+        let oblong: Vec<usize> = oblong.collect();
+        let single = oblong.iter().map(|i| vec![*i]);
+        single.chain([oblong.clone()]).find_map(|turned| {
+            let mut given = given.view();
+            for i in &turned {
+                if let Some(View::Real(array)) = &mut given.arrays[*i] {
+                    array.swap_axes(0, 1);
+                }
+            }
+            Sizes::solve(self, &given, partial).ok()?;
+            let leaf = &self.tape.leaves()[*turned.first()?];
+            let shape = given.arrays[turned[0]].as_ref()?.shape().to_vec();
+            Some(Error::Transposed {
+                name: leaf.name.to_string(),
+                expected: expected_shape(self, leaf),
+                found: shape.iter().rev().copied().collect(),
+                shape,
+            })
+        })
     }
 
     /// The sizes of the dimensions, in order of declaration, from sizes given by name.
@@ -172,7 +224,7 @@ impl Recurrence {
     ) -> Result<Vec<(&str, usize)>> {
         let given = self.given(params, batch);
         given.check_names(self)?;
-        let known = Sizes::solve(self, &given, true)?.known;
+        let known = self.solve(&given, true)?.known;
         let sizes = self.tape.dims().zip(known);
         Ok(sizes
             .filter_map(|(dim, size)| Some((dim, size?.0)))
@@ -391,11 +443,12 @@ impl<'a> Sizes<'a> {
     }
 }
 
-/// The kind of a leaf, as a word.
+/// The kind of a leaf, in words.
 const fn word(leaf: &Leaf) -> &'static str {
-    match leaf.role {
-        Role::Parameter => "parameter",
-        Role::Input => "input",
+    match (leaf.role, leaf.ty.rate) {
+        (Role::Parameter, _) => "parameter",
+        (Role::Input, Rate::Sample) => "sample input",
+        (Role::Input, _) => "input",
     }
 }
 

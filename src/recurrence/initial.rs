@@ -54,14 +54,18 @@ pub enum Initial {
 impl Initial {
     /// The reason why this cannot be the initial value of a parameter of this shape.
     pub(crate) fn misfit(self, shape: Shape) -> Option<&'static str> {
-        let (finite, matrix) = match self {
-            Self::Constant(x) => (x.is_finite(), false),
-            Self::Identity(x) | Self::Orthogonal(x) => (x.is_finite(), true),
-            Self::Uniform(s) | Self::Normal(s) => (s.factor.is_finite(), false),
-            Self::Glorot => (true, true),
+        let (finite, matrix, negative) = match self {
+            Self::Constant(x) => (x.is_finite(), false, false),
+            Self::Identity(x) | Self::Orthogonal(x) => (x.is_finite(), true, false),
+            Self::Uniform(s) | Self::Normal(s) => (s.factor.is_finite(), false, s.factor < 0.0),
+            Self::Glorot => (true, true, false),
         };
         if !finite {
             Some("the number is not finite")
+        } else if negative {
+            Some(
+                "the spread is negative, expected a positive number, as in `uniform(0.1)` or `normal(0.1)`",
+            )
         } else if matrix && shape.rank() != 2 {
             Some("only a matrix can start like this")
         } else {

@@ -426,7 +426,7 @@ fn masked_data() {
     assert!(
         error
             .to_string()
-            .contains("entry [1, 0, 0] (counted from 0) is NaN"),
+            .contains("step 1, sample 0, entry [0] (counted from 0) is NaN"),
         "{error}"
     );
 }

@@ -112,6 +112,104 @@ fn loss_and_gradient_are_those_of_pytorch() {
     }
 }
 
+/// The state dict of every model, given to the recurrence of every other one.
+#[test]
+fn a_state_dict_of_another_model_is_named() {
+    for theirs in MODELS {
+        let given = state(&figures(theirs).1);
+        for own in MODELS {
+            if own.split("_relu").next() == theirs.split("_relu").next() {
+                continue;
+            }
+            let error = given.pytorch_params::<f64>(&library(own)).unwrap_err();
+            let name = theirs.replace("_relu", "");
+            let expected = format!("; use `{name}`");
+            assert!(error.to_string().ends_with(&expected), "{own}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_or_transposed_array_of_a_state_dict_is_named() {
+    for model in MODELS {
+        let recurrence = library(model);
+        let given = state(&figures(model).1);
+        let names: Vec<&str> = given.iter().map(|(name, _)| name).collect();
+        for name in names {
+            let mut fewer = given.clone();
+            let array = fewer.remove(name).unwrap();
+            let short = name.split_once('.').unwrap().1;
+            let sizes: Vec<String> = array.shape().iter().map(ToString::to_string).collect();
+            let refused = fewer.pytorch_params::<f64>(&recurrence).unwrap_err();
+            let message = refused.to_string();
+            // The size of the inputs, and those of the readout, are in no other array.
+            let shape = match short {
+                _ if short.starts_with("weight_ih") => format!("[{}, K]", sizes[0]),
+                "weight" => "[O, H]".into(),
+                _ => format!("[{}]", sizes.join(", ")),
+            };
+            let other_model = message.contains("this is the state dict of");
+            assert!(
+                other_model || (message.contains(short) && message.contains(&shape)),
+                "{model}, {name} {shape}: {message}"
+            );
+            if let [rows, columns] = array.shape()
+                && rows != columns
+            {
+                let turned = array.real::<f64>().reversed_axes();
+                let turned = fewer.with(name, turned.as_standard_layout().into_owned());
+                let found = turned.pytorch_params::<f64>(&recurrence).unwrap_err();
+                let found = found.to_string();
+                assert!(
+                    found.contains(&format!("{short}` is transposed")),
+                    "{found}"
+                );
+                assert!(
+                    found.contains(&format!("found [{columns}, {rows}]")),
+                    "{found}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_and_back() {
+    for model in MODELS {
+        let recurrence = library(model);
+        let (_, theirs) = figures(model);
+        let (_, gradients) = figures(model);
+        let params: Params<f64> = state(&gradients).pytorch_params(&recurrence).unwrap();
+        let gradient = recurrence.gradient(Wrt::Parameters).unwrap();
+        let found = gradient.evaluate(&params, &batch(model)).unwrap();
+        let mut own = Params::new();
+        for name in recurrence.parameters() {
+            own.insert(name, found[name].clone());
+        }
+        let dict = Arrays::pytorch_state_of_gradients(&own, &recurrence).unwrap();
+        for (name, theirs) in &theirs {
+            let short = name.split_once('.').unwrap().1;
+            let found = dict.get(short).unwrap().real::<f64>();
+            let largest = theirs.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
+            let off = (&found - theirs)
+                .iter()
+                .fold(0.0, |m: f64, x| m.max(x.abs()));
+            assert!(off <= 1e-13 * largest, "{model}: {name} is off by {off:e}");
+        }
+        assert_eq!(
+            dict.pytorch_gradients::<f64>(&recurrence).unwrap(),
+            own,
+            "{model}"
+        );
+        let one = dict.get("bias_hh_l0").unwrap().real::<f64>();
+        if !model.starts_with("gru") {
+            let wrong = dict.with("bias_hh_l0", one + 1.0);
+            let error = wrong.pytorch_gradients::<f64>(&recurrence).unwrap_err();
+            assert!(error.to_string().contains("`bias_hh_l0` differ"), "{error}");
+        }
+    }
+}
+
 #[test]
 fn and_back() {
     for model in MODELS {
@@ -162,7 +260,8 @@ fn a_state_dict_that_does_not_fit_is_refused() {
     refuse(
         given(),
         &library("lstm_stacked"),
-        "array `weight_ih_l1` is missing",
+        "an `nn.LSTM` of 1 layer in 1 direction, and `lstm_stacked` is an `nn.LSTM` of 2 layers in 1 direction; \
+         use `lstm`",
     );
     refuse(
         given().with("other", ndarray::array![1.0]),

@@ -47,6 +47,10 @@ fn of_many_spellings() {
         "x,y,\"a \"\"b\"\", c\"\n1,2,\"two\nlines, one field\"\n3,4,\n",
         "name,x,y\nMonday,1,2\nTuesday,3,4\n",
         "name;x;y\n1,5;1;2\n2,5;3;4\n",
+        ",x,y\n0,1,2\n1,3,4\n",
+        "\"\",\"x\",\"y\"\n\"a\",1,2\n\"b\",3,4\n",
+        "x,y,\n1,2,\n3,4,\n",
+        "x;y;;\n1;2;;\n3;4;;\n",
     ] {
         let [x, y] = columns(text);
         assert_eq!(
@@ -55,6 +59,15 @@ fn of_many_spellings() {
             "{text:?}"
         );
     }
+}
+
+#[test]
+fn of_vectors() {
+    let found = read("x [0], x[ 1 ]\n1,2\n").unwrap();
+    assert_eq!(
+        found.get("x"),
+        Some(&Array::F64(array![[[1.0, 2.0]]].into_dyn()))
+    );
 }
 
 #[test]
@@ -77,6 +90,10 @@ fn of_other_columns() {
         (
             "\"1,5\"",
             "line 3: `x`: expected a number, found `1,5`; with a decimal point: `1.5`",
+        ),
+        (
+            "\"1,234\"",
+            "with a decimal point: `1.234`, or without a separator of thousands: `1234`",
         ),
         ("True", "found `True`; write `1`"),
         ("1e400", "line 3: `x`: `1e400` is beyond the range of f64"),
@@ -126,7 +143,7 @@ fn of_wrong_tables() {
         ),
         (
             "x,y\n1,5,2,5\n",
-            "line 2: expected 2 fields, found 4; a number has a decimal point",
+            "line 2: expected 2 fields, found 4; a number has a decimal point, as in `1.5`, and a column of row names",
         ),
         (
             "x;y\n1\n",
@@ -134,10 +151,20 @@ fn of_wrong_tables() {
         ),
         (
             "x,y,x\n1,2,3\n",
-            "column `x`, number 3 of the table: expected `x`, or `x[0]`",
+            "columns 1 and 3 are both named `x`; rename or remove one of them in the first line",
         ),
         ("a,\"b\nc\",d\n1,2\n", "line 3: expected 3 fields, found 2"),
-        (",x\n0,1\n", "column 1 has no name; name or remove it"),
+        (
+            "x,,y\n1,2,3\n",
+            "line 2: column 2 has the field `2` and no name; name it in the first line, or remove it",
+        ),
+        (",\n0,1\n", "no column has a name"),
+        (
+            "x,y\n1,2,\n3,4,\n",
+            "line 2: expected 2 fields, found 3; remove the separator at the end of the line",
+        ),
+        ("sep=;\nx;y\n1;2\n", "remove the first line, `sep=…`"),
+        ("# x,y\n1,2\n", "begins with it; write `x`"),
         (
             "1,2\n3,4\n",
             "expected a row of names first, such as `y,x[0],x[1]`, found `1,2`",
