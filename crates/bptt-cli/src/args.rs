@@ -1,6 +1,6 @@
 //! The commands and options of the command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bptt::derive::{Format, Lang, Level};
 use clap::builder::styling::{AnsiColor, Styles};
@@ -108,6 +108,23 @@ pub(crate) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+impl Command {
+    /// The files of the inputs and of the parameters.
+    pub(crate) fn files(&self) -> [Option<&Path>; 2] {
+        let (data, params) = match self {
+            Self::Check(c) => (&c.data, &c.params),
+            Self::Grad(Grad { on, .. }) | Self::Run(Run { on, .. }) => {
+                return [Some(&on.data), on.params.as_deref()];
+            }
+            Self::Fit(c) => (&c.data, &c.params),
+            Self::Derive(c) => (&c.data, &c.params),
+            Self::Convert(c) => return [None, Some(&c.params)],
+            _ => return [None, None],
+        };
+        [data.as_deref(), params.as_deref()]
+    }
 }
 
 /// A recurrence and the data it runs on.

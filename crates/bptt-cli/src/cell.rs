@@ -46,6 +46,43 @@ pub(crate) fn summary(source: &str) -> String {
     text[..end].trim_end_matches('.').into()
 }
 
+/// The names of the library.
+fn names() -> impl Iterator<Item = &'static str> {
+    LIBRARY.iter().map(|(n, _)| *n).chain(["gru"])
+}
+
+/// Returns true for a name of the library and for a file that may contain a recurrence.
+pub(crate) fn is_recurrence(name: &str) -> bool {
+    let path = Path::new(name);
+    names().any(|n| n == name) || path.is_file() || path.extension().is_some_and(|e| e == "rec")
+}
+
+/// The error for a name that is neither in the library nor that of a file.
+fn unknown(cell: &str) -> Failure {
+    let path = Path::new(cell);
+    let file = format!("{cell}.rec");
+    if Path::new(&file).is_file() {
+        return format!("there is no recurrence named `{cell}`; did you mean the file `{file}`?")
+            .into();
+    }
+    let Some(stem) = path.file_stem().filter(|_| path.extension().is_some()) else {
+        return Error::UnknownName {
+            what: "recurrence",
+            name: cell.into(),
+            known: names().map(Into::into).collect(),
+        }
+        .into();
+    };
+    match names().find(|n| *n == stem) {
+        Some(name) => {
+            format!("there is no file `{cell}`; did you mean `{name}`, of the library?").into()
+        }
+        None => {
+            format!("there is no file `{cell}`; `bptt new {cell}` writes one to start from").into()
+        }
+    }
+}
+
 /// Loads a recurrence; `gru` is the variant of PyTorch.
 pub(crate) fn load(cell: &str) -> Result<Recurrence, Failure> {
     let name = if cell == "gru" {
@@ -57,14 +94,8 @@ pub(crate) fn load(cell: &str) -> Result<Recurrence, Failure> {
         return Ok(Recurrence::parse(name, source)?);
     }
     let path = Path::new(cell);
-    if path.extension().is_none() && !path.exists() {
-        let known = LIBRARY.iter().map(|(n, _)| *n).chain(["gru"]);
-        return Err(Error::UnknownName {
-            what: "recurrence",
-            name: cell.into(),
-            known: known.map(Into::into).collect(),
-        }
-        .into());
+    if !path.exists() {
+        return Err(unknown(cell));
     }
     let mut bytes = Vec::new();
     let read = std::fs::File::open(path).and_then(|f| f.take(LONGEST + 1).read_to_end(&mut bytes));

@@ -1,4 +1,4 @@
-//! `bptt convert`: converts parameters to another format or layout.
+//! `bptt convert`: converts parameters, or their gradients, to another format or layout.
 
 use bptt::Scalar;
 use bptt::data::{Arrays, Element};
@@ -17,13 +17,27 @@ pub(crate) fn run(args: &Convert, report: &mut Report) -> Result<(), Failure> {
 
 fn run_in<F: Scalar + Element>(args: &Convert, report: &mut Report) -> Result<(), Failure> {
     let recurrence = cell::load(&args.cell)?;
-    let params = input::read_params::<F>(&recurrence, &args.params)?;
-    let arrays = match args.layout {
+    let mut read = Arrays::read(&args.params)?;
+    let loss = input::take_loss(&recurrence, &mut read);
+    let are_gradients = loss.is_some();
+    let params = input::params_of::<F>(&recurrence, &read, are_gradients, &args.params)?;
+    let mut arrays = match args.layout {
         Layout::Bptt => Arrays::from(&params),
+        Layout::Pytorch if are_gradients => {
+            Arrays::pytorch_state_of_gradients(&params, &recurrence)?
+        }
         Layout::Pytorch => Arrays::pytorch_state(&params, &recurrence)?,
     };
+    if let Some(loss) = loss {
+        arrays.insert(input::LOSS, F::array(loss.real()));
+    }
     arrays.write(&args.out)?;
-    report.heading(recurrence.name(), "parameters")?;
+    let what = if are_gradients {
+        "gradients"
+    } else {
+        "parameters"
+    };
+    report.heading(recurrence.name(), what)?;
     report::arrays(report, params.iter())?;
     report.field("arrays", || {
         let shapes = arrays

@@ -46,6 +46,14 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
         batch,
         alphabet,
     } = Task::<F>::read(args, report)?;
+    if recurrence.parameters().next().is_none() {
+        return Err(format!(
+            "`{}` has no parameters to fit: declare some in its text, such as `param a`, or compute its loss with \
+             `bptt run`",
+            recurrence.name()
+        )
+        .into());
+    }
     note_batch(args, &recurrence, batch.samples(), report);
     let settings = Settings::of(args, &recurrence, &batch)?;
     let mut progress = match &args.resume {

@@ -89,9 +89,14 @@ fn matched<F: Scalar>(
     note_unused(recurrence, arrays, file, report);
     let is_there = |n: &str| arrays.get(n).is_some() || arrays.refused().any(|(r, _)| r == n);
     if let Some(name) = recurrence.inputs().find(|n| !is_there(n)) {
-        let found: Vec<&str> = arrays.iter().map(|(n, _)| n).collect();
+        let refused = arrays.refused().map(|(n, _)| n);
+        let found: Vec<&str> = arrays.iter().map(|(n, _)| n).chain(refused).collect();
+        let cure = match found.contains(&"arr_0") {
+            true => format!("; name the arrays, as in `numpy.savez(file, {name}=array)`"),
+            false => String::new(),
+        };
         return Err(in_file(format!(
-            "there is no array `{name}`, which is an input of `{}`; the file has: {}",
+            "there is no array `{name}`, which is an input of `{}`; the file has: {}{cure}",
             recurrence.name(),
             match found.is_empty() {
                 true => "none".into(),
@@ -162,12 +167,44 @@ pub(crate) fn read_params<F: Scalar>(
     recurrence: &Recurrence,
     file: &Path,
 ) -> Result<Params<F>, Failure> {
-    let arrays = Arrays::read(file)?;
+    let mut arrays = Arrays::read(file)?;
+    match take_loss(recurrence, &mut arrays) {
+        None => params_of(recurrence, &arrays, false, file),
+        Some(_) => Err(format!(
+            "{}: has an array `{LOSS}`, so it has gradients or other results, as `bptt grad` and `bptt run` write them, and no parameters",
+            file.display()
+        )
+        .into()),
+    }
+}
+
+/// The output of a recurrence that `bptt grad` stores beside the gradients.
+pub(crate) const LOSS: &str = "loss";
+
+/// Removes the loss, whose presence says that the arrays are gradients of parameters.
+pub(crate) fn take_loss(recurrence: &Recurrence, arrays: &mut Arrays) -> Option<Array> {
+    let is_own = recurrence.parameters().any(|p| p == LOSS);
+    if is_own { None } else { arrays.remove(LOSS) }
+}
+
+/// The arrays of parameters, or their gradients, in either layout.
+pub(crate) fn params_of<F: Scalar>(
+    recurrence: &Recurrence,
+    arrays: &Arrays,
+    are_gradients: bool,
+    file: &Path,
+) -> Result<Params<F>, Failure> {
     let named = |p: &str| arrays.get(p).is_some();
-    let found = if arrays.is_pytorch() && !recurrence.parameters().any(named) {
-        arrays.pytorch_params(recurrence)
-    } else {
-        arrays.params(recurrence)
+    let is_pytorch = arrays.is_pytorch() && !recurrence.parameters().any(named);
+    let found = match (is_pytorch, are_gradients) {
+        (true, true) => arrays.pytorch_gradients(recurrence),
+        (true, false) => arrays.pytorch_params(recurrence),
+        (false, _) => arrays.params(recurrence),
     };
+    let found = found.and_then(|params| {
+        // Sizes that disagree are noticed here, where the file is known.
+        recurrence.known_sizes(&params, &Batch::new(1, 1))?;
+        Ok(params)
+    });
     found.map_err(|error| format!("{}: {error}", file.display()).into())
 }

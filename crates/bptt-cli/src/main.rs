@@ -21,7 +21,7 @@ mod show;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
 
 use args::{Cli, Command};
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
     let mut report = Report::new(cli.json, cli.quiet);
     let limited = limit_memory(cli.memory);
     match limited
-        .and_then(|()| run(cli.command, &mut report))
+        .and_then(|()| run(cli.command.as_ref(), &mut report))
         .and_then(|done| Ok((done, report.flush()?)))
     {
         Ok((Done::Well, ())) => ExitCode::SUCCESS,
@@ -76,7 +76,7 @@ fn main() -> ExitCode {
         Ok((Done::NoErrors, ())) => ExitCode::from(5),
         Err(error) => {
             // Diagnostics of the language begin with `error:`.
-            let text = options::in_options(&told(error.as_ref()));
+            let text = in_its_file(error.as_ref(), cli.command.as_ref());
             let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
             // An error in writing the error message is ignored.
             let _ = writeln!(anstream::stderr(), "{}: {text}", report::error_mark());
@@ -117,8 +117,25 @@ fn parsed() -> Cli {
     cli
 }
 
+/// Refuses a recurrence in the place of a command.
+fn refuse_recurrence(error: &clap::Error) {
+    let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand) else {
+        return;
+    };
+    if cell::is_recurrence(name) {
+        let text = format!(
+            "`{name}` is a recurrence, and a command is missing: try `bptt check {name}`, or see `bptt --help`"
+        );
+        let text = bptt::printable(&text).into_owned();
+        Cli::command()
+            .error(ErrorKind::InvalidSubcommand, text)
+            .exit();
+    }
+}
+
 /// Prints a help, a version or an error of the command line, and exits.
 fn exit(error: &clap::Error) -> ! {
+    refuse_recurrence(error);
     let code = match (error.use_stderr(), report::unless_closed(error.print(), ())) {
         (false, Err(problem)) => {
             // An error in writing the error message is ignored.
@@ -130,24 +147,49 @@ fn exit(error: &clap::Error) -> ! {
     std::process::exit(code)
 }
 
-fn run(command: Option<Command>, report: &mut Report) -> Result<Done, Failure> {
+fn run(command: Option<&Command>, report: &mut Report) -> Result<Done, Failure> {
     match command {
         None => demo::run(report)?,
-        Some(Command::Check(args)) => return check::run(&args, report),
-        Some(Command::Grad(args)) => grad::grad(&args, report)?,
-        Some(Command::Run(args)) => grad::run(&args, report)?,
-        Some(Command::Fit(args)) => return fit::run(&args, report),
-        Some(Command::Show(args)) => show::run(&args, report)?,
-        Some(Command::Derive(args)) => derive::run(&args, report)?,
-        Some(Command::New(args)) => new::run(&args, report)?,
-        Some(Command::Convert(args)) => convert::run(&args, report)?,
+        Some(Command::Check(args)) => return check::run(args, report),
+        Some(Command::Grad(args)) => grad::grad(args, report)?,
+        Some(Command::Run(args)) => grad::run(args, report)?,
+        Some(Command::Fit(args)) => return fit::run(args, report),
+        Some(Command::Show(args)) => show::run(args, report)?,
+        Some(Command::Derive(args)) => derive::run(args, report)?,
+        Some(Command::New(args)) => new::run(args, report)?,
+        Some(Command::Convert(args)) => convert::run(args, report)?,
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "bptt", &mut script);
+            clap_complete::generate(*shell, &mut Cli::command(), "bptt", &mut script);
             report.print(&String::from_utf8(script)?)?;
         }
     }
     Ok(Done::Well)
+}
+
+/// The text of an error about the data of a command, with the file of the data.
+fn in_its_file(error: &(dyn std::error::Error + 'static), command: Option<&Command>) -> String {
+    use bptt::Error;
+    let text = options::in_options(&told(error));
+    let [data, params] = command.map_or([None, None], Command::files);
+    let file = match error.downcast_ref() {
+        Some(
+            Error::NonFiniteData { what, .. }
+            | Error::ArrayShape { what, .. }
+            | Error::Missing { what, .. },
+        ) => match *what {
+            "parameter" => params,
+            "input" | "sample input" => data,
+            _ => None,
+        },
+        Some(Error::ClassOutOfRange { .. } | Error::Batch { .. }) => data,
+        Some(Error::Transposed { .. }) => params,
+        _ => None,
+    };
+    match file {
+        Some(file) => format!("{}: {text}", bptt::printable(&file.display().to_string())),
+        None => text,
+    }
 }
 
 /// The text of an error, in terms of the command line.

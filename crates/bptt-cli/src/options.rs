@@ -9,6 +9,14 @@ const ADVICE: &[(&str, &str)] = &[
     ("`Check::steps`", "`--steps`"),
     ("`Params::insert`", "`--params`"),
     ("`Recurrence::gradient`", "`bptt grad`"),
+    (
+        "`Program::find_non_finite` finds where it began",
+        "`bptt grad` finds where it began",
+    ),
+    (
+        "(`Recurrence::with_mask`, or `mask input m` in the text)",
+        "(`mask input m` in the text)",
+    ),
     ("compute in `f64`", "compute in f64: `--dtype f64`"),
 ];
 
@@ -37,4 +45,29 @@ fn size(rest: &str) -> Option<(&str, &str, &str)> {
     let (name, rest) = rest.split_once("\", ")?;
     let (size, after) = rest.split_once(")`")?;
     Some((name, size, after))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_options;
+
+    #[test]
+    fn advice_of_the_library_becomes_commands_and_options() {
+        for (rust, told) in [
+            (
+                "the end of the run (`Program::find_non_finite` finds where it began)",
+                "the end of the run (`bptt grad` finds where it began)",
+            ),
+            (
+                "a mask of 0 (`Recurrence::with_mask`, or `mask input m` in the text)",
+                "a mask of 0 (`mask input m` in the text)",
+            ),
+            (
+                "give it with `Batch::size(\"H\", 8)`.",
+                "give it with `--dims H=8`.",
+            ),
+        ] {
+            assert_eq!(in_options(rust), told);
+        }
+    }
 }

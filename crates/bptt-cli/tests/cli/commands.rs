@@ -449,7 +449,7 @@ fn mistakes_are_told_with_their_place() {
     fail(&["show", "wrong.rec"], " --> wrong.rec:2:6");
     fail(&["show", "wrong.rec"], "did you mean `tanh`?");
     fail(&["show", "bytes.rec"], "byte 8 is not UTF-8");
-    fail(&["show", "missing.rec"], "missing.rec: cannot be read");
+    fail(&["show", "missing.rec"], "there is no file `missing.rec`");
     fail(
         &["show", "lstmm"],
         "there is no recurrence named `lstmm`; did you mean `lstm`?",

@@ -121,11 +121,11 @@ fn in_files() {
     }
 
     for (text, expected) in [
-        ("y,x,y\n1,2,3\n", "once each"),
-        ("x[0],x[0]\n1,2\n", "once each"),
+        ("y,x,y\n1,2,3\n", "columns 1 and 3 are both named `y`"),
+        ("x[0],x[0]\n1,2\n", "columns 1 and 2 are both named `x[0]`"),
         ("x,x[0]\n1,2\n", "once each"),
         ("1.0,2.0\n1,2\n", "a row of names first"),
-        ("x,,y\n1,2,3\n", "column 2 has no name"),
+        ("x,,y\n1,2,3\n", "column 2 has the field `2` and no name"),
     ] {
         let found = refusal(&write("table.csv", text.as_bytes()));
         assert!(found.contains(expected), "{found}");
