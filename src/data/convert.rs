@@ -72,6 +72,8 @@ impl Arrays {
             None => None,
         };
         let (steps, samples) = self.extent(recurrence, lengths.as_deref())?;
+        let (none, empty) = (Params::<F>::new(), Batch::new(steps, samples));
+        recurrence.given(&none, &empty).check_extent()?;
         let lengths = lengths
             .map(|lengths| checked_lengths(&lengths, steps, samples))
             .transpose()?;
@@ -114,12 +116,20 @@ impl Arrays {
             // `reset` is considered last, as it describes the data in other arrays.
             let first = names.filter(|n| self.get(n).is_some());
             let first = first.min_by_key(|n| *n == RESET)?;
-            self.get(first).map(Array::shape)
+            self.get(first).map(|array| (first, array.shape()))
         };
-        if let Some([steps, samples, ..]) = of(Rate::Step) {
-            return Ok((*steps, *samples));
+        match of(Rate::Step) {
+            Some((_, [steps, samples, ..])) => return Ok((*steps, *samples)),
+            Some((name, found)) => {
+                let reason = format!(
+                    "expected shape [T, B, …], the axes of steps and samples first, found {found:?}; give a \
+                     single sequence as `array[:, None]`"
+                );
+                return Err(refused(name, &reason));
+            }
+            None => {}
         }
-        let samples = of(Rate::Sample).and_then(|s| s.first().copied());
+        let samples = of(Rate::Sample).and_then(|(_, shape)| shape.first().copied());
         match (longest, samples.or(lengths.map(<[_]>::len))) {
             (Some(steps), Some(samples)) => Ok((steps, samples)),
             _ => Err(Error::Batch {

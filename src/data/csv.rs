@@ -100,7 +100,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Arrays, String> {
 
 /// Refuses a first row that is not one of names.
 fn refuse_header(names: &[&str]) -> Result<(), String> {
-    if names.iter().any(|n| n.parse::<f64>().is_ok()) {
+    let is_number = |n: &str| n.contains(is_digit) && n.parse::<f64>().is_ok();
+    if names.iter().any(|n| is_number(n)) {
         return Err(format!(
             "expected a row of names first, such as `y,x[0],x[1]`, found `{}`",
             names.join(",")
@@ -111,11 +112,19 @@ fn refuse_header(names: &[&str]) -> Result<(), String> {
             "remove the first line, `sep=…`; the separator is read from the row of names".into(),
         );
     }
-    if let Some(name) = names[0].strip_prefix('#') {
-        let name = name.trim();
+    if names[0].starts_with('#') {
+        return Err(
+            "the first line begins with `#`, expected a row of names: remove the `#`, or a line that is a \
+             comment; `numpy.savetxt` writes none with `comments=\"\"`"
+                .into(),
+        );
+    }
+    if let [name] = names
+        && name.contains([' ', '|', ':'])
+    {
         return Err(format!(
-            "the first name is `#` or begins with it; write `{name}`, in Python by \
-             `numpy.savetxt(file, array, delimiter=\",\", header=\"{name},…\", comments=\"\")`"
+            "the row of names `{name}` has no `,`, `;` or tab between the names; in Python \
+             `pandas.read_csv(file, sep=None, engine=\"python\").to_csv(file, index=False)`"
         ));
     }
     match names.iter().all(|n| n.is_empty()) {
@@ -139,8 +148,11 @@ fn grouped<'n>(names: &[&'n str]) -> Result<IndexMap<&'n str, (bool, Vec<usize>)
                 at + 1
             ));
         }
-        let (base, index) = match name.strip_suffix(']').and_then(|n| n.split_once('[')) {
-            Some((base, index)) => (base.trim(), Some(index.trim())),
+        let parts = name.strip_suffix(']').and_then(|n| n.split_once('['));
+        let parts = parts.map(|(base, index)| (base.trim(), index.trim()));
+        // Other brackets are part of a name, such as those of a unit.
+        let (base, index) = match parts.filter(|(_, i)| !i.is_empty() && i.chars().all(is_digit)) {
+            Some((base, index)) => (base, Some(index)),
             None => (*name, None),
         };
         let (is_vector, group) = groups.entry(base).or_default();
@@ -159,12 +171,16 @@ fn grouped<'n>(names: &[&'n str]) -> Result<IndexMap<&'n str, (bool, Vec<usize>)
     Ok(groups)
 }
 
+const fn is_digit(c: char) -> bool {
+    c.is_ascii_digit()
+}
+
 /// The number in a field; a missing value is NaN.
 fn number(field: &str) -> Result<f64, String> {
     if MISSING.contains(&&*field.to_lowercase()) {
         return Ok(f64::NAN);
     }
-    let has_digit = field.contains(|c: char| c.is_ascii_digit());
+    let has_digit = field.contains(is_digit);
     match field.parse::<f64>() {
         Ok(x) if x.is_infinite() && has_digit => Err(format!(
             "`{field}` is beyond the range of f64, at most 1.8e308; write a smaller number"

@@ -94,7 +94,8 @@ impl Header {
 
     /// The type of the entries, or the reason why it cannot be read.
     pub(super) fn ty(&self) -> Result<Type, String> {
-        let kind = self.descr.trim_start_matches(['<', '>', '=', '|']);
+        let descr = &*self.descr;
+        let kind = descr.strip_prefix(['<', '>', '=', '|']).unwrap_or(descr);
         Ok(match kind {
             "f2" => Type::F16,
             "f4" => Type::F32,

@@ -152,7 +152,7 @@ impl<'a, F: Scalar> Given<'a, F> {
     }
 
     /// Refuses data that fits no recurrence.
-    pub(super) fn check_extent(&self) -> Result<()> {
+    pub(crate) fn check_extent(&self) -> Result<()> {
         let refuse = |reason: String| Err(Error::Batch { reason });
         if self.steps == 0 {
             return refuse("it has no steps (T = 0)".into());

@@ -50,6 +50,7 @@ fn of_many_spellings() {
         ",x,y\n0,1,2\n1,3,4\n",
         "\"\",\"x\",\"y\"\n\"a\",1,2\n\"b\",3,4\n",
         "x,y,\n1,2,\n3,4,\n",
+        "price [EUR],x,y,nan\n1,1,2,\n2,3,4,\n",
         "x;y;;\n1;2;;\n3;4;;\n",
     ] {
         let [x, y] = columns(text);
@@ -164,7 +165,14 @@ fn of_wrong_tables() {
             "line 2: expected 2 fields, found 3; remove the separator at the end of the line",
         ),
         ("sep=;\nx;y\n1;2\n", "remove the first line, `sep=…`"),
-        ("# x,y\n1,2\n", "begins with it; write `x`"),
+        (
+            "# x,y\n1,2\n",
+            "the first line begins with `#`, expected a row of names",
+        ),
+        (
+            "x|y\n1|2\n",
+            "the row of names `x|y` has no `,`, `;` or tab between the names",
+        ),
         (
             "1,2\n3,4\n",
             "expected a row of names first, such as `y,x[0],x[1]`, found `1,2`",

@@ -89,10 +89,6 @@ fn in_files() {
             "neither `True` nor `False`",
         ),
         (
-            "'fortran_order': True, 'shape': (1,)",
-            "np.ascontiguousarray",
-        ),
-        (
             "'fortran_order': False, 'shape': (1,), 'shape': (1,)",
             "one `shape`",
         ),

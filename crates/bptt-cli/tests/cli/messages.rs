@@ -599,8 +599,8 @@ fn of_data() {
             &["nan.npz: input `x`"],
         ),
         (
-            "derive r.rec -p p.safetensors -d nan.npz",
-            &["nan.npz: input `x`"],
+            "derive r.rec -p p.safetensors -d short.npz",
+            &["short.npz: ", "T = 0"],
         ),
         (
             "grad one.rec -d nan.csv",
