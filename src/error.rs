@@ -1,9 +1,13 @@
 //! The public error type. A message names the problem, its place, the expected value and the actual
 //! value.
 
+mod data;
+
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::panic::Location;
+
+use data::{class, entry_of, given_with, instead, instead_of_class, of_many, remedy};
 
 /// The longest name, in characters.
 pub(crate) const LONGEST_NAME: usize = 255;
@@ -398,80 +402,6 @@ pub enum Error {
         /// form.
         safe_form: Option<&'static str>,
     },
-}
-
-/// "entry […]" for an index; "it" for a scalar, which has no index.
-fn entry(index: &[usize]) -> String {
-    match index {
-        [] => "it".into(),
-        index => format!("entry {index:?} (counted from 0)"),
-    }
-}
-
-/// The place of an entry of a parameter or an input, for a message.
-fn entry_of(what: &str, index: &[usize]) -> String {
-    let (place, rest) = match (what, index) {
-        ("input", [step, sample, rest @ ..]) => (format!("step {step}, sample {sample}"), rest),
-        ("sample input", [sample, rest @ ..]) => (format!("sample {sample}"), rest),
-        _ => return entry(index),
-    };
-    match rest {
-        [] => format!("{place} (counted from 0)"),
-        rest => format!("{place}, entry {rest:?} (counted from 0)"),
-    }
-}
-
-/// The functions that take data of a kind.
-fn given_with(kind: &str) -> &'static str {
-    match kind {
-        "classes" => "`Batch::with_classes`",
-        _ => "`Batch::with`",
-    }
-}
-
-/// Data that may stand instead of a class outside its range.
-fn instead_of_class(index: &[usize], value: usize, classes: usize) -> &'static str {
-    match index {
-        _ if value == classes => "; classes are counted from 0",
-        [_, _] => {
-            "; give a step without a class a mask of 0 (`Recurrence::with_mask`, or `mask input m` in the text)"
-        }
-        _ => "",
-    }
-}
-
-/// Data that may stand instead of a number that is not finite.
-fn instead(what: &str) -> &'static str {
-    match what {
-        "input" => {
-            ". Data must be finite also where no output uses it: write a finite number there, such as 0, or \
-             give the steps without data a mask of 0 (`Recurrence::with_mask`, or `mask input m` in the text)"
-        }
-        "parameter" | "sample input" => {
-            ". Data must be finite also where no output uses it: write a finite number there, such as 0"
-        }
-        _ => "",
-    }
-}
-
-fn of_many(entry: &[usize]) -> String {
-    match entry {
-        [] => String::new(),
-        entry => format!(", entry {entry:?}"),
-    }
-}
-
-fn remedy(safe_form: Option<&str>) -> String {
-    safe_form.map_or_else(String::new, |form| {
-        format!("; where it does not matter, give it a safe argument, as in `{form}`")
-    })
-}
-
-fn class(value: usize) -> String {
-    match value {
-        usize::MAX => "a negative class".into(),
-        _ => format!("class {value}"),
-    }
 }
 
 /// A number of bytes as text, with a unit.

@@ -107,12 +107,12 @@ impl Entries<'_> {
 
 /// A number in the half precision of IEEE 754: five bits of exponent, ten of fraction.
 fn half(bits: u16) -> f32 {
-    let (exponent, fraction) = (u32::from(bits >> 10 & 0x1f), u32::from(bits & 0x3ff));
+    let (exponent, fraction) = (u32::from((bits >> 10) & 0x1f), u32::from(bits & 0x3ff));
     let size = match exponent {
         // A multiple of 2^-24.
         0 => f32::from(bits & 0x3ff) / 16_777_216.0,
-        0x1f => f32::from_bits(0x7f80_0000 | fraction << 13),
-        _ => f32::from_bits(exponent + 112 << 23 | fraction << 13),
+        0x1f => f32::from_bits(0x7f80_0000 | (fraction << 13)),
+        _ => f32::from_bits(((exponent + 112) << 23) | (fraction << 13)),
     };
     match bits >> 15 {
         0 => size,

@@ -83,14 +83,14 @@ fn reason_against(path: &Path) -> String {
     let [(name, reason)] = found.refused().collect::<Vec<_>>()[..] else {
         panic!("{}: one array is refused", path.display());
     };
-    assert_eq!(name, "x");
+    assert_eq!(name, "x", "of {}", path.display());
     let model = |text: &str| Recurrence::parse("model.rec", text).unwrap();
     let input = model("input x\nloss x\n");
     let message = found.batch::<f64>(&input).unwrap_err().to_string();
-    assert_eq!(message, reason);
+    assert_eq!(message, reason, "as an input");
     let param = model("param x\nloss x\n");
     let message = found.params::<f64>(&param).unwrap_err().to_string();
-    assert_eq!(message, reason);
+    assert_eq!(message, reason, "as a parameter");
     let used = found.clone().with("y", array![[1.0]]);
     let other = model("input y\nloss y\n");
     assert!(used.batch::<f64>(&other).is_ok(), "`x` is not used");
