@@ -6,3 +6,4 @@ mod advice;
 mod imports;
 mod layers;
 mod limits_page;
+mod pages;
