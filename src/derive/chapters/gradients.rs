@@ -6,6 +6,7 @@ use super::writer::Writer;
 use super::{deltas, recursion};
 use crate::derive::algebra::normal::add;
 use crate::derive::algebra::term::{Name, Term, Time, visit};
+use crate::derive::reading::naming;
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::relation::Range;
 use crate::derive::record::rewrite::Rewrite;
@@ -43,6 +44,7 @@ impl Writer<'_> {
             .iter()
             .map(|l| (l.name().into(), l.node, l.role))
             .collect();
+        let starts = naming::starts(self.recurrence.tape());
         for (name, id, role) in leaves {
             if !self.graph.cotangents.iter().any(|((n, _), _)| *n == name) {
                 continue;
@@ -57,7 +59,12 @@ impl Writer<'_> {
             };
             let shape = self.shape(id);
             let readers = self.readers(&name);
+            let only_start = starts.iter().any(|(leaf, _)| *leaf == name);
             let (part, rules) = match role {
+                Role::Parameter if only_start => (
+                    Part::Inputs,
+                    vec![Rule::Consumer, Rule::Boundary, Rule::Identification],
+                ),
                 Role::Parameter => (
                     Part::Parameters,
                     vec![Rule::RightAdjoint, Rule::WeightTying, Rule::Identification],

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::writer::Writer;
 use crate::derive::algebra::normal::{add, inner};
 use crate::derive::algebra::simplify::summed;
-use crate::derive::algebra::term::{Term, Time};
+use crate::derive::algebra::term::{Base, Term, Time};
 use crate::derive::record::derivation::Derivation;
 use crate::derive::record::part::Part;
 use crate::derive::record::rule::Rule;
@@ -153,7 +153,9 @@ pub(crate) fn master(writer: &mut Writer<'_>) {
     for (name, at, id) in gradients {
         let leaf = writer.recurrence.tape().named(&name);
         let leaf = leaf.is_some_and(|n| matches!(writer.tape.node(n).op(), Op::Leaf(_)));
-        if !leaf {
+        // The value of a delayed input before the first step is no input.
+        let start = at.as_ref().is_some_and(|at| at.base == Base::Zero);
+        if !leaf || start {
             continue;
         }
         let varies = at.is_some();

@@ -185,7 +185,15 @@ pub(crate) fn starts(tape: &Tape) -> Vec<(Name, Name)> {
     let forward = tape.registers().iter();
     let forward = forward.filter(|r| r.direction() == Direction::Forward);
     forward
-        .filter_map(|r| Some((start_of(tape, r.init()?)?, r.name().into())))
+        .filter_map(|r| {
+            let start = start_of(tape, r.init()?)?;
+            // A delayed input has a register of another name.
+            let input = r
+                .def()
+                .filter(|d| matches!(tape.node(*d).op(), Op::Leaf(_)));
+            let of = input.and_then(|d| tape.label(d));
+            Some((start, of.map_or_else(|| r.name().into(), Name::from)))
+        })
         .collect()
 }
 
