@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bptt::derive::Derivation;
+use bptt::derive::{Check, Derivation, Equation};
 
 use crate::args::Derive;
 use crate::report::Report;
@@ -46,11 +46,20 @@ pub(crate) fn run(args: &Derive, report: &mut Report) -> Result<(), Failure> {
         }
         None => report.print(&document)?,
     }
-    match checks.failed {
-        0 => Ok(()),
-        1 => Err("1 line of the derivation does not hold".into()),
-        n => Err(format!("{n} lines of the derivation do not hold").into()),
-    }
+    let failed = |e: &&Equation| matches!(e.check, Check::Failed { .. });
+    let ids: Vec<&str> = derivation
+        .equations
+        .iter()
+        .filter(failed)
+        .map(|e| &*e.id)
+        .collect();
+    let hold = match checks.failed {
+        0 => return Ok(()),
+        1 => "line of the derivation does not hold",
+        _ => "lines of the derivation do not hold",
+    };
+    let reasons = "the document gives the reason at each";
+    Err(format!("{} {hold}: {}; {reasons}", checks.failed, ids.join(", ")).into())
 }
 
 /// The derivation, with measurements on the given data.

@@ -24,6 +24,9 @@ use crate::tape::{Derived, Leaf, Role};
 /// The number of steps of the runs on which lines are checked.
 pub(crate) const STEPS: usize = 5;
 
+/// The number of random runs that are tried before a recurrence counts as one without values.
+const ATTEMPTS: u64 = 200;
+
 /// A run and its recurrence, with every named value as an output.
 pub(crate) struct Oracle<'a> {
     pub(super) derivation: &'a Derivation,
@@ -51,7 +54,7 @@ impl<'a> Oracle<'a> {
         let leaves = recurrence.tape().leaves().iter().map(Leaf::ty);
         check_memory(bytes(numbers(leaves, &sizes, steps)))?;
         let mut last = None;
-        for attempt in 0..200 {
+        for attempt in 0..ATTEMPTS {
             let mut random = Noise(seed.wrapping_mul(1009) + attempt);
             let (mut params, batch) =
                 data(recurrence, &sizes, steps, &mut random, attempt % 2 == 1)?;
@@ -76,9 +79,13 @@ impl<'a> Oracle<'a> {
                 Err(error) => last = Some(error),
             }
         }
-        Err(last.unwrap_or(Error::Batch {
-            reason: "no numbers were found on which it has a value".into(),
-        }))
+        let last = last.map_or_else(String::new, |error| format!("; the last one: {error}"));
+        Err(Error::NotDerivable {
+            recurrence: recurrence.name().into(),
+            reason: format!(
+                "its lines are checked on random numbers, and none of {ATTEMPTS} random runs has finite values{last}"
+            ),
+        })
     }
 
     /// A given run of one sequence.
