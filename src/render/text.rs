@@ -239,8 +239,8 @@ const BELOW: (&str, &str) = (
     "₀₁₂₃₄₅₆₇₈₉₊₋₋ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ",
 );
 const ABOVE: (&str, &str) = (
-    "0123456789+−-abcdefghijklmnoprstuvwxyz⊤",
-    "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻᵀ",
+    "0123456789+−-()abcdefghijklmnoprstuvwxyz⊤",
+    "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁽⁾ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻᵀ",
 );
 
 fn subscript(c: char) -> Option<char> {
@@ -262,11 +262,11 @@ pub(crate) fn scripts(text: &str) -> Vec<(Option<char>, String)> {
     let mut pieces: Vec<(Option<char>, String)> = Vec::new();
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
-        if c == '_'
+        if matches!(c, '_' | '^')
             && let Some(script) = chars.as_str().strip_prefix('{')
             && let Some((script, rest)) = script.split_once('}')
         {
-            pieces.push((Some('_'), script.into()));
+            pieces.push((Some(c), script.into()));
             chars = rest.chars();
             continue;
         }

@@ -14,6 +14,7 @@ mod columns;
 mod derive;
 mod lags;
 mod names;
+mod notation;
 mod pages;
 mod parts;
 mod refusals;

@@ -57,7 +57,7 @@ loss squared_error(h', y)
     let lines = [
         ("def.a_f", "aᶠₜ = (aₜ)_{H+1:2H}"),
         ("delta.h", "δʰₜ = hₜ − yₜ + Uᵀ δᵃₜ₊₁"),
-        ("delta.a", "δᵃₜ = [δ^{aᵢ}ₜ; δ^{a_f}ₜ; δ^{aₒ}ₜ; δ^{a_g}ₜ]"),
+        ("delta.a", "δᵃₜ = [δ^{aⁱ}ₜ; δ^{aᶠ}ₜ; δ^{aᵒ}ₜ; δ^{aᵍ}ₜ]"),
         (
             "jac.c.h",
             "Jᶜʰₜ = diag(cₜ₋₁ ⊙ fₜ ⊙ (𝟏 − fₜ)) U_{H+1:2H,:} + diag(gₜ ⊙ iₜ ⊙ (𝟏 − iₜ)) U_{1:H,:} \

@@ -319,7 +319,7 @@ fn the_lstm() {
     let m1 = format!("{m1}+{a1}{p2})");
     let kept = r"\left(\bigodot_{j=k+1}^{t}f_{j}\right)";
     let slope = r"o_{t}\odot(\mathbf{1}-m_{t}\odot m_{t})";
-    let later = r"U_{i}^{\top}\delta^{a_{i}}_{t+1}+U_{f}^{\top}\delta^{a_{f}}_{t+1}+U_{g}^{\top}\delta^{a_{g}}_{t+1}+U_{o}^{\top}\delta^{a_{o}}_{t+1}";
+    let later = r"U_{i}^{\top}\delta^{a^{i}}_{t+1}+U_{f}^{\top}\delta^{a^{f}}_{t+1}+U_{g}^{\top}\delta^{a^{g}}_{t+1}+U_{o}^{\top}\delta^{a^{o}}_{t+1}";
     let mut table: Vec<Row> = Vec::new();
     let gates = [
         (
@@ -426,8 +426,8 @@ fn the_lstm() {
         ("L19", "last.c", r"(\mathbf{1}-m_{T}\odot m_{T})\odot\delta^{m}_{T}".into()),
         ("L21", "grad.W_O", r"\sum_{t=1}^{T}\delta^{z}_{t}h_{t}^{\top}".into()),
         ("L21", "grad.b_q", r"\sum_{t=1}^{T}\delta^{z}_{t}".into()),
-        ("L22", "grad.x", r"W_{i}^{\top}\delta^{a_{i}}_{t}+W_{f}^{\top}\delta^{a_{f}}_{t}+W_{g}^{\top}\delta^{a_{g}}_{t}+W_{o}^{\top}\delta^{a_{o}}_{t}".into()),
-        ("L23", "grad.h0", r"U_{i}^{\top}\delta^{a_{i}}_{1}+U_{f}^{\top}\delta^{a_{f}}_{1}+U_{g}^{\top}\delta^{a_{g}}_{1}+U_{o}^{\top}\delta^{a_{o}}_{1}".into()),
+        ("L22", "grad.x", r"W_{i}^{\top}\delta^{a^{i}}_{t}+W_{f}^{\top}\delta^{a^{f}}_{t}+W_{g}^{\top}\delta^{a^{g}}_{t}+W_{o}^{\top}\delta^{a^{o}}_{t}".into()),
+        ("L23", "grad.h0", r"U_{i}^{\top}\delta^{a^{i}}_{1}+U_{f}^{\top}\delta^{a^{f}}_{1}+U_{g}^{\top}\delta^{a^{g}}_{1}+U_{o}^{\top}\delta^{a^{o}}_{1}".into()),
         ("L23", "grad.c0", r"f_{1}\odot\delta^{c}_{1}".into()),
         ("L24", "stack.value", format!(r"{theta}\begin{{bmatrix}}x_{{t}}\\h_{{t-1}}\\1\end{{bmatrix}}")),
         ("L24", "let.Theta", theta.clone()),
@@ -507,12 +507,12 @@ fn both_grus() {
             r"r_{t}\odot(\mathbf{1}-r_{t})\odot\delta^{r}_{t}",
         ),
     ];
-    let through = r"W_{\mathrm{O}}^{\top}\delta^{o}_{t}+z_{t+1}\odot\delta^{h}_{t+1}+U_{z}^{\top}\delta^{a_{z}}_{t+1}+U_{r}^{\top}\delta^{a_{r}}_{t+1}";
+    let through = r"W_{\mathrm{O}}^{\top}\delta^{o}_{t}+z_{t+1}\odot\delta^{h}_{t+1}+U_{z}^{\top}\delta^{a^{z}}_{t+1}+U_{r}^{\top}\delta^{a^{r}}_{t+1}";
     let after: &[Row] = &[
         ("u", "def.u", r"U_{n}h_{t-1}+b_{u}"),
         ("an", "def.a_n", r"W_{n}x_{t}+b_{n}+r_{t}\odot u_{t}"),
-        ("δu", "delta.u", r"r_{t}\odot\delta^{a_{n}}_{t}"),
-        ("δr", "delta.r", r"u_{t}\odot\delta^{a_{n}}_{t}"),
+        ("δu", "delta.u", r"r_{t}\odot\delta^{a^{n}}_{t}"),
+        ("δr", "delta.r", r"u_{t}\odot\delta^{a^{n}}_{t}"),
         (
             "Un",
             "grad.U_n",
@@ -528,12 +528,12 @@ fn both_grus() {
     let before: &[Row] = &[
         ("u", "def.u", r"r_{t}\odot h_{t-1}"),
         ("an", "def.a_n", r"W_{n}x_{t}+U_{n}u_{t}+b_{n}"),
-        ("δu", "delta.u", r"U_{n}^{\top}\delta^{a_{n}}_{t}"),
+        ("δu", "delta.u", r"U_{n}^{\top}\delta^{a^{n}}_{t}"),
         ("δr", "delta.r", r"h_{t-1}\odot\delta^{u}_{t}"),
         (
             "Un",
             "grad.U_n",
-            r"\sum_{t=1}^{T}\delta^{a_{n}}_{t}u_{t}^{\top}",
+            r"\sum_{t=1}^{T}\delta^{a^{n}}_{t}u_{t}^{\top}",
         ),
         (
             "δh",
@@ -558,22 +558,22 @@ fn an_lstm_with_peepholes() {
         (
             "δc",
             "delta.c",
-            r"o_{t}\odot(\mathbf{1}-m_{t}\odot m_{t})\odot\delta^{h}_{t}+p_{o}\odot\delta^{a_{o}}_{t}+p_{i}\odot\delta^{a_{i}}_{t+1}+p_{f}\odot\delta^{a_{f}}_{t+1}+f_{t+1}\odot\delta^{c}_{t+1}",
+            r"o_{t}\odot(\mathbf{1}-m_{t}\odot m_{t})\odot\delta^{h}_{t}+p_{o}\odot\delta^{a^{o}}_{t}+p_{i}\odot\delta^{a^{i}}_{t+1}+p_{f}\odot\delta^{a^{f}}_{t+1}+f_{t+1}\odot\delta^{c}_{t+1}",
         ),
         (
             "pi",
             "grad.p_i",
-            r"\sum_{t=1}^{T}\delta^{a_{i}}_{t}\odot c_{t-1}",
+            r"\sum_{t=1}^{T}\delta^{a^{i}}_{t}\odot c_{t-1}",
         ),
         (
             "po",
             "grad.p_o",
-            r"\sum_{t=1}^{T}\delta^{a_{o}}_{t}\odot c_{t}",
+            r"\sum_{t=1}^{T}\delta^{a^{o}}_{t}\odot c_{t}",
         ),
         (
             "c0",
             "grad.c0",
-            r"f_{1}\odot\delta^{c}_{1}+p_{i}\odot\delta^{a_{i}}_{1}+p_{f}\odot\delta^{a_{f}}_{1}",
+            r"f_{1}\odot\delta^{c}_{1}+p_{i}\odot\delta^{a^{i}}_{1}+p_{f}\odot\delta^{a^{f}}_{1}",
         ),
     ];
     agrees(&derivation, table);

@@ -5,8 +5,7 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
-use super::markdown::{name, used};
-use super::{General, Section, badge, because, chart, figure, rules, shape, verdicts};
+use super::{General, Section, badge, because, chart, figure, name, rules, shape, used, verdicts};
 use crate::derive::algebra::change::Place;
 use crate::derive::record::derivation::{Derivation, Reach};
 use crate::derive::record::equation::{Check, Equation};
@@ -176,7 +175,12 @@ fn write_section(
         section.part,
         class(section.level),
         both(|l| heading.text(l).into()),
-        prose(d, section.intro)
+        section
+            .intro
+            .iter()
+            .map(|w| prose(d, *w))
+            .collect::<Vec<_>>()
+            .join(" ")
     );
     for line in &section.theorem {
         general_line(out, line, numbers);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::markdown::used;
+use super::used;
 use super::{columns, gaps};
 use crate::derive::algebra::chain::Carried;
 use crate::derive::algebra::change::Place;

@@ -5,11 +5,13 @@
 
 use std::fmt::Write;
 
-use super::{badge, because, colon, columns, digits, gap, gaps, general, rules, shape, verdicts};
+use super::{
+    badge, because, colon, columns, digits, gap, gaps, general, introduction, name, rules, shape,
+    used, verdicts,
+};
 use crate::derive::record::derivation::{Derivation, Reach};
 use crate::derive::record::equation::Equation;
 use crate::derive::record::part::{Level, Part};
-use crate::derive::record::rule::Rule;
 use crate::derive::record::words::{Lang, Word};
 use crate::render::{Dialect, Math};
 
@@ -34,7 +36,7 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
             out,
             "## {}. {heading}\n\n{}\n",
             i + 1,
-            d.sentence(section.intro, lang)
+            introduction(d, section, lang)
         );
         for line in &section.theorem {
             fence(&mut out, &line.line.latex(Dialect::GitHub));
@@ -56,9 +58,7 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
             let _ = writeln!(out, "{}\n", d.sentence(after, lang));
         }
     }
-    if level > Level::Sheet {
-        used_rules(&mut out, d, lang, level);
-    }
+    used_rules(&mut out, d, lang, level);
     out.truncate(out.trim_end().len());
     out.push('\n');
     out
@@ -161,21 +161,5 @@ fn used_rules(out: &mut String, d: &Derivation, lang: Lang, level: Level) {
             let _ = write!(out, " · {because}$`{proof}`$");
         }
         out.push('\n');
-    }
-}
-
-/// The rules of the lines of a level, in order.
-pub(super) fn used(d: &Derivation, level: Level) -> Vec<Rule> {
-    let shown = d.equations.iter().filter(|e| e.level <= level);
-    let mut rules: Vec<Rule> = shown.flat_map(|e| e.rules.clone()).collect();
-    rules.sort_unstable();
-    rules.dedup();
-    rules
-}
-
-pub(super) const fn name(rule: Rule, lang: Lang) -> &'static str {
-    match lang {
-        Lang::En => rule.english(),
-        Lang::Zh => rule.chinese(),
     }
 }

@@ -8,6 +8,7 @@ mod html;
 mod json;
 mod markdown;
 mod plain;
+mod prose;
 mod tex;
 
 use crate::derive::algebra::chain;
@@ -18,6 +19,7 @@ use crate::derive::record::derivation::{Derivation, Kept, Reach};
 use crate::derive::record::equation::{Check, Equation};
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::relation::{Condition, Range};
+use crate::derive::record::rule::Rule;
 use crate::derive::record::words::{Lang, Word};
 use crate::render::{Charset, Math, Sign, escape};
 use crate::stack::with_room;
@@ -89,72 +91,6 @@ impl Derivation {
         })
     }
 
-    /// A sentence with the symbols of this derivation substituted.
-    fn sentence(&self, word: Word, lang: Lang) -> String {
-        let letter = |name: &str| Math::ident(name).text(Charset::Unicode);
-        let symbols = &self.symbols;
-        let (q, s) = (letter(symbols.letters.ratio), letter(symbols.state));
-        let of = [
-            symbols.jacobian,
-            symbols.immediate,
-            symbols.direct,
-            symbols.parameters,
-            symbols.loss,
-        ];
-        let [jacobian, immediate, direct, parameters, loss] = of.map(letter);
-        word.with(
-            lang,
-            &[
-                ("q", &q),
-                ("s", &s),
-                ("J", &jacobian),
-                ("G", &immediate),
-                ("e", &direct),
-                ("p", &parameters),
-                ("L", &loss),
-            ],
-        )
-    }
-
-    /// The conventions that this derivation needs.
-    fn conventions(&self) -> Vec<Word> {
-        let mut words = vec![
-            Word::ConventionVectors,
-            Word::ConventionLayout,
-            Word::ConventionDelta,
-            Word::ConventionBoundary,
-            Word::ConventionBatch,
-        ];
-        let occurs = |what: &dyn Fn(&Term) -> bool| {
-            let mut lines = self.equations.iter();
-            lines.any(|e| e.left.any(&what) || e.right.any(&what))
-        };
-        if occurs(&|t| matches!(t, Term::Part(..))) {
-            words.insert(1, Word::ConventionParts);
-        }
-        if occurs(&|t| matches!(t, Term::OneHot(_))) {
-            words.insert(1, Word::ConventionUnit);
-        }
-        if !(self.states.is_empty() && self.back.is_empty()) {
-            words.push(Word::ConventionProduct);
-        }
-        if !self.back.is_empty() {
-            words.push(Word::ConventionBack);
-        }
-        if chain::is_delayed(&self.states) || chain::is_delayed(&self.back) {
-            words.push(Word::ConventionDelays);
-        } else if self.states.len() > 1 {
-            words.push(Word::ConventionState);
-        }
-        if self.is_large {
-            words.push(Word::Large);
-        }
-        if self.kinks {
-            words.push(Word::Kinks);
-        }
-        words
-    }
-
     /// The parts that have lines at this level, numbered from 1.
     fn outline(&self, level: Level) -> Vec<Section<'_>> {
         let mut sections = Vec::new();
@@ -163,10 +99,15 @@ impl Derivation {
             if lines.is_empty() {
                 continue;
             }
-            let (intro, after) = part.prose();
+            let intro = self.introduction(*part, &lines);
+            let (_, after) = part.prose();
             let several =
                 chain::names(&self.states).len() > 1 || chain::names(&self.back).len() > 1;
             let after = after.filter(|w| *w != Word::JacobianCaution || several);
+            let after = after.map(|w| match w {
+                Word::BoundsWords if self.is_one_number() => Word::BoundsNumberWords,
+                w => w,
+            });
             let lags = ["bound.lags", "back.bound.lags"];
             let delays = lags.iter().any(|id| self.equation(id).is_some());
             let delays = *part == Part::Bounds && delays;
@@ -276,7 +217,7 @@ struct Section<'a> {
     part: Part,
     /// The lowest level at which it has a line.
     level: Level,
-    intro: Word,
+    intro: Vec<Word>,
     after: Vec<Word>,
     theorem: Vec<General<'a>>,
     lines: Vec<&'a Equation>,
@@ -573,6 +514,36 @@ fn shape(equation: &Equation) -> Option<String> {
         };
         shape.iter().map(factor).collect::<Vec<_>>().join("×")
     })
+}
+
+/// The introduction to a part, in sentences.
+fn introduction(d: &Derivation, section: &Section<'_>, lang: Lang) -> String {
+    let words = section.intro.iter();
+    let sentences: Vec<String> = words.map(|word| d.sentence(*word, lang)).collect();
+    // Chinese has no space between sentences.
+    sentences.join(if lang == Lang::Zh { "" } else { " " })
+}
+
+/// The rules of the lines of a level, in order.
+fn used(d: &Derivation, level: Level) -> Vec<Rule> {
+    let shown = d.equations.iter().filter(|e| e.level <= level);
+    let steps = |e: &Equation| match level {
+        Level::Full => e.steps.iter().map(|s| s.rule).collect(),
+        _ => Vec::new(),
+    };
+    let mut rules: Vec<Rule> = shown
+        .flat_map(|e| e.rules.iter().copied().chain(steps(e)))
+        .collect();
+    rules.sort_unstable();
+    rules.dedup();
+    rules
+}
+
+const fn name(rule: Rule, lang: Lang) -> &'static str {
+    match lang {
+        Lang::En => rule.english(),
+        Lang::Zh => rule.chinese(),
+    }
 }
 
 /// The ids of the rules of a line.

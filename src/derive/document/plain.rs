@@ -2,10 +2,14 @@
 
 use std::fmt::Write;
 
-use super::{Column, badge, columns, digits, gap, gaps, general, rules, shape, stop, verdicts};
+use super::{
+    Column, badge, colon, columns, digits, gap, gaps, general, introduction, name, rules, shape,
+    stop, used, verdicts,
+};
 use crate::derive::record::derivation::{Derivation, Reach};
 use crate::derive::record::equation::Equation;
 use crate::derive::record::part::{Level, Part};
+use crate::derive::record::rule::Rule;
 use crate::derive::record::words::{Lang, Word};
 use crate::render::{Charset, Math, greek_name, scripts, text_width};
 
@@ -42,7 +46,7 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level, charset: Charset) 
         let heading = section.part.heading().text(lang);
         page.prose(&format!("{}. ", i + 1), heading);
         if level > Level::Sheet {
-            page.prose(MARGIN, &d.sentence(section.intro, lang));
+            page.prose(MARGIN, &introduction(d, section, lang));
             page.gap();
         }
         for line in &section.theorem {
@@ -60,6 +64,13 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level, charset: Charset) 
         for after in after.copied() {
             page.gap();
             page.prose(MARGIN, &d.sentence(after, lang));
+        }
+    }
+    if level > Level::Sheet {
+        page.gap();
+        page.prose("", Word::Rules.text(lang));
+        for rule in used(d, level) {
+            page.rule(rule);
         }
     }
     page.out
@@ -128,6 +139,25 @@ impl Page {
                 lines.join(&below)
             );
         }
+    }
+
+    /// A rule of the legend: its id, its name and its statement.
+    fn rule(&mut self, rule: Rule) {
+        let lead = format!("{MARGIN}{:<4}", rule.id());
+        let statement = rule.formula().text(self.charset);
+        let name = name(rule, self.lang);
+        let indent = " ".repeat(lead.len());
+        let colon = colon(self.lang);
+        if text_width(&lead) + text_width(name) + 2 + text_width(&statement) <= PAGE {
+            let _ = writeln!(self.out, "{lead}{name}{colon}{statement}");
+            return;
+        }
+        let below = folded(&statement, PAGE - indent.len() - 2).join(&format!("\n{indent}  "));
+        let _ = writeln!(
+            self.out,
+            "{lead}{name}{}\n{indent}  {below}",
+            colon.trim_end()
+        );
     }
 
     /// The measurements of a run, as a table.
@@ -298,7 +328,10 @@ fn ascii(text: &str) -> String {
         ('≤', "<="),
         ('∏', "prod"),
         ('…', "..."),
+        ('\u{302}', "_hat"),
         ('\u{303}', "_tilde"),
+        ('⊗', "(x)"),
+        ('⨀', "hadprod"),
         ('½', "1/2"),
         ('∤', "does not divide"),
         ('⌈', "ceil("),

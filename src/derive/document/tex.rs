@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use super::markdown::{name, used};
 use super::{
-    badge, because, colon, columns, digits, gap, gaps, general, rules, shape, stop, verdicts,
+    badge, because, colon, columns, digits, gap, gaps, general, introduction, name, rules, shape,
+    stop, used, verdicts,
 };
 use crate::derive::record::derivation::{Derivation, Reach};
 use crate::derive::record::equation::Equation;
@@ -50,7 +50,7 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
         let _ = writeln!(
             out,
             "\\section{{{heading}}}\n{}",
-            sentence(&d.sentence(section.intro, lang))
+            sentence(&introduction(d, &section, lang))
         );
         for line in &section.theorem {
             let refer = |e: &Equation| format!("\\eqref{{{}}}", label(e));
@@ -95,29 +95,27 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
             let _ = writeln!(out, "{}\n", sentence(&d.sentence(after, lang)));
         }
     }
-    if level > Level::Sheet {
-        let _ = writeln!(
+    let _ = writeln!(
+        out,
+        "\\section*{{{}}}\n\\begin{{itemize}}",
+        Word::Rules.text(lang)
+    );
+    for rule in used(d, level) {
+        let statement = rule.formula().latex(Dialect::Plain);
+        let _ = write!(
             out,
-            "\\section*{{{}}}\n\\begin{{itemize}}",
-            Word::Rules.text(lang)
+            "\\item[{}] {}{}${statement}$",
+            rule.id(),
+            name(rule, lang),
+            colon(lang)
         );
-        for rule in used(d, level) {
-            let statement = rule.formula().latex(Dialect::Plain);
-            let _ = write!(
-                out,
-                "\\item[{}] {}{}${statement}$",
-                rule.id(),
-                name(rule, lang),
-                colon(lang)
-            );
-            if let Some(proof) = rule.proof_formula() {
-                let (because, proof) = (because(lang), proof.latex(Dialect::Plain));
-                let _ = write!(out, " · {because}${proof}$");
-            }
-            out.push('\n');
+        if let Some(proof) = rule.proof_formula() {
+            let (because, proof) = (because(lang), proof.latex(Dialect::Plain));
+            let _ = write!(out, " · {because}${proof}$");
         }
-        let _ = writeln!(out, "\\end{{itemize}}");
+        out.push('\n');
     }
+    let _ = writeln!(out, "\\end{{itemize}}");
     let _ = writeln!(out, "\\end{{document}}");
     out
 }
@@ -198,6 +196,7 @@ fn sentence(text: &str) -> String {
 /// Replaces the characters of formulas in sentences by commands.
 fn formula(text: &str) -> String {
     let text = text.replace("ln ", "\\ln ").replace("min(", "\\min(");
+    let text = text.replace("diag(", "\\operatorname{diag}(");
     let mut out = String::new();
     for (place, piece) in scripts(&text) {
         match place {
@@ -231,18 +230,23 @@ fn commands(text: &str) -> String {
         ('≥', "\\ge "),
         ('≤', "\\le "),
         ('∏', "\\prod "),
+        ('⨀', "\\bigodot "),
+        ('⊗', "\\otimes "),
         ('…', "\\ldots "),
         ('−', "-"),
         ('∞', "\\infty "),
         ('½', "\\tfrac{1}{2}"),
     ];
     let mut out = String::new();
+    // The start of the last letter, which may be a command.
+    let mut last = 0;
     for c in text.chars() {
         if let Some(accent) = ACCENTS.iter().find(|(from, _)| *from == c) {
-            let base = out.pop().unwrap_or(' ');
-            let _ = write!(out, "{}{{{base}}}", accent.1);
+            let base = out.split_off(last);
+            let _ = write!(out, "{}{{{}}}", accent.1, base.trim_end());
             continue;
         }
+        last = out.len();
         match COMMANDS.iter().find(|(from, _)| *from == c) {
             Some((_, to)) => out.push_str(to),
             None => match greek_name(c) {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Deref;
 
-use super::symbols::{self, Symbols};
+use super::symbols::{self, Symbols, is_capital_t};
 use crate::derive::algebra::term::{Along, Base, Span, Term, Time};
 use crate::render::{Accent, Big, Charset, Dialect, Fence, Math, Sign};
 
@@ -478,7 +478,11 @@ impl Page<'_> {
         if let ("powf", [x, exponent]) = (name, args)
             && !self.like_steps(exponent)
         {
-            return self.show(x).paren().with_sup(self.show(exponent));
+            let exponent = match self.show(exponent) {
+                math if is_capital_t(&math) => math.paren(),
+                math => math,
+            };
+            return self.show(x).paren().with_sup(exponent);
         }
         let shown: Vec<Math> = args.iter().map(|a| self.show(a)).collect();
         match (name, &shown[..]) {

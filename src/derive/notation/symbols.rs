@@ -111,21 +111,22 @@ impl Symbols {
             // A value without a step must not look as if it had one.
             let moving = match &entry.label {
                 Some(Math::Ident(label)) => matches!(&**label, "t" | "k" | "j") && !varies,
-                Some(Math::Upright(label)) => &**label == "T" && !varies,
                 _ => false,
             };
+            // A superscript T would be read as a transpose.
+            let moving = moving || *varies && entry.labels().any(is_capital_t);
             if moving || step && !start && names.iter().any(|n| like(&n)) {
                 entry = Shown::word(name, *varies);
             }
             // Symbols that differ only in LaTeX look the same to a reader.
-            let keys = |e: &Shown| {
-                let small = e.small().text(Charset::Unicode);
-                [e.math().text(Charset::Unicode), format!("small {small}")]
-            };
-            let like = |e: &Shown| keys(e).iter().find_map(|key| taken.get(key)).cloned();
+            let key = |e: &Shown| e.math().text(Charset::Unicode);
+            let like = |e: &Shown| taken.get(&key(e)).cloned();
             if let Some(other) = like(&entry) {
                 if wish.is_some() {
-                    let reason = format!("`{name}` and `{other}` would both be shown as `{look}`");
+                    let reason = format!(
+                        "`{name}` and `{other}` would both be shown as `{look}`; show one of them \
+                         as another letter"
+                    );
                     return Err(Error::NotDerivable {
                         recurrence: recurrence.into(),
                         reason,
@@ -139,7 +140,7 @@ impl Symbols {
                 });
                 entry = free.unwrap_or(entry);
             }
-            taken.extend(keys(&entry).map(|key| (key, Arc::clone(name))));
+            taken.insert(key(&entry), Arc::clone(name));
             shown.insert(Arc::clone(name), entry);
         }
         let mut bases: BTreeSet<String> = shown
@@ -160,9 +161,15 @@ impl Symbols {
             bases.insert(look(found));
             found
         };
+        // Next to a name such as `h_T`, the last step of `h` needs another letter.
+        let labels = shown.values().flat_map(Shown::labels);
+        let steps = match labels.into_iter().any(is_capital_t) {
+            true => ["N", "M", "length", "length"],
+            false => ["T", "N", "M", "length"],
+        };
         let sigmoid = free(["sigma", "sigmoid", "sigmoid", "sigmoid"]);
         Ok(Self {
-            length: free(["T", "N", "M", "length"]),
+            length: free(steps),
             loss: free(["L", "E", "Lambda", "loss"]),
             delta: free(["delta", "lambda", "eta", "delta_"]),
             jacobian: free(["J", "A", "Phi", "Jac"]),
@@ -208,9 +215,17 @@ impl Symbols {
         }
     }
 
-    /// A name inside a script; its label is a subscript.
+    /// Returns true if a value is a scalar.
+    pub(crate) fn is_scalar(&self, name: &str) -> bool {
+        self.numbers.contains(name)
+    }
+
+    /// A name as a superscript. A lone T would be read as a transpose.
     pub(crate) fn small(&self, name: &str) -> Math {
-        self.look(name).small()
+        match self.value(name, None) {
+            math if is_capital_t(&math) => math.paren(),
+            math => math,
+        }
     }
 
     /// The common letter of names that differ only in their labels: `a` for `a_i` and `a_f`. `None` if another name
@@ -289,12 +304,13 @@ impl Shown {
         self.label.is_none().then_some(&self.base)
     }
 
-    /// The form inside a script.
-    fn small(&self) -> Math {
-        match &self.label {
-            Some(label) => self.base.clone().with_sub(label.clone()),
-            None => self.base.clone(),
-        }
+    /// The parts of the label.
+    fn labels(&self) -> impl Iterator<Item = &Math> {
+        let parts = match &self.label {
+            Some(Math::Row(parts)) => &parts[..],
+            label => label.as_slice(),
+        };
+        parts.iter()
     }
 
     fn math(&self) -> Math {
@@ -306,6 +322,11 @@ impl Shown {
             Some(label) => self.base.clone().with_sup(label.clone()),
         }
     }
+}
+
+/// Returns true for the letter T, which as a superscript looks like a transpose.
+pub(super) fn is_capital_t(math: &Math) -> bool {
+    matches!(math, Math::Ident(letter) | Math::Upright(letter) if letter == "T")
 }
 
 /// Returns true if a label can be read as a step: its name must not look like a value at that step.

@@ -1,7 +1,7 @@
 //! Replaces names of a definition that would collide with names of the derivation. A derivation makes names of its
 //! own, such as `delta.h`, `h.before` and `h.dot`, with a dot between the parts; a name of the definition that
 //! contains a dot could equal one of them, so it is replaced by a name without a dot. A name that begins with an
-//! underscore is also replaced, since it has no base in front of its label.
+//! underscore is also replaced, since it has no base in front of its label, and so is one with the sign `ᵀ`.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -37,13 +37,13 @@ impl Apart {
             let word = states.contains(&*name) && WORDS.contains(&&*name);
             // Letters are printed; underscores separate them.
             let bare = name.starts_with('_');
-            if !(word || bare || name.contains('.')) || replaced.contains_key(&name) {
+            if !(word || bare || name.contains(['.', 'ᵀ'])) || replaced.contains_key(&name) {
                 continue;
             }
             // An underscore at the end is not printed.
             let plain = match word {
                 true => format!("{name}_"),
-                false => name.replace('.', "_"),
+                false => name.replace('.', "_").replace('ᵀ', "_T"),
             };
             let plain = match plain.trim_start_matches('_') {
                 rest if rest.starts_with(char::is_alphabetic) => rest.to_owned(),

@@ -64,11 +64,14 @@ words! {
     ConventionVectors: "Vectors are columns; `⊙` is the entrywise product; `𝟏` has all entries 1; `⟨A, B⟩` is the sum of the products of corresponding entries.",
         "向量一律为列向量；`⊙` 表示逐元素相乘；`𝟏` 的元素全为 1；`⟨A, B⟩` 是对应元素乘积之和。";
     /// The convention on the layout of derivatives.
-    ConventionLayout: "`∂L/∂X` has the shape of `X`. The Jacobian `∂y/∂x` has one row per entry of `y`, so that `dy = (∂y/∂x) dx`.",
-        "`∂L/∂X` 与 `X` 形状相同。雅可比矩阵 `∂y/∂x` 的每一行对应 `y` 的一个元素，因此 `dy = (∂y/∂x) dx`。";
+    ConventionLayout: "`∂{L}/∂X` has the shape of `X`. The Jacobian `∂y/∂x` has one row per entry of `y`, so that `dy = (∂y/∂x) dx`.",
+        "`∂{L}/∂X` 与 `X` 形状相同。雅可比矩阵 `∂y/∂x` 的每一行对应 `y` 的一个元素，因此 `dy = (∂y/∂x) dx`。";
     /// The convention on error terms.
-    ConventionDelta: "`δᵛₜ` is the total derivative of the loss with respect to `v` at step `t`: add `ε` to the value of `v` at step `t`, recompute everything that depends on it, and take the gradient with respect to `ε` at zero.",
-        "`δᵛₜ` 是损失对 `t` 时刻 `v` 的全导数：给 `t` 时刻 `v` 的值加上 `ε`，其后各量随之重新计算，再在扰动为零处对 `ε` 求梯度。";
+    ConventionDelta: "`{d}ᵛₜ` is the total derivative of the loss with respect to `v` at step `t`: add `ε` to the value of `v` at step `t`, recompute everything that depends on it, and take the gradient with respect to `ε` at zero.",
+        "`{d}ᵛₜ` 是损失对 `t` 时刻 `v` 的全导数：给 `t` 时刻 `v` 的值加上 `ε`，其后各量随之重新计算，再求损失对 `ε` 在零点处的梯度。";
+    /// The convention on data that is not differentiated.
+    ConventionData: "Data that is not differentiated is constant, so that its differential is zero: {data}.",
+        "不求导的数据视为常数，其微分为零：{data}。";
     /// The convention on products of Jacobians.
     ConventionProduct: "In a product of Jacobians, later steps are on the left; an empty product is the identity.",
         "雅可比矩阵连乘时，时刻较晚的因子写在左边；空积为单位矩阵。";
@@ -78,24 +81,30 @@ words! {
     /// The notation of one-hot vectors.
     ConventionUnit: "`𝐞_{c}` is the one-hot vector of the class `c`: 1 in the entry of that class, 0 elsewhere.",
         "`𝐞_{c}` 是类别 `c` 的独热向量：该类别处为 1，其余为 0。";
+    /// The notation of diagonal matrices.
+    ConventionDiagonal: "`diag(v)` is the diagonal matrix with the entries of `v`.",
+        "`diag(v)` 是以 `v` 的元素为对角元的对角矩阵。";
     /// The convention on steps beyond the last and on conditions.
-    ConventionBoundary: "Beyond the last step, `δ = 0`. `[t < T]` is 1 if the condition holds, else 0.",
-        "最后一个时刻之后 `δ = 0`。`[t < T]` 在条件成立时为 1，否则为 0。";
+    ConventionBoundary: "Beyond the last step, `{d} = 0`. `[t < {T}]` is 1 if the condition holds, else 0.",
+        "最后一个时刻之后 `{d} = 0`。`[t < {T}]` 在条件成立时为 1，否则为 0。";
     /// The convention on batches.
     ConventionBatch: "The formulas are for one sequence; for a batch, the gradients of parameters are summed over its sequences.",
         "各式针对单个序列；对一个批次，参数的梯度再对其中各序列求和。";
+    /// The notes beside a line.
+    ConventionNotes: "The notes beside a line are its label, the steps for which it holds, its shape, the rules that lead to it, and the result of its check: the largest relative difference between both sides, over n evaluations. The rules are listed at the end.",
+        "每式后面依次注明编号、适用的时刻、形状、所用的规则和核对结果（两边的最大相对误差，以及共核对了多少处）。各条规则见文末。";
     /// The definition of the blocks of the Jacobian.
-    ConventionState: "A block of `Jₜ` is the derivative of one state at step `t` with respect to one state at the previous step, with all other states of the previous step held fixed.",
-        "`Jₜ` 的一个分块，是 `t` 时刻某个状态对前一时刻某个状态的导数，求导时前一时刻的其余状态固定不变。";
+    ConventionState: "A block of `{J}ₜ` is the derivative of one state at step `t` with respect to one state at the previous step, with all other states of the previous step held fixed.",
+        "`{J}ₜ` 的一个分块，是 `t` 时刻某个状态对前一时刻某个状态的导数，求导时前一时刻的其余状态固定不变。";
     /// The notation of states that are carried backwards.
-    ConventionBack: "States that are carried from the end of the sequence to its beginning have a tilde: the state is `s̃ₜ`, and `J̃ₜ` is the Jacobian of `s̃ₜ` with respect to `s̃ₜ₊₁`. In its products, written `∏` over `t ≤ j ≤ k − 1`, earlier steps are on the left; its error terms propagate forwards in time.",
-        "从序列末尾向开头传递的状态带波浪号，记作 `s̃ₜ`；`J̃ₜ` 是 `s̃ₜ` 对 `s̃ₜ₊₁` 的雅可比矩阵。它的连乘 `∏` 取遍 `t ≤ j ≤ k − 1`，时刻较早的因子写在左边；它的误差项沿时间正向传播。";
+    ConventionBack: "States that are carried from the end of the sequence to its beginning have a tilde: the state is `{s}̃ₜ`, and `{J}̃ₜ` is the Jacobian of `{s}̃ₜ` with respect to `{s}̃ₜ₊₁`. In its products, written `∏` over `t ≤ j ≤ k − 1`, earlier steps are on the left; its error terms propagate forwards in time.",
+        "从序列末尾向开头传递的状态带波浪号，记作 `{s}̃ₜ`；`{J}̃ₜ` 是 `{s}̃ₜ` 对 `{s}̃ₜ₊₁` 的雅可比矩阵。它的连乘 `∏` 取遍 `t ≤ j ≤ k − 1`，时刻较早的因子写在左边；它的误差项沿时间正向传播。";
     /// The notation of delayed values.
-    ConventionDelays: "The state `{s}ₜ` stacks all carried values, each with its delays: `[hₜ; hₜ₋₁; …]`. `∂⁺xₜ/∂yₖ` is the derivative with all other values from other steps held fixed; the other rows of `Jₜ` only shift values from one delay to the next.",
-        "状态 `{s}ₜ` 由所有跨时刻传递的量连同各个滞后堆叠而成：`[hₜ; hₜ₋₁; …]`。`∂⁺xₜ/∂yₖ` 是来自其他时刻的其余各量都固定不变时的导数；`Jₜ` 的其余各行只是把各滞后项顺移一步。";
+    ConventionDelays: "The state `{s}ₜ` stacks all carried values, each with its delays: `[hₜ; hₜ₋₁; …]`. `∂⁺xₜ/∂yₖ` is the derivative with all other values from other steps held fixed; the other rows of `{J}ₜ` only shift values from one delay to the next.",
+        "状态 `{s}ₜ` 由所有跨时刻传递的量连同各个滞后堆叠而成：`[hₜ; hₜ₋₁; …]`。`∂⁺xₜ/∂yₖ` 是来自其他时刻的其余各量都固定不变时的导数；`{J}ₜ` 的其余各行只是把各滞后项顺移一步。";
     /// The note on recurrences with many states or values.
     Large: "This recurrence has so many states or values that the parts on the whole state are omitted: its Jacobian, double sums, truncation and bounds.",
-        "这个递推的状态或变量太多，因此省略关于整个状态的部分：雅可比矩阵、双重求和、截断和上界。";
+        "这个递推的状态或变量太多，因此省去有关整个状态的部分：雅可比矩阵、二重求和、截断和上界。";
     /// The note on functions with kinks.
     Kinks: "Some functions here are not differentiable at isolated points; the formulas hold almost everywhere.",
         "其中有些函数在个别点不可导；各式几乎处处成立。";
@@ -112,7 +121,7 @@ words! {
     /// Heading.
     Parameters: "Gradients of the parameters: sums over time", "参数的梯度：对时间求和";
     /// Heading.
-    Inputs: "Gradients of inputs and initial states", "输入与初始状态的梯度";
+    Inputs: "Gradients of inputs and initial values", "输入与初始值的梯度";
     /// Heading.
     Jacobian: "The Jacobian of the state", "状态的雅可比矩阵";
     /// Heading.
@@ -137,50 +146,71 @@ words! {
     DifferentialsIntro: "The differential of each equation of the definition, by the product rules and the chain rule.",
         "用乘积法则和链式法则，对定义中的每个等式求微分。";
     /// The introduction to the adjoints.
-    AdjointsIntro: "Insert each differential into the inner product with `δ` and move every factor to the left; the coefficient of each term can then be read. No Jacobian is formed, and no third-order tensor.",
-        "把每个微分代入与 `δ` 的内积，再把各因子移到左边，便可读出每一项前的系数；不必写出雅可比矩阵，更不会出现三阶张量。";
+    AdjointsIntro: "Insert each differential into the inner product with the error term `{d}` and move every factor to the left; the coefficient of each term can then be read. No Jacobian is formed, and no third-order tensor. The next part derives the error terms themselves.",
+        "把每个微分代入与误差项 `{d}` 的内积，再把各因子移到左边，便可读出每一项前的系数；不必写出雅可比矩阵，更不会出现三阶张量。误差项本身的公式在下一部分推出。";
     /// The introduction to the recursion of the error terms.
-    RecursionIntro: "The error term of a value is the sum of the contributions of all values that use it. A use at the next step contributes from that step, so the recursion runs backwards in time.",
-        "一个量的误差项，等于所有用到它的量传回的各项之和。若下一时刻也用到它，误差就从下一时刻传回，所以计算沿时间反向进行。";
+    RecursionIntro: "The error term of a value is the sum of the contributions of all values that use it. A use at the next step contributes from that step, so the recursion runs backwards in time, from the last step on. When a line is evaluated, all error terms on its right are known: those of the same step from the lines above it, those of the next step from the round before.",
+        "一个量的误差项，等于所有用到它的量传回的各项之和。若下一时刻也用到它，误差就从下一时刻传回，所以计算沿时间反向进行，从最后一个时刻开始。计算每一式时，等号右边的误差项都已求出：同一时刻的见上面各式，下一时刻的在前一轮已经算好。";
     /// The introduction to the gradients of parameters.
     ParametersIntro: "A parameter is shared by all steps: give each step its own copy, then set the copies equal; the total gradient is the sum of the gradients of the copies.",
         "参数为各时刻共享：先设想每一步各有一份副本，再令它们相等，总梯度就是各步梯度之和。";
     /// The introduction to the gradients of inputs.
-    InputsIntro: "The gradient of an input sums over the values that use it; an initial state is used at the first steps only.",
-        "输入的梯度是对所有用到它的量求和；初始状态只在最初的时刻用到。";
+    InputsIntro: "The gradient of an input sums over the values that use it; an initial value is used at the first steps only.",
+        "输入的梯度是对所有用到它的量求和；初始值只在最初的时刻用到。";
     /// The introduction to the Jacobian.
     JacobianIntro: "The derivative of the state with respect to the previous state; the product of these Jacobians is the derivative with respect to any earlier state.",
         "状态对前一时刻状态的导数；把各步的雅可比矩阵连乘，就得到对更早状态的导数。";
+    /// The immediate differential.
+    JacobianImmediate: "`d⁺vₜ` is the differential of the state `vₜ` with the states of all other steps held fixed.",
+        "`d⁺vₜ` 是状态 `vₜ` 在其他时刻的状态都固定不变时的微分。";
+    /// The derivative of a state with respect to a parameter.
+    JacobianMap: "`∂vₜ/∂W` has one column per entry of `W`, in the order of the columns of `W`, and `∂⁺vₜ/∂W` is the same with the states of all other steps held fixed.",
+        "`∂vₜ/∂W` 的每一列对应 `W` 的一个元素，按 `W` 的各列依次排列；`∂⁺vₜ/∂W` 与之相同，但其他时刻的状态固定不变。";
+    /// The Kronecker product.
+    JacobianKronecker: "`A ⊗ B` is the Kronecker product: the matrix of the blocks `Aᵢⱼ B`.",
+        "`A ⊗ B` 是克罗内克积，即以 `Aᵢⱼ B` 为分块的矩阵。";
     /// The three meanings of the derivative of a state by the previous one.
-    JacobianCaution: "With several states, `∂vₜ/∂vₜ₋₁` has three meanings: a block of `Jₜ`, with the other states held fixed; the one-step derivative in which the other states vary as well; and, over many steps, the product of the whole Jacobians, which is not the product of the one-step derivatives of one state.",
-        "有多个状态时，`∂vₜ/∂vₜ₋₁` 有三种含义：一是 `Jₜ` 的一个分块，其余状态固定不变；二是其余状态也随之变化时的单步导数；三是跨多步时整个雅可比矩阵的连乘，它并不等于单个状态的单步导数的连乘。";
+    JacobianCaution: "With several states, `∂vₜ/∂vₜ₋₁` has three meanings: a block of `{J}ₜ`, with the other states held fixed; the one-step derivative in which the other states vary as well; and, over many steps, the product of the whole Jacobians, which is not the product of the one-step derivatives of one state.",
+        "有多个状态时，`∂vₜ/∂vₜ₋₁` 有三种含义：一是 `{J}ₜ` 的一个分块，其余状态固定不变；二是其余状态也随之变化时的单步导数；三是跨多步时整个雅可比矩阵的连乘，它并不等于单个状态的单步导数的连乘。";
     /// The introduction to the carousel.
-    CarouselIntro: "This state is updated only by entrywise scaling and addition. The same products of gates weight the memory in the forward pass and the error in the backward pass.",
-        "该状态每步只做逐元素缩放，再加上新内容。前向保留的记忆与反向传回的误差，乘的是同一串门。";
+    CarouselIntro: "This state is updated only by entrywise scaling and addition. The same products of gates weight the memory in the forward pass and the error in the backward pass. `⨀` is the entrywise product over a range of steps.",
+        "该状态每步只做逐元素缩放，再加上新内容。前向保留的记忆与反向传回的误差，乘的是同一串门。`⨀` 是对一段时刻的逐元素连乘。";
     /// The limits of the carousel.
-    CarouselCaution: "With gates between 0 and 1, this path never explodes; with gates near 1, it hardly vanishes: at a constant gate `f`, half of the error is left after `ln ½ / ln f` steps, that is after 1.0, 2.2, 5.5, 14.3 and 103 steps for `f = σ(b)` with `b` = 0, 1, 2, 3 and 5. It is one path of many: the paths through the gates can still vanish or explode. If `δ` of this state is split into two sums, the first is the error along this path alone, the truncated gradient with which the LSTM was introduced in 1997; the second is exactly the part left out.",
-        "门的取值在 0 与 1 之间时，这条路径永远不会爆炸；门接近 1 时，也几乎不会消失：门恒为 `f` 时，误差每经过 `ln ½ / ln f` 步减半；对 `f = σ(b)`，`b` 取 0、1、2、3、5 时分别为 1.0、2.2、5.5、14.3、103 步。但它只是众多路径之一：经过各个门的路径仍可能消失或爆炸。若该状态的 `δ` 拆成两个和，第一个和只含沿这条路径传回的误差，就是 1997 年提出 LSTM 时所用的截断梯度；第二个和正是被截去的部分。";
+    CarouselCaution: "If all entries of the gate lie between 0 and 1, this path never explodes; if they are near 1, it hardly vanishes: at a constant gate `f`, half of the error is left after `ln ½ / ln f` steps, that is after 1.0, 2.2, 5.5, 14.3 and 103 steps for `f = σ(b)` with `b` = 0, 1, 2, 3 and 5. It is one path of many: the paths through the gates can still vanish or explode. If `{d}` of this state is split into two sums, the first is the error along this path alone, the truncated gradient with which the LSTM was introduced in 1997; the second is exactly the part left out.",
+        "只要门的取值在 0 与 1 之间，这条路径就不会爆炸；门接近 1 时，也几乎不会消失：门恒为 `f` 时，误差每经过 `ln ½ / ln f` 步减半；对 `f = σ(b)`，`b` 取 0、1、2、3、5 时分别为 1.0、2.2、5.5、14.3、103 步。但它只是众多路径之一：经过各个门的路径仍可能消失或爆炸。若该状态的 `{d}` 拆成两个和，第一个和只含沿这条路径传回的误差，就是 1997 年提出 LSTM 时所用的截断梯度；第二个和正是被截去的部分。";
     /// The introduction to the double sum.
-    BridgeIntro: "Expanding the chain rule forwards gives a sum over all pairs of steps. Swapping the order of summation and factoring out gives the recursion: `T` terms instead of `T²`.",
-        "把链式法则向前展开，得到对所有时刻对的求和。交换求和次序并提取公因子，就得到递推：项数由 `T²` 降为 `T`。";
+    BridgeIntro: "Expanding the chain rule forwards gives a sum over all pairs of steps. Swapping the order of summation and factoring out gives the recursion: `{T}` terms instead of `{T}²`.",
+        "把链式法则向前展开，得到对所有时刻对的求和。交换求和次序并提取公因子，就得到递推：项数由 `{T}²` 降为 `{T}`。";
     /// The introduction to the costate.
-    CostateIntro: "`δ` of a state includes the error sent back by the other states of the same step. `λ` excludes it: `λ` is the gradient with respect to a perturbation of this state that no other state of the step sees. The literature writes `∂L/∂vₜ` for both, but they differ; at `t = 0` they are equal, since no other state is computed from an initial state within its own step.",
-        "一个状态的 `δ` 还包含同一时刻其他状态传回的误差；`λ` 则不含这一部分：只扰动该状态、同一时刻的其他状态不受影响时，所得的梯度就是 `λ`。文献中两者都写作 `∂L/∂vₜ`，其实并不相同；在 `t = 0` 时两者相等，因为同一时刻没有别的状态由初始状态算出。";
+    CostateIntro: "`{d}` of a state includes the error sent back by the other states of the same step. `{l}` excludes it: `{l}` is the gradient with respect to a perturbation of this state that no other state of the step sees. The literature writes `∂{L}/∂vₜ` for both, but they differ; at `t = 0` they are equal, since no other state is computed from an initial state within its own step.",
+        "一个状态的 `{d}` 还包含同一时刻其他状态传回的误差；`{l}` 则不含这一部分：只扰动该状态、同一时刻的其他状态不受影响时，所得的梯度就是 `{l}`。文献中两者都写作 `∂{L}/∂vₜ`，其实并不相同；在 `t = 0` 时两者相等，因为同一时刻没有别的状态由初始状态算出。";
     /// The introduction to the stacked form.
     StackedIntro: "Values computed by the same formula are combined into one, with their matrices stacked. The blocks are in the order of the definition; libraries use different orders.",
         "算法相同的几个量可以合并为一个，它们的矩阵上下堆叠。分块按定义中的次序排列；各种库的次序不尽相同。";
     /// The introduction to truncation.
-    TruncationIntro: "A window lets each loss look back `τ` steps. Most frameworks instead cut the sequence into chunks of `τ` steps and send no error across a cut. There `[τ ∤ t]` is 0 at the end of a chunk and 1 elsewhere, and `e(k) = min(T, τ⌈k/τ⌉)` is the last step of the chunk that contains `k`. In both cases the last sum of the gradient is exactly the part left out. A window costs of the order of `T τ` terms, chunks cost `T`.",
-        "滑动窗口截断让每个损失只回看 `τ` 步。多数框架采用的却是分段截断：把序列切成每段 `τ` 步，误差不跨段传回。这里 `[τ ∤ t]` 在每段末尾为 0，其余为 1；`e(k) = min(T, τ⌈k/τ⌉)` 是 `k` 所在段的最后一个时刻。两种情形下，梯度的最后一个和都恰好是被截去的部分。滑动窗口约需计算 `T τ` 项，分段只需 `T` 项。";
+    TruncationIntro: "A window lets each loss look back `τ` steps. Most frameworks instead cut the sequence into chunks of `τ` steps and send no error across a cut; `{d}̂` is the error term computed in this way. There `[τ ∤ t]` is 0 at the end of a chunk and 1 elsewhere, and `e(k) = min({T}, τ⌈k/τ⌉)` is the last step of the chunk that contains `k`. In both cases the last sum of the gradient is exactly the part left out. A window costs of the order of `{T} τ` terms, chunks cost `{T}`.",
+        "滑动窗口截断让每个损失只回看 `τ` 步。多数框架采用的却是分段截断：把序列切成每段 `τ` 步，误差不跨段传回；这样算出的误差项记作 `{d}̂`。这里 `[τ ∤ t]` 在每段末尾为 0，其余为 1；`e(k) = min({T}, τ⌈k/τ⌉)` 是 `k` 所在段的最后一个时刻。两种情形下，梯度的最后一个和都恰好是被截去的部分。滑动窗口约需计算 `{T} τ` 项，分段只需 `{T}` 项。";
     /// The introduction to the bounds.
     BoundsIntro: "The norm of a product is at most the product of the norms. The norm of a matrix is its largest singular value; the norm of a vector is its length.",
         "乘积的范数不超过范数的乘积。矩阵的范数取最大奇异值（谱范数），向量的范数取长度。";
+    /// The smallest singular value.
+    BoundsLeast: "`{S}ₘᵢₙ(A)` is the smallest singular value of `A`.",
+        "`{S}ₘᵢₙ(A)` 是 `A` 的最小奇异值。";
+    /// The norms with an index.
+    BoundsNorms: "The index F denotes the Frobenius norm, the root of the sum of all squared entries; the index ∞ denotes the largest absolute value of an entry.",
+        "下标 F 表示 Frobenius 范数，即全体元素平方和的平方根；下标 ∞ 表示元素绝对值的最大值。";
+    /// The introduction to the bounds of a state that is one number.
+    BoundsNumberIntro: "The state is one number: the absolute value of a product is the product of the absolute values.",
+        "这里的状态只有一个数，乘积的绝对值就等于绝对值的乘积。";
     /// The sufficient and the necessary condition.
     BoundsWords: "Sufficient: if `{q} < 1`, the contributions of distant steps vanish exponentially. This is not necessary: they can vanish with larger `{q}`. Necessary: products can grow exponentially only if `{q} > 1`. This is not sufficient: a matrix of norm 5 can have powers that vanish. These are statements about norms, not eigenvalues: the spectral radius of a product is not bounded by those of the factors, and the factors differ from step to step. Only the contributions of distant steps vanish; the near ones then dominate the gradient of a parameter. A bound is only a bound: compare it with the actual norms beside it.",
         "充分条件：若 `{q} < 1`，较远时刻的贡献必按指数衰减；但这不是必要条件，`{q}` 更大时也可能消失。必要条件：连乘要按指数增长，必须有 `{q} > 1`；但这不是充分条件，范数为 5 的矩阵，其幂也可能趋于零。这里说的是范数，不是特征值：乘积的谱半径不受各因子谱半径的约束，而且各步的因子互不相同。消失的只是较远时刻的贡献，此时参数的梯度由较近的时刻主导。上界只是上界，实际大小请看旁边的范数。";
+    /// The sufficient and the necessary condition for a state that is one number.
+    BoundsNumberWords: "Sufficient: if `{q} < 1`, the contributions of distant steps vanish exponentially. This is not necessary: `{q}` is the largest of all factors, and the others can be small enough. Necessary: products can grow exponentially only if `{q} > 1`. Only the contributions of distant steps vanish; the near ones then dominate the gradient of a parameter. A bound is only a bound: compare it with the actual values beside it.",
+        "充分条件：若 `{q} < 1`，较远时刻的贡献必按指数衰减；但这不是必要条件：`{q}` 是各步因子中最大的一个，其余因子可能足够小。必要条件：连乘要按指数增长，必须有 `{q} > 1`。消失的只是较远时刻的贡献，此时参数的梯度由较近的时刻主导。上界只是上界，实际大小请看旁边的数值。";
     /// The bound of a companion matrix.
-    BoundsDelays: "The rows of `Jₜ` that only shift values from one delay to the next have norm 1, so that `{q} ≥ 1` for all weights: with several lags, `{q}` never shows that anything vanishes. The sum of the norms of the blocks that one step uses can show it: if it is below 1, a perturbation shrinks at least by this factor in as many steps as the longest lag.",
-        "`Jₜ` 中只把各滞后项顺移的行，范数为 1，因此无论权重取何值都有 `{q} ≥ 1`：有多个滞后时，单凭 `{q}` 永远判断不出梯度消失。可以用来判断的是单步中各分块的范数之和：它小于 1 时，每经过最长滞后那么多步，扰动至少按这个倍数缩小一次。";
+    BoundsDelays: "The rows of `{J}ₜ` that only shift values from one delay to the next have norm 1, so that `{q} ≥ 1` for all weights: with several lags, `{q}` never shows that anything vanishes. The sum of the norms of the blocks that one step uses can show it: if it is below 1, a perturbation shrinks at least by this factor in as many steps as the longest lag.",
+        "`{J}ₜ` 中只把各滞后项顺移的行，范数为 1，因此无论权重取何值都有 `{q} ≥ 1`：有多个滞后时，单凭 `{q}` 永远判断不出梯度消失。可以用来判断的是单步中各分块的范数之和：它小于 1 时，每经过最长滞后那么多步，扰动至少按这个倍数缩小一次。";
     /// A badge.
     Checked: "checked", "已核对";
     /// A badge.
@@ -265,7 +295,7 @@ words! {
         "左：从时刻 `k` 到时刻 `t` 的整个雅可比矩阵。右：其中仅沿直接路径保留的部分，即其间各个门的乘积。两图用同一色标；颜色越接近背景，范数越接近 1。门小于 1 时，直接路径上绝不会出现红色；门接近 1 时，颜色始终接近背景：传送带使这条路径不致消失。左图还包含经过各个门和其他状态的所有路径：其中的红色处，梯度沿这些路径增长，传送带并不能阻止。";
     /// The summary of the checks.
     Summary: "{passed} lines checked, {failed} wrong, {unchecked} not checked; largest relative difference {worst}",
-        "已核对 {passed} 式，错误 {failed} 式，未核对 {unchecked} 式；最大相对误差 {worst}";
+        "核对通过 {passed} 式，不成立 {failed} 式，未核对 {unchecked} 式；最大相对误差 {worst}";
     /// The switch of languages.
     Language: "English", "中文";
     /// The heading of the contents.
