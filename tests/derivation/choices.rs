@@ -46,7 +46,7 @@ fn shown(derivation: &Derivation, id: &str) -> String {
 #[test]
 fn a_choice_has_a_jacobian() {
     let jacobians = [
-        "Jₜ = [mₜ ≠ 0] diag(𝟏 − m^{(2)}ₜ ⊙ m^{(2)}ₜ) A + [mₜ = 0] 𝐈",
+        "Jₜ = [mₜ ≠ 0] diag(𝟏 − m⁽²⁾ₜ ⊙ m⁽²⁾ₜ) A + [mₜ = 0] 𝐈",
         "Jₜ = diag([0 < aₜ]) A + s diag(𝟏 − [0 < aₜ]) A",
         "Jₜ = [eₜ ≠ 0] diag(𝟏 − hₜ ⊙ hₜ) A + [eₜ = 0] diag(𝟏 − hₜ ⊙ hₜ) B",
     ];

@@ -5,7 +5,10 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
-use super::{General, Section, badge, because, chart, figure, name, rules, shape, used, verdicts};
+use super::{
+    General, Section, badge, because, chart, figure, introduction, name, rules, shape, used,
+    verdicts,
+};
 use crate::derive::algebra::change::Place;
 use crate::derive::record::derivation::{Derivation, Reach};
 use crate::derive::record::equation::{Check, Equation};
@@ -175,12 +178,7 @@ fn write_section(
         section.part,
         class(section.level),
         both(|l| heading.text(l).into()),
-        section
-            .intro
-            .iter()
-            .map(|w| prose(d, *w))
-            .collect::<Vec<_>>()
-            .join(" ")
+        both(|l| marked(&introduction(d, section, l)))
     );
     for line in &section.theorem {
         general_line(out, line, numbers);
