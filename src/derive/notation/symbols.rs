@@ -162,8 +162,10 @@ impl Symbols {
             found
         };
         // Next to a name such as `h_T`, the last step of `h` needs another letter.
-        let labels = shown.values().flat_map(Shown::labels);
-        let steps = match labels.into_iter().any(is_capital_t) {
+        let labelled = |(name, varies): &(Name, bool)| {
+            Shown::of(name, *varies, sizes).labels().any(is_capital_t)
+        };
+        let steps = match names.iter().any(labelled) {
             true => ["N", "M", "length", "length"],
             false => ["T", "N", "M", "length"],
         };
