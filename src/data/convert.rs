@@ -1,6 +1,7 @@
 //! Converts named arrays to the data of a recurrence.
 
 use super::roles::{self, Use};
+use super::unread::Unread;
 use super::{Array, Arrays, FIT};
 use crate::error::{Error, Result, counted};
 use crate::op::Scalar;
@@ -77,6 +78,7 @@ impl Arrays {
         let lengths = lengths
             .map(|lengths| checked_lengths(&lengths, steps, samples))
             .transpose()?;
+        let unread = Unread::of(self, recurrence, lengths.as_deref());
         let mut batch = Batch::new(steps, samples);
         for (name, array) in self.iter() {
             let ty = input(recurrence, name);
@@ -85,14 +87,16 @@ impl Arrays {
             }
             batch = match ty.map(|t| t.kind) {
                 Some(Kind::Class(_)) => {
-                    let classes = roles::integers(array, Use::Class);
+                    let classes = |array: &Array| roles::integers(array, Use::Class);
+                    let classes = unread.convert(recurrence, (name, array), classes);
                     let classes = classes.map_err(|reason| refused(name, &reason))?;
                     // A negative class is refused only if it is used: `-100` often marks a missing one.
                     let class = |x| usize::try_from(x).unwrap_or(usize::MAX);
                     batch.with_classes(name, classes.mapv(class))
                 }
                 Some(Kind::Real) => {
-                    let numbers = roles::numbers::<F>(array, Use::Real);
+                    let numbers = |array: &Array| roles::numbers::<F>(array, Use::Real);
+                    let numbers = unread.convert(recurrence, (name, array), numbers);
                     batch.with(name, numbers.map_err(|reason| refused(name, &reason))?)
                 }
                 None => batch,

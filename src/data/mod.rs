@@ -52,6 +52,7 @@ mod npz;
 mod pytorch;
 mod roles;
 mod tensors;
+mod unread;
 mod whole;
 
 pub use array::{Array, Element};

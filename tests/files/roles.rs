@@ -206,3 +206,50 @@ fn of_wrong_lengths() {
         "{found}"
     );
 }
+
+/// Entries behind the end of a sequence, or at a step whose mask is 0, may hold anything in any type.
+#[test]
+fn entries_that_are_not_read_may_be_anything() {
+    let text = "input x, y: class(3)\nparam a\nstate s\ns' = s + x\n\
+                loss a * s' + softmax_cross_entropy(spread(a, [3]), y)\n";
+    let model = Recurrence::parse("model.rec", text).unwrap();
+    let masked = Recurrence::parse("masked.rec", &format!("mask input m\n{text}")).unwrap();
+    let loss = |r: &Recurrence, arrays: &Arrays| {
+        let batch = arrays.batch::<f32>(r)?;
+        let params = bptt::Params::new().with("a", arr0(0.5));
+        r.evaluate(&params, &batch)?.loss()
+    };
+    let (x, y) = (array![[1.0f32], [2.0], [0.0]], array![[0i64], [2], [0]]);
+    let whole = |r: &Recurrence, last: Arrays| {
+        let plain = Arrays::new()
+            .with("x", x.clone())
+            .with("y", y.clone())
+            .with("m", array![[1i64], [1], [0]])
+            .with(
+                "lengths",
+                array![if std::ptr::eq(r, &model) { 2i64 } else { 3 }],
+            );
+        let expected = loss(r, &plain).unwrap();
+        let mut arrays = plain;
+        for (name, array) in last.iter() {
+            arrays.insert(name, array.clone());
+        }
+        assert_eq!(loss(r, &arrays).unwrap(), expected);
+        // The same entry is refused where it is read.
+        arrays.insert("lengths", Array::Int(array![3i64].into_dyn()));
+        arrays.insert("m", Array::Int(array![[1i64], [1], [1]].into_dyn()));
+        assert!(loss(r, &arrays).is_err());
+    };
+    for r in [&model, &masked] {
+        for bad in [f64::NAN, f64::INFINITY, 0.5, -1.0, 7.0] {
+            whole(r, Arrays::new().with("y", array![[0.0], [2.0], [bad]]));
+        }
+        for bad in [f64::NAN, 1e39] {
+            whole(r, Arrays::new().with("x", array![[1.0], [2.0], [bad]]));
+        }
+        whole(
+            r,
+            Arrays::new().with("x", array![[1i64], [2], [(1 << 24) + 1]]),
+        );
+    }
+}

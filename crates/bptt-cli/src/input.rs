@@ -73,7 +73,13 @@ fn resets<'a>(
     let Some(resets) = arrays.get(RESET).filter(|_| !own) else {
         return Ok(None);
     };
-    truth(resets).map_err(|reason| format!("{}: {reason}", file.display()))?;
+    let lengths = arrays.get(LENGTHS).map(Array::real::<f64>);
+    let ends = lengths.filter(|lengths| lengths.ndim() == 1);
+    let is_read = |step: usize, sample: usize| {
+        let end = ends.as_ref().and_then(|ends| ends.get([sample].as_slice()));
+        end.is_none_or(|end| (step as f64) < *end)
+    };
+    truth(resets, is_read).map_err(|reason| format!("{}: {reason}", file.display()))?;
     Ok(Some(resets))
 }
 
@@ -109,11 +115,16 @@ fn matched<F: Scalar>(
     Ok(with_sizes(batch, dims))
 }
 
-/// Refuses entries of `reset` other than 0 and 1, which would be treated as 1.
-fn truth(resets: &Array) -> Result<(), String> {
+/// Refuses entries of `reset` other than 0 and 1, which would be treated as 1, except behind the ends of
+/// sequences.
+fn truth(resets: &Array, is_read: impl Fn(usize, usize) -> bool) -> Result<(), String> {
     let numbers = resets.real::<f64>();
     let wrong = numbers
         .indexed_iter()
+        .filter(|(index, _)| match index.as_array_view().as_slice() {
+            Some([step, sample, ..]) => is_read(*step, *sample),
+            _ => true,
+        })
         .find(|(_, x)| ![0.0, 1.0].contains(*x));
     match wrong {
         None => Ok(()),

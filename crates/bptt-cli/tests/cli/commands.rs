@@ -484,6 +484,13 @@ fn mistakes_are_told_with_their_place() {
         &["grad", "leaky.rec", "-d", "half.npz"],
         "half.npz: array `reset`: expected 0 or 1, found 0.5 at [0, 0]",
     );
+    // Behind the end of a sequence it may be anything.
+    let mut ended = ndarray::Array2::zeros((4, 2));
+    ended[[3, 1]] = f64::NAN;
+    let ended = arrays.clone().with("reset", ended);
+    let ended = ended.with("lengths", array![4_i64, 3]);
+    ended.write(folder.file("ended.npz")).unwrap();
+    success(&bptt(&folder, &["run", "leaky.rec", "-d", "ended.npz"]));
     let x = arrays.get("x").unwrap().real::<f64>();
     let alone = Arrays::new().with("x", x.clone()).with("Y", x);
     alone.write(folder.file("alone.npz")).unwrap();
