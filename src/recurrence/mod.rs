@@ -10,6 +10,7 @@ mod final_states;
 mod given;
 mod influence;
 mod initial;
+mod listing;
 mod losses;
 mod mask;
 #[cfg_attr(

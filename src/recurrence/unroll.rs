@@ -30,6 +30,22 @@ pub(super) struct UnrolledOutput {
 /// A recurrence unrolled over given lengths: a flat tape without time.
 ///
 /// It can be evaluated many times, with data of the same sizes and lengths.
+///
+/// ```
+/// use bptt::{Batch, Params, Recurrence};
+/// use ndarray::{arr0, array};
+/// let r = Recurrence::parse("r.rec", "input x\nparam a\nstate h\nh' = a * h + x\nloss h'\n")?;
+/// let params = Params::new().with("a", arr0(0.5));
+/// let batch = Batch::new(2, 1).with("x", array![[1.0], [2.0]]);
+/// let flat = r.unroll_for(&params, &batch)?;
+/// let gradient = flat.gradient(&["a"])?;             // reverse mode, node by node
+/// let slope = gradient.nodes_of("a").expect("it is an output")[0];
+/// let values = gradient.values(&params, &batch)?;    // of every node
+/// assert_eq!(values[slope.index()], arr0(1.0).into());
+/// let forward = flat.to_string();
+/// assert!(forward.contains("# h[0, 0]") && forward.contains("output loss = %"), "{forward}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Unrolled {
     pub(super) recurrence: Recurrence,
@@ -439,12 +455,11 @@ impl Unrolled {
         self.read(&values)
     }
 
-    /// The value of every node of the flat tape.
-    pub(crate) fn values<F: Scalar>(
-        &self,
-        params: &Params<F>,
-        batch: &Batch<F>,
-    ) -> Result<Vec<Value<F>>> {
+    /// The value of every node of the flat tape, at its index.
+    ///
+    /// # Errors
+    /// When the data does not fit, or has other sizes or lengths than this was unrolled for.
+    pub fn values<F: Scalar>(&self, params: &Params<F>, batch: &Batch<F>) -> Result<Vec<Value<F>>> {
         self.values_bound(&self.bound(params, batch)?)
     }
 

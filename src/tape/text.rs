@@ -86,6 +86,29 @@ impl Tape {
         }
     }
 
+    /// Writes the line of a node, with a name as a comment.
+    pub(crate) fn write_node(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        id: NodeId,
+        name: Option<&str>,
+    ) -> fmt::Result {
+        let node = self.node(id);
+        let mut line = format!("%{} = {}", id.index(), mnemonic(&node.op));
+        match &node.op {
+            Op::Constant(_) | Op::Leaf(_) | Op::Read(_) => {
+                write!(line, " {}", self.atom(&node.op))?;
+            }
+            _ => {
+                for arg in &node.args {
+                    write!(line, " %{}", arg.index())?;
+                }
+            }
+        }
+        let name = name.map(|n| format!("  # {n}")).unwrap_or_default();
+        writeln!(f, "{line:<32} : {}{name}", node.ty.text(&self.dim_names()))
+    }
+
     fn atom(&self, op: &Op) -> String {
         match op {
             Op::Constant(c) => crate::error::number(c.value()),
@@ -99,27 +122,8 @@ impl Tape {
 impl fmt::Display for Tape {
     /// One line per node, then the registers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = self.dim_names();
-        for (id, node) in self.nodes() {
-            let mut line = format!("%{} = {}", id.index(), mnemonic(&node.op));
-            match &node.op {
-                Op::Constant(_) | Op::Leaf(_) | Op::Read(_) => {
-                    write!(line, " {}", self.atom(&node.op))?;
-                }
-                _ => {
-                    let args: Vec<String> = node
-                        .args
-                        .iter()
-                        .map(|a| format!("%{}", a.index()))
-                        .collect();
-                    write!(line, " {}", args.join(" "))?;
-                }
-            }
-            let name = self
-                .label(id)
-                .map(|n| format!("  # {n}"))
-                .unwrap_or_default();
-            writeln!(f, "{line:<32} : {}{name}", node.ty.text(&names))?;
+        for (id, _) in self.nodes() {
+            self.write_node(f, id, self.label(id))?;
         }
         for register in &self.registers {
             let show = |id: Option<NodeId>| id.map_or("0".into(), |i| format!("%{}", i.index()));
