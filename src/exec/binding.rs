@@ -114,18 +114,23 @@ impl<'w, 'a, F: Real> Binding<'w, 'a, F> {
     }
 
     /// Sets a parameter (`[…]`) or an input of real numbers: `[T, B, …]` if it varies with the
-    /// step, `[B, …]` if it is given per sample. Errors are returned by the run.
-    pub fn with<'v: 'a, D: Dimension>(self, name: &str, array: ArrayView<'v, F, D>) -> Self {
-        self.put(name, View::Real(array.into_dyn().reborrow()))
+    /// step, `[B, …]` if it is given per sample: a view, a reference to an array, or a slice. Errors are returned by
+    /// the run.
+    pub fn with<'v: 'a, D: Dimension>(
+        self,
+        name: &str,
+        array: impl Into<ArrayView<'v, F, D>>,
+    ) -> Self {
+        self.put(name, View::Real(array.into().into_dyn().reborrow()))
     }
 
     /// Sets an input of classes: `[T, B]` or `[B]`.
     pub fn with_classes<'v: 'a, D: Dimension>(
         self,
         name: &str,
-        array: ArrayView<'v, usize, D>,
+        array: impl Into<ArrayView<'v, usize, D>>,
     ) -> Self {
-        self.put(name, View::Class(array.into_dyn().reborrow()))
+        self.put(name, View::Class(array.into().into_dyn().reborrow()))
     }
 
     fn put(mut self, name: &str, view: View<'a, F>) -> Self {
@@ -166,10 +171,10 @@ impl<'w, 'a, F: Real> Binding<'w, 'a, F> {
     pub fn output<'v: 'a, D: Dimension>(
         mut self,
         name: &str,
-        array: ArrayViewMut<'v, F, D>,
+        array: impl Into<ArrayViewMut<'v, F, D>>,
     ) -> Self {
         match self.program.recurrence.output_index(name) {
-            Some(index) => self.places[index] = Some(array.into_dyn().reborrow()),
+            Some(index) => self.places[index] = Some(array.into().into_dyn().reborrow()),
             None => {
                 let error = self.program.recurrence.output(name).map(|_| ()).err();
                 self.error = self.error.or(error);

@@ -219,33 +219,51 @@ impl<F: Scalar> Batch<F> {
             );
             return Err(Error::Batch { reason });
         }
-        let mut part = Self {
-            samples: chosen.len(),
-            ..self.clone()
+        self.check_axes(recurrence)?;
+        Ok(self.selected(recurrence, chosen))
+    }
+
+    /// Refuses an input without a sample axis.
+    pub(super) fn check_axes(&self, recurrence: &Recurrence) -> Result<()> {
+        let samples = Some(&self.samples);
+        let lacks = |(name, data): &(&String, &Data<F>)| {
+            data.shape().get(sample_axis(recurrence, name).index()) != samples
         };
-        for (name, data) in &mut part.inputs {
-            let step = is_step_input(recurrence, name);
-            let axis = Axis(usize::from(step));
-            if data.shape().get(axis.index()) != Some(&self.samples) {
-                let reason = format!(
+        match self.inputs.iter().find(lacks) {
+            None => Ok(()),
+            Some((name, _)) => Err(Error::Batch {
+                reason: format!(
                     "input `{name}` has no axis of {}",
                     counted(self.samples, "sample")
-                );
-                return Err(Error::Batch { reason });
-            }
-            match data {
-                Data::Real(a) => *a = a.select(axis, chosen),
-                Data::Class(a) => *a = a.select(axis, chosen),
-            }
+                ),
+            }),
         }
-        if let Some(lengths) = &mut part.lengths {
-            *lengths = chosen
+    }
+
+    /// The given samples, which exist, of inputs with a sample axis.
+    pub(super) fn selected(&self, recurrence: &Recurrence, chosen: &[usize]) -> Self {
+        let inputs = self.inputs.iter().map(|(name, data)| {
+            let axis = sample_axis(recurrence, name);
+            let part = match data {
+                Data::Real(a) => Data::Real(a.select(axis, chosen)),
+                Data::Class(a) => Data::Class(a.select(axis, chosen)),
+            };
+            (name.clone(), part)
+        });
+        let of = |lengths: &Vec<usize>| {
+            chosen
                 .iter()
                 .filter_map(|s| lengths.get(*s))
                 .copied()
-                .collect();
+                .collect()
+        };
+        Self {
+            steps: self.steps,
+            samples: chosen.len(),
+            inputs: inputs.collect(),
+            lengths: self.lengths.as_ref().map(of),
+            sizes: self.sizes.clone(),
         }
-        Ok(part)
     }
 
     /// One sample, cut to its length.
@@ -391,6 +409,11 @@ pub(crate) fn check_room<F>(name: &str, shape: &[usize]) -> Result<()> {
 
 fn cast<F: Scalar, G: Scalar>(array: &ArrayD<F>) -> ArrayD<G> {
     array.mapv(|x| G::of(Scalar::to_f64(x)))
+}
+
+/// The axis of samples of an input.
+fn sample_axis(recurrence: &Recurrence, name: &str) -> Axis {
+    Axis(usize::from(is_step_input(recurrence, name)))
 }
 
 /// Returns true if there is an input of this name with a step axis.

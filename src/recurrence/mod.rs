@@ -1,8 +1,10 @@
 //! A recurrence: a timed graph with named leaves, states and outputs.
 
+mod batches;
 mod bind;
 mod build;
 pub mod cells;
+mod collections;
 mod data;
 mod differentiate;
 mod estimate;

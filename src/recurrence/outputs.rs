@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use ndarray::ArrayD;
 
 use super::Roles;
+use super::collections::listed;
 use crate::error::{Error, Result};
 use crate::op::Scalar;
 use crate::tape::Derived;
@@ -15,7 +16,7 @@ use crate::tape::Derived;
 /// length of a sample are zero.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outputs<F> {
-    arrays: IndexMap<Arc<str>, ArrayD<F>>,
+    pub(super) arrays: IndexMap<Arc<str>, ArrayD<F>>,
     pub(super) roles: Roles,
 }
 
@@ -96,8 +97,8 @@ impl<F> Index<&str> for Outputs<F> {
     /// When there is none of that name; [`Outputs::get`] does not.
     fn index(&self, name: &str) -> &ArrayD<F> {
         self.arrays.get(name).unwrap_or_else(|| {
-            let known: Vec<String> = self.arrays.keys().map(|k| format!("`{k}`")).collect();
-            panic!("no output named `{name}`; known: {}", known.join(", "))
+            let known = listed(self.arrays.keys().map(|k| &**k));
+            panic!("no output named `{name}`; known: {known}")
         })
     }
 }

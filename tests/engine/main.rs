@@ -7,6 +7,7 @@ mod support;
 
 mod accuracy;
 mod bad_input;
+mod batches;
 mod certificates;
 mod chaos;
 mod conditions;

@@ -1,0 +1,191 @@
+//! Batches from sequences of different lengths, and minibatches in random order.
+
+use ndarray::{Array, ArrayD, ArrayView, Axis, Dimension};
+
+use super::data::{Data, check_room};
+use super::{Batch, Recurrence};
+use crate::error::{Error, Result, counted};
+use crate::noise::Noise;
+use crate::op::Scalar;
+
+impl<F: Scalar> Batch<F> {
+    /// A batch of sequences of the given lengths, without inputs. [`with_sequences`](Self::with_sequences) and
+    /// [`with_class_sequences`](Self::with_class_sequences) add inputs.
+    ///
+    /// ```
+    /// use bptt::{Batch, Recurrence};
+    /// let r = Recurrence::parse("r.rec", "dim N\ninput x\ninput k: class(N)\nparam w[N]\nloss x * gather(w, k)\n")?;
+    /// let batch = Batch::of_lengths([1, 2])
+    ///     .with_sequences("x", [&[1.0][..], &[2.0, 3.0]])?
+    ///     .with_class_sequences("k", [&[0][..], &[1, 0]])?;
+    /// assert_eq!(batch.get("x"), Some(&ndarray::array![[1.0, 2.0], [0.0, 3.0]].into_dyn()));
+    /// let params = bptt::Params::new().with("w", ndarray::array![10.0, 1.0]);
+    /// assert_eq!(r.evaluate(&params, &batch)?.loss()?, 42.0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn of_lengths(lengths: impl Into<Vec<usize>>) -> Self {
+        let lengths = lengths.into();
+        let steps = lengths.iter().copied().max().unwrap_or(0);
+        Self::new(steps, lengths.len()).with_lengths(lengths)
+    }
+
+    /// A batch with one real input, given as one array `[T_b, …]` for each sequence; sets the lengths.
+    ///
+    /// ```
+    /// use bptt::Batch;
+    /// use ndarray::array;
+    /// let (long, short) = (array![[1.0, 2.0], [3.0, 4.0]], array![[5.0, 6.0]]);
+    /// let batch = Batch::from_sequences("x", [&long, &short])?;
+    /// assert_eq!(batch.get("x").map(|x| x.shape()), Some(&[2, 2, 2][..]));
+    /// assert!(batch.lengths().eq([2, 1]));
+    /// # Ok::<(), bptt::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When there is no sequence, a sequence has no steps, or the entries of two sequences differ in shape.
+    pub fn from_sequences<'s, D: Dimension>(
+        name: &str,
+        sequences: impl IntoIterator<Item: Into<ArrayView<'s, F, D>>>,
+    ) -> Result<Self> {
+        let views: Vec<ArrayView<'s, F, D>> = sequences.into_iter().map(Into::into).collect();
+        let lengths: Vec<usize> = views.iter().map(steps_of).collect();
+        if views.is_empty() {
+            let reason = format!("`{name}`: expected at least one sequence, found none");
+            return Err(Error::Batch { reason });
+        }
+        if let Some(empty) = lengths.iter().position(|l| *l == 0) {
+            let reason = format!("`{name}`: sequence {empty} (counted from 0) has no steps");
+            return Err(Error::Batch { reason });
+        }
+        Self::of_lengths(lengths).with_sequences(name, views)
+    }
+
+    /// Adds or replaces a real input per step, given as one array `[T_b, …]` for each sequence. Later steps of
+    /// shorter sequences are filled with zeros.
+    ///
+    /// # Errors
+    /// When the sequences do not have the [`lengths`](Self::lengths) of the batch, or their entries differ in
+    /// shape.
+    pub fn with_sequences<'s, D: Dimension>(
+        mut self,
+        name: &str,
+        sequences: impl IntoIterator<Item: Into<ArrayView<'s, F, D>>>,
+    ) -> Result<Self> {
+        let views: Vec<_> = sequences.into_iter().map(Into::into).collect();
+        let array = self.padded(name, &views, F::zero())?;
+        self.inputs.insert(name.into(), Data::Real(array));
+        Ok(self)
+    }
+
+    /// Adds or replaces an input of classes per step, as [`with_sequences`](Self::with_sequences) does for numbers.
+    ///
+    /// # Errors
+    /// As [`with_sequences`](Self::with_sequences).
+    pub fn with_class_sequences<'s, D: Dimension>(
+        mut self,
+        name: &str,
+        sequences: impl IntoIterator<Item: Into<ArrayView<'s, usize, D>>>,
+    ) -> Result<Self> {
+        let views: Vec<_> = sequences.into_iter().map(Into::into).collect();
+        let array = self.padded(name, &views, 0)?;
+        self.inputs.insert(name.into(), Data::Class(array));
+        Ok(self)
+    }
+
+    /// One array `[T, B, …]` of sequences `[T_b, …]`.
+    fn padded<T: Clone, D: Dimension>(
+        &self,
+        name: &str,
+        sequences: &[ArrayView<'_, T, D>],
+        zero: T,
+    ) -> Result<ArrayD<T>> {
+        let refuse = |reason| Err(Error::Batch { reason });
+        if sequences.len() != self.samples {
+            return refuse(format!(
+                "`{name}`: expected {}, found {}",
+                counted(self.samples, "sequence"),
+                sequences.len()
+            ));
+        }
+        let entry = sequences.first().map_or(&[][..], |s| entry_of(s));
+        for (b, (sequence, length)) in sequences.iter().zip(self.lengths()).enumerate() {
+            let (steps, found) = (steps_of(sequence), entry_of(sequence));
+            if sequence.ndim() == 0 || steps != length {
+                return refuse(format!(
+                    "`{name}`: sequence {b} (counted from 0) has {}, expected its length {length}",
+                    counted(steps, "step")
+                ));
+            }
+            if found != entry {
+                return refuse(format!(
+                    "`{name}`: the entries of sequence {b} (counted from 0) have shape {found:?}, expected \
+                     {entry:?} as in sequence 0"
+                ));
+            }
+        }
+        let shape = [&[self.steps, self.samples], entry].concat();
+        check_room::<T>(name, &shape)?;
+        let mut array = Array::from_elem(shape, zero);
+        for (b, sequence) in sequences.iter().enumerate() {
+            let mut column = array.index_axis_mut(Axis(1), b);
+            for (mut to, from) in column
+                .outer_iter_mut()
+                .zip(sequence.view().into_dyn().outer_iter())
+            {
+                to.assign(&from);
+            }
+        }
+        Ok(array)
+    }
+
+    /// The samples in minibatches of `size`, each sample exactly once, in an order that the seed determines; the
+    /// last minibatch is smaller if `size` does not divide their number. Each minibatch is a copy of its samples
+    /// only. For a new order in each epoch, give each epoch a seed of its own.
+    ///
+    /// ```
+    /// use bptt::{Batch, Recurrence};
+    /// let r = Recurrence::parse("r.rec", "input x\nloss x\n")?;
+    /// let batch = Batch::new(1, 5).with("x", ndarray::array![[0.0, 1.0, 2.0, 3.0, 4.0]]);
+    /// for epoch in 0..3 {
+    ///     let parts = batch.minibatches(&r, 2, epoch)?;
+    ///     assert_eq!(parts.map(|part| part.samples()).collect::<Vec<_>>(), [2, 2, 1]);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When `size` is 0, or as for [`samples_of`](Self::samples_of).
+    pub fn minibatches<'a>(
+        &'a self,
+        recurrence: &'a Recurrence,
+        size: usize,
+        seed: u64,
+    ) -> Result<impl ExactSizeIterator<Item = Self> + use<'a, F>> {
+        if size == 0 {
+            let reason = "minibatches of 0 samples: expected a size of at least 1".into();
+            return Err(Error::Batch { reason });
+        }
+        self.check_axes(recurrence)?;
+        let mut order: Vec<usize> = (0..self.samples).collect();
+        let mut noise = Noise(seed);
+        // Fisher and Yates' shuffle in Durstenfeld's form (1964).
+        for i in (1..order.len()).rev() {
+            order.swap(i, noise.below(i + 1));
+        }
+        let count = order.len().div_ceil(size);
+        Ok((0..count).map(move |i| {
+            let end = order.len().min((i + 1).saturating_mul(size));
+            self.selected(recurrence, &order[i * size..end])
+        }))
+    }
+}
+
+fn steps_of<T, D: Dimension>(sequence: &ArrayView<'_, T, D>) -> usize {
+    sequence.shape().first().copied().unwrap_or(0)
+}
+
+/// The shape of one step.
+fn entry_of<'s, T, D: Dimension>(sequence: &'s ArrayView<'_, T, D>) -> &'s [usize] {
+    sequence.shape().get(1..).unwrap_or_default()
+}
