@@ -125,11 +125,13 @@ pub use plan::{Counts, Plan, Tally};
 pub use recurrence::{
     Batch, Definition, Initial, Outputs, Params, Recurrence, Spread, Unrolled, Wrt, cells,
 };
-pub use shape::{Dim, Kind, MAX_TERMS, Rate, Shape, Symbol, Type};
-pub use tape::{
-    Derived, Direction, Edit, Leaf, Node, NodeSite, Register, RegisterEdit, RegisterSite, Role,
-    Tape,
-};
+pub use shape::{Dim, Kind, Rate, Shape, Type};
+#[doc(hidden)]
+pub use shape::{MAX_TERMS, Symbol};
+pub use tape::{Derived, Direction, Leaf, Node, Register, Role, Tape};
+/// Edits of graphs, for tests that break them.
+#[doc(hidden)]
+pub use tape::{Edit, NodeSite, RegisterEdit, RegisterSite};
 
 /// The families of the op table, one enum each.
 pub mod ops {

@@ -27,7 +27,7 @@ pub enum Remark {
 
 impl Remark {
     /// Every remark, in printing order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: &'static [Self] = &[
         Self::Unused,
         Self::Condition,
         Self::Stationary,

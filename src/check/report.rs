@@ -9,6 +9,7 @@ use crate::error::counted;
 
 /// A method to compute a derivative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Route {
     /// Reverse mode on the unrolled tape.
     TapeReverse,
@@ -61,6 +62,7 @@ impl Route {
 
 /// The result of a certification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Verdict {
     /// Every route agrees about every parameter and input that the loss depends on.
     Certified,
@@ -74,6 +76,7 @@ pub enum Verdict {
 
 /// The worst error of one route for one parameter or input.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Finding {
     /// The parameter or input.
     pub name: String,
@@ -135,6 +138,7 @@ impl Finding {
 
 /// The part of the data that all routes used: `steps` of `of_steps`, `samples` of `of_samples`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Extent {
     /// The number of leading steps that every route used.
     pub steps: usize,
@@ -275,7 +279,7 @@ impl Certificate {
 
     /// A sentence for each kind of remark, with the names of its parameters and inputs.
     fn sentences(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for remark in Remark::ALL {
+        for remark in Remark::ALL.iter().copied() {
             let about = self.remarks.iter().filter(|(_, r)| *r == remark);
             let names: Vec<&str> = about.map(|(name, _)| &**name).collect();
             if !names.is_empty() {

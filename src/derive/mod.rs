@@ -13,18 +13,24 @@ mod reading;
 mod record;
 mod rules;
 
-pub use algebra::change::{Change, Place};
-pub use algebra::term::{Base, Name, Term, Time};
-pub use check::compare::{TOLERANCE, compare};
-pub use check::evaluate::Instance;
 pub use document::Format;
-pub use notation::lexicon::Lexicon;
-pub use notation::symbols::Symbols;
 pub use record::derivation::{Checks, Derivation, Kept, Reach};
 pub use record::equation::{Check, Equation};
 pub use record::part::{Level, Part};
 pub use record::relation::{Condition, Range, Relation};
-pub use record::rewrite::{Argument, At, Rewrite};
 pub use record::rule::Rule;
-pub use record::step::{Site, Step};
+pub use record::step::Step;
 pub use record::words::{Lang, Word};
+
+/// The terms behind the formulas: public for programs that repeat a derivation, without a promise.
+#[doc(hidden)]
+pub use {
+    algebra::change::{Change, Place},
+    algebra::term::{Base, Name, Term, Time},
+    check::compare::{TOLERANCE, compare},
+    check::evaluate::Instance,
+    notation::lexicon::Lexicon,
+    notation::symbols::Symbols,
+    record::rewrite::{Argument, At, Rewrite},
+    record::step::Site,
+};

@@ -16,6 +16,7 @@ use crate::tape::Derived;
 /// Estimators of the covariance matrix of maximum likelihood estimates. `H` is the Hessian of the negative log
 /// likelihood, `s_i` the gradient of the log likelihood of observation `i`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Covariance {
     /// `H⁻¹`, the inverse of the observed information.
     Hessian,
@@ -28,7 +29,17 @@ pub enum Covariance {
 
 impl Covariance {
     /// All estimators.
-    pub const ALL: [Self; 3] = [Self::Hessian, Self::OuterProduct, Self::Sandwich];
+    pub const ALL: &'static [Self] = &[Self::Hessian, Self::OuterProduct, Self::Sandwich];
+
+    /// The name in JSON and on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hessian => "hessian",
+            Self::OuterProduct => "opg",
+            Self::Sandwich => "robust",
+        }
+    }
 }
 
 /// The curvature and the scores of a negative log likelihood at its minimum.

@@ -84,6 +84,7 @@ pub struct Newton {
 
 /// The outcome of one step of Newton's method.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct NewtonStep {
     /// The loss before the step.
     pub loss: f64,

@@ -46,6 +46,7 @@ macro_rules! linear_family {
     ) => {
         $(#[doc = $doc])+
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
         pub enum $family {
             $(#[doc = concat!("The row `", stringify!($row), "`.")] $row($row),)+
         }

@@ -103,6 +103,7 @@ impl Constant {
 
 /// One operation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Op {
     /// A number.
     Constant(Constant),

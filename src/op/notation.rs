@@ -44,6 +44,7 @@ pub enum Notation {
 
 /// A setting of an op, written after its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Setting {
     /// A word.
     Word(&'static str),

@@ -99,6 +99,7 @@ macro_rules! pointwise {
     )+) => {
         /// The pointwise ops.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
         pub enum Pointwise {
             $($(#[doc = $doc])+ $variant $(($ty))?,)+
         }

@@ -8,6 +8,7 @@ use crate::shape::{Shape, Type};
 
 /// The reductions of a vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Reduce {
     /// `ln Σ exp(xᵢ)`, computed relative to the largest entry.
     LogSumExp,

@@ -6,6 +6,7 @@ use crate::tape::Direction;
 
 /// The cost of some instructions, per row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Tally {
     /// Matrix products with a constant matrix.
     pub products: usize,
@@ -46,6 +47,7 @@ impl Tally {
 
 /// The structure and the cost of a [`Plan`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Counts {
     /// The loops in the order they run: the direction, and the cost per step and sample.
     pub loops: Vec<(Direction, Tally)>,

@@ -36,6 +36,7 @@ enum Equations {
 
 /// The initial values of the states of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Start {
     /// Zero.
     Zero,
@@ -47,6 +48,7 @@ pub enum Start {
 
 /// The loss of a [whole model](Cell::model).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Loss {
     /// `½ ‖o_t − y_t‖²` with a real target `y`.
     SquaredError,

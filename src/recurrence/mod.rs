@@ -255,6 +255,7 @@ impl Recurrence {
     ///
     /// # Errors
     /// [`Error::Definition`] when the changed graph is not a recurrence.
+    #[doc(hidden)]
     pub fn edit(&self, edit: &mut dyn for<'b> Edit<'b>) -> Result<Self> {
         let scope = Scope::default();
         self.transplant(&scope, edit).finish(scope, &self.name)

@@ -476,7 +476,7 @@ fn between<'a>(text: &'a str, open: &'a str, close: &'a str) -> Vec<&'a str> {
 fn mark(lang: Lang) -> &'static str {
     match lang {
         Lang::En => "general",
-        Lang::Zh => "一般式",
+        _ => "一般式",
     }
 }
 
@@ -520,7 +520,7 @@ fn a_general_line_of_text_and_of_a_page_is_marked_too() {
             let tight: String = page.split_whitespace().collect();
             let (open, stop) = match lang {
                 Lang::En => ("(", ";"),
-                Lang::Zh => ("（", "；"),
+                _ => ("（", "；"),
             };
             let theorem = theorem(d);
             let heads = tight.matches(&format!("{open}{}", mark(lang))).count();

@@ -288,6 +288,7 @@ fn reduce(op: ops::Reduce, a: Expr<'_>) -> Expr<'_> {
         ops::Reduce::LogSumExp => a.logsumexp(),
         ops::Reduce::Softmax => a.softmax(),
         ops::Reduce::LogSoftmax => a.log_softmax(),
+        _ => panic!("a row without a method: {op:?}"),
     }
 }
 

@@ -189,7 +189,7 @@ impl Faults {
         let fault = match found.verdict() {
             Verdict::Certified => factor != 1.0,
             Verdict::Rejected => factor == 1.0,
-            Verdict::Incomplete => {
+            _ => {
                 assert!(
                     found.remarks().next().is_some(),
                     "no reason, {what}: {found}"

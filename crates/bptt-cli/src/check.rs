@@ -64,8 +64,8 @@ pub(crate) fn run(args: &args::Check, report: &mut Report) -> Result<Done, Failu
 fn coloured(certificate: &Certificate) -> String {
     let (word, style): (_, fn(&str) -> String) = match certificate.verdict() {
         Verdict::Certified => ("unresolved: certified", good),
-        Verdict::Incomplete => ("unresolved: INCOMPLETE", bad),
         Verdict::Rejected => ("unresolved: REJECTED", bad),
+        _ => ("unresolved: INCOMPLETE", bad),
     };
     let text = certificate.to_string();
     let (before, word) = word.split_once(' ').unwrap_or(("", word));

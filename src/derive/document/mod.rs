@@ -26,6 +26,7 @@ use crate::stack::with_room;
 
 /// The format of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum Format {
     /// Unicode text for a terminal.
     #[default]

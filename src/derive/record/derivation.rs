@@ -113,6 +113,7 @@ impl Derivation {
 
 /// A summary of the checks of a derivation.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Checks {
     /// Lines that were checked and hold.
     pub passed: usize,
@@ -126,6 +127,7 @@ pub struct Checks {
 
 /// Norms on one run of `T` steps, as natural logarithms; `−∞` for a norm of zero.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Reach {
     /// The number of steps.
     pub steps: usize,
@@ -149,6 +151,7 @@ pub struct Reach {
 
 /// The remaining factor along a carousel: a path of entrywise scalings.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Kept {
     /// The state that is carried.
     pub state: Name,

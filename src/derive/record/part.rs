@@ -14,6 +14,7 @@ pub enum Level {
 
 /// The part of the derivation that contains a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Part {
     /// The recurrence as given.
     Definition,

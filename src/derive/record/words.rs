@@ -7,6 +7,7 @@ use super::part::{Level, Part};
 
 /// The language of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum Lang {
     /// English.
     #[default]

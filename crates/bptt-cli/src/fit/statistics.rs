@@ -25,14 +25,6 @@ fn kind(errors: Errors) -> Covariance {
     }
 }
 
-const fn name(kind: Covariance) -> &'static str {
-    match kind {
-        Covariance::Hessian => "hessian",
-        Covariance::OuterProduct => "opg",
-        Covariance::Sandwich => "robust",
-    }
-}
-
 impl Statistics {
     pub(super) fn new(
         recurrence: &Recurrence,
@@ -77,7 +69,8 @@ impl Statistics {
         report.field("parameters", || nested(params));
         report.field("standard_errors", || nested(&self.errors));
         let each = |field: &dyn Fn(Covariance) -> Option<Value>| -> Value {
-            let fields = Covariance::ALL.map(|kind| (name(kind).to_owned(), json!(field(kind))));
+            let kinds = Covariance::ALL.iter().copied();
+            let fields = kinds.map(|kind| (kind.name().to_owned(), json!(field(kind))));
             Value::Object(Map::from_iter(fields))
         };
         let found = &self.found;
