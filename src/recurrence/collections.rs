@@ -5,7 +5,7 @@ use std::ops::{Index, IndexMut};
 use ndarray::{Array, Array1, ArrayD, ArrayRef1, ArrayView, Dimension};
 
 use super::{Outputs, Params};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::op::Scalar;
 
 impl<F: Scalar> Params<F> {
@@ -60,7 +60,7 @@ impl<F> Index<&str> for Params<F> {
         self.arrays.get(name).unwrap_or_else(|| {
             panic!(
                 "no parameter named `{name}`; known: {}",
-                listed(known.map(|k| &**k))
+                quoted(known.map(|k| &**k))
             )
         })
     }
@@ -74,7 +74,7 @@ impl<F> IndexMut<&str> for Params<F> {
     fn index_mut(&mut self, name: &str) -> &mut ArrayD<F> {
         if !self.arrays.contains_key(name) {
             let known = self.arrays.keys().map(|k| &**k);
-            panic!("no parameter named `{name}`; known: {}", listed(known));
+            panic!("no parameter named `{name}`; known: {}", quoted(known));
         }
         &mut self.arrays[name]
     }
@@ -153,10 +153,4 @@ impl<F> IntoIterator for Outputs<F> {
     fn into_iter(self) -> Self::IntoIter {
         self.arrays.into_iter()
     }
-}
-
-/// The names that exist, for a panic.
-pub(super) fn listed<'k>(known: impl Iterator<Item = &'k str>) -> String {
-    let known: Vec<String> = known.map(|k| format!("`{k}`")).collect();
-    known.join(", ")
 }

@@ -7,8 +7,7 @@ use indexmap::IndexMap;
 use ndarray::ArrayD;
 
 use super::Roles;
-use super::collections::listed;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::op::Scalar;
 use crate::tape::Derived;
 
@@ -97,7 +96,7 @@ impl<F> Index<&str> for Outputs<F> {
     /// When there is none of that name; [`Outputs::get`] does not.
     fn index(&self, name: &str) -> &ArrayD<F> {
         self.arrays.get(name).unwrap_or_else(|| {
-            let known = listed(self.arrays.keys().map(|k| &**k));
+            let known = quoted(self.arrays.keys().map(|k| &**k));
             panic!("no output named `{name}`; known: {known}")
         })
     }
