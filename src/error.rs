@@ -127,7 +127,7 @@ pub enum Error {
     /// `ndarray` could not make an array. `?` converts its error, so that a function that makes arrays and runs
     /// recurrences needs one error type.
     #[error("an array cannot be made: {0}")]
-    Array(#[from] ndarray::ShapeError),
+    NdArray(#[from] ndarray::ShapeError),
 
     /// An array has the wrong shape.
     #[error("{what} `{name}`: expected shape {expected}, found {found:?}")]

@@ -44,7 +44,7 @@ impl<'a> Unread<'a> {
                     .lengths
                     .is_some_and(|l| l.get(sample).is_some_and(|l| step >= *l));
                 let excluded = |mask: &ArrayD<f64>| mask.get(IxDyn(&[step, sample])) == Some(&0.0);
-                !ended && !(masked && self.masks.iter().any(excluded))
+                !(ended || masked && self.masks.iter().any(excluded))
             };
             match leaf {
                 Some(_) => convert(&blanked(array, is_read)),

@@ -89,12 +89,13 @@ fn adds(instruction: &Instruction) -> bool {
 
 #[test]
 fn an_operand_outside_of_its_buffer_is_refused() {
-    let changes: [(&str, fn(&mut Operand, usize)); 6] = [
+    type Change = fn(&mut Operand, usize);
+    let changes: [(&str, Change); 6] = [
         ("another buffer", |o, _| o.buffer = usize::MAX),
         ("a start behind the row", |o, width| o.start = width),
         ("a length beyond the row", |o, width| o.len = width + 1),
         ("a length that overflows", |o, _| {
-            (o.start, o.len) = (usize::MAX, 2)
+            (o.start, o.len) = (usize::MAX, 2);
         }),
         ("another rate", |o, _| {
             o.rate = match o.rate {
@@ -181,14 +182,13 @@ fn a_value_that_is_read_too_early_or_computed_twice_is_refused() {
             );
             for stage in 0..plan.passes[pass].stages.len() {
                 let body = &plan.passes[pass].stages[stage].body;
-                for work in 0..body.len() {
-                    if adds(&body[work].instruction) {
+                for work in body {
+                    if adds(&work.instruction) {
                         continue;
                     }
                     let mut broken = plan.clone();
-                    let twice = body[work].clone();
-                    broken.passes[pass].stages[stage].body.push(twice);
-                    assert!(is_refused(&broken), "{:?}", body[work].instruction);
+                    broken.passes[pass].stages[stage].body.push(work.clone());
+                    assert!(is_refused(&broken), "{:?}", work.instruction);
                     tried += 1;
                 }
             }

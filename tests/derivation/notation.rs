@@ -61,8 +61,8 @@ fn every_document_explains_the_rules_that_it_names() {
             _ => "   ",
         };
         let heading = match lang {
-            Lang::En => "Rules\n",
             Lang::Zh => "规则\n",
+            _ => "Rules\n",
         };
         let from = match format {
             Format::Tex => page.rfind("\\section*").unwrap(),

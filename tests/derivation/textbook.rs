@@ -388,17 +388,17 @@ fn the_lstm() {
         row(
             "L20",
             format!("grad.W_{q}"),
-            format!(r"\sum_{{t=1}}^{{T}}\delta^{{a_{{{q}}}}}_{{t}}x_{{t}}^{{\top}}"),
+            format!(r"\sum_{{t=1}}^{{T}}\delta^{{a^{{{q}}}}}_{{t}}x_{{t}}^{{\top}}"),
         );
         row(
             "L20",
             format!("grad.U_{q}"),
-            format!(r"\sum_{{t=1}}^{{T}}\delta^{{a_{{{q}}}}}_{{t}}h_{{t-1}}^{{\top}}"),
+            format!(r"\sum_{{t=1}}^{{T}}\delta^{{a^{{{q}}}}}_{{t}}h_{{t-1}}^{{\top}}"),
         );
         row(
             "L20",
             format!("grad.b_{q}"),
-            format!(r"\sum_{{t=1}}^{{T}}\delta^{{a_{{{q}}}}}_{{t}}"),
+            format!(r"\sum_{{t=1}}^{{T}}\delta^{{a^{{{q}}}}}_{{t}}"),
         );
     }
     let stack = |f: &dyn Fn(&str) -> String| {

@@ -123,7 +123,11 @@ fn numbers_that_are_not_finite() {
         );
         let mut b = batch();
         b.get_mut("x").expect("it is there")[[3, 1, 0]] = bad;
-        refused(&params(), &b, &["input `x` is not finite", "[3, 1, 0]"]);
+        refused(
+            &params(),
+            &b,
+            &["input `x` is not finite", "step 3, sample 1, entry [0]"],
+        );
         let shorter = b.with_lengths([4, 3]);
         assert!(
             model().on_every_engine(&params(), &shorter).is_ok(),
@@ -131,7 +135,11 @@ fn numbers_that_are_not_finite() {
         );
         let mut b = batch().with_lengths([4, 3]);
         b.get_mut("s0").expect("it is there")[[1, 1]] = bad;
-        refused(&params(), &b, &["input `s0` is not finite", "[1, 1]"]);
+        refused(
+            &params(),
+            &b,
+            &["input `s0` is not finite", "sample 1, entry [1]"],
+        );
     }
 }
 
@@ -161,7 +169,11 @@ fn classes() {
     let mut c = Array2::from_elem((4, 2), 1);
     c[[2, 1]] = 2;
     let b = batch().with_classes("c", c);
-    refused(&params(), &b, &["`c`", "[2, 1]", "class 2", "0 to 1"]);
+    refused(
+        &params(),
+        &b,
+        &["`c`", "step 2, sample 1", "class 2", "0 to 1"],
+    );
     assert!(
         model()
             .on_every_engine(&params(), &b.with_lengths([4, 2]))
@@ -433,7 +445,7 @@ fn a_missing_number_that_select_would_not_use() {
     let message = run(&gradient, 2.0, &of(f64::NAN)).unwrap_err();
     for part in [
         "input `x`",
-        "[1, 0]",
+        "step 1, sample 0",
         "such as 0",
         "with_mask",
         "mask input",

@@ -206,7 +206,7 @@ fn errors_convert() {
             .loss()
     }
     let error = run().unwrap_err();
-    assert!(matches!(error, Error::Array(_)), "{error:?}");
+    assert!(matches!(error, Error::NdArray(_)), "{error:?}");
     assert!(
         format!("{error:?}").starts_with("an array cannot be made: "),
         "{error:?}"

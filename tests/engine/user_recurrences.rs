@@ -217,7 +217,7 @@ loss 0.5 * (h' - y)^2
     let line = shown(&compared, "def.h");
     assert!(line.contains("[xₜ = yₜ] + 1/60 xₜ"), "{line}");
     assert_eq!(shown(&compared, "def.m"), "mₜ = (1 + uₜ)ᵖ");
-    assert_eq!(shown(&compared, "def.m_2"), "m^{(2)}ₜ = (2 + uₜ)^γ");
+    assert_eq!(shown(&compared, "def.m_2"), "m⁽²⁾ₜ = (2 + uₜ)^γ");
     // A parameter with the name of a step variable is not written as an exponent.
     let step = derived(
         "
@@ -256,7 +256,7 @@ loss (h1' - y)^2 + h_1'^2
     for unclear in ["lnᵐ", "sinˣ", "h₁h1", "m_2", "m_3"] {
         assert!(!all.contains(unclear), "{unclear} in {all}");
     }
-    assert!(all.contains("J^{h₁,h1}"), "{all}");
+    assert!(all.contains("J^{h⁽¹⁾,h1}"), "{all}");
 }
 
 #[test]

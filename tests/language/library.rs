@@ -351,9 +351,9 @@ fn a_size_is_a_number_in_an_equation() {
     let found = mean.evaluate(&Params::new(), &batch).unwrap();
     assert_eq!(found.loss().unwrap(), (3.0 * 36.0 + 2.0 * 6.0) / 7.0);
     round_trip("mean", &mean, 3);
-    // Declared names come first.
-    let hidden = parse("hidden", "dim H\nparam H, v[H]\nloss H + sum(v)\n");
-    assert_eq!(hidden.parameters().collect::<Vec<_>>(), ["H", "v"]);
+    let hidden = Recurrence::parse("hidden", "dim H\nparam H, v[H]\nloss H + sum(v)\n");
+    let refused = hidden.unwrap_err().to_string();
+    assert!(refused.contains("a size and of a value"), "{refused}");
 }
 
 #[test]

@@ -198,8 +198,8 @@ words! {
     BoundsLeast: "`{S}ₘᵢₙ(A)` is the smallest singular value of `A`.",
         "`{S}ₘᵢₙ(A)` 是 `A` 的最小奇异值。";
     /// The norms with an index.
-    BoundsNorms: "The index F denotes the Frobenius norm, the root of the sum of all squared entries; the index ∞ denotes the largest absolute value of an entry.",
-        "下标 F 表示 Frobenius 范数，即全体元素平方和的平方根；下标 ∞ 表示元素绝对值的最大值。";
+    BoundsNorms: "The index `F` denotes the Frobenius norm, the root of the sum of all squared entries; the index `∞` denotes the largest absolute value of an entry.",
+        "下标 `F` 表示 Frobenius 范数，即全体元素平方和的平方根；下标 `∞` 表示元素绝对值的最大值。";
     /// The introduction to the bounds of a state that is one number.
     BoundsNumberIntro: "The state is one number: the absolute value of a product is the product of the absolute values.",
         "这里的状态只有一个数，乘积的绝对值就等于绝对值的乘积。";

@@ -19,8 +19,11 @@ const ENDLESS: f64 = 1e30;
 const SHORT: f64 = 1e-3;
 /// Slopes that differ by less than this part are those of a straight line.
 const STRAIGHT: f64 = 1e-9;
-/// The loss falls ever more steeply if its slope grows by this factor, twice.
+/// The loss falls ever more steeply if its slope grows by this factor from each place to the next.
 const STEEPER: f64 = 1.1;
+/// The places where the slope is compared, in distances from the start to the end of the fit. A loss with a
+/// minimum may fall more steeply from the first to the second, and does not everywhere.
+const AWAY: [f64; 5] = [0.0, 1.0, 2.0, 100.0, 10_000.0];
 
 /// The last step of a fit: its loss, and the largest entry of its gradient before and after clipping.
 #[derive(Clone, Copy, Debug)]
@@ -109,7 +112,7 @@ pub(super) fn endless(before: f64, after: f64, steps: usize) -> Option<String> {
     })
 }
 
-/// The reason and a remedy, if the loss falls from the start over the end and as far beyond it without a sign of a
+/// The reason and a remedy, if the loss falls from the start over the end and far beyond it without a sign of a
 /// minimum: along a straight line, or ever more steeply.
 pub(super) fn falling<F: Real>(
     gradient: &mut Program<'_, F>,
@@ -118,17 +121,21 @@ pub(super) fn falling<F: Real>(
     batch: &Batch<F>,
 ) -> Option<String> {
     const CURE: &str = "check the sign of the loss, or bound it by another term, such as `loss a^2` for a parameter `a`";
-    let beyond = end.iter().fold(Params::new(), |all, (name, array)| {
-        let from = start.get(name).unwrap_or(array);
-        all.with(name, array + array - from)
-    });
-    let mut at = |params: &Params<F>| gradient.attempt(params, batch).ok();
-    let found = [at(start)?, at(end)?, at(&beyond)?];
+    let at = |times: f64| {
+        end.iter().fold(Params::new(), |all, (name, array)| {
+            let from = start.get(name).unwrap_or(array);
+            all.with(name, from + (array - from) * F::of(times))
+        })
+    };
+    let mut found = Vec::new();
+    for times in AWAY {
+        found.push(gradient.attempt(&at(times), batch).ok()?);
+    }
     let straight = match Scalar::to_f64(F::epsilon()) {
         fine if fine < 1e-12 => STRAIGHT,
         coarse => 100.0 * coarse,
     };
-    let mut all = [0.0; 3];
+    let mut all = [0.0; AWAY.len()];
     for (name, role) in found[0]
         .iter()
         .filter_map(|(n, _)| Some((n, found[0].role(n)?)))
@@ -140,7 +147,8 @@ pub(super) fn falling<F: Real>(
         for (index, from) in from.indexed_iter() {
             let from = Scalar::to_f64(*from);
             let moved = Scalar::to_f64(to[&index]) - from;
-            let slopes = [0, 1, 2].map(|i| Scalar::to_f64(found[i][name][&index]));
+            let slopes = std::array::from_fn(|i| Scalar::to_f64(found[i][name][&index]));
+            let slopes: [f64; AWAY.len()] = slopes;
             for (sum, slope) in all.iter_mut().zip(slopes) {
                 *sum += slope * moved;
             }
@@ -156,8 +164,8 @@ pub(super) fn falling<F: Real>(
             }
         }
     }
-    let [first, second, third] = all;
-    (first < 0.0 && second < STEEPER * first && third < STEEPER * second).then(|| {
+    let is_steeper = all.windows(2).all(|pair| pair[1] < STEEPER * pair[0]);
+    (all[0] < 0.0 && is_steeper).then(|| {
         format!("the loss still falls, and ever more steeply, with no minimum in sight: {CURE}")
     })
 }

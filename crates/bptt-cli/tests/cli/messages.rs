@@ -138,7 +138,7 @@ const LINES: &[(&str, &str)] = &[
     ("b = d\nd = b", "`state`"),
     ("input z[Z]", "`dim Z`"),
     ("fn f(u, u) = u", "used again here"),
-    ("fn f(u) = f(u)\nb = f(s)", "named parts"),
+    ("fn f(u) = f(u)\nb = f(s)", "calls itself"),
     ("param p ~ gauss(1)", "`normal(a)`"),
     ("param p = sqrt(2)", "`= 0.1`"),
     ("b = spread(1, H)", "`spread(x, [H, K])`"),
