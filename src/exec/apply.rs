@@ -8,7 +8,8 @@
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use ndarray::{ArrayD, ArrayViewMutD, IxDyn};
+use ndarray::{ArrayView, ArrayViewD, ArrayViewMut, Dimension, IxDyn, ShapeBuilder, StrideShape};
+use smallvec::SmallVec;
 
 use super::Real;
 use super::driver::{Rows, WorkerRun};
@@ -18,7 +19,7 @@ use super::interpret::rows::Contraction;
 use super::interpret::steps::{Action, Cursor, Programs, Steps};
 use super::kernel::{Matrix, Panels, Product, Segment, Start};
 use crate::error::Error;
-use crate::op::{Custom, Scalar, Value};
+use crate::op::Custom;
 use crate::plan::{Instruction, MicroOp, Operand, Plan, Stage};
 use crate::shape::Rate;
 
@@ -65,6 +66,12 @@ impl<F: Real> WorkerRun<'_, '_, F> {
                 };
                 self.run.isa.dispatch(call);
             }
+            Instruction::Custom {
+                out,
+                args,
+                shape,
+                op,
+            } => self.custom(op, args, (out, shape), rows),
             _ => {
                 for row in rows.first..rows.first + rows.count {
                     self.row(instruction, rows.step, row);
@@ -127,32 +134,56 @@ impl<F: Real> WorkerRun<'_, '_, F> {
                 };
                 op.eval_row(x, y);
             }
-            Instruction::Custom {
-                out,
-                args,
-                shape,
-                op,
-            } => {
-                let values: Vec<Value<F>> = args
-                    .iter()
-                    .map(|(operand, shape)| {
-                        // SAFETY: the entries of one row.
-                        let x = unsafe {
-                            std::slice::from_raw_parts(at(operand).cast_const(), operand.len)
-                        };
-                        let array = ArrayD::from_shape_vec(IxDyn(shape), x.to_vec());
-                        Value::Real(array.unwrap_or_default())
-                    })
-                    .collect();
-                // SAFETY: the entries of one row, and of a different value.
-                let y = unsafe { std::slice::from_raw_parts_mut(at(out), out.len) };
-                if let Err(error) = custom(op, &values, shape, y) {
-                    y.fill(F::zero());
-                    self.fail(error);
-                }
-            }
             _ => unreachable!("instructions on many rows are done elsewhere"),
         }
+    }
+
+    /// Evaluates a custom op on some rows. If it fails or panics, the result is zero and the run fails.
+    fn custom(
+        &self,
+        op: &Custom,
+        args: &[(Operand, Vec<usize>)],
+        (out, shape): (&Operand, &[usize]),
+        rows: Rows,
+    ) {
+        let views: SmallVec<[ArrayViewD<'_, F>; 4]> = args
+            .iter()
+            .map(|(operand, shape)| {
+                let ptr = self.at(operand, rows.step, rows.first).cast_const();
+                // SAFETY: these rows of the operand lie inside its buffer, and are not written now.
+                unsafe { ArrayView::from_shape_ptr(self.by_row(operand, shape, rows), ptr) }
+            })
+            .collect();
+        let ptr = self.at(out, rows.step, rows.first);
+        // SAFETY: these rows of the result lie inside its buffer, and only this worker accesses them.
+        let view = unsafe { ArrayViewMut::from_shape_ptr(self.by_row(out, shape, rows), ptr) };
+        let value = catch_unwind(AssertUnwindSafe(|| F::call_rows(op.rule(), &views, view)));
+        if let Err(reason) = value.unwrap_or_else(|_| Err("it panicked".into())) {
+            for row in rows.first..rows.first + rows.count {
+                let to = self.at(out, rows.step, row);
+                // SAFETY: the entries of one row.
+                unsafe { std::slice::from_raw_parts_mut(to, out.len) }.fill(F::zero());
+            }
+            self.fail(Error::CustomOp {
+                op: op.rule().name().into(),
+                reason,
+            });
+        }
+    }
+
+    /// The shape and the strides of some rows of an operand.
+    fn by_row(&self, operand: &Operand, shape: &[usize], rows: Rows) -> StrideShape<IxDyn> {
+        let mut sizes = IxDyn::zeros(shape.len() + 1);
+        sizes[0] = rows.count;
+        sizes.slice_mut()[1..].copy_from_slice(shape);
+        let mut strides = IxDyn::zeros(shape.len() + 1);
+        strides[0] = self.stride(operand);
+        let mut distance = 1;
+        for axis in (0..shape.len()).rev() {
+            strides[axis + 1] = distance;
+            distance *= shape[axis];
+        }
+        sizes.strides(strides)
     }
 
     fn fail(&self, error: Error) {
@@ -379,28 +410,4 @@ impl Programs for Plan {
     fn len(&self, program: usize) -> usize {
         self.programs[program].len
     }
-}
-
-/// Evaluates a custom op on one row; returns an error if it panics.
-fn custom<F: Scalar>(
-    op: &Custom,
-    args: &[Value<F>],
-    shape: &[usize],
-    out: &mut [F],
-) -> Result<(), Error> {
-    let broken = |reason: String| Error::CustomOp {
-        op: op.rule().name().into(),
-        reason,
-    };
-    let args: Vec<&Value<F>> = args.iter().collect();
-    let value = catch_unwind(AssertUnwindSafe(|| F::call(op.rule(), &args)))
-        .map_err(|_| broken("it panicked".into()))?;
-    if value.shape() != shape {
-        let found = value.shape();
-        let reason = format!("its value has shape {found:?}, it said {shape:?}");
-        return Err(broken(reason));
-    }
-    let mut out = ArrayViewMutD::from_shape(shape, out).map_err(|e| broken(e.to_string()))?;
-    out.assign(&value);
-    Ok(())
 }

@@ -7,7 +7,7 @@ use ndarray::{ArrayD, IxDyn};
 
 use super::Program;
 use crate::error::{Error, Result};
-use crate::op::{Contract, Custom, Edge, Move, Scalar, Strides, Value};
+use crate::op::{Contract, Custom, Edge, Move, Scalar, Strides, Value, wrong_shape};
 use crate::plan::{self, Code, Instruction, Operand, Pack, Plan, Storage};
 use crate::recurrence::{Batch, Given, Outputs, Params, View};
 use crate::shape::{Kind, Rate};
@@ -488,7 +488,7 @@ fn custom(op: &Custom, args: &[Value<f64>], shape: &[usize]) -> Result<Vec<f64>>
         true => Ok(value.iter().copied().collect()),
         false => Err(Error::CustomOp {
             op: op.rule().name().into(),
-            reason: format!("its value has shape {:?}, it said {shape:?}", value.shape()),
+            reason: wrong_shape(value.shape(), shape),
         }),
     }
 }

@@ -26,7 +26,7 @@ mod time;
 mod value;
 
 pub use axis::{Axis, Over};
-pub(crate) use custom::Custom;
+pub(crate) use custom::{Custom, wrong_shape};
 pub use custom::{CustomOp, ScalarFunction};
 pub(crate) use expr::{Build, Fault};
 pub use expr::{Expr, concat};

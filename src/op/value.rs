@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use ndarray::{ArrayD, ArrayView1, ArrayView2, IxDyn, NdFloat};
+use ndarray::{ArrayD, ArrayView1, ArrayView2, ArrayViewD, ArrayViewMutD, IxDyn, NdFloat};
 
 use super::pointwise::Eval;
 use super::{CustomOp, Op, Pointwise};
@@ -17,6 +17,13 @@ pub trait Scalar: NdFloat + std::iter::Sum + Default {
     /// Calls a custom op with arguments of this type.
     #[doc(hidden)]
     fn call(op: &dyn CustomOp, args: &[&Value<Self>]) -> ArrayD<Self>;
+    /// Calls a custom op on many rows.
+    #[doc(hidden)]
+    fn call_rows(
+        op: &dyn CustomOp,
+        args: &[ArrayViewD<'_, Self>],
+        out: ArrayViewMutD<'_, Self>,
+    ) -> Result<(), String>;
     /// The value of a pointwise op for one entry.
     #[doc(hidden)]
     fn entry(op: Pointwise, args: [Self; 2]) -> Self;
@@ -47,6 +54,13 @@ impl Scalar for f64 {
         let views: Vec<_> = args.iter().map(|v| v.real().view()).collect();
         op.eval(&views)
     }
+    fn call_rows(
+        op: &dyn CustomOp,
+        args: &[ArrayViewD<'_, Self>],
+        out: ArrayViewMutD<'_, Self>,
+    ) -> Result<(), String> {
+        op.eval_rows(args, out)
+    }
 }
 
 impl Scalar for f32 {
@@ -69,6 +83,13 @@ impl Scalar for f32 {
     fn call(op: &dyn CustomOp, args: &[&Value<Self>]) -> ArrayD<Self> {
         let views: Vec<_> = args.iter().map(|v| v.real().view()).collect();
         op.eval_f32(&views)
+    }
+    fn call_rows(
+        op: &dyn CustomOp,
+        args: &[ArrayViewD<'_, Self>],
+        out: ArrayViewMutD<'_, Self>,
+    ) -> Result<(), String> {
+        op.eval_rows_f32(args, out)
     }
 }
 

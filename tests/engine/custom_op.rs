@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::support::engines::EveryEngine as _;
 use bptt::{Batch, CustomOp, Error, Expr, Params, Recurrence, ScalarFunction, Shape, Wrt};
-use ndarray::{Array1, Array2, ArrayD, ArrayViewD, Ix1, Ix2, array};
+use ndarray::{Array1, Array2, ArrayD, ArrayViewD, ArrayViewMutD, Axis, Ix1, Ix2, Zip, array};
 
 fn swish() -> Arc<dyn CustomOp> {
     Arc::new(ScalarFunction {
@@ -324,4 +324,176 @@ fn a_tangent_that_is_not_linear_is_the_fault_of_its_op() {
     let tape = tape.to_string();
     assert!(tape.starts_with(start) && tape.ends_with(end), "{tape}");
     assert!(text.contains("dot"), "it shows the tangents: {text}");
+}
+
+/// `y = x g / (1 + |x|)`: evaluated row by row, or many rows at once.
+#[derive(Debug)]
+struct Softsign {
+    at_once: bool,
+    calls: std::sync::atomic::AtomicUsize,
+}
+
+impl Softsign {
+    fn op(at_once: bool) -> Arc<dyn CustomOp> {
+        let calls = 0.into();
+        Arc::new(Self { at_once, calls })
+    }
+
+    fn write<F: bptt::Real>(&self, args: &[ArrayViewD<'_, F>], out: ArrayViewMutD<'_, F>) {
+        self.calls
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let value = |y: &mut F, x: &F, g: &F| *y = *x * *g / (F::one() + x.abs());
+        Zip::from(out).and(&args[0]).and(&args[1]).for_each(value);
+    }
+}
+
+impl CustomOp for Softsign {
+    fn name(&self) -> &str {
+        "softsign"
+    }
+    fn shape(&self, args: &[Shape]) -> Result<Shape, String> {
+        Ok(args[0])
+    }
+    fn eval(&self, args: &[ArrayViewD<'_, f64>]) -> ArrayD<f64> {
+        let mut out = ArrayD::zeros(args[0].shape());
+        self.write(args, out.view_mut());
+        out
+    }
+    fn eval_f32(&self, args: &[ArrayViewD<'_, f32>]) -> ArrayD<f32> {
+        let mut out = ArrayD::zeros(args[0].shape());
+        self.write(args, out.view_mut());
+        out
+    }
+    fn eval_rows(
+        &self,
+        args: &[ArrayViewD<'_, f64>],
+        mut out: ArrayViewMutD<'_, f64>,
+    ) -> Result<(), String> {
+        if self.at_once {
+            self.write(args, out);
+            return Ok(());
+        }
+        for (row, out) in out.outer_iter_mut().enumerate() {
+            let args: Vec<_> = args.iter().map(|a| a.index_axis(Axis(0), row)).collect();
+            self.write(&args, out);
+        }
+        Ok(())
+    }
+    fn eval_rows_f32(
+        &self,
+        args: &[ArrayViewD<'_, f32>],
+        out: ArrayViewMutD<'_, f32>,
+    ) -> Result<(), String> {
+        self.write(args, out);
+        Ok(())
+    }
+    fn tangent<'b>(
+        &self,
+        x: &[Expr<'b>],
+        y: Expr<'b>,
+        x_dot: &[Option<Expr<'b>>],
+    ) -> Option<Expr<'b>> {
+        let size = 1.0 + x[0].abs();
+        let by_x = x_dot[0].map(|d| x[1] / size.square() * d);
+        let by_g = x_dot[1].map(|d| y / x[1] * d);
+        match (by_x, by_g) {
+            (Some(a), Some(b)) => Some(a + b),
+            (a, b) => a.or(b),
+        }
+    }
+}
+
+fn softsign<'b>(op: Option<&Arc<dyn CustomOp>>, x: Expr<'b>, g: Expr<'b>) -> Expr<'b> {
+    match op {
+        Some(op) => Expr::custom(op, [x, g]),
+        None => x * g / (1.0 + x.abs()),
+    }
+}
+
+fn softsigns(op: Option<&Arc<dyn CustomOp>>) -> Recurrence {
+    Recurrence::define("softsigns", |r| {
+        let (h, k) = (r.dim("H"), r.dim("K"));
+        let (w, u, g) = (
+            r.param("W", [h, h]),
+            r.param("U", [h, k]),
+            r.param("g", [h]),
+        );
+        // Once in a loop, once for all steps, and once per sample.
+        let drive = softsign(op, u.dot(r.input("x", [k])), g);
+        let s = r.state_from("s", softsign(op, r.sample_input("s0", [h]), g));
+        let s = r.next(s, softsign(op, w.dot(s) + drive, g));
+        r.loss(s.square().sum());
+    })
+    .unwrap()
+}
+
+#[test]
+fn many_rows_are_evaluated_at_once() {
+    let sizes = [("H", 5), ("K", 3)];
+    for lengths in [&[7, 7, 7][..], &[4, 9, 2], &[6]] {
+        let formula = softsigns(None).gradient(Wrt::Everything).unwrap();
+        let (params, batch) = bptt::check::random_data(&formula, &sizes, lengths, 3).unwrap();
+        let expected = formula.compile::<f64>(&sizes).unwrap();
+        let expected = expected.evaluate(&params, &batch).unwrap();
+        for at_once in [true, false] {
+            let op = Softsign::op(at_once);
+            let custom = softsigns(Some(&op)).gradient(Wrt::Everything).unwrap();
+            let found = custom.on_every_engine(&params, &batch).unwrap();
+            for (name, a) in expected.iter() {
+                let apart = (a - &found[name]).mapv(f64::abs).sum();
+                assert!(apart <= 1e-12, "{name}: {apart:e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_loop_over_a_batch_calls_a_custom_op_once_a_step() {
+    let op = Arc::new(Softsign {
+        at_once: true,
+        calls: 0.into(),
+    });
+    let shared: Arc<dyn CustomOp> = op.clone();
+    let model = softsigns(Some(&shared));
+    let sizes = [("H", 5), ("K", 3)];
+    let (params, batch) = bptt::check::random_data(&model, &sizes, &[7; 11], 3).unwrap();
+    let program = model.compile::<f32>(&sizes).unwrap();
+    program.evaluate(&params.cast(), &batch.cast()).unwrap();
+    let calls = op.calls.load(std::sync::atomic::Ordering::Relaxed);
+    // The seven steps of the loop, all inputs, and all starts.
+    assert_eq!(calls, 7 + 1 + 1);
+}
+
+/// A custom op of simple arithmetic takes at most 1.3 times as long as its formula:
+/// `cargo test --release --test engine -- --ignored --nocapture custom_op`.
+#[test]
+#[ignore = "measures time, on a machine without other work"]
+fn a_custom_op_is_as_fast_as_its_formula() {
+    let sizes = [("H", 128), ("K", 32)];
+    let run = |model: &Recurrence| {
+        let gradient = model.gradient(Wrt::Parameters).unwrap();
+        let (params, batch) = bptt::check::random_data(&gradient, &sizes, &[200; 32], 3).unwrap();
+        let (params, batch) = (params.cast::<f32>(), batch.cast::<f32>());
+        let program = gradient.compile::<f32>(&sizes).unwrap();
+        let mut workspace = program.workspace();
+        move || {
+            let start = std::time::Instant::now();
+            program.run(&params, &batch, &mut workspace).unwrap();
+            start.elapsed().as_secs_f64()
+        }
+    };
+    let mut formula = run(&softsigns(None));
+    let mut custom = run(&softsigns(Some(&Softsign::op(true))));
+    let pairs: Vec<[f64; 2]> = (0..40).map(|_| [formula(), custom()]).collect();
+    let least = |i: usize| pairs.iter().map(|p| p[i]).fold(f64::INFINITY, f64::min);
+    println!(
+        "formula {:.2e} s, custom {:.2e} s, ratio {:.3}",
+        least(0),
+        least(1),
+        least(1) / least(0)
+    );
+    assert!(
+        least(1) <= 1.3 * least(0),
+        "slower than 1.3 times the formula"
+    );
 }
