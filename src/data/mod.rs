@@ -64,7 +64,7 @@ use indexmap::IndexMap;
 use ndarray::Dimension;
 
 use crate::error::{Error, Result};
-use crate::limit::memory_limit;
+use crate::limit::{check_memory, memory_limit};
 use crate::op::Scalar;
 use crate::recurrence::{Outputs, Params};
 
@@ -171,7 +171,11 @@ impl Arrays {
         let path = path.as_ref();
         let read = match file::Format::of(path)? {
             file::Format::Npz => npz::read(&file::read(path, 1, npz::begins)?, limit),
-            file::Format::Safetensors => tensors::read(&file::read(path, 1, tensors::begins)?),
+            file::Format::Safetensors => {
+                let bytes = file::read(path, 1, tensors::begins)?;
+                check_memory(tensors::memory(&bytes))?;
+                tensors::read(&bytes)
+            }
             file::Format::Csv => csv::read(&file::read(path, csv::MEMORY, |_| Ok(()))?),
         };
         read.map_err(|reason| file::refuse(path, reason))

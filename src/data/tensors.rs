@@ -9,7 +9,6 @@ use super::array::Array;
 use super::entries::{Entries, Type};
 use super::npy::{MOST_AXES, entries};
 use crate::error::counted;
-use crate::limit::check_memory;
 
 /// The longest header the format allows, in bytes.
 const LONGEST_HEADER: u64 = 100_000_000;
@@ -23,6 +22,21 @@ pub(super) fn begins(bytes: &[u8]) -> Result<(), String> {
     }
 }
 
+/// The memory in bytes of a file and its arrays. A damaged file is left to [`read`].
+pub(super) fn memory(bytes: &[u8]) -> Option<usize> {
+    let Ok(file) = SafeTensors::deserialize(bytes) else {
+        return Some(bytes.len());
+    };
+    file.tensors()
+        .iter()
+        .try_fold(bytes.len(), |all, (_, tensor)| {
+            let memory = ty(tensor.dtype()).map_or(Some(0), |ty| {
+                (tensor.data().len() / ty.width()).checked_mul(ty.memory())
+            });
+            all.checked_add(memory?)
+        })
+}
+
 pub(super) fn read(bytes: &[u8]) -> Result<Arrays, String> {
     // Two tensors with the same name usually leave a gap in the data; report the name instead of the gap.
     if let Some(name) = header(bytes).and_then(repeated) {
@@ -33,7 +47,6 @@ pub(super) fn read(bytes: &[u8]) -> Result<Arrays, String> {
     let mut names: Vec<&str> = file.names();
     names.sort_unstable();
     let mut arrays = Arrays::new();
-    let mut memory = bytes.len();
     for name in names {
         let tensor = file.tensor(name).map_err(broken)?;
         let of = |reason: String| format!("array `{name}` {reason}");
@@ -43,9 +56,6 @@ pub(super) fn read(bytes: &[u8]) -> Result<Arrays, String> {
         }
         let array = match ty(tensor.dtype()) {
             Ok(ty) => {
-                let entries = tensor.data().len() / ty.width();
-                memory = memory.saturating_add(entries.saturating_mul(ty.memory()));
-                check_memory(Some(memory)).map_err(|error| error.to_string())?;
                 let entries = Entries {
                     shape: tensor.shape(),
                     bytes: tensor.data(),

@@ -17,7 +17,7 @@ impl<F: Scalar> Params<F> {
     /// let mut params = Params::new().with("W", array![[1.0, 2.0], [3.0, 4.0]]).with("b", array![5.0]);
     /// let theta = params.to_flat();
     /// assert_eq!(theta, array![1.0, 2.0, 3.0, 4.0, 5.0]);
-    /// let twice = 2.0 * theta;
+    /// let twice = theta * 2.0;
     /// params.assign_flat(&twice)?;
     /// assert_eq!(params["W"], array![[2.0, 4.0], [6.0, 8.0]].into_dyn());
     /// # Ok::<(), bptt::Error>(())
