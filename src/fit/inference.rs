@@ -223,6 +223,11 @@ impl Inference {
 
 /// Refuses a loss whose terms have different scales.
 fn check_scale(terms: &Terms, params: &Params<f64>, batch: &Batch<f64>) -> Result<()> {
+    if terms.scaled {
+        let reason = "a number of steps or samples is a factor or a divisor within a term of the loss, which is then \
+                      no log likelihood of an observation; write a sum as `loss e`, a mean as `mean loss e`";
+        return Err(refuse(Premise::Scale, reason.into()));
+    }
     let Some(counts) = &terms.counts else {
         return Ok(());
     };

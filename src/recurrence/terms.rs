@@ -1,5 +1,7 @@
 //! The terms of a loss before summation.
 
+use std::collections::HashSet;
+
 use super::differentiate::Target;
 use super::observed::Weights;
 use super::{Draft, LOSS, Recurrence, Roles};
@@ -27,6 +29,8 @@ pub(crate) struct Terms {
     pub(crate) means: usize,
     /// True if a part of the loss depends on parameters only.
     pub(crate) prior: bool,
+    /// True if a term has the number of steps or samples as a factor or divisor, so that its scale is unknown.
+    pub(crate) scaled: bool,
 }
 
 impl Terms {
@@ -86,6 +90,7 @@ impl Recurrence {
             sums: found.terms.len() - found.counts.len(),
             counts: (!found.counts.is_empty()).then_some(counts),
             prior: found.alone.iter().any(|id| self.needs_parameters(*id)),
+            scaled: found.terms.iter().any(|id| self.is_scaled(*id)),
         })
     }
 
@@ -97,7 +102,13 @@ impl Recurrence {
             let node = self.tape.node(id);
             match (node.op(), node.args()) {
                 (Op::Pointwise(Pointwise::Add), [a, b]) => left.extend([*b, *a]),
-                (Op::Time(Time::Total(_)), [term]) => found.terms.push(*term),
+                (Op::Time(Time::Total(_)), [term]) => match self.of_mean(*term) {
+                    Some((term, count)) => {
+                        found.terms.push(term);
+                        found.counts.push((term, count));
+                    }
+                    None => found.terms.push(*term),
+                },
                 (Op::Pointwise(Pointwise::Div), [sum, count]) => {
                     let counted = self.total_of(*count).is_some() && !self.needs_parameters(*count);
                     match self.total_of(*sum) {
@@ -112,6 +123,57 @@ impl Recurrence {
             }
         }
         found
+    }
+
+    /// The term and the divisor of a mean whose terms are divided one by one, `l / total(hold(1, step))`.
+    fn of_mean(&self, id: NodeId) -> Option<(NodeId, NodeId)> {
+        let node = self.tape.node(id);
+        let (Op::Pointwise(Pointwise::Div), [term, divisor]) = (node.op(), node.args()) else {
+            return None;
+        };
+        let held = self.tape.node(*divisor);
+        let count = match (held.op(), held.args()) {
+            (Op::Time(Time::Hold(_)), [count]) => *count,
+            _ => *divisor,
+        };
+        self.is_count(count).then_some((*term, count))
+    }
+
+    /// Returns true for a number of steps or samples: a total that depends on no parameter and no input but masks.
+    fn is_count(&self, id: NodeId) -> bool {
+        if self.total_of(id).is_none() {
+            return false;
+        }
+        let live = self.tape.live([id]);
+        let leaves = self.tape.leaves().iter();
+        let mut used = leaves.filter(|leaf| live.get(leaf.node.index()).copied().unwrap_or(false));
+        used.all(|leaf| self.tape.masks().any(|mask| **mask == *leaf.name()))
+    }
+
+    /// Returns true if a number of steps or samples is a factor or divisor of a value.
+    fn is_scaled(&self, id: NodeId) -> bool {
+        let (mut seen, mut left) = (HashSet::new(), vec![id]);
+        while let Some(id) = left.pop() {
+            if !seen.insert(id) {
+                continue;
+            }
+            if self.is_count(id) {
+                return true;
+            }
+            let node = self.tape.node(id);
+            let is_product = match node.op() {
+                Op::Pointwise(op) => matches!(
+                    op,
+                    Pointwise::Mul | Pointwise::StrongMul | Pointwise::Div | Pointwise::Neg
+                ),
+                Op::Time(_) => true,
+                _ => false,
+            };
+            if is_product {
+                left.extend(node.args());
+            }
+        }
+        false
     }
 
     fn total_of(&self, id: NodeId) -> Option<NodeId> {

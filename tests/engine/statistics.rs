@@ -275,6 +275,36 @@ fn a_loss_without_one_scale_is_refused() {
     }
 }
 
+/// A mean may be written term by term; a count elsewhere in a term would be a factor of the errors without a word.
+#[test]
+fn a_count_in_a_term_is_a_mean_or_refused() {
+    let x = normal_data(30, 2);
+    let mean = x.mean().unwrap();
+    let batch = Batch::new(30, 2).with("x", x);
+    let text = |loss: &str| format!("input x\nparam m\n{loss}\n");
+    let params = scalars(&[("m", mean)]);
+    let error = |loss: &str| {
+        let found = infer(&parse(&text(loss)), &params, &batch).unwrap();
+        let kind = |kind: &Covariance| found.covariance(*kind).unwrap()[[0, 0]];
+        let kinds: Vec<f64> = Covariance::ALL.iter().map(kind).collect();
+        (kinds, found.observations())
+    };
+    let expected = error("loss 0.5 * (x - m)^2");
+    for divided in [
+        "loss 0.5 * (x - m)^2 / total(hold(1, step))",
+        "n = total(hold(1, step))\nloss 0.5 * (x - m)^2 / n",
+    ] {
+        assert_eq!(error(divided), expected, "{divided}");
+    }
+    for scaled in [
+        "loss (x - m)^2 / total(hold(1, step)) * 0.5",
+        "loss (x - m)^2 * (0.5 / total(hold(1, step)))",
+    ] {
+        let words = &["a number of steps or samples", "`mean loss e`"];
+        refused(&text(scaled), &params, &batch, Premise::Scale, words);
+    }
+}
+
 /// A log prior counts in the Hessian and is no observation.
 #[test]
 fn a_term_of_parameters_alone_is_a_prior() {
