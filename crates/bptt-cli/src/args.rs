@@ -296,7 +296,7 @@ pub(crate) struct Fit {
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(crate) cell: String,
     /// Inputs: .npz, .safetensors or .csv file
-    #[arg(long, short, value_name = "FILE", required_unless_present = "text")]
+    #[arg(long, short, value_name = "FILE")]
     pub(crate) data: Option<PathBuf>,
     /// Text file as data: each character is a class of `x`, the next character the class of `y`
     #[arg(long, value_name = "FILE", conflicts_with = "data")]

@@ -1,11 +1,11 @@
 //! Refuses options without effect, and lists that contain a name twice: ignoring them would hide an error.
 
 use bptt::derive::Format;
-use bptt::{Error, Initial, Recurrence, Role, Wrt};
+use bptt::{Error, Initial, Kind, Recurrence, Role, Wrt};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 
-use crate::args::{Command, Fit, Optimizer, Picture, Size};
+use crate::args::{Command, Dtype, Fit, Optimizer, Picture, Size};
 use crate::cell;
 
 /// The message for the first conflict of a command line.
@@ -77,6 +77,18 @@ fn fit(
             .iter()
             .find_map(|option| without_effect(option, reason))
     };
+    let precise = || {
+        let wide = match (args.optimizer, args.kind_of_errors()) {
+            (Optimizer::Newton, _) => "--optimizer newton computes",
+            (_, Some(_)) => "standard errors are computed",
+            _ => return None,
+        };
+        (args.dtype == Dtype::F32).then(|| format!("--dtype f32: {wide} in f64; leave --dtype out"))
+    };
+    let unfed = || match (&args.data, &args.text) {
+        (None, None) => Some(without_data(&args.cell)),
+        _ => None,
+    };
     let found = match args.optimizer {
         Optimizer::Newton => refused(
             &["lr", "momentum", "clip", "batch"],
@@ -102,7 +114,33 @@ fn fit(
         true => refused(&["covariance"], "with --quiet: it is printed, not saved"),
         false => None,
     };
-    found.or_else(unmoved).or_else(unread).or_else(unprinted)
+    found
+        .or_else(precise)
+        .or_else(unfed)
+        .or_else(unmoved)
+        .or_else(unread)
+        .or_else(unprinted)
+}
+
+/// The message for a fit without data; a text is data if `x` is one character and `y` the next.
+fn without_data(cell: &str) -> String {
+    let of_text = cell::load(cell).is_ok_and(|recurrence| {
+        let leaves = recurrence.tape().leaves();
+        let class = |name: &str| {
+            let mut named = leaves.iter().filter(|l| l.name() == name);
+            named.any(|l| matches!(l.ty().kind, Kind::Class(_)))
+        };
+        let vector = || {
+            let mut named = leaves.iter().filter(|l| l.name() == "x");
+            named.any(|l| l.ty().shape.rank() == 1)
+        };
+        class("y") && (class("x") || vector())
+    });
+    let files = "--data FILE, a .npz, .safetensors or .csv file";
+    match of_text {
+        true => format!("a fit needs data: give {files}, or --text FILE, a text"),
+        false => format!("a fit needs data: give {files}"),
+    }
 }
 
 /// Refuses `--seed` if nothing is drawn at random.

@@ -29,11 +29,7 @@ use settings::Settings;
 use statistics::Statistics;
 
 pub(crate) fn run(args: &Fit, report: &mut Report) -> Result<Done, Failure> {
-    let second_order = args.optimizer == Optimizer::Newton || args.kind_of_errors().is_some();
     match args.dtype {
-        Dtype::F32 if second_order => {
-            Err("Newton's method and standard errors need --dtype f64".into())
-        }
         Dtype::F32 => run_in::<f32>(args, report),
         Dtype::F64 => run_in::<f64>(args, report),
     }

@@ -519,17 +519,6 @@ fn mistakes_are_told_with_their_place() {
         &["check", "lstm", "--dims", "Q=2"],
         "no dimension named `Q`",
     );
-    let fit = [
-        "fit",
-        "leaky.rec",
-        "--out",
-        "p.npz",
-        "--optimizer",
-        "newton",
-        "--dtype",
-        "f32",
-    ];
-    fail(&[&fit, &data[..]].concat(), "need --dtype f64");
     let grad = [
         "grad",
         "leaky.rec",
