@@ -256,9 +256,9 @@ pub enum Error {
 
     /// A run needs more memory than the limit.
     #[error(
-        "not enough memory: {} needed, {} allowed; use fewer steps or samples, or raise the limit \
-         with `bptt::set_memory_limit`",
-        in_words(*bytes), in_words(*limit)
+        "not enough memory: {}; use fewer steps or samples{}",
+        needed(*bytes, *limit),
+        raised(*bytes)
     )]
     OutOfMemory {
         /// The required memory in bytes; `usize::MAX` if the number overflows.
@@ -424,6 +424,24 @@ fn in_words(bytes: usize) -> String {
         (size, unit) = (size / 1024.0, unit + 1);
     }
     format!("{size:.1} {}", UNITS[unit])
+}
+
+/// The bytes needed and those allowed, in different words.
+fn needed(bytes: usize, limit: usize) -> String {
+    match (in_words(bytes), in_words(limit)) {
+        (need, most) if need == most => format!("{bytes} bytes needed, {limit} allowed"),
+        (need, most) => format!("{need} needed, {most} allowed"),
+    }
+}
+
+/// Advice to raise the limit to the bytes needed, rounded up.
+fn raised(bytes: usize) -> String {
+    if bytes == usize::MAX {
+        return String::new();
+    }
+    let shift = if bytes < 1 << 30 { 20 } else { 30 };
+    let count = bytes.div_ceil(1 << shift);
+    format!(", or raise the limit with `bptt::set_memory_limit(Some({count} << {shift}))`")
 }
 
 impl fmt::Debug for Error {

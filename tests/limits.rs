@@ -45,6 +45,17 @@ fn peak() -> usize {
 #[test]
 fn what_needs_too_much_memory_is_refused() {
     assert!(memory_limit() > 1 << 20, "some memory is left");
+    // The advised limit is enough, and two numbers that differ look different.
+    let close = Error::OutOfMemory {
+        bytes: 16_000_000_001,
+        limit: 16_000_000_000,
+    };
+    let text = close.to_string();
+    assert!(
+        text.contains("16000000001 bytes needed, 16000000000 allowed"),
+        "{text}"
+    );
+    assert!(text.contains("set_memory_limit(Some(15 << 30))"), "{text}");
     let lstm = Cell::lstm()
         .model("lstm", Loss::SquaredError)
         .expect("it is sound");

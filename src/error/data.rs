@@ -47,7 +47,11 @@ pub(super) fn instead(what: &str) -> &'static str {
             ". Data must be finite also where no output uses it: write a finite number there, such as 0, or \
              give the steps without data a mask of 0 (`Recurrence::with_mask`, or `mask input m` in the text)"
         }
-        "parameter" | "sample input" => {
+        "sample input" => {
+            ". It counts at all steps, so that no mask of steps excludes it: write a finite number there, such as 0, \
+             and 0 for this sample in a second `sample input known`: `select(known, x, 0)`; or leave the sample out"
+        }
+        "parameter" => {
             ". Data must be finite also where no output uses it: write a finite number there, such as 0"
         }
         _ => "",

@@ -476,7 +476,10 @@ fn check_entries<F: Scalar>(
         (Kind::Real, View::Real(array)) => match first(array, |x| !x.is_finite(), inside) {
             None => Ok(()),
             Some((index, value)) => Err(Error::NonFiniteData {
-                what: word(leaf),
+                what: match leaf.ty().rate {
+                    Rate::Sample => "sample input",
+                    _ => word(leaf),
+                },
                 name: name(),
                 index,
                 value: value.to_f64(),

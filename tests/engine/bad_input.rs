@@ -135,11 +135,12 @@ fn numbers_that_are_not_finite() {
         );
         let mut b = batch().with_lengths([4, 3]);
         b.get_mut("s0").expect("it is there")[[1, 1]] = bad;
-        refused(
-            &params(),
-            &b,
-            &["input `s0` is not finite", "sample 1, entry [1]"],
-        );
+        let words = [
+            "sample input `s0` is not finite",
+            "sample 1, entry [1]",
+            "`select(known, x, 0)`",
+        ];
+        refused(&params(), &b, &words);
     }
 }
 

@@ -3,8 +3,8 @@
 /// Advice of the library, and the same for the command line.
 const ADVICE: &[(&str, &str)] = &[
     (
-        "with `bptt::set_memory_limit`",
-        "with `--memory`, such as `--memory 8G`",
+        "`Recurrence::with_mask`, or `mask input m` in the text",
+        "`mask input m` in the text of the recurrence",
     ),
     ("`Check::steps`", "`--steps`"),
     ("`Params::insert`", "`--params`"),
@@ -23,6 +23,9 @@ const ADVICE: &[(&str, &str)] = &[
 /// The start of a size in Rust.
 const SIZE: &str = "`Batch::size(\"";
 
+/// The start of a memory limit in Rust.
+const MEMORY: &str = "`bptt::set_memory_limit(Some(";
+
 /// A message, with the functions of Rust in it replaced by options.
 pub(crate) fn in_options(text: &str) -> String {
     let mut told = text.to_owned();
@@ -37,7 +40,20 @@ pub(crate) fn in_options(text: &str) -> String {
     {
         told = format!("{before}`--dims {name}={size}`{after}");
     }
+    while let Some((before, (count, unit, after))) = told
+        .split_once(MEMORY)
+        .and_then(|(before, rest)| Some((before, memory(rest)?)))
+    {
+        told = format!("{before}`--memory`, such as `--memory {count}{unit}`{after}");
+    }
     told
+}
+
+/// The rest of a memory limit in Rust: its number, its unit and the text after it.
+fn memory(rest: &str) -> Option<(&str, &str, &str)> {
+    let (count, rest) = rest.split_once(" << ")?;
+    let (shift, after) = rest.split_once("))`")?;
+    Some((count, if shift == "20" { "M" } else { "G" }, after))
 }
 
 /// The rest of a size in Rust: its name, its number and the text after it.

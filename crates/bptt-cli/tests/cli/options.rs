@@ -57,6 +57,22 @@ fn empty_and_repeated_items_are_wrong_command_lines() {
         (&fit, &["--errors", ""], &["--errors", "hessian"]),
         (&fit, &["--lr", ""], &["--lr", "such as 0.01"]),
         (&fit, &["--resume", ""], &["--resume"]),
+        (
+            &fit,
+            &["--dtype", "f32", "--optimizer", "newton"],
+            &["--dtype f32", "--optimizer newton", "f64"],
+        ),
+        (
+            &fit,
+            &["--dtype", "f32", "--errors", "opg"],
+            &["--dtype f32", "standard errors", "f64"],
+        ),
+        (
+            &["fit", "characters", "--out", "o.npz"],
+            &[],
+            &["--data FILE", "or --text FILE"],
+        ),
+        (&["fit", "garch11", "--out", "o.npz"], &[], &["--data FILE"]),
         (&["grad", "", "--data", "x.csv"], &[], &["CELL"]),
         (&["show", ""], &[], &["CELL"]),
         (&["check", ""], &[], &["CELL"]),
@@ -190,6 +206,7 @@ fn advice_is_given_in_options() {
         "dim H\ninput x\nparam w[H]\nloss x * sum(w)\n",
     )
     .unwrap();
+    fs::write(folder.file("missing.csv"), "x\n1\nnan\n").unwrap();
     fs::write(folder.file("grad.rec"), "input x\nparam a\nloss ∂a\n").unwrap();
     for (line, code, words) in [
         (
@@ -210,6 +227,11 @@ fn advice_is_given_in_options() {
         ("show sized.rec", 3, "given by `--dims H=8`;"),
         ("grad size.rec --data x.csv", 3, "--dims H="),
         ("show grad.rec", 3, "`bptt grad`"),
+        (
+            "grad size.rec --data missing.csv --dims H=2",
+            3,
+            "`mask input m` in the text of the recurrence",
+        ),
     ] {
         let arguments: Vec<&str> = line.split_whitespace().collect();
         let message = failure(&bptt(&folder, &arguments), code);
@@ -218,6 +240,14 @@ fn advice_is_given_in_options() {
             assert!(!message.contains(rust), "{line}: {message}");
         }
     }
+    // The limit in the advice is enough.
+    let run = |limit: &str| {
+        let line = format!("run cell.rec --data x.csv --memory {limit}");
+        bptt(&folder, &line.split_whitespace().collect::<Vec<_>>())
+    };
+    let message = failure(&run("3"), 3);
+    let advised = message.split("`--memory ").nth(1).unwrap();
+    success(&run(advised.split('`').next().unwrap()));
 }
 
 /// A message names the file or stream that could not be written.
