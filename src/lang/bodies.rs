@@ -135,7 +135,7 @@ impl<'p> Resolver<'_, 'p> {
             }
             Some(_) => {}
             None if vocabulary::is_known(&name.text) => {}
-            None => self.report_unknown_function(name, None),
+            None => self.report_unknown_function(name, &[], None),
         }
     }
 }

@@ -78,9 +78,12 @@ impl<'d, 'p> Resolver<'d, 'p> {
             Kind::Infix(first, rest) => self.infix(first, rest, frame),
             Kind::Call(name, args) => self.call(name, args, e.span, frame),
             Kind::Slice(a, ranges) => self.cut(a, ranges, e.span, frame),
-            Kind::Shape(_) => {
+            Kind::Shape(parts) => {
                 let text = "brackets hold a shape, as in `spread(x, [H, K])`, not values";
-                let help = "values are joined by `concat(a, b)`";
+                let help = match self.joined(parts, frame) {
+                    Some(vector) => format!("a vector of these values is `{vector}`"),
+                    None => "values are joined by `concat(a, b)`".into(),
+                };
                 self.report(Diagnostic::at(e.span, text).help(help), frame);
                 None
             }
@@ -293,7 +296,9 @@ impl<'d, 'p> Resolver<'d, 'p> {
         };
         let text = "an index counts entries, and is made of numbers and sizes";
         let name = a.word().unwrap_or("x");
-        let help = at_steps(name, self.is_state(name).unwrap_or(false));
+        let help = self
+            .of_class(a, ranges, frame)
+            .unwrap_or_else(|| at_steps(name, self.is_state(name).unwrap_or(false)));
         self.report(Diagnostic::at(step, text).help(help), frame);
         true
     }
@@ -443,7 +448,8 @@ impl<'d, 'p> Resolver<'d, 'p> {
             }
             Kind::Name(name) => match frame.filter(|f| f.arguments.contains_key(&**name)) {
                 Some(frame) => frame.whole.contains(&**name),
-                None => !self.table.contains_key(&**name) && self.dims.contains_key(&**name),
+                None if self.table.contains_key(&**name) => self.whole.contains_key(&**name),
+                None => self.dims.contains_key(&**name),
             },
             _ => false,
         }

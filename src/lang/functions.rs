@@ -42,11 +42,16 @@ impl<'d, 'p> Resolver<'d, 'p> {
         if OTHERS.contains(&text) {
             return call.other();
         }
-        self.report_unknown_function(name, frame);
+        self.report_unknown_function(name, args, frame);
         None
     }
 
-    pub(super) fn report_unknown_function(&self, name: &Name, frame: Option<&Frame<'p, 'd>>) {
+    pub(super) fn report_unknown_function(
+        &self,
+        name: &Name,
+        args: &'p [ast::Expr],
+        frame: Option<&Frame<'p, 'd>>,
+    ) {
         let text = &*name.text;
         if self.is_reported(text) {
             return;
@@ -61,7 +66,8 @@ impl<'d, 'p> Resolver<'d, 'p> {
         } else {
             let unknown = Diagnostic::at(name.span, format!("there is no function `{text}`"));
             let value = |name: &str| self.table.contains_key(name);
-            match function_elsewhere(text, value) {
+            let here = self.of_entries(text, args, frame);
+            match here.or_else(|| function_elsewhere(text, value)) {
                 Some(here) => unknown.help(here),
                 None => {
                     let known = names().chain(self.functions.keys().copied());
@@ -184,7 +190,12 @@ impl<'d> Call<'_, 'd, '_> {
                     "concat" => Axis::Rows,
                     _ => Axis::Columns,
                 };
-                self.linear(Linear::Concat(Concat { axis }), self.args.len())
+                let values = self.values(self.args.len())?;
+                let scalar = values.iter().any(|v| v.0.shape() == Some(Shape::Scalar));
+                if axis == Axis::Rows && scalar {
+                    return self.scalars(&values);
+                }
+                self.apply(Op::Linear(Linear::Concat(Concat { axis })), &values)
             }
             "slice" => self.placed(|axis, start, len| Linear::Slice(Slice { axis, start, len })),
             "pad" => self.placed(|axis, before, after| {
@@ -213,6 +224,22 @@ impl<'d> Call<'_, 'd, '_> {
             }
             _ => self.in_time(),
         }
+    }
+
+    /// Reports `concat(a, b)` of scalars.
+    fn scalars(&self, values: &[Argument<'d>]) -> Option<Expr<'d>> {
+        let r = self.resolver;
+        let mut diagnostic = Diagnostic::new("`concat`: a scalar cannot be joined to others");
+        for (value, span) in values {
+            let text = format!("this is {}", r.shape_text(value.shape()?));
+            diagnostic = diagnostic.label(*span, text);
+        }
+        let help = match r.joined(self.args, self.frame) {
+            Some(vector) => format!("as vectors they are joined: `{vector}`"),
+            None => "a vector of one entry is `spread(s, [1])`".into(),
+        };
+        r.report(diagnostic.help(help), self.frame);
+        None
     }
 
     fn in_time(&self) -> Option<Expr<'d>> {
@@ -339,21 +366,30 @@ impl<'d> Call<'_, 'd, '_> {
 
     /// Reports `delay(x, 2)`, which could mean an initial value of two or a delay of two steps.
     fn lag(&self) -> Option<Expr<'d>> {
+        let r = self.resolver;
         let name = self.args[0].word().unwrap_or("x");
-        let steps = match self.args[1].literal() {
+        let constant = self.args[1].word().filter(|_| self.frame.is_none());
+        let constant = constant.filter(|k| r.whole.contains_key(k));
+        let number = match constant {
+            Some(k) => r.whole.get(k).copied().flatten(),
+            None => self.args[1].literal(),
+        };
+        let steps = match number {
             Some(n) if n < 0.0 => format!("a later value is `advance({name})`"),
             Some(0.0) => format!("`delay({name})` starts at zero"),
             Some(1.0) => format!("one step earlier is `delay({name})`"),
             _ => format!("two steps earlier is `delay(delay({name}))`"),
         };
-        let start = match self.args[1].literal() {
-            Some(n) => format!("{n:.1}"),
-            None => "1.0 * (…)".into(),
+        let start = match (constant, number) {
+            (Some(k), Some(n)) => format!("{k} = {n:.1}"),
+            (Some(k), None) => format!("delay({name}, 1.0 * {k})"),
+            (None, Some(n)) => format!("delay({name}, {n:.1})"),
+            (None, None) => format!("delay({name}, 1.0 * (…))"),
         };
         let text = "`delay`: the second argument is the start, not a number of steps";
-        let help = format!("{steps}; a start has a point: `delay({name}, {start})`");
+        let help = format!("{steps}; a start has a point: `{start}`");
         let diagnostic = Diagnostic::at(self.args[1].span, text).help(help);
-        self.resolver.report(diagnostic, self.frame);
+        r.report(diagnostic, self.frame);
         None
     }
 

@@ -104,21 +104,32 @@ const PRODUCT: &str = "a product is written `a * b` or `A @ b`";
 /// Functions of other languages, and their equivalents.
 const FUNCTIONS_ELSEWHERE: &[(&str, &str)] = &[
     ("log", "ln(x)"),
-    ("log1p", "ln(1 + x)"),
-    ("expm1", "exp(x) - 1"),
+    (
+        "log1p",
+        "softplus(ln(x))` for `x > 0`: near 0, digits are lost in `ln(1 + x)",
+    ),
+    (
+        "expm1",
+        "tanh(0.5 * x) * (exp(x) + 1)`: near 0, digits are lost in `exp(x) - 1",
+    ),
     ("log2", "ln(x) / ln(2)"),
     ("log10", "ln(x) / ln(10)"),
     ("tan", "sin(x) / cos(x)"),
-    ("sinh", "0.5 * (exp(x) - exp(-x))"),
+    ("sinh", "tanh(x) * 0.5 * (exp(x) + exp(-x))"),
     ("cosh", "0.5 * (exp(x) + exp(-x))"),
     ("rsqrt", "1 / sqrt(x)"),
     ("logistic", "sigmoid(x)"),
     ("logsigmoid", "log_sigmoid(x)"),
     ("silu", "x * sigmoid(x)"),
     ("swish", "x * sigmoid(x)"),
+    (
+        "gelu",
+        "0.5 * x * (1 + tanh(0.7978845608 * (x + 0.044715 * x^3)))",
+    ),
     ("leaky_relu", "max(x, 0.01 * x)"),
     ("elu", "select(x > 0, x, exp(min(x, 0)) - 1)"),
-    ("mean", "sum(x) / H"),
+    ("mean", "sum(x) / H` for a vector `x[H]"),
+    ("average", "sum(x) / H` for a vector `x[H]"),
     ("Σ", "sum(x)"),
     ("norm", "sqrt(dot(x, x))"),
     ("where", "select(c, a, b)"),
@@ -139,7 +150,7 @@ const FUNCTIONS_ELSEWHERE: &[(&str, &str)] = &[
     ("trace", "dot(A, B)` for the trace of `A.T @ B"),
     ("maximum", "max(a, b)"),
     ("minimum", "min(a, b)"),
-    ("mse", "sum((a - b)^2) / H"),
+    ("mse", "sum((a - b)^2) / H` for vectors `a[H]` and `b[H]"),
     ("sigma", "sigmoid(x)"),
     ("bce", "binary_cross_entropy(logits, labels)"),
     ("cross_entropy", "softmax_cross_entropy(logits, class)"),
@@ -166,10 +177,56 @@ const FUNCTIONS_ELSEWHERE: &[(&str, &str)] = &[
     ("array", "concat(a, b)"),
     ("tensor", "concat(a, b)"),
     ("fabs", "abs(x)"),
-    ("std", "sqrt(sum((x - sum(x) / H)^2) / H)"),
+    (
+        "std",
+        "sqrt(sum((x - sum(x) / H)^2) / H)` for a vector `x[H]",
+    ),
     ("range", "t' = t + 1` with `state t"),
     ("arange", "t' = t + 1` with `state t"),
 ];
+
+/// Functions of other languages that cannot be written with those of this one.
+const FUNCTIONS_ABSENT: &[&str] = &[
+    "erf", "erfc", "erfinv", "atan", "arctan", "atan2", "arctan2", "asin", "arcsin", "acos",
+    "arccos", "asinh", "acosh", "atanh", "gamma", "lgamma", "gammaln", "digamma", "bessel",
+    "floor", "ceil", "round", "trunc", "mod", "fmod", "argmax", "argmin", "sort", "topk", "inv",
+    "inverse", "det", "logdet", "solve", "cholesky", "conv", "conv1d", "fft",
+];
+
+/// Words for the type of a number.
+const TYPES: &[&str] = &[
+    "float", "double", "real", "int", "scalar", "number", "bool", "f32", "f64", "float32",
+    "float64", "vector", "matrix", "tensor",
+];
+
+/// The declaration without the type that another language has in it, as in `input float x`.
+pub(super) fn without_type(keyword: &str, word: &str, name: &str) -> Option<String> {
+    let help = match word {
+        "vector" => format!("a vector has its size in its declaration: `{keyword} {name}[H]`"),
+        "matrix" | "tensor" => {
+            format!("a matrix has its sizes in its declaration: `{keyword} {name}[H, K]`")
+        }
+        _ => format!("numbers have no type: `{keyword} {name}`"),
+    };
+    TYPES.contains(&word).then_some(help)
+}
+
+/// The declarations that a keyword goes with, if it does not begin one alone.
+pub(super) fn goes_with(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "sample" => "it goes with `input`: `sample input w` is given once for each sequence",
+        "mask" => {
+            "it goes with `input`: `mask input m` is 1 at the steps that count, 0 at the others"
+        }
+        "backward" => "it goes with `state`: `backward state h` comes from the step after",
+        "inner" => "it goes with `state`: `inner state h`",
+        "mean" => "it goes with `loss`: `mean loss e`; the mean of a vector `x[H]` is `sum(x) / H`",
+        "final" => {
+            "it goes with `loss`, `output` or `state`: `final loss e`; `last(e)` is the last value"
+        }
+        _ => return None,
+    })
+}
 
 /// Words that begin statements of other languages, and their equivalents.
 const STATEMENTS_ELSEWHERE: &[(&str, &str)] = &[
@@ -240,6 +297,12 @@ pub(super) fn function_elsewhere(name: &str, value: impl Fn(&str) -> bool) -> Op
     if let Some((_, here)) = FUNCTIONS_ELSEWHERE.iter().find(|(n, _)| *n == name) {
         return Some(format!("write `{here}`"));
     }
+    if FUNCTIONS_ABSENT.contains(&name) {
+        return Some(
+            "the language does not have it; in a Rust program, `Expr::custom` adds an operation with its derivative"
+                .into(),
+        );
+    }
     // `x.sum()`, `W.dot(x)`, `np.tanh(x)`.
     let (owner, last) = name.rsplit_once('.')?;
     if !is_known(last) {
@@ -292,8 +355,16 @@ pub(super) fn at_steps(name: &str, state: bool) -> String {
 /// The usage of a function that was called with the wrong number of arguments.
 pub(super) fn usage(name: &str, found: usize) -> Option<&'static str> {
     match (name, found) {
-        ("max" | "min", 1) => Some("it compares two values entry by entry: `max(a, b)`"),
-        ("max" | "min", _) => Some("of three values: `max(a, max(b, c))`"),
+        ("max", 1) => Some(
+            "it compares two values; the largest entry of `x[3]` is `max(x[0], max(x[1], x[2]))`, for any size \
+             `logsumexp(x)` is a smooth one",
+        ),
+        ("min", 1) => Some(
+            "it compares two values; the smallest entry of `x[3]` is `min(x[0], min(x[1], x[2]))`, for any size \
+             `-logsumexp(-x)` is a smooth one",
+        ),
+        ("max", _) => Some("of three values: `max(a, max(b, c))`"),
+        ("min", _) => Some("of three values: `min(a, min(b, c))`"),
         ("advance", 2) => Some("two steps later is `advance(advance(x))`; it starts at zero"),
         ("softmax" | "log_softmax" | "logsumexp", 2) => Some("it takes one vector, and no axis"),
         ("delay", _) => Some("`delay(x)` is `x` one step earlier, `delay(x, 1.0)` starts at 1"),
@@ -375,6 +446,12 @@ pub(super) fn instead(
         }
         (_, Token::Name("mean")) if expected == "`loss`" => {
             "the words have this order: `mean final loss e`"
+        }
+        (Token::Name(word), _) if expected == "`loss`" => return goes_with(word).map(Into::into),
+        (Token::Name(word @ ("sample" | "mask" | "backward" | "inner")), _)
+            if expected.starts_with("`=`") =>
+        {
+            return goes_with(word).map(Into::into);
         }
         (Token::Prime, Token::Prime) => "the next value has one prime: `h'`",
         (_, Token::OpenBracket | Token::Open) if expected.starts_with("`=`") => {

@@ -4,6 +4,7 @@
 //! and reports all errors together, as [`Diagnostics`]. [`Recurrence::source`] writes the canonical text of any
 //! recurrence, including gradients.
 
+mod advice;
 mod ast;
 mod bodies;
 mod diagnostic;

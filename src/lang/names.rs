@@ -28,6 +28,10 @@ impl Resolver<'_, '_> {
     }
 
     pub(super) fn twice(&self, name: &Name, first: Option<Span>) {
+        // In a statement that is reported, it may have been a type or a misspelt keyword.
+        if self.program.suspects.contains(&name.text) {
+            return;
+        }
         let text = format!("the name `{}` is used twice", name.text);
         let mut diagnostic = Diagnostic::new(text).label(name.span, "");
         if let Some(first) = first {

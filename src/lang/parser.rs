@@ -8,7 +8,7 @@ use super::ast::{
     RoleWord, Start, StateDecl,
 };
 use super::diagnostic::{Diagnostic, Reports, Span};
-use super::habits::{instead, statement_elsewhere};
+use super::habits::{goes_with, instead, statement_elsewhere, without_type};
 use super::lexer::tokens;
 use super::token::Token;
 use crate::error::nearest;
@@ -262,7 +262,9 @@ impl<'s> Parser<'s, '_> {
             | ("param", "tangent" | "cotangent") => {
                 format!("`{word}` comes first: `{word} {keyword} {next}`")
             }
-            _ => format!("names are separated by commas: `{keyword} {word}, {next}`"),
+            _ => without_type(keyword, word, next).unwrap_or_else(|| {
+                format!("names are separated by commas: `{keyword} {word}, {next}`")
+            }),
         };
         let span = self.span();
         self.reports.push(Diagnostic::at(span, text).help(help));
@@ -488,8 +490,15 @@ impl<'s> Parser<'s, '_> {
         // The first of two adjacent names may be a misspelt keyword.
         let elsewhere = statement_elsewhere(&name.text).filter(|_| token != Token::Equals);
         if (matches!(token, Token::Name(_)) || elsewhere.is_some()) && !next {
-            let near = nearest(&name.text, KEYWORDS.iter().copied());
-            let text = format!("unknown statement `{}`", name.text);
+            let others = KEYWORDS.iter().copied().filter(|k| *k != name.text);
+            let near = nearest(&name.text, others);
+            let (elsewhere, text) = match goes_with(&name.text) {
+                Some(help) => (
+                    Some(help),
+                    format!("`{}` begins no statement like this", name.text),
+                ),
+                None => (elsewhere, format!("unknown statement `{}`", name.text)),
+            };
             let diagnostic = Diagnostic::at(name.span, text);
             self.reports.push(match (elsewhere, near) {
                 (Some(help), _) => diagnostic.help(help),

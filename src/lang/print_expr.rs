@@ -27,20 +27,7 @@ type Text = Result<String, String>;
 
 impl Writer<'_> {
     pub(super) fn dim(&self, dim: Dim) -> String {
-        let mut parts: Vec<String> = dim
-            .named_terms()
-            .map(|(symbol, factor)| {
-                let name = &self.dims[usize::from(symbol.0)];
-                match factor {
-                    1 => name.to_string(),
-                    n => format!("{n}*{name}"),
-                }
-            })
-            .collect();
-        if dim.constant() > 0 || parts.is_empty() {
-            parts.push(dim.constant().to_string());
-        }
-        parts.join(" + ")
+        size(dim, &self.dims)
     }
 
     pub(super) fn shape(&self, shape: Shape) -> String {
@@ -232,6 +219,24 @@ impl Writer<'_> {
 }
 
 /// The shortest text that reads back to the same bits.
+/// A size as it is written in a text.
+pub(super) fn size(dim: Dim, names: &[Arc<str>]) -> String {
+    let mut parts: Vec<String> = dim
+        .named_terms()
+        .map(|(symbol, factor)| {
+            let name = &names[symbol.index()];
+            match factor {
+                1 => name.to_string(),
+                n => format!("{n}*{name}"),
+            }
+        })
+        .collect();
+    if dim.constant() > 0 || parts.is_empty() {
+        parts.push(dim.constant().to_string());
+    }
+    parts.join(" + ")
+}
+
 pub(super) fn number(value: f64) -> Text {
     if !value.is_finite() {
         return Err(format!("the constant {value} is not finite"));

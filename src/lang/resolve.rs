@@ -76,9 +76,11 @@ pub(super) struct Resolver<'d, 'p> {
     pub(super) endless: HashSet<&'p str>,
     pub(super) table: HashMap<&'p str, Entry>,
     pub(super) dims: HashMap<&'p str, Dim>,
-    dim_names: Vec<Arc<str>>,
+    pub(super) dim_names: Vec<Arc<str>>,
     values: Vec<Value<'p>>,
     nexts: HashMap<&'p str, usize>,
+    /// The names of values that are written as whole numbers, with the number of a literal.
+    pub(super) whole: HashMap<&'p str, Option<f64>>,
     leaves: Vec<Option<Expr<'d>>>,
     built: HashMap<Item, Option<Expr<'d>>>,
     /// The number of operations that calls have been expanded to.
@@ -101,6 +103,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
             dim_names: Vec::new(),
             values: Vec::new(),
             nexts: HashMap::new(),
+            whole: HashMap::new(),
             leaves: Vec::new(),
             built: HashMap::new(),
             work: Cell::new(0),
@@ -126,6 +129,12 @@ impl<'d, 'p> Resolver<'d, 'p> {
                 self.build(item)
             };
             self.built.insert(item, value);
+            if let (Item::Value(i), Some(_)) = (item, value) {
+                let Value { name, value, .. } = self.values[i];
+                if self.is_whole(value, None) {
+                    self.whole.insert(&name.text, value.literal());
+                }
+            }
         }
         self.finish();
     }
@@ -546,13 +555,6 @@ impl<'d, 'p> Resolver<'d, 'p> {
             }
         }
         Definition::order_states(self.r, self.program.states.iter().map(|s| &*s.name.text));
-    }
-
-    pub(super) fn shape_text(&self, shape: Shape) -> String {
-        match shape {
-            Shape::Scalar => "a scalar".into(),
-            shape => shape.text(&self.dim_names),
-        }
     }
 
     /// Returns `Some(true)` for states, `Some(false)` for other values, and `None` for other names.

@@ -18,6 +18,13 @@ impl Resolver<'_, '_> {
         shape
     }
 
+    pub(super) fn shape_text(&self, shape: Shape) -> String {
+        match shape {
+            Shape::Scalar => "a scalar".into(),
+            shape => shape.text(&self.dim_names),
+        }
+    }
+
     /// A size that is not 0.
     pub(super) fn size(&self, e: &ast::Expr) -> Option<Dim> {
         let size = self.dim(e)?;

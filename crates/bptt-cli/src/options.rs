@@ -13,10 +13,6 @@ const ADVICE: &[(&str, &str)] = &[
         "`Program::find_non_finite` finds where it began",
         "`bptt grad` finds where it began",
     ),
-    (
-        "(`Recurrence::with_mask`, or `mask input m` in the text)",
-        "(`mask input m` in the text)",
-    ),
     ("compute in `f64`", "compute in f64: `--dtype f64`"),
 ];
 
@@ -76,7 +72,7 @@ mod tests {
             ),
             (
                 "a mask of 0 (`Recurrence::with_mask`, or `mask input m` in the text)",
-                "a mask of 0 (`mask input m` in the text)",
+                "a mask of 0 (`mask input m` in the text of the recurrence)",
             ),
             (
                 "give it with `Batch::size(\"H\", 8)`.",
