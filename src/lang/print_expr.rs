@@ -150,7 +150,11 @@ impl Writer<'_> {
         };
         match register.init() {
             Some(init) => {
-                let mut init = self.value(self.unheld(init))?;
+                // The name of a constant could stand for a whole number too.
+                let mut init = match self.constant(init) {
+                    Some(value) => number(value)?,
+                    None => self.value(self.unheld(init))?,
+                };
                 // A whole number could be mistaken for a number of steps.
                 if init
                     .trim_start_matches('-')
@@ -162,6 +166,18 @@ impl Writer<'_> {
                 Ok(format!("{name}({value}, {init})"))
             }
             None => Ok(format!("{name}({value})")),
+        }
+    }
+
+    /// The number that a node is another name for.
+    fn constant(&self, mut id: NodeId) -> Option<f64> {
+        loop {
+            let node = self.tape.node(id);
+            match &node.op {
+                Op::Constant(value) => return Some(value.value()),
+                Op::Time(Time::Hold(_)) | Op::Linear(Linear::Alias(_)) => id = node.args[0],
+                _ => return None,
+            }
         }
     }
 
