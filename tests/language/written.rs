@@ -216,7 +216,7 @@ fn a_mask_and_a_final_value_are_declared() {
     for (text, fragment) in [
         ("mask input m[2]\nloss sum(m)\n", "`mask input m`"),
         ("dim C\nmask input m: class(C)\nloss 1\n", "`mask input m`"),
-        ("mask param m\nloss m\n", "unknown statement `mask`"),
+        ("mask param m\nloss m\n", "`mask` begins no statement"),
         ("input x\nfinal state x = x\nloss x\n", "`last(x)`"),
         ("input x\nfinal state s = x\nloss x\n", "`s` is not defined"),
         (

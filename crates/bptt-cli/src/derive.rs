@@ -76,7 +76,7 @@ fn measured(
     let found = derivation
         .measure(&params, &batch)
         .map(|reach| reach.is_some());
-    busy.finish_and_clear();
+    busy.clear();
     if !found? {
         report.note(&format!(
             "{}: the state of `{}` has no Jacobian from one step to the next, so that nothing is \

@@ -67,7 +67,7 @@ fn evaluate_in<F: Real + Element>(
     let derived = derive(&recurrence)?;
     let busy = progress::busy(report, what);
     let found = Program::new(&derived).run(&params, &batch);
-    busy.finish_and_clear();
+    busy.clear();
     let found = found?;
     if let Some(out) = out {
         Arrays::from(&found).write(out)?;

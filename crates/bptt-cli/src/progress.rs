@@ -2,12 +2,15 @@
 //! cleared afterwards.
 
 use std::io::{IsTerminal, stderr};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, OnceLock};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::report::Report;
+use crate::report::{Report, note};
 
 /// The interval between updates; work shorter than this shows no progress.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -17,9 +20,43 @@ pub(crate) fn bar(report: &Report, steps: usize) -> ProgressBar {
     shown(report, steps, "  {wide_bar} {pos}/{len}  {msg}  {eta} left")
 }
 
-/// A spinner for work of unknown length.
-pub(crate) fn busy(report: &Report, what: &'static str) -> ProgressBar {
-    shown(report, 0, "  {spinner} {msg}  {elapsed}").with_message(what)
+/// Work of unknown length: a spinner on a terminal, elsewhere a note if it takes long.
+pub(crate) struct Busy(ProgressBar, Option<Sender<()>>);
+
+/// Begins work of unknown length; [`Busy::clear`] ends it.
+pub(crate) fn busy(report: &Report, what: &'static str) -> Busy {
+    let spinner = shown(report, 0, "  {spinner} {msg}  {elapsed}").with_message(what);
+    let note = !stderr().is_terminal();
+    Busy(spinner, note.then(|| wait(report, what, None)).flatten())
+}
+
+impl Busy {
+    pub(crate) fn clear(self) {
+        drop(self.1);
+        self.0.finish_and_clear();
+    }
+}
+
+/// Notes that the work takes longer than [`LONG`], unless it was announced or the returned end of the channel was
+/// dropped before.
+fn wait(
+    report: &Report,
+    what: &'static str,
+    announced: Option<Arc<AtomicBool>>,
+) -> Option<Sender<()>> {
+    (!report.is_quiet()).then(|| {
+        let (sender, receiver) = channel();
+        thread::spawn(move || {
+            let is_over = receiver.recv_timeout(LONG) != Err(RecvTimeoutError::Timeout);
+            if !is_over && !announced.is_some_and(|a| a.load(Ordering::Relaxed)) {
+                note(&format!(
+                    "{what} takes more than {} seconds",
+                    LONG.as_secs()
+                ));
+            }
+        });
+        sender
+    })
 }
 
 fn shown(report: &Report, steps: usize, template: &str) -> ProgressBar {
@@ -44,6 +81,10 @@ pub(crate) struct Gauge<'r> {
     first: OnceLock<(Duration, f64)>,
     /// Set when the work is announced; `Some` bar on a terminal only.
     bar: OnceLock<Option<ProgressBar>>,
+    /// True if the work is announced.
+    announced: Arc<AtomicBool>,
+    /// Ends the wait for an announcement when it is dropped.
+    _wait: Option<Sender<()>>,
 }
 
 /// The estimated time above which work is announced.
@@ -56,8 +97,13 @@ const LEAST: f64 = 0.02;
 const MARKS: u16 = 1000;
 
 impl<'r> Gauge<'r> {
+    /// Begins the work. If nothing has measured it after [`LONG`], a note says that it takes longer.
     pub(crate) fn new(report: &'r Report, what: &'static str) -> Self {
+        let announced = Arc::new(AtomicBool::new(false));
+        let wait = wait(report, what, Some(Arc::clone(&announced)));
         Self {
+            announced,
+            _wait: wait,
             report,
             what,
             began: Instant::now(),
@@ -88,6 +134,7 @@ impl<'r> Gauge<'r> {
     }
 
     fn announce(&self, total: f64) -> Option<ProgressBar> {
+        self.announced.store(true, Ordering::Relaxed);
         if self.report.is_text() && stderr().is_terminal() {
             let bar = shown(
                 self.report,

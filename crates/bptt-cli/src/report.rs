@@ -69,13 +69,12 @@ impl Report {
     /// Writes a note to the standard error.
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet {
-            // An error in writing a note is ignored.
-            let _ = writeln!(
-                anstream::stderr(),
-                "bptt: {NOTE}note{NOTE:#}: {}",
-                in_options(&bptt::printable(text))
-            );
+            note(text);
         }
+    }
+
+    pub(crate) const fn is_quiet(&self) -> bool {
+        self.quiet
     }
 
     /// Reports an error that does not end the command.
@@ -282,4 +281,13 @@ pub(crate) fn nested<F: Scalar>(array: ArrayViewD<'_, F>) -> Value {
             .map_or(Value::Null, |x| json!(Scalar::to_f64(*x))),
         _ => array.axis_iter(Axis(0)).map(nested).collect(),
     }
+}
+
+/// Writes a note to the standard error. A failure to write it is ignored.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(
+        anstream::stderr(),
+        "bptt: {NOTE}note{NOTE:#}: {}",
+        in_options(&bptt::printable(text))
+    );
 }
