@@ -47,7 +47,8 @@ pub fn read(extension: &str, bytes: &[u8]) {
     let again = scratch("out", "npz");
     if arrays.write(&again).is_ok() {
         let read = Arrays::read(&again).expect("a file that was written can be read");
-        let text = |arrays: &Arrays| format!("{arrays:?}");
+        // Arrays that cannot be read are not written.
+        let text = |arrays: &Arrays| format!("{:?}", arrays.iter().collect::<Vec<_>>());
         assert_eq!(text(&arrays), text(&read), "arrays changed on the way through a file");
     }
 }
