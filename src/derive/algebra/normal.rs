@@ -295,6 +295,8 @@ fn rank(term: &Term) -> u8 {
 pub(crate) fn scale(scalars: Vec<Term>, body: Option<Term>) -> Term {
     let mut number = 1.0;
     let (mut first, mut last) = (Vec::new(), Vec::new());
+    // A row and the factors after it are one scalar; a quotient among them may be a vector.
+    let (mut whole, mut after_row) = (Vec::new(), false);
     let parts = scalars.into_iter().map(|s| (s, true));
     for (part, scalar) in parts.chain(body.map(|b| (b, false))) {
         if matches!(part, Term::Zero) {
@@ -308,7 +310,7 @@ pub(crate) fn scale(scalars: Vec<Term>, body: Option<Term>) -> Term {
             rest => vec![rest],
         };
         let linear = opened.iter().any(Term::is_linear_part);
-        let mut in_row = false;
+        let (mut in_row, alone) = (false, opened.len() == 1);
         for factor in opened {
             // A row stays next to the column that it multiplies.
             in_row |= linear && matches!(factor, Term::T(_));
@@ -316,10 +318,14 @@ pub(crate) fn scale(scalars: Vec<Term>, body: Option<Term>) -> Term {
             let number = matches!(&factor, Term::Div(a, _) if matches!(**a, Term::Num(_)));
             if in_row || factor.is_linear_part() || !scalar && !number {
                 last.push(factor);
+            } else if after_row || matches!(factor, Term::T(_)) {
+                after_row = true;
+                whole.push(factor);
             } else {
                 first.push(factor);
             }
         }
+        after_row &= alone;
     }
     if number == 0.0 {
         return Term::Zero;
@@ -348,7 +354,7 @@ pub(crate) fn scale(scalars: Vec<Term>, body: Option<Term>) -> Term {
         number *= n;
         first = rest.into_iter().collect();
     }
-    first.extend(last);
+    first.extend(whole.into_iter().chain(last));
     scaled(number, single(first, Term::Mul))
 }
 

@@ -236,12 +236,6 @@ impl Term {
         }
     }
 
-    /// Returns true if this is zero when the steps of its δs lie beyond the ends.
-    #[must_use]
-    pub fn ends_with_delta(&self) -> bool {
-        self.ends_with_deltas(&|_| true)
-    }
-
     /// True if a factor is a δ at a step for which `beyond` holds; the term is then zero.
     pub(crate) fn ends_with_deltas(&self, beyond: &dyn Fn(&Time) -> bool) -> bool {
         let ends = |x: &Self| x.ends_with_deltas(beyond);

@@ -1,19 +1,20 @@
 //! The adjoint of each line: `⟨δ, dy⟩` rewritten as inner products with the differentials that `dy` depends on.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::writer::Writer;
-use crate::derive::algebra::normal::{add, inner, is_negative, neg, together};
+use crate::derive::algebra::normal::{add, inner, is_negative, neg, scale, together};
 use crate::derive::algebra::simplify::summed;
 use crate::derive::algebra::term::{Term, Time};
 use crate::derive::reading::engine::{Reapply, adjoint};
+use crate::derive::reading::read::step_at;
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::relation::Range;
 use crate::derive::record::rule::Rule;
 use crate::derive::record::step::{now, rules_of};
 use crate::error::Result;
-use crate::op::{NodeId, Op};
+use crate::op::{Edge, NodeId, Op};
 use crate::shape::Rate;
 
 impl Writer<'_> {
@@ -47,7 +48,11 @@ impl Writer<'_> {
         let own = values
             .iter()
             .filter_map(|(_, id)| Some(self.own_tangent(*id)?.0));
+        // The differential of an initial value has no line of its own.
+        let registers = self.tape.registers().iter();
+        let starts = registers.filter_map(|r| self.graph.tangents.get(&r.init()?).copied());
         let roots = own.chain(self.graph.tangents.get(&loss).copied());
+        let roots = roots.chain(starts);
         let (mut seen, mut shared) = (HashSet::new(), HashSet::new());
         for root in roots {
             for node in self.linear_region(root) {
@@ -139,6 +144,32 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// For each linear node below a value that varies with the step, the impulse between them, if there is one: the line
+    /// reads the node at that step only. `None` if a node is reached in several ways; its cotangent is their sum.
+    fn impulses(&self, root: NodeId) -> Option<HashMap<NodeId, Option<Edge>>> {
+        let mut found = HashMap::new();
+        if self.tape.ty(root).rate != Rate::Step {
+            return Some(found);
+        }
+        let mut pending = vec![(root, None)];
+        while let Some((id, impulse)) = pending.pop() {
+            match found.insert(id, impulse) {
+                Some(other) if other != impulse => return None,
+                Some(_) => continue,
+                None if self.is_end(id) => continue,
+                None => {}
+            }
+            let node = self.tape.node(id);
+            let below = match node.op() {
+                Op::Time(crate::op::Time::Impulse(own)) => impulse.or(Some(own.0)),
+                _ => impulse,
+            };
+            let uses = self.graph.adjoints.iter().filter(|used| used.node == id);
+            pending.extend(uses.filter_map(|used| Some((*node.args().get(used.arg)?, below))));
+        }
+        Some(found)
+    }
+
     /// The contribution of the line of a value to each differential in it.
     fn contributions(&self, value: NodeId, root: NodeId) -> Result<Term> {
         if self.is_end(root) {
@@ -155,6 +186,9 @@ impl Writer<'_> {
             let x_bar = self.reader.term(used.x_bar, &at)?;
             return Ok(inner(x_bar, self.reader.term(root, &at)?));
         }
+        let Some(impulses) = self.impulses(root) else {
+            return Ok(Term::Zero);
+        };
         let region = self.linear_region(root);
         let mut parts = Vec::new();
         for used in &self.graph.adjoints {
@@ -165,16 +199,23 @@ impl Writer<'_> {
                 continue;
             }
             let step = self.tape.ty(arg).rate == Rate::Step;
-            let at = now().filter(|_| step);
-            let part = self.reader.paired(
-                self.reader.term(used.x_bar, &at)?,
-                self.reader.term(arg, &at)?,
-            );
-            let over_steps = step && self.tape.ty(root).rate != Rate::Step;
-            parts.push(if over_steps {
-                summed('t', Time::at(1), Time::last(), part)
-            } else {
-                part
+            let impulse = impulses.get(&arg).copied().flatten();
+            // The variable of a sum over all steps at which the line reads the value.
+            let over = match (self.tape.ty(root).rate, impulse) {
+                (Rate::Step, None) => None,
+                (Rate::Step, Some(_)) => Some('s'),
+                _ => Some('t'),
+            };
+            let at = Some(over.map_or(Time::var('t'), Time::var)).filter(|_| step);
+            let mut x_bar = self.reader.term(used.x_bar, &at)?;
+            if let Some(edge) = impulse {
+                let reached = Term::At(Time::var('t'), step_at(edge));
+                x_bar = scale(vec![reached], Some(x_bar));
+            }
+            let part = self.reader.paired(x_bar, self.reader.term(arg, &at)?);
+            parts.push(match over.filter(|_| step) {
+                Some(var) => summed(var, Time::at(1), Time::last(), part),
+                None => part,
             });
         }
         // The rules were applied from the end of the line to its beginning.

@@ -65,7 +65,8 @@ fn states(writer: &Writer<'_>) -> Option<Vec<State>> {
         };
         // A state that does not affect the loss is ignored, and a delayed input is not a state.
         let input = matches!(tape.node(def).op(), Op::Leaf(_));
-        if input || !writer.graph.tangents.contains_key(&def) {
+        let affects = writer.graph.tangents.contains_key(&def) && writer.cotangent(name).is_some();
+        if input || !affects {
             continue;
         }
         if matches!(tape.ty(def).shape, Shape::Matrix(..)) {

@@ -55,9 +55,10 @@ impl Instance {
         let named = |names: &[Carried]| {
             rows.iter().flatten().any(|cell| {
                 cell.any(&|t| match t {
-                    Term::Costate(n, _) | Term::DPlus(n, _) | Term::Direct(n, ..) => {
-                        names.iter().any(|c| c.name == *n)
-                    }
+                    Term::Costate(n, _)
+                    | Term::DPlus(n, _)
+                    | Term::Direct(n, ..)
+                    | Term::Jacobian(n, ..) => names.iter().any(|c| c.name == *n),
                     _ => false,
                 })
             })

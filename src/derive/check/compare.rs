@@ -3,7 +3,8 @@
 use ndarray::Array2;
 
 use super::arrays::{SIZELESS, V};
-use super::evaluate::{Instance, Steps};
+use super::call::TIE;
+use super::evaluate::{Instance, ROUNDING, Steps};
 use super::oracle::{Oracle, STEPS};
 use crate::derive::algebra::normal::inner;
 use crate::derive::algebra::term::{Base, Name, Term, Time};
@@ -21,9 +22,6 @@ const SHOWN: usize = 14;
 
 /// The largest relative difference at which two sides still count as equal.
 pub const TOLERANCE: f64 = 1e-11;
-
-/// The rounding error of an evaluation, relative to the largest addend.
-const ROUNDING: f64 = 64.0 * f64::EPSILON;
 
 impl Derivation {
     /// Checks every line on some random runs.
@@ -133,6 +131,10 @@ impl Derivation {
         outcome.unwrap_or_else(|reason| {
             if reason.contains(SIZELESS) {
                 let reason = Word::WithoutSize;
+                return Check::NotCheckable { reason };
+            }
+            if reason.contains(TIE) {
+                let reason = Word::Tie;
                 return Check::NotCheckable { reason };
             }
             if reason == NEVER {

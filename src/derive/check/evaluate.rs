@@ -6,17 +6,13 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use ndarray::Array2;
 
-use super::arrays::{
-    Found, SIZELESS, V, cut, had, iverson, kronecker, matrix, mul, plus, scalar, shaped,
-};
+use super::arrays::{Found, SIZELESS, V, cut, had, iverson, kronecker, mul, plus, scalar};
 use super::singular::{least_singular_value, spectral_norm};
 use crate::derive::algebra::chain::Carried;
 use crate::derive::algebra::conditions::is_condition;
 use crate::derive::algebra::shapes::Function;
 use crate::derive::algebra::term::{Base, Name, Term, Time};
 use crate::derive::record::equation::Letter;
-use crate::op::{Linear, Op, Value};
-use crate::shape::{Dim, Rate, Shape, Type};
 
 /// The quantity that a number in an instance belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -56,11 +52,14 @@ pub struct Instance {
     pub(crate) sizes: Vec<usize>,
 }
 
+/// The rounding error of an evaluation, relative to the largest addend.
+pub(super) const ROUNDING: f64 = 64.0 * f64::EPSILON;
+
 /// The values of step variables.
 pub(crate) type Steps = Vec<(char, i64)>;
 
 impl Instance {
-    fn step(&self, time: &Time, steps: &Steps) -> Result<i64, String> {
+    pub(super) fn step(&self, time: &Time, steps: &Steps) -> Result<i64, String> {
         let value = |v: char| {
             let known = steps.iter().rev().find(|(c, _)| *c == v);
             known
@@ -92,7 +91,7 @@ impl Instance {
         (1..=self.steps).contains(&step)
     }
 
-    fn steps(&self, time: &Option<Time>, steps: &Steps) -> Result<Option<i64>, String> {
+    pub(super) fn steps(&self, time: &Option<Time>, steps: &Steps) -> Result<Option<i64>, String> {
         time.as_ref().map(|t| self.step(t, steps)).transpose()
     }
 
@@ -158,7 +157,10 @@ impl Instance {
             Term::Jacobian(of, t, by, k) => {
                 let (t, k) = (self.step(t, at)?, self.step(k, at)?);
                 if t == k && of == by {
-                    return Ok(V::Eye(1.0));
+                    let value = self
+                        .numbers
+                        .get(&Key::Value(Arc::clone(of), Some(t.max(1))));
+                    return Ok(value.map_or(V::Eye(1.0), |x| V::Array(Array2::eye(x.len()))));
                 }
                 // A value does not depend on later values of its chain.
                 if t < k && self.states.iter().any(|c| c.name == *of) {
@@ -449,99 +451,6 @@ impl Instance {
             .iter()
             .try_fold(V::Zero, |total, part| plus(total, self.evaluate(part, at)?))
     }
-
-    fn call(&self, name: &Name, args: &[Term], at: &Steps) -> Found {
-        let function = self
-            .functions
-            .get(name)
-            .ok_or_else(|| format!("`{name}` is not a known function"))?;
-        let mut values = Vec::new();
-        let mut like: Option<(usize, usize)> = None;
-        let classes = function.ranks.contains(&usize::MAX);
-        for (arg, rank) in args.iter().zip(&function.ranks) {
-            if *rank == usize::MAX {
-                let Term::Value(n, t) = arg else {
-                    return Err("a class is expected".into());
-                };
-                let key = (Arc::clone(n), self.steps(t, at)?);
-                values.push(Err(self.classes.get(&key).ok_or("an unknown class")?.0));
-                continue;
-            }
-            let v = self.evaluate(arg, at)?;
-            if let V::Array(a) = &v {
-                like =
-                    Some(like.map_or(a.dim(), |l| if a.len() > l.0 * l.1 { a.dim() } else { l }));
-            }
-            values.push(Ok(v));
-        }
-        let pointwise = matches!(function.op, Op::Pointwise(_));
-        if let Op::Linear(linear) = &function.op {
-            // A linear op maps zero to zero; these two ops are linear in all arguments jointly, the others in each.
-            let together = matches!(linear, Linear::Concat(_) | Linear::Select(_));
-            let mut zeros = values.iter().map(|v| matches!(v, Ok(V::Zero)));
-            let zero = if together {
-                zeros.all(|z| z)
-            } else {
-                zeros.any(|z| z)
-            };
-            if zero {
-                return Ok(V::Zero);
-            }
-        }
-        let args: Result<Vec<Value<f64>>, String> = values
-            .into_iter()
-            .zip(&function.ranks)
-            .map(|(v, rank)| match v {
-                Err(class) => Ok(Value::Class(class)),
-                Ok(v) => {
-                    let dim = like.unwrap_or((1, 1));
-                    let array = match v {
-                        V::Array(a) if pointwise && a.len() == 1 => {
-                            Array2::from_elem(dim, a[(0, 0)])
-                        }
-                        V::Array(a) => a,
-                        V::Zero if like.is_some() || *rank == 0 => Array2::zeros(dim),
-                        V::Fill(x) if like.is_some() => Array2::from_elem(dim, x),
-                        V::Zero | V::Fill(_) | V::Columns(_) | V::Rows(_) => {
-                            return Err(SIZELESS.into());
-                        }
-                        // The derivative of a scalar with respect to itself.
-                        V::Eye(x) if *rank == 0 => Array2::from_elem((1, 1), x),
-                        V::Eye(_) => return Err("I as an argument".into()),
-                    };
-                    Ok(Value::Real(shaped(
-                        array,
-                        if pointwise { 2 } else { *rank },
-                    )))
-                }
-            })
-            .collect();
-        let args = args?;
-        // An op on actual sizes must infer its type first.
-        let sizes = self.sizes.clone();
-        let op = function.op.map_dims(&|d| Dim::fixed(d.value_at(&sizes)));
-        if !pointwise {
-            let types: Option<Vec<Type>> = args.iter().map(type_of).collect();
-            let types = types.ok_or(SIZELESS)?;
-            if !classes {
-                op.infer(&types)?;
-            }
-        }
-        let refs: Vec<&Value<f64>> = args.iter().collect();
-        match op.eval(&refs) {
-            Value::Real(a) => Ok(V::Array(matrix(&a))),
-            Value::Class(_) => Err("a function gave a class".into()),
-        }
-    }
-}
-
-/// The type of an argument; a class gets that of a scalar.
-fn type_of(value: &Value<f64>) -> Option<Type> {
-    let Value::Real(a) = value else {
-        return Some(Type::real((), Rate::Static));
-    };
-    let dims: Vec<Dim> = a.shape().iter().map(|n| Dim::fixed(*n)).collect();
-    Some(Type::real(Shape::from_dims(&dims)?, Rate::Static))
 }
 
 /// A stack with each value replaced by its gradient or δ.

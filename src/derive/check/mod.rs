@@ -3,6 +3,7 @@
 
 pub(crate) mod arrays;
 pub(crate) mod blocks;
+pub(crate) mod call;
 pub(crate) mod compare;
 pub(crate) mod evaluate;
 pub(crate) mod immediate;

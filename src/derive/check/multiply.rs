@@ -35,6 +35,20 @@ impl Instance {
                 column => column,
             });
         }
+        // In the middle of a product, the row of ones sums what follows, and the column repeats the sums.
+        let pair = |f: &[Term]| f[0] == Term::Ones && f[1] == Term::T(Box::new(Term::Ones));
+        if let Some(place) = factors.windows(2).position(pair) {
+            let sums = match self.product(&factors[place + 1..], at)? {
+                V::Array(sum) if sum.len() == 1 => V::Fill(sum[(0, 0)]),
+                V::Array(row) if is_row(&row) => V::Rows(row),
+                V::Zero => return Ok(V::Zero),
+                _ => return Err(SIZELESS.into()),
+            };
+            return match &factors[..place] {
+                [] => Ok(sums),
+                before => mul(self.product(before, at)?, sums),
+            };
+        }
         match self.left_to_right(factors, at) {
             Err(reason) if reason == SIZELESS => {
                 let values = factors.iter().rev().map(|f| self.evaluate(f, at));

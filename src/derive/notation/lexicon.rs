@@ -135,7 +135,7 @@ impl Lexicon {
     }
 
     pub(super) fn is_letter(&self, base: &str) -> bool {
-        self.letters.contains_key(base)
+        self.letters.contains_key(base) || *base == self.length || self.sizes.contains_key(base)
     }
 
     /// Returns true if `base` with the superscript `label` is the name of a value: `a^i` next to the letter `a`.

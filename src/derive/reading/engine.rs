@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::read::{Label, Reader};
-use crate::derive::algebra::normal::{add, inner};
-use crate::derive::algebra::term::Term;
+use super::read::{Label, Reader, step_at};
+use crate::derive::algebra::normal::{add, inner, scale};
+use crate::derive::algebra::term::{Term, Time};
 use crate::derive::record::rule::Rule;
 use crate::derive::record::step::{Site, Step, now};
 use crate::error::Result;
@@ -105,7 +105,12 @@ pub(crate) fn adjoint(
         };
         let at = now();
         let x = reader.term(node.args()[used.arg], &at)?;
-        after.push(inner(reader.term(x_bar, &at)?, x));
+        let mut x_bar = reader.term(x_bar, &at)?;
+        if let Op::Time(crate::op::Time::Impulse(impulse)) = node.op() {
+            let reached = Term::At(Time::var('t'), step_at(impulse.0));
+            x_bar = scale(vec![reached], Some(x_bar));
+        }
+        after.push(inner(x_bar, x));
     }
     let y_bar = reader.term(first.y_bar, &now())?;
     Ok(Some(Step::new(

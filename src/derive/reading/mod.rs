@@ -3,4 +3,5 @@
 pub(crate) mod engine;
 pub(crate) mod entries;
 pub(crate) mod naming;
+pub(crate) mod ones;
 pub(crate) mod read;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+use super::ones::number_of;
 use crate::derive::algebra::normal::{
     add, divide, hadamard, inner, neg, product, scale, transpose,
 };
@@ -138,6 +139,10 @@ impl<'a> Reader<'a> {
     /// Returns true if this register, or one that it carries on, holds the same value as an earlier register with
     /// another initial value.
     pub(crate) fn starts_otherwise(&self, register: RegisterId) -> bool {
+        // The differential is read as the value is, even if the other register has none.
+        if let Some(own) = self.undifferentiated(register) {
+            return self.starts_otherwise(own);
+        }
         let held = self.held(register);
         let init = |r: RegisterId| self.tape.register(r).init();
         let mut earlier = (0..register.index()).map(RegisterId::new);
@@ -149,6 +154,22 @@ impl<'a> Reader<'a> {
             _ => false,
         });
         held.is_some() && (carried_on || earlier.any(other))
+    }
+
+    /// The register of a value, if this one holds its differential.
+    fn undifferentiated(&self, register: RegisterId) -> Option<RegisterId> {
+        let (def, shift) = self.held(register)?;
+        let Some(Label::D(of)) = self.labels.get(&def) else {
+            return None;
+        };
+        let name = self.tape.register(register).name();
+        let mut defined = (0..self.defined).map(RegisterId::new);
+        defined.find(|r| {
+            let value = self.held(*r).filter(|(_, own)| *own == shift);
+            let label = value.and_then(|(id, _)| self.labels.get(&id));
+            matches!(label, Some(Label::Value(own)) if own == of)
+                && name.strip_suffix(".dot") == Some(self.tape.register(*r).name())
+        })
     }
 
     /// A read of a register whose initial value differs from that of others: `[1 < t] v_{t−1}` plus the initial value
@@ -305,15 +326,25 @@ impl<'a> Reader<'a> {
     fn linear(&self, id: NodeId, op: &Linear, at: &Option<Time>, scalar: bool) -> Result<Term> {
         let args = self.tape.node(id).args();
         let arg = |i: usize| self.term(args[i], at);
+        let factor = |i: usize| Ok::<_, Error>(self.factor(args[i], arg(i)?, |x| x));
+        let turned = |i: usize| Ok::<_, Error>(self.factor(args[i], arg(i)?, transpose));
         Ok(match op {
-            Linear::MatMul(_) => self.product(vec![arg(0)?, arg(1)?]),
+            Linear::MatMul(_) => self.contracted(factor(0)?, factor(1)?, args[1]),
             Linear::Outer(_) => self.product(vec![arg(0)?, transpose(arg(1)?)]),
-            Linear::Transpose(_) => transpose(arg(0)?),
+            Linear::Transpose(_) => match arg(0)? {
+                // Ones take their size from the context.
+                filled if self.is_filled(id, &filled) => filled,
+                // `(v 𝟏ᵀ)ᵀ = 𝟏 vᵀ`.
+                Term::Mul(factors) if factors.last() == Some(&transpose(Term::Ones)) => {
+                    self.row(Term::Mul(factors))
+                }
+                matrix => transpose(matrix),
+            },
             Linear::Dot(_) if self.tape.ty(args[0]).shape.rank() == 1 => {
                 // The differential or δ comes last.
                 let (a, b) = (arg(0)?, arg(1)?);
                 let (a, b) = if a.is_linear_part() { (b, a) } else { (a, b) };
-                self.product(vec![self.row(a), b])
+                self.contracted(self.row(a), b, args[0])
             }
             Linear::Dot(_) => inner(arg(0)?, arg(1)?),
             Linear::Sum(Sum(Over::All)) if self.has_one_entry(args[0]) => arg(0)?,
@@ -343,8 +374,11 @@ impl<'a> Reader<'a> {
                 None => self.call(id, at)?,
             },
             Linear::Sum(Sum(Over::Axis(axis))) => match axis {
-                Axis::Rows => self.product(vec![transpose(arg(0)?), Term::Ones]),
-                Axis::Columns => self.product(vec![arg(0)?, Term::Ones]),
+                Axis::Rows => self.contracted(turned(0)?, Term::Ones, args[0]),
+                Axis::Columns => {
+                    let columns = self.tape.ty(args[0]).shape.dims().get(1).copied();
+                    self.over(factor(0)?, Term::Ones, columns)
+                }
             },
             Linear::Broadcast(Broadcast {
                 over: Over::Axis(axis),
@@ -383,16 +417,16 @@ impl<'a> Reader<'a> {
                     Term::Part(span, Box::new(eye.clone()))
                 };
                 match axis {
-                    Axis::Rows => self.product(vec![place(Along::Columns), arg(0)?]),
-                    Axis::Columns => self.product(vec![arg(0)?, place(Along::Rows)]),
+                    Axis::Rows => self.product(vec![place(Along::Columns), factor(0)?]),
+                    Axis::Columns => self.product(vec![factor(0)?, place(Along::Rows)]),
                 }
             }
             Linear::Gather(gather) => {
                 let class = Term::OneHot(Box::new(arg(1)?));
                 match gather.axis {
                     Axis::Rows if scalar => product(vec![transpose(class), arg(0)?]),
-                    Axis::Rows => self.product(vec![transpose(arg(0)?), class]),
-                    Axis::Columns => self.product(vec![arg(0)?, class]),
+                    Axis::Rows => self.product(vec![turned(0)?, class]),
+                    Axis::Columns => self.product(vec![factor(0)?, class]),
                 }
             }
             Linear::Scatter(scatter) => {
@@ -480,18 +514,9 @@ impl<'a> Reader<'a> {
                 let body = self.term(arg, &Some(Time::var(var)))?;
                 summed(var, Time::at(1), Time::last(), body)
             }
-            T::Pick(pick) => {
-                let end = match pick.0 {
-                    Edge::First => Time::at(1),
-                    Edge::Last => Time::last(),
-                };
-                self.term(arg, &Some(end))?
-            }
+            T::Pick(pick) => self.term(arg, &Some(step_at(pick.0)))?,
             T::Impulse(impulse) => {
-                let end = match impulse.0 {
-                    Edge::First => Time::at(1),
-                    Edge::Last => Time::last(),
-                };
+                let end = step_at(impulse.0);
                 let Some(at) = at else {
                     return self.refuse("an impulse stands outside of time");
                 };
@@ -523,7 +548,22 @@ impl<'a> Reader<'a> {
             all => format!("{}:{}", node.op().name(), all.join(",")).into(),
         };
         self.known(&name, node);
+        // A function of equal entries is one number times ones.
+        let filled = |(id, x): (&NodeId, &Term)| *x == Term::Zero || self.is_filled(*id, x);
+        let pointwise = matches!(node.op(), Op::Pointwise(_)) && node.ty().shape != Shape::Scalar;
+        if pointwise && node.args().iter().zip(&args).all(filled) {
+            let numbers = args.into_iter().map(number_of).collect();
+            return Ok(scale(vec![Term::Call(name, numbers)], Some(Term::Ones)));
+        }
         Ok(Term::Call(name, args))
+    }
+}
+
+/// The first or the last step.
+pub(crate) const fn step_at(edge: Edge) -> Time {
+    match edge {
+        Edge::First => Time::at(1),
+        Edge::Last => Time::last(),
     }
 }
 

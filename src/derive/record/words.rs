@@ -220,6 +220,8 @@ words! {
     Failed: "does not hold", "不成立";
     /// A badge.
     Unchecked: "not checked", "未核对";
+    /// The reason for an unchecked line: the sides of a comparison are equal up to rounding.
+    Tie: "rounding errors decide a comparison in it", "式中有一处比较由舍入误差决定";
     /// The reason for an unchecked line: a size is unknown.
     WithoutSize: "the size of its ones, identity or zero depends on the context",
         "其中全 1 向量、单位矩阵或零的大小要由上下文确定";

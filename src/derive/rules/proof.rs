@@ -84,9 +84,12 @@ impl<'k> Proof<'k> {
             if crate::derive::algebra::term::looks_ahead(right) {
                 return None;
             }
-            // Beyond the last step, the contribution of the loss is zero.
+            // Beyond the last step, the contribution of the loss is zero, and so is that of a chain in the other
+            // direction, whose δ may be of an earlier step.
             let later = at.base == Base::Var('t') && at.offset > 0;
-            let whole = right.addends().iter().all(Term::ends_with_delta);
+            let beyond = |of: &Time| of.base == at.base && of.offset >= 0;
+            let whole = right.addends().iter();
+            let whole = whole.clone().all(|part| part.ends_with_deltas(&beyond));
             let line = At::new(line, &[('t', at.clone())]);
             self = self.by(match later && !whole {
                 true => Rewrite::Beyond(line),

@@ -27,7 +27,8 @@ fn set_apart(term: &Term, x: &Term) -> Option<(Vec<Term>, Term)> {
 /// The right side of a line at a step that may be later than the last one: zero there.
 pub(super) fn guarded(right: &Term, step: &Time) -> Term {
     let inside = Term::Before(step.plus(-1), Time::last());
-    let guarded = |part: &Term| match part.ends_with_delta() {
+    let beyond = |of: &Time| of.base == step.base && of.offset >= step.offset;
+    let guarded = |part: &Term| match part.ends_with_deltas(&beyond) {
         true => part.clone(),
         false => match part {
             Term::Neg(x) => neg(product(vec![inside.clone(), (**x).clone()])),
