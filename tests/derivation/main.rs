@@ -21,6 +21,7 @@ mod refusals;
 mod render;
 mod replay;
 mod rules;
+mod small;
 mod starts;
 mod states;
 mod textbook;
