@@ -174,14 +174,6 @@ loss squared_error(h', y)
 }
 
 #[test]
-fn the_number_of_steps_has_powers() {
-    let derivation =
-        derived("input x\nparam w\nloss w * total_steps(x^0) * total_steps(x^0) * x\n");
-    let line = shown(&derivation, "grad.w");
-    assert!(line.contains("T²"), "{line}");
-}
-
-#[test]
 fn a_state_that_does_not_reach_the_loss_has_no_jacobian() {
     // The initial value reaches the loss by another way.
     let derivation = derived(

@@ -3,6 +3,7 @@
 use super::read::Reader;
 use crate::derive::algebra::normal::{add, divide, neg, scale, transpose};
 use crate::derive::algebra::shapes::{is_number, size};
+use crate::derive::algebra::simplify::summed;
 use crate::derive::algebra::term::Term;
 use crate::op::NodeId;
 use crate::shape::{Dim, Shape};
@@ -53,7 +54,7 @@ impl Reader<'_> {
         let of = |x: &Term| self.is_filled(id, x);
         match term {
             Term::Ones => true,
-            Term::Neg(x) => of(x),
+            Term::Neg(x) | Term::Sum(.., x) => of(x),
             Term::Add(parts) | Term::Had(parts) => parts.iter().all(of),
             Term::Div(a, b) => of(a) && of(b),
             Term::Mul(factors) => match &factors[..] {
@@ -67,6 +68,23 @@ impl Reader<'_> {
             _ => false,
         }
     }
+
+    /// The number of which all entries of a value are a copy.
+    pub(super) fn number_of(filled: Term) -> Term {
+        match filled {
+            Term::Ones => Term::Num(1.0),
+            Term::Neg(x) => neg(Self::number_of(*x)),
+            Term::Sum(var, from, to, x) => summed(var, from, to, Self::number_of(*x)),
+            Term::Add(parts) => add(parts.into_iter().map(Self::number_of)),
+            Term::Had(parts) => scale(parts.into_iter().map(Self::number_of).collect(), None),
+            Term::Div(a, b) => divide(Self::number_of(*a), Self::number_of(*b)),
+            Term::Mul(mut factors) => {
+                factors.pop();
+                scale(factors, None)
+            }
+            number => number,
+        }
+    }
 }
 
 /// `𝟏 𝟏ᵀ` for each `𝟏` of a matrix with equal entries.
@@ -78,21 +96,5 @@ fn with_rows_of_ones(filled: &Term) -> Term {
             Term::Mul(factors.iter().cloned().chain([row]).collect())
         }
         filled => filled.map(&mut with_rows_of_ones),
-    }
-}
-
-/// The number of which all entries of a value are a copy.
-pub(super) fn number_of(filled: Term) -> Term {
-    match filled {
-        Term::Ones => Term::Num(1.0),
-        Term::Neg(x) => neg(number_of(*x)),
-        Term::Add(parts) => add(parts.into_iter().map(number_of)),
-        Term::Had(parts) => scale(parts.into_iter().map(number_of).collect(), None),
-        Term::Div(a, b) => divide(number_of(*a), number_of(*b)),
-        Term::Mul(mut factors) => {
-            factors.pop();
-            scale(factors, None)
-        }
-        number => number,
     }
 }

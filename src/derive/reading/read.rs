@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::ones::number_of;
 use crate::derive::algebra::normal::{
     add, divide, hadamard, inner, neg, product, scale, transpose,
 };
@@ -139,10 +138,6 @@ impl<'a> Reader<'a> {
     /// Returns true if this register, or one that it carries on, holds the same value as an earlier register with
     /// another initial value.
     pub(crate) fn starts_otherwise(&self, register: RegisterId) -> bool {
-        // The differential is read as the value is, even if the other register has none.
-        if let Some(own) = self.undifferentiated(register) {
-            return self.starts_otherwise(own);
-        }
         let held = self.held(register);
         let init = |r: RegisterId| self.tape.register(r).init();
         let mut earlier = (0..register.index()).map(RegisterId::new);
@@ -154,22 +149,6 @@ impl<'a> Reader<'a> {
             _ => false,
         });
         held.is_some() && (carried_on || earlier.any(other))
-    }
-
-    /// The register of a value, if this one holds its differential.
-    fn undifferentiated(&self, register: RegisterId) -> Option<RegisterId> {
-        let (def, shift) = self.held(register)?;
-        let Some(Label::D(of)) = self.labels.get(&def) else {
-            return None;
-        };
-        let name = self.tape.register(register).name();
-        let mut defined = (0..self.defined).map(RegisterId::new);
-        defined.find(|r| {
-            let value = self.held(*r).filter(|(_, own)| *own == shift);
-            let label = value.and_then(|(id, _)| self.labels.get(&id));
-            matches!(label, Some(Label::Value(own)) if own == of)
-                && name.strip_suffix(".dot") == Some(self.tape.register(*r).name())
-        })
     }
 
     /// A read of a register whose initial value differs from that of others: `[1 < t] v_{t−1}` plus the initial value
@@ -552,7 +531,7 @@ impl<'a> Reader<'a> {
         let filled = |(id, x): (&NodeId, &Term)| *x == Term::Zero || self.is_filled(*id, x);
         let pointwise = matches!(node.op(), Op::Pointwise(_)) && node.ty().shape != Shape::Scalar;
         if pointwise && node.args().iter().zip(&args).all(filled) {
-            let numbers = args.into_iter().map(number_of).collect();
+            let numbers = args.into_iter().map(Self::number_of).collect();
             return Ok(scale(vec![Term::Call(name, numbers)], Some(Term::Ones)));
         }
         Ok(Term::Call(name, args))
