@@ -13,6 +13,7 @@ mod derive;
 mod docs;
 mod duplicates;
 mod endings;
+mod file_messages;
 mod fit;
 mod library_gradients;
 mod limits;
