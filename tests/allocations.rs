@@ -1,46 +1,15 @@
 //! After its first run, a program allocates nothing.
-#![allow(unsafe_code, reason = "an allocator that counts")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "support/allocator.rs"]
+#[allow(dead_code, reason = "a part of it is used")]
+mod allocator;
 mod support;
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bptt::cells::{Cell, Loss};
 use bptt::{Batch, Params, Real, Recurrence, Wrt};
 use ndarray::{ArrayD, Axis};
 use support::instance;
-
-/// Counts the allocations of all threads, so this file has only one test.
-static COUNT: AtomicUsize = AtomicUsize::new(0);
-
-struct Counting;
-
-fn count() {
-    COUNT.fetch_add(1, Ordering::Relaxed);
-}
-
-// SAFETY: every call is forwarded to the system allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: as above.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: as above.
-        unsafe { System.realloc(ptr, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// The number of allocations in runs after the first, each followed by a descent step, and in the first run.
 fn allocations<F: Real>(
@@ -53,14 +22,14 @@ fn allocations<F: Real>(
     let (mut workspace, mut params) = (program.workspace(), params.clone());
     let mut counts = [0; 3];
     for n in &mut counts {
-        let before = COUNT.load(Ordering::Relaxed);
+        let before = allocator::count();
         let found = program.run(&params, batch, &mut workspace).unwrap();
         for (name, slope) in found.iter() {
             if let Some(array) = params.get_mut(name) {
                 array.zip_mut_with(slope, |x, slope| *x -= F::of(1e-3) * *slope);
             }
         }
-        *n = COUNT.load(Ordering::Relaxed) - before;
+        *n = allocator::count() - before;
     }
     (counts[1] + counts[2], counts[0])
 }
@@ -105,7 +74,7 @@ fn allocations_of_views<F: Real>(
     for is_turned in [false, true] {
         for way in 0..3 {
             for round in 0..3 {
-                let before = COUNT.load(Ordering::Relaxed);
+                let before = allocator::count();
                 let mut binding = program.bind(&mut workspace).lengths(&lengths);
                 for (name, a, turned) in &real {
                     binding = binding.with(name, if is_turned { turned } else { a }.view());
@@ -126,7 +95,7 @@ fn allocations_of_views<F: Real>(
                     binding.run().unwrap();
                 }
                 if round > 0 {
-                    again += COUNT.load(Ordering::Relaxed) - before;
+                    again += allocator::count() - before;
                 }
             }
         }

@@ -7,10 +7,14 @@ use bptt::data::Arrays;
 use bptt::{Batch, Check, Error, Params, Recurrence, Wrt, memory_limit, set_memory_limit};
 use ndarray::{Array2, Array3, ArrayD, arr0};
 
+#[path = "support/allocator.rs"]
+#[allow(dead_code, reason = "a part of it is used")]
+mod allocator;
 #[path = "support/folder.rs"]
 #[allow(dead_code, reason = "a part of it is used")]
 mod folder;
 
+use allocator::peak;
 use folder::Folder;
 
 /// The number of bytes named by an error.
@@ -23,23 +27,6 @@ fn needed<T: std::fmt::Debug>(result: Result<T, Error>, what: &str) -> usize {
         }
         other => panic!("{what}: {other:?}"),
     }
-}
-
-/// The peak memory of the process since the last call.
-#[cfg(target_os = "linux")]
-fn peak() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
-    let field = |name: &str| {
-        let line = status.lines().find_map(|l| l.strip_prefix(name));
-        let number = line.and_then(|l| l.trim().strip_suffix(" kB"));
-        number
-            .and_then(|n| n.trim().parse::<usize>().ok())
-            .expect("a number")
-            << 10
-    };
-    let peak = field("VmHWM:");
-    std::fs::write("/proc/self/clear_refs", "5").expect("the peak can be set back");
-    peak
 }
 
 #[test]
@@ -132,22 +119,11 @@ fn files_are_estimated() {
     assert!(bytes > 4_800_000, "{bytes} bytes");
     set_memory_limit(Some(1 << 30));
     assert!(Arrays::read(&tensors).is_ok(), "it fits");
-    #[cfg(target_os = "linux")]
-    {
-        peak();
-        let before = peak();
-        assert!(Arrays::read(&table).is_ok(), "it fits");
-        let used = peak() - before;
-        assert!(
-            used < digits.len() * 24,
-            "{used} for {} bytes",
-            digits.len()
-        );
-    }
+    let (read, used) = peak(|| Arrays::read(&table).is_ok());
+    assert!(read && used < digits.len() * 24, "{used} bytes");
 }
 
 /// Estimates agree with the actual use within a factor of three.
-#[cfg(target_os = "linux")]
 fn estimates_are_near(lstm: &Recurrence) {
     let rnn = Recurrence::parse(
         "r.rec",
@@ -167,12 +143,8 @@ fn estimates_are_near(lstm: &Recurrence) {
         set_memory_limit(Some(1));
         let estimate = run().expect("it is refused");
         set_memory_limit(None);
-        let before = {
-            peak();
-            peak()
-        };
-        assert!(run().is_none(), "{what} fits");
-        let used = peak() - before;
+        let (refused, used) = peak(run);
+        assert!(refused.is_none(), "{what} fits");
         println!(
             "{what}: {} MiB estimated, {} used",
             estimate >> 20,
@@ -202,6 +174,3 @@ fn estimates_are_near(lstm: &Recurrence) {
         bytes(program.evaluate(&params, &long).err())
     });
 }
-
-#[cfg(not(target_os = "linux"))]
-fn estimates_are_near(_: &Recurrence) {}
