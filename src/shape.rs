@@ -324,6 +324,12 @@ impl Rate {
             Self::Step => "step",
         }
     }
+
+    /// The rate that `hold(x, word)` gives a value in the recurrence language.
+    pub(crate) fn held(word: &str) -> Option<Self> {
+        let rates = [Self::Sample, Self::Step];
+        rates.into_iter().find(|rate| rate.text() == word)
+    }
 }
 
 /// The kind of a value: real numbers or a class.

@@ -7,9 +7,13 @@ use super::diagnostic::Diagnostic;
 use super::order::{Item, Mentions, order};
 use super::resolve::Resolver;
 use super::vocabulary;
+use crate::op::Axis;
+use crate::shape::Rate;
 
-/// The arguments of built-in functions that are words and no values.
-const WORDS: &[&str] = &["rows", "columns", "sample", "step"];
+/// The argument of a built-in function can be a word that is no value.
+fn is_axis_or_rate(word: &str) -> bool {
+    Axis::named(word).is_some() || Rate::held(word).is_some()
+}
 
 impl<'p> Resolver<'_, 'p> {
     /// Reports undefined names, and functions that call themselves.
@@ -115,7 +119,7 @@ impl<'p> Resolver<'_, 'p> {
                 Kind::Call(name, args) => {
                     self.check_call(name, args, e);
                     let built_in = vocabulary::is_known(&name.text);
-                    let word = |e: &&Expr| built_in && e.word().is_some_and(|w| WORDS.contains(&w));
+                    let word = |e: &&Expr| built_in && e.word().is_some_and(is_axis_or_rate);
                     stack.extend(args.iter().filter(|e| !word(e)));
                 }
                 Kind::Shape(sizes) => drop(self.shape(sizes)),

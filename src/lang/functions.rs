@@ -134,11 +134,7 @@ impl<'d> Call<'_, 'd, '_> {
 
     /// The axis named by argument `i`, `rows` or `columns`.
     fn axis(&self, i: usize) -> Option<Axis> {
-        match self.args.get(i)?.word()? {
-            "rows" => Some(Axis::Rows),
-            "columns" => Some(Axis::Columns),
-            _ => None,
-        }
+        Axis::named(self.args.get(i)?.word()?)
     }
 
     /// `f(x, from, to)` or `f(x, axis, from, to)`.
@@ -247,10 +243,8 @@ impl<'d> Call<'_, 'd, '_> {
         match &*self.name.text {
             "hold" => {
                 self.counted(self.args.len() == 2, "2")?;
-                let rate = match self.args[1].word() {
-                    Some("sample") => Rate::Sample,
-                    Some("step") => Rate::Step,
-                    _ => return self.fail("write `hold(x, step)` or `hold(x, sample)`"),
+                let Some(rate) = self.args[1].word().and_then(Rate::held) else {
+                    return self.fail("write `hold(x, step)` or `hold(x, sample)`");
                 };
                 let value = self.all(1)?;
                 if value[0].0.rate() == Some(rate) {

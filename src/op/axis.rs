@@ -27,6 +27,12 @@ impl Axis {
         }
     }
 
+    /// The axis with this word in the recurrence language.
+    pub(crate) fn named(word: &str) -> Option<Self> {
+        let axes = [Self::Rows, Self::Columns];
+        axes.into_iter().find(|axis| axis.text() == word)
+    }
+
     pub(super) const fn text(self) -> &'static str {
         match self {
             Self::Rows => "rows",

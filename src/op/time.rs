@@ -87,11 +87,7 @@ impl LinearRule for Hold {
         Notation::Silent
     }
     fn spelling(&self) -> Spelling {
-        let rate = match self.0 {
-            Rate::Sample => "sample",
-            _ => "step",
-        };
-        Spelling::call("hold", vec![Setting::Word(rate)])
+        Spelling::call("hold", vec![Setting::Word(self.0.text())])
     }
 }
 
