@@ -255,6 +255,7 @@ unsafe fn zero<V: Vector>(to: *mut V::Elem, n: usize) {
 #[inline(always)]
 unsafe fn gather<T: Element>(src: Matrix<T>, panels: Panels, dst: *mut T, offset: usize) {
     const BLOCK: usize = 16;
+    let in_blocks = src.row_stride == 1 && panels.width.is_multiple_of(SIDE);
     for top in (0..src.rows).step_by(BLOCK) {
         let end = (top + BLOCK).min(src.rows);
         let mut j = 0;
@@ -263,7 +264,7 @@ unsafe fn gather<T: Element>(src: Matrix<T>, panels: Panels, dst: *mut T, offset
             let place = column / panels.width * panels.stride() + column % panels.width;
             // Some contiguous columns of one panel are transposed in blocks.
             let (mut i, mut count) = (top, 1);
-            if src.row_stride == 1 && column.is_multiple_of(SIDE) && j + SIDE <= src.columns {
+            if in_blocks && column.is_multiple_of(SIDE) && j + SIDE <= src.columns {
                 count = SIDE;
                 while i + SIDE <= end {
                     // SAFETY: the block is inside the matrix and inside one panel, because the

@@ -1,30 +1,29 @@
-//! Vectors as arrays, for machines without another backend, and for Miri.
+//! A vector of one number, for machines without another backend, and for Miri.
 //!
-//! A fused multiply-add is rounded once here too, so that matrix products have the same bits on
-//! every machine. Without an instruction for it, this is slow.
+//! Its code is the smallest, and the compiler may combine several numbers. A fused multiply-add is rounded
+//! once here too, so that matrix products have the same bits on every machine. Without an instruction for it,
+//! this is slow.
 
 #![allow(
     unsafe_code,
-    reason = "the trait loads and stores through pointers; slices are made of them at once"
+    reason = "the trait loads and stores through pointers; a partial vector is a number or none"
 )]
 
-use std::array::from_fn;
 use std::ops::{Add, Div, Mul, Neg, Sub};
-use std::slice;
 
 use super::{Kernel, Vector};
 
-/// `N` numbers.
+/// One number.
 #[derive(Clone, Copy)]
-pub(super) struct Lanes<T, const N: usize>([T; N]);
+pub(super) struct Lane<T>(T);
 
 macro_rules! operator {
     ($trait:ident $method:ident) => {
-        impl<T: $trait<Output = T> + Copy, const N: usize> $trait for Lanes<T, N> {
+        impl<T: $trait<Output = T>> $trait for Lane<T> {
             type Output = Self;
             #[inline(always)]
             fn $method(self, other: Self) -> Self {
-                Self(from_fn(|i| $trait::$method(self.0[i], other.0[i])))
+                Self($trait::$method(self.0, other.0))
             }
         }
     };
@@ -35,20 +34,20 @@ operator!(Sub sub);
 operator!(Mul mul);
 operator!(Div div);
 
-impl<T: Neg<Output = T> + Copy, const N: usize> Neg for Lanes<T, N> {
+impl<T: Neg<Output = T>> Neg for Lane<T> {
     type Output = Self;
     #[inline(always)]
     fn neg(self) -> Self {
-        Self(self.0.map(|x| -x))
+        Self(-self.0)
     }
 }
 
 macro_rules! portable {
-    ($t:ty, $bits:ty, $n:literal, $mantissa:literal, $bias:literal) => {
-        impl Vector for Lanes<$t, $n> {
+    ($t:ty, $bits:ty, $mantissa:literal, $bias:literal) => {
+        impl Vector for Lane<$t> {
             type Elem = $t;
-            type Mask = [bool; $n];
-            const LANES: usize = $n;
+            type Mask = bool;
+            const LANES: usize = 1;
             const ROWS: usize = 4;
 
             #[inline(never)]
@@ -58,44 +57,46 @@ macro_rules! portable {
 
             #[inline(always)]
             fn splat(x: $t) -> Self {
-                Self([x; $n])
+                Self(x)
             }
 
             #[inline(always)]
             unsafe fn load(ptr: *const $t) -> Self {
-                // SAFETY: the caller guarantees `LANES` elements; an array has the alignment of its
-                // elements.
-                Self(unsafe { ptr.cast::<[$t; $n]>().read() })
+                // SAFETY: the caller guarantees an element.
+                Self(unsafe { ptr.read() })
             }
 
             #[inline(always)]
             unsafe fn store(self, ptr: *mut $t) {
-                // SAFETY: the caller guarantees `LANES` elements.
-                unsafe { ptr.cast::<[$t; $n]>().write(self.0) }
+                // SAFETY: the caller guarantees an element.
+                unsafe { ptr.write(self.0) }
             }
 
             #[inline(always)]
             unsafe fn load_partial(ptr: *const $t, n: usize) -> Self {
-                let mut lanes = [0.0; $n];
-                // SAFETY: the caller guarantees `n` elements.
-                lanes[..n].copy_from_slice(unsafe { slice::from_raw_parts(ptr, n) });
-                Self(lanes)
+                match n {
+                    0 => Self(0.0),
+                    // SAFETY: the caller guarantees `n` elements.
+                    _ => unsafe { Self::load(ptr) },
+                }
             }
 
             #[inline(always)]
             unsafe fn store_partial(self, ptr: *mut $t, n: usize) {
-                // SAFETY: the caller guarantees `n` elements; the lanes are other memory.
-                unsafe { ptr.copy_from_nonoverlapping(self.0[..n].as_ptr(), n) }
+                if n > 0 {
+                    // SAFETY: the caller guarantees `n` elements.
+                    unsafe { self.store(ptr) }
+                }
             }
 
             #[inline(always)]
             fn mul_add(self, a: Self, b: Self) -> Self {
-                Self(from_fn(|i| self.0[i].mul_add(a.0[i], b.0[i])))
+                Self(self.0.mul_add(a.0, b.0))
             }
 
             #[inline(always)]
             fn neg_mul_add(self, a: Self, b: Self) -> Self {
-                Self(from_fn(|i| (-self.0[i]).mul_add(a.0[i], b.0[i])))
+                Self((-self.0).mul_add(a.0, b.0))
             }
 
             #[inline(always)]
@@ -110,74 +111,71 @@ macro_rules! portable {
 
             #[inline(always)]
             fn abs(self) -> Self {
-                Self(self.0.map(<$t>::abs))
+                Self(self.0.abs())
             }
 
             #[inline(always)]
             fn sqrt(self) -> Self {
-                Self(self.0.map(<$t>::sqrt))
+                Self(self.0.sqrt())
             }
 
             #[inline(always)]
             fn round(self) -> Self {
-                Self(self.0.map(<$t>::round_ties_even))
+                Self(self.0.round_ties_even())
             }
 
             #[inline(always)]
             fn copysign(self, sign: Self) -> Self {
-                Self(from_fn(|i| self.0[i].copysign(sign.0[i])))
+                Self(self.0.copysign(sign.0))
             }
 
             #[inline(always)]
-            fn lt(self, other: Self) -> Self::Mask {
-                from_fn(|i| self.0[i] < other.0[i])
+            fn lt(self, other: Self) -> bool {
+                self.0 < other.0
             }
 
             #[inline(always)]
-            fn le(self, other: Self) -> Self::Mask {
-                from_fn(|i| self.0[i] <= other.0[i])
+            fn le(self, other: Self) -> bool {
+                self.0 <= other.0
             }
 
             #[inline(always)]
-            fn eq(self, other: Self) -> Self::Mask {
-                from_fn(|i| self.0[i] == other.0[i])
+            fn eq(self, other: Self) -> bool {
+                self.0 == other.0
             }
 
             #[inline(always)]
-            fn select(mask: Self::Mask, yes: Self, no: Self) -> Self {
-                Self(from_fn(|i| if mask[i] { yes.0[i] } else { no.0[i] }))
+            fn select(mask: bool, yes: Self, no: Self) -> Self {
+                if mask { yes } else { no }
             }
 
             #[inline(always)]
-            fn any(mask: Self::Mask) -> bool {
-                mask.iter().any(|&holds| holds)
+            fn any(mask: bool) -> bool {
+                mask
             }
 
             #[inline(always)]
             fn exp2_integer(self) -> Self {
                 // The sum with 1.5 · 2^mantissa has the biased exponent in its lowest bits.
                 const PUSH: $t = ((3 as $bits) << ($mantissa - 1)) as $t + $bias;
-                Self(
-                    self.0
-                        .map(|n| <$t>::from_bits((n + PUSH).to_bits() << $mantissa)),
-                )
+                Self(<$t>::from_bits((self.0 + PUSH).to_bits() << $mantissa))
             }
 
             #[inline(always)]
             fn biased_exponent(self) -> Self {
                 #[allow(clippy::cast_precision_loss, reason = "an exponent is a small integer")]
-                Self(self.0.map(|x| (x.to_bits() >> $mantissa) as $t))
+                Self((self.0.to_bits() >> $mantissa) as $t)
             }
 
             #[inline(always)]
             fn significand(self) -> Self {
                 const KEEP: $bits = (1 << $mantissa) - 1;
                 let one = (1.0 as $t).to_bits();
-                Self(self.0.map(|x| <$t>::from_bits(x.to_bits() & KEEP | one)))
+                Self(<$t>::from_bits(self.0.to_bits() & KEEP | one))
             }
         }
     };
 }
 
-portable!(f32, u32, 4, 23, 127.0);
-portable!(f64, u64, 2, 52, 1023.0);
+portable!(f32, u32, 23, 127.0);
+portable!(f64, u64, 52, 1023.0);

@@ -235,7 +235,7 @@ enum Level {
 }
 
 impl Isa {
-    /// Plain arrays, available on every machine.
+    /// One number at a time, available on every machine.
     pub(crate) const PORTABLE: Self = Self(Level::Portable);
 
     /// The instruction sets of this machine, from the weakest to the best.
@@ -304,7 +304,7 @@ impl Isa {
 }
 
 macro_rules! element {
-    ($t:ty, $lift:expr, $bias:expr, $portable:ty, $avx2:ident, $avx512:ident, $neon:ident) => {
+    ($t:ty, $lift:expr, $bias:expr, $avx2:ident, $avx512:ident, $neon:ident) => {
         impl Element for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -316,7 +316,7 @@ macro_rules! element {
             #[inline(always)]
             fn dispatch<K: Kernel<Self>>(isa: Isa, kernel: K) -> K::Output {
                 match isa.0 {
-                    Level::Portable => <$portable>::outline(kernel),
+                    Level::Portable => portable::Lane::<$t>::outline(kernel),
                     #[cfg(target_arch = "x86_64")]
                     Level::Avx2 => x86::$avx2::outline(kernel),
                     #[cfg(target_arch = "x86_64")]
@@ -329,12 +329,11 @@ macro_rules! element {
     };
 }
 
-element!(f32, (16_777_216.0, 24.0), 127.0, portable::Lanes<f32, 4>, F32x8, F32x16, F32x4);
+element!(f32, (16_777_216.0, 24.0), 127.0, F32x8, F32x16, F32x4);
 element!(
     f64,
     (18_014_398_509_481_984.0, 54.0),
     1023.0,
-    portable::Lanes<f64, 2>,
     F64x4,
     F64x8,
     F64x2
