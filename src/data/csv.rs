@@ -5,12 +5,21 @@ use std::borrow::Cow;
 use indexmap::IndexMap;
 use ndarray::{ArrayD, Dimension, IxDyn};
 
+use super::file::Format;
 use super::{Array, Arrays};
 use crate::error::counted;
 
 /// The bytes of memory per byte of a table. A number can be as short as a digit and a comma, and is stored both
 /// in a growing column and in its array; a column has a list of its own.
-pub(super) const MEMORY: usize = 24;
+const MEMORY: usize = 24;
+
+pub(super) const FORMAT: Format = Format {
+    extension: "csv",
+    begins: |_| Ok(()),
+    memory: |bytes| bytes.len().checked_mul(MEMORY),
+    read,
+    write: None,
+};
 
 /// Fields that are a missing value, in lower case.
 const MISSING: [&str; 3] = ["", "na", "nan"];
@@ -21,7 +30,7 @@ type Column = Result<Vec<f64>, String>;
 /// Reads a table with the names of the columns in the first row: `y` is a number per step, `[T, 1]`, and
 /// `x[0]`, `x[1]`, … are the entries of a vector, `[T, 1, n]`. A column of other fields is refused when it is
 /// used.
-pub(super) fn read(bytes: &[u8]) -> Result<Arrays, String> {
+fn read(bytes: &[u8], _: u64) -> Result<Arrays, String> {
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err("is text in UTF-16, expected UTF-8; save it as `CSV UTF-8`".into());
     }

@@ -64,9 +64,12 @@ use indexmap::IndexMap;
 use ndarray::Dimension;
 
 use crate::error::{Error, Result};
-use crate::limit::{check_memory, memory_limit};
+use crate::limit::memory_limit;
 use crate::op::Scalar;
 use crate::recurrence::{Outputs, Params};
+
+/// The formats of files.
+const FORMATS: &[file::Format] = &[npz::FORMAT, tensors::FORMAT, csv::FORMAT];
 
 /// The default limit on the memory that a compressed file may expand to, in bytes: 4 GiB.
 pub const EXPANDED: u64 = 4 << 30;
@@ -169,15 +172,8 @@ impl Arrays {
     /// As for [`read`](Self::read).
     pub fn read_limited(path: impl AsRef<Path>, limit: u64) -> Result<Self> {
         let path = path.as_ref();
-        let read = match file::Format::of(path)? {
-            file::Format::Npz => npz::read(&file::read(path, 1, npz::begins)?, limit),
-            file::Format::Safetensors => {
-                let bytes = file::read(path, 1, tensors::begins)?;
-                check_memory(tensors::memory(&bytes))?;
-                tensors::read(&bytes)
-            }
-            file::Format::Csv => csv::read(&file::read(path, csv::MEMORY, |_| Ok(()))?),
-        };
+        let format = file::Format::of(path, FORMATS)?;
+        let read = (format.read)(&file::read(path, format)?, limit);
         read.map_err(|reason| file::refuse(path, reason))
     }
 
@@ -194,7 +190,7 @@ impl Arrays {
     /// When arrays cannot be written to this file.
     pub fn can_write(path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        file::Format::to_write(path)?;
+        file::Format::to_write(path, FORMATS)?;
         can_write_whole(path)
     }
 
@@ -204,10 +200,7 @@ impl Arrays {
     /// When the file cannot be written.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let bytes = match file::Format::to_write(path)? {
-            file::Format::Safetensors => tensors::bytes(self),
-            file::Format::Npz | file::Format::Csv => npz::bytes(self),
-        };
+        let bytes = file::Format::to_write(path, FORMATS)?(self);
         let bytes = bytes.map_err(|reason| file::refuse(path, reason))?;
         write_whole(path, &bytes)
     }

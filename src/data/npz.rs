@@ -6,13 +6,23 @@ use std::io::{Cursor, Read, Write};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
+use super::file::Format;
 use super::{Arrays, npy};
 
 /// The bytes of a member that are read to find its header.
 const BEGINNING: u64 = 1 << 17;
 
+pub(super) const FORMAT: Format = Format {
+    extension: "npz",
+    begins,
+    // Its arrays are counted as they are read.
+    memory: |bytes| Some(bytes.len()),
+    read,
+    write: Some(bytes),
+};
+
 /// Checks the first bytes of an archive.
-pub(super) fn begins(bytes: &[u8]) -> Result<(), String> {
+fn begins(bytes: &[u8]) -> Result<(), String> {
     match bytes.starts_with(b"PK") {
         true => Ok(()),
         false => Err("is not a .npz archive".into()),
@@ -20,7 +30,7 @@ pub(super) fn begins(bytes: &[u8]) -> Result<(), String> {
 }
 
 /// Reads the arrays of an archive. Compressed data may expand to `limit` bytes.
-pub(super) fn read(bytes: &[u8], limit: u64) -> Result<Arrays, String> {
+fn read(bytes: &[u8], limit: u64) -> Result<Arrays, String> {
     let broken = |error| format!("is not a .npz archive, or is damaged: {error}");
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(broken)?;
     if let Some(twice) = repeated(bytes, archive.central_directory_start()) {
@@ -97,7 +107,7 @@ fn repeated(bytes: &[u8], start: u64) -> Option<String> {
 }
 
 /// Writes an archive without compression: gradients hardly compress.
-pub(super) fn bytes(arrays: &Arrays) -> Result<Vec<u8>, String> {
+fn bytes(arrays: &Arrays) -> Result<Vec<u8>, String> {
     let failed = |error| format!("cannot be made: {error}");
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, array) in arrays.iter() {

@@ -7,14 +7,23 @@ use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use super::Arrays;
 use super::array::Array;
 use super::entries::{Entries, Type};
+use super::file::Format;
 use super::npy::{MOST_AXES, entries};
 use crate::error::counted;
 
 /// The longest header the format allows, in bytes.
 const LONGEST_HEADER: u64 = 100_000_000;
 
+pub(super) const FORMAT: Format = Format {
+    extension: "safetensors",
+    begins,
+    memory,
+    read,
+    write: Some(bytes),
+};
+
 /// Checks the first eight bytes of a file, the length of its header.
-pub(super) fn begins(bytes: &[u8]) -> Result<(), String> {
+fn begins(bytes: &[u8]) -> Result<(), String> {
     let length = bytes.try_into().map(u64::from_le_bytes);
     match length {
         Ok(1..=LONGEST_HEADER) => Ok(()),
@@ -23,7 +32,7 @@ pub(super) fn begins(bytes: &[u8]) -> Result<(), String> {
 }
 
 /// The memory in bytes of a file and its arrays. A damaged file is left to [`read`].
-pub(super) fn memory(bytes: &[u8]) -> Option<usize> {
+fn memory(bytes: &[u8]) -> Option<usize> {
     let Ok(file) = SafeTensors::deserialize(bytes) else {
         return Some(bytes.len());
     };
@@ -37,7 +46,7 @@ pub(super) fn memory(bytes: &[u8]) -> Option<usize> {
         })
 }
 
-pub(super) fn read(bytes: &[u8]) -> Result<Arrays, String> {
+fn read(bytes: &[u8], _: u64) -> Result<Arrays, String> {
     // Two tensors with the same name usually leave a gap in the data; report the name instead of the gap.
     if let Some(name) = header(bytes).and_then(repeated) {
         return Err(format!("its header has the key `{name}` twice"));
@@ -166,7 +175,7 @@ fn ty(dtype: Dtype) -> Result<Type, String> {
     })
 }
 
-pub(super) fn bytes(arrays: &Arrays) -> Result<Vec<u8>, String> {
+fn bytes(arrays: &Arrays) -> Result<Vec<u8>, String> {
     let failed = |error| format!("cannot be made: {error}");
     let data: Vec<(&str, &Array, Vec<u8>)> =
         arrays.iter().map(|(n, a)| (n, a, entries(a))).collect();
