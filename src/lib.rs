@@ -117,6 +117,9 @@ pub use error::{counted, number, printable, quoted};
 pub use exec::{Binding, OutputViews, Program, Real, Workspace};
 pub use lang::{Diagnostic, Diagnostics};
 pub use limit::{memory_limit, set_memory_limit};
+/// Random numbers of tests and programs of this repository.
+#[doc(hidden)]
+pub use noise::Noise;
 pub use op::{
     Axis, Constant, CustomOp, Edge, Expr, LeafId, NodeId, Notation, Op, RegisterId, Scalar,
     ScalarFunction, Setting, Value, concat,

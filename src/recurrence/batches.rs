@@ -168,11 +168,7 @@ impl<F: Scalar> Batch<F> {
         }
         self.check_axes(recurrence)?;
         let mut order: Vec<usize> = (0..self.samples).collect();
-        let mut noise = Noise(seed);
-        // Fisher and Yates' shuffle in Durstenfeld's form (1964).
-        for i in (1..order.len()).rev() {
-            order.swap(i, noise.below(i + 1));
-        }
+        Noise(seed).shuffle(&mut order);
         let count = order.len().div_ceil(size);
         Ok((0..count).map(move |i| {
             let end = order.len().min((i + 1).saturating_mul(size));

@@ -21,16 +21,15 @@ pub(crate) mod without_steps;
 use bptt::{Batch, Kind, Params, Rate, Recurrence, Role};
 use ndarray::ArrayD;
 
-/// Numbers from a seed (splitmix64).
+/// Numbers from a seed.
 pub(crate) struct Noise(pub(crate) u64);
 
 impl Noise {
     pub(crate) fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+        let mut noise = bptt::Noise(self.0);
+        let bits = noise.bits();
+        self.0 = noise.0;
+        bits
     }
 
     /// A number in [−1, 1) that is at least 0.1 away from zero.

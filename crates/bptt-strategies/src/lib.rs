@@ -15,20 +15,18 @@
 //! gradients.expect("every recurrence has a gradient");
 //! ```
 
-mod numbers;
 mod write;
 
 use std::sync::Arc;
 
 use bptt::{
-    Batch, CustomOp, Definition, Dim, Direction, Kind, Params, Rate, Recurrence, Role,
+    Batch, CustomOp, Definition, Dim, Direction, Kind, Noise, Params, Rate, Recurrence, Role,
     ScalarFunction,
 };
 use ndarray::ArrayD;
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any};
 
-use numbers::Numbers;
 use write::Writer;
 
 /// A recurrence with a loss, and data that fits it.
@@ -139,7 +137,7 @@ impl Program {
             .dims()
             .map(|d| if d == "H" { self.hidden } else { self.other })
             .collect();
-        let mut numbers = Numbers(self.seed);
+        let mut numbers = Noise(self.seed);
         let mut params = Params::new();
         let mut batch = Batch::new(self.steps, self.samples);
         for leaf in recurrence.tape().leaves() {

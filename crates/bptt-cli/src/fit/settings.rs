@@ -1,10 +1,9 @@
 //! The settings that a resumed fit must share with the saved one, including its recurrence and data.
 
-use bptt::{Batch, Params, Recurrence, Scalar};
+use bptt::{Batch, Noise, Params, Recurrence, Scalar};
 use clap::ValueEnum;
 use ndarray::ArrayD;
 
-use super::order::mixed;
 use crate::Failure;
 use crate::args::{Fit, Optimizer};
 
@@ -121,7 +120,7 @@ fn shaped<'a, T>(
 /// A fingerprint of contents that is the same on every machine.
 fn fingerprint(words: impl Iterator<Item = u64>) -> String {
     let hash = words.fold(0, |hash: u64, word| {
-        mixed(hash.rotate_left(1) ^ mixed(word))
+        Noise::mixed(hash.rotate_left(1) ^ Noise::mixed(word))
     });
     format!("{hash:016x}")
 }
