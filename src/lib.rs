@@ -107,6 +107,7 @@ pub mod render;
 mod shape;
 mod stack;
 mod tape;
+mod xml;
 
 pub use check::{Certificate, Check, check};
 #[cfg(feature = "derive")]

@@ -199,15 +199,3 @@ fn needed(recurrence: &Recurrence, at: &HashMap<NodeId, usize>, of: &[NodeId]) -
     }
     found
 }
-
-/// A text with the reserved characters of XML and HTML escaped.
-fn escaped(text: &str) -> String {
-    let with = |c| match c {
-        '&' => "&amp;".into(),
-        '<' => "&lt;".into(),
-        '>' => "&gt;".into(),
-        '"' => "&quot;".into(),
-        c => String::from(c),
-    };
-    text.chars().map(with).collect()
-}

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::{Arrow, Graph, Kind, Vertex, escaped};
+use super::{Arrow, Graph, Kind, Vertex};
+use crate::xml::escaped;
 
 const CHARACTER: f64 = 7.3;
 const HEIGHT: f64 = 26.0;

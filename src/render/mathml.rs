@@ -1,6 +1,7 @@
 //! A formula in `MathML` Core, which browsers draw without a library.
 
 use super::pres::{Accent, Big, Fence, Math, Sign, greek};
+use crate::xml::escaped;
 
 impl Math {
     /// A `<math>` element; a separate block if `display` is true.
@@ -17,14 +18,6 @@ impl Math {
     }
 }
 
-/// A text with the reserved characters of HTML escaped.
-pub(crate) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
-}
-
 fn element(math: &Math) -> String {
     match math {
         Math::Ident(name) => match greek(name) {
@@ -33,18 +26,18 @@ fn element(math: &Math) -> String {
             }
             Some(letter) => format!("<mi>{letter}</mi>"),
             None if name.chars().count() > 1 => {
-                format!(r#"<mi class="word">{}</mi>"#, escape(name))
+                format!(r#"<mi class="word">{}</mi>"#, escaped(name))
             }
-            None => format!("<mi>{}</mi>", escape(name)),
+            None => format!("<mi>{}</mi>", escaped(name)),
         },
         Math::Upright(word) if word.chars().count() == 1 => {
-            format!(r#"<mi mathvariant="normal">{}</mi>"#, escape(word))
+            format!(r#"<mi mathvariant="normal">{}</mi>"#, escaped(word))
         }
-        Math::Upright(word) => format!("<mi>{}</mi>", escape(word)),
+        Math::Upright(word) => format!("<mi>{}</mi>", escaped(word)),
         Math::Bold(text) if text == "1" => "<mn>𝟏</mn>".into(),
         Math::Bold(text) if text == "I" => "<mi>𝐈</mi>".into(),
         Math::Bold(text) if text == "e" => "<mi>𝐞</mi>".into(),
-        Math::Bold(text) | Math::Number(text) => format!("<mn>{}</mn>", escape(text)),
+        Math::Bold(text) | Math::Number(text) => format!("<mn>{}</mn>", escaped(text)),
         Math::Sign(sign) => operator(*sign),
         Math::Row(parts) if parts.is_empty() => String::new(),
         Math::Row(parts) => {
@@ -125,7 +118,7 @@ fn element(math: &Math) -> String {
         Math::Marked(class, body) => {
             format!(
                 r#"<mrow class="{}">{}</mrow>"#,
-                escape(class),
+                escaped(class),
                 element(body)
             )
         }

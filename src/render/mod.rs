@@ -10,7 +10,6 @@ mod read;
 mod text;
 
 pub use latex::Dialect;
-pub(crate) use mathml::escape;
 pub use pres::{Accent, Big, Fence, Math, Sign};
 pub(crate) use pres::{greek, greek_name, greek_names};
 pub(crate) use text::scripts;

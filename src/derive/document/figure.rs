@@ -6,7 +6,7 @@ use std::fmt::Write;
 use crate::derive::algebra::term::{Name, Term, Time, visit};
 use crate::derive::record::derivation::Derivation;
 use crate::derive::record::part::Part;
-use crate::render::escape;
+use crate::xml::escaped;
 
 /// The minimum width of a box, and its height.
 const BOX: (i64, i64) = (60, 30);
@@ -216,7 +216,7 @@ pub(super) fn unrolled(d: &Derivation, numbers: &HashMap<&str, usize>) -> String
             out,
             "<a href=\"#{}\"><path class=\"back {kind}\" d=\"{}\" marker-end=\"url(#tip)\">\
              <title>({number})</title></path>",
-            escape(&id),
+            escaped(&id),
             drawn(&way.back)
         );
         // Only one step shows the numbers of the equations.
@@ -250,7 +250,7 @@ fn boxes(out: &mut String, d: &Derivation, defined: &[(&Name, &Term)], layout: &
                 out,
                 "<a href=\"#def.{}\"><rect class=\"box{state}\" x=\"{}\" y=\"{}\" width=\"{}\" \
                  height=\"{}\" rx=\"6\"/><text x=\"{x}\" y=\"{}\" text-anchor=\"middle\">{}</text></a>",
-                escape(name),
+                escaped(name),
                 x - layout.wide / 2,
                 y - BOX.1 / 2,
                 layout.wide,

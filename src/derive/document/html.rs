@@ -14,7 +14,8 @@ use crate::derive::record::derivation::{Derivation, Reach};
 use crate::derive::record::equation::{Check, Equation};
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::words::{Lang, Word};
-use crate::render::{Math, escape, scripts};
+use crate::render::{Math, scripts};
+use crate::xml::escaped;
 
 /// The width at which lines are broken.
 const WIDTH: usize = 52;
@@ -23,7 +24,7 @@ const STYLE: &str = include_str!("page.css");
 
 pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
     let mut out = String::new();
-    let title = |lang| escape(&Word::Title.with(lang, &[("name", d.name())]));
+    let title = |lang| escaped(&Word::Title.with(lang, &[("name", d.name())]));
     let _ = writeln!(
         out,
         "<!DOCTYPE html>\n<html lang=\"{}\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -39,7 +40,7 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
     let _ = writeln!(
         out,
         "<p class=\"summary\">{}</p>",
-        both(|l| escape(&d.summary(l)))
+        both(|l| escaped(&d.summary(l)))
     );
     let sections = d.outline(Level::Full);
     contents(&mut out, &sections);
@@ -202,7 +203,7 @@ fn general_line(out: &mut String, line: &General<'_>, numbers: &HashMap<&str, us
     if let Some(least) = line.instances.iter().map(|e| e.level).min() {
         let link = |e: &&Equation| {
             let number = numbers.get(&*e.id).copied().unwrap_or(0);
-            let (class, id) = (class(e.level), escape(&e.id));
+            let (class, id) = (class(e.level), escaped(&e.id));
             format!("<a class=\"{class}\" href=\"#{id}\">({number})</a>")
         };
         let links: Vec<String> = line.instances.iter().map(link).collect();
@@ -288,7 +289,7 @@ fn prose(d: &Derivation, word: Word) -> String {
 fn marked(text: &str) -> String {
     let pieces = text.split('`').enumerate();
     let mark = |(i, piece): (usize, &str)| match i % 2 {
-        0 => escape(piece),
+        0 => escaped(piece),
         _ => format!("<span class=\"f\">{}</span>", letters(piece)),
     };
     pieces.map(mark).collect()
@@ -322,7 +323,7 @@ fn slanted(formula: &str) -> String {
         match (latin(first), run.len()) {
             (true, 1) => _ = write!(out, "<i>{run}</i>"),
             (true, 2) if run.starts_with('d') => _ = write!(out, "d<i>{}</i>", &run[1..]),
-            _ => out.push_str(&escape(run)),
+            _ => out.push_str(&escaped(run)),
         }
         rest = more;
     }
@@ -338,7 +339,7 @@ fn line(out: &mut String, d: &Derivation, equation: &Equation, number: usize) {
         Check::Pending | Check::NotCheckable { .. } => "none",
     };
     let (left, lines) = d.broken(equation, WIDTH);
-    let id = escape(&equation.id);
+    let id = escaped(&equation.id);
     let _ = writeln!(
         out,
         "<div class=\"line {state} {}\" id=\"{id}\">\n<a class=\"no\" href=\"#{id}\">({number})</a>\
@@ -348,7 +349,7 @@ fn line(out: &mut String, d: &Derivation, equation: &Equation, number: usize) {
     );
     let mut notes: Vec<String> = Vec::new();
     notes.extend(d.range(equation).map(|r| r.mathml(false)));
-    notes.extend(shape(equation).map(|s| format!("<span class=\"shape\">{}</span>", escape(&s))));
+    notes.extend(shape(equation).map(|s| format!("<span class=\"shape\">{}</span>", escaped(&s))));
     if !equation.rules.is_empty() {
         let links = equation
             .rules
@@ -359,7 +360,7 @@ fn line(out: &mut String, d: &Derivation, equation: &Equation, number: usize) {
     }
     notes.push(format!(
         "<span class=\"badge\">{}</span>",
-        both(|l| escape(&badge(&equation.check, l)))
+        both(|l| escaped(&badge(&equation.check, l)))
     ));
     let _ = writeln!(out, "<div class=\"notes\">{}</div>", notes.join("\n"));
     steps(out, d, equation);

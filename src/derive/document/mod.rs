@@ -21,8 +21,9 @@ use crate::derive::record::part::{Level, Part};
 use crate::derive::record::relation::{Condition, Range};
 use crate::derive::record::rule::Rule;
 use crate::derive::record::words::{Lang, Word};
-use crate::render::{Charset, Math, Sign, escape};
+use crate::render::{Charset, Math, Sign};
 use crate::stack::with_room;
+use crate::xml::escaped;
 
 /// The format of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -351,7 +352,7 @@ fn svg_text(math: &Math) -> String {
 
 /// Variables are italic, all else is upright; signs have space around them, except in scripts.
 fn svg(math: &Math, spaced: bool) -> String {
-    let text = |m: &Math| escape(m.text(Charset::Unicode).trim());
+    let text = |m: &Math| escaped(m.text(Charset::Unicode).trim());
     match math {
         Math::Script { base, sub, sup } => {
             let mut out = svg(base, spaced);
@@ -388,7 +389,7 @@ fn svg(math: &Math, spaced: bool) -> String {
         Math::Fence(fence, body) => {
             let whole = Math::ident("x").fenced(*fence).text(Charset::Unicode);
             let (open, close) = whole.split_once('x').unwrap_or_default();
-            format!("{}{}{}", escape(open), svg(body, spaced), escape(close))
+            format!("{}{}{}", escaped(open), svg(body, spaced), escaped(close))
         }
         Math::Frac(a, b) => format!("{}/{}", svg(a, spaced), svg(b, spaced)),
         Math::Big { big, from, to } => {
