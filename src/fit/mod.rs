@@ -37,6 +37,7 @@ mod inference;
 mod model;
 mod newton;
 mod newton_state;
+mod optimizer;
 mod sgd;
 mod state;
 mod verdict;
@@ -45,6 +46,7 @@ pub use adam::Adam;
 pub use clip::clip_global_norm;
 pub use inference::{Covariance, Inference, infer};
 pub use newton::{Newton, NewtonStep, Objective, hessian};
+pub use optimizer::Optimizer;
 pub use sgd::Sgd;
 pub use state::State;
 

@@ -1,8 +1,8 @@
 //! Fits with Adam and SGD.
 
 use bptt::data::Element;
-use bptt::fit::{Adam, Sgd, State, clip_global_norm};
-use bptt::{Batch, Error, Outputs, Params, Real, Recurrence, Wrt};
+use bptt::fit::{Adam, Optimizer as Descent, Sgd, clip_global_norm};
+use bptt::{Batch, Error, Real, Recurrence, Wrt};
 
 use super::checkpoint::Progress;
 use super::order::Order;
@@ -14,39 +14,11 @@ use crate::engine::Program;
 use crate::progress;
 use crate::report::{Report, digits};
 
-/// A first-order optimiser.
-enum Descent<F> {
-    Adam(Adam<F>),
-    Sgd(Sgd<F>),
-}
-
-impl<F: Real> Descent<F> {
-    fn new(args: &Fit) -> Self {
-        match args.optimizer {
-            Optimizer::Sgd => Self::Sgd(Sgd::new(args.lr).momentum(args.momentum)),
-            _ => Self::Adam(Adam::new(args.lr)),
-        }
-    }
-
-    fn step(&mut self, params: &mut Params<F>, gradient: &Outputs<F>) -> Result<(), Error> {
-        match self {
-            Self::Adam(adam) => adam.step(params, gradient),
-            Self::Sgd(sgd) => sgd.step(params, gradient),
-        }
-    }
-
-    fn state(&self) -> State<F> {
-        match self {
-            Self::Adam(adam) => adam.state(),
-            Self::Sgd(sgd) => sgd.state(),
-        }
-    }
-
-    fn restore(&mut self, state: &State<F>) -> Result<(), Error> {
-        match self {
-            Self::Adam(adam) => adam.restore(state),
-            Self::Sgd(sgd) => sgd.restore(state),
-        }
+/// The optimiser of the command line.
+fn optimizer<F: Real>(args: &Fit) -> Box<dyn Descent<F>> {
+    match args.optimizer {
+        Optimizer::Sgd => Box::new(Sgd::new(args.lr).momentum(args.momentum)),
+        _ => Box::new(Adam::new(args.lr)),
     }
 }
 
@@ -66,7 +38,7 @@ pub(super) fn fit<F: Real + Element>(
     let steps = args.steps_in_all();
     let gradient = recurrence.gradient(Wrt::Parameters)?;
     let mut program = Program::new(&gradient);
-    let mut optimizer = Descent::new(args);
+    let mut optimizer = optimizer(args);
     if let Some(state) = &progress.optimizer {
         optimizer.restore(state)?;
     }
