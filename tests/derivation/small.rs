@@ -190,3 +190,18 @@ loss squared_error(z, y)
     );
     assert!(derivation.equation("jac.product").is_none());
 }
+
+#[test]
+fn a_sum_of_numbers_times_ones_is_a_matrix() {
+    derived(
+        "
+dim H, K
+sample input z
+input x[K], y[H]
+param v[K]
+state h[H]
+h' = tanh(0.5 * h + total_steps(hold(spread(z, [H, K]), step)) @ (v * x))
+loss squared_error(h', y)
+",
+    );
+}

@@ -490,8 +490,15 @@ impl<'a> Reader<'a> {
                 }
                 let used = |c: char| at.as_ref().is_some_and(|t| t.base == Base::Var(c));
                 let var = if used('t') { 's' } else { 't' };
-                let body = self.term(arg, &Some(Time::var(var)))?;
-                summed(var, Time::at(1), Time::last(), body)
+                let sum = |body| summed(var, Time::at(1), Time::last(), body);
+                match self.term(arg, &Some(Time::var(var)))? {
+                    // A sum of numbers times ones is a number times ones.
+                    Term::Mul(mut factors) if self.is_number_of_ones(&factors) => {
+                        factors.pop();
+                        scale(vec![sum(scale(factors, None))], Some(Term::Ones))
+                    }
+                    body => sum(body),
+                }
             }
             T::Pick(pick) => self.term(arg, &Some(step_at(pick.0)))?,
             T::Impulse(impulse) => {
