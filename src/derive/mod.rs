@@ -16,6 +16,7 @@ mod rules;
 pub use document::Format;
 pub use record::derivation::{Checks, Derivation, Kept, Reach};
 pub use record::equation::{Check, Equation};
+pub use record::line::{Lag, Line};
 pub use record::part::{Level, Part};
 pub use record::relation::{Condition, Range, Relation};
 pub use record::rule::Rule;

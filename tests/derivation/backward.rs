@@ -4,7 +4,8 @@
 use crate::support::lines::all_hold;
 use bptt::cells::{Cell, Loss, Start};
 use bptt::derive::{
-    Base, Check, Derivation, Equation, Format, Lang, Level, Part, Rewrite, Site, Term, compare,
+    Base, Check, Derivation, Equation, Format, Lang, Level, Line, Part, Rewrite, Site, Term,
+    compare,
 };
 use bptt::{Batch, Params, Recurrence, Wrt};
 use ndarray::{Array3, ArrayD, Axis};
@@ -236,20 +237,20 @@ fn a_backward_cell_has_every_line_that_the_forward_cell_has() {
         let (forward, back) = (derive(cell.clone()), derive(cell.backward()));
         for line in &forward.equations {
             let chain = [Part::Jacobian, Part::Bridge, Part::Costate, Part::Bounds];
-            if !chain.contains(&line.part) || line.id == "bound.window" {
+            if !chain.contains(&line.part) || line.id == Line::WindowBound {
                 continue;
             }
-            let id = format!("back.{}", line.id);
-            let other = back.equation(&id).unwrap_or_else(|| panic!("no {id}"));
+            let id = Line::Back(Box::new(line.id.clone()));
+            let other = back.line(&id).unwrap_or_else(|| panic!("no {id}"));
             assert_eq!(other.steps.len(), line.steps.len(), "{id}");
             assert_eq!(other.rules, line.rules, "{id}");
             let strict = |line: &Equation| line.given.as_ref().map(|given| given.strict);
             assert_eq!(strict(other), strict(line), "{id}");
-            let moved = |premise: &String| {
-                let there = format!("back.{premise}");
-                back.equation(&there).map_or(premise.clone(), |_| there)
+            let moved = |premise: &Line| {
+                let there = Line::Back(Box::new(premise.clone()));
+                back.line(&there).map_or(premise.clone(), |_| there)
             };
-            let premises: Vec<String> = line.premises.iter().map(moved).collect();
+            let premises: Vec<Line> = line.premises.iter().map(moved).collect();
             assert_eq!(other.premises, premises, "{id}");
         }
         assert!(forward.equation("jac.product").is_some());

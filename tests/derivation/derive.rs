@@ -5,8 +5,8 @@ use crate::support::lines::all_hold;
 use crate::support::terms::with_part;
 use bptt::cells::{Cell, Loss, Start};
 use bptt::derive::{
-    Base, Check, Derivation, Equation, Format, Instance, Lang, Level, Part, Range, Relation, Term,
-    Time, compare,
+    Base, Check, Derivation, Equation, Format, Instance, Lang, Level, Line, Part, Range, Relation,
+    Term, Time, compare,
 };
 use bptt::render::{Charset, Dialect};
 use bptt::{Expr, Recurrence, ScalarFunction};
@@ -305,7 +305,7 @@ fn killed(equation: &Equation, right: &Term, runs: &[Instance]) -> bool {
 
 /// The lines on which a change must be detected: equalities except initial values.
 fn mutable(derivation: &Derivation) -> impl Iterator<Item = &Equation> {
-    let skip = |e: &&Equation| e.relation == Relation::Equal && !e.id.starts_with("init.");
+    let skip = |e: &&Equation| e.relation == Relation::Equal && !matches!(e.id, Line::Start(..));
     derivation.equations.iter().filter(skip)
 }
 
@@ -321,15 +321,15 @@ fn models() -> [Derivation; 3] {
 fn is_the_same(equation: &Equation, mutant: &str, original: &str) -> bool {
     let slope = r"\frac{\partial h_{t}}{\partial c_{t}}";
     let transposed = format!(r"\left({slope}\right)^{{\top}}");
-    let diagonal = equation.id.starts_with("costate.")
+    let diagonal = matches!(equation.id, Line::Shares(_))
         && [slope.to_owned(), format!(r"\left({slope}\right)")]
             .iter()
             .any(|plain| mutant != original && original.replace(&transposed, plain) == mutant);
     let second = original.find(r"+\sum").unwrap_or(original.len());
-    let beyond = equation.id.starts_with("carousel.cut.")
+    let beyond = matches!(equation.id, Line::CarouselCut(_))
         && mutant.get(..second) == original.get(..second)
         && mutant.replace("^{T-1}", "^{T}") == original;
-    let sign = equation.id.starts_with("carousel.norm.")
+    let sign = matches!(equation.id, Line::CarouselNorm(_))
         && original
             .split_once("^{t}")
             .and_then(|(head, rest)| Some((head, rest.split_once(r"\right\rVert")?)))
@@ -337,7 +337,7 @@ fn is_the_same(equation: &Equation, mutant: &str, original: &str) -> bool {
                 mutant == format!(r"{head}^{{t}}(-{factor})\right\rVert{tail}")
             });
     // A state does not depend on a later one, so the sum may start earlier.
-    let earlier = equation.id == "bridge.horner" && mutant.replace("t=k-1", "t=k+1") == original;
+    let earlier = equation.id == Line::Horner && mutant.replace("t=k-1", "t=k+1") == original;
     diagonal || beyond || sign || earlier
 }
 
@@ -397,7 +397,7 @@ fn every_change_of_a_term_is_noticed() {
 /// A claim about an LSTM, as an equation to compare.
 fn claim(left: Term, vars: Vec<(char, Time, Time)>) -> Equation {
     Equation {
-        id: "claim".into(),
+        id: Line::Letter("claim".into()),
         part: Part::Jacobian,
         left,
         relation: Relation::Equal,
@@ -493,14 +493,15 @@ fn ids_are_unique_and_premises_exist() {
             .unwrap()
             .derive()
             .unwrap();
-        let ids: Vec<&str> = derivation.equations.iter().map(|e| &*e.id).collect();
+        let ids = derivation.equations.iter().map(|e| e.id.to_string());
+        let ids: Vec<String> = ids.collect();
         for (i, id) in ids.iter().enumerate() {
             assert!(!ids[..i].contains(id), "{name}: {id} stands twice");
         }
         for equation in &derivation.equations {
             for premise in &equation.premises {
                 assert!(
-                    ids.contains(&&**premise),
+                    ids.contains(&premise.to_string()),
                     "{name}: {} needs {premise}",
                     equation.id
                 );

@@ -2,7 +2,7 @@
 //! them; the same holds for scalars and for reads by the loss of the next step.
 
 use crate::support::user::{derived, shown};
-use bptt::derive::{Format, Lang, Level, Term, compare};
+use bptt::derive::{Format, Lang, Level, Line, Term, compare};
 use bptt::render::Dialect;
 
 #[test]
@@ -143,7 +143,7 @@ loss squared_error(h', y)
             assert!(derivation.equation(id).is_some(), "{step}: {id}");
         }
         let lines = &derivation.equations;
-        let double = lines.iter().any(|e| e.id.starts_with("bridge.double."));
+        let double = lines.iter().any(|e| matches!(e.id, Line::DoubleSum(_)));
         assert!(double, "{step}");
     }
 }

@@ -5,7 +5,7 @@ use crate::support::shorthand::{add, had, mul, neg, turned, w};
 use crate::support::sources::PAIR;
 use bptt::Recurrence;
 use bptt::cells::{Cell, Loss, Start};
-use bptt::derive::{Argument, Base, Derivation, Name, Rewrite, Site, Step, Term, Time};
+use bptt::derive::{Argument, Base, Derivation, Line, Name, Rewrite, Site, Step, Term, Time};
 
 /// One state with two lags.
 const LAGS: &str = "
@@ -438,8 +438,8 @@ loss 0.5 * sum((h' - y)^2)
     told_apart(&rnn, &Rewrite::Repeated, &good, &over(beyond(1), norm(h())));
     // A recursion with a lag through another value is not unrolled.
     let lags = derived(LAGS);
-    let sent = |line: &str| {
-        let unrolled = Rewrite::UnrollLags(line.into());
+    let sent = |line: Line| {
+        let unrolled = Rewrite::UnrollLags(line);
         claim(
             &lags,
             &unrolled,
@@ -447,8 +447,8 @@ loss 0.5 * sum((h' - y)^2)
             &Term::Loss,
         )
     };
-    assert!(sent("bridge.recursion").ends_with("something else"));
-    assert!(sent("delta.h").ends_with("no rule is used there"));
+    assert!(sent(Line::Recursion).ends_with("something else"));
+    assert!(sent(Line::Delta("h".into())).ends_with("no rule is used there"));
 }
 
 #[test]
@@ -559,14 +559,14 @@ fn letters() {
     let Site::Line(Rewrite::Shrinks(by_step, _)) = &step.site else {
         panic!("{:?}", step.site)
     };
-    let other = Rewrite::Shrinks(by_step.clone(), "let.q".into());
+    let other = Rewrite::Shrinks(by_step.clone(), Line::Letter("q".into()));
     assert!(lags.equation("let.q").is_some());
     let found = claim(&lags, &other, &step.before, &Term::Loss);
     assert!(found.ends_with("no rule is used there"), "{found}");
 
     // A maximum over the steps of a run is no bound beyond its ends.
     let scalar = derived(SCALAR);
-    let below = Rewrite::Below("let.M".into());
+    let below = Rewrite::Below(Line::Letter("M".into()));
     let Term::Max(var, _, _, body) = &scalar.equation("let.M").unwrap().right else {
         panic!("no maximum")
     };

@@ -11,8 +11,8 @@ use crate::support::without_steps;
 use bptt::Recurrence;
 use bptt::cells::{Cell, Loss, Start};
 use bptt::derive::{
-    Argument, At, Check, Derivation, Equation, Level, Part, Place, Relation, Rewrite, Rule, Site,
-    Step, TOLERANCE, Term, Time, compare,
+    Argument, At, Check, Derivation, Equation, Level, Line, Part, Place, Relation, Rewrite, Rule,
+    Site, Step, TOLERANCE, Term, Time, compare,
 };
 
 fn derivations() -> Vec<Derivation> {
@@ -60,9 +60,9 @@ fn library() -> Vec<Derivation> {
     paths.iter().map(derive).collect()
 }
 
-fn steps(derivation: &Derivation) -> impl Iterator<Item = (&str, &Step)> {
+fn steps(derivation: &Derivation) -> impl Iterator<Item = (&Line, &Step)> {
     let lines = derivation.equations.iter();
-    lines.flat_map(|e| e.steps.iter().map(|s| (&*e.id, s)))
+    lines.flat_map(|e| e.steps.iter().map(|s| (&e.id, s)))
 }
 
 #[test]
@@ -237,11 +237,14 @@ fn a_bound_by_equalities_is_an_equality() {
             if !line.steps.is_empty() {
                 let found = line.relation == Relation::Equal;
                 assert_eq!(found, line.steps.iter().all(equal), "{}", line.id);
-                equalities.extend(found.then_some(&*line.id));
+                equalities.extend(found.then(|| line.id.to_string()));
             }
         }
     }
-    assert!(equalities.contains(&"bound.block.c.c"), "{equalities:?}");
+    assert!(
+        equalities.contains(&"bound.block.c.c".into()),
+        "{equalities:?}"
+    );
 }
 
 /// In the whole library, every line has steps, except definitions and the listed kinds.
@@ -283,9 +286,9 @@ fn both_sides_of_every_step_are_evaluated() {
                     Site::Line(Rewrite::Geometric | Rewrite::Saturated | Rewrite::Shrinks(..)) => {
                         true
                     }
-                    Site::Line(Rewrite::AtMost(at)) => derivation
-                        .equation(&at.line)
-                        .is_some_and(|e| e.given.is_some()),
+                    Site::Line(Rewrite::AtMost(at)) => {
+                        derivation.line(&at.line).is_some_and(|e| e.given.is_some())
+                    }
                     _ => false,
                 };
                 let line = equation.clone();
@@ -377,7 +380,7 @@ fn what_varies(derivation: &Derivation, term: &Term, site: &Site) -> Term {
         Site::Line(Rewrite::Still) => match d {
             Term::Delta(name, at) => {
                 *at != Some(Time::var('t'))
-                    || derivation.equation(&format!("costate.{name}")).is_none()
+                    || derivation.line(&Line::Shares(name.clone())).is_none()
             }
             _ => true,
         },
@@ -393,7 +396,7 @@ fn depends(derivation: &Derivation, d: &Term, on: &Term) -> bool {
     }
     let line = match d {
         Term::D(name, at) if at.as_ref().is_none_or(|at| *at == Time::var('t')) => {
-            derivation.equation(&format!("d.{name}"))
+            derivation.line(&Line::Differential(name.clone()))
         }
         _ => None,
     };
@@ -433,7 +436,7 @@ fn a_step_that_was_tampered_with_is_refused() {
     for derivation in forwards {
         let runs = [derivation.instance(4).unwrap()];
         for (id, step) in steps(derivation) {
-            let line = derivation.equation(id).unwrap();
+            let line = derivation.line(id).unwrap();
             let refused = |forged: Step, what: &str| {
                 assert!(
                     derivation.replay(&forged).is_err(),
@@ -516,10 +519,10 @@ fn a_rule_is_refused_where_it_does_not_apply() {
         Rewrite::Horner,
         Rewrite::Exchange,
         Rewrite::Window,
-        Rewrite::Unroll("no such line".into()),
-        Rewrite::Unroll("delta.a".into()),
+        Rewrite::Unroll(Line::Letter("no such line".into())),
+        Rewrite::Unroll(Line::Delta("a".into())),
         Rewrite::Fold(At {
-            line: "jac.product".into(),
+            line: Line::JacobianProduct,
             steps: vec![('t', Time::last())],
         }),
     ];

@@ -6,7 +6,7 @@ use bptt::derive::{Derivation, Term, Time, compare};
 
 fn has(derivation: &Derivation, beginning: &str) -> bool {
     let mut lines = derivation.equations.iter();
-    lines.any(|line| line.id.starts_with(beginning))
+    lines.any(|line| line.id.to_string().starts_with(beginning))
 }
 
 /// The sensitivity to a parameter on which the initial state depends has an additional part.
@@ -258,7 +258,7 @@ loss squared_error(h', y)
     let mut seen = 0;
     for line in fixed {
         assert!(line.range.vars.is_empty(), "{}", line.id);
-        seen += usize::from(compact(&line.id));
+        seen += usize::from(compact(&line.id.to_string()));
     }
     assert!(seen > 0);
 }

@@ -47,11 +47,11 @@ pub(crate) fn run(args: &Derive, report: &mut Report) -> Result<(), Failure> {
         None => report.print(&document)?,
     }
     let failed = |e: &&Equation| matches!(e.check, Check::Failed { .. });
-    let ids: Vec<&str> = derivation
+    let ids: Vec<String> = derivation
         .equations
         .iter()
         .filter(failed)
-        .map(|e| &*e.id)
+        .map(|e| e.id.to_string())
         .collect();
     let hold = match checks.failed {
         0 => return Ok(()),

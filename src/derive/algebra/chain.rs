@@ -71,11 +71,3 @@ pub(crate) fn block(state: &[Carried], of: &Name, by: &Carried, at: &Time) -> Te
         false => Term::Block(of, name, at.clone()),
     }
 }
-
-/// The id of the line that defines such a block.
-pub(crate) fn block_line(of: &Name, by: &Name, lag: i64) -> String {
-    match lag {
-        1 => format!("jac.{of}.{by}"),
-        lag => format!("jac.{of}.{by}.{lag}"),
-    }
-}

@@ -9,6 +9,7 @@ use crate::derive::algebra::simplify::summed;
 use crate::derive::algebra::term::{Term, Time};
 use crate::derive::reading::engine::{Reapply, adjoint};
 use crate::derive::reading::read::step_at;
+use crate::derive::record::line::Line;
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::relation::Range;
 use crate::derive::record::rule::Rule;
@@ -92,15 +93,15 @@ impl Writer<'_> {
             let right = self.contributions(loss, tangent)?;
             if let (Some(_), Some(body)) = (self.recurrence.step_loss(), without_sum(&right)) {
                 let left = Term::DStepLoss(Time::var('t'));
-                let equation = self.push("adj.loss.t".into(), Part::Adjoints, left, body);
+                let equation = self.push(Line::StepLossAdjoint, Part::Adjoints, left, body);
                 equation.range = Range::all();
                 equation.rules = vec![Rule::Total];
-                equation.premises = vec!["def.loss.t".into()];
+                equation.premises = vec![Line::StepLoss];
                 equation.level = Level::Normal;
             }
-            let equation = self.push("adj.loss".into(), Part::Adjoints, Term::DLoss, right);
+            let equation = self.push(Line::LossAdjoint, Part::Adjoints, Term::DLoss, right);
             equation.rules = vec![Rule::Total, Rule::InnerLinearity];
-            equation.premises = vec!["def.loss".into()];
+            equation.premises = vec![Line::Loss];
             equation.level = Level::Normal;
         }
         for (name, id) in self.values().into_iter().rev() {
@@ -130,14 +131,19 @@ impl Writer<'_> {
             }
             let left = inner(own_delta, Term::D(Arc::clone(&name), at));
             let same = matches!(&delta, Term::Delta(other, _) if *other != name);
-            let equation = self.push(format!("adj.{name}"), Part::Adjoints, left, right);
+            let equation = self.push(
+                Line::Adjoint(Arc::clone(&name)),
+                Part::Adjoints,
+                left,
+                right,
+            );
             equation.range = range;
             equation.rules = match steps.is_empty() {
                 // The differential equals that of another value; substitute the line of that value.
                 true => vec![Rule::Substitution],
                 false => rules_of(&steps),
             };
-            equation.premises = vec![format!("d.{name}")];
+            equation.premises = vec![Line::Differential(name)];
             equation.steps = if same { Vec::new() } else { steps };
             equation.level = Level::Normal;
         }

@@ -7,6 +7,7 @@ use crate::derive::algebra::chain::{self, flow};
 use crate::derive::algebra::normal::add;
 use crate::derive::algebra::term::{Base, Name, Term, Time};
 use crate::derive::record::equation::Equation;
+use crate::derive::record::line::{Lag, Line};
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::relation::{Condition, Range, Relation, pairs};
 use crate::derive::record::rewrite::{At, Rewrite};
@@ -30,17 +31,17 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
     }
     let jacobian = Term::StateJacobian(Time::var('j'));
     let whole = size(flow(&state, t, k));
-    let product = Rewrite::Unfold(At::new("jac.product", &[]));
+    let product = Rewrite::Unfold(Line::JacobianProduct.into());
     let made = Proof::of(writer.known(), whole.clone())
         .by(product.clone())
         .and_then(|p| p.by(Rewrite::NormOfProduct))
         .map(Proof::done);
     if let Some(made) = made {
-        let equation = at_most(writer, "bound.product", whole.clone(), made);
+        let equation = at_most(writer, Line::ProductBound, whole.clone(), made);
         equation.range = pairs();
     }
 
-    let own = alone.and_then(|one| writer.right(&format!("jac.{one}.{one}")).cloned());
+    let own = alone.and_then(|one| writer.right(&Line::block(one, one, 1)).cloned());
     let slope = own.as_ref().and_then(slope);
     match alone {
         Some(state) => one_state(writer, state, own.as_ref(), scalar),
@@ -53,15 +54,14 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
             let gamma = over_run(largest, true);
             let gamma = writer.define(writer.symbols.letters.slope, None, Part::Bounds, gamma);
             let made = Proof::of(writer.known(), gamma.clone())
-                .if_it_applies(Rewrite::Unfold(At::new(
-                    format!("let.{}", writer.symbols.letters.slope),
-                    &[],
-                )))
+                .if_it_applies(Rewrite::Unfold(
+                    defined(writer.symbols.letters.slope).into(),
+                ))
                 .if_it_applies(Rewrite::NormOfDiagonal)
                 .if_it_applies(Rewrite::Ranges)
                 .done();
             if matches!(made.term, Term::Num(_)) {
-                let equation = at_most(writer, "bound.slope", gamma.clone(), made);
+                let equation = at_most(writer, Line::SlopeBound, gamma.clone(), made);
                 equation.level = Level::Normal;
             }
             Term::Mul(vec![gamma, size(w.clone())])
@@ -75,10 +75,10 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
     };
     let power = |base: &Term| Term::PowSteps(Box::new(base.clone()), steps.clone());
     let letters = writer.symbols.letters;
-    let fold = |letter: &str| Rewrite::Fold(At::new(format!("let.{letter}"), &[]));
+    let fold = |letter: &str| Rewrite::Fold(defined(letter).into());
     let by_step = match (alone, &slope) {
         (Some(one), Some(_)) => {
-            let line = format!("jac.{one}.{one}");
+            let line = Line::block(one, one, 1);
             Some(At::new(line, &[('t', Time::var('j'))]))
         }
         _ => None,
@@ -94,7 +94,7 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
         .and_then(|p| p.by(fold(letters.ratio)))
         .map(Proof::done);
     if let Some(made) = made {
-        let equation = at_most(writer, "bound.power", whole.clone(), made);
+        let equation = at_most(writer, Line::PowerBound, whole.clone(), made);
         equation.range = pairs();
     }
     if let (Some((v, w)), false) = (&slope, scalar) {
@@ -104,17 +104,14 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
         let mu = writer.define(letters.least, None, Part::Bounds, mu);
         let start = power(&mu);
         let made = Proof::of(writer.known(), start.clone())
-            .if_it_applies(Rewrite::Unfold(At::new(
-                format!("let.{}", letters.least),
-                &[],
-            )))
+            .if_it_applies(Rewrite::Unfold(defined(letters.least).into()))
             .by(Rewrite::LeastSteps)
             .and_then(|p| p.by(Rewrite::LeastOfProduct))
             .and_then(|p| p.by(Rewrite::Fold(by_step?)))
-            .and_then(|p| p.by(Rewrite::Fold(At::new("jac.product", &[]))))
+            .and_then(|p| p.by(Rewrite::Fold(Line::JacobianProduct.into())))
             .map(Proof::done);
         if let Some(made) = made {
-            let equation = at_most(writer, "bound.least", start, made);
+            let equation = at_most(writer, Line::LeastBound, start, made);
             equation.range = pairs();
             equation.level = Level::Normal;
         }
@@ -123,7 +120,7 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
         delays(writer, of);
     }
     if let Some(state) = alone {
-        errors(writer, state, &q, "bound.power", scalar);
+        errors(writer, state, &q, Line::PowerBound, scalar);
         if slope.is_some() && !scalar {
             window(writer, state, below_one(&q));
         }
@@ -140,7 +137,7 @@ fn delays(writer: &mut Writer<'_>, of: &Name) {
         writer.function("abs", crate::op::Pointwise::Abs);
     }
     let read = writer.state.iter().filter(|by| {
-        let line = chain::block_line(of, of, by.delay + 1);
+        let line = Line::block(of, of, by.delay + 1);
         writer.right(&line).is_some_and(|b| *b != Term::Zero)
     });
     let blocks = read.map(|by| norm(chain::block(&writer.state, of, by, &Time::var('j')), scalar));
@@ -156,7 +153,7 @@ fn delays(writer: &mut Writer<'_>, of: &Name) {
         .and_then(|p| p.by(Rewrite::NormOfProduct))
         .map(Proof::done);
     let Some(made) = made else { return };
-    let equation = at_most(writer, "bound.lags.step", left.clone(), made);
+    let equation = at_most(writer, Line::LagsStepBound, left.clone(), made);
     equation.range = Range {
         vars: vec![
             ('k', Time::at(0), Time::last().plus(-1)),
@@ -166,15 +163,20 @@ fn delays(writer: &mut Writer<'_>, of: &Name) {
     equation.level = Level::Normal;
     let letter = writer.symbols.letters.lags;
     let rho = writer.define(letter, None, Part::Bounds, over_run(blocks, true));
-    let shrinks = Rewrite::Shrinks("bound.lags.step".into(), format!("let.{letter}"));
+    let shrinks = Rewrite::Shrinks(Line::LagsStepBound, defined(letter));
     let made = Proof::of(writer.known(), left.clone()).by(shrinks);
     let Some(made) = made.map(Proof::done) else {
         return;
     };
-    let equation = at_most(writer, "bound.lags", left, made);
+    let equation = at_most(writer, Line::LagsBound, left, made);
     equation.range = pairs();
     equation.given = Some(below_one(&rho));
-    errors(writer, of, &rho, "bound.lags", scalar);
+    errors(writer, of, &rho, Line::LagsBound, scalar);
+}
+
+/// The line that defines a letter.
+fn defined(letter: &str) -> Line {
+    Line::Letter(letter.into())
 }
 
 fn below_one(x: &Term) -> Condition {
@@ -185,14 +187,14 @@ fn below_one(x: &Term) -> Condition {
     }
 }
 
-fn at_most<'a>(writer: &'a mut Writer<'_>, id: &str, left: Term, made: Made) -> &'a mut Equation {
+fn at_most<'a>(writer: &'a mut Writer<'_>, id: Line, left: Term, made: Made) -> &'a mut Equation {
     let equal = |s: &Step| s.relation() == Some(Relation::Equal);
     // If every step preserves the value, the line is an equation.
     let relation = match made.steps.iter().all(equal) {
         true => Relation::Equal,
         false => Relation::AtMost,
     };
-    let equation = writer.prove(id.into(), Part::Bounds, left, made);
+    let equation = writer.prove(id, Part::Bounds, left, made);
     equation.relation = relation;
     equation
 }
@@ -244,8 +246,9 @@ fn one_state(writer: &mut Writer<'_>, state: &Name, own: Option<&Term>, scalar: 
         return;
     };
     let left = norm(Term::StateJacobian(Time::var('t')), false);
-    let line = At::new(format!("jac.{state}.{state}"), &[]);
-    let Some(proof) = Proof::of(writer.known(), left.clone()).by(Rewrite::Unfold(line)) else {
+    let line = Line::block(state, state, 1);
+    let Some(proof) = Proof::of(writer.known(), left.clone()).by(Rewrite::Unfold(line.into()))
+    else {
         return;
     };
     let made = match slope(own) {
@@ -256,7 +259,7 @@ fn one_state(writer: &mut Writer<'_>, state: &Name, own: Option<&Term>, scalar: 
     let Some(made) = made.map(Proof::done).filter(|m| m.steps.len() > 1) else {
         return;
     };
-    let equation = at_most(writer, "bound.step", left, made);
+    let equation = at_most(writer, Line::StepBound, left, made);
     equation.range = Range::all();
 }
 
@@ -266,34 +269,34 @@ fn several_states(writer: &mut Writer<'_>, states: &[Name]) {
     for of in states {
         for by in &state {
             let left = norm(chain::block(&state, of, by, &t), false);
-            let id = chain::block_line(of, &by.name, by.delay + 1);
-            let line = At::new(id.clone(), &[]);
+            let line = Line::block(of, &by.name, by.delay + 1);
             let made = Proof::of(writer.known(), left.clone())
-                .by(Rewrite::Unfold(line))
+                .by(Rewrite::Unfold(line.into()))
                 .and_then(|p| largest(p, &[]))
                 .map(Proof::done);
             let Some(made) = made.filter(|m| !matches!(m.term, Term::Num(_) | Term::Zero)) else {
                 continue;
             };
-            let name = id.replacen("jac", "bound.block", 1);
-            let equation = at_most(writer, &name, left, made);
+            let (name, lag) = (Arc::clone, Lag(by.delay + 1));
+            let id = Line::BlockBound(name(of), name(&by.name), lag);
+            let equation = at_most(writer, id, left, made);
             equation.range = Range::all();
             equation.level = Level::Normal;
         }
     }
     for state in states {
-        let id = format!("total.{state}");
-        let Some(line) = writer.equations.iter().find(|e| e.id == id) else {
+        let id = Line::Total(Arc::clone(state));
+        let Some(line) = writer.line(&id) else {
             continue;
         };
         let (left, range) = (norm(line.left.clone(), false), line.range.clone());
         let made = Proof::of(writer.known(), left.clone())
-            .by(Rewrite::Unfold(At::new(id, &[])))
+            .by(Rewrite::Unfold(id.into()))
             .and_then(|p| largest(p, states))
             .map(Proof::done);
         let Some(made) = made else { continue };
-        let name = format!("bound.total.{state}");
-        let equation = at_most(writer, &name, left, made);
+        let id = Line::TotalBound(Arc::clone(state));
+        let equation = at_most(writer, id, left, made);
         equation.range = range;
         equation.level = Level::Normal;
     }
@@ -306,12 +309,12 @@ fn several_states(writer: &mut Writer<'_>, states: &[Name]) {
 fn joint(writer: &mut Writer<'_>, states: &[Name]) {
     let [first, second] = states else { return };
     let left = norm(Term::StateJacobian(Time::var('t')), false);
-    let unfold = |id: String| Rewrite::Unfold(At::new(id, &[]));
+    let unfold = |id: Line| Rewrite::Unfold(id.into());
     for (of, by) in [(first, second), (second, first)] {
         let made = Proof::of(writer.known(), left.clone())
-            .by(unfold("jac".into()))
-            .and_then(|p| p.by(unfold(format!("jac.{of}.{of}"))))
-            .and_then(|p| p.by(unfold(format!("jac.{of}.{by}"))))
+            .by(unfold(Line::Jacobian))
+            .and_then(|p| p.by(unfold(Line::block(of, of, 1))))
+            .and_then(|p| p.by(unfold(Line::block(of, by, 1))))
             .and_then(|p| p.by(Rewrite::SplitRows))
             .and_then(|p| p.by(Rewrite::NormOfSum))
             .and_then(|p| p.by(Rewrite::FactorRows))
@@ -324,7 +327,7 @@ fn joint(writer: &mut Writer<'_>, states: &[Name]) {
             continue;
         };
         writer.function("sqrt", crate::op::Pointwise::Sqrt);
-        let equation = at_most(writer, "bound.joint", left, made);
+        let equation = at_most(writer, Line::JointBound, left, made);
         equation.range = Range::all();
         equation.level = Level::Normal;
         return;
@@ -370,24 +373,23 @@ fn opened(term: &Term) -> Option<At> {
 }
 
 /// The consequences of the bounds for δ and for a window.
-fn errors(writer: &mut Writer<'_>, state: &Name, ratio: &Term, power: &str, scalar: bool) {
+fn errors(writer: &mut Writer<'_>, state: &Name, ratio: &Term, power: Line, scalar: bool) {
     let k = Time::var('k');
     let left = norm(Term::Delta(Arc::clone(state), Some(k)), scalar);
     let of_states = Range {
         vars: vec![('k', Time::at(1), Time::last())],
     };
     let made = Proof::of(writer.known(), left.clone())
-        .by(Rewrite::Unfold(At::new("bridge.closed", &[])))
+        .by(Rewrite::Unfold(Line::Closed.into()))
         .and_then(|p| p.by(Rewrite::NormOfSum))
         .and_then(|p| p.by(Rewrite::NormOfFirst))
         .and_then(|p| p.by(Rewrite::NormOfTranspose))
-        .and_then(|p| p.by(Rewrite::AtMost(At::new(power, &[]))))
+        .and_then(|p| p.by(Rewrite::AtMost(power.clone().into())))
         .map(Proof::done);
     let Some(made) = made else { return };
-    let given = writer.equations.iter().find(|e| e.id == power);
-    let given = given.and_then(|e| e.given.clone());
+    let given = writer.line(&power).and_then(|e| e.given.clone());
     let sum = made.term.clone();
-    let equation = at_most(writer, "bound.delta", left.clone(), made);
+    let equation = at_most(writer, Line::DeltaBound, left.clone(), made);
     equation.range = of_states.clone();
     equation.given = given;
     equation.level = Level::Normal;
@@ -399,13 +401,13 @@ fn errors(writer: &mut Writer<'_>, state: &Name, ratio: &Term, power: &str, scal
     };
     factors.retain(|f| !matches!(f, Term::PowSteps(..)));
     let letter = writer.symbols.letters.sent;
-    let mut rules = vec![Rewrite::AtMost(At::new("bound.delta", &[]))];
+    let mut rules = vec![Rewrite::AtMost(Line::DeltaBound.into())];
     match &factors[..] {
         [] => {}
         [sent] => {
             let most = Term::Max(t, Time::at(1), Time::last(), Box::new(sent.clone()));
             writer.define(letter, None, Part::Bounds, most);
-            rules.push(Rewrite::Below(format!("let.{letter}")));
+            rules.push(Rewrite::Below(defined(letter)));
         }
         _ => return,
     }
@@ -414,7 +416,7 @@ fn errors(writer: &mut Writer<'_>, state: &Name, ratio: &Term, power: &str, scal
     let made = rules.into_iter().fold(start, |p, rule| p?.by(rule));
     let made = made.map(Proof::done);
     let Some(made) = made else { return };
-    let equation = at_most(writer, "bound.delta.all", left, made);
+    let equation = at_most(writer, Line::DeltaBoundOfRun, left, made);
     equation.range = of_states;
     equation.given = Some(below_one(ratio));
     equation.level = Level::Normal;
@@ -423,13 +425,11 @@ fn errors(writer: &mut Writer<'_>, state: &Name, ratio: &Term, power: &str, scal
 /// The bound of the remainder of a window: `‖R‖ ≤ (T − τ) γ M N q^τ / (1 − q)`.
 fn window(writer: &mut Writer<'_>, state: &Name, small: Condition) {
     let letters = writer.symbols.letters;
-    let line = |letter: &str| format!("let.{letter}");
-    let at = |letter: &str| At::new(line(letter), &[]);
     let left = Term::Letter(letters.rest.into(), Some(Time::var('τ')));
     let left = Term::Frobenius(Box::new(left));
     // Each pair of steps contributes one outer product, whose second vector is the state.
     let parted = Proof::of(writer.known(), left.clone())
-        .by(Rewrite::Unfold(at(letters.rest)))
+        .by(Rewrite::Unfold(defined(letters.rest).into()))
         .and_then(|p| p.by(Rewrite::NormOfSum))
         .and_then(|p| p.by(Rewrite::NormOfOuter));
     let carried = norm(
@@ -443,13 +443,13 @@ fn window(writer: &mut Writer<'_>, state: &Name, small: Condition) {
     let length = Term::Max('k', Time::at(0), Time::last(), Box::new(length));
     let longest = writer.define(letters.size, None, Part::Bounds, length);
     let made = Proof::of(writer.known(), longest.clone())
-        .by(Rewrite::Unfold(at(letters.size)))
+        .by(Rewrite::Unfold(defined(letters.size).into()))
         .and_then(|p| p.by(Rewrite::Length))
         .and_then(|p| p.by(Rewrite::Saturated))
         .map(Proof::done);
     if let Some(made) = made {
         writer.function("sqrt", crate::op::Pointwise::Sqrt);
-        let equation = at_most(writer, "bound.state", longest, made);
+        let equation = at_most(writer, Line::StateBound, longest, made);
         equation.level = Level::Normal;
         equation.given = Some(Condition {
             left: Term::MaxNorm(Box::new(Term::Value(Arc::clone(state), Some(Time::at(0))))),
@@ -457,7 +457,7 @@ fn window(writer: &mut Writer<'_>, state: &Name, small: Condition) {
             right: Term::Num(1.0),
         });
     }
-    let below = |letter: &str| Rewrite::Below(line(letter));
+    let below = |letter: &str| Rewrite::Below(defined(letter));
     let rules = [
         Rewrite::NormOfSum,
         Rewrite::NormOfOuter,
@@ -465,19 +465,20 @@ fn window(writer: &mut Writer<'_>, state: &Name, small: Condition) {
         Rewrite::NormOfFirst,
         Rewrite::NormOfFirst,
         Rewrite::NormOfTranspose,
-        Rewrite::AtMost(At::new("bound.power", &[])),
+        Rewrite::AtMost(Line::PowerBound.into()),
         below(letters.slope),
         below(letters.sent),
         below(letters.size),
         Rewrite::Geometric,
         Rewrite::Repeated,
     ];
-    let start = Proof::of(writer.known(), left.clone()).by(Rewrite::Unfold(at(letters.rest)));
+    let start =
+        Proof::of(writer.known(), left.clone()).by(Rewrite::Unfold(defined(letters.rest).into()));
     let made = rules.into_iter().fold(start, |p, rule| p?.by(rule));
     let Some(made) = made.map(Proof::done) else {
         return;
     };
-    let equation = at_most(writer, "bound.window", left, made);
+    let equation = at_most(writer, Line::WindowBound, left, made);
     equation.range = Range {
         vars: vec![('τ', Time::at(1), Time::last())],
     };

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use super::deltas::{is_homogeneous, of_one_step};
 use super::pairing::pairing;
 use super::writer::Writer;
-use crate::derive::algebra::chain::{Carried, block_line, is_delayed, names};
+use crate::derive::algebra::chain::{Carried, is_delayed, names};
 use crate::derive::algebra::normal::add;
 use crate::derive::algebra::term::{Name, Term, Time, looks_ahead};
+use crate::derive::record::line::Line;
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::relation::Range;
 use crate::derive::record::rewrite::{Argument, At, Rewrite};
@@ -41,35 +42,34 @@ pub(crate) fn write(writer: &mut Writer<'_>) -> Option<Bridge> {
         return None;
     }
     let delta = |at: &Time| Term::Delta(Arc::clone(state), Some(at.clone()));
-    let horner = writer.prove("bridge.recursion".into(), Part::Bridge, delta(&t), made);
+    let horner = writer.prove(Line::Recursion, Part::Bridge, delta(&t), made);
     horner.range = Range::all();
-    horner.premises.insert(0, format!("delta.{state}"));
+    horner.premises.insert(0, Line::Delta(Arc::clone(state)));
 
-    pairing(writer, "bridge.recursion", Part::Bridge);
+    pairing(writer, Line::Recursion, Line::Pairing, Part::Bridge);
 
     let by_step = writer.recurrence.step_loss().is_some() && of_one_step(writer, &direct);
-    let recursion = "bridge.recursion".to_owned();
     let unrolled = Proof::of(writer.known(), delta(&k));
     let closed = match is_delayed(&writer.state) {
-        true => unrolled.by(Rewrite::UnrollLags(recursion)),
+        true => unrolled.by(Rewrite::UnrollLags(Line::Recursion)),
         false => unrolled
-            .by(Rewrite::Unroll(recursion))
-            .and_then(|p| p.by(Rewrite::Fold(At::new("jac.product", &[])))),
+            .by(Rewrite::Unroll(Line::Recursion))
+            .and_then(|p| p.by(Rewrite::Fold(Line::JacobianProduct.into()))),
     };
     let closed = closed.map(Proof::done)?;
     let sums = closed.term.clone();
     let of_states = |last: Time| Range {
         vars: vec![('k', Time::at(1), last)],
     };
-    let equation = writer.prove("bridge.closed".into(), Part::Bridge, delta(&k), closed);
+    let equation = writer.prove(Line::Closed, Part::Bridge, delta(&k), closed);
     equation.range = of_states(Time::last());
 
     let factored = Proof::of(writer.known(), sums.clone()).by(Rewrite::Horner);
     if let Some(factored) = factored.map(Proof::done) {
-        let equation = writer.prove("bridge.horner".into(), Part::Bridge, sums, factored);
+        let equation = writer.prove(Line::Horner, Part::Bridge, sums, factored);
         // At the last step the second term is empty.
         equation.range = of_states(Time::last().plus(-1));
-        equation.premises = vec!["bridge.closed".into()];
+        equation.premises = vec![Line::Closed];
         equation.level = Level::Normal;
     }
     Some(Bridge {
@@ -82,7 +82,7 @@ pub(crate) fn write(writer: &mut Writer<'_>) -> Option<Bridge> {
 /// The lags at which the single state is read.
 fn lags(writer: &Writer<'_>) -> Vec<i64> {
     let read = |part: &&Carried| {
-        let line = block_line(&part.name, &part.name, part.delay + 1);
+        let line = Line::block(&part.name, &part.name, part.delay + 1);
         writer
             .right(&line)
             .is_some_and(|block| *block != Term::Zero)
@@ -93,11 +93,11 @@ fn lags(writer: &Writer<'_>) -> Vec<i64> {
 
 /// `δ_t = e_t + J_{t+1}ᵀ δ_{t+1}`, with a term for each lag, from the contributions of the readers.
 fn recursion(writer: &Writer<'_>, state: &Name, lags: &[i64]) -> Option<Made> {
-    let right = writer.right(&format!("delta.{state}"))?.clone();
+    let right = writer.right(&Line::Delta(Arc::clone(state)))?.clone();
     let mut proof = Proof::of(writer.known(), right);
     for lag in lags {
         let next = Time::var('t').plus(*lag);
-        let line = block_line(state, state, *lag);
+        let line = Line::block(state, state, *lag);
         let jacobian = At::new(line, &[('t', next.clone())]);
         let delta = Argument::Delta(Arc::clone(state), next.clone());
         proof = proof
@@ -109,14 +109,15 @@ fn recursion(writer: &Writer<'_>, state: &Name, lags: &[i64]) -> Option<Made> {
     (!lags.is_empty()).then(|| proof.done())
 }
 
-/// The gradient of every parameter: the id and both sides of its line.
-pub(crate) fn gradients(writer: &Writer<'_>) -> Vec<(String, Term, Term)> {
-    writer
-        .equations
-        .iter()
-        .filter(|e| e.part == Part::Parameters)
-        .map(|e| (e.id.clone(), e.left.clone(), e.right.clone()))
-        .collect()
+/// The gradient of every parameter: its name and both sides of its line.
+pub(crate) fn gradients(writer: &Writer<'_>) -> Vec<(Name, Term, Term)> {
+    let lines = writer.equations.iter();
+    let lines = lines.filter(|e| e.part == Part::Parameters);
+    let of = lines.filter_map(|e| match &e.id {
+        Line::Gradient(name) => Some((Arc::clone(name), e.left.clone(), e.right.clone())),
+        _ => None,
+    });
+    of.collect()
 }
 
 impl Bridge {
@@ -124,7 +125,7 @@ impl Bridge {
     pub(crate) fn double_sum(
         &mut self,
         writer: &mut Writer<'_>,
-        (id, left, right): (String, Term, Term),
+        (name, left, right): (Name, Term, Term),
     ) -> Option<Sums> {
         let (state, k) = (&self.state, Time::var('k'));
         let known = writer.known();
@@ -143,7 +144,7 @@ impl Bridge {
             return None;
         }
         let columns = in_state
-            .by(Rewrite::Unfold(At::new("bridge.closed", &[])))
+            .by(Rewrite::Unfold(Line::Closed.into()))
             .and_then(|p| p.by(Rewrite::SumOut))?;
         let exchanged = columns.term.clone();
         let made = columns.by(Rewrite::Exchange)?;
@@ -159,14 +160,13 @@ impl Bridge {
             Level::Full
         };
         self.main &= level == Level::Full;
-        let name = id.trim_start_matches("grad.").to_owned();
-        let double_id = format!("bridge.double.{name}");
+        let double_id = Line::DoubleSum(Arc::clone(&name));
         let equation = writer.prove(double_id.clone(), Part::Bridge, left.clone(), made);
         equation.level = level;
         equation.rules.push(Rule::WeightTying);
-        equation.premises.push(id.clone());
+        equation.premises.push(Line::Gradient(Arc::clone(&name)));
         if let Some(back) = back {
-            let exchange = format!("bridge.exchange.{name}");
+            let exchange = Line::ExchangedSum(Arc::clone(&name));
             let equation = writer.prove(exchange, Part::Bridge, double.clone(), back);
             equation.premises = vec![double_id];
             equation.level = level.max(Level::Normal);
@@ -188,7 +188,7 @@ impl Bridge {
 /// Substitutes every `δ` that does not vary with the step; it depends on parameters only.
 fn put_fixed(mut proof: Proof<'_>) -> Option<Proof<'_>> {
     while let Some(name) = fixed(&proof.term) {
-        proof = proof.by(Rewrite::Unfold(At::new(format!("delta.{name}"), &[])))?;
+        proof = proof.by(Rewrite::Unfold(Line::Delta(name).into()))?;
     }
     Some(proof)
 }
@@ -208,18 +208,18 @@ fn of_step(writer: &mut Writer<'_>, sums: &Sums, level: Level) {
         return;
     };
     let made = made.done();
-    let left = Term::StepGradient(sums.name.as_str().into(), Time::var('t'));
-    let id = format!("bridge.step.{}", sums.name);
+    let left = Term::StepGradient(Arc::clone(&sums.name), Time::var('t'));
+    let id = Line::StepSum(Arc::clone(&sums.name));
     let equation = writer.prove(id, Part::Bridge, left, made);
     equation.range = Range::all();
     equation.level = level.max(Level::Normal);
-    equation.premises = vec![format!("bridge.double.{}", sums.name)];
+    equation.premises = vec![Line::DoubleSum(Arc::clone(&sums.name))];
 }
 
 /// A gradient as a sum over pairs of steps.
 pub(crate) struct Sums {
     /// The parameter.
-    pub(crate) name: String,
+    pub(crate) name: Name,
     /// The double sum: outer over the step of the loss, inner over the step of use.
     pub(crate) double: Term,
     /// The double sum with the order exchanged.

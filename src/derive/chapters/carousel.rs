@@ -6,9 +6,10 @@ use super::deltas;
 use super::writer::Writer;
 use crate::derive::algebra::normal::add;
 use crate::derive::algebra::term::{self, Name, Term, Time};
+use crate::derive::record::line::Line;
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::relation::{Range, Relation};
-use crate::derive::record::rewrite::{At, Rewrite};
+use crate::derive::record::rewrite::Rewrite;
 use crate::derive::record::rule::Rule;
 use crate::derive::rules::proof::Proof;
 
@@ -21,11 +22,8 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
         .filter(|e| e.part == Part::Definition)
         .filter_map(|e| match &e.left {
             Term::Value(name, Some(_)) => {
-                let delta = writer
-                    .equations
-                    .iter()
-                    .find(|d| d.id == format!("delta.{name}"))?;
-                Some((Arc::clone(name), e.right.clone(), delta.right.clone()))
+                let delta = writer.right(&Line::Delta(Arc::clone(name)))?;
+                Some((Arc::clone(name), e.right.clone(), delta.clone()))
             }
             _ => None,
         })
@@ -53,34 +51,38 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
             Term::HadProd('j', from, to, Box::new(gate.at('t', &Time::var('j'))))
         };
         let (t, k) = (Time::var('t'), Time::var('k'));
-        let unrolled = |writer: &Writer<'_>, line: String, left: &Term| {
+        let unrolled = |writer: &Writer<'_>, line: Line, left: &Term| {
             let known = writer.known();
             let made = Proof::of(known, left.clone()).by(Rewrite::Unroll(line));
             made.map(Proof::done)
         };
         let left = Term::Value(Arc::clone(&name), Some(t.clone()));
-        let Some(made) = unrolled(writer, format!("def.{name}"), &left) else {
+        let Some(made) = unrolled(writer, Line::Definition(Arc::clone(&name)), &left) else {
             continue;
         };
-        let equation = writer.prove(format!("carousel.{name}"), Part::Carousel, left, made);
+        let equation = writer.prove(
+            Line::Carousel(Arc::clone(&name)),
+            Part::Carousel,
+            left,
+            made,
+        );
         equation.range = Range::all();
 
         let left = Term::Delta(Arc::clone(&name), Some(k.clone()));
-        let Some(made) = unrolled(writer, format!("delta.{name}"), &left) else {
+        let Some(made) = unrolled(writer, Line::Delta(Arc::clone(&name)), &left) else {
             continue;
         };
-        let id = format!("carousel.delta.{name}");
+        let id = Line::CarouselDelta(Arc::clone(&name));
         let equation = writer.prove(id, Part::Carousel, left, made);
         equation.range = Range {
             vars: vec![('k', Time::at(1), Time::last())],
         };
         cut_paths(writer, &name);
 
-        let id = format!("def.{gate_name}");
+        let id = Line::Definition(Arc::clone(gate_name));
         let bounded = writer
-            .equations
-            .iter()
-            .any(|e| e.id == id && matches!(&e.right, Term::Call(f, _) if &**f == "sigmoid"));
+            .right(&id)
+            .is_some_and(|right| matches!(right, Term::Call(f, _) if &**f == "sigmoid"));
         let scalar = writer
             .tape
             .named(&name)
@@ -89,7 +91,7 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
             let path = kept(k.plus(1), t);
             let made = Proof::of(writer.known(), path.clone()).by(Rewrite::Ranges);
             if let Some(made) = made.map(Proof::done) {
-                let bound = format!("carousel.bound.{name}");
+                let bound = Line::CarouselBound(name);
                 let equation = writer.prove(bound, Part::Carousel, path, made);
                 equation.range = crate::derive::record::relation::pairs();
                 equation.relation = Relation::AtMost;
@@ -107,7 +109,7 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
             .and_then(|p| p.by(Rewrite::Ranges))
             .map(Proof::done);
         let largest = largest.done();
-        let norm = format!("carousel.norm.{name}");
+        let norm = Line::CarouselNorm(Arc::clone(&name));
         let equation = writer.prove(norm, Part::Carousel, path.clone(), largest);
         // An empty product would be a vector of ones of unknown size.
         equation.range = Range {
@@ -118,7 +120,7 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
         };
         equation.level = Level::Normal;
         if let Some(bound) = bound.filter(|_| bounded) {
-            let name = format!("carousel.bound.{name}");
+            let name = Line::CarouselBound(name);
             let equation = writer.prove(name, Part::Carousel, path, bound);
             equation.range = crate::derive::record::relation::pairs();
             equation.relation = Relation::AtMost;
@@ -130,16 +132,18 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
 /// The error that flows back along the carousel alone, as in the LSTM of 1997, and the remainder: δ of the other states
 /// split into the contributions of the loss and of the gates of the next step.
 fn cut_paths(writer: &mut Writer<'_>, name: &Name) {
-    let (t, id) = (Time::var('t'), format!("carousel.delta.{name}"));
+    let (t, id) = (Time::var('t'), Line::CarouselDelta(Arc::clone(name)));
     let Some(gathered) = writer.right(&id).cloned() else {
         return;
     };
-    let lines = deltas::recursions(writer);
     // The state whose δ contributes to δ of the carousel; all other δ follow from it at the same step.
-    let others = lines.iter().filter_map(|(id, right)| {
-        let state: Name = id.strip_prefix("delta.")?.into();
-        (state != *name && term::looks_ahead(right)).then_some(state)
+    let others = writer.equations.iter().filter_map(|e| match &e.id {
+        Line::Delta(state) if state != name && term::looks_ahead(&e.right) => {
+            Some(Arc::clone(state))
+        }
+        _ => None,
     });
+    let others: Vec<Name> = others.collect();
     for state in others {
         let known = writer.known();
         let Some(in_state) =
@@ -154,7 +158,7 @@ fn cut_paths(writer: &mut Writer<'_>, name: &Name) {
         if !only {
             continue;
         }
-        let of_state = At::new(format!("delta.{state}"), &[]);
+        let of_state = Line::Delta(state).into();
         let made = in_state
             .by(Rewrite::Unfold(of_state))
             .and_then(|p| p.by(Rewrite::SumApart));
@@ -162,7 +166,7 @@ fn cut_paths(writer: &mut Writer<'_>, name: &Name) {
             continue;
         };
         let left = Term::Delta(Arc::clone(name), Some(Time::var('k')));
-        let cut = format!("carousel.cut.{name}");
+        let cut = Line::CarouselCut(Arc::clone(name));
         let equation = writer.prove(cut, Part::Carousel, left, made);
         equation.range = Range {
             vars: vec![('k', Time::at(1), Time::last())],

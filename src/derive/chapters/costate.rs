@@ -9,7 +9,7 @@ use super::pairing::pairing;
 use super::writer::Writer;
 use crate::derive::algebra::chain::{self, Carried};
 use crate::derive::algebra::term::{Name, Term, Time, looks_ahead};
-use crate::derive::record::equation::Equation;
+use crate::derive::record::line::Line;
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::relation::Range;
 use crate::derive::record::rewrite::{Argument, At, Rewrite};
@@ -41,11 +41,11 @@ fn shares(writer: &mut Writer<'_>, states: &[Name]) -> Option<()> {
         let made = Proof::of(writer.known(), left.clone())
             .by(Rewrite::Shares(Arc::clone(state)))?
             .done();
-        let follows =
-            |e: &&Equation| e.id.starts_with("within.") && e.id.ends_with(&format!(".{state}"));
-        let follow = writer.equations.iter().filter(follows);
-        let follow = follow.map(|e| e.id.clone()).collect();
-        let equation = writer.prove(format!("costate.{state}"), Part::Costate, left, made);
+        let follows = |id: &&Line| matches!(id, Line::Within(_, by) if by == state);
+        let ids = writer.equations.iter().map(|e| &e.id);
+        let follow = ids.filter(follows).cloned().collect();
+        let id = Line::Shares(Arc::clone(state));
+        let equation = writer.prove(id, Part::Costate, left, made);
         equation.range = Range::all();
         equation.level = Level::Normal;
         equation.premises = follow;
@@ -59,23 +59,23 @@ fn whole(writer: &mut Writer<'_>, states: &[Name]) -> Option<()> {
     let left = writer.stack(&|s| Term::Costate(Arc::clone(&s.name), t.clone()));
     let made = from_readers(writer, left.clone(), states)?
         .by(Rewrite::StateProduct)?
-        .by(Rewrite::Fold(At::new("jac", &[('t', t.plus(1))])))?
+        .by(Rewrite::Fold(At::new(Line::Jacobian, &[('t', t.plus(1))])))?
         .done();
     // Without a term from the loss, the stack would be zero.
     if !matches!(made.term, Term::Add(_)) {
         return None;
     }
-    let equation = writer.prove("costate".into(), Part::Costate, left.clone(), made);
+    let equation = writer.prove(Line::Costate, Part::Costate, left.clone(), made);
     equation.range = Range::all();
     equation.rules.extend([Rule::IndexShift, Rule::Boundary]);
     equation.level = Level::Normal;
-    pairing(writer, "costate", Part::Costate);
+    pairing(writer, Line::Costate, Line::CostatePairing, Part::Costate);
     let left = left.at('t', &Time::var('k'));
     let made = Proof::of(writer.known(), left.clone())
-        .by(Rewrite::Unroll("costate".into()))
-        .and_then(|p| p.by(Rewrite::Fold(At::new("jac.product", &[]))));
+        .by(Rewrite::Unroll(Line::Costate))
+        .and_then(|p| p.by(Rewrite::Fold(Line::JacobianProduct.into())));
     if let Some(made) = made.map(Proof::done) {
-        let equation = writer.prove("costate.closed".into(), Part::Costate, left, made);
+        let equation = writer.prove(Line::CostateClosed, Part::Costate, left, made);
         equation.range = Range {
             vars: vec![('k', Time::at(1), Time::last())],
         };
@@ -84,7 +84,7 @@ fn whole(writer: &mut Writer<'_>, states: &[Name]) -> Option<()> {
     let left = writer.stack(&|s| Term::Gradient(Arc::clone(&s.name), Some(Time::at(0))));
     let made = Proof::of(writer.known(), left.clone()).by(Rewrite::Start);
     if let Some(made) = made.map(Proof::done) {
-        let equation = writer.prove("costate.start".into(), Part::Costate, left, made);
+        let equation = writer.prove(Line::CostateStart, Part::Costate, left, made);
         equation.level = Level::Normal;
     }
     Some(())
@@ -92,11 +92,11 @@ fn whole(writer: &mut Writer<'_>, states: &[Name]) -> Option<()> {
 
 /// The recursion of each λ, with a term for each value and lag.
 fn each(writer: &mut Writer<'_>, states: &[Name]) -> Option<()> {
-    let mut found: Vec<(String, Term, Made)> = Vec::new();
+    let mut found: Vec<(Line, Term, Made)> = Vec::new();
     for state in states {
         let left = Term::Costate(Arc::clone(state), Time::var('t'));
         let made = from_readers(writer, left.clone(), std::slice::from_ref(state))?.done();
-        found.push((format!("costate.next.{state}"), left, made));
+        found.push((Line::CostateOf(Arc::clone(state)), left, made));
     }
     // At least one term must come from the loss.
     let sent = |part: &Term| !part.any(&|t| matches!(t, Term::Costate(..)));
@@ -129,13 +129,13 @@ fn from_readers<'w>(writer: &'w Writer<'_>, left: Term, states: &[Name]) -> Opti
     lags.dedup();
     for lag in lags {
         let next = Time::var('t').plus(lag);
-        let at_next = |line: String| At::new(line, &[('t', next.clone())]);
+        let at_next = |line: Line| At::new(line, &[('t', next.clone())]);
         let share = |of: &Name| Argument::Costate(Arc::clone(of), next.clone());
         proof = proof
             .down_to(&all, &next)?
             .if_it_applies(Rewrite::Partition);
         for of in &all {
-            proof = proof.if_it_applies(Rewrite::Unfold(at_next(format!("costate.{of}"))));
+            proof = proof.if_it_applies(Rewrite::Unfold(at_next(Line::Shares(Arc::clone(of)))));
         }
         for of in &all {
             proof = proof.if_it_applies(Rewrite::Factor(share(of)));
@@ -143,7 +143,7 @@ fn from_readers<'w>(writer: &'w Writer<'_>, left: Term, states: &[Name]) -> Opti
         let read = |by: &&Carried| states.contains(&by.name) && by.delay + 1 == lag;
         for by in writer.state.iter().filter(read) {
             for of in &all {
-                let id = chain::block_line(of, &by.name, lag);
+                let id = Line::block(of, &by.name, lag);
                 // The matrix of all blocks keeps blocks that are zero.
                 if delayed && *writer.right(&id)? == Term::Zero {
                     continue;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::writer::Writer;
 use crate::derive::algebra::simplify::summed;
 use crate::derive::algebra::term::{Term, Time};
+use crate::derive::record::line::Line;
 use crate::derive::record::part::Part;
 use crate::derive::record::relation::Range;
 use crate::derive::record::rule::Rule;
@@ -18,7 +19,7 @@ impl Writer<'_> {
             let right = self.reader.written(id, &at)?;
             let shape = self.shape(id);
             let left = Term::Value(Arc::clone(&name), at);
-            let equation = self.push(format!("def.{name}"), Part::Definition, left, right);
+            let equation = self.push(Line::Definition(name), Part::Definition, left, right);
             equation.range = range;
             equation.shape = Some(shape);
             equation.rules = vec![Rule::Definition];
@@ -31,14 +32,14 @@ impl Writer<'_> {
                 let now = Time::var('t');
                 let of_step = self.reader.written(term, &Some(now.clone()))?;
                 let left = Term::StepLoss(now.clone());
-                let equation = self.push("def.loss.t".into(), Part::Definition, left, of_step);
+                let equation = self.push(Line::StepLoss, Part::Definition, left, of_step);
                 equation.range = Range::all();
                 equation.rules = vec![Rule::Definition];
                 summed('t', Time::at(1), Time::last(), Term::StepLoss(now))
             }
             None => right,
         };
-        let equation = self.push("def.loss".into(), Part::Definition, Term::Loss, right);
+        let equation = self.push(Line::Loss, Part::Definition, Term::Loss, right);
         equation.rules = vec![Rule::Definition];
         Ok(())
     }
@@ -64,11 +65,11 @@ impl Writer<'_> {
                 None => Term::Zero,
             };
             let shape = self.shape(def);
-            let id = format!("init.{name}.{}", shift.unsigned_abs());
+            let id = Line::Start(name.into(), shift.unsigned_abs());
             let left = Term::Value(name.into(), Some(at));
             // A parameter h0 is printed like the state h at step 0; the line would say nothing.
             let looks = |t: &Term| self.symbols.show(t);
-            if looks(&left) == looks(&right) || self.equations.iter().any(|e| e.id == id) {
+            if looks(&left) == looks(&right) || self.line(&id).is_some() {
                 continue;
             }
             let equation = self.push(id, Part::Definition, left, right);

@@ -4,17 +4,7 @@ use std::sync::Arc;
 
 use super::writer::Writer;
 use crate::derive::algebra::term::{Name, Term, Time, visit};
-use crate::derive::record::part::Part;
-
-/// The lines of δ: ids and right sides.
-pub(crate) fn recursions(writer: &Writer<'_>) -> Vec<(String, Term)> {
-    writer
-        .equations
-        .iter()
-        .filter(|e| e.part == Part::Recursion)
-        .map(|e| (e.id.clone(), e.right.clone()))
-        .collect()
-}
+use crate::derive::record::line::Line;
 
 /// Returns true if every addend has δ of the state as a factor exactly once.
 pub(crate) fn is_homogeneous(term: &Term, state: &Name) -> bool {
@@ -33,7 +23,6 @@ pub(crate) fn is_homogeneous(term: &Term, state: &Name) -> bool {
 
 /// Returns true if every δ in a term depends on values of its own step only.
 pub(crate) fn of_one_step(writer: &Writer<'_>, term: &Term) -> bool {
-    let lines = recursions(writer);
     let mut pending = vec![term.clone()];
     let mut known: Vec<Name> = Vec::new();
     while let Some(term) = pending.pop() {
@@ -57,8 +46,7 @@ pub(crate) fn of_one_step(writer: &Writer<'_>, term: &Term) -> bool {
             .filter(|n| !known.contains(n))
             .collect::<Vec<_>>()
         {
-            let id = format!("delta.{name}");
-            let Some((_, right)) = lines.iter().find(|(known, _)| *known == id) else {
+            let Some(right) = writer.right(&Line::Delta(Arc::clone(&name))) else {
                 return false;
             };
             pending.push(right.clone());

@@ -7,6 +7,7 @@ use super::writer::Writer;
 use crate::derive::algebra::normal::neg;
 use crate::derive::algebra::term::Term;
 use crate::derive::reading::engine::tangent;
+use crate::derive::record::line::Line;
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::step::{Step, rules_of};
 use crate::error::Result;
@@ -43,11 +44,16 @@ impl Writer<'_> {
             let steps = self.tangent_steps(id)?;
             let shape = self.shape(id);
             let left = Term::D(Arc::clone(&name), at);
-            let equation = self.push(format!("d.{name}"), Part::Differentials, left, right);
+            let equation = self.push(
+                Line::Differential(Arc::clone(&name)),
+                Part::Differentials,
+                left,
+                right,
+            );
             equation.range = range;
             equation.shape = Some(shape);
             equation.rules = rules_of(&steps);
-            equation.premises = vec![format!("def.{name}")];
+            equation.premises = vec![Line::Definition(name)];
             equation.steps = steps;
             equation.level = Level::Normal;
         }

@@ -7,6 +7,7 @@ use super::{deltas, recursion};
 use crate::derive::algebra::normal::add;
 use crate::derive::algebra::term::{Name, Term, Time, visit};
 use crate::derive::reading::naming;
+use crate::derive::record::line::Line;
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::relation::Range;
 use crate::derive::record::rewrite::Rewrite;
@@ -27,7 +28,7 @@ impl Writer<'_> {
             let right = self.symbols.in_order(self.below(&name, &left, &at)?);
             let shape = self.shape(id);
             let readers = self.readers(&name);
-            let equation = self.push(format!("delta.{name}"), Part::Recursion, left, right);
+            let equation = self.push(Line::Delta(Arc::clone(&name)), Part::Recursion, left, right);
             equation.range = range;
             equation.shape = Some(shape);
             equation.rules = vec![Rule::Consumer, Rule::FanOut];
@@ -75,7 +76,7 @@ impl Writer<'_> {
                 of_step(self, &name, &right);
             }
             let left = Term::Gradient(Arc::clone(&name), at);
-            let equation = self.push(format!("grad.{name}"), part, left, right);
+            let equation = self.push(Line::Gradient(name), part, left, right);
             equation.range = range;
             equation.shape = Some(shape);
             equation.rules = rules;
@@ -107,7 +108,7 @@ impl Writer<'_> {
             let shape = self.shape(def);
             let readers = self.readers(&name);
             let left = Term::Gradient(Arc::clone(&name), Some(at));
-            let line = format!("grad.{name}.0");
+            let line = Line::StartGradient(name);
             let equation = self.push(line, Part::Inputs, left, right);
             equation.shape = Some(shape);
             equation.rules = vec![Rule::Consumer, Rule::Boundary];
@@ -128,7 +129,7 @@ impl Writer<'_> {
     }
 
     /// The lines that read a value; true if they read it at another step.
-    fn readers(&self, name: &str) -> Vec<(String, bool)> {
+    fn readers(&self, name: &str) -> Vec<(Line, bool)> {
         let mut found = Vec::new();
         for e in self.equations.iter().filter(|e| e.part == Part::Adjoints) {
             let mut shifted = None;
@@ -169,11 +170,16 @@ fn of_step(writer: &mut Writer<'_>, name: &Name, gradient: &Term) {
         return;
     }
     let left = Term::StepGradient(Arc::clone(name), Time::var('t'));
-    let equation = writer.prove(format!("step.{name}"), Part::Parameters, left, made);
+    let equation = writer.prove(
+        Line::StepGradient(Arc::clone(name)),
+        Part::Parameters,
+        left,
+        made,
+    );
     equation.range = Range::all();
     equation
         .rules
         .extend([Rule::RightAdjoint, Rule::Identification]);
-    equation.premises = vec![format!("grad.{name}")];
+    equation.premises = vec![Line::Gradient(Arc::clone(name))];
     equation.level = Level::Normal;
 }

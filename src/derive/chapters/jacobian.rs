@@ -7,9 +7,10 @@ use super::writer::Writer;
 use crate::derive::algebra::chain::{self, Carried, flow};
 use crate::derive::algebra::term::{Name, Term, Time};
 use crate::derive::reading::read::Label;
+use crate::derive::record::line::Line;
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::relation::{Range, pairs};
-use crate::derive::record::rewrite::{Argument, At, Rewrite};
+use crate::derive::record::rewrite::{Argument, Rewrite};
 use crate::derive::record::rule::Rule;
 use crate::derive::rules::proof::{Made, Proof};
 use crate::op::{NodeId, Op, RegisterId};
@@ -148,7 +149,7 @@ fn write_blocks(writer: &mut Writer<'_>, states: &[State]) -> Option<()> {
                 .take(1)
                 .chain(columns.into_iter().take(1))
                 .collect();
-            let id = chain::block_line(name, &by.part.name, by.part.delay + 1);
+            let id = Line::block(name, &by.part.name, by.part.delay + 1);
             let equation = writer.prove(id, Part::Jacobian, left, made);
             equation.range = Range::all();
             equation.shape = (shape.len() == 2).then_some(shape);
@@ -156,7 +157,12 @@ fn write_blocks(writer: &mut Writer<'_>, states: &[State]) -> Option<()> {
     }
     if states.len() > 1 {
         let made = whole(writer)?;
-        let equation = writer.prove("jac".into(), Part::Jacobian, Term::StateJacobian(now), made);
+        let equation = writer.prove(
+            Line::Jacobian,
+            Part::Jacobian,
+            Term::StateJacobian(now),
+            made,
+        );
         equation.range = Range::all();
     }
     Some(())
@@ -172,7 +178,7 @@ fn write_within(writer: &mut Writer<'_>) -> Option<()> {
             if made.term == Term::Zero {
                 continue;
             }
-            let id = format!("within.{of}.{by}");
+            let id = Line::within(of, by);
             let left = jacobian(of, &now, by, &now);
             let equation = writer.prove(id, Part::Jacobian, left, made);
             equation.range = Range::all();
@@ -191,7 +197,7 @@ fn write_meanings(writer: &mut Writer<'_>) {
     let states = chain::names(&writer.state);
     let (t, k) = (Time::var('t'), Time::var('k'));
     for by in &states {
-        let line = |of: &Name| format!("within.{of}.{by}");
+        let line = |of: &Name| Line::within(of, by);
         let follow: Vec<&Name> = states
             .iter()
             .filter(|of| writer.right(&line(of)).is_some())
@@ -203,7 +209,7 @@ fn write_meanings(writer: &mut Writer<'_>) {
         let left = jacobian(by, &t, by, &t.plus(-1));
         let made = Proof::of(writer.known(), left.clone()).by(Rewrite::LastStep);
         if let Some(made) = made.map(Proof::done) {
-            let equation = writer.prove(format!("total.{by}"), Part::Jacobian, left, made);
+            let equation = writer.prove(Line::Total(Arc::clone(by)), Part::Jacobian, left, made);
             equation.premises.extend(follow.iter().map(|of| line(of)));
             equation.range = Range {
                 vars: vec![('t', Time::at(2), Time::last())],
@@ -213,9 +219,9 @@ fn write_meanings(writer: &mut Writer<'_>) {
         let left = writer.stack(&|s| jacobian(&s.name, &t.plus(-s.delay), by, &k));
         let made = Proof::of(writer.known(), left.clone())
             .by(Rewrite::WholeState)
-            .and_then(|p| p.by(Rewrite::Unfold(At::new("jac.product", &[]))));
+            .and_then(|p| p.by(Rewrite::Unfold(Line::JacobianProduct.into())));
         if let Some(made) = made.map(Proof::done) {
-            let id = format!("many.{by}");
+            let id = Line::ManySteps(Arc::clone(by));
             let equation = writer.prove(id, Part::Jacobian, left, made);
             equation.range = Range {
                 vars: vec![
@@ -241,12 +247,12 @@ fn two_steps(writer: &mut Writer<'_>, by: &Name, other: &Name) {
         .by(Rewrite::LastStep)
         .and_then(|p| p.by(Rewrite::Around(name(other), name(by))))
         .and_then(|p| p.by(Rewrite::Factor(first)))
-        .and_then(|p| p.by(Rewrite::Fold(At::new(format!("total.{by}"), &[]))))
+        .and_then(|p| p.by(Rewrite::Fold(Line::Total(name(by)).into())))
         .map(Proof::done);
     let Some(made) = made.filter(|m| matches!(m.term, Term::Add(_))) else {
         return;
     };
-    let equation = writer.prove(format!("two.{by}"), Part::Jacobian, left, made);
+    let equation = writer.prove(Line::TwoSteps(name(by)), Part::Jacobian, left, made);
     equation.range = Range {
         vars: vec![('t', Time::at(3), Time::last())],
     };
@@ -261,10 +267,10 @@ fn write_product(writer: &mut Writer<'_>) {
     };
     let made = made.done();
     let premise = match &writer.state[..] {
-        [one] => chain::block_line(&one.name, &one.name, 1),
-        _ => "jac".into(),
+        [one] => Line::block(&one.name, &one.name, 1),
+        _ => Line::Jacobian,
     };
-    let equation = writer.prove("jac.product".into(), Part::Jacobian, left, made);
+    let equation = writer.prove(Line::JacobianProduct, Part::Jacobian, left, made);
     equation.range = pairs();
     equation.rules.insert(0, Rule::Unrolling);
     equation.premises = vec![premise];
@@ -278,9 +284,9 @@ fn write_product(writer: &mut Writer<'_>) {
     let left = jacobian(one, &t, one, &k);
     let made = Proof::of(writer.known(), left.clone()).by(Rewrite::Corner);
     if let Some(made) = made.map(Proof::done) {
-        let equation = writer.prove("jac.corner".into(), Part::Jacobian, left, made);
+        let equation = writer.prove(Line::JacobianCorner, Part::Jacobian, left, made);
         equation.range = pairs();
-        equation.premises = vec!["jac.product".into()];
+        equation.premises = vec![Line::JacobianProduct];
     }
 }
 
@@ -301,7 +307,7 @@ fn within(writer: &Writer<'_>, of: &Name, by: &Name) -> Option<Made> {
 fn matrix(writer: &Writer<'_>, of: &Name, by: Argument, follow: &[Name]) -> Option<Made> {
     let differential = Term::D(Arc::clone(of), Some(Time::var('t')));
     let held = Proof::of(writer.known(), differential)
-        .if_it_applies(Rewrite::Unfold(At::new(format!("d.{of}"), &[])))
+        .if_it_applies(Rewrite::Unfold(Line::Differential(Arc::clone(of)).into()))
         .towards(&by, follow)?
         .if_it_applies(Rewrite::Partition)
         .if_it_applies(Rewrite::Alone(by.clone()));

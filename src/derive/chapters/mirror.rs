@@ -8,6 +8,7 @@ use crate::derive::algebra::term::{Base, Name, Term, Time};
 use crate::derive::notation::symbols::other;
 use crate::derive::record::derivation::Derivation;
 use crate::derive::record::equation::{Equation, Letter};
+use crate::derive::record::line::Line;
 use crate::derive::record::part::Part;
 use crate::derive::record::relation::{Condition, Range};
 use crate::derive::record::step::{Site, Step};
@@ -55,7 +56,7 @@ impl Mirror {
             None => None,
         };
         Some(Equation {
-            id: renamed(&line.id, line.part),
+            id: renamed(line.id.clone(), line.part),
             left: self.term(&line.left)?,
             right: self.term(&line.right)?,
             range: Range {
@@ -155,10 +156,10 @@ impl Mirror {
 }
 
 /// The id of a line about the backward chain. A line about a carousel already has the name of its state in its id.
-pub(crate) fn renamed(id: &str, part: Part) -> String {
+pub(crate) fn renamed(id: Line, part: Part) -> Line {
     match part {
-        Part::Jacobian | Part::Bridge | Part::Costate | Part::Bounds => format!("back.{id}"),
-        _ => id.into(),
+        Part::Jacobian | Part::Bridge | Part::Costate | Part::Bounds => Line::Back(Box::new(id)),
+        _ => id,
     }
 }
 
@@ -206,10 +207,10 @@ impl Derivation {
     /// recurrence.
     pub(crate) fn add_mirrored(&mut self, mirrored: Self) {
         let mirror = Mirror::of(&mirrored.states);
-        let moved: HashMap<&str, String> = mirrored
+        let moved: HashMap<&Line, Line> = mirrored
             .equations
             .iter()
-            .map(|line| (&*line.id, renamed(&line.id, line.part)))
+            .map(|line| (&line.id, renamed(line.id.clone(), line.part)))
             .collect();
         // A letter for a part of the sequence that looks back has no counterpart.
         let mut lost: Vec<&Name> = Vec::new();
@@ -223,7 +224,7 @@ impl Derivation {
         }
         for line in &mirrored.equations {
             // The column of identities and zeros is the same in both directions.
-            if line.id == "jac.corner" && !self.states.is_empty() {
+            if line.id == Line::JacobianCorner && !self.states.is_empty() {
                 continue;
             }
             let unknown = |t: &Term| matches!(t, Term::Letter(name, _) if lost.contains(&name));
@@ -234,13 +235,13 @@ impl Derivation {
                 continue;
             };
             for premise in &mut line.premises {
-                if let Some(id) = moved.get(&**premise) {
+                if let Some(id) = moved.get(premise) {
                     premise.clone_from(id);
                 }
             }
             self.equations.push(line);
         }
-        let ids: HashSet<String> = self.equations.iter().map(|e| e.id.clone()).collect();
+        let ids: HashSet<Line> = self.equations.iter().map(|e| e.id.clone()).collect();
         for line in &mut self.equations {
             line.premises.retain(|premise| ids.contains(premise));
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::writer::Writer;
 use crate::derive::algebra::term::{Name, Term, Time};
+use crate::derive::record::line::Line;
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::relation::Range;
 use crate::derive::record::rewrite::{At, Rewrite};
@@ -11,8 +12,8 @@ use crate::derive::rules::proof::Proof;
 
 /// δ at the last step, which receives nothing from later steps.
 pub(crate) fn boundary(writer: &mut Writer<'_>, name: &Name) {
-    let id = format!("delta.{name}");
-    let Some(line) = writer.equations.iter().find(|e| e.id == id) else {
+    let id = Line::Delta(Arc::clone(name));
+    let Some(line) = writer.line(&id) else {
         return;
     };
     let parts = line.right.addends();
@@ -36,7 +37,12 @@ pub(crate) fn boundary(writer: &mut Writer<'_>, name: &Name) {
     let Some(made) = made.map(Proof::done) else {
         return;
     };
-    let equation = writer.prove(format!("last.{name}"), Part::Recursion, left, made);
+    let equation = writer.prove(
+        Line::LastDelta(Arc::clone(name)),
+        Part::Recursion,
+        left,
+        made,
+    );
     equation.shape = shape;
     equation.level = Level::Normal;
 }
@@ -46,9 +52,8 @@ pub(crate) fn compact(writer: &mut Writer<'_>) {
     let lines: Vec<(Name, Term, Term)> = writer
         .equations
         .iter()
-        .filter(|e| e.id.starts_with("delta."))
-        .filter_map(|e| match &e.left {
-            Term::Delta(name, _) => Some((Arc::clone(name), e.left.clone(), e.right.clone())),
+        .filter_map(|e| match &e.id {
+            Line::Delta(name) => Some((Arc::clone(name), e.left.clone(), e.right.clone())),
             _ => None,
         })
         .collect();
@@ -61,7 +66,7 @@ pub(crate) fn compact(writer: &mut Writer<'_>) {
         let known = writer.known();
         let mut proof = Proof::of(known, right);
         while let Some((of, at)) = first_of(&proof.term, &single) {
-            let line = At::new(format!("delta.{of}"), &[('t', at)]);
+            let line = At::new(Line::Delta(of), &[('t', at)]);
             let Some(next) = proof.by(Rewrite::Unfold(line)) else {
                 return;
             };
@@ -71,11 +76,11 @@ pub(crate) fn compact(writer: &mut Writer<'_>) {
         if made.steps.is_empty() {
             continue;
         }
-        let id = format!("compact.{name}");
+        let id = Line::CompactDelta(Arc::clone(&name));
         let stepped = matches!(left, Term::Delta(_, Some(_)));
         let equation = writer.prove(id, Part::Recursion, left, made);
         equation.range = if stepped { Range::all() } else { Range::once() };
-        equation.premises.insert(0, format!("delta.{name}"));
+        equation.premises.insert(0, Line::Delta(name));
         equation.level = Level::Normal;
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::writer::Writer;
 use crate::derive::algebra::chain;
 use crate::derive::algebra::term::{Name, Term, Time};
+use crate::derive::record::line::Line;
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::relation::Range;
 use crate::derive::record::rewrite::{Argument, At, Rewrite};
@@ -26,29 +27,29 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
         1 => made,
         _ => made
             .and_then(|p| p.by(Rewrite::StateProduct))
-            .and_then(|p| p.by(Rewrite::Fold(At::new("jac", &[])))),
+            .and_then(|p| p.by(Rewrite::Fold(Line::Jacobian.into()))),
     };
     let Some(made) = made.map(Proof::done) else {
         return;
     };
-    let step = writer.prove("jac.differential".into(), Part::Jacobian, now.clone(), made);
+    let step = writer.prove(Line::StateDifferential, Part::Jacobian, now.clone(), made);
     step.range = Range::all();
     step.level = Level::Normal;
     for (state, made) in immediate {
         let left = Term::DPlus(Arc::clone(&state), t.clone());
-        let id = format!("jac.plus.{state}");
+        let id = Line::Immediate(state);
         let equation = writer.prove(id, Part::Jacobian, left, made);
         equation.range = Range::all();
         equation.level = Level::Normal;
     }
-    let product = |steps: &[(char, Time)]| Rewrite::Fold(At::new("jac.product", steps));
+    let product = |steps: &[(char, Time)]| Rewrite::Fold(At::new(Line::JacobianProduct, steps));
     let made = Proof::of(writer.known(), now.clone())
-        .by(Rewrite::Unroll("jac.differential".into()))
+        .by(Rewrite::Unroll(Line::StateDifferential))
         .and_then(|p| p.by(product(&[('k', Time::at(0))])))
         .and_then(|p| p.by(product(&[])))
         .map(Proof::done);
     if let Some(made) = made {
-        let many = writer.prove("jac.unrolled".into(), Part::Jacobian, now, made);
+        let many = writer.prove(Line::StateUnrolled, Part::Jacobian, now, made);
         many.range = Range::all();
         many.level = Level::Normal;
     }
@@ -62,7 +63,9 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
 fn at_once(writer: &Writer<'_>, state: &Name) -> Option<Made> {
     let differential = Term::D(Arc::clone(state), Some(Time::var('t')));
     Proof::of(writer.known(), differential)
-        .by(Rewrite::Unfold(At::new(format!("d.{state}"), &[])))?
+        .by(Rewrite::Unfold(
+            Line::Differential(Arc::clone(state)).into(),
+        ))?
         .outwards(&chain::names(&writer.state))?
         .if_it_applies(Rewrite::Partition)
         .by(Rewrite::AtOnce)
@@ -93,7 +96,7 @@ fn maps(writer: &mut Writer<'_>, state: &Name) {
         return;
     };
     let total = Term::Response(Arc::clone(state), t.clone(), Arc::clone(&name));
-    let line = format!("map.{name}");
+    let line = Line::Response(Arc::clone(&name));
     let made = Proof::of(writer.known(), total.clone()).by(Rewrite::LastStep);
     let Some(made) = made.map(Proof::done) else {
         return;
@@ -101,7 +104,7 @@ fn maps(writer: &mut Writer<'_>, state: &Name) {
     let equation = writer.prove(line.clone(), Part::Jacobian, total.clone(), made);
     equation.range = Range::all();
     equation.level = Level::Normal;
-    let id = format!("map.immediate.{name}");
+    let id = Line::ImmediateResponse(Arc::clone(&name));
     let left = Term::Immediate(Arc::clone(state), t, Arc::clone(&name));
     let equation = writer.prove(id, Part::Jacobian, left, map);
     equation.range = Range::all();
@@ -112,11 +115,11 @@ fn maps(writer: &mut Writer<'_>, state: &Name) {
         false => unrolled
             .by(Rewrite::Unroll(line))
             .and_then(|p| p.by(Rewrite::Chain))
-            .and_then(|p| p.by(Rewrite::Fold(At::new("jac.product", &[])))),
+            .and_then(|p| p.by(Rewrite::Fold(Line::JacobianProduct.into()))),
     };
     let made = made.map(Proof::done);
     let Some(made) = made else { return };
-    let equation = writer.prove(format!("map.sum.{name}"), Part::Jacobian, total, made);
+    let equation = writer.prove(Line::ResponseSum(name), Part::Jacobian, total, made);
     equation.range = Range::all();
     equation.level = Level::Normal;
 }
@@ -133,7 +136,7 @@ fn immediate(writer: &Writer<'_>, state: &Name, name: &Name) -> Option<Made> {
     let own = Argument::D(Arc::clone(name), None);
     let start = Term::DPlus(Arc::clone(state), Time::var('t'));
     Proof::of(writer.known(), start)
-        .by(Rewrite::Unfold(At::new(format!("jac.plus.{state}"), &[])))?
+        .by(Rewrite::Unfold(Line::Immediate(Arc::clone(state)).into()))?
         .if_it_applies(Rewrite::Alone(own.clone()))
         .if_it_applies(Rewrite::Factor(own.clone()))
         .by(Rewrite::ReadOff(own))

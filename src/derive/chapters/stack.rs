@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::writer::Writer;
 use crate::derive::algebra::term::{Name, Term, Time};
+use crate::derive::record::line::Line;
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::relation::Range;
-use crate::derive::record::rewrite::{At, Rewrite};
+use crate::derive::record::rewrite::Rewrite;
 use crate::derive::rules::proof::Proof;
 use crate::derive::rules::stacks::read;
 
@@ -79,47 +80,47 @@ fn gates(writer: &mut Writer<'_>, group: &Group) {
     for equation in writer.equations.iter_mut().rev().take(3) {
         equation.level = Level::Normal;
     }
-    let line = |name: &str| format!("let.{name}");
-    let fold = |of: &str| Rewrite::Fold(At::new(line(of), &[]));
-    let unfold = |id: String| Rewrite::Unfold(At::new(id, &[]));
+    let line = |name: &str| Line::Letter(name.into());
+    let fold = |of: &str| Rewrite::Fold(line(of).into());
+    let unfold = |id: Line| Rewrite::Unfold(id.into());
     let made = group
         .names
         .iter()
         .try_fold(
             Proof::of(writer.known(), all.clone()).if_it_applies(unfold(line(&name))),
-            |p, of| p.by(unfold(format!("def.{of}"))),
+            |p, of| p.by(unfold(Line::Definition(Arc::clone(of)))),
         )
         .and_then(|p| p.by(Rewrite::BlockProduct))
         .and_then(|p| p.by(fold(letters.weights)))
         .and_then(|p| p.by(fold(letters.reads)))
         .map(Proof::done);
     if let Some(made) = made {
-        let equation = writer.prove("stack.value".into(), Part::Stacked, all, made);
+        let equation = writer.prove(Line::StackedValue, Part::Stacked, all, made);
         equation.range = Range::all();
         equation.level = Level::Normal;
     }
 
     let delta = Term::Delta(Arc::clone(&name), at);
     let of_row = |name: &Name| {
-        let compact = format!("compact.{name}");
+        let compact = Line::CompactDelta(Arc::clone(name));
         match writer.right(&compact) {
             Some(_) => compact,
-            None => format!("delta.{name}"),
+            None => Line::Delta(Arc::clone(name)),
         }
     };
-    let rows: Vec<String> = group.names.iter().map(of_row).collect();
+    let rows: Vec<Line> = group.names.iter().map(of_row).collect();
     let made = Proof::of(writer.known(), delta.clone())
         .by(Rewrite::Unstack(line(&name)))
         .and_then(|p| rows.into_iter().try_fold(p, |p, row| p.by(unfold(row))))
         .map(Proof::done);
     if let Some(made) = made {
-        let equation = writer.prove("stack.delta".into(), Part::Stacked, delta, made);
+        let equation = writer.prove(Line::StackedDelta, Part::Stacked, delta, made);
         equation.range = Range::all();
         equation.level = Level::Normal;
     }
     let left = Term::Gradient(letters.weights.into(), None);
     let parameters = group.weights.iter().flatten().filter_map(|w| match w {
-        Term::Value(name, None) => Some(format!("grad.{name}")),
+        Term::Value(name, None) => Some(Line::Gradient(Arc::clone(name))),
         _ => None,
     });
     let made = Proof::of(writer.known(), left.clone())
@@ -131,7 +132,7 @@ fn gates(writer: &mut Writer<'_>, group: &Group) {
         .and_then(|p| p.by(fold(letters.reads)))
         .map(Proof::done);
     if let Some(made) = made {
-        let equation = writer.prove("stack.grad".into(), Part::Stacked, left, made);
+        let equation = writer.prove(Line::StackedGradient, Part::Stacked, left, made);
         equation.level = Level::Normal;
     }
 }
@@ -141,7 +142,10 @@ fn sent_back(writer: &mut Writer<'_>) {
     let lines: Vec<_> = writer
         .equations
         .iter()
-        .filter(|e| e.id.starts_with("delta.") || e.id.starts_with("grad."))
+        .filter(|e| {
+            let delta = matches!(e.id, Line::Delta(_));
+            delta || matches!(e.id, Line::Gradient(_) | Line::StartGradient(_))
+        })
         .map(|e| {
             (
                 e.id.clone(),
@@ -156,7 +160,12 @@ fn sent_back(writer: &mut Writer<'_>) {
             continue;
         };
         let made = made.done();
-        let equation = writer.prove(format!("stacked.{id}"), Part::Stacked, left, made);
+        let equation = writer.prove(
+            Line::SentBack(Box::new(id.clone())),
+            Part::Stacked,
+            left,
+            made,
+        );
         equation.range = range;
         equation.premises = vec![id];
         equation.level = Level::Normal;

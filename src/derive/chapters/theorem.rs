@@ -10,31 +10,28 @@ use crate::derive::algebra::normal::{add, inner};
 use crate::derive::algebra::simplify::summed;
 use crate::derive::algebra::term::{Base, Term, Time};
 use crate::derive::record::derivation::Derivation;
+use crate::derive::record::equation::Equation;
+use crate::derive::record::line::Line;
 use crate::derive::record::part::Part;
 use crate::derive::record::rule::Rule;
 use crate::op::Op;
 use crate::render::{Big, Fence, Math, Sign};
 
-/// For each of [`lines`], the ids of the lines that state it for this recurrence and are evaluated.
-pub(crate) fn instances(derivation: &Derivation) -> [Vec<&str>; 6] {
-    let found = |wanted: &[&str]| -> Vec<&str> {
-        let ids = derivation.equations.iter().map(|e| &*e.id);
-        let own = |id: &&str| {
-            let id = id.strip_prefix("back.").unwrap_or(id);
-            wanted
-                .iter()
-                .any(|w| id == *w || w.ends_with('.') && id.starts_with(w))
-        };
-        ids.filter(own).collect()
-    };
-    [
-        found(&["jac.differential"]),
-        found(&["bridge.recursion", "costate", "costate.next."]),
-        found(&["bridge.pairing", "costate.pairing"]),
-        found(&["master"]),
-        found(&["grad.", "costate.start"]),
-        found(&["bridge.closed", "costate.closed"]),
-    ]
+/// For each of [`lines`], the lines that state it for this recurrence and are evaluated.
+pub(crate) fn instances(derivation: &Derivation) -> [Vec<&Equation>; 6] {
+    let states: [fn(&Line) -> bool; 6] = [
+        |id| matches!(id, Line::StateDifferential),
+        |id| matches!(id, Line::Recursion | Line::Costate | Line::CostateOf(_)),
+        |id| matches!(id, Line::Pairing | Line::CostatePairing),
+        |id| matches!(id, Line::Master),
+        |id| {
+            let gradient = matches!(id, Line::Gradient(_) | Line::StartGradient(_));
+            gradient || *id == Line::CostateStart
+        },
+        |id| matches!(id, Line::Closed | Line::CostateClosed),
+    ];
+    let lines = || derivation.equations.iter();
+    states.map(|states| lines().filter(|e| states(e.id.forward())).collect())
 }
 
 /// The lines G1 to G6.
@@ -169,7 +166,7 @@ pub(crate) fn master(writer: &mut Writer<'_>) {
         });
         premises.push(id);
     }
-    let equation = writer.push("master".into(), Part::Theorem, Term::DLoss, add(parts));
+    let equation = writer.push(Line::Master, Part::Theorem, Term::DLoss, add(parts));
     equation.rules = vec![Rule::Identification];
     equation.premises = premises;
 }

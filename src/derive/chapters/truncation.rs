@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::bridge::{Bridge, Sums};
 use super::writer::Writer;
 use crate::derive::algebra::term::{Base, Name, Term, Time};
+use crate::derive::record::line::Line;
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::relation::Range;
-use crate::derive::record::rewrite::{At, Rewrite};
+use crate::derive::record::rewrite::Rewrite;
 use crate::derive::rules::proof::Proof;
 
 fn widths() -> (char, Time, Time) {
@@ -41,7 +42,7 @@ fn window(writer: &mut Writer<'_>, sums: &Sums) {
     {
         let letter = writer.symbols.letters.rest;
         writer.define(letter, Some('τ'), Part::Truncation, far.clone());
-        let fold = Rewrite::Fold(At::new(format!("let.{letter}"), &[]));
+        let fold = Rewrite::Fold(Line::Letter(letter.into()).into());
         let known = writer.known();
         let folded = Proof::of(known, sums.double.clone())
             .by(Rewrite::Window)
@@ -49,13 +50,13 @@ fn window(writer: &mut Writer<'_>, sums: &Sums) {
         let Some(folded) = folded else { return };
         made = folded.done();
     }
-    let id = format!("window.{}", sums.name);
+    let id = Line::Window(Arc::clone(&sums.name));
     let equation = writer.prove(id, Part::Truncation, sums.left.clone(), made);
     equation.range = Range {
         vars: vec![widths()],
     };
     equation.level = if sums.main { Level::Sheet } else { Level::Full };
-    let double = format!("bridge.double.{}", sums.name);
+    let double = Line::DoubleSum(Arc::clone(&sums.name));
     equation.premises.insert(0, double);
 }
 
@@ -63,21 +64,21 @@ fn window(writer: &mut Writer<'_>, sums: &Sums) {
 fn chunked(writer: &mut Writer<'_>, state: &Name) -> Option<()> {
     let (t, k) = (Time::var('t'), Time::var('k'));
     let cut = |at: Time| Term::Cut(Arc::clone(state), at);
-    let recursion = writer.right("bridge.recursion")?.clone();
+    let recursion = writer.right(&Line::Recursion)?.clone();
     let made = Proof::of(writer.known(), recursion)
         .by(Rewrite::Restart)?
         .done();
-    let equation = writer.prove("chunk.delta".into(), Part::Truncation, cut(t), made);
+    let equation = writer.prove(Line::ChunkDelta, Part::Truncation, cut(t), made);
     equation.range = Range {
         vars: vec![widths(), ('t', Time::at(1), Time::last())],
     };
-    equation.premises = vec!["bridge.recursion".into()];
+    equation.premises = vec![Line::Recursion];
 
     let made = Proof::of(writer.known(), cut(k.clone()))
-        .by(Rewrite::Unroll("chunk.delta".into()))?
-        .by(Rewrite::Fold(At::new("jac.product", &[])))?
+        .by(Rewrite::Unroll(Line::ChunkDelta))?
+        .by(Rewrite::Fold(Line::JacobianProduct.into()))?
         .done();
-    let equation = writer.prove("chunk.closed".into(), Part::Truncation, cut(k), made);
+    let equation = writer.prove(Line::ChunkClosed, Part::Truncation, cut(k), made);
     equation.range = Range {
         vars: vec![widths(), ('k', Time::at(1), Time::last())],
     };
@@ -98,19 +99,19 @@ fn chunks(writer: &mut Writer<'_>, state: &Name, sums: &Sums) {
     let made = Proof::of(known, sums.exchanged.clone())
         .by(Rewrite::Chunks)
         .map(|p| p.if_it_applies(Rewrite::SumIn(end)))
-        .and_then(|p| p.by(Rewrite::Fold(At::new("chunk.closed", &[]))));
+        .and_then(|p| p.by(Rewrite::Fold(Line::ChunkClosed.into())));
     let Some(made) = made.map(Proof::done) else {
         return;
     };
-    let id = format!("chunk.{}", sums.name);
+    let id = Line::Chunks(Arc::clone(&sums.name));
     let equation = writer.prove(id, Part::Truncation, sums.left.clone(), made);
     equation.range = Range {
         vars: vec![widths()],
     };
     equation.level = if sums.main { Level::Sheet } else { Level::Full };
     let before = [
-        format!("bridge.double.{}", sums.name),
-        format!("bridge.exchange.{}", sums.name),
+        Line::DoubleSum(Arc::clone(&sums.name)),
+        Line::ExchangedSum(Arc::clone(&sums.name)),
     ];
     equation.premises.extend(before);
 }

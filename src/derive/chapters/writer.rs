@@ -12,6 +12,7 @@ use crate::derive::algebra::term::{Name, Term, Time};
 use crate::derive::notation::symbols::Symbols;
 use crate::derive::reading::read::Reader;
 use crate::derive::record::equation::{Check, Equation, Letter};
+use crate::derive::record::line::Line;
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::relation::{Range, Relation};
 use crate::derive::record::rule::Rule;
@@ -55,13 +56,7 @@ impl Writer<'_> {
         }
     }
 
-    pub(crate) fn push(
-        &mut self,
-        id: String,
-        part: Part,
-        left: Term,
-        right: Term,
-    ) -> &mut Equation {
+    pub(crate) fn push(&mut self, id: Line, part: Part, left: Term, right: Term) -> &mut Equation {
         let at = self.equations.len();
         let right = beside_step(&left, right);
         self.equations.push(Equation {
@@ -93,9 +88,12 @@ impl Writer<'_> {
     }
 
     /// The right side of a line.
-    pub(crate) fn right(&self, id: &str) -> Option<&Term> {
-        let found = self.equations.iter().find(|e| e.id == id);
-        found.map(|e| &e.right)
+    pub(crate) fn right(&self, id: &Line) -> Option<&Term> {
+        self.line(id).map(|e| &e.right)
+    }
+
+    pub(crate) fn line(&self, id: &Line) -> Option<&Equation> {
+        self.equations.iter().find(|e| e.id == *id)
     }
 
     /// Introduces a letter with a line that defines it, and returns the letter as a term.
@@ -108,7 +106,7 @@ impl Writer<'_> {
     ) -> Term {
         let name: Name = name.into();
         let letter = Term::Letter(Arc::clone(&name), var.map(Time::var));
-        let id = format!("let.{name}");
+        let id = Line::Letter(Arc::clone(&name));
         let equation = self.push(id, part, letter.clone(), means.clone());
         equation.relation = Relation::Defined;
         equation.rules = vec![Rule::Definition];
@@ -152,13 +150,7 @@ impl Writer<'_> {
     }
 
     /// Adds a line proved by rules.
-    pub(crate) fn prove(
-        &mut self,
-        id: String,
-        part: Part,
-        left: Term,
-        made: Made,
-    ) -> &mut Equation {
+    pub(crate) fn prove(&mut self, id: Line, part: Part, left: Term, made: Made) -> &mut Equation {
         let equation = self.push(id, part, left, made.term);
         equation.rules = rules_of(&made.steps);
         equation.premises = made.premises;

@@ -11,11 +11,12 @@ use super::arrays::V;
 use super::evaluate::{Instance, Key};
 use super::oracle::Oracle;
 use super::singular::spectral_norm;
-use crate::derive::algebra::chain::{Carried, block_line, flow};
+use crate::derive::algebra::chain::{Carried, flow};
 use crate::derive::algebra::term::{Base, Name, Term, Time};
 use crate::derive::chapters::mirror::{self, Mirror};
 use crate::derive::notation::symbols;
 use crate::derive::record::derivation::{Chain, Derivation, Kept, Reach};
+use crate::derive::record::line::Line;
 use crate::derive::record::part::Part;
 use crate::error::Result;
 use crate::recurrence::{Batch, Params};
@@ -143,13 +144,13 @@ impl Derivation {
         let mut blocks: Vec<(Key, Option<&Term>, (usize, usize))> = Vec::new();
         for of in state {
             for by in state {
-                let line = block_line(&of.name, &by.name, by.delay + 1);
+                let line = Line::block(&of.name, &by.name, by.delay + 1);
                 let line = match chain {
                     Chain::Forward => line,
-                    Chain::Backward => mirror::renamed(&line, Part::Jacobian),
+                    Chain::Backward => mirror::renamed(line, Part::Jacobian),
                 };
                 let term = match of.delay {
-                    0 => self.equation(&line).map(|l| &l.right),
+                    0 => self.line(&line).map(|l| &l.right),
                     // A delay copies a value of the previous state.
                     delay if of.name == by.name && by.delay + 1 == delay => Some(&Term::Eye),
                     _ => None,
@@ -196,7 +197,7 @@ impl Derivation {
                 return None;
             };
             of_chain(state).then_some(())?;
-            self.equation(&format!("carousel.norm.{state}"))?;
+            self.line(&Line::CarouselNorm(Name::clone(state)))?;
             let mut product = None;
             crate::derive::algebra::term::visit(&line.right, &mut |t| {
                 if let (Term::HadProd(j, _, _, body), None) = (t, &product) {

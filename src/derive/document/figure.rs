@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use crate::derive::algebra::term::{Name, Term, Time, visit};
 use crate::derive::record::derivation::Derivation;
+use crate::derive::record::line::Line;
 use crate::derive::record::part::Part;
 use crate::xml::escaped;
 
@@ -27,10 +28,10 @@ struct Edge {
 
 /// The class of an edge, which sets its colour and dashes.
 fn kind(d: &Derivation, edge: &Edge) -> &'static str {
-    let carried = format!("carousel.{}", edge.from);
+    let carried = Line::Carousel(edge.from.clone());
     match edge.shift {
         0 => "step",
-        _ if edge.from == edge.to && d.equation(&carried).is_some() => "carousel",
+        _ if edge.from == edge.to && d.line(&carried).is_some() => "carousel",
         _ => "time",
     }
 }
@@ -178,7 +179,7 @@ impl Layout {
 }
 
 /// Three steps, with solid forward edges and dashed error terms against them; `numbers` are the numbers of the lines.
-pub(super) fn unrolled(d: &Derivation, numbers: &HashMap<&str, usize>) -> String {
+pub(super) fn unrolled(d: &Derivation, numbers: &HashMap<&Line, usize>) -> String {
     let defined: Vec<(&Name, &Term)> = d
         .equations
         .iter()
@@ -208,15 +209,15 @@ pub(super) fn unrolled(d: &Derivation, numbers: &HashMap<&str, usize>) -> String
             "<path class=\"forward {kind}\" d=\"{}\" marker-end=\"url(#tip)\"/>",
             drawn(&way.forward)
         );
-        let id = format!("delta.{}", way.edge.from);
-        let Some(number) = numbers.get(&*id) else {
+        let id = Line::Delta(way.edge.from.clone());
+        let Some(number) = numbers.get(&id) else {
             continue;
         };
         let _ = write!(
             out,
             "<a href=\"#{}\"><path class=\"back {kind}\" d=\"{}\" marker-end=\"url(#tip)\">\
              <title>({number})</title></path>",
-            escaped(&id),
+            escaped(&id.to_string()),
             drawn(&way.back)
         );
         // Only one step shows the numbers of the equations.

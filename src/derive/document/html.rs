@@ -12,6 +12,7 @@ use super::{
 use crate::derive::algebra::change::Place;
 use crate::derive::record::derivation::{Derivation, Reach};
 use crate::derive::record::equation::{Check, Equation};
+use crate::derive::record::line::Line;
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::words::{Lang, Word};
 use crate::render::{Math, scripts};
@@ -54,7 +55,7 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
     }
     let _ = writeln!(out, "</ul></details>");
     let lines = sections.iter().flat_map(|s| &s.lines);
-    let numbers: HashMap<&str, usize> = lines.zip(1..).map(|(e, n)| (&*e.id, n)).collect();
+    let numbers: HashMap<&Line, usize> = lines.zip(1..).map(|(e, n)| (&e.id, n)).collect();
     unrolled(&mut out, d, &numbers);
     for (i, section) in sections.iter().enumerate() {
         write_section(&mut out, d, section, i + 1, &numbers);
@@ -138,7 +139,7 @@ const fn class(level: Level) -> &'static str {
     }
 }
 
-fn unrolled(out: &mut String, d: &Derivation, numbers: &HashMap<&str, usize>) {
+fn unrolled(out: &mut String, d: &Derivation, numbers: &HashMap<&Line, usize>) {
     let svg = figure::unrolled(d, numbers);
     let mut key = String::new();
     for (kind, word) in [
@@ -170,7 +171,7 @@ fn write_section(
     d: &Derivation,
     section: &Section<'_>,
     number: usize,
-    numbers: &HashMap<&str, usize>,
+    numbers: &HashMap<&Line, usize>,
 ) {
     let heading = section.part.heading();
     let _ = writeln!(
@@ -185,7 +186,7 @@ fn write_section(
         general_line(out, line, numbers);
     }
     for equation in &section.lines {
-        let number = numbers.get(&*equation.id).copied().unwrap_or(0);
+        let number = numbers.get(&equation.id).copied().unwrap_or(0);
         line(out, d, equation, number);
     }
     for reach in d.reaches().iter().filter(|_| section.part == Part::Bounds) {
@@ -198,12 +199,12 @@ fn write_section(
 }
 
 /// A general line, with links to its instances in this recurrence.
-fn general_line(out: &mut String, line: &General<'_>, numbers: &HashMap<&str, usize>) {
+fn general_line(out: &mut String, line: &General<'_>, numbers: &HashMap<&Line, usize>) {
     let mut notes = String::new();
     if let Some(least) = line.instances.iter().map(|e| e.level).min() {
         let link = |e: &&Equation| {
-            let number = numbers.get(&*e.id).copied().unwrap_or(0);
-            let (class, id) = (class(e.level), escaped(&e.id));
+            let number = numbers.get(&e.id).copied().unwrap_or(0);
+            let (class, id) = (class(e.level), escaped(&e.id.to_string()));
             format!("<a class=\"{class}\" href=\"#{id}\">({number})</a>")
         };
         let links: Vec<String> = line.instances.iter().map(link).collect();
@@ -339,7 +340,7 @@ fn line(out: &mut String, d: &Derivation, equation: &Equation, number: usize) {
         Check::Pending | Check::NotCheckable { .. } => "none",
     };
     let (left, lines) = d.broken(equation, WIDTH);
-    let id = escaped(&equation.id);
+    let id = escaped(&equation.id.to_string());
     let _ = writeln!(
         out,
         "<div class=\"line {state} {}\" id=\"{id}\">\n<a class=\"no\" href=\"#{id}\">({number})</a>\

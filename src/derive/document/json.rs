@@ -20,7 +20,7 @@ pub(super) fn write(d: &Derivation, level: Level) -> String {
     let instances = theorem::instances(d);
     let theorem = theorem.iter().zip(instances).map(|(line, instances)| {
         let latex = string(&line.latex(Dialect::Plain));
-        let instances = list(instances.into_iter().map(string));
+        let instances = list(instances.into_iter().map(|e| string(&e.id.to_string())));
         format!("{{\"latex\": {latex}, \"state\": \"general\", \"instances\": {instances}}}")
     });
     let rules = used(d, level).into_iter().map(rule);
@@ -78,7 +78,7 @@ fn equation(d: &Derivation, e: &Equation, level: Level) -> String {
         )
     });
     let mut fields = vec![
-        format!("\"id\": {}", string(&e.id)),
+        format!("\"id\": {}", string(&e.id.to_string())),
         format!("\"part\": {}", string(e.part.heading().text(Lang::En))),
         format!("\"level\": {}", string(e.level.name())),
         format!("\"left\": {}", tex(&left)),
@@ -102,7 +102,7 @@ fn equation(d: &Derivation, e: &Equation, level: Level) -> String {
     ));
     fields.push(format!(
         "\"premises\": {}",
-        list(e.premises.iter().map(|p| string(p)))
+        list(e.premises.iter().map(|p| string(&p.to_string())))
     ));
     if level == Level::Full {
         let steps = e.steps.iter().map(|s| {

@@ -12,11 +12,12 @@ mod prose;
 mod tex;
 
 use crate::derive::algebra::chain;
-use crate::derive::algebra::term::{Base, Term, Time};
+use crate::derive::algebra::term::{Base, Name, Term, Time};
 use crate::derive::chapters::theorem;
 use crate::derive::notation::show;
 use crate::derive::record::derivation::{Derivation, Kept, Reach};
 use crate::derive::record::equation::{Check, Equation};
+use crate::derive::record::line::Line;
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::relation::{Condition, Range};
 use crate::derive::record::rule::Rule;
@@ -110,9 +111,8 @@ impl Derivation {
                 Word::BoundsWords if self.is_one_number() => Word::BoundsNumberWords,
                 w => w,
             });
-            let lags = ["bound.lags", "back.bound.lags"];
-            let delays = lags.iter().any(|id| self.equation(id).is_some());
-            let delays = *part == Part::Bounds && delays;
+            let of_lags = |e: &&Equation| *e.id.forward() == Line::LagsBound;
+            let delays = *part == Part::Bounds && lines.iter().any(of_lags);
             let delays = delays.then_some(Word::BoundsDelays);
             let after = after.into_iter().chain(delays).collect();
             let least = lines.iter().map(|e| e.level).min().unwrap_or_default();
@@ -135,13 +135,12 @@ impl Derivation {
     /// The lines of the general theorem, each with its instances at this level.
     fn theorem(&self, level: Level) -> Vec<General<'_>> {
         let lines = theorem::lines(self).into_iter();
-        let of = |ids: Vec<&str>| -> Vec<&Equation> {
-            let found = ids.into_iter().filter_map(|id| self.equation(id));
-            found.filter(|e| e.level <= level).collect()
-        };
         lines
-            .zip(theorem::instances(self).map(of))
-            .map(|(line, instances)| General { line, instances })
+            .zip(theorem::instances(self))
+            .map(|(line, mut instances)| {
+                instances.retain(|e| e.level <= level);
+                General { line, instances }
+            })
             .collect()
     }
 
@@ -311,7 +310,7 @@ fn columns(d: &Derivation, reach: &Reach) -> Vec<Column> {
 
 /// The remaining factor of a carousel from step `k` to step `t`, as a formula.
 fn carousel_head(d: &Derivation, kept: &Kept) -> Option<Term> {
-    let line = d.equation(&format!("carousel.norm.{}", kept.state))?;
+    let line = d.line(&Line::CarouselNorm(Name::clone(&kept.state)))?;
     Some(line.right.clone())
 }
 

@@ -52,7 +52,7 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level, charset: Charset) 
         for line in &section.theorem {
             let text = line.line.text(charset);
             let text = folded(&text, PAGE - INNER.len()).join(&format!("\n{INNER}"));
-            page.line(&text, general(line, lang, |e| e.id.clone()));
+            page.line(&text, general(line, lang, |e| e.id.to_string()));
         }
         for equation in &section.lines {
             page.equation(d, equation);
@@ -116,7 +116,7 @@ impl Page {
         let formula = folded(&formula, PAGE - INNER.len()).join(&format!("\n{INNER}"));
         let mut notes: Vec<String> = Vec::new();
         if self.level > Level::Sheet {
-            notes.push(equation.id.clone());
+            notes.push(equation.id.to_string());
         }
         let range = d.range(equation).map(|r| r.text(self.charset));
         notes.extend(range.map(|r| format!("`{r}`")));

@@ -122,7 +122,7 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
 
 /// The label of a line, for references.
 fn label(equation: &Equation) -> String {
-    equation.id.replace('_', "-")
+    equation.id.to_string().replace('_', "-")
 }
 
 /// The measurements of a run, as a table.

@@ -6,11 +6,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::line::Line;
 use crate::derive::algebra::term::Name;
 use crate::recurrence::{Batch, Params, Recurrence};
-
-/// Words that occur in place of a state in the ids of lines: `costate.start`, `jac.plus.h`.
-const WORDS: [&str; 4] = ["closed", "pairing", "plus", "start"];
 
 /// The replacements of names of a definition.
 #[derive(Clone, Debug, Default)]
@@ -30,11 +28,11 @@ impl Apart {
             .chain(tape.dims().map(Into::into))
             .collect();
         let states: HashSet<&str> = recurrence.states().collect();
-        let words = WORDS.map(Into::into);
+        let words = Line::WORDS.map(Into::into);
         let mut taken: HashSet<Arc<str>> = own.iter().cloned().chain(words).collect();
         let mut replaced = HashMap::new();
         for name in own {
-            let word = states.contains(&*name) && WORDS.contains(&&*name);
+            let word = states.contains(&*name) && Line::WORDS.contains(&&*name);
             // Letters are printed; underscores separate them.
             let bare = name.starts_with('_');
             if !(word || bare || name.contains(['.', 'ᵀ'])) || replaced.contains_key(&name) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::apart::Apart;
 use super::equation::{Equation, Letter};
+use super::line::Line;
 use super::part::{Level, Part};
 use crate::derive::algebra::chain::Carried;
 use crate::derive::algebra::shapes::Function;
@@ -69,10 +70,16 @@ impl Derivation {
         names
     }
 
-    /// A line by its id.
+    /// A line by the text of its id: `delta.h`, `grad.W_H`.
     #[must_use]
     pub fn equation(&self, id: &str) -> Option<&Equation> {
-        self.equations.iter().find(|e| e.id == id)
+        self.equations.iter().find(|e| e.id.to_string() == id)
+    }
+
+    /// A line by its id.
+    #[must_use]
+    pub fn line(&self, id: &Line) -> Option<&Equation> {
+        self.equations.iter().find(|e| e.id == *id)
     }
 
     /// The lines of a part at a level.

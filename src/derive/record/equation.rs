@@ -1,5 +1,6 @@
 //! A line of a derivation.
 
+use super::line::Line;
 use super::part::{Level, Part};
 use super::relation::{Condition, Range, Relation};
 use super::rule::Rule;
@@ -10,8 +11,8 @@ use crate::derive::algebra::term::Term;
 /// One line.
 #[derive(Clone, Debug)]
 pub struct Equation {
-    /// The kind and the subject of the line: `delta.h`, `grad.W_H`. It does not depend on the position.
-    pub id: String,
+    /// The kind and the subject of the line.
+    pub id: Line,
     /// The part of the derivation that contains the line.
     pub part: Part,
     /// The left side.
@@ -29,7 +30,7 @@ pub struct Equation {
     /// The rules that lead to it.
     pub rules: Vec<Rule>,
     /// The ids of the lines that it uses.
-    pub premises: Vec<String>,
+    pub premises: Vec<Line>,
     /// The derivation steps that lead to it.
     pub steps: Vec<Step>,
     /// The lowest level that shows it.

@@ -3,6 +3,7 @@
 pub(crate) mod apart;
 pub(crate) mod derivation;
 pub(crate) mod equation;
+pub(crate) mod line;
 pub(crate) mod part;
 pub(crate) mod relation;
 pub(crate) mod rewrite;

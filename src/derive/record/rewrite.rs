@@ -1,5 +1,6 @@
 //! Uses of rules as data: each has its arguments, its rule, and the lines that it looks up.
 
+use super::line::Line;
 use super::relation::Relation;
 use super::rule::Rule;
 pub(crate) use crate::derive::algebra::term::{Name, Term, Time};
@@ -8,7 +9,7 @@ pub(crate) use crate::derive::algebra::term::{Name, Term, Time};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct At {
     /// The id of the line.
-    pub line: String,
+    pub line: Line,
     /// The variables and their values.
     pub steps: Vec<(char, Time)>,
 }
@@ -82,9 +83,9 @@ pub enum Rewrite {
     /// Renames the variable of a sum.
     Rename(char, char),
     /// Solves a recursion over one step, forward or backward, as a sum over steps.
-    Unroll(String),
+    Unroll(Line),
     /// Solves a recursion over several lags as a sum over steps.
-    UnrollLags(String),
+    UnrollLags(Line),
     /// For a single value carried for several steps: writes its derivative as the top left block of the derivative of
     /// the state.
     Corner,
@@ -109,9 +110,9 @@ pub enum Rewrite {
     /// Splits a double sum into the part within chunks and the rest.
     Chunks,
     /// Expands `δ` or the gradient of a stack into the stack of those of its parts.
-    Unstack(String),
+    Unstack(Line),
     /// Merges the stack of all `δ` into `δ` of the stack.
-    Restack(String),
+    Restack(Line),
     /// Merges rows `Σ_i A_{qi} r_i` into a block matrix times the stack of the `r_i`.
     BlockProduct,
     /// Merges blocks `δ_q r_iᵀ` into a stack times the transpose of another stack.
@@ -121,7 +122,7 @@ pub enum Rewrite {
     /// Replaces the left side of a bound by its right side.
     AtMost(At),
     /// Replaces a term by the maximum, defined by a line, that bounds it.
-    Below(String),
+    Below(Line),
     /// Bounds norms of products by products of norms.
     NormOfProduct,
     /// Splits the first factor off a norm of a product, as a norm of its own.
@@ -155,7 +156,7 @@ pub enum Rewrite {
     Power,
     /// A contraction over several lags: the first line bounds a value by a weighted sum of earlier ones, the second
     /// defines an upper bound on the sum of the weights. Replaces the value by a power of that bound.
-    Shrinks(String, String),
+    Shrinks(Line, Line),
     /// Bounds a geometric sum by the sum of the infinite series.
     Geometric,
     /// Bounds a power of minimal factors by the product of the factors of each step.
@@ -165,9 +166,9 @@ pub enum Rewrite {
 }
 
 impl At {
-    pub(crate) fn new(line: impl Into<String>, steps: &[(char, Time)]) -> Self {
+    pub(crate) fn new(line: Line, steps: &[(char, Time)]) -> Self {
         Self {
-            line: line.into(),
+            line,
             steps: steps.to_vec(),
         }
     }
@@ -176,6 +177,13 @@ impl At {
     pub(crate) fn put(&self, side: &Term) -> Term {
         let steps = self.steps.iter();
         steps.fold(side.clone(), |side, (var, to)| side.at(*var, to))
+    }
+}
+
+impl From<Line> for At {
+    /// The line as it is.
+    fn from(line: Line) -> Self {
+        Self::new(line, &[])
     }
 }
 
@@ -256,7 +264,7 @@ impl Rewrite {
 
     /// The ids of the lines that are used.
     #[must_use]
-    pub fn premises(&self) -> Vec<String> {
+    pub fn premises(&self) -> Vec<Line> {
         match self {
             Self::Unfold(at)
             | Self::Beyond(at)
@@ -269,10 +277,10 @@ impl Rewrite {
             | Self::UnrollLags(line)
             | Self::Unstack(line)
             | Self::Restack(line) => vec![line.clone()],
-            Self::Around(of, by) => vec![format!("jac.{of}.{of}"), format!("jac.{of}.{by}")],
+            Self::Around(of, by) => vec![Line::block(of, of, 1), Line::block(of, by, 1)],
             Self::Shrinks(step, letter) => vec![step.clone(), letter.clone()],
-            Self::ByReaders(state) => vec![format!("delta.{state}")],
-            Self::Start => vec!["costate".into()],
+            Self::ByReaders(state) => vec![Line::Delta(Name::clone(state))],
+            Self::Start => vec![Line::Costate],
             _ => Vec::new(),
         }
     }

@@ -5,6 +5,7 @@ use super::{linear, norms, partial, paths, stacks, sums};
 use crate::derive::algebra::numbers::numbers_first;
 use crate::derive::algebra::simplify::tidy;
 use crate::derive::algebra::term::Term;
+use crate::derive::record::line::Line;
 use crate::derive::record::rewrite::Rewrite;
 
 impl Rewrite {
@@ -50,7 +51,7 @@ impl Rewrite {
             Self::Still => paths::still(before, known),
             Self::End => sums::end(before),
             Self::Start => {
-                let line = known.line("costate")?;
+                let line = known.line(&Line::Costate)?;
                 paths::start(before, &line.left, &line.right, known)?
             }
             Self::Rename(from, to) => sums::rename(before, *from, *to)?,

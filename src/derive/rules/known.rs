@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use crate::derive::algebra::chain::{self, Carried};
 use crate::derive::algebra::term::{Name, Term, Time};
 use crate::derive::record::equation::Equation;
+use crate::derive::record::line::Line;
 use crate::derive::record::relation::Relation;
 use crate::derive::record::rewrite::{Argument, At};
 use crate::op::{NodeId, Op};
@@ -24,8 +25,8 @@ pub(crate) struct Known<'a> {
 }
 
 impl Known<'_> {
-    pub(super) fn line(&self, id: &str) -> Option<&Equation> {
-        self.lines.iter().find(|e| e.id == id)
+    pub(super) fn line(&self, id: &Line) -> Option<&Equation> {
+        self.lines.iter().find(|e| e.id == *id)
     }
 
     /// The values of the state, in order, without delays.
@@ -41,7 +42,7 @@ impl Known<'_> {
 
     /// The derivative of a value of the state with respect to a part of the previous state; zero if its line says so.
     pub(super) fn block(&self, of: &Name, by: &Carried, at: &Time) -> Term {
-        match self.line(&chain::block_line(of, &by.name, by.delay + 1)) {
+        match self.line(&Line::block(of, &by.name, by.delay + 1)) {
             Some(line) if line.right == Term::Zero => Term::Zero,
             _ => self.jacobian(of, by, at),
         }
@@ -103,12 +104,12 @@ impl Argument {
 /// The line of a block of the Jacobian, or of a derivative within a step, at its step.
 pub(crate) fn line_of(term: &Term) -> Option<At> {
     let (line, at) = match term {
-        Term::Block(of, by, at) => (chain::block_line(of, by, 1), at),
+        Term::Block(of, by, at) => (Line::block(of, by, 1), at),
         Term::Direct(of, at, by, from) => {
             let lag = at.offset - from.offset;
-            (chain::block_line(of, by, lag), at)
+            (Line::block(of, by, lag), at)
         }
-        Term::Jacobian(of, a, by, b) if a == b => (format!("within.{of}.{by}"), a),
+        Term::Jacobian(of, a, by, b) if a == b => (Line::within(of, by), a),
         _ => return None,
     };
     Some(At::new(line, &[('t', at.clone())]))

@@ -3,11 +3,12 @@
 use super::known::Known;
 use crate::derive::algebra::normal::{add, diagonal as diagonal_times, hadamard, product};
 use crate::derive::algebra::shapes::{extent, is_number, size};
-use crate::derive::algebra::term::{Base, Term, Time};
+use crate::derive::algebra::term::{Base, Name, Term, Time};
 use crate::derive::record::equation::Equation;
+use crate::derive::record::line::Line;
 use crate::derive::record::relation::Relation;
 
-fn abs() -> crate::derive::algebra::term::Name {
+fn abs() -> Name {
     "abs".into()
 }
 
@@ -540,7 +541,7 @@ fn range(known: &Known<'_>, value: &Term) -> Option<&'static str> {
     if at.offset != 0 {
         return None;
     }
-    match &known.line(&format!("def.{name}"))?.right {
+    match &known.line(&Line::Definition(Name::clone(name)))?.right {
         Term::Call(f, _) if **f == *"sigmoid" => Some("sigmoid"),
         Term::Call(f, _) if **f == *"tanh" => Some("tanh"),
         _ => None,

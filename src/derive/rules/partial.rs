@@ -8,6 +8,7 @@ use crate::derive::algebra::normal::{add, diag, hadamard, neg, product, scale, t
 use crate::derive::algebra::shapes::is_number;
 use crate::derive::algebra::simplify::settle;
 use crate::derive::algebra::term::{Name, Term, Time};
+use crate::derive::record::line::Line;
 use crate::derive::record::rewrite::Argument;
 
 /// Returns true if a differential depends on another, by the lines of the differentials.
@@ -22,7 +23,7 @@ pub(super) fn reaches(from: &Term, to: &Term, known: &Known<'_>) -> bool {
         };
         if let (true, Some(line)) = (
             seen.insert(Name::clone(name)),
-            known.line(&format!("d.{name}")),
+            known.line(&Line::Differential(Name::clone(name))),
         ) {
             crate::derive::algebra::term::visit(&line.right, &mut |t| {
                 if matches!(t, Term::D(..)) {
@@ -44,9 +45,11 @@ fn of_this_step(term: &Term) -> Option<&Name> {
 }
 
 /// The line of the first differential in a term that satisfies a condition.
-pub(super) fn first(term: &Term, wanted: &impl Fn(&Term) -> bool) -> Option<String> {
+pub(super) fn first(term: &Term, wanted: &impl Fn(&Term) -> bool) -> Option<Line> {
     match term {
-        Term::D(..) if wanted(term) => of_this_step(term).map(|name| format!("d.{name}")),
+        Term::D(..) if wanted(term) => {
+            of_this_step(term).map(|name| Line::Differential(Name::clone(name)))
+        }
         term => term.parts().into_iter().find_map(|p| first(p, wanted)),
     }
 }
@@ -128,7 +131,7 @@ pub(super) fn at_once(before: &Term, known: &Known<'_>) -> Option<Term> {
         d => {
             // An external quantity has no line. A value of another step that has a line is not constant.
             strange |= match d {
-                Term::D(name, _) => known.line(&format!("d.{name}")).is_some(),
+                Term::D(name, _) => known.line(&Line::Differential(Name::clone(name))).is_some(),
                 _ => false,
             };
             d.clone()

@@ -5,6 +5,7 @@ use crate::derive::algebra::chain::Carried;
 use crate::derive::algebra::normal::{add, product, transpose};
 use crate::derive::algebra::simplify::settle;
 use crate::derive::algebra::term::{Name, Term, Time};
+use crate::derive::record::line::Line;
 
 fn jacobian(of: &Name, to: Time, by: &Name, from: Time) -> Term {
     Term::Jacobian(Name::clone(of), to, Name::clone(by), from)
@@ -15,7 +16,7 @@ fn within(of: &Name, by: &Name, at: &Time, known: &Known<'_>) -> Term {
     if of == by {
         return Term::Eye;
     }
-    match known.line(&format!("within.{of}.{by}")) {
+    match known.line(&Line::within(of, by)) {
         Some(_) => jacobian(of, at.clone(), by, at.clone()),
         None => Term::Zero,
     }
@@ -104,7 +105,7 @@ pub(super) fn corner(before: &Term, known: &Known<'_>) -> Option<Term> {
 /// The derivative of a state that follows another within a step: the path through that state, and the direct path.
 pub(super) fn around(before: &Term, of: &Name, by: &Name, known: &Known<'_>) -> Option<Term> {
     let past = |from: &Name, at: &Time| {
-        let line = known.line(&format!("jac.{of}.{from}"))?;
+        let line = known.line(&Line::block(of, from, 1))?;
         let there = line.right.at('t', at);
         Some(settle(&without(&there, by)))
     };
@@ -161,7 +162,7 @@ pub(super) fn shares(before: &Term, state: &Name, known: &Known<'_>) -> Term {
 
 /// `λ` of a state as the contributions of its readers, with the other states of the step held fixed.
 pub(super) fn by_readers(before: &Term, state: &Name, known: &Known<'_>) -> Option<Term> {
-    let line = known.line(&format!("delta.{state}"))?;
+    let line = known.line(&Line::Delta(Name::clone(state)))?;
     let own = Term::Costate(Name::clone(state), Time::var('t'));
     Some(super::known::replaced(before, &own, &line.right))
 }

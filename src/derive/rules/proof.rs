@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::known::Known;
 use super::partial::{first, reaches};
 use crate::derive::algebra::term::{Base, Name, Term, Time, visit};
+use crate::derive::record::line::Line;
 use crate::derive::record::rewrite::{Argument, At, Rewrite};
 use crate::derive::record::step::{Site, Step};
 
@@ -13,14 +14,14 @@ pub(crate) struct Proof<'k> {
     known: Known<'k>,
     pub(crate) term: Term,
     steps: Vec<Step>,
-    premises: Vec<String>,
+    premises: Vec<Line>,
 }
 
 /// The result of a proof.
 pub(crate) struct Made {
     pub(crate) term: Term,
     pub(crate) steps: Vec<Step>,
-    pub(crate) premises: Vec<String>,
+    pub(crate) premises: Vec<Line>,
 }
 
 impl<'k> Proof<'k> {
@@ -78,7 +79,7 @@ impl<'k> Proof<'k> {
     /// reads later steps.
     pub(crate) fn down_to(mut self, states: &[Name], at: &Time) -> Option<Self> {
         while let Some(name) = other(&self.term, states, at) {
-            let line = format!("delta.{name}");
+            let line = Line::Delta(name);
             // Expanding a δ that looks ahead would not terminate.
             let right = &self.known.line(&line)?.right;
             if crate::derive::algebra::term::looks_ahead(right) {
@@ -103,7 +104,7 @@ impl<'k> Proof<'k> {
     pub(crate) fn through_states(mut self) -> Option<Self> {
         let known = self.known;
         while let Some(name) = by_way_of_state(&self.term, &known) {
-            self = self.by(Rewrite::Unfold(At::new(format!("delta.{name}"), &[])))?;
+            self = self.by(Rewrite::Unfold(Line::Delta(name).into()))?;
         }
         Some(self)
     }
@@ -113,7 +114,7 @@ impl<'k> Proof<'k> {
         let (known, x) = (self.known, to.term(&self.known));
         let wanted = |d: &Term| *d != x && !is_one_of(d, states) && reaches(d, &x, &known);
         while let Some(line) = first(&self.term, &wanted) {
-            self = self.by(Rewrite::Unfold(At::new(line, &[])))?;
+            self = self.by(Rewrite::Unfold(line.into()))?;
         }
         Some(self)
     }
@@ -122,11 +123,14 @@ impl<'k> Proof<'k> {
     pub(crate) fn outwards(mut self, states: &[Name]) -> Option<Self> {
         let known = self.known;
         let wanted = |d: &Term| match d {
-            Term::D(name, _) => !is_one_of(d, states) && known.line(&format!("d.{name}")).is_some(),
+            Term::D(name, _) => {
+                !is_one_of(d, states)
+                    && known.line(&Line::Differential(Name::clone(name))).is_some()
+            }
             _ => false,
         };
         while let Some(line) = first(&self.term, &wanted) {
-            self = self.by(Rewrite::Unfold(At::new(line, &[])))?;
+            self = self.by(Rewrite::Unfold(line.into()))?;
         }
         Some(self)
     }
@@ -175,7 +179,7 @@ fn comes_from_state(value: &Name, known: &Known<'_>) -> bool {
             return true;
         }
         if let (Some(line), true) = (
-            known.line(&format!("delta.{name}")),
+            known.line(&Line::Delta(Name::clone(&name))),
             seen.insert(Name::clone(&name)),
         ) {
             visit(&line.right, &mut |t| {
