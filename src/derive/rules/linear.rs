@@ -227,13 +227,9 @@ pub(super) fn solved(before: &Term, at: &At, known: &Known<'_>) -> Option<Term> 
 }
 
 /// Replaces `A` in `A x` with `Jᵀ`, if a line `J = …` has a right side whose transpose is `A`.
-pub(super) fn transposed(
-    term: &Term,
-    x: &Term,
-    (left, right): (&Term, &Term),
-    known: &Known<'_>,
-) -> Option<Term> {
-    let right = polynomial(&opened(right, known), known);
+pub(super) fn transposed(term: &Term, at: &At, of: &Argument, known: &Known<'_>) -> Option<Term> {
+    let (x, (left, right)) = (&of.term(known), known.sides(at, false)?);
+    let right = polynomial(&opened(&right, known), known);
     let acting = |sum: &Term| {
         let (own, rest): (Vec<Term>, Vec<Term>) = sum
             .addends()
@@ -249,7 +245,7 @@ pub(super) fn transposed(
         let acted = product(vec![transpose(left.clone()), x.clone()]);
         same(&polynomial(&matrix, known), &right).then(|| add(rest.into_iter().chain([acted])))
     };
-    let (Term::Matrix(rows), Term::Block(_, to, _)) = (term, left) else {
+    let (Term::Matrix(rows), Term::Block(_, to, _)) = (term, &left) else {
         return acting(term);
     };
     // In a stack, each block belongs to the row of the state that receives its contribution.

@@ -327,8 +327,8 @@ pub(super) fn least(term: &Term) -> Option<Term> {
 }
 
 /// Replaces values below a maximum with the maximum.
-pub(super) fn below(term: &Term, letter: &Term, maximum: &Term) -> Option<Term> {
-    let Term::Max(var, from, to, body) = maximum else {
+pub(super) fn below(term: &Term, line: &Equation) -> Option<Term> {
+    let (letter, Term::Max(var, from, to, body)) = (&line.left, &line.right) else {
         return None;
     };
     let (Base::Zero, true) = (&from.base, *to == Time::last()) else {

@@ -192,14 +192,16 @@ fn settle_rows(term: &Term) -> Term {
 }
 
 /// The gradient of the initial state: only the states of step 0, and the loss of the first step, contribute.
-pub(super) fn start(before: &Term, left: &Term, right: &Term, known: &Known<'_>) -> Option<Term> {
+pub(super) fn start(before: &Term, known: &Known<'_>) -> Option<Term> {
+    let line = known.line(&Line::Costate)?;
     let zero = Time::at(0);
     let stack = |made: &dyn Fn(&Name) -> Term| {
         Term::Matrix(known.states().map(|s| vec![made(s)]).collect())
     };
     let gradients = stack(&|s| Term::Gradient(Name::clone(s), Some(zero.clone())));
     let costates = stack(&|s| Term::Costate(Name::clone(s), Time::var('t')));
-    let (Term::Add(parts), true) = (right, *before == gradients && *left == costates) else {
+    let (Term::Add(parts), true) = (&line.right, *before == gradients && line.left == costates)
+    else {
         return None;
     };
     let later = transpose(Term::StateJacobian(Time::var('t').plus(1)));

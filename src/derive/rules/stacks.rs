@@ -4,10 +4,11 @@ use super::known::Known;
 use crate::derive::algebra::chain::Carried;
 use crate::derive::algebra::normal::{add, product, transpose};
 use crate::derive::algebra::term::{Name, Term, Time};
+use crate::derive::record::equation::Equation;
 
 /// `δ` or the gradient of a stack as the stack of those of its parts.
-pub(super) fn unstack(before: &Term, left: &Term, right: &Term) -> Option<Term> {
-    let (Term::Letter(name, at), Term::Matrix(rows)) = (left, right) else {
+pub(super) fn unstack(before: &Term, line: &Equation) -> Option<Term> {
+    let (Term::Letter(name, at), Term::Matrix(rows)) = (&line.left, &line.right) else {
         return None;
     };
     let is_delta = match before {
@@ -26,12 +27,12 @@ pub(super) fn unstack(before: &Term, left: &Term, right: &Term) -> Option<Term> 
 }
 
 /// The reverse: the stack of every `δ` as `δ` of the stack.
-pub(super) fn restack(term: &Term, left: &Term, right: &Term) -> Option<Term> {
-    let Term::Letter(name, at) = left else {
+pub(super) fn restack(term: &Term, line: &Equation) -> Option<Term> {
+    let Term::Letter(name, at) = &line.left else {
         return None;
     };
     let whole = Term::Delta(Name::clone(name), at.clone());
-    let parts = unstack(&whole, left, right)?;
+    let parts = unstack(&whole, line)?;
     Some(super::known::replaced(term, &parts, &whole))
 }
 

@@ -6,6 +6,7 @@ use crate::derive::algebra::normal::{add, neg, product, scale, transpose};
 use crate::derive::algebra::shapes::is_number;
 use crate::derive::algebra::simplify::{settle, summed, tidy};
 use crate::derive::algebra::term::{Base, Name, Term, Time};
+use crate::derive::record::equation::Equation;
 
 const fn after(base: Base, offset: i64) -> Time {
     Time { base, offset }
@@ -65,7 +66,8 @@ pub(super) fn rename(before: &Term, from: char, to: char) -> Option<Term> {
 }
 
 /// Unrolls a recursion `v_t = e_t + A_{t+1} v_{t+1}`, or the same with `v_{t−1}`, into a sum.
-pub(super) fn unroll(before: &Term, left: &Term, right: &Term) -> Option<Term> {
+pub(super) fn unroll(before: &Term, line: &Equation) -> Option<Term> {
+    let (left, right) = (&line.left, &line.right);
     let (t, k, j) = (Time::var('t'), Time::var('k'), Time::var('j'));
     let moved = |to: &Time| left.at('t', to);
     let ahead = moved(&t.plus(1));
@@ -137,12 +139,8 @@ pub(super) fn unroll(before: &Term, left: &Term, right: &Term) -> Option<Term> {
 
 /// The same with several lags: `v_t = e_t + Σ_l A_{t+l}ᵀ v_{t+l}` and `v_t = e_t + Σ_l A_t v_{t−l}`, where the `A` are
 /// all the blocks between one value and its delays.
-pub(super) fn unroll_lags(
-    before: &Term,
-    left: &Term,
-    right: &Term,
-    known: &Known<'_>,
-) -> Option<Term> {
+pub(super) fn unroll_lags(before: &Term, line: &Equation, known: &Known<'_>) -> Option<Term> {
+    let (left, right) = (&line.left, &line.right);
     let (t, k) = (Time::var('t'), Time::var('k'));
     let (of, ahead) = match left {
         Term::Delta(of, _) => (of, true),
