@@ -36,6 +36,8 @@ pub(crate) use lowering::{Contract, Extent, Lowering, Move, Strides, entries};
 pub(crate) use notation::Spelling;
 pub use notation::{Notation, Setting};
 pub(crate) use parts::{Alias, Concat, Gather, Pad, Scatter, Select, Slice};
+#[cfg(feature = "derive")]
+pub(crate) use pointwise::Form;
 pub use pointwise::Pointwise;
 pub(crate) use pointwise::{Entry, EntryVisitor};
 pub(crate) use products::{Dot, MatMul, Outer, Transpose};

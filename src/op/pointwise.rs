@@ -36,7 +36,7 @@ impl<F: Number> EntryVisitor for Eval<F> {
 
 /// The dependence of the result on the arguments.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub(crate) enum Form {
     /// A sum of the arguments with these signs.
     Sum(&'static [i8]),
     /// Linear in each argument.
@@ -223,7 +223,7 @@ macro_rules! pointwise {
                 }
             }
 
-            const fn form(self) -> Form {
+            pub(crate) const fn form(self) -> Form {
                 match self { $(Self::$variant $(($setting))? => $form,)+ }
             }
         }

@@ -1,6 +1,6 @@
 //! The rules of a derivation, and the rules of each op.
 
-use crate::op::{Linear, Op, Pointwise};
+use crate::op::{Form, Linear, Op};
 use crate::render::Math;
 
 macro_rules! rules {
@@ -133,9 +133,11 @@ impl Rule {
         match op {
             Op::Constant(_) => Self::Constant,
             Op::Leaf(_) | Op::Read(_) => Self::Substitution,
-            Op::Pointwise(Pointwise::Mul | Pointwise::StrongMul) => Self::HadamardProduct,
-            Op::Pointwise(Pointwise::Add | Pointwise::Sub | Pointwise::Neg) => Self::Linearity,
-            Op::Pointwise(_) => Self::Elementwise,
+            Op::Pointwise(op) => match op.form() {
+                Form::Sum(_) => Self::Linearity,
+                Form::Product => Self::HadamardProduct,
+                Form::Quotient | Form::Curved => Self::Elementwise,
+            },
             Op::Linear(Linear::MatMul(_) | Linear::Outer(_) | Linear::Dot(_)) => {
                 Self::MatrixProduct
             }
@@ -148,10 +150,10 @@ impl Rule {
     /// The rule by which an op is transposed in one of its arguments.
     pub(crate) fn of_adjoint(op: &Op, arg: usize) -> Self {
         match (op, arg) {
-            (Op::Pointwise(Pointwise::Mul | Pointwise::StrongMul | Pointwise::Div), _) => {
-                Self::HadamardAdjoint
-            }
-            (Op::Pointwise(_), _) => Self::InnerLinearity,
+            (Op::Pointwise(op), _) => match op.form() {
+                Form::Product | Form::Quotient => Self::HadamardAdjoint,
+                Form::Sum(_) | Form::Curved => Self::InnerLinearity,
+            },
             (Op::Linear(Linear::MatMul(_)), 0) => Self::RightAdjoint,
             (Op::Linear(Linear::MatMul(_) | Linear::Transpose(_) | Linear::Outer(_)), _) => {
                 Self::LeftAdjoint
