@@ -141,6 +141,18 @@ pub trait CustomOp: Debug + Send + Sync {
         active.iter().all(|a| !a)
     }
 
+    /// The closed interval of the entries of the value, if it is bounded; by default it is not. Derivations bound
+    /// the entries by it, and check that.
+    fn range(&self) -> Option<(f64, f64)> {
+        None
+    }
+
+    /// The closed interval of the derivative of an entry, if the op is applied entry by entry to one argument and its
+    /// derivative is bounded; by default it is not.
+    fn slope(&self) -> Option<(f64, f64)> {
+        None
+    }
+
     /// The notation; by default a function call.
     fn notation(&self) -> Notation {
         Notation::call(self.name(), &format!(r"\operatorname{{{}}}", self.name()))

@@ -11,6 +11,7 @@
 
 mod axis;
 mod custom;
+mod entry;
 mod expr;
 mod family;
 mod linear;
@@ -28,6 +29,7 @@ mod value;
 pub use axis::{Axis, Over};
 pub(crate) use custom::{Custom, wrong_shape};
 pub use custom::{CustomOp, ScalarFunction};
+pub(crate) use entry::{Entry, EntryVisitor};
 pub(crate) use expr::{Build, Fault};
 pub use expr::{Expr, concat};
 pub(crate) use family::{LinearRule, Linearity};
@@ -39,7 +41,6 @@ pub(crate) use parts::{Alias, Concat, Gather, Pad, Scatter, Select, Slice};
 #[cfg(feature = "derive")]
 pub(crate) use pointwise::Form;
 pub use pointwise::Pointwise;
-pub(crate) use pointwise::{Entry, EntryVisitor};
 pub(crate) use products::{Dot, MatMul, Outer, Transpose};
 pub use reduce::Reduce;
 pub(crate) use spread::{Broadcast, Sum};
@@ -145,6 +146,26 @@ impl Op {
             Self::Reduce(op) => op.name(),
             Self::Time(op) => op.name(),
             Self::Custom(op) => op.name(),
+        }
+    }
+
+    /// The closed interval of the entries of the value, if it is bounded.
+    #[must_use]
+    pub fn range(&self) -> Option<(f64, f64)> {
+        match self {
+            Self::Pointwise(op) => op.range(),
+            Self::Custom(op) => op.rule().range(),
+            _ => None,
+        }
+    }
+
+    /// The closed interval of the derivative of an entry, if the op has one argument and its derivative is bounded.
+    #[must_use]
+    pub fn slope(&self) -> Option<(f64, f64)> {
+        match self {
+            Self::Pointwise(op) => op.slope(),
+            Self::Custom(op) => op.rule().slope(),
+            _ => None,
         }
     }
 

@@ -7,32 +7,11 @@
 use ndarray::Zip;
 
 use super::partial::Partial::{self, MinusOne, One, Zero};
-use super::{Expr, Notation, Number, Op, Reason, Scalar, Setting, Spelling, Value, common_shape};
+use super::{
+    Entry, EntryVisitor, Expr, Notation, Number, Op, Reason, Scalar, Setting, Spelling, Value,
+    common_shape,
+};
 use crate::shape::{Dim, Rate, Type};
-
-/// A row as a function of one entry per argument, generic over [`Number`]: it is instantiated for
-/// numbers and for vector registers.
-pub(crate) trait Entry: Copy {
-    /// The number of arguments; if it is 1, the second is ignored.
-    const ARITY: usize;
-    fn call<N: Number>(self, args: [N; 2]) -> N;
-}
-
-/// A visitor of the [`Entry`] of a row.
-pub(crate) trait EntryVisitor {
-    type Output;
-    fn visit<E: Entry>(self, entry: E) -> Self::Output;
-}
-
-/// Evaluates the entry.
-pub(super) struct Eval<N>(pub(super) [N; 2]);
-
-impl<F: Number> EntryVisitor for Eval<F> {
-    type Output = F;
-    fn visit<E: Entry>(self, entry: E) -> F {
-        entry.call(self.0)
-    }
-}
 
 /// The dependence of the result on the arguments.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -83,6 +62,15 @@ macro_rules! method {
     };
 }
 
+macro_rules! optional {
+    () => {
+        None
+    };
+    ($value:expr) => {
+        Some($value)
+    };
+}
+
 macro_rules! pointwise {
     ($(
         $(#[doc = $doc:literal])+
@@ -93,6 +81,8 @@ macro_rules! pointwise {
             form: $form:expr,
             kink: $kink:expr,
             $(poles: $poles:expr, safe: $safe:literal,)?
+            $(range: $values:expr,)?
+            $(slope: $slope:expr,)?
             sample: [$($range:expr),+],
             notation: $notation:expr,
         }
@@ -191,13 +181,19 @@ macro_rules! pointwise {
             /// The op with a safe argument, if it has [poles](Self::poles).
             #[must_use]
             pub const fn safe_form(self) -> Option<&'static str> {
-                match self {
-                    $(Self::$variant $(($setting))? => {
-                        let safe: Option<&'static str> = None;
-                        $(let safe = Some($safe);)?
-                        safe
-                    })+
-                }
+                match self { $(Self::$variant $(($setting))? => optional!($($safe)?),)+ }
+            }
+
+            /// The closed interval of the values, if it is bounded.
+            #[must_use]
+            pub const fn range(self) -> Option<(f64, f64)> {
+                match self { $(Self::$variant $(($setting))? => optional!($($values)?),)+ }
+            }
+
+            /// The closed interval of the derivative of an op of one argument, if it is bounded.
+            #[must_use]
+            pub const fn slope(self) -> Option<(f64, f64)> {
+                match self { $(Self::$variant $(($setting))? => optional!($($slope)?),)+ }
             }
 
             /// A range inside the domain for each argument, for tests.
@@ -378,6 +374,8 @@ pointwise! {
         partials: [x.cos()],
         form: Curved,
         kink: None,
+        range: (-1.0, 1.0),
+        slope: (-1.0, 1.0),
         sample: [(-3.0, 3.0)],
         notation: Notation::call("sin", r"\sin"),
     }
@@ -387,6 +385,8 @@ pointwise! {
         partials: [-x.sin()],
         form: Curved,
         kink: None,
+        range: (-1.0, 1.0),
+        slope: (-1.0, 1.0),
         sample: [(-3.0, 3.0)],
         notation: Notation::call("cos", r"\cos"),
     }
@@ -396,6 +396,8 @@ pointwise! {
         partials: [1.0 - y * y],
         form: Curved,
         kink: None,
+        range: (-1.0, 1.0),
+        slope: (0.0, 1.0),
         sample: [(-2.0, 2.0)],
         notation: Notation::call("tanh", r"\tanh"),
     }
@@ -405,6 +407,8 @@ pointwise! {
         partials: [y * (1.0 - y)],
         form: Curved,
         kink: None,
+        range: (0.0, 1.0),
+        slope: (0.0, 0.25),
         sample: [(-3.0, 3.0)],
         notation: Notation::call("sigmoid", r"\sigma"),
     }
@@ -414,6 +418,7 @@ pointwise! {
         partials: [x.full_like(0.0).less(x)],
         form: Curved,
         kink: Some(x),
+        slope: (0.0, 1.0),
         sample: [(-3.0, 3.0)],
         notation: Notation::call("relu", r"\operatorname{relu}"),
     }
@@ -423,6 +428,7 @@ pointwise! {
         partials: [x.sigmoid()],
         form: Curved,
         kink: None,
+        slope: (0.0, 1.0),
         sample: [(-3.0, 3.0)],
         notation: Notation::call("softplus", r"\operatorname{softplus}"),
     }
@@ -432,6 +438,7 @@ pointwise! {
         partials: [x.sign()],
         form: Curved,
         kink: Some(x),
+        slope: (-1.0, 1.0),
         sample: [(-3.0, 3.0)],
         notation: Notation::call("abs", r"\operatorname{abs}"),
     }
@@ -441,6 +448,8 @@ pointwise! {
         partials: [Zero],
         form: Curved,
         kink: Some(x),
+        range: (-1.0, 1.0),
+        slope: (0.0, 0.0),
         sample: [(-3.0, 3.0)],
         notation: Notation::call("sign", r"\operatorname{sign}"),
     }
@@ -470,6 +479,7 @@ pointwise! {
         partials: [Zero, Zero],
         form: Curved,
         kink: Some(a - b),
+        range: (0.0, 1.0),
         sample: [(-3.0, 3.0), (-3.0, 3.0)],
         notation: Notation::infix("<", "<", 1),
     }
@@ -479,6 +489,7 @@ pointwise! {
         partials: [Zero, Zero],
         form: Curved,
         kink: Some(a - b),
+        range: (0.0, 1.0),
         sample: [(-3.0, 3.0), (-3.0, 3.0)],
         notation: Notation::infix("<=", r"\le", 1),
     }
@@ -488,6 +499,7 @@ pointwise! {
         partials: [Zero, Zero],
         form: Curved,
         kink: Some(a - b),
+        range: (0.0, 1.0),
         sample: [(-3.0, 3.0), (-3.0, 3.0)],
         notation: Notation::infix("==", "=", 1),
     }

@@ -5,7 +5,7 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use ndarray::{ArrayD, ArrayView1, ArrayView2, ArrayViewD, ArrayViewMutD, IxDyn, NdFloat};
 
-use super::pointwise::Eval;
+use super::entry::Eval;
 use super::{CustomOp, Op, Pointwise};
 
 /// The floating-point type of an evaluation: `f64` or `f32`.

@@ -17,6 +17,7 @@ mod names;
 mod notation;
 mod pages;
 mod parts;
+mod ranges;
 mod refusals;
 mod render;
 mod replay;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::function::operation;
 use super::normal::{add, scale};
 use super::term::{Along, Name, Span, Term};
 use crate::op::{Op, Reduce};
@@ -214,22 +215,10 @@ fn widest<'t>(parts: impl IntoIterator<Item = &'t Term>, tape: &Tape) -> Option<
     number.filter(|_| !unknown)
 }
 
-fn operation<'a>(function: &Name, tape: &'a Tape) -> Option<&'a Op> {
-    let mut ops = tape.nodes().map(|(_, node)| node.op());
-    ops.find(|op| op.name() == &**function)
-}
-
 impl Span {
     /// The number of entries, rows or columns.
     pub(crate) fn len(&self) -> Option<Dim> {
         let (first, last) = (dim(&self.first)?, dim(&self.last)?);
         (last + Dim::fixed(1)).checked_sub(first)
     }
-}
-
-/// A function that occurs in terms: its op and the ranks of its arguments.
-#[derive(Clone, Debug)]
-pub(crate) struct Function {
-    pub(crate) op: Op,
-    pub(crate) ranks: Vec<usize>,
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::writer::Writer;
 use crate::derive::algebra::chain::{self, flow};
+use crate::derive::algebra::function::call;
 use crate::derive::algebra::normal::add;
 use crate::derive::algebra::term::{Base, Name, Term, Time};
 use crate::derive::record::equation::Equation;
@@ -14,6 +15,7 @@ use crate::derive::record::rewrite::{At, Rewrite};
 use crate::derive::record::step::Step;
 use crate::derive::rules::known::line_of;
 use crate::derive::rules::proof::{Made, Proof};
+use crate::op::Pointwise;
 
 /// Writes the bounds that follow from the printed Jacobian.
 pub(crate) fn write(writer: &mut Writer<'_>) {
@@ -27,7 +29,7 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
     let scalar = alone.is_some_and(|one| of_scalar(writer, one));
     let size = |x: Term| norm(x, scalar);
     if scalar {
-        writer.function("abs", crate::op::Pointwise::Abs);
+        writer.function(Pointwise::Abs);
     }
     let jacobian = Term::StateJacobian(Time::var('j'));
     let whole = size(flow(&state, t, k));
@@ -134,7 +136,7 @@ fn delays(writer: &mut Writer<'_>, of: &Name) {
     let (t, k) = (Time::var('t'), Time::var('k'));
     let scalar = of_scalar(writer, of);
     if scalar {
-        writer.function("abs", crate::op::Pointwise::Abs);
+        writer.function(Pointwise::Abs);
     }
     let read = writer.state.iter().filter(|by| {
         let line = Line::block(of, of, by.delay + 1);
@@ -206,7 +208,7 @@ fn of_scalar(writer: &Writer<'_>, name: &Name) -> bool {
 
 fn norm(x: Term, scalar: bool) -> Term {
     match scalar {
-        true => Term::Call("abs".into(), vec![x]),
+        true => call(Pointwise::Abs, vec![x]),
         false => Term::Norm(Box::new(x)),
     }
 }
@@ -322,11 +324,11 @@ fn joint(writer: &mut Writer<'_>, states: &[Name]) {
             .and_then(|p| p.by(Rewrite::NormOfBlocks))
             .and_then(|p| largest(p, &[]))
             .map(Proof::done);
-        let two = Term::Call("sqrt".into(), vec![Term::Num(2.0)]);
+        let two = call(Pointwise::Sqrt, vec![Term::Num(2.0)]);
         let Some(made) = made.filter(|m| m.term.any(&|t| *t == two)) else {
             continue;
         };
-        writer.function("sqrt", crate::op::Pointwise::Sqrt);
+        writer.function(Pointwise::Sqrt);
         let equation = at_most(writer, Line::JointBound, left, made);
         equation.range = Range::all();
         equation.level = Level::Normal;
@@ -448,7 +450,7 @@ fn window(writer: &mut Writer<'_>, state: &Name, small: Condition) {
         .and_then(|p| p.by(Rewrite::Saturated))
         .map(Proof::done);
     if let Some(made) = made {
-        writer.function("sqrt", crate::op::Pointwise::Sqrt);
+        writer.function(Pointwise::Sqrt);
         let equation = at_most(writer, Line::StateBound, longest, made);
         equation.level = Level::Normal;
         equation.given = Some(Condition {

@@ -80,9 +80,6 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
         cut_paths(writer, &name);
 
         let id = Line::Definition(Arc::clone(gate_name));
-        let bounded = writer
-            .right(&id)
-            .is_some_and(|right| matches!(right, Term::Call(f, _) if &**f == "sigmoid"));
         let scalar = writer
             .tape
             .named(&name)
@@ -119,7 +116,7 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
             ],
         };
         equation.level = Level::Normal;
-        if let Some(bound) = bound.filter(|_| bounded) {
+        if let Some(bound) = bound {
             let name = Line::CarouselBound(name);
             let equation = writer.prove(name, Part::Carousel, path, bound);
             equation.range = crate::derive::record::relation::pairs();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use crate::derive::algebra::chain::Carried;
-use crate::derive::algebra::shapes::Function;
+use crate::derive::algebra::function::Function;
 use crate::derive::algebra::simplify::beside_step;
 use crate::derive::algebra::term::{Name, Term, Time};
 use crate::derive::notation::symbols::Symbols;
@@ -78,13 +78,13 @@ impl Writer<'_> {
     }
 
     /// Registers a function that no line of the engine has used.
-    pub(crate) fn function(&self, name: &str, op: Pointwise) {
+    pub(crate) fn function(&self, op: Pointwise) {
         let function = Function {
             ranks: vec![0; op.arity()],
             op: Op::Pointwise(op),
         };
         let mut known = self.reader.functions.borrow_mut();
-        known.entry(name.into()).or_insert(function);
+        known.entry(op.name().into()).or_insert(function);
     }
 
     /// The right side of a line.

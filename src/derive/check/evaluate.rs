@@ -10,7 +10,7 @@ use super::arrays::{Found, SIZELESS, V, cut, had, iverson, kronecker, mul, plus,
 use super::singular::{least_singular_value, spectral_norm};
 use crate::derive::algebra::chain::Carried;
 use crate::derive::algebra::conditions::is_condition;
-use crate::derive::algebra::shapes::Function;
+use crate::derive::algebra::function::Function;
 use crate::derive::algebra::term::{Base, Name, Term, Time};
 use crate::derive::record::equation::Letter;
 

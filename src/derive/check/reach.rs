@@ -12,6 +12,7 @@ use super::evaluate::{Instance, Key};
 use super::oracle::Oracle;
 use super::singular::spectral_norm;
 use crate::derive::algebra::chain::{Carried, flow};
+use crate::derive::algebra::function::call;
 use crate::derive::algebra::term::{Base, Name, Term, Time};
 use crate::derive::chapters::mirror::{self, Mirror};
 use crate::derive::notation::symbols;
@@ -19,6 +20,7 @@ use crate::derive::record::derivation::{Chain, Derivation, Kept, Reach};
 use crate::derive::record::line::Line;
 use crate::derive::record::part::Part;
 use crate::error::Result;
+use crate::op::Pointwise;
 use crate::recurrence::{Batch, Params};
 use crate::stack::with_room;
 
@@ -243,7 +245,7 @@ impl Derivation {
         };
         let scalar = matches!(state, [one] if number(&one.name));
         let norm = |x| match scalar {
-            true => Term::Call("abs".into(), vec![x]),
+            true => call(Pointwise::Abs, vec![x]),
             false => Term::Norm(Box::new(x)),
         };
         let steps = norm(Term::StateJacobian(Time::var('j')));

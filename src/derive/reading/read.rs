@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+use crate::derive::algebra::function::{Function, arguments};
 use crate::derive::algebra::normal::{
     add, divide, hadamard, inner, neg, product, scale, transpose,
 };
 use crate::derive::algebra::numbers::numbers_first;
-use crate::derive::algebra::shapes::{Function, is_number, size};
+use crate::derive::algebra::shapes::{is_number, size};
 use crate::derive::algebra::simplify::summed;
 use crate::derive::algebra::span::{part, stacked};
 use crate::derive::algebra::term::{Along, Base, Name, Span, Term, Time};
@@ -438,10 +439,14 @@ impl<'a> Reader<'a> {
         let number = self.spread(*condition).filter(|_| !scalar);
         let asked = self.term(number.unwrap_or(*condition), at)?;
         let one_number = scalar || number.is_some();
+        let comparisons = [Pointwise::Less, Pointwise::Equal];
         let (then, otherwise) = match asked {
             // A comparison is 0 or 1 already.
-            Term::Call(name, xs) if matches!(&*name, "less" | "equal") => {
-                let holds = Term::Call(name, xs);
+            holds
+                if comparisons
+                    .iter()
+                    .any(|op| arguments(&holds, *op).is_some()) =>
+            {
                 let one = if one_number {
                     Term::Num(1.0)
                 } else {
@@ -450,7 +455,7 @@ impl<'a> Reader<'a> {
                 (holds.clone(), add([one, neg(holds)]))
             }
             of => {
-                let select: Name = "select".into();
+                let select: Name = node.op().name().into();
                 self.known(&select, node);
                 let by = |xs: [Term; 3]| Term::Call(Arc::clone(&select), xs.into());
                 let then = by([of.clone(), Term::Ones, Term::Zero]);

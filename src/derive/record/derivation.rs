@@ -7,7 +7,7 @@ use super::equation::{Equation, Letter};
 use super::line::Line;
 use super::part::{Level, Part};
 use crate::derive::algebra::chain::Carried;
-use crate::derive::algebra::shapes::Function;
+use crate::derive::algebra::function::Function;
 use crate::derive::algebra::term::{Name, Term};
 use crate::derive::algebra::{chain, shapes};
 use crate::derive::notation::lexicon::Lexicon;

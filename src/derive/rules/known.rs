@@ -8,7 +8,7 @@ use crate::derive::record::equation::Equation;
 use crate::derive::record::line::Line;
 use crate::derive::record::relation::Relation;
 use crate::derive::record::rewrite::{Argument, At};
-use crate::op::{NodeId, Op};
+use crate::op::NodeId;
 use crate::shape::Shape;
 use crate::tape::Tape;
 
@@ -46,13 +46,6 @@ impl Known<'_> {
             Some(line) if line.right == Term::Zero => Term::Zero,
             _ => self.jacobian(of, by, at),
         }
-    }
-
-    /// Returns true if a function is an op that is linear in its arguments.
-    pub(super) fn is_linear_op(&self, function: &str) -> bool {
-        let name = function.split_once(':').map_or(function, |(name, _)| name);
-        let mut ops = self.tape.nodes().map(|(_, node)| node.op());
-        ops.any(|op| matches!(op, Op::Linear(_)) && op.name() == name)
     }
 
     pub(super) fn jacobian(&self, of: &Name, by: &Carried, at: &Time) -> Term {

@@ -1,23 +1,20 @@
 //! Rules about norms: each returns an upper bound, or an equal term.
 
 use super::known::Known;
+use crate::derive::algebra::function::{arguments, call, operation};
 use crate::derive::algebra::normal::{add, diagonal as diagonal_times, hadamard, product};
 use crate::derive::algebra::shapes::{extent, is_number, size};
-use crate::derive::algebra::term::{Base, Name, Term, Time};
+use crate::derive::algebra::term::{Base, Term, Time, visit};
 use crate::derive::record::equation::Equation;
 use crate::derive::record::line::Line;
 use crate::derive::record::relation::Relation;
-
-fn abs() -> Name {
-    "abs".into()
-}
+use crate::op::Pointwise;
 
 /// The argument of a norm or an absolute value.
 fn inside(term: &Term) -> Option<&Term> {
     match term {
         Term::Norm(x) | Term::Frobenius(x) => Some(x),
-        Term::Call(name, xs) if **name == *"abs" => xs.first(),
-        _ => None,
+        term => arguments(term, Pointwise::Abs)?.first(),
     }
 }
 
@@ -26,7 +23,7 @@ fn of(norm: &Term, x: Term) -> Term {
     match norm {
         Term::Norm(_) => Term::Norm(Box::new(x)),
         Term::Frobenius(_) => Term::Frobenius(Box::new(x)),
-        _ => Term::Call(abs(), vec![x]),
+        _ => call(Pointwise::Abs, vec![x]),
     }
 }
 
@@ -132,7 +129,7 @@ pub(super) fn blocks(term: &Term) -> Term {
             cell => Term::Pow(Box::new(of(t, (*cell).clone())), 2),
         };
         let squares = Term::Add(cells.iter().map(square).collect());
-        Some(Term::Call("sqrt".into(), vec![squares]))
+        Some(call(Pointwise::Sqrt, vec![squares]))
     })
 }
 
@@ -186,13 +183,13 @@ pub(super) fn length(term: &Term, known: &Known<'_>) -> Term {
             return None;
         };
         let entries = size(entries, &known.tape.dim_names());
-        let root = Term::Call("sqrt".into(), vec![entries]);
+        let root = call(Pointwise::Sqrt, vec![entries]);
         Some(Term::Mul(vec![root, Term::MaxNorm(x.clone())]))
     })
 }
 
-/// The maximum over all steps of a scalar times the largest entry of a value of `tanh` or a sigmoid, which is below
-/// one: the scalar. Valid if the initial state is below one as well.
+/// The maximum over all steps of a scalar times the largest entry of a value that is at most one: the scalar. Valid if
+/// the initial state is at most one as well.
 pub(super) fn saturated(term: &Term, known: &Known<'_>) -> Option<Term> {
     let Term::Max(var, from, to, body) = term else {
         return None;
@@ -206,7 +203,7 @@ pub(super) fn saturated(term: &Term, known: &Known<'_>) -> Option<Term> {
     let now = matches!(&**v, Term::Value(_, Some(at)) if *at == Time::var(*var));
     let all = (from, to) == (&Time::at(0), &Time::last());
     let fixed = !rest.iter().any(|f| super::sums::varies(f, *var));
-    (now && all && fixed && range(known, v).is_some()).then(|| times(rest.to_vec()))
+    (now && all && fixed && is_at_most_one(known, v)).then(|| times(rest.to_vec()))
 }
 
 /// `‖A + B‖ ≤ ‖A‖ + ‖B‖`.
@@ -245,7 +242,7 @@ pub(super) fn transposes(term: &Term) -> Term {
 pub(super) fn ranges(term: &Term, known: &Known<'_>) -> Term {
     // A product of scalar gates.
     if let Term::HadProd(_, _, _, x) = term
-        && range(known, x) == Some("sigmoid")
+        && range(known, x).is_some_and(|(least, most)| least >= 0.0 && most <= 1.0)
     {
         return Term::Num(1.0);
     }
@@ -341,7 +338,7 @@ pub(super) fn below(term: &Term, line: &Equation) -> Option<Term> {
     let fixed = !super::sums::varies(body, *var);
     Some(put_below(term, letter, &|part| {
         let mut steps = Vec::new();
-        crate::derive::algebra::term::visit(part, &mut |t| {
+        visit(part, &mut |t| {
             for at in t.clone().times() {
                 // The part may contain a value at an adjacent step only; try both.
                 steps.extend([at.clone(), at.plus(-at.offset)]);
@@ -484,66 +481,109 @@ fn entry(known: &Known<'_>, v: &Term) -> Term {
     if let [Term::Value(..)] = &factors[..] {
         return Term::MaxNorm(Box::new(factors[0].clone()));
     }
-    let mut left = factors;
-    let mut bounds = Vec::new();
+    let (mut left, mut bounds) = (factors, Vec::new());
     // `y ⊙ (1 − y)` of a gate is at most a quarter.
-    let pair = |left: &[Term]| {
-        let gate = |y: &Term| range(known, y) == Some("sigmoid");
-        left.iter().enumerate().find_map(|(i, y)| {
-            let j = left.iter().position(|f| less_than_one(f) == Some(y))?;
-            gate(y).then_some((i, j))
-        })
-    };
-    while let Some((i, j)) = pair(&left) {
-        left.remove(i.max(j));
-        left.remove(i.min(j));
-        bounds.push(Term::Num(0.25));
+    while let Some((others, most)) = without_slope(known, &left) {
+        left = others;
+        bounds.push(Term::Num(most));
     }
     for factor in left {
-        // An entrywise product over steps is at most one if its factors are.
-        let factor = match factor {
-            Term::HadProd(_, _, _, x) if range(known, &x).is_some() => *x,
-            factor => factor,
-        };
-        // `1 − y` of a gate, `1 − y ⊙ y`, and the values of `tanh` and the sigmoid are at most one.
-        let known = match less_than_one(&factor) {
-            Some(Term::Had(ys)) => {
-                matches!(&ys[..], [a, b] if a == b && range(known, a).is_some())
-            }
-            Some(y) => range(known, y) == Some("sigmoid"),
-            None => range(known, &factor).is_some(),
-        };
-        if !known {
-            bounds.push(Term::MaxNorm(Box::new(factor)));
-        }
+        bounds.push(match largest(known, &factor) {
+            Some(most) => Term::Num(most),
+            // An entrywise product over steps is at most one if its factors are.
+            None => match factor {
+                Term::HadProd(_, _, _, x) if is_at_most_one(known, &x) => Term::Num(1.0),
+                factor => Term::MaxNorm(Box::new(factor)),
+            },
+        });
     }
     times(bounds)
 }
 
-/// `y`, if a term is `1 − y`.
-fn less_than_one(term: &Term) -> Option<&Term> {
-    match term {
-        Term::Add(parts) => match &parts[..] {
-            [Term::Ones, Term::Neg(y)] => Some(y),
-            [Term::Num(n), Term::Neg(y)] if *n == 1.0 => Some(y),
-            _ => None,
-        },
-        _ => None,
+/// The factors of an entrywise product without those that are the slope of an op at a step, and the bound of that
+/// slope.
+fn without_slope(known: &Known<'_>, factors: &[Term]) -> Option<(Vec<Term>, f64)> {
+    let mut steps: Vec<Time> = Vec::new();
+    for factor in factors {
+        visit(factor, &mut |t| {
+            let mut t = t.clone();
+            let own = t.times().into_iter().map(|at| at.clone());
+            steps.extend(own.filter(is_computed));
+        });
     }
+    let without = |slope: &[Term], step: &Time| {
+        slope.iter().try_fold(factors.to_vec(), |mut left, factor| {
+            let factor = factor.at('t', step);
+            let at = left.iter().position(|other| *other == factor)?;
+            left.remove(at);
+            Some(left)
+        })
+    };
+    known.lines.iter().find_map(|line| {
+        let (Line::Differential(y), Term::Had(parts)) = (&line.id, &line.right) else {
+            return None;
+        };
+        let (Term::D(x, _), slope) = parts.split_last()? else {
+            return None;
+        };
+        let node = known.tape.node(known.tape.named(y)?);
+        let of_argument = node.args() == [known.tape.named(x)?];
+        let most = size_of(node.op().slope().filter(|_| of_argument)?)?;
+        let left = steps.iter().find_map(|step| without(slope, step))?;
+        Some((left, most))
+    })
 }
 
-/// The function, `sigmoid` or `tanh`, that keeps a value between −1 and 1.
-fn range(known: &Known<'_>, value: &Term) -> Option<&'static str> {
-    let Term::Value(name, Some(at)) = value else {
-        return None;
-    };
-    // An initial state has no known range.
-    if at.offset != 0 {
-        return None;
-    }
-    match &known.line(&Line::Definition(Name::clone(name)))?.right {
-        Term::Call(f, _) if **f == *"sigmoid" => Some("sigmoid"),
-        Term::Call(f, _) if **f == *"tanh" => Some("tanh"),
+/// Returns false for the step of an initial state, which is the value of no op.
+fn is_computed(step: &Time) -> bool {
+    step.offset == 0 && step.base != Base::Zero
+}
+
+/// The largest absolute value of an entry, if the ranges of ops bound it; of a sum, only if it is at most one.
+fn largest(known: &Known<'_>, term: &Term) -> Option<f64> {
+    let most = size_of(range(known, term)?)?;
+    let direct = matches!(term, Term::Value(..) | Term::Call(..));
+    (direct || most <= 1.0).then_some(most)
+}
+
+fn is_at_most_one(known: &Known<'_>, term: &Term) -> bool {
+    largest(known, term).is_some_and(|most| most <= 1.0)
+}
+
+/// The largest absolute value in an interval, if it is finite.
+fn size_of((least, most): (f64, f64)) -> Option<f64> {
+    Some(least.abs().max(most.abs())).filter(|size| size.is_finite())
+}
+
+/// The interval of the entries of a term, if the ranges of ops bound it.
+fn range(known: &Known<'_>, term: &Term) -> Option<(f64, f64)> {
+    match term {
+        Term::Ones => Some((1.0, 1.0)),
+        Term::Num(n) => Some((*n, *n)),
+        Term::Value(name, at) => {
+            let node = known.tape.node(known.tape.named(name)?);
+            let computed = at.as_ref().is_none_or(is_computed);
+            node.op().range().filter(|_| computed)
+        }
+        Term::Call(name, _) => operation(name, known.tape)?.range(),
+        Term::Neg(x) => range(known, x).map(|(least, most)| (-most, -least)),
+        Term::Add(parts) => parts.iter().try_fold((0.0, 0.0), |(a, b), part| {
+            let (least, most) = range(known, part)?;
+            Some((a + least, b + most))
+        }),
+        Term::Had(factors) => match &factors[..] {
+            [x, y] if x == y => {
+                let (least, most) = range(known, x)?;
+                let smallest = if least <= 0.0 && most >= 0.0 {
+                    0.0
+                } else {
+                    least.abs().min(most.abs())
+                };
+                let size = size_of((least, most))?;
+                Some((smallest * smallest, size * size))
+            }
+            _ => None,
+        },
         _ => None,
     }
 }

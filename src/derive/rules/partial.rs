@@ -4,12 +4,14 @@ use std::collections::HashSet;
 
 use super::known::Known;
 use crate::derive::algebra::chain::Carried;
+use crate::derive::algebra::function::operation;
 use crate::derive::algebra::normal::{add, diag, hadamard, neg, product, scale, transpose};
 use crate::derive::algebra::shapes::is_number;
 use crate::derive::algebra::simplify::settle;
 use crate::derive::algebra::term::{Name, Term, Time};
 use crate::derive::record::line::Line;
 use crate::derive::record::rewrite::Argument;
+use crate::op::Op;
 
 /// Returns true if a differential depends on another, by the lines of the differentials.
 pub(super) fn reaches(from: &Term, to: &Term, known: &Known<'_>) -> bool {
@@ -68,7 +70,8 @@ fn is_linear(term: &Term, known: &Known<'_>) -> bool {
         }
         Term::Call(name, args) => {
             let linear: Vec<&Term> = args.iter().filter(|a| a.is_linear_part()).collect();
-            known.is_linear_op(name) && matches!(linear[..], [one] if is_linear(one))
+            matches!(operation(name, known.tape), Some(Op::Linear(_)))
+                && matches!(linear[..], [one] if is_linear(one))
         }
         _ => false,
     }
