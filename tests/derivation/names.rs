@@ -1,8 +1,11 @@
 //! Derivations and certificates do not depend on names, including names used by the notation.
 
+use std::collections::HashSet;
+
 use crate::support::instance;
 use crate::support::library::parse;
 use crate::support::names::{MapNames, Names, PLAIN, cases, names, text};
+use bptt::Recurrence;
 use bptt::check::Check;
 use bptt::derive::{self, Derivation};
 use proptest::prelude::*;
@@ -77,5 +80,29 @@ fn a_derivation_tells_names_apart() {
             checks.failed == 0 && checks.passed > 10,
             "{source}{wrong:#?}"
         );
+    }
+}
+
+/// Words of the ids of lines as names: of a parameter, of a state and of a value.
+#[test]
+fn ids_are_unique_whatever_the_names() {
+    for word in [
+        "closed", "delta", "double", "next", "norm", "pairing", "plus", "start", "sum",
+    ] {
+        for (w, h, a) in [(word, "h", "a"), ("W", word, "a"), ("W", "h", word)] {
+            let sizes = format!("dim H\ninput x[H], y[H]\nparam {w}[H, H]\nstate {h}[H]\n");
+            let loss = format!("{a} = {w} @ {h} + x\nloss 0.5 * sum(({h}' - y)^2)\n");
+            let two = format!("state c[H]\nc' = sigmoid({a}) * c + x\n{h}' = tanh({a}) * c'\n");
+            for step in [two, format!("{h}' = tanh({a})\n")] {
+                let source = format!("{sizes}{loss}{step}");
+                let derivation = Recurrence::parse("names", &source)
+                    .unwrap()
+                    .derive()
+                    .unwrap();
+                let ids = derivation.equations.iter().map(|e| e.id.to_string());
+                let distinct: HashSet<String> = ids.collect();
+                assert_eq!(distinct.len(), derivation.equations.len(), "{source}");
+            }
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::line::Line;
 use crate::derive::algebra::term::Name;
 use crate::recurrence::{Batch, Params, Recurrence};
+use crate::tape::{Leaf, Role};
 
 /// The replacements of names of a definition.
 #[derive(Clone, Debug, Default)]
@@ -28,11 +29,16 @@ impl Apart {
             .chain(tape.dims().map(Into::into))
             .collect();
         let states: HashSet<&str> = recurrence.states().collect();
-        let words = Line::WORDS.map(Into::into);
+        let parameters = tape.leaves().iter();
+        let parameters = parameters.filter(|l| l.role() == Role::Parameter);
+        let parameters: HashSet<&str> = parameters.map(Leaf::name).collect();
+        let words = [Line::WORDS_FOR_STATES, Line::WORDS_FOR_PARAMETERS].concat();
+        let words = words.into_iter().map(Into::into);
         let mut taken: HashSet<Arc<str>> = own.iter().cloned().chain(words).collect();
         let mut replaced = HashMap::new();
         for name in own {
-            let word = states.contains(&*name) && Line::WORDS.contains(&&*name);
+            let word = states.contains(&*name) && Line::WORDS_FOR_STATES.contains(&&*name)
+                || parameters.contains(&*name) && Line::WORDS_FOR_PARAMETERS.contains(&&*name);
             // Letters are printed; underscores separate them.
             let bare = name.starts_with('_');
             if !(word || bare || name.contains(['.', 'ᵀ'])) || replaced.contains_key(&name) {

@@ -182,7 +182,11 @@ impl fmt::Display for Lag {
 
 impl Line {
     /// Words that occur in place of a state in the text of an id: `costate.start`, `jac.plus.h`.
-    pub(crate) const WORDS: [&'static str; 4] = ["closed", "pairing", "plus", "start"];
+    pub(crate) const WORDS_FOR_STATES: &'static [&'static str] =
+        &["closed", "pairing", "plus", "start"];
+
+    /// Words that occur in place of a parameter: `chunk.delta`.
+    pub(crate) const WORDS_FOR_PARAMETERS: &'static [&'static str] = &["closed", "delta"];
 
     /// The line about a forward chain, if this one is its time reversal.
     #[must_use]
