@@ -116,6 +116,12 @@ impl Expr {
         }
     }
 
+    /// The value of a literal without a fraction.
+    pub(super) fn whole(&self) -> Option<i32> {
+        let n = self.literal().filter(|n| n.fract() == 0.0)?;
+        format!("{n}").parse().ok()
+    }
+
     /// The name, if the expression is a single name.
     pub(super) fn word(&self) -> Option<&str> {
         match &self.kind {

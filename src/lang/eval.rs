@@ -7,9 +7,8 @@ use super::diagnostic::{Diagnostic, Span};
 use super::habits::{at_steps, remedy, usage};
 use super::order::Mentions;
 use super::resolve::Resolver;
-use crate::op::{
-    Axis, Broadcast, Expr, Linear, Op, Over, Pointwise, Select, Slice, Sum, Transpose,
-};
+use super::vocabulary::row;
+use crate::op::{Axis, Expr, Op, Over, Pointwise, Slice, Sum, Transpose};
 use crate::shape::{Dim, Kind as Content, Rate, Shape, Type};
 
 /// The greatest depth of evaluation, through expressions and calls.
@@ -68,12 +67,11 @@ impl<'d, 'p> Resolver<'d, 'p> {
             Kind::Next(name) => self.lookup_next(name, e.span),
             Kind::Neg(a) => {
                 let a = (self.eval(a, frame)?, a.span);
-                self.pointwise(Pointwise::Neg, &[a], "-", e.span, frame)
+                self.apply(Pointwise::Neg, &[a], "-", e.span, frame)
             }
             Kind::Transpose(a) => {
-                let op = Op::Linear(Linear::Transpose(Transpose));
                 let a = (self.eval(a, frame)?, a.span);
-                self.apply(op, &[a], ".T", e.span, frame)
+                self.apply(Transpose, &[a], ".T", e.span, frame)
             }
             Kind::Infix(first, rest) => self.infix(first, rest, frame),
             Kind::Call(name, args) => self.call(name, args, e.span, frame),
@@ -165,7 +163,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
             Infix::Equal => (Pointwise::Equal, [left, right]),
             Infix::Product | Infix::Power => return self.product(left, right, span, frame),
         };
-        self.pointwise(op_row, &args, op.text(), span, frame)
+        self.apply(op_row, &args, op.text(), span, frame)
     }
 
     fn power(
@@ -175,8 +173,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
         span: Span,
         frame: Option<&Frame<'p, 'd>>,
     ) -> Option<Expr<'d>> {
-        let whole = b.literal().filter(|n| n.fract() == 0.0);
-        let whole = whole.and_then(|n| format!("{n}").parse::<i32>().ok());
+        let whole = b.whole();
         let matrix = base.0.shape().is_some_and(|s| s.rank() == 2);
         // These powers have another meaning on paper than entry by entry.
         let help = match (whole, b.word()) {
@@ -190,11 +187,11 @@ impl<'d, 'p> Resolver<'d, 'p> {
             return None;
         }
         match whole {
-            Some(2) => self.pointwise(Pointwise::Square, &[base], "^", span, frame),
-            Some(n) => self.pointwise(Pointwise::Powi(n), &[base], "^", span, frame),
+            Some(2) => self.apply(Pointwise::Square, &[base], "^", span, frame),
+            Some(n) => self.apply(Pointwise::Powi(n), &[base], "^", span, frame),
             None => {
                 let exponent = (self.eval(b, frame)?, b.span);
-                self.pointwise(Pointwise::Powf, &[base, exponent], "^", span, frame)
+                self.apply(Pointwise::Powf, &[base, exponent], "^", span, frame)
             }
         }
     }
@@ -264,7 +261,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
                     "entries are counted from 0, `x[a:b]` ends before `b`; of `[H]` only `0:H` is certain, of `[2 + H]` the entries 0 and 1 too",
                 );
             };
-            let op = Op::Linear(Linear::Slice(Slice { axis, start, len }));
+            let op = Slice { axis, start, len };
             value = self.apply(op, &[(value, a.span)], "[…]", span, frame)?;
         }
         // One entry of an axis: the axis is gone.
@@ -275,13 +272,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
             (false, true) => Over::Axis(Axis::Columns),
             _ => Over::All,
         };
-        self.apply(
-            Op::Linear(Linear::Sum(Sum(over))),
-            &[(value, a.span)],
-            "[…]",
-            span,
-            frame,
-        )
+        self.apply(Sum(over), &[(value, a.span)], "[…]", span, frame)
     }
 
     /// Reports an index that is not a size, as in `x[t-1]`; returns true if there is one.
@@ -315,38 +306,18 @@ impl<'d, 'p> Resolver<'d, 'p> {
         Some(end.span)
     }
 
-    /// Applies a pointwise op; a scalar is broadcast to the shape of the other argument.
-    pub(super) fn pointwise(
-        &self,
-        op: Pointwise,
-        args: &[Argument<'d>],
-        what: &str,
-        span: Span,
-        frame: Option<&Frame<'p, 'd>>,
-    ) -> Option<Expr<'d>> {
-        self.apply(Op::Pointwise(op), &aligned(args), what, span, frame)
-    }
-
-    /// Applies `select`; scalars are broadcast to the shape of the other arguments.
-    pub(super) fn select(
-        &self,
-        args: &[Argument<'d>],
-        span: Span,
-        frame: Option<&Frame<'p, 'd>>,
-    ) -> Option<Expr<'d>> {
-        let op = Op::Linear(Linear::Select(Select));
-        self.apply(op, &aligned(args), "select", span, frame)
-    }
-
     /// Applies an op, or reports why it does not accept the arguments.
     pub(super) fn apply(
         &self,
-        op: Op,
+        op: impl Into<Op>,
         args: &[Argument<'d>],
         what: &str,
         span: Span,
         frame: Option<&Frame<'p, 'd>>,
     ) -> Option<Expr<'d>> {
+        let op = op.into();
+        let aligned = op.spreads().then(|| aligned(args));
+        let args = aligned.as_deref().unwrap_or(args);
         let types: Vec<Type> = args.iter().map(|(e, _)| e.ty()).collect::<Option<_>>()?;
         let rate = types.iter().map(|t| t.rate).max().unwrap_or(Rate::Static);
         let held: Vec<Type> = types.iter().map(|t| t.at(rate)).collect();
@@ -368,7 +339,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
                 if args.is_empty() {
                     diagnostic = diagnostic.label(span, "");
                 }
-                if let Some(help) = remedy(what, &types) {
+                if let Some(help) = remedy(&op, what, &types) {
                     diagnostic = diagnostic.help(help);
                 }
                 self.report(diagnostic, frame);
@@ -423,7 +394,8 @@ impl<'d, 'p> Resolver<'d, 'p> {
             let arguments: Vec<&str> = f.parameters.iter().map(|p| &*p.text).collect();
             format!("it is defined as `{}({})`", name.text, arguments.join(", "))
         });
-        let help = own.or_else(|| usage(&name.text, found).map(Into::into));
+        let usage = || usage(&name.text, found).or_else(|| row(&name.text)?.usage);
+        let help = own.or_else(|| usage().map(Into::into));
         self.report(
             match help {
                 Some(help) => diagnostic.help(help),
@@ -464,13 +436,7 @@ fn aligned<'d>(args: &[Argument<'d>]) -> Vec<Argument<'d>> {
         .filter_map(|(e, _)| e.shape())
         .find(|s| *s != Shape::Scalar);
     let spread = |e: Expr<'d>| match shape {
-        Some(shape) if e.shape() == Some(Shape::Scalar) && real(&e) => {
-            let over = Over::All;
-            Expr::apply(
-                Op::Linear(Linear::Broadcast(Broadcast { shape, over })),
-                &[e],
-            )
-        }
+        Some(shape) if e.shape() == Some(Shape::Scalar) && real(&e) => e.spread(shape),
         _ => e,
     };
     args.iter().map(|(e, span)| (spread(*e), *span)).collect()

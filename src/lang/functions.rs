@@ -1,16 +1,13 @@
-//! The functions of the language: all rows of the op table, and some compositions of them.
+//! The functions of the language: the calls of the op table, and some compositions of them.
 
 use super::ast::{self, Name};
 use super::diagnostic::{Diagnostic, Span};
 use super::eval::{Argument, Frame};
 use super::habits::{at_steps, function_elsewhere};
 use super::resolve::Resolver;
-use super::vocabulary::{OTHERS, names, pointwise, reduce, suggestion};
-use crate::op::{
-    Axis, Broadcast, Concat, Dot, Edge, Expr, Gather, Hold, Impulse, Linear, MatMul, Op, Outer,
-    Over, Pad, Pick, Pointwise, Reduce, Scatter, Slice, Sum, Time, Total, Transpose,
-};
-use crate::shape::{Dim, Kind, Rate, Shape, Type};
+use super::vocabulary::{is_known, names, row, suggestion};
+use crate::op::{self, Axis, Concat, Expr, Gather, Given, Linear, Op, Pointwise, Reduce, Takes};
+use crate::shape::{Rate, Shape};
 
 impl<'d, 'p> Resolver<'d, 'p> {
     /// A call of a function defined in the file or built into the language.
@@ -32,15 +29,11 @@ impl<'d, 'p> Resolver<'d, 'p> {
             span,
             frame,
         };
-        if let Some(op) = pointwise(text) {
-            let values = call.values(op.arity())?;
-            return self.pointwise(op, &values, text, span, frame);
+        if let Some(row) = row(text) {
+            return call.row(row);
         }
-        if let Some(op) = reduce(text) {
-            return call.op(Op::Reduce(op), 1);
-        }
-        if OTHERS.contains(&text) {
-            return call.other();
+        if is_known(text) {
+            return call.composed();
         }
         self.report_unknown_function(name, args, frame);
         None
@@ -112,113 +105,105 @@ impl<'d> Call<'_, 'd, '_> {
         values.into_iter().collect()
     }
 
-    fn fail(&self, text: &str) -> Option<Expr<'d>> {
+    fn fail<T>(&self, text: &str) -> Option<T> {
         let diagnostic = Diagnostic::at(self.span, format!("`{}`: {text}", self.name.text));
         self.resolver.report(diagnostic, self.frame);
         None
     }
 
-    fn apply(&self, op: Op, args: &[Argument<'d>]) -> Option<Expr<'d>> {
+    fn apply(&self, op: impl Into<Op>, args: &[Argument<'d>]) -> Option<Expr<'d>> {
         self.resolver
             .apply(op, args, &self.name.text, self.span, self.frame)
     }
 
-    fn op(&self, op: Op, count: usize) -> Option<Expr<'d>> {
-        let values = self.values(count)?;
-        self.apply(op, &values)
+    /// A call of a row of the table.
+    fn row(&self, row: &op::Call) -> Option<Expr<'d>> {
+        let found = self.args.len();
+        let count = match row.values {
+            op::Call::MANY => found,
+            count => count,
+        };
+        let most = count + row.settings.len();
+        let optional = row.settings.first() == Some(&Takes::AxisIfAny);
+        let absent = optional && found + 1 == most && self.args.get(count).and_then(axis).is_none();
+        let expected = match (row.values, optional) {
+            (op::Call::MANY, _) => "at least 1".into(),
+            (_, true) => format!("{} or {most}", most - 1),
+            (_, false) => most.to_string(),
+        };
+        self.counted(absent || found == most && found > 0, &expected)?;
+        let mut given = Given::default();
+        let settings = row.settings.iter().skip(usize::from(absent));
+        for (takes, e) in settings.zip(&self.args[count..]) {
+            self.setting(row, *takes, e, &mut given)?;
+        }
+        self.made(row, given, &self.all(count)?)
     }
 
-    fn linear(&self, op: Linear, count: usize) -> Option<Expr<'d>> {
-        self.op(Op::Linear(op), count)
+    /// Reads a setting.
+    fn setting(
+        &self,
+        row: &op::Call,
+        takes: Takes,
+        e: &ast::Expr,
+        given: &mut Given,
+    ) -> Option<()> {
+        let read = match (takes, &e.kind) {
+            (Takes::Axis | Takes::AxisIfAny, _) => axis(e).map(|axis| given.axis = Some(axis)),
+            (Takes::Rate, _) => e.word().and_then(Rate::held).map(|rate| given.rate = rate),
+            (Takes::Exponent, _) => e.whole().map(|n| given.exponent = n),
+            (Takes::Size, _) => return self.resolver.dim(e).map(|n| given.sizes.push(n)),
+            (Takes::Shape, ast::Kind::Shape(sizes)) => {
+                return self.resolver.shape(sizes).map(|shape| given.shape = shape);
+            }
+            (Takes::Shape, _) => None,
+        };
+        let of_number = match e.literal() {
+            Some(0.0) => Some(Axis::Rows),
+            Some(1.0 | -1.0) => Some(Axis::Columns),
+            _ => None,
+        };
+        match (read, takes, of_number) {
+            (Some(()), ..) => Some(()),
+            (None, Takes::AxisIfAny, Some(axis)) => {
+                let more = if row.settings.len() > 1 { ", …" } else { "" };
+                let (name, number, word) = (row.name, axis.index(), axis.text());
+                self.fail(&format!("axis {number} is written `{name}(A, {word}{more})`"))
+            }
+            (None, Takes::Exponent, _) => self.fail(
+                "the exponent must be a whole number from -2147483648 to 2147483647; `pow(x, a)` takes any other",
+            ),
+            _ => self.fail(row.form),
+        }
     }
 
-    /// The axis named by argument `i`, `rows` or `columns`.
-    fn axis(&self, i: usize) -> Option<Axis> {
-        Axis::named(self.args.get(i)?.word()?)
+    /// The op of a row of the table with these settings and values.
+    fn made(&self, row: &op::Call, mut given: Given, values: &[Argument<'d>]) -> Option<Expr<'d>> {
+        given.types = values.iter().map(|v| v.0.ty()).collect::<Option<_>>()?;
+        let op = match (row.make)(&given) {
+            Ok(op) => op,
+            Err(reason) => return self.fail(reason),
+        };
+        let joins = matches!(op, Op::Linear(Linear::Concat(Concat { axis: Axis::Rows })));
+        if joins && given.types.iter().any(|t| t.shape == Shape::Scalar) {
+            return self.scalars(values);
+        }
+        self.apply(op, values)
     }
 
-    /// `f(x, from, to)` or `f(x, axis, from, to)`.
-    fn placed(&self, op: impl FnOnce(Axis, Dim, Dim) -> Linear) -> Option<Expr<'d>> {
-        let axis = self.axis(1);
-        let skip = 1 + usize::from(axis.is_some());
-        self.counted(
-            self.args.len() == skip + 2,
-            "a value, perhaps an axis, and 2",
-        )?;
-        let dim = |i: usize| self.resolver.dim(&self.args[skip + i]);
-        let (from, to) = (dim(0)?, dim(1)?);
-        let op = op(axis.unwrap_or(Axis::Rows), from, to);
-        self.apply(Op::Linear(op), &self.all(1)?)
-    }
-
-    fn other(&self) -> Option<Expr<'d>> {
-        let r = self.resolver;
+    fn composed(&self) -> Option<Expr<'d>> {
         match &*self.name.text {
-            "powi" => {
-                self.counted(self.args.len() == 2, "2")?;
-                let n = self.args[1].literal().filter(|n| n.fract() == 0.0);
-                let Some(n) = n.and_then(|n| format!("{n}").parse().ok()) else {
-                    return self.fail(
-                        "the exponent must be a whole number from -2147483648 to 2147483647; \
-                         `pow(x, a)` takes any other",
-                    );
-                };
-                self.apply(Op::Pointwise(Pointwise::Powi(n)), &self.all(1)?)
-            }
-            "matmul" => self.linear(Linear::MatMul(MatMul { strong: false }), 2),
-            "dot" => {
-                let values = self.values(2)?;
-                if values.iter().all(|v| v.0.shape() == Some(Shape::Scalar)) {
-                    return r.pointwise(Pointwise::Mul, &values, "dot", self.span, self.frame);
-                }
-                self.apply(Op::Linear(Linear::Dot(Dot)), &values)
-            }
-            "outer" => self.linear(Linear::Outer(Outer { strong: false }), 2),
-            "strong_matmul" => self.linear(Linear::MatMul(MatMul { strong: true }), 2),
-            "strong_outer" => self.linear(Linear::Outer(Outer { strong: true }), 2),
-            "transpose" => self.linear(Linear::Transpose(Transpose), 1),
-            "sum" => self.sum(),
-            "spread" => self.spread(),
-            "repeat" => self.repeat(),
-            "concat" | "concat_columns" => {
-                self.counted(!self.args.is_empty(), "at least 1")?;
-                let axis = match &*self.name.text {
-                    "concat" => Axis::Rows,
-                    _ => Axis::Columns,
-                };
-                let values = self.values(self.args.len())?;
-                let scalar = values.iter().any(|v| v.0.shape() == Some(Shape::Scalar));
-                if axis == Axis::Rows && scalar {
-                    return self.scalars(&values);
-                }
-                self.apply(Op::Linear(Linear::Concat(Concat { axis })), &values)
-            }
-            "slice" => self.placed(|axis, start, len| Linear::Slice(Slice { axis, start, len })),
-            "pad" => self.placed(|axis, before, after| {
-                Linear::Pad(Pad {
-                    axis,
-                    before,
-                    after,
-                })
-            }),
-            "gather" => self.linear(Linear::Gather(Gather { axis: Axis::Rows }), 2),
-            "gather_column" => {
-                let axis = Axis::Columns;
-                self.linear(Linear::Gather(Gather { axis }), 2)
-            }
-            "scatter" => self.scatter(Axis::Rows, self.values(2)?),
-            "scatter_column" => self.scatter(Axis::Columns, self.values(2)?),
+            "delay" | "advance" => self.shifted(),
             "one_hot" => {
                 let class = self.values(1)?;
-                let one = (r.r.constant(1.0), self.span);
-                self.scatter(Axis::Rows, vec![one, class[0]])
+                let one = (self.resolver.r.constant(1.0), self.span);
+                self.made(row("scatter")?, Given::default(), &[one, class[0]])
             }
-            "select" => r.select(&self.values(3)?, self.span, self.frame),
             "log_sigmoid" => {
-                let minus = self.op(Op::Pointwise(Pointwise::Neg), 1)?;
+                let minus = self.apply(Pointwise::Neg, &self.values(1)?)?;
                 Some(-minus.softplus())
             }
-            _ => self.in_time(),
+            _ => self.loss(),
         }
     }
 
@@ -236,93 +221,6 @@ impl<'d> Call<'_, 'd, '_> {
         };
         r.report(diagnostic.help(help), self.frame);
         None
-    }
-
-    fn in_time(&self) -> Option<Expr<'d>> {
-        let time = |op| self.op(Op::Time(op), 1);
-        match &*self.name.text {
-            "hold" => {
-                self.counted(self.args.len() == 2, "2")?;
-                let Some(rate) = self.args[1].word().and_then(Rate::held) else {
-                    return self.fail("write `hold(x, step)` or `hold(x, sample)`");
-                };
-                let value = self.all(1)?;
-                if value[0].0.rate() == Some(rate) {
-                    return Some(value[0].0);
-                }
-                self.apply(Op::Time(Time::Hold(Hold(rate))), &value)
-            }
-            "total" => time(Time::Total(Total(Rate::Static))),
-            "total_steps" => time(Time::Total(Total(Rate::Sample))),
-            "first" => time(Time::Pick(Pick(Edge::First))),
-            "last" => time(Time::Pick(Pick(Edge::Last))),
-            "impulse_first" => time(Time::Impulse(Impulse(Edge::First))),
-            "impulse_last" => time(Time::Impulse(Impulse(Edge::Last))),
-            "delay" | "advance" => self.shifted(),
-            _ => self.loss(),
-        }
-    }
-
-    fn sum(&self) -> Option<Expr<'d>> {
-        self.counted(matches!(self.args.len(), 1 | 2), "1 or 2")?;
-        let over = match (self.args.len(), self.axis(1)) {
-            (1, _) => Over::All,
-            (_, Some(axis)) => Over::Axis(axis),
-            _ => match self.args[1].literal() {
-                Some(0.0) => return self.fail("axis 0 is written `sum(A, rows)`"),
-                Some(1.0 | -1.0) => return self.fail("axis 1 is written `sum(A, columns)`"),
-                _ => {
-                    return self.fail(
-                        "write `sum(x)`, `sum(A, rows)` or `sum(A, columns)`; a sum over the steps is \
-                         `total_steps(x)`",
-                    );
-                }
-            },
-        };
-        let value = self.all(1)?;
-        if over == Over::All && value[0].0.ty() == value[0].0.rate().map(|r| Type::real((), r)) {
-            return Some(value[0].0);
-        }
-        self.apply(Op::Linear(Linear::Sum(Sum(over))), &value)
-    }
-
-    fn spread(&self) -> Option<Expr<'d>> {
-        self.counted(self.args.len() == 2, "2")?;
-        let ast::Kind::Shape(sizes) = &self.args[1].kind else {
-            return self.fail("write the shape in brackets: `spread(x, [H, K])`");
-        };
-        let shape = self.resolver.shape(sizes)?;
-        let over = Over::All;
-        let op = Linear::Broadcast(Broadcast { shape, over });
-        self.apply(Op::Linear(op), &self.all(1)?)
-    }
-
-    fn repeat(&self) -> Option<Expr<'d>> {
-        self.counted(self.args.len() == 3, "3")?;
-        let Some(axis) = self.axis(1) else {
-            return self.fail("write `repeat(v, rows, n)` or `repeat(v, columns, n)`");
-        };
-        let count = self.resolver.dim(&self.args[2])?;
-        let value = self.all(1)?;
-        let Some(Shape::Vector(n)) = value[0].0.shape() else {
-            return self.fail("only a vector can be repeated into a matrix");
-        };
-        let shape = match axis {
-            Axis::Rows => Shape::Matrix(count, n),
-            Axis::Columns => Shape::Matrix(n, count),
-        };
-        let over = Over::Axis(axis);
-        self.apply(
-            Op::Linear(Linear::Broadcast(Broadcast { shape, over })),
-            &value,
-        )
-    }
-
-    fn scatter(&self, axis: Axis, values: Vec<Argument<'d>>) -> Option<Expr<'d>> {
-        let Some(Kind::Class(len)) = values[1].0.ty().map(|t| t.kind) else {
-            return self.fail("expected a class, found a real value");
-        };
-        self.apply(Op::Linear(Linear::Scatter(Scatter { axis, len })), &values)
     }
 
     fn shifted(&self) -> Option<Expr<'d>> {
@@ -390,29 +288,28 @@ impl<'d> Call<'_, 'd, '_> {
     fn loss(&self) -> Option<Expr<'d>> {
         let values = self.values(2)?;
         let [a, b] = [values[0], values[1]];
-        let r = self.resolver;
-        let pointwise =
-            |op, args: &[_]| r.pointwise(op, args, &self.name.text, self.span, self.frame);
         match &*self.name.text {
             "squared_error" => {
-                let error = pointwise(Pointwise::Sub, &[a, b])?;
+                let error = self.apply(Pointwise::Sub, &[a, b])?;
                 Some(0.5 * error.square().sum())
             }
             "softmax_cross_entropy" => {
-                let log = -self.apply(Op::Reduce(Reduce::LogSoftmax), &[a])?;
+                let log = -self.apply(Reduce::LogSoftmax, &[a])?;
                 let axis = Axis::Rows;
-                self.apply(
-                    Op::Linear(Linear::Gather(Gather { axis })),
-                    &[(log, a.1), b],
-                )
+                self.apply(Gather { axis }, &[(log, a.1), b])
             }
             _ => {
-                let soft = pointwise(Pointwise::Softplus, &[a])?;
-                let minus = pointwise(Pointwise::Neg, &[a])?;
-                let other = pointwise(Pointwise::Softplus, &[(minus, a.1)])?;
-                let yes = pointwise(Pointwise::Mul, &[b, (other, a.1)])?;
+                let soft = self.apply(Pointwise::Softplus, &[a])?;
+                let minus = self.apply(Pointwise::Neg, &[a])?;
+                let other = self.apply(Pointwise::Softplus, &[(minus, a.1)])?;
+                let yes = self.apply(Pointwise::Mul, &[b, (other, a.1)])?;
                 Some((yes + (1.0 - b.0) * soft).sum())
             }
         }
     }
+}
+
+/// The axis that a word names.
+fn axis(e: &ast::Expr) -> Option<Axis> {
+    Axis::named(e.word()?)
 }

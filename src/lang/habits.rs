@@ -2,7 +2,8 @@
 
 use super::token::Token;
 use super::vocabulary::is_known;
-use crate::shape::{Rate, Shape, Type};
+use crate::op::{Linear, Op};
+use crate::shape::{Shape, Type};
 
 /// Operators of other languages that begin with an operator of this one, longer ones first: the operator that was
 /// meant, and a remedy.
@@ -369,18 +370,6 @@ pub(super) fn usage(name: &str, found: usize) -> Option<&'static str> {
         ("softmax" | "log_softmax" | "logsumexp", 2) => Some("it takes one vector, and no axis"),
         ("delay", _) => Some("`delay(x)` is `x` one step earlier, `delay(x, 1.0)` starts at 1"),
         ("advance", _) => Some("`advance(x)` is `x` one step later"),
-        ("first", _) => Some("`first(x)` is `x` at the first step; entry 3 of a vector is `x[3]`"),
-        ("last", _) => Some("`last(x)` is `x` at the last step; entry 3 of a vector is `x[3]`"),
-        ("total", _) => Some("`total(x)` is the sum of `x` over all steps of all samples"),
-        ("total_steps", _) => {
-            Some("`total_steps(x)` is the sum of `x` over the steps of each sample")
-        }
-        ("impulse_first", _) => {
-            Some("`impulse_first(v)` is `v` at the first step and zero after it")
-        }
-        ("impulse_last", _) => Some("`impulse_last(v)` is `v` at the last step and zero before it"),
-        ("hold", _) => Some("write `hold(x, step)` or `hold(x, sample)`"),
-        ("select", _) => Some("`select(c, a, b)` is `a` where `c` is not zero, `b` elsewhere"),
         _ => None,
     }
 }
@@ -468,49 +457,27 @@ pub(super) fn instead(
     Some(help.into())
 }
 
-/// The correct form of a common error, from an op and the types that it does not accept.
-pub(super) fn remedy(what: &str, types: &[Type]) -> Option<&'static str> {
-    use Shape::{Matrix, Scalar, Vector};
-    let shapes: Vec<Shape> = types.iter().map(|t| t.shape).collect();
-    if types.iter().any(|t| !t.is_real()) && !what.starts_with("gather") {
+/// The correct form of a common error, from an op, its text, and the types that it does not accept.
+pub(super) fn remedy(op: &Op, what: &str, types: &[Type]) -> Option<&'static str> {
+    use Shape::{Matrix, Vector};
+    if types.iter().any(|t| !t.is_real()) && !matches!(op, Op::Linear(Linear::Gather(_))) {
         return Some(
             "`gather(v, c)` is the entry of a class, `one_hot(c)` a vector with a 1 at its place",
         );
     }
+    let shapes: Vec<Shape> = types.iter().map(|t| t.shape).collect();
     match (what, &shapes[..]) {
-        (".T" | "transpose", [Vector(_)]) => Some(
-            "of vectors, `x @ y` is the inner and `outer(x, y)` the outer product, `x @ W` is `W.T @ x`",
-        ),
         ("*", [Matrix(_, n), Vector(m) | Matrix(m, _)]) | ("*", [Vector(n), Matrix(m, _)])
             if n == m =>
         {
             Some("`*` works entry by entry; the matrix product is `@`")
         }
-        ("@" | "matmul", [Scalar, _] | [_, Scalar]) => Some(
-            "the product with a number is written `*`; a vector or matrix has its size in its declaration, as in `state h[H]`",
-        ),
-        ("@" | "matmul", [Matrix(n, _), Vector(m)]) if n == m => {
-            Some("the transpose of the matrix fits: `A.T @ v`, written `.T`")
-        }
         ("+" | "-" | "*" | "/", [Matrix(n, k), Matrix(l, m)]) if n == m && k == l => {
             Some("the transpose of one of them fits, as in `A + B.T`")
-        }
-        ("impulse_first" | "impulse_last", [_]) if types[0].rate == Rate::Step => {
-            Some("a value at each step has a first and a last one: `impulse_first(first(x))`")
-        }
-        ("total" | "total_steps", [_]) => {
-            Some("a value counts at every step with `hold`: `total_steps(hold(a, step))`")
-        }
-        ("first" | "last", [_]) => {
-            Some("the value is the same at every step: leave out `first` or `last`")
-        }
-        ("dot", [Matrix(..), _] | [_, Matrix(..)]) => Some("the matrix product is written `A @ b`"),
-        ("softmax" | "log_softmax" | "logsumexp", [Matrix(..)]) => {
-            Some("it takes one vector; give each row a step or a sample of its own")
         }
         ("+" | "-" | "*" | "/", [Vector(_), Matrix(..)] | [Matrix(..), Vector(_)]) => Some(
             "a vector is not spread over a matrix; `repeat(v, rows, n)` is a matrix with the rows `v`",
         ),
-        _ => None,
+        _ => op.remedy(types),
     }
 }

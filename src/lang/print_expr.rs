@@ -113,14 +113,6 @@ impl Writer<'_> {
                 Ok(parenthesised(text, own, strength))
             }
             Spelling::Call(name, settings) => self.call(id, &name, &settings),
-            Spelling::Spread(shape) => {
-                let dims: Vec<String> = shape.dims().iter().map(|d| self.dim(*d)).collect();
-                Ok(format!(
-                    "spread({}, [{}])",
-                    self.value(node.args[0])?,
-                    dims.join(", ")
-                ))
-            }
             Spelling::Range(axis, start, end) => {
                 let value = self.operand(node.args[0], TIGHT)?;
                 let range = format!("{}:{}", self.dim(start), self.dim(end));
@@ -209,7 +201,7 @@ impl Writer<'_> {
         // At least one argument without `Hold` must remain, to determine the rate.
         let rate = args.iter().any(|a| self.unheld(*a) == *a);
         let arg = if rate { arg } else { args[i] };
-        let spreads = matches!(node.op, Op::Pointwise(_) | Op::Linear(Linear::Select(_)));
+        let spreads = node.op.spreads();
         // The first argument that is not a scalar broadcast, or else the first argument, determines the shape.
         let sayer = args
             .iter()
@@ -226,10 +218,7 @@ impl Writer<'_> {
         let mut parts: Vec<String> = args
             .map(|i| self.said(id, i, 0))
             .collect::<Result<_, _>>()?;
-        parts.extend(settings.iter().map(|setting| match setting {
-            Setting::Word(word) => (*word).into(),
-            Setting::Size(size) => self.dim(*size),
-        }));
+        parts.extend(settings.iter().map(|s| s.text(&|d| self.dim(d))));
         Ok(format!("{name}({})", parts.join(", ")))
     }
 }

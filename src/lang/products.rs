@@ -3,7 +3,7 @@
 use super::diagnostic::{Diagnostic, Span};
 use super::eval::{Argument, Frame};
 use super::resolve::Resolver;
-use crate::op::{Dot, Expr, Linear, MatMul, Op};
+use crate::op::{Dot, Expr, MatMul, Op};
 use crate::shape::Shape::{self, Matrix, Vector};
 use crate::shape::Type;
 
@@ -15,9 +15,9 @@ impl<'d, 'p> Resolver<'d, 'p> {
         span: Span,
         frame: Option<&Frame<'p, 'd>>,
     ) -> Option<Expr<'d>> {
-        let matmul = Op::Linear(Linear::MatMul(MatMul { strong: false }));
+        let matmul: Op = MatMul { strong: false }.into();
         let (op, args) = match (left.0.shape(), right.0.shape()) {
-            (Some(Vector(_)), Some(Vector(_))) => (Op::Linear(Linear::Dot(Dot)), [left, right]),
+            (Some(Vector(_)), Some(Vector(_))) => (Dot.into(), [left, right]),
             // A vector to the left of a matrix is a row vector, as in `Expr::dot`.
             (Some(Vector(n)), Some(Matrix(m, _))) if m == n => {
                 (matmul, [(right.0.t(), right.1), left])

@@ -1,70 +1,39 @@
 //! The names of the functions of the language.
 
 use crate::error::nearest;
-use crate::op::{Pointwise, Reduce};
+use crate::op::{Call, calls};
 
-/// The functions that are not found in the table by their name alone.
-pub(super) const OTHERS: &[&str] = &[
-    "pow",
-    "powi",
-    "σ",
-    "matmul",
-    "dot",
-    "outer",
-    "transpose",
-    "sum",
-    "spread",
-    "repeat",
-    "concat",
-    "concat_columns",
-    "slice",
-    "pad",
-    "gather",
-    "gather_column",
-    "scatter",
-    "scatter_column",
-    "one_hot",
-    "select",
-    "hold",
-    "total",
-    "total_steps",
-    "first",
-    "last",
-    "impulse_first",
-    "impulse_last",
+/// The functions that are written in other functions, or in registers.
+const COMPOSED: &[&str] = &[
     "delay",
     "advance",
+    "one_hot",
+    "log_sigmoid",
     "squared_error",
     "softmax_cross_entropy",
     "binary_cross_entropy",
-    "log_sigmoid",
-    "strong_matmul",
-    "strong_outer",
 ];
 
-pub(super) fn pointwise(name: &str) -> Option<Pointwise> {
-    match name {
-        "σ" => Some(Pointwise::Sigmoid),
-        "pow" => Some(Pointwise::Powf),
-        "powi" => None,
-        _ => Pointwise::ALL.iter().copied().find(|op| op.name() == name),
-    }
-}
+/// Other names of rows.
+const ALIASES: &[(&str, &str)] = &[("σ", "sigmoid"), ("pow", "powf")];
 
-pub(super) fn reduce(name: &str) -> Option<Reduce> {
-    Reduce::ALL.iter().copied().find(|op| op.name() == name)
+/// The row of the op table that is this function.
+pub(super) fn row(name: &str) -> Option<&'static Call> {
+    let alias = ALIASES.iter().find(|(alias, _)| *alias == name);
+    let name = alias.map_or(name, |(_, row)| row);
+    calls().find(|call| call.name == name)
 }
 
 /// Whether the language has a function of this name.
 pub(super) fn is_known(name: &str) -> bool {
-    pointwise(name).is_some() || reduce(name).is_some() || OTHERS.contains(&name)
+    names().any(|known| known == name)
 }
 
 /// The names of all functions.
 pub(super) fn names<'k>() -> impl Iterator<Item = &'k str> {
-    let pointwise = Pointwise::ALL.iter().map(|op| op.name());
-    let reduce = Reduce::ALL.iter().map(|op| op.name());
-    pointwise.chain(reduce).chain(OTHERS.iter().copied())
+    let aliases = ALIASES.iter().map(|(alias, _)| *alias);
+    let composed = COMPOSED.iter().copied().chain(aliases);
+    calls().map(|call| call.name).chain(composed)
 }
 
 /// What was probably meant; a long name is not compared with all others.

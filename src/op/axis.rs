@@ -33,7 +33,7 @@ impl Axis {
         axes.into_iter().find(|axis| axis.text() == word)
     }
 
-    pub(super) const fn text(self) -> &'static str {
+    pub(crate) const fn text(self) -> &'static str {
         match self {
             Self::Rows => "rows",
             Self::Columns => "columns",

@@ -5,8 +5,8 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 use std::panic::Location;
 
 use super::{
-    Axis, Broadcast, Concat, Edge, Gather, Hold, Impulse, Linear, NodeId, Op, Over, Pad, Pick,
-    Pointwise, Reduce, Scatter, Slice, Sum, Time, Total, Transpose,
+    Alias, Axis, Broadcast, Concat, Dot, Edge, Gather, Hold, Impulse, MatMul, NodeId, Op, Outer,
+    Over, Pad, Pick, Pointwise, Reduce, Scatter, Select, Slice, Sum, Total, Transpose,
 };
 use crate::shape::{Dim, Kind, Rate, Shape, Type};
 
@@ -101,8 +101,8 @@ impl<'b> Expr<'b> {
 
     /// Applies an op to at least one argument.
     #[track_caller]
-    pub(crate) fn apply(op: Op, args: &[Self]) -> Self {
-        Self::apply_in(args[0].build, op, args)
+    pub(crate) fn apply(op: impl Into<Op>, args: &[Self]) -> Self {
+        Self::apply_in(args[0].build, op.into(), args)
     }
 
     /// Applies an op, possibly without arguments, in `build`.
@@ -154,7 +154,7 @@ impl<'b> Expr<'b> {
     #[track_caller]
     pub(crate) fn distinct(self) -> Self {
         match self.id.and_then(|id| self.build.identity(id)) {
-            Some(number) => Self::apply(Op::Linear(Linear::Alias(super::Alias(number))), &[self]),
+            Some(number) => Self::apply(Alias(number), &[self]),
             None => self,
         }
     }
@@ -189,7 +189,7 @@ impl<'b> Expr<'b> {
     #[track_caller]
     pub(super) fn pointwise2(self, op: Pointwise, other: Self) -> Self {
         let (a, b) = self.align(other);
-        Self::apply(Op::Pointwise(op), &[a, b])
+        Self::apply(op, &[a, b])
     }
 
     /// Broadcasts a scalar operand to the shape of the other operand.
@@ -237,7 +237,7 @@ impl<'b> Expr<'b> {
 
     #[track_caller]
     pub(super) fn pointwise1(self, op: Pointwise) -> Self {
-        Self::apply(Op::Pointwise(op), &[self])
+        Self::apply(op, &[self])
     }
 
     /// `yes` where `self` is nonzero, `no` where it is zero, NaN where it is NaN, entry by entry. A
@@ -248,10 +248,7 @@ impl<'b> Expr<'b> {
         let (yes, no) = yes.align(no);
         let (condition, yes) = self.align(yes);
         let (_, no) = condition.align(no);
-        Self::apply(
-            Op::Linear(Linear::Select(super::Select)),
-            &[condition, yes, no],
-        )
+        Self::apply(Select, &[condition, yes, no])
     }
 
     /// The matrix product.
@@ -265,12 +262,12 @@ impl<'b> Expr<'b> {
     #[must_use]
     #[track_caller]
     pub fn dot(self, other: Self) -> Self {
-        let op = match (self.shape(), other.shape()) {
-            (Some(Shape::Vector(_)), Some(Shape::Vector(_))) => Linear::Dot(super::Dot),
+        let op: Op = match (self.shape(), other.shape()) {
+            (Some(Shape::Vector(_)), Some(Shape::Vector(_))) => Dot.into(),
             (Some(Shape::Vector(_)), Some(Shape::Matrix(..))) => return other.t().dot(self),
-            _ => Linear::MatMul(super::MatMul { strong: false }),
+            _ => MatMul { strong: false }.into(),
         };
-        Self::apply(Op::Linear(op), &[self, other])
+        Self::apply(op, &[self, other])
     }
 
     /// The Frobenius inner product `Σ selfᵢⱼ otherᵢⱼ` of two values of one shape, a scalar.
@@ -280,33 +277,27 @@ impl<'b> Expr<'b> {
         if self.shape() == Some(Shape::Scalar) && other.shape() == Some(Shape::Scalar) {
             return self * other;
         }
-        Self::apply(Op::Linear(Linear::Dot(super::Dot)), &[self, other])
+        Self::apply(Dot, &[self, other])
     }
 
     /// The outer product `self otherᵀ`, `[m, n]`, of vectors `[m]` and `[n]`.
     #[must_use]
     #[track_caller]
     pub fn outer(self, other: Self) -> Self {
-        Self::apply(
-            Op::Linear(Linear::Outer(super::Outer { strong: false })),
-            &[self, other],
-        )
+        Self::apply(Outer { strong: false }, &[self, other])
     }
 
     /// The transpose `[n, m]` of a matrix `[m, n]`.
     #[must_use]
     #[track_caller]
     pub fn t(self) -> Self {
-        Self::apply(Op::Linear(Linear::Transpose(Transpose)), &[self])
+        Self::apply(Transpose, &[self])
     }
 
     /// The sum of all entries, a scalar.
     #[must_use]
     #[track_caller]
     pub fn sum(self) -> Self {
-        if self.shape() == Some(Shape::Scalar) && self.is_real() {
-            return self;
-        }
         self.sum_over(Over::All)
     }
 
@@ -320,18 +311,14 @@ impl<'b> Expr<'b> {
 
     #[track_caller]
     pub(super) fn sum_over(self, over: Over) -> Self {
-        Self::apply(Op::Linear(Linear::Sum(Sum(over))), &[self])
+        Self::apply(Sum(over), &[self])
     }
 
     /// A scalar repeated over `shape`.
     #[must_use]
     #[track_caller]
     pub fn spread(self, shape: impl Into<Shape>) -> Self {
-        let shape = shape.into();
-        if shape == Shape::Scalar && self.shape() == Some(Shape::Scalar) {
-            return self;
-        }
-        self.broadcast(shape, Over::All)
+        self.broadcast(shape.into(), Over::All)
     }
 
     /// A matrix with this vector `[n]` as each of `count` rows (`Axis::Rows`, shape `[count, n]`)
@@ -339,25 +326,18 @@ impl<'b> Expr<'b> {
     #[must_use]
     #[track_caller]
     pub fn repeat(self, axis: Axis, count: impl Into<Dim>) -> Self {
-        let count = count.into();
-        match (self.shape(), axis) {
-            (Some(Shape::Vector(n)), Axis::Rows) => {
-                self.broadcast(Shape::Matrix(count, n), Over::Axis(axis))
-            }
-            (Some(Shape::Vector(n)), Axis::Columns) => {
-                self.broadcast(Shape::Matrix(n, count), Over::Axis(axis))
-            }
-            (Some(_), _) => self.fail("only a vector can be repeated into a matrix"),
-            (None, _) => self,
+        let Some(shape) = self.shape() else {
+            return self;
+        };
+        match Broadcast::repeated(shape, axis, count.into()) {
+            Ok(op) => Self::apply(op, &[self]),
+            Err(reason) => self.fail(reason),
         }
     }
 
     #[track_caller]
     pub(super) fn broadcast(self, shape: Shape, over: Over) -> Self {
-        Self::apply(
-            Op::Linear(Linear::Broadcast(Broadcast { shape, over })),
-            &[self],
-        )
+        Self::apply(Broadcast { shape, over }, &[self])
     }
 
     /// The `len` entries of a vector, or rows of a matrix, from `start` (0-based).
@@ -376,20 +356,17 @@ impl<'b> Expr<'b> {
 
     #[track_caller]
     pub(super) fn slice_axis(self, axis: Axis, start: Dim, len: Dim) -> Self {
-        Self::apply(
-            Op::Linear(Linear::Slice(Slice { axis, start, len })),
-            &[self],
-        )
+        Self::apply(Slice { axis, start, len }, &[self])
     }
 
     #[track_caller]
     pub(super) fn pad(self, axis: Axis, before: Dim, after: Dim) -> Self {
         Self::apply(
-            Op::Linear(Linear::Pad(Pad {
+            Pad {
                 axis,
                 before,
                 after,
-            })),
+            },
             &[self],
         )
     }
@@ -411,16 +388,13 @@ impl<'b> Expr<'b> {
 
     #[track_caller]
     pub(super) fn gather_axis(self, axis: Axis, class: Self) -> Self {
-        Self::apply(Op::Linear(Linear::Gather(Gather { axis })), &[self, class])
+        Self::apply(Gather { axis }, &[self, class])
     }
 
     #[track_caller]
     pub(super) fn scatter(self, axis: Axis, class: Self) -> Self {
         match class.ty().map(|t| t.kind) {
-            Some(Kind::Class(len)) => {
-                let op = Linear::Scatter(Scatter { axis, len });
-                Self::apply(Op::Linear(op), &[self, class])
-            }
+            Some(Kind::Class(len)) => Self::apply(Scatter { axis, len }, &[self, class]),
             Some(Kind::Real) => self.fail("scatter needs a class, found a real value"),
             None => Self { id: None, ..self },
         }
@@ -437,21 +411,21 @@ impl<'b> Expr<'b> {
     #[must_use]
     #[track_caller]
     pub fn logsumexp(self) -> Self {
-        Self::apply(Op::Reduce(Reduce::LogSumExp), &[self])
+        Self::apply(Reduce::LogSumExp, &[self])
     }
 
     /// `exp(selfᵢ) / Σⱼ exp(selfⱼ)` of a vector.
     #[must_use]
     #[track_caller]
     pub fn softmax(self) -> Self {
-        Self::apply(Op::Reduce(Reduce::Softmax), &[self])
+        Self::apply(Reduce::Softmax, &[self])
     }
 
     /// `selfᵢ − logsumexp(self)` of a vector.
     #[must_use]
     #[track_caller]
     pub fn log_softmax(self) -> Self {
-        Self::apply(Op::Reduce(Reduce::LogSoftmax), &[self])
+        Self::apply(Reduce::LogSoftmax, &[self])
     }
 
     /// This value at a faster rate: the same for every sample (`Rate::Sample`), or for every sample
@@ -459,10 +433,7 @@ impl<'b> Expr<'b> {
     #[must_use]
     #[track_caller]
     pub fn hold(self, rate: Rate) -> Self {
-        if self.rate() == Some(rate) {
-            return self;
-        }
-        Self::apply(Op::Time(Time::Hold(Hold(rate))), &[self])
+        Self::apply(Hold(rate), &[self])
     }
 
     /// The sum over the steps of each sample (`Rate::Sample`), or over all samples and steps
@@ -473,33 +444,33 @@ impl<'b> Expr<'b> {
         if self.rate() == Some(rate) {
             return self;
         }
-        Self::apply(Op::Time(Time::Total(Total(rate))), &[self])
+        Self::apply(Total(rate), &[self])
     }
 
     /// The value at step 1 of each sample.
     #[must_use]
     #[track_caller]
     pub fn first(self) -> Self {
-        Self::apply(Op::Time(Time::Pick(Pick(Edge::First))), &[self])
+        Self::apply(Pick(Edge::First), &[self])
     }
 
     /// The value at the last step of each sample.
     #[must_use]
     #[track_caller]
     pub fn last(self) -> Self {
-        Self::apply(Op::Time(Time::Pick(Pick(Edge::Last))), &[self])
+        Self::apply(Pick(Edge::Last), &[self])
     }
 
     /// A value per sample, placed at the first or last step of the sample; zero at all other steps.
     #[must_use]
     #[track_caller]
     pub fn impulse(self, edge: Edge) -> Self {
-        Self::apply(Op::Time(Time::Impulse(Impulse(edge))), &[self])
+        Self::apply(Impulse(edge), &[self])
     }
 
     #[track_caller]
     pub(crate) fn pick(self, edge: Edge) -> Self {
-        Self::apply(Op::Time(Time::Pick(Pick(edge))), &[self])
+        Self::apply(Pick(edge), &[self])
     }
 
     /// Applies a custom op to arguments of one recurrence; see [`CustomOp`](super::CustomOp).
@@ -520,10 +491,7 @@ impl<'b> Expr<'b> {
 #[track_caller]
 pub fn concat<'b, const N: usize>(parts: [Expr<'b>; N]) -> Expr<'b> {
     const { assert!(N > 0, "there must be something to join") };
-    Expr::apply(
-        Op::Linear(Linear::Concat(Concat { axis: Axis::Rows })),
-        &parts,
-    )
+    Expr::apply(Concat { axis: Axis::Rows }, &parts)
 }
 
 macro_rules! operator {

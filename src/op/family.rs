@@ -3,7 +3,7 @@
 use std::hash::Hash;
 
 use super::lowering::{Extent, Lowering};
-use super::{Expr, Notation, Reason, Scalar, Spelling, Value};
+use super::{Call, Expr, Notation, Reason, Scalar, Setting, Spelling, Value};
 use crate::shape::{Dim, Type};
 
 /// The way in which an op depends on its real arguments.
@@ -18,6 +18,12 @@ pub(crate) enum Linearity {
 /// The contract of a row of a linear op.
 pub(crate) trait LinearRule: Copy + Hash + Eq {
     const NAME: &'static str;
+    /// The functions of the recurrence language that are ops of this row.
+    const CALLS: &'static [Call] = &[];
+    /// True if a scalar argument stands for an array of the shape of the others.
+    const SPREADS: bool = false;
+    /// True if sums or products of numbers that are not integers are rounded.
+    const ROUNDS: bool = false;
     fn linearity(&self) -> Linearity;
     /// The type of the result at the common rate of the arguments.
     fn infer(&self, args: &[Type]) -> Result<Type, Reason>;
@@ -26,10 +32,35 @@ pub(crate) trait LinearRule: Copy + Hash + Eq {
     fn transpose<'b>(&self, i: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b>;
     /// The memory pattern, for arguments and a result of these extents.
     fn lower(&self, args: &[Extent], out: Extent) -> Lowering;
-    fn notation(&self) -> Notation;
-    /// The spelling in the recurrence language, if it differs from the notation.
+    /// The place in [`CALLS`](Self::CALLS) of the function that is this op.
+    fn call(&self) -> usize {
+        0
+    }
+    /// The settings in that call.
+    fn settings(&self) -> Vec<Setting> {
+        Vec::new()
+    }
+    /// The name of the function on paper.
+    fn latex(&self) -> String {
+        format!(r"\operatorname{{{}}}", Self::NAME)
+    }
+    fn notation(&self) -> Notation {
+        Notation::Call {
+            text: Self::CALLS[self.call()].name.into(),
+            latex: self.latex(),
+            settings: self.settings(),
+        }
+    }
+    fn as_call(&self) -> Spelling {
+        Spelling::call(Self::CALLS[self.call()].name, self.settings())
+    }
+    /// The spelling in the recurrence language.
     fn spelling(&self) -> Spelling {
-        self.notation().into()
+        self.as_call()
+    }
+    /// The remedy for arguments that [`infer`](Self::infer) refuses, in the recurrence language.
+    fn remedy(&self, _args: &[Type]) -> Option<&'static str> {
+        None
     }
     /// The same op with its sizes replaced.
     #[must_use]
@@ -55,8 +86,17 @@ macro_rules! linear_family {
             /// All rows of the table, with example settings.
             pub const ALL: &'static [Self] = &[$($(Self::$row($example)),+),+];
 
+            pub(super) const CALLS: &'static [&'static [$crate::op::Call]] =
+                &[$(<$row as LinearRule>::CALLS),+];
+
             pub(super) const fn name(&self) -> &'static str {
                 match self { $(Self::$row(_) => <$row as LinearRule>::NAME,)+ }
+            }
+            pub(super) const fn spreads(&self) -> bool {
+                match self { $(Self::$row(_) => <$row as LinearRule>::SPREADS,)+ }
+            }
+            pub(super) const fn rounds(&self) -> bool {
+                match self { $(Self::$row(_) => <$row as LinearRule>::ROUNDS,)+ }
             }
             pub(super) fn linearity(&self) -> $crate::op::family::Linearity {
                 match self { $(Self::$row(op) => op.linearity(),)+ }
@@ -94,10 +134,19 @@ macro_rules! linear_family {
             pub(super) fn spelling(&self) -> $crate::op::Spelling {
                 match self { $(Self::$row(op) => op.spelling(),)+ }
             }
+            pub(super) fn remedy(&self, args: &[$crate::shape::Type]) -> Option<&'static str> {
+                match self { $(Self::$row(op) => op.remedy(args),)+ }
+            }
             pub(super) fn map_dims(self, f: &dyn Fn($crate::shape::Dim) -> $crate::shape::Dim) -> Self {
                 match self { $(Self::$row(op) => Self::$row(op.map_dims(f)),)+ }
             }
         }
+
+        $(impl From<$row> for $crate::op::Op {
+            fn from(row: $row) -> Self {
+                Self::$family($family::$row(row))
+            }
+        })+
     };
 }
 

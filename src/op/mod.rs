@@ -10,6 +10,7 @@
 //! | [`Reduce`] and [`CustomOp`] | shape, value, tangent | cotangent, every higher order |
 
 mod axis;
+mod call;
 mod custom;
 mod entry;
 mod expr;
@@ -27,6 +28,7 @@ mod time;
 mod value;
 
 pub use axis::{Axis, Over};
+pub(crate) use call::{Call, Given, Takes};
 pub(crate) use custom::{Custom, wrong_shape};
 pub use custom::{CustomOp, ScalarFunction};
 pub(crate) use entry::{Entry, EntryVisitor};
@@ -126,6 +128,18 @@ pub enum Op {
     Custom(Custom),
 }
 
+impl From<Pointwise> for Op {
+    fn from(op: Pointwise) -> Self {
+        Self::Pointwise(op)
+    }
+}
+
+impl From<Reduce> for Op {
+    fn from(op: Reduce) -> Self {
+        Self::Reduce(op)
+    }
+}
+
 /// The reason why an op does not accept its arguments, as an error message.
 pub(crate) type Reason = &'static str;
 
@@ -219,7 +233,7 @@ impl Op {
         }
     }
 
-    fn linearity(&self) -> Option<Linearity> {
+    pub(crate) fn linearity(&self) -> Option<Linearity> {
         match self {
             Self::Linear(op) => Some(op.linearity()),
             Self::Time(op) => Some(op.linearity()),
@@ -307,16 +321,14 @@ impl Op {
         let whole = |a: &ArrayD<f64>| a.iter().all(|x| x.fract() == 0.0);
         let integers = || whole(result) && args.iter().all(|a| whole(a.real()));
         match self {
-            Self::Constant(_) | Self::Leaf(_) | Self::Read(_) | Self::Time(_) => false,
+            Self::Constant(_) | Self::Leaf(_) | Self::Read(_) => false,
             Self::Pointwise(op) => {
                 let comparison = (0..args.len()).all(|i| op.is_constant_in(i));
                 let exact_on_integers = op.signs().is_some() || op.is_product();
                 !(comparison || exact_on_integers && integers())
             }
-            Self::Linear(
-                Linear::MatMul(_) | Linear::Dot(_) | Linear::Outer(_) | Linear::Sum(_),
-            ) => !integers(),
-            Self::Linear(_) => false,
+            Self::Linear(op) => op.rounds() && !integers(),
+            Self::Time(op) => op.rounds() && !integers(),
             Self::Reduce(_) | Self::Custom(_) => true,
         }
     }
@@ -368,6 +380,26 @@ impl Op {
         }
     }
 
+    /// True if a scalar argument stands for an array of the shape of the others.
+    pub(crate) fn spreads(&self) -> bool {
+        match self {
+            Self::Pointwise(_) => true,
+            Self::Linear(op) => op.spreads(),
+            Self::Time(op) => op.spreads(),
+            _ => false,
+        }
+    }
+
+    /// The remedy for arguments that the op does not accept, in the recurrence language.
+    pub(crate) fn remedy(&self, args: &[Type]) -> Option<&'static str> {
+        match self {
+            Self::Linear(op) => op.remedy(args),
+            Self::Time(op) => op.remedy(args),
+            Self::Reduce(op) => op.remedy(args),
+            _ => None,
+        }
+    }
+
     pub(crate) fn map_dims(&self, f: &dyn Fn(Dim) -> Dim) -> Self {
         match self {
             Self::Linear(op) => Self::Linear(op.map_dims(f)),
@@ -375,6 +407,12 @@ impl Op {
             other => other.clone(),
         }
     }
+}
+
+/// The calls of all rows of the table.
+pub(crate) fn calls() -> impl Iterator<Item = &'static Call> {
+    let linear = Linear::CALLS.iter().chain(Time::CALLS).copied().flatten();
+    Pointwise::CALLS.iter().chain(Reduce::CALLS).chain(linear)
 }
 
 /// The common shape of real arguments that must have equal shapes.

@@ -50,6 +50,22 @@ pub enum Setting {
     Word(&'static str),
     /// A size.
     Size(Dim),
+    /// A shape.
+    Shape(Shape),
+}
+
+impl Setting {
+    /// The setting as text, with sizes written by `size`.
+    pub(crate) fn text(&self, size: &dyn Fn(Dim) -> String) -> String {
+        match self {
+            Self::Word(word) => (*word).into(),
+            Self::Size(dim) => size(*dim),
+            Self::Shape(shape) => {
+                let sizes: Vec<String> = shape.dims().iter().map(|d| size(*d)).collect();
+                format!("[{}]", sizes.join(", "))
+            }
+        }
+    }
 }
 
 impl Notation {
@@ -60,14 +76,6 @@ impl Notation {
             text: text.into(),
             latex: latex.into(),
             settings: Vec::new(),
-        }
-    }
-
-    pub(crate) fn call_with(text: &str, latex: &str, settings: Vec<Setting>) -> Self {
-        Self::Call {
-            text: text.into(),
-            latex: latex.into(),
-            settings,
         }
     }
 
@@ -101,8 +109,6 @@ pub(crate) enum Spelling {
     Suffix(String, u8),
     /// A call, with settings after the arguments.
     Call(String, Vec<Setting>),
-    /// `spread(x, […])`
-    Spread(Shape),
     /// The indices from the first size up to the second, `x[a:b]` or `x[:, a:b]`.
     Range(Axis, Dim, Dim),
     /// The argument itself.

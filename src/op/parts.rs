@@ -6,7 +6,8 @@ use smallvec::SmallVec;
 use super::axis::{Axis, all_real, fixed, real, size, with_size};
 use super::lowering::{Extent, Lowering, Move, Strides};
 use super::{
-    Expr, LinearRule, Linearity, Notation, Reason, Scalar, Setting, Spelling, Value, common_shape,
+    Call, Expr, Given, LinearRule, Linearity, Notation, Op, Reason, Scalar, Setting, Spelling,
+    Takes, Value, common_shape,
 };
 use crate::shape::{Dim, Kind, Shape, Type};
 
@@ -19,6 +20,15 @@ pub struct Concat {
 
 impl LinearRule for Concat {
     const NAME: &'static str = "concat";
+    const CALLS: &'static [Call] = &[
+        Call::new("concat", Call::MANY, &[], |_| {
+            Ok(Concat { axis: Axis::Rows }.into())
+        }),
+        Call::new("concat_columns", Call::MANY, &[], |_| {
+            let axis = Axis::Columns;
+            Ok(Concat { axis }.into())
+        }),
+    ];
     fn linearity(&self) -> Linearity {
         Linearity::Jointly(0)
     }
@@ -71,14 +81,8 @@ impl LinearRule for Concat {
         };
         Lowering::Move(args.iter().map(place).collect())
     }
-    fn notation(&self) -> Notation {
-        Notation::call("concat", r"\operatorname{concat}")
-    }
-    fn spelling(&self) -> Spelling {
-        match self.axis {
-            Axis::Rows => Spelling::call("concat", Vec::new()),
-            Axis::Columns => Spelling::call("concat_columns", Vec::new()),
-        }
+    fn call(&self) -> usize {
+        self.axis.index()
     }
 }
 
@@ -96,6 +100,16 @@ pub struct Slice {
 
 impl LinearRule for Slice {
     const NAME: &'static str = "slice";
+    const CALLS: &'static [Call] = &[Call::new(
+        "slice",
+        1,
+        &[Takes::AxisIfAny, Takes::Size, Takes::Size],
+        |given| {
+            let (axis, start, len) = (given.axis_or_rows(), given.size(0), given.size(1));
+            Ok(Slice { axis, start, len }.into())
+        },
+    )
+    .form("write `slice(x, start, length)` or `slice(A, columns, start, length)`")];
     fn linearity(&self) -> Linearity {
         Linearity::Each
     }
@@ -137,13 +151,12 @@ impl LinearRule for Slice {
             }]),
         }
     }
-    fn notation(&self) -> Notation {
-        let extra = vec![
+    fn settings(&self) -> Vec<Setting> {
+        vec![
             Setting::Word(self.axis.text()),
             Setting::Size(self.start),
             Setting::Size(self.len),
-        ];
-        Notation::call_with("slice", r"\operatorname{slice}", extra)
+        ]
     }
     fn spelling(&self) -> Spelling {
         Spelling::Range(self.axis, self.start, self.start + self.len)
@@ -170,6 +183,22 @@ pub struct Pad {
 
 impl LinearRule for Pad {
     const NAME: &'static str = "pad";
+    const CALLS: &'static [Call] = &[Call::new(
+        "pad",
+        1,
+        &[Takes::AxisIfAny, Takes::Size, Takes::Size],
+        |given| {
+            let axis = given.axis_or_rows();
+            let (before, after) = (given.size(0), given.size(1));
+            Ok(Pad {
+                axis,
+                before,
+                after,
+            }
+            .into())
+        },
+    )
+    .form("write `pad(x, before, after)` or `pad(A, columns, before, after)`")];
     fn linearity(&self) -> Linearity {
         Linearity::Each
     }
@@ -213,13 +242,12 @@ impl LinearRule for Pad {
             to: Strides::of(out[1], 1).starting(start),
         }])
     }
-    fn notation(&self) -> Notation {
-        let extra = vec![
+    fn settings(&self) -> Vec<Setting> {
+        vec![
             Setting::Word(self.axis.text()),
             Setting::Size(self.before),
             Setting::Size(self.after),
-        ];
-        Notation::call_with("pad", r"\operatorname{pad}", extra)
+        ]
     }
     fn map_dims(self, f: &dyn Fn(Dim) -> Dim) -> Self {
         Self {
@@ -240,6 +268,13 @@ pub struct Gather {
 
 impl LinearRule for Gather {
     const NAME: &'static str = "gather";
+    const CALLS: &'static [Call] = &[
+        Call::new("gather", 2, &[], |_| Ok(Gather { axis: Axis::Rows }.into())),
+        Call::new("gather_column", 2, &[], |_| {
+            let axis = Axis::Columns;
+            Ok(Gather { axis }.into())
+        }),
+    ];
     fn linearity(&self) -> Linearity {
         Linearity::Each
     }
@@ -287,11 +322,8 @@ impl LinearRule for Gather {
             to: Strides::of(1, 1),
         }])
     }
-    fn notation(&self) -> Notation {
-        match self.axis {
-            Axis::Rows => Notation::call("gather", r"\operatorname{gather}"),
-            Axis::Columns => Notation::call("gather_column", r"\operatorname{gather}"),
-        }
+    fn call(&self) -> usize {
+        self.axis.index()
     }
 }
 
@@ -305,8 +337,26 @@ pub struct Scatter {
     pub len: Dim,
 }
 
+impl Scatter {
+    fn of(axis: Axis, given: &Given) -> Result<Op, Reason> {
+        match given.types[..] {
+            [_, class] => match class.kind {
+                Kind::Class(len) => Ok(Self { axis, len }.into()),
+                Kind::Real => Err("expected a class, found a real value"),
+            },
+            _ => Err("it takes two arguments"),
+        }
+    }
+}
+
 impl LinearRule for Scatter {
     const NAME: &'static str = "scatter";
+    const CALLS: &'static [Call] = &[
+        Call::new("scatter", 2, &[], |given| Self::of(Axis::Rows, given)),
+        Call::new("scatter_column", 2, &[], |given| {
+            Self::of(Axis::Columns, given)
+        }),
+    ];
     fn linearity(&self) -> Linearity {
         Linearity::Each
     }
@@ -356,11 +406,8 @@ impl LinearRule for Scatter {
             to,
         }])
     }
-    fn notation(&self) -> Notation {
-        match self.axis {
-            Axis::Rows => Notation::call("scatter", r"\operatorname{scatter}"),
-            Axis::Columns => Notation::call("scatter_column", r"\operatorname{scatter}"),
-        }
+    fn call(&self) -> usize {
+        self.axis.index()
     }
     fn map_dims(self, f: &dyn Fn(Dim) -> Dim) -> Self {
         Self {
@@ -377,6 +424,9 @@ pub struct Select;
 
 impl LinearRule for Select {
     const NAME: &'static str = "select";
+    const CALLS: &'static [Call] = &[Call::new("select", 3, &[], |_| Ok(Select.into()))
+        .usage("`select(c, a, b)` is `a` where `c` is not zero, `b` elsewhere")];
+    const SPREADS: bool = true;
     fn linearity(&self) -> Linearity {
         Linearity::Jointly(1)
     }
@@ -417,9 +467,6 @@ impl LinearRule for Select {
     fn lower(&self, _: &[Extent], _: Extent) -> Lowering {
         Lowering::Select
     }
-    fn notation(&self) -> Notation {
-        Notation::call("select", r"\operatorname{select}")
-    }
 }
 
 /// The same value as a separate node. Equal nodes are one node; the number makes two nodes of equal
@@ -450,5 +497,8 @@ impl LinearRule for Alias {
     }
     fn notation(&self) -> Notation {
         Notation::Silent
+    }
+    fn spelling(&self) -> Spelling {
+        Spelling::Same
     }
 }

@@ -8,8 +8,8 @@ use ndarray::Zip;
 
 use super::partial::Partial::{self, MinusOne, One, Zero};
 use super::{
-    Entry, EntryVisitor, Expr, Notation, Number, Op, Reason, Scalar, Setting, Spelling, Value,
-    common_shape,
+    Call, Entry, EntryVisitor, Expr, Notation, Number, Op, Reason, Scalar, Setting, Spelling, Takes,
+    Value, common_shape,
 };
 use crate::shape::{Dim, Rate, Type};
 
@@ -71,6 +71,12 @@ macro_rules! optional {
     };
 }
 
+macro_rules! exponent {
+    ($setting:ident) => {
+        Takes::Exponent
+    };
+}
+
 macro_rules! pointwise {
     ($(
         $(#[doc = $doc:literal])+
@@ -98,6 +104,16 @@ macro_rules! pointwise {
         impl Pointwise {
             /// All rows of the table.
             pub const ALL: &'static [Self] = &[$(Self::$variant $(($example))?),+];
+
+            pub(super) const CALLS: &'static [Call] = &[$(Call::new(
+                stringify!($name),
+                [$(stringify!($x)),+].len(),
+                &[$(exponent!($setting))?],
+                |given| {
+                    $(let $setting = given.exponent;)?
+                    Ok(Self::$variant $(($setting))?.into())
+                },
+            )),+];
 
             /// The name of the function.
             #[must_use]
@@ -587,11 +603,5 @@ impl Pointwise {
             Quotient => active == [true, false],
             Curved => false,
         }
-    }
-}
-
-impl From<Pointwise> for Op {
-    fn from(op: Pointwise) -> Self {
-        Self::Pointwise(op)
     }
 }

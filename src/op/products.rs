@@ -6,7 +6,7 @@ use super::axis::{all_real, real};
 use super::lowering::{Contract, Extent, Lowering, entries};
 use super::value::total;
 use super::{
-    Expr, Linear, LinearRule, Linearity, Notation, Op, Pointwise, Reason, Scalar, Spelling, Value,
+    Call, Expr, LinearRule, Linearity, Notation, Pointwise, Reason, Scalar, Spelling, Value,
     common_shape,
 };
 use crate::shape::{Shape, Type};
@@ -16,11 +16,11 @@ fn transposed<F: Scalar>(a: &Value<F>) -> ndarray::ArrayView2<'_, F> {
 }
 
 fn product<'b>(strong: bool, a: Expr<'b>, b: Expr<'b>) -> Expr<'b> {
-    Expr::apply(Op::Linear(Linear::MatMul(MatMul { strong })), &[a, b])
+    Expr::apply(MatMul { strong }, &[a, b])
 }
 
 fn outer<'b>(strong: bool, a: Expr<'b>, b: Expr<'b>) -> Expr<'b> {
-    Expr::apply(Op::Linear(Linear::Outer(Outer { strong })), &[a, b])
+    Expr::apply(Outer { strong }, &[a, b])
 }
 
 /// The product of two numbers; if `strong`, zero times infinity is zero.
@@ -40,6 +40,13 @@ pub struct MatMul {
 
 impl LinearRule for MatMul {
     const NAME: &'static str = "matmul";
+    const CALLS: &'static [Call] = &[
+        Call::new("matmul", 2, &[], |_| Ok(MatMul { strong: false }.into())),
+        Call::new("strong_matmul", 2, &[], |_| {
+            Ok(MatMul { strong: true }.into())
+        }),
+    ];
+    const ROUNDS: bool = true;
     fn linearity(&self) -> Linearity {
         Linearity::Each
     }
@@ -99,13 +106,27 @@ impl LinearRule for MatMul {
         }
         Lowering::Contract(Contract::product(args[0], args[1][1], true))
     }
+    fn call(&self) -> usize {
+        usize::from(self.strong)
+    }
     fn notation(&self) -> Notation {
         Notation::infix("@", r"\,", 3)
     }
     fn spelling(&self) -> Spelling {
         match self.strong {
-            true => Spelling::call("strong_matmul", Vec::new()),
+            true => self.as_call(),
             false => self.notation().into(),
+        }
+    }
+    fn remedy(&self, args: &[Type]) -> Option<&'static str> {
+        match [args.first()?.shape, args.get(1)?.shape] {
+            [Shape::Scalar, _] | [_, Shape::Scalar] => Some(
+                "the product with a number is written `*`; a vector or matrix has its size in its declaration, as in `state h[H]`",
+            ),
+            [Shape::Matrix(n, _), Shape::Vector(m)] if n == m => {
+                Some("the transpose of the matrix fits: `A.T @ v`, written `.T`")
+            }
+            _ => None,
         }
     }
 }
@@ -116,6 +137,15 @@ pub struct Dot;
 
 impl LinearRule for Dot {
     const NAME: &'static str = "dot";
+    const CALLS: &'static [Call] = &[Call::new("dot", 2, &[], |given| {
+        let numbers = given.types.iter().all(|t| t.shape == Shape::Scalar);
+        Ok(if numbers {
+            Pointwise::Mul.into()
+        } else {
+            Dot.into()
+        })
+    })];
+    const ROUNDS: bool = true;
     fn linearity(&self) -> Linearity {
         Linearity::Each
     }
@@ -145,8 +175,10 @@ impl LinearRule for Dot {
             strong: false,
         })
     }
-    fn notation(&self) -> Notation {
-        Notation::call("dot", r"\operatorname{dot}")
+    fn remedy(&self, args: &[Type]) -> Option<&'static str> {
+        let is_matrix = |t: &Type| t.shape.rank() == 2;
+        let remedy = "the matrix product is written `A @ b`";
+        args.iter().any(is_matrix).then_some(remedy)
     }
 }
 
@@ -159,6 +191,16 @@ pub struct Outer {
 
 impl LinearRule for Outer {
     const NAME: &'static str = "outer";
+    const CALLS: &'static [Call] = &[
+        Call::new("outer", 2, &[], |_| Ok(Outer { strong: false }.into())),
+        Call::new(
+            "strong_outer",
+            2,
+            &[],
+            |_| Ok(Outer { strong: true }.into()),
+        ),
+    ];
+    const ROUNDS: bool = true;
     fn linearity(&self) -> Linearity {
         Linearity::Each
     }
@@ -189,14 +231,11 @@ impl LinearRule for Outer {
             strong: self.strong,
         }
     }
-    fn notation(&self) -> Notation {
-        Notation::call("outer", r"\operatorname{outer}")
+    fn call(&self) -> usize {
+        usize::from(self.strong)
     }
-    fn spelling(&self) -> Spelling {
-        match self.strong {
-            true => Spelling::call("strong_outer", Vec::new()),
-            false => self.notation().into(),
-        }
+    fn notation(&self) -> Notation {
+        Notation::call(Self::NAME, &self.latex())
     }
 }
 
@@ -206,6 +245,7 @@ pub struct Transpose;
 
 impl LinearRule for Transpose {
     const NAME: &'static str = "transpose";
+    const CALLS: &'static [Call] = &[Call::new("transpose", 1, &[], |_| Ok(Transpose.into()))];
     fn linearity(&self) -> Linearity {
         Linearity::Each
     }
@@ -240,5 +280,9 @@ impl LinearRule for Transpose {
     }
     fn spelling(&self) -> Spelling {
         Spelling::Suffix(".T".into(), 5)
+    }
+    fn remedy(&self, args: &[Type]) -> Option<&'static str> {
+        let remedy = "of vectors, `x @ y` is the inner and `outer(x, y)` the outer product, `x @ W` is `W.T @ x`";
+        (args.first()?.shape.rank() == 1).then_some(remedy)
     }
 }

@@ -3,7 +3,7 @@
 use ndarray::Array1;
 
 use super::value::total;
-use super::{Expr, Notation, Reason, Scalar, Value};
+use super::{Call, Expr, Notation, Reason, Scalar, Value};
 use crate::shape::{Shape, Type};
 
 /// The reductions of a vector.
@@ -22,14 +22,16 @@ impl Reduce {
     /// All rows of the table.
     pub const ALL: &'static [Self] = &[Self::LogSumExp, Self::Softmax, Self::LogSoftmax];
 
+    pub(super) const CALLS: &'static [Call] = &[
+        Call::new("logsumexp", 1, &[], |_| Ok(Self::LogSumExp.into())),
+        Call::new("softmax", 1, &[], |_| Ok(Self::Softmax.into())),
+        Call::new("log_softmax", 1, &[], |_| Ok(Self::LogSoftmax.into())),
+    ];
+
     /// The name of the function.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::LogSumExp => "logsumexp",
-            Self::Softmax => "softmax",
-            Self::LogSoftmax => "log_softmax",
-        }
+        Self::CALLS[self as usize].name
     }
 
     pub(super) fn infer(self, args: &[Type]) -> Result<Type, Reason> {
@@ -45,6 +47,11 @@ impl Reduce {
             [_] => Err("it is defined for a vector"),
             _ => Err("it takes one argument"),
         }
+    }
+
+    pub(super) fn remedy(self, args: &[Type]) -> Option<&'static str> {
+        let remedy = "it takes one vector; give each row a step or a sample of its own";
+        (args.first()?.shape.rank() == 2).then_some(remedy)
     }
 
     pub(super) fn eval<F: Scalar>(self, args: &[&Value<F>]) -> Value<F> {
@@ -94,11 +101,9 @@ impl Reduce {
     }
 
     pub(super) fn notation(self) -> Notation {
-        match self {
-            Self::LogSumExp => Notation::call("logsumexp", r"\operatorname{logsumexp}"),
-            Self::Softmax => Notation::call("softmax", r"\operatorname{softmax}"),
-            Self::LogSoftmax => Notation::call("log_softmax", r"\operatorname{logsoftmax}"),
-        }
+        let name = self.name();
+        let upright = name.replace('_', "");
+        Notation::call(name, &format!(r"\operatorname{{{upright}}}"))
     }
 }
 

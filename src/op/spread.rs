@@ -5,7 +5,7 @@ use ndarray::{ArrayD, IxDyn};
 use super::axis::{Axis, Over, all_real, fixed, real, size};
 use super::lowering::{Contract, Extent, Lowering, Move, Strides};
 use super::value::total;
-use super::{Expr, LinearRule, Linearity, Notation, Reason, Scalar, Setting, Spelling, Value};
+use super::{Call, Expr, LinearRule, Linearity, Notation, Reason, Scalar, Setting, Takes, Value};
 use crate::shape::{Dim, Shape, Type};
 
 /// The sum over all entries or over one axis. The transpose is [`Broadcast`].
@@ -14,6 +14,13 @@ pub struct Sum(pub Over);
 
 impl LinearRule for Sum {
     const NAME: &'static str = "sum";
+    const CALLS: &'static [Call] = &[Call::new("sum", 1, &[Takes::AxisIfAny], |given| {
+        Ok(Sum(given.axis.map_or(Over::All, Over::Axis)).into())
+    })
+    .form(
+        "write `sum(x)`, `sum(A, rows)` or `sum(A, columns)`; a sum over the steps is `total_steps(x)`",
+    )];
+    const ROUNDS: bool = true;
     fn linearity(&self) -> Linearity {
         Linearity::Each
     }
@@ -61,14 +68,10 @@ impl LinearRule for Sum {
             strong: false,
         })
     }
-    fn notation(&self) -> Notation {
+    fn settings(&self) -> Vec<Setting> {
         match self.0 {
-            Over::All => Notation::call("sum", r"\operatorname{sum}"),
-            Over::Axis(axis) => Notation::call_with(
-                "sum",
-                r"\operatorname{sum}",
-                vec![Setting::Word(axis.text())],
-            ),
+            Over::All => Vec::new(),
+            Over::Axis(axis) => vec![Setting::Word(axis.text())],
         }
     }
 }
@@ -83,8 +86,33 @@ pub struct Broadcast {
     pub over: Over,
 }
 
+impl Broadcast {
+    /// A vector of this shape as each of `count` rows or columns.
+    pub(super) fn repeated(vector: Shape, axis: Axis, count: Dim) -> Result<Self, Reason> {
+        let shape = match (vector, axis) {
+            (Shape::Vector(n), Axis::Rows) => Shape::Matrix(count, n),
+            (Shape::Vector(n), Axis::Columns) => Shape::Matrix(n, count),
+            _ => return Err("only a vector can be repeated into a matrix"),
+        };
+        let over = Over::Axis(axis);
+        Ok(Self { shape, over })
+    }
+}
+
 impl LinearRule for Broadcast {
     const NAME: &'static str = "broadcast";
+    const CALLS: &'static [Call] = &[
+        Call::new("spread", 1, &[Takes::Shape], |given| {
+            let (shape, over) = (given.shape, Over::All);
+            Ok(Broadcast { shape, over }.into())
+        })
+        .form("write the shape in brackets: `spread(x, [H, K])`"),
+        Call::new("repeat", 1, &[Takes::Axis, Takes::Size], |given| {
+            let shape = given.types.first().map_or(Shape::Scalar, |t| t.shape);
+            Ok(Broadcast::repeated(shape, given.axis_or_rows(), given.size(0))?.into())
+        })
+        .form("write `repeat(v, rows, n)` or `repeat(v, columns, n)`"),
+    ];
     fn linearity(&self) -> Linearity {
         Linearity::Each
     }
@@ -139,26 +167,27 @@ impl LinearRule for Broadcast {
             to,
         }])
     }
+    fn call(&self) -> usize {
+        usize::from(self.over != Over::All)
+    }
+    fn settings(&self) -> Vec<Setting> {
+        match self.over {
+            Over::All => vec![Setting::Shape(self.shape)],
+            Over::Axis(axis) => {
+                let count = size(self.shape, axis).unwrap_or(Dim::INVALID);
+                vec![Setting::Word(axis.text()), Setting::Size(count)]
+            }
+        }
+    }
     fn notation(&self) -> Notation {
         match self.over {
             // Equations omit the broadcast of a scalar.
             Over::All => Notation::Silent,
-            Over::Axis(axis) => Notation::call_with(
-                "repeat",
-                r"\operatorname{repeat}",
-                vec![Setting::Word(axis.text())],
-            ),
-        }
-    }
-    fn spelling(&self) -> Spelling {
-        let count = self.shape.dims();
-        match self.over {
-            Over::Axis(axis) if count.len() == 2 => {
-                let count = count[axis.index()];
-                let settings = vec![Setting::Word(axis.text()), Setting::Size(count)];
-                Spelling::call("repeat", settings)
-            }
-            _ => Spelling::Spread(self.shape),
+            Over::Axis(axis) => Notation::Call {
+                text: "repeat".into(),
+                latex: r"\operatorname{repeat}".into(),
+                settings: vec![Setting::Word(axis.text())],
+            },
         }
     }
     fn map_dims(self, f: &dyn Fn(Dim) -> Dim) -> Self {

@@ -6,7 +6,7 @@ use ndarray::ArrayD;
 
 use super::family::{LinearRule, Linearity, linear_family};
 use super::lowering::{Extent, Lowering};
-use super::{Expr, Notation, Reason, Scalar, Setting, Spelling, Value};
+use super::{Call, Expr, Notation, Reason, Scalar, Setting, Takes, Value};
 use crate::shape::{Rate, Type};
 
 /// The first or last step of a sequence.
@@ -63,13 +63,18 @@ fn rate_of(x: Expr<'_>) -> Rate {
 
 impl LinearRule for Hold {
     const NAME: &'static str = "hold";
+    const CALLS: &'static [Call] = &[Call::new("hold", 1, &[Takes::Rate], |given| {
+        Ok(Hold(given.rate).into())
+    })
+    .form("write `hold(x, step)` or `hold(x, sample)`")
+    .usage("write `hold(x, step)` or `hold(x, sample)`")];
     fn linearity(&self) -> Linearity {
         Linearity::Each
     }
     fn infer(&self, args: &[Type]) -> Result<Type, Reason> {
         match args {
             // A class may be held, because it is an index, the same at every step.
-            [x] if x.rate < self.0 => Ok(x.at(self.0)),
+            [x] if x.rate <= self.0 => Ok(x.at(self.0)),
             [_] => Err("it can only go from a slower rate to a faster one"),
             _ => Err("it takes one argument"),
         }
@@ -86,13 +91,19 @@ impl LinearRule for Hold {
     fn notation(&self) -> Notation {
         Notation::Silent
     }
-    fn spelling(&self) -> Spelling {
-        Spelling::call("hold", vec![Setting::Word(self.0.text())])
+    fn settings(&self) -> Vec<Setting> {
+        vec![Setting::Word(self.0.text())]
     }
 }
 
 impl LinearRule for Total {
     const NAME: &'static str = "total";
+    const CALLS: &'static [Call] = &[
+        Call::new("total", 1, &[], |_| Ok(Total(Rate::Static).into()))
+            .usage("`total(x)` is the sum of `x` over all steps of all samples"),
+        Call::new("total_steps", 1, &[], |_| Ok(Total(Rate::Sample).into()))
+            .usage("`total_steps(x)` is the sum of `x` over the steps of each sample"),
+    ];
     fn linearity(&self) -> Linearity {
         Linearity::Each
     }
@@ -113,16 +124,25 @@ impl LinearRule for Total {
     fn lower(&self, _: &[Extent], _: Extent) -> Lowering {
         Lowering::Total
     }
-    fn notation(&self) -> Notation {
-        match self.0 {
-            Rate::Sample => Notation::call("total_steps", r"\sum_t"),
-            _ => Notation::call("total", r"\sum"),
-        }
+    fn call(&self) -> usize {
+        usize::from(self.0 == Rate::Sample)
+    }
+    fn latex(&self) -> String {
+        [r"\sum", r"\sum_t"][self.call()].into()
+    }
+    fn remedy(&self, _: &[Type]) -> Option<&'static str> {
+        Some("a value counts at every step with `hold`: `total_steps(hold(a, step))`")
     }
 }
 
 impl LinearRule for Pick {
     const NAME: &'static str = "pick";
+    const CALLS: &'static [Call] = &[
+        Call::new("first", 1, &[], |_| Ok(Pick(Edge::First).into()))
+            .usage("`first(x)` is `x` at the first step; entry 3 of a vector is `x[3]`"),
+        Call::new("last", 1, &[], |_| Ok(Pick(Edge::Last).into()))
+            .usage("`last(x)` is `x` at the last step; entry 3 of a vector is `x[3]`"),
+    ];
     fn linearity(&self) -> Linearity {
         Linearity::Each
     }
@@ -143,16 +163,25 @@ impl LinearRule for Pick {
     fn lower(&self, _: &[Extent], _: Extent) -> Lowering {
         Lowering::Pick(self.0)
     }
-    fn notation(&self) -> Notation {
-        match self.0 {
-            Edge::First => Notation::call("first", r"\operatorname{first}"),
-            Edge::Last => Notation::call("last", r"\operatorname{last}"),
-        }
+    fn call(&self) -> usize {
+        usize::from(self.0 == Edge::Last)
+    }
+    fn latex(&self) -> String {
+        [r"\operatorname{first}", r"\operatorname{last}"][self.call()].into()
+    }
+    fn remedy(&self, _: &[Type]) -> Option<&'static str> {
+        Some("the value is the same at every step: leave out `first` or `last`")
     }
 }
 
 impl LinearRule for Impulse {
     const NAME: &'static str = "impulse";
+    const CALLS: &'static [Call] = &[
+        Call::new("impulse_first", 1, &[], |_| Ok(Impulse(Edge::First).into()))
+            .usage("`impulse_first(v)` is `v` at the first step and zero after it"),
+        Call::new("impulse_last", 1, &[], |_| Ok(Impulse(Edge::Last).into()))
+            .usage("`impulse_last(v)` is `v` at the last step and zero before it"),
+    ];
     fn linearity(&self) -> Linearity {
         Linearity::Each
     }
@@ -173,10 +202,14 @@ impl LinearRule for Impulse {
     fn lower(&self, _: &[Extent], _: Extent) -> Lowering {
         Lowering::Impulse(self.0)
     }
-    fn notation(&self) -> Notation {
-        match self.0 {
-            Edge::First => Notation::call("impulse_first", r"\operatorname{impulse}_1"),
-            Edge::Last => Notation::call("impulse_last", r"\operatorname{impulse}_T"),
-        }
+    fn call(&self) -> usize {
+        usize::from(self.0 == Edge::Last)
+    }
+    fn latex(&self) -> String {
+        [r"\operatorname{impulse}_1", r"\operatorname{impulse}_T"][self.call()].into()
+    }
+    fn remedy(&self, args: &[Type]) -> Option<&'static str> {
+        let remedy = "a value at each step has a first and a last one: `impulse_first(first(x))`";
+        (args.first()?.rate == Rate::Step).then_some(remedy)
     }
 }

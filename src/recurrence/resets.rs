@@ -7,7 +7,7 @@
 use super::mask::carried;
 use super::{Draft, Recurrence, State};
 use crate::error::Result;
-use crate::op::{Alias, Edge, Expr, Linear, NodeId, Op, Time};
+use crate::op::{Alias, Edge, Expr, NodeId, Op, Time};
 use crate::shape::Rate;
 use crate::tape::{Direction, Edit, NodeSite, RegisterEdit, RegisterSite, Scope, Tape, Unchanged};
 
@@ -169,9 +169,7 @@ impl<'b> Edit<'b> for Sequences<'_, 'b> {
             self.source.label(site.id),
             u32::try_from(self.scope.with(Tape::len)),
         ) {
-            (Some(_), Ok(number)) if carries => {
-                Expr::apply(Op::Linear(Linear::Alias(Alias(number))), &[value])
-            }
+            (Some(_), Ok(number)) if carries => Expr::apply(Alias(number), &[value]),
             _ => value,
         }
     }

@@ -11,9 +11,7 @@ use super::place::{Place, not_finite};
 use super::{Batch, Outputs, Params, Recurrence};
 use crate::error::{Error, Result};
 use crate::limit::check_memory;
-use crate::op::{
-    Broadcast, Edge, LeafId, Linear, NodeId, Op, Over, Pointwise, Scalar, Time, Value,
-};
+use crate::op::{Broadcast, Edge, LeafId, NodeId, Op, Over, Pointwise, Scalar, Time, Value};
 use crate::shape::{Dim, Kind, Rate, Shape, Type};
 use crate::tape::{Derived, Direction, Node, Role, Side, Tape, causes, evaluate, kinks};
 
@@ -419,7 +417,7 @@ impl<'a> Unroller<'a> {
         };
         match shape {
             Shape::Scalar => Ok(zero),
-            _ => self.push(Op::Linear(Linear::Broadcast(broadcast)), &[zero]),
+            _ => self.push(broadcast.into(), &[zero]),
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Derived, Direction, Role, Tape};
 use crate::error::{LONGEST_NAME, Mistake};
-use crate::op::{Build, Expr, Fault, Hold, LeafId, NodeId, Op, RegisterId, Time};
+use crate::op::{Build, Expr, Fault, Hold, LeafId, NodeId, Op, RegisterId};
 use crate::shape::{Dim, Rate, Type};
 
 /// A tape that grows through shared references, and the mistakes found so far.
@@ -130,7 +130,7 @@ impl Build for Scope {
                 .unwrap_or(Rate::Static);
             for arg in &mut args {
                 if tape.ty(*arg).rate < rate {
-                    *arg = tape.push_valid(Op::Time(Time::Hold(Hold(rate))), &[*arg]);
+                    *arg = tape.push_valid(Hold(rate).into(), &[*arg]);
                 }
             }
             tape.push(op.clone(), &args)

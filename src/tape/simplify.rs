@@ -9,6 +9,7 @@ impl Tape {
     /// A simpler or existing node equal to `op(args)`, if a rewrite applies.
     pub(super) fn simplify(&mut self, op: &Op, args: &[NodeId], ty: Type) -> Option<NodeId> {
         match op {
+            Op::Time(Time::Hold(_)) if self.ty(args[0]) == ty => Some(args[0]),
             Op::Time(Time::Hold(_) | Time::Total(_)) => self.merge_rate_changes(op, args[0]),
             Op::Constant(_) | Op::Leaf(_) | Op::Read(_) | Op::Time(_) => None,
             Op::Pointwise(p) => self
@@ -28,6 +29,9 @@ impl Tape {
                 } else {
                     self.hoist(op, args, ty)
                 }
+            }
+            Op::Linear(Linear::Sum(_) | Linear::Broadcast(_)) if self.ty(args[0]) == ty => {
+                Some(args[0])
             }
             // The sum over a scattered scalar is the scalar.
             Op::Linear(Linear::Sum(Sum(Over::All))) => match self.node(args[0]) {
@@ -76,11 +80,11 @@ impl Tape {
             .iter()
             .map(|a| match self.held(*a) {
                 (id, r) if r == rate => id,
-                (id, _) => self.push_valid(Op::Time(Time::Hold(Hold(rate))), &[id]),
+                (id, _) => self.push_valid(Hold(rate).into(), &[id]),
             })
             .collect();
         let inner = self.push_valid(op.clone(), &inner);
-        Some(self.push_valid(Op::Time(Time::Hold(Hold(ty.rate))), &[inner]))
+        Some(self.push_valid(Hold(ty.rate).into(), &[inner]))
     }
 
     /// The constant that fills every entry of a node, if there is one.
@@ -110,10 +114,10 @@ impl Tape {
                 shape: ty.shape,
                 over: Over::All,
             };
-            id = self.push_valid(Op::Linear(Linear::Broadcast(broadcast)), &[id]);
+            id = self.push_valid(broadcast.into(), &[id]);
         }
         if ty.rate != Rate::Static {
-            id = self.push_valid(Op::Time(Time::Hold(Hold(ty.rate))), &[id]);
+            id = self.push_valid(Hold(ty.rate).into(), &[id]);
         }
         Some(id)
     }

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::Tape;
-use crate::op::{Axis, Linear, NodeId, Notation, Op, Over, Pointwise, Setting, Sum};
+use crate::op::{Axis, Linear, NodeId, Notation, Op, Over, Pointwise, Sum};
 
 /// The depth at which an expression is cut with `…`.
 const DEPTH: usize = 10;
@@ -71,10 +71,7 @@ impl Tape {
                 let parts: Vec<String> = args
                     .iter()
                     .map(|a| self.operand(*a, 0, depth))
-                    .chain(settings.iter().map(|s| match s {
-                        Setting::Word(w) => (*w).into(),
-                        Setting::Size(d) => d.text(&names),
-                    }))
+                    .chain(settings.iter().map(|s| s.text(&|d| d.text(&names))))
                     .collect();
                 format!("{text}({})", parts.join(", "))
             }

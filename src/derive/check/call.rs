@@ -7,7 +7,7 @@ use ndarray::Array2;
 use super::arrays::{Found, SIZELESS, V, matrix, shaped};
 use super::evaluate::{Instance, ROUNDING, Steps};
 use crate::derive::algebra::term::{Name, Term, Time};
-use crate::op::{Linear, Op, Pointwise, Value};
+use crate::op::{Linearity, Op, Pointwise, Value};
 use crate::shape::{Dim, Rate, Shape, Type};
 
 /// The reason why a comparison has no value: its sides are equal but for rounding errors.
@@ -70,9 +70,8 @@ impl Instance {
         }
         let pointwise = matches!(function.op, Op::Pointwise(_));
         let number = pointwise && args.iter().all(|x| matches!(x, Term::Zero | Term::Num(_)));
-        if let Op::Linear(linear) = &function.op {
-            // A linear op maps zero to zero; these two ops are linear in all arguments jointly, the others in each.
-            let together = matches!(linear, Linear::Concat(_) | Linear::Select(_));
+        if let (Op::Linear(_), Some(linearity)) = (&function.op, function.op.linearity()) {
+            let together = linearity != Linearity::Each;
             let mut zeros = values.iter().map(|v| matches!(v, Ok(V::Zero)));
             let zero = if together {
                 zeros.all(|z| z)

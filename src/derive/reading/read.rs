@@ -17,7 +17,7 @@ use crate::derive::algebra::span::{part, stacked};
 use crate::derive::algebra::term::{Along, Base, Name, Span, Term, Time};
 use crate::error::{Error, Result};
 use crate::op::{Axis, Broadcast, Edge, Linear, NodeId, Op, Over, Pointwise, Sum, Total};
-use crate::op::{Notation, RegisterId, Setting};
+use crate::op::{Notation, RegisterId};
 use crate::shape::{Dim, Rate, Shape};
 use crate::tape::{Direction, Node, Tape};
 
@@ -527,13 +527,8 @@ impl<'a> Reader<'a> {
             _ => Vec::new(),
         };
         let dims = self.tape.dim_names();
-        let settings: Vec<String> = settings
-            .iter()
-            .map(|s| match s {
-                Setting::Word(w) => (*w).into(),
-                Setting::Size(d) => d.text(&dims),
-            })
-            .collect();
+        let settings = settings.iter().map(|s| s.text(&|d| d.text(&dims)));
+        let settings: Vec<String> = settings.collect();
         let name: Name = match &settings[..] {
             [] => node.op().name().into(),
             all => format!("{}:{}", node.op().name(), all.join(",")).into(),

@@ -1,0 +1,101 @@
+//! The calls of the recurrence language: each row states how its ops are written as functions.
+
+use super::axis::Axis;
+use super::{Op, Reason};
+use crate::shape::{Dim, Rate, Shape, Type};
+
+/// A setting of a call, written after its values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Takes {
+    /// `rows` or `columns`.
+    Axis,
+    /// The same, or nothing; the first setting of a call.
+    AxisIfAny,
+    /// `step` or `sample`.
+    Rate,
+    /// A size, such as `2*H`.
+    Size,
+    /// A shape in brackets.
+    Shape,
+    /// A whole number.
+    Exponent,
+}
+
+/// The types of the values of a call, and its settings.
+pub(crate) struct Given {
+    pub(crate) types: Vec<Type>,
+    pub(crate) axis: Option<Axis>,
+    pub(crate) rate: Rate,
+    pub(crate) sizes: Vec<Dim>,
+    pub(crate) shape: Shape,
+    pub(crate) exponent: i32,
+}
+
+impl Default for Given {
+    fn default() -> Self {
+        Self {
+            types: Vec::new(),
+            axis: None,
+            rate: Rate::Step,
+            sizes: Vec::new(),
+            shape: Shape::Scalar,
+            exponent: 1,
+        }
+    }
+}
+
+impl Given {
+    /// The axis, which is the first one if it is not written.
+    pub(super) fn axis_or_rows(&self) -> Axis {
+        self.axis.unwrap_or(Axis::Rows)
+    }
+
+    pub(super) fn size(&self, i: usize) -> Dim {
+        self.sizes.get(i).copied().unwrap_or(Dim::INVALID)
+    }
+}
+
+/// A function of the recurrence language that is an op.
+#[derive(Clone, Copy)]
+pub(crate) struct Call {
+    pub(crate) name: &'static str,
+    /// The number of values; [`MANY`](Self::MANY) is one or more.
+    pub(crate) values: usize,
+    pub(crate) settings: &'static [Takes],
+    pub(crate) make: fn(&Given) -> Result<Op, Reason>,
+    /// The message about a setting of another form.
+    pub(crate) form: Reason,
+    /// The remedy for a wrong number of arguments.
+    pub(crate) usage: Option<&'static str>,
+}
+
+impl Call {
+    pub(crate) const MANY: usize = usize::MAX;
+
+    pub(crate) const fn new(
+        name: &'static str,
+        values: usize,
+        settings: &'static [Takes],
+        make: fn(&Given) -> Result<Op, Reason>,
+    ) -> Self {
+        Self {
+            name,
+            values,
+            settings,
+            make,
+            form: "",
+            usage: None,
+        }
+    }
+
+    pub(crate) const fn form(self, form: Reason) -> Self {
+        Self { form, ..self }
+    }
+
+    pub(super) const fn usage(self, usage: &'static str) -> Self {
+        Self {
+            usage: Some(usage),
+            ..self
+        }
+    }
+}
