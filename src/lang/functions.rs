@@ -150,31 +150,19 @@ impl<'d> Call<'_, 'd, '_> {
     ) -> Option<()> {
         let read = match (takes, &e.kind) {
             (Takes::Axis | Takes::AxisIfAny, _) => axis(e).map(|axis| given.axis = Some(axis)),
-            (Takes::Rate, _) => e.word().and_then(Rate::held).map(|rate| given.rate = rate),
+            (Takes::Rate, _) => rate(e).map(|rate| given.rate = Some(rate)),
             (Takes::Exponent, _) => e.whole().map(|n| given.exponent = n),
-            (Takes::Size, _) => return self.resolver.dim(e).map(|n| given.sizes.push(n)),
+            (Takes::Size, _) => {
+                given.sizes.push(self.resolver.dim(e)?);
+                Some(())
+            }
             (Takes::Shape, ast::Kind::Shape(sizes)) => {
-                return self.resolver.shape(sizes).map(|shape| given.shape = shape);
+                given.shape = Some(self.resolver.shape(sizes)?);
+                Some(())
             }
             (Takes::Shape, _) => None,
         };
-        let of_number = match e.literal() {
-            Some(0.0) => Some(Axis::Rows),
-            Some(1.0 | -1.0) => Some(Axis::Columns),
-            _ => None,
-        };
-        match (read, takes, of_number) {
-            (Some(()), ..) => Some(()),
-            (None, Takes::AxisIfAny, Some(axis)) => {
-                let more = if row.settings.len() > 1 { ", …" } else { "" };
-                let (name, number, word) = (row.name, axis.index(), axis.text());
-                self.fail(&format!("axis {number} is written `{name}(A, {word}{more})`"))
-            }
-            (None, Takes::Exponent, _) => self.fail(
-                "the exponent must be a whole number from -2147483648 to 2147483647; `pow(x, a)` takes any other",
-            ),
-            _ => self.fail(row.form),
-        }
+        read.or_else(|| self.fail(&misread(row, takes, e)))
     }
 
     /// The op of a row of the table with these settings and values.
@@ -312,4 +300,20 @@ impl<'d> Call<'_, 'd, '_> {
 /// The axis that a word names.
 fn axis(e: &ast::Expr) -> Option<Axis> {
     Axis::named(e.word()?)
+}
+
+fn rate(e: &ast::Expr) -> Option<Rate> {
+    Rate::held(e.word()?)
+}
+
+/// The message about a setting that a row does not take.
+fn misread(row: &op::Call, takes: Takes, e: &ast::Expr) -> String {
+    let axis = match (takes, e.literal()) {
+        (Takes::AxisIfAny, Some(0.0)) => Axis::Rows,
+        (Takes::AxisIfAny, Some(1.0 | -1.0)) => Axis::Columns,
+        _ => return row.form.into(),
+    };
+    let more = if row.settings.len() > 1 { ", …" } else { "" };
+    let (name, word) = (row.name, axis.text());
+    format!("axis {} is written `{name}(A, {word}{more})`", axis.index())
 }

@@ -22,26 +22,14 @@ pub(crate) enum Takes {
 }
 
 /// The types of the values of a call, and its settings.
+#[derive(Default)]
 pub(crate) struct Given {
     pub(crate) types: Vec<Type>,
     pub(crate) axis: Option<Axis>,
-    pub(crate) rate: Rate,
+    pub(crate) rate: Option<Rate>,
     pub(crate) sizes: Vec<Dim>,
-    pub(crate) shape: Shape,
+    pub(crate) shape: Option<Shape>,
     pub(crate) exponent: i32,
-}
-
-impl Default for Given {
-    fn default() -> Self {
-        Self {
-            types: Vec::new(),
-            axis: None,
-            rate: Rate::Step,
-            sizes: Vec::new(),
-            shape: Shape::Scalar,
-            exponent: 1,
-        }
-    }
 }
 
 impl Given {
@@ -55,6 +43,13 @@ impl Given {
     }
 }
 
+/// The op that a call makes, or the reason why there is none.
+pub(crate) type Made = Result<Op, Reason>;
+
+pub(super) fn ok(op: impl Into<Op>) -> Made {
+    Ok(op.into())
+}
+
 /// A function of the recurrence language that is an op.
 #[derive(Clone, Copy)]
 pub(crate) struct Call {
@@ -62,7 +57,7 @@ pub(crate) struct Call {
     /// The number of values; [`MANY`](Self::MANY) is one or more.
     pub(crate) values: usize,
     pub(crate) settings: &'static [Takes],
-    pub(crate) make: fn(&Given) -> Result<Op, Reason>,
+    pub(crate) make: fn(&Given) -> Made,
     /// The message about a setting of another form.
     pub(crate) form: Reason,
     /// The remedy for a wrong number of arguments.
@@ -76,7 +71,7 @@ impl Call {
         name: &'static str,
         values: usize,
         settings: &'static [Takes],
-        make: fn(&Given) -> Result<Op, Reason>,
+        make: fn(&Given) -> Made,
     ) -> Self {
         Self {
             name,

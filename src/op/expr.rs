@@ -4,11 +4,8 @@ use std::fmt;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 use std::panic::Location;
 
-use super::{
-    Alias, Axis, Broadcast, Concat, Dot, Edge, Gather, Hold, Impulse, MatMul, NodeId, Op, Outer,
-    Over, Pad, Pick, Pointwise, Reduce, Scatter, Select, Slice, Sum, Total, Transpose,
-};
-use crate::shape::{Dim, Kind, Rate, Shape, Type};
+use super::{Alias, NodeId, Op, Pointwise};
+use crate::shape::{Rate, Shape, Type};
 
 /// A mistake found while an expression is built; the builder adds the text of the expression.
 #[derive(Debug)]
@@ -123,7 +120,7 @@ impl<'b> Expr<'b> {
     }
 
     #[track_caller]
-    fn fail(self, text: impl Into<String>) -> Self {
+    pub(super) fn fail(self, text: impl Into<String>) -> Self {
         self.build
             .fail(Fault::Other(text.into()), Location::caller());
         Self { id: None, ..self }
@@ -193,7 +190,7 @@ impl<'b> Expr<'b> {
     }
 
     /// Broadcasts a scalar operand to the shape of the other operand.
-    fn align(self, other: Self) -> (Self, Self) {
+    pub(super) fn align(self, other: Self) -> (Self, Self) {
         match (self.shape(), other.shape()) {
             (Some(Shape::Scalar), Some(shape)) if shape != Shape::Scalar && self.is_real() => {
                 (self.spread(shape), other)
@@ -240,239 +237,6 @@ impl<'b> Expr<'b> {
         Self::apply(op, &[self])
     }
 
-    /// `yes` where `self` is nonzero, `no` where it is zero, NaN where it is NaN, entry by entry. A
-    /// scalar among the three is broadcast to the shape of the others.
-    #[must_use]
-    #[track_caller]
-    pub fn select(self, yes: Self, no: Self) -> Self {
-        let (yes, no) = yes.align(no);
-        let (condition, yes) = self.align(yes);
-        let (_, no) = condition.align(no);
-        Self::apply(Select, &[condition, yes, no])
-    }
-
-    /// The matrix product.
-    ///
-    /// | `self` | `other` | result |
-    /// |---|---|---|
-    /// | `[m, n]` | `[n]` | `[m]` |
-    /// | `[m, n]` | `[n, p]` | `[m, p]` |
-    /// | `[n]` | `[n]` | `[]`, the inner product |
-    /// | `[m]` | `[m, n]` | `[n]`, i.e. `otherᵀ self`, as in `ndarray` |
-    #[must_use]
-    #[track_caller]
-    pub fn dot(self, other: Self) -> Self {
-        let op: Op = match (self.shape(), other.shape()) {
-            (Some(Shape::Vector(_)), Some(Shape::Vector(_))) => Dot.into(),
-            (Some(Shape::Vector(_)), Some(Shape::Matrix(..))) => return other.t().dot(self),
-            _ => MatMul { strong: false }.into(),
-        };
-        Self::apply(op, &[self, other])
-    }
-
-    /// The Frobenius inner product `Σ selfᵢⱼ otherᵢⱼ` of two values of one shape, a scalar.
-    #[must_use]
-    #[track_caller]
-    pub fn inner(self, other: Self) -> Self {
-        if self.shape() == Some(Shape::Scalar) && other.shape() == Some(Shape::Scalar) {
-            return self * other;
-        }
-        Self::apply(Dot, &[self, other])
-    }
-
-    /// The outer product `self otherᵀ`, `[m, n]`, of vectors `[m]` and `[n]`.
-    #[must_use]
-    #[track_caller]
-    pub fn outer(self, other: Self) -> Self {
-        Self::apply(Outer { strong: false }, &[self, other])
-    }
-
-    /// The transpose `[n, m]` of a matrix `[m, n]`.
-    #[must_use]
-    #[track_caller]
-    pub fn t(self) -> Self {
-        Self::apply(Transpose, &[self])
-    }
-
-    /// The sum of all entries, a scalar.
-    #[must_use]
-    #[track_caller]
-    pub fn sum(self) -> Self {
-        self.sum_over(Over::All)
-    }
-
-    /// The sum of a matrix `[m, n]` over its rows (`Axis::Rows`, shape `[n]`) or over its columns
-    /// (`Axis::Columns`, shape `[m]`).
-    #[must_use]
-    #[track_caller]
-    pub fn sum_axis(self, axis: Axis) -> Self {
-        self.sum_over(Over::Axis(axis))
-    }
-
-    #[track_caller]
-    pub(super) fn sum_over(self, over: Over) -> Self {
-        Self::apply(Sum(over), &[self])
-    }
-
-    /// A scalar repeated over `shape`.
-    #[must_use]
-    #[track_caller]
-    pub fn spread(self, shape: impl Into<Shape>) -> Self {
-        self.broadcast(shape.into(), Over::All)
-    }
-
-    /// A matrix with this vector `[n]` as each of `count` rows (`Axis::Rows`, shape `[count, n]`)
-    /// or columns (`Axis::Columns`, shape `[n, count]`).
-    #[must_use]
-    #[track_caller]
-    pub fn repeat(self, axis: Axis, count: impl Into<Dim>) -> Self {
-        let Some(shape) = self.shape() else {
-            return self;
-        };
-        match Broadcast::repeated(shape, axis, count.into()) {
-            Ok(op) => Self::apply(op, &[self]),
-            Err(reason) => self.fail(reason),
-        }
-    }
-
-    #[track_caller]
-    pub(super) fn broadcast(self, shape: Shape, over: Over) -> Self {
-        Self::apply(Broadcast { shape, over }, &[self])
-    }
-
-    /// The `len` entries of a vector, or rows of a matrix, from `start` (0-based).
-    #[must_use]
-    #[track_caller]
-    pub fn slice(self, start: impl Into<Dim>, len: impl Into<Dim>) -> Self {
-        self.slice_axis(Axis::Rows, start.into(), len.into())
-    }
-
-    /// The `len` columns of a matrix from `start` (0-based).
-    #[must_use]
-    #[track_caller]
-    pub fn slice_columns(self, start: impl Into<Dim>, len: impl Into<Dim>) -> Self {
-        self.slice_axis(Axis::Columns, start.into(), len.into())
-    }
-
-    #[track_caller]
-    pub(super) fn slice_axis(self, axis: Axis, start: Dim, len: Dim) -> Self {
-        Self::apply(Slice { axis, start, len }, &[self])
-    }
-
-    #[track_caller]
-    pub(super) fn pad(self, axis: Axis, before: Dim, after: Dim) -> Self {
-        Self::apply(
-            Pad {
-                axis,
-                before,
-                after,
-            },
-            &[self],
-        )
-    }
-
-    /// Entry `class` of a vector `[n]`, or row `class` of a matrix `[n, k]` (an embedding), for a
-    /// class in `0..n`.
-    #[must_use]
-    #[track_caller]
-    pub fn gather(self, class: Self) -> Self {
-        self.gather_axis(Axis::Rows, class)
-    }
-
-    /// Column `class` of a matrix `[m, n]`, for a class in `0..n`.
-    #[must_use]
-    #[track_caller]
-    pub fn gather_column(self, class: Self) -> Self {
-        self.gather_axis(Axis::Columns, class)
-    }
-
-    #[track_caller]
-    pub(super) fn gather_axis(self, axis: Axis, class: Self) -> Self {
-        Self::apply(Gather { axis }, &[self, class])
-    }
-
-    #[track_caller]
-    pub(super) fn scatter(self, axis: Axis, class: Self) -> Self {
-        match class.ty().map(|t| t.kind) {
-            Some(Kind::Class(len)) => Self::apply(Scatter { axis, len }, &[self, class]),
-            Some(Kind::Real) => self.fail("scatter needs a class, found a real value"),
-            None => Self { id: None, ..self },
-        }
-    }
-
-    /// The unit vector `[n]` of a class in `0..n`: 1 at the class, 0 elsewhere.
-    #[must_use]
-    #[track_caller]
-    pub fn one_hot(self) -> Self {
-        self.constant(1.0).scatter(Axis::Rows, self)
-    }
-
-    /// `ln Σ exp(selfᵢ)` of a vector, a scalar.
-    #[must_use]
-    #[track_caller]
-    pub fn logsumexp(self) -> Self {
-        Self::apply(Reduce::LogSumExp, &[self])
-    }
-
-    /// `exp(selfᵢ) / Σⱼ exp(selfⱼ)` of a vector.
-    #[must_use]
-    #[track_caller]
-    pub fn softmax(self) -> Self {
-        Self::apply(Reduce::Softmax, &[self])
-    }
-
-    /// `selfᵢ − logsumexp(self)` of a vector.
-    #[must_use]
-    #[track_caller]
-    pub fn log_softmax(self) -> Self {
-        Self::apply(Reduce::LogSoftmax, &[self])
-    }
-
-    /// This value at a faster rate: the same for every sample (`Rate::Sample`), or for every sample
-    /// and step (`Rate::Step`).
-    #[must_use]
-    #[track_caller]
-    pub fn hold(self, rate: Rate) -> Self {
-        Self::apply(Hold(rate), &[self])
-    }
-
-    /// The sum over the steps of each sample (`Rate::Sample`), or over all samples and steps
-    /// (`Rate::Static`).
-    #[must_use]
-    #[track_caller]
-    pub fn total(self, rate: Rate) -> Self {
-        if self.rate() == Some(rate) {
-            return self;
-        }
-        Self::apply(Total(rate), &[self])
-    }
-
-    /// The value at step 1 of each sample.
-    #[must_use]
-    #[track_caller]
-    pub fn first(self) -> Self {
-        Self::apply(Pick(Edge::First), &[self])
-    }
-
-    /// The value at the last step of each sample.
-    #[must_use]
-    #[track_caller]
-    pub fn last(self) -> Self {
-        Self::apply(Pick(Edge::Last), &[self])
-    }
-
-    /// A value per sample, placed at the first or last step of the sample; zero at all other steps.
-    #[must_use]
-    #[track_caller]
-    pub fn impulse(self, edge: Edge) -> Self {
-        Self::apply(Impulse(edge), &[self])
-    }
-
-    #[track_caller]
-    pub(crate) fn pick(self, edge: Edge) -> Self {
-        Self::apply(Pick(edge), &[self])
-    }
-
     /// Applies a custom op to arguments of one recurrence; see [`CustomOp`](super::CustomOp).
     #[must_use]
     #[track_caller]
@@ -483,15 +247,6 @@ impl<'b> Expr<'b> {
         const { assert!(N > 0, "a custom op takes at least one argument") };
         Self::apply(Op::Custom(super::Custom::new(op)), &args)
     }
-}
-
-/// The concatenation of vectors, `[a; b; …]`, or of matrices with equal numbers of columns, from
-/// top to bottom.
-#[must_use]
-#[track_caller]
-pub fn concat<'b, const N: usize>(parts: [Expr<'b>; N]) -> Expr<'b> {
-    const { assert!(N > 0, "there must be something to join") };
-    Expr::apply(Concat { axis: Axis::Rows }, &parts)
 }
 
 macro_rules! operator {

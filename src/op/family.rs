@@ -2,8 +2,9 @@
 
 use std::hash::Hash;
 
+use super::call::{Call, Given, ok};
 use super::lowering::{Extent, Lowering};
-use super::{Call, Expr, Notation, Reason, Scalar, Setting, Spelling, Value};
+use super::{Expr, Notation, Op, Reason, Scalar, Setting, Spelling, Value};
 use crate::shape::{Dim, Type};
 
 /// The way in which an op depends on its real arguments.
@@ -16,7 +17,7 @@ pub(crate) enum Linearity {
 }
 
 /// The contract of a row of a linear op.
-pub(crate) trait LinearRule: Copy + Hash + Eq {
+pub(crate) trait LinearRule: Copy + Hash + Eq + Into<Op> {
     const NAME: &'static str;
     /// The functions of the recurrence language that are ops of this row.
     const CALLS: &'static [Call] = &[];
@@ -32,9 +33,12 @@ pub(crate) trait LinearRule: Copy + Hash + Eq {
     fn transpose<'b>(&self, i: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b>;
     /// The memory pattern, for arguments and a result of these extents.
     fn lower(&self, args: &[Extent], out: Extent) -> Lowering;
-    /// The place in [`CALLS`](Self::CALLS) of the function that is this op.
-    fn call(&self) -> usize {
-        0
+    /// The function that is this op: the first that makes it without settings, or else the first.
+    fn call(&self) -> &'static Call {
+        let op = ok(*self);
+        let mut calls = Self::CALLS.iter();
+        let own = calls.find(|call| (call.make)(&Given::default()) == op);
+        own.unwrap_or(&Self::CALLS[0])
     }
     /// The settings in that call.
     fn settings(&self) -> Vec<Setting> {
@@ -46,13 +50,13 @@ pub(crate) trait LinearRule: Copy + Hash + Eq {
     }
     fn notation(&self) -> Notation {
         Notation::Call {
-            text: Self::CALLS[self.call()].name.into(),
+            text: self.call().name.into(),
             latex: self.latex(),
             settings: self.settings(),
         }
     }
     fn as_call(&self) -> Spelling {
-        Spelling::call(Self::CALLS[self.call()].name, self.settings())
+        Spelling::call(self.call().name, self.settings())
     }
     /// The spelling in the recurrence language.
     fn spelling(&self) -> Spelling {

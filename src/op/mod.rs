@@ -32,22 +32,23 @@ pub(crate) use call::{Call, Given, Takes};
 pub(crate) use custom::{Custom, wrong_shape};
 pub use custom::{CustomOp, ScalarFunction};
 pub(crate) use entry::{Entry, EntryVisitor};
+pub use expr::Expr;
 pub(crate) use expr::{Build, Fault};
-pub use expr::{Expr, concat};
 pub(crate) use family::{LinearRule, Linearity};
 pub use linear::Linear;
 pub(crate) use lowering::{Contract, Extent, Lowering, Move, Strides, entries};
 pub(crate) use notation::Spelling;
 pub use notation::{Notation, Setting};
-pub(crate) use parts::{Alias, Concat, Gather, Pad, Scatter, Select, Slice};
+pub use parts::concat;
+pub(crate) use parts::{Alias, Concat, Gather, Slice};
 #[cfg(feature = "derive")]
 pub(crate) use pointwise::Form;
 pub use pointwise::Pointwise;
-pub(crate) use products::{Dot, MatMul, Outer, Transpose};
+pub(crate) use products::{Dot, MatMul, Transpose};
 pub use reduce::Reduce;
 pub(crate) use spread::{Broadcast, Sum};
 pub use time::{Edge, Time};
-pub(crate) use time::{Hold, Impulse, Pick, Total};
+pub(crate) use time::{Hold, Pick, Total};
 pub(crate) use value::Number;
 pub use value::{Scalar, Value};
 

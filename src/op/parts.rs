@@ -4,12 +4,15 @@ use ndarray::{Array1, Array2, ArrayD, IxDyn, Slice as Span};
 use smallvec::SmallVec;
 
 use super::axis::{Axis, all_real, fixed, real, size, with_size};
+use super::call::{Call, Given, Made, Takes, ok};
 use super::lowering::{Extent, Lowering, Move, Strides};
 use super::{
-    Call, Expr, Given, LinearRule, Linearity, Notation, Op, Reason, Scalar, Setting, Spelling,
-    Takes, Value, common_shape,
+    Expr, LinearRule, Linearity, Notation, Reason, Scalar, Setting, Spelling, Value, common_shape,
 };
 use crate::shape::{Dim, Kind, Shape, Type};
+
+const ROWS: Axis = Axis::Rows;
+const COLUMNS: Axis = Axis::Columns;
 
 /// The concatenation of values along an axis. The transpose is [`Slice`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,12 +24,9 @@ pub struct Concat {
 impl LinearRule for Concat {
     const NAME: &'static str = "concat";
     const CALLS: &'static [Call] = &[
-        Call::new("concat", Call::MANY, &[], |_| {
-            Ok(Concat { axis: Axis::Rows }.into())
-        }),
+        Call::new("concat", Call::MANY, &[], |_| ok(Concat { axis: ROWS })),
         Call::new("concat_columns", Call::MANY, &[], |_| {
-            let axis = Axis::Columns;
-            Ok(Concat { axis }.into())
+            ok(Concat { axis: COLUMNS })
         }),
     ];
     fn linearity(&self) -> Linearity {
@@ -81,9 +81,6 @@ impl LinearRule for Concat {
         };
         Lowering::Move(args.iter().map(place).collect())
     }
-    fn call(&self) -> usize {
-        self.axis.index()
-    }
 }
 
 /// A contiguous part of a vector, or of the rows or columns of a matrix. The transpose is
@@ -106,7 +103,7 @@ impl LinearRule for Slice {
         &[Takes::AxisIfAny, Takes::Size, Takes::Size],
         |given| {
             let (axis, start, len) = (given.axis_or_rows(), given.size(0), given.size(1));
-            Ok(Slice { axis, start, len }.into())
+            ok(Slice { axis, start, len })
         },
     )
     .form("write `slice(x, start, length)` or `slice(A, columns, start, length)`")];
@@ -190,12 +187,11 @@ impl LinearRule for Pad {
         |given| {
             let axis = given.axis_or_rows();
             let (before, after) = (given.size(0), given.size(1));
-            Ok(Pad {
+            ok(Pad {
                 axis,
                 before,
                 after,
-            }
-            .into())
+            })
         },
     )
     .form("write `pad(x, before, after)` or `pad(A, columns, before, after)`")];
@@ -269,11 +265,8 @@ pub struct Gather {
 impl LinearRule for Gather {
     const NAME: &'static str = "gather";
     const CALLS: &'static [Call] = &[
-        Call::new("gather", 2, &[], |_| Ok(Gather { axis: Axis::Rows }.into())),
-        Call::new("gather_column", 2, &[], |_| {
-            let axis = Axis::Columns;
-            Ok(Gather { axis }.into())
-        }),
+        Call::new("gather", 2, &[], |_| ok(Gather { axis: ROWS })),
+        Call::new("gather_column", 2, &[], |_| ok(Gather { axis: COLUMNS })),
     ];
     fn linearity(&self) -> Linearity {
         Linearity::Each
@@ -322,9 +315,6 @@ impl LinearRule for Gather {
             to: Strides::of(1, 1),
         }])
     }
-    fn call(&self) -> usize {
-        self.axis.index()
-    }
 }
 
 /// A value at the entry, row or column given by a class, and zeros elsewhere. The transpose is
@@ -338,10 +328,10 @@ pub struct Scatter {
 }
 
 impl Scatter {
-    fn of(axis: Axis, given: &Given) -> Result<Op, Reason> {
+    fn of(axis: Axis, given: &Given) -> Made {
         match given.types[..] {
             [_, class] => match class.kind {
-                Kind::Class(len) => Ok(Self { axis, len }.into()),
+                Kind::Class(len) => ok(Self { axis, len }),
                 Kind::Real => Err("expected a class, found a real value"),
             },
             _ => Err("it takes two arguments"),
@@ -352,10 +342,8 @@ impl Scatter {
 impl LinearRule for Scatter {
     const NAME: &'static str = "scatter";
     const CALLS: &'static [Call] = &[
-        Call::new("scatter", 2, &[], |given| Self::of(Axis::Rows, given)),
-        Call::new("scatter_column", 2, &[], |given| {
-            Self::of(Axis::Columns, given)
-        }),
+        Call::new("scatter", 2, &[], |given| Self::of(ROWS, given)),
+        Call::new("scatter_column", 2, &[], |given| Self::of(COLUMNS, given)),
     ];
     fn linearity(&self) -> Linearity {
         Linearity::Each
@@ -406,8 +394,8 @@ impl LinearRule for Scatter {
             to,
         }])
     }
-    fn call(&self) -> usize {
-        self.axis.index()
+    fn call(&self) -> &'static Call {
+        &Self::CALLS[self.axis.index()]
     }
     fn map_dims(self, f: &dyn Fn(Dim) -> Dim) -> Self {
         Self {
@@ -424,7 +412,7 @@ pub struct Select;
 
 impl LinearRule for Select {
     const NAME: &'static str = "select";
-    const CALLS: &'static [Call] = &[Call::new("select", 3, &[], |_| Ok(Select.into()))
+    const CALLS: &'static [Call] = &[Call::new("select", 3, &[], |_| ok(Select))
         .usage("`select(c, a, b)` is `a` where `c` is not zero, `b` elsewhere")];
     const SPREADS: bool = true;
     fn linearity(&self) -> Linearity {
@@ -501,4 +489,93 @@ impl LinearRule for Alias {
     fn spelling(&self) -> Spelling {
         Spelling::Same
     }
+}
+
+impl Expr<'_> {
+    /// `yes` where `self` is nonzero, `no` where it is zero, NaN where it is NaN, entry by entry. A
+    /// scalar among the three is broadcast to the shape of the others.
+    #[must_use]
+    #[track_caller]
+    pub fn select(self, yes: Self, no: Self) -> Self {
+        let (yes, no) = yes.align(no);
+        let (condition, yes) = self.align(yes);
+        let (_, no) = condition.align(no);
+        Self::apply(Select, &[condition, yes, no])
+    }
+
+    /// The `len` entries of a vector, or rows of a matrix, from `start` (0-based).
+    #[must_use]
+    #[track_caller]
+    pub fn slice(self, start: impl Into<Dim>, len: impl Into<Dim>) -> Self {
+        self.slice_axis(Axis::Rows, start.into(), len.into())
+    }
+
+    /// The `len` columns of a matrix from `start` (0-based).
+    #[must_use]
+    #[track_caller]
+    pub fn slice_columns(self, start: impl Into<Dim>, len: impl Into<Dim>) -> Self {
+        self.slice_axis(Axis::Columns, start.into(), len.into())
+    }
+
+    #[track_caller]
+    pub(super) fn slice_axis(self, axis: Axis, start: Dim, len: Dim) -> Self {
+        Self::apply(Slice { axis, start, len }, &[self])
+    }
+
+    #[track_caller]
+    pub(super) fn pad(self, axis: Axis, before: Dim, after: Dim) -> Self {
+        Self::apply(
+            Pad {
+                axis,
+                before,
+                after,
+            },
+            &[self],
+        )
+    }
+
+    /// Entry `class` of a vector `[n]`, or row `class` of a matrix `[n, k]` (an embedding), for a
+    /// class in `0..n`.
+    #[must_use]
+    #[track_caller]
+    pub fn gather(self, class: Self) -> Self {
+        self.gather_axis(Axis::Rows, class)
+    }
+
+    /// Column `class` of a matrix `[m, n]`, for a class in `0..n`.
+    #[must_use]
+    #[track_caller]
+    pub fn gather_column(self, class: Self) -> Self {
+        self.gather_axis(Axis::Columns, class)
+    }
+
+    #[track_caller]
+    pub(super) fn gather_axis(self, axis: Axis, class: Self) -> Self {
+        Self::apply(Gather { axis }, &[self, class])
+    }
+
+    #[track_caller]
+    pub(super) fn scatter(self, axis: Axis, class: Self) -> Self {
+        match class.ty().map(|t| t.kind) {
+            Some(Kind::Class(len)) => Self::apply(Scatter { axis, len }, &[self, class]),
+            Some(Kind::Real) => self.fail("scatter needs a class, found a real value"),
+            None => class,
+        }
+    }
+
+    /// The unit vector `[n]` of a class in `0..n`: 1 at the class, 0 elsewhere.
+    #[must_use]
+    #[track_caller]
+    pub fn one_hot(self) -> Self {
+        self.constant(1.0).scatter(Axis::Rows, self)
+    }
+}
+
+/// The concatenation of vectors, `[a; b; …]`, or of matrices with equal numbers of columns, from
+/// top to bottom.
+#[must_use]
+#[track_caller]
+pub fn concat<'b, const N: usize>(parts: [Expr<'b>; N]) -> Expr<'b> {
+    const { assert!(N > 0, "there must be something to join") };
+    Expr::apply(Concat { axis: Axis::Rows }, &parts)
 }

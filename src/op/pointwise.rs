@@ -6,10 +6,11 @@
 
 use ndarray::Zip;
 
+use super::call::{Call, Takes, ok};
 use super::partial::Partial::{self, MinusOne, One, Zero};
 use super::{
-    Call, Entry, EntryVisitor, Expr, Notation, Number, Op, Reason, Scalar, Setting, Spelling, Takes,
-    Value, common_shape,
+    Entry, EntryVisitor, Expr, Notation, Number, Reason, Scalar, Setting, Spelling, Value,
+    common_shape,
 };
 use crate::shape::{Dim, Rate, Type};
 
@@ -71,6 +72,8 @@ macro_rules! optional {
     };
 }
 
+const EXPONENT: Reason = "the exponent must be a whole number from -2147483648 to 2147483647; `pow(x, a)` takes any other";
+
 macro_rules! exponent {
     ($setting:ident) => {
         Takes::Exponent
@@ -111,9 +114,9 @@ macro_rules! pointwise {
                 &[$(exponent!($setting))?],
                 |given| {
                     $(let $setting = given.exponent;)?
-                    Ok(Self::$variant $(($setting))?.into())
+                    ok(Self::$variant $(($setting))?)
                 },
-            )),+];
+            ).form(EXPONENT)),+];
 
             /// The name of the function.
             #[must_use]

@@ -3,10 +3,11 @@
 use ndarray::{Array2, ArrayView1};
 
 use super::axis::{all_real, real};
+use super::call::{Call, ok};
 use super::lowering::{Contract, Extent, Lowering, entries};
 use super::value::total;
 use super::{
-    Call, Expr, LinearRule, Linearity, Notation, Pointwise, Reason, Scalar, Spelling, Value,
+    Expr, LinearRule, Linearity, Notation, Op, Pointwise, Reason, Scalar, Spelling, Value,
     common_shape,
 };
 use crate::shape::{Shape, Type};
@@ -41,10 +42,8 @@ pub struct MatMul {
 impl LinearRule for MatMul {
     const NAME: &'static str = "matmul";
     const CALLS: &'static [Call] = &[
-        Call::new("matmul", 2, &[], |_| Ok(MatMul { strong: false }.into())),
-        Call::new("strong_matmul", 2, &[], |_| {
-            Ok(MatMul { strong: true }.into())
-        }),
+        Call::new("matmul", 2, &[], |_| ok(MatMul { strong: false })),
+        Call::new("strong_matmul", 2, &[], |_| ok(MatMul { strong: true })),
     ];
     const ROUNDS: bool = true;
     fn linearity(&self) -> Linearity {
@@ -106,9 +105,6 @@ impl LinearRule for MatMul {
         }
         Lowering::Contract(Contract::product(args[0], args[1][1], true))
     }
-    fn call(&self) -> usize {
-        usize::from(self.strong)
-    }
     fn notation(&self) -> Notation {
         Notation::infix("@", r"\,", 3)
     }
@@ -139,11 +135,7 @@ impl LinearRule for Dot {
     const NAME: &'static str = "dot";
     const CALLS: &'static [Call] = &[Call::new("dot", 2, &[], |given| {
         let numbers = given.types.iter().all(|t| t.shape == Shape::Scalar);
-        Ok(if numbers {
-            Pointwise::Mul.into()
-        } else {
-            Dot.into()
-        })
+        if numbers { ok(Pointwise::Mul) } else { ok(Dot) }
     })];
     const ROUNDS: bool = true;
     fn linearity(&self) -> Linearity {
@@ -192,13 +184,8 @@ pub struct Outer {
 impl LinearRule for Outer {
     const NAME: &'static str = "outer";
     const CALLS: &'static [Call] = &[
-        Call::new("outer", 2, &[], |_| Ok(Outer { strong: false }.into())),
-        Call::new(
-            "strong_outer",
-            2,
-            &[],
-            |_| Ok(Outer { strong: true }.into()),
-        ),
+        Call::new("outer", 2, &[], |_| ok(Outer { strong: false })),
+        Call::new("strong_outer", 2, &[], |_| ok(Outer { strong: true })),
     ];
     const ROUNDS: bool = true;
     fn linearity(&self) -> Linearity {
@@ -231,9 +218,6 @@ impl LinearRule for Outer {
             strong: self.strong,
         }
     }
-    fn call(&self) -> usize {
-        usize::from(self.strong)
-    }
     fn notation(&self) -> Notation {
         Notation::call(Self::NAME, &self.latex())
     }
@@ -245,7 +229,7 @@ pub struct Transpose;
 
 impl LinearRule for Transpose {
     const NAME: &'static str = "transpose";
-    const CALLS: &'static [Call] = &[Call::new("transpose", 1, &[], |_| Ok(Transpose.into()))];
+    const CALLS: &'static [Call] = &[Call::new("transpose", 1, &[], |_| ok(Transpose))];
     fn linearity(&self) -> Linearity {
         Linearity::Each
     }
@@ -284,5 +268,50 @@ impl LinearRule for Transpose {
     fn remedy(&self, args: &[Type]) -> Option<&'static str> {
         let remedy = "of vectors, `x @ y` is the inner and `outer(x, y)` the outer product, `x @ W` is `W.T @ x`";
         (args.first()?.shape.rank() == 1).then_some(remedy)
+    }
+}
+
+impl Expr<'_> {
+    /// The matrix product.
+    ///
+    /// | `self` | `other` | result |
+    /// |---|---|---|
+    /// | `[m, n]` | `[n]` | `[m]` |
+    /// | `[m, n]` | `[n, p]` | `[m, p]` |
+    /// | `[n]` | `[n]` | `[]`, the inner product |
+    /// | `[m]` | `[m, n]` | `[n]`, i.e. `otherᵀ self`, as in `ndarray` |
+    #[must_use]
+    #[track_caller]
+    pub fn dot(self, other: Self) -> Self {
+        let op: Op = match (self.shape(), other.shape()) {
+            (Some(Shape::Vector(_)), Some(Shape::Vector(_))) => Dot.into(),
+            (Some(Shape::Vector(_)), Some(Shape::Matrix(..))) => return other.t().dot(self),
+            _ => MatMul { strong: false }.into(),
+        };
+        Self::apply(op, &[self, other])
+    }
+
+    /// The Frobenius inner product `Σ selfᵢⱼ otherᵢⱼ` of two values of one shape, a scalar.
+    #[must_use]
+    #[track_caller]
+    pub fn inner(self, other: Self) -> Self {
+        if self.shape() == Some(Shape::Scalar) && other.shape() == Some(Shape::Scalar) {
+            return self * other;
+        }
+        Self::apply(Dot, &[self, other])
+    }
+
+    /// The outer product `self otherᵀ`, `[m, n]`, of vectors `[m]` and `[n]`.
+    #[must_use]
+    #[track_caller]
+    pub fn outer(self, other: Self) -> Self {
+        Self::apply(Outer { strong: false }, &[self, other])
+    }
+
+    /// The transpose `[n, m]` of a matrix `[m, n]`.
+    #[must_use]
+    #[track_caller]
+    pub fn t(self) -> Self {
+        Self::apply(Transpose, &[self])
     }
 }

@@ -2,8 +2,9 @@
 
 use ndarray::Array1;
 
+use super::call::{Call, ok};
 use super::value::total;
-use super::{Call, Expr, Notation, Reason, Scalar, Value};
+use super::{Expr, Notation, Reason, Scalar, Value};
 use crate::shape::{Shape, Type};
 
 /// The reductions of a vector.
@@ -23,9 +24,9 @@ impl Reduce {
     pub const ALL: &'static [Self] = &[Self::LogSumExp, Self::Softmax, Self::LogSoftmax];
 
     pub(super) const CALLS: &'static [Call] = &[
-        Call::new("logsumexp", 1, &[], |_| Ok(Self::LogSumExp.into())),
-        Call::new("softmax", 1, &[], |_| Ok(Self::Softmax.into())),
-        Call::new("log_softmax", 1, &[], |_| Ok(Self::LogSoftmax.into())),
+        Call::new("logsumexp", 1, &[], |_| ok(Self::LogSumExp)),
+        Call::new("softmax", 1, &[], |_| ok(Self::Softmax)),
+        Call::new("log_softmax", 1, &[], |_| ok(Self::LogSoftmax)),
     ];
 
     /// The name of the function.
@@ -123,5 +124,28 @@ fn power<F: Scalar>(x: F, shift: F) -> F {
 fn entrywise<F: Scalar>(x: &[F], out: &mut [F], f: impl Fn(F) -> F) {
     for (out, x) in out.iter_mut().zip(x) {
         *out = f(*x);
+    }
+}
+
+impl Expr<'_> {
+    /// `ln Σ exp(selfᵢ)` of a vector, a scalar.
+    #[must_use]
+    #[track_caller]
+    pub fn logsumexp(self) -> Self {
+        Self::apply(Reduce::LogSumExp, &[self])
+    }
+
+    /// `exp(selfᵢ) / Σⱼ exp(selfⱼ)` of a vector.
+    #[must_use]
+    #[track_caller]
+    pub fn softmax(self) -> Self {
+        Self::apply(Reduce::Softmax, &[self])
+    }
+
+    /// `selfᵢ − logsumexp(self)` of a vector.
+    #[must_use]
+    #[track_caller]
+    pub fn log_softmax(self) -> Self {
+        Self::apply(Reduce::LogSoftmax, &[self])
     }
 }

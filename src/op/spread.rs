@@ -3,9 +3,10 @@
 use ndarray::{ArrayD, IxDyn};
 
 use super::axis::{Axis, Over, all_real, fixed, real, size};
+use super::call::{Call, Takes, ok};
 use super::lowering::{Contract, Extent, Lowering, Move, Strides};
 use super::value::total;
-use super::{Call, Expr, LinearRule, Linearity, Notation, Reason, Scalar, Setting, Takes, Value};
+use super::{Expr, LinearRule, Linearity, Notation, Reason, Scalar, Setting, Value};
 use crate::shape::{Dim, Shape, Type};
 
 /// The sum over all entries or over one axis. The transpose is [`Broadcast`].
@@ -15,7 +16,7 @@ pub struct Sum(pub Over);
 impl LinearRule for Sum {
     const NAME: &'static str = "sum";
     const CALLS: &'static [Call] = &[Call::new("sum", 1, &[Takes::AxisIfAny], |given| {
-        Ok(Sum(given.axis.map_or(Over::All, Over::Axis)).into())
+        ok(Sum(given.axis.map_or(Over::All, Over::Axis)))
     })
     .form(
         "write `sum(x)`, `sum(A, rows)` or `sum(A, columns)`; a sum over the steps is `total_steps(x)`",
@@ -103,13 +104,17 @@ impl LinearRule for Broadcast {
     const NAME: &'static str = "broadcast";
     const CALLS: &'static [Call] = &[
         Call::new("spread", 1, &[Takes::Shape], |given| {
-            let (shape, over) = (given.shape, Over::All);
-            Ok(Broadcast { shape, over }.into())
+            let (shape, over) = (given.shape.unwrap_or(Shape::Scalar), Over::All);
+            ok(Broadcast { shape, over })
         })
         .form("write the shape in brackets: `spread(x, [H, K])`"),
         Call::new("repeat", 1, &[Takes::Axis, Takes::Size], |given| {
             let shape = given.types.first().map_or(Shape::Scalar, |t| t.shape);
-            Ok(Broadcast::repeated(shape, given.axis_or_rows(), given.size(0))?.into())
+            ok(Broadcast::repeated(
+                shape,
+                given.axis_or_rows(),
+                given.size(0),
+            )?)
         })
         .form("write `repeat(v, rows, n)` or `repeat(v, columns, n)`"),
     ];
@@ -167,8 +172,8 @@ impl LinearRule for Broadcast {
             to,
         }])
     }
-    fn call(&self) -> usize {
-        usize::from(self.over != Over::All)
+    fn call(&self) -> &'static Call {
+        &Self::CALLS[usize::from(self.over != Over::All)]
     }
     fn settings(&self) -> Vec<Setting> {
         match self.over {
@@ -195,5 +200,53 @@ impl LinearRule for Broadcast {
             shape: self.shape.map(f),
             ..self
         }
+    }
+}
+
+impl Expr<'_> {
+    /// The sum of all entries, a scalar.
+    #[must_use]
+    #[track_caller]
+    pub fn sum(self) -> Self {
+        self.sum_over(Over::All)
+    }
+
+    /// The sum of a matrix `[m, n]` over its rows (`Axis::Rows`, shape `[n]`) or over its columns
+    /// (`Axis::Columns`, shape `[m]`).
+    #[must_use]
+    #[track_caller]
+    pub fn sum_axis(self, axis: Axis) -> Self {
+        self.sum_over(Over::Axis(axis))
+    }
+
+    #[track_caller]
+    pub(super) fn sum_over(self, over: Over) -> Self {
+        Self::apply(Sum(over), &[self])
+    }
+
+    /// A scalar repeated over `shape`.
+    #[must_use]
+    #[track_caller]
+    pub fn spread(self, shape: impl Into<Shape>) -> Self {
+        self.broadcast(shape.into(), Over::All)
+    }
+
+    /// A matrix with this vector `[n]` as each of `count` rows (`Axis::Rows`, shape `[count, n]`)
+    /// or columns (`Axis::Columns`, shape `[n, count]`).
+    #[must_use]
+    #[track_caller]
+    pub fn repeat(self, axis: Axis, count: impl Into<Dim>) -> Self {
+        let Some(shape) = self.shape() else {
+            return self;
+        };
+        match Broadcast::repeated(shape, axis, count.into()) {
+            Ok(op) => Self::apply(op, &[self]),
+            Err(reason) => self.fail(reason),
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn broadcast(self, shape: Shape, over: Over) -> Self {
+        Self::apply(Broadcast { shape, over }, &[self])
     }
 }

@@ -4,9 +4,10 @@
 
 use ndarray::ArrayD;
 
+use super::call::{Call, Takes, ok};
 use super::family::{LinearRule, Linearity, linear_family};
 use super::lowering::{Extent, Lowering};
-use super::{Call, Expr, Notation, Reason, Scalar, Setting, Takes, Value};
+use super::{Expr, Notation, Reason, Scalar, Setting, Value};
 use crate::shape::{Rate, Type};
 
 /// The first or last step of a sequence.
@@ -64,7 +65,7 @@ fn rate_of(x: Expr<'_>) -> Rate {
 impl LinearRule for Hold {
     const NAME: &'static str = "hold";
     const CALLS: &'static [Call] = &[Call::new("hold", 1, &[Takes::Rate], |given| {
-        Ok(Hold(given.rate).into())
+        ok(Hold(given.rate.unwrap_or(Rate::Step)))
     })
     .form("write `hold(x, step)` or `hold(x, sample)`")
     .usage("write `hold(x, step)` or `hold(x, sample)`")];
@@ -99,9 +100,9 @@ impl LinearRule for Hold {
 impl LinearRule for Total {
     const NAME: &'static str = "total";
     const CALLS: &'static [Call] = &[
-        Call::new("total", 1, &[], |_| Ok(Total(Rate::Static).into()))
+        Call::new("total", 1, &[], |_| ok(Total(Rate::Static)))
             .usage("`total(x)` is the sum of `x` over all steps of all samples"),
-        Call::new("total_steps", 1, &[], |_| Ok(Total(Rate::Sample).into()))
+        Call::new("total_steps", 1, &[], |_| ok(Total(Rate::Sample)))
             .usage("`total_steps(x)` is the sum of `x` over the steps of each sample"),
     ];
     fn linearity(&self) -> Linearity {
@@ -124,11 +125,11 @@ impl LinearRule for Total {
     fn lower(&self, _: &[Extent], _: Extent) -> Lowering {
         Lowering::Total
     }
-    fn call(&self) -> usize {
-        usize::from(self.0 == Rate::Sample)
-    }
     fn latex(&self) -> String {
-        [r"\sum", r"\sum_t"][self.call()].into()
+        match self.0 {
+            Rate::Sample => r"\sum_t".into(),
+            _ => r"\sum".into(),
+        }
     }
     fn remedy(&self, _: &[Type]) -> Option<&'static str> {
         Some("a value counts at every step with `hold`: `total_steps(hold(a, step))`")
@@ -138,9 +139,9 @@ impl LinearRule for Total {
 impl LinearRule for Pick {
     const NAME: &'static str = "pick";
     const CALLS: &'static [Call] = &[
-        Call::new("first", 1, &[], |_| Ok(Pick(Edge::First).into()))
+        Call::new("first", 1, &[], |_| ok(Pick(Edge::First)))
             .usage("`first(x)` is `x` at the first step; entry 3 of a vector is `x[3]`"),
-        Call::new("last", 1, &[], |_| Ok(Pick(Edge::Last).into()))
+        Call::new("last", 1, &[], |_| ok(Pick(Edge::Last)))
             .usage("`last(x)` is `x` at the last step; entry 3 of a vector is `x[3]`"),
     ];
     fn linearity(&self) -> Linearity {
@@ -163,11 +164,8 @@ impl LinearRule for Pick {
     fn lower(&self, _: &[Extent], _: Extent) -> Lowering {
         Lowering::Pick(self.0)
     }
-    fn call(&self) -> usize {
-        usize::from(self.0 == Edge::Last)
-    }
     fn latex(&self) -> String {
-        [r"\operatorname{first}", r"\operatorname{last}"][self.call()].into()
+        format!(r"\operatorname{{{}}}", self.call().name)
     }
     fn remedy(&self, _: &[Type]) -> Option<&'static str> {
         Some("the value is the same at every step: leave out `first` or `last`")
@@ -177,9 +175,9 @@ impl LinearRule for Pick {
 impl LinearRule for Impulse {
     const NAME: &'static str = "impulse";
     const CALLS: &'static [Call] = &[
-        Call::new("impulse_first", 1, &[], |_| Ok(Impulse(Edge::First).into()))
+        Call::new("impulse_first", 1, &[], |_| ok(Impulse(Edge::First)))
             .usage("`impulse_first(v)` is `v` at the first step and zero after it"),
-        Call::new("impulse_last", 1, &[], |_| Ok(Impulse(Edge::Last).into()))
+        Call::new("impulse_last", 1, &[], |_| ok(Impulse(Edge::Last)))
             .usage("`impulse_last(v)` is `v` at the last step and zero before it"),
     ];
     fn linearity(&self) -> Linearity {
@@ -202,14 +200,61 @@ impl LinearRule for Impulse {
     fn lower(&self, _: &[Extent], _: Extent) -> Lowering {
         Lowering::Impulse(self.0)
     }
-    fn call(&self) -> usize {
-        usize::from(self.0 == Edge::Last)
-    }
     fn latex(&self) -> String {
-        [r"\operatorname{impulse}_1", r"\operatorname{impulse}_T"][self.call()].into()
+        match self.0 {
+            Edge::First => r"\operatorname{impulse}_1".into(),
+            Edge::Last => r"\operatorname{impulse}_T".into(),
+        }
     }
     fn remedy(&self, args: &[Type]) -> Option<&'static str> {
         let remedy = "a value at each step has a first and a last one: `impulse_first(first(x))`";
         (args.first()?.rate == Rate::Step).then_some(remedy)
+    }
+}
+
+impl Expr<'_> {
+    /// This value at a faster rate: the same for every sample (`Rate::Sample`), or for every sample
+    /// and step (`Rate::Step`).
+    #[must_use]
+    #[track_caller]
+    pub fn hold(self, rate: Rate) -> Self {
+        Self::apply(Hold(rate), &[self])
+    }
+
+    /// The sum over the steps of each sample (`Rate::Sample`), or over all samples and steps
+    /// (`Rate::Static`).
+    #[must_use]
+    #[track_caller]
+    pub fn total(self, rate: Rate) -> Self {
+        if self.rate() == Some(rate) {
+            return self;
+        }
+        Self::apply(Total(rate), &[self])
+    }
+
+    /// The value at step 1 of each sample.
+    #[must_use]
+    #[track_caller]
+    pub fn first(self) -> Self {
+        Self::apply(Pick(Edge::First), &[self])
+    }
+
+    /// The value at the last step of each sample.
+    #[must_use]
+    #[track_caller]
+    pub fn last(self) -> Self {
+        Self::apply(Pick(Edge::Last), &[self])
+    }
+
+    /// A value per sample, placed at the first or last step of the sample; zero at all other steps.
+    #[must_use]
+    #[track_caller]
+    pub fn impulse(self, edge: Edge) -> Self {
+        Self::apply(Impulse(edge), &[self])
+    }
+
+    #[track_caller]
+    pub(crate) fn pick(self, edge: Edge) -> Self {
+        Self::apply(Pick(edge), &[self])
     }
 }
