@@ -384,7 +384,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
         span: Span,
         frame: Option<&Frame<'p, 'd>>,
     ) {
-        let plural = if expected == "1" { "" } else { "s" };
+        let plural = if expected.ends_with('1') { "" } else { "s" };
         let text = format!(
             "`{}` takes {expected} argument{plural}, found {found}",
             name.text

@@ -124,8 +124,10 @@ impl<'d> Call<'_, 'd, '_> {
             count => count,
         };
         let most = count + row.settings.len();
-        let optional = row.settings.first() == Some(&Takes::AxisIfAny);
-        let absent = optional && found + 1 == most && self.args.get(count).and_then(axis).is_none();
+        // The axis may be left out, unless its word is there.
+        let optional = row.settings.first() == Some(&Takes::AxisIfAny)
+            && self.args.get(count).and_then(axis).is_none();
+        let absent = optional && found + 1 == most;
         let expected = match (row.values, optional) {
             (op::Call::MANY, _) => "at least 1".into(),
             (_, true) => format!("{} or {most}", most - 1),

@@ -87,6 +87,11 @@ impl Call {
         Self { form, ..self }
     }
 
+    /// The same text for both.
+    pub(super) const fn explained(self, text: Reason) -> Self {
+        self.form(text).usage(text)
+    }
+
     pub(super) const fn usage(self, usage: &'static str) -> Self {
         Self {
             usage: Some(usage),

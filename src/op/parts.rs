@@ -37,7 +37,10 @@ impl LinearRule for Concat {
         let first = args.first().ok_or("it needs an argument")?.shape;
         let mut total: Option<Dim> = None;
         for arg in args {
-            let len = size(arg.shape, self.axis).ok_or("a scalar cannot be joined to others")?;
+            let len = size(arg.shape, self.axis).ok_or(match arg.shape {
+                Shape::Scalar => "a scalar cannot be joined to others",
+                _ => "only matrices are joined side by side",
+            })?;
             if with_size(arg.shape, self.axis, Dim::fixed(1))
                 != with_size(first, self.axis, Dim::fixed(1))
             {
@@ -106,7 +109,7 @@ impl LinearRule for Slice {
             ok(Slice { axis, start, len })
         },
     )
-    .form("write `slice(x, start, length)` or `slice(A, columns, start, length)`")];
+    .explained("write `slice(x, start, length)` or `slice(A, columns, start, length)`")];
     fn linearity(&self) -> Linearity {
         Linearity::Each
     }
@@ -194,7 +197,7 @@ impl LinearRule for Pad {
             })
         },
     )
-    .form("write `pad(x, before, after)` or `pad(A, columns, before, after)`")];
+    .explained("write `pad(x, before, after)` or `pad(A, columns, before, after)`")];
     fn linearity(&self) -> Linearity {
         Linearity::Each
     }

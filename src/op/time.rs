@@ -67,8 +67,7 @@ impl LinearRule for Hold {
     const CALLS: &'static [Call] = &[Call::new("hold", 1, &[Takes::Rate], |given| {
         ok(Hold(given.rate.unwrap_or(Rate::Step)))
     })
-    .form("write `hold(x, step)` or `hold(x, sample)`")
-    .usage("write `hold(x, step)` or `hold(x, sample)`")];
+    .explained("write `hold(x, step)` or `hold(x, sample)`")];
     fn linearity(&self) -> Linearity {
         Linearity::Each
     }
