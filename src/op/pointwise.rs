@@ -555,10 +555,11 @@ impl Pointwise {
 
     /// Returns true if the result can be infinite or NaN; overflow of sums and products does not
     /// count. For each argument, `args` has the same property, and the value if it is a known
-    /// constant.
+    /// constant, or a number of which it is a multiple.
     pub(crate) fn has_pole(self, args: &[(bool, Option<f64>)]) -> bool {
-        let divides_by_number =
-            self.form() == Quotient && args[1].1.is_some_and(|x| x != 0.0 && x.is_finite());
+        let divides = self.form() == Quotient || self == Self::Recip;
+        let divisor = args.last().and_then(|arg| arg.1);
+        let divides_by_number = divides && divisor.is_some_and(|x| x != 0.0 && x.is_finite());
         let own = !self.poles().is_empty() && !divides_by_number;
         !self.is_comparison() && (own || args.iter().any(|a| a.0))
     }

@@ -28,13 +28,21 @@ impl Tape {
             Op::Pointwise(op) => {
                 let args: Vec<(bool, Option<f64>)> = args()
                     .zip(&node.args)
-                    .map(|(pole, a)| (pole, self.fill(*a)))
+                    .map(|(pole, a)| (pole, self.fill(*a).or_else(|| self.summed_fill(*a))))
                     .collect();
                 op.has_pole(&args)
             }
             Op::Linear(_) | Op::Reduce(_) | Op::Time(_) => args().any(|pole| pole),
             // The function of a custom op is unknown.
             Op::Custom(_) => true,
+        }
+    }
+
+    /// The constant whose multiple a sum is, e.g. a size used as a number; a quotient by it has no pole.
+    fn summed_fill(&self, id: NodeId) -> Option<f64> {
+        match self.node(self.held(id).0) {
+            n if matches!(n.op, Op::Linear(Linear::Sum(_))) => self.fill(n.args[0]),
+            _ => None,
         }
     }
 
