@@ -27,7 +27,8 @@ pub use record::words::{Lang, Word};
 #[doc(hidden)]
 pub use {
     algebra::change::{Change, Place},
-    algebra::term::{Base, Name, Term, Time},
+    algebra::fold::Fold,
+    algebra::term::{Base, Index, Name, Term, Time},
     check::compare::{TOLERANCE, compare},
     check::evaluate::Instance,
     notation::lexicon::Lexicon,

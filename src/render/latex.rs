@@ -2,7 +2,7 @@
 //!
 //! The output is unambiguous: scripts are always in braces, and delimiters always in pairs.
 
-use super::pres::{Accent, Big, Fence, Math, Sign, greek, greek_name};
+use super::pres::{Accent, Fence, Math, Sign, greek, greek_name};
 
 /// The dialect of LaTeX.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,14 +71,7 @@ fn write(math: &Math, dialect: Dialect, out: &mut String) {
             push(out, close);
         }
         Math::Big { big, from, to } => {
-            push(
-                out,
-                match big {
-                    Big::Sum => r"\sum",
-                    Big::Product => r"\prod",
-                    Big::HadamardProduct => r"\bigodot",
-                },
-            );
+            push(out, big.latex());
             out.push('_');
             braced(from, out);
             if !to.is_empty() {

@@ -123,6 +123,17 @@ pub enum Big {
     HadamardProduct,
 }
 
+impl Big {
+    /// The command of LaTeX.
+    pub(crate) const fn latex(self) -> &'static str {
+        match self {
+            Self::Sum => r"\sum",
+            Self::Product => r"\prod",
+            Self::HadamardProduct => r"\bigodot",
+        }
+    }
+}
+
 /// Marks above a letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "each is called what it is")]

@@ -7,7 +7,9 @@
 
 use crate::support::terms::with_part;
 use bptt::cells::{Cell, Loss, Start};
-use bptt::derive::{Check, Derivation, Equation, Instance, Relation, Step, Term, compare};
+use bptt::derive::{
+    Check, Derivation, Equation, Fold, Index, Instance, Relation, Step, Term, compare,
+};
 
 fn models() -> Vec<Derivation> {
     [Cell::rnn(), Cell::lstm(), Cell::gru()]
@@ -41,15 +43,47 @@ fn wrong(term: &Term) -> Vec<Term> {
         Term::PowSteps(x, _) => found.push((**x).clone()),
         Term::Norm(x) => found.extend([Term::Least(x.clone()), Term::Frobenius(x.clone())]),
         Term::MaxNorm(x) => found.push(Term::Norm(x.clone())),
-        Term::Max(v, from, to, x) => {
-            found.push(Term::Min(*v, from.clone(), to.clone(), x.clone()));
-            found.push(Term::Max(*v, from.plus(1), to.clone(), x.clone()));
+        Term::Over(Fold::Max, Index { var: v, from, to }, x) => {
+            found.push(Term::Over(
+                Fold::Min,
+                Index {
+                    var: *v,
+                    from: from.clone(),
+                    to: to.clone(),
+                },
+                x.clone(),
+            ));
+            found.push(Term::Over(
+                Fold::Max,
+                Index {
+                    var: *v,
+                    from: from.plus(1),
+                    to: to.clone(),
+                },
+                x.clone(),
+            ));
         }
-        Term::Sum(v, from, to, x) => {
-            found.push(Term::Sum(*v, from.plus(1), to.clone(), x.clone()));
+        Term::Over(Fold::Sum, Index { var: v, from, to }, x) => {
+            found.push(Term::Over(
+                Fold::Sum,
+                Index {
+                    var: *v,
+                    from: from.plus(1),
+                    to: to.clone(),
+                },
+                x.clone(),
+            ));
         }
-        Term::Prod(v, from, to, x) => {
-            found.push(Term::Prod(*v, from.plus(1), to.clone(), x.clone()));
+        Term::Over(Fold::Prod, Index { var: v, from, to }, x) => {
+            found.push(Term::Over(
+                Fold::Prod,
+                Index {
+                    var: *v,
+                    from: from.plus(1),
+                    to: to.clone(),
+                },
+                x.clone(),
+            ));
         }
         Term::Num(n) => found.extend([Term::Num(n / 2.0), Term::Num(n * 2.0)]),
         _ => {}

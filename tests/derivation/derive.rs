@@ -5,8 +5,8 @@ use crate::support::lines::all_hold;
 use crate::support::terms::with_part;
 use bptt::cells::{Cell, Loss, Start};
 use bptt::derive::{
-    Base, Check, Derivation, Equation, Format, Instance, Lang, Level, Line, Part, Range, Relation,
-    Term, Time, compare,
+    Base, Check, Derivation, Equation, Fold, Format, Index, Instance, Lang, Level, Line, Part,
+    Range, Relation, Term, Time, compare,
 };
 use bptt::render::{Charset, Dialect};
 use bptt::{Expr, Recurrence, ScalarFunction};
@@ -265,12 +265,36 @@ fn tree_mutants(term: &Term) -> Vec<Term> {
             }
         }
         Term::T(x) => mutants.push((**x).clone()),
-        Term::Sum(v, from, to, x) => {
-            mutants.push(Term::Sum(*v, from.plus(1), to.clone(), x.clone()));
-            mutants.push(Term::Sum(*v, from.clone(), to.plus(-1), x.clone()));
+        Term::Over(Fold::Sum, Index { var: v, from, to }, x) => {
+            mutants.push(Term::Over(
+                Fold::Sum,
+                Index {
+                    var: *v,
+                    from: from.plus(1),
+                    to: to.clone(),
+                },
+                x.clone(),
+            ));
+            mutants.push(Term::Over(
+                Fold::Sum,
+                Index {
+                    var: *v,
+                    from: from.clone(),
+                    to: to.plus(-1),
+                },
+                x.clone(),
+            ));
         }
-        Term::Prod(v, from, to, x) => {
-            mutants.push(Term::Prod(*v, from.plus(1), to.clone(), x.clone()));
+        Term::Over(Fold::Prod, Index { var: v, from, to }, x) => {
+            mutants.push(Term::Over(
+                Fold::Prod,
+                Index {
+                    var: *v,
+                    from: from.plus(1),
+                    to: to.clone(),
+                },
+                x.clone(),
+            ));
         }
         Term::Value(name, Some(at)) if at.base != Base::Zero => {
             mutants.push(Term::Value(name.clone(), Some(at.plus(-1))));

@@ -2,7 +2,7 @@
 //! them; the same holds for scalars and for reads by the loss of the next step.
 
 use crate::support::user::{derived, shown};
-use bptt::derive::{Format, Lang, Level, Line, Term, compare};
+use bptt::derive::{Fold, Format, Lang, Level, Line, Term, compare};
 use bptt::render::Dialect;
 
 #[test]
@@ -163,7 +163,11 @@ loss (v' - y)^2
     for name in ["k", "r", "z"] {
         let id = format!("bridge.double.{name}");
         let line = derivation.equation(&id).unwrap_or_else(|| panic!("{id}"));
-        assert!(matches!(line.right, Term::Sum(..)), "{:?}", line.right);
+        assert!(
+            matches!(line.right, Term::Over(Fold::Sum, ..)),
+            "{:?}",
+            line.right
+        );
     }
 }
 

@@ -5,7 +5,9 @@ use crate::support::shorthand::{add, had, mul, neg, turned, w};
 use crate::support::sources::PAIR;
 use bptt::Recurrence;
 use bptt::cells::{Cell, Loss, Start};
-use bptt::derive::{Argument, Base, Derivation, Line, Name, Rewrite, Site, Step, Term, Time};
+use bptt::derive::{
+    Argument, Base, Derivation, Fold, Index, Line, Name, Rewrite, Site, Step, Term, Time,
+};
 
 /// One state with two lags.
 const LAGS: &str = "
@@ -76,11 +78,19 @@ fn square(a: Term, b: Term, c: Term, d: Term) -> Term {
 }
 
 fn sum(var: char, from: Time, to: Time, body: Term) -> Term {
-    Term::Sum(var, from, to, Box::new(body))
+    Term::Over(Fold::Sum, Index { var, from, to }, Box::new(body))
 }
 
 fn product(from: Time, body: Term) -> Term {
-    Term::Prod('j', from, t(0), Box::new(body))
+    Term::Over(
+        Fold::Prod,
+        Index {
+            var: 'j',
+            from,
+            to: t(0),
+        },
+        Box::new(body),
+    )
 }
 
 fn norm(x: Term) -> Term {
@@ -475,7 +485,15 @@ fn norms() {
     // A function bounded by one, at every step, times a constant.
     let over = |factor: Term, of: Term| {
         let body = Box::new(mul([factor, largest(of)]));
-        Term::Max('t', Time::at(0), last(), body)
+        Term::Over(
+            Fold::Max,
+            Index {
+                var: 't',
+                from: Time::at(0),
+                to: last(),
+            },
+            body,
+        )
     };
     let (two, good) = (|| Term::Num(2.0), over(Term::Num(2.0), h()));
     told_apart(&pair, &Rewrite::Saturated, &good, &over(two(), x()));
@@ -511,7 +529,15 @@ fn norms() {
     gives(&pair, &range, &largest(had([h(), x()])), &largest(x()));
     let over_steps = |name: &str| {
         let body = Box::new(v(name, Time::var('j')));
-        Term::HadProd('j', k().plus(1), t(0), body)
+        Term::Over(
+            Fold::HadProd,
+            Index {
+                var: 'j',
+                from: k().plus(1),
+                to: t(0),
+            },
+            body,
+        )
     };
     told_apart(
         &pair,
@@ -567,7 +593,8 @@ fn letters() {
     // A maximum over the steps of a run is no bound beyond its ends.
     let scalar = derived(SCALAR);
     let below = Rewrite::Below(Line::Letter("M".into()));
-    let Term::Max(var, _, _, body) = &scalar.equation("let.M").unwrap().right else {
+    let Term::Over(Fold::Max, Index { var, .. }, body) = &scalar.equation("let.M").unwrap().right
+    else {
         panic!("no maximum")
     };
     let at = |step: Time| body.at(*var, &step);

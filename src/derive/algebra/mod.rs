@@ -3,6 +3,7 @@
 pub(crate) mod chain;
 pub(crate) mod change;
 pub(crate) mod conditions;
+pub(crate) mod fold;
 pub(crate) mod function;
 pub(crate) mod normal;
 pub(crate) mod numbers;

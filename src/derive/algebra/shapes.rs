@@ -105,16 +105,10 @@ pub(crate) fn extent(term: &Term, tape: &Tape) -> Option<Extent> {
         | Term::DStepLoss(_)
         | Term::Loss
         | Term::StepLoss(_)
-        | Term::Max(..)
-        | Term::Min(..)
         | Term::PowSteps(..) => Some((None, None)),
-        Term::Neg(x)
-        | Term::Pow(x, _)
-        | Term::DOf(x)
-        | Term::Sum(_, _, _, x)
-        | Term::Prod(_, _, _, x)
-        | Term::ProdUp(_, _, _, x)
-        | Term::HadProd(_, _, _, x) => of(x),
+        Term::Neg(x) | Term::Pow(x, _) | Term::DOf(x) => of(x),
+        Term::Over(fold, _, _) if fold.row().of_numbers => Some((None, None)),
+        Term::Over(_, _, x) => of(x),
         Term::T(x) => of(x).map(|(rows, columns)| (columns, rows)),
         Term::Diag(v) => of(v).map(|(n, _)| (n, n)),
         Term::EyeOf(n) => dim(n).map(|n| (Some(n), Some(n))),

@@ -1,8 +1,9 @@
 //! Renormalises terms after a part has changed; sums over steps.
 
 use super::conditions::always;
+use super::fold::Fold;
 use super::normal::{add, divide, hadamard, inner, neg, product, scale, transpose};
-use super::term::{Base, Term, Time};
+use super::term::{Base, Index, Term, Time};
 
 /// Flattens products inside products.
 pub(crate) fn tidy(term: &Term) -> Term {
@@ -43,7 +44,7 @@ pub(crate) fn settle(term: &Term) -> Term {
         Term::T(x) => transpose(*x),
         Term::Div(a, b) => divide(*a, *b),
         Term::Inner(a, b) => inner(*a, *b),
-        Term::Sum(var, from, to, body) => summed(var, from, to, *body),
+        Term::Over(Fold::Sum, index, body) => summed(index, *body),
         Term::Matrix(rows) if rows.iter().flatten().all(|c| *c == Term::Zero) => Term::Zero,
         Term::Part(_, x) if *x == Term::Zero => Term::Zero,
         other => other,
@@ -52,21 +53,20 @@ pub(crate) fn settle(term: &Term) -> Term {
 
 /// A sum over steps; a sign goes in front, and a summand that is zero at all steps but one becomes its value at that
 /// step.
-pub(crate) fn summed(var: char, from: Time, to: Time, body: Term) -> Term {
+pub(crate) fn summed(index: Index, body: Term) -> Term {
     match body {
         Term::Zero => Term::Zero,
-        Term::Neg(x) => neg(summed(var, from, to, *x)),
-        Term::Add(parts) if parts.iter().any(|p| picked(p, var, &from, &to).is_some()) => {
-            let one_step = |p: &Term| picked(p, var, &from, &to).is_some();
+        Term::Neg(x) => neg(summed(index, *x)),
+        Term::Add(parts) if parts.iter().any(|p| picked(p, &index).is_some()) => {
+            let one_step = |p: &Term| picked(p, &index).is_some();
             let (ends, rest): (Vec<Term>, Vec<Term>) = parts.into_iter().partition(one_step);
-            let ends = ends.into_iter();
-            let ends = ends.map(|p| summed(var, from.clone(), to.clone(), p));
+            let ends = ends.into_iter().map(|p| summed(index.clone(), p));
             let ends: Vec<Term> = ends.collect();
-            add(ends.into_iter().chain([summed(var, from, to, add(rest))]))
+            add(ends.into_iter().chain([summed(index, add(rest))]))
         }
-        body => match picked(&body, var, &from, &to) {
+        body => match picked(&body, &index) {
             Some(there) => there,
-            None => Term::Sum(var, from, to, Box::new(body)),
+            None => Term::over(Fold::Sum, index, body),
         },
     }
 }
@@ -75,9 +75,9 @@ pub(crate) fn summed(var: char, from: Time, to: Time, body: Term) -> Term {
 pub(crate) fn beside_step(left: &Term, right: Term) -> Term {
     fn renamed(term: &Term) -> Term {
         match term {
-            Term::Sum('t', from, to, body) if (from, to) == (&Time::at(1), &Time::last()) => {
+            Term::Over(Fold::Sum, index, body) if *index == Index::all('t') => {
                 let body = body.at('t', &Time::var('s'));
-                Term::Sum('s', from.clone(), to.clone(), Box::new(body))
+                Term::over(Fold::Sum, Index::all('s'), body)
             }
             term => term.map(&mut renamed),
         }
@@ -90,18 +90,18 @@ pub(crate) fn beside_step(left: &Term, right: Term) -> Term {
 }
 
 /// The value of a sum over steps with a single nonzero summand: `∑ [t = T] f_t = f_T`.
-fn picked(body: &Term, var: char, from: &Time, to: &Time) -> Option<Term> {
+fn picked(body: &Term, Index { var, from, to }: &Index) -> Option<Term> {
     // An empty sum has no such step.
     let one_at_least = *to == Time::last()
         && (*from == Time::at(1) || from.offset == 0 && matches!(from.base, Base::Var(_)));
     let step = [from, to]
         .into_iter()
-        .find(|end| body.any(&|x| *x == Term::At(Time::var(var), (*end).clone())))?;
-    let asked = Term::At(Time::var(var), step.clone());
+        .find(|end| body.any(&|x| *x == Term::At(Time::var(*var), (*end).clone())))?;
+    let asked = Term::At(Time::var(*var), step.clone());
     one_at_least
         .then(|| without(body, &asked))
         .flatten()
-        .map(|there| there.at(var, step))
+        .map(|there| there.at(*var, step))
 }
 
 /// A term with one factor removed; `None` if it does not have that factor.

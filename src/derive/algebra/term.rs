@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::fold::Fold;
 use crate::shape::Dim;
 
 /// The name of a value of the recurrence, or of one that the derivation introduces.
@@ -75,6 +76,31 @@ impl Time {
             base: self.base.clone(),
             offset: self.offset + steps,
         }
+    }
+}
+
+/// The variable of a sum, product or maximum, and the steps that it ranges over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Index {
+    /// The variable.
+    pub var: char,
+    /// Its first step.
+    pub from: Time,
+    /// Its last step.
+    pub to: Time,
+}
+
+impl Index {
+    /// The steps `from` to `to`.
+    #[must_use]
+    pub const fn new(var: char, from: Time, to: Time) -> Self {
+        Self { var, from, to }
+    }
+
+    /// The steps of the whole sequence.
+    #[must_use]
+    pub const fn all(var: char) -> Self {
+        Self::new(var, Time::at(1), Time::last())
     }
 }
 
@@ -187,18 +213,8 @@ pub enum Term {
     At(Time, Time),
     /// 0 if a chunk of `τ` steps ends at this step, else 1.
     Uncut(Time),
-    /// The maximum over a range of steps.
-    Max(char, Time, Time, Box<Self>),
-    /// The minimum over a range of steps.
-    Min(char, Time, Time, Box<Self>),
-    /// A sum over steps.
-    Sum(char, Time, Time, Box<Self>),
-    /// A product over steps, the latest on the left.
-    Prod(char, Time, Time, Box<Self>),
-    /// A product over steps, the earliest on the left.
-    ProdUp(char, Time, Time, Box<Self>),
-    /// An entrywise product over steps.
-    HadProd(char, Time, Time, Box<Self>),
+    /// An operation over a range of steps.
+    Over(Fold, Index, Box<Self>),
     /// A block matrix.
     Matrix(Vec<Vec<Self>>),
 }
@@ -208,6 +224,12 @@ impl Term {
     #[must_use]
     pub fn value(name: &Name, at: Option<Time>) -> Self {
         Self::Value(Arc::clone(name), at)
+    }
+
+    /// An operation over a range of steps.
+    #[must_use]
+    pub fn over(fold: Fold, index: Index, body: Self) -> Self {
+        Self::Over(fold, index, Box::new(body))
     }
 
     /// Returns true if this contains a δ or a differential and is linear in it.
@@ -222,11 +244,8 @@ impl Term {
             | Self::DPlus(..)
             | Self::Costate(..)
             | Self::Cut(..) => true,
-            Self::Neg(x)
-            | Self::T(x)
-            | Self::Sum(_, _, _, x)
-            | Self::Diag(x)
-            | Self::Part(_, x) => x.is_linear_part(),
+            Self::Neg(x) | Self::T(x) | Self::Diag(x) | Self::Part(_, x) => x.is_linear_part(),
+            Self::Over(fold, _, x) => fold.row().linear && x.is_linear_part(),
             Self::Add(xs) | Self::Had(xs) | Self::Mul(xs) | Self::Call(_, xs) => {
                 xs.iter().any(Self::is_linear_part)
             }
@@ -300,12 +319,7 @@ impl Term {
             | Self::Least(x)
             | Self::OneHot(x)
             | Self::Part(_, x)
-            | Self::Max(_, _, _, x)
-            | Self::Min(_, _, _, x)
-            | Self::Sum(_, _, _, x)
-            | Self::Prod(_, _, _, x)
-            | Self::ProdUp(_, _, _, x)
-            | Self::HadProd(_, _, _, x) => vec![x],
+            | Self::Over(_, _, x) => vec![x],
             Self::Add(xs) | Self::Had(xs) | Self::Mul(xs) | Self::Call(_, xs) => {
                 xs.iter().collect()
             }
@@ -330,15 +344,10 @@ impl Term {
             Self::MaxNorm(x) => Self::MaxNorm(b(x)),
             Self::Frobenius(x) => Self::Frobenius(b(x)),
             Self::Least(x) => Self::Least(b(x)),
-            Self::Max(v, lo, hi, x) => Self::Max(*v, lo.clone(), hi.clone(), b(x)),
-            Self::Min(v, lo, hi, x) => Self::Min(*v, lo.clone(), hi.clone(), b(x)),
+            Self::Over(fold, index, x) => Self::Over(*fold, index.clone(), b(x)),
             Self::Kron(x, y) => Self::Kron(b(x), b(y)),
             Self::OneHot(x) => Self::OneHot(b(x)),
             Self::Part(span, x) => Self::Part(span.clone(), b(x)),
-            Self::Sum(v, lo, hi, x) => Self::Sum(*v, lo.clone(), hi.clone(), b(x)),
-            Self::Prod(v, lo, hi, x) => Self::Prod(*v, lo.clone(), hi.clone(), b(x)),
-            Self::ProdUp(v, lo, hi, x) => Self::ProdUp(*v, lo.clone(), hi.clone(), b(x)),
-            Self::HadProd(v, lo, hi, x) => Self::HadProd(*v, lo.clone(), hi.clone(), b(x)),
             Self::Div(x, y) => Self::Div(b(x), b(y)),
             Self::Inner(x, y) => Self::Inner(b(x), b(y)),
             Self::Add(xs) => Self::Add(xs.iter().map(f).collect()),
@@ -382,26 +391,8 @@ impl Term {
             | Self::BackFlow(a, b)
             | Self::At(a, b)
             | Self::Before(a, b)
-            | Self::Sum(_, a, b, _)
-            | Self::Prod(_, a, b, _)
-            | Self::ProdUp(_, a, b, _)
-            | Self::HadProd(_, a, b, _)
-            | Self::Max(_, a, b, _)
-            | Self::Min(_, a, b, _) => vec![a, b],
+            | Self::Over(_, Index { from: a, to: b, .. }, _) => vec![a, b],
             _ => Vec::new(),
-        }
-    }
-
-    /// The variable that this term binds.
-    const fn bound(&self) -> Option<char> {
-        match self {
-            Self::Sum(var, ..)
-            | Self::Prod(var, ..)
-            | Self::ProdUp(var, ..)
-            | Self::HadProd(var, ..)
-            | Self::Max(var, ..)
-            | Self::Min(var, ..) => Some(*var),
-            _ => None,
         }
     }
 
@@ -409,9 +400,9 @@ impl Term {
     #[must_use]
     pub fn at(&self, var: char, to: &Time) -> Self {
         // A bound variable of the same name is a different variable.
-        let mut copy = match self.bound() == Some(var) {
-            true => self.clone(),
-            false => self.map(&mut |x| x.at(var, to)),
+        let mut copy = match self {
+            Self::Over(_, index, _) if index.var == var => self.clone(),
+            _ => self.map(&mut |x| x.at(var, to)),
         };
         for time in copy.times() {
             if time.base == Base::Var(var) {

@@ -1,4 +1,5 @@
 //! The adjoint of each line: `⟨δ, dy⟩` rewritten as inner products with the differentials that `dy` depends on.
+use crate::derive::algebra::fold::Fold;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -6,7 +7,7 @@ use std::sync::Arc;
 use super::writer::Writer;
 use crate::derive::algebra::normal::{add, inner, is_negative, neg, scale, together};
 use crate::derive::algebra::simplify::summed;
-use crate::derive::algebra::term::{Term, Time};
+use crate::derive::algebra::term::{Index, Term, Time};
 use crate::derive::reading::engine::{Reapply, adjoint};
 use crate::derive::reading::read::step_at;
 use crate::derive::record::line::Line;
@@ -220,7 +221,7 @@ impl Writer<'_> {
             }
             let part = self.reader.paired(x_bar, self.reader.term(arg, &at)?);
             parts.push(match over.filter(|_| step) {
-                Some(var) => summed(var, Time::at(1), Time::last(), part),
+                Some(var) => summed(Index::all(var), part),
                 None => part,
             });
         }
@@ -245,9 +246,7 @@ fn paired(parts: impl Iterator<Item = Term>) -> Vec<Term> {
 /// The summand of a sum over all steps, or of an expression in such sums.
 fn without_sum(term: &Term) -> Option<Term> {
     match term {
-        Term::Sum('t', from, to, body) if *from == Time::at(1) && *to == Time::last() => {
-            Some((**body).clone())
-        }
+        Term::Over(Fold::Sum, index, body) if *index == Index::all('t') => Some((**body).clone()),
         Term::Neg(x) => without_sum(x).map(neg),
         Term::Add(parts) => {
             let bodies: Option<Vec<Term>> = parts.iter().map(without_sum).collect();

@@ -1,4 +1,5 @@
 //! Upper and lower bounds of products of Jacobians, and the resulting bounds of δ.
+use crate::derive::algebra::fold::Fold;
 
 use std::sync::Arc;
 
@@ -6,7 +7,7 @@ use super::writer::Writer;
 use crate::derive::algebra::chain::{self, flow};
 use crate::derive::algebra::function::call;
 use crate::derive::algebra::normal::add;
-use crate::derive::algebra::term::{Base, Name, Term, Time};
+use crate::derive::algebra::term::{Base, Index, Name, Term, Time};
 use crate::derive::record::equation::Equation;
 use crate::derive::record::line::{Lag, Line};
 use crate::derive::record::part::{Level, Part};
@@ -215,11 +216,8 @@ fn norm(x: Term, scalar: bool) -> Term {
 
 /// The maximum or minimum over the steps of a run.
 fn over_run(body: Term, largest: bool) -> Term {
-    let (from, to) = (Time::at(1), Time::last());
-    match largest {
-        true => Term::Max('j', from, to, Box::new(body)),
-        false => Term::Min('j', from, to, Box::new(body)),
-    }
+    let fold = if largest { Fold::Max } else { Fold::Min };
+    Term::over(fold, Index::all('j'), body)
 }
 
 /// `diag(v)` and `W`, if a Jacobian is their product.
@@ -396,7 +394,9 @@ fn errors(writer: &mut Writer<'_>, state: &Name, ratio: &Term, power: Line, scal
     equation.given = given;
     equation.level = Level::Normal;
 
-    let Term::Sum(t, .., body) = sum else { return };
+    let Term::Over(Fold::Sum, steps, body) = sum else {
+        return;
+    };
     let mut factors = match *body {
         Term::Mul(factors) => factors,
         one => vec![one],
@@ -407,7 +407,7 @@ fn errors(writer: &mut Writer<'_>, state: &Name, ratio: &Term, power: Line, scal
     match &factors[..] {
         [] => {}
         [sent] => {
-            let most = Term::Max(t, Time::at(1), Time::last(), Box::new(sent.clone()));
+            let most = Term::over(Fold::Max, Index::all(steps.var), sent.clone());
             writer.define(letter, None, Part::Bounds, most);
             rules.push(Rewrite::Below(defined(letter)));
         }
@@ -442,7 +442,11 @@ fn window(writer: &mut Writer<'_>, state: &Name, small: Condition) {
         return;
     }
     let length = norm(Term::Value(Arc::clone(state), Some(Time::var('k'))), false);
-    let length = Term::Max('k', Time::at(0), Time::last(), Box::new(length));
+    let length = Term::over(
+        Fold::Max,
+        Index::new('k', Time::at(0), Time::last()),
+        length,
+    );
     let longest = writer.define(letters.size, None, Part::Bounds, length);
     let made = Proof::of(writer.known(), longest.clone())
         .by(Rewrite::Unfold(defined(letters.size).into()))

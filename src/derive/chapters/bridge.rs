@@ -1,6 +1,7 @@
 //! From the double sum over pairs of steps to the recursion.
 //!
 //! Written for a recurrence with one state, for which the sum can be written with matrices.
+use crate::derive::algebra::fold::Fold;
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use super::pairing::pairing;
 use super::writer::Writer;
 use crate::derive::algebra::chain::{Carried, is_delayed, names};
 use crate::derive::algebra::normal::add;
-use crate::derive::algebra::term::{Name, Term, Time, looks_ahead};
+use crate::derive::algebra::term::{Index, Name, Term, Time, looks_ahead};
 use crate::derive::record::line::Line;
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::relation::Range;
@@ -130,14 +131,14 @@ impl Bridge {
         let (state, k) = (&self.state, Time::var('k'));
         let known = writer.known();
         let whole = put_fixed(Proof::of(known, right))?.if_it_applies(Rewrite::SumOut);
-        let Term::Sum(var, ..) = whole.term else {
+        let Term::Over(Fold::Sum, Index { var, .. }, _) = whole.term else {
             return None;
         };
         // Express every δ in terms of δ of the state.
         let in_state = whole
             .by(Rewrite::Rename(var, 'k'))
             .and_then(|p| p.down_to(std::slice::from_ref(state), &k))?;
-        let Term::Sum(.., body) = in_state.term.clone() else {
+        let Term::Over(Fold::Sum, _, body) = in_state.term.clone() else {
             return None;
         };
         if !is_homogeneous(&body, state) {

@@ -1,11 +1,12 @@
 //! The constant error carousel: a state that is updated by entrywise scaling and addition.
+use crate::derive::algebra::fold::Fold;
 
 use std::sync::Arc;
 
 use super::deltas;
 use super::writer::Writer;
 use crate::derive::algebra::normal::add;
-use crate::derive::algebra::term::{self, Name, Term, Time};
+use crate::derive::algebra::term::{self, Index, Name, Term, Time};
 use crate::derive::record::line::Line;
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::relation::{Range, Relation};
@@ -48,7 +49,8 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
             continue;
         };
         let kept = |from: Time, to: Time| {
-            Term::HadProd('j', from, to, Box::new(gate.at('t', &Time::var('j'))))
+            let gate = gate.at('t', &Time::var('j'));
+            Term::over(Fold::HadProd, Index::new('j', from, to), gate)
         };
         let (t, k) = (Time::var('t'), Time::var('k'));
         let unrolled = |writer: &Writer<'_>, line: Line, left: &Term| {
@@ -149,7 +151,7 @@ fn cut_paths(writer: &mut Writer<'_>, name: &Name) {
             continue;
         };
         let only = match &in_state.term {
-            Term::Sum(.., body) => deltas::is_homogeneous(body, &state),
+            Term::Over(Fold::Sum, _, body) => deltas::is_homogeneous(body, &state),
             _ => false,
         };
         if !only {

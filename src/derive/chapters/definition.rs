@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::writer::Writer;
 use crate::derive::algebra::simplify::summed;
-use crate::derive::algebra::term::{Term, Time};
+use crate::derive::algebra::term::{Index, Term, Time};
 use crate::derive::record::line::Line;
 use crate::derive::record::part::Part;
 use crate::derive::record::relation::Range;
@@ -35,7 +35,7 @@ impl Writer<'_> {
                 let equation = self.push(Line::StepLoss, Part::Definition, left, of_step);
                 equation.range = Range::all();
                 equation.rules = vec![Rule::Definition];
-                summed('t', Time::at(1), Time::last(), Term::StepLoss(now))
+                summed(Index::all('t'), Term::StepLoss(now))
             }
             None => right,
         };

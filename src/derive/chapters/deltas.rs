@@ -1,4 +1,5 @@
 //! The `δ` that occur in a term: their values and steps.
+use crate::derive::algebra::fold::Fold;
 
 use std::sync::Arc;
 
@@ -30,7 +31,10 @@ pub(crate) fn of_one_step(writer: &Writer<'_>, term: &Term) -> bool {
             Term::Delta(_, at) => *at != Some(Time::var('t')),
             // The loss of another step may read this value.
             Term::Value(_, Some(at)) => *at != Time::var('t'),
-            t => matches!(t, Term::Before(..) | Term::At(..) | Term::Sum(..)),
+            t => matches!(
+                t,
+                Term::Before(..) | Term::At(..) | Term::Over(Fold::Sum, ..)
+            ),
         };
         if term.any(&elsewhere) {
             return false;

@@ -1,11 +1,12 @@
 //! `δ` of every value, and the gradients of parameters, inputs and initial states.
+use crate::derive::algebra::fold::Fold;
 
 use std::sync::Arc;
 
 use super::writer::Writer;
 use super::{deltas, recursion};
 use crate::derive::algebra::normal::add;
-use crate::derive::algebra::term::{Name, Term, Time, visit};
+use crate::derive::algebra::term::{Index, Name, Term, Time, visit};
 use crate::derive::reading::naming;
 use crate::derive::record::line::Line;
 use crate::derive::record::part::{Level, Part};
@@ -159,7 +160,7 @@ fn reversed(term: Term) -> Term {
 
 /// The gradient of the loss of one step, if the parameter affects that loss directly and not through the states.
 fn of_step(writer: &mut Writer<'_>, name: &Name, gradient: &Term) {
-    let Term::Sum('t', _, _, body) = gradient else {
+    let Term::Over(Fold::Sum, Index { var: 't', .. }, body) = gradient else {
         return;
     };
     let proof = Proof::of(writer.known(), gradient.clone()).by(Rewrite::OneLoss);

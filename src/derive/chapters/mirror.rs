@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::derive::algebra::chain::{Carried, is_delayed};
-use crate::derive::algebra::term::{Base, Name, Term, Time};
+use crate::derive::algebra::term::{Base, Index, Name, Term, Time};
 use crate::derive::notation::symbols::other;
 use crate::derive::record::derivation::Derivation;
 use crate::derive::record::equation::{Equation, Letter};
@@ -86,7 +86,6 @@ impl Mirror {
     /// Reverses time in a term.
     pub(crate) fn term(self, term: &Term) -> Option<Term> {
         let one = |x: &Term| Some(Box::new(self.term(x)?));
-        let range = |from: &Time, to: &Time| Some((turned(to)?, turned(from)?));
         Some(match term {
             Term::StateJacobian(t) => Term::BackJacobian(turned(t)?),
             Term::BackJacobian(t) => Term::StateJacobian(turned(t)?),
@@ -107,29 +106,9 @@ impl Mirror {
             Term::Direct(of, t, by, k) if !self.delayed && k.offset == t.offset + 1 => {
                 Term::Block(Name::clone(of), Name::clone(by), turned(t)?)
             }
-            Term::Sum(v, from, to, x) => {
-                let (from, to) = range(from, to)?;
-                Term::Sum(*v, from, to, one(x)?)
-            }
-            Term::Max(v, from, to, x) => {
-                let (from, to) = range(from, to)?;
-                Term::Max(*v, from, to, one(x)?)
-            }
-            Term::Min(v, from, to, x) => {
-                let (from, to) = range(from, to)?;
-                Term::Min(*v, from, to, one(x)?)
-            }
-            Term::Prod(v, from, to, x) => {
-                let (from, to) = range(from, to)?;
-                Term::ProdUp(*v, from, to, one(x)?)
-            }
-            Term::ProdUp(v, from, to, x) => {
-                let (from, to) = range(from, to)?;
-                Term::Prod(*v, from, to, one(x)?)
-            }
-            Term::HadProd(v, from, to, x) => {
-                let (from, to) = range(from, to)?;
-                Term::HadProd(*v, from, to, one(x)?)
+            Term::Over(fold, Index { var, from, to }, x) => {
+                let index = Index::new(*var, turned(to)?, turned(from)?);
+                Term::Over(fold.row().reversed, index, one(x)?)
             }
             Term::Before(a, b) => Term::Before(turned(b)?, turned(a)?),
             Term::PowSteps(x, n) => Term::PowSteps(one(x)?, count(n)?),

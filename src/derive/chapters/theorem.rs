@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::writer::Writer;
 use crate::derive::algebra::normal::{add, inner};
 use crate::derive::algebra::simplify::summed;
-use crate::derive::algebra::term::{Base, Term, Time};
+use crate::derive::algebra::term::{Base, Index, Term};
 use crate::derive::record::derivation::Derivation;
 use crate::derive::record::equation::Equation;
 use crate::derive::record::line::Line;
@@ -161,7 +161,7 @@ pub(crate) fn master(writer: &mut Writer<'_>) {
             Term::D(Arc::clone(&name), at),
         );
         parts.push(match varies {
-            true => summed('t', Time::at(1), Time::last(), part),
+            true => summed(Index::all('t'), part),
             false => part,
         });
         premises.push(id);

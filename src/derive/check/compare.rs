@@ -1,4 +1,5 @@
 //! Checks every line: both sides, as printed, are evaluated on random runs, at every step in its range.
+use crate::derive::algebra::fold::Fold;
 
 use ndarray::Array2;
 
@@ -236,30 +237,29 @@ fn largest_addend(term: &Term, run: &Instance, at: &Steps) -> f64 {
         });
         parts.reduce(f64::max)
     };
-    let parts =
-        match term {
-            Term::Neg(x) | Term::T(x) => Some(of(x)),
-            Term::Add(parts) => parts.iter().map(of).reduce(f64::max),
-            Term::Mul(factors) => spread(factors, Term::Mul),
-            Term::Had(factors) => spread(factors, Term::Had),
-            Term::Inner(a, b) => spread(&[(**a).clone(), (**b).clone()], |mut pair| {
-                let b = pair.pop().unwrap_or(Term::Zero);
-                inner(pair.pop().unwrap_or(Term::Zero), b)
+    let parts = match term {
+        Term::Neg(x) | Term::T(x) => Some(of(x)),
+        Term::Add(parts) => parts.iter().map(of).reduce(f64::max),
+        Term::Mul(factors) => spread(factors, Term::Mul),
+        Term::Had(factors) => spread(factors, Term::Had),
+        Term::Inner(a, b) => spread(&[(**a).clone(), (**b).clone()], |mut pair| {
+            let b = pair.pop().unwrap_or(Term::Zero);
+            inner(pair.pop().unwrap_or(Term::Zero), b)
+        }),
+        Term::Norm(x) => Some(of(x)),
+        Term::Over(Fold::Sum, index, body) => fixed(&index.from, at, run)
+            .zip(fixed(&index.to, at, run))
+            .and_then(|(from, to)| {
+                let bodies = (from..=to).map(|step| {
+                    let at = [&at[..], &[(index.var, step)]].concat();
+                    largest_addend(body, run, &at)
+                });
+                bodies.reduce(f64::max)
             }),
-            Term::Norm(x) => Some(of(x)),
-            Term::Sum(var, from, to, body) => fixed(from, at, run)
-                .zip(fixed(to, at, run))
-                .and_then(|(from, to)| {
-                    let bodies = (from..=to).map(|step| {
-                        let at = [&at[..], &[(*var, step)]].concat();
-                        largest_addend(body, run, &at)
-                    });
-                    bodies.reduce(f64::max)
-                }),
-            // The immediate part is what remains of the total differential; use its addends.
-            Term::DPlus(name, step) => Some(of(&Term::D(Name::clone(name), Some(step.clone())))),
-            _ => None,
-        };
+        // The immediate part is what remains of the total differential; use its addends.
+        Term::DPlus(name, step) => Some(of(&Term::D(Name::clone(name), Some(step.clone())))),
+        _ => None,
+    };
     parts.unwrap_or_else(|| match run.evaluate(term, at) {
         Ok(V::Array(x)) => largest(&x),
         _ => 0.0,

@@ -1,4 +1,5 @@
 //! Evaluates terms on given numbers.
+use crate::derive::algebra::fold::Fold;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use super::singular::{least_singular_value, spectral_norm};
 use crate::derive::algebra::chain::Carried;
 use crate::derive::algebra::conditions::is_condition;
 use crate::derive::algebra::function::Function;
-use crate::derive::algebra::term::{Base, Name, Term, Time};
+use crate::derive::algebra::term::{Base, Index, Name, Term, Time};
 use crate::derive::record::equation::Letter;
 
 /// The quantity that a number in an instance belongs to.
@@ -324,48 +325,7 @@ impl Instance {
                 let chunk = self.step(&Time::var('τ'), at)?;
                 Ok(iverson(self.step(t, at)?.rem_euclid(chunk.max(1)) != 0))
             }
-            Term::Max(var, from, to, body) => self.extreme(*var, (from, to), body, at, f64::max),
-            Term::Min(var, from, to, body) => self.extreme(*var, (from, to), body, at, f64::min),
-            Term::Sum(var, from, to, body) => {
-                let (from, to) = (self.step(from, at)?, self.step(to, at)?);
-                let mut total = V::Zero;
-                for step in from..=to {
-                    let mut at = at.clone();
-                    at.push((*var, step));
-                    total = plus(total, self.evaluate(body, &at)?)?;
-                }
-                Ok(total)
-            }
-            Term::Prod(var, from, to, body) => {
-                let (from, to) = (self.step(from, at)?, self.step(to, at)?);
-                let mut product = V::Eye(1.0);
-                for step in from..=to {
-                    let mut at = at.clone();
-                    at.push((*var, step));
-                    product = mul(self.evaluate(body, &at)?, product)?;
-                }
-                Ok(product)
-            }
-            Term::ProdUp(var, from, to, body) => {
-                let (from, to) = (self.step(from, at)?, self.step(to, at)?);
-                let mut product = V::Eye(1.0);
-                for step in from..=to {
-                    let mut at = at.clone();
-                    at.push((*var, step));
-                    product = mul(product, self.evaluate(body, &at)?)?;
-                }
-                Ok(product)
-            }
-            Term::HadProd(var, from, to, body) => {
-                let (from, to) = (self.step(from, at)?, self.step(to, at)?);
-                let mut product = V::Fill(1.0);
-                for step in from..=to {
-                    let mut at = at.clone();
-                    at.push((*var, step));
-                    product = had(self.evaluate(body, &at)?, product)?;
-                }
-                Ok(product)
-            }
+            Term::Over(fold, index, body) => self.over(*fold, index, body, at),
             Term::Matrix(rows) => self.matrix(rows, at),
         }
     }
@@ -378,29 +338,21 @@ impl Instance {
         self.evaluate(&made(&letter.means), &steps)
     }
 
-    /// The largest or smallest of the values of a term over a range of steps.
-    fn extreme(
-        &self,
-        var: char,
-        range: (&Time, &Time),
-        body: &Term,
-        at: &Steps,
-        better: fn(f64, f64) -> f64,
-    ) -> Found {
-        let (from, to) = (self.step(range.0, at)?, self.step(range.1, at)?);
-        let mut best: Option<f64> = None;
-        for step in from..=to {
-            let mut at = at.clone();
-            at.push((var, step));
-            let found = match self.evaluate(body, &at)? {
-                V::Array(a) if a.len() == 1 => a[(0, 0)],
-                V::Zero => 0.0,
-                _ => return Err("the largest of something that is no number".into()),
-            };
-            best = Some(best.map_or(found, |b| better(b, found)));
+    /// An operation over a range of steps.
+    fn over(&self, fold: Fold, index: &Index, body: &Term, at: &Steps) -> Found {
+        let (from, to) = (self.step(&index.from, at)?, self.step(&index.to, at)?);
+        let mut values = (from..=to).map(|step| {
+            let at = [&at[..], &[(index.var, step)]].concat();
+            self.evaluate(body, &at)
+        });
+        match fold {
+            Fold::Sum => values.try_fold(V::Zero, |total, x| plus(total, x?)),
+            Fold::Prod => values.try_fold(V::Eye(1.0), |later, x| mul(x?, later)),
+            Fold::ProdUp => values.try_fold(V::Eye(1.0), |earlier, x| mul(earlier, x?)),
+            Fold::HadProd => values.try_fold(V::Fill(1.0), |rest, x| had(x?, rest)),
+            Fold::Max => extreme(values, f64::max),
+            Fold::Min => extreme(values, f64::min),
         }
-        best.map(scalar)
-            .ok_or_else(|| "the largest of nothing".into())
     }
 
     /// A size or an index as an integer.
@@ -451,6 +403,17 @@ impl Instance {
             .iter()
             .try_fold(V::Zero, |total, part| plus(total, self.evaluate(part, at)?))
     }
+}
+
+/// The largest or smallest of some numbers.
+fn extreme(values: impl Iterator<Item = Found>, better: fn(f64, f64) -> f64) -> Found {
+    let numbers = values.map(|value| match value? {
+        V::Array(a) if a.len() == 1 => Ok(a[(0, 0)]),
+        V::Zero => Ok(0.0),
+        _ => Err("the largest of something that is no number".to_owned()),
+    });
+    let best = numbers.reduce(|a, b| Ok(better(a?, b?)));
+    best.ok_or("the largest of nothing")?.map(scalar)
 }
 
 /// A stack with each value replaced by its gradient or δ.

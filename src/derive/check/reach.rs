@@ -2,6 +2,7 @@
 //!
 //! Norms are stored as logarithms: over a long run a product of Jacobians leaves the range of floating-point numbers
 //! while its size still has meaning.
+use crate::derive::algebra::fold::Fold;
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use super::oracle::Oracle;
 use super::singular::spectral_norm;
 use crate::derive::algebra::chain::{Carried, flow};
 use crate::derive::algebra::function::call;
-use crate::derive::algebra::term::{Base, Name, Term, Time};
+use crate::derive::algebra::term::{Base, Index, Name, Term, Time};
 use crate::derive::chapters::mirror::{self, Mirror};
 use crate::derive::notation::symbols;
 use crate::derive::record::derivation::{Chain, Derivation, Kept, Reach};
@@ -202,8 +203,8 @@ impl Derivation {
             self.line(&Line::CarouselNorm(Name::clone(state)))?;
             let mut product = None;
             crate::derive::algebra::term::visit(&line.right, &mut |t| {
-                if let (Term::HadProd(j, _, _, body), None) = (t, &product) {
-                    product = Some((*j, body.clone()));
+                if let (Term::Over(Fold::HadProd, index, body), None) = (t, &product) {
+                    product = Some((index.var, body.clone()));
                 }
             });
             let (var, gate) = product?;
@@ -256,7 +257,7 @@ impl Derivation {
         let q = Term::Letter(self.symbols.letters.ratio.into(), None);
         let heads = [
             norm(flow(state, last.clone(), k.clone())),
-            Term::Prod('j', k.plus(1), last, Box::new(steps)),
+            Term::over(Fold::Prod, Index::new('j', k.plus(1), last), steps),
             Term::PowSteps(Box::new(q), gap),
         ];
         match chain {

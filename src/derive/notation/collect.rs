@@ -1,6 +1,7 @@
 //! Sums of δs in the order of time; δs with scalar coefficients are collected, so that each occurs once.
 
 use super::symbols::Symbols;
+use crate::derive::algebra::fold::Fold;
 use crate::derive::algebra::normal::{add, divide, neg, scale, together};
 use crate::derive::algebra::simplify::summed;
 use crate::derive::algebra::term::{Base, Term, Time, visit};
@@ -22,7 +23,7 @@ impl Symbols {
                 add(parts)
             }
             Term::Neg(x) => neg(self.in_order(*x)),
-            Term::Sum(var, from, to, body) => summed(var, from, to, self.in_order(*body)),
+            Term::Over(Fold::Sum, index, body) => summed(index, self.in_order(*body)),
             other => other,
         }
     }
@@ -30,20 +31,19 @@ impl Symbols {
     /// `∑ a δ + ∑ b δ` as `∑ (a + b) δ`.
     fn summed_once(&self, parts: Vec<Term>) -> Vec<Term> {
         let split = |part: &Term| match part.unsigned() {
-            Term::Sum(var, from, to, body) => {
+            Term::Over(Fold::Sum, index, body) => {
                 let negative = matches!(part, Term::Neg(_));
                 let body = (**body).clone();
                 let body = if negative { neg(body) } else { body };
-                Some(((*var, from.clone(), to.clone()), body))
+                Some((index.clone(), body))
             }
             _ => None,
         };
         together(parts, |first, part| {
-            let ((range, first), (other, body)) = (split(first)?, split(part)?);
+            let ((index, first), (other, body)) = (split(first)?, split(part)?);
             let whole = self.in_order(add([first, body]));
-            let (var, from, to) = range.clone();
-            let one = range == other && !matches!(whole, Term::Add(_));
-            one.then(|| summed(var, from, to, whole))
+            let one = index == other && !matches!(whole, Term::Add(_));
+            one.then(|| summed(index, whole))
         })
     }
 

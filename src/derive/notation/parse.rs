@@ -11,7 +11,8 @@
 use super::lexicon::{Lexicon, is_number, variable};
 use super::show::is_step;
 use super::tokens::{Scripted, begins, tokens};
-use crate::derive::algebra::term::{Along, Span, Term, Time};
+use crate::derive::algebra::fold::{Fold, Operator};
+use crate::derive::algebra::term::{Along, Index, Span, Term, Time};
 
 impl Lexicon {
     /// Reads a term.
@@ -108,13 +109,8 @@ impl<'a> Parser<'a> {
         let mut factors = Vec::new();
         loop {
             match self.peek() {
-                Some(r"\sum" | r"\prod" | r"\bigodot") => {
-                    factors.push(self.big()?);
-                    break;
-                }
-                // With a subscript it ranges over steps; `\max(a, b)` is a function.
-                Some(r"\max" | r"\min") if self.follows("_") => {
-                    factors.push(self.extreme()?);
+                Some(t) if !self.folds(t).is_empty() => {
+                    factors.push(self.over()?);
                     break;
                 }
                 Some(r"\cdot") => {
@@ -133,58 +129,43 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// `\max_{1\le j\le T}` of a product, or `\min`.
-    fn extreme(&mut self) -> Result<Term, String> {
-        let head = self.next()?;
-        self.expect("_")?;
-        self.expect("{")?;
-        let (var, from, to) = self.between()?;
-        let body = Box::new(self.product()?);
-        Ok(match head {
-            r"\max" => Term::Max(var, from, to, body),
-            _ => Term::Min(var, from, to, body),
-        })
+    /// The operations over a range that this token may begin; `\max(a, b)` is a function.
+    fn folds(&self, token: &str) -> Vec<Fold> {
+        let begins = |f: &Fold| self.follows("_") && f.row().operator.latex() == token;
+        Fold::ALL.into_iter().filter(begins).collect()
     }
 
-    /// `1\le j\le T}`.
-    fn between(&mut self) -> Result<(char, Time, Time), String> {
-        let from = self.time()?;
-        self.expect(r"\le")?;
-        let var = variable(self.next()?).ok_or("a variable is missing")?;
-        self.expect(r"\le")?;
-        let to = self.time()?;
-        self.expect("}")?;
-        Ok((var, from, to))
-    }
-
-    fn big(&mut self) -> Result<Term, String> {
-        let head = self.next()?;
+    /// `\sum_{j=1}^{T}` of a term of a sum; `\prod_{j=1}^{T}` or `\max_{1\le j\le T}` of a product.
+    fn over(&mut self) -> Result<Term, String> {
+        let folds = self.peek().map_or(Vec::new(), |t| self.folds(t));
+        self.at += 1;
         self.expect("_")?;
         self.expect("{")?;
-        if head == r"\prod" && !self.follows("=") {
-            let (var, from, to) = self.between()?;
-            return Ok(Term::ProdUp(var, from, to, Box::new(self.product()?)));
-        }
-        let var = variable(self.next()?).ok_or("a variable is missing")?;
-        self.expect("=")?;
-        let from = self.time()?;
-        self.expect("}")?;
-        self.expect("^")?;
-        let to = self.braced()?;
-        let to = self
-            .lexicon
-            .step(&to)
-            .ok_or("the end of a range is no step")?;
-        let body = Box::new(if head == r"\sum" {
-            self.hadamard()?
+        let ends = self.follows("=");
+        let is_this = |f: &&Fold| matches!(f.row().operator, Operator::Ends(_)) == ends;
+        let fold = *folds.iter().find(is_this).ok_or("a range is missing")?;
+        let (var, from, to);
+        if ends {
+            var = variable(self.next()?).ok_or("a variable is missing")?;
+            self.expect("=")?;
+            from = self.time()?;
+            self.expect("}")?;
+            self.expect("^")?;
+            let end = self.lexicon.step(&self.braced()?);
+            to = end.ok_or("the end of a range is no step")?;
         } else {
-            self.product()?
-        });
-        Ok(match head {
-            r"\sum" => Term::Sum(var, from, to, body),
-            r"\prod" => Term::Prod(var, from, to, body),
-            _ => Term::HadProd(var, from, to, body),
-        })
+            from = self.time()?;
+            self.expect(r"\le")?;
+            var = variable(self.next()?).ok_or("a variable is missing")?;
+            self.expect(r"\le")?;
+            to = self.time()?;
+            self.expect("}")?;
+        }
+        let body = match fold.row().linear {
+            true => self.hadamard()?,
+            false => self.product()?,
+        };
+        Ok(Term::over(fold, Index::new(var, from, to), body))
     }
 
     /// A step, up to the first token that cannot belong to one.

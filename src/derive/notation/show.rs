@@ -1,11 +1,12 @@
 //! Prints terms as formulas. Precedence, parentheses and signs are decided only here.
 
+use crate::derive::algebra::fold::{Fold, Operator};
 use std::borrow::Cow;
 use std::ops::Deref;
 
 use super::symbols::{self, Symbols, is_capital_t};
-use crate::derive::algebra::term::{Along, Base, Span, Term, Time};
-use crate::render::{Accent, Big, Charset, Dialect, Fence, Math, Sign};
+use crate::derive::algebra::term::{Along, Base, Index, Span, Term, Time};
+use crate::render::{Accent, Charset, Dialect, Fence, Math, Sign};
 
 /// The precedence level of a formula.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -322,28 +323,7 @@ impl Page<'_> {
                 let divides = Math::relation(variable('τ'), Sign::NotDivides, self.time(at));
                 atom(divides.fenced(Fence::Bracket))
             }
-            Term::Max(var, from, to, body) => {
-                (self.extreme("max", *var, (from, to), body), Level::Sum)
-            }
-            Term::Min(var, from, to, body) => {
-                (self.extreme("min", *var, (from, to), body), Level::Sum)
-            }
-            Term::Sum(var, from, to, body) => {
-                (self.big(Big::Sum, *var, from, to, body), Level::Sum)
-            }
-            Term::Prod(var, from, to, body) => {
-                (self.big(Big::Product, *var, from, to, body), Level::Sum)
-            }
-            Term::ProdUp(var, from, to, body) => {
-                let range = self.between(*var, (from, to));
-                let body = self.at_level(body, Level::Product);
-                let whole = Math::big(Big::Product, range, Math::row([]), body);
-                (whole, Level::Sum)
-            }
-            Term::HadProd(var, from, to, body) => (
-                self.big(Big::HadamardProduct, *var, from, to, body),
-                Level::Sum,
-            ),
+            Term::Over(fold, index, body) => (self.over(*fold, index, body), Level::Sum),
             Term::Matrix(rows) => atom(Math::Matrix(
                 rows.iter()
                     .map(|row| row.iter().map(|c| self.show(c)).collect())
@@ -378,7 +358,7 @@ impl Page<'_> {
     /// A term of a sum. A sum with a range extends to the next sign, so it needs no parentheses.
     fn addend(&self, part: &Term) -> Math {
         match part {
-            Term::Sum(..) | Term::Prod(..) | Term::ProdUp(..) => self.show(part),
+            Term::Over(fold, ..) if fold.row().bare_addend => self.show(part),
             part => self.at_level(part, Level::Hadamard),
         }
     }
@@ -397,15 +377,7 @@ impl Page<'_> {
             let last = i + 1 == parts.len();
             row.push(match part {
                 // A sum with a range at the end of a product needs no parentheses.
-                Term::Sum(..)
-                | Term::Prod(..)
-                | Term::ProdUp(..)
-                | Term::Max(..)
-                | Term::Min(..)
-                    if last =>
-                {
-                    self.show(part)
-                }
+                Term::Over(fold, ..) if last && fold.row().bare_factor => self.show(part),
                 part => self.at_level(part, Level::Product),
             });
         }
@@ -416,29 +388,26 @@ impl Page<'_> {
         Math::ident(self.loss).with_sub(self.time(at))
     }
 
-    fn extreme(&self, word: &str, var: char, range: (&Time, &Time), body: &Term) -> Math {
-        let head = Math::upright(word).with_sub(self.between(var, range));
-        Math::row([head, self.at_level(body, Level::Product)])
-    }
-
-    fn between(&self, var: char, range: (&Time, &Time)) -> Math {
-        Math::row([
-            self.time(range.0),
-            Math::Sign(Sign::LessEqual),
-            variable(var),
-            Math::Sign(Sign::LessEqual),
-            self.time(range.1),
-        ])
-    }
-
-    fn big(&self, big: Big, var: char, from: &Time, to: &Time, body: &Term) -> Math {
-        let start = Math::relation(variable(var), Sign::Equal, self.time(from));
-        let body = match (big, body) {
-            (Big::Sum, Term::Sum(..)) => self.show(body),
-            (Big::Sum, body) => self.at_level(body, Level::Hadamard),
-            (_, body) => self.at_level(body, Level::Product),
+    fn over(&self, fold: Fold, index: &Index, body: &Term) -> Math {
+        let (from, to) = (self.time(&index.from), self.time(&index.to));
+        let var = variable(index.var);
+        let body = match body {
+            Term::Over(inner, ..) if fold.row().linear && *inner == fold => self.show(body),
+            body if fold.row().linear => self.at_level(body, Level::Hadamard),
+            body => self.at_level(body, Level::Product),
         };
-        Math::big(big, start, self.time(to), body)
+        let below = |from, var, to| Math::joined([from, var, to], Sign::LessEqual);
+        match fold.row().operator {
+            Operator::Ends(big) => {
+                let start = Math::relation(var, Sign::Equal, from);
+                Math::big(big, start, to, body)
+            }
+            Operator::Below(big) => Math::big(big, below(from, var, to), Math::row([]), body),
+            Operator::Word(word) => {
+                let head = Math::upright(word).with_sub(below(from, var, to));
+                Math::row([head, body])
+            }
+        }
     }
 
     /// A base with `⊤` or an exponent; a base that already has a superscript is put in parentheses.

@@ -1,6 +1,7 @@
 //! Sums over entries, and stacks, as products.
 
 use super::read::Reader;
+use crate::derive::algebra::fold::Fold;
 use crate::derive::algebra::normal::{add, hadamard, inner, neg, scale, transpose};
 use crate::derive::algebra::numbers::leading_number;
 use crate::derive::algebra::shapes::{extent, is_number, size};
@@ -37,7 +38,7 @@ impl Reader<'_> {
     pub(super) fn sum_of_entries(&self, vector: Term) -> Term {
         match vector {
             Term::Neg(x) => neg(self.sum_of_entries(*x)),
-            Term::Sum(var, from, to, x) => summed(var, from, to, self.sum_of_entries(*x)),
+            Term::Over(Fold::Sum, index, x) => summed(index, self.sum_of_entries(*x)),
             Term::Had(mut factors) => match factors.pop() {
                 Some(last) => self.product(vec![self.row(hadamard(factors)), last]),
                 None => Term::Zero,
@@ -59,9 +60,7 @@ impl Reader<'_> {
     pub(super) fn sum_of_matrix(matrix: Term) -> Option<Term> {
         match matrix {
             Term::Neg(x) => Self::sum_of_matrix(*x).map(neg),
-            Term::Sum(var, from, to, x) => {
-                Self::sum_of_matrix(*x).map(|x| summed(var, from, to, x))
-            }
+            Term::Over(Fold::Sum, index, x) => Self::sum_of_matrix(*x).map(|x| summed(index, x)),
             Term::Had(mut factors) => {
                 let last = factors.pop()?;
                 Some(inner(hadamard(factors), last))

@@ -1,6 +1,7 @@
 //! Ones in products: `𝟏` is a vector, and a matrix of ones is a column of ones times a row of ones.
 
 use super::read::Reader;
+use crate::derive::algebra::fold::Fold;
 use crate::derive::algebra::normal::{add, divide, neg, scale, transpose};
 use crate::derive::algebra::shapes::{is_number, size};
 use crate::derive::algebra::simplify::summed;
@@ -54,7 +55,7 @@ impl Reader<'_> {
         let of = |x: &Term| self.is_filled(id, x);
         match term {
             Term::Ones => true,
-            Term::Neg(x) | Term::Sum(.., x) => of(x),
+            Term::Neg(x) | Term::Over(Fold::Sum, _, x) => of(x),
             Term::Add(parts) | Term::Had(parts) => parts.iter().all(of),
             Term::Div(a, b) => of(a) && of(b),
             Term::Mul(factors) => match &factors[..] {
@@ -74,7 +75,7 @@ impl Reader<'_> {
         match filled {
             Term::Ones => Term::Num(1.0),
             Term::Neg(x) => neg(Self::number_of(*x)),
-            Term::Sum(var, from, to, x) => summed(var, from, to, Self::number_of(*x)),
+            Term::Over(Fold::Sum, index, x) => summed(index, Self::number_of(*x)),
             Term::Add(parts) => add(parts.into_iter().map(Self::number_of)),
             Term::Had(parts) => scale(parts.into_iter().map(Self::number_of).collect(), None),
             Term::Div(a, b) => divide(Self::number_of(*a), Self::number_of(*b)),

@@ -14,7 +14,7 @@ use crate::derive::algebra::numbers::numbers_first;
 use crate::derive::algebra::shapes::{is_number, size};
 use crate::derive::algebra::simplify::summed;
 use crate::derive::algebra::span::{part, stacked};
-use crate::derive::algebra::term::{Along, Base, Name, Span, Term, Time};
+use crate::derive::algebra::term::{Along, Base, Index, Name, Span, Term, Time};
 use crate::error::{Error, Result};
 use crate::op::{Axis, Broadcast, Edge, Linear, NodeId, Op, Over, Pointwise, Sum, Total};
 use crate::op::{Notation, RegisterId};
@@ -495,7 +495,7 @@ impl<'a> Reader<'a> {
                 }
                 let used = |c: char| at.as_ref().is_some_and(|t| t.base == Base::Var(c));
                 let var = if used('t') { 's' } else { 't' };
-                let sum = |body| summed(var, Time::at(1), Time::last(), body);
+                let sum = |body| summed(Index::all(var), body);
                 match self.term(arg, &Some(Time::var(var)))? {
                     // A sum of numbers times ones is a number times ones.
                     Term::Mul(mut factors) if self.is_number_of_ones(&factors) => {

@@ -1,10 +1,11 @@
 //! Rules about norms: each returns an upper bound, or an equal term.
 
 use super::known::Known;
+use crate::derive::algebra::fold::Fold;
 use crate::derive::algebra::function::{arguments, call, operation};
 use crate::derive::algebra::normal::{add, diagonal as diagonal_times, hadamard, product};
 use crate::derive::algebra::shapes::{extent, is_number, size};
-use crate::derive::algebra::term::{Base, Term, Time, visit};
+use crate::derive::algebra::term::{Base, Index, Term, Time, visit};
 use crate::derive::record::equation::Equation;
 use crate::derive::record::line::Line;
 use crate::derive::record::relation::Relation;
@@ -53,7 +54,7 @@ fn numbers(term: &Term) -> Term {
     match term.map(&mut numbers) {
         Term::Mul(factors) => times(factors),
         Term::Add(parts) => add(parts),
-        Term::Max(_, _, _, x) if matches!(*x, Term::Num(_)) => *x,
+        Term::Over(Fold::Max, _, x) if matches!(*x, Term::Num(_)) => *x,
         Term::Pow(x, n) => match *x {
             Term::Num(x) => Term::Num(x.powi(n)),
             x => Term::Pow(Box::new(x), n),
@@ -66,9 +67,9 @@ fn numbers(term: &Term) -> Term {
 pub(super) fn factors(term: &Term) -> Term {
     everywhere(term, &|t| match inside(t)? {
         Term::Mul(parts) => Some(Term::Mul(parts.iter().map(|p| of(t, p.clone())).collect())),
-        Term::Prod(j, from, to, x) => {
-            let body = Box::new(of(t, (**x).clone()));
-            Some(Term::Prod(*j, from.clone(), to.clone(), body))
+        Term::Over(Fold::Prod, index, x) => {
+            let body = of(t, (**x).clone());
+            Some(Term::over(Fold::Prod, index.clone(), body))
         }
         _ => None,
     })
@@ -191,7 +192,7 @@ pub(super) fn length(term: &Term, known: &Known<'_>) -> Term {
 /// The maximum over all steps of a scalar times the largest entry of a value that is at most one: the scalar. Valid if
 /// the initial state is at most one as well.
 pub(super) fn saturated(term: &Term, known: &Known<'_>) -> Option<Term> {
-    let Term::Max(var, from, to, body) = term else {
+    let Term::Over(Fold::Max, Index { var, from, to }, body) = term else {
         return None;
     };
     let Term::Mul(factors) = &**body else {
@@ -210,9 +211,9 @@ pub(super) fn saturated(term: &Term, known: &Known<'_>) -> Option<Term> {
 pub(super) fn triangle(term: &Term) -> Term {
     everywhere(term, &|t| match inside(t)? {
         Term::Add(parts) => Some(Term::Add(parts.iter().map(|p| of(t, p.clone())).collect())),
-        Term::Sum(v, from, to, x) => {
-            let body = Box::new(of(t, (**x).clone()));
-            Some(Term::Sum(*v, from.clone(), to.clone(), body))
+        Term::Over(Fold::Sum, index, x) => {
+            let body = of(t, (**x).clone());
+            Some(Term::over(Fold::Sum, index.clone(), body))
         }
         Term::Neg(x) => Some(of(t, (**x).clone())),
         _ => None,
@@ -241,7 +242,7 @@ pub(super) fn transposes(term: &Term) -> Term {
 /// Applies the known ranges of gates and slopes.
 pub(super) fn ranges(term: &Term, known: &Known<'_>) -> Term {
     // A product of scalar gates.
-    if let Term::HadProd(_, _, _, x) = term
+    if let Term::Over(Fold::HadProd, _, x) = term
         && range(known, x).is_some_and(|(least, most)| least >= 0.0 && most <= 1.0)
     {
         return Term::Num(1.0);
@@ -258,7 +259,7 @@ pub(super) fn ranges(term: &Term, known: &Known<'_>) -> Term {
 
 /// A product over steps as a power of an upper bound of its factors.
 pub(super) fn power(term: &Term) -> Option<Term> {
-    let Term::Prod(j, from, to, body) = term else {
+    let Term::Over(Fold::Prod, Index { var: j, from, to }, body) = term else {
         return None;
     };
     let (Base::Var(k), Base::Var(t), 1, 0) = (&from.base, &to.base, from.offset, to.offset) else {
@@ -272,7 +273,7 @@ pub(super) fn power(term: &Term) -> Option<Term> {
         return None;
     }
     let largest = |factor: Term| match super::sums::varies(&factor, *j) {
-        true => Term::Max(*j, Time::at(1), Time::last(), Box::new(factor)),
+        true => Term::over(Fold::Max, Index::all(*j), factor),
         false => factor,
     };
     let base = times(factors.into_iter().map(largest).collect());
@@ -292,7 +293,7 @@ pub(super) fn least_steps(term: &Term) -> Option<Term> {
         return None;
     };
     let of_step = |factor: &Term| match factor {
-        Term::Min('j', from, to, x) if (from, to) == (&Time::at(1), &Time::last()) => {
+        Term::Over(Fold::Min, index, x) if *index == Index::all('j') => {
             matches!(**x, Term::Least(_)).then(|| (**x).clone())
         }
         Term::Least(_) => Some(factor.clone()),
@@ -301,13 +302,13 @@ pub(super) fn least_steps(term: &Term) -> Option<Term> {
     let mut factors = factors.iter().map(of_step).collect::<Option<Vec<_>>>()?;
     // Scalars commute: those of a step come first, as in the Jacobian.
     factors.sort_by_key(|f| !super::sums::varies(f, 'j'));
-    let body = Box::new(Term::Mul(factors));
-    Some(Term::Prod('j', Time::var(*k).plus(1), Time::var(*t), body))
+    let index = Index::new('j', Time::var(*k).plus(1), Time::var(*t));
+    Some(Term::over(Fold::Prod, index, Term::Mul(factors)))
 }
 
 /// `Π σ(A_j) σ(B) ≤ σ(Π A_j B)` of smallest singular values.
 pub(super) fn least(term: &Term) -> Option<Term> {
-    let Term::Prod(j, from, to, body) = term else {
+    let Term::Over(Fold::Prod, index, body) = term else {
         return None;
     };
     let Term::Mul(factors) = &**body else {
@@ -318,14 +319,14 @@ pub(super) fn least(term: &Term) -> Option<Term> {
         _ => None,
     };
     let matrices: Option<Vec<Term>> = factors.iter().map(matrix).collect();
-    let body = Box::new(Term::Mul(matrices?));
-    let product = Term::Prod(*j, from.clone(), to.clone(), body);
+    let product = Term::over(Fold::Prod, index.clone(), Term::Mul(matrices?));
     Some(Term::Least(Box::new(product)))
 }
 
 /// Replaces values below a maximum with the maximum.
 pub(super) fn below(term: &Term, line: &Equation) -> Option<Term> {
-    let (letter, Term::Max(var, from, to, body)) = (&line.left, &line.right) else {
+    let (letter, Term::Over(Fold::Max, Index { var, from, to }, body)) = (&line.left, &line.right)
+    else {
         return None;
     };
     let (Base::Zero, true) = (&from.base, *to == Time::last()) else {
@@ -358,13 +359,13 @@ fn put_below(term: &Term, letter: &Term, is_below: &impl Fn(&Term) -> bool) -> T
 
 /// `Σ_{t≥k} q^{t−k} M ≤ M / (1 − q)` and `Σ_{k≤t−τ} q^{t−k} M ≤ q^τ M / (1 − q)`, for `q < 1`.
 pub(super) fn geometric(term: &Term) -> Option<Term> {
-    let Term::Sum(var, from, to, body) = term else {
+    let Term::Over(Fold::Sum, index, body) = term else {
         return None;
     };
-    if matches!(**body, Term::Sum(..)) {
+    let Index { var, from, to } = index;
+    if matches!(**body, Term::Over(Fold::Sum, ..)) {
         // Bound the inner sum.
-        let inner = Box::new(geometric(body)?);
-        return Some(Term::Sum(*var, from.clone(), to.clone(), inner));
+        return Some(Term::over(Fold::Sum, index.clone(), geometric(body)?));
     }
     let mut rest = match &**body {
         Term::Mul(factors) => factors.clone(),
@@ -430,11 +431,11 @@ pub(super) fn shrinks(before: &Term, step: &Equation, letter: &Equation) -> Opti
         longest = longest.max(lag);
         factors.push(factor.at('t', &Time::var('j')));
     }
-    let (Term::Max('j', first, last, most), Term::Letter(..)) = (&letter.right, &letter.left)
+    let (Term::Over(Fold::Max, index, most), Term::Letter(..)) = (&letter.right, &letter.left)
     else {
         return None;
     };
-    if (first, last) != (&Time::at(1), &Time::last()) || **most != add(factors) {
+    if *index != Index::all('j') || **most != add(factors) {
         return None;
     }
     let lots = Time {
@@ -492,7 +493,7 @@ fn entry(known: &Known<'_>, v: &Term) -> Term {
             Some(most) => Term::Num(most),
             // An entrywise product over steps is at most one if its factors are.
             None => match factor {
-                Term::HadProd(_, _, _, x) if is_at_most_one(known, &x) => Term::Num(1.0),
+                Term::Over(Fold::HadProd, _, x) if is_at_most_one(known, &x) => Term::Num(1.0),
                 factor => Term::MaxNorm(Box::new(factor)),
             },
         });

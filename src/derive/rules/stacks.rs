@@ -2,6 +2,7 @@
 
 use super::known::Known;
 use crate::derive::algebra::chain::Carried;
+use crate::derive::algebra::fold::Fold;
 use crate::derive::algebra::normal::{add, product, transpose};
 use crate::derive::algebra::term::{Name, Term, Time};
 use crate::derive::record::equation::Equation;
@@ -163,7 +164,7 @@ fn stack_in(rows: &[&Term], known: &Known<'_>) -> Option<Vec<Term>> {
 
 /// The sum of blocks `δ_q r_iᵀ` as the sum of a stack times the transpose of another.
 pub(super) fn outer(before: &Term) -> Option<Term> {
-    let Term::Sum(var, from, to, body) = before else {
+    let Term::Over(Fold::Sum, index, body) = before else {
         return None;
     };
     let Term::Matrix(rows) = &**body else {
@@ -189,7 +190,7 @@ pub(super) fn outer(before: &Term) -> Option<Term> {
     }
     let reads = reads?.into_iter().map(|r| vec![r]).collect();
     let body = Term::Mul(vec![Term::Matrix(deltas), transpose(Term::Matrix(reads))]);
-    Some(Term::Sum(*var, from.clone(), to.clone(), Box::new(body)))
+    Some(Term::over(Fold::Sum, index.clone(), body))
 }
 
 /// The matrix and the `δ` of the contribution of one reader.

@@ -2,18 +2,23 @@
 
 use super::known::Known;
 use crate::derive::algebra::chain::{Carried, flow};
+use crate::derive::algebra::fold::Fold;
 use crate::derive::algebra::normal::{add, neg, product, scale, transpose};
 use crate::derive::algebra::shapes::is_number;
 use crate::derive::algebra::simplify::{settle, summed, tidy};
-use crate::derive::algebra::term::{Base, Name, Term, Time};
+use crate::derive::algebra::term::{Base, Index, Name, Term, Time};
 use crate::derive::record::equation::Equation;
 
 const fn after(base: Base, offset: i64) -> Time {
     Time { base, offset }
 }
 
-fn sum(var: char, from: Time, to: Time, body: Term) -> Term {
-    Term::Sum(var, from, to, Box::new(body))
+const fn range(var: char, from: Time, to: Time) -> Index {
+    Index::new(var, from, to)
+}
+
+fn sum(index: Index, body: Term) -> Term {
+    Term::over(Fold::Sum, index, body)
 }
 
 /// The other terms of a sum, and the only term that contains `x`.
@@ -57,9 +62,10 @@ pub(super) fn end(term: &Term) -> Term {
 /// Renames the variable of a sum.
 pub(super) fn rename(before: &Term, from: char, to: char) -> Option<Term> {
     match before {
-        Term::Sum(var, low, high, body) if *var == from && !varies(body, to) => {
+        Term::Over(Fold::Sum, index, body) if index.var == from && !varies(body, to) => {
             let body = body.at(from, &Time::var(to));
-            Some(sum(to, low.clone(), high.clone(), body))
+            let index = index.clone();
+            Some(sum(Index { var: to, ..index }, body))
         }
         _ => None,
     }
@@ -82,9 +88,9 @@ pub(super) fn unroll(before: &Term, line: &Equation) -> Option<Term> {
                     return None;
                 };
                 let gate = (*last == ahead).then(|| gate.at('t', &j.plus(-1)))?;
-                let kept = Term::HadProd('j', k.plus(1), t, Box::new(gate));
+                let kept = Term::over(Fold::HadProd, range('j', k.plus(1), t), gate);
                 let body = tidy(&Term::Had(vec![kept, direct]));
-                Some(summed('t', k, Time::last(), body))
+                Some(summed(range('t', k, Time::last()), body))
             }
             Term::Mul(factors) => {
                 let (cut, factors) = match &factors[..] {
@@ -95,12 +101,13 @@ pub(super) fn unroll(before: &Term, line: &Equation) -> Option<Term> {
                     return None;
                 };
                 let matrix = (*last == ahead).then(|| matrix.at('t', &j.plus(-1)))?;
-                let steps = Term::Prod('j', k.plus(1), t, Box::new(matrix));
+                let steps = Term::over(Fold::Prod, range('j', k.plus(1), t), matrix);
                 let end = match cut {
                     true => after(Base::ChunkEnd('k'), 0),
                     false => Time::last(),
                 };
-                Some(sum('t', k, end, product(vec![transpose(steps), direct])))
+                let body = product(vec![transpose(steps), direct]);
+                Some(sum(range('t', k, end), body))
             }
             _ => None,
         };
@@ -121,11 +128,12 @@ pub(super) fn unroll(before: &Term, line: &Equation) -> Option<Term> {
         },
         _ => return None,
     };
-    let step = Box::new(step.at('t', &j));
-    let kept_from = |from: Time| match &kept {
-        Term::Had(_) => Term::HadProd('j', from, t.clone(), step.clone()),
-        _ => Term::Prod('j', from, t.clone(), step.clone()),
+    let step = step.at('t', &j);
+    let fold = match &kept {
+        Term::Had(_) => Fold::HadProd,
+        _ => Fold::Prod,
     };
+    let kept_from = |from: Time| Term::over(fold, range('j', from, t.clone()), step.clone());
     // An initial state does not depend on a parameter of the steps.
     let start = match moved(&Time::at(0)) {
         Term::Response(..) => None,
@@ -133,7 +141,7 @@ pub(super) fn unroll(before: &Term, line: &Equation) -> Option<Term> {
     };
     let entered = add(entering).at('t', &k);
     let entered = acting(kept_from(k.plus(1)), entered);
-    let entered = summed('k', Time::at(1), t.clone(), entered);
+    let entered = summed(range('k', Time::at(1), t.clone()), entered);
     Some(add(start.into_iter().chain([entered])))
 }
 
@@ -177,11 +185,11 @@ pub(super) fn unroll_lags(before: &Term, line: &Equation, known: &Known<'_>) -> 
     match ahead {
         true if *before == moved(&k) => {
             let body = product(vec![transpose(through), direct]);
-            Some(sum('t', k, Time::last(), body))
+            Some(sum(range('t', k, Time::last()), body))
         }
         false if before == left => {
             let body = product(vec![through, direct.at('t', &k)]);
-            Some(sum('k', Time::at(1), t, body))
+            Some(sum(range('k', Time::at(1), t), body))
         }
         _ => None,
     }
@@ -204,7 +212,7 @@ pub(crate) fn chain(term: &Term, known: &Known<'_>) -> Term {
         Some((to, from)) if *to == from.plus(1) => Term::StateJacobian(to.clone()),
         Some((to, from)) => {
             let one = Term::StateJacobian(Time::var('j'));
-            Term::Prod('j', from.plus(1), to.clone(), Box::new(one))
+            Term::over(Fold::Prod, range('j', from.plus(1), to.clone()), one)
         }
         None => term.map(&mut |part| chain(part, known)),
     }
@@ -215,7 +223,7 @@ pub(super) fn horner(before: &Term, known: &Known<'_>) -> Option<Term> {
     if let Term::Neg(sum) = before {
         return horner(sum, known).map(neg);
     }
-    let Term::Sum(var, from, to, body) = before else {
+    let Term::Over(Fold::Sum, Index { var, from, to }, body) = before else {
         return None;
     };
     let Term::Mul(factors) = &**body else {
@@ -235,7 +243,7 @@ pub(super) fn horner(before: &Term, known: &Known<'_>) -> Option<Term> {
     let direct = product(direct.to_vec());
     let through = transpose(flow(known.state, later.clone(), next.clone()));
     let rest = product(vec![through, direct.clone()]);
-    let rest = sum(*var, next.clone(), to.clone(), rest);
+    let rest = sum(range(*var, next.clone(), to.clone()), rest);
     let rest = Term::Mul(vec![transpose(Term::StateJacobian(next)), rest]);
     Some(add([direct.at(*var, from), rest]))
 }
@@ -250,105 +258,87 @@ fn turned(term: &Term) -> &Term {
 
 /// `Σ_{t=1}^T Σ_{k=1}^t` as `Σ_{k=1}^T Σ_{t=k}^T`, and the other way round.
 pub(super) fn exchange(before: &Term) -> Option<Term> {
-    let (outer, inner) = double(before)?;
+    let (outer, inner, body) = double(before)?;
     let (first, last) = (Time::at(1), Time::last());
-    let (a, b) = (Time::var(outer.0), Time::var(inner.0));
-    if (outer.1, outer.2) != (&first, &last) {
+    let (a, b) = (Time::var(outer.var), Time::var(inner.var));
+    let turned = if (&inner.from, &inner.to) == (&first, &a) {
+        range(outer.var, b, last)
+    } else if (&inner.from, &inner.to) == (&a, &last) {
+        range(outer.var, first, b)
+    } else {
         return None;
-    }
-    let body = inner.3.clone();
-    if (inner.1, inner.2) == (&first, &a) {
-        let columns = sum(outer.0, b, last.clone(), body);
-        return Some(sum(inner.0, first, last, columns));
-    }
-    if (inner.1, inner.2) == (&a, &last) {
-        let rows = sum(outer.0, first.clone(), b, body);
-        return Some(sum(inner.0, first, last, rows));
-    }
-    None
+    };
+    let all = *outer == Index::all(outer.var);
+    all.then(|| sum(Index::all(inner.var), sum(turned, body.clone())))
 }
 
-type Parts<'a> = (char, &'a Time, &'a Time, &'a Term);
-
-fn double(term: &Term) -> Option<(Parts<'_>, Parts<'_>)> {
-    let Term::Sum(a, from, to, inner) = term else {
+/// The ranges of a double sum, and its summand.
+fn double(term: &Term) -> Option<(&Index, &Index, &Term)> {
+    let Term::Over(Fold::Sum, outer, rows) = term else {
         return None;
     };
-    let Term::Sum(b, low, high, body) = &**inner else {
-        return None;
-    };
-    Some(((*a, from, to, inner), (*b, low, high, body)))
+    match &**rows {
+        Term::Over(Fold::Sum, inner, body) => Some((outer, inner, body)),
+        _ => None,
+    }
 }
 
 /// Moves the sums in a linear expression in front of the expression.
 pub(super) fn out(before: &Term) -> Option<Term> {
-    if let Term::Sum(var, from, to, body) = before {
-        let body = out(body)?;
-        return Some(Term::Sum(*var, from.clone(), to.clone(), Box::new(body)));
+    if let Term::Over(Fold::Sum, index, body) = before {
+        return Some(sum(index.clone(), out(body)?));
     }
-    let (var, from, to, body) = pulled(before)?;
-    Some(sum(var, from, to, tidy(&body)))
+    let (index, body) = pulled(before)?;
+    Some(sum(index, tidy(&body)))
 }
 
-fn pulled(term: &Term) -> Option<(char, Time, Time, Term)> {
+fn pulled(term: &Term) -> Option<(Index, Term)> {
     match term {
-        Term::Sum(var, from, to, body) => Some((*var, from.clone(), to.clone(), (**body).clone())),
-        Term::Neg(x) => {
-            let (var, from, to, body) = pulled(x)?;
-            Some((var, from, to, neg(body)))
-        }
-        Term::T(x) => {
-            let (var, from, to, body) = pulled(x)?;
-            Some((var, from, to, transpose(body)))
-        }
-        Term::Part(span, x) => {
-            let (var, from, to, body) = pulled(x)?;
-            Some((var, from, to, span.clone().of(body)))
-        }
+        Term::Over(Fold::Sum, index, body) => Some((index.clone(), (**body).clone())),
+        Term::Neg(x) => pulled(x).map(|(index, body)| (index, neg(body))),
+        Term::T(x) => pulled(x).map(|(index, body)| (index, transpose(body))),
+        Term::Part(span, x) => pulled(x).map(|(index, body)| (index, span.clone().of(body))),
         Term::Had(factors) | Term::Mul(factors) => {
-            let is_sum = |f: &Term| f.any(&|t| matches!(t, Term::Sum(..)));
+            let is_sum = |f: &Term| f.any(&|t| matches!(t, Term::Over(Fold::Sum, ..)));
             let mut sums = factors.iter().enumerate().filter(|(_, f)| is_sum(f));
             let (at, one) = sums.next()?;
             if sums.next().is_some() {
                 return None;
             }
-            let (var, from, to, body) = pulled(one)?;
+            let (index, body) = pulled(one)?;
             let mut factors = factors.clone();
             factors[at] = body;
             // The other factors must not vary with the variable of the sum.
             let beside = factors.iter().enumerate().filter(|(i, _)| *i != at);
-            if beside.into_iter().any(|(_, f)| varies(f, var)) {
+            if beside.into_iter().any(|(_, f)| varies(f, index.var)) {
                 return None;
             }
             let body = match term {
                 Term::Had(_) => Term::Had(factors),
                 _ => product(factors),
             };
-            Some((var, from, to, body))
+            Some((index, body))
         }
-        Term::Add(parts) => {
-            together(parts.iter()).map(|((var, from, to), bodies)| (var, from, to, add(bodies)))
-        }
+        Term::Add(parts) => together(parts.iter()).map(|(index, bodies)| (index, add(bodies))),
         Term::Matrix(rows) => {
-            let ((var, from, to), bodies) = together(rows.iter().flatten())?;
+            let (index, bodies) = together(rows.iter().flatten())?;
             let mut bodies = bodies.into_iter();
             let rows = rows
                 .iter()
                 .map(|row| bodies.by_ref().take(row.len()).collect());
-            Some((var, from, to, Term::Matrix(rows.collect())))
+            Some((index, Term::Matrix(rows.collect())))
         }
         _ => None,
     }
 }
 
 /// The common range of several sums, and their summands.
-fn together<'a>(parts: impl Iterator<Item = &'a Term>) -> Option<((char, Time, Time), Vec<Term>)> {
+fn together<'a>(parts: impl Iterator<Item = &'a Term>) -> Option<(Index, Vec<Term>)> {
     let mut range = None;
     let mut bodies = Vec::new();
     for part in parts {
-        let (var, from, to, body) = pulled(part)?;
-        let this = (var, from, to);
-        if range.get_or_insert_with(|| this.clone()) != &this {
+        let (own, body) = pulled(part)?;
+        if range.get_or_insert_with(|| own.clone()) != &own {
             return None;
         }
         bodies.push(body);
@@ -372,36 +362,36 @@ pub(super) fn varies(term: &Term, var: char) -> bool {
 /// Moves every sum up to the step `until` inwards, to the factors that vary with its variable.
 pub(super) fn inside(term: &Term, until: &Time) -> Term {
     match term {
-        Term::Sum(var, from, to, body) if to == until => tidy(&pushed(*var, from, to, body)),
+        Term::Over(Fold::Sum, index, body) if index.to == *until => tidy(&pushed(index, body)),
         term => term.map(&mut |part| inside(part, until)),
     }
 }
 
-fn pushed(var: char, from: &Time, to: &Time, body: &Term) -> Term {
-    let whole = || sum(var, from.clone(), to.clone(), body.clone());
+fn pushed(index: &Index, body: &Term) -> Term {
+    let whole = || sum(index.clone(), body.clone());
     match body {
-        Term::Neg(x) => neg(pushed(var, from, to, x)),
-        Term::T(x) => transpose(pushed(var, from, to, x)),
-        Term::Add(parts) if parts.iter().all(|p| varies(p, var)) => {
-            add(parts.iter().map(|p| pushed(var, from, to, p)))
+        Term::Neg(x) => neg(pushed(index, x)),
+        Term::T(x) => transpose(pushed(index, x)),
+        Term::Add(parts) if parts.iter().all(|p| varies(p, index.var)) => {
+            add(parts.iter().map(|p| pushed(index, p)))
         }
         Term::Had(factors) | Term::Mul(factors) => {
             let moving: Vec<usize> = (0..factors.len())
-                .filter(|i| varies(&factors[*i], var))
+                .filter(|i| varies(&factors[*i], index.var))
                 .collect();
             let (Some(first), Some(last)) = (moving.first(), moving.last()) else {
                 return whole();
             };
             // A numeric factor stays inside the sum, in front of the summand.
             if let (Term::Mul(_), [digits @ Term::Num(_), rest @ ..]) = (body, &factors[..]) {
-                let moved = pushed(var, from, to, &single(rest.to_vec()));
-                return within(&moved, var, digits).unwrap_or_else(whole);
+                let moved = pushed(index, &single(rest.to_vec()));
+                return within(&moved, index.var, digits).unwrap_or_else(whole);
             }
             let inner = match (body, first == last) {
-                (_, true) => pushed(var, from, to, &factors[*first]),
+                (_, true) => pushed(index, &factors[*first]),
                 (Term::Mul(_), false) if last - first + 1 == moving.len() => {
                     let run = Term::Mul(factors[*first..=*last].to_vec());
-                    sum(var, from.clone(), to.clone(), run)
+                    sum(index.clone(), run)
                 }
                 _ => return whole(),
             };
@@ -427,11 +417,11 @@ fn single(mut factors: Vec<Term>) -> Term {
 
 /// Puts a number in front of the summand of the only sum over a variable.
 fn within(term: &Term, var: char, digits: &Term) -> Option<Term> {
-    let is_sum = |t: &Term| matches!(t, Term::Sum(v, ..) if *v == var);
+    let is_sum = |t: &Term| matches!(t, Term::Over(Fold::Sum, index, _) if index.var == var);
     match term {
-        Term::Sum(v, from, to, body) if *v == var => {
+        Term::Over(Fold::Sum, index, body) if index.var == var => {
             let body = product(vec![digits.clone(), (**body).clone()]);
-            Some(sum(var, from.clone(), to.clone(), body))
+            Some(sum(index.clone(), body))
         }
         Term::Neg(_) | Term::T(_) | Term::Mul(_) | Term::Had(_) => {
             let mut sums = 0;
@@ -450,11 +440,11 @@ fn within(term: &Term, var: char, digits: &Term) -> Option<Term> {
 
 /// `Σ (a + b) = Σ a + Σ b`, where `b` are the terms that look ahead.
 pub(super) fn apart(before: &Term) -> Option<Term> {
-    let Term::Sum(var, from, to, body) = before else {
+    let Term::Over(Fold::Sum, index, body) = before else {
         return None;
     };
     let (now, later) = opened(body)?;
-    let sum = |body: Term| summed(*var, from.clone(), to.clone(), tidy(&body));
+    let sum = |body: Term| summed(index.clone(), tidy(&body));
     Some(add([sum(now), sum(later)]))
 }
 
@@ -488,27 +478,23 @@ fn opened(term: &Term) -> Option<(Term, Term)> {
 /// The summand of a sum over the losses of all steps.
 pub(super) fn one_loss(before: &Term) -> Option<Term> {
     match before {
-        Term::Sum('t', from, to, body) if (from, to) == (&Time::at(1), &Time::last()) => {
-            Some((**body).clone())
-        }
+        Term::Over(Fold::Sum, index, body) if *index == Index::all('t') => Some((**body).clone()),
         _ => None,
     }
 }
 
 /// Splits a double sum into the pairs of steps less than τ apart, and the others.
 pub(super) fn window(before: &Term) -> Option<Term> {
-    let (outer, inner) = double(before)?;
-    let (first, last, t) = (Time::at(1), Time::last(), Time::var('t'));
-    let all = (outer.0, outer.1, outer.2) == ('t', &first, &last)
-        && (inner.0, inner.1, inner.2) == ('k', &first, &t);
-    if !all {
+    let (outer, inner, pair) = double(before)?;
+    let (first, t) = (Time::at(1), Time::var('t'));
+    if (outer, inner) != (&Index::all('t'), &range('k', first.clone(), t.clone())) {
         return None;
     }
-    let pair = inner.3;
-    let near = sum('k', after(Base::Window('t', 'τ'), 0), t, pair.clone());
-    let near = sum('t', first.clone(), last.clone(), near);
-    let far = sum('k', first, after(Base::Minus('t', 'τ'), 0), pair.clone());
-    let far = sum('t', after(Base::Var('τ'), 1), last, far);
+    let near = range('k', after(Base::Window('t', 'τ'), 0), t);
+    let near = sum(Index::all('t'), sum(near, pair.clone()));
+    let far = range('k', first, after(Base::Minus('t', 'τ'), 0));
+    let steps = range('t', after(Base::Var('τ'), 1), Time::last());
+    let far = sum(steps, sum(far, pair.clone()));
     Some(Term::Add(vec![near, far]))
 }
 
@@ -536,30 +522,25 @@ pub(super) fn restart(before: &Term) -> Option<Term> {
 
 /// Splits a double sum into the pairs of steps within one chunk, and the others.
 pub(super) fn chunks(before: &Term) -> Option<Term> {
-    let (outer, inner) = double(before)?;
-    let (first, last, k) = (Time::at(1), Time::last(), Time::var('k'));
-    let all = (outer.0, outer.1, outer.2) == ('k', &first, &last)
-        && (inner.0, inner.1, inner.2) == ('t', &k, &last);
-    if !all {
+    let (outer, inner, pair) = double(before)?;
+    let (last, k) = (Time::last(), Time::var('k'));
+    if (outer, inner) != (&Index::all('k'), &range('t', k.clone(), last.clone())) {
         return None;
     }
-    let pair = inner.3;
-    let kept = sum('t', k, after(Base::ChunkEnd('k'), 0), pair.clone());
-    let kept = sum('k', first.clone(), last.clone(), kept);
-    let lost = sum(
-        't',
-        after(Base::ChunkEnd('k'), 1),
-        last.clone(),
-        pair.clone(),
-    );
+    let kept = range('t', k, after(Base::ChunkEnd('k'), 0));
+    let kept = sum(Index::all('k'), sum(kept, pair.clone()));
+    let lost = range('t', after(Base::ChunkEnd('k'), 1), last.clone());
     // No step follows the last one.
-    let lost = sum('k', first, last.plus(-1), lost);
+    let lost = sum(
+        range('k', Time::at(1), last.plus(-1)),
+        sum(lost, pair.clone()),
+    );
     Some(add([kept, lost]))
 }
 
 /// `Σ_{t=τ+1}^T c = (T − τ) c`.
 pub(super) fn repeated(before: &Term) -> Option<Term> {
-    let Term::Sum(var, from, to, body) = before else {
+    let Term::Over(Fold::Sum, Index { var, from, to }, body) = before else {
         return None;
     };
     let (Base::Var(width), 1) = (&from.base, from.offset) else {
