@@ -28,6 +28,7 @@ pub use record::words::{Lang, Word};
 pub use {
     algebra::change::{Change, Place},
     algebra::fold::Fold,
+    algebra::quantity::{Quantity, Symbol},
     algebra::term::{Base, Index, Name, Term, Time},
     check::compare::{TOLERANCE, compare},
     check::evaluate::Instance,

@@ -43,47 +43,16 @@ fn wrong(term: &Term) -> Vec<Term> {
         Term::PowSteps(x, _) => found.push((**x).clone()),
         Term::Norm(x) => found.extend([Term::Least(x.clone()), Term::Frobenius(x.clone())]),
         Term::MaxNorm(x) => found.push(Term::Norm(x.clone())),
-        Term::Over(Fold::Max, Index { var: v, from, to }, x) => {
-            found.push(Term::Over(
-                Fold::Min,
-                Index {
-                    var: *v,
-                    from: from.clone(),
-                    to: to.clone(),
-                },
-                x.clone(),
-            ));
-            found.push(Term::Over(
-                Fold::Max,
-                Index {
-                    var: *v,
-                    from: from.plus(1),
-                    to: to.clone(),
-                },
-                x.clone(),
-            ));
-        }
-        Term::Over(Fold::Sum, Index { var: v, from, to }, x) => {
-            found.push(Term::Over(
-                Fold::Sum,
-                Index {
-                    var: *v,
-                    from: from.plus(1),
-                    to: to.clone(),
-                },
-                x.clone(),
-            ));
-        }
-        Term::Over(Fold::Prod, Index { var: v, from, to }, x) => {
-            found.push(Term::Over(
-                Fold::Prod,
-                Index {
-                    var: *v,
-                    from: from.plus(1),
-                    to: to.clone(),
-                },
-                x.clone(),
-            ));
+        Term::Over(fold @ (Fold::Max | Fold::Sum | Fold::Prod), index, x) => {
+            if *fold == Fold::Max {
+                found.push(Term::Over(Fold::Min, index.clone(), x.clone()));
+            }
+            let from = index.from.plus(1);
+            let fewer = Index {
+                from,
+                ..index.clone()
+            };
+            found.push(Term::Over(*fold, fewer, x.clone()));
         }
         Term::Num(n) => found.extend([Term::Num(n / 2.0), Term::Num(n * 2.0)]),
         _ => {}

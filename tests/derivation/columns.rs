@@ -3,7 +3,7 @@
 
 use crate::support::shorthand::{add, had, mul, neg, turned, w};
 use bptt::Recurrence;
-use bptt::derive::{Check, Instance, Term, Time, compare};
+use bptt::derive::{Check, Instance, Quantity, Term, Time, compare};
 
 const SOURCE: &str = "
 dim H
@@ -20,7 +20,7 @@ fn columns_have_the_size_of_what_they_meet() {
     let runs: Vec<Instance> = (1..4).map(|i| derivation.instance(i).unwrap()).collect();
     let line = derivation.equation("def.h").unwrap();
     let (a, b, ones) = (|| w("A"), || w("B"), || Term::Ones);
-    let x = || Term::Value("x".into(), Some(Time::var('t')));
+    let x = || Quantity::Value.of([&"x".into()], [Time::var('t')]);
     let unit = || Term::Div(Box::new(x()), Box::new(x()));
     // Ones without a size, and with one.
     let free = |m: Term| mul([m, ones()]);
@@ -101,7 +101,7 @@ fn rows_have_the_size_of_what_they_meet() {
     let runs: Vec<Instance> = (1..4).map(|i| derivation.instance(i).unwrap()).collect();
     let line = derivation.equation("def.h").unwrap();
     let (a, b, ones) = (|| w("A"), || w("B"), || Term::Ones);
-    let x = || Term::Value("x".into(), Some(Time::var('t')));
+    let x = || Quantity::Value.of([&"x".into()], [Time::var('t')]);
     let unit = || Term::Div(Box::new(x()), Box::new(x()));
     let free = || mul([ones(), turned(x())]);
     let sized = || mul([unit(), turned(x())]);

@@ -6,7 +6,7 @@ use crate::support::terms::with_part;
 use bptt::cells::{Cell, Loss, Start};
 use bptt::derive::{
     Base, Check, Derivation, Equation, Fold, Format, Index, Instance, Lang, Level, Line, Part,
-    Range, Relation, Term, Time, compare,
+    Quantity, Range, Relation, Term, Time, compare,
 };
 use bptt::render::{Charset, Dialect};
 use bptt::{Expr, Recurrence, ScalarFunction};
@@ -265,45 +265,30 @@ fn tree_mutants(term: &Term) -> Vec<Term> {
             }
         }
         Term::T(x) => mutants.push((**x).clone()),
-        Term::Over(Fold::Sum, Index { var: v, from, to }, x) => {
-            mutants.push(Term::Over(
-                Fold::Sum,
-                Index {
-                    var: *v,
-                    from: from.plus(1),
-                    to: to.clone(),
-                },
-                x.clone(),
-            ));
-            mutants.push(Term::Over(
-                Fold::Sum,
-                Index {
-                    var: *v,
-                    from: from.clone(),
-                    to: to.plus(-1),
-                },
-                x.clone(),
-            ));
+        Term::Over(fold @ (Fold::Sum | Fold::Prod), index, x) => {
+            let (from, to) = (index.from.plus(1), index.to.plus(-1));
+            let other = |index| Term::Over(*fold, index, x.clone());
+            mutants.push(other(Index {
+                from,
+                ..index.clone()
+            }));
+            if *fold == Fold::Sum {
+                mutants.push(other(Index {
+                    to,
+                    ..index.clone()
+                }));
+            }
         }
-        Term::Over(Fold::Prod, Index { var: v, from, to }, x) => {
-            mutants.push(Term::Over(
-                Fold::Prod,
-                Index {
-                    var: *v,
-                    from: from.plus(1),
-                    to: to.clone(),
-                },
-                x.clone(),
-            ));
-        }
-        Term::Value(name, Some(at)) if at.base != Base::Zero => {
-            mutants.push(Term::Value(name.clone(), Some(at.plus(-1))));
-        }
-        Term::Delta(name, Some(at)) => {
-            mutants.push(Term::Delta(name.clone(), Some(at.plus(1))));
-            mutants.push(Term::Delta(name.clone(), Some(at.plus(-1))));
-        }
-        _ => {}
+        term => match term.symbol() {
+            Some((Quantity::Value, names, [at])) if at.base != Base::Zero => {
+                mutants.push(Quantity::Value.of(names, [at.plus(-1)]));
+            }
+            Some((Quantity::Delta, names, [at])) => {
+                mutants.push(Quantity::Delta.of(names, [at.plus(1)]));
+                mutants.push(Quantity::Delta.of(names, [at.plus(-1)]));
+            }
+            _ => {}
+        },
     }
     // Changes inside a part.
     let parts: Vec<Term> = term.parts().into_iter().cloned().collect();
@@ -447,7 +432,8 @@ fn what_is_often_said_and_is_wrong_is_wrong_here() {
         .unwrap();
     let runs = [lstm.instance(3).unwrap()];
     let at = |n| Time::at(n);
-    let c = |to: i64, from: i64| Term::Jacobian("c".into(), at(to), "c".into(), at(from));
+    let c =
+        |to: i64, from: i64| Quantity::Jacobian.of([&"c".into(), &"c".into()], [at(to), at(from)]);
 
     // The derivative over two steps is not the product of those over one step, which misses the path through
     // the output gate.
@@ -457,8 +443,8 @@ fn what_is_often_said_and_is_wrong_is_wrong_here() {
     assert!(!killed(&one, &c(4, 3), &runs));
 
     // The order of the Jacobians matters.
-    let line = claim(Term::StateFlow(at(4), at(2)), Vec::new());
-    let j = |n| Term::StateJacobian(at(n));
+    let line = claim(Quantity::StateFlow.of([], [at(4), at(2)]), Vec::new());
+    let j = |n| Quantity::StateJacobian.of([], [at(n)]);
     assert!(!killed(&line, &Term::Mul(vec![j(4), j(3)]), &runs));
     assert!(killed(&line, &Term::Mul(vec![j(3), j(4)]), &runs));
 

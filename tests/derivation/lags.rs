@@ -4,7 +4,8 @@
 use crate::support::lines::all_hold;
 use crate::support::sources::LAGS;
 use bptt::derive::{
-    Base, Check, Derivation, Equation, Format, Lang, Level, Part, Relation, Term, Time, compare,
+    Base, Check, Derivation, Equation, Format, Lang, Level, Part, Quantity, Relation, Term, Time,
+    compare,
 };
 use bptt::{Batch, Params, Recurrence};
 use ndarray::{Array1, Array2, Array3};
@@ -192,7 +193,7 @@ loss 0.5 * (h' - y)^2
         relation: Relation::Equal,
         part: Part::Bounds,
         left: line.left.at('k', &Time::var('t').plus(-2)),
-        right: Term::Call("abs".into(), vec![Term::Value("b".into(), None)]),
+        right: Term::Call("abs".into(), vec![Quantity::Value.of([&"b".into()], [])]),
         range: bptt::derive::Range {
             vars: vec![('t', Time::at(3), Time::last())],
         },

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use bptt::Recurrence;
 use bptt::cells::{Cell, Loss};
-use bptt::derive::{Derivation, Format, Lang, Level, Line, Part, Term, Time};
+use bptt::derive::{Derivation, Format, Lang, Level, Line, Part, Quantity};
 use bptt::render::Dialect;
 
 fn derived(source: &str) -> Derivation {
@@ -133,11 +133,11 @@ fn error_terms_of_a_step_are_derived_before_they_are_used() {
         let mut known: Vec<&str> = Vec::new();
         let lines = derivation.lines(Part::Recursion, Level::Full);
         for line in lines.filter(|e| matches!(e.id, Line::Delta(_))) {
-            let Term::Delta(name, at) = &line.left else {
+            let Some((Quantity::Delta, [name], at)) = line.left.symbol() else {
                 panic!("{}", line.id);
             };
-            let early = line.right.any(&|t| match t {
-                Term::Delta(of, when) => when == at && !known.contains(&&**of),
+            let early = line.right.any(&|t| match t.symbol() {
+                Some((Quantity::Delta, [of], when)) => when == at && !known.contains(&&**of),
                 _ => false,
             });
             assert!(!early, "{}: {}", derivation.name(), line.id);
@@ -151,10 +151,10 @@ fn error_terms_of_a_step_are_derived_before_they_are_used() {
 fn a_value_looks_the_same_in_every_place() {
     for derivation in library() {
         for line in &derivation.equations {
-            let Term::Delta(name, at) = &line.left else {
+            let Some((Quantity::Delta, [name], _)) = line.left.symbol() else {
                 continue;
             };
-            let value = Term::Value(name.clone(), at.clone().and(None::<Time>));
+            let value = Quantity::Value.of([name], []);
             let look = derivation.symbols().show(&value).latex(Dialect::Plain);
             let delta = derivation.symbols().show(&line.left).latex(Dialect::Plain);
             let letter = delta.split(['^', '_']).next().unwrap();

@@ -6,7 +6,7 @@ use crate::support::sources::PAIR;
 use bptt::Recurrence;
 use bptt::cells::{Cell, Loss, Start};
 use bptt::derive::{
-    Argument, Base, Derivation, Fold, Index, Line, Name, Rewrite, Site, Step, Term, Time,
+    Argument, Base, Derivation, Fold, Index, Line, Name, Quantity, Rewrite, Site, Step, Term, Time,
 };
 
 /// One state with two lags.
@@ -49,12 +49,16 @@ fn after(base: Base, offset: i64) -> Time {
     Time { base, offset }
 }
 
+fn loss() -> Term {
+    Quantity::Loss.of([], [])
+}
+
 fn v(name: &str, at: Time) -> Term {
-    Term::Value(name.into(), Some(at))
+    Quantity::Value.of([&name.into()], [at])
 }
 
 fn d(name: &str, offset: i64) -> Term {
-    Term::D(name.into(), Some(t(offset)))
+    Quantity::D.of([&name.into()], [t(offset)])
 }
 
 fn of_d(name: &str, offset: i64) -> Argument {
@@ -62,11 +66,11 @@ fn of_d(name: &str, offset: i64) -> Argument {
 }
 
 fn delta(name: &str, offset: i64) -> Term {
-    Term::Delta(name.into(), Some(t(offset)))
+    Quantity::Delta.of([&name.into()], [t(offset)])
 }
 
 fn jacobian(of: &str, to: Time, by: &str, from: Time) -> Term {
-    Term::Jacobian(Name::from(of), to, Name::from(by), from)
+    Quantity::Jacobian.of([&Name::from(of), &Name::from(by)], [to, from])
 }
 
 fn column(cells: impl IntoIterator<Item = Term>) -> Term {
@@ -78,19 +82,11 @@ fn square(a: Term, b: Term, c: Term, d: Term) -> Term {
 }
 
 fn sum(var: char, from: Time, to: Time, body: Term) -> Term {
-    Term::Over(Fold::Sum, Index { var, from, to }, Box::new(body))
+    Term::over(Fold::Sum, Index::new(var, from, to), body)
 }
 
 fn product(from: Time, body: Term) -> Term {
-    Term::Over(
-        Fold::Prod,
-        Index {
-            var: 'j',
-            from,
-            to: t(0),
-        },
-        Box::new(body),
-    )
+    Term::over(Fold::Prod, Index::new('j', from, t(0)), body)
 }
 
 fn norm(x: Term) -> Term {
@@ -118,7 +114,7 @@ fn claim(derivation: &Derivation, rewrite: &Rewrite, before: &Term, after: &Term
 /// The rule applies to one term, and not to the other.
 fn told_apart(derivation: &Derivation, rewrite: &Rewrite, taken: &Term, refused: &Term) {
     // No rule yields the whole loss, so the error shows if the rule applied.
-    let found = |term| claim(derivation, rewrite, term, &Term::Loss);
+    let found = |term| claim(derivation, rewrite, term, &loss());
     let (taken_as, refused_as) = (found(taken), found(refused));
     assert!(
         taken_as.ends_with("the rule gives something else"),
@@ -156,7 +152,7 @@ fn stacks() {
     let matrix = square(mul([a(), b()]), p(), Term::Zero, mul([p(), a()]));
     gives(&pair, &state, &before, &mul([matrix, column([h(), s()])]));
     // A part of the state that is only copied has no λ.
-    let costate = |name: &str| Term::Costate(name.into(), t(0));
+    let costate = |name: &str| Quantity::Costate.of([&name.into()], [t(0)]);
     let sent = |of: &str| {
         column([
             mul([turned(a()), costate(of)]),
@@ -234,15 +230,13 @@ fn paths() {
         &lags,
         &Rewrite::LastStep,
         &jacobian("h", t(0), "h", t(-1)),
-        &Term::Direct("h".into(), t(0), "h".into(), t(-1)),
+        &Quantity::Direct.of([&"h".into(), &"h".into()], [t(0), t(-1)]),
     );
     // The corner block is the whole derivative only for a single state.
     let corner = answer("h", 0);
-    assert!(claim(&lags, &Rewrite::Corner, &corner, &Term::Loss).ends_with("something else"));
-    assert!(
-        claim(&pair, &Rewrite::Corner, &corner, &Term::Loss).ends_with("no rule is used there")
-    );
-    let gradient = |of: &str| Term::Gradient(of.into(), Some(Time::at(0)));
+    assert!(claim(&lags, &Rewrite::Corner, &corner, &loss()).ends_with("something else"));
+    assert!(claim(&pair, &Rewrite::Corner, &corner, &loss()).ends_with("no rule is used there"));
+    let gradient = |of: &str| Quantity::Gradient.of([&of.into()], [Time::at(0)]);
     told_apart(
         &pair,
         &Rewrite::Start,
@@ -277,7 +271,7 @@ fn what_is_linear() {
     let (good, squared) = (mul([a(), d("h", -1)]), mul([diagonal, d("h", -1)]));
     told_apart(&pair, &read, &good, &squared);
     let whole = Rewrite::ReadOff(Argument::States(t(-1)));
-    let plus = |of: &str| Term::DPlus(of.into(), t(0));
+    let plus = |of: &str| Quantity::DPlus.of([&of.into()], [t(0)]);
     let step = |second: Term| {
         let matrix = square(a(), b(), m(), a());
         let stack = column([d("h", -1), d("s", -1)]);
@@ -391,7 +385,10 @@ loss 0.5 * sum((h' - y)^2)
         &rnn,
         &Rewrite::Horner,
         &over(k(), sent(k())),
-        &add([v("h", k()), mul([turned(Term::StateJacobian(next)), later])]),
+        &add([
+            v("h", k()),
+            mul([turned(Quantity::StateJacobian.of([], [next])), later]),
+        ]),
     );
     let triangle = |from: Time, low: Time| over(from, sum('k', low, t(0), sent(k())));
     let from_start = triangle(one(), Time::at(0));
@@ -453,8 +450,8 @@ loss 0.5 * sum((h' - y)^2)
         claim(
             &lags,
             &unrolled,
-            &Term::Delta("h".into(), Some(k())),
-            &Term::Loss,
+            &Quantity::Delta.of([&"h".into()], [k()]),
+            &loss(),
         )
     };
     assert!(sent(Line::Recursion).ends_with("something else"));
@@ -484,16 +481,8 @@ fn norms() {
     );
     // A function bounded by one, at every step, times a constant.
     let over = |factor: Term, of: Term| {
-        let body = Box::new(mul([factor, largest(of)]));
-        Term::Over(
-            Fold::Max,
-            Index {
-                var: 't',
-                from: Time::at(0),
-                to: last(),
-            },
-            body,
-        )
+        let index = Index::new('t', Time::at(0), last());
+        Term::over(Fold::Max, index, mul([factor, largest(of)]))
     };
     let (two, good) = (|| Term::Num(2.0), over(Term::Num(2.0), h()));
     told_apart(&pair, &Rewrite::Saturated, &good, &over(two(), x()));
@@ -528,16 +517,8 @@ fn norms() {
     );
     gives(&pair, &range, &largest(had([h(), x()])), &largest(x()));
     let over_steps = |name: &str| {
-        let body = Box::new(v(name, Time::var('j')));
-        Term::Over(
-            Fold::HadProd,
-            Index {
-                var: 'j',
-                from: k().plus(1),
-                to: t(0),
-            },
-            body,
-        )
+        let index = Index::new('j', k().plus(1), t(0));
+        Term::over(Fold::HadProd, index, v(name, Time::var('j')))
     };
     told_apart(
         &pair,
@@ -545,9 +526,7 @@ fn norms() {
         &largest(had([over_steps("h"), x()])),
         &largest(over_steps("x")),
     );
-    assert!(
-        claim(&scalar, &range, &over_steps("h"), &Term::Loss).ends_with("no rule is used there")
-    );
+    assert!(claim(&scalar, &range, &over_steps("h"), &loss()).ends_with("no rule is used there"));
     gives(&scalar, &range, &norm(Term::Num(-2.0)), &Term::Num(2.0));
 
     let good = product(k().plus(1), norm(w("A")));
@@ -587,17 +566,16 @@ fn letters() {
     };
     let other = Rewrite::Shrinks(by_step.clone(), Line::Letter("q".into()));
     assert!(lags.equation("let.q").is_some());
-    let found = claim(&lags, &other, &step.before, &Term::Loss);
+    let found = claim(&lags, &other, &step.before, &loss());
     assert!(found.ends_with("no rule is used there"), "{found}");
 
     // A maximum over the steps of a run is no bound beyond its ends.
     let scalar = derived(SCALAR);
     let below = Rewrite::Below(Line::Letter("M".into()));
-    let Term::Over(Fold::Max, Index { var, .. }, body) = &scalar.equation("let.M").unwrap().right
-    else {
+    let Term::Over(Fold::Max, index, body) = &scalar.equation("let.M").unwrap().right else {
         panic!("no maximum")
     };
-    let at = |step: Time| body.at(*var, &step);
+    let at = |step: Time| body.at(index.var, &step);
     for beyond in [t(-1), t(1)] {
         told_apart(&scalar, &below, &at(t(0)), &at(beyond));
     }

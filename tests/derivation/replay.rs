@@ -11,8 +11,8 @@ use crate::support::without_steps;
 use bptt::Recurrence;
 use bptt::cells::{Cell, Loss, Start};
 use bptt::derive::{
-    Argument, At, Check, Derivation, Equation, Level, Line, Part, Place, Relation, Rewrite, Rule,
-    Site, Step, TOLERANCE, Term, Time, compare,
+    Argument, At, Check, Derivation, Equation, Level, Line, Part, Place, Quantity, Relation,
+    Rewrite, Rule, Site, Step, TOLERANCE, Term, Time, compare,
 };
 
 fn derivations() -> Vec<Derivation> {
@@ -369,18 +369,17 @@ fn unsigned(term: &Term) -> Term {
 fn what_varies(derivation: &Derivation, term: &Term, site: &Site) -> Term {
     let varies = |d: &Term| match site {
         Site::Line(Rewrite::Alone(Argument::D(name, at))) => {
-            depends(derivation, d, &Term::D(name.clone(), at.clone()))
+            depends(derivation, d, &Quantity::D.of([name], at.clone()))
         }
         // All except reads of states.
-        Site::Line(Rewrite::AtOnce) => match d {
-            Term::D(_, Some(at)) => at.offset == 0,
+        Site::Line(Rewrite::AtOnce) => match d.symbol() {
+            Some((Quantity::D, _, [at])) => at.offset == 0,
             _ => true,
         },
         // All except terms through states of the same step.
-        Site::Line(Rewrite::Still) => match d {
-            Term::Delta(name, at) => {
-                *at != Some(Time::var('t'))
-                    || derivation.line(&Line::Shares(name.clone())).is_none()
+        Site::Line(Rewrite::Still) => match d.symbol() {
+            Some((Quantity::Delta, [name], at)) => {
+                *at != [Time::var('t')] || derivation.line(&Line::Shares(name.clone())).is_none()
             }
             _ => true,
         },
@@ -394,19 +393,20 @@ fn depends(derivation: &Derivation, d: &Term, on: &Term) -> bool {
     if d == on {
         return true;
     }
-    let line = match d {
-        Term::D(name, at) if at.as_ref().is_none_or(|at| *at == Time::var('t')) => {
+    let line = match d.symbol() {
+        Some((Quantity::D, [name], at)) if at.iter().all(|at| *at == Time::var('t')) => {
             derivation.line(&Line::Differential(name.clone()))
         }
         _ => None,
     };
-    let any = |t: &Term| matches!(t, Term::D(..)) && depends(derivation, t, on);
+    let any = |t: &Term| t.is(Quantity::D) && depends(derivation, t, on);
     line.is_some_and(|line| line.right.any(&any))
 }
 
 fn kept(term: &Term, varies: &impl Fn(&Term) -> bool) -> Term {
+    let quantities = [Quantity::D, Quantity::DPlus, Quantity::Delta];
     match term {
-        Term::D(..) | Term::DPlus(..) | Term::Delta(..) if !varies(term) => Term::Zero,
+        term if quantities.iter().any(|q| term.is(*q)) && !varies(term) => Term::Zero,
         Term::Add(parts) => {
             let parts = parts.iter().map(|p| kept(p, varies));
             let mut parts: Vec<Term> = parts.filter(|p| *p != Term::Zero).collect();

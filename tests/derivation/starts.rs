@@ -2,7 +2,7 @@
 //! equations hold.
 
 use crate::support::user::{derived, shown};
-use bptt::derive::{Derivation, Term, Time, compare};
+use bptt::derive::{Derivation, Quantity, Term, Time, compare};
 
 fn has(derivation: &Derivation, beginning: &str) -> bool {
     let mut lines = derivation.equations.iter();
@@ -253,7 +253,7 @@ loss squared_error(h', y)
 ",
     );
     let lines = derivation.equations.iter();
-    let fixed = lines.filter(|line| matches!(line.left, Term::Delta(_, None)));
+    let fixed = lines.filter(|line| matches!(line.left.symbol(), Some((Quantity::Delta, _, []))));
     let compact = |id: &str| id.starts_with("compact.");
     let mut seen = 0;
     for line in fixed {
@@ -423,7 +423,7 @@ fn what_cancels_is_rounded_and_not_wrong() {
         derived("input x, y\nparam w\nstate h\nh' = tanh(w * h + x)\nloss (h' - y)^2\n");
     let line = derivation.equation("delta.h").unwrap();
     let runs = [derivation.instance(1).unwrap()];
-    let x = || Term::Value("x".into(), Some(Time::var('t')));
+    let x = || Quantity::Value.of([&"x".into()], [Time::var('t')]);
     let apart = |by: f64| {
         let almost = Term::Mul(vec![Term::Num(1.0 - by), x()]);
         let left = Term::Add(vec![x(), Term::Neg(Box::new(almost))]);

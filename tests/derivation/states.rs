@@ -5,7 +5,7 @@ use crate::support::lines::all_hold;
 use crate::support::sources::PAIR;
 use bptt::Recurrence;
 use bptt::cells::{Cell, Loss, Start};
-use bptt::derive::{Derivation, Term, Time};
+use bptt::derive::{Derivation, Quantity, Term, Time};
 
 /// A vector scaled by a scalar state, and a scalar that is a quotient.
 const MIXED: &str = "
@@ -103,7 +103,7 @@ loss 0.5 * (h' - y)^2
         .derive()
         .unwrap();
     let given = rnn.equation("bound.state").unwrap().given.as_ref().unwrap();
-    let start = Term::Value("h".into(), Some(Time::at(0)));
+    let start = Quantity::Value.of([&"h".into()], [Time::at(0)]);
     assert_eq!(given.left, Term::MaxNorm(Box::new(start)));
     assert_eq!((given.strict, &given.right), (false, &Term::Num(1.0)));
 }

@@ -1,9 +1,9 @@
 //! Short constructors of terms.
 
-use bptt::derive::Term;
+use bptt::derive::{Quantity, Term};
 
 pub(crate) fn w(name: &str) -> Term {
-    Term::Value(name.into(), None)
+    Quantity::Value.of([&name.into()], [])
 }
 
 pub(crate) fn mul(factors: impl IntoIterator<Item = Term>) -> Term {

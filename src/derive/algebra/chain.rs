@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::term::{Name, Term, Time};
+use super::term::{Name, Quantity, Term, Time};
 
 /// A part of the state: the value of `name`, `delay` steps before the latest one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -57,17 +57,16 @@ pub(crate) fn is_delayed(state: &[Carried]) -> bool {
 /// `∂s_t/∂s_k`.
 pub(crate) fn flow(state: &[Carried], to: Time, from: Time) -> Term {
     match state {
-        [one] => Term::Jacobian(Arc::clone(&one.name), to, Arc::clone(&one.name), from),
-        _ => Term::StateFlow(to, from),
+        [one] => Quantity::Jacobian.of([&one.name, &one.name], [to, from]),
+        _ => Quantity::StateFlow.of([], [to, from]),
     }
 }
 
 /// A block of `J_t`: the derivative of the value `of` with respect to the carried value `by`, with all other carried
 /// values held fixed.
 pub(crate) fn block(state: &[Carried], of: &Name, by: &Carried, at: &Time) -> Term {
-    let (of, name) = (Arc::clone(of), Arc::clone(&by.name));
     match is_delayed(state) {
-        true => Term::Direct(of, at.clone(), name, by.read_at(at)),
-        false => Term::Block(of, name, at.clone()),
+        true => Quantity::Direct.of([of, &by.name], [at.clone(), by.read_at(at)]),
+        false => Quantity::Block.of([of, &by.name], [at.clone()]),
     }
 }

@@ -2,21 +2,13 @@
 
 use crate::render::Big;
 
-/// An operation over a range of steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Fold {
-    /// A sum.
-    Sum,
-    /// A product, the latest step on the left.
-    Prod,
-    /// A product, the earliest step on the left.
-    ProdUp,
-    /// An entrywise product.
-    HadProd,
-    /// The maximum.
-    Max,
-    /// The minimum.
-    Min,
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    pub(crate) operator: Operator,
+    pub(crate) bare: Bare,
+    /// The operation that is equal with time reversed.
+    pub(crate) reversed: Fold,
 }
 
 /// The sign of an operation over a range.
@@ -26,8 +18,17 @@ pub(crate) enum Operator {
     Ends(Big),
     /// The range below the sign.
     Below(Big),
-    /// The range below a word.
+    /// The range below a word; the values are numbers.
     Word(&'static str),
+}
+
+/// Where no parentheses are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bare {
+    /// In a sum, and as the last factor of a product.
+    Both,
+    LastFactor,
+    Never,
 }
 
 impl Operator {
@@ -40,76 +41,54 @@ impl Operator {
     }
 }
 
-/// A row of the table.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Row {
-    pub(crate) operator: Operator,
-    /// The operation that is equal with time reversed.
-    pub(crate) reversed: Fold,
-    /// Linear in its body, and read up to the next sign of a sum.
-    pub(crate) linear: bool,
-    /// The values of the body are numbers.
-    pub(crate) of_numbers: bool,
-    /// Printed without parentheses as a term of a sum.
-    pub(crate) bare_addend: bool,
-    /// Printed without parentheses as the last factor.
-    pub(crate) bare_factor: bool,
+macro_rules! folds {
+    ($(#[doc = $doc:literal] $fold:ident $kind:ident($sign:expr) $bare:ident $($reversed:ident)?;)+) => {
+        /// An operation over a range of steps.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Fold {
+            $(#[doc = $doc] $fold,)+
+        }
+
+        impl Fold {
+            /// Every operation.
+            pub const ALL: &'static [Self] = &[$(Self::$fold),+];
+
+            pub(crate) const fn row(self) -> Row {
+                match self {
+                    $(Self::$fold => Row {
+                        operator: Operator::$kind($sign),
+                        bare: Bare::$bare,
+                        reversed: [$(Self::$reversed,)? self][0],
+                    },)+
+                }
+            }
+        }
+    };
+}
+
+folds! {
+    /// A sum.
+    Sum Ends(Big::Sum) Both;
+    /// A product, the latest step on the left.
+    Prod Ends(Big::Product) Both ProdUp;
+    /// A product, the earliest step on the left.
+    ProdUp Below(Big::Product) Both Prod;
+    /// An entrywise product.
+    HadProd Ends(Big::HadamardProduct) Never;
+    /// The maximum.
+    Max Word("max") LastFactor;
+    /// The minimum.
+    Min Word("min") LastFactor;
 }
 
 impl Fold {
-    /// Every operation.
-    pub const ALL: [Self; 6] = [
-        Self::Sum,
-        Self::Prod,
-        Self::ProdUp,
-        Self::HadProd,
-        Self::Max,
-        Self::Min,
-    ];
+    /// Returns true for a sum: it is linear in its body, which extends to the next sign.
+    pub(crate) fn is_linear(self) -> bool {
+        self == Self::Sum
+    }
 
-    pub(crate) const fn row(self) -> Row {
-        let product = Row {
-            operator: Operator::Ends(Big::Product),
-            reversed: self,
-            linear: false,
-            of_numbers: false,
-            bare_addend: true,
-            bare_factor: true,
-        };
-        let extreme = Row {
-            of_numbers: true,
-            bare_addend: false,
-            ..product
-        };
-        match self {
-            Self::Sum => Row {
-                operator: Operator::Ends(Big::Sum),
-                linear: true,
-                ..product
-            },
-            Self::Prod => Row {
-                reversed: Self::ProdUp,
-                ..product
-            },
-            Self::ProdUp => Row {
-                operator: Operator::Below(Big::Product),
-                reversed: Self::Prod,
-                ..product
-            },
-            Self::HadProd => Row {
-                operator: Operator::Ends(Big::HadamardProduct),
-                bare_addend: false,
-                bare_factor: false,
-                ..product
-            },
-            Self::Max => Row {
-                operator: Operator::Word("max"),
-                ..extreme
-            },
-            Self::Min => Row {
-                operator: Operator::Word("min"),
-                ..extreme
-            },
-        }
+    /// Returns true if the values are numbers.
+    pub(crate) const fn of_numbers(self) -> bool {
+        matches!(self.row().operator, Operator::Word(_))
     }
 }

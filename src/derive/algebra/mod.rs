@@ -7,6 +7,7 @@ pub(crate) mod fold;
 pub(crate) mod function;
 pub(crate) mod normal;
 pub(crate) mod numbers;
+pub(crate) mod quantity;
 pub(crate) mod shapes;
 pub(crate) mod simplify;
 pub(crate) mod span;

@@ -520,10 +520,11 @@ pub(crate) fn diag(v: Term) -> Term {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::derive::algebra::term::Quantity;
 
     #[test]
     fn two_conditions_are_one_only_where_they_cover_every_step() {
-        let x = || Term::Value("x".into(), Some(Time::var('t')));
+        let x = || Quantity::Value.of([&"x".into()], [Time::var('t')]);
         let (now, next) = (Time::var('t'), Time::var('t').plus(1));
         let before = |at: &Time| product(vec![Term::Before(at.clone(), Time::last()), x()]);
         let last = |at: &Time| product(vec![Term::At(at.clone(), Time::last()), x()]);

@@ -3,7 +3,7 @@
 use super::normal::{hadamard, product, scale};
 use super::shapes::{extent, is_number};
 use super::span::part;
-use super::term::{Along, Term};
+use super::term::{Along, Quantity, Term};
 use crate::tape::Tape;
 
 /// Moves every scalar factor of a product to the front: `A uᵀ v x` becomes `uᵀ v A x`.
@@ -15,7 +15,7 @@ pub(crate) fn numbers_first(term: &Term, tape: &Tape) -> Term {
         _ => return term,
     };
     // The shape of a letter is not known here.
-    if factors.iter().any(|f| matches!(f, Term::Letter(..))) {
+    if factors.iter().any(|f| f.is(Quantity::Letter)) {
         return term;
     }
     let (mut first, mut between) = (Vec::new(), Vec::new());
@@ -107,11 +107,9 @@ fn chosen(first: &Term, second: &Term, tape: &Tape) -> Option<Term> {
             Term::T(x) => x,
             x => x,
         };
-        let known = matches!(
-            whole,
-            Term::Value(_, None) | Term::D(_, None) | Term::Part(..)
-        );
-        known && matches!(extent(x, tape), Some((Some(_), Some(_))))
+        let known = matches!(whole.symbol(), Some((Quantity::Value | Quantity::D, _, [])));
+        (known || matches!(whole, Term::Part(..)))
+            && matches!(extent(x, tape), Some((Some(_), Some(_))))
     };
     match (first, second) {
         (matrix, Term::Part(span, eye)) if is_eye(eye) && span.along == Along::Columns => {

@@ -1,5 +1,6 @@
 //! The shapes of terms, inferred from the names in them, and sizes as terms.
 
+use super::quantity::Form;
 use std::sync::Arc;
 
 use super::function::operation;
@@ -76,21 +77,16 @@ pub(crate) fn is_number(term: &Term, tape: &Tape) -> bool {
 pub(crate) fn extent(term: &Term, tape: &Tape) -> Option<Extent> {
     let of = |x: &Term| extent(x, tape);
     match term {
-        Term::Value(name, _)
-        | Term::Delta(name, _)
-        | Term::D(name, _)
-        | Term::DPlus(name, _)
-        | Term::Costate(name, _)
-        | Term::Cut(name, _)
-        | Term::Gradient(name, _) => named(name, tape),
-        Term::Jacobian(of, _, by, _) | Term::Direct(of, _, by, _) | Term::Block(of, by, _) => {
-            match (named(of, tape)?, named(by, tape)?) {
+        Term::Symbol(symbol) => match (symbol.quantity.row().form, &symbol.names[..]) {
+            (Form::Number, _) => Some((None, None)),
+            (Form::Value, [name]) => named(name, tape),
+            (Form::Matrix, [of, by]) => match (named(of, tape)?, named(by, tape)?) {
                 ((rows, None), (columns, None)) => Some((rows, columns)),
                 _ => None,
-            }
-        }
+            },
+            _ => None,
+        },
         Term::Num(_)
-        | Term::Length
         | Term::Size(..)
         | Term::Steps(_)
         | Term::At(..)
@@ -101,19 +97,15 @@ pub(crate) fn extent(term: &Term, tape: &Tape) -> Option<Extent> {
         | Term::MaxNorm(_)
         | Term::Frobenius(_)
         | Term::Least(_)
-        | Term::DLoss
-        | Term::DStepLoss(_)
-        | Term::Loss
-        | Term::StepLoss(_)
         | Term::PowSteps(..) => Some((None, None)),
         Term::Neg(x) | Term::Pow(x, _) | Term::DOf(x) => of(x),
-        Term::Over(fold, _, _) if fold.row().of_numbers => Some((None, None)),
+        Term::Over(fold, _, _) if fold.of_numbers() => Some((None, None)),
         Term::Over(_, _, x) => of(x),
         Term::T(x) => of(x).map(|(rows, columns)| (columns, rows)),
         Term::Diag(v) => of(v).map(|(n, _)| (n, n)),
         Term::EyeOf(n) => dim(n).map(|n| (Some(n), Some(n))),
         Term::OneHot(class) => match &**class {
-            Term::Value(name, _) => match tape.ty(tape.named(name)?).kind {
+            Term::Symbol(class) => match tape.ty(tape.named(class.names.first()?)?).kind {
                 Kind::Class(count) => Some((Some(count), None)),
                 Kind::Real => None,
             },

@@ -1,9 +1,8 @@
 //! Renormalises terms after a part has changed; sums over steps.
 
 use super::conditions::always;
-use super::fold::Fold;
 use super::normal::{add, divide, hadamard, inner, neg, product, scale, transpose};
-use super::term::{Base, Index, Term, Time};
+use super::term::{Base, Fold, Index, Term, Time};
 
 /// Flattens products inside products.
 pub(crate) fn tidy(term: &Term) -> Term {

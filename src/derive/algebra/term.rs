@@ -5,7 +5,10 @@
 
 use std::sync::Arc;
 
-use super::fold::Fold;
+pub(crate) use super::fold::Fold;
+pub(crate) use super::quantity::{Quantity, Symbol};
+
+use super::quantity::Kind;
 use crate::shape::Dim;
 
 /// The name of a value of the recurrence, or of one that the derivation introduces.
@@ -117,58 +120,12 @@ pub enum Term {
     EyeOf(Box<Self>),
     /// Zero of any shape.
     Zero,
-    /// The number of steps `T`.
-    Length,
     /// A named size.
     Size(Name, Dim),
-    /// A value, with a step if it varies with time.
-    Value(Name, Option<Time>),
-    /// An abbreviation introduced by the derivation, with a step if it varies with time: `q`, `ξ_t`.
-    Letter(Name, Option<Time>),
-    /// `δ` of a value: the gradient with respect to an injected perturbation.
-    Delta(Name, Option<Time>),
-    /// The differential of a value.
-    D(Name, Option<Time>),
+    /// A quantity of the recurrence or of its derivation.
+    Symbol(Symbol<Time>),
     /// The differential of an expression, not yet expanded.
     DOf(Box<Self>),
-    /// The loss `L`.
-    Loss,
-    /// The differential of the loss.
-    DLoss,
-    /// The loss `L_t` of a step.
-    StepLoss(Time),
-    /// The differential of the loss of a step.
-    DStepLoss(Time),
-    /// `∂L/∂x`.
-    Gradient(Name, Option<Time>),
-    /// `∂L_t/∂x` of the loss of a step.
-    StepGradient(Name, Time),
-    /// `d⁺x_t`: the differential of a state, with all states before it held fixed.
-    DPlus(Name, Time),
-    /// `∂x_t/∂W`: a matrix with one column per entry of `W`, in column-major order.
-    Response(Name, Time, Name),
-    /// `∂⁺x_t/∂W`: the same, with all states before it held fixed.
-    Immediate(Name, Time, Name),
-    /// `λ` of a state: the gradient with respect to a perturbation that the other states of the same step do not see.
-    Costate(Name, Time),
-    /// `δ̂` of a state: its δ if the recursion restarts after every `τ` steps.
-    Cut(Name, Time),
-    /// `∂x_t/∂y_k`: y is perturbed at step k, x is read at step t.
-    Jacobian(Name, Time, Name, Time),
-    /// A block of the state Jacobian `J_t`: the derivative of the first state at t with respect to the second state
-    /// before t, with the other states before t held fixed.
-    Block(Name, Name, Time),
-    /// `∂⁺x_t/∂y_k`: the derivative of a value with respect to one read from another step, with all other reads from
-    /// other steps held fixed.
-    Direct(Name, Time, Name, Time),
-    /// The state Jacobian `J_t`.
-    StateJacobian(Time),
-    /// `∂s_t/∂s_k` of the whole state.
-    StateFlow(Time, Time),
-    /// `J_t` of the state that is carried from the end of the sequence to its beginning.
-    BackJacobian(Time),
-    /// `∂s_t/∂s_k` of that state.
-    BackFlow(Time, Time),
     /// `−x`.
     Neg(Box<Self>),
     /// A sum.
@@ -220,10 +177,19 @@ pub enum Term {
 }
 
 impl Term {
-    /// A value at a step.
+    /// The quantity with its names and steps, if this is one.
     #[must_use]
-    pub fn value(name: &Name, at: Option<Time>) -> Self {
-        Self::Value(Arc::clone(name), at)
+    pub fn symbol(&self) -> Option<(Quantity, &[Name], &[Time])> {
+        match self {
+            Self::Symbol(symbol) => Some((symbol.quantity, &symbol.names, &symbol.steps)),
+            _ => None,
+        }
+    }
+
+    /// Returns true for a quantity of this kind.
+    #[must_use]
+    pub fn is(&self, quantity: Quantity) -> bool {
+        matches!(self, Self::Symbol(symbol) if symbol.quantity == quantity)
     }
 
     /// An operation over a range of steps.
@@ -236,16 +202,10 @@ impl Term {
     #[must_use]
     pub fn is_linear_part(&self) -> bool {
         match self {
-            Self::Delta(..)
-            | Self::D(..)
-            | Self::DOf(_)
-            | Self::DLoss
-            | Self::DStepLoss(_)
-            | Self::DPlus(..)
-            | Self::Costate(..)
-            | Self::Cut(..) => true,
+            Self::Symbol(symbol) => symbol.quantity.row().kind == Kind::Linear,
+            Self::DOf(_) => true,
             Self::Neg(x) | Self::T(x) | Self::Diag(x) | Self::Part(_, x) => x.is_linear_part(),
-            Self::Over(fold, _, x) => fold.row().linear && x.is_linear_part(),
+            Self::Over(fold, _, x) => fold.is_linear() && x.is_linear_part(),
             Self::Add(xs) | Self::Had(xs) | Self::Mul(xs) | Self::Call(_, xs) => {
                 xs.iter().any(Self::is_linear_part)
             }
@@ -260,7 +220,9 @@ impl Term {
         let ends = |x: &Self| x.ends_with_deltas(beyond);
         let ends_or_zero = |x: &Self| *x == Self::Zero || ends(x);
         match self {
-            Self::Delta(_, at) => at.as_ref().is_some_and(beyond),
+            Self::Symbol(symbol) if symbol.quantity == Quantity::Delta => {
+                symbol.steps.iter().any(beyond)
+            }
             Self::Neg(x) | Self::T(x) | Self::Diag(x) | Self::Part(_, x) => ends(x),
             Self::Add(xs) => xs.iter().all(ends),
             Self::Had(xs) | Self::Mul(xs) => xs.iter().any(ends),
@@ -366,30 +328,9 @@ impl Term {
     /// The steps of the term itself, without those of its parts.
     pub fn times(&mut self) -> Vec<&mut Time> {
         match self {
-            Self::Value(_, Some(t))
-            | Self::Delta(_, Some(t))
-            | Self::D(_, Some(t))
-            | Self::Gradient(_, Some(t))
-            | Self::Letter(_, Some(t))
-            | Self::StepLoss(t)
-            | Self::DStepLoss(t)
-            | Self::StepGradient(_, t)
-            | Self::DPlus(_, t)
-            | Self::Response(_, t, _)
-            | Self::Immediate(_, t, _)
-            | Self::Costate(_, t)
-            | Self::Cut(_, t)
-            | Self::Uncut(t)
-            | Self::PowSteps(_, t)
-            | Self::Steps(t)
-            | Self::Block(_, _, t)
-            | Self::StateJacobian(t)
-            | Self::BackJacobian(t) => vec![t],
-            Self::Jacobian(_, a, _, b)
-            | Self::Direct(_, a, _, b)
-            | Self::StateFlow(a, b)
-            | Self::BackFlow(a, b)
-            | Self::At(a, b)
+            Self::Symbol(symbol) => symbol.steps.iter_mut().collect(),
+            Self::Uncut(t) | Self::PowSteps(_, t) | Self::Steps(t) => vec![t],
+            Self::At(a, b)
             | Self::Before(a, b)
             | Self::Over(_, Index { from: a, to: b, .. }, _) => vec![a, b],
             _ => Vec::new(),
@@ -416,6 +357,18 @@ impl Term {
     #[must_use]
     pub fn any(&self, f: &impl Fn(&Self) -> bool) -> bool {
         f(self) || self.parts().iter().any(|p| p.any(f))
+    }
+}
+
+impl Quantity {
+    /// The quantity of some values at some steps.
+    #[must_use]
+    pub fn of<'n>(
+        self,
+        names: impl IntoIterator<Item = &'n Name>,
+        steps: impl IntoIterator<Item = Time>,
+    ) -> Term {
+        Term::Symbol(Symbol::new(self, names, steps))
     }
 }
 
@@ -471,5 +424,5 @@ pub(crate) fn visit<'t>(term: &'t Term, f: &mut impl FnMut(&'t Term)) {
 
 /// Returns true if a term contains a δ of a later step.
 pub(crate) fn looks_ahead(term: &Term) -> bool {
-    term.any(&|t| matches!(t, Term::Delta(_, Some(at)) if at.offset > 0))
+    term.any(&|t| matches!(t.symbol(), Some((Quantity::Delta, _, [at])) if at.offset > 0))
 }

@@ -1,5 +1,4 @@
 //! The adjoint of each line: `⟨δ, dy⟩` rewritten as inner products with the differentials that `dy` depends on.
-use crate::derive::algebra::fold::Fold;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -7,7 +6,7 @@ use std::sync::Arc;
 use super::writer::Writer;
 use crate::derive::algebra::normal::{add, inner, is_negative, neg, scale, together};
 use crate::derive::algebra::simplify::summed;
-use crate::derive::algebra::term::{Index, Term, Time};
+use crate::derive::algebra::term::{Fold, Index, Quantity, Term, Time};
 use crate::derive::reading::engine::{Reapply, adjoint};
 use crate::derive::reading::read::step_at;
 use crate::derive::record::line::Line;
@@ -93,14 +92,15 @@ impl Writer<'_> {
         if let Some(tangent) = tangent.filter(|t| self.linear_region(*t).is_disjoint(&shared)) {
             let right = self.contributions(loss, tangent)?;
             if let (Some(_), Some(body)) = (self.recurrence.step_loss(), without_sum(&right)) {
-                let left = Term::DStepLoss(Time::var('t'));
+                let left = Quantity::DLoss.of([], [Time::var('t')]);
                 let equation = self.push(Line::StepLossAdjoint, Part::Adjoints, left, body);
                 equation.range = Range::all();
                 equation.rules = vec![Rule::Total];
                 equation.premises = vec![Line::StepLoss];
                 equation.level = Level::Normal;
             }
-            let equation = self.push(Line::LossAdjoint, Part::Adjoints, Term::DLoss, right);
+            let left = Quantity::DLoss.of([], []);
+            let equation = self.push(Line::LossAdjoint, Part::Adjoints, left, right);
             equation.rules = vec![Rule::Total, Rule::InnerLinearity];
             equation.premises = vec![Line::Loss];
             equation.level = Level::Normal;
@@ -114,7 +114,7 @@ impl Writer<'_> {
                 continue;
             };
             let delta = self.reader.term(delta, &at)?;
-            let own_delta = Term::Delta(Arc::clone(&name), at.clone());
+            let own_delta = Quantity::Delta.of([&name], at.clone());
             if !self.linear_region(own).is_disjoint(&shared) {
                 continue;
             }
@@ -130,8 +130,9 @@ impl Writer<'_> {
                     steps.push(step);
                 }
             }
-            let left = inner(own_delta, Term::D(Arc::clone(&name), at));
-            let same = matches!(&delta, Term::Delta(other, _) if *other != name);
+            let left = inner(own_delta, Quantity::D.of([&name], at));
+            let same =
+                matches!(delta.symbol(), Some((Quantity::Delta, [other], _)) if *other != name);
             let equation = self.push(
                 Line::Adjoint(Arc::clone(&name)),
                 Part::Adjoints,

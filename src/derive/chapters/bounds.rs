@@ -1,5 +1,4 @@
 //! Upper and lower bounds of products of Jacobians, and the resulting bounds of δ.
-use crate::derive::algebra::fold::Fold;
 
 use std::sync::Arc;
 
@@ -7,7 +6,7 @@ use super::writer::Writer;
 use crate::derive::algebra::chain::{self, flow};
 use crate::derive::algebra::function::call;
 use crate::derive::algebra::normal::add;
-use crate::derive::algebra::term::{Base, Index, Name, Term, Time};
+use crate::derive::algebra::term::{Base, Fold, Index, Name, Quantity, Term, Time};
 use crate::derive::record::equation::Equation;
 use crate::derive::record::line::{Lag, Line};
 use crate::derive::record::part::{Level, Part};
@@ -32,7 +31,7 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
     if scalar {
         writer.function(Pointwise::Abs);
     }
-    let jacobian = Term::StateJacobian(Time::var('j'));
+    let jacobian = Quantity::StateJacobian.of([], [Time::var('j')]);
     let whole = size(flow(&state, t, k));
     let product = Rewrite::Unfold(Line::JacobianProduct.into());
     let made = Proof::of(writer.known(), whole.clone())
@@ -148,7 +147,7 @@ fn delays(writer: &mut Writer<'_>, of: &Name) {
     if blocks == Term::Zero {
         return;
     }
-    let jacobian = Term::Jacobian(Arc::clone(of), t, Arc::clone(of), k.clone());
+    let jacobian = Quantity::Jacobian.of([of, of], [t, k.clone()]);
     let left = norm(jacobian, scalar);
     let made = Proof::of(writer.known(), left.clone())
         .by(Rewrite::LastStep)
@@ -234,9 +233,8 @@ fn slope(jacobian: &Term) -> Option<(Term, Term)> {
 /// Returns true if a matrix is a weight or a part of one.
 fn is_fixed(matrix: &Term) -> bool {
     match matrix {
-        Term::Value(_, at) => at.is_none(),
         Term::Part(_, whole) => is_fixed(whole),
-        _ => false,
+        matrix => matches!(matrix.symbol(), Some((Quantity::Value, _, []))),
     }
 }
 
@@ -245,7 +243,7 @@ fn one_state(writer: &mut Writer<'_>, state: &Name, own: Option<&Term>, scalar: 
     let Some(own) = own.filter(|_| !scalar) else {
         return;
     };
-    let left = norm(Term::StateJacobian(Time::var('t')), false);
+    let left = norm(Quantity::StateJacobian.of([], [Time::var('t')]), false);
     let line = Line::block(state, state, 1);
     let Some(proof) = Proof::of(writer.known(), left.clone()).by(Rewrite::Unfold(line.into()))
     else {
@@ -308,7 +306,7 @@ fn several_states(writer: &mut Writer<'_>, states: &[Name]) {
 /// `‖J‖ ≤ √2 √(‖A‖² + ‖F‖²) + ‖B‖` of `J = [B + P A, P F; A, F]` with `‖P‖ ≤ 1`.
 fn joint(writer: &mut Writer<'_>, states: &[Name]) {
     let [first, second] = states else { return };
-    let left = norm(Term::StateJacobian(Time::var('t')), false);
+    let left = norm(Quantity::StateJacobian.of([], [Time::var('t')]), false);
     let unfold = |id: Line| Rewrite::Unfold(id.into());
     for (of, by) in [(first, second), (second, first)] {
         let made = Proof::of(writer.known(), left.clone())
@@ -359,7 +357,8 @@ fn largest<'k>(mut proof: Proof<'k>, open: &[Name]) -> Option<Proof<'k>> {
     }
     let strange = |t: &Term| match t {
         Term::Norm(x) => {
-            let block = matches!(**x, Term::Block(..) | Term::Direct(..) | Term::Jacobian(..));
+            let blocks = [Quantity::Block, Quantity::Direct, Quantity::Jacobian];
+            let block = blocks.iter().any(|q| x.is(*q));
             !block && !is_fixed(x)
         }
         _ => false,
@@ -375,7 +374,7 @@ fn opened(term: &Term) -> Option<At> {
 /// The consequences of the bounds for δ and for a window.
 fn errors(writer: &mut Writer<'_>, state: &Name, ratio: &Term, power: Line, scalar: bool) {
     let k = Time::var('k');
-    let left = norm(Term::Delta(Arc::clone(state), Some(k)), scalar);
+    let left = norm(Quantity::Delta.of([state], [k]), scalar);
     let of_states = Range {
         vars: vec![('k', Time::at(1), Time::last())],
     };
@@ -427,7 +426,7 @@ fn errors(writer: &mut Writer<'_>, state: &Name, ratio: &Term, power: Line, scal
 /// The bound of the remainder of a window: `‖R‖ ≤ (T − τ) γ M N q^τ / (1 − q)`.
 fn window(writer: &mut Writer<'_>, state: &Name, small: Condition) {
     let letters = writer.symbols.letters;
-    let left = Term::Letter(letters.rest.into(), Some(Time::var('τ')));
+    let left = Quantity::Letter.of([&letters.rest.into()], [Time::var('τ')]);
     let left = Term::Frobenius(Box::new(left));
     // Each pair of steps contributes one outer product, whose second vector is the state.
     let parted = Proof::of(writer.known(), left.clone())
@@ -435,13 +434,13 @@ fn window(writer: &mut Writer<'_>, state: &Name, small: Condition) {
         .and_then(|p| p.by(Rewrite::NormOfSum))
         .and_then(|p| p.by(Rewrite::NormOfOuter));
     let carried = norm(
-        Term::Value(Arc::clone(state), Some(Time::var('k').plus(-1))),
+        Quantity::Value.of([state], [Time::var('k').plus(-1)]),
         false,
     );
     if !parted.is_some_and(|p| p.term.any(&|t| *t == carried)) {
         return;
     }
-    let length = norm(Term::Value(Arc::clone(state), Some(Time::var('k'))), false);
+    let length = norm(Quantity::Value.of([state], [Time::var('k')]), false);
     let length = Term::over(
         Fold::Max,
         Index::new('k', Time::at(0), Time::last()),
@@ -458,7 +457,7 @@ fn window(writer: &mut Writer<'_>, state: &Name, small: Condition) {
         let equation = at_most(writer, Line::StateBound, longest, made);
         equation.level = Level::Normal;
         equation.given = Some(Condition {
-            left: Term::MaxNorm(Box::new(Term::Value(Arc::clone(state), Some(Time::at(0))))),
+            left: Term::MaxNorm(Box::new(Quantity::Value.of([state], [Time::at(0)]))),
             strict: false,
             right: Term::Num(1.0),
         });

@@ -1,7 +1,6 @@
 //! From the double sum over pairs of steps to the recursion.
 //!
 //! Written for a recurrence with one state, for which the sum can be written with matrices.
-use crate::derive::algebra::fold::Fold;
 
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use super::pairing::pairing;
 use super::writer::Writer;
 use crate::derive::algebra::chain::{Carried, is_delayed, names};
 use crate::derive::algebra::normal::add;
-use crate::derive::algebra::term::{Index, Name, Term, Time, looks_ahead};
+use crate::derive::algebra::term::{Fold, Index, Name, Quantity, Term, Time, looks_ahead};
 use crate::derive::record::line::Line;
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::relation::Range;
@@ -42,7 +41,7 @@ pub(crate) fn write(writer: &mut Writer<'_>) -> Option<Bridge> {
     if direct == Term::Zero || ahead.len() != lags.len() {
         return None;
     }
-    let delta = |at: &Time| Term::Delta(Arc::clone(state), Some(at.clone()));
+    let delta = |at: &Time| Quantity::Delta.of([state], [at.clone()]);
     let horner = writer.prove(Line::Recursion, Part::Bridge, delta(&t), made);
     horner.range = Range::all();
     horner.premises.insert(0, Line::Delta(Arc::clone(state)));
@@ -153,8 +152,11 @@ impl Bridge {
         let back = Proof::of(known, double.clone()).by(Rewrite::Exchange);
         let (made, back) = (made.done(), back.map(Proof::done));
         // Only the first matrix that multiplies the state goes on the sheet.
-        let recurrent =
-            body.any(&|t| matches!(t, Term::Value(n, Some(at)) if n == state && at.offset == -1));
+        let before = |t: &Term| match t.symbol() {
+            Some((Quantity::Value, [name], [at])) => name == state && at.offset == -1,
+            _ => false,
+        };
+        let recurrent = body.any(&before);
         let level = if self.main && recurrent {
             Level::Sheet
         } else {
@@ -196,9 +198,9 @@ fn put_fixed(mut proof: Proof<'_>) -> Option<Proof<'_>> {
 
 /// The first value with a `δ` that does not vary with the step.
 fn fixed(term: &Term) -> Option<Name> {
-    match term {
-        Term::Delta(name, None) => Some(Arc::clone(name)),
-        term => term.parts().into_iter().find_map(fixed),
+    match term.symbol() {
+        Some((Quantity::Delta, [name], [])) => Some(Arc::clone(name)),
+        _ => term.parts().into_iter().find_map(fixed),
     }
 }
 
@@ -209,7 +211,7 @@ fn of_step(writer: &mut Writer<'_>, sums: &Sums, level: Level) {
         return;
     };
     let made = made.done();
-    let left = Term::StepGradient(Arc::clone(&sums.name), Time::var('t'));
+    let left = Quantity::StepGradient.of([&sums.name], [Time::var('t')]);
     let id = Line::StepSum(Arc::clone(&sums.name));
     let equation = writer.prove(id, Part::Bridge, left, made);
     equation.range = Range::all();

@@ -1,12 +1,11 @@
 //! The constant error carousel: a state that is updated by entrywise scaling and addition.
-use crate::derive::algebra::fold::Fold;
 
 use std::sync::Arc;
 
 use super::deltas;
 use super::writer::Writer;
 use crate::derive::algebra::normal::add;
-use crate::derive::algebra::term::{self, Index, Name, Term, Time};
+use crate::derive::algebra::term::{self, Fold, Index, Name, Quantity, Term, Time};
 use crate::derive::record::line::Line;
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::relation::{Range, Relation};
@@ -21,8 +20,8 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
         .equations
         .iter()
         .filter(|e| e.part == Part::Definition)
-        .filter_map(|e| match &e.left {
-            Term::Value(name, Some(_)) => {
+        .filter_map(|e| match e.left.symbol() {
+            Some((Quantity::Value, [name], [_])) => {
                 let delta = writer.right(&Line::Delta(Arc::clone(name)))?;
                 Some((Arc::clone(name), e.right.clone(), delta.clone()))
             }
@@ -30,8 +29,8 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
         })
         .collect();
     for (name, definition, delta) in states {
-        let carried = Term::Value(Arc::clone(&name), Some(Time::var('t').plus(-1)));
-        let ahead = Term::Delta(Arc::clone(&name), Some(Time::var('t').plus(1)));
+        let carried = Quantity::Value.of([&name], [Time::var('t').plus(-1)]);
+        let ahead = Quantity::Delta.of([&name], [Time::var('t').plus(1)]);
         let Some((gate, input)) = split(&definition, &carried) else {
             continue;
         };
@@ -45,7 +44,7 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
         if input.any(&|t| *t == carried) || sent.any(&|t| *t == ahead) {
             continue;
         }
-        let Term::Value(gate_name, _) = &gate else {
+        let Some((Quantity::Value, [gate_name], _)) = gate.symbol() else {
             continue;
         };
         let kept = |from: Time, to: Time| {
@@ -58,7 +57,7 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
             let made = Proof::of(known, left.clone()).by(Rewrite::Unroll(line));
             made.map(Proof::done)
         };
-        let left = Term::Value(Arc::clone(&name), Some(t.clone()));
+        let left = Quantity::Value.of([&name], [t.clone()]);
         let Some(made) = unrolled(writer, Line::Definition(Arc::clone(&name)), &left) else {
             continue;
         };
@@ -70,7 +69,7 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
         );
         equation.range = Range::all();
 
-        let left = Term::Delta(Arc::clone(&name), Some(k.clone()));
+        let left = Quantity::Delta.of([&name], [k.clone()]);
         let Some(made) = unrolled(writer, Line::Delta(Arc::clone(&name)), &left) else {
             continue;
         };
@@ -164,7 +163,7 @@ fn cut_paths(writer: &mut Writer<'_>, name: &Name) {
         let Some(made) = made.map(Proof::done) else {
             continue;
         };
-        let left = Term::Delta(Arc::clone(name), Some(Time::var('k')));
+        let left = Quantity::Delta.of([name], [Time::var('k')]);
         let cut = Line::CarouselCut(Arc::clone(name));
         let equation = writer.prove(cut, Part::Carousel, left, made);
         equation.range = Range {

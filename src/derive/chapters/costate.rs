@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::pairing::pairing;
 use super::writer::Writer;
 use crate::derive::algebra::chain::{self, Carried};
-use crate::derive::algebra::term::{Name, Term, Time, looks_ahead};
+use crate::derive::algebra::term::{Name, Quantity, Term, Time, looks_ahead};
 use crate::derive::record::line::Line;
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::relation::Range;
@@ -37,7 +37,7 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
 /// δ of every state as its own λ plus the contributions of the states of the same step.
 fn shares(writer: &mut Writer<'_>, states: &[Name]) -> Option<()> {
     for state in states {
-        let left = Term::Delta(Arc::clone(state), Some(Time::var('t')));
+        let left = Quantity::Delta.of([state], [Time::var('t')]);
         let made = Proof::of(writer.known(), left.clone())
             .by(Rewrite::Shares(Arc::clone(state)))?
             .done();
@@ -56,7 +56,7 @@ fn shares(writer: &mut Writer<'_>, states: &[Name]) -> Option<()> {
 /// The recursion of the stack of all λ.
 fn whole(writer: &mut Writer<'_>, states: &[Name]) -> Option<()> {
     let t = Time::var('t');
-    let left = writer.stack(&|s| Term::Costate(Arc::clone(&s.name), t.clone()));
+    let left = writer.stack(&|s| Quantity::Costate.of([&s.name], [t.clone()]));
     let made = from_readers(writer, left.clone(), states)?
         .by(Rewrite::StateProduct)?
         .by(Rewrite::Fold(At::new(Line::Jacobian, &[('t', t.plus(1))])))?
@@ -81,7 +81,7 @@ fn whole(writer: &mut Writer<'_>, states: &[Name]) -> Option<()> {
         };
         equation.level = Level::Normal;
     }
-    let left = writer.stack(&|s| Term::Gradient(Arc::clone(&s.name), Some(Time::at(0))));
+    let left = writer.stack(&|s| Quantity::Gradient.of([&s.name], [Time::at(0)]));
     let made = Proof::of(writer.known(), left.clone()).by(Rewrite::Start);
     if let Some(made) = made.map(Proof::done) {
         let equation = writer.prove(Line::CostateStart, Part::Costate, left, made);
@@ -94,12 +94,12 @@ fn whole(writer: &mut Writer<'_>, states: &[Name]) -> Option<()> {
 fn each(writer: &mut Writer<'_>, states: &[Name]) -> Option<()> {
     let mut found: Vec<(Line, Term, Made)> = Vec::new();
     for state in states {
-        let left = Term::Costate(Arc::clone(state), Time::var('t'));
+        let left = Quantity::Costate.of([state], [Time::var('t')]);
         let made = from_readers(writer, left.clone(), std::slice::from_ref(state))?.done();
         found.push((Line::CostateOf(Arc::clone(state)), left, made));
     }
     // At least one term must come from the loss.
-    let sent = |part: &Term| !part.any(&|t| matches!(t, Term::Costate(..)));
+    let sent = |part: &Term| !part.any(&|t| t.is(Quantity::Costate));
     let mut ends = found.iter().flat_map(|(.., made)| addends(&made.term));
     if !ends.any(|part| sent(&part)) {
         return None;
@@ -154,7 +154,7 @@ fn from_readers<'w>(writer: &'w Writer<'_>, left: Term, states: &[Name]) -> Opti
     }
     // The other terms must come from the loss directly.
     let own = addends(&proof.term).into_iter();
-    let by_other_ways = |p: &Term| !p.any(&|t| matches!(t, Term::Costate(..))) && looks_ahead(p);
+    let by_other_ways = |p: &Term| !p.any(&|t| t.is(Quantity::Costate)) && looks_ahead(p);
     (!own.into_iter().any(|p| by_other_ways(&p))).then_some(proof)
 }
 

@@ -1,10 +1,8 @@
 //! The recurrence as given: every value, the initial states, and the loss.
 
-use std::sync::Arc;
-
 use super::writer::Writer;
 use crate::derive::algebra::simplify::summed;
-use crate::derive::algebra::term::{Index, Term, Time};
+use crate::derive::algebra::term::{Index, Quantity, Term, Time};
 use crate::derive::record::line::Line;
 use crate::derive::record::part::Part;
 use crate::derive::record::relation::Range;
@@ -18,7 +16,7 @@ impl Writer<'_> {
             let (at, range) = self.range(id);
             let right = self.reader.written(id, &at)?;
             let shape = self.shape(id);
-            let left = Term::Value(Arc::clone(&name), at);
+            let left = Quantity::Value.of([&name], at);
             let equation = self.push(Line::Definition(name), Part::Definition, left, right);
             equation.range = range;
             equation.shape = Some(shape);
@@ -31,15 +29,16 @@ impl Writer<'_> {
             Some(term) => {
                 let now = Time::var('t');
                 let of_step = self.reader.written(term, &Some(now.clone()))?;
-                let left = Term::StepLoss(now.clone());
+                let left = Quantity::Loss.of([], [now.clone()]);
                 let equation = self.push(Line::StepLoss, Part::Definition, left, of_step);
                 equation.range = Range::all();
                 equation.rules = vec![Rule::Definition];
-                summed(Index::all('t'), Term::StepLoss(now))
+                summed(Index::all('t'), Quantity::Loss.of([], [now]))
             }
             None => right,
         };
-        let equation = self.push(Line::Loss, Part::Definition, Term::Loss, right);
+        let left = Quantity::Loss.of([], []);
+        let equation = self.push(Line::Loss, Part::Definition, left, right);
         equation.rules = vec![Rule::Definition];
         Ok(())
     }
@@ -66,7 +65,7 @@ impl Writer<'_> {
             };
             let shape = self.shape(def);
             let id = Line::Start(name.into(), shift.unsigned_abs());
-            let left = Term::Value(name.into(), Some(at));
+            let left = Quantity::Value.of([&name.into()], [at]);
             // A parameter h0 is printed like the state h at step 0; the line would say nothing.
             let looks = |t: &Term| self.symbols.show(t);
             if looks(&left) == looks(&right) || self.line(&id).is_some() {

@@ -1,16 +1,15 @@
 //! The `δ` that occur in a term: their values and steps.
-use crate::derive::algebra::fold::Fold;
 
 use std::sync::Arc;
 
 use super::writer::Writer;
-use crate::derive::algebra::term::{Name, Term, Time, visit};
+use crate::derive::algebra::term::{Fold, Name, Quantity, Term, Time, visit};
 use crate::derive::record::line::Line;
 
 /// Returns true if every addend has δ of the state as a factor exactly once.
 pub(crate) fn is_homogeneous(term: &Term, state: &Name) -> bool {
     match term {
-        Term::Delta(name, _) => name == state,
+        Term::Symbol(symbol) => symbol.quantity == Quantity::Delta && symbol.names[0] == *state,
         Term::Add(parts) => parts.iter().all(|p| is_homogeneous(p, state)),
         Term::Neg(x) | Term::T(x) | Term::Part(_, x) | Term::Div(x, _) => is_homogeneous(x, state),
         Term::Matrix(rows) => rows.iter().flatten().all(|x| is_homogeneous(x, state)),
@@ -27,11 +26,11 @@ pub(crate) fn of_one_step(writer: &Writer<'_>, term: &Term) -> bool {
     let mut pending = vec![term.clone()];
     let mut known: Vec<Name> = Vec::new();
     while let Some(term) = pending.pop() {
-        let elsewhere = |t: &Term| match t {
-            Term::Delta(_, at) => *at != Some(Time::var('t')),
+        let elsewhere = |t: &Term| match t.symbol() {
+            Some((Quantity::Delta, _, at)) => *at != [Time::var('t')],
             // The loss of another step may read this value.
-            Term::Value(_, Some(at)) => *at != Time::var('t'),
-            t => matches!(
+            Some((Quantity::Value, _, [at])) => *at != Time::var('t'),
+            _ => matches!(
                 t,
                 Term::Before(..) | Term::At(..) | Term::Over(Fold::Sum, ..)
             ),
@@ -41,7 +40,7 @@ pub(crate) fn of_one_step(writer: &Writer<'_>, term: &Term) -> bool {
         }
         let mut names = Vec::new();
         visit(&term, &mut |t| {
-            if let Term::Delta(name, _) = t {
+            if let Some((Quantity::Delta, [name], _)) = t.symbol() {
                 names.push(Arc::clone(name));
             }
         });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::writer::Writer;
 use crate::derive::algebra::normal::neg;
-use crate::derive::algebra::term::Term;
+use crate::derive::algebra::term::{Quantity, Term};
 use crate::derive::reading::engine::tangent;
 use crate::derive::record::line::Line;
 use crate::derive::record::part::{Level, Part};
@@ -43,7 +43,7 @@ impl Writer<'_> {
             let right = if negative { neg(right) } else { right };
             let steps = self.tangent_steps(id)?;
             let shape = self.shape(id);
-            let left = Term::D(Arc::clone(&name), at);
+            let left = Quantity::D.of([&name], at);
             let equation = self.push(
                 Line::Differential(Arc::clone(&name)),
                 Part::Differentials,

@@ -1,12 +1,11 @@
 //! `δ` of every value, and the gradients of parameters, inputs and initial states.
-use crate::derive::algebra::fold::Fold;
 
 use std::sync::Arc;
 
 use super::writer::Writer;
 use super::{deltas, recursion};
 use crate::derive::algebra::normal::add;
-use crate::derive::algebra::term::{Index, Name, Term, Time, visit};
+use crate::derive::algebra::term::{Fold, Index, Name, Quantity, Term, Time, visit};
 use crate::derive::reading::naming;
 use crate::derive::record::line::Line;
 use crate::derive::record::part::{Level, Part};
@@ -25,7 +24,7 @@ impl Writer<'_> {
             if !self.graph.cotangents.iter().any(|((n, _), _)| *n == name) {
                 continue;
             }
-            let left = Term::Delta(Arc::clone(&name), at.clone());
+            let left = Quantity::Delta.of([&name], at.clone());
             let right = self.symbols.in_order(self.below(&name, &left, &at)?);
             let shape = self.shape(id);
             let readers = self.readers(&name);
@@ -76,7 +75,7 @@ impl Writer<'_> {
             if role == Role::Parameter {
                 of_step(self, &name, &right);
             }
-            let left = Term::Gradient(Arc::clone(&name), at);
+            let left = Quantity::Gradient.of([&name], at);
             let equation = self.push(Line::Gradient(name), part, left, right);
             equation.range = range;
             equation.shape = Some(shape);
@@ -108,7 +107,7 @@ impl Writer<'_> {
             let right = self.symbols.in_order(whole);
             let shape = self.shape(def);
             let readers = self.readers(&name);
-            let left = Term::Gradient(Arc::clone(&name), Some(at));
+            let left = Quantity::Gradient.of([&name], [at]);
             let line = Line::StartGradient(name);
             let equation = self.push(line, Part::Inputs, left, right);
             equation.shape = Some(shape);
@@ -135,10 +134,10 @@ impl Writer<'_> {
         for e in self.equations.iter().filter(|e| e.part == Part::Adjoints) {
             let mut shifted = None;
             visit(&e.right, &mut |t| {
-                if let Term::D(n, at) = t
+                if let Some((Quantity::D, [n], at)) = t.symbol()
                     && **n == *name
                 {
-                    let other = at.as_ref().is_some_and(|t| t.offset != 0);
+                    let other = at.iter().any(|t| t.offset != 0);
                     shifted = Some(shifted.unwrap_or(false) || other);
                 }
             });
@@ -170,13 +169,9 @@ fn of_step(writer: &mut Writer<'_>, name: &Name, gradient: &Term) {
     if writer.recurrence.step_loss().is_none() || !deltas::of_one_step(writer, body) {
         return;
     }
-    let left = Term::StepGradient(Arc::clone(name), Time::var('t'));
-    let equation = writer.prove(
-        Line::StepGradient(Arc::clone(name)),
-        Part::Parameters,
-        left,
-        made,
-    );
+    let left = Quantity::StepGradient.of([name], [Time::var('t')]);
+    let line = Line::StepGradient(Arc::clone(name));
+    let equation = writer.prove(line, Part::Parameters, left, made);
     equation.range = Range::all();
     equation
         .rules

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use super::writer::Writer;
 use crate::derive::algebra::chain::{self, Carried, flow};
-use crate::derive::algebra::term::{Name, Term, Time};
-use crate::derive::reading::read::Label;
+use crate::derive::algebra::term::{Name, Quantity, Term, Time};
 use crate::derive::record::line::Line;
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::relation::{Range, pairs};
@@ -61,7 +60,7 @@ fn states(writer: &Writer<'_>) -> Option<Vec<State>> {
         }
         let (def, shift) = writer.reader.held(id)?;
         let read = tape.nodes().find(|(_, n)| *n.op() == Op::Read(id))?.0;
-        let Some(Label::Value(name)) = writer.reader.labels.get(&def) else {
+        let Some((Quantity::Value, name)) = writer.reader.labels.get(&def) else {
             return None;
         };
         // A state that does not affect the loss is ignored, and a delayed input is not a state.
@@ -139,7 +138,7 @@ fn write_blocks(writer: &mut Writer<'_>, states: &[State]) -> Option<()> {
         for by in states {
             let name = &of.part.name;
             let left = match states {
-                [_] => Term::StateJacobian(now.clone()),
+                [_] => Quantity::StateJacobian.of([], [now.clone()]),
                 _ => chain::block(&writer.state, name, &by.part, &now),
             };
             let made = block(writer, name, &by.part)?;
@@ -157,12 +156,8 @@ fn write_blocks(writer: &mut Writer<'_>, states: &[State]) -> Option<()> {
     }
     if states.len() > 1 {
         let made = whole(writer)?;
-        let equation = writer.prove(
-            Line::Jacobian,
-            Part::Jacobian,
-            Term::StateJacobian(now),
-            made,
-        );
+        let left = Quantity::StateJacobian.of([], [now]);
+        let equation = writer.prove(Line::Jacobian, Part::Jacobian, left, made);
         equation.range = Range::all();
     }
     Some(())
@@ -188,7 +183,7 @@ fn write_within(writer: &mut Writer<'_>) -> Option<()> {
 }
 
 fn jacobian(of: &Name, to: &Time, by: &Name, from: &Time) -> Term {
-    Term::Jacobian(Arc::clone(of), to.clone(), Arc::clone(by), from.clone())
+    Quantity::Jacobian.of([of, by], [to.clone(), from.clone()])
 }
 
 /// Writes the three meanings of `∂c_t/∂c_{t−1}`: with the other states held fixed, which is a block; with the other
@@ -241,7 +236,7 @@ fn write_meanings(writer: &mut Writer<'_>) {
 fn two_steps(writer: &mut Writer<'_>, by: &Name, other: &Name) {
     let t = Time::var('t');
     let name = Arc::clone;
-    let left = Term::Jacobian(name(by), t.clone(), name(by), t.plus(-2));
+    let left = Quantity::Jacobian.of([&name(by), &name(by)], [t.clone(), t.plus(-2)]);
     let first = Argument::Jacobian(name(by), t.plus(-1), name(by), t.plus(-2));
     let made = Proof::of(writer.known(), left.clone())
         .by(Rewrite::LastStep)
@@ -305,7 +300,7 @@ fn within(writer: &Writer<'_>, of: &Name, by: &Name) -> Option<Made> {
 }
 
 fn matrix(writer: &Writer<'_>, of: &Name, by: Argument, follow: &[Name]) -> Option<Made> {
-    let differential = Term::D(Arc::clone(of), Some(Time::var('t')));
+    let differential = Quantity::D.of([of], [Time::var('t')]);
     let held = Proof::of(writer.known(), differential)
         .if_it_applies(Rewrite::Unfold(Line::Differential(Arc::clone(of)).into()))
         .towards(&by, follow)?

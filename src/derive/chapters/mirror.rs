@@ -1,6 +1,7 @@
 //! The lines about a backward chain. It is a forward chain in the recurrence with time reversed; the lines derived
 //! there are reversed in time.
 
+use crate::derive::algebra::quantity::{Quantity, Symbol};
 use std::collections::{HashMap, HashSet};
 
 use crate::derive::algebra::chain::{Carried, is_delayed};
@@ -83,29 +84,26 @@ impl Mirror {
         Some((other(name), Letter { var, means }))
     }
 
+    fn symbol(self, symbol: &Symbol<Time>) -> Option<Term> {
+        let steps: Option<Vec<Time>> = symbol.steps.iter().map(turned).collect();
+        let (names, steps) = (&symbol.names, steps?);
+        Some(match (symbol.quantity, &steps[..]) {
+            (Quantity::Cut, _) => return None,
+            (Quantity::Letter, _) => Quantity::Letter.of(&[other(&names[0])], steps),
+            // A block is written with its letter in one direction, as a derivative in the other.
+            (Quantity::Block, [t]) => Quantity::Direct.of(names, [t.clone(), t.plus(1)]),
+            (Quantity::Direct, [t, k]) if !self.delayed && k.offset == t.offset - 1 => {
+                Quantity::Block.of(names, [t.clone()])
+            }
+            (quantity, _) => quantity.row().reversed.of(names, steps),
+        })
+    }
+
     /// Reverses time in a term.
     pub(crate) fn term(self, term: &Term) -> Option<Term> {
         let one = |x: &Term| Some(Box::new(self.term(x)?));
         Some(match term {
-            Term::StateJacobian(t) => Term::BackJacobian(turned(t)?),
-            Term::BackJacobian(t) => Term::StateJacobian(turned(t)?),
-            Term::StateFlow(t, k) => Term::BackFlow(turned(t)?, turned(k)?),
-            Term::BackFlow(t, k) => Term::StateFlow(turned(t)?, turned(k)?),
-            Term::Letter(name, at) => {
-                let at = match at {
-                    Some(at) => Some(turned(at)?),
-                    None => None,
-                };
-                Term::Letter(other(name), at)
-            }
-            // A block is written with its letter in one direction, as a derivative in the other.
-            Term::Block(of, by, t) => {
-                let t = turned(t)?;
-                Term::Direct(Name::clone(of), t.clone(), Name::clone(by), t.plus(1))
-            }
-            Term::Direct(of, t, by, k) if !self.delayed && k.offset == t.offset + 1 => {
-                Term::Block(Name::clone(of), Name::clone(by), turned(t)?)
-            }
+            Term::Symbol(symbol) => self.symbol(symbol)?,
             Term::Over(fold, Index { var, from, to }, x) => {
                 let index = Index::new(*var, turned(to)?, turned(from)?);
                 Term::Over(fold.row().reversed, index, one(x)?)
@@ -113,7 +111,7 @@ impl Mirror {
             Term::Before(a, b) => Term::Before(turned(b)?, turned(a)?),
             Term::PowSteps(x, n) => Term::PowSteps(one(x)?, count(n)?),
             Term::Steps(n) => Term::Steps(count(n)?),
-            Term::Cut(..) | Term::Uncut(_) => return None,
+            Term::Uncut(_) => return None,
             other => {
                 let mut failed = false;
                 let mut copy = other.map(&mut |part| {
@@ -206,7 +204,10 @@ impl Derivation {
             if line.id == Line::JacobianCorner && !self.states.is_empty() {
                 continue;
             }
-            let unknown = |t: &Term| matches!(t, Term::Letter(name, _) if lost.contains(&name));
+            let unknown = |t: &Term| match t.symbol() {
+                Some((Quantity::Letter, [name], _)) => lost.contains(&name),
+                _ => false,
+            };
             let Some(mut line) = mirror
                 .line(line)
                 .filter(|_| !line.left.any(&unknown) && !line.right.any(&unknown))

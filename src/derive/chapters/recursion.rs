@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::writer::Writer;
-use crate::derive::algebra::term::{Name, Term, Time};
+use crate::derive::algebra::term::{Name, Quantity, Term, Time};
 use crate::derive::record::line::Line;
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::relation::Range;
@@ -20,17 +20,18 @@ pub(crate) fn boundary(writer: &mut Writer<'_>, name: &Name) {
     let now = Time::var('t');
     let later = |t: &Term| {
         t.any(&|t| {
-            matches!(t, Term::Delta(_, Some(at)) if at.offset > 0)
+            matches!(t.symbol(), Some((Quantity::Delta, _, [at])) if at.offset > 0)
                 || *t == Term::Before(now.clone(), Time::last())
         })
     };
     let ahead: Vec<&Term> = parts.iter().filter(|p| later(p)).collect();
-    let ours = |t: &Term| matches!(t, Term::Delta(_, Some(at)) if at.base == now.base);
+    let ours =
+        |t: &Term| matches!(t.symbol(), Some((Quantity::Delta, _, [at])) if at.base == now.base);
     if ahead.is_empty() || !ahead.iter().all(|t| t.any(&ours)) {
         return;
     }
     let shape = line.shape.clone();
-    let left = Term::Delta(Arc::clone(name), Some(Time::last()));
+    let left = Quantity::Delta.of([name], [Time::last()]);
     let made = Proof::of(writer.known(), left.clone())
         .by(Rewrite::Unfold(At::new(id, &[('t', Time::last())])))
         .and_then(|p| p.by(Rewrite::End));
@@ -77,7 +78,7 @@ pub(crate) fn compact(writer: &mut Writer<'_>) {
             continue;
         }
         let id = Line::CompactDelta(Arc::clone(&name));
-        let stepped = matches!(left, Term::Delta(_, Some(_)));
+        let stepped = matches!(left.symbol(), Some((Quantity::Delta, _, [_])));
         let equation = writer.prove(id, Part::Recursion, left, made);
         equation.range = if stepped { Range::all() } else { Range::once() };
         equation.premises.insert(0, Line::Delta(name));
@@ -87,20 +88,24 @@ pub(crate) fn compact(writer: &mut Writer<'_>) {
 
 /// The first δ of one of the given values, with its step.
 fn first_of(term: &Term, names: &[Name]) -> Option<(Name, Time)> {
-    match term {
-        Term::Delta(name, Some(at)) if names.contains(name) => Some((Arc::clone(name), at.clone())),
-        term => term.parts().into_iter().find_map(|p| first_of(p, names)),
+    match term.symbol() {
+        Some((Quantity::Delta, [name], [at])) if names.contains(name) => {
+            Some((Arc::clone(name), at.clone()))
+        }
+        _ => term.parts().into_iter().find_map(|p| first_of(p, names)),
     }
 }
 
 /// Returns true if a line is one product with one δ, of another value at the same step.
 fn is_single(right: &Term, name: &Name) -> bool {
-    let at_step = |t: &Term| matches!(t, Term::Delta(_, Some(at)) if at.offset == 0);
+    let at_step =
+        |t: &Term| matches!(t.symbol(), Some((Quantity::Delta, _, [at])) if at.offset == 0);
     match right {
         Term::Had(parts) => {
             let deltas: Vec<&Term> = parts.iter().filter(|p| p.is_linear_part()).collect();
-            matches!(deltas[..], [Term::Delta(other, _)] if other != name)
-                && deltas.iter().all(|d| at_step(d))
+            let other =
+                |t: &Term| matches!(t.symbol(), Some((Quantity::Delta, [of], _)) if of != name);
+            matches!(deltas[..], [one] if other(one) && at_step(one))
         }
         _ => false,
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::writer::Writer;
 use crate::derive::algebra::chain;
-use crate::derive::algebra::term::{Name, Term, Time};
+use crate::derive::algebra::term::{Name, Quantity, Time};
 use crate::derive::record::line::Line;
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::relation::Range;
@@ -36,7 +36,7 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
     step.range = Range::all();
     step.level = Level::Normal;
     for (state, made) in immediate {
-        let left = Term::DPlus(Arc::clone(&state), t.clone());
+        let left = Quantity::DPlus.of([&state], [t.clone()]);
         let id = Line::Immediate(state);
         let equation = writer.prove(id, Part::Jacobian, left, made);
         equation.range = Range::all();
@@ -61,7 +61,7 @@ pub(crate) fn write(writer: &mut Writer<'_>) {
 /// The differential of a state in terms of external quantities and the other states, with the states of earlier steps
 /// held fixed.
 fn at_once(writer: &Writer<'_>, state: &Name) -> Option<Made> {
-    let differential = Term::D(Arc::clone(state), Some(Time::var('t')));
+    let differential = Quantity::D.of([state], [Time::var('t')]);
     Proof::of(writer.known(), differential)
         .by(Rewrite::Unfold(
             Line::Differential(Arc::clone(state)).into(),
@@ -75,12 +75,12 @@ fn at_once(writer: &Writer<'_>, state: &Name) -> Option<Made> {
 /// `∂h_t/∂W` in matrix notation: total and immediate derivatives, over one step and over many.
 fn maps(writer: &mut Writer<'_>, state: &Name) {
     let t = Time::var('t');
-    let carried = Term::Value(Arc::clone(state), Some(t.plus(-1)));
+    let carried = Quantity::Value.of([state], [t.plus(-1)]);
     let parameters = writer
         .equations
         .iter()
-        .filter_map(|e| match (&e.left, e.part) {
-            (Term::Gradient(name, None), Part::Parameters) => Some(Arc::clone(name)),
+        .filter_map(|e| match (e.left.symbol(), e.part) {
+            (Some((Quantity::Gradient, [name], [])), Part::Parameters) => Some(Arc::clone(name)),
             _ => None,
         });
     // Only the weight that multiplies the state is written out.
@@ -95,7 +95,7 @@ fn maps(writer: &mut Writer<'_>, state: &Name) {
     let Some((name, map)) = found else {
         return;
     };
-    let total = Term::Response(Arc::clone(state), t.clone(), Arc::clone(&name));
+    let total = Quantity::Response.of([state, &name], [t.clone()]);
     let line = Line::Response(Arc::clone(&name));
     let made = Proof::of(writer.known(), total.clone()).by(Rewrite::LastStep);
     let Some(made) = made.map(Proof::done) else {
@@ -105,7 +105,7 @@ fn maps(writer: &mut Writer<'_>, state: &Name) {
     equation.range = Range::all();
     equation.level = Level::Normal;
     let id = Line::ImmediateResponse(Arc::clone(&name));
-    let left = Term::Immediate(Arc::clone(state), t, Arc::clone(&name));
+    let left = Quantity::Immediate.of([state, &name], [t]);
     let equation = writer.prove(id, Part::Jacobian, left, map);
     equation.range = Range::all();
     equation.level = Level::Normal;
@@ -134,7 +134,7 @@ fn starts_from(writer: &Writer<'_>, parameter: &Name) -> bool {
 /// The immediate derivative of a state with respect to a parameter.
 fn immediate(writer: &Writer<'_>, state: &Name, name: &Name) -> Option<Made> {
     let own = Argument::D(Arc::clone(name), None);
-    let start = Term::DPlus(Arc::clone(state), Time::var('t'));
+    let start = Quantity::DPlus.of([state], [Time::var('t')]);
     Proof::of(writer.known(), start)
         .by(Rewrite::Unfold(Line::Immediate(Arc::clone(state)).into()))?
         .if_it_applies(Rewrite::Alone(own.clone()))

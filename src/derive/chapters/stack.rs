@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::writer::Writer;
-use crate::derive::algebra::term::{Name, Term, Time};
+use crate::derive::algebra::term::{Name, Quantity, Term, Time};
 use crate::derive::record::line::Line;
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::relation::Range;
@@ -36,7 +36,8 @@ fn groups(writer: &Writer<'_>) -> Vec<Group> {
         .iter()
         .filter(|e| e.part == Part::Definition)
     {
-        let (Term::Value(name, Some(at)), Term::Add(parts)) = (&equation.left, &equation.right)
+        let (Some((Quantity::Value, [name], [at])), Term::Add(parts)) =
+            (equation.left.symbol(), &equation.right)
         else {
             continue;
         };
@@ -68,7 +69,7 @@ fn gates(writer: &mut Writer<'_>, group: &Group) {
     let (letters, now) = (writer.symbols.letters, Time::var('t'));
     let at = Some(now.clone());
     let stack = group.names.iter();
-    let stack = stack.map(|n| vec![Term::Value(Arc::clone(n), at.clone())]);
+    let stack = stack.map(|n| vec![Quantity::Value.of([n], at.clone())]);
     let stack = Term::Matrix(stack.collect());
     let reads = Term::Matrix(group.reads.iter().map(|r| vec![r.clone()]).collect());
     let weights = Term::Matrix(group.weights.clone());
@@ -100,7 +101,7 @@ fn gates(writer: &mut Writer<'_>, group: &Group) {
         equation.level = Level::Normal;
     }
 
-    let delta = Term::Delta(Arc::clone(&name), at);
+    let delta = Quantity::Delta.of([&name], at);
     let of_row = |name: &Name| {
         let compact = Line::CompactDelta(Arc::clone(name));
         match writer.right(&compact) {
@@ -118,11 +119,12 @@ fn gates(writer: &mut Writer<'_>, group: &Group) {
         equation.range = Range::all();
         equation.level = Level::Normal;
     }
-    let left = Term::Gradient(letters.weights.into(), None);
-    let parameters = group.weights.iter().flatten().filter_map(|w| match w {
-        Term::Value(name, None) => Some(Line::Gradient(Arc::clone(name))),
+    let left = Quantity::Gradient.of([&letters.weights.into()], []);
+    let gradient = |w: &Term| match w.symbol() {
+        Some((Quantity::Value, [name], [])) => Some(Line::Gradient(Arc::clone(name))),
         _ => None,
-    });
+    };
+    let parameters = group.weights.iter().flatten().filter_map(gradient);
     let made = Proof::of(writer.known(), left.clone())
         .by(Rewrite::Unstack(line(letters.weights)))
         .and_then(|p| parameters.into_iter().try_fold(p, |p, of| p.by(unfold(of))))

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::writer::Writer;
 use crate::derive::algebra::normal::{add, inner};
+use crate::derive::algebra::quantity::Letter;
 use crate::derive::algebra::simplify::summed;
-use crate::derive::algebra::term::{Base, Index, Term};
+use crate::derive::algebra::term::{Base, Index, Quantity};
 use crate::derive::record::derivation::Derivation;
 use crate::derive::record::equation::Equation;
 use crate::derive::record::line::Line;
@@ -38,28 +39,28 @@ pub(crate) fn instances(derivation: &Derivation) -> [Vec<&Equation>; 6] {
 pub(crate) fn lines(derivation: &Derivation) -> Vec<Math> {
     let symbols = derivation.symbols();
     let id = Math::ident;
-    let (t, last) = (|| id("t"), || id(symbols.length));
+    let (t, last) = (|| id("t"), || id(symbols.letter(Letter::Length)));
     let one = || Math::number(1);
     let before = || Math::relation(t(), Sign::Minus, one());
     let after = || Math::relation(t(), Sign::Plus, one());
-    let at = |name: &str, step: Math| id(name).with_sub(step);
-    let state = |step: Math| id(symbols.state).with_sub(step);
+    let at = |letter: Letter, step: Math| id(symbols.letter(letter)).with_sub(step);
+    let state = |step: Math| at(Letter::State, step);
     let d = |m: Math| Math::row([Math::Sign(Sign::Differential), m]);
-    let jacobian = |step: Math| id(symbols.jacobian).with_sub(step);
+    let jacobian = |step: Math| at(Letter::Jacobian, step);
     let equal = |a, b| Math::relation(a, Sign::Equal, b);
     let plus = |a, b| Math::relation(a, Sign::Plus, b);
     let inner = |a, b| Math::list([a, b]).fenced(Fence::Angle);
     let sum = |from: Math, body| Math::big(Big::Sum, equal(t(), from), last(), body);
     let thin = || Math::Sign(Sign::Thin);
     let partial = |m: Math| Math::row([Math::Sign(Sign::Partial), m]);
-    let loss = || id(symbols.loss);
-    let theta = || id(symbols.parameters);
-    let lambda = |step: Math| at(symbols.costate, step);
+    let loss = || id(symbols.letter(Letter::Loss));
+    let theta = || id(symbols.letter(Letter::Parameters));
+    let lambda = |step: Math| at(Letter::Costate, step);
     let alone = || {
         let above = Math::Sign(Sign::Partial).with_sup(Math::Sign(Sign::Plus));
         Math::frac(Math::row([above, loss()]), partial(theta()))
     };
-    let sent = || Math::row([at(symbols.immediate, t()).transposed(), lambda(t())]);
+    let sent = || Math::row([at(Letter::Immediate, t()).transposed(), lambda(t())]);
     let list = |parts: Vec<Math>| {
         let mut row = Vec::new();
         for (i, part) in parts.into_iter().enumerate() {
@@ -75,14 +76,14 @@ pub(crate) fn lines(derivation: &Derivation) -> Vec<Math> {
             d(state(t())),
             plus(
                 Math::row([jacobian(t()), thin(), d(state(before()))]),
-                Math::row([at(symbols.immediate, t()), thin(), d(theta())]),
+                Math::row([at(Letter::Immediate, t()), thin(), d(theta())]),
             ),
         ),
         list(vec![
             equal(
                 lambda(t()),
                 plus(
-                    at(symbols.direct, t()),
+                    at(Letter::Direct, t()),
                     Math::row([jacobian(after()).transposed(), lambda(after())]),
                 ),
             ),
@@ -92,7 +93,7 @@ pub(crate) fn lines(derivation: &Derivation) -> Vec<Math> {
             inner(lambda(t()), d(state(t()))),
             plus(
                 inner(
-                    Math::relation(lambda(before()), Sign::Minus, at(symbols.direct, before())),
+                    Math::relation(lambda(before()), Sign::Minus, at(Letter::Direct, before())),
                     d(state(before())),
                 ),
                 inner(sent(), d(theta())),
@@ -103,7 +104,7 @@ pub(crate) fn lines(derivation: &Derivation) -> Vec<Math> {
             Math::Sign(Sign::Equal),
             sum(
                 Math::number(0),
-                inner(at(symbols.direct, t()), d(state(t()))),
+                inner(at(Letter::Direct, t()), d(state(t()))),
             ),
             Math::Sign(Sign::Plus),
             inner(alone(), d(theta())),
@@ -132,7 +133,7 @@ pub(crate) fn lines(derivation: &Derivation) -> Vec<Math> {
                     Math::frac(partial(state(t())), partial(state(id("k"))))
                         .fenced(Fence::Paren)
                         .transposed(),
-                    at(symbols.direct, t()),
+                    at(Letter::Direct, t()),
                 ]),
             ),
         ),
@@ -141,10 +142,15 @@ pub(crate) fn lines(derivation: &Derivation) -> Vec<Math> {
 
 /// `dL` as the sum of the inner products of every gradient with its differential: the theorem as one number.
 pub(crate) fn master(writer: &mut Writer<'_>) {
-    let gradients = writer.equations.iter().filter_map(|e| match &e.left {
-        Term::Gradient(name, at) => Some((Arc::clone(name), at.clone(), e.id.clone())),
-        _ => None,
-    });
+    let gradients = writer
+        .equations
+        .iter()
+        .filter_map(|e| match e.left.symbol() {
+            Some((Quantity::Gradient, [name], at)) => {
+                Some((Arc::clone(name), at.first().cloned(), e.id.clone()))
+            }
+            _ => None,
+        });
     let mut parts = Vec::new();
     let mut premises = Vec::new();
     for (name, at, id) in gradients {
@@ -157,8 +163,8 @@ pub(crate) fn master(writer: &mut Writer<'_>) {
         }
         let varies = at.is_some();
         let part = inner(
-            Term::Gradient(Arc::clone(&name), at.clone()),
-            Term::D(Arc::clone(&name), at),
+            Quantity::Gradient.of([&name], at.clone()),
+            Quantity::D.of([&name], at),
         );
         parts.push(match varies {
             true => summed(Index::all('t'), part),
@@ -166,7 +172,8 @@ pub(crate) fn master(writer: &mut Writer<'_>) {
         });
         premises.push(id);
     }
-    let equation = writer.push(Line::Master, Part::Theorem, Term::DLoss, add(parts));
+    let left = Quantity::DLoss.of([], []);
+    let equation = writer.push(Line::Master, Part::Theorem, left, add(parts));
     equation.rules = vec![Rule::Identification];
     equation.premises = premises;
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::bridge::{Bridge, Sums};
 use super::writer::Writer;
-use crate::derive::algebra::term::{Base, Name, Term, Time};
+use crate::derive::algebra::term::{Base, Name, Quantity, Term, Time};
 use crate::derive::record::line::Line;
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::relation::Range;
@@ -63,7 +63,7 @@ fn window(writer: &mut Writer<'_>, sums: &Sums) {
 /// δ of the recursion that restarts after every τ steps.
 fn chunked(writer: &mut Writer<'_>, state: &Name) -> Option<()> {
     let (t, k) = (Time::var('t'), Time::var('k'));
-    let cut = |at: Time| Term::Cut(Arc::clone(state), at);
+    let cut = |at: Time| Quantity::Cut.of([state], [at]);
     let recursion = writer.right(&Line::Recursion)?.clone();
     let made = Proof::of(writer.known(), recursion)
         .by(Rewrite::Restart)?

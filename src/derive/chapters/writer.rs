@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use crate::derive::algebra::chain::Carried;
 use crate::derive::algebra::function::Function;
 use crate::derive::algebra::simplify::beside_step;
-use crate::derive::algebra::term::{Name, Term, Time};
+use crate::derive::algebra::term::{Name, Quantity, Term, Time};
 use crate::derive::notation::symbols::Symbols;
 use crate::derive::reading::read::Reader;
 use crate::derive::record::equation::{Check, Equation, Letter};
@@ -105,7 +105,7 @@ impl Writer<'_> {
         means: Term,
     ) -> Term {
         let name: Name = name.into();
-        let letter = Term::Letter(Arc::clone(&name), var.map(Time::var));
+        let letter = Quantity::Letter.of([&name], var.map(Time::var));
         let id = Line::Letter(Arc::clone(&name));
         let equation = self.push(id, part, letter.clone(), means.clone());
         equation.relation = Relation::Defined;
@@ -178,6 +178,6 @@ impl Writer<'_> {
 
     /// The differential of the state at a step.
     pub(crate) fn differential(&self, at: &Time) -> Term {
-        self.stack(&|part| Term::D(Arc::clone(&part.name), Some(at.plus(-part.delay))))
+        self.stack(&|part| Quantity::D.of([&part.name], [at.plus(-part.delay)]))
     }
 }

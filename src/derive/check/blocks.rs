@@ -1,21 +1,17 @@
 //! The values of matrices made of blocks.
 
-use std::sync::Arc;
-
 use ndarray::Array2;
 
 use super::arrays::{Found, SIZELESS, V, joined};
 use super::evaluate::{Instance, Key, Steps};
 use crate::derive::algebra::chain::{Carried, read_of};
-use crate::derive::algebra::term::{Name, Term};
+use crate::derive::algebra::term::{Name, Quantity, Term};
 
 impl Instance {
-    /// The partial derivative of a value with respect to its read of a value `shift` steps away; zero beyond the ends.
+    /// The partial derivative of a value with respect to its read of a value `shift` steps away.
     pub(super) fn direct(&self, of: &Name, t: i64, by: &Name, shift: i64) -> Found {
-        if !self.has(t) {
-            return Ok(V::Zero);
-        }
-        self.number(&Key::Jacobian(Arc::clone(of), t, read_of(by, shift), t))
+        let by = read_of(by, shift);
+        self.number(&Key::new(Quantity::Jacobian, [of, &by], [t, t]))
     }
 
     /// The derivative of the state at step `t` with respect to the state read by step `reader`.
@@ -23,11 +19,15 @@ impl Instance {
         if !self.has(t) {
             return Ok(V::Zero);
         }
+        let key = |of: &Carried, by: &Carried| {
+            let names = [&of.observed(way), &by.read(way)];
+            Key::new(Quantity::Jacobian, names, [t, reader])
+        };
         let mut rows = Vec::new();
         for of in state {
             let mut row = Vec::new();
             for by in state {
-                match self.number(&Key::Jacobian(of.observed(way), t, by.read(way), reader))? {
+                match self.number(&key(of, by))? {
                     V::Array(a) => row.push(a),
                     _ => return Err(SIZELESS.into()),
                 }
@@ -48,17 +48,18 @@ impl Instance {
         }
         // A block without a size takes it from its row and its column.
         let state = |i: usize, state: &[Carried]| {
-            let key = Key::Value(Arc::clone(&state.get(i)?.name), Some(1));
+            let key = Key::new(Quantity::Value, [&state.get(i)?.name], [1]);
             self.numbers.get(&key).map(Array2::nrows)
         };
         // With one block for each part of the state, a zero has the sizes of its parts.
         let named = |names: &[Carried]| {
             rows.iter().flatten().any(|cell| {
-                cell.any(&|t| match t {
-                    Term::Costate(n, _)
-                    | Term::DPlus(n, _)
-                    | Term::Direct(n, ..)
-                    | Term::Jacobian(n, ..) => names.iter().any(|c| c.name == *n),
+                cell.any(&|t| match t.symbol() {
+                    Some((
+                        Quantity::Costate | Quantity::DPlus | Quantity::Direct | Quantity::Jacobian,
+                        [n, ..],
+                        _,
+                    )) => names.iter().any(|c| c.name == *n),
                     _ => false,
                 })
             })

@@ -1,12 +1,10 @@
 //! The values of functions.
 
-use std::sync::Arc;
-
 use ndarray::Array2;
 
 use super::arrays::{Found, SIZELESS, V, matrix, shaped};
 use super::evaluate::{Instance, ROUNDING, Steps};
-use crate::derive::algebra::term::{Name, Term, Time};
+use crate::derive::algebra::term::{Name, Quantity, Term, Time};
 use crate::op::{Linearity, Op, Pointwise, Value};
 use crate::shape::{Dim, Rate, Shape, Type};
 
@@ -16,13 +14,13 @@ pub(super) const TIE: &str = "rounding decides a comparison";
 impl Instance {
     /// A term without its conditions, and with all values at a step of the run.
     fn inside(&self, term: &Term, at: &Steps) -> Result<Term, String> {
-        Ok(match term {
-            Term::Before(..) | Term::At(..) => Term::Num(1.0),
-            Term::Value(name, Some(t)) => {
+        Ok(match (term, term.symbol()) {
+            (Term::Before(..) | Term::At(..), _) => Term::Num(1.0),
+            (_, Some((Quantity::Value, [name], [t]))) => {
                 let step = self.step(t, at)?.clamp(1, self.steps);
-                Term::Value(Arc::clone(name), Some(Time::at(step)))
+                Quantity::Value.of([name], [Time::at(step)])
             }
-            term => {
+            _ => {
                 let mut failed = None;
                 let inside = term.map(&mut |part| {
                     self.inside(part, at).unwrap_or_else(|reason| {
@@ -45,11 +43,7 @@ impl Instance {
         let classes = function.ranks.contains(&usize::MAX);
         for (arg, rank) in args.iter().zip(&function.ranks) {
             if *rank == usize::MAX {
-                let Term::Value(n, t) = arg else {
-                    return Err("a class is expected".into());
-                };
-                let key = (Arc::clone(n), self.steps(t, at)?);
-                values.push(Err(self.classes.get(&key).ok_or("an unknown class")?.0));
+                values.push(Err(self.class(arg, at)?.0));
                 continue;
             }
             let v = match self.evaluate(arg, at)? {

@@ -1,5 +1,4 @@
 //! Checks every line: both sides, as printed, are evaluated on random runs, at every step in its range.
-use crate::derive::algebra::fold::Fold;
 
 use ndarray::Array2;
 
@@ -8,7 +7,7 @@ use super::call::TIE;
 use super::evaluate::{Instance, ROUNDING, Steps};
 use super::oracle::{Oracle, STEPS};
 use crate::derive::algebra::normal::inner;
-use crate::derive::algebra::term::{Base, Name, Term, Time};
+use crate::derive::algebra::term::{Base, Fold, Quantity, Term, Time};
 use crate::derive::notation::lexicon::Lexicon;
 use crate::derive::record::derivation::{Checks, Derivation};
 use crate::derive::record::equation::{Check, Equation};
@@ -257,7 +256,9 @@ fn largest_addend(term: &Term, run: &Instance, at: &Steps) -> f64 {
                 bodies.reduce(f64::max)
             }),
         // The immediate part is what remains of the total differential; use its addends.
-        Term::DPlus(name, step) => Some(of(&Term::D(Name::clone(name), Some(step.clone())))),
+        Term::Symbol(symbol) if symbol.quantity == Quantity::DPlus => {
+            Some(of(&Quantity::D.of(&symbol.names, symbol.steps.clone())))
+        }
         _ => None,
     };
     parts.unwrap_or_else(|| match run.evaluate(term, at) {

@@ -1,8 +1,6 @@
 //! Evaluates terms on given numbers.
-use crate::derive::algebra::fold::Fold;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use indexmap::IndexMap;
 use ndarray::Array2;
@@ -12,38 +10,19 @@ use super::singular::{least_singular_value, spectral_norm};
 use crate::derive::algebra::chain::Carried;
 use crate::derive::algebra::conditions::is_condition;
 use crate::derive::algebra::function::Function;
-use crate::derive::algebra::term::{Base, Index, Name, Term, Time};
+use crate::derive::algebra::quantity::{Beyond, Quantity, Symbol};
+use crate::derive::algebra::term::{Base, Fold, Index, Name, Term, Time};
 use crate::derive::record::equation::Letter;
 
 /// The quantity that a number in an instance belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Key {
-    Value(Name, Option<i64>),
-    Delta(Name, Option<i64>),
-    D(Name, Option<i64>),
-    Gradient(Name, Option<i64>),
-    Jacobian(Name, i64, Name, i64),
-    Loss,
-    DLoss,
-    StepLoss(i64),
-    DStepLoss(i64),
-    /// The derivative of the loss of a step with respect to a static value.
-    StepGradient(Name, i64),
-    /// The derivative of the loss of the second step with respect to a value at the first.
-    StepDelta(Name, i64, i64),
-    DPlus(Name, i64),
-    /// λ of a state.
-    Costate(Name, i64),
-    Response(Name, i64, Name),
-    Immediate(Name, i64, Name),
-}
+pub(crate) type Key = Symbol<i64>;
 
 /// The numbers that terms refer to, on one run of `T` steps.
 #[derive(Clone, Debug, Default)]
 pub struct Instance {
     pub(crate) steps: i64,
     pub(crate) numbers: HashMap<Key, Array2<f64>>,
-    pub(crate) classes: HashMap<(Name, Option<i64>), (usize, usize)>,
+    pub(crate) classes: HashMap<Key, (usize, usize)>,
     pub(crate) functions: IndexMap<Name, Function>,
     pub(crate) letters: IndexMap<Name, Letter>,
     /// The states, in order.
@@ -92,14 +71,23 @@ impl Instance {
         (1..=self.steps).contains(&step)
     }
 
-    pub(super) fn steps(&self, time: &Option<Time>, steps: &Steps) -> Result<Option<i64>, String> {
-        time.as_ref().map(|t| self.step(t, steps)).transpose()
+    /// The key of a quantity for given values of the step variables.
+    fn key(&self, symbol: &Symbol<Time>, at: &Steps) -> Result<Key, String> {
+        let steps: Result<Vec<i64>, String> =
+            symbol.steps.iter().map(|t| self.step(t, at)).collect();
+        Ok(Key::new(symbol.quantity, &symbol.names, steps?))
     }
 
     pub(super) fn number(&self, key: &Key) -> Found {
         match self.numbers.get(key) {
             Some(array) => Ok(V::Array(array.clone())),
-            None => Err(format!("there is no {key:?}")),
+            None => {
+                let (of, at) = (&key.names, &key.steps);
+                Err(format!(
+                    "there is no {:?} of {of:?} at {at:?}",
+                    key.quantity
+                ))
+            }
         }
     }
 
@@ -110,100 +98,10 @@ impl Instance {
             Term::Ones => Ok(V::Fill(1.0)),
             Term::Eye => Ok(V::Eye(1.0)),
             Term::Zero => Ok(V::Zero),
-            #[expect(clippy::cast_precision_loss, reason = "a number of steps is small")]
-            Term::Length => Ok(scalar(self.steps as f64)),
             #[expect(clippy::cast_precision_loss, reason = "a size is small")]
             Term::Size(_, dim) => Ok(scalar(dim.value_at(&self.sizes) as f64)),
-            Term::Value(name, t) => self.number(&Key::Value(Arc::clone(name), self.steps(t, at)?)),
-            Term::Letter(name, t) => self.letter(name, self.steps(t, at)?, |means| means.clone()),
-            Term::Delta(name, t) => {
-                let t = self.steps(t, at)?;
-                if self.letters.contains_key(name) {
-                    return self.letter(name, t, |means| stacked(means, &Term::Delta));
-                }
-                match t {
-                    // δ is zero beyond the ends.
-                    Some(t) if t > self.steps || t < 1 => Ok(V::Zero),
-                    t => self.number(&Key::Delta(Arc::clone(name), t)),
-                }
-            }
-            Term::D(name, t) => self.number(&Key::D(Arc::clone(name), self.steps(t, at)?)),
+            Term::Symbol(symbol) => self.symbol(&self.key(symbol, at)?, at),
             Term::DOf(_) => Err("a differential that is not worked out".into()),
-            Term::Loss => self.number(&Key::Loss),
-            Term::DLoss => self.number(&Key::DLoss),
-            Term::StepLoss(t) => self.number(&Key::StepLoss(self.step(t, at)?)),
-            Term::DStepLoss(t) => self.number(&Key::DStepLoss(self.step(t, at)?)),
-            Term::StepGradient(name, t) => {
-                self.number(&Key::StepGradient(Arc::clone(name), self.step(t, at)?))
-            }
-            Term::DPlus(name, t) => self.number(&Key::DPlus(Arc::clone(name), self.step(t, at)?)),
-            // An initial state does not depend on a weight.
-            Term::Response(_, t, _) if !self.has(self.step(t, at)?) => Ok(V::Zero),
-            Term::Response(of, t, by) => {
-                let t = self.step(t, at)?;
-                self.number(&Key::Response(Arc::clone(of), t, Arc::clone(by)))
-            }
-            Term::Immediate(of, t, by) => {
-                let t = self.step(t, at)?;
-                self.number(&Key::Immediate(Arc::clone(of), t, Arc::clone(by)))
-            }
-            Term::Costate(name, t) => self.costate(name, self.step(t, at)?),
-            Term::Cut(name, t) => self.cut(name, self.step(t, at)?, at),
-            Term::Gradient(name, _) if self.letters.contains_key(name) => {
-                self.letter(name, None, |means| stacked(means, &Term::Gradient))
-            }
-            Term::Gradient(name, t) => {
-                self.number(&Key::Gradient(Arc::clone(name), self.steps(t, at)?))
-            }
-            Term::Jacobian(of, t, by, k) => {
-                let (t, k) = (self.step(t, at)?, self.step(k, at)?);
-                if t == k && of == by {
-                    let value = self
-                        .numbers
-                        .get(&Key::Value(Arc::clone(of), Some(t.max(1))));
-                    return Ok(value.map_or(V::Eye(1.0), |x| V::Array(Array2::eye(x.len()))));
-                }
-                // A value does not depend on later values of its chain.
-                if t < k && self.states.iter().any(|c| c.name == *of) {
-                    return Ok(V::Zero);
-                }
-                if t > k && self.back.iter().any(|c| c.name == *of) {
-                    return Ok(V::Zero);
-                }
-                self.number(&Key::Jacobian(Arc::clone(of), t, Arc::clone(by), k))
-            }
-            Term::Block(of, by, t) => {
-                let t = self.step(t, at)?;
-                let back = self.back.iter().any(|c| c.name == *by);
-                self.direct(of, t, by, if back { 1 } else { -1 })
-            }
-            Term::Direct(of, t, by, k) => {
-                let (t, k) = (self.step(t, at)?, self.step(k, at)?);
-                self.direct(of, t, by, k - t)
-            }
-            Term::StateJacobian(t) => {
-                let t = self.step(t, at)?;
-                self.flow(&self.states, -1, (t, t))
-            }
-            Term::BackJacobian(t) => {
-                let t = self.step(t, at)?;
-                self.flow(&self.back, 1, (t, t))
-            }
-            Term::StateFlow(t, k) => {
-                let (t, k) = (self.step(t, at)?, self.step(k, at)?);
-                if t == k {
-                    return Ok(V::Eye(1.0));
-                }
-                // Step k + 1 reads the whole state after step k.
-                self.flow(&self.states, -1, (t, k + 1))
-            }
-            Term::BackFlow(t, k) => {
-                let (t, k) = (self.step(t, at)?, self.step(k, at)?);
-                if t == k {
-                    return Ok(V::Eye(1.0));
-                }
-                self.flow(&self.back, 1, (t, k - 1))
-            }
             Term::Neg(x) => Ok(match self.evaluate(x, at)? {
                 V::Zero => V::Zero,
                 V::Fill(x) => V::Fill(-x),
@@ -309,13 +207,9 @@ impl Instance {
                 cut(self.evaluate(x, at)?, span.along, (first, last))
             }
             Term::OneHot(class) => {
-                let Term::Value(name, t) = &**class else {
-                    return Err("a unit vector needs a class".into());
-                };
-                let key = (Arc::clone(name), self.steps(t, at)?);
-                let (index, count) = self.classes.get(&key).ok_or("an unknown class")?;
-                let mut e = Array2::zeros((*count, 1));
-                e[(*index, 0)] = 1.0;
+                let (index, count) = self.class(class, at)?;
+                let mut e = Array2::zeros((count, 1));
+                e[(index, 0)] = 1.0;
                 Ok(V::Array(e))
             }
             Term::Call(name, args) => self.call(name, args, at),
@@ -330,11 +224,65 @@ impl Instance {
         }
     }
 
+    /// The value of a quantity at given steps.
+    fn symbol(&self, key: &Key, at: &Steps) -> Found {
+        let (quantity, back) = (key.quantity, &self.back);
+        let carried = |chain: &[Carried], name: &Name| chain.iter().any(|c| c.name == *name);
+        match (quantity, &key.names[..], &key.steps[..]) {
+            (Quantity::Letter, [name], t) => self.letter(name, t, |means| means.clone()),
+            (Quantity::Delta | Quantity::Gradient, [name], t)
+                if self.letters.contains_key(name) =>
+            {
+                self.letter(name, t, |means| stacked(means, quantity))
+            }
+            (_, _, [t, ..]) if quantity.row().beyond == Beyond::Zero && !self.has(*t) => {
+                Ok(V::Zero)
+            }
+            #[expect(clippy::cast_precision_loss, reason = "a number of steps is small")]
+            (Quantity::Length, ..) => Ok(scalar(self.steps as f64)),
+            (Quantity::Costate, [name], [t]) => self.costate(name, *t),
+            (Quantity::Cut, [name], [k]) => self.cut(name, *k, at),
+            (Quantity::Jacobian, [of, by], [t, k]) if t == k && of == by => {
+                let value = Key::new(Quantity::Value, [of], [*t.max(&1)]);
+                let value = self.numbers.get(&value);
+                Ok(value.map_or(V::Eye(1.0), |x| V::Array(Array2::eye(x.len()))))
+            }
+            // A value does not depend on later values of its chain.
+            (Quantity::Jacobian, [of, _], [t, k])
+                if t < k && carried(&self.states, of) || t > k && carried(back, of) =>
+            {
+                Ok(V::Zero)
+            }
+            (Quantity::Block, [of, by], [t]) => {
+                self.direct(of, *t, by, if carried(back, by) { 1 } else { -1 })
+            }
+            (Quantity::Direct, [of, by], [t, k]) => self.direct(of, *t, by, k - t),
+            (Quantity::StateJacobian, _, [t]) => self.flow(&self.states, -1, (*t, *t)),
+            (Quantity::BackJacobian, _, [t]) => self.flow(back, 1, (*t, *t)),
+            (Quantity::StateFlow | Quantity::BackFlow, _, [t, k]) if t == k => Ok(V::Eye(1.0)),
+            // Step k + 1 reads the whole state after step k.
+            (Quantity::StateFlow, _, [t, k]) => self.flow(&self.states, -1, (*t, k + 1)),
+            (Quantity::BackFlow, _, [t, k]) => self.flow(back, 1, (*t, k - 1)),
+            _ => self.number(key),
+        }
+    }
+
+    /// The index of a class, and the number of classes.
+    pub(super) fn class(&self, term: &Term, at: &Steps) -> Result<(usize, usize), String> {
+        match term {
+            Term::Symbol(symbol) if symbol.quantity == Quantity::Value => {
+                let class = self.classes.get(&self.key(symbol, at)?);
+                class.copied().ok_or_else(|| "an unknown class".to_owned())
+            }
+            _ => Err("a class is expected".into()),
+        }
+    }
+
     /// The meaning of a letter, or a term derived from it.
-    fn letter(&self, name: &Name, at: Option<i64>, made: impl Fn(&Term) -> Term) -> Found {
+    fn letter(&self, name: &Name, at: &[i64], made: impl Fn(&Term) -> Term) -> Found {
         let letter = self.letters.get(name);
         let letter = letter.ok_or_else(|| format!("`{name}` is not known"))?;
-        let steps = letter.var.zip(at).into_iter().collect();
+        let steps = letter.var.zip(at.first().copied()).into_iter().collect();
         self.evaluate(&made(&letter.means), &steps)
     }
 
@@ -374,8 +322,8 @@ impl Instance {
         let beyond = if back { t < 1 } else { t > self.steps };
         match self.has(t) {
             _ if beyond => Ok(V::Zero),
-            true => self.number(&Key::Costate(Arc::clone(name), t)),
-            false => self.number(&Key::Gradient(Arc::clone(name), Some(t))),
+            true => self.number(&Key::new(Quantity::Costate, [name], [t])),
+            false => self.number(&Key::new(Quantity::Gradient, [name], [t])),
         }
     }
 
@@ -393,7 +341,8 @@ impl Instance {
         };
         let mut total = V::Zero;
         for t in k..=self.step(&end, &chunk)? {
-            total = plus(total, self.number(&Key::StepDelta(Arc::clone(name), k, t))?)?;
+            let sent = Key::new(Quantity::StepGradient, [name], [t, k]);
+            total = plus(total, self.number(&sent)?)?;
         }
         Ok(total)
     }
@@ -417,9 +366,9 @@ fn extreme(values: impl Iterator<Item = Found>, better: fn(f64, f64) -> f64) -> 
 }
 
 /// A stack with each value replaced by its gradient or δ.
-fn stacked(means: &Term, made: &dyn Fn(Name, Option<Time>) -> Term) -> Term {
-    match means {
-        Term::Value(name, at) => made(Arc::clone(name), at.clone()),
-        means => means.map(&mut |part| stacked(part, made)),
+fn stacked(means: &Term, quantity: Quantity) -> Term {
+    match means.symbol() {
+        Some((Quantity::Value, names, at)) => quantity.of(names, at.iter().cloned()),
+        _ => means.map(&mut |part| stacked(part, quantity)),
     }
 }

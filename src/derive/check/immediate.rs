@@ -10,7 +10,7 @@ use ndarray::{Array2, ArrayD, IxDyn};
 
 use super::evaluate::{Instance, Key};
 use super::oracle::{Oracle, Place, by_step, give, rank2};
-use crate::derive::algebra::term::Name;
+use crate::derive::algebra::term::{Name, Quantity};
 use crate::error::{Error, Result};
 use crate::op::Op;
 use crate::recurrence::{Batch, Outputs, Params, Unrolled};
@@ -39,7 +39,7 @@ impl Oracle<'_> {
                 continue;
             };
             for (t, value) in by_step(array, Rate::Step) {
-                let key = t.map(|t| Key::DPlus(Arc::clone(state), t));
+                let key = t.map(|t| Key::new(Quantity::DPlus, [state], [t]));
                 instance.numbers.extend(key.map(|k| (k, value)));
             }
         }
@@ -71,7 +71,7 @@ impl Oracle<'_> {
                 index: entry,
                 shape: rank2(&dims),
             };
-            self.respond(&outputs, state, name, &place, instance, Key::Immediate);
+            self.respond(&outputs, state, name, &place, instance, Quantity::Immediate);
         }
         Ok(())
     }
@@ -85,7 +85,7 @@ impl Oracle<'_> {
         name: &Name,
         place: &Place<'_>,
         instance: &mut Instance,
-        key: fn(Name, i64, Name) -> Key,
+        quantity: Quantity,
     ) {
         let Some(array) = outputs.get(&format!("{state}.dot")) else {
             return;
@@ -97,7 +97,7 @@ impl Oracle<'_> {
             let dim = (value.len(), rows * columns);
             let entry = instance
                 .numbers
-                .entry(key(Arc::clone(state), t, Arc::clone(name)))
+                .entry(Key::new(quantity, [state, name], [t]))
                 .or_insert_with(|| Array2::zeros(dim));
             for (i, x) in value.iter().enumerate() {
                 entry[(i, column)] = *x;

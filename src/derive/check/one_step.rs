@@ -8,7 +8,7 @@ use ndarray::{Array2, ArrayD, IxDyn};
 use super::evaluate::{Instance, Key};
 use super::oracle::{Oracle, by_step, give};
 use crate::derive::algebra::chain::Carried;
-use crate::derive::algebra::term::Name;
+use crate::derive::algebra::term::{Name, Quantity};
 use crate::error::Result;
 use crate::op::{NodeId, Op};
 use crate::shape::Rate;
@@ -66,7 +66,7 @@ impl Oracle<'_> {
                         for (t, column) in by_step(array, Rate::Step) {
                             let Some(t) = t else { continue };
                             let dim = (column.len(), entries);
-                            let key = Key::Jacobian(Name::clone(of), t, Name::clone(by), t);
+                            let key = Key::new(Quantity::Jacobian, [of, by], [t, t]);
                             let block = instance.numbers.entry(key);
                             let block = block.or_insert_with(|| Array2::zeros(dim));
                             for (i, x) in column.iter().enumerate() {

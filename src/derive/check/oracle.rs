@@ -10,7 +10,7 @@ use ndarray::{Array2, ArrayD, IxDyn};
 use super::arrays::matrix;
 use super::evaluate::{Instance, Key};
 use crate::derive::algebra::chain::read_of;
-use crate::derive::algebra::term::Name;
+use crate::derive::algebra::term::{Name, Quantity};
 use crate::derive::reading::read::Reader;
 use crate::derive::record::derivation::Derivation;
 use crate::error::{Error, Result};
@@ -159,7 +159,7 @@ impl<'a> Oracle<'a> {
             for (t, class) in data.iter().enumerate() {
                 let at = i64::try_from(t + 1).ok();
                 let at = at.filter(|_| leaf.ty().rate == Rate::Step);
-                let key = (leaf.name().into(), at);
+                let key = Key::new(Quantity::Value, [&leaf.name().into()], at);
                 instance.classes.insert(key, (*class, count));
             }
         }
@@ -180,13 +180,11 @@ impl<'a> Oracle<'a> {
 
     /// Records the outputs of a run, or their tangents, in an instance.
     fn record(&self, outputs: &Outputs<f64>, dot: bool, instance: &mut Instance) {
-        let key = |name: &Name, at| {
-            if dot {
-                Key::D(Arc::clone(name), at)
-            } else {
-                Key::Value(Arc::clone(name), at)
-            }
+        let (loss, quantity) = match dot {
+            true => (Quantity::DLoss, Quantity::D),
+            false => (Quantity::Loss, Quantity::Value),
         };
+        let key = |name: &Name, at: Option<i64>| Key::new(quantity, [name], at);
         for (output, array) in outputs.iter() {
             let name: Name = match outputs.role(output) {
                 Some(Derived::Tangent(of)) if dot => Arc::clone(of),
@@ -195,19 +193,14 @@ impl<'a> Oracle<'a> {
             };
             if &*name == STEP_LOSS {
                 for (t, value) in by_step(array, Rate::Step) {
-                    let Some(t) = t else { continue };
-                    let key = if dot {
-                        Key::DStepLoss(t)
-                    } else {
-                        Key::StepLoss(t)
-                    };
-                    instance.numbers.insert(key, value);
+                    instance.numbers.insert(Key::new(loss, [], t), value);
                 }
                 continue;
             }
             if &*name == "loss" {
-                let key = if dot { Key::DLoss } else { Key::Loss };
-                instance.numbers.insert(key, matrix(array));
+                instance
+                    .numbers
+                    .insert(Key::new(loss, [], []), matrix(array));
                 continue;
             }
             let read = self.reads.iter().find(|(n, ..)| *n == name);
@@ -324,11 +317,12 @@ impl<'a> Oracle<'a> {
         } = *place;
         let name: Name = (*name).into();
         if let Some(d_loss) = outputs.get("loss.dot").and_then(|a| a.first()) {
-            let key = if leaf {
-                Key::Gradient(Arc::clone(&name), at)
+            let quantity = if leaf {
+                Quantity::Gradient
             } else {
-                Key::Delta(Arc::clone(&name), at)
+                Quantity::Delta
             };
+            let key = Key::new(quantity, [&name], at);
             let total = instance
                 .numbers
                 .entry(key)
@@ -340,10 +334,8 @@ impl<'a> Oracle<'a> {
         if let Some(losses) = outputs.get(&format!("{STEP_LOSS}.dot")) {
             for (t, d_loss) in by_step(losses, Rate::Step) {
                 let Some(t) = t else { continue };
-                let key = match at {
-                    Some(k) => Key::StepDelta(Arc::clone(&name), k, t),
-                    None => Key::StepGradient(Arc::clone(&name), t),
-                };
+                let steps = std::iter::once(t).chain(at);
+                let key = Key::new(Quantity::StepGradient, [&name], steps);
                 let total = instance
                     .numbers
                     .entry(key)
@@ -363,7 +355,7 @@ impl<'a> Oracle<'a> {
         if let (Some((state, step)), Some(d_loss)) =
             (&start, outputs.get("loss.dot").and_then(|a| a.first()))
         {
-            let key = Key::Gradient(Arc::clone(state), Some(*step));
+            let key = Key::new(Quantity::Gradient, [state], [*step]);
             let total = instance
                 .numbers
                 .entry(key)
@@ -374,7 +366,7 @@ impl<'a> Oracle<'a> {
         }
         let Some(k) = at else {
             for state in self.derivation.carried().iter().filter(|_| leaf) {
-                self.respond(outputs, state, &name, place, instance, Key::Response);
+                self.respond(outputs, state, &name, place, instance, Quantity::Response);
             }
             return;
         };
@@ -386,9 +378,10 @@ impl<'a> Oracle<'a> {
             };
             for (t, column) in by_step(array, Rate::Step) {
                 let Some(t) = t else { continue };
-                let mut keys = vec![Key::Jacobian(Arc::clone(&of), t, Arc::clone(&name), k)];
+                let jacobian = |by: &Name, k: i64| Key::new(Quantity::Jacobian, [&of, by], [t, k]);
+                let mut keys = vec![jacobian(&name, k)];
                 if let Some((by, step)) = &start {
-                    keys.push(Key::Jacobian(Arc::clone(&of), t, Arc::clone(by), *step));
+                    keys.push(jacobian(by, *step));
                 }
                 let dim = (column.len(), shape.0 * shape.1);
                 for key in keys {

@@ -2,7 +2,6 @@
 //!
 //! Norms are stored as logarithms: over a long run a product of Jacobians leaves the range of floating-point numbers
 //! while its size still has meaning.
-use crate::derive::algebra::fold::Fold;
 
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use super::oracle::Oracle;
 use super::singular::spectral_norm;
 use crate::derive::algebra::chain::{Carried, flow};
 use crate::derive::algebra::function::call;
-use crate::derive::algebra::term::{Base, Index, Name, Term, Time};
+use crate::derive::algebra::term::{Base, Fold, Index, Name, Quantity, Term, Time};
 use crate::derive::chapters::mirror::{self, Mirror};
 use crate::derive::notation::symbols;
 use crate::derive::record::derivation::{Chain, Derivation, Kept, Reach};
@@ -115,7 +114,7 @@ impl Derivation {
         let largest = step_logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         // If `q` is not defined by the norms themselves, it is larger than they are.
         let means = self.letters.get(&*self.ratio(chain)).map(|l| &l.means);
-        let norms = |t: &Term| matches!(t, Term::StateJacobian(_) | Term::BackJacobian(_));
+        let norms = |t: &Term| t.is(Quantity::StateJacobian) || t.is(Quantity::BackJacobian);
         let means = means.filter(|m| !m.any(&norms));
         let ratio = means.and_then(|m| number(run, m));
         Some(Reach {
@@ -134,8 +133,8 @@ impl Derivation {
     fn jacobian_at(&self, chain: Chain, run: &mut Instance, t: i64) -> Option<Array2<f64>> {
         let (state, way) = (self.state_of(chain), chain.way());
         let whole = match chain {
-            Chain::Forward => Term::StateJacobian(Time::at(t)),
-            Chain::Backward => Term::BackJacobian(Time::at(t)),
+            Chain::Forward => Quantity::StateJacobian.of([], [Time::at(t)]),
+            Chain::Backward => Quantity::BackJacobian.of([], [Time::at(t)]),
         };
         let found = |run: &Instance| match run.evaluate(&whole, &Vec::new()) {
             Ok(V::Array(a)) => Some(a),
@@ -159,10 +158,11 @@ impl Derivation {
                     _ => None,
                 };
                 let size = |part: &Carried| {
-                    let key = Key::Value(Arc::clone(&part.name), Some(t));
+                    let key = Key::new(Quantity::Value, [&part.name], [t]);
                     Some(run.numbers.get(&key)?.len())
                 };
-                let key = Key::Jacobian(of.observed(way), t, by.read(way), t);
+                let names = [&of.observed(way), &by.read(way)];
+                let key = Key::new(Quantity::Jacobian, names, [t, t]);
                 blocks.push((key, term, (size(of)?, size(by)?)));
             }
         }
@@ -196,7 +196,7 @@ impl Derivation {
         let of_chain = |name: &Name| self.state_of(chain).iter().any(|c| c.name == *name);
         let lines = self.equations.iter().filter(|e| e.part == Part::Carousel);
         let kept = lines.filter_map(|line| {
-            let Term::Value(state, _) = &line.left else {
+            let Some((Quantity::Value, [state], _)) = line.left.symbol() else {
                 return None;
             };
             of_chain(state).then_some(())?;
@@ -249,12 +249,12 @@ impl Derivation {
             true => call(Pointwise::Abs, vec![x]),
             false => Term::Norm(Box::new(x)),
         };
-        let steps = norm(Term::StateJacobian(Time::var('j')));
+        let steps = norm(Quantity::StateJacobian.of([], [Time::var('j')]));
         let gap = Time {
             base: Base::LastMinus('k'),
             offset: 0,
         };
-        let q = Term::Letter(self.symbols.letters.ratio.into(), None);
+        let q = Quantity::Letter.of([&self.symbols.letters.ratio.into()], []);
         let heads = [
             norm(flow(state, last.clone(), k.clone())),
             Term::over(Fold::Prod, Index::new('j', k.plus(1), last), steps),

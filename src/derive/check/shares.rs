@@ -3,14 +3,12 @@
 //! They are held fixed by perturbations that make their tangents vanish at that step. Their dependencies have no cycle,
 //! so a few runs of forward mode suffice.
 
-use std::sync::Arc;
-
 use ndarray::{Array2, ArrayD, IxDyn};
 
 use super::evaluate::{Instance, Key};
 use super::oracle::{Oracle, give, rank2};
 use crate::derive::algebra::chain::names;
-use crate::derive::algebra::term::Name;
+use crate::derive::algebra::term::{Name, Quantity};
 use crate::error::Result;
 use crate::recurrence::{Batch, Params, Unrolled};
 use crate::shape::Type;
@@ -38,7 +36,7 @@ impl Oracle<'_> {
                         *answer = self.share(&tangent, &states, place, (step, entry))?;
                     }
                     let at = i64::try_from(step + 1).unwrap_or(0);
-                    let key = Key::Costate(Arc::clone(name), at);
+                    let key = Key::new(Quantity::Costate, [name], [at]);
                     instance.numbers.insert(key, share);
                 }
             }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
-use crate::derive::algebra::term::{Name, Term, Time, visit};
+use crate::derive::algebra::term::{Name, Quantity, Term, Time, visit};
 use crate::derive::record::derivation::Derivation;
 use crate::derive::record::line::Line;
 use crate::derive::record::part::Part;
@@ -184,8 +184,10 @@ pub(super) fn unrolled(d: &Derivation, numbers: &HashMap<&Line, usize>) -> Strin
         .equations
         .iter()
         .filter(|e| e.part == Part::Definition)
-        .filter_map(|e| match &e.left {
-            Term::Value(name, Some(at)) if *at == Time::var('t') => Some((name, &e.right)),
+        .filter_map(|e| match e.left.symbol() {
+            Some((Quantity::Value, [name], [at])) if *at == Time::var('t') => {
+                Some((name, &e.right))
+            }
             _ => None,
         })
         .collect();
@@ -246,7 +248,7 @@ fn boxes(out: &mut String, d: &Derivation, defined: &[(&Name, &Term)], layout: &
                 ""
             };
             let at = Time::var('t').plus(step - 1);
-            let text = d.symbols().show(&Term::Value((*name).clone(), Some(at)));
+            let text = d.symbols().show(&Quantity::Value.of([*name], [at]));
             let _ = writeln!(
                 out,
                 "<a href=\"#def.{}\"><rect class=\"box{state}\" x=\"{}\" y=\"{}\" width=\"{}\" \
@@ -277,7 +279,7 @@ fn edges(defined: &[(&Name, &Term)]) -> Vec<Edge> {
     let mut edges: Vec<Edge> = Vec::new();
     for (to, right) in defined {
         visit(right, &mut |term| {
-            if let Term::Value(from, Some(at)) = term
+            if let Some((Quantity::Value, [from], [at])) = term.symbol()
                 && defined.iter().any(|(n, _)| *n == from)
                 && !edges
                     .iter()
@@ -305,7 +307,7 @@ fn labelled(edges: &[Edge], edge: &Edge) -> bool {
 /// Places values in rows by rank, centred within their step.
 fn layout(d: &Derivation, defined: &[(&Name, &Term)], edges: &[Edge]) -> Layout {
     let names = defined.iter().map(|(name, _)| {
-        let before = Term::Value((*name).clone(), Some(Time::var('t').plus(-1)));
+        let before = Quantity::Value.of([*name], [Time::var('t').plus(-1)]);
         d.symbols().show(&before).width()
     });
     let longest = names.max().unwrap_or(0).saturating_sub(ROOM.0);

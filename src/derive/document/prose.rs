@@ -1,7 +1,8 @@
 //! The sentences of a document: conventions and introductions, with the symbols of a derivation substituted.
 
 use crate::derive::algebra::chain;
-use crate::derive::algebra::term::{Term, Time};
+use crate::derive::algebra::quantity::Letter;
+use crate::derive::algebra::term::{Quantity, Term, Time};
 use crate::derive::record::derivation::Derivation;
 use crate::derive::record::equation::Equation;
 use crate::derive::record::part::Part;
@@ -15,19 +16,19 @@ impl Derivation {
     pub(super) fn sentence(&self, word: Word, lang: Lang) -> String {
         let letter = |name: &str| Math::ident(name).text(Charset::Unicode);
         let symbols = &self.symbols;
-        let (q, s) = (letter(symbols.letters.ratio), letter(symbols.state));
+        let of = |own: Letter| letter(symbols.letter(own));
+        let (q, s) = (letter(symbols.letters.ratio), of(Letter::State));
         let letters = [
-            ("T", symbols.length),
-            ("d", symbols.delta),
-            ("l", symbols.costate),
-            ("S", symbols.singular),
-            ("J", symbols.jacobian),
-            ("G", symbols.immediate),
-            ("e", symbols.direct),
-            ("p", symbols.parameters),
-            ("L", symbols.loss),
-        ]
-        .map(|(key, name)| (key, letter(name)));
+            ("T", of(Letter::Length)),
+            ("d", of(Letter::Delta)),
+            ("l", of(Letter::Costate)),
+            ("S", letter(symbols.singular)),
+            ("J", of(Letter::Jacobian)),
+            ("G", of(Letter::Immediate)),
+            ("e", of(Letter::Direct)),
+            ("p", of(Letter::Parameters)),
+            ("L", of(Letter::Loss)),
+        ];
         let comma = if lang == Lang::Zh { "、" } else { ", " };
         let data = self.constant_data().join(comma);
         let mut values = vec![("q", &*q), ("s", &s), ("data", &data)];
@@ -46,7 +47,7 @@ impl Derivation {
         let data = leaves.filter(|l| l.role == Role::Input && !known(l.name()));
         data.map(|leaf| {
             let varies = tape.ty(leaf.node).rate == Rate::Step;
-            let value = Term::Value(leaf.name().into(), varies.then(|| Time::var('t')));
+            let value = Quantity::Value.of([&leaf.name().into()], varies.then(|| Time::var('t')));
             format!("`{}`", self.symbols.show(&value).text(Charset::Unicode))
         })
         .collect()
@@ -106,8 +107,8 @@ impl Derivation {
         };
         match part {
             Part::Jacobian => {
-                add(Word::JacobianImmediate, &|t| matches!(t, Term::DPlus(..)));
-                add(Word::JacobianMap, &|t| matches!(t, Term::Immediate(..)));
+                add(Word::JacobianImmediate, &|t| t.is(Quantity::DPlus));
+                add(Word::JacobianMap, &|t| t.is(Quantity::Immediate));
                 add(Word::JacobianKronecker, &|t| matches!(t, Term::Kron(..)));
             }
             Part::Bounds => {

@@ -1,10 +1,9 @@
 //! Sums of δs in the order of time; δs with scalar coefficients are collected, so that each occurs once.
 
 use super::symbols::Symbols;
-use crate::derive::algebra::fold::Fold;
 use crate::derive::algebra::normal::{add, divide, neg, scale, together};
 use crate::derive::algebra::simplify::summed;
-use crate::derive::algebra::term::{Base, Term, Time, visit};
+use crate::derive::algebra::term::{Base, Fold, Quantity, Term, Time, visit};
 
 /// A scalar multiple of a δ.
 struct Multiple {
@@ -57,7 +56,7 @@ impl Symbols {
 
     fn multiple(&self, term: &Term) -> Option<Multiple> {
         let (factors, delta) = match term.unsigned() {
-            delta @ Term::Delta(..) => (&[][..], delta),
+            delta if delta.is(Quantity::Delta) => (&[][..], delta),
             Term::Mul(factors) => {
                 let (delta, rest) = factors.split_last()?;
                 (rest, delta)
@@ -65,7 +64,7 @@ impl Symbols {
             _ => return None,
         };
         let numbers = factors.iter().all(|f| self.is_number(f));
-        (numbers && matches!(delta, Term::Delta(..))).then(|| Multiple {
+        (numbers && delta.is(Quantity::Delta)).then(|| Multiple {
             negative: matches!(term, Term::Neg(_)),
             factors: opened(factors),
             delta: delta.clone(),
@@ -113,11 +112,11 @@ fn opened(factors: &[Term]) -> Vec<Term> {
 /// The largest distance of the δs of a part from the step of the line; without a δ, that of its values.
 fn latest(part: &Term) -> u64 {
     let (mut deltas, mut values) = (Vec::new(), Vec::new());
-    visit(part, &mut |term| match term {
-        Term::Delta(_, Some(at)) => deltas.push(at.clone()),
-        Term::Value(_, Some(at)) => values.push(at.clone()),
+    visit(part, &mut |term| match (term, term.symbol()) {
+        (_, Some((Quantity::Delta, _, [at]))) => deltas.push(at.clone()),
+        (_, Some((Quantity::Value, _, [at]))) => values.push(at.clone()),
         // The condition says that there is a next step.
-        Term::Before(at, _) => values.push(at.plus(1)),
+        (Term::Before(at, _), _) => values.push(at.plus(1)),
         _ => {}
     });
     let away = |at: &Time| match at.base {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::symbols::Symbols;
-use crate::derive::algebra::term::Term;
+use crate::derive::algebra::term::{Quantity, Term};
 
 /// A factor that is not a numeral: the index of the part that contains it, and its exponent (negative in a
 /// denominator).
@@ -18,12 +18,15 @@ impl Symbols {
     pub(super) fn is_number(&self, term: &Term) -> bool {
         let number = |x: &Term| self.is_number(x);
         match term {
-            Term::Num(_) | Term::Length | Term::Size(..) | Term::Steps(_) => true,
+            Term::Num(_) | Term::Size(..) | Term::Steps(_) => true,
             Term::At(..) | Term::Before(..) | Term::Uncut(_) => true,
-            Term::Value(name, _) => self.numbers.contains(name),
-            Term::Jacobian(of, _, by, _) | Term::Direct(of, _, by, _) | Term::Block(of, by, _) => {
-                self.numbers.contains(of) && self.numbers.contains(by)
-            }
+            Term::Symbol(symbol) => match symbol.quantity {
+                Quantity::Length => true,
+                Quantity::Value | Quantity::Jacobian | Quantity::Direct | Quantity::Block => {
+                    symbol.names.iter().all(|name| self.numbers.contains(name))
+                }
+                _ => false,
+            },
             Term::Neg(x) | Term::Pow(x, _) | Term::T(x) => number(x),
             Term::Div(a, b) => number(a) && number(b),
             Term::Add(xs) | Term::Mul(xs) | Term::Had(xs) => xs.iter().all(number),

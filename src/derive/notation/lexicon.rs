@@ -1,7 +1,10 @@
 //! The inverse of the notation: from the printed form of a name to the name.
 
+use crate::derive::algebra::quantity::{Glyph, Head, Letter, Look, Quantity, Stem, Symbol};
 use std::collections::HashMap;
 use std::sync::Arc;
+
+use smallvec::SmallVec;
 
 use super::show::{is_step, letter};
 use super::symbols::Symbols;
@@ -21,13 +24,9 @@ pub struct Lexicon {
     /// Abbreviations of the derivation, by their LaTeX.
     letters: HashMap<String, Name>,
     length: String,
-    pub(super) loss: String,
-    delta: String,
-    costate: String,
     pub(super) least: String,
-    jacobian: String,
-    /// The letter of the whole state.
-    state: String,
+    /// The LaTeX of the letters of quantities.
+    bases: HashMap<Glyph, String>,
     sizes: HashMap<String, (Name, Dim)>,
 }
 
@@ -62,13 +61,13 @@ impl Lexicon {
                 .into_iter()
                 .map(|name| (tex(&letter(name)), Arc::clone(name)))
                 .collect(),
-            length: ident(symbols.length),
-            loss: ident(symbols.loss),
-            delta: ident(symbols.delta),
-            costate: ident(symbols.costate),
+            length: ident(symbols.letter(Letter::Length)),
             least: ident(symbols.singular),
-            jacobian: ident(symbols.jacobian),
-            state: ident(symbols.state),
+            bases: Quantity::ALL
+                .iter()
+                .flat_map(|quantity| quantity.row().look.glyphs)
+                .map(|glyph| (*glyph, tex(&symbols.base(*glyph, ""))))
+                .collect(),
             sizes: sizes
                 .into_iter()
                 .map(|(name, dim)| (ident(&name), (name, dim)))
@@ -174,124 +173,103 @@ impl Lexicon {
         }
     }
 
+    /// A letter with its scripts.
     pub(super) fn symbol(&self, s: Scripted) -> Result<Term, String> {
-        let step = |sub: &Option<Vec<String>>| sub.as_ref().map(|s| self.step(s));
-        match (&*s.base, &s.sub, &s.sup) {
-            (r"\mathbf{1}", None, None) => return Ok(Term::Ones),
-            (r"\mathbf{I}", None, None) => return Ok(Term::Eye),
-            (base, None, None) if *base == self.length => return Ok(Term::Length),
-            (base, None, None) if *base == self.loss => return Ok(Term::Loss),
-            (base, sub, Some(sup)) if *base == self.delta => {
-                let whole = sup.concat();
-                let name = self.small.get(&whole).or(self.letters.get(&whole));
-                if let Some(name) = name {
-                    let at = match step(sub) {
-                        Some(None) => return Err("a δ without a step".into()),
-                        at => at.flatten(),
-                    };
-                    return Ok(Term::Delta(Arc::clone(name), at));
-                }
-            }
-            (base, Some(_), Some(sup)) if *base == self.costate => {
-                if let Some(name) = self.small.get(&sup.concat()) {
-                    let at = step(sub_of(&s))
-                        .flatten()
-                        .ok_or("a costate without a step")?;
-                    return Ok(Term::Costate(Arc::clone(name), at));
-                }
-            }
-            (base, Some(_), Some(sup)) if *base == format!(r"\hat{{{}}}", self.delta) => {
-                if let Some(name) = self.small.get(&sup.concat()) {
-                    let at = step(sub_of(&s)).flatten().ok_or("a δ without a step")?;
-                    return Ok(Term::Cut(Arc::clone(name), at));
-                }
-            }
-            (base, Some(_), None) if *base == self.loss => {
-                let at = step(sub_of(&s)).flatten().ok_or("a loss without a step")?;
-                return Ok(Term::StepLoss(at));
-            }
-            (base, _, None) if self.letters.contains_key(base) && self.value(&s).is_err() => {
-                let at = match step(sub_of(&s)) {
-                    Some(None) => return Err(format!("`{base}` needs a step")),
-                    at => at.flatten(),
-                };
-                return Ok(Term::Letter(Arc::clone(&self.letters[base]), at));
-            }
-            (base, Some(_), None) if *base == self.jacobian && self.value(&s).is_err() => {
-                let at = step(sub_of(&s))
-                    .flatten()
-                    .ok_or("a Jacobian without a step")?;
-                return Ok(Term::StateJacobian(at));
-            }
-            (base, Some(_), None) if *base == format!(r"\tilde{{{}}}", self.jacobian) => {
-                let at = step(sub_of(&s)).flatten();
-                return Ok(Term::BackJacobian(at.ok_or("a Jacobian without a step")?));
-            }
-            (base, Some(_), Some(sup)) if *base == self.jacobian => {
-                let at = step(sub_of(&s))
-                    .flatten()
-                    .ok_or("a Jacobian without a step")?;
-                let whole = sup.concat();
-                for (small, of) in &self.small {
-                    let rest = whole.strip_prefix(&**small);
-                    let rest = rest.map(|rest| rest.strip_prefix(',').unwrap_or(rest));
-                    if let Some(by) = rest.and_then(|rest| self.small.get(rest)) {
-                        return Ok(Term::Block(Arc::clone(of), Arc::clone(by), at));
-                    }
-                }
-            }
+        let bare = s.sub.is_none() && s.sup.is_none();
+        match &*s.base {
+            r"\mathbf{1}" if bare => return Ok(Term::Ones),
+            r"\mathbf{I}" if bare => return Ok(Term::Eye),
             _ => {}
         }
-        if let (Some((name, dim)), None, None) = (self.sizes.get(&s.base), &s.sub, &s.sup)
-            && self.value(&s).is_err()
-        {
-            return Ok(Term::Size(Arc::clone(name), *dim));
-        }
-        if let (Some(var), None, None, Err(_)) = (variable(&s.base), &s.sub, &s.sup, self.value(&s))
-        {
-            return Ok(Term::Steps(Time::var(var)));
-        }
-        let (name, at) = self.value(&s)?;
-        Ok(Term::Value(name, at))
-    }
-
-    pub(super) fn partial(&self, of: Scripted, by: Scripted) -> Result<Term, String> {
-        if of.base == self.loss && of.sub.is_none() {
-            if let Some(name) = self.letters.get(&by.base).filter(|_| by.sub.is_none()) {
-                return Ok(Term::Gradient(Arc::clone(name), None));
+        let parts = [s];
+        let found = self.quantity(Head::None, &parts);
+        let base = &parts[0].base;
+        match (self.sizes.get(base), variable(base)) {
+            (Some((name, dim)), _) if bare && found.is_err() => {
+                Ok(Term::Size(Arc::clone(name), *dim))
             }
-            let (name, at) = self.value(&by)?;
-            return Ok(Term::Gradient(name, at));
-        }
-        if of.base == self.loss {
-            let at = of.sub.and_then(|s| self.step(&s));
-            let at = at.ok_or("a loss without a step")?;
-            return Ok(Term::StepGradient(self.value(&by)?.0, at));
-        }
-        let known = self.values.contains_key(&self.state);
-        if of.base == self.state && by.base == self.state && !known {
-            let step = |s: Option<Vec<String>>| s.and_then(|s| self.step(&s));
-            let (to, from) = (step(of.sub), step(by.sub));
-            let to = to.zip(from).ok_or("a state without a step")?;
-            return Ok(Term::StateFlow(to.0, to.1));
-        }
-        let back = format!(r"\tilde{{{}}}", self.state);
-        if of.base == back && by.base == back {
-            let step = |s: Option<Vec<String>>| s.and_then(|s| self.step(&s));
-            let to = step(of.sub).zip(step(by.sub));
-            let (to, from) = to.ok_or("a state without a step")?;
-            return Ok(Term::BackFlow(to, from));
-        }
-        match (self.value(&of)?, self.value(&by)?) {
-            ((of, Some(at)), (by, Some(from))) => Ok(Term::Jacobian(of, at, by, from)),
-            ((of, Some(at)), (by, None)) => Ok(Term::Response(of, at, by)),
-            _ => Err("a Jacobian is of values at steps".into()),
+            (None, Some(var)) if bare && found.is_err() => Ok(Term::Steps(Time::var(var))),
+            _ => found,
         }
     }
-}
 
-fn sub_of(s: &Scripted) -> &Option<Vec<String>> {
-    &s.sub
+    /// The quantity with this notation.
+    pub(super) fn quantity(&self, head: Head, parts: &[Scripted]) -> Result<Term, String> {
+        let read = |quantity: &Quantity| self.read(*quantity, head, parts);
+        match Quantity::ALL.iter().find_map(read) {
+            Some(symbol) => Ok(Term::Symbol(symbol)),
+            None => Err(match parts.iter().find_map(|s| self.value(s).err()) {
+                Some(reason) => reason,
+                None => "no quantity has this notation".into(),
+            }),
+        }
+    }
+
+    fn read(&self, quantity: Quantity, head: Head, parts: &[Scripted]) -> Option<Symbol<Time>> {
+        let Look { head: own, glyphs } = quantity.row().look;
+        if own != head || glyphs.len() != parts.len() {
+            return None;
+        }
+        let (mut names, mut steps) = (SmallVec::new(), SmallVec::new());
+        let mut open = true;
+        for (glyph, s) in glyphs.iter().zip(parts) {
+            let (of, at) = self.glyph(*glyph, s)?;
+            // Steps are left out from the last one on.
+            if !open && at.is_some() {
+                return None;
+            }
+            open &= at.is_some() || !glyph.stepped;
+            names.extend(of);
+            steps.extend(at);
+        }
+        let symbol = Symbol {
+            quantity,
+            names,
+            steps,
+        };
+        symbol.is_complete().then_some(symbol)
+    }
+
+    /// The names and the step of a glyph.
+    fn glyph(&self, glyph: Glyph, s: &Scripted) -> Option<(Vec<Name>, Option<Time>)> {
+        let Scripted { base, sub, sup } = s;
+        let value = || self.value(s).ok();
+        let letter = || self.letters.get(base).filter(|_| sup.is_none()).cloned();
+        let at = || match sub {
+            Some(step) if glyph.stepped => self.step(step).map(Some),
+            Some(_) => None,
+            None => Some(None),
+        };
+        match glyph.stem {
+            Stem::Value => match value() {
+                Some((name, at)) => Some((vec![name], at)),
+                None => letter()
+                    .filter(|_| sub.is_none())
+                    .map(|name| (vec![name], None)),
+            },
+            Stem::Abbreviation if value().is_none() => Some((vec![letter()?], at()?)),
+            Stem::Abbreviation => None,
+            _ if self.bases.get(&glyph) != Some(base) => None,
+            _ => Some((self.above(glyph.above, sup.as_deref())?, at()?)),
+        }
+    }
+
+    /// The names in a superscript.
+    fn above(&self, count: usize, sup: Option<&[String]>) -> Option<Vec<Name>> {
+        let whole = sup.unwrap_or_default().concat();
+        match count {
+            0 => sup.is_none().then(Vec::new),
+            1 => {
+                let name = self.small.get(&whole).or(self.letters.get(&whole));
+                name.map(|name| vec![Arc::clone(name)])
+            }
+            _ => self.small.iter().find_map(|(small, of)| {
+                let rest = whole.strip_prefix(&**small)?;
+                let by = self.small.get(rest.strip_prefix(',').unwrap_or(rest))?;
+                Some(vec![Arc::clone(of), Arc::clone(by)])
+            }),
+        }
+    }
 }
 
 /// The step variable that a token denotes.

@@ -12,6 +12,7 @@ use super::lexicon::{Lexicon, is_number, variable};
 use super::show::is_step;
 use super::tokens::{Scripted, begins, tokens};
 use crate::derive::algebra::fold::{Fold, Operator};
+use crate::derive::algebra::quantity::Head;
 use crate::derive::algebra::term::{Along, Index, Span, Term, Time};
 
 impl Lexicon {
@@ -132,7 +133,7 @@ impl<'a> Parser<'a> {
     /// The operations over a range that this token may begin; `\max(a, b)` is a function.
     fn folds(&self, token: &str) -> Vec<Fold> {
         let begins = |f: &Fold| self.follows("_") && f.row().operator.latex() == token;
-        Fold::ALL.into_iter().filter(begins).collect()
+        Fold::ALL.iter().copied().filter(begins).collect()
     }
 
     /// `\sum_{j=1}^{T}` of a term of a sum; `\prod_{j=1}^{T}` or `\max_{1\le j\le T}` of a product.
@@ -161,7 +162,7 @@ impl<'a> Parser<'a> {
             to = self.time()?;
             self.expect("}")?;
         }
-        let body = match fold.row().linear {
+        let body = match fold.is_linear() {
             true => self.hadamard()?,
             false => self.product()?,
         };
@@ -355,22 +356,14 @@ impl<'a> Parser<'a> {
         self.expect(r"\frac")?;
         self.expect("{")?;
         if self.eat(r"\partial") {
-            let immediate = self.eat("^");
-            if immediate && self.braced()?.concat() != "+" {
-                return Err("a partial to some power".into());
-            }
+            let plus = self.plus()?;
             let of = self.scripted()?;
             self.expect("}")?;
             self.expect("{")?;
             self.expect(r"\partial")?;
             let by = self.scripted()?;
             self.expect("}")?;
-            return match (immediate, self.lexicon.partial(of, by)?) {
-                (false, term) => Ok(term),
-                (true, Term::Response(of, at, by)) => Ok(Term::Immediate(of, at, by)),
-                (true, Term::Jacobian(of, at, by, from)) => Ok(Term::Direct(of, at, by, from)),
-                (true, _) => Err("an immediate derivative of something else".into()),
-            };
+            return self.lexicon.quantity(Head::Partial { plus }, &[of, by]);
         }
         let a = self.sum()?;
         self.expect("}")?;
@@ -381,6 +374,15 @@ impl<'a> Parser<'a> {
             (Term::Num(a), Term::Num(b)) => Term::Num(a / b),
             _ => Term::Div(Box::new(a), Box::new(b)),
         })
+    }
+
+    /// Reads the `+` of `d⁺` and `∂⁺`.
+    fn plus(&mut self) -> Result<bool, String> {
+        let plus = self.eat("^");
+        match plus && self.braced()?.concat() != "+" {
+            true => Err("a differential to some power".into()),
+            false => Ok(plus),
+        }
     }
 
     fn matrix(&mut self) -> Result<Term, String> {
@@ -455,24 +457,9 @@ impl<'a> Parser<'a> {
                 self.expect(")")?;
                 return Ok(Term::DOf(Box::new(inner)));
             }
-            let immediate = self.eat("^");
-            if immediate && self.braced()?.concat() != "+" {
-                return Err("a differential to some power".into());
-            }
+            let plus = self.plus()?;
             let of = self.scripted()?;
-            if of.base == self.lexicon.loss && of.sup.is_none() {
-                return match self.lexicon.symbol(of)? {
-                    Term::Loss => Ok(Term::DLoss),
-                    Term::StepLoss(at) => Ok(Term::DStepLoss(at)),
-                    _ => Err("the differential of something else".into()),
-                };
-            }
-            let (name, at) = self.lexicon.value(&of)?;
-            return match (immediate, at) {
-                (false, at) => Ok(Term::D(name, at)),
-                (true, Some(at)) => Ok(Term::DPlus(name, at)),
-                (true, None) => Err("an immediate differential without a step".into()),
-            };
+            return self.lexicon.quantity(Head::Differential { plus }, &[of]);
         }
         let head = self.scripted()?;
         let text: String = self.tokens[start..self.at].concat();

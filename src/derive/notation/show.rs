@@ -1,11 +1,12 @@
 //! Prints terms as formulas. Precedence, parentheses and signs are decided only here.
 
-use crate::derive::algebra::fold::{Fold, Operator};
+use crate::derive::algebra::fold::{Bare, Fold, Operator};
+use crate::derive::algebra::quantity::{Glyph, Head, Letter, Look, Quantity, Stem, Symbol};
 use std::borrow::Cow;
 use std::ops::Deref;
 
-use super::symbols::{self, Symbols, is_capital_t};
-use crate::derive::algebra::term::{Along, Base, Index, Span, Term, Time};
+use super::symbols::{Symbols, is_capital_t};
+use crate::derive::algebra::term::{Along, Base, Index, Name, Span, Term, Time};
 use crate::render::{Accent, Charset, Dialect, Fence, Math, Sign};
 
 /// The precedence level of a formula.
@@ -65,9 +66,11 @@ impl Symbols {
                 let steps = Math::relation(variable(a), Sign::Minus, variable(b)).paren();
                 Math::relation(steps, Sign::Slash, Math::number(many)).fenced(Fence::Ceil)
             }
-            Base::LastMinus(v) => {
-                Math::relation(Math::ident(self.length), Sign::Minus, variable(v))
-            }
+            Base::LastMinus(v) => Math::relation(
+                Math::ident(self.letter(Letter::Length)),
+                Sign::Minus,
+                variable(v),
+            ),
             Base::Window(t, width) => {
                 let first = Math::row([
                     variable(t),
@@ -79,7 +82,7 @@ impl Symbols {
                 Math::call(Math::upright("max"), [Math::number(1), first])
             }
             Base::ChunkEnd(v) => Math::call(Math::ident("e"), [variable(v)]),
-            Base::Last => Math::ident(self.length),
+            Base::Last => Math::ident(self.letter(Letter::Length)),
         };
         match time.offset {
             0 => base,
@@ -111,13 +114,6 @@ impl Page<'_> {
         if own < level { math.paren() } else { math }
     }
 
-    fn stepped(&self, base: Math, at: Option<&Time>) -> Math {
-        match at {
-            Some(at) => base.with_sub(self.time(at)),
-            None => base,
-        }
-    }
-
     fn formula(&self, term: &Term) -> (Math, Level) {
         let (math, level) = self.unmarked(term);
         match self.is_marked(term) {
@@ -128,7 +124,6 @@ impl Page<'_> {
 
     fn unmarked(&self, term: &Term) -> (Math, Level) {
         let atom = |m: Math| (m, Level::Atom);
-        let partial = |m: Math| Math::row([Math::Sign(Sign::Partial), m]);
         match term {
             Term::Num(n) => number(*n),
             Term::Ones => atom(Math::Bold("1".into())),
@@ -157,95 +152,10 @@ impl Page<'_> {
             }
             Term::Zero => atom(Math::number(0)),
             Term::Size(name, _) => atom(Math::ident(name)),
-            Term::Length => atom(Math::ident(self.length)),
-            Term::Value(name, at) => atom(self.value(name, at.as_ref().map(|t| self.time(t)))),
-            Term::Delta(name, at) => {
-                let delta = Math::ident(self.delta).with_sup(self.small(name));
-                atom(self.stepped(delta, at.as_ref()))
-            }
-            Term::D(name, at) => {
-                let value = self.value(name, at.as_ref().map(|t| self.time(t)));
-                atom(Math::row([Math::Sign(Sign::Differential), value]))
-            }
-            Term::Letter(name, at) => atom(self.stepped(letter(name), at.as_ref())),
+            Term::Symbol(symbol) => atom(self.symbol(symbol)),
             Term::DOf(x) => {
                 let x = self.show(x).paren();
                 atom(Math::row([Math::Sign(Sign::Differential), x]))
-            }
-            Term::Loss => atom(Math::ident(self.loss)),
-            Term::DLoss => atom(Math::row([
-                Math::Sign(Sign::Differential),
-                Math::ident(self.loss),
-            ])),
-            Term::StepLoss(at) => atom(self.step_loss(at)),
-            Term::DStepLoss(at) => atom(Math::row([
-                Math::Sign(Sign::Differential),
-                self.step_loss(at),
-            ])),
-            Term::StepGradient(name, at) => {
-                let below = partial(self.value(name, None));
-                atom(Math::frac(partial(self.step_loss(at)), below))
-            }
-            Term::DPlus(name, at) => {
-                let value = self.value(name, Some(self.time(at)));
-                let d = Math::Sign(Sign::Differential).with_sup(Math::Sign(Sign::Plus));
-                atom(Math::row([d, value]))
-            }
-            Term::Response(of, at, by) | Term::Immediate(of, at, by) => {
-                let of = self.value(of, Some(self.time(at)));
-                let by = partial(self.value(by, None));
-                let above = match term {
-                    Term::Immediate(..) => {
-                        let sign = Math::Sign(Sign::Partial).with_sup(Math::Sign(Sign::Plus));
-                        Math::row([sign, of])
-                    }
-                    _ => partial(of),
-                };
-                atom(Math::frac(above, by))
-            }
-            Term::Costate(name, at) => {
-                let costate = Math::ident(self.costate).with_sup(self.small(name));
-                atom(self.stepped(costate, Some(at)))
-            }
-            Term::Cut(name, at) => {
-                let hat = Math::Accent(Accent::Hat, Box::new(Math::ident(self.delta)));
-                atom(self.stepped(hat.with_sup(self.small(name)), Some(at)))
-            }
-            Term::Gradient(name, at) => {
-                let value = self.value(name, at.as_ref().map(|t| self.time(t)));
-                atom(Math::frac(partial(Math::ident(self.loss)), partial(value)))
-            }
-            Term::Jacobian(of, at, by, from) => {
-                let of = self.value(of, Some(self.time(at)));
-                let by = self.value(by, Some(self.time(from)));
-                atom(Math::frac(partial(of), partial(by)))
-            }
-            Term::Block(of, by, at) => {
-                let (of, by) = (self.small(of), self.small(by));
-                let which = match [&of, &by].iter().all(|name| is_letter(name)) {
-                    true => Math::row([of, by]),
-                    false => Math::list([of, by]),
-                };
-                atom(self.stepped(Math::ident(self.jacobian).with_sup(which), Some(at)))
-            }
-            Term::Direct(of, at, by, from) => {
-                let of = self.value(of, Some(self.time(at)));
-                let by = self.value(by, Some(self.time(from)));
-                let sign = Math::Sign(Sign::Partial).with_sup(Math::Sign(Sign::Plus));
-                atom(Math::frac(Math::row([sign, of]), partial(by)))
-            }
-            Term::StateJacobian(at) => atom(self.stepped(Math::ident(self.jacobian), Some(at))),
-            Term::StateFlow(to, from) => {
-                let state = |at| partial(self.stepped(Math::ident(self.state), Some(at)));
-                atom(Math::frac(state(to), state(from)))
-            }
-            Term::BackJacobian(at) => {
-                atom(self.stepped(letter(&symbols::other(self.jacobian)), Some(at)))
-            }
-            Term::BackFlow(to, from) => {
-                let base = letter(&symbols::other(self.state));
-                let state = |at| partial(self.stepped(base.clone(), Some(at)));
-                atom(Math::frac(state(to), state(from)))
             }
             Term::Neg(x) => {
                 let x = self.addend(x);
@@ -358,7 +268,7 @@ impl Page<'_> {
     /// A term of a sum. A sum with a range extends to the next sign, so it needs no parentheses.
     fn addend(&self, part: &Term) -> Math {
         match part {
-            Term::Over(fold, ..) if fold.row().bare_addend => self.show(part),
+            Term::Over(fold, ..) if fold.row().bare == Bare::Both => self.show(part),
             part => self.at_level(part, Level::Hadamard),
         }
     }
@@ -368,7 +278,12 @@ impl Page<'_> {
         for (i, part) in parts.iter().enumerate() {
             let part = &**part;
             let before = i.checked_sub(1).map(|i| &*parts[i]);
-            if matches!(before, Some(Term::D(..) | Term::DOf(_) | Term::DLoss)) {
+            let d = Head::Differential { plus: false };
+            let differential = match before {
+                Some(Term::Symbol(symbol)) => symbol.quantity.row().look.head == d,
+                before => matches!(before, Some(Term::DOf(_))),
+            };
+            if differential {
                 row.push(Math::Sign(Sign::Thin));
             }
             if matches!((before, part), (Some(Term::Num(_)), Term::Num(_))) {
@@ -377,23 +292,71 @@ impl Page<'_> {
             let last = i + 1 == parts.len();
             row.push(match part {
                 // A sum with a range at the end of a product needs no parentheses.
-                Term::Over(fold, ..) if last && fold.row().bare_factor => self.show(part),
+                Term::Over(fold, ..) if last && fold.row().bare != Bare::Never => self.show(part),
                 part => self.at_level(part, Level::Product),
             });
         }
         Math::row(row)
     }
 
-    fn step_loss(&self, at: &Time) -> Math {
-        Math::ident(self.loss).with_sub(self.time(at))
+    fn symbol(&self, symbol: &Symbol<Time>) -> Math {
+        let Look { head, glyphs } = symbol.quantity.row().look;
+        let (mut names, mut steps) = (symbol.names.iter(), symbol.steps.iter());
+        let signed = |sign: Sign, plus: bool, glyph: Math| {
+            let plus = plus.then_some(Math::Sign(Sign::Plus));
+            let sign = plus.into_iter().fold(Math::Sign(sign), Math::with_sup);
+            Math::row([sign, glyph])
+        };
+        let mut glyphs = glyphs
+            .iter()
+            .map(|g| self.glyph(*g, &mut names, &mut steps));
+        let (of, by) = (glyphs.next(), glyphs.next());
+        let of = of.unwrap_or(Math::Row(Vec::new()));
+        match (head, by) {
+            (Head::Partial { plus }, Some(by)) => {
+                let above = signed(Sign::Partial, plus, of);
+                Math::frac(above, signed(Sign::Partial, false, by))
+            }
+            (Head::Differential { plus }, _) => signed(Sign::Differential, plus, of),
+            _ => of,
+        }
+    }
+
+    fn glyph<'n>(
+        &self,
+        glyph: Glyph,
+        names: &mut impl Iterator<Item = &'n Name>,
+        steps: &mut impl Iterator<Item = &'n Time>,
+    ) -> Math {
+        let at = if glyph.stepped { steps.next() } else { None };
+        let at = at.map(|at| self.time(at));
+        let mut name = || names.next().map_or("", |name| &**name);
+        let base = match glyph.stem {
+            Stem::Value => return self.value(name(), at),
+            Stem::Abbreviation => self.base(glyph, name()),
+            Stem::Letter(_) => self.base(glyph, ""),
+        };
+        let above: Vec<Math> = names
+            .take(glyph.above)
+            .map(|name| self.small(name))
+            .collect();
+        let base = match above.iter().all(is_letter) {
+            _ if above.is_empty() => base,
+            true => base.with_sup(Math::row(above)),
+            false => base.with_sup(Math::list(above)),
+        };
+        match at {
+            Some(at) => base.with_sub(at),
+            None => base,
+        }
     }
 
     fn over(&self, fold: Fold, index: &Index, body: &Term) -> Math {
         let (from, to) = (self.time(&index.from), self.time(&index.to));
         let var = variable(index.var);
         let body = match body {
-            Term::Over(inner, ..) if fold.row().linear && *inner == fold => self.show(body),
-            body if fold.row().linear => self.at_level(body, Level::Hadamard),
+            Term::Over(inner, ..) if fold.is_linear() && *inner == fold => self.show(body),
+            body if fold.is_linear() => self.at_level(body, Level::Hadamard),
             body => self.at_level(body, Level::Product),
         };
         let below = |from, var, to| Math::joined([from, var, to], Sign::LessEqual);
@@ -437,8 +400,11 @@ impl Page<'_> {
     fn like_steps(&self, exponent: &Term) -> bool {
         let look = |name: &str| self.value(name, None).latex(Dialect::Plain);
         exponent.any(&|x| match x {
-            Term::Value(name, None) => is_step(&look(name)),
-            Term::Length | Term::Steps(_) => true,
+            Term::Symbol(symbol) => match (symbol.quantity, &symbol.steps[..]) {
+                (Quantity::Value, []) => is_step(&look(&symbol.names[0])),
+                (quantity, _) => quantity == Quantity::Length,
+            },
+            Term::Steps(_) => true,
             _ => false,
         })
     }
@@ -474,6 +440,20 @@ impl Page<'_> {
                 };
                 Math::call(word, shown)
             }
+        }
+    }
+}
+
+impl Symbols {
+    /// The letter of a glyph, with its accent; `name` is that of an abbreviation.
+    pub(super) fn base(&self, glyph: Glyph, name: &str) -> Math {
+        let base = match glyph.stem {
+            Stem::Letter(own) => Math::ident(self.letter(own)),
+            _ => letter(name),
+        };
+        match glyph.accent {
+            Some(accent) => Math::Accent(accent, Box::new(base)),
+            None => base,
         }
     }
 }

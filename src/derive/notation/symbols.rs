@@ -1,6 +1,7 @@
 //! The printed form of names: `W_H` with a subscript, `a_i` at a step with a superscript. The letters of the
 //! derivation itself are chosen so that no two symbols look alike.
 
+use crate::derive::algebra::quantity::Letter;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -28,26 +29,9 @@ pub struct Symbols {
     shown: HashMap<Name, Shown>,
     /// The values that are scalars.
     pub(super) numbers: HashSet<Name>,
-    /// `T`.
-    pub(crate) length: &'static str,
-    /// `L`.
-    pub(crate) loss: &'static str,
-    /// `δ`.
-    pub(crate) delta: &'static str,
-    /// `J`.
-    pub(crate) jacobian: &'static str,
-    /// `s`, the state vector.
-    pub(crate) state: &'static str,
+    chosen: HashMap<Letter, &'static str>,
     /// The logistic function, `σ` unless a value has that name.
     pub(crate) sigmoid: &'static str,
-    /// `λ`, the gradient that a state receives from later steps and the loss.
-    pub(crate) costate: &'static str,
-    /// `e`, the direct gradient of the loss with respect to the state, in the general theorem.
-    pub(crate) direct: &'static str,
-    /// `G`, the immediate derivative of the state with respect to all parameters, in the general theorem.
-    pub(crate) immediate: &'static str,
-    /// `θ`, all parameters, in the general theorem.
-    pub(crate) parameters: &'static str,
     /// `σ` for the smallest singular value.
     pub(crate) singular: &'static str,
     /// Letters for abbreviations.
@@ -165,21 +149,18 @@ impl Symbols {
         let labelled = |(name, varies): &(Name, bool)| {
             Shown::of(name, *varies, sizes).labels().any(is_capital_t)
         };
-        let steps = match names.iter().any(labelled) {
-            true => ["N", "M", "length", "length"],
-            false => ["T", "N", "M", "length"],
-        };
+        let own = names.iter().any(labelled);
         let sigmoid = free(["sigma", "sigmoid", "sigmoid", "sigmoid"]);
+        let chosen = Letter::ALL.iter().map(|letter| {
+            let mut wishes = letter.wishes();
+            if own && *letter == Letter::Length {
+                wishes.rotate_left(1);
+                wishes[3] = wishes[2];
+            }
+            (*letter, free(wishes))
+        });
         Ok(Self {
-            length: free(steps),
-            loss: free(["L", "E", "Lambda", "loss"]),
-            delta: free(["delta", "lambda", "eta", "delta_"]),
-            jacobian: free(["J", "A", "Phi", "Jac"]),
-            state: free(["s", "xi", "eta", "state"]),
-            costate: free(["lambda", "mu", "nu", "costate"]),
-            direct: free(["e", "epsilon", "omega", "direct"]),
-            immediate: free(["G", "Gamma", "Upsilon", "immediate"]),
-            parameters: free(["theta", "phi", "pi", "parameters"]),
+            chosen: chosen.collect(),
             // With `min` as its subscript, it differs from the function.
             singular: match sigmoid {
                 "sigma" => sigmoid,
@@ -201,6 +182,10 @@ impl Symbols {
             shown,
             numbers,
         })
+    }
+
+    pub(crate) fn letter(&self, letter: Letter) -> &'static str {
+        self.chosen.get(&letter).copied().unwrap_or_default()
     }
 
     fn look(&self, name: &str) -> Shown {
@@ -242,12 +227,13 @@ impl Symbols {
         let base = Math::ident(first);
         let alone = |s: &Shown| s.label.is_none() && s.base == base;
         let letters = [
-            self.length,
-            self.loss,
-            self.delta,
-            self.jacobian,
-            self.state,
-        ];
+            Letter::Length,
+            Letter::Loss,
+            Letter::Delta,
+            Letter::Jacobian,
+            Letter::State,
+        ]
+        .map(|letter| self.letter(letter));
         let free = !self.shown.values().any(alone) && !letters.contains(&first);
         (shared && free).then(|| first.into())
     }

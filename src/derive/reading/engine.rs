@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::read::{Label, Reader, step_at};
+use super::read::{Reader, step_at};
 use crate::derive::algebra::normal::{add, inner, scale};
-use crate::derive::algebra::term::{Term, Time};
+use crate::derive::algebra::term::{Quantity, Term, Time};
 use crate::derive::record::rule::Rule;
 use crate::derive::record::step::{Site, Step, now};
 use crate::error::Result;
@@ -20,11 +20,12 @@ pub(crate) fn reader<'a>(graph: &'a AdjointGraph, name: &'a str) -> Reader<'a> {
     for ((name, id), cotangent) in graph.cotangents.iter().rev() {
         let leaf = matches!(graph.tape.node(*id).op(), Op::Leaf(_));
         if let Some(cotangent) = cotangent.filter(|_| !leaf) {
-            let label = Label::Delta(Arc::clone(name));
+            let label = (Quantity::Delta, Arc::clone(name));
             reader.labels.entry(cotangent).or_insert(label);
         }
         if let Some(tangent) = graph.tangents.get(id) {
-            reader.labels.insert(*tangent, Label::D(Arc::clone(name)));
+            let label = (Quantity::D, Arc::clone(name));
+            reader.labels.insert(*tangent, label);
         }
     }
     reader

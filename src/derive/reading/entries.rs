@@ -1,12 +1,11 @@
 //! Sums over entries, and stacks, as products.
 
 use super::read::Reader;
-use crate::derive::algebra::fold::Fold;
 use crate::derive::algebra::normal::{add, hadamard, inner, neg, scale, transpose};
 use crate::derive::algebra::numbers::leading_number;
 use crate::derive::algebra::shapes::{extent, is_number, size};
 use crate::derive::algebra::simplify::summed;
-use crate::derive::algebra::term::{Along, Span, Term};
+use crate::derive::algebra::term::{Along, Fold, Span, Term};
 use crate::op::NodeId;
 use crate::shape::Dim;
 

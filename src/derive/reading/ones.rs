@@ -1,11 +1,10 @@
 //! Ones in products: `𝟏` is a vector, and a matrix of ones is a column of ones times a row of ones.
 
 use super::read::Reader;
-use crate::derive::algebra::fold::Fold;
 use crate::derive::algebra::normal::{add, divide, neg, scale, transpose};
 use crate::derive::algebra::shapes::{is_number, size};
 use crate::derive::algebra::simplify::summed;
-use crate::derive::algebra::term::Term;
+use crate::derive::algebra::term::{Fold, Term};
 use crate::op::NodeId;
 use crate::shape::{Dim, Shape};
 

@@ -14,20 +14,12 @@ use crate::derive::algebra::numbers::numbers_first;
 use crate::derive::algebra::shapes::{is_number, size};
 use crate::derive::algebra::simplify::summed;
 use crate::derive::algebra::span::{part, stacked};
-use crate::derive::algebra::term::{Along, Base, Index, Name, Span, Term, Time};
+use crate::derive::algebra::term::{Along, Base, Index, Name, Quantity, Span, Term, Time};
 use crate::error::{Error, Result};
 use crate::op::{Axis, Broadcast, Edge, Linear, NodeId, Op, Over, Pointwise, Sum, Total};
 use crate::op::{Notation, RegisterId};
 use crate::shape::{Dim, Rate, Shape};
 use crate::tape::{Direction, Node, Tape};
-
-/// The meaning of a node.
-#[derive(Clone, Debug)]
-pub(crate) enum Label {
-    Value(Name),
-    Delta(Name),
-    D(Name),
-}
 
 /// Converts nodes of a tape to terms.
 pub(crate) struct Reader<'a> {
@@ -35,16 +27,20 @@ pub(crate) struct Reader<'a> {
     name: &'a str,
     /// The number of registers of the definition; they come first.
     pub(super) defined: usize,
-    pub(crate) labels: HashMap<NodeId, Label>,
+    /// The meanings of nodes: a value, its differential or its δ.
+    pub(crate) labels: HashMap<NodeId, (Quantity, Name)>,
     pub(crate) functions: RefCell<IndexMap<Name, Function>>,
 }
 
 impl<'a> Reader<'a> {
     /// A reader that knows the names of a tape.
     pub(crate) fn new(tape: &'a Tape, name: &'a str) -> Self {
-        let labels = tape
-            .names()
-            .map(|(_, id)| (id, Label::Value(tape.label(id).unwrap_or_default().into())));
+        let labels = tape.names().map(|(_, id)| {
+            (
+                id,
+                (Quantity::Value, tape.label(id).unwrap_or_default().into()),
+            )
+        });
         Self {
             tape,
             name,
@@ -65,9 +61,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn term(&self, id: NodeId, at: &Option<Time>) -> Result<Term> {
         let at = self.time(id, at);
         Ok(match self.labels.get(&id) {
-            Some(Label::Value(name)) => Term::Value(Arc::clone(name), at),
-            Some(Label::Delta(name)) => Term::Delta(Arc::clone(name), at),
-            Some(Label::D(name)) => Term::D(Arc::clone(name), at),
+            Some((quantity, name)) => quantity.of([name], at),
             None => return self.written(id, &at),
         })
     }
@@ -103,7 +97,7 @@ impl<'a> Reader<'a> {
         // A cotangent that a register carries is zero beyond the ends, even if its node is that of a value with an
         // initial value.
         let sent = |id: &NodeId| {
-            let value = matches!(self.labels.get(id), Some(Label::Value(_)));
+            let value = matches!(self.labels.get(id), Some((Quantity::Value, _)));
             value && register.index() >= self.defined
         };
         if let Some((id, shift)) = self.held(register).filter(|(id, _)| !sent(id)) {
@@ -201,7 +195,9 @@ impl<'a> Reader<'a> {
             Op::Constant(c) if c.value() == 0.0 => Term::Zero,
             Op::Constant(c) if c.value() < 0.0 => neg(Term::Num(-c.value())),
             Op::Constant(c) => Term::Num(c.value()),
-            Op::Leaf(leaf) => Term::Value(self.tape.leaf(*leaf).name().into(), at.clone()),
+            Op::Leaf(leaf) => {
+                Quantity::Value.of([&self.tape.leaf(*leaf).name().into()], at.clone())
+            }
             Op::Read(register) => self.read(*register, at)?,
             Op::Pointwise(op) => match op {
                 Pointwise::Add => stacked(add([arg(0)?, arg(1)?])),
@@ -491,7 +487,7 @@ impl<'a> Reader<'a> {
             T::Total(Total(_)) if self.tape.ty(arg).rate != Rate::Step => self.term(arg, &None)?,
             T::Total(_) => {
                 if let Some(n) = self.tape.fill(arg) {
-                    return Ok(scale(vec![Term::Num(n), Term::Length], None));
+                    return Ok(scale(vec![Term::Num(n), Quantity::Length.of([], [])], None));
                 }
                 let used = |c: char| at.as_ref().is_some_and(|t| t.base == Base::Var(c));
                 let var = if used('t') { 's' } else { 't' };

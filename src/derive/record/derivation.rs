@@ -8,7 +8,7 @@ use super::line::Line;
 use super::part::{Level, Part};
 use crate::derive::algebra::chain::Carried;
 use crate::derive::algebra::function::Function;
-use crate::derive::algebra::term::{Name, Term};
+use crate::derive::algebra::term::{Name, Quantity};
 use crate::derive::algebra::{chain, shapes};
 use crate::derive::notation::lexicon::Lexicon;
 use crate::derive::notation::symbols::Symbols;
@@ -56,7 +56,7 @@ impl Derivation {
     pub(crate) fn mapped(&self) -> Vec<(Name, Name)> {
         let mut found = Vec::new();
         for equation in &self.equations {
-            if let Term::Immediate(state, _, name) = &equation.left {
+            if let Some((Quantity::Immediate, [state, name], _)) = equation.left.symbol() {
                 found.push((Arc::clone(name), Arc::clone(state)));
             }
         }

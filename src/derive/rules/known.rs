@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::derive::algebra::chain::{self, Carried};
-use crate::derive::algebra::term::{Name, Term, Time};
+use crate::derive::algebra::term::{Name, Quantity, Term, Time};
 use crate::derive::record::equation::Equation;
 use crate::derive::record::line::Line;
 use crate::derive::record::relation::Relation;
@@ -50,7 +50,7 @@ impl Known<'_> {
 
     pub(super) fn jacobian(&self, of: &Name, by: &Carried, at: &Time) -> Term {
         match self.state {
-            [_] => Term::StateJacobian(at.clone()),
+            [_] => Quantity::StateJacobian.of([], [at.clone()]),
             state => chain::block(state, of, by, at),
         }
     }
@@ -68,17 +68,16 @@ impl Known<'_> {
 
 impl Argument {
     pub(super) fn term(&self, known: &Known<'_>) -> Term {
-        let name = Name::clone;
         match self {
-            Self::Delta(of, at) => Term::Delta(name(of), Some(at.clone())),
-            Self::Costate(of, at) => Term::Costate(name(of), at.clone()),
-            Self::D(of, at) => Term::D(name(of), at.clone()),
+            Self::Delta(of, at) => Quantity::Delta.of([of], [at.clone()]),
+            Self::Costate(of, at) => Quantity::Costate.of([of], [at.clone()]),
+            Self::D(of, at) => Quantity::D.of([of], at.clone()),
             Self::States(at) => {
-                let row = |of: &Carried| vec![Term::D(name(&of.name), Some(at.plus(-of.delay)))];
+                let row = |of: &Carried| vec![Quantity::D.of([&of.name], [at.plus(-of.delay)])];
                 Term::Matrix(known.state.iter().map(row).collect())
             }
             Self::Jacobian(of, to, by, from) => {
-                Term::Jacobian(name(of), to.clone(), name(by), from.clone())
+                Quantity::Jacobian.of([of, by], [to.clone(), from.clone()])
             }
         }
     }
@@ -96,13 +95,13 @@ impl Argument {
 
 /// The line of a block of the Jacobian, or of a derivative within a step, at its step.
 pub(crate) fn line_of(term: &Term) -> Option<At> {
-    let (line, at) = match term {
-        Term::Block(of, by, at) => (Line::block(of, by, 1), at),
-        Term::Direct(of, at, by, from) => {
+    let (line, at) = match term.symbol()? {
+        (Quantity::Block, [of, by], [at]) => (Line::block(of, by, 1), at),
+        (Quantity::Direct, [of, by], [at, from]) => {
             let lag = at.offset - from.offset;
             (Line::block(of, by, lag), at)
         }
-        Term::Jacobian(of, a, by, b) if a == b => (Line::within(of, by), a),
+        (Quantity::Jacobian, [of, by], [a, b]) if a == b => (Line::within(of, by), a),
         _ => return None,
     };
     Some(At::new(line, &[('t', at.clone())]))

@@ -8,7 +8,7 @@ use crate::derive::algebra::normal::{
 use crate::derive::algebra::shapes::{extent, is_number, size};
 use crate::derive::algebra::simplify::settle;
 use crate::derive::algebra::span;
-use crate::derive::algebra::term::{Term, Time};
+use crate::derive::algebra::term::{Quantity, Term, Time};
 use crate::derive::record::rewrite::{Argument, At};
 
 /// Applies a rule for sums to every row of a stack, or to a single sum.
@@ -32,7 +32,7 @@ fn in_rows(term: &Term, rule: &impl Fn(&Term) -> Option<Term>) -> Option<Term> {
 /// Splits stacks, and the rows of sums. A stack without differentials is kept, and its rows are split.
 pub(super) fn partition(term: &Term, known: &Known<'_>) -> Option<Term> {
     let apart = |t: &Term| span::partition(t, known.tape);
-    match term.any(&|t| matches!(t, Term::D(..))) {
+    match term.any(&|t| t.is(Quantity::D)) {
         true => apart(term),
         false => in_rows(term, &apart),
     }
@@ -214,8 +214,8 @@ pub(super) fn solved(before: &Term, at: &At, known: &Known<'_>) -> Option<Term> 
         return None;
     };
     let next = Time::var('t').plus(1);
-    let from_next = |t: &Term| match t {
-        Term::Delta(_, Some(step)) | Term::Costate(_, step) => *step == next,
+    let from_next = |t: &Term| match t.symbol() {
+        Some((Quantity::Delta | Quantity::Costate, _, [step])) => *step == next,
         _ => false,
     };
     let (later, direct): (Vec<Term>, Vec<Term>) =
@@ -245,7 +245,7 @@ pub(super) fn transposed(term: &Term, at: &At, of: &Argument, known: &Known<'_>)
         let acted = product(vec![transpose(left.clone()), x.clone()]);
         same(&polynomial(&matrix, known), &right).then(|| add(rest.into_iter().chain([acted])))
     };
-    let (Term::Matrix(rows), Term::Block(_, to, _)) = (term, &left) else {
+    let (Term::Matrix(rows), Some((Quantity::Block, [_, to], _))) = (term, left.symbol()) else {
         return acting(term);
     };
     // In a stack, each block belongs to the row of the state that receives its contribution.

@@ -1,11 +1,10 @@
 //! Rules about norms: each returns an upper bound, or an equal term.
 
 use super::known::Known;
-use crate::derive::algebra::fold::Fold;
 use crate::derive::algebra::function::{arguments, call, operation};
 use crate::derive::algebra::normal::{add, diagonal as diagonal_times, hadamard, product};
 use crate::derive::algebra::shapes::{extent, is_number, size};
-use crate::derive::algebra::term::{Base, Index, Term, Time, visit};
+use crate::derive::algebra::term::{Base, Fold, Index, Quantity, Term, Time, visit};
 use crate::derive::record::equation::Equation;
 use crate::derive::record::line::Line;
 use crate::derive::record::relation::Relation;
@@ -79,8 +78,8 @@ pub(super) fn factors(term: &Term) -> Term {
 pub(super) fn first_factor(term: &Term, known: &Known<'_>) -> Term {
     fn split(term: &Term, known: &Known<'_>) -> Term {
         let jacobian = |p: &Term| match p {
-            Term::T(x) => matches!(**x, Term::Jacobian(..)),
-            p => matches!(p, Term::Jacobian(..)),
+            Term::T(x) => x.is(Quantity::Jacobian),
+            p => p.is(Quantity::Jacobian),
         };
         match (inside(term), term) {
             (Some(Term::Mul(parts)), Term::Call(..)) => {
@@ -176,7 +175,7 @@ pub(super) fn as_diagonal(term: &Term, known: &Known<'_>) -> Term {
 pub(super) fn length(term: &Term, known: &Known<'_>) -> Term {
     everywhere(term, &|t| {
         let Term::Norm(x) = t else { return None };
-        let Term::Value(name, Some(_)) = &**x else {
+        let Some((Quantity::Value, [name], [_])) = x.symbol() else {
             return None;
         };
         let shape = known.tape.ty(known.tape.named(name)?).shape;
@@ -201,7 +200,7 @@ pub(super) fn saturated(term: &Term, known: &Known<'_>) -> Option<Term> {
     let (Term::MaxNorm(v), rest) = factors.split_last()? else {
         return None;
     };
-    let now = matches!(&**v, Term::Value(_, Some(at)) if *at == Time::var(*var));
+    let now = matches!(v.symbol(), Some((Quantity::Value, _, [at])) if *at == Time::var(*var));
     let all = (from, to) == (&Time::at(0), &Time::last());
     let fixed = !rest.iter().any(|f| super::sums::varies(f, *var));
     (now && all && fixed && is_at_most_one(known, v)).then(|| times(rest.to_vec()))
@@ -407,11 +406,11 @@ pub(super) fn geometric(term: &Term) -> Option<Term> {
 /// `x_t ≤ ρ^{⌈(t−k)/m⌉}` with lags up to `m`, if a line states `x_t ≤ Σ_{l≤m} a_{t,l} x_{t−l}` for `t > k`, `x_k` is
 /// one and all earlier `x` are zero. `ρ`, at most one, is the maximum over the steps of `Σ_l a_{t,l}`.
 pub(super) fn shrinks(before: &Term, step: &Equation, letter: &Equation) -> Option<Term> {
-    let (Term::Jacobian(of, to, by, from), true) = (inside(before)?, *before == step.left) else {
+    let Some((Quantity::Jacobian, [of, by], [to, from])) = inside(before)?.symbol() else {
         return None;
     };
     let (t, k) = (Time::var('t'), Time::var('k'));
-    if (of, to, from) != (by, &t, &k) || step.relation != Relation::AtMost {
+    if (of, to, from) != (by, &t, &k) || *before != step.left || step.relation != Relation::AtMost {
         return None;
     }
     let (mut factors, mut longest) = (Vec::new(), 0);
@@ -420,7 +419,7 @@ pub(super) fn shrinks(before: &Term, step: &Equation, letter: &Equation) -> Opti
         let [factor, earlier] = &pair[..] else {
             return None;
         };
-        let Term::Jacobian(_, read, ..) = inside(earlier)? else {
+        let Some((Quantity::Jacobian, _, [read, _])) = inside(earlier)?.symbol() else {
             return None;
         };
         let lag = to.offset - read.offset;
@@ -431,7 +430,8 @@ pub(super) fn shrinks(before: &Term, step: &Equation, letter: &Equation) -> Opti
         longest = longest.max(lag);
         factors.push(factor.at('t', &Time::var('j')));
     }
-    let (Term::Over(Fold::Max, index, most), Term::Letter(..)) = (&letter.right, &letter.left)
+    let (Term::Over(Fold::Max, index, most), true) =
+        (&letter.right, letter.left.is(Quantity::Letter))
     else {
         return None;
     };
@@ -479,8 +479,10 @@ fn entry(known: &Known<'_>, v: &Term) -> Term {
         Term::Had(factors) => factors.clone(),
         one => vec![one.clone()],
     };
-    if let [Term::Value(..)] = &factors[..] {
-        return Term::MaxNorm(Box::new(factors[0].clone()));
+    if let [one] = &factors[..]
+        && one.is(Quantity::Value)
+    {
+        return Term::MaxNorm(Box::new(one.clone()));
     }
     let (mut left, mut bounds) = (factors, Vec::new());
     // `y ⊙ (1 − y)` of a gate is at most a quarter.
@@ -524,7 +526,8 @@ fn without_slope(known: &Known<'_>, factors: &[Term]) -> Option<(Vec<Term>, f64)
         let (Line::Differential(y), Term::Had(parts)) = (&line.id, &line.right) else {
             return None;
         };
-        let (Term::D(x, _), slope) = parts.split_last()? else {
+        let (differential, slope) = parts.split_last()?;
+        let Some((Quantity::D, [x], _)) = differential.symbol() else {
             return None;
         };
         let node = known.tape.node(known.tape.named(y)?);
@@ -543,7 +546,7 @@ fn is_computed(step: &Time) -> bool {
 /// The largest absolute value of an entry, if the ranges of ops bound it; of a sum, only if it is at most one.
 fn largest(known: &Known<'_>, term: &Term) -> Option<f64> {
     let most = size_of(range(known, term)?)?;
-    let direct = matches!(term, Term::Value(..) | Term::Call(..));
+    let direct = term.is(Quantity::Value) || matches!(term, Term::Call(..));
     (direct || most <= 1.0).then_some(most)
 }
 
@@ -558,14 +561,13 @@ fn size_of((least, most): (f64, f64)) -> Option<f64> {
 
 /// The interval of the entries of a term, if the ranges of ops bound it.
 fn range(known: &Known<'_>, term: &Term) -> Option<(f64, f64)> {
+    if let Some((Quantity::Value, [name], at)) = term.symbol() {
+        let node = known.tape.node(known.tape.named(name)?);
+        return node.op().range().filter(|_| at.iter().all(is_computed));
+    }
     match term {
         Term::Ones => Some((1.0, 1.0)),
         Term::Num(n) => Some((*n, *n)),
-        Term::Value(name, at) => {
-            let node = known.tape.node(known.tape.named(name)?);
-            let computed = at.as_ref().is_none_or(is_computed);
-            node.op().range().filter(|_| computed)
-        }
         Term::Call(name, _) => operation(name, known.tape)?.range(),
         Term::Neg(x) => range(known, x).map(|(least, most)| (-most, -least)),
         Term::Add(parts) => parts.iter().try_fold((0.0, 0.0), |(a, b), part| {

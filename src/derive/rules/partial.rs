@@ -8,7 +8,7 @@ use crate::derive::algebra::function::operation;
 use crate::derive::algebra::normal::{add, diag, hadamard, neg, product, scale, transpose};
 use crate::derive::algebra::shapes::is_number;
 use crate::derive::algebra::simplify::settle;
-use crate::derive::algebra::term::{Name, Term, Time};
+use crate::derive::algebra::term::{Name, Quantity, Term, Time};
 use crate::derive::record::line::Line;
 use crate::derive::record::rewrite::Argument;
 use crate::op::Op;
@@ -28,7 +28,7 @@ pub(super) fn reaches(from: &Term, to: &Term, known: &Known<'_>) -> bool {
             known.line(&Line::Differential(Name::clone(name))),
         ) {
             crate::derive::algebra::term::visit(&line.right, &mut |t| {
-                if matches!(t, Term::D(..)) {
+                if t.is(Quantity::D) {
                     pending.push(t.clone());
                 }
             });
@@ -39,20 +39,18 @@ pub(super) fn reaches(from: &Term, to: &Term, known: &Known<'_>) -> bool {
 
 /// The value, if a term is a differential that has a line at step t.
 fn of_this_step(term: &Term) -> Option<&Name> {
-    match term {
-        Term::D(name, None) => Some(name),
-        Term::D(name, Some(at)) if *at == Time::var('t') => Some(name),
+    match term.symbol() {
+        Some((Quantity::D, [name], [])) => Some(name),
+        Some((Quantity::D, [name], [at])) if *at == Time::var('t') => Some(name),
         _ => None,
     }
 }
 
 /// The line of the first differential in a term that satisfies a condition.
 pub(super) fn first(term: &Term, wanted: &impl Fn(&Term) -> bool) -> Option<Line> {
-    match term {
-        Term::D(..) if wanted(term) => {
-            of_this_step(term).map(|name| Line::Differential(Name::clone(name)))
-        }
-        term => term.parts().into_iter().find_map(|p| first(p, wanted)),
+    match term.is(Quantity::D) && wanted(term) {
+        true => of_this_step(term).map(|name| Line::Differential(Name::clone(name))),
+        false => term.parts().into_iter().find_map(|p| first(p, wanted)),
     }
 }
 
@@ -60,7 +58,7 @@ pub(super) fn first(term: &Term, wanted: &impl Fn(&Term) -> bool) -> Option<Line
 fn is_linear(term: &Term, known: &Known<'_>) -> bool {
     let is_linear = |t: &Term| is_linear(t, known);
     match term {
-        Term::D(..) | Term::DPlus(..) => true,
+        Term::Symbol(symbol) => is_differential(symbol.quantity),
         Term::Add(parts) => parts.iter().all(is_linear),
         Term::Neg(x) | Term::T(x) | Term::Part(_, x) => is_linear(x),
         Term::Div(x, by) => is_linear(x) && !by.is_linear_part(),
@@ -77,10 +75,14 @@ fn is_linear(term: &Term, known: &Known<'_>) -> bool {
     }
 }
 
+const fn is_differential(quantity: Quantity) -> bool {
+    matches!(quantity, Quantity::D | Quantity::DPlus)
+}
+
 /// Replaces every differential in a linear expression.
 fn put(term: &Term, made: &mut impl FnMut(&Term) -> Term) -> Term {
     match term {
-        Term::D(..) | Term::DPlus(..) => made(term),
+        Term::Symbol(symbol) if is_differential(symbol.quantity) => made(term),
         // A linear op maps zero to zero.
         Term::Call(_, args) if term.is_linear_part() => {
             let linear = args.iter().position(Term::is_linear_part);
@@ -109,8 +111,10 @@ pub(super) fn alone(before: &Term, free: &Argument, known: &Known<'_>) -> Option
             strange = true;
             Term::Zero
         };
-        match (d, &x) {
-            (Term::D(other, Some(at)), Term::D(by, Some(from))) if known.carries(other) => {
+        match (d.symbol(), x.symbol()) {
+            (Some((Quantity::D, [other], [at])), Some((Quantity::D, [by], [from])))
+                if known.carries(other) =>
+            {
                 let is_read = |part: &&Carried| part.name == *by && part.read_at(at) == *from;
                 match known.state.iter().find(is_read) {
                     Some(part) => product(vec![known.block(other, part, at), x.clone()]),
@@ -126,15 +130,17 @@ pub(super) fn alone(before: &Term, free: &Argument, known: &Known<'_>) -> Option
 /// Holds the previous states fixed; the rest of a differential is immediate.
 pub(super) fn at_once(before: &Term, known: &Known<'_>) -> Option<Term> {
     let mut strange = !is_linear(before, known);
-    let held = put(before, &mut |d| match d {
-        Term::D(name, Some(at)) if known.carries(name) => match at.offset {
-            0 => Term::DPlus(Name::clone(name), at.clone()),
+    let held = put(before, &mut |d| match d.symbol() {
+        Some((Quantity::D, [name], [at])) if known.carries(name) => match at.offset {
+            0 => Quantity::DPlus.of([name], [at.clone()]),
             _ => Term::Zero,
         },
-        d => {
+        symbol => {
             // An external quantity has no line. A value of another step that has a line is not constant.
-            strange |= match d {
-                Term::D(name, _) => known.line(&Line::Differential(Name::clone(name))).is_some(),
+            strange |= match symbol {
+                Some((Quantity::D, [name], _)) => {
+                    known.line(&Line::Differential(Name::clone(name))).is_some()
+                }
                 _ => false,
             };
             d.clone()
@@ -145,16 +151,16 @@ pub(super) fn at_once(before: &Term, known: &Known<'_>) -> Option<Term> {
 
 /// The differential of a state as the sum of the contributions of each previous state and the immediate part.
 pub(super) fn partials(term: &Term, known: &Known<'_>) -> Term {
-    match term {
-        Term::D(of, Some(at)) if known.carries(of) && at.offset == 0 => {
+    match term.symbol() {
+        Some((Quantity::D, [of], [at])) if known.carries(of) && at.offset == 0 => {
             let from = |by: &Carried| {
-                let before = Term::D(Name::clone(&by.name), Some(by.read_at(at)));
+                let before = Quantity::D.of([&by.name], [by.read_at(at)]);
                 product(vec![known.jacobian(of, by, at), before])
             };
-            let plus = Term::DPlus(Name::clone(of), at.clone());
+            let plus = Quantity::DPlus.of([of], [at.clone()]);
             Term::Add(known.state.iter().map(from).chain([plus]).collect())
         }
-        term => term.map(&mut |part| partials(part, known)),
+        _ => term.map(&mut |part| partials(part, known)),
     }
 }
 
@@ -170,7 +176,7 @@ pub(super) fn read_off(before: &Term, of: &Argument, known: &Known<'_>) -> Optio
             };
             // Delayed values have no immediate part.
             let entered = |part: &Carried| match part.delay {
-                0 => vec![Term::DPlus(Name::clone(&part.name), at.plus(1))],
+                0 => vec![Quantity::DPlus.of([&part.name], [at.plus(1)])],
                 _ => vec![Term::Zero],
             };
             let whole = *plus == Term::Matrix(known.state.iter().map(entered).collect());

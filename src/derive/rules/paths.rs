@@ -4,11 +4,11 @@ use super::known::Known;
 use crate::derive::algebra::chain::Carried;
 use crate::derive::algebra::normal::{add, product, transpose};
 use crate::derive::algebra::simplify::settle;
-use crate::derive::algebra::term::{Name, Term, Time};
+use crate::derive::algebra::term::{Name, Quantity, Term, Time};
 use crate::derive::record::line::Line;
 
 fn jacobian(of: &Name, to: Time, by: &Name, from: Time) -> Term {
-    Term::Jacobian(Name::clone(of), to, Name::clone(by), from)
+    Quantity::Jacobian.of([of, by], [to, from])
 }
 
 /// The derivative of a state with respect to another one of the same step; zero if it does not depend on it.
@@ -24,21 +24,21 @@ fn within(of: &Name, by: &Name, at: &Time, known: &Known<'_>) -> Term {
 
 /// A derivative over many steps as the sum of the contributions of every part of the previous state.
 pub(super) fn last_step(term: &Term, known: &Known<'_>) -> Term {
-    match term {
-        Term::Response(of, at, by) => {
-            let immediate = Term::Immediate(Name::clone(of), at.clone(), Name::clone(by));
+    match term.symbol() {
+        Some((Quantity::Response, [of, by], [at])) => {
+            let immediate = Quantity::Immediate.of([of, by], [at.clone()]);
             let passed = known.state.iter().map(|via| {
                 let read = via.read_at(at);
                 let step = match known.state {
                     [_] => jacobian(of, at.clone(), of, read.clone()),
                     _ => known.block(of, via, at),
                 };
-                let carried = Term::Response(Name::clone(&via.name), read, Name::clone(by));
+                let carried = Quantity::Response.of([&via.name, by], [read]);
                 product(vec![step, carried])
             });
             add(std::iter::once(immediate).chain(passed))
         }
-        Term::Jacobian(of, to, by, from) if is_later(to, from) => {
+        Some((Quantity::Jacobian, [of, by], [to, from])) if is_later(to, from) => {
             // The direct contribution comes first.
             let (own, others): (Vec<&Carried>, Vec<&Carried>) =
                 known.state.iter().partition(|via| via.name == *by);
@@ -53,7 +53,7 @@ pub(super) fn last_step(term: &Term, known: &Known<'_>) -> Term {
             });
             add(passed)
         }
-        term => term.map(&mut |part| last_step(part, known)),
+        _ => term.map(&mut |part| last_step(part, known)),
     }
 }
 
@@ -68,7 +68,10 @@ pub(super) fn whole_state(before: &Term, known: &Known<'_>) -> Option<Term> {
     let Term::Matrix(rows) = before else {
         return None;
     };
-    let Some([Term::Jacobian(_, to, by, from)]) = rows.first().map(|r| &r[..]) else {
+    let [first] = &rows.first()?[..] else {
+        return None;
+    };
+    let Some((Quantity::Jacobian, [_, by], [to, from])) = first.symbol() else {
         return None;
     };
     let row = |part: &Carried| vec![jacobian(&part.name, to.plus(-part.delay), by, from.clone())];
@@ -76,7 +79,7 @@ pub(super) fn whole_state(before: &Term, known: &Known<'_>) -> Option<Term> {
     if *before != answers || to == from {
         return None;
     }
-    let through = Term::StateFlow(to.clone(), from.clone());
+    let through = Quantity::StateFlow.of([], [to.clone(), from.clone()]);
     Some(Term::Mul(vec![through, entered(by, from, known)]))
 }
 
@@ -92,10 +95,12 @@ fn entered(by: &Name, from: &Time, known: &Known<'_>) -> Term {
 /// The derivative of the only value of a state with delays with respect to itself, as the corner of the transition
 /// matrix of the whole state.
 pub(super) fn corner(before: &Term, known: &Known<'_>) -> Option<Term> {
-    match before {
-        Term::Jacobian(of, to, by, from) if of == by && known.states().all(|s| s == of) => {
+    match before.symbol() {
+        Some((Quantity::Jacobian, [of, by], [to, from]))
+            if of == by && known.states().all(|s| s == of) =>
+        {
             let column = entered(by, from, known);
-            let through = Term::StateFlow(to.clone(), from.clone());
+            let through = Quantity::StateFlow.of([], [to.clone(), from.clone()]);
             Some(product(vec![transpose(column.clone()), through, column]))
         }
         _ => None,
@@ -110,8 +115,10 @@ pub(super) fn around(before: &Term, of: &Name, by: &Name, known: &Known<'_>) -> 
         Some(settle(&without(&there, by)))
     };
     let mut failed = false;
-    let found = put(before, &mut |term| match term {
-        Term::Jacobian(x, to, y, from) if x == of && y == by && *from == to.plus(-1) => {
+    let found = put(before, &mut |term| match term.symbol() {
+        Some((Quantity::Jacobian, [x, y], [to, from]))
+            if x == of && y == by && *from == to.plus(-1) =>
+        {
             let through = product(vec![
                 within(of, by, to, known),
                 jacobian(by, to.clone(), by, from.clone()),
@@ -126,55 +133,57 @@ pub(super) fn around(before: &Term, of: &Name, by: &Name, known: &Known<'_>) -> 
             }
             add(parts)
         }
-        term => term.clone(),
+        _ => term.clone(),
     });
     (!failed).then_some(found)
 }
 
 fn put(term: &Term, made: &mut impl FnMut(&Term) -> Term) -> Term {
-    match term {
-        Term::Jacobian(..) => made(term),
-        term => term.map(&mut |part| put(part, made)),
+    match term.is(Quantity::Jacobian) {
+        true => made(term),
+        false => term.map(&mut |part| put(part, made)),
     }
 }
 
 /// A term with the blocks of a state set to zero.
 fn without(term: &Term, state: &Name) -> Term {
-    match term {
-        Term::Block(of, ..) if of == state => Term::Zero,
-        term => term.map(&mut |part| without(part, state)),
+    match term.symbol() {
+        Some((Quantity::Block, [of, _], _)) if of == state => Term::Zero,
+        _ => term.map(&mut |part| without(part, state)),
     }
 }
 
 /// `δ` of a state as its own share plus the contributions of the states that follow it within the step.
 pub(super) fn shares(before: &Term, state: &Name, known: &Known<'_>) -> Term {
     let now = Time::var('t');
-    let share = |of: &Name| Term::Costate(Name::clone(of), now.clone());
+    let share = |of: &Name| Quantity::Costate.of([of], [now.clone()]);
     let passed = known.states().filter(|of| *of != state);
     let passed = passed.map(|of| {
         let follows = transpose(within(of, state, &now, known));
         product(vec![follows, share(of)])
     });
     let all = add(std::iter::once(share(state)).chain(passed));
-    let delta = Term::Delta(Name::clone(state), Some(now.clone()));
+    let delta = Quantity::Delta.of([state], [now.clone()]);
     super::known::replaced(before, &delta, &all)
 }
 
 /// `λ` of a state as the contributions of its readers, with the other states of the step held fixed.
 pub(super) fn by_readers(before: &Term, state: &Name, known: &Known<'_>) -> Option<Term> {
     let line = known.line(&Line::Delta(Name::clone(state)))?;
-    let own = Term::Costate(Name::clone(state), Time::var('t'));
+    let own = Quantity::Costate.of([state], [Time::var('t')]);
     Some(super::known::replaced(before, &own, &line.right))
 }
 
 /// Sets `δ` of the states of the step to zero: they are held fixed.
 pub(super) fn still(before: &Term, known: &Known<'_>) -> Term {
     fn put(term: &Term, known: &Known<'_>) -> Term {
-        match term {
-            Term::Delta(name, Some(at)) if *at == Time::var('t') && known.carries(name) => {
+        match term.symbol() {
+            Some((Quantity::Delta, [name], [at]))
+                if *at == Time::var('t') && known.carries(name) =>
+            {
                 Term::Zero
             }
-            term => term.map(&mut |part| put(part, known)),
+            _ => term.map(&mut |part| put(part, known)),
         }
     }
     settle_rows(&put(before, known))
@@ -198,13 +207,13 @@ pub(super) fn start(before: &Term, known: &Known<'_>) -> Option<Term> {
     let stack = |made: &dyn Fn(&Name) -> Term| {
         Term::Matrix(known.states().map(|s| vec![made(s)]).collect())
     };
-    let gradients = stack(&|s| Term::Gradient(Name::clone(s), Some(zero.clone())));
-    let costates = stack(&|s| Term::Costate(Name::clone(s), Time::var('t')));
+    let gradients = stack(&|s| Quantity::Gradient.of([s], [zero.clone()]));
+    let costates = stack(&|s| Quantity::Costate.of([s], [Time::var('t')]));
     let (Term::Add(parts), true) = (&line.right, *before == gradients && line.left == costates)
     else {
         return None;
     };
-    let later = transpose(Term::StateJacobian(Time::var('t').plus(1)));
+    let later = transpose(Quantity::StateJacobian.of([], [Time::var('t').plus(1)]));
     let is_later = |p: &Term| matches!(p, Term::Mul(factors) if factors.first() == Some(&later));
     let (passed, sent): (Vec<&Term>, Vec<&Term>) = parts.iter().partition(|p| is_later(p));
     // The loss of the first step may read the initial state.

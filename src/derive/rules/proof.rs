@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::known::Known;
 use super::partial::{first, reaches};
-use crate::derive::algebra::term::{Base, Name, Term, Time, visit};
+use crate::derive::algebra::term::{Base, Name, Quantity, Term, Time, visit};
 use crate::derive::record::line::Line;
 use crate::derive::record::rewrite::{Argument, At, Rewrite};
 use crate::derive::record::step::{Site, Step};
@@ -122,8 +122,8 @@ impl<'k> Proof<'k> {
     /// Expands every differential, down to external quantities and the given states.
     pub(crate) fn outwards(mut self, states: &[Name]) -> Option<Self> {
         let known = self.known;
-        let wanted = |d: &Term| match d {
-            Term::D(name, _) => {
+        let wanted = |d: &Term| match d.symbol() {
+            Some((Quantity::D, [name], _)) => {
                 !is_one_of(d, states)
                     && known.line(&Line::Differential(Name::clone(name))).is_some()
             }
@@ -137,16 +137,16 @@ impl<'k> Proof<'k> {
 }
 
 fn is_one_of(differential: &Term, states: &[Name]) -> bool {
-    matches!(differential, Term::D(name, _) if states.contains(name))
+    matches!(differential.symbol(), Some((Quantity::D, [name], _)) if states.contains(name))
 }
 
 /// The first value with a `δ` at a step that is not one of the given states.
 fn other(term: &Term, states: &[Name], at: &Time) -> Option<Name> {
-    match term {
-        Term::Delta(name, Some(step)) if !states.contains(name) && step == at => {
+    match term.symbol() {
+        Some((Quantity::Delta, [name], [step])) if !states.contains(name) && step == at => {
             Some(Name::clone(name))
         }
-        term => term.parts().into_iter().find_map(|p| other(p, states, at)),
+        _ => term.parts().into_iter().find_map(|p| other(p, states, at)),
     }
 }
 
@@ -163,8 +163,8 @@ fn by_way_of_state(term: &Term, known: &Known<'_>) -> Option<Name> {
 
 /// The value, if a term is a `δ` of step t.
 fn of_this_step(term: &Term) -> Option<&Name> {
-    match term {
-        Term::Delta(name, Some(at)) if *at == Time::var('t') => Some(name),
+    match term.symbol() {
+        Some((Quantity::Delta, [name], [at])) if *at == Time::var('t') => Some(name),
         _ => None,
     }
 }

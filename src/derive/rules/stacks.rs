@@ -2,24 +2,26 @@
 
 use super::known::Known;
 use crate::derive::algebra::chain::Carried;
-use crate::derive::algebra::fold::Fold;
 use crate::derive::algebra::normal::{add, product, transpose};
-use crate::derive::algebra::term::{Name, Term, Time};
+use crate::derive::algebra::term::{Fold, Quantity, Term, Time};
 use crate::derive::record::equation::Equation;
 
 /// `δ` or the gradient of a stack as the stack of those of its parts.
 pub(super) fn unstack(before: &Term, line: &Equation) -> Option<Term> {
-    let (Term::Letter(name, at), Term::Matrix(rows)) = (&line.left, &line.right) else {
+    let (Some((Quantity::Letter, [name], at)), Term::Matrix(rows)) =
+        (line.left.symbol(), &line.right)
+    else {
         return None;
     };
-    let is_delta = match before {
-        Term::Delta(of, step) if of == name && step == at => true,
-        Term::Gradient(of, None) if of == name && at.is_none() => false,
+    let quantity = match before.symbol()? {
+        (Quantity::Delta, [of], step) if of == name && step == at => Quantity::Delta,
+        (Quantity::Gradient, [of], []) if of == name && at.is_empty() => Quantity::Gradient,
         _ => return None,
     };
-    let cell = |cell: &Term| match cell {
-        Term::Value(name, at) if is_delta => Some(Term::Delta(Name::clone(name), at.clone())),
-        Term::Value(name, None) => Some(Term::Gradient(Name::clone(name), None)),
+    let cell = |cell: &Term| match cell.symbol()? {
+        (Quantity::Value, [name], at) if quantity == Quantity::Delta || at.is_empty() => {
+            Some(quantity.of([name], at.iter().cloned()))
+        }
         _ => None,
     };
     let row = |row: &Vec<Term>| row.iter().map(cell).collect::<Option<Vec<_>>>();
@@ -29,22 +31,27 @@ pub(super) fn unstack(before: &Term, line: &Equation) -> Option<Term> {
 
 /// The reverse: the stack of every `δ` as `δ` of the stack.
 pub(super) fn restack(term: &Term, line: &Equation) -> Option<Term> {
-    let Term::Letter(name, at) = &line.left else {
+    let Some((Quantity::Letter, [name], at)) = line.left.symbol() else {
         return None;
     };
-    let whole = Term::Delta(Name::clone(name), at.clone());
+    let whole = Quantity::Delta.of([name], at.iter().cloned());
     let parts = unstack(&whole, line)?;
     Some(super::known::replaced(term, &parts, &whole))
+}
+
+/// Returns true for a value that varies with the step, or for one that does not.
+fn is_value(term: &Term, varies: bool) -> bool {
+    matches!(term.symbol(), Some((Quantity::Value, _, steps)) if steps.is_empty() != varies)
 }
 
 /// The matrix and the vector of `W v`; for a bias, the vector and the number one.
 pub(crate) fn read(part: &Term) -> Option<(Term, Term)> {
     match part {
         Term::Mul(factors) => match &factors[..] {
-            [w @ Term::Value(_, None), v @ Term::Value(_, Some(_))] => Some((w.clone(), v.clone())),
+            [w, v] if is_value(w, false) && is_value(v, true) => Some((w.clone(), v.clone())),
             _ => None,
         },
-        b @ Term::Value(_, None) => Some((b.clone(), Term::Num(1.0))),
+        b if is_value(b, false) => Some((b.clone(), Term::Num(1.0))),
         _ => None,
     }
 }
@@ -131,8 +138,8 @@ pub(super) fn of_states(before: &Term, known: &Known<'_>) -> Option<Term> {
 
 /// The step of a differential or a `λ`, if its value belongs to the state.
 fn of_state<'t>(term: &'t Term, known: &Known<'_>) -> Option<&'t Time> {
-    match term {
-        Term::D(name, Some(at)) | Term::Costate(name, at) if known.carries(name) => Some(at),
+    match term.symbol() {
+        Some((Quantity::D | Quantity::Costate, [name], [at])) if known.carries(name) => Some(at),
         _ => None,
     }
 }
@@ -149,12 +156,12 @@ fn stack_in(rows: &[&Term], known: &Known<'_>) -> Option<Vec<Term>> {
         });
     }
     let latest = found.iter().filter_map(|t| of_state(t, known)).max()?;
-    let costates = found.iter().all(|t| matches!(t, Term::Costate(..)));
+    let costates = found.iter().all(|t| t.is(Quantity::Costate));
     let cell = |part: &Carried| {
-        let name = Name::clone(&part.name);
+        let name = &part.name;
         match (costates, part.delay) {
-            (false, delay) => Some(Term::D(name, Some(latest.plus(-delay)))),
-            (true, 0) => Some(Term::Costate(name, latest.clone())),
+            (false, delay) => Some(Quantity::D.of([name], [latest.plus(-delay)])),
+            (true, 0) => Some(Quantity::Costate.of([name], [latest.clone()])),
             // Delayed values have no λ of their own.
             (true, _) => None,
         }
@@ -172,10 +179,12 @@ pub(super) fn outer(before: &Term) -> Option<Term> {
     };
     let split = |cell: &Term| match cell {
         Term::Mul(factors) => match &factors[..] {
-            [delta @ Term::Delta(..), Term::T(read)] => Some((delta.clone(), (**read).clone())),
+            [delta, Term::T(read)] if delta.is(Quantity::Delta) => {
+                Some((delta.clone(), (**read).clone()))
+            }
             _ => None,
         },
-        delta @ Term::Delta(..) => Some((delta.clone(), Term::Num(1.0))),
+        delta if delta.is(Quantity::Delta) => Some((delta.clone(), Term::Num(1.0))),
         _ => None,
     };
     let (mut deltas, mut reads) = (Vec::new(), None);
@@ -198,9 +207,12 @@ fn sent(part: &Term) -> Option<(Term, Term, Option<Time>)> {
     let Term::Mul(factors) = part else {
         return None;
     };
-    match &factors[..] {
-        [Term::T(w), delta @ Term::Delta(_, at)] if matches!(**w, Term::Value(_, None)) => {
-            Some(((**w).clone(), delta.clone(), at.clone()))
+    let [Term::T(w), delta] = &factors[..] else {
+        return None;
+    };
+    match delta.symbol() {
+        Some((Quantity::Delta, _, at)) if is_value(w, false) => {
+            Some(((**w).clone(), delta.clone(), at.first().cloned()))
         }
         _ => None,
     }

@@ -2,11 +2,10 @@
 
 use super::known::Known;
 use crate::derive::algebra::chain::{Carried, flow};
-use crate::derive::algebra::fold::Fold;
 use crate::derive::algebra::normal::{add, neg, product, scale, transpose};
 use crate::derive::algebra::shapes::is_number;
 use crate::derive::algebra::simplify::{settle, summed, tidy};
-use crate::derive::algebra::term::{Base, Index, Name, Term, Time};
+use crate::derive::algebra::term::{Base, Fold, Index, Name, Quantity, Term, Time};
 use crate::derive::record::equation::Equation;
 
 const fn after(base: Base, offset: i64) -> Time {
@@ -48,12 +47,16 @@ pub(super) fn guarded(right: &Term, step: &Time) -> Term {
 pub(super) fn end(term: &Term) -> Term {
     fn put(term: &Term) -> Term {
         let last = Time::last();
-        match term {
-            Term::Delta(_, Some(at)) if at.base == last.base && at.offset > 0 => Term::Zero,
-            Term::Before(from, to) if *to == last && from.base == last.base && from.offset >= 0 => {
+        match (term, term.symbol()) {
+            (_, Some((Quantity::Delta, _, [at]))) if at.base == last.base && at.offset > 0 => {
                 Term::Zero
             }
-            term => term.map(&mut put),
+            (Term::Before(from, to), _)
+                if *to == last && from.base == last.base && from.offset >= 0 =>
+            {
+                Term::Zero
+            }
+            _ => term.map(&mut put),
         }
     }
     settle(&put(term))
@@ -136,7 +139,7 @@ pub(super) fn unroll(before: &Term, line: &Equation) -> Option<Term> {
     let kept_from = |from: Time| Term::over(fold, range('j', from, t.clone()), step.clone());
     // An initial state does not depend on a parameter of the steps.
     let start = match moved(&Time::at(0)) {
-        Term::Response(..) => None,
+        start if start.is(Quantity::Response) => None,
         start => Some(acting(kept_from(Time::at(1)), start)),
     };
     let entered = add(entering).at('t', &k);
@@ -150,9 +153,9 @@ pub(super) fn unroll(before: &Term, line: &Equation) -> Option<Term> {
 pub(super) fn unroll_lags(before: &Term, line: &Equation, known: &Known<'_>) -> Option<Term> {
     let (left, right) = (&line.left, &line.right);
     let (t, k) = (Time::var('t'), Time::var('k'));
-    let (of, ahead) = match left {
-        Term::Delta(of, _) => (of, true),
-        Term::Response(of, ..) => (of, false),
+    let (of, ahead) = match left.symbol() {
+        Some((Quantity::Delta, [of], _)) => (of, true),
+        Some((Quantity::Response, [of, _], _)) => (of, false),
         _ => return None,
     };
     if !known.state.iter().all(|part| part.name == *of) {
@@ -172,8 +175,10 @@ pub(super) fn unroll_lags(before: &Term, line: &Equation, known: &Known<'_>) -> 
     let Term::Add(parts) = right else { return None };
     let (own, direct): (Vec<Term>, Vec<Term>) =
         parts.iter().cloned().partition(|p| read.contains(p));
-    let name_of = |t: &Term| match t {
-        Term::Delta(of, Some(_)) | Term::Response(of, ..) => Some(Name::clone(of)),
+    let name_of = |t: &Term| match t.symbol() {
+        Some((Quantity::Delta, [of], [_]) | (Quantity::Response, [of, _], _)) => {
+            Some(Name::clone(of))
+        }
         _ => None,
     };
     let elsewhere = |p: &Term| p.any(&|t| name_of(t).is_some_and(|name| name == *of));
@@ -181,7 +186,7 @@ pub(super) fn unroll_lags(before: &Term, line: &Equation, known: &Known<'_>) -> 
         return None;
     }
     let direct = add(direct);
-    let through = Term::Jacobian(Name::clone(of), t.clone(), Name::clone(of), k.clone());
+    let through = Quantity::Jacobian.of([of, of], [t.clone(), k.clone()]);
     match ahead {
         true if *before == moved(&k) => {
             let body = product(vec![transpose(through), direct]);
@@ -197,11 +202,13 @@ pub(super) fn unroll_lags(before: &Term, line: &Equation, known: &Known<'_>) -> 
 
 /// The steps `t` and `k` of `∂s_t/∂s_k` of the whole state.
 fn many_steps<'t>(term: &'t Term, known: &Known<'_>) -> Option<(&'t Time, &'t Time)> {
-    match (term, known.state) {
-        (Term::Jacobian(of, to, by, from), [one]) if *of == one.name && *by == one.name => {
+    match (term.symbol(), known.state) {
+        (Some((Quantity::Jacobian, [of, by], [to, from])), [one])
+            if *of == one.name && *by == one.name =>
+        {
             Some((to, from))
         }
-        (Term::StateFlow(to, from), _) => Some((to, from)),
+        (Some((Quantity::StateFlow, [], [to, from])), _) => Some((to, from)),
         _ => None,
     }
 }
@@ -209,9 +216,9 @@ fn many_steps<'t>(term: &'t Term, known: &Known<'_>) -> Option<(&'t Time, &'t Ti
 /// `∂s_t/∂s_k` as a product of Jacobians.
 pub(crate) fn chain(term: &Term, known: &Known<'_>) -> Term {
     match many_steps(term, known) {
-        Some((to, from)) if *to == from.plus(1) => Term::StateJacobian(to.clone()),
+        Some((to, from)) if *to == from.plus(1) => Quantity::StateJacobian.of([], [to.clone()]),
         Some((to, from)) => {
-            let one = Term::StateJacobian(Time::var('j'));
+            let one = Quantity::StateJacobian.of([], [Time::var('j')]);
             Term::over(Fold::Prod, range('j', from.plus(1), to.clone()), one)
         }
         None => term.map(&mut |part| chain(part, known)),
@@ -244,7 +251,10 @@ pub(super) fn horner(before: &Term, known: &Known<'_>) -> Option<Term> {
     let through = transpose(flow(known.state, later.clone(), next.clone()));
     let rest = product(vec![through, direct.clone()]);
     let rest = sum(range(*var, next.clone(), to.clone()), rest);
-    let rest = Term::Mul(vec![transpose(Term::StateJacobian(next)), rest]);
+    let rest = Term::Mul(vec![
+        transpose(Quantity::StateJacobian.of([], [next])),
+        rest,
+    ]);
     Some(add([direct.at(*var, from), rest]))
 }
 
@@ -507,14 +517,15 @@ pub(super) fn restart(before: &Term) -> Option<Term> {
     let Term::Mul(factors) = later else {
         return None;
     };
-    let (Term::Delta(state, Some(at)), matrix) = factors.split_last()? else {
+    let (last, matrix) = factors.split_last()?;
+    let Some((Quantity::Delta, [state], [at])) = last.symbol() else {
         return None;
     };
     let t = Time::var('t');
     if *at != t.plus(1) || direct.iter().any(crate::derive::algebra::term::looks_ahead) {
         return None;
     }
-    let cut = Term::Cut(Name::clone(state), at.clone());
+    let cut = Quantity::Cut.of([state], [at.clone()]);
     let later = product(matrix.iter().cloned().chain([cut]).collect());
     let later = scale(vec![Term::Uncut(t)], Some(later));
     Some(add(direct.iter().cloned().chain([later])))
