@@ -6,6 +6,7 @@
 
 use ndarray::Zip;
 
+use super::Form::{self, Curved, Product, Quotient, Sum};
 use super::call::{Call, Takes, ok};
 use super::partial::Partial::{self, MinusOne, One, Zero};
 use super::{
@@ -13,21 +14,6 @@ use super::{
     common_shape,
 };
 use crate::shape::{Dim, Rate, Type};
-
-/// The dependence of the result on the arguments.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// A sum of the arguments with these signs.
-    Sum(&'static [i8]),
-    /// Linear in each argument.
-    Product,
-    /// Linear in the first argument.
-    Quotient,
-    /// Linear in no argument.
-    Curved,
-}
-
-use Form::{Curved, Product, Quotient, Sum};
 
 macro_rules! method {
     (operator $variant:ident $name:ident [] ($($x:ident),+) $($doc:literal)+) => {};
@@ -536,10 +522,7 @@ impl Pointwise {
 
     /// The sign of each argument, if the op is a sum of its arguments.
     pub(crate) const fn signs(self) -> Option<&'static [i8]> {
-        match self.form() {
-            Sum(signs) => Some(signs),
-            _ => None,
-        }
+        self.form().signs()
     }
 
     /// Returns true if the result is 1 or 0.
@@ -599,13 +582,6 @@ impl Pointwise {
     }
 
     pub(super) fn is_linear_in(self, active: &[bool]) -> bool {
-        let count = active.iter().filter(|a| **a).count();
-        match self.form() {
-            _ if count == 0 => true,
-            Sum(_) => true,
-            Product => count == 1,
-            Quotient => active == [true, false],
-            Curved => false,
-        }
+        self.form().is_linear_in(active)
     }
 }
