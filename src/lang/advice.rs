@@ -81,7 +81,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
         })
     }
 
-    /// Statistics of the entries of an array, which need their number.
+    /// Statistics of the entries of an array, and their number.
     pub(super) fn of_entries(
         &self,
         function: &str,
@@ -98,23 +98,24 @@ impl<'d, 'p> Resolver<'d, 'p> {
             (None, [first, ..]) => (self.text(first.span)?, self.eval(first, frame)?),
             _ => return None,
         };
-        let n = self.count(value)?;
+        let count = self.count(value)?;
+        let number = value.shape() == Some(Shape::Scalar);
         let write = match (last, args) {
-            ("len" | "size", _) => n,
-            ("mean" | "average", _) if value.shape() == Some(Shape::Scalar) => {
+            ("len" | "size", _) => count,
+            ("mean" | "average", _) if number => {
                 return Some(format!(
                     "`{x}` is one number; the mean over all steps is a loss: `mean loss {x}`"
                 ));
             }
-            ("mean" | "average", _) => format!("sum({x}) / {n}"),
+            ("mean" | "average", _) => format!("mean({x})"),
             ("mse", [a, b]) => {
-                let (a, b) = (self.factor(a)?, self.factor(b)?);
-                match value.shape() {
-                    Some(Shape::Scalar) => format!("mean loss ({a} - {b})^2"),
-                    _ => format!("sum(({a} - {b})^2) / {n}"),
+                let error = format!("({} - {})^2", self.factor(a)?, self.factor(b)?);
+                match number {
+                    true => format!("mean loss {error}"),
+                    false => format!("mean({error})"),
                 }
             }
-            ("std", [a]) => format!("sqrt(sum(({} - sum({x}) / {n})^2) / {n})", self.factor(a)?),
+            ("std", [a]) => format!("sqrt(mean(({} - mean({x}))^2))", self.factor(a)?),
             _ => return None,
         };
         Some(format!("write `{write}`"))

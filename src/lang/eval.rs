@@ -112,7 +112,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
         }
         // A size used as a number: the sum of a vector of ones of that size.
         if let Some(size) = self.dims.get(name) {
-            return Some(self.r.constant(1.0).spread([*size]).sum());
+            return Some(self.r.constant(1.0).count([*size].into()));
         }
         let inner = frame.map(|f| f.arguments.keys().copied().collect());
         self.undefined(name, span, inner);

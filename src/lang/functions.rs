@@ -7,7 +7,7 @@ use super::habits::{at_steps, function_elsewhere};
 use super::resolve::Resolver;
 use super::vocabulary::{is_known, names, row, suggestion};
 use crate::op::{self, Axis, Concat, Expr, Gather, Given, Linear, Op, Pointwise, Reduce, Takes};
-use crate::shape::{Rate, Shape};
+use crate::shape::{Rate, Shape, Type};
 
 impl<'d, 'p> Resolver<'d, 'p> {
     /// A call of a function defined in the file or built into the language.
@@ -72,6 +72,8 @@ impl<'d, 'p> Resolver<'d, 'p> {
     }
 }
 
+const MEAN: &str = "write `mean(x)`, `mean(A, rows)` or `mean(A, columns)`; the mean over the steps is a loss: `mean loss e`";
+
 struct Call<'c, 'd, 'p> {
     resolver: &'c Resolver<'d, 'p>,
     name: &'p Name,
@@ -118,6 +120,12 @@ impl<'d> Call<'_, 'd, '_> {
 
     /// A call of a row of the table.
     fn row(&self, row: &op::Call) -> Option<Expr<'d>> {
+        let (given, values) = self.read(row)?;
+        self.made(row, given, &values)
+    }
+
+    /// The settings and the values of a call.
+    fn read(&self, row: &op::Call) -> Option<(Given, Vec<Argument<'d>>)> {
         let found = self.args.len();
         let count = match row.values {
             op::Call::MANY => found,
@@ -139,7 +147,7 @@ impl<'d> Call<'_, 'd, '_> {
         for (takes, e) in settings.zip(&self.args[count..]) {
             self.setting(row, *takes, e, &mut given)?;
         }
-        self.made(row, given, &self.all(count)?)
+        Some((given, self.all(count)?))
     }
 
     /// Reads a setting.
@@ -189,12 +197,44 @@ impl<'d> Call<'_, 'd, '_> {
                 let one = (self.resolver.r.constant(1.0), self.span);
                 self.made(row("scatter")?, Given::default(), &[one, class[0]])
             }
+            "mean" => self.mean(),
+            "norm" => {
+                let squares = self.apply(Pointwise::Square, &self.values(1)?)?;
+                Some(squares.sum().sqrt())
+            }
             "log_sigmoid" => {
                 let minus = self.apply(Pointwise::Neg, &self.values(1)?)?;
                 Some(-minus.softplus())
             }
             _ => self.loss(),
         }
+    }
+
+    fn mean(&self) -> Option<Expr<'d>> {
+        let sum = row("sum")?;
+        let call = op::Call {
+            name: "mean",
+            form: MEAN,
+            ..*sum
+        };
+        let (given, values) = self.read(&call)?;
+        let [(value, span)] = values[..] else {
+            return None;
+        };
+        if value.shape() == Some(Shape::Scalar) && value.ty().is_some_and(Type::is_real) {
+            let of = self.resolver.text(span).unwrap_or("…");
+            let help = format!("the mean over all steps is a loss: `mean loss {of}`");
+            let diagnostic = Diagnostic::new("`mean`: the mean of one number is this number")
+                .label(span, "this is a scalar");
+            self.resolver.report(diagnostic.help(help), self.frame);
+            return None;
+        }
+        let axis = given.axis;
+        self.made(&call, given, &values)?;
+        Some(match axis {
+            Some(axis) => value.mean_axis(axis),
+            None => value.mean(),
+        })
     }
 
     /// Reports `concat(a, b)` of scalars.

@@ -46,16 +46,13 @@ pub(super) const SIGNS_ELSEWHERE: &[(&str, &str)] = &[
     ("&&", AND),
     ("&", AND),
     ("∧", AND),
-    (
-        "||",
-        "`a or b` is written `max(a, b)`, a norm `sqrt(dot(x, x))`",
-    ),
+    ("||", "`a or b` is written `max(a, b)`, a norm `norm(x)`"),
     (
         "|",
         "an absolute value is written `abs(x)`, `a or b` as `max(a, b)`",
     ),
     ("∨", "`a or b` is written `max(a, b)`"),
-    ("‖", "a norm is written `sqrt(dot(x, x))`"),
+    ("‖", "a norm is written `norm(x)`"),
     (";", "a statement ends with its line"),
     ("×", PRODUCT),
     ("∘", PRODUCT),
@@ -129,10 +126,8 @@ const FUNCTIONS_ELSEWHERE: &[(&str, &str)] = &[
     ),
     ("leaky_relu", "max(x, 0.01 * x)"),
     ("elu", "select(x > 0, x, exp(min(x, 0)) - 1)"),
-    ("mean", "sum(x) / H` for a vector `x[H]"),
-    ("average", "sum(x) / H` for a vector `x[H]"),
+    ("average", "mean(x)"),
     ("Σ", "sum(x)"),
-    ("norm", "sqrt(dot(x, x))"),
     ("where", "select(c, a, b)"),
     ("if", "select(c, a, b)"),
     ("ifelse", "select(c, a, b)"),
@@ -151,7 +146,7 @@ const FUNCTIONS_ELSEWHERE: &[(&str, &str)] = &[
     ("trace", "dot(A, B)` for the trace of `A.T @ B"),
     ("maximum", "max(a, b)"),
     ("minimum", "min(a, b)"),
-    ("mse", "sum((a - b)^2) / H` for vectors `a[H]` and `b[H]"),
+    ("mse", "mean((a - b)^2)"),
     ("sigma", "sigmoid(x)"),
     ("bce", "binary_cross_entropy(logits, labels)"),
     ("cross_entropy", "softmax_cross_entropy(logits, class)"),
@@ -178,10 +173,7 @@ const FUNCTIONS_ELSEWHERE: &[(&str, &str)] = &[
     ("array", "concat(a, b)"),
     ("tensor", "concat(a, b)"),
     ("fabs", "abs(x)"),
-    (
-        "std",
-        "sqrt(sum((x - sum(x) / H)^2) / H)` for a vector `x[H]",
-    ),
+    ("std", "sqrt(mean((x - mean(x))^2))"),
     ("range", "t' = t + 1` with `state t"),
     ("arange", "t' = t + 1` with `state t"),
 ];
@@ -221,7 +213,7 @@ pub(super) fn goes_with(word: &str) -> Option<&'static str> {
         }
         "backward" => "it goes with `state`: `backward state h` comes from the step after",
         "inner" => "it goes with `state`: `inner state h`",
-        "mean" => "it goes with `loss`: `mean loss e`; the mean of a vector `x[H]` is `sum(x) / H`",
+        "mean" => "it goes with `loss`: `mean loss e`; the mean of a vector is `mean(x)`",
         "final" => {
             "it goes with `loss`, `output` or `state`: `final loss e`; `last(e)` is the last value"
         }
@@ -409,14 +401,14 @@ pub(super) fn instead(
         (Token::Name("not"), _) => "`not c` is written `1 - c`",
         // After the end of a line, the cause is an unclosed bracket.
         (Token::Newline, _) => return None,
+        (Token::Name("mean"), Token::Name(_)) if operator => {
+            "a mean is written `mean loss e`, that of a vector `mean(x)`"
+        }
         (Token::Name(f), Token::Name(_) | Token::Number(..)) if operator && is_known(f) => {
             return Some(format!("a call has brackets: `{f}(x)`"));
         }
         (Token::Number(..), Token::Comma) if operator && !inside => {
             "a decimal point is written `.`"
-        }
-        (Token::Name("mean"), Token::Name(_)) if operator => {
-            "a mean is written `mean loss e`, that of a vector `sum(x) / H`"
         }
         (Token::Name("final"), Token::Name(_)) if operator => {
             "the value at the last step is written `final loss e` or `last(e)`"

@@ -8,6 +8,8 @@ const COMPOSED: &[&str] = &[
     "delay",
     "advance",
     "one_hot",
+    "mean",
+    "norm",
     "log_sigmoid",
     "squared_error",
     "softmax_cross_entropy",

@@ -219,6 +219,69 @@ impl Expr<'_> {
         self.sum_over(Over::Axis(axis))
     }
 
+    /// The mean of all entries, a scalar.
+    ///
+    /// ```
+    /// use bptt::{Axis, Batch, Params, Recurrence};
+    /// use ndarray::array;
+    /// let r = Recurrence::define("means", |r| {
+    ///     let a = r.param("A", [r.dim("H"), r.dim("K")]);
+    ///     r.output("mean", a.mean());
+    ///     r.output("rows", a.mean_axis(Axis::Rows));
+    ///     r.output("norm", a.norm());
+    /// })?;
+    /// let params = Params::new().with("A", array![[1.0, 5.0], [3.0, 1.0]]);
+    /// let found = r.evaluate(&params, &Batch::new(1, 1))?;
+    /// assert_eq!(found["mean"].sum(), 2.5);
+    /// assert_eq!(found["rows"], array![2.0, 3.0].into_dyn());
+    /// assert_eq!(found["norm"].sum(), 6.0);
+    /// # Ok::<(), bptt::Error>(())
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn mean(self) -> Self {
+        self.mean_over(Over::All)
+    }
+
+    /// The mean of a matrix `[m, n]` over its rows (`Axis::Rows`, shape `[n]`) or over its columns
+    /// (`Axis::Columns`, shape `[m]`).
+    #[must_use]
+    #[track_caller]
+    pub fn mean_axis(self, axis: Axis) -> Self {
+        self.mean_over(Over::Axis(axis))
+    }
+
+    #[track_caller]
+    fn mean_over(self, over: Over) -> Self {
+        let sum = self.sum_over(over);
+        let terms = match (over, self.shape()) {
+            (Over::All, shape) => shape,
+            (Over::Axis(axis), shape) => shape.and_then(|s| Some(Shape::Vector(size(s, axis)?))),
+        };
+        match terms {
+            Some(terms) => sum / self.count(terms),
+            None => sum,
+        }
+    }
+
+    /// The number of entries of an array of this shape: the sum of ones, or a constant.
+    pub(crate) fn count(self, shape: Shape) -> Self {
+        let sizes = shape.as_fixed();
+        let count = sizes.and_then(|n| u32::try_from(n.iter().product::<usize>()).ok());
+        match count {
+            Some(count) => self.constant(count.into()),
+            None => self.constant(1.0).spread(shape).sum(),
+        }
+    }
+
+    /// The Euclidean norm `√(Σ selfᵢ²)`, of a matrix the Frobenius norm. Where it is 0 it has no derivative: a
+    /// run reports that if it is used.
+    #[must_use]
+    #[track_caller]
+    pub fn norm(self) -> Self {
+        self.square().sum().sqrt()
+    }
+
     #[track_caller]
     pub(super) fn sum_over(self, over: Over) -> Self {
         Self::apply(Sum(over), &[self])

@@ -2,6 +2,7 @@
 //! entry as the evaluator, which checks every node at every step.
 
 use crate::support::Noise;
+use crate::support::engines::EveryEngine as _;
 use bptt::{Batch, Error, Params, Recurrence, Wrt};
 use ndarray::{Array2, Array3, arr0, array};
 
@@ -66,6 +67,21 @@ fn a_state_that_overflows() {
         .fold(Params::new(), |p, name| p.with(name, arr0(10.0)));
     let found = find(&tangent, &params, &batch).expect("it overflows");
     assert!(found.to_string().contains("step 30"), "{found}");
+}
+
+/// Where a norm is zero it has no derivative; a bound from below has the derivative 0.
+#[test]
+fn a_norm_at_zero() {
+    let params = Params::new().with("k", ndarray::arr1(&[0.0, 0.0]));
+    let gradient = |loss: &str| {
+        let r = parse(&format!("param k[2]\ninput x\nloss {loss}\n"));
+        r.gradient(Wrt::Parameters).expect("it has one")
+    };
+    agree(&gradient("x * norm(k)"), &params, &ones(2, 1), &["sqrt"]);
+    let bounded = gradient("x * max(norm(k), 1e-12) + x * k[1]");
+    let found = bounded.on_every_engine(&params, &ones(2, 1));
+    let found = found.expect("it is finite");
+    assert_eq!(found["k"], ndarray::arr1(&[0.0, 2.0]).into_dyn());
 }
 
 #[test]

@@ -168,6 +168,45 @@ const CASES: &[Case] = &[
         loops: |d| array(&[3], |i| (0..2).map(|j| d.array("a")[[i[0], j]]).sum()),
     },
     Case {
+        row: "sum",
+        define: |r| y(r, r.param("a", [3, 2]).mean()),
+        text: "sum(a) / 6",
+        loops: |d| scalar((0..6).map(|i| d.array("a")[[i / 2, i % 2]]).sum::<f64>() / 6.0),
+    },
+    Case {
+        row: "sum",
+        define: |r| y(r, r.param("a", [3, 2]).mean_axis(Axis::Rows)),
+        text: "sum(a, rows) / 3",
+        loops: |d| {
+            array(&[2], |j| {
+                (0..3).map(|i| d.array("a")[[i, j[0]]]).sum::<f64>() / 3.0
+            })
+        },
+    },
+    Case {
+        row: "sum",
+        define: |r| y(r, r.param("a", [3, 2]).mean_axis(Axis::Columns)),
+        text: "sum(a, columns) / 2",
+        loops: |d| {
+            array(&[3], |i| {
+                (0..2).map(|j| d.array("a")[[i[0], j]]).sum::<f64>() / 2.0
+            })
+        },
+    },
+    Case {
+        row: "sum",
+        define: |r| y(r, r.param("a", [3, 2]).norm()),
+        text: "sqrt(sum(a^2))",
+        loops: |d| {
+            scalar(
+                (0..6)
+                    .map(|i| d.array("a")[[i / 2, i % 2]].powi(2))
+                    .sum::<f64>()
+                    .sqrt(),
+            )
+        },
+    },
+    Case {
         row: "broadcast",
         define: |r| y(r, r.param("a", ()).spread([3, 2])),
         text: "a",

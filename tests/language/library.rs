@@ -356,6 +356,28 @@ fn a_size_is_a_number_in_an_equation() {
     assert!(refused.contains("a size and of a value"), "{refused}");
 }
 
+/// The text of a mean and a norm is that of sums; the gradient agrees with the tape, with forward mode and with
+/// differences.
+#[test]
+fn means_and_norms_are_sums() {
+    let head = "dim H, K\ninput x[K]\nparam W[H, K], g[H]\nstate h[H]\n";
+    let of = |body: &str| parse("means", &format!("{head}{body}"));
+    let short = of(
+        "a = W @ x + h\nd = a - mean(a)\nh' = tanh(g * d / sqrt(mean(d^2) + 1))\n\
+         loss norm(h') + mean(W)^2\nloss norm(W) + sum(mean(W, rows)^2 @ x * mean(W, columns))\n",
+    );
+    let long = of(
+        "a = W @ x + h\nd = a - sum(a) / H\nh' = tanh(g * d / sqrt(sum(d^2) / H + 1))\n\
+         loss sqrt(sum(h'^2)) + (sum(W) / sum(spread(1, [H, K])))^2\n\
+         loss sqrt(sum(W^2)) + sum((sum(W, rows) / H)^2 @ x * (sum(W, columns) / K))\n",
+    );
+    assert_eq!(short.source().unwrap(), long.source().unwrap());
+    round_trip("means", &short, 5);
+    let (params, batch) = data("means", &short, 6);
+    let certificate = bptt::check(&short, &params, &batch).unwrap();
+    assert!(certificate.passed(), "{certificate}");
+}
+
 #[test]
 fn equations_may_come_in_any_order() {
     let lines = [
