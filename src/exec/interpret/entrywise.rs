@@ -328,7 +328,10 @@ impl<T: Element + Scalar> Kernel<T> for Run<'_, T> {
 unsafe fn each<V: Vector, M: Micro<V::Elem>>(this: &Loop<'_, V::Elem>, micro: M) {
     let Loop { op, extent } = this;
     let places = [op.from[0], op.from[1], op.from[2], op.to];
-    let mut blocks = places.map(|i| unsafe { *extent.table.get_unchecked(i as usize) });
+    let mut blocks = [std::ptr::null_mut(); 4];
+    for (i, block) in blocks.iter_mut().enumerate() {
+        *block = unsafe { *extent.table.get_unchecked(places[i] as usize) };
+    }
     let mut left = extent.rows;
     loop {
         unsafe { row::<V, M>(blocks, extent.count, micro) };
@@ -336,8 +339,8 @@ unsafe fn each<V: Vector, M: Micro<V::Elem>>(this: &Loop<'_, V::Elem>, micro: M)
         if left == 0 {
             return;
         }
-        for (block, place) in blocks.iter_mut().zip(places) {
-            let stride = unsafe { *extent.strides.get_unchecked(place as usize) };
+        for (i, block) in blocks.iter_mut().enumerate() {
+            let stride = unsafe { *extent.strides.get_unchecked(places[i] as usize) };
             *block = block.wrapping_add(stride);
         }
     }

@@ -81,8 +81,8 @@ where
     #[inline(always)]
     fn powf(self, p: Self) -> Self {
         let (mut x, p) = (self.0.to_array(), p.0.to_array());
-        for (x, p) in x.iter_mut().zip(p).take(V::LANES) {
-            *x = V::Elem::entry(Pointwise::Powf, [*x, p]);
+        for (i, x) in x.iter_mut().enumerate().take(V::LANES) {
+            *x = V::Elem::entry(Pointwise::Powf, [*x, p[i]]);
         }
         // SAFETY: no vector has more lanes than the array.
         Self(unsafe { V::load(x.as_ptr()) })

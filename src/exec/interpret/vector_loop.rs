@@ -211,8 +211,8 @@ unsafe fn product<V: Vector, const N: usize>(
     unsafe {
         let mut sums = [V::splat(V::Elem::ZERO); N];
         if starts {
-            for (sum, piece) in sums.iter_mut().zip(to) {
-                *sum = V::load(piece.start);
+            for (i, piece) in to.iter().enumerate().take(N) {
+                sums[i] = V::load(piece.start);
             }
         }
         for term in terms {
@@ -222,10 +222,10 @@ unsafe fn product<V: Vector, const N: usize>(
             }
             matrix = matrix.add(N * V::LANES);
         }
-        for (sum, piece) in sums.iter().zip(to) {
-            sum.store(piece.slot);
+        for (i, piece) in to.iter().enumerate().take(N) {
+            sums[i].store(piece.slot);
             if piece.memory.len > 0 {
-                sum.store_pieces(piece.memory.at(step), piece.memory.len);
+                sums[i].store_pieces(piece.memory.at(step), piece.memory.len);
             }
         }
     }

@@ -4,7 +4,8 @@
 //! inside a function compiled with the features of that set. All functions between a kernel and a
 //! vector operation must be `#[inline(always)]`: a function compiled separately does not have the
 //! features, and each of its vector operations becomes a call. Closures and functions passed as
-//! values are compiled separately, unless they are small.
+//! values are compiled separately, unless they are small. So are `zip`, `from_fn` and `map` of arrays, which
+//! the standard library does not mark for inlining: kernels use loops over indices.
 
 #![allow(
     unsafe_code,

@@ -74,8 +74,8 @@ impl<T: Element> Thin<T> {
                 }
                 for j in 0..ENTRIES {
                     let y = V::splat(*short.add(j));
-                    for (sums, x) in sums.iter_mut().zip(&x) {
-                        sums[j] = y.mul_add(*x, sums[j]);
+                    for (i, sums) in sums.iter_mut().enumerate() {
+                        sums[j] = y.mul_add(x[i], sums[j]);
                     }
                 }
                 long = long.wrapping_add(self.long.stride);

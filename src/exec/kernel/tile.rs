@@ -223,11 +223,16 @@ unsafe fn tile<V: Vector, const MR: usize, const NV: usize, const FETCH: bool>(
         for segment in a {
             let row = segment.row;
             let first = segment.ptr.wrapping_add(first_row * row);
-            let mut groups: [_; GROUPS] =
-                std::array::from_fn(|g| first.wrapping_add(GROUP * g * row));
+            let mut groups = [first; GROUPS];
+            for (g, group) in groups.iter_mut().enumerate() {
+                *group = first.wrapping_add(GROUP * g * row);
+            }
             // The compiler must not turn the distances into a chain of additions, in which each
             // would wait for the previous one.
-            let away: [usize; GROUP] = std::array::from_fn(|i| black_box(i * row));
+            let mut away = [0; GROUP];
+            for (i, away) in away.iter_mut().enumerate() {
+                *away = black_box(i * row);
+            }
             for _ in 0..segment.k {
                 if FETCH {
                     V::prefetch(fetch);
@@ -239,8 +244,8 @@ unsafe fn tile<V: Vector, const MR: usize, const NV: usize, const FETCH: bool>(
                 }
                 for (i, row_sums) in sums.iter_mut().enumerate() {
                     let x = V::splat(*groups[i / GROUP].add(away[i % GROUP]));
-                    for (sum, &y) in row_sums.iter_mut().zip(&right) {
-                        *sum = x.mul_add(y, *sum);
+                    for (v, sum) in row_sums.iter_mut().enumerate() {
+                        *sum = x.mul_add(right[v], *sum);
                     }
                 }
                 b = b.wrapping_add(width);
