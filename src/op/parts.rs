@@ -24,9 +24,9 @@ pub struct Concat {
 impl LinearRule for Concat {
     const NAME: &'static str = "concat";
     const CALLS: &'static [Call] = &[
-        Call::new("concat", Call::MANY, &[], |_| ok(Concat { axis: ROWS })),
+        Call::new("concat", Call::MANY, &[], |_| ok(Self { axis: ROWS })),
         Call::new("concat_columns", Call::MANY, &[], |_| {
-            ok(Concat { axis: COLUMNS })
+            ok(Self { axis: COLUMNS })
         }),
     ];
     fn linearity(&self) -> Linearity {
@@ -106,7 +106,7 @@ impl LinearRule for Slice {
         &[Takes::AxisIfAny, Takes::Size, Takes::Size],
         |given| {
             let (axis, start, len) = (given.axis_or_rows(), given.size(0), given.size(1));
-            ok(Slice { axis, start, len })
+            ok(Self { axis, start, len })
         },
     )
     .explained("write `slice(x, start, length)` or `slice(A, columns, start, length)`")];
@@ -190,7 +190,7 @@ impl LinearRule for Pad {
         |given| {
             let axis = given.axis_or_rows();
             let (before, after) = (given.size(0), given.size(1));
-            ok(Pad {
+            ok(Self {
                 axis,
                 before,
                 after,
@@ -268,8 +268,8 @@ pub struct Gather {
 impl LinearRule for Gather {
     const NAME: &'static str = "gather";
     const CALLS: &'static [Call] = &[
-        Call::new("gather", 2, &[], |_| ok(Gather { axis: ROWS })),
-        Call::new("gather_column", 2, &[], |_| ok(Gather { axis: COLUMNS })),
+        Call::new("gather", 2, &[], |_| ok(Self { axis: ROWS })),
+        Call::new("gather_column", 2, &[], |_| ok(Self { axis: COLUMNS })),
     ];
     fn linearity(&self) -> Linearity {
         Linearity::Each
@@ -415,7 +415,7 @@ pub struct Select;
 
 impl LinearRule for Select {
     const NAME: &'static str = "select";
-    const CALLS: &'static [Call] = &[Call::new("select", 3, &[], |_| ok(Select))
+    const CALLS: &'static [Call] = &[Call::new("select", 3, &[], |_| ok(Self))
         .usage("`select(c, a, b)` is `a` where `c` is not zero, `b` elsewhere")];
     const SPREADS: bool = true;
     fn linearity(&self) -> Linearity {

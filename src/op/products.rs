@@ -42,8 +42,8 @@ pub struct MatMul {
 impl LinearRule for MatMul {
     const NAME: &'static str = "matmul";
     const CALLS: &'static [Call] = &[
-        Call::new("matmul", 2, &[], |_| ok(MatMul { strong: false })),
-        Call::new("strong_matmul", 2, &[], |_| ok(MatMul { strong: true })),
+        Call::new("matmul", 2, &[], |_| ok(Self { strong: false })),
+        Call::new("strong_matmul", 2, &[], |_| ok(Self { strong: true })),
     ];
     const ROUNDS: bool = true;
     fn linearity(&self) -> Linearity {
@@ -135,7 +135,11 @@ impl LinearRule for Dot {
     const NAME: &'static str = "dot";
     const CALLS: &'static [Call] = &[Call::new("dot", 2, &[], |given| {
         let numbers = given.types.iter().all(|t| t.shape == Shape::Scalar);
-        if numbers { ok(Pointwise::Mul) } else { ok(Dot) }
+        if numbers {
+            ok(Pointwise::Mul)
+        } else {
+            ok(Self)
+        }
     })];
     const ROUNDS: bool = true;
     fn linearity(&self) -> Linearity {
@@ -184,8 +188,8 @@ pub struct Outer {
 impl LinearRule for Outer {
     const NAME: &'static str = "outer";
     const CALLS: &'static [Call] = &[
-        Call::new("outer", 2, &[], |_| ok(Outer { strong: false })),
-        Call::new("strong_outer", 2, &[], |_| ok(Outer { strong: true })),
+        Call::new("outer", 2, &[], |_| ok(Self { strong: false })),
+        Call::new("strong_outer", 2, &[], |_| ok(Self { strong: true })),
     ];
     const ROUNDS: bool = true;
     fn linearity(&self) -> Linearity {
@@ -229,7 +233,7 @@ pub struct Transpose;
 
 impl LinearRule for Transpose {
     const NAME: &'static str = "transpose";
-    const CALLS: &'static [Call] = &[Call::new("transpose", 1, &[], |_| ok(Transpose))];
+    const CALLS: &'static [Call] = &[Call::new("transpose", 1, &[], |_| ok(Self))];
     fn linearity(&self) -> Linearity {
         Linearity::Each
     }

@@ -16,7 +16,7 @@ pub struct Sum(pub Over);
 impl LinearRule for Sum {
     const NAME: &'static str = "sum";
     const CALLS: &'static [Call] = &[Call::new("sum", 1, &[Takes::AxisIfAny], |given| {
-        ok(Sum(given.axis.map_or(Over::All, Over::Axis)))
+        ok(Self(given.axis.map_or(Over::All, Over::Axis)))
     })
     .form(
         "write `sum(x)`, `sum(A, rows)` or `sum(A, columns)`; a sum over the steps is `total_steps(x)`",
@@ -105,16 +105,12 @@ impl LinearRule for Broadcast {
     const CALLS: &'static [Call] = &[
         Call::new("spread", 1, &[Takes::Shape], |given| {
             let (shape, over) = (given.shape.unwrap_or(Shape::Scalar), Over::All);
-            ok(Broadcast { shape, over })
+            ok(Self { shape, over })
         })
         .form("write the shape in brackets: `spread(x, [H, K])`"),
         Call::new("repeat", 1, &[Takes::Axis, Takes::Size], |given| {
             let shape = given.types.first().map_or(Shape::Scalar, |t| t.shape);
-            ok(Broadcast::repeated(
-                shape,
-                given.axis_or_rows(),
-                given.size(0),
-            )?)
+            ok(Self::repeated(shape, given.axis_or_rows(), given.size(0))?)
         })
         .form("write `repeat(v, rows, n)` or `repeat(v, columns, n)`"),
     ];
