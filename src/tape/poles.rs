@@ -28,7 +28,7 @@ impl Tape {
             Op::Pointwise(op) => {
                 let args: Vec<(bool, Option<f64>)> = args()
                     .zip(&node.args)
-                    .map(|(pole, a)| (pole, self.fill(*a).or_else(|| self.summed_fill(*a))))
+                    .map(|(pole, a)| (pole, self.multiple_of(*a)))
                     .collect();
                 op.has_pole(&args)
             }
@@ -38,11 +38,18 @@ impl Tape {
         }
     }
 
-    /// The constant whose multiple a sum is, e.g. a size used as a number; a quotient by it has no pole.
-    fn summed_fill(&self, id: NodeId) -> Option<f64> {
-        match self.node(self.held(id).0) {
-            n if matches!(n.op, Op::Linear(Linear::Sum(_))) => self.fill(n.args[0]),
-            _ => None,
+    /// The constant of which every entry is a multiple, as of a size that is used as a number; a quotient by it has
+    /// no pole.
+    fn multiple_of(&self, mut id: NodeId) -> Option<f64> {
+        loop {
+            let node = self.node(id);
+            match &node.op {
+                Op::Constant(c) => return Some(c.value()),
+                Op::Linear(Linear::Broadcast(_) | Linear::Sum(_)) | Op::Time(Time::Hold(_)) => {
+                    id = node.args[0];
+                }
+                _ => return None,
+            }
         }
     }
 

@@ -230,6 +230,11 @@ fn bounded_cells_have_ordinary_products_only() {
             assert!(!strong(&r.hessian_vector(Wrt::Parameters).unwrap()), "{r}");
         }
     }
+    // A size is not zero, so a mean is as ordinary as a sum.
+    let mean = "dim H, K\nparam W[H, K]\ninput x[K]\na = W @ x\n\
+                loss sum((W.T @ (a - mean(a)))^2) + sum(mean(W, rows)^3) + mean(W)^2 / H\n";
+    let mean = Recurrence::parse("mean", mean).unwrap();
+    assert!(!strong(&mean.gradient(Wrt::Parameters).unwrap()));
     let garch = Recurrence::parse(
         "garch",
         "param a\ninput x\nstate s\ns' = a + s\nloss ln(s')^2\n",
