@@ -25,7 +25,7 @@ macro_rules! lines {
 lines! {
     /// The definition of a value.
     Definition(name: Name) "def.{name}";
-    /// A value that many steps before the first, or that many less one after the last.
+    /// The initial value of a state: that of step `1 − steps`, or of `T + steps` if it is carried backwards.
     Start(name: Name, steps: u64) "init.{name}.{steps}";
     /// The loss.
     Loss "def.loss";
@@ -65,7 +65,7 @@ lines! {
     SentBack(line: Box<Line>) "stacked.{line}";
     /// The Jacobian of the state.
     Jacobian "jac";
-    /// The block of the Jacobian of a state with respect to a state that many steps before.
+    /// The block of the Jacobian of a state with respect to a state of an earlier step.
     Block(of: Name, by: Name, lag: Lag) "jac.{of}.{by}{lag}";
     /// The derivative of the state with respect to an earlier state as a product of Jacobians.
     JacobianProduct "jac.product";
@@ -197,7 +197,7 @@ impl Line {
         }
     }
 
-    /// The block of a Jacobian with respect to a value that many steps before.
+    /// The block of a Jacobian with respect to a value `lag` steps before.
     pub(crate) fn block(of: &Name, by: &Name, lag: i64) -> Self {
         Self::Block(Name::clone(of), Name::clone(by), Lag(lag))
     }
