@@ -342,7 +342,8 @@ impl<T: Element> Kernel<T> for &Strip<'_, T> {
                 macro_rules! tiles {
                     ($($mr:literal x $($nv:literal)+;)+) => {
                         match (self.rows, vectors) {
-                            $($(($mr, $nv) if $mr <= V::ROWS => {
+                            // A constant: no machine code for tiles that registers do not hold.
+                            $($(($mr, $nv) if const { $mr <= V::ROWS } => {
                                 if $mr >= 4 && $nv == 2 && fetch.is_some() {
                                     tile!($mr, $nv, true);
                                 } else {
