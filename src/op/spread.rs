@@ -270,12 +270,13 @@ impl Expr<'_> {
         }
     }
 
-    /// The Euclidean norm `√(Σ selfᵢ²)`, of a matrix the Frobenius norm. Where it is 0 it has no derivative: a
-    /// run reports that if it is used.
+    /// The Euclidean norm `√(Σ selfᵢ²)`, of a matrix the Frobenius norm. Where it is 0, its derivative is taken to be 0,
+    /// the smallest subgradient; its second derivative is infinite there.
     #[must_use]
     #[track_caller]
     pub fn norm(self) -> Self {
-        self.square().sum().sqrt()
+        // The zeros of a strong product win against the infinite derivative of the root.
+        self.strong_mul(self).sum().sqrt()
     }
 
     #[track_caller]
