@@ -256,7 +256,7 @@ pub enum Error {
 
     /// A run needs more memory than the limit.
     #[error(
-        "not enough memory: {}; use fewer steps or samples{}",
+        "not enough memory: {}; use smaller sizes, fewer steps or samples{}",
         needed(*bytes, *limit),
         raised(*bytes)
     )]

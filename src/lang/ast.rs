@@ -137,8 +137,10 @@ pub(super) enum LeafKind {
     Param,
     Input,
     SampleInput,
-    /// An input that marks the active steps.
+    /// An input that marks the active steps; the definition is masked after it is read.
     Mask,
+    /// The same in the text of a recurrence that is masked already.
+    AppliedMask,
 }
 
 /// The word before a declaration that a derivative added.

@@ -48,7 +48,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
         }
         if self.depth.get() >= MAX_DEPTH {
             let text = format!("the functions expand to more than {MAX_DEPTH} levels");
-            let help = "a function cannot call itself, and an expression should have named parts";
+            let help = "name a part: `a = …`, and use `a` in the expression";
             self.report(Diagnostic::at(e.span, text).help(help), frame);
             return None;
         }
@@ -106,6 +106,9 @@ impl<'d, 'p> Resolver<'d, 'p> {
     fn name(&self, name: &str, span: Span, frame: Option<&Frame<'p, 'd>>) -> Option<Expr<'d>> {
         if let Some(value) = frame.and_then(|f| f.arguments.get(name)) {
             return *value;
+        }
+        if self.refuses_mask(name, span) {
+            return None;
         }
         if let Some(value) = self.lookup(name) {
             return value;

@@ -5,7 +5,7 @@ use super::diagnostic::{Diagnostic, Span};
 use super::eval::{Argument, Frame};
 use super::habits::{at_steps, function_elsewhere};
 use super::resolve::Resolver;
-use super::vocabulary::{is_known, names, row, suggestion};
+use super::vocabulary::{is_known, names, row, settings, suggestion};
 use crate::op::{self, Axis, Concat, Expr, Gather, Given, Linear, Op, Pointwise, Reduce, Takes};
 use crate::shape::{Rate, Shape, Type};
 
@@ -199,8 +199,9 @@ impl<'d> Call<'_, 'd, '_> {
             }
             "mean" => self.mean(),
             "norm" => {
-                let squares = self.apply(Pointwise::Square, &self.values(1)?)?;
-                Some(squares.sum().sqrt())
+                let values = self.values(1)?;
+                self.apply(Pointwise::Square, &values)?;
+                Some(values[0].0.norm())
             }
             "log_sigmoid" => {
                 let minus = self.apply(Pointwise::Neg, &self.values(1)?)?;
@@ -211,7 +212,7 @@ impl<'d> Call<'_, 'd, '_> {
     }
 
     fn mean(&self) -> Option<Expr<'d>> {
-        let sum = row("sum")?;
+        let sum = settings("mean")?;
         let call = op::Call {
             name: "mean",
             form: MEAN,

@@ -16,6 +16,11 @@ pub(super) const OPERATORS_ELSEWHERE: &[(&str, Option<Token<'static>>, &str)] = 
         "a comment begins with `#`, a quotient is `a / b`",
     ),
     ("/*", None, COMMENT),
+    (
+        "--",
+        None,
+        "a comment begins with `#`; the difference from a negative value is `a - (-b)`",
+    ),
     ("**", Some(Token::Caret), "a power is written `a^b`"),
     (".*", Some(Token::Star), "an entrywise product is `a * b`"),
     ("./", Some(Token::Slash), "an entrywise quotient is `a / b`"),
@@ -127,6 +132,14 @@ const FUNCTIONS_ELSEWHERE: &[(&str, &str)] = &[
     ("leaky_relu", "max(x, 0.01 * x)"),
     ("elu", "select(x > 0, x, exp(min(x, 0)) - 1)"),
     ("average", "mean(x)"),
+    ("avg", "mean(x)"),
+    ("var", "mean((x - mean(x))^2)"),
+    ("variance", "mean((x - mean(x))^2)"),
+    ("rms", "sqrt(mean(x^2))"),
+    ("l2", "norm(x)"),
+    ("l2_norm", "norm(x)"),
+    ("l1", "sum(abs(x))"),
+    ("l1_norm", "sum(abs(x))"),
     ("Σ", "sum(x)"),
     ("where", "select(c, a, b)"),
     ("if", "select(c, a, b)"),
@@ -210,6 +223,9 @@ pub(super) fn goes_with(word: &str) -> Option<&'static str> {
         "sample" => "it goes with `input`: `sample input w` is given once for each sequence",
         "mask" => {
             "it goes with `input`: `mask input m` is 1 at the steps that count, 0 at the others"
+        }
+        "applied" => {
+            "it goes with `mask input`: `applied mask input m` in the text of a masked recurrence"
         }
         "backward" => "it goes with `state`: `backward state h` comes from the step after",
         "inner" => "it goes with `state`: `inner state h`",
@@ -359,6 +375,10 @@ pub(super) fn usage(name: &str, found: usize) -> Option<&'static str> {
         ("max", _) => Some("of three values: `max(a, max(b, c))`"),
         ("min", _) => Some("of three values: `min(a, min(b, c))`"),
         ("advance", 2) => Some("two steps later is `advance(advance(x))`; it starts at zero"),
+        ("norm", 2) => Some(
+            "it takes one array and is the Euclidean norm of all its entries; the norms of the columns of a matrix are \
+             `sqrt(sum(A^2, rows))`, of its rows `sqrt(sum(A^2, columns))`",
+        ),
         ("softmax" | "log_softmax" | "logsumexp", 2) => Some("it takes one vector, and no axis"),
         ("delay", _) => Some("`delay(x)` is `x` one step earlier, `delay(x, 1.0)` starts at 1"),
         ("advance", _) => Some("`advance(x)` is `x` one step later"),
@@ -414,6 +434,9 @@ pub(super) fn instead(
             "the value at the last step is written `final loss e` or `last(e)`"
         }
         (_, Token::Name(_) | Token::Number(..) | Token::Open) if operator => PRODUCT,
+        (Token::Name("axis" | "dim" | "axes"), Token::Equals) if operator && inside => {
+            "arguments have no names, only places: axis 0 is `sum(A, rows)`, axis 1 is `sum(A, columns)`"
+        }
         (_, Token::Equals) if operator && inside => {
             "arguments have no names, only places: `sum(A, rows)`, `softmax(x)`"
         }
@@ -429,7 +452,7 @@ pub(super) fn instead(
             "the words have this order: `mean final loss e`"
         }
         (Token::Name(word), _) if expected == "`loss`" => return goes_with(word).map(Into::into),
-        (Token::Name(word @ ("sample" | "mask" | "backward" | "inner")), _)
+        (Token::Name(word @ ("sample" | "mask" | "applied" | "backward" | "inner")), _)
             if expected.starts_with("`=`") =>
         {
             return goes_with(word).map(Into::into);

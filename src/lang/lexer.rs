@@ -144,7 +144,7 @@ fn foreign_len(rest: &str, sign: &str) -> usize {
             .map_or(rest.len(), |i| sign.len() + i + end.len())
     };
     match sign {
-        "//" => rest.find('\n').unwrap_or(rest.len()),
+        "//" | "--" => rest.find('\n').unwrap_or(rest.len()),
         "/*" => until("*/"),
         "\"\"\"" => until(sign),
         _ => sign.len(),

@@ -1,11 +1,12 @@
 //! Names that are not defined, or that have two meanings.
 
-use super::ast::Name;
+use super::ast::{LeafKind, Name};
 use super::diagnostic::{Diagnostic, Span};
 use super::habits::name_elsewhere;
 use super::looks::look_alike;
-use super::resolve::Resolver;
+use super::resolve::{Entry, Resolver};
 use super::vocabulary;
+use crate::op::Axis;
 
 impl Resolver<'_, '_> {
     /// Reports a name that is already that of a size or a function; in an expression it would have two meanings.
@@ -53,6 +54,26 @@ impl Resolver<'_, '_> {
             || self.reports.is_full()
     }
 
+    /// Reports a mask that is used as a value; returns true if the name is that of a mask.
+    pub(super) fn refuses_mask(&self, name: &str, span: Span) -> bool {
+        let Some(Entry::Leaf(i)) = self.table.get(name) else {
+            return false;
+        };
+        let leaf = &self.program.leaves[*i];
+        if leaf.kind != LeafKind::Mask {
+            return false;
+        }
+        let text = format!("`{name}` is a mask, expected a value");
+        let help = format!(
+            "where it is 0, the step is left out by itself; an input of zeros and ones is `input {name}`, and \
+             `select({name}, a, b)` chooses by it"
+        );
+        let diagnostic =
+            Diagnostic::at(span, text).label(leaf.name.span, "declared as a mask here");
+        self.reports.push(diagnostic.help(help));
+        true
+    }
+
     /// Reports an undefined name.
     pub(super) fn undefined(&self, name: &str, span: Span, inner: Option<Vec<&str>>) {
         if self.is_reported(name) {
@@ -65,6 +86,20 @@ impl Resolver<'_, '_> {
         if self.functions.contains_key(name) || vocabulary::is_known(name) {
             let text = format!("`{name}` is a function, expected a value");
             let help = format!("write its argument: `{name}(x)`, a power of it `{name}(x)^2`");
+            self.reports.push(Diagnostic::at(span, text).help(help));
+            return;
+        }
+        if name == "loss" {
+            let text = "the loss is no value of an expression";
+            let help = "give the value a name, as in `e = …`, then `loss e`";
+            self.reports.push(Diagnostic::at(span, text).help(help));
+            return;
+        }
+        if Axis::named(name).is_some() {
+            let text = format!("`{name}` is an axis, expected a value");
+            let help = format!(
+                "an axis is written in the call that it belongs to, as in `sum(A, {name})`: functions of a file take values"
+            );
             self.reports.push(Diagnostic::at(span, text).help(help));
             return;
         }

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::ast::{Expr, Function, Kind};
+use super::vocabulary;
 
 /// A node of the dependency graph: the value of a state before the step (from its initial value), the value of
 /// an equation, or the next value of a state.
@@ -41,7 +42,8 @@ impl<'p> Mentions<'p> {
                 }
                 Kind::Call(name, args) => {
                     self.functions.insert(&name.text);
-                    stack.extend(args);
+                    // Settings are axes, rates and sizes, not values.
+                    stack.extend(args.iter().take(vocabulary::values(&name.text)));
                 }
                 Kind::Shape(sizes) => stack.extend(sizes),
                 // The bounds of a slice are sizes, not values.

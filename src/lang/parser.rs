@@ -29,6 +29,7 @@ const KEYWORDS: &[&str] = &[
     "tangent",
     "cotangent",
     "mask",
+    "applied",
     "inner",
 ];
 
@@ -210,6 +211,14 @@ impl<'s> Parser<'s, '_> {
                 self.advance();
                 self.leaves(LeafKind::Mask, None)
             }
+            ("applied", Token::Name("mask")) => {
+                self.advance();
+                self.advance();
+                match self.peek() {
+                    Token::Name("input") => self.leaves(LeafKind::AppliedMask, None),
+                    _ => self.unexpected("`input`"),
+                }
+            }
             ("final", Token::Name("state")) => {
                 self.advance();
                 self.ends()
@@ -256,7 +265,7 @@ impl<'s> Parser<'s, '_> {
     fn two_names(&mut self, keyword: &str, word: &str, next: &str) -> Parsed<()> {
         let text = format!("expected `,` or the end of the line, found `{next}`");
         let help = match (keyword, word) {
-            ("input", "sample" | "mask" | "tangent" | "cotangent")
+            ("input", "sample" | "mask" | "applied" | "tangent" | "cotangent")
             | ("state", "backward" | "inner" | "final")
             | ("output", "final" | "tangent" | "cotangent")
             | ("param", "tangent" | "cotangent") => {
@@ -340,7 +349,9 @@ impl<'s> Parser<'s, '_> {
                     p.reports.push(Diagnostic::at(name.span.to(colon), text));
                 }
             }
-            if kind == LeafKind::Mask && (classes.is_some() || !shape.is_empty()) {
+            if matches!(kind, LeafKind::Mask | LeafKind::AppliedMask)
+                && (classes.is_some() || !shape.is_empty())
+            {
                 let text = format!("the mask `{}` is no scalar", name.text);
                 let help = format!(
                     "one number says whether a step counts: `mask input {}`",

@@ -158,12 +158,12 @@ impl<'r> Printer<'r> {
         self.tape.live(roots)
     }
 
-    /// Returns true for constants, leaves and states, which need no statement.
+    /// Returns true for constants, sizes, leaves and states, which need no statement.
     pub(super) fn is_trivial(&self, id: NodeId) -> bool {
         match &self.tape.node(id).op {
             Op::Constant(_) | Op::Leaf(_) => true,
             Op::Read(r) => self.state_registers.contains(r),
-            _ => false,
+            _ => self.tape.size_as_number(id).is_some(),
         }
     }
 

@@ -43,7 +43,7 @@ impl Writer<'_> {
         let ty = leaf.ty();
         let is_mask = self.tape.masks().any(|mask| **mask == *leaf.name());
         let keyword = match (leaf.role(), ty.rate) {
-            (Role::Input, Rate::Step) if is_mask => LeafKind::Mask,
+            (Role::Input, Rate::Step) if is_mask => LeafKind::AppliedMask,
             (Role::Parameter, _) => LeafKind::Param,
             (Role::Input, Rate::Sample) => LeafKind::SampleInput,
             (Role::Input, _) => LeafKind::Input,
@@ -75,6 +75,9 @@ impl Writer<'_> {
 
     /// Writes an op by the spelling of its row.
     fn written(&self, id: NodeId, strength: u8) -> Text {
+        if let Some(size) = self.tape.size_as_number(id) {
+            return Ok(self.dim(size));
+        }
         let node = self.tape.node(id);
         let spelling = match &node.op {
             Op::Constant(c) => {
@@ -143,9 +146,10 @@ impl Writer<'_> {
         match register.init() {
             Some(init) => {
                 // The name of a constant could stand for a whole number too.
-                let mut init = match self.constant(init) {
-                    Some(value) => number(value)?,
-                    None => self.value(self.unheld(init))?,
+                let mut init = match (self.constant(init), self.size(init)) {
+                    (Some(value), _) => number(value)?,
+                    (_, Some(size)) => format!("1.0 * {}", self.dim(size)),
+                    _ => self.value(self.unheld(init))?,
                 };
                 // A whole number could be mistaken for a number of steps.
                 if init
@@ -161,16 +165,26 @@ impl Writer<'_> {
         }
     }
 
-    /// The number that a node is another name for.
-    fn constant(&self, mut id: NodeId) -> Option<f64> {
+    /// The value that a node holds or is another name for.
+    fn original(&self, mut id: NodeId) -> NodeId {
         loop {
             let node = self.tape.node(id);
             match &node.op {
-                Op::Constant(value) => return Some(value.value()),
                 Op::Time(Time::Hold(_)) | Op::Linear(Linear::Alias(_)) => id = node.args[0],
-                _ => return None,
+                _ => return id,
             }
         }
+    }
+
+    fn constant(&self, id: NodeId) -> Option<f64> {
+        match &self.tape.node(self.original(id)).op {
+            Op::Constant(value) => Some(value.value()),
+            _ => None,
+        }
+    }
+
+    fn size(&self, id: NodeId) -> Option<Dim> {
+        self.tape.size_as_number(self.original(id))
     }
 
     fn unheld(&self, id: NodeId) -> NodeId {
@@ -223,7 +237,6 @@ impl Writer<'_> {
     }
 }
 
-/// The shortest text that reads back to the same bits.
 /// A size as it is written in a text.
 pub(super) fn size(dim: Dim, names: &[Arc<str>]) -> String {
     let mut parts: Vec<String> = dim
@@ -242,6 +255,7 @@ pub(super) fn size(dim: Dim, names: &[Arc<str>]) -> String {
     parts.join(" + ")
 }
 
+/// The shortest text that reads back to the same bits.
 pub(super) fn number(value: f64) -> Text {
     if !value.is_finite() {
         return Err(format!("the constant {value} is not finite"));

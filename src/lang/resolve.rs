@@ -25,7 +25,13 @@ pub(super) fn resolve(
     if !reports.is_empty() {
         return None;
     }
-    match defined {
+    let masks = program.leaves.iter().filter(|l| l.kind == LeafKind::Mask);
+    let masked = defined.and_then(|r| {
+        masks
+            .map(|mask| &mask.name)
+            .try_fold(r, |r, name| r.with_mask(&name.text))
+    });
+    match masked {
         Ok(recurrence) => Some(recurrence),
         Err(Error::Definition { mistakes, .. }) => {
             for mistake in mistakes {
@@ -220,11 +226,15 @@ impl<'d, 'p> Resolver<'d, 'p> {
             if !self.take(&leaf.name, Entry::Leaf(i)) {
                 continue;
             }
+            // The finished definition is masked; until then, the name is taken.
+            if leaf.kind == LeafKind::Mask {
+                continue;
+            }
             let (r, name) = (self.r, &*leaf.name.text);
             self.leaves[i] = match (&leaf.classes, leaf.kind) {
                 (Some(classes), kind) => self.size(classes).map(|n| match kind {
                     LeafKind::SampleInput => r.sample_class(name, n),
-                    LeafKind::Input | LeafKind::Param | LeafKind::Mask => r.class(name, n),
+                    _ => r.class(name, n),
                 }),
                 (None, kind) => self.shape(&leaf.shape).map(|shape| match kind {
                     LeafKind::Param => {
@@ -236,7 +246,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
                         param
                     }
                     LeafKind::Input => r.input(name, shape),
-                    LeafKind::Mask => r.mask(name),
+                    LeafKind::Mask | LeafKind::AppliedMask => r.mask(name),
                     LeafKind::SampleInput => r.sample_input(name, shape),
                 }),
             };

@@ -54,6 +54,7 @@ pub(super) const fn leaf_words(role: Option<&Derived>, plain: LeafKind) -> &'sta
         (Some(Derived::Cotangent(_)), LeafKind::Input) => "cotangent input",
         (Some(Derived::Cotangent(_)), LeafKind::SampleInput) => "cotangent sample input",
         (_, LeafKind::Mask) => "mask input",
+        (_, LeafKind::AppliedMask) => "applied mask input",
         (_, LeafKind::Param) => "param",
         (_, LeafKind::Input) => "input",
         (_, LeafKind::SampleInput) => "sample input",

@@ -26,7 +26,20 @@ pub(super) fn row(name: &str) -> Option<&'static Call> {
     calls().find(|call| call.name == name)
 }
 
-/// Whether the language has a function of this name.
+/// The row whose settings follow the values of a function.
+pub(super) fn settings(name: &str) -> Option<&'static Call> {
+    match name {
+        "mean" => row("sum"),
+        _ => row(name),
+    }
+}
+
+/// The number of arguments that are values, if the function has that many; settings follow them.
+pub(super) fn values(name: &str) -> usize {
+    settings(name).map_or(Call::MANY, |call| call.values)
+}
+
+/// The language has a function of this name.
 pub(super) fn is_known(name: &str) -> bool {
     names().any(|known| known == name)
 }

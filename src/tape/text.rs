@@ -4,6 +4,7 @@ use std::fmt::{self, Write};
 
 use super::Tape;
 use crate::op::{Axis, Linear, NodeId, Notation, Op, Over, Pointwise, Sum};
+use crate::shape::{Dim, Shape};
 
 /// The depth at which an expression is cut with `…`.
 const DEPTH: usize = 10;
@@ -28,6 +29,20 @@ impl Tape {
         format!("`{}`", self.written(op, args, 0, DEPTH))
     }
 
+    /// The size of which a node is the value: the sum of that many ones.
+    pub(crate) fn size_as_number(&self, id: NodeId) -> Option<Dim> {
+        let node = self.node(id);
+        if !matches!(node.op, Op::Linear(Linear::Sum(Sum(Over::All)))) {
+            return None;
+        }
+        let ones = node.args[0];
+        let (Some(1.0), Shape::Vector(size)) = (self.fill(ones), self.ty(ones).shape) else {
+            return None;
+        };
+        let name = size.named_terms().next()?.0;
+        (size == Dim::named(name)).then_some(size)
+    }
+
     fn operand(&self, id: NodeId, strength: u8, depth: usize) -> String {
         if let Some(name) = self.label(id) {
             // `h'` is the next value of a state; `h` is its value before the step.
@@ -38,6 +53,9 @@ impl Tape {
             } else {
                 name.into()
             };
+        }
+        if let Some(size) = self.size_as_number(id) {
+            return size.text(&self.dim_names());
         }
         let node = self.node(id);
         if depth == 0 && !node.args.is_empty() {

@@ -463,7 +463,7 @@ fn a_missing_number_that_select_would_not_use() {
     assert_eq!(zero["x"].as_slice().unwrap(), [0.5, 0.0, 1.0 / 3.0]);
     let masked = Recurrence::parse(
         "masked",
-        &text.replace("input x, known", "input x\nmask input known"),
+        &text.replace("input x, known", "input x\napplied mask input known"),
     );
     let masked = masked.unwrap().gradient(Wrt::Parameters).unwrap();
     assert_eq!(run(&masked, 2.0, &of(f64::NAN)).unwrap()["p"].sum(), 5.0);

@@ -368,8 +368,8 @@ fn means_and_norms_are_sums() {
     );
     let long = of(
         "a = W @ x + h\nd = a - sum(a) / H\nh' = tanh(g * d / sqrt(sum(d^2) / H + 1))\n\
-         loss sqrt(sum(h'^2)) + (sum(W) / sum(spread(1, [H, K])))^2\n\
-         loss sqrt(sum(W^2)) + sum((sum(W, rows) / H)^2 @ x * (sum(W, columns) / K))\n",
+         loss sqrt(sum(strong_mul(h', h'))) + (sum(W) / sum(spread(1, [H, K])))^2\n\
+         loss sqrt(sum(strong_mul(W, W))) + sum((sum(W, rows) / H)^2 @ x * (sum(W, columns) / K))\n",
     );
     assert_eq!(short.source().unwrap(), long.source().unwrap());
     round_trip("means", &short, 5);

@@ -4,6 +4,7 @@
 use crate::support::Noise;
 use crate::support::library::parse;
 use bptt::{Batch, Kind, Outputs, Params, Rate, Recurrence, Role, Wrt};
+use ndarray::{Array, arr0, array};
 
 const SIZES: &[(&str, usize)] = &[("H", 2), ("C", 3)];
 const LENGTHS: &[usize] = &[5, 4];
@@ -214,7 +215,9 @@ fn a_mask_and_a_final_value_are_declared() {
             .to_string()
     };
     for (text, fragment) in [
-        ("mask input m[2]\nloss sum(m)\n", "`mask input m`"),
+        ("mask input m[2]\nloss 1\n", "`mask input m`"),
+        ("mask input m\ninput x\nloss m * x\n", "`m` is a mask"),
+        ("applied mask m\nloss 1\n", "expected `input`"),
         ("dim C\nmask input m: class(C)\nloss 1\n", "`mask input m`"),
         ("mask param m\nloss m\n", "`mask` begins no statement"),
         ("input x\nfinal state x = x\nloss x\n", "`last(x)`"),
@@ -233,7 +236,76 @@ fn a_mask_and_a_final_value_are_declared() {
         assert!(found.contains(fragment), "{fragment} is not in\n{found}");
     }
     // Keywords before declarations are names elsewhere.
-    let r = parse("words", "mask input state\nmask = state + 1\nloss mask\n");
+    let r = parse(
+        "words",
+        "applied mask input state\nmask = state + 1\nloss mask\n",
+    );
     let batch = Batch::new(1, 1).with("state", ndarray::array![[1.0]]);
     assert_eq!(r.evaluate(&Params::new(), &batch).unwrap().loss(), Ok(2.0));
+}
+
+/// A mask that is declared is that of `with_mask`: a step that does not count may hold anything.
+#[test]
+fn a_declared_mask_leaves_steps_out() {
+    let text = "input y\nsample input h0\nparam mu = 1.5, c = 0.3\nstate level = h0\n\
+                level' = level + c * (y - level) + 0.1 * delay(y)\n\
+                mean loss (y - mu * level')^2\nfinal loss level'^2\noutput seen = 2 * level'\n";
+    let own = parse("own", text).with_mask("known").unwrap();
+    let declared = parse("own", &format!("mask input known\n{text}"));
+    assert_eq!(declared.source(), own.source());
+    let again = parse("own", &declared.source().unwrap());
+    assert_eq!(again.source(), own.source());
+    let params = Params::new().with("mu", arr0(1.5)).with("c", arr0(0.3));
+    let holes = [f64::NAN, 1.0, f64::INFINITY, 2.0, 0.5];
+    let holes = Batch::new(5, 1)
+        .with("y", Array::from_shape_vec((5, 1), holes.to_vec()).unwrap())
+        .with("known", array![[0.0], [1.0], [0.0], [1.0], [1.0]])
+        .with("h0", array![0.7]);
+    let short = Batch::new(3, 1)
+        .with("y", array![[1.0], [2.0], [0.5]])
+        .with("h0", array![0.7]);
+    let of = |r: &Recurrence, batch: &Batch<f64>| {
+        let found = r.gradient(Wrt::Parameters).unwrap();
+        let found = found.evaluate(&params, batch).unwrap();
+        [found["loss"].sum(), found["mu"].sum(), found["c"].sum()]
+    };
+    for (found, expected) in of(&declared, &holes)
+        .iter()
+        .zip(of(&parse("own", text), &short))
+    {
+        assert!((found - expected).abs() < 1e-14, "{found} {expected}");
+    }
+}
+
+/// A value may have the name of an axis or a rate that its own definition uses as a word.
+#[test]
+fn words_of_settings_are_no_dependencies() {
+    let text = "input x\nparam A[2, 3], v[3]\nrows = sum(A, rows)\ncolumns = mean(A, columns)\n\
+                step = hold(v, step)\nsample = hold(v, sample)\nfn means(M) = mean(M, rows)\n\
+                output rows, columns, step, sample, all = means(A) + rows\nloss x * sum(rows) + sum(columns)\n";
+    let r = parse("words", text);
+    assert_eq!(parse("words", &r.source().unwrap()).source(), r.source());
+    let spelled =
+        "input x\nparam A[2, 3]\nrows = repeat(sum(A, rows), rows, 2)\nloss x * sum(rows)\n";
+    let r = parse("words", spelled);
+    assert_eq!(parse("words", &r.source().unwrap()).source(), r.source());
+}
+
+/// A size that is used as a number is written as such.
+#[test]
+fn a_size_as_a_number_is_written_by_its_name() {
+    let text = "dim H\nparam v[H], W[H, 2 * H]\ninput x\ny = delay(x, 1.0 * H)\nn = H\noutput m = 2 * n, k = H\n\
+                loss x * sum(v) / H + mean(W) + y * mean(v) + sum(mean(W, rows))\n";
+    let r = parse("size", text);
+    let source = r.source().unwrap();
+    for written in [
+        "v1 = sum(v)\n",
+        "v1 / H",
+        "delay(x, 1.0 * H)",
+        "n = H\n",
+        "sum(W, rows) / H",
+    ] {
+        assert!(source.contains(written), "{written} in\n{source}");
+    }
+    assert_eq!(parse("size", &source).source().unwrap(), source);
 }
