@@ -101,7 +101,11 @@ fn through_tangent<'b>(
     let mut leaf_for = |e: Expr<'b>| {
         outside.push(e);
         let ty = Type::real(e.shape().unwrap_or(Shape::Scalar), Rate::Static);
-        aside.leaf("x".into(), Role::Input, ty).1
+        let leaf = aside.leaf("x".into(), Role::Input, ty).1;
+        if let (Some(leaf), Some(value)) = (leaf.id(), e.id()) {
+            scope.with(|tape| aside.stands_for(leaf, tape, value));
+        }
+        leaf
     };
     let inner_x: Vec<Expr<'_>> = x.iter().map(|e| leaf_for(*e)).collect();
     let (inner_y, inner_bar) = (leaf_for(y), leaf_for(y_bar));

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::ast::{self, Equation, Function, LeafKind, Name, Program};
 use super::diagnostic::{Diagnostic, Reports, Span};
 use super::order::{Item, Mentions, Order, order};
+use super::roles::masked;
 use super::vocabulary;
 use crate::error::Error;
 use crate::op::Expr;
@@ -25,13 +26,7 @@ pub(super) fn resolve(
     if !reports.is_empty() {
         return None;
     }
-    let masks = program.leaves.iter().filter(|l| l.kind == LeafKind::Mask);
-    let masked = defined.and_then(|r| {
-        masks
-            .map(|mask| &mask.name)
-            .try_fold(r, |r, name| r.with_mask(&name.text))
-    });
-    match masked {
+    match defined.and_then(|recurrence| masked(recurrence, program)) {
         Ok(recurrence) => Some(recurrence),
         Err(Error::Definition { mistakes, .. }) => {
             for mistake in mistakes {

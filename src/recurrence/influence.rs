@@ -21,9 +21,11 @@ impl Recurrence {
     pub(crate) fn influences(&self, roots: &[NodeId]) -> Vec<Influence> {
         let used = self.tape.live(roots.iter().copied());
         let varied = varied(&self.tape, roots);
+        let is_mask = |leaf: &Leaf| self.tape.masks().any(|mask| *mask == leaf.name);
         let of = |leaf: &Leaf| match leaf.node.index() {
             i if !used[i] => Influence::None,
-            i if !varied[i] => Influence::Condition,
+            // A mask changes what the other inputs are read as, even if it is also a number.
+            i if !varied[i] || is_mask(leaf) => Influence::Condition,
             _ => Influence::Real,
         };
         self.tape.leaves().iter().map(of).collect()

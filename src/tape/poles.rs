@@ -13,6 +13,12 @@ impl Tape {
         self.poles[id.index()]
     }
 
+    /// Gives a leaf the pole and the flag of the value of another tape that it stands for.
+    pub(crate) fn stands_for(&mut self, leaf: NodeId, other: &Self, value: NodeId) {
+        self.poles[leaf.index()] = other.has_pole(value);
+        self.flags[leaf.index()] = other.is_flag(value);
+    }
+
     /// Derives [`has_pole`](Self::has_pole) of the node at `index` from its op and its arguments.
     pub(super) fn finds_pole(&self, index: usize) -> bool {
         let node = self.node(NodeId::new(index));

@@ -48,6 +48,11 @@ impl Scope {
         self.tape.borrow_mut().dim(name).unwrap_or(Dim::INVALID)
     }
 
+    /// Gives a leaf the pole and the flag of the value of another tape that it stands for.
+    pub(crate) fn stands_for(&self, leaf: NodeId, other: &Tape, value: NodeId) {
+        self.tape.borrow_mut().stands_for(leaf, other, value);
+    }
+
     /// Declares the input with this name as a mask of active steps.
     pub(crate) fn mask(&self, name: Arc<str>) {
         self.tape.borrow_mut().add_mask(name);

@@ -205,3 +205,34 @@ loss squared_error(h', y)
 ",
     );
 }
+
+/// A number that is a product of a row and a differential is one factor beside ones.
+#[test]
+fn an_inner_product_times_a_sum_is_moved_as_a_whole() {
+    let head = "dim H\nparam w[H], v[H]\ninput x[H], y[H]\nstate h[H]\nh' = tanh(x + w * h)\n";
+    for loss in [
+        "sum(dot(w, w) * x)",
+        "sum(norm(w) * x)",
+        "sum(mean(w^2) * x)",
+        "sum(exp(dot(w, v)) * x) + sum(dot(h', v) * h')",
+        "binary_cross_entropy(logsumexp(w) * y, x)",
+        "sum(dot(w, h') * x * y)",
+    ] {
+        derived(&format!("{head}loss {loss}\n"));
+    }
+    let derivation = derived(&format!("{head}loss sum(dot(w, w) * x)\n"));
+    let line = shown(&derivation, "adj.loss.t");
+    assert!(line.starts_with("dLₜ = ⟨2 𝟏ᵀ xₜ, wᵀ dw⟩ + "), "{line}");
+}
+
+/// A condition that does not hold ends an infinite branch, on paper as in the engine.
+#[test]
+fn a_branch_that_is_not_taken_may_be_infinite() {
+    for body in [
+        "loss a * select(x < 1, x, sqrt(x))",
+        "loss select(x > 0, ln(x), 0) * a",
+        "loss a * select(x > 0, 1 / max(x, 0), x)",
+    ] {
+        derived(&format!("param a\ninput x\n{body}\n"));
+    }
+}

@@ -40,6 +40,23 @@ const CONDITIONS: [(&str, &str); 7] = [
     ),
 ];
 
+/// A mask decides what the other inputs are read as, so it is never moved, even if it is also a number.
+#[test]
+fn a_mask_is_a_condition() {
+    for value in ["m * (x - a)^2", "select(m, x, 0) * a + m"] {
+        let r = parse(&format!(
+            "applied mask input m\ninput x\nparam a\nloss {value}\n"
+        ));
+        let batch = Batch::new(4, 1)
+            .with("x", column(&[0.5, f64::NAN, 0.7, 0.2]))
+            .with("m", column(&[1.0, 0.0, 1.0, 1.0]));
+        let params = Params::new().with("a", arr0(0.7));
+        let found = bptt::check(&r, &params, &batch).unwrap();
+        assert!(found.passed() && is_still(&found, "m"), "{value}: {found}");
+        assert!(has(&found, "m", Remark::Condition), "{value}: {found}");
+    }
+}
+
 #[test]
 fn conditions_are_not_perturbed_and_have_no_derivative() {
     for (value, what) in CONDITIONS {

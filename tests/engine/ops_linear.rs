@@ -196,7 +196,7 @@ const CASES: &[Case] = &[
     Case {
         row: "sum",
         define: |r| y(r, r.param("a", [3, 2]).norm()),
-        text: "sqrt(sum(a^2))",
+        text: "sqrt(sum(a * a))",
         loops: |d| {
             scalar(
                 (0..6)

@@ -239,6 +239,26 @@ fn branches_that_are_not_taken() {
     }
 }
 
+/// Softmax and its logarithms of infinite values, in a branch that is not taken: reverse mode on the tape too.
+#[test]
+fn reductions_in_a_branch_that_is_not_taken() {
+    let p = Params::new()
+        .with("a", arr0(0.7))
+        .with("w", arr1(&[0.4, 0.9]));
+    let b = Batch::new(2, 1).with("x", array![[0.0], [1.0]]);
+    for value in [
+        "logsumexp(a * w / x)",
+        "sum(softmax(a * w / x) * w)",
+        "sum(log_softmax(a * w / x) * w)",
+        "dot(softmax(ln(x * w)), w)",
+    ] {
+        let text = format!("dim H\nparam a, w[H]\ninput x\nloss select(x > 0.5, {value}, a^2)\n");
+        let r = of_text(&text);
+        let certificate = bptt::check(&r, &p, &b).unwrap_or_else(|e| panic!("{value}: {e}"));
+        assert!(certificate.passed(), "{value}: {certificate}");
+    }
+}
+
 /// An infinite cotangent ends at a derivative that is exactly zero.
 #[test]
 fn an_infinite_cotangent_of_a_value_that_does_not_move() {

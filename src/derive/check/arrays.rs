@@ -135,11 +135,23 @@ pub(crate) fn plus(a: V, b: V) -> Found {
     }
 }
 
+/// A product in which zero wins, as in the engine: a branch that is not taken may be infinite.
+fn strong(x: f64, y: f64) -> f64 {
+    if x == 0.0 || y == 0.0 { 0.0 } else { x * y }
+}
+
+fn times(a: Array2<f64>, x: f64) -> V {
+    V::Array(a.mapv_into(|y| strong(x, y)))
+}
+
 pub(crate) fn had(a: V, b: V) -> Found {
     match (a, b) {
-        (V::Fill(x), V::Array(a)) | (V::Array(a), V::Fill(x)) => Ok(V::Array(a * x)),
-        (V::Fill(x), V::Fill(y)) => Ok(V::Fill(x * y)),
-        (V::Array(a), V::Array(b)) if a.dim() == b.dim() => Ok(V::Array(a * b)),
+        (V::Fill(x), V::Array(a)) | (V::Array(a), V::Fill(x)) => Ok(times(a, x)),
+        (V::Fill(x), V::Fill(y)) => Ok(V::Fill(strong(x, y))),
+        (V::Array(mut a), V::Array(b)) if a.dim() == b.dim() => {
+            a.zip_mut_with(&b, |x, y| *x = strong(*x, *y));
+            Ok(V::Array(a))
+        }
         (V::Array(a), V::Array(b)) => Err(format!("{:?} ⊙ {:?}", a.dim(), b.dim())),
         (V::Columns(c), V::Fill(x)) | (V::Fill(x), V::Columns(c)) => Ok(V::Columns(c * x)),
         (V::Columns(c), V::Array(a)) | (V::Array(a), V::Columns(c)) if a.nrows() == c.nrows() => {
@@ -161,13 +173,13 @@ pub(crate) fn mul(a: V, b: V) -> Found {
         (V::Eye(x), V::Eye(y)) => Ok(V::Eye(x * y)),
         (V::Eye(x), V::Array(a)) | (V::Array(a), V::Eye(x)) => Ok(match a.len() {
             // A scalar times the identity is a multiple of the identity.
-            1 => V::Eye(a[(0, 0)] * x),
-            _ => V::Array(a * x),
+            1 => V::Eye(strong(a[(0, 0)], x)),
+            _ => times(a, x),
         }),
         (V::Eye(x), V::Fill(y)) | (V::Fill(y), V::Eye(x)) => Ok(V::Fill(x * y)),
         (V::Zero, _) | (_, V::Zero) => Ok(V::Zero),
-        (V::Array(a), V::Array(b)) if a.len() == 1 => Ok(V::Array(b * a[(0, 0)])),
-        (V::Array(a), V::Array(b)) if b.len() == 1 => Ok(V::Array(a * b[(0, 0)])),
+        (V::Array(a), V::Array(b)) if a.len() == 1 => Ok(times(b, a[(0, 0)])),
+        (V::Array(a), V::Array(b)) if b.len() == 1 => Ok(times(a, b[(0, 0)])),
         (V::Array(a), V::Array(b)) if a.ncols() == b.nrows() => Ok(V::Array(a.dot(&b))),
         (V::Array(a), V::Array(b)) => Err(format!("{:?} times {:?}", a.dim(), b.dim())),
         (V::Fill(_), V::Array(b)) if b.len() == 1 => Err(SIZELESS.into()),

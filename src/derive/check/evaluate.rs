@@ -119,12 +119,18 @@ impl Instance {
             }
             Term::Div(a, b) => match (self.evaluate(a, at)?, self.evaluate(b, at)?) {
                 (V::Zero, _) => Ok(V::Zero),
-                (V::Array(a), V::Array(b)) if b.len() == 1 => Ok(V::Array(a / b[(0, 0)])),
+                (V::Array(a), V::Array(b)) if b.len() == 1 => {
+                    let b = b[(0, 0)];
+                    Ok(V::Array(a.mapv_into(|a| quotient(a, b))))
+                }
                 (V::Columns(c), V::Array(b)) if b.len() == 1 => Ok(V::Columns(c / b[(0, 0)])),
                 (V::Rows(r), V::Array(b)) if b.len() == 1 => Ok(V::Rows(r / b[(0, 0)])),
-                (V::Fill(x), V::Fill(y)) => Ok(V::Fill(x / y)),
+                (V::Fill(x), V::Fill(y)) => Ok(V::Fill(quotient(x, y))),
                 (a, V::Array(b)) => match a.sized(b.dim()) {
-                    Some(a) => Ok(V::Array(a / b)),
+                    Some(mut a) => {
+                        a.zip_mut_with(&b, |a, b| *a = quotient(*a, *b));
+                        Ok(V::Array(a))
+                    }
                     None => Err("a quotient of different shapes".into()),
                 },
                 _ => Err(SIZELESS.into()),
@@ -352,6 +358,11 @@ impl Instance {
             .iter()
             .try_fold(V::Zero, |total, part| plus(total, self.evaluate(part, at)?))
     }
+}
+
+/// A quotient in which a zero above wins, as in a product.
+fn quotient(above: f64, below: f64) -> f64 {
+    if above == 0.0 { 0.0 } else { above / below }
 }
 
 /// The largest or smallest of some numbers.

@@ -19,12 +19,20 @@ impl Reader<'_> {
                     && matches!(extent(&u, self.tape), Some((Some(_), None))) =>
             {
                 factors.pop();
-                let place = factors.iter().position(Term::is_linear_part);
-                let own = place.map(|at| factors.remove(at));
+                // A row and the differential that it multiplies are one number.
+                let (mut numbers, mut own, mut left) = (Vec::new(), None, &factors[..]);
+                while !left.is_empty() {
+                    let (run, after) = left.split_at(leading_number(left, self.tape).unwrap_or(1));
+                    match run.iter().any(Term::is_linear_part) && own.is_none() {
+                        true => own = Some(self.product(run.to_vec())),
+                        false => numbers.extend(run.iter().cloned()),
+                    }
+                    left = after;
+                }
                 match own {
                     Some(own) => {
                         let sum = self.sum_of_entries(u);
-                        inner(scale(factors, Some(sum)), own)
+                        inner(scale(numbers, Some(sum)), own)
                     }
                     None => inner(u, scale(factors, Some(Term::Ones))),
                 }
