@@ -117,6 +117,9 @@ impl<'d, 'p> Resolver<'d, 'p> {
         if let Some(size) = self.dims.get(name) {
             return Some(self.r.constant(1.0).count([*size].into()));
         }
+        if matches!(name, "pi" | "π") {
+            return Some(self.r.constant(std::f64::consts::PI));
+        }
         let inner = frame.map(|f| f.arguments.keys().copied().collect());
         self.undefined(name, span, inner);
         None

@@ -162,6 +162,10 @@ impl<'d> Call<'_, 'd, '_> {
             (Takes::Axis | Takes::AxisIfAny, _) => axis(e).map(|axis| given.axis = Some(axis)),
             (Takes::Rate, _) => rate(e).map(|rate| given.rate = Some(rate)),
             (Takes::Exponent, _) => e.whole().map(|n| given.exponent = n),
+            (Takes::Order, _) => {
+                let order = e.whole().filter(|n| (0..i32::MAX).contains(n));
+                order.map(|n| given.exponent = n)
+            }
             (Takes::Size, _) => {
                 given.sizes.push(self.resolver.dim(e)?);
                 Some(())
@@ -198,17 +202,37 @@ impl<'d> Call<'_, 'd, '_> {
                 self.made(row("scatter")?, Given::default(), &[one, class[0]])
             }
             "mean" => self.mean(),
-            "norm" => {
-                let values = self.values(1)?;
-                self.apply(Pointwise::Square, &values)?;
-                Some(values[0].0.norm())
+            "norm" => self.of_one(Expr::norm),
+            "clamp" => {
+                let [x, low, high] = self.values(3)?[..] else {
+                    return None;
+                };
+                let above = (self.apply(Pointwise::Max, &[x, low])?, x.1);
+                self.apply(Pointwise::Min, &[above, high])
             }
-            "log_sigmoid" => {
-                let minus = self.apply(Pointwise::Neg, &self.values(1)?)?;
-                Some(-minus.softplus())
+            "mod" => {
+                let [x, of] = self.values(2)?[..] else {
+                    return None;
+                };
+                let whole = (self.apply(Pointwise::Div, &[x, of])?.floor(), x.1);
+                let taken = (self.apply(Pointwise::Mul, &[of, whole])?, of.1);
+                self.apply(Pointwise::Sub, &[x, taken])
             }
+            "log_sigmoid" => self.of_one(Expr::log_sigmoid),
+            "silu" => self.of_one(Expr::silu),
+            "gelu" => self.of_one(Expr::gelu),
+            "elu" => self.of_one(Expr::elu),
+            "softsign" => self.of_one(Expr::softsign),
+            "hard_sigmoid" => self.of_one(Expr::hard_sigmoid),
             _ => self.loss(),
         }
+    }
+
+    /// A function of one array of numbers.
+    fn of_one(&self, function: fn(Expr<'d>) -> Expr<'d>) -> Option<Expr<'d>> {
+        let values = self.values(1)?;
+        self.apply(Pointwise::Square, &values)?;
+        Some(function(values[0].0))
     }
 
     fn mean(&self) -> Option<Expr<'d>> {

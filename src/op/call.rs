@@ -19,6 +19,8 @@ pub(crate) enum Takes {
     Shape,
     /// A whole number.
     Exponent,
+    /// A whole number from 0 on.
+    Order,
 }
 
 /// The types of the values of a call, and its settings.

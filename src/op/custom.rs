@@ -142,7 +142,7 @@ pub trait CustomOp: Debug + Send + Sync {
     }
 
     /// The closed interval of the entries of the value, if it is bounded; by default it is not. Derivations bound
-    /// the entries by it, and check that.
+    /// the entries by it, and check that. An interval whose ends are not in order is none.
     fn range(&self) -> Option<(f64, f64)> {
         None
     }

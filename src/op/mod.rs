@@ -11,11 +11,13 @@
 
 mod axis;
 mod call;
+mod composed;
 mod custom;
 mod entry;
 mod expr;
 mod family;
 mod form;
+mod gamma;
 mod linear;
 mod lowering;
 mod notation;
@@ -169,7 +171,7 @@ impl Op {
     pub fn range(&self) -> Option<(f64, f64)> {
         match self {
             Self::Pointwise(op) => op.range(),
-            Self::Custom(op) => op.rule().range(),
+            Self::Custom(op) => op.rule().range().filter(|(low, high)| low <= high),
             _ => None,
         }
     }
@@ -179,7 +181,7 @@ impl Op {
     pub fn slope(&self) -> Option<(f64, f64)> {
         match self {
             Self::Pointwise(op) => op.slope(),
-            Self::Custom(op) => op.rule().slope(),
+            Self::Custom(op) => op.rule().slope().filter(|(low, high)| low <= high),
             _ => None,
         }
     }

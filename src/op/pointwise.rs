@@ -4,16 +4,27 @@
 //! result, so `tanh` is differentiated from its output alone. Tangents, cotangents, all higher
 //! orders and the method of [`Expr`] follow from the row.
 
+use std::f64::consts::{FRAC_2_SQRT_PI, FRAC_PI_2, PI};
+
 use ndarray::Zip;
 
 use super::Form::{self, Curved, Product, Quotient, Sum};
 use super::call::{Call, Takes, ok};
+use super::entry::OfNumbers;
+use super::gamma;
 use super::partial::Partial::{self, MinusOne, One, Zero};
 use super::{
     Entry, EntryVisitor, Expr, Notation, Number, Reason, Scalar, Setting, Spelling, Value,
     common_shape,
 };
 use crate::shape::{Dim, Rate, Type};
+
+const fn first(reasons: &[Reason]) -> Reason {
+    match reasons {
+        [reason, ..] => reason,
+        [] => "",
+    }
+}
 
 macro_rules! method {
     (operator $variant:ident $name:ident [] ($($x:ident),+) $($doc:literal)+) => {};
@@ -60,10 +71,41 @@ macro_rules! optional {
 
 const EXPONENT: Reason = "the exponent must be a whole number from -2147483648 to 2147483647; `pow(x, a)` takes any other";
 
-macro_rules! exponent {
-    ($setting:ident) => {
-        Takes::Exponent
+const ORDER: Reason = "the order must be a whole number from 0 to 2147483646: `polygamma(x, 1)`";
+
+/// The kind and the message of a setting.
+macro_rules! setting {
+    (n) => {
+        (Takes::Exponent, EXPONENT)
     };
+    (order) => {
+        (Takes::Order, ORDER)
+    };
+}
+
+/// Gives a visitor the function of one entry: an expression in numbers or vector registers, or a function of
+/// numbers; all rows of the second form share their code.
+macro_rules! entry {
+    ($visitor:ident [$($x:ident),+] [$($setting:ident: $ty:ty)?] eval $eval:expr) => {{
+        #[derive(Clone, Copy)]
+        struct Row { $($setting: $ty)? }
+        impl Entry for Row {
+            const ARITY: usize = [$(stringify!($x)),+].len();
+            #[inline(always)]
+            fn call<N: Number>(self, args: [N; 2]) -> N {
+                $(let $setting = self.$setting;)?
+                let [$($x,)+ ..] = args;
+                $eval
+            }
+        }
+        $visitor.visit(Row { $($setting)? })
+    }};
+    ($visitor:ident [$($x:ident),+] [$($setting:ident: $ty:ty)?] numbers $function:expr) => {{
+        let settings: &[i32] = &[$($setting)?];
+        let setting = settings.first().copied().map(f64::from);
+        let function: fn([f64; 2]) -> f64 = $function;
+        $visitor.visit(OfNumbers::<{ [$(stringify!($x)),+].len() }> { function, setting })
+    }};
 }
 
 macro_rules! pointwise {
@@ -71,7 +113,7 @@ macro_rules! pointwise {
         $(#[doc = $doc:literal])+
         $style:ident $variant:ident = $name:ident $([$setting:ident : $ty:ty = $example:expr])?
         ($($x:ident),+) -> $y:ident {
-            eval: $eval:expr,
+            $how:ident: $eval:expr,
             partials: [$($partial:expr),+],
             form: $form:expr,
             kink: $kink:expr,
@@ -97,12 +139,12 @@ macro_rules! pointwise {
             pub(super) const CALLS: &'static [Call] = &[$(Call::new(
                 stringify!($name),
                 [$(stringify!($x)),+].len(),
-                &[$(exponent!($setting))?],
+                &[$(setting!($setting).0)?],
                 |given| {
                     $(let $setting = given.exponent;)?
                     ok(Self::$variant $(($setting))?)
                 },
-            ).form(EXPONENT)),+];
+            ).form(first(&[$(setting!($setting).1)?]))),+];
 
             /// The name of the function.
             #[must_use]
@@ -121,18 +163,7 @@ macro_rules! pointwise {
             pub(crate) fn visit<V: EntryVisitor>(self, visitor: V) -> V::Output {
                 match self {
                     $(Self::$variant $(($setting))? => {
-                        #[derive(Clone, Copy)]
-                        struct Row { $($setting: $ty)? }
-                        impl Entry for Row {
-                            const ARITY: usize = [$(stringify!($x)),+].len();
-                            #[inline(always)]
-                            fn call<N: Number>(self, args: [N; 2]) -> N {
-                                $(let $setting = self.$setting;)?
-                                let [$($x,)+ ..] = args;
-                                $eval
-                            }
-                        }
-                        visitor.visit(Row { $($setting)? })
+                        entry!(visitor [$($x),+] [$($setting: $ty)?] $how $eval)
                     })+
                 }
             }
@@ -372,6 +403,187 @@ pointwise! {
         safe: "pow(select(x > 0, x, 1), p)",
         sample: [(0.4, 2.5), (-2.0, 2.0)],
         notation: Notation::call("pow", r"\operatorname{pow}"),
+    }
+    /// `exp(x) - 1`, also for small `x`.
+    function Expm1 = expm1(x) -> y {
+        numbers: |[x, _]| x.exp_m1(),
+        // Not `y + 1`, which cancels for negative `x`.
+        partials: [x.exp()],
+        form: Curved,
+        kink: None,
+        poles: &[&[800.0]],
+        safe: "expm1(select(x < 80, x, 0))",
+        sample: [(-2.0, 2.0)],
+        notation: Notation::call("expm1", r"\operatorname{expm1}"),
+    }
+    /// `ln(1 + x)`, also for small `x`; it is finite for arguments above −1.
+    function Log1p = log1p(x) -> y {
+        numbers: |[x, _]| x.ln_1p(),
+        partials: [(1.0 + x).recip()],
+        form: Curved,
+        kink: None,
+        poles: &[&[-1.0], &[-2.0]],
+        safe: "log1p(select(x > -1, x, 0))",
+        sample: [(-0.6, 3.0)],
+        notation: Notation::call("log1p", r"\operatorname{log1p}"),
+    }
+    /// The error function `2 / √π ∫₀ˣ exp(-t²) dt`.
+    function Erf = erf(x) -> y {
+        numbers: |[x, _]| libm::erf(x),
+        partials: [FRAC_2_SQRT_PI * (-x.square()).exp()],
+        form: Curved,
+        kink: None,
+        range: (-1.0, 1.0),
+        slope: (0.0, FRAC_2_SQRT_PI),
+        sample: [(-2.0, 2.0)],
+        notation: Notation::call("erf", r"\operatorname{erf}"),
+    }
+    /// `1 - erf(x)`, also for large `x`.
+    function Erfc = erfc(x) -> y {
+        numbers: |[x, _]| libm::erfc(x),
+        partials: [-FRAC_2_SQRT_PI * (-x.square()).exp()],
+        form: Curved,
+        kink: None,
+        range: (0.0, 2.0),
+        slope: (-FRAC_2_SQRT_PI, 0.0),
+        sample: [(-2.0, 2.0)],
+        notation: Notation::call("erfc", r"\operatorname{erfc}"),
+    }
+    /// The logarithm of the absolute value of the gamma function.
+    function Lgamma = lgamma(x) -> y {
+        numbers: |[x, _]| libm::lgamma(x),
+        partials: [x.digamma()],
+        form: Curved,
+        kink: None,
+        poles: &[&[0.0], &[-1.0]],
+        safe: "lgamma(select(x > 0, x, 1))",
+        sample: [(0.3, 4.0)],
+        notation: Notation::call("lgamma", r"\operatorname{lgamma}"),
+    }
+    /// The derivative of [`lgamma`](Self::lgamma).
+    function Digamma = digamma(x) -> y {
+        numbers: |[x, _]| gamma::digamma(x),
+        partials: [x.polygamma(1)],
+        form: Curved,
+        kink: None,
+        poles: &[&[0.0], &[-1.0]],
+        safe: "digamma(select(x > 0, x, 1))",
+        sample: [(0.3, 4.0)],
+        notation: Notation::call("digamma", r"\operatorname{digamma}"),
+    }
+    /// The derivative of this order of [`digamma`](Self::digamma), for arguments from −1000 on.
+    function Polygamma = polygamma[order: i32 = 1](x) -> y {
+        numbers: |[x, order]| gamma::polygamma(x, order),
+        partials: [x.polygamma(order.saturating_add(1))],
+        form: Curved,
+        kink: None,
+        poles: &[&[0.0], &[-1.0]],
+        safe: "polygamma(select(x > 0, x, 1), 1)",
+        sample: [(0.3, 4.0)],
+        notation: Notation::Call {
+            text: "polygamma".into(),
+            latex: r"\operatorname{polygamma}".into(),
+            settings: vec![Setting::Size(Dim::fixed(order.unsigned_abs() as usize))],
+        },
+    }
+    /// The inverse tangent.
+    function Atan = atan(x) -> y {
+        numbers: |[x, _]| x.atan(),
+        partials: [(1.0 + x.square()).recip()],
+        form: Curved,
+        kink: None,
+        range: (-FRAC_PI_2, FRAC_PI_2),
+        slope: (0.0, 1.0),
+        sample: [(-3.0, 3.0)],
+        notation: Notation::call("atan", r"\operatorname{arctan}"),
+    }
+    /// The inverse sine; the derivative is finite between −1 and 1.
+    function Asin = asin(x) -> y {
+        numbers: |[x, _]| x.asin(),
+        partials: [((1.0 - x) * (1.0 + x)).sqrt().recip()],
+        form: Curved,
+        kink: None,
+        poles: &[&[1.0], &[2.0]],
+        safe: "asin(select(abs(x) < 1, x, 0))",
+        range: (-FRAC_PI_2, FRAC_PI_2),
+        sample: [(-0.8, 0.8)],
+        notation: Notation::call("asin", r"\operatorname{arcsin}"),
+    }
+    /// The inverse cosine; the derivative is finite between −1 and 1.
+    function Acos = acos(x) -> y {
+        numbers: |[x, _]| x.acos(),
+        partials: [-((1.0 - x) * (1.0 + x)).sqrt().recip()],
+        form: Curved,
+        kink: None,
+        poles: &[&[1.0], &[2.0]],
+        safe: "acos(select(abs(x) < 1, x, 0))",
+        range: (0.0, PI),
+        sample: [(-0.8, 0.8)],
+        notation: Notation::call("acos", r"\operatorname{arccos}"),
+    }
+    /// The hyperbolic sine.
+    function Sinh = sinh(x) -> y {
+        numbers: |[x, _]| x.sinh(),
+        partials: [x.cosh()],
+        form: Curved,
+        kink: None,
+        poles: &[&[800.0]],
+        safe: "sinh(select(abs(x) < 80, x, 0))",
+        sample: [(-2.0, 2.0)],
+        notation: Notation::call("sinh", r"\operatorname{sinh}"),
+    }
+    /// The hyperbolic cosine.
+    function Cosh = cosh(x) -> y {
+        numbers: |[x, _]| x.cosh(),
+        partials: [x.sinh()],
+        form: Curved,
+        kink: None,
+        poles: &[&[800.0]],
+        safe: "cosh(select(abs(x) < 80, x, 0))",
+        sample: [(-2.0, 2.0)],
+        notation: Notation::call("cosh", r"\operatorname{cosh}"),
+    }
+    /// The inverse hyperbolic sine.
+    function Asinh = asinh(x) -> y {
+        numbers: |[x, _]| libm::asinh(x),
+        partials: [(1.0 + x.square()).sqrt().recip()],
+        form: Curved,
+        kink: None,
+        slope: (0.0, 1.0),
+        sample: [(-3.0, 3.0)],
+        notation: Notation::call("asinh", r"\operatorname{arsinh}"),
+    }
+    /// The angle of the point with the coordinates `other` and `self`, from −π to π.
+    function Atan2 = atan2(a, b) -> y {
+        numbers: |[a, b]| a.atan2(b),
+        partials: [b / (a.square() + b.square()), -a / (a.square() + b.square())],
+        form: Curved,
+        kink: None,
+        poles: &[&[0.0, 0.0]],
+        safe: "atan2(x, select(z == 0, 1, z))",
+        range: (-PI, PI),
+        sample: [(0.3, 3.0), (-3.0, 3.0)],
+        notation: Notation::call("atan2", r"\operatorname{atan2}"),
+    }
+    /// The largest whole number not above; the derivative is 0.
+    function Floor = floor(x) -> y {
+        numbers: |[x, _]| x.floor(),
+        partials: [Zero],
+        form: Curved,
+        kink: Some((x * F::of(PI)).sin()),
+        slope: (0.0, 0.0),
+        sample: [(-3.0, 3.0)],
+        notation: Notation::call("floor", r"\operatorname{floor}"),
+    }
+    /// The smallest whole number not below; the derivative is 0.
+    function Ceil = ceil(x) -> y {
+        numbers: |[x, _]| x.ceil(),
+        partials: [Zero],
+        form: Curved,
+        kink: Some((x * F::of(PI)).sin()),
+        slope: (0.0, 0.0),
+        sample: [(-3.0, 3.0)],
+        notation: Notation::call("ceil", r"\operatorname{ceil}"),
     }
     /// The sine.
     function Sin = sin(x) -> y {

@@ -146,6 +146,8 @@ pub(crate) trait Number:
     fn equal(self, other: Self) -> Self;
     /// The product, but 0 where either factor is 0.
     fn strong_mul(self, other: Self) -> Self;
+    /// A function of numbers, computed in `f64` and rounded.
+    fn with(self, other: Self, function: fn([f64; 2]) -> f64) -> Self;
 }
 
 macro_rules! number {
@@ -215,6 +217,9 @@ macro_rules! number {
             }
             fn equal(self, other: Self) -> Self {
                 if self == other { 1.0 } else { 0.0 }
+            }
+            fn with(self, other: Self, function: fn([f64; 2]) -> f64) -> Self {
+                Scalar::of(function([self.to_f64(), other.to_f64()]))
             }
             fn strong_mul(self, other: Self) -> Self {
                 if self == 0.0 || other == 0.0 {

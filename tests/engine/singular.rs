@@ -20,6 +20,16 @@ fn row<'d>(op: Pointwise, a: Expr<'d>, b: Expr<'d>) -> Expr<'d> {
         Pointwise::Exp => a.exp(),
         Pointwise::Ln => a.ln(),
         Pointwise::Sqrt => a.sqrt(),
+        Pointwise::Expm1 => a.expm1(),
+        Pointwise::Log1p => a.log1p(),
+        Pointwise::Lgamma => a.lgamma(),
+        Pointwise::Digamma => a.digamma(),
+        Pointwise::Polygamma(n) => a.polygamma(n),
+        Pointwise::Asin => a.asin(),
+        Pointwise::Acos => a.acos(),
+        Pointwise::Sinh => a.sinh(),
+        Pointwise::Cosh => a.cosh(),
+        Pointwise::Atan2 => a.atan2(b),
         other => panic!("{other:?} has poles and no case here"),
     }
 }

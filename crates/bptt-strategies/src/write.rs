@@ -314,6 +314,29 @@ impl<'d> Writer<'d> {
             39 => binary(x.less(y), 1.0),
             40 => binary(x.less_eq(y), 1.0),
             41 => binary(x.equal(x.max(y)), 1.0),
+            46..=48 => {
+                // Away from whole numbers, at which rounding would decide.
+                let between = x + 0.381;
+                match c % 17 {
+                    0 => unary(x.expm1(), m.exp()),
+                    1 => unary(positive(x).log1p(), largest),
+                    2 => unary(x.erf(), 1.0),
+                    3 => unary(x.erfc(), 2.0),
+                    4 => unary(positive(x).lgamma(), largest * largest.ln().max(1.0)),
+                    5 => unary(positive(x).digamma(), largest.ln().max(2.0)),
+                    6 => unary(positive(x).polygamma(1), 5.0),
+                    7 => unary(x.atan(), 1.6),
+                    8 => unary((0.9 * x.tanh()).asin(), 1.2),
+                    9 => unary((0.9 * x.tanh()).acos(), 2.7),
+                    10 => unary(x.sinh(), m.exp()),
+                    11 => unary(x.cosh(), m.exp()),
+                    12 => unary(x.asinh(), m),
+                    13 => binary(x.atan2(positive(y)), 1.6),
+                    14 => unary(between.floor(), m + 1.0),
+                    15 => unary(between.ceil(), m + 2.0),
+                    _ => unary(x.gelu(), m),
+                }
+            }
             _ => {
                 let d = self.pick(a.form, c);
                 let expr = x.less(y).select(d.expr, x * y);

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use crate::derive::algebra::term::Name;
 use crate::error::{Error, Result};
+use crate::op::Pointwise;
 use crate::render::{Charset, Dialect, Math, greek, greek_name, greek_names};
 
-/// Words that are parsed as functions.
-const FUNCTIONS: [&str; 16] = [
-    "abs", "arg", "cos", "cosh", "exp", "ln", "log", "max", "min", "relu", "sigmoid", "sign",
-    "sin", "sqrt", "tan", "tanh",
-];
+/// Returns true for the name of a function.
+fn is_function(name: &str) -> bool {
+    let mut rows = Pointwise::ALL.iter();
+    matches!(name, "arg" | "log" | "tan") || rows.any(|row| row.name() == name)
+}
 
 /// The printed form of a name.
 #[derive(Clone, Debug)]
@@ -264,7 +265,7 @@ impl Shown {
         };
         let (base, label) = match name.split_once('_') {
             // With a superscript, it would look like a power of the function.
-            Some((base, _)) if FUNCTIONS.contains(&base) => return Self::word(name, varies),
+            Some((base, _)) if is_function(base) => return Self::word(name, varies),
             Some((base, label)) if !base.is_empty() => (base, label),
             _ => {
                 let letters = name.trim_end_matches(|c: char| c.is_ascii_digit());

@@ -135,6 +135,16 @@ where
         Self::indicator(self.0.eq(other.0))
     }
     #[inline(always)]
+    fn with(self, other: Self, function: fn([f64; 2]) -> f64) -> Self {
+        let (mut x, other) = (self.0.to_array(), other.0.to_array());
+        for (i, x) in x.iter_mut().enumerate().take(V::LANES) {
+            let args = [Scalar::to_f64(*x), Scalar::to_f64(other[i])];
+            *x = Scalar::of(function(args));
+        }
+        // SAFETY: no vector has more lanes than the array.
+        Self(unsafe { V::load(x.as_ptr()) })
+    }
+    #[inline(always)]
     fn strong_mul(self, other: Self) -> Self {
         let zero = V::splat(V::Elem::ZERO);
         let product = V::select(self.0.eq(zero), zero, self.0 * other.0);
