@@ -4,7 +4,7 @@
 //! result, so `tanh` is differentiated from its output alone. Tangents, cotangents, all higher
 //! orders and the method of [`Expr`] follow from the row.
 
-use std::f64::consts::{FRAC_2_SQRT_PI, FRAC_PI_2, PI};
+use std::f64::consts::{FRAC_2_SQRT_PI, PI};
 
 use ndarray::Zip;
 
@@ -220,7 +220,8 @@ macro_rules! pointwise {
                 match self { $(Self::$variant $(($setting))? => optional!($($safe)?),)+ }
             }
 
-            /// The closed interval of the values, if it is bounded.
+            /// The closed interval of the values, if it is bounded; its ends may be rounded outwards, so that a derivation
+            /// can print them.
             #[must_use]
             pub const fn range(self) -> Option<(f64, f64)> {
                 match self { $(Self::$variant $(($setting))? => optional!($($values)?),)+ }
@@ -434,7 +435,7 @@ pointwise! {
         form: Curved,
         kink: None,
         range: (-1.0, 1.0),
-        slope: (0.0, FRAC_2_SQRT_PI),
+        slope: (0.0, 1.1284),
         sample: [(-2.0, 2.0)],
         notation: Notation::call("erf", r"\operatorname{erf}"),
     }
@@ -445,7 +446,7 @@ pointwise! {
         form: Curved,
         kink: None,
         range: (0.0, 2.0),
-        slope: (-FRAC_2_SQRT_PI, 0.0),
+        slope: (-1.1284, 0.0),
         sample: [(-2.0, 2.0)],
         notation: Notation::call("erfc", r"\operatorname{erfc}"),
     }
@@ -492,7 +493,7 @@ pointwise! {
         partials: [(1.0 + x.square()).recip()],
         form: Curved,
         kink: None,
-        range: (-FRAC_PI_2, FRAC_PI_2),
+        range: (-1.5708, 1.5708),
         slope: (0.0, 1.0),
         sample: [(-3.0, 3.0)],
         notation: Notation::call("atan", r"\operatorname{arctan}"),
@@ -505,7 +506,7 @@ pointwise! {
         kink: None,
         poles: &[&[1.0], &[2.0]],
         safe: "asin(select(abs(x) < 1, x, 0))",
-        range: (-FRAC_PI_2, FRAC_PI_2),
+        range: (-1.5708, 1.5708),
         sample: [(-0.8, 0.8)],
         notation: Notation::call("asin", r"\operatorname{arcsin}"),
     }
@@ -517,7 +518,7 @@ pointwise! {
         kink: None,
         poles: &[&[1.0], &[2.0]],
         safe: "acos(select(abs(x) < 1, x, 0))",
-        range: (0.0, PI),
+        range: (0.0, 3.1416),
         sample: [(-0.8, 0.8)],
         notation: Notation::call("acos", r"\operatorname{arccos}"),
     }
@@ -561,7 +562,7 @@ pointwise! {
         kink: None,
         poles: &[&[0.0, 0.0]],
         safe: "atan2(x, select(z == 0, 1, z))",
-        range: (-PI, PI),
+        range: (-3.1416, 3.1416),
         sample: [(0.3, 3.0), (-3.0, 3.0)],
         notation: Notation::call("atan2", r"\operatorname{atan2}"),
     }
