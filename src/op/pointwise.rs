@@ -506,7 +506,6 @@ pointwise! {
         kink: None,
         poles: &[&[1.0], &[2.0]],
         safe: "asin(select(abs(x) < 1, x, 0))",
-        range: (-1.5708, 1.5708),
         sample: [(-0.8, 0.8)],
         notation: Notation::call("asin", r"\operatorname{arcsin}"),
     }
@@ -518,7 +517,6 @@ pointwise! {
         kink: None,
         poles: &[&[1.0], &[2.0]],
         safe: "acos(select(abs(x) < 1, x, 0))",
-        range: (0.0, 3.1416),
         sample: [(-0.8, 0.8)],
         notation: Notation::call("acos", r"\operatorname{arccos}"),
     }
@@ -572,7 +570,6 @@ pointwise! {
         partials: [Zero],
         form: Curved,
         kink: Some((x * F::of(PI)).sin()),
-        slope: (0.0, 0.0),
         sample: [(-3.0, 3.0)],
         notation: Notation::call("floor", r"\operatorname{floor}"),
     }
@@ -582,7 +579,6 @@ pointwise! {
         partials: [Zero],
         form: Curved,
         kink: Some((x * F::of(PI)).sin()),
-        slope: (0.0, 0.0),
         sample: [(-3.0, 3.0)],
         notation: Notation::call("ceil", r"\operatorname{ceil}"),
     }
