@@ -57,6 +57,11 @@ pub(crate) fn is_recurrence(name: &str) -> bool {
     names().any(|n| n == name) || path.is_file() || path.extension().is_some_and(|e| e == "rec")
 }
 
+/// The file of a recurrence, unless it is one of the library.
+pub(crate) fn file(name: &str) -> Option<&Path> {
+    (!names().any(|n| n == name)).then(|| Path::new(name))
+}
+
 /// The error for a name that is neither in the library nor that of a file.
 fn unknown(cell: &str) -> Failure {
     let path = Path::new(cell);

@@ -14,6 +14,7 @@ mod input;
 mod interrupt;
 mod new;
 mod options;
+mod overwrite;
 mod progress;
 mod report;
 mod show;
@@ -109,7 +110,7 @@ fn parsed() -> Cli {
         .unwrap_or_else(|error| exit(&error));
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     if let (Some(given), Some((name, matches))) = (&cli.command, matches.subcommand())
-        && let Some(text) = conflicts::find(given, matches)
+        && let Some(text) = conflicts::find(given, matches).or_else(|| overwrite::find(given))
         && let Some(command) = command.find_subcommand_mut(name)
     {
         command.error(ErrorKind::ArgumentConflict, text).exit();

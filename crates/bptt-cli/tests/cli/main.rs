@@ -20,4 +20,5 @@ mod limits;
 mod messages;
 mod options;
 mod output;
+mod overwrite;
 mod resume;

@@ -1,0 +1,75 @@
+//! Refuses an output file that is an input of the same command: the input would be lost.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::args::Command;
+use crate::cell;
+
+/// The message for a command whose output would replace one of its inputs.
+pub(crate) fn find(command: &Command) -> Option<String> {
+    let out = output(command)?;
+    let place = place(out)?;
+    let is_same = |(_, file): &(&str, &Path)| self::place(file).as_ref() == Some(&place);
+    let (input, file) = inputs(command).into_iter().flatten().find(is_same)?;
+    let (out, file) = (out.display().to_string(), file.display().to_string());
+    let spelled = match out == file {
+        true => String::new(),
+        false => format!(" `{file}`"),
+    };
+    let text = format!(
+        "--out {out} would replace {input}{spelled}; choose another name, such as --out {}",
+        other(command, Path::new(&out)).display()
+    );
+    Some(bptt::printable(&text).into_owned())
+}
+
+fn output(command: &Command) -> Option<&Path> {
+    match command {
+        Command::Grad(args) => args.out.as_deref(),
+        Command::Run(args) => args.out.as_deref(),
+        Command::Fit(args) => Some(&args.out),
+        Command::Show(args) => args.out.as_deref(),
+        Command::Derive(args) => args.out.as_deref(),
+        Command::Convert(args) => Some(&args.out),
+        // The file of `new` must not exist.
+        Command::New(_) | Command::Check(_) | Command::Completions { .. } => None,
+    }
+}
+
+/// The files that a command reads and must not replace. A fit may replace its parameters, which it improves.
+fn inputs(command: &Command) -> [Option<(&'static str, &Path)>; 4] {
+    let (cell, text, improves) = match command {
+        Command::Grad(args) => (Some(&args.on.cell), None, false),
+        Command::Run(args) => (Some(&args.on.cell), None, false),
+        Command::Fit(args) => (Some(&args.cell), args.text.as_deref(), true),
+        Command::Show(args) => (args.cell.as_ref(), None, false),
+        Command::Derive(args) => (Some(&args.cell), None, false),
+        Command::Convert(args) => (Some(&args.cell), None, false),
+        Command::New(_) | Command::Check(_) | Command::Completions { .. } => (None, None, false),
+    };
+    let [data, params] = command.files();
+    [
+        cell.and_then(|cell| Some(("the recurrence", cell::file(cell)?))),
+        data.map(|file| ("the data", file)),
+        text.map(|file| ("the text", file)),
+        params
+            .filter(|_| !improves)
+            .map(|file| ("the parameters", file)),
+    ]
+}
+
+/// The place of a file, without links; `None` for a device or a pipe.
+fn place(file: &Path) -> Option<PathBuf> {
+    fs::canonicalize(file).ok().filter(|file| file.is_file())
+}
+
+/// A name beside `out`; that of a document has the extension of its format.
+fn other(command: &Command, out: &Path) -> PathBuf {
+    let part = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().display().to_string();
+    let extension = match command {
+        Command::Derive(args) => args.format.name().to_owned(),
+        _ => part(out.extension()),
+    };
+    out.with_file_name(format!("{}-out.{extension}", part(out.file_stem())))
+}
