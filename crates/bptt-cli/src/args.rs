@@ -30,7 +30,8 @@ writes no files.
 
 Exit codes: 0 success; 1 gradient not certified; 2 wrong command line; 3 wrong recurrence, data or
 file; 4 fit diverged or not converged; 5 fit saved, but another premise of the standard errors
-does not hold; 130 (143) fit interrupted by Ctrl-C (TERM), and saved.";
+does not hold; 130 (143, 129) fit interrupted by Ctrl-C (TERM, the terminal
+closed), and saved.";
 
 /// Differentiate a recurrence: write the step once, get certified gradients
 #[derive(Debug, Parser)]

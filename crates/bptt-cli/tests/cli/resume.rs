@@ -354,11 +354,21 @@ mod signals {
         assert!(sent.unwrap().success(), "the signal is sent");
     }
 
+    /// Data whose steps take long.
+    fn lengthen(folder: &Folder) {
+        let steps = 500_000;
+        let data = Arrays::new()
+            .with("x", ndarray::Array3::<f64>::ones((steps, 1, 2)))
+            .with("y", ndarray::Array2::<f64>::ones((steps, 1)));
+        data.write(folder.file("data.npz")).unwrap();
+    }
+
     #[test]
     fn an_interrupted_fit_is_saved_and_says_so() {
         let folder = Folder::new("interrupted");
         prepare(&folder);
-        for (signal, code, settings) in [("-INT", 130, "--lr 0.02"), ("-TERM", 143, "--lr 0.02")] {
+        for (signal, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
+            let settings = "--lr 0.02";
             let child = endless(&folder, "p.npz", settings);
             send(signal, &child);
             let message = failure(&child.wait_with_output().unwrap(), code);
@@ -375,16 +385,54 @@ mod signals {
         }
     }
 
+    /// The shell and the system both tell that the terminal is closed; that is no second Ctrl-C.
+    #[test]
+    fn a_closed_terminal_ends_a_fit_once() {
+        let folder = Folder::new("closed");
+        prepare(&folder);
+        lengthen(&folder);
+        let child = endless(&folder, "p.npz", "");
+        for signal in ["-HUP", "-TERM", "-HUP", "-HUP"] {
+            send(signal, &child);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let output = child.wait_with_output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(129), "{message}");
+        assert!(message.contains("saved to p.npz"), "{message}");
+    }
+
+    /// A fit that was started with `nohup` goes on.
+    #[test]
+    fn a_fit_that_outlives_its_terminal_goes_on() {
+        let folder = Folder::new("nohup");
+        prepare(&folder);
+        let command = fit("--steps 1000000000 --save-every 1", "p.npz").join(" ");
+        let script = format!("trap '' HUP; exec {} {command}", env!("CARGO_BIN_EXE_bptt"));
+        let mut child = Command::new("sh")
+            .current_dir(folder.path())
+            .args(["-c", &script])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let until = Instant::now() + Duration::from_secs(60);
+        while !folder.file("p.npz").exists() {
+            assert!(Instant::now() < until, "it does not begin");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        send("-HUP", &child);
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(child.try_wait().unwrap().is_none(), "it goes on");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
     /// A step that takes seconds is not waited for after the second Ctrl-C.
     #[test]
     fn the_second_interrupt_ends_at_once() {
         let folder = Folder::new("twice");
         prepare(&folder);
-        let steps = 500_000;
-        let data = Arrays::new()
-            .with("x", ndarray::Array3::<f64>::ones((steps, 1, 2)))
-            .with("y", ndarray::Array2::<f64>::ones((steps, 1)));
-        data.write(folder.file("data.npz")).unwrap();
+        lengthen(&folder);
         let mut child = endless(&folder, "p.npz", "");
         // Signals that come together count as one.
         while child.try_wait().unwrap().is_none() {
