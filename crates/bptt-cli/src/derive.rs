@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use bptt::Recurrence;
 use bptt::derive::{Check, Derivation, Equation};
 
 use crate::args::Derive;
@@ -31,14 +32,16 @@ pub(crate) fn run(args: &Derive, report: &mut Report) -> Result<(), Failure> {
         _ => &[],
     };
     let mut derivation = match &args.data {
-        None => cell::load(&args.cell)?.derive_with(aliases)?,
+        None => derived(&cell::load(&args.cell)?, aliases, report)?,
         Some(data) => measured(args, data, aliases, report)?,
     };
     let gauge = progress::Gauge::new(report, "checking every line");
     let checks = derivation.check_with_progress(RUNS, &|part| gauge.set(part.min(1.0)));
     gauge.clear();
     let checks = checks?;
+    let busy = progress::busy(report, "writing the document");
     let document = derivation.render(args.format, args.lang, args.level);
+    busy.clear();
     match &args.out {
         Some(out) => {
             bptt::data::write_whole(out, document.as_bytes())?;
@@ -62,6 +65,17 @@ pub(crate) fn run(args: &Derive, report: &mut Report) -> Result<(), Failure> {
     Err(format!("{} {hold}: {}; {reasons}", checks.failed, ids.join(", ")).into())
 }
 
+fn derived(
+    recurrence: &Recurrence,
+    aliases: &[(&str, &str)],
+    report: &Report,
+) -> Result<Derivation, Failure> {
+    let busy = progress::busy(report, "deriving");
+    let derivation = recurrence.derive_with(aliases);
+    busy.clear();
+    Ok(derivation?)
+}
+
 /// The derivation, with measurements on the given data.
 fn measured(
     args: &Derive,
@@ -71,7 +85,7 @@ fn measured(
 ) -> Result<Derivation, Failure> {
     let (recurrence, batch) = input::first_sequence(&args.cell, data, &args.dims, report)?;
     let params = input::params(&recurrence, args.params.as_deref(), &batch, args.seed)?;
-    let mut derivation = recurrence.derive_with(aliases)?;
+    let mut derivation = derived(&recurrence, aliases, report)?;
     let busy = progress::busy(report, "measuring the run");
     let found = derivation
         .measure(&params, &batch)

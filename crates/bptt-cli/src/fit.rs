@@ -21,7 +21,7 @@ use crate::engine::Program;
 use crate::input;
 use crate::options::in_options;
 use crate::report::{self, Report};
-use crate::{Done, Failure, conflicts};
+use crate::{Done, Failure, conflicts, progress};
 use checkpoint::Progress;
 use data::Task;
 use session::Session;
@@ -79,7 +79,12 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
     let exact = params.cast();
     let statistics = errors
         .filter(|_| !matches!(course.end, End::Diverged(_)))
-        .map(|kind| Statistics::new(&recurrence, &exact, &batch.cast(), kind));
+        .map(|kind| {
+            let busy = progress::busy(report, "computing standard errors");
+            let found = Statistics::new(&recurrence, &exact, &batch.cast(), kind);
+            busy.clear();
+            found
+        });
 
     // The premises of standard errors include that the fit has converged.
     let early = statistics.as_ref().is_some_and(statistics::is_early);

@@ -4,7 +4,7 @@ use bptt::{Recurrence, Wrt};
 
 use crate::args::{Picture, Show, Size};
 use crate::report::Report;
-use crate::{Failure, cell};
+use crate::{Failure, cell, progress};
 
 pub(crate) fn run(args: &Show, report: &mut Report) -> Result<(), Failure> {
     let Some(name) = &args.cell else {
@@ -12,12 +12,15 @@ pub(crate) fn run(args: &Show, report: &mut Report) -> Result<(), Failure> {
     };
     let recurrence = cell::load(name)?;
     report.field("recurrence", || recurrence.name().into());
+    let busy = progress::busy(report, "showing the recurrence");
     let text = match args.format {
-        Picture::Rec => recurrence.source()?,
-        Picture::Dot => recurrence.dot(),
-        Picture::Svg => recurrence.svg(),
-        Picture::Stages => stages(&recurrence, &args.dims)?,
+        Picture::Rec => recurrence.source().map_err(Failure::from),
+        Picture::Dot => Ok(recurrence.dot()),
+        Picture::Svg => Ok(recurrence.svg()),
+        Picture::Stages => stages(&recurrence, &args.dims),
     };
+    busy.clear();
+    let text = text?;
     match &args.out {
         Some(out) => {
             bptt::data::write_whole(out, text.as_bytes())?;

@@ -11,8 +11,8 @@ use super::{Course, End, bounds, loss, motion};
 use crate::Failure;
 use crate::args::{Fit, Optimizer};
 use crate::engine::Program;
-use crate::progress;
-use crate::report::{Report, digits};
+use crate::progress::Steps;
+use crate::report::Report;
 
 /// The optimiser of the command line.
 fn optimizer<F: Real>(args: &Fit) -> Box<dyn Descent<F>> {
@@ -49,8 +49,7 @@ pub(super) fn fit<F: Real + Element>(
         0 => 1,
         round => round.max(SHORTEST_WINDOW),
     };
-    let bar = progress::bar(report, steps);
-    bar.set_position(progress.steps as u64);
+    let shown = Steps::new(report, progress.steps, steps, false);
     let (start, first) = (progress.params.clone(), progress.steps);
     let mut last_step = None;
     while progress.steps < steps {
@@ -84,14 +83,13 @@ pub(super) fn fit<F: Real + Element>(
             clipped: motion::slope(&found),
         });
         progress.steps += 1;
-        bar.set_message(format!("loss {}", digits(loss)));
-        bar.inc(1);
+        shown.step(progress.steps, loss);
         session.after_step(progress.steps, report, || Progress {
             optimizer: Some(optimizer.state()),
             ..progress.clone()
         })?;
     }
-    bar.finish_and_clear();
+    shown.clear();
     progress.optimizer = Some(optimizer.state());
     let losses = &progress.losses;
     let (last, round) = match (losses.mean(window), losses.mean(order.round())) {

@@ -10,8 +10,8 @@ use super::{Course, End, bounds, loss, motion};
 use crate::Failure;
 use crate::args::Fit;
 use crate::engine::Program;
-use crate::progress;
-use crate::report::{Report, digits};
+use crate::progress::Steps;
+use crate::report::Report;
 
 /// The maximum number of fitted numbers: the Hessian has its square.
 const MOST: usize = 500;
@@ -89,8 +89,7 @@ pub(super) fn fit<F: Real + Element>(
         newton.restore(state)?;
     }
     let mut end = End::Fitted;
-    let bar = progress::bar(report, most);
-    bar.set_position(at.steps as u64);
+    let shown = Steps::new(report, at.steps, most, true);
     let mut last = at.params.clone();
     while at.steps < most && !at.converged {
         let here = at.params.clone();
@@ -116,11 +115,10 @@ pub(super) fn fit<F: Real + Element>(
         at.steps += 1;
         at.converged = found.converged;
         at.optimizer = Some(newton.state());
-        bar.set_message(format!("loss {}", digits(found.loss)));
-        bar.inc(1);
+        shown.step(at.steps, found.loss);
         session.after_step(at.steps, report, || at.clone())?;
     }
-    bar.finish_and_clear();
+    shown.clear();
     if !at.converged && matches!(end, End::Fitted) && most > 0 {
         let why = format!(
             "Newton's method has not converged after {}; try more --steps, another start (--params), or \

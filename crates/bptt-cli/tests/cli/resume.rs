@@ -302,9 +302,11 @@ fn a_state_of_very_many_steps_is_at_its_end() {
 fn endless(folder: &Folder, out: &str, more: &str) -> Child {
     let _ = fs::remove_file(folder.file(out));
     let more = format!("--steps 1000000000 --save-every 1 {more}");
+    let mut words = fit(&more, out);
+    words.retain(|word| *word != "--json");
     let child = Command::new(env!("CARGO_BIN_EXE_bptt"))
         .current_dir(folder.path())
-        .args(fit(&more, out))
+        .args(words)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -341,6 +343,33 @@ fn a_killed_fit_is_resumed_exactly() {
         let left = fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(left, 4, "the model, the data and two files of parameters");
     }
+}
+
+/// Where there is no terminal, lines on the standard error tell of a long fit.
+#[test]
+fn a_long_fit_says_how_far_it_is() {
+    use std::io::{BufRead, BufReader, Read};
+    let folder = Folder::new("long_fit");
+    prepare(&folder);
+    let mut quiet = endless(&folder, "q.npz", "--quiet");
+    let mut told = endless(&folder, "p.npz", "");
+    let mut line = String::new();
+    let mut errors = BufReader::new(told.stderr.take().unwrap());
+    errors.read_line(&mut line).unwrap();
+    for word in [
+        "bptt: note: step ",
+        " of 1000000000 after 5 seconds, loss ",
+        " hours left",
+    ] {
+        assert!(line.contains(word), "{word} is not in {line}");
+    }
+    for child in [&mut quiet, &mut told] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let mut line = String::new();
+    quiet.stderr.unwrap().read_to_string(&mut line).unwrap();
+    assert_eq!(line, "", "a quiet fit tells nothing");
 }
 
 #[cfg(unix)]
