@@ -533,6 +533,25 @@ fn a_derivation_without_a_loss_is_refused() {
     ));
 }
 
+/// Each of them is a line, whether the loss depends on it or not.
+#[test]
+fn named_outputs_count_as_names() {
+    let outputs = |count: usize| {
+        let lines = (0..count).map(|i| format!("output e_{i} = a * x + {i}\n"));
+        let text = format!(
+            "input x\nparam a\nloss a * x\n{}",
+            lines.collect::<String>()
+        );
+        Recurrence::parse("outputs", &text).unwrap().derive()
+    };
+    assert!(outputs(100).is_ok());
+    let found = outputs(1001).map(|_| ()).unwrap_err().to_string();
+    assert!(
+        found.contains("it has 1003 names and functions, expected at most 1000"),
+        "{found}"
+    );
+}
+
 /// Lines of the general theorem are distinguished from lines that could not be checked, and name the lines that
 /// state them for this recurrence.
 #[test]

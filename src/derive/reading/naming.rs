@@ -52,12 +52,14 @@ pub(crate) fn named(recurrence: &Recurrence) -> Result<Recurrence> {
     Ok(recurrence.with_names(&given))
 }
 
-/// The number of names and of functions that the loss depends on: at most that of the values with an equation.
+/// The number of names, those of outputs among them, and of functions that the loss depends on: at most that of the
+/// values with an equation.
 pub(crate) fn values(recurrence: &Recurrence) -> Result<usize> {
     let tape = recurrence.tape();
     let live = tape.live(std::iter::once(recurrence.loss_node()?));
-    let wanted = |id: NodeId, op: &Op| is_function(op) || tape.label(id).is_some();
-    let nodes = tape.nodes().filter(|(id, _)| live[id.index()]);
+    let wanted =
+        |id: NodeId, op: &Op| tape.label(id).is_some() || live[id.index()] && is_function(op);
+    let nodes = tape.nodes();
     Ok(nodes.filter(|(id, node)| wanted(*id, node.op())).count())
 }
 
