@@ -7,6 +7,7 @@
 mod advice;
 mod ast;
 mod bodies;
+mod cycles;
 mod diagnostic;
 mod ends;
 mod eval;

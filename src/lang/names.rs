@@ -76,6 +76,20 @@ impl Resolver<'_, '_> {
 
     /// Reports an undefined name.
     pub(super) fn undefined(&self, name: &str, span: Span, inner: Option<Vec<&str>>) {
+        let help = format!(
+            "declare it, as `param {name}`, `input {name}` or `state {name}`, or write `{name} = …`"
+        );
+        self.unknown(name, span, inner, help);
+    }
+
+    /// Reports an undefined name with a prime, at its first place only.
+    pub(super) fn undefined_state(&self, name: &str, span: Span) {
+        let help = format!("what has a next value is a state, so declare it: `state {name}`");
+        self.unknown(name, span, None, help);
+        self.clashes.borrow_mut().insert(name.into());
+    }
+
+    fn unknown(&self, name: &str, span: Span, inner: Option<Vec<&str>>, declare: String) {
         if self.is_reported(name) {
             return;
         }
@@ -112,9 +126,7 @@ impl Resolver<'_, '_> {
         self.reports.push(match (help, near) {
             (Some(help), _) => unknown.help(help),
             (None, Some(_)) => unknown.suggest(near),
-            (None, None) => unknown.help(format!(
-                "declare it, as `param {name}`, `input {name}` or `state {name}`, or write `{name} = …`"
-            )),
+            (None, None) => unknown.help(declare),
         });
     }
 }

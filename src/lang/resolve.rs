@@ -58,8 +58,8 @@ pub(super) enum Entry {
 }
 
 /// `a = …` or `output a = …`.
-struct Value<'p> {
-    name: &'p Name,
+pub(super) struct Value<'p> {
+    pub(super) name: &'p Name,
     value: &'p ast::Expr,
     /// True if the node takes this name.
     labels: bool,
@@ -71,14 +71,14 @@ pub(super) struct Resolver<'d, 'p> {
     pub(super) program: &'p Program,
     pub(super) reports: &'p Reports,
     pub(super) functions: HashMap<&'p str, &'p Function>,
-    /// Names with two meanings, which are reported at their declarations only.
+    /// Names with two meanings or none, which are reported at one place only.
     pub(super) clashes: RefCell<HashSet<String>>,
     /// Functions that call themselves; they are not expanded.
     pub(super) endless: HashSet<&'p str>,
     pub(super) table: HashMap<&'p str, Entry>,
     pub(super) dims: HashMap<&'p str, Dim>,
     pub(super) dim_names: Vec<Arc<str>>,
-    values: Vec<Value<'p>>,
+    pub(super) values: Vec<Value<'p>>,
     nexts: HashMap<&'p str, usize>,
     /// The names of values that are written as whole numbers, with the number of a literal.
     pub(super) whole: HashMap<&'p str, Option<f64>>,
@@ -281,7 +281,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
                     continue;
                 }
                 None => {
-                    self.undefined(name, next.name.span, None);
+                    self.undefined_state(name, next.name.span);
                     continue;
                 }
             }
@@ -370,55 +370,6 @@ impl<'d, 'p> Resolver<'d, 'p> {
             dependencies.insert(*item, on);
         }
         order(&items, &dependencies)
-    }
-
-    fn item_text(&self, item: Item) -> (String, Span) {
-        match item {
-            Item::State(i) => {
-                let name = &self.program.states[i].name;
-                (name.text.clone(), name.span)
-            }
-            Item::Value(i) => (self.values[i].name.text.clone(), self.values[i].name.span),
-            Item::Next(i) => {
-                let name = &self.program.nexts[i].name;
-                (format!("{}'", name.text), name.span)
-            }
-        }
-    }
-
-    fn report_loop(&self, cycle: &[Item]) {
-        let mut parts: Vec<(String, Span)> = cycle.iter().map(|i| self.item_text(*i)).collect();
-        // Start the cycle at its first item in the file.
-        let first = (0..parts.len()).min_by_key(|i| parts[*i].1.start);
-        parts.rotate_left(first.unwrap_or(0));
-        const MOST: usize = 6;
-        let mut names: Vec<&str> = parts.iter().map(|(n, _)| &**n).take(MOST).collect();
-        if parts.len() > MOST {
-            names.push("…");
-        }
-        names.extend(parts.first().map(|(n, _)| &**n));
-        let text = format!("a cycle within one step: {}", names.join(" → "));
-        let name = parts.first().map_or("", |(n, _)| n);
-        let help = match cycle {
-            [Item::Value(_)] => format!(
-                "a value that depends on its own past is a state: `state {name}`, and `{name}' = …` for `{name} = …`"
-            ),
-            [Item::Next(_)] => format!(
-                "the value before the step is written without a prime: `{}`",
-                name.trim_end_matches('\'')
-            ),
-            _ if cycle.iter().any(|i| matches!(i, Item::State(_))) => {
-                "the value of a state before the first step cannot depend on the state: it is a parameter, as in \
-                 `param h0` and `state h = h0`, a `sample input`, or `last(x)` of an input"
-                    .into()
-            }
-            _ => "a value may depend on its own past: declare it as a `state`".into(),
-        };
-        let mut diagnostic = Diagnostic::new(text).help(help);
-        for (_, span) in parts {
-            diagnostic = diagnostic.label(span, "");
-        }
-        self.reports.push(diagnostic);
     }
 
     fn build(&self, item: Item) -> Option<Expr<'d>> {
@@ -592,7 +543,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
                 None
             }
             None => {
-                self.undefined(name, span, None);
+                self.undefined_state(name, span);
                 None
             }
         }
