@@ -4,7 +4,7 @@ use super::ast::{self, Infix, Kind};
 use super::diagnostic::{Diagnostic, Span};
 use super::resolve::Resolver;
 use crate::error::nearest;
-use crate::shape::{Dim, Shape};
+use crate::shape::{Dim, MAX_TERMS, Shape};
 
 impl Resolver<'_, '_> {
     pub(super) fn shape(&self, sizes: &[ast::Expr]) -> Option<Shape> {
@@ -63,6 +63,16 @@ impl Resolver<'_, '_> {
                 let mut size = Some(self.dim(first)?);
                 for (op, b) in rest {
                     let b = self.dim(b)?;
+                    if size.is_some_and(|a| is_too_large(a, *op, b)) {
+                        let text = format!(
+                            "this size is too large, expected at most {} and factors of names up to {}",
+                            u32::MAX - 1,
+                            u16::MAX
+                        );
+                        let help = "a size that the data decides has a name, as in `dim H`";
+                        self.reports.push(Diagnostic::at(e.span, text).help(help));
+                        return None;
+                    }
                     size = size.and_then(|a| match op {
                         Infix::Add => Some(a + b),
                         Infix::Sub => a.checked_sub(b),
@@ -103,6 +113,23 @@ impl Resolver<'_, '_> {
             }
             None => diagnostic.help(format!("declare it: `dim {name}`")),
         });
+    }
+}
+
+/// Returns true if a sum of few names, or a product with a number, is no size because a number in it is too large.
+fn is_too_large(a: Dim, op: Infix, b: Dim) -> bool {
+    match op {
+        Infix::Add => {
+            let is_own = |symbol| a.named_terms().any(|(own, _)| own == symbol);
+            let more = b.named_terms().filter(|(symbol, _)| !is_own(*symbol));
+            a.named_terms().count() + more.count() <= MAX_TERMS && (a + b).is_invalid()
+        }
+        Infix::Mul => match (a.as_fixed(), b.as_fixed()) {
+            (Some(n), _) => (b * n).is_invalid(),
+            (_, Some(n)) => (a * n).is_invalid(),
+            _ => false,
+        },
+        _ => false,
     }
 }
 
