@@ -290,10 +290,44 @@ const STATEMENTS_ELSEWHERE: &[(&str, &str)] = &[
 const IMPORT: &str = "nothing is imported: functions such as `exp(x)` and `tanh(x)` are there";
 const LOOP: &str = "there are no loops: every line holds at every step, and `h' = …` is the next value of a state `h`";
 
+/// Statements of several words.
+const APART: &[&str] = &[
+    "mean loss",
+    "final loss",
+    "mean final loss",
+    "sample input",
+    "mask input",
+    "backward state",
+    "inner state",
+    "final state",
+    "final output",
+];
+
 /// The equivalent of a statement that begins with an unknown word.
-pub(super) fn statement_elsewhere(word: &str) -> Option<&'static str> {
+pub(super) fn statement_elsewhere(word: &str) -> Option<String> {
+    let mut apart = APART.iter();
+    if let Some(words) = apart.find(|words| words.replace(' ', "_") == word) {
+        return Some(format!("its words are written apart: `{words} …`"));
+    }
     let found = STATEMENTS_ELSEWHERE.iter().find(|(w, _)| *w == word);
-    found.map(|(_, help)| *help)
+    found.map(|(_, help)| (*help).to_owned())
+}
+
+/// Words that begin a statement.
+const BEGINNINGS: &[&str] = &[
+    "dim", "input", "sample", "param", "state", "backward", "output", "loss", "fn", "mask", "inner",
+];
+
+/// The remedy for two statements on one line, if the second seems to begin with `word`, which may have a prime.
+pub(super) fn second_statement(word: &str, prime: bool) -> Option<String> {
+    match prime {
+        true => Some(on_a_new_line(&format!("{word}' ="))),
+        false => BEGINNINGS.contains(&word).then(|| on_a_new_line(word)),
+    }
+}
+
+fn on_a_new_line(beginning: &str) -> String {
+    format!("a statement begins on a new line: `{beginning} …`")
 }
 
 /// The equivalent of a call of an unknown function; `value` returns true for names of values.
@@ -427,6 +461,9 @@ pub(super) fn instead(
         }
         (Token::Name("final"), Token::Name(_)) if operator => {
             "the value at the last step is written `final loss e` or `last(e)`"
+        }
+        (_, Token::Name(word)) if operator && !inside && BEGINNINGS.contains(&word) => {
+            return Some(on_a_new_line(word));
         }
         (_, Token::Name(_) | Token::Number(..) | Token::Open) if operator => PRODUCT,
         (Token::Name("axis" | "dim" | "axes"), Token::Equals) if operator && inside => {

@@ -8,7 +8,7 @@ use super::ast::{
     RoleWord, Start, StateDecl,
 };
 use super::diagnostic::{Diagnostic, Reports, Span};
-use super::habits::{goes_with, instead, statement_elsewhere, without_type};
+use super::habits::{goes_with, instead, second_statement, statement_elsewhere, without_type};
 use super::lexer::tokens;
 use super::token::Token;
 use crate::error::nearest;
@@ -271,9 +271,11 @@ impl<'s> Parser<'s, '_> {
             | ("param", "tangent" | "cotangent") => {
                 format!("`{word}` comes first: `{word} {keyword} {next}`")
             }
-            _ => without_type(keyword, word, next).unwrap_or_else(|| {
-                format!("names are separated by commas: `{keyword} {word}, {next}`")
-            }),
+            _ => second_statement(next, self.peek_second() == Token::Prime)
+                .or_else(|| without_type(keyword, word, next))
+                .unwrap_or_else(|| {
+                    format!("names are separated by commas: `{keyword} {word}, {next}`")
+                }),
         };
         let span = self.span();
         self.reports.push(Diagnostic::at(span, text).help(help));
@@ -283,11 +285,16 @@ impl<'s> Parser<'s, '_> {
     fn dims(&mut self) -> Parsed<()> {
         self.list(|p| {
             let name = p.name("the name of a size")?;
-            if p.peek() == Token::Equals {
+            let given = |token| match token {
+                Token::Number(n, true) if n >= 1.0 => Some(n),
+                _ => None,
+            };
+            if matches!(p.peek(), Token::Equals | Token::Colon | Token::Number(..)) {
+                let size = given(p.peek()).or(given(p.peek_second())).unwrap_or(8.0);
                 let text = format!("the size `{}` is given a value", name.text);
                 let help = format!(
                     "sizes are inferred from the data, or given by \
-                     `Batch::size(\"{0}\", 8)`; a fixed size is a number: `x[8]`",
+                     `Batch::size(\"{}\", {size})`; a fixed size is a number: `x[{size}]`",
                     name.text
                 );
                 let span = p.span();
@@ -461,6 +468,21 @@ impl<'s> Parser<'s, '_> {
         })
     }
 
+    /// Reports an output that begins with its value.
+    fn output_without_name(&mut self) -> Parsed<()> {
+        let (found, span) = (self.peek().text(), self.span());
+        let rest = self.source.get(span.start..).unwrap_or_default();
+        let line = rest.split(['\n', '\r', '#']).next().unwrap_or_default();
+        let value = match line.trim() {
+            value if value.len() <= 60 => value,
+            _ => "…",
+        };
+        let text = format!("expected the name of an output, found {found}");
+        let help = format!("an output has a name: `output y = {value}`");
+        self.reports.push(Diagnostic::at(span, text).help(help));
+        Err(GivenUp)
+    }
+
     fn loss(&mut self) -> Parsed<()> {
         let mut flag = |word| self.take(Token::Name(word)).is_some();
         let (mean, last) = (flag("mean"), flag("final"));
@@ -505,7 +527,7 @@ impl<'s> Parser<'s, '_> {
             let near = nearest(&name.text, others);
             let (elsewhere, text) = match goes_with(&name.text) {
                 Some(help) => (
-                    Some(help),
+                    Some(help.to_owned()),
                     format!("`{}` begins no statement like this", name.text),
                 ),
                 None => (elsewhere, format!("unknown statement `{}`", name.text)),
@@ -520,6 +542,9 @@ impl<'s> Parser<'s, '_> {
                 ),
             });
             return Err(GivenUp);
+        }
+        if name.text == "output" && matches!(token, Token::Number(..) | Token::Minus) {
+            return self.output_without_name();
         }
         if token != Token::Equals {
             return self.unexpected(if next { "`=`" } else { "`=` or `'`" });

@@ -224,7 +224,7 @@ fn advice_is_given_in_options() {
             3,
             "raise the limit with `--memory`, such as",
         ),
-        ("show sized.rec", 3, "given by `--dims H=8`;"),
+        ("show sized.rec", 3, "given by `--dims H=3`;"),
         ("grad size.rec --data x.csv", 3, "--dims H="),
         ("show grad.rec", 3, "`bptt grad`"),
         (
