@@ -152,16 +152,21 @@ impl Header {
         Ok(bytes.max(entries.saturating_mul(ty.memory() as u64)))
     }
 
+    /// The message for an array of another number of bytes.
+    pub(super) fn other_length(&self, found: usize, expected: u64) -> String {
+        format!(
+            "has {}, expected {expected} for shape {:?} of `{}`",
+            counted(found, "byte"),
+            self.shape,
+            self.descr
+        )
+    }
+
     /// The entries, from all bytes of the array.
     pub(super) fn entries<'b>(&'b self, ty: Type, bytes: &'b [u8]) -> Result<Entries<'b>, String> {
         let expected = self.bytes(ty)?;
         if bytes.len() as u64 != expected {
-            return Err(format!(
-                "has {}, expected {expected} for shape {:?} of `{}`",
-                counted(bytes.len(), "byte"),
-                self.shape,
-                self.descr
-            ));
+            return Err(self.other_length(bytes.len(), expected));
         }
         Ok(Entries {
             shape: &self.shape,

@@ -65,6 +65,14 @@ fn read(bytes: &[u8], limit: u64) -> Result<Arrays, String> {
             }
         };
         let expected = header.bytes(ty).map_err(of)?;
+        let stored = match member.compression() {
+            CompressionMethod::Stored => usize::try_from(member.compressed_size()).ok(),
+            _ => None,
+        };
+        // A header may promise more bytes than memory has.
+        if let Some(stored) = stored.filter(|stored| (*stored as u64) < expected) {
+            return Err(of(header.other_length(stored.min(bytes.len()), expected)));
+        }
         let memory = header.memory(ty).map_err(of)?;
         if memory > left {
             return Err(of(format!(

@@ -221,7 +221,19 @@ fn a_bomb_of_narrow_integers_is_refused() {
         .to_string();
     assert!(error.contains("expands to 7200000 bytes"), "{error}");
     assert!(Arrays::read(&path).is_ok(), "below the usual limit");
+    // Of an archive without compression, the bytes are known, whatever a header promises.
+    let header = "{'descr': '|i1', 'fortran_order': False, 'shape': (7000000000000,), }\n";
+    let bytes = npz_with(header, &vec![0; 900_000], false);
+    fs::write(folder.file("cut.npz"), bytes).unwrap();
+    let error = Arrays::read(folder.file("cut.npz")).unwrap_err();
+    let found = 10 + header.len() + 900_000;
+    let expected = format!(
+        "array `x` has {found} bytes, expected {}",
+        found as u64 - 900_000 + 7_000_000_000_000
+    );
+    assert!(error.to_string().contains(&expected), "{error}");
     // An archive without compression has no limit.
+    let header = "{'descr': '|i1', 'fortran_order': False, 'shape': (900000,), }\n";
     fs::write(&path, npz_with(header, &vec![0; 900_000], false)).unwrap();
     assert!(Arrays::read_limited(&path, 1 << 20).is_ok(), "not a bomb");
 }
