@@ -102,10 +102,60 @@ impl Arrays {
                 None => batch,
             };
         }
+        self.check_outer_axes(recurrence, (steps, samples))?;
         Ok(match lengths {
             Some(lengths) => batch.with_lengths(lengths),
             None => batch,
         })
+    }
+
+    /// Refuses inputs whose axes of steps and samples are not those of the first, which may be the wrong one.
+    fn check_outer_axes(&self, recurrence: &Recurrence, extent: (usize, usize)) -> Result<()> {
+        let Some((first, _)) = self.first(recurrence, Rate::Step) else {
+            return Ok(());
+        };
+        let (steps, samples) = extent;
+        for name in recurrence.inputs() {
+            let outer: &[usize] = match input(recurrence, name).map(|t| t.rate) {
+                Some(Rate::Step) => &[steps, samples],
+                Some(_) => &[samples],
+                None => continue,
+            };
+            let Some(array) = self.get(name) else {
+                continue;
+            };
+            let found = array.shape();
+            if found.len() < outer.len() || found[..outer.len()] == *outer {
+                continue;
+            }
+            let axes = if outer.len() == 2 { "T, B" } else { "B" };
+            let cure = match found {
+                [b, t, ..] if outer.len() == 2 && (*t, *b) == extent => {
+                    "; inputs are [T, B, …], steps first: of the one whose samples are first, take \
+                     `array.swapaxes(0, 1)`"
+                }
+                _ => "",
+            };
+            let reason = format!(
+                "expected axes [{axes}] with T = {steps}, B = {samples}, as `{first}` has them, found shape {found:?}{cure}"
+            );
+            return Err(refused(name, &reason));
+        }
+        Ok(())
+    }
+
+    /// The first input of this rate and its shape. `reset` is considered last, as it describes the data in other
+    /// arrays.
+    fn first<'a>(
+        &'a self,
+        recurrence: &'a Recurrence,
+        rate: Rate,
+    ) -> Option<(&'a str, &'a [usize])> {
+        let names = recurrence.inputs();
+        let names = names.filter(|n| input(recurrence, n).is_some_and(|t| t.rate == rate));
+        let names = names.filter(|n| self.get(n).is_some());
+        let first = names.min_by_key(|n| *n == RESET)?;
+        self.get(first).map(|array| (first, array.shape()))
     }
 
     /// The numbers of steps `T` and samples `B`.
@@ -113,16 +163,7 @@ impl Arrays {
         let longest = lengths.and_then(|l| l.iter().max()).copied();
         // Lengths without a positive one are refused with a message of their own.
         let longest = longest.map(|l| usize::try_from(l).unwrap_or(0));
-        let of = |rate: Rate| {
-            let names = recurrence
-                .inputs()
-                .filter(move |n| input(recurrence, n).is_some_and(|t| t.rate == rate));
-            // `reset` is considered last, as it describes the data in other arrays.
-            let first = names.filter(|n| self.get(n).is_some());
-            let first = first.min_by_key(|n| *n == RESET)?;
-            self.get(first).map(|array| (first, array.shape()))
-        };
-        match of(Rate::Step) {
+        match self.first(recurrence, Rate::Step) {
             Some((_, [steps, samples, ..])) => return Ok((*steps, *samples)),
             Some((name, found)) => {
                 let reason = format!(
@@ -133,7 +174,9 @@ impl Arrays {
             }
             None => {}
         }
-        let samples = of(Rate::Sample).and_then(|(_, shape)| shape.first().copied());
+        let samples = self
+            .first(recurrence, Rate::Sample)
+            .and_then(|(_, shape)| shape.first().copied());
         match (longest, samples.or(lengths.map(<[_]>::len))) {
             (Some(steps), Some(samples)) => Ok((steps, samples)),
             _ => Err(Error::Batch {

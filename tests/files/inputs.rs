@@ -49,13 +49,20 @@ fn inputs_become_a_batch() {
 fn resets_that_do_not_fit_are_refused_themselves() {
     let sums = Recurrence::parse("sums.rec", "input x\nstate s\ns' = s + x\nfinal loss s'\n");
     let sums = sums.unwrap().with_resets("reset").unwrap();
-    for shape in [&[2, 2][..], &[4]] {
+    for (shape, message) in [
+        (
+            &[2, 2][..],
+            "array `reset`: expected axes [T, B] with T = 4, B = 2, as `x` has them",
+        ),
+        (&[4], "input `reset`: expected shape [T, B]"),
+    ] {
         let data = Arrays::new()
             .with("x", ArrayD::<f64>::ones(IxDyn(&[4, 2])))
             .with("reset", ArrayD::<f64>::zeros(IxDyn(shape)));
-        let batch: Batch<f64> = data.batch(&sums).unwrap();
-        let error = sums.evaluate(&Params::new(), &batch).unwrap_err();
-        assert!(error.to_string().starts_with("input `reset`"), "{error}");
+        let found = data.batch::<f64>(&sums);
+        let found = found.and_then(|batch| sums.evaluate(&Params::new(), &batch));
+        let error = found.unwrap_err().to_string();
+        assert!(error.starts_with(message), "{error}");
     }
 }
 
@@ -117,6 +124,15 @@ fn inputs_that_do_not_fit_are_refused() {
     refuse(
         data().with("lengths", array![1_i64, 2, 3, 3]),
         "one for each sample (B = 2), found 4; inputs are [T, B, …], steps first: `array.swapaxes(0, 1)`",
+    );
+    refuse(
+        data().with("x", ndarray::Array3::<f64>::zeros((2, 4, 3))),
+        "array `s`: expected axes [T, B] with T = 2, B = 4, as `x` has them, found shape [4, 2]; inputs are \
+         [T, B, …], steps first: of the one whose samples are first, take `array.swapaxes(0, 1)`",
+    );
+    refuse(
+        data().with("h0", ndarray::Array2::<f64>::zeros((3, 3))),
+        "array `h0`: expected axes [B] with T = 4, B = 2, as `x` has them, found shape [3, 3]",
     );
     refuse(Arrays::new(), "says how many steps and samples");
     refuse(
