@@ -213,10 +213,10 @@ impl<F: Scalar> Batch<F> {
     /// When a sample does not exist, or an input has no sample axis.
     pub fn samples_of(&self, recurrence: &Recurrence, chosen: &[usize]) -> Result<Self> {
         if let Some(sample) = chosen.iter().find(|s| **s >= self.samples) {
-            let reason = format!(
-                "there is no sample {sample}, only 0 to {}",
-                self.samples.saturating_sub(1)
-            );
+            let reason = match self.samples.checked_sub(1) {
+                Some(last) => format!("there is no sample {sample}, only 0 to {last}"),
+                None => format!("there is no sample {sample}: the batch has no samples (B = 0)"),
+            };
             return Err(Error::Batch { reason });
         }
         self.check_axes(recurrence)?;

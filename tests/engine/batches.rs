@@ -100,6 +100,18 @@ fn minibatches_have_every_sample_once() {
     }
     let order = |seed| batch.minibatches(&r, 7, seed).unwrap().next().unwrap();
     assert_ne!(order(1), order(2), "another seed, another order");
+    let refused = |batch: Batch<f64>, sample| {
+        let found = batch.samples_of(&r, &[sample]).unwrap_err().to_string();
+        found.split(": ").skip(1).collect::<Vec<_>>().join(": ")
+    };
+    assert_eq!(
+        refused(batch.clone(), 7),
+        "there is no sample 7, only 0 to 6"
+    );
+    assert_eq!(
+        refused(Batch::new(3, 0), 0),
+        "there is no sample 0: the batch has no samples (B = 0)"
+    );
 }
 
 #[test]
