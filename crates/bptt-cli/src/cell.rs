@@ -99,12 +99,13 @@ pub(crate) fn load(cell: &str) -> Result<Recurrence, Failure> {
         return Ok(Recurrence::parse(name, source)?);
     }
     let path = Path::new(cell);
-    if !path.exists() {
+    let unreadable = |e| format!("{cell}: cannot be read: {e}");
+    if !path.try_exists().map_err(unreadable)? {
         return Err(unknown(cell));
     }
     let mut bytes = Vec::new();
     let read = std::fs::File::open(path).and_then(|f| f.take(LONGEST + 1).read_to_end(&mut bytes));
-    read.map_err(|e| format!("{cell}: cannot be read: {e}"))?;
+    read.map_err(unreadable)?;
     if bytes.len() as u64 > LONGEST {
         return Err(
             format!("{cell}: is longer than {LONGEST} bytes, so this is no recurrence").into(),

@@ -42,6 +42,39 @@ fn of_names_of_recurrences() {
     }
 }
 
+/// A path that leads through a file, or a folder without permission, is no missing file.
+#[test]
+fn of_paths_that_cannot_be_followed() {
+    let folder = Folder::new("paths");
+    fs::write(folder.file("a.rec"), "input x\nparam a\nloss a * x\n").unwrap();
+    let read = |path: &str| failure(&bptt(&folder, &["show", path]), 3);
+    if cfg!(unix) {
+        let found = read("a.rec/b.rec");
+        assert!(
+            found.contains("a.rec/b.rec: cannot be read: Not a directory"),
+            "{found}"
+        );
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::create_dir(folder.file("closed")).unwrap();
+        fs::copy(folder.file("a.rec"), folder.file("closed/a.rec")).unwrap();
+        let allow =
+            |mode| fs::set_permissions(folder.file("closed"), fs::Permissions::from_mode(mode));
+        allow(0o000).unwrap();
+        // Everything is permitted to the superuser.
+        if fs::metadata(folder.file("closed/a.rec")).is_err() {
+            let found = read("closed/a.rec");
+            assert!(
+                found.contains("closed/a.rec: cannot be read: Permission denied"),
+                "{found}"
+            );
+        }
+        allow(0o755).unwrap();
+    }
+}
+
 /// Data that are refused when they are used: the message names the file, the array and the place.
 #[test]
 fn of_data() {
