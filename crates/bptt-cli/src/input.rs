@@ -25,6 +25,15 @@ pub(crate) fn recurrence_and_batch<F: Scalar>(
     let mut recurrence = cell::load(name)?;
     let arrays = Arrays::read(data)?;
     if resets(&recurrence, &arrays, data)?.is_some() {
+        if let Some(other) = namesake(&recurrence) {
+            return Err(format!(
+                "{}: the array `{RESET}` marks the starts of sequences, but `{}` has {other} of that name: rename one \
+                 of them, such as `{RESET}_2`",
+                data.display(),
+                recurrence.name()
+            )
+            .into());
+        }
         recurrence = recurrence.with_resets(RESET)?;
     }
     let batch = matched(&recurrence, &arrays, data, dims, report)?;
@@ -58,6 +67,21 @@ pub(crate) fn first_sequence(
         }
     }
     Ok((recurrence, first))
+}
+
+/// The kind of a thing of the recurrence that has the name of the array `reset`.
+fn namesake(recurrence: &Recurrence) -> Option<&'static str> {
+    let tape = recurrence.tape();
+    let is_value = tape.named(RESET).is_some();
+    if recurrence.parameters().any(|n| n == RESET) {
+        Some("a parameter")
+    } else if recurrence.states().any(|n| n == RESET) {
+        Some("a state")
+    } else if tape.dims().any(|n| n == RESET) {
+        Some("a size")
+    } else {
+        is_value.then_some("a value")
+    }
 }
 
 /// The array `reset`, unless the recurrence has an input of that name.

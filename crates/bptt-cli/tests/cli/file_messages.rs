@@ -75,6 +75,31 @@ fn of_paths_that_cannot_be_followed() {
     }
 }
 
+/// An array that marks the starts of sequences beside something of the same name.
+#[test]
+fn of_a_recurrence_with_a_name_of_its_own_for_resets() {
+    let folder = Folder::new("reset-names");
+    let data = Arrays::new()
+        .with("x", Array2::<f64>::ones((3, 2)))
+        .with("reset", Array2::<f64>::zeros((3, 2)));
+    data.write(folder.file("d.npz")).unwrap();
+    for (text, kind) in [
+        ("state reset\nreset' = x + reset\nloss reset'", "a state"),
+        ("param reset\nloss reset * x", "a parameter"),
+        ("param a\nreset = a * x\nloss reset", "a value"),
+        ("dim reset\nparam a[reset]\nloss sum(a) * x", "a size"),
+    ] {
+        fs::write(folder.file("r.rec"), format!("input x\n{text}\n")).unwrap();
+        let line = "grad r.rec -d d.npz --dims reset=2";
+        let found = failure(&bptt(&folder, &line.split(' ').collect::<Vec<_>>()), 3);
+        let expected = format!(
+            "d.npz: the array `reset` marks the starts of sequences, and `r` has {kind} of that name: rename one of \
+             them, such as `reset_2`"
+        );
+        assert!(found.contains(&expected), "{found}");
+    }
+}
+
 /// Data that are refused when they are used: the message names the file, the array and the place.
 #[test]
 fn of_data() {
