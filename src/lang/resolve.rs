@@ -8,7 +8,6 @@ use std::sync::Arc;
 use super::ast::{self, Equation, Function, LeafKind, Name, Program};
 use super::diagnostic::{Diagnostic, Reports, Span};
 use super::order::{Item, Mentions, Order, order};
-use super::roles::masked;
 use super::vocabulary;
 use crate::error::Error;
 use crate::op::Expr;
@@ -49,6 +48,13 @@ pub(super) fn resolve(
             None
         }
     }
+}
+
+/// The recurrence with the masks that its text declares.
+fn masked(recurrence: Recurrence, program: &Program) -> Result<Recurrence, Error> {
+    let masks = program.leaves.iter().filter(|l| l.kind == LeafKind::Mask);
+    let mut names = masks.map(|mask| &*mask.name.text);
+    names.try_fold(recurrence, |recurrence, name| recurrence.with_mask(name))
 }
 
 #[derive(Clone, Copy)]

@@ -1,10 +1,9 @@
 //! The keywords for what derivatives and masks add: `tangent`, `cotangent`, `final`, `mask`.
 
-use super::ast::{LeafKind, Name, Program, RoleWord};
+use super::ast::{LeafKind, Name, RoleWord};
 use super::diagnostic::Diagnostic;
 use super::resolve::Resolver;
-use crate::error::Error;
-use crate::recurrence::{Recurrence, Roles};
+use crate::recurrence::Roles;
 use crate::tape::{Derived, Tape};
 
 impl Resolver<'_, '_> {
@@ -43,13 +42,6 @@ impl Resolver<'_, '_> {
             RoleWord::Final => Derived::Final(of.into()),
         })
     }
-}
-
-/// The recurrence with the masks that its text declares.
-pub(super) fn masked(recurrence: Recurrence, program: &Program) -> Result<Recurrence, Error> {
-    let masks = program.leaves.iter().filter(|l| l.kind == LeafKind::Mask);
-    let mut names = masks.map(|mask| &*mask.name.text);
-    names.try_fold(recurrence, |recurrence, name| recurrence.with_mask(name))
 }
 
 /// The keywords of a parameter or input declaration.

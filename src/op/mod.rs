@@ -24,6 +24,7 @@ mod notation;
 mod partial;
 mod parts;
 mod pointwise;
+mod pointwise_table;
 mod products;
 mod reduce;
 mod spread;
