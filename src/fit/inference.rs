@@ -109,10 +109,11 @@ pub fn infer(
         hessian: hessian(&fitted, &mut loss)?,
         unused: unused(&terms.total, &order),
     };
-    let inverse = point.inverse(&mut |step| {
+    let mut probe = |step: &Array1<f64>| {
         let moved = loss.gradient(&moved(&fitted, step))?;
         Ok((moved.loss()?, pack(&moved)))
-    })?;
+    };
+    let inverse = point.inverse(&mut probe)?;
     let scores = match &terms.each {
         Some(each) => Some(scores(each, &fitted, batch)?),
         None => None,
@@ -120,6 +121,11 @@ pub fn infer(
     if let Some(scores) = &scores {
         point.check_interior(&inverse, scores)?;
     }
+    let alone = match &terms.each {
+        Some(each) => unused(each, &order),
+        None => order.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    point.check_priors(&inverse, &alone, &mut probe)?;
     let observations = match &terms.each {
         Some(_) => observations(&terms.observed, &fitted, batch)?,
         None => 0,

@@ -336,6 +336,41 @@ impl Point {
         }
         Ok(())
     }
+
+    /// Refuses a parameter without finite estimate among these, which only terms of parameters alone depend on. One
+    /// standard error away from a minimum, the loss is larger by about a half.
+    pub(super) fn check_priors(
+        &self,
+        inverse: &Array2<f64>,
+        alone: &[String],
+        probe: &mut Probe<'_>,
+    ) -> Result<()> {
+        let owners = self.shapes.iter().flat_map(|(name, shape)| {
+            std::iter::repeat_n(alone.contains(name), shape.iter().product())
+        });
+        for (i, (at, is_alone)) in self.at.iter().zip(owners).enumerate() {
+            let error = inverse[[i, i]].sqrt();
+            let mut step = &inverse.column(i) / error;
+            if !is_alone || !step.iter().all(|s| s.is_finite()) {
+                continue;
+            }
+            if self.gradient.dot(&step) > 0.0 {
+                step = -step;
+            }
+            let rise = probe(&step).map(|(loss, _)| loss - self.loss);
+            if rise.is_ok_and(|rise| rise <= ROUNDING * self.loss.abs()) {
+                let name = &entries(&self.shapes)[i];
+                let reason = format!(
+                    "`{name}` has no finite estimate: the loss does not rise when it moves from {} by its standard error of \
+                     {}; fix `{name}` or add a term of the loss that holds it",
+                    digits(*at),
+                    digits(error)
+                );
+                return Err(refuse(Premise::Interior, reason));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Three significant digits.

@@ -451,6 +451,39 @@ fn a_parameter_that_runs_away_has_no_error() {
     );
 }
 
+/// The same in a term of parameters alone, of which there is no score; a term that holds its parameter has a minimum.
+#[test]
+fn a_parameter_of_a_prior_that_runs_away_has_no_error() {
+    let batch = Batch::new(5, 1).with("y", normal_data(5, 1));
+    let start = scalars(&[("m", 0.0), ("u", 0.0)]);
+    for (prior, words) in [
+        (
+            "exp(-u)",
+            "`u` has no finite estimate: the loss does not rise when it moves from",
+        ),
+        ("1e-3 * exp(u) + 0 * m", "`u` has no finite estimate"),
+    ] {
+        let text = format!("input y\nparam m, u\nloss (y - m)^2 / 2\nloss {prior}\n");
+        let params = fitted(&parse(&text), start.clone(), &batch);
+        refused(&text, &params, &batch, Premise::Interior, &[words]);
+    }
+    for prior in [
+        "u^2 / 2",
+        "1e6 * (u - 3)^2",
+        "1e-6 * (u - 3)^4 + 1e-9 * u^2",
+        "exp(-u) + 1e-6 * u",
+        "exp(u) - 1e-3 * u",
+    ] {
+        let text = format!("input y\nparam m, u\nloss (y - m)^2 / 2\nloss {prior}\n");
+        let params = fitted(&parse(&text), start.clone(), &batch);
+        let found = infer(&parse(&text), &params, &batch).unwrap();
+        assert!(
+            found.standard_errors(Covariance::Hessian).is_ok(),
+            "{prior}"
+        );
+    }
+}
+
 /// An input far from zero for its spread: level and slope cannot be told apart, and the message says what to do.
 #[test]
 fn an_input_far_from_zero_is_to_be_centred() {

@@ -93,7 +93,7 @@ fn of_a_recurrence_with_a_name_of_its_own_for_resets() {
         let line = "grad r.rec -d d.npz --dims reset=2";
         let found = failure(&bptt(&folder, &line.split(' ').collect::<Vec<_>>()), 3);
         let expected = format!(
-            "d.npz: the array `reset` marks the starts of sequences, and `r` has {kind} of that name: rename one of \
+            "d.npz: the array `reset` marks the starts of sequences, but `r` has {kind} of that name: rename one of \
              them, such as `reset_2`"
         );
         assert!(found.contains(&expected), "{found}");

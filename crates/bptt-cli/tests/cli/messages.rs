@@ -112,7 +112,7 @@ const LINES: &[(&str, &str)] = &[
     ("b = sin^2(s)", "`a * b`"),
     ("b = tanh", "`tanh(x)`"),
     ("b = s;", "ends with its line"),
-    ("dim D = 5", "`Batch::size(\"D\", 8)`"),
+    ("dim D = 5", "`Batch::size(\"D\", 5)`"),
     ("param p[0]", "this size is 0, expected at least 1"),
     ("param p[H, 0]", "`param w`"),
     ("input d: class(0)", "this size is 0"),
