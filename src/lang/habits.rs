@@ -359,7 +359,6 @@ pub(super) fn name_elsewhere(name: &str, known: impl Fn(&str) -> Option<bool>) -
     const TRUTH: &str = "truth values are the numbers 1 and 0";
     let help = match name {
         "e" => "the exponential function is `exp(x)`, the number `exp(1)`",
-        "pi" | "π" => "write the number: `3.141592653589793`",
         "inf" | "Inf" | "nan" | "NaN" => "numbers are finite",
         "true" | "True" | "false" | "False" => TRUTH,
         "T" => "a transpose is written `W.T`; a number of steps is `total_steps(hold(1, step))`",

@@ -213,7 +213,13 @@ fn number(text: &str, span: Span, reports: &Reports) -> f64 {
     let plain = text
         .chars()
         .all(|c| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-'));
+    let mantissa = text.split(['e', 'E']).next().unwrap_or(text);
     match text.parse::<f64>() {
+        Ok(0.0) if plain && mantissa.contains(|c: char| matches!(c, '1'..='9')) => {
+            let text = format!("the number `{text}` is too small, and would be 0");
+            reports.push(Diagnostic::at(span, text));
+            1.0
+        }
         Ok(n) if plain && n.is_finite() => n,
         Ok(_) if plain => {
             let text = format!("the number `{text}` is too large");

@@ -58,7 +58,6 @@ const LINES: &[(&str, &str)] = &[
     ("b = |s|", "`abs(x)`"),
     ("b = ‖x‖", "`norm(x)`"),
     ("b = e^s", "`exp(x)`"),
-    ("b = pi * s", "`3.14159"),
     ("b = True", "numbers 1 and 0"),
     ("b = log(s)", "`ln(x)`"),
     ("b = mean(s)", "`mean loss s`"),
