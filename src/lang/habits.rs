@@ -84,7 +84,7 @@ pub(super) const SIGNS_ELSEWHERE: &[(&str, &str)] = &[
     ("}", CHOICE),
     (
         "%",
-        "a comment begins with `#`; a remainder is not available",
+        "a comment begins with `#`; a remainder is `mod(a, b)`",
     ),
     (
         "\\",
