@@ -230,9 +230,8 @@ impl<'d> Call<'_, 'd, '_> {
 
     /// A function of one array of numbers.
     fn of_one(&self, function: fn(Expr<'d>) -> Expr<'d>) -> Option<Expr<'d>> {
-        let values = self.values(1)?;
-        self.apply(Pointwise::Square, &values)?;
-        Some(function(values[0].0))
+        self.counted(self.args.len() == 1, "1")?;
+        Some(function(self.resolver.real(&self.args[0], self.frame)?))
     }
 
     fn mean(&self) -> Option<Expr<'d>> {

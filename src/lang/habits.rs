@@ -82,10 +82,7 @@ pub(super) const SIGNS_ELSEWHERE: &[(&str, &str)] = &[
         "an earlier value is `delay(x)`, of a state `h` its name alone; a function is `fn f(x) = …`, a choice is `select(c, a, b)`",
     ),
     ("}", CHOICE),
-    (
-        "%",
-        "a comment begins with `#`; a remainder is `mod(a, b)`",
-    ),
+    ("%", "a comment begins with `#`; a remainder is `mod(a, b)`"),
     (
         "\\",
         "a line goes on inside brackets; an inverse is not available",
@@ -137,7 +134,7 @@ const FUNCTIONS_ELSEWHERE: &[(&str, &str)] = &[
     ("arcsinh", "asinh(x)"),
     ("gammaln", "lgamma(x)"),
     ("loggamma", "lgamma(x)"),
-    ("fmod", "mod(x, y)"),
+    ("fmod", "x - y * sign(x / y) * floor(abs(x / y))"),
     ("round", "floor(x + 0.5)"),
     ("trunc", "sign(x) * floor(abs(x))"),
     ("ceiling", "ceil(x)"),

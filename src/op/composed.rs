@@ -37,7 +37,8 @@ impl Expr<'_> {
     #[must_use]
     #[track_caller]
     pub fn elu(self) -> Self {
-        self.relu() + (-(-self).relu()).expm1()
+        // At 0, both branches have the derivative 1.
+        self.full_like(0.0).less(self).select(self, self.expm1())
     }
 
     /// `x / (1 + |x|)` (Bergstra et al. 2009).

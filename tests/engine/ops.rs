@@ -372,7 +372,7 @@ fn no_reduction_or_sum_drops_a_nan() {
 /// Functions that are made of rows: value and derivative, from mpmath at 60 digits.
 #[test]
 fn composed_functions_against_high_precision() {
-    let cases: [(&str, f64, f64, f64); 18] = [
+    let cases: [(&str, f64, f64, f64); 23] = [
         (
             "silu(a)",
             0.75,
@@ -409,7 +409,12 @@ fn composed_functions_against_high_precision() {
             -9.969_789_321_594_477e-21,
             -9.469_093_473_831_383e-20,
         ),
+        ("elu(a)", 0.0, 0.0, 1.0),
+        ("elu(a)", 900.0, 900.0, 1.0),
         ("elu(a)", 0.75, 0.75, 1.0),
+        ("silu(a)", 0.0, 0.0, 0.5),
+        ("gelu(a)", 0.0, 0.0, 0.5),
+        ("softsign(a)", 0.0, 0.0, 1.0),
         (
             "elu(a)",
             -1.25,
