@@ -201,7 +201,7 @@ pointwise! {
         form: Curved,
         kink: None,
         range: (-1.0, 1.0),
-        slope: (0.0, 1.1284),
+        slope: (0.0, 1.129),
         sample: [(-2.0, 2.0)],
         notation: Notation::call("erf", r"\operatorname{erf}"),
     }
@@ -212,7 +212,7 @@ pointwise! {
         form: Curved,
         kink: None,
         range: (0.0, 2.0),
-        slope: (-1.1284, 0.0),
+        slope: (-1.129, 0.0),
         sample: [(-2.0, 2.0)],
         notation: Notation::call("erfc", r"\operatorname{erfc}"),
     }
@@ -259,7 +259,7 @@ pointwise! {
         partials: [(1.0 + x.square()).recip()],
         form: Curved,
         kink: None,
-        range: (-1.5708, 1.5708),
+        range: (-1.571, 1.571),
         slope: (0.0, 1.0),
         sample: [(-3.0, 3.0)],
         notation: Notation::call("atan", r"\operatorname{arctan}"),
@@ -326,7 +326,7 @@ pointwise! {
         kink: None,
         poles: &[&[0.0, 0.0]],
         safe: "atan2(x, select(z == 0, 1, z))",
-        range: (-3.1416, 3.1416),
+        range: (-3.15, 3.15),
         sample: [(0.3, 3.0), (-3.0, 3.0)],
         notation: Notation::call("atan2", r"\operatorname{atan2}"),
     }
