@@ -84,7 +84,8 @@ impl Resolver<'_, '_> {
 
     /// Reports an undefined name with a prime, at its first place only.
     pub(super) fn undefined_state(&self, name: &str, span: Span) {
-        let help = format!("a name with a next value is that of a state, so declare one: `state {name}`");
+        let help =
+            format!("a name with a next value is that of a state, so declare one: `state {name}`");
         self.unknown(name, span, None, help);
         self.clashes.borrow_mut().insert(name.into());
     }

@@ -227,7 +227,7 @@ pointwise! {
         sample: [(0.3, 4.0)],
         notation: Notation::call("lgamma", r"\operatorname{lgamma}"),
     }
-    /// The derivative of [`lgamma`](Self::lgamma).
+    /// The derivative of `lgamma`.
     function Digamma = digamma(x) -> y {
         numbers: |[x, _]| gamma::digamma(x),
         partials: [x.polygamma(1)],
@@ -238,7 +238,7 @@ pointwise! {
         sample: [(0.3, 4.0)],
         notation: Notation::call("digamma", r"\operatorname{digamma}"),
     }
-    /// The derivative of this order of [`digamma`](Self::digamma), for arguments from −1000 on.
+    /// The derivative of this order of `digamma`, for arguments from −1000 on.
     function Polygamma = polygamma[order: i32 = 1](x) -> y {
         numbers: |[x, order]| gamma::polygamma(x, order),
         partials: [x.polygamma(order.saturating_add(1))],
