@@ -73,7 +73,7 @@ fn losses() {
 
 #[test]
 fn texts_that_nest_too_deeply_are_refused() {
-    for open in ["(", "tanh(", "-", "1 - ("] {
+    for open in ["(", "tanh(", "- ", "1 - ("] {
         let text = nested(open, 100_000);
         let found = on_a_small_stack(move || Recurrence::parse("deep.rec", &text).map(|_| ()));
         let found = found.expect_err("it nests too deeply").to_string();
