@@ -84,12 +84,15 @@ fn tan_pi(x: f64) -> f64 {
 /// The largest distance below zero of an argument of polygamma; the work grows with it.
 const FARTHEST: i32 = 1000;
 
+/// The largest order of polygamma: the factorial of a larger one is infinite.
+const MOST_ORDER: f64 = 170.0;
+
 /// The derivative of this order of digamma, for `x` up to [`FARTHEST`] below zero; NaN at the poles.
 pub(super) fn polygamma(x: f64, order: f64) -> f64 {
     if order < 1.0 {
         return digamma(x);
     }
-    if x.is_nan() || x < f64::from(-FARTHEST) || x <= 0.0 && x == x.floor() {
+    if x.is_nan() || order > MOST_ORDER || x < f64::from(-FARTHEST) || x <= 0.0 && x == x.floor() {
         return f64::NAN;
     }
     // Up to its sign it is the sum of `n! / (x + k)^(n + 1)`.
@@ -111,4 +114,23 @@ pub(super) fn polygamma(x: f64, order: f64) -> f64 {
     let above = x.powf(-order) * (factorial / order + 0.5 * factorial / x + series);
     let size = above + below;
     if order % 2.0 == 0.0 { -size } else { size }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::polygamma;
+
+    /// The work of one number grows with the order and with the distance below zero, so both end.
+    #[test]
+    fn large_orders_and_distances_are_no_numbers() {
+        for (x, order) in [
+            (1.5, 171.0),
+            (1.5, 2_147_483_647.0),
+            (-1e15, 1.0),
+            (-1000.5, 1.0),
+        ] {
+            assert!(polygamma(x, order).is_nan(), "{x}, {order}");
+        }
+        assert!(polygamma(30.5, 150.0).is_finite());
+    }
 }
