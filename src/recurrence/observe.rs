@@ -54,12 +54,9 @@ impl Recurrence {
         copy
     }
 
-    /// A copy without the final values of the states, on which the loss does not depend.
-    pub(crate) fn without_ends(&self) -> Result<Self> {
+    /// A copy without the final values of the states, and without delays that no name, output or state uses.
+    pub(crate) fn without_unused(&self) -> Result<Self> {
         let mut copy = self.clone();
-        if copy.states.iter().all(|state| state.end.is_none()) {
-            return Ok(copy);
-        }
         copy.states.iter_mut().for_each(|state| state.end = None);
         copy.edit(&mut Unchanged)
     }

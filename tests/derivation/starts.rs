@@ -459,3 +459,47 @@ loss (logsumexp(l') - y)^2
     );
     assert!(has(&stack, "bridge.double.A"));
 }
+
+/// A value that the step reads at one fixed step belongs to no chain, and a value that both chains carry has no state
+/// Jacobian. Delays that nothing reads change no line.
+#[test]
+fn chains_that_are_not_closed() {
+    let both = derived(
+        "
+dim H
+input x[H]
+param W[H, H], v[H]
+backward state b[H] = tanh(v)
+state f[H]
+b' = sigmoid(x - W @ b)
+f' = tanh(W @ f + delay(delay(b')))
+loss sum(f' * x)
+",
+    );
+    assert!(!has(&both, "jac."));
+    let start = derived(
+        "
+dim H
+input x[H]
+param w
+backward state r = 0.5
+backward state b[H] = 0.1
+r' = 0.5 * r + tanh(w * r * r)
+b' = 0.5 * b + 0.5 * tanh(w * b * delay(x))
+loss r * sum(b' * x)
+",
+    );
+    assert!(has(&start, "back.jac"));
+    let spread = derived(
+        "
+dim H
+input x, y[H], c: class(H)
+param u[H], w
+state h
+h' = tanh(w * h + sum(spread(h, [H]) * y) + gather(sum(outer(u / (u * u + 0.5), y), columns), c))
+a = spread(x, [H])
+loss sum((a - spread(h', [H]))^2)
+",
+    );
+    assert_eq!(shown(&spread, "def.a"), "aₜ = xₜ 𝟏");
+}

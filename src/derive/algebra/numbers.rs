@@ -4,6 +4,7 @@ use super::normal::{hadamard, product, scale};
 use super::shapes::{extent, is_number};
 use super::span::part;
 use super::term::{Along, Quantity, Term};
+use crate::shape::Dim;
 use crate::tape::Tape;
 
 /// Moves every scalar factor of a product to the front: `A uᵀ v x` becomes `uᵀ v A x`.
@@ -26,16 +27,18 @@ pub(crate) fn numbers_first(term: &Term, tape: &Tape) -> Term {
         let linear = run.iter().any(Term::is_linear_part);
         match number.is_some() {
             true if !linear => {
-                // A scalar that follows the row of a longer inner product goes before it.
-                let mut row = 1;
-                while let Some(n) =
-                    leading_number(&run[row..], tape).filter(|n| row + n < run.len())
-                {
-                    row += n;
+                // A scalar inside a longer inner product goes before it.
+                let (mut row, mut at) = (vec![run[0].clone()], 1);
+                while at < run.len() {
+                    let inner = leading_number(&run[at..], tape);
+                    let (to, n) = match inner {
+                        Some(n) => (&mut first, n),
+                        None => (&mut row, 1),
+                    };
+                    to.extend(run[at..at + n].iter().cloned());
+                    at += n;
                 }
-                first.extend(run[1..row].iter().cloned());
-                first.push(run[0].clone());
-                first.extend(run[row..].iter().cloned());
+                first.extend(row);
             }
             // Linear factors come last, but not between a matrix and a vector.
             true if !rest.is_empty() && !after.is_empty() => between.extend(run.iter().cloned()),
@@ -66,17 +69,28 @@ pub(crate) fn numbers_first(term: &Term, tape: &Tape) -> Term {
 /// The number of factors at the beginning of a product that together are a scalar: one, or a row followed by factors
 /// up to a column.
 pub(crate) fn leading_number(factors: &[Term], tape: &Tape) -> Option<usize> {
-    let number = |run: &[Term]| match run {
-        [] => false,
-        [one] => is_number(one, tape),
-        run => is_number(&Term::Mul(run.to_vec()), tape),
-    };
-    let (longest, ones) = match factors.first()? {
-        Term::T(x) => (factors.len(), **x == Term::Ones),
-        _ => (1, false),
-    };
-    // A row of ones times a number is a row; its length comes from the factor after it.
-    (1..=longest).find(|n| number(&factors[..*n]) && !(ones && number(&factors[1..*n])))
+    let first = factors.first()?;
+    if is_number(first, tape) {
+        return Some(1);
+    }
+    let is_row = matches!(first, Term::T(_))
+        && extent(first, tape)
+            .is_none_or(|(rows, _)| rows.is_none_or(|rows| rows == Dim::fixed(1)));
+    let mut row = vec![first.clone()];
+    let mut count = 1;
+    while is_row && count < factors.len() {
+        // A number in between does not end the row.
+        if let Some(number) = leading_number(&factors[count..], tape) {
+            count += number;
+            continue;
+        }
+        row.push(factors[count].clone());
+        count += 1;
+        if is_number(&Term::Mul(row.clone()), tape) {
+            return Some(count);
+        }
+    }
+    None
 }
 
 /// Moves scalars out of the factors of an entrywise product, to its front.

@@ -16,7 +16,11 @@ pub(crate) fn tidy(term: &Term) -> Term {
 /// Renormalises a term after a part of it became zero or one: a product with a zero factor is zero.
 pub(crate) fn settle(term: &Term) -> Term {
     match term.map(&mut settle) {
-        Term::Add(parts) => add(parts),
+        Term::Add(parts) => add(parts.into_iter().map(|part| match always(&part) {
+            Some(true) => Term::Num(1.0),
+            Some(false) => Term::Zero,
+            None => part,
+        })),
         Term::Had(parts) => hadamard(parts),
         Term::Mul(parts)
             if parts

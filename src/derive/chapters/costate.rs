@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::pairing::pairing;
 use super::writer::Writer;
 use crate::derive::algebra::chain::{self, Carried};
-use crate::derive::algebra::term::{Name, Quantity, Term, Time, looks_ahead};
+use crate::derive::algebra::term::{Fold, Name, Quantity, Term, Time, looks_ahead};
 use crate::derive::record::line::Line;
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::relation::Range;
@@ -152,9 +152,15 @@ fn from_readers<'w>(writer: &'w Writer<'_>, left: Term, states: &[Name]) -> Opti
             }
         }
     }
-    // The other terms must come from the loss directly.
+    // The other terms must come from the loss directly. A step that reads a value of one fixed step contributes at all
+    // steps.
     let own = addends(&proof.term).into_iter();
-    let by_other_ways = |p: &Term| !p.any(&|t| t.is(Quantity::Costate)) && looks_ahead(p);
+    let sums = |p: &Term| {
+        let over = |t: &Term| matches!(t, Term::Over(Fold::Sum, ..));
+        p.any(&over) && p.any(&|t| t.is(Quantity::Delta))
+    };
+    let by_other_ways =
+        |p: &Term| !p.any(&|t| t.is(Quantity::Costate)) && (looks_ahead(p) || sums(p));
     (!own.into_iter().any(|p| by_other_ways(&p))).then_some(proof)
 }
 

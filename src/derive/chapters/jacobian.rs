@@ -24,8 +24,8 @@ struct State {
 }
 
 /// Writes the lines with matrices, and returns true if there are any. There is no Jacobian if a part of the state is a
-/// matrix, if an initial value is not constant, if the chain depends on itself through a backward value, or if a block
-/// would not be a matrix.
+/// matrix, if an initial value is not constant, if a part is carried in both directions of time, if the chain depends on
+/// itself through a backward value, or if a block would not be a matrix.
 pub(crate) fn write(writer: &mut Writer<'_>) -> bool {
     let Some(states) = states(writer) else {
         return false;
@@ -72,9 +72,18 @@ fn states(writer: &Writer<'_>) -> Option<Vec<State>> {
         if matches!(tape.ty(def).shape, Shape::Matrix(..)) {
             return None;
         }
-        // A value that is also carried backwards, and here is read by the loss alone, is not a state of this chain.
+        // A value that is also carried backwards, and here is read by the loss alone, is not a state of this chain. If
+        // states read it from both directions, a step depends on more than the states before it.
         let other = |r: &Register| r.direction() == Direction::Backward && r.def() == Some(def);
-        if tape.registers().iter().any(other) && !carried[read.index()] {
+        let mut others = tape.nodes().filter(|(_, node)| match *node.op() {
+            Op::Read(r) => other(tape.register(r)),
+            _ => false,
+        });
+        if carried[read.index()] {
+            if others.any(|(id, _)| carried[id.index()]) {
+                return None;
+            }
+        } else if others.next().is_some() {
             continue;
         }
         // An initial value computed by another chain is not constant.

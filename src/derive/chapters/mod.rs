@@ -90,7 +90,7 @@ impl Recurrence {
             });
         }
         let apart = Apart::new(self);
-        let alone = apart.recurrence(self).without_ends()?;
+        let alone = apart.recurrence(self).without_unused()?;
         let whole = alone.with_registers_together()?;
         let recurrence = naming::named(&whole)?;
         let tape = recurrence.tape();

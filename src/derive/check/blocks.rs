@@ -2,10 +2,12 @@
 
 use ndarray::Array2;
 
-use super::arrays::{Found, SIZELESS, V, joined};
+use super::arrays::{Found, SIZELESS, V, joined, scalar};
 use super::evaluate::{Instance, Key, Steps};
 use crate::derive::algebra::chain::{Carried, read_of};
+use crate::derive::algebra::conditions::is_condition;
 use crate::derive::algebra::term::{Name, Quantity, Term};
+use crate::derive::record::derivation::Chain;
 
 impl Instance {
     /// The partial derivative of a value with respect to its read of a value `shift` steps away.
@@ -46,27 +48,25 @@ impl Instance {
         if values.iter().flatten().all(|v| matches!(v, V::Zero)) {
             return Ok(V::Zero);
         }
+        // A condition is a number even where it does not hold.
+        let sized = |(value, term): (V, &Term)| match value {
+            V::Zero if is_condition(term) => scalar(0.0),
+            value => value,
+        };
+        let values: Vec<Vec<V>> = values
+            .into_iter()
+            .zip(rows)
+            .map(|(values, terms)| values.into_iter().zip(terms).map(sized).collect())
+            .collect();
         // A block without a size takes it from its row and its column.
         let state = |i: usize, state: &[Carried]| {
             let key = Key::new(Quantity::Value, [&state.get(i)?.name], [1]);
             self.numbers.get(&key).map(Array2::nrows)
         };
         // With one block for each part of the state, a zero has the sizes of its parts.
-        let named = |names: &[Carried]| {
-            rows.iter().flatten().any(|cell| {
-                cell.any(&|t| match t.symbol() {
-                    Some((
-                        Quantity::Costate | Quantity::DPlus | Quantity::Direct | Quantity::Jacobian,
-                        [n, ..],
-                        _,
-                    )) => names.iter().any(|c| c.name == *n),
-                    _ => false,
-                })
-            })
-        };
-        let whole = match named(&self.back) || self.states.is_empty() {
-            true => &self.back,
-            false => &self.states,
+        let whole = match at.chain {
+            Chain::Forward => &self.states,
+            Chain::Backward => &self.back,
         };
         let of_state = rows.len() == whole.len();
         let across = of_state && rows.iter().all(|r| r.len() == whole.len());

@@ -97,10 +97,12 @@ impl Instance {
                         V::Eye(x) if *rank == 0 => Array2::from_elem((1, 1), x),
                         V::Eye(_) => return Err("I as an argument".into()),
                     };
-                    Ok(Value::Real(shaped(
-                        array,
-                        if pointwise { 2 } else { *rank },
-                    )))
+                    // A function may have arguments of other ranks elsewhere.
+                    let rank = match pointwise || array.ncols() > 1 {
+                        true => 2,
+                        false => *rank,
+                    };
+                    Ok(Value::Real(shaped(array, rank)))
                 }
             })
             .collect();

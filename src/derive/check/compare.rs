@@ -6,14 +6,17 @@ use super::arrays::{SIZELESS, V};
 use super::call::TIE;
 use super::evaluate::{Instance, ROUNDING, Steps};
 use super::oracle::{Oracle, STEPS};
+use crate::derive::algebra::function::arguments;
 use crate::derive::algebra::normal::inner;
 use crate::derive::algebra::term::{Base, Fold, Quantity, Term, Time};
 use crate::derive::notation::lexicon::Lexicon;
-use crate::derive::record::derivation::{Checks, Derivation};
+use crate::derive::record::derivation::{Chain, Checks, Derivation};
 use crate::derive::record::equation::{Check, Equation};
-use crate::derive::record::relation::{Condition, Range, Relation};
+use crate::derive::record::line::Line;
+use crate::derive::record::relation::{Condition, Relation};
 use crate::derive::record::words::Word;
 use crate::error::Result;
+use crate::op::Pointwise;
 use crate::render::Dialect;
 use crate::stack::with_room;
 
@@ -166,7 +169,7 @@ pub fn compare(
         ROUNDING * largest_addend(left, run, at).max(largest_addend(right, run, at))
     };
     for run in runs {
-        for at in steps(&equation.range, run) {
+        for at in steps(equation, run) {
             if let Some(given) = &equation.given
                 && !holds(given, run, &at)?
             {
@@ -223,7 +226,8 @@ fn largest(x: &Array2<f64>) -> f64 {
     x.iter().fold(0.0, |m: f64, x| m.max(x.abs()))
 }
 
-/// The largest entry of any addend of a value.
+/// The largest number that rounding errors of a value can be relative to: an entry of an addend, or a product of entries
+/// of factors.
 fn largest_addend(term: &Term, run: &Instance, at: &Steps) -> f64 {
     let of = |term: &Term| largest_addend(term, run, at);
     // Expand a product of sums.
@@ -239,20 +243,24 @@ fn largest_addend(term: &Term, run: &Instance, at: &Steps) -> f64 {
     let parts = match term {
         Term::Neg(x) | Term::T(x) => Some(of(x)),
         Term::Add(parts) => parts.iter().map(of).reduce(f64::max),
-        Term::Mul(factors) => spread(factors, Term::Mul),
-        Term::Had(factors) => spread(factors, Term::Had),
+        Term::Mul(factors) => {
+            spread(factors, Term::Mul).or_else(|| Some(factors.iter().map(of).product()))
+        }
+        Term::Had(factors) => {
+            spread(factors, Term::Had).or_else(|| Some(factors.iter().map(of).product()))
+        }
         Term::Inner(a, b) => spread(&[(**a).clone(), (**b).clone()], |mut pair| {
             let b = pair.pop().unwrap_or(Term::Zero);
             inner(pair.pop().unwrap_or(Term::Zero), b)
-        }),
+        })
+        .or_else(|| Some(of(a) * of(b))),
         Term::Norm(x) => Some(of(x)),
+        Term::Call(..) => arguments(term, Pointwise::Abs).and_then(|x| x.first().map(of)),
         Term::Over(Fold::Sum, index, body) => fixed(&index.from, at, run)
             .zip(fixed(&index.to, at, run))
             .and_then(|(from, to)| {
-                let bodies = (from..=to).map(|step| {
-                    let at = [&at[..], &[(index.var, step)]].concat();
-                    largest_addend(body, run, &at)
-                });
+                let bodies =
+                    (from..=to).map(|step| largest_addend(body, run, &at.with(index.var, step)));
                 bodies.reduce(f64::max)
             }),
         // The immediate part is what remains of the total differential; use its addends.
@@ -261,9 +269,14 @@ fn largest_addend(term: &Term, run: &Instance, at: &Steps) -> f64 {
         }
         _ => None,
     };
-    parts.unwrap_or_else(|| match run.evaluate(term, at) {
-        Ok(V::Array(x)) => largest(&x),
+    let least = match term {
+        Term::Symbol(symbol) => run.rounded_by(symbol.quantity),
         _ => 0.0,
+    };
+    parts.unwrap_or_else(|| match run.evaluate(term, at) {
+        Ok(V::Array(x) | V::Columns(x) | V::Rows(x)) => largest(&x).max(least),
+        Ok(V::Fill(x) | V::Eye(x)) => x.abs(),
+        Ok(V::Zero) | Err(_) => 0.0,
     })
 }
 
@@ -286,6 +299,13 @@ fn alike(a: V, b: V) -> Option<(Array2<f64>, Array2<f64>)> {
         (V::Columns(a), V::Columns(b)) | (V::Rows(a), V::Rows(b)) => {
             (a.dim() == b.dim()).then_some((a, b))
         }
+        // All columns, or all rows, are alike.
+        (V::Columns(a) | V::Rows(a), b @ (V::Fill(_) | V::Zero)) => {
+            b.sized(a.dim()).map(|b| (a, b))
+        }
+        (a @ (V::Fill(_) | V::Zero), V::Columns(b) | V::Rows(b)) => {
+            a.sized(b.dim()).map(|a| (a, b))
+        }
         (V::Zero, V::Zero) => {
             let zero = Array2::zeros((1, 1));
             Some((zero.clone(), zero))
@@ -300,19 +320,21 @@ fn alike(a: V, b: V) -> Option<(Array2<f64>, Array2<f64>)> {
     }
 }
 
-/// Every combination of steps in a range.
-fn steps(range: &Range, run: &Instance) -> Vec<Steps> {
-    let mut all: Vec<Steps> = vec![Vec::new()];
-    for (var, from, to) in &range.vars {
+/// Every combination of steps in the range of a line.
+fn steps(equation: &Equation, run: &Instance) -> Vec<Steps> {
+    let chain = match equation.id {
+        Line::Back(_) => Chain::Backward,
+        _ => Chain::Forward,
+    };
+    let mut all: Vec<Steps> = vec![Steps::of(chain)];
+    for (var, from, to) in &equation.range.vars {
         let mut more = Vec::new();
         for at in &all {
             let (Some(from), Some(to)) = (fixed(from, at, run), fixed(to, at, run)) else {
                 continue;
             };
             for step in from..=to {
-                let mut at = at.clone();
-                at.push((*var, step));
-                more.push(at);
+                more.push(at.with(*var, step));
             }
         }
         all = more;
@@ -321,7 +343,7 @@ fn steps(range: &Range, run: &Instance) -> Vec<Steps> {
 }
 
 fn fixed(time: &Time, at: &Steps, run: &Instance) -> Option<i64> {
-    let value = |v: char| at.iter().rev().find(|(c, _)| *c == v).map(|(_, s)| *s);
+    let value = |v: char| at.value(v);
     let base = match time.base {
         Base::Zero => 0,
         Base::Last => run.steps,

@@ -12,6 +12,7 @@ use crate::derive::algebra::conditions::is_condition;
 use crate::derive::algebra::function::Function;
 use crate::derive::algebra::quantity::{Beyond, Quantity, Symbol};
 use crate::derive::algebra::term::{Base, Fold, Index, Name, Term, Time};
+use crate::derive::record::derivation::Chain;
 use crate::derive::record::equation::Letter;
 
 /// The quantity that a number in an instance belongs to.
@@ -30,21 +31,44 @@ pub struct Instance {
     /// The state carried backwards in time, in order.
     pub(crate) back: Vec<Carried>,
     pub(crate) sizes: Vec<usize>,
+    /// The largest entry of any differential, and that of any gradient.
+    pub(crate) largest: (f64, f64),
 }
 
 /// The rounding error of an evaluation, relative to the largest addend.
 pub(super) const ROUNDING: f64 = 64.0 * f64::EPSILON;
 
-/// The values of step variables.
-pub(crate) type Steps = Vec<(char, i64)>;
+/// The values of step variables, in a line about a chain of states.
+#[derive(Clone, Debug)]
+pub(crate) struct Steps {
+    values: Vec<(char, i64)>,
+    pub(super) chain: Chain,
+}
+
+impl Steps {
+    pub(crate) const fn of(chain: Chain) -> Self {
+        let values = Vec::new();
+        Self { values, chain }
+    }
+
+    /// The same and the value of one more variable.
+    pub(crate) fn with(&self, var: char, step: i64) -> Self {
+        let mut more = self.clone();
+        more.values.push((var, step));
+        more
+    }
+
+    pub(super) fn value(&self, var: char) -> Option<i64> {
+        let known = self.values.iter().rev().find(|(c, _)| *c == var);
+        known.map(|(_, step)| *step)
+    }
+}
 
 impl Instance {
     pub(super) fn step(&self, time: &Time, steps: &Steps) -> Result<i64, String> {
         let value = |v: char| {
-            let known = steps.iter().rev().find(|(c, _)| *c == v);
-            known
-                .map(|(_, step)| *step)
-                .ok_or_else(|| format!("`{v}` stands for no step"))
+            let known = steps.value(v);
+            known.ok_or_else(|| format!("`{v}` stands for no step"))
         };
         let base = match time.base {
             Base::Zero => 0,
@@ -64,6 +88,32 @@ impl Instance {
             }
         };
         Ok(base + time.offset)
+    }
+
+    /// The number that rounding errors of a quantity are relative to: a derivative that is zero in exact arithmetic is
+    /// a sum of numbers as large as the other derivatives.
+    pub(super) const fn rounded_by(&self, quantity: Quantity) -> f64 {
+        use Quantity as Q;
+        match quantity {
+            Q::D | Q::DPlus | Q::DLoss => self.largest.0,
+            Q::Delta | Q::Gradient | Q::StepGradient | Q::Costate | Q::Cut => self.largest.1,
+            _ => 0.0,
+        }
+    }
+
+    /// Records the largest entries.
+    pub(super) fn measure(&mut self) {
+        let of = |quantities: &[Quantity]| {
+            let numbers = self.numbers.iter();
+            let numbers = numbers.filter(|(key, _)| quantities.contains(&key.quantity));
+            numbers
+                .flat_map(|(_, array)| array)
+                .fold(0.0, |most: f64, x| most.max(x.abs()))
+        };
+        self.largest = (
+            of(&[Quantity::D]),
+            of(&[Quantity::Delta, Quantity::Gradient]),
+        );
     }
 
     /// Returns true if the run has this step.
@@ -163,6 +213,8 @@ impl Instance {
                 V::Rows(r) => V::Rows(r.mapv(|x| x.powi(*n))),
                 // A scalar.
                 V::Eye(x) => scalar(x.powi(*n)),
+                V::Fill(x) => V::Fill(x.powi(*n)),
+                V::Zero if *n == 0 => V::Fill(1.0),
                 other => other,
             }),
             Term::PowSteps(x, n) => match (self.evaluate(x, at)?, self.step(n, at)?) {
@@ -235,11 +287,11 @@ impl Instance {
         let (quantity, back) = (key.quantity, &self.back);
         let carried = |chain: &[Carried], name: &Name| chain.iter().any(|c| c.name == *name);
         match (quantity, &key.names[..], &key.steps[..]) {
-            (Quantity::Letter, [name], t) => self.letter(name, t, |means| means.clone()),
+            (Quantity::Letter, [name], t) => self.letter(name, t, at.chain, Term::clone),
             (Quantity::Delta | Quantity::Gradient, [name], t)
                 if self.letters.contains_key(name) =>
             {
-                self.letter(name, t, |means| stacked(means, quantity))
+                self.letter(name, t, at.chain, |means| stacked(means, quantity))
             }
             (_, _, [t, ..]) if quantity.row().beyond == Beyond::Zero && !self.has(*t) => {
                 Ok(V::Zero)
@@ -285,20 +337,20 @@ impl Instance {
     }
 
     /// The meaning of a letter, or a term derived from it.
-    fn letter(&self, name: &Name, at: &[i64], made: impl Fn(&Term) -> Term) -> Found {
+    fn letter(&self, name: &Name, at: &[i64], chain: Chain, made: impl Fn(&Term) -> Term) -> Found {
         let letter = self.letters.get(name);
         let letter = letter.ok_or_else(|| format!("`{name}` is not known"))?;
-        let steps = letter.var.zip(at.first().copied()).into_iter().collect();
+        let steps = match letter.var.zip(at.first()) {
+            Some((var, step)) => Steps::of(chain).with(var, *step),
+            None => Steps::of(chain),
+        };
         self.evaluate(&made(&letter.means), &steps)
     }
 
     /// An operation over a range of steps.
     fn over(&self, fold: Fold, index: &Index, body: &Term, at: &Steps) -> Found {
         let (from, to) = (self.step(&index.from, at)?, self.step(&index.to, at)?);
-        let mut values = (from..=to).map(|step| {
-            let at = [&at[..], &[(index.var, step)]].concat();
-            self.evaluate(body, &at)
-        });
+        let mut values = (from..=to).map(|step| self.evaluate(body, &at.with(index.var, step)));
         match fold {
             Fold::Sum => values.try_fold(V::Zero, |total, x| plus(total, x?)),
             Fold::Prod => values.try_fold(V::Eye(1.0), |later, x| mul(x?, later)),
@@ -339,8 +391,7 @@ impl Instance {
         if k > self.steps {
             return Ok(V::Zero);
         }
-        let mut chunk = at.clone();
-        chunk.push(('k', k));
+        let chunk = at.with('k', k);
         let end = Time {
             base: Base::ChunkEnd('k'),
             offset: 0,

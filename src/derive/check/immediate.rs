@@ -1,8 +1,7 @@
 //! Immediate derivatives: the states before a step are held fixed.
 //!
-//! In forward mode, states follow a perturbation. Here the reads of states are perturbed as well, so that their
-//! tangents vanish. Such a perturbation changes the tangents of later steps only, so the steps become correct one after
-//! the other.
+//! The reads of other steps become inputs. Those of the states have no perturbation; those of other values have the one
+//! that the run gives them.
 
 use std::sync::Arc;
 
@@ -10,60 +9,70 @@ use ndarray::{Array2, ArrayD, IxDyn};
 
 use super::evaluate::{Instance, Key};
 use super::oracle::{Oracle, Place, by_step, give, rank2};
+use crate::derive::algebra::chain::names;
 use crate::derive::algebra::term::{Name, Quantity};
-use crate::error::{Error, Result};
-use crate::op::Op;
-use crate::recurrence::{Batch, Outputs, Params, Unrolled};
+use crate::error::Result;
+use crate::recurrence::{Batch, Outputs, Recurrence};
 use crate::shape::{Rate, Type};
 
 type Direction = (Name, Type, ArrayD<f64>);
-
-/// Forward mode, unrolled once for all directions, and the reads of states.
-struct Held {
-    unrolled: Unrolled,
-    reads: Vec<Direction>,
-}
 
 impl Oracle<'_> {
     /// The immediate differentials of the states and, if there is a single state, its immediate derivative with respect
     /// to each parameter.
     pub(super) fn immediate(&self, instance: &mut Instance) -> Result<()> {
-        let states = &self.derivation.carried();
-        if states.is_empty() {
+        if self.derivation.carried().is_empty() {
             return Ok(());
         }
+        let (apart, batch) = self.with_reads_given()?;
         let direction = self.direction();
-        let outputs = self.held(&self.holding(&direction)?, &direction)?;
-        for state in states {
-            let Some(array) = outputs.get(&format!("{state}.dot")) else {
-                continue;
-            };
-            for (t, value) in by_step(array, Rate::Step) {
-                let key = t.map(|t| Key::new(Quantity::DPlus, [state], [t]));
-                instance.numbers.extend(key.map(|k| (k, value)));
+        let whole = self.along(&self.observed, &self.batch, &direction)?;
+        for chain in [&self.derivation.states, &self.derivation.back] {
+            let states = names(chain);
+            let mut direction = direction.clone();
+            for (read, of, _) in &self.reads {
+                let dot = whole.get(&format!("{read}.dot"));
+                let ty = apart.tape().named(read).map(|id| apart.tape().ty(id));
+                if let (Some(dot), Some(ty), false) = (dot, ty, states.contains(of)) {
+                    direction.push((Arc::clone(read), ty, dot.clone()));
+                }
+            }
+            let outputs = self.along(&apart, &batch, &direction)?;
+            for state in &states {
+                let Some(array) = outputs.get(&format!("{state}.dot")) else {
+                    continue;
+                };
+                for (t, value) in by_step(array, Rate::Step) {
+                    let key = t.map(|t| Key::new(Quantity::DPlus, [state], [t]));
+                    instance.numbers.extend(key.map(|k| (k, value)));
+                }
             }
         }
         for (name, state) in self.derivation.mapped() {
-            self.maps(&name, &state, instance)?;
+            self.maps((&apart, &batch), &name, &state, instance)?;
         }
         Ok(())
     }
 
-    fn maps(&self, name: &Name, state: &Name, instance: &mut Instance) -> Result<()> {
-        let tape = self.observed.tape();
+    fn maps(
+        &self,
+        (apart, batch): (&Recurrence, &Batch<f64>),
+        name: &Name,
+        state: &Name,
+        instance: &mut Instance,
+    ) -> Result<()> {
+        let tape = apart.tape();
         let Some(id) = tape.named(name) else {
             return Ok(());
         };
         let ty = tape.ty(id);
         let dims = self.dims(ty);
-        let zero = ArrayD::zeros(IxDyn(&dims));
-        let held = self.holding(&[(Arc::clone(name), ty, zero)])?;
         for entry in 0..dims.iter().product() {
             let mut direction = ArrayD::zeros(IxDyn(&dims));
             if let Some(x) = direction.iter_mut().nth(entry) {
                 *x = 1.0;
             }
-            let outputs = self.held(&held, &[(Arc::clone(name), ty, direction)])?;
+            let outputs = self.along(apart, batch, &[(Arc::clone(name), ty, direction)])?;
             let place = Place {
                 name,
                 leaf: true,
@@ -74,6 +83,23 @@ impl Oracle<'_> {
             self.respond(&outputs, state, name, &place, instance, Quantity::Immediate);
         }
         Ok(())
+    }
+
+    /// The outputs of forward mode in a direction.
+    fn along(
+        &self,
+        recurrence: &Recurrence,
+        batch: &Batch<f64>,
+        direction: &[Direction],
+    ) -> Result<Outputs<f64>> {
+        let names: Vec<&str> = direction.iter().map(|(name, ..)| &**name).collect();
+        let tangent = recurrence.tangent(&names[..])?;
+        let (mut params, mut batch) = (self.params.clone(), batch.clone());
+        for (name, ty, array) in direction {
+            let name = format!("{name}.dot");
+            give(&name, *ty, array.clone(), &mut params, &mut batch);
+        }
+        tangent.evaluate(&params, &batch)
     }
 
     /// Stores the derivative of a state with respect to one entry of a parameter as a column; entries are counted
@@ -103,68 +129,5 @@ impl Oracle<'_> {
                 entry[(i, column)] = *x;
             }
         }
-    }
-
-    /// Forward mode with respect to some values and to every read of a state.
-    fn holding(&self, direction: &[Direction]) -> Result<Held> {
-        let tape = self.observed.tape();
-        let mut reads: Vec<Direction> = Vec::new();
-        for (name, of, _) in &self.reads {
-            // A delayed input is not a state.
-            let input = tape.named(of);
-            if input.is_some_and(|id| matches!(tape.node(id).op(), Op::Leaf(_))) {
-                continue;
-            }
-            let read = tape
-                .named(name)
-                .filter(|id| matches!(tape.node(*id).op(), Op::Read(_)));
-            if let Some(ty) = read.map(|id| tape.ty(id)).filter(|ty| ty.is_real()) {
-                let zero = ArrayD::zeros(IxDyn(&self.dims(ty)));
-                reads.push((Arc::clone(name), ty, zero));
-            }
-        }
-        let names = direction.iter().chain(&reads).map(|(n, ..)| &**n);
-        let names: Vec<&str> = names.collect();
-        let tangent = self.observed.tangent(&names[..])?;
-        let (params, batch) = self.with_tangents(direction.iter().chain(&reads));
-        let unrolled = tangent.unroll_for(&params, &batch)?;
-        Ok(Held { unrolled, reads })
-    }
-
-    /// The parameters and the batch of the run, with tangents of some values.
-    fn with_tangents<'d>(
-        &self,
-        directions: impl Iterator<Item = &'d Direction>,
-    ) -> (Params<f64>, Batch<f64>) {
-        let (mut params, mut batch) = (self.params.clone(), self.batch.clone());
-        for (name, ty, array) in directions {
-            let name = format!("{name}.dot");
-            give(&name, *ty, array.clone(), &mut params, &mut batch);
-        }
-        (params, batch)
-    }
-
-    /// Runs forward mode in a direction, with the tangents of all reads of states made to vanish.
-    fn held(&self, held: &Held, direction: &[Direction]) -> Result<Outputs<f64>> {
-        let mut reads = held.reads.clone();
-        let mut found = None;
-        for _ in 0..=self.steps {
-            let (params, batch) = self.with_tangents(direction.iter().chain(&reads));
-            let outputs = held.unrolled.evaluate(&params, &batch)?;
-            let mut still = true;
-            for (name, _, seed) in &mut reads {
-                if let Some(left) = outputs.get(&format!("{name}.dot")) {
-                    still &= left.iter().all(|x| *x == 0.0);
-                    *seed -= left;
-                }
-            }
-            found = Some(outputs);
-            if still {
-                break;
-            }
-        }
-        found.ok_or_else(|| Error::Batch {
-            reason: "a run needs a step".into(),
-        })
     }
 }

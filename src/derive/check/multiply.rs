@@ -35,6 +35,11 @@ impl Instance {
                 column => column,
             });
         }
+        // A row of ones times a column of ones is their number, which comes from elsewhere.
+        let count = |f: &[Term]| f[1] == Term::Ones && f[0] == Term::T(Box::new(Term::Ones));
+        if factors.windows(2).any(count) {
+            return Err(SIZELESS.into());
+        }
         // In the middle of a product, the row of ones sums what follows, and the column repeats the sums.
         let pair = |f: &[Term]| f[0] == Term::Ones && f[1] == Term::T(Box::new(Term::Ones));
         if let Some(place) = factors.windows(2).position(pair) {

@@ -11,12 +11,12 @@ use crate::derive::algebra::chain::Carried;
 use crate::derive::algebra::term::{Name, Quantity};
 use crate::error::Result;
 use crate::op::{NodeId, Op};
+use crate::recurrence::{Batch, Recurrence};
 use crate::shape::Rate;
 
 impl Oracle<'_> {
-    /// The values of the run, and the derivative of each part of the state with respect to the reads of its step.
-    pub(crate) fn steps_apart(&self) -> Result<Instance> {
-        let mut instance = self.values()?;
+    /// The recurrence with all reads of other steps as inputs, and a batch with their values.
+    pub(super) fn with_reads_given(&self) -> Result<(Recurrence, Batch<f64>)> {
         let tape = self.observed.tape();
         let reads: Vec<(NodeId, Name)> = self
             .reads
@@ -32,6 +32,13 @@ impl Oracle<'_> {
                 batch = batch.with(name, array.clone());
             }
         }
+        Ok((apart, batch))
+    }
+
+    /// The values of the run, and the derivative of each part of the state with respect to the reads of its step.
+    pub(crate) fn steps_apart(&self) -> Result<Instance> {
+        let mut instance = self.values()?;
+        let (apart, batch) = self.with_reads_given()?;
         let state = |way: i64, parts: &[Carried]| -> Vec<(Name, Name)> {
             parts
                 .iter()

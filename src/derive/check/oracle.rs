@@ -127,6 +127,7 @@ impl<'a> Oracle<'a> {
         self.injections(&mut instance, progress)?;
         self.immediate(&mut instance)?;
         self.shares(&mut instance)?;
+        instance.measure();
         Ok(instance)
     }
 

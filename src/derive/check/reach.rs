@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ndarray::Array2;
 
 use super::arrays::V;
-use super::evaluate::{Instance, Key};
+use super::evaluate::{Instance, Key, Steps};
 use super::oracle::Oracle;
 use super::singular::spectral_norm;
 use crate::derive::algebra::chain::{Carried, flow};
@@ -116,7 +116,7 @@ impl Derivation {
         let means = self.letters.get(&*self.ratio(chain)).map(|l| &l.means);
         let norms = |t: &Term| t.is(Quantity::StateJacobian) || t.is(Quantity::BackJacobian);
         let means = means.filter(|m| !m.any(&norms));
-        let ratio = means.and_then(|m| number(run, m));
+        let ratio = means.and_then(|m| number(run, m, chain));
         Some(Reach {
             steps,
             given,
@@ -136,7 +136,7 @@ impl Derivation {
             Chain::Forward => Quantity::StateJacobian.of([], [Time::at(t)]),
             Chain::Backward => Quantity::BackJacobian.of([], [Time::at(t)]),
         };
-        let found = |run: &Instance| match run.evaluate(&whole, &Vec::new()) {
+        let found = |run: &Instance| match run.evaluate(&whole, &Steps::of(chain)) {
             Ok(V::Array(a)) => Some(a),
             _ => None,
         };
@@ -172,7 +172,7 @@ impl Derivation {
             let left = blocks.len();
             blocks.retain(|(key, term, dim)| {
                 let value = match term {
-                    Some(term) => run.evaluate(term, &vec![('t', t)]).ok(),
+                    Some(term) => run.evaluate(term, &Steps::of(chain).with('t', t)).ok(),
                     None => Some(V::Zero),
                 };
                 match value.and_then(|v| v.sized(*dim)) {
@@ -212,7 +212,7 @@ impl Derivation {
             for ends in marks.windows(2) {
                 let mut piece: Option<Array2<f64>> = None;
                 for t in ends[0] + 1..=ends[1] {
-                    let at = vec![(var, chain.step(t, run)?)];
+                    let at = Steps::of(chain).with(var, chain.step(t, run)?);
                     let Ok(V::Array(gate)) = run.evaluate(&gate, &at) else {
                         return None;
                     };
@@ -352,8 +352,8 @@ impl Scaled {
     }
 }
 
-fn number(run: &Instance, term: &Term) -> Option<f64> {
-    match run.evaluate(term, &Vec::new()) {
+fn number(run: &Instance, term: &Term, chain: Chain) -> Option<f64> {
+    match run.evaluate(term, &Steps::of(chain)) {
         Ok(V::Array(a)) => a.first().copied(),
         Ok(V::Zero) => Some(0.0),
         _ => None,

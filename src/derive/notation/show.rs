@@ -163,7 +163,13 @@ impl Page<'_> {
             }
             Term::Add(parts) => (self.sum(parts), Level::Sum),
             Term::Had(parts) => {
-                let factors = parts.iter().map(|p| self.at_level(p, Level::Product));
+                // A sum at the end of a factor would extend over the factors after it.
+                let factors = parts.iter().enumerate().map(|(i, part)| match part {
+                    Term::Mul(of) if i + 1 < parts.len() && ends_in_sum(of) => {
+                        self.show(part).paren()
+                    }
+                    part => self.at_level(part, Level::Product),
+                });
                 (Math::joined(factors, Sign::Hadamard), Level::Hadamard)
             }
             Term::Div(..) | Term::Mul(_) => {
@@ -508,4 +514,9 @@ fn number(n: f64) -> (Math, Level) {
         return (fraction, Level::Atom);
     }
     (Math::number(n), Level::Atom)
+}
+
+/// Returns true if a product is printed with a sum without parentheses at its end.
+fn ends_in_sum(factors: &[Term]) -> bool {
+    matches!(factors.last(), Some(Term::Over(fold, ..)) if fold.row().bare != Bare::Never)
 }

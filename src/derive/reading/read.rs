@@ -168,9 +168,14 @@ impl<'a> Reader<'a> {
 
     /// The scalar that a node broadcasts, if the node is a broadcast.
     fn spread(&self, id: NodeId) -> Option<NodeId> {
-        if self.labels.contains_key(&id) {
-            return None;
+        match self.labels.contains_key(&id) {
+            true => None,
+            false => self.spread_by(id),
         }
+    }
+
+    /// The same, whether the node has a name or not.
+    fn spread_by(&self, id: NodeId) -> Option<NodeId> {
         let node = self.tape.node(id);
         match node.op() {
             Op::Linear(Linear::Broadcast(b)) if b.over == Over::All && !self.has_one_entry(id) => {
@@ -187,7 +192,7 @@ impl<'a> Reader<'a> {
         let args = node.args();
         let arg = |i: usize| self.term(args[i], at);
         let scalar = node.ty().shape == Shape::Scalar;
-        if let Some(inner) = self.spread(id).filter(|_| !scalar) {
+        if let Some(inner) = self.spread_by(id).filter(|_| !scalar) {
             let factor = self.term(inner, at)?;
             return Ok(scale(vec![factor], Some(Term::Ones)));
         }
@@ -400,7 +405,7 @@ impl<'a> Reader<'a> {
             Linear::Gather(gather) => {
                 let class = Term::OneHot(Box::new(arg(1)?));
                 match gather.axis {
-                    Axis::Rows if scalar => product(vec![transpose(class), arg(0)?]),
+                    Axis::Rows if scalar => self.product(vec![transpose(class), arg(0)?]),
                     Axis::Rows => self.product(vec![turned(0)?, class]),
                     Axis::Columns => self.product(vec![factor(0)?, class]),
                 }
@@ -487,7 +492,9 @@ impl<'a> Reader<'a> {
             T::Total(Total(_)) if self.tape.ty(arg).rate != Rate::Step => self.term(arg, &None)?,
             T::Total(_) => {
                 if let Some(n) = self.tape.fill(arg) {
-                    return Ok(scale(vec![Term::Num(n), Quantity::Length.of([], [])], None));
+                    let ones = self.tape.ty(arg).shape != Shape::Scalar;
+                    let total = vec![Term::Num(n), Quantity::Length.of([], [])];
+                    return Ok(scale(total, ones.then_some(Term::Ones)));
                 }
                 let used = |c: char| at.as_ref().is_some_and(|t| t.base == Base::Var(c));
                 let var = if used('t') { 's' } else { 't' };

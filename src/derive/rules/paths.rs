@@ -6,6 +6,7 @@ use crate::derive::algebra::normal::{add, product, transpose};
 use crate::derive::algebra::simplify::settle;
 use crate::derive::algebra::term::{Name, Quantity, Term, Time};
 use crate::derive::record::line::Line;
+use crate::op::Op;
 
 fn jacobian(of: &Name, to: Time, by: &Name, from: Time) -> Term {
     Quantity::Jacobian.of([of, by], [to, from])
@@ -217,7 +218,7 @@ pub(super) fn start(before: &Term, known: &Known<'_>) -> Option<Term> {
     let is_later = |p: &Term| matches!(p, Term::Mul(factors) if factors.first() == Some(&later));
     let (passed, sent): (Vec<&Term>, Vec<&Term>) = parts.iter().partition(|p| is_later(p));
     // The loss of the first step may read the initial state.
-    let sent: Option<Vec<Term>> = sent.into_iter().map(of_next).collect();
+    let sent: Option<Vec<Term>> = sent.into_iter().map(|rows| of_next(rows, known)).collect();
     let sent = sent?.into_iter().map(|e| settle_rows(&e.at('t', &zero)));
     let sent = sent.filter(|e| !matches!(e, Term::Matrix(rows) if is_zero(rows)));
     let passed = passed.into_iter().map(|p| p.at('t', &zero));
@@ -230,19 +231,31 @@ fn is_zero(rows: &[Vec<Term>]) -> bool {
 
 /// The rows of a stack restricted to the contributions of the loss of the next step; `None` if later steps contribute
 /// as well, since the initial state may not affect those.
-fn of_next(rows: &Term) -> Option<Term> {
+fn of_next(rows: &Term, known: &Known<'_>) -> Option<Term> {
     let guard = Term::Before(Time::var('t'), Time::last());
     if let Term::Matrix(rows) = rows {
-        let row = |row: &Vec<Term>| row.iter().map(of_next).collect();
+        let row = |row: &Vec<Term>| row.iter().map(|cell| of_next(cell, known)).collect();
         return Some(Term::Matrix(rows.iter().map(row).collect::<Option<_>>()?));
     }
     let mut next = Vec::new();
     for part in rows.addends() {
         if is_sent(part, &guard)? {
+            // Such a condition may also be that of a value that the loss of this step reads.
+            if part.any(&|t| is_input_of(t, &Time::var('t'), known)) {
+                return None;
+            }
             next.push(super::known::replaced(part, &guard, &Term::Num(1.0)));
         }
     }
     Some(add(next))
+}
+
+fn is_input_of(term: &Term, step: &Time, known: &Known<'_>) -> bool {
+    let leaf = |name| {
+        let id = known.tape.named(name);
+        id.is_some_and(|id| matches!(known.tape.node(id).op(), Op::Leaf(_)))
+    };
+    matches!(term.symbol(), Some((Quantity::Value, [name], [at])) if at == step && leaf(name))
 }
 
 /// Returns true if the next step contributes an addend; `None` if the addend is a sum of such terms and others, or of
@@ -253,8 +266,9 @@ fn is_sent(part: &Term, guard: &Term) -> Option<bool> {
     let mut open = vec![part.unsigned()];
     while let Some(term) = open.pop() {
         match term {
-            Term::Mul(inner) => open.extend(inner),
+            Term::Mul(inner) | Term::Had(inner) | Term::Call(_, inner) => open.extend(inner),
             Term::Div(above, _) => open.push(above),
+            Term::Neg(x) | Term::T(x) => open.push(x),
             factor => factors.push(factor),
         }
     }
@@ -265,10 +279,15 @@ fn is_sent(part: &Term, guard: &Term) -> Option<bool> {
         .iter()
         .map(|f| f.addends())
         .filter(|parts| parts.len() > 1);
-    let mut sent = Vec::new();
-    for addend in sums.flatten() {
-        sent.push(is_sent(addend, guard)?);
+    let mut sent = false;
+    for addends in sums {
+        let of: Option<Vec<bool>> = addends.iter().map(|part| is_sent(part, guard)).collect();
+        let of = of?;
+        let (some, all) = (of.contains(&true), !of.contains(&false));
+        if some && !all {
+            return None;
+        }
+        sent |= some;
     }
-    let (some, all) = (sent.contains(&true), !sent.contains(&false));
-    (!factors.into_iter().any(far) && (all || !some)).then_some(some)
+    (!factors.into_iter().any(far)).then_some(sent)
 }
