@@ -77,7 +77,9 @@ fn pullback<'b>(
     match node.op {
         // The condition of a `select` is the only argument in which a linear op is constant.
         Op::Linear(_) | Op::Time(_) if !node.op.is_linear_in(&only(i, x.len())) => Ok(None),
-        Op::Reduce(_) | Op::Custom(_) => through_tangent(scope, node, scope.expr(id), &x, i, y_bar),
+        Op::Reduce(_) | Op::Dense(_) | Op::Custom(_) => {
+            through_tangent(scope, node, scope.expr(id), &x, i, y_bar)
+        }
         _ => Ok(node.op.transpose(i, &x, scope.expr(id), y_bar)),
     }
 }

@@ -6,7 +6,9 @@ use super::eval::{Argument, Frame};
 use super::habits::{at_steps, function_elsewhere};
 use super::resolve::Resolver;
 use super::vocabulary::{is_known, names, row, settings, suggestion};
-use crate::op::{self, Axis, Concat, Expr, Gather, Given, Linear, Op, Pointwise, Reduce, Takes};
+use crate::op::{
+    self, Axis, Concat, Diag, Expr, Gather, Given, Linear, Op, Pointwise, Reduce, Takes,
+};
 use crate::shape::{Rate, Shape, Type};
 
 impl<'d, 'p> Resolver<'d, 'p> {
@@ -203,6 +205,24 @@ impl<'d> Call<'_, 'd, '_> {
             }
             "mean" => self.mean(),
             "norm" => self.of_one(Expr::norm),
+            "trace" => {
+                let [matrix] = self.values(1)?[..] else {
+                    return None;
+                };
+                Some(self.apply(Diag, &[matrix])?.sum())
+            }
+            "eye" => {
+                self.counted(self.args.len() == 1, "1")?;
+                let size = self.resolver.dim(&self.args[0])?;
+                Some(
+                    self.resolver
+                        .r
+                        .constant(1.0)
+                        .spread(Shape::Vector(size))
+                        .diag(),
+                )
+            }
+            "lag" => self.lagged(),
             "clamp" => {
                 let [x, low, high] = self.values(3)?[..] else {
                     return None;
@@ -310,6 +330,18 @@ impl<'d> Call<'_, 'd, '_> {
         Some(r.r.delay_from(value, init))
     }
 
+    /// `lag(x, n)`: the value `n` steps earlier, zero before the first step.
+    fn lagged(&self) -> Option<Expr<'d>> {
+        let r = self.resolver;
+        self.counted(self.args.len() == 2, "2")?;
+        let value = r.real(&self.args[0], self.frame)?;
+        let steps = match self.args[1].whole() {
+            Some(steps @ 0..=1000) => steps,
+            _ => return self.fail("write `lag(x, 3)`, with a number of steps from 0 to 1000"),
+        };
+        Some((0..steps).fold(value, |value, _| r.r.delay(value)))
+    }
+
     /// Reports `delay(x, 2)`, which could mean an initial value of two or a delay of two steps.
     fn lag(&self) -> Option<Expr<'d>> {
         let r = self.resolver;
@@ -324,7 +356,7 @@ impl<'d> Call<'_, 'd, '_> {
             Some(n) if n < 0.0 => format!("a later value is `advance({name})`"),
             Some(0.0) => format!("`delay({name})` starts at zero"),
             Some(1.0) => format!("one step earlier is `delay({name})`"),
-            _ => format!("two steps earlier is `delay(delay({name}))`"),
+            _ => format!("two steps earlier is `lag({name}, 2)`"),
         };
         let start = match (constant, number) {
             (Some(k), Some(n)) => format!("{k} = {n:.1}"),

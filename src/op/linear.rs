@@ -1,6 +1,7 @@
 //! The list of linear and bilinear ops; the rows are in `products`, `spread` and `parts`.
 
 use super::axis::{Axis, Over};
+use super::diagonal::{Diag, Reshape};
 use super::family::{LinearRule, linear_family};
 use super::parts::{Alias, Concat, Gather, Pad, Scatter, Select, Slice};
 use super::products::{Dot, MatMul, Outer, Transpose};
@@ -25,6 +26,8 @@ linear_family! {
         Gather: [Gather { axis: ROWS }],
         Scatter: [Scatter { axis: ROWS, len: ONE }],
         Select: [Select],
+        Diag: [Diag],
+        Reshape: [Reshape { shape: Shape::Scalar }],
         Alias: [Alias(0)],
     }
 }

@@ -7,14 +7,17 @@
 //! |---|---|---|
 //! | [`Pointwise`] | scalar value, symbolic partials | tangent, cotangent, every higher order |
 //! | [`Linear`] and [`Time`] | shape, value, transpose | tangent, every higher order |
-//! | [`Reduce`] and [`CustomOp`] | shape, value, tangent | cotangent, every higher order |
+//! | [`Reduce`], [`Dense`] and [`CustomOp`] | shape, value, tangent | cotangent, every higher order |
 
 mod axis;
 mod call;
 mod composed;
 mod custom;
+mod dense;
+mod diagonal;
 mod entry;
 mod expr;
+mod factor;
 mod family;
 mod form;
 mod gamma;
@@ -35,6 +38,8 @@ pub use axis::{Axis, Over};
 pub(crate) use call::{Call, Given, Takes};
 pub(crate) use custom::{Custom, wrong_shape};
 pub use custom::{CustomOp, ScalarFunction};
+pub use dense::Dense;
+pub(crate) use diagonal::Diag;
 pub(crate) use entry::{Entry, EntryVisitor};
 pub use expr::Expr;
 pub(crate) use expr::{Build, Fault};
@@ -126,6 +131,8 @@ pub enum Op {
     Linear(Linear),
     /// A reduction that is neither pointwise nor linear.
     Reduce(Reduce),
+    /// A function of whole arrays.
+    Dense(Dense),
     /// A change of rate.
     Time(Time),
     /// A custom op.
@@ -162,6 +169,7 @@ impl Op {
             Self::Pointwise(op) => op.name(),
             Self::Linear(op) => op.name(),
             Self::Reduce(op) => op.name(),
+            Self::Dense(op) => op.name(),
             Self::Time(op) => op.name(),
             Self::Custom(op) => op.name(),
         }
@@ -197,6 +205,7 @@ impl Op {
             Self::Pointwise(op) => op.infer(args).map_err(Into::into),
             Self::Linear(op) => op.infer(args).map_err(Into::into),
             Self::Reduce(op) => op.infer(args).map_err(Into::into),
+            Self::Dense(op) => op.infer(args).map_err(Into::into),
             Self::Time(op) => op.infer(args).map_err(Into::into),
             Self::Custom(op) => {
                 if args.iter().any(|t| !t.is_real()) {
@@ -216,6 +225,7 @@ impl Op {
             Self::Pointwise(op) => op.eval_arrays(args),
             Self::Linear(op) => op.eval(args),
             Self::Reduce(op) => op.eval(args),
+            Self::Dense(op) => op.eval(args),
             Self::Time(op) => op.eval(args),
             Self::Custom(op) => op.eval(args),
         }
@@ -233,6 +243,7 @@ impl Op {
             Self::Pointwise(op) => op.tangent(x, y, x_dot),
             Self::Linear(_) | Self::Time(_) => self.linear_tangent(x, x_dot),
             Self::Reduce(op) => op.tangent(x, y, x_dot),
+            Self::Dense(op) => op.tangent(x, y, x_dot),
             Self::Custom(op) => op.rule().tangent(x, y, x_dot),
         }
     }
@@ -289,6 +300,7 @@ impl Op {
             Self::Pointwise(op) => op.partial(i, x, y).times(y_bar),
             Self::Linear(op) => Some(op.transpose(i, x, y_bar)),
             Self::Time(op) => Some(op.transpose(i, x, y_bar)),
+            Self::Dense(op) => op.transpose(x, y_bar),
             Self::Custom(op) => op.rule().transpose(i, x, y_bar),
         }
     }
@@ -300,6 +312,7 @@ impl Op {
             Self::Constant(_) | Self::Leaf(_) | Self::Read(_) => count == 0,
             Self::Pointwise(op) => op.is_linear_in(active),
             Self::Reduce(_) => false,
+            Self::Dense(op) => op.is_linear_in(active),
             Self::Custom(op) => op.rule().is_linear_in(active),
             Self::Linear(_) | Self::Time(_) => match self.linearity() {
                 Some(Linearity::Jointly(first)) => {
@@ -333,7 +346,7 @@ impl Op {
             }
             Self::Linear(op) => op.rounds() && !integers(),
             Self::Time(op) => op.rounds() && !integers(),
-            Self::Reduce(_) | Self::Custom(_) => true,
+            Self::Reduce(_) | Self::Dense(_) | Self::Custom(_) => true,
         }
     }
 
@@ -345,6 +358,7 @@ impl Op {
             Self::Pointwise(op) => Lowering::Pointwise(*op),
             Self::Linear(op) => op.lower(args, out),
             Self::Reduce(op) => Lowering::Reduce(*op),
+            Self::Dense(op) => op.lower(),
             Self::Time(op) => op.lower(args, out),
             Self::Custom(op) => Lowering::Custom(op.clone()),
         }
@@ -356,6 +370,7 @@ impl Op {
     pub fn safe_form(&self) -> Option<&'static str> {
         match self {
             Self::Pointwise(op) => op.safe_form(),
+            Self::Dense(op) => op.safe_form(),
             _ => None,
         }
     }
@@ -368,6 +383,7 @@ impl Op {
             Self::Pointwise(op) => op.notation(),
             Self::Linear(op) => op.notation(),
             Self::Reduce(op) => op.notation(),
+            Self::Dense(op) => op.notation(),
             Self::Time(op) => op.notation(),
             Self::Custom(op) => op.rule().notation(),
         }
@@ -380,6 +396,7 @@ impl Op {
             Self::Pointwise(op) => Some(op.spelling()),
             Self::Linear(op) => Some(op.spelling()),
             Self::Reduce(op) => Some(op.notation().into()),
+            Self::Dense(op) => Some(op.notation().into()),
             Self::Time(op) => Some(op.spelling()),
         }
     }
@@ -400,6 +417,7 @@ impl Op {
             Self::Linear(op) => op.remedy(args),
             Self::Time(op) => op.remedy(args),
             Self::Reduce(op) => op.remedy(args),
+            Self::Dense(op) => op.remedy(args),
             _ => None,
         }
     }
@@ -416,7 +434,8 @@ impl Op {
 /// The calls of all rows of the table.
 pub(crate) fn calls() -> impl Iterator<Item = &'static Call> {
     let linear = Linear::CALLS.iter().chain(Time::CALLS).copied().flatten();
-    Pointwise::CALLS.iter().chain(Reduce::CALLS).chain(linear)
+    let whole = Reduce::CALLS.iter().chain(Dense::CALLS);
+    Pointwise::CALLS.iter().chain(whole).chain(linear)
 }
 
 /// The common shape of real arguments that must have equal shapes.

@@ -2,9 +2,9 @@
 
 use ndarray::Array1;
 
-use super::call::{Call, ok};
+use super::call::{Call, Given, Made, Takes, ok};
 use super::value::total;
-use super::{Expr, Notation, Reason, Scalar, Value};
+use super::{Dense, Expr, Notation, Reason, Scalar, Value};
 use crate::shape::{Shape, Type};
 
 /// The reductions of a vector.
@@ -24,10 +24,24 @@ impl Reduce {
     pub const ALL: &'static [Self] = &[Self::LogSumExp, Self::Softmax, Self::LogSoftmax];
 
     pub(super) const CALLS: &'static [Call] = &[
-        Call::new("logsumexp", 1, &[], |_| ok(Self::LogSumExp)),
-        Call::new("softmax", 1, &[], |_| ok(Self::Softmax)),
-        Call::new("log_softmax", 1, &[], |_| ok(Self::LogSoftmax)),
+        Call::new("logsumexp", 1, &[Takes::AxisIfAny], |given| {
+            Self::LogSumExp.over(given)
+        }),
+        Call::new("softmax", 1, &[Takes::AxisIfAny], |given| {
+            Self::Softmax.over(given)
+        }),
+        Call::new("log_softmax", 1, &[Takes::AxisIfAny], |given| {
+            Self::LogSoftmax.over(given)
+        }),
     ];
+
+    /// The reduction of a vector, or of each row or column of a matrix.
+    fn over(self, given: &Given) -> Made {
+        match given.axis {
+            Some(axis) => ok(Dense::Along(self, axis)),
+            None => ok(self),
+        }
+    }
 
     /// The name of the function.
     #[must_use]
@@ -51,7 +65,7 @@ impl Reduce {
     }
 
     pub(super) fn remedy(self, args: &[Type]) -> Option<&'static str> {
-        let remedy = "it takes one vector; give each row a step or a sample of its own";
+        let remedy = "of each row of a matrix, write `softmax(A, columns)`; of each column, `softmax(A, rows)`";
         (args.first()?.shape.rank() == 2).then_some(remedy)
     }
 

@@ -39,6 +39,7 @@ impl Tape {
                 op.has_pole(&args)
             }
             Op::Linear(_) | Op::Reduce(_) | Op::Time(_) => args().any(|pole| pole),
+            Op::Dense(op) => op.has_pole() || args().any(|pole| pole),
             // The function of a custom op is unknown.
             Op::Custom(_) => true,
         }

@@ -26,6 +26,7 @@ mod non_finite;
 mod non_finite_random;
 mod observations;
 mod ops;
+mod ops_dense;
 mod ops_linear;
 mod sequences;
 mod singular;

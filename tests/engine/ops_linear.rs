@@ -70,6 +70,31 @@ const CASES: &[Case] = &[
         loops: |d| d.array("a").clone(),
     },
     Case {
+        row: "diag",
+        define: |r| y(r, r.param("a", [3]).diag()),
+        text: "diag(a)",
+        loops: |d| {
+            let a = d.array("a");
+            array(&[3, 3], |i| if i[0] == i[1] { a[[i[0]]] } else { 0.0 })
+        },
+    },
+    Case {
+        row: "diag",
+        define: |r| y(r, r.param("a", [3, 3]).diag()),
+        text: "diag(a)",
+        loops: |d| array(&[3], |i| d.array("a")[[i[0], i[0]]]),
+    },
+    Case {
+        row: "reshape",
+        define: |r| y(r, r.param("a", [2, 3]).reshape([3, 2])),
+        text: "reshape(a, [3, 2])",
+        loops: |d| {
+            let a = d.array("a");
+            let at = |i: &[usize]| i[0] * 2 + i[1];
+            array(&[3, 2], |i| a[[at(i) / 3, at(i) % 3]])
+        },
+    },
+    Case {
         row: "logsumexp",
         define: |r| y(r, r.param("a", [3]).logsumexp()),
         text: "logsumexp(a)",

@@ -143,7 +143,7 @@ impl Rule {
             }
             Op::Linear(Linear::Concat(_) | Linear::Slice(_) | Linear::Pad(_)) => Self::Stacking,
             Op::Linear(_) | Op::Time(_) => Self::Linearity,
-            Op::Reduce(_) | Op::Custom(_) => Self::Total,
+            Op::Reduce(_) | Op::Dense(_) | Op::Custom(_) => Self::Total,
         }
     }
 

@@ -1,0 +1,640 @@
+//! Functions of whole arrays: linear algebra of small matrices, and reductions and sums along an axis.
+
+use std::sync::Arc;
+
+use ndarray::{ArrayD, ArrayViewD, ArrayViewMutD, Axis as NdAxis, IxDyn};
+use smallvec::SmallVec;
+
+use super::axis::{Axis, Over, size};
+use super::call::{Call, Given, Made, Takes, ok};
+use super::factor::{Lu, cholesky};
+use super::lowering::{Extent, Lowering};
+use super::{Custom, CustomOp, Expr, Notation, Op, Reason, Reduce, Scalar, Setting, Value};
+use crate::shape::{Dim, Shape, Type};
+
+/// Functions of whole arrays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Dense {
+    /// The solution `X` of `A X = B`.
+    Solve,
+    /// `A⁻¹`.
+    Inverse,
+    /// `ln det A`.
+    LogDet,
+    /// The lower triangular `L` with `L Lᵀ = (A + Aᵀ)/2`.
+    Cholesky,
+    /// The lower triangle of a matrix; if `half`, with half of the diagonal.
+    Triangle {
+        /// True if the diagonal is halved.
+        half: bool,
+    },
+    /// The sums of the first 1, 2, … entries along an axis, or of the last ones.
+    CumSum {
+        /// The axis.
+        axis: Axis,
+        /// True if the sums start at the end.
+        reverse: bool,
+    },
+    /// A reduction of each row or column.
+    Along(Reduce, Axis),
+    /// The largest or the smallest entry; the derivative is shared by equal ones.
+    Extreme {
+        /// True for the largest.
+        largest: bool,
+        /// The entries that are compared.
+        over: Over,
+    },
+}
+
+/// Arguments of a function as slices, with their numbers of rows and columns.
+type Slices<'a, F> = SmallVec<[(&'a [F], Extent); 2]>;
+
+impl Dense {
+    /// All rows of the table, with example settings.
+    pub const ALL: &'static [Self] = &[
+        Self::Solve,
+        Self::Inverse,
+        Self::LogDet,
+        Self::Cholesky,
+        Self::Triangle { half: false },
+        Self::Triangle { half: true },
+        Self::CumSum {
+            axis: Axis::Rows,
+            reverse: false,
+        },
+        Self::CumSum {
+            axis: Axis::Columns,
+            reverse: true,
+        },
+        Self::Along(Reduce::LogSumExp, Axis::Rows),
+        Self::Along(Reduce::Softmax, Axis::Columns),
+        Self::Along(Reduce::LogSoftmax, Axis::Rows),
+        Self::Extreme {
+            largest: true,
+            over: Over::All,
+        },
+        Self::Extreme {
+            largest: false,
+            over: Over::Axis(Axis::Columns),
+        },
+    ];
+
+    pub(super) const CALLS: &'static [Call] = &[
+        Call::new("solve", 2, &[], |_| ok(Self::Solve))
+            .usage("write `solve(A, b)`, the `x` with `A @ x` equal to `b`"),
+        Call::new("inverse", 1, &[], |_| ok(Self::Inverse)),
+        Call::new("logdet", 1, &[], |_| ok(Self::LogDet)),
+        Call::new("cholesky", 1, &[], |_| ok(Self::Cholesky)),
+        Call::new("tril", 1, &[], |_| ok(Self::Triangle { half: false })),
+        Call::new("tril_half", 1, &[], |_| ok(Self::Triangle { half: true })),
+        Call::new("cumsum", 1, &[Takes::AxisIfAny], |given| {
+            Self::cumulative(given, false)
+        }),
+        Call::new("cumsum_back", 1, &[Takes::AxisIfAny], |given| {
+            Self::cumulative(given, true)
+        }),
+        Call::new("largest", 1, &[Takes::AxisIfAny], |given| {
+            Self::extreme(given, true)
+        }),
+        Call::new("smallest", 1, &[Takes::AxisIfAny], |given| {
+            Self::extreme(given, false)
+        }),
+    ];
+
+    fn cumulative(given: &Given, reverse: bool) -> Made {
+        let axis = given.axis_or_rows();
+        ok(Self::CumSum { axis, reverse })
+    }
+
+    fn extreme(given: &Given, largest: bool) -> Made {
+        let over = given.axis.map_or(Over::All, Over::Axis);
+        ok(Self::Extreme { largest, over })
+    }
+
+    /// The name of the function.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Solve => "solve",
+            Self::Inverse => "inverse",
+            Self::LogDet => "logdet",
+            Self::Cholesky => "cholesky",
+            Self::Triangle { half: false } => "tril",
+            Self::Triangle { half: true } => "tril_half",
+            Self::CumSum { reverse: false, .. } => "cumsum",
+            Self::CumSum { reverse: true, .. } => "cumsum_back",
+            Self::Along(reduce, _) => reduce.name(),
+            Self::Extreme { largest: true, .. } => "largest",
+            Self::Extreme { largest: false, .. } => "smallest",
+        }
+    }
+
+    const fn axis(self) -> Option<Axis> {
+        match self {
+            Self::CumSum { axis, .. }
+            | Self::Along(_, axis)
+            | Self::Extreme {
+                over: Over::Axis(axis),
+                ..
+            } => Some(axis),
+            _ => None,
+        }
+    }
+
+    pub(super) fn infer(self, args: &[Type]) -> Result<Type, Reason> {
+        super::axis::all_real(args)?;
+        let (first, second) = match (self, args) {
+            (Self::Solve, [a, b]) => (a, Some(b.shape)),
+            (Self::Solve, _) => {
+                return Err("it takes two arguments, a matrix and a vector or matrix");
+            }
+            (_, [a]) => (a, None),
+            _ => return Err("it takes one argument"),
+        };
+        let square = match first.shape {
+            Shape::Matrix(m, n) if m == n => Some(m),
+            _ => None,
+        };
+        let along = |axis: Axis| size(first.shape, axis);
+        let shape = match self {
+            Self::Solve => match (square, second) {
+                (Some(n), Some(b @ (Shape::Vector(m) | Shape::Matrix(m, _)))) if m == n => b,
+                (Some(_), _) => return Err("the right-hand side needs as many rows as the matrix"),
+                (None, _) => return Err("the first argument must be a square matrix"),
+            },
+            Self::Inverse | Self::Cholesky | Self::Triangle { .. } => {
+                square.ok_or("it is defined for a square matrix")?;
+                first.shape
+            }
+            Self::LogDet => {
+                square.ok_or("it is defined for a square matrix")?;
+                Shape::Scalar
+            }
+            Self::CumSum { axis, .. } => {
+                along(axis).ok_or("there is no such axis")?;
+                first.shape
+            }
+            Self::Along(reduce, axis) => {
+                let Shape::Matrix(..) = first.shape else {
+                    return Err("only a matrix has rows and columns to choose from");
+                };
+                match reduce {
+                    Reduce::LogSumExp => Shape::Vector(along(axis.other()).unwrap_or(Dim::INVALID)),
+                    _ => first.shape,
+                }
+            }
+            Self::Extreme { over, .. } => match (over, first.shape) {
+                (_, Shape::Scalar) => return Err("it is defined for a vector or a matrix"),
+                (Over::All, _) => Shape::Scalar,
+                (Over::Axis(axis), Shape::Matrix(..)) => {
+                    Shape::Vector(along(axis.other()).unwrap_or(Dim::INVALID))
+                }
+                _ => return Err("only a matrix has rows and columns to choose from"),
+            },
+        };
+        Ok(Type { shape, ..*first })
+    }
+
+    pub(super) fn remedy(self, args: &[Type]) -> Option<&'static str> {
+        let matrix = matches!(args.first()?.shape, Shape::Matrix(m, n) if m != n);
+        (self == Self::Solve && matrix)
+            .then_some("least squares of more rows than columns: `solve(A.T @ A, A.T @ b)`")
+    }
+
+    /// Writes the value for the entries of the arguments to `out`.
+    fn row<F: Scalar>(self, args: &Slices<'_, F>, out: &mut [F]) {
+        let (x, [rows, columns]) = args[0];
+        match self {
+            Self::Solve => {
+                let (b, [_, count]) = args[1];
+                Lu::of(x, rows).solve(b, count, out);
+            }
+            Self::Inverse => {
+                let lu = Lu::of(x, rows);
+                let mut unit: SmallVec<[F; 64]> = SmallVec::from_elem(F::zero(), rows * rows);
+                (0..rows).for_each(|i| unit[i * rows + i] = F::one());
+                lu.solve(&unit, rows, out);
+            }
+            Self::LogDet => out[0] = Lu::of(x, rows).log_det(),
+            Self::Cholesky => cholesky(x, rows, out),
+            Self::Triangle { half } => {
+                for i in 0..rows {
+                    for j in 0..columns {
+                        let at = i * columns + j;
+                        out[at] = match i.cmp(&j) {
+                            std::cmp::Ordering::Greater => x[at],
+                            std::cmp::Ordering::Equal if half => F::of(0.5) * x[at],
+                            std::cmp::Ordering::Equal => x[at],
+                            std::cmp::Ordering::Less => F::zero(),
+                        };
+                    }
+                }
+            }
+            Self::CumSum { axis, reverse } => {
+                for line in lines(axis, rows, columns) {
+                    let mut sum = F::zero();
+                    for i in 0..line.len {
+                        let at = line.at(if reverse { line.len - 1 - i } else { i });
+                        sum += x[at];
+                        out[at] = sum;
+                    }
+                }
+            }
+            Self::Along(reduce, axis) => {
+                for (count, line) in lines(axis, rows, columns).enumerate() {
+                    let of: SmallVec<[F; 64]> = (0..line.len).map(|i| x[line.at(i)]).collect();
+                    if reduce == Reduce::LogSumExp {
+                        reduce.eval_row(&of, &mut out[count..=count]);
+                        continue;
+                    }
+                    let mut made: SmallVec<[F; 64]> = SmallVec::from_elem(F::zero(), line.len);
+                    reduce.eval_row(&of, &mut made);
+                    (0..line.len).for_each(|i| out[line.at(i)] = made[i]);
+                }
+            }
+            Self::Extreme { largest, over } => {
+                let extreme = |entries: &mut dyn Iterator<Item = F>| {
+                    // NaN if any entry is NaN, as entry by entry.
+                    let better = |best: F, x: F| match x.is_nan()
+                        || (if largest { x > best } else { x < best })
+                    {
+                        true => x,
+                        false => best,
+                    };
+                    let stays = |best: F, x: F| if best.is_nan() { best } else { better(best, x) };
+                    entries.reduce(stays).unwrap_or(F::nan())
+                };
+                match over {
+                    Over::All => out[0] = extreme(&mut x.iter().copied()),
+                    Over::Axis(axis) => {
+                        for (count, line) in lines(axis, rows, columns).enumerate() {
+                            out[count] = extreme(&mut (0..line.len).map(|i| x[line.at(i)]));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn eval<F: Scalar>(self, args: &[&Value<F>]) -> Value<F> {
+        let whole: SmallVec<[std::borrow::Cow<'_, [F]>; 2]> = args
+            .iter()
+            .map(|a| match a.real().as_slice() {
+                Some(entries) => entries.into(),
+                None => a.real().iter().copied().collect::<Vec<_>>().into(),
+            })
+            .collect();
+        let shapes = args.iter().map(|a| a.real().shape());
+        let slices: Slices<'_, F> = whole
+            .iter()
+            .map(|s| &**s)
+            .zip(shapes.clone().map(extent))
+            .collect();
+        let first = args[0].real().shape();
+        let dims: SmallVec<[usize; 2]> = match self {
+            Self::Solve => args[1].real().shape().into(),
+            Self::LogDet
+            | Self::Extreme {
+                over: Over::All, ..
+            } => SmallVec::new(),
+            Self::Along(Reduce::LogSumExp, axis)
+            | Self::Extreme {
+                over: Over::Axis(axis),
+                ..
+            } => SmallVec::from_elem(first[axis.other().index()], 1),
+            _ => first.into(),
+        };
+        let mut out = vec![F::zero(); dims.iter().product()];
+        self.row(&slices, &mut out);
+        ArrayD::from_shape_vec(IxDyn(&dims), out)
+            .expect("the number of entries is that of the shape")
+            .into()
+    }
+
+    pub(super) fn tangent<'b>(
+        self,
+        x: &[Expr<'b>],
+        y: Expr<'b>,
+        x_dot: &[Option<Expr<'b>>],
+    ) -> Option<Expr<'b>> {
+        if self == Self::Solve {
+            let moved = x_dot[0].map(|a_dot| -a_dot.dot(y));
+            let rest = Expr::sum_all(x_dot[1].into_iter().chain(moved))?;
+            return Some(x[0].solve(rest));
+        }
+        let (x, x_dot) = (x[0], x_dot[0]?);
+        let shape = x.shape()?;
+        Some(match self {
+            Self::Solve => return None,
+            Self::Inverse => -y.dot(x_dot).dot(y),
+            Self::LogDet => x.inverse().t().inner(x_dot),
+            Self::Cholesky => {
+                let symmetric = 0.5 * (x_dot + x_dot.t());
+                let inside = y.solve(y.solve(symmetric).t()).t();
+                y.dot(Expr::apply(Self::Triangle { half: true }, &[inside]))
+            }
+            Self::Triangle { .. } | Self::CumSum { .. } => Expr::apply(self, &[x_dot]),
+            Self::Along(reduce, axis) => {
+                let over = Over::Axis(axis);
+                let back = |e: Expr<'b>| e.broadcast(shape, over);
+                let weights = Expr::apply(Self::Along(Reduce::Softmax, axis), &[x]);
+                let mean = |weights: Expr<'b>| weights.applied_to(x_dot).sum_over(over);
+                match reduce {
+                    Reduce::LogSumExp => mean(weights),
+                    Reduce::Softmax => y.applied_to(x_dot) - y.applied_to(back(mean(y))),
+                    Reduce::LogSoftmax => x_dot - back(mean(weights)),
+                }
+            }
+            Self::Extreme { over, .. } => {
+                let back = |e: Expr<'b>| match over {
+                    Over::All => e.spread(shape),
+                    over => e.broadcast(shape, over),
+                };
+                let best = x.equal(back(y));
+                let share = best / back(best.sum_over(over));
+                share.applied_to(x_dot).sum_over(over)
+            }
+        })
+    }
+
+    /// Returns true if the op is jointly linear in the arguments marked in `active`.
+    pub(super) fn is_linear_in(self, active: &[bool]) -> bool {
+        match self {
+            Self::Solve => !active[0],
+            Self::Triangle { .. } | Self::CumSum { .. } => true,
+            _ => active.iter().all(|a| !a),
+        }
+    }
+
+    /// The cotangent of the argument in which the op is linear.
+    pub(super) fn transpose<'b>(self, x: &[Expr<'b>], y_bar: Expr<'b>) -> Option<Expr<'b>> {
+        match self {
+            Self::Solve => Some(x[0].t().solve(y_bar)),
+            Self::Triangle { .. } => Some(Expr::apply(self, &[y_bar])),
+            Self::CumSum { axis, reverse } => {
+                let reverse = !reverse;
+                Some(Expr::apply(Self::CumSum { axis, reverse }, &[y_bar]))
+            }
+            _ => None,
+        }
+    }
+
+    /// True if the value can be infinite or NaN for finite arguments.
+    pub(crate) const fn has_pole(self) -> bool {
+        matches!(
+            self,
+            Self::Solve | Self::Inverse | Self::LogDet | Self::Cholesky
+        )
+    }
+
+    pub(super) const fn safe_form(self) -> Option<&'static str> {
+        match self {
+            Self::Solve => Some("solve(A + 1e-9 * eye(n), b)"),
+            Self::Inverse => Some("inverse(A + 1e-9 * eye(n))"),
+            Self::LogDet => Some("logdet(A + 1e-9 * eye(n))"),
+            Self::Cholesky => Some("cholesky(A + 1e-9 * eye(n))"),
+            _ => None,
+        }
+    }
+
+    pub(super) fn lower(self) -> Lowering {
+        let rows: Arc<dyn CustomOp> = Arc::new(Rows(self));
+        Lowering::Custom(Custom::new(&rows))
+    }
+
+    pub(super) fn notation(self) -> Notation {
+        let name = self.name();
+        Notation::Call {
+            text: name.into(),
+            latex: format!(r"\operatorname{{{}}}", name.replace('_', "")),
+            settings: self
+                .axis()
+                .filter(|axis| !matches!(self, Self::CumSum { .. }) || *axis != Axis::Rows)
+                .map(|axis| Setting::Word(axis.text()))
+                .into_iter()
+                .collect(),
+        }
+    }
+}
+
+impl From<Dense> for Op {
+    fn from(op: Dense) -> Self {
+        Self::Dense(op)
+    }
+}
+
+/// A row or a column of a matrix that is stored row by row.
+struct Line {
+    start: usize,
+    step: usize,
+    len: usize,
+}
+
+impl Line {
+    const fn at(&self, i: usize) -> usize {
+        self.start + i * self.step
+    }
+}
+
+/// The lines along an axis: along the rows, each column is one.
+fn lines(axis: Axis, rows: usize, columns: usize) -> impl Iterator<Item = Line> {
+    let (count, distance, step, len) = match axis {
+        Axis::Rows => (columns, 1, columns, rows),
+        Axis::Columns => (rows, columns, 1, columns),
+    };
+    (0..count).map(move |i| Line {
+        start: i * distance,
+        step,
+        len,
+    })
+}
+
+fn extent(shape: &[usize]) -> Extent {
+    let at = |i: usize| shape.get(i).copied().unwrap_or(1);
+    [at(0), at(1)]
+}
+
+/// A row of the table as the engine runs it.
+#[derive(Debug)]
+struct Rows(Dense);
+
+impl Rows {
+    fn all<F: Scalar>(&self, args: &[ArrayViewD<'_, F>], mut out: ArrayViewMutD<'_, F>) {
+        for i in 0..out.len_of(NdAxis(0)) {
+            let args: SmallVec<[ArrayViewD<'_, F>; 2]> =
+                args.iter().map(|a| a.index_axis(NdAxis(0), i)).collect();
+            let slices: Slices<'_, F> = args
+                .iter()
+                .map(|a| {
+                    (
+                        a.as_slice().expect("a row of an operand is contiguous"),
+                        extent(a.shape()),
+                    )
+                })
+                .collect();
+            let mut out = out.index_axis_mut(NdAxis(0), i);
+            let out = out.as_slice_mut().expect("a row of a result is contiguous");
+            self.0.row(&slices, out);
+        }
+    }
+
+    fn one<F: Scalar>(&self, args: &[ArrayViewD<'_, F>]) -> ArrayD<F> {
+        let values: Vec<Value<F>> = args.iter().map(|a| Value::Real(a.to_owned())).collect();
+        let values: Vec<&Value<F>> = values.iter().collect();
+        self.0.eval(&values).real().clone()
+    }
+}
+
+impl CustomOp for Rows {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn shape(&self, _: &[Shape]) -> Result<Shape, String> {
+        Err("a plan knows the shapes of its values".into())
+    }
+
+    fn eval(&self, args: &[ArrayViewD<'_, f64>]) -> ArrayD<f64> {
+        self.one(args)
+    }
+
+    fn eval_f32(&self, args: &[ArrayViewD<'_, f32>]) -> ArrayD<f32> {
+        self.one(args)
+    }
+
+    fn eval_rows(
+        &self,
+        args: &[ArrayViewD<'_, f64>],
+        out: ArrayViewMutD<'_, f64>,
+    ) -> Result<(), String> {
+        self.all(args, out);
+        Ok(())
+    }
+
+    fn eval_rows_f32(
+        &self,
+        args: &[ArrayViewD<'_, f32>],
+        out: ArrayViewMutD<'_, f32>,
+    ) -> Result<(), String> {
+        self.all(args, out);
+        Ok(())
+    }
+
+    fn tangent<'b>(
+        &self,
+        x: &[Expr<'b>],
+        y: Expr<'b>,
+        x_dot: &[Option<Expr<'b>>],
+    ) -> Option<Expr<'b>> {
+        self.0.tangent(x, y, x_dot)
+    }
+}
+
+impl<'b> Expr<'b> {
+    /// The solution `X` of `self X = b`, for a square matrix `[n, n]` and a vector `[n]` or matrix `[n, k]`, by
+    /// elimination with pivoting. It is NaN for a singular matrix, which a run reports with its step and sample.
+    ///
+    /// ```
+    /// use bptt::{Batch, Params, Recurrence};
+    /// use ndarray::array;
+    /// let r = Recurrence::define("solve", |r| {
+    ///     let (a, b) = (r.param("A", [2, 2]), r.param("b", [2]));
+    ///     r.output("x", a.solve(b));
+    ///     r.output("area", a.log_det());
+    ///     r.loss(a.solve(b).sum());
+    /// })?;
+    /// let params = Params::new().with("A", array![[2.0, 1.0], [1.0, 3.0]]).with("b", array![3.0, 5.0]);
+    /// let found = r.evaluate(&params, &Batch::new(1, 1))?;
+    /// assert!((found["x"][[0]] - 0.8).abs() < 1e-15 && (found["x"][[1]] - 1.4).abs() < 1e-15);
+    /// assert!((found["area"].sum() - 5_f64.ln()).abs() < 1e-15);
+    /// # Ok::<(), bptt::Error>(())
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn solve(self, b: Self) -> Self {
+        Self::apply(Dense::Solve, &[self, b])
+    }
+
+    /// The inverse of a square matrix.
+    #[must_use]
+    #[track_caller]
+    pub fn inverse(self) -> Self {
+        Self::apply(Dense::Inverse, &[self])
+    }
+
+    /// The logarithm of the determinant of a square matrix; NaN if the determinant is negative.
+    #[must_use]
+    #[track_caller]
+    pub fn log_det(self) -> Self {
+        Self::apply(Dense::LogDet, &[self])
+    }
+
+    /// The lower triangular `L` with `L Lᵀ = A`, for a symmetric positive definite matrix `A`; NaN for one that is not
+    /// positive definite. Of another matrix, the symmetric part `(A + Aᵀ)/2` is used.
+    #[must_use]
+    #[track_caller]
+    pub fn cholesky(self) -> Self {
+        Self::apply(Dense::Cholesky, &[self])
+    }
+
+    /// The entries on and below the diagonal of a matrix, zeros above.
+    #[must_use]
+    #[track_caller]
+    pub fn lower_triangle(self) -> Self {
+        Self::apply(Dense::Triangle { half: false }, &[self])
+    }
+
+    /// The sums of the first 1, 2, … entries along an axis.
+    #[must_use]
+    #[track_caller]
+    pub fn cumulative_sum(self, axis: Axis) -> Self {
+        let reverse = false;
+        Self::apply(Dense::CumSum { axis, reverse }, &[self])
+    }
+
+    /// The largest entry. If several are largest, they share the derivative.
+    #[must_use]
+    #[track_caller]
+    pub fn largest(self) -> Self {
+        let (largest, over) = (true, Over::All);
+        Self::apply(Dense::Extreme { largest, over }, &[self])
+    }
+
+    /// The smallest entry. If several are smallest, they share the derivative.
+    #[must_use]
+    #[track_caller]
+    pub fn smallest(self) -> Self {
+        let (largest, over) = (false, Over::All);
+        Self::apply(Dense::Extreme { largest, over }, &[self])
+    }
+
+    /// The largest entry of each column (`Axis::Rows`) or row (`Axis::Columns`) of a matrix.
+    #[must_use]
+    #[track_caller]
+    pub fn largest_along(self, axis: Axis) -> Self {
+        let (largest, over) = (true, Over::Axis(axis));
+        Self::apply(Dense::Extreme { largest, over }, &[self])
+    }
+
+    /// The softmax of each column (`Axis::Rows`) or row (`Axis::Columns`) of a matrix; their sums along the axis are 1.
+    #[must_use]
+    #[track_caller]
+    pub fn softmax_along(self, axis: Axis) -> Self {
+        Self::apply(Dense::Along(Reduce::Softmax, axis), &[self])
+    }
+
+    /// The logsumexp of each column (`Axis::Rows`) or row (`Axis::Columns`) of a matrix.
+    #[must_use]
+    #[track_caller]
+    pub fn logsumexp_along(self, axis: Axis) -> Self {
+        Self::apply(Dense::Along(Reduce::LogSumExp, axis), &[self])
+    }
+
+    /// The logarithm of [`softmax_along`](Self::softmax_along), without cancellation.
+    #[must_use]
+    #[track_caller]
+    pub fn log_softmax_along(self, axis: Axis) -> Self {
+        Self::apply(Dense::Along(Reduce::LogSoftmax, axis), &[self])
+    }
+}
