@@ -25,6 +25,9 @@ pub(super) enum Infix {
     Greater,
     GreaterEq,
     Equal,
+    Differs,
+    And,
+    Or,
 }
 
 impl Infix {
@@ -41,6 +44,9 @@ impl Infix {
             Self::Greater => ">",
             Self::GreaterEq => ">=",
             Self::Equal => "==",
+            Self::Differs => "!=",
+            Self::And => "and",
+            Self::Or => "or",
         }
     }
 }

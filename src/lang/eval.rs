@@ -168,6 +168,20 @@ impl<'d, 'p> Resolver<'d, 'p> {
             Infix::GreaterEq => (Pointwise::LessEq, [right, left]),
             Infix::Equal => (Pointwise::Equal, [left, right]),
             Infix::Product | Infix::Power => return self.product(left, right, span, frame),
+            Infix::Differs => {
+                let equal = self.apply(Pointwise::Equal, &[left, right], "!=", span, frame)?;
+                return Some(1.0 - equal);
+            }
+            Infix::And => {
+                let both = [(truth(left.0), left.1), (truth(right.0), right.1)];
+                return self.apply(Pointwise::Mul, &both, "and", span, frame);
+            }
+            // Neither: both are false.
+            Infix::Or => {
+                let neither = [left, right].map(|(e, span)| (1.0 - truth(e), span));
+                let neither = self.apply(Pointwise::Mul, &neither, "or", span, frame)?;
+                return Some(1.0 - neither);
+            }
         };
         self.apply(op_row, &args, op.text(), span, frame)
     }
@@ -446,4 +460,12 @@ fn aligned<'d>(args: &[Argument<'d>]) -> Vec<Argument<'d>> {
         _ => e,
     };
     args.iter().map(|(e, span)| (spread(*e), *span)).collect()
+}
+
+/// 1 where a condition holds, else 0; a number that is not zero holds, as in `select`.
+pub(super) fn truth(condition: Expr<'_>) -> Expr<'_> {
+    match condition.ty().is_some_and(Type::is_real) && !condition.is_flag() {
+        true => 1.0 - condition.equal(condition.full_like(0.0)),
+        false => condition,
+    }
 }

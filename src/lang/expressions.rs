@@ -36,7 +36,10 @@ impl Parser<'_, '_> {
     }
 
     fn infix(&mut self, least: u8) -> Parsed<Expr> {
-        let mut left = self.deeper(Self::sign)?;
+        let mut left = match self.negated() {
+            true if least <= COMPARISON => self.deeper(Self::not)?,
+            _ => self.deeper(Self::sign)?,
+        };
         // A chain of operators of equal precedence adds one level, however long it is.
         while let Some((_, strength)) = operator(self.peek()).filter(|(_, s)| *s >= least) {
             let mut rest: Vec<(Infix, Expr)> = Vec::new();
@@ -63,17 +66,38 @@ impl Parser<'_, '_> {
         let mut parts = Vec::new();
         let mut left = first;
         for (op, right) in rest {
-            parts.push(format!("({} {} {})", text(left), op.text(), text(right)));
+            parts.push(format!("{} {} {}", text(left), op.text(), text(right)));
             left = right;
         }
         let help = match shown.contains('\n') || shown.len() > 80 {
-            true => "(a < b) * (b < c)".into(),
-            false => parts.join(" * "),
+            true => "a < b and b < c".into(),
+            false => parts.join(" and "),
         };
         let help = format!("that both hold is written `{help}`");
         let diagnostic = Diagnostic::at(span, "comparisons do not chain");
         self.reports.push(diagnostic.help(help));
         Err(GivenUp)
+    }
+
+    /// Returns true at the word `not` before an operand.
+    fn negated(&mut self) -> bool {
+        let operand = matches!(
+            self.peek_second(),
+            Token::Name(_) | Token::Number(..) | Token::Open
+        );
+        self.peek() == Token::Name("not") && operand
+    }
+
+    /// `not a < b` is the opposite of the whole comparison.
+    fn not(&mut self) -> Parsed<Expr> {
+        let span = self.advance();
+        let operand = self.infix(COMPARISON)?;
+        let whole = span.to(operand.span);
+        let name = Name {
+            text: "not".into(),
+            span,
+        };
+        Ok(Expr::new(Kind::Call(name, vec![operand]), whole))
     }
 
     fn joined(left: Expr, rest: Vec<(Infix, Expr)>) -> Expr {
@@ -200,22 +224,25 @@ impl Parser<'_, '_> {
     }
 }
 
-/// The precedence of comparisons.
-const COMPARISON: u8 = 1;
+/// The precedence of comparisons, above that of `or` and `and`.
+const COMPARISON: u8 = 3;
 
 /// A binary operator and its precedence.
-const fn operator(token: Token<'_>) -> Option<(Infix, u8)> {
+fn operator(token: Token<'_>) -> Option<(Infix, u8)> {
     Some(match token {
         Token::Less => (Infix::Less, COMPARISON),
         Token::LessEq => (Infix::LessEq, COMPARISON),
         Token::Greater => (Infix::Greater, COMPARISON),
         Token::GreaterEq => (Infix::GreaterEq, COMPARISON),
+        Token::Name("or") => (Infix::Or, 1),
+        Token::Name("and") => (Infix::And, 2),
         Token::TwoEquals => (Infix::Equal, COMPARISON),
-        Token::Plus => (Infix::Add, 2),
-        Token::Minus => (Infix::Sub, 2),
-        Token::Star => (Infix::Mul, 3),
-        Token::Slash => (Infix::Div, 3),
-        Token::At => (Infix::Product, 3),
+        Token::Differs => (Infix::Differs, COMPARISON),
+        Token::Plus => (Infix::Add, 4),
+        Token::Minus => (Infix::Sub, 4),
+        Token::Star => (Infix::Mul, 5),
+        Token::Slash => (Infix::Div, 5),
+        Token::At => (Infix::Product, 5),
         _ => return None,
     })
 }

@@ -2,7 +2,7 @@
 
 use super::ast::{self, Name};
 use super::diagnostic::{Diagnostic, Span};
-use super::eval::{Argument, Frame};
+use super::eval::{Argument, Frame, truth};
 use super::habits::{at_steps, function_elsewhere};
 use super::resolve::Resolver;
 use super::vocabulary::{is_known, names, row, settings, suggestion};
@@ -223,6 +223,11 @@ impl<'d> Call<'_, 'd, '_> {
                 )
             }
             "lag" => self.lagged(),
+            "not" => {
+                self.counted(self.args.len() == 1, "1")?;
+                let condition = self.resolver.real(&self.args[0], self.frame)?;
+                Some(1.0 - truth(condition))
+            }
             "clamp" => {
                 let [x, low, high] = self.values(3)?[..] else {
                     return None;

@@ -42,21 +42,16 @@ const COMMENT: &str = "a comment begins with `#`, on each of its lines";
 
 /// Operators of other languages, longer ones first, and their equivalents.
 pub(super) const SIGNS_ELSEWHERE: &[(&str, &str)] = &[
-    ("!=", DIFFERS),
-    ("≠", DIFFERS),
-    (
-        "!",
-        "`not c` is written `1 - c`, a difference `1 - (a == b)`",
-    ),
+    ("!", "it is written `not c`; a difference is `a != b`"),
     ("&&", AND),
     ("&", AND),
     ("∧", AND),
-    ("||", "`a or b` is written `max(a, b)`, a norm `norm(x)`"),
+    ("||", "it is written `a or b`, a norm `norm(x)`"),
     (
         "|",
-        "an absolute value is written `abs(x)`, `a or b` as `max(a, b)`",
+        "an absolute value is written `abs(x)`; a condition is `a or b`",
     ),
-    ("∨", "`a or b` is written `max(a, b)`"),
+    ("∨", "it is written `a or b`"),
     ("‖", "a norm is written `norm(x)`"),
     (";", "a statement ends with its line"),
     ("×", PRODUCT),
@@ -94,10 +89,9 @@ pub(super) const SIGNS_ELSEWHERE: &[(&str, &str)] = &[
     ("—", "a minus is written `-`"),
 ];
 
-const AND: &str = "`a and b` is written `a * b`, with conditions in brackets: `(0 < x) * (x < 1)`";
+const AND: &str = "it is written `a and b`: `0 < x and x < 1`";
 const CHOICE: &str = "a choice is written `select(c, a, b)`";
 const DERIVED: &str = "derivatives are computed from the recurrence by `Recurrence::gradient`";
-const DIFFERS: &str = "a difference of two numbers is tested by `1 - (a == b)`";
 const EQUATION: &str = "an equation is written `a = e`";
 const PRODUCT: &str = "a product is written `a * b` or `A @ b`";
 
@@ -159,7 +153,6 @@ const FUNCTIONS_ELSEWHERE: &[(&str, &str)] = &[
     ("ones", "spread(1, [H, K])"),
     ("full", "spread(s, [H, K])"),
     ("cumsum", "s' = s + x` with `state s"),
-    ("not", "1 - c"),
     (
         "eye",
         "h` for `eye(H) @ h`, and for a parameter `param W[H, H] = identity(1)",
@@ -358,7 +351,6 @@ pub(super) fn name_elsewhere(name: &str, known: impl Fn(&str) -> Option<bool>) -
         "true" | "True" | "false" | "False" => TRUTH,
         "T" => "a transpose is written `W.T`; a number of steps is `total_steps(hold(1, step))`",
         "t" => "the number of the step is a state: `state t` and `t' = t + 1`",
-        "not" => "`not c` is written `1 - c`",
         "None" | "null" | "nil" => "a state without an initial value starts at zero",
         "dt" => "a step of time is a number or a parameter: `param dt = 0.1`",
         _ => "",
@@ -439,9 +431,9 @@ pub(super) fn instead(
             "a sum over the entries is `sum(a)`, over the steps `total_steps(a)`"
         }
         (Token::Name("if"), _) | (_, Token::Name("if" | "then" | "else")) => CHOICE,
-        (_, Token::Name("and")) => "`a and b` is written `a * b`: `(0 < x) * (x < 1)`",
-        (_, Token::Name("or")) => "`a or b` is written `max(a, b)`",
-        (Token::Name("not"), _) => "`not c` is written `1 - c`",
+        (Token::Name("not"), _) => {
+            "`not` stands before a name, a number or a bracket: `not (a < b)`"
+        }
         // After the end of a line, the cause is an unclosed bracket.
         (Token::Newline, _) => return None,
         (Token::Name("mean"), Token::Name(_)) if operator => {

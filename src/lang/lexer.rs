@@ -156,6 +156,8 @@ fn sign(rest: &str) -> Option<(Token<'static>, usize)> {
         ("<=", Token::LessEq),
         (">=", Token::GreaterEq),
         ("==", Token::TwoEquals),
+        ("!=", Token::Differs),
+        ("≠", Token::Differs),
         ("+", Token::Plus),
         ("-", Token::Minus),
         ("−", Token::Minus),

@@ -79,7 +79,7 @@ impl<'s> Parser<'s, '_> {
     }
 
     /// The token after the next one, on the same line.
-    fn peek_second(&self) -> Token<'s> {
+    pub(super) fn peek_second(&self) -> Token<'s> {
         self.tokens.get(self.at + 1).map_or(Token::End, |t| t.0)
     }
 

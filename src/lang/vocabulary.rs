@@ -13,6 +13,7 @@ const COMPOSED: &[&str] = &[
     "trace",
     "eye",
     "lag",
+    "not",
     "log_sigmoid",
     "clamp",
     "mod",

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use ndarray::{ArrayD, ArrayViewD, ArrayViewMutD, Axis as NdAxis, IxDyn};
+use ndarray::{ArrayD, IxDyn};
 use smallvec::SmallVec;
 
 use super::axis::{Axis, Over, size};
 use super::call::{Call, Given, Made, Takes, ok};
 use super::factor::{Lu, cholesky};
 use super::lowering::{Extent, Lowering};
+use super::whole::Rows;
 use super::{Custom, CustomOp, Expr, Notation, Op, Reason, Reduce, Scalar, Setting, Value};
 use crate::shape::{Dim, Shape, Type};
 
@@ -48,7 +49,7 @@ pub enum Dense {
 }
 
 /// Arguments of a function as slices, with their numbers of rows and columns.
-type Slices<'a, F> = SmallVec<[(&'a [F], Extent); 2]>;
+pub(super) type Slices<'a, F> = SmallVec<[(&'a [F], Extent); 2]>;
 
 impl Dense {
     /// All rows of the table, with example settings.
@@ -203,7 +204,7 @@ impl Dense {
     }
 
     /// Writes the value for the entries of the arguments to `out`.
-    fn row<F: Scalar>(self, args: &Slices<'_, F>, out: &mut [F]) {
+    pub(super) fn row<F: Scalar>(self, args: &Slices<'_, F>, out: &mut [F]) {
         let (x, [rows, columns]) = args[0];
         match self {
             Self::Solve => {
@@ -450,191 +451,7 @@ fn lines(axis: Axis, rows: usize, columns: usize) -> impl Iterator<Item = Line> 
     })
 }
 
-fn extent(shape: &[usize]) -> Extent {
+pub(super) fn extent(shape: &[usize]) -> Extent {
     let at = |i: usize| shape.get(i).copied().unwrap_or(1);
     [at(0), at(1)]
-}
-
-/// A row of the table as the engine runs it.
-#[derive(Debug)]
-struct Rows(Dense);
-
-impl Rows {
-    fn all<F: Scalar>(&self, args: &[ArrayViewD<'_, F>], mut out: ArrayViewMutD<'_, F>) {
-        for i in 0..out.len_of(NdAxis(0)) {
-            let args: SmallVec<[ArrayViewD<'_, F>; 2]> =
-                args.iter().map(|a| a.index_axis(NdAxis(0), i)).collect();
-            let slices: Slices<'_, F> = args
-                .iter()
-                .map(|a| {
-                    (
-                        a.as_slice().expect("a row of an operand is contiguous"),
-                        extent(a.shape()),
-                    )
-                })
-                .collect();
-            let mut out = out.index_axis_mut(NdAxis(0), i);
-            let out = out.as_slice_mut().expect("a row of a result is contiguous");
-            self.0.row(&slices, out);
-        }
-    }
-
-    fn one<F: Scalar>(&self, args: &[ArrayViewD<'_, F>]) -> ArrayD<F> {
-        let values: Vec<Value<F>> = args.iter().map(|a| Value::Real(a.to_owned())).collect();
-        let values: Vec<&Value<F>> = values.iter().collect();
-        self.0.eval(&values).real().clone()
-    }
-}
-
-impl CustomOp for Rows {
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-
-    fn shape(&self, _: &[Shape]) -> Result<Shape, String> {
-        Err("a plan knows the shapes of its values".into())
-    }
-
-    fn eval(&self, args: &[ArrayViewD<'_, f64>]) -> ArrayD<f64> {
-        self.one(args)
-    }
-
-    fn eval_f32(&self, args: &[ArrayViewD<'_, f32>]) -> ArrayD<f32> {
-        self.one(args)
-    }
-
-    fn eval_rows(
-        &self,
-        args: &[ArrayViewD<'_, f64>],
-        out: ArrayViewMutD<'_, f64>,
-    ) -> Result<(), String> {
-        self.all(args, out);
-        Ok(())
-    }
-
-    fn eval_rows_f32(
-        &self,
-        args: &[ArrayViewD<'_, f32>],
-        out: ArrayViewMutD<'_, f32>,
-    ) -> Result<(), String> {
-        self.all(args, out);
-        Ok(())
-    }
-
-    fn tangent<'b>(
-        &self,
-        x: &[Expr<'b>],
-        y: Expr<'b>,
-        x_dot: &[Option<Expr<'b>>],
-    ) -> Option<Expr<'b>> {
-        self.0.tangent(x, y, x_dot)
-    }
-}
-
-impl<'b> Expr<'b> {
-    /// The solution `X` of `self X = b`, for a square matrix `[n, n]` and a vector `[n]` or matrix `[n, k]`, by
-    /// elimination with pivoting. It is NaN for a singular matrix, which a run reports with its step and sample.
-    ///
-    /// ```
-    /// use bptt::{Batch, Params, Recurrence};
-    /// use ndarray::array;
-    /// let r = Recurrence::define("solve", |r| {
-    ///     let (a, b) = (r.param("A", [2, 2]), r.param("b", [2]));
-    ///     r.output("x", a.solve(b));
-    ///     r.output("area", a.log_det());
-    ///     r.loss(a.solve(b).sum());
-    /// })?;
-    /// let params = Params::new().with("A", array![[2.0, 1.0], [1.0, 3.0]]).with("b", array![3.0, 5.0]);
-    /// let found = r.evaluate(&params, &Batch::new(1, 1))?;
-    /// assert!((found["x"][[0]] - 0.8).abs() < 1e-15 && (found["x"][[1]] - 1.4).abs() < 1e-15);
-    /// assert!((found["area"].sum() - 5_f64.ln()).abs() < 1e-15);
-    /// # Ok::<(), bptt::Error>(())
-    /// ```
-    #[must_use]
-    #[track_caller]
-    pub fn solve(self, b: Self) -> Self {
-        Self::apply(Dense::Solve, &[self, b])
-    }
-
-    /// The inverse of a square matrix.
-    #[must_use]
-    #[track_caller]
-    pub fn inverse(self) -> Self {
-        Self::apply(Dense::Inverse, &[self])
-    }
-
-    /// The logarithm of the determinant of a square matrix; NaN if the determinant is negative.
-    #[must_use]
-    #[track_caller]
-    pub fn log_det(self) -> Self {
-        Self::apply(Dense::LogDet, &[self])
-    }
-
-    /// The lower triangular `L` with `L Lᵀ = A`, for a symmetric positive definite matrix `A`; NaN for one that is not
-    /// positive definite. Of another matrix, the symmetric part `(A + Aᵀ)/2` is used.
-    #[must_use]
-    #[track_caller]
-    pub fn cholesky(self) -> Self {
-        Self::apply(Dense::Cholesky, &[self])
-    }
-
-    /// The entries on and below the diagonal of a matrix, zeros above.
-    #[must_use]
-    #[track_caller]
-    pub fn lower_triangle(self) -> Self {
-        Self::apply(Dense::Triangle { half: false }, &[self])
-    }
-
-    /// The sums of the first 1, 2, … entries along an axis.
-    #[must_use]
-    #[track_caller]
-    pub fn cumulative_sum(self, axis: Axis) -> Self {
-        let reverse = false;
-        Self::apply(Dense::CumSum { axis, reverse }, &[self])
-    }
-
-    /// The largest entry. If several are largest, they share the derivative.
-    #[must_use]
-    #[track_caller]
-    pub fn largest(self) -> Self {
-        let (largest, over) = (true, Over::All);
-        Self::apply(Dense::Extreme { largest, over }, &[self])
-    }
-
-    /// The smallest entry. If several are smallest, they share the derivative.
-    #[must_use]
-    #[track_caller]
-    pub fn smallest(self) -> Self {
-        let (largest, over) = (false, Over::All);
-        Self::apply(Dense::Extreme { largest, over }, &[self])
-    }
-
-    /// The largest entry of each column (`Axis::Rows`) or row (`Axis::Columns`) of a matrix.
-    #[must_use]
-    #[track_caller]
-    pub fn largest_along(self, axis: Axis) -> Self {
-        let (largest, over) = (true, Over::Axis(axis));
-        Self::apply(Dense::Extreme { largest, over }, &[self])
-    }
-
-    /// The softmax of each column (`Axis::Rows`) or row (`Axis::Columns`) of a matrix; their sums along the axis are 1.
-    #[must_use]
-    #[track_caller]
-    pub fn softmax_along(self, axis: Axis) -> Self {
-        Self::apply(Dense::Along(Reduce::Softmax, axis), &[self])
-    }
-
-    /// The logsumexp of each column (`Axis::Rows`) or row (`Axis::Columns`) of a matrix.
-    #[must_use]
-    #[track_caller]
-    pub fn logsumexp_along(self, axis: Axis) -> Self {
-        Self::apply(Dense::Along(Reduce::LogSumExp, axis), &[self])
-    }
-
-    /// The logarithm of [`softmax_along`](Self::softmax_along), without cancellation.
-    #[must_use]
-    #[track_caller]
-    pub fn log_softmax_along(self, axis: Axis) -> Self {
-        Self::apply(Dense::Along(Reduce::LogSoftmax, axis), &[self])
-    }
 }

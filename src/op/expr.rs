@@ -213,7 +213,7 @@ impl<'b> Expr<'b> {
     }
 
     /// Returns true if the value is exactly zero in a whole region.
-    fn is_flag(self) -> bool {
+    pub(crate) fn is_flag(self) -> bool {
         self.id.is_some_and(|id| self.build.is_flag(id))
     }
 

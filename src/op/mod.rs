@@ -33,6 +33,7 @@ mod reduce;
 mod spread;
 mod time;
 mod value;
+mod whole;
 
 pub use axis::{Axis, Over};
 pub(crate) use call::{Call, Given, Takes};

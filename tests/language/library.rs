@@ -2,7 +2,7 @@
 
 use crate::support::library::{data, folder, library, named, parse};
 use bptt::cells::{self, Cell, Loss, Start};
-use bptt::ops::{Linear, Pointwise, Reduce, Time};
+use bptt::ops::{Dense, Linear, Pointwise, Reduce, Time};
 use bptt::{Batch, Op, Outputs, Params, Recurrence, Wrt, concat};
 
 fn same(a: &Outputs<f64>, b: &Outputs<f64>, names: &[&str], tolerance: f64) {
@@ -296,7 +296,13 @@ fn assert_every_op_occurs(recurrences: &[Recurrence]) {
     let linear = Linear::ALL.iter().map(|o| Op::Linear(*o));
     let reduce = Reduce::ALL.iter().map(|o| Op::Reduce(*o));
     let time = Time::ALL.iter().map(|o| Op::Time(*o));
-    for row in pointwise.chain(linear).chain(reduce).chain(time) {
+    let dense = Dense::ALL.iter().map(|o| Op::Dense(*o));
+    for row in pointwise
+        .chain(linear)
+        .chain(reduce)
+        .chain(dense)
+        .chain(time)
+    {
         // An alias is written as a name, and has no function.
         let found = used.iter().any(|o| o.name() == row.name());
         assert!(
