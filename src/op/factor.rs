@@ -14,7 +14,17 @@ pub(super) struct Lu<F> {
     rows: SmallVec<[usize; 8]>,
     n: usize,
     is_odd: bool,
-    pub(super) is_singular: bool,
+    /// True if a pivot is zero or not finite; the factors are incomplete.
+    is_singular: bool,
+}
+
+/// Subtracts a multiple of a row from another of the same length.
+#[inline(always)]
+fn subtract<F: Scalar>(row: &mut [F], factor: F, other: &[F]) {
+    let other = &other[..row.len()];
+    for i in 0..row.len() {
+        row[i] -= factor * other[i];
+    }
 }
 
 impl<F: Scalar> Lu<F> {
@@ -28,33 +38,31 @@ impl<F: Scalar> Lu<F> {
         };
         let a = &mut lu.factors[..];
         for k in 0..n {
-            let larger = |at: usize, i: usize| {
-                if a[i * n + k].abs() > a[at * n + k].abs() {
-                    i
-                } else {
-                    at
+            let mut largest = k;
+            for i in k + 1..n {
+                if a[i * n + k].abs() > a[largest * n + k].abs() {
+                    largest = i;
                 }
-            };
-            let pivot = (k..n).reduce(larger).unwrap_or(k);
-            if pivot != k {
+            }
+            if largest != k {
                 for j in 0..n {
-                    a.swap(k * n + j, pivot * n + j);
+                    a.swap(k * n + j, largest * n + j);
                 }
-                lu.rows.swap(k, pivot);
+                lu.rows.swap(k, largest);
                 lu.is_odd = !lu.is_odd;
             }
-            if a[k * n + k] == F::zero() {
+            let pivot = a[k * n + k];
+            if pivot == F::zero() || !pivot.is_finite() {
                 lu.is_singular = true;
                 break;
             }
             let (above, below) = a.split_at_mut((k + 1) * n);
             let row = &above[k * n..];
-            for other in below.chunks_exact_mut(n) {
-                let factor = other[k] / row[k];
+            for i in 0..n - 1 - k {
+                let other = &mut below[i * n..(i + 1) * n];
+                let factor = other[k] / pivot;
                 other[k] = factor;
-                for j in k + 1..n {
-                    other[j] -= factor * row[j];
-                }
+                subtract(&mut other[k + 1..], factor, &row[k + 1..]);
             }
         }
         lu
@@ -63,31 +71,32 @@ impl<F: Scalar> Lu<F> {
     /// Writes the solution `X` of `A X = B` to `x`, for `columns` right-hand sides. A zero right-hand side has the
     /// solution zero; another one has none if the matrix is singular.
     pub(super) fn solve(&self, b: &[F], columns: usize, x: &mut [F]) {
+        if self.is_singular {
+            for c in 0..columns {
+                let zero = b[c..].iter().step_by(columns).all(|b| *b == F::zero());
+                let value = if zero { F::zero() } else { F::nan() };
+                x[c..].iter_mut().step_by(columns).for_each(|x| *x = value);
+            }
+            return;
+        }
         let n = self.n;
-        for c in 0..columns {
-            if (0..n).all(|i| b[i * columns + c] == F::zero()) {
-                (0..n).for_each(|i| x[i * columns + c] = F::zero());
-                continue;
+        for i in 0..n {
+            let (above, rest) = x.split_at_mut(i * columns);
+            let (row, factors) = (&mut rest[..columns], &self.factors[i * n..]);
+            let from = self.rows[i] * columns;
+            row.copy_from_slice(&b[from..from + columns]);
+            for j in 0..i {
+                subtract(row, factors[j], &above[j * columns..]);
             }
-            if self.is_singular {
-                (0..n).for_each(|i| x[i * columns + c] = F::nan());
-                continue;
+        }
+        for i in (0..n).rev() {
+            let (before, below) = x.split_at_mut((i + 1) * columns);
+            let (row, factors) = (&mut before[i * columns..], &self.factors[i * n + i..]);
+            for j in 0..n - 1 - i {
+                subtract(row, factors[j + 1], &below[j * columns..]);
             }
-            for i in 0..n {
-                let row = &self.factors[i * n..(i + 1) * n];
-                let mut rest = b[self.rows[i] * columns + c];
-                for (j, factor) in row[..i].iter().enumerate() {
-                    rest -= *factor * x[j * columns + c];
-                }
-                x[i * columns + c] = rest;
-            }
-            for i in (0..n).rev() {
-                let row = &self.factors[i * n..(i + 1) * n];
-                let mut rest = x[i * columns + c];
-                for (j, factor) in row.iter().enumerate().skip(i + 1) {
-                    rest -= *factor * x[j * columns + c];
-                }
-                x[i * columns + c] = rest / row[i];
+            for x in row {
+                *x /= factors[0];
             }
         }
     }
@@ -95,7 +104,8 @@ impl<F: Scalar> Lu<F> {
     /// `ln det A`: −∞ for a singular matrix, NaN for a negative determinant.
     pub(super) fn log_det(&self) -> F {
         if self.is_singular {
-            return F::neg_infinity();
+            let is_nan = self.factors.iter().any(|x| !x.is_finite());
+            return if is_nan { F::nan() } else { F::neg_infinity() };
         }
         let mut is_negative = self.is_odd;
         let mut sum = F::zero();

@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 
 use super::axis::{Axis, Over};
 use super::dense::{Dense, Slices, extent};
+use super::lowering::Extent;
 use super::{CustomOp, Expr, Reduce, Scalar, Value};
 use crate::shape::Shape;
 
@@ -14,21 +15,28 @@ pub(super) struct Rows(pub(super) Dense);
 
 impl Rows {
     fn all<F: Scalar>(&self, args: &[ArrayViewD<'_, F>], mut out: ArrayViewMutD<'_, F>) {
-        for i in 0..out.len_of(NdAxis(0)) {
-            let args: SmallVec<[ArrayViewD<'_, F>; 2]> =
-                args.iter().map(|a| a.index_axis(NdAxis(0), i)).collect();
-            let slices: Slices<'_, F> = args
-                .iter()
-                .map(|a| {
-                    (
-                        a.as_slice().expect("a row of an operand is contiguous"),
-                        extent(a.shape()),
-                    )
-                })
-                .collect();
+        let count = out.len_of(NdAxis(0));
+        let len = out.len().checked_div(count).unwrap_or(0);
+        let mut shapes: SmallVec<[Extent; 2]> = SmallVec::new();
+        let mut rows: SmallVec<[RowsOf<'_, F>; 2]> = SmallVec::new();
+        for arg in args {
+            shapes.push(extent(&arg.shape()[1..]));
+            rows.push(RowsOf::new(arg));
+        }
+        let mut value: SmallVec<[F; 64]> = SmallVec::new();
+        for i in 0..count {
+            let mut slices: Slices<'_, F> = SmallVec::new();
+            for (arg, rows) in rows.iter().enumerate() {
+                slices.push((rows.at(i), shapes[arg]));
+            }
+            if let Some(out) = out.as_slice_mut() {
+                self.0.row(&slices, &mut out[i * len..(i + 1) * len]);
+                continue;
+            }
+            value.resize(len, F::zero());
+            self.0.row(&slices, &mut value);
             let mut out = out.index_axis_mut(NdAxis(0), i);
-            let out = out.as_slice_mut().expect("a row of a result is contiguous");
-            self.0.row(&slices, out);
+            out.iter_mut().zip(&value).for_each(|(to, x)| *to = *x);
         }
     }
 
@@ -36,6 +44,38 @@ impl Rows {
         let values: Vec<Value<F>> = args.iter().map(|a| Value::Real(a.to_owned())).collect();
         let values: Vec<&Value<F>> = values.iter().collect();
         self.0.eval(&values).real().clone()
+    }
+}
+
+/// The rows of an argument.
+enum RowsOf<'a, F> {
+    /// One after the other, each of this many numbers.
+    Joined(&'a [F], usize),
+    /// Each somewhere else, or all the same.
+    Apart(SmallVec<[&'a [F]; 8]>),
+}
+
+impl<'a, F: Scalar> RowsOf<'a, F> {
+    fn new(rows: &ArrayViewD<'a, F>) -> Self {
+        let count = rows.len_of(NdAxis(0));
+        match rows.to_slice() {
+            Some(all) => Self::Joined(all, all.len().checked_div(count).unwrap_or(0)),
+            None => Self::Apart(
+                (0..count)
+                    .map(|i| {
+                        let row = rows.clone().index_axis_move(NdAxis(0), i);
+                        row.to_slice().expect("a row of an operand is contiguous")
+                    })
+                    .collect(),
+            ),
+        }
+    }
+
+    fn at(&self, i: usize) -> &'a [F] {
+        match self {
+            Self::Joined(all, len) => &all[i * len..(i + 1) * len],
+            Self::Apart(rows) => rows[i],
+        }
     }
 }
 

@@ -19,6 +19,7 @@ mod lengths;
 mod long_sums;
 mod losses;
 mod mistakes;
+mod models;
 mod mutants;
 mod names;
 mod newton;

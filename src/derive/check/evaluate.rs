@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use indexmap::IndexMap;
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
 
 use super::arrays::{Found, SIZELESS, V, cut, had, iverson, kronecker, mul, plus, scalar};
 use super::singular::{least_singular_value, spectral_norm};
@@ -203,7 +203,12 @@ impl Instance {
                 V::Array(v) if v.ncols() == 1 => {
                     Ok(V::Array(Array2::from_diag(&v.column(0).to_owned())))
                 }
+                // Of a matrix, its diagonal.
+                V::Array(m) if m.nrows() == m.ncols() => {
+                    Ok(V::Array(m.diag().to_owned().insert_axis(Axis(1))))
+                }
                 V::Fill(x) => Ok(V::Eye(x)),
+                V::Eye(x) => Ok(V::Fill(x)),
                 V::Zero => Ok(V::Zero),
                 _ => Err("the diagonal matrix of something that is no vector".into()),
             },

@@ -418,6 +418,10 @@ impl<'a> Reader<'a> {
                     (Axis::Columns, _) => self.product(vec![arg(0)?, transpose(class)]),
                 }
             }
+            Linear::Diag(_) if self.tape.ty(args[0]).shape.rank() == 1 => match arg(0)? {
+                Term::Zero => Term::Zero,
+                vector => Term::Diag(Box::new(vector)),
+            },
             Linear::Alias(_) => arg(0)?,
             Linear::Select(_) => self.selected(id, at, scalar)?,
             _ => self.call(id, at)?,

@@ -1,0 +1,164 @@
+//! Models with linear algebra: their likelihoods by other algorithms, and their certificates.
+
+use bptt::{Batch, Params, Recurrence, check};
+use ndarray::{Array1, Array2, Array3, array};
+
+/// The logarithm of a Gaussian density without its constant, by the factors of the whole covariance matrix.
+fn negative_log_density(y: &Array1<f64>, covariance: &Array2<f64>) -> f64 {
+    let n = y.len();
+    let mut l = Array2::<f64>::zeros((n, n));
+    for i in 0..n {
+        for j in 0..=i {
+            let known: f64 = (0..j).map(|k| l[[i, k]] * l[[j, k]]).sum();
+            let rest = covariance[[i, j]] - known;
+            l[[i, j]] = if i == j {
+                rest.sqrt()
+            } else {
+                rest / l[[j, j]]
+            };
+        }
+    }
+    let mut z = y.clone();
+    for i in 0..n {
+        let known: f64 = (0..i).map(|k| l[[i, k]] * z[k]).sum();
+        z[i] = (z[i] - known) / l[[i, i]];
+    }
+    0.5 * z.dot(&z) + l.diag().mapv(f64::ln).sum()
+}
+
+/// The Kalman filter gives the density of all observations together, whose covariance is that of sums of shocks.
+#[test]
+fn a_state_space_model_has_the_density_of_its_observations() {
+    let source = include_str!("../../examples/recurrences/state_space.rec");
+    let r = Recurrence::parse("state_space.rec", source).unwrap();
+    let f = array![[0.8, 0.3, 0.0], [-0.2, 0.6, 0.1], [0.1, 0.0, 0.9]];
+    let h = array![[1.0, 0.5, -0.3], [0.2, -1.0, 0.4]];
+    let (q, noise) = (array![-0.3, 0.2, -1.0], array![-0.5, 0.4]);
+    let (m0, v0) = (array![0.4, -0.7, 0.1], array![0.3, -0.2, 0.5]);
+    let (steps, p) = (5, 2);
+    let y = Array3::from_shape_fn((steps, 1, p), |(t, _, i)| ((3 * t + 2 * i) as f64).sin());
+    let params = Params::new()
+        .with("F", f.clone())
+        .with("H", h.clone())
+        .with("q", q.clone())
+        .with("r", noise.clone())
+        .with("m0", m0.clone())
+        .with("v0", v0.clone());
+    let batch = Batch::new(steps, 1).with("y", y.clone());
+    let found = r.evaluate(&params, &batch).unwrap().loss().unwrap();
+
+    let shock = Array2::from_diag(&q.mapv(f64::exp));
+    let mut mean = m0;
+    let mut variances = vec![Array2::from_diag(&v0.mapv(f64::exp))];
+    let mut apart = Array1::zeros(steps * p);
+    for t in 0..steps {
+        mean = f.dot(&mean);
+        variances.push(f.dot(&variances[t]).dot(&f.t()) + &shock);
+        let expected = h.dot(&mean);
+        (0..p).for_each(|i| apart[t * p + i] = y[[t, 0, i]] - expected[i]);
+    }
+    let mut covariance = Array2::zeros((steps * p, steps * p));
+    for t in 0..steps {
+        let mut carried = variances[t + 1].clone();
+        for later in t..steps {
+            let block = h.dot(&carried).dot(&h.t());
+            for i in 0..p {
+                for j in 0..p {
+                    covariance[[later * p + i, t * p + j]] = block[[i, j]];
+                    covariance[[t * p + j, later * p + i]] = block[[i, j]];
+                }
+            }
+            carried = f.dot(&carried);
+        }
+        for i in 0..p {
+            covariance[[t * p + i, t * p + i]] += noise[i].exp();
+        }
+    }
+    let expected = negative_log_density(&apart, &covariance);
+    assert!(
+        (found - expected).abs() < 1e-12 * expected.abs(),
+        "{found}, not {expected}"
+    );
+    let certificate = check(&r, &params, &batch).unwrap();
+    assert!(certificate.passed(), "{certificate}");
+}
+
+/// The forward algorithm gives the sum over all paths of states.
+#[test]
+fn a_hidden_markov_model_sums_over_all_paths() {
+    let source = include_str!("../../examples/recurrences/hidden_markov.rec");
+    let r = Recurrence::parse("hidden_markov.rec", source).unwrap();
+    let (states, symbols) = (3, 4);
+    let start = array![0.3, -0.8, 0.5];
+    let transition =
+        Array2::from_shape_fn((states, states), |(i, j)| ((2 * i + 5 * j) as f64).cos());
+    let emission =
+        Array2::from_shape_fn((states, symbols), |(i, c)| ((7 * i + 3 * c) as f64).sin());
+    let seen = [2, 0, 3, 1, 1];
+    let params = Params::new()
+        .with("start", start.clone())
+        .with("transition", transition.clone())
+        .with("emission", emission.clone());
+    let classes = Array2::from_shape_fn((seen.len(), 1), |(t, _)| seen[t]);
+    let batch = Batch::new(seen.len(), 1).with_classes("symbol", classes);
+    let found = r.evaluate(&params, &batch).unwrap().loss().unwrap();
+
+    let share = |x: &[f64], i: usize| x[i].exp() / x.iter().map(|x| x.exp()).sum::<f64>();
+    let row = |m: &Array2<f64>, i: usize| m.row(i).to_vec();
+    let mut total = 0.0;
+    for path in 0..states.pow(seen.len() as u32 + 1) {
+        let state = |t: usize| path / states.pow(t as u32) % states;
+        let mut weight = share(&start.to_vec(), state(0));
+        for (t, symbol) in seen.iter().enumerate() {
+            weight *= share(&row(&transition, state(t)), state(t + 1));
+            weight *= share(&row(&emission, state(t + 1)), *symbol);
+        }
+        total += weight;
+    }
+    assert!(
+        (found + total.ln()).abs() < 1e-13,
+        "{found}, not {}",
+        -total.ln()
+    );
+    let certificate = check(&r, &params, &batch).unwrap();
+    assert!(certificate.passed(), "{certificate}");
+}
+
+/// Conditions joined by words, for every combination, of comparisons and of numbers.
+#[test]
+fn conditions_are_joined_by_words() {
+    let source = "
+input a, b
+output both = a > 0 and b > 0
+output one = a > 0 or b > 0
+output neither = not a > 0 and not (b > 0)
+output differs = (a > 0) != (b > 0)
+output order = a > 0 or b > 0 and a > 9
+output numbers = (3 * a and -b) + 2 * (3 * a or -b) + 4 * not(b)
+loss a
+";
+    let r = Recurrence::parse("r.rec", source).unwrap();
+    let pairs = [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)];
+    let column = |f: fn(&(f64, f64)) -> f64| Array2::from_shape_fn((4, 1), |(t, _)| f(&pairs[t]));
+    let batch = Batch::new(4, 1)
+        .with("a", column(|p| p.0))
+        .with("b", column(|p| p.1));
+    let found = r.evaluate(&Params::new(), &batch).unwrap();
+    let truth = |f: fn(bool, bool) -> f64| -> Vec<f64> {
+        pairs.iter().map(|(a, b)| f(*a > 0.0, *b > 0.0)).collect()
+    };
+    for (name, expected) in [
+        ("both", truth(|a, b| f64::from(a && b))),
+        ("one", truth(|a, b| f64::from(a || b))),
+        ("neither", truth(|a, b| f64::from(!a && !b))),
+        ("differs", truth(|a, b| f64::from(a != b))),
+        ("order", truth(|a, _| f64::from(a))),
+        (
+            "numbers",
+            truth(|a, b| f64::from(a && b) + 2.0 * f64::from(a || b) + 4.0 * f64::from(!b)),
+        ),
+    ] {
+        let found: Vec<f64> = found[name].iter().copied().collect();
+        assert_eq!(found, expected, "{name}");
+    }
+}
