@@ -197,7 +197,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
         let matrix = base.0.shape().is_some_and(|s| s.rank() == 2);
         // These powers have another meaning on paper than entry by entry.
         let help = match (whole, b.word()) {
-            (Some(..0), _) => "entry by entry it is `1 / W`; there is no inverse",
+            (Some(..0), _) => "entry by entry it is `1 / W`, of matrices `inverse(W)`",
             (_, Some("T" | "t")) => "a transpose is written `W.T`",
             _ => "",
         };

@@ -152,15 +152,16 @@ const FUNCTIONS_ELSEWHERE: &[(&str, &str)] = &[
     ("zeros", "spread(0, [H, K])"),
     ("ones", "spread(1, [H, K])"),
     ("full", "spread(s, [H, K])"),
-    ("cumsum", "s' = s + x` with `state s"),
-    (
-        "eye",
-        "h` for `eye(H) @ h`, and for a parameter `param W[H, H] = identity(1)",
-    ),
     (
         "identity",
-        "h` for `identity(H) @ h`, and for a parameter `param W[H, H] = identity(1)",
+        "eye(H)`, and for a parameter `param W[H, H] = identity(1)",
     ),
+    ("inv", "inverse(A)"),
+    ("det", "exp(logdet(A))"),
+    ("chol", "cholesky(A)"),
+    ("amax", "largest(x)"),
+    ("amin", "smallest(x)"),
+    ("flatten", "reshape(A, [6])"),
     ("sign", "(x > 0) - (x < 0)"),
     ("diff", "x - delay(x)"),
     ("len", "H` for a size `dim H"),
@@ -178,8 +179,7 @@ const FUNCTIONS_ELSEWHERE: &[(&str, &str)] = &[
 
 /// Functions of other languages that cannot be written with those of this one.
 const FUNCTIONS_ABSENT: &[&str] = &[
-    "erfinv", "gamma", "bessel", "argmax", "argmin", "sort", "topk", "inv", "inverse", "det",
-    "logdet", "solve", "cholesky", "conv", "conv1d", "fft",
+    "erfinv", "gamma", "bessel", "argmax", "argmin", "sort", "topk", "conv", "conv1d", "fft",
 ];
 
 /// Words for the type of a number.
@@ -380,12 +380,10 @@ pub(super) fn at_steps(name: &str, state: bool) -> String {
 pub(super) fn usage(name: &str, found: usize) -> Option<&'static str> {
     match (name, found) {
         ("max", 1) => Some(
-            "it compares two values; the largest entry of `x[3]` is `max(x[0], max(x[1], x[2]))`, for any size \
-             `logsumexp(x)` is a smooth one",
+            "it compares two values; the largest entry of a vector is `largest(x)`, and `logsumexp(x)` is a smooth one",
         ),
         ("min", 1) => Some(
-            "it compares two values; the smallest entry of `x[3]` is `min(x[0], min(x[1], x[2]))`, for any size \
-             `-logsumexp(-x)` is a smooth one",
+            "it compares two values; the smallest entry of a vector is `smallest(x)`, and `-logsumexp(-x)` is a smooth one",
         ),
         ("max", _) => Some("of three values: `max(a, max(b, c))`"),
         ("min", _) => Some("of three values: `min(a, min(b, c))`"),

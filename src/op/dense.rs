@@ -198,6 +198,9 @@ impl Dense {
     }
 
     pub(super) fn remedy(self, args: &[Type]) -> Option<&'static str> {
+        if matches!(self, Self::Along(..)) {
+            return Some("of a vector, the axis is left out: `softmax(x)`");
+        }
         let matrix = matches!(args.first()?.shape, Shape::Matrix(m, n) if m != n);
         (self == Self::Solve && matrix)
             .then_some("least squares of more rows than columns: `solve(A.T @ A, A.T @ b)`")

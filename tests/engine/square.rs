@@ -32,6 +32,8 @@ fn every_op_occurs() {
     let table = table.chain(Linear::ALL.iter().map(|o| Op::Linear(*o)));
     let table = table.chain(Reduce::ALL.iter().map(|o| Op::Reduce(*o)));
     let table = table.chain(Time::ALL.iter().map(|o| Op::Time(*o)));
+    let drawn = ["solve", "cumsum", "cumsum_back", "softmax", "largest"];
+    assert!(drawn.iter().all(|name| names.contains(*name)), "{names:?}");
     let missing: Vec<_> = table.filter(|o| !names.contains(o.name())).collect();
     assert!(missing.is_empty(), "never drawn: {missing:?}");
     assert!(names.contains("swish"), "custom ops are drawn");
