@@ -363,7 +363,7 @@ impl Dense {
     }
 
     /// Returns true if the op is jointly linear in the arguments marked in `active`.
-    pub(super) fn is_linear_in(self, active: &[bool]) -> bool {
+    pub(crate) fn is_linear_in(self, active: &[bool]) -> bool {
         match self {
             Self::Solve => !active[0],
             Self::Triangle { .. } | Self::CumSum { .. } => true,

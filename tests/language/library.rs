@@ -26,6 +26,7 @@ fn the_library_is_complete_and_says_what_it_is() {
         "gradbench_lstm",
         "gru_reset_after",
         "gru_reset_before",
+        "hidden_markov",
         "leapfrog",
         "logistic_map",
         "lqr",
@@ -37,6 +38,7 @@ fn the_library_is_complete_and_says_what_it_is() {
         "rnn",
         "rnn_relu",
         "sir_epidemic",
+        "state_space",
     ];
     assert_eq!(names, expected);
     for (name, source) in library() {

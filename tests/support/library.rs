@@ -16,6 +16,8 @@ pub(crate) const SIZES: &[(&str, usize)] = &[
     ("N", 3),
     ("M", 2),
     ("C", 4),
+    ("P", 2),
+    ("S", 3),
 ];
 pub(crate) const LENGTHS: &[usize] = &[4, 3];
 

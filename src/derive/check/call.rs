@@ -2,10 +2,10 @@
 
 use ndarray::Array2;
 
-use super::arrays::{Found, SIZELESS, V, matrix, shaped};
+use super::arrays::{Found, SIZELESS, V, had, matrix, shaped};
 use super::evaluate::{Instance, ROUNDING, Steps};
 use crate::derive::algebra::term::{Name, Quantity, Term, Time};
-use crate::op::{Linearity, Op, Pointwise, Value};
+use crate::op::{Dense, Linearity, Op, Pointwise, Value};
 use crate::shape::{Dim, Rate, Shape, Type};
 
 /// The reason why a comparison has no value: its sides are equal but for rounding errors.
@@ -74,6 +74,15 @@ impl Instance {
             };
             if zero {
                 return Ok(V::Zero);
+            }
+        }
+        if let Op::Dense(op) = &function.op {
+            let is = |i: usize, linear: bool| linear && matches!(values.get(i), Some(Ok(V::Zero)));
+            if is(0, op.is_linear_in(&[true])) || is(1, *op == Dense::Solve) {
+                return Ok(V::Zero);
+            }
+            if let (Dense::Solve, [Ok(V::Eye(x)), Ok(b)]) = (op, &values[..]) {
+                return had(V::Fill(1.0 / x), b.clone());
             }
         }
         let args: Result<Vec<Value<f64>>, String> = values

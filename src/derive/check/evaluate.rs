@@ -209,6 +209,8 @@ impl Instance {
                 }
                 V::Fill(x) => Ok(V::Eye(x)),
                 V::Eye(x) => Ok(V::Fill(x)),
+                V::Columns(c) => Ok(V::Array(c)),
+                V::Rows(r) => Ok(V::Array(r.reversed_axes())),
                 V::Zero => Ok(V::Zero),
                 _ => Err("the diagonal matrix of something that is no vector".into()),
             },
