@@ -217,7 +217,7 @@ fn rows_with_missing_values_are_refused_dropped_split_or_masked() {
     assert!(
         found
             .notes()
-            .eq(["left out 2 rows with missing values, the first at line 4"])
+            .eq(["omitted 2 rows with missing values, the first at line 4"])
     );
     let found = read(Missing::Split).unwrap();
     assert_eq!(

@@ -111,7 +111,7 @@ fn read(bytes: &[u8], request: &Request<'_>) -> Result<Arrays, String> {
     if comments > 0 {
         let skipped = counted(comments, "comment");
         arrays.notes.push(format!(
-            "left out {skipped}, lines that begin with `#`, the first at line {first}"
+            "omitted {skipped}, lines that begin with `#`, the first at line {first}"
         ));
     }
     Ok(arrays)

@@ -231,7 +231,7 @@ impl Table<'_> {
                 _ => String::new(),
             };
             notes.push(format!(
-                "left out {told} with missing values, the first at line {first}{samples}"
+                "omitted {told} with missing values, the first at line {first}{samples}"
             ));
         }
         if self.missing == Missing::Mask {
