@@ -41,8 +41,7 @@ fn read(bytes: &[u8], request: &Request<'_>) -> Result<Arrays, String> {
     // An archive without compression expands only where narrow types are widened, to eight times their size at most.
     let mut left = request.limit.max(8 * bytes.len() as u64);
     for i in 0..archive.len() {
-        let mut member = archive.by_index(i).map_err(broken)?;
-        let file = member.name().to_owned();
+        let file = archive.name_for_index(i).unwrap_or_default().to_owned();
         let name = file.strip_suffix(".npy");
         if request.inputs.is_some() && !name.is_some_and(|name| request.wants(name)) {
             arrays.unused.push(name.unwrap_or(&file).to_owned());
@@ -51,6 +50,7 @@ fn read(bytes: &[u8], request: &Request<'_>) -> Result<Arrays, String> {
         let Some(name) = name else {
             return Err(format!("`{file}` in the archive is not a .npy array"));
         };
+        let mut member = archive.by_index(i).map_err(broken)?;
         let of = |reason: String| format!("array `{name}` {reason}");
         let damaged = |error| of(format!("is damaged: {error}"));
         let mut found = Vec::new();

@@ -75,6 +75,16 @@ fn arrays_without_a_use_may_hold_anything() {
     add("objects.npy", b"\x93NUMPY\x07 and a version of the future");
     add("readme.txt", b"no array at all");
     archive.finish().unwrap();
+    // A method of compression that cannot be read.
+    let mut bytes = fs::read(&npz).unwrap();
+    let at = bytes
+        .windows(11)
+        .rposition(|name| name == b"objects.npy")
+        .unwrap()
+        - 46;
+    assert_eq!(bytes[at..at + 4], *b"PK\x01\x02");
+    bytes[at + 10] = 14;
+    fs::write(&npz, bytes).unwrap();
     let found = ReadOptions::new().read(&sum(), &npz).unwrap();
     assert_eq!(numbers(&found, "x"), step(&[2.0]));
     assert!(found.unused().eq(["objects", "readme.txt"]));

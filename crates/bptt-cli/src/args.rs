@@ -80,6 +80,7 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   bptt fit garch11 --data returns.npz --optimizer newton --standard-errors --out garch.npz
   bptt fit rnn --data data.npz --dims H=8 --steps 500 --lr 0.01 --clip 1 --out rnn.npz
+  bptt fit garch11 --data prices.csv --columns r=Return --missing drop-row --out garch.npz
   bptt fit chars.rec --text book.txt --dims H=32 --batch 16 --length 50 --out chars.npz")]
     Fit(Box<Fit>),
     /// Show a recurrence, or list the library
