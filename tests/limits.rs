@@ -114,7 +114,7 @@ fn files_are_estimated() {
     numbers.write(&tensors).expect("it is written");
     set_memory_limit(Some(4 << 20));
     let (bytes, read) = (needed(Arrays::read(&table), "a table"), digits.len());
-    assert!(bytes > read * 20, "{bytes} bytes for {read}");
+    assert!(bytes > read * 8, "{bytes} bytes for {read}");
     let bytes = needed(Arrays::read(&tensors), "tensors");
     assert!(bytes > 4_800_000, "{bytes} bytes");
     set_memory_limit(Some(1 << 30));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::{env, fs, process};
 
 use bptt::Recurrence;
-use bptt::data::Arrays;
+use bptt::data::{Arrays, Missing, ReadOptions};
 
 /// A recurrence with inputs, a class and parameters, so that every conversion is tried.
 const READER: &str = "
@@ -27,6 +27,18 @@ pub fn read(extension: &str, bytes: &[u8]) {
     if fs::write(&path, bytes).is_err() {
         return;
     }
+    let reader = Recurrence::parse("reader.rec", READER).expect("it is well formed");
+    for missing in [Missing::Refuse, Missing::DropRow, Missing::Split, Missing::Mask] {
+        let options = ReadOptions::new().missing(missing);
+        let sorted = options.clone().id("id").sort("t").decimal(',').thousands('.');
+        for options in [options, sorted] {
+            let text = match options.read(&reader, &path) {
+                Ok(arrays) => arrays.batch::<f64>(&reader).err().map_or(String::new(), |error| error.to_string()),
+                Err(error) => error.to_string(),
+            };
+            assert!(text.len() < 20_000, "an error of {} characters", text.len());
+        }
+    }
     let arrays = match Arrays::read(&path) {
         Ok(arrays) => arrays,
         Err(error) => {
@@ -35,7 +47,6 @@ pub fn read(extension: &str, bytes: &[u8]) {
             return;
         }
     };
-    let reader = Recurrence::parse("reader.rec", READER).expect("it is well formed");
     for text in [
         arrays.params::<f64>(&reader).err(),
         arrays.batch::<f64>(&reader).err(),

@@ -1,5 +1,7 @@
 //! Converts named arrays to the data of a recurrence.
 
+use super::alphabet::is_alphabet;
+use super::inputs::{LENGTHS, RESET};
 use super::roles::{self, Use};
 use super::unread::Unread;
 use super::{Array, Arrays, FIT};
@@ -9,18 +11,15 @@ use crate::recurrence::{Batch, Params, Recurrence};
 use crate::shape::{Kind, Rate, Type};
 use crate::tape::Role;
 
-/// The array with the length of each sequence.
-const LENGTHS: &str = "lengths";
-/// The input of [`Recurrence::with_resets`] on the command line.
-const RESET: &str = "reset";
-
 impl Arrays {
-    /// The parameters of a recurrence. Arrays whose names begin with [`FIT`] are ignored. A missing parameter
+    /// The parameters of a recurrence. Arrays whose names begin with [`FIT`] are ignored, and
+    /// so are the texts of classes. A missing parameter
     /// is not an error here.
     ///
     /// # Errors
     /// When a parameter is not an array of real numbers, or an array is not a parameter.
     pub fn params<F: Scalar>(&self, recurrence: &Recurrence) -> Result<Params<F>> {
+        let is_beside = |name: &str| name.starts_with(FIT) || is_alphabet(name);
         let unknown = |name: &str| Error::UnknownName {
             what: "parameter",
             name: name.into(),
@@ -28,7 +27,7 @@ impl Arrays {
         };
         if let Some((name, _)) = self
             .iter()
-            .find(|(n, _)| !n.starts_with(FIT) && recurrence.role_of(n) != Some(Role::Parameter))
+            .find(|(n, _)| !is_beside(n) && recurrence.role_of(n) != Some(Role::Parameter))
         {
             return Err(unknown(name));
         }

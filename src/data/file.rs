@@ -5,37 +5,59 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::Arrays;
+use super::inputs::{Input, LENGTHS};
+use super::options::ReadOptions;
 use crate::error::{Error, Result};
 use crate::limit::check_memory;
 
 /// A file format for named arrays: a row in the file of the format.
 pub(super) struct Format {
-    /// The extension of its files, in lower case.
-    pub(super) extension: &'static str,
+    /// The extensions of its files, in lower case.
+    pub(super) extensions: &'static [&'static str],
     /// Checks the first eight bytes of a file, so that large files of other formats and endless devices are not
     /// read into memory.
     pub(super) begins: fn(&[u8]) -> Result<(), String>,
     /// The bytes of memory that a file and its arrays need; `None` if they are too many to count.
     pub(super) memory: fn(&[u8]) -> Option<usize>,
-    /// Reads the arrays. Compressed data may expand to a number of bytes.
-    pub(super) read: fn(&[u8], u64) -> Result<Arrays, String>,
+    /// Reads the arrays.
+    pub(super) read: fn(&[u8], &Request<'_>) -> Result<Arrays, String>,
     /// The bytes of a file, if the format is written.
     pub(super) write: Option<Write>,
+}
+
+/// The part of a file that is read.
+pub(super) struct Request<'a> {
+    /// The bytes that compressed data may expand to.
+    pub(super) limit: u64,
+    /// The name of the file without its extension.
+    pub(super) stem: &'a str,
+    /// The inputs that are wanted; `None` for all of the file.
+    pub(super) inputs: Option<&'a [Input]>,
+    pub(super) options: &'a ReadOptions,
+    /// True if no other file can have the columns that this one lacks.
+    pub(super) is_only_file: bool,
+}
+
+impl Request<'_> {
+    /// True for the name of an array that is used.
+    pub(super) fn wants(&self, name: &str) -> bool {
+        let Some(inputs) = self.inputs else {
+            return true;
+        };
+        let is_bound = |input: &str| self.options.of(input).next().is_some();
+        name == LENGTHS
+            || self.options.bindings.iter().any(|b| b.column == name)
+            || inputs.iter().any(|i| i.name == name && !is_bound(name))
+    }
 }
 
 type Write = fn(&Arrays) -> Result<Vec<u8>, String>;
 
 /// Formats of files that are often at hand, and a remedy.
-const OTHERS: &[(&[&str], &str)] = &[
-    (
-        &["npy"],
-        "a .npy file has no names; expected a .npz file, as `np.savez` writes it",
-    ),
-    (
-        &["pt", "pth"],
-        "expected a .safetensors file, as `safetensors.torch.save_file` writes it",
-    ),
-];
+const OTHERS: &[(&[&str], &str)] = &[(
+    &["pt", "pth"],
+    "expected a .safetensors file, as `safetensors.torch.save_file` writes it",
+)];
 
 impl Format {
     /// The format given by the extension of a file.
@@ -43,11 +65,12 @@ impl Format {
         let extension = path.extension().and_then(|e| e.to_str());
         let extension = extension.unwrap_or_default().to_ascii_lowercase();
         let other = OTHERS.iter().find(|(all, _)| all.contains(&&*extension));
-        let known = formats.iter().find(|f| f.extension == extension);
+        let known = formats.iter().find(|f| f.extensions.contains(&&*extension));
         known.ok_or_else(|| match other {
             Some((_, remedy)) => refuse(path, remedy),
             None => {
-                let all = formats.iter().map(|f| format!(".{}", f.extension));
+                let all = formats.iter().flat_map(|f| f.extensions);
+                let all = all.map(|extension| format!(".{extension}"));
                 let all = all.collect::<Vec<_>>();
                 refuse(path, format!("expected a {} file", either(&all)))
             }
@@ -59,7 +82,9 @@ impl Format {
         let found = Self::of(path, formats).ok().and_then(|f| f.write);
         found.ok_or_else(|| {
             let written = formats.iter().filter(|f| f.write.is_some());
-            let written = written.map(|f| format!("a .{}", f.extension));
+            let written = written
+                .flat_map(|f| f.extensions)
+                .map(|e| format!("a .{e}"));
             let written = either(&written.collect::<Vec<_>>());
             refuse(path, format!("arrays are written to {written} file"))
         })

@@ -1,5 +1,5 @@
-//! Data files: named arrays in `.npz`, `.safetensors` and `.csv`, and their conversion to the data of a
-//! recurrence.
+//! Data files: named arrays in `.npz`, `.npy` and `.safetensors`, tables in `.csv` and `.tsv`, and their conversion
+//! to the data of a recurrence.
 //!
 //! [`Arrays`] is the content of such a file. [`Arrays::params`] and [`Arrays::batch`] convert it to the data of
 //! a recurrence, [`Arrays::pytorch_params`] reads a PyTorch state dict. Files are not trusted: damaged or
@@ -17,7 +17,8 @@
 //! Real numbers are `f32`, `f64`, or integers that are represented exactly; for inputs also booleans, as 0 and 1.
 //! Integers may be `f32` or `f64` if all of them are whole.
 //!
-//! Other arrays in a file of inputs are ignored. Each gradient is stored under its variable's name, in the same
+//! [`ReadOptions`] reads only the arrays and columns that the inputs of a recurrence need. Other arrays in a file of
+//! inputs are ignored. Each gradient is stored under its variable's name, in the same
 //! shape.
 //!
 //! ```
@@ -42,20 +43,25 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod alphabet;
 mod array;
 mod convert;
-mod csv;
 mod entries;
 mod file;
+mod inputs;
 mod npy;
 mod npz;
+mod options;
 mod pytorch;
+mod reading;
 mod roles;
+mod table;
 mod tensors;
 mod unread;
 mod whole;
 
 pub use array::{Array, Element};
+pub use options::{Missing, ReadOptions};
 pub use whole::{can_write_whole, write_whole};
 
 use std::path::Path;
@@ -64,12 +70,11 @@ use indexmap::IndexMap;
 use ndarray::Dimension;
 
 use crate::error::{Error, Result};
-use crate::limit::memory_limit;
 use crate::op::Scalar;
 use crate::recurrence::{Outputs, Params};
 
 /// The formats of files.
-const FORMATS: &[file::Format] = &[npz::FORMAT, tensors::FORMAT, csv::FORMAT];
+const FORMATS: &[file::Format] = &[npz::FORMAT, npy::FORMAT, tensors::FORMAT, table::FORMAT];
 
 /// The default limit on the memory that a compressed file may expand to, in bytes: 4 GiB.
 pub const EXPANDED: u64 = 4 << 30;
@@ -78,12 +83,22 @@ pub const EXPANDED: u64 = 4 << 30;
 /// [`Arrays::params`] ignores them.
 pub const FIT: &str = "fit/";
 
+/// The name of the array with the mask of steps with missing values ([`Missing::Mask`]), unless the recurrence has a
+/// mask.
+pub const MASK: &str = "observed";
+
 /// Named arrays, the content of a file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Arrays {
     arrays: IndexMap<String, Array>,
     /// The reasons why other arrays of a file cannot be used, by name.
     refused: IndexMap<String, String>,
+    /// The names of arrays and columns of a file that were not read.
+    unused: Vec<String>,
+    /// Remarks on the reading of a file.
+    notes: Vec<String>,
+    /// The texts of the classes of an input.
+    alphabets: IndexMap<String, Vec<String>>,
 }
 
 impl Arrays {
@@ -131,6 +146,22 @@ impl Arrays {
         self.refused.iter().map(|(n, reason)| (&**n, &**reason))
     }
 
+    /// The arrays and the columns of a file that [`ReadOptions::read`] did not read, as no input needs them.
+    pub fn unused(&self) -> impl Iterator<Item = &str> {
+        self.unused.iter().map(|name| &**name)
+    }
+
+    /// Remarks on the reading of a file: rows that were left out, a guessed encoding.
+    pub fn notes(&self) -> impl Iterator<Item = &str> {
+        self.notes.iter().map(|note| &**note)
+    }
+
+    /// The texts of the classes of an input, in the order of their numbers, if a column of texts was read.
+    #[must_use]
+    pub fn alphabet(&self, input: &str) -> Option<&[String]> {
+        self.alphabets.get(input).map(|classes| &**classes)
+    }
+
     /// The reason why an array of this name cannot be used.
     fn reason_against(&self, name: &str) -> Result<()> {
         match self.refused.get(name) {
@@ -153,17 +184,18 @@ impl Arrays {
         }
     }
 
-    /// Reads a `.npz` or a `.safetensors` file, or one sequence from a `.csv` table: a row of names, then a row
+    /// Reads a `.npz` or a `.safetensors` file, one array from a `.npy` file, which has the name of the file, or one
+    /// sequence from a `.csv` or `.tsv` table: a row of names, then a row
     /// for each step; `y` is a number, `[T, 1]`, and `x[0]`, `x[1]`, … are the entries of a vector,
-    /// `[T, 1, n]`. The fields are separated by the first of `,`, `;` and tab in the row of names. An empty
-    /// field, `NA` and `NaN` are NaN. Narrow numbers are widened, and arrays may be in Fortran order or
+    /// `[T, 1, n]`. The fields are separated by `,`, `;`, `|` or tab, as the row of names shows.
+    /// [Missing values](Missing) are NaN. Narrow numbers are widened, and arrays may be in Fortran order or
     /// big-endian. An array or a column of other entries is among [`refused`](Self::refused).
     ///
     /// # Errors
     /// When the file cannot be read or is damaged; when a compressed file would expand to more than [`EXPANDED`]
     /// bytes.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
-        Self::read_limited(path, EXPANDED.min(memory_limit() as u64))
+        Self::read_limited(path, reading::expanded())
     }
 
     /// As [`read`](Self::read), with another limit on the expansion of a compressed file, in bytes.
@@ -171,10 +203,8 @@ impl Arrays {
     /// # Errors
     /// As for [`read`](Self::read).
     pub fn read_limited(path: impl AsRef<Path>, limit: u64) -> Result<Self> {
-        let path = path.as_ref();
-        let format = file::Format::of(path, FORMATS)?;
-        let read = (format.read)(&file::read(path, format)?, limit);
-        read.map_err(|reason| file::refuse(path, reason))
+        let options = ReadOptions::new();
+        reading::file(path.as_ref(), None, &options, true, limit)
     }
 
     /// Checks that arrays can be written to this file, before a computation whose results would be lost: the
@@ -213,7 +243,7 @@ impl<'n, F: Scalar + Element> FromIterator<(&'n str, &'n ndarray::ArrayD<F>)> fo
             arrays: named
                 .map(|(n, a)| (n.into(), F::array(a.clone())))
                 .collect(),
-            refused: IndexMap::new(),
+            ..Self::default()
         }
     }
 }

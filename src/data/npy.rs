@@ -1,8 +1,10 @@
 //! One array in NumPy's `.npy` format: a header, which is a Python dictionary literal, then the entries. See
 //! `numpy.lib.format`.
 
+use super::Arrays;
 use super::array::Array;
 use super::entries::{Entries, Type};
+use super::file::{Format, Request};
 use crate::error::counted;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
@@ -10,6 +12,39 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 const LONGEST_HEADER: usize = 1 << 16;
 /// A limit on the number of axes; arrays of a recurrence have at most four: step, sample, row, column.
 pub(super) const MOST_AXES: usize = 8;
+
+/// An array in a file of its own, whose name is that of the file.
+pub(super) const FORMAT: Format = Format {
+    extensions: &["npy"],
+    begins: |bytes| match bytes.starts_with(MAGIC) {
+        true => Ok(()),
+        false => Err("is not a .npy array".into()),
+    },
+    memory: |bytes| {
+        let header = Header::read(bytes).ok();
+        let memory = header.and_then(|header| header.memory(header.ty().ok()?).ok());
+        let memory = usize::try_from(memory.unwrap_or(0)).ok();
+        bytes.len().checked_add(memory?)
+    },
+    read,
+    write: None,
+};
+
+fn read(bytes: &[u8], request: &Request<'_>) -> Result<Arrays, String> {
+    let (name, mut arrays) = (request.stem, Arrays::new());
+    if !request.wants(name) {
+        arrays.unused.push(name.into());
+        return Ok(arrays);
+    }
+    let of = |reason: String| format!("array `{name}` {reason}");
+    let header = Header::read(bytes).map_err(of)?;
+    let array = match header.ty() {
+        Ok(ty) => header.entries(ty, bytes).map_err(of)?.array(ty),
+        Err(reason) => Err(reason),
+    };
+    arrays.insert_read(name, array.map_err(of));
+    Ok(arrays)
+}
 
 /// A parsed header.
 #[derive(Debug)]
@@ -98,6 +133,8 @@ impl Header {
         let kind = descr.strip_prefix(['<', '>', '=', '|']).unwrap_or(descr);
         Ok(match kind {
             "f2" => Type::F16,
+            // NumPy has no such type; `ml_dtypes.bfloat16` is saved as two bytes without one.
+            "V2" => Type::Bf16,
             "f4" => Type::F32,
             "f8" => Type::F64,
             "i1" => Type::I8,

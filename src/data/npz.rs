@@ -6,14 +6,14 @@ use std::io::{Cursor, Read, Write};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-use super::file::Format;
+use super::file::{Format, Request};
 use super::{Arrays, npy};
 
 /// The bytes of a member that are read to find its header.
 const BEGINNING: u64 = 1 << 17;
 
 pub(super) const FORMAT: Format = Format {
-    extension: "npz",
+    extensions: &["npz"],
     begins,
     // Its arrays are counted as they are read.
     memory: |bytes| Some(bytes.len()),
@@ -29,8 +29,8 @@ fn begins(bytes: &[u8]) -> Result<(), String> {
     }
 }
 
-/// Reads the arrays of an archive. Compressed data may expand to `limit` bytes.
-fn read(bytes: &[u8], limit: u64) -> Result<Arrays, String> {
+/// Reads the arrays of an archive that are wanted.
+fn read(bytes: &[u8], request: &Request<'_>) -> Result<Arrays, String> {
     let broken = |error| format!("is not a .npz archive, or is damaged: {error}");
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(broken)?;
     if let Some(twice) = repeated(bytes, archive.central_directory_start()) {
@@ -39,13 +39,18 @@ fn read(bytes: &[u8], limit: u64) -> Result<Arrays, String> {
     }
     let mut arrays = Arrays::new();
     // An archive without compression expands only where narrow types are widened, to eight times their size at most.
-    let mut left = limit.max(8 * bytes.len() as u64);
+    let mut left = request.limit.max(8 * bytes.len() as u64);
     for i in 0..archive.len() {
-        let mut member = archive.by_index(i).map_err(broken)?;
-        let file = member.name().to_owned();
-        let Some(name) = file.strip_suffix(".npy") else {
+        let file = archive.name_for_index(i).unwrap_or_default().to_owned();
+        let name = file.strip_suffix(".npy");
+        if request.inputs.is_some() && !name.is_some_and(|name| request.wants(name)) {
+            arrays.unused.push(name.unwrap_or(&file).to_owned());
+            continue;
+        }
+        let Some(name) = name else {
             return Err(format!("`{file}` in the archive is not a .npy array"));
         };
+        let mut member = archive.by_index(i).map_err(broken)?;
         let of = |reason: String| format!("array `{name}` {reason}");
         let damaged = |error| of(format!("is damaged: {error}"));
         let mut found = Vec::new();
@@ -77,7 +82,8 @@ fn read(bytes: &[u8], limit: u64) -> Result<Arrays, String> {
         if memory > left {
             return Err(of(format!(
                 "expands to {memory} bytes, which with the other arrays is more than the limit \
-                 of {limit}; an archive that is not compressed has no limit"
+                 of {}; an archive that is not compressed has no limit",
+                request.limit
             )));
         }
         left -= memory;

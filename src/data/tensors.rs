@@ -7,7 +7,7 @@ use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use super::Arrays;
 use super::array::Array;
 use super::entries::{Entries, Type};
-use super::file::Format;
+use super::file::{Format, Request};
 use super::npy::{MOST_AXES, entries};
 use crate::error::counted;
 
@@ -15,7 +15,7 @@ use crate::error::counted;
 const LONGEST_HEADER: u64 = 100_000_000;
 
 pub(super) const FORMAT: Format = Format {
-    extension: "safetensors",
+    extensions: &["safetensors"],
     begins,
     memory,
     read,
@@ -46,7 +46,7 @@ fn memory(bytes: &[u8]) -> Option<usize> {
         })
 }
 
-fn read(bytes: &[u8], _: u64) -> Result<Arrays, String> {
+fn read(bytes: &[u8], request: &Request<'_>) -> Result<Arrays, String> {
     // Two tensors with the same name usually leave a gap in the data; report the name instead of the gap.
     if let Some(name) = header(bytes).and_then(repeated) {
         return Err(format!("its header has the key `{name}` twice"));
@@ -57,6 +57,10 @@ fn read(bytes: &[u8], _: u64) -> Result<Arrays, String> {
     names.sort_unstable();
     let mut arrays = Arrays::new();
     for name in names {
+        if !request.wants(name) {
+            arrays.unused.push(name.to_owned());
+            continue;
+        }
         let tensor = file.tensor(name).map_err(broken)?;
         let of = |reason: String| format!("array `{name}` {reason}");
         let axes = tensor.shape().len();

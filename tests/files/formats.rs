@@ -508,8 +508,11 @@ fn other_files_are_refused() {
     }
     for (name, expected) in [
         ("model.pt", "expected a .safetensors file"),
-        ("x.npy", "expected a .npz file"),
-        ("x.txt", "expected a .npz, .safetensors or .csv file"),
+        ("x.npy", "is not a .npy array"),
+        (
+            "x.txt",
+            "expected a .npz, .npy, .safetensors, .csv or .tsv file",
+        ),
         ("text.npz", "is not a .npz archive"),
         ("text.safetensors", "is not a .safetensors file"),
     ] {
@@ -539,7 +542,11 @@ fn tables_are_read() {
         ("", "is empty"),
         ("a,b\n1\n", "line 2: expected 2 fields, found 1"),
         ("a,a\n1,2\n", "columns 1 and 2 are both named `a`"),
-        ("x[1],x[0]\n1,2\n", "column `x[1]`"),
+        ("x[1],x[2]\n1,2\n", "column `x[1]`"),
+        (
+            "\"A[0,0]\",\"A[1,1]\"\n1,2\n",
+            "column `A[1,1]`, number 2 of the table",
+        ),
         ("x[0],x\n1,2\n", "column `x`"),
     ] {
         let message = read(text).unwrap_err();

@@ -7,6 +7,7 @@ mod support;
 
 mod formats;
 mod inputs;
+mod options;
 mod pytorch;
 mod roles;
 mod tables;

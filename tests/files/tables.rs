@@ -52,6 +52,10 @@ fn of_many_spellings() {
         "x,y,\n1,2,\n3,4,\n",
         "price [EUR],x,y,nan\n1,1,2,\n2,3,4,\n",
         "x;y;;\n1;2;;\n3;4;;\n",
+        "x|y\n1|2\n3|4\n",
+        "x,y\n1,2\n\n3,4\n",
+        "# made by hand\nx,y\n1,2\n# the second half\n3,4\n",
+        "rain (mm, mean);x;y\n1,5;1;2\n2,5;3;4\n",
     ] {
         let [x, y] = columns(text);
         assert_eq!(
@@ -62,6 +66,33 @@ fn of_many_spellings() {
     }
 }
 
+/// Tables from spreadsheets of other times and places.
+#[test]
+fn of_many_encodings() {
+    let folder = Folder::new("table-encodings");
+    let text = "x;y;Größe\n1;2;\u{20ac}\n3;4;\n";
+    let wide = |of: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(of).collect::<Vec<u8>>();
+    let latin = b"x;y;Gr\xf6\xdfe\n1;2;\x80\n3;4;\n".to_vec();
+    for (bytes, notes) in [
+        (text.as_bytes().to_vec(), 0),
+        (wide(u16::to_le_bytes), 0),
+        (wide(u16::to_be_bytes), 0),
+        ([&[0xff, 0xfe], &wide(u16::to_le_bytes)[..]].concat(), 0),
+        ([&[0xfe, 0xff], &wide(u16::to_be_bytes)[..]].concat(), 0),
+        (latin, 1),
+    ] {
+        fs::write(folder.file("t.csv"), &bytes).unwrap();
+        let found = Arrays::read(folder.file("t.csv")).unwrap();
+        let y = array![[2.0], [4.0]].into_dyn();
+        assert_eq!(found.get("y"), Some(&Array::F64(y)), "{bytes:?}");
+        assert!(
+            found.refused().any(|(name, _)| name == "Größe"),
+            "{bytes:?}"
+        );
+        assert_eq!(found.notes().count(), notes, "{bytes:?}");
+    }
+}
+
 #[test]
 fn of_vectors() {
     let found = read("x [0], x[ 1 ]\n1,2\n").unwrap();
@@ -69,11 +100,14 @@ fn of_vectors() {
         found.get("x"),
         Some(&Array::F64(array![[[1.0, 2.0]]].into_dyn()))
     );
+    let found = read("\"A[0,1]\",\"A[0,0]\",\"A[1,0]\",\"A[1,1]\"\n1,2,3,4\n").unwrap();
+    let a = array![[[[2.0, 1.0], [3.0, 4.0]]]].into_dyn();
+    assert_eq!(found.get("A"), Some(&Array::F64(a)));
 }
 
 #[test]
 fn of_missing_values() {
-    for missing in ["", "NA", "na", "NaN", "nan", "\"\"", " "] {
+    for missing in ["", "NA", "na", "NaN", "null", "?", ".", "N/A", "\"\"", " "] {
         let [x, y] = columns(&format!("x,y\n1,{missing}\n3,4\n"));
         assert_eq!(x, array![[1.0], [3.0]]);
         assert!(y[[0, 0]].is_nan() && y[[1, 0]] == 4.0, "{missing}");
@@ -90,11 +124,12 @@ fn of_other_columns() {
         ),
         (
             "\"1,5\"",
-            "line 3: `x`: expected a number, found `1,5`; with a decimal point: `1.5`",
+            "line 3: `x`: expected a number, found `1,5`; with a decimal comma: `ReadOptions::decimal(',')`",
         ),
         (
             "\"1,234\"",
-            "with a decimal point: `1.234`, or without a separator of thousands: `1234`",
+            "with a decimal comma: `ReadOptions::decimal(',')`; with separators of thousands: \
+             `ReadOptions::thousands(',')`",
         ),
         ("True", "found `True`; write `1`"),
         ("1e400", "line 3: `x`: `1e400` is beyond the range of f64"),
@@ -130,10 +165,9 @@ fn of_wrong_tables() {
         ("x,y\n", "no row of numbers, so no steps (T = 0)"),
         ("x,y\n\n\n", "no row of numbers, so no steps (T = 0)"),
         (
-            "x,y\n1,2\n\n3,4\n",
+            "x\n1\n\n3\n",
             "line 3 is empty, expected a row; remove it, or write `NA`",
         ),
-        ("x\n1\n\n3\n", "line 3 is empty"),
         (
             "x,y\n1,\"2\n3,4\n",
             "line 2: a quotation mark is not closed",
@@ -144,7 +178,7 @@ fn of_wrong_tables() {
         ),
         (
             "x,y\n1,5,2,5\n",
-            "line 2: expected 2 fields, found 4; a number has a decimal point, as in `1.5`, and a column of row names",
+            "line 2: expected 2 fields, found 4; a number has a decimal point, as in `1.5`, a text with commas is in",
         ),
         (
             "x;y\n1\n",
@@ -167,15 +201,15 @@ fn of_wrong_tables() {
         ("sep=;\nx;y\n1;2\n", "remove the first line, `sep=…`"),
         (
             "# x,y\n1,2\n",
-            "the first line begins with `#`, expected a row of names",
+            "found `1`, `2`; a line that begins with `#` is a comment: remove the `#` of a row of names",
         ),
         (
-            "x|y\n1|2\n",
-            "the row of names `x|y` has no `,`, `;` or tab between the names",
+            "x y\n1 2\n",
+            "the row of names `x y` has no `,`, `;`, `|` or tab between the names",
         ),
         (
             "1,2\n3,4\n",
-            "expected a row of names first, such as `y,x[0],x[1]`, found `1,2`",
+            "expected a row of names first, such as `y,x[0],x[1]`, found `1`, `2`",
         ),
     ] {
         let message = read(text).unwrap_err();
@@ -183,10 +217,11 @@ fn of_wrong_tables() {
     }
     let folder = Folder::new("table-bytes");
     for (bytes, expected) in [
-        (&b"\xff\xfex\x00"[..], "is text in UTF-16, expected UTF-8"),
+        (&b"\xff\xfex"[..], "is damaged text in UTF-16"),
+        (&b"\xff\xfe\x00\xd8x\x00"[..], "is damaged text in UTF-16"),
         (
-            &b"x\n\xff\n"[..],
-            "byte 2 is not UTF-8; save it as `CSV UTF-8`",
+            &b"PK\x03\x00\xff"[..],
+            "byte 3 is zero; save it as `CSV UTF-8`",
         ),
     ] {
         fs::write(folder.file("t.csv"), bytes).unwrap();

@@ -7,6 +7,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::reading::{Reading, Source};
+
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
@@ -78,6 +80,7 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   bptt fit garch11 --data returns.npz --optimizer newton --standard-errors --out garch.npz
   bptt fit rnn --data data.npz --dims H=8 --steps 500 --lr 0.01 --clip 1 --out rnn.npz
+  bptt fit garch11 --data prices.csv --columns r=Return --missing drop-row --out garch.npz
   bptt fit chars.rec --text book.txt --dims H=32 --batch 16 --length 50 --out chars.npz")]
     Fit(Box<Fit>),
     /// Show a recurrence, or list the library
@@ -112,19 +115,19 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// The files of the inputs and of the parameters.
-    pub(crate) fn files(&self) -> [Option<&Path>; 2] {
-        let (data, params) = match self {
-            Self::Check(c) => (&c.data, &c.params),
+    /// The files of the inputs, the way to read them, and the file of the parameters.
+    pub(crate) fn files(&self) -> (&[PathBuf], Option<&Reading>, Option<&Path>) {
+        let (data, reading, params) = match self {
+            Self::Check(c) => (&c.data, &c.reading, &c.params),
             Self::Grad(Grad { on, .. }) | Self::Run(Run { on, .. }) => {
-                return [Some(&on.data), on.params.as_deref()];
+                (&on.data, &on.reading, &on.params)
             }
-            Self::Fit(c) => (&c.data, &c.params),
-            Self::Derive(c) => (&c.data, &c.params),
-            Self::Convert(c) => return [None, Some(&c.params)],
-            _ => return [None, None],
+            Self::Fit(c) => (&c.data, &c.reading, &c.params),
+            Self::Derive(c) => (&c.data, &c.reading, &c.params),
+            Self::Convert(c) => return (&[], None, Some(&c.params)),
+            _ => return (&[], None, None),
         };
-        [data.as_deref(), params.as_deref()]
+        (data, Some(reading), params.as_deref())
     }
 }
 
@@ -134,9 +137,11 @@ pub(crate) struct Data {
     /// Name in the library, or .rec file
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(crate) cell: String,
-    /// Inputs: .npz, .safetensors or .csv file
-    #[arg(long, short, value_name = "FILE")]
-    pub(crate) data: PathBuf,
+    /// Inputs: .npz, .npy, .safetensors, .csv or .tsv file; several files have different inputs
+    #[arg(long, short, value_name = "FILE", required = true)]
+    pub(crate) data: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) reading: Reading,
     /// Parameters: .npz or .safetensors file, also a PyTorch state dict; default: the initial values
     /// in the recurrence
     #[arg(long, short, value_name = "FILE")]
@@ -152,6 +157,16 @@ pub(crate) struct Data {
     pub(crate) dims: Vec<Size>,
 }
 
+impl Data {
+    pub(crate) fn source(&self) -> Source<'_> {
+        Source {
+            files: &self.data,
+            reading: &self.reading,
+            params: self.params.as_deref(),
+        }
+    }
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct Check {
     /// Name in the library, or .rec file
@@ -162,7 +177,9 @@ pub(crate) struct Check {
     pub(crate) dims: Vec<Size>,
     /// Inputs; default: random
     #[arg(long, short, value_name = "FILE")]
-    pub(crate) data: Option<PathBuf>,
+    pub(crate) data: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) reading: Reading,
     /// Parameters; default: random
     #[arg(long, short, value_name = "FILE")]
     pub(crate) params: Option<PathBuf>,
@@ -186,7 +203,9 @@ pub(crate) struct Derive {
     /// Inputs of a run: the norms of the Jacobians are measured on its first sequence; default:
     /// random inputs
     #[arg(long, short, value_name = "FILE")]
-    pub(crate) data: Option<PathBuf>,
+    pub(crate) data: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) reading: Reading,
     /// Parameters of that run; default: the initial values in the recurrence
     #[arg(long, short, value_name = "FILE", requires = "data")]
     pub(crate) params: Option<PathBuf>,
@@ -296,9 +315,11 @@ pub(crate) struct Fit {
     /// Name in the library, or .rec file
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(crate) cell: String,
-    /// Inputs: .npz, .safetensors or .csv file
+    /// Inputs: .npz, .npy, .safetensors, .csv or .tsv file; several files have different inputs
     #[arg(long, short, value_name = "FILE")]
-    pub(crate) data: Option<PathBuf>,
+    pub(crate) data: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) reading: Reading,
     /// Text file as data: each character is a class of `x`, the next character the class of `y`
     #[arg(long, value_name = "FILE", conflicts_with = "data")]
     pub(crate) text: Option<PathBuf>,

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::args;
 use crate::options::in_options;
 use crate::progress::Gauge;
+use crate::reading::Source;
 use crate::report::{Report, bad, good};
 use crate::{Done, Failure, cell, input};
 
@@ -144,13 +145,18 @@ struct Subject {
 
 impl Subject {
     fn read(args: &args::Check, report: &Report) -> Result<Self, Failure> {
-        let (recurrence, batch) = match &args.data {
-            Some(data) => {
-                let (recurrence, batch) =
-                    input::recurrence_and_batch(&args.cell, data, &args.dims, report)?;
+        let (recurrence, batch) = match &args.data[..] {
+            [] => (cell::load(&args.cell)?, None),
+            files => {
+                let source = Source {
+                    files,
+                    reading: &args.reading,
+                    params: args.params.as_deref(),
+                };
+                let (recurrence, batch, _) =
+                    input::recurrence_and_batch(&args.cell, &source, &args.dims, report)?;
                 (recurrence, Some(batch))
             }
-            None => (cell::load(&args.cell)?, None),
         };
         let params = match &args.params {
             Some(file) => Some(input::read_params(&recurrence, file)?),

@@ -23,6 +23,11 @@ pub(crate) fn find(command: &Command, matches: &ArgMatches) -> Option<String> {
     if let Some(name) = repeated(dims) {
         return Some(format!("--dims gives the size {name} twice; give it once"));
     }
+    if let (files, Some(reading), _) = command.files()
+        && let Some(text) = reading.conflict(files)
+    {
+        return Some(text);
+    }
     let without_effect = |option: &str, reason: &str| {
         given(option).then(|| format!("--{option} has no effect {reason}; leave it out"))
     };
@@ -36,7 +41,7 @@ pub(crate) fn find(command: &Command, matches: &ArgMatches) -> Option<String> {
         return Some(text);
     }
     match command {
-        Command::Check(args) if args.data.is_some() && args.params.is_some() => without_effect(
+        Command::Check(args) if !args.data.is_empty() && args.params.is_some() => without_effect(
             "trials",
             "with --data and --params: nothing is drawn at random",
         ),
@@ -85,8 +90,8 @@ fn fit(
         };
         (args.dtype == Dtype::F32).then(|| format!("--dtype f32: {wide} in f64; leave --dtype out"))
     };
-    let unfed = || match (&args.data, &args.text) {
-        (None, None) => Some(without_data(&args.cell)),
+    let unfed = || match (&args.data[..], &args.text) {
+        ([], None) => Some(without_data(&args.cell)),
         _ => None,
     };
     let found = match args.optimizer {

@@ -31,6 +31,9 @@ fn run_in<F: Scalar + Element>(args: &Convert, report: &mut Report) -> Result<()
     if let Some(loss) = loss {
         arrays.insert(input::LOSS, F::array(loss.real()));
     }
+    for (input, classes) in read.saved_alphabets() {
+        arrays.insert_alphabet(&input, &classes)?;
+    }
     arrays.write(&args.out)?;
     let what = if are_gradients {
         "gradients"

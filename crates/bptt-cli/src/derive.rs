@@ -1,11 +1,12 @@
 //! `bptt derive`: the derivation of a recurrence as a document.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use bptt::Recurrence;
 use bptt::derive::{Check, Derivation, Equation};
 
 use crate::args::Derive;
+use crate::reading::Source;
 use crate::report::Report;
 use crate::{Failure, cell, input, progress};
 
@@ -31,9 +32,9 @@ pub(crate) fn run(args: &Derive, report: &mut Report) -> Result<(), Failure> {
         "lstm" | "lstm_peephole" => GATES,
         _ => &[],
     };
-    let mut derivation = match &args.data {
-        None => derived(&cell::load(&args.cell)?, aliases, report)?,
-        Some(data) => measured(args, data, aliases, report)?,
+    let mut derivation = match &args.data[..] {
+        [] => derived(&cell::load(&args.cell)?, aliases, report)?,
+        files => measured(args, files, aliases, report)?,
     };
     let gauge = progress::Gauge::new(report, "checking every line");
     let checks = derivation.check_with_progress(RUNS, &|part| gauge.set(part.min(1.0)));
@@ -79,11 +80,16 @@ fn derived(
 /// The derivation, with measurements on the given data.
 fn measured(
     args: &Derive,
-    data: &Path,
+    files: &[PathBuf],
     aliases: &[(&str, &str)],
     report: &Report,
 ) -> Result<Derivation, Failure> {
-    let (recurrence, batch) = input::first_sequence(&args.cell, data, &args.dims, report)?;
+    let source = Source {
+        files,
+        reading: &args.reading,
+        params: args.params.as_deref(),
+    };
+    let (recurrence, batch) = input::first_sequence(&args.cell, &source, &args.dims, report)?;
     let params = input::params(&recurrence, args.params.as_deref(), &batch, args.seed)?;
     let mut derivation = derived(&recurrence, aliases, report)?;
     let busy = progress::busy(report, "measuring the run");
@@ -95,7 +101,7 @@ fn measured(
         report.note(&format!(
             "{}: the state of `{}` has no Jacobian from one step to the next, so that nothing is \
              measured on this run",
-            data.display(),
+            source,
             recurrence.name()
         ));
     }

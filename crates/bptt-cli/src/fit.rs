@@ -41,6 +41,7 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
         recurrence,
         batch,
         alphabet,
+        classes,
     } = Task::<F>::read(args, report)?;
     if recurrence.parameters().next().is_none() {
         return Err(format!(
@@ -66,7 +67,7 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
     if args.optimizer == Optimizer::Newton || errors.is_some() {
         newton::check_size(&progress.params)?;
     }
-    let session = Session::new(args, settings);
+    let session = Session::new(args, settings, classes);
     let course = match args.optimizer {
         Optimizer::Newton => {
             newton::fit(&recurrence, &mut progress, &batch, args, &session, report)?

@@ -61,8 +61,8 @@ fn evaluate_in<F: Real + Element>(
     report: &mut Report,
 ) -> Result<(), Failure> {
     out.map_or(Ok(()), Arrays::can_write)?;
-    let (recurrence, batch) =
-        input::recurrence_and_batch::<F>(&on.cell, &on.data, &on.dims, report)?;
+    let (recurrence, batch, _) =
+        input::recurrence_and_batch::<F>(&on.cell, &on.source(), &on.dims, report)?;
     let params = input::params(&recurrence, on.params.as_deref(), &batch, on.seed)?;
     let derived = derive(&recurrence)?;
     let busy = progress::busy(report, what);

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use bptt::data::{Array, Arrays};
-use bptt::{Batch, Params, Recurrence, Scalar};
+use bptt::data::{Array, Arrays, MASK};
+use bptt::{Batch, Kind, Leaf, Params, Recurrence, Role, Scalar};
 use ndarray::Dimension;
 
 use crate::args::Size;
+use crate::reading::Source;
 use crate::report::Report;
 use crate::{Failure, cell};
 
@@ -15,40 +16,68 @@ const RESET: &str = "reset";
 /// The array with the length of each sequence.
 const LENGTHS: &str = "lengths";
 
-/// A recurrence and its inputs. If there is an array `reset`, a new sequence starts where it is 1.
+/// A recurrence, its inputs, and the texts of classes, as arrays to save beside the parameters. If there is an array
+/// `reset`, a new sequence starts where it is 1; steps with missing values may be masked.
 pub(crate) fn recurrence_and_batch<F: Scalar>(
     name: &str,
-    data: &Path,
+    data: &Source<'_>,
     dims: &[Size],
     report: &Report,
-) -> Result<(Recurrence, Batch<F>), Failure> {
+) -> Result<(Recurrence, Batch<F>, Arrays), Failure> {
     let mut recurrence = cell::load(name)?;
-    let arrays = Arrays::read(data)?;
+    let arrays = data.read(&recurrence)?;
     if resets(&recurrence, &arrays, data)?.is_some() {
-        if let Some(other) = namesake(&recurrence) {
+        if let Some(other) = namesake(&recurrence, RESET) {
             return Err(format!(
-                "{}: the array `{RESET}` marks the starts of sequences, but `{}` has {other} of that name: rename one \
+                "{data}: the array `{RESET}` marks the starts of sequences, but `{}` has {other} of that name: rename one \
                  of them, such as `{RESET}_2`",
-                data.display(),
                 recurrence.name()
             )
             .into());
         }
         recurrence = recurrence.with_resets(RESET)?;
     }
+    if has_own_mask(&recurrence, &arrays) {
+        if let Some(other) = namesake(&recurrence, MASK) {
+            return Err(format!(
+                "{data}: `{MASK}` is the mask of steps with missing values, but `{}` has {other} of that name: rename it, \
+                 such as `{MASK}_2`",
+                recurrence.name()
+            )
+            .into());
+        }
+        recurrence = recurrence.with_mask(MASK)?;
+    }
     let batch = matched(&recurrence, &arrays, data, dims, report)?;
-    Ok((recurrence, batch))
+    let mut classes = Arrays::new();
+    for input in recurrence.inputs() {
+        if let Some(texts) = arrays.alphabet(input) {
+            classes.insert_alphabet(input, texts)?;
+        }
+    }
+    Ok((recurrence, batch, classes))
+}
+
+/// True if steps are masked by an array that is no input of the recurrence.
+fn has_own_mask(recurrence: &Recurrence, arrays: &Arrays) -> bool {
+    arrays.get(MASK).is_some() && !recurrence.inputs().any(|input| input == MASK)
 }
 
 /// A recurrence and the first sequence of its inputs, up to the start of the second.
 pub(crate) fn first_sequence(
     name: &str,
-    data: &Path,
+    data: &Source<'_>,
     dims: &[Size],
     report: &Report,
 ) -> Result<(Recurrence, Batch<f64>), Failure> {
     let recurrence = cell::load(name)?;
-    let arrays = Arrays::read(data)?;
+    let arrays = data.read(&recurrence)?;
+    if has_own_mask(&recurrence, &arrays) {
+        return Err(format!(
+            "{data}: a run with masked steps is not measured; leave the rows out with --missing drop-row"
+        )
+        .into());
+    }
     let batch: Batch<f64> = matched(&recurrence, &arrays, data, dims, report)?;
     let (steps, samples) = (batch.steps(), batch.samples());
     let mut first = batch.sequence(&recurrence, 0)?;
@@ -56,8 +85,7 @@ pub(crate) fn first_sequence(
         let resets = resets.real::<f64>();
         if resets.shape() != [steps, samples] {
             return Err(format!(
-                "{}: array `{RESET}`: expected shape [{steps}, {samples}], found {:?}",
-                data.display(),
+                "{data}: array `{RESET}`: expected shape [{steps}, {samples}], found {:?}",
                 resets.shape()
             )
             .into());
@@ -69,15 +97,15 @@ pub(crate) fn first_sequence(
     Ok((recurrence, first))
 }
 
-/// The kind of a thing of the recurrence that has the name of the array `reset`.
-fn namesake(recurrence: &Recurrence) -> Option<&'static str> {
+/// The kind of a thing of the recurrence that has this name.
+fn namesake(recurrence: &Recurrence, name: &str) -> Option<&'static str> {
     let tape = recurrence.tape();
-    let is_value = tape.named(RESET).is_some();
-    if recurrence.parameters().any(|n| n == RESET) {
+    let is_value = tape.named(name).is_some();
+    if recurrence.parameters().any(|n| n == name) {
         Some("a parameter")
-    } else if recurrence.states().any(|n| n == RESET) {
+    } else if recurrence.states().any(|n| n == name) {
         Some("a state")
-    } else if tape.dims().any(|n| n == RESET) {
+    } else if tape.dims().any(|n| n == name) {
         Some("a size")
     } else {
         is_value.then_some("a value")
@@ -88,11 +116,11 @@ fn namesake(recurrence: &Recurrence) -> Option<&'static str> {
 fn resets<'a>(
     recurrence: &Recurrence,
     arrays: &'a Arrays,
-    file: &Path,
+    data: &Source<'_>,
 ) -> Result<Option<&'a Array>, Failure> {
     let own = recurrence.inputs().any(|n| n == RESET);
     if let Some((_, reason)) = arrays.refused().find(|(n, _)| *n == RESET && !own) {
-        return Err(format!("{}: {reason}", file.display()).into());
+        return Err(format!("{data}: {reason}").into());
     }
     let Some(resets) = arrays.get(RESET).filter(|_| !own) else {
         return Ok(None);
@@ -103,7 +131,7 @@ fn resets<'a>(
         let end = ends.as_ref().and_then(|ends| ends.get([sample].as_slice()));
         end.is_none_or(|end| (step as f64) < *end)
     };
-    truth(resets, is_read).map_err(|reason| format!("{}: {reason}", file.display()))?;
+    truth(resets, is_read).map_err(|reason| format!("{data}: {reason}"))?;
     Ok(Some(resets))
 }
 
@@ -111,19 +139,26 @@ fn resets<'a>(
 fn matched<F: Scalar>(
     recurrence: &Recurrence,
     arrays: &Arrays,
-    file: &Path,
+    data: &Source<'_>,
     dims: &[Size],
     report: &Report,
 ) -> Result<Batch<F>, Failure> {
-    let in_file = |reason: String| Failure::from(format!("{}: {reason}", file.display()));
-    note_unused(recurrence, arrays, file, report);
+    let in_file = |reason: String| Failure::from(format!("{data}: {reason}"));
+    note_unused(recurrence, arrays, data, report);
     let is_there = |n: &str| arrays.get(n).is_some() || arrays.refused().any(|(r, _)| r == n);
     if let Some(name) = recurrence.inputs().find(|n| !is_there(n)) {
         let refused = arrays.refused().map(|(n, _)| n);
-        let found: Vec<&str> = arrays.iter().map(|(n, _)| n).chain(refused).collect();
-        let cure = match found.contains(&"arr_0") {
-            true => format!("; name the arrays, as in `numpy.savez(file, {name}=array)`"),
-            false => String::new(),
+        let found = arrays.iter().map(|(n, _)| n).chain(refused);
+        let found: Vec<&str> = found.chain(arrays.unused()).collect();
+        let cure = match found.first() {
+            _ if found.contains(&"arr_0") => {
+                format!("; name the arrays, as in `numpy.savez(file, {name}=array)`")
+            }
+            Some(other) => format!(
+                "; name the one that is `{name}`, such as `--columns {}`",
+                bptt::printable(&format!("{name}='{other}'"))
+            ),
+            None => String::new(),
         };
         return Err(in_file(format!(
             "there is no array `{name}`, which is an input of `{}`; the file has: {}{cure}",
@@ -136,7 +171,10 @@ fn matched<F: Scalar>(
     }
     let batch = arrays.batch(recurrence);
     let batch = batch.map_err(|error| in_file(error.to_string()))?;
-    Ok(with_sizes(batch, dims))
+    Ok(with_sizes(
+        with_classes(recurrence, arrays, batch, dims),
+        dims,
+    ))
 }
 
 /// Refuses entries of `reset` other than 0 and 1, which would be treated as 1, except behind the ends of
@@ -160,22 +198,45 @@ fn truth(resets: &Array, is_read: impl Fn(usize, usize) -> bool) -> Result<(), S
     }
 }
 
+/// The sizes that are numbers of classes with texts.
+fn with_classes<F: Scalar>(
+    recurrence: &Recurrence,
+    arrays: &Arrays,
+    mut batch: Batch<F>,
+    dims: &[Size],
+) -> Batch<F> {
+    let leaves = recurrence.tape().leaves().iter();
+    for leaf in leaves.filter(|leaf| leaf.role() == Role::Input) {
+        if let Some(texts) = arrays.alphabet(leaf.name())
+            && let Some(dim) = size_of_classes(recurrence, leaf)
+            && dims.iter().all(|size| size.name != dim)
+        {
+            batch = batch.size(&dim, texts.len());
+        }
+    }
+    batch
+}
+
 pub(crate) fn with_sizes<F: Scalar>(batch: Batch<F>, dims: &[Size]) -> Batch<F> {
     dims.iter()
         .fold(batch, |batch, s| batch.size(&s.name, s.size))
 }
 
 /// Notes the arrays of a file that are not used, one of which may be a misspelt input.
-fn note_unused(recurrence: &Recurrence, arrays: &Arrays, file: &Path, report: &Report) {
+fn note_unused(recurrence: &Recurrence, arrays: &Arrays, data: &Source<'_>, report: &Report) {
+    for note in arrays.notes() {
+        report.note(&format!("{data}: {note}"));
+    }
     let used =
         |name: &str| [LENGTHS, RESET].contains(&name) || recurrence.inputs().any(|i| i == name);
     let refused = arrays.refused().map(|(n, _)| n);
     let names = arrays.iter().map(|(n, _)| n).chain(refused);
+    let names = names.chain(arrays.unused());
     let unused: Vec<&str> = names.filter(|n| !used(n)).collect();
     if !unused.is_empty() {
-        let (file, names) = (file.display(), bptt::quoted(unused));
+        let names = bptt::quoted(unused);
         report.note(&format!(
-            "{file}: not used by `{}`: {names}",
+            "{data}: not used by `{}`: {names}",
             recurrence.name()
         ));
     }
@@ -242,4 +303,18 @@ pub(crate) fn params_of<F: Scalar>(
         Ok(params)
     });
     found.map_err(|error| format!("{}: {error}", file.display()).into())
+}
+
+/// The named size that is the number of classes of an input.
+pub(crate) fn size_of_classes(recurrence: &Recurrence, leaf: &Leaf) -> Option<String> {
+    let Kind::Class(count) = leaf.ty().kind else {
+        return None;
+    };
+    let dims: Vec<&str> = recurrence.tape().dims().collect();
+    let value = |at: usize| {
+        let sizes: Vec<usize> = (0..dims.len()).map(|i| usize::from(i == at)).collect();
+        count.value_at(&sizes)
+    };
+    let own = (0..dims.len()).find(|i| value(*i) == 1 && value(dims.len()) == 0)?;
+    Some(dims[own].into())
 }

@@ -16,6 +16,7 @@ mod new;
 mod options;
 mod overwrite;
 mod progress;
+mod reading;
 mod report;
 mod show;
 
@@ -172,23 +173,25 @@ fn run(command: Option<&Command>, report: &mut Report) -> Result<Done, Failure> 
 fn in_its_file(error: &(dyn std::error::Error + 'static), command: Option<&Command>) -> String {
     use bptt::Error;
     let text = options::in_options(&told(error));
-    let [data, params] = command.map_or([None, None], Command::files);
+    let (data, _, params) = command.map_or((&[][..], None, None), Command::files);
+    let data = || (!data.is_empty()).then(|| reading::listed(data));
+    let params = || params.map(|file| file.display().to_string());
     let file = match error.downcast_ref() {
         Some(
             Error::NonFiniteData { what, .. }
             | Error::ArrayShape { what, .. }
             | Error::Missing { what, .. },
         ) => match *what {
-            "parameter" => params,
-            "input" | "sample input" => data,
+            "parameter" => params(),
+            "input" | "sample input" => data(),
             _ => None,
         },
-        Some(Error::ClassOutOfRange { .. } | Error::Batch { .. }) => data,
-        Some(Error::Transposed { .. }) => params,
+        Some(Error::ClassOutOfRange { .. } | Error::Batch { .. }) => data(),
+        Some(Error::Transposed { .. }) => params(),
         _ => None,
     };
     match file {
-        Some(file) => format!("{}: {text}", bptt::printable(&file.display().to_string())),
+        Some(file) => format!("{}: {text}", bptt::printable(&file)),
         None => text,
     }
 }

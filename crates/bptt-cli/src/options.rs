@@ -8,6 +8,13 @@ const ADVICE: &[(&str, &str)] = &[
     ),
     ("`Check::steps`", "`--steps`"),
     ("`Params::insert`", "`--params`"),
+    (
+        "choose `ReadOptions::missing`",
+        "give `--missing drop-row`, `--missing split` or `--missing mask`",
+    ),
+    ("`ReadOptions::decimal(',')`", "`--decimal ,`"),
+    ("`ReadOptions::thousands('.')`", "`--thousands .`"),
+    ("`ReadOptions::thousands(',')`", "`--thousands ,`"),
     ("`Recurrence::gradient`", "`bptt grad`"),
     (
         "`Program::find_non_finite` finds where it began",

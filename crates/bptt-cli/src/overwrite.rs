@@ -11,7 +11,7 @@ pub(crate) fn find(command: &Command) -> Option<String> {
     let out = output(command)?;
     let place = place(out)?;
     let is_same = |(_, file): &(&str, &Path)| self::place(file).as_ref() == Some(&place);
-    let (input, file) = inputs(command).into_iter().flatten().find(is_same)?;
+    let (input, file) = inputs(command).into_iter().find(is_same)?;
     let (out, file) = (out.display().to_string(), file.display().to_string());
     let spelled = match out == file {
         true => String::new(),
@@ -38,7 +38,7 @@ fn output(command: &Command) -> Option<&Path> {
 }
 
 /// The files that a command reads and must not replace. A fit may replace its parameters, which it improves.
-fn inputs(command: &Command) -> [Option<(&'static str, &Path)>; 4] {
+fn inputs(command: &Command) -> Vec<(&'static str, &Path)> {
     let (cell, text, improves) = match command {
         Command::Grad(args) => (Some(&args.on.cell), None, false),
         Command::Run(args) => (Some(&args.on.cell), None, false),
@@ -48,15 +48,17 @@ fn inputs(command: &Command) -> [Option<(&'static str, &Path)>; 4] {
         Command::Convert(args) => (Some(&args.cell), None, false),
         Command::New(_) | Command::Check(_) | Command::Completions { .. } => (None, None, false),
     };
-    let [data, params] = command.files();
-    [
-        cell.and_then(|cell| Some(("the recurrence", cell::file(cell)?))),
-        data.map(|file| ("the data", file)),
-        text.map(|file| ("the text", file)),
-        params
-            .filter(|_| !improves)
-            .map(|file| ("the parameters", file)),
-    ]
+    let (data, _, params) = command.files();
+    let cell = cell.and_then(|cell| Some(("the recurrence", cell::file(cell)?)));
+    let data = data.iter().map(|file| ("the data", &**file));
+    let text = text.map(|file| ("the text", file));
+    let params = params.filter(|_| !improves);
+    let params = params.map(|file| ("the parameters", file));
+    cell.into_iter()
+        .chain(data)
+        .chain(text)
+        .chain(params)
+        .collect()
 }
 
 /// The place of a file, without links; `None` for a device or a pipe.

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 
+use bptt::data::Arrays;
 use bptt::{Batch, Error, Kind, Leaf, Rate, Recurrence, Scalar};
 use ndarray::{Array2, Array3};
 
 use crate::args::Fit;
+use crate::reading::Source;
 use crate::report::Report;
 use crate::{Failure, cell, input};
 
@@ -19,6 +21,8 @@ pub(super) struct Task<F> {
     pub(super) batch: Batch<F>,
     /// The characters of a text, in the order of their classes.
     pub(super) alphabet: Option<String>,
+    /// The texts of classes of a table, as arrays to save beside the parameters.
+    pub(super) classes: Arrays,
 }
 
 impl<F: Scalar> Task<F> {
@@ -26,13 +30,18 @@ impl<F: Scalar> Task<F> {
         if let Some(text) = &args.text {
             return Self::of_text(args, text, report);
         }
-        let data = args.data.as_deref().ok_or("give --data FILE")?;
-        let (recurrence, batch) =
-            input::recurrence_and_batch(&args.cell, data, &args.dims, report)?;
+        let source = Source {
+            files: &args.data,
+            reading: &args.reading,
+            params: args.params.as_deref().or(args.resume.as_deref()),
+        };
+        let (recurrence, batch, classes) =
+            input::recurrence_and_batch(&args.cell, &source, &args.dims, report)?;
         Ok(Self {
             recurrence,
             batch,
             alphabet: None,
+            classes,
         })
     }
 
@@ -92,7 +101,7 @@ impl<F: Scalar> Task<F> {
         };
         // The number of classes cannot be inferred from an array.
         for leaf in [x, y] {
-            if let Some(dim) = size_of_classes(&recurrence, leaf) {
+            if let Some(dim) = input::size_of_classes(&recurrence, leaf) {
                 batch = batch.size(&dim, alphabet.len());
             }
         }
@@ -100,6 +109,7 @@ impl<F: Scalar> Task<F> {
             batch: input::with_sizes(batch, &args.dims),
             recurrence,
             alphabet: Some(alphabet.into_iter().collect()),
+            classes: Arrays::new(),
         })
     }
 }
@@ -141,18 +151,4 @@ fn wrong(recurrence: &Recurrence, name: &str) -> Failure {
         recurrence.name()
     )
     .into()
-}
-
-/// The named size that is the number of classes of an input.
-fn size_of_classes(recurrence: &Recurrence, leaf: &Leaf) -> Option<String> {
-    let Kind::Class(count) = leaf.ty().kind else {
-        return None;
-    };
-    let dims: Vec<&str> = recurrence.tape().dims().collect();
-    let value = |at: usize| {
-        let sizes: Vec<usize> = (0..dims.len()).map(|i| usize::from(i == at)).collect();
-        count.value_at(&sizes)
-    };
-    let own = (0..dims.len()).find(|i| value(*i) == 1 && value(dims.len()) == 0)?;
-    Some(dims[own].into())
 }

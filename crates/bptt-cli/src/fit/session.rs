@@ -19,15 +19,18 @@ pub(super) struct Session<'a> {
     every: Option<usize>,
     settings: Settings,
     interrupt: Interrupt,
+    /// The texts of classes, which are saved beside the parameters.
+    classes: Arrays,
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(args: &'a Fit, settings: Settings) -> Self {
+    pub(super) fn new(args: &'a Fit, settings: Settings, classes: Arrays) -> Self {
         Self {
             out: &args.out,
             every: args.save_every,
             settings,
             interrupt: Interrupt::listen(),
+            classes,
         }
     }
 
@@ -43,7 +46,9 @@ impl<'a> Session<'a> {
         if code.is_none() && !due {
             return Ok(());
         }
-        let written = progress().arrays(&self.settings).write(self.out);
+        let written = self
+            .with_classes(progress().arrays(&self.settings))
+            .write(self.out);
         let out = self.out.display();
         match (code, written) {
             (None, Ok(())) => Ok(()),
@@ -65,6 +70,13 @@ impl<'a> Session<'a> {
         }
     }
 
+    fn with_classes(&self, mut arrays: Arrays) -> Arrays {
+        for (name, array) in self.classes.iter() {
+            arrays.insert(name, array.clone());
+        }
+        arrays
+    }
+
     /// Writes the file of a finished fit; from here on Ctrl-C ends the program.
     pub(super) fn finish<F: Scalar + Element>(
         &self,
@@ -76,7 +88,7 @@ impl<'a> Session<'a> {
             Some(_) if !matches!(end, End::Diverged(_)) => progress.arrays(&self.settings),
             _ => Arrays::from(&progress.params),
         };
-        arrays.write(self.out)?;
+        self.with_classes(arrays).write(self.out)?;
         self.interrupt.ignore_no_more();
         Ok(())
     }
@@ -89,7 +101,10 @@ impl<'a> Session<'a> {
     ) -> Failure {
         let steps = progress.steps;
         let reason = format!("after {}: {error}", bptt::counted(steps, "step"));
-        match progress.arrays(&self.settings).write(self.out) {
+        match self
+            .with_classes(progress.arrays(&self.settings))
+            .write(self.out)
+        {
             Ok(()) => {
                 let out = self.out.display();
                 format!("{reason}; {out} holds the parameters after step {steps}").into()

@@ -131,6 +131,7 @@ fn run_page(name: &str) -> usize {
 const PAGES: &[(&str, usize)] = &[
     ("README.md", 3),
     ("docs/cli.md", 22),
+    ("docs/data.md", 8),
     ("docs/derivation.md", 6),
     ("docs/tutorial.md", 12),
 ];
@@ -143,6 +144,11 @@ fn the_readme_runs() {
 #[test]
 fn the_page_on_the_command_line_runs() {
     run_listed("docs/cli.md");
+}
+
+#[test]
+fn the_page_on_data_files_runs() {
+    run_listed("docs/data.md");
 }
 
 #[test]

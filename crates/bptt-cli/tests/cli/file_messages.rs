@@ -192,7 +192,10 @@ fn of_data() {
         ),
         (
             "grad one.rec -d nan.csv",
-            &["nan.csv: input `x` is not finite: step 1, sample 0 (counted from 0)"],
+            &[
+                "nan.csv: line 3, column `x`: expected a value, found a missing one; to drop such rows, split the sequence",
+                "give `--missing drop-row`, `--missing split` or `--missing mask`",
+            ],
         ),
         (
             "grad r.rec -p p.safetensors -d inf.npz",

@@ -22,3 +22,4 @@ mod options;
 mod output;
 mod overwrite;
 mod resume;
+mod tables;

@@ -332,7 +332,11 @@ fn of_the_command_line() {
             "grad cell.rec -d d.npz --out g.pt",
             ".npz or a .safetensors",
         ),
-        (3, "grad cell.rec -d d.txt", ".npz, .safetensors or .csv"),
+        (
+            3,
+            "grad cell.rec -d d.txt",
+            ".npz, .npy, .safetensors, .csv or .tsv",
+        ),
         (3, "grad cell.rec -d d.npz --dims Hidden=6", "known: `H`"),
         (
             3,

@@ -206,7 +206,7 @@ fn advice_is_given_in_options() {
         "dim H\ninput x\nparam w[H]\nloss x * sum(w)\n",
     )
     .unwrap();
-    fs::write(folder.file("missing.csv"), "x\n1\nnan\n").unwrap();
+    fs::write(folder.file("missing.csv"), "x\n1\ninf\n").unwrap();
     fs::write(folder.file("grad.rec"), "input x\nparam a\nloss ∂a\n").unwrap();
     for (line, code, words) in [
         (

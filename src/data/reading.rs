@@ -1,0 +1,172 @@
+//! Reads files for a recurrence.
+
+use std::path::Path;
+
+use super::file::{Format, Request, read, refuse};
+use super::inputs::{self, Input, LENGTHS};
+use super::options::{ReadOptions, entry};
+use super::{Arrays, EXPANDED, FORMATS};
+use crate::error::{Error, Result, quoted};
+use crate::limit::memory_limit;
+use crate::recurrence::Recurrence;
+
+/// The bytes that a compressed file may expand to.
+pub(super) fn expanded() -> u64 {
+    EXPANDED.min(memory_limit() as u64)
+}
+
+/// The arrays of one file.
+pub(super) fn file(
+    path: &Path,
+    inputs: Option<&[Input]>,
+    options: &ReadOptions,
+    is_only_file: bool,
+    limit: u64,
+) -> Result<Arrays> {
+    let format = Format::of(path, FORMATS)?;
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy());
+    let request = Request {
+        limit,
+        stem: &stem.unwrap_or_default(),
+        inputs,
+        options,
+        is_only_file,
+    };
+    let found = (format.read)(&read(path, format)?, &request);
+    found.map_err(|reason| refuse(path, reason))
+}
+
+/// True for the name of a file of a table, the only ones with rows and columns.
+pub(super) fn is_table(path: &Path) -> bool {
+    Format::of(path, FORMATS).is_ok_and(|format| format.extensions.contains(&"csv"))
+}
+
+impl ReadOptions {
+    /// Reads the inputs of a recurrence from a `.npz`, `.npy`, `.safetensors`, `.csv` or `.tsv` file. Other arrays and
+    /// columns are not parsed.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is damaged; when a column that is named in the options is not there; when a
+    /// value is missing that is not allowed to be; when a compressed file would expand to more than [`EXPANDED`]
+    /// bytes. An input that is not in the file is no error here.
+    pub fn read(&self, recurrence: &Recurrence, path: impl AsRef<Path>) -> Result<Arrays> {
+        self.read_all(recurrence, &[path])
+    }
+
+    /// As [`read`](Self::read), of several files, each of which has some of the inputs.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read), and when two files have the same input.
+    pub fn read_all(&self, recurrence: &Recurrence, paths: &[impl AsRef<Path>]) -> Result<Arrays> {
+        let inputs = inputs::of(recurrence);
+        self.check_targets(&inputs)?;
+        let is_only = paths.len() == 1;
+        let mut all = Arrays::new();
+        for (at, path) in paths.iter().enumerate() {
+            let path = path.as_ref();
+            let mut found = file(path, Some(&inputs), self, is_only, expanded())?;
+            if !is_table(path) {
+                self.rename(&mut found)
+                    .map_err(|reason| refuse(path, reason))?;
+            }
+            let names: Vec<String> = found
+                .arrays
+                .keys()
+                .chain(found.refused.keys())
+                .cloned()
+                .collect();
+            for name in names {
+                let is_same = name == LENGTHS && all.get(LENGTHS) == found.get(LENGTHS);
+                if all.has(&name) && !is_same {
+                    let others = paths[..at].iter().map(|p| p.as_ref().to_string_lossy());
+                    let others: Vec<_> = others.collect();
+                    return Err(refuse(
+                        path,
+                        format!(
+                            "has `{name}`, as one of the files before it ({}) has; remove it from one of them",
+                            quoted(others.iter().map(|o| &**o))
+                        ),
+                    ));
+                }
+            }
+            all.arrays.extend(found.arrays);
+            all.refused.extend(found.refused);
+            all.unused.extend(found.unused);
+            all.notes.extend(found.notes);
+            all.alphabets.extend(found.alphabets);
+        }
+        let absent = self.bindings.iter().find(|binding| {
+            let (input, _) = entry(&binding.target);
+            !all.has(input)
+        });
+        match (absent, paths.first()) {
+            (Some(binding), Some(path)) => {
+                let reason = format!(
+                    "there is no column or array `{}`, which is to be `{}`; expected one of {}",
+                    binding.column,
+                    binding.target,
+                    quoted(all.unused())
+                );
+                Err(refuse(path.as_ref(), reason))
+            }
+            _ => Ok(all),
+        }
+    }
+
+    /// Refuses names that are no inputs, or are given twice.
+    fn check_targets(&self, inputs: &[Input]) -> Result<()> {
+        for (at, binding) in self.bindings.iter().enumerate() {
+            let (name, _) = entry(&binding.target);
+            if !inputs.iter().any(|input| input.name == name) {
+                return Err(Error::UnknownName {
+                    what: "input",
+                    name: name.into(),
+                    known: inputs.iter().map(|input| input.name.clone()).collect(),
+                });
+            }
+            if self.bindings[..at]
+                .iter()
+                .any(|b| b.target == binding.target)
+            {
+                return Err(Error::Array {
+                    reason: format!("`{}` is given two columns; give it one", binding.target),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives arrays the names of the inputs that they are bound to.
+    fn rename(&self, found: &mut Arrays) -> Result<(), String> {
+        let mut renamed = Vec::new();
+        for binding in &self.bindings {
+            let (_, index) = entry(&binding.target);
+            if !found.has(&binding.column) {
+                continue;
+            }
+            if !index.is_empty() {
+                return Err(format!(
+                    "`{}` is an entry, and `{}` a whole array; expected a column of a table, or the name of the input \
+                     alone",
+                    binding.target, binding.column
+                ));
+            }
+            let array = found.get(&binding.column).cloned();
+            let reason = found.refused.get(&binding.column).cloned();
+            renamed.push((binding, array, reason));
+        }
+        for (binding, ..) in &renamed {
+            found.arrays.shift_remove(&binding.column);
+            found.refused.shift_remove(&binding.column);
+        }
+        for (binding, array, reason) in renamed {
+            if let Some(array) = array {
+                found.insert(&binding.target, array);
+            }
+            if let Some(reason) = reason {
+                found.refused.insert(binding.target.clone(), reason);
+            }
+        }
+        Ok(())
+    }
+}
