@@ -106,8 +106,10 @@ fn a_hidden_markov_model_sums_over_all_paths() {
     let share = |x: &[f64], i: usize| x[i].exp() / x.iter().map(|x| x.exp()).sum::<f64>();
     let row = |m: &Array2<f64>, i: usize| m.row(i).to_vec();
     let mut total = 0.0;
-    for path in 0..states.pow(seen.len() as u32 + 1) {
-        let state = |t: usize| path / states.pow(t as u32) % states;
+    // The number of a path has a digit for each state.
+    let digits = |t: usize| (0..t).fold(1, |n, _| n * states);
+    for path in 0..digits(seen.len() + 1) {
+        let state = |t: usize| path / digits(t) % states;
         let mut weight = share(&start.to_vec(), state(0));
         for (t, symbol) in seen.iter().enumerate() {
             weight *= share(&row(&transition, state(t)), state(t + 1));

@@ -130,7 +130,8 @@ const CASES: &[Case] = &[
                     };
                 }
             }
-            assert!((l.dot(&l.t()) - symmetric).iter().all(|x| x.abs() < 1e-14));
+            let rest = l.dot(&l.t()) - symmetric;
+            assert!(rest.iter().all(|x| x.abs() < 1e-14), "{rest}");
             l.into_dyn()
         },
     },
