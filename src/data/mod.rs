@@ -47,6 +47,7 @@ mod convert;
 mod csv;
 mod entries;
 mod file;
+mod import;
 mod npy;
 mod npz;
 mod pytorch;
@@ -56,6 +57,7 @@ mod unread;
 mod whole;
 
 pub use array::{Array, Element};
+pub use import::{Activation, Import, Imported, ModelLoss, Nonlinearity, States};
 pub use whole::{can_write_whole, write_whole};
 
 use std::path::Path;
