@@ -204,6 +204,7 @@ fn the_text_reads_like_one_by_hand() {
         .loss(ModelLoss::Softmax)
         .activation(Activation::Relu);
     let imported = state("tagger").import("tagger.npz", &import).unwrap();
+    assert!(imported.notes.is_empty());
     assert_eq!(imported.source, TAGGER);
     let again = bptt::Recurrence::parse("tagger.npz", TAGGER).unwrap();
     assert_eq!(
@@ -212,7 +213,42 @@ fn the_text_reads_like_one_by_hand() {
     );
 }
 
-const TAGGER: &str = "";
+const TAGGER: &str = "\
+# Imported from tagger.npz: embedding, LSTM, layer norm, linear, linear.
+# Sizes of the file: C = 5, D = 3, H = 2, N = 4, O = 3.
+dim C, D, H, N, O
+input x: class(C)
+# emb.weight
+param E[C, D]
+# lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0 + lstm.bias_hh_l0: the rows of i, f, g, o
+param W_i[H, D], U_i[H, H], b_i[H]
+param W_f[H, D], U_f[H, H], b_f[H]
+param W_g[H, D], U_g[H, H], b_g[H]
+param W_o[H, D], U_o[H, H], b_o[H]
+state h[H], c[H]
+# norm.weight, norm.bias
+param scale[H], shift[H]
+# fc1.weight, fc1.bias
+param W_1[N, H], b_1[N]
+# fc2.weight, fc2.bias
+param W_O[O, N], b_q[O]
+
+# The constant is the default `eps` of nn.LayerNorm, which is not in the file.
+fn layer_norm(x, scale) = scale * (x - mean(x)) / sqrt(mean((x - mean(x))^2) + 1e-5)
+e = gather(E, x)
+i = sigmoid(W_i @ e + U_i @ h + b_i)
+f = sigmoid(W_f @ e + U_f @ h + b_f)
+g = tanh(W_g @ e + U_g @ h + b_g)
+og = sigmoid(W_o @ e + U_o @ h + b_o)
+c' = f * c + i * g
+h' = og * tanh(c')
+
+normed = layer_norm(h', scale) + shift
+a = relu(W_1 @ normed + b_1)
+output o = W_O @ a + b_q
+input y: class(O)
+mean loss softmax_cross_entropy(o, y)
+";
 
 fn refuse(state: &Arrays, import: &Import, words: &[&str]) {
     let error = state.import("m.npz", import).unwrap_err().to_string();
@@ -290,13 +326,15 @@ fn an_array_that_does_not_fit_is_named() {
     refuse(&narrow, &new, &["`lstm.weight_ih_l1`", "[8, 4]", "[8, 3]"]);
     let short = lstm().with("lstm.bias_ih_l0", array![1.0]);
     refuse(&short, &new, &["`lstm.bias_ih_l0`", "[8]"]);
-    let other = lstm().with("head.weight", Array2::<f64>::ones((3, 9)));
+    let mut other = lstm();
+    other.remove("head.bias");
+    let other = other.with("head.weight", Array2::<f64>::ones((5, 9)));
     refuse(
         &other,
         &new,
         &[
             "do not fit",
-            "`head` (linear, 9 → 3)",
+            "`head` (linear, 9 → 5)",
             "`lstm` (LSTM, 3 → 4)",
         ],
     );

@@ -9,6 +9,10 @@ const ADVICE: &[(&str, &str)] = &[
     ("`Check::steps`", "`--steps`"),
     ("`Params::insert`", "`--params`"),
     ("`Recurrence::gradient`", "`bptt grad`"),
+    ("`Import::nonlinearity`", "`--nonlinearity`"),
+    ("`Import::activation`", "`--activation`"),
+    ("`Import::order`", "`--order`"),
+    ("`Import::ignoring`", "`--ignore`"),
     (
         "`Program::find_non_finite` finds where it began",
         "`bptt grad` finds where it began",

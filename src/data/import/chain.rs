@@ -11,48 +11,83 @@ const MOST_STEPS: usize = 100_000;
 /// The suffix of a prefix in a given order that says that a matrix is an embedding.
 const EMBEDDING: &str = ":embedding";
 
-/// The modules in their order.
-pub(super) fn ordered(modules: Vec<Module>, options: &Import) -> Result<Vec<Module>> {
+/// A module by its position, and whether it is an embedding.
+type Chain = Vec<(usize, bool)>;
+
+/// The modules in their order, and a remark if the sizes allow another one. Recurrent layers come before norms, and
+/// these before linear layers, if that is possible in one way.
+pub(super) fn ordered(
+    modules: Vec<Module>,
+    options: &Import,
+) -> Result<(Vec<Module>, Option<String>)> {
     let modules = match options.order.is_empty() {
         true => modules,
         false => given(modules, &options.order)?,
     };
-    let mut search = Search {
-        modules: &modules,
-        is_given: !options.order.is_empty(),
-        found: Vec::new(),
-        steps: 0,
+    let is_given = !options.order.is_empty();
+    let search = |is_usual| Search::of(&modules, is_given, is_usual);
+    let shown = |chain: &Chain| {
+        let name = |(at, embeds): &(usize, bool)| {
+            let end = if *embeds { EMBEDDING } else { "" };
+            format!("{}{end}", modules[*at].prefix)
+        };
+        chain.iter().map(name).collect::<Vec<_>>().join(",")
     };
-    search.extend(&mut Vec::new());
-    let all = || quoted(modules.iter().map(Module::name));
-    match &search.found[..] {
-        [one] if search.steps < MOST_STEPS => Ok(one
+    let taken = |chain: &Chain| {
+        chain
             .iter()
-            .map(|(at, embeds)| search.module(*at, *embeds))
-            .collect()),
-        [] => Err(refused(format!(
+            .map(|(at, embeds)| as_module(&modules[*at], *embeds))
+            .collect()
+    };
+    let all = search(false);
+    match (&search(true)[..], &all[..]) {
+        ([one], [_]) => Ok((taken(one), None)),
+        ([one], all) => {
+            let other = all.iter().find(|chain| *chain != one).map(&shown);
+            let note = format!(
+                "the order of the modules is taken as {}, and their sizes allow {} too: give `Import::order` if that is meant",
+                shown(one),
+                other.unwrap_or_default()
+            );
+            Ok((taken(one), Some(note)))
+        }
+        (_, [one]) => Ok((taken(one), None)),
+        (_, []) => Err(refused(format!(
             "the modules do not fit behind each other: {}; each must take as many values as the one before it gives. Give their \
              order with `Import::order`, or leave one out with `Import::ignoring`",
             described(&modules)
         ))),
-        found => {
-            let show = |chain: &Vec<(usize, bool)>| {
-                let name = |(at, embeds): &(usize, bool)| {
-                    format!(
-                        "{}{}",
-                        modules[*at].prefix,
-                        if *embeds { EMBEDDING } else { "" }
-                    )
-                };
-                chain.iter().map(name).collect::<Vec<_>>().join(",")
-            };
-            let chains: Vec<String> = found.iter().map(show).collect();
+        (_, several) => {
+            let chains: Vec<String> = several.iter().map(shown).collect();
             Err(refused(format!(
                 "the sizes of {} leave their order open: give it with `Import::order`, such as {}",
-                all(),
+                quoted(modules.iter().map(Module::name)),
                 quoted(chains.iter().map(String::as_str))
             )))
         }
+    }
+}
+
+/// A module, as an embedding if `embeds`.
+fn as_module(module: &Module, embeds: bool) -> Module {
+    let module = module.clone();
+    match module.body {
+        Body::Linear(weight, None) if embeds => Module {
+            body: Body::Embedding(weight),
+            ..module
+        },
+        _ => module,
+    }
+}
+
+/// The place of a kind in the usual order.
+const fn rank(module: &Module, embeds: bool) -> usize {
+    match module.body {
+        _ if embeds => 0,
+        Body::Embedding(_) => 0,
+        Body::Recurrent(_) => 1,
+        Body::Norm(..) => 2,
+        Body::Linear(..) => 3,
     }
 }
 
@@ -100,25 +135,31 @@ fn given(mut modules: Vec<Module>, order: &[String]) -> Result<Vec<Module>> {
 struct Search<'m> {
     modules: &'m [Module],
     is_given: bool,
-    found: Vec<Vec<(usize, bool)>>,
+    /// If the kinds come in the usual order.
+    is_usual: bool,
+    found: Vec<Chain>,
     steps: usize,
 }
 
-impl Search<'_> {
-    /// A module, as an embedding if `embeds`.
-    fn module(&self, at: usize, embeds: bool) -> Module {
-        let module = self.modules[at].clone();
-        match module.body {
-            Body::Linear(weight, None) if embeds => Module {
-                body: Body::Embedding(weight),
-                ..module
-            },
-            _ => module,
+impl<'m> Search<'m> {
+    /// One or two orders that fit; none if the search takes too long.
+    fn of(modules: &'m [Module], is_given: bool, is_usual: bool) -> Vec<Chain> {
+        let mut search = Self {
+            modules,
+            is_given,
+            is_usual,
+            found: Vec::new(),
+            steps: 0,
+        };
+        search.extend(&mut Vec::new());
+        match search.steps < MOST_STEPS {
+            true => search.found,
+            false => Vec::new(),
         }
     }
 
     /// Finds up to two orders that begin with these modules.
-    fn extend(&mut self, chain: &mut Vec<(usize, bool)>) {
+    fn extend(&mut self, chain: &mut Chain) {
         self.steps += 1;
         if self.found.len() > 1 || self.steps >= MOST_STEPS {
             return;
@@ -145,7 +186,11 @@ impl Search<'_> {
                 (Some(gives), takes) => takes == Some(gives),
             };
             for embeds in [false, true] {
-                if fits && (!embeds || may_embed) {
+                let last = chain
+                    .last()
+                    .map_or(0, |(at, embeds)| rank(&self.modules[*at], *embeds));
+                let is_usual = !self.is_usual || last <= rank(module, embeds);
+                if fits && is_usual && (!embeds || may_embed) {
                     chain.push((at, embeds));
                     self.extend(chain);
                     chain.pop();

@@ -2,6 +2,7 @@
 
 mod chain;
 mod module;
+mod names;
 mod options;
 mod state;
 mod text;
@@ -49,8 +50,9 @@ impl Arrays {
     /// When an array is unknown, missing or of a wrong shape, when the model leaves a choice open that the [`Import`] does
     /// not make, or when a choice has no effect.
     pub fn import(&self, name: &str, options: &Import) -> Result<Imported> {
-        let modules = chain::ordered(state::modules(self, options)?, options)?;
+        let (modules, note) = chain::ordered(state::modules(self, options)?, options)?;
         let mut writer = text::Writer::new(options);
+        writer.notes.extend(note);
         let source = writer.write(name, &modules)?;
         let recurrence = Recurrence::parse(name, &source).map_err(|error| Error::Array {
             reason: format!(

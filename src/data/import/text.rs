@@ -1,13 +1,14 @@
 //! The text of an imported model and its parameters.
 
 use indexmap::IndexMap;
-use ndarray::{ArrayD, Axis, Slice};
+use ndarray::ArrayD;
 
-use super::module::{Body, Kind, Layer, Module, Stack, Tensor};
+use super::module::{Body, Kind, Module, Stack, Tensor};
+use super::names::{Cell, Counts, comment, described, ends_linear, is_tied, numbered, rows};
 use super::options::{Activation, Import, ModelLoss, Nonlinearity, States};
 use super::state::refused;
 use crate::data::{Arrays, Element};
-use crate::error::{Result, printable};
+use crate::error::Result;
 
 /// The longest line of a list of sources.
 const LINE: usize = 110;
@@ -25,31 +26,12 @@ pub(super) struct Writer<'o> {
     declarations: Vec<String>,
     equations: Vec<String>,
     has_norm: bool,
+    is_tied: bool,
     pub(super) params: Arrays,
     pub(super) notes: Vec<String>,
     embedding: Option<Tensor>,
     used_activation: bool,
     used_nonlinearity: bool,
-}
-
-/// The numbers of modules of each kind, which decide whether names are numbered.
-struct Counts {
-    stacks: usize,
-    layers: usize,
-    norms: usize,
-    linears: usize,
-}
-
-fn numbered(name: &str, number: usize, count: usize) -> String {
-    match count {
-        1 => name.into(),
-        _ => format!("{name}_{number}"),
-    }
-}
-
-/// Names of a file in one line of a comment.
-fn comment(text: &str) -> String {
-    printable(&text.replace(['\n', '\r'], " ")).into_owned()
 }
 
 impl<'o> Writer<'o> {
@@ -60,6 +42,7 @@ impl<'o> Writer<'o> {
             declarations: Vec::new(),
             equations: Vec::new(),
             has_norm: false,
+            is_tied: false,
             params: Arrays::new(),
             notes: Vec::new(),
             embedding: None,
@@ -81,6 +64,7 @@ impl<'o> Writer<'o> {
             norms: count(|b| matches!(b, Body::Norm(..))),
             linears: count(|b| matches!(b, Body::Linear(..))) - usize::from(ends_linear(modules)),
         };
+        self.is_tied = is_tied(modules);
         let mut value = self.input(modules);
         let (mut stack, mut layer, mut norm, mut linear) = (0, 0, 0, 0);
         for (at, module) in modules.iter().enumerate() {
@@ -159,6 +143,10 @@ impl<'o> Writer<'o> {
     }
 
     fn size(&mut self, name: String, size: usize) -> String {
+        // A shared matrix is read on both sides, so that sizes equal to that of the embedding have its name.
+        if self.is_tied && self.sizes.get("D") == Some(&size) {
+            return "D".into();
+        }
         self.sizes.insert(name.clone(), size);
         name
     }
@@ -177,11 +165,16 @@ impl<'o> Writer<'o> {
     fn source(&mut self, tensors: &[&Tensor], what: &str) {
         let mut line = "#".to_owned();
         for (n, tensor) in tensors.iter().enumerate() {
-            let end = if n + 1 == tensors.len() { what } else { "," };
+            // Two biases of the same rows are added.
+            let end = match tensors.get(n + 1) {
+                None => what,
+                Some(_) if tensor.source.contains("bias_ih") => " +",
+                Some(_) => ",",
+            };
             let word = format!(" {}{end}", comment(&tensor.source));
             if line.len() + word.len() > LINE {
-                self.declarations
-                    .push(std::mem::replace(&mut line, "#".into()));
+                let full = std::mem::replace(&mut line, "#".into());
+                self.declarations.push(full);
             }
             line += &word;
         }
@@ -285,7 +278,8 @@ impl<'o> Writer<'o> {
 
     /// The last linear layer.
     fn readout(&mut self, value: &Value, weight: &Tensor, bias: Option<&Tensor>) -> Value {
-        if let Some(tied) = self.embedding.clone().filter(|e| e.array == weight.array) {
+        let shared = self.embedding.clone();
+        if let Some(tied) = shared.filter(|_| self.is_tied && value.size == "D") {
             self.notes.push(format!(
                 "`{}` and `{}` are equal: both are the parameter `E`",
                 tied.source, weight.source
@@ -395,7 +389,8 @@ impl<'o> Writer<'o> {
         let sources: Vec<&Tensor> = all.into_iter().flatten().collect();
         let what = match cell.kind {
             Kind::Rnn => String::new(),
-            _ => format!(": the rows of {}", gates.join(", ")),
+            Kind::Gru => ": the rows of r, z, n, where n keeps two biases".into(),
+            Kind::Lstm => format!(": the rows of {}", gates.join(", ")),
         };
         self.source(&sources, &what);
         let mut sums = Vec::new();
@@ -553,42 +548,5 @@ impl<'o> Writer<'o> {
             .into_iter()
             .map(|line: String| line.replace('…', size))
             .collect()
-    }
-}
-
-fn ends_linear(modules: &[Module]) -> bool {
-    matches!(modules.last().map(|m| &m.body), Some(Body::Linear(..)))
-}
-
-/// A layer in one direction, and its names.
-struct Cell<'a> {
-    kind: Kind,
-    layer: &'a Layer,
-    suffix: String,
-    hidden: &'a str,
-    out: &'a str,
-    is_backward: bool,
-}
-
-/// The rows of one of `count` gates.
-fn rows(array: &ArrayD<f64>, gate: usize, count: usize) -> ArrayD<f64> {
-    let size = array.shape().first().map_or(0, |rows| rows / count);
-    array
-        .slice_axis(Axis(0), Slice::from(gate * size..(gate + 1) * size))
-        .to_owned()
-}
-
-fn described(module: &Module) -> String {
-    let Body::Recurrent(stack) = &module.body else {
-        return module.kind().into();
-    };
-    let kind = module.kind();
-    let layers = match stack.layers.len() {
-        1 => kind.into(),
-        n => format!("{n} layers of {kind}"),
-    };
-    match stack.layers.first().map(Vec::len) {
-        Some(2) => format!("{layers} in both directions"),
-        _ => layers,
     }
 }
