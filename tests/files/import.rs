@@ -354,7 +354,13 @@ fn an_array_that_does_not_fit_is_named() {
         &["`lstm.weight_hh_l0`"],
     );
     let far = lstm().with("lstm.weight_ih_l18446744073709551615", array![[1.0]]);
-    refuse(&far, &new, &["missing"]);
+    refuse(
+        &far,
+        &new,
+        &["no use for `lstm.weight_ih_l18446744073709551615`"],
+    );
+    let twice = lstm().with("lstm.weight_ih", array![[1.0]]);
+    refuse(&twice, &new, &["`lstm.weight_ih_l0` and `lstm.weight_ih`"]);
 }
 
 /// Without `bias_ih` or `bias_hh`, the other one is the bias.

@@ -77,7 +77,13 @@ pub(super) fn modules(arrays: &Arrays, options: &Import) -> Result<Vec<Module>> 
                 .insert(end, tensor()?);
         } else if let Some((end, place)) = place(end) {
             let layers = &mut found.entry(prefix).or_default().recurrent;
-            layers.entry(place).or_default().insert(end, tensor()?);
+            let before = layers.entry(place).or_default().insert(end, tensor()?);
+            if let Some(before) = before {
+                return Err(refused(format!(
+                    "`{}` and `{name}` are both the `{end}` of one layer; give `Import::ignoring` one of them",
+                    before.source
+                )));
+            }
         } else {
             unknown.push(format!("{name}` {:?}", array.shape()));
         }
@@ -123,7 +129,7 @@ fn place(end: &str) -> Option<(&'static str, Place)> {
         None => (rest, false),
     };
     let layer = match number.strip_prefix("_l") {
-        Some(digits) => digits.parse().ok()?,
+        Some(digits) => usize::from(digits.parse::<u16>().ok()?),
         None if rest.is_empty() => 0,
         None => return None,
     };
