@@ -48,6 +48,7 @@ mod array;
 mod convert;
 mod entries;
 mod file;
+mod import;
 mod inputs;
 mod npy;
 mod npz;
@@ -61,6 +62,7 @@ mod unread;
 mod whole;
 
 pub use array::{Array, Element};
+pub use import::{Activation, Import, Imported, ModelLoss, Nonlinearity, States};
 pub use options::{Missing, ReadOptions};
 pub use whole::{can_write_whole, write_whole};
 

@@ -6,6 +6,7 @@
 mod support;
 
 mod formats;
+mod import;
 mod inputs;
 mod options;
 mod pytorch;

@@ -105,6 +105,12 @@ pub(crate) enum Command {
   bptt convert lstm --params state_dict.safetensors --out params.npz
   bptt convert lstm --params params.npz --layout pytorch --out state_dict.safetensors")]
     Convert(Convert),
+    /// Write the recurrence of a saved PyTorch model, and its parameters
+    #[command(after_help = "Examples:
+  bptt import model.safetensors --out cell.rec --params cell.npz
+  bptt import model.npz --loss softmax --states inputs --out cell.rec --params cell.npz
+  bptt import rnn.npz --nonlinearity tanh --out cell.rec --params cell.npz")]
+    Import(Import),
     /// Print completions for a shell
     #[command(after_help = "Example:
   bptt completions bash > ~/.local/share/bash-completion/completions/bptt")]
@@ -308,6 +314,71 @@ pub(crate) struct Convert {
     /// Output file: .npz or .safetensors
     #[arg(long, short, value_name = "FILE")]
     pub(crate) out: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Import {
+    /// State dict of the model: .npz or .safetensors file
+    pub(crate) model: PathBuf,
+    /// Output file for the recurrence: .rec
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Output file for the parameters: .npz or .safetensors
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) params: PathBuf,
+    /// Function of an nn.RNN
+    #[arg(long, value_name = "NAME")]
+    pub(crate) nonlinearity: Option<Nonlinearity>,
+    /// Function after every linear layer but a last one
+    #[arg(long, value_name = "NAME")]
+    pub(crate) activation: Option<Activation>,
+    /// Loss of the recurrence
+    #[arg(long, value_name = "NAME", default_value = "none")]
+    pub(crate) loss: ModelLoss,
+    /// States before the first step
+    #[arg(long, value_name = "NAME", default_value = "zero")]
+    pub(crate) states: States,
+    /// Prefixes of the modules in the order in which the model applies them, e.g. embed,lstm,head;
+    /// default: by their sizes
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pub(crate) order: Vec<String>,
+    /// Arrays, or prefixes of arrays, to be left out
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pub(crate) ignore: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Nonlinearity {
+    Tanh,
+    Relu,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Activation {
+    None,
+    Relu,
+    Tanh,
+    Sigmoid,
+    Gelu,
+    Silu,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ModelLoss {
+    /// No loss, and no targets
+    None,
+    /// That of nn.CrossEntropyLoss
+    Softmax,
+    /// That of nn.MSELoss
+    Squared,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum States {
+    /// Zero
+    Zero,
+    /// Inputs h0, c0, one vector for each sample
+    Inputs,
 }
 
 #[derive(Args, Debug)]

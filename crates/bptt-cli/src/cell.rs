@@ -22,6 +22,7 @@ library!(
     "gradbench_lstm",
     "gru_reset_after",
     "gru_reset_before",
+    "hidden_markov",
     "leapfrog",
     "logistic_map",
     "lqr",
@@ -33,6 +34,7 @@ library!(
     "rnn",
     "rnn_relu",
     "sir_epidemic",
+    "state_space",
 );
 
 /// The most bytes of a file.

@@ -18,7 +18,10 @@ pub(crate) fn find(command: &Command, matches: &ArgMatches) -> Option<String> {
         Command::Fit(args) => &args.dims,
         Command::Show(args) => &args.dims,
         Command::Derive(args) => &args.dims,
-        Command::New(_) | Command::Convert(_) | Command::Completions { .. } => &[],
+        Command::New(_)
+        | Command::Convert(_)
+        | Command::Import(_)
+        | Command::Completions { .. } => &[],
     };
     if let Some(name) = repeated(dims) {
         return Some(format!("--dims gives the size {name} twice; give it once"));

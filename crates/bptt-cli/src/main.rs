@@ -10,6 +10,7 @@ mod derive;
 mod engine;
 mod fit;
 mod grad;
+mod import;
 mod input;
 mod interrupt;
 mod new;
@@ -160,6 +161,7 @@ fn run(command: Option<&Command>, report: &mut Report) -> Result<Done, Failure> 
         Some(Command::Derive(args)) => derive::run(args, report)?,
         Some(Command::New(args)) => new::run(args, report)?,
         Some(Command::Convert(args)) => convert::run(args, report)?,
+        Some(Command::Import(args)) => import::run(args, report)?,
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "bptt", &mut script);

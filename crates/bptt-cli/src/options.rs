@@ -16,6 +16,10 @@ const ADVICE: &[(&str, &str)] = &[
     ("`ReadOptions::thousands('.')`", "`--thousands .`"),
     ("`ReadOptions::thousands(',')`", "`--thousands ,`"),
     ("`Recurrence::gradient`", "`bptt grad`"),
+    ("`Import::nonlinearity`", "`--nonlinearity`"),
+    ("`Import::activation`", "`--activation`"),
+    ("`Import::order`", "`--order`"),
+    ("`Import::ignoring`", "`--ignore`"),
     (
         "`Program::find_non_finite` finds where it began",
         "`bptt grad` finds where it began",

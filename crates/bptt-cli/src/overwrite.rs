@@ -3,11 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::args::Command;
+use crate::args::{Command, Import};
 use crate::cell;
 
 /// The message for a command whose output would replace one of its inputs.
 pub(crate) fn find(command: &Command) -> Option<String> {
+    if let Command::Import(args) = command {
+        return import(args);
+    }
     let out = output(command)?;
     let place = place(out)?;
     let is_same = |(_, file): &(&str, &Path)| self::place(file).as_ref() == Some(&place);
@@ -24,6 +27,20 @@ pub(crate) fn find(command: &Command) -> Option<String> {
     Some(bptt::printable(&text).into_owned())
 }
 
+/// An import reads one file and writes two.
+fn import(args: &Import) -> Option<String> {
+    let model = place(&args.model)?;
+    let outputs = [("--out", &args.out), ("--params", &args.params)];
+    let (option, file) = outputs
+        .into_iter()
+        .find(|(_, file)| place(file).as_ref() == Some(&model))?;
+    let text = format!(
+        "{option} {} would replace the model; choose another name",
+        file.display()
+    );
+    Some(bptt::printable(&text).into_owned())
+}
+
 fn output(command: &Command) -> Option<&Path> {
     match command {
         Command::Grad(args) => args.out.as_deref(),
@@ -33,7 +50,9 @@ fn output(command: &Command) -> Option<&Path> {
         Command::Derive(args) => args.out.as_deref(),
         Command::Convert(args) => Some(&args.out),
         // The file of `new` must not exist.
-        Command::New(_) | Command::Check(_) | Command::Completions { .. } => None,
+        Command::New(_) | Command::Check(_) | Command::Import(_) | Command::Completions { .. } => {
+            None
+        }
     }
 }
 
@@ -46,7 +65,9 @@ fn inputs(command: &Command) -> Vec<(&'static str, &Path)> {
         Command::Show(args) => (args.cell.as_ref(), None, false),
         Command::Derive(args) => (Some(&args.cell), None, false),
         Command::Convert(args) => (Some(&args.cell), None, false),
-        Command::New(_) | Command::Check(_) | Command::Completions { .. } => (None, None, false),
+        Command::New(_) | Command::Check(_) | Command::Import(_) | Command::Completions { .. } => {
+            (None, None, false)
+        }
     };
     let (data, _, params) = command.files();
     let cell = cell.and_then(|cell| Some(("the recurrence", cell::file(cell)?)));

@@ -41,6 +41,7 @@ const LOOPS: &[(&str, Loss, Loop)] = &[
     ("gradbench_lstm", Loss::Mean, networks::gradbench_lstm),
     ("gru_reset_after", Loss::Sum, networks::gru_reset_after),
     ("gru_reset_before", Loss::Sum, networks::gru_reset_before),
+    ("hidden_markov", Loss::Sum, models::hidden_markov),
     ("leapfrog", Loss::Sum, models::leapfrog),
     ("logistic_map", Loss::Mean, models::logistic_map),
     ("lqr", Loss::Sum, models::lqr),
@@ -56,6 +57,7 @@ const LOOPS: &[(&str, Loss, Loop)] = &[
     ("rnn", Loss::Sum, networks::rnn),
     ("rnn_relu", Loss::Sum, networks::rnn_relu),
     ("sir_epidemic", Loss::Mean, models::sir_epidemic),
+    ("state_space", Loss::Sum, models::state_space),
 ];
 
 type Named = BTreeMap<String, ArrayD<f64>>;

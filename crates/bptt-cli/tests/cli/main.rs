@@ -15,6 +15,7 @@ mod duplicates;
 mod endings;
 mod file_messages;
 mod fit;
+mod import;
 mod library_gradients;
 mod limits;
 mod messages;

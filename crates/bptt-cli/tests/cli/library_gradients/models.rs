@@ -1,7 +1,7 @@
 //! The models of the library that are not networks, as loops.
 
 use super::data::Sample;
-use super::dual::{Dual, V, dot, map, plus, times, zip};
+use super::dual::{Dual, M, V, dot, map, plus, times, zip};
 
 const LN_2_PI: f64 = 1.837_877_066_409_345_3;
 
@@ -114,6 +114,81 @@ pub(crate) fn sir_epidemic(s: &Sample<'_>) -> Dual {
         loss = loss + (new - s.number_at("cases", t)).square() * 0.5;
         susceptible = susceptible - new;
         ill = ill + new - recovery * ill;
+    }
+    loss
+}
+
+/// Rabiner (1989), with probabilities and not their logarithms.
+pub(crate) fn hidden_markov(s: &Sample<'_>) -> Dual {
+    let shares = |scores: &V| {
+        let powers = map(scores, Dual::exp);
+        let all = powers.iter().copied().sum::<Dual>();
+        map(&powers, |p| p / all)
+    };
+    let rows = |m: M| m.iter().map(shares).collect::<M>();
+    let (transition, emission) = (rows(s.matrix("transition")), rows(s.matrix("emission")));
+    let mut state = shares(&s.vector("start"));
+    for t in s.steps() {
+        let symbol = s.class("symbol", t);
+        state = (0..state.len())
+            .map(|j| {
+                let reached = (0..state.len()).map(|i| state[i] * transition[i][j]);
+                reached.sum::<Dual>() * emission[j][symbol]
+            })
+            .collect();
+    }
+    -state.into_iter().sum::<Dual>().ln()
+}
+
+/// Kalman (1960) for two observations, one after the other: given the state, they are independent.
+pub(crate) fn state_space(s: &Sample<'_>) -> Dual {
+    let (moves, sees) = (s.matrix("F"), s.matrix("H"));
+    let (shock, noise) = (
+        map(&s.vector("q"), Dual::exp),
+        map(&s.vector("r"), Dual::exp),
+    );
+    let diagonal = |v: &V| -> M {
+        let row = |i: usize| {
+            (0..v.len())
+                .map(|j| if i == j { v[i] } else { Dual::default() })
+                .collect()
+        };
+        (0..v.len()).map(row).collect()
+    };
+    let transposed = |m: &M| -> M {
+        (0..m[0].len())
+            .map(|j| m.iter().map(|row| row[j]).collect())
+            .collect()
+    };
+    let mut mean = s.vector("m0");
+    let mut variance = diagonal(&map(&s.vector("v0"), Dual::exp));
+    let mut loss = Dual::default();
+    for t in s.steps() {
+        mean = times(&moves, &mean);
+        // The columns of `F V`, and then the rows of `(F V) Fᵀ`.
+        let moved = transposed(
+            &transposed(&variance)
+                .iter()
+                .map(|c| times(&moves, c))
+                .collect(),
+        );
+        let spread: M = moved.iter().map(|row| times(&moves, row)).collect();
+        variance = spread
+            .iter()
+            .zip(&diagonal(&shock))
+            .map(|(a, b)| plus(a, b))
+            .collect();
+        let seen = s.at("y", t);
+        for (i, see) in sees.iter().enumerate() {
+            let gain = times(&variance, see);
+            let total = dot(see, &gain) + noise[i];
+            let error = seen[i] - dot(see, &mean);
+            loss = loss + (total.ln() + error.square() / total) * 0.5;
+            mean = zip(&mean, &gain, |m, g| m + g * error / total);
+            variance = (0..gain.len())
+                .map(|r| zip(&variance[r], &gain, |v, g| v - gain[r] * g / total))
+                .collect();
+        }
     }
     loss
 }

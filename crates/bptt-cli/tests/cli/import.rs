@@ -1,0 +1,105 @@
+//! `bptt import`: a state dict becomes a recurrence that the other commands run.
+
+use std::fs;
+
+use bptt::data::Arrays;
+use ndarray::{Array1, Array2, Array3};
+
+use crate::command::{bptt, failure, json, success};
+use crate::support::folder::Folder;
+
+fn run(folder: &Folder, line: &str) -> std::process::Output {
+    bptt(folder, &line.split(' ').collect::<Vec<_>>())
+}
+
+/// A folder with the state dict of a model of one layer with `gates`, and data.
+fn folder(name: &str, gates: usize) -> Folder {
+    let folder = Folder::new(name);
+    let wave = |shape: (usize, usize)| {
+        Array2::from_shape_fn(shape, |(i, j)| (0.3 * (5 * i + j) as f64).sin())
+    };
+    let state = Arrays::new()
+        .with("net.weight_ih_l0", wave((2 * gates, 3)))
+        .with("net.weight_hh_l0", wave((2 * gates, 2)))
+        .with("net.bias_ih_l0", Array1::<f64>::ones(2 * gates))
+        .with("head.weight", wave((4, 2)));
+    state.write(folder.file("m.npz")).unwrap();
+    state.write(folder.file("m.safetensors")).unwrap();
+    let x = Array3::from_shape_fn((5, 2, 3), |(t, b, k)| (t + 2 * b + k) as f64 / 9.0);
+    let h0 = Array2::<f64>::ones((2, 2));
+    let data = Arrays::new().with("x", x).with("h0", h0);
+    data.write(folder.file("d.npz")).unwrap();
+    folder
+}
+
+#[test]
+fn an_imported_model_runs_without_targets() {
+    let folder = folder("import", 3);
+    for model in ["m.npz", "m.safetensors"] {
+        let line = format!("import {model} --states inputs -o c.rec -p c.npz");
+        let text = success(&run(&folder, &line));
+        assert!(
+            text.contains("written to c.npz\nwritten to c.rec"),
+            "{text}"
+        );
+        success(&run(&folder, "run c.rec -d d.npz -p c.npz -o y.npz"));
+        let outputs = Arrays::read(folder.file("y.npz")).unwrap();
+        assert_eq!(outputs.get("o").unwrap().shape(), [5, 2, 4]);
+        success(&run(&folder, "show c.rec --quiet"));
+    }
+    let told = json(&success(&run(
+        &folder,
+        "import m.npz --json --loss squared -o c.rec -p c.npz",
+    )));
+    assert_eq!(told["params"], "c.npz");
+    assert_eq!(told["out"], "c.rec");
+    assert_eq!(told["arrays"]["W_O"], json("[4, 2]"));
+    success(&run(&folder, "check c.rec --quiet --params c.npz"));
+}
+
+#[test]
+fn an_open_choice_is_told_as_an_option() {
+    let folder = folder("import-open", 1);
+    let line = "import m.npz -o c.rec -p c.npz";
+    let message = failure(&run(&folder, line), 3);
+    let words = [
+        "m.npz: `net.weight_hh_l0`",
+        "`--nonlinearity`, tanh or relu",
+    ];
+    assert!(words.iter().all(|w| message.contains(w)), "{message}");
+    assert!(!folder.file("c.rec").exists() && !folder.file("c.npz").exists());
+    success(&run(&folder, &format!("{line} --nonlinearity relu")));
+    let message = failure(
+        &run(
+            &folder,
+            &format!("{line} --nonlinearity tanh --activation relu"),
+        ),
+        3,
+    );
+    assert!(
+        message.contains("`--activation` has no effect"),
+        "{message}"
+    );
+    let message = failure(
+        &run(&folder, &format!("{line} --nonlinearity tanh --order head")),
+        3,
+    );
+    assert!(
+        message.contains("leaves out `net`") && message.contains("`--ignore`"),
+        "{message}"
+    );
+}
+
+#[test]
+fn an_import_keeps_the_model() {
+    let folder = folder("import-keeps", 4);
+    let before = fs::read(folder.file("m.npz")).unwrap();
+    let message = failure(&run(&folder, "import m.npz -o c.rec -p ./m.npz"), 2);
+    assert!(
+        message.contains("--params ./m.npz would replace the model"),
+        "{message}"
+    );
+    let message = failure(&run(&folder, "import m.npz -o c.txt -p c.npz"), 3);
+    assert!(message.contains("ends in .rec"), "{message}");
+    assert_eq!(fs::read(folder.file("m.npz")).unwrap(), before);
+}

@@ -1,0 +1,71 @@
+//! Writes the recurrence of a saved model, and its parameters.
+
+mod chain;
+mod module;
+mod names;
+mod options;
+mod state;
+mod text;
+
+pub use options::{Activation, Import, ModelLoss, Nonlinearity, States};
+
+use super::Arrays;
+use crate::error::{Error, Result};
+use crate::recurrence::{Batch, Params, Recurrence};
+
+/// A recurrence that computes the same as a saved model.
+#[derive(Clone, Debug)]
+pub struct Imported {
+    /// The recurrence.
+    pub recurrence: Recurrence,
+    /// Its text, with the source of each parameter in comments.
+    pub source: String,
+    /// Its parameters.
+    pub params: Arrays,
+    /// Remarks for the user: arrays that became one parameter.
+    pub notes: Vec<String>,
+}
+
+impl Arrays {
+    /// The recurrence of a state dict of PyTorch, which may have an `nn.Embedding`, `nn.RNN`, `nn.LSTM` or `nn.GRU` with any
+    /// number of layers, one or two directions and a projection, their cells, `nn.LayerNorm` and `nn.Linear`, with any
+    /// prefixes; `docs/cli.md` has the names. `name` is the file of the model, for the text.
+    ///
+    /// ```
+    /// use bptt::data::{Arrays, Import, Nonlinearity};
+    /// use ndarray::array;
+    /// let state = Arrays::new()
+    ///     .with("rnn.weight_ih_l0", array![[0.5_f32]])
+    ///     .with("rnn.weight_hh_l0", array![[0.25_f32]])
+    ///     .with("head.weight", array![[3.0_f32], [1.0]]);
+    /// assert!(state.import("model.npz", &Import::new()).is_err(), "tanh or relu?");
+    /// let imported = state.import("model.npz", &Import::new().nonlinearity(Nonlinearity::Tanh))?;
+    /// assert!(imported.source.contains("h' = tanh(W_X @ x + W_H @ h)"));
+    /// assert!(imported.source.contains("output o = W_O @ h'"));
+    /// assert_eq!(imported.params.get("W_O").map(|w| w.shape()), Some(&[2, 1][..]));
+    /// # Ok::<(), bptt::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When an array is unknown, missing or of a wrong shape, when the model leaves a choice open that the [`Import`] does
+    /// not make, or when a choice has no effect.
+    pub fn import(&self, name: &str, options: &Import) -> Result<Imported> {
+        let (modules, note) = chain::ordered(state::modules(self, options)?, options)?;
+        let mut writer = text::Writer::new(options);
+        writer.notes.extend(note);
+        let source = writer.write(name, &modules)?;
+        let recurrence = Recurrence::parse(name, &source).map_err(|error| Error::Array {
+            reason: format!(
+                "the text of this model is no recurrence, which is a mistake of the import: {error}"
+            ),
+        })?;
+        let params: Params<f64> = writer.params.params(&recurrence)?;
+        recurrence.known_sizes(&params, &Batch::new(1, 1))?;
+        Ok(Imported {
+            recurrence,
+            source,
+            params: writer.params,
+            notes: writer.notes,
+        })
+    }
+}
