@@ -6,6 +6,8 @@ use std::process::{Command, Output, Stdio};
 
 use crate::command::{bptt, failure, json, success};
 use crate::support::folder::Folder;
+use bptt::data::Arrays;
+use ndarray::Array2;
 use serde_json::Value;
 
 const RETURNS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/dmbp.csv");
@@ -32,11 +34,16 @@ const COMMANDS: &[&str] = &[
     "derive rnn -o rnn.txt",
     "new NEW",
     "convert characters -p c.npz -o c.safetensors",
+    "import model.npz --nonlinearity tanh -o imported-NEW --params w.npz",
     "completions bash",
 ];
 
 fn commands(folder: &Folder, variant: &str) -> Vec<Vec<String>> {
     fs::write(folder.file("text.txt"), "what is to be learned, and so on").unwrap();
+    let model = Arrays::new()
+        .with("rnn.weight_ih_l0", Array2::<f64>::ones((2, 3)))
+        .with("rnn.weight_hh_l0", Array2::<f64>::eye(2));
+    model.write(folder.file("model.npz")).unwrap();
     let words = |command: &&str| {
         let fresh = format!("{variant}.rec");
         let words = command.split_whitespace();
