@@ -392,7 +392,9 @@ pub(super) fn usage(name: &str, found: usize) -> Option<&'static str> {
             "it takes one array and is the Euclidean norm of all its entries; the norms of the columns of a matrix are \
              `sqrt(sum(A^2, rows))`, of its rows `sqrt(sum(A^2, columns))`",
         ),
-        ("softmax" | "log_softmax" | "logsumexp", 2) => Some("it takes one vector, and no axis"),
+        ("softmax" | "log_softmax" | "logsumexp", 2) => {
+            Some("it takes a vector, or a matrix and `rows` or `columns`")
+        }
         ("delay", _) => Some("`delay(x)` is `x` one step earlier, `delay(x, 1.0)` starts at 1"),
         ("advance", _) => Some("`advance(x)` is `x` one step later"),
         _ => None,

@@ -71,7 +71,7 @@ const LINES: &[(&str, &str)] = &[
     ("b = sum(W, 0)", "`sum(A, rows)`"),
     ("b = sum(W, 1)", "`sum(A, columns)`"),
     ("b = sum(W, axis=0)", "`sum(A, rows)`"),
-    ("b = softmax(x, 0)", "no axis"),
+    ("b = softmax(x, 0)", "`softmax(A, rows)`"),
     ("b = np.tanh(x)", "`tanh(…)`"),
     ("b = x.sum()", "`sum(x)`"),
     ("b = W.dot(x)", "`W @ x`"),
