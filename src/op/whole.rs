@@ -137,7 +137,7 @@ impl<'b> Expr<'b> {
     ///     r.output("area", a.log_det());
     ///     r.loss(a.solve(b).sum());
     /// })?;
-    /// let params = Params::new().with("A", array![[2.0, 1.0], [1.0, 3.0]]).with("b", array![3.0, 5.0]);
+    /// let params = Params::<f64>::new().with("A", array![[2.0, 1.0], [1.0, 3.0]]).with("b", array![3.0, 5.0]);
     /// let found = r.evaluate(&params, &Batch::new(1, 1))?;
     /// assert!((found["x"][[0]] - 0.8).abs() < 1e-15 && (found["x"][[1]] - 1.4).abs() < 1e-15);
     /// assert!((found["area"].sum() - 5_f64.ln()).abs() < 1e-15);

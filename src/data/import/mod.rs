@@ -37,7 +37,8 @@ impl Arrays {
     /// let state = Arrays::new()
     ///     .with("rnn.weight_ih_l0", array![[0.5_f32]])
     ///     .with("rnn.weight_hh_l0", array![[0.25_f32]])
-    ///     .with("head.weight", array![[3.0_f32], [1.0]]);
+    ///     .with("head.weight", array![[3.0_f32], [1.0]])
+    ///     .with("head.bias", array![0.5_f32, 0.0]);
     /// assert!(state.import("model.npz", &Import::new()).is_err(), "tanh or relu?");
     /// let imported = state.import("model.npz", &Import::new().nonlinearity(Nonlinearity::Tanh))?;
     /// assert!(imported.source.contains("h' = tanh(W_X @ x + W_H @ h)"));
