@@ -134,4 +134,14 @@ fn a_second_run_allocates_nothing() {
             }
         }
     }
+    // Linear algebra of small matrices, of more samples than are kept without an allocation each.
+    let source = include_str!("../examples/recurrences/state_space.rec");
+    let model = Recurrence::parse("state_space.rec", source).unwrap();
+    let gradient = model.gradient(Wrt::Parameters).unwrap();
+    let sizes = [("N", 4), ("P", 2)];
+    for lengths in [vec![9; 1], vec![9; 20]] {
+        let (params, batch) = instance(&gradient, &sizes, &lengths, 1);
+        let (again, first) = allocations(&gradient, &params, &batch, 1);
+        assert!(first > 0 && again == 0, "{again}, {lengths:?}");
+    }
 }

@@ -74,6 +74,9 @@ impl<'d, 'p> Resolver<'d, 'p> {
     }
 }
 
+/// The most steps of `lag`; each is a value that is carried.
+const MOST_LAGS: i32 = 1000;
+
 const MEAN: &str = "write `mean(x)`, `mean(A, rows)` or `mean(A, columns)`; the mean over the steps is a loss: `mean loss e`";
 
 struct Call<'c, 'd, 'p> {
@@ -341,8 +344,12 @@ impl<'d> Call<'_, 'd, '_> {
         self.counted(self.args.len() == 2, "2")?;
         let value = r.real(&self.args[0], self.frame)?;
         let steps = match self.args[1].whole() {
-            Some(steps @ 0..=1000) => steps,
-            _ => return self.fail("write `lag(x, 3)`, with a number of steps from 0 to 1000"),
+            Some(steps @ 0..=MOST_LAGS) => steps,
+            _ => {
+                let text =
+                    format!("write `lag(x, 3)`, with a number of steps from 0 to {MOST_LAGS}");
+                return self.fail(&text);
+            }
         };
         Some((0..steps).fold(value, |value, _| r.r.delay(value)))
     }

@@ -78,9 +78,11 @@ impl<'s> Parser<'s, '_> {
         self.tokens[self.at].0
     }
 
-    /// The token after the next one, on the same line.
+    /// The token after the next one, on the same line or within the same brackets.
     pub(super) fn peek_second(&self) -> Token<'s> {
-        self.tokens.get(self.at + 1).map_or(Token::End, |t| t.0)
+        let mut after = self.tokens.iter().skip(self.at + 1).map(|t| t.0);
+        let token = after.find(|token| self.nesting == 0 || *token != Token::Newline);
+        token.unwrap_or(Token::End)
     }
 
     pub(super) fn span(&mut self) -> Span {

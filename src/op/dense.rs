@@ -247,6 +247,17 @@ impl Dense {
             }
             Self::Along(reduce, axis) => {
                 for (count, line) in lines(axis, rows, columns).enumerate() {
+                    if line.step == 1 {
+                        let entries = line.start..line.start + line.len;
+                        let (of, own) = (&x[entries.clone()], count..count + 1);
+                        let to = if reduce == Reduce::LogSumExp {
+                            own
+                        } else {
+                            entries
+                        };
+                        reduce.eval_row(of, &mut out[to]);
+                        continue;
+                    }
                     let of: SmallVec<[F; 64]> = (0..line.len).map(|i| x[line.at(i)]).collect();
                     if reduce == Reduce::LogSumExp {
                         reduce.eval_row(&of, &mut out[count..=count]);

@@ -23,7 +23,6 @@ impl Rows {
             shapes.push(extent(&arg.shape()[1..]));
             rows.push(RowsOf::new(arg));
         }
-        let mut value: SmallVec<[F; 64]> = SmallVec::new();
         for i in 0..count {
             let mut slices: Slices<'_, F> = SmallVec::new();
             for (arg, rows) in rows.iter().enumerate() {
@@ -33,10 +32,9 @@ impl Rows {
                 self.0.row(&slices, &mut out[i * len..(i + 1) * len]);
                 continue;
             }
-            value.resize(len, F::zero());
-            self.0.row(&slices, &mut value);
-            let mut out = out.index_axis_mut(NdAxis(0), i);
-            out.iter_mut().zip(&value).for_each(|(to, x)| *to = *x);
+            let mut row = out.index_axis_mut(NdAxis(0), i);
+            let row = row.as_slice_mut().expect("a row of a result is contiguous");
+            self.0.row(&slices, row);
         }
     }
 
@@ -52,7 +50,7 @@ enum RowsOf<'a, F> {
     /// One after the other, each of this many numbers.
     Joined(&'a [F], usize),
     /// Each somewhere else, or all the same.
-    Apart(SmallVec<[&'a [F]; 8]>),
+    Apart(ArrayViewD<'a, F>),
 }
 
 impl<'a, F: Scalar> RowsOf<'a, F> {
@@ -60,21 +58,17 @@ impl<'a, F: Scalar> RowsOf<'a, F> {
         let count = rows.len_of(NdAxis(0));
         match rows.to_slice() {
             Some(all) => Self::Joined(all, all.len().checked_div(count).unwrap_or(0)),
-            None => Self::Apart(
-                (0..count)
-                    .map(|i| {
-                        let row = rows.clone().index_axis_move(NdAxis(0), i);
-                        row.to_slice().expect("a row of an operand is contiguous")
-                    })
-                    .collect(),
-            ),
+            None => Self::Apart(rows.clone()),
         }
     }
 
     fn at(&self, i: usize) -> &'a [F] {
         match self {
             Self::Joined(all, len) => &all[i * len..(i + 1) * len],
-            Self::Apart(rows) => rows[i],
+            Self::Apart(rows) => {
+                let row = rows.clone().index_axis_move(NdAxis(0), i);
+                row.to_slice().expect("a row of an operand is contiguous")
+            }
         }
     }
 }

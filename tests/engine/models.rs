@@ -164,3 +164,115 @@ loss a
         assert_eq!(found, expected, "{name}");
     }
 }
+
+/// The loss of a Kalman filter with four states that are seen with noise, written out with fixed sizes.
+fn filtered(f: &[[f64; 4]; 4], y: &Array3<f64>) -> f64 {
+    type M = [[f64; 4]; 4];
+    let product = |a: &M, b: &M| {
+        let mut c: M = [[0.0; 4]; 4];
+        for i in 0..4 {
+            for k in 0..4 {
+                for j in 0..4 {
+                    c[i][j] += a[i][k] * b[k][j];
+                }
+            }
+        }
+        c
+    };
+    let transposed = |a: &M| std::array::from_fn(|i| std::array::from_fn(|j| a[j][i]));
+    let turned: M = transposed(f);
+    let (mut mean, mut variance) = ([0.0; 4], [[0.0; 4]; 4]);
+    (0..4).for_each(|i| variance[i][i] = 1.0);
+    let mut loss = 0.0;
+    for t in 0..y.len_of(ndarray::Axis(0)) {
+        let predicted: [f64; 4] = std::array::from_fn(|i| (0..4).map(|j| f[i][j] * mean[j]).sum());
+        let mut spread = product(&product(f, &variance), &turned);
+        (0..4).for_each(|i| spread[i][i] += 0.1);
+        let error: [f64; 4] = std::array::from_fn(|i| y[[t, 0, i]] - predicted[i]);
+        let (mut l, mut log_det) = ([[0.0; 4]; 4], 0.0);
+        for i in 0..4 {
+            for j in 0..=i {
+                let mut rest = spread[i][j] + if i == j { 0.2 } else { 0.0 };
+                rest -= (0..j).map(|k| l[i][k] * l[j][k]).sum::<f64>();
+                l[i][j] = if i == j {
+                    f64::sqrt(rest)
+                } else {
+                    rest / l[j][j]
+                };
+            }
+            log_det += 2.0 * f64::ln(l[i][i]);
+        }
+        let solve = |b: [f64; 4]| {
+            let mut x = b;
+            for i in 0..4 {
+                for k in 0..i {
+                    x[i] -= l[i][k] * x[k];
+                }
+                x[i] /= l[i][i];
+            }
+            for i in (0..4).rev() {
+                for k in i + 1..4 {
+                    x[i] -= l[k][i] * x[k];
+                }
+                x[i] /= l[i][i];
+            }
+            x
+        };
+        // The covariance is symmetric: a row of the gain is the solution for a row.
+        let gain: M = std::array::from_fn(|i| solve(spread[i]));
+        let weighted = solve(error);
+        loss += 0.5 * (log_det + (0..4).map(|i| error[i] * weighted[i]).sum::<f64>());
+        mean = std::array::from_fn(|i| {
+            predicted[i] + (0..4).map(|j| gain[i][j] * error[j]).sum::<f64>()
+        });
+        let taken = product(&gain, &spread);
+        variance = std::array::from_fn(|i| std::array::from_fn(|j| spread[i][j] - taken[i][j]));
+    }
+    loss
+}
+
+/// The time of a Kalman filter with four states, beside the same filter by hand:
+/// `cargo test --release --test engine -- --ignored --nocapture kalman_filter_beside`.
+#[test]
+#[ignore = "measures time, on a machine without other work"]
+fn a_kalman_filter_beside_one_by_hand() {
+    let source = "dim N\nparam F[N, N]\ninput y[N]\nstate m[N], V[N, N] = eye(N)\np = F @ m\n\
+                  Q = F @ V @ F.T + 0.1 * eye(N)\ne = y - p\nS = Q + 0.2 * eye(N)\nK = solve(S, Q).T\n\
+                  m' = p + K @ e\nV' = Q - K @ Q\nloss 0.5 * (logdet(S) + dot(e, solve(S, e)))\n";
+    let r = Recurrence::parse("kalman.rec", source).unwrap();
+    let f: [[f64; 4]; 4] = std::array::from_fn(|i| {
+        std::array::from_fn(|j| {
+            if i == j {
+                0.9
+            } else {
+                0.02 * (i as f64 - j as f64)
+            }
+        })
+    });
+    let y = Array3::from_shape_fn((10_000, 1, 4), |(t, _, i)| {
+        ((t * (i + 1)) as f64 * 0.1).sin()
+    });
+    let params = Params::new().with("F", Array2::from_shape_fn((4, 4), |(i, j)| f[i][j]));
+    let batch = Batch::new(10_000, 1).with("y", y.clone());
+    let program = r.compile::<f64>(&[("N", 4)]).unwrap();
+    let mut workspace = program.workspace();
+    let mut least = [f64::INFINITY; 2];
+    for _ in 0..40 {
+        let start = std::time::Instant::now();
+        let expected = std::hint::black_box(filtered(&f, &y));
+        least[0] = least[0].min(start.elapsed().as_secs_f64());
+        let start = std::time::Instant::now();
+        let found = program.run(&params, &batch, &mut workspace).unwrap();
+        least[1] = least[1].min(start.elapsed().as_secs_f64());
+        let found = found.loss().unwrap();
+        assert!(
+            (found - expected).abs() < 1e-9 * expected.abs(),
+            "{found}, not {expected}"
+        );
+    }
+    let [by_hand, engine] = least.map(|seconds| seconds / 1e4 * 1e6);
+    println!(
+        "by hand {by_hand:.3} µs a step, engine {engine:.3}, ratio {:.1}",
+        engine / by_hand
+    );
+}

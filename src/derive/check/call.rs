@@ -2,10 +2,10 @@
 
 use ndarray::Array2;
 
-use super::arrays::{Found, SIZELESS, V, had, matrix, shaped};
+use super::arrays::{Found, SIZELESS, V, matrix, shaped};
 use super::evaluate::{Instance, ROUNDING, Steps};
 use crate::derive::algebra::term::{Name, Quantity, Term, Time};
-use crate::op::{Dense, Linearity, Op, Pointwise, Value};
+use crate::op::{Linearity, Op, Pointwise, Value};
 use crate::shape::{Dim, Rate, Shape, Type};
 
 /// The reason why a comparison has no value: its sides are equal but for rounding errors.
@@ -77,12 +77,10 @@ impl Instance {
             }
         }
         if let Op::Dense(op) = &function.op {
-            let is = |i: usize, linear: bool| linear && matches!(values.get(i), Some(Ok(V::Zero)));
-            if is(0, op.is_linear_in(&[true])) || is(1, *op == Dense::Solve) {
+            let zero = |v: &Result<V, usize>| matches!(v, Ok(V::Zero));
+            let zeros: Vec<bool> = values.iter().map(zero).collect();
+            if zeros.contains(&true) && op.is_linear_in(&zeros) {
                 return Ok(V::Zero);
-            }
-            if let (Dense::Solve, [Ok(V::Eye(x)), Ok(b)]) = (op, &values[..]) {
-                return had(V::Fill(1.0 / x), b.clone());
             }
         }
         let args: Result<Vec<Value<f64>>, String> = values
@@ -104,6 +102,8 @@ impl Instance {
                         }
                         // The derivative of a scalar with respect to itself.
                         V::Eye(x) if *rank == 0 => Array2::from_elem((1, 1), x),
+                        // An identity has as many rows as the other arguments.
+                        V::Eye(x) if like.is_some() && !pointwise => Array2::eye(dim.0) * x,
                         V::Eye(_) => return Err("I as an argument".into()),
                     };
                     // A function may have arguments of other ranks elsewhere.

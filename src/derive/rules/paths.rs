@@ -240,7 +240,7 @@ fn of_next(rows: &Term, known: &Known<'_>) -> Option<Term> {
     let mut next = Vec::new();
     for part in rows.addends() {
         if is_sent(part, &guard)? {
-            // Such a condition may also be that of a value that the loss of this step reads.
+            // The condition may belong to a value that the loss of this step reads.
             if part.any(&|t| is_input_of(t, &Time::var('t'), known)) {
                 return None;
             }
@@ -250,6 +250,7 @@ fn of_next(rows: &Term, known: &Known<'_>) -> Option<Term> {
     Some(add(next))
 }
 
+/// Returns true for the value of an input at a step.
 fn is_input_of(term: &Term, step: &Time, known: &Known<'_>) -> bool {
     let leaf = |name| {
         let id = known.tape.named(name);
