@@ -1,6 +1,7 @@
 //! Functions of whole arrays: values by plain loops, derivatives by differences, both types, the text, and every
 //! engine, with lengths, samples and steps.
 
+use crate::support::Noise;
 use crate::support::engines::EveryEngine as _;
 use crate::support::rows::{check_derivatives, check_single, point, printed};
 use bptt::{Axis, Batch, Definition, Error, Expr, Params, Recurrence, Wrt, ops};
@@ -378,4 +379,51 @@ fn every_row_has_a_case() {
         let known = CASES.iter().any(|case| case.text.starts_with(op.name()));
         assert!(internal || known, "{op:?}");
     }
+}
+
+/// Matrices whose diagonal gives no pivots: rows change their places, and the sign of the determinant with them.
+#[test]
+fn elimination_changes_the_order_of_rows() {
+    let mut noise = Noise(7);
+    let mut signs = [0; 2];
+    for n in [2, 3, 4, 5] {
+        let solve = Recurrence::define("solve", |r| {
+            let (a, b) = (r.param("a", [n, n]), r.param("b", [n, 2]));
+            r.output("x", a.solve(b));
+            r.output("inverse", a.inverse());
+            r.loss(a.solve(b).sum());
+        });
+        let solve = solve.expect("it is sound");
+        let log_det = Recurrence::define("log_det", |r| r.loss(r.param("a", [n, n]).log_det()));
+        let log_det = log_det.expect("it is sound");
+        for _ in 0..20 {
+            let matrix = |array: ArrayD<f64>| array.into_dimensionality::<ndarray::Ix2>().unwrap();
+            let mut a = matrix(noise.array(&[n, n]));
+            a.diag_mut().mapv_inplace(|x| 0.01 * x);
+            let b = matrix(noise.array(&[n, 2]));
+            let own = Params::new().with("a", a.clone());
+            let both = own.clone().with("b", b.clone());
+            let found = solve.on_every_engine(&both, &Batch::new(1, 1)).unwrap();
+            for (name, right) in [("x", b), ("inverse", Array2::eye(n))] {
+                let expected = solved(&a, &right).into_dyn();
+                let size = expected.iter().fold(1.0, |m: f64, x| m.max(x.abs()));
+                let apart = (&found[name] - &expected).mapv(f64::abs);
+                // The condition of the matrix is about as large as its inverse.
+                assert!(
+                    apart.iter().all(|x| *x < 1e-13 * size * size),
+                    "{name} of {a}"
+                );
+            }
+            let expected = det(&a);
+            signs[usize::from(expected > 0.0)] += 1;
+            match log_det.on_every_engine(&own, &Batch::new(1, 1)) {
+                Ok(found) => {
+                    let apart = (found.loss().unwrap() - expected.ln()).abs();
+                    assert!(apart < 1e-10, "{apart} of {a}");
+                }
+                Err(error) => assert!(expected < 0.0, "{error}"),
+            }
+        }
+    }
+    assert!(signs.iter().all(|count| *count > 10), "{signs:?}");
 }
