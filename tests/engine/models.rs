@@ -165,6 +165,26 @@ loss a
     }
 }
 
+/// A lag counts its steps; before the first step there is zero.
+#[test]
+fn a_lag_is_the_value_some_steps_earlier() {
+    let source = "input x\noutput none = lag(x, 0)\noutput one = lag(x, 1)\noutput three = lag(x^2, 3)\nloss x\n";
+    let r = Recurrence::parse("r.rec", source).unwrap();
+    let batch = Batch::new(5, 1).with("x", Array2::from_shape_fn((5, 1), |(t, _)| t as f64 + 2.0));
+    let found = r.evaluate(&Params::new(), &batch).unwrap();
+    for (name, expected) in [
+        ("none", [2.0, 3.0, 4.0, 5.0, 6.0]),
+        ("one", [0.0, 2.0, 3.0, 4.0, 5.0]),
+        ("three", [0.0, 0.0, 0.0, 4.0, 9.0]),
+    ] {
+        assert_eq!(
+            found[name].iter().copied().collect::<Vec<f64>>(),
+            expected,
+            "{name}"
+        );
+    }
+}
+
 /// The loss of a Kalman filter with four states that are seen with noise, written out with fixed sizes.
 fn filtered(f: &[[f64; 4]; 4], y: &Array3<f64>) -> f64 {
     type M = [[f64; 4]; 4];
