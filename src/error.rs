@@ -2,12 +2,14 @@
 //! value.
 
 mod data;
+mod similar;
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::panic::Location;
 
 use data::{class, entry_of, given_with, instead, instead_of_class, of_many, remedy};
+pub(crate) use similar::nearest;
 
 /// The longest name, in characters.
 pub(crate) const LONGEST_NAME: usize = 255;
@@ -274,6 +276,21 @@ pub enum Error {
         dim: String,
         /// The array with this dimension.
         array: String,
+    },
+
+    /// A size is smaller than the recurrence allows.
+    #[error(
+        "dimension {dim} is {found} in `{array}`, but the recurrence declares `dim {dim} >= {least}`"
+    )]
+    SmallSize {
+        /// The dimension.
+        dim: String,
+        /// The least size.
+        least: usize,
+        /// The array with this dimension.
+        array: String,
+        /// The size of the dimension in that array.
+        found: usize,
     },
 
     /// A requested derivative does not exist.
@@ -556,36 +573,4 @@ fn known_names(name: &str, known: &[String]) -> String {
         Some(nearest) => format!("; did you mean `{}`?", printable(nearest)),
         None => format!("; known: {}", quoted(known.iter().map(|k| &**k))),
     }
-}
-
-/// The known name most similar to `name` apart from upper and lower case, if one is similar enough.
-pub(crate) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    // The time is the product of the two lengths.
-    if name.len() > LONGEST_NAME {
-        return None;
-    }
-    let lower = name.to_lowercase();
-    known
-        .into_iter()
-        .filter(|k| k.len() <= LONGEST_NAME)
-        .map(|k| (distance(&lower, &k.to_lowercase()), distance(name, k), k))
-        .min()
-        .filter(|(d, _, k)| *d <= 2.max(k.chars().count() / 3) && *d < k.chars().count())
-        .map(|(_, _, k)| k)
-}
-
-/// The number of insertions, deletions and substitutions between two names.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }

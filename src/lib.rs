@@ -139,7 +139,7 @@ pub use tape::{Edit, NodeSite, RegisterEdit, RegisterSite};
 
 /// The families of the op table, one enum each.
 pub mod ops {
-    pub use crate::op::{Dense, Linear, Over, Pointwise, Reduce, Time};
+    pub use crate::op::{Declared, Dense, Linear, Over, Pointwise, Reduce, Time};
 }
 
 /// The examples of the README, as documentation tests.

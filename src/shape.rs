@@ -5,13 +5,25 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-/// The index of a named dimension of one recurrence, in order of declaration.
+/// A named dimension of one recurrence: its index, in order of declaration, and its least size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Symbol(pub(crate) u16);
+pub struct Symbol {
+    index: u16,
+    least: u16,
+}
 
 impl Symbol {
+    pub(crate) const fn new(index: u16, least: u16) -> Self {
+        Self { index, least }
+    }
+
     pub(crate) const fn index(self) -> usize {
-        self.0 as usize
+        self.index as usize
+    }
+
+    /// The least size.
+    pub(crate) const fn least(self) -> u16 {
+        self.least
     }
 }
 
@@ -23,7 +35,7 @@ struct Term {
 }
 
 const UNUSED: Term = Term {
-    symbol: Symbol(0),
+    symbol: Symbol::new(0, 0),
     coefficient: 0,
 };
 
@@ -34,6 +46,9 @@ pub const MAX_TERMS: usize = 3;
 ///
 /// Two sizes are equal if they are equal for *every* value of the names. So a shape error is found
 /// when a recurrence is defined, even if two sizes agree by accident in the data.
+///
+/// A dimension may have a least size ([`dim_at_least`](crate::Definition::dim_at_least)), so that `H - 1` is a size
+/// as well: a size is never negative, whatever the sizes of the names.
 ///
 /// A sum of more than [`MAX_TERMS`] names, or with a number too large, is an invalid size: its use
 /// is reported as a mistake of the definition.
@@ -50,6 +65,7 @@ pub const MAX_TERMS: usize = 3;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Dim {
+    /// The size if every name has its least size.
     constant: u32,
     terms: [Term; MAX_TERMS],
 }
@@ -84,7 +100,8 @@ impl Dim {
             symbol,
             coefficient: 1,
         };
-        Self { constant: 0, terms }
+        let constant = symbol.least as u32;
+        Self { constant, terms }
     }
 
     /// Returns true if `value` is too large for a size.
@@ -111,7 +128,15 @@ impl Dim {
         self.used().map(|t| (t.symbol, t.coefficient.into()))
     }
 
-    pub(crate) fn constant(self) -> usize {
+    /// The number that is added to the multiples of the names.
+    pub(crate) fn constant(self) -> i64 {
+        let signed = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        let least = |(symbol, factor): (Symbol, usize)| i64::from(symbol.least()) * signed(factor);
+        i64::from(self.constant) - self.named_terms().map(least).sum::<i64>()
+    }
+
+    /// The size if every name has its least size.
+    pub(crate) const fn least(self) -> usize {
         self.constant as usize
     }
 
@@ -127,9 +152,12 @@ impl Dim {
     pub(crate) fn value(self, sizes: &[usize]) -> usize {
         let named: usize = self
             .named_terms()
-            .map(|(symbol, coefficient)| coefficient.saturating_mul(sizes[symbol.index()]))
+            .map(|(symbol, coefficient)| {
+                let more = sizes[symbol.index()].saturating_sub(symbol.least().into());
+                coefficient.saturating_mul(more)
+            })
             .fold(0, usize::saturating_add);
-        self.constant().saturating_add(named)
+        self.least().saturating_add(named)
     }
 
     /// Applies `f` to each pair of coefficients; `None` if a result is negative or too large.
@@ -175,22 +203,30 @@ impl Dim {
                 "(a size that is too large, or a sum of more than {MAX_TERMS} named dimensions)"
             );
         }
-        let mut parts: Vec<String> = self
-            .named_terms()
-            .map(|(symbol, coefficient)| {
-                let name = names
-                    .get(symbol.index())
-                    .map_or_else(|| format!("?{}", symbol.0), ToString::to_string);
-                match coefficient {
-                    1 => name,
-                    c => format!("{c} {name}"),
-                }
-            })
-            .collect();
-        if self.constant > 0 || parts.is_empty() {
-            parts.push(self.constant.to_string());
+        self.sum(names, |coefficient, name| format!("{coefficient} {name}"))
+    }
+
+    /// The sum of the names and the number; `multiple` writes a multiple of a name.
+    pub(crate) fn sum(
+        self,
+        names: &[Arc<str>],
+        multiple: impl Fn(usize, &str) -> String,
+    ) -> String {
+        let parts = self.named_terms().map(|(symbol, coefficient)| {
+            let name = names.get(symbol.index()).map_or("?", |name| &**name);
+            match coefficient {
+                1 => name.to_owned(),
+                c => multiple(c, name),
+            }
+        });
+        let parts: Vec<String> = parts.collect();
+        let named = parts.join(" + ");
+        match self.constant() {
+            0 if !parts.is_empty() => named,
+            n if parts.is_empty() => n.to_string(),
+            n if n < 0 => format!("{named} - {}", -n),
+            n => format!("{named} + {n}"),
         }
-        parts.join(" + ")
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod differences;
 mod instance;
+mod near;
 mod remark;
 mod report;
 mod routes;

@@ -1,5 +1,7 @@
 //! Parameters and inputs whose derivative is zero, or was not compared by every route.
 
+use crate::recurrence::Influence;
+
 /// The reason why a derivative is zero, not resolved by differences, or not compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -8,6 +10,8 @@ pub enum Remark {
     Unused,
     /// It is used only in comparisons or as a condition, as resets and masks are.
     Condition,
+    /// It is used only in values that `stop_gradient` or `surrogate` takes as constant.
+    Stopped,
     /// The gradient is zero up to rounding, the curvature is not: the terms cancel.
     Stationary,
     /// The gradient and the curvature are zero up to rounding.
@@ -25,11 +29,24 @@ pub enum Remark {
     Bent,
 }
 
+impl Influence {
+    /// The remark about a parameter or input with this influence.
+    pub(super) const fn remark(self) -> Option<Remark> {
+        match self {
+            Self::None => Some(Remark::Unused),
+            Self::Condition => Some(Remark::Condition),
+            Self::Stopped => Some(Remark::Stopped),
+            Self::Real => None,
+        }
+    }
+}
+
 impl Remark {
     /// Every remark, in printing order.
     pub const ALL: &'static [Self] = &[
         Self::Unused,
         Self::Condition,
+        Self::Stopped,
         Self::Stationary,
         Self::Flat,
         Self::Faint,
@@ -45,6 +62,7 @@ impl Remark {
         match self {
             Self::Unused => "unused",
             Self::Condition => "condition",
+            Self::Stopped => "stopped",
             Self::Stationary => "stationary",
             Self::Flat => "flat",
             Self::Faint => "faint",
@@ -62,6 +80,9 @@ impl Remark {
             Self::Unused => "the loss does not depend on it",
             Self::Condition => {
                 "a condition, whose derivative is zero wherever it exists; it is not perturbed"
+            }
+            Self::Stopped => {
+                "its derivative is zero everywhere, since `stop_gradient` or `surrogate` takes it as constant"
             }
             Self::Stationary => "the gradient is zero here: its terms cancel, as at an optimum",
             Self::Flat => {

@@ -11,7 +11,7 @@ use super::subject::{Data, Part, Target, tangent_of_loss};
 use super::work::{Meter, Scope};
 use super::{Certificate, Check, Extent, Finding, Noise, Remark, Route};
 use crate::error::{Error, Result};
-use crate::recurrence::{Influence, Outputs, Recurrence, Unrolled, Wrt};
+use crate::recurrence::{Held, Influence, Outputs, Recurrence, Unrolled, Wrt};
 use crate::shape::Rate;
 use crate::tape::Side;
 
@@ -28,11 +28,16 @@ pub(super) struct Runner<'a> {
     pub(super) meter: &'a Meter<'a>,
     pub(super) base: Data,
     pub(super) targets: Vec<Target>,
+    /// The influence of each leaf on the loss.
+    influences: Vec<Influence>,
     /// The targets that are perturbed together; each alone unless there are very many.
     pub(super) groups: Vec<Vec<usize>>,
     pub(super) gradient: Outputs<f64>,
-    loss: Unrolled,
+    pub(super) loss: Unrolled,
     pub(super) tape: Unrolled,
+    /// The values of the loss and of the gradient that derivatives hold fixed.
+    pub(super) held: Option<Held>,
+    pub(super) held_in_tape: Option<Held>,
     /// The rounding error of the loss.
     loss_noise: f64,
     /// The side of its kinks for every value of the loss.
@@ -188,7 +193,7 @@ impl<'a> Runner<'a> {
         let influences = recurrence.influences(&[recurrence.loss()?]);
         let rules = recurrence.uses_rules(&[recurrence.loss()?], &[]);
         let leaves = recurrence.tape().leaves().iter();
-        let leaves = leaves.zip(influences).zip(rules);
+        let leaves = leaves.zip(influences.iter().copied()).zip(rules);
         let mut targets = Vec::new();
         let mut remarks = IndexSet::new();
         for ((leaf, influence), alone) in leaves {
@@ -196,11 +201,7 @@ impl<'a> Runner<'a> {
                 continue;
             };
             let i = targets.len();
-            match influence {
-                Influence::None => _ = remarks.insert((i, Remark::Unused)),
-                Influence::Condition => _ = remarks.insert((i, Remark::Condition)),
-                Influence::Real => {}
-            }
+            remarks.extend(influence.remark().map(|remark| (i, remark)));
             targets.push(Target {
                 name: leaf.name().into(),
                 rate: leaf.ty().rate,
@@ -211,8 +212,11 @@ impl<'a> Runner<'a> {
                 second_scale: Scale::default(),
             });
         }
+        let held = loss.hold(&root);
         let mut runner = Self {
-            sides: loss.kinks(&root),
+            sides: loss.kinks_with(held.as_ref(), &root),
+            held,
+            held_in_tape: tape.hold(&values),
             loss_noise: sizes.loss.rounding * MARGIN / 8.0,
             groups: groups(&targets, scope.groups),
             freedom: Vec::new(),
@@ -221,6 +225,7 @@ impl<'a> Runner<'a> {
             meter,
             base,
             targets,
+            influences,
             gradient,
             loss,
             tape,
@@ -237,9 +242,15 @@ impl<'a> Runner<'a> {
     pub(super) fn certificate(self, extent: Extent) -> Certificate {
         let leaves = self.check.recurrence.tape().leaves().iter();
         let targets: HashSet<&str> = self.targets.iter().map(|t| &*t.name).collect();
-        let conditions = leaves.filter(|l| l.ty().is_real() && !targets.contains(l.name()));
-        let mut remarks: Vec<(String, Remark)> = conditions
-            .map(|l| (l.name().into(), Remark::Condition))
+        let constant = leaves.zip(&self.influences).filter(|(l, _)| {
+            let is_target = targets.contains(l.name());
+            l.ty().is_real() && !is_target
+        });
+        let mut remarks: Vec<(String, Remark)> = constant
+            .map(|(l, influence)| {
+                let remark = influence.remark().unwrap_or(Remark::Condition);
+                (l.name().into(), remark)
+            })
             .collect();
         let own = self.remarks.iter();
         remarks.extend(own.map(|(i, remark)| (self.targets[*i].name.clone(), *remark)));
@@ -354,8 +365,8 @@ impl<'a> Runner<'a> {
         [NEAR, -NEAR].into_iter().all(|step| {
             moved.place(&self.base, &Part { name, direction }, step);
             self.meter.add(self.scope.loads.loss.evaluated());
-            let values = self.loss.values(&moved.params, &moved.batch);
-            values.is_ok_and(|values| self.loss.kinks(&values) == self.sides)
+            let values = self.loss_near(&moved);
+            values.is_ok_and(|values| self.sides_of(&values) == self.sides)
         })
     }
 
@@ -484,9 +495,8 @@ impl<'a> Runner<'a> {
                         moved.place(&self.base, &Part { name, direction }, step);
                     }
                     self.meter.add(self.scope.loads.loss.evaluated());
-                    let values = self.loss.values(&moved.params, &moved.batch);
-                    let values = values.map_err(|_| Kink)?;
-                    if self.loss.kinks(&values) != self.sides {
+                    let values = self.loss_near(&moved).map_err(|_| Kink)?;
+                    if self.sides_of(&values) != self.sides {
                         return Err(Kink);
                     }
                     let loss = self.loss.read(&values).and_then(|out| out.loss());
@@ -532,8 +542,8 @@ impl<'a> Runner<'a> {
             let name = &*self.targets[*target].name;
             moved.place(&self.base, &Part { name, direction }, step);
         }
-        let found = self.tape.evaluate(&moved.params, &moved.batch);
-        let found = found.map_err(|_| Kink)?;
+        let values = self.gradient_near(&moved).map_err(|_| Kink)?;
+        let found = self.tape.read(&values).map_err(|_| Kink)?;
         let mut sum = 0.0;
         for (target, direction) in &probe.parts {
             let own = found.get(&self.targets[*target].name).ok_or(Kink)?;

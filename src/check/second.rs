@@ -9,7 +9,7 @@ use super::subject::{Data, Part, tangent_of_loss};
 use super::{Remark, Route};
 use crate::error::Result;
 use crate::op::{NodeId, Op};
-use crate::recurrence::{Outputs, Recurrence, Unrolled, Wrt};
+use crate::recurrence::{Held, Outputs, Recurrence, Unrolled, Wrt};
 
 /// Differences are refined until their error, relative to the derivative, is below this.
 const GOAL: f64 = 1e-9;
@@ -43,6 +43,7 @@ impl Runner<'_> {
         let values = second.values(&data.params, &data.batch)?;
         let exact = second.read(&values)?;
         let sides = second.kinks(&values);
+        let held = second.hold(&values);
         drop(values);
         let (params, batch) = (&data.params, &data.batch);
         let draws = (self.scope.draws, &mut self.noise);
@@ -57,7 +58,7 @@ impl Runner<'_> {
             self.record(i, worst);
         }
         self.meter.add(self.scope.second_order());
-        self.second_differences(&directions, &product, (&second, &data))?;
+        self.second_differences(&directions, &product, (&second, held.as_ref(), &data))?;
         self.explain_zeros();
         Ok(())
     }
@@ -66,10 +67,11 @@ impl Runner<'_> {
         &mut self,
         directions: &[ArrayD<f64>],
         product: &Outputs<f64>,
-        (second, at): (&Unrolled, &Data),
+        second: (&Unrolled, Option<&Held>, &Data),
     ) -> Result<()> {
         let root = self.tape.values(&self.base.params, &self.base.batch)?;
-        let sides = self.tape.kinks(&root);
+        let held = self.held_in_tape.as_ref();
+        let sides = self.tape.kinks_with(held, &root);
         drop(root);
         // Every entry of an array is taken to have the rounding error of the worst one.
         let mut noise = Vec::new();
@@ -85,9 +87,8 @@ impl Runner<'_> {
                 moved.place(&self.base, &Part { name, direction }, step);
             }
             self.meter.add(self.scope.loads.gradient.evaluated());
-            let values = self.tape.values(&moved.params, &moved.batch);
-            let values = values.map_err(|_| Kink)?;
-            if self.tape.kinks(&values) != sides {
+            let values = self.gradient_near(&moved).map_err(|_| Kink)?;
+            if self.tape.kinks_with(held, &values) != sides {
                 return Err(Kink);
             }
             let out = self.tape.read(&values).map_err(|_| Kink)?;
@@ -97,7 +98,7 @@ impl Runner<'_> {
         let sizes = self.targets.iter().map(|t| t.second_scale.goal());
         let smallest = sizes.fold(f64::INFINITY, f64::min);
         let estimates = derivative(1.0, GOAL * smallest, &noise, &mut gradient);
-        let explained = self.bent_entries(&estimates, directions, product, (second, at))?;
+        let explained = self.bent_entries(&estimates, directions, product, second)?;
         let mut next = 0;
         for i in 0..self.targets.len() {
             let mut worst = Worst::new(Route::SecondDifferences);
@@ -131,7 +132,7 @@ impl Runner<'_> {
         estimates: &Result<Vec<Estimate>, Kink>,
         directions: &[ArrayD<f64>],
         product: &Outputs<f64>,
-        (second, at): (&Unrolled, &Data),
+        (second, held, at): (&Unrolled, Option<&Held>, &Data),
     ) -> Result<Vec<bool>> {
         let Ok(estimates) = estimates else {
             return Ok(Vec::new());
@@ -154,7 +155,8 @@ impl Runner<'_> {
                 let name = &*target.name;
                 moved.place(&self.base, &Part { name, direction }, step);
             }
-            let out = second.evaluate(&moved.params, &moved.batch);
+            let values = second.values_with(held, &moved.params, &moved.batch);
+            let out = second.read(&values.map_err(|_| Kink)?);
             let out = out.map_err(|_| Kink)?;
             let arrays = self.targets.iter().filter_map(|t| out.get(&t.name));
             Ok(arrays.flatten().copied().collect())

@@ -52,29 +52,26 @@ impl<'d, 'p> Resolver<'d, 'p> {
         Some(format!("the part of a class is `{call}`"))
     }
 
-    /// The vector of some values, as in `[x[0], s]`; `None` if they are sizes, or if there is an error in them.
+    /// The vector of some scalars and vectors; `None` if there is an error in them.
     pub(super) fn joined(
         &self,
         parts: &'p [Expr],
         frame: Option<&Frame<'p, 'd>>,
     ) -> Option<String> {
-        let is_size = |e: &Expr| e.word().is_some_and(|w| self.dims.contains_key(w));
-        let refused = |e: &Expr| matches!(e.kind, Kind::Shape(_)) || is_size(e);
-        if parts.is_empty() || parts.iter().any(refused) {
-            return None;
-        }
         let mut vectors = Vec::new();
+        let mut entries: Vec<String> = Vec::new();
         for part in parts {
             let (value, text) = (self.eval(part, frame)?, self.text(part.span)?);
-            vectors.push(match value.shape()? {
-                Shape::Scalar => match single(part) {
-                    Some((whole, n)) => format!("{}[{n}:{}]", self.text(whole.span)?, n + 1),
-                    None => format!("spread({text}, [1])"),
-                },
-                Shape::Vector(_) => text.to_owned(),
+            match value.shape()? {
+                Shape::Scalar => entries.push(text.to_owned()),
+                Shape::Vector(_) => {
+                    vectors.extend(bracketed(&mut entries));
+                    vectors.push(text.to_owned());
+                }
                 Shape::Matrix(..) => return None,
-            });
+            }
         }
+        vectors.extend(bracketed(&mut entries));
         Some(match &vectors[..] {
             [one] => one.clone(),
             _ => format!("concat({})", vectors.join(", ")),
@@ -144,21 +141,15 @@ impl<'d, 'p> Resolver<'d, 'p> {
 
     fn size_text(&self, dim: Dim) -> String {
         let text = size(dim, &self.dim_names);
-        match text.contains(['+', '*']) {
+        match text.contains(['+', '-', '*']) {
             true => format!("({text})"),
             false => text,
         }
     }
 }
 
-/// The vector and the place of one entry, `x[0]`.
-fn single(e: &Expr) -> Option<(&Expr, u32)> {
-    let Kind::Slice(vector, ranges) = &e.kind else {
-        return None;
-    };
-    let [range] = &ranges[..] else {
-        return None;
-    };
-    let n = range.start.as_ref().filter(|_| range.entry)?.literal()?;
-    Some((vector, format!("{n}").parse().ok()?))
+/// The vector of the scalars before a vector, if there are any.
+fn bracketed(entries: &mut Vec<String>) -> Option<String> {
+    let some = !entries.is_empty();
+    some.then(|| format!("[{}]", std::mem::take(entries).join(", ")))
 }

@@ -73,8 +73,8 @@ pub(super) enum Kind {
     Infix(Box<Expr>, Vec<(Infix, Expr)>),
     Call(Name, Vec<Expr>),
     Slice(Box<Expr>, Vec<Range>),
-    /// `[H, K]`, an argument of `spread`.
-    Shape(Vec<Expr>),
+    /// `[H, K]`: the shape that `spread` takes, a vector of scalars, or a matrix of rows.
+    Brackets(Vec<Expr>),
 }
 
 #[derive(Debug)]
@@ -96,7 +96,7 @@ impl Expr {
                 see(first);
                 rest.iter().for_each(|(_, e)| see(e));
             }
-            Kind::Call(_, args) | Kind::Shape(args) => args.iter().for_each(see),
+            Kind::Call(_, args) | Kind::Brackets(args) => args.iter().for_each(see),
             Kind::Slice(a, ranges) => {
                 see(a);
                 let ends = ranges.iter().flat_map(|r| [&r.start, &r.end]);
@@ -168,6 +168,13 @@ impl RoleWord {
     }
 }
 
+/// `H` or `H >= 2`.
+#[derive(Debug)]
+pub(super) struct DimDecl {
+    pub(super) name: Name,
+    pub(super) least: Option<Expr>,
+}
+
 #[derive(Debug)]
 pub(super) struct LeafDecl {
     pub(super) kind: LeafKind,
@@ -230,7 +237,7 @@ pub(super) struct Function {
 /// A whole file.
 #[derive(Debug, Default)]
 pub(super) struct Program {
-    pub(super) dims: Vec<Name>,
+    pub(super) dims: Vec<DimDecl>,
     pub(super) leaves: Vec<LeafDecl>,
     pub(super) states: Vec<StateDecl>,
     pub(super) equations: Vec<Equation>,

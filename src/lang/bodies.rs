@@ -96,7 +96,9 @@ impl<'p> Resolver<'_, 'p> {
                 Kind::Number(..) => {}
                 Kind::Name(name) if own(name) => {}
                 Kind::Name(name) => {
-                    let known = self.table.contains_key(&**name) || self.dims.contains_key(&**name);
+                    let known = self.table.contains_key(&**name)
+                        || self.dims.contains_key(&**name)
+                        || vocabulary::is_constant(name);
                     if !known {
                         let arguments = function.parameters.iter().map(|p| &*p.text).collect();
                         self.undefined(name, e.span, Some(arguments));
@@ -122,9 +124,14 @@ impl<'p> Resolver<'_, 'p> {
                     let word = |e: &&Expr| built_in && e.word().is_some_and(is_axis_or_rate);
                     stack.extend(args.iter().filter(|e| !word(e)));
                 }
-                Kind::Shape(sizes) => drop(self.shape(sizes)),
+                Kind::Brackets(parts) => stack.extend(parts),
                 Kind::Slice(a, ranges) => {
-                    self.refuses_index(a, ranges, None);
+                    let ends = ranges.iter().flat_map(|r| [&r.start, &r.end]).flatten();
+                    let mut ends = ends.map(|end| Mentions::of(end, &self.functions));
+                    // A call decides whether an argument is a size.
+                    if !ends.any(|end| end.names.iter().any(|name| own(name))) {
+                        self.refuses_index(a, ranges, None);
+                    }
                     stack.push(a);
                 }
             }
@@ -139,6 +146,7 @@ impl<'p> Resolver<'_, 'p> {
             }
             Some(_) => {}
             None if vocabulary::is_known(&name.text) => {}
+            None if Axis::named(&name.text).is_some() && args.len() == 1 => {}
             None => self.report_unknown_function(name, &[], None),
         }
     }

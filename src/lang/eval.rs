@@ -22,6 +22,8 @@ pub(super) struct Frame<'p, 'd> {
     pub(super) arguments: HashMap<&'p str, Option<Expr<'d>>>,
     /// The names of arguments that are written as whole numbers.
     pub(super) whole: HashSet<&'p str>,
+    /// The arguments that are written as sizes.
+    pub(super) sizes: HashMap<&'p str, Dim>,
     pub(super) call: Span,
 }
 
@@ -76,15 +78,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
             Kind::Infix(first, rest) => self.infix(first, rest, frame),
             Kind::Call(name, args) => self.call(name, args, e.span, frame),
             Kind::Slice(a, ranges) => self.cut(a, ranges, e.span, frame),
-            Kind::Shape(parts) => {
-                let text = "brackets hold a shape, as in `spread(x, [H, K])`, not values";
-                let help = match self.joined(parts, frame) {
-                    Some(vector) => format!("a vector of these values is `{vector}`"),
-                    None => "values are joined by `concat(a, b)`".into(),
-                };
-                self.report(Diagnostic::at(e.span, text).help(help), frame);
-                None
-            }
+            Kind::Brackets(parts) => self.literal(parts, e.span, frame),
         }
     }
 
@@ -117,8 +111,10 @@ impl<'d, 'p> Resolver<'d, 'p> {
         if let Some(size) = self.dims.get(name) {
             return Some(self.r.constant(1.0).count([*size].into()));
         }
-        if matches!(name, "pi" | "π") {
-            return Some(self.r.constant(std::f64::consts::PI));
+        match name {
+            "pi" | "π" => return Some(self.r.constant(std::f64::consts::PI)),
+            "step" => return Some(self.r.step()),
+            _ => {}
         }
         let inner = frame.map(|f| f.arguments.keys().copied().collect());
         self.undefined(name, span, inner);
@@ -132,7 +128,10 @@ impl<'d, 'p> Resolver<'d, 'p> {
         rest: &'p [(Infix, ast::Expr)],
         frame: Option<&Frame<'p, 'd>>,
     ) -> Option<Expr<'d>> {
-        let mut left = self.eval(first, frame);
+        let (mut left, mut begun) = match self.as_beside(first) {
+            Some(_) if rest[0].0 != Infix::Power => (None, false),
+            _ => (self.eval(first, frame), true),
+        };
         let mut span = first.span;
         for (op, b) in rest {
             let whole = span.to(b.span);
@@ -140,7 +139,22 @@ impl<'d, 'p> Resolver<'d, 'p> {
                 left.and_then(|a| self.power((a, span), b, whole, frame))
             } else {
                 // Both operands are evaluated, so that errors in both are reported.
-                let right = self.eval(b, frame);
+                let right = match (begun, self.as_beside(b)) {
+                    (false, _) => {
+                        let both = self.beside(&[first, b], frame);
+                        left = both[0];
+                        both[1]
+                    }
+                    (true, Some(beside)) => {
+                        let matrix = match left.and_then(Expr::shape) {
+                            Some(Shape::Matrix(m, n)) => Some((m, n)),
+                            _ => None,
+                        };
+                        left.and_then(|_| self.repeated(b.span, beside, matrix, frame))
+                    }
+                    (true, None) => self.eval(b, frame),
+                };
+                begun = true;
                 left.zip(right)
                     .and_then(|(l, r)| self.operate(*op, (l, span), (r, b.span), whole, frame))
             };
@@ -157,6 +171,15 @@ impl<'d, 'p> Resolver<'d, 'p> {
         span: Span,
         frame: Option<&Frame<'p, 'd>>,
     ) -> Option<Expr<'d>> {
+        let (left, right) = match op {
+            Infix::Equal
+            | Infix::Differs
+            | Infix::Less
+            | Infix::LessEq
+            | Infix::Greater
+            | Infix::GreaterEq => ((number(left.0), left.1), (number(right.0), right.1)),
+            _ => (left, right),
+        };
         let (op_row, args) = match op {
             Infix::Add => (Pointwise::Add, [left, right]),
             Infix::Sub => (Pointwise::Sub, [left, right]),
@@ -263,11 +286,11 @@ impl<'d, 'p> Resolver<'d, 'p> {
                 return refuse(text, "entries are counted from 0, and not from the end");
             }
             let start = match &range.start {
-                Some(start) => self.dim(start)?,
+                Some(start) => self.dim(start, frame)?,
                 None => Dim::fixed(0),
             };
             let end = match &range.end {
-                Some(end) => self.dim(end)?,
+                Some(end) => self.dim(end, frame)?,
                 None if range.entry => start + Dim::fixed(1),
                 None => dims[i],
             };
@@ -302,7 +325,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
         ranges: &'p [Range],
         frame: Option<&Frame<'p, 'd>>,
     ) -> bool {
-        let Some(step) = ranges.iter().find_map(|r| self.step_index(r)) else {
+        let Some(step) = ranges.iter().find_map(|r| self.step_index(r, frame)) else {
             return false;
         };
         let text = "an index counts entries, and is made of numbers and sizes";
@@ -315,13 +338,15 @@ impl<'d, 'p> Resolver<'d, 'p> {
     }
 
     /// The position of an index that is not a size, as in `x[t-1]`.
-    fn step_index(&self, range: &'p Range) -> Option<Span> {
+    fn step_index(&self, range: &'p Range, frame: Option<&Frame<'p, 'd>>) -> Option<Span> {
+        let is_argument = |n: &str| frame.is_some_and(|f| f.arguments.contains_key(n));
         let ends = [&range.start, &range.end];
         let end = ends.into_iter().flatten().find(|e| {
             let mentions = Mentions::of(e, &self.functions);
             let mut names = mentions.names.iter();
-            names.any(|n| !self.dims.contains_key(n) && !self.program.suspects.contains(*n))
-                || !mentions.nexts.is_empty()
+            names.any(|n| {
+                !self.dims.contains_key(n) && !self.program.suspects.contains(*n) && !is_argument(n)
+            }) || !mentions.nexts.is_empty()
         })?;
         Some(end.span)
     }
@@ -388,8 +413,12 @@ impl<'d, 'p> Resolver<'d, 'p> {
         let values = args.iter().map(|a| self.eval(a, frame));
         let names = || function.parameters.iter().map(|p| &*p.text);
         let whole = names().zip(args).filter(|(_, a)| self.is_whole(a, frame));
+        let sizes = names()
+            .zip(args)
+            .filter_map(|(name, a)| Some((name, self.as_size(a, frame)?)));
         let inner = Frame {
             whole: whole.map(|(name, _)| name).collect(),
+            sizes: sizes.collect(),
             arguments: names().zip(values).collect(),
             call: frame.map_or(span, |f| f.call),
         };
@@ -460,6 +489,14 @@ fn aligned<'d>(args: &[Argument<'d>]) -> Vec<Argument<'d>> {
         _ => e,
     };
     args.iter().map(|(e, span)| (spread(*e), *span)).collect()
+}
+
+/// The number of a class; another value is itself.
+pub(super) fn number(value: Expr<'_>) -> Expr<'_> {
+    match value.ty().map(|t| t.kind) {
+        Some(Content::Class(count)) => value.numbered(count).gather(value),
+        _ => value,
+    }
 }
 
 /// 1 where a condition holds, else 0; a number that is not zero holds, as in `select`.

@@ -186,7 +186,7 @@ impl Parser<'_, '_> {
         Ok((args, end))
     }
 
-    fn primary(&mut self) -> Parsed<Expr> {
+    pub(super) fn primary(&mut self) -> Parsed<Expr> {
         match self.peek() {
             Token::Number(n, whole) => Ok(Expr::new(Kind::Number(n, whole), self.advance())),
             Token::Name(text) => {
@@ -216,8 +216,8 @@ impl Parser<'_, '_> {
             }
             Token::OpenBracket => {
                 let start = self.open(Token::OpenBracket)?;
-                let (sizes, end) = self.arguments(Token::CloseBracket)?;
-                Ok(Expr::new(Kind::Shape(sizes), start.to(end)))
+                let (parts, end) = self.arguments(Token::CloseBracket)?;
+                Ok(Expr::new(Kind::Brackets(parts), start.to(end)))
             }
             _ => self.unexpected("an expression"),
         }

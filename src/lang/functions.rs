@@ -2,7 +2,7 @@
 
 use super::ast::{self, Name};
 use super::diagnostic::{Diagnostic, Span};
-use super::eval::{Argument, Frame, truth};
+use super::eval::{Argument, Frame, number, truth};
 use super::habits::{at_steps, function_elsewhere};
 use super::resolve::Resolver;
 use super::vocabulary::{is_known, names, row, settings, suggestion};
@@ -31,14 +31,36 @@ impl<'d, 'p> Resolver<'d, 'p> {
             span,
             frame,
         };
+        // `max(x)` and `max(A, rows)` are over entries.
+        let of_entries = match args {
+            [_] => true,
+            [_, word] => axis(word).is_some() && !self.is_value(word, frame),
+            _ => false,
+        };
+        let text = match text {
+            "max" if of_entries => "largest",
+            "min" if of_entries => "smallest",
+            text => text,
+        };
         if let Some(row) = row(text) {
             return call.row(row);
         }
         if is_known(text) {
             return call.composed();
         }
+        if let (Some(axis), [vector]) = (Axis::named(text), args) {
+            return self.repeated(span, (axis, vector), None, frame);
+        }
         self.report_unknown_function(name, args, frame);
         None
+    }
+
+    /// Returns true if a word is the name of a value here.
+    fn is_value(&self, word: &ast::Expr, frame: Option<&Frame<'p, 'd>>) -> bool {
+        let Some(word) = word.word() else {
+            return true;
+        };
+        frame.is_some_and(|f| f.arguments.contains_key(word)) || self.table.contains_key(word)
     }
 
     pub(super) fn report_unknown_function(
@@ -79,6 +101,9 @@ const MOST_LAGS: i32 = 1000;
 
 const MEAN: &str = "write `mean(x)`, `mean(A, rows)` or `mean(A, columns)`; the mean over the steps is a loss: `mean loss e`";
 
+const ARGMAX: &str =
+    "write `argmax(x)` of a vector, `argmax(A, rows)` or `argmax(A, columns)` of a matrix";
+
 struct Call<'c, 'd, 'p> {
     resolver: &'c Resolver<'d, 'p>,
     name: &'p Name,
@@ -105,11 +130,12 @@ impl<'d> Call<'_, 'd, '_> {
 
     /// The values of the first `count` arguments.
     fn all(&self, count: usize) -> Option<Vec<Argument<'d>>> {
-        let args = self.args[..count].iter();
-        let values: Vec<_> = args
-            .map(|a| Some((self.resolver.eval(a, self.frame)?, a.span)))
-            .collect();
-        values.into_iter().collect()
+        let args: Vec<&ast::Expr> = self.args[..count].iter().collect();
+        let values = self.resolver.beside(&args, self.frame);
+        let values = values.into_iter().zip(args);
+        values
+            .map(|(value, arg)| Some((value?, arg.span)))
+            .collect()
     }
 
     fn fail<T>(&self, text: &str) -> Option<T> {
@@ -172,11 +198,11 @@ impl<'d> Call<'_, 'd, '_> {
                 order.map(|n| given.exponent = n)
             }
             (Takes::Size, _) => {
-                given.sizes.push(self.resolver.dim(e)?);
+                given.sizes.push(self.resolver.dim(e, self.frame)?);
                 Some(())
             }
-            (Takes::Shape, ast::Kind::Shape(sizes)) => {
-                given.shape = Some(self.resolver.shape(sizes)?);
+            (Takes::Shape, ast::Kind::Brackets(sizes)) => {
+                given.shape = Some(self.resolver.shape(sizes, self.frame)?);
                 Some(())
             }
             (Takes::Shape, _) => None,
@@ -207,6 +233,7 @@ impl<'d> Call<'_, 'd, '_> {
                 self.made(row("scatter")?, Given::default(), &[one, class[0]])
             }
             "mean" => self.mean(),
+            "argmax" => self.argmax(),
             "norm" => self.of_one(Expr::norm),
             "trace" => {
                 let [matrix] = self.values(1)?[..] else {
@@ -216,7 +243,7 @@ impl<'d> Call<'_, 'd, '_> {
             }
             "eye" => {
                 self.counted(self.args.len() == 1, "1")?;
-                let size = self.resolver.dim(&self.args[0])?;
+                let size = self.resolver.dim(&self.args[0], self.frame)?;
                 Some(
                     self.resolver
                         .r
@@ -230,6 +257,15 @@ impl<'d> Call<'_, 'd, '_> {
                 self.counted(self.args.len() == 1, "1")?;
                 let condition = self.resolver.real(&self.args[0], self.frame)?;
                 Some(1.0 - truth(condition))
+            }
+            "number" => {
+                let [(class, _)] = self.values(1)?[..] else {
+                    return None;
+                };
+                match class.ty().is_some_and(Type::is_real) {
+                    true => self.fail("the argument is a class: it is a number already"),
+                    false => Some(number(class)),
+                }
             }
             "clamp" => {
                 let [x, low, high] = self.values(3)?[..] else {
@@ -263,16 +299,7 @@ impl<'d> Call<'_, 'd, '_> {
     }
 
     fn mean(&self) -> Option<Expr<'d>> {
-        let sum = settings("mean")?;
-        let call = op::Call {
-            name: "mean",
-            form: MEAN,
-            ..*sum
-        };
-        let (given, values) = self.read(&call)?;
-        let [(value, span)] = values[..] else {
-            return None;
-        };
+        let (call, given, (value, span)) = self.along("mean", MEAN)?;
         if value.shape() == Some(Shape::Scalar) && value.ty().is_some_and(Type::is_real) {
             let of = self.resolver.text(span).unwrap_or("…");
             let help = format!("the mean over all steps is a loss: `mean loss {of}`");
@@ -282,11 +309,39 @@ impl<'d> Call<'_, 'd, '_> {
             return None;
         }
         let axis = given.axis;
-        self.made(&call, given, &values)?;
+        self.made(&call, given, &[(value, span)])?;
         Some(match axis {
             Some(axis) => value.mean_axis(axis),
             None => value.mean(),
         })
+    }
+
+    fn argmax(&self) -> Option<Expr<'d>> {
+        let (call, given, (value, span)) = self.along("argmax", ARGMAX)?;
+        let (axis, rank) = (given.axis, value.shape()?.rank());
+        if rank == 0 || rank == 2 && axis.is_none() {
+            return self.fail(ARGMAX);
+        }
+        self.made(&call, given, &[(value, span)])?;
+        Some(match axis.filter(|_| rank == 2) {
+            Some(axis) => value.argmax_along(axis),
+            None => value.argmax(),
+        })
+    }
+
+    /// The setting and the value of a function of an array, or of its rows or columns.
+    fn along(
+        &self,
+        name: &'static str,
+        form: &'static str,
+    ) -> Option<(op::Call, Given, Argument<'d>)> {
+        let sum = settings(name)?;
+        let call = op::Call { name, form, ..*sum };
+        let (given, values) = self.read(&call)?;
+        let [value] = values[..] else {
+            return None;
+        };
+        Some((call, given, value))
     }
 
     /// Reports `concat(a, b)` of scalars.
@@ -299,7 +354,7 @@ impl<'d> Call<'_, 'd, '_> {
         }
         let help = match r.joined(self.args, self.frame) {
             Some(vector) => format!("as vectors they are joined: `{vector}`"),
-            None => "a vector of one entry is `spread(s, [1])`".into(),
+            None => "a vector of one entry is `[s]`".into(),
         };
         r.report(diagnostic.help(help), self.frame);
         None

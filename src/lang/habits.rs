@@ -136,7 +136,7 @@ const FUNCTIONS_ELSEWHERE: &[(&str, &str)] = &[
     ("atanh", "0.5 * (log1p(x) - log1p(-x))"),
     ("acosh", "ln(x + sqrt((x - 1) * (x + 1)))"),
     ("cat", "concat(a, b)"),
-    ("stack", "concat(a, b)"),
+    ("stack", "[a, b]"),
     ("vstack", "concat(A, B)"),
     ("hstack", "concat_columns(A, B)"),
     ("shift", "delay(x)"),
@@ -169,17 +169,21 @@ const FUNCTIONS_ELSEWHERE: &[(&str, &str)] = &[
     ("linear", "W @ x + b"),
     ("dense", "W @ x + b"),
     ("embedding", "gather(E, c)"),
-    ("array", "concat(a, b)"),
-    ("tensor", "concat(a, b)"),
+    ("array", "[a, b]"),
+    ("tensor", "[a, b]"),
     ("fabs", "abs(x)"),
     ("std", "sqrt(mean((x - mean(x))^2))"),
-    ("range", "t' = t + 1` with `state t"),
-    ("arange", "t' = t + 1` with `state t"),
+    ("range", "step"),
+    ("arange", "step"),
+    ("argmin", "argmax(-x)"),
+    ("detach", "stop_gradient(x)"),
+    ("stopgrad", "stop_gradient(x)"),
+    ("ste", "surrogate(floor(x), x)"),
 ];
 
 /// Functions of other languages that cannot be written with those of this one.
 const FUNCTIONS_ABSENT: &[&str] = &[
-    "erfinv", "gamma", "bessel", "argmax", "argmin", "sort", "topk", "conv", "conv1d", "fft",
+    "erfinv", "gamma", "bessel", "sort", "topk", "conv", "conv1d", "fft",
 ];
 
 /// Words for the type of a number.
@@ -509,7 +513,7 @@ pub(super) fn remedy(op: &Op, what: &str, types: &[Type]) -> Option<&'static str
             Some("the transpose of one of them fits, as in `A + B.T`")
         }
         ("+" | "-" | "*" | "/", [Vector(_), Matrix(..)] | [Matrix(..), Vector(_)]) => Some(
-            "a vector is not spread over a matrix; `repeat(v, rows, n)` is a matrix with the rows `v`",
+            "a vector is not spread over a matrix; beside one, `rows(v)` has the rows `v`, as in `A + rows(v)`",
         ),
         _ => op.remedy(types),
     }

@@ -50,7 +50,7 @@ impl Resolver<'_, '_> {
             && let [(Infix::Div, root)] = &rest[..]
             && let (Some(factor), Some(("sqrt", [size]))) = (factor.literal(), parts(root))
         {
-            let over_root = Some(self.dim(size)?);
+            let over_root = Some(self.dim(size, None)?);
             return Some(Spread { factor, over_root });
         }
         self.reports.push(Diagnostic::at(e.span, SPREAD));

@@ -7,6 +7,7 @@
 mod advice;
 mod ast;
 mod bodies;
+mod brackets;
 mod cycles;
 mod diagnostic;
 mod ends;
@@ -26,6 +27,7 @@ mod print_expr;
 mod print_loss;
 mod print_states;
 mod products;
+mod reference;
 mod resolve;
 mod roles;
 mod shifts;
@@ -34,6 +36,7 @@ mod token;
 mod vocabulary;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub use reference::{Function, Subject, functions};
 
 use diagnostic::Reports;
 

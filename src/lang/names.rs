@@ -14,7 +14,7 @@ impl Resolver<'_, '_> {
         let dims = self.program.dims.iter();
         let functions = self.program.functions.iter().map(|f| &f.name);
         let mut others = dims
-            .map(|d| (d, "a size"))
+            .map(|d| (&d.name, "a size"))
             .chain(functions.map(|f| (f, "a function")));
         let Some((first, other)) = others.find(|(n, w)| n.text == name.text && *w != what) else {
             return;

@@ -45,7 +45,7 @@ impl<'p> Mentions<'p> {
                     // Settings are axes, rates and sizes, not values.
                     stack.extend(args.iter().take(vocabulary::values(&name.text)));
                 }
-                Kind::Shape(sizes) => stack.extend(sizes),
+                Kind::Brackets(parts) => stack.extend(parts),
                 // The bounds of a slice are sizes, not values.
                 Kind::Slice(a, _) => stack.push(a),
             }

@@ -4,8 +4,8 @@
 //! reported together.
 
 use super::ast::{
-    Equation, Expr, Function, Kind, LeafDecl, LeafKind, LossDecl, Name, OutputDecl, Program,
-    RoleWord, Start, StateDecl,
+    DimDecl, Equation, Expr, Function, Kind, LeafDecl, LeafKind, LossDecl, Name, OutputDecl,
+    Program, RoleWord, Start, StateDecl,
 };
 use super::diagnostic::{Diagnostic, Reports, Span};
 use super::habits::{goes_with, instead, second_statement, statement_elsewhere, without_type};
@@ -200,7 +200,7 @@ impl<'s> Parser<'s, '_> {
         // A keyword is recognised by the token after it: `state = 1` is an equation.
         let second = self.peek_second();
         let before_name = matches!(second, Token::Name(_));
-        let starts_expr = !matches!(second, Token::Equals | Token::Prime | Token::OpenBracket);
+        let starts_expr = !matches!(second, Token::Equals | Token::Prime);
         match (word, second) {
             ("dim", _) if before_name => self.dims(),
             ("param" | "input" | "output", _) if before_name => self.given(None),
@@ -303,7 +303,12 @@ impl<'s> Parser<'s, '_> {
                 p.reports.push(Diagnostic::at(span, text).help(help));
                 return Err(GivenUp);
             }
-            p.program.dims.push(name);
+            let least = match p.take(Token::GreaterEq) {
+                Some(_) if matches!(p.peek(), Token::Number(..)) => Some(p.primary()?),
+                Some(_) => return p.unexpected("a number, the least size"),
+                None => None,
+            };
+            p.program.dims.push(DimDecl { name, least });
             Ok(())
         })
     }

@@ -413,8 +413,12 @@ impl<'r> Printer<'r> {
         outputs: &[(&str, NodeId)],
     ) -> Result<String, String> {
         let mut lines = Lines::default();
-        for dim in &writer.dims {
-            lines.item("dim", dim.to_string());
+        for (dim, symbol) in self.tape.symbols() {
+            let item = match symbol.least() {
+                0 => dim.to_owned(),
+                least => format!("{dim} >= {least}"),
+            };
+            lines.item("dim", item);
         }
         for leaf in self.tape.leaves() {
             let (keyword, mut item) = writer.leaf(leaf);

@@ -239,20 +239,7 @@ impl Writer<'_> {
 
 /// A size as it is written in a text.
 pub(super) fn size(dim: Dim, names: &[Arc<str>]) -> String {
-    let mut parts: Vec<String> = dim
-        .named_terms()
-        .map(|(symbol, factor)| {
-            let name = &names[symbol.index()];
-            match factor {
-                1 => name.to_string(),
-                n => format!("{n}*{name}"),
-            }
-        })
-        .collect();
-    if dim.constant() > 0 || parts.is_empty() {
-        parts.push(dim.constant().to_string());
-    }
-    parts.join(" + ")
+    dim.sum(names, |factor, name| format!("{factor}*{name}"))
 }
 
 /// The shortest text that reads back to the same bits.

@@ -171,10 +171,10 @@ impl<'d, 'p> Resolver<'d, 'p> {
     }
 
     fn declare_dims(&mut self) {
-        for name in &self.program.dims {
+        for ast::DimDecl { name, least } in &self.program.dims {
             if self.dims.contains_key(&*name.text) {
                 let mut dims = self.program.dims.iter();
-                let first = dims.find(|d| d.text == name.text).map(|d| d.span);
+                let first = dims.find(|d| d.name.text == name.text).map(|d| d.name.span);
                 self.twice(name, first);
                 continue;
             }
@@ -186,7 +186,11 @@ impl<'d, 'p> Resolver<'d, 'p> {
                 self.clash(name, "a size");
                 continue;
             }
-            self.dims.insert(&name.text, self.r.dim(&name.text));
+            let least = least
+                .as_ref()
+                .map_or(0, |least| self.least_size(name, least));
+            let dim = self.r.dim_at_least(&name.text, least);
+            self.dims.insert(&name.text, dim);
             self.dim_names.push((*name.text).into());
         }
     }
@@ -233,11 +237,11 @@ impl<'d, 'p> Resolver<'d, 'p> {
             }
             let (r, name) = (self.r, &*leaf.name.text);
             self.leaves[i] = match (&leaf.classes, leaf.kind) {
-                (Some(classes), kind) => self.size(classes).map(|n| match kind {
+                (Some(classes), kind) => self.size(classes, None).map(|n| match kind {
                     LeafKind::SampleInput => r.sample_class(name, n),
                     _ => r.class(name, n),
                 }),
-                (None, kind) => self.shape(&leaf.shape).map(|shape| match kind {
+                (None, kind) => self.shape(&leaf.shape, None).map(|shape| match kind {
                     LeafKind::Param => {
                         let param = r.param(name, shape);
                         let start = leaf.start.as_ref();
@@ -402,7 +406,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
     fn build_state(&self, i: usize) -> Option<Expr<'d>> {
         let (r, state) = (self.r, &self.program.states[i]);
         let name = &*state.name.text;
-        let shape = self.shape(&state.shape)?;
+        let shape = self.shape(&state.shape, None)?;
         let Some(init) = &state.init else {
             return Some(if state.backward {
                 r.backward_state(name, shape)

@@ -1,14 +1,19 @@
 //! Sizes and shapes in a source text.
 
-use super::ast::{self, Infix, Kind};
-use super::diagnostic::{Diagnostic, Span};
+use super::ast::{self, Infix, Kind, Name};
+use super::diagnostic::{Diagnostic, Reports, Span};
+use super::eval::Frame;
 use super::resolve::Resolver;
 use crate::error::nearest;
 use crate::shape::{Dim, MAX_TERMS, Shape};
 
-impl Resolver<'_, '_> {
-    pub(super) fn shape(&self, sizes: &[ast::Expr]) -> Option<Shape> {
-        let dims: Vec<Option<Dim>> = sizes.iter().map(|s| self.size(s)).collect();
+impl<'d, 'p> Resolver<'d, 'p> {
+    pub(super) fn shape(
+        &self,
+        sizes: &[ast::Expr],
+        frame: Option<&Frame<'p, 'd>>,
+    ) -> Option<Shape> {
+        let dims: Vec<Option<Dim>> = sizes.iter().map(|s| self.size(s, frame)).collect();
         let dims: Vec<Dim> = dims.into_iter().collect::<Option<_>>()?;
         let shape = Shape::from_dims(&dims);
         if shape.is_none() {
@@ -26,8 +31,8 @@ impl Resolver<'_, '_> {
     }
 
     /// A size that is not 0.
-    pub(super) fn size(&self, e: &ast::Expr) -> Option<Dim> {
-        let size = self.dim(e)?;
+    pub(super) fn size(&self, e: &ast::Expr, frame: Option<&Frame<'p, 'd>>) -> Option<Dim> {
+        let size = self.dim(e, frame)?;
         if size.as_fixed() == Some(0) {
             let text = "this size is 0, expected at least 1";
             let help = "a scalar is declared without brackets, as in `param w`";
@@ -37,8 +42,43 @@ impl Resolver<'_, '_> {
         Some(size)
     }
 
+    /// The size that is written, if an expression is written as one; nothing is reported.
+    pub(super) fn as_size(&self, e: &ast::Expr, frame: Option<&Frame<'p, 'd>>) -> Option<Dim> {
+        let is_size = match &e.kind {
+            Kind::Number(_, whole) => *whole,
+            Kind::Name(name) => match frame {
+                Some(frame) if frame.arguments.contains_key(&**name) => {
+                    frame.sizes.contains_key(&**name)
+                }
+                _ => self.dims.contains_key(&**name),
+            },
+            Kind::Infix(first, rest) => {
+                let mut parts = std::iter::once(&**first).chain(rest.iter().map(|(_, e)| e));
+                rest.iter().all(|(op, _)| is_of_sizes(*op))
+                    && parts.all(|part| self.as_size(part, frame).is_some())
+            }
+            _ => false,
+        };
+        let reports = is_size.then(Reports::default)?;
+        let size = self.dim_with(e, frame, &reports);
+        size.filter(|_| reports.is_empty())
+    }
+
     /// A size: a number, a name, or a sum of these.
-    pub(super) fn dim(&self, e: &ast::Expr) -> Option<Dim> {
+    pub(super) fn dim(&self, e: &ast::Expr, frame: Option<&Frame<'p, 'd>>) -> Option<Dim> {
+        self.dim_with(e, frame, self.reports)
+    }
+
+    fn dim_with(
+        &self,
+        e: &ast::Expr,
+        frame: Option<&Frame<'p, 'd>>,
+        reports: &Reports,
+    ) -> Option<Dim> {
+        let report = |diagnostic| match frame {
+            Some(frame) => reports.push(Diagnostic::label(diagnostic, frame.call, "in this call")),
+            None => reports.push(diagnostic),
+        };
         let size = match &e.kind {
             Kind::Number(n, _) if n.fract() == 0.0 => {
                 let size = format!("{n}").parse().ok().map(Dim::fixed);
@@ -47,10 +87,22 @@ impl Resolver<'_, '_> {
                     let most = u32::MAX - 1;
                     let text = format!("this size is too large, expected at most {most}");
                     let help = "a size that the data decides has a name, as in `dim H`";
-                    self.reports.push(Diagnostic::at(e.span, text).help(help));
+                    report(Diagnostic::at(e.span, text).help(help));
                     return None;
                 }
                 size
+            }
+            Kind::Name(name) if frame.is_some_and(|f| f.arguments.contains_key(&**name)) => {
+                let size = frame.and_then(|f| f.sizes.get(&**name));
+                if size.is_none() {
+                    let text = format!(
+                        "the argument `{name}` is used as a size, but is none in this call"
+                    );
+                    let help = "a size is a number, a name declared by `dim`, or a sum of them";
+                    report(Diagnostic::at(e.span, text).help(help));
+                    return None;
+                }
+                size.copied()
             }
             Kind::Name(name) => {
                 let Some(dim) = self.dims.get(&**name) else {
@@ -60,9 +112,9 @@ impl Resolver<'_, '_> {
                 Some(*dim)
             }
             Kind::Infix(first, rest) if rest.iter().all(|(op, _)| is_of_sizes(*op)) => {
-                let mut size = Some(self.dim(first)?);
+                let mut size = Some(self.dim_with(first, frame, reports)?);
                 for (op, b) in rest {
-                    let b = self.dim(b)?;
+                    let b = self.dim_with(b, frame, reports)?;
                     if size.is_some_and(|a| is_too_large(a, *op, b)) {
                         let text = format!(
                             "this size is too large, expected at most {} and factors of names up to {}",
@@ -70,7 +122,7 @@ impl Resolver<'_, '_> {
                             u16::MAX
                         );
                         let help = "a size that the data decides has a name, as in `dim H`";
-                        self.reports.push(Diagnostic::at(e.span, text).help(help));
+                        report(Diagnostic::at(e.span, text).help(help));
                         return None;
                     }
                     size = size.and_then(|a| match op {
@@ -87,7 +139,7 @@ impl Resolver<'_, '_> {
             }
             _ => {
                 let text = "expected a size, such as `H`, `3` or `2*H + 1`";
-                self.fail(e.span, text);
+                report(Diagnostic::at(e.span, text));
                 return None;
             }
         };
@@ -95,9 +147,43 @@ impl Resolver<'_, '_> {
         if size.is_none() {
             let text = "this is not a size: expected a whole number, or a sum of at most three \
                         names with whole factors, that is never negative";
-            self.fail(e.span, text);
+            report(self.least_sizes(e, Diagnostic::at(e.span, text)));
         }
         size
+    }
+
+    /// The number after `dim H >=`.
+    pub(super) fn least_size(&self, name: &Name, least: &ast::Expr) -> u16 {
+        let number = match least.kind {
+            Kind::Number(n, true) => format!("{n}").parse().ok(),
+            _ => None,
+        };
+        number.unwrap_or_else(|| {
+            let text = format!("this is no least size of `{}`", name.text);
+            let help = format!(
+                "it is a whole number up to {}: `dim {} >= 2`",
+                u16::MAX,
+                name.text
+            );
+            self.reports
+                .push(Diagnostic::at(least.span, text).help(help));
+            0
+        })
+    }
+
+    /// Adds the least sizes that could make a difference a size.
+    fn least_sizes(&self, e: &ast::Expr, diagnostic: Diagnostic) -> Diagnostic {
+        let Kind::Infix(first, rest) = &e.kind else {
+            return diagnostic;
+        };
+        let less = rest.iter().filter(|(op, _)| *op == Infix::Sub);
+        let less: Option<f64> = less.map(|(_, b)| b.literal()).sum();
+        match (first.word().filter(|n| self.dims.contains_key(n)), less) {
+            (Some(name), Some(less)) if less > 0.0 && less.fract() == 0.0 => diagnostic.help(
+                format!("declare the least size: `dim {name} >= {}`", less + 1.0),
+            ),
+            _ => diagnostic,
+        }
     }
 
     fn undefined_size(&self, name: &str, span: Span) {

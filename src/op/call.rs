@@ -56,6 +56,8 @@ pub(super) fn ok(op: impl Into<Op>) -> Made {
 #[derive(Clone, Copy)]
 pub(crate) struct Call {
     pub(crate) name: &'static str,
+    /// The value, in words.
+    pub(crate) about: &'static str,
     /// The number of values; [`MANY`](Self::MANY) is one or more.
     pub(crate) values: usize,
     pub(crate) settings: &'static [Takes],
@@ -71,12 +73,14 @@ impl Call {
 
     pub(crate) const fn new(
         name: &'static str,
+        about: &'static str,
         values: usize,
         settings: &'static [Takes],
         make: fn(&Given) -> Made,
     ) -> Self {
         Self {
             name,
+            about,
             values,
             settings,
             make,

@@ -1,6 +1,7 @@
 //! Functions that are made of others, entry by entry.
 
-use super::Expr;
+use super::{Axis, Expr, Over};
+use crate::shape::{Dim, Shape};
 
 impl Expr<'_> {
     /// The value between `low` and `high`, entry by entry: `min(max(self, low), high)`.
@@ -15,6 +16,42 @@ impl Expr<'_> {
     #[track_caller]
     pub fn modulo(self, other: Self) -> Self {
         self - other * (self / other).floor()
+    }
+
+    /// The position of the largest entry of a vector, counted from 0; of equal ones the first. The derivative is 0.
+    #[must_use]
+    #[track_caller]
+    pub fn argmax(self) -> Self {
+        let largest = self.largest().stop_gradient();
+        let Some(Shape::Vector(n)) = self.shape() else {
+            return self.fail("argmax takes a vector, or a matrix and an axis");
+        };
+        let best = self.equal(self.full_like(1.0) * largest);
+        first(best, self.numbered(n), n, largest).smallest()
+    }
+
+    /// The position of the largest entry of each column (`Axis::Rows`) or row (`Axis::Columns`) of a matrix.
+    #[must_use]
+    #[track_caller]
+    pub fn argmax_along(self, axis: Axis) -> Self {
+        let largest = self.largest_along(axis).stop_gradient();
+        let Some(shape @ Shape::Matrix(rows, columns)) = self.shape() else {
+            return self.fail("an axis is one of a matrix");
+        };
+        let (n, other) = match axis {
+            Axis::Rows => (rows, Axis::Columns),
+            Axis::Columns => (columns, Axis::Rows),
+        };
+        let back = |e: Self| e.broadcast(shape, Over::Axis(axis));
+        let numbers = self.numbered(n).broadcast(shape, Over::Axis(other));
+        let best = self.equal(back(largest));
+        first(best, numbers, n, back(largest)).smallest_along(axis)
+    }
+
+    /// The numbers 0, 1, … of the entries of a vector of this size.
+    pub(crate) fn numbered(self, n: Dim) -> Self {
+        let ones = self.constant(1.0).spread(Shape::Vector(n));
+        ones.cumulative_sum(Axis::Rows) - 1.0
     }
 
     /// `x σ(x)` (Elfwing, Uchibe and Doya 2018), also called swish.
@@ -55,4 +92,10 @@ impl Expr<'_> {
         let line = self / 6.0 + 0.5;
         line.clamp(line.full_like(0.0), line.full_like(1.0))
     }
+}
+
+/// The numbers where an entry is the best, and `n` elsewhere; NaN if the best is.
+fn first<'b>(best: Expr<'b>, numbers: Expr<'b>, n: Dim, largest: Expr<'b>) -> Expr<'b> {
+    let past = best.constant(1.0).count([n].into());
+    best.select(numbers, largest.equal(largest).select(past, largest))
 }

@@ -82,25 +82,63 @@ impl Dense {
     ];
 
     pub(super) const CALLS: &'static [Call] = &[
-        Call::new("solve", 2, &[], |_| ok(Self::Solve))
-            .usage("write `solve(A, b)`, the `x` with `A @ x` equal to `b`"),
-        Call::new("inverse", 1, &[], |_| ok(Self::Inverse)),
-        Call::new("logdet", 1, &[], |_| ok(Self::LogDet)),
-        Call::new("cholesky", 1, &[], |_| ok(Self::Cholesky)),
-        Call::new("tril", 1, &[], |_| ok(Self::Triangle { half: false })),
-        Call::new("tril_half", 1, &[], |_| ok(Self::Triangle { half: true })),
-        Call::new("cumsum", 1, &[Takes::AxisIfAny], |given| {
-            Self::cumulative(given, false)
+        Call::new(
+            "solve",
+            "the `x` with `A @ x` equal to `b`, a vector or a matrix, by elimination with pivoting",
+            2,
+            &[],
+            |_| ok(Self::Solve),
+        )
+        .usage("write `solve(A, b)`, the `x` with `A @ x` equal to `b`"),
+        Call::new("inverse", "`A⁻¹`", 1, &[], |_| ok(Self::Inverse)),
+        Call::new("logdet", "the logarithm of the determinant", 1, &[], |_| {
+            ok(Self::LogDet)
         }),
-        Call::new("cumsum_back", 1, &[Takes::AxisIfAny], |given| {
-            Self::cumulative(given, true)
+        Call::new(
+            "cholesky",
+            "the lower triangular `L` with `L @ L.T` equal to `(A + A.T) / 2`",
+            1,
+            &[],
+            |_| ok(Self::Cholesky),
+        ),
+        Call::new("tril", "the lower triangle", 1, &[], |_| {
+            ok(Self::Triangle { half: false })
         }),
-        Call::new("largest", 1, &[Takes::AxisIfAny], |given| {
-            Self::extreme(given, true)
-        }),
-        Call::new("smallest", 1, &[Takes::AxisIfAny], |given| {
-            Self::extreme(given, false)
-        }),
+        Call::new(
+            "tril_half",
+            "the lower triangle with half of the diagonal, in the derivative of `cholesky`",
+            1,
+            &[],
+            |_| ok(Self::Triangle { half: true }),
+        ),
+        Call::new(
+            "cumsum",
+            "the sums of the first 1, 2, … entries, of a vector or of each row or column",
+            1,
+            &[Takes::AxisIfAny],
+            |given| Self::cumulative(given, false),
+        ),
+        Call::new(
+            "cumsum_back",
+            "the sums of the last ones",
+            1,
+            &[Takes::AxisIfAny],
+            |given| Self::cumulative(given, true),
+        ),
+        Call::new(
+            "largest",
+            "the largest entry, of all or of each row or column; equal ones share the derivative",
+            1,
+            &[Takes::AxisIfAny],
+            |given| Self::extreme(given, true),
+        ),
+        Call::new(
+            "smallest",
+            "the smallest entry, likewise",
+            1,
+            &[Takes::AxisIfAny],
+            |given| Self::extreme(given, false),
+        ),
     ];
 
     fn cumulative(given: &Given, reverse: bool) -> Made {

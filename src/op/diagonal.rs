@@ -14,7 +14,13 @@ pub struct Diag;
 
 impl LinearRule for Diag {
     const NAME: &'static str = "diag";
-    const CALLS: &'static [Call] = &[Call::new("diag", 1, &[], |_| ok(Self))];
+    const CALLS: &'static [Call] = &[Call::new(
+        "diag",
+        "a diagonal matrix, or the diagonal of a matrix",
+        1,
+        &[],
+        |_| ok(Self),
+    )];
     fn linearity(&self) -> Linearity {
         Linearity::Each
     }
@@ -75,11 +81,17 @@ fn factors(shape: Shape) -> (usize, Vec<Dim>) {
 
 impl LinearRule for Reshape {
     const NAME: &'static str = "reshape";
-    const CALLS: &'static [Call] = &[Call::new("reshape", 1, &[Takes::Shape], |given| {
-        ok(Self {
-            shape: given.shape.unwrap_or(Shape::Scalar),
-        })
-    })
+    const CALLS: &'static [Call] = &[Call::new(
+        "reshape",
+        "the same entries, row by row, in another shape",
+        1,
+        &[Takes::Shape],
+        |given| {
+            ok(Self {
+                shape: given.shape.unwrap_or(Shape::Scalar),
+            })
+        },
+    )
     .explained("write `reshape(x, [2, 3])`")];
     fn linearity(&self) -> Linearity {
         Linearity::Each

@@ -1,9 +1,10 @@
-//! The list of linear and bilinear ops; the rows are in `products`, `spread` and `parts`.
+//! The list of linear and bilinear ops; the rows are in `products`, `spread`, `parts`, `choice` and `diagonal`.
 
 use super::axis::{Axis, Over};
+use super::choice::{Alias, Select};
 use super::diagonal::{Diag, Reshape};
 use super::family::{LinearRule, linear_family};
-use super::parts::{Alias, Concat, Gather, Pad, Scatter, Select, Slice};
+use super::parts::{Concat, Gather, Pad, Scatter, Slice};
 use super::products::{Dot, MatMul, Outer, Transpose};
 use super::spread::{Broadcast, Sum};
 use crate::shape::{Dim, Shape};

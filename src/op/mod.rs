@@ -8,11 +8,14 @@
 //! | [`Pointwise`] | scalar value, symbolic partials | tangent, cotangent, every higher order |
 //! | [`Linear`] and [`Time`] | shape, value, transpose | tangent, every higher order |
 //! | [`Reduce`], [`Dense`] and [`CustomOp`] | shape, value, tangent | cotangent, every higher order |
+//! | [`Declared`] | value, arguments that carry the derivative | tangent, cotangent, every higher order |
 
 mod axis;
 mod call;
+mod choice;
 mod composed;
 mod custom;
+mod declared;
 mod dense;
 mod diagonal;
 mod entry;
@@ -37,10 +40,12 @@ mod whole;
 
 pub use axis::{Axis, Over};
 pub(crate) use call::{Call, Given, Takes};
+pub(crate) use choice::Alias;
 pub(crate) use custom::{Custom, wrong_shape};
 pub use custom::{CustomOp, ScalarFunction};
+pub use declared::Declared;
 pub use dense::Dense;
-pub(crate) use diagonal::Diag;
+pub(crate) use diagonal::{Diag, Reshape};
 pub(crate) use entry::{Entry, EntryVisitor};
 pub use expr::Expr;
 pub(crate) use expr::{Build, Fault};
@@ -51,7 +56,7 @@ pub(crate) use lowering::{Contract, Extent, Lowering, Move, Strides, entries};
 pub(crate) use notation::Spelling;
 pub use notation::{Notation, Setting};
 pub use parts::concat;
-pub(crate) use parts::{Alias, Concat, Gather, Slice};
+pub(crate) use parts::{Concat, Gather, Slice};
 pub use pointwise::Pointwise;
 pub(crate) use products::{Dot, MatMul, Transpose};
 pub use reduce::Reduce;
@@ -134,6 +139,8 @@ pub enum Op {
     Reduce(Reduce),
     /// A function of whole arrays.
     Dense(Dense),
+    /// A value with a declared derivative.
+    Declared(Declared),
     /// A change of rate.
     Time(Time),
     /// A custom op.
@@ -171,6 +178,7 @@ impl Op {
             Self::Linear(op) => op.name(),
             Self::Reduce(op) => op.name(),
             Self::Dense(op) => op.name(),
+            Self::Declared(op) => op.name(),
             Self::Time(op) => op.name(),
             Self::Custom(op) => op.name(),
         }
@@ -207,6 +215,7 @@ impl Op {
             Self::Linear(op) => op.infer(args).map_err(Into::into),
             Self::Reduce(op) => op.infer(args).map_err(Into::into),
             Self::Dense(op) => op.infer(args).map_err(Into::into),
+            Self::Declared(op) => op.infer(args).map_err(Into::into),
             Self::Time(op) => op.infer(args).map_err(Into::into),
             Self::Custom(op) => {
                 if args.iter().any(|t| !t.is_real()) {
@@ -227,6 +236,7 @@ impl Op {
             Self::Linear(op) => op.eval(args),
             Self::Reduce(op) => op.eval(args),
             Self::Dense(op) => op.eval(args),
+            Self::Declared(_) => Declared::eval(args),
             Self::Time(op) => op.eval(args),
             Self::Custom(op) => op.eval(args),
         }
@@ -245,6 +255,7 @@ impl Op {
             Self::Linear(_) | Self::Time(_) => self.linear_tangent(x, x_dot),
             Self::Reduce(op) => op.tangent(x, y, x_dot),
             Self::Dense(op) => op.tangent(x, y, x_dot),
+            Self::Declared(op) => op.tangent(x_dot),
             Self::Custom(op) => op.rule().tangent(x, y, x_dot),
         }
     }
@@ -302,6 +313,7 @@ impl Op {
             Self::Linear(op) => Some(op.transpose(i, x, y_bar)),
             Self::Time(op) => Some(op.transpose(i, x, y_bar)),
             Self::Dense(op) => op.transpose(x, y_bar),
+            Self::Declared(op) => op.transpose(i, y_bar),
             Self::Custom(op) => op.rule().transpose(i, x, y_bar),
         }
     }
@@ -310,7 +322,7 @@ impl Op {
     pub(crate) fn is_linear_in(&self, active: &[bool]) -> bool {
         let count = active.iter().filter(|a| **a).count();
         match self {
-            Self::Constant(_) | Self::Leaf(_) | Self::Read(_) => count == 0,
+            Self::Constant(_) | Self::Leaf(_) | Self::Read(_) | Self::Declared(_) => count == 0,
             Self::Pointwise(op) => op.is_linear_in(active),
             Self::Reduce(_) => false,
             Self::Dense(op) => op.is_linear_in(active),
@@ -325,10 +337,11 @@ impl Op {
     }
 
     /// Returns true if the derivative with respect to argument `i` is zero everywhere: the
-    /// arguments of a comparison, and the condition of a `select`.
+    /// arguments of a comparison, the condition of a `select`, and a stopped value.
     pub(crate) fn is_constant_in(&self, i: usize) -> bool {
         match self {
             Self::Pointwise(op) => op.is_constant_in(i),
+            Self::Declared(op) => !op.carries()[i],
             _ => matches!(self.linearity(), Some(Linearity::Jointly(first)) if i < first),
         }
     }
@@ -339,7 +352,7 @@ impl Op {
         let whole = |a: &ArrayD<f64>| a.iter().all(|x| x.fract() == 0.0);
         let integers = || whole(result) && args.iter().all(|a| whole(a.real()));
         match self {
-            Self::Constant(_) | Self::Leaf(_) | Self::Read(_) => false,
+            Self::Constant(_) | Self::Leaf(_) | Self::Read(_) | Self::Declared(_) => false,
             Self::Pointwise(op) => {
                 let comparison = (0..args.len()).all(|i| op.is_constant_in(i));
                 let exact_on_integers = op.signs().is_some() || op.is_product();
@@ -360,6 +373,7 @@ impl Op {
             Self::Linear(op) => op.lower(args, out),
             Self::Reduce(op) => Lowering::Reduce(*op),
             Self::Dense(op) => op.lower(),
+            Self::Declared(_) => Declared::lower(),
             Self::Time(op) => op.lower(args, out),
             Self::Custom(op) => Lowering::Custom(op.clone()),
         }
@@ -385,6 +399,7 @@ impl Op {
             Self::Linear(op) => op.notation(),
             Self::Reduce(op) => op.notation(),
             Self::Dense(op) => op.notation(),
+            Self::Declared(op) => op.notation(),
             Self::Time(op) => op.notation(),
             Self::Custom(op) => op.rule().notation(),
         }
@@ -398,6 +413,7 @@ impl Op {
             Self::Linear(op) => Some(op.spelling()),
             Self::Reduce(op) => Some(op.notation().into()),
             Self::Dense(op) => Some(op.notation().into()),
+            Self::Declared(op) => Some(op.notation().into()),
             Self::Time(op) => Some(op.spelling()),
         }
     }
@@ -405,7 +421,7 @@ impl Op {
     /// True if a scalar argument stands for an array of the shape of the others.
     pub(crate) fn spreads(&self) -> bool {
         match self {
-            Self::Pointwise(_) => true,
+            Self::Pointwise(_) | Self::Declared(_) => true,
             Self::Linear(op) => op.spreads(),
             Self::Time(op) => op.spreads(),
             _ => false,
@@ -432,11 +448,34 @@ impl Op {
     }
 }
 
+/// The subject of a function of the recurrence language.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Subject {
+    /// One entry of each argument.
+    Entries,
+    /// Vectors and matrices.
+    Arrays,
+    /// Derivatives that are declared.
+    Declarations,
+    /// Steps and samples.
+    Time,
+    /// Losses.
+    Losses,
+}
+
 /// The calls of all rows of the table.
-pub(crate) fn calls() -> impl Iterator<Item = &'static Call> {
-    let linear = Linear::CALLS.iter().chain(Time::CALLS).copied().flatten();
-    let whole = Reduce::CALLS.iter().chain(Dense::CALLS);
-    Pointwise::CALLS.iter().chain(whole).chain(linear)
+pub(crate) fn calls() -> impl Iterator<Item = (Subject, &'static Call)> {
+    let of = |subject| move |call| (subject, call);
+    let arrays = Linear::CALLS.iter().copied().flatten();
+    let arrays = arrays.chain(Reduce::CALLS).chain(Dense::CALLS);
+    let time = Time::CALLS.iter().copied().flatten();
+    let entries = Pointwise::CALLS.iter().map(of(Subject::Entries));
+    let declared = Declared::CALLS.iter().map(of(Subject::Declarations));
+    let others = arrays
+        .map(of(Subject::Arrays))
+        .chain(time.map(of(Subject::Time)));
+    entries.chain(others).chain(declared)
 }
 
 /// The common shape of real arguments that must have equal shapes.

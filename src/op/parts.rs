@@ -6,9 +6,7 @@ use smallvec::SmallVec;
 use super::axis::{Axis, all_real, fixed, real, size, with_size};
 use super::call::{Call, Given, Made, Takes, ok};
 use super::lowering::{Extent, Lowering, Move, Strides};
-use super::{
-    Expr, LinearRule, Linearity, Notation, Reason, Scalar, Setting, Spelling, Value, common_shape,
-};
+use super::{Expr, LinearRule, Linearity, Reason, Scalar, Setting, Spelling, Value};
 use crate::shape::{Dim, Kind, Shape, Type};
 
 const ROWS: Axis = Axis::Rows;
@@ -24,10 +22,20 @@ pub struct Concat {
 impl LinearRule for Concat {
     const NAME: &'static str = "concat";
     const CALLS: &'static [Call] = &[
-        Call::new("concat", Call::MANY, &[], |_| ok(Self { axis: ROWS })),
-        Call::new("concat_columns", Call::MANY, &[], |_| {
-            ok(Self { axis: COLUMNS })
-        }),
+        Call::new(
+            "concat",
+            "vectors or matrices, one below the other",
+            Call::MANY,
+            &[],
+            |_| ok(Self { axis: ROWS }),
+        ),
+        Call::new(
+            "concat_columns",
+            "matrices, side by side",
+            Call::MANY,
+            &[],
+            |_| ok(Self { axis: COLUMNS }),
+        ),
     ];
     fn linearity(&self) -> Linearity {
         Linearity::Jointly(0)
@@ -102,6 +110,7 @@ impl LinearRule for Slice {
     const NAME: &'static str = "slice";
     const CALLS: &'static [Call] = &[Call::new(
         "slice",
+        "`n` entries from entry `m` on, as `x[m:m + n]`",
         1,
         &[Takes::AxisIfAny, Takes::Size, Takes::Size],
         |given| {
@@ -185,6 +194,7 @@ impl LinearRule for Pad {
     const NAME: &'static str = "pad";
     const CALLS: &'static [Call] = &[Call::new(
         "pad",
+        "zeros: `m` before and `n` behind",
         1,
         &[Takes::AxisIfAny, Takes::Size, Takes::Size],
         |given| {
@@ -268,8 +278,12 @@ pub struct Gather {
 impl LinearRule for Gather {
     const NAME: &'static str = "gather";
     const CALLS: &'static [Call] = &[
-        Call::new("gather", 2, &[], |_| ok(Self { axis: ROWS })),
-        Call::new("gather_column", 2, &[], |_| ok(Self { axis: COLUMNS })),
+        Call::new("gather", "the entry or row of a class", 2, &[], |_| {
+            ok(Self { axis: ROWS })
+        }),
+        Call::new("gather_column", "the column of a class", 2, &[], |_| {
+            ok(Self { axis: COLUMNS })
+        }),
     ];
     fn linearity(&self) -> Linearity {
         Linearity::Each
@@ -345,8 +359,20 @@ impl Scatter {
 impl LinearRule for Scatter {
     const NAME: &'static str = "scatter";
     const CALLS: &'static [Call] = &[
-        Call::new("scatter", 2, &[], |given| Self::of(ROWS, given)),
-        Call::new("scatter_column", 2, &[], |given| Self::of(COLUMNS, given)),
+        Call::new(
+            "scatter",
+            "zeros, with the value at the entry or row of a class",
+            2,
+            &[],
+            |given| Self::of(ROWS, given),
+        ),
+        Call::new(
+            "scatter_column",
+            "zeros, with the vector at the column of a class",
+            2,
+            &[],
+            |given| Self::of(COLUMNS, given),
+        ),
     ];
     fn linearity(&self) -> Linearity {
         Linearity::Each
@@ -408,104 +434,7 @@ impl LinearRule for Scatter {
     }
 }
 
-/// An entrywise choice: the first value where the condition is nonzero, the second where it is
-/// zero. Jointly linear in the two values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Select;
-
-impl LinearRule for Select {
-    const NAME: &'static str = "select";
-    const CALLS: &'static [Call] = &[Call::new("select", 3, &[], |_| ok(Self))
-        .usage("`select(c, a, b)` is `a` where `c` is not zero, `b` elsewhere")];
-    const SPREADS: bool = true;
-    fn linearity(&self) -> Linearity {
-        Linearity::Jointly(1)
-    }
-    fn infer(&self, args: &[Type]) -> Result<Type, Reason> {
-        if args.len() != 3 {
-            return Err("it takes a condition and two values");
-        }
-        Ok(real(args, common_shape(args)?))
-    }
-    fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F> {
-        ndarray::Zip::from(args[0].real())
-            .and(args[1].real())
-            .and(args[2].real())
-            .map_collect(|&c, &yes, &no| {
-                if c.is_nan() {
-                    c
-                } else if c == F::zero() {
-                    no
-                } else {
-                    yes
-                }
-            })
-            .into()
-    }
-    fn transpose<'b>(&self, i: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
-        let zeros = y_bar.zeros_like();
-        // A NaN condition must not turn a zero cotangent into NaN; the value itself is NaN there.
-        let (is_no, condition) = match args[0].has_pole() {
-            true => (true, args[0].equal(args[0].full_like(0.0))),
-            false => (false, args[0]),
-        };
-        if (i == 1) == is_no {
-            condition.select(zeros, y_bar)
-        } else {
-            condition.select(y_bar, zeros)
-        }
-    }
-    fn lower(&self, _: &[Extent], _: Extent) -> Lowering {
-        Lowering::Select
-    }
-}
-
-/// The same value as a separate node. Equal nodes are one node; the number makes two nodes of equal
-/// values different, so that each can have its own name and cotangent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Alias(pub u32);
-
-impl LinearRule for Alias {
-    const NAME: &'static str = "alias";
-    fn linearity(&self) -> Linearity {
-        Linearity::Each
-    }
-    fn infer(&self, args: &[Type]) -> Result<Type, Reason> {
-        match args {
-            [x] if x.is_real() => Ok(*x),
-            [_] => Err("a class is not a number; use `gather` or `one_hot`"),
-            _ => Err("it takes one argument"),
-        }
-    }
-    fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F> {
-        args[0].clone()
-    }
-    fn transpose<'b>(&self, _: usize, _: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
-        y_bar
-    }
-    fn lower(&self, _: &[Extent], _: Extent) -> Lowering {
-        Lowering::Same
-    }
-    fn notation(&self) -> Notation {
-        Notation::Silent
-    }
-    fn spelling(&self) -> Spelling {
-        Spelling::Same
-    }
-}
-
 impl Expr<'_> {
-    /// `yes` where `self` is nonzero, `no` where it is zero, NaN where it is NaN, entry by entry. A
-    /// scalar among the three is broadcast to the shape of the others.
-    #[must_use]
-    #[track_caller]
-    pub fn select(self, yes: Self, no: Self) -> Self {
-        let (yes, no) = yes.align(no);
-        let (condition, yes) = self.align(yes);
-        let (_, no) = condition.align(no);
-        Self::apply(Select, &[condition, yes, no])
-    }
-
     /// The `len` entries of a vector, or rows of a matrix, from `start` (0-based).
     #[must_use]
     #[track_caller]

@@ -110,6 +110,7 @@ macro_rules! pointwise {
 
             pub(super) const CALLS: &'static [Call] = &[$(Call::new(
                 stringify!($name),
+                concat!($($doc, "\n"),+),
                 [$(stringify!($x)),+].len(),
                 &[$(setting!($setting).0)?],
                 |given| {

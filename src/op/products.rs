@@ -42,8 +42,16 @@ pub struct MatMul {
 impl LinearRule for MatMul {
     const NAME: &'static str = "matmul";
     const CALLS: &'static [Call] = &[
-        Call::new("matmul", 2, &[], |_| ok(Self { strong: false })),
-        Call::new("strong_matmul", 2, &[], |_| ok(Self { strong: true })),
+        Call::new("matmul", "the product `A B`, or `A v`", 2, &[], |_| {
+            ok(Self { strong: false })
+        }),
+        Call::new(
+            "strong_matmul",
+            "the same, of products by `strong_mul`",
+            2,
+            &[],
+            |_| ok(Self { strong: true }),
+        ),
     ];
     const ROUNDS: bool = true;
     fn linearity(&self) -> Linearity {
@@ -133,14 +141,20 @@ pub struct Dot;
 
 impl LinearRule for Dot {
     const NAME: &'static str = "dot";
-    const CALLS: &'static [Call] = &[Call::new("dot", 2, &[], |given| {
-        let numbers = given.types.iter().all(|t| t.shape == Shape::Scalar);
-        if numbers {
-            ok(Pointwise::Mul)
-        } else {
-            ok(Self)
-        }
-    })];
+    const CALLS: &'static [Call] = &[Call::new(
+        "dot",
+        "`Σ aᵢ bᵢ`, also of two matrices",
+        2,
+        &[],
+        |given| {
+            let numbers = given.types.iter().all(|t| t.shape == Shape::Scalar);
+            if numbers {
+                ok(Pointwise::Mul)
+            } else {
+                ok(Self)
+            }
+        },
+    )];
     const ROUNDS: bool = true;
     fn linearity(&self) -> Linearity {
         Linearity::Each
@@ -188,8 +202,14 @@ pub struct Outer {
 impl LinearRule for Outer {
     const NAME: &'static str = "outer";
     const CALLS: &'static [Call] = &[
-        Call::new("outer", 2, &[], |_| ok(Self { strong: false })),
-        Call::new("strong_outer", 2, &[], |_| ok(Self { strong: true })),
+        Call::new("outer", "`a bᵀ`", 2, &[], |_| ok(Self { strong: false })),
+        Call::new(
+            "strong_outer",
+            "the same, of products by `strong_mul`",
+            2,
+            &[],
+            |_| ok(Self { strong: true }),
+        ),
     ];
     const ROUNDS: bool = true;
     fn linearity(&self) -> Linearity {
@@ -233,7 +253,7 @@ pub struct Transpose;
 
 impl LinearRule for Transpose {
     const NAME: &'static str = "transpose";
-    const CALLS: &'static [Call] = &[Call::new("transpose", 1, &[], |_| ok(Self))];
+    const CALLS: &'static [Call] = &[Call::new("transpose", "`Aᵀ`", 1, &[], |_| ok(Self))];
     fn linearity(&self) -> Linearity {
         Linearity::Each
     }

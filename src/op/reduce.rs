@@ -24,15 +24,27 @@ impl Reduce {
     pub const ALL: &'static [Self] = &[Self::LogSumExp, Self::Softmax, Self::LogSoftmax];
 
     pub(super) const CALLS: &'static [Call] = &[
-        Call::new("logsumexp", 1, &[Takes::AxisIfAny], |given| {
-            Self::LogSumExp.over(given)
-        }),
-        Call::new("softmax", 1, &[Takes::AxisIfAny], |given| {
-            Self::Softmax.over(given)
-        }),
-        Call::new("log_softmax", 1, &[Takes::AxisIfAny], |given| {
-            Self::LogSoftmax.over(given)
-        }),
+        Call::new(
+            "logsumexp",
+            "`ln Σ exp(xᵢ)`, of a vector or of each row or column",
+            1,
+            &[Takes::AxisIfAny],
+            |given| Self::LogSumExp.over(given),
+        ),
+        Call::new(
+            "softmax",
+            "`exp(xᵢ) / Σ exp(xⱼ)`, of a vector or of each row or column",
+            1,
+            &[Takes::AxisIfAny],
+            |given| Self::Softmax.over(given),
+        ),
+        Call::new(
+            "log_softmax",
+            "the logarithm of `softmax`, without cancellation",
+            1,
+            &[Takes::AxisIfAny],
+            |given| Self::LogSoftmax.over(given),
+        ),
     ];
 
     /// The reduction of a vector, or of each row or column of a matrix.

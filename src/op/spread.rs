@@ -15,7 +15,7 @@ pub struct Sum(pub Over);
 
 impl LinearRule for Sum {
     const NAME: &'static str = "sum";
-    const CALLS: &'static [Call] = &[Call::new("sum", 1, &[Takes::AxisIfAny], |given| {
+    const CALLS: &'static [Call] = &[Call::new("sum", "the sum of all entries, over the rows (down the columns), or over the columns (along the rows)", 1, &[Takes::AxisIfAny], |given| {
         ok(Self(given.axis.map_or(Over::All, Over::Axis)))
     })
     .form(
@@ -103,15 +103,27 @@ impl Broadcast {
 impl LinearRule for Broadcast {
     const NAME: &'static str = "broadcast";
     const CALLS: &'static [Call] = &[
-        Call::new("spread", 1, &[Takes::Shape], |given| {
-            let (shape, over) = (given.shape.unwrap_or(Shape::Scalar), Over::All);
-            ok(Self { shape, over })
-        })
+        Call::new(
+            "spread",
+            "an array with the scalar in every entry",
+            1,
+            &[Takes::Shape],
+            |given| {
+                let (shape, over) = (given.shape.unwrap_or(Shape::Scalar), Over::All);
+                ok(Self { shape, over })
+            },
+        )
         .form("write the shape in brackets: `spread(x, [H, K])`"),
-        Call::new("repeat", 1, &[Takes::Axis, Takes::Size], |given| {
-            let shape = given.types.first().map_or(Shape::Scalar, |t| t.shape);
-            ok(Self::repeated(shape, given.axis_or_rows(), given.size(0))?)
-        })
+        Call::new(
+            "repeat",
+            "a vector `n` times, as rows or as columns",
+            1,
+            &[Takes::Axis, Takes::Size],
+            |given| {
+                let shape = given.types.first().map_or(Shape::Scalar, |t| t.shape);
+                ok(Self::repeated(shape, given.axis_or_rows(), given.size(0))?)
+            },
+        )
         .form("write `repeat(v, rows, n)` or `repeat(v, columns, n)`"),
     ];
     fn linearity(&self) -> Linearity {

@@ -64,9 +64,13 @@ fn rate_of(x: Expr<'_>) -> Rate {
 
 impl LinearRule for Hold {
     const NAME: &'static str = "hold";
-    const CALLS: &'static [Call] = &[Call::new("hold", 1, &[Takes::Rate], |given| {
-        ok(Self(given.rate.unwrap_or(Rate::Step)))
-    })
+    const CALLS: &'static [Call] = &[Call::new(
+        "hold",
+        "the same value for every step, or for every sample",
+        1,
+        &[Takes::Rate],
+        |given| ok(Self(given.rate.unwrap_or(Rate::Step))),
+    )
     .explained("write `hold(x, step)` or `hold(x, sample)`")];
     fn linearity(&self) -> Linearity {
         Linearity::Each
@@ -99,10 +103,22 @@ impl LinearRule for Hold {
 impl LinearRule for Total {
     const NAME: &'static str = "total";
     const CALLS: &'static [Call] = &[
-        Call::new("total", 1, &[], |_| ok(Self(Rate::Static)))
-            .usage("`total(x)` is the sum of `x` over all steps of all samples"),
-        Call::new("total_steps", 1, &[], |_| ok(Self(Rate::Sample)))
-            .usage("`total_steps(x)` is the sum of `x` over the steps of each sample"),
+        Call::new(
+            "total",
+            "the sum over all steps and samples",
+            1,
+            &[],
+            |_| ok(Self(Rate::Static)),
+        )
+        .usage("`total(x)` is the sum of `x` over all steps of all samples"),
+        Call::new(
+            "total_steps",
+            "the sum over the steps of each sample",
+            1,
+            &[],
+            |_| ok(Self(Rate::Sample)),
+        )
+        .usage("`total_steps(x)` is the sum of `x` over the steps of each sample"),
     ];
     fn linearity(&self) -> Linearity {
         Linearity::Each
@@ -138,10 +154,14 @@ impl LinearRule for Total {
 impl LinearRule for Pick {
     const NAME: &'static str = "pick";
     const CALLS: &'static [Call] = &[
-        Call::new("first", 1, &[], |_| ok(Self(Edge::First)))
-            .usage("`first(x)` is `x` at the first step; entry 3 of a vector is `x[3]`"),
-        Call::new("last", 1, &[], |_| ok(Self(Edge::Last)))
-            .usage("`last(x)` is `x` at the last step; entry 3 of a vector is `x[3]`"),
+        Call::new("first", "the value at the first step", 1, &[], |_| {
+            ok(Self(Edge::First))
+        })
+        .usage("`first(x)` is `x` at the first step; entry 3 of a vector is `x[3]`"),
+        Call::new("last", "the value at the last step", 1, &[], |_| {
+            ok(Self(Edge::Last))
+        })
+        .usage("`last(x)` is `x` at the last step; entry 3 of a vector is `x[3]`"),
     ];
     fn linearity(&self) -> Linearity {
         Linearity::Each
@@ -174,10 +194,22 @@ impl LinearRule for Pick {
 impl LinearRule for Impulse {
     const NAME: &'static str = "impulse";
     const CALLS: &'static [Call] = &[
-        Call::new("impulse_first", 1, &[], |_| ok(Self(Edge::First)))
-            .usage("`impulse_first(v)` is `v` at the first step and zero after it"),
-        Call::new("impulse_last", 1, &[], |_| ok(Self(Edge::Last)))
-            .usage("`impulse_last(v)` is `v` at the last step and zero before it"),
+        Call::new(
+            "impulse_first",
+            "a value per sample at the first step, zero at the others",
+            1,
+            &[],
+            |_| ok(Self(Edge::First)),
+        )
+        .usage("`impulse_first(v)` is `v` at the first step and zero after it"),
+        Call::new(
+            "impulse_last",
+            "a value per sample at the last step, zero at the others",
+            1,
+            &[],
+            |_| ok(Self(Edge::Last)),
+        )
+        .usage("`impulse_last(v)` is `v` at the last step and zero before it"),
     ];
     fn linearity(&self) -> Linearity {
         Linearity::Each

@@ -204,6 +204,14 @@ impl<'b> Expr<'b> {
         Self::apply(Dense::Extreme { largest, over }, &[self])
     }
 
+    /// The smallest entry of each column (`Axis::Rows`) or row (`Axis::Columns`) of a matrix.
+    #[must_use]
+    #[track_caller]
+    pub fn smallest_along(self, axis: Axis) -> Self {
+        let (largest, over) = (false, Over::Axis(axis));
+        Self::apply(Dense::Extreme { largest, over }, &[self])
+    }
+
     /// The softmax of each column (`Axis::Rows`) or row (`Axis::Columns`) of a matrix; their sums along the axis are 1.
     #[must_use]
     #[track_caller]

@@ -5,7 +5,7 @@ use ndarray::{ArrayViewD, Dimension, IxDyn};
 use super::{Batch, Given, Params, Recurrence, View};
 use crate::error::{Error, Result, counted};
 use crate::op::{Scalar, Value};
-use crate::shape::{Dim, Kind, Rate};
+use crate::shape::{Dim, Kind, Rate, Symbol};
 use crate::tape::{Leaf, Role};
 
 /// Data that fits its recurrence.
@@ -179,7 +179,7 @@ impl Recurrence {
     pub(crate) fn sizes_given(&self, sizes: &[(&str, usize)]) -> Result<Vec<Option<usize>>> {
         let mut found: Vec<Option<usize>> = self.tape.dims().map(|_| None).collect();
         for (name, size) in sizes {
-            let Some(i) = self.tape.dim_index(name) else {
+            let Some((i, symbol)) = self.tape.dimension(name) else {
                 return Err(Error::UnknownName {
                     what: "dimension",
                     name: (*name).into(),
@@ -190,12 +190,7 @@ impl Recurrence {
                 let (what, name) = ("size", (*name).into());
                 return Err(Error::Repeated { what, name });
             }
-            if *size == 0 {
-                return Err(Error::ZeroSize {
-                    dim: (*name).into(),
-                    array: "the sizes given".into(),
-                });
-            }
+            large_enough(*size, (name, symbol), "the sizes given")?;
             if Dim::is_too_large(*size) {
                 return Err(Error::Batch {
                     reason: format!("dimension {name} is {size}, which is too large"),
@@ -261,6 +256,21 @@ impl Recurrence {
     }
 }
 
+/// The size of a dimension, unless it is below its least size.
+fn large_enough(found: usize, (dim, symbol): (&str, Symbol), array: &str) -> Result<usize> {
+    let (dim, array, least) = (dim.into(), array.into(), usize::from(symbol.least()));
+    match found {
+        0 => Err(Error::ZeroSize { dim, array }),
+        _ if found < least => Err(Error::SmallSize {
+            dim,
+            least,
+            array,
+            found,
+        }),
+        _ => Ok(found),
+    }
+}
+
 /// The expected shape of the data of a leaf, as text.
 fn expected_shape(recurrence: &Recurrence, leaf: &Leaf) -> String {
     let names = recurrence.tape.dim_names();
@@ -313,16 +323,12 @@ impl<'a> Sizes<'a> {
     }
 
     fn finish(self) -> Result<Vec<usize>> {
-        let names = self.recurrence.tape.dims();
+        let symbols = self.recurrence.tape.symbols();
         self.known
             .into_iter()
-            .zip(names)
-            .map(|(known, dim)| match known {
-                Some((0, array)) => Err(Error::ZeroSize {
-                    dim: dim.into(),
-                    array,
-                }),
-                Some((size, _)) => Ok(size),
+            .zip(symbols)
+            .map(|(known, (dim, symbol))| match known {
+                Some((size, array)) => large_enough(size, (dim, symbol), &array),
                 None => Err(Error::UnknownSize { dim: dim.into() }),
             })
             .collect()
@@ -401,12 +407,13 @@ impl<'a> Sizes<'a> {
             expected: String::new(),
             found: Vec::new(),
         };
-        let mut rest = size.checked_sub(dim.constant());
+        let signed = |n: usize| i64::try_from(n).ok();
+        let mut rest = signed(size).and_then(|n| n.checked_sub(dim.constant()));
         let mut unknown = None;
         for (symbol, coefficient) in dim.named_terms() {
             match &self.known[symbol.index()] {
                 Some((value, _)) => {
-                    let part = value.checked_mul(coefficient);
+                    let part = value.checked_mul(coefficient).and_then(signed);
                     rest = rest.zip(part).and_then(|(r, p)| r.checked_sub(p));
                 }
                 None if unknown.is_none() => unknown = Some((symbol, coefficient)),
@@ -414,6 +421,7 @@ impl<'a> Sizes<'a> {
                 None => return Ok(()),
             }
         }
+        let rest = rest.and_then(|rest| usize::try_from(rest).ok());
         match (unknown, rest) {
             (Some((symbol, coefficient)), Some(rest)) if rest % coefficient == 0 => {
                 self.known[symbol.index()] = Some((rest / coefficient, array.into()));

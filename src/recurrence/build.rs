@@ -1,6 +1,6 @@
 //! Defines recurrences.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::panic::Location;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::{Draft, Initial, LOSS, Recurrence, Roles, State};
 use crate::error::{Mistake, Result};
 use crate::op::{Build, Expr, NodeId, Op, RegisterId};
 use crate::shape::{Dim, Kind, Rate, Shape, Type};
-use crate::tape::{Derived, Direction, Register, Role, Scope, Tape, check_name};
+use crate::tape::{Derived, Direction, Role, Scope, Tape, check_name};
 
 /// A recurrence under definition; see [`Recurrence::define`].
 #[derive(Debug)]
@@ -19,11 +19,13 @@ pub struct Definition {
     pub(super) scope: Scope,
     names: RefCell<HashSet<Arc<str>>>,
     /// The states, each with the source line that declared it.
-    states: RefCell<Vec<(State, &'static Location<'static>)>>,
+    pub(super) states: RefCell<Vec<(State, &'static Location<'static>)>>,
     outputs: RefCell<IndexMap<Arc<str>, NodeId>>,
     pub(super) losses: RefCell<Vec<NodeId>>,
     pub(super) roles: RefCell<Roles>,
     initials: RefCell<IndexMap<Arc<str>, Initial>>,
+    /// The number of the step, if it is used.
+    pub(super) step: Cell<Option<NodeId>>,
 }
 
 impl Definition {
@@ -75,6 +77,7 @@ impl Recurrence {
             losses: RefCell::default(),
             roles: RefCell::default(),
             initials: RefCell::default(),
+            step: Cell::default(),
         };
         f(&definition);
         definition.finish(name)
@@ -133,12 +136,30 @@ impl Definition {
     /// A named size, inferred from the data; the same name is the same size.
     #[track_caller]
     pub fn dim(&self, name: &str) -> Dim {
+        self.dim_at_least(name, 0)
+    }
+
+    /// A named dimension that the data must give at least this size, so that `h - 1` is a size as well.
+    ///
+    /// ```
+    /// use bptt::{Dim, Recurrence};
+    /// let r = Recurrence::define("differences", |r| {
+    ///     let h = r.dim_at_least("H", 2);
+    ///     let less = h.checked_sub(Dim::fixed(1)).expect("H is at least 2");
+    ///     let x = r.input("x", [h]);
+    ///     r.output("d", x.slice(1, less) - x.slice(0, less));
+    /// })?;
+    /// assert!(r.source()?.starts_with("dim H >= 2"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    pub fn dim_at_least(&self, name: &str, least: u16) -> Dim {
         if let Err(message) = check_name(name) {
             self.fail(message);
         } else if self.names.borrow().contains(name) {
             self.fail(both(name));
         }
-        self.scope.dim(name)
+        self.scope.dim(name, least)
     }
 
     /// Refuses invalid types of leaves and states.
@@ -180,7 +201,7 @@ impl Definition {
 
     /// Refuses a class where a real number is needed.
     #[track_caller]
-    fn check_real(&self, id: NodeId, what: &str) -> bool {
+    pub(super) fn check_real(&self, id: NodeId, what: &str) -> bool {
         let ty = self.scope.type_of(id);
         if !ty.is_real() {
             let text = self.scope.with(|t| {
@@ -261,7 +282,7 @@ impl Definition {
     }
 
     #[track_caller]
-    fn register(
+    pub(super) fn register(
         &self,
         name: Arc<str>,
         direction: Direction,
@@ -455,76 +476,6 @@ impl Definition {
         if let Some(register) = register {
             self.scope.set_register(register, None, read);
         }
-    }
-
-    #[track_caller]
-    fn shifted<'d>(
-        &'d self,
-        value: Expr<'d>,
-        direction: Direction,
-        init: Option<Expr<'_>>,
-    ) -> Expr<'d> {
-        if !self.check_own(value, "the value to shift in time") {
-            return self.scope.poison();
-        }
-        if let Some(init) = init
-            && !self.check_own(init, "the initial value")
-        {
-            return self.scope.poison();
-        }
-        let value = value.hold(Rate::Step);
-        let (Some(id), Some(shape)) = (value.id(), value.shape()) else {
-            return value;
-        };
-        if !self.check_real(id, "the value to shift in time") {
-            return self.scope.poison();
-        }
-        let text = self.scope.with(|t| t.expression(id));
-        let name = match direction {
-            Direction::Forward => format!("before({text})"),
-            Direction::Backward => format!("after({text})"),
-        };
-        if init.is_some_and(|i| i.shape() != Some(shape)) {
-            self.fail(format!("`{name}`: the initial value has another shape"));
-            return self.scope.poison();
-        }
-        // Equal delays of one value share a register, as equal ops share a node. The names of registers do not
-        // matter, but a state that carries the same value keeps its own register.
-        let start = init.map(|i| i.hold(Rate::Sample)).and_then(Expr::id);
-        let states = self.states.borrow();
-        let known = self.scope.with(|t| {
-            let same = |r: &Register| (r.direction(), r.init()) == (direction, start);
-            // Registers are numbered in order of declaration.
-            let state = |r: &RegisterId| states.binary_search_by_key(r, |(s, _)| s.register);
-            let carriers = t.carriers(id).filter(|r| same(t.register(*r)));
-            t.read_of(carriers.filter(|r| state(r).is_err()).min()?)
-        });
-        if let Some(read) = known {
-            return self.scope.expr(read);
-        }
-        let (register, read) = self.register(name.into(), direction, shape, init);
-        let init = self.scope.with(|t| t.register(register).init());
-        self.scope.set_register(register, init, id);
-        read
-    }
-
-    /// The value one step earlier, zero at the first step: `delay(h)` is `h_{t-2}` for a state
-    /// `h_{t-1}`.
-    #[track_caller]
-    pub fn delay<'d>(&'d self, value: Expr<'d>) -> Expr<'d> {
-        self.shifted(value, Direction::Forward, None)
-    }
-
-    /// The value one step earlier, `init` at the first step.
-    #[track_caller]
-    pub fn delay_from<'d>(&'d self, value: Expr<'d>, init: Expr<'_>) -> Expr<'d> {
-        self.shifted(value, Direction::Forward, Some(init))
-    }
-
-    /// The value one step later, zero at the last step.
-    #[track_caller]
-    pub fn advance<'d>(&'d self, value: Expr<'d>) -> Expr<'d> {
-        self.shifted(value, Direction::Backward, None)
     }
 
     /// Makes a value an output. An unnamed value takes the name of the output.

@@ -200,7 +200,7 @@ impl<'a, F: Scalar> Given<'a, F> {
             return refuse(what, name, known);
         }
         let sizes = || self.sizes.into_iter().flatten();
-        if let Some((name, _)) = sizes().find(|(n, _)| recurrence.tape.dim_index(n).is_none()) {
+        if let Some((name, _)) = sizes().find(|(n, _)| recurrence.tape.dimension(n).is_none()) {
             return refuse("dimension", name, recurrence.tape.dims().collect());
         }
         for (dim, size) in sizes() {

@@ -29,30 +29,31 @@ pub(crate) fn evaluate_rounded(
     leaf: impl FnMut(LeafId) -> Value<f64>,
     noise: &mut Noise,
 ) -> Result<Vec<Value<f64>>> {
-    evaluate_adjusted(tape, leaf, |op, args, value| {
+    evaluate_adjusted(tape, leaf, |id, args, value| {
         if let Value::Real(array) = value
-            && op.rounds(args, array)
+            && tape.node(id).op.rounds(args, array)
         {
             array.mapv_inplace(|x| x * f64::EPSILON.mul_add(noise.number(), 1.0));
         }
     })
 }
 
-fn evaluate_adjusted<F: Scalar>(
+/// The value of every node, each adjusted before it is used.
+pub(crate) fn evaluate_adjusted<F: Scalar>(
     tape: &Tape,
     mut leaf: impl FnMut(LeafId) -> Value<F>,
-    mut adjust: impl FnMut(&Op, &[&Value<F>], &mut Value<F>),
+    mut adjust: impl FnMut(NodeId, &[&Value<F>], &mut Value<F>),
 ) -> Result<Vec<Value<F>>> {
     tape.assert_flat();
     let mut values: Vec<Value<F>> = Vec::with_capacity(tape.len());
-    for (_, node) in tape.nodes() {
+    for (id, node) in tape.nodes() {
         let value = match node.op {
             Op::Leaf(id) => leaf(id),
             _ => {
                 let args: smallvec::SmallVec<[&Value<F>; 3]> =
                     node.args.iter().map(|a| &values[a.index()]).collect();
                 let mut value = checked(node, F::value(&node.op, &args))?;
-                adjust(&node.op, &args, &mut value);
+                adjust(id, &args, &mut value);
                 value
             }
         };
@@ -168,8 +169,17 @@ pub(crate) type Side = Option<std::cmp::Ordering>;
 /// The side of every kink on which the values lie, entry by entry. Two evaluations with equal sides
 /// have no visible kink between them.
 pub(crate) fn kinks<F: Scalar>(tape: &Tape, values: &[Value<F>]) -> Vec<Side> {
+    kinks_of(tape, values, |_| true)
+}
+
+/// The same for some of the nodes.
+pub(crate) fn kinks_of<F: Scalar>(
+    tape: &Tape,
+    values: &[Value<F>],
+    wanted: impl Fn(NodeId) -> bool,
+) -> Vec<Side> {
     let mut sides = Vec::new();
-    for (_, node) in tape.nodes() {
+    for (_, node) in tape.nodes().filter(|(id, _)| wanted(*id)) {
         let op = match node.op {
             Op::Pointwise(op) => op,
             Op::Linear(Linear::Select(_)) => {

@@ -21,7 +21,9 @@ use indexmap::{IndexMap, IndexSet};
 use smallvec::SmallVec;
 
 pub(crate) use components::strongly_connected;
-pub(crate) use eval::{Side, causes, evaluate, evaluate_rounded, kinks};
+pub(crate) use eval::{
+    Side, causes, evaluate, evaluate_adjusted, evaluate_rounded, kinks, kinks_of,
+};
 pub use rewrite::{Edit, NodeSite, RegisterEdit, RegisterSite};
 pub(crate) use rewrite::{Transplant, Unchanged};
 pub(crate) use scope::{Scope, check_name};
@@ -237,7 +239,8 @@ pub struct Tape {
     leaf_names: HashMap<Arc<str>, LeafId>,
     registers: Vec<Register>,
     ends: HashMap<NodeId, Ends>,
-    dims: IndexSet<Arc<str>>,
+    /// The dimensions with their least sizes.
+    dims: IndexMap<Arc<str>, u16>,
     names: IndexMap<Arc<str>, NodeId>,
     labels: HashMap<NodeId, Arc<str>>,
     /// The names of the inputs that mark active steps.
@@ -339,7 +342,13 @@ impl Tape {
 
     /// The names of the dimensions.
     pub fn dims(&self) -> impl Iterator<Item = &str> {
-        self.dims.iter().map(|d| &**d)
+        self.dims.keys().map(|d| &**d)
+    }
+
+    /// The dimensions by name.
+    pub(crate) fn symbols(&self) -> impl Iterator<Item = (&str, Symbol)> {
+        let dims = (0..).zip(&self.dims);
+        dims.map(|(i, (name, least))| (&**name, Symbol::new(i, *least)))
     }
 
     /// The names of the inputs that mark active steps.
@@ -357,13 +366,14 @@ impl Tape {
         leaf.ty.rate == Rate::Step && !self.masks.is_empty() && !self.masks.contains(&leaf.name)
     }
 
-    /// The index of a dimension in order of declaration.
-    pub(crate) fn dim_index(&self, name: &str) -> Option<usize> {
-        self.dims.get_index_of(name)
+    /// The index of a dimension, in order of declaration, and the dimension.
+    pub(crate) fn dimension(&self, name: &str) -> Option<(usize, Symbol)> {
+        let (index, _, least) = self.dims.get_full(name)?;
+        Some((index, Symbol::new(u16::try_from(index).ok()?, *least)))
     }
 
     pub(crate) fn dim_names(&self) -> Vec<Arc<str>> {
-        self.dims.iter().cloned().collect()
+        self.dims.keys().cloned().collect()
     }
 
     /// The type of a node.
@@ -388,9 +398,11 @@ impl Tape {
         self.names.iter().map(|(name, id)| (name, *id))
     }
 
-    pub(crate) fn dim(&mut self, name: &str) -> Option<Dim> {
-        let (index, _) = self.dims.insert_full(name.into());
-        Some(Dim::named(Symbol(u16::try_from(index).ok()?)))
+    /// The dimension of this name; a new one has this least size.
+    pub(crate) fn dim(&mut self, name: &str, least: u16) -> Option<Dim> {
+        let entry = self.dims.entry(name.into());
+        let index = u16::try_from(entry.index()).ok()?;
+        Some(Dim::named(Symbol::new(index, *entry.or_insert(least))))
     }
 
     /// Names a node; returns false if another node has the name.
@@ -412,7 +424,11 @@ impl Tape {
         for register in &mut self.registers {
             register.name = name(&register.name);
         }
-        self.dims = self.dims.iter().map(|n| name(n)).collect();
+        self.dims = self
+            .dims
+            .iter()
+            .map(|(n, least)| (name(n), *least))
+            .collect();
         self.names = self.names.iter().map(|(n, id)| (name(n), *id)).collect();
         self.labels = self.labels.iter().map(|(id, n)| (*id, name(n))).collect();
         self.masks = self.masks.iter().map(|n| name(n)).collect();

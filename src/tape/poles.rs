@@ -38,7 +38,9 @@ impl Tape {
                     .collect();
                 op.has_pole(&args)
             }
-            Op::Linear(_) | Op::Reduce(_) | Op::Time(_) => args().any(|pole| pole),
+            Op::Linear(_) | Op::Reduce(_) | Op::Time(_) | Op::Declared(_) => {
+                args().any(|pole| pole)
+            }
             Op::Dense(op) => op.has_pole() || args().any(|pole| pole),
             // The function of a custom op is unknown.
             Op::Custom(_) => true,

@@ -114,8 +114,8 @@ impl Transplant {
         edit: &mut E,
     ) -> Self {
         let live = source.live(roots.iter().copied());
-        for dim in source.dims() {
-            scope.dim(dim);
+        for (dim, symbol) in source.symbols() {
+            scope.dim(dim, symbol.least());
         }
         for mask in source.masks() {
             scope.mask(Arc::clone(mask));

@@ -44,8 +44,9 @@ impl Scope {
         self.mistakes.borrow_mut().push(mistake);
     }
 
-    pub(crate) fn dim(&self, name: &str) -> Dim {
-        self.tape.borrow_mut().dim(name).unwrap_or(Dim::INVALID)
+    pub(crate) fn dim(&self, name: &str, least: u16) -> Dim {
+        let dim = self.tape.borrow_mut().dim(name, least);
+        dim.unwrap_or(Dim::INVALID)
     }
 
     /// Gives a leaf the pole and the flag of the value of another tape that it stands for.

@@ -40,7 +40,7 @@ impl Tape {
             },
             // An alias keeps its rate, because it is a named value or a state.
             Op::Linear(Linear::Alias(_)) => None,
-            Op::Linear(_) | Op::Reduce(_) | Op::Dense(_) | Op::Custom(_) => {
+            Op::Linear(_) | Op::Reduce(_) | Op::Dense(_) | Op::Declared(_) | Op::Custom(_) => {
                 self.hoist(op, args, ty)
             }
         }

@@ -98,6 +98,8 @@ fn error(rule: Rule, r: &mut Random) -> f64 {
             let change = inner(&(&u + &du), &(&u + &du)) - inner(&u, &u) - inner(&du, &du);
             change - inner(&(2.0 * &u), &du)
         }
+        // The value that changes as the derivative declares.
+        Rule::Declared => gap(&((&u + &(&v + &dv) - &v) - &u), &dv),
         Rule::Substitution => gap(&u.mapv(f64::exp), &u.clone().mapv(f64::exp)),
         Rule::InnerLinearity => inner(&delta, &(&u + &v)) - inner(&delta, &u) - inner(&delta, &v),
         Rule::LeftAdjoint => inner(&delta, &a.dot(&x)) - inner(&a.t().dot(&delta), &x),

@@ -12,6 +12,7 @@ mod certificates;
 mod chaos;
 mod conditions;
 mod custom_op;
+mod declared;
 mod exact_tables;
 mod executor;
 mod hand_derived;

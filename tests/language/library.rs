@@ -2,7 +2,7 @@
 
 use crate::support::library::{data, folder, library, named, parse};
 use bptt::cells::{self, Cell, Loss, Start};
-use bptt::ops::{Dense, Linear, Pointwise, Reduce, Time};
+use bptt::ops::{Declared, Dense, Linear, Pointwise, Reduce, Time};
 use bptt::{Batch, Op, Outputs, Params, Recurrence, Wrt, concat};
 
 fn same(a: &Outputs<f64>, b: &Outputs<f64>, names: &[&str], tolerance: f64) {
@@ -38,6 +38,7 @@ fn the_library_is_complete_and_says_what_it_is() {
         "rnn",
         "rnn_relu",
         "sir_epidemic",
+        "spiking",
         "state_space",
     ];
     assert_eq!(names, expected);
@@ -299,10 +300,12 @@ fn assert_every_op_occurs(recurrences: &[Recurrence]) {
     let reduce = Reduce::ALL.iter().map(|o| Op::Reduce(*o));
     let time = Time::ALL.iter().map(|o| Op::Time(*o));
     let dense = Dense::ALL.iter().map(|o| Op::Dense(*o));
+    let declared = Declared::ALL.iter().map(|o| Op::Declared(*o));
     for row in pointwise
         .chain(linear)
         .chain(reduce)
         .chain(dense)
+        .chain(declared)
         .chain(time)
     {
         // An alias is written as a name, and has no function.

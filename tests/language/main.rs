@@ -5,6 +5,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod brackets;
+mod functions;
 mod grammar;
 mod library;
 mod mistakes;

@@ -65,6 +65,10 @@ pub(crate) fn data(name: &str, recurrence: &Recurrence, seed: u64) -> (Params<f6
     for n in names.iter().filter(|n| positive(n)) {
         params.get_mut(n).unwrap().mapv_inplace(f64::abs);
     }
+    if name == "spiking" {
+        // Neurons that spike.
+        params.get_mut("W").unwrap().mapv_inplace(|w| 8.0 * w);
+    }
     let first = ArrayD::from_elem(vec![LENGTHS.len()], 0.7);
     if name == "nile_local_level" {
         batch = batch.with("P1", first);

@@ -34,6 +34,7 @@ library!(
     "rnn",
     "rnn_relu",
     "sir_epidemic",
+    "spiking",
     "state_space",
 );
 

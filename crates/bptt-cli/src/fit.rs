@@ -51,6 +51,7 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
         )
         .into());
     }
+    note_constant(&recurrence, report)?;
     note_batch(args, &recurrence, batch.samples(), report);
     let settings = Settings::of(args, &recurrence, &batch)?;
     let mut progress = match &args.resume {
@@ -152,6 +153,26 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
         report.field("problems", || json!(problems));
     }
     Ok(done)
+}
+
+/// Reports parameters that no step changes.
+fn note_constant(recurrence: &Recurrence, report: &Report) -> Result<(), Failure> {
+    let constant = recurrence.parameters_without_gradient()?;
+    if !constant.is_empty() {
+        let names: Vec<String> = constant.iter().map(|name| format!("`{name}`")).collect();
+        let (names, they, them) = (names.join(", "), "their", "them");
+        let (their, them) = if constant.len() == 1 {
+            ("its", "it")
+        } else {
+            (they, them)
+        };
+        report.note(&format!(
+            "{names}: {their} gradient is zero everywhere, and the fit leaves {them} unchanged, since only comparisons, \
+             conditions, `floor`, `ceil`, `sign` or `stop_gradient` use {them}; `surrogate(forward, backward)` is a \
+             value with the derivative of another"
+        ));
+    }
+    Ok(())
 }
 
 /// Reports a minibatch size that covers all samples.

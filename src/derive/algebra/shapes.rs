@@ -13,11 +13,11 @@ use crate::tape::Tape;
 /// A size as a term: a sum of multiples of named sizes and a number.
 pub(crate) fn size(dim: Dim, names: &[Arc<str>]) -> Term {
     #[expect(clippy::cast_precision_loss, reason = "a size is small")]
-    let number = |n: usize| Term::Num(n as f64);
+    let number = |n: i64| Term::Num(n as f64);
     let named = dim.named_terms().map(|(symbol, count)| {
         let dim = Dim::named(symbol);
         let size = Term::Size(dim.text(names).into(), dim);
-        scale(vec![number(count)], Some(size))
+        scale(vec![number(count as i64)], Some(size))
     });
     let rest = number(dim.constant());
     number_last(add(named.chain([rest])))
@@ -36,8 +36,8 @@ pub(super) fn number_last(size: Term) -> Term {
 
 /// Every named size.
 pub(crate) fn sizes(tape: &Tape) -> impl Iterator<Item = (Name, Dim)> {
-    let named = |(i, name): (u16, &str)| (name.into(), Dim::named(Symbol(i)));
-    (0..).zip(tape.dims()).map(named)
+    let named = |(name, symbol): (&str, Symbol)| (name.into(), Dim::named(symbol));
+    tape.symbols().map(named)
 }
 
 /// The size that a term denotes; the inverse of [`size`].

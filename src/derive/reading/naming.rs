@@ -148,7 +148,7 @@ fn is_read(tape: &Tape, id: NodeId) -> bool {
 fn is_function(op: &Op) -> bool {
     match op {
         Op::Pointwise(_) => matches!(op.notation(), Notation::Call { .. }),
-        Op::Reduce(_) | Op::Dense(_) | Op::Custom(_) => true,
+        Op::Reduce(_) | Op::Dense(_) | Op::Declared(_) | Op::Custom(_) => true,
         _ => false,
     }
 }

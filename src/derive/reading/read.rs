@@ -229,7 +229,7 @@ impl<'a> Reader<'a> {
                 _ => self.call(id, at)?,
             },
             Op::Linear(op) => self.linear(id, op, at, scalar)?,
-            Op::Reduce(_) | Op::Dense(_) | Op::Custom(_) => self.call(id, at)?,
+            Op::Reduce(_) | Op::Dense(_) | Op::Declared(_) | Op::Custom(_) => self.call(id, at)?,
             Op::Time(op) => self.timed(op, args[0], at)?,
         })
     }

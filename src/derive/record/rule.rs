@@ -59,6 +59,8 @@ rules! {
     Total "D6" "total differential" "全微分" r"\mathrm{d}\ell(u)=\langle\nabla\ell(u),\mathrm{d}u\rangle";
     /// Substitution of a proved equation.
     Substitution "D7" "substitution" "代入" r"u=v\Rightarrow f(u)=f(v)";
+    /// A declared derivative.
+    Declared "D8" "declared derivative" "指定的导数" r"\mathrm{d}\operatorname{surrogate}(u,v)=\mathrm{d}v";
     /// The inner product is linear.
     InnerLinearity "A1" "linearity of the inner product" "内积的线性" r"\langle\delta,u+v\rangle=\langle\delta,u\rangle+\langle\delta,v\rangle";
     /// The adjoint of a matrix.
@@ -144,6 +146,7 @@ impl Rule {
             Op::Linear(Linear::Concat(_) | Linear::Slice(_) | Linear::Pad(_)) => Self::Stacking,
             Op::Linear(_) | Op::Time(_) => Self::Linearity,
             Op::Reduce(_) | Op::Dense(_) | Op::Custom(_) => Self::Total,
+            Op::Declared(_) => Self::Declared,
         }
     }
 

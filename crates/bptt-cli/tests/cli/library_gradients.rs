@@ -57,6 +57,7 @@ const LOOPS: &[(&str, Loss, Loop)] = &[
     ("rnn", Loss::Sum, networks::rnn),
     ("rnn_relu", Loss::Sum, networks::rnn_relu),
     ("sir_epidemic", Loss::Mean, models::sir_epidemic),
+    ("spiking", Loss::Sum, networks::spiking),
     ("state_space", Loss::Sum, models::state_space),
 ];
 

@@ -71,6 +71,11 @@ impl Sample<'_> {
         self.data.classes[name][[t, self.b]]
     }
 
+    /// A class given once per sample.
+    pub(crate) fn class_once(&self, name: &str) -> usize {
+        self.data.classes[name][[self.b]]
+    }
+
     /// An input at all steps.
     pub(crate) fn all(&self, name: &str) -> Vec<V> {
         self.steps().map(|t| self.at(name, t)).collect()

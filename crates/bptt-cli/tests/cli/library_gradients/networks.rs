@@ -179,3 +179,28 @@ pub(crate) fn gradbench_lstm(s: &Sample<'_>) -> Dual {
     }
     loss
 }
+
+/// Neftci, Mostafa and Zenke (2019): a spike has the derivative `1 / (1 + 10 |v|)²`.
+pub(crate) fn spiking(s: &Sample<'_>) -> Dual {
+    let spike = |v: Dual| Dual {
+        value: f64::from(u8::from(v.value > 0.0)),
+        slope: v.slope / (1.0 + 10.0 * v.value.abs()).powi(2),
+    };
+    let [decay, leak] = ["ln_decay", "ln_leak"].map(|n| (-s.number(n).exp()).exp());
+    let size = s.matrix("V").len();
+    let (mut i, mut u, mut spikes) = (zeros(size), zeros(size), zeros(size));
+    let mut o = zeros(s.matrix("W_o").len());
+    for t in s.steps() {
+        let driven = plus(
+            &times(&s.matrix("W"), &s.at("x", t)),
+            &times(&s.matrix("V"), &spikes),
+        );
+        i = zip(&i, &driven, |i, d| decay * i + d);
+        let kept = zip(&u, &spikes, |u, s| leak * u * (1.0 - s.value));
+        u = zip(&kept, &i, |u, i| u + (-leak + 1.0) * i);
+        spikes = map(&u, |u| spike(u - 1.0));
+        o = plus(&o, &times(&s.matrix("W_o"), &spikes));
+    }
+    let all = o.iter().map(|o| o.exp()).sum::<Dual>();
+    all.ln() - o[s.class_once("label")]
+}
