@@ -47,7 +47,12 @@ pub fn random_data(
         };
         shape.extend(leaf.ty().shape.values(&values));
         check_room::<f64>(leaf.name(), &shape)?;
-        let numbers = away_from_zero(&shape);
+        let mut numbers = away_from_zero(&shape);
+        if let Some(count) = leaf.classes() {
+            #[expect(clippy::cast_precision_loss, reason = "there are few classes")]
+            let number = |class: usize| class as f64;
+            numbers = classes(&numbers, count.value(&values)).mapv(number);
+        }
         match (leaf.ty().kind, leaf.role(), recurrence.initial(leaf.name())) {
             (Kind::Class(n), ..) => {
                 batch = batch.with_classes(leaf.name(), classes(&numbers, n.value(&values)));

@@ -11,7 +11,7 @@ use super::workspace::{Slot, Workspace};
 use crate::error::{Error, Result};
 use crate::limit::{check_memory, memory_limit};
 use crate::plan::{Buffer, Storage};
-use crate::recurrence::{Given, View};
+use crate::recurrence::{Given, View, is_class};
 use crate::shape::{Kind, Rate};
 
 /// Returns true if every number of an array of any memory layout is finite.
@@ -61,7 +61,11 @@ impl<F: Real> Program<F> {
                 let expected = outer.iter().copied().chain(own);
                 array.shape().iter().copied().eq(expected)
                     && match (leaf.ty().kind, array) {
-                        (Kind::Real, View::Real(a)) => is_finite(self.wide, a),
+                        (Kind::Real, View::Real(a)) => {
+                            let classes = leaf.classes().map(|n| n.value(&self.sizes));
+                            let known = |n| a.iter().all(|x| is_class(*x, n));
+                            is_finite(self.wide, a) && classes.is_none_or(known)
+                        }
                         (Kind::Class(count), View::Class(a)) => {
                             let count = count.value(&self.sizes);
                             a.iter().all(|class| *class < count)

@@ -88,13 +88,16 @@ impl<'d, 'p> Resolver<'d, 'p> {
         if value.ty().is_some_and(Type::is_real) {
             return Some(value);
         }
-        let text = "a class is not a number";
-        let help = match e.word() {
-            Some(c) => format!("`gather(v, {c})` is its entry of a vector, `one_hot({c})` a vector with a 1 at its place"),
-            None => "`gather(v, c)` is its entry of a vector, `one_hot(c)` a vector with a 1 at its place".into(),
-        };
-        self.report(Diagnostic::at(e.span, text).help(help), frame);
+        self.report(self.not_a_number(e.word(), e.span), frame);
         None
+    }
+
+    fn not_a_number(&self, name: Option<&str>, span: Span) -> Diagnostic {
+        let c = name.unwrap_or("c");
+        let help = format!(
+            "`gather(v, {c})` is its entry of a vector, `one_hot({c})` a vector with a 1 at its place, `number({c})` its number"
+        );
+        Diagnostic::at(span, "a class is not a number").help(help)
     }
 
     fn name(&self, name: &str, span: Span, frame: Option<&Frame<'p, 'd>>) -> Option<Expr<'d>> {
@@ -361,6 +364,12 @@ impl<'d, 'p> Resolver<'d, 'p> {
         frame: Option<&Frame<'p, 'd>>,
     ) -> Option<Expr<'d>> {
         let op = op.into();
+        if matches!(&op, Op::Pointwise(op) if !op.is_comparison())
+            && let Some((_, of)) = args.iter().find(|(e, _)| self.r.classes_of(*e).is_some())
+        {
+            self.report(self.not_a_number(self.text(*of), *of), frame);
+            return None;
+        }
         let aligned = op.spreads().then(|| aligned(args));
         let args = aligned.as_deref().unwrap_or(args);
         let types: Vec<Type> = args.iter().map(|(e, _)| e.ty()).collect::<Option<_>>()?;

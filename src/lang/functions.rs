@@ -7,9 +7,9 @@ use super::habits::{at_steps, function_elsewhere};
 use super::resolve::Resolver;
 use super::vocabulary::{is_known, names, row, settings, suggestion};
 use crate::op::{
-    self, Axis, Concat, Diag, Expr, Gather, Given, Linear, Op, Pointwise, Reduce, Takes,
+    self, Axis, Concat, Diag, Expr, Gather, Given, Linear, MatMul, Op, Pointwise, Reduce, Takes,
 };
-use crate::shape::{Rate, Shape, Type};
+use crate::shape::{Dim, Rate, Shape, Type};
 
 impl<'d, 'p> Resolver<'d, 'p> {
     /// A call of a function defined in the file or built into the language.
@@ -152,6 +152,11 @@ impl<'d> Call<'_, 'd, '_> {
     /// A call of a row of the table.
     fn row(&self, row: &op::Call) -> Option<Expr<'d>> {
         let (given, values) = self.read(row)?;
+        if let ([of, classes], "gather" | "gather_column") = (&values[..], row.name)
+            && let Some(count) = self.resolver.r.classes_of(classes.0)
+        {
+            return self.gathered(*of, *classes, count);
+        }
         self.made(row, given, &values)
     }
 
@@ -227,11 +232,7 @@ impl<'d> Call<'_, 'd, '_> {
     fn composed(&self) -> Option<Expr<'d>> {
         match &*self.name.text {
             "delay" | "advance" => self.shifted(),
-            "one_hot" => {
-                let class = self.values(1)?;
-                let one = (self.resolver.r.constant(1.0), self.span);
-                self.made(row("scatter")?, Given::default(), &[one, class[0]])
-            }
+            "one_hot" => self.one_hot(),
             "mean" => self.mean(),
             "argmax" => self.argmax(),
             "norm" => self.of_one(Expr::norm),
@@ -262,7 +263,10 @@ impl<'d> Call<'_, 'd, '_> {
                 let [(class, _)] = self.values(1)?[..] else {
                     return None;
                 };
+                let numbers = self.resolver.r.classes_of(class).is_some();
                 match class.ty().is_some_and(Type::is_real) {
+                    // No derivative passes through the number of a class.
+                    true if numbers => Some(class.stop_gradient()),
                     true => self.fail("the argument is a class: it is a number already"),
                     false => Some(number(class)),
                 }
@@ -289,6 +293,44 @@ impl<'d> Call<'_, 'd, '_> {
             "softsign" => self.of_one(Expr::softsign),
             "hard_sigmoid" => self.of_one(Expr::hard_sigmoid),
             _ => self.loss(),
+        }
+    }
+
+    /// `one_hot(c)` of a class or of an array of classes, `one_hot(x, n)` of a number or of a vector of numbers.
+    fn one_hot(&self) -> Option<Expr<'d>> {
+        let [given, count @ ..] = self.args else {
+            return self.counted(false, "1 or 2").and(None);
+        };
+        self.counted(count.len() < 2, "1 or 2")?;
+        let value = self.resolver.eval(given, self.frame)?;
+        let known = self.resolver.r.classes_of(value);
+        let classes = match count {
+            [count] => Some(self.resolver.dim(count, self.frame)?),
+            _ => known,
+        };
+        let real = value.ty().is_some_and(Type::is_real);
+        match (classes, value.shape()?) {
+            (_, _) if !real && count.is_empty() => {
+                let one = (self.resolver.r.constant(1.0), self.span);
+                self.made(row("scatter")?, Given::default(), &[one, (value, given.span)])
+            }
+            (Some(n), Shape::Scalar) if real => {
+                Some(value.numbered(n).equal(value.spread(Shape::Vector(n))))
+            }
+            (Some(n), Shape::Vector(_)) => Some(value.one_hot_rows(n)),
+            _ => self.fail("write `one_hot(c)` of a class, or `one_hot(x, n)` of a number with the number of classes"),
+        }
+    }
+
+    /// The entries or rows of an array of classes.
+    fn gathered(&self, of: Argument<'d>, classes: Argument<'d>, count: Dim) -> Option<Expr<'d>> {
+        let hot = match classes.0.shape()? {
+            Shape::Vector(_) => (classes.0.one_hot_rows(count), classes.1),
+            _ => return self.fail("only a vector of classes chooses entries or rows"),
+        };
+        match &*self.name.text {
+            "gather" => self.apply(MatMul { strong: false }, &[hot, of]),
+            _ => self.apply(MatMul { strong: false }, &[of, (hot.0.t(), hot.1)]),
         }
     }
 

@@ -358,8 +358,8 @@ impl<'s> Parser<'s, '_> {
                 p.open(Token::Open)?;
                 classes = Some(p.expression()?);
                 p.close(Token::Close, "")?;
-                if kind == LeafKind::Param || !shape.is_empty() {
-                    let text = "only a scalar input can be a class";
+                if kind == LeafKind::Param {
+                    let text = "only an input can be a class";
                     p.reports.push(Diagnostic::at(name.span.to(colon), text));
                 }
             }

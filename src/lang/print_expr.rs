@@ -51,7 +51,11 @@ impl Writer<'_> {
         let keyword = leaf_words(leaf.derived(), keyword);
         let item = match ty.kind {
             Kind::Class(n) => format!("{}: class({})", leaf.name(), self.dim(n)),
-            Kind::Real => format!("{}{}", leaf.name(), self.shape(ty.shape)),
+            Kind::Real => {
+                let classes = leaf.classes().map(|n| format!(": class({})", self.dim(n)));
+                let classes = classes.unwrap_or_default();
+                format!("{}{}{classes}", leaf.name(), self.shape(ty.shape))
+            }
         };
         (keyword, item)
     }

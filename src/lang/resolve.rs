@@ -237,10 +237,15 @@ impl<'d, 'p> Resolver<'d, 'p> {
             }
             let (r, name) = (self.r, &*leaf.name.text);
             self.leaves[i] = match (&leaf.classes, leaf.kind) {
-                (Some(classes), kind) => self.size(classes, None).map(|n| match kind {
-                    LeafKind::SampleInput => r.sample_class(name, n),
-                    _ => r.class(name, n),
-                }),
+                (Some(classes), kind) => {
+                    let own = self.size(classes, None).zip(self.shape(&leaf.shape, None));
+                    own.map(|(n, shape)| match (kind, shape) {
+                        (LeafKind::SampleInput, Shape::Scalar) => r.sample_class(name, n),
+                        (LeafKind::SampleInput, shape) => r.sample_class_array(name, shape, n),
+                        (_, Shape::Scalar) => r.class(name, n),
+                        (_, shape) => r.class_array(name, shape, n),
+                    })
+                }
                 (None, kind) => self.shape(&leaf.shape, None).map(|shape| match kind {
                     LeafKind::Param => {
                         let param = r.param(name, shape);

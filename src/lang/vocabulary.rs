@@ -39,7 +39,7 @@ composed! {
     Arrays "argmax" "argmax(x), argmax(A, rows), argmax(A, columns)" "the position of the largest entry, from 0 on, the first of equal ones; the derivative is 0";
     Arrays "trace" "trace(A)" "the sum of the diagonal";
     Arrays "eye" "eye(n)" "an identity matrix";
-    Arrays "one_hot" "one_hot(c)" "zeros, with 1 at the entry of a class";
+    Arrays "one_hot" "one_hot(c), one_hot(x, n)" "zeros, with 1 at the entry of a class, or of a number among `n`; of a vector, in each row";
     Arrays "number" "number(c)" "a class as a number";
     Time "delay" "delay(x), delay(x, start)" "the value one step earlier; at the first step the start, or zero";
     Time "lag" "lag(x, n)" "the value `n` steps earlier, zero before the first step";

@@ -48,6 +48,20 @@ impl Expr<'_> {
         first(best, numbers, n, back(largest)).smallest_along(axis)
     }
 
+    /// The matrix whose row `i` has 1 at the place of entry `i` of a vector of class numbers, and zeros elsewhere.
+    #[must_use]
+    #[track_caller]
+    pub fn one_hot_rows(self, classes: Dim) -> Self {
+        let Some(Shape::Vector(n)) = self.shape() else {
+            return self.fail("one_hot_rows takes a vector of class numbers");
+        };
+        let shape = Shape::Matrix(n, classes);
+        let numbers = self
+            .numbered(classes)
+            .broadcast(shape, Over::Axis(Axis::Rows));
+        numbers.equal(self.broadcast(shape, Over::Axis(Axis::Columns)))
+    }
+
     /// The numbers 0, 1, … of the entries of a vector of this size.
     pub(crate) fn numbered(self, n: Dim) -> Self {
         let ones = self.constant(1.0).spread(Shape::Vector(n));

@@ -3,7 +3,7 @@
 use ndarray::{ArrayViewD, Dimension, IxDyn};
 
 use super::{Batch, Given, Params, Recurrence, View};
-use crate::error::{Error, Result, counted};
+use crate::error::{Error, Result, counted, number};
 use crate::op::{Scalar, Value};
 use crate::shape::{Dim, Kind, Rate, Symbol};
 use crate::tape::{Leaf, Role};
@@ -480,6 +480,19 @@ fn check_entries<F: Scalar>(
         Rate::Step => index[0] < given.length(index[1]) && is_active(index[0], index[1]),
         _ => true,
     };
+    if let (Some(count), View::Real(array)) = (leaf.classes, array) {
+        let classes = count.value(sizes);
+        if let Some((index, value)) = first(array, |x| !is_class(x, classes), inside) {
+            return Err(Error::Batch {
+                reason: format!(
+                    "`{}`: entry {index:?} is {}, expected a class: a whole number from 0 to {}",
+                    leaf.name,
+                    number(value.to_f64()),
+                    classes.saturating_sub(1)
+                ),
+            });
+        }
+    }
     match (leaf.ty.kind, array) {
         (Kind::Real, View::Real(array)) => match first(array, |x| !x.is_finite(), inside) {
             None => Ok(()),
@@ -516,6 +529,12 @@ fn check_entries<F: Scalar>(
             found: "real numbers",
         }),
     }
+}
+
+/// True for the number of one of this many classes.
+pub(crate) fn is_class<F: Scalar>(x: F, classes: usize) -> bool {
+    let x = x.to_f64();
+    x.fract() == 0.0 && x >= 0.0 && x < classes as f64
 }
 
 /// The first bad entry, in index order, at an index for which `inside` returns true.

@@ -276,6 +276,69 @@ impl Definition {
         self.leaf(name, Role::Input, Type::class(classes.into(), Rate::Sample))
     }
 
+    /// An array of integers in `0..classes` for every step of every sample, data `[T, B, …shape]` of whole numbers. It has no
+    /// derivative.
+    #[track_caller]
+    pub fn class_array(
+        &self,
+        name: &str,
+        shape: impl Into<Shape>,
+        classes: impl Into<Dim>,
+    ) -> Expr<'_> {
+        let classes = classes.into();
+        self.numbered(self.input(name, shape), classes)
+    }
+
+    /// An array of integers in `0..classes` for every sample, data `[B, …shape]` of whole numbers. It has no derivative.
+    ///
+    /// ```
+    /// use bptt::{Batch, Params, Recurrence};
+    /// use ndarray::{array, Array3};
+    /// let r = Recurrence::define("marked", |r| {
+    ///     let (c, s) = (r.dim("C"), r.dim("S"));
+    ///     let label = r.sample_class_array("label", [s], c);
+    ///     r.loss((label.one_hot_rows(c).dot(r.input("x", [c]))).sum());
+    /// })?;
+    /// let batch = Batch::new(1, 1)
+    ///     .with("x", Array3::from_shape_fn((1, 1, 3), |(_, _, i)| i as f64))
+    ///     .with("label", array![[2.0, 0.0]]);
+    /// assert_eq!(r.evaluate(&Params::new(), &batch)?.loss()?, 2.0);
+    /// # Ok::<(), bptt::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn sample_class_array(
+        &self,
+        name: &str,
+        shape: impl Into<Shape>,
+        classes: impl Into<Dim>,
+    ) -> Expr<'_> {
+        let classes = classes.into();
+        self.numbered(self.sample_input(name, shape), classes)
+    }
+
+    #[track_caller]
+    fn numbered<'d>(&'d self, leaf: Expr<'d>, classes: Dim) -> Expr<'d> {
+        if let Some(id) = leaf.id() {
+            let index = self.scope.with(|tape| match tape.node(id).op() {
+                Op::Leaf(index) => Some(*index),
+                _ => None,
+            });
+            if let Some(index) = index {
+                self.scope.set_classes(index, Some(classes));
+            }
+        }
+        leaf
+    }
+
+    /// The number of classes of an input that is an array of class numbers.
+    pub(crate) fn classes_of(&self, value: Expr<'_>) -> Option<Dim> {
+        let id = value.id()?;
+        self.scope.with(|tape| match tape.node(id).op() {
+            Op::Leaf(leaf) => tape.leaf(*leaf).classes(),
+            _ => None,
+        })
+    }
+
     /// The number `value`.
     pub fn constant(&self, value: f64) -> Expr<'_> {
         self.scope.poison().constant(value)

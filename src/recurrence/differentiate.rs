@@ -80,7 +80,8 @@ impl Recurrence {
                 known,
             });
         };
-        if !self.tape.ty(node).is_real() {
+        let classes = leaf.is_some_and(|leaf| leaf.classes.is_some());
+        if classes || !self.tape.ty(node).is_real() {
             return Err(Error::NotDifferentiable {
                 name: name.into(),
                 reason: "it is a class, not a real number".into(),

@@ -58,7 +58,7 @@ impl Recurrence {
         let of = |leaf: &Leaf| match leaf.node.index() {
             i if !used[i] => Influence::None,
             // A mask changes what the other inputs are read as, even if it is also a number.
-            _ if is_mask(leaf) => Influence::Condition,
+            _ if is_mask(leaf) || leaf.classes.is_some() => Influence::Condition,
             i if !varied[i] && without_stops[i] => Influence::Stopped,
             i if !varied[i] => Influence::Condition,
             _ => Influence::Real,

@@ -41,6 +41,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+pub(crate) use bind::is_class;
 pub use build::Definition;
 pub(crate) use data::check_room;
 pub use data::{Batch, Params};

@@ -183,6 +183,8 @@ pub struct Leaf {
     pub(crate) role: Role,
     pub(crate) derived: Option<Derived>,
     pub(crate) ty: Type,
+    /// The number of classes, if the entries are the numbers of classes.
+    pub(crate) classes: Option<Dim>,
     pub(crate) node: NodeId,
 }
 
@@ -202,6 +204,12 @@ impl Leaf {
     #[must_use]
     pub const fn role(&self) -> Role {
         self.role
+    }
+
+    /// The number of classes, if the entries of an array are the numbers of classes: they have no derivative.
+    #[must_use]
+    pub const fn classes(&self) -> Option<Dim> {
+        self.classes
     }
 
     /// The role recorded by a derivative, if one added this leaf.
@@ -453,9 +461,15 @@ impl Tape {
             role,
             derived: None,
             ty,
+            classes: None,
             node,
         });
         id
+    }
+
+    /// Declares that the entries of a leaf are numbers of classes.
+    pub(crate) fn set_classes(&mut self, id: LeafId, classes: Option<Dim>) {
+        self.leaves[id.index()].classes = classes;
     }
 
     /// Records the role that a derivative gives to a leaf.

@@ -135,6 +135,7 @@ impl Transplant {
                     }
                     let (new, copied) = scope.leaf(Arc::clone(&leaf.name), leaf.role, leaf.ty);
                     scope.set_derived(new, leaf.derived.clone());
+                    scope.set_classes(new, leaf.classes);
                     Some(copied)
                 }
                 _ if !alive => continue,

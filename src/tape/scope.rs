@@ -65,6 +65,11 @@ impl Scope {
         (leaf, self.expr(tape.leaf(leaf).node))
     }
 
+    /// Declares that the entries of a leaf are numbers of classes.
+    pub(crate) fn set_classes(&self, id: LeafId, classes: Option<Dim>) {
+        self.tape.borrow_mut().set_classes(id, classes);
+    }
+
     /// Records the role that a derivative gives to a leaf.
     pub(crate) fn set_derived(&self, id: LeafId, derived: Option<Derived>) {
         self.tape.borrow_mut().set_derived(id, derived);

@@ -346,3 +346,92 @@ fn argmax_is_the_first_largest_entry() {
     let text = refused("param A[2, 2]\nloss sum(argmax(A))\n");
     assert!(text.contains("`argmax(A, rows)`"), "{text}");
 }
+
+#[test]
+fn an_array_of_classes_chooses_entries_and_rows() {
+    let r = parse(
+        "dim S, C, K\nsample input label[S]: class(C)\ninput x[C]\nparam E[C, K], A[K, C], w[K]\n\
+        output rows_of = gather(E, label)\noutput entries = gather(x, label)\noutput columns_of = gather_column(A, label)\n\
+        output hot = one_hot(label)\noutput n = number(label)\noutput two = label == 2\n\
+        loss sum(gather(E, label) @ w) + sum(gather(x, label) * (label != 0))\n",
+    );
+    assert_eq!(
+        parse(&r.source().unwrap()).source().unwrap(),
+        r.source().unwrap()
+    );
+    assert!(
+        r.source()
+            .unwrap()
+            .contains("sample input label[S]: class(C)")
+    );
+    let x = Array3::from_shape_fn((2, 1, 3), |(t, _, i)| wave(3 * t + i));
+    let batch = Batch::new(2, 1)
+        .with("x", x.clone())
+        .with("label", array![[2.0, 0.0, 2.0, 1.0]]);
+    let (e, a) = (matrix(3, 2, 0), matrix(2, 3, 9));
+    let params = Params::new()
+        .with("E", e.clone())
+        .with("A", a.clone())
+        .with("w", array![0.5, -1.0]);
+    let labels = [2, 0, 2, 1];
+    for found in [
+        r.evaluate(&params, &batch).unwrap(),
+        r.compile_for::<f64>(&params, &batch)
+            .unwrap()
+            .evaluate(&params, &batch)
+            .unwrap(),
+    ] {
+        for (s, c) in labels.into_iter().enumerate() {
+            for k in 0..2 {
+                assert_eq!(found["rows_of"][[0, s, k]], e[[c, k]]);
+                assert_eq!(found["columns_of"][[0, k, s]], a[[k, c]]);
+            }
+            for t in 0..2 {
+                assert_eq!(found["entries"][[t, 0, s]], x[[t, 0, c]]);
+            }
+            assert_eq!(found["hot"][[0, s, c]], 1.0);
+            assert_eq!(found["n"][[0, s]], f64::from(u32::try_from(c).unwrap()));
+            assert_eq!(found["two"][[0, s]], f64::from(u8::from(c == 2)));
+        }
+        assert_eq!(found["hot"].sum(), 4.0);
+    }
+    assert!(bptt::check(&r, &params, &batch).unwrap().passed());
+    let refuse = |labels: ndarray::Array2<f64>| {
+        let data = Batch::new(2, 1).with("x", x.clone()).with("label", labels);
+        let program = r.compile_for::<f64>(&params, &batch).unwrap();
+        assert!(program.evaluate(&params, &data).is_err());
+        r.evaluate(&params, &data).unwrap_err().to_string()
+    };
+    let text = refuse(array![[2.0, 0.0, 2.0, 3.0]]);
+    assert!(
+        text.contains("entry [0, 3] is 3, expected a class: a whole number from 0 to 2"),
+        "{text}"
+    );
+    assert!(refuse(array![[2.0, 0.5, 2.0, 1.0]]).contains("is 0.5"));
+    assert!(refuse(array![[2.0, -1.0, 2.0, 1.0]]).contains("is -1"));
+    assert!(r.gradient(&["label"]).is_err(), "a class has no derivative");
+    assert!(
+        !r.gradient(Wrt::Everything)
+            .unwrap()
+            .outputs()
+            .any(|name| name == "label")
+    );
+    let text = refused("dim S, C\nsample input label[S]: class(C)\nloss sum(label + 1)\n");
+    assert!(text.contains("`number(label)`"), "{text}");
+    let text = refused("dim S, C\nparam label[S]: class(C)\nloss sum(number(label))\n");
+    assert!(text.contains("only an input can be a class"), "{text}");
+}
+
+#[test]
+fn a_number_may_be_a_place() {
+    let r = parse(
+        "dim C\ninput c: class(C)\nparam E[C, 2]\noutput before = E.T @ one_hot(delay(number(c), -1.0), C)\n\
+        output same = delay(gather(E, c))\nloss sum(delay(gather(E, c)))\n",
+    );
+    let batch = Batch::new(4, 1).with_classes("c", array![[1_usize], [0], [2], [1]]);
+    let params = Params::new().with("E", matrix(3, 2, 4));
+    let found = r.evaluate(&params, &batch).unwrap();
+    assert_eq!(found["before"], found["same"]);
+    let text = refused("param x\nloss sum(one_hot(x))\n");
+    assert!(text.contains("`one_hot(x, n)`"), "{text}");
+}

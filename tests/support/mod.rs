@@ -81,7 +81,14 @@ pub(crate) fn instance(
                 batch = batch.with_classes(leaf.name(), classes);
             }
             (Kind::Real, Role::Parameter) => params.insert(leaf.name(), noise.array(&shape)),
-            (Kind::Real, Role::Input) => batch = batch.with(leaf.name(), noise.array(&shape)),
+            (Kind::Real, Role::Input) => {
+                let classes = leaf.classes().map(|n| n.value_at(&dims) as u64);
+                let array = match classes {
+                    Some(n) => noise.array(&shape).mapv(|x| (x.to_bits() % n) as f64),
+                    None => noise.array(&shape),
+                };
+                batch = batch.with(leaf.name(), array);
+            }
         }
     }
     (params, batch)
