@@ -34,6 +34,8 @@ pub(super) struct Request<'a> {
     /// The inputs that are wanted; `None` for all of the file.
     pub(super) inputs: Option<&'a [Input]>,
     pub(super) options: &'a ReadOptions,
+    /// The names of the samples of a table that was read before.
+    pub(super) samples: &'a [String],
     /// True if no other file can have the columns that this one lacks.
     pub(super) is_only_file: bool,
 }

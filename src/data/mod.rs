@@ -101,6 +101,8 @@ pub struct Arrays {
     notes: Vec<String>,
     /// The texts of the classes of an input.
     alphabets: IndexMap<String, Vec<String>>,
+    /// The names of the samples of a table, in their order.
+    samples: Vec<String>,
 }
 
 impl Arrays {
@@ -206,7 +208,7 @@ impl Arrays {
     /// As for [`read`](Self::read).
     pub fn read_limited(path: impl AsRef<Path>, limit: u64) -> Result<Self> {
         let options = ReadOptions::new();
-        reading::file(path.as_ref(), None, &options, true, limit)
+        reading::file(path.as_ref(), None, &options, (true, &[]), limit)
     }
 
     /// Checks that arrays can be written to this file, before a computation whose results would be lost: the

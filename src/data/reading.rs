@@ -20,7 +20,7 @@ pub(super) fn file(
     path: &Path,
     inputs: Option<&[Input]>,
     options: &ReadOptions,
-    is_only_file: bool,
+    (is_only_file, samples): (bool, &[String]),
     limit: u64,
 ) -> Result<Arrays> {
     let format = Format::of(path, FORMATS)?;
@@ -30,6 +30,7 @@ pub(super) fn file(
         stem: &stem.unwrap_or_default(),
         inputs,
         options,
+        samples,
         is_only_file,
     };
     let found = (format.read)(&read(path, format)?, &request);
@@ -64,7 +65,8 @@ impl ReadOptions {
         let mut all = Arrays::new();
         for (at, path) in paths.iter().enumerate() {
             let path = path.as_ref();
-            let mut found = file(path, Some(&inputs), self, is_only, expanded())?;
+            let before = (is_only, &*all.samples);
+            let mut found = file(path, Some(&inputs), self, before, expanded())?;
             if !is_table(path) {
                 self.rename(&mut found)
                     .map_err(|reason| refuse(path, reason))?;
@@ -94,6 +96,9 @@ impl ReadOptions {
             all.unused.extend(found.unused);
             all.notes.extend(found.notes);
             all.alphabets.extend(found.alphabets);
+            if all.samples.is_empty() {
+                all.samples = found.samples;
+            }
         }
         let absent = self.bindings.iter().find(|binding| {
             let (input, _) = entry(&binding.target);

@@ -475,3 +475,53 @@ fn changed_tables_are_read_or_refused() {
     }
     assert!(read > 100, "{read} were read");
 }
+
+#[test]
+fn a_table_with_a_row_per_sample_is_joined_by_the_names_of_the_samples() {
+    let folder = Folder::new("joined");
+    let write = |name: &str, text: &str| {
+        fs::write(folder.file(name), text).unwrap();
+        folder.file(name)
+    };
+    let long = write("long.csv", "who,effect\nb,5\na,1\nb,6\nc,9\n");
+    let r = Recurrence::parse(
+        "r.rec",
+        "input effect\nsample input dose, age\nloss effect * dose + age\n",
+    )
+    .unwrap();
+    let options = ReadOptions::new().id("who");
+    let read = |rows: &str| {
+        let one = write("one.csv", rows);
+        options.read_all(&r, &[long.clone(), one])
+    };
+    let found = read("who,dose,age\na,10,1\nd,40,4\nc,30,3\nb,20,2\n").unwrap();
+    assert_eq!(
+        found.get("dose").unwrap().real::<f64>(),
+        array![20.0, 10.0, 30.0].into_dyn()
+    );
+    assert_eq!(
+        found.get("age").unwrap().real::<f64>(),
+        array![2.0, 1.0, 3.0].into_dyn()
+    );
+    assert!(
+        found
+            .notes()
+            .any(|note| note.contains("omitted 1 sample") && note.contains("`d`"))
+    );
+    // The same from the table with a row per sample on.
+    let one = write("one.csv", "who,dose,age\na,10,1\nc,30,3\nb,20,2\n");
+    let found = options.read_all(&r, &[one, long.clone()]).unwrap();
+    assert_eq!(
+        found.get("dose").unwrap().real::<f64>(),
+        array![10.0, 30.0, 20.0].into_dyn()
+    );
+    let effect = found.get("effect").unwrap().real::<f64>();
+    assert_eq!(effect, array![[1.0, 9.0, 5.0], [0.0, 0.0, 6.0]].into_dyn());
+    let text = read("who,dose,age\na,10,1\nb,20,2\n")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.contains("no row of the sample `c`") && text.contains("one.csv"),
+        "{text}"
+    );
+}

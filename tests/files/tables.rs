@@ -37,6 +37,9 @@ fn of_many_spellings() {
     for text in [
         "x,y\n1,2\n3,4\n",
         "x;y\n1;2\n3;4\n",
+        "sep=;\nx;y\n1;2\n3;4\n",
+        "\u{feff}sep=,\r\nx,y\r\n1,2\r\n3,4\r\n",
+        "sep=|\r# a | b\rx|y\r1|2\r3|4\r",
         "x\ty\n1\t2\n3\t4\n",
         "x,y\r\n1,2\r\n3,4\r\n",
         "x,y\r1,2\r3,4\r",
@@ -198,7 +201,8 @@ fn of_wrong_tables() {
             "x,y\n1,2,\n3,4,\n",
             "line 2: expected 2 fields, found 3; remove the separator at the end of the line",
         ),
-        ("sep=;\nx;y\n1;2\n", "remove the first line, `sep=…`"),
+        ("sep=x\nx;y\n1;2\n", "`sep=…` declares no separator"),
+        ("sep=;x;y\n1;2;3\n", "`sep=…` declares no separator"),
         (
             "# x,y\n1,2\n",
             "found `1`, `2`; a line that begins with `#` is a comment: remove the `#` of a row of names",

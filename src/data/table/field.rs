@@ -102,6 +102,10 @@ impl Signs {
         match &*field.to_lowercase() {
             "true" => "; write `1`".into(),
             "false" => "; write `0`".into(),
+            text if text.starts_with(char::is_alphabetic) => {
+                "; a missing value is an empty field, or `NA`; texts are read by an input that is declared as `class(C)`"
+                    .into()
+            }
             _ => "; a missing value is an empty field, or `NA`".into(),
         }
     }

@@ -62,7 +62,7 @@ pub(super) fn refuse_header(names: &[String], has_title: bool) -> Result<(), Str
     }
     if names.first().is_some_and(|name| name.starts_with("sep=")) {
         return Err(
-            "remove the first line, `sep=…`; the separator is read from the row of names".into(),
+            "the first line `sep=…` declares no separator; expected one of `,`, `;`, `|` and tab, or no such line".into(),
         );
     }
     if let [name] = names

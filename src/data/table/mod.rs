@@ -152,6 +152,17 @@ struct Body<'t> {
     id_missing: Option<String>,
 }
 
+impl Ids<'_> {
+    /// The names of the samples, in the order of their first rows.
+    fn names(&self) -> Vec<&str> {
+        let mut names = vec![""; self.known.len()];
+        for (name, at) in &self.known {
+            names[*at] = name;
+        }
+        names
+    }
+}
+
 impl<'t> Body<'t> {
     fn new(
         groups: &[Group],
@@ -297,7 +308,9 @@ impl<'t> Body<'t> {
         }
         let table = Table {
             parts,
-            ids: self.id.map(|id| id.samples),
+            ids: self.id.as_ref().map(|id| &*id.samples),
+            names: self.id.as_ref().map_or_else(Vec::new, Ids::names),
+            wanted: request.samples,
             keys: self.sort.map(|(_, keys)| Key::of(keys, signs)),
             lines: &lines,
             missing: options.missing,

@@ -24,11 +24,14 @@ pub(super) struct Rows<'t> {
 
 impl<'t> Rows<'t> {
     pub(super) fn new(text: &'t str) -> Self {
+        let declared = declared(text);
+        let (at, line) = declared.map_or((0, 1), |(_, at)| (at, 2));
+        let separator = declared.map_or_else(|| separator(text), |(sign, _)| sign);
         Self {
             text,
-            at: 0,
-            line: 1,
-            separator: separator(text),
+            at,
+            line,
+            separator,
             columns: 0,
             comments: (0, 0),
             has_title: false,
@@ -163,6 +166,20 @@ fn spaces(bytes: &[u8]) -> usize {
 fn ends(text: &str) -> usize {
     let (ends, pairs) = (text.matches(['\n', '\r']), text.matches("\r\n"));
     ends.count() - pairs.count()
+}
+
+/// The separator that the first line `sep=;` of a spreadsheet declares, and the offset of the next line.
+fn declared(text: &str) -> Option<(u8, usize)> {
+    let rest = text.strip_prefix("sep=")?.as_bytes();
+    let sign = *rest.first()?;
+    let end = match rest.get(1..) {
+        Some([b'\r', b'\n', ..]) => 2,
+        Some([b'\r' | b'\n', ..]) => 1,
+        _ => return None,
+    };
+    SEPARATORS
+        .contains(&sign)
+        .then_some((sign, "sep=".len() + 1 + end))
 }
 
 /// The separator: the most frequent one in the row of names that is as frequent in the first row below, or else the

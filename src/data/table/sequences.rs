@@ -1,6 +1,7 @@
 //! Rows as samples: missing values, samples by name, order, and the arrays of the inputs.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 use ndarray::Array1;
 
@@ -44,7 +45,11 @@ impl<'t> Key<'t> {
 /// The columns that are used, with the sample of each row.
 pub(super) struct Table<'a> {
     pub(super) parts: Vec<Part>,
-    pub(super) ids: Option<Vec<usize>>,
+    pub(super) ids: Option<&'a [usize]>,
+    /// The names of the samples.
+    pub(super) names: Vec<&'a str>,
+    /// The names of the samples of a table that was read before, in its order; none without one.
+    pub(super) wanted: &'a [String],
     pub(super) keys: Option<Key<'a>>,
     pub(super) lines: &'a [usize],
     pub(super) missing: Missing,
@@ -73,6 +78,9 @@ impl Table<'_> {
         let mut arrays = Arrays::new();
         let gaps = self.gaps()?;
         let sequences = self.sequences(&gaps, &mut arrays.notes);
+        let sequences = self.as_before(sequences, &mut arrays.notes)?;
+        let id = |rows: &[usize]| self.ids.map(|ids| self.names[ids[rows[0]]].to_owned());
+        arrays.samples = sequences.each().filter_map(id).collect();
         if sequences.rows.is_empty() {
             return Err(format!(
                 "every row has a missing value in a column that is used{}",
@@ -183,7 +191,7 @@ impl Table<'_> {
     /// The rows of each sample, in order, without those that are dropped.
     fn sequences(&self, gaps: &[bool], notes: &mut Vec<String>) -> Sequences {
         let mut rows: Vec<usize> = (0..self.lines.len()).collect();
-        let id = |row: usize| self.ids.as_ref().map_or(0, |ids| ids[row]);
+        let id = |row: usize| self.ids.map_or(0, |ids| ids[row]);
         match &self.keys {
             None if self.ids.is_some() => rows.sort_by_key(|row| id(*row)),
             None => {}
@@ -242,6 +250,50 @@ impl Table<'_> {
             }
         }
         found
+    }
+
+    /// The samples in the order of a table that was read before.
+    fn as_before(&self, found: Sequences, notes: &mut Vec<String>) -> Result<Sequences, String> {
+        let (Some(ids), false) = (self.ids, self.wanted.is_empty()) else {
+            return Ok(found);
+        };
+        let mut own: HashMap<&str, &[usize]> = HashMap::new();
+        for rows in found.each() {
+            let name = self.names[ids[rows[0]]];
+            if own.insert(name, rows).is_some() {
+                return Err(format!(
+                    "the sample `{}` has a missing value that splits it, and another table has the same samples; fill the \
+                     value in, or read one table",
+                    printable(name)
+                ));
+            }
+        }
+        let mut ordered = Sequences {
+            rows: Vec::with_capacity(found.rows.len()),
+            starts: Vec::with_capacity(self.wanted.len()),
+        };
+        let mut used = HashSet::new();
+        for name in self.wanted {
+            let Some(rows) = own.get(&**name) else {
+                return Err(format!(
+                    "there is no row of the sample `{}`, which a table before this one has; add the row, or remove the \
+                     sample from the other table",
+                    printable(name)
+                ));
+            };
+            used.insert(&**name);
+            ordered.starts.push(ordered.rows.len());
+            ordered.rows.extend(*rows);
+        }
+        if let Some(first) = self.names.iter().find(|name| !used.contains(*name)) {
+            let more = own.len().saturating_sub(used.len());
+            notes.push(format!(
+                "omitted {}, which no table before this one has, such as `{}`",
+                counted(more, "sample"),
+                printable(first)
+            ));
+        }
+        Ok(ordered)
     }
 
     /// Gives the rows with missing values a mask of 0, and zeros in their places.
