@@ -47,6 +47,7 @@ impl<F: Real> WorkerRun<'_, '_, F> {
                 self.outer([out, a, b], *strong, rows, 0..a.len);
             }
             Instruction::Total { out, from } => self.total(out, from, rows, 0..out.len),
+            Instruction::Pool { out, from } => self.pool(out, from, rows),
             Instruction::Contract {
                 out,
                 a,
@@ -81,6 +82,27 @@ impl<F: Real> WorkerRun<'_, '_, F> {
     }
 
     /// Executes an instruction that works on one row at a time.
+    /// The sum over the rows of a step, in each of them.
+    fn pool(&self, out: &Operand, from: &Operand, rows: Rows) {
+        let at = |operand: &Operand, i: usize| self.at(operand, rows.step, rows.first + i);
+        let first = at(out, 0);
+        for i in 0..rows.count {
+            let from = at(from, i).cast_const();
+            for entry in 0..out.len {
+                // SAFETY: both have `len` entries in each row; where they are the same, a row is read before it is written.
+                unsafe {
+                    let x = *from.add(entry);
+                    let sum = first.add(entry);
+                    *sum = if i == 0 { x } else { *sum + x };
+                }
+            }
+        }
+        for i in 1..rows.count {
+            // SAFETY: the rows of a value are apart.
+            unsafe { std::ptr::copy_nonoverlapping(first, at(out, i), out.len) };
+        }
+    }
+
     fn row(&mut self, instruction: &Instruction, step: usize, row: usize) {
         let at = |operand: &Operand| self.at(operand, step, row);
         match instruction {

@@ -266,7 +266,13 @@ impl<F: Real> WorkerRun<'_, '_, F> {
         let Pass { forward, stages } = &self.run.plan.passes[pass];
         let (stage, forward) = (&stages[index], *forward);
         if stage.is_loop {
-            let share = share(self.run.extent.samples, self.index, self.count);
+            let joins = stage.body.iter().any(|w| w.instruction.joins_samples());
+            // A sum over samples needs the rows of all of them at each step.
+            let share = match (joins, self.index) {
+                (false, _) => share(self.run.extent.samples, self.index, self.count),
+                (true, 0) => 0..self.run.extent.samples,
+                (true, _) => 0..0,
+            };
             let running = times.end > 0 && self.run.active[times.end - 1] >= share.end;
             let alone = share.len() == 1 && running;
             if alone

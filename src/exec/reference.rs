@@ -179,11 +179,10 @@ impl<'p> Run<'p> {
             if stage.is_loop {
                 let steps: Vec<usize> = (0..self.steps).map(in_order).collect();
                 for step in steps {
-                    for sample in (0..self.samples)
-                        .filter(|s| step < self.lengths[*s])
-                        .collect::<Vec<_>>()
-                    {
-                        for work in &stage.body {
+                    let running = self.running(step);
+                    for work in &stage.body {
+                        for sample in &running {
+                            let sample = *sample;
                             self.apply(&work.instruction, At { step, sample })?;
                         }
                     }
@@ -201,6 +200,12 @@ impl<'p> Run<'p> {
             }
         }
         Ok(())
+    }
+
+    /// The samples that are longer than this.
+    fn running(&self, step: usize) -> Vec<usize> {
+        let all = 0..self.samples;
+        all.filter(|sample| step < self.lengths[*sample]).collect()
     }
 
     fn place(&self, operand: &Operand, step: isize, sample: usize) -> std::ops::Range<usize> {
@@ -288,6 +293,16 @@ impl<'p> Run<'p> {
                 for [i, o] in places(moved, class) {
                     self.add(out, at, o, from[i]);
                 }
+            }
+            Instruction::Pool { out, from } => {
+                let mut sums = vec![0.0; out.len];
+                for sample in self.running(at.step) {
+                    let step = at.step;
+                    for (sum, x) in sums.iter_mut().zip(self.read(from, At { step, sample })) {
+                        *sum += x;
+                    }
+                }
+                self.write(out, at, &sums);
             }
             Instruction::Pick { out, from, edge } => {
                 if self.is_edge(*edge, at) {

@@ -35,6 +35,8 @@ pub(crate) enum Lowering {
     Outer { strong: bool },
     /// The sum over the steps, the samples, or both.
     Total,
+    /// The sum over the samples at each step.
+    Pool,
     /// The value at the first or last step.
     Pick(Edge),
     /// The value at the first or last step, zero elsewhere.

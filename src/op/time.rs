@@ -27,6 +27,10 @@ pub struct Hold(pub Rate);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Total(pub Rate);
 
+/// The sum over the samples at a step, the same for each of them. It is its own transpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Pool;
+
 /// The value at the first or last step. The transpose is [`Impulse`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Pick(pub Edge);
@@ -40,6 +44,7 @@ linear_family! {
     Time {
         Hold: [Hold(Rate::Sample), Hold(Rate::Step)],
         Total: [Total(Rate::Static), Total(Rate::Sample)],
+        Pool: [Pool],
         Pick: [Pick(Edge::First), Pick(Edge::Last)],
         Impulse: [Impulse(Edge::First), Impulse(Edge::Last)],
     }
@@ -148,6 +153,46 @@ impl LinearRule for Total {
     }
     fn remedy(&self, _: &[Type]) -> Option<&'static str> {
         Some("a value counts at every step with `hold`: `total_steps(hold(a, step))`")
+    }
+}
+
+impl LinearRule for Pool {
+    const NAME: &'static str = "pool";
+    const CALLS: &'static [Call] = &[Call::new(
+        "total_samples",
+        "the sum over the samples at each step",
+        1,
+        &[],
+        |_| ok(Self),
+    )
+    .usage("`total_samples(x)` is the sum of `x` over the samples at each step")];
+    fn linearity(&self) -> Linearity {
+        Linearity::Each
+    }
+    fn infer(&self, args: &[Type]) -> Result<Type, Reason> {
+        let x = one_real(args)?;
+        if x.rate == Rate::Step {
+            Ok(x)
+        } else {
+            Err("only a value that varies with the step is summed over the samples at each step")
+        }
+    }
+    fn eval<F: Scalar>(&self, args: &[&Value<F>]) -> Value<F> {
+        pass(args)
+    }
+    fn transpose<'b>(&self, _: usize, _: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {
+        Expr::apply(Self, &[y_bar])
+    }
+    fn lower(&self, _: &[Extent], _: Extent) -> Lowering {
+        Lowering::Pool
+    }
+    fn latex(&self) -> String {
+        r"\sum_b".into()
+    }
+    fn remedy(&self, _: &[Type]) -> Option<&'static str> {
+        Some(
+            "a value counts at every step with `hold`: `total_samples(hold(a, step))`; the sum of a value per sample is `total(x)`",
+        )
     }
 }
 
@@ -261,6 +306,28 @@ impl Expr<'_> {
             return self;
         }
         Self::apply(Total(rate), &[self])
+    }
+
+    /// The sum over the samples at each step, for batch statistics; shorter samples are in the sums of their own steps only. Its
+    /// value depends on the samples that a batch holds, so masks and resets, which move samples in time, refuse it.
+    ///
+    /// ```
+    /// use bptt::{Batch, Params, Recurrence};
+    /// use ndarray::array;
+    /// let r = Recurrence::define("centred", |r| {
+    ///     let x = r.input("x", ());
+    ///     let count = r.constant(1.0).hold(bptt::Rate::Step).total_samples();
+    ///     r.output("y", x - x.total_samples() / count);
+    /// })?;
+    /// let batch = Batch::new(2, 2).with("x", array![[1.0, 3.0], [5.0, 0.0]]).with_lengths(&[2, 1]);
+    /// let found = r.evaluate(&Params::new(), &batch)?;
+    /// assert_eq!(found["y"], array![[-1.0, 1.0], [0.0, 0.0]].into_dyn());
+    /// # Ok::<(), bptt::Error>(())
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn total_samples(self) -> Self {
+        Self::apply(Pool, &[self])
     }
 
     /// The value at step 1 of each sample.

@@ -148,6 +148,7 @@ impl Plan {
             Instruction::Contract { contract, .. } => 2 * contract.m * contract.k * contract.n,
             Instruction::Total { from, .. }
             | Instruction::MoveTotal { from, .. }
+            | Instruction::Pool { from, .. }
             | Instruction::Reduce { from, .. } => from.len,
             Instruction::Pack(_)
             | Instruction::Pick { .. }

@@ -136,6 +136,9 @@ impl Plan {
                 format!("{} += Σ {} · {}ᵀ", name(out), name(a), name(b))
             }
             Instruction::Total { out, from } => format!("{} += Σ {}", name(out), name(from)),
+            Instruction::Pool { out, from } => {
+                format!("{} = Σ {} over the samples", name(out), name(from))
+            }
             Instruction::MoveTotal { out, from, .. } => {
                 format!("{} += Σ {}, each at its place", name(out), name(from))
             }

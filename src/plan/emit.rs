@@ -468,6 +468,7 @@ impl<'a> Emitter<'a> {
                 moved: *moved,
                 class: class(moved.from.class + moved.to.class > 0),
             },
+            Kind::Pool => Instruction::Pool { out, from: arg(0) },
             Kind::Pick(edge) => Instruction::Pick {
                 out,
                 from: arg(0),

@@ -49,6 +49,8 @@ pub(super) enum Kind {
     Total,
     /// The sum over samples and steps of a strided copy.
     MoveTotal(Move),
+    /// The sum over the samples at each step.
+    Pool,
     Pick(Edge),
     Impulse(Edge),
     Move(Vec<Move>),
@@ -388,6 +390,7 @@ impl<'a> Lower<'a> {
             Lowering::Total => self.total(id, node.args()[0]),
             // A value that does not vary with the step is the same at both ends.
             Lowering::Pick(_) if self.graph.nodes[args[0]].rate != Rate::Step => args[0],
+            Lowering::Pool => self.push(id, Kind::Pool, args),
             Lowering::Pick(edge) => self.push(id, Kind::Pick(edge), args),
             Lowering::Impulse(edge) => self.push(id, Kind::Impulse(edge), args),
             Lowering::Move(moves) => self.push(id, Kind::Move(moves), args),

@@ -102,6 +102,8 @@ pub(crate) enum Instruction {
         moved: Move,
         class: Option<Operand>,
     },
+    /// `out = Σ from`, over the rows of a step.
+    Pool { out: Operand, from: Operand },
     Pick {
         out: Operand,
         from: Operand,
@@ -148,6 +150,7 @@ impl Instruction {
             }
             Self::Gemm { out, .. }
             | Self::Impulse { out, .. }
+            | Self::Pool { out, .. }
             | Self::Move { out, .. }
             | Self::Contract { out, .. }
             | Self::Reduce { out, .. }
@@ -181,6 +184,11 @@ impl Instruction {
         }
     }
 
+    /// Returns true if the instruction reads the rows of all samples.
+    pub(crate) const fn joins_samples(&self) -> bool {
+        matches!(self, Self::Pool { .. })
+    }
+
     /// All operands read and written, without the matrices of products.
     pub(crate) fn operands(&self, programs: &[Program]) -> Vec<Operand> {
         let mut all = self.reads(programs);
@@ -203,6 +211,7 @@ impl Instruction {
             Self::Total { from, .. }
             | Self::Pick { from, .. }
             | Self::Impulse { from, .. }
+            | Self::Pool { from, .. }
             | Self::Reduce { from, .. } => vec![*from],
             Self::MoveTotal { from, class, .. } => [*from].into_iter().chain(*class).collect(),
             Self::Move { moves, class, .. } => {
@@ -225,6 +234,7 @@ impl Instruction {
             | Self::MoveTotal { out, .. }
             | Self::Pick { out, .. }
             | Self::Impulse { out, .. }
+            | Self::Pool { out, .. }
             | Self::Move { out, .. }
             | Self::Contract { out, .. }
             | Self::Reduce { out, .. }
@@ -290,6 +300,7 @@ impl Work {
             Instruction::Move { class, .. } => class.is_some(),
             Instruction::MoveTotal { .. }
             | Instruction::Impulse { .. }
+            | Instruction::Pool { .. }
             | Instruction::Pick { .. } => true,
             _ => false,
         };

@@ -417,6 +417,7 @@ impl Verifier<'_> {
                 fits("a sum of outer products", out, a.len.saturating_mul(b.len))
             }
             Instruction::Total { out, from }
+            | Instruction::Pool { out, from }
             | Instruction::Pick { out, from, .. }
             | Instruction::Impulse { out, from, .. } => fits("a sum or a copy", out, from.len),
             Instruction::MoveTotal {

@@ -63,6 +63,7 @@ fn operands<'a>(plan: &'a mut Plan, instruction: &'a mut Instruction) -> Vec<&'a
         } => segments.iter_mut().chain(start).chain([out]).collect(),
         Instruction::OuterTotal { out, a, b, .. } => vec![out, a, b],
         Instruction::Total { out, from }
+        | Instruction::Pool { out, from }
         | Instruction::Pick { out, from, .. }
         | Instruction::Impulse { out, from, .. }
         | Instruction::Reduce { out, from, .. } => vec![out, from],

@@ -37,8 +37,9 @@ impl Recurrence {
     /// ```
     ///
     /// # Errors
-    /// When the name is taken.
+    /// When the name is taken, and when the recurrence has sums over samples.
     pub fn with_mask(&self, name: &str) -> Result<Self> {
+        self.refuse_pools("a mask")?;
         let scope = Scope::default();
         let active = self.new_input(&scope, name)?;
         scope.mask(name.into());
@@ -54,6 +55,20 @@ impl Recurrence {
             }
         }
         draft.finish(scope, &self.name)
+    }
+
+    /// Refuses sums over the samples at a step, which have no meaning where the steps of samples move.
+    pub(super) fn refuse_pools(&self, why: &str) -> Result<()> {
+        let pools = |op: &Op| matches!(op, Op::Time(Time::Pool(_)));
+        match self.tape.nodes().any(|(_, node)| pools(node.op())) {
+            false => Ok(()),
+            true => Err(Error::Batch {
+                reason: format!(
+                    "{why} moves the steps of samples against each other, so `total_samples` has no meaning; give each \
+                     sequence as a sample of its own, with its length"
+                ),
+            }),
+        }
     }
 
     /// A new per-step scalar input, in a scope that will receive a copy of this recurrence.

@@ -44,8 +44,9 @@ impl Recurrence {
     /// ```
     ///
     /// # Errors
-    /// When the name is taken.
+    /// When the name is taken, and when the recurrence has sums over samples.
     pub fn with_resets(&self, name: &str) -> Result<Self> {
+        self.refuse_pools("a reset")?;
         let scope = Scope::default();
         let reset = self.new_input(&scope, name)?;
         let mut sequences = Sequences {

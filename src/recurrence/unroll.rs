@@ -213,7 +213,8 @@ impl<'a> Unroller<'a> {
                     stack.pop();
                     continue;
                 }
-                if self.flat.len() + stack.len() > window.most || self.sums_over_steps(place.node) {
+                if self.flat.len() + stack.len() > window.most || self.sums_over_steps(place.node)
+                {
                     let reason = "too much of it lies outside of the window".into();
                     return Err(Error::Batch { reason });
                 }
@@ -279,6 +280,11 @@ impl<'a> Unroller<'a> {
                 .map(|t| at(node.args[0], t))
                 .collect(),
             Op::Time(Time::Total(_)) => self.places(node.args[0]),
+            Op::Time(Time::Pool(_)) => {
+                let running = (0..self.lengths.len()).filter(|b| step < self.lengths[*b]);
+                let node = node.args[0];
+                running.map(|sample| Place { node, sample, step }).collect()
+            }
             Op::Time(Time::Pick(pick)) => vec![at(node.args[0], self.edge(pick.0, sample))],
             Op::Time(Time::Impulse(impulse)) if step != self.edge(impulse.0, sample) => vec![],
             _ => node.args.iter().map(|a| at(*a, step)).collect(),
@@ -352,6 +358,7 @@ impl<'a> Unroller<'a> {
             },
             Op::Time(Time::Hold(_) | Time::Pick(_)) => Ok(args[0]),
             Op::Time(Time::Total(_)) => self.total(place.node, args),
+            Op::Time(Time::Pool(_)) => self.sum(args),
             op => {
                 let made = self.push(op.map_dims(&fix), args)?;
                 let (expected, found) = (node.ty.shape.map(fix), self.flat.ty(made).shape);

@@ -30,6 +30,7 @@ mod observations;
 mod ops;
 mod ops_dense;
 mod ops_linear;
+mod pools;
 mod sequences;
 mod singular;
 mod square;

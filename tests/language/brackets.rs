@@ -396,7 +396,7 @@ fn an_array_of_classes_chooses_entries_and_rows() {
         assert_eq!(found["hot"].sum(), 4.0);
     }
     assert!(bptt::check(&r, &params, &batch).unwrap().passed());
-    let refuse = |labels: ndarray::Array2<f64>| {
+    let refuse = |labels: Array2<f64>| {
         let data = Batch::new(2, 1).with("x", x.clone()).with("label", labels);
         let program = r.compile_for::<f64>(&params, &batch).unwrap();
         assert!(program.evaluate(&params, &data).is_err());

@@ -512,6 +512,11 @@ impl<'a> Reader<'a> {
                     body => sum(body),
                 }
             }
+            T::Pool(_) => {
+                return self.refuse(
+                    "a sum over samples stands in it, and a derivation is that of one sample",
+                );
+            }
             T::Pick(pick) => self.term(arg, &Some(step_at(pick.0)))?,
             T::Impulse(impulse) => {
                 let end = step_at(impulse.0);

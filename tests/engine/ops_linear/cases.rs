@@ -417,6 +417,18 @@ pub(super) const CASES: &[Case] = &[
         loops: |d| array(&[2], |i| d.array("a")[[0, i[0]]] + d.array("a")[[1, i[0]]]),
     },
     Case {
+        row: "Pool(Pool)",
+        define: |r| y(r, r.input("a", [2]).total_samples()),
+        text: "total_samples(a)",
+        loops: |d| {
+            array(&[3, 2, 2], |i| {
+                let running = (0..2).filter(|b| i[0] < LENGTHS[*b]);
+                let sum = running.map(|b| d.array("a")[[i[0], b, i[2]]]).sum();
+                if i[0] < LENGTHS[i[1]] { sum } else { 0.0 }
+            })
+        },
+    },
+    Case {
         row: "Pick(Pick(First))",
         define: |r| y(r, r.input("a", [2]).first()),
         text: "first(a)",
