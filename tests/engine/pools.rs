@@ -96,7 +96,7 @@ fn sums_over_samples_do_not_depend_on_the_number_of_workers() {
     for threads in [2, 3, 5] {
         let many = run(threads);
         for (name, a) in one.iter() {
-            assert!(a == &many[name], "{name} with {threads} workers");
+            assert!(*a == many[name], "{name} with {threads} workers");
         }
     }
 }

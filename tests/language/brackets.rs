@@ -257,7 +257,7 @@ fn step_is_the_number_of_the_step_in_its_sequence() {
     );
     let batch = Batch::new(4, 2)
         .with("x", matrix(4, 2, 0))
-        .with_lengths(&[4, 2]);
+        .with_lengths([4, 2]);
     let found = r.evaluate(&Params::new(), &batch).unwrap();
     assert_eq!(
         found["k"],
