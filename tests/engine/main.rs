@@ -11,6 +11,7 @@ mod batches;
 mod certificates;
 mod chaos;
 mod conditions;
+mod control;
 mod custom_op;
 mod exact_tables;
 mod executor;

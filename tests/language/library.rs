@@ -30,6 +30,7 @@ fn the_library_is_complete_and_says_what_it_is() {
         "leapfrog",
         "logistic_map",
         "lqr",
+        "lqr_controls",
         "lstm",
         "lstm_bidirectional",
         "lstm_peephole",
@@ -39,6 +40,8 @@ fn the_library_is_complete_and_says_what_it_is() {
         "rnn_relu",
         "sir_epidemic",
         "state_space",
+        "stochastic_volatility",
+        "van_der_pol",
     ];
     assert_eq!(names, expected);
     for (name, source) in library() {

@@ -26,6 +26,7 @@ library!(
     "leapfrog",
     "logistic_map",
     "lqr",
+    "lqr_controls",
     "lstm",
     "lstm_bidirectional",
     "lstm_peephole",
@@ -35,6 +36,8 @@ library!(
     "rnn_relu",
     "sir_epidemic",
     "state_space",
+    "stochastic_volatility",
+    "van_der_pol",
 );
 
 /// The most bytes of a file.

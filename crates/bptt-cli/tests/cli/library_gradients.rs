@@ -45,6 +45,7 @@ const LOOPS: &[(&str, Loss, Loop)] = &[
     ("leapfrog", Loss::Sum, models::leapfrog),
     ("logistic_map", Loss::Mean, models::logistic_map),
     ("lqr", Loss::Sum, models::lqr),
+    ("lqr_controls", Loss::Sum, models::lqr_controls),
     ("lstm", Loss::Sum, networks::lstm_plain),
     (
         "lstm_bidirectional",
@@ -58,6 +59,12 @@ const LOOPS: &[(&str, Loss, Loop)] = &[
     ("rnn_relu", Loss::Sum, networks::rnn_relu),
     ("sir_epidemic", Loss::Mean, models::sir_epidemic),
     ("state_space", Loss::Sum, models::state_space),
+    (
+        "stochastic_volatility",
+        Loss::Sum,
+        models::stochastic_volatility,
+    ),
+    ("van_der_pol", Loss::Sum, models::van_der_pol),
 ];
 
 type Named = BTreeMap<String, ArrayD<f64>>;

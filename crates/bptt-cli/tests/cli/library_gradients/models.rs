@@ -88,6 +88,47 @@ pub(crate) fn lqr(s: &Sample<'_>) -> Dual {
     cost + weighted("q", &state)
 }
 
+/// The cost of given controls.
+pub(crate) fn lqr_controls(s: &Sample<'_>) -> Dual {
+    let (plant, entry) = (s.matrix("A"), s.matrix("B"));
+    let weighted = |name: &str, v: &V| {
+        let squares = zip(&s.vector(name), v, |w, v| w.exp() * v.square());
+        squares.into_iter().sum::<Dual>() * 0.5
+    };
+    let mut state = s.once("s0");
+    let mut cost = Dual::default();
+    for t in s.steps() {
+        let u = s.at("u", t);
+        cost = cost + weighted("q", &state) + weighted("r", &u);
+        state = plus(&times(&plant, &state), &times(&entry, &u));
+    }
+    cost + weighted("q", &state)
+}
+
+/// The oscillator and its cost together, by a generic step of Runge and Kutta.
+pub(crate) fn van_der_pol(s: &Sample<'_>) -> Dual {
+    let mut y = [0.0, 1.0, 0.0].map(Dual::from);
+    for t in s.steps() {
+        let u = s.number_at("u", t);
+        let slope = |y: [Dual; 3]| {
+            let [a, b, _] = y;
+            [
+                (-b.square() + 1.0) * a - b + u,
+                a,
+                a.square() + b.square() + u.square(),
+            ]
+        };
+        let moved = |k: [Dual; 3], h: f64| std::array::from_fn(|i| y[i] + k[i] * h);
+        let k1 = slope(y);
+        let k2 = slope(moved(k1, 0.25));
+        let k3 = slope(moved(k2, 0.25));
+        let k4 = slope(moved(k3, 0.5));
+        let all = std::array::from_fn(|i| k1[i] + k2[i] * 2.0 + k3[i] * 2.0 + k4[i]);
+        y = moved(all, 0.5 / 6.0);
+    }
+    y[2]
+}
+
 /// Durbin and Koopman (2001), with the first level and its variance given.
 pub(crate) fn nile_local_level(s: &Sample<'_>) -> Dual {
     let (noise, walk) = (s.number("ln_noise").exp(), s.number("ln_walk").exp());
@@ -138,6 +179,22 @@ pub(crate) fn hidden_markov(s: &Sample<'_>) -> Dual {
             .collect();
     }
     -state.into_iter().sum::<Dual>().ln()
+}
+
+/// Kim, Shephard and Chib (1998), given the shocks.
+pub(crate) fn stochastic_volatility(s: &Sample<'_>) -> Dual {
+    let [mu, persistence, size] = ["mu", "atanh_phi", "ln_sigma"].map(|n| s.number(n));
+    let (phi, sigma) = (persistence.tanh(), size.exp());
+    let first = s.once("shock0")[0];
+    let mut away = sigma * (-phi.square() + 1.0).powf(-0.5) * first;
+    let mut loss = first.square() * 0.5;
+    for t in s.steps() {
+        let (r, shock) = (s.number_at("r", t), s.number_at("shock", t));
+        away = phi * away + sigma * shock;
+        let h = mu + away;
+        loss = loss + (h + r.square() / h.exp() + shock.square()) * 0.5;
+    }
+    loss
 }
 
 /// Kalman (1960) for two observations, one after the other: given the state, they are independent.
