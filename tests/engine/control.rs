@@ -3,6 +3,7 @@
 use bptt::{Batch, Params, Recurrence};
 use ndarray::{Array1, Array2, Array3, array, s};
 
+use crate::fitted_models::oracle;
 use crate::support::fits::{minimised_over, parse};
 
 fn lqr() -> Recurrence {
@@ -101,80 +102,25 @@ fn the_best_controls_of_a_linear_plant_are_those_of_riccati() {
     );
 }
 
-/// The optimum of `CasADi` 3.8.2 with Ipopt for the same discretisation, by multiple shooting:
-///
-/// ```python
-/// import casadi as ca
-/// x, u = ca.SX.sym("x", 2), ca.SX.sym("u")
-/// slope = ca.vertcat((1 - x[1]**2) * x[0] - x[1] + u, x[0])
-/// f = ca.Function("f", [x, u], [slope, x[0]**2 + x[1]**2 + u**2])
-/// X, U = ca.MX.sym("X", 2), ca.MX.sym("U")
-/// h = 0.5
-/// k1, q1 = f(X, U)
-/// k2, q2 = f(X + h/2*k1, U)
-/// k3, q3 = f(X + h/2*k2, U)
-/// k4, q4 = f(X + h*k3, U)
-/// step = ca.Function("step", [X, U], [X + h/6*(k1+2*k2+2*k3+k4), h/6*(q1+2*q2+2*q3+q4)])
-/// opti = ca.Opti()
-/// xs, us, cost, rules = opti.variable(2, 21), opti.variable(20), 0, []
-/// opti.subject_to(xs[:, 0] == ca.DM([0, 1]))
-/// for k in range(20):
-///     after, q = step(xs[:, k], us[k])
-///     rules.append(after == xs[:, k + 1])
-///     opti.subject_to(rules[-1])
-///     cost += q
-/// opti.minimize(cost)
-/// opti.solver("ipopt", {}, {"tol": 1e-13, "constr_viol_tol": 1e-14})
-/// found = opti.solve()
-/// print(found.value(cost), found.value(us), [found.value(opti.dual(rule)) for rule in rules])
-/// ```
+/// The optimum of `CasADi` with Ipopt for the same steps, by multiple shooting (`tests/data/fitted_models.py`). The
+/// multipliers of the steps are the costates.
 #[test]
 fn the_oscillator_is_brought_to_rest_as_by_another_program() {
-    const CONTROLS: [f64; 20] = [
-        0.0860948769305,
-        0.817674836213,
-        1.03757569443,
-        0.907451334557,
-        0.637960825755,
-        0.371323582404,
-        0.169263856909,
-        0.0425187368399,
-        -0.0220766277451,
-        -0.044741921632,
-        -0.0440152973101,
-        -0.0333730022221,
-        -0.02094835699,
-        -0.0106658439167,
-        -0.00372042343439,
-        0.000142520543589,
-        0.001734356347,
-        0.0019088134464,
-        0.0013361706513,
-        0.000463133263318,
-    ];
-    const COST: f64 = 2.931_934_842_188_642_4;
-    /// The first and the last of the multipliers of the equations.
-    const COSTATES: [(usize, [f64; 2]); 5] = [
-        (0, [-1.08755395, 4.00984512]),
-        (1, [-2.01090487, 3.0310442]),
-        (2, [-2.02594982, 2.0070378]),
-        (3, [-1.56283963, 1.02125925]),
-        (18, [-1.84179134e-03, 6.65780231e-04]),
-    ];
+    let of = |quantity: &str| oracle("van_der_pol", quantity);
     let r = parse(include_str!("../../examples/recurrences/van_der_pol.rec"));
     let (found, mut known, _) = minimised_over(&r, &["u"], &Params::new(), &Batch::new(20, 1));
-    for (u, expected) in found["u"].iter().zip(CONTROLS) {
+    for (u, expected) in found["u"].iter().zip(of("u")) {
         assert!((u - expected).abs() < 1e-11, "{u}, not {expected}");
     }
     let gradient = r.gradient(&["x1", "x2"]).unwrap();
     let (params, batch) = known.with(&gradient, &found).unwrap();
     let outputs = gradient.evaluate(params, batch).unwrap();
-    assert!((outputs.loss().unwrap() - COST).abs() < 1e-13);
-    for (t, costate) in COSTATES {
+    assert!((outputs.loss().unwrap() - of("loss")[0]).abs() < 1e-13);
+    for (t, costate) in of("costates").chunks(2).enumerate() {
         for (name, expected) in ["x1", "x2"].into_iter().zip(costate) {
             let found = outputs[name][[t, 0]];
             assert!(
-                (found - expected).abs() < 1e-8,
+                (found - expected).abs() < 1e-10,
                 "{name} at {t}: {found}, not {expected}"
             );
         }

@@ -15,6 +15,7 @@ mod control;
 mod custom_op;
 mod exact_tables;
 mod executor;
+mod fitted_models;
 mod hand_derived;
 mod lengths;
 mod long_sums;

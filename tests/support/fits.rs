@@ -84,17 +84,26 @@ pub(crate) fn minimise(
 
 /// A loss over some of its arrays.
 struct Partial {
-    runs: [(Recurrence, Known<f64>); 2],
+    runs: [Run; 2],
+}
+
+/// A derivative, compiled at its first run.
+struct Run {
+    recurrence: Recurrence,
+    known: Known<f64>,
+    compiled: Option<(Program<f64>, Workspace<f64>)>,
 }
 
 impl Partial {
     fn run(&mut self, i: usize, arrays: &Params<f64>) -> Result<Outputs<f64>, Error> {
-        let (recurrence, known) = &mut self.runs[i];
-        let (params, batch) = known.with(recurrence, arrays)?;
-        let program = recurrence.compile_for(params, batch)?;
-        program
-            .run(params, batch, &mut program.workspace())
-            .cloned_outputs()
+        let run = &mut self.runs[i];
+        let (params, batch) = run.known.with(&run.recurrence, arrays)?;
+        let (program, workspace) = run.compiled.get_or_insert_with(|| {
+            let program = run.recurrence.compile_for(params, batch).unwrap();
+            let workspace = program.workspace();
+            (program, workspace)
+        });
+        program.run(params, batch, workspace).cloned_outputs()
     }
 }
 
@@ -117,7 +126,11 @@ pub(crate) fn minimised_over(
     let (mut known, mut arrays) = over(r, names, params, batch).unwrap();
     let derived = [r.gradient(names).unwrap(), r.hessian_vector(names).unwrap()];
     let mut objective = Partial {
-        runs: derived.map(|r| (r, known.clone())),
+        runs: derived.map(|recurrence| Run {
+            recurrence,
+            known: known.clone(),
+            compiled: None,
+        }),
     };
     let mut newton = Newton::new();
     let converged = (0..100).any(|_| newton.step(&mut arrays, &mut objective).unwrap().converged);

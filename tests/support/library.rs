@@ -18,6 +18,7 @@ pub(crate) const SIZES: &[(&str, usize)] = &[
     ("C", 4),
     ("P", 2),
     ("S", 3),
+    ("L", 2),
 ];
 pub(crate) const LENGTHS: &[usize] = &[4, 3];
 
@@ -56,7 +57,7 @@ pub(crate) fn data(name: &str, recurrence: &Recurrence, seed: u64) -> (Params<f6
     let (mut params, mut batch) = instance(recurrence, SIZES, LENGTHS, seed);
     let positive = |n: &str| -> bool {
         match name {
-            "garch11" => n != "mu",
+            "garch11" | "garch_t" | "gjr_garch" => n != "mu",
             "logistic_map" => n == "r",
             _ => false,
         }
@@ -64,6 +65,9 @@ pub(crate) fn data(name: &str, recurrence: &Recurrence, seed: u64) -> (Params<f6
     let names: Vec<String> = recurrence.parameters().map(Into::into).collect();
     for n in names.iter().filter(|n| positive(n)) {
         params.get_mut(n).unwrap().mapv_inplace(f64::abs);
+    }
+    if name == "garch_t" {
+        params.get_mut("nu").unwrap().mapv_inplace(|x| x + 2.0);
     }
     let first = ArrayD::from_elem(vec![LENGTHS.len()], 0.7);
     if name == "nile_local_level" {

@@ -6,7 +6,7 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 
 use crate::args::{Command, Dtype, Fit, Optimizer, Picture, Size};
-use crate::{cell, fit};
+use crate::cell;
 
 /// The message for the first conflict of a command line.
 pub(crate) fn find(command: &Command, matches: &ArgMatches) -> Option<String> {
@@ -147,10 +147,15 @@ fn over(args: &Fit) -> Option<String> {
     }
     // The command itself reports a recurrence that cannot be loaded.
     let recurrence = cell::load(&args.cell).ok()?;
-    let of_inputs = fit::has_input(&recurrence, &args.over());
+    let of_inputs = has_input(&recurrence, &args.over());
     (of_inputs && args.batch.is_some()).then(|| {
         "--batch: with inputs in --over, each step needs all samples; leave --batch out".into()
     })
+}
+
+/// True if one of the names is that of an input.
+pub(crate) fn has_input(recurrence: &Recurrence, names: &[&str]) -> bool {
+    recurrence.inputs().any(|input| names.contains(&input))
 }
 
 /// The message for a fit without data; a text is data if `x` is one character and `y` the next.

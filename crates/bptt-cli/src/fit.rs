@@ -22,8 +22,6 @@ use crate::input;
 use crate::options::in_options;
 use crate::report::{self, Report};
 use crate::{Done, Failure, conflicts, progress};
-pub(crate) use aim::has_input;
-
 use aim::Aim;
 use checkpoint::Progress;
 use data::Task;

@@ -5,6 +5,7 @@ use bptt::fit::over;
 use bptt::{Batch, Params, Real, Recurrence, Wrt};
 
 use crate::Failure;
+use crate::conflicts::has_input;
 use crate::engine::{Kept, Program};
 
 /// The arrays that a fit changes, by name, and the data that it keeps.
@@ -68,9 +69,4 @@ impl<'a, F: Real + Element> Aim<'a, F> {
         }
         beside
     }
-}
-
-/// True if one of the names is that of an input.
-pub(crate) fn has_input(recurrence: &Recurrence, names: &[&str]) -> bool {
-    recurrence.inputs().any(|input| names.contains(&input))
 }

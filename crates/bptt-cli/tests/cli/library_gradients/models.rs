@@ -40,6 +40,78 @@ pub(crate) fn garch11(s: &Sample<'_>) -> Dual {
     loss
 }
 
+/// The residuals, and the variances that they cause, of GARCH(1, 1) with a weight for the square of each residual.
+fn variances(
+    s: &Sample<'_>,
+    weight: impl Fn(Dual) -> Dual,
+    mean_weight: Dual,
+) -> Vec<(Dual, Dual)> {
+    let [mu, omega, beta] = ["mu", "omega", "beta"].map(|n| s.number(n));
+    let residuals: V = s.steps().map(|t| s.number_at("r", t) - mu).collect();
+    let count = f64::from(u32::try_from(residuals.len()).expect("they are few"));
+    let presample = residuals.iter().map(|e| e.square()).sum::<Dual>() / count;
+    let mut variance = omega + (mean_weight + beta) * presample;
+    let mut all = Vec::new();
+    for e in residuals {
+        all.push((e, variance));
+        variance = omega + weight(e) * e.square() + beta * variance;
+    }
+    all
+}
+
+/// Bollerslev (1987).
+pub(crate) fn garch_t(s: &Sample<'_>) -> Dual {
+    let (alpha, nu) = (s.number("alpha"), s.number("nu"));
+    let half = (nu + 1.0) * 0.5;
+    let mut loss = Dual::default();
+    for (e, v) in variances(s, |_| alpha, alpha) {
+        // The density of t = e / scale.
+        let scale = (v * (nu - 2.0) / nu).powf(0.5);
+        let t = e / scale;
+        let norm = half.lgamma() - (nu * 0.5).lgamma() - (nu * std::f64::consts::PI).ln() * 0.5;
+        loss = loss - norm + scale.ln() + half * (t.square() / nu + 1.0).ln();
+    }
+    loss
+}
+
+/// Glosten, Jagannathan and Runkle (1993).
+pub(crate) fn gjr_garch(s: &Sample<'_>) -> Dual {
+    let (alpha, gamma) = (s.number("alpha"), s.number("gamma"));
+    let weight = |e: Dual| if e.value < 0.0 { alpha + gamma } else { alpha };
+    let terms = variances(s, weight, alpha + gamma * 0.5).into_iter();
+    terms
+        .map(|(e, v)| (v.ln() + e.square() / v + LN_2_PI) * 0.5)
+        .sum()
+}
+
+/// The SIR model with its counts, by a generic step of Runge and Kutta.
+pub(crate) fn sir_counts(s: &Sample<'_>) -> Dual {
+    let [contact, recovery, size] =
+        ["ln_contact", "ln_recovery", "ln_size"].map(|n| s.number(n).exp());
+    let mut y = [762.0, 1.0].map(Dual::from);
+    let mut loss = Dual::default();
+    for t in s.steps() {
+        let slope = |y: [Dual; 2]| {
+            let new = contact * y[0] * y[1] / 763.0;
+            [-new, new - recovery * y[1]]
+        };
+        let moved = |k: [Dual; 2], h: f64| std::array::from_fn(|i| y[i] + k[i] * h);
+        let k1 = slope(y);
+        let k2 = slope(moved(k1, 0.5));
+        let k3 = slope(moved(k2, 0.5));
+        let k4 = slope(moved(k3, 1.0));
+        y = moved(
+            std::array::from_fn(|i| k1[i] + k2[i] * 2.0 + k3[i] * 2.0 + k4[i]),
+            1.0 / 6.0,
+        );
+        // The logarithm of Γ(n + k) / (Γ(k) n!) p^k (1 − p)^n.
+        let (n, p) = (s.number_at("in_bed", t), size / (size + y[1]));
+        let ways = (n + size).lgamma() - size.lgamma() - (n + 1.0).lgamma();
+        loss = loss - ways - size * p.ln() - n * (-p + 1.0).ln();
+    }
+    loss
+}
+
 /// Velocity Verlet: kick, drift, kick.
 pub(crate) fn leapfrog(s: &Sample<'_>) -> Dual {
     let (mass, dt) = (s.number("ln_mass").exp(), s.number("ln_dt").exp());
