@@ -108,7 +108,7 @@ fn the_best_controls_of_a_linear_plant_are_those_of_riccati() {
 fn the_oscillator_is_brought_to_rest_as_by_another_program() {
     let of = |quantity: &str| oracle("van_der_pol", quantity);
     let r = parse(include_str!("../../examples/recurrences/van_der_pol.rec"));
-    let (found, mut known, _) = minimised_over(&r, &["u"], &Params::new(), &Batch::new(20, 1));
+    let (found, mut known, _) = minimised_over(&r, &["u"], &Params::new(), &Batch::new(40, 1));
     for (u, expected) in found["u"].iter().zip(of("u")) {
         assert!((u - expected).abs() < 1e-11, "{u}, not {expected}");
     }

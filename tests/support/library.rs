@@ -57,7 +57,7 @@ pub(crate) fn data(name: &str, recurrence: &Recurrence, seed: u64) -> (Params<f6
     let (mut params, mut batch) = instance(recurrence, SIZES, LENGTHS, seed);
     let positive = |n: &str| -> bool {
         match name {
-            "garch11" | "garch_t" | "gjr_garch" => n != "mu",
+            "garch11" | "garch_t" | "gjr_garch" => !["mu", "ln_tail"].contains(&n),
             "logistic_map" => n == "r",
             _ => false,
         }
@@ -65,9 +65,6 @@ pub(crate) fn data(name: &str, recurrence: &Recurrence, seed: u64) -> (Params<f6
     let names: Vec<String> = recurrence.parameters().map(Into::into).collect();
     for n in names.iter().filter(|n| positive(n)) {
         params.get_mut(n).unwrap().mapv_inplace(f64::abs);
-    }
-    if name == "garch_t" {
-        params.get_mut("nu").unwrap().mapv_inplace(|x| x + 2.0);
     }
     let first = ArrayD::from_elem(vec![LENGTHS.len()], 0.7);
     if name == "nile_local_level" {

@@ -61,7 +61,7 @@ fn variances(
 
 /// Bollerslev (1987).
 pub(crate) fn garch_t(s: &Sample<'_>) -> Dual {
-    let (alpha, nu) = (s.number("alpha"), s.number("nu"));
+    let (alpha, nu) = (s.number("alpha"), s.number("ln_tail").exp() + 2.0);
     let half = (nu + 1.0) * 0.5;
     let mut loss = Dual::default();
     for (e, v) in variances(s, |_| alpha, alpha) {
@@ -84,28 +84,18 @@ pub(crate) fn gjr_garch(s: &Sample<'_>) -> Dual {
         .sum()
 }
 
-/// The SIR model with its counts, by a generic step of Runge and Kutta.
+/// Allen (1994), with the counts as the number of failures in a series of trials.
 pub(crate) fn sir_counts(s: &Sample<'_>) -> Dual {
     let [contact, recovery, size] =
         ["ln_contact", "ln_recovery", "ln_size"].map(|n| s.number(n).exp());
-    let mut y = [762.0, 1.0].map(Dual::from);
+    let (mut susceptible, mut ill) = (Dual::from(762.0), Dual::from(1.0));
     let mut loss = Dual::default();
     for t in s.steps() {
-        let slope = |y: [Dual; 2]| {
-            let new = contact * y[0] * y[1] / 763.0;
-            [-new, new - recovery * y[1]]
-        };
-        let moved = |k: [Dual; 2], h: f64| std::array::from_fn(|i| y[i] + k[i] * h);
-        let k1 = slope(y);
-        let k2 = slope(moved(k1, 0.5));
-        let k3 = slope(moved(k2, 0.5));
-        let k4 = slope(moved(k3, 1.0));
-        y = moved(
-            std::array::from_fn(|i| k1[i] + k2[i] * 2.0 + k3[i] * 2.0 + k4[i]),
-            1.0 / 6.0,
-        );
+        let infected = susceptible * (-(-contact * ill / 763.0).exp() + 1.0);
+        susceptible = susceptible - infected;
+        ill = ill * (-recovery).exp() + infected;
         // The logarithm of Γ(n + k) / (Γ(k) n!) p^k (1 − p)^n.
-        let (n, p) = (s.number_at("in_bed", t), size / (size + y[1]));
+        let (n, p) = (s.number_at("in_bed", t), size / (size + ill));
         let ways = (n + size).lgamma() - size.lgamma() - (n + 1.0).lgamma();
         loss = loss - ways - size * p.ln() - n * (-p + 1.0).ln();
     }
@@ -177,7 +167,7 @@ pub(crate) fn lqr_controls(s: &Sample<'_>) -> Dual {
     cost + weighted("q", &state)
 }
 
-/// The oscillator and its cost together, by a generic step of Runge and Kutta.
+/// The oscillator and its cost together, by the midpoint method.
 pub(crate) fn van_der_pol(s: &Sample<'_>) -> Dual {
     let mut y = [0.0, 1.0, 0.0].map(Dual::from);
     for t in s.steps() {
@@ -191,12 +181,7 @@ pub(crate) fn van_der_pol(s: &Sample<'_>) -> Dual {
             ]
         };
         let moved = |k: [Dual; 3], h: f64| std::array::from_fn(|i| y[i] + k[i] * h);
-        let k1 = slope(y);
-        let k2 = slope(moved(k1, 0.25));
-        let k3 = slope(moved(k2, 0.25));
-        let k4 = slope(moved(k3, 0.5));
-        let all = std::array::from_fn(|i| k1[i] + k2[i] * 2.0 + k3[i] * 2.0 + k4[i]);
-        y = moved(all, 0.5 / 6.0);
+        y = moved(slope(moved(slope(y), 0.125)), 0.25);
     }
     y[2]
 }
