@@ -4,7 +4,7 @@ use super::alphabet::is_alphabet;
 use super::inputs::{LENGTHS, RESET};
 use super::roles::{self, Use};
 use super::unread::Unread;
-use super::{Array, Arrays, FIT};
+use super::{Array, Arrays, FIT, MASK};
 use crate::error::{Error, Result, counted};
 use crate::op::Scalar;
 use crate::recurrence::{Batch, Params, Recurrence};
@@ -13,13 +13,19 @@ use crate::tape::Role;
 
 impl Arrays {
     /// The parameters of a recurrence. Arrays whose names begin with [`FIT`] are ignored, and
-    /// so are the texts of classes. A missing parameter
+    /// so are the texts of classes and the inputs, which a fit over inputs stores as well. A missing parameter
     /// is not an error here.
     ///
     /// # Errors
     /// When a parameter is not an array of real numbers, or an array is not a parameter.
     pub fn params<F: Scalar>(&self, recurrence: &Recurrence) -> Result<Params<F>> {
-        let is_beside = |name: &str| name.starts_with(FIT) || is_alphabet(name);
+        let is_input = |name: &str| {
+            [LENGTHS, RESET, MASK].contains(&name) || recurrence.role_of(name) == Some(Role::Input)
+        };
+        let is_beside = |name: &str| {
+            let own = recurrence.role_of(name) == Some(Role::Parameter);
+            !own && (name.starts_with(FIT) || is_alphabet(name) || is_input(name))
+        };
         let unknown = |name: &str| Error::UnknownName {
             what: "parameter",
             name: name.into(),

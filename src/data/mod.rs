@@ -73,7 +73,7 @@ use ndarray::Dimension;
 
 use crate::error::{Error, Result};
 use crate::op::Scalar;
-use crate::recurrence::{Outputs, Params};
+use crate::recurrence::{Batch, Outputs, Params};
 
 /// The formats of files.
 const FORMATS: &[file::Format] = &[npz::FORMAT, npy::FORMAT, tensors::FORMAT, table::FORMAT];
@@ -255,6 +255,28 @@ impl<'n, F: Scalar + Element> FromIterator<(&'n str, &'n ndarray::ArrayD<F>)> fo
 impl<F: Scalar + Element> From<&Params<F>> for Arrays {
     fn from(params: &Params<F>) -> Self {
         params.iter().collect()
+    }
+}
+
+impl<F: Scalar + Element> From<&Batch<F>> for Arrays {
+    /// The inputs, and `lengths` if sequences differ in length: [`Arrays::batch`] reads them again.
+    fn from(batch: &Batch<F>) -> Self {
+        let mut arrays = Self::new();
+        for name in batch.names() {
+            if let Some(array) = batch.get(name) {
+                arrays.insert(name, F::array(array.clone()));
+            } else if let Some(classes) = batch.classes(name) {
+                // A missing class is the largest number, and was -1.
+                let class = |c: &usize| i64::try_from(*c).unwrap_or(-1);
+                arrays.insert(name, Array::Int(classes.map(class)));
+            }
+        }
+        if batch.lengths().any(|length| length != batch.steps()) {
+            let lengths = batch.lengths().map(|n| i64::try_from(n).unwrap_or(-1));
+            let lengths: ndarray::Array1<i64> = lengths.collect();
+            arrays.insert(inputs::LENGTHS, Array::Int(lengths.into_dyn()));
+        }
+        arrays
     }
 }
 

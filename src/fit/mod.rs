@@ -38,6 +38,7 @@ mod model;
 mod newton;
 mod newton_state;
 mod optimizer;
+mod over;
 mod sgd;
 mod state;
 mod verdict;
@@ -47,6 +48,7 @@ pub use clip::clip_global_norm;
 pub use inference::{Covariance, Inference, infer};
 pub use newton::{Newton, NewtonStep, Objective, hessian};
 pub use optimizer::Optimizer;
+pub use over::{Known, over};
 pub use sgd::Sgd;
 pub use state::State;
 

@@ -32,13 +32,31 @@ impl Model {
 
     /// The step to the minimum of the model, if it has one.
     pub(super) fn newton(&self) -> Option<Array1<f64>> {
-        let step = -Cholesky::of(&self.hessian)?.solve(&self.gradient);
+        let step = -Cholesky::of(&self.anchored(&self.hessian))?.solve(&self.gradient);
         step.iter().all(|x| x.is_finite()).then_some(step)
     }
 
     /// The model in its principal axes.
     pub(super) fn region(&self) -> Option<Region> {
-        self.within(self.size.clone())
+        self.within(self.size.clone(), true)
+    }
+
+    /// The same, in which entries without influence are flat directions.
+    pub(super) fn loose_region(&self) -> Option<Region> {
+        self.within(self.size.clone(), false)
+    }
+
+    /// A Hessian with a curvature for the entries that have none and no influence on others either, such as an input
+    /// beyond the end of its sequence: a step leaves them exactly where they are.
+    fn anchored(&self, hessian: &Array2<f64>) -> Array2<f64> {
+        let mut anchored = hessian.clone();
+        let largest = hessian.diag().iter().fold(0.0, |m: f64, h| m.max(h.abs()));
+        for (i, slope) in self.gradient.iter().enumerate() {
+            if *slope == 0.0 && hessian.row(i).iter().all(|h| *h == 0.0) {
+                anchored[[i, i]] = largest;
+            }
+        }
+        anchored
     }
 
     /// The same with larger sizes: each entry can reach the minimum along this entry alone. For parameters near zero,
@@ -49,13 +67,16 @@ impl Model {
             _ => *size,
         };
         let sizes = Zip::from(&self.size).and(&self.gradient);
-        self.within(sizes.and(self.hessian.diag()).map_collect(wide))
+        self.within(sizes.and(self.hessian.diag()).map_collect(wide), true)
     }
 
-    fn within(&self, size: Array1<f64>) -> Option<Region> {
+    fn within(&self, size: Array1<f64>, is_anchored: bool) -> Option<Region> {
         let mut scaled = self.hessian.clone();
         for ((i, j), entry) in scaled.indexed_iter_mut() {
             *entry *= size[i] * size[j];
+        }
+        if is_anchored {
+            scaled = self.anchored(&scaled);
         }
         let eigen = Eigen::of(&scaled)?;
         let slopes = eigen.vectors.t().dot(&(&self.gradient * &size));
@@ -223,6 +244,25 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// An entry that has no influence keeps its value, bit for bit.
+    #[test]
+    fn entries_without_influence_do_not_move() {
+        let h = array![[2.0, 0.0, 1.0], [0.0, 0.0, 0.0], [1.0, 0.0, 3.0]];
+        let size = array![1.0, 1.0, 0.1];
+        let model = Model::new(array![0.3, 0.0, -0.7], h, size);
+        let steps = [
+            model.newton().unwrap(),
+            model.region().unwrap().step(0.1),
+            model.wide_region().unwrap().step(10.0),
+        ];
+        for step in steps {
+            assert_eq!(step[1], 0.0, "{step}");
+            assert!(model.decrease(&step) > 0.0, "{step}");
+        }
+        let loose = model.loose_region().unwrap();
+        assert_eq!(loose.flat(1e-9).count(), 1, "it can be searched");
     }
 
     #[test]

@@ -309,7 +309,7 @@ fn beyond_flat(
     measurable: f64,
     attempt: &mut impl FnMut(&Array1<f64>) -> Result<(f64, Option<Trial>)>,
 ) -> Result<Option<Trial>> {
-    let Some(region) = model.region() else {
+    let Some(region) = model.loose_region() else {
         return Ok(None);
     };
     let mut best: Option<Trial> = None;

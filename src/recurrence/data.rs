@@ -167,9 +167,14 @@ impl<F: Scalar> Batch<F> {
     /// Adds or replaces real data.
     #[must_use]
     pub fn with<D: Dimension>(mut self, name: &str, array: Array<F, D>) -> Self {
+        self.insert(name, array);
+        self
+    }
+
+    /// Adds or replaces real data.
+    pub fn insert<D: Dimension>(&mut self, name: &str, array: Array<F, D>) {
         self.inputs
             .insert(name.into(), Data::Real(array.into_dyn()));
-        self
     }
 
     /// Adds or replaces classes.
@@ -354,6 +359,11 @@ impl<F: Scalar> Batch<F> {
     #[must_use]
     pub const fn samples(&self) -> usize {
         self.samples
+    }
+
+    /// The names of the inputs, in order of insertion.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.inputs.keys().map(|name| &**name)
     }
 
     /// The real data of an input.

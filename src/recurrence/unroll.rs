@@ -213,8 +213,7 @@ impl<'a> Unroller<'a> {
                     stack.pop();
                     continue;
                 }
-                if self.flat.len() + stack.len() > window.most || self.sums_over_steps(place.node)
-                {
+                if self.flat.len() + stack.len() > window.most || self.sums_over_steps(place.node) {
                     let reason = "too much of it lies outside of the window".into();
                     return Err(Error::Batch { reason });
                 }

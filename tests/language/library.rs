@@ -20,9 +20,12 @@ fn same(a: &Outputs<f64>, b: &Outputs<f64>, names: &[&str], tolerance: f64) {
 fn the_library_is_complete_and_says_what_it_is() {
     let names: Vec<String> = library().into_iter().map(|(n, _)| n).collect();
     let expected = [
+        "attention",
         "characters",
         "exponential_smoothing",
         "garch11",
+        "garch_t",
+        "gjr_garch",
         "gradbench_lstm",
         "gru_reset_after",
         "gru_reset_before",
@@ -30,16 +33,21 @@ fn the_library_is_complete_and_says_what_it_is() {
         "leapfrog",
         "logistic_map",
         "lqr",
+        "lqr_controls",
         "lstm",
         "lstm_bidirectional",
         "lstm_peephole",
         "lstm_stacked",
+        "neural_ode",
         "nile_local_level",
         "rnn",
         "rnn_relu",
+        "sir_counts",
         "sir_epidemic",
         "spiking",
         "state_space",
+        "stochastic_volatility",
+        "van_der_pol",
     ];
     assert_eq!(names, expected);
     for (name, source) in library() {

@@ -1,7 +1,7 @@
 //! Losses, data and Newton's method for the tests of fits.
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
-use bptt::fit::{Newton, Objective};
+use bptt::fit::{Known, Newton, Objective, hessian, over};
 use bptt::{Batch, Error, Outputs, Params, Program, Recurrence, Workspace, Wrt};
 use ndarray::{Array2, arr0};
 
@@ -80,6 +80,64 @@ pub(crate) fn minimise(
         }
     }
     panic!("not converged: {params:?}");
+}
+
+/// A loss over some of its arrays.
+struct Partial {
+    runs: [Run; 2],
+}
+
+/// A derivative, compiled at its first run.
+struct Run {
+    recurrence: Recurrence,
+    known: Known<f64>,
+    compiled: Option<(Program<f64>, Workspace<f64>)>,
+}
+
+impl Partial {
+    fn run(&mut self, i: usize, arrays: &Params<f64>) -> Result<Outputs<f64>, Error> {
+        let run = &mut self.runs[i];
+        let (params, batch) = run.known.with(&run.recurrence, arrays)?;
+        let (program, workspace) = run.compiled.get_or_insert_with(|| {
+            let program = run.recurrence.compile_for(params, batch).unwrap();
+            let workspace = program.workspace();
+            (program, workspace)
+        });
+        program.run(params, batch, workspace).cloned_outputs()
+    }
+}
+
+impl Objective for Partial {
+    fn gradient(&mut self, params: &Params<f64>) -> Result<Outputs<f64>, Error> {
+        self.run(0, params)
+    }
+    fn hessian_vector(&mut self, params: &Params<f64>) -> Result<Outputs<f64>, Error> {
+        self.run(1, params)
+    }
+}
+
+/// Newton's method over the named parameters and inputs: the minimum, the other data, and the Hessian.
+pub(crate) fn minimised_over(
+    r: &Recurrence,
+    names: &[&str],
+    params: &Params<f64>,
+    batch: &Batch<f64>,
+) -> (Params<f64>, Known<f64>, Array2<f64>) {
+    let (mut known, mut arrays) = over(r, names, params, batch).unwrap();
+    let derived = [r.gradient(names).unwrap(), r.hessian_vector(names).unwrap()];
+    let mut objective = Partial {
+        runs: derived.map(|recurrence| Run {
+            recurrence,
+            known: known.clone(),
+            compiled: None,
+        }),
+    };
+    let mut newton = Newton::new();
+    let converged = (0..100).any(|_| newton.step(&mut arrays, &mut objective).unwrap().converged);
+    assert!(converged, "{arrays:?}");
+    let curvature = hessian(&arrays, &mut objective).unwrap();
+    known.with(r, &arrays).unwrap();
+    (arrays, known, curvature)
 }
 
 pub(crate) fn fitted(r: &Recurrence, mut params: Params<f64>, batch: &Batch<f64>) -> Params<f64> {

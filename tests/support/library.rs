@@ -18,6 +18,7 @@ pub(crate) const SIZES: &[(&str, usize)] = &[
     ("C", 4),
     ("P", 2),
     ("S", 3),
+    ("L", 2),
 ];
 pub(crate) const LENGTHS: &[usize] = &[4, 3];
 
@@ -56,7 +57,7 @@ pub(crate) fn data(name: &str, recurrence: &Recurrence, seed: u64) -> (Params<f6
     let (mut params, mut batch) = instance(recurrence, SIZES, LENGTHS, seed);
     let positive = |n: &str| -> bool {
         match name {
-            "garch11" => n != "mu",
+            "garch11" | "garch_t" | "gjr_garch" => !["mu", "ln_tail"].contains(&n),
             "logistic_map" => n == "r",
             _ => false,
         }

@@ -85,6 +85,7 @@ pub(crate) enum Command {
   bptt fit garch11 --data returns.npz --optimizer newton --standard-errors --out garch.npz
   bptt fit rnn --data data.npz --dims H=8 --steps 500 --lr 0.01 --clip 1 --out rnn.npz
   bptt fit garch11 --data prices.csv --columns r=Return --missing drop-row --out garch.npz
+  bptt fit plant.rec --over u --data start.npz --optimizer newton --out controls.npz
   bptt fit chars.rec --text book.txt --dims H=32 --batch 16 --length 50 --out chars.npz")]
     Fit(Box<Fit>),
     /// Show a recurrence, or list the library
@@ -173,6 +174,7 @@ impl Data {
             files: &self.data,
             reading: &self.reading,
             params: self.params.as_deref(),
+            unknown: &[],
         }
     }
 }
@@ -342,6 +344,9 @@ pub(crate) struct Fit {
     /// Sizes that cannot be inferred from the data, e.g. H=8,K=2
     #[arg(long, value_name = "NAME=N,…", value_delimiter = ',')]
     pub(crate) dims: Vec<Size>,
+    /// Minimise over these parameters and inputs, and keep all others [default: all parameters]
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pub(crate) over: Vec<String>,
     /// Optimizer
     #[arg(long, default_value = "adam")]
     pub(crate) optimizer: Optimizer,
@@ -391,6 +396,11 @@ impl Fit {
     pub(crate) fn kind_of_errors(&self) -> Option<Errors> {
         let asked = self.standard_errors || self.covariance;
         self.errors.or(asked.then_some(Errors::Hessian))
+    }
+
+    /// The names of `--over`.
+    pub(crate) fn over(&self) -> Vec<&str> {
+        self.over.iter().map(|name| name.trim()).collect()
     }
 
     /// The seed of all random numbers.

@@ -16,9 +16,12 @@ macro_rules! library {
 }
 
 library!(
+    "attention",
     "characters",
     "exponential_smoothing",
     "garch11",
+    "garch_t",
+    "gjr_garch",
     "gradbench_lstm",
     "gru_reset_after",
     "gru_reset_before",
@@ -26,16 +29,21 @@ library!(
     "leapfrog",
     "logistic_map",
     "lqr",
+    "lqr_controls",
     "lstm",
     "lstm_bidirectional",
     "lstm_peephole",
     "lstm_stacked",
+    "neural_ode",
     "nile_local_level",
     "rnn",
     "rnn_relu",
+    "sir_counts",
     "sir_epidemic",
     "spiking",
     "state_space",
+    "stochastic_volatility",
+    "van_der_pol",
 );
 
 /// The most bytes of a file.

@@ -152,6 +152,7 @@ impl Subject {
                     files,
                     reading: &args.reading,
                     params: args.params.as_deref(),
+                    unknown: &[],
                 };
                 let (recurrence, batch, _) =
                     input::recurrence_and_batch(&args.cell, &source, &args.dims, report)?;

@@ -48,7 +48,8 @@ pub(crate) fn find(command: &Command, matches: &ArgMatches) -> Option<String> {
             "trials",
             "with --data and --params: nothing is drawn at random",
         ),
-        Command::Grad(args) => wrt(&args.on.cell, &args.wrt)
+        Command::Grad(args) => named_once("wrt", "W_H,h, or --wrt all", &args.wrt)
+            .or_else(|| wrt(&args.on.cell, &args.wrt))
             .or_else(|| seed(&args.on.cell, args.on.params.is_some(), given("seed"))),
         Command::Run(args) => seed(&args.on.cell, args.on.params.is_some(), given("seed")),
         Command::Derive(args) => match args.format {
@@ -122,12 +123,39 @@ fn fit(
         true => refused(&["covariance"], "with --quiet: it is printed, not saved"),
         false => None,
     };
-    found
+    named_once("over", "u,W", &args.over)
+        .or(found)
+        .or_else(|| over(args))
         .or_else(precise)
         .or_else(unfed)
         .or_else(unmoved)
         .or_else(unread)
         .or_else(unprinted)
+}
+
+/// Refuses options that have no meaning for a fit over some arrays.
+fn over(args: &Fit) -> Option<String> {
+    if args.over.is_empty() {
+        return None;
+    }
+    if args.kind_of_errors().is_some() {
+        return Some(
+            "--over keeps some arrays as they are, and standard errors are those of a fit of all parameters; leave out \
+             --over, or --errors, --standard-errors and --covariance"
+                .into(),
+        );
+    }
+    // The command itself reports a recurrence that cannot be loaded.
+    let recurrence = cell::load(&args.cell).ok()?;
+    let of_inputs = has_input(&recurrence, &args.over());
+    (of_inputs && args.batch.is_some()).then(|| {
+        "--batch: with inputs in --over, each step needs all samples; leave --batch out".into()
+    })
+}
+
+/// True if one of the names is that of an input.
+pub(crate) fn has_input(recurrence: &Recurrence, names: &[&str]) -> bool {
+    recurrence.inputs().any(|input| names.contains(&input))
 }
 
 /// The message for a fit without data; a text is data if `x` is one character and `y` the next.
@@ -191,21 +219,25 @@ fn repeated(dims: &[Size]) -> Option<&str> {
         .map(|(_, size)| &*size.name)
 }
 
-/// Refuses names of `--wrt` that are empty or given twice, and `all` next to others.
-fn wrt(cell: &str, names: &[String]) -> Option<String> {
+/// Refuses names of an option that are empty or given twice.
+fn named_once(option: &str, example: &str, names: &[String]) -> Option<String> {
     let names: Vec<&str> = names.iter().map(|name| name.trim()).collect();
     if names.contains(&"") {
-        return Some(
-            "--wrt has an empty name; give names with commas between them, such as --wrt W_H,h, or --wrt all".into(),
-        );
-    }
-    let twice = |(i, name): &(usize, &&str)| names[..*i].contains(name);
-    if let Some((_, name)) = names.iter().enumerate().find(twice) {
         return Some(format!(
-            "--wrt names `{}` twice; name it once",
-            bptt::printable(name)
+            "--{option} has an empty name; give names with commas between them, such as --{option} {example}"
         ));
     }
+    let twice = |(i, name): &(usize, &&str)| names[..*i].contains(name);
+    let (_, name) = names.iter().enumerate().find(twice)?;
+    Some(format!(
+        "--{option} names `{}` twice; name it once",
+        bptt::printable(name)
+    ))
+}
+
+/// Refuses `all` of `--wrt` next to other names.
+fn wrt(cell: &str, names: &[String]) -> Option<String> {
+    let names: Vec<&str> = names.iter().map(|name| name.trim()).collect();
     if names.len() > 1 && names.contains(&EVERYTHING) {
         // The command itself reports a recurrence that cannot be loaded.
         let recurrence = cell::load(cell).ok()?;

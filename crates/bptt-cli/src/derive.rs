@@ -88,6 +88,7 @@ fn measured(
         files,
         reading: &args.reading,
         params: args.params.as_deref(),
+        unknown: &[],
     };
     let (recurrence, batch) = input::first_sequence(&args.cell, &source, &args.dims, report)?;
     let params = input::params(&recurrence, args.params.as_deref(), &batch, args.seed)?;

@@ -1,5 +1,6 @@
 //! Runs recurrences; the only module that chooses an engine.
 
+use bptt::fit::Known;
 use bptt::{Batch, Error, Outputs, Params, Program as Compiled, Real, Recurrence, Workspace};
 
 /// A recurrence, compiled at its first run for the sizes of that data.
@@ -7,6 +8,15 @@ use bptt::{Batch, Error, Outputs, Params, Program as Compiled, Real, Recurrence,
 pub(crate) struct Program<'r, F: Real> {
     recurrence: &'r Recurrence,
     compiled: Option<(Compiled<F>, Workspace<F>)>,
+    kept: Option<Kept<F>>,
+}
+
+/// The data of a fit that changes only some arrays.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept<F> {
+    pub(crate) known: Known<F>,
+    /// True if inputs are among the arrays that change.
+    pub(crate) of_inputs: bool,
 }
 
 impl<'r, F: Real> Program<'r, F> {
@@ -14,7 +24,13 @@ impl<'r, F: Real> Program<'r, F> {
         Self {
             recurrence,
             compiled: None,
+            kept: None,
         }
+    }
+
+    /// A program whose runs are given only the arrays that change.
+    pub(crate) fn keeping(self, kept: Option<Kept<F>>) -> Self {
+        Self { kept, ..self }
     }
 
     /// The recurrence.
@@ -33,6 +49,7 @@ impl<'r, F: Real> Program<'r, F> {
                 let Some((program, workspace)) = &mut self.compiled else {
                     return Err(error);
                 };
+                let (params, batch) = filled(&mut self.kept, self.recurrence, params, batch)?;
                 let found = program.find_non_finite(params, batch, workspace)?;
                 Err(found.unwrap_or(error))
             }
@@ -46,6 +63,7 @@ impl<'r, F: Real> Program<'r, F> {
         params: &Params<F>,
         batch: &Batch<F>,
     ) -> Result<Outputs<F>, Error> {
+        let (params, batch) = filled(&mut self.kept, self.recurrence, params, batch)?;
         let (program, workspace) = match &mut self.compiled {
             Some(compiled) => compiled,
             none => {
@@ -56,4 +74,19 @@ impl<'r, F: Real> Program<'r, F> {
         };
         Ok(program.run(params, batch, workspace)?.clone())
     }
+}
+
+/// The data of a run, with the arrays that a fit keeps.
+fn filled<'d, F: Real>(
+    kept: &'d mut Option<Kept<F>>,
+    recurrence: &Recurrence,
+    params: &'d Params<F>,
+    batch: &'d Batch<F>,
+) -> Result<(&'d Params<F>, &'d Batch<F>), Error> {
+    let Some(kept) = kept else {
+        return Ok((params, batch));
+    };
+    let (params, inputs) = kept.known.with(recurrence, params)?;
+    // A minibatch is a batch of its own.
+    Ok((params, if kept.of_inputs { inputs } else { batch }))
 }

@@ -1,5 +1,6 @@
 //! `bptt fit`: finds parameters that minimise the loss.
 
+mod aim;
 mod bounds;
 mod checkpoint;
 mod data;
@@ -17,11 +18,11 @@ use bptt::{Batch, Error, Params, Real, Recurrence};
 use serde_json::json;
 
 use crate::args::{Dtype, Fit, Optimizer};
-use crate::engine::Program;
 use crate::input;
 use crate::options::in_options;
 use crate::report::{self, Report};
 use crate::{Done, Failure, conflicts, progress};
+use aim::Aim;
 use checkpoint::Progress;
 use data::Task;
 use session::Session;
@@ -43,10 +44,11 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
         alphabet,
         classes,
     } = Task::<F>::read(args, report)?;
-    if recurrence.parameters().next().is_none() {
+    let names = args.over();
+    if names.is_empty() && recurrence.parameters().next().is_none() {
         return Err(format!(
-            "`{}` has no parameters to fit: declare some in its text, such as `param a`, or compute its loss with \
-             `bptt run`",
+            "`{}` has no parameters to fit: declare some in its text, such as `param a`, name inputs to fit with \
+             --over, or compute its loss with `bptt run`",
             recurrence.name()
         )
         .into());
@@ -54,26 +56,63 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
     note_constant(&recurrence, report)?;
     note_batch(args, &recurrence, batch.samples(), report);
     let settings = Settings::of(args, &recurrence, &batch)?;
-    let mut progress = match &args.resume {
-        Some(file) => checkpoint::read(file, &recurrence, &settings)?,
-        None => Progress::start(input::params(
-            &recurrence,
-            args.params.as_deref(),
-            &batch,
-            args.seed(),
-        )?),
+    let what = match names.is_empty() {
+        true => "the parameters",
+        false => "the arrays of --over",
+    };
+    let start = || {
+        let file = args.params.as_deref().or(args.resume.as_deref());
+        let params = input::params(&recurrence, file, &batch, args.seed())?;
+        Aim::of(names.clone(), &recurrence, params, &batch)
+    };
+    let (aim, mut progress) = match &args.resume {
+        Some(file) if names.is_empty() => {
+            let progress = checkpoint::read(file, &recurrence, &settings, None)?;
+            (
+                Aim::of(names, &recurrence, Params::new(), &batch)?.0,
+                progress,
+            )
+        }
+        Some(file) => {
+            checkpoint::check(file, &settings)?;
+            let (aim, start) = start()?;
+            let progress = checkpoint::read(file, &recurrence, &settings, Some(&start))?;
+            (aim, progress)
+        }
+        None => {
+            let (aim, start) = start()?;
+            (aim, Progress::start(start))
+        }
     };
     note_steps(args, &progress, report);
     let errors = args.kind_of_errors();
     if args.optimizer == Optimizer::Newton || errors.is_some() {
-        newton::check_size(&progress.params)?;
+        newton::check_size(&progress.params, what)?;
     }
-    let session = Session::new(args, settings, classes);
+    let mut beside = classes;
+    for (name, array) in aim.beside().iter() {
+        beside.insert(name, array.clone());
+    }
+    let session = Session::new(args, settings, beside);
     let course = match args.optimizer {
-        Optimizer::Newton => {
-            newton::fit(&recurrence, &mut progress, &batch, args, &session, report)?
-        }
-        _ => descend::fit(&recurrence, &mut progress, &batch, args, &session, report)?,
+        Optimizer::Newton => newton::fit(
+            &recurrence,
+            &aim,
+            &mut progress,
+            &batch,
+            args,
+            &session,
+            report,
+        )?,
+        _ => descend::fit(
+            &recurrence,
+            &aim,
+            &mut progress,
+            &batch,
+            args,
+            &session,
+            report,
+        )?,
     };
     session.finish(&progress, &course.end)?;
     let params = progress.params;
@@ -243,12 +282,13 @@ enum End {
     Diverged(String),
 }
 
-fn loss<F: Real>(
+fn loss<F: Real + Element>(
     recurrence: &Recurrence,
+    aim: &Aim<'_, F>,
     params: &Params<F>,
     batch: &Batch<F>,
 ) -> Result<f64, Failure> {
-    let found = Program::new(recurrence).run(params, batch)?;
+    let found = aim.program(recurrence).run(params, batch)?;
     let none = Error::NoLoss {
         recurrence: recurrence.name().into(),
     };

@@ -146,7 +146,13 @@ fn matched<F: Scalar>(
     let in_file = |reason: String| Failure::from(format!("{data}: {reason}"));
     note_unused(recurrence, arrays, data, report);
     let is_there = |n: &str| arrays.get(n).is_some() || arrays.refused().any(|(r, _)| r == n);
-    if let Some(name) = recurrence.inputs().find(|n| !is_there(n)) {
+    let absent = recurrence.inputs().filter(|n| !is_there(n));
+    let (unknown, mut absent): (Vec<&str>, Vec<&str>) =
+        absent.partition(|n| data.unknown.contains(n));
+    for name in unknown {
+        report.note(&format!("{data}: there is no `{name}`, which starts at 0"));
+    }
+    if let Some(name) = absent.drain(..).next() {
         let refused = arrays.refused().map(|(n, _)| n);
         let found = arrays.iter().map(|(n, _)| n).chain(refused);
         let found: Vec<&str> = found.chain(arrays.unused()).collect();
@@ -227,8 +233,14 @@ fn note_unused(recurrence: &Recurrence, arrays: &Arrays, data: &Source<'_>, repo
     for note in arrays.notes() {
         report.note(&format!("{data}: {note}"));
     }
-    let used =
-        |name: &str| [LENGTHS, RESET].contains(&name) || recurrence.inputs().any(|i| i == name);
+    // A fit over inputs stores them with the parameters, in one file.
+    let is_both = data
+        .params
+        .is_some_and(|file| data.files.iter().any(|f| f == file));
+    let is_param = |name: &str| is_both && recurrence.parameters().any(|p| p == name);
+    let used = |name: &str| {
+        [LENGTHS, RESET].contains(&name) || recurrence.inputs().any(|i| i == name) || is_param(name)
+    };
     let refused = arrays.refused().map(|(n, _)| n);
     let names = arrays.iter().map(|(n, _)| n).chain(refused);
     let names = names.chain(arrays.unused());

@@ -176,6 +176,8 @@ pub(crate) struct Source<'a> {
     pub(crate) reading: &'a Reading,
     /// The parameters, which may have the texts of classes.
     pub(crate) params: Option<&'a Path>,
+    /// Inputs that a fit starts at zero if they are in no file.
+    pub(crate) unknown: &'a [&'a str],
 }
 
 impl Source<'_> {

@@ -1,6 +1,6 @@
 //! Finds parameters that a fit has moved out of the domain of the loss.
 
-use bptt::{Batch, Params, Real, Recurrence, Scalar};
+use bptt::{Batch, Params, Real, Scalar};
 
 use crate::engine::Program;
 
@@ -12,12 +12,11 @@ const VANISHED: f64 = 1e-6;
 /// The end of an error message: a parameter that made values non-finite, with the cause or a remedy. If this parameter alone is
 /// reset, all values are finite again. Empty if there is no such parameter.
 pub(super) fn told<F: Real>(
-    gradient: &Recurrence,
+    program: &mut Program<'_, F>,
     finite: &Params<F>,
     now: &Params<F>,
     batch: &Batch<F>,
 ) -> String {
-    let mut program = Program::new(gradient);
     for (name, array) in now.iter() {
         let Some(was) = finite.get(name).filter(|was| *was != array) else {
             continue;
@@ -47,13 +46,15 @@ pub(super) fn told<F: Real>(
         let falls = |(was, now): &(f64, f64)| *was > 0.0 && *now < VANISHED * was;
         let fallen = match pairs.clone().find(falls) {
             Some((was, now)) => format!(
-                ": if it must be positive, declare `param ln_{name}{} = {:.2}` and write `{name} = exp(ln_{name})`; \
-                 it went from {} to {}",
-                match array.ndim() {
-                    0 => "",
-                    _ => "[…]",
+                ": if it must be positive, declare {} and write `{name} = exp(ln_{name})`; it went from {} to {}",
+                match (
+                    program.recurrence().inputs().any(|i| i == name),
+                    array.ndim()
+                ) {
+                    (true, _) => format!("`ln_{name}` in its place"),
+                    (false, 0) => format!("`param ln_{name} = {:.2}`", was.ln()),
+                    (false, _) => format!("`param ln_{name}[…] = {:.2}`", was.ln()),
                 },
-                was.ln(),
                 bptt::number(was),
                 bptt::number(now),
             ),

@@ -98,12 +98,12 @@ impl<F: Scalar + Element> Progress<F> {
     }
 }
 
-/// Reads the state of a fit with these settings.
-pub(super) fn read<F: Scalar + Element>(
-    file: &Path,
-    recurrence: &Recurrence,
-    settings: &Settings,
-) -> Result<Progress<F>, Failure> {
+/// Checks that a file has the state of a fit with these settings.
+pub(super) fn check(file: &Path, settings: &Settings) -> Result<(), Failure> {
+    checked(file, settings).map(drop)
+}
+
+fn checked(file: &Path, settings: &Settings) -> Result<Found, Failure> {
     let in_file = |reason: String| Failure::from(format!("{}: {reason}", file.display()));
     let found = Found(Arrays::read(file)?);
     let text = found.text("settings").ok_or_else(|| {
@@ -121,8 +121,26 @@ pub(super) fn read<F: Scalar + Element>(
             file.display()
         )));
     }
-    let params = found.0.params(recurrence);
-    let params: Params<F> = params.map_err(|error| in_file(error.to_string()))?;
+    Ok(found)
+}
+
+/// Reads the state of a fit with these settings: of all parameters, or of the arrays in `start`.
+pub(super) fn read<F: Scalar + Element>(
+    file: &Path,
+    recurrence: &Recurrence,
+    settings: &Settings,
+    start: Option<&Params<F>>,
+) -> Result<Progress<F>, Failure> {
+    let in_file = |reason: String| Failure::from(format!("{}: {reason}", file.display()));
+    let found = checked(file, settings)?;
+    let params = match start {
+        None => found
+            .0
+            .params(recurrence)
+            .map_err(|error| error.to_string()),
+        Some(start) => found.of(start),
+    };
+    let params: Params<F> = params.map_err(in_file)?;
     let progress = finite("", &params).and_then(|()| found.progress(params, settings));
     progress.map_err(|reason| {
         in_file(format!(
@@ -231,6 +249,17 @@ impl Found {
             }
         }
         found
+    }
+
+    /// The arrays with the names and shapes of those in `start`.
+    fn of<F: Scalar>(&self, start: &Params<F>) -> Result<Params<F>, String> {
+        let mut found = Params::new();
+        for (name, _) in start.iter() {
+            if let Some(array) = self.0.get(name) {
+                found.insert(name, array.real());
+            }
+        }
+        alike("", &found, start).map(|()| found)
     }
 
     /// The state of the fit, or the reason why it cannot be read.

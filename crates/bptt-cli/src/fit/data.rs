@@ -30,10 +30,12 @@ impl<F: Scalar> Task<F> {
         if let Some(text) = &args.text {
             return Self::of_text(args, text, report);
         }
+        let unknown = args.over();
         let source = Source {
             files: &args.data,
             reading: &args.reading,
             params: args.params.as_deref().or(args.resume.as_deref()),
+            unknown: &unknown,
         };
         let (recurrence, batch, classes) =
             input::recurrence_and_batch(&args.cell, &source, &args.dims, report)?;

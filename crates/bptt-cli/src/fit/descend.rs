@@ -2,15 +2,15 @@
 
 use bptt::data::Element;
 use bptt::fit::{Adam, Optimizer as Descent, Sgd, clip_global_norm};
-use bptt::{Batch, Error, Real, Recurrence, Wrt};
+use bptt::{Batch, Error, Real, Recurrence};
 
+use super::aim::Aim;
 use super::checkpoint::Progress;
 use super::order::Order;
 use super::session::Session;
 use super::{Course, End, bounds, loss, motion};
 use crate::Failure;
 use crate::args::{Fit, Optimizer};
-use crate::engine::Program;
 use crate::progress::Steps;
 use crate::report::Report;
 
@@ -29,6 +29,7 @@ const SHORTEST_WINDOW: usize = 10;
 /// over the last epoch.
 pub(super) fn fit<F: Real + Element>(
     recurrence: &Recurrence,
+    aim: &Aim<'_, F>,
     progress: &mut Progress<F>,
     batch: &Batch<F>,
     args: &Fit,
@@ -36,8 +37,8 @@ pub(super) fn fit<F: Real + Element>(
     report: &Report,
 ) -> Result<Course, Failure> {
     let steps = args.steps_in_all();
-    let gradient = recurrence.gradient(Wrt::Parameters)?;
-    let mut program = Program::new(&gradient);
+    let gradient = recurrence.gradient(aim.wrt())?;
+    let mut program = aim.program(&gradient);
     let mut optimizer = optimizer(args);
     if let Some(state) = &progress.optimizer {
         optimizer.restore(state)?;
@@ -63,7 +64,7 @@ pub(super) fn fit<F: Real + Element>(
             Err(error) if is_divergence(&error) && progress.steps > 0 => {
                 let taken = bptt::counted(progress.steps, "step");
                 let best = progress.losses.best.as_ref();
-                let moved = best.map(|best| bounds::told(&gradient, &best.params, params, seen));
+                let moved = best.map(|best| bounds::told(&mut program, &best.params, params, seen));
                 let moved = moved.unwrap_or_default();
                 let reason = format!("after {taken}: {error}{moved}");
                 return Ok(diverged(progress, reason));
@@ -94,7 +95,7 @@ pub(super) fn fit<F: Real + Element>(
     let losses = &progress.losses;
     let (last, round) = match (losses.mean(window), losses.mean(order.round())) {
         (Some(last), Some(round)) => (Ok(last), Some(round)),
-        _ => (loss(recurrence, &progress.params, batch), None),
+        _ => (loss(recurrence, aim, &progress.params, batch), None),
     };
     let grown = match &last {
         Err(error) => match error.downcast_ref::<Error>() {

@@ -2,8 +2,9 @@
 
 use bptt::data::Element;
 use bptt::fit::{Newton, Objective};
-use bptt::{Batch, Derived, Error, Outputs, Params, Real, Recurrence, Wrt};
+use bptt::{Batch, Derived, Error, Outputs, Params, Real, Recurrence};
 
+use super::aim::Aim;
 use super::checkpoint::Progress;
 use super::session::Session;
 use super::{Course, End, bounds, loss, motion};
@@ -47,11 +48,11 @@ fn directed(params: &Params<f64>, objective: &Loss<'_>) -> Params<f64> {
 }
 
 /// Refuses a Hessian that would be too large, before the fit.
-pub(super) fn check_size<F: Real>(params: &Params<F>) -> Result<(), Failure> {
+pub(super) fn check_size<F: Real>(params: &Params<F>, what: &str) -> Result<(), Failure> {
     let numbers: usize = params.iter().map(|(_, a)| a.len()).sum();
     if numbers > MOST {
         return Err(format!(
-            "the parameters have {numbers} numbers, too many for their Hessian: at most {MOST}; try \
+            "{what} have {numbers} numbers, too many for their Hessian: at most {MOST}; try \
              --optimizer adam without standard errors"
         )
         .into());
@@ -61,6 +62,7 @@ pub(super) fn check_size<F: Real>(params: &Params<F>) -> Result<(), Failure> {
 
 pub(super) fn fit<F: Real + Element>(
     recurrence: &Recurrence,
+    aim: &Aim<'_, F>,
     progress: &mut Progress<F>,
     batch: &Batch<F>,
     args: &Fit,
@@ -71,17 +73,17 @@ pub(super) fn fit<F: Real + Element>(
     let mut at: Progress<f64> = progress.cast();
     let before = match at.losses.first {
         Some(before) => before,
-        None => loss(recurrence, &progress.params, batch)?,
+        None => loss(recurrence, aim, &progress.params, batch)?,
     };
     at.losses.first = Some(before);
     let (gradient, hessian) = (
-        recurrence.gradient(Wrt::Parameters)?,
-        recurrence.hessian_vector(Wrt::Parameters)?,
+        recurrence.gradient(aim.wrt())?,
+        recurrence.hessian_vector(aim.wrt())?,
     );
-    let cast = batch.cast();
+    let (cast, wide) = (batch.cast(), aim.cast());
     let mut objective = Loss {
-        gradient: Program::new(&gradient),
-        hessian: Program::new(&hessian),
+        gradient: wide.program(&gradient),
+        hessian: wide.program(&hessian),
         batch: &cast,
     };
     let mut newton = Newton::new();
@@ -101,12 +103,11 @@ pub(super) fn fit<F: Real + Element>(
                 break;
             }
             Err(error) if at.steps > 0 => {
-                let moved = bounds::told(
-                    &hessian,
-                    &directed(&last, &objective),
-                    &directed(&at.params, &objective),
-                    &cast,
+                let (back, here) = (
+                    directed(&last, &objective),
+                    directed(&at.params, &objective),
                 );
+                let moved = bounds::told(&mut objective.hessian, &back, &here, &cast);
                 return Err(session.failed(&at, format!("{error}{moved}")));
             }
             Err(error) => return Err(error.into()),
@@ -128,7 +129,7 @@ pub(super) fn fit<F: Real + Element>(
         end = End::NotConverged(why, true);
     }
     *progress = at.cast();
-    let after = loss(recurrence, &progress.params, batch)?;
+    let after = loss(recurrence, aim, &progress.params, batch)?;
     if let Some(why) = motion::endless(before, after, progress.steps) {
         end = End::NotConverged(why, false);
     }

@@ -19,18 +19,18 @@ pub(super) struct Session<'a> {
     every: Option<usize>,
     settings: Settings,
     interrupt: Interrupt,
-    /// The texts of classes, which are saved beside the parameters.
-    classes: Arrays,
+    /// The texts of classes and the arrays that the fit keeps, which are saved beside those it changes.
+    beside: Arrays,
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(args: &'a Fit, settings: Settings, classes: Arrays) -> Self {
+    pub(super) fn new(args: &'a Fit, settings: Settings, beside: Arrays) -> Self {
         Self {
             out: &args.out,
             every: args.save_every,
             settings,
             interrupt: Interrupt::listen(),
-            classes,
+            beside,
         }
     }
 
@@ -47,7 +47,7 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         let written = self
-            .with_classes(progress().arrays(&self.settings))
+            .with_others(progress().arrays(&self.settings))
             .write(self.out);
         let out = self.out.display();
         match (code, written) {
@@ -70,8 +70,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn with_classes(&self, mut arrays: Arrays) -> Arrays {
-        for (name, array) in self.classes.iter() {
+    fn with_others(&self, mut arrays: Arrays) -> Arrays {
+        for (name, array) in self.beside.iter() {
             arrays.insert(name, array.clone());
         }
         arrays
@@ -88,7 +88,7 @@ impl<'a> Session<'a> {
             Some(_) if !matches!(end, End::Diverged(_)) => progress.arrays(&self.settings),
             _ => Arrays::from(&progress.params),
         };
-        self.with_classes(arrays).write(self.out)?;
+        self.with_others(arrays).write(self.out)?;
         self.interrupt.ignore_no_more();
         Ok(())
     }
@@ -102,7 +102,7 @@ impl<'a> Session<'a> {
         let steps = progress.steps;
         let reason = format!("after {}: {error}", bptt::counted(steps, "step"));
         match self
-            .with_classes(progress.arrays(&self.settings))
+            .with_others(progress.arrays(&self.settings))
             .write(self.out)
         {
             Ok(()) => {

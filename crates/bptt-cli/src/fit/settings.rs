@@ -27,6 +27,9 @@ impl Settings {
         if args.optimizer == Optimizer::Sgd {
             found.add("--momentum", args.momentum.to_string());
         }
+        if !args.over.is_empty() {
+            found.add("--over", args.over().join(","));
+        }
         found.add("--seed", args.seed().to_string());
         found.add("--dtype", named(args.dtype));
         found.add("the recurrence", fingerprint(words(&recurrence.source()?)));

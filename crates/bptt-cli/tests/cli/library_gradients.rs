@@ -31,6 +31,7 @@ enum Loss {
 }
 
 const LOOPS: &[(&str, Loss, Loop)] = &[
+    ("attention", Loss::Sum, networks::attention),
     ("characters", Loss::Mean, networks::characters),
     (
         "exponential_smoothing",
@@ -38,6 +39,8 @@ const LOOPS: &[(&str, Loss, Loop)] = &[
         models::exponential_smoothing,
     ),
     ("garch11", Loss::Sum, models::garch11),
+    ("garch_t", Loss::Sum, models::garch_t),
+    ("gjr_garch", Loss::Sum, models::gjr_garch),
     ("gradbench_lstm", Loss::Mean, networks::gradbench_lstm),
     ("gru_reset_after", Loss::Sum, networks::gru_reset_after),
     ("gru_reset_before", Loss::Sum, networks::gru_reset_before),
@@ -45,6 +48,7 @@ const LOOPS: &[(&str, Loss, Loop)] = &[
     ("leapfrog", Loss::Sum, models::leapfrog),
     ("logistic_map", Loss::Mean, models::logistic_map),
     ("lqr", Loss::Sum, models::lqr),
+    ("lqr_controls", Loss::Sum, models::lqr_controls),
     ("lstm", Loss::Sum, networks::lstm_plain),
     (
         "lstm_bidirectional",
@@ -53,12 +57,20 @@ const LOOPS: &[(&str, Loss, Loop)] = &[
     ),
     ("lstm_peephole", Loss::Sum, networks::lstm_peephole),
     ("lstm_stacked", Loss::Sum, networks::lstm_stacked),
+    ("neural_ode", Loss::Mean, networks::neural_ode),
     ("nile_local_level", Loss::Sum, models::nile_local_level),
     ("rnn", Loss::Sum, networks::rnn),
     ("rnn_relu", Loss::Sum, networks::rnn_relu),
+    ("sir_counts", Loss::Sum, models::sir_counts),
     ("sir_epidemic", Loss::Mean, models::sir_epidemic),
     ("spiking", Loss::Sum, networks::spiking),
     ("state_space", Loss::Sum, models::state_space),
+    (
+        "stochastic_volatility",
+        Loss::Sum,
+        models::stochastic_volatility,
+    ),
+    ("van_der_pol", Loss::Sum, models::van_der_pol),
 ];
 
 type Named = BTreeMap<String, ArrayD<f64>>;

@@ -21,6 +21,7 @@ mod limits;
 mod messages;
 mod options;
 mod output;
+mod over;
 mod overwrite;
 mod resume;
 mod tables;

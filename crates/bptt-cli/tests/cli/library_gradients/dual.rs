@@ -47,6 +47,22 @@ impl Dual {
         self.map(self.value.max(0.0), f64::from(u8::from(self.value > 0.0)))
     }
 
+    /// The logarithm of the gamma function of a positive number, by Stirling's series.
+    pub(crate) fn lgamma(self) -> Self {
+        let (mut x, mut value, mut slope) = (self.value, 0.0, 0.0);
+        while x < 20.0 {
+            value -= x.ln();
+            slope -= 1.0 / x;
+            x += 1.0;
+        }
+        let (half_ln_2_pi, y) = (0.918_938_533_204_672_8, 1.0 / (x * x));
+        value += (x - 0.5) * x.ln() - x + half_ln_2_pi;
+        value += (1.0 / 12.0 - y * (1.0 / 360.0 - y * (1.0 / 1260.0 - y / 1680.0))) / x;
+        slope += x.ln() - 0.5 / x;
+        slope -= y * (1.0 / 12.0 - y * (1.0 / 120.0 - y * (1.0 / 252.0 - y / 240.0)));
+        self.map(value, slope)
+    }
+
     pub(crate) fn square(self) -> Self {
         self * self
     }

@@ -40,6 +40,68 @@ pub(crate) fn garch11(s: &Sample<'_>) -> Dual {
     loss
 }
 
+/// The residuals, and the variances that they cause, of GARCH(1, 1) with a weight for the square of each residual.
+fn variances(
+    s: &Sample<'_>,
+    weight: impl Fn(Dual) -> Dual,
+    mean_weight: Dual,
+) -> Vec<(Dual, Dual)> {
+    let [mu, omega, beta] = ["mu", "omega", "beta"].map(|n| s.number(n));
+    let residuals: V = s.steps().map(|t| s.number_at("r", t) - mu).collect();
+    let count = f64::from(u32::try_from(residuals.len()).expect("they are few"));
+    let presample = residuals.iter().map(|e| e.square()).sum::<Dual>() / count;
+    let mut variance = omega + (mean_weight + beta) * presample;
+    let mut all = Vec::new();
+    for e in residuals {
+        all.push((e, variance));
+        variance = omega + weight(e) * e.square() + beta * variance;
+    }
+    all
+}
+
+/// Bollerslev (1987).
+pub(crate) fn garch_t(s: &Sample<'_>) -> Dual {
+    let (alpha, nu) = (s.number("alpha"), s.number("ln_tail").exp() + 2.0);
+    let half = (nu + 1.0) * 0.5;
+    let mut loss = Dual::default();
+    for (e, v) in variances(s, |_| alpha, alpha) {
+        // The density of t = e / scale.
+        let scale = (v * (nu - 2.0) / nu).powf(0.5);
+        let t = e / scale;
+        let norm = half.lgamma() - (nu * 0.5).lgamma() - (nu * std::f64::consts::PI).ln() * 0.5;
+        loss = loss - norm + scale.ln() + half * (t.square() / nu + 1.0).ln();
+    }
+    loss
+}
+
+/// Glosten, Jagannathan and Runkle (1993).
+pub(crate) fn gjr_garch(s: &Sample<'_>) -> Dual {
+    let (alpha, gamma) = (s.number("alpha"), s.number("gamma"));
+    let weight = |e: Dual| if e.value < 0.0 { alpha + gamma } else { alpha };
+    let terms = variances(s, weight, alpha + gamma * 0.5).into_iter();
+    terms
+        .map(|(e, v)| (v.ln() + e.square() / v + LN_2_PI) * 0.5)
+        .sum()
+}
+
+/// Allen (1994), with the counts as the number of failures in a series of trials.
+pub(crate) fn sir_counts(s: &Sample<'_>) -> Dual {
+    let [contact, recovery, size] =
+        ["ln_contact", "ln_recovery", "ln_size"].map(|n| s.number(n).exp());
+    let (mut susceptible, mut ill) = (Dual::from(762.0), Dual::from(1.0));
+    let mut loss = Dual::default();
+    for t in s.steps() {
+        let infected = susceptible * (-(-contact * ill / 763.0).exp() + 1.0);
+        susceptible = susceptible - infected;
+        ill = ill * (-recovery).exp() + infected;
+        // The logarithm of Γ(n + k) / (Γ(k) n!) p^k (1 − p)^n.
+        let (n, p) = (s.number_at("in_bed", t), size / (size + ill));
+        let ways = (n + size).lgamma() - size.lgamma() - (n + 1.0).lgamma();
+        loss = loss - ways - size * p.ln() - n * (-p + 1.0).ln();
+    }
+    loss
+}
+
 /// Velocity Verlet: kick, drift, kick.
 pub(crate) fn leapfrog(s: &Sample<'_>) -> Dual {
     let (mass, dt) = (s.number("ln_mass").exp(), s.number("ln_dt").exp());
@@ -86,6 +148,42 @@ pub(crate) fn lqr(s: &Sample<'_>) -> Dual {
         state = plus(&pushed, &s.at("w", t));
     }
     cost + weighted("q", &state)
+}
+
+/// The cost of given controls.
+pub(crate) fn lqr_controls(s: &Sample<'_>) -> Dual {
+    let (plant, entry) = (s.matrix("A"), s.matrix("B"));
+    let weighted = |name: &str, v: &V| {
+        let squares = zip(&s.vector(name), v, |w, v| w.exp() * v.square());
+        squares.into_iter().sum::<Dual>() * 0.5
+    };
+    let mut state = s.once("s0");
+    let mut cost = Dual::default();
+    for t in s.steps() {
+        let u = s.at("u", t);
+        cost = cost + weighted("q", &state) + weighted("r", &u);
+        state = plus(&times(&plant, &state), &times(&entry, &u));
+    }
+    cost + weighted("q", &state)
+}
+
+/// The oscillator and its cost together, by the midpoint method.
+pub(crate) fn van_der_pol(s: &Sample<'_>) -> Dual {
+    let mut y = [0.0, 1.0, 0.0].map(Dual::from);
+    for t in s.steps() {
+        let u = s.number_at("u", t);
+        let slope = |y: [Dual; 3]| {
+            let [a, b, _] = y;
+            [
+                (-b.square() + 1.0) * a - b + u,
+                a,
+                a.square() + b.square() + u.square(),
+            ]
+        };
+        let moved = |k: [Dual; 3], h: f64| std::array::from_fn(|i| y[i] + k[i] * h);
+        y = moved(slope(moved(slope(y), 0.125)), 0.25);
+    }
+    y[2]
 }
 
 /// Durbin and Koopman (2001), with the first level and its variance given.
@@ -138,6 +236,22 @@ pub(crate) fn hidden_markov(s: &Sample<'_>) -> Dual {
             .collect();
     }
     -state.into_iter().sum::<Dual>().ln()
+}
+
+/// Kim, Shephard and Chib (1998), given the shocks.
+pub(crate) fn stochastic_volatility(s: &Sample<'_>) -> Dual {
+    let [mu, persistence, size] = ["mu", "atanh_phi", "ln_sigma"].map(|n| s.number(n));
+    let (phi, sigma) = (persistence.tanh(), size.exp());
+    let first = s.once("shock0")[0];
+    let mut away = sigma * (-phi.square() + 1.0).powf(-0.5) * first;
+    let mut loss = first.square() * 0.5;
+    for t in s.steps() {
+        let (r, shock) = (s.number_at("r", t), s.number_at("shock", t));
+        away = phi * away + sigma * shock;
+        let h = mu + away;
+        loss = loss + (h + r.square() / h.exp() + shock.square()) * 0.5;
+    }
+    loss
 }
 
 /// Kalman (1960) for two observations, one after the other: given the state, they are independent.

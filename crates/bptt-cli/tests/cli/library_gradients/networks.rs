@@ -204,3 +204,59 @@ pub(crate) fn spiking(s: &Sample<'_>) -> Dual {
     let all = o.iter().map(|o| o.exp()).sum::<Dual>();
     all.ln() - o[s.class_once("label")]
 }
+
+/// Attention over the states of the last 1 + L steps, as a list.
+pub(crate) fn attention(s: &Sample<'_>) -> Dual {
+    let (queries, keys, lags) = (s.matrix("W_Q"), s.matrix("W_K"), s.vector("lags"));
+    let size = f64::from(u32::try_from(keys.len()).expect("it is small"));
+    let mut states: Vec<V> = Vec::new();
+    for t in s.steps() {
+        let x = s.at("x", t);
+        let query = times(&queries, &x);
+        // The latest comes first.
+        let past: Vec<&V> = states.iter().rev().take(lags.len()).collect();
+        let score =
+            |(h, lag): (&&V, &Dual)| (dot(&times(&keys, h), &query) / size.sqrt() + *lag).exp();
+        let scores: V = past.iter().zip(&lags).map(score).collect();
+        let all = scores.iter().copied().sum::<Dual>();
+        let mut context = zeros(keys.len());
+        for (h, score) in past.iter().zip(&scores) {
+            context = zip(&context, h, |c, h| c + h * *score / all);
+        }
+        let a = affine(s, ["W_X", "W_H", "b_h"], "", &x, &context);
+        states.push(map(&a, Dual::tanh));
+    }
+    follow(s, &states)
+}
+
+/// A step of Runge and Kutta from each observation to the next.
+pub(crate) fn neural_ode(s: &Sample<'_>) -> Dual {
+    let (w1, b1, w2, b2) = (
+        s.matrix("W_1"),
+        s.vector("b_1"),
+        s.matrix("W_2"),
+        s.vector("b_2"),
+    );
+    let slope = |z: &V| {
+        plus(
+            &times(&w2, &map(&plus(&times(&w1, z), &b1), Dual::tanh)),
+            &b2,
+        )
+    };
+    let mut z = s.vector("z0");
+    let mut loss = Dual::default();
+    for t in s.steps() {
+        let dt = s.number_at("dt", t);
+        let moved = |k: &V, part: f64| zip(&z, k, |z, k| z + dt * k * part);
+        let k1 = slope(&z);
+        let k2 = slope(&moved(&k1, 0.5));
+        let k3 = slope(&moved(&k2, 0.5));
+        let k4 = slope(&moved(&k3, 1.0));
+        let outer = plus(&k1, &k4);
+        let all = zip(&outer, &plus(&k2, &k3), |a, b| a + b * 2.0);
+        z = moved(&all, 1.0 / 6.0);
+        let e = zip(&z, &s.at("seen", t), |z, y| z - y);
+        loss = loss + dot(&e, &e) * 0.5;
+    }
+    loss
+}
