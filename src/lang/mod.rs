@@ -33,6 +33,9 @@ mod sizes;
 mod token;
 mod vocabulary;
 
+#[cfg(feature = "onnx")]
+pub(crate) use vocabulary::is_known as is_function;
+
 pub use diagnostic::{Diagnostic, Diagnostics};
 
 use diagnostic::Reports;

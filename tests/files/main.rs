@@ -8,6 +8,8 @@ mod support;
 mod formats;
 mod import;
 mod inputs;
+#[cfg(feature = "onnx")]
+mod onnx;
 mod options;
 mod pytorch;
 mod roles;

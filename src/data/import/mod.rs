@@ -3,6 +3,8 @@
 mod chain;
 mod module;
 mod names;
+#[cfg(feature = "onnx")]
+mod onnx;
 mod options;
 mod state;
 mod text;
