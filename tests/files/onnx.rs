@@ -85,3 +85,8 @@ fn the_node_tests_of_onnx_pass() {
 fn random_attributes_are_those_of_onnxruntime() {
     all_agree("runtime_", 48);
 }
+
+#[test]
+fn graphs_around_recurrent_nodes_are_those_of_onnxruntime() {
+    all_agree("graph_", 8);
+}

@@ -2,11 +2,11 @@
 
 use ndarray::ArrayD;
 
-use super::activation::{Function, signed};
+use super::activation::Function;
 use super::facts::Out;
 use super::machine::Machine;
 use super::page::Param;
-use super::value::{Expr, Level, Size};
+use super::value::{Expr, Level, Size, digits};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cell {
@@ -172,7 +172,7 @@ fn sum(m: &mut Machine<'_>, layer: &Layer<'_>, gate: &str, states: &[String]) ->
         true => format!("{} @ (r{suffix} * {})", params[1].name, states[0]),
         false => format!("{} @ {}", params[1].name, states[0]),
     };
-    let mut bias = |m: &mut Machine<'_>, name: &str, array: ArrayD<f64>| -> String {
+    let mut vector = |m: &mut Machine<'_>, name: &str, array: ArrayD<f64>| -> String {
         let param: Param = m.page.param(name, std::slice::from_ref(hidden), array);
         let text = format!(" + {}", param.name);
         params.push(param);
@@ -182,21 +182,20 @@ fn sum(m: &mut Machine<'_>, layer: &Layer<'_>, gate: &str, states: &[String]) ->
     if is_candidate && layer.resets_after {
         let [mut one, mut two] = [String::new(), String::new()];
         if let Some([of_input, of_state]) = biases {
-            one = bias(m, &b, of_input.clone());
-            two = bias(m, &format!("b_u{suffix}"), of_state.clone());
+            one = vector(m, &b, of_input.clone());
+            two = vector(m, &format!("b_u{suffix}"), of_state.clone());
         }
         m.page.equation(format!("u{suffix} = {state}{two}"));
         text += &format!("{one} + r{suffix} * u{suffix}");
     } else {
         text += &format!(" + {state}");
         if let Some(weights) = peephole {
-            let name = m.page.param(&format!("P_{gate}{suffix}"), std::slice::from_ref(hidden), weights.clone());
             let c = if gate == "o" { format!("{}'", states[1]) } else { states[1].clone() };
-            text += &format!(" + {} * {c}", name.name);
-            m.page.list(std::slice::from_ref(&name));
+            let weights = vector(m, &format!("P_{gate}{suffix}"), weights.clone());
+            text += &format!("{weights} * {c}");
         }
         if let Some([one, two]) = biases {
-            text += &bias(m, &b, one + two);
+            text += &vector(m, &b, one + two);
         }
     }
     m.page.list(&params);
@@ -206,7 +205,7 @@ fn sum(m: &mut Machine<'_>, layer: &Layer<'_>, gate: &str, states: &[String]) ->
 /// The function of a gate, of its clipped sum.
 fn applied(m: &mut Machine<'_>, layer: &Layer<'_>, function: usize, sum: &str) -> Out<String> {
     let sum = match layer.clip {
-        Some(clip) => format!("clamp({sum}, {}, {})", signed(-clip), signed(clip)),
+        Some(clip) => format!("clamp({sum}, {}, {})", digits(-clip), digits(clip)),
         None => sum.to_owned(),
     };
     let (function, settings) = &layer.functions[function];
@@ -229,7 +228,9 @@ fn lstm(m: &mut Machine<'_>, layer: &Layer<'_>, states: &[String], sums: [Option
     m.page.equation(format!("{c}' = f{s} * {c} + i{s} * g{s}"));
     let value = applied(m, layer, 0, o)?;
     m.page.equation(format!("og{s} = {value}"));
-    let value = applied(m, layer, 2, &format!("{c}'"))?;
+    // The cell state is no sum of a gate; onnxruntime does not clip it either.
+    let (function, settings) = &layer.functions[2];
+    let value = function.of(m, &Expr::atom(format!("{c}'")), settings)?.text;
     m.page.equation(format!("{h}' = og{s} * {value}"));
     Ok(())
 }

@@ -28,6 +28,8 @@ pub(super) struct Facts {
     /// An axis that has the meaning of another one.
     same: BTreeMap<Origin, Origin>,
     sizes: BTreeMap<Origin, usize>,
+    /// Axes whose size is written as a number, since parts of them are taken.
+    counted: BTreeSet<Origin>,
     /// Names of sizes that are another one.
     names: BTreeMap<String, String>,
     /// Sizes are written as numbers, since sums of names did not fit.
@@ -77,6 +79,17 @@ impl Facts {
         Stop::Again
     }
 
+    pub(super) fn is_counted(&self, axis: Origin) -> bool {
+        self.counted.contains(&self.root(axis))
+    }
+
+    /// The size of the axis is written as a number.
+    pub(super) fn learn_counted(&mut self, axis: Origin) -> Stop {
+        let root = self.root(axis);
+        self.counted.insert(root);
+        Stop::Again
+    }
+
     /// Both axes have one meaning.
     pub(super) fn learn_same(&mut self, one: Origin, other: Origin) -> Stop {
         let (one, other) = (self.root(one), self.root(other));
@@ -111,7 +124,10 @@ impl Facts {
         let is_name = |text: &str| text.starts_with(|c: char| c.is_alphabetic()) && !text.contains([' ', '*']);
         match is_name(one) && is_name(other) && self.name(one) != self.name(other) {
             true => {
-                let (one, other) = (self.name(one).to_owned(), self.name(other).to_owned());
+                let mut both = [self.name(one).to_owned(), self.name(other).to_owned()];
+                // The names of inputs and states come before those of products in the alphabet.
+                both.sort();
+                let [one, other] = both;
                 self.names.insert(other, one);
             }
             false => self.is_numeric = true,

@@ -169,6 +169,7 @@ pub(super) fn entry(m: &mut Machine<'_>, tensor: &Tensor, at: usize, n: usize) -
         (Body::Filled(x), _) => Body::Filled(*x),
         (Body::Rows(rows), Some(0)) => Body::Expr(rows[n].clone()),
         (_, place) => {
+            m.counted(&tensor.axes[at])?;
             let expr = m.flat(tensor)?;
             let text = expr.at(Level::Atom);
             Body::Expr(Expr::atom(match place {

@@ -90,10 +90,6 @@ impl<'n> Call<'n> {
         self.node.inputs.get(at).is_some_and(|name| !name.is_empty())
     }
 
-    /// The name of an output; empty if it is not used.
-    pub(super) fn output(self, at: usize) -> &'n str {
-        self.node.outputs.get(at).map_or("", String::as_str)
-    }
 }
 
 impl Machine<'_> {
@@ -221,22 +217,18 @@ impl Machine<'_> {
                 })
             })
             .collect();
-        let has = |label: Label| labels.contains(&label);
+        let by_name: Vec<Option<Label>> = input.dims.iter().map(named).collect();
+        let has = |label: Label| labels.contains(&label) || by_name.contains(&Some(label));
+        let own = by_name[origin.axis].filter(|label| !labels.contains(label));
         let dim = &input.dims[origin.axis];
-        let name = dim.name.as_deref().unwrap_or("").to_lowercase();
-        let is_one_of = |words: &[&str], letters: &[&str]| {
-            words.iter().any(|w| name.contains(w)) || letters.contains(&&*name)
-        };
         let is_last = origin.axis + 1 == input.dims.len() && input.dims.len() > 1;
-        let label = if !has(Label::Batch) && is_one_of(&["batch", "sample"], &["b", "n"]) {
-            Label::Batch
-        } else if !has(Label::Time) && is_one_of(&["seq", "time", "step", "len", "frame"], &["t", "l", "s"]) {
-            Label::Time
+        let label = if let Some(label) = own {
+            label
         } else if is_last && !input.is_integer && dim.value.is_some() {
             Label::Feature
         } else if !has(Label::Batch) {
             Label::Batch
-        } else if !has(Label::Time) {
+        } else if !has(Label::Time) && dim.value.is_none() {
             Label::Time
         } else {
             Label::Feature
@@ -275,6 +267,20 @@ impl Machine<'_> {
             ))),
             (None, Some(origin)) => Err(self.facts.learn_size(origin, n)),
             (None, None) => Err(self.refuse("the size of an axis is not known")),
+        }
+    }
+
+    /// The size of the axis must be a number in the text, as entries of it are taken by their positions.
+    pub(super) fn counted(&mut self, axis: &Axis) -> Out<()> {
+        if axis.size.text.chars().all(|c| c.is_ascii_digit()) {
+            return Ok(());
+        }
+        match axis.origin {
+            Some(origin) if !self.facts.is_counted(origin) => Err(self.facts.learn_counted(origin)),
+            _ => {
+                self.facts.is_numeric = true;
+                Err(Stop::Again)
+            }
         }
     }
 
@@ -341,6 +347,17 @@ impl Machine<'_> {
             false => self.page.define(stem, expr),
         }
     }
+}
+
+/// The meaning of an axis that the name of its size tells.
+fn named(dim: &FileDim) -> Option<Label> {
+    let name = dim.name.as_deref()?.to_lowercase();
+    let is_one_of =
+        |words: &[&str], letters: &[&str]| words.iter().any(|w| name.contains(w)) || letters.contains(&&*name);
+    if is_one_of(&["batch", "sample"], &["b", "n"]) {
+        return Some(Label::Batch);
+    }
+    is_one_of(&["seq", "time", "step", "len", "frame"], &["t", "l", "s"]).then_some(Label::Time)
 }
 
 /// `spread(s, [H, K])`

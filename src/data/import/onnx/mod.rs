@@ -204,7 +204,11 @@ fn inputs(m: &mut Machine<'_>, graph: &Graph) -> Out<()> {
         if dims.len() > MOST_AXES {
             return Err(m.refuse(format!("`{}` has {} axes", printable(&source), dims.len())));
         }
-        let name = m.page.unique(&stem(&source, "x"));
+        let mut short = stem(&source, "x");
+        if short.len() == 1 {
+            short.make_ascii_lowercase();
+        }
+        let name = m.page.unique(&short);
         let at = m.inputs.len();
         let is_integer = !matches!(tensor.entry, entry::F32 | entry::F64 | entry::F16 | entry::BF16);
         m.inputs.push(GraphInput {
@@ -233,6 +237,8 @@ fn inputs(m: &mut Machine<'_>, graph: &Graph) -> Out<()> {
 
 /// The axes of an input, as far as they are known.
 fn axes(m: &mut Machine<'_>, input: usize) -> Vec<Axis> {
+    let mut labels = (0..m.inputs[input].dims.len()).map(|axis| m.facts.label(Origin { input, axis }));
+    let letter = if labels.any(|l| l == Label::Time) { "K" } else { "H" };
     (0..m.inputs[input].dims.len())
         .map(|axis| {
             let origin = Origin { input, axis };
@@ -240,7 +246,8 @@ fn axes(m: &mut Machine<'_>, input: usize) -> Vec<Axis> {
             let number = own.filter(|n| *n > 0).or_else(|| m.facts.size(origin));
             let label = m.facts.label(origin);
             let size = match (label, number) {
-                (Label::Feature, Some(n)) => m.page.size(m.facts, "K", n),
+                (Label::Feature, Some(n)) if m.facts.is_counted(origin) => Size::number(n),
+                (Label::Feature, Some(n)) => m.page.size(m.facts, letter, n),
                 _ => Size { number, text: String::new() },
             };
             Axis { label, size, origin: Some(origin) }
@@ -379,16 +386,17 @@ fn loss(m: &mut Machine<'_>, loss: ModelLoss, last: &Option<Last>) -> Out<()> {
     let Some(last) = last else {
         return Err(m.refuse("the graph has no outputs"));
     };
-    let target = m.page.unique("y");
+    let target = m.page.first_free(["y", "target"]);
     let o = &last.expr.text;
     match (loss, &last.shape[..]) {
-        (ModelLoss::None, _) => {
-            let size = last.shape.first().map_or("…", |s| s.text.as_str());
+        (ModelLoss::None, [size]) => {
+            let size = &size.text;
             m.page.outputs.push(format!(
                 "# For a loss, add two lines: `input {target}[{size}]` and `mean loss mean(({o} - {target})^2)`, or `input {target}: class({size})`"
             ));
             m.page.outputs.push(format!("# and `mean loss softmax_cross_entropy({o}, {target})`, where the first argument are logits."));
         }
+        (ModelLoss::None, _) => {}
         (ModelLoss::Softmax, [size]) => {
             m.page.inputs.push(format!("input {target}: class({})", size.text));
             let line = match (&last.logits, last.is_log) {
@@ -399,7 +407,7 @@ fn loss(m: &mut Machine<'_>, loss: ModelLoss, last: &Option<Last>) -> Out<()> {
             m.page.outputs.push(line);
         }
         (ModelLoss::Softmax, shape) => {
-            return Err(m.refuse(format!("--loss softmax: expected an output that is a vector, `{o}` has {} axes", shape.len())));
+            return Err(m.refuse(format!("`Import::loss`: the softmax takes an output that is a vector, `{o}` has {} axes", shape.len())));
         }
         (ModelLoss::Squared, shape) => {
             let sizes: Vec<&str> = shape.iter().map(|s| s.text.as_str()).collect();

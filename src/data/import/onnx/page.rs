@@ -44,7 +44,8 @@ pub(super) struct Page {
 impl Page {
     /// The size `n`, under the name that another size of this stem has, or a new one.
     pub(super) fn size(&mut self, facts: &Facts, stem: &str, n: usize) -> Size {
-        if facts.is_numeric {
+        // An axis of size 1 is repeated, which the reader of the recurrence must see.
+        if facts.is_numeric || n == 1 {
             return Size::number(n);
         }
         let is_of_stem = |name: &str| {
@@ -64,6 +65,15 @@ impl Page {
         Size {
             number: Some(n),
             text,
+        }
+    }
+
+    /// The first of these names that is free, or one made of the last.
+    pub(super) fn first_free(&mut self, stems: [&str; 2]) -> String {
+        let [one, other] = stems;
+        match self.taken.contains(one) {
+            true => self.unique(other),
+            false => self.unique(one),
         }
     }
 

@@ -192,26 +192,16 @@ fn range(m: &mut Machine<'_>, tensor: &Tensor, at: usize, (a, b): (usize, usize)
         return Err(m.refuse(format!("the entries {a} to {b} of {count}")));
     }
     let is_first = tensor.features().first() == Some(&at);
-    let size = match b - a {
-        // Sizes of parts of a named size are numbers.
-        n if m.facts.is_numeric || count == 1 => Size::number(n),
-        n => m.page.size(m.facts, "N", n),
-    };
     let mut axes = tensor.axes.clone();
-    axes[at] = Axis::feature(size);
+    axes[at] = Axis::feature(Size::number(b - a));
     let text = |m: &mut Machine<'_>| -> Out<String> {
-        // A part of a named size is a number for the reader of the recurrence, who does not know the size.
-        if !m.facts.is_numeric {
-            m.facts.is_numeric = true;
-            return Err(super::facts::Stop::Again);
-        }
+        m.counted(&tensor.axes[at])?;
         let expr = m.flat(tensor)?;
         Ok(expr.at(Level::Atom))
     };
     let body = match &tensor.body {
         Body::Filled(x) => Body::Filled(*x),
         Body::Rows(rows) if is_first => {
-            axes[at] = Axis::feature(Size::number(b - a));
             Body::Rows(rows[a..b].to_vec())
         }
         _ => Body::Expr(Expr::atom(match is_first {
@@ -291,7 +281,13 @@ fn sliced(m: &mut Machine<'_>, tensor: &Tensor, at: usize, (start, end): (i64, i
             found.axes.insert(at, Axis::one());
             Ok(found)
         }
-        Label::Open(origin) => Err(m.guess(origin)),
+        Label::Open(origin) => {
+            let is_end = start == 0 && end == 1 || start == -1;
+            Err(match is_end {
+                true => m.guess(origin),
+                false => m.facts.learn(origin, Label::Feature),
+            })
+        }
         Label::One if place(start, 1) == 0 && place(end, 1) == 1 => Ok(tensor.clone()),
         _ => Err(m.refuse(format!("a part of an axis of {}", axis.described()))),
     }

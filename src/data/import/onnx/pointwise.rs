@@ -4,11 +4,11 @@ use std::rc::Rc;
 
 use ndarray::{ArrayD, Axis, IxDyn, Zip};
 
-use super::activation::{FUNCTIONS, Function, signed};
+use super::activation::{FUNCTIONS, Function};
 use super::align::{Pointwise, combine};
 use super::facts::Out;
 use super::machine::{Call, Machine, Row};
-use super::value::{Body, Dim, Expr, Kind, Known, Level, Source, Value};
+use super::value::{Body, Dim, Expr, Kind, Known, Level, Source, Value, digits};
 
 pub(super) const ROWS: &[Row] = &[
     row("Add", add),
@@ -235,9 +235,9 @@ fn clip(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
         let x = &e[0].text;
         Ok(match (open(low), open(high)) {
             (None, None) => e[0].clone(),
-            (Some(low), None) => Expr::call("max", &[x, &signed(low)]),
-            (None, Some(high)) => Expr::call("min", &[x, &signed(high)]),
-            (Some(low), Some(high)) => Expr::call("clamp", &[x, &signed(low), &signed(high)]),
+            (Some(low), None) => Expr::call("max", &[x, &digits(low)]),
+            (None, Some(high)) => Expr::call("min", &[x, &digits(high)]),
+            (Some(low), Some(high)) => Expr::call("clamp", &[x, &digits(low), &digits(high)]),
         })
     })
 }

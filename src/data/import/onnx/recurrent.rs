@@ -5,7 +5,7 @@ use ndarray::{ArrayD, Axis as Along, Slice};
 use super::activation::{FUNCTIONS, Function};
 use super::cells::{Cell, Gate, Layer, write};
 use super::facts::Out;
-use super::machine::{Call, Machine, Row};
+use super::machine::{Call, Machine, Row, spread};
 use super::pointwise::{filled, is_constant_along};
 use super::value::{Axis, Body, Expr, Known, Label, Level, Size, Tensor, Value};
 use crate::error::printable;
@@ -173,7 +173,14 @@ fn sequence(m: &mut Machine<'_>, call: Call<'_>, (time, batch): (usize, usize)) 
         m.expect(&x, batch, Label::Batch)?;
     }
     match x.axes[2].label {
-        Label::One => Err(m.refuse("input 0, X, has no axis of entries")),
+        // A number for each step is a vector with one entry.
+        Label::One => {
+            let expr = m.shaped(&x)?;
+            let mut axes = x.axes.clone();
+            axes[2] = Axis::feature(Size::number(1));
+            let expr = spread(&expr, &[Size::number(1)]);
+            Ok(Tensor::new(axes, expr, x.is_per_step))
+        }
         _ => m.expect(&x, 2, Label::Feature).map(|()| x),
     }
 }
@@ -372,6 +379,7 @@ fn initial(
                     if let Body::Rows(rows) = &tensor.body {
                         return Ok(rows.iter().cloned().map(Some).collect());
                     }
+                    m.counted(&tensor.axes[way])?;
                     let expr = m.shaped(&tensor)?;
                     let expr = m.named("start", &expr);
                     Ok((0..n).map(|n| Some(Expr::atom(format!("{}[{n}]", expr.at(Level::Atom))))).collect())
