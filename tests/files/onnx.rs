@@ -90,3 +90,38 @@ fn random_attributes_are_those_of_onnxruntime() {
 fn graphs_around_recurrent_nodes_are_those_of_onnxruntime() {
     all_agree("graph_", 8);
 }
+
+/// No changed byte leads to a panic, and a model that is still one gives parameters that fit its recurrence.
+#[test]
+fn damaged_models_are_refused() {
+    let all = cases("");
+    let names = ["node_lstm_with_peepholes", "graph_parts", "graph_scan", "graph_loop", "graph_pooled"];
+    let (mut refused, mut read) = (0, 0);
+    for name in names {
+        let model = &all[name].model;
+        let mut try_it = |bytes: &[u8]| match Imported::onnx("m", bytes, &Import::new()) {
+            Ok(imported) => {
+                read += 1;
+                assert!(imported.params.params::<f64>(&imported.recurrence).is_ok(), "{name}");
+            }
+            Err(error) => {
+                refused += 1;
+                let text = error.to_string();
+                assert!(!text.contains("a mistake of the import"), "{name}: {text}");
+                assert!(text.len() < 20_000, "{name}: an error of {} characters", text.len());
+            }
+        };
+        for at in 0..model.len() {
+            for change in [1u8, 0x80, 0xff] {
+                let mut bytes = model.clone();
+                bytes[at] ^= change;
+                try_it(&bytes);
+            }
+        }
+        for end in 0..model.len() {
+            try_it(&model[..end]);
+        }
+    }
+    println!("{refused} models refused, {read} read");
+    assert!(refused > 1000 && read > 1000, "{refused}, {read}");
+}

@@ -11,6 +11,8 @@ mod text;
 
 pub use options::{Activation, Import, ModelLoss, Nonlinearity, States};
 
+use std::path::Path;
+
 use super::Arrays;
 use crate::error::{Error, Result};
 use crate::recurrence::{Batch, Params, Recurrence};
@@ -26,6 +28,29 @@ pub struct Imported {
     pub params: Arrays,
     /// Remarks for the user: arrays that became one parameter.
     pub notes: Vec<String>,
+}
+
+impl Imported {
+    /// The recurrence of a saved model: an ONNX model in a `.onnx` file (with the feature `onnx`), or the state dict in a
+    /// `.npz` or `.safetensors` file; see [`Arrays::import`].
+    ///
+    /// # Errors
+    /// When the file cannot be read or is damaged, or holds a model without a recurrence.
+    pub fn read(path: impl AsRef<Path>, options: &Import) -> Result<Self> {
+        let path = path.as_ref();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let extension = path.extension().unwrap_or_default();
+        if extension.eq_ignore_ascii_case("onnx") {
+            #[cfg(feature = "onnx")]
+            return Self::onnx(&name, &onnx::bytes(path)?, options);
+            #[cfg(not(feature = "onnx"))]
+            return Err(super::file::refuse(
+                path,
+                "ONNX models are read with the feature `onnx` of the crate",
+            ));
+        }
+        Arrays::read(path)?.import(&name, options)
+    }
 }
 
 impl Arrays {

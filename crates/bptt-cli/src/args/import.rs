@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 #[derive(Args, Debug)]
 pub(crate) struct Import {
-    /// State dict of the model: .npz or .safetensors file
+    /// Model: .onnx, or its state dict as .npz or .safetensors
     pub(crate) model: PathBuf,
     /// Output file for the recurrence: .rec
     #[arg(long, short, value_name = "FILE")]

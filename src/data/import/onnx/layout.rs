@@ -11,14 +11,14 @@ use super::pointwise::dims;
 use super::value::{Axis, Body, Dim, Expr, Kind, Known, Label, Level, Source, Tensor, Value};
 
 pub(super) const ROWS: &[Row] = &[
-    Row { op: "Transpose", attributes: &["perm"], run: transpose },
-    Row { op: "Squeeze", attributes: &["axes"], run: squeeze },
-    Row { op: "Unsqueeze", attributes: &["axes"], run: unsqueeze },
-    Row { op: "Expand", attributes: &[], run: expand },
-    Row { op: "Identity", attributes: &[], run: identity },
-    Row { op: "Dropout", attributes: &["ratio", "seed"], run: identity },
-    Row { op: "Cast", attributes: &["to", "saturate"], run: cast },
-    Row { op: "CastLike", attributes: &["saturate"], run: cast },
+    Row { op: "Transpose", inputs: (1, 1), attributes: &["perm"], run: transpose },
+    Row { op: "Squeeze", inputs: (1, 2), attributes: &["axes"], run: squeeze },
+    Row { op: "Unsqueeze", inputs: (1, 2), attributes: &["axes"], run: unsqueeze },
+    Row { op: "Expand", inputs: (2, 2), attributes: &[], run: expand },
+    Row { op: "Identity", inputs: (1, 1), attributes: &[], run: identity },
+    Row { op: "Dropout", inputs: (1, 3), attributes: &["ratio", "seed"], run: identity },
+    Row { op: "Cast", inputs: (1, 1), attributes: &["to", "saturate"], run: cast },
+    Row { op: "CastLike", inputs: (1, 2), attributes: &["saturate"], run: cast },
 ];
 
 /// Axes in an attribute before some version of the operator, and in an input after it.
@@ -172,6 +172,11 @@ pub(super) fn entry(m: &mut Machine<'_>, tensor: &Tensor, at: usize, n: usize) -
             m.counted(&tensor.axes[at])?;
             let expr = m.flat(tensor)?;
             let text = expr.at(Level::Atom);
+            // An entry of a part is one of the whole.
+            let (text, n) = match (place, part(&text)) {
+                (Some(0), Some((whole, begin))) => (whole.to_owned(), begin + n),
+                _ => (text, n),
+            };
             Body::Expr(Expr::atom(match place {
                 Some(0) => format!("{text}[{n}]"),
                 _ => format!("{text}[:, {n}]"),
@@ -179,6 +184,15 @@ pub(super) fn entry(m: &mut Machine<'_>, tensor: &Tensor, at: usize, n: usize) -
         }
     };
     Ok(Tensor { axes, ..tensor.with_body(body) })
+}
+
+/// A text `x[a:b]` as `x` and `a`.
+fn part(text: &str) -> Option<(&str, usize)> {
+    let (whole, range) = text.strip_suffix(']')?.rsplit_once('[')?;
+    let (begin, end) = range.split_once(':')?;
+    let is_number = |t: &str| !t.is_empty() && t.chars().all(|c| c.is_ascii_digit());
+    (is_number(begin) && is_number(end)).then_some(())?;
+    Some((whole, begin.parse().ok()?))
 }
 
 fn unsqueeze(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {

@@ -15,6 +15,9 @@ const LONGEST_TEXT: usize = 1 << 22;
 /// An expression of this length gets a name.
 const LONG: usize = 90;
 
+/// Any number of inputs.
+pub(super) const MANY: usize = usize::MAX;
+
 /// An input of the graph that is no initializer.
 #[derive(Debug)]
 pub(super) struct GraphInput {
@@ -56,9 +59,10 @@ pub(super) struct Call<'n> {
     pub(super) node: &'n Node,
 }
 
-/// An operator: its name, the attributes that it may have, and the values of its outputs.
+/// An operator: its name, the least and the most inputs, the attributes that it may have, and the values of its outputs.
 pub(super) struct Row {
     pub(super) op: &'static str,
+    pub(super) inputs: (usize, usize),
     pub(super) attributes: &'static [&'static str],
     pub(super) run: fn(&mut Machine<'_>, Call<'_>) -> Out<Vec<Value>>,
 }

@@ -50,6 +50,9 @@ const TABLES: &[&[Row]] = &[
 const MOST_READINGS: usize = 300;
 const MOST_NODES: usize = 20_000;
 
+/// The bytes of memory for a byte of a file: messages, entries as `f64`, copies of parts and the parameters.
+const MEMORY: usize = 12;
+
 /// The most axes of an input of the graph.
 const MOST_AXES: usize = 6;
 
@@ -67,7 +70,7 @@ impl Imported {
     /// When the bytes are no ONNX model, or when a node has an operator, an attribute or an input that has no equation in a
     /// recurrence; the error names the node and what would be accepted. When a choice of [`Import`] has no effect.
     pub fn onnx(name: &str, bytes: &[u8], options: &Import) -> Result<Self> {
-        crate::limit::check_memory(bytes.len().checked_mul(12))?;
+        crate::limit::check_memory(bytes.len().checked_mul(MEMORY))?;
         let model = Model::decode(bytes);
         let model = model.map_err(|error| refused(format!("this is no ONNX model: {error}")))?;
         let graph = model.graph.as_ref();
@@ -86,6 +89,16 @@ impl Imported {
                 .into(),
         ))
     }
+}
+
+/// The bytes of a file that may be a model.
+pub(super) fn bytes(path: &std::path::Path) -> Result<Vec<u8>> {
+    // A message begins with a field of text, of numbers or of messages.
+    let begins = |bytes: &[u8]| match bytes.first() {
+        Some(tag) if matches!(tag & 7, 0 | 2) && *tag >= 8 => Ok(()),
+        _ => Err("this is no ONNX model".to_owned()),
+    };
+    crate::data::file::checked(path, begins, |bytes| bytes.len().checked_mul(MEMORY))
 }
 
 /// Refuses what is beyond the import as a whole.
@@ -306,6 +319,12 @@ fn apply(m: &mut Machine<'_>, node: &Node) -> Out<()> {
             false => format!("accepted are {}", quoted(accepted)),
         };
         return Err(m.refuse(format!("attribute `{}`; {list}", printable(&other.name))));
+    }
+    let (least, most) = row.map_or((1, 1), |row| row.inputs);
+    let found = node.inputs.len();
+    if !(least..=most).contains(&found) {
+        let most = if most == machine::MANY { "any number".to_owned() } else { most.to_string() };
+        return Err(m.refuse(format!("it has {found} inputs, expected {least} to {most}")));
     }
     let values = match (row, function) {
         (Some(row), _) => (row.run)(m, call)?,

@@ -7,16 +7,16 @@ use ndarray::{ArrayD, Axis as Along, IxDyn, Slice, concatenate};
 use super::align::{met, parameter, whole};
 use super::facts::Out;
 use super::layout::{derived, entry, integers, without};
-use super::machine::{Call, Machine, Row};
+use super::machine::{Call, MANY, Machine, Row};
 use super::pointwise::dims;
 use super::value::{Axis, Body, Dim, Expr, Kind, Known, Label, Level, Size, Source, Tensor, Value};
 
 pub(super) const ROWS: &[Row] = &[
-    Row { op: "Gather", attributes: &["axis"], run: gather },
-    Row { op: "Slice", attributes: &["axes", "starts", "ends"], run: slice },
-    Row { op: "Split", attributes: &["axis", "split", "num_outputs"], run: split },
-    Row { op: "Concat", attributes: &["axis"], run: concat },
-    Row { op: "OneHot", attributes: &["axis"], run: one_hot },
+    Row { op: "Gather", inputs: (2, 2), attributes: &["axis"], run: gather },
+    Row { op: "Slice", inputs: (1, 5), attributes: &["axes", "starts", "ends"], run: slice },
+    Row { op: "Split", inputs: (1, 2), attributes: &["axis", "split", "num_outputs"], run: split },
+    Row { op: "Concat", inputs: (1, MANY), attributes: &["axis"], run: concat },
+    Row { op: "OneHot", inputs: (3, 3), attributes: &["axis"], run: one_hot },
 ];
 
 /// A position along `count` entries, which may count from the end, within `0..=count`.

@@ -7,38 +7,42 @@ use ndarray::{ArrayD, Axis, IxDyn, Zip};
 use super::activation::{FUNCTIONS, Function};
 use super::align::{Pointwise, combine};
 use super::facts::Out;
-use super::machine::{Call, Machine, Row};
+use super::machine::{Call, MANY, Machine, Row};
 use super::value::{Body, Dim, Expr, Kind, Known, Level, Source, Value, digits};
 
 pub(super) const ROWS: &[Row] = &[
-    row("Add", add),
-    row("Sub", |m, c| two(m, c, "-", |x| x[0] - x[1])),
-    row("Mul", |m, c| two(m, c, "*", |x| x[0] * x[1])),
-    row("Div", |m, c| two(m, c, "/", |x| x[0] / x[1])),
-    row("Sum", add),
-    row("Mean", mean),
-    row("Neg", |m, c| one(m, c, Some(|x| -x[0]), |_, e| Ok(Expr::new(format!("-{}", e[0].at(Level::Power)), Level::Sign)))),
-    row("Sqrt", |m, c| called(m, c, "sqrt", Some(|x| x[0].sqrt()))),
-    row("Reciprocal", |m, c| one(m, c, Some(|x| 1.0 / x[0]), |_, e| Ok(Expr::new(format!("1 / {}", e[0].at(Level::Power)), Level::Product)))),
-    row("Pow", |m, c| one(m, c, Some(|x| x[0].powf(x[1])), |_, e| Ok(Expr::new(format!("{} ^ {}", e[0].at(Level::Atom), e[1].at(Level::Atom)).replace(" ^ ", "^"), Level::Power)))),
-    row("Max", |m, c| several(m, c, "max", |x| x[0].max(x[1]))),
-    row("Min", |m, c| several(m, c, "min", |x| x[0].min(x[1]))),
-    row("Less", |m, c| compared(m, c, "<")),
-    row("LessOrEqual", |m, c| compared(m, c, "<=")),
-    row("Greater", |m, c| compared(m, c, ">")),
-    row("GreaterOrEqual", |m, c| compared(m, c, ">=")),
-    row("Equal", |m, c| compared(m, c, "==")),
-    row("And", |m, c| compared(m, c, "and")),
-    row("Or", |m, c| compared(m, c, "or")),
-    row("Not", |m, c| one(m, c, Some(|x| 1.0 - x[0]), |_, e| Ok(Expr::call("not", &[&e[0].text])))),
-    row("Where", |m, c| one(m, c, Some(|x| if x[0] == 0.0 { x[2] } else { x[1] }), |_, e| Ok(Expr::call("select", &[&e[0].text, &e[1].text, &e[2].text])))),
-    Row { op: "Clip", attributes: &["min", "max"], run: clip },
-    Row { op: "Gelu", attributes: &["approximate"], run: gelu },
-    Row { op: "PRelu", attributes: &[], run: prelu },
+    row("Add", (2, 2), add),
+    row("Sub", (2, 2), |m, c| two(m, c, "-", |x| x[0] - x[1])),
+    row("Mul", (2, 2), |m, c| two(m, c, "*", |x| x[0] * x[1])),
+    row("Div", (2, 2), |m, c| two(m, c, "/", |x| x[0] / x[1])),
+    row("Sum", (1, MANY), add),
+    row("Mean", (1, MANY), mean),
+    row("Neg", (1, 1), |m, c| one(m, c, Some(|x| -x[0]), |_, e| Ok(Expr::new(format!("-{}", e[0].at(Level::Power)), Level::Sign)))),
+    row("Sqrt", (1, 1), |m, c| called(m, c, "sqrt", Some(|x| x[0].sqrt()))),
+    row("Reciprocal", (1, 1), |m, c| one(m, c, Some(|x| 1.0 / x[0]), |_, e| Ok(Expr::new(format!("1 / {}", e[0].at(Level::Power)), Level::Product)))),
+    row("Pow", (2, 2), |m, c| one(m, c, Some(|x| x[0].powf(x[1])), |_, e| Ok(Expr::new(format!("{} ^ {}", e[0].at(Level::Atom), e[1].at(Level::Atom)).replace(" ^ ", "^"), Level::Power)))),
+    row("Max", (1, MANY), |m, c| several(m, c, "max", |x| x[0].max(x[1]))),
+    row("Min", (1, MANY), |m, c| several(m, c, "min", |x| x[0].min(x[1]))),
+    row("Less", (2, 2), |m, c| compared(m, c, "<")),
+    row("LessOrEqual", (2, 2), |m, c| compared(m, c, "<=")),
+    row("Greater", (2, 2), |m, c| compared(m, c, ">")),
+    row("GreaterOrEqual", (2, 2), |m, c| compared(m, c, ">=")),
+    row("Equal", (2, 2), |m, c| compared(m, c, "==")),
+    row("And", (2, 2), |m, c| compared(m, c, "and")),
+    row("Or", (2, 2), |m, c| compared(m, c, "or")),
+    row("Not", (1, 1), |m, c| one(m, c, Some(|x| 1.0 - x[0]), |_, e| Ok(Expr::call("not", &[&e[0].text])))),
+    row("Where", (3, 3), |m, c| one(m, c, Some(|x| if x[0] == 0.0 { x[2] } else { x[1] }), |_, e| Ok(Expr::call("select", &[&e[0].text, &e[1].text, &e[2].text])))),
+    Row { op: "Clip", inputs: (1, 3), attributes: &["min", "max"], run: clip },
+    Row { op: "Gelu", inputs: (1, 1), attributes: &["approximate"], run: gelu },
+    Row { op: "PRelu", inputs: (2, 2), attributes: &[], run: prelu },
 ];
 
-const fn row(op: &'static str, run: fn(&mut Machine<'_>, Call<'_>) -> Out<Vec<Value>>) -> Row {
-    Row { op, attributes: &[], run }
+const fn row(
+    op: &'static str,
+    inputs: (usize, usize),
+    run: fn(&mut Machine<'_>, Call<'_>) -> Out<Vec<Value>>,
+) -> Row {
+    Row { op, inputs, attributes: &[], run }
 }
 
 type Write = fn(&mut Machine<'_>, &[Expr]) -> Out<Expr>;
@@ -211,7 +215,11 @@ fn compared(m: &mut Machine<'_>, call: Call<'_>, op: &'static str) -> Out<Vec<Va
         _ => None,
     };
     of(m, call, &values, fold, &|_, e| {
-        Ok(Expr::atom(format!("({} {op} {})", e[0].at(Level::Sum), e[1].at(Level::Sum))))
+        let (level, inner) = match op {
+            "and" | "or" => (Level::Joint, Level::Comparison),
+            _ => (Level::Comparison, Level::Sum),
+        };
+        Ok(Expr::new(format!("{} {op} {}", e[0].at(inner), e[1].at(inner)), level))
     })
 }
 

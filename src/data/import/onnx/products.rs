@@ -7,8 +7,8 @@ use super::machine::{Call, Machine, Row};
 use super::value::{Axis, Expr, Known, Label, Level, Source, Tensor, Value};
 
 pub(super) const ROWS: &[Row] = &[
-    Row { op: "MatMul", attributes: &[], run: matmul },
-    Row { op: "Gemm", attributes: &["alpha", "beta", "transA", "transB"], run: gemm },
+    Row { op: "MatMul", inputs: (2, 2), attributes: &[], run: matmul },
+    Row { op: "Gemm", inputs: (2, 3), attributes: &["alpha", "beta", "transA", "transB"], run: gemm },
 ];
 
 fn matmul(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {

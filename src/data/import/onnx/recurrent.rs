@@ -28,7 +28,7 @@ pub(super) const ROWS: &[Row] = &[row("RNN"), row("LSTM"), row("GRU")];
 
 const fn row(op: &'static str) -> Row {
     let attributes = ATTRIBUTES;
-    Row { op, attributes, run: recurrent }
+    Row { op, inputs: (3, 8), attributes, run: recurrent }
 }
 
 /// The direction and the position of a layer in the arrays, and its suffix.

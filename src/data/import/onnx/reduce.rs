@@ -9,14 +9,14 @@ use super::value::{Axis, Body, Expr, Label, Level, Tensor, Value, digits};
 const ATTRIBUTES: &[&str] = &["axes", "keepdims", "noop_with_empty_axes"];
 
 pub(super) const ROWS: &[Row] = &[
-    Row { op: "ReduceSum", attributes: ATTRIBUTES, run: |m, c| reduced(m, c, "sum") },
-    Row { op: "ReduceMean", attributes: ATTRIBUTES, run: |m, c| reduced(m, c, "mean") },
-    Row { op: "ReduceMax", attributes: ATTRIBUTES, run: |m, c| reduced(m, c, "largest") },
-    Row { op: "ReduceMin", attributes: ATTRIBUTES, run: |m, c| reduced(m, c, "smallest") },
-    Row { op: "ReduceLogSumExp", attributes: ATTRIBUTES, run: |m, c| reduced(m, c, "logsumexp") },
-    Row { op: "Softmax", attributes: &["axis"], run: |m, c| softmax(m, c, "softmax") },
-    Row { op: "LogSoftmax", attributes: &["axis"], run: |m, c| softmax(m, c, "log_softmax") },
-    Row { op: "LayerNormalization", attributes: &["axis", "epsilon", "stash_type"], run: layer_norm },
+    Row { op: "ReduceSum", inputs: (1, 2), attributes: ATTRIBUTES, run: |m, c| reduced(m, c, "sum") },
+    Row { op: "ReduceMean", inputs: (1, 2), attributes: ATTRIBUTES, run: |m, c| reduced(m, c, "mean") },
+    Row { op: "ReduceMax", inputs: (1, 2), attributes: ATTRIBUTES, run: |m, c| reduced(m, c, "largest") },
+    Row { op: "ReduceMin", inputs: (1, 2), attributes: ATTRIBUTES, run: |m, c| reduced(m, c, "smallest") },
+    Row { op: "ReduceLogSumExp", inputs: (1, 2), attributes: ATTRIBUTES, run: |m, c| reduced(m, c, "logsumexp") },
+    Row { op: "Softmax", inputs: (1, 1), attributes: &["axis"], run: |m, c| softmax(m, c, "softmax") },
+    Row { op: "LogSoftmax", inputs: (1, 1), attributes: &["axis"], run: |m, c| softmax(m, c, "log_softmax") },
+    Row { op: "LayerNormalization", inputs: (2, 3), attributes: &["axis", "epsilon", "stash_type"], run: layer_norm },
 ];
 
 /// A tensor whose axis of features is the last one of its expression, `columns`, or the first one, `rows`.

@@ -1,7 +1,7 @@
 //! Scan and Loop: a graph for each step becomes equations, its carried values states.
 
 use super::facts::Out;
-use super::machine::{Call, Machine, Row};
+use super::machine::{Call, MANY, Machine, Row};
 use super::page::stem;
 use super::pointwise::{dims, filled};
 use super::proto::Graph;
@@ -9,7 +9,7 @@ use super::value::{Axis, Body, Dim, Expr, Kind, Label, Origin, Size, Tensor, Val
 
 pub(super) const ROWS: &[Row] = &[
     Row {
-        op: "Scan",
+        op: "Scan", inputs: (1, MANY),
         attributes: &[
             "body",
             "num_scan_inputs",
@@ -20,7 +20,7 @@ pub(super) const ROWS: &[Row] = &[
         ],
         run: scan,
     },
-    Row { op: "Loop", attributes: &["body"], run: repeat },
+    Row { op: "Loop", inputs: (2, MANY), attributes: &["body"], run: repeat },
 ];
 
 /// A carried value: its state, and the axes and shape of it.

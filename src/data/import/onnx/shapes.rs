@@ -16,15 +16,15 @@ const MOST_ENTRIES: usize = 1 << 16;
 
 pub(super) const ROWS: &[Row] = &[
     Row {
-        op: "Constant",
+        op: "Constant", inputs: (0, 0),
         attributes: &["value", "value_float", "value_floats", "value_int", "value_ints"],
         run: constant,
     },
-    Row { op: "Shape", attributes: &["start", "end"], run: shape },
-    Row { op: "Size", attributes: &[], run: count },
-    Row { op: "ConstantOfShape", attributes: &["value"], run: constant_of_shape },
-    Row { op: "Reshape", attributes: &["allowzero", "shape"], run: reshape },
-    Row { op: "Flatten", attributes: &["axis"], run: flatten },
+    Row { op: "Shape", inputs: (1, 1), attributes: &["start", "end"], run: shape },
+    Row { op: "Size", inputs: (1, 1), attributes: &[], run: count },
+    Row { op: "ConstantOfShape", inputs: (1, 1), attributes: &["value"], run: constant_of_shape },
+    Row { op: "Reshape", inputs: (1, 2), attributes: &["allowzero", "shape"], run: reshape },
+    Row { op: "Flatten", inputs: (1, 1), attributes: &["axis"], run: flatten },
 ];
 
 fn constant(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {

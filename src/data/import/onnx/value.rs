@@ -110,6 +110,9 @@ impl Axis {
 /// The operator that binds an expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Level {
+    /// `and`, `or`
+    Joint,
+    Comparison,
     Sum,
     Product,
     Sign,
