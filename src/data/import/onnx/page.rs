@@ -197,7 +197,13 @@ impl Page {
     /// The whole text.
     pub(super) fn text(&self, facts: &Facts, title: &str) -> String {
         let mut lines = vec![format!("# Imported from {}.", comment(title))];
-        let all = self.sizes.iter().filter(|(name, _)| facts.name(name) == name.as_str());
+        let declared = self.inputs.iter().chain(&self.declarations).chain(&self.equations).chain(&self.outputs);
+        let words: BTreeSet<&str> = declared
+            .filter(|line| !line.starts_with('#'))
+            .flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'))
+            .collect();
+        let is_used = |name: &str| facts.name(name) == name && words.contains(name);
+        let all = self.sizes.iter().filter(|(name, _)| is_used(name));
         let sizes: Vec<String> = all.clone().map(|(name, n)| format!("{name} = {n}")).collect();
         if !sizes.is_empty() {
             lines.push(format!("# Sizes of the file: {}.", sizes.join(", ")));
@@ -233,6 +239,13 @@ pub(super) fn stem(raw: &str, otherwise: &str) -> String {
         })
         .filter(|part: &String| !part.is_empty())
         .collect();
+    // Exporters number what has no name.
+    let is_numbered = |text: &str| {
+        text.strip_prefix("val_").is_some_and(|n| n.chars().all(|c| c.is_ascii_digit()))
+    };
+    if parts.first().is_some_and(|p| p == "onnx") || parts.iter().any(|p| is_numbered(p)) {
+        return otherwise.into();
+    }
     let is_name = |text: &str| {
         text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.len() <= LONGEST_NAME
     };

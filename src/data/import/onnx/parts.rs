@@ -282,8 +282,9 @@ fn sliced(m: &mut Machine<'_>, tensor: &Tensor, at: usize, (start, end): (i64, i
             Ok(found)
         }
         Label::Open(origin) => {
+            // Parts of a fixed number are those of layers; steps have a first and a last one.
             let is_end = start == 0 && end == 1 || start == -1;
-            Err(match is_end {
+            Err(match is_end && axis.size.number.is_none() {
                 true => m.guess(origin),
                 false => m.facts.learn(origin, Label::Feature),
             })
