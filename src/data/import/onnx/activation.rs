@@ -23,17 +23,51 @@ pub(super) const FUNCTIONS: &[Function] = &[
     recurrent("Relu", &[], "relu(x)"),
     recurrent("Tanh", &[], "tanh(x)"),
     recurrent("Sigmoid", &[], "sigmoid(x)"),
-    recurrent("Affine", &[(ALPHA, 1.0), (BETA, 0.0)], "{alpha} * x + {beta}"),
-    recurrent("LeakyRelu", &[(ALPHA, 0.01)], "select(x < 0, {alpha} * x, x)"),
-    recurrent("ThresholdedRelu", &[(ALPHA, 1.0)], "select(x < {alpha}, 0, x)"),
-    recurrent("ScaledTanh", &[(ALPHA, 1.0), (BETA, 1.0)], "{alpha} * tanh({beta} * x)"),
-    recurrent("HardSigmoid", &[(ALPHA, 0.2), (BETA, 0.5)], "clamp({alpha} * x + {beta}, 0, 1)"),
-    recurrent("Elu", &[(ALPHA, 1.0)], "max(x, 0) + {alpha} * expm1(min(x, 0))"),
+    recurrent(
+        "Affine",
+        &[(ALPHA, 1.0), (BETA, 0.0)],
+        "{alpha} * x + {beta}",
+    ),
+    recurrent(
+        "LeakyRelu",
+        &[(ALPHA, 0.01)],
+        "select(x < 0, {alpha} * x, x)",
+    ),
+    recurrent(
+        "ThresholdedRelu",
+        &[(ALPHA, 1.0)],
+        "select(x < {alpha}, 0, x)",
+    ),
+    recurrent(
+        "ScaledTanh",
+        &[(ALPHA, 1.0), (BETA, 1.0)],
+        "{alpha} * tanh({beta} * x)",
+    ),
+    recurrent(
+        "HardSigmoid",
+        &[(ALPHA, 0.2), (BETA, 0.5)],
+        "clamp({alpha} * x + {beta}, 0, 1)",
+    ),
+    recurrent(
+        "Elu",
+        &[(ALPHA, 1.0)],
+        "max(x, 0) + {alpha} * expm1(min(x, 0))",
+    ),
     recurrent("Softsign", &[], "softsign(x)"),
     recurrent("Softplus", &[], "softplus(x)"),
-    plain("Selu", &[(ALPHA, 1.673_263_192_176_818_8), ("gamma", 1.050_701_022_148_132_3)],
-        "{gamma} * (max(x, 0) + {alpha} * expm1(min(x, 0)))"),
-    plain("Celu", &[(ALPHA, 1.0)], "max(x, 0) + {alpha} * expm1(min(x, 0) / {alpha})"),
+    plain(
+        "Selu",
+        &[
+            (ALPHA, 1.673_263_192_176_818_8),
+            ("gamma", 1.050_701_022_148_132_3),
+        ],
+        "{gamma} * (max(x, 0) + {alpha} * expm1(min(x, 0)))",
+    ),
+    plain(
+        "Celu",
+        &[(ALPHA, 1.0)],
+        "max(x, 0) + {alpha} * expm1(min(x, 0) / {alpha})",
+    ),
     plain("HardSwish", &[], "x * hard_sigmoid(x)"),
     plain("Mish", &[], "x * tanh(softplus(x))"),
     plain("Swish", &[(ALPHA, 1.0)], "x * sigmoid({alpha} * x)"),
@@ -60,7 +94,12 @@ const fn recurrent(
     text: &'static str,
 ) -> Function {
     let is_recurrent = true;
-    Function { name, settings, text, is_recurrent }
+    Function {
+        name,
+        settings,
+        text,
+        is_recurrent,
+    }
 }
 
 const fn plain(
@@ -69,7 +108,12 @@ const fn plain(
     text: &'static str,
 ) -> Function {
     let is_recurrent = false;
-    Function { name, settings, text, is_recurrent }
+    Function {
+        name,
+        settings,
+        text,
+        is_recurrent,
+    }
 }
 
 impl Function {

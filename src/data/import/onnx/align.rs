@@ -114,7 +114,9 @@ pub(super) fn met(m: &mut Machine<'_>, one: Axis, other: Axis) -> Out<Axis> {
         (Label::Open(a), Label::Open(b)) => Err(m.facts.learn_same(a, b)),
         (Label::Open(a), label) => {
             let is_repeated = one.size.number == Some(1) && other.size.number != Some(1);
-            Err(m.facts.learn(a, if is_repeated { Label::One } else { label }))
+            Err(m
+                .facts
+                .learn(a, if is_repeated { Label::One } else { label }))
         }
         (_, Label::Open(_)) => met(m, other, one),
         (Label::Feature, Label::Feature) => {
@@ -139,7 +141,11 @@ pub(super) fn met(m: &mut Machine<'_>, one: Axis, other: Axis) -> Out<Axis> {
 /// The axis of a result where an array of known numbers has this many entries.
 fn met_number(m: &mut Machine<'_>, axis: Axis, known: &Known, at: usize) -> Out<Axis> {
     let n = known.array.shape()[at];
-    if n == 1 || known.constant().is_some_and(|_| axis.size.number == Some(n)) {
+    if n == 1
+        || known
+            .constant()
+            .is_some_and(|_| axis.size.number == Some(n))
+    {
         return Ok(axis);
     }
     match axis.label {
@@ -188,7 +194,9 @@ pub(super) fn parameter(m: &mut Machine<'_>, known: &Known, axes: &[Axis]) -> Ou
         && is_number
     {
         if !x.is_finite() {
-            return Err(m.refuse("a constant is not finite, and the language has finite numbers only"));
+            return Err(
+                m.refuse("a constant is not finite, and the language has finite numbers only")
+            );
         }
         let own = axes.iter().zip(known.array.shape());
         let axes = own.map(|(axis, n)| if *n == 1 { Axis::one() } else { axis.clone() });
@@ -254,7 +262,11 @@ pub(super) fn whole(m: &mut Machine<'_>, known: &Known, sizes: &[Size]) -> Out<S
     let array = array.map_err(|_| m.refuse(format!("{} does not fit its sizes", named(known))))?;
     let usual = if sizes.len() == 2 { "W" } else { "b" };
     let param = m.page.param(&stem(&source.name, usual), sizes, array);
-    let what = if source.is_transposed { ", transposed" } else { "" };
+    let what = if source.is_transposed {
+        ", transposed"
+    } else {
+        ""
+    };
     let from = match source.name.is_empty() {
         true => "a constant of the model".to_owned(),
         false => source.name.clone(),
@@ -301,8 +313,7 @@ fn fitted(m: &mut Machine<'_>, tensor: &Tensor, result: &Tensor) -> Out<(Expr, b
     let mut own: Vec<usize> = Vec::new();
     let all = tensor.features();
     let single = |at: &usize| {
-        tensor.axes[*at].size.number == Some(1)
-            && result.axes[at + shift].size.number != Some(1)
+        tensor.axes[*at].size.number == Some(1) && result.axes[at + shift].size.number != Some(1)
     };
     let dropped: Vec<usize> = (0..all.len()).filter(|n| single(&all[*n])).collect();
     match (all.len(), &dropped[..]) {
@@ -327,10 +338,11 @@ fn fitted(m: &mut Machine<'_>, tensor: &Tensor, result: &Tensor) -> Out<(Expr, b
         [rows, columns] if own == [columns] => {
             format!("repeat({text}, rows, {})", result.axes[rows].size.text)
         }
-        [_, columns] => format!("repeat({text}, columns, {})", result.axes[columns].size.text),
+        [_, columns] => format!(
+            "repeat({text}, columns, {})",
+            result.axes[columns].size.text
+        ),
         _ => return Err(m.refuse("its arrays do not fit each other")),
     };
     Ok((Expr::atom(repeated), true))
 }
-
-

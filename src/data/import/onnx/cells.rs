@@ -15,6 +15,13 @@ pub(super) enum Cell {
     Gru,
 }
 
+/// If a cell has a value of this name.
+pub(super) fn is_value(name: &str) -> bool {
+    [Cell::Rnn, Cell::Lstm, Cell::Gru]
+        .iter()
+        .any(|cell| cell.values().contains(&name))
+}
+
 impl Cell {
     pub(super) const fn named(op: &str) -> Self {
         match op.as_bytes() {
@@ -136,10 +143,16 @@ pub(super) fn write(m: &mut Machine<'_>, mut layer: Layer<'_>) -> Out<Vec<String
             }
         })
         .collect();
-    let word = if layer.is_backward { "backward state" } else { "state" };
+    let word = if layer.is_backward {
+        "backward state"
+    } else {
+        "state"
+    };
     m.page.declaration(format!("{word} {}", listed.join(", ")));
     match (layer.cell, &sums[..]) {
-        (Cell::Lstm, [Some(i), f, Some(g), Some(o)]) => lstm(m, layer, &states, [Some(i), f.as_ref(), Some(g), Some(o)])?,
+        (Cell::Lstm, [Some(i), f, Some(g), Some(o)]) => {
+            lstm(m, layer, &states, [Some(i), f.as_ref(), Some(g), Some(o)])?;
+        }
         (Cell::Gru, [Some(r), Some(z), Some(n)]) => gru(m, layer, h, [r, z, n])?,
         (_, [Some(sum), ..]) => {
             let value = applied(m, layer, 0, &sum.text)?;
@@ -154,16 +167,28 @@ pub(super) fn write(m: &mut Machine<'_>, mut layer: Layer<'_>) -> Out<Vec<String
 /// The parameters of a gate, and its sum.
 fn sum(m: &mut Machine<'_>, layer: &Layer<'_>, gate: &str, states: &[String]) -> Out<Sum> {
     let suffix = &layer.suffix;
-    let at = layer.cell.gates().iter().position(|g| *g == gate).unwrap_or(0);
-    let Gate { of_input, of_state, biases, peephole } = &layer.gates[at];
+    let at = layer
+        .cell
+        .gates()
+        .iter()
+        .position(|g| *g == gate)
+        .unwrap_or(0);
+    let Gate {
+        of_input,
+        of_state,
+        biases,
+        peephole,
+    } = &layer.gates[at];
     let [w, u, b] = match layer.cell {
         Cell::Rnn => ["W_X", "W_H", "b_h"].map(|name| format!("{name}{suffix}")),
         _ => ["W", "U", "b"].map(|name| format!("{name}_{gate}{suffix}")),
     };
     let hidden = &layer.hidden;
     let mut params = vec![
-        m.page.param(&w, &[hidden.clone(), layer.input.clone()], of_input.clone()),
-        m.page.param(&u, &[hidden.clone(), hidden.clone()], of_state.clone()),
+        m.page
+            .param(&w, &[hidden.clone(), layer.input.clone()], of_input.clone()),
+        m.page
+            .param(&u, &[hidden.clone(), hidden.clone()], of_state.clone()),
     ];
     let input = format!("{} @ {}", params[0].name, layer.x.at(Level::Power));
     let is_candidate = layer.cell == Cell::Gru && gate == "n";
@@ -190,7 +215,11 @@ fn sum(m: &mut Machine<'_>, layer: &Layer<'_>, gate: &str, states: &[String]) ->
     } else {
         text += &format!(" + {state}");
         if let Some(weights) = peephole {
-            let c = if gate == "o" { format!("{}'", states[1]) } else { states[1].clone() };
+            let c = if gate == "o" {
+                format!("{}'", states[1])
+            } else {
+                states[1].clone()
+            };
             let weights = vector(m, &format!("P_{gate}{suffix}"), weights.clone());
             text += &format!("{weights} * {c}");
         }
@@ -212,7 +241,12 @@ fn applied(m: &mut Machine<'_>, layer: &Layer<'_>, function: usize, sum: &str) -
     Ok(function.of(m, &Expr::new(sum, Level::Sum), settings)?.text)
 }
 
-fn lstm(m: &mut Machine<'_>, layer: &Layer<'_>, states: &[String], sums: [Option<&Sum>; 4]) -> Out<()> {
+fn lstm(
+    m: &mut Machine<'_>,
+    layer: &Layer<'_>,
+    states: &[String],
+    sums: [Option<&Sum>; 4],
+) -> Out<()> {
     let s = &layer.suffix;
     let [i, f, g, o] = sums.map(|sum| sum.map_or("", |s| s.text.as_str()));
     let value = applied(m, layer, 0, i)?;
@@ -243,6 +277,7 @@ fn gru(m: &mut Machine<'_>, layer: &Layer<'_>, h: &str, [r, z, n]: [&Sum; 3]) ->
     m.page.equation(format!("z{s} = {value}"));
     let value = applied(m, layer, 1, &n.text)?;
     m.page.equation(format!("n{s} = {value}"));
-    m.page.equation(format!("{h}' = (1 - z{s}) * n{s} + z{s} * {h}"));
+    m.page
+        .equation(format!("{h}' = (1 - z{s}) * n{s} + z{s} * {h}"));
     Ok(())
 }

@@ -26,7 +26,8 @@ pub(super) fn known(tensor: &Tensor) -> Result<Known, String> {
     let shape = shape.map_err(|_| named(&format!("has the shape {:?}", tensor.dims)))?;
     let count = shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d));
     let count = count.filter(|_| shape.len() <= MOST_AXES);
-    let count = count.ok_or_else(|| named(&format!("has the shape {shape:?}, which is too large")))?;
+    let count =
+        count.ok_or_else(|| named(&format!("has the shape {shape:?}, which is too large")))?;
     let (ty, kind) = match tensor.ty {
         entry::F32 => (Type::F32, Kind::Real),
         entry::F64 => (Type::F64, Kind::Real),
@@ -71,7 +72,9 @@ pub(super) fn known(tensor: &Tensor) -> Result<Known, String> {
         false => None,
     };
     let array = array.ok_or_else(|| {
-        named(&format!("has the shape {shape:?}, which does not fit its {found} entries"))
+        named(&format!(
+            "has the shape {shape:?}, which does not fit its {found} entries"
+        ))
     })?;
     Ok(Known {
         array: Rc::new(array),

@@ -121,7 +121,9 @@ impl Facts {
 
     /// Two texts are one size: two names become one, and for sums all sizes become numbers.
     pub(super) fn learn_equal(&mut self, one: &str, other: &str) -> Stop {
-        let is_name = |text: &str| text.starts_with(|c: char| c.is_alphabetic()) && !text.contains([' ', '*']);
+        let is_name = |text: &str| {
+            text.starts_with(|c: char| c.is_alphabetic()) && !text.contains([' ', '*'])
+        };
         match is_name(one) && is_name(other) && self.name(one) != self.name(other) {
             true => {
                 let mut both = [self.name(one).to_owned(), self.name(other).to_owned()];

@@ -11,25 +11,71 @@ use super::pointwise::dims;
 use super::value::{Axis, Body, Dim, Expr, Kind, Known, Label, Level, Source, Tensor, Value};
 
 pub(super) const ROWS: &[Row] = &[
-    Row { op: "Transpose", inputs: (1, 1), attributes: &["perm"], run: transpose },
-    Row { op: "Squeeze", inputs: (1, 2), attributes: &["axes"], run: squeeze },
-    Row { op: "Unsqueeze", inputs: (1, 2), attributes: &["axes"], run: unsqueeze },
-    Row { op: "Expand", inputs: (2, 2), attributes: &[], run: expand },
-    Row { op: "Identity", inputs: (1, 1), attributes: &[], run: identity },
-    Row { op: "Dropout", inputs: (1, 3), attributes: &["ratio", "seed"], run: identity },
-    Row { op: "Cast", inputs: (1, 1), attributes: &["to", "saturate"], run: cast },
-    Row { op: "CastLike", inputs: (1, 2), attributes: &["saturate"], run: cast },
+    Row {
+        op: "Transpose",
+        inputs: (1, 1),
+        attributes: &["perm"],
+        run: transpose,
+    },
+    Row {
+        op: "Squeeze",
+        inputs: (1, 2),
+        attributes: &["axes"],
+        run: squeeze,
+    },
+    Row {
+        op: "Unsqueeze",
+        inputs: (1, 2),
+        attributes: &["axes"],
+        run: unsqueeze,
+    },
+    Row {
+        op: "Expand",
+        inputs: (2, 2),
+        attributes: &[],
+        run: expand,
+    },
+    Row {
+        op: "Identity",
+        inputs: (1, 1),
+        attributes: &[],
+        run: identity,
+    },
+    Row {
+        op: "Dropout",
+        inputs: (1, 3),
+        attributes: &["ratio", "seed"],
+        run: identity,
+    },
+    Row {
+        op: "Cast",
+        inputs: (1, 1),
+        attributes: &["to", "saturate"],
+        run: cast,
+    },
+    Row {
+        op: "CastLike",
+        inputs: (1, 2),
+        attributes: &["saturate"],
+        run: cast,
+    },
 ];
 
 /// Axes in an attribute before some version of the operator, and in an input after it.
-pub(super) fn integers(m: &Machine<'_>, call: Call<'_>, name: &str, at: usize) -> Out<Option<Vec<i64>>> {
+pub(super) fn integers(
+    m: &Machine<'_>,
+    call: Call<'_>,
+    name: &str,
+    at: usize,
+) -> Out<Option<Vec<i64>>> {
     if let Some(ints) = call.ints(name) {
         return Ok(Some(ints.to_vec()));
     }
     if let Some(a) = call.attribute(name) {
         return Ok(Some(vec![a.i]));
     }
-    Ok(m.known(call, at, &format!("`{name}`"))?.map(|k| k.integers()))
+    Ok(m.known(call, at, &format!("`{name}`"))?
+        .map(|k| k.integers()))
 }
 
 /// The source after an operation that is no transpose.
@@ -54,7 +100,9 @@ fn transpose(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
     let mut sorted = order.clone();
     sorted.sort_unstable();
     if sorted != (0..rank).collect::<Vec<_>>() {
-        return Err(m.refuse(format!("attribute `perm`: {order:?} is no order of {rank} axes")));
+        return Err(m.refuse(format!(
+            "attribute `perm`: {order:?} is no order of {rank} axes"
+        )));
     }
     match value {
         Value::Known(known) => {
@@ -68,13 +116,24 @@ fn transpose(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
                 _ if order == sorted => known.source.clone(),
                 _ => derived(&known, &format!(" in the order {order:?}")),
             };
-            Ok(vec![Value::Known(Known { array: Rc::new(array), kind: known.kind, source })])
+            Ok(vec![Value::Known(Known {
+                array: Rc::new(array),
+                kind: known.kind,
+                source,
+            })])
         }
         Value::Tensor(tensor) => {
             let axes: Vec<Axis> = order.iter().map(|p| tensor.axes[*p].clone()).collect();
             let before: Vec<usize> = tensor.features();
-            let after: Vec<usize> = order.iter().copied().filter(|p| before.contains(p)).collect();
-            let turned = Tensor { axes, ..tensor.clone() };
+            let after: Vec<usize> = order
+                .iter()
+                .copied()
+                .filter(|p| before.contains(p))
+                .collect();
+            let turned = Tensor {
+                axes,
+                ..tensor.clone()
+            };
             m.shape(&turned)?;
             if before == after || matches!(tensor.body, Body::Filled(_) | Body::Integers(_)) {
                 return Ok(vec![Value::Tensor(turned)]);
@@ -97,29 +156,43 @@ fn squeeze(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
         Value::Known(known) => {
             let shape = known.array.shape();
             let away = match given {
-                Some(axes) => axes.iter().map(|a| m.axis(*a, shape.len())).collect::<Out<Vec<_>>>()?,
+                Some(axes) => axes
+                    .iter()
+                    .map(|a| m.axis(*a, shape.len()))
+                    .collect::<Out<Vec<_>>>()?,
                 None => (0..shape.len()).filter(|a| shape[*a] == 1).collect(),
             };
             if let Some(a) = away.iter().find(|a| shape[**a] != 1) {
                 return Err(m.refuse(format!("axis {a} of an array of shape {shape:?} is not 1")));
             }
-            let kept: Vec<usize> = (0..shape.len()).filter(|a| !away.contains(a)).map(|a| shape[a]).collect();
+            let kept: Vec<usize> = (0..shape.len())
+                .filter(|a| !away.contains(a))
+                .map(|a| shape[a])
+                .collect();
             reshaped(m, &known, &kept).map(|k| vec![k])
         }
         Value::Dims(dims, _) if dims.len() == 1 => Ok(vec![Value::Dims(dims, true)]),
         Value::Tensor(tensor) => {
             let rank = tensor.axes.len();
             let away = match given {
-                Some(axes) => axes.iter().map(|a| m.axis(*a, rank)).collect::<Out<Vec<_>>>()?,
+                Some(axes) => axes
+                    .iter()
+                    .map(|a| m.axis(*a, rank))
+                    .collect::<Out<Vec<_>>>()?,
                 None => {
-                    let outer = tensor.axes.iter().find(|a| a.label != Label::One && a.size.number == Some(1));
+                    let outer = tensor
+                        .axes
+                        .iter()
+                        .find(|a| a.label != Label::One && a.size.number == Some(1));
                     if let Some(axis) = outer {
                         return Err(m.refuse(format!(
                             "without `axes` it would remove the axis of {} as well, which has the size 1 in the file; give it axes",
                             axis.described()
                         )));
                     }
-                    (0..rank).filter(|a| tensor.axes[*a].label == Label::One).collect()
+                    (0..rank)
+                        .filter(|a| tensor.axes[*a].label == Label::One)
+                        .collect()
                 }
             };
             let mut found = tensor.clone();
@@ -142,9 +215,15 @@ pub(super) fn without(m: &mut Machine<'_>, tensor: &Tensor, at: usize) -> Out<Te
     axes.remove(at);
     let is_single = axis.size.number == Some(1);
     match axis.label {
-        Label::One => Ok(Tensor { axes, ..tensor.clone() }),
+        Label::One => Ok(Tensor {
+            axes,
+            ..tensor.clone()
+        }),
         // A model for one sample, or for one step.
-        Label::Batch | Label::Time if is_single => Ok(Tensor { axes, ..tensor.clone() }),
+        Label::Batch | Label::Time if is_single => Ok(Tensor {
+            axes,
+            ..tensor.clone()
+        }),
         Label::Open(origin) if is_single => Err(m.facts.learn(origin, Label::One)),
         Label::Open(origin) => Err(m.guess(origin)),
         Label::Feature if is_single => entry(m, tensor, at, 0),
@@ -183,7 +262,10 @@ pub(super) fn entry(m: &mut Machine<'_>, tensor: &Tensor, at: usize, n: usize) -
             }))
         }
     };
-    Ok(Tensor { axes, ..tensor.with_body(body) })
+    Ok(Tensor {
+        axes,
+        ..tensor.with_body(body)
+    })
 }
 
 /// A text `x[a:b]` as `x` and `a`.
@@ -208,12 +290,16 @@ fn unsqueeze(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
     if all > 16 {
         return Err(m.refuse(format!("an array with {all} axes")));
     }
-    let mut at = given.iter().map(|a| m.axis(*a, all)).collect::<Out<Vec<_>>>()?;
+    let mut at = given
+        .iter()
+        .map(|a| m.axis(*a, all))
+        .collect::<Out<Vec<_>>>()?;
     at.sort_unstable();
     match value {
         Value::Known(known) => {
             let mut shape = known.array.shape().to_vec();
-            at.iter().for_each(|a| shape.insert((*a).min(shape.len()), 1));
+            at.iter()
+                .for_each(|a| shape.insert((*a).min(shape.len()), 1));
             reshaped(m, &known, &shape).map(|k| vec![k])
         }
         Value::Dims(dims, _) => Ok(vec![Value::Dims(dims, false)]),
@@ -231,14 +317,27 @@ fn unsqueeze(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
 pub(super) fn reshaped(m: &Machine<'_>, known: &Known, shape: &[usize]) -> Out<Value> {
     let array = (*known.array).clone().into_shape_with_order(IxDyn(shape));
     let array: ArrayD<f64> = array.map_err(|_| {
-        m.refuse(format!("an array of shape {:?} does not fit the shape {shape:?}", known.array.shape()))
+        m.refuse(format!(
+            "an array of shape {:?} does not fit the shape {shape:?}",
+            known.array.shape()
+        ))
     })?;
-    let large = |shape: &[usize]| shape.iter().copied().filter(|n| *n != 1).collect::<Vec<_>>();
+    let large = |shape: &[usize]| {
+        shape
+            .iter()
+            .copied()
+            .filter(|n| *n != 1)
+            .collect::<Vec<_>>()
+    };
     let source = match large(shape) == large(known.array.shape()) {
         true => known.source.clone(),
         false => derived(known, &format!(" as {shape:?}")),
     };
-    Ok(Value::Known(Known { array: Rc::new(array), kind: known.kind, source }))
+    Ok(Value::Known(Known {
+        array: Rc::new(array),
+        kind: known.kind,
+        source,
+    }))
 }
 
 /// The axes of a shape, for a number that is the same everywhere.
@@ -296,7 +395,9 @@ fn expand(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
         axes.push(match (own.label, target.label) {
             (_, Label::One) => own.clone(),
             (Label::One, Label::Feature) if !matches!(tensor.body, Body::Filled(_)) => {
-                return Err(m.refuse("it repeats entries; give the repeated array as an initializer"));
+                return Err(
+                    m.refuse("it repeats entries; give the repeated array as an initializer")
+                );
             }
             (Label::One, _) => target,
             _ => own.clone(),
@@ -310,7 +411,9 @@ fn identity(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
     if let Some(mode) = m.known(call, 2, "`training_mode`")?
         && mode.constant() != Some(0.0)
     {
-        return Err(m.refuse("input 2, `training_mode`, is true; export the model for inference: `model.eval()`"));
+        return Err(m.refuse(
+            "input 2, `training_mode`, is true; export the model for inference: `model.eval()`",
+        ));
     }
     Ok(vec![m.need(call, 0)?])
 }
@@ -345,4 +448,3 @@ fn cast(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
         (value, _) => value,
     }])
 }
-

@@ -37,6 +37,8 @@ pub(super) struct Machine<'m> {
     pub(super) inputs: Vec<GraphInput>,
     /// The values by name, those of an inner graph last.
     pub(super) scopes: Vec<BTreeMap<String, Value>>,
+    /// The names here of outputs of the graph.
+    pub(super) outputs: BTreeMap<String, String>,
     /// The number of uses of each name.
     pub(super) uses: BTreeMap<String, usize>,
     /// The version of the operators.
@@ -91,9 +93,11 @@ impl<'n> Call<'n> {
 
     /// If an input of this position is given.
     pub(super) fn has(self, at: usize) -> bool {
-        self.node.inputs.get(at).is_some_and(|name| !name.is_empty())
+        self.node
+            .inputs
+            .get(at)
+            .is_some_and(|name| !name.is_empty())
     }
-
 }
 
 impl Machine<'_> {
@@ -145,16 +149,27 @@ impl Machine<'_> {
         let uses = self.uses.get(name).copied().unwrap_or(0);
         let value = match value {
             Value::Tensor(mut tensor) => {
+                let own = self.outputs.get(name).filter(|_| self.scopes.len() == 1);
                 let mut name_it = |expr: &mut Expr| {
                     let is_long = expr.text.len() > LONG;
                     if uses > 0 && !expr.is_atom() && (uses > 1 || is_long) {
-                        *expr = self.page.define(&super::page::stem(name, "v"), expr);
+                        *expr = match own {
+                            Some(own) => self.page.define_as(own, expr),
+                            None => self.page.define(&super::page::stem(name, "v"), expr),
+                        };
                     }
                     self.page.length = self.page.length.saturating_add(expr.text.len());
                 };
                 match &mut tensor.body {
                     Body::Expr(expr) => name_it(expr),
-                    Body::Rows(rows) => rows.iter_mut().for_each(name_it),
+                    Body::Rows(rows) => {
+                        let mut name_it = |expr: &mut Expr| {
+                            if uses > 1 && !expr.is_atom() {
+                                *expr = self.page.define(&super::page::stem(name, "v"), expr);
+                            }
+                        };
+                        rows.iter_mut().for_each(&mut name_it);
+                    }
                     Body::Filled(_) | Body::Integers(_) => {}
                 }
                 Value::Tensor(tensor)
@@ -175,7 +190,11 @@ impl Machine<'_> {
     /// The position of an axis, which may count from the end.
     pub(super) fn axis(&self, axis: i64, rank: usize) -> Out<usize> {
         let rank_signed = i64::try_from(rank).unwrap_or(i64::MAX);
-        let at = if axis < 0 { axis.saturating_add(rank_signed) } else { axis };
+        let at = if axis < 0 {
+            axis.saturating_add(rank_signed)
+        } else {
+            axis
+        };
         usize::try_from(at)
             .ok()
             .filter(|at| *at < rank)
@@ -356,8 +375,9 @@ impl Machine<'_> {
 /// The meaning of an axis that the name of its size tells.
 fn named(dim: &FileDim) -> Option<Label> {
     let name = dim.name.as_deref()?.to_lowercase();
-    let is_one_of =
-        |words: &[&str], letters: &[&str]| words.iter().any(|w| name.contains(w)) || letters.contains(&&*name);
+    let is_one_of = |words: &[&str], letters: &[&str]| {
+        words.iter().any(|w| name.contains(w)) || letters.contains(&&*name)
+    };
     if is_one_of(&["batch", "sample"], &["b", "n"]) {
         return Some(Label::Batch);
     }

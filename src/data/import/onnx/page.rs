@@ -52,7 +52,10 @@ impl Page {
             name.strip_prefix(stem)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
         };
-        let known = self.sizes.iter().find(|(name, size)| **size == n && is_of_stem(name));
+        let known = self
+            .sizes
+            .iter()
+            .find(|(name, size)| **size == n && is_of_stem(name));
         let name = match known {
             Some((name, _)) => name.clone(),
             None => {
@@ -79,8 +82,9 @@ impl Page {
 
     /// A name that no other value, size or function has.
     pub(super) fn unique(&mut self, stem: &str) -> String {
-        let is_free =
-            |name: &str| !self.taken.contains(name) && !is_function(name) && !RESERVED.contains(&name);
+        let is_free = |name: &str| {
+            !self.taken.contains(name) && !is_function(name) && !RESERVED.contains(&name)
+        };
         let name = match is_free(stem) {
             true => stem.to_owned(),
             false => (2..)
@@ -96,12 +100,15 @@ impl Page {
     pub(super) fn suffix(&mut self, stems: &[&str], suffix: &str) -> String {
         let mut suffix = suffix.to_owned();
         let clashes = |page: &Self, suffix: &str| {
-            stems.iter().any(|stem| page.taken.contains(&format!("{stem}{suffix}")))
+            stems
+                .iter()
+                .any(|stem| page.taken.contains(&format!("{stem}{suffix}")))
         };
         while clashes(self, &suffix) {
             suffix.push_str("_a");
         }
-        self.taken.extend(stems.iter().map(|stem| format!("{stem}{suffix}")));
+        self.taken
+            .extend(stems.iter().map(|stem| format!("{stem}{suffix}")));
         suffix
     }
 
@@ -183,6 +190,12 @@ impl Page {
         Expr::atom(name)
     }
 
+    /// Gives an expression a name that is taken for it.
+    pub(super) fn define_as(&mut self, name: &str, expr: &Expr) -> Expr {
+        self.equation(format!("{name} = {}", expr.text));
+        Expr::atom(name)
+    }
+
     pub(super) fn equation(&mut self, line: String) {
         self.length = self.length.saturating_add(line.len());
         self.equations.push(line);
@@ -197,14 +210,22 @@ impl Page {
     /// The whole text.
     pub(super) fn text(&self, facts: &Facts, title: &str) -> String {
         let mut lines = vec![format!("# Imported from {}.", comment(title))];
-        let declared = self.inputs.iter().chain(&self.declarations).chain(&self.equations).chain(&self.outputs);
+        let declared = self
+            .inputs
+            .iter()
+            .chain(&self.declarations)
+            .chain(&self.equations)
+            .chain(&self.outputs);
         let words: BTreeSet<&str> = declared
             .filter(|line| !line.starts_with('#'))
             .flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'))
             .collect();
         let is_used = |name: &str| facts.name(name) == name && words.contains(name);
         let all = self.sizes.iter().filter(|(name, _)| is_used(name));
-        let sizes: Vec<String> = all.clone().map(|(name, n)| format!("{name} = {n}")).collect();
+        let sizes: Vec<String> = all
+            .clone()
+            .map(|(name, n)| format!("{name} = {n}"))
+            .collect();
         if !sizes.is_empty() {
             lines.push(format!("# Sizes of the file: {}.", sizes.join(", ")));
             let names: Vec<&str> = all.map(|(name, _)| name.as_str()).collect();
@@ -213,7 +234,11 @@ impl Page {
         lines.extend(self.inputs.iter().cloned());
         lines.extend(self.declarations.iter().cloned());
         lines.push(String::new());
-        lines.extend(self.functions.iter().map(|(name, end)| format!("fn {name}{end}")));
+        lines.extend(
+            self.functions
+                .iter()
+                .map(|(name, end)| format!("fn {name}{end}")),
+        );
         lines.extend(self.equations.iter().cloned());
         lines.extend(self.outputs.iter().cloned());
         lines.join("\n") + "\n"
@@ -221,7 +246,9 @@ impl Page {
 }
 
 /// Words that would be read as something else, beside functions.
-const RESERVED: &[&str] = &["loss", "pi", "rows", "columns", "step", "sample", "T", "and", "or", "not"];
+const RESERVED: &[&str] = &[
+    "loss", "pi", "rows", "columns", "step", "sample", "T", "and", "or", "not",
+];
 
 /// Names of a file in one line of a comment.
 pub(super) fn comment(text: &str) -> String {
@@ -234,14 +261,17 @@ pub(super) fn stem(raw: &str, otherwise: &str) -> String {
     let parts: Vec<String> = raw
         .split(['.', '/', ':'])
         .map(|part| {
-            let kept = part.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_');
+            let kept = part
+                .chars()
+                .filter(|c| c.is_ascii_alphanumeric() || *c == '_');
             kept.collect()
         })
         .filter(|part: &String| !part.is_empty())
         .collect();
     // Exporters number what has no name.
     let is_numbered = |text: &str| {
-        text.strip_prefix("val_").is_some_and(|n| n.chars().all(|c| c.is_ascii_digit()))
+        text.strip_prefix("val_")
+            .is_some_and(|n| n.chars().all(|c| c.is_ascii_digit()))
     };
     if parts.first().is_some_and(|p| p == "onnx") || parts.iter().any(|p| is_numbered(p)) {
         return otherwise.into();
@@ -257,7 +287,11 @@ pub(super) fn stem(raw: &str, otherwise: &str) -> String {
         [.., of, last] if last == "weight" => letter("W", of),
         [.., of, last] if last == "bias" => letter("b", of),
         [one] if is_name(one) => one.clone(),
-        [.., of, last] if is_name(last) && last.starts_with(|c: char| c.is_ascii_uppercase()) && is_name(of) => {
+        [.., of, last]
+            if is_name(last)
+                && last.starts_with(|c: char| c.is_ascii_uppercase())
+                && is_name(of) =>
+        {
             of.to_lowercase()
         }
         [.., last] if is_name(last) => last.to_lowercase(),

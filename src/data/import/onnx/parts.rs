@@ -1,22 +1,40 @@
-//! Operators that take parts or join them: Gather, Slice, Split, Concat.
+//! Operators that take parts: Gather, Slice, Split, `OneHot`.
 
 use std::rc::Rc;
 
-use ndarray::{ArrayD, Axis as Along, IxDyn, Slice, concatenate};
+use ndarray::{ArrayD, Axis as Along, IxDyn, Slice};
 
-use super::align::{met, parameter, whole};
+use super::align::whole;
 use super::facts::Out;
 use super::layout::{derived, entry, integers, without};
-use super::machine::{Call, MANY, Machine, Row};
-use super::pointwise::dims;
-use super::value::{Axis, Body, Dim, Expr, Kind, Known, Label, Level, Size, Source, Tensor, Value};
+use super::machine::{Call, Machine, Row};
+use super::value::{Axis, Body, Dim, Expr, Known, Label, Level, Size, Source, Tensor, Value};
 
 pub(super) const ROWS: &[Row] = &[
-    Row { op: "Gather", inputs: (2, 2), attributes: &["axis"], run: gather },
-    Row { op: "Slice", inputs: (1, 5), attributes: &["axes", "starts", "ends"], run: slice },
-    Row { op: "Split", inputs: (1, 2), attributes: &["axis", "split", "num_outputs"], run: split },
-    Row { op: "Concat", inputs: (1, MANY), attributes: &["axis"], run: concat },
-    Row { op: "OneHot", inputs: (3, 3), attributes: &["axis"], run: one_hot },
+    Row {
+        op: "Gather",
+        inputs: (2, 2),
+        attributes: &["axis"],
+        run: gather,
+    },
+    Row {
+        op: "Slice",
+        inputs: (1, 5),
+        attributes: &["axes", "starts", "ends"],
+        run: slice,
+    },
+    Row {
+        op: "Split",
+        inputs: (1, 2),
+        attributes: &["axis", "split", "num_outputs"],
+        run: split,
+    },
+    Row {
+        op: "OneHot",
+        inputs: (3, 3),
+        attributes: &["axis"],
+        run: one_hot,
+    },
 ];
 
 /// A position along `count` entries, which may count from the end, within `0..=count`.
@@ -33,7 +51,11 @@ fn gather(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
         && let Value::Known(known) = &indices
     {
         let pick = |at: i64| {
-            let at = if at < 0 { at + i64::try_from(all.len()).unwrap_or(0) } else { at };
+            let at = if at < 0 {
+                at + i64::try_from(all.len()).unwrap_or(0)
+            } else {
+                at
+            };
             usize::try_from(at).ok().and_then(|at| all.get(at)).copied()
         };
         let found: Option<Vec<Dim>> = known.integers().into_iter().map(pick).collect();
@@ -48,31 +70,54 @@ fn gather(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
             let all: Option<Vec<usize>> = indices
                 .integers()
                 .into_iter()
-                .map(|i| usize::try_from(if i < 0 { i + n } else { i }).ok().filter(|i| *i < count))
+                .map(|i| {
+                    usize::try_from(if i < 0 { i + n } else { i })
+                        .ok()
+                        .filter(|i| *i < count)
+                })
                 .collect();
-            let all = all.ok_or_else(|| m.refuse(format!("an index beyond the {count} entries")))?;
-            if all.len().saturating_mul(table.array.len() / count.max(1)) > table.array.len().max(1 << 12) {
+            let all =
+                all.ok_or_else(|| m.refuse(format!("an index beyond the {count} entries")))?;
+            if all.len().saturating_mul(table.array.len() / count.max(1))
+                > table.array.len().max(1 << 12)
+            {
                 return Err(m.refuse("it repeats the rows of an initializer"));
             }
             let array = table.array.select(Along(axis), &all);
             let mut shape = array.shape().to_vec();
             shape.splice(axis..=axis, indices.array.shape().iter().copied());
-            let array = array.into_shape_with_order(IxDyn(&shape)).map_err(|_| m.refuse("its shapes do not fit"))?;
+            let array = array
+                .into_shape_with_order(IxDyn(&shape))
+                .map_err(|_| m.refuse("its shapes do not fit"))?;
             let source = derived(&table, &format!("[{all:?}]"));
-            Ok(vec![Value::Known(Known { array: Rc::new(array), kind: table.kind, source })])
+            Ok(vec![Value::Known(Known {
+                array: Rc::new(array),
+                kind: table.kind,
+                source,
+            })])
         }
-        (Value::Known(table), Value::Tensor(indices)) => embedding(m, &table, &indices, axis).map(|t| vec![t]),
+        (Value::Known(table), Value::Tensor(indices)) => {
+            embedding(m, &table, &indices, axis).map(|t| vec![t])
+        }
         (Value::Tensor(tensor), Value::Known(indices)) => {
             let at = m.axis(axis, tensor.axes.len())?;
-            let (Some(n), true) = (indices.integers().first().copied(), indices.array.len() == 1) else {
+            let (Some(n), true) = (
+                indices.integers().first().copied(),
+                indices.array.len() == 1,
+            ) else {
                 let list = indices.integers();
                 let is_range = list.windows(2).all(|w| w[1] == w[0].saturating_add(1));
-                if let (true, Some(first), true) = (is_range, list.first(), indices.array.ndim() == 1) {
+                if let (true, Some(first), true) =
+                    (is_range, list.first(), indices.array.ndim() == 1)
+                {
                     let count = m.count(&tensor.axes[at])?;
                     let begin = place(*first, count);
-                    return range(m, &tensor, at, (begin, begin + list.len())).map(|t| vec![Value::Tensor(t)]);
+                    return range(m, &tensor, at, (begin, begin + list.len()))
+                        .map(|t| vec![Value::Tensor(t)]);
                 }
-                return Err(m.refuse(format!("input 1: the indices {list:?} are neither one index nor a range")));
+                return Err(m.refuse(format!(
+                    "input 1: the indices {list:?} are neither one index nor a range"
+                )));
             };
             let mut found = one(m, &tensor, at, n)?;
             // Indices of rank 1 keep the axis.
@@ -97,7 +142,9 @@ fn embedding(m: &mut Machine<'_>, table: &Known, indices: &Tensor, axis: i64) ->
         return Err(m.refuse("input 1: indices that are computed; expected an input of integers"));
     };
     if m.facts.numbers.contains(&input) {
-        return Err(m.refuse("input 1 is used as a number elsewhere; an input is a class or a number"));
+        return Err(
+            m.refuse("input 1 is used as a number elsewhere; an input is a class or a number")
+        );
     }
     let ([rows, columns], 0) = (table.array.shape(), m.axis(axis, table.array.ndim())?) else {
         return Err(m.refuse(format!(
@@ -146,7 +193,11 @@ fn one(m: &mut Machine<'_>, tensor: &Tensor, at: usize, n: i64) -> Out<Tensor> {
     match axis.label {
         Label::Feature => {
             let count = m.count(&axis)?;
-            let n = if n < 0 { n.saturating_add(i64::try_from(count).unwrap_or(0)) } else { n };
+            let n = if n < 0 {
+                n.saturating_add(i64::try_from(count).unwrap_or(0))
+            } else {
+                n
+            };
             entry(m, tensor, at, usize::try_from(n).unwrap_or(usize::MAX))
         }
         Label::Time => step(m, tensor, at, n),
@@ -158,9 +209,16 @@ fn one(m: &mut Machine<'_>, tensor: &Tensor, at: usize, n: i64) -> Out<Tensor> {
 
 /// The value at the first or the last step.
 fn step(m: &mut Machine<'_>, tensor: &Tensor, at: usize, n: i64) -> Out<Tensor> {
-    let is_last = n == -1 || tensor.axes[at].size.number.and_then(|t| i64::try_from(t).ok()).is_some_and(|t| t - 1 == n);
+    let is_last = n == -1
+        || tensor.axes[at]
+            .size
+            .number
+            .and_then(|t| i64::try_from(t).ok())
+            .is_some_and(|t| t - 1 == n);
     if !is_last && n != 0 {
-        return Err(m.refuse(format!("step {n} of a sequence; expected the first (0) or the last (-1)")));
+        return Err(m.refuse(format!(
+            "step {n} of a sequence; expected the first (0) or the last (-1)"
+        )));
     }
     if is_last && n != 0 && m.facts.lengths.is_some() {
         return Err(m.refuse(
@@ -179,7 +237,12 @@ fn step(m: &mut Machine<'_>, tensor: &Tensor, at: usize, n: i64) -> Out<Tensor> 
         Body::Rows(rows) => Body::Rows(rows.iter().map(of).collect()),
         _ => Body::Expr(of(&m.flat(tensor)?)),
     };
-    Ok(Tensor { axes, body, is_per_step: false, logits: None })
+    Ok(Tensor {
+        axes,
+        body,
+        is_per_step: false,
+        logits: None,
+    })
 }
 
 /// The entries `a..b` along an axis of features.
@@ -201,15 +264,16 @@ fn range(m: &mut Machine<'_>, tensor: &Tensor, at: usize, (a, b): (usize, usize)
     };
     let body = match &tensor.body {
         Body::Filled(x) => Body::Filled(*x),
-        Body::Rows(rows) if is_first => {
-            Body::Rows(rows[a..b].to_vec())
-        }
+        Body::Rows(rows) if is_first => Body::Rows(rows[a..b].to_vec()),
         _ => Body::Expr(Expr::atom(match is_first {
             true => format!("{}[{a}:{b}]", text(m)?),
             false => format!("{}[:, {a}:{b}]", text(m)?),
         })),
     };
-    Ok(Tensor { axes, ..tensor.with_body(body) })
+    Ok(Tensor {
+        axes,
+        ..tensor.with_body(body)
+    })
 }
 
 fn slice(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
@@ -232,13 +296,23 @@ fn slice(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
             Value::Known(known) => {
                 let at = m.axis(*axis, known.array.ndim())?;
                 let count = known.array.len_of(Along(at));
-                let (a, b) = (place(start, count), place(end, count).max(place(start, count)));
-                let array = known.array.slice_axis(Along(at), Slice::from(a..b)).to_owned();
+                let (a, b) = (
+                    place(start, count),
+                    place(end, count).max(place(start, count)),
+                );
+                let array = known
+                    .array
+                    .slice_axis(Along(at), Slice::from(a..b))
+                    .to_owned();
                 let source = match a == 0 && b == count {
                     true => known.source.clone(),
                     false => derived(&known, &format!("[{a}:{b}] of axis {at}")),
                 };
-                Value::Known(Known { array: Rc::new(array), kind: known.kind, source })
+                Value::Known(Known {
+                    array: Rc::new(array),
+                    kind: known.kind,
+                    source,
+                })
             }
             Value::Dims(dims, false) => {
                 let (a, b) = (place(start, dims.len()), place(end, dims.len()));
@@ -254,9 +328,19 @@ fn slice(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
     Ok(vec![value])
 }
 
-fn sliced(m: &mut Machine<'_>, tensor: &Tensor, at: usize, (start, end): (i64, i64)) -> Out<Tensor> {
+fn sliced(
+    m: &mut Machine<'_>,
+    tensor: &Tensor,
+    at: usize,
+    (start, end): (i64, i64),
+) -> Out<Tensor> {
     let axis = &tensor.axes[at];
-    let is_all = start == 0 && (end >= i64::from(i32::MAX) || axis.size.number.is_some_and(|n| i64::try_from(n).is_ok_and(|n| end >= n)));
+    let is_all = start == 0
+        && (end >= i64::from(i32::MAX)
+            || axis
+                .size
+                .number
+                .is_some_and(|n| i64::try_from(n).is_ok_and(|n| end >= n)));
     if is_all {
         return Ok(tensor.clone());
     }
@@ -275,7 +359,11 @@ fn sliced(m: &mut Machine<'_>, tensor: &Tensor, at: usize, (start, end): (i64, i
             let n = match (is_first, is_last) {
                 (true, _) => 0,
                 (_, true) => -1,
-                _ => return Err(m.refuse("a part of the steps; expected all of them, the first or the last")),
+                _ => {
+                    return Err(m.refuse(
+                        "a part of the steps; expected all of them, the first or the last",
+                    ));
+                }
             };
             let mut found = step(m, tensor, at, n)?;
             found.axes.insert(at, Axis::one());
@@ -309,7 +397,10 @@ fn split(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
                 Label::One => (at, 1),
                 Label::Open(origin) => return Err(m.facts.learn(origin, Label::Feature)),
                 _ => {
-                    return Err(m.refuse(format!("parts of an axis of {}", tensor.axes[at].described())));
+                    return Err(m.refuse(format!(
+                        "parts of an axis of {}",
+                        tensor.axes[at].described()
+                    )));
                 }
             }
         }
@@ -317,7 +408,10 @@ fn split(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
     };
     let parts = call.node.outputs.len().max(1);
     let sizes = match integers(m, call, "split", 1)? {
-        Some(sizes) => sizes.iter().map(|s| usize::try_from(*s).unwrap_or(0)).collect(),
+        Some(sizes) => sizes
+            .iter()
+            .map(|s| usize::try_from(*s).unwrap_or(0))
+            .collect(),
         None => {
             let each = count.div_ceil(parts);
             let last = count.saturating_sub(each * (parts - 1));
@@ -326,8 +420,12 @@ fn split(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
             sizes
         }
     };
-    if sizes.len() != parts || sizes.iter().try_fold(0usize, |a, n| a.checked_add(*n)) != Some(count) {
-        return Err(m.refuse(format!("the sizes {sizes:?} are not {parts} parts of {count} entries")));
+    if sizes.len() != parts
+        || sizes.iter().try_fold(0usize, |a, n| a.checked_add(*n)) != Some(count)
+    {
+        return Err(m.refuse(format!(
+            "the sizes {sizes:?} are not {parts} parts of {count} entries"
+        )));
     }
     let mut begin = 0;
     let mut found = Vec::new();
@@ -335,9 +433,16 @@ fn split(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
         let end = begin + size;
         found.push(match &value {
             Value::Known(known) => {
-                let array: ArrayD<f64> = known.array.slice_axis(Along(at), Slice::from(begin..end)).to_owned();
+                let array: ArrayD<f64> = known
+                    .array
+                    .slice_axis(Along(at), Slice::from(begin..end))
+                    .to_owned();
                 let source = derived(known, &format!("[{begin}:{end}] of axis {at}"));
-                Value::Known(Known { array: Rc::new(array), kind: known.kind, source })
+                Value::Known(Known {
+                    array: Rc::new(array),
+                    kind: known.kind,
+                    source,
+                })
             }
             Value::Tensor(tensor) => Value::Tensor(range(m, tensor, at, (begin, end))?),
             _ => return Err(m.refuse("input 0 is no array")),
@@ -347,147 +452,15 @@ fn split(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
     Ok(found)
 }
 
-fn concat(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
-    let values: Vec<Value> = (0..call.node.inputs.len()).map(|at| m.need(call, at)).collect::<Out<_>>()?;
-    let axis = call.int("axis").unwrap_or(1);
-    if values.iter().any(|v| matches!(v, Value::Dims(..))) {
-        let all: Option<Vec<_>> = values.iter().map(dims).collect();
-        let all = all.ok_or_else(|| m.refuse("sizes are joined with other values"))?;
-        return Ok(vec![Value::Dims(all.into_iter().flat_map(|(d, _)| d).collect(), false)]);
-    }
-    let known: Option<Vec<&Known>> = values
-        .iter()
-        .map(|v| match v {
-            Value::Known(known) => Some(known),
-            _ => None,
-        })
-        .collect();
-    if let Some(known) = known {
-        let first = known.first().ok_or_else(|| m.refuse("it has no inputs"))?;
-        let at = m.axis(axis, first.array.ndim())?;
-        let views: Vec<_> = known.iter().map(|k| k.array.view()).collect();
-        let array = concatenate(Along(at), &views).map_err(|_| m.refuse("its arrays do not fit each other"))?;
-        let names: Vec<&str> = known.iter().filter_map(|k| k.source.as_ref()).map(|s| s.name.as_str()).collect();
-        let source = (!names.is_empty()).then(|| Source {
-            name: names.join(" and "),
-            is_transposed: false,
-        });
-        let kind = if known.iter().all(|k| k.kind == Kind::Int) { Kind::Int } else { first.kind };
-        return Ok(vec![Value::Known(Known { array: Rc::new(array), kind, source })]);
-    }
-    joined(m, &values, axis).map(|t| vec![Value::Tensor(t)])
-}
-
-/// Tensors joined along an axis of features.
-fn joined(m: &mut Machine<'_>, values: &[Value], axis: i64) -> Out<Tensor> {
-    let first = values.iter().find_map(|v| match v {
-        Value::Tensor(t) => Some(t.clone()),
-        _ => None,
-    });
-    let first = first.ok_or_else(|| m.refuse("it has no arrays"))?;
-    let rank = first.axes.len();
-    let at = m.axis(axis, rank)?;
-    let mut tensors = Vec::new();
-    for value in values {
-        let tensor = match value {
-            Value::Tensor(tensor) => tensor.clone(),
-            Value::Known(known) if known.array.ndim() == rank => {
-                let mut axes = first.axes.clone();
-                axes[at] = Axis::feature(m.page.size(m.facts, "N", known.array.len_of(Along(at))));
-                parameter(m, known, &axes)?
-            }
-            _ => return Err(m.refuse("its arrays have different numbers of axes")),
-        };
-        if tensor.axes.len() != rank {
-            return Err(m.refuse("its arrays have different numbers of axes"));
-        }
-        match tensor.axes[at].label {
-            Label::Open(origin) => return Err(m.facts.learn(origin, Label::Feature)),
-            Label::Feature | Label::One => {}
-            _ => {
-                return Err(m.refuse(format!("it joins axes of {}", tensor.axes[at].described())));
-            }
-        }
-        tensors.push(tensor);
-    }
-    let mut axes = first.axes.clone();
-    for tensor in &tensors[1..] {
-        for (p, axis) in axes.iter_mut().enumerate() {
-            if p != at {
-                *axis = met(m, axis.clone(), tensor.axes[p].clone())?;
-            }
-        }
-    }
-    let is_per_step = tensors.iter().any(|t| t.is_per_step);
-    let sizes: Vec<Size> = tensors.iter().map(|t| t.axes[at].size.clone()).collect();
-    axes[at] = Axis::feature(sum(m, &sizes)?);
-    let result = Tensor { axes, body: Body::Filled(0.0), is_per_step, logits: None };
-    let shape = m.shape(&result)?;
-    let is_first = result.features().first() == Some(&at);
-    // Arrays with one row, or made of rows, stay rows.
-    let mut rows = Vec::new();
-    for tensor in &tensors {
-        match (&tensor.body, tensor.axes[at].label) {
-            (Body::Rows(own), _) if tensor.features().first() == Some(&at) => rows.extend(own.iter().cloned()),
-            (_, Label::One) if is_first => rows.push(m.shaped(&Tensor { axes: tensor.axes.clone(), ..tensor.clone() })?),
-            _ => {
-                rows.clear();
-                break;
-            }
-        }
-    }
-    if rows.len() == result.axes[at].size.number.unwrap_or(0) && shape.len() == 2 {
-        return Ok(result.with_body(Body::Rows(rows)));
-    }
-    let mut texts = Vec::new();
-    for tensor in &tensors {
-        let expr = m.shaped(tensor)?;
-        // A scalar joins a vector as one entry, a vector joins a matrix as one row or column.
-        let is_vector = shape.len() == 2 && tensor.axes[at].label == Label::One;
-        texts.push(match (is_vector, is_first) {
-            (false, _) => expr.text,
-            (true, true) => format!("reshape({}, [1, {}])", expr.text, shape[1].text),
-            (true, false) => format!("reshape({}, [{}, 1])", expr.text, shape[0].text),
-        });
-    }
-    let name = if is_first { "concat" } else { "concat_columns" };
-    Ok(result.with_body(Body::Expr(Expr::atom(format!("{name}({})", texts.join(", "))))))
-}
-
-/// The sum of sizes: `2*H`, `H + K`.
-fn sum(m: &Machine<'_>, sizes: &[Size]) -> Out<Size> {
-    let mut number = 0usize;
-    let mut counts: Vec<(String, usize)> = Vec::new();
-    for size in sizes {
-        let n = size.number.ok_or_else(|| m.refuse("the size of an axis is not in the file"))?;
-        number = number.saturating_add(n);
-        match counts.iter_mut().find(|(text, _)| *text == size.text) {
-            Some((_, count)) => *count += 1,
-            None => counts.push((size.text.clone(), 1)),
-        }
-    }
-    let is_simple = |text: &str| text.chars().all(|c| c.is_alphanumeric() || c == '_');
-    let is_number = |text: &str| text.chars().all(|c| c.is_ascii_digit());
-    if m.facts.is_numeric || counts.iter().all(|(text, _)| is_number(text)) {
-        return Ok(Size::number(number));
-    }
-    let terms: Vec<String> = counts
-        .iter()
-        .map(|(text, count)| match (count, is_simple(text)) {
-            (1, _) => text.clone(),
-            (n, true) => format!("{n}*{text}"),
-            (n, false) => format!("{n}*({text})"),
-        })
-        .collect();
-    let text = terms.join(" + ");
-    Ok(Size { number: Some(number), text })
-}
-
 fn one_hot(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
-    let depth = m.known(call, 1, "`depth`")?.and_then(|k| k.integers().first().copied());
+    let depth = m
+        .known(call, 1, "`depth`")?
+        .and_then(|k| k.integers().first().copied());
     let values = m.known(call, 2, "`values`")?.map(|k| k.integers());
     let indices = m.need(call, 0)?;
-    let (Value::Tensor(tensor), Some(depth)) = (&indices, depth.and_then(|d| usize::try_from(d).ok())) else {
+    let (Value::Tensor(tensor), Some(depth)) =
+        (&indices, depth.and_then(|d| usize::try_from(d).ok()))
+    else {
         return Err(m.refuse("input 1, `depth`: expected a number"));
     };
     let Body::Integers(input) = tensor.body else {
@@ -502,5 +475,9 @@ fn one_hot(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
     let mut axes = tensor.axes.clone();
     axes.push(Axis::feature(size));
     let expr = Expr::call("one_hot", &[&m.inputs[input].name]);
-    Ok(vec![Value::Tensor(Tensor::new(axes, expr, tensor.is_per_step))])
+    Ok(vec![Value::Tensor(Tensor::new(
+        axes,
+        expr,
+        tensor.is_per_step,
+    ))])
 }

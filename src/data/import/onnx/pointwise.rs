@@ -17,12 +17,39 @@ pub(super) const ROWS: &[Row] = &[
     row("Div", (2, 2), |m, c| two(m, c, "/", |x| x[0] / x[1])),
     row("Sum", (1, MANY), add),
     row("Mean", (1, MANY), mean),
-    row("Neg", (1, 1), |m, c| one(m, c, Some(|x| -x[0]), |_, e| Ok(Expr::new(format!("-{}", e[0].at(Level::Power)), Level::Sign)))),
-    row("Sqrt", (1, 1), |m, c| called(m, c, "sqrt", Some(|x| x[0].sqrt()))),
-    row("Reciprocal", (1, 1), |m, c| one(m, c, Some(|x| 1.0 / x[0]), |_, e| Ok(Expr::new(format!("1 / {}", e[0].at(Level::Power)), Level::Product)))),
-    row("Pow", (2, 2), |m, c| one(m, c, Some(|x| x[0].powf(x[1])), |_, e| Ok(Expr::new(format!("{} ^ {}", e[0].at(Level::Atom), e[1].at(Level::Atom)).replace(" ^ ", "^"), Level::Power)))),
-    row("Max", (1, MANY), |m, c| several(m, c, "max", |x| x[0].max(x[1]))),
-    row("Min", (1, MANY), |m, c| several(m, c, "min", |x| x[0].min(x[1]))),
+    row("Neg", (1, 1), |m, c| {
+        one(m, c, Some(|x| -x[0]), |_, e| {
+            Ok(Expr::new(
+                format!("-{}", e[0].at(Level::Power)),
+                Level::Sign,
+            ))
+        })
+    }),
+    row("Sqrt", (1, 1), |m, c| {
+        called(m, c, "sqrt", Some(|x| x[0].sqrt()))
+    }),
+    row("Reciprocal", (1, 1), |m, c| {
+        one(m, c, Some(|x| 1.0 / x[0]), |_, e| {
+            Ok(Expr::new(
+                format!("1 / {}", e[0].at(Level::Power)),
+                Level::Product,
+            ))
+        })
+    }),
+    row("Pow", (2, 2), |m, c| {
+        one(m, c, Some(|x| x[0].powf(x[1])), |_, e| {
+            Ok(Expr::new(
+                format!("{} ^ {}", e[0].at(Level::Atom), e[1].at(Level::Atom)).replace(" ^ ", "^"),
+                Level::Power,
+            ))
+        })
+    }),
+    row("Max", (1, MANY), |m, c| {
+        several(m, c, "max", |x| x[0].max(x[1]))
+    }),
+    row("Min", (1, MANY), |m, c| {
+        several(m, c, "min", |x| x[0].min(x[1]))
+    }),
     row("Less", (2, 2), |m, c| compared(m, c, "<")),
     row("LessOrEqual", (2, 2), |m, c| compared(m, c, "<=")),
     row("Greater", (2, 2), |m, c| compared(m, c, ">")),
@@ -30,11 +57,37 @@ pub(super) const ROWS: &[Row] = &[
     row("Equal", (2, 2), |m, c| compared(m, c, "==")),
     row("And", (2, 2), |m, c| compared(m, c, "and")),
     row("Or", (2, 2), |m, c| compared(m, c, "or")),
-    row("Not", (1, 1), |m, c| one(m, c, Some(|x| 1.0 - x[0]), |_, e| Ok(Expr::call("not", &[&e[0].text])))),
-    row("Where", (3, 3), |m, c| one(m, c, Some(|x| if x[0] == 0.0 { x[2] } else { x[1] }), |_, e| Ok(Expr::call("select", &[&e[0].text, &e[1].text, &e[2].text])))),
-    Row { op: "Clip", inputs: (1, 3), attributes: &["min", "max"], run: clip },
-    Row { op: "Gelu", inputs: (1, 1), attributes: &["approximate"], run: gelu },
-    Row { op: "PRelu", inputs: (2, 2), attributes: &[], run: prelu },
+    row("Not", (1, 1), |m, c| {
+        one(m, c, Some(|x| 1.0 - x[0]), |_, e| {
+            Ok(Expr::call("not", &[&e[0].text]))
+        })
+    }),
+    row("Where", (3, 3), |m, c| {
+        one(
+            m,
+            c,
+            Some(|x| if x[0] == 0.0 { x[2] } else { x[1] }),
+            |_, e| Ok(Expr::call("select", &[&e[0].text, &e[1].text, &e[2].text])),
+        )
+    }),
+    Row {
+        op: "Clip",
+        inputs: (1, 3),
+        attributes: &["min", "max"],
+        run: clip,
+    },
+    Row {
+        op: "Gelu",
+        inputs: (1, 1),
+        attributes: &["approximate"],
+        run: gelu,
+    },
+    Row {
+        op: "PRelu",
+        inputs: (2, 2),
+        attributes: &[],
+        run: prelu,
+    },
 ];
 
 const fn row(
@@ -42,14 +95,21 @@ const fn row(
     inputs: (usize, usize),
     run: fn(&mut Machine<'_>, Call<'_>) -> Out<Vec<Value>>,
 ) -> Row {
-    Row { op, inputs, attributes: &[], run }
+    Row {
+        op,
+        inputs,
+        attributes: &[],
+        run,
+    }
 }
 
 type Write = fn(&mut Machine<'_>, &[Expr]) -> Out<Expr>;
 type Fold = Option<fn(&[f64]) -> f64>;
 
 fn inputs(m: &Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
-    (0..call.node.inputs.len()).map(|at| m.need(call, at)).collect()
+    (0..call.node.inputs.len())
+        .map(|at| m.need(call, at))
+        .collect()
 }
 
 fn one(m: &mut Machine<'_>, call: Call<'_>, fold: Fold, write: Write) -> Out<Vec<Value>> {
@@ -69,7 +129,11 @@ fn of(
     {
         return Ok(vec![Value::Known(known)]);
     }
-    Ok(vec![Value::Tensor(combine(m, values, &Pointwise { fold, write })?)])
+    Ok(vec![Value::Tensor(combine(
+        m,
+        values,
+        &Pointwise { fold, write },
+    )?)])
 }
 
 /// The numbers of a function of known numbers.
@@ -95,13 +159,25 @@ fn folded(call: Call<'_>, values: &[Value], fold: fn(&[f64]) -> f64) -> Option<K
     if shape.iter().try_fold(1usize, |a, n| a.checked_mul(*n))? > largest {
         return None;
     }
-    let views: Option<Vec<_>> = known.iter().map(|k| k.array.broadcast(IxDyn(&shape))).collect();
+    let views: Option<Vec<_>> = known
+        .iter()
+        .map(|k| k.array.broadcast(IxDyn(&shape)))
+        .collect();
     let views = views?;
     let mut array = ArrayD::zeros(IxDyn(&shape));
     match &views[..] {
-        [a] => Zip::from(&mut array).and(a).for_each(|y, a| *y = fold(&[*a])),
-        [a, b] => Zip::from(&mut array).and(a).and(b).for_each(|y, a, b| *y = fold(&[*a, *b])),
-        [a, b, c] => Zip::from(&mut array).and(a).and(b).and(c).for_each(|y, a, b, c| *y = fold(&[*a, *b, *c])),
+        [a] => Zip::from(&mut array)
+            .and(a)
+            .for_each(|y, a| *y = fold(&[*a])),
+        [a, b] => Zip::from(&mut array)
+            .and(a)
+            .and(b)
+            .for_each(|y, a, b| *y = fold(&[*a, *b])),
+        [a, b, c] => Zip::from(&mut array)
+            .and(a)
+            .and(b)
+            .and(c)
+            .for_each(|y, a, b, c| *y = fold(&[*a, *b, *c])),
         _ => return None,
     }
     let kind = known.last()?.kind;
@@ -143,7 +219,12 @@ fn add(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
     two(m, call, "+", |x| x.iter().sum())
 }
 
-fn two(m: &mut Machine<'_>, call: Call<'_>, op: &'static str, fold: fn(&[f64]) -> f64) -> Out<Vec<Value>> {
+fn two(
+    m: &mut Machine<'_>,
+    call: Call<'_>,
+    op: &'static str,
+    fold: fn(&[f64]) -> f64,
+) -> Out<Vec<Value>> {
     let values = inputs(m, call)?;
     if values.iter().any(|v| matches!(v, Value::Dims(..))) && op != "+" {
         let parts: Vec<_> = values.iter().filter_map(dims).collect();
@@ -160,7 +241,9 @@ fn two(m: &mut Machine<'_>, call: Call<'_>, op: &'static str, fold: fn(&[f64]) -
     }
     let write = |_: &mut Machine<'_>, e: &[Expr]| {
         let first = e[0].clone();
-        Ok(e[1..].iter().fold(first, |sum, e| Expr::binary(op, &sum, e)))
+        Ok(e[1..]
+            .iter()
+            .fold(first, |sum, e| Expr::binary(op, &sum, e)))
     };
     of(m, call, &values, Some(fold), &write)
 }
@@ -184,24 +267,38 @@ fn mean(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
     let n = values.len();
     let write = move |_: &mut Machine<'_>, e: &[Expr]| {
         let first = e[0].clone();
-        let sum = e[1..].iter().fold(first, |sum, e| Expr::binary("+", &sum, e));
-        Ok(Expr::new(format!("{} / {n}", sum.at(Level::Product)), Level::Product))
+        let sum = e[1..]
+            .iter()
+            .fold(first, |sum, e| Expr::binary("+", &sum, e));
+        Ok(Expr::new(
+            format!("{} / {n}", sum.at(Level::Product)),
+            Level::Product,
+        ))
     };
     of(m, call, &values, None, &write)
 }
 
 fn called(m: &mut Machine<'_>, call: Call<'_>, name: &'static str, fold: Fold) -> Out<Vec<Value>> {
     let values = inputs(m, call)?;
-    of(m, call, &values, fold, &|_, e| Ok(Expr::call(name, &[&e[0].text])))
+    of(m, call, &values, fold, &|_, e| {
+        Ok(Expr::call(name, &[&e[0].text]))
+    })
 }
 
 /// `max(max(a, b), c)`
-fn several(m: &mut Machine<'_>, call: Call<'_>, name: &'static str, fold: fn(&[f64]) -> f64) -> Out<Vec<Value>> {
+fn several(
+    m: &mut Machine<'_>,
+    call: Call<'_>,
+    name: &'static str,
+    fold: fn(&[f64]) -> f64,
+) -> Out<Vec<Value>> {
     let values = inputs(m, call)?;
     let fold = (values.len() == 2).then_some(fold);
     of(m, call, &values, fold, &|_, e| {
         let first = e[0].clone();
-        Ok(e[1..].iter().fold(first, |a, b| Expr::call(name, &[&a.text, &b.text])))
+        Ok(e[1..]
+            .iter()
+            .fold(first, |a, b| Expr::call(name, &[&a.text, &b.text])))
     })
 }
 
@@ -219,7 +316,10 @@ fn compared(m: &mut Machine<'_>, call: Call<'_>, op: &'static str) -> Out<Vec<Va
             "and" | "or" => (Level::Joint, Level::Comparison),
             _ => (Level::Comparison, Level::Sum),
         };
-        Ok(Expr::new(format!("{} {op} {}", e[0].at(inner), e[1].at(inner)), level))
+        Ok(Expr::new(
+            format!("{} {op} {}", e[0].at(inner), e[1].at(inner)),
+            level,
+        ))
     })
 }
 
@@ -258,7 +358,9 @@ fn gelu(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
             let name = m.page.function("gelu_tanh", "x", body);
             Ok(Expr::call(&name, &[&e[0].text]))
         }),
-        Some(other) => Err(m.refuse(format!("attribute `approximate`: expected none or tanh, found {other:?}"))),
+        Some(other) => Err(m.refuse(format!(
+            "attribute `approximate`: expected none or tanh, found {other:?}"
+        ))),
     }
 }
 
@@ -271,11 +373,17 @@ fn prelu(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
 
 /// The functions of recurrent nodes and others of one value.
 pub(super) fn function(op: &str) -> Option<&'static Function> {
-    FUNCTIONS.iter().find(|f| f.name == op && f.name != "Affine" && f.name != "ScaledTanh")
+    FUNCTIONS
+        .iter()
+        .find(|f| f.name == op && f.name != "Affine" && f.name != "ScaledTanh")
 }
 
 /// A node that is such a function.
-pub(super) fn apply(m: &mut Machine<'_>, call: Call<'_>, function: &'static Function) -> Out<Vec<Value>> {
+pub(super) fn apply(
+    m: &mut Machine<'_>,
+    call: Call<'_>,
+    function: &'static Function,
+) -> Out<Vec<Value>> {
     let settings: Vec<f64> = function
         .settings
         .iter()

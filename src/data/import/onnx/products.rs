@@ -1,4 +1,4 @@
-//! Matrix products: MatMul and Gemm.
+//! Matrix products: `MatMul` and `Gemm`.
 
 use super::align::{Pointwise, combine, met, whole};
 use super::facts::Out;
@@ -7,8 +7,18 @@ use super::machine::{Call, Machine, Row};
 use super::value::{Axis, Expr, Known, Label, Level, Source, Tensor, Value};
 
 pub(super) const ROWS: &[Row] = &[
-    Row { op: "MatMul", inputs: (2, 2), attributes: &[], run: matmul },
-    Row { op: "Gemm", inputs: (2, 3), attributes: &["alpha", "beta", "transA", "transB"], run: gemm },
+    Row {
+        op: "MatMul",
+        inputs: (2, 2),
+        attributes: &[],
+        run: matmul,
+    },
+    Row {
+        op: "Gemm",
+        inputs: (2, 3),
+        attributes: &["alpha", "beta", "transA", "transB"],
+        run: gemm,
+    },
 ];
 
 fn matmul(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
@@ -61,7 +71,9 @@ fn by_weights(m: &mut Machine<'_>, x: &Tensor, weights: &Known) -> Out<Tensor> {
         [rows, columns] => (rows, Some(columns)),
         [rows] => (rows, None),
         ref other => {
-            return Err(m.refuse(format!("its weights have the shape {other:?}; expected a matrix")));
+            return Err(m.refuse(format!(
+                "its weights have the shape {other:?}; expected a matrix"
+            )));
         }
     };
     let Some(last) = x.axes.len().checked_sub(1) else {
@@ -92,7 +104,11 @@ fn by_weights(m: &mut Machine<'_>, x: &Tensor, weights: &Known) -> Out<Tensor> {
     let Some(columns) = columns else {
         let name = whole(m, &weights, &[input])?;
         axes.pop();
-        return Ok(Tensor::new(axes, Expr::binary("@", &expr, &Expr::atom(name)), x.is_per_step));
+        return Ok(Tensor::new(
+            axes,
+            Expr::binary("@", &expr, &Expr::atom(name)),
+            x.is_per_step,
+        ));
     };
     if columns == 0 || rows == 0 {
         return Err(m.refuse("its weights have no entries"));
@@ -107,7 +123,9 @@ fn by_weights(m: &mut Machine<'_>, x: &Tensor, weights: &Known) -> Out<Tensor> {
             Expr::binary("@", &matrix, &expr)
         }
         _ => {
-            let name = name.strip_suffix(".T").map_or_else(|| format!("{name}.T"), str::to_owned);
+            let name = name
+                .strip_suffix(".T")
+                .map_or_else(|| format!("{name}.T"), str::to_owned);
             Expr::binary("@", &expr, &Expr::atom(name))
         }
     };
@@ -121,7 +139,10 @@ fn turned(known: &Known) -> Known {
         is_transposed: !s.is_transposed,
         ..s
     });
-    Known { source, ..Known::new(array, known.kind) }
+    Known {
+        source,
+        ..Known::new(array, known.kind)
+    }
 }
 
 fn of_tensors(m: &mut Machine<'_>, a: &Tensor, b: &Tensor) -> Out<Tensor> {
@@ -146,7 +167,11 @@ fn of_tensors(m: &mut Machine<'_>, a: &Tensor, b: &Tensor) -> Out<Tensor> {
     let outer = ra.max(rb) - 2;
     let mut axes = Vec::new();
     for p in 0..outer {
-        let of = |t: &Tensor, r: usize| (p + r).checked_sub(outer + 2).map_or_else(Axis::one, |at| t.axes[at].clone());
+        let of = |t: &Tensor, r: usize| {
+            (p + r)
+                .checked_sub(outer + 2)
+                .map_or_else(Axis::one, |at| t.axes[at].clone())
+        };
         axes.push(met(m, of(a, ra), of(b, rb))?);
     }
     if axes.iter().any(Axis::is_feature) {
@@ -183,17 +208,31 @@ fn gemm(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
         if factor == 1.0 {
             return Ok(value);
         }
-        let write = |_: &mut Machine<'_>, e: &[Expr]| Ok(Expr::binary("*", &Expr::number(factor), &e[0]));
+        let write =
+            |_: &mut Machine<'_>, e: &[Expr]| Ok(Expr::binary("*", &Expr::number(factor), &e[0]));
         let fold = None;
-        Ok(Value::Tensor(combine(m, &[value], &Pointwise { fold, write: &write })?))
+        Ok(Value::Tensor(combine(
+            m,
+            &[value],
+            &Pointwise {
+                fold,
+                write: &write,
+            },
+        )?))
     };
     let factor = |name: &str| call.float(name).unwrap_or(1.0);
     sum = scale(m, sum, factor("alpha"))?;
     if let Some(c) = m.input(call, 2)? {
         let c = scale(m, c, factor("beta"))?;
         let write = |_: &mut Machine<'_>, e: &[Expr]| Ok(Expr::binary("+", &e[0], &e[1]));
-        sum = Value::Tensor(combine(m, &[sum, c], &Pointwise { fold: None, write: &write })?);
+        sum = Value::Tensor(combine(
+            m,
+            &[sum, c],
+            &Pointwise {
+                fold: None,
+                write: &write,
+            },
+        )?);
     }
     Ok(vec![sum])
 }
-

@@ -28,7 +28,12 @@ pub(super) const ROWS: &[Row] = &[row("RNN"), row("LSTM"), row("GRU")];
 
 const fn row(op: &'static str) -> Row {
     let attributes = ATTRIBUTES;
-    Row { op, inputs: (3, 8), attributes, run: recurrent }
+    Row {
+        op,
+        inputs: (3, 8),
+        attributes,
+        run: recurrent,
+    }
 }
 
 /// The direction and the position of a layer in the arrays, and its suffix.
@@ -51,7 +56,9 @@ fn recurrent(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
         0 => (0, 1),
         1 => (1, 0),
         other => {
-            return Err(m.refuse(format!("attribute `layout`: expected 0 (steps first) or 1 (samples first), found {other}")));
+            return Err(m.refuse(format!(
+                "attribute `layout`: expected 0 (steps first) or 1 (samples first), found {other}"
+            )));
         }
     };
     let x = sequence(m, call, (time, batch))?;
@@ -86,10 +93,26 @@ fn recurrent(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
     }
     let rows = gates * hidden;
     for (name, array, expected) in [
-        ("1, the weights W,", Some(&weights), vec![ways.len(), rows, inputs]),
-        ("2, the weights R,", Some(&recurrence), vec![ways.len(), rows, hidden]),
-        ("3, the biases B,", bias.as_ref(), vec![ways.len(), 2 * rows]),
-        ("7, the peepholes P,", peepholes.as_ref(), vec![ways.len(), 3 * hidden]),
+        (
+            "1, the weights W,",
+            Some(&weights),
+            vec![ways.len(), rows, inputs],
+        ),
+        (
+            "2, the weights R,",
+            Some(&recurrence),
+            vec![ways.len(), rows, hidden],
+        ),
+        (
+            "3, the biases B,",
+            bias.as_ref(),
+            vec![ways.len(), 2 * rows],
+        ),
+        (
+            "7, the peepholes P,",
+            peepholes.as_ref(),
+            vec![ways.len(), 3 * hidden],
+        ),
     ] {
         if let Some(known) = array
             && known.array.shape() != expected
@@ -115,16 +138,29 @@ fn recurrent(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
         let list = (0..gates).map(|g| Gate {
             of_input: rows_of(&weights, g),
             of_state: rows_of(&recurrence, g),
-            biases: bias.as_ref().map(|b| [rows_of(b, g), rows_of(b, gates + g)]),
+            biases: bias
+                .as_ref()
+                .map(|b| [rows_of(b, g), rows_of(b, gates + g)]),
             peephole: match g {
                 0..3 => peepholes.as_ref().map(|p| rows_of(p, g)),
                 _ => None,
             },
         });
-        let sources = [Some(&weights), Some(&recurrence), bias.as_ref(), peepholes.as_ref()];
+        let sources = [
+            Some(&weights),
+            Some(&recurrence),
+            bias.as_ref(),
+            peepholes.as_ref(),
+        ];
         let sources = sources.into_iter().flatten().map(|k| {
-            let part = if ways.len() == 2 { format!("[{way}]") } else { String::new() };
-            k.source.as_ref().map_or(String::new(), |s| format!("{}{part}", s.name))
+            let part = if ways.len() == 2 {
+                format!("[{way}]")
+            } else {
+                String::new()
+            };
+            k.source
+                .as_ref()
+                .map_or(String::new(), |s| format!("{}{part}", s.name))
         });
         let layer = Layer {
             cell,
@@ -188,12 +224,23 @@ fn sequence(m: &mut Machine<'_>, call: Call<'_>, (time, batch): (usize, usize)) 
 /// The lengths of the sequences must be those of the data.
 fn lengths(m: &mut Machine<'_>, call: Call<'_>, x: &Tensor) -> Out<()> {
     let given = m.input(call, 4)?;
-    let steps = x.axes.iter().find(|a| a.label == Label::Time).and_then(|a| a.size.number);
+    let steps = x
+        .axes
+        .iter()
+        .find(|a| a.label == Label::Time)
+        .and_then(|a| a.size.number);
     let input = match given {
         None => None,
-        Some(Value::Tensor(Tensor { body: Body::Integers(input), .. })) => Some(input),
+        Some(Value::Tensor(Tensor {
+            body: Body::Integers(input),
+            ..
+        })) => Some(input),
         #[expect(clippy::cast_precision_loss, reason = "lengths are small")]
-        Some(Value::Known(known)) if steps.is_some() && known.constant() == steps.map(|n| n as f64) => None,
+        Some(Value::Known(known))
+            if steps.is_some() && known.constant() == steps.map(|n| n as f64) =>
+        {
+            None
+        }
         Some(_) => {
             return Err(m.refuse(
                 "input 4, `sequence_lens`: expected an input of the graph, which is the array `lengths` of the data, or none",
@@ -202,7 +249,9 @@ fn lengths(m: &mut Machine<'_>, call: Call<'_>, x: &Tensor) -> Out<()> {
     };
     match (m.facts.lengths, input) {
         (Some(known), Some(input)) if known != input => {
-            return Err(m.refuse("input 4, `sequence_lens`, is another one than that of a node before"));
+            return Err(
+                m.refuse("input 4, `sequence_lens`, is another one than that of a node before")
+            );
         }
         (None, Some(input)) => {
             m.facts.lengths = Some(input);
@@ -242,9 +291,11 @@ fn ways(m: &Machine<'_>, call: Call<'_>) -> Out<Vec<Way>> {
 
 fn clip(m: &Machine<'_>, call: Call<'_>) -> Out<Option<f64>> {
     match call.float("clip") {
-        Some(x) if x == 0.0 => Ok(None),
+        Some(0.0) => Ok(None),
         Some(x) if x > 0.0 && x.is_finite() => Ok(Some(x)),
-        Some(x) => Err(m.refuse(format!("attribute `clip`: expected a positive number, found {x}"))),
+        Some(x) => Err(m.refuse(format!(
+            "attribute `clip`: expected a positive number, found {x}"
+        ))),
         None => Ok(None),
     }
 }
@@ -256,7 +307,11 @@ fn functions(m: &Machine<'_>, call: Call<'_>, cell: Cell, ways: usize) -> Out<Ve
     let usual = cell.functions();
     let names: Vec<String> = match call.attribute("activations") {
         None => usual.repeat(ways).iter().map(|n| (*n).to_owned()).collect(),
-        Some(a) => a.strings.iter().map(|s| String::from_utf8_lossy(s).into_owned()).collect(),
+        Some(a) => a
+            .strings
+            .iter()
+            .map(|s| String::from_utf8_lossy(s).into_owned())
+            .collect(),
     };
     if names.len() != usual.len() * ways {
         return Err(m.refuse(format!(
@@ -266,7 +321,11 @@ fn functions(m: &Machine<'_>, call: Call<'_>, cell: Cell, ways: usize) -> Out<Ve
             names.len()
         )));
     }
-    let list = |name: &str| call.attribute(name).map_or(&[][..], |a| &a.floats[..]).iter();
+    let list = |name: &str| {
+        call.attribute(name)
+            .map_or(&[][..], |a| &a.floats[..])
+            .iter()
+    };
     let (mut alphas, mut betas) = (list("activation_alpha"), list("activation_beta"));
     let mut all = Vec::new();
     for name in &names {
@@ -288,7 +347,10 @@ fn functions(m: &Machine<'_>, call: Call<'_>, cell: Cell, ways: usize) -> Out<Ve
         });
         all.push((function, settings.collect::<Vec<f64>>()));
     }
-    let left = [("activation_alpha", alphas.len()), ("activation_beta", betas.len())];
+    let left = [
+        ("activation_alpha", alphas.len()),
+        ("activation_beta", betas.len()),
+    ];
     if let Some((name, n)) = left.into_iter().find(|(_, n)| *n > 0) {
         return Err(m.refuse(format!(
             "attribute `{name}` has {n} more numbers than the functions {} have such settings",
@@ -301,7 +363,8 @@ fn functions(m: &Machine<'_>, call: Call<'_>, cell: Cell, ways: usize) -> Out<Ve
 /// The rows of a gate in one direction.
 fn rows_of(known: &Known, way: usize, gate: usize, hidden: usize) -> ArrayD<f64> {
     let one = known.array.index_axis(Along(0), way);
-    one.slice_axis(Along(0), Slice::from(gate * hidden..(gate + 1) * hidden)).to_owned()
+    one.slice_axis(Along(0), Slice::from(gate * hidden..(gate + 1) * hidden))
+        .to_owned()
 }
 
 /// The states before the first step, by direction; `None` is zero.
@@ -345,9 +408,14 @@ fn initial(
                 {
                     source.name += &format!("[{n}]");
                 }
-                let known = Known { source: None, ..Known::new(array, known.kind) };
+                let known = Known {
+                    source: None,
+                    ..Known::new(array, known.kind)
+                };
                 let stem = format!("{}0{}", if at == 5 { "h" } else { "c" }, one.suffix);
-                let param = m.page.param(&stem, std::slice::from_ref(size), (*known.array).clone());
+                let param = m
+                    .page
+                    .param(&stem, std::slice::from_ref(size), (*known.array).clone());
                 let from = source.map_or_else(|| "a constant of the model".into(), |s| s.name);
                 m.page.declare(&[from], "", std::slice::from_ref(&param));
                 starts.push(Some(Expr::atom(param.name)));
@@ -356,7 +424,10 @@ fn initial(
         }
         Value::Tensor(tensor) => {
             if tensor.axes.len() != 3 {
-                return Err(m.refuse(format!("input {at}, `{name}`, has the axes {}; expected three", tensor.described())));
+                return Err(m.refuse(format!(
+                    "input {at}, `{name}`, has the axes {}; expected three",
+                    tensor.described()
+                )));
             }
             if tensor.is_per_step {
                 return Err(m.refuse(format!(
@@ -371,7 +442,7 @@ fn initial(
             match (tensor.axes[way].label, ways.len()) {
                 (Label::Open(origin), n) => {
                     let label = if n == 1 { Label::One } else { Label::Feature };
-                    return Err(m.facts.learn(origin, label));
+                    Err(m.facts.learn(origin, label))
                 }
                 (Label::One, 1) => Ok(vec![Some(m.flat(&tensor)?)]),
                 (Label::Feature, n) => {
@@ -382,7 +453,9 @@ fn initial(
                     m.counted(&tensor.axes[way])?;
                     let expr = m.shaped(&tensor)?;
                     let expr = m.named("start", &expr);
-                    Ok((0..n).map(|n| Some(Expr::atom(format!("{}[{n}]", expr.at(Level::Atom))))).collect())
+                    Ok((0..n)
+                        .map(|n| Some(Expr::atom(format!("{}[{n}]", expr.at(Level::Atom)))))
+                        .collect())
                 }
                 _ => Err(m.refuse(format!(
                     "input {at}, `{name}`, has the axes {}; expected {} along axis {way}",
@@ -395,8 +468,13 @@ fn initial(
     }
 }
 
-/// Y, Y_h and Y_c.
-fn outputs(x: &Tensor, states: Vec<Vec<Expr>>, size: &Size, (layout, time, batch): (i64, usize, usize)) -> Vec<Value> {
+/// `Y`, `Y_h` and `Y_c`.
+fn outputs(
+    x: &Tensor,
+    states: Vec<Vec<Expr>>,
+    size: &Size,
+    (layout, time, batch): (i64, usize, usize),
+) -> Vec<Value> {
     let hidden = Axis::feature(size.clone());
     let mut values = Vec::new();
     for (n, rows) in states.into_iter().enumerate() {
@@ -427,4 +505,3 @@ fn outputs(x: &Tensor, states: Vec<Vec<Expr>>, size: &Size, (layout, time, batch
     }
     values
 }
-

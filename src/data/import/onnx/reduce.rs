@@ -9,14 +9,54 @@ use super::value::{Axis, Body, Expr, Label, Level, Tensor, Value, digits};
 const ATTRIBUTES: &[&str] = &["axes", "keepdims", "noop_with_empty_axes"];
 
 pub(super) const ROWS: &[Row] = &[
-    Row { op: "ReduceSum", inputs: (1, 2), attributes: ATTRIBUTES, run: |m, c| reduced(m, c, "sum") },
-    Row { op: "ReduceMean", inputs: (1, 2), attributes: ATTRIBUTES, run: |m, c| reduced(m, c, "mean") },
-    Row { op: "ReduceMax", inputs: (1, 2), attributes: ATTRIBUTES, run: |m, c| reduced(m, c, "largest") },
-    Row { op: "ReduceMin", inputs: (1, 2), attributes: ATTRIBUTES, run: |m, c| reduced(m, c, "smallest") },
-    Row { op: "ReduceLogSumExp", inputs: (1, 2), attributes: ATTRIBUTES, run: |m, c| reduced(m, c, "logsumexp") },
-    Row { op: "Softmax", inputs: (1, 1), attributes: &["axis"], run: |m, c| softmax(m, c, "softmax") },
-    Row { op: "LogSoftmax", inputs: (1, 1), attributes: &["axis"], run: |m, c| softmax(m, c, "log_softmax") },
-    Row { op: "LayerNormalization", inputs: (2, 3), attributes: &["axis", "epsilon", "stash_type"], run: layer_norm },
+    Row {
+        op: "ReduceSum",
+        inputs: (1, 2),
+        attributes: ATTRIBUTES,
+        run: |m, c| reduced(m, c, "sum"),
+    },
+    Row {
+        op: "ReduceMean",
+        inputs: (1, 2),
+        attributes: ATTRIBUTES,
+        run: |m, c| reduced(m, c, "mean"),
+    },
+    Row {
+        op: "ReduceMax",
+        inputs: (1, 2),
+        attributes: ATTRIBUTES,
+        run: |m, c| reduced(m, c, "largest"),
+    },
+    Row {
+        op: "ReduceMin",
+        inputs: (1, 2),
+        attributes: ATTRIBUTES,
+        run: |m, c| reduced(m, c, "smallest"),
+    },
+    Row {
+        op: "ReduceLogSumExp",
+        inputs: (1, 2),
+        attributes: ATTRIBUTES,
+        run: |m, c| reduced(m, c, "logsumexp"),
+    },
+    Row {
+        op: "Softmax",
+        inputs: (1, 1),
+        attributes: &["axis"],
+        run: |m, c| softmax(m, c, "softmax"),
+    },
+    Row {
+        op: "LogSoftmax",
+        inputs: (1, 1),
+        attributes: &["axis"],
+        run: |m, c| softmax(m, c, "log_softmax"),
+    },
+    Row {
+        op: "LayerNormalization",
+        inputs: (2, 3),
+        attributes: &["axis", "epsilon", "stash_type"],
+        run: layer_norm,
+    },
 ];
 
 /// A tensor whose axis of features is the last one of its expression, `columns`, or the first one, `rows`.
@@ -41,7 +81,10 @@ fn reduced(m: &mut Machine<'_>, call: Call<'_>, name: &'static str) -> Out<Vec<V
     let keeps = call.int("keepdims").unwrap_or(1) != 0;
     let given = integers(m, call, "axes", 1)?.filter(|axes| !axes.is_empty());
     let mut axes = match given {
-        Some(axes) => axes.iter().map(|a| m.axis(*a, rank)).collect::<Out<Vec<_>>>()?,
+        Some(axes) => axes
+            .iter()
+            .map(|a| m.axis(*a, rank))
+            .collect::<Out<Vec<_>>>()?,
         None if call.int("noop_with_empty_axes").unwrap_or(0) != 0 => vec![],
         None => (0..rank).collect(),
     };
@@ -137,13 +180,18 @@ fn layer_norm(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
     let rank = value.axes.len();
     let at = m.axis(call.int("axis").unwrap_or(-1), rank)?;
     if at + 1 != rank {
-        return Err(m.refuse(format!("attribute `axis` is {at} of {rank} axes; expected the last one")));
+        return Err(m.refuse(format!(
+            "attribute `axis` is {at} of {rank} axes; expected the last one"
+        )));
     }
     match value.axes[at].label {
         Label::Open(origin) => return Err(m.facts.learn(origin, Label::Feature)),
         Label::Feature if value.features().len() == 1 => {}
         _ => {
-            return Err(m.refuse(format!("its array has the axes {}; expected one axis of entries", value.described())));
+            return Err(m.refuse(format!(
+                "its array has the axes {}; expected one axis of entries",
+                value.described()
+            )));
         }
     }
     let epsilon = digits(call.float("epsilon").unwrap_or(1e-5));
@@ -153,13 +201,26 @@ fn layer_norm(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
     let mut result = value.with_body(Body::Expr(Expr::call(&name, &[&expr.text])));
     for (at, op) in [(1, "*"), (2, "+")] {
         if let Some(Value::Known(known)) = m.input(call, at)? {
-            let shift = rank.checked_sub(known.array.ndim()).ok_or_else(|| m.refuse("its scale has too many axes"))?;
+            let shift = rank
+                .checked_sub(known.array.ndim())
+                .ok_or_else(|| m.refuse("its scale has too many axes"))?;
             let scale = parameter(m, &known, &value.axes[shift..])?;
             let write = move |_: &mut Machine<'_>, e: &[Expr]| {
-                Ok(if op == "*" { Expr::binary("*", &e[1], &e[0]) } else { Expr::binary("+", &e[0], &e[1]) })
+                Ok(if op == "*" {
+                    Expr::binary("*", &e[1], &e[0])
+                } else {
+                    Expr::binary("+", &e[0], &e[1])
+                })
             };
             let both = [Value::Tensor(result), Value::Tensor(scale)];
-            result = combine(m, &both, &Pointwise { fold: None, write: &write })?;
+            result = combine(
+                m,
+                &both,
+                &Pointwise {
+                    fold: None,
+                    write: &write,
+                },
+            )?;
         } else if call.has(at) {
             return Err(m.refuse(format!("input {at}: expected an initializer")));
         }

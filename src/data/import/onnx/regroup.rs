@@ -21,15 +21,31 @@ pub(super) fn regrouped(m: &mut Machine<'_>, tensor: &Tensor, shape: &[Dim]) -> 
     let mut is_changed = false;
     for group in &groups {
         let from: Vec<&Axis> = group.from.iter().map(|a| &tensor.axes[*a]).collect();
-        let kept: Vec<&Axis> = from.iter().copied().filter(|a| a.label != Label::One).collect();
+        let kept: Vec<&Axis> = from
+            .iter()
+            .copied()
+            .filter(|a| a.label != Label::One)
+            .collect();
         match (&kept[..], &group.to[..]) {
             ([], to) => axes.extend(to.iter().map(|_| Axis::one())),
-            ([one], to) if to.iter().filter(|d| **d != Dim::Known(1)).count() == 1 && one.size.number != Some(1) => {
-                axes.extend(to.iter().map(|d| if *d == Dim::Known(1) { Axis::one() } else { (*one).clone() }));
+            ([one], to)
+                if to.iter().filter(|d| **d != Dim::Known(1)).count() == 1
+                    && one.size.number != Some(1) =>
+            {
+                axes.extend(to.iter().map(|d| {
+                    if *d == Dim::Known(1) {
+                        Axis::one()
+                    } else {
+                        (*one).clone()
+                    }
+                }));
             }
             ([one], [_]) => axes.push((*one).clone()),
             ([one], [_, _]) if matches!(one.label, Label::Joined(_)) => {
-                let (time, batch) = (Axis::outer(Label::Time, None), Axis::outer(Label::Batch, None));
+                let (time, batch) = (
+                    Axis::outer(Label::Time, None),
+                    Axis::outer(Label::Batch, None),
+                );
                 axes.extend(match one.label {
                     Label::Joined(true) => [time, batch],
                     _ => [batch, time],
@@ -40,14 +56,19 @@ pub(super) fn regrouped(m: &mut Machine<'_>, tensor: &Tensor, shape: &[Dim]) -> 
             }
             (features, to) if features.iter().all(|a| a.is_feature()) => {
                 is_changed = true;
-                let count: Option<usize> = features.iter().try_fold(1usize, |n, a| n.checked_mul(a.size.number?));
+                let count: Option<usize> = features
+                    .iter()
+                    .try_fold(1usize, |n, a| n.checked_mul(a.size.number?));
                 let count = count.ok_or_else(|| m.refuse("a size is not known"))?;
                 let sizes = split(m, to, count)?;
                 let texts: Vec<&str> = features.iter().map(|a| a.size.text.as_str()).collect();
                 let text = product(&texts, m.facts.is_numeric);
                 for n in sizes {
                     let size = match (to.len(), &text) {
-                        (1, Some(text)) => Size { number: Some(count), text: text.clone() },
+                        (1, Some(text)) => Size {
+                            number: Some(count),
+                            text: text.clone(),
+                        },
                         _ => m.page.size(m.facts, "N", n),
                     };
                     axes.push(Axis::feature(size));
@@ -69,9 +90,15 @@ pub(super) fn regrouped(m: &mut Machine<'_>, tensor: &Tensor, shape: &[Dim]) -> 
         }
     }
     if axes.len() != shape.len() {
-        return Err(m.refuse(format!("the axes {} do not fit the new shape", tensor.described())));
+        return Err(m.refuse(format!(
+            "the axes {} do not fit the new shape",
+            tensor.described()
+        )));
     }
-    let result = Tensor { axes, ..tensor.clone() };
+    let result = Tensor {
+        axes,
+        ..tensor.clone()
+    };
     let shape = m.shape(&result)?;
     if !is_changed || matches!(tensor.body, Body::Filled(_) | Body::Integers(_)) {
         return Ok(result);
@@ -101,8 +128,12 @@ fn product(texts: &[&str], is_numeric: bool) -> Option<String> {
     let is_name = |t: &str| t.chars().all(|c| c.is_alphanumeric() || c == '_');
     match texts {
         _ if is_numeric => None,
-        [one, other] if is_number(one) && is_name(other) && !is_number(other) => Some(format!("{one}*{other}")),
-        [one, other] if is_number(other) && is_name(one) && !is_number(one) => Some(format!("{other}*{one}")),
+        [one, other] if is_number(one) && is_name(other) && !is_number(other) => {
+            Some(format!("{one}*{other}"))
+        }
+        [one, other] if is_number(other) && is_name(one) && !is_number(one) => {
+            Some(format!("{other}*{one}"))
+        }
         _ => None,
     }
 }
@@ -113,9 +144,17 @@ fn split(m: &Machine<'_>, to: &[Dim], count: usize) -> Out<Vec<usize>> {
         Dim::Known(n) => usize::try_from(*n).ok(),
         _ => None,
     };
-    let rest = to.iter().filter_map(known).try_fold(1usize, |a, n| a.checked_mul(n));
-    let rest = rest.filter(|r| *r > 0).ok_or_else(|| m.refuse("a size of the shape is 0"))?;
-    let sizes: Vec<usize> = to.iter().map(|d| known(d).unwrap_or(count / rest)).collect();
+    let rest = to
+        .iter()
+        .filter_map(known)
+        .try_fold(1usize, |a, n| a.checked_mul(n));
+    let rest = rest
+        .filter(|r| *r > 0)
+        .ok_or_else(|| m.refuse("a size of the shape is 0"))?;
+    let sizes: Vec<usize> = to
+        .iter()
+        .map(|d| known(d).unwrap_or(count / rest))
+        .collect();
     match sizes.iter().product::<usize>() == count {
         true => Ok(sizes),
         false => Err(m.refuse(format!("{count} entries do not fit the sizes {sizes:?}"))),
@@ -139,9 +178,17 @@ fn groups(m: &mut Machine<'_>, tensor: &Tensor, shape: &[Dim]) -> Out<Vec<Group>
         let is_split = |g: &Group| matches!(g.from[..], [a] if matches!(tensor.axes[a].label, Label::Joined(_)));
         match (from.is_empty(), groups.last_mut()) {
             (true, Some(group)) if group.to.last() == Some(&Dim::Known(-1)) => {}
-            (true, Some(group)) if is_split(group) && group.to.len() == 1 => group.to.push(Dim::Known(-1)),
-            (true, _) => groups.push(Group { from, to: vec![Dim::Known(1)] }),
-            _ => groups.push(Group { from, to: vec![Dim::Known(-1)] }),
+            (true, Some(group)) if is_split(group) && group.to.len() == 1 => {
+                group.to.push(Dim::Known(-1));
+            }
+            (true, _) => groups.push(Group {
+                from,
+                to: vec![Dim::Known(1)],
+            }),
+            _ => groups.push(Group {
+                from,
+                to: vec![Dim::Known(-1)],
+            }),
         }
     } else {
         for at in begin..end {
@@ -187,13 +234,21 @@ fn walk(
         let axis = next.map(|n| &tensor.axes[n]);
         let from: Vec<usize> = next.into_iter().collect();
         match (axis, dim) {
-            (Some(axis), Dim::Known(1)) if axis.label == Label::One || axis.size.number == Some(1) => {
+            (Some(axis), Dim::Known(1))
+                if axis.label == Label::One || axis.size.number == Some(1) =>
+            {
                 take();
-                groups.push(Group { from, to: vec![dim] });
+                groups.push(Group {
+                    from,
+                    to: vec![dim],
+                });
                 at += 1;
             }
             (_, Dim::Known(1)) => {
-                groups.push(Group { from: vec![], to: vec![dim] });
+                groups.push(Group {
+                    from: vec![],
+                    to: vec![dim],
+                });
                 at += 1;
             }
             (Some(axis), _) if axis.label == Label::One => {
@@ -202,7 +257,10 @@ fn walk(
             }
             (Some(axis), _) if is_same(axis, dim) => {
                 take();
-                groups.push(Group { from, to: vec![dim] });
+                groups.push(Group {
+                    from,
+                    to: vec![dim],
+                });
                 at += 1;
             }
             (Some(axis), Dim::Open(other)) => {
@@ -223,13 +281,21 @@ fn walk(
             // The other size of joined steps and samples is open.
             (Some(axis), _) if matches!(axis.label, Label::Joined(_)) => {
                 take();
-                groups.push(Group { from, to: vec![dim] });
+                groups.push(Group {
+                    from,
+                    to: vec![dim],
+                });
                 at += 1;
             }
             (Some(_), Dim::Both) => {
-                let second = if is_reversed { end.checked_sub(2) } else { Some(*begin + 1) };
+                let second = if is_reversed {
+                    end.checked_sub(2)
+                } else {
+                    Some(*begin + 1)
+                };
                 let second = second.filter(|s| (*begin..*end).contains(s));
-                let second = second.ok_or_else(|| m.refuse("steps and samples are not beside each other"))?;
+                let second = second
+                    .ok_or_else(|| m.refuse("steps and samples are not beside each other"))?;
                 let mut from = from;
                 from.push(second);
                 from.sort_unstable();
@@ -237,11 +303,15 @@ fn walk(
                     false => *begin += 2,
                     true => *end -= 2,
                 }
-                groups.push(Group { from, to: vec![dim] });
+                groups.push(Group {
+                    from,
+                    to: vec![dim],
+                });
                 at += 1;
             }
             (Some(axis), Dim::Known(n)) if axis.is_feature() => {
-                let (group, used) = features(m, tensor, (begin, end), &shape[at..], (n, is_reversed))?;
+                let (group, used) =
+                    features(m, tensor, (begin, end), &shape[at..], (n, is_reversed))?;
                 groups.push(group);
                 at += used;
             }
@@ -255,7 +325,10 @@ fn walk(
                 });
             }
             (None, _) => {
-                return Err(m.refuse(format!("the axes {} do not fit the new shape {shape:?}", tensor.described())));
+                return Err(m.refuse(format!(
+                    "the axes {} do not fit the new shape {shape:?}",
+                    tensor.described()
+                )));
             }
         }
     }
@@ -264,7 +337,9 @@ fn walk(
 
 fn is_same(axis: &Axis, dim: Dim) -> bool {
     match (axis.label, dim) {
-        (Label::Time, Dim::Steps) | (Label::Batch, Dim::Samples) | (Label::Joined(_), Dim::Both) => true,
+        (Label::Time, Dim::Steps)
+        | (Label::Batch, Dim::Samples)
+        | (Label::Joined(_), Dim::Both) => true,
         (Label::Open(a), Dim::Open(b)) => a == b,
         (Label::Feature | Label::Time | Label::Batch | Label::Open(_), Dim::Known(n)) => {
             usize::try_from(n).ok() == axis.size.number && axis.size.number.is_some()
@@ -295,9 +370,14 @@ fn features(
                 (true, true) => Some(*end - 1),
             };
             let axis = next.map(|n| &tensor.axes[n]);
-            let size = axis.filter(|a| a.is_feature() || a.label == Label::One).and_then(|a| a.size.number);
+            let size = axis
+                .filter(|a| a.is_feature() || a.label == Label::One)
+                .and_then(|a| a.size.number);
             let (Some(next), Some(size)) = (next, size) else {
-                return Err(m.refuse(format!("the axes {} do not fit the new shape", tensor.described())));
+                return Err(m.refuse(format!(
+                    "the axes {} do not fit the new shape",
+                    tensor.described()
+                )));
             };
             match is_reversed {
                 false => *begin += 1,
@@ -307,10 +387,17 @@ fn features(
             have = have.saturating_mul(size.max(1));
         } else {
             match shape.get(used) {
-                Some(Dim::Known(n)) if *n > 0 => want = want.saturating_mul(usize::try_from(*n).unwrap_or(usize::MAX)),
+                Some(Dim::Known(n)) if *n > 0 => {
+                    want = want.saturating_mul(usize::try_from(*n).unwrap_or(usize::MAX));
+                }
                 // The open size takes the rest.
                 None => break,
-                _ => return Err(m.refuse(format!("the axes {} do not fit the new shape", tensor.described()))),
+                _ => {
+                    return Err(m.refuse(format!(
+                        "the axes {} do not fit the new shape",
+                        tensor.described()
+                    )));
+                }
             }
             used += 1;
         }

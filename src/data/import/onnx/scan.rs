@@ -9,7 +9,8 @@ use super::value::{Axis, Body, Dim, Expr, Kind, Label, Origin, Size, Tensor, Val
 
 pub(super) const ROWS: &[Row] = &[
     Row {
-        op: "Scan", inputs: (1, MANY),
+        op: "Scan",
+        inputs: (1, MANY),
         attributes: &[
             "body",
             "num_scan_inputs",
@@ -20,7 +21,12 @@ pub(super) const ROWS: &[Row] = &[
         ],
         run: scan,
     },
-    Row { op: "Loop", inputs: (2, MANY), attributes: &["body"], run: repeat },
+    Row {
+        op: "Loop",
+        inputs: (2, MANY),
+        attributes: &["body"],
+        run: repeat,
+    },
 ];
 
 /// A carried value: its state, and the axes and shape of it.
@@ -42,12 +48,18 @@ fn body<'n>(m: &Machine<'_>, call: Call<'n>) -> Out<&'n Graph> {
 fn scan(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
     let graph = body(m, call)?;
     if m.opset < 9 {
-        return Err(m.refuse(format!("version {} of the operators; expected 9 or later: `onnx.version_converter`", m.opset)));
+        return Err(m.refuse(format!(
+            "version {} of the operators; expected 9 or later: `onnx.version_converter`",
+            m.opset
+        )));
     }
     let all = call.node.inputs.len();
-    let scanned = call.int("num_scan_inputs").and_then(|n| usize::try_from(n).ok());
+    let scanned = call
+        .int("num_scan_inputs")
+        .and_then(|n| usize::try_from(n).ok());
     let scanned = scanned.filter(|n| (1..=all).contains(n));
-    let scanned = scanned.ok_or_else(|| m.refuse(format!("attribute `num_scan_inputs`: expected 1 to {all}")))?;
+    let scanned = scanned
+        .ok_or_else(|| m.refuse(format!("attribute `num_scan_inputs`: expected 1 to {all}")))?;
     let carried = all - scanned;
     let outputs = graph.outputs.len();
     if graph.inputs.len() != all || outputs < carried {
@@ -57,10 +69,15 @@ fn scan(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
         )));
     }
     let each = |name: &str, count: usize| -> Out<Vec<i64>> {
-        let list = call.ints(name).map_or_else(|| vec![0; count], <[_]>::to_vec);
+        let list = call
+            .ints(name)
+            .map_or_else(|| vec![0; count], <[_]>::to_vec);
         match list.len() == count {
             true => Ok(list),
-            false => Err(m.refuse(format!("attribute `{name}` has {} numbers, expected {count}", list.len()))),
+            false => Err(m.refuse(format!(
+                "attribute `{name}` has {} numbers, expected {count}",
+                list.len()
+            ))),
         }
     };
     let axes = each("scan_input_axes", scanned)?;
@@ -68,7 +85,11 @@ fn scan(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
     let out_axes = each("scan_output_axes", outputs - carried)?;
     let out_ways = each("scan_output_directions", outputs - carried)?;
     let is_backward = ways[0] != 0;
-    if ways.iter().chain(&out_ways).any(|w| (*w != 0) != is_backward) {
+    if ways
+        .iter()
+        .chain(&out_ways)
+        .any(|w| (*w != 0) != is_backward)
+    {
         return Err(m.refuse(
             "attributes `scan_input_directions` and `scan_output_directions`: expected one direction for all inputs and outputs, all 0 or all 1",
         ));
@@ -76,14 +97,19 @@ fn scan(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
     let mut inputs = Vec::new();
     for (n, axis) in axes.iter().enumerate() {
         let Value::Tensor(mut tensor) = m.need(call, carried + n)? else {
-            return Err(m.refuse(format!("input {}: expected an array with steps", carried + n)));
+            return Err(m.refuse(format!(
+                "input {}: expected an array with steps",
+                carried + n
+            )));
         };
         let at = m.axis(*axis, tensor.axes.len())?;
         m.expect(&tensor, at, Label::Time)?;
         tensor.axes.remove(at);
         inputs.push(Value::Tensor(tensor));
     }
-    let starts = (0..carried).map(|n| m.need(call, n)).collect::<Out<Vec<_>>>()?;
+    let starts = (0..carried)
+        .map(|n| m.need(call, n))
+        .collect::<Out<Vec<_>>>()?;
     steps(m, graph, &starts, inputs, &out_axes, is_backward)
 }
 
@@ -91,7 +117,10 @@ fn scan(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
 fn repeat(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
     let graph = body(m, call)?;
     let turns = m.input(call, 0)?;
-    let turns = turns.as_ref().and_then(dims).and_then(|(d, _)| d.first().copied());
+    let turns = turns
+        .as_ref()
+        .and_then(dims)
+        .and_then(|(d, _)| d.first().copied());
     match turns {
         Some(Dim::Steps) => {}
         Some(Dim::Open(origin)) => return Err(m.facts.learn(origin, Label::Time)),
@@ -114,13 +143,18 @@ fn repeat(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
     if graph.inputs.len() != carried + 2 || outputs < carried + 1 {
         return Err(m.refuse("attribute `body`: its inputs and outputs do not fit the node"));
     }
-    let starts = (0..carried).map(|n| m.need(call, n + 2)).collect::<Out<Vec<_>>>()?;
+    let starts = (0..carried)
+        .map(|n| m.need(call, n + 2))
+        .collect::<Out<Vec<_>>>()?;
     let out_axes = vec![0; outputs - carried - 1];
     let condition = super::value::Known::new(ndarray::arr0(1.0).into_dyn(), Kind::Bool);
     let mut inner = graph.clone();
     let (counter, given) = (inner.inputs.remove(0), inner.inputs.remove(0));
     let end = inner.outputs.remove(0).name;
-    let scope = [(counter.name, Value::Counter), (given.name, Value::Known(condition))];
+    let scope = [
+        (counter.name, Value::Counter),
+        (given.name, Value::Known(condition)),
+    ];
     m.scopes.push(scope.into_iter().collect());
     m.uses.entry(end.clone()).or_default();
     let found = steps_with(m, &inner, &starts, Vec::new(), &out_axes, false, Some(&end));
@@ -202,7 +236,9 @@ fn inside(
     if let Some(name) = condition
         && m.value(name).and_then(filled).is_none_or(|x| x == 0.0)
     {
-        return Err(m.refuse("its body computes a condition to end; expected one that is always true"));
+        return Err(
+            m.refuse("its body computes a condition to end; expected one that is always true")
+        );
     }
     let end = if is_backward { "first" } else { "last" };
     let mut values = Vec::new();
@@ -214,26 +250,40 @@ fn inside(
                 let axes = carried.get(n).map_or_else(Vec::new, |c| c.axes.clone());
                 match axes.len() == known.array.ndim() {
                     true => super::align::parameter(m, &known, &axes)?,
-                    false => return Err(m.refuse(format!("the output `{}` of its body is constant", info.name))),
+                    false => {
+                        return Err(m.refuse(format!(
+                            "the output `{}` of its body is constant",
+                            info.name
+                        )));
+                    }
                 }
             }
-            _ => return Err(m.refuse(format!("the output `{}` of its body is no array", crate::error::printable(&info.name)))),
+            _ => {
+                return Err(m.refuse(format!(
+                    "the output `{}` of its body is no array",
+                    crate::error::printable(&info.name)
+                )));
+            }
         };
         if tensor.position(Label::Time).is_some() {
             return Err(m.refuse("its body uses all steps of an array; expected one step: give the array to the loop as a scan input"));
         }
         if let Some(one) = carried.get(n) {
             let aligned = next(m, one, &tensor)?;
-            m.page.equation(format!("{}' = {}", one.state, aligned.text));
+            m.page
+                .equation(format!("{}' = {}", one.state, aligned.text));
             let axes = one.axes.clone();
             let expr = Expr::atom(format!("{end}({}')", one.state));
             values.push(Value::Tensor(Tensor::new(axes, expr, false)));
         } else {
             let mut tensor = tensor;
             // The value after the step of a state that is an output as well.
-            let same = graph.outputs[..carried.len()].iter().position(|o| o.name == info.name);
+            let same = graph.outputs[..carried.len()]
+                .iter()
+                .position(|o| o.name == info.name);
             if let Some(state) = same {
-                tensor = tensor.with_body(Body::Expr(Expr::atom(format!("{}'", carried[state].state))));
+                tensor =
+                    tensor.with_body(Body::Expr(Expr::atom(format!("{}'", carried[state].state))));
             }
             let at = out_axes.get(n - carried.len()).copied().unwrap_or(0);
             let at = m.axis(at, tensor.axes.len() + 1)?;
@@ -255,7 +305,7 @@ fn carry(m: &mut Machine<'_>, start: &Value, name: &str, is_backward: bool) -> O
                 return Err(m.refuse("the start of a state differs between steps"));
             }
             let text = match tensor.body {
-                Body::Filled(x) if x == 0.0 => None,
+                Body::Filled(0.0) => None,
                 _ => Some(m.shaped(tensor)?.text),
             };
             (tensor.axes.clone(), text)
@@ -273,16 +323,21 @@ fn carry(m: &mut Machine<'_>, start: &Value, name: &str, is_backward: bool) -> O
                             "the start of a state is an initializer that differs between samples; make it an input of the graph",
                         ));
                     }
-                    array = array.slice_axis(ndarray::Axis(0), ndarray::Slice::from(0..1)).to_owned();
+                    array = array
+                        .slice_axis(ndarray::Axis(0), ndarray::Slice::from(0..1))
+                        .to_owned();
                     axes.push(Axis::outer(Label::Batch, Some(n)));
                 } else {
                     axes.push(Axis::feature(m.page.size(m.facts, "H", n)));
                 }
             }
             let text = match known.constant() {
-                Some(x) if x == 0.0 => None,
+                Some(0.0) => None,
                 _ => {
-                    let known = super::value::Known { array: std::rc::Rc::new(array), ..known.clone() };
+                    let known = super::value::Known {
+                        array: std::rc::Rc::new(array),
+                        ..known.clone()
+                    };
                     let expr = super::align::parameter(m, &known, &axes)?;
                     Some(m.shaped(&expr)?.text)
                 }
@@ -291,20 +346,36 @@ fn carry(m: &mut Machine<'_>, start: &Value, name: &str, is_backward: bool) -> O
         }
         _ => return Err(m.refuse("the start of a state is no array of numbers")),
     };
-    if let Some(Label::Open(origin)) = axes.iter().map(|a| a.label).find(|l| matches!(l, Label::Open(_))) {
+    if let Some(Label::Open(origin)) = axes
+        .iter()
+        .map(|a| a.label)
+        .find(|l| matches!(l, Label::Open(_)))
+    {
         let is_last = axes.last().is_some_and(|a| a.label == Label::Open(origin)) && axes.len() > 1;
         return Err(match is_last {
             true => m.facts.learn(origin, Label::Feature),
             false => m.guess(origin),
         });
     }
-    let shape: Vec<Size> = axes.iter().filter(|a| a.is_feature()).map(|a| a.size.clone()).collect();
+    let shape: Vec<Size> = axes
+        .iter()
+        .filter(|a| a.is_feature())
+        .map(|a| a.size.clone())
+        .collect();
     if shape.len() > 2 {
         return Err(m.refuse("a state with more than two axes beside the samples"));
     }
     let sizes: Vec<&str> = shape.iter().map(|s| s.text.as_str()).collect();
-    let sizes = if sizes.is_empty() { String::new() } else { format!("[{}]", sizes.join(", ")) };
-    let word = if is_backward { "backward state" } else { "state" };
+    let sizes = if sizes.is_empty() {
+        String::new()
+    } else {
+        format!("[{}]", sizes.join(", "))
+    };
+    let word = if is_backward {
+        "backward state"
+    } else {
+        "state"
+    };
     let start = text.map_or_else(String::new, |t| format!(" = {t}"));
     m.page.declaration(format!("{word} {state}{sizes}{start}"));
     Ok(Carried { state, axes, shape })
@@ -312,13 +383,20 @@ fn carry(m: &mut Machine<'_>, start: &Value, name: &str, is_backward: bool) -> O
 
 /// The next value of a state, which has the axes of the start.
 fn next(m: &mut Machine<'_>, one: &Carried, tensor: &Tensor) -> Out<Expr> {
-    let found: Vec<Axis> = tensor.axes.iter().filter(|a| a.is_feature()).cloned().collect();
+    let found: Vec<Axis> = tensor
+        .axes
+        .iter()
+        .filter(|a| a.is_feature())
+        .cloned()
+        .collect();
     for axis in &tensor.axes {
         if let Label::Open(origin) = axis.label {
             let place = tensor.axes.iter().position(|a| a == axis);
             let own = place.and_then(|p| one.axes.get(p));
             return Err(match own {
-                Some(own) if !matches!(own.label, Label::Open(_)) => m.facts.learn(origin, own.label),
+                Some(own) if !matches!(own.label, Label::Open(_)) => {
+                    m.facts.learn(origin, own.label)
+                }
                 _ => m.guess(origin),
             });
         }
@@ -330,10 +408,14 @@ fn next(m: &mut Machine<'_>, one: &Carried, tensor: &Tensor) -> Out<Expr> {
             tensor.described()
         )));
     }
-    let own: Vec<Axis> = one.axes.iter().filter(|a| a.is_feature()).cloned().collect();
+    let own: Vec<Axis> = one
+        .axes
+        .iter()
+        .filter(|a| a.is_feature())
+        .cloned()
+        .collect();
     for (own, found) in own.iter().zip(&found) {
         m.equal(own, found)?;
     }
     m.shaped(tensor)
 }
-

@@ -1,6 +1,5 @@
 //! Sizes of arrays, constants, and Reshape.
 
-
 use ndarray::{ArrayD, IxDyn};
 
 use super::entries;
@@ -16,32 +15,74 @@ const MOST_ENTRIES: usize = 1 << 16;
 
 pub(super) const ROWS: &[Row] = &[
     Row {
-        op: "Constant", inputs: (0, 0),
-        attributes: &["value", "value_float", "value_floats", "value_int", "value_ints"],
+        op: "Constant",
+        inputs: (0, 0),
+        attributes: &[
+            "value",
+            "value_float",
+            "value_floats",
+            "value_int",
+            "value_ints",
+        ],
         run: constant,
     },
-    Row { op: "Shape", inputs: (1, 1), attributes: &["start", "end"], run: shape },
-    Row { op: "Size", inputs: (1, 1), attributes: &[], run: count },
-    Row { op: "ConstantOfShape", inputs: (1, 1), attributes: &["value"], run: constant_of_shape },
-    Row { op: "Reshape", inputs: (1, 2), attributes: &["allowzero", "shape"], run: reshape },
-    Row { op: "Flatten", inputs: (1, 1), attributes: &["axis"], run: flatten },
+    Row {
+        op: "Shape",
+        inputs: (1, 1),
+        attributes: &["start", "end"],
+        run: shape,
+    },
+    Row {
+        op: "Size",
+        inputs: (1, 1),
+        attributes: &[],
+        run: count,
+    },
+    Row {
+        op: "ConstantOfShape",
+        inputs: (1, 1),
+        attributes: &["value"],
+        run: constant_of_shape,
+    },
+    Row {
+        op: "Reshape",
+        inputs: (1, 2),
+        attributes: &["allowzero", "shape"],
+        run: reshape,
+    },
+    Row {
+        op: "Flatten",
+        inputs: (1, 1),
+        attributes: &["axis"],
+        run: flatten,
+    },
 ];
 
 fn constant(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
     let Some(attribute) = call.node.attributes.first() else {
         return Err(m.refuse("it has no attribute `value`"));
     };
-    #[expect(clippy::cast_precision_loss, reason = "integers beyond 2^53 are marks for the end of an axis")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "integers beyond 2^53 are marks for the end of an axis"
+    )]
     let ints = || attribute.ints.iter().map(|i| *i as f64).collect::<Vec<_>>();
-    let vector = |numbers: Vec<f64>, kind| Known::new(ndarray::Array1::from(numbers).into_dyn(), kind);
+    let vector =
+        |numbers: Vec<f64>, kind| Known::new(ndarray::Array1::from(numbers).into_dyn(), kind);
     let scalar = |x: f64, kind| Known::new(ArrayD::from_elem(IxDyn(&[]), x), kind);
-    #[expect(clippy::cast_precision_loss, reason = "integers beyond 2^53 are marks for the end of an axis")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "integers beyond 2^53 are marks for the end of an axis"
+    )]
     let known = match (&*attribute.name, &attribute.t) {
         ("value", Some(tensor)) => entries::known(tensor).map_err(|reason| m.refuse(reason))?,
         ("value_float", _) => scalar(f64::from(attribute.f), Kind::Real),
         ("value_int", _) => scalar(attribute.i as f64, Kind::Int),
         ("value_ints", _) => vector(ints(), Kind::Int),
-        ("value_floats", _) => vector(attribute.floats.iter().map(|x| f64::from(*x)).collect(), Kind::Real),
+        ("value_floats", _) => vector(
+            attribute.floats.iter().map(|x| f64::from(*x)).collect(),
+            Kind::Real,
+        ),
         _ => return Err(m.refuse("its attribute `value` is no array")),
     };
     Ok(vec![Value::Known(known)])
@@ -52,7 +93,11 @@ fn sizes(m: &mut Machine<'_>, value: &Value) -> Out<Vec<Dim>> {
     let known = |n: usize| Dim::Known(i64::try_from(n).unwrap_or(i64::MAX));
     match value {
         Value::Known(k) => Ok(k.array.shape().iter().map(|n| known(*n)).collect()),
-        Value::Dims(dims, is_scalar) => Ok(if *is_scalar { vec![] } else { vec![known(dims.len())] }),
+        Value::Dims(dims, is_scalar) => Ok(if *is_scalar {
+            vec![]
+        } else {
+            vec![known(dims.len())]
+        }),
         Value::Counter => Ok(vec![]),
         Value::Tensor(tensor) => tensor.axes.iter().map(|axis| size(m, axis)).collect(),
     }
@@ -105,7 +150,10 @@ fn shape(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
     };
     let start = place(call.int("start").unwrap_or(0));
     let end = place(call.int("end").unwrap_or(rank));
-    Ok(vec![vector(all.get(start..end).unwrap_or_default().to_vec(), false)])
+    Ok(vec![vector(
+        all.get(start..end).unwrap_or_default().to_vec(),
+        false,
+    )])
 }
 
 fn count(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
@@ -128,7 +176,9 @@ fn constant_of_shape(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
         None => (0.0, Kind::Real),
         Some(tensor) => {
             let known = entries::known(tensor).map_err(|reason| m.refuse(reason))?;
-            let x = known.scalar().ok_or_else(|| m.refuse("attribute `value` is no number"))?;
+            let x = known
+                .scalar()
+                .ok_or_else(|| m.refuse("attribute `value` is no number"))?;
             (x, known.kind)
         }
     };
@@ -142,7 +192,10 @@ fn constant_of_shape(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
     if let Some(numbers) = numbers {
         let count = numbers.iter().try_fold(1usize, |a, n| a.checked_mul(*n));
         if count.is_some_and(|n| n <= MOST_ENTRIES) && numbers.len() <= 16 {
-            return Ok(vec![Value::Known(Known::new(ArrayD::from_elem(IxDyn(&numbers), x), kind))]);
+            return Ok(vec![Value::Known(Known::new(
+                ArrayD::from_elem(IxDyn(&numbers), x),
+                kind,
+            ))]);
         }
     }
     if !x.is_finite() {
@@ -163,7 +216,9 @@ fn reshape(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
         Some(ints) => ints.iter().map(|i| Dim::Known(*i)).collect(),
         None => {
             let shape = m.need(call, 1)?;
-            dims(&shape).ok_or_else(|| m.refuse("input 1, the shape, is not known"))?.0
+            dims(&shape)
+                .ok_or_else(|| m.refuse("input 1, the shape, is not known"))?
+                .0
         }
     };
     let keeps_zero = call.int("allowzero").unwrap_or(0) != 0;
@@ -183,12 +238,17 @@ fn in_shape(m: &mut Machine<'_>, value: Value, shape: &[Dim], keeps_zero: bool) 
                         1
                     }
                     Dim::Known(0) if !keeps_zero => own.get(at).copied().unwrap_or(0),
-                    Dim::Known(n) => usize::try_from(*n).map_err(|_| m.refuse(format!("a size of {n}")))?,
+                    Dim::Known(n) => {
+                        usize::try_from(*n).map_err(|_| m.refuse(format!("a size of {n}")))?
+                    }
                     _ => return Err(m.refuse("an initializer takes a shape of the data")),
                 });
             }
             if let Some(at) = open {
-                let rest = found.iter().try_fold(1usize, |a, n| a.checked_mul(*n)).unwrap_or(0);
+                let rest = found
+                    .iter()
+                    .try_fold(1usize, |a, n| a.checked_mul(*n))
+                    .unwrap_or(0);
                 found[at] = known.array.len().checked_div(rest).unwrap_or(0);
             }
             reshaped(m, &known, &found).map(|k| vec![k])
@@ -200,7 +260,11 @@ fn in_shape(m: &mut Machine<'_>, value: Value, shape: &[Dim], keeps_zero: bool) 
             for (at, dim) in target.iter_mut().enumerate() {
                 if *dim == Dim::Known(0) && !keeps_zero {
                     let axis = tensor.axes.get(at);
-                    let axis = axis.ok_or_else(|| m.refuse(format!("size {at} of the shape is 0, and there is no such axis")))?;
+                    let axis = axis.ok_or_else(|| {
+                        m.refuse(format!(
+                            "size {at} of the shape is 0, and there is no such axis"
+                        ))
+                    })?;
                     *dim = match axis.label {
                         Label::Feature => size(m, axis)?,
                         _ => size(m, axis)?,
@@ -228,4 +292,3 @@ fn flatten(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
     let shape = [joined(&all[..axis]), joined(&all[axis..])];
     in_shape(m, value, &shape, true)
 }
-
