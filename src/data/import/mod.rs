@@ -1,6 +1,7 @@
 //! Writes the recurrence of a saved model, and its parameters.
 
 mod chain;
+mod keras;
 mod module;
 mod names;
 #[cfg(feature = "onnx")]
@@ -56,7 +57,7 @@ impl Imported {
 impl Arrays {
     /// The recurrence of a state dict of PyTorch, which may have an `nn.Embedding`, `nn.RNN`, `nn.LSTM` or `nn.GRU` with any
     /// number of layers, one or two directions and a projection, their cells, `nn.LayerNorm` and `nn.Linear`, with any
-    /// prefixes; `docs/cli.md` has the names. `name` is the file of the model, for the text.
+    /// prefixes, or of the weights of Keras 3, under their paths; `docs/cli.md` has the names. `name` is the file of the model, for the text.
     ///
     /// ```
     /// use bptt::data::{Arrays, Import, Nonlinearity};
@@ -78,9 +79,13 @@ impl Arrays {
     /// When an array is unknown, missing or of a wrong shape, when the model leaves a choice open that the [`Import`] does
     /// not make, or when a choice has no effect.
     pub fn import(&self, name: &str, options: &Import) -> Result<Imported> {
-        let (modules, note) = chain::ordered(state::modules(self, options)?, options)?;
+        let (modules, taken) = match keras::is_keras(self) {
+            true => keras::modules(self, options)?,
+            false => (state::modules(self, options)?, None),
+        };
+        let (modules, note) = chain::ordered(modules, options)?;
         let mut writer = text::Writer::new(options);
-        writer.notes.extend(note);
+        writer.notes.extend(taken.into_iter().chain(note));
         let source = writer.write(name, &modules)?;
         let recurrence = Recurrence::parse(name, &source).map_err(|error| Error::Array {
             reason: format!(
