@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::{env, fs, process};
 
 use bptt::Recurrence;
-use bptt::data::{Arrays, Missing, ReadOptions};
+use bptt::data::{Arrays, Import, Imported, Missing, ReadOptions};
 
 /// A recurrence with inputs, a class and parameters, so that every conversion is tried.
 const READER: &str = "
@@ -61,6 +61,24 @@ pub fn read(extension: &str, bytes: &[u8]) {
         // Arrays that cannot be read are not written.
         let text = |arrays: &Arrays| format!("{:?}", arrays.iter().collect::<Vec<_>>());
         assert_eq!(text(&arrays), text(&read), "arrays changed on the way through a file");
+    }
+}
+
+/// Imports bytes as an ONNX model. A recurrence that is read takes its parameters.
+///
+/// # Panics
+/// When the text of a model is no recurrence, or its parameters do not fit it.
+pub fn import(bytes: &[u8]) {
+    match Imported::onnx("fuzz.onnx", bytes, &Import::new()) {
+        Ok(imported) => {
+            let params = imported.params.params::<f64>(&imported.recurrence);
+            assert!(params.is_ok(), "{params:?}");
+        }
+        Err(error) => {
+            let text = error.to_string();
+            assert!(!text.contains("a mistake of the import"), "{text}");
+            assert!(text.len() < 20_000, "an error of {} characters", text.len());
+        }
     }
 }
 

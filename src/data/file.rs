@@ -56,10 +56,17 @@ impl Request<'_> {
 type Write = fn(&Arrays) -> Result<Vec<u8>, String>;
 
 /// Formats of files that are often at hand, and a remedy.
-const OTHERS: &[(&[&str], &str)] = &[(
-    &["pt", "pth"],
-    "expected a .safetensors file, as `safetensors.torch.save_file` writes it",
-)];
+const OTHERS: &[(&[&str], &str)] = &[
+    (
+        &["pt", "pth"],
+        "expected a .safetensors file, as `safetensors.torch.save_file` writes it",
+    ),
+    (
+        &["h5", "hdf5", "keras"],
+        "expected a .npz file, as `numpy.savez(\"model.npz\", **{w.path: w.numpy() for w in model.weights})` of Keras 3 writes it",
+    ),
+    (&["onnx"], "expected arrays; `bptt import` reads models"),
+];
 
 impl Format {
     /// The format given by the extension of a file.
@@ -111,6 +118,15 @@ pub(super) fn refuse(path: &Path, reason: impl ToString) -> Error {
 
 /// The bytes of a file, after a check of its first eight bytes and of the memory it needs.
 pub(super) fn read(path: &Path, format: &Format) -> Result<Vec<u8>> {
+    checked(path, format.begins, format.memory)
+}
+
+/// As [`read`], with these checks.
+pub(super) fn checked(
+    path: &Path,
+    begins: fn(&[u8]) -> Result<(), String>,
+    memory: fn(&[u8]) -> Option<usize>,
+) -> Result<Vec<u8>> {
     let fail = |error: io::Error| refuse(path, format!("cannot be read: {error}"));
     let there = fs::metadata(path).map_err(fail)?;
     if !there.is_file() {
@@ -119,10 +135,10 @@ pub(super) fn read(path: &Path, format: &Format) -> Result<Vec<u8>> {
     let mut file = fs::File::open(path).map_err(fail)?;
     let mut bytes = Vec::new();
     (&mut file).take(8).read_to_end(&mut bytes).map_err(fail)?;
-    (format.begins)(&bytes).map_err(|reason| refuse(path, reason))?;
+    begins(&bytes).map_err(|reason| refuse(path, reason))?;
     let length = usize::try_from(there.len()).ok();
     check_memory(length)?;
     file.read_to_end(&mut bytes).map_err(fail)?;
-    check_memory((format.memory)(&bytes))?;
+    check_memory(memory(&bytes))?;
     Ok(bytes)
 }

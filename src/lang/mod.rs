@@ -35,6 +35,9 @@ mod sizes;
 mod token;
 mod vocabulary;
 
+#[cfg(feature = "onnx")]
+pub(crate) use vocabulary::is_known as is_function;
+
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use reference::{Function, Subject, functions};
 

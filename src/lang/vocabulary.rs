@@ -74,7 +74,7 @@ pub(super) fn values(name: &str) -> usize {
 }
 
 /// The language has a function of this name.
-pub(super) fn is_known(name: &str) -> bool {
+pub(crate) fn is_known(name: &str) -> bool {
     names().any(|known| known == name)
 }
 

@@ -8,6 +8,9 @@ mod support;
 mod formats;
 mod import;
 mod inputs;
+mod keras;
+#[cfg(feature = "onnx")]
+mod onnx;
 mod options;
 mod pytorch;
 mod roles;

@@ -110,9 +110,10 @@ pub(crate) enum Command {
   bptt convert lstm --params state_dict.safetensors --out params.npz
   bptt convert lstm --params params.npz --layout pytorch --out state_dict.safetensors")]
     Convert(Convert),
-    /// Write the recurrence of a saved PyTorch model, and its parameters
+    /// Write the recurrence of a saved model, and its parameters
     #[command(after_help = "Examples:
   bptt import model.safetensors --out cell.rec --params cell.npz
+  bptt import model.onnx --loss softmax --out cell.rec --params cell.npz
   bptt import model.npz --loss softmax --states inputs --out cell.rec --params cell.npz
   bptt import rnn.npz --nonlinearity tanh --out cell.rec --params cell.npz")]
     Import(Import),

@@ -1,6 +1,7 @@
 //! `bptt import`: writes the recurrence of a saved model, and its parameters.
 
-use bptt::data::{self, Arrays};
+use bptt::Error;
+use bptt::data::{self, Arrays, Imported};
 use serde_json::json;
 
 use crate::Failure;
@@ -18,10 +19,10 @@ pub(crate) fn run(args: &Import, report: &mut Report) -> Result<(), Failure> {
     data::can_write_whole(&args.out)?;
     Arrays::can_write(&args.params)?;
     let model = args.model.display().to_string();
-    let arrays = Arrays::read(&args.model)?;
-    let name = args.model.file_name().unwrap_or_default();
-    let imported = arrays.import(&name.to_string_lossy(), &choices(args));
-    let imported = imported.map_err(|error| format!("{model}: {error}"))?;
+    let imported = Imported::read(&args.model, &choices(args)).map_err(|error| match error {
+        Error::File { .. } => error.to_string(),
+        other => format!("{model}: {other}"),
+    })?;
     imported.params.write(&args.params)?;
     data::write_whole(&args.out, imported.source.as_bytes())?;
     for note in &imported.notes {

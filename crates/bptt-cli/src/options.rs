@@ -18,6 +18,8 @@ const ADVICE: &[(&str, &str)] = &[
     ("`Recurrence::gradient`", "`bptt grad`"),
     ("`Import::nonlinearity`", "`--nonlinearity`"),
     ("`Import::activation`", "`--activation`"),
+    ("`Import::loss`", "`--loss`"),
+    ("`Import::states`", "`--states`"),
     ("`Import::order`", "`--order`"),
     ("`Import::ignoring`", "`--ignore`"),
     (

@@ -1,6 +1,6 @@
 //! The order in which a model applies its modules, which follows from their sizes or is given.
 
-use super::module::{Body, Module};
+use super::module::{Body, Module, Origin};
 use super::options::Import;
 use super::state::refused;
 use crate::error::{Error, Result, quoted};
@@ -24,7 +24,8 @@ pub(super) fn ordered(
         true => modules,
         false => given(modules, &options.order)?,
     };
-    let is_given = !options.order.is_empty();
+    // A file of Keras has the order of the model.
+    let is_given = !options.order.is_empty() || in_file_order(&modules);
     let search = |is_usual| Search::of(&modules, is_given, is_usual);
     let shown = |chain: &Chain| {
         let name = |(at, embeds): &(usize, bool)| {
@@ -66,6 +67,12 @@ pub(super) fn ordered(
             )))
         }
     }
+}
+
+/// If the modules of Keras fit behind each other as the file has them.
+fn in_file_order(modules: &[Module]) -> bool {
+    modules.iter().all(|m| m.origin == Origin::Keras)
+        && !Search::of(modules, true, false).is_empty()
 }
 
 /// A module, as an embedding if `embeds`.
@@ -180,7 +187,9 @@ impl<'m> Search<'m> {
                 continue;
             }
             let module = &self.modules[at];
-            let may_embed = matches!(module.body, Body::Linear(_, None)) && gives.is_none();
+            let may_embed = module.origin == Origin::PyTorch
+                && matches!(module.body, Body::Linear(_, None))
+                && gives.is_none();
             let fits = match (gives, module.takes()) {
                 (None, _) => true,
                 (Some(gives), takes) => takes == Some(gives),
@@ -215,5 +224,5 @@ impl<'m> Search<'m> {
 /// A name and the number at its end.
 fn numbered(name: &str) -> (&str, Option<u64>) {
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
-    (stem, name[stem.len()..].parse().ok())
+    (stem.trim_end_matches('_'), name[stem.len()..].parse().ok())
 }

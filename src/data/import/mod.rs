@@ -1,13 +1,18 @@
 //! Writes the recurrence of a saved model, and its parameters.
 
 mod chain;
+mod keras;
 mod module;
 mod names;
+#[cfg(feature = "onnx")]
+mod onnx;
 mod options;
 mod state;
 mod text;
 
 pub use options::{Activation, Import, ModelLoss, Nonlinearity, States};
+
+use std::path::Path;
 
 use super::Arrays;
 use crate::error::{Error, Result};
@@ -26,10 +31,33 @@ pub struct Imported {
     pub notes: Vec<String>,
 }
 
+impl Imported {
+    /// The recurrence of a saved model: an ONNX model in a `.onnx` file (with the feature `onnx`), or the state dict in a
+    /// `.npz` or `.safetensors` file; see [`Arrays::import`].
+    ///
+    /// # Errors
+    /// When the file cannot be read or is damaged, or holds a model without a recurrence.
+    pub fn read(path: impl AsRef<Path>, options: &Import) -> Result<Self> {
+        let path = path.as_ref();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let extension = path.extension().unwrap_or_default();
+        if extension.eq_ignore_ascii_case("onnx") {
+            #[cfg(feature = "onnx")]
+            return Self::onnx(&name, &onnx::bytes(path)?, options);
+            #[cfg(not(feature = "onnx"))]
+            return Err(super::file::refuse(
+                path,
+                "ONNX models are read with the feature `onnx` of the crate",
+            ));
+        }
+        Arrays::read(path)?.import(&name, options)
+    }
+}
+
 impl Arrays {
     /// The recurrence of a state dict of PyTorch, which may have an `nn.Embedding`, `nn.RNN`, `nn.LSTM` or `nn.GRU` with any
     /// number of layers, one or two directions and a projection, their cells, `nn.LayerNorm` and `nn.Linear`, with any
-    /// prefixes; `docs/cli.md` has the names. `name` is the file of the model, for the text.
+    /// prefixes, or of the weights of Keras 3, under their paths; `docs/cli.md` has the names. `name` is the file of the model, for the text.
     ///
     /// ```
     /// use bptt::data::{Arrays, Import, Nonlinearity};
@@ -51,9 +79,13 @@ impl Arrays {
     /// When an array is unknown, missing or of a wrong shape, when the model leaves a choice open that the [`Import`] does
     /// not make, or when a choice has no effect.
     pub fn import(&self, name: &str, options: &Import) -> Result<Imported> {
-        let (modules, note) = chain::ordered(state::modules(self, options)?, options)?;
+        let (modules, taken) = match keras::is_keras(self) {
+            true => keras::modules(self, options)?,
+            false => (state::modules(self, options)?, None),
+        };
+        let (modules, note) = chain::ordered(modules, options)?;
         let mut writer = text::Writer::new(options);
-        writer.notes.extend(note);
+        writer.notes.extend(taken.into_iter().chain(note));
         let source = writer.write(name, &modules)?;
         let recurrence = Recurrence::parse(name, &source).map_err(|error| Error::Array {
             reason: format!(

@@ -26,6 +26,33 @@ pub(super) enum Kind {
     Lstm,
     /// The GRU that resets after the product with the state.
     Gru,
+    /// The GRU that resets the state before the product.
+    GruBefore,
+}
+
+/// The program that a model comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    PyTorch,
+    Keras,
+}
+
+impl Origin {
+    /// The usual constant of a layer norm, which a file does not store, and its name.
+    pub(super) const fn epsilon(self) -> [&'static str; 2] {
+        match self {
+            Self::PyTorch => ["1e-5", "`eps` of nn.LayerNorm"],
+            Self::Keras => ["1e-3", "`epsilon` of a LayerNormalization of Keras"],
+        }
+    }
+
+    /// The name of a simple recurrent layer.
+    pub(super) const fn rnn(self) -> &'static str {
+        match self {
+            Self::PyTorch => "`nn.RNN`",
+            Self::Keras => "SimpleRNN",
+        }
+    }
 }
 
 impl Kind {
@@ -34,7 +61,7 @@ impl Kind {
         match self {
             Self::Rnn => &["h"],
             Self::Lstm => &["i", "f", "g", "o"],
-            Self::Gru => &["r", "z", "n"],
+            Self::Gru | Self::GruBefore => &["r", "z", "n"],
         }
     }
 
@@ -42,7 +69,7 @@ impl Kind {
         match self {
             Self::Rnn => "RNN",
             Self::Lstm => "LSTM",
-            Self::Gru => "GRU",
+            Self::Gru | Self::GruBefore => "GRU",
         }
     }
 }
@@ -80,6 +107,7 @@ pub(super) enum Body {
 /// A module and the prefix of its arrays, without the last dot.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Module {
+    pub(super) origin: Origin,
     pub(super) prefix: String,
     pub(super) body: Body,
 }

@@ -2,10 +2,10 @@
 
 use indexmap::IndexMap;
 
-use super::module::{Body, Kind, Layer, Module, Stack, Tensor};
+use super::module::{Body, Kind, Layer, Module, Origin, Stack, Tensor};
 use super::options::Import;
-use crate::data::Arrays;
 use crate::data::roles::{self, Use};
+use crate::data::{Array, Arrays};
 use crate::error::{Error, Result, quoted};
 
 /// The names that are accepted, for messages.
@@ -30,15 +30,13 @@ pub(super) fn refused(reason: String) -> Error {
     Error::Array { reason }
 }
 
-/// The modules of a state dict, sorted by their prefixes. A matrix without a bias counts as linear, unless its name says
-/// that it is an embedding.
-pub(super) fn modules(arrays: &Arrays, options: &Import) -> Result<Vec<Module>> {
-    let mut found: IndexMap<&str, Parts> = IndexMap::new();
-    let mut unknown = Vec::new();
+/// The arrays that are not ignored.
+pub(super) fn kept<'a>(arrays: &'a Arrays, options: &Import) -> Result<Vec<(&'a str, &'a Array)>> {
     let ignored = |name: &str| {
         let covers = |i: &String| {
-            name.strip_prefix(i.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.') || i.ends_with('.'))
+            name.strip_prefix(i.as_str()).is_some_and(|rest| {
+                rest.is_empty() || rest.starts_with(['.', '/']) || i.ends_with(['.', '/'])
+            })
         };
         options.ignored.iter().any(covers)
     };
@@ -58,17 +56,39 @@ pub(super) fn modules(arrays: &Arrays, options: &Import) -> Result<Vec<Module>> 
     if let Some((_, reason)) = arrays.refused().find(|(n, _)| !ignored(n)) {
         return Err(refused(reason.into()));
     }
-    for (name, array) in arrays.iter().filter(|(n, _)| !ignored(n)) {
+    Ok(arrays.iter().filter(|(n, _)| !ignored(n)).collect())
+}
+
+/// An array of the file, of real numbers.
+pub(super) fn tensor(name: &str, array: &Array) -> Result<Tensor> {
+    let numbers = roles::numbers::<f64>(array, Use::Parameter);
+    let array = numbers.map_err(|reason| refused(format!("array `{name}`: {reason}")))?;
+    Ok(Tensor {
+        source: name.into(),
+        array,
+    })
+}
+
+/// Refuses arrays that the import has no use for.
+pub(super) fn check_unknown(unknown: &[String], accepted: &str) -> Result<()> {
+    match unknown.is_empty() {
+        true => Ok(()),
+        false => Err(refused(format!(
+            "the import has no use for {}; it reads {accepted}; give `Import::ignoring` these names if the model computes the \
+             same without them",
+            unknown.join(", ")
+        ))),
+    }
+}
+
+/// The modules of a state dict, sorted by their prefixes. A matrix without a bias counts as linear, unless its name says
+/// that it is an embedding.
+pub(super) fn modules(arrays: &Arrays, options: &Import) -> Result<Vec<Module>> {
+    let mut found: IndexMap<&str, Parts> = IndexMap::new();
+    let mut unknown = Vec::new();
+    for (name, array) in kept(arrays, options)? {
         let (prefix, end) = name.rsplit_once('.').unwrap_or(("", name));
-        let tensor = || {
-            let numbers = roles::numbers::<f64>(array, Use::Parameter);
-            numbers
-                .map_err(|reason| refused(format!("array `{name}`: {reason}")))
-                .map(|array| Tensor {
-                    source: name.into(),
-                    array,
-                })
-        };
+        let tensor = || tensor(name, array);
         if let Some(end) = ["weight", "bias"].into_iter().find(|e| *e == end) {
             found
                 .entry(prefix)
@@ -85,20 +105,14 @@ pub(super) fn modules(arrays: &Arrays, options: &Import) -> Result<Vec<Module>> 
                 )));
             }
         } else {
-            unknown.push(format!("{name}` {:?}", array.shape()));
+            unknown.push(format!("`{name}` {:?}", array.shape()));
         }
     }
-    if !unknown.is_empty() {
-        let list: Vec<String> = unknown.iter().map(|u| format!("`{u}")).collect();
-        return Err(refused(format!(
-            "the import has no use for {}; it reads {ACCEPTED}; give `Import::ignoring` these names if the model computes the \
-             same without them",
-            list.join(", ")
-        )));
-    }
+    check_unknown(&unknown, ACCEPTED)?;
     let mut modules = Vec::new();
     for (prefix, parts) in found {
         let module = |body| Module {
+            origin: Origin::PyTorch,
             prefix: prefix.into(),
             body,
         };
@@ -143,7 +157,7 @@ fn full(prefix: &str, end: &str) -> String {
     }
 }
 
-fn missing(name: String, expected: &str) -> Error {
+pub(super) fn missing(name: String, expected: &str) -> Error {
     Error::Missing {
         what: "array",
         name,
@@ -151,7 +165,7 @@ fn missing(name: String, expected: &str) -> Error {
     }
 }
 
-fn wrong(tensor: &Tensor, expected: String) -> Error {
+pub(super) fn wrong(tensor: &Tensor, expected: String) -> Error {
     Error::ArrayShape {
         what: "array",
         name: tensor.source.clone(),

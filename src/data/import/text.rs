@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use ndarray::ArrayD;
 
-use super::module::{Body, Kind, Module, Stack, Tensor};
+use super::module::{Body, Kind, Module, Origin, Stack, Tensor};
 use super::names::{Cell, Counts, comment, described, ends_linear, is_tied, numbered, rows};
 use super::options::{Activation, Import, ModelLoss, Nonlinearity, States};
 use super::state::refused;
@@ -25,6 +25,7 @@ pub(super) struct Writer<'o> {
     sizes: IndexMap<String, usize>,
     declarations: Vec<String>,
     equations: Vec<String>,
+    origin: Origin,
     has_norm: bool,
     is_tied: bool,
     pub(super) params: Arrays,
@@ -41,6 +42,7 @@ impl<'o> Writer<'o> {
             sizes: IndexMap::new(),
             declarations: Vec::new(),
             equations: Vec::new(),
+            origin: Origin::PyTorch,
             has_norm: false,
             is_tied: false,
             params: Arrays::new(),
@@ -65,6 +67,7 @@ impl<'o> Writer<'o> {
             linears: count(|b| matches!(b, Body::Linear(..))) - usize::from(ends_linear(modules)),
         };
         self.is_tied = is_tied(modules);
+        self.origin = modules.first().map_or(Origin::PyTorch, |m| m.origin);
         let mut value = self.input(modules);
         let (mut stack, mut layer, mut norm, mut linear) = (0, 0, 0, 0);
         for (at, module) in modules.iter().enumerate() {
@@ -99,7 +102,8 @@ impl<'o> Writer<'o> {
             )))
         };
         if self.options.nonlinearity.is_some() && !self.used_nonlinearity {
-            return useless("nonlinearity", "the model has no `nn.RNN`");
+            let reason = format!("the model has no {}", self.origin.rnn());
+            return useless("nonlinearity", &reason);
         }
         if self.options.activation.is_some() && !self.used_activation {
             return useless(
@@ -128,13 +132,13 @@ impl<'o> Writer<'o> {
         lines.extend(self.declarations.iter().cloned());
         lines.push(String::new());
         if self.has_norm {
-            lines.push(
-                "# The constant is the default `eps` of nn.LayerNorm, which is not in the file."
-                    .into(),
-            );
-            lines.push(
-                "fn layer_norm(x, scale) = scale * (x - mean(x)) / sqrt(mean((x - mean(x))^2) + 1e-5)".into(),
-            );
+            let [epsilon, name] = self.origin.epsilon();
+            lines.push(format!(
+                "# The constant is the default {name}, which is not in the file."
+            ));
+            lines.push(format!(
+                "fn layer_norm(x, scale) = scale * (x - mean(x)) / sqrt(mean((x - mean(x))^2) + {epsilon})"
+            ));
         }
         lines.extend(self.equations.iter().cloned());
         lines.push(format!("output o = {}", value.text));
@@ -389,8 +393,13 @@ impl<'o> Writer<'o> {
         let sources: Vec<&Tensor> = all.into_iter().flatten().collect();
         let what = match cell.kind {
             Kind::Rnn => String::new(),
+            _ if self.origin == Origin::Keras => match cell.kind {
+                Kind::Lstm => ": the columns of i, f, g, o".into(),
+                Kind::Gru => ": the columns of z, r, n, where n keeps two biases".into(),
+                _ => ": the columns of z, r, n".into(),
+            },
             Kind::Gru => ": the rows of r, z, n, where n keeps two biases".into(),
-            Kind::Lstm => format!(": the rows of {}", gates.join(", ")),
+            _ => format!(": the rows of {}", gates.join(", ")),
         };
         self.source(&sources, &what);
         let mut sums = Vec::new();
@@ -405,7 +414,10 @@ impl<'o> Writer<'o> {
                 self.param(u.clone(), &[cell.hidden, cell.out], part(&layer.of_state)),
             ];
             let input = format!("{w} @ {}", x.text);
-            let state = format!("{u} @ h{suffix}");
+            let state = match (cell.kind, *gate) {
+                (Kind::GruBefore, "n") => format!("{u} @ (r{suffix} * h{suffix})"),
+                _ => format!("{u} @ h{suffix}"),
+            };
             let [one, two] = [&layer.bias, &layer.second_bias].map(|b| b.as_ref().map(part));
             // The reset gate of a GRU multiplies the second bias.
             if cell.kind == Kind::Gru && *gate == "n" {
@@ -502,6 +514,12 @@ impl<'o> Writer<'o> {
                     (format!("h{s}'"), new),
                 ]
             }
+            (Kind::GruBefore, [r, z, n]) => vec![
+                gate("r", "sigmoid", r),
+                gate("z", "sigmoid", z),
+                gate("n", "tanh", n),
+                (format!("h{s}'"), format!("(1 - z{s}) * n{s} + z{s} * h{s}")),
+            ],
             (Kind::Gru, [r, z, n, u]) => vec![
                 gate("r", "sigmoid", r),
                 gate("z", "sigmoid", z),
@@ -515,9 +533,10 @@ impl<'o> Writer<'o> {
                     Some(Nonlinearity::Relu) => "relu",
                     None => {
                         return Err(refused(format!(
-                            "`{}` is that of an `nn.RNN`, and the file does not say which function it uses: give \
-                             `Import::nonlinearity`, tanh or relu (tanh is the default of PyTorch)",
-                            cell.layer.of_state.source
+                            "`{}` is that of a layer {}, and the file does not say which function it uses: give \
+                             `Import::nonlinearity`, tanh or relu (tanh is the default)",
+                            cell.layer.of_state.source,
+                            self.origin.rnn()
                         )));
                     }
                 };

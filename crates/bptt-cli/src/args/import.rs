@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 #[derive(Args, Debug)]
 pub(crate) struct Import {
-    /// State dict of the model: .npz or .safetensors file
+    /// Model: .onnx, or the arrays of PyTorch or Keras as .npz or .safetensors
     pub(crate) model: PathBuf,
     /// Output file for the recurrence: .rec
     #[arg(long, short, value_name = "FILE")]
@@ -14,7 +14,7 @@ pub(crate) struct Import {
     /// Output file for the parameters: .npz or .safetensors
     #[arg(long, short, value_name = "FILE")]
     pub(crate) params: PathBuf,
-    /// Function of an nn.RNN
+    /// Function of an nn.RNN or SimpleRNN
     #[arg(long, value_name = "NAME")]
     pub(crate) nonlinearity: Option<Nonlinearity>,
     /// Function after every linear layer but a last one

@@ -103,3 +103,53 @@ fn an_import_keeps_the_model() {
     assert!(message.contains("ends in .rec"), "{message}");
     assert_eq!(fs::read(folder.file("m.npz")).unwrap(), before);
 }
+
+/// A folder with a model of `tests/data/onnx/models.npz`, as `m.onnx`.
+fn onnx(name: &str, case: &str) -> Folder {
+    let folder = Folder::new(name);
+    let root = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../tests/data/onnx/models.npz"
+    );
+    let models = Arrays::read(root).unwrap();
+    let bytes = models.get(&format!("{case}/model")).unwrap().real::<f64>();
+    let bytes: Vec<u8> = bytes.iter().map(|b| *b as u8).collect();
+    fs::write(folder.file("m.onnx"), bytes).unwrap();
+    let tokens = models.get(&format!("{case}/in/tokens")).unwrap().clone();
+    let mut data = Arrays::new();
+    data.insert(
+        "y",
+        bptt::data::Array::Int(tokens.real::<f64>().mapv(|x| x as i64 % 3)),
+    );
+    data.insert("tokens", tokens);
+    data.write(folder.file("d.npz")).unwrap();
+    folder
+}
+
+#[test]
+fn an_onnx_model_is_fitted_further() {
+    let folder = onnx("import-onnx", "graph_tagger");
+    let out = run(&folder, "import m.onnx --loss softmax -o c.rec -p c.npz");
+    let notes = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(
+        notes.contains("input `tokens` is [T, B] here and [B, T] in the model"),
+        "{notes}"
+    );
+    success(&out);
+    success(&run(&folder, "check c.rec --quiet --params c.npz"));
+    success(&run(
+        &folder,
+        "fit c.rec -d d.npz -p c.npz --steps 2 --quiet -o f.npz",
+    ));
+    let message = failure(
+        &run(&folder, "import m.onnx --activation relu -o c.rec -p c.npz"),
+        3,
+    );
+    assert!(
+        message.contains("m.onnx: `--activation` has no effect"),
+        "{message}"
+    );
+    fs::write(folder.file("m.onnx"), b"{}").unwrap();
+    let message = failure(&run(&folder, "import m.onnx -o c.rec -p c.npz"), 3);
+    assert!(message.contains("no ONNX model"), "{message}");
+}
