@@ -7,23 +7,34 @@ use smallvec::SmallVec;
 
 /// A named dimension of one recurrence: its index, in order of declaration, and its least size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Symbol {
-    index: u16,
-    least: u16,
-}
+pub struct Symbol(
+    /// The index above the bits of the least size: a size is in every node, so it is kept small.
+    u16,
+);
+
+/// The bits of a symbol that are its least size.
+const LEAST_BITS: u32 = 6;
 
 impl Symbol {
-    pub(crate) const fn new(index: u16, least: u16) -> Self {
-        Self { index, least }
+    pub(crate) const fn new(index: usize, least: u8) -> Option<Self> {
+        if index >= MAX_DIMS || least > MAX_LEAST {
+            return None;
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "both fit, as compared above"
+        )]
+        let bits = (index << LEAST_BITS) as u16 | least as u16;
+        Some(Self(bits))
     }
 
     pub(crate) const fn index(self) -> usize {
-        self.index as usize
+        (self.0 >> LEAST_BITS) as usize
     }
 
     /// The least size.
-    pub(crate) const fn least(self) -> u16 {
-        self.least
+    pub(crate) const fn least(self) -> u8 {
+        (self.0 & MAX_LEAST as u16) as u8
     }
 }
 
@@ -35,9 +46,14 @@ struct Term {
 }
 
 const UNUSED: Term = Term {
-    symbol: Symbol::new(0, 0),
+    symbol: Symbol(0),
     coefficient: 0,
 };
+
+/// The largest number of named dimensions of a recurrence.
+pub(crate) const MAX_DIMS: usize = 1024;
+/// The largest least size of a dimension.
+pub(crate) const MAX_LEAST: u8 = 63;
 
 /// The largest number of named dimensions in one sum (`H + K + 1` has two).
 pub const MAX_TERMS: usize = 3;
@@ -100,7 +116,7 @@ impl Dim {
             symbol,
             coefficient: 1,
         };
-        let constant = symbol.least as u32;
+        let constant = symbol.least() as u32;
         Self { constant, terms }
     }
 
@@ -189,6 +205,25 @@ impl Dim {
             }
         }
         (constant != u32::MAX).then_some(Self { constant, terms })
+    }
+
+    /// The size as a multiple of one whose numbers have no common factor.
+    pub(crate) fn factored(self) -> (usize, Self) {
+        fn common(a: u32, b: u32) -> u32 {
+            if b == 0 { a } else { common(b, a % b) }
+        }
+        let coefficients = self.used().map(|t| u32::from(t.coefficient));
+        let factor = coefficients.fold(self.constant, common);
+        if factor < 2 || self.is_invalid() {
+            return (1, self);
+        }
+        let mut whole = self;
+        whole.constant /= factor;
+        for term in &mut whole.terms {
+            // A factor of all of the coefficients fits into one of them.
+            term.coefficient /= u16::try_from(factor).unwrap_or(1);
+        }
+        (factor as usize, whole)
     }
 
     /// `self - other`, if no coefficient of the difference is negative.

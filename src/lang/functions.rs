@@ -7,7 +7,8 @@ use super::habits::{at_steps, function_elsewhere};
 use super::resolve::Resolver;
 use super::vocabulary::{is_known, names, row, settings, suggestion};
 use crate::op::{
-    self, Axis, Concat, Diag, Expr, Gather, Given, Linear, MatMul, Op, Pointwise, Reduce, Takes,
+    self, Axis, Concat, Diag, Expr, Gather, Given, Linear, MatMul, Op, Pointwise, Reduce, Reshape,
+    Takes, Transpose,
 };
 use crate::shape::{Dim, Rate, Shape, Type};
 
@@ -242,6 +243,7 @@ impl<'d> Call<'_, 'd, '_> {
                 };
                 Some(self.apply(Diag, &[matrix])?.sum())
             }
+            "vec" => self.columns_below(),
             "eye" => {
                 self.counted(self.args.len() == 1, "1")?;
                 let size = self.resolver.dim(&self.args[0], self.frame)?;
@@ -320,6 +322,32 @@ impl<'d> Call<'_, 'd, '_> {
             (Some(n), Shape::Vector(_)) => Some(value.one_hot_rows(n)),
             _ => self.fail("write `one_hot(c)` of a class, or `one_hot(x, n)` of a number with the number of classes"),
         }
+    }
+
+    /// `vec(A)`: the columns of a matrix in a vector.
+    fn columns_below(&self) -> Option<Expr<'d>> {
+        let [(matrix, span)] = self.values(1)?[..] else {
+            return None;
+        };
+        let (rows, columns) = match matrix.shape()? {
+            Shape::Matrix(rows, columns) => (rows, columns),
+            shape => {
+                let found = self.resolver.shape_text(shape);
+                return self.fail(&format!("expected a matrix, found {found}"));
+            }
+        };
+        let size = match (rows.as_fixed(), columns.as_fixed()) {
+            (Some(n), _) => columns * n,
+            (_, Some(n)) => rows * n,
+            _ => {
+                let text = "the number of entries is a product of two named sizes; expected a matrix with a number of \
+                            rows or columns, as `A[2, K]`";
+                return self.fail(text);
+            }
+        };
+        let columns = (self.apply(Transpose, &[(matrix, span)])?, span);
+        let shape = Shape::Vector(size);
+        self.apply(Reshape { shape }, &[columns])
     }
 
     /// The entries or rows of an array of classes.

@@ -5,7 +5,7 @@ use super::diagnostic::{Diagnostic, Reports, Span};
 use super::eval::Frame;
 use super::resolve::Resolver;
 use crate::error::nearest;
-use crate::shape::{Dim, MAX_TERMS, Shape};
+use crate::shape::{Dim, MAX_LEAST, MAX_TERMS, Shape};
 
 impl<'d, 'p> Resolver<'d, 'p> {
     pub(super) fn shape(
@@ -153,16 +153,16 @@ impl<'d, 'p> Resolver<'d, 'p> {
     }
 
     /// The number after `dim H >=`.
-    pub(super) fn least_size(&self, name: &Name, least: &ast::Expr) -> u16 {
+    pub(super) fn least_size(&self, name: &Name, least: &ast::Expr) -> u8 {
         let number = match least.kind {
             Kind::Number(n, true) => format!("{n}").parse().ok(),
             _ => None,
         };
+        let number = number.filter(|least| *least <= MAX_LEAST);
         number.unwrap_or_else(|| {
             let text = format!("this is no least size of `{}`", name.text);
             let help = format!(
-                "it is a whole number up to {}: `dim {} >= 2`",
-                u16::MAX,
+                "it is a whole number up to {MAX_LEAST}: `dim {} >= 2`",
                 name.text
             );
             self.reports

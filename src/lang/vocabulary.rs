@@ -37,6 +37,7 @@ composed! {
     Arrays "mean" "mean(x), mean(A, rows), mean(A, columns)" "a sum, divided by the number of its terms";
     Arrays "norm" "norm(x)" "`√(Σ xᵢ²)`; the derivative at 0 is 0";
     Arrays "argmax" "argmax(x), argmax(A, rows), argmax(A, columns)" "the position of the largest entry, from 0 on, the first of equal ones; the derivative is 0";
+    Arrays "vec" "vec(A)" "the columns of a matrix, one below the other, in a vector";
     Arrays "trace" "trace(A)" "the sum of the diagonal";
     Arrays "eye" "eye(n)" "an identity matrix";
     Arrays "one_hot" "one_hot(c), one_hot(x, n)" "zeros, with 1 at the entry of a class, or of a number among `n`; of a vector, in each row";

@@ -72,7 +72,11 @@ fn factors(shape: Shape) -> (usize, Vec<Dim>) {
     for dim in shape.dims() {
         match dim.as_fixed() {
             Some(n) => fixed = fixed.saturating_mul(n),
-            None => named.push(dim),
+            None => {
+                let (factor, whole) = dim.factored();
+                fixed = fixed.saturating_mul(factor);
+                named.push(whole);
+            }
         }
     }
     named.sort_unstable_by_key(|dim| format!("{dim:?}"));

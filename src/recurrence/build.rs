@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use super::{Draft, Initial, LOSS, Recurrence, Roles, State};
 use crate::error::{Mistake, Result};
 use crate::op::{Build, Expr, NodeId, Op, RegisterId};
-use crate::shape::{Dim, Kind, Rate, Shape, Type};
+use crate::shape::{Dim, Kind, MAX_DIMS, MAX_LEAST, Rate, Shape, Type};
 use crate::tape::{Derived, Direction, Role, Scope, Tape, check_name};
 
 /// A recurrence under definition; see [`Recurrence::define`].
@@ -153,13 +153,23 @@ impl Definition {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[track_caller]
-    pub fn dim_at_least(&self, name: &str, least: u16) -> Dim {
+    pub fn dim_at_least(&self, name: &str, least: u8) -> Dim {
+        if least > MAX_LEAST {
+            self.fail(format!(
+                "the least size of `{name}` is {least}, expected at most {MAX_LEAST}"
+            ));
+            return Dim::INVALID;
+        }
         if let Err(message) = check_name(name) {
             self.fail(message);
         } else if self.names.borrow().contains(name) {
             self.fail(both(name));
         }
-        self.scope.dim(name, least)
+        let dim = self.scope.dim(name, least);
+        if dim.is_invalid() {
+            self.fail(format!("a recurrence has at most {MAX_DIMS} named sizes"));
+        }
+        dim
     }
 
     /// Refuses invalid types of leaves and states.

@@ -248,7 +248,7 @@ pub struct Tape {
     registers: Vec<Register>,
     ends: HashMap<NodeId, Ends>,
     /// The dimensions with their least sizes.
-    dims: IndexMap<Arc<str>, u16>,
+    dims: IndexMap<Arc<str>, u8>,
     names: IndexMap<Arc<str>, NodeId>,
     labels: HashMap<NodeId, Arc<str>>,
     /// The names of the inputs that mark active steps.
@@ -355,8 +355,8 @@ impl Tape {
 
     /// The dimensions by name.
     pub(crate) fn symbols(&self) -> impl Iterator<Item = (&str, Symbol)> {
-        let dims = (0..).zip(&self.dims);
-        dims.map(|(i, (name, least))| (&**name, Symbol::new(i, *least)))
+        let dims = self.dims.iter().enumerate();
+        dims.filter_map(|(i, (name, least))| Some((&**name, Symbol::new(i, *least)?)))
     }
 
     /// The names of the inputs that mark active steps.
@@ -377,7 +377,7 @@ impl Tape {
     /// The index of a dimension, in order of declaration, and the dimension.
     pub(crate) fn dimension(&self, name: &str) -> Option<(usize, Symbol)> {
         let (index, _, least) = self.dims.get_full(name)?;
-        Some((index, Symbol::new(u16::try_from(index).ok()?, *least)))
+        Some((index, Symbol::new(index, *least)?))
     }
 
     pub(crate) fn dim_names(&self) -> Vec<Arc<str>> {
@@ -407,10 +407,12 @@ impl Tape {
     }
 
     /// The dimension of this name; a new one has this least size.
-    pub(crate) fn dim(&mut self, name: &str, least: u16) -> Option<Dim> {
+    pub(crate) fn dim(&mut self, name: &str, least: u8) -> Option<Dim> {
         let entry = self.dims.entry(name.into());
-        let index = u16::try_from(entry.index()).ok()?;
-        Some(Dim::named(Symbol::new(index, *entry.or_insert(least))))
+        let index = entry.index();
+        // A name that does not fit is not recorded.
+        Symbol::new(index, least)?;
+        Some(Dim::named(Symbol::new(index, *entry.or_insert(least))?))
     }
 
     /// Names a node; returns false if another node has the name.

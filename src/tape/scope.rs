@@ -44,7 +44,7 @@ impl Scope {
         self.mistakes.borrow_mut().push(mistake);
     }
 
-    pub(crate) fn dim(&self, name: &str, least: u16) -> Dim {
+    pub(crate) fn dim(&self, name: &str, least: u8) -> Dim {
         let dim = self.tape.borrow_mut().dim(name, least);
         dim.unwrap_or(Dim::INVALID)
     }

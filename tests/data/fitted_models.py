@@ -1,6 +1,6 @@
 """Writes `fitted_models.csv`: likelihoods and estimates of models in examples/recurrences, by other programs.
 
-    pip install numpy==2.4.6 scipy==1.17.1 arch==8.0.0 statsmodels==0.15.0 hmmlearn==0.3.3 casadi==3.8.2
+    pip install torch==2.15.0 numpy==2.4.6 scipy==1.17.1 arch==8.0.0 statsmodels==0.15.0 hmmlearn==0.3.3 casadi==3.8.2
     python tests/data/fitted_models.py > tests/data/fitted_models.csv
 """
 
@@ -255,6 +255,48 @@ def network():
     row("neural_ode", "gradient", slopes)
 
 
+def spikes():
+    """Gradient descent of PyTorch on a spiking network, with a surrogate gradient of its own."""
+    import torch
+
+    def wave(*shape):
+        count = int(numpy.prod(shape))
+        return torch.tensor(numpy.sin(1.7 * numpy.arange(count) + 0.4).reshape(shape))
+
+    T, B, K, H, C = 12, 6, 2, 5, 3
+    x, label = 2 * wave(T, B, K), torch.arange(B) % C
+    parameters = [6 * wave(H, K), wave(H, H), wave(C, H), torch.tensor(-1.0).double(), torch.tensor(-0.5).double()]
+    W, V, W_o, ln_decay, ln_leak = [p.clone().requires_grad_() for p in parameters]
+
+    def loss():
+        decay, leak = torch.exp(-torch.exp(ln_decay)), torch.exp(-torch.exp(ln_leak))
+        i = u = s = torch.zeros(B, H).double()
+        o, count = torch.zeros(B, C).double(), 0.0
+        for t in range(T):
+            i = decay * i + x[t] @ W.T + s @ V.T
+            u = leak * u * (1 - s.detach()) + (1 - leak) * i
+            v = u - 1
+            soft = v / (1 + 10 * v.abs())
+            s = (v > 0).double() + soft - soft.detach()
+            o, count = o + s @ W_o.T, count + s.sum().item()
+        return torch.nn.functional.cross_entropy(o, label, reduction="sum"), count
+
+    descent = torch.optim.SGD([W, V, W_o, ln_decay, ln_leak], lr=0.02)
+    for step in range(61):
+        value, count = loss()
+        if step % 15 == 0:
+            row("spiking", f"loss {step}", value.item())
+            row("spiking", f"spikes {step}", count)
+        descent.zero_grad()
+        value.backward()
+        if step == 0:
+            row("spiking", "gradient W", W.grad)
+            row("spiking", "gradient ln_leak", ln_leak.grad)
+        if step < 60:
+            descent.step()
+    row("spiking", "V", V.detach())
+
+
 print("model,quantity,index,value")
 garch("t", False)
 garch("normal", True)
@@ -264,3 +306,4 @@ factor()
 volatility()
 oscillator()
 network()
+spikes()

@@ -1,7 +1,8 @@
 //! Models of the library, fitted to data, against other programs: `tests/data/fitted_models.py` runs them and writes
 //! `fitted_models.csv`.
 
-use bptt::{Batch, Params, Recurrence, check};
+use bptt::fit::Sgd;
+use bptt::{Batch, Params, Recurrence, Wrt, check};
 use ndarray::{Array1, Array2, Array3, ArrayD, Axis, array};
 
 use crate::support::fits::{fitted, minimised_over, parse, returns, scalars};
@@ -270,4 +271,50 @@ fn attention_to_one_state_is_an_elman_network() {
     }
     let certificate = check(&r, &all.with("lags", array(&[4])), &batch).unwrap();
     assert!(certificate.passed(), "{certificate}");
+}
+
+/// The losses and the spikes on the way of PyTorch's gradient descent.
+#[test]
+fn a_spiking_network_learns_as_in_pytorch() {
+    let r = parse(include_str!("../../examples/recurrences/spiking.rec"));
+    let wave = |shape: &[usize], by: f64| -> ArrayD<f64> {
+        let count: usize = shape.iter().product();
+        let all = (0..count).map(|i| by * (1.7 * f64::from(u32::try_from(i).unwrap()) + 0.4).sin());
+        ArrayD::from_shape_vec(shape, all.collect()).unwrap()
+    };
+    let labels: Array1<usize> = (0..6).map(|b| b % 3).collect();
+    let batch = Batch::new(12, 6)
+        .with("x", wave(&[12, 6, 2], 2.0))
+        .with_classes("label", labels);
+    let mut params = Params::new()
+        .with("W", wave(&[5, 2], 6.0))
+        .with("V", wave(&[5, 5], 1.0))
+        .with("W_o", wave(&[3, 5], 1.0))
+        .with("ln_decay", ndarray::arr0(-1.0))
+        .with("ln_leak", ndarray::arr0(-0.5));
+    let gradient = r.gradient(Wrt::Parameters).unwrap();
+    let program = gradient.compile_for::<f64>(&params, &batch).unwrap();
+    let mut descent = Sgd::new(0.02);
+    for step in 0..=60 {
+        let found = program.evaluate(&params, &batch).unwrap();
+        if step == 0 {
+            near(&found["W"], &oracle("spiking", "gradient W"), 1e-11);
+            near(
+                &found["ln_leak"],
+                &oracle("spiking", "gradient ln_leak"),
+                1e-11,
+            );
+            assert!(check(&r, &params, &batch).unwrap().passed());
+        }
+        if step % 15 == 0 {
+            let loss = found.loss().unwrap();
+            near([&loss], &oracle("spiking", &format!("loss {step}")), 1e-9);
+            let spikes = r.evaluate(&params, &batch).unwrap()["s"].sum();
+            assert_eq!([spikes], oracle("spiking", &format!("spikes {step}"))[..]);
+        }
+        if step < 60 {
+            descent.step(&mut params, &found).unwrap();
+        }
+    }
+    near(&params["V"], &oracle("spiking", "V"), 1e-9);
 }

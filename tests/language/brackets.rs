@@ -121,11 +121,14 @@ fn a_difference_without_a_least_size_tells_the_declaration() {
         ("dim H >= K\nloss 1\n", "expected a number"),
         ("dim H >= 1.5\nloss 1\n", "a whole number"),
         ("dim H >= -1\nloss 1\n", "expected a number"),
-        ("dim H >= 70000\nloss 1\n", "65535"),
+        ("dim H >= 64\nloss 1\n", "up to 63"),
     ] {
         let text = refused(wrong);
         assert!(text.contains(told), "{wrong}: {text}");
     }
+    let many: Vec<String> = (0..1030).map(|i| format!("N{i}")).collect();
+    let text = refused(&format!("dim {}\nloss 1\n", many.join(", ")));
+    assert!(text.contains("at most 1024 named sizes"), "{text}");
 }
 
 #[test]
@@ -183,8 +186,10 @@ fn brackets_hold_a_vector_or_the_rows_of_a_matrix() {
             "smallest(M) + sum(largest(M, columns))",
         ),
         ("one(u, a)", "sum(max(u, a))"),
+        ("dot(vec(M)[1:3], [a, b])", "M[1, 0] * a + M[0, 1] * b"),
+        ("dot(vec(M.T)[0:H], u)", "dot(M[0], u)"),
     ] {
-        if short.contains("[[") {
+        if short.contains("[[") || short.contains("vec(") {
             let value = |text: &str| {
                 let r = parse(&format!("{declarations}loss {text}\n"));
                 r.evaluate(&params, &batch).unwrap().loss().unwrap()
@@ -200,6 +205,8 @@ fn brackets_hold_a_vector_or_the_rows_of_a_matrix() {
         ("sum([M, M])", "`concat(A, B)`"),
         ("sum([u, [a, b]])", "vectors of one length"),
         ("sum([q, a])", "`q` is not defined"),
+        ("sum(vec(outer(u, v)))", "a product of two named sizes"),
+        ("sum(vec(u))", "expected a matrix, found [H]"),
     ] {
         let text = refused(&format!("{declarations}loss {wrong}\n"));
         assert!(text.contains(told), "{wrong}: {text}");

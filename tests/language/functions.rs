@@ -131,3 +131,18 @@ fn every_function_says_its_value() {
         );
     }
 }
+
+#[test]
+fn fuzzing_knows_every_function() {
+    for dictionary in ["rec", "printer"] {
+        let text = std::fs::read_to_string(folder(&format!("fuzz/dictionaries/{dictionary}")));
+        let text = text.unwrap();
+        for function in functions() {
+            let word = format!("\"{}\"", function.name);
+            assert!(
+                text.lines().any(|line| line == word),
+                "{dictionary} lacks {word}"
+            );
+        }
+    }
+}
