@@ -40,6 +40,7 @@ pub(crate) use call::{Call, Given, Takes};
 pub(crate) use custom::{Custom, wrong_shape};
 pub use custom::{CustomOp, ScalarFunction};
 pub use dense::Dense;
+pub(crate) use dense::{Slices, extent};
 pub(crate) use diagonal::Diag;
 pub(crate) use entry::{Entry, EntryVisitor};
 pub use expr::Expr;
