@@ -262,7 +262,7 @@ impl Recurrence {
 }
 
 /// The expected shape of the data of a leaf, as text.
-fn expected_shape(recurrence: &Recurrence, leaf: &Leaf) -> String {
+pub(super) fn expected_shape(recurrence: &Recurrence, leaf: &Leaf) -> String {
     let names = recurrence.tape.dim_names();
     let own: Vec<String> = leaf
         .ty

@@ -32,6 +32,7 @@ mod rounding;
 mod tape_gradient;
 mod terms;
 mod unroll;
+mod without_inputs;
 
 use std::collections::HashSet;
 use std::fmt;
