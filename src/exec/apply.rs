@@ -19,7 +19,7 @@ use super::interpret::rows::Contraction;
 use super::interpret::steps::{Action, Cursor, Programs, Steps};
 use super::kernel::{Matrix, Panels, Product, Segment, Start};
 use crate::error::Error;
-use crate::op::Custom;
+use crate::op::{Custom, Dense, Extent, Slices};
 use crate::plan::{Instruction, MicroOp, Operand, Plan, Stage};
 use crate::shape::Rate;
 
@@ -67,6 +67,7 @@ impl<F: Real> WorkerRun<'_, '_, F> {
                 };
                 self.run.isa.dispatch(call);
             }
+            Instruction::Dense { out, args, op } => self.dense(*op, args, out, rows),
             Instruction::Custom {
                 out,
                 args,
@@ -157,6 +158,26 @@ impl<F: Real> WorkerRun<'_, '_, F> {
                 op.eval_row(x, y);
             }
             _ => unreachable!("instructions on many rows are done elsewhere"),
+        }
+    }
+
+    /// Evaluates a function of whole arrays on some rows.
+    fn dense(&self, op: Dense, args: &[(Operand, Extent)], out: &Operand, rows: Rows) {
+        for row in rows.first..rows.first + rows.count {
+            let mut slices: Slices<'_, F> = SmallVec::new();
+            for (operand, extent) in args {
+                let from = self.at(operand, rows.step, row).cast_const();
+                // SAFETY: the entries of one row, which are not written now.
+                slices.push((
+                    unsafe { std::slice::from_raw_parts(from, operand.len) },
+                    *extent,
+                ));
+            }
+            let to = self.at(out, rows.step, row);
+            // SAFETY: the entries of one row, and of a different value; only this worker accesses them.
+            op.row(&slices, unsafe {
+                std::slice::from_raw_parts_mut(to, out.len)
+            });
         }
     }
 

@@ -343,6 +343,16 @@ impl<'p> Run<'p> {
                 op.eval_row(&self.read(from, at), &mut value);
                 self.write(out, at, &value);
             }
+            Instruction::Dense { out, args, op } => {
+                let whole: Vec<Vec<f64>> = args.iter().map(|(a, _)| self.read(a, at)).collect();
+                let slices = whole
+                    .iter()
+                    .zip(args)
+                    .map(|(x, (_, extent))| (&**x, *extent));
+                let mut value = vec![0.0; out.len];
+                op.row(&slices.collect(), &mut value);
+                self.write(out, at, &value);
+            }
             Instruction::Custom {
                 out,
                 args,

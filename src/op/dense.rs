@@ -1,7 +1,5 @@
 //! Functions of whole arrays: linear algebra of small matrices, and reductions and sums along an axis.
 
-use std::sync::Arc;
-
 use ndarray::{ArrayD, IxDyn};
 use smallvec::SmallVec;
 
@@ -9,8 +7,7 @@ use super::axis::{Axis, Over, size};
 use super::call::{Call, Given, Made, Takes, ok};
 use super::factor::{Lu, cholesky};
 use super::lowering::{Extent, Lowering};
-use super::whole::Rows;
-use super::{Custom, CustomOp, Expr, Notation, Op, Reason, Reduce, Scalar, Setting, Value};
+use super::{Expr, Notation, Op, Reason, Reduce, Scalar, Setting, Value};
 use crate::shape::{Dim, Shape, Type};
 
 /// Functions of whole arrays.
@@ -49,7 +46,7 @@ pub enum Dense {
 }
 
 /// Arguments of a function as slices, with their numbers of rows and columns.
-pub(super) type Slices<'a, F> = SmallVec<[(&'a [F], Extent); 2]>;
+pub(crate) type Slices<'a, F> = SmallVec<[(&'a [F], Extent); 2]>;
 
 impl Dense {
     /// All rows of the table, with example settings.
@@ -244,8 +241,30 @@ impl Dense {
             .then_some("least squares of more rows than columns: `solve(A.T @ A, A.T @ b)`")
     }
 
+    /// The number of entries of the value for arguments of these numbers of rows and columns; `None` if it has none.
+    pub(crate) fn entries(self, args: &[Extent]) -> Option<usize> {
+        let [[rows, columns], right @ ..] = args else {
+            return None;
+        };
+        let along = |axis: Axis| [*rows, *columns][axis.other().index()];
+        match (self, right) {
+            (Self::Solve, [[n, count]]) => (rows == columns && rows == n).then_some(n * count),
+            (Self::Solve, _) | (_, [_, ..]) => None,
+            (Self::Inverse | Self::Cholesky | Self::Triangle { .. }, _) => {
+                (rows == columns).then_some(rows * columns)
+            }
+            (Self::LogDet, _) => (rows == columns).then_some(1),
+            (Self::Along(Reduce::LogSumExp, axis), _) => Some(along(axis)),
+            (Self::CumSum { .. } | Self::Along(..), _) => Some(rows * columns),
+            (Self::Extreme { over, .. }, _) => Some(match over {
+                Over::All => 1,
+                Over::Axis(axis) => along(axis),
+            }),
+        }
+    }
+
     /// Writes the value for the entries of the arguments to `out`.
-    pub(super) fn row<F: Scalar>(self, args: &Slices<'_, F>, out: &mut [F]) {
+    pub(crate) fn row<F: Scalar>(self, args: &Slices<'_, F>, out: &mut [F]) {
         let (x, [rows, columns]) = args[0];
         match self {
             Self::Solve => {
@@ -451,9 +470,8 @@ impl Dense {
         }
     }
 
-    pub(super) fn lower(self) -> Lowering {
-        let rows: Arc<dyn CustomOp> = Arc::new(Rows(self));
-        Lowering::Custom(Custom::new(&rows))
+    pub(super) const fn lower(self) -> Lowering {
+        Lowering::Dense(self)
     }
 
     pub(super) fn notation(self) -> Notation {
@@ -503,7 +521,7 @@ fn lines(axis: Axis, rows: usize, columns: usize) -> impl Iterator<Item = Line> 
     })
 }
 
-pub(super) fn extent(shape: &[usize]) -> Extent {
+pub(crate) fn extent(shape: &[usize]) -> Extent {
     let at = |i: usize| shape.get(i).copied().unwrap_or(1);
     [at(0), at(1)]
 }

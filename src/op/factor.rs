@@ -27,44 +27,114 @@ fn subtract<F: Scalar>(row: &mut [F], factor: F, other: &[F]) {
     }
 }
 
+/// Calls a function with the number of rows of a small matrix as a constant, so that its loops are unrolled. The order
+/// of the operations is the same for every size.
+macro_rules! with_size {
+    ($n:expr, $size:ident => $call:expr) => {
+        match $n {
+            1 => {
+                let $size = 1;
+                $call
+            }
+            2 => {
+                let $size = 2;
+                $call
+            }
+            3 => {
+                let $size = 3;
+                $call
+            }
+            4 => {
+                let $size = 4;
+                $call
+            }
+            $size => $call,
+        }
+    };
+}
+
+/// Replaces a matrix by its factors, and changes `rows` with its rows; returns true if their order is odd, and true if
+/// the matrix is singular.
+#[inline(always)]
+fn eliminate<F: Scalar>(a: &mut [F], rows: &mut [usize], n: usize) -> (bool, bool) {
+    let (a, rows) = (&mut a[..n * n], &mut rows[..n]);
+    let mut is_odd = false;
+    for k in 0..n {
+        let mut largest = k;
+        for i in k + 1..n {
+            if a[i * n + k].abs() > a[largest * n + k].abs() {
+                largest = i;
+            }
+        }
+        if largest != k {
+            for j in 0..n {
+                a.swap(k * n + j, largest * n + j);
+            }
+            rows.swap(k, largest);
+            is_odd = !is_odd;
+        }
+        let pivot = a[k * n + k];
+        if pivot == F::zero() || !pivot.is_finite() {
+            return (is_odd, true);
+        }
+        let (above, below) = a.split_at_mut((k + 1) * n);
+        let row = &above[k * n..];
+        for i in 0..n - 1 - k {
+            let other = &mut below[i * n..(i + 1) * n];
+            let factor = other[k] / pivot;
+            other[k] = factor;
+            subtract(&mut other[k + 1..], factor, &row[k + 1..]);
+        }
+    }
+    (is_odd, false)
+}
+
+/// Writes the solution of `columns` right-hand sides to `x`.
+#[inline(always)]
+fn substitute<F: Scalar>(
+    (factors, rows, n): (&[F], &[usize], usize),
+    (b, columns): (&[F], usize),
+    x: &mut [F],
+) {
+    let (factors, rows) = (&factors[..n * n], &rows[..n]);
+    let x = &mut x[..n * columns];
+    for i in 0..n {
+        let (above, rest) = x.split_at_mut(i * columns);
+        let (row, factors) = (&mut rest[..columns], &factors[i * n..]);
+        let from = rows[i] * columns;
+        row.copy_from_slice(&b[from..from + columns]);
+        for j in 0..i {
+            subtract(row, factors[j], &above[j * columns..]);
+        }
+    }
+    for i in (0..n).rev() {
+        let (before, below) = x.split_at_mut((i + 1) * columns);
+        let (row, factors) = (&mut before[i * columns..], &factors[i * n + i..]);
+        for j in 0..n - 1 - i {
+            subtract(row, factors[j + 1], &below[j * columns..]);
+        }
+        for x in row {
+            *x /= factors[0];
+        }
+    }
+}
+
 impl<F: Scalar> Lu<F> {
     pub(super) fn of(matrix: &[F], n: usize) -> Self {
         let mut lu = Self {
-            factors: matrix.into(),
-            rows: (0..n).collect(),
+            factors: SmallVec::new(),
+            rows: SmallVec::new(),
             n,
             is_odd: false,
             is_singular: false,
         };
-        let a = &mut lu.factors[..];
-        for k in 0..n {
-            let mut largest = k;
-            for i in k + 1..n {
-                if a[i * n + k].abs() > a[largest * n + k].abs() {
-                    largest = i;
-                }
-            }
-            if largest != k {
-                for j in 0..n {
-                    a.swap(k * n + j, largest * n + j);
-                }
-                lu.rows.swap(k, largest);
-                lu.is_odd = !lu.is_odd;
-            }
-            let pivot = a[k * n + k];
-            if pivot == F::zero() || !pivot.is_finite() {
-                lu.is_singular = true;
-                break;
-            }
-            let (above, below) = a.split_at_mut((k + 1) * n);
-            let row = &above[k * n..];
-            for i in 0..n - 1 - k {
-                let other = &mut below[i * n..(i + 1) * n];
-                let factor = other[k] / pivot;
-                other[k] = factor;
-                subtract(&mut other[k + 1..], factor, &row[k + 1..]);
-            }
+        lu.factors.extend_from_slice(matrix);
+        lu.rows.resize(n, 0);
+        for (i, row) in lu.rows.iter_mut().enumerate() {
+            *row = i;
         }
+        let (a, rows) = (&mut lu.factors[..], &mut lu.rows[..]);
+        (lu.is_odd, lu.is_singular) = with_size!(n, size => eliminate(a, rows, size));
         lu
     }
 
@@ -79,26 +149,17 @@ impl<F: Scalar> Lu<F> {
             }
             return;
         }
-        let n = self.n;
-        for i in 0..n {
-            let (above, rest) = x.split_at_mut(i * columns);
-            let (row, factors) = (&mut rest[..columns], &self.factors[i * n..]);
-            let from = self.rows[i] * columns;
-            row.copy_from_slice(&b[from..from + columns]);
-            for j in 0..i {
-                subtract(row, factors[j], &above[j * columns..]);
+        let (factors, rows) = (&self.factors[..], &self.rows[..]);
+        with_size!(self.n, n => {
+            let lu = (factors, rows, n);
+            if columns == 1 {
+                substitute(lu, (b, 1), x);
+            } else if columns == n {
+                substitute(lu, (b, n), x);
+            } else {
+                substitute(lu, (b, columns), x);
             }
-        }
-        for i in (0..n).rev() {
-            let (before, below) = x.split_at_mut((i + 1) * columns);
-            let (row, factors) = (&mut before[i * columns..], &self.factors[i * n + i..]);
-            for j in 0..n - 1 - i {
-                subtract(row, factors[j + 1], &below[j * columns..]);
-            }
-            for x in row {
-                *x /= factors[0];
-            }
-        }
+        });
     }
 
     /// `ln det A`: −∞ for a singular matrix, NaN for a negative determinant.

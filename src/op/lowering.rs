@@ -3,7 +3,7 @@
 //! A value is a row of numbers; a matrix is stored row by row. Each linear row of the table names
 //! one of a few memory patterns, so a planner knows patterns and not ops.
 
-use super::{Custom, Edge, Pointwise, Reduce};
+use super::{Custom, Dense, Edge, Pointwise, Reduce};
 
 /// The numbers of rows and columns; `[n, 1]` for a vector, `[1, 1]` for a scalar.
 pub(crate) type Extent = [usize; 2];
@@ -48,6 +48,8 @@ pub(crate) enum Lowering {
     Contract(Contract),
     /// A reduction of a vector.
     Reduce(Reduce),
+    /// A function of whole arrays.
+    Dense(Dense),
     /// A custom op.
     Custom(Custom),
 }

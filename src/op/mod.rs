@@ -45,6 +45,7 @@ pub(crate) use custom::{Custom, wrong_shape};
 pub use custom::{CustomOp, ScalarFunction};
 pub use declared::Declared;
 pub use dense::Dense;
+pub(crate) use dense::{Slices, extent};
 pub(crate) use diagonal::{Diag, Reshape};
 pub(crate) use entry::{Entry, EntryVisitor};
 pub use expr::Expr;

@@ -154,6 +154,7 @@ impl Plan {
             | Instruction::Pick { .. }
             | Instruction::Impulse { .. }
             | Instruction::Move { .. }
+            | Instruction::Dense { .. }
             | Instruction::Custom { .. } => 0,
         }
     }

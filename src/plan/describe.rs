@@ -169,6 +169,10 @@ impl Plan {
             Instruction::Reduce { out, from, op } => {
                 format!("{} = {}({})", name(out), Op::Reduce(*op).name(), name(from))
             }
+            Instruction::Dense { out, args, op } => {
+                let args: Vec<Operand> = args.iter().map(|(a, _)| *a).collect();
+                format!("{} = {}({})", name(out), op.name(), self.list(&args))
+            }
             Instruction::Custom { out, args, op, .. } => {
                 let args: Vec<Operand> = args.iter().map(|(a, _)| *a).collect();
                 {

@@ -513,6 +513,15 @@ impl<'a> Emitter<'a> {
                 from: arg(0),
                 op: *op,
             },
+            Kind::Dense(op, extents) => Instruction::Dense {
+                out,
+                args: args
+                    .iter()
+                    .zip(extents)
+                    .map(|(a, extent)| (self.operand(*a), *extent))
+                    .collect(),
+                op: *op,
+            },
             Kind::Custom(op, shapes) => Instruction::Custom {
                 out,
                 args: args

@@ -4,7 +4,9 @@
 
 use std::collections::HashMap;
 
-use crate::op::{Contract, Custom, Edge, Extent, Lowering, Move, NodeId, Op, Pointwise, Reduce};
+use crate::op::{
+    Contract, Custom, Dense, Edge, Extent, Lowering, Move, NodeId, Op, Pointwise, Reduce, extent,
+};
 use crate::recurrence::Recurrence;
 use crate::shape::{Dim, Rate};
 use crate::tape::{Derived, Direction, Tape};
@@ -56,6 +58,8 @@ pub(super) enum Kind {
     Move(Vec<Move>),
     Contract(Contract),
     Reduce(Reduce),
+    /// A function of whole arrays, and the numbers of rows and columns of its arguments.
+    Dense(Dense, Vec<Extent>),
     /// A custom op, and the shapes of its arguments; the nodes of the arguments may have other
     /// shapes with the same entries.
     Custom(Custom, Vec<Vec<usize>>),
@@ -396,6 +400,11 @@ impl<'a> Lower<'a> {
             Lowering::Move(moves) => self.push(id, Kind::Move(moves), args),
             Lowering::Contract(c) => self.push(id, Kind::Contract(c), args),
             Lowering::Reduce(op) => self.push(id, Kind::Reduce(op), args),
+            Lowering::Dense(op) => {
+                let extent = |a: &NodeId| extent(&self.tape.ty(*a).shape.values(self.sizes));
+                let extents = node.args().iter().map(extent).collect();
+                self.push(id, Kind::Dense(op, extents), args)
+            }
             Lowering::Custom(op) => {
                 let shape = |a: &NodeId| self.tape.ty(*a).shape.values(self.sizes);
                 let shapes = node.args().iter().map(shape).collect();

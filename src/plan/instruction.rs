@@ -1,7 +1,7 @@
 //! The instructions of a plan: operations on rows of buffers.
 
 use super::program::MicroOp;
-use crate::op::{Contract, Custom, Edge, Move, NodeId, Reduce};
+use crate::op::{Contract, Custom, Dense, Edge, Extent, Move, NodeId, Reduce};
 use crate::shape::Rate;
 
 /// Consecutive entries in the rows of a buffer.
@@ -130,6 +130,12 @@ pub(crate) enum Instruction {
         from: Operand,
         op: Reduce,
     },
+    /// A function of whole arrays, with the numbers of rows and columns of the arguments.
+    Dense {
+        out: Operand,
+        args: Vec<(Operand, Extent)>,
+        op: Dense,
+    },
     Custom {
         out: Operand,
         args: Vec<(Operand, Vec<usize>)>,
@@ -154,6 +160,7 @@ impl Instruction {
             | Self::Move { out, .. }
             | Self::Contract { out, .. }
             | Self::Reduce { out, .. }
+            | Self::Dense { out, .. }
             | Self::Custom { out, .. } => out.rate,
         }
     }
@@ -219,6 +226,7 @@ impl Instruction {
                 from.chain(*class).collect()
             }
             Self::Contract { a, b, .. } => [*a].into_iter().chain(*b).collect(),
+            Self::Dense { args, .. } => args.iter().map(|(a, _)| *a).collect(),
             Self::Custom { args, .. } => args.iter().map(|(a, _)| *a).collect(),
         }
     }
@@ -238,6 +246,7 @@ impl Instruction {
             | Self::Move { out, .. }
             | Self::Contract { out, .. }
             | Self::Reduce { out, .. }
+            | Self::Dense { out, .. }
             | Self::Custom { out, .. } => vec![*out],
         }
     }

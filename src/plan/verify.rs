@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::{Instruction, Operand, Pack, Pass, Plan, Program, Stage, Storage};
-use crate::op::{Move, Strides};
+use crate::op::{Extent, Move, Strides, entries};
 use crate::recurrence::Recurrence;
 use crate::shape::{Kind, Rate};
 
@@ -454,6 +454,17 @@ impl Verifier<'_> {
                 let whole = out.len == 1 || out.len == from.len;
                 ensure!(whole, "a reduction of {} entries to {}", from.len, out.len);
                 Ok(())
+            }
+            Instruction::Dense { out, args, op } => {
+                for (a, extent) in args {
+                    fits("the argument of a function of arrays", a, entries(*extent))?;
+                }
+                let extents: Vec<Extent> = args.iter().map(|(_, extent)| *extent).collect();
+                let Some(value) = op.entries(&extents) else {
+                    ensure!(false, "{} of {extents:?} has no value", op.name());
+                    return Ok(());
+                };
+                fits("the value of a function of arrays", out, value)
             }
             Instruction::Custom {
                 out, args, shape, ..

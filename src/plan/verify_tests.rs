@@ -4,7 +4,7 @@ use super::{Instruction, Operand, Plan};
 use crate::recurrence::{Recurrence, Wrt};
 use crate::shape::Rate;
 
-const SOURCES: [&str; 3] = [
+const SOURCES: [&str; 4] = [
     "dim H, K\ninput x[K], y: class(H)\nparam W[H,H], U[H,K], b[H], E[K,H]\nstate h[H] = b\nstate c[H]\n\
      c' = sigmoid(W @ h + b) * c + tanh(U @ x)\nh' = c' * tanh(c') + W.T @ h\n\
      loss softmax_cross_entropy(h' + E.T @ x, y)\nfinal loss sum(h'^2)\n",
@@ -13,6 +13,9 @@ const SOURCES: [&str; 3] = [
      loss logsumexp(S' @ x)\nfinal loss s'^2\noutput f = first(s')\n",
     "dim H\ninput x[H]\nparam w[H], V[H,H]\nstate a[H]\nbackward state b[H]\n\
      a' = tanh(w * a + x)\nb' = tanh(V @ b + a')\nloss sum(concat(a', b)^2) + sum(delay(a') * b')\n",
+    "dim N, P\ninput x[N]\nparam A[N,N], B[N,P]\nstate V[N,N] = eye(N)\nV' = A @ V @ A.T + eye(N)\n\
+     y = cholesky(V') @ x + solve(V', A) @ x\nW = cumsum(B + outer(x, x @ B), columns)\n\
+     loss logdet(V') + trace(inverse(V')) + sum(softmax(W, columns)^2) + largest(cumsum(y)) * smallest(x)\n",
 ];
 
 fn each(mut test: impl FnMut(&Plan, &dyn Fn(&Plan) -> bool)) {
@@ -75,6 +78,9 @@ fn operands<'a>(plan: &'a mut Plan, instruction: &'a mut Instruction) -> Vec<&'a
             from.chain(class).chain([out]).collect()
         }
         Instruction::Contract { out, a, b, .. } => [out, a].into_iter().chain(b).collect(),
+        Instruction::Dense { out, args, .. } => {
+            args.iter_mut().map(|(a, _)| a).chain([out]).collect()
+        }
         Instruction::Custom { out, args, .. } => {
             args.iter_mut().map(|(a, _)| a).chain([out]).collect()
         }
@@ -125,6 +131,34 @@ fn an_operand_outside_of_its_buffer_is_refused() {
         }
     });
     assert!(tried > 5000, "only {tried} changes");
+}
+
+#[test]
+fn a_function_of_an_array_of_another_size_is_refused() {
+    let mut tried = 0;
+    each(|plan, is_refused| {
+        for (at, instruction) in plan.instructions().enumerate() {
+            let Instruction::Dense { args, .. } = instruction else {
+                continue;
+            };
+            for (arg, axis) in (0..args.len()).flat_map(|arg| [(arg, 0), (arg, 1)]) {
+                let broken = changed(plan, at, |_, instruction| {
+                    if let Instruction::Dense { args, .. } = instruction {
+                        args[arg].1[axis] += 1;
+                    }
+                });
+                assert!(is_refused(&broken), "argument {arg} of {instruction:?}");
+                tried += 1;
+            }
+            let broken = changed(plan, at, |_, instruction| {
+                if let Instruction::Dense { args, .. } = instruction {
+                    args.pop();
+                }
+            });
+            assert!(is_refused(&broken), "an argument less: {instruction:?}");
+        }
+    });
+    assert!(tried > 50, "only {tried} changes");
 }
 
 #[test]

@@ -272,7 +272,7 @@ fn large_enough(found: usize, (dim, symbol): (&str, Symbol), array: &str) -> Res
 }
 
 /// The expected shape of the data of a leaf, as text.
-fn expected_shape(recurrence: &Recurrence, leaf: &Leaf) -> String {
+pub(super) fn expected_shape(recurrence: &Recurrence, leaf: &Leaf) -> String {
     let names = recurrence.tape.dim_names();
     let own: Vec<String> = leaf
         .ty

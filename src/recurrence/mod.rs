@@ -34,6 +34,7 @@ mod shifts;
 mod tape_gradient;
 mod terms;
 mod unroll;
+mod without_inputs;
 
 use std::collections::HashSet;
 use std::fmt;

@@ -157,7 +157,7 @@ fn an_argument_written_as_a_size_is_a_size() {
 #[test]
 fn brackets_hold_a_vector_or_the_rows_of_a_matrix() {
     let declarations =
-        "dim H\nparam a, b, u[H], v[H], M[2, H]\nfn one(x, rows) = sum(max(x, rows))\n";
+        "dim H >= 2\nparam a, b, u[H], v[H], M[2, H]\nfn one(x, rows) = sum(max(x, rows))\n";
     let params = Params::new()
         .with("a", arr0(0.7))
         .with("b", arr0(-1.2))

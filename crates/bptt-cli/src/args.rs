@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use import::{Activation, Import, ModelLoss, Nonlinearity, States};
 
-use crate::reading::{Reading, Source};
+use crate::reading::{Absent, Reading, Source};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -170,12 +170,12 @@ pub(crate) struct Data {
 }
 
 impl Data {
-    pub(crate) fn source(&self) -> Source<'_> {
+    pub(crate) fn source<'a>(&'a self, absent: Absent<'a>) -> Source<'a> {
         Source {
             files: &self.data,
             reading: &self.reading,
             params: self.params.as_deref(),
-            unknown: &[],
+            absent,
         }
     }
 }

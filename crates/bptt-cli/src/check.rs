@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::args;
 use crate::options::in_options;
 use crate::progress::Gauge;
-use crate::reading::Source;
+use crate::reading::{Absent, Source};
 use crate::report::{Report, bad, good};
 use crate::{Done, Failure, cell, input};
 
@@ -152,7 +152,7 @@ impl Subject {
                     files,
                     reading: &args.reading,
                     params: args.params.as_deref(),
-                    unknown: &[],
+                    absent: Absent::Refused,
                 };
                 let (recurrence, batch, _) =
                     input::recurrence_and_batch(&args.cell, &source, &args.dims, report)?;

@@ -6,7 +6,7 @@ use bptt::Recurrence;
 use bptt::derive::{Check, Derivation, Equation};
 
 use crate::args::Derive;
-use crate::reading::Source;
+use crate::reading::{Absent, Source};
 use crate::report::Report;
 use crate::{Failure, cell, input, progress};
 
@@ -88,7 +88,7 @@ fn measured(
         files,
         reading: &args.reading,
         params: args.params.as_deref(),
-        unknown: &[],
+        absent: Absent::Refused,
     };
     let (recurrence, batch) = input::first_sequence(&args.cell, &source, &args.dims, report)?;
     let params = input::params(&recurrence, args.params.as_deref(), &batch, args.seed)?;

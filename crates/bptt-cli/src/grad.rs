@@ -9,6 +9,7 @@ use serde_json::{Map, json};
 use crate::args::{Data, Dtype, Grad, Run};
 use crate::conflicts::{EVERYTHING, has_everything};
 use crate::engine::Program;
+use crate::reading::Absent;
 use crate::report::{self, Report};
 use crate::{Failure, cell, input, progress};
 
@@ -30,31 +31,45 @@ pub(crate) fn grad(args: &Grad, report: &mut Report) -> Result<(), Failure> {
         };
         Ok(recurrence.gradient(wrt)?)
     };
-    evaluate(&args.on, &derive, args.out.as_deref(), "gradients", report)
+    let absent = Absent::Refused;
+    evaluate(
+        (&args.on, absent),
+        &derive,
+        args.out.as_deref(),
+        "gradients",
+        report,
+    )
 }
 
 pub(crate) fn run(args: &Run, report: &mut Report) -> Result<(), Failure> {
     let derive = |recurrence: &Recurrence| Ok(recurrence.with_final_states()?);
-    evaluate(&args.on, &derive, args.out.as_deref(), "outputs", report)
+    let absent = Absent::Omitted;
+    evaluate(
+        (&args.on, absent),
+        &derive,
+        args.out.as_deref(),
+        "outputs",
+        report,
+    )
 }
 
 type Derive<'a> = dyn Fn(&Recurrence) -> Result<Recurrence, Failure> + 'a;
 
 fn evaluate(
-    on: &Data,
+    (on, absent): (&Data, Absent<'_>),
     derive: &Derive<'_>,
     out: Option<&Path>,
     what: &'static str,
     report: &mut Report,
 ) -> Result<(), Failure> {
     match on.dtype {
-        Dtype::F32 => evaluate_in::<f32>(on, derive, out, what, report),
-        Dtype::F64 => evaluate_in::<f64>(on, derive, out, what, report),
+        Dtype::F32 => evaluate_in::<f32>((on, absent), derive, out, what, report),
+        Dtype::F64 => evaluate_in::<f64>((on, absent), derive, out, what, report),
     }
 }
 
 fn evaluate_in<F: Real + Element>(
-    on: &Data,
+    (on, absent): (&Data, Absent<'_>),
     derive: &Derive<'_>,
     out: Option<&Path>,
     what: &'static str,
@@ -62,9 +77,15 @@ fn evaluate_in<F: Real + Element>(
 ) -> Result<(), Failure> {
     out.map_or(Ok(()), Arrays::can_write)?;
     let (recurrence, batch, _) =
-        input::recurrence_and_batch::<F>(&on.cell, &on.source(), &on.dims, report)?;
+        input::recurrence_and_batch::<F>(&on.cell, &on.source(absent), &on.dims, report)?;
     let params = input::params(&recurrence, on.params.as_deref(), &batch, on.seed)?;
+    let is_there = |name: &str| batch.get(name).is_some() || batch.classes(name).is_some();
+    let gone: Vec<&str> = recurrence.inputs().filter(|n| !is_there(n)).collect();
     let derived = derive(&recurrence)?;
+    let derived = match gone.is_empty() {
+        true => derived,
+        false => derived.without_inputs(&gone)?,
+    };
     let busy = progress::busy(report, what);
     let found = Program::new(&derived).run(&params, &batch);
     busy.clear();

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use bptt::data::{Array, Arrays, MASK};
-use bptt::{Batch, Kind, Leaf, Params, Recurrence, Role, Scalar};
+use bptt::{Batch, Derived, Kind, Leaf, Params, Recurrence, Role, Scalar};
 use ndarray::Dimension;
 
 use crate::args::Size;
-use crate::reading::Source;
+use crate::reading::{Absent, Source};
 use crate::report::Report;
 use crate::{Failure, cell};
 
@@ -146,13 +146,30 @@ fn matched<F: Scalar>(
     let in_file = |reason: String| Failure::from(format!("{data}: {reason}"));
     note_unused(recurrence, arrays, data, report);
     let is_there = |n: &str| arrays.get(n).is_some() || arrays.refused().any(|(r, _)| r == n);
-    let absent = recurrence.inputs().filter(|n| !is_there(n));
-    let (unknown, mut absent): (Vec<&str>, Vec<&str>) =
-        absent.partition(|n| data.unknown.contains(n));
-    for name in unknown {
-        report.note(&format!("{data}: there is no `{name}`, which starts at 0"));
-    }
-    if let Some(name) = absent.drain(..).next() {
+    let all: Vec<&str> = recurrence.inputs().filter(|n| !is_there(n)).collect();
+    let absent = match data.absent {
+        Absent::Refused => all,
+        Absent::Zero(names) => {
+            let (zero, absent) = all.into_iter().partition(|n| names.contains(n));
+            let zero: Vec<&str> = zero;
+            for name in zero {
+                report.note(&format!("{data}: there is no `{name}`, which starts at 0"));
+            }
+            absent
+        }
+        Absent::Omitted => match omission(recurrence, &all) {
+            Some(left_out) if !all.is_empty() => {
+                report.note(&format!(
+                    "{data}: there is no {}: left out: {}",
+                    bptt::quoted(all),
+                    bptt::quoted(left_out.iter().map(|n| &**n))
+                ));
+                Vec::new()
+            }
+            _ => all,
+        },
+    };
+    if let Some(name) = absent.first() {
         let refused = arrays.refused().map(|(n, _)| n);
         let found = arrays.iter().map(|(n, _)| n).chain(refused);
         let found: Vec<&str> = found.chain(arrays.unused()).collect();
@@ -181,6 +198,17 @@ fn matched<F: Scalar>(
         with_classes(recurrence, arrays, batch, dims),
         dims,
     ))
+}
+
+/// The outputs that need some inputs; `None` if final states are among them, or there are no others.
+fn omission(recurrence: &Recurrence, inputs: &[&str]) -> Option<Vec<String>> {
+    let whole = recurrence.with_final_states().ok()?;
+    let rest = whole.without_inputs(inputs).ok()?;
+    let is_kept = |name: &str| rest.outputs().any(|other| other == name);
+    let gone = whole.outputs().filter(|name| !is_kept(name));
+    let gone: Vec<String> = gone.map(Into::into).collect();
+    let is_final = |name: &String| matches!(whole.role(name), Some(Derived::Final(_)));
+    (!gone.iter().any(is_final)).then_some(gone)
 }
 
 /// Refuses entries of `reset` other than 0 and 1, which would be treated as 1, except behind the ends of

@@ -176,8 +176,17 @@ pub(crate) struct Source<'a> {
     pub(crate) reading: &'a Reading,
     /// The parameters, which may have the texts of classes.
     pub(crate) params: Option<&'a Path>,
-    /// Inputs that a fit starts at zero if they are in no file.
-    pub(crate) unknown: &'a [&'a str],
+    pub(crate) absent: Absent<'a>,
+}
+
+/// The treatment of inputs that are in no file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Absent<'a> {
+    Refused,
+    /// These start at zero, as unknowns of a fit.
+    Zero(&'a [&'a str]),
+    /// The outputs that need them are left out, unless they are final states.
+    Omitted,
 }
 
 impl Source<'_> {

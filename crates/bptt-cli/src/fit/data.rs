@@ -9,7 +9,7 @@ use bptt::{Batch, Error, Kind, Leaf, Rate, Recurrence, Scalar};
 use ndarray::{Array2, Array3};
 
 use crate::args::Fit;
-use crate::reading::Source;
+use crate::reading::{Absent, Source};
 use crate::report::Report;
 use crate::{Failure, cell, input};
 
@@ -35,7 +35,7 @@ impl<F: Scalar> Task<F> {
             files: &args.data,
             reading: &args.reading,
             params: args.params.as_deref().or(args.resume.as_deref()),
-            unknown: &unknown,
+            absent: Absent::Zero(&unknown),
         };
         let (recurrence, batch, classes) =
             input::recurrence_and_batch(&args.cell, &source, &args.dims, report)?;

@@ -16,6 +16,7 @@ mod endings;
 mod file_messages;
 mod fit;
 mod import;
+mod inference;
 mod library_gradients;
 mod limits;
 mod messages;
