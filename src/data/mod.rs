@@ -50,6 +50,7 @@ mod entries;
 mod file;
 mod import;
 mod inputs;
+mod map;
 mod npy;
 mod npz;
 mod options;

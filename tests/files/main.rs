@@ -9,6 +9,7 @@ mod formats;
 mod import;
 mod inputs;
 mod keras;
+mod map;
 #[cfg(feature = "onnx")]
 mod onnx;
 mod options;

@@ -114,7 +114,8 @@ pub(crate) enum Command {
   bptt import model.safetensors --out cell.rec --params cell.npz
   bptt import model.onnx --loss softmax --out cell.rec --params cell.npz
   bptt import model.npz --loss softmax --states inputs --out cell.rec --params cell.npz
-  bptt import rnn.npz --nonlinearity tanh --out cell.rec --params cell.npz")]
+  bptt import rnn.npz --nonlinearity tanh --out cell.rec --params cell.npz
+  bptt import model.npz --cell rnn --map-file names.txt --params cell.npz")]
     Import(Import),
     /// Print completions for a shell
     #[command(after_help = "Example:

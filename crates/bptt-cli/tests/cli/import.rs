@@ -153,3 +153,63 @@ fn an_onnx_model_is_fitted_further() {
     let message = failure(&run(&folder, "import m.onnx -o c.rec -p c.npz"), 3);
     assert!(message.contains("no ONNX model"), "{message}");
 }
+
+#[test]
+fn a_given_recurrence_is_filled_by_a_mapping() {
+    let folder = folder("import-map", 1);
+    let cell = "dim H, K\ninput x[K]\nparam W[H, K], U[H, H], b[H]\nstate h[H]\nh' = tanh(W @ x + U @ h + b)\noutput h'\n";
+    fs::write(folder.file("cell.rec"), cell).unwrap();
+    let map = "W = net.weight_ih_l0 # as it is\nU = net.weight_hh_l0.T\n\nb = net.bias_ih_l0 + head.weight[:2, 0]\n";
+    fs::write(folder.file("map.txt"), map).unwrap();
+    let line = "import m.npz --cell cell.rec --map-file map.txt -p c.npz";
+    success(&run(&folder, line));
+    let [own, model] = ["c.npz", "m.npz"].map(|f| Arrays::read(folder.file(f)).unwrap());
+    let u = model.get("net.weight_hh_l0").unwrap().real::<f64>();
+    assert_eq!(own.get("U").unwrap().real::<f64>(), u.t());
+    success(&run(&folder, "run cell.rec -d d.npz -p c.npz --quiet"));
+    fs::write(folder.file("map.txt"), map.replace(".T", "[0]")).unwrap();
+    let message = failure(&run(&folder, line), 3);
+    let words = [
+        "map.txt: line 2, `U = net.weight_hh_l0[0]`",
+        "shape [2], expected [H, H]",
+    ];
+    assert!(words.iter().all(|w| message.contains(w)), "{message}");
+    let lines = [
+        "--map",
+        "W = net.weight_ih_l0",
+        "--map",
+        "U = none",
+        "-p",
+        "c.npz",
+    ];
+    let message = failure(
+        &bptt(
+            &folder,
+            &[&["import", "m.npz", "--cell", "cell.rec"], &lines[..]].concat(),
+        ),
+        3,
+    );
+    assert!(
+        message.contains("--map: line 2") && message.contains("no array `none`"),
+        "{message}"
+    );
+    let message = failure(
+        &run(&folder, "import m.npz --cell cell.rec -o c.rec -p c.npz"),
+        2,
+    );
+    assert!(
+        message.contains("--out") && message.contains("--cell"),
+        "{message}"
+    );
+    let message = failure(
+        &run(
+            &folder,
+            "import m.npz --cell cell.rec --map-file map.txt -p map.txt",
+        ),
+        2,
+    );
+    assert!(
+        message.contains("--params map.txt would replace the mapping"),
+        "{message}"
+    );
+}
