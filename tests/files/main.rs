@@ -12,6 +12,8 @@ mod keras;
 mod map;
 #[cfg(feature = "onnx")]
 mod onnx;
+#[cfg(feature = "onnx")]
+mod onnx_export;
 mod options;
 mod pytorch;
 mod roles;

@@ -1,5 +1,6 @@
 //! The commands and options of the command line.
 
+mod export;
 mod import;
 
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use export::{Export, Target};
 pub(crate) use import::{Activation, Import, ModelLoss, Nonlinearity, States};
 
 use crate::reading::{Reading, Source};
@@ -117,6 +119,11 @@ pub(crate) enum Command {
   bptt import rnn.npz --nonlinearity tanh --out cell.rec --params cell.npz
   bptt import model.npz --cell rnn --map-file names.txt --params cell.npz")]
     Import(Import),
+    /// Write a recurrence and its parameters as a model for other programs
+    #[command(after_help = "Examples:
+  bptt export lstm --params lstm.npz --out lstm.onnx
+  bptt export cell.rec --params cell.npz --to onnx --out cell.onnx")]
+    Export(Export),
     /// Print completions for a shell
     #[command(after_help = "Example:
   bptt completions bash > ~/.local/share/bash-completion/completions/bptt")]
@@ -137,6 +144,7 @@ impl Command {
             Self::Fit(c) => (&c.data, &c.reading, &c.params),
             Self::Derive(c) => (&c.data, &c.reading, &c.params),
             Self::Convert(c) => return (&[], None, Some(&c.params)),
+            Self::Export(c) => return (&[], None, Some(&c.params)),
             _ => return (&[], None, None),
         };
         (data, Some(reading), params.as_deref())

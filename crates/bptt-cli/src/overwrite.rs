@@ -64,6 +64,7 @@ fn output(command: &Command) -> Option<&Path> {
         Command::Show(args) => args.out.as_deref(),
         Command::Derive(args) => args.out.as_deref(),
         Command::Convert(args) => Some(&args.out),
+        Command::Export(args) => Some(&args.out),
         // The file of `new` must not exist.
         Command::New(_) | Command::Check(_) | Command::Import(_) | Command::Completions { .. } => {
             None
@@ -80,6 +81,7 @@ fn inputs(command: &Command) -> Vec<(&'static str, &Path)> {
         Command::Show(args) => (args.cell.as_ref(), None, false),
         Command::Derive(args) => (Some(&args.cell), None, false),
         Command::Convert(args) => (Some(&args.cell), None, false),
+        Command::Export(args) => (Some(&args.cell), None, false),
         Command::New(_) | Command::Check(_) | Command::Import(_) | Command::Completions { .. } => {
             (None, None, false)
         }

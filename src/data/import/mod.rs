@@ -10,6 +10,8 @@ mod options;
 mod state;
 mod text;
 
+#[cfg(feature = "onnx")]
+pub use onnx::to_onnx;
 pub use options::{Activation, Import, ModelLoss, Nonlinearity, States};
 
 use std::path::Path;

@@ -213,3 +213,27 @@ fn a_given_recurrence_is_filled_by_a_mapping() {
         "{message}"
     );
 }
+
+#[test]
+fn an_exported_cell_comes_back() {
+    let folder = Folder::new("export");
+    fs::write(folder.file("text.txt"), "what is to be learned, and so on").unwrap();
+    success(&run(
+        &folder,
+        "fit lstm --text text.txt --dims H=3 --length 8 --steps 1 --quiet -o p.npz",
+    ));
+    let text = success(&run(&folder, "export lstm -p p.npz -o m.onnx"));
+    assert!(text.contains("written to m.onnx"), "{text}");
+    success(&run(
+        &folder,
+        "import m.onnx --loss softmax -o c.rec -p c.npz",
+    ));
+    let [own, back] = ["p.npz", "c.npz"].map(|f| Arrays::read(folder.file(f)).unwrap());
+    let first = |a: &Arrays| a.get("W_i").unwrap().real::<f32>();
+    assert_eq!(first(&own), first(&back));
+    success(&run(&folder, "check c.rec -p c.npz --quiet"));
+    let message = failure(&run(&folder, "export lstm -p p.npz -o m.pb"), 3);
+    assert!(message.contains("ends in .onnx"), "{message}");
+    let message = failure(&run(&folder, "export garch11 -p p.npz -o g.onnx"), 3);
+    assert!(message.contains("p.npz"), "{message}");
+}

@@ -5,6 +5,7 @@ mod activation;
 mod align;
 mod cells;
 mod entries;
+mod export;
 mod facts;
 mod interface;
 mod join;
@@ -23,6 +24,8 @@ mod shapes;
 mod value;
 
 use std::collections::BTreeMap;
+
+pub use export::to_onnx;
 
 use prost::Message;
 
