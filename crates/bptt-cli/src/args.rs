@@ -109,7 +109,8 @@ pub(crate) enum Command {
     /// Convert parameters to another format or layout
     #[command(after_help = "Examples:
   bptt convert lstm --params state_dict.safetensors --out params.npz
-  bptt convert lstm --params params.npz --layout pytorch --out state_dict.safetensors")]
+  bptt convert lstm --params params.npz --layout pytorch --out state_dict.safetensors
+  bptt convert cell.rec --params fitted.npz --like model.safetensors --out back.safetensors")]
     Convert(Convert),
     /// Write the recurrence of a saved model, and its parameters
     #[command(after_help = "Examples:
@@ -322,6 +323,15 @@ pub(crate) struct Convert {
     /// Layout of the output
     #[arg(long, default_value = "bptt")]
     pub(crate) layout: Layout,
+    /// Model that the recurrence was imported from, whose names and shapes the output has: .npz or .safetensors
+    #[arg(long, value_name = "FILE", conflicts_with = "layout")]
+    pub(crate) like: Option<PathBuf>,
+    /// With --like: the order that the import was given
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', requires = "like")]
+    pub(crate) order: Vec<String>,
+    /// With --like: the arrays that the import left out, which stay as they are
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', requires = "like")]
+    pub(crate) ignore: Vec<String>,
     /// Floating-point type of the output
     #[arg(long, default_value = "f64")]
     pub(crate) dtype: Dtype,

@@ -90,11 +90,16 @@ fn inputs(command: &Command) -> Vec<(&'static str, &Path)> {
     let cell = cell.and_then(|cell| Some(("the recurrence", cell::file(cell)?)));
     let data = data.iter().map(|file| ("the data", &**file));
     let text = text.map(|file| ("the text", file));
+    let like = match command {
+        Command::Convert(args) => args.like.as_deref().map(|file| ("the model", file)),
+        _ => None,
+    };
     let params = params.filter(|_| !improves);
     let params = params.map(|file| ("the parameters", file));
     cell.into_iter()
         .chain(data)
         .chain(text)
+        .chain(like)
         .chain(params)
         .collect()
 }

@@ -1,5 +1,6 @@
 //! Writes the recurrence of a saved model, and its parameters.
 
+mod back;
 mod chain;
 mod keras;
 mod module;

@@ -237,3 +237,28 @@ fn an_exported_cell_comes_back() {
     let message = failure(&run(&folder, "export garch11 -p p.npz -o g.onnx"), 3);
     assert!(message.contains("p.npz"), "{message}");
 }
+
+#[test]
+fn parameters_go_back_to_the_model() {
+    let folder = folder("import-back", 4);
+    success(&run(&folder, "import m.safetensors -o c.rec -p c.npz"));
+    success(&run(
+        &folder,
+        "convert c.rec -p c.npz --like m.safetensors -o back.npz",
+    ));
+    let [back, model] = ["back.npz", "m.npz"].map(|f| Arrays::read(folder.file(f)).unwrap());
+    assert_eq!(back, model);
+    let message = failure(
+        &run(
+            &folder,
+            "convert c.rec -p c.npz --like m.safetensors -o m.safetensors",
+        ),
+        2,
+    );
+    assert!(message.contains("would replace the model"), "{message}");
+    let message = failure(
+        &run(&folder, "convert c.rec -p c.npz --order net -o back.npz"),
+        2,
+    );
+    assert!(message.contains("--like"), "{message}");
+}
