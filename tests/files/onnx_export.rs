@@ -33,6 +33,12 @@ fn library(cell: &str) -> Recurrence {
     Recurrence::parse(cell, &std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
+/// Rounded as in the model.
+#[expect(clippy::cast_possible_truncation, reason = "it is rounded")]
+fn single(x: f64) -> f64 {
+    f64::from(x as f32)
+}
+
 const SIZES: [(&str, usize); 5] = [("H", 3), ("G", 2), ("K", 2), ("O", 4), ("C", 4)];
 
 /// The parameters of the script, rounded as in the model.
@@ -45,16 +51,14 @@ fn params(recurrence: &Recurrence) -> Params<f64> {
     names.sort_unstable();
     Params::from_fn(recurrence, &sizes, |name, shape| {
         let j = names.iter().position(|n| *n == name).unwrap();
-        let of = |i: f64| f64::from((0.8 * (1.3 * i + 0.7 * j as f64 + 0.2).sin()) as f32);
+        let of = |i: f64| single(0.8 * (1.3 * i + 0.7 * j as f64 + 0.2).sin());
         wave(shape, of)
     })
     .unwrap()
 }
 
 fn batch(recurrence: &Recurrence) -> Batch<f64> {
-    let x = wave(&[STEPS, SAMPLES, 2], |i| {
-        f64::from((0.9 * i + 0.1).cos() as f32)
-    });
+    let x = wave(&[STEPS, SAMPLES, 2], |i| single((0.9 * i + 0.1).cos()));
     let batch = Batch::new(STEPS, SAMPLES);
     let classes = Array2::from_shape_fn((STEPS, SAMPLES), |(t, b)| (t + 2 * b) % 4);
     match recurrence.name() {

@@ -17,13 +17,13 @@ pub(crate) struct Import {
     /// Recurrence whose parameters are filled from the arrays of the model: name in the library, or .rec file
     #[arg(long, value_name = "CELL", conflicts_with_all = ["out", "nonlinearity", "activation", "loss", "states", "order", "ignore"])]
     pub(crate) cell: Option<String>,
-    /// Line that gives a parameter of --cell, e.g. 'W_i = lstm.kernel[:, 0:64].T'; several times
+    /// Line that gives a parameter of --cell, e.g. 'b = cell.bias[0] + cell.bias[1]'; several times
     #[arg(long, value_name = "LINE", requires = "cell")]
     pub(crate) map: Vec<String>,
     /// File of such lines; # begins a comment
     #[arg(long, value_name = "FILE", requires = "cell", conflicts_with = "map")]
     pub(crate) map_file: Option<PathBuf>,
-    /// Function of an nn.RNN or SimpleRNN
+    /// Function of an nn.RNN, or of such a layer of Keras
     #[arg(long, value_name = "NAME")]
     pub(crate) nonlinearity: Option<Nonlinearity>,
     /// Function after every linear layer but a last one

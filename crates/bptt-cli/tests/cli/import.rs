@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use bptt::data::Arrays;
+use bptt::data::{Array, Arrays};
 use ndarray::{Array1, Array2, Array3};
 
 use crate::command::{bptt, failure, json, success};
@@ -112,16 +112,19 @@ fn onnx(name: &str, case: &str) -> Folder {
         "/../../tests/data/onnx/models.npz"
     );
     let models = Arrays::read(root).unwrap();
-    let bytes = models.get(&format!("{case}/model")).unwrap().real::<f64>();
-    let bytes: Vec<u8> = bytes.iter().map(|b| *b as u8).collect();
+    let integers = |name: &str| match models.get(&format!("{case}/{name}")) {
+        Some(Array::Int(array)) => array.clone(),
+        other => panic!("{name}: {other:?}"),
+    };
+    let bytes = integers("model")
+        .into_iter()
+        .map(|b| u8::try_from(b).unwrap());
+    let bytes: Vec<u8> = bytes.collect();
     fs::write(folder.file("m.onnx"), bytes).unwrap();
-    let tokens = models.get(&format!("{case}/in/tokens")).unwrap().clone();
+    let tokens = integers("in/tokens");
     let mut data = Arrays::new();
-    data.insert(
-        "y",
-        bptt::data::Array::Int(tokens.real::<f64>().mapv(|x| x as i64 % 3)),
-    );
-    data.insert("tokens", tokens);
+    data.insert("y", Array::Int(tokens.mapv(|x| x % 3)));
+    data.insert("tokens", Array::Int(tokens));
     data.write(folder.file("d.npz")).unwrap();
     folder
 }
