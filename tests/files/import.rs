@@ -448,7 +448,7 @@ fn other_parameters_do_not_go_back() {
     };
     let mut more = own.clone();
     more.insert("gain", ndarray::arr0(1.0).into_dyn());
-    refuse(&more, &["`gain`", "W_O"]);
+    refuse(&more, &["`gain`", "`W_i_1_fw`"]);
     let fewer: Params<f64> = own
         .iter()
         .filter(|(n, _)| *n != "W_O")
