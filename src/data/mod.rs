@@ -50,6 +50,7 @@ mod entries;
 mod file;
 mod import;
 mod inputs;
+mod map;
 mod npy;
 mod npz;
 mod options;
@@ -62,6 +63,8 @@ mod unread;
 mod whole;
 
 pub use array::{Array, Element};
+#[cfg(feature = "onnx")]
+pub use import::to_onnx;
 pub use import::{Activation, Import, Imported, ModelLoss, Nonlinearity, States};
 pub use options::{Missing, ReadOptions};
 pub use whole::{can_write_whole, write_whole};

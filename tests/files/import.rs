@@ -376,3 +376,86 @@ fn a_missing_bias_is_zero() {
     );
     assert!(imported.source.contains("b_n[H]"), "{}", imported.source);
 }
+
+/// Parameters and gradients return to the names and shapes of the state dict.
+#[test]
+fn parameters_go_back_to_the_state_dict() {
+    for model in models() {
+        let name = model.name;
+        let state = state(name);
+        let Imported {
+            recurrence, params, ..
+        } = state.import("m.npz", &model.import).unwrap();
+        let own: Params<f64> = params.params(&recurrence).unwrap();
+        let back = state.updated(&own, &model.import, false).unwrap();
+        let names = |a: &Arrays| {
+            a.iter()
+                .map(|(n, a)| (n.to_owned(), a.shape().to_vec()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(&back), names(&state), "{name}");
+        let again = back.import("m.npz", &model.import).unwrap();
+        for (param, array) in own.iter() {
+            let found = again.params.get(param).unwrap().real::<f64>();
+            assert_eq!(found, array, "{name}: {param}");
+        }
+        let batch = batch(&model);
+        let found = recurrence.gradient(Wrt::Parameters).unwrap();
+        let found: Params<f64> = found
+            .evaluate(&own, &batch)
+            .unwrap()
+            .iter()
+            .filter(|(n, _)| own.get(n).is_some())
+            .map(|(n, a)| (n, a.clone()))
+            .collect();
+        let back = state.updated(&found, &model.import, true).unwrap();
+        for (array, theirs) in tied_gradients(name) {
+            let off = distance(
+                back.get(&array).unwrap().real::<f64>().iter(),
+                theirs.iter(),
+                1.0,
+            );
+            assert!(off < 1e-12, "{name}: {array} {off:e}");
+        }
+    }
+}
+
+/// The gradients of a model of PyTorch, also under the second name of a shared matrix.
+fn tied_gradients(model: &str) -> Vec<(String, ArrayD<f64>)> {
+    let mut all = Arrays::new();
+    for (name, array) in gradients(model) {
+        all = all.with(&name, array);
+    }
+    let all = tied(all, model);
+    all.iter().map(|(n, a)| (n.to_owned(), a.real())).collect()
+}
+
+#[test]
+fn other_parameters_do_not_go_back() {
+    let state = state("lstm");
+    let Imported {
+        recurrence, params, ..
+    } = state.import("m.npz", &Import::new()).unwrap();
+    let own: Params<f64> = params.params(&recurrence).unwrap();
+    let refuse = |params: &Params<f64>, words: &[&str]| {
+        let error = state
+            .updated(params, &Import::new(), false)
+            .unwrap_err()
+            .to_string();
+        for word in words {
+            assert!(error.contains(word), "{word}: {error}");
+        }
+    };
+    let mut more = own.clone();
+    more.insert("gain", ndarray::arr0(1.0).into_dyn());
+    refuse(&more, &["`gain`", "`W_i_1_fw`"]);
+    let fewer: Params<f64> = own
+        .iter()
+        .filter(|(n, _)| *n != "W_O")
+        .map(|(n, a)| (n, a.clone()))
+        .collect();
+    refuse(&fewer, &["the model has the parameter `W_O`"]);
+    let mut wide = own.clone();
+    wide.insert("b_q", ArrayD::<f64>::zeros(vec![9]));
+    refuse(&wide, &["`b_q`", "[3]", "[9]"]);
+}

@@ -165,3 +165,42 @@ fn an_array_that_does_not_fit_is_named() {
         "{error}"
     );
 }
+
+/// Parameters and gradients return to the paths and shapes of Keras.
+#[test]
+fn parameters_go_back_to_keras() {
+    for model in ["tagger", "grus", "simple"] {
+        let weights = part(model, "weights");
+        let Imported {
+            recurrence, params, ..
+        } = weights.import("m.npz", &choices(model)).unwrap();
+        let own: Params<f64> = params.params(&recurrence).unwrap();
+        let back = weights.updated(&own, &choices(model), false).unwrap();
+        let again = back.import("m.npz", &choices(model)).unwrap();
+        for (param, array) in own.iter() {
+            assert_eq!(
+                again.params.get(param).unwrap().real::<f64>(),
+                array,
+                "{model}: {param}"
+            );
+        }
+        let batch: Batch<f64> = part(model, "in").batch(&recurrence).unwrap();
+        let found = recurrence
+            .gradient(Wrt::Parameters)
+            .unwrap()
+            .evaluate(&own, &batch)
+            .unwrap();
+        let found: Params<f64> = own.iter().map(|(n, _)| (n, found[n].clone())).collect();
+        let back = weights.updated(&found, &choices(model), true).unwrap();
+        for (path, theirs) in part(model, "of").iter() {
+            let (own, theirs) = (back.get(path).unwrap().real::<f64>(), theirs.real::<f64>());
+            let size = theirs.iter().fold(1e-3, |a: f64, b| a.max(b.abs()));
+            let off = own
+                .iter()
+                .zip(&theirs)
+                .map(|(a, b)| (a - b).abs() / size)
+                .fold(0.0, f64::max);
+            assert!(off < 1e-12, "{model}: {path} {off:e}");
+        }
+    }
+}

@@ -9,8 +9,11 @@ mod formats;
 mod import;
 mod inputs;
 mod keras;
+mod map;
 #[cfg(feature = "onnx")]
 mod onnx;
+#[cfg(feature = "onnx")]
+mod onnx_export;
 mod options;
 mod pytorch;
 mod roles;

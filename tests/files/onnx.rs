@@ -2,7 +2,7 @@
 //!
 //! `data/onnx/models.py` wrote the models, inputs and outputs, which are in single precision.
 
-use bptt::data::{Arrays, Import, Imported, ModelLoss};
+use bptt::data::{Array, Arrays, Import, Imported, ModelLoss};
 use bptt::{Batch, Params, Wrt};
 use indexmap::IndexMap;
 use ndarray::ArrayD;
@@ -35,7 +35,10 @@ fn cases_of(file: &str, begin: &str) -> IndexMap<String, Case> {
             continue;
         }
         let case = cases.entry(parts[0].into()).or_default();
-        let bytes = || array.real::<f64>().iter().map(|b| *b as u8).collect();
+        let bytes = || match array {
+            Array::Int(bytes) => bytes.iter().map(|b| u8::try_from(*b).unwrap()).collect(),
+            _ => panic!("{name}"),
+        };
         match parts[1] {
             "model" => case.model = bytes(),
             "gradient" => case.gradient = bytes(),
@@ -93,7 +96,7 @@ fn error(name: &str, case: &Case) -> f64 {
 }
 
 fn all_agree(cases: &IndexMap<String, Case>, count: usize) {
-    assert_eq!(cases.len(), count);
+    assert_eq!(cases.len(), count, "the number of models in the file");
     let errors: Vec<(&String, f64)> = cases.iter().map(|(n, c)| (n, error(n, c))).collect();
     let wrong: Vec<_> = errors.iter().filter(|(_, e)| *e > SINGLE).collect();
     assert!(wrong.is_empty(), "{wrong:?}");
@@ -228,7 +231,11 @@ fn message(fields: &[(u8, &[u8])]) -> Vec<u8> {
     for (tag, bytes) in fields {
         assert!(bytes.len() < 0x4000, "two bytes of length");
         let [low, high] = [bytes.len() & 0x7f, bytes.len() >> 7];
-        out.extend([tag << 3 | 2, low as u8 | 0x80, high as u8]);
+        out.extend([
+            tag << 3 | 2,
+            u8::try_from(low).unwrap() | 0x80,
+            u8::try_from(high).unwrap(),
+        ]);
         out.extend(*bytes);
     }
     out

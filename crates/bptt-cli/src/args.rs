@@ -1,5 +1,6 @@
 //! The commands and options of the command line.
 
+mod export;
 mod import;
 
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use export::{Export, Target};
 pub(crate) use import::{Activation, Import, ModelLoss, Nonlinearity, States};
 
 use crate::reading::{Absent, Reading, Source};
@@ -108,15 +110,22 @@ pub(crate) enum Command {
     /// Convert parameters to another format or layout
     #[command(after_help = "Examples:
   bptt convert lstm --params state_dict.safetensors --out params.npz
-  bptt convert lstm --params params.npz --layout pytorch --out state_dict.safetensors")]
+  bptt convert lstm --params params.npz --layout pytorch --out state_dict.safetensors
+  bptt convert cell.rec --params fitted.npz --like model.safetensors --out back.safetensors")]
     Convert(Convert),
     /// Write the recurrence of a saved model, and its parameters
     #[command(after_help = "Examples:
   bptt import model.safetensors --out cell.rec --params cell.npz
   bptt import model.onnx --loss softmax --out cell.rec --params cell.npz
   bptt import model.npz --loss softmax --states inputs --out cell.rec --params cell.npz
-  bptt import rnn.npz --nonlinearity tanh --out cell.rec --params cell.npz")]
+  bptt import rnn.npz --nonlinearity tanh --out cell.rec --params cell.npz
+  bptt import model.npz --cell rnn --map-file names.txt --params cell.npz")]
     Import(Import),
+    /// Write a recurrence and its parameters as a model for other programs
+    #[command(after_help = "Examples:
+  bptt export lstm --params lstm.npz --out lstm.onnx
+  bptt export cell.rec --params cell.npz --to onnx --out cell.onnx")]
+    Export(Export),
     /// Print completions for a shell
     #[command(after_help = "Example:
   bptt completions bash > ~/.local/share/bash-completion/completions/bptt")]
@@ -137,6 +146,7 @@ impl Command {
             Self::Fit(c) => (&c.data, &c.reading, &c.params),
             Self::Derive(c) => (&c.data, &c.reading, &c.params),
             Self::Convert(c) => return (&[], None, Some(&c.params)),
+            Self::Export(c) => return (&[], None, Some(&c.params)),
             _ => return (&[], None, None),
         };
         (data, Some(reading), params.as_deref())
@@ -315,6 +325,15 @@ pub(crate) struct Convert {
     /// Layout of the output
     #[arg(long, default_value = "bptt")]
     pub(crate) layout: Layout,
+    /// Model that the recurrence was imported from, whose names and shapes the output has: .npz or .safetensors
+    #[arg(long, value_name = "FILE", conflicts_with = "layout")]
+    pub(crate) like: Option<PathBuf>,
+    /// With --like: the order that the import was given
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', requires = "like")]
+    pub(crate) order: Vec<String>,
+    /// With --like: the arrays that the import left out, which stay as they are
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', requires = "like")]
+    pub(crate) ignore: Vec<String>,
     /// Floating-point type of the output
     #[arg(long, default_value = "f64")]
     pub(crate) dtype: Dtype,

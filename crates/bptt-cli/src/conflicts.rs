@@ -20,6 +20,7 @@ pub(crate) fn find(command: &Command, matches: &ArgMatches) -> Option<String> {
         Command::Derive(args) => &args.dims,
         Command::New(_)
         | Command::Convert(_)
+        | Command::Export(_)
         | Command::Import(_)
         | Command::Completions { .. } => &[],
     };

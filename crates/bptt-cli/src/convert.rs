@@ -1,7 +1,7 @@
 //! `bptt convert`: converts parameters, or their gradients, to another format or layout.
 
-use bptt::Scalar;
-use bptt::data::{Arrays, Element};
+use bptt::data::{Arrays, Element, Import};
+use bptt::{Params, Scalar};
 use serde_json::json;
 
 use crate::args::{Convert, Dtype, Layout};
@@ -15,6 +15,20 @@ pub(crate) fn run(args: &Convert, report: &mut Report) -> Result<(), Failure> {
     }
 }
 
+/// The parameters under the names of the model that they were imported from.
+fn like<F: Scalar + Element>(
+    args: &Convert,
+    params: &Params<F>,
+    are_gradients: bool,
+) -> Result<Arrays, Failure> {
+    let Some(file) = &args.like else {
+        return Err("--like: expected a model".into());
+    };
+    let choices = Import::new().order(&args.order).ignoring(&args.ignore);
+    let updated = Arrays::read(file)?.updated(params, &choices, are_gradients);
+    updated.map_err(|error| format!("{}: {error}", file.display()).into())
+}
+
 fn run_in<F: Scalar + Element>(args: &Convert, report: &mut Report) -> Result<(), Failure> {
     let recurrence = cell::load(&args.cell)?;
     let mut read = Arrays::read(&args.params)?;
@@ -22,6 +36,7 @@ fn run_in<F: Scalar + Element>(args: &Convert, report: &mut Report) -> Result<()
     let are_gradients = loss.is_some();
     let params = input::params_of::<F>(&recurrence, &read, are_gradients, &args.params)?;
     let mut arrays = match args.layout {
+        _ if args.like.is_some() => like(args, &params, are_gradients)?,
         Layout::Bptt => Arrays::from(&params),
         Layout::Pytorch if are_gradients => {
             Arrays::pytorch_state_of_gradients(&params, &recurrence)?

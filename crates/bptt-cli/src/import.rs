@@ -1,22 +1,30 @@
 //! `bptt import`: writes the recurrence of a saved model, and its parameters.
 
-use bptt::Error;
+use std::path::Path;
+
 use bptt::data::{self, Arrays, Imported};
+use bptt::{Error, Params};
 use serde_json::json;
 
-use crate::Failure;
 use crate::args::{Activation, Import, ModelLoss, Nonlinearity, States};
 use crate::report::{self, Report};
+use crate::{Failure, cell};
 
 pub(crate) fn run(args: &Import, report: &mut Report) -> Result<(), Failure> {
-    if args.out.extension().is_none_or(|e| e != "rec") {
+    if let Some(cell) = &args.cell {
+        return filled(args, cell, report);
+    }
+    let Some(out) = &args.out else {
+        return Err("--out: expected a file for the recurrence, or --cell".into());
+    };
+    if out.extension().is_none_or(|e| e != "rec") {
         return Err(format!(
             "--out {}: the name of a recurrence ends in .rec",
-            args.out.display()
+            out.display()
         )
         .into());
     }
-    data::can_write_whole(&args.out)?;
+    data::can_write_whole(out)?;
     Arrays::can_write(&args.params)?;
     let model = args.model.display().to_string();
     let imported = Imported::read(&args.model, &choices(args)).map_err(|error| match error {
@@ -24,13 +32,18 @@ pub(crate) fn run(args: &Import, report: &mut Report) -> Result<(), Failure> {
         other => format!("{model}: {other}"),
     })?;
     imported.params.write(&args.params)?;
-    data::write_whole(&args.out, imported.source.as_bytes())?;
+    data::write_whole(out, imported.source.as_bytes())?;
     for note in &imported.notes {
         report.note(&crate::options::in_options(note));
     }
-    let out = args.out.display().to_string();
-    report.heading(&bptt::printable(&out), "parameters")?;
-    let params = imported.params.params::<f64>(&imported.recurrence)?;
+    let title = out.display().to_string();
+    report.heading(&bptt::printable(&title), "parameters")?;
+    listed(args, &imported.params.params(&imported.recurrence)?, report)?;
+    report.wrote(&args.params)?;
+    Ok(report.wrote(out)?)
+}
+
+fn listed(args: &Import, params: &Params<f64>, report: &mut Report) -> Result<(), Failure> {
     report::arrays(report, params.iter())?;
     report.field("arrays", || {
         let shapes = params
@@ -39,8 +52,40 @@ pub(crate) fn run(args: &Import, report: &mut Report) -> Result<(), Failure> {
         serde_json::Value::Object(shapes.collect())
     });
     report.field("params", || json!(args.params.display().to_string()));
-    report.wrote(&args.params)?;
-    Ok(report.wrote(&args.out)?)
+    Ok(())
+}
+
+/// Fills the parameters of a given recurrence.
+fn filled(args: &Import, cell: &str, report: &mut Report) -> Result<(), Failure> {
+    Arrays::can_write(&args.params)?;
+    let recurrence = cell::load(cell)?;
+    let model = Arrays::read_model(&args.model)?;
+    let (place, lines) = match &args.map_file {
+        Some(file) => (file.display().to_string(), texts(file)?),
+        None => ("--map".to_owned(), args.map.clone()),
+    };
+    let params = model.mapped(&recurrence, &lines);
+    let params = params.map_err(|error| match error {
+        Error::Array { .. } => format!("{place}: {error}"),
+        other => format!("{}: {other}", args.model.display()),
+    })?;
+    params.write(&args.params)?;
+    report.heading(recurrence.name(), "parameters")?;
+    listed(args, &params.params(&recurrence)?, report)?;
+    Ok(report.wrote(&args.params)?)
+}
+
+/// The lines of a mapping; comments are empty lines.
+fn texts(file: &Path) -> Result<Vec<String>, Failure> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| format!("{}: cannot be read: {error}", file.display()))?;
+    let bare = |line: &str| {
+        line.split_once('#')
+            .map_or(line, |(before, _)| before)
+            .trim()
+            .to_owned()
+    };
+    Ok(text.lines().map(bare).collect())
 }
 
 fn choices(args: &Import) -> data::Import {

@@ -8,6 +8,7 @@ mod convert;
 mod demo;
 mod derive;
 mod engine;
+mod export;
 mod fit;
 mod grad;
 mod import;
@@ -161,6 +162,7 @@ fn run(command: Option<&Command>, report: &mut Report) -> Result<Done, Failure> 
         Some(Command::Derive(args)) => derive::run(args, report)?,
         Some(Command::New(args)) => new::run(args, report)?,
         Some(Command::Convert(args)) => convert::run(args, report)?,
+        Some(Command::Export(args)) => export::run(args, report)?,
         Some(Command::Import(args)) => import::run(args, report)?,
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();

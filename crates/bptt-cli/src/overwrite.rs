@@ -27,18 +27,33 @@ pub(crate) fn find(command: &Command) -> Option<String> {
     Some(bptt::printable(&text).into_owned())
 }
 
-/// An import reads one file and writes two.
+/// An import reads up to three files and writes up to two.
 fn import(args: &Import) -> Option<String> {
-    let model = place(&args.model)?;
-    let outputs = [("--out", &args.out), ("--params", &args.params)];
-    let (option, file) = outputs
-        .into_iter()
-        .find(|(_, file)| place(file).as_ref() == Some(&model))?;
-    let text = format!(
-        "{option} {} would replace the model; choose another name",
-        file.display()
-    );
-    Some(bptt::printable(&text).into_owned())
+    let cell = args.cell.as_ref().and_then(|cell| cell::file(cell));
+    let inputs = [
+        ("the model", Some(&*args.model)),
+        ("the recurrence", cell),
+        ("the mapping", args.map_file.as_deref()),
+    ];
+    let outputs = [
+        ("--out", args.out.as_deref()),
+        ("--params", Some(&*args.params)),
+    ];
+    for (what, input) in inputs {
+        let Some(input) = input.and_then(place) else {
+            continue;
+        };
+        let same =
+            |(_, file): &(&str, Option<&Path>)| file.and_then(place).as_ref() == Some(&input);
+        if let Some((option, Some(file))) = outputs.into_iter().find(same) {
+            let text = format!(
+                "{option} {} would replace {what}; choose another name",
+                file.display()
+            );
+            return Some(bptt::printable(&text).into_owned());
+        }
+    }
+    None
 }
 
 fn output(command: &Command) -> Option<&Path> {
@@ -49,6 +64,7 @@ fn output(command: &Command) -> Option<&Path> {
         Command::Show(args) => args.out.as_deref(),
         Command::Derive(args) => args.out.as_deref(),
         Command::Convert(args) => Some(&args.out),
+        Command::Export(args) => Some(&args.out),
         // The file of `new` must not exist.
         Command::New(_) | Command::Check(_) | Command::Import(_) | Command::Completions { .. } => {
             None
@@ -65,6 +81,7 @@ fn inputs(command: &Command) -> Vec<(&'static str, &Path)> {
         Command::Show(args) => (args.cell.as_ref(), None, false),
         Command::Derive(args) => (Some(&args.cell), None, false),
         Command::Convert(args) => (Some(&args.cell), None, false),
+        Command::Export(args) => (Some(&args.cell), None, false),
         Command::New(_) | Command::Check(_) | Command::Import(_) | Command::Completions { .. } => {
             (None, None, false)
         }
@@ -73,11 +90,16 @@ fn inputs(command: &Command) -> Vec<(&'static str, &Path)> {
     let cell = cell.and_then(|cell| Some(("the recurrence", cell::file(cell)?)));
     let data = data.iter().map(|file| ("the data", &**file));
     let text = text.map(|file| ("the text", file));
+    let like = match command {
+        Command::Convert(args) => args.like.as_deref().map(|file| ("the model", file)),
+        _ => None,
+    };
     let params = params.filter(|_| !improves);
     let params = params.map(|file| ("the parameters", file));
     cell.into_iter()
         .chain(data)
         .chain(text)
+        .chain(like)
         .chain(params)
         .collect()
 }

@@ -1,5 +1,6 @@
 //! Writes the recurrence of a saved model, and its parameters.
 
+mod back;
 mod chain;
 mod keras;
 mod module;
@@ -10,6 +11,8 @@ mod options;
 mod state;
 mod text;
 
+#[cfg(feature = "onnx")]
+pub use onnx::to_onnx;
 pub use options::{Activation, Import, ModelLoss, Nonlinearity, States};
 
 use std::path::Path;
@@ -40,21 +43,39 @@ impl Imported {
     pub fn read(path: impl AsRef<Path>, options: &Import) -> Result<Self> {
         let path = path.as_ref();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let extension = path.extension().unwrap_or_default();
-        if extension.eq_ignore_ascii_case("onnx") {
-            #[cfg(feature = "onnx")]
+        #[cfg(feature = "onnx")]
+        if is_onnx(path) {
             return Self::onnx(&name, &onnx::bytes(path)?, options);
-            #[cfg(not(feature = "onnx"))]
-            return Err(super::file::refuse(
-                path,
-                "ONNX models are read with the feature `onnx` of the crate",
-            ));
         }
-        Arrays::read(path)?.import(&name, options)
+        Arrays::read_model(path)?.import(&name, options)
     }
 }
 
+fn is_onnx(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("onnx"))
+}
+
 impl Arrays {
+    /// The arrays of a saved model: the initializers in a `.onnx` file (with the feature `onnx`), else as
+    /// [`read`](Self::read).
+    ///
+    /// # Errors
+    /// When the file cannot be read or is damaged.
+    pub fn read_model(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        #[cfg(feature = "onnx")]
+        if is_onnx(path) {
+            return onnx::initializers(&onnx::bytes(path)?);
+        }
+        #[cfg(not(feature = "onnx"))]
+        if is_onnx(path) {
+            let reason = "ONNX models are read with the feature `onnx` of the crate";
+            return Err(super::file::refuse(path, reason));
+        }
+        Self::read(path)
+    }
+
     /// The recurrence of a state dict of PyTorch, which may have an `nn.Embedding`, `nn.RNN`, `nn.LSTM` or `nn.GRU` with any
     /// number of layers, one or two directions and a projection, their cells, `nn.LayerNorm` and `nn.Linear`, with any
     /// prefixes, or of the weights of Keras 3, under their paths; `docs/cli.md` has the names. `name` is the file of the model, for the text.

@@ -9,12 +9,21 @@ pub(crate) struct Import {
     /// Model: .onnx, or the arrays of PyTorch or Keras as .npz or .safetensors
     pub(crate) model: PathBuf,
     /// Output file for the recurrence: .rec
-    #[arg(long, short, value_name = "FILE")]
-    pub(crate) out: PathBuf,
+    #[arg(long, short, value_name = "FILE", required_unless_present = "cell")]
+    pub(crate) out: Option<PathBuf>,
     /// Output file for the parameters: .npz or .safetensors
     #[arg(long, short, value_name = "FILE")]
     pub(crate) params: PathBuf,
-    /// Function of an nn.RNN or SimpleRNN
+    /// Recurrence whose parameters are filled from the arrays of the model: name in the library, or .rec file
+    #[arg(long, value_name = "CELL", conflicts_with_all = ["out", "nonlinearity", "activation", "loss", "states", "order", "ignore"])]
+    pub(crate) cell: Option<String>,
+    /// Line that gives a parameter of --cell, e.g. 'b = cell.bias[0] + cell.bias[1]'; several times
+    #[arg(long, value_name = "LINE", requires = "cell")]
+    pub(crate) map: Vec<String>,
+    /// File of such lines; # begins a comment
+    #[arg(long, value_name = "FILE", requires = "cell", conflicts_with = "map")]
+    pub(crate) map_file: Option<PathBuf>,
+    /// Function of an nn.RNN, or of such a layer of Keras
     #[arg(long, value_name = "NAME")]
     pub(crate) nonlinearity: Option<Nonlinearity>,
     /// Function after every linear layer but a last one

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use bptt::data::Arrays;
+use bptt::data::{Array, Arrays};
 use ndarray::{Array1, Array2, Array3};
 
 use crate::command::{bptt, failure, json, success};
@@ -112,16 +112,19 @@ fn onnx(name: &str, case: &str) -> Folder {
         "/../../tests/data/onnx/models.npz"
     );
     let models = Arrays::read(root).unwrap();
-    let bytes = models.get(&format!("{case}/model")).unwrap().real::<f64>();
-    let bytes: Vec<u8> = bytes.iter().map(|b| *b as u8).collect();
+    let integers = |name: &str| match models.get(&format!("{case}/{name}")) {
+        Some(Array::Int(array)) => array.clone(),
+        other => panic!("{name}: {other:?}"),
+    };
+    let bytes = integers("model")
+        .into_iter()
+        .map(|b| u8::try_from(b).unwrap());
+    let bytes: Vec<u8> = bytes.collect();
     fs::write(folder.file("m.onnx"), bytes).unwrap();
-    let tokens = models.get(&format!("{case}/in/tokens")).unwrap().clone();
+    let tokens = integers("in/tokens");
     let mut data = Arrays::new();
-    data.insert(
-        "y",
-        bptt::data::Array::Int(tokens.real::<f64>().mapv(|x| x as i64 % 3)),
-    );
-    data.insert("tokens", tokens);
+    data.insert("y", Array::Int(tokens.mapv(|x| x % 3)));
+    data.insert("tokens", Array::Int(tokens));
     data.write(folder.file("d.npz")).unwrap();
     folder
 }
@@ -152,4 +155,113 @@ fn an_onnx_model_is_fitted_further() {
     fs::write(folder.file("m.onnx"), b"{}").unwrap();
     let message = failure(&run(&folder, "import m.onnx -o c.rec -p c.npz"), 3);
     assert!(message.contains("no ONNX model"), "{message}");
+}
+
+#[test]
+fn a_given_recurrence_is_filled_by_a_mapping() {
+    let folder = folder("import-map", 1);
+    let cell = "dim H, K\ninput x[K]\nparam W[H, K], U[H, H], b[H]\nstate h[H]\nh' = tanh(W @ x + U @ h + b)\noutput h'\n";
+    fs::write(folder.file("cell.rec"), cell).unwrap();
+    let map = "W = net.weight_ih_l0 # as it is\nU = net.weight_hh_l0.T\n\nb = net.bias_ih_l0 + head.weight[:2, 0]\n";
+    fs::write(folder.file("map.txt"), map).unwrap();
+    let line = "import m.npz --cell cell.rec --map-file map.txt -p c.npz";
+    success(&run(&folder, line));
+    let [own, model] = ["c.npz", "m.npz"].map(|f| Arrays::read(folder.file(f)).unwrap());
+    let u = model.get("net.weight_hh_l0").unwrap().real::<f64>();
+    assert_eq!(own.get("U").unwrap().real::<f64>(), u.t());
+    success(&run(&folder, "run cell.rec -d d.npz -p c.npz --quiet"));
+    fs::write(folder.file("map.txt"), map.replace(".T", "[0]")).unwrap();
+    let message = failure(&run(&folder, line), 3);
+    let words = [
+        "map.txt: line 2, `U = net.weight_hh_l0[0]`",
+        "shape [2], expected [H, H]",
+    ];
+    assert!(words.iter().all(|w| message.contains(w)), "{message}");
+    let lines = [
+        "--map",
+        "W = net.weight_ih_l0",
+        "--map",
+        "U = none",
+        "-p",
+        "c.npz",
+    ];
+    let message = failure(
+        &bptt(
+            &folder,
+            &[&["import", "m.npz", "--cell", "cell.rec"], &lines[..]].concat(),
+        ),
+        3,
+    );
+    assert!(
+        message.contains("--map: line 2") && message.contains("no array `none`"),
+        "{message}"
+    );
+    let message = failure(
+        &run(&folder, "import m.npz --cell cell.rec -o c.rec -p c.npz"),
+        2,
+    );
+    assert!(
+        message.contains("--out") && message.contains("--cell"),
+        "{message}"
+    );
+    let message = failure(
+        &run(
+            &folder,
+            "import m.npz --cell cell.rec --map-file map.txt -p map.txt",
+        ),
+        2,
+    );
+    assert!(
+        message.contains("--params map.txt would replace the mapping"),
+        "{message}"
+    );
+}
+
+#[test]
+fn an_exported_cell_comes_back() {
+    let folder = Folder::new("export");
+    fs::write(folder.file("text.txt"), "what is to be learned, and so on").unwrap();
+    success(&run(
+        &folder,
+        "fit lstm --text text.txt --dims H=3 --length 8 --steps 1 --quiet -o p.npz",
+    ));
+    let text = success(&run(&folder, "export lstm -p p.npz -o m.onnx"));
+    assert!(text.contains("written to m.onnx"), "{text}");
+    success(&run(
+        &folder,
+        "import m.onnx --loss softmax -o c.rec -p c.npz",
+    ));
+    let [own, back] = ["p.npz", "c.npz"].map(|f| Arrays::read(folder.file(f)).unwrap());
+    let first = |a: &Arrays| a.get("W_i").unwrap().real::<f32>();
+    assert_eq!(first(&own), first(&back));
+    success(&run(&folder, "check c.rec -p c.npz --quiet"));
+    let message = failure(&run(&folder, "export lstm -p p.npz -o m.pb"), 3);
+    assert!(message.contains("ends in .onnx"), "{message}");
+    let message = failure(&run(&folder, "export garch11 -p p.npz -o g.onnx"), 3);
+    assert!(message.contains("p.npz"), "{message}");
+}
+
+#[test]
+fn parameters_go_back_to_the_model() {
+    let folder = folder("import-back", 4);
+    success(&run(&folder, "import m.safetensors -o c.rec -p c.npz"));
+    success(&run(
+        &folder,
+        "convert c.rec -p c.npz --like m.safetensors -o back.npz",
+    ));
+    let [back, model] = ["back.npz", "m.npz"].map(|f| Arrays::read(folder.file(f)).unwrap());
+    assert_eq!(back, model);
+    let message = failure(
+        &run(
+            &folder,
+            "convert c.rec -p c.npz --like m.safetensors -o m.safetensors",
+        ),
+        2,
+    );
+    assert!(message.contains("would replace the model"), "{message}");
+    let message = failure(
+        &run(&folder, "convert c.rec -p c.npz --order net -o back.npz"),
+        2,
+    );
+    assert!(message.contains("--like"), "{message}");
 }

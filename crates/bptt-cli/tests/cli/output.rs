@@ -35,6 +35,7 @@ const COMMANDS: &[&str] = &[
     "new NEW",
     "convert characters -p c.npz -o c.safetensors",
     "import model.npz --nonlinearity tanh -o imported-NEW --params w.npz",
+    "export rnn -p rnn.npz -o rnn.onnx",
     "completions bash",
 ];
 
@@ -44,6 +45,13 @@ fn commands(folder: &Folder, variant: &str) -> Vec<Vec<String>> {
         .with("rnn.weight_ih_l0", Array2::<f64>::ones((2, 3)))
         .with("rnn.weight_hh_l0", Array2::<f64>::eye(2));
     model.write(folder.file("model.npz")).unwrap();
+    let rnn = Arrays::new()
+        .with("W_X", Array2::<f64>::ones((2, 3)))
+        .with("W_H", Array2::<f64>::eye(2))
+        .with("b_h", ndarray::Array1::<f64>::ones(2))
+        .with("W_O", Array2::<f64>::ones((1, 2)))
+        .with("b_q", ndarray::Array1::<f64>::ones(1));
+    rnn.write(folder.file("rnn.npz")).unwrap();
     let words = |command: &&str| {
         let fresh = format!("{variant}.rec");
         let words = command.split_whitespace();

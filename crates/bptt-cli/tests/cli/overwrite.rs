@@ -62,6 +62,7 @@ fn an_output_does_not_replace_an_input() {
         ("fit c.rec --text c.rec -o c.rec", recurrence),
         ("fit lstm --text d.npz -o d.npz", "would replace the text"),
         ("convert c.rec -p p.npz -o p.npz --dtype f32", params),
+        ("export c.rec -p p.npz -o p.npz", params),
     ] {
         let found = failure(&run(&folder, line), 2);
         assert!(found.contains(words), "{line}: {words} is not in\n{found}");

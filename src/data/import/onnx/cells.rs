@@ -15,11 +15,11 @@ pub(super) enum Cell {
     Gru,
 }
 
-/// If a cell has a value of this name.
+/// If a cell may have a value of this name, with a suffix.
 pub(super) fn is_value(name: &str) -> bool {
-    [Cell::Rnn, Cell::Lstm, Cell::Gru]
-        .iter()
-        .any(|cell| cell.values().contains(&name))
+    let stem = name.split('_').next().unwrap_or(name);
+    let cells = [Cell::Rnn, Cell::Lstm, Cell::Gru];
+    cells.iter().any(|cell| cell.values().contains(&stem))
 }
 
 impl Cell {

@@ -105,12 +105,6 @@ impl Facts {
         Stop::Again
     }
 
-    /// The input is used as numbers.
-    pub(super) fn learn_numbers(&mut self, input: usize) -> Stop {
-        self.numbers.insert(input);
-        Stop::Again
-    }
-
     /// The name that a size has.
     pub(super) fn name<'n>(&'n self, mut name: &'n str) -> &'n str {
         while let Some(other) = self.names.get(name) {

@@ -60,10 +60,9 @@ pub(super) fn inputs(m: &mut Machine<'_>, graph: &Graph) -> Out<()> {
         });
         let axes = axes(m, at);
         let is_per_step = axes.iter().any(|a| a.label == Label::Time);
-        let is_number = m.facts.numbers.contains(&at);
         let tensor = Tensor {
             axes,
-            body: match is_integer && !is_number {
+            body: match is_integer {
                 true => Body::Integers(at),
                 false => Body::Expr(Expr::atom(name)),
             },

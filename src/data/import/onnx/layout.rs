@@ -436,7 +436,14 @@ fn cast(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
             Value::Known(Known { array, kind, source: known.source })
         }
         (Value::Tensor(tensor), Kind::Real) => match tensor.body {
-            Body::Integers(input) => return Err(m.facts.learn_numbers(input)),
+            Body::Integers(input) => {
+                if m.facts.classes.contains_key(&input) {
+                    return Err(m.refuse("the input is a class elsewhere; an input is a class or a number"));
+                }
+                m.facts.numbers.insert(input);
+                let name = Expr::atom(m.inputs[input].name.clone());
+                Value::Tensor(tensor.with_body(Body::Expr(name)))
+            }
             _ => Value::Tensor(tensor),
         },
         // Integers and truth values remain so.

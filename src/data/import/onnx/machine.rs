@@ -334,7 +334,10 @@ impl Machine<'_> {
         match &tensor.body {
             Body::Expr(expr) => Ok(expr.clone()),
             Body::Filled(x) => Ok(Expr::number(*x)),
-            Body::Integers(input) => Err(self.facts.learn_numbers(*input)),
+            Body::Integers(input) => Err(self.refuse(format!(
+                "the integers `{}` are computed with; expected a Cast to real numbers, or the classes of a Gather",
+                printable(&self.inputs[*input].source)
+            ))),
             Body::Rows(rows) => {
                 let shape = self.shape(tensor)?;
                 let rows: Vec<String> = rows

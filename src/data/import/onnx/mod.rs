@@ -5,6 +5,7 @@ mod activation;
 mod align;
 mod cells;
 mod entries;
+mod export;
 mod facts;
 mod interface;
 mod join;
@@ -24,10 +25,13 @@ mod value;
 
 use std::collections::BTreeMap;
 
+pub use export::to_onnx;
+
 use prost::Message;
 
 use super::options::{Import, States};
 use super::{Imported, state::refused};
+use crate::data::{Arrays, Element};
 use crate::error::{Result, printable, quoted};
 use crate::recurrence::{Batch, Params, Recurrence};
 use facts::{Facts, Out, Stop};
@@ -70,16 +74,11 @@ impl Imported {
     /// When the bytes are no ONNX model, or when a node has an operator, an attribute or an input that has no equation in a
     /// recurrence; the error names the node and what would be accepted. When a choice of [`Import`] has no effect.
     pub fn onnx(name: &str, bytes: &[u8], options: &Import) -> Result<Self> {
-        crate::limit::check_memory(bytes.len().checked_mul(MEMORY))?;
-        let model = Model::decode(bytes);
-        let model = model.map_err(|error| refused(format!("this is no ONNX model: {error}")))?;
-        let graph = model.graph.as_ref();
-        let graph =
-            graph.ok_or_else(|| refused("this is no ONNX model: it has no graph".into()))?;
-        check(&model, graph, options)?;
+        let (model, graph) = decoded(bytes)?;
+        check(&model, &graph, options)?;
         let mut facts = Facts::default();
         for _ in 0..MOST_READINGS {
-            match reading(&model, graph, name, options, &mut facts) {
+            match reading(&model, &graph, name, options, &mut facts) {
                 Ok(imported) => return Ok(imported),
                 Err(Stop::Again) => {}
                 Err(Stop::Error(error)) => return Err(error),
@@ -100,6 +99,26 @@ pub(super) fn bytes(path: &std::path::Path) -> Result<Vec<u8>> {
         _ => Err("this is no ONNX model".to_owned()),
     };
     crate::data::file::checked(path, begins, |bytes| bytes.len().checked_mul(MEMORY))
+}
+
+/// The initializers of a model, as real numbers.
+pub(super) fn initializers(bytes: &[u8]) -> Result<Arrays> {
+    let mut arrays = Arrays::new();
+    for tensor in &decoded(bytes)?.1.initializers {
+        let known = entries::known(tensor).map_err(refused)?;
+        arrays.insert(&tensor.name, f64::array((*known.array).clone()));
+    }
+    Ok(arrays)
+}
+
+fn decoded(bytes: &[u8]) -> Result<(Model, Graph)> {
+    crate::limit::check_memory(bytes.len().checked_mul(MEMORY))?;
+    let model = Model::decode(bytes);
+    let mut model = model.map_err(|error| refused(format!("this is no ONNX model: {error}")))?;
+    match model.graph.take() {
+        Some(graph) => Ok((model, graph)),
+        None => Err(refused("this is no ONNX model: it has no graph".into())),
+    }
 }
 
 /// Refuses what is beyond the import as a whole.

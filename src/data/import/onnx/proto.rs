@@ -87,6 +87,17 @@ pub(super) struct Attribute {
     pub(super) ints: Vec<i64>,
     #[prost(bytes = "vec", repeated, tag = "9")]
     pub(super) strings: Vec<Vec<u8>>,
+    /// The kind of its value, see [`kind`].
+    #[prost(int32, tag = "20")]
+    pub(super) kind: i32,
+}
+
+/// The kinds of attributes.
+pub(super) mod kind {
+    pub(in super::super) const INT: i32 = 2;
+    pub(in super::super) const STRING: i32 = 3;
+    pub(in super::super) const INTS: i32 = 7;
+    pub(in super::super) const STRINGS: i32 = 8;
 }
 
 /// An array. Its entries are in `raw`, or in the list of their type.

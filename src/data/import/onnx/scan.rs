@@ -39,9 +39,14 @@ struct Carried {
 fn body<'n>(m: &Machine<'_>, call: Call<'n>) -> Out<&'n Graph> {
     let graph = call.attribute("body").and_then(|a| a.g.as_ref());
     let graph = graph.ok_or_else(|| m.refuse("attribute `body` is missing"))?;
-    match m.is_in_body {
-        true => Err(m.refuse("a loop inside of a loop; a recurrence has one time")),
-        false => Ok(graph),
+    if m.is_in_body {
+        return Err(m.refuse("a loop inside of a loop; a recurrence has one time"));
+    }
+    match m.facts.lengths {
+        Some(_) => Err(m.refuse(
+            "a loop over all steps beside a recurrent node with `sequence_lens`, which ends at the end of each sequence",
+        )),
+        None => Ok(graph),
     }
 }
 
