@@ -138,9 +138,24 @@ fn costs_grow_with_what_is_declared() {
                 ),
             ]
         };
-        let (few, many) = (costs(500), costs(500 * TIMES));
-        for ((how, short), (_, long)) in few.into_iter().zip(many) {
-            let ratio = long / short;
+        let ratios = || {
+            let (few, many) = (costs(500), costs(500 * TIMES));
+            let pairs = few.into_iter().zip(many);
+            pairs
+                .map(|((how, short), (_, long))| (how, short, long / short))
+                .collect::<Vec<_>>()
+        };
+        let mut found = ratios();
+        // Other programs can interrupt one of the two for long; they do so at another time as well only by accident.
+        for _ in 0..2 {
+            if found.iter().all(|(.., ratio)| *ratio < MOST) {
+                break;
+            }
+            for (least, again) in found.iter_mut().zip(ratios()) {
+                least.2 = least.2.min(again.2);
+            }
+        }
+        for (how, short, ratio) in found {
             println!(
                 "{what} are {how} in {short:.4} s, {TIMES} times as many in {ratio:.1} times that"
             );
