@@ -29,6 +29,7 @@ mod resets;
 mod reversed;
 mod roles;
 mod rounding;
+mod start_inputs;
 mod tape_gradient;
 mod terms;
 mod unroll;

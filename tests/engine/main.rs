@@ -17,6 +17,7 @@ mod exact_tables;
 mod executor;
 mod fitted_models;
 mod hand_derived;
+mod inputs;
 mod lengths;
 mod long_sums;
 mod losses;
