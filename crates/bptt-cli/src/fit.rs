@@ -13,7 +13,7 @@ mod session;
 mod settings;
 mod statistics;
 
-use bptt::data::{Arrays, Element};
+use bptt::data::{Arrays, Element, MASK};
 use bptt::{Batch, Error, Params, Real, Recurrence};
 use serde_json::json;
 
@@ -21,7 +21,7 @@ use crate::args::{Dtype, Fit, Optimizer};
 use crate::input;
 use crate::options::in_options;
 use crate::report::{self, Report};
-use crate::{Done, Failure, conflicts, progress};
+use crate::{Done, Failure, cell, conflicts, progress};
 use aim::Aim;
 use checkpoint::Progress;
 use data::Task;
@@ -53,6 +53,7 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
         )
         .into());
     }
+    check_mask(args, &names, &recurrence)?;
     note_batch(args, &recurrence, batch.samples(), report);
     let settings = Settings::of(args, &recurrence, &batch)?;
     let what = match names.is_empty() {
@@ -191,6 +192,23 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
         report.field("problems", || json!(problems));
     }
     Ok(done)
+}
+
+/// Refuses a fit over inputs whose file would not say which steps are masked.
+fn check_mask(args: &Fit, names: &[&str], recurrence: &Recurrence) -> Result<(), Failure> {
+    let is_own = |r: &Recurrence| r.inputs().any(|input| input == MASK);
+    if conflicts::has_input(recurrence, names)
+        && is_own(recurrence)
+        && !is_own(&cell::load(&args.cell)?)
+    {
+        return Err(format!(
+            "--missing mask: `{}` has no mask of its own, so that the file of a fit over inputs would not say which steps are \
+             masked; declare `mask input observed` in its text",
+            recurrence.name()
+        )
+        .into());
+    }
+    Ok(())
 }
 
 /// Reports a minibatch size that covers all samples.
