@@ -41,7 +41,7 @@ impl Recurrence {
     pub fn with_mask(&self, name: &str) -> Result<Self> {
         self.refuse_pools("a mask")?;
         let scope = Scope::default();
-        let active = self.new_input(&scope, name)?;
+        let active = self.new_input(&scope, name, Type::real((), Rate::Step))?;
         scope.mask(name.into());
         let mut mask = Mask {
             scope: &scope,
@@ -71,8 +71,8 @@ impl Recurrence {
         }
     }
 
-    /// A new per-step scalar input, in a scope that will receive a copy of this recurrence.
-    pub(super) fn new_input<'b>(&self, scope: &'b Scope, name: &str) -> Result<Expr<'b>> {
+    /// A new input, in a scope that will receive a copy of this recurrence.
+    pub(super) fn new_input<'b>(&self, scope: &'b Scope, name: &str, ty: Type) -> Result<Expr<'b>> {
         let taken = self.tape.leaf_named(name).is_some() || self.tape.dims().any(|dim| dim == name);
         let refuse = |message: String| Error::Definition {
             recurrence: self.name.clone(),
@@ -84,7 +84,6 @@ impl Recurrence {
                 "the name `{name}` is used twice: by the definition, and for the input to be added"
             )));
         }
-        let ty = Type::real((), Rate::Step);
         let (_, leaf) = scope.leaf(name.into(), Role::Input, ty);
         if let Some(id) = leaf.id() {
             scope.rename(id, name);

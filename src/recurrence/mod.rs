@@ -31,6 +31,7 @@ mod reversed;
 mod roles;
 mod rounding;
 mod shifts;
+mod start_inputs;
 mod tape_gradient;
 mod terms;
 mod unroll;

@@ -8,7 +8,7 @@ use super::mask::carried;
 use super::{Draft, Recurrence, State};
 use crate::error::Result;
 use crate::op::{Alias, Edge, Expr, NodeId, Op, Time};
-use crate::shape::Rate;
+use crate::shape::{Rate, Type};
 use crate::tape::{Direction, Edit, NodeSite, RegisterEdit, RegisterSite, Scope, Tape, Unchanged};
 
 impl Recurrence {
@@ -48,7 +48,7 @@ impl Recurrence {
     pub fn with_resets(&self, name: &str) -> Result<Self> {
         self.refuse_pools("a reset")?;
         let scope = Scope::default();
-        let reset = self.new_input(&scope, name)?;
+        let reset = self.new_input(&scope, name, Type::real((), Rate::Step))?;
         let mut sequences = Sequences {
             source: &self.tape,
             scope: &scope,

@@ -18,6 +18,7 @@ mod exact_tables;
 mod executor;
 mod fitted_models;
 mod hand_derived;
+mod inputs;
 mod lengths;
 mod long_sums;
 mod losses;

@@ -13,7 +13,7 @@ mod session;
 mod settings;
 mod statistics;
 
-use bptt::data::{Arrays, Element};
+use bptt::data::{Arrays, Element, MASK};
 use bptt::{Batch, Error, Params, Real, Recurrence};
 use serde_json::json;
 
@@ -21,7 +21,7 @@ use crate::args::{Dtype, Fit, Optimizer};
 use crate::input;
 use crate::options::in_options;
 use crate::report::{self, Report};
-use crate::{Done, Failure, conflicts, progress};
+use crate::{Done, Failure, cell, conflicts, progress};
 use aim::Aim;
 use checkpoint::Progress;
 use data::Task;
@@ -54,6 +54,7 @@ fn run_in<F: Real + Element>(args: &Fit, report: &mut Report) -> Result<Done, Fa
         .into());
     }
     note_constant(&recurrence, report)?;
+    check_mask(args, &names, &recurrence)?;
     note_batch(args, &recurrence, batch.samples(), report);
     let settings = Settings::of(args, &recurrence, &batch)?;
     let what = match names.is_empty() {
@@ -210,6 +211,23 @@ fn note_constant(recurrence: &Recurrence, report: &Report) -> Result<(), Failure
              conditions, `floor`, `ceil`, `sign` or `stop_gradient` use {them}; `surrogate(forward, backward)` is a \
              value with the derivative of another"
         ));
+    }
+    Ok(())
+}
+
+/// Refuses a fit over inputs whose file would not say which steps are masked.
+fn check_mask(args: &Fit, names: &[&str], recurrence: &Recurrence) -> Result<(), Failure> {
+    let is_own = |r: &Recurrence| r.inputs().any(|input| input == MASK);
+    if conflicts::has_input(recurrence, names)
+        && is_own(recurrence)
+        && !is_own(&cell::load(&args.cell)?)
+    {
+        return Err(format!(
+            "--missing mask: `{}` has no mask of its own, so that the file of a fit over inputs would not say which steps are \
+             masked; declare `mask input observed` in its text",
+            recurrence.name()
+        )
+        .into());
     }
     Ok(())
 }

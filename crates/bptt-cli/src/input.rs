@@ -17,7 +17,8 @@ const RESET: &str = "reset";
 const LENGTHS: &str = "lengths";
 
 /// A recurrence, its inputs, and the texts of classes, as arrays to save beside the parameters. If there is an array
-/// `reset`, a new sequence starts where it is 1; steps with missing values may be masked.
+/// `reset`, a new sequence starts where it is 1; steps with missing values may be masked; an array `h0` is the start of
+/// a state `h` that starts at zero.
 pub(crate) fn recurrence_and_batch<F: Scalar>(
     name: &str,
     data: &Source<'_>,
@@ -25,7 +26,16 @@ pub(crate) fn recurrence_and_batch<F: Scalar>(
     report: &Report,
 ) -> Result<(Recurrence, Batch<F>, Arrays), Failure> {
     let mut recurrence = cell::load(name)?;
-    let arrays = data.read(&recurrence)?;
+    let mut arrays = data.read(&recurrence)?;
+    let starts = starts(&recurrence, &arrays);
+    if !starts.is_empty() {
+        for (state, input) in &starts {
+            report.note(&format!("{data}: `{input}` is the start of `{state}`"));
+        }
+        let pairs: Vec<(&str, &str)> = starts.iter().map(|(s, i)| (&**s, &**i)).collect();
+        recurrence = recurrence.with_start_inputs(&pairs)?;
+        arrays = data.read(&recurrence)?;
+    }
     if resets(&recurrence, &arrays, data)?.is_some() {
         if let Some(other) = namesake(&recurrence, RESET) {
             return Err(format!(
@@ -56,6 +66,24 @@ pub(crate) fn recurrence_and_batch<F: Scalar>(
         }
     }
     Ok((recurrence, batch, classes))
+}
+
+/// The states that start at zero, with an array of the file that is the start of each: `h0` for `h`, `h0_1` for `h_1`.
+fn starts(recurrence: &Recurrence, arrays: &Arrays) -> Vec<(String, String)> {
+    let is_there = |name: &str| {
+        let read = arrays.get(name).is_some() && !recurrence.inputs().any(|i| i == name);
+        read || arrays.unused().any(|other| other == name)
+    };
+    let start = |state: &str| {
+        let end = state.find('_').unwrap_or(state.len());
+        format!("{}0{}", &state[..end], &state[end..])
+    };
+    let pairs = recurrence.states().map(|s| (s.to_owned(), start(s)));
+    pairs
+        .filter(|(state, input)| {
+            is_there(input) && recurrence.with_start_inputs(&[(state, input)]).is_ok()
+        })
+        .collect()
 }
 
 /// True if steps are masked by an array that is no input of the recurrence.

@@ -233,3 +233,29 @@ fn names_and_options_without_a_meaning_are_refused() {
     );
     success(&bare(" --over u --steps 5"));
 }
+
+/// The mask of missing values must be an input of the text, so that the file of the fit has it.
+#[test]
+fn masked_steps_are_masked_in_the_file_too() {
+    let folder = Folder::new("over-masked");
+    let text =
+        "input y, u\nstate s\ns' = 0.9 * s + u\noutput s'\nloss 0.5 * (s' - y)^2 + 0.1 * u^2\n";
+    fs::write(folder.file("plain.rec"), text).unwrap();
+    fs::write(
+        folder.file("masked.rec"),
+        format!("mask input observed\n{text}"),
+    )
+    .unwrap();
+    fs::write(folder.file("d.csv"), "y\n1\nNA\n2\n3\n").unwrap();
+    let fit = |cell: &str| {
+        let words = format!(
+            "fit {cell} --over u --data d.csv --missing mask --optimizer newton --out u.npz --json"
+        );
+        bptt(&folder, &words.split(' ').collect::<Vec<_>>())
+    };
+    let error = failure(&fit("plain.rec"), 3);
+    assert!(error.contains("declare `mask input observed`"), "{error}");
+    let fitted = json(&success(&fit("masked.rec")));
+    let run = ["run", "masked.rec", "--data", "u.npz", "--json"];
+    assert_eq!(json(&success(&bptt(&folder, &run)))["loss"], fitted["loss"]);
+}
