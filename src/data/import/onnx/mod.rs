@@ -21,11 +21,13 @@ mod reduce;
 mod regroup;
 mod scan;
 mod shapes;
+mod update;
 mod value;
 
 use std::collections::BTreeMap;
 
 pub use export::to_onnx;
+pub use update::updated_onnx;
 
 use prost::Message;
 
