@@ -330,3 +330,65 @@ fn what_has_no_equation_is_named() {
         .to_string();
     assert!(error.contains("`Import::order` has no effect"), "{error}");
 }
+
+#[test]
+fn models_without_a_recurrence_say_why() {
+    let all = cases("refused_");
+    let words: [(&str, &[&str]); 11] = [
+        (
+            "lengths",
+            &["`rnn_of_y` (RNN)", "reads all steps", "give `lens` to both"],
+        ),
+        (
+            "last",
+            &[
+                "`gather_of_y` (Gather)",
+                "behind the end of shorter sequences",
+                "Y_h",
+            ],
+        ),
+        (
+            "middle",
+            &[
+                "`slice_of_y` (Slice)",
+                "a part of the steps",
+                "the first or the last",
+            ],
+        ),
+        ("attention", &["`matmul_of_s` (MatMul)", "an axis of steps"]),
+        (
+            "weights",
+            &[
+                "`rnn_of_y` (RNN)",
+                "input 1, the weights W",
+                "expected an initializer",
+            ],
+        ),
+        (
+            "start",
+            &[
+                "`initial_h`",
+                "differs between samples",
+                "an input of the graph",
+            ],
+        ),
+        (
+            "alphas",
+            &["attribute `activation_alpha`", "1 more numbers", "Tanh"],
+        ),
+        (
+            "function",
+            &["attribute `activations`", "Sine", "HardSigmoid"],
+        ),
+        (
+            "integers",
+            &["`add_of_sum` (Add)", "the integers `t`", "Cast"],
+        ),
+        ("size", &["`rnn_of_y` (RNN)", "5 entries", "2 are expected"]),
+        ("step", &["`steps`: expected 1, found 2"]),
+    ];
+    assert_eq!(all.len(), words.len());
+    for (name, words) in words {
+        refuse(&all[&format!("refused_{name}")].model, words);
+    }
+}
