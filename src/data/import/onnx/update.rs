@@ -18,6 +18,21 @@ use crate::recurrence::Params;
 /// The ONNX model with the parameters of a recurrence that [`Imported::onnx`] made of it in place of its initializers, with the
 /// types that these have. Of two biases that are added, the second is zero.
 ///
+/// ```
+/// use bptt::Params;
+/// use bptt::cells::{Cell, Loss};
+/// use bptt::data::{Import, Imported, to_onnx, updated_onnx};
+/// let rnn = Cell::rnn().model("rnn", Loss::SquaredError)?;
+/// let sizes = [("H", 3), ("K", 2), ("O", 1)];
+/// let model = to_onnx(&rnn, &Params::<f64>::initial(&rnn, &sizes, 1)?)?;
+/// let imported = Imported::onnx("rnn.onnx", &model, &Import::new())?;
+/// let fitted: Params<f64> = imported.params.params(&imported.recurrence)?;
+/// let fitted: Params<f64> = fitted.iter().map(|(name, a)| (name, a + 1.0)).collect();
+/// let again = Imported::onnx("rnn.onnx", &updated_onnx(&model, &fitted)?, &Import::new())?;
+/// assert_eq!(again.params.get("b_h").map(|b| b.real::<f64>()[0]), Some(1.0));
+/// # Ok::<(), bptt::Error>(())
+/// ```
+///
 /// # Errors
 /// When the model cannot be imported, or the parameters are others than those of its import; when a parameter is computed from several
 /// initializers.
