@@ -114,7 +114,7 @@ fn random_attributes_are_those_of_onnxruntime() {
 
 #[test]
 fn graphs_around_recurrent_nodes_are_those_of_onnxruntime() {
-    all_agree(&cases("graph_"), 8);
+    all_agree(&cases("graph_"), 9);
 }
 
 /// Both exporters of PyTorch 2.15; `data/onnx/exported.py` wrote the models and the outputs of their modules.
@@ -332,9 +332,21 @@ fn what_has_no_equation_is_named() {
 }
 
 #[test]
+fn shared_weights_are_noted() {
+    let all = cases("graph_shared");
+    let imported = Imported::onnx("m", &all["graph_shared"].model, &Import::new()).unwrap();
+    let note = |words: &str| imported.notes.iter().any(|n| n.contains(words));
+    assert!(
+        note("share `W`") && note("equal at first"),
+        "{:?}",
+        imported.notes
+    );
+}
+
+#[test]
 fn models_without_a_recurrence_say_why() {
     let all = cases("refused_");
-    let words: [(&str, &[&str]); 11] = [
+    let words: [(&str, &[&str]); 12] = [
         (
             "lengths",
             &["`rnn_of_y` (RNN)", "reads all steps", "give `lens` to both"],
@@ -385,6 +397,10 @@ fn models_without_a_recurrence_say_why() {
             &["`add_of_sum` (Add)", "the integers `t`", "Cast"],
         ),
         ("size", &["`rnn_of_y` (RNN)", "5 entries", "2 are expected"]),
+        (
+            "growth",
+            &["(Concat)", "grow to more than", "16 for each byte"],
+        ),
         ("step", &["`steps`: expected 1, found 2"]),
     ];
     assert_eq!(all.len(), words.len());

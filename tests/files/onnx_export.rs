@@ -193,7 +193,7 @@ fn parameters_go_back_into_a_model() {
         .iter()
         .flat_map(|f| models(f))
         .collect();
-    assert_eq!(all.len(), 79, "the models of three files");
+    assert_eq!(all.len(), 80, "the models of three files");
     for (name, bytes) in all {
         let imported = Imported::onnx("m.onnx", &bytes, &Import::new()).unwrap();
         let before: Params<f64> = imported.params.params(&imported.recurrence).unwrap();

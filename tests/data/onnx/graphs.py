@@ -256,7 +256,20 @@ def pooled(info, model_of, random):
     return model, inputs, {"s": "TB", "out": "BH"}
 
 
-GRAPHS = [tagger, classifier, last_step, parts, scan, scan_back, loop, pooled]
+def shared(info, model_of, random):
+    """Two nodes with the same weights."""
+    initial = {**weights(random, 1, 1, H), "axes": ints(1)}
+    nodes = [
+        node("RNN", ["x", "W", "R", "B"], ["y1"], hidden_size=H),
+        node("Squeeze", ["y1", "axes"], ["h1"]),
+        node("RNN", ["h1", "W", "R", "B"], ["", "end"], hidden_size=H, direction="reverse"),
+    ]
+    inputs = {"x": array(random, T, B, H)}
+    model = model_of(nodes, [info("x", ["seq", "batch", H])], [info("end", [1, "batch", H])], initial)
+    return model, inputs, {"x": "TBH", "end": "1BH"}
+
+
+GRAPHS = [tagger, classifier, last_step, parts, scan, scan_back, loop, pooled, shared]
 
 
 def write(put, here, computed, model_of, info, random):
@@ -316,6 +329,11 @@ def refused(info, model_of, random):
             {"E": array(random, C, 2)},
         ),
         "size": ([node("RNN", ["x", "W", "R"], ["y"], hidden_size=H)], [info("x", ["seq", "batch", 5])], rnn),
+        "growth": (
+            [node("Concat", [f"W{n}"] * 2, [f"W{n + 1}"], axis=0) for n in range(40)] + [node("Add", ["x", "W40"], ["y"])],
+            [x],
+            {"W0": array(random, 100, K)},
+        ),
         "step": (
             [plain, node("Slice", ["y1", "zero", "end", "zero", "step"], ["y"])],
             [x],

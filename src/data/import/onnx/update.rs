@@ -101,7 +101,7 @@ pub fn updated_onnx<F: Scalar>(bytes: &[u8], params: &Params<F>) -> Result<Vec<u
     };
     match params.iter().find(|(name, array)| !is_same(name, array)) {
         Some((name, _)) => Err(refused(format!(
-            "the parameter `{name}` is computed from several initializers of the model, which cannot be changed by it"
+            "the parameter `{name}` is computed from several initializers of the model or shares one, which cannot be changed by it"
         ))),
         None => Ok(bytes),
     }
