@@ -63,9 +63,9 @@ mod unread;
 mod whole;
 
 pub use array::{Array, Element};
-#[cfg(feature = "onnx")]
-pub use import::to_onnx;
 pub use import::{Activation, Import, Imported, ModelLoss, Nonlinearity, States};
+#[cfg(feature = "onnx")]
+pub use import::{to_onnx, updated_onnx};
 pub use options::{Missing, ReadOptions};
 pub use whole::{can_write_whole, write_whole};
 

@@ -24,8 +24,8 @@ impl Recurrence {
     /// When there is no such state, a state has a start of its own, or a name is taken.
     pub fn with_start_inputs(&self, starts: &[(&str, &str)]) -> Result<Self> {
         let scope = Scope::default();
-        for dim in self.tape.dims() {
-            scope.dim(dim);
+        for (dim, symbol) in self.tape.symbols() {
+            scope.dim(dim, symbol.least());
         }
         let mut inputs = Vec::new();
         for (name, input) in starts {

@@ -114,7 +114,7 @@ fn random_attributes_are_those_of_onnxruntime() {
 
 #[test]
 fn graphs_around_recurrent_nodes_are_those_of_onnxruntime() {
-    all_agree(&cases("graph_"), 8);
+    all_agree(&cases("graph_"), 9);
 }
 
 /// Both exporters of PyTorch 2.15; `data/onnx/exported.py` wrote the models and the outputs of their modules.
@@ -329,4 +329,82 @@ fn what_has_no_equation_is_named() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("`Import::order` has no effect"), "{error}");
+}
+
+#[test]
+fn shared_weights_are_noted() {
+    let all = cases("graph_shared");
+    let imported = Imported::onnx("m", &all["graph_shared"].model, &Import::new()).unwrap();
+    let note = |words: &str| imported.notes.iter().any(|n| n.contains(words));
+    assert!(
+        note("share `W`") && note("equal at first"),
+        "{:?}",
+        imported.notes
+    );
+}
+
+#[test]
+fn models_without_a_recurrence_say_why() {
+    let all = cases("refused_");
+    let words: [(&str, &[&str]); 12] = [
+        (
+            "lengths",
+            &["`rnn_of_y` (RNN)", "reads all steps", "give `lens` to both"],
+        ),
+        (
+            "last",
+            &[
+                "`gather_of_y` (Gather)",
+                "behind the end of shorter sequences",
+                "Y_h",
+            ],
+        ),
+        (
+            "middle",
+            &[
+                "`slice_of_y` (Slice)",
+                "a part of the steps",
+                "the first or the last",
+            ],
+        ),
+        ("attention", &["`matmul_of_s` (MatMul)", "an axis of steps"]),
+        (
+            "weights",
+            &[
+                "`rnn_of_y` (RNN)",
+                "input 1, the weights W",
+                "expected an initializer",
+            ],
+        ),
+        (
+            "start",
+            &[
+                "`initial_h`",
+                "differs between samples",
+                "an input of the graph",
+            ],
+        ),
+        (
+            "alphas",
+            &["attribute `activation_alpha`", "1 more numbers", "Tanh"],
+        ),
+        (
+            "function",
+            &["attribute `activations`", "Sine", "HardSigmoid"],
+        ),
+        (
+            "integers",
+            &["`add_of_sum` (Add)", "the integers `t`", "Cast"],
+        ),
+        ("size", &["`rnn_of_y` (RNN)", "5 entries", "2 are expected"]),
+        (
+            "growth",
+            &["(Concat)", "grow to more than", "16 for each byte"],
+        ),
+        ("step", &["`steps`: expected 1, found 2"]),
+    ];
+    assert_eq!(all.len(), words.len());
+    for (name, words) in words {
+        refuse(&all[&format!("refused_{name}")].model, words);
+    }
 }

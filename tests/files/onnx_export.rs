@@ -1,7 +1,7 @@
 //! Exported models are read again with equal numbers, and onnxruntime computes the same; `data/onnx/back.py` wrote its outputs, in
 //! single precision.
 
-use bptt::data::{Import, Imported, to_onnx};
+use bptt::data::{Array, Arrays, Import, Imported, to_onnx, updated_onnx};
 use bptt::{Batch, Params, Recurrence};
 use indexmap::IndexMap;
 use ndarray::{Array2, ArrayD, IxDyn};
@@ -169,4 +169,50 @@ fn other_equations_are_refused() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("leave a size"), "{error}");
+}
+
+fn models(file: &str) -> Vec<(String, Vec<u8>)> {
+    let path = format!("{}/tests/data/onnx/{file}", env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for (name, array) in Arrays::read(path).unwrap().iter() {
+        let case = name
+            .strip_suffix("/model")
+            .filter(|case| !case.starts_with("refused_"));
+        if let (Some(case), Array::Int(bytes)) = (case, array) {
+            let bytes = bytes.iter().map(|b| u8::try_from(*b).unwrap()).collect();
+            found.push((case.to_owned(), bytes));
+        }
+    }
+    found
+}
+
+/// Parameters that were fitted further go back into the model, whatever is around its recurrent nodes.
+#[test]
+fn parameters_go_back_into_a_model() {
+    let all: Vec<_> = ["models.npz", "exported.npz", "gradients.npz"]
+        .iter()
+        .flat_map(|f| models(f))
+        .collect();
+    assert_eq!(all.len(), 80, "the models of three files");
+    for (name, bytes) in all {
+        let imported = Imported::onnx("m.onnx", &bytes, &Import::new()).unwrap();
+        let before: Params<f64> = imported.params.params(&imported.recurrence).unwrap();
+        let changed: Params<f64> = before
+            .iter()
+            .map(|(n, a)| (n, a.map(|x| single(0.9 * x + 0.01))))
+            .collect();
+        let updated = updated_onnx(&bytes, &changed)
+            .unwrap_or_else(|e| panic!("{name}: {e}\n{}", imported.source));
+        let again = Imported::onnx("m.onnx", &updated, &Import::new()).unwrap();
+        assert_eq!(again.source, imported.source, "{name}");
+        for (param, array) in changed.iter() {
+            let found = again.params.get(param).unwrap().real::<f64>();
+            assert_eq!(found, array, "{name}: {param}");
+        }
+    }
+    let (_, bytes) = models("gradients.npz").remove(0);
+    let error = updated_onnx(&bytes, &Params::<f64>::new())
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("the model has the parameter"), "{error}");
 }

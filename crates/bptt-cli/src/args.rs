@@ -124,7 +124,8 @@ pub(crate) enum Command {
     /// Write a recurrence and its parameters as a model for other programs
     #[command(after_help = "Examples:
   bptt export lstm --params lstm.npz --out lstm.onnx
-  bptt export cell.rec --params cell.npz --to onnx --out cell.onnx")]
+  bptt export cell.rec --params cell.npz --to onnx --out cell.onnx
+  bptt export cell.rec --params fitted.npz --like model.onnx --out fitted.onnx")]
     Export(Export),
     /// Print completions for a shell
     #[command(after_help = "Example:

@@ -19,8 +19,13 @@ pub(crate) fn run(args: &Export, report: &mut Report) -> Result<(), Failure> {
     let recurrence = cell::load(&args.cell)?;
     let arrays = Arrays::read(&args.params)?;
     let params = input::params_of::<f64>(&recurrence, &arrays, false, &args.params)?;
-    let bytes = match args.to {
-        Target::Onnx => data::to_onnx(&recurrence, &params)?,
+    let bytes = match (args.to, &args.like) {
+        (Target::Onnx, None) => data::to_onnx(&recurrence, &params)?,
+        (Target::Onnx, Some(like)) => {
+            let told = |error: &dyn std::fmt::Display| format!("{}: {error}", like.display());
+            let model = std::fs::read(like).map_err(|error| told(&error))?;
+            data::updated_onnx(&model, &params).map_err(|error| told(&error))?
+        }
     };
     data::write_whole(&args.out, &bytes)?;
     report.heading(recurrence.name(), "model")?;

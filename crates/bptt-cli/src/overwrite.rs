@@ -92,6 +92,7 @@ fn inputs(command: &Command) -> Vec<(&'static str, &Path)> {
     let text = text.map(|file| ("the text", file));
     let like = match command {
         Command::Convert(args) => args.like.as_deref().map(|file| ("the model", file)),
+        Command::Export(args) => args.like.as_deref().map(|file| ("the model", file)),
         _ => None,
     };
     let params = params.filter(|_| !improves);

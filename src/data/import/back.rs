@@ -12,6 +12,103 @@ use crate::recurrence::Params;
 /// The bits of the number of an entry; the numbers of second biases come above them, so that a sum has both.
 const BITS: u32 = 26;
 
+/// The entries of the arrays of a model, each with a number, so that the parameters of an import of the numbers show their places.
+pub(super) struct Numbers {
+    /// The array and the entry of each number, of first and of second biases.
+    places: [Vec<(usize, usize)>; 2],
+}
+
+impl Numbers {
+    pub(super) fn new() -> Self {
+        // Zero is no number of an entry.
+        let places = [vec![(0, 0)], vec![(0, 0)]];
+        Self { places }
+    }
+
+    /// Numbers for the entries of an array.
+    pub(super) fn number(
+        &mut self,
+        at: usize,
+        shape: &[usize],
+        is_second: &dyn Fn(usize) -> bool,
+    ) -> Result<ArrayD<f64>> {
+        let count = shape.iter().product::<usize>();
+        let mut entries = Vec::with_capacity(count);
+        for entry in 0..count {
+            let is_second = is_second(entry);
+            let list = &mut self.places[usize::from(is_second)];
+            #[expect(clippy::cast_precision_loss, reason = "numbers have 52 bits at most")]
+            entries.push((list.len() << if is_second { BITS } else { 0 }) as f64);
+            list.push((at, entry));
+        }
+        if self.places.iter().any(|list| list.len() >> BITS > 0) {
+            return Err(refused(format!(
+                "the model has more than {} numbers",
+                1 << BITS
+            )));
+        }
+        ArrayD::from_shape_vec(shape, entries).map_err(|_| refused("an array is too large".into()))
+    }
+
+    /// The arrays of the model with new entries, by the numbers in the parameters of its import; others stay as they are.
+    pub(super) fn back<F: Scalar>(
+        &self,
+        imported: &Arrays,
+        params: &Params<F>,
+        mut found: Vec<ArrayD<F>>,
+        are_gradients: bool,
+    ) -> Result<Vec<ArrayD<F>>> {
+        if let Some((name, _)) = params.iter().find(|(name, _)| imported.get(name).is_none()) {
+            return Err(Error::UnknownName {
+                what: "parameter of this model",
+                name: name.into(),
+                known: imported.iter().map(|(n, _)| n.into()).collect(),
+            });
+        }
+        for (name, numbers) in imported.iter() {
+            let array = params.get(name).ok_or_else(|| {
+                refused(format!(
+                    "the model has the parameter `{name}`, and there are only {}",
+                    quoted(params.iter().map(|(n, _)| n))
+                ))
+            })?;
+            if array.shape() != numbers.shape() {
+                return Err(Error::ArrayShape {
+                    what: "parameter",
+                    name: name.into(),
+                    expected: format!("{:?}", numbers.shape()),
+                    found: array.shape().into(),
+                });
+            }
+            for (value, number) in array.iter().zip(&numbers.real::<f64>()) {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "they are the numbers of entries"
+                )]
+                let number = *number as usize;
+                let (first, second) = (number & ((1 << BITS) - 1), number >> BITS);
+                let mut put = |list: &[(usize, usize)], n: usize, value: F| {
+                    let place = list.get(n).filter(|_| n > 0);
+                    if let Some((at, entry)) = place
+                        && let Some(x) = found[*at].as_slice_mut().and_then(|a| a.get_mut(*entry))
+                    {
+                        *x = value;
+                    }
+                };
+                put(&self.places[0], first, *value);
+                let is_added = first > 0 && !are_gradients;
+                put(
+                    &self.places[1],
+                    second,
+                    if is_added { F::of(0.0) } else { *value },
+                );
+            }
+        }
+        Ok(found)
+    }
+}
+
 impl Arrays {
     /// The parameters of a recurrence that [`import`](Self::import) made of these arrays, under their names and in their shapes,
     /// so that the model can load them. Of two biases that are added, the second is zero; of `are_gradients`, both are that of
@@ -45,92 +142,30 @@ impl Arrays {
         are_gradients: bool,
     ) -> Result<Self> {
         let mut numbered = self.clone();
-        // The place of each number: an array and an entry.
-        let mut places: [Vec<(usize, usize)>; 2] = [vec![(0, 0)], vec![(0, 0)]];
+        let mut numbers = Numbers::new();
         let own: Vec<(&str, &Array)> = kept(self, options)?;
-        for (at, (name, array)) in own.iter().enumerate() {
-            let shared = own[..at]
+        // An array that shares the entries of one before it.
+        let shared = |at: usize| {
+            let (name, array) = own[at];
+            own[..at]
                 .iter()
-                .position(|(other, a)| is_shared(name, other) && a == array);
-            if let Some((before, _)) = shared.and_then(|n| own.get(n))
-                && let Some(same) = numbered.get(before).cloned()
-            {
-                numbered.insert(name, same);
-                continue;
-            }
-            let count = array.shape().iter().product::<usize>();
-            let mut entries = Vec::with_capacity(count);
-            for entry in 0..count {
-                let is_second = is_second(name, array.shape(), entry, count);
-                let list = &mut places[usize::from(is_second)];
-                #[expect(clippy::cast_precision_loss, reason = "numbers have 52 bits at most")]
-                let number = (list.len() << if is_second { BITS } else { 0 }) as f64;
-                list.push((at, entry));
-                entries.push(number);
-            }
-            if places.iter().any(|list| list.len() >> BITS > 0) {
-                return Err(refused(format!(
-                    "the model has more than {} numbers",
-                    1 << BITS
-                )));
-            }
-            let array = ArrayD::from_shape_vec(array.shape(), entries);
-            let array = array.map_err(|_| refused(format!("array `{name}` has no entries")))?;
-            numbered.insert(name, f64::array(array));
+                .position(|(other, a)| is_shared(name, other) && *a == array)
+        };
+        for (at, (name, array)) in own.iter().enumerate() {
+            let before = shared(at).and_then(|n| numbered.get(own[n].0).cloned());
+            let count = array.shape().iter().product();
+            let is_second = |entry| is_second(name, array.shape(), entry, count);
+            let array = match before {
+                Some(same) => same,
+                None => f64::array(numbers.number(at, array.shape(), &is_second)?),
+            };
+            numbered.insert(name, array);
         }
-        let imported = numbered.names_of(options)?;
-        let names = |list: &mut dyn Iterator<Item = &str>| quoted(list.collect::<Vec<_>>());
-        if let Some((name, _)) = params.iter().find(|(name, _)| imported.get(name).is_none()) {
-            return Err(Error::UnknownName {
-                what: "parameter of this model",
-                name: name.into(),
-                known: imported.iter().map(|(n, _)| n.into()).collect(),
-            });
-        }
-        let mut found: Vec<ArrayD<F>> = own.iter().map(|(_, a)| ArrayD::zeros(a.shape())).collect();
-        for (name, numbers) in imported.iter() {
-            let array = params.get(name).ok_or_else(|| {
-                refused(format!(
-                    "the model has the parameter `{name}`, and there are only {}",
-                    names(&mut params.iter().map(|(n, _)| n))
-                ))
-            })?;
-            if array.shape() != numbers.shape() {
-                return Err(Error::ArrayShape {
-                    what: "parameter",
-                    name: name.into(),
-                    expected: format!("{:?}", numbers.shape()),
-                    found: array.shape().into(),
-                });
-            }
-            for (value, number) in array.iter().zip(&numbers.real::<f64>()) {
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "they are the numbers of entries"
-                )]
-                let number = *number as usize;
-                let (first, second) = (number & ((1 << BITS) - 1), number >> BITS);
-                let mut put = |list: &[(usize, usize)], n: usize| {
-                    let place = list.get(n).filter(|_| n > 0);
-                    if let Some((at, entry)) = place
-                        && let Some(x) = found[*at].as_slice_mut().and_then(|a| a.get_mut(*entry))
-                    {
-                        *x = *value;
-                    }
-                };
-                put(&places[0], first);
-                if first == 0 || are_gradients {
-                    put(&places[1], second);
-                }
-            }
-        }
+        let before = own.iter().map(|(_, a)| a.real::<F>()).collect();
+        let found = numbers.back(&numbered.names_of(options)?, params, before, are_gradients)?;
         let mut back = self.clone();
-        for (at, (name, array)) in own.iter().enumerate() {
-            let shared = own[..at]
-                .iter()
-                .position(|(other, a)| is_shared(name, other) && a == array);
-            back.insert(name, F::array(found[shared.unwrap_or(at)].clone()));
+        for (at, (name, _)) in own.iter().enumerate() {
+            back.insert(name, F::array(found[shared(at).unwrap_or(at)].clone()));
         }
         Ok(back)
     }

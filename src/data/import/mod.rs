@@ -12,7 +12,7 @@ mod state;
 mod text;
 
 #[cfg(feature = "onnx")]
-pub use onnx::to_onnx;
+pub use onnx::{to_onnx, updated_onnx};
 pub use options::{Activation, Import, ModelLoss, Nonlinearity, States};
 
 use std::path::Path;

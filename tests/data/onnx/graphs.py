@@ -256,10 +256,25 @@ def pooled(info, model_of, random):
     return model, inputs, {"s": "TB", "out": "BH"}
 
 
-GRAPHS = [tagger, classifier, last_step, parts, scan, scan_back, loop, pooled]
+def shared(info, model_of, random):
+    """Two nodes with the same weights."""
+    initial = {**weights(random, 1, 1, H), "axes": ints(1)}
+    nodes = [
+        node("RNN", ["x", "W", "R", "B"], ["y1"], hidden_size=H),
+        node("Squeeze", ["y1", "axes"], ["h1"]),
+        node("RNN", ["h1", "W", "R", "B"], ["", "end"], hidden_size=H, direction="reverse"),
+    ]
+    inputs = {"x": array(random, T, B, H)}
+    model = model_of(nodes, [info("x", ["seq", "batch", H])], [info("end", [1, "batch", H])], initial)
+    return model, inputs, {"x": "TBH", "end": "1BH"}
+
+
+GRAPHS = [tagger, classifier, last_step, parts, scan, scan_back, loop, pooled, shared]
 
 
 def write(put, here, computed, model_of, info, random):
+    for name, model in refused(info, model_of, np.random.default_rng(7)).items():
+        put("refused_" + name, model, {}, {})
     for graph in GRAPHS:
         model, inputs, axes = graph(info, model_of, random)
         outputs = computed(model, inputs)
@@ -269,3 +284,60 @@ def write(put, here, computed, model_of, info, random):
             {n: here(a, axes[n]) for n, a in inputs.items()},
             {n: here(a, axes[n]) for n, a in outputs.items()},
         )
+
+
+def refused(info, model_of, random):
+    """Models without a recurrence, by the reason. They have no outputs of another program."""
+    last = np.array(-1, np.int64)
+    lens = info("lens", ["batch"], TensorProto.INT32)
+    x, y = info("x", ["seq", "batch", K]), info("y", None)
+    rnn = weights(random, 1, 1, K)
+    two = {**rnn, **{n + "2": a for n, a in weights(random, 1, 1, H).items()}, "axes": ints(1)}
+    first = node("RNN", ["x", "W", "R", "B", "lens"], ["y1"], hidden_size=H)
+    squeezed = node("Squeeze", ["y1", "axes"], ["h"])
+    plain = node("RNN", ["x", "W", "R", "B"], ["y1"], hidden_size=H)
+    cases = {
+        "lengths": ([first, squeezed, node("RNN", ["h", "W2", "R2", "B2"], ["y"], hidden_size=H)], [x, lens], two),
+        "last": ([first, node("Gather", ["y1", "last"], ["y"])], [x, lens], {**rnn, "last": last}),
+        "middle": (
+            [plain, node("Slice", ["y1", "one", "three", "zero"], ["y"])],
+            [x],
+            {**rnn, "one": ints(1), "three": ints(3), "zero": ints(0)},
+        ),
+        "attention": (
+            [
+                plain, squeezed, node("Transpose", ["h"], ["a"], perm=[1, 0, 2]),
+                node("Transpose", ["h"], ["b"], perm=[1, 2, 0]), node("MatMul", ["a", "b"], ["s"]),
+                node("Softmax", ["s"], ["y"]),
+            ],
+            [x],
+            {**rnn, "axes": ints(1)},
+        ),
+        "weights": (
+            [node("RNN", ["x", "W", "R"], ["y"], hidden_size=H)], [x, info("W", [1, H, K])], {"R": rnn["R"]}
+        ),
+        "start": (
+            [node("RNN", ["x", "W", "R", "B", "", "h0"], ["y"], hidden_size=H)], [x], {**rnn, "h0": array(random, 1, B, H)}
+        ),
+        "alphas": (
+            [node("RNN", ["x", "W", "R"], ["y"], hidden_size=H, activations=["Tanh"], activation_alpha=[0.5])], [x], rnn
+        ),
+        "function": ([node("RNN", ["x", "W", "R"], ["y"], hidden_size=H, activations=["Sine"])], [x], rnn),
+        "integers": (
+            [node("Add", ["t", "t"], ["sum"]), node("Gather", ["E", "sum"], ["y"])],
+            [info("t", ["seq", "batch"], TensorProto.INT64)],
+            {"E": array(random, C, 2)},
+        ),
+        "size": ([node("RNN", ["x", "W", "R"], ["y"], hidden_size=H)], [info("x", ["seq", "batch", 5])], rnn),
+        "growth": (
+            [node("Concat", [f"W{n}"] * 2, [f"W{n + 1}"], axis=0) for n in range(40)] + [node("Add", ["x", "W40"], ["y"])],
+            [x],
+            {"W0": array(random, 100, K)},
+        ),
+        "step": (
+            [plain, node("Slice", ["y1", "zero", "end", "zero", "step"], ["y"])],
+            [x],
+            {**rnn, "zero": ints(0), "end": ints(3), "step": ints(2)},
+        ),
+    }
+    return {name: model_of(nodes, inputs, [y], initial) for name, (nodes, inputs, initial) in cases.items()}

@@ -9,6 +9,7 @@ recurrence: steps first, then samples, without axes of size 1.
 - `node_*` are the node tests of RNN, LSTM and GRU in onnx 1.22.0, whose weights are initializers here instead of inputs.
 - `runtime_*` have random attributes, and outputs of onnxruntime 1.32.0 in single precision.
 - `graph_*` are graphs around recurrent nodes, Scan and Loop; outputs of onnxruntime.
+- `refused_*` are models without a recurrence.
 """
 
 import os
@@ -163,8 +164,6 @@ def random_case(random, op, n):
         [info(o, None) for o in outputs],
         weights,
     )
-    for o, axes in zip(outputs, [[T, D, B, H], [D, B, H], [D, B, H]]):
-        pass
     del model.graph.output[:]
     shapes = {"Y": [T, D, B, H], "Y_h": [D, B, H], "Y_c": [D, B, H]}
     model.graph.output.extend(info(o, shapes[o]) for o in outputs)

@@ -16,6 +16,9 @@ pub(crate) struct Export {
     /// Format of the model
     #[arg(long, value_name = "FORMAT", default_value = "onnx")]
     pub(crate) to: Target,
+    /// ONNX model that the recurrence was imported from: its graph, with these parameters
+    #[arg(long, value_name = "FILE")]
+    pub(crate) like: Option<PathBuf>,
     /// Output file: .onnx
     #[arg(long, short, value_name = "FILE")]
     pub(crate) out: PathBuf,

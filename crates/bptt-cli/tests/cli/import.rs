@@ -144,6 +144,17 @@ fn an_onnx_model_is_fitted_further() {
         &folder,
         "fit c.rec -d d.npz -p c.npz --steps 2 --quiet -o f.npz",
     ));
+    let export = "export c.rec -p f.npz --like m.onnx -o f.onnx";
+    success(&run(&folder, export));
+    success(&run(
+        &folder,
+        "import f.onnx --loss softmax -o back.rec -p back.npz --quiet",
+    ));
+    let [fitted, back] = ["f.npz", "back.npz"].map(|f| Arrays::read(folder.file(f)).unwrap());
+    let head = |a: &Arrays| a.get("W_fc").unwrap().real::<f32>();
+    assert_eq!(head(&fitted), head(&back));
+    let message = failure(&run(&folder, &export.replace("f.onnx", "m.onnx")), 2);
+    assert!(message.contains("would replace the model"), "{message}");
     let message = failure(
         &run(&folder, "import m.onnx --activation relu -o c.rec -p c.npz"),
         3,

@@ -40,6 +40,9 @@ fn concat(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
     if let Some(known) = known {
         let first = known.first().ok_or_else(|| m.refuse("it has no inputs"))?;
         let at = m.axis(axis, first.array.ndim())?;
+        let entries = known.iter().map(|k| k.array.len());
+        let entries = entries.fold(0usize, usize::saturating_add);
+        m.room(entries)?;
         let views: Vec<_> = known.iter().map(|k| k.array.view()).collect();
         let array = concatenate(Along(at), &views)
             .map_err(|_| m.refuse("its arrays do not fit each other"))?;

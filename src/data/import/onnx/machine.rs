@@ -8,9 +8,17 @@ use super::page::Page;
 use super::proto::{Attribute, Dim as FileDim, Graph, Node};
 use super::value::{Axis, Body, Expr, Known, Label, Origin, Size, Tensor, Value};
 use crate::error::{Error, counted, printable};
+use crate::limit::check_memory;
 
 /// The most bytes of all expressions.
 const LONGEST_TEXT: usize = 1 << 22;
+
+/// The most numbers of parameters and constants for each byte of the file, and in addition.
+const GROWTH: usize = 16;
+const SMALL: usize = 1 << 16;
+
+/// The bytes of an entry of a parameter, in the array and while it is made.
+const ENTRY: usize = 16;
 
 /// An expression of this length gets a name.
 const LONG: usize = 90;
@@ -51,6 +59,8 @@ pub(super) struct Machine<'m> {
     pub(super) layers: (usize, usize),
     /// A recurrent node that reads all steps although another one has lengths.
     pub(super) without_lengths: Option<String>,
+    /// The most entries of parameters and constants.
+    pub(super) most_entries: usize,
     /// True in the body of a loop over the steps.
     pub(super) is_in_body: bool,
 }
@@ -59,6 +69,11 @@ pub(super) struct Machine<'m> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call<'n> {
     pub(super) node: &'n Node,
+}
+
+/// The most entries of parameters and constants for a file of this length.
+pub(super) const fn most_entries(bytes: usize) -> usize {
+    bytes.saturating_mul(GROWTH).saturating_add(SMALL)
 }
 
 /// An operator: its name, the least and the most inputs, the attributes that it may have, and the values of its outputs.
@@ -141,12 +156,28 @@ impl Machine<'_> {
         }
     }
 
+    /// Counts so many more numbers of parameters and constants, which must be in proportion to the file.
+    pub(super) fn room(&mut self, entries: usize) -> Out<()> {
+        self.page.entries = self.page.entries.saturating_add(entries);
+        match self.page.entries > self.most_entries {
+            true => Err(self.refuse(format!(
+                "the parameters and constants grow to more than {} numbers, {GROWTH} for each byte of the file",
+                self.most_entries
+            ))),
+            false => Ok(check_memory(self.page.entries.checked_mul(ENTRY))?),
+        }
+    }
+
     /// Binds a name. An expression with several uses, or a long one, becomes an equation.
     pub(super) fn bind(&mut self, name: &str, value: Value) -> Out<()> {
         if name.is_empty() {
             return Ok(());
         }
         let uses = self.uses.get(name).copied().unwrap_or(0);
+        self.room(match &value {
+            Value::Known(known) => known.array.len(),
+            _ => 0,
+        })?;
         let value = match value {
             Value::Tensor(mut tensor) => {
                 let own = self.outputs.get(name).filter(|_| self.scopes.len() == 1);

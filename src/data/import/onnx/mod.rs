@@ -21,11 +21,13 @@ mod reduce;
 mod regroup;
 mod scan;
 mod shapes;
+mod update;
 mod value;
 
 use std::collections::BTreeMap;
 
 pub use export::to_onnx;
+pub use update::updated_onnx;
 
 use prost::Message;
 
@@ -58,7 +60,7 @@ const MOST_READINGS: usize = 300;
 const MOST_NODES: usize = 20_000;
 
 /// The bytes of memory for a byte of a file: messages, entries as `f64`, copies of parts and the parameters.
-const MEMORY: usize = 12;
+const MEMORY: usize = 20;
 
 impl Imported {
     /// The recurrence of an ONNX model, and its parameters: RNN, LSTM and GRU with all attributes, `Scan` and `Loop`, and the
@@ -78,7 +80,7 @@ impl Imported {
         check(&model, &graph, options)?;
         let mut facts = Facts::default();
         for _ in 0..MOST_READINGS {
-            match reading(&model, &graph, name, options, &mut facts) {
+            match reading((&model, bytes.len()), &graph, name, options, &mut facts) {
                 Ok(imported) => return Ok(imported),
                 Err(Stop::Again) => {}
                 Err(Stop::Error(error)) => return Err(error),
@@ -180,7 +182,7 @@ fn count_uses(graph: &Graph, uses: &mut BTreeMap<String, usize>) {
 }
 
 fn reading(
-    model: &Model,
+    (model, length): (&Model, usize),
     graph: &Graph,
     name: &str,
     options: &Import,
@@ -204,6 +206,7 @@ fn reading(
         at: "the inputs of the graph".into(),
         layers: (0, layers(graph)),
         without_lengths: None,
+        most_entries: machine::most_entries(length),
         is_in_body: false,
     };
     interface::name_outputs(&mut m, graph);

@@ -39,6 +39,10 @@ pub(super) struct Page {
     pub(super) notes: Vec<String>,
     /// The bytes of all texts and expressions so far.
     pub(super) length: usize,
+    /// The entries of all parameters and computed constants so far.
+    pub(super) entries: usize,
+    /// The initializers of recurrent nodes so far.
+    pub(super) of_cells: BTreeSet<String>,
 }
 
 impl Page {
@@ -115,6 +119,7 @@ impl Page {
     /// A parameter, not yet declared.
     pub(super) fn param(&mut self, stem: &str, dims: &[Size], array: ArrayD<f64>) -> Param {
         let name = self.unique(stem);
+        self.entries = self.entries.saturating_add(array.len());
         self.params.insert(&name, f64::array(array));
         Param {
             name,

@@ -123,6 +123,16 @@ fn recurrent(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
             )));
         }
     }
+    for known in [&weights, &recurrence] {
+        if let Some(source) = &known.source
+            && !m.page.of_cells.insert(source.name.clone())
+        {
+            let name = printable(&source.name);
+            m.page.note(format!(
+                "several recurrent nodes share `{name}`; here each has parameters of its own, equal at first"
+            ));
+        }
+    }
     let size = m.page.size(m.facts, "H", hidden);
     let functions = functions(m, call, cell, ways.len())?;
     let clip = clip(m, call)?;
