@@ -166,7 +166,7 @@ fn leaf<'r>(recurrence: &'r Recurrence, name: &str) -> Result<&'r Leaf> {
             known: tape.leaves().iter().map(|l| l.name().into()).collect(),
         });
     };
-    let reason = match leaf.ty().is_real() {
+    let reason = match leaf.ty().is_real() && leaf.classes().is_none() {
         false => "it is a class, not a real number",
         true if tape.masks().any(|mask| **mask == *name) => "it is a mask",
         true => return Ok(leaf),

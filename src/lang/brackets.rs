@@ -134,9 +134,10 @@ impl<'d, 'p> Resolver<'d, 'p> {
         let word = axis.text();
         let Some((rows, columns)) = matrix else {
             let of = self.text(vector.span).unwrap_or("v");
-            let text = format!("`{word}` stands beside a matrix, and there is none");
+            let text = format!("`{word}` stands beside a matrix, and there is none here");
             let help = format!(
-                "it is an operand of an operator: `A + {word}({of})`; `repeat({of}, {word}, n)` is a matrix of its own"
+                "it is the whole operand of `+`, `-`, `*`, `/` or a comparison: `A + {word}(2 * {of})`, not `A + 2 * {word}({of})`; \
+                 `repeat({of}, {word}, n)` is a matrix of its own"
             );
             self.report(Diagnostic::at(span, text).help(help), frame);
             return None;

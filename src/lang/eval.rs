@@ -304,7 +304,7 @@ impl<'d, 'p> Resolver<'d, 'p> {
                     format!("the {part} is not inside the value for every size of the dimensions");
                 return refuse(
                     text,
-                    "entries are counted from 0, `x[a:b]` ends before `b`; of `[H]` only `0:H` is certain, of `[2 + H]` the entries 0 and 1 too",
+                    "entries are counted from 0, `x[a:b]` ends before `b`; of `[H]` only `0:H` is certain, and after `dim H >= 2` the entries 0 and 1 too",
                 );
             };
             let op = Slice { axis, start, len };

@@ -85,7 +85,13 @@ impl<'d, 'p> Resolver<'d, 'p> {
             let unknown = Diagnostic::at(name.span, format!("there is no function `{text}`"));
             let value = |name: &str| self.table.contains_key(name);
             let here = self.of_entries(text, args, frame);
-            match here.or_else(|| function_elsewhere(text, value)) {
+            let beside = Axis::named(text).map(|axis| {
+                format!(
+                    "beside a matrix, an operand is `{0}(v)`, as in `A + {0}(v)`",
+                    axis.text()
+                )
+            });
+            match here.or(beside).or_else(|| function_elsewhere(text, value)) {
                 Some(here) => unknown.help(here),
                 None => {
                     let known = names().chain(self.functions.keys().copied());
@@ -269,7 +275,7 @@ impl<'d> Call<'_, 'd, '_> {
                 match class.ty().is_some_and(Type::is_real) {
                     // No derivative passes through the number of a class.
                     true if numbers => Some(class.stop_gradient()),
-                    true => self.fail("the argument is a class: it is a number already"),
+                    true => self.fail("the argument is a number already, expected a class"),
                     false => Some(number(class)),
                 }
             }
@@ -320,6 +326,7 @@ impl<'d> Call<'_, 'd, '_> {
                 Some(value.numbered(n).equal(value.spread(Shape::Vector(n))))
             }
             (Some(n), Shape::Vector(_)) => Some(value.one_hot_rows(n)),
+            _ if !real => self.fail("the argument is a class, whose size is known: write `one_hot(c)`"),
             _ => self.fail("write `one_hot(c)` of a class, or `one_hot(x, n)` of a number with the number of classes"),
         }
     }
@@ -389,7 +396,7 @@ impl<'d> Call<'_, 'd, '_> {
     fn argmax(&self) -> Option<Expr<'d>> {
         let (call, given, (value, span)) = self.along("argmax", ARGMAX)?;
         let (axis, rank) = (given.axis, value.shape()?.rank());
-        if rank == 0 || rank == 2 && axis.is_none() {
+        if rank == 0 || (rank == 2) != axis.is_some() {
             return self.fail(ARGMAX);
         }
         self.made(&call, given, &[(value, span)])?;

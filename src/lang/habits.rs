@@ -80,7 +80,7 @@ pub(super) const SIGNS_ELSEWHERE: &[(&str, &str)] = &[
     ("%", "a comment begins with `#`; a remainder is `mod(a, b)`"),
     (
         "\\",
-        "a line goes on inside brackets; an inverse is not available",
+        "a line goes on inside brackets; `A \\ b` is written `solve(A, b)`",
     ),
     ("\"", "there are no strings; a comment begins with `#`"),
     ("’", "the next value is written `h'`"),
@@ -354,7 +354,7 @@ pub(super) fn name_elsewhere(name: &str, known: impl Fn(&str) -> Option<bool>) -
         "inf" | "Inf" | "nan" | "NaN" => "numbers are finite",
         "true" | "True" | "false" | "False" => TRUTH,
         "T" => "a transpose is written `W.T`; a number of steps is `total_steps(hold(1, step))`",
-        "t" => "the number of the step is a state: `state t` and `t' = t + 1`",
+        "t" => "the number of the step is `step`, from 0 on",
         "None" | "null" | "nil" => "a state without an initial value starts at zero",
         "dt" => "a step of time is a number or a parameter: `param dt = 0.1`",
         _ => "",

@@ -62,7 +62,7 @@ pub(super) fn all_real(args: &[Type]) -> Result<(), Reason> {
     if args.iter().all(|t| t.is_real()) {
         Ok(())
     } else {
-        Err("a class is not a number; use `gather` or `one_hot`")
+        Err("a class is not a number; use `gather`, `one_hot` or `number`")
     }
 }
 

@@ -77,7 +77,7 @@ impl LinearRule for Alias {
     fn infer(&self, args: &[Type]) -> Result<Type, Reason> {
         match args {
             [x] if x.is_real() => Ok(*x),
-            [_] => Err("a class is not a number; use `gather` or `one_hot`"),
+            [_] => Err("a class is not a number; use `gather`, `one_hot` or `number`"),
             _ => Err("it takes one argument"),
         }
     }

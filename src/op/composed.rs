@@ -22,19 +22,21 @@ impl Expr<'_> {
     #[must_use]
     #[track_caller]
     pub fn argmax(self) -> Self {
-        let largest = self.largest().stop_gradient();
+        let largest = self.largest();
         let Some(Shape::Vector(n)) = self.shape() else {
             return self.fail("argmax takes a vector, or a matrix and an axis");
         };
         let best = self.equal(self.full_like(1.0) * largest);
-        first(best, self.numbered(n), n, largest).smallest()
+        first(best, self.numbered(n), n, largest)
+            .smallest()
+            .stop_gradient()
     }
 
     /// The position of the largest entry of each column (`Axis::Rows`) or row (`Axis::Columns`) of a matrix.
     #[must_use]
     #[track_caller]
     pub fn argmax_along(self, axis: Axis) -> Self {
-        let largest = self.largest_along(axis).stop_gradient();
+        let largest = self.largest_along(axis);
         let Some(shape @ Shape::Matrix(rows, columns)) = self.shape() else {
             return self.fail("an axis is one of a matrix");
         };
@@ -45,7 +47,9 @@ impl Expr<'_> {
         let back = |e: Self| e.broadcast(shape, Over::Axis(axis));
         let numbers = self.numbered(n).broadcast(shape, Over::Axis(other));
         let best = self.equal(back(largest));
-        first(best, numbers, n, back(largest)).smallest_along(axis)
+        first(best, numbers, n, back(largest))
+            .smallest_along(axis)
+            .stop_gradient()
     }
 
     /// The matrix whose row `i` has 1 at the place of entry `i` of a vector of class numbers, and zeros elsewhere.

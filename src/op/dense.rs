@@ -1,13 +1,13 @@
 //! Functions of whole arrays: linear algebra of small matrices, and reductions and sums along an axis.
 
-use ndarray::{ArrayD, IxDyn};
+use ndarray::{ArrayD, Dimension, IxDyn};
 use smallvec::SmallVec;
 
 use super::axis::{Axis, Over, size};
 use super::call::{Call, Given, Made, Takes, ok};
 use super::factor::{Lu, cholesky};
 use super::lowering::{Extent, Lowering};
-use super::{Expr, Notation, Op, Reason, Reduce, Scalar, Setting, Value};
+use super::{Expr, MatMul, Notation, Op, Reason, Reduce, Scalar, Setting, Value};
 use crate::shape::{Dim, Shape, Type};
 
 /// Functions of whole arrays.
@@ -397,14 +397,16 @@ impl Dense {
         }
         let (x, x_dot) = (x[0], x_dot[0]?);
         let shape = x.shape()?;
+        // The value at a singular matrix is NaN; without influence, it contributes zero.
+        let strong = |a: Expr<'b>, b: Expr<'b>| Expr::apply(MatMul { strong: true }, &[a, b]);
         Some(match self {
             Self::Solve => return None,
-            Self::Inverse => -y.dot(x_dot).dot(y),
-            Self::LogDet => x.inverse().t().inner(x_dot),
+            Self::Inverse => -strong(strong(y, x_dot), y),
+            Self::LogDet => x.inverse().t().applied_to(x_dot).sum(),
             Self::Cholesky => {
                 let symmetric = 0.5 * (x_dot + x_dot.t());
                 let inside = y.solve(y.solve(symmetric).t()).t();
-                y.dot(Expr::apply(Self::Triangle { half: true }, &[inside]))
+                strong(y, Expr::apply(Self::Triangle { half: true }, &[inside]))
             }
             Self::Triangle { .. } | Self::CumSum { .. } => Expr::apply(self, &[x_dot]),
             Self::Along(reduce, axis) => {
@@ -428,6 +430,27 @@ impl Dense {
                 share.applied_to(x_dot).sum_over(over)
             }
         })
+    }
+
+    /// The kinks of the function: for each entry, its side of the largest or the smallest one, which is the value.
+    pub(crate) fn sides<F: Scalar>(
+        self,
+        x: &ArrayD<F>,
+        y: &ArrayD<F>,
+        sides: &mut Vec<Option<std::cmp::Ordering>>,
+    ) {
+        let Self::Extreme { over, .. } = self else {
+            return;
+        };
+        let place = |index: &[usize]| match over {
+            Over::Axis(axis) => index.get(axis.other().index()).copied().unwrap_or(0),
+            Over::All => 0,
+        };
+        let best: Vec<F> = y.iter().copied().collect();
+        for (index, entry) in x.indexed_iter() {
+            let index = index.as_array_view().to_vec();
+            sides.push(entry.partial_cmp(&best[place(&index)]));
+        }
     }
 
     /// Returns true if the op is jointly linear in the arguments marked in `active`.

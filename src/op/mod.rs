@@ -485,7 +485,7 @@ pub(crate) fn common_shape(args: &[Type]) -> Result<Shape, Reason> {
         return Err("it needs an argument");
     };
     if args.iter().any(|t| matches!(t.kind, Kind::Class(_))) {
-        return Err("a class is not a number; use `gather` or `one_hot`");
+        return Err("a class is not a number; use `gather`, `one_hot` or `number`");
     }
     if rest.iter().any(|t| t.shape != first.shape) {
         return Err("the shapes differ");

@@ -226,7 +226,7 @@ impl Recurrence {
             .collect())
     }
 
-    /// Refuses sizes for which a value would have more entries than a `usize` can count.
+    /// Refuses sizes for which a value would have no entries, or more than a `usize` can count.
     fn check_extent(&self, sizes: &[usize], steps: usize, samples: usize) -> Result<()> {
         for (id, node) in self.tape.nodes() {
             let shape = node.ty.shape.values(sizes);
@@ -235,6 +235,14 @@ impl Recurrence {
                 Rate::Sample => &[samples],
                 Rate::Step => &[steps, samples],
             };
+            if shape.contains(&0) {
+                return Err(Error::Batch {
+                    reason: format!(
+                        "`{}` would have shape {shape:?}: every size must be at least 1",
+                        self.tape.expression(id)
+                    ),
+                });
+            }
             let bytes = places
                 .iter()
                 .chain(&shape)

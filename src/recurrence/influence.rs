@@ -86,7 +86,9 @@ impl Recurrence {
         let roots: Vec<NodeId> = self.outputs.values().copied().collect();
         let leaves = self.tape.leaves().iter().zip(self.influences(&roots));
         leaves
-            .filter(|(leaf, influence)| leaf.ty.is_real() && !influence.is_constant())
+            .filter(|(leaf, influence)| {
+                leaf.ty.is_real() && leaf.classes.is_none() && !influence.is_constant()
+            })
             .map(|(leaf, _)| leaf)
     }
 }

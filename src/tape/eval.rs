@@ -179,7 +179,7 @@ pub(crate) fn kinks_of<F: Scalar>(
     wanted: impl Fn(NodeId) -> bool,
 ) -> Vec<Side> {
     let mut sides = Vec::new();
-    for (_, node) in tape.nodes().filter(|(id, _)| wanted(*id)) {
+    for (id, node) in tape.nodes().filter(|(id, _)| wanted(*id)) {
         let op = match node.op {
             Op::Pointwise(op) => op,
             Op::Linear(Linear::Select(_)) => {
@@ -189,6 +189,14 @@ pub(crate) fn kinks_of<F: Scalar>(
                         .iter()
                         .map(|c| Some((*c != F::zero()).cmp(&false))),
                 );
+                continue;
+            }
+            Op::Dense(op) => {
+                let (x, y) = (
+                    values[node.args[0].index()].real(),
+                    values[id.index()].real(),
+                );
+                op.sides(x, y, &mut sides);
                 continue;
             }
             _ => continue,

@@ -337,6 +337,16 @@ impl Tape {
         &self.leaves[id.index()]
     }
 
+    /// True for real numbers other than those of classes.
+    #[cfg(feature = "derive")]
+    pub(crate) fn is_differentiable(&self, id: NodeId) -> bool {
+        let numbered = match self.node(id).op {
+            Op::Leaf(leaf) => self.leaf(leaf).classes.is_some(),
+            _ => false,
+        };
+        self.ty(id).is_real() && !numbered
+    }
+
     /// The first leaf with this name.
     #[must_use]
     pub fn leaf_named(&self, name: &str) -> Option<&Leaf> {

@@ -156,3 +156,31 @@ fn arguments_of_other_shapes_are_refused() {
     let found = gradient.evaluate(&params, &batch).unwrap();
     assert!(found["x"].iter().all(|x| *x == 1.0));
 }
+
+#[test]
+fn the_position_of_the_largest_entry_is_certified() {
+    let r = parse("dim H\ninput x[H]\nparam A[H, H], w[H]\nh = tanh(A @ x)\nB = outer(h, w)\n\
+        loss argmax(h) * sum(h) + dot(argmax(B, rows), h) + sum(argmax(B, columns)) * w[0:1] @ w[0:1]\n"
+        .replace("dim H", "dim H >= 1").as_str());
+    for seed in 0..6 {
+        let (params, batch) = random_data(&r, &[("H", 3)], &[4, 3], seed).unwrap();
+        let found = bptt::check(&r, &params, &batch).unwrap();
+        assert!(found.passed(), "{seed}: {found}");
+    }
+}
+
+/// Equal entries are a kink, where differences say nothing, and no wrong gradient.
+#[test]
+fn entries_that_tie_are_not_rejected() {
+    for text in [
+        "input x[4]\ns = surrogate(x > 0, sigmoid(x))\nloss max(s)\n",
+        "input x[4]\ns = surrogate(floor(x), x)\nloss sum(max([s, s], rows)) + min(s)\n",
+    ] {
+        let r = parse(text);
+        for seed in 0..4 {
+            let (params, batch) = random_data(&r, &[], &[3], seed).unwrap();
+            let found = bptt::check(&r, &params, &batch).unwrap();
+            assert_ne!(found.verdict(), Verdict::Rejected, "{text}: {found}");
+        }
+    }
+}

@@ -427,3 +427,21 @@ fn elimination_changes_the_order_of_rows() {
     }
     assert!(signs.iter().all(|count| *count > 10), "{signs:?}");
 }
+
+#[test]
+fn a_singular_matrix_of_a_masked_step_has_no_influence() {
+    let r = Recurrence::parse(
+        "r",
+        "mask input on\ninput x\nparam A[2, 2]\nB = A * x\nloss logdet(B) + sum(inverse(B)) + trace(cholesky(B @ B.T))\n",
+    );
+    let r = r.unwrap();
+    let params = Params::new().with("A", array![[2.0, 0.3], [-0.4, 1.5]]);
+    let batch = Batch::new(3, 1)
+        .with("on", array![[1.0], [0.0], [1.0]])
+        .with("x", array![[1.2], [0.0], [0.7]]);
+    let gradient = r.gradient(Wrt::Everything).unwrap();
+    let found = gradient.on_every_engine(&params, &batch).unwrap();
+    assert_eq!(found["x"][[1, 0]], 0.0);
+    let certificate = bptt::check(&r, &params, &batch).unwrap();
+    assert!(certificate.passed(), "{certificate}");
+}

@@ -1,5 +1,6 @@
 //! Least sizes, sizes as arguments, vectors in brackets, vectors beside a matrix, steps and classes as numbers.
 
+use bptt::check::random_data;
 use bptt::{Batch, Error, Outputs, Params, Recurrence, Wrt};
 use ndarray::{Array2, Array3, arr0, array};
 
@@ -314,7 +315,7 @@ fn classes_are_compared_as_numbers() {
     let text = refused("input c: class(4)\nloss c + 1\n");
     assert!(text.contains("a class is not a number"), "{text}");
     let text = refused("input c\nloss number(c)\n");
-    assert!(text.contains("it is a number already"), "{text}");
+    assert!(text.contains("a number already"), "{text}");
 }
 
 #[test]
@@ -441,4 +442,64 @@ fn a_number_may_be_a_place() {
     assert_eq!(found["before"], found["same"]);
     let text = refused("param x\nloss sum(one_hot(x))\n");
     assert!(text.contains("`one_hot(x, n)`"), "{text}");
+}
+
+/// Sizes that turn out to be zero are errors of the data.
+#[test]
+fn a_value_without_entries_is_refused() {
+    for (text, sizes) in [
+        ("input x[2]\nloss sum(x[0:0]) + sum(x)\n", &[][..]),
+        (
+            "dim H >= 1\ninput x[2]\nparam w[H]\nloss sum(x) + sum(w[1:H] - w[0:H - 1])\n",
+            &[("H", 1)],
+        ),
+        (
+            "dim H >= 1\ninput x[2], y[H - 1]\nparam p\nloss p * sum(x) + sum(y)\n",
+            &[("H", 1)],
+        ),
+        (
+            "input x[2]\nloss sum(eye(0)) + sum(one_hot(1, 0)) + sum(x)\n",
+            &[],
+        ),
+        (
+            "input x[2]\nloss sum(concat(x[0:0], x)) + sum(repeat(x, rows, 0))\n",
+            &[],
+        ),
+    ] {
+        let r = match Recurrence::parse("r.rec", text) {
+            Ok(r) => r,
+            Err(_) => continue,
+        };
+        let found = random_data(&r, sizes, &[3, 2], 1)
+            .and_then(|(params, batch)| r.evaluate(&params, &batch));
+        let message = found.unwrap_err().to_string();
+        assert!(
+            message.contains("every size must be at least 1"),
+            "{text}: {message}"
+        );
+        assert!(r.compile::<f64>(sizes).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_recurrence_with_an_array_of_classes_is_derived_and_certified() {
+    for text in [
+        "dim C, H\ninput x[H]\nsample input lab[2]: class(C)\nparam W[C, H]\nstate h[H]\nh' = tanh(h + x + sum(gather(W, lab), rows))\nloss sum(h'^2)\n",
+        "dim C\ninput x, tags[3]: class(C)\nparam w[C]\nloss sum(gather(w, tags)) * x\n",
+        "dim C\ninput x\nsample input lab[2]: class(C)\nparam a\nloss a * x\n",
+    ] {
+        let r = parse(text);
+        let sizes = [("C", 3), ("H", 2)];
+        let sizes = if text.contains('H') {
+            &sizes[..]
+        } else {
+            &sizes[..1]
+        };
+        let (params, batch) = random_data(&r, sizes, &[4, 3], 1).unwrap();
+        let found = bptt::check(&r, &params, &batch).unwrap();
+        assert!(found.passed(), "{text}: {found}");
+        let mut derivation = r.derive().unwrap();
+        let checks = derivation.check(2).unwrap();
+        assert_eq!(checks.failed, 0, "{text}");
+    }
 }

@@ -14,6 +14,10 @@ pub(crate) fn run(args: &Import, report: &mut Report) -> Result<(), Failure> {
     if let Some(cell) = &args.cell {
         return filled(args, cell, report);
     }
+    if !args.map.is_empty() || args.map_file.is_some() {
+        let text = "--map: it gives the parameters of a recurrence, and has no effect without --cell; add --cell CELL";
+        return Err(text.into());
+    }
     let Some(out) = &args.out else {
         return Err("--out: expected a file for the recurrence, or --cell".into());
     };

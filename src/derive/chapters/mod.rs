@@ -214,7 +214,7 @@ fn targets(recurrence: &Recurrence) -> Vec<Name> {
     let wanted = |id: NodeId| {
         let leaf = tape.leaves().iter().find(|l| l.node == id);
         let target = leaf.is_some_and(|l| l.role == Role::Input) && !used[id.index()];
-        tape.ty(id).is_real() && !target
+        tape.is_differentiable(id) && !target
     };
     let mut found: Vec<(NodeId, Name)> = tape
         .names()

@@ -224,7 +224,7 @@ impl<'a> Oracle<'a> {
     fn directions(&self, instance: &mut Instance) -> Result<()> {
         let leaves = self.observed.tape().leaves().iter();
         let names: Vec<&str> = leaves
-            .filter(|l| l.ty().is_real())
+            .filter(|l| l.ty().is_real() && l.classes().is_none())
             .map(Leaf::name)
             .collect();
         let tangent = self.observed.tangent(Wrt::Names(&names))?;
@@ -243,7 +243,7 @@ impl<'a> Oracle<'a> {
         let mut random = Noise(77);
         let leaves = self.observed.tape().leaves().iter();
         leaves
-            .filter(|l| l.ty().is_real())
+            .filter(|l| l.ty().is_real() && l.classes().is_none())
             .map(|leaf| {
                 let dims = self.dims(leaf.ty());
                 // An input that only the loss reads is not differentiated.
@@ -263,7 +263,7 @@ impl<'a> Oracle<'a> {
         let tape = self.observed.tape();
         let names: Vec<(Name, NodeId)> = tape
             .names()
-            .filter(|(_, id)| tape.ty(*id).is_real())
+            .filter(|(_, id)| tape.is_differentiable(*id))
             .map(|(n, id)| (Arc::clone(n), id))
             .collect();
         let count = names.len() as f64;
@@ -428,7 +428,7 @@ fn observed(derivation: &Derivation) -> Result<Observed> {
     }
     let values: Vec<(Name, NodeId)> = tape
         .names()
-        .filter(|(_, id)| tape.ty(*id).is_real())
+        .filter(|(_, id)| tape.is_differentiable(*id))
         .map(|(n, id)| (Arc::clone(n), id))
         .chain(names.iter().map(|(id, n)| (Arc::clone(n), *id)))
         .chain(recurrence.step_loss().map(|id| (STEP_LOSS.into(), id)))
@@ -548,6 +548,12 @@ fn data(
             let count = count.value_at(sizes);
             let classes = ArrayD::from_shape_simple_fn(IxDyn(&dims), || random.below(count));
             batch = batch.with_classes(leaf.name(), classes);
+        } else if let Some(count) = leaf.classes() {
+            let count = count.value_at(sizes);
+            #[expect(clippy::cast_precision_loss, reason = "there are few classes")]
+            let number = || random.below(count) as f64;
+            let numbers = ArrayD::from_shape_simple_fn(IxDyn(&dims), number);
+            batch = batch.with(leaf.name(), numbers);
         } else if leaf.role() == Role::Parameter {
             params.insert(leaf.name(), clear_of_zero(random, &dims, positive));
         } else {

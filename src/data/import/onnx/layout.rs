@@ -449,7 +449,7 @@ fn cast(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
         // Integers and truth values remain so.
         (Value::Tensor(tensor), _) => match tensor.body {
             Body::Integers(_) => Value::Tensor(tensor),
-            _ if kind == Kind::Bool => Value::Tensor(tensor),
+            _ if kind == Kind::Bool => return super::pointwise::truth(m, call),
             _ => return Err(m.refuse("attribute `to`: real numbers become integers, which has no derivative; leave the node out")),
         },
         (value, _) => value,

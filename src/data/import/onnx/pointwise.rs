@@ -323,6 +323,16 @@ fn compared(m: &mut Machine<'_>, call: Call<'_>, op: &'static str) -> Out<Vec<Va
     })
 }
 
+/// 1 for a number that is not zero, else 0.
+pub(super) fn truth(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
+    let values = inputs(m, call)?;
+    let number = values.get(..1).unwrap_or_default();
+    of(m, call, number, None, &|_, e| {
+        let text = format!("{} != 0", e[0].at(Level::Sum));
+        Ok(Expr::new(text, Level::Comparison))
+    })
+}
+
 /// The limits are attributes before version 11 and inputs after it.
 fn clip(m: &mut Machine<'_>, call: Call<'_>) -> Out<Vec<Value>> {
     let limit = |m: &Machine<'_>, at: usize, name: &str| -> Out<Option<f64>> {
