@@ -268,9 +268,15 @@ fn node(op: &str, inputs: &[&str], attributes: &[(&str, Result<u8, &str>)]) -> V
 }
 
 fn model(node: &[u8]) -> Vec<u8> {
+    with_outputs(node, 1)
+}
+
+fn with_outputs(node: &[u8], count: usize) -> Vec<u8> {
     let x = value("x", &["seq", "batch", "k"]);
     let y = value("y", &["seq", "batch", "k"]);
-    let graph = message(&[(1, node), (11, &x), (12, &y)]);
+    let mut fields = vec![(1, node), (11, &x)];
+    fields.extend(vec![(12, &y[..]); count]);
+    let graph = message(&fields);
     let opset = [8 << 3 | 2, 2, 2 << 3, 17];
     [message(&[(7, &graph)]), opset.to_vec()].concat()
 }
@@ -324,6 +330,12 @@ fn what_has_no_equation_is_named() {
         &with("RNN", &["x", "x", "x"], &[]),
         &["input 1, the weights W", "expected an initializer"],
     );
+    refuse(
+        &with_outputs(&node("Tanh", &["x"], &[]), 2),
+        &["`y` is an output twice"],
+    );
+    let open = with("Tanh", &["x"], &[]);
+    refuse(&open, &["the number of entries of `x` is not known"]);
     let states = Import::new().order(["x"]);
     let error = Imported::onnx("m", &with("Tanh", &["x"], &[]), &states)
         .unwrap_err()

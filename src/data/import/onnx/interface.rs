@@ -118,6 +118,7 @@ pub(super) struct Last {
 
 pub(super) fn write_outputs(m: &mut Machine<'_>, graph: &Graph) -> Out<Option<Last>> {
     let mut last = None;
+    let mut seen = std::collections::BTreeSet::new();
     for info in &graph.outputs {
         let tensor = match m.value(&info.name) {
             Some(Value::Tensor(tensor)) => tensor.clone(),
@@ -142,6 +143,9 @@ pub(super) fn write_outputs(m: &mut Machine<'_>, graph: &Graph) -> Out<Option<La
                 (name.clone(), format!("output {name} = {}", expr.text))
             }
         };
+        if !seen.insert(name.clone()) {
+            return Err(m.refuse(format!("`{}` is an output twice", printable(&info.name))));
+        }
         m.page.outputs.push(line);
         let shape = m.shape(&tensor)?;
         let features: Vec<&str> = shape.iter().map(|s| s.text.as_str()).collect();
