@@ -420,3 +420,25 @@ fn models_without_a_recurrence_say_why() {
         refuse(&all[&format!("refused_{name}")].model, words);
     }
 }
+
+/// `Cast` of a number to a truth value tells zero from the others.
+#[test]
+fn a_number_becomes_a_truth_value() {
+    let axis = |name: &str| message(&[(2, name.as_bytes())]);
+    let sizes = message(&[(1, &axis("seq")), (1, &axis("batch")), (1, &[8, 2])]);
+    let tensor = [&[8, 1][..], &message(&[(2, &sizes)])].concat();
+    let end = |name: &str| message(&[(1, name.as_bytes()), (2, &message(&[(1, &tensor)]))]);
+    let to = |bits: u8| [("to", Ok(bits))];
+    let cast = node("Cast", &["x"], &to(9));
+    let graph = message(&[(1, &cast), (11, &end("x")), (12, &end("y"))]);
+    let opset = [8 << 3 | 2, 2, 2 << 3, 17];
+    let bytes = [message(&[(7, &graph)]), opset.to_vec()].concat();
+    let found = Imported::onnx("m.onnx", &bytes, &Import::new()).unwrap();
+    let x = ndarray::array![[[0.0, 0.5]], [[-2.0, 0.0]]];
+    let batch = Batch::new(2, 1).with("x", x);
+    let found = found.recurrence.evaluate(&Params::new(), &batch).unwrap();
+    assert_eq!(
+        found["y"],
+        ndarray::array![[[0.0, 1.0]], [[1.0, 0.0]]].into_dyn()
+    );
+}
