@@ -303,6 +303,13 @@ impl<'s> Parser<'s, '_> {
                 p.reports.push(Diagnostic::at(span, text).help(help));
                 return Err(GivenUp);
             }
+            if matches!(p.peek(), Token::Greater | Token::Less | Token::LessEq) {
+                let text = format!("a size has a least value, found {}", p.peek().text());
+                let help = format!("the least size is written `dim {} >= 3`", name.text);
+                let span = p.span();
+                p.reports.push(Diagnostic::at(span, text).help(help));
+                return Err(GivenUp);
+            }
             let least = match p.take(Token::GreaterEq) {
                 Some(_) if matches!(p.peek(), Token::Number(..)) => Some(p.primary()?),
                 Some(_) => return p.unexpected("a number, the least size"),

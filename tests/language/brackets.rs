@@ -121,6 +121,8 @@ fn a_difference_without_a_least_size_tells_the_declaration() {
     for (wrong, told) in [
         ("dim H >= K\nloss 1\n", "expected a number"),
         ("dim H >= 1.5\nloss 1\n", "a whole number"),
+        ("dim H > 2\nloss 1\n", "`dim H >= 3`"),
+        ("dim K, H <= 2\nloss 1\n", "`dim H >= 3`"),
         ("dim H >= -1\nloss 1\n", "expected a number"),
         ("dim H >= 64\nloss 1\n", "up to 63"),
     ] {
