@@ -394,6 +394,133 @@ fn texts_become_classes_and_are_kept_beside_parameters() {
     assert_eq!(found.alphabet("x").unwrap(), ["2", "10"]);
 }
 
+fn refusal(text: &str, recurrence: &Recurrence, options: &ReadOptions) -> String {
+    let found = read(text, recurrence, options).and_then(|arrays| {
+        let batch = arrays.batch::<f64>(recurrence);
+        batch.map_err(|error| error.to_string())
+    });
+    found.unwrap_err()
+}
+
+/// A text is the same class in each column of inputs with the same number of classes, and in each file.
+#[test]
+fn one_text_is_one_class_of_a_size() {
+    let pair = recurrence(
+        "dim C, D\ninput x: class(C), y: class(C), z: class(D)\nparam p[C], q[D]\n\
+         loss a * gather(p, x) * gather(p, y) * gather(q, z)",
+    );
+    let text = "x,y,z\nrain,sat,sat\nsat,wind,on\n";
+    let found = read(text, &pair, &ReadOptions::new()).unwrap();
+    assert_eq!(numbers(&found, "x"), step(&[0.0, 1.0]));
+    assert_eq!(numbers(&found, "y"), step(&[1.0, 2.0]));
+    assert_eq!(numbers(&found, "z"), step(&[1.0, 0.0]));
+    for (name, texts) in [
+        ("x", &["rain", "sat", "wind"][..]),
+        ("y", &["rain", "sat", "wind"]),
+        ("z", &["on", "sat"]),
+    ] {
+        assert_eq!(found.alphabet(name).unwrap(), texts, "{name}");
+    }
+    // The texts of one input are those of the other.
+    let given = ReadOptions::new().alphabet("y", ["wind", "sat", "rain"]);
+    let found = read(text, &pair, &given).unwrap();
+    assert_eq!(numbers(&found, "x"), step(&[2.0, 1.0]));
+
+    let folder = Folder::new("alphabets");
+    let write = |name: &str, text: &str| {
+        fs::write(folder.file(name), text).unwrap();
+        folder.file(name)
+    };
+    let first = write("x.csv", "x,z\nsat,on\nrain,off\nwind,on\n");
+    let second = write("y.csv", "y\nwind\nwind\nsat\n");
+    let all = [first, second];
+    let found = ReadOptions::new().read_all(&pair, &all).unwrap();
+    assert_eq!(numbers(&found, "y"), step(&[2.0, 2.0, 1.0]));
+    assert_eq!(found.alphabet("y").unwrap(), ["rain", "sat", "wind"]);
+    write("y.csv", "y\nwind\nsnow\nsat\n");
+    let found = ReadOptions::new().read_all(&pair, &all).unwrap();
+    let message = found.batch::<f64>(&pair).unwrap_err().to_string();
+    assert!(
+        message.contains(
+            "line 3: `y`: expected one of the classes `rain`, `sat`, `wind`, found `snow`"
+        ),
+        "{message}"
+    );
+    // A size of a number has room for the texts of all inputs.
+    let fixed = recurrence(
+        "input x: class(2), y: class(2)\nparam p[2]\nloss a * gather(p, x) * gather(p, y)",
+    );
+    let message = refusal("x,y\non,up\noff,down\n", &fixed, &ReadOptions::new());
+    assert!(
+        message.contains("columns `x`, `y` have 4 texts"),
+        "{message}"
+    );
+}
+
+/// The entries of an array of classes are texts or whole numbers, numbered as one.
+#[test]
+fn arrays_of_classes_have_one_numbering() {
+    let labels = recurrence(
+        "dim S, C, K\nsample input lab[S]: class(C)\ninput x\nparam E[C, K]\nloss a * x * sum(gather(E, lab))",
+    );
+    let text = "x,l0,l1\n1,b,a\n2,b,a\n";
+    for suffix in ["", ":class"] {
+        let options = ReadOptions::new()
+            .column("lab[0]", &format!("l0{suffix}"))
+            .column("lab[1]", &format!("l1{suffix}"));
+        let found = read(text, &labels, &options).unwrap();
+        assert_eq!(numbers(&found, "lab"), array![[1.0, 0.0]].into_dyn());
+        assert_eq!(found.alphabet("lab").unwrap(), ["a", "b"]);
+    }
+    let found = read("x,lab[0],lab[1]\n1,3,0\n", &labels, &ReadOptions::new()).unwrap();
+    assert_eq!(numbers(&found, "lab"), array![[3.0, 0.0]].into_dyn());
+    assert!(found.alphabet("lab").is_none());
+    let booleans = Arrays::new()
+        .with("x", array![[1.0]])
+        .with("lab", array![[true, false]]);
+    let message = booleans.batch::<f64>(&labels).unwrap_err().to_string();
+    assert!(
+        message.contains("array `lab`: expected integers, found booleans")
+            && message.contains("`array.astype(np.int64)`"),
+        "{message}"
+    );
+}
+
+/// A misspelt number does not turn a column of numbers into one of texts.
+#[test]
+fn numbers_and_texts_are_not_mixed_in_a_column_of_classes() {
+    let classes = recurrence(
+        "dim C\ninput x: class(C), y: class(C)\nparam p[C]\nloss a * gather(p, x) * gather(p, y)",
+    );
+    for (text, expected) in [
+        (
+            "x,g\n10,0\n1O,0\n",
+            "line 3, column `x`: expected a number, as `10` in line 2, column `x`, found `1O`; to read all fields as \
+             texts: `ReadOptions::column(\"x\", \"x:class\")`",
+        ),
+        (
+            "x,g\na,0\n0,1\n",
+            "line 2, column `x`: expected a number, as `0` in line 2, column `g`, found `a`",
+        ),
+        (
+            "x,g\na,b\n,b\nb,1\n",
+            "line 4, column `g`: expected a text, as `a` in line 2, column `x`, found `1`; to read all fields as texts: \
+             `ReadOptions::column(\"y\", \"g:class\")`",
+        ),
+        (
+            "x,g\n1,0\n2,1.5\n",
+            "line 3, column `g`: expected a class, a whole number from 0 on, found `1.5`",
+        ),
+    ] {
+        let message = refusal(text, &classes, &ReadOptions::new().column("y", "g"));
+        assert!(message.contains(expected), "{message}");
+    }
+    let options = ReadOptions::new().column("x", "x:class").column("y", "g");
+    let found = read("x,g\n10,a\n1O,10\n", &classes, &options).unwrap();
+    assert_eq!(found.alphabet("y").unwrap(), ["10", "1O", "a"]);
+    assert_eq!(numbers(&found, "y"), step(&[2.0, 0.0]));
+}
+
 #[test]
 fn decimal_commas_and_separators_of_thousands_are_read() {
     let comma = ReadOptions::new().decimal(',').thousands('.');
@@ -524,4 +651,86 @@ fn a_table_with_a_row_per_sample_is_joined_by_the_names_of_the_samples() {
         text.contains("no row of the sample `c`") && text.contains("one.csv"),
         "{text}"
     );
+}
+
+/// Rows that are left out of one table alone would be paired with other rows of another.
+#[test]
+fn rows_are_not_left_out_of_one_of_several_tables() {
+    let folder = Folder::new("pairs");
+    let write = |name: &str, text: &str| {
+        fs::write(folder.file(name), text).unwrap();
+        folder.file(name)
+    };
+    let both = recurrence("input x, y\nsample input z\nloss a * x * y * z");
+    let files = [
+        write("x.csv", "x,z\n1,5\nNA,5\n3,5\n"),
+        write("y.csv", "y\nNA\n20\n30\n"),
+    ];
+    for missing in [Missing::DropRow, Missing::Split] {
+        let options = ReadOptions::new().missing(missing);
+        let text = options.read_all(&both, &files).unwrap_err().to_string();
+        assert!(
+            text.contains("x.csv: line 3 has a missing value")
+                && text.contains("y.csv")
+                && text.contains("choose `Missing::Mask`"),
+            "{text}"
+        );
+    }
+    // A table of inputs per sample alone has no rows of steps.
+    let files = [
+        write("x.csv", "x,y\n1,5\nNA,5\n3,5\n"),
+        write("z.csv", "z\n7\n"),
+    ];
+    let options = ReadOptions::new().missing(Missing::DropRow);
+    let found = options.read_all(&both, &files).unwrap();
+    assert_eq!(numbers(&found, "x"), step(&[1.0, 3.0]));
+}
+
+#[test]
+fn samples_of_two_tables_have_as_many_steps_and_an_order_of_their_own() {
+    let folder = Folder::new("steps");
+    let write = |name: &str, text: &str| {
+        fs::write(folder.file(name), text).unwrap();
+        folder.file(name)
+    };
+    let both = recurrence("input x, y\nsample input z\nloss a * x * y * z");
+    let x = write("x.csv", "who,t,x\na,2,1\na,1,2\nb,1,3\nb,2,4\nb,3,5\n");
+    let options = ReadOptions::new().id("who");
+    for rows in [
+        "who,y\na,1\na,2\na,3\nb,1\nb,2\nb,3\n",
+        "who,y\nb,1\nb,2\na,1\na,2\na,3\n",
+    ] {
+        let y = write("y.csv", rows);
+        let found = options.read_all(&both, &[x.clone(), y]);
+        let text = found.unwrap_err().to_string();
+        assert!(
+            text.contains("y.csv: the sample `a` has 3 steps, and 2 in") && text.contains("x.csv"),
+            "{text}"
+        );
+    }
+    let z = write("z.csv", "who,z\na,1\nb,2\n");
+    let found = options.sort("t").read_all(&both, &[x, z]).unwrap();
+    assert_eq!(
+        numbers(&found, "x"),
+        array![[2.0, 3.0], [1.0, 4.0], [0.0, 5.0]].into_dyn()
+    );
+    assert_eq!(numbers(&found, "z"), array![1.0, 2.0].into_dyn());
+}
+
+#[test]
+fn fields_that_are_almost_numbers_are_refused_with_advice() {
+    for (text, expected) in [
+        (
+            "x\n2024-01-02\n2024-01-03\n",
+            "line 2: `x`: expected a number, found `2024-01-02`; to read dates as numbers: \
+             `ReadOptions::column(\"x\", \"x:days\")`",
+        ),
+        (
+            "x\n\u{2212}5\n",
+            "found `\u{2212}5`; its minus sign is U+2212, write `-5`",
+        ),
+    ] {
+        let message = refusal(text, &sum(), &ReadOptions::new());
+        assert!(message.contains(expected), "{message}");
+    }
 }
