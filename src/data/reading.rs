@@ -48,6 +48,35 @@ struct Steps<'p> {
     lengths: Option<(&'p Path, Vec<f64>)>,
 }
 
+/// Refuses the texts of classes of which another table before has the numbers.
+fn refuse_texts_beside_numbers(
+    path: &Path,
+    found: &Arrays,
+    inputs: &[Input],
+    numbers: &mut Vec<(Input, String)>,
+) -> Result<()> {
+    for input in inputs.iter().filter(|i| i.classes.is_some()) {
+        let is_text = found.alphabet(&input.name).is_some();
+        let mut alike = numbers.iter().filter(|(i, _)| i.classes == input.classes);
+        match alike.next().filter(|_| is_text) {
+            Some((other, file)) => {
+                return Err(refuse(
+                    path,
+                    format!(
+                        "has texts for the classes `{}`, and `{file}` whole numbers for `{}`, an input of the same classes;                          expected texts in both, or whole numbers in both",
+                        input.name, other.name
+                    ),
+                ));
+            }
+            None if !is_text && found.get(&input.name).is_some() => {
+                numbers.push((input.clone(), path.display().to_string()));
+            }
+            None => {}
+        }
+    }
+    Ok(())
+}
+
 impl<'p> Steps<'p> {
     /// Refuses a file whose steps cannot be those of the files before it.
     fn see(&mut self, path: &'p Path, found: &Arrays, inputs: &[Input]) -> Result<()> {
@@ -126,6 +155,7 @@ impl ReadOptions {
         let is_only = paths.len() == 1;
         let mut all = Arrays::new();
         let mut steps = Steps::default();
+        let mut numbers = Vec::new();
         for (at, path) in paths.iter().enumerate() {
             let path = path.as_ref();
             let mut found = file(path, Some(&inputs), self, (is_only, &all), expanded())?;
@@ -134,6 +164,9 @@ impl ReadOptions {
                     .map_err(|reason| refuse(path, reason))?;
             }
             steps.see(path, &found, &inputs)?;
+            if is_table(path) {
+                refuse_texts_beside_numbers(path, &found, &inputs, &mut numbers)?;
+            }
             let names: Vec<String> = found
                 .arrays
                 .keys()

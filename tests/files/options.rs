@@ -446,6 +446,14 @@ fn one_text_is_one_class_of_a_size() {
         ),
         "{message}"
     );
+    write("x.csv", "x,z\n0,on\n1,off\n2,on\n");
+    let found = ReadOptions::new().read_all(&pair, &all);
+    let message = found.unwrap_err().to_string();
+    assert!(
+        message.contains("y.csv: has texts for the classes `y`, and")
+            && message.contains("x.csv` whole numbers for `x`"),
+        "{message}"
+    );
     // A size of a number has room for the texts of all inputs.
     let fixed = recurrence(
         "input x: class(2), y: class(2)\nparam p[2]\nloss a * gather(p, x) * gather(p, y)",

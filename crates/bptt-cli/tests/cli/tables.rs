@@ -231,7 +231,7 @@ fn inputs_with_the_same_classes_have_one_numbering() {
     let line = format!("run c.rec -d test.csv {columns}");
     let message = failure(&bptt(&folder, &arguments(&line)), 3);
     assert!(
-        message.contains("found `1`; to read all fields as texts: `--columns 'lab[0]=l0:class'`"),
+        message.contains("found `a`; to read all fields as texts: `--columns 'lab[1]=l1:class'`"),
         "{message}"
     );
     fs::write(folder.file("days.csv"), "x\n2024-01-02\n").unwrap();
