@@ -147,7 +147,7 @@ pub(super) fn classes(
     lines: &[usize],
 ) -> Result<Vec<f64>, String> {
     let Some(alphabet) = alphabet else {
-        let numbers = column.values.texts().map(|text| number(text));
+        let numbers = column.values.texts().map(number);
         let numbers: Vec<f64> = numbers.map(|x| x.unwrap_or(f64::NAN)).collect();
         return Ok(column.values.at_places(&numbers));
     };
