@@ -218,6 +218,9 @@ fn columns_become_inputs_and_their_entries() {
 #[test]
 fn rows_with_missing_values_are_refused_dropped_split_or_masked() {
     let text = "x,other\n1,\n2,\nNA,\n?,3\n5,\n";
+    let dropped = ReadOptions::new().missing(Missing::DropRow);
+    let last = read("x\n1\nNA\n", &sum(), &dropped).unwrap();
+    assert_eq!(numbers(&last, "x"), step(&[1.0]), "the last row is dropped");
     let read = |missing| read(text, &sum(), &ReadOptions::new().missing(missing));
     let message = read(Missing::Refuse).unwrap_err();
     assert!(

@@ -102,8 +102,9 @@ impl Table<'_> {
                  the longest; read fewer samples, or of more equal lengths"
             ));
         }
-        let is_in_order =
-            samples == 1 && sequences.rows.iter().enumerate().all(|(i, row)| i == *row);
+        let is_in_order = samples == 1
+            && sequences.rows.len() == self.lines.len()
+            && sequences.rows.iter().enumerate().all(|(i, row)| i == *row);
         if self.missing == Missing::Mask && gaps.iter().any(|gap| *gap) {
             self.mask(&gaps);
         }
