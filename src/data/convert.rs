@@ -9,7 +9,7 @@ use crate::error::{Error, Result, counted};
 use crate::op::Scalar;
 use crate::recurrence::{Batch, Params, Recurrence};
 use crate::shape::{Kind, Rate, Type};
-use crate::tape::Role;
+use crate::tape::{Leaf, Role};
 
 impl Arrays {
     /// The parameters of a recurrence. Arrays whose names begin with [`FIT`] are ignored, and
@@ -100,7 +100,12 @@ impl Arrays {
                     batch.with_classes(name, classes.mapv(class))
                 }
                 Some(Kind::Real) => {
-                    let numbers = |array: &Array| roles::numbers::<F>(array, Use::Real);
+                    let leaf = recurrence.tape().leaf_named(name);
+                    let used = match leaf.and_then(Leaf::classes) {
+                        Some(_) => Use::Classes,
+                        None => Use::Real,
+                    };
+                    let numbers = |array: &Array| roles::numbers::<F>(array, used);
                     let numbers = unread.convert(recurrence, (name, array), numbers);
                     batch.with(name, numbers.map_err(|reason| refused(name, &reason))?)
                 }

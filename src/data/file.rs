@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
+use indexmap::IndexMap;
+
 use super::Arrays;
 use super::inputs::{Input, LENGTHS};
 use super::options::ReadOptions;
@@ -36,6 +38,8 @@ pub(super) struct Request<'a> {
     pub(super) options: &'a ReadOptions,
     /// The names of the samples of a table that was read before.
     pub(super) samples: &'a [String],
+    /// The texts of the classes of inputs in the files that were read before.
+    pub(super) alphabets: &'a IndexMap<String, Vec<String>>,
     /// True if no other file can have the columns that this one lacks.
     pub(super) is_only_file: bool,
 }

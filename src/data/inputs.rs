@@ -1,7 +1,7 @@
 //! The inputs of a recurrence, as a reader of files needs them.
 
 use crate::recurrence::Recurrence;
-use crate::shape::{Kind, Rate};
+use crate::shape::{Dim, Kind, Rate};
 use crate::tape::Role;
 
 /// The array with the length of each sequence.
@@ -14,7 +14,8 @@ pub(super) const RESET: &str = "reset";
 pub(super) struct Input {
     pub(super) name: String,
     pub(super) is_per_sample: bool,
-    pub(super) is_class: bool,
+    /// The number of classes, if its entries are the numbers of classes.
+    pub(super) classes: Option<Dim>,
     /// The number of its own axes.
     pub(super) rank: usize,
     /// True if it marks the steps that count.
@@ -31,7 +32,10 @@ pub(super) fn of(recurrence: &Recurrence) -> Vec<Input> {
         .map(|leaf| Input {
             name: leaf.name().into(),
             is_per_sample: leaf.ty().rate == Rate::Sample,
-            is_class: matches!(leaf.ty().kind, Kind::Class(_)),
+            classes: match leaf.ty().kind {
+                Kind::Class(classes) => Some(classes),
+                Kind::Real => leaf.classes(),
+            },
             rank: leaf.ty().shape.rank(),
             is_mask: tape.masks().any(|mask| **mask == *leaf.name()),
             is_masked: tape.is_masked(leaf),
@@ -41,7 +45,7 @@ pub(super) fn of(recurrence: &Recurrence) -> Vec<Input> {
         inputs.push(Input {
             name: RESET.into(),
             is_per_sample: false,
-            is_class: false,
+            classes: None,
             rank: 0,
             is_mask: false,
             is_masked: false,

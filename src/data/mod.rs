@@ -106,6 +106,8 @@ pub struct Arrays {
     alphabets: IndexMap<String, Vec<String>>,
     /// The names of the samples of a table, in their order.
     samples: Vec<String>,
+    /// The line of the first row of a table that was left out.
+    dropped: Option<usize>,
 }
 
 impl Arrays {
@@ -211,7 +213,7 @@ impl Arrays {
     /// As for [`read`](Self::read).
     pub fn read_limited(path: impl AsRef<Path>, limit: u64) -> Result<Self> {
         let options = ReadOptions::new();
-        reading::file(path.as_ref(), None, &options, (true, &[]), limit)
+        reading::file(path.as_ref(), None, &options, (true, &Self::new()), limit)
     }
 
     /// Checks that arrays can be written to this file, before a computation whose results would be lost: the

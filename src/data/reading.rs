@@ -5,8 +5,8 @@ use std::path::Path;
 use super::file::{Format, Request, read, refuse};
 use super::inputs::{self, Input, LENGTHS};
 use super::options::{ReadOptions, entry};
-use super::{Arrays, EXPANDED, FORMATS};
-use crate::error::{Error, Result, quoted};
+use super::{Array, Arrays, EXPANDED, FORMATS};
+use crate::error::{Error, Result, printable, quoted};
 use crate::limit::memory_limit;
 use crate::recurrence::Recurrence;
 
@@ -20,7 +20,7 @@ pub(super) fn file(
     path: &Path,
     inputs: Option<&[Input]>,
     options: &ReadOptions,
-    (is_only_file, samples): (bool, &[String]),
+    (is_only_file, before): (bool, &Arrays),
     limit: u64,
 ) -> Result<Arrays> {
     let format = Format::of(path, FORMATS)?;
@@ -30,11 +30,102 @@ pub(super) fn file(
         stem: &stem.unwrap_or_default(),
         inputs,
         options,
-        samples,
+        samples: &before.samples,
+        alphabets: &before.alphabets,
         is_only_file,
     };
     let found = (format.read)(&read(path, format)?, &request);
     found.map_err(|reason| refuse(path, reason))
+}
+
+/// The files with inputs per step, whose rows belong together.
+#[derive(Default)]
+struct Steps<'p> {
+    files: Vec<&'p Path>,
+    /// The first file from which rows are left out, and the line of the first.
+    dropped: Option<(&'p Path, usize)>,
+    /// The first table with names of samples, and the number of steps of each.
+    lengths: Option<(&'p Path, Vec<f64>)>,
+}
+
+/// Refuses the texts of classes of which another table before has the numbers.
+fn refuse_texts_beside_numbers(
+    path: &Path,
+    found: &Arrays,
+    inputs: &[Input],
+    numbers: &mut Vec<(Input, String)>,
+) -> Result<()> {
+    for input in inputs.iter().filter(|i| i.classes.is_some()) {
+        let is_text = found.alphabet(&input.name).is_some();
+        let mut alike = numbers.iter().filter(|(i, _)| i.classes == input.classes);
+        match alike.next().filter(|_| is_text) {
+            Some((other, file)) => {
+                return Err(refuse(
+                    path,
+                    format!(
+                        "has texts for the classes `{}`, and `{file}` whole numbers for `{}`, an input of the same classes;                          expected texts in both, or whole numbers in both",
+                        input.name, other.name
+                    ),
+                ));
+            }
+            None if !is_text && found.get(&input.name).is_some() => {
+                numbers.push((input.clone(), path.display().to_string()));
+            }
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+impl<'p> Steps<'p> {
+    /// Refuses a file whose steps cannot be those of the files before it.
+    fn see(&mut self, path: &'p Path, found: &Arrays, inputs: &[Input]) -> Result<()> {
+        let per_step = |input: &&Input| !input.is_per_sample && found.has(&input.name);
+        let Some(input) = inputs.iter().find(per_step) else {
+            return Ok(());
+        };
+        self.files.push(path);
+        let dropped = found.dropped.map(|line| (path, line));
+        self.dropped = self.dropped.or(dropped);
+        if let Some((dropped, line)) = self.dropped
+            && let Some(other) = self.files.iter().find(|file| **file != dropped)
+        {
+            return Err(refuse(
+                dropped,
+                format!(
+                    "line {line} has a missing value, and without its row the next ones are paired with other rows of `{}`;                      join the tables into one, fill the value in, or choose `Missing::Mask`",
+                    other.display()
+                ),
+            ));
+        }
+        let steps = found.get(&input.name).map(Array::shape);
+        let Some(steps) = steps.and_then(|shape| shape.first()) else {
+            return Ok(());
+        };
+        if found.samples.is_empty() {
+            return Ok(());
+        }
+        let own: Vec<f64> = match found.get(LENGTHS) {
+            Some(lengths) => lengths.real::<f64>().into_iter().collect(),
+            None => vec![f64::from(u32::try_from(*steps).unwrap_or(u32::MAX)); found.samples.len()],
+        };
+        let Some((first, lengths)) = &self.lengths else {
+            self.lengths = Some((path, own));
+            return Ok(());
+        };
+        let mut pairs = found.samples.iter().zip(own.iter().zip(lengths));
+        match pairs.find(|(_, (own, before))| own != before) {
+            Some((sample, (own, before))) => Err(refuse(
+                path,
+                format!(
+                    "the sample `{}` has {own} steps, and {before} in `{}`; give it a row for each step in both, with                      empty fields for missing values (`ReadOptions::missing`)",
+                    printable(sample),
+                    first.display()
+                ),
+            )),
+            None => Ok(()),
+        }
+    }
 }
 
 /// True for the name of a file of a table, the only ones with rows and columns.
@@ -63,13 +154,18 @@ impl ReadOptions {
         self.check_targets(&inputs)?;
         let is_only = paths.len() == 1;
         let mut all = Arrays::new();
+        let mut steps = Steps::default();
+        let mut numbers = Vec::new();
         for (at, path) in paths.iter().enumerate() {
             let path = path.as_ref();
-            let before = (is_only, &*all.samples);
-            let mut found = file(path, Some(&inputs), self, before, expanded())?;
+            let mut found = file(path, Some(&inputs), self, (is_only, &all), expanded())?;
             if !is_table(path) {
                 self.rename(&mut found)
                     .map_err(|reason| refuse(path, reason))?;
+            }
+            steps.see(path, &found, &inputs)?;
+            if is_table(path) {
+                refuse_texts_beside_numbers(path, &found, &inputs, &mut numbers)?;
             }
             let names: Vec<String> = found
                 .arrays

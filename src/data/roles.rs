@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | real input | as they are | if exact | 0 and 1 |
 //! | parameter | as they are | if exact | refused |
+//! | array of classes | if whole, where it is used | if exact | refused |
 //! | class | if whole | as they are | refused |
 //! | lengths | if whole | as they are | refused |
 
@@ -22,6 +23,8 @@ pub(super) enum Use {
     Parameter,
     /// The classes of an input.
     Class,
+    /// The classes of an input that is an array of them, as real numbers.
+    Classes,
     /// The lengths of the samples.
     Lengths,
 }
@@ -38,12 +41,14 @@ enum Rule {
 
 const fn rule(used: Use, array: &Array) -> Rule {
     match (used, array) {
-        (Use::Real | Use::Parameter, Array::F32(_) | Array::F64(_))
+        (Use::Real | Use::Parameter | Use::Classes, Array::F32(_) | Array::F64(_))
         | (Use::Class | Use::Lengths, Array::Int(_))
         | (Use::Real, Array::Bool(_)) => Rule::Kept,
-        (Use::Real | Use::Parameter, Array::Int(_)) => Rule::Exact,
+        (Use::Real | Use::Parameter | Use::Classes, Array::Int(_)) => Rule::Exact,
         (Use::Class | Use::Lengths, Array::F32(_) | Array::F64(_)) => Rule::Whole,
-        (Use::Parameter | Use::Class | Use::Lengths, Array::Bool(_)) => Rule::Refused,
+        (Use::Parameter | Use::Class | Use::Classes | Use::Lengths, Array::Bool(_)) => {
+            Rule::Refused
+        }
     }
 }
 
@@ -54,7 +59,10 @@ const fn rule(used: Use, array: &Array) -> Rule {
 )]
 pub(super) fn numbers<F: Scalar>(array: &Array, used: Use) -> Result<ArrayD<F>, String> {
     if let Rule::Refused = rule(used, array) {
-        return Err(refused("real numbers", array, "np.float64"));
+        return Err(match used {
+            Use::Classes => refused("integers", array, "np.int64"),
+            _ => refused("real numbers", array, "np.float64"),
+        });
     }
     let found = array.real::<F>();
     let kind = std::any::type_name::<F>();

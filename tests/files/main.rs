@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod classes;
 mod formats;
 mod import;
 mod inputs;

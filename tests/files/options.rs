@@ -8,7 +8,7 @@ use bptt::Recurrence;
 use bptt::data::{Array, Arrays, MASK, Missing, ReadOptions};
 use ndarray::{Array3, ArrayD, IxDyn, array};
 
-fn recurrence(text: &str) -> Recurrence {
+pub(crate) fn recurrence(text: &str) -> Recurrence {
     Recurrence::parse("r.rec", &format!("{text}\nparam a = 1\n")).unwrap()
 }
 
@@ -23,7 +23,11 @@ fn sum() -> Recurrence {
     recurrence("input x\nloss a * x")
 }
 
-fn read(text: &str, recurrence: &Recurrence, options: &ReadOptions) -> Result<Arrays, String> {
+pub(crate) fn read(
+    text: &str,
+    recurrence: &Recurrence,
+    options: &ReadOptions,
+) -> Result<Arrays, String> {
     let folder = Folder::new("options");
     let path = folder.file("t.csv");
     fs::write(&path, text).unwrap();
@@ -34,14 +38,14 @@ fn read(text: &str, recurrence: &Recurrence, options: &ReadOptions) -> Result<Ar
     })
 }
 
-fn numbers(arrays: &Arrays, name: &str) -> ArrayD<f64> {
+pub(crate) fn numbers(arrays: &Arrays, name: &str) -> ArrayD<f64> {
     arrays
         .get(name)
         .unwrap_or_else(|| panic!("no {name}"))
         .real()
 }
 
-fn step(numbers: &[f64]) -> ArrayD<f64> {
+pub(crate) fn step(numbers: &[f64]) -> ArrayD<f64> {
     ArrayD::from_shape_vec(IxDyn(&[numbers.len(), 1]), numbers.to_vec()).unwrap()
 }
 
@@ -214,6 +218,9 @@ fn columns_become_inputs_and_their_entries() {
 #[test]
 fn rows_with_missing_values_are_refused_dropped_split_or_masked() {
     let text = "x,other\n1,\n2,\nNA,\n?,3\n5,\n";
+    let dropped = ReadOptions::new().missing(Missing::DropRow);
+    let last = read("x\n1\nNA\n", &sum(), &dropped).unwrap();
+    assert_eq!(numbers(&last, "x"), step(&[1.0]), "the last row is dropped");
     let read = |missing| read(text, &sum(), &ReadOptions::new().missing(missing));
     let message = read(Missing::Refuse).unwrap_err();
     assert!(
@@ -394,6 +401,14 @@ fn texts_become_classes_and_are_kept_beside_parameters() {
     assert_eq!(found.alphabet("x").unwrap(), ["2", "10"]);
 }
 
+pub(crate) fn refusal(text: &str, recurrence: &Recurrence, options: &ReadOptions) -> String {
+    let found = read(text, recurrence, options).and_then(|arrays| {
+        let batch = arrays.batch::<f64>(recurrence);
+        batch.map_err(|error| error.to_string())
+    });
+    found.unwrap_err()
+}
+
 #[test]
 fn decimal_commas_and_separators_of_thousands_are_read() {
     let comma = ReadOptions::new().decimal(',').thousands('.');
@@ -524,4 +539,86 @@ fn a_table_with_a_row_per_sample_is_joined_by_the_names_of_the_samples() {
         text.contains("no row of the sample `c`") && text.contains("one.csv"),
         "{text}"
     );
+}
+
+/// Rows that are left out of one table alone would be paired with other rows of another.
+#[test]
+fn rows_are_not_left_out_of_one_of_several_tables() {
+    let folder = Folder::new("pairs");
+    let write = |name: &str, text: &str| {
+        fs::write(folder.file(name), text).unwrap();
+        folder.file(name)
+    };
+    let both = recurrence("input x, y\nsample input z\nloss a * x * y * z");
+    let files = [
+        write("x.csv", "x,z\n1,5\nNA,5\n3,5\n"),
+        write("y.csv", "y\nNA\n20\n30\n"),
+    ];
+    for missing in [Missing::DropRow, Missing::Split] {
+        let options = ReadOptions::new().missing(missing);
+        let text = options.read_all(&both, &files).unwrap_err().to_string();
+        assert!(
+            text.contains("x.csv: line 3 has a missing value")
+                && text.contains("y.csv")
+                && text.contains("choose `Missing::Mask`"),
+            "{text}"
+        );
+    }
+    // A table of inputs per sample alone has no rows of steps.
+    let files = [
+        write("x.csv", "x,y\n1,5\nNA,5\n3,5\n"),
+        write("z.csv", "z\n7\n"),
+    ];
+    let options = ReadOptions::new().missing(Missing::DropRow);
+    let found = options.read_all(&both, &files).unwrap();
+    assert_eq!(numbers(&found, "x"), step(&[1.0, 3.0]));
+}
+
+#[test]
+fn samples_of_two_tables_have_as_many_steps_and_an_order_of_their_own() {
+    let folder = Folder::new("steps");
+    let write = |name: &str, text: &str| {
+        fs::write(folder.file(name), text).unwrap();
+        folder.file(name)
+    };
+    let both = recurrence("input x, y\nsample input z\nloss a * x * y * z");
+    let x = write("x.csv", "who,t,x\na,2,1\na,1,2\nb,1,3\nb,2,4\nb,3,5\n");
+    let options = ReadOptions::new().id("who");
+    for rows in [
+        "who,y\na,1\na,2\na,3\nb,1\nb,2\nb,3\n",
+        "who,y\nb,1\nb,2\na,1\na,2\na,3\n",
+    ] {
+        let y = write("y.csv", rows);
+        let found = options.read_all(&both, &[x.clone(), y]);
+        let text = found.unwrap_err().to_string();
+        assert!(
+            text.contains("y.csv: the sample `a` has 3 steps, and 2 in") && text.contains("x.csv"),
+            "{text}"
+        );
+    }
+    let z = write("z.csv", "who,z\na,1\nb,2\n");
+    let found = options.sort("t").read_all(&both, &[x, z]).unwrap();
+    assert_eq!(
+        numbers(&found, "x"),
+        array![[2.0, 3.0], [1.0, 4.0], [0.0, 5.0]].into_dyn()
+    );
+    assert_eq!(numbers(&found, "z"), array![1.0, 2.0].into_dyn());
+}
+
+#[test]
+fn fields_that_are_almost_numbers_are_refused_with_advice() {
+    for (text, expected) in [
+        (
+            "x\n2024-01-02\n2024-01-03\n",
+            "line 2: `x`: expected a number, found `2024-01-02`; to read dates as numbers: \
+             `ReadOptions::column(\"x\", \"x:days\")`",
+        ),
+        (
+            "x\n\u{2212}5\n",
+            "found `\u{2212}5`; its minus sign is U+2212, write `-5`",
+        ),
+    ] {
+        let message = refusal(text, &sum(), &ReadOptions::new());
+        assert!(message.contains(expected), "{message}");
+    }
 }

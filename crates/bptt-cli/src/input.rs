@@ -375,8 +375,9 @@ pub(crate) fn params_of<F: Scalar>(
 
 /// The named size that is the number of classes of an input.
 pub(crate) fn size_of_classes(recurrence: &Recurrence, leaf: &Leaf) -> Option<String> {
-    let Kind::Class(count) = leaf.ty().kind else {
-        return None;
+    let count = match leaf.ty().kind {
+        Kind::Class(count) => count,
+        Kind::Real => leaf.classes()?,
     };
     let dims: Vec<&str> = recurrence.tape().dims().collect();
     let value = |at: usize| {

@@ -12,6 +12,8 @@ const ADVICE: &[(&str, &str)] = &[
         "choose `ReadOptions::missing`",
         "give `--missing drop-row`, `--missing split` or `--missing mask`",
     ),
+    ("choose `Missing::Mask`", "give `--missing mask`"),
+    ("(`ReadOptions::missing`)", "(`--missing mask`)"),
     ("`ReadOptions::decimal(',')`", "`--decimal ,`"),
     ("`ReadOptions::thousands('.')`", "`--thousands .`"),
     ("`ReadOptions::thousands(',')`", "`--thousands ,`"),
@@ -29,6 +31,9 @@ const ADVICE: &[(&str, &str)] = &[
     ("compute in `f64`", "compute in f64: `--dtype f64`"),
 ];
 
+/// The start of a column in Rust.
+const COLUMN: &str = "`ReadOptions::column(\"";
+
 /// The start of a size in Rust.
 const SIZE: &str = "`Batch::size(\"";
 
@@ -42,6 +47,16 @@ pub(crate) fn in_options(text: &str) -> String {
         if told.contains(rust) {
             told = told.replace(rust, option);
         }
+    }
+    while let Some((before, (input, column, after))) = told
+        .split_once(COLUMN)
+        .and_then(|(before, rest)| Some((before, column(rest)?)))
+    {
+        let quoted = column.contains(|c: char| !c.is_alphanumeric() && !":_-".contains(c));
+        told = match quoted || input.contains('[') {
+            true => format!("{before}`--columns '{input}={column}'`{after}"),
+            false => format!("{before}`--columns {input}={column}`{after}"),
+        };
     }
     while let Some((before, (name, size, after))) = told
         .split_once(SIZE)
@@ -63,6 +78,13 @@ fn memory(rest: &str) -> Option<(&str, &str, &str)> {
     let (count, rest) = rest.split_once(" << ")?;
     let (shift, after) = rest.split_once("))`")?;
     Some((count, if shift == "20" { "M" } else { "G" }, after))
+}
+
+/// The rest of a column in Rust: its input, its name and the text after it.
+fn column(rest: &str) -> Option<(&str, &str, &str)> {
+    let (input, rest) = rest.split_once("\", \"")?;
+    let (column, after) = rest.split_once("\")`")?;
+    Some((input, column, after))
 }
 
 /// The rest of a size in Rust: its name, its number and the text after it.
@@ -90,6 +112,10 @@ mod tests {
             (
                 "give it with `Batch::size(\"H\", 8)`.",
                 "give it with `--dims H=8`.",
+            ),
+            (
+                "as texts: `ReadOptions::column(\"y\", \"g:class\")`; or `ReadOptions::column(\"x[0]\", \"Day:days\")`",
+                "as texts: `--columns y=g:class`; or `--columns 'x[0]=Day:days'`",
             ),
         ] {
             assert_eq!(in_options(rust), told);

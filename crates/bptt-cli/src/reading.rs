@@ -133,10 +133,13 @@ impl Reading {
         if let Some((_, name)) = twice {
             return Some(format!("--columns names `{name}` twice; name it once"));
         }
-        if self.thousands == Some(self.decimal.unwrap_or('.')) {
-            return Some(
-                "--thousands and the decimal sign are the same; give another --decimal, such as --decimal ,".into(),
-            );
+        let decimal = self.decimal.unwrap_or('.');
+        if self.thousands == Some(decimal) {
+            let other = if decimal == '.' { ',' } else { '.' };
+            return Some(format!(
+                "--thousands and the decimal sign are the same; give another --decimal, such as --thousands {decimal} \
+                 --decimal {other}"
+            ));
         }
         None
     }

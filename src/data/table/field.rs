@@ -99,6 +99,10 @@ impl Signs {
                 (None, None) => {}
             }
         }
+        let minus = field.replace('\u{2212}', "-");
+        if minus != field && self.number(&minus).is_ok() {
+            return format!("; its minus sign is U+2212, write `{minus}`");
+        }
         match &*field.to_lowercase() {
             "true" => "; write `1`".into(),
             "false" => "; write `0`".into(),

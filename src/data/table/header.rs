@@ -19,6 +19,12 @@ pub(super) enum Reading {
     Dates(f64),
 }
 
+impl Reading {
+    pub(super) const fn is_of_classes(self) -> bool {
+        matches!(self, Self::Classes | Self::Numbered)
+    }
+}
+
 /// The words for a reading behind the name of a column.
 const READINGS: &[(&str, Reading)] = &[
     ("class", Reading::Numbered),
@@ -42,6 +48,20 @@ pub(super) struct Group {
     pub(super) name: String,
     pub(super) columns: Vec<Column>,
     pub(super) sizes: Vec<usize>,
+}
+
+impl Group {
+    /// The names of the entries in their order: `x`, `x[0]`, `A[0,1]`.
+    pub(super) fn entries(&self) -> impl Iterator<Item = String> + '_ {
+        (0..self.columns.len()).map(|i| {
+            let index = place(i, &self.sizes);
+            let index: Vec<String> = index.iter().map(ToString::to_string).collect();
+            match self.sizes.is_empty() {
+                true => self.name.clone(),
+                false => format!("{}[{}]", self.name, index.join(",")),
+            }
+        })
+    }
 }
 
 /// Refuses a first row that is not one of names.
@@ -109,9 +129,9 @@ pub(super) fn used(
 ) -> Result<Vec<(Group, Input)>, String> {
     let mut groups = Vec::new();
     for input in inputs {
-        let usual = match input.is_class {
-            true => Reading::Classes,
-            false => Reading::Numbers,
+        let usual = match input.classes {
+            Some(_) => Reading::Classes,
+            None => Reading::Numbers,
         };
         let mut entries = Vec::new();
         let mut absent: Option<&Binding> = None;

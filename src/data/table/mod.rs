@@ -1,5 +1,6 @@
 //! A table in text form: one row for each step, one column for each entry of an input.
 
+mod classes;
 mod date;
 mod field;
 mod header;
@@ -11,10 +12,12 @@ mod values;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use indexmap::IndexMap;
 use ndarray::ArrayD;
 
+use self::classes::Labels;
 use self::field::Signs;
-use self::header::{Column, Group, Reading};
+use self::header::{Column, Group};
 use self::rows::{Rows, SEPARATORS};
 use self::sequences::{Key, Part, Table};
 use self::values::Values;
@@ -72,7 +75,9 @@ fn read(bytes: &[u8], request: &Request<'_>) -> Result<Arrays, String> {
             (groups, Some(inputs))
         }
     };
-    let mut body = Body::new(&groups, &names, request, self::fields(text.as_bytes()))?;
+    let is_per_step = (inputs.as_ref()).is_none_or(|all| all.iter().any(|i| !i.is_per_sample));
+    let fields_in_all = self::fields(text.as_bytes());
+    let mut body = Body::new(&groups, &names, request, (fields_in_all, is_per_step))?;
     while let Some(line) = rows.next(&mut fields)? {
         if fields.len() != names.len() {
             return Err(other_length(line, names.len(), &fields, rows.separator));
@@ -168,12 +173,15 @@ impl<'t> Body<'t> {
         groups: &[Group],
         names: &[String],
         request: &Request<'_>,
-        fields: usize,
+        (fields, is_per_step): (usize, bool),
     ) -> Result<Self, String> {
         let options = request.options;
-        let find = |name: &Option<String>| match name {
+        // A table with a row for each sample, beside one of steps, has no order.
+        let is_beside = !request.is_only_file && !is_per_step;
+        let find = |name: &Option<String>, is_optional: bool| match name {
             None => Ok(None),
             Some(name) => match header::find(names, name)? {
+                None if is_optional => Ok(None),
                 None => Err(header::no_column(name, names)),
                 at => Ok(at),
             },
@@ -192,12 +200,12 @@ impl<'t> Body<'t> {
                 thousands: options.thousands,
             },
             lines: Vec::with_capacity(rows),
-            id: find(&options.id)?.map(|at| Ids {
+            id: find(&options.id, false)?.map(|at| Ids {
                 at,
                 known: HashMap::new(),
                 samples: Vec::new(),
             }),
-            sort: find(&options.sort)?.map(|at| (at, Vec::new())),
+            sort: find(&options.sort, is_beside)?.map(|at| (at, Vec::new())),
             id_missing: None,
         })
     }
@@ -242,8 +250,10 @@ impl<'t> Body<'t> {
         let mut arrays = Arrays::new();
         for group in groups {
             let own = columns.by_ref().take(group.columns.len());
-            let own: Vec<Result<Vec<f64>, String>> =
-                own.map(|(_, _, values)| values.numbers()).collect();
+            let own: Vec<Result<Vec<f64>, String>> = own
+                .zip(group.entries())
+                .map(|((_, _, values), entry)| values.numbers(&entry))
+                .collect();
             let own: Result<Vec<Vec<f64>>, String> = own.into_iter().collect();
             let array = own.and_then(|own| {
                 let mut shape = vec![steps, 1];
@@ -266,31 +276,20 @@ impl<'t> Body<'t> {
             return Err(format!("{reason}; fill the field in, or remove the line"));
         }
         let (options, lines, signs) = (request.options, self.lines, self.signs);
+        let (alphabets, mut read) = classes_of(&self.columns, &groups, &inputs, &lines, request);
         let mut refused = Vec::new();
-        let mut alphabets = Vec::new();
         let mut parts = Vec::new();
-        let mut columns = self.columns.into_iter();
+        let mut columns = self.columns.into_iter().enumerate();
         for (group, input) in groups.into_iter().zip(inputs) {
-            let own: Vec<(Column, String, Values<'t>)> =
+            let own: Vec<(usize, (Column, String, Values<'t>))> =
                 columns.by_ref().take(group.columns.len()).collect();
-            let labels = own.iter().map(|(_, label, _)| label.clone()).collect();
+            let labels = own.iter().map(|(_, (_, label, _))| label.clone());
+            let labels = labels.collect();
             let mut numbers = Vec::new();
             let mut reason = None;
-            for (column, label, values) in own {
-                let saved = options.alphabets.get(&group.name).map(|a| &**a);
-                let read = match column.reading {
-                    Reading::Classes | Reading::Numbered => values
-                        .classes(saved, column.reading == Reading::Numbered)
-                        .map(|(numbers, alphabet)| {
-                            alphabets.extend(alphabet.map(|a| (group.name.clone(), a)));
-                            numbers
-                        })
-                        .map_err(|(row, why)| match lines.get(row) {
-                            Some(line) => format!("line {line}: `{}`: {why}", printable(&label)),
-                            None => why,
-                        }),
-                    _ => values.numbers(),
-                };
+            for ((at, (_, _, values)), entry) in own.into_iter().zip(group.entries()) {
+                let read = read.remove(&at);
+                let read = read.unwrap_or_else(|| values.numbers(&entry));
                 match read {
                     Ok(read) => numbers.push(read),
                     Err(why) => reason = reason.or(Some(why)),
@@ -326,6 +325,59 @@ impl<'t> Body<'t> {
         arrays.alphabets.extend(alphabets);
         Ok(arrays)
     }
+}
+
+type Alphabets = Vec<(String, Vec<String>)>;
+type Classes = HashMap<usize, Result<Vec<f64>, String>>;
+
+/// The texts of the classes of each input, and the classes of each column of them, by its number. The columns with as
+/// many classes have one numbering.
+fn classes_of(
+    columns: &[(Column, String, Values<'_>)],
+    groups: &[Group],
+    inputs: &[Input],
+    lines: &[usize],
+    request: &Request<'_>,
+) -> (Alphabets, Classes) {
+    let entries = groups.iter().zip(inputs);
+    let entries = entries.flat_map(|(group, input)| group.entries().map(move |e| (input, e)));
+    let entries: Vec<(&Input, String)> = entries.collect();
+    let all = columns.iter().zip(&entries).enumerate();
+    let all = all.filter(|(_, ((column, ..), _))| column.reading.is_of_classes());
+    let mut sets: IndexMap<_, Vec<(usize, Labels<'_, '_>)>> = IndexMap::new();
+    for (at, ((column, name, values), (input, entry))) in all {
+        let given = request
+            .inputs
+            .and_then(|inputs| classes::known(input, inputs, request.options, request.alphabets));
+        let labels = Labels {
+            input,
+            entry,
+            name,
+            reading: column.reading,
+            values,
+        };
+        // The texts of real numbers, which `:class` numbers, are no classes of other inputs.
+        let alone = input.classes.is_none().then_some(&*input.name);
+        let set = sets.entry((input.classes, alone, given)).or_default();
+        set.push((at, labels));
+    }
+    let (mut alphabets, mut read) = (Vec::new(), HashMap::new());
+    for ((_, _, given), set) in sets {
+        let (at, set): (Vec<usize>, Vec<Labels<'_, '_>>) = set.into_iter().unzip();
+        let alphabet = match given {
+            Some(given) => Ok(Some(given.to_vec())),
+            None => classes::alphabet(&set, lines),
+        };
+        for (at, column) in at.into_iter().zip(&set) {
+            let own = alphabet.clone();
+            let own = own.and_then(|own| classes::classes(column, own.as_deref(), lines));
+            read.insert(at, own);
+            if let Ok(Some(alphabet)) = &alphabet {
+                alphabets.push((column.input.name.clone(), alphabet.clone()));
+            }
+        }
+    }
+    (alphabets, read)
 }
 
 /// An array of numbers in the order of rows.

@@ -77,7 +77,7 @@ impl Table<'_> {
     pub(super) fn arrays(mut self) -> Result<Arrays, String> {
         let mut arrays = Arrays::new();
         let gaps = self.gaps()?;
-        let sequences = self.sequences(&gaps, &mut arrays.notes);
+        let sequences = self.sequences(&gaps, &mut arrays);
         let sequences = self.as_before(sequences, &mut arrays.notes)?;
         let id = |rows: &[usize]| self.ids.map(|ids| self.names[ids[rows[0]]].to_owned());
         arrays.samples = sequences.each().filter_map(id).collect();
@@ -102,8 +102,9 @@ impl Table<'_> {
                  the longest; read fewer samples, or of more equal lengths"
             ));
         }
-        let is_in_order =
-            samples == 1 && sequences.rows.iter().enumerate().all(|(i, row)| i == *row);
+        let is_in_order = samples == 1
+            && sequences.rows.len() == self.lines.len()
+            && sequences.rows.iter().enumerate().all(|(i, row)| i == *row);
         if self.missing == Missing::Mask && gaps.iter().any(|gap| *gap) {
             self.mask(&gaps);
         }
@@ -189,7 +190,8 @@ impl Table<'_> {
     }
 
     /// The rows of each sample, in order, without those that are dropped.
-    fn sequences(&self, gaps: &[bool], notes: &mut Vec<String>) -> Sequences {
+    fn sequences(&self, gaps: &[bool], arrays: &mut Arrays) -> Sequences {
+        let notes = &mut arrays.notes;
         let mut rows: Vec<usize> = (0..self.lines.len()).collect();
         let id = |row: usize| self.ids.map_or(0, |ids| ids[row]);
         match &self.keys {
@@ -231,6 +233,7 @@ impl Table<'_> {
         }
         let (count, first) = dropped;
         if count > 0 {
+            arrays.dropped = Some(first);
             let told = counted(count, "row");
             let samples = match self.missing {
                 Missing::Split => {
@@ -303,7 +306,7 @@ impl Table<'_> {
             let input = Input {
                 name: self.own_mask.map_or(MASK, |mask| &*mask.name).into(),
                 is_per_sample: false,
-                is_class: false,
+                classes: None,
                 rank: 0,
                 is_mask: true,
                 is_masked: false,

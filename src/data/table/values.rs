@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use super::date;
 use super::field::{Signs, is_missing};
 use super::header::Reading;
-use crate::error::{printable, quoted};
+use crate::error::printable;
 
 /// The most rows of names that are told from a column of texts.
 const MOST_HEADERS: usize = 8;
@@ -36,9 +36,9 @@ pub(super) struct Fault {
     names_to: Option<usize>,
     is_name: bool,
     rows: usize,
+    /// The column, if its field is a date.
+    dates: Option<String>,
 }
-
-type Classes = (Vec<f64>, Option<Vec<String>>);
 
 impl<'t> Values<'t> {
     pub(super) fn new(reading: Reading, rows: usize) -> Self {
@@ -80,6 +80,11 @@ impl<'t> Values<'t> {
                 match found {
                     Ok(number) => numbers.push(number),
                     Err(reason) => {
+                        let is_date = unit.is_none() && date::seconds(field).is_some();
+                        let reason = match is_date {
+                            true => format!("expected a number, found `{}`", printable(field)),
+                            false => reason,
+                        };
                         *fault = Some(Fault {
                             reason: format!("line {line}: `{}`: {reason}", printable(name)),
                             line,
@@ -87,6 +92,7 @@ impl<'t> Values<'t> {
                             names_to: None,
                             is_name: numbers.is_empty() && unit.is_none(),
                             rows: 0,
+                            dates: is_date.then(|| name.to_owned()),
                         });
                     }
                 }
@@ -109,8 +115,8 @@ impl<'t> Values<'t> {
         }
     }
 
-    /// The numbers of a column, or the reason why it is refused.
-    pub(super) fn numbers(self) -> Result<Vec<f64>, String> {
+    /// The numbers of a column of this entry of an input, or the reason why it is refused.
+    pub(super) fn numbers(self, entry: &str) -> Result<Vec<f64>, String> {
         match self {
             Self::Numbers {
                 numbers,
@@ -119,74 +125,37 @@ impl<'t> Values<'t> {
             } => Ok(numbers),
             Self::Numbers {
                 fault: Some(fault), ..
-            } => Err(fault.told()),
+            } => Err(fault.told(entry)),
             Self::Texts { .. } => Ok(Vec::new()),
         }
     }
 
-    /// The classes of a column, and the texts that they stand for, unless all of them are numbers. A text that a
-    /// given alphabet lacks is refused, with its row.
-    pub(super) fn classes(
-        self,
-        alphabet: Option<&[String]>,
-        is_numbered: bool,
-    ) -> Result<Classes, (usize, String)> {
-        let Self::Texts { texts, places } = self else {
-            return Ok((Vec::new(), None));
+    /// The different texts, in the order of their first rows.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        let texts = match self {
+            Self::Texts { texts, .. } => Some(texts),
+            Self::Numbers { .. } => None,
         };
-        let number = |text: &str| text.parse::<f64>().ok().filter(|x| x.is_finite());
-        let numbers: Option<Vec<f64>> = texts.keys().map(|text| number(text)).collect();
-        let (classes, alphabet): Classes = match (alphabet, numbers) {
-            (Some(alphabet), _) => {
-                let known: IndexMap<&str, usize> = alphabet
-                    .iter()
-                    .enumerate()
-                    .map(|(i, text)| (&**text, i))
-                    .collect();
-                let mut classes = Vec::with_capacity(texts.len());
-                for (text, place) in &texts {
-                    let Some(class) = known.get(&**text) else {
-                        let is_this = |p: &Option<u32>| p.is_some_and(|p| p as usize == *place);
-                        let row = places.iter().position(is_this).unwrap_or(0);
-                        let known = quoted(known.keys().copied());
-                        let reason = format!(
-                            "expected one of the classes {known}, found `{}`",
-                            printable(text)
-                        );
-                        return Err((row, reason));
-                    };
-                    classes.push(float(*class));
-                }
-                (classes, Some(alphabet.to_vec()))
-            }
-            (None, Some(numbers)) if !is_numbered => (numbers, None),
-            (None, numbers) => {
-                let mut order: Vec<usize> = (0..texts.len()).collect();
-                match numbers {
-                    Some(numbers) => order.sort_by(|a, b| numbers[*a].total_cmp(&numbers[*b])),
-                    None => order.sort_by(|a, b| texts.get_index(*a).cmp(&texts.get_index(*b))),
-                }
-                let mut classes = vec![0.0; order.len()];
-                for (class, place) in order.iter().enumerate() {
-                    classes[*place] = float(class);
-                }
-                let text = |place: &usize| Some(texts.get_index(*place)?.0.clone().into_owned());
-                let alphabet = order.iter().filter_map(text).collect();
-                (classes, Some(alphabet))
-            }
-        };
-        let class = |place: &Option<u32>| place.map_or(f64::NAN, |place| classes[place as usize]);
-        Ok((places.iter().map(class).collect(), alphabet))
+        texts.into_iter().flat_map(|t| t.keys().map(|text| &**text))
     }
-}
 
-/// The number of a class, of which a column of less than 2³² rows has few.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a table has far fewer rows than 2^53"
-)]
-const fn float(class: usize) -> f64 {
-    class as f64
+    /// The first row of the text at a place.
+    pub(super) fn row_of(&self, place: usize) -> usize {
+        let Self::Texts { places, .. } = self else {
+            return 0;
+        };
+        let is_this = |p: &Option<u32>| p.is_some_and(|p| p as usize == place);
+        places.iter().position(is_this).unwrap_or(0)
+    }
+
+    /// The numbers of the texts, row by row; a missing one is NaN.
+    pub(super) fn at_places(&self, numbers: &[f64]) -> Vec<f64> {
+        let Self::Texts { places, .. } = self else {
+            return Vec::new();
+        };
+        let number = |place: &Option<u32>| place.map_or(f64::NAN, |place| numbers[place as usize]);
+        places.iter().map(number).collect()
+    }
 }
 
 /// A date in units of so many seconds; a missing value is NaN.
@@ -215,7 +184,14 @@ impl Fault {
         }
     }
 
-    fn told(self) -> String {
+    fn told(mut self, entry: &str) -> String {
+        if let Some(column) = &self.dates {
+            self.reason += &format!(
+                "; to read dates as numbers: `ReadOptions::column(\"{}\", \"{}:days\")`",
+                printable(entry),
+                printable(column)
+            );
+        }
         match self.names_to {
             Some(last) if last > self.line => format!(
                 "lines {} to {last} have no numbers, as further rows of names, such as `{}`; expected one row of \

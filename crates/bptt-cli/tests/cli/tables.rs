@@ -207,6 +207,55 @@ fn texts_of_classes_are_saved_with_the_parameters() {
     );
 }
 
+/// The texts of an array of classes are those of all its columns; they fix the size and are saved for each input.
+#[test]
+fn inputs_with_the_same_classes_have_one_numbering() {
+    let folder = folder("numbering");
+    let source = "dim S, C, K\nsample input lab[S]: class(C)\ninput y: class(C)\nparam E[C, K], p[C]\n\
+                  loss softmax_cross_entropy(p, y) + sum(gather(E, lab)^2)\n";
+    fs::write(folder.file("c.rec"), source).unwrap();
+    fs::write(folder.file("train.csv"), "y,l0,l1\nb,c,a\nd,c,a\n").unwrap();
+    let columns = "--dims K=2 --columns lab[0]=l0,lab[1]=l1";
+    let line = format!("fit c.rec -d train.csv {columns} --steps 2 -o p.npz");
+    success(&bptt(&folder, &arguments(&line)));
+    let saved = Arrays::read(folder.file("p.npz")).unwrap();
+    assert_eq!(saved.get("p").unwrap().shape(), [4]);
+    let texts = ["a", "b", "c", "d"].map(String::from).to_vec();
+    let mut classes: Vec<_> = saved.saved_alphabets().collect();
+    classes.sort();
+    assert_eq!(
+        classes,
+        [("lab".into(), texts.clone()), ("y".into(), texts)]
+    );
+    fs::write(folder.file("test.csv"), "y,l0,l1\nb,1,a\n").unwrap();
+    let line = format!("run c.rec -d test.csv {columns}");
+    let message = failure(&bptt(&folder, &arguments(&line)), 3);
+    assert!(
+        message.contains("found `a`; to read all fields as texts: `--columns 'lab[1]=l1:class'`"),
+        "{message}"
+    );
+    fs::write(folder.file("days.csv"), "x\n2024-01-02\n").unwrap();
+    let message = failure(&bptt(&folder, &arguments("run sum.rec -d days.csv")), 3);
+    assert!(
+        message.contains("to read dates as numbers: `--columns x=x:days`"),
+        "{message}"
+    );
+    fs::write(folder.file("x.csv"), "x\n1\nNA\n").unwrap();
+    fs::write(folder.file("y.csv"), "y\n1\n2\n").unwrap();
+    fs::write(
+        folder.file("two.rec"),
+        "input x, y\nparam a = 1\nloss a * x * y\n",
+    )
+    .unwrap();
+    let line = "run two.rec -d x.csv -d y.csv --missing drop-row";
+    let message = failure(&bptt(&folder, &arguments(line)), 3);
+    assert!(
+        message.contains("x.csv: line 3 has a missing value")
+            && message.contains("give `--missing mask`"),
+        "{message}"
+    );
+}
+
 #[test]
 fn options_without_an_effect_are_refused() {
     let folder = folder("refused");
@@ -233,7 +282,11 @@ fn options_without_an_effect_are_refused() {
         ),
         (
             "run sum.rec -d prices.csv --thousands .",
-            "give another --decimal",
+            "give another --decimal, such as --thousands . --decimal ,",
+        ),
+        (
+            "run sum.rec -d prices.csv --thousands , --decimal ,",
+            "give another --decimal, such as --thousands , --decimal .",
         ),
         (
             "run sum.rec -d prices.csv --missing never",
