@@ -34,7 +34,7 @@ impl Symbol {
 
     /// The least size.
     pub(crate) const fn least(self) -> u8 {
-        (self.0 & MAX_LEAST as u16) as u8
+        self.0.to_le_bytes()[0] & MAX_LEAST
     }
 }
 
