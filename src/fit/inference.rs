@@ -6,7 +6,7 @@ use super::dense::Cholesky;
 use super::newton::{hessian, pack};
 use super::verdict::{Point, entries, refuse};
 use super::{Objective, gradients};
-use crate::error::{Error, Premise, Result, counted};
+use crate::error::{Error, Premise, Result, counted, quoted};
 use crate::exec::{Program, Workspace};
 use crate::limit::check_memory;
 use crate::recurrence::{Batch, Outputs, Params, Recurrence, Terms, Wrt};
@@ -93,6 +93,15 @@ pub fn infer(
     params: &Params<f64>,
     batch: &Batch<f64>,
 ) -> Result<Inference> {
+    let declared = recurrence.parameters_declared()?;
+    if !declared.is_empty() {
+        let names = quoted(declared.iter().map(|name| &**name));
+        let reason = format!(
+            "`surrogate` or `stop_gradient` declares the derivative by {names}, so the Hessian is not that of the log \
+             likelihood; write the loss without them"
+        );
+        return Err(refuse(Premise::Smooth, reason));
+    }
     let terms = recurrence.loss_terms()?;
     check_scale(&terms, params, batch)?;
     let gradient = terms.total.gradient(Wrt::Parameters)?;

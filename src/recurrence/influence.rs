@@ -48,6 +48,22 @@ impl Recurrence {
         Ok(constant.map(|(leaf, _)| leaf.name()).collect())
     }
 
+    /// The parameters on which a value of the loss with a declared derivative depends.
+    pub(crate) fn parameters_declared(&self) -> Result<Vec<String>> {
+        let live = self.tape.live([self.loss()?]);
+        let declared = |id: NodeId, op: &Op| live[id.index()] && matches!(op, Op::Declared(_));
+        let nodes = self
+            .tape
+            .nodes()
+            .filter(|(id, node)| declared(*id, node.op()));
+        let args: Vec<NodeId> = nodes.flat_map(|(_, node)| node.args().to_vec()).collect();
+        let behind = self.tape.live(args);
+        let leaves = self.tape.leaves().iter();
+        let parameters = leaves.filter(|leaf| leaf.role == Role::Parameter);
+        let found = parameters.filter(|leaf| behind[leaf.node.index()]);
+        Ok(found.map(|leaf| leaf.name().to_owned()).collect())
+    }
+
     /// The influence of each leaf on the roots, in order of declaration.
     pub(crate) fn influences(&self, roots: &[NodeId]) -> Vec<Influence> {
         let used = self.tape.live(roots.iter().copied());

@@ -62,11 +62,12 @@ impl Recurrence {
         let pools = |op: &Op| matches!(op, Op::Time(Time::Pool(_)));
         match self.tape.nodes().any(|(_, node)| pools(node.op())) {
             false => Ok(()),
-            true => Err(Error::Batch {
-                reason: format!(
+            true => Err(Error::Definition {
+                recurrence: self.name.clone(),
+                mistakes: vec![Mistake::anywhere(format!(
                     "{why} moves the steps of samples against each other, so `total_samples` has no meaning; give each \
                      sequence as a sample of its own, with its length"
-                ),
+                ))],
             }),
         }
     }

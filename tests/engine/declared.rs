@@ -184,3 +184,32 @@ fn entries_that_tie_are_not_rejected() {
         }
     }
 }
+
+#[test]
+fn a_declared_derivative_has_no_standard_errors() {
+    let batch = Batch::new(3, 1).with("x", array![[1.0], [2.0], [4.0]]);
+    for (text, told) in [
+        (
+            "input x\nparam mu\nloss 0.5 * (x - surrogate(mu, 2 * mu))^2\n",
+            true,
+        ),
+        (
+            "input x\nparam mu\nloss 0.5 * (x - mu)^2 + 0 * stop_gradient(mu)\n",
+            true,
+        ),
+        (
+            "input x\nparam mu\nloss 0.5 * (stop_gradient(x) - mu)^2\n",
+            false,
+        ),
+    ] {
+        let params = Params::new().with("mu", arr0(7.0 / 3.0));
+        let found = bptt::fit::infer(&parse(text), &params, &batch);
+        match told {
+            true => {
+                let text = found.unwrap_err().to_string();
+                assert!(text.contains("declares the derivative by `mu`"), "{text}");
+            }
+            false => drop(found.unwrap()),
+        }
+    }
+}

@@ -299,6 +299,13 @@ fn an_array_that_does_not_fit_is_named() {
         &["`bn.running_mean` [1]", "nn.LayerNorm", "ignoring"],
     );
     assert!(unknown.import("m", &Import::new().ignoring(["bn"])).is_ok());
+    let part = unknown.clone().with("bn.weight", array![1.0, 1.0]);
+    let options = Import::new().ignoring(["bn.running_mean"]);
+    let text = part.import("m", &options).unwrap_err().to_string();
+    assert!(
+        text.contains("a batch norm") && text.contains("the name `bn`"),
+        "{text}"
+    );
     refuse(
         &lstm(),
         &Import::new().ignoring(["nothing"]),

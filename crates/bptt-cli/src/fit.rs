@@ -207,7 +207,7 @@ fn note_constant(recurrence: &Recurrence, report: &Report) -> Result<(), Failure
             (they, them)
         };
         report.note(&format!(
-            "{names}: {their} gradient is zero everywhere, and the fit leaves {them} unchanged, since only comparisons, \
+            "{names}: {their} gradient is zero everywhere, and a step along the gradient leaves {them} unchanged, since only comparisons, \
              conditions, `floor`, `ceil`, `sign` or `stop_gradient` use {them}; `surrogate(forward, backward)` is a \
              value with the derivative of another"
         ));

@@ -30,7 +30,7 @@ pub(super) fn ordered(
     let shown = |chain: &Chain| {
         let name = |(at, embeds): &(usize, bool)| {
             let end = if *embeds { EMBEDDING } else { "" };
-            format!("{}{end}", modules[*at].prefix)
+            format!("{}{end}", label(&modules[*at]))
         };
         chain.iter().map(name).collect::<Vec<_>>().join(",")
     };
@@ -108,13 +108,21 @@ fn described(modules: &[Module]) -> String {
     modules.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
+/// The name of a module in an order: its prefix, or its kind if it has none.
+fn label(module: &Module) -> String {
+    match module.prefix.is_empty() {
+        true => module.kind().replace(' ', "-"),
+        false => module.prefix.clone(),
+    }
+}
+
 /// The modules in the order of their prefixes.
 fn given(mut modules: Vec<Module>, order: &[String]) -> Result<Vec<Module>> {
-    let known: Vec<String> = modules.iter().map(|m| m.prefix.clone()).collect();
+    let known: Vec<String> = modules.iter().map(label).collect();
     let mut found = Vec::new();
     for entry in order {
         let prefix = entry.strip_suffix(EMBEDDING).unwrap_or(entry);
-        let Some(at) = modules.iter().position(|m| m.prefix == prefix) else {
+        let Some(at) = modules.iter().position(|m| label(m) == prefix) else {
             return Err(Error::UnknownName {
                 what: "module of the model, or it is given twice,",
                 name: prefix.into(),

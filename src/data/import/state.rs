@@ -56,6 +56,19 @@ pub(super) fn kept<'a>(arrays: &'a Arrays, options: &Import) -> Result<Vec<(&'a 
     if let Some((_, reason)) = arrays.refused().find(|(n, _)| !ignored(n)) {
         return Err(refused(reason.into()));
     }
+    for (name, _) in arrays.iter() {
+        let Some(module) = name.strip_suffix("running_mean").filter(|_| ignored(name)) else {
+            continue;
+        };
+        let weight = format!("{module}weight");
+        if arrays.get(&weight).is_some() && !ignored(&weight) {
+            return Err(refused(format!(
+                "`{weight}` beside `{name}` belongs to a batch norm, which the import does not read, and would be taken for a \
+                 layer norm; leave the whole module out: give `Import::ignoring` the name `{}`",
+                module.trim_end_matches(['.', '/'])
+            )));
+        }
+    }
     Ok(arrays.iter().filter(|(n, _)| !ignored(n)).collect())
 }
 
