@@ -261,24 +261,13 @@ impl<'r> Printer<'r> {
         for edge in edges {
             *uses.entry(self.core(edge)).or_default() += 1;
         }
-        let mut heights: Vec<usize> = Vec::with_capacity(self.tape.len());
-        for (id, node) in self.tape.nodes() {
+        let mut heights: Vec<usize> = vec![0; self.tape.len()];
+        for id in self.inside_out() {
             let mut height = 0;
-            let mut see = |id: NodeId| {
-                if !self.statements.contains_key(&id) {
-                    height = height.max(heights.get(id.index()).copied().unwrap_or_default() + 1);
+            for part in self.parts(id) {
+                if !self.statements.contains_key(&part) {
+                    height = height.max(heights[part.index()] + 1);
                 }
-            };
-            node.args.iter().copied().for_each(&mut see);
-            if let Op::Read(r) = node.op
-                && !self.is_trivial(id)
-            {
-                let register = self.register(r);
-                register
-                    .def()
-                    .into_iter()
-                    .chain(register.init())
-                    .for_each(see);
             }
             // A `Hold` or scalar broadcast does not count, as it may be missing when the text is parsed.
             if self.is_held(id) {
@@ -290,8 +279,44 @@ impl<'r> Printer<'r> {
                 let (head, name) = (Head::Value, String::new());
                 self.statements.insert(id, Statement { head, name });
             }
-            heights.push(height);
+            heights[id.index()] = height;
         }
+    }
+
+    /// The values that the text of a value mentions: its arguments, and the value that a delay delays.
+    fn parts(&self, id: NodeId) -> Vec<NodeId> {
+        let node = self.tape.node(id);
+        let mut parts: Vec<NodeId> = node.args.to_vec();
+        if let Op::Read(r) = node.op
+            && !self.is_trivial(id)
+        {
+            parts.extend(self.register(r).def());
+            parts.extend(self.register(r).init());
+        }
+        parts
+    }
+
+    /// All values, each after its parts: a delay may come before the value that it delays.
+    fn inside_out(&self) -> Vec<NodeId> {
+        let mut order = Vec::with_capacity(self.tape.len());
+        let mut begun = vec![false; self.tape.len()];
+        for (root, _) in self.tape.nodes() {
+            let mut stack = vec![(root, false)];
+            while let Some((id, done)) = stack.pop() {
+                if done {
+                    order.push(id);
+                } else if !std::mem::replace(&mut begun[id.index()], true) {
+                    stack.push((id, true));
+                    let parts = self.parts(id).into_iter();
+                    stack.extend(
+                        parts
+                            .filter(|part| !begun[part.index()])
+                            .map(|part| (part, false)),
+                    );
+                }
+            }
+        }
+        order
     }
 
     /// The statements mentioned by an expression, in order of occurrence; the statement of `of` itself is
@@ -303,15 +328,8 @@ impl<'r> Printer<'r> {
                 found.push(id);
                 continue;
             }
-            let node = self.tape.node(id);
-            let mut next: Vec<NodeId> = node.args.to_vec();
-            if let Op::Read(r) = node.op
-                && !self.is_trivial(id)
-            {
-                next.extend(self.register(r).def());
-                next.extend(self.register(r).init());
-            }
-            stack.extend(next.into_iter().rev().map(|n| (n, false)));
+            let next = self.parts(id).into_iter().rev();
+            stack.extend(next.map(|n| (n, false)));
         }
     }
 
