@@ -82,7 +82,6 @@ impl<F: Real> WorkerRun<'_, '_, F> {
         }
     }
 
-    /// Executes an instruction that works on one row at a time.
     /// The sum over the rows of a step, in each of them.
     fn pool(&self, out: &Operand, from: &Operand, rows: Rows) {
         let at = |operand: &Operand, i: usize| self.at(operand, rows.step, rows.first + i);
@@ -104,6 +103,7 @@ impl<F: Real> WorkerRun<'_, '_, F> {
         }
     }
 
+    /// Executes an instruction that works on one row at a time.
     fn row(&mut self, instruction: &Instruction, step: usize, row: usize) {
         let at = |operand: &Operand| self.at(operand, step, row);
         match instruction {

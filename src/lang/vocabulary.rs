@@ -91,7 +91,7 @@ pub(super) fn names<'k>() -> impl Iterator<Item = &'k str> {
     calls().map(|(_, call)| call.name).chain(composed)
 }
 
-/// What was probably meant; a long name is not compared with all others.
+/// The known name that is most similar; a long name is not compared with all others.
 pub(super) fn suggestion<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     if name.len() > 64 {
         return None;

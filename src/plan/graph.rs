@@ -249,12 +249,12 @@ impl Graph {
     }
 }
 
-/// What is known of the terms of a sum while the graph is made.
+/// The terms of a sum while the graph is made.
 pub(super) struct Terms {
-    /// Which arguments are sums whose terms belong to this one.
+    /// True for each argument that is a sum whose terms belong to this one.
     pub(super) taken: Vec<bool>,
     pub(super) count: usize,
-    /// How many entries the terms pad, if each of them is padded to some place and all have the sign
+    /// The entries that the terms pad, if each of them is padded to some place and all have the sign
     /// `+`, or all `−`.
     pub(super) padded: [Option<usize>; 2],
 }

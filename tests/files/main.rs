@@ -9,6 +9,7 @@ mod classes;
 mod formats;
 mod import;
 mod inputs;
+mod joined;
 mod keras;
 mod map;
 #[cfg(feature = "onnx")]

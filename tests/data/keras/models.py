@@ -1,7 +1,7 @@
 """Writes models.npz: the weights of small Keras models in double precision, their losses and gradients.
 
-    pip install --target /tmp/keras keras==3.15.1 jax==0.10.2
-    KERAS_BACKEND=jax PYTHONPATH=/tmp/keras python3 tests/data/keras/models.py
+    pip install keras==3.15.1 jax==0.10.2
+    KERAS_BACKEND=jax python3 tests/data/keras/models.py
 
 `CASE/weights/PATH` is a weight under its path in Keras, `CASE/of/PATH` the gradient of the loss with respect to it. `CASE/in/NAME`
 is an input, steps first, `CASE/out/o` the output of the last layer, `CASE/loss/` the loss.

@@ -1,8 +1,8 @@
 """Writes back.csv: outputs of onnxruntime for models that `bptt export` wrote from cells of the library.
 
     cargo build --release
-    pip install --target /tmp/onnx onnx==1.22.0 onnxruntime==1.32.0 numpy
-    PATH=$PWD/target/release:$PATH PYTHONPATH=/tmp/onnx python3 tests/data/onnx/back.py
+    pip install onnx==1.22.0 onnxruntime==1.32.0 numpy
+    PATH=$PWD/target/release:$PATH python3 tests/data/onnx/back.py
 
 Entry `i` of the parameter at place `j` of the sorted names is `0.8 sin(1.3 i + 0.7 j + 0.2)`, that of the input `x`
 `cos(0.9 i + 0.1)`; T = 5, B = 3, H = 3, G = 2, K = 2, O = 4.

@@ -1,7 +1,7 @@
 """Writes exported.npz: small PyTorch models, exported with both exporters, and their outputs.
 
-    pip install --target /tmp/torch torch==2.15.0 onnx==1.22.0 onnxscript numpy
-    PYTHONPATH=/tmp/torch python3 tests/data/onnx/exported.py
+    pip install torch==2.15.0 onnx==1.22.0 onnxscript numpy
+    python3 tests/data/onnx/exported.py
 
 The names are those of models.npz: `CASE/model`, `CASE/in/NAME`, `CASE/out/NAME`, in the layout of a recurrence. Outputs are
 those of the modules, in single precision.

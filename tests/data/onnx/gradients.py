@@ -1,7 +1,7 @@
 """Writes gradients.npz: ONNX models in double precision, their losses and gradients by JAX.
 
-    pip install --target /tmp/jax jax==0.10.2 onnx==1.22.0 numpy
-    PYTHONPATH=/tmp/jax python3 tests/data/onnx/gradients.py
+    pip install jax==0.10.2 onnx==1.22.0 numpy
+    python3 tests/data/onnx/gradients.py
 
 The functions below are the equations of the operators in the documentation of ONNX. `CASE/model` has the bytes of the model,
 `CASE/gradient` those of the same model with the gradient of the loss in place of each initializer, `CASE/loss` the loss,

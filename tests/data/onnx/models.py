@@ -1,7 +1,7 @@
 """Writes models.npz: small ONNX models, inputs, and the outputs that other programs compute.
 
-    pip install --target /tmp/onnx onnx==1.22.0 onnxruntime==1.32.0 numpy
-    PYTHONPATH=/tmp/onnx python3 tests/data/onnx/models.py
+    pip install onnx==1.22.0 onnxruntime==1.32.0 numpy
+    python3 tests/data/onnx/models.py
 
 An array `CASE/model` has the bytes of a model, `CASE/in/NAME` an input and `CASE/out/NAME` an output, in the layout of a
 recurrence: steps first, then samples, without axes of size 1.

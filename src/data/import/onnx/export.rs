@@ -72,7 +72,7 @@ pub fn to_onnx<F: Scalar>(recurrence: &Recurrence, params: &Params<F>) -> Result
     )))
 }
 
-/// What the names of the parameters leave open.
+/// The attributes that follow from no name of a parameter.
 #[derive(Clone, Copy, Debug)]
 struct Choice {
     /// Relu of an RNN, a reset gate of a GRU after the product.
