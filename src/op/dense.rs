@@ -81,19 +81,21 @@ impl Dense {
     pub(super) const CALLS: &'static [Call] = &[
         Call::new(
             "solve",
-            "the `x` with `A @ x` equal to `b`, a vector or a matrix, by elimination with pivoting",
+            "the `x` with `a @ x` equal to `b`, a vector or a matrix, by elimination with pivoting",
             2,
             &[],
             |_| ok(Self::Solve),
         )
         .usage("write `solve(A, b)`, the `x` with `A @ x` equal to `b`"),
-        Call::new("inverse", "`A⁻¹`", 1, &[], |_| ok(Self::Inverse)),
+        Call::new("inverse", "the inverse of a matrix", 1, &[], |_| {
+            ok(Self::Inverse)
+        }),
         Call::new("logdet", "the logarithm of the determinant", 1, &[], |_| {
             ok(Self::LogDet)
         }),
         Call::new(
             "cholesky",
-            "the lower triangular `L` with `L @ L.T` equal to `(A + A.T) / 2`",
+            "the lower triangular `L` with `L @ L.T` equal to `(x + x.T) / 2`",
             1,
             &[],
             |_| ok(Self::Cholesky),

@@ -278,12 +278,20 @@ pub struct Gather {
 impl LinearRule for Gather {
     const NAME: &'static str = "gather";
     const CALLS: &'static [Call] = &[
-        Call::new("gather", "the entry or row of a class", 2, &[], |_| {
-            ok(Self { axis: ROWS })
-        }),
-        Call::new("gather_column", "the column of a class", 2, &[], |_| {
-            ok(Self { axis: COLUMNS })
-        }),
+        Call::new(
+            "gather",
+            "the entry or row of `a` of the class `b`",
+            2,
+            &[],
+            |_| ok(Self { axis: ROWS }),
+        ),
+        Call::new(
+            "gather_column",
+            "the column of `a` of the class `b`",
+            2,
+            &[],
+            |_| ok(Self { axis: COLUMNS }),
+        ),
     ];
     fn linearity(&self) -> Linearity {
         Linearity::Each
@@ -361,14 +369,14 @@ impl LinearRule for Scatter {
     const CALLS: &'static [Call] = &[
         Call::new(
             "scatter",
-            "zeros, with the value at the entry or row of a class",
+            "zeros, with `a` at the entry or row of the class `b`",
             2,
             &[],
             |given| Self::of(ROWS, given),
         ),
         Call::new(
             "scatter_column",
-            "zeros, with the vector at the column of a class",
+            "zeros, with the vector `a` at the column of the class `b`",
             2,
             &[],
             |given| Self::of(COLUMNS, given),

@@ -42,9 +42,13 @@ pub struct MatMul {
 impl LinearRule for MatMul {
     const NAME: &'static str = "matmul";
     const CALLS: &'static [Call] = &[
-        Call::new("matmul", "the product `A B`, or `A v`", 2, &[], |_| {
-            ok(Self { strong: false })
-        }),
+        Call::new(
+            "matmul",
+            "the product of a matrix with a matrix or a vector",
+            2,
+            &[],
+            |_| ok(Self { strong: false }),
+        ),
         Call::new(
             "strong_matmul",
             "the same, of products by `strong_mul`",
@@ -253,7 +257,13 @@ pub struct Transpose;
 
 impl LinearRule for Transpose {
     const NAME: &'static str = "transpose";
-    const CALLS: &'static [Call] = &[Call::new("transpose", "`Aᵀ`", 1, &[], |_| ok(Self))];
+    const CALLS: &'static [Call] = &[Call::new(
+        "transpose",
+        "the transpose of a matrix",
+        1,
+        &[],
+        |_| ok(Self),
+    )];
     fn linearity(&self) -> Linearity {
         Linearity::Each
     }

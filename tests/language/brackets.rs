@@ -274,6 +274,9 @@ fn step_is_the_number_of_the_step_in_its_sequence() {
         array![[0.0, 0.0], [1.0, 1.0], [2.0, 0.0], [3.0, 0.0]].into_dyn()
     );
     assert_eq!(found["k"], found["m"]);
+    let x = batch.get("x").unwrap();
+    let terms = found["k"].iter().zip(x).map(|(k, x)| x * k + k);
+    assert!((found.loss().unwrap() - terms.sum::<f64>()).abs() < 1e-14);
     // A reset begins a sequence, and a step that does not count has no number.
     let resets = r.with_resets("new").unwrap();
     let data = batch.clone().with(

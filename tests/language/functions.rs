@@ -10,7 +10,7 @@ use bptt::{Recurrence, Wrt};
 const HEAD: &str = "<!-- UPDATE_GOLDEN=1 cargo test --release --test language the_page_of_functions writes this page. -->\n
 # Functions of the recurrence language
 
-[language.md](language.md) explains expressions, shapes and time. Names in a file may hide none of these functions. Arguments of
+[language.md](language.md) explains expressions, shapes and time. A function of a file cannot have one of these names. Arguments of
 functions of entries have one shape; a scalar is spread over the others.\n";
 
 /// A heading, the text below it, and the subject.
