@@ -20,7 +20,7 @@ use crate::tape::Role;
 /// Random recurrences, for this build of the library and not for the build that the crate of
 /// strategies is linked with.
 #[allow(dead_code, unreachable_pub, reason = "it is written as a crate")]
-#[path = "../../crates/bptt-strategies/src/lib.rs"]
+#[path = "../../crates/bptt-testing/src/random/mod.rs"]
 mod strategy;
 
 use strategy::Instance;

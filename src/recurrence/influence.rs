@@ -48,6 +48,28 @@ impl Recurrence {
         Ok(constant.map(|(leaf, _)| leaf.name()).collect())
     }
 
+    /// The parameters and inputs that only choose: the loss depends on them through comparisons and conditions alone, as
+    /// on masks and resets. Classes, and the numbers of classes, are not among them.
+    ///
+    /// ```
+    /// use bptt::Recurrence;
+    /// let text = "input x, m\nparam a\nloss select(m > 0, a * x, 0)\n";
+    /// let r = Recurrence::parse("r.rec", text)?;
+    /// assert_eq!(r.conditions()?, ["m"]);
+    /// # Ok::<(), bptt::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the recurrence has no loss.
+    pub fn conditions(&self) -> Result<Vec<&str>> {
+        let influences = self.influences(&[self.loss()?]);
+        let leaves = self.tape.leaves().iter().zip(influences);
+        let chosen = leaves.filter(|(leaf, influence)| {
+            leaf.ty.is_real() && leaf.classes.is_none() && *influence == Influence::Condition
+        });
+        Ok(chosen.map(|(leaf, _)| leaf.name()).collect())
+    }
+
     /// The parameters on which a value of the loss with a declared derivative depends.
     pub(crate) fn parameters_declared(&self) -> Result<Vec<String>> {
         let live = self.tape.live([self.loss()?]);

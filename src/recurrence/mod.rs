@@ -215,6 +215,12 @@ impl Recurrence {
         self.tape.leaf_named(name).map(Leaf::role)
     }
 
+    /// The type of an output: its shape, and whether there is one for each step or sample.
+    #[must_use]
+    pub fn output_type(&self, name: &str) -> Option<crate::shape::Type> {
+        self.output_node(name).map(|node| self.tape.ty(node))
+    }
+
     /// The node of an output, if there is one of this name.
     pub(crate) fn output_node(&self, name: &str) -> Option<NodeId> {
         self.outputs.get(name).copied()

@@ -363,6 +363,14 @@ impl Tape {
         self.dims.keys().map(|d| &**d)
     }
 
+    /// The least size that a declaration allows, 1 if it states none: 2 of `dim H >= 2`.
+    #[must_use]
+    pub fn least_size(&self, dim: &str) -> usize {
+        let mut symbols = self.symbols();
+        let found = symbols.find(|(name, _)| *name == dim);
+        found.map_or(1, |(_, symbol)| usize::from(symbol.least()).max(1))
+    }
+
     /// The dimensions by name.
     pub(crate) fn symbols(&self) -> impl Iterator<Item = (&str, Symbol)> {
         let dims = self.dims.iter().enumerate();

@@ -103,7 +103,7 @@ fn random_recurrences(seed: u8, count: usize) -> usize {
         seed => TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]),
     };
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    let strategy = bptt_strategies::recurrence();
+    let strategy = bptt_testing::random::recurrence();
     let (mut derived, mut lines, mut unchecked, mut failed) = (0, 0, 0, 0);
     for case in 0..count {
         let recurrence = strategy.new_tree(&mut runner).unwrap().current().recurrence;

@@ -10,7 +10,7 @@ use bptt::{
     Batch, CustomOp, Dim, Error, Expr, Outputs, Params, Rate, Real, Recurrence, Role,
     ScalarFunction, Wrt, concat,
 };
-use bptt_strategies as strategy;
+use bptt_testing::random as strategy;
 use ndarray::{Array, ArrayD, Axis, Slice};
 use proptest::prelude::{ProptestConfig, proptest};
 

@@ -4,7 +4,7 @@
 use crate::support::random::*;
 use bptt::cells::Cell;
 use bptt::{Batch, Rate, Recurrence};
-use bptt_strategies::{self as strategy, Instance};
+use bptt_testing::random::{self as strategy, Instance};
 use ndarray::{ArrayD, Axis, IxDyn, Slice, concatenate};
 use proptest::prelude::*;
 

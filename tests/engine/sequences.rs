@@ -4,7 +4,7 @@
 use crate::support::packing::{Packing, Sizes, rates};
 use crate::support::random::*;
 use bptt::{Batch, Params, Rate, Recurrence, Wrt};
-use bptt_strategies::{self as strategy, Instance};
+use bptt_testing::random::{self as strategy, Instance};
 use proptest::prelude::*;
 
 /// The real leaves, the variables of the derivatives.

@@ -8,7 +8,7 @@ use bptt::cells::Cell;
 use bptt::check::Verdict;
 use bptt::ops::{Linear, Pointwise, Reduce, Time};
 use bptt::{Batch, Op, Params, Recurrence, Wrt};
-use bptt_strategies::{self as strategy, Instance};
+use bptt_testing::random::{self as strategy, Instance};
 use ndarray::{ArrayD, Dimension, IxDyn};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;

@@ -10,7 +10,7 @@ use bptt::{
     Batch, Binding, CustomOp, Error, Expr, Outputs, Params, Program, Real, Recurrence,
     ScalarFunction, Wrt,
 };
-use bptt_strategies::{self as strategy, Instance};
+use bptt_testing::random::{self as strategy, Instance};
 use ndarray::{Array, ArrayD, ArrayViewD, ArrayViewMutD, Axis, IxDyn, Slice, s};
 use proptest::prelude::{ProptestConfig, any, proptest};
 

@@ -289,7 +289,7 @@ fn written_and_read(
 proptest! {
     /// Recurrences that were not parsed from a text.
     #[test]
-    fn random_recurrences_are_written_and_read(given in bptt_strategies::recurrence()) {
+    fn random_recurrences_are_written_and_read(given in bptt_testing::random::recurrence()) {
         prop_assert!(given.recurrence.evaluate(&given.params, &given.batch).is_ok(), "it has data");
         written_and_read(&given.recurrence, &given.params, &given.batch)?;
     }
@@ -297,7 +297,7 @@ proptest! {
     /// Gradients, tangents and Hessian-vector products.
     #[test]
     fn derivatives_of_random_recurrences_are_written_and_read(
-        given in bptt_strategies::recurrence(),
+        given in bptt_testing::random::recurrence(),
     ) {
         let (recurrence, params, batch) = (&given.recurrence, &given.params, &given.batch);
         let gradient = recurrence.gradient(Wrt::Everything).unwrap();

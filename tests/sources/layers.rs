@@ -49,7 +49,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// The folders of the sources of the packages, from the root of the repository.
-const FOLDERS: [&str; 3] = ["src", "crates/bptt-cli/src", "crates/bptt-strategies/src"];
+const FOLDERS: [&str; 3] = ["src", "crates/bptt-cli/src", "crates/bptt-testing/src"];
 
 fn files_of(folder: &str) -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);

@@ -1,7 +1,7 @@
 //! Sequences as separate samples, and packed into rows.
 
 use bptt::{Batch, Kind, Params, Rate, Recurrence, Role, Wrt};
-use bptt_strategies::Instance;
+use bptt_testing::random::Instance;
 use ndarray::{ArrayD, Axis, IxDyn};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

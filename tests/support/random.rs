@@ -3,7 +3,7 @@
 use super::engines::EveryEngine as _;
 use bptt::cells::{self, Cell, Start};
 use bptt::{Batch, Dim, Outputs, Params, Rate, Recurrence, Wrt, concat};
-use bptt_strategies::Instance;
+use bptt_testing::random::Instance;
 
 use ndarray::{ArrayD, IxDyn};
 use proptest::prelude::*;

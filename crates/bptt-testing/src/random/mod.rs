@@ -7,7 +7,7 @@
 //! ```
 //! use proptest::test_runner::TestRunner;
 //! let mut runner = TestRunner::deterministic();
-//! let gradients = runner.run(&bptt_strategies::recurrence(), |i| {
+//! let gradients = runner.run(&bptt_testing::random::recurrence(), |i| {
 //!     let gradient = i.recurrence.gradient(bptt::Wrt::Parameters).expect("it has a loss");
 //!     gradient.evaluate(&i.params, &i.batch).expect("the data fits");
 //!     Ok(())

@@ -1,0 +1,290 @@
+//! The result of a comparison with foreign code.
+
+use std::fmt;
+
+use indexmap::IndexMap;
+
+use crate::{Case, Diagnosis, Failure, Precision};
+
+/// A kind of number that foreign code computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Quantity {
+    /// The loss.
+    Loss,
+    /// An output of the recurrence.
+    Output,
+    /// The derivative of the loss with respect to a parameter or an input.
+    Gradient,
+    /// The derivative of the loss (`loss`) or of an output along [`Case::direction`], by forward mode.
+    Tangent,
+    /// The Hessian of the loss times [`Case::direction`].
+    HessianVector,
+}
+
+impl Quantity {
+    /// Every quantity, in printing order.
+    pub const ALL: [Self; 5] = [
+        Self::Loss,
+        Self::Output,
+        Self::Gradient,
+        Self::Tangent,
+        Self::HessianVector,
+    ];
+
+    /// The name in files and in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Loss => "loss",
+            Self::Output => "outputs",
+            Self::Gradient => "gradient",
+            Self::Tangent => "tangent",
+            Self::HessianVector => "hessian_vector",
+        }
+    }
+
+    const fn title(self) -> &'static str {
+        match self {
+            Self::Loss => "loss",
+            Self::Output => "output",
+            Self::Gradient => "gradient",
+            Self::Tangent => "tangent",
+            Self::HessianVector => "2nd order",
+        }
+    }
+}
+
+/// The outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// The loss and the gradient of every parameter agree in every trial, and so does all else that was answered.
+    Certified,
+    /// Nothing disagrees, but the loss or the gradient of a parameter was not answered.
+    Incomplete,
+    /// At least one number disagrees.
+    Rejected,
+    /// There was no answer that can be compared.
+    Failed,
+}
+
+impl Verdict {
+    /// The name in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Certified => "certified",
+            Self::Incomplete => "incomplete",
+            Self::Rejected => "rejected",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// The worst number of one array over all trials.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Finding {
+    /// The kind of number.
+    pub quantity: Quantity,
+    /// The parameter, input or output; `loss`.
+    pub name: String,
+    /// The largest difference, relative to the largest entry of the array.
+    pub error: f64,
+    /// The error bound of that trial, relative to the same.
+    pub tolerance: f64,
+    /// The number that was expected.
+    pub expected: f64,
+    /// The number that was found.
+    pub found: f64,
+    /// The sample (from 0) of the worst entry, if the array has one.
+    pub sample: Option<usize>,
+    /// The step (from 0) of the worst entry, if the array has one.
+    pub step: Option<usize>,
+    /// The worst entry of the array for that sample and step; empty for a number.
+    pub entry: Vec<usize>,
+    /// The trial with the worst entry, from 0.
+    pub trial: usize,
+    /// The number of compared numbers.
+    pub compared: usize,
+}
+
+impl Finding {
+    /// Returns true if every number is within its error bound.
+    #[must_use]
+    pub fn agrees(&self) -> bool {
+        self.error <= self.tolerance
+    }
+
+    /// The place of the worst number, as the end of a sentence.
+    fn place(&self) -> String {
+        let mut parts = Vec::new();
+        parts.extend(self.step.map(|t| format!("step {t}")));
+        parts.extend(self.sample.map(|b| format!("sample {b}")));
+        if !self.entry.is_empty() {
+            let entry: Vec<String> = self.entry.iter().map(ToString::to_string).collect();
+            parts.push(format!("entry [{}]", entry.join(", ")));
+        }
+        match parts.is_empty() {
+            true => String::new(),
+            false => format!(" at {} (counted from 0)", parts.join(", ")),
+        }
+    }
+}
+
+/// The comparison of foreign code with a recurrence. It is displayed as a table: one row for each array, with the worst
+/// error over all trials.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    pub(crate) recurrence: String,
+    pub(crate) precision: Precision,
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) unanswered: Vec<(Quantity, String)>,
+    pub(crate) trials: Vec<Case>,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) diagnosis: Option<Diagnosis>,
+}
+
+impl Certificate {
+    /// The verdict.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        if self.failure.is_some() {
+            Verdict::Failed
+        } else if !self.findings.iter().all(Finding::agrees) {
+            Verdict::Rejected
+        } else if !self.unanswered.is_empty() || self.findings.is_empty() {
+            Verdict::Incomplete
+        } else {
+            Verdict::Certified
+        }
+    }
+
+    /// Returns true if the verdict is [`Verdict::Certified`].
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.verdict() == Verdict::Certified
+    }
+
+    /// Every finding, in the order of [`Quantity::ALL`].
+    #[must_use]
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// The loss and the gradients of parameters that were not answered.
+    pub fn unanswered(&self) -> impl Iterator<Item = (Quantity, &str)> {
+        self.unanswered.iter().map(|(q, name)| (*q, &**name))
+    }
+
+    /// The cases that were compared; the last one is the case without an answer, if there is a failure.
+    #[must_use]
+    pub fn trials(&self) -> &[Case] {
+        &self.trials
+    }
+
+    /// The reason why there is no comparison.
+    #[must_use]
+    pub const fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
+    }
+
+    /// The mistake, if the verdict is [`Verdict::Rejected`] and it was looked for.
+    #[must_use]
+    pub const fn diagnosis(&self) -> Option<&Diagnosis> {
+        self.diagnosis.as_ref()
+    }
+
+    /// The finding with the largest ratio of error to tolerance.
+    #[must_use]
+    pub fn worst(&self) -> Option<&Finding> {
+        let excess = |f: &Finding| f.error / f.tolerance;
+        self.findings
+            .iter()
+            .max_by(|a, b| excess(a).total_cmp(&excess(b)))
+    }
+
+    /// One row for each name, one column for each quantity.
+    fn table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rows: IndexMap<&str, Vec<&Finding>> = IndexMap::new();
+        for finding in &self.findings {
+            rows.entry(&finding.name).or_default().push(finding);
+        }
+        let width = rows.keys().map(|n| n.chars().count()).max();
+        let width = width.unwrap_or(0).max(10);
+        let taken = |q: &Quantity| self.findings.iter().any(|f| f.quantity == *q);
+        let columns: Vec<Quantity> = Quantity::ALL.into_iter().filter(taken).collect();
+        write!(f, "  {}", " ".repeat(width))?;
+        for quantity in &columns {
+            write!(f, " {:>11}", quantity.title())?;
+        }
+        writeln!(f, " {:>10}", "tolerance")?;
+        for (name, found) in rows {
+            let rest = width - name.chars().count();
+            write!(f, "  {name}{}", " ".repeat(rest))?;
+            for quantity in &columns {
+                let text = match found.iter().find(|x| x.quantity == *quantity) {
+                    Some(x) => format!("{:.1e}{}", x.error, if x.agrees() { "" } else { " ✗" }),
+                    None => "–".into(),
+                };
+                write!(f, " {text:>11}")?;
+            }
+            let loosest = found.iter().map(|x| x.tolerance).fold(0.0, f64::max);
+            writeln!(f, " {:>10}", format!("{loosest:.0e}"))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let trials = bptt::counted(self.trials.len(), "trial");
+        writeln!(
+            f,
+            "foreign code for {} in {}, {trials}: worst relative errors",
+            self.recurrence, self.precision
+        )?;
+        if !self.findings.is_empty() {
+            self.table(f)?;
+        }
+        let compared: usize = self.findings.iter().map(|x| x.compared).sum();
+        write!(f, "  {} compared: ", bptt::counted(compared, "number"))?;
+        match (self.verdict(), self.worst(), &self.failure) {
+            (Verdict::Failed, _, Some(failure)) => {
+                write!(f, "NO ANSWER\n  {failure}")?;
+                if let Some(case) = self.trials.last() {
+                    write!(f, "\n  the case: {case}")?;
+                }
+            }
+            (Verdict::Rejected, Some(w), _) => {
+                write!(
+                    f,
+                    "REJECTED\n  the worst: the {} of `{}`, expected {}, found {}{}",
+                    w.quantity.title(),
+                    w.name,
+                    bptt::number(w.expected),
+                    bptt::number(w.found),
+                    w.place()
+                )?;
+                if let Some(case) = self.trials.get(w.trial) {
+                    write!(f, "\n  in trial {}: {case}", w.trial)?;
+                }
+            }
+            (Verdict::Certified, ..) => write!(f, "certified")?,
+            _ => {
+                write!(f, "INCOMPLETE")?;
+                let names = self.unanswered.iter().map(|(q, name)| match q {
+                    Quantity::Loss => "the loss".to_owned(),
+                    q => format!("the {} of `{name}`", q.title()),
+                });
+                let names: Vec<String> = names.collect();
+                write!(f, "\n  not answered: {}", names.join(", "))?;
+            }
+        }
+        match &self.diagnosis {
+            Some(diagnosis) => write!(f, "\n{diagnosis}"),
+            None => Ok(()),
+        }
+    }
+}
