@@ -222,7 +222,9 @@ impl Recurrence {
     }
 
     /// The node of an output, if there is one of this name.
-    pub(crate) fn output_node(&self, name: &str) -> Option<NodeId> {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn output_node(&self, name: &str) -> Option<NodeId> {
         self.outputs.get(name).copied()
     }
 

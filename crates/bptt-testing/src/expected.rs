@@ -85,6 +85,15 @@ impl Reference {
         &self.graphs[1].1
     }
 
+    /// The Hessian product, or the gradient if there is none.
+    pub(crate) fn hessian(&self) -> &Recurrence {
+        let hessian = self
+            .graphs
+            .iter()
+            .find(|(q, _)| *q == Quantity::HessianVector);
+        hessian.map_or_else(|| self.gradient(), |(_, graph)| graph)
+    }
+
     /// The numbers for a case.
     ///
     /// # Errors
@@ -144,7 +153,7 @@ impl Expected {
 }
 
 /// The data of a case, with the directions that a derivative takes.
-fn with_directions(graph: &Recurrence, case: &Case) -> (Params<f64>, Batch<f64>) {
+pub(crate) fn with_directions(graph: &Recurrence, case: &Case) -> (Params<f64>, Batch<f64>) {
     let (mut params, mut batch) = (case.params.clone(), case.batch.clone());
     for leaf in graph.tape().leaves() {
         let Some(Derived::Tangent(of)) = leaf.derived() else {

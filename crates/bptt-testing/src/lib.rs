@@ -73,5 +73,5 @@ pub use answer::{Answer, Failure, Foreign};
 pub use case::{Case, Cases, Precision};
 pub use certificate::{Certificate, Finding, Quantity, Verdict};
 pub use certify::{Certify, certify_foreign};
-pub use diagnosis::Diagnosis;
+pub use diagnosis::{Circumstance, Diagnosis, Named, Outcome};
 pub use expected::{Bounded, Expected, Reference};

@@ -1,0 +1,254 @@
+//! The mistake behind wrong numbers.
+
+mod candidates;
+mod circumstances;
+mod place;
+
+use std::fmt;
+
+use indexmap::IndexMap;
+
+use crate::certify::compare;
+use crate::mistakes::{Relation, relations};
+use crate::{Answer, Case, Cases, Expected, Foreign, Quantity, Reference};
+
+pub use circumstances::{Circumstance, Outcome};
+
+/// A case with the right and the answered numbers.
+pub(crate) struct Evidence {
+    pub(crate) case: Case,
+    pub(crate) expected: Expected,
+    pub(crate) answer: Answer,
+}
+
+impl Evidence {
+    /// Returns true if Hessian products were asked for.
+    pub(crate) fn is_of_second_order(&self) -> bool {
+        let mut quantities = self.expected.iter().map(|(q, ..)| q);
+        quantities.any(|q| q == Quantity::HessianVector)
+    }
+}
+
+/// Wrong numbers, and all that is needed to ask for more.
+pub(crate) struct Subject<'a> {
+    pub(crate) cases: &'a Cases<'a>,
+    pub(crate) reference: &'a Reference,
+    pub(crate) evidence: &'a [Evidence],
+    pub(crate) seed: u64,
+}
+
+/// A mistake that gives exactly the numbers of the foreign code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Named {
+    /// The name in the [catalogue](crate::mistakes::CATALOGUE); if the wrong arrays are simple functions of the right ones,
+    /// one of `single-precision`, `zero`, `constant-factor`, `array-transposed`, `arrays-exchanged`,
+    /// `blocks-in-another-order`, `steps-reversed` and `arrays-added`.
+    pub name: &'static str,
+    /// The mistake as a sentence, without a full stop.
+    pub statement: String,
+    /// The places at which it gives these numbers: values, terms, parameters.
+    pub places: Vec<String>,
+    /// A well-known system that once shipped it.
+    pub seen: Option<&'static str>,
+    /// The mistake explains the loss and the outputs alone; the gradients differ from those of this mistake.
+    pub forward_only: bool,
+}
+
+/// The mistake behind wrong numbers, as far as it was found, and the conditions under which the numbers are right.
+///
+/// A mistake is named if it gives the numbers of the foreign code in every case that is compared, up to rounding. If none
+/// is, the arrays, the gate, the steps and the conditions show where to look.
+#[derive(Clone, Debug, Default)]
+pub struct Diagnosis {
+    mistakes: Vec<Named>,
+    wrong: Vec<(Quantity, String)>,
+    right: Vec<(Quantity, String)>,
+    gate: Option<String>,
+    steps: Vec<(String, Vec<usize>)>,
+    circumstances: Vec<Circumstance>,
+}
+
+/// The cases that a mistake must explain.
+const COMPARED: usize = 4;
+
+impl Diagnosis {
+    pub(crate) fn of(subject: &Subject<'_>, foreign: &mut dyn Foreign) -> Self {
+        let (wrong, right) = split(subject.evidence);
+        let evidence = &subject.evidence[..subject.evidence.len().min(COMPARED)];
+        let by_relation = relations(subject.evidence, &wrong).map(|found| named(&found));
+        let simple = by_relation.as_ref().is_some_and(|named| named.len() == 1);
+        let mut mistakes = match (&by_relation, simple) {
+            (Some(named), true) => named.clone(),
+            _ => candidates::search(subject.reference, evidence, &wrong),
+        };
+        if mistakes.is_empty() {
+            mistakes = by_relation.unwrap_or_default();
+        }
+        let recurrence = subject.reference.recurrence();
+        Self {
+            mistakes,
+            gate: place::gate(recurrence, &wrong, &right),
+            steps: place::steps(subject.evidence, &wrong),
+            circumstances: circumstances::ask(subject, foreign),
+            wrong,
+            right,
+        }
+    }
+
+    /// The mistake that gives exactly these numbers, or one for each part of the wrong arrays. None, if it is not in the
+    /// catalogue.
+    #[must_use]
+    pub fn mistakes(&self) -> &[Named] {
+        &self.mistakes
+    }
+
+    /// The wrong arrays.
+    pub fn wrong(&self) -> impl Iterator<Item = (Quantity, &str)> {
+        self.wrong.iter().map(|(q, n)| (*q, &**n))
+    }
+
+    /// The right arrays.
+    pub fn right(&self) -> impl Iterator<Item = (Quantity, &str)> {
+        self.right.iter().map(|(q, n)| (*q, &**n))
+    }
+
+    /// The named value, such as a gate, through which all parameters with a wrong gradient enter.
+    #[must_use]
+    pub fn gate(&self) -> Option<&str> {
+        self.gate.as_deref()
+    }
+
+    /// The conditions that were tried, with their outcomes.
+    #[must_use]
+    pub fn circumstances(&self) -> &[Circumstance] {
+        &self.circumstances
+    }
+}
+
+/// The arrays that are wrong in some case, and the others.
+fn split(evidence: &[Evidence]) -> (Vec<(Quantity, String)>, Vec<(Quantity, String)>) {
+    let mut wrong: Vec<(Quantity, String)> = Vec::new();
+    let mut all: Vec<(Quantity, String)> = Vec::new();
+    for e in evidence {
+        for finding in compare(e, 0) {
+            let key = (finding.quantity, finding.name.clone());
+            if !all.contains(&key) {
+                all.push(key.clone());
+            }
+            if !finding.agrees() && !wrong.contains(&key) {
+                wrong.push(key);
+            }
+        }
+    }
+    all.retain(|key| !wrong.contains(key));
+    (wrong, all)
+}
+
+/// Relations as mistakes: arrays with relations of one kind together.
+fn named(found: &[(Quantity, String, Relation)]) -> Vec<Named> {
+    let mut kinds: IndexMap<&str, Vec<&(Quantity, String, Relation)>> = IndexMap::new();
+    for entry in found {
+        kinds.entry(entry.2.mistake().0).or_default().push(entry);
+    }
+    let mistakes = kinds.into_iter().map(|(name, entries)| {
+        let alike = entries.iter().all(|entry| entry.2 == entries[0].2);
+        let keys: Vec<(Quantity, String)> =
+            entries.iter().map(|(q, n, _)| (*q, n.clone())).collect();
+        let with = |text: String, relation: &Relation| match relation.to_string() {
+            detail if detail.is_empty() => text,
+            detail => format!("{text}: {detail}"),
+        };
+        let places = match alike {
+            true => vec![with(listed(&keys), &entries[0].2)],
+            false => {
+                let each = entries.iter().zip(&keys);
+                each.map(|(entry, key)| with(listed(std::slice::from_ref(key)), &entry.2))
+                    .collect()
+            }
+        };
+        Named {
+            name,
+            statement: entries[0].2.mistake().1.into(),
+            places,
+            seen: None,
+            forward_only: false,
+        }
+    });
+    mistakes.collect()
+}
+
+/// The names of arrays as a list, cut if it is long.
+fn listed(keys: &[(Quantity, String)]) -> String {
+    const SHOWN: usize = 12;
+    let names = keys.iter().map(|(quantity, name)| match quantity {
+        Quantity::Loss => "the loss".to_owned(),
+        Quantity::Output => format!("the output `{name}`"),
+        Quantity::Gradient => format!("`{name}`"),
+        Quantity::Tangent => format!("the tangent of `{name}`"),
+        Quantity::HessianVector => format!("2nd order of `{name}`"),
+    });
+    let mut names: Vec<String> = names.collect();
+    let more = names.len().saturating_sub(SHOWN);
+    names.truncate(SHOWN);
+    if more > 0 {
+        names.push(format!("{more} more"));
+    }
+    match names.is_empty() {
+        true => "none".into(),
+        false => names.join(", "),
+    }
+}
+
+impl fmt::Display for Diagnosis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 4;
+        for (i, mistake) in self.mistakes.iter().enumerate() {
+            let start = if i == 0 { "the mistake" } else { "and" };
+            writeln!(f, "  {start}: {}", mistake.statement)?;
+            for place in mistake.places.iter().take(SHOWN) {
+                writeln!(f, "    {place}")?;
+            }
+            if mistake.places.len() > SHOWN {
+                let more = mistake.places.len() - SHOWN;
+                writeln!(
+                    f,
+                    "    and {} with the same numbers",
+                    bptt::counted(more, "more place")
+                )?;
+            }
+            if let Some(seen) = mistake.seen {
+                writeln!(f, "    seen in {seen}")?;
+            }
+            if mistake.forward_only {
+                writeln!(
+                    f,
+                    "    this explains the loss; the gradient is not the gradient of that either"
+                )?;
+            }
+        }
+        if self.mistakes.is_empty() {
+            writeln!(f, "  the mistake is not in the catalogue")?;
+        }
+        write!(
+            f,
+            "  wrong: {}; right: {}",
+            listed(&self.wrong),
+            listed(&self.right)
+        )?;
+        if let Some(gate) = &self.gate {
+            write!(
+                f,
+                "\n  all parameters with a wrong gradient enter through `{gate}`"
+            )?;
+        }
+        for (name, steps) in &self.steps {
+            let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
+            write!(f, "\n  `{name}` is wrong at the steps {}", steps.join(", "))?;
+        }
+        for circumstance in &self.circumstances {
+            write!(f, "\n  {circumstance}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,262 @@
+//! Wrong arrays that are simple functions of right ones.
+
+use std::fmt;
+
+use ndarray::{ArrayD, Axis};
+
+use super::change::{permutations, reordered, reversed};
+use crate::diagnosis::Evidence;
+use crate::{Precision, Quantity};
+
+/// The relation of a wrong array to the right ones, the same in every case.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Relation {
+    /// The numbers agree to single precision.
+    SinglePrecision,
+    /// Every entry is zero.
+    Zero,
+    /// The right array times a number, which the text names.
+    Factor(String),
+    /// The transpose of the right array.
+    Transposed,
+    /// The right array of another name.
+    Of(String),
+    /// The right array with its blocks of rows in this order.
+    Blocks(Vec<usize>),
+    /// The right array with the steps of each sample reversed.
+    Reversed,
+    /// The right array plus that of another name.
+    With(String),
+}
+
+impl Relation {
+    /// The name of the mistake, and the mistake as a sentence about the wrong arrays.
+    pub(crate) const fn mistake(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::SinglePrecision => (
+                "single-precision",
+                "the numbers are right to single precision only: some of the arithmetic is in f32",
+            ),
+            Self::Zero => ("zero", "no derivative arrives: every number is zero"),
+            Self::Factor(_) => (
+                "constant-factor",
+                "the right numbers are multiplied by a constant",
+            ),
+            Self::Transposed => (
+                "array-transposed",
+                "an array is the transpose of the right one",
+            ),
+            Self::Of(_) => (
+                "arrays-exchanged",
+                "an array is the right one of another name",
+            ),
+            Self::Blocks(_) => (
+                "blocks-in-another-order",
+                "the blocks of rows, one for each gate, are in another order",
+            ),
+            Self::Reversed => ("steps-reversed", "the steps are in the reversed order"),
+            Self::With(_) => ("arrays-added", "another array is added"),
+        }
+    }
+}
+
+impl fmt::Display for Relation {
+    /// The relation of an array, if its kind is not all.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Factor(factor) => write!(f, "times {factor}"),
+            Self::Of(name) => write!(f, "the numbers of `{name}`"),
+            Self::Blocks(order) => write!(f, "the order {order:?}"),
+            Self::With(name) => write!(f, "plus the numbers of `{name}`"),
+            Self::SinglePrecision | Self::Zero | Self::Transposed | Self::Reversed => Ok(()),
+        }
+    }
+}
+
+/// The difference at which two arrays are the same, relative to the larger of them.
+pub(crate) const fn same_within(precision: Precision) -> f64 {
+    match precision {
+        Precision::F32 => 2e-4,
+        Precision::F64 => 1e-9,
+    }
+}
+
+pub(crate) fn size(a: &ArrayD<f64>) -> f64 {
+    a.iter().fold(0.0, |m: f64, x| m.max(x.abs()))
+}
+
+/// Returns true if two arrays are the same up to rounding.
+pub(crate) fn same(a: &ArrayD<f64>, b: &ArrayD<f64>, precision: Precision) -> bool {
+    let scale = size(a).max(size(b));
+    a.shape() == b.shape() && size(&(a - b)) <= same_within(precision) * scale
+}
+
+/// The relations of each wrong array, in the order of the answer; `None` if some wrong array has none.
+pub(crate) fn relations(
+    evidence: &[Evidence],
+    wrong: &[(Quantity, String)],
+) -> Option<Vec<(Quantity, String, Relation)>> {
+    let found = wrong.iter().map(|(quantity, name)| {
+        let relation = relation(evidence, *quantity, name)?;
+        Some((*quantity, name.clone(), relation))
+    });
+    found.collect()
+}
+
+fn relation(evidence: &[Evidence], quantity: Quantity, name: &str) -> Option<Relation> {
+    let precision = evidence.first()?.case.precision;
+    let holds = |test: &dyn Fn(&Evidence, &ArrayD<f64>, &ArrayD<f64>) -> bool| {
+        evidence.iter().all(|e| {
+            let right = e.expected.get(quantity, name);
+            let found = e.answer.get(quantity, name);
+            right
+                .zip(found)
+                .is_some_and(|(right, found)| test(e, &right.value, found))
+        })
+    };
+    let single = f64::from(f32::EPSILON) * 64.0;
+    if precision == Precision::F64
+        && holds(&|_, right, found| size(&(right - found)) <= single * size(right))
+    {
+        return Some(Relation::SinglePrecision);
+    }
+    if holds(&|_, _, found| size(found) == 0.0) {
+        return Some(Relation::Zero);
+    }
+    if let Some(factor) = factor(evidence, quantity, name) {
+        return Some(Relation::Factor(factor));
+    }
+    if holds(&|_, right, found| {
+        right.ndim() == 2 && same(&right.t().to_owned().into_dyn(), found, precision)
+    }) {
+        return Some(Relation::Transposed);
+    }
+    let others = evidence.first()?.expected.iter();
+    let others: Vec<&str> = others
+        .filter(|(q, n, _)| *q == quantity && *n != name)
+        .map(|(_, n, _)| n)
+        .collect();
+    for other in others {
+        let of = |e: &Evidence| e.expected.get(quantity, other).map(|b| b.value.clone());
+        if holds(&|e, _, found| of(e).is_some_and(|a| same(&a, found, precision))) {
+            return Some(Relation::Of(other.into()));
+        }
+        if holds(&|e, right, found| {
+            of(e)
+                .is_some_and(|a| a.shape() == right.shape() && same(&(a + right), found, precision))
+        }) {
+            return Some(Relation::With(other.into()));
+        }
+    }
+    for blocks in 2..=4 {
+        for order in permutations(blocks).into_iter().skip(1) {
+            if holds(&|_, right, found| {
+                reordered(right, &order).is_some_and(|a| same(&a, found, precision))
+            }) {
+                return Some(Relation::Blocks(order));
+            }
+        }
+    }
+    let is_input = |e: &Evidence| e.case.batch.get(name).is_some();
+    if evidence.iter().all(is_input)
+        && holds(&|e, right, found| {
+            right.ndim() >= 2
+                && right.len_of(Axis(0)) == e.case.batch.steps()
+                && same(&reversed(right, &e.case.lengths()), found, precision)
+        })
+    {
+        return Some(Relation::Reversed);
+    }
+    None
+}
+
+/// The number that every case multiplies the right array with, if it has a name.
+fn factor(evidence: &[Evidence], quantity: Quantity, name: &str) -> Option<String> {
+    let precision = evidence.first()?.case.precision;
+    let mut factors = Vec::new();
+    for e in evidence {
+        let right = &e.expected.get(quantity, name)?.value;
+        let found = e.answer.get(quantity, name)?;
+        let (dot, square) = right
+            .iter()
+            .zip(found)
+            .fold((0.0, 0.0), |(d, s), (r, f)| (d + r * f, s + r * r));
+        if square == 0.0 {
+            return None;
+        }
+        let factor = dot / square;
+        if !same(&(right * factor), found, precision) || factor == 0.0 {
+            return None;
+        }
+        factors.push(factor);
+    }
+    let near =
+        |a: f64, b: f64| (a - b).abs() <= 10.0 * same_within(precision) * a.abs().max(b.abs());
+    let mut named = Vec::new();
+    for e in evidence {
+        named.push(numbers(e));
+    }
+    let count = named.first()?.len();
+    for i in 0..count {
+        for (sign, minus) in [(1.0, ""), (-1.0, "−")] {
+            let holds = factors
+                .iter()
+                .zip(&named)
+                .all(|(f, n)| n.get(i).is_some_and(|(_, x)| near(*f, sign * x)));
+            if holds {
+                return Some(format!("{minus}{}", named[0][i].0));
+            }
+        }
+    }
+    let first = *factors.first()?;
+    factors
+        .iter()
+        .all(|f| near(*f, first))
+        .then(|| bptt::number(first))
+}
+
+/// The numbers of a case that a loss may be divided by or multiplied with.
+fn numbers(e: &Evidence) -> Vec<(String, f64)> {
+    #[expect(clippy::cast_precision_loss, reason = "sizes are small")]
+    let number = |n: usize| n as f64;
+    let samples = number(e.case.batch.samples());
+    let steps = number(e.case.batch.steps());
+    let all = number(e.case.lengths().iter().sum());
+    let mut extents: Vec<(String, f64)> = vec![
+        ("1".into(), 1.0),
+        ("the number of samples".into(), samples),
+        ("the number of steps of the longest sample".into(), steps),
+        ("the number of steps of all samples".into(), all),
+        (
+            "the number of steps of all samples, padded ones too".into(),
+            samples * steps,
+        ),
+    ];
+    let sizes = e.case.sizes.iter();
+    extents.extend(sizes.map(|(dim, size)| (format!("the size {dim}"), number(*size))));
+    let mut found: Vec<(String, f64)> = Vec::new();
+    for (text, x) in [("1", 1.0), ("2", 2.0), ("1/2", 0.5)] {
+        found.push((text.into(), x));
+    }
+    for (text, x) in extents.iter().skip(1) {
+        found.push((text.clone(), *x));
+        found.push((format!("1 / {text}"), 1.0 / x));
+    }
+    found.push((
+        "the steps of all samples / the same with padded ones, as a mean over padded steps".into(),
+        all / (samples * steps),
+    ));
+    for (i, (a, x)) in extents.iter().enumerate().skip(1) {
+        for (b, y) in extents.iter().skip(1).filter(|(b, _)| b != a) {
+            found.push((format!("{a} / {b}"), x / y));
+        }
+        for (b, y) in &extents[i + 1..] {
+            found.push((format!("1 / ({a} × {b})"), 1.0 / (x * y)));
+        }
+        for (text, c) in [("2", 2.0), ("1/2", 0.5)] {
+            found.push((format!("{text} × {a}"), c * x));
+            found.push((format!("{text} / {a}"), c / x));
+        }
+    }
+    found
+}
