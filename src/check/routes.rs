@@ -7,10 +7,10 @@ use ndarray::{ArrayD, Dimension};
 
 use super::differences::{Estimate, Kink, bends, derivative};
 use super::scale::{MARGIN, Magnitudes, Scale, Seen};
-use super::subject::{Data, Part, Target, tangent_of_loss};
+use super::subject::{Data, Part, Target, check_shapes, found, tangent_of_loss};
 use super::work::{Meter, Scope};
 use super::{Certificate, Check, Extent, Finding, Noise, Remark, Route};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::recurrence::{Held, Influence, Outputs, Recurrence, Unrolled, Wrt};
 use crate::shape::Rate;
 use crate::tape::Side;
@@ -212,6 +212,7 @@ impl<'a> Runner<'a> {
                 second_scale: Scale::default(),
             });
         }
+        check_shapes(&gradient, &targets)?;
         let held = loss.hold(&root);
         let mut runner = Self {
             sides: loss.kinks_with(held.as_ref(), &root),
@@ -573,14 +574,6 @@ fn groups(targets: &[Target], count: usize) -> Vec<Vec<usize>> {
     groups.extend(alone.into_iter().map(|i| vec![i]));
     groups.sort_unstable();
     groups
-}
-
-pub(super) fn found<'o>(outputs: &'o Outputs<f64>, name: &str) -> Result<&'o ArrayD<f64>> {
-    outputs.get(name).ok_or_else(|| Error::UnknownName {
-        what: "output of the gradient",
-        name: name.into(),
-        known: outputs.iter().map(|(n, _)| n.into()).collect(),
-    })
 }
 
 /// The size of the perturbed numbers: at least 1, and at least the absolute value of the entry.

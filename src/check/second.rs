@@ -3,9 +3,9 @@
 use ndarray::{ArrayD, Dimension};
 
 use super::differences::{Estimate, Kink, bends, derivative};
-use super::routes::{Runner, Worst, found};
+use super::routes::{Runner, Worst};
 use super::scale::{MARGIN, Magnitudes};
-use super::subject::{Data, Part, tangent_of_loss};
+use super::subject::{Data, Part, check_shapes, found, tangent_of_loss};
 use super::{Remark, Route};
 use crate::error::Result;
 use crate::op::{NodeId, Op};
@@ -31,6 +31,7 @@ impl Runner<'_> {
         let directions: Vec<ArrayD<f64>> = directions.map(|i| self.smooth_direction(i)).collect();
         data.assign(&names, &directions);
         let product = hessian.evaluate(&data.params, &data.batch)?;
+        check_shapes(&product, &self.targets)?;
 
         let tangent = recurrence.tangent(Wrt::Everything)?;
         let own: Vec<&str> = self.targets.iter().map(|t| &*t.name).collect();

@@ -6,7 +6,7 @@ use ndarray::{ArrayD, Zip};
 
 use super::scale::Scale;
 use crate::error::{Error, Result};
-use crate::recurrence::{Batch, Influence, LOSS, Params, Recurrence};
+use crate::recurrence::{Batch, Influence, LOSS, Outputs, Params, Recurrence};
 use crate::shape::Rate;
 use crate::tape::Derived;
 
@@ -149,4 +149,28 @@ pub(super) fn first_part(
         true => part.first_steps(recurrence, steps),
         false => part,
     })
+}
+
+pub(super) fn found<'o>(outputs: &'o Outputs<f64>, name: &str) -> Result<&'o ArrayD<f64>> {
+    outputs.get(name).ok_or_else(|| Error::UnknownName {
+        what: "output of the gradient",
+        name: name.into(),
+        known: outputs.iter().map(|(n, _)| n.into()).collect(),
+    })
+}
+
+/// Checks that a derivative of the caller has the shapes of the parameters and inputs.
+pub(super) fn check_shapes(outputs: &Outputs<f64>, targets: &[Target]) -> Result<()> {
+    for target in targets {
+        let shape = found(outputs, &target.name)?.shape();
+        if shape != target.shape {
+            return Err(Error::ArrayShape {
+                what: "derivative with respect to",
+                name: target.name.clone(),
+                expected: format!("{:?}", target.shape),
+                found: shape.to_vec(),
+            });
+        }
+    }
+    Ok(())
 }

@@ -1,8 +1,8 @@
 //! The compiled engine on all of the data, if the other routes use a part of it.
 
-use super::routes::{Runner, Worst, found};
+use super::routes::{Runner, Worst};
 use super::scale::Seen;
-use super::subject::{Data, tangent_of_loss};
+use super::subject::{Data, found, tangent_of_loss};
 use super::{Noise, Route};
 use crate::error::Result;
 use crate::exec::{Program, Real, Workspace};

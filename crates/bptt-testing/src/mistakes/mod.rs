@@ -95,12 +95,12 @@ catalogue! {
         seen "TensorFlow's BasicLSTMCell (its `forget_bias`)";
     "matrix-transposed", Data(|r, _| change::transposes(r)),
         "a square matrix is transposed";
+    "condition-ignored", Forward(Fault::IgnoreCondition),
+        "a condition, such as a mask or a reset, is ignored";
     "mask-forgotten", Masked(Fault::IgnoreCondition),
         "a step beyond the length of a sample changes a value that should stay";
     "condition-shifted", Data(change::shifted_conditions),
         "a reset or another condition acts one step too early or too late";
-    "condition-ignored", Forward(Fault::IgnoreCondition),
-        "a condition is ignored";
     "start-at-zero", Forward(Fault::StartAtZero),
         "a state starts at zero instead of at its initial value";
     "input-shifted", Data(|r, _| change::moves(r)),
