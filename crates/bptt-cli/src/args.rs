@@ -1,5 +1,6 @@
 //! The commands and options of the command line.
 
+mod certify;
 mod export;
 mod import;
 
@@ -10,6 +11,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use certify::Certify;
 pub(crate) use export::{Export, Target};
 pub(crate) use import::{Activation, Import, ModelLoss, Nonlinearity, States};
 
@@ -24,6 +26,7 @@ const STYLES: Styles = Styles::styled()
 const AFTER: &str = "\
 Examples:
   bptt check lstm
+  bptt certify lstm --run 'python3 my_lstm.py'
   bptt new cell.rec
   bptt grad cell.rec --data data.npz --dims H=8 --out gradient.npz
   bptt fit garch11 --data returns.csv --optimizer newton --standard-errors --out garch.npz
@@ -39,7 +42,7 @@ writes no files.
 Exit codes: 0 success; 1 gradient not certified; 2 wrong command line; 3 wrong recurrence, data or
 file; 4 fit diverged or not converged; 5 fit saved, but another premise of the standard errors
 does not hold; 130 (143, 129) fit interrupted by Ctrl-C (TERM, the terminal
-closed), and saved.";
+closed), and saved, or certify interrupted.";
 
 /// Differentiate a recurrence: write the step once, get certified gradients
 #[derive(Debug, Parser)]
@@ -72,6 +75,16 @@ pub(crate) enum Command {
   bptt check cell.rec --dims H=5,K=2 --trials 3
   bptt check garch11 --data returns.npz --params start.npz")]
     Check(Check),
+    /// Compare the loss and the gradient of your own program with those of a recurrence
+    #[command(after_help = "Examples:
+  bptt certify lstm --run 'python3 my_lstm.py'
+  bptt certify cell.rec --run './my_cell --fast' --dtype f32 --dims H=8
+  bptt certify rnn --run 'julia my_rnn.jl' --files --equal-lengths
+
+The program reads a line of JSON for each question and writes a line of JSON for each answer; with
+--files, it is run once for each question, with the names of two .npz files. docs/property-tests.md
+describes both, and has a program to start from.")]
+    Certify(Certify),
     /// Compute the loss and its gradient
     #[command(after_help = "Examples:
   bptt grad cell.rec --data data.npz --params params.npz --out gradient.npz

@@ -13,6 +13,7 @@ pub(crate) fn find(command: &Command, matches: &ArgMatches) -> Option<String> {
     let given = |option: &str| matches.value_source(option) == Some(ValueSource::CommandLine);
     let dims: &[Size] = match command {
         Command::Check(args) => &args.dims,
+        Command::Certify(args) => &args.dims,
         Command::Grad(args) => &args.on.dims,
         Command::Run(args) => &args.on.dims,
         Command::Fit(args) => &args.dims,

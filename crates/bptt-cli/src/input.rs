@@ -68,17 +68,19 @@ pub(crate) fn recurrence_and_batch<F: Scalar>(
     Ok((recurrence, batch, classes))
 }
 
+/// The name of the start of a state: `h0` for `h`, `h0_1` for `h_1`.
+pub(crate) fn start_of(state: &str) -> String {
+    let end = state.find('_').unwrap_or(state.len());
+    format!("{}0{}", &state[..end], &state[end..])
+}
+
 /// The states that start at zero, with an array of the file that is the start of each: `h0` for `h`, `h0_1` for `h_1`.
 fn starts(recurrence: &Recurrence, arrays: &Arrays) -> Vec<(String, String)> {
     let is_there = |name: &str| {
         let read = arrays.get(name).is_some() && !recurrence.inputs().any(|i| i == name);
         read || arrays.unused().any(|other| other == name)
     };
-    let start = |state: &str| {
-        let end = state.find('_').unwrap_or(state.len());
-        format!("{}0{}", &state[..end], &state[end..])
-    };
-    let pairs = recurrence.states().map(|s| (s.to_owned(), start(s)));
+    let pairs = recurrence.states().map(|s| (s.to_owned(), start_of(s)));
     pairs
         .filter(|(state, input)| {
             is_there(input) && recurrence.with_start_inputs(&[(state, input)]).is_ok()

@@ -2,6 +2,7 @@
 
 mod args;
 mod cell;
+mod certify;
 mod check;
 mod conflicts;
 mod convert;
@@ -155,6 +156,7 @@ fn run(command: Option<&Command>, report: &mut Report) -> Result<Done, Failure> 
     match command {
         None => demo::run(report)?,
         Some(Command::Check(args)) => return check::run(args, report),
+        Some(Command::Certify(args)) => return certify::run(args, report),
         Some(Command::Grad(args)) => grad::grad(args, report)?,
         Some(Command::Run(args)) => grad::run(args, report)?,
         Some(Command::Fit(args)) => return fit::run(args, report),

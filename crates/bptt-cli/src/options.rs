@@ -7,6 +7,7 @@ const ADVICE: &[(&str, &str)] = &[
         "`mask input m` in the text of the recurrence",
     ),
     ("`Check::steps`", "`--steps`"),
+    ("`Program::timeout`", "`--timeout`"),
     ("`Params::insert`", "`--params`"),
     (
         "choose `ReadOptions::missing`",

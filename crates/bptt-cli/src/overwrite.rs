@@ -66,9 +66,11 @@ fn output(command: &Command) -> Option<&Path> {
         Command::Convert(args) => Some(&args.out),
         Command::Export(args) => Some(&args.out),
         // The file of `new` must not exist.
-        Command::New(_) | Command::Check(_) | Command::Import(_) | Command::Completions { .. } => {
-            None
-        }
+        Command::New(_)
+        | Command::Check(_)
+        | Command::Certify(_)
+        | Command::Import(_)
+        | Command::Completions { .. } => None,
     }
 }
 
@@ -82,9 +84,11 @@ fn inputs(command: &Command) -> Vec<(&'static str, &Path)> {
         Command::Derive(args) => (Some(&args.cell), None, false),
         Command::Convert(args) => (Some(&args.cell), None, false),
         Command::Export(args) => (Some(&args.cell), None, false),
-        Command::New(_) | Command::Check(_) | Command::Import(_) | Command::Completions { .. } => {
-            (None, None, false)
-        }
+        Command::New(_)
+        | Command::Check(_)
+        | Command::Certify(_)
+        | Command::Import(_)
+        | Command::Completions { .. } => (None, None, false),
     };
     let (data, _, params) = command.files();
     let cell = cell.and_then(|cell| Some(("the recurrence", cell::file(cell)?)));
