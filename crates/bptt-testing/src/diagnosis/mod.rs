@@ -41,9 +41,8 @@ pub(crate) struct Subject<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Named {
-    /// The name in the [catalogue](crate::mistakes::CATALOGUE); if the wrong arrays are simple functions of the right ones,
-    /// one of `single-precision`, `zero`, `constant-factor`, `array-transposed`, `arrays-exchanged`,
-    /// `blocks-in-another-order`, `steps-reversed` and `arrays-added`.
+    /// The name in the [catalogue](crate::mistakes::CATALOGUE) or, if the wrong arrays are simple functions of the right
+    /// ones, among the [relations](crate::mistakes::RELATIONS).
     pub name: &'static str,
     /// The mistake as a sentence, without a full stop.
     pub statement: String,

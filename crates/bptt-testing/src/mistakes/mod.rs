@@ -12,12 +12,14 @@
 
 mod change;
 mod edit;
+mod mutation;
 mod relation;
 
 use bptt::Recurrence;
 
 pub use change::Change;
 pub use edit::{FAULTS, Fault, Mutant, Site, mutants, sites};
+pub use relation::RELATIONS;
 pub(crate) use relation::{Relation, relations, same_within, size};
 
 use crate::Case;

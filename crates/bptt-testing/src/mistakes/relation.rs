@@ -29,34 +29,48 @@ pub(crate) enum Relation {
     With(String),
 }
 
+/// The relations of a wrong array to the right ones that a diagnosis knows: the name of the mistake, and the mistake as a
+/// sentence about the wrong arrays.
+pub const RELATIONS: [(&str, &str); 8] = [
+    (
+        "single-precision",
+        "the numbers are right to single precision only: some of the arithmetic is in f32",
+    ),
+    ("zero", "no derivative arrives: every number is zero"),
+    (
+        "constant-factor",
+        "the right numbers are multiplied by a constant: 2, −1, one over the number of samples, of steps, of padded steps, \
+         a size, and quotients of these",
+    ),
+    (
+        "array-transposed",
+        "an array is the transpose of the right one",
+    ),
+    (
+        "arrays-exchanged",
+        "an array is the right one of another name",
+    ),
+    (
+        "blocks-in-another-order",
+        "the blocks of rows, one for each gate, are in another order",
+    ),
+    ("steps-reversed", "the steps are in the reversed order"),
+    ("arrays-added", "another array is added"),
+];
+
 impl Relation {
-    /// The name of the mistake, and the mistake as a sentence about the wrong arrays.
+    /// The row of [`RELATIONS`].
     pub(crate) const fn mistake(&self) -> (&'static str, &'static str) {
-        match self {
-            Self::SinglePrecision => (
-                "single-precision",
-                "the numbers are right to single precision only: some of the arithmetic is in f32",
-            ),
-            Self::Zero => ("zero", "no derivative arrives: every number is zero"),
-            Self::Factor(_) => (
-                "constant-factor",
-                "the right numbers are multiplied by a constant",
-            ),
-            Self::Transposed => (
-                "array-transposed",
-                "an array is the transpose of the right one",
-            ),
-            Self::Of(_) => (
-                "arrays-exchanged",
-                "an array is the right one of another name",
-            ),
-            Self::Blocks(_) => (
-                "blocks-in-another-order",
-                "the blocks of rows, one for each gate, are in another order",
-            ),
-            Self::Reversed => ("steps-reversed", "the steps are in the reversed order"),
-            Self::With(_) => ("arrays-added", "another array is added"),
-        }
+        RELATIONS[match self {
+            Self::SinglePrecision => 0,
+            Self::Zero => 1,
+            Self::Factor(_) => 2,
+            Self::Transposed => 3,
+            Self::Of(_) => 4,
+            Self::Blocks(_) => 5,
+            Self::Reversed => 6,
+            Self::With(_) => 7,
+        }]
     }
 }
 
