@@ -240,30 +240,26 @@ fn groups(graph: &Recurrence, fault: Fault, args: &[(NodeId, usize)]) -> Vec<Pla
     }
 }
 
-/// The choices of a derivative by one condition: a mask that is forgotten in the backward pass is forgotten in all of them.
+/// The two choices of a derivative that belong to one choice of the recurrence: `δ` goes to the value that was taken, and
+/// zero to the other. A mask that is forgotten in the backward pass is forgotten in both.
 fn uses_of_conditions(graph: &Recurrence) -> Vec<Place> {
     let tape = graph.tape();
     let forward = live(graph);
     let choices = tape
         .nodes()
         .filter(|(id, node)| node.op().name() == "select" && !forward[id.index()]);
-    let mut found: Vec<(NodeId, Vec<(NodeId, usize)>)> = Vec::new();
-    for (id, node) in choices {
-        let condition = node.args()[0];
-        match found.iter_mut().find(|(c, _)| *c == condition) {
-            Some((_, members)) => members.push((id, 0)),
-            None => found.push((condition, vec![(id, 0)])),
-        }
-    }
-    let places = found.into_iter().filter(|(_, members)| members.len() > 1);
-    let place = |(condition, members)| {
-        let text = format!(
-            "every use of {} in the backward pass",
-            shown(graph, condition)
-        );
-        Place::Every(members, text)
+    let choices: Vec<(NodeId, &[NodeId])> = choices.map(|(id, node)| (id, node.args())).collect();
+    let pairs = choices.iter().flat_map(|(first, a)| {
+        let mirrored = choices
+            .iter()
+            .filter(|(_, b)| a[0] == b[0] && a[1] == b[2] && a[1] != a[2]);
+        mirrored.map(move |(second, _)| (*first, *second, a[0]))
+    });
+    let place = |(first, second, condition)| {
+        let text = format!("{} in the backward pass", shown(graph, condition));
+        Place::Every(vec![(first, 0), (second, 0)], text)
     };
-    places.map(place).collect()
+    pairs.map(place).collect()
 }
 
 /// The factors of elementwise products, each with the named values that could stand there.
