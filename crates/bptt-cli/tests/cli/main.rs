@@ -5,6 +5,7 @@
 #[path = "../../../../tests/support/mod.rs"]
 mod support;
 
+mod certify;
 mod check;
 mod command;
 mod commands;
@@ -24,5 +25,6 @@ mod options;
 mod output;
 mod over;
 mod overwrite;
+mod property_tests;
 mod resume;
 mod tables;
