@@ -25,6 +25,7 @@ mod options;
 mod output;
 mod over;
 mod overwrite;
+#[cfg(unix)]
 mod property_tests;
 mod resume;
 mod tables;

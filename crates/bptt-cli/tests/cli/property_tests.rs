@@ -232,6 +232,19 @@ fn the_python_section_runs() {
     update(old, &new);
 }
 
+/// The page has the rules of `Cases`, and the documentation of the protocol names the same arrays.
+#[test]
+fn the_rules_are_those_of_the_library() {
+    let source =
+        fs::read_to_string(Path::new(ROOT).join("crates/bptt-testing/src/case.rs")).unwrap();
+    let rows = source.lines().filter_map(|l| l.strip_prefix("/// | "));
+    let rows: Vec<&str> = rows.collect();
+    assert!(rows.len() > 8, "the rules are found");
+    let page = page();
+    let missing: Vec<&&str> = rows.iter().filter(|row| !page.contains(**row)).collect();
+    assert!(missing.is_empty(), "{PAGE} does not have: {missing:#?}");
+}
+
 #[test]
 fn comparisons_ignore_rounding_alone() {
     for (a, b, same) in [
