@@ -71,10 +71,7 @@ fn a_right_program_is_certified() {
     let found = object(&success(&certify(&folder, "sh right.sh", &["--json"])));
     assert_eq!(found["verdict"], "certified");
     assert_eq!(found["trials"].as_array().unwrap().len(), 20);
-    assert_eq!(
-        found["trials"][0]["lengths"].as_array().unwrap()[0].is_u64(),
-        true
-    );
+    assert!(found["trials"][0]["lengths"][0].is_u64());
     let names: Vec<&Value> = found["findings"]
         .as_array()
         .unwrap()

@@ -125,7 +125,7 @@ fn certificate(found: &[&str]) -> Vec<String> {
     let first = found.iter().position(|l| l.starts_with("foreign code for"));
     let first = first.expect("the output has a certificate");
     let ends = |l: &&str| l.is_empty() || l.starts_with("note: ") || l.starts_with("stack ");
-    let count = found[first..].iter().position(|l| ends(&l));
+    let count = found[first..].iter().position(ends);
     let last = count.map_or(found.len(), |count| first + count);
     let mut shown = Vec::new();
     shown.extend((first > 0).then(|| "…".to_owned()));
