@@ -109,7 +109,10 @@ struct Counted<'g, 'r> {
 impl Foreign for Counted<'_, '_> {
     #[expect(clippy::cast_precision_loss, reason = "there are few trials")]
     fn answer(&mut self, case: &Case, second_order: bool) -> Result<Answer, Unanswered> {
-        self.gauge.set(self.answered as f64 / self.trials as f64);
+        // The first answer has the start of the program in it, which says nothing about the others.
+        if self.answered > 0 {
+            self.gauge.set(self.answered as f64 / self.trials as f64);
+        }
         self.answered += 1;
         self.program.answer(case, second_order)
     }

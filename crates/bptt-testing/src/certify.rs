@@ -113,7 +113,13 @@ impl<'r> Certify<'r> {
                 merge(&mut certificate.findings, finding);
             }
         }
-        certificate.findings.sort_by_key(|f| f.quantity);
+        if let Some(first) = evidence.first() {
+            let place = |f: &Finding| {
+                let mut all = first.expected.iter();
+                all.position(|(quantity, name, _)| quantity == f.quantity && name == f.name)
+            };
+            certificate.findings.sort_by_key(|f| (f.quantity, place(f)));
+        }
         certificate.unanswered = unanswered(recurrence, &evidence);
         let wrong = certificate.findings.iter().any(|f| !f.agrees());
         if wrong && self.diagnose {

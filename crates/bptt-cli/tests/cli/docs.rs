@@ -11,7 +11,7 @@ use std::process::Command;
 use crate::support::folder::Folder;
 
 /// The code blocks of a page: the text after the opening fence, and the content.
-fn blocks(page: &str) -> Vec<(&str, String)> {
+pub(crate) fn blocks(page: &str) -> Vec<(&str, String)> {
     let mut found = Vec::new();
     let mut lines = page.lines();
     while let Some(line) = lines.next() {
@@ -36,7 +36,7 @@ fn fits(expected: &str, found: &str) -> bool {
 }
 
 /// Returns true if all lines match; a line `…` matches any lines.
-fn all_fit(expected: &[&str], found: &[&str]) -> bool {
+pub(crate) fn all_fit(expected: &[&str], found: &[&str]) -> bool {
     match expected.split_first() {
         None => found.is_empty(),
         Some((&"…", rest)) => (0..=found.len()).any(|i| all_fit(rest, &found[i..])),
@@ -128,11 +128,12 @@ fn run_page(name: &str) -> usize {
 }
 
 /// The pages with `bptt` commands, and the number of commands on each.
-const PAGES: &[(&str, usize)] = &[
+pub(crate) const PAGES: &[(&str, usize)] = &[
     ("README.md", 3),
     ("docs/cli.md", 36),
     ("docs/data.md", 8),
     ("docs/derivation.md", 6),
+    ("docs/property-tests.md", 3),
     ("docs/tutorial.md", 14),
 ];
 

@@ -5,6 +5,7 @@
 #[path = "../../../../tests/support/mod.rs"]
 mod support;
 
+mod certify;
 mod check;
 mod command;
 mod commands;
@@ -24,5 +25,7 @@ mod options;
 mod output;
 mod over;
 mod overwrite;
+#[cfg(unix)]
+mod property_tests;
 mod resume;
 mod tables;

@@ -16,6 +16,7 @@ const RETURNS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/dmbp.csv"
 const COMMANDS: &[&str] = &[
     "",
     "check garch11",
+    "certify decay.rec --run RIGHT",
     "grad garch11 -d RETURNS",
     "grad garch11 -d RETURNS -o g.npz",
     "run garch11 -d RETURNS",
@@ -40,6 +41,7 @@ const COMMANDS: &[&str] = &[
 ];
 
 fn commands(folder: &Folder, variant: &str) -> Vec<Vec<String>> {
+    crate::certify::program(folder, "right.sh", 1.0);
     fs::write(folder.file("text.txt"), "what is to be learned, and so on").unwrap();
     let model = Arrays::new()
         .with("rnn.weight_ih_l0", Array2::<f64>::ones((2, 3)))
@@ -56,6 +58,7 @@ fn commands(folder: &Folder, variant: &str) -> Vec<Vec<String>> {
         let fresh = format!("{variant}.rec");
         let words = command.split_whitespace();
         let words = words.map(|w| w.replace("RETURNS", RETURNS).replace("NEW", &fresh));
+        let words = words.map(|w| w.replace("RIGHT", "sh right.sh"));
         words.collect()
     };
     COMMANDS.iter().map(words).collect()

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Invocation, Stop};
+use super::invocation::{Invocation, Stop};
 use crate::Failure;
 
 /// The longest pause between two looks at a process.
@@ -66,7 +66,7 @@ impl Running {
         loop {
             let found = self.look();
             let now = Instant::now();
-            if found.is_some() || now >= end || (stop.0)() {
+            if found.is_some() || now >= end || stop.is_asked() {
                 return found;
             }
             thread::sleep(pause.min(end - now));

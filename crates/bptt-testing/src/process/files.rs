@@ -10,7 +10,8 @@ use bptt::Recurrence;
 use bptt::data::Arrays;
 
 use super::child::{Running, Tail, ending, excerpt};
-use super::{Invocation, Stop, question};
+use super::invocation::{Invocation, Stop};
+use super::question;
 use crate::{Answer, Case, Failure, Quantity};
 
 /// The number of folders of this process, for unique names.
@@ -95,7 +96,7 @@ impl Run<'_> {
                 ending(status),
                 said()
             ))),
-            None if (self.stop.0)() => {
+            None if self.stop.is_asked() => {
                 Err(Failure::Ended(format!("{} was stopped", self.invocation)))
             }
             None => Err(Failure::Late(format!(

@@ -3,12 +3,11 @@
 mod answer;
 mod child;
 mod files;
+mod invocation;
 mod lines;
 mod question;
 mod session;
 
-use std::fmt;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use bptt::{Rate, Recurrence};
 use crate::{Answer, Case, Failure, Foreign};
 
 use files::Folder;
+use invocation::{Invocation, Stop};
 use session::Session;
 
 /// A program in any language that computes the loss and the gradients of a recurrence.
@@ -92,73 +92,6 @@ enum Mode {
     Files(Option<Folder>),
 }
 
-/// A condition under which the program is to be stopped.
-#[derive(Clone)]
-struct Stop(Arc<dyn Fn() -> bool + Send + Sync>);
-
-impl fmt::Debug for Stop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Stop")
-    }
-}
-
-/// The command that starts the program.
-#[derive(Clone, Debug)]
-enum Invocation {
-    /// A command line for the shell.
-    Shell(String),
-    /// A program and its arguments.
-    Direct(Vec<String>),
-}
-
-impl Invocation {
-    fn command(&self, more: &[&str]) -> Command {
-        match self {
-            Self::Shell(line) => shell(line, more),
-            Self::Direct(words) => {
-                let mut command = Command::new(words.first().map_or("", |w| w));
-                command.args(words.iter().skip(1)).args(more);
-                command
-            }
-        }
-    }
-}
-
-impl fmt::Display for Invocation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let line = match self {
-            Self::Shell(line) => line.clone(),
-            Self::Direct(words) => words.join(" "),
-        };
-        write!(f, "`{}`", bptt::printable(&line))
-    }
-}
-
-/// A command of the shell with more arguments at its end.
-#[cfg(unix)]
-fn shell(line: &str, more: &[&str]) -> Command {
-    let mut command = Command::new("sh");
-    match more {
-        [] => command.args(["-c", line]),
-        _ => command
-            .args(["-c", &format!("{line} \"$@\""), "sh"])
-            .args(more),
-    };
-    command
-}
-
-/// A command of the shell with more arguments at its end.
-#[cfg(windows)]
-fn shell(line: &str, more: &[&str]) -> Command {
-    use std::os::windows::process::CommandExt;
-    let mut command = Command::new("cmd");
-    command.raw_arg("/C").raw_arg(line);
-    for argument in more {
-        command.raw_arg(format!("\"{argument}\""));
-    }
-    command
-}
-
 impl Program {
     /// A program that is started by a line for the shell (`sh -c` on Unix, `cmd /C` on Windows), in the current folder.
     #[must_use]
@@ -179,7 +112,7 @@ impl Program {
             recurrence: recurrence.clone(),
             invocation,
             timeout: TIMEOUT,
-            stop: Stop(Arc::new(|| false)),
+            stop: Stop::never(),
             mode: Mode::Lines(None),
         }
     }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::answer::Problem;
 use super::child::{Running, ending, excerpt};
+use super::invocation::{Invocation, Stop};
 use super::lines::{Lines, Piece};
-use super::{Invocation, Stop};
 use crate::Failure;
 
 /// The time between two looks at [`Stop`].
@@ -74,7 +74,7 @@ impl Session {
         loop {
             let left = end.saturating_duration_since(Instant::now());
             let Some(piece) = self.lines.next_within(left.min(LOOK)) else {
-                if (stop.0)() {
+                if stop.is_asked() {
                     self.running.kill();
                     return Err(Failure::Ended(format!("{} was stopped", self.invocation)));
                 }
@@ -166,8 +166,9 @@ impl Session {
 
     /// The failure for a program whose output has ended, perhaps within a line.
     fn ended(&mut self, partial: &[u8]) -> Failure {
-        let never = Stop(std::sync::Arc::new(|| false));
-        let status = self.running.wait_until(Instant::now() + END, &never);
+        let status = self
+            .running
+            .wait_until(Instant::now() + END, &Stop::never());
         let how = match status {
             Some(status) => ending(status),
             None => "closed its standard output, but did not end,".into(),
@@ -191,8 +192,8 @@ impl Drop for Session {
     /// Ends the input, upon which the program ends; else it is killed.
     fn drop(&mut self) {
         self.questions = None;
-        let never = Stop(std::sync::Arc::new(|| false));
-        self.running.wait_until(Instant::now() + END, &never);
+        self.running
+            .wait_until(Instant::now() + END, &Stop::never());
     }
 }
 
