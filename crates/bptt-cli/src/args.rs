@@ -3,6 +3,7 @@
 mod certify;
 mod export;
 mod import;
+mod vectors;
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use certify::Certify;
 pub(crate) use export::{Export, Target};
 pub(crate) use import::{Activation, Import, ModelLoss, Nonlinearity, States};
+pub(crate) use vectors::Vectors;
 
 use crate::reading::{Absent, Reading, Source};
 
@@ -140,6 +142,12 @@ describes both, and has a program to start from.")]
   bptt export cell.rec --params cell.npz --to onnx --out cell.onnx
   bptt export cell.rec --params fitted.npz --like model.onnx --out fitted.onnx")]
     Export(Export),
+    /// Write test vectors: data, loss and derivatives for tests in any language
+    #[command(after_help = "Examples:
+  bptt vectors lstm --out lstm.npz
+  bptt vectors cell.rec --dims H=4 --trials 3 --dtype f32 --out cell.npz
+  bptt vectors gru --layout pytorch --start-inputs --out gru.npz")]
+    Vectors(Vectors),
     /// Print completions for a shell
     #[command(after_help = "Example:
   bptt completions bash > ~/.local/share/bash-completion/completions/bptt")]

@@ -130,9 +130,10 @@ fn run_page(name: &str) -> usize {
 /// The pages with `bptt` commands, and the number of commands on each.
 const PAGES: &[(&str, usize)] = &[
     ("README.md", 3),
-    ("docs/cli.md", 36),
+    ("docs/cli.md", 37),
     ("docs/data.md", 8),
     ("docs/derivation.md", 6),
+    ("docs/test-vectors.md", 2),
     ("docs/tutorial.md", 14),
 ];
 
@@ -154,6 +155,11 @@ fn the_page_on_data_files_runs() {
 #[test]
 fn the_page_on_derivations_runs() {
     run_listed("docs/derivation.md");
+}
+
+#[test]
+fn the_page_on_test_vectors_runs() {
+    run_listed("docs/test-vectors.md");
 }
 
 #[test]
