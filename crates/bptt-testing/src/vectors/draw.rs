@@ -1,7 +1,7 @@
 //! Draws test vectors.
 
 use bptt::data::Array;
-use bptt::{Rate, Recurrence, Result, Role};
+use bptt::{Error, Rate, Recurrence, Result, Role};
 use indexmap::IndexMap;
 use ndarray::{Array1, Array2, ArrayD, arr0};
 
@@ -55,7 +55,9 @@ fn vector(
     let lengths: Array1<i64> = case.lengths().into_iter().map(whole).collect();
     let lengths = Array::Int(lengths.into_dyn());
     arrays.insert("lengths".into(), lengths.clone());
-    for (name, array) in arrangement.arrays(Meaning::Part, &|name| case.params.get(name))? {
+    let params = arrangement.arrays(Meaning::Part, &|name| case.params.get(name))?;
+    one_size(recurrence, arrangement, &params)?;
+    for (name, array) in params {
         arrays.insert(format!("params/{name}"), stored(array, case.precision));
     }
     for (name, array) in arrangement.arrays(Meaning::Part, &|name| case.batch.get(name))? {
@@ -108,6 +110,37 @@ fn vector(
         }
     }
     Ok(Vector { number, arrays })
+}
+
+/// Refuses layers of different sizes where a library has one size for all.
+fn one_size(
+    recurrence: &Recurrence,
+    arrangement: &Arrangement,
+    params: &[(String, ArrayD<f64>)],
+) -> Result<()> {
+    let of_states = params
+        .iter()
+        .filter(|(name, _)| arrangement.has_one_size(name));
+    let mut shapes: Vec<&[usize]> = of_states.map(|(_, array)| array.shape()).collect();
+    shapes.dedup();
+    match shapes[..] {
+        [first, second, ..] => {
+            let dims: Vec<&str> = recurrence.tape().dims().collect();
+            Err(Error::Array {
+                reason: format!(
+                    "the layers of `{}` have the sizes {} and {}, expected the same in all layers; fix those of its sizes \
+                     {} that are the sizes of layers, such as --dims {}=3,{}=3",
+                    recurrence.name(),
+                    first[1],
+                    second[1],
+                    dims.join(", "),
+                    dims.first().unwrap_or(&"H"),
+                    dims.get(1).unwrap_or(&"G"),
+                ),
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The factors from the bounds of a precision to those of both; they are powers of two.

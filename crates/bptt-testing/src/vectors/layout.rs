@@ -357,6 +357,11 @@ impl Arrangement {
         }
     }
 
+    /// Returns true for the matrices of the states if all layers have one size.
+    pub(super) fn has_one_size(&self, name: &str) -> bool {
+        self.layout == Layout::Pytorch && name.starts_with("weight_hh_l")
+    }
+
     /// The lengths of the samples as an input of the layout.
     pub(super) const fn lengths(&self) -> Option<&'static str> {
         match self.layout {

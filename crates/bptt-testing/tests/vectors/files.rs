@@ -194,7 +194,7 @@ fn states_start_at_inputs() {
     let text = "param h0\ninput x\nstate h, s = h0\nh' = x + h\ns' = s * h'\nloss s'^2\n";
     let recurrence = Recurrence::parse("starts.rec", text).unwrap();
     let started = with_start_inputs(&recurrence);
-    assert_eq!(started.inputs().collect::<Vec<_>>(), ["x", "h00"]);
+    assert_eq!(started.inputs().collect::<Vec<_>>(), ["h00", "x"]);
     let vectors = draw(&started, 1, Layout::Bptt);
     let vector = vectors.iter().next().unwrap();
     let start = vector.real("inputs/h00").unwrap();

@@ -19,7 +19,7 @@ state s[N]
 u = tanh(A @ s + x)
 s' = 0.5 * u + 0.1 * sin(3 * u) * cos(x) + 0.1 * exp(u)^1.7 + 0.1 * softplus(x)
 v = sum(expm1(u) + log1p(u * u) + erf(u) + erfc(x) + lgamma(2 + u) + digamma(2 + u) + atan(x) + asin(0.5 * u))
-w = sum(acos(0.5 * u) + sinh(u) + cosh(u) + asinh(x) + atan2(u, 2 + x) + exp(x * p) + log(1 + exp(u)) + polygamma(2 + u, 2))
+w = sum(acos(0.5 * u) + sinh(u) + cosh(u) + asinh(x) + atan2(u, 2 + x) + exp(x * p) + ln(1 + exp(u)) + polygamma(2 + u, 2))
 loss v + w + logdet(A.T @ A + eye(N)) + dot(softmax(u), x) + logsumexp(x * u) + sum(u^3) + norm(s')
 ";
 

@@ -6,7 +6,7 @@ use bptt_testing::vectors::{Layout, Vector, Vectors};
 use bptt_testing::{Cases, with_start_inputs};
 use ndarray::{Array1, Array2, ArrayD, Axis, Ix1, Ix2, Ix3, s};
 
-use crate::{draw, library};
+use crate::{cases, draw, library};
 
 const CELLS: [&str; 7] = [
     "rnn",
@@ -55,9 +55,9 @@ fn derivatives_are_those_along_the_direction() {
                 let right = dot(own, "hessian_vector/", "direction/");
                 assert!((curve - right).abs() < 1e-11, "{what}: {curve} {right}");
                 for (path, array) in vector.arrays().filter(|(p, _)| p.starts_with("direction/")) {
-                    let bound = path.replace("direction", "bound_f32/gradient");
+                    let bound = path.replacen("direction", "bound_f32/gradient", 1);
                     assert!(vector.number(&bound).unwrap() > 0.0, "{what}: {path}");
-                    let same = path.replace("direction", "gradient");
+                    let same = path.replacen("direction", "gradient", 1);
                     assert_eq!(
                         vector.get(&same).unwrap().shape(),
                         array.shape(),
@@ -75,7 +75,7 @@ fn outputs_are_those_of_imported_models() {
     for layout in [Layout::Pytorch, Layout::Keras] {
         for cell in CELLS.into_iter().filter(|c| has(layout, c)) {
             let recurrence = library(cell);
-            let cases = Cases::new(&recurrence).equal_lengths();
+            let cases = cases(&recurrence).equal_lengths();
             for vector in Vectors::draw(&cases, 2, 3, layout).unwrap().iter() {
                 let params = group(vector, "params/");
                 let choices = Import::new().nonlinearity(Nonlinearity::Tanh);
@@ -256,7 +256,7 @@ fn names_and_shapes_are_those_of_the_libraries() {
     assert_eq!(
         shapes(&started("gru_reset_after"), Layout::Keras).join(", "),
         "gru/gru_cell/kernel [3, 12], gru/gru_cell/recurrent_kernel [4, 12], gru/gru_cell/bias [2, 12], dense/kernel [4, 2], \
-         dense/bias [2], x [6, 5, 3], h0 [6, 4], y [6, 5], mask [6, 5]"
+         dense/bias [2], h0 [6, 4], x [6, 5, 3], y [6, 5], mask [6, 5]"
     );
 }
 
@@ -281,6 +281,10 @@ fn a_recurrence_without_such_a_cell_is_refused() {
         let message = drawn.unwrap_err().to_string();
         assert!(message.contains(words), "{message}");
     }
+    let stacked = library("lstm_stacked");
+    let drawn = Vectors::draw(&Cases::new(&stacked), 1, 1, Layout::Pytorch);
+    let message = drawn.unwrap_err().to_string();
+    assert!(message.contains("such as --dims H=3,G=3"), "{message}");
 }
 
 #[test]

@@ -24,6 +24,14 @@ fn library(name: &str) -> Recurrence {
     Recurrence::parse(&file, &std::fs::read_to_string(&file).unwrap()).unwrap()
 }
 
+/// Cases of a recurrence; layers have the same size, as those of PyTorch.
+fn cases(recurrence: &Recurrence) -> Cases<'_> {
+    match recurrence.tape().dims().any(|dim| dim == "G") {
+        true => Cases::new(recurrence).size("H", 3).size("G", 3),
+        false => Cases::new(recurrence),
+    }
+}
+
 fn draw(recurrence: &Recurrence, count: usize, layout: Layout) -> Vectors {
-    Vectors::draw(&Cases::new(recurrence), count, 1, layout).unwrap()
+    Vectors::draw(&cases(recurrence), count, 1, layout).unwrap()
 }
