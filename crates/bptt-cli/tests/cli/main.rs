@@ -26,3 +26,4 @@ mod over;
 mod overwrite;
 mod resume;
 mod tables;
+mod vectors;

@@ -5,7 +5,8 @@ use bptt::{Error, Rate, Recurrence, Result, Role};
 use indexmap::IndexMap;
 use ndarray::{Array1, Array2, ArrayD, arr0};
 
-use super::layout::{Arrangement, Layout, Meaning};
+use super::arrangement::{Arrangement, Meaning};
+use super::layout::Layout;
 use super::vector::{Vector, Vectors, bound_of, path_of};
 use crate::certify::seed_of;
 use crate::expected::WIDER;
@@ -128,8 +129,8 @@ fn one_size(
             let dims: Vec<&str> = recurrence.tape().dims().collect();
             Err(Error::Array {
                 reason: format!(
-                    "the layers of `{}` have the sizes {} and {}, expected the same in all layers; fix those of its sizes \
-                     {} that are the sizes of layers, such as --dims {}=3,{}=3",
+                    "the layers of `{}` have the sizes {} and {}, expected one size for all layers; fix those sizes among {}, \
+                     such as {}=3,{}=3",
                     recurrence.name(),
                     first[1],
                     second[1],

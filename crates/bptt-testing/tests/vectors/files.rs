@@ -96,8 +96,10 @@ fn the_compiled_engine_agrees_in_both_precisions() {
                     .arrays()
                     .filter_map(|(p, a)| Some((p.strip_prefix("sizes/")?, a)))
                 {
-                    let size: ArrayD<f64> = size.real();
-                    batch = batch.size(dim, size.sum() as usize);
+                    let Array::Int(size) = size else {
+                        panic!("{dim} is a whole number");
+                    };
+                    batch = batch.size(dim, usize::try_from(size.sum()).unwrap());
                 }
                 let answer = match precision {
                     Precision::F64 => answered(&gradient, &recurrence, &params, &batch),

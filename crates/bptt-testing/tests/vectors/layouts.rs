@@ -284,7 +284,7 @@ fn a_recurrence_without_such_a_cell_is_refused() {
     let stacked = library("lstm_stacked");
     let drawn = Vectors::draw(&Cases::new(&stacked), 1, 1, Layout::Pytorch);
     let message = drawn.unwrap_err().to_string();
-    assert!(message.contains("such as --dims H=3,G=3"), "{message}");
+    assert!(message.contains("such as H=3,G=3"), "{message}");
 }
 
 #[test]

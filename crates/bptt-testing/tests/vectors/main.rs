@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "../../../../tests/support/folder.rs"]
+#[allow(dead_code, reason = "each test binary uses a part of this")]
 mod folder;
 
 mod answers;
