@@ -3,6 +3,7 @@
 mod certify;
 mod export;
 mod import;
+mod numbers;
 mod vectors;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +17,8 @@ pub(crate) use certify::Certify;
 pub(crate) use export::{Export, Target};
 pub(crate) use import::{Activation, Import, ModelLoss, Nonlinearity, States};
 pub(crate) use vectors::Vectors;
+
+use numbers::{learning_rate, momentum, norm};
 
 use crate::reading::{Absent, Reading, Source};
 
@@ -568,37 +571,4 @@ fn seed(text: &str) -> Result<u64, String> {
 fn count(text: &str) -> Result<usize, String> {
     let number = text.parse().ok();
     number.ok_or_else(|| format!("expected a whole number from 0 on, found `{text}`"))
-}
-
-/// Parses a number and checks its range; `must` is the error.
-fn number(text: &str, fits: fn(f64) -> bool, must: &str) -> Result<f64, String> {
-    let number = text
-        .parse()
-        .ok()
-        .filter(|x: &f64| x.is_finite() && fits(*x));
-    number.ok_or_else(|| format!("{must}, found `{text}`"))
-}
-
-fn learning_rate(text: &str) -> Result<f64, String> {
-    number(
-        text,
-        |x| x > 0.0,
-        "the learning rate must be positive, such as 0.01",
-    )
-}
-
-fn momentum(text: &str) -> Result<f64, String> {
-    number(
-        text,
-        |x| (0.0..1.0).contains(&x),
-        "the momentum must be from 0 to less than 1, such as 0.9",
-    )
-}
-
-fn norm(text: &str) -> Result<f64, String> {
-    number(
-        text,
-        |x| x > 0.0,
-        "the largest norm must be positive, such as 1",
-    )
 }
