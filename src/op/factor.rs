@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::Scalar;
+use super::{Elementary, Scalar};
 
 /// The entries of a matrix of up to eight rows, or more on the heap.
 type Entries<F> = SmallVec<[F; 64]>;
@@ -173,7 +173,7 @@ impl<F: Scalar> Lu<F> {
         for i in 0..self.n {
             let pivot = self.factors[i * self.n + i];
             is_negative ^= pivot < F::zero();
-            sum += pivot.abs().ln();
+            sum += Elementary::ln(pivot.abs());
         }
         if is_negative { F::nan() } else { sum }
     }

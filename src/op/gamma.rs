@@ -5,6 +5,8 @@
 
 use std::f64::consts::PI;
 
+use super::Elementary;
+
 /// From this argument on, the asymptotic series has converged.
 const FAR: f64 = 16.0;
 
@@ -52,7 +54,7 @@ pub(super) fn digamma(x: f64) -> f64 {
         power *= square;
         series += b / f64::from(2 * k) * power;
     }
-    x.ln() - 0.5 / x - series - below
+    libm::log(x) - 0.5 / x - series - below
 }
 
 /// `ψ(x) / (x − r)` for the positive zero `r`: the sum of `1 / ((k + x)(k + r))`, by Euler and Maclaurin from a large
@@ -66,19 +68,21 @@ fn slope(x: f64) -> f64 {
     let away = x - r;
     let integral = match away == 0.0 {
         true => b,
-        false => (away * b).ln_1p() / away,
+        false => libm::log1p(away * b) / away,
     };
     // The derivatives of the term are `−ab (a + b)`, `−6 ab (a + b)(a² + b²)` and the fifth.
     let (ab, sum, squares) = (a * b, a + b, a * a + b * b);
     let powers: i32 = 5;
-    let fifth: f64 = (0..=powers).map(|i| a.powi(i) * b.powi(powers - i)).sum();
+    let fifth: f64 = (0..=powers)
+        .map(|i| Elementary::powi(a, i) * Elementary::powi(b, powers - i))
+        .sum();
     let corrections = ab * sum / 12.0 - ab * sum * squares / 120.0 + ab * fifth / 252.0;
     near + integral + 0.5 * ab + corrections
 }
 
 /// `tan(π x)`, with the whole part of `x` removed exactly.
 fn tan_pi(x: f64) -> f64 {
-    (PI * (x - x.round())).tan()
+    libm::tan(PI * (x - x.round()))
 }
 
 /// The largest distance below zero of an argument of polygamma; the work grows with it.
@@ -100,7 +104,7 @@ pub(super) fn polygamma(x: f64, order: f64) -> f64 {
     let far = FAR + order;
     let (mut x, mut below) = (x, 0.0);
     while x < far {
-        below += factorial * x.powf(-order - 1.0);
+        below += factorial * libm::pow(x, -order - 1.0);
         x += 1.0;
     }
     let square = 1.0 / (x * x);
@@ -111,7 +115,7 @@ pub(super) fn polygamma(x: f64, order: f64) -> f64 {
         factor *= (k + order - 2.0) * (k + order - 1.0) / (k * (k - 1.0)) * square;
         series += b * factor;
     }
-    let above = x.powf(-order) * (factorial / order + 0.5 * factorial / x + series);
+    let above = libm::pow(x, -order) * (factorial / order + 0.5 * factorial / x + series);
     let size = above + below;
     if order % 2.0 == 0.0 { -size } else { size }
 }

@@ -173,7 +173,7 @@ pointwise! {
     }
     /// `exp(x) - 1`, also for small `x`.
     function Expm1 = expm1(x) -> y {
-        numbers: |[x, _]| x.exp_m1(),
+        numbers: |[x, _]| libm::expm1(x),
         // Not `y + 1`, which cancels for negative `x`.
         partials: [x.exp()],
         form: Curved,
@@ -185,7 +185,7 @@ pointwise! {
     }
     /// `ln(1 + x)`, also for small `x`; it is finite for arguments above −1.
     function Log1p = log1p(x) -> y {
-        numbers: |[x, _]| x.ln_1p(),
+        numbers: |[x, _]| libm::log1p(x),
         partials: [(1.0 + x).recip()],
         form: Curved,
         kink: None,
@@ -255,7 +255,7 @@ pointwise! {
     }
     /// The inverse tangent.
     function Atan = atan(x) -> y {
-        numbers: |[x, _]| x.atan(),
+        numbers: |[x, _]| libm::atan(x),
         partials: [(1.0 + x.square()).recip()],
         form: Curved,
         kink: None,
@@ -266,7 +266,7 @@ pointwise! {
     }
     /// The inverse sine; the derivative is finite between −1 and 1.
     function Asin = asin(x) -> y {
-        numbers: |[x, _]| x.asin(),
+        numbers: |[x, _]| libm::asin(x),
         partials: [((1.0 - x) * (1.0 + x)).sqrt().recip()],
         form: Curved,
         kink: None,
@@ -277,7 +277,7 @@ pointwise! {
     }
     /// The inverse cosine; the derivative is finite between −1 and 1.
     function Acos = acos(x) -> y {
-        numbers: |[x, _]| x.acos(),
+        numbers: |[x, _]| libm::acos(x),
         partials: [-((1.0 - x) * (1.0 + x)).sqrt().recip()],
         form: Curved,
         kink: None,
@@ -288,7 +288,7 @@ pointwise! {
     }
     /// The hyperbolic sine.
     function Sinh = sinh(x) -> y {
-        numbers: |[x, _]| x.sinh(),
+        numbers: |[x, _]| libm::sinh(x),
         partials: [x.cosh()],
         form: Curved,
         kink: None,
@@ -299,7 +299,7 @@ pointwise! {
     }
     /// The hyperbolic cosine.
     function Cosh = cosh(x) -> y {
-        numbers: |[x, _]| x.cosh(),
+        numbers: |[x, _]| libm::cosh(x),
         partials: [x.sinh()],
         form: Curved,
         kink: None,
@@ -320,7 +320,7 @@ pointwise! {
     }
     /// The angle of the point with the coordinates `other` and `self`, from −π to π.
     function Atan2 = atan2(a, b) -> y {
-        numbers: |[a, b]| a.atan2(b),
+        numbers: |[a, b]| libm::atan2(a, b),
         partials: [b / (a.square() + b.square()), -a / (a.square() + b.square())],
         form: Curved,
         kink: None,

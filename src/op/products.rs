@@ -96,7 +96,10 @@ impl LinearRule for MatMul {
         if args[1].rank() == 1 {
             a.dot(&args[1].vector()).into()
         } else {
-            a.dot(&args[1].matrix()).into()
+            // The product of `ndarray` depends on the processor.
+            let b = args[1].matrix();
+            let at = |(i, j): (usize, usize)| a.row(i).dot(&b.column(j));
+            Array2::from_shape_fn((a.nrows(), b.ncols()), at).into()
         }
     }
     fn transpose<'b>(&self, i: usize, args: &[Expr<'b>], y_bar: Expr<'b>) -> Expr<'b> {

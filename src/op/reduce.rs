@@ -4,7 +4,7 @@ use ndarray::Array1;
 
 use super::call::{Call, Given, Made, Takes, ok};
 use super::value::total;
-use super::{Dense, Expr, Notation, Reason, Scalar, Value};
+use super::{Dense, Elementary, Expr, Notation, Reason, Scalar, Value};
 use crate::shape::{Shape, Type};
 
 /// The reductions of a vector.
@@ -102,9 +102,9 @@ impl Reduce {
         let others = (0..x.len()).filter(|i| *i != at || !is_finite);
         let rest = total(others.map(|i| power(x[i], shift)));
         let (all, log) = if is_finite {
-            (F::one() + rest, rest.ln_1p())
+            (F::one() + rest, Elementary::ln_1p(rest))
         } else {
-            (rest, rest.ln())
+            (rest, Elementary::ln(rest))
         };
         match self {
             Self::LogSumExp => out[0] = shift + log,
@@ -139,7 +139,7 @@ fn power<F: Scalar>(x: F, shift: F) -> F {
     let difference = x - shift;
     let kept = difference + shift;
     let lost = (x - kept) - (shift - (kept - difference));
-    let power = difference.exp();
+    let power = Elementary::exp(difference);
     if lost.is_finite() {
         power + power * lost
     } else {

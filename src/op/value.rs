@@ -5,11 +5,16 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use ndarray::{ArrayD, ArrayView1, ArrayView2, ArrayViewD, ArrayViewMutD, IxDyn, NdFloat};
 
+use super::elementary::Elementary;
 use super::entry::Eval;
 use super::{CustomOp, Op, Pointwise};
 
 /// The floating-point type of an evaluation: `f64` or `f32`.
-pub trait Scalar: NdFloat + std::iter::Sum + Default {
+#[expect(
+    private_bounds,
+    reason = "what the evaluator needs is no concern of a user's"
+)]
+pub trait Scalar: NdFloat + std::iter::Sum + Default + Elementary {
     /// The nearest value of this type to `x`.
     fn of(x: f64) -> Self;
     /// The value as an `f64`; exact.
@@ -33,7 +38,7 @@ pub trait Scalar: NdFloat + std::iter::Sum + Default {
     fn value(op: &Op, args: &[&Value<Self>]) -> Value<Self>;
     /// `ln(1 + exp(x))` without overflow or cancellation.
     fn softplus(self) -> Self {
-        self.max(Self::zero()) + (-self.abs()).exp().ln_1p()
+        self.max(Self::zero()) + Elementary::ln_1p(Elementary::exp(-self.abs()))
     }
 }
 
@@ -161,31 +166,31 @@ macro_rules! number {
                 1.0 / self
             }
             fn exp(self) -> Self {
-                $float::exp(self)
+                Elementary::exp(self)
             }
             fn ln(self) -> Self {
-                $float::ln(self)
+                Elementary::ln(self)
             }
             fn sqrt(self) -> Self {
                 $float::sqrt(self)
             }
             fn powi(self, n: i32) -> Self {
-                $float::powi(self, n)
+                Elementary::powi(self, n)
             }
             fn powf(self, p: Self) -> Self {
-                $float::powf(self, p)
+                Elementary::powf(self, p)
             }
             fn sin(self) -> Self {
-                $float::sin(self)
+                Elementary::sin(self)
             }
             fn cos(self) -> Self {
-                $float::cos(self)
+                Elementary::cos(self)
             }
             fn tanh(self) -> Self {
-                $float::tanh(self)
+                Elementary::tanh(self)
             }
             fn sigmoid(self) -> Self {
-                1.0 / (1.0 + $float::exp(-self))
+                1.0 / (1.0 + <Self as Elementary>::exp(-self))
             }
             fn softplus(self) -> Self {
                 Scalar::softplus(self)

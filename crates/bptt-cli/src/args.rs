@@ -3,6 +3,8 @@
 mod certify;
 mod export;
 mod import;
+mod numbers;
+mod vectors;
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +16,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use certify::Certify;
 pub(crate) use export::{Export, Target};
 pub(crate) use import::{Activation, Import, ModelLoss, Nonlinearity, States};
+pub(crate) use vectors::Vectors;
+
+use numbers::{learning_rate, momentum, norm};
 
 use crate::reading::{Absent, Reading, Source};
 
@@ -140,6 +145,12 @@ describes both, and has a program to start from.")]
   bptt export cell.rec --params cell.npz --to onnx --out cell.onnx
   bptt export cell.rec --params fitted.npz --like model.onnx --out fitted.onnx")]
     Export(Export),
+    /// Write test vectors: data, loss and derivatives for tests in any language
+    #[command(after_help = "Examples:
+  bptt vectors lstm --out lstm.npz
+  bptt vectors cell.rec --dims H=4 --trials 3 --dtype f32 --out cell.npz
+  bptt vectors gru --layout pytorch --start-inputs --out gru.npz")]
+    Vectors(Vectors),
     /// Print completions for a shell
     #[command(after_help = "Example:
   bptt completions bash > ~/.local/share/bash-completion/completions/bptt")]
@@ -560,37 +571,4 @@ fn seed(text: &str) -> Result<u64, String> {
 fn count(text: &str) -> Result<usize, String> {
     let number = text.parse().ok();
     number.ok_or_else(|| format!("expected a whole number from 0 on, found `{text}`"))
-}
-
-/// Parses a number and checks its range; `must` is the error.
-fn number(text: &str, fits: fn(f64) -> bool, must: &str) -> Result<f64, String> {
-    let number = text
-        .parse()
-        .ok()
-        .filter(|x: &f64| x.is_finite() && fits(*x));
-    number.ok_or_else(|| format!("{must}, found `{text}`"))
-}
-
-fn learning_rate(text: &str) -> Result<f64, String> {
-    number(
-        text,
-        |x| x > 0.0,
-        "the learning rate must be positive, such as 0.01",
-    )
-}
-
-fn momentum(text: &str) -> Result<f64, String> {
-    number(
-        text,
-        |x| (0.0..1.0).contains(&x),
-        "the momentum must be from 0 to less than 1, such as 0.9",
-    )
-}
-
-fn norm(text: &str) -> Result<f64, String> {
-    number(
-        text,
-        |x| x > 0.0,
-        "the largest norm must be positive, such as 1",
-    )
 }

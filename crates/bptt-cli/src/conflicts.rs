@@ -19,6 +19,7 @@ pub(crate) fn find(command: &Command, matches: &ArgMatches) -> Option<String> {
         Command::Fit(args) => &args.dims,
         Command::Show(args) => &args.dims,
         Command::Derive(args) => &args.dims,
+        Command::Vectors(args) => &args.dims,
         Command::New(_)
         | Command::Convert(_)
         | Command::Export(_)

@@ -22,6 +22,7 @@ mod progress;
 mod reading;
 mod report;
 mod show;
+mod vectors;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -166,6 +167,7 @@ fn run(command: Option<&Command>, report: &mut Report) -> Result<Done, Failure> 
         Some(Command::Convert(args)) => convert::run(args, report)?,
         Some(Command::Export(args)) => export::run(args, report)?,
         Some(Command::Import(args)) => import::run(args, report)?,
+        Some(Command::Vectors(args)) => vectors::run(args, report)?,
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "bptt", &mut script);

@@ -65,6 +65,7 @@ fn output(command: &Command) -> Option<&Path> {
         Command::Derive(args) => args.out.as_deref(),
         Command::Convert(args) => Some(&args.out),
         Command::Export(args) => Some(&args.out),
+        Command::Vectors(args) => Some(&args.out),
         // The file of `new` must not exist.
         Command::New(_)
         | Command::Check(_)
@@ -84,6 +85,7 @@ fn inputs(command: &Command) -> Vec<(&'static str, &Path)> {
         Command::Derive(args) => (Some(&args.cell), None, false),
         Command::Convert(args) => (Some(&args.cell), None, false),
         Command::Export(args) => (Some(&args.cell), None, false),
+        Command::Vectors(args) => (Some(&args.cell), None, false),
         Command::New(_)
         | Command::Check(_)
         | Command::Certify(_)

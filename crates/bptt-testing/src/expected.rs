@@ -54,7 +54,7 @@ const MARGIN: f64 = 64.0;
 /// The sets of data nearby on which rounding errors are measured.
 const NEARBY: u64 = 8;
 /// The ratio of rounding errors in `f32` and in `f64`.
-const WIDER: f64 = (1u64 << 29) as f64;
+pub(crate) const WIDER: f64 = (1u64 << 29) as f64;
 
 impl Reference {
     /// Differentiates a recurrence: its loss, outputs and gradients, and at second order also tangents and Hessian

@@ -64,6 +64,7 @@ pub mod mistakes;
 pub mod process;
 #[cfg(feature = "proptest")]
 pub mod random;
+mod starts;
 #[cfg(feature = "proptest")]
 mod strategy;
 #[cfg(feature = "process")]
@@ -75,3 +76,4 @@ pub use certificate::{Certificate, Finding, Quantity, Verdict};
 pub use certify::{Certify, certify_foreign};
 pub use diagnosis::{Circumstance, Diagnosis, Named, Outcome};
 pub use expected::{Bounded, Expected, Reference};
+pub use starts::with_start_inputs;

@@ -46,7 +46,7 @@ pub(crate) trait Constants: Sized + 'static {
 
 macro_rules! constants {
     (
-        $t:ident, integers $integers:literal, ln_2 $ln_2:expr, frac_pi_2 $frac_pi_2:expr, ends $exp:literal $tanh:literal $angle:literal,
+        $t:ident, far $sin_of:ident $cos_of:ident, integers $integers:literal, ln_2 $ln_2:expr, frac_pi_2 $frac_pi_2:expr, ends $exp:literal $tanh:literal $angle:literal,
         exp $($e:literal)+, atanh $($a:literal)+, sin $($s:literal)+, cos $($c:literal)+
     ) => {
         impl Constants for $t {
@@ -69,10 +69,10 @@ macro_rules! constants {
             const COS: &'static [Self] = &[$(1.0 / $c),+];
 
             fn sin(self) -> Self {
-                self.sin()
+                libm::$sin_of(self)
             }
             fn cos(self) -> Self {
-                self.cos()
+                libm::$cos_of(self)
             }
         }
     };
@@ -83,7 +83,7 @@ mod values {
     use super::Constants;
 
     constants! {
-        f32,
+        f32, far sinf cosf,
         integers 12_582_912.0,
         ln_2 [0.693_359_375, -2.121_944_417_012_855_4e-4],
         frac_pi_2 [1.570_796_370_506_286_6, -4.371_138_828_673_793e-8, -1.715_124_510_005_881_9e-15],
@@ -95,7 +95,7 @@ mod values {
     }
 
     constants! {
-        f64,
+        f64, far sin cos,
         integers 6_755_399_441_055_744.0,
         ln_2 [6.931_471_803_691_238_2e-1, 1.908_214_929_270_587_7e-10],
         frac_pi_2 [

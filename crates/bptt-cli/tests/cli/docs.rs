@@ -130,10 +130,11 @@ fn run_page(name: &str) -> usize {
 /// The pages with `bptt` commands, and the number of commands on each.
 pub(crate) const PAGES: &[(&str, usize)] = &[
     ("README.md", 3),
-    ("docs/cli.md", 36),
+    ("docs/cli.md", 37),
     ("docs/data.md", 8),
     ("docs/derivation.md", 6),
     ("docs/property-tests.md", 3),
+    ("docs/test-vectors.md", 2),
     ("docs/tutorial.md", 14),
 ];
 
@@ -155,6 +156,11 @@ fn the_page_on_data_files_runs() {
 #[test]
 fn the_page_on_derivations_runs() {
     run_listed("docs/derivation.md");
+}
+
+#[test]
+fn the_page_on_test_vectors_runs() {
+    run_listed("docs/test-vectors.md");
 }
 
 #[test]

@@ -29,3 +29,4 @@ mod overwrite;
 mod property_tests;
 mod resume;
 mod tables;
+mod vectors;

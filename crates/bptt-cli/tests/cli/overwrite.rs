@@ -63,6 +63,7 @@ fn an_output_does_not_replace_an_input() {
         ("fit lstm --text d.npz -o d.npz", "would replace the text"),
         ("convert c.rec -p p.npz -o p.npz --dtype f32", params),
         ("export c.rec -p p.npz -o p.npz", params),
+        ("vectors c.rec -o c.rec", recurrence),
     ] {
         let found = failure(&run(&folder, line), 2);
         assert!(found.contains(words), "{line}: {words} is not in\n{found}");
