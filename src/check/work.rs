@@ -348,3 +348,21 @@ impl<'a> Meter<'a> {
         self.add(self.total.get());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The budget limits the time on large arrays only if their entries count in every kind of work.
+    #[test]
+    fn work_on_large_arrays_is_proportional_to_their_entries() {
+        let load = |entries| Load {
+            nodes: 10.0,
+            entries,
+        };
+        for work in [Load::evaluated, Load::drawn] {
+            let ratio = work(load(2e6)) / work(load(1e6));
+            assert!((ratio - 2.0).abs() < 0.01, "{ratio}");
+        }
+    }
+}

@@ -71,6 +71,8 @@ fn a_derivation_tells_names_apart() {
         "param v₁, v_1\ninput v\nstate h\nh' = tanh(v₁ * h + v_1 * v)\nloss h'^2\n",
         "param T, N, M, length\ninput x\nstate h\nh' = tanh(T * h + N * x)\nmean loss M * length * h'^2\n",
         "param W_o, W_s, W_tau\ninput x\nstate W\nW' = tanh(W_o * W + W_s * x)\nloss W_tau * W'^2\n",
+        "dim Phi\nparam Φ\ninput x[Phi]\nstate s\ns' = Φ * s + sum(x) / Phi\nloss Φ * s'^2\n",
+        "dim Φ\nparam Phi\ninput x[Φ]\nstate s\ns' = Phi * s + sum(x) / Φ\nloss Phi * s'^2\n",
         "param t, k, j\ninput x\nstate s, tau\ns' = tanh(t * s + k * tau)\ntau' = s + x\nloss j * s'^2\n",
     ] {
         let mut derivation = parse("look", source).derive().unwrap();

@@ -125,6 +125,23 @@ fn a_mask_that_is_also_a_number_moves_where_it_can() {
     }
 }
 
+/// Neither a parameter nor an input with other numbers than 0 and 1 is taken for a flag, even where every step to a
+/// side of it crosses a kink.
+#[test]
+fn a_number_at_a_kink_is_not_a_condition() {
+    for (text, name, at) in [
+        ("input x, m\nparam b\nloss max(b, 0) * m * x\n", "b", 0.0),
+        ("input x, m\nparam b\nloss b * max(m, 2) * x\n", "m", 2.0),
+    ] {
+        let r = parse(text);
+        let x = column(&[0.3, -0.8, 0.7]);
+        let batch = Batch::new(3, 1).with("x", x).with("m", column(&[at; 3]));
+        let found = bptt::check(&r, &Params::new().with("b", arr0(at)), &batch).unwrap();
+        assert!(has(&found, name, Remark::Kink), "{text}{found}");
+        assert!(!has(&found, name, Remark::Condition), "{text}{found}");
+    }
+}
+
 #[test]
 fn a_real_input_that_decides_a_branch_is_perturbed() {
     let r = parse("input x\nparam a\nloss select(0 < x, a * x, a * (exp(x) - 1))\n");

@@ -296,3 +296,26 @@ fn long_sequences() {
     let found = find(&gradient, &params, &ones(steps, 1)).expect("it overflows");
     assert!(found.to_string().contains("step 7"), "{found}");
 }
+
+/// The origin of an overflow is found after so many other values that are not finite, none of which has an
+/// influence, that the records of the first of them are dropped.
+#[test]
+fn an_overflow_after_many_steps_without_influence() {
+    let r = parse("input x, keep\nstate s\ns' = select(keep, 10 * s, 0) + ln(x)\nfinal loss s'\n");
+    let (before, steps) = (40_000, 41_000);
+    let x = |t: usize| match (t < before, t % 2) {
+        (true, 0) => -1.0,
+        (true, _) => 1.0,
+        (false, _) => std::f64::consts::E,
+    };
+    let batch = Batch::new(steps, 1)
+        .with("x", Array2::from_shape_fn((steps, 1), |(t, _)| x(t)))
+        .with(
+            "keep",
+            Array2::from_shape_fn((steps, 1), |(t, _)| f64::from(t >= before)),
+        );
+    let found = find(&r, &Params::new(), &batch).expect("it overflows");
+    for word in ["10 * s", "inf", "step 40309 of sample 0"] {
+        assert!(found.to_string().contains(word), "{word} in {found}");
+    }
+}

@@ -461,3 +461,23 @@ fn composed_functions_against_high_precision() {
         }
     }
 }
+
+/// `Expr::modulo` has the sign of the divisor; its derivatives are 1 and `−⌊a / b⌋`.
+#[test]
+fn remainder_of_expressions() {
+    fn modulo(r: &Definition) -> Expr<'_> {
+        r.param("a", ()).modulo(r.param("b", ()))
+    }
+    for (a, b, remainder, times) in [
+        (7.5, 2.0, 1.5, 3.0),
+        (-7.5, 2.0, 0.5, -4.0),
+        (7.5, -2.0, -0.5, -4.0),
+        (-7.5, -2.0, -1.5, 3.0),
+    ] {
+        let r = Recurrence::define("modulo", |r| r.loss(modulo(r))).expect("it is sound");
+        let found = r.on_every_engine(&scalars(&[a, b]), &Batch::new(1, 1));
+        assert_eq!(found.expect("it runs")["loss"].sum(), remainder, "{a} {b}");
+        let found = partials(&[a, b], |r| r.loss(modulo(r)));
+        assert_eq!(found, [1.0, -times], "{a} {b}");
+    }
+}

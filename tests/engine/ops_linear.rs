@@ -4,11 +4,12 @@
 mod cases;
 
 use crate::support::Noise;
+use crate::support::engines::EveryEngine as _;
 use crate::support::rows::{
     self, Data, LENGTHS, check_derivatives, check_single, is_silent, point, printed,
 };
-use bptt::{Axis, Definition, Expr, Op, Rate, Recurrence, concat, ops};
-use ndarray::ArrayD;
+use bptt::{Axis, Batch, Definition, Expr, Op, Params, Rate, Recurrence, concat, ops};
+use ndarray::{Array4, ArrayD, concatenate};
 
 use cases::CASES;
 
@@ -156,4 +157,19 @@ fn every_row_is_printed_as_it_is_written() {
             }
         }
     }
+}
+
+/// The sum over steps and samples of matrices side by side contains each of them.
+#[test]
+fn total_of_matrices_side_by_side() {
+    let text = "input x[2, 3], y[2, 1]\noutput s = total(concat_columns(x, y))\n";
+    let r = Recurrence::parse("joined", text).unwrap();
+    let number = |(t, b, i, j): (usize, usize, usize, usize)| (t + 4 * b + 20 * i + 50 * j) as f64;
+    let x = Array4::from_shape_fn((4, 2, 2, 3), number);
+    let y = Array4::from_shape_fn((4, 2, 2, 1), |at| 0.5 * number(at) - 9.0);
+    let all = concatenate![ndarray::Axis(3), x, y];
+    let sum = all.sum_axis(ndarray::Axis(0)).sum_axis(ndarray::Axis(0));
+    let batch = Batch::new(4, 2).with("x", x).with("y", y);
+    let found = r.on_every_engine(&Params::new(), &batch).unwrap();
+    assert_eq!(found["s"], sum.into_dyn());
 }

@@ -339,6 +339,12 @@ fn what_remains_is_reported_with_a_remedy() {
     ] {
         assert!(error.contains(part), "{error}");
     }
+    let r = of_text("input x\nloss 3 / x\n");
+    let error = r.evaluate(&Params::new(), &b).expect_err("it is infinite");
+    assert!(
+        error.to_string().contains("`x / select(z == 0, 1, z)`"),
+        "{error}"
+    );
     // The derivative of a root is a quotient that is not in the user's text.
     let r = of_text("input x\nloss sqrt(x)\n").gradient(&["x"]).unwrap();
     let error = r.evaluate(&Params::new(), &b).expect_err("it is infinite");

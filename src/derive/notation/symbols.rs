@@ -75,7 +75,9 @@ impl Symbols {
         numbers: HashSet<Name>,
     ) -> Result<Self> {
         let mut shown = HashMap::new();
-        let mut taken: HashMap<String, Name> = HashMap::new();
+        // A size keeps its form; a size `Phi` looks like a value `Φ`.
+        let form = |size: &&str| (Math::ident(size).text(Charset::Unicode), Name::from(*size));
+        let mut taken: HashMap<String, Name> = sizes.iter().map(form).collect();
         // A typed letter keeps its form; a spelled one can be printed as a word.
         let (typed, spelled): (Vec<_>, Vec<_>) = names.iter().partition(|(n, _)| !n.is_ascii());
         for (name, varies) in typed.into_iter().chain(spelled) {
