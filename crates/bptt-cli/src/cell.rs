@@ -4,8 +4,10 @@ use std::io::Read;
 use std::path::Path;
 
 use bptt::{Error, Recurrence};
+use bptt_testing::with_start_inputs;
 
 use crate::Failure;
+use crate::report::Report;
 
 macro_rules! library {
     ($($name:literal),+ $(,)?) => {
@@ -55,6 +57,30 @@ pub(crate) fn summary(source: &str) -> String {
     let text = comment.map(str::trim).collect::<Vec<_>>().join(" ");
     let end = text.find(". ").map_or(text.len(), |i| i);
     text[..end].trim_end_matches('.').into()
+}
+
+/// Loads a recurrence; with `start_inputs`, states that start at zero start at inputs instead, which are noted.
+pub(crate) fn load_with_starts(
+    name: &str,
+    start_inputs: bool,
+    report: &Report,
+) -> Result<Recurrence, Failure> {
+    let recurrence = load(name)?;
+    if !start_inputs {
+        return Ok(recurrence);
+    }
+    let (started, pairs) = with_start_inputs(&recurrence);
+    if pairs.is_empty() {
+        return Err(format!(
+            "--start-inputs: no state of `{}` starts at zero, or their names are taken; leave it out",
+            recurrence.name()
+        )
+        .into());
+    }
+    for (state, input) in pairs {
+        report.note(&format!("the input `{input}` is the start of `{state}`"));
+    }
+    Ok(started)
 }
 
 /// The names of the library.

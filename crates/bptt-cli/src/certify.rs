@@ -9,7 +9,6 @@ use bptt_testing::{
 use serde_json::{Value, json};
 
 use crate::args::{self, Dtype};
-use crate::input::start_of;
 use crate::interrupt::Interrupt;
 use crate::options::in_options;
 use crate::progress::Gauge;
@@ -17,7 +16,7 @@ use crate::report::{Report, bad, good};
 use crate::{Done, Ending, Failure, cell};
 
 pub(crate) fn run(args: &args::Certify, report: &mut Report) -> Result<Done, Failure> {
-    let recurrence = subject(args, report)?;
+    let recurrence = cell::load_with_starts(&args.cell, args.start_inputs, report)?;
     let cases = cases(args, &recurrence);
     let interrupt = Interrupt::listen();
     let program = Program::new(&recurrence, &args.run).timeout(args.timeout);
@@ -55,30 +54,6 @@ pub(crate) fn run(args: &args::Certify, report: &mut Report) -> Result<Done, Fai
         true => Done::Well,
         false => Done::NotCertified,
     })
-}
-
-/// The recurrence, with inputs for the starts of states if they are asked for.
-fn subject(args: &args::Certify, report: &Report) -> Result<Recurrence, Failure> {
-    let recurrence = cell::load(&args.cell)?;
-    if !args.start_inputs {
-        return Ok(recurrence);
-    }
-    let pairs = recurrence.states().map(|s| (s, start_of(s)));
-    let pairs: Vec<(&str, String)> = pairs
-        .filter(|(state, input)| recurrence.with_start_inputs(&[(state, input)]).is_ok())
-        .collect();
-    if pairs.is_empty() {
-        return Err(format!(
-            "--start-inputs: no state of `{}` starts at zero, or their names are taken; leave it out",
-            recurrence.name()
-        )
-        .into());
-    }
-    for (state, input) in &pairs {
-        report.note(&format!("the input `{input}` is the start of `{state}`"));
-    }
-    let pairs: Vec<(&str, &str)> = pairs.iter().map(|(s, i)| (*s, &**i)).collect();
-    Ok(recurrence.with_start_inputs(&pairs)?)
 }
 
 fn cases<'r>(args: &args::Certify, recurrence: &'r Recurrence) -> Cases<'r> {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use bptt::data::{Array, Arrays, MASK};
 use bptt::{Batch, Derived, Kind, Leaf, Params, Recurrence, Role, Scalar};
+use bptt_testing::start_of;
 use ndarray::Dimension;
 
 use crate::args::Size;
@@ -66,12 +67,6 @@ pub(crate) fn recurrence_and_batch<F: Scalar>(
         }
     }
     Ok((recurrence, batch, classes))
-}
-
-/// The name of the start of a state: `h0` for `h`, `h0_1` for `h_1`.
-pub(crate) fn start_of(state: &str) -> String {
-    let end = state.find('_').unwrap_or(state.len());
-    format!("{}0{}", &state[..end], &state[end..])
 }
 
 /// The states that start at zero, with an array of the file that is the start of each: `h0` for `h`, `h0_1` for `h_1`.

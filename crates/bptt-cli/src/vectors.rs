@@ -1,7 +1,7 @@
 //! `bptt vectors`: writes test vectors for code in any language.
 
 use bptt::data::Arrays;
-use bptt_testing::{Cases, Precision, vectors::Vectors, with_start_inputs};
+use bptt_testing::{Cases, Precision, vectors::Vectors};
 use serde_json::json;
 
 use crate::args::{self, Dtype};
@@ -10,11 +10,7 @@ use crate::{Failure, cell, progress};
 
 pub(crate) fn run(args: &args::Vectors, report: &mut Report) -> Result<(), Failure> {
     Arrays::can_write(&args.out)?;
-    let loaded = cell::load(&args.cell)?;
-    let recurrence = match args.start_inputs {
-        true => with_start_inputs(&loaded),
-        false => loaded,
-    };
+    let recurrence = cell::load_with_starts(&args.cell, args.start_inputs, report)?;
     let mut cases = Cases::new(&recurrence).precision(match args.dtype {
         Dtype::F32 => Precision::F32,
         Dtype::F64 => Precision::F64,

@@ -47,7 +47,7 @@ impl fmt::Display for Precision {
 }
 
 /// Sizes, lengths and numbers for one comparison.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Case {
     /// The parameters.
     pub params: Params<f64>,
@@ -79,6 +79,29 @@ impl Case {
     #[must_use]
     pub fn lengths(&self) -> Vec<usize> {
         self.batch.lengths().collect()
+    }
+}
+
+/// The most entries of an array that are printed.
+const SHOWN: usize = 12;
+
+impl fmt::Debug for Case {
+    /// The sizes, the lengths and the seed; `{:#?}` adds the arrays, the large ones by their shapes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Case({self})")?;
+        if f.alternate() {
+            let params = self.params.iter().map(|(name, _)| name);
+            for name in params.chain(self.batch.names()) {
+                let Some(array) = self.array(name) else {
+                    continue;
+                };
+                match array.len() <= SHOWN {
+                    true => write!(f, "\n{name} = {}", array.to_string().replace('\n', " "))?,
+                    false => write!(f, "\n{name}: {:?}", array.shape())?,
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -335,6 +358,11 @@ impl<'r> Cases<'r> {
             seed: plan.seed,
         })
     }
+}
+
+/// The seed of the case of a trial.
+pub(crate) const fn seed_of(seed: u64, trial: usize) -> u64 {
+    seed.wrapping_mul(1_000_003).wrapping_add(trial as u64)
 }
 
 /// A random number of a range.

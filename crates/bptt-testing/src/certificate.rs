@@ -4,56 +4,7 @@ use std::fmt;
 
 use indexmap::IndexMap;
 
-use crate::{Case, Diagnosis, Failure, Precision};
-
-/// A kind of number that foreign code computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Quantity {
-    /// The loss.
-    Loss,
-    /// An output of the recurrence.
-    Output,
-    /// The derivative of the loss with respect to a parameter or an input.
-    Gradient,
-    /// The derivative of the loss (`loss`) or of an output along [`Case::direction`], by forward mode.
-    Tangent,
-    /// The Hessian of the loss times [`Case::direction`].
-    HessianVector,
-}
-
-impl Quantity {
-    /// Every quantity, in printing order.
-    pub const ALL: [Self; 5] = [
-        Self::Loss,
-        Self::Output,
-        Self::Gradient,
-        Self::Tangent,
-        Self::HessianVector,
-    ];
-
-    /// The name in files and in JSON.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Loss => "loss",
-            Self::Output => "outputs",
-            Self::Gradient => "gradient",
-            Self::Tangent => "tangent",
-            Self::HessianVector => "hessian_vector",
-        }
-    }
-
-    const fn title(self) -> &'static str {
-        match self {
-            Self::Loss => "loss",
-            Self::Output => "output",
-            Self::Gradient => "gradient",
-            Self::Tangent => "tangent",
-            Self::HessianVector => "2nd order",
-        }
-    }
-}
+use crate::{Case, Diagnosis, Failure, Finding, Precision, Quantity};
 
 /// The outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,57 +29,6 @@ impl Verdict {
             Self::Incomplete => "incomplete",
             Self::Rejected => "rejected",
             Self::Failed => "failed",
-        }
-    }
-}
-
-/// The worst number of one array over all trials.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Finding {
-    /// The kind of number.
-    pub quantity: Quantity,
-    /// The parameter, input or output; `loss`.
-    pub name: String,
-    /// The largest difference, relative to the largest entry of the array.
-    pub error: f64,
-    /// The error bound of that trial, relative to the same.
-    pub tolerance: f64,
-    /// The number that was expected.
-    pub expected: f64,
-    /// The number that was found.
-    pub found: f64,
-    /// The sample (from 0) of the worst entry, if the array has one.
-    pub sample: Option<usize>,
-    /// The step (from 0) of the worst entry, if the array has one.
-    pub step: Option<usize>,
-    /// The worst entry of the array for that sample and step; empty for a number.
-    pub entry: Vec<usize>,
-    /// The trial with the worst entry, from 0.
-    pub trial: usize,
-    /// The number of compared numbers.
-    pub compared: usize,
-}
-
-impl Finding {
-    /// Returns true if every number is within its error bound.
-    #[must_use]
-    pub fn agrees(&self) -> bool {
-        self.error <= self.tolerance
-    }
-
-    /// The place of the worst number, as the end of a sentence.
-    fn place(&self) -> String {
-        let mut parts = Vec::new();
-        parts.extend(self.step.map(|t| format!("step {t}")));
-        parts.extend(self.sample.map(|b| format!("sample {b}")));
-        if !self.entry.is_empty() {
-            let entry: Vec<String> = self.entry.iter().map(ToString::to_string).collect();
-            parts.push(format!("entry [{}]", entry.join(", ")));
-        }
-        match parts.is_empty() {
-            true => String::new(),
-            false => format!(" at {} (counted from 0)", parts.join(", ")),
         }
     }
 }

@@ -59,9 +59,11 @@ mod certificate;
 mod certify;
 mod diagnosis;
 mod expected;
+mod finding;
 pub mod mistakes;
 #[cfg(feature = "process")]
 pub mod process;
+mod quantity;
 #[cfg(feature = "proptest")]
 pub mod random;
 mod starts;
@@ -72,8 +74,10 @@ pub mod vectors;
 
 pub use answer::{Answer, Failure, Foreign};
 pub use case::{Case, Cases, Precision};
-pub use certificate::{Certificate, Finding, Quantity, Verdict};
+pub use certificate::{Certificate, Verdict};
 pub use certify::{Certify, certify_foreign};
 pub use diagnosis::{Circumstance, Diagnosis, Named, Outcome};
 pub use expected::{Bounded, Expected, Reference};
-pub use starts::with_start_inputs;
+pub use finding::Finding;
+pub use quantity::Quantity;
+pub use starts::{start_of, with_start_inputs};

@@ -6,23 +6,20 @@ use bptt::{Derived, Edit, Expr, NodeId, NodeSite, Op, Recurrence, Wrt};
 use indexmap::IndexMap;
 use ndarray::{Array2, ArrayD};
 
-use super::{Evidence, Named};
+use super::Named;
 use crate::expected::{key, with_directions};
+use crate::finding::{Evidence, Key};
 use crate::mistakes::{CATALOGUE, Change, Fault, Made, Mistake, same_within, sites, size};
 use crate::{Case, Quantity, Reference};
 
 /// Arrays by quantity and name.
-type Numbers = IndexMap<(Quantity, String), ArrayD<f64>>;
+type Numbers = IndexMap<Key, ArrayD<f64>>;
 
 /// The most places of a mistake that are looked for.
 const PLACES: usize = 8;
 
 /// The first mistake of the catalogue that gives the answered numbers in every case.
-pub(super) fn search(
-    reference: &Reference,
-    evidence: &[Evidence],
-    wrong: &[(Quantity, String)],
-) -> Vec<Named> {
+pub(super) fn search(reference: &Reference, evidence: &[Evidence], wrong: &[Key]) -> Vec<Named> {
     let second_order = wrong.iter().all(|(q, _)| *q == Quantity::HessianVector);
     let loss_is_wrong = wrong
         .iter()
@@ -210,7 +207,7 @@ impl Search<'_> {
 }
 
 /// The inputs whose gradient is wrong and zero in every case, unless nothing else is wrong.
-fn absent(evidence: &[Evidence], wrong: &[(Quantity, String)]) -> Vec<String> {
+fn absent(evidence: &[Evidence], wrong: &[Key]) -> Vec<String> {
     let is_zero = |e: &Evidence, name: &str| {
         let found = e.answer.get(Quantity::Gradient, name);
         e.case.batch.get(name).is_some() && found.is_some_and(|a| size(a) == 0.0)

@@ -5,7 +5,8 @@ use std::fmt;
 use bptt::{Op, Recurrence, Result};
 
 use super::Subject;
-use crate::certify::{compare, fit, seed_of};
+use crate::case::seed_of;
+use crate::finding::{Evidence, compare, fit};
 use crate::{Case, Cases, Foreign};
 
 /// The outcome of some cases.
@@ -129,7 +130,7 @@ fn outcome(
         let (case, expected) = case().ok()?;
         let answer = foreign.answer(&case, second_order).ok()?;
         fit(subject.reference.recurrence(), &case, &expected, &answer).ok()?;
-        let evidence = super::Evidence {
+        let evidence = Evidence {
             case,
             expected,
             answer,

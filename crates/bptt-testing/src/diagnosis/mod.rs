@@ -8,26 +8,11 @@ use std::fmt;
 
 use indexmap::IndexMap;
 
-use crate::certify::compare;
+use crate::finding::{Evidence, Key, compare};
 use crate::mistakes::{Relation, relations};
-use crate::{Answer, Case, Cases, Expected, Foreign, Quantity, Reference};
+use crate::{Cases, Foreign, Quantity, Reference};
 
 pub use circumstances::{Circumstance, Outcome};
-
-/// A case with the right and the answered numbers.
-pub(crate) struct Evidence {
-    pub(crate) case: Case,
-    pub(crate) expected: Expected,
-    pub(crate) answer: Answer,
-}
-
-impl Evidence {
-    /// Returns true if Hessian products were asked for.
-    pub(crate) fn is_of_second_order(&self) -> bool {
-        let mut quantities = self.expected.iter().map(|(q, ..)| q);
-        quantities.any(|q| q == Quantity::HessianVector)
-    }
-}
 
 /// Wrong numbers, and all that is needed to ask for more.
 pub(crate) struct Subject<'a> {
@@ -61,8 +46,8 @@ pub struct Named {
 #[derive(Clone, Debug, Default)]
 pub struct Diagnosis {
     mistakes: Vec<Named>,
-    wrong: Vec<(Quantity, String)>,
-    right: Vec<(Quantity, String)>,
+    wrong: Vec<Key>,
+    right: Vec<Key>,
     gate: Option<String>,
     steps: Vec<(String, Vec<usize>)>,
     circumstances: Vec<Circumstance>,
@@ -126,9 +111,9 @@ impl Diagnosis {
 }
 
 /// The arrays that are wrong in some case, and the others.
-fn split(evidence: &[Evidence]) -> (Vec<(Quantity, String)>, Vec<(Quantity, String)>) {
-    let mut wrong: Vec<(Quantity, String)> = Vec::new();
-    let mut all: Vec<(Quantity, String)> = Vec::new();
+fn split(evidence: &[Evidence]) -> (Vec<Key>, Vec<Key>) {
+    let mut wrong: Vec<Key> = Vec::new();
+    let mut all: Vec<Key> = Vec::new();
     for e in evidence {
         for finding in compare(e, 0) {
             let key = (finding.quantity, finding.name.clone());
@@ -145,30 +130,33 @@ fn split(evidence: &[Evidence]) -> (Vec<(Quantity, String)>, Vec<(Quantity, Stri
 }
 
 /// Relations as mistakes: arrays with relations of one kind together.
-fn named(found: &[(Quantity, String, Relation)]) -> Vec<Named> {
-    let mut kinds: IndexMap<&str, Vec<&(Quantity, String, Relation)>> = IndexMap::new();
+fn named(found: &[(Key, Relation)]) -> Vec<Named> {
+    let mut kinds: IndexMap<&str, Vec<&(Key, Relation)>> = IndexMap::new();
     for entry in found {
-        kinds.entry(entry.2.mistake().0).or_default().push(entry);
+        kinds.entry(entry.1.mistake().0).or_default().push(entry);
     }
+    let with = |text: String, relation: &Relation| match relation.to_string() {
+        detail if detail.is_empty() => text,
+        detail => format!("{text}: {detail}"),
+    };
     let mistakes = kinds.into_iter().map(|(name, entries)| {
-        let alike = entries.iter().all(|entry| entry.2 == entries[0].2);
-        let keys: Vec<(Quantity, String)> =
-            entries.iter().map(|(q, n, _)| (*q, n.clone())).collect();
-        let with = |text: String, relation: &Relation| match relation.to_string() {
-            detail if detail.is_empty() => text,
-            detail => format!("{text}: {detail}"),
-        };
-        let places = match alike {
-            true => vec![with(listed(&keys), &entries[0].2)],
+        let first = &entries[0].1;
+        let places = match entries.iter().all(|(_, relation)| relation == first) {
+            true => {
+                let keys: Vec<Key> = entries.iter().map(|(key, _)| key.clone()).collect();
+                vec![with(listed(&keys), first)]
+            }
             false => {
-                let each = entries.iter().zip(&keys);
-                each.map(|(entry, key)| with(listed(std::slice::from_ref(key)), &entry.2))
+                let one = |key: &Key| listed(std::slice::from_ref(key));
+                entries
+                    .iter()
+                    .map(|(key, relation)| with(one(key), relation))
                     .collect()
             }
         };
         Named {
             name,
-            statement: entries[0].2.mistake().1.into(),
+            statement: first.mistake().1.into(),
             places,
             seen: None,
             forward_only: false,
@@ -178,7 +166,7 @@ fn named(found: &[(Quantity, String, Relation)]) -> Vec<Named> {
 }
 
 /// The names of arrays as a list, cut if it is long.
-fn listed(keys: &[(Quantity, String)]) -> String {
+fn listed(keys: &[Key]) -> String {
     const SHOWN: usize = 12;
     let names = keys.iter().map(|(quantity, name)| match quantity {
         Quantity::Loss => "the loss".to_owned(),

@@ -2,17 +2,13 @@
 
 use bptt::{NodeId, Op, Recurrence};
 
-use super::Evidence;
 use crate::Quantity;
+use crate::finding::{Evidence, Key};
 use crate::mistakes::same_within;
 
 /// The one named value through which every parameter with a wrong gradient enters, and no parameter with a right one.
-pub(super) fn gate(
-    recurrence: &Recurrence,
-    wrong: &[(Quantity, String)],
-    right: &[(Quantity, String)],
-) -> Option<String> {
-    let gradients = |keys: &[(Quantity, String)]| -> Vec<String> {
+pub(super) fn gate(recurrence: &Recurrence, wrong: &[Key], right: &[Key]) -> Option<String> {
+    let gradients = |keys: &[Key]| -> Vec<String> {
         let keys = keys.iter().filter(|(q, _)| *q == Quantity::Gradient);
         let names = keys.map(|(_, name)| name.clone());
         let parameters: Vec<&str> = recurrence.parameters().collect();
@@ -59,13 +55,10 @@ fn direct_parameters(recurrence: &Recurrence, of: NodeId) -> Vec<String> {
 }
 
 /// For each per-step input with a wrong gradient, the steps at which it is wrong in the case with the most steps.
-pub(super) fn steps(
-    evidence: &[Evidence],
-    wrong: &[(Quantity, String)],
-) -> Vec<(String, Vec<usize>)> {
+pub(super) fn steps(evidence: &[Evidence], wrong: &[Key]) -> Vec<(String, Vec<usize>)> {
     let longest = evidence.iter().max_by_key(|e| e.case.batch.steps());
     let Some(e) = longest else { return Vec::new() };
-    let of = |(quantity, name): &(Quantity, String)| {
+    let of = |(quantity, name): &Key| {
         let right = e.expected.get(*quantity, name)?;
         if right.rate != bptt::Rate::Step || *quantity != Quantity::Gradient {
             return None;

@@ -13,8 +13,8 @@ use crate::Case;
 pub enum Change {
     /// Every step of the batch counts, also beyond the length of a sample.
     IgnoreLengths,
-    /// A square parameter is transposed.
-    Transpose(String),
+    /// Square parameters are transposed.
+    Transpose(Vec<String>),
     /// One is added to a parameter.
     AddOne(String),
     /// Parameters are exchanged: the pairs.
@@ -39,9 +39,11 @@ impl Change {
                 (lengths != case.lengths()).then_some(())?;
                 changed.batch = changed.batch.with_lengths(lengths);
             }
-            Self::Transpose(name) => {
-                let array = square(&case.params, name)?.reversed_axes();
-                changed.params.insert(name, array);
+            Self::Transpose(names) => {
+                for name in names {
+                    let array = square(&case.params, name)?.reversed_axes();
+                    changed.params.insert(name, array);
+                }
             }
             Self::AddOne(name) => {
                 let array = case.params.get(name)? + 1.0;
@@ -77,9 +79,11 @@ impl Change {
     pub fn pull_back(&self, case: &Case, mut gradients: Params<f64>) -> Option<Params<f64>> {
         match self {
             Self::IgnoreLengths | Self::AddOne(_) => {}
-            Self::Transpose(name) => {
-                let array = square(&gradients, name)?.reversed_axes();
-                gradients.insert(name, array);
+            Self::Transpose(names) => {
+                for name in names {
+                    let array = square(&gradients, name)?.reversed_axes();
+                    gradients.insert(name, array);
+                }
             }
             Self::Exchange(pairs) => {
                 for (a, b) in pairs {
@@ -286,12 +290,19 @@ pub(crate) fn offsets(recurrence: &Recurrence) -> Vec<Change> {
     vectors.map(|l| Change::AddOne(l.name().into())).collect()
 }
 
-/// The square parameters, transposed.
+/// The square parameters, transposed: all of them, and each.
 pub(crate) fn transposes(recurrence: &Recurrence) -> Vec<Change> {
-    recurrence
-        .parameters()
-        .map(|n| Change::Transpose(n.into()))
-        .collect()
+    let leaves = recurrence.tape().leaves().iter();
+    let square = leaves.filter(|l| {
+        let dims = l.ty().shape.dims();
+        l.role() == Role::Parameter && dims.len() == 2 && dims[0] == dims[1]
+    });
+    let square: Vec<String> = square.map(|l| l.name().to_owned()).collect();
+    let each = square
+        .iter()
+        .map(|name| Change::Transpose(vec![name.clone()]));
+    let all = (square.len() > 1).then(|| Change::Transpose(square.clone()));
+    all.into_iter().chain(each).collect()
 }
 
 impl fmt::Display for Change {
@@ -302,7 +313,8 @@ impl fmt::Display for Change {
         };
         match self {
             Self::IgnoreLengths => f.write_str("the lengths"),
-            Self::Transpose(name) | Self::Reverse(name) | Self::AddOne(name) => {
+            Self::Transpose(names) => f.write_str(&quoted(names)),
+            Self::Reverse(name) | Self::AddOne(name) => {
                 write!(f, "`{name}`")
             }
             Self::Exchange(pairs) => {

@@ -11,16 +11,18 @@
 //! ```
 
 mod change;
-mod edit;
+mod fault;
 mod mutation;
 mod relation;
+mod sites;
 
 use bptt::Recurrence;
 
 pub use change::Change;
-pub use edit::{FAULTS, Fault, Mutant, Site, mutants, sites};
+pub use fault::{FAULTS, Fault};
 pub use relation::RELATIONS;
 pub(crate) use relation::{Relation, relations, same_within, size};
+pub use sites::{Mutant, Site, mutants, sites};
 
 use crate::Case;
 

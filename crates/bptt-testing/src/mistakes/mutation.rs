@@ -5,7 +5,7 @@ use bptt::{
     RegisterEdit, RegisterId, RegisterSite,
 };
 
-use super::edit::{Fault, Place, carried, live};
+use super::fault::{Fault, Place, carried, live};
 
 /// A copy of a graph with a fault.
 pub(super) struct Mutation<'g> {
@@ -45,6 +45,11 @@ impl<'b> Edit<'b> for Mutation<'_> {
                     args[*i] = other;
                     site.with_args(&args)
                 })
+            }
+            Place::EveryFunction(name) => {
+                let of = |id: &&NodeId| self.graph.tape().node(**id).op().name() == *name;
+                let mut functions = site.node.args().iter().filter(of);
+                functions.find_map(|id| self.derivative(&site, *id))
             }
             Place::Node(id) if self.fault.is_of_a_function() => self.derivative(&site, *id),
             Place::Node(id) if *id == site.id => self.broken(&site),

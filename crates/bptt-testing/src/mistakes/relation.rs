@@ -5,7 +5,7 @@ use std::fmt;
 use ndarray::{ArrayD, Axis};
 
 use super::change::{permutations, reordered, reversed};
-use crate::diagnosis::Evidence;
+use crate::finding::{Evidence, Key};
 use crate::{Precision, Quantity};
 
 /// The relation of a wrong array to the right ones, the same in every case.
@@ -106,20 +106,20 @@ pub(crate) fn same(a: &ArrayD<f64>, b: &ArrayD<f64>, precision: Precision) -> bo
 }
 
 /// The relations of each wrong array, in the order of the answer; `None` if some wrong array has none.
-pub(crate) fn relations(
-    evidence: &[Evidence],
-    wrong: &[(Quantity, String)],
-) -> Option<Vec<(Quantity, String, Relation)>> {
+pub(crate) fn relations(evidence: &[Evidence], wrong: &[Key]) -> Option<Vec<(Key, Relation)>> {
     let found = wrong.iter().map(|(quantity, name)| {
         let relation = relation(evidence, *quantity, name)?;
-        Some((*quantity, name.clone(), relation))
+        Some(((*quantity, name.clone()), relation))
     });
     found.collect()
 }
 
+/// A test of the right and the answered array of a case.
+type Test<'a> = dyn Fn(&Evidence, &ArrayD<f64>, &ArrayD<f64>) -> bool + 'a;
+
 fn relation(evidence: &[Evidence], quantity: Quantity, name: &str) -> Option<Relation> {
     let precision = evidence.first()?.case.precision;
-    let holds = |test: &dyn Fn(&Evidence, &ArrayD<f64>, &ArrayD<f64>) -> bool| {
+    let holds = |test: &Test<'_>| {
         evidence.iter().all(|e| {
             let right = e.expected.get(quantity, name);
             let found = e.answer.get(quantity, name);

@@ -8,7 +8,7 @@ use ndarray::{Array1, Array2, ArrayD, arr0};
 use super::arrangement::{Arrangement, Meaning};
 use super::layout::Layout;
 use super::vector::{Vector, Vectors, bound_of, path_of};
-use crate::certify::seed_of;
+use crate::case::seed_of;
 use crate::expected::WIDER;
 use crate::{Case, Cases, Expected, Precision, Quantity, Reference};
 

@@ -41,6 +41,11 @@ fn d_tanh(y: &V) -> V {
     y.mapv(|y| 1.0 - y * y)
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "this is the mistake")]
+fn narrow(x: f64) -> f64 {
+    f64::from(x as f32)
+}
+
 fn outer(a: &V, b: &V) -> ArrayD<f64> {
     let (a, b) = (a.view().insert_axis(Axis(1)), b.view().insert_axis(Axis(0)));
     a.dot(&b).into_dyn()
@@ -155,7 +160,7 @@ impl<'c> Network<'c> {
         for (name, array) in self.gradients {
             let array = array * scale;
             let array = match self.slip {
-                s if s.is("single precision") => array.mapv(|x| f64::from(x as f32)),
+                s if s.is("single precision") => array.mapv(narrow),
                 s if s.is("bias gradient twice") && name.starts_with("b_") && name != "b_q" => {
                     array * 2.0
                 }
@@ -311,6 +316,9 @@ impl<'c> Network<'c> {
                     let mut a = self.m(&format!("W_{gate}")).dot(&self.x("x", t, b))
                         + self.m(&format!("U_{gate}")).dot(&before)
                         + self.v(&format!("b_{gate}"));
+                    if slip.is("b counted twice") {
+                        a += &self.v(&format!("b_{gate}"));
+                    }
                     if slip.is("forget bias of one") && gate == "f" {
                         a += 1.0;
                     }
@@ -372,11 +380,15 @@ impl<'c> Network<'c> {
                 } else {
                     d_tanh(g)
                 };
+                let maybe = |s: &V| match slip.is("sigmoid' at its value") {
+                    true => sigma(s),
+                    false => s.clone(),
+                };
                 let mut da = [
-                    d_i * d_sigma(i),
-                    &dc * c_before * d_sigma(f),
+                    d_i * d_sigma(&maybe(i)),
+                    &dc * c_before * d_sigma(&maybe(f)),
                     &dc * i * slope_g,
-                    &dh * &tc * d_sigma(o),
+                    &dh * &tc * d_sigma(&maybe(o)),
                 ];
                 if slip.is("coupled gates") {
                     da[0].fill(0.0);
@@ -407,9 +419,14 @@ impl<'c> Network<'c> {
                     };
                     self.add(&format!("W_{gate}"), outer(&da[k], &self.x("x", t, b)));
                     self.add(&format!("U_{gate}"), outer(&da[k], &before));
-                    self.add(&format!("b_{gate}"), da[k].clone().into_dyn());
+                    let twice = if slip.is("b counted twice") { 2.0 } else { 1.0 };
+                    self.add(&format!("b_{gate}"), (&da[k] * twice).into_dyn());
                     if !(slip.is("g missing in dh") && gate == "g") {
-                        dh_next += &self.m(&format!("U_{gate}")).t().dot(&da[k]);
+                        let u = self.m(&format!("U_{gate}"));
+                        dh_next += &match slip.is("U not transposed") {
+                            true => u.dot(&da[k]),
+                            false => u.t().dot(&da[k]),
+                        };
                     }
                     dx += &self.m(&format!("W_{gate}")).t().dot(&da[k]);
                 }

@@ -11,7 +11,7 @@ fn pytorch_agrees() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/pytorch.npz");
     let answers = Arrays::read(path).unwrap();
     for name in ["rnn", "lstm", "gru_reset_after"] {
-        let recurrence = with_start_inputs(&library(name));
+        let recurrence = with_start_inputs(&library(name)).0;
         let vectors = Vectors::draw(&Cases::new(&recurrence), 2, 1, Layout::Pytorch).unwrap();
         for vector in vectors.iter() {
             let begin = format!("{name}/{}/", vector.index());

@@ -195,7 +195,7 @@ fn wrong_numbers_are_refused() {
 fn states_start_at_inputs() {
     let text = "param h0\ninput x\nstate h, s = h0\nh' = x + h\ns' = s * h'\nloss s'^2\n";
     let recurrence = Recurrence::parse("starts.rec", text).unwrap();
-    let started = with_start_inputs(&recurrence);
+    let started = with_start_inputs(&recurrence).0;
     assert_eq!(started.inputs().collect::<Vec<_>>(), ["h00", "x"]);
     let vectors = draw(&started, 1, Layout::Bptt);
     let vector = vectors.iter().next().unwrap();

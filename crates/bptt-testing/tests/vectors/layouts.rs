@@ -41,7 +41,7 @@ fn dot(vector: &Vector, left: &str, right: &str) -> f64 {
 #[test]
 fn derivatives_are_those_along_the_direction() {
     for cell in CELLS {
-        let recurrence = with_start_inputs(&library(cell));
+        let recurrence = with_start_inputs(&library(cell)).0;
         let own = draw(&recurrence, 2, Layout::Bptt);
         for layout in Layout::ALL.into_iter().filter(|l| has(*l, cell)) {
             let vectors = draw(&recurrence, 2, layout);
@@ -196,7 +196,7 @@ fn matrix_row(all: &ArrayD<f64>, n: usize, hidden: usize) -> Array1<f64> {
 #[test]
 fn outputs_are_those_of_the_equations_of_onnx() {
     for cell in &CELLS[..5] {
-        let recurrence = with_start_inputs(&library(cell));
+        let recurrence = with_start_inputs(&library(cell)).0;
         for vector in draw(&recurrence, 2, Layout::Onnx).iter() {
             assert_eq!(vector.get("inputs/sequence_lens"), vector.get("lengths"));
             let w: Array2<f64> = vector
@@ -242,7 +242,7 @@ fn names_and_shapes_are_those_of_the_libraries() {
             .map(|(p, a)| format!("{} {:?}", &p[7..], a.shape()))
             .collect::<Vec<_>>()
     };
-    let started = |name: &str| with_start_inputs(&library(name));
+    let started = |name: &str| with_start_inputs(&library(name)).0;
     assert_eq!(
         shapes(&started("lstm"), Layout::Pytorch).join(", "),
         "weight_ih_l0 [16, 3], weight_hh_l0 [16, 4], bias_ih_l0 [16], bias_hh_l0 [16], weight [2, 4], bias [2], h_0 [1, 6, 4], \

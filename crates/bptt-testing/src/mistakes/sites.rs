@@ -1,120 +1,9 @@
-//! Faults, and the places of a graph at which they may be made: the first-order mutants of a recurrence or of its gradient.
+//! The places of a graph at which faults may be made: the first-order mutants of a recurrence or of its gradient.
 
-use bptt::{NodeId, Op, Recurrence};
+use bptt::{NodeId, Op, Recurrence, Shape};
 
+use super::fault::{Fault, Place, live};
 use super::mutation::Mutation;
-
-/// A fault at one place of a graph.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Fault {
-    /// A term of a sum or difference is left out.
-    DropTerm,
-    /// A term of a sum or difference counts twice.
-    DoubleTerm,
-    /// A factor of an elementwise product is left out.
-    DropFactor,
-    /// The factors of an outer product are exchanged.
-    SwapFactors,
-    /// A transpose is left out.
-    DropTranspose,
-    /// A square matrix is transposed.
-    Transpose,
-    /// A sign is wrong.
-    FlipSign,
-    /// `h_t` stands for `h_{t−1}`.
-    NewForPrevious,
-    /// `h_{t−1}` stands for `h_t`.
-    PreviousForNew,
-    /// A use of a state takes zero for its start.
-    ForgetStart,
-    /// A factor is another named value.
-    OtherFactor,
-    /// A value of a derivative is zero: no derivative goes through it.
-    Detach,
-    /// A value of a derivative has the wrong sign.
-    Negate,
-    /// A register runs in the other direction of time.
-    ReverseTime,
-    /// A register is always at its start after the first step: the carry is cut.
-    CutCarry,
-    /// A register has its start at every step.
-    StartAtEveryStep,
-    /// A register starts at zero.
-    StartAtZero,
-    /// The first value stands for the last, or the reverse.
-    WrongEnd,
-    /// A sum over steps has its last term only.
-    OnlyLastStep,
-    /// A sum over steps has its first term only.
-    OnlyFirstStep,
-    /// A condition is taken as always true.
-    IgnoreCondition,
-    /// The loss counts every class but the right one.
-    WrongClass,
-    /// An elementwise factor of a product with a matrix moves to the other side of the matrix.
-    MoveFactor,
-    /// A gate `z` stands for `1 − z`.
-    Complement,
-    /// `tanh` and `sigmoid` are exchanged.
-    OtherFunction,
-    /// A function of one number is left out.
-    DropFunction,
-    /// The derivative of a function takes its argument where it needs its value.
-    ArgumentForValue,
-    /// The derivative of a function is taken at its value instead of at its argument.
-    ValueForArgument,
-    /// The derivative of `tanh` stands for that of `sigmoid`, or the reverse.
-    OtherDerivative,
-}
-
-/// Every fault.
-pub const FAULTS: [Fault; 29] = [
-    Fault::DropTerm,
-    Fault::DoubleTerm,
-    Fault::DropFactor,
-    Fault::SwapFactors,
-    Fault::DropTranspose,
-    Fault::Transpose,
-    Fault::FlipSign,
-    Fault::NewForPrevious,
-    Fault::PreviousForNew,
-    Fault::ForgetStart,
-    Fault::OtherFactor,
-    Fault::Detach,
-    Fault::Negate,
-    Fault::ReverseTime,
-    Fault::CutCarry,
-    Fault::StartAtEveryStep,
-    Fault::StartAtZero,
-    Fault::WrongEnd,
-    Fault::OnlyLastStep,
-    Fault::OnlyFirstStep,
-    Fault::IgnoreCondition,
-    Fault::WrongClass,
-    Fault::MoveFactor,
-    Fault::Complement,
-    Fault::OtherFunction,
-    Fault::DropFunction,
-    Fault::ArgumentForValue,
-    Fault::ValueForArgument,
-    Fault::OtherDerivative,
-];
-
-/// The place of a fault.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    Node(NodeId),
-    /// An argument of a node, by its index.
-    Argument(NodeId, usize),
-    /// An argument of a node, and the value in its place.
-    Replace(NodeId, usize, NodeId),
-    Register(usize),
-    /// Every register that carries a derivative; the derivative of a start is then that of the last step, if true.
-    Cotangents(bool),
-    /// All of these arguments, and the description of them.
-    Every(Vec<(NodeId, usize)>, String),
-}
 
 /// A graph with one fault.
 #[derive(Clone, Debug)]
@@ -159,6 +48,7 @@ impl Site {
             Place::Register(i) => format!("`{}`", graph.tape().registers()[*i].name()),
             Place::Cotangents(_) => "all states".into(),
             Place::Every(_, text) => text.clone(),
+            Place::EveryFunction(name) => format!("every `{name}`"),
         }
     }
 }
@@ -184,8 +74,13 @@ pub fn sites(graph: &Recurrence, fault: Fault) -> Vec<Site> {
             places.extend(args.into_iter().map(|(id, i)| Place::Argument(id, i)));
         }
         _ => {
-            if fault == Fault::IgnoreCondition {
-                places.extend(uses_of_conditions(graph));
+            match fault {
+                Fault::IgnoreCondition => places.extend(uses_of_conditions(graph)),
+                Fault::DropTranspose => places.extend(all_transposes(graph)),
+                _ if fault.is_of_a_function() => {
+                    places.extend(["sigmoid", "tanh"].map(Place::EveryFunction));
+                }
+                _ => {}
             }
             places.extend(tape.nodes().map(|(id, _)| Place::Node(id)));
         }
@@ -226,18 +121,44 @@ fn groups(graph: &Recurrence, fault: Fault, args: &[(NodeId, usize)]) -> Vec<Pla
         Fault::NewForPrevious | Fault::ForgetStart => of_registers(false),
         Fault::PreviousForNew => of_registers(true),
         Fault::DropTerm | Fault::DoubleTerm => {
-            let is_bias = |a: &(NodeId, usize)| {
-                let id = arg(a);
-                let held = tape.node(id);
-                let leaf = matches!((held.op(), held.args()), (Op::Time(_), [leaf])
+            let shape_of_bias = |a: &(NodeId, usize)| {
+                let held = tape.node(arg(a));
+                let is_leaf = matches!((held.op(), held.args()), (Op::Time(_), [leaf])
                     if matches!(tape.node(*leaf).op(), Op::Leaf(_)));
-                leaf && matches!(tape.node(a.0).op().name(), "add" | "sub")
-                    && tape.ty(id).shape.rank() == 1
+                let is_term = matches!(tape.node(a.0).op().name(), "add" | "sub");
+                let shape = tape.ty(arg(a)).shape;
+                (is_leaf && is_term && shape.rank() == 1).then_some(shape)
             };
-            every(&is_bias, "every bias".into()).into_iter().collect()
+            let mut shapes: Vec<_> = args.iter().filter_map(shape_of_bias).collect();
+            shapes.dedup();
+            let text = |shape: Option<Shape>| {
+                let members = args
+                    .iter()
+                    .filter(|a| shape_of_bias(a).is_some_and(|own| shape.is_none_or(|s| s == own)));
+                let mut names: Vec<String> = members.map(|a| shown(graph, arg(a))).collect();
+                names.dedup();
+                names.join(", ")
+            };
+            let each = shapes.iter().map(|shape| {
+                every(
+                    &|a| shape_of_bias(a).as_ref() == Some(shape),
+                    text(Some(*shape)),
+                )
+            });
+            let all = every(&|a| shape_of_bias(a).is_some(), text(None));
+            each.chain([all]).flatten().collect()
         }
         _ => Vec::new(),
     }
+}
+
+/// The transposes of the backward pass, if there are several.
+fn all_transposes(graph: &Recurrence) -> Option<Place> {
+    let nodes = graph.tape().nodes();
+    let transposes = nodes.filter(|(_, node)| node.op().name() == "transpose");
+    let transposes: Vec<(NodeId, usize)> = transposes.map(|(id, _)| (id, 0)).collect();
+    let text = "every square matrix of the backward pass".to_owned();
+    (transposes.len() > 1).then_some(Place::Every(transposes, text))
 }
 
 /// The two choices of a derivative that belong to one choice of the recurrence: `δ` goes to the value that was taken, and
@@ -295,61 +216,6 @@ fn replacements(graph: &Recurrence) -> Vec<Place> {
 pub fn mutants(graph: &Recurrence, fault: Fault) -> impl Iterator<Item = Mutant> + '_ {
     let sites = sites(graph, fault).into_iter();
     sites.filter_map(|site| site.mutant(graph))
-}
-
-impl Fault {
-    /// The fault belongs to one argument of a node.
-    pub(super) const fn takes_an_argument(self) -> bool {
-        matches!(
-            self,
-            Self::DropTerm
-                | Self::DoubleTerm
-                | Self::DropFactor
-                | Self::FlipSign
-                | Self::NewForPrevious
-                | Self::PreviousForNew
-                | Self::ForgetStart
-                | Self::MoveFactor
-                | Self::Transpose
-        )
-    }
-}
-
-impl Fault {
-    /// The fault concerns the partial derivative of a function.
-    pub(super) const fn is_of_a_function(self) -> bool {
-        matches!(
-            self,
-            Self::ArgumentForValue | Self::ValueForArgument | Self::OtherDerivative
-        )
-    }
-}
-
-/// For each node, true if the loss depends on it.
-pub(super) fn live(graph: &Recurrence) -> Vec<bool> {
-    let tape = graph.tape();
-    let mut live = vec![false; tape.len()];
-    let mut stack = graph.output_node("loss").into_iter().collect::<Vec<_>>();
-    while let Some(id) = stack.pop() {
-        if std::mem::replace(&mut live[id.index()], true) {
-            continue;
-        }
-        let node = tape.node(id);
-        stack.extend(node.args());
-        if let Op::Read(r) = node.op() {
-            let register = &tape.registers()[r.index()];
-            stack.extend(register.init().into_iter().chain(register.def()));
-        }
-    }
-    live
-}
-
-/// The value that is carried to this read, and the register.
-pub(super) fn carried(graph: &Recurrence, id: NodeId) -> Option<NodeId> {
-    match graph.tape().node(id).op() {
-        Op::Read(r) => graph.tape().registers()[r.index()].def(),
-        _ => None,
-    }
 }
 
 /// The longest expression that is printed whole.
