@@ -1,16 +1,14 @@
 //! Runs each test on every engine: a recurrence evaluated on the tape also runs as a program, and both results
 //! must agree.
 
-use bptt::{Batch, Outputs, Params, Real, Recurrence, Result, Role, Scalar};
+use bptt::{Batch, Outputs, Params, Real, Recurrence, Result, Scalar};
+use bptt_testing::{Precision, Rounding};
 use ndarray::ArrayD;
 
 /// The tolerance between two computations in double precision. For ill-conditioned numbers it is their rounding
 /// error instead, at most [`MOST`].
 pub(crate) const TOLERANCE: f64 = 1e-13;
 const MOST: f64 = 1e-12;
-
-/// The ratio of rounding errors in `f32` and `f64`.
-const WIDER: f64 = (1u64 << 29) as f64;
 
 fn wide<F: Scalar>(a: &ArrayD<F>) -> ArrayD<f64> {
     a.mapv(|x| Scalar::to_f64(x))
@@ -43,39 +41,14 @@ pub(crate) fn apart<F: Scalar>(fast: &Outputs<F>, slow: &Outputs<f64>) -> (f64, 
     })
 }
 
-/// The rounding error of the numbers of a recurrence in double precision, estimated as 64 times the error of
-/// the evaluator in single precision. One error may be small by chance, so this takes the larger of the error
-/// on the data and the median error on data nearby.
-fn rounding(r: &Recurrence, params: &Params<f64>, batch: &Batch<f64>) -> f64 {
-    let error = |params: &Params<f64>, batch: &Batch<f64>| {
-        let single = r.evaluate::<f32>(&params.cast(), &batch.cast()).ok()?;
-        Some(apart(&single, &r.evaluate(params, batch).ok()?).0)
-    };
-    let mut state = 5_u64;
-    let mut factor = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        0.99 + 0.02 * (state >> 11) as f64 / (1_u64 << 53) as f64
-    };
-    let mut nearby: Vec<f64> = (0..9)
-        .filter_map(|_| {
-            let (mut params, mut batch) = (params.clone(), batch.clone());
-            for leaf in r.tape().leaves() {
-                let array = match leaf.role() {
-                    Role::Parameter => params.get_mut(leaf.name()),
-                    Role::Input => batch.get_mut(leaf.name()),
-                };
-                array.into_iter().flatten().for_each(|x| *x *= factor());
-            }
-            error(&params, &batch)
-        })
-        .collect();
-    nearby.sort_unstable_by(f64::total_cmp);
-    let median = nearby.get(nearby.len() / 2).copied();
+/// The tolerance for an output, relative to its scale as in [`apart`]: its rounding error, within limits.
+fn tolerance(r: &Recurrence, params: &Params<f64>, batch: &Batch<f64>, name: &str) -> f64 {
     // Numbers too large for single precision give no estimate.
-    let found = error(params, batch).zip(median);
-    found.map_or(MOST, |(here, nearby)| 64.0 * here.max(nearby) / WIDER)
+    let Ok(rounding) = Rounding::of(r, params, batch) else {
+        return MOST;
+    };
+    let scale = norm(&rounding.outputs()[name]).max(f64::MIN_POSITIVE);
+    (rounding.bound(name, Precision::F64) / scale).clamp(TOLERANCE, MOST)
 }
 
 /// Checks that two runs gave the same bits.
@@ -102,13 +75,12 @@ impl EveryEngine for Recurrence {
         let fast = fast.and_then(|p| p.evaluate(params, batch));
         match (&slow, &fast) {
             (Ok(slow), Ok(fast)) => {
-                let allowed = || rounding(self, params, batch).clamp(TOLERANCE, MOST);
                 let interpreted = program.as_ref().map_err(Clone::clone);
                 let interpreted = interpreted.and_then(|p| p.interpret(params, batch));
                 for found in [fast, &interpreted.expect("it ran before")] {
                     let (error, name) = apart(found, slow);
                     assert!(
-                        error <= TOLERANCE || error <= allowed(),
+                        error <= TOLERANCE || error <= tolerance(self, params, batch, &name),
                         "`{name}` is {error:e} apart: {} instead of {}\n{self}",
                         found[name.as_str()],
                         slow[name.as_str()]

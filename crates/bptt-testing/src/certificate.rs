@@ -12,7 +12,8 @@ use crate::{Case, Diagnosis, Failure, Finding, Precision, Quantity};
 pub enum Verdict {
     /// The loss and the gradient of every parameter agree in every trial, and so does all else that was answered.
     Certified,
-    /// Nothing disagrees, but the loss or the gradient of a parameter was not answered.
+    /// Nothing disagrees, but the loss, the gradient of a parameter, or its Hessian product if it was asked for, was not
+    /// answered.
     Incomplete,
     /// At least one number disagrees.
     Rejected,
@@ -73,7 +74,7 @@ impl Certificate {
         &self.findings
     }
 
-    /// The loss and the gradients of parameters that were not answered.
+    /// The loss, and the gradients and Hessian products of parameters, that were not answered.
     pub fn unanswered(&self) -> impl Iterator<Item = (Quantity, &str)> {
         self.unanswered.iter().map(|(q, name)| (*q, &**name))
     }

@@ -132,18 +132,26 @@ impl<'r> Certify<'r> {
     }
 }
 
-/// The loss and the gradients of parameters that some answer does not have.
+/// The loss, the gradients of parameters, and their Hessian products if these are asked for, that some answer does not
+/// have.
 fn unanswered(recurrence: &Recurrence, evidence: &[Evidence]) -> Vec<(Quantity, String)> {
     let parameters: Vec<&str> = recurrence.parameters().collect();
     let Some(first) = evidence.first() else {
         return Vec::new();
+    };
+    let matters = |e: &Evidence, quantity, name: &str| {
+        let right = e.expected.get(quantity, name);
+        right.is_some_and(|b| b.value.iter().any(|x| *x != 0.0))
     };
     let asked = first
         .expected
         .iter()
         .filter(|(quantity, name, _)| match quantity {
             Quantity::Loss => true,
-            Quantity::Gradient => parameters.contains(name),
+            // A derivative that is always zero, as that of an unused parameter, may be left out.
+            Quantity::Gradient | Quantity::HessianVector => {
+                parameters.contains(name) && evidence.iter().any(|e| matters(e, *quantity, name))
+            }
             _ => false,
         });
     let missing = |(quantity, name): &(Quantity, &str)| {

@@ -53,6 +53,8 @@ pub struct Reference {
 const MARGIN: f64 = 64.0;
 /// The sets of data nearby on which rounding errors are measured.
 const NEARBY: u64 = 8;
+/// The rounding error in `f32`, relative to the largest entry, of a graph whose numbers are too large for that type.
+const UNKNOWN: f64 = 1e-3;
 /// The ratio of rounding errors in `f32` and in `f64`.
 pub(crate) const WIDER: f64 = (1u64 << 29) as f64;
 
@@ -102,7 +104,7 @@ impl Reference {
         let mut arrays = IndexMap::new();
         for (quantity, graph) in &self.graphs {
             let (params, batch) = with_directions(graph, case);
-            let run = Run::of(graph, &params, &batch)?;
+            let run = Rounding::of(graph, &params, &batch)?;
             for (name, value) in run.exact.iter() {
                 let Some(key) = key(*quantity, graph, name) else {
                     continue;
@@ -170,14 +172,32 @@ pub(crate) fn with_directions(graph: &Recurrence, case: &Case) -> (Params<f64>, 
     (params, batch)
 }
 
-/// The outputs of a graph, and their rounding errors in `f32`.
-struct Run {
+/// The outputs of a graph on some data, and bounds on the rounding errors of any other evaluation; see
+/// [`Expected`](Expected#bounds).
+///
+/// ```
+/// use bptt::{Batch, Params, Recurrence};
+/// use bptt_testing::{Precision, Rounding};
+/// use ndarray::array;
+/// let sum = Recurrence::parse("sum.rec", "input x\noutput total = sum(x)\nloss x\n")?;
+/// let batch = Batch::new(2, 1).with("x", array![[1.0], [2.0]]);
+/// let rounding = Rounding::of(&sum, &Params::new(), &batch)?;
+/// assert_eq!(rounding.outputs().loss()?, 3.0);
+/// assert!(rounding.bound("loss", Precision::F64) < 1e-13);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Rounding {
     exact: Outputs<f64>,
     errors: IndexMap<String, f64>,
 }
 
-impl Run {
-    fn of(graph: &Recurrence, params: &Params<f64>, batch: &Batch<f64>) -> Result<Self> {
+impl Rounding {
+    /// Evaluates the graph, and measures rounding errors.
+    ///
+    /// # Errors
+    /// If the data does not fit, or a number is not finite.
+    pub fn of(graph: &Recurrence, params: &Params<f64>, batch: &Batch<f64>) -> Result<Self> {
         let exact = graph.evaluate(params, batch)?;
         let mut errors: IndexMap<String, f64> = IndexMap::new();
         let mut measure = |exact: &Outputs<f64>, params: &Params<f64>, batch: &Batch<f64>| {
@@ -202,10 +222,19 @@ impl Run {
         Ok(Self { exact, errors })
     }
 
-    fn bound(&self, name: &str, precision: Precision) -> f64 {
+    /// The outputs in `f64`.
+    #[must_use]
+    pub const fn outputs(&self) -> &Outputs<f64> {
+        &self.exact
+    }
+
+    /// The bound on the rounding error of each entry of an output in arithmetic of this precision.
+    #[must_use]
+    pub fn bound(&self, name: &str, precision: Precision) -> f64 {
         let largest = self.exact.get(name).into_iter().flatten();
         let largest = largest.fold(0.0, |m: f64, x| m.max(x.abs()));
-        let error = self.errors.get(name).copied().unwrap_or_default();
+        let unknown = UNKNOWN * largest;
+        let error = self.errors.get(name).copied().unwrap_or(unknown);
         let narrow = MARGIN * error.max(f64::from(f32::EPSILON) * largest);
         match precision {
             Precision::F32 => narrow,

@@ -77,7 +77,7 @@ pub use case::{Case, Cases, Precision};
 pub use certificate::{Certificate, Verdict};
 pub use certify::{Certify, certify_foreign};
 pub use diagnosis::{Circumstance, Diagnosis, Named, Outcome};
-pub use expected::{Bounded, Expected, Reference};
+pub use expected::{Bounded, Expected, Reference, Rounding};
 pub use finding::Finding;
 pub use quantity::Quantity;
 pub use starts::{start_of, with_start_inputs};

@@ -277,3 +277,42 @@ fn bounds_of_single_precision() {
         "{found}"
     );
 }
+
+/// Numbers that are too large for `f32` have bounds too.
+#[test]
+fn bounds_of_large_numbers() {
+    let text = "input x\nparam a\nstate s\ns' = s + a * x * 1e60\noutput s'\nloss s'\n";
+    let recurrence = Recurrence::parse("large.rec", text).unwrap();
+    let case = Cases::new(&recurrence).draw(1).unwrap();
+    let expected = bptt_testing::Reference::new(&recurrence, false).unwrap();
+    let expected = expected.expect(&case).unwrap();
+    for (_, name, array) in expected.iter() {
+        let largest = array.value.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
+        let relative = array.bound / largest;
+        assert!((1e-11..1e-9).contains(&relative), "{name}: {relative:e}");
+    }
+}
+
+#[test]
+fn second_order_that_is_asked_for_and_not_answered() {
+    let text = "input x\nparam a, unused\nstate s\ns' = tanh(a * s + x)\nloss s'^2 + 0 * unused\n";
+    let recurrence = Recurrence::parse("second.rec", text).unwrap();
+    let gradient = recurrence.gradient(Wrt::Everything).unwrap();
+    let mut first_order = |case: &Case| {
+        let found = gradient.evaluate(&case.params, &case.batch)?;
+        Ok(Answer::new()
+            .loss(found.loss()?)
+            .gradient("a", found["a"].clone()))
+    };
+    let certify = |second| Certify::new(Cases::new(&recurrence)).second_order(second);
+    let found = certify(false).run(&mut first_order).unwrap();
+    assert_eq!(found.verdict(), Verdict::Certified, "{found}");
+    let found = certify(true).run(&mut first_order).unwrap();
+    assert_eq!(found.verdict(), Verdict::Incomplete, "{found}");
+    assert!(
+        found
+            .to_string()
+            .contains("not answered: the 2nd order of `a`"),
+        "{found}"
+    );
+}

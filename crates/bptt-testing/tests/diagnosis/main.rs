@@ -4,7 +4,7 @@
 mod by_hand;
 
 use bptt::cells::{Cell, Loss, Start};
-use bptt::{Recurrence, Wrt};
+use bptt::{Derived, Recurrence, Wrt};
 use bptt_testing::mistakes::{CATALOGUE, FAULTS, Fault, mutants};
 use bptt_testing::{Answer, Case, Cases, Certificate, Certify, Quantity};
 use by_hand::{Network, Slip};
@@ -328,4 +328,42 @@ fn every_fault_is_in_the_catalogue() {
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), CATALOGUE.len(), "names are unique");
+}
+
+/// As in `PyTensor`: the gradient of a scan is right, its second derivatives are truncated.
+#[test]
+fn a_wrong_second_derivative() {
+    let recurrence = model(Cell::rnn());
+    let gradient = recurrence.gradient(Wrt::Everything).unwrap();
+    let hessian = recurrence.hessian_vector(Wrt::Everything).unwrap();
+    let truncated = mutants(&hessian, Fault::CutCarry);
+    let truncated = truncated.into_iter().find(|m| m.place == "`h.dot`");
+    for (graph, name) in [
+        (hessian.clone(), ""),
+        (truncated.unwrap().graph, "truncated"),
+    ] {
+        let mut foreign = |case: &Case| {
+            let (mut params, mut batch) = (case.params.clone(), case.batch.clone());
+            let found = gradient.evaluate(&params, &batch)?;
+            for (of, along) in case.direction.iter() {
+                let leaf = graph.leaf_for(&Derived::Tangent(of.into())).unwrap();
+                match case.params.get(of) {
+                    Some(_) => params.insert(leaf, along.clone()),
+                    None => batch.insert(leaf, along.clone()),
+                }
+            }
+            let second = graph.evaluate(&params, &batch)?;
+            let mut answer = Answer::new().loss(found.loss()?);
+            for (name, array) in found.iter().filter(|(name, _)| *name != "loss") {
+                answer = answer.gradient(name, array.clone());
+                answer = answer.hessian_vector(name, second[name].clone());
+            }
+            Ok(answer)
+        };
+        let certify = Certify::new(Cases::new(&recurrence)).second_order(true);
+        let found = certify.run(&mut foreign).unwrap();
+        assert_eq!(found.passed(), name.is_empty(), "{found}");
+        let named = found.diagnosis().and_then(|d| d.mistakes().first());
+        assert_eq!(named.map_or("", |m| m.name), name, "{found}");
+    }
 }
