@@ -44,9 +44,14 @@ const TRIED: usize = 3;
 const MOST_STEPS: usize = 4;
 
 /// Asks the foreign code for cases that fulfil a condition each. Conditions that it does not answer are left out, and so
-/// are those that say nothing: a condition under which the numbers are wrong as they are without it.
-pub(super) fn ask(subject: &Subject<'_>, foreign: &mut dyn Foreign) -> Vec<Circumstance> {
+/// are those that say nothing: a condition under which the numbers are wrong as they are without it. Also returns the
+/// first case that is wrong with the fewest steps.
+pub(super) fn ask(
+    subject: &Subject<'_>,
+    foreign: &mut dyn Foreign,
+) -> (Vec<Circumstance>, Option<Evidence>) {
     let mut found = Vec::new();
+    let mut shortest = None;
     let (steps, _, equal) = subject.cases.ranges();
     let mut ask =
         |cases: &Cases<'_>, change: &dyn Fn(&mut Case)| outcome(subject, cases, change, foreign);
@@ -57,29 +62,31 @@ pub(super) fn ask(subject: &Subject<'_>, foreign: &mut dyn Foreign) -> Vec<Circu
         for steps in 1..=MOST_STEPS {
             let cases = subject.cases.clone().steps(steps..=steps).equal_lengths();
             match ask(&cases, &unchanged) {
-                Some(Outcome::Right) if right + 1 == steps => right = steps,
-                Some(Outcome::Wrong) => {
-                    wrong = Some(steps);
+                Some((Outcome::Right, _)) if right + 1 == steps => right = steps,
+                Some((Outcome::Wrong, evidence)) => {
+                    (wrong, shortest) = (Some(steps), evidence);
                     break;
                 }
                 _ => break,
             }
         }
-        if right > 0 {
-            let condition = match right {
-                1 => "samples of one step".into(),
-                n => format!("samples of at most {n} steps"),
-            };
-            let outcome = Outcome::Right;
-            found.push(Circumstance { condition, outcome });
-            found.extend(wrong.map(|n| Circumstance {
-                condition: format!("samples of {n} steps"),
-                outcome: Outcome::Wrong,
-            }));
-        }
+        let steps = |n: usize| match n {
+            1 => "samples of one step".to_owned(),
+            n => format!("samples of {n} steps"),
+        };
+        let right = match right {
+            0 => None,
+            1 => Some(steps(1)),
+            n => Some(format!("samples of at most {n} steps")),
+        };
+        let outcomes = [(right, Outcome::Right), (wrong.map(steps), Outcome::Wrong)];
+        found.extend(outcomes.into_iter().filter_map(|(condition, outcome)| {
+            let condition = condition?;
+            Some(Circumstance { condition, outcome })
+        }));
     }
-    let mut only_right = |condition: &str, outcome: Option<Outcome>| {
-        if outcome == Some(Outcome::Right) {
+    let mut only_right = |condition: &str, outcome: Option<(Outcome, Option<Evidence>)>| {
+        if let Some((Outcome::Right, _)) = outcome {
             found.push(Circumstance {
                 condition: condition.into(),
                 outcome: Outcome::Right,
@@ -105,15 +112,16 @@ pub(super) fn ask(subject: &Subject<'_>, foreign: &mut dyn Foreign) -> Vec<Circu
         };
         only_right("states that start at zero", ask(subject.cases, &zero));
     }
-    found
+    (found, shortest)
 }
 
+/// The outcome of some cases, and the first that is wrong.
 fn outcome(
     subject: &Subject<'_>,
     cases: &Cases<'_>,
     change: &dyn Fn(&mut Case),
     foreign: &mut dyn Foreign,
-) -> Option<Outcome> {
+) -> Option<(Outcome, Option<Evidence>)> {
     let second_order = subject
         .evidence
         .first()
@@ -136,10 +144,10 @@ fn outcome(
             answer,
         };
         if !compare(&evidence, 0).iter().all(crate::Finding::agrees) {
-            return Some(Outcome::Wrong);
+            return Some((Outcome::Wrong, Some(evidence)));
         }
     }
-    Some(Outcome::Right)
+    Some((Outcome::Right, None))
 }
 
 /// The parameters and inputs at which states start.

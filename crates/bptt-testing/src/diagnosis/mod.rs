@@ -69,12 +69,19 @@ impl Diagnosis {
         if mistakes.is_empty() {
             mistakes = by_relation.unwrap_or_default();
         }
-        let recurrence = subject.reference.recurrence();
+        let (circumstances, shortest) = circumstances::ask(subject, foreign);
+        // With few steps a mistake has not spread from its gate to the others.
+        let shortest = shortest.as_slice();
+        let near = if shortest.is_empty() {
+            evidence
+        } else {
+            shortest
+        };
         Self {
             mistakes,
-            gate: place::gate(recurrence, &wrong, &right),
+            gate: place::gate(subject.reference.recurrence(), near),
             steps: place::steps(subject.evidence, &wrong),
-            circumstances: circumstances::ask(subject, foreign),
+            circumstances,
             wrong,
             right,
         }

@@ -4,17 +4,26 @@ use bptt::{NodeId, Op, Recurrence};
 
 use crate::Quantity;
 use crate::finding::{Evidence, Key};
-use crate::mistakes::same_within;
+use crate::mistakes::{same_within, size};
 
-/// The one named value through which every parameter with a wrong gradient enters, and no parameter with a right one.
-pub(super) fn gate(recurrence: &Recurrence, wrong: &[Key], right: &[Key]) -> Option<String> {
-    let gradients = |keys: &[Key]| -> Vec<String> {
-        let keys = keys.iter().filter(|(q, _)| *q == Quantity::Gradient);
-        let names = keys.map(|(_, name)| name.clone());
-        let parameters: Vec<&str> = recurrence.parameters().collect();
-        names.filter(|n| parameters.contains(&&**n)).collect()
-    };
-    let (wrong, right) = (gradients(wrong), gradients(right));
+/// The one named value through which every parameter with a wrong gradient enters, and no parameter with a right one that
+/// is not zero.
+pub(super) fn gate(recurrence: &Recurrence, evidence: &[Evidence]) -> Option<String> {
+    let (mut wrong, mut right) = (Vec::new(), Vec::new());
+    for name in recurrence.parameters() {
+        let key = |e: &Evidence| {
+            let right = e.expected.get(Quantity::Gradient, name)?;
+            let found = e.answer.get(Quantity::Gradient, name)?;
+            let apart = size(&(found - &right.value));
+            Some((apart > right.bound, size(&right.value) > 0.0))
+        };
+        let found: Vec<(bool, bool)> = evidence.iter().filter_map(key).collect();
+        if found.iter().any(|(is_wrong, _)| *is_wrong) {
+            wrong.push(name.to_owned());
+        } else if found.iter().any(|(_, matters)| *matters) {
+            right.push(name.to_owned());
+        }
+    }
     if wrong.is_empty() || right.is_empty() {
         return None;
     }

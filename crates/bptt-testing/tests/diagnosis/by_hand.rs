@@ -395,6 +395,9 @@ impl<'c> Network<'c> {
                     da[1] = &dc * &(&c[t] - g) * d_sigma(f);
                     da[2] = &dc * &(1.0 - f) * d_tanh(g);
                 }
+                if slip.is("a constant for sigmoid' of f") {
+                    da[1] = &dc * c_before * f * 0.37;
+                }
                 if slip.is("no sigmoid' of f") {
                     da[1] = &dc * c_before;
                 }

@@ -124,6 +124,7 @@ fn slips_in_an_lstm() {
             ("U not transposed", &["gradient-not-transposed"]),
             ("sigmoid' at its value", &["derivative-at-the-value"]),
             ("b counted twice", &["term-counted-twice"]),
+            ("a constant for sigmoid' of f", &[]),
             ("new h in U", &["gradient-wrong-step-of-a-state"]),
             ("g missing in dh", &["gradient-term-left-out"]),
             ("f left out of the carry", &["gradient-factor-left-out"]),
@@ -132,6 +133,24 @@ fn slips_in_an_lstm() {
             ("c truncated", &["truncated"]),
         ],
     );
+}
+
+/// A mistake that has no name is placed: in samples of one step it has not spread from its gate.
+#[test]
+fn a_gate_without_a_name_for_its_mistake() {
+    let found = certify(
+        &model(Cell::lstm()),
+        |n| n.lstm(),
+        "a constant for sigmoid' of f",
+    );
+    let diagnosis = found.diagnosis().unwrap();
+    assert_eq!(diagnosis.gate(), Some("f"), "{found}");
+    let circumstances: Vec<String> = diagnosis
+        .circumstances()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(circumstances, ["wrong for samples of one step"], "{found}");
 }
 
 #[test]
