@@ -1,5 +1,7 @@
 //! Data, checksums, timing loop and protocol shared by the Rust competitors.
 
+pub mod laws;
+
 use std::io::{BufRead, Write};
 use std::time::{Duration, Instant};
 
