@@ -5,7 +5,7 @@ import random
 import subprocess
 import sys
 
-from libraries import AFTER, HERE, LSTM, PEEPHOLE, PEERS, RNN, environment
+from libraries import AFTER, BOTH_WAYS, HERE, PEEPHOLE, PEERS, RNN, environment, starts
 
 sys.path.insert(0, str(PEERS))
 from competitors import pin  # noqa: E402
@@ -25,17 +25,18 @@ class Unanswered(Exception):
 def shapes(cell, size):
     """The shapes of the parameters of a recurrence."""
     h, k, o = size["H"], size["K"], size["O"]
+    ends = ("_fw", "_bw") if cell == BOTH_WAYS else ("",)
     if cell == RNN:
         found = {"W_X": (h, k), "W_H": (h, h), "b_h": (h,)}
     else:
-        gates = "ifgo" if cell in (LSTM, PEEPHOLE) else "rzn"
+        gates = [g + end for end in ends for g in ("ifgo" if cell.startswith("lstm") else "rzn")]
         parts = {"W": (h, k), "U": (h, h), "b": (h,)}
         found = {f"{part}_{g}": shape for g in gates for part, shape in parts.items()}
         if cell == AFTER:
             found["b_u"] = (h,)
         if cell == PEEPHOLE:
             found |= {f"p_{g}": (h,) for g in "ifo"}
-    return found | {"W_O": (o, h), "b_q": (o,)}
+    return found | {"W_O": (o, h * len(ends)), "b_q": (o,)}
 
 
 def question(cell, dtype, size, seed=1):
@@ -48,9 +49,8 @@ def question(cell, dtype, size, seed=1):
 
     t, b = size["T"], size["B"]
     params = {n: array(s, s[-1] ** -0.5) for n, s in shapes(cell, size).items()}
-    inputs = {"x": array((t, b, size["K"]), 1), "h0": array((b, size["H"]), 1)}
-    if cell in (LSTM, PEEPHOLE):
-        inputs["c0"] = array((b, size["H"]), 1)
+    inputs = {"x": array((t, b, size["K"]), 1)}
+    inputs |= {name: array((b, size["H"]), 1) for name in starts(cell)}
     if cell == RNN:
         inputs["y"] = array((t, b, size["O"]), 1)
     else:
@@ -64,7 +64,7 @@ def of_samples(asked, change):
     """The question with another list of samples."""
     inputs = {n: [change(step) for step in a] if n in "xy" else change(a)
               for n, a in asked["inputs"].items()}
-    samples = len(inputs["h0"])
+    samples = len(inputs["x"][0])
     return asked | {"inputs": inputs, "samples": samples, "lengths": [asked["steps"]] * samples}
 
 
@@ -133,12 +133,12 @@ def threads(library, cell, dtype, peers):
     return verdict(difference(one, two))
 
 
-def of_sample(answer, b):
+def of_sample(answer, b, begins):
     """The arrays that belong to a sample: its outputs, and the gradients of its inputs and starts."""
     found = {"outputs/o": numbers([step[b] for step in answer["outputs"]["o"]])}
     gradient = answer.get("gradient", {})
-    for name in ("x", "h0", "c0"):
-        if name in gradient:
+    for name in gradient:
+        if name == "x" or name in begins:
             own = [step[b] for step in gradient[name]] if name == "x" else gradient[name][b]
             found[f"gradient/{name}"] = numbers(own)
     return found
@@ -157,7 +157,7 @@ def batch(library, cell, dtype, peers):
             array[0] = first[name]
     alone = of_samples(asked, lambda samples: samples[:1])
     answers = ask(library.line(peers, library.threads.format(threads=1)), [asked, other, alone])
-    right, changed, single = (of_sample(a, 0) for a in answers)
+    right, changed, single = (of_sample(a, 0, starts(cell)) for a in answers)
     found = verdict(difference(right, changed))
     found["alone"] = difference(right, single)
     found["held"] = found["held"] and found["alone"] <= ROUNDING[dtype]

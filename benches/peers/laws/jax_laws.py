@@ -16,6 +16,9 @@ jax.config.update("jax_enable_x64", True)
 
 def scan_states(p, inputs, question):
     """The states `[T, B, H]` of a cell that is written here, and the last state of each sample."""
+    if len(question.directions) == 2:
+        raise Unsupported("the cells that are written here have one direction")
+
     def gate(name, x, h):
         return x @ p[f"W_{name}"].T + h @ p[f"U_{name}"].T + p[f"b_{name}"]
 
@@ -41,8 +44,8 @@ def scan_states(p, inputs, question):
     return states, states[question.lengths - 1, np.arange(question.samples)]
 
 
-def start(inputs, question):
-    names = ("h0", "c0") if question.cell == "lstm" else ("h0",)
+def start(inputs, question, direction=""):
+    names = [f"{state}0{direction}" for state in "hc"[:1 + question.has_cell_state]]
     zeros = jnp.zeros((question.samples, question.hidden), question.dtype)
     return tuple(inputs.get(name, zeros) for name in names)
 
@@ -55,21 +58,33 @@ def flax_states(p, inputs, question):
         return {"kernel": kernel.T} | ({} if bias is None else {"bias": bias})
 
     sizes = {"features": question.hidden, "dtype": question.dtype, "param_dtype": question.dtype}
+    def lstm(end=""):
+        tree = {f"i{g}": dense(p[f"W_{g}{end}"]) for g in "ifgo"}
+        tree |= {f"h{g}": dense(p[f"U_{g}{end}"], p[f"b_{g}{end}"]) for g in "ifgo"}
+        h, c = start(inputs, question, end)
+        return nn.LSTMCell(**sizes), (c, h), {"cell": tree}
+
+    lengths = None if question.equal_lengths else jnp.asarray(question.lengths)
+    if question.cell == "lstm_bidirectional":
+        (one, first, there), (two, second, back) = lstm("_fw"), lstm("_bw")
+        both = nn.Bidirectional(nn.RNN(one), nn.RNN(two), time_major=True)
+        tree = {"forward_rnn": there, "backward_rnn": back}
+        states = both.apply({"params": tree}, inputs["x"], initial_carry=(first, second),
+                            seq_lengths=lengths)
+        return states, None
     carry = start(inputs, question)
     if question.cell == "rnn":
         cell, carry = nn.SimpleCell(**sizes), carry[0]
         tree = {"i": dense(p["W_X"], p["b_h"]), "h": dense(p["W_H"])}
     elif question.cell == "lstm":
-        cell, carry = nn.LSTMCell(**sizes), (carry[1], carry[0])
-        tree = {f"i{g}": dense(p[f"W_{g}"]) for g in "ifgo"}
-        tree |= {f"h{g}": dense(p[f"U_{g}"], p[f"b_{g}"]) for g in "ifgo"}
+        cell, carry, tree = lstm()
+        tree = tree["cell"]
     elif question.cell == "gru_reset_after":
         cell, carry = nn.GRUCell(**sizes), carry[0]
         tree = {f"i{g}": dense(p[f"W_{g}"], p[f"b_{g}"]) for g in "rzn"}
         tree |= {"hr": dense(p["U_r"]), "hz": dense(p["U_z"]), "hn": dense(p["U_n"], p["b_u"])}
     else:
         raise Unsupported("the GRU of Flax resets after the product")
-    lengths = None if question.equal_lengths else jnp.asarray(question.lengths)
     rnn = nn.RNN(cell, time_major=True, return_carry=True)
     last, states = rnn.apply({"params": {"cell": tree}}, inputs["x"], initial_carry=carry,
                              seq_lengths=lengths)

@@ -4,7 +4,7 @@ import subprocess
 from dataclasses import dataclass
 
 import direct
-from libraries import HERE, LSTM, PEEPHOLE
+from libraries import BOTH_WAYS, HERE, starts
 
 TRIALS = 12
 
@@ -15,14 +15,16 @@ class Law:
     key: str
     title: str
     meaning: str
-    # For laws by `bptt certify`: the recurrence, the options, and the names of the numbers that count.
-    last: bool = False
+    # For laws by `bptt certify`: the options and the numbers that count; with the loss at the last step, or of the starts
+    # alone.
     options: tuple = ()
     quantities: tuple = ()
-    names: tuple = ()
+    last: bool = False
+    only_starts: bool = False
     # For the others, the function.
     function: object = None
-    # The library's own lengths are needed.
+    # The library's own lengths are used, if it has some; the law is about them.
+    lengths: bool = False
     own_lengths: bool = False
     forward: bool = False
 
@@ -44,9 +46,9 @@ LAWS = (
         "the same with a loss at every step, on the outputs that the library returns", options=RAGGED,
         quantities=("loss", "outputs", "gradient"), own_lengths=True, forward=True),
     Law("start", "∂ start", "gradients of h₀ and c₀, which are given for each sample", options=RAGGED,
-        quantities=("gradient",), names=("h0", "c0")),
+        quantities=("gradient",), only_starts=True, lengths=True),
     Law("second", "second order", "the Hessian of the loss times a direction in parameters, inputs and starts",
-        options=(*RAGGED, "--second-order"), quantities=("hessian_vector",)),
+        options=(*RAGGED, "--second-order"), quantities=("tangent", "hessian_vector"), lengths=True),
     Law("batch", "batch",
         "outputs, ∂x and ∂start of a sample have the same bits when the other samples of the batch change, and are the same up to "
         "rounding (1e-5 in f32, 1e-13 in f64) when it is alone", function=direct.batch, forward=True),
@@ -60,8 +62,8 @@ LAWS = (
 def arguments(law, library, cell, dtype, peers):
     """The arguments of `bptt` for a law, as it is run in the folder of this file."""
     recurrence = f"recurrences/{cell}_last.rec" if law.last else cell
-    more = library.lengths if law.own_lengths else ""
-    run = library.line(peers, more)
+    more = library.lengths if law.lengths or law.own_lengths else None
+    run = library.line(peers, more or "")
     return ["certify", recurrence, "--run", run, "--dtype", dtype, "--trials", str(TRIALS),
             *law.options]
 
@@ -88,6 +90,8 @@ class Laws:
             return {"reason": "it runs models and has no gradients"}
         if law.own_lengths and library.lengths is None:
             return {"reason": "it offers no lengths"}
+        if law.last and cell == BOTH_WAYS:
+            return {"reason": "the two directions have different last steps"}
         if law.function:
             try:
                 return law.function(library, cell, dtype, self.peers)
@@ -100,11 +104,10 @@ class Laws:
                 return {"reason": failure["message"]}
             return {"held": False, "message": failure["message"], "words": words}
         counted = [f for f in found["findings"] if f["quantity"] in law.quantities
-                   and (not law.names or f["name"] in law.names)]
+                   and (not law.only_starts or f["name"] in starts(cell))]
         if not counted:
             return {"reason": "it gives no such numbers"}
-        wanted = {"h0", "c0"} if cell in (LSTM, PEEPHOLE) else {"h0"}
-        if law.names and {f["name"] for f in counted} != wanted:
+        if law.only_starts and {f["name"] for f in counted} != set(starts(cell)):
             return {"reason": "it gives no such numbers"}
         outcome = {"held": all(f["agrees"] for f in counted),
                    "error": max(f["error"] for f in counted),

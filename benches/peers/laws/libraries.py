@@ -16,7 +16,14 @@ from install import shell  # noqa: E402
 
 RUST = {"candle": "laws_candle", "burn": "laws_burn", "rust-lstm": "laws_rust_lstm"}
 RNN, LSTM, PEEPHOLE = "rnn", "lstm", "lstm_peephole"
+BOTH_WAYS = "lstm_bidirectional"
 AFTER, BEFORE = "gru_reset_after", "gru_reset_before"
+
+
+def starts(cell):
+    """The names of the inputs with which the states of a recurrence start."""
+    ends = ("_fw", "_bw") if cell == BOTH_WAYS else ("",)
+    return [f"{state}0{end}" for end in ends for state in ("hc" if cell.startswith("lstm") else "h")]
 
 
 @dataclass
@@ -44,7 +51,7 @@ PYTHON = "{peers}/venv/bin/python "
 RUST_BINARY = "{peers}/rust/debug/"
 LIBRARIES = (
     Library(
-        "PyTorch", ("torch",), {RNN: "nn.RNN", LSTM: "nn.LSTM", AFTER: "nn.GRU"},
+        "PyTorch", ("torch",), {RNN: "nn.RNN", LSTM: "nn.LSTM", BOTH_WAYS: "nn.LSTM", AFTER: "nn.GRU"},
         PYTHON + "torch_laws.py", lengths="--lengths packed", threads="--threads {threads}",
         conventions=(
             "Lengths are those of a `PackedSequence`; the last state is `h_n`.",
@@ -61,7 +68,8 @@ LIBRARIES = (
         )),
     Library(
         "Flax", ("flax", "jax"),
-        {RNN: "nn.SimpleCell", LSTM: "nn.LSTMCell", AFTER: "nn.GRUCell"},
+        {RNN: "nn.SimpleCell", LSTM: "nn.LSTMCell", BOTH_WAYS: "nn.Bidirectional",
+         AFTER: "nn.GRUCell"},
         PYTHON + "jax_laws.py --cells flax", lengths="",
         conventions=(
             "Lengths are `seq_lengths` of `nn.RNN`; the last state is the carry that it returns. The outputs go on "
@@ -69,7 +77,7 @@ LIBRARIES = (
             "Biases are on one side only, the GRU resets after the product, and the carry of the LSTM is `(c, h)`.",
         )),
     Library(
-        "onnxruntime", ("onnxruntime", "onnx"), {RNN: "RNN", LSTM: "LSTM", AFTER: "GRU", BEFORE: "GRU"},
+        "onnxruntime", ("onnxruntime", "onnx"), {RNN: "RNN", LSTM: "LSTM", BOTH_WAYS: "LSTM", AFTER: "GRU", BEFORE: "GRU"},
         PYTHON + "onnxruntime_laws.py", lengths="", forward_only=True,
         threads="--threads {threads}",
         conventions=(

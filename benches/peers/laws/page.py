@@ -78,7 +78,7 @@ def section(library, result):
     cells = result["cells"]
     cell = list(cells)[min(1, len(cells) - 1)]
     more = library.lengths or ""
-    law = next(law for law in LAWS if law.key == ("packed" if library.lengths else "masked"))
+    law = next(law for law in LAWS if law.key == ("packed" if library.lengths is not None else "masked"))
     words = arguments(law, library, cell, library.dtypes[-1 if not library.forward_only else 0], "PEERS")
     text += f"\n```sh\n{shown(words)}\n```\n\n".replace(f" {more} ", f" {more} ")
     head = ["largest relative error", *(law.title for law in LAWS)]

@@ -9,6 +9,7 @@ import numpy as np
 GATES = {
     "rnn": [("W_X", "W_H", "b_h")],
     "lstm": [(f"W_{g}", f"U_{g}", f"b_{g}") for g in "ifgo"],
+    "lstm_bidirectional": [(f"W_{g}", f"U_{g}", f"b_{g}") for g in "ifgo"],
     "gru_reset_after": [(f"W_{g}", f"U_{g}", f"b_{g}") for g in "rzn"],
     "gru_reset_before": [(f"W_{g}", f"U_{g}", f"b_{g}") for g in "rzn"],
 }
@@ -33,7 +34,10 @@ class Question:
         self.params = self._arrays(message["params"])
         self.inputs = self._arrays(message["inputs"])
         self.direction = self._arrays(message.get("direction", {}))
-        self.hidden = self.params["W_O"].shape[1]
+        # The ends of the names of parameters, one for each direction of time.
+        self.directions = ("_fw", "_bw") if self.cell == "lstm_bidirectional" else ("",)
+        self.hidden = self.params["W_O"].shape[1] // len(self.directions)
+        self.has_cell_state = self.cell.startswith("lstm")
 
     def _arrays(self, group):
         arrays = {}
@@ -50,25 +54,30 @@ class Question:
     def equal_lengths(self):
         return bool((self.lengths == self.steps).all())
 
+    def starts(self, state, like):
+        """The given starts of a state, `h` or `c`, one for each direction; None if there are none."""
+        names = [f"{state}0{direction}" for direction in self.directions]
+        return [like[name] for name in names] if names[0] in like else None
+
     def within(self):
         """`[T, B]`: 1 within the length of a sample, 0 beyond."""
         return (np.arange(self.steps)[:, None] < self.lengths).astype(self.dtype)
 
-    def stacked(self, arrays):
+    def stacked(self, arrays, direction=""):
         """Input weights, state weights, biases and second biases of all gates, one gate after the other."""
         names = list(zip(*GATES[self.cell]))
-        w_x, w_h, b = (np.concatenate([arrays[name] for name in part]) for part in names)
+        w_x, w_h, b = (np.concatenate([arrays[name + direction] for name in part]) for part in names)
         second = np.zeros_like(b)
         if self.cell == "gru_reset_after":
             second[-self.hidden:] = arrays["b_u"]
         return w_x, w_h, b, second
 
-    def parted(self, w_x, w_h, b, second):
+    def parted(self, w_x, w_h, b, second, direction=""):
         """The inverse of `stacked`."""
         found = {}
         for i, names in enumerate(GATES[self.cell]):
             rows = slice(i * self.hidden, (i + 1) * self.hidden)
-            found |= {name: np.asarray(a)[rows] for name, a in zip(names, (w_x, w_h, b))}
+            found |= {name + direction: np.asarray(a)[rows] for name, a in zip(names, (w_x, w_h, b))}
         if self.cell == "gru_reset_after":
             found["b_u"] = np.asarray(second)[-self.hidden:]
         return found

@@ -11,21 +11,29 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from protocol import Unsupported, serve
 
-MODULES = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru_reset_after": nn.GRU}
+MODULES = {"rnn": nn.RNN, "lstm": nn.LSTM, "lstm_bidirectional": nn.LSTM,
+           "gru_reset_after": nn.GRU}
 
 
 def of(question, options):
     if question.cell not in MODULES:
         raise Unsupported("nn.GRU resets after the product")
     dtype = torch.float64 if question.dtype().itemsize == 8 else torch.float32
-    net = MODULES[question.cell](question.inputs["x"].shape[2], question.hidden, dtype=dtype)
-    head = nn.Linear(question.hidden, question.params["b_q"].shape[0], dtype=dtype)
-    weights = [net.weight_ih_l0, net.weight_hh_l0, net.bias_ih_l0, net.bias_hh_l0]
+    directions = question.directions
+    net = MODULES[question.cell](question.inputs["x"].shape[2], question.hidden, dtype=dtype,
+                                 bidirectional=len(directions) == 2)
+    head = nn.Linear(*reversed(question.params["W_O"].shape), dtype=dtype)
+    weights = [getattr(net, f"{part}_l0{end}") for end in ("", "_reverse")[:len(directions)]
+               for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+
+    def stacked(arrays):
+        layers = [a for direction in directions for a in question.stacked(arrays, direction)]
+        return layers + [arrays["W_O"], arrays["b_q"]]
+
+    weights += [head.weight, head.bias]
     with torch.no_grad():
-        for weight, value in zip(weights, question.stacked(question.params)):
+        for weight, value in zip(weights, stacked(question.params), strict=True):
             weight.copy_(torch.from_numpy(value))
-        head.weight.copy_(torch.from_numpy(question.params["W_O"]))
-        head.bias.copy_(torch.from_numpy(question.params["b_q"]))
     inputs = {name: torch.from_numpy(a) for name, a in question.inputs.items()}
     real = {name: a.requires_grad_() for name, a in inputs.items() if a.is_floating_point()}
 
@@ -40,20 +48,21 @@ def of(question, options):
         each = torch.where(torch.from_numpy(question.within()) > 0, each, 0)
     loss = each.sum()
 
-    leaves = weights + [head.weight, head.bias] + list(real.values())
+    leaves = weights + list(real.values())
     gradient = torch.autograd.grad(loss, leaves, create_graph=question.second_order)
 
     def named(arrays):
         arrays = [a.detach().numpy() for a in arrays]
-        return (question.parted(*arrays[:4]) | {"W_O": arrays[4], "b_q": arrays[5]}
-                | dict(zip(real, arrays[6:])))
+        found = dict(zip(["W_O", "b_q", *real], arrays[4 * len(directions):]))
+        for i, direction in enumerate(directions):
+            found |= question.parted(*arrays[4 * i:4 * i + 4], direction)
+        return found
 
     answer = {"loss": loss.detach(), "gradient": named(gradient)}
     if not question.at_end:
         answer["outputs"] = {"o": outputs.detach()}
     if question.second_order:
-        along = [*question.stacked(question.direction), question.direction["W_O"],
-                 question.direction["b_q"], *(question.direction[name] for name in real)]
+        along = stacked(question.direction) + [question.direction[name] for name in real]
         product = sum((g * torch.from_numpy(v)).sum() for g, v in zip(gradient, along))
         answer["hessian_vector"] = named(
             torch.autograd.grad(product, leaves, materialize_grads=True))
@@ -62,21 +71,22 @@ def of(question, options):
 
 def run(net, inputs, question, options):
     """The states `[T, B, H]` and the last state of each sample `[B, H]`."""
-    start = None
-    if "h0" in inputs:
-        start = inputs["h0"][None]
-        if question.cell == "lstm":
-            start = (start, inputs["c0"][None])
+    start = [question.starts(state, inputs) for state in "hc"[:1 + question.has_cell_state]]
+    start = None if start[0] is None else tuple(torch.stack(each) for each in start)
+    if start and not question.has_cell_state:
+        start = start[0]
     if options.lengths == "masked":
         if question.at_end and not question.equal_lengths:
             raise Unsupported("without packing, the last state is that of the longest sample")
+        if len(question.directions) == 2 and not question.equal_lengths:
+            raise Unsupported("without packing, the reverse direction starts beyond the end")
         states, last = net(inputs["x"], start)
     else:
         lengths = torch.from_numpy(question.lengths)
         packed = pack_padded_sequence(inputs["x"], lengths, enforce_sorted=False)
         states, last = net(packed, start)
         states = pad_packed_sequence(states, total_length=question.steps)[0]
-    return states, (last[0] if question.cell == "lstm" else last)[0]
+    return states, (last[0] if question.has_cell_state else last)[0]
 
 
 def main():
