@@ -144,10 +144,12 @@ fn advice(expected: &[usize], found: &[usize]) -> &'static str {
     }
 }
 
-/// Returns true if the entry is compared: an output has no meaning beyond the length of its sample.
+/// Returns true if the entry is compared: an output has no meaning beyond the length of its sample, nor has its tangent.
 fn counts(rate: Rate, quantity: Quantity, lengths: &[usize], index: &[usize]) -> bool {
     match (rate, quantity, index) {
-        (Rate::Step, Quantity::Output, [t, b, ..]) => lengths.get(*b).is_none_or(|n| t < n),
+        (Rate::Step, Quantity::Output | Quantity::Tangent, [t, b, ..]) => {
+            lengths.get(*b).is_none_or(|n| t < n)
+        }
         _ => true,
     }
 }

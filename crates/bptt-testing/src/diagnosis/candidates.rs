@@ -239,7 +239,9 @@ fn equal(e: &Evidence, numbers: &Numbers, absent: &[String]) -> bool {
         let allowed = same_within(e.case.precision) * scale;
         let per_step = right.is_some_and(|b| b.rate == bptt::Rate::Step);
         let beyond = |index: &[usize]| match (quantity, index) {
-            (Quantity::Output, [t, b, ..]) => per_step && lengths.get(*b).is_some_and(|n| t >= n),
+            (Quantity::Output | Quantity::Tangent, [t, b, ..]) => {
+                per_step && lengths.get(*b).is_some_and(|n| t >= n)
+            }
             _ => false,
         };
         found.shape() == other.shape()

@@ -6,7 +6,9 @@ mod by_hand;
 use bptt::cells::{Cell, Loss, Start};
 use bptt::{Derived, Recurrence, Wrt};
 use bptt_testing::mistakes::{CATALOGUE, FAULTS, Fault, mutants};
-use bptt_testing::{Answer, Case, Cases, Certificate, Certify, Quantity};
+use bptt_testing::{
+    Answer, Case, Cases, Certificate, Certify, Failure, Foreign, Quantity, Reference,
+};
 use by_hand::{Network, Slip};
 
 type Pass = fn(Network<'_>) -> Answer;
@@ -385,4 +387,49 @@ fn a_wrong_second_derivative() {
         let named = found.diagnosis().and_then(|d| d.mistakes().first());
         assert_eq!(named.map_or("", |m| m.name), name, "{found}");
     }
+}
+
+/// The right numbers, with 1 added to every output and tangent of `o` at the steps that `wrong` chooses.
+struct Altered<'r> {
+    reference: &'r Reference,
+    wrong: fn(step: usize, length: usize) -> bool,
+}
+
+impl Foreign for Altered<'_> {
+    fn answer(&mut self, case: &Case, _: bool) -> Result<Answer, Failure> {
+        let expected = self.reference.expect(case)?;
+        let lengths = case.lengths();
+        let arrays = expected.iter().map(|(quantity, name, bounded)| {
+            let mut array = bounded.value.clone();
+            if name == "o" {
+                for (index, x) in array.indexed_iter_mut() {
+                    if (self.wrong)(index[0], lengths[index[1]]) {
+                        *x += 1.0;
+                    }
+                }
+            }
+            (quantity, name.to_owned(), array)
+        });
+        Ok(arrays.fold(Answer::new(), |all, (q, n, a)| all.with(q, &n, a)))
+    }
+}
+
+#[test]
+fn outputs_and_their_tangents_count_within_the_lengths_alone() {
+    let recurrence = model(Cell::rnn());
+    let reference = Reference::new(&recurrence, true).unwrap();
+    let certify = |wrong| {
+        let mut foreign = Altered {
+            reference: &reference,
+            wrong,
+        };
+        let certify = Certify::new(Cases::new(&recurrence)).second_order(true);
+        certify.trials(4).diagnose(false).run(&mut foreign).unwrap()
+    };
+    let beyond = certify(|step, length| step >= length);
+    assert!(beyond.passed(), "{beyond}");
+    let within = certify(|step, length| step + 1 == length);
+    let wrong = within.findings().iter().filter(|f| !f.agrees());
+    let wrong: Vec<Quantity> = wrong.map(|f| f.quantity).collect();
+    assert_eq!(wrong, [Quantity::Output, Quantity::Tangent]);
 }
