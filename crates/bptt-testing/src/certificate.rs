@@ -175,11 +175,17 @@ impl fmt::Display for Certificate {
             (Verdict::Certified, ..) => write!(f, "certified")?,
             _ => {
                 write!(f, "INCOMPLETE")?;
+                const SHOWN: usize = 6;
                 let names = self.unanswered.iter().map(|(q, name)| match q {
                     Quantity::Loss => "the loss".to_owned(),
                     q => format!("the {} of `{name}`", q.title()),
                 });
-                let names: Vec<String> = names.collect();
+                let mut names: Vec<String> = names.collect();
+                let more = names.len().saturating_sub(SHOWN);
+                names.truncate(SHOWN);
+                if more > 0 {
+                    names.push(format!("{more} more"));
+                }
                 write!(f, "\n  not answered: {}", names.join(", "))?;
             }
         }

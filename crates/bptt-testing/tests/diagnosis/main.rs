@@ -433,3 +433,20 @@ fn outputs_and_their_tangents_count_within_the_lengths_alone() {
     let wrong: Vec<Quantity> = wrong.map(|f| f.quantity).collect();
     assert_eq!(wrong, [Quantity::Output, Quantity::Tangent]);
 }
+
+#[test]
+fn a_long_list_of_missing_gradients_is_cut() {
+    let recurrence = model(Cell::lstm());
+    let reference = Reference::new(&recurrence, false).unwrap();
+    let mut forward = |case: &Case| {
+        let loss = reference.expect(case)?.get(Quantity::Loss, "loss").cloned();
+        Ok(loss.map_or_else(Answer::new, |loss| {
+            Answer::new().with(Quantity::Loss, "loss", loss.value)
+        }))
+    };
+    let certify = Certify::new(Cases::new(&recurrence)).trials(2);
+    let text = certify.run(&mut forward).unwrap().to_string();
+    let missing = text.split("not answered: ").nth(1).unwrap();
+    assert_eq!(missing.matches("the gradient of").count(), 6, "{text}");
+    assert!(missing.ends_with(", 8 more"), "{text}");
+}
