@@ -96,3 +96,47 @@ fn no_page_shows_a_hidden_line_of_a_test() {
         }
     }
 }
+
+/// The cells of a line of a table.
+fn entries(line: &str) -> Vec<&str> {
+    let inner = line.trim_start_matches('|').trim_end_matches('|');
+    inner.split('|').map(str::trim).collect()
+}
+
+/// The page that `benches/peers/laws/run` writes: every row has a mark for each law, every law is explained, and a law
+/// that does not hold has its part at the end.
+#[test]
+fn the_page_on_other_libraries_is_whole() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/other-libraries.md")).unwrap();
+    assert!(page.contains("    benches/peers/laws/run  "));
+    assert!(root.join("benches/peers/laws/run").exists());
+    let tables: Vec<Vec<&str>> = page
+        .split("\n\n")
+        .map(|part| part.lines().filter(|l| l.starts_with('|')).collect())
+        .filter(|table: &Vec<&str>| !table.is_empty())
+        .collect();
+    for table in &tables {
+        let columns = entries(table[0]).len();
+        assert!(table.iter().all(|line| entries(line).len() == columns));
+    }
+    let summary = &tables[0];
+    let laws = &entries(summary[0])[3..];
+    for law in laws {
+        assert!(page.contains(&format!("- **{law}**: ")), "{law}");
+    }
+    let failures = page.split("## Where a law does not hold").nth(1).unwrap();
+    assert!(summary.len() > 10, "the libraries are there");
+    for row in &summary[2..] {
+        let (names, marks) = entries(row)
+            .split_at_checked(3)
+            .map(|(a, b)| (a.to_vec(), b.to_vec()))
+            .unwrap();
+        assert!(page.contains(&format!("\n## {}\n", names[0])), "{row}");
+        for (law, mark) in laws.iter().zip(marks) {
+            assert!(mark.starts_with(['✓', '✗', '–']), "{row}");
+            let part = format!("### {}: {law}\n", names[0]);
+            assert!(!mark.contains('✗') || failures.contains(&part), "{part}");
+        }
+    }
+}

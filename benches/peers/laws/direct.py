@@ -11,7 +11,7 @@ sys.path.insert(0, str(PEERS))
 from competitors import pin  # noqa: E402
 
 # Sizes at which libraries use threads, and small ones for another batch.
-LARGE = {"T": 5, "B": 32, "K": 32, "H": 160, "O": 8}
+LARGE = {"T": 3, "B": 96, "K": 64, "H": 384, "O": 8}
 SMALL = {"T": 7, "B": 5, "K": 13, "H": 37, "O": 6}
 # A sample alone has other sums than the sample in a batch, so it agrees up to this rounding error.
 ROUNDING = {"f32": 1e-5, "f64": 1e-13}

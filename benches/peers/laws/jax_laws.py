@@ -7,14 +7,13 @@ import argparse
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from protocol import Unsupported, serve
 
 jax.config.update("jax_enable_x64", True)
 
 
-def scan_states(p, inputs, question):
+def scan_states(p, inputs, question, lengths):
     """The states `[T, B, H]` of a cell that is written here, and the last state of each sample."""
     if len(question.directions) == 2:
         raise Unsupported("the cells that are written here have one direction")
@@ -41,7 +40,7 @@ def scan_states(p, inputs, question):
         return state, state[0]
 
     states = jax.lax.scan(step, start(inputs, question), inputs["x"])[1]
-    return states, states[question.lengths - 1, np.arange(question.samples)]
+    return states, states[lengths - 1, jnp.arange(question.samples)]
 
 
 def start(inputs, question, direction=""):
@@ -50,7 +49,7 @@ def start(inputs, question, direction=""):
     return tuple(inputs.get(name, zeros) for name in names)
 
 
-def flax_states(p, inputs, question):
+def flax_states(p, inputs, question, lengths):
     """The states `[T, B, H]` of nn.RNN around a cell of Flax, and the last state of each sample."""
     from flax import linen as nn
 
@@ -64,7 +63,7 @@ def flax_states(p, inputs, question):
         h, c = start(inputs, question, end)
         return nn.LSTMCell(**sizes), (c, h), {"cell": tree}
 
-    lengths = None if question.equal_lengths else jnp.asarray(question.lengths)
+    lengths = None if question.equal_lengths else lengths
     if question.cell == "lstm_bidirectional":
         (one, first, there), (two, second, back) = lstm("_fw"), lstm("_bw")
         both = nn.Bidirectional(nn.RNN(one), nn.RNN(two), time_major=True)
@@ -91,34 +90,51 @@ def flax_states(p, inputs, question):
     return states, last[1] if question.cell == "lstm" else last
 
 
-def of(question, cell):
-    within = question.within()
-    classes = {n: a for n, a in question.inputs.items() if a.dtype.kind == "i"}
-    real = {n: jnp.asarray(a) for n, a in question.inputs.items() if n not in classes}
+# A program is compiled for each key: the same sizes and the same kind of question.
+compiled = {}
 
-    def run(leaves):
+
+def program(question, cell):
+    """The function of parameters, inputs, directions and what has no gradient, compiled."""
+    key = (question.cell, question.at_end, question.equal_lengths, question.dtype, question.second_order,
+           question.inputs["x"].shape, question.params["W_O"].shape)
+    if key in compiled:
+        return compiled[key]
+
+    def run(leaves, fixed):
         params, inputs = leaves
-        states, last = cell(params, inputs, question)
+        states, last = cell(params, inputs, question, fixed["lengths"])
         outputs = (last if question.at_end else states) @ params["W_O"].T + params["b_q"]
         if question.is_classification:
             scores = jax.nn.log_softmax(outputs)
-            each = -jnp.take_along_axis(scores, classes["y"][..., None], -1)[..., 0]
+            each = -jnp.take_along_axis(scores, fixed["y"][..., None], -1)[..., 0]
         else:
             each = ((outputs - inputs["y"]) ** 2).sum(-1) / 2
         if question.at_end:
             return each.sum(), {}
-        return jnp.where(within > 0, each, 0).sum(), {"o": outputs}
+        return jnp.where(fixed["within"] > 0, each, 0).sum(), {"o": outputs}
 
-    params = {n: jnp.asarray(a) for n, a in question.params.items()}
     gradient = jax.value_and_grad(run, has_aux=True)
-    leaves = (params, real)
+    if question.second_order:
+        compiled[key] = jax.jit(lambda leaves, along, fixed: jax.jvp(
+            lambda leaves: gradient(leaves, fixed), (leaves,), (along,)))
+    else:
+        compiled[key] = jax.jit(gradient)
+    return compiled[key]
+
+
+def of(question, cell):
+    fixed = {"within": question.within(), "lengths": question.lengths}
+    fixed |= {n: a for n, a in question.inputs.items() if a.dtype.kind == "i"}
+    real = {n: a for n, a in question.inputs.items() if n not in fixed}
+    leaves = (question.params, real)
+    found = program(question, cell)
     if not question.second_order:
-        (loss, outputs), found = jax.jit(gradient)(leaves)
-        return {"loss": loss, "outputs": outputs, "gradient": found[0] | found[1]}
-    along = tuple({n: jnp.asarray(question.direction[n]) for n in group} for group in leaves)
-    ((loss, outputs), found), (tangent, product) = jax.jit(
-        lambda leaves, along: jax.jvp(gradient, (leaves,), (along,)))(leaves, along)
-    return {"loss": loss, "outputs": outputs, "gradient": found[0] | found[1],
+        (loss, outputs), slopes = found(leaves, fixed)
+        return {"loss": loss, "outputs": outputs, "gradient": slopes[0] | slopes[1]}
+    along = tuple({n: question.direction[n] for n in group} for group in leaves)
+    ((loss, outputs), slopes), (tangent, product) = found(leaves, along, fixed)
+    return {"loss": loss, "outputs": outputs, "gradient": slopes[0] | slopes[1],
             "tangent": {"loss": tangent[0]} | tangent[1],
             "hessian_vector": product[0] | product[1]}
 

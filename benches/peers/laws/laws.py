@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import direct
 from libraries import BOTH_WAYS, HERE, starts
 
-TRIALS = 12
+TRIALS = 10
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Law:
     forward: bool = False
 
 
-EQUAL, RAGGED = ("--equal-lengths",), ("--start-inputs",)
+EQUAL, RAGGED, SECOND = ("--equal-lengths",), ("--start-inputs",), "--second-order"
 LAWS = (
     Law("forward", "forward", "loss and outputs, samples of equal length", options=EQUAL,
         quantities=("loss", "outputs"), forward=True),
@@ -48,7 +48,7 @@ LAWS = (
     Law("start", "∂ start", "gradients of h₀ and c₀, which are given for each sample", options=RAGGED,
         quantities=("gradient",), only_starts=True, lengths=True),
     Law("second", "second order", "the Hessian of the loss times a direction in parameters, inputs and starts",
-        options=(*RAGGED, "--second-order"), quantities=("tangent", "hessian_vector"), lengths=True),
+        options=(*RAGGED, SECOND), quantities=("tangent", "hessian_vector"), lengths=True),
     Law("batch", "batch",
         "outputs, ∂x and ∂start of a sample have the same bits when the other samples of the batch change, and are the same up to "
         "rounding (1e-5 in f32, 1e-13 in f64) when it is alone", function=direct.batch, forward=True),
@@ -64,8 +64,13 @@ def arguments(law, library, cell, dtype, peers):
     recurrence = f"recurrences/{cell}_last.rec" if law.last else cell
     more = library.lengths if law.lengths or law.own_lengths else None
     run = library.line(peers, more or "")
+    options = list(library.options + law.options)
+    # One run serves several laws.
+    own = law.lengths or law.own_lengths or not library.lengths
+    if library.second_order and law.options == RAGGED and own and not law.last:
+        options.append(SECOND)
     return ["certify", recurrence, "--run", run, "--dtype", dtype, "--trials", str(TRIALS),
-            *law.options]
+            *options]
 
 
 class Laws:

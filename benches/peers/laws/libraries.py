@@ -39,6 +39,9 @@ class Library:
     # More words of the command for the lengths that the library itself knows; None if it knows none.
     lengths: str = None
     forward_only: bool = False
+    second_order: bool = False
+    # More options of `bptt certify`.
+    options: tuple = ()
     # More words of the command for the number of threads.
     threads: str = ""
     conventions: tuple = field(default=())
@@ -48,11 +51,14 @@ class Library:
 
 
 PYTHON = "{peers}/venv/bin/python "
+# JAX compiles a program for each set of sizes.
+ONE_SIZE = ("--dims", "H=4,K=3,O=2", "--steps", "6", "--samples", "3")
 RUST_BINARY = "{peers}/rust/debug/"
 LIBRARIES = (
     Library(
         "PyTorch", ("torch",), {RNN: "nn.RNN", LSTM: "nn.LSTM", BOTH_WAYS: "nn.LSTM", AFTER: "nn.GRU"},
         PYTHON + "torch_laws.py", lengths="--lengths packed", threads="--threads {threads}",
+        second_order=True,
         conventions=(
             "Lengths are those of a `PackedSequence`; the last state is `h_n`.",
             "It has two biases for each gate. Only their sum matters, except for the new gate of `nn.GRU`: the second "
@@ -61,16 +67,18 @@ LIBRARIES = (
         )),
     Library(
         "JAX", ("jax",), {RNN: "lax.scan", LSTM: "lax.scan", AFTER: "lax.scan", BEFORE: "lax.scan"},
-        PYTHON + "jax_laws.py --cells scan",
+        PYTHON + "jax_laws.py --cells scan", second_order=True, options=ONE_SIZE,
         conventions=(
             "JAX itself has no cells: these are written in a few lines around `lax.scan`, so the laws are those of its "
             "differentiation. f64 needs `jax_enable_x64`.",
+            "It compiles a program for each set of sizes, so all cases have the same sizes; lengths and numbers differ.",
         )),
     Library(
         "Flax", ("flax", "jax"),
         {RNN: "nn.SimpleCell", LSTM: "nn.LSTMCell", BOTH_WAYS: "nn.Bidirectional",
          AFTER: "nn.GRUCell"},
-        PYTHON + "jax_laws.py --cells flax", lengths="",
+        PYTHON + "jax_laws.py --cells flax", lengths="", second_order=True,
+        options=ONE_SIZE,
         conventions=(
             "Lengths are `seq_lengths` of `nn.RNN`; the last state is the carry that it returns. The outputs go on "
             "beyond the end, as documented, and the loss leaves them out.",
