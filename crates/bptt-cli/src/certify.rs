@@ -91,6 +91,10 @@ impl Foreign for Counted<'_, '_> {
         self.answered += 1;
         self.program.answer(case, second_order)
     }
+
+    fn is_stopped(&self) -> bool {
+        self.program.is_stopped()
+    }
 }
 
 /// The text of the certificate, with the verdict in colour.

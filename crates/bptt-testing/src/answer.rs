@@ -175,6 +175,11 @@ pub trait Foreign {
     /// # Errors
     /// If there is no answer.
     fn answer(&mut self, case: &Case, second_order: bool) -> Result<Answer, Failure>;
+
+    /// Returns true if the comparison is to end early, without a result.
+    fn is_stopped(&self) -> bool {
+        false
+    }
 }
 
 impl<F: FnMut(&Case) -> Result<Answer, Failure>> Foreign for F {

@@ -362,7 +362,7 @@ impl<'r> Cases<'r> {
 
 /// The seed of the case of a trial.
 pub(crate) const fn seed_of(seed: u64, trial: usize) -> u64 {
-    seed.wrapping_mul(1_000_003).wrapping_add(trial as u64)
+    seed.wrapping_add(trial as u64)
 }
 
 /// A random number of a range.

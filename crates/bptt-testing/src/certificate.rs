@@ -42,6 +42,8 @@ pub struct Certificate {
     pub(crate) precision: Precision,
     pub(crate) findings: Vec<Finding>,
     pub(crate) unanswered: Vec<(Quantity, String)>,
+    /// Gradients of inputs that were not answered.
+    pub(crate) left_out: Vec<(Quantity, String)>,
     pub(crate) trials: Vec<Case>,
     pub(crate) failure: Option<Failure>,
     pub(crate) diagnosis: Option<Diagnosis>,
@@ -55,7 +57,10 @@ impl Certificate {
             Verdict::Failed
         } else if !self.findings.iter().all(Finding::agrees) {
             Verdict::Rejected
-        } else if !self.unanswered.is_empty() || self.findings.is_empty() {
+        } else if !self.unanswered.is_empty()
+            || self.findings.is_empty()
+            || !self.findings.iter().all(|f| f.is_resolved)
+        {
             Verdict::Incomplete
         } else {
             Verdict::Certified
@@ -100,7 +105,7 @@ impl Certificate {
     /// The finding with the largest ratio of error to tolerance.
     #[must_use]
     pub fn worst(&self) -> Option<&Finding> {
-        let excess = |f: &Finding| f.error / f.tolerance;
+        let excess = |f: &Finding| f.error / f.tolerance.max(f64::MIN_POSITIVE);
         self.findings
             .iter()
             .max_by(|a, b| excess(a).total_cmp(&excess(b)))
@@ -175,23 +180,48 @@ impl fmt::Display for Certificate {
             (Verdict::Certified, ..) => write!(f, "certified")?,
             _ => {
                 write!(f, "INCOMPLETE")?;
-                const SHOWN: usize = 6;
-                let names = self.unanswered.iter().map(|(q, name)| match q {
-                    Quantity::Loss => "the loss".to_owned(),
-                    q => format!("the {} of `{name}`", q.title()),
-                });
-                let mut names: Vec<String> = names.collect();
-                let more = names.len().saturating_sub(SHOWN);
-                names.truncate(SHOWN);
-                if more > 0 {
-                    names.push(format!("{more} more"));
+                if !self.unanswered.is_empty() {
+                    write!(f, "\n  not answered: {}", listed(&self.unanswered))?;
                 }
-                write!(f, "\n  not answered: {}", names.join(", "))?;
             }
+        }
+        let of = |test: &dyn Fn(&Finding) -> bool| -> Vec<(Quantity, String)> {
+            let found = self.findings.iter().filter(|x| test(x));
+            found.map(|x| (x.quantity, x.name.clone())).collect()
+        };
+        let notes = [
+            (
+                "not compared, since rounding errors can be as large as the numbers; give fewer steps, or f64",
+                of(&|x| !x.is_resolved),
+            ),
+            (
+                "zero in every case, so hardly tested",
+                of(&|x| !x.is_tested),
+            ),
+            ("not answered, and not needed", self.left_out.clone()),
+        ];
+        for (note, keys) in notes.iter().filter(|(_, keys)| !keys.is_empty()) {
+            write!(f, "\n  {note}: {}", listed(keys))?;
         }
         match &self.diagnosis {
             Some(diagnosis) => write!(f, "\n{diagnosis}"),
             None => Ok(()),
         }
     }
+}
+
+/// The names of arrays, cut if there are many.
+fn listed(keys: &[(Quantity, String)]) -> String {
+    const SHOWN: usize = 6;
+    let names = keys.iter().map(|(quantity, name)| match quantity {
+        Quantity::Loss => "the loss".to_owned(),
+        q => format!("the {} of `{name}`", q.title()),
+    });
+    let mut names: Vec<String> = names.collect();
+    let more = names.len().saturating_sub(SHOWN);
+    names.truncate(SHOWN);
+    if more > 0 {
+        names.push(format!("{more} more"));
+    }
+    names.join(", ")
 }

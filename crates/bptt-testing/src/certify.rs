@@ -5,7 +5,7 @@ use bptt::{Recurrence, Result};
 use crate::case::seed_of;
 use crate::diagnosis::Subject;
 use crate::finding::{Evidence, compare, fit, merge};
-use crate::{Cases, Certificate, Diagnosis, Finding, Foreign, Quantity, Reference};
+use crate::{Cases, Certificate, Diagnosis, Failure, Finding, Foreign, Quantity, Reference};
 
 /// Compares the loss and the gradients of foreign code with those of a recurrence, on 20 cases in `f64`; [`Certify`] has
 /// options. The example is that of the [crate](crate).
@@ -79,12 +79,17 @@ impl<'r> Certify<'r> {
             precision: self.cases.numbers_in(),
             findings: Vec::new(),
             unanswered: Vec::new(),
+            left_out: Vec::new(),
             trials: Vec::new(),
             failure: None,
             diagnosis: None,
         };
         let mut evidence = Vec::new();
         for trial in 0..self.trials {
+            if foreign.is_stopped() {
+                certificate.failure = Some(Failure::Ended("the comparison was stopped".into()));
+                return Ok(certificate);
+            }
             let case = self.cases.draw(seed_of(self.seed, trial))?;
             let expected = reference.expect(&case)?;
             certificate.trials.push(case.clone());
@@ -117,7 +122,11 @@ impl<'r> Certify<'r> {
             };
             certificate.findings.sort_by_key(|f| (f.quantity, place(f)));
         }
-        certificate.unanswered = unanswered(recurrence, &evidence);
+        let missing = unanswered(&evidence);
+        let is_needed = |(quantity, name): &(Quantity, String)| {
+            *quantity == Quantity::Loss || recurrence.parameters().any(|p| p == name)
+        };
+        (certificate.unanswered, certificate.left_out) = missing.into_iter().partition(is_needed);
         let wrong = certificate.findings.iter().any(|f| !f.agrees());
         if wrong && self.diagnose {
             let subject = Subject {
@@ -132,10 +141,8 @@ impl<'r> Certify<'r> {
     }
 }
 
-/// The loss, the gradients of parameters, and their Hessian products if these are asked for, that some answer does not
-/// have.
-fn unanswered(recurrence: &Recurrence, evidence: &[Evidence]) -> Vec<(Quantity, String)> {
-    let parameters: Vec<&str> = recurrence.parameters().collect();
+/// The loss, the gradients, and the Hessian products if these are asked for, that some answer does not have.
+fn unanswered(evidence: &[Evidence]) -> Vec<(Quantity, String)> {
     let Some(first) = evidence.first() else {
         return Vec::new();
     };
@@ -150,7 +157,7 @@ fn unanswered(recurrence: &Recurrence, evidence: &[Evidence]) -> Vec<(Quantity, 
             Quantity::Loss => true,
             // A derivative that is always zero, as that of an unused parameter, may be left out.
             Quantity::Gradient | Quantity::HessianVector => {
-                parameters.contains(name) && evidence.iter().any(|e| matters(e, *quantity, name))
+                evidence.iter().any(|e| matters(e, *quantity, name))
             }
             _ => false,
         });

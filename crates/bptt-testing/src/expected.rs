@@ -25,7 +25,8 @@ pub struct Bounded {
 /// The bound of an array is 64 times the largest rounding error of the evaluator in `f32`, measured as the largest
 /// difference from `f64` on the data and on eight sets of data nearby (each number times 1 + 0.01 ν, |ν| ≤ 1), and at
 /// least 64 units in the last place of the largest entry; for `f64` it is that divided by 2²⁹. Sums whose terms cancel
-/// thus have a larger bound, as have long products. The factor 64 is for another order of the operations, and for
+/// thus have a larger bound, as have long products. Where less than four digits of `f32` are right, the bound for `f64` is 64
+/// times the change of the array when each number of the data changes by one unit in the last place. The factor 64 is for another order of the operations, and for
 /// elementary functions that are right to a few units in the last place.
 #[derive(Clone, Debug)]
 pub struct Expected {
@@ -55,6 +56,8 @@ const MARGIN: f64 = 64.0;
 const NEARBY: u64 = 8;
 /// The rounding error in `f32`, relative to the largest entry, of a graph whose numbers are too large for that type.
 const UNKNOWN: f64 = 1e-3;
+/// The relative error in `f32` from which on the errors in `f64` are measured in another way.
+const LOST: f64 = 1e-4;
 /// The ratio of rounding errors in `f32` and in `f64`.
 pub(crate) const WIDER: f64 = (1u64 << 29) as f64;
 
@@ -116,8 +119,55 @@ impl Reference {
                 };
                 arrays.insert(key, bounded);
             }
+            if matches!(quantity, Quantity::Gradient | Quantity::HessianVector) {
+                add_constants(*quantity, self.recurrence(), case, &mut arrays);
+            }
+            bound_zeros(*quantity, case.precision, &mut arrays);
         }
         Ok(Expected { arrays })
+    }
+}
+
+/// Adds zeros for parameters and inputs that have no derivative, such as conditions: other code may answer them.
+fn add_constants(
+    quantity: Quantity,
+    recurrence: &Recurrence,
+    case: &Case,
+    arrays: &mut IndexMap<(Quantity, String), Bounded>,
+) {
+    for leaf in recurrence.tape().leaves() {
+        let key = (quantity, leaf.name().to_owned());
+        let array = case.array(leaf.name()).filter(|_| leaf.ty().is_real());
+        if let Some(array) = array.filter(|_| !arrays.contains_key(&key)) {
+            let bounded = Bounded {
+                value: ArrayD::zeros(array.shape()),
+                bound: 0.0,
+                rate: leaf.ty().rate,
+            };
+            arrays.insert(key, bounded);
+        }
+    }
+}
+
+/// Bounds the rounding errors of arrays of zeros, in which terms of the size of the other arrays may cancel.
+fn bound_zeros(
+    quantity: Quantity,
+    precision: Precision,
+    arrays: &mut IndexMap<(Quantity, String), Bounded>,
+) {
+    let own = |key: &(Quantity, String)| key.0 == quantity;
+    let entries = arrays.iter().filter(|(key, _)| own(key));
+    let largest = entries
+        .flat_map(|(_, b)| &b.value)
+        .fold(0.0, |m: f64, x| m.max(x.abs()));
+    let unit = match precision {
+        Precision::F32 => f64::from(f32::EPSILON),
+        Precision::F64 => f64::EPSILON,
+    };
+    for (_, bounded) in arrays.iter_mut().filter(|(key, _)| own(key)) {
+        if bounded.value.iter().all(|x| *x == 0.0) {
+            bounded.bound = bounded.bound.max(MARGIN * unit * largest);
+        }
     }
 }
 
@@ -190,6 +240,8 @@ pub(crate) fn with_directions(graph: &Recurrence, case: &Case) -> (Params<f64>, 
 pub struct Rounding {
     exact: Outputs<f64>,
     errors: IndexMap<String, f64>,
+    /// The changes in `f64` of outputs that have few correct digits in `f32`.
+    spread: IndexMap<String, f64>,
 }
 
 impl Rounding {
@@ -219,7 +271,13 @@ impl Rounding {
                 measure(&exact, &params, &batch);
             }
         }
-        Ok(Self { exact, errors })
+        let mut found = Self {
+            exact,
+            errors,
+            spread: IndexMap::new(),
+        };
+        found.measure_spread(graph, params, batch);
+        Ok(found)
     }
 
     /// The outputs in `f64`.
@@ -231,14 +289,45 @@ impl Rounding {
     /// The bound on the rounding error of each entry of an output in arithmetic of this precision.
     #[must_use]
     pub fn bound(&self, name: &str, precision: Precision) -> f64 {
-        let largest = self.exact.get(name).into_iter().flatten();
-        let largest = largest.fold(0.0, |m: f64, x| m.max(x.abs()));
+        let largest = self.largest(name);
         let unknown = UNKNOWN * largest;
         let error = self.errors.get(name).copied().unwrap_or(unknown);
         let narrow = MARGIN * error.max(f64::from(f32::EPSILON) * largest);
-        match precision {
-            Precision::F32 => narrow,
-            Precision::F64 => narrow / WIDER,
+        match (precision, self.spread.get(name)) {
+            (Precision::F32, _) => narrow,
+            (Precision::F64, None) => narrow / WIDER,
+            (Precision::F64, Some(spread)) => (narrow / WIDER).max(MARGIN * spread),
+        }
+    }
+
+    fn largest(&self, name: &str) -> f64 {
+        let entries = self.exact.get(name).into_iter().flatten();
+        entries.fold(0.0, |m: f64, x| m.max(x.abs()))
+    }
+
+    /// Where `f32` has few correct digits, as in chaotic systems, its errors say nothing about `f64`. There the change
+    /// of the outputs is measured when the data changes by some units in the last place.
+    fn measure_spread(&mut self, graph: &Recurrence, params: &Params<f64>, batch: &Batch<f64>) {
+        let lost = |name: &str| {
+            let error = self.errors.get(name).copied().unwrap_or_default();
+            error > LOST * self.largest(name)
+        };
+        let names: Vec<String> = self.exact.iter().map(|(n, _)| n.to_owned()).collect();
+        let lost: Vec<String> = names.into_iter().filter(|n| lost(n)).collect();
+        if lost.is_empty() {
+            return;
+        }
+        for seed in 0..NEARBY {
+            let (params, batch) = changed(graph, params, batch, (seed, f64::EPSILON));
+            let Ok(found) = graph.evaluate(&params, &batch) else {
+                continue;
+            };
+            for name in &lost {
+                let pairs = self.exact[name.as_str()].iter().zip(&found[name.as_str()]);
+                let change = pairs.fold(0.0, |m: f64, (a, b)| m.max((a - b).abs()));
+                let spread = self.spread.entry(name.clone()).or_default();
+                *spread = spread.max(change);
+            }
         }
     }
 }
@@ -250,6 +339,16 @@ fn nearby(
     batch: &Batch<f64>,
     seed: u64,
 ) -> (Params<f64>, Batch<f64>) {
+    changed(graph, params, batch, (seed, 0.01))
+}
+
+/// The data with each real number changed by at most this part.
+fn changed(
+    graph: &Recurrence,
+    params: &Params<f64>,
+    batch: &Batch<f64>,
+    (seed, part): (u64, f64),
+) -> (Params<f64>, Batch<f64>) {
     let (mut params, mut batch) = (params.clone(), batch.clone());
     let mut noise = Noise(Noise::mixed(seed));
     let conditions = graph.conditions().unwrap_or_default();
@@ -260,7 +359,7 @@ fn nearby(
         };
         let varies = leaf.classes().is_none() && !conditions.contains(&leaf.name());
         for x in array.filter(|_| varies).into_iter().flatten() {
-            *x *= 1.0 + 0.01 * noise.number();
+            *x *= 1.0 + part * noise.number();
         }
     }
     (params, batch)

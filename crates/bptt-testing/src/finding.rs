@@ -49,7 +49,14 @@ pub struct Finding {
     pub trial: usize,
     /// The number of compared numbers.
     pub compared: usize,
+    /// Some case has an error bound far below the numbers, so that the comparison says something.
+    pub is_resolved: bool,
+    /// Some case has a number that is not zero.
+    pub is_tested: bool,
 }
+
+/// The error bound, relative to the numbers, from which on a comparison says nothing.
+const RESOLVED: f64 = 0.1;
 
 impl Finding {
     /// Returns true if every number is within its error bound.
@@ -186,6 +193,8 @@ fn worst_of(
         entry: Vec::new(),
         trial,
         compared: 0,
+        is_resolved: largest == 0.0 || right.bound < RESOLVED * largest,
+        is_tested: largest > 0.0,
     };
     for ((index, found), expected) in found.indexed_iter().zip(&right.value) {
         let index: Vec<usize> = (0..right.value.ndim()).map(|axis| index[axis]).collect();
@@ -217,9 +226,12 @@ pub(crate) fn merge(findings: &mut Vec<Finding>, new: Finding) {
         return;
     };
     let compared = old.compared + new.compared;
+    let is_resolved = old.is_resolved && old.is_tested || new.is_resolved && new.is_tested;
+    let is_tested = old.is_tested || new.is_tested;
     let excess = |f: &Finding| f.error / f.tolerance.max(f64::MIN_POSITIVE);
     if excess(&new) > excess(old) {
         *old = new;
     }
     old.compared = compared;
+    (old.is_resolved, old.is_tested) = (is_resolved || !is_tested, is_tested);
 }

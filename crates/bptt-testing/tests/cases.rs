@@ -316,3 +316,74 @@ fn second_order_that_is_asked_for_and_not_answered() {
         "{found}"
     );
 }
+
+/// Where rounding errors are as large as the numbers, nothing is certified; in a chaotic system an honest answer is not
+/// rejected.
+#[test]
+fn numbers_that_rounding_hides() {
+    let text = "input x\nparam a\nstate s\ns' = s + a * x\nloss (1e9 + s' - 1e9)^2\n";
+    let recurrence = Recurrence::parse("cancel.rec", text).unwrap();
+    let mut zeros = |_: &Case| Ok(Answer::new().loss(0.0).gradient("a", arr0(0.0)));
+    let cases = Cases::new(&recurrence).precision(Precision::F32);
+    let found = Certify::new(cases).run(&mut zeros).unwrap();
+    assert_eq!(found.verdict(), Verdict::Incomplete, "{found}");
+
+    let text = "input x\nsample input s0\nparam r\nstate s = s0\ns' = 3.9 * s * (1 - s) + 0 * r * x\nloss s'^2 + r^2\n";
+    let recurrence = Recurrence::parse("chaos.rec", text).unwrap();
+    let mut other_order = |case: &Case| {
+        let r = case.params.get("r").unwrap()[[]];
+        let (mut loss, mut dr) = (0.0, 0.0);
+        for (b, length) in case.lengths().into_iter().enumerate() {
+            let mut s = case.batch.get("s0").unwrap()[[b]];
+            for _ in 0..length {
+                s = (3.9 - 3.9 * s) * s;
+                loss += s * s + r * r;
+                dr += 2.0 * r;
+            }
+        }
+        Ok(Answer::new().loss(loss).gradient("r", arr0(dr)))
+    };
+    for steps in [30, 60, 400] {
+        let cases = Cases::new(&recurrence).steps(steps..=steps).samples(2..=2);
+        let found = Certify::new(cases).trials(3).run(&mut other_order).unwrap();
+        assert_ne!(found.verdict(), Verdict::Rejected, "{steps}: {found}");
+    }
+}
+
+/// Zeros for a parameter without a derivative are accepted.
+#[test]
+fn zeros_of_a_condition() {
+    let text = "input x, m\nparam a\nloss select(m > 0, a * x, 0)^2\n";
+    let recurrence = Recurrence::parse("zeros.rec", text).unwrap();
+    let gradient = recurrence.gradient(Wrt::Everything).unwrap();
+    for (value, verdict) in [(0.0, Verdict::Certified), (1.0, Verdict::Rejected)] {
+        let mut foreign = |case: &Case| {
+            let found = gradient.evaluate(&case.params, &case.batch)?;
+            let m = case.batch.get("m").unwrap().mapv(|_| value);
+            Ok(Answer::new()
+                .loss(found.loss()?)
+                .gradient("a", found["a"].clone())
+                .gradient("m", m))
+        };
+        let found = Certify::new(Cases::new(&recurrence))
+            .run(&mut foreign)
+            .unwrap();
+        assert_eq!(found.verdict(), verdict, "{found}");
+    }
+}
+
+/// The seed that is printed with a case draws it again.
+#[test]
+fn the_seed_of_a_case_draws_it_again() {
+    let recurrence = lstm();
+    let mut none = |_: &Case| Ok(Answer::new().loss(0.0));
+    let found = Certify::new(Cases::new(&recurrence))
+        .seed(5)
+        .diagnose(false)
+        .run(&mut none)
+        .unwrap();
+    for case in found.trials() {
+        let again = Cases::new(&recurrence).draw(case.seed).unwrap();
+        assert_eq!(again.params, case.params);
+    }
+}

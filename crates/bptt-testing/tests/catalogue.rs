@@ -47,7 +47,7 @@ fn the_page_is_the_catalogue() {
     for (name, statement) in RELATIONS {
         writeln!(page, "| `{name}` | {statement} |").unwrap();
     }
-    let forward = |m: &&Mistake| !matches!(m.made_by, Made::Gradient(_));
+    let forward = |m: &&Mistake| !matches!(m.made_by, Made::Gradient(_) | Made::GradientOfData(_));
     table(
         &mut page,
         "Mistakes of the recurrence",

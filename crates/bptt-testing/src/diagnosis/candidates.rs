@@ -1,6 +1,7 @@
 //! The search for a mistake of the catalogue that gives the numbers of foreign code.
 
 use std::cell::OnceCell;
+use std::time::{Duration, Instant};
 
 use bptt::{Derived, Edit, Expr, NodeId, NodeSite, Op, Recurrence, Wrt};
 use indexmap::IndexMap;
@@ -9,7 +10,7 @@ use ndarray::{Array2, ArrayD};
 use super::Named;
 use crate::expected::{key, with_directions};
 use crate::finding::{Evidence, Key};
-use crate::mistakes::{CATALOGUE, Change, Fault, Made, Mistake, same_within, sites, size};
+use crate::mistakes::{CATALOGUE, Change, Fault, Made, Mistake, allowed, sites, size};
 use crate::{Case, Quantity, Reference};
 
 /// Arrays by quantity and name.
@@ -18,52 +19,87 @@ type Numbers = IndexMap<Key, ArrayD<f64>>;
 /// The most places of a mistake that are looked for.
 const PLACES: usize = 8;
 
-/// The first mistake of the catalogue that gives the answered numbers in every case.
-pub(super) fn search(reference: &Reference, evidence: &[Evidence], wrong: &[Key]) -> Vec<Named> {
+/// The time after which a search ends.
+const BUDGET: Duration = Duration::from_secs(60);
+
+/// The first mistake of the catalogue that gives the answered numbers in every case; `None` if the search took too long,
+/// or was stopped.
+pub(super) fn search(
+    reference: &Reference,
+    evidence: &[&Evidence],
+    wrong: &[Key],
+    is_stopped: &dyn Fn() -> bool,
+) -> Option<Vec<Named>> {
     let second_order = wrong.iter().all(|(q, _)| *q == Quantity::HessianVector);
     let loss_is_wrong = wrong
         .iter()
         .any(|(q, _)| matches!(q, Quantity::Loss | Quantity::Output));
+    let end = Instant::now() + BUDGET;
+    let is_over = || is_stopped() || Instant::now() > end;
     let search = Search {
         reference,
         evidence,
         second_order,
         annotated: OnceCell::new(),
         absent: absent(evidence, wrong),
+        is_over: &is_over,
     };
-    let whole = CATALOGUE.iter().find_map(|m| search.places(m, false));
-    if let Some(found) = whole {
-        return vec![found];
+    let is_of_gradient =
+        |m: &&Mistake| matches!(m.made_by, Made::Gradient(_) | Made::GradientOfData(_));
+    let of_recurrence = || CATALOGUE.iter().filter(|m| !is_of_gradient(m));
+    // A wrong loss comes from a wrong recurrence, even where the gradient is not the gradient of that.
+    let found = of_recurrence()
+        .find_map(|m| search.places(m, false))
+        .or_else(|| match loss_is_wrong {
+            true => of_recurrence().find_map(|m| search.places(m, true)),
+            false => None,
+        })
+        .or_else(|| {
+            CATALOGUE
+                .iter()
+                .filter(is_of_gradient)
+                .find_map(|m| search.places(m, false))
+        });
+    match (found, is_over()) {
+        (Some(found), _) => Some(vec![found]),
+        (None, true) => None,
+        (None, false) => Some(Vec::new()),
     }
-    if loss_is_wrong {
-        let forward = CATALOGUE.iter().find_map(|m| search.places(m, true));
-        return forward.into_iter().collect();
-    }
-    Vec::new()
+}
+
+/// The numbers that a change of the data must explain.
+#[derive(Clone, Copy)]
+enum Scope {
+    All,
+    Forward,
+    Gradient,
 }
 
 struct Search<'a> {
     reference: &'a Reference,
-    evidence: &'a [Evidence],
+    evidence: &'a [&'a Evidence],
     second_order: bool,
     annotated: OnceCell<Recurrence>,
     /// Inputs and starts whose gradient is zero in every case though it should not be. A backward pass that stops early
     /// often leaves them out.
     absent: Vec<String>,
+    is_over: &'a dyn Fn() -> bool,
 }
 
 impl Search<'_> {
     /// The places at which a mistake gives the answered numbers; `forward` compares the loss and the outputs alone.
     fn places(&self, mistake: &Mistake, forward: bool) -> Option<Named> {
         let places = match mistake.made_by {
-            Made::Gradient(_) if forward => Vec::new(),
+            Made::Gradient(_) | Made::GradientOfData(_) if forward => Vec::new(),
             Made::Gradient(fault) => self.of_gradient(fault),
             _ if self.second_order => Vec::new(),
             Made::Forward(fault) => {
                 self.of_recurrence(self.reference.recurrence(), fault, forward, None)
             }
             Made::Masked(fault) => self.of_masked(fault, forward),
-            Made::Data(changes) => self.of_data(changes, forward),
+            Made::Data(changes) if forward => self.of_data(changes, Scope::Forward),
+            Made::Data(changes) => self.of_data(changes, Scope::All),
+            Made::GradientOfData(changes) => self.of_data(changes, Scope::Gradient),
         };
         (!places.is_empty()).then(|| Named {
             name: mistake.name,
@@ -124,7 +160,7 @@ impl Search<'_> {
     fn of_masked(&self, fault: Fault, forward: bool) -> Vec<String> {
         const MASK: &str = "active_steps_of_the_batch";
         let ragged = |e: &Evidence| e.case.lengths().iter().any(|n| *n < e.case.batch.steps());
-        if !self.evidence.iter().any(ragged) {
+        if !self.evidence.iter().any(|e| ragged(e)) {
             return Vec::new();
         }
         let Ok(masked) = self.reference.recurrence().with_mask(MASK) else {
@@ -149,11 +185,7 @@ impl Search<'_> {
     }
 
     /// Changes of the data.
-    fn of_data(
-        &self,
-        changes: fn(&Recurrence, &Case) -> Vec<Change>,
-        forward: bool,
-    ) -> Vec<String> {
+    fn of_data(&self, changes: fn(&Recurrence, &Case) -> Vec<Change>, scope: Scope) -> Vec<String> {
         let Some(first) = self.evidence.first() else {
             return Vec::new();
         };
@@ -161,40 +193,51 @@ impl Search<'_> {
         let fitting = changes(recurrence, &first.case)
             .into_iter()
             .filter(|change| {
-                let applies = |e: &Evidence| change.apply(&e.case).is_some();
-                // Lengths that are equal hide some changes: such a case must be right.
-                let applied = self.evidence.iter().any(applies);
+                // A case that the change does not apply to must be right.
+                let applied = self
+                    .evidence
+                    .iter()
+                    .any(|e| change.apply(&e.case).is_some());
                 let changed =
                     |e: &Evidence| change.apply(&e.case).unwrap_or_else(|| e.case.clone());
+                let forward = || self.explains(|e| run(recurrence, Quantity::Output, &changed(e)));
+                let gradient = || self.explains(|e| self.gradient_after(change, e));
                 applied
-                    && self.explains(|e| run(recurrence, Quantity::Output, &changed(e)))
-                    && match forward {
-                        true => self.has_loss(),
-                        false => self.explains(|e| {
-                            let found =
-                                run(self.reference.gradient(), Quantity::Gradient, &changed(e))?;
-                            let mut params = bptt::Params::new();
-                            for ((_, name), array) in &found {
-                                params.insert(name, array.clone());
-                            }
-                            let back = match change.apply(&e.case) {
-                                Some(_) => change.pull_back(&e.case, params)?,
-                                None => params,
-                            };
-                            let named = |name: &str| (Quantity::Gradient, name.to_owned());
-                            Some(back.iter().map(|(n, a)| (named(n), a.clone())).collect())
-                        }),
+                    && match scope {
+                        Scope::All => forward() && gradient(),
+                        Scope::Forward => self.has_loss() && forward(),
+                        Scope::Gradient => gradient(),
                     }
             });
         distinct(fitting.map(|change| change.to_string()))
     }
 
+    /// The gradient on changed data, with respect to the data before the change.
+    fn gradient_after(&self, change: &Change, e: &Evidence) -> Option<Numbers> {
+        let changed = change.apply(&e.case);
+        let case = changed.as_ref().unwrap_or(&e.case);
+        let found = run(self.reference.gradient(), Quantity::Gradient, case)?;
+        let mut params = bptt::Params::new();
+        let gradients = found.iter().filter(|((q, _), _)| *q == Quantity::Gradient);
+        for ((_, name), array) in gradients {
+            params.insert(name, array.clone());
+        }
+        let back = match changed {
+            Some(_) => change.pull_back(&e.case, params)?,
+            None => params,
+        };
+        let named = |name: &str| (Quantity::Gradient, name.to_owned());
+        Some(back.iter().map(|(n, a)| (named(n), a.clone())).collect())
+    }
+
     /// Returns true if the numbers of a mistake are those of the answer in every case. Quantities that the mistake does
     /// not give are not compared.
     fn explains(&self, numbers: impl Fn(&Evidence) -> Option<Numbers>) -> bool {
-        self.evidence
-            .iter()
-            .all(|e| numbers(e).is_some_and(|found| equal(e, &found, &self.absent)))
+        !(self.is_over)()
+            && self
+                .evidence
+                .iter()
+                .all(|e| numbers(e).is_some_and(|found| equal(e, &found, &self.absent)))
     }
 
     /// Returns true if the answers have a loss or an output, so that a forward pass can be compared.
@@ -207,7 +250,7 @@ impl Search<'_> {
 }
 
 /// The inputs whose gradient is wrong and zero in every case, unless nothing else is wrong.
-fn absent(evidence: &[Evidence], wrong: &[Key]) -> Vec<String> {
+fn absent(evidence: &[&Evidence], wrong: &[Key]) -> Vec<String> {
     let is_zero = |e: &Evidence, name: &str| {
         let found = e.answer.get(Quantity::Gradient, name);
         e.case.batch.get(name).is_some() && found.is_some_and(|a| size(a) == 0.0)
@@ -231,13 +274,11 @@ fn equal(e: &Evidence, numbers: &Numbers, absent: &[String]) -> bool {
         let Some(other) = numbers.get(&(quantity, name.to_owned())) else {
             return true;
         };
-        let right = e.expected.get(quantity, name);
-        let scale = right
-            .map_or(0.0, |b| size(&b.value))
-            .max(size(other))
-            .max(size(found));
-        let allowed = same_within(e.case.precision) * scale;
-        let per_step = right.is_some_and(|b| b.rate == bptt::Rate::Step);
+        let Some(right) = e.expected.get(quantity, name) else {
+            return false;
+        };
+        let allowed = allowed(right, found, other, e.case.precision);
+        let per_step = right.rate == bptt::Rate::Step;
         let beyond = |index: &[usize]| match (quantity, index) {
             (Quantity::Output | Quantity::Tangent, [t, b, ..]) => {
                 per_step && lengths.get(*b).is_some_and(|n| t >= n)

@@ -77,7 +77,7 @@ pub(super) fn ask(
         let right = match right {
             0 => None,
             1 => Some(steps(1)),
-            n => Some(format!("samples of at most {n} steps")),
+            n => Some(format!("samples of one length of at most {n} steps")),
         };
         let outcomes = [(right, Outcome::Right), (wrong.map(steps), Outcome::Wrong)];
         found.extend(outcomes.into_iter().filter_map(|(condition, outcome)| {

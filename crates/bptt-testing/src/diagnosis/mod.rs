@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 
 use crate::finding::{Evidence, Key, compare};
 use crate::mistakes::{Relation, relations};
-use crate::{Cases, Foreign, Quantity, Reference};
+use crate::{Cases, Finding, Foreign, Quantity, Reference};
 
 pub use circumstances::{Circumstance, Outcome};
 
@@ -46,6 +46,7 @@ pub struct Named {
 #[derive(Clone, Debug, Default)]
 pub struct Diagnosis {
     mistakes: Vec<Named>,
+    is_incomplete: bool,
     wrong: Vec<Key>,
     right: Vec<Key>,
     gate: Option<String>,
@@ -53,33 +54,45 @@ pub struct Diagnosis {
     circumstances: Vec<Circumstance>,
 }
 
-/// The cases that a mistake must explain.
-const COMPARED: usize = 4;
+/// The wrong cases that a mistake must explain.
+const WRONG: usize = 4;
+/// The right cases that a mistake must explain too.
+const RIGHT: usize = 2;
 
 impl Diagnosis {
     pub(crate) fn of(subject: &Subject<'_>, foreign: &mut dyn Foreign) -> Self {
         let (wrong, right) = split(subject.evidence);
-        let evidence = &subject.evidence[..subject.evidence.len().min(COMPARED)];
+        let is_wrong = |e: &&Evidence| !compare(e, 0).iter().all(Finding::agrees);
+        let (bad, good): (Vec<&Evidence>, Vec<&Evidence>) =
+            subject.evidence.iter().partition(is_wrong);
+        let evidence: Vec<&Evidence> = bad
+            .into_iter()
+            .take(WRONG)
+            .chain(good.into_iter().take(RIGHT))
+            .collect();
         let by_relation = relations(subject.evidence, &wrong).map(|found| named(&found));
         let simple = by_relation.as_ref().is_some_and(|named| named.len() == 1);
-        let mut mistakes = match (&by_relation, simple) {
-            (Some(named), true) => named.clone(),
-            _ => candidates::search(subject.reference, evidence, &wrong),
+        let found = match (&by_relation, simple) {
+            (Some(named), true) => Some(named.clone()),
+            _ => candidates::search(subject.reference, &evidence, &wrong, &|| {
+                foreign.is_stopped()
+            }),
         };
+        let is_incomplete = found.is_none();
+        let mut mistakes = found.unwrap_or_default();
         if mistakes.is_empty() {
             mistakes = by_relation.unwrap_or_default();
         }
         let (circumstances, shortest) = circumstances::ask(subject, foreign);
         // With few steps a mistake has not spread from its gate to the others.
-        let shortest = shortest.as_slice();
-        let near = if shortest.is_empty() {
-            evidence
-        } else {
-            shortest
+        let near: Vec<&Evidence> = match &shortest {
+            Some(shortest) => vec![shortest],
+            None => evidence,
         };
         Self {
             mistakes,
-            gate: place::gate(subject.reference.recurrence(), near),
+            is_incomplete,
+            gate: place::gate(subject.reference.recurrence(), &near),
             steps: place::steps(subject.evidence, &wrong),
             circumstances,
             wrong,
@@ -221,7 +234,12 @@ impl fmt::Display for Diagnosis {
                 )?;
             }
         }
-        if self.mistakes.is_empty() {
+        if self.mistakes.is_empty() && self.is_incomplete {
+            writeln!(
+                f,
+                "  the catalogue was not searched to its end: it takes too long for these sizes; give smaller ones"
+            )?;
+        } else if self.mistakes.is_empty() {
             writeln!(f, "  the mistake is not in the catalogue")?;
         }
         write!(

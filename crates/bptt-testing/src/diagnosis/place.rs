@@ -8,7 +8,7 @@ use crate::mistakes::{same_within, size};
 
 /// The one named value through which every parameter with a wrong gradient enters, and no parameter with a right one that
 /// is not zero.
-pub(super) fn gate(recurrence: &Recurrence, evidence: &[Evidence]) -> Option<String> {
+pub(super) fn gate(recurrence: &Recurrence, evidence: &[&Evidence]) -> Option<String> {
     let (mut wrong, mut right) = (Vec::new(), Vec::new());
     for name in recurrence.parameters() {
         let key = |e: &Evidence| {
@@ -17,7 +17,7 @@ pub(super) fn gate(recurrence: &Recurrence, evidence: &[Evidence]) -> Option<Str
             let apart = size(&(found - &right.value));
             Some((apart > right.bound, size(&right.value) > 0.0))
         };
-        let found: Vec<(bool, bool)> = evidence.iter().filter_map(key).collect();
+        let found: Vec<(bool, bool)> = evidence.iter().filter_map(|e| key(e)).collect();
         if found.iter().any(|(is_wrong, _)| *is_wrong) {
             wrong.push(name.to_owned());
         } else if found.iter().any(|(_, matters)| *matters) {

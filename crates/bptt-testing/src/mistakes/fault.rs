@@ -54,6 +54,8 @@ pub enum Fault {
     MoveFactor,
     /// A gate `z` stands for `1 − z`.
     Complement,
+    /// The same for one use of the gate in a derivative, or for all of them.
+    ComplementUse,
     /// `tanh` and `sigmoid` are exchanged.
     OtherFunction,
     /// A function of one number is left out.
@@ -67,7 +69,7 @@ pub enum Fault {
 }
 
 /// Every fault.
-pub const FAULTS: [Fault; 29] = [
+pub const FAULTS: [Fault; 30] = [
     Fault::DropTerm,
     Fault::DoubleTerm,
     Fault::DropFactor,
@@ -92,6 +94,7 @@ pub const FAULTS: [Fault; 29] = [
     Fault::WrongClass,
     Fault::MoveFactor,
     Fault::Complement,
+    Fault::ComplementUse,
     Fault::OtherFunction,
     Fault::DropFunction,
     Fault::ArgumentForValue,
@@ -129,6 +132,8 @@ impl Fault {
                 | Self::PreviousForNew
                 | Self::ForgetStart
                 | Self::MoveFactor
+                | Self::IgnoreCondition
+                | Self::ComplementUse
                 | Self::Transpose
         )
     }
@@ -167,6 +172,17 @@ pub(super) fn live(graph: &Recurrence) -> Vec<bool> {
 pub(super) fn carried(graph: &Recurrence, id: NodeId) -> Option<NodeId> {
     match graph.tape().node(id).op() {
         Op::Read(r) => graph.tape().registers()[r.index()].def(),
+        _ => None,
+    }
+}
+
+/// The gate `z` of `1 − z`.
+pub(super) fn complement_of(graph: &Recurrence, id: NodeId) -> Option<NodeId> {
+    let tape = graph.tape();
+    let node = tape.node(id);
+    let is_gate = |id: NodeId| tape.node(id).op().name() == "sigmoid";
+    match (node.op().name(), node.args()) {
+        ("sub", [_, gate]) if is_gate(*gate) => Some(*gate),
         _ => None,
     }
 }

@@ -21,7 +21,7 @@ use bptt::Recurrence;
 pub use change::Change;
 pub use fault::{FAULTS, Fault};
 pub use relation::RELATIONS;
-pub(crate) use relation::{Relation, relations, same_within, size};
+pub(crate) use relation::{Relation, allowed, relations, same_within, size};
 pub use sites::{Mutant, Site, mutants, sites};
 
 use crate::Case;
@@ -52,6 +52,8 @@ pub enum Made {
     Masked(Fault),
     /// A change of the data: those that may apply to a case.
     Data(fn(&Recurrence, &Case) -> Vec<Change>),
+    /// The same for the gradient alone, where the loss is right.
+    GradientOfData(fn(&Recurrence, &Case) -> Vec<Change>),
 }
 
 macro_rules! catalogue {
@@ -68,7 +70,7 @@ macro_rules! catalogue {
     (@seen $seen:literal) => { Some($seen) };
 }
 
-use Made::{Data, Forward, Gradient, Masked};
+use Made::{Data, Forward, Gradient, GradientOfData, Masked};
 
 catalogue! {
     "lengths-ignored", Data(|_, _| vec![Change::IgnoreLengths]),
@@ -179,6 +181,8 @@ catalogue! {
         "the gradient takes the initial state at every step";
     "gradient-condition-ignored", Gradient(Fault::IgnoreCondition),
         "a condition, such as a mask, is ignored in the gradient";
+    "gradient-lengths-ignored", GradientOfData(|_, _| vec![Change::IgnoreLengths]),
+        "the loss leaves out steps beyond the length of a sample, its gradient does not";
     "gradient-wrong-end", Gradient(Fault::WrongEnd),
         "the gradient exchanges the first and the last step";
     "gradient-wrong-class", Gradient(Fault::WrongClass),
@@ -189,6 +193,8 @@ catalogue! {
         "another function is used in the gradient";
     "gradient-factor-moved", Gradient(Fault::MoveFactor),
         "an elementwise factor of the gradient is on the other side of a matrix";
+    "gradient-gate-complement-in-use", Gradient(Fault::ComplementUse),
+        "a gate z stands for 1 − z in the backward pass alone, or the reverse";
     "gradient-gate-complement", Gradient(Fault::Complement),
         "a gate z stands for 1 − z in the gradient";
 }

@@ -5,7 +5,7 @@ use bptt::{
     RegisterEdit, RegisterId, RegisterSite,
 };
 
-use super::fault::{Fault, Place, carried, live};
+use super::fault::{Fault, Place, carried, complement_of, live};
 
 /// A copy of a graph with a fault.
 pub(super) struct Mutation<'g> {
@@ -187,6 +187,18 @@ impl Mutation<'_> {
                 (dims.len() == 2 && dims[0] == dims[1]).then(|| args[0].t().dot(args[1]))
             }
             (Fault::MoveFactor, ..) => self.moved(site, i),
+            (Fault::IgnoreCondition, "select", 1 | 2) => fits(args[i]),
+            (Fault::ComplementUse, "mul", _) if !self.forward[site.id.index()] => {
+                let id = site.node.args()[i];
+                let is_gate = self.graph.tape().node(id).op().name() == "sigmoid";
+                let mut args = args.clone();
+                args[i] = match (is_gate, complement_of(self.graph, id)) {
+                    (true, _) => args[i].full_like(1.0) - args[i],
+                    (false, Some(gate)) => site.earlier(gate)?,
+                    (false, None) => return None,
+                };
+                fits(site.with_args(&args))
+            }
             _ => None,
         }
     }
@@ -207,6 +219,16 @@ impl Mutation<'_> {
                 };
                 let moved = factor * site.args[0].dot(vector);
                 (moved.shape() == site.copy().shape()).then_some(moved)
+            }
+            ("outer", "mul") if i == 0 => {
+                let [a, b] = [earlier(inner.args()[0])?, earlier(inner.args()[1])?];
+                // The factor belongs to the forward pass.
+                let (factor, rest) = match self.forward[inner.args()[0].index()] {
+                    true => (a, b),
+                    false => (b, a),
+                };
+                let vector = site.args[1];
+                (vector.shape() == factor.shape()).then(|| rest.outer(factor * vector))
             }
             ("mul", "matmul") => {
                 let factor = site.args[1 - i];
@@ -247,7 +269,6 @@ impl Mutation<'_> {
             (Fault::OnlyFirstStep, "total") if args[0].rate() == Some(Rate::Step) => {
                 Some(args[0].first().total(site.node.ty().rate))
             }
-            (Fault::IgnoreCondition, "select") => fits(args[1]),
             (Fault::Detach, _) if self.is_cotangent(site) => Some(copy.full_like(0.0)),
             (Fault::Negate, _) if self.is_cotangent(site) => Some(-copy),
             (Fault::WrongClass, "scatter") => Some(copy.full_like(1.0) - copy),

@@ -6,7 +6,7 @@ use ndarray::{ArrayD, Axis};
 
 use super::change::{permutations, reordered, reversed};
 use crate::finding::{Evidence, Key};
-use crate::{Precision, Quantity};
+use crate::{Bounded, Precision, Quantity};
 
 /// The relation of a wrong array to the right ones, the same in every case.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,13 +34,12 @@ pub(crate) enum Relation {
 pub const RELATIONS: [(&str, &str); 8] = [
     (
         "single-precision",
-        "the numbers are right to single precision only: some of the arithmetic is in f32",
+        "the numbers agree to about 1e-7 only: some of the arithmetic is in f32, a constant is rounded, or differences are used",
     ),
     ("zero", "no derivative arrives: every number is zero"),
     (
         "constant-factor",
-        "the right numbers are multiplied by a constant: 2, −1, one over the number of samples, of steps, of padded steps, \
-         a size, and quotients of these",
+        "the right numbers are multiplied by a constant",
     ),
     (
         "array-transposed",
@@ -99,10 +98,30 @@ pub(crate) fn size(a: &ArrayD<f64>) -> f64 {
     a.iter().fold(0.0, |m: f64, x| m.max(x.abs()))
 }
 
-/// Returns true if two arrays are the same up to rounding.
-pub(crate) fn same(a: &ArrayD<f64>, b: &ArrayD<f64>, precision: Precision) -> bool {
-    let scale = size(a).max(size(b));
-    a.shape() == b.shape() && size(&(a - b)) <= same_within(precision) * scale
+/// The difference at which the array of a mistake is that of an answer: rounding errors, and far less than the
+/// difference of the answer from the right array.
+pub(crate) fn allowed(
+    right: &Bounded,
+    found: &ArrayD<f64>,
+    mistaken: &ArrayD<f64>,
+    precision: Precision,
+) -> f64 {
+    /// The part of a wrong number that may remain unexplained.
+    const REST: f64 = 0.02;
+    let scale = size(&right.value).max(size(found)).max(size(mistaken));
+    let apart = match found.shape() == right.value.shape() {
+        true => size(&(found - &right.value)),
+        false => scale,
+    };
+    (same_within(precision) * scale)
+        .min(REST * apart)
+        .max(right.bound)
+}
+
+/// Returns true if the array of a mistake is that of an answer.
+fn same(e: &Evidence, right: &Bounded, found: &ArrayD<f64>, mistaken: &ArrayD<f64>) -> bool {
+    mistaken.shape() == found.shape()
+        && size(&(mistaken - found)) <= allowed(right, found, mistaken, e.case.precision)
 }
 
 /// The relations of each wrong array, in the order of the answer; `None` if some wrong array has none.
@@ -115,7 +134,7 @@ pub(crate) fn relations(evidence: &[Evidence], wrong: &[Key]) -> Option<Vec<(Key
 }
 
 /// A test of the right and the answered array of a case.
-type Test<'a> = dyn Fn(&Evidence, &ArrayD<f64>, &ArrayD<f64>) -> bool + 'a;
+type Test<'a> = dyn Fn(&Evidence, &Bounded, &ArrayD<f64>) -> bool + 'a;
 
 fn relation(evidence: &[Evidence], quantity: Quantity, name: &str) -> Option<Relation> {
     let precision = evidence.first()?.case.precision;
@@ -125,23 +144,24 @@ fn relation(evidence: &[Evidence], quantity: Quantity, name: &str) -> Option<Rel
             let found = e.answer.get(quantity, name);
             right
                 .zip(found)
-                .is_some_and(|(right, found)| test(e, &right.value, found))
+                .is_some_and(|(right, found)| test(e, right, found))
         })
     };
     let single = f64::from(f32::EPSILON) * 64.0;
     if precision == Precision::F64
-        && holds(&|_, right, found| size(&(right - found)) <= single * size(right))
+        && holds(&|_, right, found| size(&(&right.value - found)) <= single * size(&right.value))
     {
         return Some(Relation::SinglePrecision);
     }
-    if holds(&|_, _, found| size(found) == 0.0) {
+    let is_derivative = !matches!(quantity, Quantity::Loss | Quantity::Output);
+    if is_derivative && holds(&|_, _, found| size(found) == 0.0) {
         return Some(Relation::Zero);
     }
     if let Some(factor) = factor(evidence, quantity, name) {
         return Some(Relation::Factor(factor));
     }
-    if holds(&|_, right, found| {
-        right.ndim() == 2 && same(&right.t().to_owned().into_dyn(), found, precision)
+    if holds(&|e, right, found| {
+        right.value.ndim() == 2 && same(e, right, found, &right.value.t().to_owned().into_dyn())
     }) {
         return Some(Relation::Transposed);
     }
@@ -152,20 +172,22 @@ fn relation(evidence: &[Evidence], quantity: Quantity, name: &str) -> Option<Rel
         .collect();
     for other in others {
         let of = |e: &Evidence| e.expected.get(quantity, other).map(|b| b.value.clone());
-        if holds(&|e, _, found| of(e).is_some_and(|a| same(&a, found, precision))) {
+        if holds(&|e, right, found| of(e).is_some_and(|a| same(e, right, found, &a))) {
             return Some(Relation::Of(other.into()));
         }
         if holds(&|e, right, found| {
+            let fits = |a: &ArrayD<f64>| a.shape() == right.value.shape();
             of(e)
-                .is_some_and(|a| a.shape() == right.shape() && same(&(a + right), found, precision))
+                .filter(fits)
+                .is_some_and(|a| same(e, right, found, &(a + &right.value)))
         }) {
             return Some(Relation::With(other.into()));
         }
     }
     for blocks in 2..=4 {
         for order in permutations(blocks).into_iter().skip(1) {
-            if holds(&|_, right, found| {
-                reordered(right, &order).is_some_and(|a| same(&a, found, precision))
+            if holds(&|e, right, found| {
+                reordered(&right.value, &order).is_some_and(|a| same(e, right, found, &a))
             }) {
                 return Some(Relation::Blocks(order));
             }
@@ -174,9 +196,9 @@ fn relation(evidence: &[Evidence], quantity: Quantity, name: &str) -> Option<Rel
     let is_input = |e: &Evidence| e.case.batch.get(name).is_some();
     if evidence.iter().all(is_input)
         && holds(&|e, right, found| {
-            right.ndim() >= 2
-                && right.len_of(Axis(0)) == e.case.batch.steps()
-                && same(&reversed(right, &e.case.lengths()), found, precision)
+            right.value.ndim() >= 2
+                && right.value.len_of(Axis(0)) == e.case.batch.steps()
+                && same(e, right, found, &reversed(&right.value, &e.case.lengths()))
         })
     {
         return Some(Relation::Reversed);
@@ -184,49 +206,46 @@ fn relation(evidence: &[Evidence], quantity: Quantity, name: &str) -> Option<Rel
     None
 }
 
-/// The number that every case multiplies the right array with, if it has a name.
+/// The number that every case multiplies the right array with: its names, or its digits.
 fn factor(evidence: &[Evidence], quantity: Quantity, name: &str) -> Option<String> {
-    let precision = evidence.first()?.case.precision;
+    /// The most names that are given.
+    const NAMES: usize = 3;
+    // The factor of each case, and the accuracy with which it is known.
     let mut factors = Vec::new();
     for e in evidence {
-        let right = &e.expected.get(quantity, name)?.value;
+        let right = e.expected.get(quantity, name)?;
         let found = e.answer.get(quantity, name)?;
-        let (dot, square) = right
-            .iter()
-            .zip(found)
-            .fold((0.0, 0.0), |(d, s), (r, f)| (d + r * f, s + r * r));
+        let pairs = right.value.iter().zip(found);
+        let (dot, square) = pairs.fold((0.0, 0.0), |(d, s), (r, f)| (d + r * f, s + r * r));
         if square == 0.0 {
             return None;
         }
         let factor = dot / square;
-        if !same(&(right * factor), found, precision) || factor == 0.0 {
+        if factor == 0.0 || !same(e, right, found, &(&right.value * factor)) {
             return None;
         }
-        factors.push(factor);
+        factors.push((factor, 4.0 * right.bound / size(&right.value)));
     }
-    let near =
-        |a: f64, b: f64| (a - b).abs() <= 10.0 * same_within(precision) * a.abs().max(b.abs());
-    let mut named = Vec::new();
-    for e in evidence {
-        named.push(numbers(e));
-    }
-    let count = named.first()?.len();
-    for i in 0..count {
+    let near = |(factor, accuracy): (f64, f64), x: f64| {
+        (factor - x).abs() <= accuracy * factor.abs().max(x.abs())
+    };
+    let named: Vec<Vec<(String, f64)>> = evidence.iter().map(numbers).collect();
+    let mut found = Vec::new();
+    for i in 0..named.first()?.len() {
         for (sign, minus) in [(1.0, ""), (-1.0, "−")] {
-            let holds = factors
-                .iter()
-                .zip(&named)
-                .all(|(f, n)| n.get(i).is_some_and(|(_, x)| near(*f, sign * x)));
-            if holds {
-                return Some(format!("{minus}{}", named[0][i].0));
+            let mut pairs = factors.iter().zip(&named);
+            if pairs.all(|(f, n)| n.get(i).is_some_and(|(_, x)| near(*f, sign * x))) {
+                found.push(format!("{minus}{}", named[0][i].0));
             }
         }
     }
-    let first = *factors.first()?;
-    factors
-        .iter()
-        .all(|f| near(*f, first))
-        .then(|| bptt::number(first))
+    found.truncate(NAMES);
+    let (first, _) = *factors.first()?;
+    let constant = factors.iter().all(|f| near(*f, first));
+    match found.is_empty() {
+        true => constant.then(|| bptt::number(first)),
+        false => Some(found.join(" or ")),
+    }
 }
 
 /// The numbers of a case that a loss may be divided by or multiplied with.

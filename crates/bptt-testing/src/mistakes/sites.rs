@@ -2,7 +2,7 @@
 
 use bptt::{NodeId, Op, Recurrence, Shape};
 
-use super::fault::{Fault, Place, live};
+use super::fault::{Fault, Place, complement_of, live};
 use super::mutation::Mutation;
 
 /// A graph with one fault.
@@ -66,6 +66,13 @@ pub fn sites(graph: &Recurrence, fault: Fault) -> Vec<Site> {
             places.extend((0..tape.registers().len()).map(Place::Register));
         }
         Fault::OtherFactor => places.extend(replacements(graph)),
+        Fault::IgnoreCondition => {
+            places.extend(uses_of_conditions(graph));
+            let choices = tape
+                .nodes()
+                .filter(|(_, node)| node.op().name() == "select");
+            places.extend(choices.flat_map(|(id, _)| [1, 2].map(|i| Place::Argument(id, i))));
+        }
         _ if fault.takes_an_argument() => {
             let nodes = tape.nodes();
             let args = nodes.flat_map(|(id, node)| (0..node.args().len()).map(move |i| (id, i)));
@@ -75,8 +82,8 @@ pub fn sites(graph: &Recurrence, fault: Fault) -> Vec<Site> {
         }
         _ => {
             match fault {
-                Fault::IgnoreCondition => places.extend(uses_of_conditions(graph)),
                 Fault::DropTranspose => places.extend(all_transposes(graph)),
+                Fault::OnlyFirstStep | Fault::OnlyLastStep => places.extend(sums_over_steps(graph)),
                 _ if fault.is_of_a_function() => {
                     places.extend(["sigmoid", "tanh"].map(Place::EveryFunction));
                 }
@@ -148,6 +155,22 @@ fn groups(graph: &Recurrence, fault: Fault, args: &[(NodeId, usize)]) -> Vec<Pla
             let all = every(&|a| shape_of_bias(a).is_some(), text(None));
             each.chain([all]).flatten().collect()
         }
+        Fault::ComplementUse => {
+            let gates = tape
+                .nodes()
+                .filter(|(_, node)| node.op().name() == "sigmoid");
+            let groups = gates.filter_map(|(gate, _)| {
+                let uses = |a: &(NodeId, usize)| {
+                    let is_gate = arg(a) == gate || complement_of(graph, arg(a)) == Some(gate);
+                    is_gate && !forward[a.0.index()] && tape.node(a.0).op().name() == "mul"
+                };
+                every(
+                    &uses,
+                    format!("every use of {} in the backward pass", shown(graph, gate)),
+                )
+            });
+            groups.collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -159,6 +182,66 @@ fn all_transposes(graph: &Recurrence) -> Option<Place> {
     let transposes: Vec<(NodeId, usize)> = transposes.map(|(id, _)| (id, 0)).collect();
     let text = "every square matrix of the backward pass".to_owned();
     (transposes.len() > 1).then_some(Place::Every(transposes, text))
+}
+
+/// The sums over steps of a derivative, all and by the vector that they are products with: a `+=` that is forgotten in a loop
+/// over gates is forgotten for each.
+fn sums_over_steps(graph: &Recurrence) -> Vec<Place> {
+    let tape = graph.tape();
+    let forward = live(graph);
+    let sums = tape
+        .nodes()
+        .filter(|(id, node)| node.op().name() == "total" && !forward[id.index()]);
+    // The vector that the term is a product with, and whether it depends on what is carried back.
+    let kind = |id: NodeId| {
+        let arg = tape.node(id).args()[0];
+        let term = tape.node(arg);
+        let factor = (term.op().name() == "outer").then(|| term.args()[1].index());
+        (is_carried(graph, arg), factor)
+    };
+    let sums: Vec<(NodeId, (bool, Option<usize>))> = sums.map(|(id, _)| (id, kind(id))).collect();
+    let every = |members: Vec<NodeId>| {
+        let text: Vec<String> = members.iter().map(|id| shown(graph, *id)).collect();
+        let members: Vec<(NodeId, usize)> = members.into_iter().map(|id| (id, 0)).collect();
+        (members.len() > 1).then(|| Place::Every(members, text.join(", ")))
+    };
+    let of = |test: &dyn Fn((bool, Option<usize>)) -> bool| {
+        every(
+            sums.iter()
+                .filter(|(_, kind)| test(*kind))
+                .map(|(id, _)| *id)
+                .collect(),
+        )
+    };
+    let mut kinds: Vec<(bool, Option<usize>)> = sums.iter().map(|(_, kind)| *kind).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let groups = kinds.into_iter().map(|kind| of(&|other| other == kind));
+    [of(&|_| true), of(&|(carried, _)| carried)]
+        .into_iter()
+        .chain(groups)
+        .flatten()
+        .collect()
+}
+
+/// Returns true if a value depends on a derivative that is carried from step to step.
+fn is_carried(graph: &Recurrence, id: NodeId) -> bool {
+    let tape = graph.tape();
+    let mut seen = vec![false; tape.len()];
+    let mut stack = vec![id];
+    while let Some(id) = stack.pop() {
+        if std::mem::replace(&mut seen[id.index()], true) {
+            continue;
+        }
+        let node = tape.node(id);
+        if let Op::Read(r) = node.op()
+            && tape.registers()[r.index()].name().ends_with(".bar")
+        {
+            return true;
+        }
+        stack.extend(node.args());
+    }
+    false
 }
 
 /// The two choices of a derivative that belong to one choice of the recurrence: `δ` goes to the value that was taken, and
@@ -178,9 +261,9 @@ fn uses_of_conditions(graph: &Recurrence) -> Vec<Place> {
     });
     let place = |(first, second, condition)| {
         let text = format!("{} in the backward pass", shown(graph, condition));
-        Place::Every(vec![(first, 0), (second, 0)], text)
+        [1, 2].map(|i| Place::Every(vec![(first, i), (second, i)], text.clone()))
     };
-    pairs.map(place).collect()
+    pairs.flat_map(place).collect()
 }
 
 /// The factors of elementwise products, each with the named values that could stand there.

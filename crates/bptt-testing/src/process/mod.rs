@@ -170,6 +170,10 @@ fn places(rate: Rate, case: &Case) -> usize {
 }
 
 impl Foreign for Program {
+    fn is_stopped(&self) -> bool {
+        self.stop.is_asked()
+    }
+
     fn answer(&mut self, case: &Case, second_order: bool) -> Result<Answer, Failure> {
         let longest = self.longest(case);
         let (first, timeout) = (self.timeout.saturating_mul(START), self.timeout);

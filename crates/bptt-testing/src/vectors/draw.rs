@@ -8,7 +8,6 @@ use ndarray::{Array1, Array2, ArrayD, arr0};
 use super::arrangement::{Arrangement, Meaning};
 use super::layout::Layout;
 use super::vector::{Vector, Vectors, bound_of, path_of};
-use crate::case::seed_of;
 use crate::expected::WIDER;
 use crate::{Case, Cases, Expected, Precision, Quantity, Reference};
 
@@ -188,4 +187,9 @@ fn defined(array: &ArrayD<f64>, rate: Rate, lengths: &[usize]) -> ArrayD<f64> {
 fn mask(case: &Case) -> Array2<bool> {
     let lengths = case.lengths();
     Array2::from_shape_fn((lengths.len(), case.batch.steps()), |(b, t)| t < lengths[b])
+}
+
+/// The seed of the case of a vector. It is part of the format.
+const fn seed_of(seed: u64, number: usize) -> u64 {
+    seed.wrapping_mul(1_000_003).wrapping_add(number as u64)
 }

@@ -420,10 +420,17 @@ impl<'c> Network<'c> {
                         s if s.is("new h in U") => h[t + 1].clone(),
                         _ => h[t].clone(),
                     };
-                    self.add(&format!("W_{gate}"), outer(&da[k], &self.x("x", t, b)));
-                    self.add(&format!("U_{gate}"), outer(&da[k], &before));
+                    let counts = |array: ArrayD<f64>| match slip.is("first step only") && t > 0 {
+                        true => ArrayD::zeros(array.shape()),
+                        false => array,
+                    };
+                    self.add(
+                        &format!("W_{gate}"),
+                        counts(outer(&da[k], &self.x("x", t, b))),
+                    );
+                    self.add(&format!("U_{gate}"), counts(outer(&da[k], &before)));
                     let twice = if slip.is("b counted twice") { 2.0 } else { 1.0 };
-                    self.add(&format!("b_{gate}"), (&da[k] * twice).into_dyn());
+                    self.add(&format!("b_{gate}"), counts((&da[k] * twice).into_dyn()));
                     if !(slip.is("g missing in dh") && gate == "g") {
                         let u = self.m(&format!("U_{gate}"));
                         dh_next += &match slip.is("U not transposed") {
@@ -497,6 +504,9 @@ impl<'c> Network<'c> {
                 let dh = self.readout(t, b, &h[t + 1]) + &next;
                 let (mut dn, mut dz) = (&dh * &(1.0 - z), &dh * &(before - n));
                 let mut carried = &dh * z;
+                if slip.is("z for 1 - z backwards") {
+                    (dn, carried) = (&dh * z, &dh * &(1.0 - z));
+                }
                 if slip.is("z for 1 - z") {
                     (dn, dz) = (&dh * z, &dh * &(n - before));
                     carried = &dh * &(1.0 - z);
@@ -526,10 +536,14 @@ impl<'c> Network<'c> {
                 } else {
                     before.clone()
                 };
+                let (d_product, with) = match slip.is("r at the state") {
+                    true => (da_n.clone(), r * before),
+                    false => (du.clone(), with),
+                };
                 for (gate, da, h) in [
                     ("r", &da_r, before),
                     ("z", &da_z, before),
-                    ("n", &du, &with),
+                    ("n", &d_product, &with),
                 ] {
                     self.add(&format!("U_{gate}"), outer(da, h));
                 }

@@ -7,7 +7,7 @@ use bptt::cells::{Cell, Loss, Start};
 use bptt::{Derived, Recurrence, Wrt};
 use bptt_testing::mistakes::{CATALOGUE, FAULTS, Fault, mutants};
 use bptt_testing::{
-    Answer, Case, Cases, Certificate, Certify, Failure, Foreign, Quantity, Reference,
+    Answer, Case, Cases, Certificate, Certify, Failure, Foreign, Precision, Quantity, Reference,
 };
 use by_hand::{Network, Slip};
 
@@ -127,6 +127,7 @@ fn slips_in_an_lstm() {
             ("sigmoid' at its value", &["derivative-at-the-value"]),
             ("b counted twice", &["term-counted-twice"]),
             ("a constant for sigmoid' of f", &[]),
+            ("first step only", &["gradient-first-step-only"]),
             ("new h in U", &["gradient-wrong-step-of-a-state"]),
             ("g missing in dh", &["gradient-term-left-out"]),
             ("f left out of the carry", &["gradient-factor-left-out"]),
@@ -165,6 +166,11 @@ fn slips_in_a_gru() {
             ("state from start", &["state-from-start"]),
             ("reset before", &["reset-convention"]),
             ("z for 1 - z", &["gate-complement"]),
+            (
+                "z for 1 - z backwards",
+                &["gradient-gate-complement-in-use"],
+            ),
+            ("r at the state", &["gradient-factor-moved"]),
             ("sign of z", &["gradient-value-of-wrong-sign"]),
             ("no direct path", &["gradient-term-left-out"]),
             ("r left out", &["gradient-factor-left-out"]),
@@ -236,14 +242,27 @@ fn forgotten_masks() {
             "gradient-condition-ignored",
         ),
     ];
+    masks_are_named(&recurrence, &slips);
+    let text = text.replace(
+        "m > 0, tanh(a * s + b * x), s",
+        "m == 0, s, tanh(a * s + b * x)",
+    );
+    let text = text.replace(
+        "m > 0, squared_error(s', y), 0",
+        "m == 0, 0, squared_error(s', y)",
+    );
+    masks_are_named(&Recurrence::parse("masked.rec", &text).unwrap(), &slips);
+}
+
+fn masks_are_named(recurrence: &Recurrence, slips: &[(&'static str, &str)]) {
     for (slip, name) in slips {
         let mut foreign = |case: &Case| Ok(masked(case, Slip(slip)));
-        let found = Certify::new(Cases::new(&recurrence))
+        let found = Certify::new(Cases::new(recurrence))
             .run(&mut foreign)
             .unwrap();
         println!("{found}");
         let named = found.diagnosis().and_then(|d| d.mistakes().first());
-        assert_eq!(named.map_or("", |m| m.name), name, "{slip}: {found}");
+        assert_eq!(named.map_or("", |m| m.name), *name, "{slip}: {found}");
     }
 }
 
@@ -447,6 +466,52 @@ fn a_long_list_of_missing_gradients_is_cut() {
     let certify = Certify::new(Cases::new(&recurrence)).trials(2);
     let text = certify.run(&mut forward).unwrap().to_string();
     let missing = text.split("not answered: ").nth(1).unwrap();
+    let missing = missing.lines().next().unwrap();
     assert_eq!(missing.matches("the gradient of").count(), 6, "{text}");
     assert!(missing.ends_with(", 8 more"), "{text}");
+}
+
+/// A mistake of few cases is not explained by a change that changes nothing in others.
+#[test]
+fn wrong_numbers_of_a_single_case() {
+    let recurrence = model(Cell::rnn());
+    for factor in [1.3, 1.0 + 1e-4] {
+        let mut count = 0;
+        let mut foreign = |case: &Case| {
+            count += 1;
+            let right = Network::new(case, Slip("right")).rnn();
+            let da = right.get(Quantity::Gradient, "W_H").unwrap().clone();
+            let scale = if count == 17 { factor } else { 1.0 };
+            Ok(right.gradient("W_H", da * scale))
+        };
+        let found = Certify::new(Cases::new(&recurrence))
+            .run(&mut foreign)
+            .unwrap();
+        let diagnosis = found.diagnosis().unwrap();
+        assert!(diagnosis.mistakes().is_empty(), "{found}");
+    }
+}
+
+#[test]
+fn a_factor_near_one_is_printed_with_its_digits() {
+    let recurrence = model(Cell::rnn());
+    let mut foreign = |case: &Case| {
+        let right = Network::new(case, Slip("right")).rnn();
+        let da = right.get(Quantity::Gradient, "W_H").unwrap() * 1.0001;
+        Ok(right.gradient("W_H", da))
+    };
+    for precision in [Precision::F32, Precision::F64] {
+        let cases = Cases::new(&recurrence).precision(precision);
+        let found = Certify::new(cases).run(&mut foreign).unwrap();
+        let mistake = found
+            .diagnosis()
+            .unwrap()
+            .mistakes()
+            .first()
+            .expect("it is a constant");
+        assert!(
+            mistake.places[0].starts_with("`W_H`: times 1.0001"),
+            "{found}"
+        );
+    }
 }
