@@ -140,7 +140,7 @@ pub(crate) struct Plan {
 /// | no bias is zero, no weight is below 0.1 | a bias that is counted twice; a gate that has no effect |
 /// | numbers are at most 1 | units that are saturated, whose derivative is nearly zero |
 /// | inputs and targets differ at each step | terms that are taken from the neighbouring step |
-/// | a condition, such as a reset or a mask, is 0 at about two thirds of the steps, and both values occur | a reset that is applied at the wrong step |
+/// | a condition, such as a reset or a mask in `select(reset > 0, 0, h)`, is 0 at about two thirds of the steps, and both values occur | a reset that is applied at the wrong step |
 /// | numbers have three decimal digits, rounded to the type of the foreign code | a failure that is a difference of the data |
 ///
 /// A loss or a gradient that is not finite, such as the logarithm of a negative number, is drawn again, every second

@@ -39,9 +39,9 @@ impl Piece {
     fn of(&self, array: &ArrayD<f64>, meaning: Meaning) -> ArrayD<f64> {
         match (meaning, self.share) {
             (Meaning::Derivative, _) | (_, Share::All) => array.clone(),
-            // A quarter is exact, so that only the difference is rounded.
-            (Meaning::Part, Share::First) => array.mapv(|x| x - 0.25 * x),
-            (Meaning::Part, Share::Second) => array.mapv(|x| 0.25 * x),
+            // The two are exact in every type, and differ, so that code that takes one twice is noticed.
+            (Meaning::Part, Share::First) => array.mapv(|x| 2.0 * x),
+            (Meaning::Part, Share::Second) => array.mapv(|x| -x),
         }
     }
 }

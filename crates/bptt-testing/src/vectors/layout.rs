@@ -9,7 +9,7 @@
 /// | `onnx` | `W` `[D, G H, K]`, `R` `[D, G H, H]`, `B` `[D, 2 G H]`, `P` `[D, 3 H]` | `i o f c`; `z r h` | `X` `[T, B, K]`, `sequence_lens` `[B]`; `initial_h`, `initial_c` `[D, B, H]` |
 /// | `keras` | `lstm/lstm_cell/kernel` `[K, G H]`, `recurrent_kernel` `[H, G H]`, `bias` `[G H]` or `[2, G H]`; `dense/kernel` `[H, O]`, `dense/bias` `[O]` | `i f c o`; `z r h` | `[B, T, …]`, `mask` `[B, T]` |
 ///
-/// `G` is the number of gates, `D` of directions. Where a library adds two biases, the second is a quarter of ours, and
+/// `G` is the number of gates, `D` of directions. Where a library adds two biases, the first is twice ours and the second its negative, and
 /// so is the second part of the direction; their gradients and Hessian products are both those of the sum. All other
 /// arrays keep their names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
