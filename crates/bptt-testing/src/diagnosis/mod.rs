@@ -117,7 +117,8 @@ impl Diagnosis {
         self.right.iter().map(|(q, n)| (*q, &**n))
     }
 
-    /// The named value, such as a gate, through which all parameters with a wrong gradient enter.
+    /// The named value, such as a gate, through which all parameters with a wrong gradient enter, in the shortest samples
+    /// that are wrong.
     #[must_use]
     pub fn gate(&self) -> Option<&str> {
         self.gate.as_deref()
@@ -251,7 +252,7 @@ impl fmt::Display for Diagnosis {
         if let Some(gate) = &self.gate {
             write!(
                 f,
-                "\n  all parameters with a wrong gradient enter through `{gate}`"
+                "\n  in the shortest wrong samples, all parameters with a wrong gradient enter through `{gate}`"
             )?;
         }
         for (name, steps) in &self.steps {
