@@ -13,7 +13,7 @@ pub enum Verdict {
     /// The loss and the gradient of every parameter agree in every trial, and so does all else that was answered.
     Certified,
     /// Nothing disagrees, but the loss, the gradient of a parameter, or its Hessian product if it was asked for, was not
-    /// answered.
+    /// answered; or nothing was tested: every number is zero, or rounding errors can be as large as some array.
     Incomplete,
     /// At least one number disagrees.
     Rejected,
@@ -58,7 +58,7 @@ impl Certificate {
         } else if !self.findings.iter().all(Finding::agrees) {
             Verdict::Rejected
         } else if !self.unanswered.is_empty()
-            || self.findings.is_empty()
+            || !self.findings.iter().any(|f| f.is_tested)
             || !self.findings.iter().all(|f| f.is_resolved)
         {
             Verdict::Incomplete

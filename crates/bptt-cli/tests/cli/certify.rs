@@ -152,7 +152,7 @@ fn an_answer_without_a_gradient_is_incomplete() {
     let folder = Folder::new("certify-incomplete");
     fs::write(
         folder.file("decay.rec"),
-        "input x\nparam a\nloss 0 * a * x\n",
+        "input x\nparam a\nloss a * x - stop_gradient(a * x)\n",
     )
     .unwrap();
     let run =
