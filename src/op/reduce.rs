@@ -84,7 +84,8 @@ impl Reduce {
     pub(super) fn eval<F: Scalar>(self, args: &[&Value<F>]) -> Value<F> {
         let x = args[0].vector().to_vec();
         let mut out = vec![F::zero(); if self == Self::LogSumExp { 1 } else { x.len() }];
-        self.eval_row(&x, &mut out);
+        // Bits that are the same on every machine.
+        self.eval_row_by(&x, &mut out, Elementary::exp);
         match self {
             Self::LogSumExp => Value::scalar(out[0]),
             _ => Array1::from(out).into(),
@@ -94,6 +95,12 @@ impl Reduce {
     /// Writes the value for the entries `x` to `out`, without cancellation: logsumexp is the
     /// largest entry plus `ln(1 + the other terms)`.
     pub(crate) fn eval_row<F: Scalar>(self, x: &[F], out: &mut [F]) {
+        // The system's function takes a third of the time.
+        self.eval_row_by(x, out, |x| x.exp());
+    }
+
+    fn eval_row_by<F: Scalar>(self, x: &[F], out: &mut [F], exp: impl Fn(F) -> F) {
+        let power = |x, shift| power(x, shift, &exp);
         let first = |at: usize, i: usize| if x[i] > x[at] { i } else { at };
         let at = (0..x.len()).reduce(first).unwrap_or(0);
         let is_finite = x[at].is_finite();
@@ -135,11 +142,11 @@ impl Reduce {
 }
 
 /// `exp(x − shift)`, corrected for the rounding error of the difference.
-fn power<F: Scalar>(x: F, shift: F) -> F {
+fn power<F: Scalar>(x: F, shift: F, exp: impl Fn(F) -> F) -> F {
     let difference = x - shift;
     let kept = difference + shift;
     let lost = (x - kept) - (shift - (kept - difference));
-    let power = Elementary::exp(difference);
+    let power = exp(difference);
     if lost.is_finite() {
         power + power * lost
     } else {
