@@ -538,6 +538,21 @@ pub fn counted(count: usize, thing: &str) -> String {
     format!("{count} {thing}{plural}")
 }
 
+/// A place of an array as the end of a sentence: ` at step 1, sample 0, entry [2] (counted from 0)`; empty for a number.
+#[must_use]
+pub fn placed(step: Option<usize>, sample: Option<usize>, entry: &[usize]) -> String {
+    let mut parts = Vec::new();
+    parts.extend(step.map(|t| format!("step {t}")));
+    parts.extend(sample.map(|b| format!("sample {b}")));
+    if !entry.is_empty() {
+        parts.push(format!("entry {entry:?}"));
+    }
+    match parts.is_empty() {
+        true => String::new(),
+        false => format!(" at {} (counted from 0)", parts.join(", ")),
+    }
+}
+
 /// Names in quotation marks; a long list is cut.
 #[must_use]
 pub fn quoted<'k>(names: impl IntoIterator<Item = &'k str>) -> String {

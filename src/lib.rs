@@ -114,7 +114,7 @@ pub use check::{Certificate, Check, check};
 pub use derive::Derivation;
 pub use error::{Error, Mistake, Premise, Result};
 #[doc(hidden)]
-pub use error::{counted, number, printable, quoted};
+pub use error::{counted, number, placed, printable, quoted};
 pub use exec::{Binding, OutputViews, Program, Real, Workspace};
 pub use lang::{Diagnostic, Diagnostics};
 pub use limit::{memory_limit, set_memory_limit};

@@ -5,7 +5,7 @@ use std::fmt;
 use indexmap::IndexMap;
 
 use super::Remark;
-use crate::error::counted;
+use crate::error::{counted, placed};
 
 /// A method to compute a derivative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -122,17 +122,7 @@ impl Finding {
         if self.direction {
             return " along a random direction of all its entries".into();
         }
-        let mut parts = Vec::new();
-        parts.extend(self.step.map(|t| format!("step {t}")));
-        parts.extend(self.sample.map(|b| format!("sample {b}")));
-        if !self.entry.is_empty() {
-            let entry: Vec<String> = self.entry.iter().map(ToString::to_string).collect();
-            parts.push(format!("entry [{}]", entry.join(", ")));
-        }
-        match parts.is_empty() {
-            true => String::new(),
-            false => format!(" at {} (counted from 0)", parts.join(", ")),
-        }
+        placed(self.step, self.sample, &self.entry)
     }
 }
 

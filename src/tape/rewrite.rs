@@ -38,6 +38,12 @@ impl<'b> NodeSite<'_, 'b> {
         Expr::apply_in(self.scope, self.node.op.clone(), args)
     }
 
+    /// An op applied to values of the copy.
+    #[must_use]
+    pub fn apply(&self, op: &Op, args: &[Expr<'b>]) -> Expr<'b> {
+        Expr::apply_in(self.scope, op.clone(), args)
+    }
+
     /// The copy of an earlier node of the original tape; `None` if it was not copied.
     #[must_use]
     pub fn earlier(&self, id: NodeId) -> Option<Expr<'b>> {

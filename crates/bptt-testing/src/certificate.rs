@@ -171,7 +171,7 @@ impl fmt::Display for Certificate {
                     w.name,
                     bptt::number(w.expected),
                     bptt::number(w.found),
-                    w.place()
+                    bptt::placed(w.step, w.sample, &w.entry)
                 )?;
                 if let Some(case) = self.trials.get(w.trial) {
                     write!(f, "\n  in trial {}: {case}", w.trial)?;

@@ -64,21 +64,6 @@ impl Finding {
     pub fn agrees(&self) -> bool {
         self.error <= self.tolerance
     }
-
-    /// The place of the worst number, as the end of a sentence.
-    pub(crate) fn place(&self) -> String {
-        let mut parts = Vec::new();
-        parts.extend(self.step.map(|t| format!("step {t}")));
-        parts.extend(self.sample.map(|b| format!("sample {b}")));
-        if !self.entry.is_empty() {
-            let entry: Vec<String> = self.entry.iter().map(ToString::to_string).collect();
-            parts.push(format!("entry [{}]", entry.join(", ")));
-        }
-        match parts.is_empty() {
-            true => String::new(),
-            false => format!(" at {} (counted from 0)", parts.join(", ")),
-        }
-    }
 }
 
 /// Checks that every array of an answer has a name and a shape of the recurrence, and finite numbers.

@@ -76,7 +76,7 @@ pub use answer::{Answer, Failure, Foreign};
 pub use case::{Case, Cases, Precision};
 pub use certificate::{Certificate, Verdict};
 pub use certify::{Certify, certify_foreign};
-pub use diagnosis::{Circumstance, Diagnosis, Named, Outcome};
+pub use diagnosis::{Circumstance, Diagnosis, NamedMistake, Outcome};
 pub use expected::{Bounded, Expected, Reference, Rounding};
 pub use finding::Finding;
 pub use quantity::Quantity;

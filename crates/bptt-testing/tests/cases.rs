@@ -387,3 +387,17 @@ fn the_seed_of_a_case_draws_it_again() {
         assert_eq!(again.params, case.params);
     }
 }
+
+#[test]
+fn sizes_are_at_least_those_of_the_declaration() {
+    let text = "dim H >= 5, K\nparam w[H], v[K]\nloss sum(w) * sum(v)\n";
+    let recurrence = Recurrence::parse("least.rec", text).unwrap();
+    for seed in 0..20 {
+        let case = Cases::new(&recurrence).draw(seed).unwrap();
+        let size = |dim: &str| case.sizes.iter().find(|(name, _)| name == dim).unwrap().1;
+        assert!(
+            size("H") >= 5 && size("K") >= 2 && size("H") != size("K"),
+            "{case}"
+        );
+    }
+}

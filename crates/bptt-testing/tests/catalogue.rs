@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use bptt_testing::mistakes::{CATALOGUE, Made, Mistake, RELATIONS};
+use bptt_testing::mistakes::{CATALOGUE, MadeBy, Mistake, RELATIONS};
 
 const START: &str = "\
 # The catalogue of mistakes
@@ -47,7 +47,8 @@ fn the_page_is_the_catalogue() {
     for (name, statement) in RELATIONS {
         writeln!(page, "| `{name}` | {statement} |").unwrap();
     }
-    let forward = |m: &&Mistake| !matches!(m.made_by, Made::Gradient(_) | Made::GradientOfData(_));
+    let forward =
+        |m: &&Mistake| !matches!(m.made_by, MadeBy::Gradient(_) | MadeBy::GradientOfData(_));
     table(
         &mut page,
         "Mistakes of the recurrence",

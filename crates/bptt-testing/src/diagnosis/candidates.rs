@@ -7,10 +7,10 @@ use bptt::{Derived, Edit, Expr, NodeId, NodeSite, Op, Recurrence, Wrt};
 use indexmap::IndexMap;
 use ndarray::{Array2, ArrayD};
 
-use super::Named;
+use super::NamedMistake;
 use crate::expected::{key, with_directions};
 use crate::finding::{Evidence, Key};
-use crate::mistakes::{CATALOGUE, Change, Fault, Made, Mistake, allowed, sites, size};
+use crate::mistakes::{CATALOGUE, Change, Fault, MadeBy, Mistake, allowed, sites, size};
 use crate::{Case, Quantity, Reference};
 
 /// Arrays by quantity and name.
@@ -29,7 +29,7 @@ pub(super) fn search(
     evidence: &[&Evidence],
     wrong: &[Key],
     is_stopped: &dyn Fn() -> bool,
-) -> Option<Vec<Named>> {
+) -> Option<Vec<NamedMistake>> {
     let second_order = wrong.iter().all(|(q, _)| *q == Quantity::HessianVector);
     let loss_is_wrong = wrong
         .iter()
@@ -45,7 +45,7 @@ pub(super) fn search(
         is_over: &is_over,
     };
     let is_of_gradient =
-        |m: &&Mistake| matches!(m.made_by, Made::Gradient(_) | Made::GradientOfData(_));
+        |m: &&Mistake| matches!(m.made_by, MadeBy::Gradient(_) | MadeBy::GradientOfData(_));
     let of_recurrence = || CATALOGUE.iter().filter(|m| !is_of_gradient(m));
     // A wrong loss comes from a wrong recurrence, even where the gradient is not the gradient of that.
     let found = of_recurrence()
@@ -88,20 +88,20 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// The places at which a mistake gives the answered numbers; `forward` compares the loss and the outputs alone.
-    fn places(&self, mistake: &Mistake, forward: bool) -> Option<Named> {
+    fn places(&self, mistake: &Mistake, forward: bool) -> Option<NamedMistake> {
         let places = match mistake.made_by {
-            Made::Gradient(_) | Made::GradientOfData(_) if forward => Vec::new(),
-            Made::Gradient(fault) => self.of_gradient(fault),
+            MadeBy::Gradient(_) | MadeBy::GradientOfData(_) if forward => Vec::new(),
+            MadeBy::Gradient(fault) => self.of_gradient(fault),
             _ if self.second_order => Vec::new(),
-            Made::Forward(fault) => {
+            MadeBy::Forward(fault) => {
                 self.of_recurrence(self.reference.recurrence(), fault, forward, None)
             }
-            Made::Masked(fault) => self.of_masked(fault, forward),
-            Made::Data(changes) if forward => self.of_data(changes, Scope::Forward),
-            Made::Data(changes) => self.of_data(changes, Scope::All),
-            Made::GradientOfData(changes) => self.of_data(changes, Scope::Gradient),
+            MadeBy::Masked(fault) => self.of_masked(fault, forward),
+            MadeBy::Data(changes) if forward => self.of_data(changes, Scope::Forward),
+            MadeBy::Data(changes) => self.of_data(changes, Scope::All),
+            MadeBy::GradientOfData(changes) => self.of_data(changes, Scope::Gradient),
         };
-        (!places.is_empty()).then(|| Named {
+        (!places.is_empty()).then(|| NamedMistake {
             name: mistake.name,
             statement: mistake.statement.into(),
             places,

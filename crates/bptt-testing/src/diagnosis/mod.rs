@@ -25,7 +25,7 @@ pub(crate) struct Subject<'a> {
 /// A mistake that gives exactly the numbers of the foreign code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Named {
+pub struct NamedMistake {
     /// The name in the [catalogue](crate::mistakes::CATALOGUE) or, if the wrong arrays are simple functions of the right
     /// ones, among the [relations](crate::mistakes::RELATIONS).
     pub name: &'static str,
@@ -45,7 +45,7 @@ pub struct Named {
 /// is, the arrays, the gate, the steps and the conditions show where to look.
 #[derive(Clone, Debug, Default)]
 pub struct Diagnosis {
-    mistakes: Vec<Named>,
+    mistakes: Vec<NamedMistake>,
     is_incomplete: bool,
     wrong: Vec<Key>,
     right: Vec<Key>,
@@ -103,7 +103,7 @@ impl Diagnosis {
     /// The mistake that gives exactly these numbers, or one for each part of the wrong arrays. None, if it is not in the
     /// catalogue.
     #[must_use]
-    pub fn mistakes(&self) -> &[Named] {
+    pub fn mistakes(&self) -> &[NamedMistake] {
         &self.mistakes
     }
 
@@ -151,7 +151,7 @@ fn split(evidence: &[Evidence]) -> (Vec<Key>, Vec<Key>) {
 }
 
 /// Relations as mistakes: arrays with relations of one kind together.
-fn named(found: &[(Key, Relation)]) -> Vec<Named> {
+fn named(found: &[(Key, Relation)]) -> Vec<NamedMistake> {
     let mut kinds: IndexMap<&str, Vec<&(Key, Relation)>> = IndexMap::new();
     for entry in found {
         kinds.entry(entry.1.mistake().0).or_default().push(entry);
@@ -175,7 +175,7 @@ fn named(found: &[(Key, Relation)]) -> Vec<Named> {
                     .collect()
             }
         };
-        Named {
+        NamedMistake {
             name,
             statement: first.mistake().1.into(),
             places,

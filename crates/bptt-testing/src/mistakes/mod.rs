@@ -37,13 +37,13 @@ pub struct Mistake {
     /// A well-known system that once shipped it, with its issue.
     pub seen: Option<&'static str>,
     /// The way to make it.
-    pub made_by: Made,
+    pub made_by: MadeBy,
 }
 
 /// The way to make a mistake.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub enum Made {
+pub enum MadeBy {
     /// A fault of the recurrence, which is then differentiated without one.
     Forward(Fault),
     /// A fault of the gradient, or of the Hessian product, whose recurrence is right.
@@ -70,7 +70,7 @@ macro_rules! catalogue {
     (@seen $seen:literal) => { Some($seen) };
 }
 
-use Made::{Data, Forward, Gradient, GradientOfData, Masked};
+use MadeBy::{Data, Forward, Gradient, GradientOfData, Masked};
 
 catalogue! {
     "lengths-ignored", Data(|_, _| vec![Change::IgnoreLengths]),

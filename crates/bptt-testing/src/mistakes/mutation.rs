@@ -1,5 +1,7 @@
 //! The graph with a fault.
 
+use std::rc::Rc;
+
 use bptt::{
     Direction, Edge, Edit, Expr, NodeId, NodeSite, Notation, Op, Rate, Recurrence, Register,
     RegisterEdit, RegisterId, RegisterSite,
@@ -14,6 +16,8 @@ pub(super) struct Mutation<'g> {
     graph: &'g Recurrence,
     /// The nodes that the loss depends on; the others belong to derivatives.
     forward: Vec<bool>,
+    /// The parts of the partial derivatives of functions, by the node of the function.
+    partials: Vec<(NodeId, Rc<[bool]>)>,
     applied: bool,
 }
 
@@ -24,6 +28,7 @@ impl<'g> Mutation<'g> {
             place,
             graph,
             forward: live(graph),
+            partials: Vec::new(),
             applied: false,
         }
     }
@@ -47,8 +52,9 @@ impl<'b> Edit<'b> for Mutation<'_> {
                 })
             }
             Place::EveryFunction(name) => {
-                let of = |id: &&NodeId| self.graph.tape().node(**id).op().name() == *name;
-                let mut functions = site.node.args().iter().filter(of);
+                let tape = self.graph.tape();
+                let functions = site.node.args().iter();
+                let mut functions = functions.filter(|id| tape.node(**id).op().name() == *name);
                 functions.find_map(|id| self.derivative(&site, *id))
             }
             Place::Node(id) if self.fault.is_of_a_function() => self.derivative(&site, *id),
@@ -308,72 +314,113 @@ impl Mutation<'_> {
 
     /// A fault of the partial derivative of the function in the node `of`: the nodes that only it and constants lead to,
     /// and that the loss does not depend on.
-    fn derivative<'b>(&self, site: &NodeSite<'_, 'b>, of: NodeId) -> Option<Expr<'b>> {
-        let tape = self.graph.tape();
-        let function = tape.node(of);
+    fn derivative<'b>(&mut self, site: &NodeSite<'_, 'b>, of: NodeId) -> Option<Expr<'b>> {
+        let function = self.graph.tape().node(of);
         let is_function = matches!(function.op(), Op::Pointwise(_)) && function.args().len() == 1;
-        if !is_function || !self.forward[of.index()] || !self.is_partial(site.id, of) {
+        if !is_function || !self.forward[of.index()] {
+            return None;
+        }
+        let partials = self.partials(of);
+        if !partials[site.id.index()] {
             return None;
         }
         let value = site.earlier(of)?;
         if self.fault == Fault::OtherDerivative {
-            if !self.is_whole_partial(site.id, of) {
-                return None;
-            }
-            let one = value.full_like(1.0);
-            return match function.op().name() {
-                "sigmoid" => Some(one - value * value),
-                "tanh" => Some(value * (one - value)),
-                _ => None,
+            let other: fn(Expr<'_>) -> Expr<'_> = match function.op().name() {
+                "sigmoid" => |x| x.tanh(),
+                "tanh" => |x| x.sigmoid(),
+                _ => return None,
             };
-        }
-        if !site.node.args().contains(&of) {
-            return None;
+            let is_whole = self.is_whole_partial(site.id, &partials);
+            return is_whole.then(|| slope(site, other, value))?;
         }
         let wrong = match self.fault {
             Fault::ArgumentForValue => site.earlier(function.args()[0])?,
-            _ => match function.op().name() {
-                "sigmoid" => value.sigmoid(),
-                "tanh" => value.tanh(),
-                _ => return None,
-            },
+            _ => site.apply(function.op(), &[value]),
         };
         let args = site.node.args().iter().zip(&site.args);
         let args: Vec<Expr<'b>> = args
             .map(|(id, a)| if *id == of { wrong } else { *a })
             .collect();
-        Some(site.with_args(&args))
+        site.node
+            .args()
+            .contains(&of)
+            .then(|| site.with_args(&args))
     }
 
     /// Returns true if the node is the partial derivative itself: some value that uses it is not part of it.
-    fn is_whole_partial(&self, id: NodeId, of: NodeId) -> bool {
-        let users = self
+    fn is_whole_partial(&self, id: NodeId, partials: &[bool]) -> bool {
+        let mut users = self
             .graph
             .tape()
             .nodes()
             .filter(|(_, node)| node.args().contains(&id));
-        users
-            .into_iter()
-            .any(|(user, _)| !self.is_partial(user, of))
+        users.any(|(user, _)| !partials[user.index()])
     }
 
-    /// Returns true if a node of a derivative depends on `of` and otherwise on constants only.
-    fn is_partial(&self, id: NodeId, of: NodeId) -> bool {
-        let args = self.graph.tape().node(id).args();
-        let partial = |arg: NodeId| arg == of || self.is_partial(arg, of);
-        !self.forward[id.index()]
-            && args.iter().any(|arg| partial(*arg))
-            && args
-                .iter()
-                .all(|arg| partial(*arg) || self.is_constant(*arg))
-    }
-
-    fn is_constant(&self, id: NodeId) -> bool {
-        let node = self.graph.tape().node(id);
-        match node.op() {
-            Op::Constant(_) => true,
-            Op::Leaf(_) | Op::Read(_) => false,
-            _ => node.args().iter().all(|arg| self.is_constant(*arg)),
+    /// For each node, true if it belongs to a derivative, and depends on `of` and otherwise on constants only.
+    fn partials(&mut self, of: NodeId) -> Rc<[bool]> {
+        if let Some((_, known)) = self.partials.iter().find(|(known, _)| *known == of) {
+            return Rc::clone(known);
         }
+        let tape = self.graph.tape();
+        let mut partial = vec![false; tape.len()];
+        let mut constant = vec![false; tape.len()];
+        // Arguments come before their users.
+        for (id, node) in tape.nodes() {
+            let at = id.index();
+            let args = node.args();
+            constant[at] = match node.op() {
+                Op::Constant(_) => true,
+                Op::Leaf(_) | Op::Read(_) => false,
+                _ => args.iter().all(|arg| constant[arg.index()]),
+            };
+            let is_part = |arg: &NodeId| *arg == of || partial[arg.index()];
+            partial[at] = !self.forward[at]
+                && args.iter().any(is_part)
+                && args.iter().all(|arg| is_part(arg) || constant[arg.index()]);
+        }
+        let partial: Rc<[bool]> = partial.into();
+        self.partials.push((of, Rc::clone(&partial)));
+        partial
+    }
+}
+
+/// The partial derivative of a function of one number, as the engine derives it, with `value` for the value of the function.
+fn slope<'b>(
+    site: &NodeSite<'_, 'b>,
+    function: fn(Expr<'_>) -> Expr<'_>,
+    value: Expr<'b>,
+) -> Option<Expr<'b>> {
+    let alone = Recurrence::define("slope", |r| r.loss(function(r.input("x", ())))).ok()?;
+    let gradient = alone.gradient(&["x"]).ok()?;
+    let tape = gradient.tape();
+    let (of, _) = tape.nodes().find(|(_, node)| {
+        let is_leaf = |arg: &NodeId| matches!(tape.node(*arg).op(), Op::Leaf(_));
+        matches!(node.op(), Op::Pointwise(_)) && node.args().iter().all(is_leaf)
+    })?;
+    rebuilt(site, &gradient, gradient.output_node("x")?, (of, value))
+}
+
+/// A node of another graph of single numbers, with the value of one node given.
+fn rebuilt<'b>(
+    site: &NodeSite<'_, 'b>,
+    graph: &Recurrence,
+    id: NodeId,
+    (of, value): (NodeId, Expr<'b>),
+) -> Option<Expr<'b>> {
+    let node = graph.tape().node(id);
+    match node.op() {
+        _ if id == of => Some(value),
+        Op::Constant(c) => Some(value.full_like(c.value())),
+        Op::Time(_) => rebuilt(site, graph, *node.args().first()?, (of, value)),
+        Op::Pointwise(_) => {
+            let args = node.args().iter();
+            let args: Option<Vec<_>> = args
+                .map(|arg| rebuilt(site, graph, *arg, (of, value)))
+                .collect();
+            Some(site.apply(node.op(), &args?))
+        }
+        _ => None,
     }
 }

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use ndarray::{ArrayD, Axis};
+use bptt::Rate;
+use ndarray::ArrayD;
 
 use super::change::{permutations, reordered, reversed};
 use crate::finding::{Evidence, Key};
@@ -193,14 +194,10 @@ fn relation(evidence: &[Evidence], quantity: Quantity, name: &str) -> Option<Rel
             }
         }
     }
-    let is_input = |e: &Evidence| e.case.batch.get(name).is_some();
-    if evidence.iter().all(is_input)
-        && holds(&|e, right, found| {
-            right.value.ndim() >= 2
-                && right.value.len_of(Axis(0)) == e.case.batch.steps()
-                && same(e, right, found, &reversed(&right.value, &e.case.lengths()))
-        })
-    {
+    if holds(&|e, right, found| {
+        right.rate == Rate::Step
+            && same(e, right, found, &reversed(&right.value, &e.case.lengths()))
+    }) {
         return Some(Relation::Reversed);
     }
     None

@@ -356,11 +356,11 @@ fn first_order_mutants_of_the_classical_cells() {
 
 #[test]
 fn every_fault_is_in_the_catalogue() {
-    use bptt_testing::mistakes::Made;
+    use bptt_testing::mistakes::MadeBy;
     let made = |fault: Fault| {
         CATALOGUE
             .iter()
-            .any(|m| matches!(m.made_by, Made::Gradient(f) if f == fault))
+            .any(|m| matches!(m.made_by, MadeBy::Gradient(f) if f == fault))
     };
     let missing: Vec<&Fault> = FAULTS.iter().filter(|f| !made(**f)).collect();
     assert!(missing.is_empty(), "no row for {missing:?}");
@@ -514,4 +514,25 @@ fn a_factor_near_one_is_printed_with_its_digits() {
             "{found}"
         );
     }
+}
+
+/// A wrong start with as many samples as steps, and fewer entries, looks like an array per step.
+#[test]
+fn a_wrong_start_of_as_many_samples_as_steps() {
+    let recurrence = model(Cell::rnn());
+    let mut foreign = |case: &Case| {
+        let right = Network::new(case, Slip("right")).rnn();
+        let wrong = right
+            .get(Quantity::Gradient, "h0")
+            .unwrap()
+            .mapv(|x| x + 0.1 * x * x);
+        Ok(right.gradient("h0", wrong))
+    };
+    let cases = Cases::new(&recurrence)
+        .size("H", 2)
+        .steps(3..=3)
+        .samples(3..=3);
+    let found = Certify::new(cases).run(&mut foreign).unwrap();
+    let wrong: Vec<_> = found.diagnosis().unwrap().wrong().collect();
+    assert_eq!(wrong, [(Quantity::Gradient, "h0")], "{found}");
 }
