@@ -4,6 +4,8 @@ use std::fmt;
 
 use indexmap::IndexMap;
 
+use crate::finding::Key;
+use crate::quantity::first_of;
 use crate::{Case, Diagnosis, Failure, Finding, Precision, Quantity};
 
 /// The outcome.
@@ -41,9 +43,9 @@ pub struct Certificate {
     pub(crate) recurrence: String,
     pub(crate) precision: Precision,
     pub(crate) findings: Vec<Finding>,
-    pub(crate) unanswered: Vec<(Quantity, String)>,
+    pub(crate) unanswered: Vec<Key>,
     /// Gradients of inputs that were not answered.
-    pub(crate) left_out: Vec<(Quantity, String)>,
+    pub(crate) left_out: Vec<Key>,
     pub(crate) trials: Vec<Case>,
     pub(crate) failure: Option<Failure>,
     pub(crate) diagnosis: Option<Diagnosis>,
@@ -166,9 +168,8 @@ impl fmt::Display for Certificate {
             (Verdict::Rejected, Some(w), _) => {
                 write!(
                     f,
-                    "REJECTED\n  the worst: the {} of `{}`, expected {}, found {}{}",
-                    w.quantity.title(),
-                    w.name,
+                    "REJECTED\n  the worst: {}, expected {}, found {}{}",
+                    w.quantity.of(&w.name),
                     bptt::number(w.expected),
                     bptt::number(w.found),
                     bptt::placed(w.step, w.sample, &w.entry)
@@ -185,7 +186,7 @@ impl fmt::Display for Certificate {
                 }
             }
         }
-        let of = |test: &dyn Fn(&Finding) -> bool| -> Vec<(Quantity, String)> {
+        let of = |test: &dyn Fn(&Finding) -> bool| -> Vec<Key> {
             let found = self.findings.iter().filter(|x| test(x));
             found.map(|x| (x.quantity, x.name.clone())).collect()
         };
@@ -211,17 +212,7 @@ impl fmt::Display for Certificate {
 }
 
 /// The names of arrays, cut if there are many.
-fn listed(keys: &[(Quantity, String)]) -> String {
+fn listed(keys: &[Key]) -> String {
     const SHOWN: usize = 6;
-    let names = keys.iter().map(|(quantity, name)| match quantity {
-        Quantity::Loss => "the loss".to_owned(),
-        q => format!("the {} of `{name}`", q.title()),
-    });
-    let mut names: Vec<String> = names.collect();
-    let more = names.len().saturating_sub(SHOWN);
-    names.truncate(SHOWN);
-    if more > 0 {
-        names.push(format!("{more} more"));
-    }
-    names.join(", ")
+    first_of(keys.iter().map(|(quantity, name)| quantity.of(name)), SHOWN)
 }

@@ -4,7 +4,7 @@ use bptt::{Recurrence, Result};
 
 use crate::case::seed_of;
 use crate::diagnosis::Subject;
-use crate::finding::{Evidence, compare, fit, merge};
+use crate::finding::{Evidence, Key, compare, fit, merge};
 use crate::{Cases, Certificate, Diagnosis, Failure, Finding, Foreign, Quantity, Reference};
 
 /// Compares the loss and the gradients of foreign code with those of a recurrence, on 20 cases in `f64`; [`Certify`] has
@@ -123,7 +123,7 @@ impl<'r> Certify<'r> {
             certificate.findings.sort_by_key(|f| (f.quantity, place(f)));
         }
         let missing = unanswered(&evidence);
-        let is_needed = |(quantity, name): &(Quantity, String)| {
+        let is_needed = |(quantity, name): &Key| {
             *quantity == Quantity::Loss || recurrence.parameters().any(|p| p == name)
         };
         (certificate.unanswered, certificate.left_out) = missing.into_iter().partition(is_needed);
@@ -142,7 +142,7 @@ impl<'r> Certify<'r> {
 }
 
 /// The loss, the gradients, and the Hessian products if these are asked for, that some answer does not have.
-fn unanswered(evidence: &[Evidence]) -> Vec<(Quantity, String)> {
+fn unanswered(evidence: &[Evidence]) -> Vec<Key> {
     let Some(first) = evidence.first() else {
         return Vec::new();
     };

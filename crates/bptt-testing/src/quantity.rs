@@ -47,4 +47,23 @@ impl Quantity {
             Self::HessianVector => "2nd order",
         }
     }
+
+    /// An array as the subject of a sentence.
+    pub(crate) fn of(self, name: &str) -> String {
+        match self {
+            Self::Loss => "the loss".into(),
+            quantity => format!("the {} of `{name}`", quantity.title()),
+        }
+    }
+}
+
+/// The first names of a list, and the number of the others.
+pub(crate) fn first_of(names: impl Iterator<Item = String>, shown: usize) -> String {
+    let mut names: Vec<String> = names.collect();
+    let more = names.len().saturating_sub(shown);
+    names.truncate(shown);
+    if more > 0 {
+        names.push(format!("{more} more"));
+    }
+    names.join(", ")
 }

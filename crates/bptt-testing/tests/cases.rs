@@ -3,7 +3,7 @@
 
 use bptt::cells::{Cell, Loss, Start};
 use bptt::{Recurrence, Role, Scalar, Wrt};
-use bptt_testing::{Answer, Case, Cases, Certify, Precision, Verdict};
+use bptt_testing::{Answer, Case, Cases, Certify, Precision, Quantity, Verdict};
 use ndarray::{ArrayD, arr0};
 use proptest::test_runner::{Config, TestError, TestRunner};
 
@@ -400,4 +400,77 @@ fn sizes_are_at_least_those_of_the_declaration() {
             "{case}"
         );
     }
+}
+
+/// An answer that cannot be compared has a message with the array, the place and the remedy.
+#[test]
+fn answers_that_do_not_fit() {
+    let text = "dim H, K\ninput x[K]\nparam W[H, K]\nstate h[H]\nh' = tanh(W @ x + h)\noutput h'\nloss sum(h')\n";
+    let recurrence = Recurrence::parse("fit.rec", text).unwrap();
+    let reference = bptt_testing::Reference::new(&recurrence, false).unwrap();
+    type Change = fn(Answer, &ArrayD<f64>) -> Answer;
+    let wrong: [(Change, &str, &str); 4] = [
+        (
+            |answer, w| answer.gradient("W", w.mapv(|_| f64::NAN)),
+            "not finite",
+            "`W` of `gradient` of the answer is NaN at [0, 0] (counted from 0), expected",
+        ),
+        (
+            |answer, w| answer.gradient("W", w.clone().reversed_axes()),
+            "misfit",
+            "; give its transpose",
+        ),
+        (
+            |answer, w| answer.gradient("V", w.clone()),
+            "misfit",
+            "`V` of `gradient`, which `fit` does not have; expected `x`, `W`",
+        ),
+        (
+            |answer, _| answer.loss(f64::INFINITY),
+            "not finite",
+            "`loss` of the answer is inf, expected",
+        ),
+    ];
+    for (change, kind, message) in wrong {
+        let mut foreign = |case: &Case| {
+            let expected = reference.expect(case)?;
+            let w = &expected.get(Quantity::Gradient, "W").unwrap().value;
+            let loss = expected.get(Quantity::Loss, "loss").unwrap().value[[]];
+            Ok(change(Answer::new().loss(loss).gradient("W", w.clone()), w))
+        };
+        let found = Certify::new(Cases::new(&recurrence))
+            .run(&mut foreign)
+            .unwrap();
+        assert_eq!(found.verdict(), Verdict::Failed, "{found}");
+        let failure = found.failure().unwrap();
+        assert_eq!(failure.kind(), kind, "{failure}");
+        assert!(failure.message().contains(message), "{failure}");
+    }
+    // Outputs beyond the length of a sample are not compared.
+    let mut beyond = |case: &Case| {
+        let expected = reference.expect(case)?;
+        let lengths = case.lengths();
+        let mut answer = Answer::new();
+        for (quantity, name, right) in expected.iter() {
+            let mut array = right.value.clone();
+            if quantity == Quantity::Output {
+                for ((t, b), mut row) in array
+                    .lanes_mut(ndarray::Axis(2))
+                    .into_iter()
+                    .enumerate()
+                    .map(|(i, row)| ((i / lengths.len(), i % lengths.len()), row))
+                {
+                    if t >= lengths[b] {
+                        row.fill(f64::NAN);
+                    }
+                }
+            }
+            answer = answer.with(quantity, name, array);
+        }
+        Ok(answer)
+    };
+    let found = Certify::new(Cases::new(&recurrence))
+        .run(&mut beyond)
+        .unwrap();
+    assert!(found.passed(), "{found}");
 }

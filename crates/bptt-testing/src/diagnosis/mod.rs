@@ -10,6 +10,7 @@ use indexmap::IndexMap;
 
 use crate::finding::{Evidence, Key, compare};
 use crate::mistakes::{Relation, relations};
+use crate::quantity::first_of;
 use crate::{Cases, Finding, Foreign, Quantity, Reference};
 
 pub use circumstances::{Circumstance, Outcome};
@@ -186,25 +187,16 @@ fn named(found: &[(Key, Relation)]) -> Vec<NamedMistake> {
     mistakes.collect()
 }
 
-/// The names of arrays as a list, cut if it is long.
+/// The names of arrays; a gradient has the name of its parameter.
 fn listed(keys: &[Key]) -> String {
     const SHOWN: usize = 12;
-    let names = keys.iter().map(|(quantity, name)| match quantity {
-        Quantity::Loss => "the loss".to_owned(),
-        Quantity::Output => format!("the output `{name}`"),
+    let name = |(quantity, name): &Key| match quantity {
         Quantity::Gradient => format!("`{name}`"),
-        Quantity::Tangent => format!("the tangent of `{name}`"),
-        Quantity::HessianVector => format!("2nd order of `{name}`"),
-    });
-    let mut names: Vec<String> = names.collect();
-    let more = names.len().saturating_sub(SHOWN);
-    names.truncate(SHOWN);
-    if more > 0 {
-        names.push(format!("{more} more"));
-    }
-    match names.is_empty() {
+        quantity => quantity.of(name),
+    };
+    match keys.is_empty() {
         true => "none".into(),
-        false => names.join(", "),
+        false => first_of(keys.iter().map(name), SHOWN),
     }
 }
 
@@ -219,11 +211,7 @@ impl fmt::Display for Diagnosis {
             }
             if mistake.places.len() > SHOWN {
                 let more = mistake.places.len() - SHOWN;
-                writeln!(
-                    f,
-                    "    and {} with the same numbers",
-                    bptt::counted(more, "more place")
-                )?;
+                writeln!(f, "    and {}", bptt::counted(more, "more place"))?;
             }
             if let Some(seen) = mistake.seen {
                 writeln!(f, "    seen in {seen}")?;

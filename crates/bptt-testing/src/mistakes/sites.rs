@@ -177,8 +177,10 @@ fn groups(graph: &Recurrence, fault: Fault, args: &[(NodeId, usize)]) -> Vec<Pla
 
 /// The transposes of the backward pass, if there are several.
 fn all_transposes(graph: &Recurrence) -> Option<Place> {
+    let forward = live(graph);
     let nodes = graph.tape().nodes();
-    let transposes = nodes.filter(|(_, node)| node.op().name() == "transpose");
+    let transposes =
+        nodes.filter(|(id, node)| node.op().name() == "transpose" && !forward[id.index()]);
     let transposes: Vec<(NodeId, usize)> = transposes.map(|(id, _)| (id, 0)).collect();
     let text = "every square matrix of the backward pass".to_owned();
     (transposes.len() > 1).then_some(Place::Every(transposes, text))
