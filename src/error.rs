@@ -269,6 +269,19 @@ pub enum Error {
         limit: usize,
     },
 
+    /// No timetable is known that runs in so little memory.
+    #[error(
+        "the memory of the program is too small: its runs need {} beside data and results, {} given; \
+         use `Memory::Bytes({})`, smaller sizes or fewer samples",
+        in_words(*least), in_words(*given), in_shifts(*least)
+    )]
+    MemoryTooSmall {
+        /// The least memory in bytes with a known timetable.
+        least: usize,
+        /// The bytes of [`Memory::Bytes`](crate::Memory::Bytes).
+        given: usize,
+    },
+
     /// A size is zero.
     #[error("dimension {dim} is 0 in `{array}`: every size must be at least 1")]
     ZeroSize {
@@ -456,9 +469,14 @@ fn raised(bytes: usize) -> String {
     if bytes == usize::MAX {
         return String::new();
     }
+    let bytes = in_shifts(bytes);
+    format!(", or raise the limit with `bptt::set_memory_limit(Some({bytes}))`")
+}
+
+/// A number of bytes, rounded up to mebibytes or gibibytes, as in Rust.
+fn in_shifts(bytes: usize) -> String {
     let shift = if bytes < 1 << 30 { 20 } else { 30 };
-    let count = bytes.div_ceil(1 << shift);
-    format!(", or raise the limit with `bptt::set_memory_limit(Some({count} << {shift}))`")
+    format!("{} << {shift}", bytes.div_ceil(1 << shift))
 }
 
 impl fmt::Debug for Error {

@@ -125,7 +125,7 @@ pub use op::{
     Axis, Constant, CustomOp, Edge, Expr, LeafId, NodeId, Notation, Op, RegisterId, Scalar,
     ScalarFunction, Setting, Value, concat,
 };
-pub use plan::{Counts, Plan, Tally};
+pub use plan::{Counts, Leg, Memory, Plan, Tally};
 pub use recurrence::{
     Batch, Definition, Initial, Outputs, Params, Recurrence, Spread, Unrolled, Wrt, cells,
 };

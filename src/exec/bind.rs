@@ -77,32 +77,18 @@ impl<F: Real> Program<F> {
 
     /// Orders the samples by length, longest first.
     pub(super) fn order(&self, given: &Given<'_, F>, workspace: &mut Workspace<F>) -> Result<()> {
-        let (steps, samples) = (given.steps, given.samples);
-        let Workspace {
-            order,
-            active,
-            lengths,
-            ..
-        } = workspace;
+        let samples = given.samples;
+        let Workspace { order, lengths, .. } = workspace;
         let same = |(row, b): (usize, &usize)| lengths[row] == given.length(*b);
-        if active.len() == steps && order.len() == samples && order.iter().enumerate().all(same) {
+        if order.len() == samples && order.iter().enumerate().all(same) {
             return Ok(());
         }
         make_room(order, samples)?;
         make_room(lengths, samples)?;
-        make_room(active, steps)?;
         order.extend(0..samples);
         lengths.extend((0..samples).map(|b| given.length(b)));
         order.sort_unstable_by_key(|b| (std::cmp::Reverse(lengths[*b]), *b));
         lengths.sort_unstable_by_key(|l| std::cmp::Reverse(*l));
-        active.resize(steps, samples);
-        let mut running = samples;
-        for (step, active) in active.iter_mut().enumerate() {
-            while running > 0 && lengths[running - 1] <= step {
-                running -= 1;
-            }
-            *active = running;
-        }
         Ok(())
     }
 
@@ -171,6 +157,7 @@ impl<F: Real> Program<F> {
                     };
                     Slot {
                         ptr,
+                        base: ptr,
                         time,
                         row,
                         origin: 0,
@@ -185,6 +172,10 @@ impl<F: Real> Program<F> {
         }
         for pack in &mut workspace.packs {
             workspace.pack_pointers.push(pack.as_mut_ptr());
+        }
+        workspace.edge_pointers.clear();
+        for edges in &mut workspace.edges {
+            workspace.edge_pointers.push(edges.as_mut_ptr());
         }
         let is_long = workspace.extent.is_long::<F>();
         for instruction in self.plan.instructions() {
@@ -245,6 +236,7 @@ fn own_slot<F: Real>(buffer: &Buffer, ptr: *mut F, samples: usize) -> Slot<F> {
     // An extra row before the first step holds the initial values of registers.
     Slot {
         ptr: ptr.wrapping_add(time),
+        base: ptr,
         time,
         row,
         origin: 0,

@@ -246,7 +246,8 @@ impl<'w, 'a, F: Real> Binding<'w, 'a, F> {
         place: Place,
     ) -> Result<(&'w Program<F>, &'w mut Workspace<F>)> {
         let result = self.checked().and_then(|()| {
-            self.program.execute(&self.given, self.workspace)?;
+            let (program, places) = (self.program, &mut self.places);
+            program.execute(&self.given, self.workspace, places, place)?;
             self.program.read(self.workspace, &mut self.places, place)
         });
         self.workspace.views = emptied(self.given.arrays);

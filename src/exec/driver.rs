@@ -11,16 +11,18 @@
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use super::Real;
 use super::kernel::Isa;
+use super::leg::Legs;
 use super::parallel::{Barrier, Pool, share};
+use super::results::ByStep;
 use super::watch::Watch;
 use super::workspace::{Extent, Worker};
 use crate::error::Error;
 use crate::op::Edge;
-use crate::plan::{Carry, Instruction, Operand, Pass, Plan, Storage, Work};
+use crate::plan::{Instruction, Operand, Pass, Plan, Work};
 use crate::shape::Rate;
 
 /// The data shared by all workers of a run.
@@ -30,13 +32,17 @@ pub(super) struct Run<'a, F> {
     /// The instruction set for entrywise programs on many rows; it gives the same bits as `isa`.
     pub(super) wide: Isa,
     pub(super) extent: Extent,
-    /// For each step, the number of samples that are longer; the longest samples come first.
-    pub(super) active: &'a [usize],
+    /// The samples, longest first.
+    pub(super) order: &'a [usize],
     /// The length of each sample, longest first.
     pub(super) lengths: &'a [usize],
     /// For each buffer, its classes, if it is a leaf of classes.
     pub(super) classes: &'a [*const usize],
     pub(super) packs: &'a [*mut F],
+    /// The order of the passes, and the memory of what they carry.
+    pub(super) legs: Legs<'a, F>,
+    /// The arrays of outputs per step that are written after each leg.
+    pub(super) results: Mutex<Vec<ByStep<F>>>,
     pub(super) barrier: Barrier,
     /// The search for values that are not finite, if it was requested.
     pub(super) watch: Option<Mutex<Watch<F>>>,
@@ -45,6 +51,16 @@ pub(super) struct Run<'a, F> {
 
 // SAFETY: workers write to disjoint memory between two barriers.
 unsafe impl<F: Real> Sync for Run<'_, F> {}
+
+impl<F> Run<'_, F> {
+    /// The number of samples that are longer than a step; the longest samples come first.
+    pub(super) fn active(&self, step: usize) -> usize {
+        match self.lengths.last() {
+            Some(shortest) if *shortest > step => self.lengths.len(),
+            _ => self.lengths.partition_point(|length| *length > step),
+        }
+    }
+}
 
 /// Rows that are processed together.
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +115,7 @@ pub(super) fn execute<F: Real>(run: &Run<'_, F>, workers: &mut [Worker<F>], pool
     });
 }
 
-impl<F: Real> WorkerRun<'_, '_, F> {
+impl<'a, F: Real> WorkerRun<'a, '_, F> {
     /// Runs the plan.
     pub(super) fn run(&mut self) {
         let plan = self.run.plan;
@@ -119,13 +135,13 @@ impl<F: Real> WorkerRun<'_, '_, F> {
                 }
                 self.wait();
             }
-            if before < plan.passes.len() {
-                self.pass(before);
+            for leg in self.run.legs.table.legs.get(before).into_iter().flatten() {
+                self.leg(leg, before);
             }
         }
     }
 
-    fn wait(&self) {
+    pub(super) fn wait(&self) {
         if self.count > 1 {
             self.run.barrier.wait(self.count);
         }
@@ -160,109 +176,13 @@ impl<F: Real> WorkerRun<'_, '_, F> {
         }
     }
 
-    fn pass(&mut self, index: usize) {
-        let Extent { steps, chunk, .. } = self.run.extent;
-        let pass = &self.run.plan.passes[index];
-        let carries = self.run.plan.carries.iter().filter(|c| c.pass == index);
-        let count = steps.div_ceil(chunk);
-        let mut previous: Option<Range<usize>> = None;
-        for i in 0..count {
-            let times = if pass.forward {
-                i * chunk..((i + 1) * chunk).min(steps)
-            } else {
-                steps.saturating_sub((i + 1) * chunk)..steps - i * chunk
-            };
-            if self.index == 0 {
-                carries
-                    .clone()
-                    .for_each(|c| self.carry(c, &times, previous.as_ref()));
-            }
-            self.enter(times.start);
-            self.wait();
-            for stage in 0..pass.stages.len() {
-                self.stage((index, stage), &times);
-                self.wait();
-            }
-            if let Some(watch) = &self.run.watch {
-                if self.index == 0 {
-                    let mut watch = watch.lock().unwrap_or_else(PoisonError::into_inner);
-                    self.watch(&mut watch, index, &times);
-                }
-                self.wait();
-            }
-            previous = Some(times);
-        }
-    }
-
-    /// Sets the first step of the chunk buffers.
-    fn enter(&mut self, first: usize) {
-        for (slot, buffer) in self.own.slots.iter_mut().zip(&self.run.plan.buffers) {
-            if buffer.storage == Storage::Chunk {
-                slot.origin = first;
-            }
-        }
-    }
-
-    /// Copies the values of a register that the first step of a chunk reads: the initial value, or
-    /// the value of the last step of the previous chunk.
-    fn carry(&mut self, carry: &Carry, times: &Range<usize>, previous: Option<&Range<usize>>) {
-        let samples = self.run.extent.samples;
-        let buffer = carry.value.buffer;
-        let is_chunk = self.run.plan.buffers[buffer].storage == Storage::Chunk;
-        if !is_chunk && previous.is_some() {
-            return;
-        }
-        // In the coordinates of the new chunk; the previous chunk has its own.
-        let place = |this: &mut Self, origin: usize, step: isize, row: usize| {
-            let slot = this.own.slots[buffer];
-            let steps = if is_chunk {
-                step - origin as isize
-            } else {
-                step
-            };
-            let time = slot.ptr.wrapping_offset(steps * slot.time as isize);
-            time.wrapping_add(row * slot.row + carry.value.start)
-        };
-        let len = carry.value.len;
-        for row in 0..samples {
-            let (edge, starts) = if carry.forward {
-                // A full buffer has a row before the first step, for passes in both directions.
-                let first = if is_chunk { times.start } else { 0 };
-                (first as isize - 1, first == 0)
-            } else {
-                let length = self.run.lengths[row];
-                let starts = if is_chunk {
-                    (times.start + 1..=times.end).contains(&length)
-                } else {
-                    true
-                };
-                let edge = if starts { length } else { times.end };
-                (edge as isize, starts)
-            };
-            let to = place(self, times.start, edge, row);
-            if starts {
-                let from = carry.init.map(|init| self.at(&init, 0, row));
-                // SAFETY: the buffer has an extra row for every sample.
-                unsafe {
-                    match from {
-                        Some(from) => std::ptr::copy_nonoverlapping(from, to, len),
-                        None => std::slice::from_raw_parts_mut(to, len).fill(F::zero()),
-                    }
-                }
-            } else if let Some(previous) = previous {
-                let is_running = carry.forward || self.run.lengths[row] > times.end;
-                if is_chunk && is_running {
-                    let from = place(self, previous.start, edge, row);
-                    // SAFETY: both rows are inside the buffer; they are the same row in a chunk of
-                    // one step.
-                    unsafe { std::ptr::copy(from, to, len) };
-                }
-            }
-        }
-    }
-
-    /// Runs a stage, given by its pass and its index in the pass.
-    fn stage(&mut self, (pass, index): (usize, usize), times: &Range<usize>) {
+    /// Runs a stage, given by its pass and its index in the pass; `again` without its sums over steps.
+    pub(super) fn stage(
+        &mut self,
+        (pass, index): (usize, usize),
+        times: &Range<usize>,
+        again: bool,
+    ) {
         let Pass { forward, stages } = &self.run.plan.passes[pass];
         let (stage, forward) = (&stages[index], *forward);
         if stage.is_loop {
@@ -273,7 +193,7 @@ impl<F: Real> WorkerRun<'_, '_, F> {
                 (true, 0) => 0..self.run.extent.samples,
                 (true, _) => 0..0,
             };
-            let running = times.end > 0 && self.run.active[times.end - 1] >= share.end;
+            let running = times.end > 0 && self.run.active(times.end - 1) >= share.end;
             let alone = share.len() == 1 && running;
             if alone
                 && (self.vector_loop((pass, index), share.start, times.clone())
@@ -287,7 +207,7 @@ impl<F: Real> WorkerRun<'_, '_, F> {
                 } else {
                     times.end - 1 - i
                 };
-                let end = share.end.min(self.run.active[step]);
+                let end = share.end.min(self.run.active(step));
                 let rows = Rows {
                     step,
                     first: share.start,
@@ -317,6 +237,9 @@ impl<F: Real> WorkerRun<'_, '_, F> {
                 is_uniform_alone,
                 looks_aside,
             } = work;
+            if again && instruction.ends_time() {
+                continue;
+            }
             let apart = instruction.ends_time() || *looks_aside;
             if apart && !is_together {
                 self.wait();
@@ -396,11 +319,15 @@ impl<F: Real> WorkerRun<'_, '_, F> {
 
     /// The rows of some steps: as one block if all samples reach the last of them and the work is
     /// the same at each step, otherwise one block per step.
-    fn blocks(&self, times: Range<usize>, mergeable: bool) -> impl Iterator<Item = Rows> + use<F> {
+    fn blocks(
+        &self,
+        times: Range<usize>,
+        mergeable: bool,
+    ) -> impl Iterator<Item = Rows> + use<'a, F> {
         let samples = self.run.extent.samples;
-        let all = times.is_empty() || self.run.active[times.end - 1] == samples;
+        let all = times.is_empty() || self.run.active(times.end - 1) == samples;
         let merged = mergeable && all && !times.is_empty();
-        let active = self.run.active.as_ptr();
+        let run = self.run;
         let count = if merged { 1 } else { times.len() };
         (0..count).map(move |i| {
             let step = times.start + i;
@@ -410,8 +337,7 @@ impl<F: Real> WorkerRun<'_, '_, F> {
                 count: if merged {
                     times.len() * samples
                 } else {
-                    // SAFETY: there is an entry per step, and the run outlives the iterator.
-                    unsafe { *active.add(step) }
+                    run.active(step)
                 },
             }
         })
@@ -424,7 +350,7 @@ impl<F: Real> WorkerRun<'_, '_, F> {
                 Edge::First => 0,
                 Edge::Last => self.run.lengths[first].saturating_sub(1),
             };
-            if times.contains(&step) && first < self.run.active[step] {
+            if times.contains(&step) && first < self.run.active(step) {
                 let rows = Rows {
                     step,
                     first,
@@ -432,14 +358,6 @@ impl<F: Real> WorkerRun<'_, '_, F> {
                 };
                 self.apply(instruction, rows);
             }
-        }
-    }
-
-    /// Returns true if a step is the first or last step of a sample.
-    pub(super) fn is_edge(&self, edge: Edge, step: usize, row: usize) -> bool {
-        match edge {
-            Edge::First => step == 0,
-            Edge::Last => step + 1 == self.run.lengths[row],
         }
     }
 }

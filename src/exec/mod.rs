@@ -6,6 +6,7 @@ mod binding;
 mod driver;
 mod interpret;
 pub(crate) mod kernel;
+mod leg;
 mod long;
 mod memory;
 mod origin;
@@ -13,11 +14,14 @@ mod parallel;
 mod prepared;
 mod reference;
 mod results;
+mod room;
 mod search;
 mod slots;
 mod sums;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod timetable_tests;
 mod vector_loop;
 mod watch;
 mod workspace;
@@ -32,14 +36,16 @@ pub use workspace::Workspace;
 
 use crate::error::{Error, Result};
 use crate::op::{NodeId, Op, Scalar};
-use crate::plan::Plan;
-use crate::recurrence::{Batch, Given, Outputs, Params, Recurrence};
-use crate::shape::{Dim, Type};
+use crate::plan::{Leg, Memory, Plan};
+use crate::recurrence::{Batch, Given, Outputs, Params, Recurrence, View};
+use crate::shape::{Dim, Rate, Type};
 use driver::Run;
+use leg::Legs;
+use ndarray::ArrayViewMutD;
 use parallel::Barrier;
 use results::Place;
 use watch::Watch;
-use workspace::Extent;
+use workspace::{Extent, Wanted};
 
 /// The floating-point type of a program: `f64` or `f32`.
 #[expect(
@@ -127,6 +133,7 @@ pub struct Program<F> {
     /// The instruction set for many rows at once.
     wide: Isa,
     threads: usize,
+    memory: Memory,
     /// The maximum number of steps of a chunk of time.
     longest_chunk: usize,
     scalar: std::marker::PhantomData<F>,
@@ -172,6 +179,7 @@ impl<F: Real> Program<F> {
             recurrence: recurrence.clone(),
             sizes,
             threads: 1,
+            memory: Memory::default(),
             longest_chunk: usize::MAX,
             scalar: std::marker::PhantomData,
         })
@@ -182,6 +190,35 @@ impl<F: Real> Program<F> {
     #[must_use]
     pub fn threads(self, threads: usize) -> Self {
         Self { threads, ..self }
+    }
+
+    /// The same program, with another memory for the values of its steps. The results are the same to the last bit.
+    ///
+    /// # Errors
+    /// Runs return [`Error::MemoryTooSmall`] if no timetable is known that needs so little.
+    #[must_use]
+    pub fn memory(self, memory: Memory) -> Self {
+        Self { memory, ..self }
+    }
+
+    /// The order in which a run with this many steps and samples executes the passes of its plan.
+    ///
+    /// ```
+    /// use bptt::{Memory, Recurrence, Wrt};
+    /// let decay = Recurrence::parse("decay.rec", "input x\nparam a\nstate s\ns' = tanh(a * s + x)\nloss s'^2\n")?;
+    /// let program = decay.gradient(Wrt::Parameters)?.compile::<f64>(&[])?;
+    /// assert_eq!(program.legs(1_000_000, 1)?.len(), 2);
+    /// let legs = program.memory(Memory::Sqrt).legs(1_000_000, 1)?;
+    /// assert!(legs.iter().any(|leg| leg.again));
+    /// # Ok::<(), bptt::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`], [`Error::MemoryTooSmall`].
+    pub fn legs(&self, steps: usize, samples: usize) -> Result<Vec<Leg>> {
+        let mut workspace = self.workspace();
+        self.make_room(steps, samples, &mut workspace)?;
+        Ok(workspace.timetable.legs.into_iter().flatten().collect())
     }
 
     /// The same program on another instruction set of this machine.
@@ -229,12 +266,21 @@ impl<F: Real> Program<F> {
         samples: usize,
         workspace: &mut Workspace<F>,
     ) -> Result<()> {
-        let extent = Extent {
-            steps,
-            samples,
-            chunk: self.longest_chunk,
-        };
-        workspace.prepare(&self.plan, self.isa, extent)
+        let wanted = self.wanted(steps, samples);
+        workspace.prepare(&self.plan, self.isa, wanted)
+    }
+
+    const fn wanted(&self, steps: usize, samples: usize) -> Wanted {
+        let chunk = self.longest_chunk;
+        Wanted {
+            extent: Extent {
+                steps,
+                samples,
+                chunk,
+            },
+            memory: self.memory,
+            copies: 0,
+        }
     }
 
     /// Runs the program once, in a new workspace.
@@ -285,29 +331,82 @@ impl<F: Real> Program<F> {
     }
 
     /// Runs the plan on checked data.
-    fn execute(&self, given: &Given<'_, F>, workspace: &mut Workspace<F>) -> Result<()> {
-        self.execute_watched(given, workspace, None).map(|_| ())
+    fn execute(
+        &self,
+        given: &Given<'_, F>,
+        workspace: &mut Workspace<F>,
+        places: &mut [Option<ArrayViewMutD<'_, F>>],
+        place: Place,
+    ) -> Result<()> {
+        let wanted = Wanted {
+            copies: self.copies(given),
+            ..self.wanted(given.steps, given.samples)
+        };
+        workspace.prepare(&self.plan, self.isa, wanted)?;
+        self.order(given, workspace)?;
+        self.connect(given, workspace)?;
+        let results = self.by_step(workspace, places, place);
+        self.run_legs(workspace, results, None).map(|_| ())
     }
 
-    /// The same, with a search for values that are not finite after each chunk of time.
+    /// The same with all values kept, and a search for values that are not finite after each chunk of time.
     fn execute_watched(
         &self,
         given: &Given<'_, F>,
         workspace: &mut Workspace<F>,
-        watch: Option<Watch<F>>,
+        watch: Watch<F>,
     ) -> Result<Option<Watch<F>>> {
-        self.make_room(given.steps, given.samples, workspace)?;
+        let wanted = Wanted {
+            memory: Memory::All,
+            ..self.wanted(given.steps, given.samples)
+        };
+        workspace.prepare(&self.plan, self.isa, wanted)?;
         self.order(given, workspace)?;
         self.connect(given, workspace)?;
+        self.run_legs(workspace, Vec::new(), Some(watch))
+    }
+
+    /// The bytes of the inputs that are copied because of their memory layout or their order.
+    fn copies(&self, given: &Given<'_, F>) -> usize {
+        let lengths = (0..given.samples).map(|b| given.length(b));
+        let is_sorted = lengths.is_sorted_by(|a, b| a >= b);
+        let leaves = self.recurrence.tape().leaves().iter();
+        let bytes = leaves.zip(&given.arrays).map(|(leaf, view)| {
+            let permuted = !is_sorted && leaf.ty().rate != Rate::Static;
+            match view {
+                Some(View::Real(a)) if permuted || !a.is_standard_layout() => {
+                    a.len().saturating_mul(size_of::<F>())
+                }
+                Some(View::Class(a)) if permuted || !a.is_standard_layout() => {
+                    a.len().saturating_mul(size_of::<usize>())
+                }
+                _ => 0,
+            }
+        });
+        bytes.fold(0, usize::saturating_add)
+    }
+
+    fn run_legs(
+        &self,
+        workspace: &mut Workspace<F>,
+        results: Vec<results::ByStep<F>>,
+        watch: Option<Watch<F>>,
+    ) -> Result<Option<Watch<F>>> {
         let run = Run {
             plan: &self.plan,
             isa: self.isa,
             wide: self.wide,
             extent: workspace.extent,
-            active: &workspace.active,
+            order: &workspace.order,
             lengths: &workspace.lengths,
             classes: &workspace.class_pointers,
             packs: &workspace.pack_pointers,
+            legs: Legs {
+                table: &workspace.timetable,
+                edges: &workspace.edges,
+                slots: &workspace.edge_pointers,
+            },
+            results: Mutex::new(results),
             barrier: Barrier::default(),
             watch: watch.map(Mutex::new),
             failure: Mutex::new(None),

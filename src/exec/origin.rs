@@ -69,7 +69,7 @@ impl<F: Real> Program<F> {
     ) -> Result<Option<Error>> {
         let numbers = given.steps.saturating_mul(given.samples);
         let watch = Watch::new(&self.plan, self.recurrence.tape(), numbers);
-        let watch = self.execute_watched(given, workspace, Some(watch))?;
+        let watch = self.execute_watched(given, workspace, watch)?;
         let mut places: Vec<_> = self.plan.outputs.iter().map(|_| None).collect();
         let failure = match self.read(workspace, &mut places, Place::Buffers) {
             Err(error @ Error::NonFiniteValue { .. }) => error,

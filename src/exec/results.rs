@@ -6,16 +6,21 @@
     reason = "outputs are read from the buffers through the same pointers as in a run"
 )]
 
+use std::ops::Range;
+use std::sync::PoisonError;
+
 use ndarray::{
-    ArrayView, ArrayViewD, ArrayViewMutD, Axis, Dimension as _, IxDyn, ShapeBuilder as _,
+    ArrayView, ArrayViewD, ArrayViewMutD, Axis, Dimension as _, IxDyn, RawArrayViewMut,
+    ShapeBuilder as _,
 };
 
 use super::bind::is_finite;
+use super::driver::WorkerRun;
 use super::workspace::{Slot, Workspace};
 use super::{Program, Real};
 use crate::error::{Error, Result};
 use crate::op::Scalar;
-use crate::plan::{OutputSpec, Storage};
+use crate::plan::{Leg, OutputSpec, Storage};
 use crate::recurrence::{LOSS, Outputs};
 use crate::shape::Rate;
 
@@ -83,6 +88,41 @@ pub(super) enum Place {
     Buffers,
 }
 
+/// An output per step that is written leg by leg, because its buffer has the steps of one leg only.
+pub(super) struct ByStep<F> {
+    /// The index of the output.
+    index: usize,
+    /// The pass that computes it.
+    pass: usize,
+    array: RawArrayViewMut<F, IxDyn>,
+}
+
+impl<F: Real> WorkerRun<'_, '_, F> {
+    /// Writes the outputs of a leg.
+    pub(super) fn write_results(&self, leg: &Leg) {
+        let mut results = self.run.results.lock();
+        let results = results.as_mut().map_or_else(PoisonError::get_mut, |r| r);
+        for result in results.iter_mut().filter(|r| r.pass == leg.pass) {
+            let spec = &self.run.plan.outputs[result.index];
+            let samples = Samples {
+                order: self.run.order,
+                lengths: self.run.lengths,
+            };
+            // SAFETY: the array is borrowed for the run, and one worker writes it.
+            let mut to = unsafe { result.array.raw_view_mut().deref_into_view_mut() };
+            let slot = &self.own.slots[spec.operand.buffer];
+            samples.write(spec, slot, leg.times.clone(), &mut to);
+        }
+    }
+}
+
+/// The order of the samples in the buffers, longest first, and their lengths.
+#[derive(Clone, Copy)]
+struct Samples<'a> {
+    order: &'a [usize],
+    lengths: &'a [usize],
+}
+
 impl<F: Real> Program<F> {
     /// The shape of an output.
     fn shape<'s>(
@@ -135,6 +175,10 @@ impl<F: Real> Program<F> {
         if matches!(self.plan.buffers[buffer].storage, Storage::Leaf(_)) {
             return None;
         }
+        // Only the steps of the last leg are still there.
+        if spec.rate == Rate::Step && !workspace.timetable.is_whole() {
+            return None;
+        }
         let is_whole = workspace.lengths.iter().all(|l| *l == steps);
         if spec.rate != Rate::Static && !(is_whole && workspace.order.is_sorted()) {
             return None;
@@ -161,6 +205,40 @@ impl<F: Real> Program<F> {
         // SAFETY: the buffer has a row for every step and sample, in memory of the workspace, which
         // is borrowed as long as the view lives.
         Some(unsafe { ArrayView::from_shape_ptr(shape.strides(strides), first) })
+    }
+
+    /// The outputs that are written leg by leg, in arrays of the caller or of the workspace.
+    pub(super) fn by_step(
+        &self,
+        workspace: &mut Workspace<F>,
+        places: &mut [Option<ArrayViewMutD<'_, F>>],
+        place: Place,
+    ) -> Vec<ByStep<F>> {
+        if workspace.timetable.is_whole() {
+            return Vec::new();
+        }
+        let mut outputs = std::mem::take(&mut workspace.outputs);
+        let (steps, samples) = (workspace.extent.steps, workspace.extent.samples);
+        let (mut found, mut kept) = (Vec::new(), 0);
+        for (index, (spec, own)) in self.plan.outputs.iter().zip(places).enumerate() {
+            let array = match own {
+                Some(own) => own.raw_view_mut(),
+                None if place == Place::Buffers && self.in_place(spec, workspace).is_some() => {
+                    continue;
+                }
+                None => {
+                    let shape = self.shape(spec, steps, samples);
+                    kept += 1;
+                    let array = outputs.place(kept - 1, &spec.name, shape);
+                    array.raw_view_mut()
+                }
+            };
+            if let Some(pass) = self.plan.computes(spec) {
+                found.push(ByStep { index, pass, array });
+            }
+        }
+        workspace.outputs = outputs;
+        found
     }
 
     /// Reads the outputs from the buffers, with the samples in the given order.
@@ -231,16 +309,34 @@ impl<F: Real> Program<F> {
             })
     }
 
-    /// Writes an output to an array, with the samples in the given order and zeros after their
-    /// ends.
+    /// Writes an output to an array, unless its legs did.
     fn write(&self, spec: &OutputSpec, workspace: &Workspace<F>, to: &mut ArrayViewMutD<'_, F>) {
-        let Some(worker) = workspace.workers.first() else {
+        let is_written = !workspace.timetable.is_whole() && self.plan.computes(spec).is_some();
+        let Some(worker) = workspace.workers.first().filter(|_| !is_written) else {
             return;
         };
         let slot = &worker.slots[spec.operand.buffer];
+        let samples = Samples {
+            order: &workspace.order,
+            lengths: &workspace.lengths,
+        };
+        samples.write(spec, slot, 0..workspace.extent.steps, to);
+    }
+}
+
+impl Samples<'_> {
+    /// Writes some steps of an output to an array, with the samples in the given order and zeros after
+    /// their ends.
+    fn write<F: Real>(
+        self,
+        spec: &OutputSpec,
+        slot: &Slot<F>,
+        times: Range<usize>,
+        to: &mut ArrayViewMutD<'_, F>,
+    ) {
         let rows = |to: &mut ArrayViewMutD<'_, F>, step: usize| {
             let len = spec.operand.len.max(1);
-            let runs = |row: usize| spec.rate == Rate::Sample || step < workspace.lengths[row];
+            let runs = |row: usize| spec.rate == Rate::Sample || step < self.lengths[row];
             let put = |row: usize, to: &mut [F]| {
                 if runs(row) {
                     copy_row(source(spec, slot, step, row), to);
@@ -249,11 +345,11 @@ impl<F: Real> Program<F> {
                 }
             };
             if let Some(to) = to.as_slice_mut() {
-                for (row, sample) in workspace.order.iter().enumerate() {
+                for (row, sample) in self.order.iter().enumerate() {
                     put(row, &mut to[sample * len..][..len]);
                 }
             } else {
-                for (row, sample) in workspace.order.iter().enumerate() {
+                for (row, sample) in self.order.iter().enumerate() {
                     let mut to = to.index_axis_mut(Axis(0), *sample);
                     match to.as_slice_mut() {
                         Some(to) => put(row, to),
@@ -270,8 +366,8 @@ impl<F: Real> Program<F> {
             },
             Rate::Sample => rows(to, 0),
             Rate::Step => {
-                for (step, mut to) in to.outer_iter_mut().enumerate() {
-                    rows(&mut to, step);
+                for step in times {
+                    rows(&mut to.index_axis_mut(Axis(0), step), step);
                 }
             }
         }
@@ -289,7 +385,7 @@ const fn outer_axes(rate: Rate) -> usize {
 
 /// A pointer to the first entry of an output in a row.
 fn source<F: Real>(spec: &OutputSpec, slot: &Slot<F>, step: usize, row: usize) -> *const F {
-    let steps = step as isize + isize::from(spec.operand.shift);
+    let steps = step as isize + isize::from(spec.operand.shift) - slot.origin as isize;
     let time = slot.ptr.wrapping_offset(steps * slot.time as isize);
     time.wrapping_add(row * slot.row + spec.operand.start)
         .cast_const()

@@ -74,7 +74,7 @@ impl<F: Real> WorkerRun<'_, '_, F> {
                 true => times.start + i,
                 false => times.end - 1 - i,
             };
-            for row in 0..self.run.active[step] {
+            for row in 0..self.run.active(step) {
                 let at = Incident { pass, step, row };
                 self.look_at_registers(seen, at, most);
                 self.look_at_ways_out(seen, &leaving, &sums, at, most);

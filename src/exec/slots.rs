@@ -20,13 +20,6 @@ const VECTORS: usize = 4 * PIECES;
 const OPERATIONS: usize = 2048;
 
 impl Operand {
-    /// Returns true if both operands share an entry, possibly at different steps.
-    pub(super) fn overlaps(&self, other: &Self) -> bool {
-        self.buffer == other.buffer
-            && self.start < other.start + other.len
-            && other.start < self.start + self.len
-    }
-
     /// The same entries at the current step.
     const fn now(self) -> Self {
         Self { shift: 0, ..self }

@@ -10,6 +10,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 use super::Real;
 use super::kernel::Isa;
+use super::timetable_tests::in_any_memory;
 use crate::check::random_data;
 use crate::noise::Noise;
 use crate::op::{CustomOp, Expr, Scalar, ScalarFunction};
@@ -168,6 +169,9 @@ fn in_precision<F: Real>(truth: &Truth<'_>, params: &Params<F>, batch: &Batch<F>
             let one = program.evaluate(params, batch).unwrap();
             let what = format!("{} in chunks of {chunk}", isa.name());
             worst = worst.max(truth.distance(&one, &what));
+            if *isa == Isa::detect() && chunk < 4 {
+                in_any_memory(&program, &one, params, batch);
+            }
             if *isa == Isa::detect() && chunk == 2 {
                 let program = program.threads(3);
                 let shared = program.evaluate(params, batch).unwrap();
@@ -433,8 +437,8 @@ fn recurrences_run_in_every_way_for_a_while() {
 
 #[test]
 fn more_steps_than_memory_are_refused_before_anything_is_made() {
-    use super::workspace::Extent;
     use crate::error::Error;
+    use crate::plan::Memory;
     use crate::recurrence::cells::{Cell, Loss};
 
     let model = Cell::lstm().model("lstm", Loss::SquaredError).unwrap();
@@ -443,26 +447,20 @@ fn more_steps_than_memory_are_refused_before_anything_is_made() {
     let program = gradient.compile::<f32>(&sizes).unwrap();
     let mut workspace = program.workspace();
     for steps in [1 << 50, usize::MAX / 2, usize::MAX] {
-        let extent = Extent {
-            steps,
-            samples: 4,
-            chunk: usize::MAX,
-        };
-        let found = workspace.prepare(&program.plan, program.isa, extent);
+        let found = program.make_room(steps, 4, &mut workspace);
+        assert!(
+            matches!(found, Err(Error::OutOfMemory { bytes, .. }) if bytes > 1 << 30),
+            "{found:?}"
+        );
+        let all = program.clone().memory(Memory::All);
+        let found = all.make_room(steps, 4, &mut workspace);
         assert!(
             matches!(found, Err(Error::OutOfMemory { bytes, .. }) if bytes > 1 << 50),
             "{found:?}"
         );
         assert_eq!(workspace.bytes(), 0, "nothing was made");
     }
-    let extent = Extent {
-        steps: 9,
-        samples: 4,
-        chunk: usize::MAX,
-    };
-    workspace
-        .prepare(&program.plan, program.isa, extent)
-        .unwrap();
+    program.make_room(9, 4, &mut workspace).unwrap();
     assert!(workspace.bytes() > 0, "it can still be used");
 }
 

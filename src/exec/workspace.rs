@@ -7,16 +7,17 @@ use ndarray::ArrayViewMutD;
 use super::Real;
 use super::interpret::entrywise::{BLOCK, Rows};
 use super::interpret::steps::{Action, Cursor};
-use super::kernel::{Ahead, Isa, OverRows, Panels, Segment};
-use super::long::{self, keeps_lost};
+use super::kernel::{Ahead, Isa, Panels, Segment};
+use super::leg::Edges;
+use super::long;
 use super::memory::Aligned;
 use super::parallel::Pool;
 use super::prepared::PreparedLoop;
+use super::room::{Room, Scratch};
 use crate::error::{Error, Result};
 use crate::limit::check_memory;
-use crate::plan::{Instruction, Plan, Storage};
+use crate::plan::{Instruction, Memory, Plan, Storage, Timetable};
 use crate::recurrence::{Outputs, Recurrence, View};
-use crate::shape::Rate;
 
 /// The maximum size in bytes of the buffers of a chunk of time together: they should stay in cache.
 const CHUNK_BYTES: usize = 1 << 21;
@@ -27,6 +28,8 @@ const CHUNK_ROWS: usize = 256;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot<T> {
     pub(super) ptr: *mut T,
+    /// The first entry of the buffer.
+    pub(super) base: *mut T,
     pub(super) time: usize,
     pub(super) row: usize,
     /// The step whose rows begin at `ptr`.
@@ -74,13 +77,28 @@ impl Extent {
     }
 }
 
+/// The run that a workspace is prepared for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) extent: Extent,
+    pub(super) memory: Memory,
+    /// The bytes of the copies of inputs.
+    pub(super) copies: usize,
+}
+
 /// The memory of runs of a [`Program`](super::Program). [`Program::workspace`](super::Program::workspace) makes it;
 /// it grows at the first run of a size, and is then used again without allocation.
 #[derive(Debug)]
 pub struct Workspace<F: Real> {
     /// The identity of the program that made the workspace.
     pub(super) identity: Arc<()>,
+    pub(super) wanted: Wanted,
     pub(super) extent: Extent,
+    /// The order of the passes.
+    pub(super) timetable: Timetable,
+    /// For each pass, what its registers carry over boundaries.
+    pub(super) edges: Vec<Edges<F>>,
+    pub(super) edge_pointers: Vec<*mut F>,
     pub(super) buffers: Vec<Aligned<F>>,
     pub(super) packs: Vec<Aligned<F>>,
     /// The constants of each program, a block each.
@@ -100,8 +118,6 @@ pub struct Workspace<F: Real> {
     pub(super) places: Vec<Option<ArrayViewMutD<'static, F>>>,
     /// The samples, longest first.
     pub(super) order: Vec<usize>,
-    /// For each step, the number of samples that are longer.
-    pub(super) active: Vec<usize>,
     pub(super) lengths: Vec<usize>,
     pub(super) threads: usize,
     pub(super) pool: Pool,
@@ -130,7 +146,11 @@ impl<F: Real> Workspace<F> {
         let empty = |n: usize| (0..n).map(|_| Aligned::default()).collect::<Vec<_>>();
         Self {
             identity: Arc::clone(identity),
+            wanted: Wanted::default(),
             extent: Extent::default(),
+            timetable: Timetable::default(),
+            edges: Edges::of(plan),
+            edge_pointers: Vec::new(),
             buffers: empty(plan.buffers.len()),
             packs: empty(plan.packs.len()),
             constants: empty(plan.programs.len()),
@@ -144,7 +164,6 @@ impl<F: Real> Workspace<F> {
             views: Vec::new(),
             places: Vec::new(),
             order: Vec::new(),
-            active: Vec::new(),
             lengths: Vec::new(),
             threads: threads.max(1),
             pool: Pool::default(),
@@ -162,66 +181,38 @@ impl<F: Real> Workspace<F> {
     pub fn bytes(&self) -> usize {
         let all = self.buffers.iter().chain(&self.packs).chain(&self.copies);
         let classes = self.classes.iter().map(|c| c.len() * size_of::<usize>());
-        all.map(Aligned::bytes).chain(classes).sum()
+        let edges = self.edges.iter().map(Edges::bytes);
+        all.map(Aligned::bytes).chain(classes).chain(edges).sum()
     }
 
-    /// Reserves memory for a run of this size, in chunks of at most `wanted.chunk` steps.
-    pub(super) fn prepare(&mut self, plan: &Plan, isa: Isa, wanted: Extent) -> Result<()> {
-        let Extent { steps, samples, .. } = wanted;
-        let chunk = chunk::<F>(plan, steps, samples).min(wanted.chunk).max(1);
-        let extent = Extent { chunk, ..wanted };
-        if self.extent == extent {
+    /// Reserves memory for a run of this size, in chunks of at most `wanted.extent.chunk` steps.
+    pub(super) fn prepare(&mut self, plan: &Plan, isa: Isa, wanted: Wanted) -> Result<()> {
+        if self.wanted == wanted {
             return Ok(());
         }
         // After an error, the next run prepares again.
-        self.extent = Extent::default();
-        let rows = |storage: Storage| match storage {
-            Storage::Leaf(_) => Some(0),
-            Storage::Static => Some(1),
-            Storage::Sample | Storage::Local => Some(samples),
-            Storage::Chunk => (chunk + 2).checked_mul(samples),
-            Storage::Full => steps.checked_add(2)?.checked_mul(samples),
+        self.wanted = Wanted::default();
+        let Extent { steps, samples, .. } = wanted.extent;
+        let chunk = chunk::<F>(plan, steps, samples)
+            .min(wanted.extent.chunk)
+            .max(1);
+        let extent = Extent {
+            chunk,
+            ..wanted.extent
         };
-        let mut halves = vec![1; plan.buffers.len()];
-        let is_long = wanted.is_long::<F>();
-        for instruction in plan.instructions().filter(|i| keeps_lost(i, is_long)) {
-            if let Some(out) = instruction.accumulates() {
-                halves[out.buffer] = 2;
-            }
-        }
-        let chains = if is_long { long::scratch(plan) } else { 0 };
-        let lens: Option<Vec<usize>> = plan
-            .buffers
-            .iter()
-            .zip(halves)
-            .map(|(b, n)| rows(b.storage)?.checked_mul(b.width)?.checked_mul(n))
-            .collect();
-        let all = lens.as_ref().and_then(|lens| {
-            let packs = plan.packs.iter();
-            let packs = packs.map(|pack| Some(Panels::new::<F>(isa, pack.k, pack.n).len()));
-            let outputs = plan.outputs.iter().map(|o| {
-                let places = match o.rate {
-                    Rate::Static => 1,
-                    Rate::Sample => samples,
-                    Rate::Step => steps.checked_mul(samples)?,
-                };
-                places.checked_mul(o.operand.len)
-            });
-            let numbers = lens
-                .iter()
-                .map(|len| Some(*len))
-                .chain(packs)
-                .chain(outputs)
-                .chain([chains.checked_mul(self.threads)]);
-            let numbers = { numbers }.try_fold(0usize, |all, len| all.checked_add(len?));
-            let order = samples.checked_mul(2)?.checked_add(steps)?;
-            let order = order.checked_mul(size_of::<usize>())?;
-            numbers?.checked_mul(size_of::<F>())?.checked_add(order)
-        });
-        check_memory(all)?;
-        let (Some(lens), Some(bytes)) = (lens, all) else {
+        let room = Room::of::<F>(plan, extent);
+        let asked = Wanted { extent, ..wanted };
+        let (table, bytes) = room.timetable(plan, isa, &asked, self.threads, &self.edges)?;
+        let Some(lens) = room.lens(plan, extent, &table) else {
             return check_memory(None);
         };
+        if !table.is_whole() {
+            // The budget has no room for the memory of an earlier run.
+            self.buffers
+                .iter_mut()
+                .for_each(|b| *b = Aligned::default());
+            self.edges.iter_mut().for_each(Edges::forget);
+        }
         // All memory is requested at once first, so that nothing is filled if it does not fit.
         let mut probe: Vec<u8> = Vec::new();
         let limit = bytes.saturating_sub(1);
@@ -230,6 +221,9 @@ impl<F: Real> Workspace<F> {
         drop(probe);
         for (buffer, len) in self.buffers.iter_mut().zip(lens) {
             buffer.reserve(len)?;
+        }
+        for (edges, slots) in self.edges.iter_mut().zip(&table.slots) {
+            edges.reserve(*slots, samples)?;
         }
         for (pack, space) in plan.packs.iter().zip(&mut self.packs) {
             space.reserve(Panels::new::<F>(isa, pack.k, pack.n).len())?;
@@ -244,27 +238,22 @@ impl<F: Real> Workspace<F> {
                 block.fill(F::of(*value));
             }
         }
-        self.prepare_workers(plan, isa, chains)?;
-        self.extent = extent;
+        self.prepare_workers(plan, isa, room.worker)?;
+        (self.extent, self.timetable, self.wanted) = (extent, table, wanted);
         Ok(())
     }
 
-    fn prepare_workers(&mut self, plan: &Plan, isa: Isa, chains: usize) -> Result<()> {
+    fn prepare_workers(&mut self, plan: &Plan, isa: Isa, scratch: Scratch) -> Result<()> {
         let most = |f: &dyn Fn(&crate::plan::Program) -> usize| {
             plan.programs.iter().map(f).max().unwrap_or(0)
         };
         let registers = most(&|p| p.registers);
         let operands = most(&|p| p.inputs.len() + p.outputs.len());
-        let (mut segments, mut packing) = (0, 0);
-        for instruction in plan.instructions() {
-            match instruction {
-                Instruction::Gemm { segments: s, .. } => segments = segments.max(s.len()),
-                Instruction::OuterTotal { a, b, .. } => {
-                    packing = packing.max(OverRows::<F>::scratch(a.len, b.len));
-                }
-                _ => {}
-            }
-        }
+        let segments = plan.instructions().map(|instruction| match instruction {
+            Instruction::Gemm { segments, .. } => segments.len(),
+            _ => 0,
+        });
+        let segments = segments.max().unwrap_or(0);
         let loops = || {
             plan.passes
                 .iter()
@@ -278,11 +267,11 @@ impl<F: Real> Workspace<F> {
         let others = self.pool.grow(self.threads - 1);
         for _ in 0..=others {
             let mut blocks = Aligned::default();
-            blocks.reserve((registers + operands) * BLOCK)?;
+            blocks.reserve(scratch.blocks)?;
             let mut space = Aligned::default();
-            space.reserve(packing)?;
+            space.reserve(scratch.packing)?;
             let mut partial = Aligned::default();
-            partial.reserve(chains)?;
+            partial.reserve(scratch.chains)?;
             let first = blocks.as_mut_ptr();
             let mut tables = Vec::with_capacity(plan.programs.len());
             for (program, constants) in plan.programs.iter().zip(&mut self.constants) {
@@ -301,6 +290,7 @@ impl<F: Real> Workspace<F> {
                 slots: vec![
                     Slot {
                         ptr: null,
+                        base: null,
                         time: 0,
                         row: 0,
                         origin: 0,

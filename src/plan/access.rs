@@ -78,7 +78,12 @@ impl Graph {
             }
         }
         for i in 0..self.outputs.len() {
-            self.outputs[i].node = self.in_memory(self.outputs[i].node);
+            // An output of another step is copied, so that each pass has its outputs at its own steps.
+            let node = self.outputs[i].node;
+            self.outputs[i].node = match self.access(node).shift {
+                0 => self.in_memory(node),
+                _ => self.copy(node, Rate::Step),
+            };
         }
         // The initial value of the first register of each value and direction.
         let mut claimed: HashMap<(Id, Direction), Option<Id>> = HashMap::new();

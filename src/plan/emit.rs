@@ -188,6 +188,7 @@ impl<'a> Emitter<'a> {
                 init: register.init.map(|i| self.operand(i)),
                 forward,
                 pass: defined.max(known).unwrap_or(0),
+                defined: defined.unwrap_or(0),
             });
         }
         carries

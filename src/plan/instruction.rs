@@ -23,6 +23,13 @@ impl Operand {
             && self.shift == next.shift
             && self.start + self.len == next.start
     }
+
+    /// Returns true if both operands share an entry, possibly at different steps.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        self.buffer == other.buffer
+            && self.start < other.start + other.len
+            && other.start < self.start + self.len
+    }
 }
 
 /// An operand of a fused program; if `spread`, a single entry is broadcast.
@@ -263,6 +270,8 @@ pub(crate) struct Carry {
     pub(crate) forward: bool,
     /// The first pass in which the value and the initial value are known.
     pub(crate) pass: usize,
+    /// The pass that computes the value.
+    pub(crate) defined: usize,
 }
 
 /// The place in memory of a value of the recurrence.

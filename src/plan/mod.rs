@@ -11,11 +11,13 @@
 //! | adjacent values and their lifetimes | `layout` |
 //! | entrywise work fused | `program` |
 //! | instructions | `instruction`, `emit` |
+//! | legs of a run: the order of passes over units of steps | `timetable`, `chain` |
 //! | a check of the whole plan | `verify` |
 //!
 //! `counts` returns the cost of a plan, `describe` a description.
 
 mod access;
+mod chain;
 mod counts;
 mod describe;
 mod emit;
@@ -28,6 +30,7 @@ mod program;
 mod recompute;
 mod schedule;
 mod sums;
+mod timetable;
 mod verify;
 #[cfg(test)]
 mod verify_tests;
@@ -38,6 +41,8 @@ pub(crate) use instruction::{
 };
 pub(crate) use layout::{Buffer, Storage};
 pub(crate) use program::{Code, MicroOp};
+pub use timetable::{Leg, Memory};
+pub(crate) use timetable::{Sizes, Timetable};
 
 use crate::op::{Move, Strides};
 use crate::recurrence::Recurrence;
@@ -84,6 +89,21 @@ impl Plan {
 }
 
 impl Plan {
+    /// The pass that computes an output per step; `None` for other outputs and for inputs.
+    pub(crate) fn computes(&self, output: &OutputSpec) -> Option<usize> {
+        let out = &output.operand;
+        let is_leaf = matches!(self.buffers[out.buffer].storage, Storage::Leaf(_));
+        let writes = |pass: &Pass| {
+            let work = pass.stages.iter().flat_map(|s| &s.body);
+            let mut written = work.flat_map(|w| w.instruction.writes(&self.programs));
+            written.any(|w| w.overlaps(out))
+        };
+        let is_by_step = output.rate == Rate::Step && !is_leaf;
+        is_by_step
+            .then(|| self.passes.iter().rposition(writes))
+            .flatten()
+    }
+
     /// All instructions.
     pub(crate) fn instructions(&self) -> impl Iterator<Item = &Instruction> {
         let stages = self.passes.iter().flat_map(|p| &p.stages);
