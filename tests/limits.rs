@@ -4,7 +4,7 @@
 use bptt::cells::{Cell, Loss};
 use bptt::check::random_data;
 use bptt::data::Arrays;
-use bptt::{Batch, Check, Error, Params, Recurrence, Wrt, memory_limit, set_memory_limit};
+use bptt::{Batch, Check, Error, Memory, Params, Recurrence, Wrt, memory_limit, set_memory_limit};
 use ndarray::{Array2, Array3, ArrayD, arr0};
 
 #[path = "support/allocator.rs"]
@@ -92,7 +92,9 @@ fn what_needs_too_much_memory_is_refused() {
     let p = Params::new().with("p", arr0(1.0));
     let long = Batch::new(1_000_000_000, 1).with_lengths([1_000_000_000]);
     assert!(needed(none.evaluate(&p, &long), "evaluate") > 100 << 30);
-    let program = none.compile::<f64>(&[]).expect("it fits");
+    let gradient = none.gradient(Wrt::Parameters).expect("it has one");
+    let program = gradient.compile::<f64>(&[]).expect("it fits");
+    let program = program.memory(Memory::All);
     assert!(needed(program.evaluate(&p, &long), "a run") >= 8_000_000_000);
     let huge = Batch::new(usize::MAX >> 34, 1 << 30);
     assert!(none.evaluate(&p, &huge).is_err());
@@ -136,6 +138,7 @@ fn estimates_are_near(lstm: &Recurrence) {
     let (params, batch) = random_data(lstm, &sizes, &[100; 20], 1).expect("there is room");
     let gradient = lstm.gradient(Wrt::Parameters).expect("it has one");
     let program = gradient.compile::<f64>(&sizes).expect("it fits");
+    let program = program.memory(Memory::All);
     let long = Batch::new(600, 20)
         .with("x", Array3::ones((600, 20, 3)))
         .with("y", Array3::zeros((600, 20, 2)));

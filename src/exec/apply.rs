@@ -18,10 +18,14 @@ use super::interpret::moves;
 use super::interpret::rows::Contraction;
 use super::interpret::steps::{Action, Cursor, Programs, Steps};
 use super::kernel::{Matrix, Panels, Product, Segment, Start};
+use super::parallel::share;
 use crate::error::Error;
 use crate::op::{Custom, Dense, Extent, Slices};
 use crate::plan::{Instruction, MicroOp, Operand, Plan, Stage};
 use crate::shape::Rate;
+
+/// The entries of a cache line: workers do not write to the same one.
+const LINE: usize = 16;
 
 impl<F: Real> WorkerRun<'_, '_, F> {
     /// The number of entries from one row of an operand to the next.
@@ -35,14 +39,20 @@ impl<F: Real> WorkerRun<'_, '_, F> {
             return;
         }
         match instruction {
-            Instruction::Program(index) => self.program(*index, rows),
+            Instruction::Program(index) => {
+                let len = self.run.plan.programs[*index].len;
+                self.program(*index, rows, 0..len);
+            }
             Instruction::Pack(index) => self.pack(*index),
             Instruction::Gemm {
                 out,
                 start,
                 segments,
                 pack,
-            } => self.gemm(out, start.as_ref(), segments, *pack, rows),
+            } => {
+                let panels = 0..self.panels(*pack).count();
+                self.gemm(out, start.as_ref(), segments, *pack, rows, panels);
+            }
             Instruction::OuterTotal { out, a, b, strong } => {
                 self.outer([out, a, b], *strong, rows, 0..a.len);
             }
@@ -249,12 +259,41 @@ impl<F: Real> WorkerRun<'_, '_, F> {
         unsafe { *self.run.classes[class.buffer].add(index) }
     }
 
-    fn program(&mut self, index: usize, rows: Rows) {
+    /// Executes this worker's part of the entries of some rows.
+    pub(super) fn apply_part(&mut self, instruction: &Instruction, rows: Rows) {
+        match instruction {
+            Instruction::Program(index) => {
+                let len = self.run.plan.programs[*index].len;
+                let blocks = share(len.div_ceil(LINE), self.index, self.count);
+                let entries = blocks.start * LINE..(blocks.end * LINE).min(len);
+                if !entries.is_empty() {
+                    self.program(*index, rows, entries);
+                }
+            }
+            Instruction::Gemm {
+                out,
+                start,
+                segments,
+                pack,
+            } => {
+                let panels = share(self.panels(*pack).count(), self.index, self.count);
+                self.gemm(out, start.as_ref(), segments, *pack, rows, panels);
+            }
+            _ if self.index == 0 => self.apply(instruction, rows),
+            _ => {}
+        }
+    }
+
+    /// Runs some entries of a fused program.
+    fn program(&mut self, index: usize, rows: Rows, entries: Range<usize>) {
         let program = &self.run.plan.programs[index];
         self.own.operands.clear();
         for input in &program.inputs {
+            let offset = if input.spread { 0 } else { entries.start };
             let operand = Strided {
-                ptr: self.at(&input.operand, rows.step, rows.first),
+                ptr: self
+                    .at(&input.operand, rows.step, rows.first)
+                    .wrapping_add(offset),
                 stride: self.stride(&input.operand),
                 spread: input.spread,
             };
@@ -262,7 +301,9 @@ impl<F: Real> WorkerRun<'_, '_, F> {
         }
         for output in &program.outputs {
             let operand = Strided {
-                ptr: self.at(output, rows.step, rows.first),
+                ptr: self
+                    .at(output, rows.step, rows.first)
+                    .wrapping_add(entries.start),
                 stride: self.stride(output),
                 spread: false,
             };
@@ -283,7 +324,7 @@ impl<F: Real> WorkerRun<'_, '_, F> {
             operands: &self.own.operands,
             inputs: program.inputs.len(),
             rows: rows.count,
-            len: program.len,
+            len: entries.len(),
             scratch: self.own.staging,
             table,
             strides,
@@ -401,6 +442,12 @@ impl<F: Real> WorkerRun<'_, '_, F> {
         }
     }
 
+    fn panels(&self, pack: usize) -> Panels {
+        let spec = &self.run.plan.packs[pack];
+        Panels::new::<F>(self.run.isa, spec.k, spec.n)
+    }
+
+    /// Computes the columns of some panels.
     fn gemm(
         &mut self,
         out: &Operand,
@@ -408,6 +455,7 @@ impl<F: Real> WorkerRun<'_, '_, F> {
         segments: &[Operand],
         pack: usize,
         rows: Rows,
+        columns: Range<usize>,
     ) {
         self.own.segments.clear();
         for segment in segments {
@@ -415,8 +463,7 @@ impl<F: Real> WorkerRun<'_, '_, F> {
             let segment = Segment::columns(ptr, self.stride(segment), segment.len);
             self.own.segments.push(segment);
         }
-        let spec = &self.run.plan.packs[pack];
-        let panels = Panels::new::<F>(self.run.isa, spec.k, spec.n);
+        let panels = self.panels(pack);
         let product = Product {
             c: self.at(out, rows.step, rows.first),
             c_stride: self.stride(out),
@@ -432,7 +479,7 @@ impl<F: Real> WorkerRun<'_, '_, F> {
         };
         // SAFETY: operands of a plan lie inside the buffers, and matrices are packed before
         // products.
-        unsafe { product.run(self.run.isa, 0..panels.count()) };
+        unsafe { product.run(self.run.isa, columns) };
     }
 
     /// Sets the entries of an operand to zero in some rows.

@@ -22,8 +22,15 @@ use super::watch::Watch;
 use super::workspace::{Extent, Worker};
 use crate::error::Error;
 use crate::op::Edge;
-use crate::plan::{Instruction, Operand, Pass, Plan, Work};
+use crate::plan::{Instruction, Operand, Pass, Plan, Stage, Work};
 use crate::shape::Rate;
+
+/// The most samples for each worker whose rows are shared among workers.
+const MOST_SHARED: usize = 4;
+/// The least size in bytes of the matrices of a step that are worth barriers if otherwise a worker would have no sample.
+const LEAST_ALONE: usize = if cfg!(test) { 128 } else { 1 << 16 };
+/// The same if each worker has a sample: the matrices do not stay in the cache of one worker.
+const LEAST_SHARED: usize = if cfg!(test) { 256 } else { 1 << 20 };
 
 /// The data shared by all workers of a run.
 pub(super) struct Run<'a, F> {
@@ -187,6 +194,9 @@ impl<'a, F: Real> WorkerRun<'a, '_, F> {
         let (stage, forward) = (&stages[index], *forward);
         if stage.is_loop {
             let joins = stage.body.iter().any(|w| w.instruction.joins_samples());
+            if !joins && self.shares_rows(stage) {
+                return self.shared_loop(stage, times, forward);
+            }
             // A sum over samples needs the rows of all of them at each step.
             let share = match (joins, self.index) {
                 (false, _) => share(self.run.extent.samples, self.index, self.count),
@@ -294,6 +304,50 @@ impl<'a, F: Real> WorkerRun<'a, '_, F> {
             if is_together
                 && !(instruction.is_sum() && next.is_some_and(|w| w.instruction.is_sum()))
             {
+                self.wait();
+            }
+        }
+    }
+
+    /// Returns true if the workers share the entries of each row in a loop, and not the rows: there are few rows, and
+    /// the matrices are so large that they are worth a barrier after each instruction.
+    fn shares_rows(&self, stage: &Stage) -> bool {
+        let samples = self.run.extent.samples;
+        if self.count < 2 || samples > MOST_SHARED * self.count {
+            return false;
+        }
+        let numbers = stage.body.iter().map(|w| match &w.instruction {
+            Instruction::Gemm { pack, .. } => {
+                let pack = &self.run.plan.packs[*pack];
+                pack.k * pack.n
+            }
+            _ => 0,
+        });
+        let bytes = numbers.sum::<usize>() * size_of::<F>();
+        let least = match samples < self.count {
+            true => LEAST_ALONE,
+            false => LEAST_SHARED,
+        };
+        bytes >= least
+    }
+
+    /// Runs a loop whose workers share the entries of each row.
+    fn shared_loop(&mut self, stage: &Stage, times: &Range<usize>, forward: bool) {
+        for i in 0..times.len() {
+            let step = if forward {
+                times.start + i
+            } else {
+                times.end - 1 - i
+            };
+            let rows = Rows {
+                step,
+                first: 0,
+                count: self.run.active(step),
+            };
+            for work in &stage.body {
+                if rows.count > 0 {
+                    self.apply_part(&work.instruction, rows);
+                }
                 self.wait();
             }
         }

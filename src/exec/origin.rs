@@ -29,8 +29,8 @@ impl<F: Real> Program<F> {
     /// operation, the step, the sample and the entry. `None` if all outputs are finite.
     ///
     /// Use it on data for which [`run`](Self::run) failed with [`Error::NonFiniteValue`]. The
-    /// program runs once more, in the memory of the workspace, so the time and the memory are those
-    /// of a few runs. Of several origins, the first is returned. States that depend on each other are
+    /// program runs once more and keeps all values, whatever its [`memory`](Self::memory); if they do not fit into
+    /// [`memory_limit`](crate::memory_limit), the error names the output only. Of several origins, the first is returned. States that depend on each other are
     /// examined together: if several of them have an origin at the same step, the returned one may be
     /// one that does not reach an output.
     ///
@@ -69,8 +69,15 @@ impl<F: Real> Program<F> {
     ) -> Result<Option<Error>> {
         let numbers = given.steps.saturating_mul(given.samples);
         let watch = Watch::new(&self.plan, self.recurrence.tape(), numbers);
-        let watch = self.execute_watched(given, workspace, watch)?;
         let mut places: Vec<_> = self.plan.outputs.iter().map(|_| None).collect();
+        let watch = match self.execute_watched(given, workspace, watch) {
+            // The search reads values of all steps. In less memory, the error is that of the run.
+            Err(Error::OutOfMemory { .. }) => {
+                self.execute(given, workspace, &mut places, Place::Buffers)?;
+                None
+            }
+            watched => watched?,
+        };
         let failure = match self.read(workspace, &mut places, Place::Buffers) {
             Err(error @ Error::NonFiniteValue { .. }) => error,
             other => return other.map(|()| None),

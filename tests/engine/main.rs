@@ -22,6 +22,7 @@ mod inputs;
 mod lengths;
 mod long_sums;
 mod losses;
+mod memory;
 mod mistakes;
 mod models;
 mod mutants;
