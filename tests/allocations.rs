@@ -7,7 +7,7 @@ mod allocator;
 mod support;
 
 use bptt::cells::{Cell, Loss};
-use bptt::{Batch, Params, Real, Recurrence, Wrt};
+use bptt::{Batch, Error, Memory, Params, Real, Recurrence, Wrt};
 use ndarray::{ArrayD, Axis};
 use support::instance;
 
@@ -143,5 +143,63 @@ fn a_second_run_allocates_nothing() {
         let (params, batch) = instance(&gradient, &sizes, &lengths, 1);
         let (again, first) = allocations(&gradient, &params, &batch, 1);
         assert!(first > 0 && again == 0, "{again}, {lengths:?}");
+    }
+    runs_keep_to_their_memory();
+}
+
+/// A run in a given memory has no more in use beside data and results, and its results and later runs allocate nothing.
+fn runs_keep_to_their_memory() {
+    let lstm = Cell::lstm().model("lstm", Loss::SquaredError).unwrap();
+    let garch = Recurrence::parse(
+        "garch.rec",
+        include_str!("../examples/recurrences/garch11.rec"),
+    );
+    let both = Recurrence::parse(
+        "both.rec",
+        include_str!("../examples/recurrences/lstm_bidirectional.rec"),
+    );
+    let sizes = [("H", 32), ("K", 8), ("O", 2)];
+    for (r, lengths) in [
+        (lstm, vec![3000; 4]),
+        (garch.unwrap(), vec![200_000]),
+        (both.unwrap(), vec![2000, 1500]),
+    ] {
+        for derived in [
+            r.gradient(Wrt::Everything).unwrap(),
+            r.hessian_vector(Wrt::Parameters).unwrap(),
+        ] {
+            let sizes: Vec<(&str, usize)> = sizes
+                .into_iter()
+                .filter(|(name, _)| derived.tape().dims().any(|d| d == *name))
+                .collect();
+            let (params, batch) = instance(&derived, &sizes, &lengths, 1);
+            let program = derived.compile_for::<f64>(&params, &batch).unwrap();
+            let tight = program.clone().memory(Memory::Bytes(1));
+            let Err(Error::MemoryTooSmall { least, .. }) = tight.evaluate(&params, &batch) else {
+                panic!("no run needs no memory");
+            };
+            let mut whole = 0;
+            for bytes in [least, least + least / 4, 2 * least, 8 * least] {
+                let program = program.clone().memory(Memory::Bytes(bytes));
+                let mut workspace = program.workspace();
+                let (results, used) = allocator::peak(|| {
+                    let outputs = program.run(&params, &batch, &mut workspace).unwrap();
+                    outputs.iter().map(|(_, a)| 8 * a.len()).sum::<usize>()
+                });
+                let kept = used - results;
+                assert!(kept <= bytes, "{}: {kept} of {bytes}", derived.name());
+                whole +=
+                    usize::from(program.legs(batch.steps(), batch.samples()).unwrap().len() < 9);
+                let before = allocator::count();
+                let outputs = program.run(&params, &batch, &mut workspace).unwrap();
+                assert!(outputs.loss().unwrap().is_finite());
+                let again = allocator::count() - before;
+                assert_eq!(again, 0, "{} in {bytes} bytes", derived.name());
+            }
+            assert!(
+                whole < 4,
+                "some of these memories hold a part of the values only"
+            );
+        }
     }
 }

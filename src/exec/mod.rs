@@ -412,6 +412,9 @@ impl<F: Real> Program<F> {
             failure: Mutex::new(None),
         };
         driver::execute(&run, &mut workspace.workers, &mut workspace.pool);
+        let results = run.results.into_inner();
+        workspace.by_step = results.unwrap_or_else(PoisonError::into_inner);
+        workspace.by_step.clear();
         let failure = run.failure.into_inner();
         let failure = failure.unwrap_or_else(PoisonError::into_inner);
         let seen = run.watch.map(Mutex::into_inner);

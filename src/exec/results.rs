@@ -6,6 +6,7 @@
     reason = "outputs are read from the buffers through the same pointers as in a run"
 )]
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::PoisonError;
 
@@ -92,9 +93,15 @@ pub(super) enum Place {
 pub(super) struct ByStep<F> {
     /// The index of the output.
     index: usize,
-    /// The pass that computes it.
-    pass: usize,
     array: RawArrayViewMut<F, IxDyn>,
+}
+
+impl<F> fmt::Debug for ByStep<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ByStep")
+            .field("index", &self.index)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<F: Real> WorkerRun<'_, '_, F> {
@@ -102,8 +109,11 @@ impl<F: Real> WorkerRun<'_, '_, F> {
     pub(super) fn write_results(&self, leg: &Leg) {
         let mut results = self.run.results.lock();
         let results = results.as_mut().map_or_else(PoisonError::get_mut, |r| r);
-        for result in results.iter_mut().filter(|r| r.pass == leg.pass) {
+        for result in results.iter_mut() {
             let spec = &self.run.plan.outputs[result.index];
+            if spec.pass != Some(leg.pass) {
+                continue;
+            }
             let samples = Samples {
                 order: self.run.order,
                 lengths: self.run.lengths,
@@ -219,7 +229,7 @@ impl<F: Real> Program<F> {
         }
         let mut outputs = std::mem::take(&mut workspace.outputs);
         let (steps, samples) = (workspace.extent.steps, workspace.extent.samples);
-        let (mut found, mut kept) = (Vec::new(), 0);
+        let (mut found, mut kept) = (std::mem::take(&mut workspace.by_step), 0);
         for (index, (spec, own)) in self.plan.outputs.iter().zip(places).enumerate() {
             let array = match own {
                 Some(own) => own.raw_view_mut(),
@@ -233,8 +243,8 @@ impl<F: Real> Program<F> {
                     array.raw_view_mut()
                 }
             };
-            if let Some(pass) = self.plan.computes(spec) {
-                found.push(ByStep { index, pass, array });
+            if spec.pass.is_some() {
+                found.push(ByStep { index, array });
             }
         }
         workspace.outputs = outputs;
@@ -311,7 +321,7 @@ impl<F: Real> Program<F> {
 
     /// Writes an output to an array, unless its legs did.
     fn write(&self, spec: &OutputSpec, workspace: &Workspace<F>, to: &mut ArrayViewMutD<'_, F>) {
-        let is_written = !workspace.timetable.is_whole() && self.plan.computes(spec).is_some();
+        let is_written = !workspace.timetable.is_whole() && spec.pass.is_some();
         let Some(worker) = workspace.workers.first().filter(|_| !is_written) else {
             return;
         };

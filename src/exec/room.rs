@@ -11,8 +11,12 @@ use crate::limit::{check_memory, memory_limit};
 use crate::plan::{Instruction, Memory, Plan, Sizes, Storage, Timetable};
 use crate::shape::Rate;
 
-/// The bytes of small lists and of alignment, for each buffer, pack and program of a plan.
-const SPARE: usize = 256;
+/// The bytes of small lists and of alignment, for each buffer, pack, program and carry of a plan.
+const SPARE: usize = 512;
+/// The bytes of all other lists.
+pub(super) const LISTS: usize = 1 << 14;
+/// The bytes of the lists of a worker for each micro-operation and each place of a program.
+const PER_OP: usize = 128;
 
 /// The numbers of the parts of a run's memory.
 pub(super) struct Room {
@@ -122,8 +126,16 @@ impl Room {
             .checked_add(constants.sum())?
             .checked_add(worker.checked_mul(threads)?)?;
         let number = size_of::<F>();
-        let lists = samples.checked_mul(2 * size_of::<usize>())?;
-        let parts = plan.buffers.len() + plan.packs.len() + plan.programs.len();
+        let lists = samples
+            .checked_mul(2 * size_of::<usize>())?
+            .checked_add(LISTS)?;
+        let parts =
+            plan.buffers.len() + plan.packs.len() + plan.programs.len() + plan.carries.len();
+        let ops = plan.programs.iter().map(|p| {
+            let places = p.registers + p.constants.len() + p.inputs.len() + p.outputs.len();
+            p.ops.len() + places
+        });
+        let of_worker = PER_OP.checked_mul(ops.sum())?;
         let edges = edges.iter().map(|e| {
             let numbers = e.width().checked_mul(samples)?;
             numbers.checked_mul(number)
@@ -134,7 +146,8 @@ impl Room {
             fixed: fixed
                 .checked_mul(number)?
                 .checked_add(lists)?
-                .checked_add(parts * SPARE)?
+                .checked_add(parts.checked_mul(SPARE)?)?
+                .checked_add(of_worker.checked_mul(threads)?)?
                 .checked_add(wanted.copies)?,
             step: step.checked_mul(number)?,
             edges: edges.collect::<Option<_>>()?,

@@ -13,7 +13,8 @@ use super::long;
 use super::memory::Aligned;
 use super::parallel::Pool;
 use super::prepared::PreparedLoop;
-use super::room::{Room, Scratch};
+use super::results::ByStep;
+use super::room::{LISTS, Room, Scratch};
 use crate::error::{Error, Result};
 use crate::limit::check_memory;
 use crate::plan::{Instruction, Memory, Plan, Storage, Timetable};
@@ -114,6 +115,7 @@ pub struct Workspace<F: Real> {
     /// For each output of the last run, true if it was written to an array of the caller.
     pub(super) elsewhere: Vec<bool>,
     /// Empty between runs; the memory is reused for the views of the next run.
+    pub(super) by_step: Vec<ByStep<F>>,
     pub(super) views: Vec<Option<View<'static, F>>>,
     pub(super) places: Vec<Option<ArrayViewMutD<'static, F>>>,
     /// The samples, longest first.
@@ -161,6 +163,7 @@ impl<F: Real> Workspace<F> {
             workers: Vec::new(),
             outputs: Outputs::with_roles(recurrence.roles().clone()),
             elsewhere: Vec::new(),
+            by_step: Vec::new(),
             views: Vec::new(),
             places: Vec::new(),
             order: Vec::new(),
@@ -217,7 +220,9 @@ impl<F: Real> Workspace<F> {
         let mut probe: Vec<u8> = Vec::new();
         let limit = bytes.saturating_sub(1);
         let refused = |_| Error::OutOfMemory { bytes, limit };
-        probe.try_reserve_exact(bytes).map_err(refused)?;
+        let made = table.own_bytes() + LISTS;
+        let missing = bytes.saturating_sub(made);
+        probe.try_reserve_exact(missing).map_err(refused)?;
         drop(probe);
         for (buffer, len) in self.buffers.iter_mut().zip(lens) {
             buffer.reserve(len)?;

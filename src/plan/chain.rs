@@ -107,8 +107,9 @@ fn to_next_state(n: usize, s: usize) -> usize {
 pub(super) struct Mixed {
     memory: usize,
     unit: usize,
-    /// For each length and memory: the number of forward runs, and the split.
-    best: Vec<(u64, Split)>,
+    /// For each length and memory: the number of forward runs, and the units to the next checkpoint: above zero for a
+    /// state, below for a unit.
+    best: Vec<(u32, i32)>,
 }
 
 impl Mixed {
@@ -128,25 +129,26 @@ impl Mixed {
         this
     }
 
-    fn at(&self, n: usize, memory: usize) -> (u64, Split) {
+    fn at(&self, n: usize, memory: usize) -> (u32, i32) {
         self.best[n * (self.memory + 1) + memory]
     }
 
-    fn choose(&self, n: usize, memory: usize) -> (u64, Split) {
+    fn choose(&self, n: usize, memory: usize) -> (u32, i32) {
         let runs = |n: usize, memory: usize| self.at(n, memory).0;
-        let from_start = (n * (n + 1) / 2) as u64;
-        let mut best = (from_start, Split::None);
-        for y in 1..n {
+        let count = u32::try_from(n).unwrap_or(u32::MAX);
+        let mut best = (count.saturating_mul(count.saturating_add(1)) / 2, 0);
+        for (y, units) in (1..n).zip(1u32..) {
+            let split = i32::try_from(units).unwrap_or(0);
             if memory >= 2 {
-                let cost = y as u64 + runs(y, memory) + runs(n - y, memory - 1);
+                let cost = units + runs(y, memory) + runs(n - y, memory - 1);
                 if cost < best.0 {
-                    best = (cost, Split::State(y));
+                    best = (cost, split);
                 }
             }
             if memory > self.unit {
-                let cost = y as u64 + runs(y - 1, memory) + runs(n - y, memory - self.unit);
+                let cost = units + runs(y - 1, memory) + runs(n - y, memory - self.unit);
                 if cost < best.0 {
-                    best = (cost, Split::Unit(y));
+                    best = (cost, -split);
                 }
             }
         }
@@ -155,12 +157,20 @@ impl Mixed {
 
     /// The number of forward runs of `n` units in this memory.
     pub(super) fn runs(&self, n: usize, memory: usize) -> u64 {
-        self.at(n, memory).0
+        u64::from(self.at(n, memory).0)
     }
 
     /// The schedule of `n` units in this memory.
     pub(super) fn schedule(&self, n: usize, memory: usize) -> Schedule {
-        let split = |n: usize, memory: usize| self.at(n, memory).1;
+        let split = |n: usize, memory: usize| {
+            let units = self.at(n, memory).1;
+            let count = usize::try_from(units.unsigned_abs()).unwrap_or(0);
+            match units.signum() {
+                1 => Split::State(count),
+                0 => Split::None,
+                _ => Split::Unit(count),
+            }
+        };
         schedule(n, memory, self.unit, &split)
     }
 }

@@ -115,6 +115,7 @@ impl<'a> Emitter<'a> {
                 operand: self.operand(o.node),
                 shape: o.shape.clone(),
                 rate: o.rate,
+                pass: None,
             })
             .collect();
         Plan {

@@ -55,6 +55,8 @@ pub(crate) struct OutputSpec {
     pub(crate) operand: Operand,
     pub(crate) shape: Vec<usize>,
     pub(crate) rate: Rate,
+    /// The pass that computes it; `None` if it does not vary with the step, or is an input.
+    pub(crate) pass: Option<usize>,
 }
 
 /// The instructions that run a recurrence, for fixed sizes of its dimensions and any number of
@@ -84,13 +86,17 @@ impl Plan {
         graph.recompute_states(&schedule::Schedule::of(&graph));
         let schedule = schedule::Schedule::of(&graph);
         let layout = layout::Layout::of(&graph, &schedule);
-        emit::Emitter::emit(&graph, &schedule, &layout)
+        let mut plan = emit::Emitter::emit(&graph, &schedule, &layout);
+        for i in 0..plan.outputs.len() {
+            plan.outputs[i].pass = plan.computes(&plan.outputs[i]);
+        }
+        plan
     }
 }
 
 impl Plan {
     /// The pass that computes an output per step; `None` for other outputs and for inputs.
-    pub(crate) fn computes(&self, output: &OutputSpec) -> Option<usize> {
+    fn computes(&self, output: &OutputSpec) -> Option<usize> {
         let out = &output.operand;
         let is_leaf = matches!(self.buffers[out.buffer].storage, Storage::Leaf(_));
         let writes = |pass: &Pass| {

@@ -167,9 +167,12 @@ impl Timetable {
 
     /// The bytes that a run needs; `None` if they overflow.
     pub(crate) fn bytes(&self, sizes: &Sizes) -> Option<usize> {
-        let legs: usize = self.legs.iter().map(Vec::len).sum();
-        bytes(sizes, self.unit, self.windows, &self.slots)?
-            .checked_add(legs.checked_mul(size_of::<Leg>())?)
+        bytes(sizes, self.unit, self.windows, &self.slots)?.checked_add(self.own_bytes())
+    }
+
+    /// The bytes of the timetable itself.
+    pub(crate) fn own_bytes(&self) -> usize {
+        self.legs.iter().map(Vec::len).sum::<usize>() * size_of::<Leg>()
     }
 
     /// Returns true if each pass runs once over all steps.
@@ -313,7 +316,7 @@ fn segmented_bytes(plan: &Plan, sizes: &Sizes, flow: &Flow, unit: usize) -> Opti
 fn segmented(plan: &Plan, sizes: &Sizes, flow: &Flow, unit: usize) -> Timetable {
     let units = units(sizes.steps, unit);
     let last = units.len() - 1;
-    let mut legs = Vec::new();
+    let mut legs = Vec::with_capacity(plan.passes.len());
     // The unit in the window, and the passes whose values it has.
     let mut held: (usize, Vec<usize>) = (0, Vec::new());
     for (pass, spec) in plan.passes.iter().enumerate() {
@@ -361,6 +364,7 @@ fn segmented(plan: &Plan, sizes: &Sizes, flow: &Flow, unit: usize) -> Timetable 
                 save: [start, end],
             });
         }
+        own.shrink_to_fit();
         legs.push(own);
     }
     Timetable {
@@ -446,7 +450,10 @@ fn of_chain(plan: &Plan, sizes: &Sizes, unit: usize, schedule: &Schedule) -> Tim
         true => ([behind, None], [None, ahead]),
         false => ([None, behind], [ahead, None]),
     };
-    let mut legs = [Vec::new(), Vec::new()];
+    let is_forward = |action: &&Action| matches!(action, Action::Forward { .. });
+    let sweep = schedule.actions.iter().take_while(is_forward).count();
+    let rest = schedule.actions.len() - sweep;
+    let mut legs = [Vec::with_capacity(sweep), Vec::with_capacity(rest)];
     let (mut era, mut reached, mut last) = (0, 0, None);
     for action in &schedule.actions {
         let leg = match *action {
