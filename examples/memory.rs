@@ -78,7 +78,28 @@ fn row<F: Real>(name: &str, megabytes: Option<f64>, base: f64, found: (f64, usiz
     );
 }
 
+/// One gradient of the LSTM in this memory, as JSON.
+fn one(megabytes: f64) {
+    let (model, params, batch) = lstm(4000, 32);
+    let gradient = model.gradient(Wrt::Parameters).expect("it has one");
+    let program = gradient.compile_for::<f32>(&params, &batch);
+    let program = program
+        .expect("it fits")
+        .memory(Memory::Bytes((megabytes * 1e6) as usize));
+    let (time, bytes) = run(&program, &params, &batch, 2);
+    println!(
+        "{{\"seconds\": {}, \"bytes\": {bytes}}}",
+        time * 4000.0 / 1e6
+    );
+}
+
 fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, option, megabytes] = &arguments[..]
+        && option == "--lstm"
+    {
+        return one(megabytes.parse().expect("a number of megabytes"));
+    }
     let quick = std::env::args().any(|a| a == "--quick");
     let (model, params, batch) = lstm(4000, 32);
     for (what, derived) in [

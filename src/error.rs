@@ -2,6 +2,7 @@
 //! value.
 
 mod data;
+mod memory;
 mod similar;
 
 use std::borrow::Cow;
@@ -9,6 +10,7 @@ use std::fmt::{self, Write};
 use std::panic::Location;
 
 use data::{class, entry_of, given_with, instead, instead_of_class, of_many, remedy};
+use memory::{in_shifts, in_words, needed, raised};
 pub(crate) use similar::nearest;
 
 /// The longest name, in characters.
@@ -438,45 +440,6 @@ pub enum Error {
         /// form.
         safe_form: Option<&'static str>,
     },
-}
-
-/// A number of bytes as text, with a unit.
-fn in_words(bytes: usize) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    if bytes == usize::MAX {
-        return "more bytes than can be counted".into();
-    }
-    if bytes < 10_240 {
-        return format!("{bytes} bytes");
-    }
-    let (mut size, mut unit) = (bytes as f64 / 1024.0, 0);
-    while size >= 1024.0 && unit + 1 < UNITS.len() {
-        (size, unit) = (size / 1024.0, unit + 1);
-    }
-    format!("{size:.1} {}", UNITS[unit])
-}
-
-/// The bytes needed and those allowed, in different words.
-fn needed(bytes: usize, limit: usize) -> String {
-    match (in_words(bytes), in_words(limit)) {
-        (need, most) if need == most => format!("{bytes} bytes needed, {limit} allowed"),
-        (need, most) => format!("{need} needed, {most} allowed"),
-    }
-}
-
-/// Advice to raise the limit to the bytes needed, rounded up.
-fn raised(bytes: usize) -> String {
-    if bytes == usize::MAX {
-        return String::new();
-    }
-    let bytes = in_shifts(bytes);
-    format!(", or raise the limit with `bptt::set_memory_limit(Some({bytes}))`")
-}
-
-/// A number of bytes, rounded up to mebibytes or gibibytes, as in Rust.
-fn in_shifts(bytes: usize) -> String {
-    let shift = if bytes < 1 << 30 { 20 } else { 30 };
-    format!("{} << {shift}", bytes.div_ceil(1 << shift))
 }
 
 impl fmt::Debug for Error {

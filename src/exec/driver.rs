@@ -14,19 +14,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
 
 use super::Real;
+use super::edges::Legs;
 use super::kernel::Isa;
-use super::leg::Legs;
 use super::parallel::{Barrier, Pool, share};
-use super::results::ByStep;
+use super::room::Extent;
 use super::watch::Watch;
-use super::workspace::{Extent, Worker};
+use super::workspace::{ByStep, Worker};
 use crate::error::Error;
 use crate::op::Edge;
 use crate::plan::{Instruction, Operand, Pass, Plan, Stage, Work};
 use crate::shape::Rate;
 
 /// The most samples for each worker whose rows are shared among workers.
-const MOST_SHARED: usize = 4;
+const SHARED_SAMPLES: usize = 4;
 /// The least size in bytes of the matrices of a step that are worth barriers if otherwise a worker would have no sample.
 const LEAST_ALONE: usize = if cfg!(test) { 128 } else { 1 << 16 };
 /// The same if each worker has a sample: the matrices do not stay in the cache of one worker.
@@ -313,7 +313,7 @@ impl<'a, F: Real> WorkerRun<'a, '_, F> {
     /// the matrices are so large that they are worth a barrier after each instruction.
     fn shares_rows(&self, stage: &Stage) -> bool {
         let samples = self.run.extent.samples;
-        if self.count < 2 || samples > MOST_SHARED * self.count {
+        if self.count < 2 || samples > SHARED_SAMPLES * self.count {
             return false;
         }
         let numbers = stage.body.iter().map(|w| match &w.instruction {

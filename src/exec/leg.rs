@@ -12,71 +12,9 @@ use std::sync::PoisonError;
 
 use super::Real;
 use super::driver::WorkerRun;
-use super::memory::Aligned;
 use super::workspace::Slot;
-use crate::error::Result;
 use crate::op::Edge;
-use crate::plan::{Carry, Leg, Plan, Storage, Timetable};
-
-/// The values that registers carry over the boundaries of units, for one pass.
-#[derive(Debug, Default)]
-pub(super) struct Edges<F> {
-    /// For each carry of the plan, the first of its entries in a row; `None` for those of other passes.
-    starts: Vec<Option<usize>>,
-    width: usize,
-    space: Aligned<F>,
-}
-
-impl<F: Real> Edges<F> {
-    /// For each pass, no slots yet.
-    pub(super) fn of(plan: &Plan) -> Vec<Self> {
-        let pass = |pass: usize| {
-            let mut width = 0;
-            let starts = plan.carries.iter().map(|c| {
-                let start = width;
-                let own = c.defined == pass;
-                width += if own { c.value.len } else { 0 };
-                own.then_some(start)
-            });
-            let starts = starts.collect();
-            Self {
-                starts,
-                width,
-                space: Aligned::default(),
-            }
-        };
-        (0..plan.passes.len()).map(pass).collect()
-    }
-
-    /// The entries of a row of a slot.
-    pub(super) const fn width(&self) -> usize {
-        self.width
-    }
-
-    /// Reserves memory for this many slots.
-    pub(super) fn reserve(&mut self, slots: usize, samples: usize) -> Result<()> {
-        self.space.reserve(slots * samples * self.width)
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.space.bytes()
-    }
-
-    pub(super) fn forget(&mut self) {
-        self.space = Aligned::default();
-    }
-
-    pub(super) fn as_mut_ptr(&mut self) -> *mut F {
-        self.space.as_mut_ptr()
-    }
-}
-
-/// The memory of the legs of a run.
-pub(super) struct Legs<'a, F> {
-    pub(super) table: &'a Timetable,
-    pub(super) edges: &'a [Edges<F>],
-    pub(super) slots: &'a [*mut F],
-}
+use crate::plan::{Carry, Leg, Storage};
 
 impl<F: Real> WorkerRun<'_, '_, F> {
     /// Runs a leg, in the era of a pass.

@@ -4,6 +4,7 @@ mod apply;
 mod bind;
 mod binding;
 mod driver;
+mod edges;
 mod interpret;
 pub(crate) mod kernel;
 mod leg;
@@ -20,8 +21,6 @@ mod slots;
 mod sums;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod timetable_tests;
 mod vector_loop;
 mod watch;
 mod workspace;
@@ -40,12 +39,12 @@ use crate::plan::{Leg, Memory, Plan};
 use crate::recurrence::{Batch, Given, Outputs, Params, Recurrence, View};
 use crate::shape::{Dim, Rate, Type};
 use driver::Run;
-use leg::Legs;
+use edges::Legs;
 use ndarray::ArrayViewMutD;
 use parallel::Barrier;
 use results::Place;
+use room::{Extent, Wanted};
 use watch::Watch;
-use workspace::{Extent, Wanted};
 
 /// The floating-point type of a program: `f64` or `f32`.
 #[expect(
@@ -389,7 +388,7 @@ impl<F: Real> Program<F> {
     fn run_legs(
         &self,
         workspace: &mut Workspace<F>,
-        results: Vec<results::ByStep<F>>,
+        results: Vec<workspace::ByStep<F>>,
         watch: Option<Watch<F>>,
     ) -> Result<Option<Watch<F>>> {
         let run = Run {

@@ -6,18 +6,16 @@
     reason = "outputs are read from the buffers through the same pointers as in a run"
 )]
 
-use std::fmt;
 use std::ops::Range;
 use std::sync::PoisonError;
 
 use ndarray::{
-    ArrayView, ArrayViewD, ArrayViewMutD, Axis, Dimension as _, IxDyn, RawArrayViewMut,
-    ShapeBuilder as _,
+    ArrayView, ArrayViewD, ArrayViewMutD, Axis, Dimension as _, IxDyn, ShapeBuilder as _,
 };
 
 use super::bind::is_finite;
 use super::driver::WorkerRun;
-use super::workspace::{Slot, Workspace};
+use super::workspace::{ByStep, Slot, Workspace};
 use super::{Program, Real};
 use crate::error::{Error, Result};
 use crate::op::Scalar;
@@ -87,21 +85,6 @@ pub(super) enum Place {
     Arrays,
     /// None, if they can be viewed in place.
     Buffers,
-}
-
-/// An output per step that is written leg by leg, because its buffer has the steps of one leg only.
-pub(super) struct ByStep<F> {
-    /// The index of the output.
-    index: usize,
-    array: RawArrayViewMut<F, IxDyn>,
-}
-
-impl<F> fmt::Debug for ByStep<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ByStep")
-            .field("index", &self.index)
-            .finish_non_exhaustive()
-    }
 }
 
 impl<F: Real> WorkerRun<'_, '_, F> {

@@ -1,11 +1,10 @@
 //! The memory of a run: how much it needs, and the timetable that follows from it.
 
 use super::Real;
+use super::edges::Edges;
 use super::interpret::entrywise::BLOCK;
 use super::kernel::{Isa, OverRows, Panels};
-use super::leg::Edges;
 use super::long::{self, keeps_lost};
-use super::workspace::{Extent, Wanted};
 use crate::error::{Error, Result};
 use crate::limit::{check_memory, memory_limit};
 use crate::plan::{Instruction, Memory, Plan, Sizes, Storage, Timetable};
@@ -17,6 +16,31 @@ const SPARE: usize = 512;
 pub(super) const LISTS: usize = 1 << 14;
 /// The bytes of the lists of a worker for each micro-operation and each place of a program.
 const PER_OP: usize = 128;
+
+/// The size of the data of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Extent {
+    pub(super) steps: usize,
+    pub(super) samples: usize,
+    /// The number of steps of a chunk of time.
+    pub(super) chunk: usize,
+}
+
+impl Extent {
+    /// Returns true if all sums over steps and samples are compensated.
+    pub(super) const fn is_long<F: Real>(&self) -> bool {
+        long::is_long::<F>(self.steps, self.samples)
+    }
+}
+
+/// The run that a workspace is prepared for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) extent: Extent,
+    pub(super) memory: Memory,
+    /// The bytes of the copies of inputs.
+    pub(super) copies: usize,
+}
 
 /// The numbers of the parts of a run's memory.
 pub(super) struct Room {
@@ -137,7 +161,7 @@ impl Room {
         });
         let of_worker = PER_OP.checked_mul(ops.sum())?;
         let edges = edges.iter().map(|e| {
-            let numbers = e.width().checked_mul(samples)?;
+            let numbers = e.width.checked_mul(samples)?;
             numbers.checked_mul(number)
         });
         Some(Sizes {

@@ -10,19 +10,20 @@ use proptest::test_runner::{Config, TestRunner};
 
 use super::Real;
 use super::kernel::Isa;
-use super::timetable_tests::in_any_memory;
 use crate::check::random_data;
 use crate::noise::Noise;
 use crate::op::{CustomOp, Expr, Scalar, ScalarFunction};
 use crate::recurrence::{Batch, Outputs, Params, Recurrence, Wrt};
 use crate::shape::{Dim, Rate};
 use crate::tape::Role;
+use timetable::in_any_memory;
 
 /// Random recurrences, for this build of the library and not for the build that the crate of
 /// strategies is linked with.
 #[allow(dead_code, unreachable_pub, reason = "it is written as a crate")]
 #[path = "../../crates/bptt-testing/src/random/mod.rs"]
 mod strategy;
+mod timetable;
 
 use strategy::Instance;
 

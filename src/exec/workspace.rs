@@ -1,23 +1,22 @@
 //! The memory of a run, apart from the plan and the data, and the private memory of each worker.
 
+use std::fmt;
 use std::sync::Arc;
 
-use ndarray::ArrayViewMutD;
+use ndarray::{ArrayViewMutD, IxDyn, RawArrayViewMut};
 
 use super::Real;
+use super::edges::Edges;
 use super::interpret::entrywise::{BLOCK, Rows};
 use super::interpret::steps::{Action, Cursor};
 use super::kernel::{Ahead, Isa, Panels, Segment};
-use super::leg::Edges;
-use super::long;
 use super::memory::Aligned;
 use super::parallel::Pool;
 use super::prepared::PreparedLoop;
-use super::results::ByStep;
-use super::room::{LISTS, Room, Scratch};
+use super::room::{Extent, LISTS, Room, Scratch, Wanted};
 use crate::error::{Error, Result};
 use crate::limit::check_memory;
-use crate::plan::{Instruction, Memory, Plan, Storage, Timetable};
+use crate::plan::{Instruction, Plan, Storage, Timetable};
 use crate::recurrence::{Outputs, Recurrence, View};
 
 /// The maximum size in bytes of the buffers of a chunk of time together: they should stay in cache.
@@ -35,6 +34,21 @@ pub(super) struct Slot<T> {
     pub(super) row: usize,
     /// The step whose rows begin at `ptr`.
     pub(super) origin: usize,
+}
+
+/// An output per step that is written leg by leg, because its buffer has the steps of one leg only.
+pub(super) struct ByStep<F> {
+    /// The index of the output.
+    pub(super) index: usize,
+    pub(super) array: RawArrayViewMut<F, IxDyn>,
+}
+
+impl<F> fmt::Debug for ByStep<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ByStep")
+            .field("index", &self.index)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The private memory of one worker.
@@ -60,31 +74,6 @@ pub(super) struct Worker<T> {
     pub(super) packing: Aligned<T>,
     /// Sums of a few outer products, which are added to their total together.
     pub(super) chains: Aligned<T>,
-}
-
-/// The size of the data of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Extent {
-    pub(super) steps: usize,
-    pub(super) samples: usize,
-    /// The number of steps of a chunk of time.
-    pub(super) chunk: usize,
-}
-
-impl Extent {
-    /// Returns true if all sums over steps and samples are compensated.
-    pub(super) const fn is_long<F: Real>(&self) -> bool {
-        long::is_long::<F>(self.steps, self.samples)
-    }
-}
-
-/// The run that a workspace is prepared for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Wanted {
-    pub(super) extent: Extent,
-    pub(super) memory: Memory,
-    /// The bytes of the copies of inputs.
-    pub(super) copies: usize,
 }
 
 /// The memory of runs of a [`Program`](super::Program). [`Program::workspace`](super::Program::workspace) makes it;

@@ -91,9 +91,9 @@ pub(crate) struct Timetable {
 /// The most units of a timetable, since each has legs in memory.
 const MOST_UNITS: usize = 4096;
 /// The most units for which a schedule with kept units is searched.
-const MOST_MIXED: usize = 64;
+const MIXED_UNITS: usize = 64;
 /// The most portions of memory for the same.
-const MOST_PORTIONS: usize = 128;
+const PORTIONS: usize = 128;
 
 impl Timetable {
     /// Each pass once, over all steps.
@@ -399,9 +399,9 @@ fn chain(plan: &Plan, sizes: &Sizes, limit: usize) -> Option<Timetable> {
         };
         let window = unit.saturating_add(2).saturating_mul(sizes.step);
         let window = window.saturating_add(state);
-        let schedule = if n <= MOST_MIXED {
-            let portion = state.max(free / MOST_PORTIONS + 1);
-            let memory = (1 + free / portion).min(MOST_PORTIONS);
+        let schedule = if n <= MIXED_UNITS {
+            let portion = state.max(free / PORTIONS + 1);
+            let memory = (1 + free / portion).min(PORTIONS);
             let mixed = Mixed::new(n, memory, window.div_ceil(portion));
             (mixed.runs(n, memory), mixed.schedule(n, memory))
         } else {
@@ -413,7 +413,7 @@ fn chain(plan: &Plan, sizes: &Sizes, limit: usize) -> Option<Timetable> {
         if best.as_ref().is_some_and(|(least, _)| *least <= cost) || runs > 64 * n as u64 {
             continue;
         }
-        if n > MOST_MIXED {
+        if n > MIXED_UNITS {
             schedule = revolve(n, (1 + free / state).min(n));
         }
         let table = of_chain(plan, sizes, unit, &schedule);

@@ -61,6 +61,65 @@ impl<F: Scalar> Batch<F> {
         Self::of_lengths(lengths).with_sequences(name, views)
     }
 
+    /// A batch of one sequence whose number of steps is not known before its end. `inputs` are the names and the shapes of
+    /// real inputs per step; each step is one slice with their entries one after the other, in C order.
+    ///
+    /// The inputs are kept, since the way back in time reads them again, last step first. A gradient needs little more
+    /// memory if its program has [`Memory::Sqrt`](crate::Memory::Sqrt) or a number of bytes.
+    ///
+    /// ```
+    /// use bptt::{Batch, Memory, Params, Recurrence, Wrt};
+    /// let r = Recurrence::parse("r.rec", "input x[2], y\nparam w[2]\nstate s\ns' = 0.9 * s + dot(w, x)\nloss (s' - y)^2\n")?;
+    /// let lines = "1 2 0.5\n3 4 0.7\n".lines();
+    /// let steps = lines.map(|line| line.split(' ').filter_map(|n| n.parse().ok()).collect::<Vec<f64>>());
+    /// let batch = Batch::from_steps(&[("x", &[2]), ("y", &[])], steps)?;
+    /// assert_eq!(batch.steps(), 2);
+    /// let params = Params::new().with("w", ndarray::array![0.1, 0.2]);
+    /// let gradient = r.gradient(Wrt::Parameters)?.compile::<f64>(&[])?.memory(Memory::Sqrt);
+    /// assert!(gradient.evaluate(&params, &batch)?.loss()? > 0.0);
+    /// # Ok::<(), bptt::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When a step does not have as many entries as the inputs have together, or there is no step.
+    pub fn from_steps<S: AsRef<[F]>>(
+        inputs: &[(&str, &[usize])],
+        steps: impl IntoIterator<Item = S>,
+    ) -> Result<Self> {
+        let lens: Vec<usize> = inputs.iter().map(|(_, s)| s.iter().product()).collect();
+        let expected: usize = lens.iter().sum();
+        let mut columns: Vec<Vec<F>> = vec![Vec::new(); inputs.len()];
+        let mut count = 0;
+        for step in steps {
+            let mut rest = step.as_ref();
+            if rest.len() != expected {
+                let found = rest.len();
+                let reason = format!(
+                    "step {count} (counted from 0) has {found} numbers, expected {expected}: those of all inputs"
+                );
+                return Err(Error::Batch { reason });
+            }
+            for (column, len) in columns.iter_mut().zip(&lens) {
+                let (own, others) = rest.split_at(*len);
+                column.extend_from_slice(own);
+                rest = others;
+            }
+            count += 1;
+        }
+        if count == 0 {
+            let reason = "expected at least one step, found none".into();
+            return Err(Error::Batch { reason });
+        }
+        let mut batch = Self::new(count, 1);
+        for ((name, shape), column) in inputs.iter().zip(columns) {
+            let mut axes = vec![count, 1];
+            axes.extend_from_slice(shape);
+            let array = ArrayD::from_shape_vec(axes, column)?;
+            batch.inputs.insert((*name).into(), Data::Real(array));
+        }
+        Ok(batch)
+    }
+
     /// Adds or replaces a real input per step, given as one array `[T_b, …]` for each sequence. Later steps of
     /// shorter sequences are filled with zeros.
     ///

@@ -56,7 +56,10 @@ fn files_of(folder: &str) -> Vec<Source> {
     let mut paths = Vec::new();
     sources(&root, &mut paths);
     // Modules that are compiled for tests only are exempt.
-    paths.retain(|p| p.file_stem().is_none_or(|s| s != "tests"));
+    paths.retain(|p| {
+        let inside = p.strip_prefix(&root).map(|p| p.with_extension(""));
+        inside.is_ok_and(|p| p.iter().all(|part| part != "tests"))
+    });
     paths.sort();
     assert!(!paths.is_empty(), "no sources in {folder}");
     let named = |path: PathBuf| {

@@ -3,7 +3,7 @@
 
 use ndarray::ArrayD;
 
-use super::{Program, Real};
+use super::super::{Program, Real};
 use crate::error::Error;
 use crate::op::Scalar;
 use crate::plan::{Leg, Memory};
