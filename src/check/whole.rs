@@ -29,15 +29,26 @@ impl<F: Real> Engine<F> {
     }
 }
 
-/// Refuses data for which the gradient needs more memory than the limit.
+/// Refuses data for which the gradient or the tangent needs more memory than the limit.
 pub(super) fn check_room(
     recurrence: &Recurrence,
     params: &Params<f64>,
     batch: &Batch<f64>,
 ) -> Result<()> {
-    let gradient = recurrence.gradient(Wrt::Everything)?;
-    let program = gradient.compile_for::<f64>(params, batch)?;
-    program.make_room(batch.steps(), batch.samples(), &mut program.workspace())
+    let bound = recurrence.bind(params, batch)?;
+    let sizes: Vec<(&str, usize)> = recurrence
+        .tape()
+        .dims()
+        .zip(bound.sizes().iter().copied())
+        .collect();
+    for derived in [
+        recurrence.gradient(Wrt::Everything)?,
+        recurrence.tangent(Wrt::Everything)?,
+    ] {
+        let program = derived.compile::<f64>(&sizes)?;
+        program.make_room(batch.steps(), batch.samples(), &mut program.workspace())?;
+    }
+    Ok(())
 }
 
 impl Runner<'_> {

@@ -67,7 +67,7 @@ pub(crate) struct Cli {
         global = true,
         value_parser = bytes,
         allow_hyphen_values = true,
-        help = "Memory limit, such as 8G [env: BPTT_MEMORY] [default: 80 % of the free memory]"
+        help = "Memory of a run, such as 8G [env: BPTT_MEMORY] [default: 80 % of the free memory]"
     )]
     pub(crate) memory: Option<usize>,
 }
