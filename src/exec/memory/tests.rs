@@ -9,8 +9,9 @@ use ndarray::{Array, ArrayD, ArrayViewD, Axis};
 use super::super::kernel::Isa;
 use super::super::{Binding, Real};
 use crate::check::random_data;
+use crate::error::Error;
 use crate::op::{CustomOp, Expr, Scalar, ScalarFunction};
-use crate::plan::Storage;
+use crate::plan::{Memory, Storage};
 use crate::recurrence::{Batch, Outputs, Params, Recurrence, Wrt};
 
 /// The same array, with the axes in reversed order and direction in memory.
@@ -92,6 +93,14 @@ fn run<F: Real>(
     for isa in Isa::available() {
         for chunk in chunks {
             let program = program.clone().on(*isa).in_chunks_of(*chunk);
+            let tight = program.clone().memory(Memory::Bytes(0));
+            if let Err(Error::MemoryTooSmall { least, .. }) = tight.evaluate(params, batch) {
+                let program = program.clone().memory(Memory::Bytes(least));
+                let found = program.evaluate(params, batch).unwrap();
+                for (name, a) in found.iter() {
+                    close(&a.view(), &slow[name], name);
+                }
+            }
             let mut workspace = program.workspace();
             let found = program.run(params, batch, &mut workspace).unwrap();
             for (name, a) in found.iter() {
