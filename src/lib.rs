@@ -146,3 +146,8 @@ pub mod ops {
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The examples of a page, as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/long-sequences.md")]
+struct LongSequences;
