@@ -90,7 +90,11 @@ impl Writer<'_> {
         let shared = self.shared(loss);
         let tangent = self.graph.tangents.get(&loss).copied();
         if let Some(tangent) = tangent.filter(|t| self.linear_region(*t).is_disjoint(&shared)) {
-            let right = self.contributions(loss, tangent)?;
+            let right = match self.is_end(tangent) {
+                // The loss is a parameter: its differential is that of the loss.
+                true => inner(Term::Num(1.0), self.reader.term(tangent, &None)?),
+                false => self.contributions(loss, tangent)?,
+            };
             if let (Some(_), Some(body)) = (self.recurrence.step_loss(), without_sum(&right)) {
                 let left = Quantity::DLoss.of([], [Time::var('t')]);
                 let equation = self.push(Line::StepLossAdjoint, Part::Adjoints, left, body);
