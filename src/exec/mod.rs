@@ -11,6 +11,7 @@ mod leg;
 mod long;
 mod memory;
 mod origin;
+mod outer_norms;
 mod parallel;
 mod prepared;
 mod reference;
@@ -30,6 +31,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use kernel::{Element, Isa};
 
 pub use binding::Binding;
+pub(crate) use outer_norms::{OuterNorms, Vectors, norm};
 pub use results::OutputViews;
 pub use workspace::Workspace;
 
@@ -37,7 +39,7 @@ use crate::error::{Error, Result};
 use crate::op::{NodeId, Op, Scalar};
 use crate::plan::{Leg, Memory, Plan};
 use crate::recurrence::{Batch, Given, Outputs, Params, Recurrence, View};
-use crate::shape::{Dim, Rate, Type};
+use crate::shape::{Dim, Rate, Shape, Type};
 use driver::Run;
 use edges::Legs;
 use ndarray::ArrayViewMutD;
@@ -249,6 +251,11 @@ impl<F: Real> Program<F> {
     #[must_use]
     pub const fn recurrence(&self) -> &Recurrence {
         &self.recurrence
+    }
+
+    /// The sizes of a shape.
+    pub(crate) fn shape_of(&self, shape: Shape) -> Vec<usize> {
+        shape.values(&self.sizes)
     }
 
     /// An empty workspace for runs of this program.

@@ -39,6 +39,8 @@ mod newton;
 mod newton_state;
 mod optimizer;
 mod over;
+mod sample_clip;
+mod sample_norms;
 mod sgd;
 mod state;
 mod verdict;
@@ -49,6 +51,8 @@ pub use inference::{Covariance, Inference, infer};
 pub use newton::{Newton, NewtonStep, Objective, hessian};
 pub use optimizer::Optimizer;
 pub use over::{Known, over};
+pub use sample_clip::SampleClip;
+pub use sample_norms::SampleNorms;
 pub use sgd::Sgd;
 pub use state::State;
 

@@ -92,10 +92,16 @@ impl Recurrence {
 
     /// Creates a perturbation leaf for each target.
     pub(super) fn seeds(&self, scope: &Scope, targets: &[Target]) -> IndexMap<NodeId, NodeId> {
+        self.seeds_at(Rate::Static, scope, targets)
+    }
+
+    /// Creates a perturbation leaf for each target, at its rate or at `least`, the faster one.
+    fn seeds_at(&self, least: Rate, scope: &Scope, targets: &[Target]) -> IndexMap<NodeId, NodeId> {
         let taken = self.taken();
         let seed = |(name, node): &Target| {
             let role = Derived::Tangent(Arc::clone(name));
-            let leaf = derived_leaf(scope, role, self.tape.ty(*node), &taken);
+            let ty = self.tape.ty(*node);
+            let leaf = derived_leaf(scope, role, ty.at(ty.rate.max(least)), &taken);
             Some((*node, leaf.id()?))
         };
         targets.iter().filter_map(seed).collect()
@@ -166,7 +172,19 @@ impl Recurrence {
         cotangents: &[(NodeId, Expr<'b>)],
         targets: &[Target],
     ) -> Result<Vec<Target>> {
-        let seeds = self.seeds(scope, targets);
+        self.pull_at(Rate::Static, scope, cotangents, targets)
+    }
+
+    /// The same, with cotangents at the rates of the targets or at `least`, the faster one. At [`Rate::Sample`]
+    /// the cotangent of a parameter is not summed over the samples: each has a perturbation of its own.
+    pub(super) fn pull_at<'b>(
+        &self,
+        least: Rate,
+        scope: &'b Scope,
+        cotangents: &[(NodeId, Expr<'b>)],
+        targets: &[Target],
+    ) -> Result<Vec<Target>> {
+        let seeds = self.seeds_at(least, scope, targets);
         let outputs: Vec<NodeId> = cotangents.iter().map(|(node, _)| *node).collect();
         let linear = linearize(scope, &seeds, &outputs)?;
         let active: Vec<(NodeId, NodeId)> = cotangents
@@ -177,7 +195,13 @@ impl Recurrence {
         let found = transpose(scope, &linear, &active, &seed_leaves)?.cotangents;
         let cotangent = |node: &NodeId| {
             let known = seeds.get(node).and_then(|seed| found.get(seed)).copied();
-            known.or_else(|| scope.expr(*node).zeros_like().id())
+            let zeros = || scope.expr(*node).zeros_like();
+            let rate = self.tape.ty(*node).rate.max(least);
+            let found = known.map_or_else(zeros, |id| scope.expr(id));
+            match rate {
+                Rate::Static => found.id(),
+                rate => found.hold(rate).id(),
+            }
         };
         Ok(targets
             .iter()
@@ -265,7 +289,7 @@ impl Recurrence {
 
     /// Finishes a derivative. Values that no output needs are dropped. All leaves of the original recurrence
     /// stay, so that the derivative takes the same data, and so do the leaves in `asked`.
-    fn derivative(
+    pub(super) fn derivative(
         &self,
         scope: Scope,
         outputs: IndexMap<Arc<str>, NodeId>,
@@ -315,7 +339,7 @@ struct Pushed {
     tangents: Vec<Target>,
 }
 
-fn cotangent_roles(found: &[Target]) -> Roles {
+pub(super) fn cotangent_roles(found: &[Target]) -> Roles {
     let role = |(name, _): &Target| (Arc::clone(name), Derived::Cotangent(Arc::clone(name)));
     found.iter().map(role).collect()
 }

@@ -23,7 +23,9 @@ mod mask;
 mod observe;
 mod observed;
 mod origin;
+mod outer_factors;
 mod outputs;
+mod per_sample;
 mod phases;
 mod place;
 mod resets;
@@ -55,6 +57,7 @@ pub use initial::{Initial, Spread};
 #[cfg(feature = "derive")]
 pub(crate) use observe::AdjointGraph;
 pub(crate) use origin::{Memory, Origin};
+pub(crate) use outer_factors::{OuterFactors, Part, Side};
 pub use outputs::Outputs;
 pub(crate) use phases::{Phases, Turn};
 pub(crate) use roles::Roles;

@@ -54,6 +54,11 @@ impl<F: Scalar> Outputs<F> {
         })
     }
 
+    /// The first entry of an output.
+    pub(crate) fn first_mut(&mut self, name: &str) -> Option<&mut F> {
+        self.arrays.get_mut(name)?.first_mut()
+    }
+
     /// The gradients among the outputs, mutable.
     pub(crate) fn gradients_mut(&mut self) -> impl Iterator<Item = &mut ArrayD<F>> {
         let roles = &self.roles;

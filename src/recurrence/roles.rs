@@ -6,7 +6,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::Recurrence;
-use crate::tape::{Derived, Leaf};
+use crate::tape::{Derived, Leaf, added_name};
 
 /// The roles of outputs, by name.
 pub(crate) type Roles = IndexMap<Arc<str>, Derived>;
@@ -58,6 +58,12 @@ impl Recurrence {
     pub fn leaf_for(&self, role: &Derived) -> Option<&str> {
         let mut leaves = self.tape.leaves().iter().rev();
         leaves.find(|l| l.derived() == Some(role)).map(Leaf::name)
+    }
+
+    /// A name with two parts that nothing has.
+    pub(crate) fn free_name(&self, of: &str, part: &str) -> String {
+        let taken = self.taken();
+        added_name(of, part, |name| taken.contains(name)).to_string()
     }
 
     /// The names of sizes, parameters, inputs, states and named values.
