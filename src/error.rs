@@ -317,6 +317,13 @@ pub enum Error {
         reason: String,
     },
 
+    /// The machine has no instruction set of the given name.
+    #[error("{}", printable(reason))]
+    InstructionSet {
+        /// The reason, with the instruction sets that there are.
+        reason: String,
+    },
+
     /// A gradient of a recurrence without a loss was requested.
     #[error(
         "recurrence `{}` has no loss; add a line `loss …` or `final loss …` to its text, or \

@@ -49,6 +49,16 @@ def pin(threads):
     return lambda: os.sched_setaffinity(0, cores)
 
 
+# The environment in which a competitor uses no instruction set beyond this one. Programs that were compiled for the
+# processor of this machine cannot be held to it.
+LIMITED = {"avx2": {"BPTT_ISA": "avx2", "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2",
+                    "MKL_ENABLE_INSTRUCTIONS": "AVX2", "XLA_FLAGS": "--xla_cpu_max_isa=AVX2"}}
+
+
+def can_be_limited(name):
+    return name in (OURS, BY_HAND) or name.startswith(("torch", "jax"))
+
+
 class Gone(Exception):
     """A competitor that did not start, crashed or did not answer in time."""
 
@@ -61,7 +71,8 @@ class Competitor:
         libraries = ("OMP", "MKL", "OPENBLAS", "RAYON")
         environment = os.environ | {f"{name}_NUM_THREADS": str(threads) for name in libraries} | {
             "JAX_PLATFORMS": "cpu",
-            "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen={str(threads > 1).lower()}",
+            "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen={str(threads > 1).lower()} "
+                         + os.environ.get("XLA_FLAGS", ""),
         }
         try:
             self.process = subprocess.Popen(

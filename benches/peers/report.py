@@ -58,6 +58,21 @@ def case_row(case, found, peak):
     return cells + [reached(ok), share, ", ".join(others)], ok
 
 
+def isa_tables(cases, results):
+    """The cases on one instruction set each: ratios alone, since the targets are for the whole machine."""
+    text = ""
+    for isa, found in results.items():
+        for group in dict.fromkeys(case.group for case in cases):
+            rows = []
+            for case in (c for c in cases if c.group == group and c.id in found):
+                row, _ = case_row(case, found[case.id], None)
+                rows.append(row[:4] + row[7:])
+            if rows:
+                text += f"\n## Gradient, {group}, {isa} only\n\n" + table(
+                    ["cell (T, B, K, H)", "best peer", "bptt", "bptt faster", "time over bptt's"], rows)
+    return text
+
+
 def case_tables(cases, results, peak):
     text, score = "", []
     for group in dict.fromkeys(case.group for case in cases):
@@ -188,4 +203,4 @@ def markdown(cases, results):
     text += f"\n{sum(score)} of {len(score)} targets are reached. Times are medians; a peer three "
     text += "times slower than the best takes part in the first round only."
     text += noise(results["cases"]) + "\n"
-    return text + "".join(part for part, _ in tables)
+    return text + "".join(part for part, _ in tables) + isa_tables(cases, results["isa"])

@@ -148,7 +148,8 @@ impl Recurrence {
     /// # Errors
     /// [`Error::UnknownName`] for a dimension that does not exist, [`Error::UnknownSize`] for a
     /// dimension without a size, [`Error::Batch`] for a size that is zero or too large,
-    /// [`Error::CustomOp`] if a custom op does not accept these sizes.
+    /// [`Error::CustomOp`] if a custom op does not accept these sizes, [`Error::InstructionSet`] if the environment
+    /// variable `BPTT_ISA` names an instruction set that this machine does not have.
     pub fn compile<F: Real>(&self, sizes: &[(&str, usize)]) -> Result<Program<F>> {
         Program::new(self, self.sizes_of(sizes)?)
     }
@@ -166,6 +167,7 @@ impl Recurrence {
 impl<F: Real> Program<F> {
     fn new(recurrence: &Recurrence, sizes: Vec<usize>) -> Result<Self> {
         accept_sizes(recurrence, &sizes)?;
+        let usable = Isa::usable().map_err(|reason| Error::InstructionSet { reason })?;
         let plan = Plan::of(recurrence, &sizes);
         // The executor reaches memory through pointers and trusts its plan.
         if let Err(fault) = plan.verify(recurrence, &sizes) {
@@ -173,8 +175,8 @@ impl<F: Real> Program<F> {
         }
         let longest = plan.programs.iter().map(|p| p.len).max().unwrap_or(0);
         Ok(Self {
-            isa: Isa::for_rows::<F>(longest),
-            wide: Isa::detect(),
+            isa: Isa::for_rows::<F>(usable, longest),
+            wide: Isa::best(usable),
             plan,
             identity: Arc::default(),
             recurrence: recurrence.clone(),
@@ -230,6 +232,38 @@ impl<F: Real> Program<F> {
             wide: isa,
             ..self
         }
+    }
+
+    /// The same program on another instruction set of this machine: `portable`, `avx2`, `avx512` or `neon`. The results
+    /// are the same to the last bit, at another speed. A program is otherwise compiled for those of
+    /// [`instruction_sets`]. Only workspaces made from the returned program fit it.
+    ///
+    /// ```
+    /// use bptt::{Batch, Params, Recurrence};
+    /// let r = Recurrence::parse("r.rec", "input x\nstate s\ns' = tanh(s + x)\nloss s'\n")?;
+    /// let batch = Batch::new(9, 1).with("x", ndarray::Array2::from_elem((9, 1), 0.3));
+    /// let program = r.compile::<f64>(&[])?;
+    /// let slow = program.clone().on_instruction_set("portable")?;
+    /// assert_eq!(slow.evaluate(&Params::new(), &batch)?, program.evaluate(&Params::new(), &batch)?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InstructionSet`] if this machine has no such instruction set.
+    pub fn on_instruction_set(self, name: &str) -> Result<Self> {
+        let isa = Isa::named(name).map_err(|reason| Error::InstructionSet { reason })?;
+        Ok(Self {
+            isa,
+            wide: isa,
+            // Workspaces have matrices packed for one instruction set.
+            identity: Arc::default(),
+            ..self
+        })
+    }
+
+    /// The instruction set for many rows at once.
+    pub(crate) const fn wide(&self) -> Isa {
+        self.wide
     }
 
     /// The same program, in chunks of at most this many steps.
@@ -426,6 +460,26 @@ impl<F: Real> Program<F> {
         let seen = run.watch.map(Mutex::into_inner);
         let seen = seen.map(|watch| watch.unwrap_or_else(PoisonError::into_inner));
         failure.map_or(Ok(seen), Err)
+    }
+}
+
+/// The instruction sets for which programs are compiled, from the weakest to the best: those of this machine, or the
+/// one that the environment variable `BPTT_ISA` names. The variable is read once, by the first program. No result
+/// depends on the instruction set.
+///
+/// ```
+/// let found = bptt::instruction_sets()?;
+/// assert!(std::env::var_os("BPTT_ISA").is_some() || found[0] == "portable");
+/// # Ok::<(), bptt::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::InstructionSet`] if `BPTT_ISA` names none of this machine; it lists those that there are. So does every
+/// [`Recurrence::compile`].
+pub fn instruction_sets() -> Result<Vec<&'static str>> {
+    match Isa::usable() {
+        Ok(usable) => Ok(usable.iter().map(|isa| isa.word()).collect()),
+        Err(reason) => Err(Error::InstructionSet { reason }),
     }
 }
 

@@ -49,7 +49,7 @@ impl<'a, F: Scalar> Vectors<'a, F> {
 const BLOCK: usize = 64;
 
 /// The sum over pairs is chosen if it has at most `PAIRS_COST / 2` times as many multiplications as the matrix
-/// (measured: `cargo run --release --example per_sample -- ways`).
+/// (measured by `the_cheaper_way` below).
 const PAIRS_COST: usize = 2;
 
 /// The sum over pairs must be at least this part of `(Σ_r ‖a_r‖ ‖b_r‖)²`; below it, too many digits cancel.
@@ -143,18 +143,18 @@ impl<F: Scalar + Element> OuterNorms<F> {
             (Vectors::Classes(a), Vectors::Dense(b)) => {
                 let first = class(a[row]) * n;
                 for (to, x) in self.matrix[first..first + n].iter_mut().zip(b.row(row)) {
-                    *to = *to + *x;
+                    *to += *x;
                 }
             }
             (Vectors::Dense(a), Vectors::Classes(b)) => {
                 let column = class(b[row]);
                 for (i, x) in a.row(row).iter().enumerate() {
-                    self.matrix[i * n + column] = self.matrix[i * n + column] + *x;
+                    self.matrix[i * n + column] += *x;
                 }
             }
             (Vectors::Classes(a), Vectors::Classes(b)) => {
                 let at = class(a[row]) * n + class(b[row]);
-                self.matrix[at] = self.matrix[at] + F::one();
+                self.matrix[at] += F::one();
             }
             (Vectors::Dense(_), Vectors::Dense(_)) => {}
         }
@@ -174,11 +174,12 @@ impl<F: Scalar + Element> OuterNorms<F> {
             }
             unreachable!("a row of the terms")
         };
-        let class_of = |at: usize| match row_of(at) {
-            (term, row) => match term[side] {
+        let class_of = |at: usize| {
+            let (term, row) = row_of(at);
+            match term[side] {
                 Vectors::Classes(classes) => class(classes[row]),
                 Vectors::Dense(_) => 0,
-            },
+            }
         };
         self.order.clear();
         self.order
@@ -301,4 +302,90 @@ pub(crate) fn norm<F: Scalar>(entries: impl Iterator<Item = F> + Clone) -> f64 {
 /// True for a sum of squares that has neither overflowed nor lost digits to underflow.
 fn is_plain(sum: f64) -> bool {
     (1e-280..=f64::MAX).contains(&sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use ndarray::Array2;
+
+    use super::*;
+
+    fn rows(count: usize, size: usize, seed: u64) -> Array2<f64> {
+        let mut noise = crate::noise::Noise(seed);
+        Array2::from_shape_simple_fn((count, size), || {
+            (noise.bits() >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+        })
+    }
+
+    #[test]
+    fn both_ways_agree_and_no_bit_depends_on_the_instruction_set() {
+        for (count, m, n) in [
+            (1, 1, 1),
+            (5, 3, 40),
+            (64, 9, 8),
+            (65, 17, 33),
+            (200, 70, 5),
+        ] {
+            let [a, b] = [rows(count, m, 1), rows(count, n, 2)];
+            let [c, d] = [rows(3, m, 3), rows(3, n, 4)];
+            let terms = [
+                [Vectors::Dense(a.view()), Vectors::Dense(b.view())],
+                [Vectors::Dense(c.view()), Vectors::Dense(d.view())],
+            ];
+            let exact = norm((a.t().dot(&b) + c.t().dot(&d)).iter().copied());
+            let mut found = Vec::new();
+            for isa in Isa::available() {
+                let mut norms = OuterNorms::<f64>::new();
+                let pairs = norms.pairs(*isa, [m, n], &terms).unwrap();
+                let made = norms.made(*isa, [m, n], &terms);
+                for norm in [pairs, made] {
+                    assert!((norm - exact).abs() < 1e-12 * exact, "{norm} {exact}");
+                }
+                found.push([pairs.to_bits(), made.to_bits()]);
+            }
+            assert!(found.iter().all(|bits| *bits == found[0]), "{found:?}");
+        }
+    }
+
+    #[test]
+    #[ignore = "a measurement: cargo test --release --lib -- --ignored --nocapture the_cheaper_way"]
+    #[allow(clippy::print_stdout, reason = "it is what a measurement is for")]
+    fn the_cheaper_way() {
+        let isa = Isa::detect();
+        println!("microseconds for one sample in f64, {}", isa.name());
+        println!(
+            "{:>6} {:>6} {:>6} {:>9} {:>9}  R (m + n) / m n",
+            "R", "m", "n", "pairs", "matrix"
+        );
+        for (m, n) in [
+            (16, 16),
+            (64, 64),
+            (128, 128),
+            (512, 128),
+            (512, 512),
+            (1024, 32),
+        ] {
+            for count in [16, 32, 64, 128, 256, 512, 1024] {
+                let [a, b] = [rows(count, m, 1), rows(count, n, 2)];
+                let terms = [[Vectors::Dense(a.view()), Vectors::Dense(b.view())]];
+                let mut norms = OuterNorms::<f64>::new();
+                let mut time = |way: &dyn Fn(&mut OuterNorms<f64>)| {
+                    let once = |norms: &mut OuterNorms<f64>| {
+                        let start = Instant::now();
+                        way(norms);
+                        start.elapsed().as_secs_f64() * 1e6
+                    };
+                    (0..20)
+                        .map(|_| once(&mut norms))
+                        .fold(f64::INFINITY, f64::min)
+                };
+                let pairs = time(&|norms| drop(norms.pairs(isa, [m, n], &terms)));
+                let made = time(&|norms| drop(norms.made(isa, [m, n], &terms)));
+                let ratio = (count * (m + n)) as f64 / (m * n) as f64;
+                println!("{count:>6} {m:>6} {n:>6} {pairs:>9.1} {made:>9.1}  {ratio:.2}");
+            }
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Tools for training: two optimisers, gradient clipping, and Newton's method.
+//! Tools for training: two optimisers, gradient clipping, norms and clipping for each sample, and Newton's method.
 //!
 //! An optimiser takes the [`Outputs`] of a gradient and changes the [`Params`] in place. A parameter without a
 //! gradient is unchanged: to freeze parameters, omit them from the names passed to

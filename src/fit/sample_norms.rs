@@ -126,7 +126,7 @@ impl<F: Real> SampleNorms<F> {
             .map(|(name, part)| Found::of(&self.program, &views, name, part))
             .collect::<Option<_>>()
             .expect("the parts are outputs of the program");
-        let isa = Isa::detect();
+        let isa = self.program.wide();
         self.table.clear();
         self.table.resize(samples * parts.len(), 0.0);
         let share = samples.div_ceil(self.workers.len()).max(1);

@@ -74,7 +74,7 @@ fn the_library() {
         match r.gradient_per_sample(Wrt::Parameters) {
             Ok(_) => holds(&r, &params, &batch).unwrap_or_else(|e| panic!("{name}: {e}")),
             Err(Error::Definition { mistakes, .. }) => {
-                refused.push((name, mistakes[0].message.clone()))
+                refused.push((name, mistakes[0].message.clone()));
             }
             Err(error) => panic!("{name}: {error}"),
         }

@@ -407,6 +407,9 @@ pub(crate) struct Fit {
     /// Scale the gradient down to this norm if it is larger
     #[arg(long, value_name = "X", value_parser = norm, allow_negative_numbers = true)]
     pub(crate) clip: Option<f64>,
+    /// Scale the gradient of each sample down to this norm if it is larger, and sum them
+    #[arg(long, id = "clip-per-sample", value_name = "X", value_parser = norm, allow_negative_numbers = true)]
+    pub(crate) clip_per_sample: Option<f64>,
     /// Number of samples per step of Adam and SGD; default: all samples
     #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
     pub(crate) batch: Option<usize>,

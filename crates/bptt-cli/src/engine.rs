@@ -1,7 +1,7 @@
 //! Runs recurrences; the only module that chooses an engine.
 
-use bptt::fit::Known;
-use bptt::{Batch, Error, Outputs, Params, Program as Compiled, Real, Recurrence, Workspace};
+use bptt::fit::{Known, SampleClip};
+use bptt::{Batch, Error, Outputs, Params, Program as Compiled, Real, Recurrence, Workspace, Wrt};
 
 /// A recurrence, compiled at its first run for the sizes of that data.
 #[derive(Debug)]
@@ -73,6 +73,51 @@ impl<'r, F: Real> Program<'r, F> {
             }
         };
         Ok(program.run(params, batch, workspace)?.clone())
+    }
+}
+
+/// The gradient of a recurrence, with that of each sample clipped, compiled at its first run.
+#[derive(Debug)]
+pub(crate) struct Clipped<'r, F: Real> {
+    recurrence: &'r Recurrence,
+    wrt: Wrt<'r>,
+    most: f64,
+    compiled: Option<SampleClip<F>>,
+    kept: Option<Kept<F>>,
+}
+
+impl<'r, F: Real> Clipped<'r, F> {
+    pub(crate) const fn new(recurrence: &'r Recurrence, wrt: Wrt<'r>, most: f64) -> Self {
+        Self {
+            recurrence,
+            wrt,
+            most,
+            compiled: None,
+            kept: None,
+        }
+    }
+
+    /// Runs that are given only the arrays that change.
+    pub(crate) fn keeping(self, kept: Option<Kept<F>>) -> Self {
+        Self { kept, ..self }
+    }
+
+    pub(crate) fn run(
+        &mut self,
+        params: &Params<F>,
+        batch: &Batch<F>,
+    ) -> Result<Outputs<F>, Error> {
+        let (params, batch) = filled(&mut self.kept, self.recurrence, params, batch)?;
+        let clip = match &mut self.compiled {
+            Some(clip) => clip,
+            none => none.insert(SampleClip::for_data(
+                self.recurrence,
+                self.wrt,
+                params,
+                batch,
+            )?),
+        };
+        Ok(clip.run(params, batch, self.most)?.clone())
     }
 }
 

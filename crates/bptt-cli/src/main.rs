@@ -73,6 +73,7 @@ fn main() -> ExitCode {
     let mut report = Report::new(cli.json, cli.quiet);
     let limited = limit_memory(cli.memory);
     match limited
+        .and_then(|()| check_instruction_set())
         .and_then(|()| run(cli.command.as_ref(), &mut report))
         .and_then(|done| Ok((done, report.flush()?)))
     {
@@ -104,6 +105,13 @@ fn limit_memory(given: Option<usize>) -> Result<(), Failure> {
         (given, _) => given,
     };
     bptt::set_memory_limit(limit);
+    Ok(())
+}
+
+/// Refuses a wrong instruction set in the environment before any work.
+fn check_instruction_set() -> Result<(), Failure> {
+    let found = bptt::instruction_sets();
+    found.map_err(|error| Ending::failure(2, error.to_string()))?;
     Ok(())
 }
 

@@ -27,6 +27,9 @@ use super::x86;
 /// The maximum number of lanes of a vector.
 pub(crate) const MAX_LANES: usize = 16;
 
+/// The environment variable that names the instruction set of all programs.
+pub(crate) const VARIABLE: &str = "BPTT_ISA";
+
 /// The number type of a vector: `f32` or `f64`.
 pub(crate) trait Element:
     Copy
@@ -264,12 +267,63 @@ impl Isa {
         Self::available().last().copied().unwrap_or(Self::PORTABLE)
     }
 
-    /// The best instruction set for rows of at most `longest` entries: the narrowest with vectors
+    /// The instruction sets that programs may use, from the weakest to the best: those of this machine, or the one
+    /// that the environment variable [`VARIABLE`] names when it is first read.
+    ///
+    /// # Errors
+    /// A message if this machine has no such instruction set.
+    pub(crate) fn usable() -> Result<&'static [Self], String> {
+        static FOUND: OnceLock<Result<Vec<Isa>, String>> = OnceLock::new();
+        let found = FOUND.get_or_init(|| match std::env::var_os(VARIABLE) {
+            None => Ok(Self::available().to_vec()),
+            Some(name) => match Self::named(&name.to_string_lossy()) {
+                Ok(isa) => Ok(vec![isa]),
+                Err(reason) => Err(format!("the environment variable {VARIABLE}: {reason}")),
+            },
+        });
+        found.as_deref().map_err(Clone::clone)
+    }
+
+    /// The instruction set of this word, if this machine has it.
+    ///
+    /// # Errors
+    /// A message with the words of those that it has.
+    pub(crate) fn named(word: &str) -> Result<Self, String> {
+        let found = Self::available().iter().find(|isa| isa.word() == word);
+        found.copied().ok_or_else(|| {
+            let words: Vec<&str> = Self::available().iter().map(|isa| isa.word()).collect();
+            let shown: String = word.chars().take(40).collect();
+            format!(
+                "there is no instruction set `{shown}` on this machine, expected one of {}",
+                words.join(", ")
+            )
+        })
+    }
+
+    /// The best of some instruction sets.
+    pub(crate) fn best(usable: &[Self]) -> Self {
+        usable.last().copied().unwrap_or(Self::PORTABLE)
+    }
+
+    /// The best of some instruction sets for rows of at most `longest` entries: the narrowest with vectors
     /// that hold such a row, because narrow vectors have a lower latency.
-    pub(crate) fn for_rows<T: Element>(longest: usize) -> Self {
-        let vectors = &Self::available()[usize::from(Self::available().len() > 1)..];
+    pub(crate) fn for_rows<T: Element>(usable: &[Self], longest: usize) -> Self {
+        let vectors = &usable[usize::from(usable.len() > 1)..];
         let fits = vectors.iter().find(|isa| longest <= isa.lanes::<T>());
-        fits.copied().unwrap_or_else(Self::detect)
+        fits.copied().unwrap_or_else(|| Self::best(usable))
+    }
+
+    /// The word by which a user names the instruction set.
+    pub(crate) const fn word(self) -> &'static str {
+        match self.0 {
+            Level::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => "avx512",
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => "neon",
+        }
     }
 
     pub(crate) fn name(self) -> &'static str {
@@ -474,6 +528,21 @@ mod tests {
                 let wider = operands.map(|v| v.into_iter().map(f64::from).collect::<Vec<_>>());
                 isa.dispatch(Operations::<f64>([&wider[0], &wider[1], &wider[2]]));
             }
+        }
+    }
+
+    #[test]
+    fn a_word_names_an_instruction_set_of_this_machine() {
+        for isa in Isa::available() {
+            assert_eq!(Isa::named(isa.word()), Ok(*isa));
+            // Whatever the length of rows, no other instruction set is used.
+            for longest in [0, 1, 5, 1000] {
+                assert_eq!(Isa::for_rows::<f32>(&[*isa], longest), *isa);
+            }
+        }
+        for wrong in ["", "AVX2", "sse", "avx1024"] {
+            let refused = Isa::named(wrong).unwrap_err();
+            assert!(refused.contains("expected one of portable"), "{refused}");
         }
     }
 

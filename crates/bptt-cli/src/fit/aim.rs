@@ -6,7 +6,7 @@ use bptt::{Batch, Params, Real, Recurrence, Wrt};
 
 use crate::Failure;
 use crate::conflicts::has_input;
-use crate::engine::{Kept, Program};
+use crate::engine::{Clipped, Kept, Program};
 
 /// The arrays that a fit changes, by name, and the data that it keeps.
 #[derive(Debug)]
@@ -42,6 +42,11 @@ impl<'a, F: Real + Element> Aim<'a, F> {
     /// A program whose runs are given the arrays that change.
     pub(super) fn program<'r>(&self, recurrence: &'r Recurrence) -> Program<'r, F> {
         Program::new(recurrence).keeping(self.kept.clone())
+    }
+
+    /// The gradient with that of each sample clipped at a norm.
+    pub(super) fn clipped<'r>(&'r self, recurrence: &'r Recurrence, most: f64) -> Clipped<'r, F> {
+        Clipped::new(recurrence, self.wrt(), most).keeping(self.kept.clone())
     }
 
     pub(super) fn cast<G: Real>(&self) -> Aim<'a, G> {

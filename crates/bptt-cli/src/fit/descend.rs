@@ -39,6 +39,9 @@ pub(super) fn fit<F: Real + Element>(
     let steps = args.steps_in_all();
     let gradient = recurrence.gradient(aim.wrt())?;
     let mut program = aim.program(&gradient);
+    let mut clipped = args
+        .clip_per_sample
+        .map(|most| aim.clipped(recurrence, most));
     let mut optimizer = optimizer(args);
     if let Some(state) = &progress.optimizer {
         optimizer.restore(state)?;
@@ -60,7 +63,17 @@ pub(super) fn fit<F: Real + Element>(
             None => None,
         };
         let seen = part.as_ref().unwrap_or(batch);
-        let mut found = match program.run(params, seen) {
+        let found = match &mut clipped {
+            None => program.run(params, seen),
+            // If a value is not finite, a run of the gradient says where it arose.
+            Some(clipped) => match clipped.run(params, seen) {
+                Err(error @ Error::NonFiniteValue { .. }) => {
+                    Err(program.run(params, seen).err().unwrap_or(error))
+                }
+                found => found,
+            },
+        };
+        let mut found = match found {
             Err(error) if is_divergence(&error) && progress.steps > 0 => {
                 let taken = bptt::counted(progress.steps, "step");
                 let best = progress.losses.best.as_ref();

@@ -22,6 +22,7 @@ impl Settings {
         if args.optimizer != Optimizer::Newton {
             found.add("--lr", args.lr.to_string());
             found.add_some("--clip", args.clip);
+            found.add_some("--clip-per-sample", args.clip_per_sample);
             found.add_some("--batch", args.batch.filter(|n| *n < batch.samples()));
         }
         if args.optimizer == Optimizer::Sgd {

@@ -230,7 +230,13 @@ fn on_the_command_line() {
         &format!("{fit} --momentum 0.9"),
         "--momentum has no effect with Adam",
     );
-    for option in ["--lr 0.1", "--momentum 0", "--clip 1", "--batch 1"] {
+    for option in [
+        "--lr 0.1",
+        "--momentum 0",
+        "--clip 1",
+        "--clip-per-sample 1",
+        "--batch 1",
+    ] {
         let name = option.split(' ').next().unwrap();
         refused(
             &format!("{fit} --optimizer newton {option}"),
@@ -270,7 +276,7 @@ fn on_the_command_line() {
         "--lang has no effect with --format json",
     );
     let still = "fit cell.rec -d d.npz --steps 0 -o o.npz";
-    for option in ["--lr 0.1", "--clip 1", "--batch 1"] {
+    for option in ["--lr 0.1", "--clip 1", "--clip-per-sample 1", "--batch 1"] {
         let name = option.split(' ').next().unwrap();
         refused(
             &format!("{still} {option}"),

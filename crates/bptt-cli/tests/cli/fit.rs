@@ -439,3 +439,41 @@ fn adam_refuses_a_gradient_whose_square_overflows() {
     assert!(errors.contains("squared gradient `a`"), "{errors}");
     success(&bptt(&folder, &[&fit[..], &["--clip", "1"]].concat()));
 }
+
+#[test]
+fn the_gradient_of_each_sample_is_clipped() {
+    let folder = Folder::new("clip per sample");
+    let text = "param a = 2\ninput x\nloss a * x\n";
+    fs::write(folder.file("line.rec"), text).unwrap();
+    fs::write(folder.file("x.csv"), "id,x\np,0.25\nq,-3\nr,5\n").unwrap();
+    let fit = |more: &str| {
+        let fit = "fit line.rec --data x.csv --id id --optimizer sgd --lr 0.5 --steps 1 --out p.npz --json";
+        let line = format!("{fit} {more}");
+        let words: Vec<&str> = line.split_whitespace().collect();
+        bptt(&folder, &words);
+        let shown = success(&bptt(
+            &folder,
+            &[
+                "run", "line.rec", "--data", "x.csv", "--id", "id", "--params", "p.npz", "--json",
+            ],
+        ));
+        json(&shown)["loss"].as_f64().unwrap() / 2.25
+    };
+    // The gradient is 0.25 − 3 + 5, or 0.25 − 1 + 1, or 0.25 − 1 + 1 clipped again.
+    assert_eq!(fit(""), 2.0 - 0.5 * 2.25);
+    assert_eq!(fit("--clip-per-sample 1"), 2.0 - 0.5 * 0.25);
+    assert_eq!(fit("--clip-per-sample 1 --clip 0.125"), 2.0 - 0.5 * 0.125);
+    // A loss that belongs to no sample.
+    fs::write(
+        folder.file("line.rec"),
+        "param a = 2\ninput x\nloss a * x\nloss a^2\n",
+    )
+    .unwrap();
+    let line = "fit line.rec --data x.csv --id id --steps 1 --out p.npz --clip-per-sample 1";
+    let refused = bptt(&folder, &line.split(' ').collect::<Vec<_>>());
+    let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && message.contains("the term `a^2` of parameters alone"),
+        "{message}"
+    );
+}

@@ -18,6 +18,7 @@ mod file_messages;
 mod fit;
 mod import;
 mod inference;
+mod instruction_sets;
 mod library_gradients;
 mod limits;
 mod messages;

@@ -152,6 +152,10 @@ fn options_of_every_command_have_an_effect() {
         ),
         (
             "fit cell.rec --data x.csv --out o.npz --steps 0",
+            "--clip-per-sample 1",
+        ),
+        (
+            "fit cell.rec --data x.csv --out o.npz --steps 0",
             "--batch 1",
         ),
         (

@@ -66,6 +66,7 @@ fn a_resumed_fit_gives_the_same_bits_as_one_in_one_piece() {
         ),
         ("--lr 0.05", "p.safetensors"),
         ("--lr 0.05 --batch 2 --clip 0.1 --seed 9", "p.npz"),
+        ("--lr 0.05 --batch 2 --clip-per-sample 0.1", "p.npz"),
         (
             "--optimizer sgd --momentum 0.5 --batch 3 --dtype f32",
             "p.safetensors",
