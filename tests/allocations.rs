@@ -7,6 +7,7 @@ mod allocator;
 mod support;
 
 use bptt::cells::{Cell, Loss};
+use bptt::fit::{SampleClip, SampleNorms};
 use bptt::{Batch, Error, Memory, Params, Real, Recurrence, Wrt};
 use ndarray::{ArrayD, Axis};
 use support::instance;
@@ -103,6 +104,36 @@ fn allocations_of_views<F: Real>(
     again
 }
 
+/// The norms and the clipped gradient of an LSTM, beside the gradients of each sample and the gradient.
+fn norms_take_no_memory_for_matrices_of_samples() {
+    let model = Cell::lstm().model("lstm", Loss::SquaredError).unwrap();
+    let sizes = [("H", 64), ("K", 64), ("O", 4)];
+    let (params, batch) = instance(&model, &sizes, &[20; 24], 1);
+    let run = |gradient: &Recurrence| {
+        let program = gradient.compile::<f64>(&sizes).unwrap();
+        let mut workspace = program.workspace();
+        allocator::peak(|| program.run(&params, &batch, &mut workspace).map(drop)).1
+    };
+    let gradient = run(&model.gradient(Wrt::Parameters).unwrap());
+    let made = run(&model.gradient_per_sample(Wrt::Parameters).unwrap());
+    let mut norms = SampleNorms::<f64>::new(&model, Wrt::Parameters, &sizes).unwrap();
+    let (found, of_norms) = allocator::peak(|| norms.run(&params, &batch));
+    found.unwrap();
+    let mut clip = SampleClip::<f64>::new(&model, Wrt::Parameters, &sizes).unwrap();
+    let (found, of_clip) = allocator::peak(|| clip.run(&params, &batch, 1.0).map(drop));
+    found.unwrap();
+    println!("gradient {gradient}, made {made}, norms {of_norms}, clip {of_clip} bytes");
+    let matrices = 24 * 8 * 64 * 64 * size_of::<f64>();
+    assert!(made > matrices, "{made} bytes have all matrices");
+    let most = 2 * gradient;
+    assert!(of_norms < most, "norms: {of_norms}, gradient: {gradient}");
+    assert!(
+        of_clip < most + gradient,
+        "clip: {of_clip}, gradient: {gradient}"
+    );
+    assert!(of_clip < made / 3, "clip: {of_clip}, made: {made}");
+}
+
 #[test]
 fn a_second_run_allocates_nothing() {
     // The test harness has its own thread, which allocates after starting this one.
@@ -134,6 +165,7 @@ fn a_second_run_allocates_nothing() {
             }
         }
     }
+    norms_take_no_memory_for_matrices_of_samples();
     // Linear algebra of small matrices, of more samples than are kept without an allocation each.
     let source = include_str!("../examples/recurrences/state_space.rec");
     let model = Recurrence::parse("state_space.rec", source).unwrap();

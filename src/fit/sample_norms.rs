@@ -15,7 +15,7 @@ use crate::shape::Rate;
 ///
 /// A matrix `W[H, K]` that multiplies a vector at each step has the gradient `Σ_t δ_t x_tᵀ`. The vectors `δ_t` and `x_t` are
 /// outputs of one run of the gradient; they take `T B (H + K)` numbers instead of `B H K`. For each sample, the
-/// norm follows from them in the cheaper of two ways: `Σ_ts (δ_t · δ_s)(x_t · x_s)`, in blocks of 64 steps, if `T (H + K) ≤ 2 H K`; else
+/// norm follows from them in the cheaper of two ways: `Σ_ts (δ_t · δ_s)(x_t · x_s)`, in blocks of 64 steps, if `T (H + K) ≤ 1.25 H K`; else
 /// the matrix of one sample at a time. The first way falls back on the second if its terms cancel
 /// to less than a thousandth of `(Σ_t ‖δ_t‖ ‖x_t‖)²`. Several products with one matrix, slices of it, products of matrices of parameters and rows
 /// chosen by a class (embeddings) are such sums as well. Parameters of any other use, such as biases, have
