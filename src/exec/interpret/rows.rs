@@ -243,11 +243,16 @@ unsafe fn total<V: Vector>(x: *const V::Elem, stride: usize, n: usize) -> V::Ele
     sum.sum
 }
 
-/// The inner product, in as many chains as a vector has lanes.
+/// The number of chains of an inner product, on any machine: the lanes of the widest vectors.
+const fn chains<T>() -> usize {
+    64 / size_of::<T>()
+}
+
+/// The inner product: entry `i` is in chain `i mod chains`.
 #[inline(always)]
 unsafe fn dot<V: Vector>(a: *const V::Elem, b: *const V::Elem, n: usize) -> V::Elem {
-    if n <= TOGETHER * V::LANES {
-        return unsafe { products::<V>(a, b, n) }.sum();
+    if n <= TOGETHER * chains::<V::Elem>() {
+        return joined(unsafe { products::<V>(a, b, n) });
     }
     V::outline(LongProduct { a, b, n })
 }
@@ -264,39 +269,71 @@ impl<T: Element> Kernel<T> for LongProduct<T> {
 
     #[inline(always)]
     fn run<V: Vector<Elem = T>>(self) -> T {
-        let most = TOGETHER * V::LANES;
-        let mut sums = Sums::<V>::zero();
+        let most = TOGETHER * chains::<T>();
+        let mut sums = [Sums::<V>::zero(); MAX_LANES];
         for from in (0..self.n).step_by(most) {
             let n = most.min(self.n - from);
             // SAFETY: guaranteed by the maker, for `n` entries.
-            sums = sums.add(unsafe { products::<V>(self.a.add(from), self.b.add(from), n) });
+            let part = unsafe { products::<V>(self.a.add(from), self.b.add(from), n) };
+            for j in 0..chains::<T>() / V::LANES {
+                sums[j] = sums[j].add(part[j]);
+            }
         }
-        sums.0.sum.sum()
+        let mut parts = [V::splat(T::ZERO); MAX_LANES];
+        for j in 0..chains::<T>() / V::LANES {
+            parts[j] = sums[j].0.sum;
+        }
+        joined(parts)
     }
 }
 
-/// The sums of products in each lane.
+/// The sum of all chains: halves are added until one is left.
+#[inline(always)]
+fn joined<V: Vector>(mut parts: [V; MAX_LANES]) -> V::Elem {
+    let mut n = chains::<V::Elem>() / V::LANES;
+    while n > 1 {
+        n /= 2;
+        for j in 0..n {
+            parts[j] = parts[j] + parts[j + n];
+        }
+    }
+    parts[0].sum()
+}
+
+/// The sums of products in each chain, in the lanes of as many vectors as hold them.
 ///
 /// # Safety
 /// `a` and `b` are valid for reading `n` entries.
 #[inline(always)]
-unsafe fn products<V: Vector>(a: *const V::Elem, b: *const V::Elem, n: usize) -> V {
-    let mut sum = V::splat(V::Elem::ZERO);
+unsafe fn products<V: Vector>(a: *const V::Elem, b: *const V::Elem, n: usize) -> [V; MAX_LANES] {
+    let mut sums = [V::splat(V::Elem::ZERO); MAX_LANES];
+    let vectors = chains::<V::Elem>() / V::LANES;
     let mut i = 0;
-    while i + V::LANES <= n {
-        unsafe { sum = V::load(a.add(i)).mul_add(V::load(b.add(i)), sum) };
-        i += V::LANES;
-    }
-    if i < n {
-        unsafe {
-            let (a, b) = (
-                V::load_partial(a.add(i), n - i),
-                V::load_partial(b.add(i), n - i),
-            );
-            sum = a.mul_add(b, sum);
+    while i + chains::<V::Elem>() <= n {
+        for sum in &mut sums[..vectors] {
+            unsafe { *sum = V::load(a.add(i)).mul_add(V::load(b.add(i)), *sum) };
+            i += V::LANES;
         }
     }
-    sum
+    if i < n {
+        let is_first = i == 0;
+        for sum in &mut sums[..vectors] {
+            let rest = (n - i).min(V::LANES);
+            // A chain that has no entry yet is zero, and stays so.
+            if rest == 0 && is_first {
+                break;
+            }
+            unsafe {
+                let (a, b) = (
+                    V::load_partial(a.add(i), rest),
+                    V::load_partial(b.add(i), rest),
+                );
+                *sum = a.mul_add(b, *sum);
+            }
+            i += rest;
+        }
+    }
+    sums
 }
 
 /// `out[j] = Σ_l a[l] b[l, j]`.
