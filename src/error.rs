@@ -414,6 +414,21 @@ pub enum Error {
         reason: String,
     },
 
+    /// A recurrence cannot run one step, or some steps, at a time.
+    #[error(
+        "`{}` cannot run {how}: {}; run the whole sequence with `Program::run`, or leave out the outputs that need it",
+        printable(recurrence),
+        printable(reason)
+    )]
+    NotCausal {
+        /// The name of the recurrence.
+        recurrence: String,
+        /// "one step at a time", or "in windows".
+        how: &'static str,
+        /// The state or the value that needs other steps.
+        reason: String,
+    },
+
     /// A custom op violates its contract.
     #[error(
         "custom op `{}` breaks its contract: {}",

@@ -177,6 +177,7 @@ fn a_second_run_allocates_nothing() {
         assert!(first > 0 && again == 0, "{again}, {lengths:?}");
     }
     runs_keep_to_their_memory();
+    steps_allocate_nothing();
 }
 
 /// A run in a given memory has no more in use beside data and results, and its results and later runs allocate nothing.
@@ -231,6 +232,35 @@ fn runs_keep_to_their_memory() {
             assert!(
                 whole < 4,
                 "some of these memories hold a part of the values only"
+            );
+        }
+    }
+}
+
+/// Steps one at a time: on whole vectors, with listed operands, for several samples, of classes.
+fn steps_allocate_nothing() {
+    for (name, sizes) in [
+        ("lstm", &[("H", 4), ("K", 3), ("O", 4)][..]),
+        ("lstm", &[("H", 40), ("K", 3), ("O", 4)]),
+        ("characters", &[("H", 40), ("K", 3), ("C", 5)]),
+        ("state_space", &[("N", 4), ("P", 2)]),
+    ] {
+        let model = support::library::named(name);
+        for samples in [1, 3] {
+            let (params, batch) = instance(&model, sizes, &vec![4; samples], 1);
+            let program = model.compile_for::<f64>(&params, &batch).unwrap();
+            let mut stepper = program.stepper_of(&params, &batch).unwrap();
+            let width = stepper.inputs().map(|(_, range)| range.end).max().unwrap();
+            let inputs = vec![1.0; width];
+            stepper.step(&inputs).unwrap();
+            let before = allocator::count();
+            for _ in 0..5 {
+                stepper.step(&inputs).unwrap();
+            }
+            assert_eq!(
+                allocator::count() - before,
+                0,
+                "{name}, {sizes:?}, B = {samples}"
             );
         }
     }

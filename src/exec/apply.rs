@@ -16,7 +16,7 @@ use super::driver::{Rows, WorkerRun};
 use super::interpret::entrywise::{BLOCK, Entrywise, Rows as Strided};
 use super::interpret::moves;
 use super::interpret::rows::Contraction;
-use super::interpret::steps::{Action, Cursor, Programs, Steps};
+use super::interpret::steps::{Action, ActionList, Cursor, Programs, Steps};
 use super::kernel::{Matrix, Panels, Product, Segment, Start};
 use super::parallel::share;
 use crate::error::Error;
@@ -343,54 +343,19 @@ impl<F: Real> WorkerRun<'_, '_, F> {
         times: Range<usize>,
         forward: bool,
     ) -> bool {
-        let programs = &self.run.plan.programs;
-        self.own.actions.clear();
-        self.own.cursors.clear();
-        for work in &stage.body {
-            let first = self.own.cursors.len();
-            match &work.instruction {
-                Instruction::Program(index) if programs[*index].len <= BLOCK => {
-                    let program = &programs[*index];
-                    for input in &program.inputs {
-                        let len = if input.spread { 0 } else { program.len };
-                        self.push_cursor(&input.operand, row, len);
-                    }
-                    for output in &program.outputs {
-                        self.push_cursor(output, row, program.len);
-                    }
-                    self.own.actions.push(Action::Program {
-                        program: *index,
-                        first,
-                        count: program.inputs.len() + program.outputs.len(),
-                    });
-                }
-                Instruction::Gemm {
-                    out,
-                    start,
-                    segments,
-                    pack,
-                } => {
-                    self.push_cursor(out, row, out.len);
-                    self.push_cursor(start.as_ref().unwrap_or(out), row, out.len);
-                    for segment in segments {
-                        self.push_cursor(segment, row, segment.len);
-                    }
-                    let spec = &self.run.plan.packs[*pack];
-                    self.own.actions.push(Action::Product {
-                        first,
-                        count: segments.len(),
-                        b: self.run.packs[*pack].cast_const(),
-                        panels: Panels::new::<F>(self.run.isa, spec.k, spec.n),
-                        starts: start.is_some(),
-                    });
-                }
-                _ => return false,
-            }
+        let mut list = std::mem::take(&mut self.own.list);
+        list.clear();
+        let fits = stage
+            .body
+            .iter()
+            .all(|work| self.add(&work.instruction, row, &mut list));
+        self.own.list = list;
+        if !fits {
+            return false;
         }
         let own = &mut *self.own;
         let steps = Steps {
-            actions: &own.actions,
-            cursors: &own.cursors,
+            list: &own.list,
             programs: self.run.plan,
             tables: &mut own.tables,
             segments: &mut own.segments,
@@ -404,9 +369,55 @@ impl<F: Real> WorkerRun<'_, '_, F> {
         true
     }
 
-    fn push_cursor(&mut self, operand: &Operand, row: usize, len: usize) {
-        let cursor = self.cursor(operand, row, len);
-        self.own.cursors.push(cursor);
+    /// Adds an instruction to the actions of a step; returns false if it is not among those of a loop of one row.
+    pub(super) fn add(
+        &self,
+        instruction: &Instruction,
+        row: usize,
+        list: &mut ActionList<F>,
+    ) -> bool {
+        let (programs, first) = (&self.run.plan.programs, list.cursors.len());
+        let mut push = |operand: &Operand, len: usize| {
+            list.cursors.push(self.cursor(operand, row, len));
+        };
+        match instruction {
+            Instruction::Program(index) if programs[*index].len <= BLOCK => {
+                let program = &programs[*index];
+                for input in &program.inputs {
+                    push(&input.operand, if input.spread { 0 } else { program.len });
+                }
+                for output in &program.outputs {
+                    push(output, program.len);
+                }
+                list.actions.push(Action::Program {
+                    program: *index,
+                    first,
+                    count: program.inputs.len() + program.outputs.len(),
+                });
+            }
+            Instruction::Gemm {
+                out,
+                start,
+                segments,
+                pack,
+            } => {
+                push(out, out.len);
+                push(start.as_ref().unwrap_or(out), out.len);
+                for segment in segments {
+                    push(segment, segment.len);
+                }
+                let spec = &self.run.plan.packs[*pack];
+                list.actions.push(Action::Product {
+                    first,
+                    count: segments.len(),
+                    b: self.run.packs[*pack].cast_const(),
+                    panels: Panels::new::<F>(self.run.isa, spec.k, spec.n),
+                    starts: start.is_some(),
+                });
+            }
+            _ => return false,
+        }
+        true
     }
 
     /// A cursor that follows an operand through the steps.

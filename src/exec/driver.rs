@@ -163,7 +163,7 @@ impl<'a, F: Real> WorkerRun<'a, '_, F> {
         time.wrapping_add(row * slot.row + operand.start)
     }
 
-    fn once(&mut self, instruction: &Instruction) {
+    pub(super) fn once(&mut self, instruction: &Instruction) {
         let samples = self.run.extent.samples;
         let count = match instruction.rate(&self.run.plan.programs) {
             Rate::Static => 1,

@@ -40,6 +40,16 @@ impl<T: Copy + Default> Aligned<T> {
         Ok(())
     }
 
+    /// Copies the numbers of memory of the same size.
+    pub(super) fn copy_from(&mut self, from: &Self) {
+        self.as_mut_slice().copy_from_slice(&from.to_vec());
+    }
+
+    /// A copy of the numbers.
+    pub(super) fn to_vec(&self) -> Vec<T> {
+        self.space[self.start..self.start + self.len].to_vec()
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.space.len() * size_of::<T>()
     }

@@ -6,6 +6,7 @@ mod binding;
 mod driver;
 mod edges;
 mod interpret;
+mod kept;
 pub(crate) mod kernel;
 mod leg;
 mod long;
@@ -19,6 +20,10 @@ mod results;
 mod room;
 mod search;
 mod slots;
+mod step_actions;
+mod step_inputs;
+mod step_state;
+mod stepper;
 mod sums;
 #[cfg(test)]
 mod tests;
@@ -33,6 +38,7 @@ use kernel::{Element, Isa};
 pub use binding::Binding;
 pub(crate) use outer_norms::{OuterNorms, Vectors, norm};
 pub use results::OutputViews;
+pub use stepper::Stepper;
 pub use workspace::Workspace;
 
 use crate::error::{Error, Result};
@@ -46,6 +52,7 @@ use ndarray::ArrayViewMutD;
 use parallel::Barrier;
 use results::Place;
 use room::{Extent, Wanted};
+use stepper::Source;
 use watch::Watch;
 
 /// The floating-point type of a program: `f64` or `f32`.
@@ -65,6 +72,15 @@ pub trait Real: Scalar + Element {
     /// Finds the first value that is not finite.
     #[doc(hidden)]
     fn trace(binding: Binding<'_, '_, Self>) -> Result<Option<Error>>;
+    /// Prepares a run step by step.
+    #[doc(hidden)]
+    fn stepper(source: Arc<Source<Self>>) -> Result<Stepper<Self>>;
+    /// Takes a step.
+    #[doc(hidden)]
+    fn step<'s>(stepper: &'s mut Stepper<Self>, inputs: &[Self]) -> Result<&'s [Self]>;
+    /// The outputs that do not vary with the step.
+    #[doc(hidden)]
+    fn so_far(stepper: &mut Stepper<Self>) -> Result<Outputs<Self>>;
 }
 
 macro_rules! real {
@@ -79,6 +95,15 @@ macro_rules! real {
             }
             fn trace(binding: Binding<'_, '_, Self>) -> Result<Option<Error>> {
                 binding.trace()
+            }
+            fn stepper(source: Arc<Source<Self>>) -> Result<Stepper<Self>> {
+                Stepper::new(source)
+            }
+            fn step<'s>(stepper: &'s mut Stepper<Self>, inputs: &[Self]) -> Result<&'s [Self]> {
+                stepper.advance(inputs)
+            }
+            fn so_far(stepper: &mut Stepper<Self>) -> Result<Outputs<Self>> {
+                stepper.finish()
             }
         }
     };

@@ -110,7 +110,24 @@ impl<F: Real> PreparedLoop<F> {
         let here = Some((pass, stage));
         let forward = plan.passes[pass].forward;
         let stage = &plan.passes[pass].stages[stage];
-        let Some(atoms) = atoms(plan, stage, lanes).filter(|_| stage.is_loop) else {
+        if !stage.is_loop {
+            return Ok(None);
+        }
+        let body: Vec<&Instruction> = stage.body.iter().map(|w| &w.instruction).collect();
+        Self::of_body(plan, &body, (forward, lanes), &|value| {
+            uses.elsewhere(here, value)
+        })
+    }
+
+    /// The instructions of a step prepared for vectors of this many lanes, if all their values are narrow. `found`
+    /// returns true if something other than these instructions finds a value in memory.
+    pub(super) fn of_body(
+        plan: &Plan,
+        body: &[&Instruction],
+        (forward, lanes): (bool, usize),
+        found: &dyn Fn(&Operand) -> bool,
+    ) -> Result<Option<Self>> {
+        let Some(atoms) = atoms(plan, body, lanes) else {
             return Ok(None);
         };
         let mut maker = Builder {
@@ -130,8 +147,8 @@ impl<F: Real> PreparedLoop<F> {
             rows: Vec::new(),
             matrix: 0,
         };
-        for work in &stage.body {
-            match &work.instruction {
+        for instruction in body {
+            match instruction {
                 Instruction::Program(index) => maker.program(&maker.plan.programs[*index]),
                 Instruction::Gemm {
                     out,
@@ -143,11 +160,9 @@ impl<F: Real> PreparedLoop<F> {
             }
         }
         let carried = maker.share();
-        let found = |value: &Operand| uses.elsewhere(here, value);
-        Self::of(&maker, &carried, &found).map(Some)
+        Self::of(&maker, &carried, found).map(Some)
     }
 
-    /// `found` says whether something other than the loop finds a value in memory.
     fn of(
         maker: &Builder<'_>,
         carried: &[(usize, usize)],

@@ -5,7 +5,7 @@
 //! one is computed. All other values stay in memory.
 
 use super::interpret::vector_loop::{Operation, PIECES};
-use crate::plan::{Instruction, Operand, Plan, Program, Stage};
+use crate::plan::{Instruction, Operand, Plan, Program};
 use crate::shape::Rate;
 
 /// The maximum number of terms of a product; the kernels of matrix products are used for longer
@@ -326,11 +326,11 @@ impl Builder<'_> {
 
 /// The operands written by a loop, split so that each is used as a whole; `None` if the loop has
 /// other instructions or is too long.
-pub(super) fn atoms(plan: &Plan, stage: &Stage, lanes: usize) -> Option<Vec<Operand>> {
+pub(super) fn atoms(plan: &Plan, body: &[&Instruction], lanes: usize) -> Option<Vec<Operand>> {
     let (mut atoms, mut products, mut used) = (Vec::new(), Vec::new(), Vec::new());
     let mut operations = 0;
-    for work in &stage.body {
-        match &work.instruction {
+    for instruction in body {
+        match instruction {
             Instruction::Program(index) => {
                 let program = &plan.programs[*index];
                 operations += program.ops.len() + program.inputs.len();

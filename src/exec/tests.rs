@@ -23,6 +23,8 @@ use timetable::in_any_memory;
 #[allow(dead_code, unreachable_pub, reason = "it is written as a crate")]
 #[path = "../../crates/bptt-testing/src/random/mod.rs"]
 mod strategy;
+
+mod steps;
 mod timetable;
 
 use strategy::Instance;

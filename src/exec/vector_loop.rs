@@ -45,7 +45,7 @@ impl<F: Real> WorkerRun<'_, '_, F> {
     }
 
     /// Sets the pointers of a loop to the memory and the matrices of this run.
-    fn connect(&self, prepared: &mut PreparedLoop<F>, row: usize) {
+    pub(super) fn connect(&self, prepared: &mut PreparedLoop<F>, row: usize) {
         let cursor = |operand: &Operand| self.cursor(operand, row, operand.len);
         for (load, operand) in prepared.before.iter_mut().zip(&prepared.before_at) {
             load.from = cursor(operand);

@@ -8,7 +8,7 @@ use ndarray::{ArrayViewMutD, IxDyn, RawArrayViewMut};
 use super::Real;
 use super::edges::Edges;
 use super::interpret::entrywise::{BLOCK, Rows};
-use super::interpret::steps::{Action, Cursor};
+use super::interpret::steps::ActionList;
 use super::kernel::{Ahead, Isa, Panels, Segment};
 use super::memory::Aligned;
 use super::parallel::Pool;
@@ -63,8 +63,7 @@ pub(super) struct Worker<T> {
     pub(super) segments: Vec<Segment<T>>,
     /// The memory that the next step of a loop reads or writes.
     pub(super) ahead: Ahead<T>,
-    pub(super) actions: Vec<Action<T>>,
-    pub(super) cursors: Vec<Cursor<T>>,
+    pub(super) list: ActionList<T>,
     /// For each stage of each pass, its loop prepared for narrow values.
     pub(super) loops: Vec<Vec<Option<PreparedLoop<T>>>>,
     /// The blocks of registers, then of operands.
@@ -296,8 +295,7 @@ impl<F: Real> Workspace<F> {
                 operands: Vec::with_capacity(operands),
                 segments: Vec::with_capacity(segments),
                 ahead: Ahead::with_capacity(plan.buffers.len()),
-                actions: Vec::with_capacity(actions),
-                cursors: Vec::with_capacity(cursors),
+                list: ActionList::with_capacity(actions, cursors),
                 staging: first.wrapping_add(registers * BLOCK),
                 _blocks: blocks,
                 packing: space,

@@ -3,6 +3,7 @@
 mod batches;
 mod bind;
 mod build;
+mod causal;
 pub mod cells;
 mod collections;
 mod data;

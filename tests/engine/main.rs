@@ -41,6 +41,7 @@ mod sequences;
 mod singular;
 mod square;
 mod statistics;
+mod stepper;
 mod structure;
 mod user_recurrences;
 mod verdicts;

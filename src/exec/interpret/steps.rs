@@ -58,6 +58,33 @@ pub(crate) enum Action<T> {
     },
 }
 
+/// The operations of a step, and their operands.
+#[derive(Clone, Debug)]
+pub(crate) struct ActionList<T> {
+    pub(crate) actions: Vec<Action<T>>,
+    pub(crate) cursors: Vec<Cursor<T>>,
+}
+
+impl<T> Default for ActionList<T> {
+    fn default() -> Self {
+        Self::with_capacity(0, 0)
+    }
+}
+
+impl<T> ActionList<T> {
+    pub(crate) fn with_capacity(actions: usize, cursors: usize) -> Self {
+        Self {
+            actions: Vec::with_capacity(actions),
+            cursors: Vec::with_capacity(cursors),
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.actions.clear();
+        self.cursors.clear();
+    }
+}
+
 /// The programs, as used by the loop.
 pub(crate) trait Programs {
     fn ops(&self, program: usize) -> &[MicroOp];
@@ -66,8 +93,7 @@ pub(crate) trait Programs {
 
 /// The loop.
 pub(crate) struct Steps<'a, T, P> {
-    pub(crate) actions: &'a [Action<T>],
-    pub(crate) cursors: &'a [Cursor<T>],
+    pub(crate) list: &'a ActionList<T>,
     pub(crate) programs: &'a P,
     /// For each program, a pointer for each place; the pointers to registers and constants are set.
     pub(crate) tables: &'a mut [Vec<*mut T>],
@@ -102,7 +128,7 @@ impl<T: Element + Scalar, P: Programs> Kernel<T> for Steps<'_, T, P> {
             } else {
                 self.end - 1 - i
             };
-            for action in self.actions {
+            for action in &self.list.actions {
                 // SAFETY: guaranteed by the caller of `Steps::run`.
                 unsafe {
                     match *action {
@@ -118,8 +144,9 @@ impl<T: Element + Scalar, P: Programs> Kernel<T> for Steps<'_, T, P> {
                             panels,
                             starts,
                         } => {
-                            let (c, a) = (self.cursors[first], &self.cursors[first + 2..][..count]);
-                            let start = self.cursors[first + 1].at(step).cast_const();
+                            let cursors = &self.list.cursors[first..];
+                            let (c, a) = (cursors[0], &cursors[2..][..count]);
+                            let start = cursors[1].at(step).cast_const();
                             let start = starts.then_some(start);
                             let small = panels.n() <= V::LANES && panels.k() <= IN_PLACE;
                             if small {
@@ -162,7 +189,7 @@ impl<T: Element + Scalar, P: Programs> Steps<'_, T, P> {
         let len = self.programs.len(program);
         let table = &mut self.tables[program];
         let fixed = table.len() - count;
-        let operands = &self.cursors[first..first + count];
+        let operands = &self.list.cursors[first..first + count];
         for (i, (place, operand)) in table[fixed..].iter_mut().zip(operands).enumerate() {
             *place = operand.at(step);
             if operand.len == 0 {
