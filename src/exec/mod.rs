@@ -300,6 +300,11 @@ impl<F: Real> Program<F> {
         }
     }
 
+    /// The sizes of the dimensions, in order of declaration.
+    pub(crate) fn sizes(&self) -> &[usize] {
+        &self.sizes
+    }
+
     /// The plan of the program.
     #[must_use]
     pub const fn plan(&self) -> &Plan {

@@ -167,6 +167,11 @@ impl<F: Real> Workspace<F> {
         &self.outputs
     }
 
+    /// The outputs of the last run, mutable.
+    pub(crate) const fn outputs_mut(&mut self) -> &mut Outputs<F> {
+        &mut self.outputs
+    }
+
     /// The memory in bytes that the workspace holds for values.
     #[must_use]
     pub fn bytes(&self) -> usize {

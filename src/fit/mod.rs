@@ -43,6 +43,7 @@ mod sample_clip;
 mod sample_norms;
 mod sgd;
 mod state;
+mod truncated;
 mod verdict;
 
 pub use adam::Adam;
@@ -55,6 +56,7 @@ pub use sample_clip::SampleClip;
 pub use sample_norms::SampleNorms;
 pub use sgd::Sgd;
 pub use state::State;
+pub use truncated::{Truncated, TruncatedProgram, Truncation, Windows};
 
 use ndarray::{ArrayD, Dimension};
 

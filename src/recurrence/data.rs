@@ -229,7 +229,7 @@ impl<F: Scalar> Batch<F> {
     }
 
     /// Refuses an input without a sample axis.
-    pub(super) fn check_axes(&self, recurrence: &Recurrence) -> Result<()> {
+    pub(crate) fn check_axes(&self, recurrence: &Recurrence) -> Result<()> {
         let samples = Some(&self.samples);
         let lacks = |(name, data): &(&String, &Data<F>)| {
             data.shape().get(sample_axis(recurrence, name).index()) != samples

@@ -26,7 +26,8 @@ impl Recurrence {
     ///
     /// If the initial states are inputs, a long sequence can be run in pieces: each piece starts from the final
     /// states of the one before. A gradient has the states of the original recurrence, so pieces can also be
-    /// used for training (truncated backpropagation through time).
+    /// used for training (truncated backpropagation through time); [`fit::Truncated`](crate::fit::Truncated) does so for any
+    /// initial states.
     ///
     /// ```
     /// use bptt::{Batch, Params, Recurrence, Wrt};

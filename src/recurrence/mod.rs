@@ -38,6 +38,7 @@ mod start_inputs;
 mod tape_gradient;
 mod terms;
 mod unroll;
+mod windows;
 mod without_inputs;
 
 use std::collections::HashSet;
@@ -64,6 +65,7 @@ pub(crate) use phases::{Phases, Turn};
 pub(crate) use roles::Roles;
 pub(crate) use terms::Terms;
 pub use unroll::Unrolled;
+pub(crate) use windows::Window;
 
 use crate::error::{Error, Mistake, Result};
 use crate::op::{NodeId, RegisterId, Scalar};

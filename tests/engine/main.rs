@@ -43,6 +43,7 @@ mod square;
 mod statistics;
 mod stepper;
 mod structure;
+mod truncated;
 mod user_recurrences;
 mod verdicts;
 mod views;

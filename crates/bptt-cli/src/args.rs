@@ -9,6 +9,7 @@ mod vectors;
 use std::path::{Path, PathBuf};
 
 use bptt::derive::{Format, Lang, Level};
+use bptt::fit::Truncation;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -18,7 +19,7 @@ pub(crate) use export::{Export, Target};
 pub(crate) use import::{Activation, Import, ModelLoss, Nonlinearity, States};
 pub(crate) use vectors::Vectors;
 
-use numbers::{learning_rate, momentum, norm};
+use numbers::{learning_rate, momentum, norm, truncation};
 
 use crate::reading::{Absent, Reading, Source};
 
@@ -410,6 +411,10 @@ pub(crate) struct Fit {
     /// Scale the gradient of each sample down to this norm if it is larger, and sum them
     #[arg(long, id = "clip-per-sample", value_name = "X", value_parser = norm, allow_negative_numbers = true)]
     pub(crate) clip_per_sample: Option<f64>,
+    /// Truncated backpropagation through time: an update every K1 steps of the data, with gradients through K2 steps
+    /// [K2 default: K1]
+    #[arg(long, value_name = "K1[,K2]", value_parser = truncation, allow_negative_numbers = true, conflicts_with = "clip-per-sample")]
+    pub(crate) truncate: Option<Truncation>,
     /// Number of samples per step of Adam and SGD; default: all samples
     #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
     pub(crate) batch: Option<usize>,

@@ -103,7 +103,7 @@ fn fit(
     };
     let found = match args.optimizer {
         Optimizer::Newton => refused(
-            &["lr", "momentum", "clip", "clip-per-sample", "batch"],
+            &["lr", "momentum", "clip", "clip-per-sample", "batch", "truncate"],
             "with --optimizer newton",
         ),
         Optimizer::Adam => refused(&["momentum"], "with Adam: it belongs to --optimizer sgd"),
@@ -113,7 +113,7 @@ fn fit(
     let is_kept = args.save_every.is_some() || args.resume.is_some();
     let unmoved = || match args.steps {
         Some(0) if !is_kept => refused(
-            &["lr", "momentum", "clip", "clip-per-sample", "batch"],
+            &["lr", "momentum", "clip", "clip-per-sample", "batch", "truncate"],
             "with --steps 0, which moves no parameter",
         ),
         _ => None,
@@ -150,6 +150,11 @@ fn over(args: &Fit) -> Option<String> {
     }
     // The command itself reports a recurrence that cannot be loaded.
     let recurrence = cell::load(&args.cell).ok()?;
+    if args.truncate.is_some() {
+        return Some(
+            "--truncate: a window has a part of the steps, and --over may name all of them; leave one of the two out".into(),
+        );
+    }
     let of_inputs = has_input(&recurrence, &args.over());
     (of_inputs && args.batch.is_some()).then(|| {
         "--batch: with inputs in --over, each step needs all samples; leave --batch out".into()

@@ -1,8 +1,8 @@
 //! Fits with Adam and SGD.
 
 use bptt::data::Element;
-use bptt::fit::{Adam, Optimizer as Descent, Sgd, clip_global_norm};
-use bptt::{Batch, Error, Real, Recurrence};
+use bptt::fit::{Adam, Optimizer as Descent, Sgd, Truncated, clip_global_norm};
+use bptt::{Batch, Error, Outputs, Params, Real, Recurrence};
 
 use super::aim::Aim;
 use super::checkpoint::Progress;
@@ -38,10 +38,21 @@ pub(super) fn fit<F: Real + Element>(
 ) -> Result<Course, Failure> {
     let steps = args.steps_in_all();
     let gradient = recurrence.gradient(aim.wrt())?;
-    let mut program = aim.program(&gradient);
     let mut clipped = args
         .clip_per_sample
         .map(|most| aim.clipped(recurrence, most));
+    let windows = match args.truncate {
+        None => None,
+        Some(truncation) => {
+            let truncated = Truncated::new(recurrence, aim.wrt())?;
+            Some((truncated.compile_for(&progress.params, batch)?, truncation))
+        }
+    };
+    // With windows, the loss of a step is that of all steps of the data before its updates.
+    let mut program = aim.program(match windows {
+        None => &gradient,
+        Some(_) => recurrence,
+    });
     let mut optimizer = optimizer(args);
     if let Some(state) = &progress.optimizer {
         optimizer.restore(state)?;
@@ -86,16 +97,36 @@ pub(super) fn fit<F: Real + Element>(
         };
         let loss = found.loss()?.to_f64();
         progress.losses.record(progress.steps, loss, params, window);
-        let slope = motion::slope(&found);
-        if let Some(threshold) = args.clip {
-            clip_global_norm(&mut found, threshold);
+        let mut update = |params: &mut Params<F>, found: &mut Outputs<F>| {
+            let slope = motion::slope(found);
+            if let Some(threshold) = args.clip {
+                clip_global_norm(found, threshold);
+            }
+            last_step = Some(motion::Last {
+                loss,
+                slope,
+                clipped: motion::slope(found),
+            });
+            optimizer.step(params, found)
+        };
+        match &windows {
+            None => update(params, &mut found)?,
+            Some((truncated, truncation)) => {
+                let mut windows = truncated.windows(seen, *truncation)?;
+                let broken = loop {
+                    match windows.next(params) {
+                        Ok(Some(found)) => update(params, found)?,
+                        Ok(None) => break None,
+                        Err(error) if is_divergence(&error) => break Some(error),
+                        Err(error) => return Err(error.into()),
+                    }
+                };
+                if let Some(error) = broken {
+                    let taken = bptt::counted(progress.steps, "step");
+                    return Ok(diverged(progress, format!("after {taken}: {error}")));
+                }
+            }
         }
-        optimizer.step(params, &found)?;
-        last_step = Some(motion::Last {
-            loss,
-            slope,
-            clipped: motion::slope(&found),
-        });
         progress.steps += 1;
         shown.step(progress.steps, loss);
         session.after_step(progress.steps, report, || Progress {
@@ -134,7 +165,9 @@ pub(super) fn fit<F: Real + Element>(
     let why = motion::endless(before, after, progress.steps)
         .or(unmoved)
         .or_else(|| match order.round() {
-            0 => motion::falling(&mut program, &start, &progress.params, batch),
+            0 if windows.is_none() => {
+                motion::falling(&mut program, &start, &progress.params, batch)
+            }
             _ => None,
         });
     Ok(Course {

@@ -23,6 +23,10 @@ impl Settings {
             found.add("--lr", args.lr.to_string());
             found.add_some("--clip", args.clip);
             found.add_some("--clip-per-sample", args.clip_per_sample);
+            let windows = args
+                .truncate
+                .map(|t| format!("{},{}", t.every(), t.through()));
+            found.add_some("--truncate", windows);
             found.add_some("--batch", args.batch.filter(|n| *n < batch.samples()));
         }
         if args.optimizer == Optimizer::Sgd {

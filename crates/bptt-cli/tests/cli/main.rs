@@ -30,4 +30,5 @@ mod overwrite;
 mod property_tests;
 mod resume;
 mod tables;
+mod truncate;
 mod vectors;
