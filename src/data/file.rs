@@ -42,6 +42,8 @@ pub(super) struct Request<'a> {
     pub(super) alphabets: &'a IndexMap<String, Vec<String>>,
     /// True if no other file can have the columns that this one lacks.
     pub(super) is_only_file: bool,
+    /// The line of the only row of a table, if its rows come one after the other.
+    pub(super) line: Option<usize>,
 }
 
 impl Request<'_> {

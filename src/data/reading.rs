@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use indexmap::IndexMap;
+
 use super::file::{Format, Request, read, refuse};
 use super::inputs::{self, Input, LENGTHS};
 use super::options::{ReadOptions, entry};
@@ -33,6 +35,7 @@ pub(super) fn file(
         samples: &before.samples,
         alphabets: &before.alphabets,
         is_only_file,
+        line: None,
     };
     let found = (format.read)(&read(path, format)?, &request);
     found.map_err(|reason| refuse(path, reason))
@@ -143,6 +146,55 @@ impl ReadOptions {
     /// bytes. An input that is not in the file is no error here.
     pub fn read(&self, recurrence: &Recurrence, path: impl AsRef<Path>) -> Result<Arrays> {
         self.read_all(recurrence, &[path])
+    }
+
+    /// Reads the inputs of a recurrence from one row of a table, for rows that come one after the other. `header` is the row of names,
+    /// both without the ends of lines; `line` is the number of the row for messages. Texts of classes must be
+    /// [given](Self::alphabet), since one row does not have all of them.
+    ///
+    /// ```
+    /// use bptt::{Recurrence, data::ReadOptions};
+    /// let sum = Recurrence::parse("sum.rec", "input x[2]\nstate s\ns' = s + sum(x)\noutput s'\n")?;
+    /// let row = ReadOptions::new().read_row(&sum, "x[1];x[0]", "0.5;2", 7)?;
+    /// assert_eq!(row.batch::<f64>(&sum)?.get("x"), Some(&ndarray::array![[[2.0, 0.5]]].into_dyn()));
+    /// let row = ReadOptions::new().read_row(&sum, "x[1];x[0]", "a;2", 7)?;
+    /// let refused = row.batch::<f64>(&sum).unwrap_err();
+    /// assert!(refused.to_string().contains("line 7"), "{refused}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read); a field that is no number is an error where its array is used. Texts without their classes are
+    /// refused.
+    pub fn read_row(
+        &self,
+        recurrence: &Recurrence,
+        header: &str,
+        row: &str,
+        line: usize,
+    ) -> Result<Arrays> {
+        let refuse = |reason: String| Error::Array { reason };
+        let inputs = inputs::of(recurrence);
+        self.check_targets(&inputs)?;
+        let request = Request {
+            limit: expanded(),
+            stem: "",
+            inputs: Some(&inputs),
+            options: self,
+            samples: &[],
+            alphabets: &IndexMap::new(),
+            is_only_file: true,
+            line: Some(line),
+        };
+        let found = super::table::read_row(header, row, &request).map_err(refuse)?;
+        let is_given = |input: &str| self.alphabets.contains_key(input);
+        match found.alphabets.keys().find(|input| !is_given(input)) {
+            None => Ok(found),
+            Some(input) => Err(refuse(format!(
+                "line {line}: `{input}` is a text, and one row does not number all texts; expected the number of a class, \
+                 or the texts of all classes (`ReadOptions::alphabet`)"
+            ))),
+        }
     }
 
     /// As [`read`](Self::read), of several files, each of which has some of the inputs.

@@ -12,7 +12,7 @@ use bptt::derive::{Format, Lang, Level};
 use bptt::fit::Truncation;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use certify::Certify;
 pub(crate) use export::{Export, Target};
@@ -98,8 +98,9 @@ describes both, and has a program to start from.")]
   bptt grad rnn --data data.npz --params params.npz --wrt W_H,h")]
     Grad(Grad),
     /// Run forward: outputs, loss and final states
-    #[command(after_help = "Example:
-  bptt run cell.rec --data data.npz --params params.npz --out outputs.npz")]
+    #[command(after_help = "Examples:
+  bptt run cell.rec --data data.npz --params params.npz --out outputs.npz
+  tail -n +1 -f log.csv | bptt run cell.rec --params params.npz --stream")]
     Run(Run),
     /// Fit the parameters to data
     #[command(after_help = "Examples:
@@ -186,7 +187,7 @@ pub(crate) struct Data {
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(crate) cell: String,
     /// Inputs: .npz, .npy, .safetensors, .csv or .tsv file; several files have different inputs
-    #[arg(long, short, value_name = "FILE", required = true)]
+    #[arg(long, short, value_name = "FILE", group = "source")]
     pub(crate) data: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) reading: Reading,
@@ -225,7 +226,7 @@ pub(crate) struct Check {
     #[arg(long, value_name = "NAME=N,…", value_delimiter = ',')]
     pub(crate) dims: Vec<Size>,
     /// Inputs; default: random
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", group = "source")]
     pub(crate) data: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) reading: Reading,
@@ -251,7 +252,7 @@ pub(crate) struct Derive {
     pub(crate) cell: String,
     /// Inputs of a run: the norms of the Jacobians are measured on its first sequence; default:
     /// random inputs
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", group = "source")]
     pub(crate) data: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) reading: Reading,
@@ -297,6 +298,7 @@ fn choice<T: Copy + Send + Sync + 'static>(
 }
 
 #[derive(Args, Debug)]
+#[command(group(ArgGroup::new("source").required(true)))]
 pub(crate) struct Grad {
     #[command(flatten)]
     pub(crate) on: Data,
@@ -310,9 +312,13 @@ pub(crate) struct Grad {
 }
 
 #[derive(Args, Debug)]
+#[command(group(ArgGroup::new("source").required(true)))]
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) on: Data,
+    /// Instead of --data: read rows of a table from the standard input, and write a row of outputs for each at once
+    #[arg(long, group = "source")]
+    pub(crate) stream: bool,
     /// Output file for the results: .npz or .safetensors
     #[arg(long, short, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
@@ -374,7 +380,7 @@ pub(crate) struct Fit {
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(crate) cell: String,
     /// Inputs: .npz, .npy, .safetensors, .csv or .tsv file; several files have different inputs
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", group = "source")]
     pub(crate) data: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) reading: Reading,

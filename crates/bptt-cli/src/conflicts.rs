@@ -54,7 +54,16 @@ pub(crate) fn find(command: &Command, matches: &ArgMatches) -> Option<String> {
         Command::Grad(args) => named_once("wrt", "W_H,h, or --wrt all", &args.wrt)
             .or_else(|| wrt(&args.on.cell, &args.wrt))
             .or_else(|| seed(&args.on.cell, args.on.params.is_some(), given("seed"))),
-        Command::Run(args) => seed(&args.on.cell, args.on.params.is_some(), given("seed")),
+        Command::Run(args) => match args.stream {
+            true => ["id", "sort", "out", "json"].iter().find_map(|option| {
+                without_effect(
+                    option,
+                    "with --stream, which writes the rows of one sequence as they come",
+                )
+            }),
+            false => None,
+        }
+        .or_else(|| seed(&args.on.cell, args.on.params.is_some(), given("seed"))),
         Command::Derive(args) => match args.format {
             Format::Json => without_effect("lang", "with --format json, which has no sentences"),
             _ => None,

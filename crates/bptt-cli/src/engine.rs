@@ -1,7 +1,9 @@
 //! Runs recurrences; the only module that chooses an engine.
 
 use bptt::fit::{Known, SampleClip};
-use bptt::{Batch, Error, Outputs, Params, Program as Compiled, Real, Recurrence, Workspace, Wrt};
+use bptt::{
+    Batch, Error, Outputs, Params, Program as Compiled, Real, Recurrence, Stepper, Workspace, Wrt,
+};
 
 /// A recurrence, compiled at its first run for the sizes of that data.
 #[derive(Debug)]
@@ -119,6 +121,16 @@ impl<'r, F: Real> Clipped<'r, F> {
         };
         Ok(clip.run(params, batch, self.most)?.clone())
     }
+}
+
+/// A recurrence that runs one step at a time, for the sizes and the inputs per sample of a batch.
+pub(crate) fn stepper<F: Real>(
+    recurrence: &Recurrence,
+    params: &Params<F>,
+    batch: &Batch<F>,
+) -> Result<Stepper<F>, Error> {
+    let program = recurrence.compile_for(params, batch)?;
+    program.stepper_of(params, batch)
 }
 
 /// The data of a run, with the arrays that a fit keeps.

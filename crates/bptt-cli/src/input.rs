@@ -226,7 +226,7 @@ fn matched<F: Scalar>(
 }
 
 /// The outputs that need some inputs; `None` if final states are among them, or there are no others.
-fn omission(recurrence: &Recurrence, inputs: &[&str]) -> Option<Vec<String>> {
+pub(crate) fn omission(recurrence: &Recurrence, inputs: &[&str]) -> Option<Vec<String>> {
     let whole = recurrence.with_final_states().ok()?;
     let rest = whole.without_inputs(inputs).ok()?;
     let is_kept = |name: &str| rest.outputs().any(|other| other == name);
@@ -258,7 +258,7 @@ fn truth(resets: &Array, is_read: impl Fn(usize, usize) -> bool) -> Result<(), S
 }
 
 /// The sizes that are numbers of classes with texts.
-fn with_classes<F: Scalar>(
+pub(crate) fn with_classes<F: Scalar>(
     recurrence: &Recurrence,
     arrays: &Arrays,
     mut batch: Batch<F>,

@@ -22,6 +22,7 @@ mod progress;
 mod reading;
 mod report;
 mod show;
+mod stream;
 mod vectors;
 
 use std::io::Write;
@@ -167,6 +168,7 @@ fn run(command: Option<&Command>, report: &mut Report) -> Result<Done, Failure> 
         Some(Command::Check(args)) => return check::run(args, report),
         Some(Command::Certify(args)) => return certify::run(args, report),
         Some(Command::Grad(args)) => grad::grad(args, report)?,
+        Some(Command::Run(args)) if args.stream => stream::run(args, report)?,
         Some(Command::Run(args)) => grad::run(args, report)?,
         Some(Command::Fit(args)) => return fit::run(args, report),
         Some(Command::Show(args)) => show::run(args, report)?,

@@ -12,22 +12,22 @@ use crate::Failure;
 #[derive(Args, Debug)]
 pub(crate) struct Reading {
     /// Columns of the inputs, e.g. x=Close or 'x[0]=a,x[1]=b,t=Date:days'; default: the names of the inputs
-    #[arg(long, value_name = "INPUT=COLUMN,…", requires = "data")]
+    #[arg(long, value_name = "INPUT=COLUMN,…", requires = "source")]
     pub(crate) columns: Vec<Columns>,
     /// Rows of a table with missing values in the columns used [default: an error]
-    #[arg(long, value_name = "HOW", requires = "data")]
+    #[arg(long, value_name = "HOW", requires = "source")]
     pub(crate) missing: Option<Rows>,
     /// Column of a table whose different fields are the samples
-    #[arg(long, value_name = "COLUMN", requires = "data")]
+    #[arg(long, value_name = "COLUMN", requires = "source")]
     pub(crate) id: Option<String>,
     /// Column by which the rows of a table, or of each sample, are sorted
-    #[arg(long, value_name = "COLUMN", requires = "data")]
+    #[arg(long, value_name = "COLUMN", requires = "source")]
     pub(crate) sort: Option<String>,
     /// Decimal sign of the numbers of a table, such as , [default: .]
-    #[arg(long, value_name = "SIGN", value_parser = sign, requires = "data")]
+    #[arg(long, value_name = "SIGN", value_parser = sign, requires = "source")]
     pub(crate) decimal: Option<char>,
     /// Separator of thousands of the numbers of a table
-    #[arg(long, value_name = "SIGN", value_parser = sign, requires = "data")]
+    #[arg(long, value_name = "SIGN", value_parser = sign, requires = "source")]
     pub(crate) thousands: Option<char>,
 }
 
@@ -144,8 +144,15 @@ impl Reading {
         None
     }
 
-    fn options(&self) -> ReadOptions {
+    /// The choices for reading a file, with the texts of classes that are saved beside the parameters.
+    pub(crate) fn options(&self, params: Option<&Path>) -> ReadOptions {
         let mut options = ReadOptions::new();
+        // Parameters that cannot be read are refused where they are used.
+        if let Some(saved) = params.and_then(|file| Arrays::read(file).ok()) {
+            for (input, classes) in saved.saved_alphabets() {
+                options = options.alphabet(&input, classes);
+            }
+        }
         for (input, column) in self.columns.iter().flat_map(|columns| &columns.0) {
             options = options.column(input, column);
         }
@@ -195,13 +202,7 @@ pub(crate) enum Absent<'a> {
 impl Source<'_> {
     /// The arrays of the inputs of a recurrence.
     pub(crate) fn read(&self, recurrence: &Recurrence) -> Result<Arrays, Failure> {
-        let mut options = self.reading.options();
-        // Parameters that cannot be read are refused where they are used.
-        if let Some(saved) = self.params.and_then(|file| Arrays::read(file).ok()) {
-            for (input, classes) in saved.saved_alphabets() {
-                options = options.alphabet(&input, classes);
-            }
-        }
+        let options = self.reading.options(self.params);
         Ok(options.read_all(recurrence, self.files)?)
     }
 }

@@ -67,6 +67,9 @@ fn read(bytes: &[u8], request: &Request<'_>) -> Result<Arrays, String> {
     }
     let names: Vec<String> = fields.iter().map(|n| n.clone().into_owned()).collect();
     header::refuse_header(&names, rows.has_title)?;
+    if let Some(line) = request.line {
+        rows.line = line;
+    }
     let (groups, inputs): (Vec<Group>, Option<Vec<Input>>) = match request.inputs {
         None => (header::all(&names)?, None),
         Some(inputs) => {
@@ -120,6 +123,17 @@ fn read(bytes: &[u8], request: &Request<'_>) -> Result<Arrays, String> {
         ));
     }
     Ok(arrays)
+}
+
+/// Reads one row of a table whose rows come one after the other.
+pub(super) fn read_row(header: &str, row: &str, request: &Request<'_>) -> Result<Arrays, String> {
+    // The names decide about the separator, and not the row.
+    let separator = char::from(Rows::new(header).separator);
+    let text = match header.starts_with("sep=") {
+        true => format!("{header}\n{row}\n"),
+        false => format!("sep={separator}\n{header}\n{row}\n"),
+    };
+    read(text.as_bytes(), request)
 }
 
 /// The error for a row with another number of fields than the row of names.

@@ -12,7 +12,7 @@ pub(super) struct Rows<'t> {
     text: &'t str,
     /// The offset of the next line.
     at: usize,
-    line: usize,
+    pub(super) line: usize,
     pub(super) separator: u8,
     /// The fields of the row of names; 0 before it.
     columns: usize,

@@ -29,6 +29,7 @@ mod overwrite;
 #[cfg(unix)]
 mod property_tests;
 mod resume;
+mod stream;
 mod tables;
 mod truncate;
 mod vectors;
