@@ -115,9 +115,7 @@ pub use derive::Derivation;
 pub use error::{Error, Mistake, Premise, Result};
 #[doc(hidden)]
 pub use error::{counted, number, placed, printable, quoted};
-pub use exec::{
-    Binding, OutputViews, Program, Real, Stepper, Workspace, instruction_sets,
-};
+pub use exec::{Binding, OutputViews, Program, Real, Stepper, Workspace, instruction_sets};
 pub use lang::{Diagnostic, Diagnostics};
 pub use limit::{memory_limit, set_memory_limit};
 /// Random numbers of tests and programs of this repository.

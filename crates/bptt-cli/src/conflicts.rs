@@ -112,7 +112,14 @@ fn fit(
     };
     let found = match args.optimizer {
         Optimizer::Newton => refused(
-            &["lr", "momentum", "clip", "clip-per-sample", "batch", "truncate"],
+            &[
+                "lr",
+                "momentum",
+                "clip",
+                "clip-per-sample",
+                "batch",
+                "truncate",
+            ],
             "with --optimizer newton",
         ),
         Optimizer::Adam => refused(&["momentum"], "with Adam: it belongs to --optimizer sgd"),
@@ -122,7 +129,14 @@ fn fit(
     let is_kept = args.save_every.is_some() || args.resume.is_some();
     let unmoved = || match args.steps {
         Some(0) if !is_kept => refused(
-            &["lr", "momentum", "clip", "clip-per-sample", "batch", "truncate"],
+            &[
+                "lr",
+                "momentum",
+                "clip",
+                "clip-per-sample",
+                "batch",
+                "truncate",
+            ],
             "with --steps 0, which moves no parameter",
         ),
         _ => None,
