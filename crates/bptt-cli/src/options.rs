@@ -15,6 +15,14 @@ const ADVICE: &[(&str, &str)] = &[
     ),
     ("choose `Missing::Mask`", "give `--missing mask`"),
     ("(`ReadOptions::missing`)", "(`--missing mask`)"),
+    (
+        "(`ReadOptions::alphabet`)",
+        "(`--params` of a fit to a table of texts)",
+    ),
+    (
+        "run the whole sequence with `Program::run`",
+        "run the whole sequence, without `--stream` or `--truncate`",
+    ),
     ("`ReadOptions::decimal(',')`", "`--decimal ,`"),
     ("`ReadOptions::thousands('.')`", "`--thousands .`"),
     ("`ReadOptions::thousands(',')`", "`--thousands ,`"),

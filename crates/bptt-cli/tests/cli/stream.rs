@@ -198,7 +198,10 @@ fn texts_of_classes_are_those_of_the_parameters() {
         &folder,
         "run texts.rec --dims C=2 --stream",
         "c\nhigh\n",
-        &["standard input: line 2: `c` is a text"],
+        &[
+            "standard input: line 2: `c` is a text",
+            "(`--params` of a fit",
+        ],
     );
 }
 
@@ -250,7 +253,7 @@ fn a_bad_row_is_named_by_its_line() {
         &folder,
         "run late.rec --stream",
         "x\n1\n",
-        &["`y` reads the next step"],
+        &["`y` reads the next step; run the whole sequence, without `--stream`"],
     );
     fs::write(folder.file("none.rec"), "input x\nloss x^2\n").unwrap();
     refused(
