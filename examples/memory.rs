@@ -4,6 +4,12 @@
 //! `cargo run --release --example memory`
 
 #![allow(clippy::print_stdout, reason = "it prints a table")]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "megabytes and milliseconds are rounded"
+)]
 
 use std::time::Instant;
 
@@ -68,7 +74,7 @@ fn lstm(steps: usize, samples: usize) -> (Recurrence, Params<f32>, Batch<f32>) {
     (model, params.expect("there is room"), batch)
 }
 
-fn row<F: Real>(name: &str, megabytes: Option<f64>, base: f64, found: (f64, usize)) {
+fn row(name: &str, megabytes: Option<f64>, base: f64, found: (f64, usize)) {
     let asked = megabytes.map_or("all".into(), |m| format!("{m} MB"));
     println!(
         "{name:<28} {asked:>8} {:>10.2} MB {:>9.3} ms per 1000 steps {:>6.2}",
@@ -127,17 +133,17 @@ fn main() {
             let found = run(&all, &params, &batch, 1);
             base = base.min(found.0);
             let name = format!("LSTM {what}, T = 4000");
-            row::<f32>(&name, None, base, found);
+            row(&name, None, base, found);
             let some = program
                 .clone()
                 .memory(Memory::Bytes((megabytes * 1e6) as usize));
             let found = run(&some, &params, &batch, 1);
-            row::<f32>(&name, Some(*megabytes), base, found);
+            row(&name, Some(*megabytes), base, found);
         }
         if what == "gradient" && !quick {
             let (_, params, batch) = lstm(100_000, 32);
             let some = program.memory(Memory::Bytes(120_000_000));
-            row::<f32>(
+            row(
                 "LSTM gradient, T = 100 000",
                 Some(120.0),
                 base,
@@ -157,12 +163,12 @@ fn main() {
         .compile_for::<f64>(&params, &batch)
         .expect("it fits");
     let found = run(&program.clone().memory(Memory::All), &params, &batch, 2);
-    row::<f64>("GARCH gradient, T = 10⁷", None, found.0, found);
+    row("GARCH gradient, T = 10⁷", None, found.0, found);
     for megabytes in [100.0, 10.0, 2.0] {
         let some = program
             .clone()
             .memory(Memory::Bytes((megabytes * 1e6) as usize));
-        row::<f64>(
+        row(
             "GARCH gradient, T = 10⁷",
             Some(megabytes),
             found.0,

@@ -225,7 +225,7 @@ fn runs_keep_to_their_memory() {
                     usize::from(program.legs(batch.steps(), batch.samples()).unwrap().len() < 9);
                 let before = allocator::count();
                 let outputs = program.run(&params, &batch, &mut workspace).unwrap();
-                assert!(outputs.loss().unwrap().is_finite());
+                assert!(outputs.loss().unwrap().is_finite(), "it has run");
                 let again = allocator::count() - before;
                 assert_eq!(again, 0, "{} in {bytes} bytes", derived.name());
             }

@@ -91,7 +91,7 @@ impl<F: Real> WorkerRun<'_, '_, F> {
     /// Writes the outputs of a leg.
     pub(super) fn write_results(&self, leg: &Leg) {
         let mut results = self.run.results.lock();
-        let results = results.as_mut().map_or_else(PoisonError::get_mut, |r| r);
+        let results = results.as_mut().unwrap_or_else(PoisonError::get_mut);
         for result in results.iter_mut() {
             let spec = &self.run.plan.outputs[result.index];
             if spec.pass != Some(leg.pass) {
