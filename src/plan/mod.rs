@@ -8,7 +8,7 @@
 //! | copies where a value must be in memory | `access` |
 //! | passes over time, loops, and work for many steps at once | `schedule` |
 //! | values kept for a later pass or computed again | `recompute` |
-//! | adjacent values and their lifetimes | `layout` |
+//! | adjacent values and their lifetimes | `layout`, `rows` |
 //! | entrywise work fused | `program` |
 //! | instructions | `instruction`, `emit` |
 //! | legs of a run: the order of passes over units of steps | `timetable`, `chain` |
@@ -28,6 +28,7 @@ mod layout;
 mod products;
 mod program;
 mod recompute;
+mod rows;
 mod schedule;
 mod sums;
 mod timetable;
