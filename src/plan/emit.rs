@@ -1,6 +1,6 @@
 //! The translation of scheduled nodes to instructions.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::Plan;
 use super::graph::{Graph, Id, Kind, vectors};
@@ -22,6 +22,8 @@ pub(super) struct Emitter<'a> {
     /// The buffer of each leaf.
     leaves: BTreeMap<usize, usize>,
     packs: Vec<Pack>,
+    /// The pack of the same matrices in the same places.
+    known_packs: HashMap<Vec<PackPart>, usize>,
     programs: Vec<Program>,
 }
 
@@ -34,6 +36,7 @@ impl<'a> Emitter<'a> {
             buffers: layout.buffers.clone(),
             leaves: BTreeMap::new(),
             packs: Vec::new(),
+            known_packs: HashMap::new(),
             programs: Vec::new(),
         };
         for id in &schedule.order {
@@ -74,10 +77,10 @@ impl<'a> Emitter<'a> {
             .collect();
         for (stage, nodes) in stages {
             let is_loop = nodes.iter().any(|id| self.layout.is_loop[*id]);
-            let packs = self.packs.len();
+            let mut packs = self.packs.len();
             let body = self.stage(&nodes);
-            // A matrix is packed once: before the pass that uses it, or right before a product that
-            // runs once.
+            // A matrix is packed once: before the first pass that uses it, or right before the first
+            // product that runs once.
             for pack in packs..self.packs.len() {
                 if stage.in_pass {
                     once[stage.pass].push(Instruction::Pack(pack));
@@ -99,8 +102,11 @@ impl<'a> Emitter<'a> {
                 passes[stage.pass].stages.push(group);
             } else {
                 for instruction in body {
-                    if let Instruction::Gemm { pack, .. } = instruction {
+                    if let Instruction::Gemm { pack, .. } = instruction
+                        && pack >= packs
+                    {
                         once[stage.pass].push(Instruction::Pack(pack));
+                        packs = pack + 1;
                     }
                     once[stage.pass].push(instruction);
                 }
@@ -442,17 +448,23 @@ impl<'a> Emitter<'a> {
             }
             row += vector.len;
         }
-        self.packs.push(Pack {
-            k: row,
-            n: out.len,
-            parts,
-        });
         Instruction::Gemm {
             out,
             start,
             segments,
-            pack: self.packs.len() - 1,
+            pack: self.pack(row, out.len, parts),
         }
+    }
+
+    /// The pack of some matrices.
+    fn pack(&mut self, k: usize, n: usize, parts: Vec<PackPart>) -> usize {
+        let packs = &mut self.packs;
+        let known = self.known_packs.entry(parts);
+        *known.or_insert_with_key(|parts| {
+            let parts = parts.clone();
+            packs.push(Pack { k, n, parts });
+            packs.len() - 1
+        })
     }
 
     fn single(&self, id: Id) -> Instruction {

@@ -63,7 +63,7 @@ pub(crate) struct Pack {
 }
 
 /// One matrix of a pack.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PackPart {
     pub(crate) matrix: Operand,
     /// The number of columns of the matrix in memory.

@@ -267,3 +267,25 @@ fn resets_cost_a_choice() {
     let found = gradient(&last.with_resets("begins").unwrap());
     assert_eq!(loops(&found).iter().filter(|l| l.1 > 0).count(), 2);
 }
+
+#[test]
+fn equal_matrices_are_packed_once() {
+    let model = cell(Cell::lstm());
+    for derived in [
+        model.tangent(Wrt::Parameters).unwrap(),
+        model.hessian_vector(Wrt::Parameters).unwrap(),
+    ] {
+        let text = plan(&derived).describe();
+        let lines = text.lines().map(str::trim);
+        let packs: Vec<&str> = lines.filter(|l| l.starts_with("pack ")).collect();
+        let mut different = packs.clone();
+        different.sort_unstable();
+        different.dedup();
+        assert_eq!(packs.len(), different.len(), "{text}");
+        let products = counts(&derived).loops;
+        let products: usize = products.iter().map(|(_, step)| step.products).sum();
+        // A product with the state matrices in each loop: forward for h and ḣ, backward for δ and δ̇.
+        let with_state = packs.iter().filter(|p| p.contains("U_i") && !p.contains("dot"));
+        assert_eq!(2 * with_state.count(), products, "{text}");
+    }
+}
