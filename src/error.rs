@@ -258,6 +258,12 @@ pub enum Error {
         reason: String,
     },
 
+    /// A program cannot run in several directions at once.
+    #[error("no directions: {}", printable(reason))]
+    NoDirections {
+        /// The reason, and a remedy.
+        reason: String,
+    },
     /// A run needs more memory than the limit.
     #[error(
         "not enough memory: {}; use smaller sizes, fewer steps or samples{}",

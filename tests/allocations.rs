@@ -134,8 +134,41 @@ fn norms_take_no_memory_for_matrices_of_samples() {
     assert!(of_clip < made / 3, "clip: {of_clip}, made: {made}");
 }
 
+/// The memory of a gradient by forward mode and by backpropagation, beyond that of the data, for this many steps.
+fn memory_of_gradients(steps: usize) -> [usize; 2] {
+    let model = Cell::gru().model("gru", Loss::SquaredError).unwrap();
+    let sizes = [("H", 3), ("K", 2), ("O", 2)];
+    let (params, batch) = instance(&model, &sizes, &[steps], 1);
+    let tangent = model.loss_tangent(Wrt::Parameters).unwrap();
+    let program = tangent
+        .compile::<f64>(&sizes)
+        .unwrap()
+        .directions(16)
+        .unwrap();
+    let forward = || {
+        program
+            .forward_gradient(&params, &batch, &mut program.workspace())
+            .unwrap()
+    };
+    let gradient = model.gradient(Wrt::Parameters).unwrap();
+    let gradient = gradient.compile::<f64>(&sizes).unwrap();
+    let backward = || gradient.evaluate(&params, &batch).unwrap();
+    [allocator::peak(forward).1, allocator::peak(backward).1]
+}
+
+/// Forward mode keeps no values of the steps.
+fn the_memory_of_forward_gradients_does_not_grow() {
+    let [few, many] = [20_000, 40_000].map(memory_of_gradients);
+    assert_eq!(few[0], many[0], "forward mode");
+    assert!(
+        many[1] - few[1] > 100 * 20_000,
+        "backpropagation: {few:?}, {many:?}"
+    );
+}
+
 #[test]
 fn a_second_run_allocates_nothing() {
+    the_memory_of_forward_gradients_does_not_grow();
     // The test harness has its own thread, which allocates after starting this one.
     std::thread::sleep(std::time::Duration::from_millis(200));
     for (name, cell) in [

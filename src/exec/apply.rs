@@ -28,11 +28,14 @@ use crate::shape::Rate;
 const LINE: usize = 16;
 
 impl<F: Real> WorkerRun<'_, '_, F> {
-    /// The number of entries from one row of an operand to the next.
+    /// The number of entries from one row of an operand to the next; the rows of a sample for each
+    /// direction are rows of their own if the worker goes across.
     pub(super) fn stride(&self, operand: &Operand) -> usize {
-        self.own.slots[operand.buffer].row
+        let slot = &self.own.slots[operand.buffer];
+        if self.across { slot.lane } else { slot.row }
     }
 
+    /// Executes an instruction on some rows, for the current direction.
     pub(super) fn apply(&mut self, instruction: &Instruction, rows: Rows) {
         // At a step that no sample reaches there are no rows.
         if rows.count == 0 {
@@ -56,7 +59,9 @@ impl<F: Real> WorkerRun<'_, '_, F> {
             Instruction::OuterTotal { out, a, b, strong } => {
                 self.outer([out, a, b], *strong, rows, 0..a.len);
             }
-            Instruction::Total { out, from } => self.total(out, from, rows, 0..out.len),
+            Instruction::Total { out, from, close } => {
+                self.total((out, from, *close), rows, 0..out.len);
+            }
             Instruction::Pool { out, from } => self.pool(out, from, rows),
             Instruction::Contract {
                 out,
@@ -410,7 +415,7 @@ impl<F: Real> WorkerRun<'_, '_, F> {
                 list.actions.push(Action::Product {
                     first,
                     count: segments.len(),
-                    b: self.run.packs[*pack].cast_const(),
+                    b: self.matrix(*pack).cast_const(),
                     panels: Panels::new::<F>(self.run.isa, spec.k, spec.n),
                     starts: start.is_some(),
                 });
@@ -429,11 +434,19 @@ impl<F: Real> WorkerRun<'_, '_, F> {
         }
     }
 
+    /// The packed matrix for the current direction.
+    fn matrix(&self, index: usize) -> *mut F {
+        let pack = &self.run.plan.packs[index];
+        let lane = if pack.laned { self.lane } else { 0 };
+        let len = || Panels::new::<F>(self.run.isa, pack.k, pack.n).len();
+        self.run.packs[index].wrapping_add(if lane > 0 { lane * len() } else { 0 })
+    }
+
     fn pack(&self, index: usize) {
         let pack = &self.run.plan.packs[index];
         let panels = Panels::new::<F>(self.run.isa, pack.k, pack.n);
         // SAFETY: the space was allocated for these panels, and only one worker packs them.
-        let space = unsafe { std::slice::from_raw_parts_mut(self.run.packs[index], panels.len()) };
+        let space = unsafe { std::slice::from_raw_parts_mut(self.matrix(index), panels.len()) };
         for part in &pack.parts {
             // The product of a row and the transpose of the stored matrix.
             let (row_stride, column_stride) = if part.transposed {
@@ -480,7 +493,7 @@ impl<F: Real> WorkerRun<'_, '_, F> {
             c_stride: self.stride(out),
             m: rows.count,
             a: &self.own.segments,
-            b: self.run.packs[pack].cast_const(),
+            b: self.matrix(pack).cast_const(),
             panels,
             start: start.map(|start| Start {
                 ptr: self.at(start, rows.step, rows.first).cast_const(),

@@ -6,7 +6,9 @@ use ndarray::{ArrayViewD, ArrayViewMut, Axis};
 use super::Program;
 use super::Real;
 use super::kernel::{Isa, all_finite};
+use super::lanes;
 use super::long::keeps_lost;
+use super::room::Extent;
 use super::workspace::{Slot, Workspace};
 use crate::error::{Error, Result};
 use crate::limit::{check_memory, memory_limit};
@@ -31,6 +33,14 @@ impl<F: Real> Program<F> {
         if self.fits(given) {
             return Ok(());
         }
+        match self.directions {
+            Some(count) => (0..count).try_for_each(|lane| self.check_direction(given, lane)),
+            None => self.check_one(given),
+        }
+    }
+
+    /// Checks data for one direction.
+    pub(super) fn check_one(&self, given: &Given<'_, F>) -> Result<()> {
         let found = self.recurrence.sizes_fitting(given)?;
         if found == self.sizes {
             return Ok(());
@@ -47,10 +57,11 @@ impl<F: Real> Program<F> {
     fn fits(&self, given: &Given<'_, F>) -> bool {
         let leaves = self.recurrence.tape().leaves();
         given.is_plain()
-            && leaves.iter().zip(&given.arrays).all(|(leaf, array)| {
-                let Some(array) = array else {
+            && leaves.iter().enumerate().all(|(index, leaf)| {
+                let Some(array) = &given.arrays[index] else {
                     return false;
                 };
+                let lanes = self.directions.filter(|_| self.several.leaves[index]);
                 let outer: &[usize] = match leaf.ty().rate {
                     Rate::Static => &[],
                     Rate::Sample => &[given.samples],
@@ -58,7 +69,7 @@ impl<F: Real> Program<F> {
                 };
                 let dims = leaf.ty().shape.dims();
                 let own = dims.iter().map(|d| d.value(&self.sizes));
-                let expected = outer.iter().copied().chain(own);
+                let expected = outer.iter().copied().chain(lanes).chain(own);
                 array.shape().iter().copied().eq(expected)
                     && match (leaf.ty().kind, array) {
                         (Kind::Real, View::Real(a)) => {
@@ -94,7 +105,8 @@ impl<F: Real> Program<F> {
 
     /// Sets the pointers of every worker to the buffers and the data.
     pub(super) fn connect(&self, given: &Given<'_, F>, workspace: &mut Workspace<F>) -> Result<()> {
-        let samples = workspace.extent.samples;
+        let extent = workspace.extent;
+        let samples = extent.samples;
         let in_order = workspace.order.is_sorted();
         workspace.class_pointers.clear();
         workspace.pack_pointers.clear();
@@ -150,20 +162,22 @@ impl<F: Real> Program<F> {
                         }
                         None => {}
                     }
+                    let width = lanes::row(buffer, extent.lanes);
                     let (time, row) = match spec.ty().rate {
                         Rate::Static => (0, 0),
-                        Rate::Sample => (0, sample_row(buffer.width, samples)),
-                        Rate::Step => (samples * buffer.width, buffer.width),
+                        Rate::Sample => (0, sample_row(width, samples)),
+                        Rate::Step => (samples * width, width),
                     };
                     Slot {
                         ptr,
                         base: ptr,
                         time,
                         row,
+                        lane: lanes::lane(buffer),
                         origin: 0,
                     }
                 }
-                _ => own_slot(buffer, workspace.buffers[index].as_mut_ptr(), samples),
+                _ => own_slot(buffer, workspace.buffers[index].as_mut_ptr(), extent),
             };
             workspace.class_pointers.push(class);
             for worker in &mut workspace.workers {
@@ -181,7 +195,12 @@ impl<F: Real> Program<F> {
         for instruction in self.plan.instructions() {
             if let Some(out) = instruction.accumulates() {
                 let rows = if out.rate == Rate::Static { 1 } else { samples };
-                let width = self.plan.buffers[out.buffer].width;
+                let buffer = &self.plan.buffers[out.buffer];
+                let width = lanes::row(buffer, extent.lanes);
+                let (count, lane) = match buffer.laned {
+                    true => (extent.lanes, lanes::lane(buffer)),
+                    false => (1, 0),
+                };
                 let space = workspace.buffers[out.buffer].as_mut_slice();
                 // The rounding errors of a compensated sum follow all of its rows.
                 let halves = if keeps_lost(instruction, is_long) {
@@ -190,8 +209,10 @@ impl<F: Real> Program<F> {
                     1
                 };
                 for row in 0..rows * halves {
-                    let start = row * width + out.start;
-                    space[start..start + out.len].fill(F::zero());
+                    for direction in 0..count {
+                        let start = row * width + direction * lane + out.start;
+                        space[start..start + out.len].fill(F::zero());
+                    }
                 }
             }
         }
@@ -226,12 +247,13 @@ const fn sample_row(width: usize, samples: usize) -> usize {
     if samples == 1 { 0 } else { width }
 }
 
-fn own_slot<F: Real>(buffer: &Buffer, ptr: *mut F, samples: usize) -> Slot<F> {
+fn own_slot<F: Real>(buffer: &Buffer, ptr: *mut F, extent: Extent) -> Slot<F> {
+    let (samples, width) = (extent.samples, lanes::row(buffer, extent.lanes));
     let (time, row) = match buffer.storage {
         Storage::Static | Storage::Leaf(_) => (0, 0),
-        Storage::Sample => (0, sample_row(buffer.width, samples)),
-        Storage::Local => (0, buffer.width),
-        Storage::Chunk | Storage::Full => (samples * buffer.width, buffer.width),
+        Storage::Sample => (0, sample_row(width, samples)),
+        Storage::Local => (0, width),
+        Storage::Chunk | Storage::Full => (samples * width, width),
     };
     // An extra row before the first step holds the initial values of registers.
     Slot {
@@ -239,6 +261,7 @@ fn own_slot<F: Real>(buffer: &Buffer, ptr: *mut F, samples: usize) -> Slot<F> {
         base: ptr,
         time,
         row,
+        lane: lanes::lane(buffer),
         origin: 0,
     }
 }

@@ -16,6 +16,7 @@ use std::sync::Mutex;
 use super::Real;
 use super::edges::Legs;
 use super::kernel::Isa;
+use super::lanes::Part;
 use super::parallel::{Barrier, Pool, share};
 use super::room::Extent;
 use super::watch::Watch;
@@ -83,6 +84,12 @@ pub(super) struct WorkerRun<'a, 'w, F: Real> {
     pub(super) own: &'w mut Worker<F>,
     pub(super) index: usize,
     pub(super) count: usize,
+    /// The directions that the worker computes.
+    pub(super) lanes: Range<usize>,
+    /// The current direction, or the first one.
+    pub(super) lane: usize,
+    /// True while the directions of a sample are rows of one instruction.
+    pub(super) across: bool,
 }
 
 /// The workers of a run: each belongs to one thread.
@@ -96,25 +103,14 @@ unsafe impl<F: Real> Sync for Workers<F> {}
 pub(super) fn execute<F: Real>(run: &Run<'_, F>, workers: &mut [Worker<F>], pool: &mut Pool) {
     let count = workers.len();
     if let [own] = workers {
-        let mut worker = WorkerRun {
-            run,
-            own,
-            index: 0,
-            count,
-        };
-        return worker.run();
+        return WorkerRun::new(run, own, 0, count).run();
     }
     let workers = Workers(workers.as_mut_ptr());
     pool.run(&|index| {
         let workers = &workers;
         // SAFETY: there are as many workers as threads, this one included.
         let own = unsafe { &mut *workers.0.add(index) };
-        let mut worker = WorkerRun {
-            run,
-            own,
-            index,
-            count,
-        };
+        let mut worker = WorkerRun::new(run, own, index, count);
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| worker.run())) {
             run.barrier.give_up();
             resume_unwind(panic);
@@ -122,7 +118,24 @@ pub(super) fn execute<F: Real>(run: &Run<'_, F>, workers: &mut [Worker<F>], pool
     });
 }
 
-impl<'a, F: Real> WorkerRun<'a, '_, F> {
+impl<'a, 'w, F: Real> WorkerRun<'a, 'w, F> {
+    pub(super) const fn new(
+        run: &'a Run<'a, F>,
+        own: &'w mut Worker<F>,
+        index: usize,
+        count: usize,
+    ) -> Self {
+        Self {
+            run,
+            own,
+            index,
+            count,
+            lanes: 0..run.extent.lanes,
+            lane: 0,
+            across: false,
+        }
+    }
+
     /// Runs the plan.
     pub(super) fn run(&mut self) {
         let plan = self.run.plan;
@@ -160,7 +173,7 @@ impl<'a, F: Real> WorkerRun<'a, '_, F> {
         let slot = &self.own.slots[operand.buffer];
         let steps = step as isize + isize::from(operand.shift) - slot.origin as isize;
         let time = slot.ptr.wrapping_offset(steps * slot.time as isize);
-        time.wrapping_add(row * slot.row + operand.start)
+        time.wrapping_add(row * slot.row + self.lane * slot.lane + operand.start)
     }
 
     pub(super) fn once(&mut self, instruction: &Instruction) {
@@ -174,41 +187,45 @@ impl<'a, F: Real> WorkerRun<'a, '_, F> {
             first: 0,
             count,
         };
-        match instruction {
-            Instruction::OuterTotal { out, a, b, strong } => {
-                self.outer([out, a, b], *strong, rows, 0..a.len);
-            }
-            Instruction::Total { out, from } => self.total(out, from, rows, 0..out.len),
-            _ => self.apply(instruction, rows),
+        match self.run.plan.is_laned(instruction) {
+            true => self.everywhere(instruction, rows),
+            false => self.apply(instruction, rows),
         }
     }
 
-    /// Runs a stage, given by its pass and its index in the pass; `again` without its sums over steps.
+    /// Runs a part of a stage, given by its pass and its index in the pass.
     pub(super) fn stage(
         &mut self,
         (pass, index): (usize, usize),
         times: &Range<usize>,
-        again: bool,
+        part: Part,
     ) {
         let Pass { forward, stages } = &self.run.plan.passes[pass];
         let (stage, forward) = (&stages[index], *forward);
+        if stage.is_loop && part == Part::Sums {
+            return;
+        }
         if stage.is_loop {
             let joins = stage.body.iter().any(|w| w.instruction.joins_samples());
-            if !joins && self.shares_rows(stage) {
+            if !joins && !stage.laned && self.shares_rows(stage) {
                 return self.shared_loop(stage, times, forward);
             }
             // A sum over samples needs the rows of all of them at each step.
+            let samples = self.run.extent.samples;
             let share = match (joins, self.index) {
-                (false, _) => share(self.run.extent.samples, self.index, self.count),
-                (true, 0) => 0..self.run.extent.samples,
+                // Few samples may have many directions.
+                (false, _) if stage.laned && samples < self.count => {
+                    self.lanes = share(self.run.extent.lanes, self.index, self.count);
+                    0..samples
+                }
+                (false, _) => share(samples, self.index, self.count),
+                (true, 0) => 0..samples,
                 (true, _) => 0..0,
             };
             let running = times.end > 0 && self.run.active(times.end - 1) >= share.end;
             let alone = share.len() == 1 && running;
-            if alone
-                && (self.vector_loop((pass, index), share.start, times.clone())
-                    || self.steps(stage, share.start, times.clone(), forward))
-            {
+            if alone && self.loops((pass, index), share.start, times) {
+                self.lanes = 0..self.run.extent.lanes;
                 return;
             }
             for i in 0..times.len() {
@@ -231,11 +248,15 @@ impl<'a, F: Real> WorkerRun<'a, '_, F> {
                     });
                     self.look_ahead(&stage.kept, rows, next);
                     for work in &stage.body {
-                        self.apply(&work.instruction, rows);
+                        match stage.laned {
+                            true => self.everywhere(&work.instruction, rows),
+                            false => self.apply(&work.instruction, rows),
+                        }
                     }
                 }
             }
             self.own.ahead.clear();
+            self.lanes = 0..self.run.extent.lanes;
             return;
         }
         // All workers begin a stage together.
@@ -247,55 +268,29 @@ impl<'a, F: Real> WorkerRun<'a, '_, F> {
                 is_uniform_alone,
                 looks_aside,
             } = work;
-            if again && instruction.ends_time() {
+            if part.is_without(instruction) {
                 continue;
             }
             let apart = instruction.ends_time() || *looks_aside;
             if apart && !is_together {
                 self.wait();
             }
-            match instruction {
-                Instruction::OuterTotal { out, a, b, strong } => {
-                    let columns = share(a.len, self.index, self.count);
-                    for rows in self.blocks(times.clone(), true) {
-                        self.outer([out, a, b], *strong, rows, columns.clone());
+            if !instruction.ends_time() && !matches!(instruction, Instruction::Impulse { .. }) {
+                let own = share(times.len(), self.index, self.count);
+                let own = times.start + own.start..times.start + own.end;
+                let alone = *is_uniform_alone && self.run.extent.samples == 1;
+                for rows in self.blocks(own, *is_uniform || alone) {
+                    match stage.laned {
+                        true => self.everywhere(instruction, rows),
+                        false => self.apply(instruction, rows),
                     }
                 }
-                Instruction::Total { out, from } => {
-                    let columns = share(out.len, self.index, self.count);
-                    let merged = out.rate == Rate::Static || self.run.extent.samples == 1;
-                    for rows in self.blocks(times.clone(), merged) {
-                        self.total(out, from, rows, columns.clone());
-                    }
+            } else {
+                for lane in 0..self.several(stage.laned) {
+                    self.lane = lane;
+                    self.over_time(instruction, times);
                 }
-                Instruction::Pick { edge, .. } => {
-                    if self.index == 0 {
-                        self.edges(instruction, *edge, times);
-                    }
-                }
-                Instruction::Impulse { out, edge, .. } => {
-                    let own = share(times.len(), self.index, self.count);
-                    let own = times.start + own.start..times.start + own.end;
-                    for rows in self.blocks(own.clone(), true) {
-                        self.clear(out, rows);
-                    }
-                    self.edges(instruction, *edge, &own);
-                }
-                Instruction::MoveTotal { .. } => {
-                    if self.index == 0 {
-                        for rows in self.blocks(times.clone(), false) {
-                            self.apply(instruction, rows);
-                        }
-                    }
-                }
-                _ => {
-                    let own = share(times.len(), self.index, self.count);
-                    let own = times.start + own.start..times.start + own.end;
-                    let alone = *is_uniform_alone && self.run.extent.samples == 1;
-                    for rows in self.blocks(own, *is_uniform || alone) {
-                        self.apply(instruction, rows);
-                    }
-                }
+                self.lane = 0;
             }
             // Sums over time only read existing values, and their results are not read before the
             // end of the stage, so consecutive sums need no barrier.
@@ -349,6 +344,46 @@ impl<'a, F: Real> WorkerRun<'a, '_, F> {
                     self.apply_part(&work.instruction, rows);
                 }
                 self.wait();
+            }
+        }
+    }
+
+    /// Executes an instruction that reduces over the steps, or depends on which step is the first or
+    /// last, for the current direction.
+    fn over_time(&mut self, instruction: &Instruction, times: &Range<usize>) {
+        match instruction {
+            Instruction::OuterTotal { out, a, b, strong } => {
+                let columns = share(a.len, self.index, self.count);
+                for rows in self.blocks(times.clone(), true) {
+                    self.outer([out, a, b], *strong, rows, columns.clone());
+                }
+            }
+            Instruction::Total { out, from, close } => {
+                let columns = share(out.len, self.index, self.count);
+                let merged = out.rate == Rate::Static || self.run.extent.samples == 1;
+                for rows in self.blocks(times.clone(), merged) {
+                    self.total((out, from, *close), rows, columns.clone());
+                }
+            }
+            Instruction::Pick { edge, .. } => {
+                if self.index == 0 {
+                    self.edges(instruction, *edge, times);
+                }
+            }
+            Instruction::Impulse { out, edge, .. } => {
+                let own = share(times.len(), self.index, self.count);
+                let own = times.start + own.start..times.start + own.end;
+                for rows in self.blocks(own.clone(), true) {
+                    self.clear(out, rows);
+                }
+                self.edges(instruction, *edge, &own);
+            }
+            _ => {
+                if self.index == 0 {
+                    for rows in self.blocks(times.clone(), false) {
+                        self.apply(instruction, rows);
+                    }
+                }
             }
         }
     }

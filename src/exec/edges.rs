@@ -16,14 +16,23 @@ pub(super) struct Edges<F> {
 }
 
 impl<F: Real> Edges<F> {
-    /// For each pass, no slots yet.
-    pub(super) fn of(plan: &Plan) -> Vec<Self> {
+    /// For each pass, no slots yet, for runs in this many directions.
+    pub(super) fn of(plan: &Plan, lanes: usize) -> Vec<Self> {
         let pass = |pass: usize| {
             let mut width = 0;
             let starts = plan.carries.iter().map(|c| {
                 let start = width;
                 let own = c.defined == pass;
-                width += if own { c.value.len } else { 0 };
+                let several = if plan.buffers[c.value.buffer].laned {
+                    lanes
+                } else {
+                    1
+                };
+                width += if own {
+                    c.value.len.saturating_mul(several)
+                } else {
+                    0
+                };
                 own.then_some(start)
             });
             let starts = starts.collect();

@@ -31,15 +31,16 @@ impl<F: Real> WorkerRun<'_, '_, F> {
             if self.index == 0 {
                 let carries = self.run.plan.carries.iter().enumerate();
                 for (index, carry) in carries.filter(|(_, c)| c.is_placed_by(leg, era)) {
-                    self.carry((index, carry), leg, &times, previous.as_ref());
+                    for lane in 0..self.several(self.is_several(carry)) {
+                        self.lane = lane;
+                        self.carry((index, carry), leg, &times, previous.as_ref());
+                    }
                 }
+                self.lane = 0;
             }
             self.enter(times.start);
             self.wait();
-            for stage in 0..pass.stages.len() {
-                self.stage((leg.pass, stage), &times, leg.again);
-                self.wait();
-            }
+            self.stages(leg.pass, &times, leg.again);
             if let Some(watch) = self.run.watch.as_ref().filter(|_| !leg.again) {
                 if self.index == 0 {
                     let mut watch = watch.lock().unwrap_or_else(PoisonError::into_inner);
@@ -86,7 +87,7 @@ impl<F: Real> WorkerRun<'_, '_, F> {
     fn beside(&self, carry: &Carry, step: isize, row: usize) -> *mut F {
         let slot: &Slot<F> = &self.own.slots[carry.value.buffer];
         let time = slot.ptr.wrapping_offset(step * slot.time as isize);
-        time.wrapping_add(row * slot.row + carry.value.start)
+        time.wrapping_add(row * slot.row + self.lane * slot.lane + carry.value.start)
     }
 
     /// A pointer to a carried value of a row in a slot of the pass that computes it.
@@ -95,6 +96,7 @@ impl<F: Real> WorkerRun<'_, '_, F> {
         let edges = &legs.edges[carry.defined];
         let start = edges.starts[index].unwrap_or(0);
         let row = slot * self.run.extent.samples + row;
+        let start = start + self.lane * carry.value.len;
         legs.slots[carry.defined].wrapping_add(row * edges.width + start)
     }
 
@@ -143,8 +145,13 @@ impl<F: Real> WorkerRun<'_, '_, F> {
         }
     }
 
+    /// Returns true if there is one of a carried value for each direction.
+    fn is_several(&self, carry: &Carry) -> bool {
+        self.run.plan.buffers[carry.value.buffer].laned
+    }
+
     /// Saves what registers carry out of a leg.
-    fn save(&self, leg: &Leg) {
+    fn save(&mut self, leg: &Leg) {
         let carries = self.run.plan.carries.iter().enumerate();
         for (index, carry) in carries.filter(|(_, c)| c.defined == leg.pass) {
             let Some(slot) = leg.save[usize::from(carry.forward)] else {
@@ -155,12 +162,16 @@ impl<F: Real> WorkerRun<'_, '_, F> {
                 false => leg.times.start,
             };
             let origin = self.own.slots[carry.value.buffer].origin;
-            for row in 0..self.run.extent.samples {
-                let from = self.beside(carry, step as isize - origin as isize, row);
-                let to = self.slot((index, carry), slot, row);
-                // SAFETY: the last chunk of the leg has the step, and the slot an entry for each of the value.
-                unsafe { std::ptr::copy_nonoverlapping(from, to, carry.value.len) };
+            for lane in 0..self.several(self.is_several(carry)) {
+                self.lane = lane;
+                for row in 0..self.run.extent.samples {
+                    let from = self.beside(carry, step as isize - origin as isize, row);
+                    let to = self.slot((index, carry), slot, row);
+                    // SAFETY: the last chunk of the leg has the step, and the slot an entry for each of the value.
+                    unsafe { std::ptr::copy_nonoverlapping(from, to, carry.value.len) };
+                }
             }
+            self.lane = 0;
         }
     }
 

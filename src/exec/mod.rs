@@ -3,11 +3,16 @@
 mod apply;
 mod bind;
 mod binding;
+mod directions;
 mod driver;
 mod edges;
+mod forward;
 mod interpret;
 mod kept;
 pub(crate) mod kernel;
+mod lanes;
+#[cfg(test)]
+mod lanes_tests;
 mod leg;
 mod long;
 mod memory;
@@ -43,7 +48,7 @@ pub use workspace::Workspace;
 
 use crate::error::{Error, Result};
 use crate::op::{NodeId, Op, Scalar};
-use crate::plan::{Leg, Memory, Plan};
+use crate::plan::{Directions, Leg, Memory, Plan};
 use crate::recurrence::{Batch, Given, Outputs, Params, Recurrence, View};
 use crate::shape::{Dim, Rate, Shape, Type};
 use driver::Run;
@@ -162,6 +167,10 @@ pub struct Program<F> {
     memory: Memory,
     /// The maximum number of steps of a chunk of time.
     longest_chunk: usize,
+    /// The number of directions of a run, if arrays have an axis for them, and the leaves and outputs
+    /// that have it.
+    directions: Option<usize>,
+    several: Directions,
     scalar: std::marker::PhantomData<F>,
 }
 
@@ -192,10 +201,15 @@ impl Recurrence {
 impl<F: Real> Program<F> {
     fn new(recurrence: &Recurrence, sizes: Vec<usize>) -> Result<Self> {
         accept_sizes(recurrence, &sizes)?;
+        Self::planned(recurrence, sizes, Directions::default())
+    }
+
+    /// A program for sizes that its custom ops accept.
+    fn planned(recurrence: &Recurrence, sizes: Vec<usize>, several: Directions) -> Result<Self> {
         let usable = Isa::usable().map_err(|reason| Error::InstructionSet { reason })?;
-        let plan = Plan::of(recurrence, &sizes);
+        let plan = Plan::of(recurrence, &sizes, &several);
         // The executor reaches memory through pointers and trusts its plan.
-        if let Err(fault) = plan.verify(recurrence, &sizes) {
+        if let Err(fault) = plan.verify(recurrence, &sizes, &several) {
             panic!("the plan of `{}` is broken: {fault}", recurrence.name());
         }
         let longest = plan.programs.iter().map(|p| p.len).max().unwrap_or(0);
@@ -209,6 +223,8 @@ impl<F: Real> Program<F> {
             threads: 1,
             memory: Memory::default(),
             longest_chunk: usize::MAX,
+            directions: None,
+            several,
             scalar: std::marker::PhantomData,
         })
     }
@@ -325,7 +341,8 @@ impl<F: Real> Program<F> {
     /// An empty workspace for runs of this program.
     #[must_use]
     pub fn workspace(&self) -> Workspace<F> {
-        Workspace::new(&self.plan, &self.identity, &self.recurrence, self.threads)
+        let shared = (self.threads, self.directions.unwrap_or(1));
+        Workspace::new(&self.plan, &self.identity, &self.recurrence, shared)
     }
 
     /// Reserves memory for runs over this many steps and samples; returns an error above the memory
@@ -347,6 +364,11 @@ impl<F: Real> Program<F> {
                 steps,
                 samples,
                 chunk,
+                lanes: match self.directions {
+                    Some(count) => count,
+                    None => 1,
+                },
+                tile: 0,
             },
             memory: self.memory,
             copies: 0,

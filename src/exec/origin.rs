@@ -67,6 +67,9 @@ impl<F: Real> Program<F> {
         given: &Given<'_, F>,
         workspace: &mut Workspace<F>,
     ) -> Result<Option<Error>> {
+        if self.directions.is_some() {
+            return self.trace_directions(given);
+        }
         let numbers = given.steps.saturating_mul(given.samples);
         let watch = Watch::new(&self.plan, self.recurrence.tape(), numbers);
         let mut places: Vec<_> = self.plan.outputs.iter().map(|_| None).collect();

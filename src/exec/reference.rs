@@ -1,7 +1,7 @@
 //! The reference interpreter: a plan in safe code, one row and one number at a time.
 //!
 //! It states the meaning of each instruction and is the oracle of the executor and of other back ends. It knows
-//! no chunks, workers, instruction sets or sorted samples.
+//! no chunks, workers, instruction sets or sorted samples, and computes one direction after the other.
 
 use ndarray::{ArrayD, IxDyn};
 
@@ -47,18 +47,21 @@ struct Memory {
     width: usize,
     /// The number of rows of a step; zero if all steps share them.
     by_step: usize,
-    /// One if each sample has a row of its own, otherwise zero.
+    /// The number of rows of a sample; zero if all samples share them.
     by_sample: usize,
+    /// One if each direction has a row of its own, otherwise zero.
+    by_lane: usize,
     /// The rows before the first step.
     before: usize,
 }
 
 impl Memory {
     /// The index of a row.
-    fn row(&self, step: isize, sample: usize) -> usize {
+    fn row(&self, step: isize, sample: usize, lane: usize) -> usize {
         let step = usize::try_from(step + self.before as isize);
         step.expect("a plan reads at most one step before the first") * self.by_step
             + sample * self.by_sample
+            + lane * self.by_lane
     }
 }
 
@@ -74,17 +77,22 @@ struct Run<'p> {
     steps: usize,
     samples: usize,
     lengths: Vec<usize>,
+    /// The number of directions, or one, and the current one.
+    lanes: usize,
+    lane: usize,
     memory: Vec<Memory>,
-    /// For each pack, its matrix, row by row.
-    packs: Vec<Vec<f64>>,
+    /// For each pack, its matrix, row by row, one for each direction if it depends on them.
+    packs: Vec<Vec<Vec<f64>>>,
 }
 
 impl<'p> Run<'p> {
     fn new(program: &'p Program<f64>, given: &Given<'_, f64>) -> Self {
         let (steps, samples) = (given.steps, given.samples);
+        let lanes = program.directions.unwrap_or(1);
         let tape = program.recurrence.tape();
         let memory = |buffer: &plan::Buffer| {
-            let own = |rows: usize| vec![0.0; rows * buffer.width];
+            let lanes = if buffer.laned { lanes } else { 1 };
+            let own = |rows: usize| vec![0.0; rows * lanes * buffer.width];
             let kept = (own((steps + 2) * samples), [samples, 1, 1]);
             let (mut classes, mut from_leaf) = (Vec::new(), Vec::new());
             if let Storage::Leaf(index) = buffer.storage {
@@ -124,8 +132,9 @@ impl<'p> Run<'p> {
                 entries,
                 classes,
                 width: buffer.width,
-                by_step,
-                by_sample,
+                by_step: by_step * lanes,
+                by_sample: by_sample * lanes,
+                by_lane: usize::from(buffer.laned),
                 before,
             }
         };
@@ -133,9 +142,11 @@ impl<'p> Run<'p> {
             plan: &program.plan,
             steps,
             samples,
+            lanes,
+            lane: 0,
             lengths: (0..samples).map(|sample| given.length(sample)).collect(),
             memory: program.plan.buffers.iter().map(memory).collect(),
-            packs: vec![Vec::new(); program.plan.packs.len()],
+            packs: vec![vec![Vec::new(); lanes]; program.plan.packs.len()],
         }
     }
 
@@ -167,11 +178,13 @@ impl<'p> Run<'p> {
                     true => -1,
                     false => self.lengths[sample] as isize,
                 };
-                let init = carry
-                    .init
-                    .map(|init| self.read(&init, At { step: 0, sample }));
-                let init = init.unwrap_or_else(|| vec![0.0; carry.value.len]);
-                self.put(&carry.value, step, sample, &init);
+                for lane in 0..self.several(plan.buffers[carry.value.buffer].laned) {
+                    self.lane = lane;
+                    let init = carry.init;
+                    let init = init.map(|init| self.read(&init, At { step: 0, sample }));
+                    let init = init.unwrap_or_else(|| vec![0.0; carry.value.len]);
+                    self.put(&carry.value, step, sample, &init);
+                }
             }
         }
         for stage in &pass.stages {
@@ -202,6 +215,11 @@ impl<'p> Run<'p> {
         Ok(())
     }
 
+    /// The number of directions of a value.
+    const fn several(&self, laned: bool) -> usize {
+        if laned { self.lanes } else { 1 }
+    }
+
     /// The samples that are longer than this.
     fn running(&self, step: usize) -> Vec<usize> {
         let all = 0..self.samples;
@@ -210,7 +228,7 @@ impl<'p> Run<'p> {
 
     fn place(&self, operand: &Operand, step: isize, sample: usize) -> std::ops::Range<usize> {
         let memory = &self.memory[operand.buffer];
-        let row = memory.row(step, sample) * memory.width + operand.start;
+        let row = memory.row(step, sample, self.lane) * memory.width + operand.start;
         row..row + operand.len
     }
 
@@ -237,7 +255,7 @@ impl<'p> Run<'p> {
     fn class(&self, class: Option<&Operand>, at: At) -> usize {
         class.map_or(0, |operand| {
             let memory = &self.memory[operand.buffer];
-            memory.classes[memory.row(at.step as isize, at.sample)]
+            memory.classes[memory.row(at.step as isize, at.sample, 0)]
         })
     }
 
@@ -249,10 +267,20 @@ impl<'p> Run<'p> {
     }
 
     fn apply(&mut self, instruction: &Instruction, at: At) -> Result<()> {
+        for lane in 0..self.several(self.plan.is_laned(instruction)) {
+            self.lane = lane;
+            self.apply_one(instruction, at)?;
+        }
+        self.lane = 0;
+        Ok(())
+    }
+
+    /// Executes an instruction on a row of the current direction.
+    fn apply_one(&mut self, instruction: &Instruction, at: At) -> Result<()> {
         match instruction {
             Instruction::Program(index) => self.program(&self.plan.programs[*index], at),
             Instruction::Pack(index) => {
-                self.packs[*index] = self.packed(&self.plan.packs[*index]);
+                self.packs[*index][self.lane] = self.packed(&self.plan.packs[*index]);
             }
             Instruction::Gemm {
                 out,
@@ -263,7 +291,12 @@ impl<'p> Run<'p> {
                 let mut sums =
                     start.map_or_else(|| vec![0.0; out.len], |start| self.read(&start, at));
                 let left: Vec<f64> = segments.iter().flat_map(|s| self.read(s, at)).collect();
-                for (x, row) in left.iter().zip(self.packs[*pack].chunks(out.len)) {
+                let lane = if self.plan.packs[*pack].laned {
+                    self.lane
+                } else {
+                    0
+                };
+                for (x, row) in left.iter().zip(self.packs[*pack][lane].chunks(out.len)) {
                     for (sum, y) in sums.iter_mut().zip(row) {
                         *sum = x.mul_add(*y, *sum);
                     }
@@ -278,7 +311,7 @@ impl<'p> Run<'p> {
                     }
                 }
             }
-            Instruction::Total { out, from } => {
+            Instruction::Total { out, from, .. } => {
                 for (i, x) in self.read(from, at).into_iter().enumerate() {
                     self.add(out, at, i, x);
                 }
@@ -420,9 +453,11 @@ impl<'p> Run<'p> {
         all
     }
 
-    fn outputs(&self, program: &Program<f64>) -> Outputs<f64> {
+    fn outputs(&mut self, program: &Program<f64>) -> Outputs<f64> {
         let mut outputs = Outputs::with_roles(program.recurrence.roles().clone());
-        for spec in &self.plan.outputs {
+        let plan = self.plan;
+        for spec in &plan.outputs {
+            let lanes = program.directions.filter(|_| spec.laned);
             let (steps, samples) = match spec.rate {
                 Rate::Static => (1, 1),
                 Rate::Sample => (1, self.samples),
@@ -431,9 +466,12 @@ impl<'p> Run<'p> {
             let mut all = Vec::new();
             for step in 0..steps {
                 for sample in 0..samples {
-                    match spec.rate == Rate::Step && step >= self.lengths[sample] {
-                        true => all.resize(all.len() + spec.operand.len, 0.0),
-                        false => all.extend(self.read(&spec.operand, At { step, sample })),
+                    for lane in 0..lanes.unwrap_or(1) {
+                        self.lane = lane;
+                        match spec.rate == Rate::Step && step >= self.lengths[sample] {
+                            true => all.resize(all.len() + spec.operand.len, 0.0),
+                            false => all.extend(self.read(&spec.operand, At { step, sample })),
+                        }
                     }
                 }
             }
@@ -444,6 +482,7 @@ impl<'p> Run<'p> {
             };
             let shape: Vec<usize> = outer
                 .into_iter()
+                .chain(lanes)
                 .chain(spec.shape.iter().copied())
                 .collect();
             let array = ArrayD::from_shape_vec(shape, all);

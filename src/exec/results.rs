@@ -100,6 +100,7 @@ impl<F: Real> WorkerRun<'_, '_, F> {
             let samples = Samples {
                 order: self.run.order,
                 lengths: self.run.lengths,
+                directions: Some(self.run.extent.lanes),
             };
             // SAFETY: the array is borrowed for the run, and one worker writes it.
             let mut to = unsafe { result.array.raw_view_mut().deref_into_view_mut() };
@@ -114,6 +115,8 @@ impl<F: Real> WorkerRun<'_, '_, F> {
 struct Samples<'a> {
     order: &'a [usize],
     lengths: &'a [usize],
+    /// The number of directions, if outputs have an axis for them.
+    directions: Option<usize>,
 }
 
 impl<F: Real> Program<F> {
@@ -129,8 +132,10 @@ impl<F: Real> Program<F> {
             Rate::Sample => [None, Some(samples)],
             Rate::Step => [Some(steps), Some(samples)],
         };
+        let lanes = self.directions.filter(|_| spec.laned);
         outer
             .into_iter()
+            .chain([lanes])
             .flatten()
             .chain(spec.shape.iter().copied())
     }
@@ -177,7 +182,10 @@ impl<F: Real> Program<F> {
             return None;
         }
         let slot = &workspace.workers.first()?.slots[buffer];
-        let mut shape = IxDyn::zeros(spec.shape.len() + outer_axes(spec.rate));
+        let by_lane = self.directions.is_some() && spec.laned;
+        let outer_axes = outer_axes(spec.rate);
+        let first_own = outer_axes + usize::from(by_lane);
+        let mut shape = IxDyn::zeros(first_own + spec.shape.len());
         let mut strides = shape.clone();
         for (to, n) in shape
             .slice_mut()
@@ -186,15 +194,16 @@ impl<F: Real> Program<F> {
         {
             *to = n;
         }
-        let (outer, inner) = strides.slice_mut().split_at_mut(outer_axes(spec.rate));
+        let (outer, inner) = strides.slice_mut().split_at_mut(first_own);
         let distances = [slot.time, slot.row];
-        outer.copy_from_slice(&distances[2 - outer.len()..]);
+        outer[..outer_axes].copy_from_slice(&distances[2 - outer_axes..]);
+        outer[outer_axes..].fill(slot.lane);
         let mut distance = 1;
         for (to, n) in inner.iter_mut().zip(&spec.shape).rev() {
             *to = distance;
             distance *= n;
         }
-        let first = source(spec, slot, 0, 0);
+        let first = source(spec, slot, 0, [0, 0]);
         // SAFETY: the buffer has a row for every step and sample, in memory of the workspace, which
         // is borrowed as long as the view lives.
         Some(unsafe { ArrayView::from_shape_ptr(shape.strides(strides), first) })
@@ -312,6 +321,7 @@ impl<F: Real> Program<F> {
         let samples = Samples {
             order: &workspace.order,
             lengths: &workspace.lengths,
+            directions: self.directions,
         };
         samples.write(spec, slot, 0..workspace.extent.steps, to);
     }
@@ -327,36 +337,49 @@ impl Samples<'_> {
         times: Range<usize>,
         to: &mut ArrayViewMutD<'_, F>,
     ) {
-        let rows = |to: &mut ArrayViewMutD<'_, F>, step: usize| {
-            let len = spec.operand.len.max(1);
-            let runs = |row: usize| spec.rate == Rate::Sample || step < self.lengths[row];
-            let put = |row: usize, to: &mut [F]| {
-                if runs(row) {
-                    copy_row(source(spec, slot, step, row), to);
-                } else {
-                    to.fill(F::zero());
-                }
-            };
+        let lanes = self.directions.filter(|_| spec.laned);
+        let len = spec.operand.len.max(1);
+        let whole = len * lanes.unwrap_or(1);
+        // All directions of a row.
+        let put = |step: usize, row: usize, to: &mut [F]| {
+            for (lane, to) in to.chunks_exact_mut(len).enumerate() {
+                copy_row(source(spec, slot, step, [row, lane]), to);
+            }
+        };
+        let place = |step: usize, row: usize, to: &mut ArrayViewMutD<'_, F>| {
             if let Some(to) = to.as_slice_mut() {
-                for (row, sample) in self.order.iter().enumerate() {
-                    put(row, &mut to[sample * len..][..len]);
+                put(step, row, to);
+            } else if lanes.is_none() {
+                scatter(source(spec, slot, step, [row, 0]), to);
+            } else {
+                for (lane, mut to) in to.outer_iter_mut().enumerate() {
+                    scatter(source(spec, slot, step, [row, lane]), &mut to);
+                }
+            }
+        };
+        let rows = |to: &mut ArrayViewMutD<'_, F>, step: usize| {
+            let runs = |row: usize| spec.rate == Rate::Sample || step < self.lengths[row];
+            let order = self.order.iter().enumerate();
+            if let Some(to) = to.as_slice_mut() {
+                for (row, sample) in order {
+                    let to = &mut to[sample * whole..][..whole];
+                    match runs(row) {
+                        true => put(step, row, to),
+                        false => to.fill(F::zero()),
+                    }
                 }
             } else {
-                for (row, sample) in self.order.iter().enumerate() {
+                for (row, sample) in order {
                     let mut to = to.index_axis_mut(Axis(0), *sample);
-                    match to.as_slice_mut() {
-                        Some(to) => put(row, to),
-                        None if runs(row) => scatter(source(spec, slot, step, row), &mut to),
-                        None => to.fill(F::zero()),
+                    match runs(row) {
+                        true => place(step, row, &mut to),
+                        false => to.fill(F::zero()),
                     }
                 }
             }
         };
         match spec.rate {
-            Rate::Static => match to.as_slice_mut() {
-                Some(to) => copy_row(source(spec, slot, 0, 0), to),
-                None => scatter(source(spec, slot, 0, 0), to),
-            },
+            Rate::Static => place(0, 0, to),
             Rate::Sample => rows(to, 0),
             Rate::Step => {
                 for step in times {
@@ -376,11 +399,16 @@ const fn outer_axes(rate: Rate) -> usize {
     }
 }
 
-/// A pointer to the first entry of an output in a row.
-fn source<F: Real>(spec: &OutputSpec, slot: &Slot<F>, step: usize, row: usize) -> *const F {
+/// A pointer to the first entry of an output in the row of a sample and a direction.
+fn source<F: Real>(
+    spec: &OutputSpec,
+    slot: &Slot<F>,
+    step: usize,
+    [row, lane]: [usize; 2],
+) -> *const F {
     let steps = step as isize + isize::from(spec.operand.shift) - slot.origin as isize;
     let time = slot.ptr.wrapping_offset(steps * slot.time as isize);
-    time.wrapping_add(row * slot.row + spec.operand.start)
+    time.wrapping_add(row * slot.row + lane * slot.lane + spec.operand.start)
         .cast_const()
 }
 

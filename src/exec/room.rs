@@ -3,7 +3,8 @@
 use super::Real;
 use super::edges::Edges;
 use super::interpret::entrywise::BLOCK;
-use super::kernel::{Isa, OverRows, Panels};
+use super::kernel::{Isa, OverRows};
+use super::lanes;
 use super::long::{self, keeps_lost};
 use crate::error::{Error, Result};
 use crate::limit::{check_memory, memory_limit};
@@ -24,6 +25,10 @@ pub(super) struct Extent {
     pub(super) samples: usize,
     /// The number of steps of a chunk of time.
     pub(super) chunk: usize,
+    /// The number of directions, or one.
+    pub(super) lanes: usize,
+    /// The number of steps for which the work for each direction is done at a time.
+    pub(super) tile: usize,
 }
 
 impl Extent {
@@ -80,10 +85,11 @@ impl Scratch {
 impl Room {
     pub(super) fn of<F: Real>(plan: &Plan, extent: Extent) -> Self {
         let is_long = extent.is_long::<F>();
-        let mut widths: Vec<usize> = plan.buffers.iter().map(|b| b.width).collect();
+        let row = |b| lanes::row(b, extent.lanes);
+        let mut widths: Vec<usize> = plan.buffers.iter().map(row).collect();
         for instruction in plan.instructions().filter(|i| keeps_lost(i, is_long)) {
             if let Some(out) = instruction.accumulates() {
-                widths[out.buffer] = plan.buffers[out.buffer].width.saturating_mul(2);
+                widths[out.buffer] = row(&plan.buffers[out.buffer]).saturating_mul(2);
             }
         }
         Self {
@@ -126,6 +132,8 @@ impl Room {
             steps,
             samples,
             chunk,
+            lanes,
+            ..
         } = wanted.extent;
         let (mut fixed, mut step) = (0usize, 0usize);
         for (buffer, width) in plan.buffers.iter().zip(&self.widths) {
@@ -137,7 +145,7 @@ impl Room {
             }
         }
         for pack in &plan.packs {
-            fixed = fixed.checked_add(Panels::new::<F>(isa, pack.k, pack.n).len())?;
+            fixed = fixed.checked_add(lanes::packed::<F>(pack, isa, lanes))?;
         }
         let constants = plan.programs.iter().map(|p| p.constants.len() * BLOCK);
         let Scratch {
@@ -236,7 +244,8 @@ fn results<F>(plan: &Plan, extent: Extent) -> Option<usize> {
             Rate::Sample => extent.samples,
             Rate::Step => extent.steps.checked_mul(extent.samples)?,
         };
-        places.checked_mul(o.operand.len)
+        let lanes = if o.laned { extent.lanes } else { 1 };
+        places.checked_mul(lanes)?.checked_mul(o.operand.len)
     });
     let numbers = { numbers }.try_fold(0usize, |all, len| all.checked_add(len?))?;
     numbers.checked_mul(size_of::<F>())

@@ -90,12 +90,7 @@ fn with_worker<F: Real>(
         watch: None,
         failure: Mutex::new(None),
     };
-    let mut worker = WorkerRun {
-        run: &run,
-        own: &mut workspace.workers[0],
-        index: 0,
-        count: 1,
-    };
+    let mut worker = WorkerRun::new(&run, &mut workspace.workers[0], 0, 1);
     act(&mut worker)?;
     let failure = run.failure.into_inner();
     let failure = failure.unwrap_or_else(PoisonError::into_inner);

@@ -92,6 +92,7 @@ impl Input {
                 base: space.wrapping_add(self.start),
                 time: 0,
                 row: self.len,
+                lane: 0,
                 origin: 0,
             };
         }

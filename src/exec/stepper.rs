@@ -129,6 +129,12 @@ impl<F: Real> Program<F> {
     /// [`Error::NotCausal`] if a step needs later ones: a state that runs backwards, a value at the next step, or a value of the
     /// whole sequence that steps use. Otherwise as for [`run`](Self::run).
     pub fn stepper_of(&self, params: &Params<F>, batch: &Batch<F>) -> Result<Stepper<F>> {
+        if self.directions.is_some() {
+            return Err(Error::NoDirections {
+                reason: "a stepper has one; make it from the program before `.directions(…)`"
+                    .into(),
+            });
+        }
         self.check_causal()?;
         let tape = self.recurrence.tape();
         let is_input = |name: &str| self.recurrence.role_of(name) == Some(Role::Input);

@@ -17,6 +17,7 @@ use super::Real;
 use super::driver::{Rows, WorkerRun};
 use super::interpret::rows::{self, SumRows};
 use super::kernel::{Columns, OverRows, Thin};
+use super::lanes;
 use super::long::{CHAIN, CHAINS, ENTRIES, WIDTH, apart};
 use crate::plan::Operand;
 use crate::shape::Rate;
@@ -28,7 +29,7 @@ impl<F: Real> WorkerRun<'_, '_, F> {
             Rate::Static => 1,
             _ => self.run.extent.samples,
         };
-        rows * self.run.plan.buffers[out.buffer].width
+        rows * lanes::row(&self.run.plan.buffers[out.buffer], self.run.extent.lanes)
     }
 
     /// `out += aᵀ b`, summed over some rows, for some of the columns of `a`.
@@ -105,6 +106,7 @@ impl<F: Real> WorkerRun<'_, '_, F> {
                     stride,
                     rows: chains,
                     len,
+                    close: false,
                     out,
                     lost: out.wrapping_add(beside),
                 });
@@ -147,11 +149,10 @@ impl<F: Real> WorkerRun<'_, '_, F> {
         unsafe { product.run(self.run.isa, self.own.packing.as_mut_slice()) };
     }
 
-    /// `out += Σ from`, over some rows, for some of the entries.
+    /// `out += Σ from`, over some rows, for some of the entries; `close` is that of the instruction.
     pub(super) fn total(
         &mut self,
-        out: &Operand,
-        from: &Operand,
+        (out, from, close): (&Operand, &Operand, bool),
         rows: Rows,
         entries: Range<usize>,
     ) {
@@ -166,6 +167,7 @@ impl<F: Real> WorkerRun<'_, '_, F> {
                 stride: self.stride(from),
                 rows: count,
                 len: entries.len(),
+                close: close && self.stride(from) > 0 && !entries.is_empty(),
                 out: self.at(out, 0, first).wrapping_add(entries.start),
                 lost: self.at(out, 0, first).wrapping_add(beside + entries.start),
             });

@@ -22,7 +22,7 @@ use timetable::in_any_memory;
 /// strategies is linked with.
 #[allow(dead_code, unreachable_pub, reason = "it is written as a crate")]
 #[path = "../../crates/bptt-testing/src/random/mod.rs"]
-mod strategy;
+pub(super) mod strategy;
 
 mod steps;
 mod timetable;
@@ -224,7 +224,7 @@ impl Instance {
     }
 
     /// The recurrence, or one of its derivatives.
-    fn order(&self, order: usize) -> Self {
+    pub(super) fn order(&self, order: usize) -> Self {
         let r = &self.recurrence;
         match order {
             0 => self.clone(),

@@ -9,14 +9,15 @@ use super::Real;
 use super::edges::Edges;
 use super::interpret::entrywise::{BLOCK, Rows};
 use super::interpret::steps::ActionList;
-use super::kernel::{Ahead, Isa, Panels, Segment};
+use super::kernel::{Ahead, Isa, Segment};
+use super::lanes;
 use super::memory::Aligned;
 use super::parallel::Pool;
 use super::prepared::PreparedLoop;
 use super::room::{Extent, LISTS, Room, Scratch, Wanted};
 use crate::error::{Error, Result};
 use crate::limit::check_memory;
-use crate::plan::{Instruction, Plan, Storage, Timetable};
+use crate::plan::{Instruction, Plan, Timetable};
 use crate::recurrence::{Outputs, Recurrence, View};
 
 /// The maximum size in bytes of the buffers of a chunk of time together: they should stay in cache.
@@ -24,7 +25,7 @@ const CHUNK_BYTES: usize = 1 << 21;
 /// The minimum number of rows of a product over a chunk.
 const CHUNK_ROWS: usize = 256;
 
-/// The location of the entries of a buffer: `ptr + (t − origin) · time + row · row`.
+/// The location of the entries of a buffer: `ptr + (t − origin) · time + row · row + lane · lane`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot<T> {
     pub(super) ptr: *mut T,
@@ -32,6 +33,8 @@ pub(super) struct Slot<T> {
     pub(super) base: *mut T,
     pub(super) time: usize,
     pub(super) row: usize,
+    /// The entries from one direction of a run to the next; zero for values that all share.
+    pub(super) lane: usize,
     /// The step whose rows begin at `ptr`.
     pub(super) origin: usize,
 }
@@ -130,7 +133,7 @@ impl<F: Real> Workspace<F> {
         plan: &Plan,
         identity: &Arc<()>,
         recurrence: &Recurrence,
-        threads: usize,
+        (threads, lanes): (usize, usize),
     ) -> Self {
         let leaves = recurrence.tape().leaves().len();
         let empty = |n: usize| (0..n).map(|_| Aligned::default()).collect::<Vec<_>>();
@@ -139,7 +142,7 @@ impl<F: Real> Workspace<F> {
             wanted: Wanted::default(),
             extent: Extent::default(),
             timetable: Timetable::default(),
-            edges: Edges::of(plan),
+            edges: Edges::of(plan, lanes),
             edge_pointers: Vec::new(),
             buffers: empty(plan.buffers.len()),
             packs: empty(plan.packs.len()),
@@ -196,6 +199,8 @@ impl<F: Real> Workspace<F> {
             chunk,
             ..wanted.extent
         };
+        let tile = lanes::tile::<F>(plan, extent);
+        let extent = Extent { tile, ..extent };
         let room = Room::of::<F>(plan, extent);
         let asked = Wanted { extent, ..wanted };
         let (table, bytes) = room.timetable(plan, isa, &asked, self.threads, &self.edges)?;
@@ -224,7 +229,7 @@ impl<F: Real> Workspace<F> {
             edges.reserve(*slots, samples)?;
         }
         for (pack, space) in plan.packs.iter().zip(&mut self.packs) {
-            space.reserve(Panels::new::<F>(isa, pack.k, pack.n).len())?;
+            space.reserve(lanes::packed::<F>(pack, isa, extent.lanes))?;
         }
         for (program, space) in plan.programs.iter().zip(&mut self.constants) {
             space.reserve(program.constants.len() * BLOCK)?;
@@ -291,6 +296,7 @@ impl<F: Real> Workspace<F> {
                         base: null,
                         time: 0,
                         row: 0,
+                        lane: 0,
                         origin: 0,
                     };
                     plan.buffers.len()
@@ -312,11 +318,10 @@ impl<F: Real> Workspace<F> {
 }
 
 /// The number of steps of a chunk: the chunk buffers should fit into the cache, and products over a
-/// chunk should have many rows.
+/// chunk should have many rows. It does not depend on the number of directions, because the order of
+/// some sums depends on it.
 fn chunk<F>(plan: &Plan, steps: usize, samples: usize) -> usize {
-    let chunked = plan.buffers.iter().filter(|b| b.storage == Storage::Chunk);
-    let width: usize = chunked.map(|b| b.width).sum();
-    let step = (width * samples * size_of::<F>()).max(1);
+    let step = (plan.chunked * samples * size_of::<F>()).max(1);
     let fits = CHUNK_BYTES / step;
     let enough = CHUNK_ROWS.div_ceil(samples);
     fits.max(enough).clamp(1, steps)

@@ -3,7 +3,8 @@
 use ndarray::{Array1, Array2, ArrayD};
 
 use super::dense::Cholesky;
-use super::newton::{hessian, pack};
+use super::hessian::hessian;
+use super::newton::pack;
 use super::verdict::{Point, entries, refuse};
 use super::{Objective, gradients};
 use crate::error::{Error, Premise, Result, counted, quoted};
@@ -314,11 +315,33 @@ impl Objective for Compiled<'_> {
         run(&mut self.programs[0], self.gradient, params, self.batch)
     }
     fn hessian_vector(&mut self, params: &Params<f64>) -> Result<Outputs<f64>> {
-        run(&mut self.programs[1], self.hessian, params, self.batch)
+        let (program, workspace) = match &mut self.programs[1] {
+            Some(known) => known,
+            None => {
+                let names: Vec<&str> = self.gradient.parameters().collect();
+                let one = select(params, &names);
+                let sizes = self.gradient.known_sizes(&one, self.batch)?;
+                let entries = one.iter().map(|(_, a)| a.len()).sum();
+                let compiled = self.hessian.compile(&sizes)?;
+                let compiled = compiled.directions(block(entries))?;
+                let workspace = compiled.workspace();
+                self.programs[1].insert((compiled, workspace))
+            }
+        };
+        Ok(program.run(params, self.batch, workspace)?.clone())
     }
     fn direction(&self, parameter: &str) -> String {
         direction(self.hessian, parameter)
     }
+    fn directions(&self, entries: usize) -> Option<usize> {
+        Some(block(entries))
+    }
+}
+
+/// The number of columns of a Hessian that are computed in one run.
+fn block(entries: usize) -> usize {
+    const MOST: usize = 8;
+    entries.clamp(1, MOST)
 }
 
 /// The name of the direction of a parameter.

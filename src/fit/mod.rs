@@ -33,6 +33,7 @@
 mod adam;
 mod clip;
 mod dense;
+mod hessian;
 mod inference;
 mod model;
 mod newton;
@@ -48,8 +49,9 @@ mod verdict;
 
 pub use adam::Adam;
 pub use clip::clip_global_norm;
+pub use hessian::hessian;
 pub use inference::{Covariance, Inference, infer};
-pub use newton::{Newton, NewtonStep, Objective, hessian};
+pub use newton::{Newton, NewtonStep, Objective};
 pub use optimizer::Optimizer;
 pub use over::{Known, over};
 pub use sample_clip::SampleClip;

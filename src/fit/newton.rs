@@ -1,7 +1,8 @@
 //! Newton's method with the exact Hessian, for a few parameters.
 
-use ndarray::{Array1, Array2, ArrayD};
+use ndarray::{Array1, Array2};
 
+use super::hessian::curvature;
 use super::model::{Model, Sizes};
 use super::{check, gradients};
 use crate::error::{Error, Result};
@@ -27,6 +28,14 @@ pub trait Objective {
     /// [`Recurrence::leaf_for`](crate::Recurrence::leaf_for) returns the name in that case.
     fn direction(&self, parameter: &str) -> String {
         format!("{parameter}.dot")
+    }
+
+    /// The number of directions that [`hessian_vector`](Self::hessian_vector) takes at once, if their arrays, and
+    /// those of its products, have an axis for them as their first axis, as in
+    /// [`Program::directions`](crate::Program::directions). The parameters have this many entries.
+    fn directions(&self, entries: usize) -> Option<usize> {
+        let _ = entries;
+        None
     }
 }
 
@@ -374,60 +383,6 @@ fn attempt(
         ratio: (before - loss) / promised,
         slope: gradient.dot(step) / pack(here).dot(step),
     }))
-}
-
-/// The symmetric Hessian of a loss. Its rows and columns are the entries of the parameters in the gradient, one array
-/// after the other.
-///
-/// # Errors
-/// If it cannot be evaluated; [`Error::NameClash`] if the direction of one parameter has the name of another
-/// parameter.
-pub fn hessian(params: &Params<f64>, objective: &mut impl Objective) -> Result<Array2<f64>> {
-    let here = objective.gradient(params)?;
-    curvature(params, &here, objective)
-}
-
-/// The Hessian, with entries in the order of a gradient.
-fn curvature(
-    params: &Params<f64>,
-    order: &Outputs<f64>,
-    objective: &mut impl Objective,
-) -> Result<Array2<f64>> {
-    let names: Vec<(String, Vec<usize>)> = gradients(order)
-        .map(|(name, a)| (name.to_owned(), a.shape().to_vec()))
-        .collect();
-    let mut along = params.clone();
-    for (name, shape) in &names {
-        let direction = objective.direction(name);
-        if params.get(&direction).is_some() {
-            return Err(Error::NameClash {
-                first: "a parameter".into(),
-                second: format!("the direction of `{name}`; define `Objective::direction`"),
-                name: direction,
-            });
-        }
-        along.insert(&direction, ArrayD::<f64>::zeros(shape.as_slice()));
-    }
-    let mut columns = Vec::new();
-    for (name, shape) in &names {
-        let direction = objective.direction(name);
-        for entry in 0..shape.iter().product() {
-            let set = |along: &mut Params<f64>, value: f64| {
-                let array = along.get_mut(&direction);
-                array
-                    .and_then(|a| a.iter_mut().nth(entry))
-                    .into_iter()
-                    .for_each(|x| *x = value);
-            };
-            set(&mut along, 1.0);
-            columns.push(pack(&objective.hessian_vector(&along)?));
-            set(&mut along, 0.0);
-        }
-    }
-    let n = columns.len();
-    // The two triangles agree up to rounding.
-    let entry = |(i, j): (usize, usize)| 0.5 * (columns[j][i] + columns[i][j]);
-    Ok(Array2::from_shape_fn((n, n), entry))
 }
 
 /// All entries of a gradient, one array after the other.

@@ -135,7 +135,7 @@ impl Plan {
             Instruction::OuterTotal { out, a, b, .. } => {
                 format!("{} += Σ {} · {}ᵀ", name(out), name(a), name(b))
             }
-            Instruction::Total { out, from } => format!("{} += Σ {}", name(out), name(from)),
+            Instruction::Total { out, from, .. } => format!("{} += Σ {}", name(out), name(from)),
             Instruction::Pool { out, from } => {
                 format!("{} = Σ {} over the samples", name(out), name(from))
             }

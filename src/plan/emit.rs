@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::Plan;
 use super::graph::{Graph, Id, Kind, vectors};
 use super::instruction::{
     Carry, Found, Input, Instruction, Operand, Pack, PackPart, Pass, Program, Stage as Group, Work,
@@ -10,29 +9,38 @@ use super::instruction::{
 use super::layout::{Buffer, Home, Layout, Stage, Storage, Value};
 use super::program::Writer;
 use super::schedule::Schedule;
+use super::{Directions, Plan};
 use crate::op::NodeId;
 use crate::shape::Rate;
 use crate::tape::Direction;
 
 pub(super) struct Emitter<'a> {
-    graph: &'a Graph,
+    pub(super) graph: &'a Graph,
     schedule: &'a Schedule,
-    layout: &'a Layout,
-    buffers: Vec<Buffer>,
+    pub(super) layout: &'a Layout,
+    /// The layout for one direction, which decides the order of the terms of each product.
+    pub(super) one: &'a Layout,
+    pub(super) buffers: Vec<Buffer>,
     /// The buffer of each leaf.
-    leaves: BTreeMap<usize, usize>,
-    packs: Vec<Pack>,
+    pub(super) leaves: BTreeMap<usize, usize>,
+    pub(super) packs: Vec<Pack>,
     /// The pack of the same matrices in the same places.
-    known_packs: HashMap<Vec<PackPart>, usize>,
+    pub(super) known_packs: HashMap<Vec<PackPart>, usize>,
     programs: Vec<Program>,
 }
 
 impl<'a> Emitter<'a> {
-    pub(super) fn emit(graph: &'a Graph, schedule: &'a Schedule, layout: &'a Layout) -> Plan {
+    pub(super) fn emit(
+        graph: &'a Graph,
+        schedule: &'a Schedule,
+        [layout, one]: [&'a Layout; 2],
+        several: &Directions,
+    ) -> Plan {
         let mut emitter = Self {
             graph,
             schedule,
             layout,
+            one,
             buffers: layout.buffers.clone(),
             leaves: BTreeMap::new(),
             packs: Vec::new(),
@@ -50,14 +58,15 @@ impl<'a> Emitter<'a> {
                         start: 0,
                         len: width,
                     }],
+                    laned: layout.laned[*id],
                 });
                 emitter.leaves.insert(leaf, emitter.buffers.len() - 1);
             }
         }
-        emitter.plan()
+        emitter.plan(several)
     }
 
-    fn plan(mut self) -> Plan {
+    fn plan(mut self, several: &Directions) -> Plan {
         let mut stages: BTreeMap<Stage, Vec<Id>> = BTreeMap::new();
         for id in &self.schedule.order {
             if self.graph.is_computed(*id) {
@@ -96,6 +105,7 @@ impl<'a> Emitter<'a> {
                 };
                 let group = Group {
                     is_loop,
+                    laned: stage.laned,
                     body,
                     kept,
                 };
@@ -114,16 +124,19 @@ impl<'a> Emitter<'a> {
         }
         let carries = self.carries();
         let values = self.values();
-        let outputs = self.graph.outputs.iter();
+        let outputs = self.graph.outputs.iter().enumerate();
         let outputs = outputs
-            .map(|o| super::OutputSpec {
+            .map(|(i, o)| super::OutputSpec {
                 name: o.name.clone(),
                 operand: self.operand(o.node),
                 shape: o.shape.clone(),
                 rate: o.rate,
                 pass: None,
+                laned: self.layout.laned[o.node] || several.outputs.get(i) == Some(&true),
             })
             .collect();
+        let chunked = self.one.buffers.iter();
+        let chunked = chunked.filter(|b| b.storage == Storage::Chunk);
         Plan {
             buffers: self.buffers,
             packs: self.packs,
@@ -133,6 +146,7 @@ impl<'a> Emitter<'a> {
             carries,
             outputs,
             values,
+            chunked: chunked.map(|b| b.width).sum(),
         }
     }
 
@@ -201,7 +215,7 @@ impl<'a> Emitter<'a> {
         carries
     }
 
-    fn operand(&self, id: Id) -> Operand {
+    pub(super) fn operand(&self, id: Id) -> Operand {
         let access = self.graph.access(id);
         let len = if access.spread {
             1
@@ -356,16 +370,33 @@ impl<'a> Emitter<'a> {
             }
         }
         for members in totals.into_values() {
-            let pairs = members.iter().map(|id| {
-                (
-                    self.operand(*id),
-                    self.operand(self.graph.nodes[*id].args[0]),
-                )
-            });
-            for (out, from) in runs(pairs.collect()) {
-                body.push(Instruction::Total { out, from });
+            let (close, others): (Vec<Id>, Vec<Id>) =
+                members.into_iter().partition(|id| self.is_close(*id));
+            let pair = |id: Id| {
+                let from = self.graph.nodes[id].args[0];
+                (self.operand(id), self.operand(from))
+            };
+            let close = close.into_iter().map(|id| (pair(id), true));
+            let others = runs(others.into_iter().map(pair).collect());
+            let mut all: Vec<_> = close
+                .chain(others.into_iter().map(|pair| (pair, false)))
+                .collect();
+            all.sort_by_key(|((_, from), _)| in_memory(from));
+            for ((out, from), close) in all {
+                body.push(Instruction::Total { out, from, close });
             }
         }
+    }
+
+    /// Returns true if the terms of a total are single entries that follow one another in memory if
+    /// there is one direction.
+    fn is_close(&self, total: Id) -> bool {
+        let access = self.graph.access(self.graph.nodes[total].args[0]);
+        let width = match self.one.homes[access.base] {
+            Some(home) => self.one.buffers[home.buffer].width,
+            None => self.graph.nodes[access.base].len(),
+        };
+        width == 1
     }
 
     /// Returns true if the parts of a concatenation are already adjacent in memory, at its place.
@@ -379,91 +410,6 @@ impl<'a> Emitter<'a> {
                 ..home
             });
             follows
-        })
-    }
-
-    /// Emits products. Products of the same vectors with adjacent results are one product.
-    fn gemms(&mut self, mut members: Vec<Id>, body: &mut Vec<Instruction>) {
-        members.sort_by_key(|id| self.layout.homes[*id]);
-        let mut rest = &members[..];
-        while let Some(first) = rest.first() {
-            let (mut out, mut start) = (self.operand(*first), self.start(*first));
-            let mut count = 1;
-            while let Some(id) = rest.get(count) {
-                let next = self.operand(*id);
-                let both = start.as_mut().zip(self.start(*id));
-                let start_ends = both.as_ref().is_some_and(|(s, n)| !s.continues_in(n));
-                if !out.continues_in(&next) || start_ends {
-                    break;
-                }
-                out.len += next.len;
-                if let Some((start, next)) = both {
-                    start.len += next.len;
-                }
-                count += 1;
-            }
-            body.push(self.gemm(&rest[..count], out, start));
-            rest = &rest[count..];
-        }
-    }
-
-    /// The initial value of a product.
-    fn start(&self, id: Id) -> Option<Operand> {
-        let common = self.graph.common_start(id);
-        let start = common.or_else(|| self.graph.in_place(id).map(|_| id));
-        start.map(|start| self.operand(start))
-    }
-
-    fn gemm(&mut self, members: &[Id], out: Operand, start: Option<Operand>) -> Instruction {
-        let vectors: Vec<Operand> = vectors(self.graph, members[0])
-            .iter()
-            .map(|v| self.operand(*v))
-            .collect();
-        let mut order: Vec<usize> = (0..vectors.len()).collect();
-        order.sort_by_key(|i| (vectors[*i].buffer, vectors[*i].shift, vectors[*i].start));
-        let (mut segments, mut parts, mut row): (Vec<Operand>, Vec<PackPart>, usize) =
-            (Vec::new(), Vec::new(), 0);
-        for i in order {
-            let vector = vectors[i];
-            match segments.last_mut() {
-                Some(last) if last.continues_in(&vector) => last.len += vector.len,
-                _ => segments.push(vector),
-            }
-            let mut column = 0;
-            for id in members {
-                let node = &self.graph.nodes[*id];
-                let Kind::Gemm { init, transposed } = &node.kind else {
-                    continue;
-                };
-                let matrix = node.args[usize::from(*init) + 2 * i];
-                parts.push(PackPart {
-                    matrix: self.operand(matrix),
-                    columns: self.graph.nodes[matrix].extent[1],
-                    transposed: transposed[i],
-                    at: [row, column],
-                    k: vector.len,
-                    n: node.len(),
-                });
-                column += node.len();
-            }
-            row += vector.len;
-        }
-        Instruction::Gemm {
-            out,
-            start,
-            segments,
-            pack: self.pack(row, out.len, parts),
-        }
-    }
-
-    /// The pack of some matrices.
-    fn pack(&mut self, k: usize, n: usize, parts: Vec<PackPart>) -> usize {
-        let packs = &mut self.packs;
-        let known = self.known_packs.entry(parts);
-        *known.or_insert_with_key(|parts| {
-            let parts = parts.clone();
-            packs.push(Pack { k, n, parts });
-            packs.len() - 1
         })
     }
 
@@ -553,7 +499,7 @@ impl<'a> Emitter<'a> {
 
 /// The pairs, merged if both operands are adjacent.
 fn runs(mut pairs: Vec<(Operand, Operand)>) -> Vec<(Operand, Operand)> {
-    pairs.sort_by_key(|(_, from)| (from.buffer, from.shift, from.start));
+    pairs.sort_by_key(|(_, from)| in_memory(from));
     let mut merged: Vec<(Operand, Operand)> = Vec::new();
     for (out, from) in pairs {
         match merged.last_mut() {
@@ -565,4 +511,9 @@ fn runs(mut pairs: Vec<(Operand, Operand)>) -> Vec<(Operand, Operand)> {
         }
     }
     merged
+}
+
+/// The key of the order in memory.
+const fn in_memory(operand: &Operand) -> (usize, i8, usize) {
+    (operand.buffer, operand.shift, operand.start)
 }

@@ -60,6 +60,8 @@ pub(crate) struct Pack {
     /// The number of columns: the entries of the products.
     pub(crate) n: usize,
     pub(crate) parts: Vec<PackPart>,
+    /// True if there is one for each direction of a run.
+    pub(crate) laned: bool,
 }
 
 /// One matrix of a pack.
@@ -101,7 +103,13 @@ pub(crate) enum Instruction {
         strong: bool,
     },
     /// `out += Σ from`, over the rows of `from` that share a row of `out`.
-    Total { out: Operand, from: Operand },
+    Total {
+        out: Operand,
+        from: Operand,
+        /// True if the rows of `from` are single entries, which follow one another in memory if there
+        /// is one direction.
+        close: bool,
+    },
     /// Adds a strided copy of the entries, whose place may depend on a class.
     MoveTotal {
         out: Operand,
@@ -242,7 +250,14 @@ impl Instruction {
     pub(crate) fn writes(&self, programs: &[Program]) -> Vec<Operand> {
         match self {
             Self::Program(index) => programs[*index].outputs.clone(),
-            Self::Pack(_) => Vec::new(),
+            other => other.out().into_iter().copied().collect(),
+        }
+    }
+
+    /// The operand written in a row, or added to, of all instructions but programs.
+    pub(crate) const fn out(&self) -> Option<&Operand> {
+        match self {
+            Self::Program(_) | Self::Pack(_) => None,
             Self::Gemm { out, .. }
             | Self::OuterTotal { out, .. }
             | Self::Total { out, .. }
@@ -254,7 +269,7 @@ impl Instruction {
             | Self::Contract { out, .. }
             | Self::Reduce { out, .. }
             | Self::Dense { out, .. }
-            | Self::Custom { out, .. } => vec![*out],
+            | Self::Custom { out, .. } => Some(out),
         }
     }
 }
@@ -291,6 +306,8 @@ pub(crate) struct Found {
 pub(crate) struct Stage {
     /// True if they run step by step.
     pub(crate) is_loop: bool,
+    /// True if they run for each direction of a run.
+    pub(crate) laned: bool,
     pub(crate) body: Vec<Work>,
     /// The buffers of all steps that a loop reads or writes. Their rows at a step are not in cache,
     /// because no earlier step used them recently.

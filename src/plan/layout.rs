@@ -35,6 +35,8 @@ pub(crate) struct Buffer {
     pub(crate) width: usize,
     /// The values in a row, in order.
     pub(crate) values: Vec<Value>,
+    /// True if each row is one for each direction of a run.
+    pub(crate) laned: bool,
 }
 
 /// A value in a buffer, for descriptions.
@@ -59,6 +61,9 @@ pub(super) struct Stage {
     pub(super) pass: usize,
     /// True if the node runs in the pass, false if once before it.
     pub(super) in_pass: bool,
+    /// True if the node is computed for each direction. Work that is done once comes first, since it
+    /// does not depend on directions.
+    pub(super) laned: bool,
     pub(super) depth: usize,
 }
 
@@ -85,12 +90,14 @@ pub(super) struct Layout {
     /// The piece of a node, if a fused program is too long and is split.
     pub(super) pieces: Vec<usize>,
     pub(super) is_loop: Vec<bool>,
+    /// True at each value that there are several of, one for each direction of a run.
+    pub(super) laned: Vec<bool>,
     /// True at each node carried by a register.
     is_carried: Vec<bool>,
 }
 
 impl Layout {
-    pub(super) fn of(graph: &Graph, schedule: &Schedule) -> Self {
+    pub(super) fn of(graph: &Graph, schedule: &Schedule, laned: Vec<bool>) -> Self {
         let count = graph.nodes.len();
         let mut layout = Self {
             buffers: Vec::new(),
@@ -99,6 +106,7 @@ impl Layout {
             levels: vec![0; count],
             pieces: vec![0; count],
             is_loop: vec![false; count],
+            laned,
             is_carried: vec![false; count],
         };
         for register in &graph.registers {
@@ -108,10 +116,26 @@ impl Layout {
             layout.stages[*id] = stage(graph, schedule, *id);
             layout.is_loop[*id] = schedule.places[*id].cycle.is_some();
         }
+        // Levels do not depend on directions, so that the same work is fused with and without them.
         layout.find_levels(graph, schedule);
+        layout.divide(schedule);
         let storage = layout.find_storage(graph, schedule);
         layout.assign(graph, schedule, &storage);
         layout
+    }
+
+    /// Divides each stage into the work that is done once and the work for each direction.
+    fn divide(&mut self, schedule: &Schedule) {
+        let cycle = |id: Id| schedule.places[id].cycle;
+        let order = || schedule.order.iter().copied();
+        let laned = order().filter(|id| self.laned[*id]);
+        let laned: HashSet<usize> = laned.filter_map(cycle).collect();
+        for id in order() {
+            self.stages[id].laned = self.laned[id];
+            // Work that was moved into the loop of another kind need not run step by step.
+            let is_moved = !self.laned[id] && cycle(id).is_some_and(|c| laned.contains(&c));
+            self.is_loop[id] &= !is_moved;
+        }
     }
 
     /// Assigns levels: nodes of one stage and level are independent, unless both are entrywise.
@@ -303,7 +327,7 @@ impl Layout {
     fn assign(&mut self, graph: &Graph, schedule: &Schedule, storage: &[Option<Storage>]) {
         let pass = 0..graph.nodes.len();
         let pass = pass.map(|id| schedule.run_in(graph, id)).collect();
-        let mut rows = Rows::new(storage, in_place(graph, schedule), pass);
+        let mut rows = Rows::new(storage, in_place(graph, schedule), (pass, &self.laned));
         for id in schedule.order.iter().copied() {
             if self.is_a_row(graph, id) {
                 rows.join(id, &graph.nodes[id].args);
@@ -340,6 +364,7 @@ impl Layout {
                 storage: kept.unwrap_or(Storage::Local),
                 width,
                 values,
+                laned: row.members.iter().any(|id| self.laned[*id]),
             });
         }
         for id in schedule.order.iter().copied() {
@@ -425,11 +450,13 @@ fn stage(graph: &Graph, schedule: &Schedule, id: Id) -> Stage {
         Some(pass) => Stage {
             pass,
             in_pass: true,
+            laned: false,
             depth: place.depth,
         },
         None => Stage {
             pass: place.pass,
             in_pass: false,
+            laned: false,
             depth: 0,
         },
     }

@@ -8,10 +8,11 @@
 //! | copies where a value must be in memory | `access` |
 //! | passes over time, loops, and work for many steps at once | `schedule` |
 //! | values kept for a later pass or computed again | `recompute` |
+//! | values of which there are several, one for each direction | `lanes` |
 //! | adjacent values and their lifetimes | `layout`, `rows` |
 //! | entrywise work fused | `program` |
-//! | instructions | `instruction`, `emit` |
 //! | legs of a run: the order of passes over units of steps | `timetable`, `chain` |
+//! | instructions | `instruction`, `emit`, `multiply` |
 //! | a check of the whole plan | `verify` |
 //!
 //! `counts` returns the cost of a plan, `describe` a description.
@@ -24,7 +25,9 @@ mod emit;
 mod formula;
 mod graph;
 mod instruction;
+mod lanes;
 mod layout;
+mod multiply;
 mod products;
 mod program;
 mod recompute;
@@ -58,6 +61,8 @@ pub(crate) struct OutputSpec {
     pub(crate) rate: Rate,
     /// The pass that computes it; `None` if it does not vary with the step, or is an input.
     pub(crate) pass: Option<usize>,
+    /// True if there is one for each direction of a run.
+    pub(crate) laned: bool,
 }
 
 /// The instructions that run a recurrence, for fixed sizes of its dimensions and any number of
@@ -75,19 +80,35 @@ pub struct Plan {
     pub(crate) outputs: Vec<OutputSpec>,
     /// The values of the recurrence in memory, beginning with the values of registers.
     pub(crate) values: Vec<Found>,
+    /// The entries of a row of all buffers of a chunk of time, if there is one direction.
+    pub(crate) chunked: usize,
+}
+
+/// The directions of a plan: the leaves and the outputs that there are several of.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Directions {
+    pub(crate) leaves: Vec<bool>,
+    pub(crate) outputs: Vec<bool>,
 }
 
 impl Plan {
-    /// Plans a recurrence for these sizes of its dimensions, in order of declaration.
-    pub(crate) fn of(recurrence: &Recurrence, sizes: &[usize]) -> Self {
+    /// Plans a recurrence for these sizes of its dimensions, in order of declaration, and for runs in
+    /// one direction, or in several at once.
+    pub(crate) fn of(recurrence: &Recurrence, sizes: &[usize], several: &Directions) -> Self {
         let mut graph = graph::Graph::of(recurrence, sizes);
         graph.fuse_products();
         graph.materialise();
         graph.recompute(&schedule::Schedule::of(&graph));
         graph.recompute_states(&schedule::Schedule::of(&graph));
         let schedule = schedule::Schedule::of(&graph);
-        let layout = layout::Layout::of(&graph, &schedule);
-        let mut plan = emit::Emitter::emit(&graph, &schedule, &layout);
+        let one = layout::Layout::of(&graph, &schedule, vec![false; graph.nodes.len()]);
+        let is_direction = |leaf: usize| several.leaves.get(leaf) == Some(&true);
+        let laned = graph.lanes(&is_direction);
+        let layout = match laned.contains(&true) {
+            true => &layout::Layout::of(&graph, &schedule, laned),
+            false => &one,
+        };
+        let mut plan = emit::Emitter::emit(&graph, &schedule, [layout, &one], several);
         for i in 0..plan.outputs.len() {
             plan.outputs[i].pass = plan.computes(&plan.outputs[i]);
         }
@@ -116,6 +137,19 @@ impl Plan {
         let stages = self.passes.iter().flat_map(|p| &p.stages);
         let in_time = stages.flat_map(|s| s.body.iter().map(|w| &w.instruction));
         self.once.iter().flatten().chain(in_time)
+    }
+
+    /// Returns true if an instruction computes values for each direction of a run.
+    pub(crate) fn is_laned(&self, instruction: &Instruction) -> bool {
+        let out = match instruction {
+            Instruction::Pack(pack) => return self.packs.get(*pack).is_some_and(|p| p.laned),
+            Instruction::Program(index) => {
+                self.programs.get(*index).and_then(|p| p.outputs.first())
+            }
+            other => other.out(),
+        };
+        let buffer = out.and_then(|out| self.buffers.get(out.buffer));
+        buffer.is_some_and(|buffer| buffer.laned)
     }
 }
 

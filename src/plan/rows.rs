@@ -21,6 +21,8 @@ pub(super) struct Rows<'a> {
     in_place: HashMap<Id, Id>,
     /// The pass in which each value is computed.
     pass: Vec<Option<usize>>,
+    /// True at each value that there are several of.
+    laned: &'a [bool],
     pub(super) rows: Vec<Row>,
     row_of: HashMap<Id, usize>,
 }
@@ -29,12 +31,13 @@ impl<'a> Rows<'a> {
     pub(super) fn new(
         storage: &'a [Option<Storage>],
         in_place: HashMap<Id, Id>,
-        pass: Vec<Option<usize>>,
+        (pass, laned): (Vec<Option<usize>>, &'a [bool]),
     ) -> Self {
         Self {
             storage,
             in_place,
             pass,
+            laned,
             ..Self::default()
         }
     }
@@ -85,6 +88,7 @@ impl<'a> Rows<'a> {
         };
         let alike = |id: &Id| {
             self.pass[*id] == self.pass[first]
+                && self.laned[*id] == self.laned[first]
                 && self.storage[*id].map(steps) == self.storage[first].map(steps)
         };
         members.retain(alike);

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::{Instruction, Operand, Pack, Pass, Plan, Program, Stage, Storage};
+use super::{Directions, Instruction, Operand, Pack, Pass, Plan, Program, Stage, Storage};
 use crate::op::{Extent, Move, Strides, entries};
 use crate::recurrence::Recurrence;
 use crate::shape::{Kind, Rate};
@@ -23,8 +23,15 @@ macro_rules! ensure {
 
 impl Plan {
     /// Returns the first fault of the plan of a recurrence with these sizes, if it has one.
-    pub(crate) fn verify(&self, recurrence: &Recurrence, sizes: &[usize]) -> Result<(), Fault> {
-        let leaves = recurrence.tape().leaves().iter().map(|leaf| Leaf {
+    pub(crate) fn verify(
+        &self,
+        recurrence: &Recurrence,
+        sizes: &[usize],
+        several: &Directions,
+    ) -> Result<(), Fault> {
+        let leaves = recurrence.tape().leaves().iter().enumerate();
+        let leaves = leaves.map(|(index, leaf)| Leaf {
+            laned: several.leaves.get(index) == Some(&true),
             rate: leaf.ty().rate,
             classes: match leaf.ty().kind {
                 Kind::Class(count) => Some(count.value(sizes)),
@@ -44,6 +51,8 @@ impl Plan {
 
 /// A parameter or an input.
 struct Leaf {
+    /// True if there is one for each direction.
+    laned: bool,
     rate: Rate,
     /// The number of classes, if it is a class.
     classes: Option<usize>,
@@ -167,7 +176,12 @@ impl Verifier<'_> {
             packs: vec![false; self.plan.packs.len()],
         };
         for (values, buffer) in known.values.iter_mut().zip(&self.plan.buffers) {
-            if matches!(buffer.storage, Storage::Leaf(_)) {
+            if let Storage::Leaf(leaf) = buffer.storage {
+                let is_known = self
+                    .leaves
+                    .get(leaf)
+                    .is_some_and(|l| l.laned == buffer.laned);
+                ensure!(is_known, "a leaf has another number of directions");
                 values.insert(0..buffer.width);
             }
         }
@@ -192,6 +206,8 @@ impl Verifier<'_> {
             fits("an output", &output.operand, output.shape.iter().product())?;
             let holds = known.values[output.operand.buffer].contains(&range(&output.operand));
             ensure!(holds, "output `{}` holds no value", output.name);
+            let fits = output.laned || !self.laned(&output.operand);
+            ensure!(fits, "output `{}` has several directions", output.name);
         }
         let found = self.plan.values.iter().map(|found| &found.operand);
         found
@@ -209,6 +225,10 @@ impl Verifier<'_> {
             );
             if let Some(init) = &carry.init {
                 self.inside(init)?;
+                ensure!(
+                    self.laned(&carry.value) || !self.laned(init),
+                    "an initial value has more directions than its register"
+                );
                 fits("an initial value", init, carry.value.len)?;
                 let holds = known.values[init.buffer].contains(&range(init));
                 ensure!(
@@ -250,6 +270,10 @@ impl Verifier<'_> {
         }
         for work in &stage.body {
             self.instruction(&work.instruction, context, known)?;
+            ensure!(
+                self.plan.is_laned(&work.instruction) == stage.laned,
+                "an instruction is in a stage for another number of directions"
+            );
         }
         known.running.iter_mut().for_each(|r| r.0.clear());
         for (buffer, spec) in self.plan.buffers.iter().enumerate() {
@@ -389,9 +413,38 @@ impl Verifier<'_> {
             );
         }
         self.sizes(instruction)?;
+        self.lanes(instruction)?;
         for out in instruction.writes(programs) {
             self.write(instruction, &out, context, known)?;
         }
+        Ok(())
+    }
+
+    /// Returns true if there is one of an operand for each direction.
+    fn laned(&self, operand: &Operand) -> bool {
+        let buffer = self.plan.buffers.get(operand.buffer);
+        buffer.is_some_and(|buffer| buffer.laned)
+    }
+
+    /// A value that is computed once is not computed from several.
+    fn lanes(&self, instruction: &Instruction) -> Result<(), Fault> {
+        let programs = &self.plan.programs;
+        let writes = instruction.writes(programs);
+        let several = self.plan.is_laned(instruction);
+        ensure!(
+            writes.iter().all(|out| self.laned(out) == several),
+            "an instruction writes values for different numbers of directions"
+        );
+        let matrix = match instruction {
+            Instruction::Gemm { pack, .. } => self.plan.packs[*pack].laned,
+            _ => false,
+        };
+        let reads = instruction.reads(programs);
+        let reads_several = matrix || reads.iter().any(|from| self.laned(from));
+        ensure!(
+            several || !reads_several,
+            "a value that is computed once depends on a direction"
+        );
         Ok(())
     }
 
@@ -416,7 +469,7 @@ impl Verifier<'_> {
             Instruction::OuterTotal { out, a, b, .. } => {
                 fits("a sum of outer products", out, a.len.saturating_mul(b.len))
             }
-            Instruction::Total { out, from }
+            Instruction::Total { out, from, .. }
             | Instruction::Pool { out, from }
             | Instruction::Pick { out, from, .. }
             | Instruction::Impulse { out, from, .. } => fits("a sum or a copy", out, from.len),
@@ -503,6 +556,11 @@ impl Verifier<'_> {
 
     /// The parts of a matrix lie inside it and inside their operands.
     fn pack(&self, pack: &Pack) -> Result<(), Fault> {
+        let several = pack.parts.iter().any(|part| self.laned(&part.matrix));
+        ensure!(
+            several == pack.laned,
+            "a matrix has another number of directions than its parts"
+        );
         for part in &pack.parts {
             let inside = part.at[0] + part.k <= pack.k && part.at[1] + part.n <= pack.n;
             ensure!(inside, "a part of a matrix lies outside of it");

@@ -1,6 +1,6 @@
 //! The verifier accepts the plans that the planner makes, and refuses them with one fault anywhere.
 
-use super::{Instruction, Operand, Plan};
+use super::{Directions, Instruction, Operand, Plan};
 use crate::recurrence::{Recurrence, Wrt};
 use crate::shape::Rate;
 
@@ -25,11 +25,20 @@ fn each(mut test: impl FnMut(&Plan, &dyn Fn(&Plan) -> bool)) {
         let hessian = recurrence
             .hessian_vector(Wrt::Everything)
             .expect("it has a loss");
-        for r in [&recurrence, &gradient, &hessian] {
+        let tangent = recurrence.tangent(Wrt::Everything).expect("it is real");
+        for r in [&recurrence, &gradient, &hessian, &tangent] {
             let sizes: Vec<usize> = (3..).take(r.tape().dims().count()).collect();
-            let plan = Plan::of(r, &sizes);
-            assert_eq!(plan.verify(r, &sizes), Ok(()), "{}", plan.describe());
-            test(&plan, &|broken| broken.verify(r, &sizes).is_err());
+            let leaves = r.tape().leaves().iter();
+            let several = Directions {
+                leaves: leaves.map(|l| l.derived().is_some()).collect(),
+                outputs: Vec::new(),
+            };
+            for several in [Directions::default(), several] {
+                let plan = Plan::of(r, &sizes, &several);
+                let fault = plan.verify(r, &sizes, &several);
+                assert_eq!(fault, Ok(()), "{}", plan.describe());
+                test(&plan, &|broken| broken.verify(r, &sizes, &several).is_err());
+            }
         }
     }
 }
@@ -65,7 +74,7 @@ fn operands<'a>(plan: &'a mut Plan, instruction: &'a mut Instruction) -> Vec<&'a
             ..
         } => segments.iter_mut().chain(start).chain([out]).collect(),
         Instruction::OuterTotal { out, a, b, .. } => vec![out, a, b],
-        Instruction::Total { out, from }
+        Instruction::Total { out, from, .. }
         | Instruction::Pool { out, from }
         | Instruction::Pick { out, from, .. }
         | Instruction::Impulse { out, from, .. }
@@ -239,4 +248,39 @@ fn a_value_that_is_read_too_early_or_computed_twice_is_refused() {
         }
     });
     assert!(tried > 100, "only {tried} changes");
+}
+
+#[test]
+fn a_value_with_another_number_of_directions_is_refused() {
+    let mut tried = 0;
+    each(|plan, is_refused| {
+        for (buffer, spec) in plan.buffers.iter().enumerate() {
+            if spec.laned {
+                let mut broken = plan.clone();
+                broken.buffers[buffer].laned = false;
+                assert!(is_refused(&broken), "buffer {buffer}: {}", plan.describe());
+                tried += 1;
+            }
+        }
+        for pack in 0..plan.packs.len() {
+            let mut broken = plan.clone();
+            broken.packs[pack].laned ^= true;
+            assert!(is_refused(&broken), "pack {pack}");
+        }
+        for pass in 0..plan.passes.len() {
+            for stage in 0..plan.passes[pass].stages.len() {
+                let mut broken = plan.clone();
+                broken.passes[pass].stages[stage].laned ^= true;
+                assert!(is_refused(&broken), "stage {stage} of pass {pass}");
+            }
+        }
+        for output in 0..plan.outputs.len() {
+            let mut broken = plan.clone();
+            let output = &mut broken.outputs[output];
+            output.laned = false;
+            let several = plan.buffers[output.operand.buffer].laned;
+            assert!(!several || is_refused(&broken), "an output");
+        }
+    });
+    assert!(tried > 50, "only {tried} changes");
 }

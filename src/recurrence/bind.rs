@@ -111,6 +111,17 @@ impl Recurrence {
         Ok(sizes)
     }
 
+    /// The expected shape of the data of a leaf with this many directions, as text.
+    pub(crate) fn expected_directions(&self, leaf: &Leaf, count: usize) -> String {
+        let one = expected_shape(self, leaf);
+        let own = leaf.ty.shape.dims().len();
+        let mut axes: Vec<&str> = one.trim_matches(['[', ']']).split(", ").collect();
+        axes.retain(|axis| !axis.is_empty());
+        let count = count.to_string();
+        axes.insert(axes.len().saturating_sub(own), &count);
+        format!("[{}]", axes.join(", "))
+    }
+
     /// The expected shape of the array of a name, as text.
     #[cfg(feature = "data")]
     pub(crate) fn expected_shape(&self, name: &str) -> String {

@@ -220,13 +220,31 @@ impl Recurrence {
     /// # Errors
     /// When a name is unknown or not differentiable.
     pub fn tangent<'a>(&self, wrt: impl Into<Wrt<'a>>) -> Result<Self> {
+        self.tangent_of(wrt.into(), &|_| true)
+    }
+
+    /// The tangent of the loss alone: as [`tangent`](Self::tangent), with the outputs `loss` and `loss.dot` only.
+    /// A run of it keeps no value per step, so its memory does not grow with the number of steps if all states run
+    /// forwards; [`Program::forward_gradient`](crate::Program::forward_gradient) makes the gradient of it.
+    ///
+    /// # Errors
+    /// As for [`tangent`](Self::tangent); [`Error::NoLoss`] when there is no loss.
+    pub fn loss_tangent<'a>(&self, wrt: impl Into<Wrt<'a>>) -> Result<Self> {
+        self.loss()?;
+        self.tangent_of(wrt.into(), &|output| output == LOSS)
+    }
+
+    /// The tangent of some outputs.
+    fn tangent_of(&self, wrt: Wrt<'_>, is_kept: &dyn Fn(&str) -> bool) -> Result<Self> {
         let Pushed {
             scope,
             seeds,
             tangents,
-        } = self.push(wrt.into())?;
+        } = self.push(wrt)?;
         let (mut outputs, mut roles) = (self.outputs.clone(), self.roles.clone());
-        for (of, id) in tangents {
+        outputs.retain(|name, _| is_kept(name));
+        roles.retain(|name, _| is_kept(name));
+        for (of, id) in tangents.into_iter().filter(|(of, _)| is_kept(of)) {
             let name = added_name(&of, "dot", |n| outputs.contains_key(n));
             outputs.insert(Arc::clone(&name), id);
             roles.insert(name, Derived::Tangent(of));

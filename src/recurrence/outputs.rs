@@ -87,6 +87,13 @@ impl<F: Scalar> Outputs<F> {
         self.arrays.shift_remove(name);
     }
 
+    /// Adds the gradient of a parameter.
+    pub(crate) fn insert_gradient(&mut self, name: &str, array: ArrayD<F>) {
+        self.insert(name, array);
+        self.roles
+            .insert(name.into(), Derived::Cotangent(name.into()));
+    }
+
     pub(crate) fn insert(&mut self, name: &str, array: ArrayD<F>) {
         self.arrays.insert(name.into(), array);
     }

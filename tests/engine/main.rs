@@ -14,6 +14,7 @@ mod conditions;
 mod control;
 mod custom_op;
 mod declared;
+mod directions;
 mod exact_tables;
 mod executor;
 mod fitted_models;

@@ -285,7 +285,9 @@ fn equal_matrices_are_packed_once() {
         let products = counts(&derived).loops;
         let products: usize = products.iter().map(|(_, step)| step.products).sum();
         // A product with the state matrices in each loop: forward for h and ḣ, backward for δ and δ̇.
-        let with_state = packs.iter().filter(|p| p.contains("U_i") && !p.contains("dot"));
+        let with_state = packs
+            .iter()
+            .filter(|p| p.contains("U_i") && !p.contains("dot"));
         assert_eq!(2 * with_state.count(), products, "{text}");
     }
 }

@@ -403,6 +403,8 @@ pub(crate) struct SumRows<T> {
     pub(crate) stride: usize,
     pub(crate) rows: usize,
     pub(crate) len: usize,
+    /// True for the terms of one sum, whose rounding must not depend on the distance between them.
+    pub(crate) close: bool,
     /// The destination, to which the sum is added.
     pub(crate) out: *mut T,
     /// The rounding error of the sum so far.
@@ -416,7 +418,7 @@ impl<T: Element> Kernel<T> for SumRows<T> {
     fn run<V: Vector<Elem = T>>(self) {
         // SAFETY: guaranteed by the maker.
         unsafe {
-            if self.len == 1 && self.stride == 1 {
+            if self.close {
                 self.entries::<V>();
             } else {
                 self.columns::<V>();
@@ -426,24 +428,37 @@ impl<T: Element> Kernel<T> for SumRows<T> {
 }
 
 impl<T: Element> SumRows<T> {
-    /// Sums contiguous entries: every sixteenth entry in one chain, on any machine.
+    /// Sums single entries: every sixteenth entry in one chain, on any machine.
     #[inline(always)]
     unsafe fn entries<V: Vector<Elem = T>>(&self) {
+        const MOST: usize = TOGETHER * MAX_LANES;
         let mut sums = [Sums::<V>::zero(); MAX_LANES];
         let sums = &mut sums[..MAX_LANES / V::LANES];
-        let mut i = 0;
-        while i + TOGETHER * MAX_LANES <= self.rows {
-            for (j, sum) in sums.iter_mut().enumerate() {
-                let from = self.from.wrapping_add(i + j * V::LANES);
-                *sum = sum.add(unsafe { some::<V>(from, MAX_LANES, V::LANES) });
+        let mut apart: [T; MOST];
+        for first in (0..self.rows).step_by(MOST) {
+            let rows = MOST.min(self.rows - first);
+            let mut from = self.from.wrapping_add(first * self.stride);
+            if self.stride != 1 {
+                apart = [T::ZERO; MOST];
+                for (row, x) in apart.iter_mut().take(rows).enumerate() {
+                    *x = unsafe { *from.add(row * self.stride) };
+                }
+                from = apart.as_ptr();
             }
-            i += TOGETHER * MAX_LANES;
-        }
-        while i < self.rows {
-            for sum in sums.iter_mut() {
-                let n = (self.rows - i).min(V::LANES);
-                *sum = sum.add(unsafe { load::<V>(self.from.add(i), n) });
-                i += n;
+            if rows == MOST {
+                for (j, sum) in sums.iter_mut().enumerate() {
+                    let from = from.wrapping_add(j * V::LANES);
+                    *sum = sum.add(unsafe { some::<V>(from, MAX_LANES, V::LANES) });
+                }
+                continue;
+            }
+            let mut i = 0;
+            while i < rows {
+                for sum in sums.iter_mut() {
+                    let n = (rows - i).min(V::LANES);
+                    *sum = sum.add(unsafe { load::<V>(from.add(i), n) });
+                    i += n;
+                }
             }
         }
         let mut both = [[V::splat(T::ZERO); MAX_LANES]; 2];

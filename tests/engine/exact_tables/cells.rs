@@ -197,6 +197,16 @@ impl Model {
             self.assert_quantity("grad_c0", &found["c0"]);
         }
 
+        let forward = self
+            .recurrence
+            .loss_tangent(&THETA)
+            .and_then(|tangent| tangent.compile::<f64>(&[("H", UNITS), ("K", INPUTS)]))
+            .and_then(|program| program.directions(8))
+            .and_then(|p| p.forward_gradient(&params, &batch, &mut p.workspace()))
+            .expect("every rule is there");
+        self.assert_quantity("loss", &forward["loss"]);
+        self.assert_theta("grad_theta", &forward);
+
         let along = self.params_with_direction();
         let tangent = self
             .recurrence
