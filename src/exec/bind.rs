@@ -6,7 +6,7 @@ use ndarray::{ArrayViewD, ArrayViewMut, Axis};
 use super::Program;
 use super::Real;
 use super::kernel::{Isa, all_finite};
-use super::lanes;
+use super::lane_rows;
 use super::long::keeps_lost;
 use super::room::Extent;
 use super::workspace::{Slot, Workspace};
@@ -162,7 +162,7 @@ impl<F: Real> Program<F> {
                         }
                         None => {}
                     }
-                    let width = lanes::row(buffer, extent.lanes);
+                    let width = lane_rows::row(buffer, extent.lanes);
                     let (time, row) = match spec.ty().rate {
                         Rate::Static => (0, 0),
                         Rate::Sample => (0, sample_row(width, samples)),
@@ -173,7 +173,7 @@ impl<F: Real> Program<F> {
                         base: ptr,
                         time,
                         row,
-                        lane: lanes::lane(buffer),
+                        lane: lane_rows::lane(buffer),
                         origin: 0,
                     }
                 }
@@ -196,9 +196,9 @@ impl<F: Real> Program<F> {
             if let Some(out) = instruction.accumulates() {
                 let rows = if out.rate == Rate::Static { 1 } else { samples };
                 let buffer = &self.plan.buffers[out.buffer];
-                let width = lanes::row(buffer, extent.lanes);
+                let width = lane_rows::row(buffer, extent.lanes);
                 let (count, lane) = match buffer.laned {
-                    true => (extent.lanes, lanes::lane(buffer)),
+                    true => (extent.lanes, lane_rows::lane(buffer)),
                     false => (1, 0),
                 };
                 let space = workspace.buffers[out.buffer].as_mut_slice();
@@ -248,7 +248,7 @@ const fn sample_row(width: usize, samples: usize) -> usize {
 }
 
 fn own_slot<F: Real>(buffer: &Buffer, ptr: *mut F, extent: Extent) -> Slot<F> {
-    let (samples, width) = (extent.samples, lanes::row(buffer, extent.lanes));
+    let (samples, width) = (extent.samples, lane_rows::row(buffer, extent.lanes));
     let (time, row) = match buffer.storage {
         Storage::Static | Storage::Leaf(_) => (0, 0),
         Storage::Sample => (0, sample_row(width, samples)),
@@ -261,7 +261,7 @@ fn own_slot<F: Real>(buffer: &Buffer, ptr: *mut F, extent: Extent) -> Slot<F> {
         base: ptr,
         time,
         row,
-        lane: lanes::lane(buffer),
+        lane: lane_rows::lane(buffer),
         origin: 0,
     }
 }

@@ -16,7 +16,6 @@ use std::sync::Mutex;
 use super::Real;
 use super::edges::Legs;
 use super::kernel::Isa;
-use super::lanes::Part;
 use super::parallel::{Barrier, Pool, share};
 use super::room::Extent;
 use super::watch::Watch;
@@ -66,6 +65,26 @@ impl<F> Run<'_, F> {
         match self.lengths.last() {
             Some(shortest) if *shortest > step => self.lengths.len(),
             _ => self.lengths.partition_point(|length| *length > step),
+        }
+    }
+}
+
+/// The part of a stage to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    All,
+    /// All but sums over the steps.
+    Values,
+    Sums,
+}
+
+impl Part {
+    /// Returns true if an instruction is no part of it.
+    pub(super) const fn is_without(self, instruction: &Instruction) -> bool {
+        match self {
+            Self::All => false,
+            Self::Values => instruction.ends_time(),
+            Self::Sums => !instruction.ends_time(),
         }
     }
 }

@@ -7,36 +7,9 @@
 use std::ops::Range;
 
 use super::Real;
-use super::driver::{Rows, WorkerRun};
-use super::kernel::{Isa, Panels};
+use super::driver::{Part, Rows, WorkerRun};
 use super::prepared::Place;
-use super::room::Extent;
-use crate::plan::{Buffer, Instruction, Operand, Pack, Plan, Storage};
-
-/// The maximum size in bytes of the values of some steps for all directions: they should stay in cache.
-const TILE_BYTES: usize = 1 << 19;
-/// The minimum number of rows of a product over some steps.
-const TILE_ROWS: usize = 32;
-
-/// The part of a stage to run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
-    All,
-    /// All but sums over the steps.
-    Values,
-    Sums,
-}
-
-impl Part {
-    /// Returns true if an instruction is no part of it.
-    pub(super) const fn is_without(self, instruction: &Instruction) -> bool {
-        match self {
-            Self::All => false,
-            Self::Values => instruction.ends_time(),
-            Self::Sums => !instruction.ends_time(),
-        }
-    }
-}
+use crate::plan::{Instruction, Operand};
 
 impl<F: Real> WorkerRun<'_, '_, F> {
     /// Runs the stages of a pass for a chunk of time. The work for each direction is done for a few
@@ -170,47 +143,4 @@ impl<F: Real> WorkerRun<'_, '_, F> {
         self.lane = 0;
         done == all
     }
-}
-
-/// The distance in entries from one direction to the next in a buffer; zero if all share a row. Wide
-/// rows are not a power of two apart, so that those of several steps do not share cache sets.
-pub(super) const fn lane(buffer: &Buffer) -> usize {
-    const PART: usize = 16;
-    match buffer.storage {
-        _ if !buffer.laned => 0,
-        Storage::Leaf(_) => buffer.width,
-        _ if buffer.width < 2 * PART => buffer.width,
-        _ => (buffer.width.div_ceil(PART) | 1) * PART,
-    }
-}
-
-/// The entries of a row of a buffer, for all directions.
-pub(super) const fn row(buffer: &Buffer, lanes: usize) -> usize {
-    if buffer.laned {
-        lane(buffer).saturating_mul(lanes)
-    } else {
-        buffer.width
-    }
-}
-
-/// The numbers of a packed matrix, for all directions if it depends on them.
-pub(super) fn packed<F: Real>(pack: &Pack, isa: Isa, lanes: usize) -> usize {
-    let one = Panels::new::<F>(isa, pack.k, pack.n).len();
-    one.saturating_mul(if pack.laned { lanes } else { 1 })
-}
-
-/// The number of steps for which the work for each direction is done at a time.
-pub(super) fn tile<F>(plan: &Plan, extent: Extent) -> usize {
-    let is_kept = |storage| matches!(storage, Storage::Chunk | Storage::Full);
-    let kept = plan
-        .buffers
-        .iter()
-        .filter(|b| b.laned && is_kept(b.storage));
-    let width: usize = kept.map(|b| b.width).sum();
-    let step = width
-        .saturating_mul(extent.samples)
-        .saturating_mul(extent.lanes);
-    let fits = TILE_BYTES / step.saturating_mul(size_of::<F>()).max(1);
-    let enough = TILE_ROWS.div_ceil(extent.samples);
-    fits.max(enough).min(extent.chunk).max(1)
 }

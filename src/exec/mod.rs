@@ -10,9 +10,8 @@ mod forward;
 mod interpret;
 mod kept;
 pub(crate) mod kernel;
+mod lane_rows;
 mod lanes;
-#[cfg(test)]
-mod lanes_tests;
 mod leg;
 mod long;
 mod memory;

@@ -4,7 +4,7 @@ use super::Real;
 use super::edges::Edges;
 use super::interpret::entrywise::BLOCK;
 use super::kernel::{Isa, OverRows};
-use super::lanes;
+use super::lane_rows;
 use super::long::{self, keeps_lost};
 use crate::error::{Error, Result};
 use crate::limit::{check_memory, memory_limit};
@@ -85,7 +85,7 @@ impl Scratch {
 impl Room {
     pub(super) fn of<F: Real>(plan: &Plan, extent: Extent) -> Self {
         let is_long = extent.is_long::<F>();
-        let row = |b| lanes::row(b, extent.lanes);
+        let row = |b| lane_rows::row(b, extent.lanes);
         let mut widths: Vec<usize> = plan.buffers.iter().map(row).collect();
         for instruction in plan.instructions().filter(|i| keeps_lost(i, is_long)) {
             if let Some(out) = instruction.accumulates() {
@@ -145,7 +145,7 @@ impl Room {
             }
         }
         for pack in &plan.packs {
-            fixed = fixed.checked_add(lanes::packed::<F>(pack, isa, lanes))?;
+            fixed = fixed.checked_add(lane_rows::packed::<F>(pack, isa, lanes))?;
         }
         let constants = plan.programs.iter().map(|p| p.constants.len() * BLOCK);
         let Scratch {

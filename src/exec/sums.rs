@@ -17,7 +17,7 @@ use super::Real;
 use super::driver::{Rows, WorkerRun};
 use super::interpret::rows::{self, SumRows};
 use super::kernel::{Columns, OverRows, Thin};
-use super::lanes;
+use super::lane_rows;
 use super::long::{CHAIN, CHAINS, ENTRIES, WIDTH, apart};
 use crate::plan::Operand;
 use crate::shape::Rate;
@@ -29,7 +29,7 @@ impl<F: Real> WorkerRun<'_, '_, F> {
             Rate::Static => 1,
             _ => self.run.extent.samples,
         };
-        rows * lanes::row(&self.run.plan.buffers[out.buffer], self.run.extent.lanes)
+        rows * lane_rows::row(&self.run.plan.buffers[out.buffer], self.run.extent.lanes)
     }
 
     /// `out += aᵀ b`, summed over some rows, for some of the columns of `a`.

@@ -22,8 +22,9 @@ use timetable::in_any_memory;
 /// strategies is linked with.
 #[allow(dead_code, unreachable_pub, reason = "it is written as a crate")]
 #[path = "../../crates/bptt-testing/src/random/mod.rs"]
-pub(super) mod strategy;
+mod strategy;
 
+mod directions;
 mod steps;
 mod timetable;
 
@@ -224,7 +225,7 @@ impl Instance {
     }
 
     /// The recurrence, or one of its derivatives.
-    pub(super) fn order(&self, order: usize) -> Self {
+    fn order(&self, order: usize) -> Self {
         let r = &self.recurrence;
         match order {
             0 => self.clone(),

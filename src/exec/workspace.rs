@@ -10,7 +10,7 @@ use super::edges::Edges;
 use super::interpret::entrywise::{BLOCK, Rows};
 use super::interpret::steps::ActionList;
 use super::kernel::{Ahead, Isa, Segment};
-use super::lanes;
+use super::lane_rows;
 use super::memory::Aligned;
 use super::parallel::Pool;
 use super::prepared::PreparedLoop;
@@ -199,7 +199,7 @@ impl<F: Real> Workspace<F> {
             chunk,
             ..wanted.extent
         };
-        let tile = lanes::tile::<F>(plan, extent);
+        let tile = lane_rows::tile::<F>(plan, [samples, extent.lanes, chunk]);
         let extent = Extent { tile, ..extent };
         let room = Room::of::<F>(plan, extent);
         let asked = Wanted { extent, ..wanted };
@@ -229,7 +229,7 @@ impl<F: Real> Workspace<F> {
             edges.reserve(*slots, samples)?;
         }
         for (pack, space) in plan.packs.iter().zip(&mut self.packs) {
-            space.reserve(lanes::packed::<F>(pack, isa, extent.lanes))?;
+            space.reserve(lane_rows::packed::<F>(pack, isa, extent.lanes))?;
         }
         for (program, space) in plan.programs.iter().zip(&mut self.constants) {
             space.reserve(program.constants.len() * BLOCK)?;

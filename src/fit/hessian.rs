@@ -3,7 +3,7 @@
 use ndarray::{Array1, Array2, ArrayD, Axis};
 
 use super::gradients;
-use super::newton::{Objective, pack};
+use super::objective::{Objective, pack};
 use crate::error::{Error, Result};
 use crate::recurrence::{Outputs, Params};
 

@@ -4,7 +4,7 @@ use ndarray::{Array1, Array2, ArrayD};
 
 use super::dense::Cholesky;
 use super::hessian::hessian;
-use super::newton::pack;
+use super::objective::pack;
 use super::verdict::{Point, entries, refuse};
 use super::{Objective, gradients};
 use crate::error::{Error, Premise, Result, counted, quoted};
@@ -340,8 +340,8 @@ impl Objective for Compiled<'_> {
 
 /// The number of columns of a Hessian that are computed in one run.
 fn block(entries: usize) -> usize {
-    const MOST: usize = 8;
-    entries.clamp(1, MOST)
+    const COLUMNS: usize = 8;
+    entries.clamp(1, COLUMNS)
 }
 
 /// The name of the direction of a parameter.

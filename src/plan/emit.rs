@@ -6,9 +6,10 @@ use super::graph::{Graph, Id, Kind, vectors};
 use super::instruction::{
     Carry, Found, Input, Instruction, Operand, Pack, PackPart, Pass, Program, Stage as Group, Work,
 };
-use super::layout::{Buffer, Home, Layout, Stage, Storage, Value};
+use super::layout::{Buffer, Home, Layout, Stage, Value};
 use super::program::Writer;
 use super::schedule::Schedule;
+use super::storage::Storage;
 use super::{Directions, Plan};
 use crate::op::NodeId;
 use crate::shape::Rate;

@@ -8,24 +8,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::graph::{Graph, Id, Kind};
 use super::rows::Rows;
 use super::schedule::Schedule;
+use super::storage::Storage;
 use crate::shape::Rate;
-
-/// The lifetime of the values of a buffer, and the rate of its rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Storage {
-    /// The memory of the caller, for a leaf of the recurrence.
-    Leaf(usize),
-    /// One row.
-    Static,
-    /// A row per sample.
-    Sample,
-    /// A row per sample, for the current step.
-    Local,
-    /// A row per sample and step of a chunk of time.
-    Chunk,
-    /// A row per sample and step.
-    Full,
-}
 
 /// Memory for one or several adjacent values.
 #[derive(Clone, Debug)]

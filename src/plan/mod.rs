@@ -33,6 +33,7 @@ mod program;
 mod recompute;
 mod rows;
 mod schedule;
+mod storage;
 mod sums;
 mod timetable;
 mod verify;
@@ -43,8 +44,9 @@ pub use counts::{Counts, Tally};
 pub(crate) use instruction::{
     Carry, Found, Instruction, Operand, Pack, Pass, Program, Stage, Work,
 };
-pub(crate) use layout::{Buffer, Storage};
+pub(crate) use layout::Buffer;
 pub(crate) use program::{Code, MicroOp};
+pub(crate) use storage::Storage;
 pub use timetable::{Leg, Memory};
 pub(crate) use timetable::{Sizes, Timetable};
 

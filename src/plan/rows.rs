@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::graph::Id;
-use super::layout::Storage;
+use super::storage::Storage;
 
 /// Adjacent values.
 #[derive(Debug, Default)]

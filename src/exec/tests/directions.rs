@@ -1,13 +1,12 @@
 //! Several directions in one run have the bits of a run for each, for every instruction set and any
 //! length of the chunks of time.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use ndarray::{ArrayD, Axis};
 use proptest::test_runner::{Config, TestRunner};
 
-use super::Real;
-use super::kernel::Isa;
-use super::tests::strategy::{self, Instance};
+use super::super::kernel::Isa;
+use super::super::{Program, Real};
+use super::strategy::{self, Instance};
 use crate::noise::Noise;
 use crate::op::Scalar;
 use crate::recurrence::{Batch, Params};
@@ -63,7 +62,7 @@ fn compare<F: Real>(i: &Instance) {
     let bits = |x: &F| Scalar::to_f64(*x).to_bits();
     for isa in Isa::available() {
         for chunk in [1, 2, 3, 5, usize::MAX] {
-            let set = |p: &super::Program<F>| p.clone().on(*isa).in_chunks_of(chunk);
+            let set = |p: &Program<F>| p.clone().on(*isa).in_chunks_of(chunk);
             let all = set(&several).evaluate(&params, &batch).unwrap();
             for (lane, (params, batch)) in each.iter().enumerate() {
                 let one = set(&program).evaluate(params, batch).unwrap();
