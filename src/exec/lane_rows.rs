@@ -43,7 +43,7 @@ pub(super) fn tile<F>(plan: &Plan, [samples, lanes, chunk]: [usize; 3]) -> usize
         .buffers
         .iter()
         .filter(|b| b.laned && is_kept(b.storage));
-    let width: usize = kept.map(|b| b.width).sum();
+    let width: usize = kept.map(|b| row(b, lanes)).sum();
     let step = width.saturating_mul(samples);
     let fits = TILE_BYTES / step.saturating_mul(size_of::<F>()).max(1);
     let enough = TILE_ROWS.div_ceil(samples);
