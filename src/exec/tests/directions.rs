@@ -7,6 +7,7 @@ use proptest::test_runner::{Config, TestRunner};
 use super::super::kernel::Isa;
 use super::super::{Program, Real};
 use super::strategy::{self, Instance};
+use super::timetable::in_any_memory;
 use crate::noise::Noise;
 use crate::op::Scalar;
 use crate::recurrence::{Batch, Params};
@@ -64,6 +65,9 @@ fn compare<F: Real>(i: &Instance) {
         for chunk in [1, 2, 3, 5, usize::MAX] {
             let set = |p: &Program<F>| p.clone().on(*isa).in_chunks_of(chunk);
             let all = set(&several).evaluate(&params, &batch).unwrap();
+            if *isa == Isa::detect() && chunk < 4 {
+                in_any_memory(&set(&several), &all, &params, &batch);
+            }
             for (lane, (params, batch)) in each.iter().enumerate() {
                 let one = set(&program).evaluate(params, batch).unwrap();
                 for (name, one) in one.iter() {
