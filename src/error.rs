@@ -10,7 +10,7 @@ use std::fmt::{self, Write};
 use std::panic::Location;
 
 use data::{class, entry_of, given_with, instead, instead_of_class, of_many, remedy};
-use memory::{in_shifts, in_words, needed, raised};
+use memory::{needed, raised};
 pub(crate) use similar::nearest;
 
 /// The longest name, in characters.
@@ -279,12 +279,12 @@ pub enum Error {
 
     /// No timetable is known that runs in so little memory.
     #[error(
-        "the memory of the program is too small: its runs need {} beside data and results, {} given; \
-         use `Memory::Bytes({})`, smaller sizes or fewer samples",
-        in_words(*least), in_words(*given), in_shifts(*least)
+        "the memory of the program is too small: {} beside data and results; use `Memory::Bytes({least})`, \
+         smaller sizes or fewer samples",
+        needed(*least, *given)
     )]
     MemoryTooSmall {
-        /// The least memory in bytes with a known timetable.
+        /// Enough memory in bytes: at most a hundredth more than the least with a known timetable.
         least: usize,
         /// The bytes of [`Memory::Bytes`](crate::Memory::Bytes).
         given: usize,

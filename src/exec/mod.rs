@@ -244,7 +244,8 @@ impl<F: Real> Program<F> {
         Self { memory, ..self }
     }
 
-    /// The order in which a run with this many steps and samples executes the passes of its plan.
+    /// The order in which a run with this many steps and samples executes the passes of its plan, if no input is copied (inputs
+    /// are copied if they are not C-contiguous, or samples differ in length and the longest do not come first).
     ///
     /// ```
     /// use bptt::{Memory, Recurrence, Wrt};
@@ -257,8 +258,12 @@ impl<F: Real> Program<F> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`], [`Error::MemoryTooSmall`].
+    /// [`Error::OutOfMemory`], [`Error::MemoryTooSmall`]; [`Error::Batch`] without steps or samples.
     pub fn legs(&self, steps: usize, samples: usize) -> Result<Vec<Leg>> {
+        if steps == 0 || samples == 0 {
+            let reason = "a run has at least one step and one sample".into();
+            return Err(Error::Batch { reason });
+        }
         let mut workspace = self.workspace();
         self.make_room(steps, samples, &mut workspace)?;
         Ok(workspace.timetable.legs.into_iter().flatten().collect())

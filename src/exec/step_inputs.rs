@@ -218,7 +218,7 @@ fn refuse<F: Real>(input: &Input, step: usize, entry: usize, x: F) -> Error {
             value: if value < 0.0 {
                 usize::MAX
             } else {
-                whole(value)
+                whole(value).min(usize::MAX - 1)
             },
             classes,
         },

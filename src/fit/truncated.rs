@@ -156,8 +156,12 @@ impl<F: Real> TruncatedProgram<F> {
         batch: &'a Batch<F>,
         truncation: Truncation,
     ) -> Result<Windows<'a, F>> {
-        self.whole.given(&Params::new(), batch).check_extent()?;
+        let params = Params::new();
+        let given = self.whole.given(&params, batch);
+        given.check_names(&self.whole)?;
+        given.check_extent()?;
         batch.check_axes(&self.whole)?;
+        batch.check_steps(&self.whole)?;
         let lengths: Vec<usize> = batch.lengths().collect();
         let sizes = self.program.sizes();
         let leaves = self.program.recurrence().tape();

@@ -21,9 +21,9 @@ use crate::shape::Rate;
 /// let decay = Recurrence::parse("decay.rec", "input x\nparam a\nstate s\ns' = tanh(a * s + x)\nloss s'^2\n")?;
 /// let program = decay.gradient(Wrt::Parameters)?.compile::<f64>(&[])?;
 /// let params = Params::new().with("a", ndarray::arr0(0.9));
-/// let batch = Batch::new(100_000, 1).with("x", ndarray::Array2::from_elem((100_000, 1), 0.1));
+/// let batch = Batch::new(1_000_000, 1).with("x", ndarray::Array2::from_elem((1_000_000, 1), 0.1));
 /// let all = program.evaluate(&params, &batch)?;
-/// let some = program.memory(Memory::Bytes(200_000)).evaluate(&params, &batch)?;
+/// let some = program.memory(Memory::Bytes(3_000_000)).evaluate(&params, &batch)?;
 /// assert_eq!(all["a"], some["a"]);
 /// # Ok::<(), bptt::Error>(())
 /// ```
@@ -37,8 +37,8 @@ pub enum Memory {
     All,
     /// At most this many bytes.
     Bytes(usize),
-    /// About the least memory in which no step runs forward more than twice for one pass back; it grows with the square
-    /// root of the number of steps.
+    /// About the least memory in which no step runs forward more than twice for one pass back. It grows with the square
+    /// root of the number of steps, from the memory of one chunk of work on, some 2 MiB: shorter sequences keep all.
     Sqrt,
 }
 

@@ -81,13 +81,26 @@ impl<F: Scalar> Batch<F> {
     /// ```
     ///
     /// # Errors
-    /// When a step does not have as many entries as the inputs have together, or there is no step.
+    /// When a step does not have as many entries as the inputs have together, there is no step, or a name is given
+    /// twice.
     pub fn from_steps<S: AsRef<[F]>>(
         inputs: &[(&str, &[usize])],
         steps: impl IntoIterator<Item = S>,
     ) -> Result<Self> {
-        let lens: Vec<usize> = inputs.iter().map(|(_, s)| s.iter().product()).collect();
-        let expected: usize = lens.iter().sum();
+        let product = |shape: &[usize]| shape.iter().try_fold(1usize, |n, k| n.checked_mul(*k));
+        let lens: Option<Vec<usize>> = inputs.iter().map(|(_, shape)| product(shape)).collect();
+        let sum = |lens: &[usize]| lens.iter().try_fold(0usize, |n, k| n.checked_add(*k));
+        let counted = lens.and_then(|lens| sum(&lens).map(|expected| (lens, expected)));
+        let Some((lens, expected)) = counted else {
+            let reason = "the inputs have more numbers than can be counted".into();
+            return Err(Error::Batch { reason });
+        };
+        for (i, (name, _)) in inputs.iter().enumerate() {
+            if inputs[..i].iter().any(|(other, _)| other == name) {
+                let reason = format!("input `{name}` is given twice");
+                return Err(Error::Batch { reason });
+            }
+        }
         let mut columns: Vec<Vec<F>> = vec![Vec::new(); inputs.len()];
         let mut count = 0;
         for step in steps {

@@ -245,6 +245,26 @@ impl<F: Scalar> Batch<F> {
         }
     }
 
+    /// Returns an error if an input per step does not have the steps of the batch.
+    pub(crate) fn check_steps(&self, recurrence: &Recurrence) -> Result<()> {
+        for (name, data) in &self.inputs {
+            let leaf = recurrence.tape().leaf_named(name);
+            let by_step = leaf.is_some_and(|leaf| leaf.ty().rate == Rate::Step);
+            match data.shape().first() {
+                Some(found) if by_step && *found != self.steps => {
+                    let reason = format!(
+                        "input `{name}` has {}, expected {}, as many as the batch",
+                        counted(*found, "step"),
+                        self.steps
+                    );
+                    return Err(Error::Batch { reason });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// The given samples, which exist, of inputs with a sample axis.
     pub(super) fn selected(&self, recurrence: &Recurrence, chosen: &[usize]) -> Self {
         let inputs = self.inputs.iter().map(|(name, data)| {

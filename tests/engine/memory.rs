@@ -4,7 +4,9 @@
 use crate::support::engines::assert_same_bits;
 use crate::support::instance;
 use crate::support::library::{SIZES, library, parse};
+use bptt::fit::{Truncated, Truncation};
 use bptt::{Batch, Error, Memory, Params, Program, Recurrence, Wrt};
+use ndarray::Array2;
 
 /// The least memory of a program, by its error.
 fn least(program: &Program<f64>, params: &Params<f64>, batch: &Batch<f64>) -> usize {
@@ -75,4 +77,66 @@ fn recurrences_of_the_library() {
         }
     }
     assert!(count > 50, "{count}");
+}
+
+/// Sizes that no run has, and steps that do not fit, are errors.
+#[test]
+fn sizes_that_are_none() {
+    let text = "input x\nparam a\nstate s\ns' = tanh(a * s + x)\nloss s'^2\n";
+    let r = Recurrence::parse("decay.rec", text).unwrap();
+    let program = r.gradient(Wrt::Parameters).unwrap().compile::<f64>(&[]);
+    let program = program.unwrap();
+    for (steps, samples) in [(0, 1), (1, 0)] {
+        let error = program.legs(steps, samples).unwrap_err().to_string();
+        assert!(
+            error.contains("at least one step and one sample"),
+            "{error}"
+        );
+    }
+    let close = Error::MemoryTooSmall {
+        least: 47_821,
+        given: 47_820,
+    };
+    let text = close.to_string();
+    assert!(text.contains("47821 bytes needed, 47820 allowed"), "{text}");
+    assert!(text.contains("Memory::Bytes(47821)"), "{text}");
+
+    let steps = || vec![vec![1.0]];
+    let wrong: [(&[(&str, &[usize])], &str); 4] = [
+        (
+            &[("x", &[usize::MAX]), ("y", &[2])],
+            "more numbers than can be counted",
+        ),
+        (
+            &[("x", &[usize::MAX, 3])],
+            "more numbers than can be counted",
+        ),
+        (&[("x", &[]), ("x", &[])], "given twice"),
+        (
+            &[("x", &[2])],
+            "step 0 (counted from 0) has 1 numbers, expected 2",
+        ),
+    ];
+    for (inputs, message) in wrong {
+        let error = Batch::<f64>::from_steps(inputs, steps()).unwrap_err();
+        assert!(error.to_string().contains(message), "{error}");
+    }
+    let none: [Vec<f64>; 0] = [];
+    assert!(Batch::from_steps(&[("x", &[][..])], none).is_err());
+
+    let truncated = Truncated::new(&r, Wrt::Parameters).unwrap();
+    let truncated = truncated.compile::<f64>(&[]).unwrap();
+    for (rows, message) in [
+        (3, "has 3 steps, expected 4"),
+        (5, "has 5 steps, expected 4"),
+    ] {
+        let batch = Batch::new(4, 1).with("x", Array2::ones((rows, 1)));
+        let every = Truncation::new(1, 1).unwrap();
+        let error = truncated.windows(&batch, every).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+    }
+    let batch = Batch::new(4, 1).with("q", Array2::ones((4, 1)));
+    let every = Truncation::new(1, 1).unwrap();
+    let error = truncated.windows(&batch, every).unwrap_err().to_string();
+    assert!(error.contains("`q`") && !error.contains("axis"), "{error}");
 }
