@@ -127,7 +127,7 @@ fn main() {
         let sizes: &[f64] = if quick {
             &[40.0]
         } else {
-            &[10.0, 20.0, 40.0, 80.0, 160.0, 320.0]
+            &[20.0, 40.0, 80.0, 160.0, 320.0]
         };
         for megabytes in sizes {
             let found = run(&all, &params, &batch, 1);
@@ -164,7 +164,7 @@ fn main() {
         .expect("it fits");
     let found = run(&program.clone().memory(Memory::All), &params, &batch, 2);
     row("GARCH gradient, T = 10⁷", None, found.0, found);
-    for megabytes in [100.0, 10.0, 2.0] {
+    for megabytes in [100.0, 10.0, 3.0] {
         let some = program
             .clone()
             .memory(Memory::Bytes((megabytes * 1e6) as usize));
