@@ -102,7 +102,8 @@ fn sizes_that_are_none() {
     assert!(text.contains("Memory::Bytes(47821)"), "{text}");
 
     let steps = || vec![vec![1.0]];
-    let wrong: [(&[(&str, &[usize])], &str); 4] = [
+    type Shapes = [(&'static str, &'static [usize])];
+    let wrong: [(&Shapes, &str); 4] = [
         (
             &[("x", &[usize::MAX]), ("y", &[2])],
             "more numbers than can be counted",
