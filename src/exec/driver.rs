@@ -19,7 +19,7 @@ use super::kernel::Isa;
 use super::parallel::{Barrier, Pool, share};
 use super::room::Extent;
 use super::watch::Watch;
-use super::workspace::{ByStep, Worker};
+use super::workspace::{ByStep, Worker, Workspace};
 use crate::error::Error;
 use crate::op::Edge;
 use crate::plan::{Instruction, Operand, Pass, Plan, Stage, Work};
@@ -59,7 +59,36 @@ pub(super) struct Run<'a, F> {
 // SAFETY: workers write to disjoint memory between two barriers.
 unsafe impl<F: Real> Sync for Run<'_, F> {}
 
-impl<F> Run<'_, F> {
+impl<'a, F: Real> Run<'a, F> {
+    /// A run in the memory of a workspace that is prepared for it, with its workers and their threads.
+    pub(super) fn of(
+        plan: &'a Plan,
+        [isa, wide]: [Isa; 2],
+        workspace: &'a mut Workspace<F>,
+        watch: Option<Watch<F>>,
+    ) -> (Self, &'a mut [Worker<F>], &'a mut Pool) {
+        let run = Self {
+            plan,
+            isa,
+            wide,
+            extent: workspace.extent,
+            order: &workspace.order,
+            lengths: &workspace.lengths,
+            classes: &workspace.class_pointers,
+            packs: &workspace.pack_pointers,
+            legs: Legs {
+                table: &workspace.timetable,
+                edges: &workspace.edges,
+                slots: &workspace.edge_pointers,
+            },
+            results: Mutex::new(std::mem::take(&mut workspace.by_step)),
+            barrier: Barrier::default(),
+            watch: watch.map(Mutex::new),
+            failure: Mutex::new(None),
+        };
+        (run, &mut workspace.workers, &mut workspace.pool)
+    }
+
     /// The number of samples that are longer than a step; the longest samples come first.
     pub(super) fn active(&self, step: usize) -> usize {
         match self.lengths.last() {

@@ -51,9 +51,7 @@ use crate::plan::{Directions, Leg, Memory, Plan};
 use crate::recurrence::{Batch, Given, Outputs, Params, Recurrence, View};
 use crate::shape::{Dim, Rate, Shape, Type};
 use driver::Run;
-use edges::Legs;
 use ndarray::ArrayViewMutD;
-use parallel::Barrier;
 use results::Place;
 use room::{Extent, Wanted};
 use stepper::Source;
@@ -441,8 +439,8 @@ impl<F: Real> Program<F> {
         workspace.prepare(&self.plan, self.isa, wanted)?;
         self.order(given, workspace)?;
         self.connect(given, workspace)?;
-        let results = self.by_step(workspace, places, place);
-        self.run_legs(workspace, results, None).map(|_| ())
+        workspace.by_step = self.by_step(workspace, places, place);
+        self.run_legs(workspace, None).map(|_| ())
     }
 
     /// The same with all values kept, and a search for values that are not finite after each chunk of time.
@@ -459,7 +457,7 @@ impl<F: Real> Program<F> {
         workspace.prepare(&self.plan, self.isa, wanted)?;
         self.order(given, workspace)?;
         self.connect(given, workspace)?;
-        self.run_legs(workspace, Vec::new(), Some(watch))
+        self.run_legs(workspace, Some(watch))
     }
 
     /// The bytes of the inputs that are copied because of their memory layout or their order.
@@ -485,36 +483,24 @@ impl<F: Real> Program<F> {
     fn run_legs(
         &self,
         workspace: &mut Workspace<F>,
-        results: Vec<workspace::ByStep<F>>,
         watch: Option<Watch<F>>,
     ) -> Result<Option<Watch<F>>> {
-        let run = Run {
-            plan: &self.plan,
-            isa: self.isa,
-            wide: self.wide,
-            extent: workspace.extent,
-            order: &workspace.order,
-            lengths: &workspace.lengths,
-            classes: &workspace.class_pointers,
-            packs: &workspace.pack_pointers,
-            legs: Legs {
-                table: &workspace.timetable,
-                edges: &workspace.edges,
-                slots: &workspace.edge_pointers,
-            },
-            results: Mutex::new(results),
-            barrier: Barrier::default(),
-            watch: watch.map(Mutex::new),
-            failure: Mutex::new(None),
-        };
-        driver::execute(&run, &mut workspace.workers, &mut workspace.pool);
-        let results = run.results.into_inner();
+        let isas = [self.isa, self.wide];
+        let (run, workers, pool) = Run::of(&self.plan, isas, workspace, watch);
+        driver::execute(&run, workers, pool);
+        let Run {
+            results,
+            failure,
+            watch,
+            ..
+        } = run;
+        let failure = failure.into_inner();
+        let failure = failure.unwrap_or_else(PoisonError::into_inner);
+        let seen = watch.map(Mutex::into_inner);
+        let seen = seen.map(|watch| watch.unwrap_or_else(PoisonError::into_inner));
+        let results = results.into_inner();
         workspace.by_step = results.unwrap_or_else(PoisonError::into_inner);
         workspace.by_step.clear();
-        let failure = run.failure.into_inner();
-        let failure = failure.unwrap_or_else(PoisonError::into_inner);
-        let seen = run.watch.map(Mutex::into_inner);
-        let seen = seen.map(|watch| watch.unwrap_or_else(PoisonError::into_inner));
         failure.map_or(Ok(seen), Err)
     }
 }

@@ -5,13 +5,11 @@
     reason = "operands are reached through pointers; a plan only names entries inside its buffers"
 )]
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 
 use super::driver::{Rows, Run, WorkerRun};
-use super::edges::Legs;
 use super::interpret::steps::{ActionList, Steps};
 use super::interpret::vector_loop::VectorLoop;
-use super::parallel::Barrier;
 use super::prepared::PreparedLoop;
 use super::workspace::Workspace;
 use super::{Program, Real};
@@ -71,26 +69,9 @@ fn with_worker<F: Real>(
     workspace: &mut Workspace<F>,
     act: impl FnOnce(&mut WorkerRun<'_, '_, F>) -> Result<()>,
 ) -> Result<()> {
-    let run = Run {
-        plan: &program.plan,
-        isa: program.isa,
-        wide: program.wide,
-        extent: workspace.extent,
-        order: &workspace.order,
-        lengths: &workspace.lengths,
-        classes: &workspace.class_pointers,
-        packs: &workspace.pack_pointers,
-        legs: Legs {
-            table: &workspace.timetable,
-            edges: &workspace.edges,
-            slots: &workspace.edge_pointers,
-        },
-        results: Mutex::default(),
-        barrier: Barrier::default(),
-        watch: None,
-        failure: Mutex::new(None),
-    };
-    let mut worker = WorkerRun::new(&run, &mut workspace.workers[0], 0, 1);
+    let isas = [program.isa, program.wide];
+    let (run, workers, _) = Run::of(&program.plan, isas, workspace, None);
+    let mut worker = WorkerRun::new(&run, &mut workers[0], 0, 1);
     act(&mut worker)?;
     let failure = run.failure.into_inner();
     let failure = failure.unwrap_or_else(PoisonError::into_inner);

@@ -12,7 +12,7 @@ use super::kept::Kept;
 use super::step_actions::sums;
 use super::step_inputs::whole;
 use super::stepper::Stepper;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, number};
 use crate::op::Scalar;
 use crate::recurrence::Params;
 
@@ -20,6 +20,8 @@ use crate::recurrence::Params;
 const STEPS: &str = "stepper.steps";
 /// The name of the sums over steps in a saved state.
 const SUMS: &str = "stepper.sums";
+/// The whole numbers below are floating-point numbers.
+const EXACT: f64 = 9_007_199_254_740_992.0;
 
 impl<F: Real> Stepper<F> {
     /// The names of the states, in the order of a saved state. States that no output needs are not among them.
@@ -170,7 +172,8 @@ impl<F: Real> Stepper<F> {
     ///
     /// # Errors
     /// [`Error::Missing`] for an array that is not there, [`Error::UnknownName`] for one that does not belong to the state,
-    /// [`Error::ArrayShape`] and [`Error::NonFiniteData`] as for [`set_state`](Self::set_state). Nothing is changed then.
+    /// [`Error::ArrayShape`] and [`Error::NonFiniteData`] as for [`set_state`](Self::set_state), [`Error::Array`] for a number of
+    /// steps that is none. Nothing is changed then.
     pub fn restore(&mut self, saved: &Params<F>) -> Result<()> {
         let missing = |name: &str, expected: String| Error::Missing {
             what: "state",
@@ -200,6 +203,14 @@ impl<F: Real> Stepper<F> {
         }
         let steps = saved.get(STEPS).and_then(|a| a.first()).copied();
         let steps = steps.ok_or_else(|| missing(STEPS, "[]".into()))?;
+        let count = Scalar::to_f64(steps);
+        if count.fract() != 0.0 || !(0.0..EXACT).contains(&count) {
+            let reason = format!(
+                "state `{STEPS}` is {}, expected the number of steps taken: a whole number from 0 on",
+                number(count)
+            );
+            return Err(Error::Array { reason });
+        }
         let sums_then = saved
             .get(SUMS)
             .map_or(Vec::new(), |a| a.iter().copied().collect());
@@ -227,8 +238,7 @@ impl<F: Real> Stepper<F> {
             to.copy_from_slice(own);
             from = rest;
         }
-        // A number that is not one of steps is as good as a later one.
-        self.steps = whole(Scalar::to_f64(steps));
+        self.steps = whole(count);
         self.actions.enter(&mut self.workspace, self.steps == 0);
         Ok(())
     }

@@ -232,8 +232,8 @@ impl<F: Real> Stepper<F> {
     ///
     /// # Errors
     /// If the number of inputs is wrong, a number is not finite, or a class is out of range: the step is then not taken. If an
-    /// output is not finite, or a custom op fails: the step is then taken, and the state may have values that are not finite;
-    /// [`reset`](Self::reset) or [`set_state`](Self::set_state) repairs it. Steps are counted from 0.
+    /// output is not finite, or a custom op fails: the step is then taken, and states and sums so far may have values that are
+    /// not finite. [`set_state`](Self::set_state) repairs a state, [`reset`](Self::reset) states and sums. Steps are counted from 0.
     pub fn step(&mut self, inputs: &[F]) -> Result<&[F]> {
         F::step(self, inputs)
     }

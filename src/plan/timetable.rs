@@ -68,7 +68,7 @@ pub(crate) struct Sizes {
     pub(crate) steps: usize,
     /// The steps of a chunk: units are whole chunks.
     pub(crate) chunk: usize,
-    /// What does not depend on the number of steps.
+    /// The memory that does not depend on the number of steps.
     pub(crate) fixed: usize,
     /// The values of one step that are kept for another pass.
     pub(crate) step: usize,
@@ -195,7 +195,7 @@ fn bytes(sizes: &Sizes, unit: usize, windows: usize, slots: &[usize]) -> Option<
     sizes.fixed.checked_add(windows)?.checked_add(slots)
 }
 
-/// What passes need from each other.
+/// The values that passes need from each other.
 #[derive(Debug)]
 struct Flow {
     /// For each pass, the earlier passes whose values it needs, also through others, in order.

@@ -94,29 +94,6 @@ fn lags_shared_weights_and_ops_of_ones_own_are_derived() {
     assert!(text.contains("[t < T]"), "{text}");
 }
 
-/// A loss that is a parameter, alone or beside a constant, has a differential.
-#[test]
-fn the_differential_of_a_loss_that_is_a_parameter() {
-    for loss in ["p", "p + 0.4", "s'", "p + s'"] {
-        let kind = if loss.contains('s') {
-            "final loss"
-        } else {
-            "loss"
-        };
-        let text =
-            format!("input x\nparam p\nstate s\ns' = tanh(s + p * x)\noutput s'\n{kind} {loss}\n");
-        let recurrence = Recurrence::parse("p.rec", &text).unwrap();
-        let mut derivation = recurrence.derive().unwrap();
-        all_hold(&mut derivation, 3);
-        let line = derivation.equation("adj.loss").unwrap();
-        let line = derivation.formula(line).text(Charset::Unicode);
-        assert!(
-            line.contains("dL = ") && !line.ends_with("dL = 0"),
-            "{line}"
-        );
-    }
-}
-
 /// Derives and checks random recurrences. Returns the number that is derived, and prints each line that fails.
 fn random_recurrences(seed: u8, count: usize) -> usize {
     use proptest::strategy::{Strategy, ValueTree};

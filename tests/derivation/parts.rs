@@ -434,3 +434,22 @@ loss dot(dot(softmax(y), U @ h') * h', y)
         "Lₜ = (softmax(yₜ))ᵀ U hₜ hₜᵀ yₜ"
     );
 }
+
+/// A loss that is a parameter, alone or beside a constant, has a differential.
+#[test]
+fn the_differential_of_a_loss_that_is_a_parameter() {
+    for loss in ["p", "p + 0.4", "s'", "p + s'"] {
+        let kind = if loss.contains('s') {
+            "final loss"
+        } else {
+            "loss"
+        };
+        let text =
+            format!("input x\nparam p\nstate s\ns' = tanh(s + p * x)\noutput s'\n{kind} {loss}\n");
+        let line = shown(&derived(&text), "adj.loss");
+        assert!(
+            line.contains("dL = ") && !line.ends_with("dL = 0"),
+            "{line}"
+        );
+    }
+}

@@ -88,6 +88,16 @@ pub(crate) fn find(command: &Command, matches: &ArgMatches) -> Option<String> {
     }
 }
 
+/// The options of steps that follow the gradient.
+const OF_STEPS: [&str; 6] = [
+    "lr",
+    "momentum",
+    "clip",
+    "clip-per-sample",
+    "batch",
+    "truncate",
+];
+
 fn fit(
     args: &Fit,
     quiet: bool,
@@ -111,34 +121,14 @@ fn fit(
         _ => None,
     };
     let found = match args.optimizer {
-        Optimizer::Newton => refused(
-            &[
-                "lr",
-                "momentum",
-                "clip",
-                "clip-per-sample",
-                "batch",
-                "truncate",
-            ],
-            "with --optimizer newton",
-        ),
+        Optimizer::Newton => refused(&OF_STEPS, "with --optimizer newton"),
         Optimizer::Adam => refused(&["momentum"], "with Adam: it belongs to --optimizer sgd"),
         Optimizer::Sgd => None,
     };
     // The file of a fit that may go on has these settings too.
     let is_kept = args.save_every.is_some() || args.resume.is_some();
     let unmoved = || match args.steps {
-        Some(0) if !is_kept => refused(
-            &[
-                "lr",
-                "momentum",
-                "clip",
-                "clip-per-sample",
-                "batch",
-                "truncate",
-            ],
-            "with --steps 0, which moves no parameter",
-        ),
+        Some(0) if !is_kept => refused(&OF_STEPS, "with --steps 0, which moves no parameter"),
         _ => None,
     };
     let unread = || match args.text {
