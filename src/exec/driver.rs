@@ -204,7 +204,7 @@ impl<'a, 'w, F: Real> WorkerRun<'a, 'w, F> {
                 self.wait();
             }
             for leg in self.run.legs.table.legs.get(before).into_iter().flatten() {
-                self.leg(leg, before);
+                self.leg(leg);
             }
         }
     }

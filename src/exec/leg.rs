@@ -17,8 +17,7 @@ use crate::op::Edge;
 use crate::plan::{Carry, Leg, Storage};
 
 impl<F: Real> WorkerRun<'_, '_, F> {
-    /// Runs a leg, in the era of a pass.
-    pub(super) fn leg(&mut self, leg: &Leg, era: usize) {
+    pub(super) fn leg(&mut self, leg: &Leg) {
         let pass = &self.run.plan.passes[leg.pass];
         let chunk = self.run.extent.chunk;
         let count = leg.times.len().div_ceil(chunk);
@@ -30,7 +29,7 @@ impl<F: Real> WorkerRun<'_, '_, F> {
             let times = start..(start + chunk).min(leg.times.end);
             if self.index == 0 {
                 let carries = self.run.plan.carries.iter().enumerate();
-                for (index, carry) in carries.filter(|(_, c)| c.is_placed_by(leg, era)) {
+                for (index, carry) in carries.filter(|(_, c)| c.is_placed_by(leg)) {
                     for lane in 0..self.several(self.is_several(carry)) {
                         self.lane = lane;
                         self.carry((index, carry), leg, &times, previous.as_ref());

