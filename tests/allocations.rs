@@ -156,6 +156,17 @@ fn memory_of_gradients(steps: usize) -> [usize; 2] {
     [allocator::peak(forward).1, allocator::peak(backward).1]
 }
 
+/// The memory of a gradient with traces, for this many steps.
+fn memory_of_traces(steps: usize) -> usize {
+    let text = "dim H, K\nparam a[H], W[H, K]\ninput x[K]\nstate h[H]\nh' = tanh(a * h + W @ x)\nmean loss sum(h'^2)\n";
+    let r = Recurrence::parse("diagonal", text).unwrap();
+    let sizes = [("H", 3), ("K", 2)];
+    let (params, batch) = instance(&r, &sizes, &[steps], 1);
+    let gradient = r.online_gradient(Wrt::Parameters).unwrap();
+    let gradient = gradient.compile::<f64>(&sizes).unwrap();
+    allocator::peak(|| gradient.evaluate(&params, &batch).unwrap()).1
+}
+
 /// Forward mode keeps no values of the steps.
 fn the_memory_of_forward_gradients_does_not_grow() {
     let [few, many] = [20_000, 40_000].map(memory_of_gradients);
@@ -164,6 +175,8 @@ fn the_memory_of_forward_gradients_does_not_grow() {
         many[1] - few[1] > 100 * 20_000,
         "backpropagation: {few:?}, {many:?}"
     );
+    let [few, many] = [20_000, 40_000].map(memory_of_traces);
+    assert_eq!(few, many, "traces");
 }
 
 #[test]

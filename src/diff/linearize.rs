@@ -47,10 +47,29 @@ pub(crate) fn linearize(
     seeds: &IndexMap<NodeId, NodeId>,
     targets: &[NodeId],
 ) -> Result<Linearization> {
+    linearize_within(scope, seeds, targets, Within::Sequence)
+}
+
+/// The part of a graph that tangents pass through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Within {
+    /// All of it.
+    Sequence,
+    /// The values that vary with the step, within one step; or, if a seed does not vary with the step, the values that do not.
+    Step,
+}
+
+/// The same, within a part of the graph.
+pub(crate) fn linearize_within(
+    scope: &Scope,
+    seeds: &IndexMap<NodeId, NodeId>,
+    targets: &[NodeId],
+    within: Within,
+) -> Result<Linearization> {
     // The tape grows while it is read, so a copy of it is differentiated.
     let primal = scope.with(Tape::clone);
     let live = primal.live(targets.iter().copied());
-    let (active, active_registers) = activity(&primal, seeds, &live);
+    let (active, active_registers) = activity(&primal, seeds, &live, within);
     let mut result = Linearization {
         tangents: HashMap::new(),
         registers: IndexMap::new(),
@@ -126,6 +145,7 @@ fn activity(
     tape: &Tape,
     seeds: &IndexMap<NodeId, NodeId>,
     live: &[bool],
+    within: Within,
 ) -> (Vec<bool>, Vec<RegisterId>) {
     let mut active = vec![false; tape.len()];
     let mut registers = vec![false; tape.registers().len()];
@@ -133,6 +153,12 @@ fn activity(
     let mut open: Vec<NodeId> = seeds.keys().copied().collect();
     while let Some(id) = open.pop() {
         if !live[id.index()] || std::mem::replace(&mut active[id.index()], true) {
+            continue;
+        }
+        if within == Within::Step {
+            let is_step = |id: NodeId| tape.ty(id).rate == Rate::Step;
+            let users = users.of(id).iter().copied();
+            open.extend(users.filter(|user| is_step(*user) == is_step(id)));
             continue;
         }
         open.extend_from_slice(users.of(id));

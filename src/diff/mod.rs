@@ -8,7 +8,7 @@ mod linearize;
 mod reverse;
 mod transpose;
 
-pub(crate) use linearize::{Linearization, linearize};
+pub(crate) use linearize::{Linearization, Within, linearize, linearize_within};
 pub(crate) use reverse::reverse;
 pub(crate) use transpose::{Adjoint, transpose};
 

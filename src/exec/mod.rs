@@ -15,6 +15,7 @@ mod lanes;
 mod leg;
 mod long;
 mod memory;
+mod online;
 mod origin;
 mod outer_norms;
 mod parallel;
@@ -74,15 +75,18 @@ pub trait Real: Scalar + Element {
     /// Finds the first value that is not finite.
     #[doc(hidden)]
     fn trace(binding: Binding<'_, '_, Self>) -> Result<Option<Error>>;
-    /// Prepares a run step by step.
+    /// Prepares a run step by step, on parameters of its own or on those of the source.
     #[doc(hidden)]
-    fn stepper(source: Arc<Source<Self>>) -> Result<Stepper<Self>>;
+    fn stepper(source: Arc<Source<Self>>, has_own_params: bool) -> Result<Stepper<Self>>;
     /// Takes a step.
     #[doc(hidden)]
     fn step<'s>(stepper: &'s mut Stepper<Self>, inputs: &[Self]) -> Result<&'s [Self]>;
     /// The outputs that do not vary with the step.
     #[doc(hidden)]
     fn so_far(stepper: &mut Stepper<Self>) -> Result<Outputs<Self>>;
+    /// Goes on with other parameters.
+    #[doc(hidden)]
+    fn set_params(stepper: &mut Stepper<Self>, params: &Params<Self>) -> Result<()>;
 }
 
 macro_rules! real {
@@ -98,14 +102,17 @@ macro_rules! real {
             fn trace(binding: Binding<'_, '_, Self>) -> Result<Option<Error>> {
                 binding.trace()
             }
-            fn stepper(source: Arc<Source<Self>>) -> Result<Stepper<Self>> {
-                Stepper::new(source)
+            fn stepper(source: Arc<Source<Self>>, has_own_params: bool) -> Result<Stepper<Self>> {
+                Stepper::new(source, has_own_params)
             }
             fn step<'s>(stepper: &'s mut Stepper<Self>, inputs: &[Self]) -> Result<&'s [Self]> {
                 stepper.advance(inputs)
             }
             fn so_far(stepper: &mut Stepper<Self>) -> Result<Outputs<Self>> {
                 stepper.finish()
+            }
+            fn set_params(stepper: &mut Stepper<Self>, params: &Params<Self>) -> Result<()> {
+                stepper.change_params(params)
             }
         }
     };

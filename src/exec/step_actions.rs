@@ -113,6 +113,24 @@ impl<F: Real> Actions<F> {
         Ok(actions)
     }
 
+    /// Computes again everything that does not vary with the step, for a step whose number `enter` then tells.
+    pub(super) fn renew(
+        &mut self,
+        program: &Program<F>,
+        workspace: &mut Workspace<F>,
+    ) -> Result<()> {
+        self.enter(workspace, true);
+        with_worker(program, workspace, |worker| {
+            program.plan.once[0].iter().for_each(|i| worker.once(i));
+            for group in &mut self.groups {
+                if let Group::Narrow(prepared) = group {
+                    worker.connect(prepared, 0);
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// Sets the registers to their initial values and the sums to zero.
     pub(super) fn start(&mut self, program: &Program<F>, workspace: &mut Workspace<F>) {
         let samples = workspace.extent.samples;
@@ -237,9 +255,25 @@ impl<F: Real> Actions<F> {
 
 /// The buffers of sums over steps, and of values of the first or the last.
 pub(super) fn sums(plan: &Plan) -> impl Iterator<Item = usize> + '_ {
-    let is_written = |index: usize| {
+    written(plan, |_| true)
+}
+
+/// The buffers of sums over steps.
+pub(super) fn totals(plan: &Plan) -> impl Iterator<Item = usize> + '_ {
+    written(plan, |instruction| {
+        !matches!(instruction, Instruction::Pick { .. })
+    })
+}
+
+/// The buffers of values that do not vary with the step, and that some instructions of a step write.
+fn written<'a>(
+    plan: &'a Plan,
+    by: impl Fn(&Instruction) -> bool + 'a,
+) -> impl Iterator<Item = usize> + 'a {
+    let is_written = move |index: usize| {
         let works = plan.passes[0].stages.iter().flat_map(|s| &s.body);
-        let mut writes = works.flat_map(|w| w.instruction.writes(&plan.programs));
+        let works = works.map(|work| &work.instruction).filter(|i| by(i));
+        let mut writes = works.flat_map(|i| i.writes(&plan.programs));
         writes.any(|o| o.buffer == index)
     };
     let buffers = plan.buffers.iter().enumerate();

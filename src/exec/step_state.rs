@@ -52,7 +52,7 @@ impl<F: Real> Stepper<F> {
         Ok(self.view(self.kept(name)?))
     }
 
-    fn view(&self, kept: &Kept<F>) -> ArrayViewD<'_, F> {
+    pub(super) fn view(&self, kept: &Kept<F>) -> ArrayViewD<'_, F> {
         let mut shape = IxDyn::zeros(kept.shape.len() + 1);
         let mut strides = shape.clone();
         (shape[0], strides[0]) = (self.samples(), kept.row);
@@ -117,7 +117,7 @@ impl<F: Real> Stepper<F> {
         }
     }
 
-    fn put(&self, kept: &Kept<F>, value: &ArrayViewD<'_, F>) {
+    pub(super) fn put(&self, kept: &Kept<F>, value: &ArrayViewD<'_, F>) {
         let len = value.len() / self.samples().max(1);
         for (i, x) in value.iter().enumerate() {
             let to = kept.at.wrapping_add(i / len * kept.row + i % len);
@@ -162,10 +162,19 @@ impl<F: Real> Stepper<F> {
         saved
     }
 
-    fn sums(&self) -> Vec<F> {
+    pub(super) fn sums(&self) -> Vec<F> {
         let buffers = &self.workspace.buffers;
         let all = sums(&self.source.program.plan).flat_map(|index| buffers[index].to_vec());
         all.collect()
+    }
+
+    pub(super) fn put_sums(&mut self, mut from: &[F]) {
+        for index in sums(&self.source.program.plan) {
+            let to = self.workspace.buffers[index].as_mut_slice();
+            let (own, rest) = from.split_at(to.len());
+            to.copy_from_slice(own);
+            from = rest;
+        }
     }
 
     /// Goes on from a [saved](Self::save) state.
@@ -230,14 +239,7 @@ impl<F: Real> Stepper<F> {
                 self.put(kept, &value.view());
             }
         }
-        let mut from = &sums_then[..];
-        let all: Vec<usize> = sums(&self.source.program.plan).collect();
-        for index in all {
-            let to = self.workspace.buffers[index].as_mut_slice();
-            let (own, rest) = from.split_at(to.len());
-            to.copy_from_slice(own);
-            from = rest;
-        }
+        self.put_sums(&sums_then);
         self.steps = whole(count);
         self.actions.enter(&mut self.workspace, self.steps == 0);
         Ok(())

@@ -31,9 +31,9 @@ use crate::tape::Role;
 #[derive(Debug)]
 pub(super) struct Source<F: Real> {
     pub(super) program: Program<F>,
-    params: Params<F>,
+    pub(super) params: Params<F>,
     /// The inputs per sample, and zeros for a step.
-    batch: Batch<F>,
+    pub(super) batch: Batch<F>,
 }
 
 /// An output of a step.
@@ -95,6 +95,8 @@ pub struct Stepper<F: Real> {
     out: Vec<F>,
     /// The number of steps taken.
     pub(super) steps: usize,
+    /// True if the parameters are in memory of the stepper, and not those of the source.
+    pub(super) has_own_params: bool,
 }
 
 // SAFETY: the pointers of a stepper point to its own memory and to arrays of its source, which nothing changes.
@@ -164,7 +166,7 @@ impl<F: Real> Program<F> {
             params: params.clone(),
             batch: own,
         };
-        F::stepper(Arc::new(source))
+        F::stepper(Arc::new(source), false)
     }
 
     /// Refuses a recurrence of which a step needs later ones.
@@ -189,7 +191,7 @@ impl<F: Real> Program<F> {
 }
 
 impl<F: Real> Stepper<F> {
-    pub(super) fn new(source: Arc<Source<F>>) -> Result<Self> {
+    pub(super) fn new(source: Arc<Source<F>>, has_own_params: bool) -> Result<Self> {
         let program = &source.program;
         let (params, batch) = (&source.params, &source.batch);
         let samples = batch.samples();
@@ -199,6 +201,9 @@ impl<F: Real> Stepper<F> {
         program.make_room(1, samples, &mut workspace)?;
         program.order(&given, &mut workspace)?;
         program.connect(&given, &mut workspace)?;
+        if has_own_params {
+            source.copy_params(&mut workspace)?;
+        }
         let inputs = Inputs::new(program, &mut workspace)?;
         let actions = Actions::new(program, &mut workspace)?;
         let kept = Kept::all(program, &workspace);
@@ -224,6 +229,7 @@ impl<F: Real> Stepper<F> {
             inputs,
             outputs,
             steps: 0,
+            has_own_params,
         })
     }
 
@@ -433,18 +439,10 @@ impl<F: Real> Clone for Stepper<F> {
     /// # Panics
     /// If the [memory limit](crate::memory_limit) no longer allows a second one.
     fn clone(&self) -> Self {
-        let new = F::stepper(Arc::clone(&self.source));
-        let mut new = new.expect("the copy of a stepper needs as much memory as the stepper");
-        new.steps = self.steps;
-        for (to, from) in new
-            .workspace
-            .buffers
-            .iter_mut()
-            .zip(&self.workspace.buffers)
-        {
-            to.copy_from(from);
-        }
-        new.actions.go_on_from(&self.actions, &mut new.workspace);
-        new
+        let new = F::stepper(Arc::clone(&self.source), self.has_own_params).and_then(|mut new| {
+            new.go_on_from(self)?;
+            Ok(new)
+        });
+        new.expect("the copy of a stepper needs as much memory as the stepper")
     }
 }

@@ -220,7 +220,7 @@ impl<'b> Expr<'b> {
     /// The product of this value with a tangent or cotangent `x`: [`strong_mul`](Self::strong_mul)
     /// if one of them can be infinite where the other is exactly zero.
     #[track_caller]
-    pub(super) fn applied_to(self, x: Self) -> Self {
+    pub(crate) fn applied_to(self, x: Self) -> Self {
         if self.has_pole() || self.is_flag() && x.has_pole() {
             self.strong_mul(x)
         } else {

@@ -10,6 +10,7 @@
 //! | [`Reduce`], [`Dense`] and [`CustomOp`] | shape, value, tangent | cotangent, every higher order |
 //! | [`Declared`] | value, arguments that carry the derivative | tangent, cotangent, every higher order |
 
+mod aligned;
 mod axis;
 mod call;
 mod choice;
@@ -39,6 +40,7 @@ mod time;
 mod value;
 mod whole;
 
+pub(crate) use aligned::aligned;
 pub use axis::{Axis, Over};
 pub(crate) use call::{Call, Given, Takes};
 pub(crate) use choice::Alias;

@@ -89,7 +89,7 @@ pub struct Broadcast {
 
 impl Broadcast {
     /// A vector of this shape as each of `count` rows or columns.
-    pub(super) fn repeated(vector: Shape, axis: Axis, count: Dim) -> Result<Self, Reason> {
+    pub(crate) fn repeated(vector: Shape, axis: Axis, count: Dim) -> Result<Self, Reason> {
         let shape = match (vector, axis) {
             (Shape::Vector(n), Axis::Rows) => Shape::Matrix(count, n),
             (Shape::Vector(n), Axis::Columns) => Shape::Matrix(n, count),

@@ -23,6 +23,7 @@ mod mask;
 )]
 mod observe;
 mod observed;
+mod online;
 mod origin;
 mod outer_factors;
 mod outputs;

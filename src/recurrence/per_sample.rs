@@ -146,7 +146,7 @@ struct Sums {
 }
 
 /// The nodes that depend on some others through differentiable arguments, across registers as well.
-fn depending(tape: &Tape, on: &[NodeId]) -> Vec<bool> {
+pub(super) fn depending(tape: &Tape, on: &[NodeId]) -> Vec<bool> {
     let mut depends = vec![false; tape.len()];
     let users = tape.users();
     let mut open = on.to_vec();

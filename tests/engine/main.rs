@@ -32,6 +32,7 @@ mod newton;
 mod non_finite;
 mod non_finite_random;
 mod observations;
+mod online;
 mod ops;
 mod ops_dense;
 mod ops_linear;

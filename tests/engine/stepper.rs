@@ -18,7 +18,7 @@ fn stepper(text: &str) -> Stepper<f64> {
 }
 
 /// The inputs of a step, in order of declaration.
-fn flat<F: Real>(r: &Recurrence, batch: &Batch<F>, step: usize) -> Vec<F> {
+pub(crate) fn flat<F: Real>(r: &Recurrence, batch: &Batch<F>, step: usize) -> Vec<F> {
     let leaves = r.tape().leaves().iter();
     let per_step = leaves.filter(|l| l.ty().rate == Rate::Step);
     let mut all = Vec::new();
