@@ -76,6 +76,7 @@
 //! - [`Params`] and [`Batch`] hold data. [`Recurrence::evaluate`] is the simple reference;
 //!   [`Recurrence::compile`] and [`Program::run`] give the same numbers, fast.
 //! - [`Derivation`] prints the equations of a gradient.
+//! - [`flow`] measures how gradients flow through the states;
 //! - [`fit`] has optimisers; [`data`] reads and writes files (feature `data`).
 //! - [`set_memory_limit`] limits the memory of a run; a run that needs more is refused.
 //! - [`check()`] certifies gradients; [`CustomOp`] adds an operation; [`cells`] has the classical
@@ -95,6 +96,7 @@ mod diff;
 mod error;
 mod exec;
 pub mod fit;
+pub mod flow;
 mod graph;
 pub mod lang;
 mod limit;

@@ -38,6 +38,7 @@ mod shifts;
 mod start_inputs;
 mod tape_gradient;
 mod terms;
+mod transition;
 mod unroll;
 mod windows;
 mod without_inputs;
@@ -65,6 +66,7 @@ pub use outputs::Outputs;
 pub(crate) use phases::{Phases, Turn};
 pub(crate) use roles::Roles;
 pub(crate) use terms::Terms;
+pub(crate) use transition::Transition;
 pub use unroll::Unrolled;
 pub(crate) use windows::Window;
 

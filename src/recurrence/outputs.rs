@@ -87,6 +87,11 @@ impl<F: Scalar> Outputs<F> {
         self.arrays.shift_remove(name);
     }
 
+    /// The array of an output, which is then no output any more.
+    pub(crate) fn take(&mut self, name: &str) -> Option<ArrayD<F>> {
+        self.arrays.shift_remove(name)
+    }
+
     /// Adds the gradient of a parameter.
     pub(crate) fn insert_gradient(&mut self, name: &str, array: ArrayD<F>) {
         self.insert(name, array);
