@@ -102,7 +102,7 @@ fn jacobians_are_the_slopes_of_a_step() {
             .model("cell", Loss::SquaredError)
             .unwrap();
         let recurrence = &model;
-        let (params, batch) = data(recurrence, &[4], 2);
+        let (params, batch) = data(recurrence, &[2, 4], 2);
         let names: Vec<String> = recurrence.states().map(|n| format!("{n}_0")).collect();
         let pairs: Vec<(&str, &str)> = recurrence
             .states()
@@ -115,17 +115,14 @@ fn jacobians_are_the_slopes_of_a_step() {
             .unwrap();
         let flow = recurrence.flow(&params, &batch).unwrap();
         let n = flow.size();
-        let step = 3;
+        let (sample, step) = (1, 3);
         let after = |state: &[f64]| -> Vec<f64> {
             let mut one = Batch::new(1, 1);
             for name in recurrence.inputs() {
-                let array = batch.get(name).unwrap();
-                one.insert(
-                    name,
-                    array
-                        .slice_axis(Axis(0), (step - 1..step).into())
-                        .to_owned(),
-                );
+                let steps = batch.get(name).unwrap();
+                let at = steps.slice_axis(Axis(0), (step - 1..step).into());
+                let own = at.slice_axis(Axis(1), (sample..=sample).into());
+                one.insert(name, own.to_owned());
             }
             for ((_, input), part) in pairs.iter().zip(flow.parts()) {
                 let entries = state[part.start..part.start + part.size()].to_vec();
@@ -142,7 +139,7 @@ fn jacobians_are_the_slopes_of_a_step() {
                 .flat_map(|a| a.into_iter().collect::<Vec<_>>())
                 .collect()
         };
-        let from = vector(&flow, 0, step - 1);
+        let from = vector(&flow, sample, step - 1);
         let mut expected = Array2::zeros((n, n));
         for j in 0..n {
             let moved = |by: f64| {
@@ -155,7 +152,7 @@ fn jacobians_are_the_slopes_of_a_step() {
                 expected[[i, j]] = (up[i] - down[i]) / 2e-5;
             }
         }
-        let error = (&flow.jacobian(0, step).unwrap() - &expected)
+        let error = (&flow.jacobian(sample, step).unwrap() - &expected)
             .mapv(f64::abs)
             .fold(0.0, |m: f64, x| m.max(*x));
         assert!(error < 1e-9, "{}: {error}", recurrence.name());
