@@ -14,7 +14,7 @@ mod record;
 mod rules;
 
 pub use document::Format;
-pub use record::derivation::{Checks, Derivation, Kept, Reach};
+pub use record::derivation::{Checks, Derivation, Kept, Origin, Reach};
 pub use record::equation::{Check, Equation};
 pub use record::line::{Lag, Line};
 pub use record::part::{Level, Part};

@@ -17,7 +17,7 @@
 //! # Ok::<(), bptt::Error>(())
 //! ```
 
-use super::{Definition, Recurrence};
+use super::{Definition, Initial, Recurrence};
 use crate::error::Result;
 use crate::op::Expr;
 use crate::shape::Dim;
@@ -98,6 +98,9 @@ impl Cell {
     /// i, f, o = σ(W_q x_t + U_q h_{t−1} + b_q)      g = tanh(W_g x_t + U_g h_{t−1} + b_g)
     /// c_t = f ⊙ c_{t−1} + i ⊙ g                     h_t = o ⊙ tanh(c_t)
     /// ```
+    ///
+    /// [`Params::initial`](crate::Params::initial) starts `b_f` at 1, so that the forget gate is open at first (Jozefowicz, Zaremba and
+    /// Sutskever 2015).
     #[must_use]
     pub const fn lstm() -> Self {
         Self::new(Equations::Lstm)
@@ -297,6 +300,10 @@ impl<'d> Step<'_, 'd> {
         };
         let i = self.named(peep(self.gate("i", h), "i", c).sigmoid(), "i");
         let f = self.named(peep(self.gate("f", h), "f", c).sigmoid(), "f");
+        if self.cell.bias {
+            // Gers, Schmidhuber and Cummins 2000; Jozefowicz, Zaremba and Sutskever 2015.
+            self.r.initial(&self.name("b_f"), Initial::Constant(1.0));
+        }
         let g = self.named(self.gate("g", h).tanh(), "g");
         let c = self.r.next(c, f * c + i * g);
         let o = self.named(peep(self.gate("o", h), "o", c).sigmoid(), "og");

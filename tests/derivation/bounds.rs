@@ -148,7 +148,7 @@ fn actual_norms_stand_beside_the_bounds() {
     assert!(page.contains("are certain to vanish"), "{page}");
     let data = derivation.render(Format::Json, Lang::En, Level::Sheet);
     assert!(
-        data.contains("\"given\": true") && data.contains("\"ratio\": 3e-1"),
+        data.contains("\"origin\": \"given\"") && data.contains("\"ratio\": 3e-1"),
         "{data}"
     );
     let html = derivation.render(Format::Html, Lang::En, Level::Normal);

@@ -71,9 +71,15 @@ fn the_sheets_are_what_the_engine_derives() {
 fn stable(page: &str) -> String {
     let mut out = String::new();
     for line in page.lines() {
-        let line = match (line.find("checked to "), line.find("已核对，")) {
-            (Some(at), _) if line.starts_with("<sub>") => &line[..at + "checked".len()],
-            (_, Some(at)) if line.starts_with("<sub>") => &line[..at + "已核对".len()],
+        // Behind these words stand the count and the error.
+        let counted = ["checked in ", "核对 "].into_iter().find_map(|word| {
+            let end = line.find(word)? + word.len();
+            line[end..]
+                .starts_with(|c: char| c.is_ascii_digit())
+                .then_some(end - word.trim_start_matches("checked").len())
+        });
+        let line = match counted {
+            Some(end) if line.starts_with("<sub>") => &line[..end],
             _ if line.starts_with('*') => continue,
             _ => line,
         };

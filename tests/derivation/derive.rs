@@ -132,6 +132,7 @@ fn random_recurrences(seed: u8, count: usize) -> usize {
         if checks.failed > 0 {
             println!("{recurrence}");
         }
+        crate::sentences::check(&derivation);
         derived += 1;
         lines += checks.passed;
         unchecked += checks.unchecked;

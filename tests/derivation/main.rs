@@ -22,6 +22,7 @@ mod refusals;
 mod render;
 mod replay;
 mod rules;
+mod sentences;
 mod small;
 mod starts;
 mod states;

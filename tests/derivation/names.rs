@@ -70,6 +70,7 @@ fn a_derivation_tells_names_apart() {
         "param a_b_, x1\ninput x_1\nstate a_b\na_b' = tanh(a_b_ * a_b + x1 * x_1)\nloss a_b'^2\n",
         "param v₁, v_1\ninput v\nstate h\nh' = tanh(v₁ * h + v_1 * v)\nloss h'^2\n",
         "param T, N, M, length\ninput x\nstate h\nh' = tanh(T * h + N * x)\nmean loss M * length * h'^2\n",
+        "param T, N, M\ninput x\nstate h\nh' = tanh(T * h + N * x)\nmean loss M * h'^2\n",
         "param W_o, W_s, W_tau\ninput x\nstate W\nW' = tanh(W_o * W + W_s * x)\nloss W_tau * W'^2\n",
         "dim Phi\nparam Φ\ninput x[Phi]\nstate s\ns' = Φ * s + sum(x) / Phi\nloss Φ * s'^2\n",
         "dim Φ\nparam Phi\ninput x[Φ]\nstate s\ns' = Phi * s + sum(x) / Φ\nloss Phi * s'^2\n",

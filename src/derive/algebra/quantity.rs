@@ -105,7 +105,7 @@ macro_rules! letters {
         impl Letter {
             pub(crate) const ALL: &'static [Self] = &[$(Self::$letter),+];
 
-            /// The letters in question, the best one first; a word for the case that all are taken.
+            /// The letters in question, the best one first; the last one for the case that all are taken.
             pub(crate) const fn wishes(self) -> [&'static str; 4] {
                 match self { $(Self::$letter => $wishes,)+ }
             }
@@ -115,7 +115,7 @@ macro_rules! letters {
 
 letters! {
     /// `T`.
-    Length ["T", "N", "M", "length"];
+    Length ["T", "N", "M", "Xi"];
     /// `L`.
     Loss ["L", "E", "Lambda", "loss"];
     /// `δ`.

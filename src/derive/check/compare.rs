@@ -20,9 +20,6 @@ use crate::op::Pointwise;
 use crate::render::Dialect;
 use crate::stack::with_room;
 
-/// The number of steps of the run that documents show.
-const SHOWN: usize = 14;
-
 /// The largest relative difference at which two sides still count as equal.
 pub const TOLERANCE: f64 = 1e-11;
 
@@ -82,9 +79,7 @@ impl Derivation {
             equation.check = check;
         }
         if self.reaches.is_empty() && !(self.states.is_empty() && self.back.is_empty()) {
-            // A run of moderate length with unscaled parameters.
-            let run = Oracle::new(self, 1, SHOWN, 1.0)?;
-            self.reaches = self.reached(&run, false)?;
+            self.reaches = self.reached_unasked()?;
         }
         Ok(self.checks())
     }

@@ -88,6 +88,35 @@ impl<'a> Oracle<'a> {
         })
     }
 
+    /// A run from the initial parameters on random inputs; `None` if the recurrence has no values there.
+    pub(crate) fn initial(
+        derivation: &'a Derivation,
+        steps: usize,
+        sizes: [usize; 4],
+    ) -> Result<Option<Self>> {
+        let recurrence = &derivation.recurrence;
+        let dims: Vec<&str> = recurrence.tape().dims().collect();
+        let sizes: Vec<(&str, usize)> = dims.into_iter().zip(sizes.into_iter().cycle()).collect();
+        let params = Params::initial(recurrence, &sizes, 1)?;
+        let sizes: Vec<usize> = sizes.iter().map(|(_, size)| *size).collect();
+        let leaves = recurrence.tape().leaves().iter().map(Leaf::ty);
+        check_memory(bytes(numbers(leaves, &sizes, steps)))?;
+        let (_, batch) = data(recurrence, &sizes, steps, &mut Noise(1), false)?;
+        let (observed, reads) = observed(derivation)?;
+        if observed.evaluate(&params, &batch).is_err() {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            derivation,
+            observed,
+            params,
+            batch,
+            sizes,
+            steps,
+            reads,
+        }))
+    }
+
     /// A given run of one sequence.
     pub(crate) fn on(
         derivation: &'a Derivation,

@@ -16,13 +16,17 @@ use crate::derive::algebra::function::call;
 use crate::derive::algebra::term::{Base, Fold, Index, Name, Quantity, Term, Time};
 use crate::derive::chapters::mirror::{self, Mirror};
 use crate::derive::notation::symbols;
-use crate::derive::record::derivation::{Chain, Derivation, Kept, Reach};
+use crate::derive::record::derivation::{Chain, Derivation, Kept, Origin, Reach};
 use crate::derive::record::line::Line;
 use crate::derive::record::part::Part;
 use crate::error::Result;
 use crate::op::Pointwise;
 use crate::recurrence::{Batch, Params};
 use crate::stack::with_room;
+
+/// The number of steps of the run that a document shows unless data are given, and the sizes of its dimensions, in turn.
+const SHOWN: usize = 40;
+const SHOWN_SIZES: [usize; 4] = [12, 6, 4, 5];
 
 /// The maximum number of intervals of steps between which norms are measured.
 const MARKS: usize = 40;
@@ -53,7 +57,8 @@ impl Derivation {
     pub fn measure(&mut self, params: &Params<f64>, batch: &Batch<f64>) -> Result<Option<&Reach>> {
         let (params, batch) = &self.apart.data(params, batch);
         let batch = batch.sequence(&self.recurrence, 0)?;
-        self.reaches = with_room(|| self.reached(&Oracle::on(self, params, batch)?, true))?;
+        self.reaches =
+            with_room(|| self.reached(&Oracle::on(self, params, batch)?, Origin::Given))?;
         Ok(self.reach())
     }
 
@@ -71,19 +76,32 @@ impl Derivation {
 
     /// Measures on a run. The Jacobians are evaluated from their lines; if a line lacks a size, they are computed by
     /// forward mode.
-    pub(super) fn reached(&self, oracle: &Oracle<'_>, given: bool) -> Result<Vec<Reach>> {
+    pub(super) fn reached(&self, oracle: &Oracle<'_>, origin: Origin) -> Result<Vec<Reach>> {
         let mut found = Vec::new();
         for chain in [Chain::Forward, Chain::Backward] {
             if self.state_of(chain).is_empty() {
                 continue;
             }
-            let mut reach = self.reached_on(chain, &mut oracle.values()?, given);
+            let mut reach = self.reached_on(chain, &mut oracle.values()?, origin);
             if reach.is_none() {
-                reach = self.reached_on(chain, &mut oracle.steps_apart()?, given);
+                reach = self.reached_on(chain, &mut oracle.steps_apart()?, origin);
             }
             found.extend(reach);
         }
         Ok(found)
+    }
+
+    /// Measures on a run of moderate length: from the initial parameters if they give one that shows something.
+    pub(super) fn reached_unasked(&self) -> Result<Vec<Reach>> {
+        if let Some(oracle) = Oracle::initial(self, SHOWN, SHOWN_SIZES)?
+            && let Ok(found) = self.reached(&oracle, Origin::Initial)
+        {
+            let moves = |r: &Reach| r.step_logs.iter().any(|log| log.is_finite());
+            if found.iter().all(moves) {
+                return Ok(found);
+            }
+        }
+        self.reached(&Oracle::new(self, 1, SHOWN, 1.0)?, Origin::Random)
     }
 
     fn state_of(&self, chain: Chain) -> &[Carried] {
@@ -93,7 +111,7 @@ impl Derivation {
         }
     }
 
-    fn reached_on(&self, chain: Chain, run: &mut Instance, given: bool) -> Option<Reach> {
+    fn reached_on(&self, chain: Chain, run: &mut Instance, origin: Origin) -> Option<Reach> {
         let steps = usize::try_from(run.steps).ok()?;
         let marks = marks(steps);
         let mut step_logs = Vec::new();
@@ -119,7 +137,7 @@ impl Derivation {
         let ratio = means.and_then(|m| number(run, m, chain));
         Some(Reach {
             steps,
-            given,
+            origin,
             backward: chain == Chain::Backward,
             logs: between(&pieces, Scaled::after, Scaled::log_norm),
             step_logs,

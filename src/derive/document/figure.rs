@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
+use super::numbering::Numbers;
 use crate::derive::algebra::term::{Name, Quantity, Term, Time, visit};
 use crate::derive::record::derivation::Derivation;
 use crate::derive::record::line::Line;
@@ -179,7 +180,7 @@ impl Layout {
 }
 
 /// Three steps, with solid forward edges and dashed error terms against them; `numbers` are the numbers of the lines.
-pub(super) fn unrolled(d: &Derivation, numbers: &HashMap<&Line, usize>) -> String {
+pub(super) fn unrolled(d: &Derivation, numbers: &Numbers<'_>) -> String {
     let defined: Vec<(&Name, &Term)> = d
         .equations
         .iter()
@@ -212,23 +213,21 @@ pub(super) fn unrolled(d: &Derivation, numbers: &HashMap<&Line, usize>) -> Strin
             drawn(&way.forward)
         );
         let id = Line::Delta(way.edge.from.clone());
-        let Some(number) = numbers.get(&id) else {
+        let (Some(number), Some(widest)) = (numbers.line(&id, "tspan"), numbers.widest(&id)) else {
             continue;
         };
         let _ = write!(
             out,
-            "<a href=\"#{}\"><path class=\"back {kind}\" d=\"{}\" marker-end=\"url(#tip)\">\
-             <title>({number})</title></path>",
+            "<a href=\"#{}\"><path class=\"back {kind}\" d=\"{}\" marker-end=\"url(#tip)\"/>",
             escaped(&id.to_string()),
             drawn(&way.back)
         );
         // Only one step shows the numbers of the equations.
         if way.step == 1 && labelled(&edges, way.edge) {
-            let text = format!("({number})");
-            let (x, y) = labels.place(&way.back, &text);
+            let (x, y) = labels.place(&way.back, &widest);
             let _ = write!(
                 out,
-                "<text class=\"label\" x=\"{x}\" y=\"{y}\">{text}</text>"
+                "<text class=\"label\" x=\"{x}\" y=\"{y}\">{number}</text>"
             );
         }
         out.push_str("</a>\n");

@@ -2,17 +2,15 @@
 //!
 //! The page contains both languages and all levels; radio buttons and CSS choose the visible ones.
 
-use std::collections::HashMap;
 use std::fmt::Write;
 
+use super::numbering::Numbers;
 use super::{
-    General, Section, badge, because, chart, figure, introduction, name, rules, shape, used,
-    verdicts,
+    General, Section, badge, because, chart, figure, name, paragraph, rules, shape, used, verdicts,
 };
 use crate::derive::algebra::change::Place;
 use crate::derive::record::derivation::{Derivation, Reach};
 use crate::derive::record::equation::{Check, Equation};
-use crate::derive::record::line::Line;
 use crate::derive::record::part::{Level, Part};
 use crate::derive::record::words::{Lang, Word};
 use crate::render::{Math, scripts};
@@ -54,11 +52,10 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
         let _ = writeln!(out, "<li>{}</li>", prose(d, word));
     }
     let _ = writeln!(out, "</ul></details>");
-    let lines = sections.iter().flat_map(|s| &s.lines);
-    let numbers: HashMap<&Line, usize> = lines.zip(1..).map(|(e, n)| (&e.id, n)).collect();
+    let numbers = Numbers::new(&sections);
     unrolled(&mut out, d, &numbers);
-    for (i, section) in sections.iter().enumerate() {
-        write_section(&mut out, d, section, i + 1, &numbers);
+    for section in &sections {
+        write_section(&mut out, d, section, &numbers);
     }
     let _ = writeln!(
         out,
@@ -139,7 +136,7 @@ const fn class(level: Level) -> &'static str {
     }
 }
 
-fn unrolled(out: &mut String, d: &Derivation, numbers: &HashMap<&Line, usize>) {
+fn unrolled(out: &mut String, d: &Derivation, numbers: &Numbers<'_>) {
     let svg = figure::unrolled(d, numbers);
     let mut key = String::new();
     for (kind, word) in [
@@ -166,46 +163,46 @@ fn unrolled(out: &mut String, d: &Derivation, numbers: &HashMap<&Line, usize>) {
     );
 }
 
-fn write_section(
-    out: &mut String,
-    d: &Derivation,
-    section: &Section<'_>,
-    number: usize,
-    numbers: &HashMap<&Line, usize>,
-) {
+fn write_section(out: &mut String, d: &Derivation, section: &Section<'_>, numbers: &Numbers<'_>) {
     let heading = section.part.heading();
     let _ = writeln!(
         out,
-        "<section id=\"{:?}\" class=\"{}\">\n<h2><span class=\"n\">{number}</span> {}</h2>\n<p>{}</p>",
+        "<section id=\"{:?}\" class=\"{}\">\n<h2><span class=\"n\">{}</span> {}</h2>",
         section.part,
         class(section.level),
+        numbers.part(section.part),
         both(|l| heading.text(l).into()),
-        both(|l| marked(&introduction(d, section, l)))
     );
+    said(out, d, &section.intro, "");
     for line in &section.theorem {
         general_line(out, line, numbers);
     }
     for equation in &section.lines {
-        let number = numbers.get(&equation.id).copied().unwrap_or(0);
-        line(out, d, equation, number);
+        line(out, d, equation, numbers);
     }
     for reach in d.reaches().iter().filter(|_| section.part == Part::Bounds) {
         measured(out, d, reach);
     }
-    for after in section.after.iter().copied() {
-        let _ = writeln!(out, "<p class=\"after\">{}</p>", prose(d, after));
-    }
+    said(out, d, &section.after, " class=\"after\"");
     let _ = writeln!(out, "</section>");
 }
 
+/// Sentences as a paragraph.
+fn said(out: &mut String, d: &Derivation, words: &[Word], class: &str) {
+    if !words.is_empty() {
+        let text = both(|l| marked(&paragraph(d, words, l)));
+        let _ = writeln!(out, "<p{class}>{text}</p>");
+    }
+}
+
 /// A general line, with links to its instances in this recurrence.
-fn general_line(out: &mut String, line: &General<'_>, numbers: &HashMap<&Line, usize>) {
+fn general_line(out: &mut String, line: &General<'_>, numbers: &Numbers<'_>) {
     let mut notes = String::new();
     if let Some(least) = line.instances.iter().map(|e| e.level).min() {
         let link = |e: &&Equation| {
-            let number = numbers.get(&e.id).copied().unwrap_or(0);
+            let number = numbers.line(&e.id, "span").unwrap_or_default();
             let (class, id) = (class(e.level), escaped(&e.id.to_string()));
-            format!("<a class=\"{class}\" href=\"#{id}\">({number})</a>")
+            format!("<a class=\"{class}\" href=\"#{id}\">{number}</a>")
         };
         let links: Vec<String> = line.instances.iter().map(link).collect();
         let links = links.join(" ");
@@ -331,7 +328,7 @@ fn slanted(formula: &str) -> String {
     out
 }
 
-fn line(out: &mut String, d: &Derivation, equation: &Equation, number: usize) {
+fn line(out: &mut String, d: &Derivation, equation: &Equation, numbers: &Numbers<'_>) {
     let state = match &equation.check {
         Check::Passed { .. } => "ok",
         Check::Bound { .. } => "bound",
@@ -341,9 +338,10 @@ fn line(out: &mut String, d: &Derivation, equation: &Equation, number: usize) {
     };
     let (left, lines) = d.broken(equation, WIDTH);
     let id = escaped(&equation.id.to_string());
+    let number = numbers.line(&equation.id, "span").unwrap_or_default();
     let _ = writeln!(
         out,
-        "<div class=\"line {state} {}\" id=\"{id}\">\n<a class=\"no\" href=\"#{id}\">({number})</a>\
+        "<div class=\"line {state} {}\" id=\"{id}\">\n<a class=\"no\" href=\"#{id}\">{number}</a>\
          <div class=\"eq\">{}</div>",
         class(equation.level),
         display(&left, &lines)

@@ -154,7 +154,7 @@ fn run(d: &Derivation, reach: &Reach) -> String {
     });
     let fields = [
         ("steps", reach.steps.to_string()),
-        ("given", reach.given.to_string()),
+        ("origin", string(reach.origin.name())),
         ("backward", reach.backward.to_string()),
         ("ratio", number(reach.ratio)),
         ("exponent", number(reach.exponent())),

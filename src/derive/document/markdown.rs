@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use super::{
-    badge, because, colon, columns, digits, gap, gaps, general, introduction, name, rules, shape,
+    badge, because, colon, columns, digits, gap, gaps, general, name, paragraph, rules, shape,
     used, verdicts,
 };
 use crate::derive::record::derivation::{Derivation, Reach};
@@ -17,6 +17,12 @@ use crate::render::{Dialect, Math};
 
 /// The width at which lines are broken.
 const WIDTH: usize = 64;
+
+fn said(out: &mut String, d: &Derivation, words: &[Word], lang: Lang) {
+    if !words.is_empty() {
+        let _ = writeln!(out, "{}\n", paragraph(d, words, lang));
+    }
+}
 
 pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
     let mut out = String::new();
@@ -32,12 +38,8 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
     }
     for (i, section) in d.outline(level).iter().enumerate() {
         let heading = section.part.heading().text(lang);
-        let _ = writeln!(
-            out,
-            "## {}. {heading}\n\n{}\n",
-            i + 1,
-            introduction(d, section, lang)
-        );
+        let _ = writeln!(out, "## {}. {heading}\n", i + 1);
+        said(&mut out, d, &section.intro, lang);
         for line in &section.theorem {
             fence(&mut out, &line.line.latex(Dialect::GitHub));
             let refer = |e: &Equation| format!("[`{0}`](#{0})", e.id);
@@ -54,9 +56,7 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
         for reach in d.reaches().iter().filter(|_| section.part == Part::Bounds) {
             run(&mut out, d, reach, lang);
         }
-        for after in section.after.iter().copied() {
-            let _ = writeln!(out, "{}\n", d.sentence(after, lang));
-        }
+        said(&mut out, d, &section.after, lang);
     }
     used_rules(&mut out, d, lang, level);
     out.truncate(out.trim_end().len());

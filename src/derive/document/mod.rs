@@ -7,11 +7,11 @@ mod figure;
 mod html;
 mod json;
 mod markdown;
+mod numbering;
 mod plain;
 mod prose;
 mod tex;
 
-use crate::derive::algebra::chain;
 use crate::derive::algebra::term::{Base, Name, Term, Time};
 use crate::derive::chapters::theorem;
 use crate::derive::notation::show;
@@ -102,19 +102,7 @@ impl Derivation {
             if lines.is_empty() {
                 continue;
             }
-            let intro = self.introduction(*part, &lines);
-            let (_, after) = part.prose();
-            let several =
-                chain::names(&self.states).len() > 1 || chain::names(&self.back).len() > 1;
-            let after = after.filter(|w| *w != Word::JacobianCaution || several);
-            let after = after.map(|w| match w {
-                Word::BoundsWords if self.is_one_number() => Word::BoundsNumberWords,
-                w => w,
-            });
-            let of_lags = |e: &&Equation| *e.id.forward() == Line::LagsBound;
-            let delays = *part == Part::Bounds && lines.iter().any(of_lags);
-            let delays = delays.then_some(Word::BoundsDelays);
-            let after = after.into_iter().chain(delays).collect();
+            let [intro, after] = self.said(*part, &lines);
             let least = lines.iter().map(|e| e.level).min().unwrap_or_default();
             let theorem = match part {
                 Part::Theorem => self.theorem(level),
@@ -316,11 +304,7 @@ fn carousel_head(d: &Derivation, kept: &Kept) -> Option<Term> {
 
 /// The conclusions from the measurements of a run.
 fn verdicts(d: &Derivation, reach: &Reach, lang: Lang) -> Vec<String> {
-    let which = if reach.given {
-        Word::GivenRun
-    } else {
-        Word::RandomRun
-    };
+    let which = reach.origin.word();
     let steps = reach.steps.to_string();
     let q = format!("{:.2}", reach.ratio);
     let says = if reach.ratio < 1.0 {
@@ -426,11 +410,17 @@ fn general(line: &General<'_>, lang: Lang, refer: impl Fn(&Equation) -> String) 
 fn badge(check: &Check, lang: Lang) -> String {
     match check {
         Check::Passed { worst, trials } => {
-            let (said, worst) = (Word::Checked.text(lang), short(*worst).replace('-', "−"));
-            match lang {
-                Lang::En => format!("{said} to {worst}, n = {trials}"),
-                Lang::Zh => format!("{said}，误差 {worst}，共 {trials} 处"),
-            }
+            let places = match (lang, trials) {
+                (Lang::En, 1) => "1 place".into(),
+                (Lang::En, n) => format!("{n} places"),
+                (Lang::Zh, n) => n.to_string(),
+            };
+            let worst = short(*worst).replace('-', "−");
+            let word = match &*worst {
+                "0" => Word::CheckedEqual,
+                _ => Word::Checked,
+            };
+            word.with(lang, &[("places", &places), ("worst", &worst)])
         }
         Check::Definition => Word::ByDefinition.text(lang).into(),
         Check::Bound { tightest, .. } => {
@@ -517,10 +507,9 @@ fn shape(equation: &Equation) -> Option<String> {
     })
 }
 
-/// The introduction to a part, in sentences.
-fn introduction(d: &Derivation, section: &Section<'_>, lang: Lang) -> String {
-    let words = section.intro.iter();
-    let sentences: Vec<String> = words.map(|word| d.sentence(*word, lang)).collect();
+/// Sentences as a paragraph.
+fn paragraph(d: &Derivation, words: &[Word], lang: Lang) -> String {
+    let sentences: Vec<String> = words.iter().map(|word| d.sentence(*word, lang)).collect();
     // Chinese has no space between sentences.
     sentences.join(if lang == Lang::Zh { "" } else { " " })
 }

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::{
-    Column, badge, colon, columns, digits, gap, gaps, general, introduction, name, rules, shape,
-    stop, used, verdicts,
+    Column, badge, colon, columns, digits, gap, gaps, general, name, paragraph, rules, shape, stop,
+    used, verdicts,
 };
 use crate::derive::record::derivation::{Derivation, Reach};
 use crate::derive::record::equation::Equation;
@@ -46,8 +46,7 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level, charset: Charset) 
         let heading = section.part.heading().text(lang);
         page.prose(&format!("{}. ", i + 1), heading);
         if level > Level::Sheet {
-            page.prose(MARGIN, &introduction(d, section, lang));
-            page.gap();
+            page.paragraph(d, &section.intro);
         }
         for line in &section.theorem {
             let text = line.line.text(charset);
@@ -60,10 +59,9 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level, charset: Charset) 
         for reach in d.reaches().iter().filter(|_| section.part == Part::Bounds) {
             page.run(d, reach);
         }
-        let after = section.after.iter().filter(|_| level > Level::Sheet);
-        for after in after.copied() {
+        if level > Level::Sheet {
             page.gap();
-            page.prose(MARGIN, &d.sentence(after, lang));
+            page.paragraph(d, &section.after);
         }
     }
     if level > Level::Sheet {
@@ -82,6 +80,14 @@ impl Page {
     }
 
     /// A paragraph after a lead; further lines are indented by the width of the lead.
+    /// Sentences, and an empty line.
+    fn paragraph(&mut self, d: &Derivation, words: &[Word]) {
+        if !words.is_empty() {
+            self.prose(MARGIN, &paragraph(d, words, self.lang));
+            self.gap();
+        }
+    }
+
     fn prose(&mut self, lead: &str, text: &str) {
         let text = match self.charset {
             Charset::Unicode => text.to_owned(),

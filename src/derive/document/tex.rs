@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{
-    badge, because, colon, columns, digits, gap, gaps, general, introduction, name, rules, shape,
+    badge, because, colon, columns, digits, gap, gaps, general, name, paragraph, rules, shape,
     stop, used, verdicts,
 };
 use crate::derive::record::derivation::{Derivation, Reach};
@@ -50,7 +50,7 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
         let _ = writeln!(
             out,
             "\\section{{{heading}}}\n{}",
-            sentence(&introduction(d, &section, lang))
+            sentence(&paragraph(d, &section.intro, lang))
         );
         for line in &section.theorem {
             let refer = |e: &Equation| format!("\\eqref{{{}}}", label(e));
@@ -91,9 +91,7 @@ pub(super) fn write(d: &Derivation, lang: Lang, level: Level) -> String {
         for reach in d.reaches().iter().filter(|_| section.part == Part::Bounds) {
             run(&mut out, d, reach, lang);
         }
-        for after in section.after.iter().copied() {
-            let _ = writeln!(out, "{}\n", sentence(&d.sentence(after, lang)));
-        }
+        let _ = writeln!(out, "{}\n", sentence(&paragraph(d, &section.after, lang)));
     }
     let _ = writeln!(
         out,

@@ -6,6 +6,7 @@ use super::apart::Apart;
 use super::equation::{Equation, Letter};
 use super::line::Line;
 use super::part::{Level, Part};
+use super::words::Word;
 use crate::derive::algebra::chain::Carried;
 use crate::derive::algebra::function::Function;
 use crate::derive::algebra::term::{Name, Quantity};
@@ -132,14 +133,47 @@ pub struct Checks {
     pub worst: f64,
 }
 
+/// The origin of the numbers of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Origin {
+    /// Parameters and data were given.
+    Given,
+    /// The parameters have their initial values, as [`Params::initial`](crate::Params::initial) makes them; the inputs are random.
+    Initial,
+    /// Parameters and inputs are random, since the recurrence has no values with its initial parameters, or no state depends
+    /// on the one before.
+    Random,
+}
+
+impl Origin {
+    /// The name in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Given => "given",
+            Self::Initial => "initial",
+            Self::Random => "random",
+        }
+    }
+
+    pub(crate) const fn word(self) -> Word {
+        match self {
+            Self::Given => Word::GivenRun,
+            Self::Initial => Word::InitialRun,
+            Self::Random => Word::RandomRun,
+        }
+    }
+}
+
 /// Norms on one run of `T` steps, as natural logarithms; `−∞` for a norm of zero.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Reach {
     /// The number of steps.
     pub steps: usize,
-    /// True if the data were given, false if they are random.
-    pub given: bool,
+    /// The origin of its numbers.
+    pub origin: Origin,
     /// True if the state is carried from the end of the sequence to its beginning. Steps are then counted from the
     /// end: step 1 is the last of the sequence, and step 0 the one after it.
     pub backward: bool,

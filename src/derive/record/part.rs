@@ -18,8 +18,6 @@ pub enum Level {
 pub enum Part {
     /// The recurrence as given.
     Definition,
-    /// The general theorem, for any recurrence.
-    Theorem,
     /// One step, linearised.
     Differentials,
     /// The adjoint of each line.
@@ -44,13 +42,14 @@ pub enum Part {
     Truncation,
     /// Bounds on products of Jacobians.
     Bounds,
+    /// The general theorem, for any recurrence.
+    Theorem,
 }
 
 impl Part {
     /// Every part, in order.
     pub const ALL: &'static [Self] = &[
         Self::Definition,
-        Self::Theorem,
         Self::Differentials,
         Self::Adjoints,
         Self::Recursion,
@@ -63,5 +62,6 @@ impl Part {
         Self::Costate,
         Self::Truncation,
         Self::Bounds,
+        Self::Theorem,
     ];
 }

@@ -57,8 +57,8 @@ words! {
     /// The title of a document.
     Title: "Derivation of the {name} gradient", "{name} 的梯度推导";
     /// The first sentence of a document.
-    Lead: "Every formula below is derived automatically from the graph that computes the gradient. Except for the general theorem, both sides of each formula are evaluated on random data and compared.",
-        "下面的公式由计算梯度的图自动推出；除一般定理外，每个式子都用随机数据代入两边核对。";
+    Lead: "Every formula below is derived automatically from the graph that computes the gradient. The note at its end says how its two sides were compared on random data, if they were.",
+        "下面的公式由计算梯度的图自动推出；每式末尾的标记说明它是否用随机数据核对过、结果如何。";
     /// The heading of the conventions.
     Conventions: "Conventions", "约定";
     /// The convention on vectors.
@@ -92,8 +92,8 @@ words! {
     ConventionBatch: "The formulas are for one sequence; for a batch, the gradients of parameters are summed over its sequences.",
         "各式针对单个序列；对一个批次，参数的梯度再对其中各序列求和。";
     /// The notes beside a line.
-    ConventionNotes: "The notes beside a line are its label, the steps for which it holds, its shape, the rules that lead to it, and the result of its check: the largest relative difference between both sides, over n evaluations. The rules are listed at the end.",
-        "每式后面依次注明编号、适用的时刻、形状、所用的规则和核对结果（两边的最大相对误差，以及共核对了多少处）。各条规则见文末。";
+    ConventionNotes: "The notes beside a line are its label, the steps for which it holds, its shape, the rules that lead to it, and the result of its check: in how many places both sides were evaluated, and their largest relative difference. The rules are listed at the end.",
+        "每式后面依次注明编号、适用的时刻、形状、所用的规则和核对结果（共核对多少处，两边的最大相对误差）。各条规则见文末。";
     /// The definition of the blocks of the Jacobian.
     ConventionState: "A block of `{J}ₜ` is the derivative of one state at step `t` with respect to one state at the previous step, with all other states of the previous step held fixed.",
         "`{J}ₜ` 的一个分块，是 `t` 时刻某个状态对前一时刻某个状态的导数，求导时前一时刻的其余状态固定不变。";
@@ -149,15 +149,24 @@ words! {
     /// The introduction to the adjoints.
     AdjointsIntro: "Insert each differential into the inner product with the error term `{d}` and move every factor to the left; the coefficient of each term can then be read. No Jacobian is formed, and no third-order tensor. The next part derives the error terms themselves.",
         "把每个微分代入与误差项 `{d}` 的内积，再把各因子移到左边，便可读出每一项前的系数；不必写出雅可比矩阵，更不会出现三阶张量。误差项本身的公式在下一部分推出。";
-    /// The introduction to the recursion of the error terms.
-    RecursionIntro: "The error term of a value is the sum of the contributions of all values that use it. A use at the next step contributes from that step, so the recursion runs backwards in time, from the last step on. When a line is evaluated, all error terms on its right are known: those of the same step from the lines above it, those of the next step from the round before.",
-        "一个量的误差项，等于所有用到它的量传回的各项之和。若下一时刻也用到它，误差就从下一时刻传回，所以计算沿时间反向进行，从最后一个时刻开始。计算每一式时，等号右边的误差项都已求出：同一时刻的见上面各式，下一时刻的在前一轮已经算好。";
+    /// The introduction to the error terms.
+    RecursionIntro: "The error term of a value is the sum of the contributions of all values that use it.",
+        "一个量的误差项，等于所有用到它的量传回的各项之和。";
+    /// The order of error terms that come from later steps.
+    RecursionLater: "A use at the next step contributes from that step, so these error terms are computed backwards in time, from the last step on.",
+        "若下一时刻用到它，误差就从下一时刻传回，所以这些误差项沿时间反向计算，从最后一个时刻开始。";
+    /// The order of error terms that come from earlier steps.
+    RecursionEarlier: "A use at the previous step contributes from that step, so these error terms are computed forwards in time, from the first step on.",
+        "若前一时刻用到它，误差就从前一时刻传来，所以这些误差项沿时间正向计算，从第一个时刻开始。";
     /// The introduction to the gradients of parameters.
     ParametersIntro: "A parameter is shared by all steps: give each step its own copy, then set the copies equal; the total gradient is the sum of the gradients of the copies.",
         "参数为各时刻共享：先设想每一步各有一份副本，再令它们相等，总梯度就是各步梯度之和。";
     /// The introduction to the gradients of inputs.
-    InputsIntro: "The gradient of an input sums over the values that use it; an initial value is used at the first steps only.",
-        "输入的梯度是对所有用到它的量求和；初始值只在最初的时刻用到。";
+    InputsIntro: "The gradient of an input sums over the values that use it.",
+        "输入的梯度是对所有用到它的量求和。";
+    /// The note on gradients of initial values.
+    StartsIntro: "An initial value is used only where its state begins.",
+        "初始值只在状态开始的地方用到。";
     /// The introduction to the Jacobian.
     JacobianIntro: "The derivative of the state with respect to the previous state; the product of these Jacobians is the derivative with respect to any earlier state.",
         "状态对前一时刻状态的导数；把各步的雅可比矩阵连乘，就得到对更早状态的导数。";
@@ -176,9 +185,21 @@ words! {
     /// The introduction to the carousel.
     CarouselIntro: "This state is updated only by entrywise scaling and addition. The same products of gates weight the memory in the forward pass and the error in the backward pass. `⨀` is the entrywise product over a range of steps.",
         "该状态每步只做逐元素缩放，再加上新内容。前向保留的记忆与反向传回的误差，乘的是同一串门。`⨀` 是对一段时刻的逐元素连乘。";
-    /// The limits of the carousel.
-    CarouselCaution: "If all entries of the gate lie between 0 and 1, this path never explodes; if they are near 1, it hardly vanishes: at a constant gate `f`, half of the error is left after `ln ½ / ln f` steps, that is after 1.0, 2.2, 5.5, 14.3 and 103 steps for `f = σ(b)` with `b` = 0, 1, 2, 3 and 5. It is one path of many: the paths through the gates can still vanish or explode. If `{d}` of this state is split into two sums, the first is the error along this path alone, the truncated gradient with which the LSTM was introduced in 1997; the second is exactly the part left out.",
-        "只要门的取值在 0 与 1 之间，这条路径就不会爆炸；门接近 1 时，也几乎不会消失：门恒为 `f` 时，误差每经过 `ln ½ / ln f` 步减半；对 `f = σ(b)`，`b` 取 0、1、2、3、5 时分别为 1.0、2.2、5.5、14.3、103 步。但它只是众多路径之一：经过各个门的路径仍可能消失或爆炸。若该状态的 `{d}` 拆成两个和，第一个和只含沿这条路径传回的误差，就是 1997 年提出 LSTM 时所用的截断梯度；第二个和正是被截去的部分。";
+    /// The limits of a carousel whose gates are bounded by one.
+    CarouselBounded: "No entry of the gates of {kept} exceeds 1 in absolute value, so this path never explodes. Near 1 it hardly vanishes: at a constant gate `f`, half of the error is left after `ln ½ / ln f` steps.",
+        "{kept} 的门，各元素的绝对值都不超过 1，因此这条路径不会爆炸；门接近 1 时，也几乎不会消失：门恒为 `f` 时，误差每经过 `ln ½ / ln f` 步减半。";
+    /// Half-lives at a gate that is a sigmoid.
+    CarouselSigmoid: "For a gate `f = σ(b)` these are 1.0, 2.2, 5.5, 14.3 and 103 steps at `b` = 0, 1, 2, 3 and 5.",
+        "当 `f = σ(b)`，`b` 取 0、1、2、3、5 时，分别为 1.0、2.2、5.5、14.3、103 步。";
+    /// The limits of a carousel whose gates have no bound.
+    CarouselFree: "The definitions of the gates of {free} do not keep them within 1, so this path can explode as well as vanish.",
+        "{free} 的门，其定义并不保证绝对值不超过 1，因此这条路径既可能消失，也可能爆炸。";
+    /// The other paths.
+    CarouselPaths: "It is one path of many: the paths through other values can vanish or explode on their own.",
+        "但它只是众多路径之一：经过其他量的路径仍可能消失或爆炸。";
+    /// The error along the carousel alone.
+    CarouselSplit: "Where `{d}` is split into two sums, the first is the error along this path alone, and the second is exactly the rest. The LSTM was introduced in 1997 with a gradient that keeps the first sum only.",
+        "`{d}` 拆成两个和时，第一个和只含沿这条路径传回的误差，第二个和正是其余部分。1997 年提出 LSTM 时，所用的梯度只保留第一个和。";
     /// The introduction to the double sum.
     BridgeIntro: "Expanding the chain rule forwards gives a sum over all pairs of steps. Swapping the order of summation and factoring out gives the recursion: `{T}` terms instead of `{T}²`.",
         "把链式法则向前展开，得到对所有时刻对的求和。交换求和次序并提取公因子，就得到递推：项数由 `{T}²` 降为 `{T}`。";
@@ -188,9 +209,15 @@ words! {
     /// The introduction to the stacked form.
     StackedIntro: "Values computed by the same formula are combined into one, with their matrices stacked. The blocks are in the order of the definition; libraries use different orders.",
         "算法相同的几个量可以合并为一个，它们的矩阵上下堆叠。分块按定义中的次序排列；各种库的次序不尽相同。";
-    /// The introduction to truncation.
-    TruncationIntro: "A window lets each loss look back `τ` steps. Most frameworks instead cut the sequence into chunks of `τ` steps and send no error across a cut; `{d}̂` is the error term computed in this way. There `[τ ∤ t]` is 0 at the end of a chunk and 1 elsewhere, and `e(k) = min({T}, τ⌈k/τ⌉)` is the last step of the chunk that contains `k`. In both cases the last sum of the gradient is exactly the part left out. A window costs of the order of `{T} τ` terms, chunks cost `{T}`.",
-        "滑动窗口截断让每个损失只回看 `τ` 步。多数框架采用的却是分段截断：把序列切成每段 `τ` 步，误差不跨段传回；这样算出的误差项记作 `{d}̂`。这里 `[τ ∤ t]` 在每段末尾为 0，其余为 1；`e(k) = min({T}, τ⌈k/τ⌉)` 是 `k` 所在段的最后一个时刻。两种情形下，梯度的最后一个和都恰好是被截去的部分。滑动窗口约需计算 `{T} τ` 项，分段只需 `{T}` 项。";
+    /// The introduction to windows.
+    WindowIntro: "A window lets each loss look back `τ` steps. It costs of the order of `{T} τ` terms.",
+        "滑动窗口截断让每个损失只回看 `τ` 步，约需计算 `{T} τ` 项。";
+    /// The introduction to chunks.
+    ChunksIntro: "Most frameworks cut the sequence into chunks of `τ` steps and send no error across a cut; `{d}̂` is the error term computed in this way, at a cost of the order of `{T}` terms. There `[τ ∤ t]` is 0 at the end of a chunk and 1 elsewhere, and `e(k) = min({T}, τ⌈k/τ⌉)` is the last step of the chunk that contains `k`.",
+        "多数框架采用分段截断：把序列切成每段 `τ` 步，误差不跨段传回；这样算出的误差项记作 `{d}̂`，约需计算 `{T}` 项。这里 `[τ ∤ t]` 在每段末尾为 0，其余为 1；`e(k) = min({T}, τ⌈k/τ⌉)` 是 `k` 所在段的最后一个时刻。";
+    /// The rest of a truncated gradient.
+    TruncationRest: "The last sum of a gradient is exactly the part left out.",
+        "梯度的最后一个和恰好是被截去的部分。";
     /// The introduction to the bounds.
     BoundsIntro: "The norm of a product is at most the product of the norms. The norm of a matrix is its largest singular value; the norm of a vector is its length.",
         "乘积的范数不超过范数的乘积。矩阵的范数取最大奇异值（谱范数），向量的范数取长度。";
@@ -206,14 +233,22 @@ words! {
     /// The sufficient and the necessary condition.
     BoundsWords: "Sufficient: if `{q} < 1`, the contributions of distant steps vanish exponentially. This is not necessary: they can vanish with larger `{q}`. Necessary: products can grow exponentially only if `{q} > 1`. This is not sufficient: a matrix of norm 5 can have powers that vanish. These are statements about norms, not eigenvalues: the spectral radius of a product is not bounded by those of the factors, and the factors differ from step to step. Only the contributions of distant steps vanish; the near ones then dominate the gradient of a parameter. A bound is only a bound: compare it with the actual norms beside it.",
         "充分条件：若 `{q} < 1`，较远时刻的贡献必按指数衰减；但这不是必要条件，`{q}` 更大时也可能消失。必要条件：连乘要按指数增长，必须有 `{q} > 1`；但这不是充分条件，范数为 5 的矩阵，其幂也可能趋于零。这里说的是范数，不是特征值：乘积的谱半径不受各因子谱半径的约束，而且各步的因子互不相同。消失的只是较远时刻的贡献，此时参数的梯度由较近的时刻主导。上界只是上界，实际大小请看旁边的范数。";
-    /// The sufficient and the necessary condition for a state that is one number.
-    BoundsNumberWords: "Sufficient: if `{q} < 1`, the contributions of distant steps vanish exponentially. This is not necessary: `{q}` is the largest of all factors, and the others can be small enough. Necessary: products can grow exponentially only if `{q} > 1`. Only the contributions of distant steps vanish; the near ones then dominate the gradient of a parameter. A bound is only a bound: compare it with the actual values beside it.",
-        "充分条件：若 `{q} < 1`，较远时刻的贡献必按指数衰减；但这不是必要条件：`{q}` 是各步因子中最大的一个，其余因子可能足够小。必要条件：连乘要按指数增长，必须有 `{q} > 1`。消失的只是较远时刻的贡献，此时参数的梯度由较近的时刻主导。上界只是上界，实际大小请看旁边的数值。";
+    /// The conditions for a state that is one number.
+    BoundsNumberWords: "Sufficient: if `{q} < 1`, the contributions of distant steps vanish exponentially. This is not necessary: `{q}` bounds the largest of all factors, and the others can be small enough. Necessary: products can grow exponentially only if `{q} > 1`. Only the contributions of distant steps vanish; the near ones then dominate the gradient of a parameter. A bound is only a bound: compare it with the actual values beside it.",
+        "充分条件：若 `{q} < 1`，较远时刻的贡献必按指数衰减；但这不是必要条件：`{q}` 是各步因子中最大者的上界，其余因子可能足够小。必要条件：连乘要按指数增长，必须有 `{q} > 1`。消失的只是较远时刻的贡献，此时参数的梯度由较近的时刻主导。上界只是上界，实际大小请看旁边的数值。";
+    /// The conditions for a state that is one number, with the same factor at each step.
+    BoundsSameNumber: "The factor is the same at every step, so a product over `n` steps is its power: the contributions of distant steps vanish exponentially exactly if its absolute value is below 1, and grow exponentially exactly if it is above 1.",
+        "每一步的因子都相同，`n` 步的连乘就是它的 `n` 次幂：绝对值小于 1 时，较远时刻的贡献按指数衰减，而且只在这时如此；大于 1 时按指数增长，而且只在这时如此。";
+    /// The conditions for a Jacobian that is the same at each step.
+    BoundsSameWords: "The Jacobian is the same at every step, so a product over `n` steps is its power: the contributions of distant steps vanish exponentially exactly if its spectral radius, the largest absolute value of an eigenvalue, is below 1, and grow exponentially exactly if it is above 1. `{q} < 1` is sufficient for the first, since no eigenvalue exceeds the norm; it is not necessary: a matrix of norm 5 can have powers that vanish.",
+        "每一步的雅可比矩阵都相同，`n` 步的连乘就是它的 `n` 次幂：谱半径（特征值绝对值的最大者）小于 1 时，较远时刻的贡献按指数衰减，而且只在这时如此；大于 1 时按指数增长，而且只在这时如此。特征值的绝对值不超过范数，所以 `{q} < 1` 足以保证前者，但并非必要：范数为 5 的矩阵，其幂也可能趋于零。";
     /// The bound of a companion matrix.
     BoundsDelays: "The rows of `{J}ₜ` that only shift values from one delay to the next have norm 1, so that `{q} ≥ 1` for all weights: with several lags, `{q}` never shows that anything vanishes. The sum of the norms of the blocks that one step uses can show it: if it is below 1, a perturbation shrinks at least by this factor in as many steps as the longest lag.",
         "`{J}ₜ` 中只把各滞后项顺移的行，范数为 1，因此无论权重取何值都有 `{q} ≥ 1`：有多个滞后时，单凭 `{q}` 永远判断不出梯度消失。可以用来判断的是单步中各分块的范数之和：它小于 1 时，每经过最长滞后那么多步，扰动至少按这个倍数缩小一次。";
     /// A badge.
-    Checked: "checked", "已核对";
+    Checked: "checked in {places}, within {worst}", "核对 {places} 处，误差不超过 {worst}";
+    /// A badge.
+    CheckedEqual: "checked in {places}, equal", "核对 {places} 处，完全相等";
     /// A badge.
     Holds: "holds; tightest case: {ratio} of the bound", "成立；最紧时达到上界的 {ratio} 倍";
     /// A badge.
@@ -255,8 +290,10 @@ words! {
         "同样的范数，从最后一个时刻往回看，纵轴为对数刻度。";
     /// The name of a run on given data.
     GivenRun: "the given run", "给定的一次运行";
+    /// The name of a run from the initial parameters.
+    InitialRun: "a run with initial parameters and random inputs,", "一次以初始参数和随机输入进行的运行";
     /// The name of a run on random data.
-    RandomRun: "a random run", "一次随机运行";
+    RandomRun: "a run with random parameters and inputs,", "一次参数与输入都随机的运行";
     /// The introduction to the numbers of a run.
     RunIntro: "Norms and their bounds on {run} of {steps} steps, from the last step backwards.",
         "{run}（共 {steps} 步）中的各个范数及其上界，从最后一个时刻往回看。";
@@ -336,27 +373,6 @@ impl Part {
             Self::Stacked => Word::Stacked,
             Self::Truncation => Word::Truncation,
             Self::Bounds => Word::Bounds,
-        }
-    }
-
-    /// The sentences below the heading and after the lines.
-    #[must_use]
-    pub const fn prose(self) -> (Word, Option<Word>) {
-        match self {
-            Self::Definition => (Word::DefinitionIntro, None),
-            Self::Theorem => (Word::TheoremIntro, None),
-            Self::Differentials => (Word::DifferentialsIntro, None),
-            Self::Adjoints => (Word::AdjointsIntro, None),
-            Self::Recursion => (Word::RecursionIntro, None),
-            Self::Parameters => (Word::ParametersIntro, None),
-            Self::Inputs => (Word::InputsIntro, None),
-            Self::Jacobian => (Word::JacobianIntro, Some(Word::JacobianCaution)),
-            Self::Carousel => (Word::CarouselIntro, Some(Word::CarouselCaution)),
-            Self::Bridge => (Word::BridgeIntro, None),
-            Self::Costate => (Word::CostateIntro, None),
-            Self::Stacked => (Word::StackedIntro, None),
-            Self::Truncation => (Word::TruncationIntro, None),
-            Self::Bounds => (Word::BoundsIntro, Some(Word::BoundsWords)),
         }
     }
 }

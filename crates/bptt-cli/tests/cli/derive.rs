@@ -112,8 +112,8 @@ fn a_long_run_has_its_lyapunov_exponent() {
     let json = measured(&folder, "logistic_map", &[]);
     let run = &json["runs"][0];
     assert_eq!(
-        (&run["steps"], &run["given"]),
-        (&STEPS.into(), &true.into())
+        (&run["steps"], &run["origin"]),
+        (&STEPS.into(), &"given".into())
     );
     let exponent = run["exponent"].as_f64().unwrap();
     let (mut x, mut total) = (1.0 / (1.0 + f64::exp(-0.3)), 0.0);
