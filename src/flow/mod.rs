@@ -6,8 +6,12 @@
 //! and runs at many steps of the trajectory at once.
 
 mod bundle;
+mod chain;
 mod jacobian;
+mod lags;
 mod linear;
+
+pub use lags::{Bin, LAGS, LaggedParameter, Lags, Share};
 
 use std::sync::Arc;
 

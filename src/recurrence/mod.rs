@@ -6,6 +6,7 @@ mod build;
 mod causal;
 pub mod cells;
 mod collections;
+mod cut;
 mod data;
 mod differentiate;
 mod estimate;
@@ -51,6 +52,7 @@ use indexmap::IndexMap;
 
 pub(crate) use bind::is_class;
 pub use build::Definition;
+pub(crate) use cut::{Cut, ParameterCopy};
 pub(crate) use data::check_room;
 pub use data::{Batch, Params};
 pub use differentiate::Wrt;

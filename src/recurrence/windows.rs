@@ -102,7 +102,7 @@ impl Recurrence {
     }
 
     /// A copy with the loss as its only output, in which each register is a state of its own name.
-    fn only_loss(&self) -> Result<Self> {
+    pub(super) fn only_loss(&self) -> Result<Self> {
         let scope = Scope::default();
         let mut draft = self.transplant(&scope, &mut Unchanged);
         draft.outputs.retain(|name, _| &**name == LOSS);

@@ -7,8 +7,11 @@ use ndarray::ArrayD;
 use crate::support::Noise;
 use crate::support::library::{library, parse};
 
+type Claim = fn(&Derivation, &Reach) -> Result<(), String>;
+type Sign = fn(&Derivation) -> bool;
+
 /// Sentences that are compared with numbers, by the words that only they have.
-const CLAIMS: &[(&str, fn(&Derivation, &Reach) -> Result<(), String>)] = &[
+const CLAIMS: &[(&str, Claim)] = &[
     (
         "exceeds 1 in absolute value, so this path never explodes",
         |_, reach| {
@@ -51,7 +54,7 @@ const CLAIMS: &[(&str, fn(&Derivation, &Reach) -> Result<(), String>)] = &[
 ];
 
 /// Sentences that are compared with the lines: their words, and a sign that some line has exactly where they are true.
-const SIGNS: &[(&str, fn(&Derivation) -> bool)] = &[
+const SIGNS: &[(&str, Sign)] = &[
     ("A use at the next step contributes", |d| shows(d, "ₜ₊")),
     ("A use at the previous step contributes", |d| shows(d, "ₜ₋")),
     ("Where `δ` is split into two sums", |d| {
