@@ -99,6 +99,7 @@ pub mod fit;
 pub mod flow;
 mod graph;
 pub mod lang;
+mod language;
 mod limit;
 mod noise;
 mod op;
@@ -119,6 +120,7 @@ pub use error::{Error, Mistake, Premise, Result};
 pub use error::{counted, number, placed, printable, quoted};
 pub use exec::{Binding, OutputViews, Program, Real, Stepper, Workspace, instruction_sets};
 pub use lang::{Diagnostic, Diagnostics};
+pub use language::Lang;
 pub use limit::{memory_limit, set_memory_limit};
 /// Random numbers of tests and programs of this repository.
 #[doc(hidden)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use ndarray::ArrayD;
+use ndarray::{ArrayD, Axis};
 
 use super::chain::{Carried, Chain, add, norm};
 use crate::error::Result;
@@ -30,6 +30,7 @@ pub struct Lags {
     pub(super) by_value: Vec<Share>,
     pub(super) by_state: Vec<Share>,
     pub(super) norm: f64,
+    pub(super) direct: Vec<f64>,
 }
 
 /// A parameter whose gradient is split.
@@ -114,6 +115,13 @@ impl Lags {
     #[must_use]
     pub const fn norm(&self) -> f64 {
         self.norm
+    }
+
+    /// For each step, the norm of the cotangents that the loss of that step sends to the values that the step reads: zero at
+    /// a step without a loss of its own.
+    #[must_use]
+    pub fn direct(&self) -> &[f64] {
+        &self.direct
     }
 
     /// The norm of the part of a bin, over all parameters, or those of the states only.
@@ -361,6 +369,16 @@ impl<'a, F: Real, E: FnMut(usize, &Params<F>)> Split<'a, F, E> {
 
     fn finish(mut self, direct: &Outputs<F>) -> Result<Lags> {
         let mut by_state = Vec::new();
+        let registers = self.cut.registers.iter();
+        let reads: Vec<&ArrayD<F>> = registers.filter_map(|r| direct.get(&r.read)).collect();
+        let steps = reads.first().map_or(0, |read| read.len_of(Axis(0)));
+        let at = |step: usize| {
+            let views = reads.iter().map(|read| read.index_axis(Axis(0), step));
+            let squares =
+                views.map(|view| view.iter().map(|x| Scalar::to_f64(*x).powi(2)).sum::<f64>());
+            squares.sum::<f64>().sqrt()
+        };
+        let by_step = (0..steps).map(at).collect();
         let direct = sum_of_copies(self.cut, &self.gradient, direct);
         by_state.extend(self.shares(None, &direct));
         if let Some(sum) = self.carried.take() {
@@ -400,6 +418,7 @@ impl<'a, F: Real, E: FnMut(usize, &Params<F>)> Split<'a, F, E> {
             bins: self.bins,
             by_value,
             by_state,
+            direct: by_step,
         })
     }
 

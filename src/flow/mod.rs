@@ -10,8 +10,12 @@ mod chain;
 mod jacobian;
 mod lags;
 mod linear;
+mod story;
+mod verdict;
 
 pub use lags::{Bin, LAGS, LaggedParameter, Lags, Share};
+pub use story::{Gate, Matrix, Story, ValueStats};
+pub use verdict::Cause;
 
 use std::sync::Arc;
 

@@ -5,6 +5,7 @@
 mod support;
 
 mod lags;
+mod story;
 mod trajectory;
 
 use bptt::{Batch, Noise, Params, Rate, Recurrence, Role};

@@ -9,7 +9,7 @@ use crate::imports::{Crate, Source, code, made_up};
 
 /// From low to high; the modules of one row do not know each other. `lib.rs` lies above.
 const LAYERS: &[&[&str]] = &[
-    &["error", "noise", "shape", "stack", "xml"],
+    &["error", "language", "noise", "shape", "stack", "xml"],
     &["limit"],
     &["op"],
     &["tape"],

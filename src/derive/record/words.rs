@@ -4,31 +4,7 @@
 //! compares them.
 
 use super::part::{Level, Part};
-
-/// The language of a document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Lang {
-    /// English.
-    #[default]
-    En,
-    /// Chinese.
-    Zh,
-}
-
-impl Lang {
-    /// Both languages.
-    pub const ALL: &'static [Self] = &[Self::En, Self::Zh];
-
-    /// The code of the language.
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::En => "en",
-            Self::Zh => "zh",
-        }
-    }
-}
+pub use crate::language::Lang;
 
 macro_rules! words {
     ($($(#[doc = $doc:literal])+ $word:ident: $en:literal, $zh:literal;)+) => {
